@@ -1,0 +1,186 @@
+// Package judge says what a look is, what evidence is, what a verdict is, and what every judge must do.
+//
+// It decides nothing itself: judge/sequential and judge/kayenta do. It knows no Prometheus and no rollout; the
+// counts come from package analysis, and what follows from a verdict is package rollout's. Start reading at
+// [Judge].
+package judge
+
+import (
+	"time"
+)
+
+// Judge judges the looks of one evidence scope. It is a pure function of its input: no clock, no I/O, no
+// randomness; the same looks give the same verdict, one by one or in batches.
+type Judge interface {
+	// Begin returns the evidence of a scope before its first look. pasts is what earlier releases taught, by
+	// metric name, the newest last; nil where nothing has been learned.
+	Begin(pasts map[string][]Past) Evidence
+	// Look folds one look into the evidence and says what follows from all of it. e itself is not changed, so
+	// that a caller whose write fails can go on with the evidence it had.
+	// A look that carries no observation for a metric of the judge's is a look without data for that metric.
+	Look(e Evidence, l Look) (Evidence, Verdict)
+	// Decode restores evidence from what Encode wrote, this or an earlier version of the format; it returns an
+	// error for anything else and for evidence that belongs to other metrics.
+	Decode(b []byte) (Evidence, error)
+}
+
+// Evidence is the accumulated state of a judge for one scope. Its size does not grow with the number of looks.
+type Evidence interface {
+	// Encode writes the evidence in a versioned form that [Judge.Decode] reads back without loss.
+	Encode() ([]byte, error)
+	// Learned is what the comparisons ended with, by metric name, for the next release's Begin. Metrics that
+	// have too little to teach are left out.
+	Learned() map[string]Past
+}
+
+// Past is what one earlier release of the same rollout, metric and baseline kind ended with at one weight
+// (spec/sequential-judge.md, Learned noise).
+type Past struct {
+	// Noise is φ as seen: long-run variance over the model's; for gauges in units of the squared baseline mean.
+	Noise float64 `json:"noise"`
+	// Information is v̄₀ per second.
+	Information float64 `json:"information"`
+	// Looks is how many looks it rests on.
+	Looks int `json:"looks"`
+}
+
+// Kind is what kind of comparison a metric asks for.
+type Kind string
+
+// The kinds of comparison (spec/sequential-judge.md, A comparison).
+const (
+	Counts    Kind = "ratio"     // bad events over an exposure, both arms
+	Objective Kind = "objective" // the canary's bad events against a fixed rate
+	Gauge     Kind = "gauge"     // one positive number an arm and look
+	Histogram Kind = "histogram" // a whole bucket distribution, both arms
+)
+
+// Direction is which way is worse.
+type Direction string
+
+// The directions. Increase is the default: more errors are worse.
+const (
+	Increase Direction = "increase"
+	Decrease Direction = "decrease"
+	Either   Direction = "either"
+)
+
+// Margin is how much worse than the baseline is still acceptable.
+type Margin struct {
+	// Relative to the baseline's rate or mean: 0.25 is a quarter more.
+	Relative float64 `json:"relative"`
+	// Absolute difference of rates (ratio metrics only): 0.001 is one more bad event in a thousand.
+	Absolute float64 `json:"absolute,omitempty"`
+}
+
+// Metric is what a judge has to know of one metric. Defaults are filled in by package analysis; a judge takes
+// the values as they are.
+type Metric struct {
+	Name      string    `json:"name"`
+	Kind      Kind      `json:"kind"`
+	Margin    Margin    `json:"margin"`
+	Direction Direction `json:"direction"`
+	// Goal: passes only when improved, not already when no worse.
+	Goal bool `json:"goal,omitempty"`
+	// Optional: missing data and an undecided comparison do not hold a pass back. It can still fail.
+	Optional bool `json:"optional,omitempty"`
+	// Weight is this metric's share of the chance of a false rollback, relative to the other metrics'.
+	Weight float64 `json:"weight"`
+	// Noise is how much arms are supposed to differ from minute to minute before anything is learned (0.3).
+	Noise float64 `json:"noise"`
+	// MinRequests in each arm before a pass may be given.
+	MinRequests float64 `json:"minRequests"`
+	// Objective is the fixed rate to compare with (Kind Objective), between 0 and 1.
+	Objective float64 `json:"objective,omitempty"`
+	// Bounds are the finite upper bounds of the buckets, ascending (Kind Histogram).
+	Bounds []float64 `json:"bounds,omitempty"`
+	// Nearest is the bound that counts double (Kind Histogram); NaN is not allowed, 0 means none.
+	Nearest float64 `json:"nearest,omitempty"`
+}
+
+// Settings is all that a judge is made of.
+type Settings struct {
+	// FalseRollback is α of this scope: the chance that it ever fails a canary that is no worse. It is already
+	// divided among the scopes of the rollout.
+	FalseRollback float64 `json:"falseRollback"`
+	// FalseAdvance is β: the chance of ever passing a canary that is worse by its margin.
+	FalseAdvance float64  `json:"falseAdvance"`
+	Metrics      []Metric `json:"metrics"`
+	// PassAfter is the earliest time after the first look at which a pass may be given; nil is the default of
+	// the spec (section Time): 10 minutes, 30 where nothing is learned.
+	PassAfter *time.Duration `json:"passAfter,omitempty"`
+	// FreshEvery is how often a fresh comparison begins, FreshLive how many are kept; 0 switches them off.
+	FreshEvery time.Duration `json:"freshEvery"`
+	FreshLive  int           `json:"freshLive"`
+	// Split is the sample-ratio test; nil where the gateway's split cannot be seen.
+	Split *Split `json:"split,omitempty"`
+}
+
+// Split is what the sample-ratio test has to know (spec/sequential-judge.md, Sample ratio).
+type Split struct {
+	Noise      float64 `json:"noise"`      // 0.02: a gateway's rotation hardly wanders
+	FalseAlarm float64 `json:"falseAlarm"` // 0.001
+	Tolerance  float64 `json:"tolerance"`  // 0.1; wider where sessions are sticky
+}
+
+// Reason says why a verdict is inconclusive.
+type Reason string
+
+// The reasons. The first three have policies and deadlines of their own in package rollout.
+const (
+	Unreachable Reason = "unreachable" // the source of the metrics did not answer
+	NoData      Reason = "no-data"     // it answered, and there was nothing new
+	TooFew      Reason = "too-few"     // there is data, less than minRequests in an arm since the weight is in force
+	Undecided   Reason = "undecided"   // enough data, no decision yet
+	Waiting     Reason = "waiting"     // a pass by the evidence, but too early for one (passAfter)
+	WarmingUp   Reason = "warming-up"  // the weight is not in force, or the canary has just started: not judged
+	NotPositive Reason = "baseline-not-positive"
+)
+
+// Arm is what one arm contributed to one look of one metric.
+type Arm struct {
+	// Bad events and the exposure they are out of (requests): exact integers below 2^53. Kinds Counts, Objective.
+	Bad   float64 `json:"bad,omitempty"`
+	Total float64 `json:"total,omitempty"`
+	// Value is the mean over the arm's series (Kind Gauge).
+	Value float64 `json:"value,omitempty"`
+	// Cumulative counts at the metric's bounds (Kind Histogram); Total is the count of all.
+	Cumulative []float64 `json:"cumulative,omitempty"`
+	// Missing: there was nothing to be had for this arm in this look. A zero that was measured is not missing.
+	Missing bool `json:"missing,omitempty"`
+}
+
+// Observation is the new data of one metric since the last look, per arm. Its exposure is part of it, so weights
+// may change freely between looks.
+type Observation struct {
+	Metric   string `json:"metric"`
+	Canary   Arm    `json:"canary"`
+	Baseline Arm    `json:"baseline"`
+	// Absent is empty, NoData or Unreachable.
+	Absent Reason `json:"absent,omitempty"`
+	// Detail says in words what is missing, for people: which series, which error.
+	Detail string `json:"detail,omitempty"`
+}
+
+// Requests is how many requests the gateway sent to each arm in one look.
+type Requests struct {
+	Canary   float64 `json:"canary"`
+	Baseline float64 `json:"baseline"`
+}
+
+// Look is one evaluation of all metrics of a scope at one slot.
+type Look struct {
+	// Number counts the looks of the scope from 1.
+	Number int `json:"number"`
+	// At is the end of the window, Length the window's length.
+	At     time.Time     `json:"at"`
+	Length time.Duration `json:"length"`
+	// Weight is the canary's share that was in force during the window, between 0 and 1. A change of it begins a
+	// fresh comparison and a new sample-ratio test.
+	Weight float64 `json:"weight"`
+	// Excluded is WarmingUp while the look is counted and shown but not judged; empty otherwise.
+	Excluded     Reason        `json:"excluded,omitempty"`
+	Observations []Observation `json:"observations"`
+	// Requests is nil where the gateway's split could not be seen in this look.
+	Requests *Requests `json:"requests,omitempty"`
+}

@@ -1,0 +1,97 @@
+package judge
+
+import "time"
+
+// Outcome is the word of a verdict. There are three: a canary about which nothing can be said is neither good
+// nor bad.
+type Outcome string
+
+// The outcomes.
+const (
+	Inconclusive Outcome = "inconclusive"
+	Pass         Outcome = "pass"
+	Fail         Outcome = "fail"
+)
+
+// Verdict is what a judge says after a look, with all that is needed to doubt it.
+type Verdict struct {
+	Outcome Outcome `json:"outcome"`
+	// Reason is empty unless the outcome is inconclusive.
+	Reason Reason `json:"reason,omitempty"`
+	// Look is the number of the look in its scope, At the end of its window.
+	Look int       `json:"look"`
+	At   time.Time `json:"at"`
+	// Enough: each arm of every metric that is not optional has its minRequests since this weight is in force.
+	Enough bool `json:"enough"`
+	// Decisive is the metric that failed, or that holds the pass back; empty on a pass.
+	Decisive string `json:"decisive,omitempty"`
+	// Metrics in the order of the settings.
+	Metrics []MetricVerdict `json:"metrics"`
+	// SampleRatio is nil where the split could not be tested at all.
+	SampleRatio *SampleRatio `json:"sampleRatio,omitempty"`
+	// Learned: the noise of earlier releases was known.
+	Learned bool `json:"learned"`
+}
+
+// MetricVerdict is what a judge says of one metric.
+type MetricVerdict struct {
+	Metric   string  `json:"metric"`
+	Kind     Kind    `json:"kind"`
+	Outcome  Outcome `json:"outcome"`
+	Reason   Reason  `json:"reason,omitempty"`
+	Detail   string  `json:"detail,omitempty"`
+	Optional bool    `json:"optional,omitempty"`
+	Goal     bool    `json:"goal,omitempty"`
+	// Canary and Baseline are the totals of the whole scope: bad events, exposure, and their rate or mean.
+	Canary   Totals `json:"canary"`
+	Baseline Totals `json:"baseline"`
+	// Ratio is the estimate r̂ of canary's rate over baseline's, Lower and Upper its confidence sequence (lower at
+	// α, upper at β); the ends of the grid (about 1/245 and 245) mean that nothing is excluded. Margin is m: the ratio from which on
+	// the canary counts as worse by its margin.
+	Ratio  float64 `json:"ratio"`
+	Lower  float64 `json:"lower"`
+	Upper  float64 `json:"upper"`
+	Margin float64 `json:"margin"`
+	// Noise is φ, the long-run variance over the model's.
+	Noise float64 `json:"noise"`
+	// Bound is the histogram bound where the evidence is largest; 0 otherwise.
+	Bound float64 `json:"bound,omitempty"`
+	// LogEvidence are natural logarithms of e-values: Worse against "no worse" with the threshold that fails,
+	// NoWorse against "worse by its margin" with the threshold that passes.
+	LogEvidence LogEvidence `json:"logEvidence"`
+	// Fresh is how many fresh comparisons have begun.
+	Fresh int `json:"fresh"`
+}
+
+// Totals of one arm over a whole scope.
+type Totals struct {
+	Bad   float64 `json:"bad"`
+	Total float64 `json:"total"`
+	// Rate is Bad/Total, or a gauge's mean over its looks; 0 while there is nothing.
+	Rate float64 `json:"rate"`
+}
+
+// LogEvidence is the evidence of a metric beside the thresholds it is held against.
+type LogEvidence struct {
+	Worse     float64 `json:"worse"`
+	FailsFrom float64 `json:"failsFrom"` // log(1/α of this metric)
+	NoWorse   float64 `json:"noWorse"`
+	PassFrom  float64 `json:"passFrom"` // log(1/β)
+}
+
+// SampleRatio is the test of the split that the gateway made against the weight in force, since the last change
+// of weight.
+type SampleRatio struct {
+	Alarm bool `json:"alarm"`
+	// Weight is the canary's share that was asked for, Share the one that was seen.
+	Weight   float64 `json:"weight"`
+	Share    float64 `json:"share"`
+	Canary   float64 `json:"canary"`
+	Baseline float64 `json:"baseline"`
+	// Ratio is r̂ of the two arms' exposures; More and Fewer are log e-values against "not more" and "not fewer"
+	// requests for the canary than asked; AlarmFrom is their threshold.
+	Ratio     float64 `json:"ratio"`
+	More      float64 `json:"more"`
+	Fewer     float64 `json:"fewer"`
+	AlarmFrom float64 `json:"alarmFrom"`
+}

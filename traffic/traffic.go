@@ -1,0 +1,84 @@
+// Package traffic says what a target of traffic is, what was observed of it, and whether the two agree.
+//
+// It knows no statistics, no rollout and no gateway: traffic/traefikfile and traffic/traefikcrd bring a [Target]
+// about and report an [Observed]. [InForce] and [Differences] compare the two and are pure. Start at [Target].
+package traffic
+
+import (
+	"time"
+
+	"github.com/serindev/serin/share"
+)
+
+// Target is what the traffic of one rollout has to look like now. It is a level: applying it twice is the same
+// as once.
+type Target struct {
+	// Stable serves what Canary does not. Which set of servers plays which part is the rollout's decision.
+	Stable Backend `json:"stable"`
+	Canary Backend `json:"canary"`
+	// Weight is the canary's share of the main route.
+	Weight share.Share `json:"weight"`
+	// Cohort is the A/B route beside the main one; nil for none.
+	Cohort *Cohort `json:"cohort,omitempty"`
+	Guards Guards  `json:"guards,omitzero"`
+}
+
+// Backend is where one arm is served: servers (file provider) or a Service (Kubernetes).
+type Backend struct {
+	// Servers are base URLs, at least one.
+	Servers []string `json:"servers,omitempty"`
+	// Service and Port name a Kubernetes Service; Port is a number or a name.
+	Service string `json:"service,omitempty"`
+	Port    string `json:"port,omitempty"`
+}
+
+// Route is where the gateway receives the requests of a rollout. It does not change during a release.
+type Route struct {
+	// Rule is a Traefik rule as the user wrote it, parsed before it is used.
+	Rule        string   `json:"rule"`
+	EntryPoints []string `json:"entryPoints,omitempty"`
+	// Priority of the main router; 0 leaves the choice to the backend, which always writes an explicit one.
+	Priority int  `json:"priority,omitempty"`
+	TLS      *TLS `json:"tls,omitempty"`
+}
+
+// TLS of a route; the zero value is TLS with the gateway's defaults.
+type TLS struct {
+	SecretName   string `json:"secretName,omitempty"`
+	CertResolver string `json:"certResolver,omitempty"`
+	Options      string `json:"options,omitempty"`
+}
+
+// Cohort is the part of the users that takes part in an A/B step.
+type Cohort struct {
+	Match Matcher `json:"match"`
+	// Split is the canary's share inside the cohort.
+	Split share.Share `json:"split"`
+	// Sticky: a user keeps their arm, by cookie.
+	Sticky bool `json:"sticky,omitempty"`
+}
+
+// Guards are limits that protect both arms alike: on one arm only they would bias the comparison.
+type Guards struct {
+	CircuitBreaker *CircuitBreaker `json:"circuitBreaker,omitempty"`
+	RateLimit      *RateLimit      `json:"rateLimit,omitempty"`
+}
+
+// CircuitBreaker as Traefik has it; zero durations leave Traefik's defaults (10 s each, check every 100 ms).
+type CircuitBreaker struct {
+	Expression  string        `json:"expression"`
+	CheckPeriod time.Duration `json:"checkPeriod,omitempty"`
+	Fallback    time.Duration `json:"fallback,omitempty"`
+	Recovery    time.Duration `json:"recovery,omitempty"`
+	// ResponseCode while open; 0 is 503.
+	ResponseCode int `json:"responseCode,omitempty"`
+}
+
+// RateLimit as Traefik has it: Average requests per Period (default 1 s), bursts up to Burst (default 1).
+type RateLimit struct {
+	Average int64         `json:"average"`
+	Period  time.Duration `json:"period,omitempty"`
+	Burst   int64         `json:"burst,omitempty"`
+	// By names the header whose value tells sources apart; empty is the client's address.
+	By string `json:"by,omitempty"`
+}
