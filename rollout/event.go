@@ -1,0 +1,181 @@
+package rollout
+
+import (
+	"time"
+
+	"github.com/serindev/serin/judge"
+)
+
+// Event is something that happened to a release. It is durable before anything follows from it.
+//
+//sumtype:decl
+type Event interface {
+	event()
+	// Head tells when, the how-manieth of its release, and by whom.
+	Head() Meta
+	// With returns the same event with another head.
+	With(Meta) Event
+}
+
+// Meta is what every event has.
+type Meta struct {
+	// Seq counts the events of a release from 1.
+	Seq int       `json:"seq"`
+	At  time.Time `json:"at"`
+	// By is who or what caused it: a user's name, "serin", "judge", "gateway".
+	By string `json:"by"`
+}
+
+// Started is the first event of every release.
+type Started struct {
+	Meta
+	Rollout    string            `json:"rollout"`
+	Revision   string            `json:"revision"`
+	Parameters map[string]string `json:"parameters,omitempty"`
+	// Key makes starting idempotent; empty for none.
+	Key string `json:"key,omitempty"`
+	// Swapped: the set declared as canary is the live one, so it is this release's stable.
+	Swapped bool `json:"swapped,omitempty"`
+}
+
+// StepEntered moves the release to a step, or to the next stage of one: a weight of a gray step, a half of
+// promote.
+type StepEntered struct {
+	Meta
+	Step  int    `json:"step"`
+	Stage int    `json:"stage"`
+	Name  string `json:"name"`
+}
+
+// InForce: the target of this turn is served by every replica that was asked.
+type InForce struct {
+	Meta
+	Turn int `json:"turn"`
+	// How is "api", "metrics" (no API is configured; the share that was seen stands in) or "trusted".
+	How string `json:"how"`
+}
+
+// NotInForce: the target of this turn is not served, or no longer, or cannot be confirmed.
+type NotInForce struct {
+	Meta
+	Turn int `json:"turn"`
+	// Unconfirmed: it is written, and no replica answers.
+	Unconfirmed bool     `json:"unconfirmed,omitempty"`
+	Why         []string `json:"why,omitempty"`
+}
+
+// Drifted: the gateway's configuration differs from what Serin wrote although nobody told Serin. It is put right.
+type Drifted struct {
+	Meta
+	What []string `json:"what"`
+}
+
+// LookTaken: a look said something new.
+type LookTaken struct {
+	Meta
+	Scope   string        `json:"scope"`
+	Turn    int           `json:"turn"`
+	Verdict judge.Verdict `json:"verdict"`
+}
+
+// AlarmDismissed: a human has looked at a sample-ratio alarm and lets the release go on at this weight.
+type AlarmDismissed struct {
+	Meta
+	Reason string `json:"reason"`
+}
+
+// GateAnswered is a human's answer to a gate or to a question that a policy asked.
+type GateAnswered struct {
+	Meta
+	Gate   string `json:"gate"`
+	Answer Answer `json:"answer"`
+	Reason string `json:"reason,omitempty"`
+}
+
+// Answer to a gate.
+type Answer string
+
+// The answers. Wait is for questions of policies only.
+const (
+	Approve     Answer = "approve"
+	Reject      Answer = "reject"
+	KeepWaiting Answer = "wait"
+)
+
+// WebhookAnswered: a webhook step has its answer.
+type WebhookAnswered struct {
+	Meta
+	Step   int    `json:"step"`
+	OK     bool   `json:"ok"`
+	Detail string `json:"detail,omitempty"`
+}
+
+// DeadlinePassed: time is over for something, and Then is what the definition says about it.
+type DeadlinePassed struct {
+	Meta
+	Which Deadline `json:"which"`
+	Then  Policy   `json:"then"`
+}
+
+// Deadline names what time was over for.
+type Deadline string
+
+// The deadlines.
+const (
+	GateExpired      Deadline = "gate"
+	DecideMax        Deadline = "decide"
+	NoDataFor        Deadline = "noData"
+	UnreachableFor   Deadline = "unreachable"
+	RollbackDeadline Deadline = "rollback"
+)
+
+// Paused: timers and advancing stand still. Looks go on, and a fail still rolls back.
+type Paused struct {
+	Meta
+	Reason string `json:"reason,omitempty"`
+}
+
+// Resumed ends a pause.
+type Resumed struct{ Meta }
+
+// RollbackRequested: a person wants the release to go back.
+type RollbackRequested struct {
+	Meta
+	Reason string `json:"reason,omitempty"`
+}
+
+// CancelRequested ends a release of which no traffic has moved; after that it is a rollback.
+type CancelRequested struct {
+	Meta
+	Reason string `json:"reason,omitempty"`
+}
+
+// Superseded: another release takes this one's place as soon as this one has gone back.
+type Superseded struct {
+	Meta
+	// Next is the release to start afterwards.
+	Next StartRequest `json:"next"`
+}
+
+// StartRequest is what a release is started with.
+type StartRequest struct {
+	ID         string            `json:"id"`
+	Key        string            `json:"key,omitempty"`
+	Parameters map[string]string `json:"parameters,omitempty"`
+	By         string            `json:"by"`
+}
+
+// Drained: rollback.drain has passed with all traffic on stable.
+type Drained struct{ Meta }
+
+// CleanedUp: what has to be done after a rollback is done.
+type CleanedUp struct{ Meta }
+
+// Ended is the last event of every release.
+type Ended struct {
+	Meta
+	Outcome Outcome `json:"outcome"`
+	Why     string  `json:"why"`
+	// Swapped: from now on the set declared as canary is the live one.
+	Swapped bool `json:"swapped,omitempty"`
+}

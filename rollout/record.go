@@ -1,0 +1,120 @@
+package rollout
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/serindev/serin/judge"
+)
+
+// ErrConflict is returned by a store for an append at a version that is no longer the newest: somebody else acts
+// on this release. The caller has to load it anew before it does anything more.
+var ErrConflict = errors.New("the release has changed meanwhile")
+
+// ErrNotFound is returned for a release, rollout or gate that is not there.
+var ErrNotFound = errors.New("not found")
+
+// ActiveError is returned for a second start: a rollout has one active release at a time.
+type ActiveError struct{ Rollout, ID string }
+
+func (e *ActiveError) Error() string {
+	return fmt.Sprintf("rollout %s has an active release: %s", e.Rollout, e.ID)
+}
+
+// StartedError is returned for a start whose key has been used: ID is the release that it started.
+type StartedError struct{ Key, ID string }
+
+func (e *StartedError) Error() string {
+	return fmt.Sprintf("key %q has already started release %s", e.Key, e.ID)
+}
+
+// AnsweredError is returned for a second answer to a gate.
+type AnsweredError struct {
+	Gate   string
+	By     string
+	At     time.Time
+	Answer Answer
+}
+
+func (e *AnsweredError) Error() string {
+	return fmt.Sprintf("gate %s was answered by %s at %s: %s", e.Gate, e.By, e.At.UTC().Format(time.RFC3339), e.Answer)
+}
+
+// Release is what is remembered of a release beside its events.
+type Release struct {
+	ID       string `json:"id"` // ULID
+	Rollout  string `json:"rollout"`
+	Revision string `json:"revision"`
+	// Plan is all that the release was started with (definition, analyses, route), as the engine writes it.
+	Plan json.RawMessage `json:"-"`
+	Key  string          `json:"key,omitempty"`
+	// Version is the Seq of the newest event.
+	Version   int       `json:"version"`
+	Phase     Phase     `json:"phase"`
+	Outcome   Outcome   `json:"outcome,omitempty"`
+	StartedBy string    `json:"startedBy"`
+	StartedAt time.Time `json:"startedAt"`
+	EndedAt   time.Time `json:"endedAt,omitzero"`
+}
+
+// LookRecord is one look as it is remembered. The evidence at a look is the newest snapshot before it with every
+// look after that folded in; so a look costs its own data only, and the history is what charts are drawn from.
+type LookRecord struct {
+	Release string        `json:"release"`
+	Scope   string        `json:"scope"`
+	Turn    int           `json:"turn"`
+	Look    judge.Look    `json:"look"`
+	Verdict judge.Verdict `json:"verdict"`
+	// Cursor is how far the samples have been counted after this look. Only the newest of a scope is kept.
+	Cursor []byte `json:"-"`
+	// Snapshot is the encoded evidence after this look; nil in most.
+	Snapshot []byte `json:"-"`
+}
+
+// Evidence is what a scope's evidence is restored from.
+type Evidence struct {
+	// Snapshot after look number SnapshotLook (0: before the first); nil if there is none at all.
+	Snapshot     []byte
+	SnapshotLook int
+	// Since are the looks after it, in order.
+	Since  []judge.Look
+	Cursor []byte
+}
+
+// Filter picks releases; zero fields do not restrict.
+type Filter struct {
+	Rollout string
+	Phase   Phase
+	Outcome Outcome
+	// Before is a release id: only older ones, for paging.
+	Before string
+	// Limit is at most 1,000; 0 means 100.
+	Limit int
+}
+
+// AuditEntry is one action of a person or a program on Serin.
+type AuditEntry struct {
+	ID      int64     `json:"id"`
+	At      time.Time `json:"at"`
+	By      string    `json:"by"`
+	From    string    `json:"from,omitempty"` // remote address
+	Action  string    `json:"action"`         // start, approve, reject, rollback, …
+	Rollout string    `json:"rollout,omitempty"`
+	Release string    `json:"release,omitempty"`
+	Detail  string    `json:"detail,omitempty"`
+	// Refused says why it was not done; empty if it was.
+	Refused string `json:"refused,omitempty"`
+}
+
+// Learned is what one release taught about the noise of one metric at one weight.
+type Learned struct {
+	Rollout  string     `json:"rollout"`
+	Release  string     `json:"release"`
+	Metric   string     `json:"metric"`
+	Baseline string     `json:"baseline"` // the kind of baseline: concurrent, fixed, offset
+	Weight   float64    `json:"weight"`
+	At       time.Time  `json:"at"`
+	Past     judge.Past `json:"past"`
+}

@@ -1,0 +1,169 @@
+package rollout
+
+import (
+	"errors"
+	"time"
+
+	"github.com/serindev/serin/judge"
+)
+
+// Phase is where a release stands as a whole.
+type Phase string
+
+// The phases. The zero value is a release that has not started.
+const (
+	Active      Phase = "active"
+	RollingBack Phase = "rollingBack"
+	PhaseEnded  Phase = "ended"
+)
+
+// Outcome is how a release ended.
+type Outcome string
+
+// The outcomes.
+const (
+	Released          Outcome = "released"
+	RolledBack        Outcome = "rolledBack"
+	Cancelled         Outcome = "cancelled" // before any traffic moved
+	OutcomeSuperseded Outcome = "superseded"
+	Failed            Outcome = "failed" // neither on nor back by itself; traffic is on stable
+)
+
+// ErrNotAllowed is returned by [State.Apply] for an event that the state does not take. Wrapped, it says why.
+var ErrNotAllowed = errors.New("not allowed")
+
+// Stages of a rollback.
+const (
+	backTraffic = iota // until stable at 100% is in force
+	backDrain          // until rollback.drain has passed
+	backCleanup        // until everything else is as it was
+	backDone
+)
+
+// State of a release: the fold of its events. The zero value is a release before its first event.
+//
+// Times that belong to timers are kept in the release's own time, which stands still while it is paused: see
+// [State.Clock].
+type State struct {
+	Seq        int               `json:"seq"`
+	Rollout    string            `json:"rollout"`
+	Revision   string            `json:"revision"`
+	Parameters map[string]string `json:"parameters,omitempty"`
+	Key        string            `json:"key,omitempty"`
+	StartedBy  string            `json:"startedBy"`
+	StartedAt  time.Time         `json:"startedAt"`
+	// Swapped: the declared canary set was live at the start. Exchanged: this release has made its canary live.
+	Swapped   bool `json:"swapped,omitempty"`
+	Exchanged bool `json:"exchanged,omitempty"`
+
+	Phase   Phase   `json:"phase"`
+	Outcome Outcome `json:"outcome,omitempty"`
+	// Why the release goes back or how it ended, in a sentence, and by whom.
+	Why     string    `json:"why,omitempty"`
+	WhyBy   string    `json:"whyBy,omitempty"`
+	EndedAt time.Time `json:"endedAt,omitzero"`
+
+	// Step is the index of the current step, -1 before the first; Stage the weight of a gray step, the half of
+	// promote, or the stage of a rollback.
+	Step     int       `json:"step"`
+	StepName string    `json:"stepName,omitempty"`
+	Stage    int       `json:"stage"`
+	StepAt   time.Time `json:"stepAt,omitzero"`  // release time: entry of the step
+	StageAt  time.Time `json:"stageAt,omitzero"` // release time: entry of the stage
+
+	// Moved: some user's request may have been served by the canary.
+	Moved bool `json:"moved,omitempty"`
+	// GrayStep and GrayStage are the weight that holds on the main route; GrayStep is -1 before the first.
+	GrayStep  int `json:"grayStep"`
+	GrayStage int `json:"grayStage"`
+	// CohortStep is the A/B step whose cohort route is there, or -1.
+	CohortStep int `json:"cohortStep"`
+	// Promoting is true from the entry of promote on; analysis has ended then. Promotion is its half: 1 means that
+	// the roles are exchanged.
+	Promoting bool `json:"promoting,omitempty"`
+	Promotion int  `json:"promotion,omitempty"`
+
+	// Turn counts the changes of the traffic's target. InForce tells whether the current one is served, since
+	// when (release time), and ForceFor for how long before that in this stage.
+	Turn          int           `json:"turn"`
+	InForce       bool          `json:"inForce"`
+	InForceHow    string        `json:"inForceHow,omitempty"`
+	InForceSince  time.Time     `json:"inForceSince,omitzero"`
+	ForceFor      time.Duration `json:"forceFor,omitempty"`
+	UnconfirmedAt time.Time     `json:"unconfirmedAt,omitzero"`
+	NotInForceWhy []string      `json:"notInForceWhy,omitempty"`
+	// Drifts are the times of the last three foreign edits.
+	Drifts []time.Time `json:"drifts,omitempty"`
+
+	// Scope is the evidence that is being gathered; empty while nothing is analysed. Look is the last look that
+	// said something new since the stage was entered, nil before.
+	Scope string         `json:"scope,omitempty"`
+	Look  *judge.Verdict `json:"look,omitempty"`
+	// LastVerdict is the last one of the whole release, for people.
+	LastVerdict *judge.Verdict `json:"lastVerdict,omitempty"`
+	// Alarm: the split that was seen is not the weight in force. Dismissed: a human lets this weight go on.
+	Alarm     bool `json:"alarm,omitempty"`
+	Dismissed bool `json:"dismissed,omitempty"`
+	// NoDataSince and UnreachableSince are release times; zero while there is data.
+	NoDataSince      time.Time `json:"noDataSince,omitzero"`
+	UnreachableSince time.Time `json:"unreachableSince,omitzero"`
+	// Told are the deadlines that have passed in this stage, so that each acts once.
+	Told []Deadline `json:"told,omitempty"`
+
+	// Question is an open question of a policy to a human; Answered the gates that have their answer.
+	Question *Question               `json:"question,omitempty"`
+	Answered map[string]GateAnswered `json:"answered,omitempty"`
+	// Webhook is the answer that the current webhook step has got.
+	Webhook *WebhookAnswered `json:"webhook,omitempty"`
+
+	Pause     *Paused       `json:"pause,omitempty"`
+	PausedFor time.Duration `json:"pausedFor,omitempty"`
+	// Next is the release that takes this one's place.
+	Next *StartRequest `json:"next,omitempty"`
+	// decided is set when the human's answer to a question lets a weight go on without a pass.
+	Decided bool `json:"decided,omitempty"`
+}
+
+// Question is what a policy asks a human, answered like a gate.
+type Question struct {
+	Name  string    `json:"name"`
+	About Deadline  `json:"about"`
+	Since time.Time `json:"since"`
+}
+
+// Clock is the release's own time at the given one: it stands still during pauses.
+func (s State) Clock(at time.Time) time.Time {
+	if s.Pause != nil {
+		at = s.Pause.At
+	}
+	return at.Add(-s.PausedFor)
+}
+
+// ForcedFor is how long the current target has been in force in this stage, pauses not counted.
+func (s State) ForcedFor(now time.Time) time.Duration {
+	if !s.InForce {
+		return s.ForceFor
+	}
+	return s.ForceFor + max(0, s.Clock(now).Sub(s.InForceSince))
+}
+
+// Ended tells whether the release is over.
+func (s State) Ended() bool { return s.Phase == PhaseEnded }
+
+// OpenGate is the name of the gate or question that waits for a human, or empty.
+func (s State) OpenGate(d *Definition) string {
+	if s.Phase != Active {
+		return ""
+	}
+	if s.Question != nil {
+		return s.Question.Name
+	}
+	if s.Step >= 0 && s.Step < len(d.Steps) {
+		if g, ok := d.Steps[s.Step].(Gate); ok {
+			if _, done := s.Answered[g.Name]; !done {
+				return g.Name
+			}
+		}
+	}
+	return ""
+}
