@@ -1,0 +1,107 @@
+// Package testbed starts the real servers that Serin works with, on free loopback ports: Traefik, Prometheus,
+// PostgreSQL, a small application server whose behaviour can be changed, and a load on it.
+//
+// It is for tests, the end-to-end suite and the demo, and never part of the product. It answers how a server is
+// started, known to be ready, stopped, killed and started again; what is done with it is the caller's.
+//
+// Every server has two ways in: StartX(ctx, config) for programs, which the caller ends with Close, and NewX(tb,
+// config) for tests, which ends it with the test and shows the end of its log if the test failed. Start reading at
+// [Process].
+package testbed
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// module is the first line of our own go.mod: by it the repository is found from any working directory in it.
+const module = "module github.com/serindev/serin"
+
+// Loopback ports are taken below Linux's default range for outgoing connections (32768 and above): a port in that
+// range may be taken by a connection of the load between choosing it and listening on it.
+const firstPort, lastPort = 18000, 32000
+
+var ports struct {
+	mu   sync.Mutex
+	used map[int]bool
+}
+
+// FreePort returns a loopback port on which nobody listens, and which this process has not been given before.
+func FreePort() (int, error) {
+	ports.mu.Lock()
+	defer ports.mu.Unlock()
+	if ports.used == nil {
+		ports.used = map[int]bool{}
+	}
+	for range 1000 {
+		port := firstPort + rand.IntN(lastPort-firstPort) //nolint:gosec // which port it is protects nothing
+		if ports.used[port] {
+			continue
+		}
+		l, err := net.Listen("tcp", loopback(port)) //nolint:noctx // listens only to see whether it can
+		if err != nil {
+			continue
+		}
+		ports.used[port] = true
+		return port, l.Close()
+	}
+	return 0, errors.New("find a free loopback port: none after 1000 tries")
+}
+
+func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
+
+// Root returns the folder of Serin's go.mod, looked for from the working directory upwards.
+func Root() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", fmt.Errorf("find the repository: %w", err)
+	}
+	for {
+		data, err := os.ReadFile(filepath.Join(dir, "go.mod")) //nolint:gosec // our own tree
+		if err == nil && strings.HasPrefix(string(data), module+"\n") {
+			return dir, nil
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return "", errors.New("find the repository: no go.mod of Serin above the working directory")
+		}
+		dir = parent
+	}
+}
+
+// Tool returns the path of a server's binary. SERIN_TOOLS names a folder that is the only one looked into; without
+// it the pinned binary in the repository's .toolchain/bin comes first, then PATH.
+func Tool(name string) (string, error) {
+	if dir := os.Getenv("SERIN_TOOLS"); dir != "" {
+		return executable(filepath.Join(dir, name))
+	}
+	if root, err := Root(); err == nil {
+		if path, err := executable(filepath.Join(root, ".toolchain", "bin", name)); err == nil {
+			return path, nil
+		}
+	}
+	path, err := exec.LookPath(name)
+	if err != nil {
+		return "", fmt.Errorf("%s is neither in .toolchain/bin nor in PATH: run `make tools`", name)
+	}
+	return path, nil
+}
+
+func executable(path string) (string, error) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("%w: run `make tools`", err)
+	case info.IsDir() || info.Mode()&0o111 == 0:
+		return "", fmt.Errorf("%s is not a program: run `make tools`", path)
+	}
+	return path, nil
+}

@@ -1,0 +1,131 @@
+package testbed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// TraefikConfig says how a Traefik is started; its zero value is a useful one.
+type TraefikConfig struct {
+	// Directory is watched by the file provider. Empty: a new one in the process's folder.
+	Directory string
+	// EntryPoints are the names of the entry points for traffic; empty: "web".
+	EntryPoints []string
+	// Buckets are the bounds in seconds of its latency histograms; empty: Traefik's own (0.1, 0.3, 1.2, 5).
+	Buckets []float64
+	// Throttle is providersThrottleDuration; 0: Traefik's own (2 s).
+	Throttle time.Duration
+	// LogLevel, "INFO" if empty. AccessLog writes one line a request to the log.
+	LogLevel  string
+	AccessLog bool
+	// Args are added to the command line.
+	Args []string
+	// Dir holds log and, unless Directory is set, the watched folder. Empty: a temporary folder, removed by Close.
+	Dir string
+}
+
+// Traefik is a running Traefik with the file provider, its API and its metrics on entry points of their own.
+type Traefik struct {
+	*Process
+	// Directory is the watched one.
+	Directory string
+	// API is the base URL of the API, without a path. Metrics is the URL to scrape, MetricsAddr its host and port.
+	API         string
+	Metrics     string
+	MetricsAddr string
+
+	entryPoints map[string]string
+}
+
+// StartTraefik starts a Traefik and returns when its API answers.
+func StartTraefik(ctx context.Context, c TraefikConfig) (*Traefik, error) {
+	path, err := Tool("traefik")
+	if err != nil {
+		return nil, err
+	}
+	t := &Traefik{entryPoints: map[string]string{}}
+	dir, own := c.Dir, false
+	if dir == "" {
+		if dir, err = os.MkdirTemp("", "serin-traefik-"); err != nil {
+			return nil, fmt.Errorf("start traefik: %w", err)
+		}
+		own = true
+	}
+	if t.Directory = c.Directory; t.Directory == "" {
+		t.Directory = filepath.Join(dir, "dynamic")
+		if err := os.MkdirAll(t.Directory, 0o755); err != nil { //nolint:gosec // nothing secret
+			return nil, fmt.Errorf("start traefik: %w", err)
+		}
+	}
+	args, err := t.args(c)
+	if err != nil {
+		return nil, fmt.Errorf("start traefik: %w", err)
+	}
+	t.Process, err = Start(ctx, Command{Name: "traefik", Path: path, Args: args, Dir: dir, Ready: httpReady(t.API + "/api/overview")})
+	if err != nil {
+		if own {
+			err = errors.Join(err, os.RemoveAll(dir))
+		}
+		return nil, err
+	}
+	t.ownDir = own
+	return t, nil
+}
+
+// args chooses the ports and returns the command line.
+func (t *Traefik) args(c TraefikConfig) ([]string, error) {
+	names := c.EntryPoints
+	if len(names) == 0 {
+		names = []string{"web"}
+	}
+	args := []string{
+		"--global.checknewversion=false", "--global.sendanonymoususage=false",
+		"--providers.file.directory=" + t.Directory, "--providers.file.watch=true",
+		"--api.insecure=true", // on the entry point "traefik", which is its own
+		"--metrics.prometheus=true", "--metrics.prometheus.entrypoint=metrics",
+		"--metrics.prometheus.addserviceslabels=true", "--metrics.prometheus.addrouterslabels=true",
+		"--metrics.prometheus.addentrypointslabels=true",
+	}
+	for _, name := range append([]string{"traefik", "metrics"}, names...) {
+		port, err := FreePort()
+		if err != nil {
+			return nil, err
+		}
+		t.entryPoints[name] = loopback(port)
+		args = append(args, "--entrypoints."+name+".address="+loopback(port))
+	}
+	t.API = "http://" + t.entryPoints["traefik"]
+	t.MetricsAddr = t.entryPoints["metrics"]
+	t.Metrics = "http://" + t.MetricsAddr + "/metrics"
+	if len(c.Buckets) > 0 {
+		text := make([]string, len(c.Buckets))
+		for i, b := range c.Buckets {
+			text[i] = strconv.FormatFloat(b, 'f', -1, 64)
+		}
+		args = append(args, "--metrics.prometheus.buckets="+strings.Join(text, ","))
+	}
+	if c.Throttle > 0 {
+		args = append(args, "--providers.providersthrottleduration="+c.Throttle.String())
+	}
+	level := c.LogLevel
+	if level == "" {
+		level = "INFO"
+	}
+	args = append(args, "--log.level="+level)
+	if c.AccessLog {
+		args = append(args, "--accesslog=true")
+	}
+	return append(args, c.Args...), nil
+}
+
+// Addr is the host and port of an entry point, empty if there is none of that name.
+func (t *Traefik) Addr(entryPoint string) string { return t.entryPoints[entryPoint] }
+
+// URL is the base URL of an entry point, by HTTP.
+func (t *Traefik) URL(entryPoint string) string { return "http://" + t.entryPoints[entryPoint] }
