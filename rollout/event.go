@@ -45,7 +45,25 @@ type StepEntered struct {
 	Step  int    `json:"step"`
 	Stage int    `json:"stage"`
 	Name  string `json:"name"`
+	// What is done to the traffic, so that the log can be folded without the definition.
+	What StageKind `json:"what"`
+	// Scope of the evidence that is gathered from here on (StageAB, StageGray).
+	Scope string `json:"scope,omitempty"`
+	// KeepCohort: a cohort route that is there stays; otherwise it goes once this weight is in force (StageGray).
+	KeepCohort bool `json:"keepCohort,omitempty"`
 }
+
+// StageKind is what entering a stage does to the traffic.
+type StageKind string
+
+// The kinds of stages.
+const (
+	StageAB      StageKind = "ab"      // the cohort route appears
+	StageGray    StageKind = "gray"    // the main route's weight changes
+	StagePromote StageKind = "promote" // all traffic to the canary, then the roles are exchanged
+	StageGate    StageKind = "gate"    // traffic stays, a human is asked
+	StageStill   StageKind = "still"   // traffic stays as it was
+)
 
 // InForce: the target of this turn is served by every replica that was asked.
 type InForce struct {
@@ -122,11 +140,10 @@ type Deadline string
 
 // The deadlines.
 const (
-	GateExpired      Deadline = "gate"
-	DecideMax        Deadline = "decide"
-	NoDataFor        Deadline = "noData"
-	UnreachableFor   Deadline = "unreachable"
-	RollbackDeadline Deadline = "rollback"
+	GateExpired    Deadline = "gate"
+	DecideMax      Deadline = "decide"
+	NoDataFor      Deadline = "noData"
+	UnreachableFor Deadline = "unreachable"
 )
 
 // Paused: timers and advancing stand still. Looks go on, and a fail still rolls back.

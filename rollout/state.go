@@ -78,6 +78,8 @@ type State struct {
 	GrayStage int `json:"grayStage"`
 	// CohortStep is the A/B step whose cohort route is there, or -1.
 	CohortStep int `json:"cohortStep"`
+	// CohortGoes: it goes as soon as the weight that was entered after it is in force.
+	CohortGoes bool `json:"cohortGoes,omitempty"`
 	// Promoting is true from the entry of promote on; analysis has ended then. Promotion is its half: 1 means that
 	// the roles are exchanged.
 	Promoting bool `json:"promoting,omitempty"`
@@ -110,6 +112,8 @@ type State struct {
 	// Told are the deadlines that have passed in this stage, so that each acts once.
 	Told []Deadline `json:"told,omitempty"`
 
+	// Gate is the gate that the release stands at; empty at other steps.
+	Gate string `json:"gate,omitempty"`
 	// Question is an open question of a policy to a human; Answered the gates that have their answer.
 	Question *Question               `json:"question,omitempty"`
 	Answered map[string]GateAnswered `json:"answered,omitempty"`
@@ -118,10 +122,16 @@ type State struct {
 
 	Pause     *Paused       `json:"pause,omitempty"`
 	PausedFor time.Duration `json:"pausedFor,omitempty"`
-	// Next is the release that takes this one's place.
-	Next *StartRequest `json:"next,omitempty"`
-	// decided is set when the human's answer to a question lets a weight go on without a pass.
+	// Successor is the release that takes this one's place.
+	Successor *StartRequest `json:"successor,omitempty"`
+	// Decided: a human has answered a question with "go on", so this stage needs no verdict any more.
 	Decided bool `json:"decided,omitempty"`
+	// DecideFrom is set when a human gave an undecided step its whole time once more (release time).
+	DecideFrom time.Time `json:"decideFrom,omitzero"`
+	// Questions counts the questions asked, so that each has a name of its own.
+	Questions int `json:"questions,omitempty"`
+	// BackAt is when the rollback began (release time).
+	BackAt time.Time `json:"backAt,omitzero"`
 }
 
 // Question is what a policy asks a human, answered like a gate.
@@ -151,19 +161,15 @@ func (s State) ForcedFor(now time.Time) time.Duration {
 func (s State) Ended() bool { return s.Phase == PhaseEnded }
 
 // OpenGate is the name of the gate or question that waits for a human, or empty.
-func (s State) OpenGate(d *Definition) string {
+func (s State) OpenGate() string {
 	if s.Phase != Active {
 		return ""
 	}
 	if s.Question != nil {
 		return s.Question.Name
 	}
-	if s.Step >= 0 && s.Step < len(d.Steps) {
-		if g, ok := d.Steps[s.Step].(Gate); ok {
-			if _, done := s.Answered[g.Name]; !done {
-				return g.Name
-			}
-		}
+	if _, done := s.Answered[s.Gate]; done {
+		return ""
 	}
-	return ""
+	return s.Gate
 }

@@ -1,0 +1,213 @@
+package rollout_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/share"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+)
+
+// randomEvent draws something that might happen to a release, sensible or not.
+func (w *world) randomEvent(t *rapid.T) (rollout.Event, string) {
+	turn := w.s.Turn - rapid.SampledFrom([]int{0, 0, 0, 0, 1}).Draw(t, "staleness")
+	gate := rapid.SampledFrom([]string{"start", "full", w.s.OpenGate(), w.s.OpenGate(), "gray"}).Draw(t, "gate")
+	answer := rapid.SampledFrom([]rollout.Answer{rollout.Approve, rollout.Approve, rollout.Approve, rollout.Reject, rollout.KeepWaiting}).Draw(t, "answer")
+	v := judge.Verdict{
+		Outcome: rapid.SampledFrom([]judge.Outcome{judge.Pass, judge.Pass, judge.Pass, judge.Inconclusive, judge.Inconclusive, judge.Fail}).Draw(t, "outcome"),
+		Enough:  rapid.Bool().Draw(t, "enough"),
+	}
+	if v.Outcome == judge.Inconclusive {
+		v.Reason = rapid.SampledFrom([]judge.Reason{judge.NoData, judge.Unreachable, judge.Undecided, judge.TooFew}).Draw(t, "reason")
+	}
+	if rapid.IntRange(0, 9).Draw(t, "alarm") == 0 {
+		v.SampleRatio = &judge.SampleRatio{Alarm: true}
+	}
+	back := rapid.SampledFrom([]rollout.Event{
+		rollout.RollbackRequested{}, rollout.CancelRequested{}, rollout.Superseded{Next: rollout.StartRequest{ID: "R2"}},
+	}).Draw(t, "back")
+	return rapid.SampledFrom([]func() (rollout.Event, string){
+		func() (rollout.Event, string) { return rollout.InForce{Turn: turn, How: "api"}, "gateway" },
+		func() (rollout.Event, string) { return rollout.InForce{Turn: turn, How: "api"}, "gateway" },
+		func() (rollout.Event, string) { return rollout.InForce{Turn: turn, How: "api"}, "gateway" },
+		func() (rollout.Event, string) {
+			return rollout.NotInForce{Turn: turn, Unconfirmed: v.Enough}, "gateway"
+		},
+		func() (rollout.Event, string) {
+			return rollout.LookTaken{Scope: w.s.Scope, Turn: turn, Verdict: v}, "judge"
+		},
+		func() (rollout.Event, string) {
+			return rollout.LookTaken{Scope: w.s.Scope, Turn: turn, Verdict: v}, "judge"
+		},
+		func() (rollout.Event, string) { return rollout.GateAnswered{Gate: gate, Answer: answer}, "ann" },
+		func() (rollout.Event, string) { return rollout.GateAnswered{Gate: gate, Answer: answer}, "ann" },
+		func() (rollout.Event, string) {
+			return rollout.WebhookAnswered{Step: w.s.Step, OK: v.Enough}, "webhook"
+		},
+		func() (rollout.Event, string) { return rollout.Drifted{What: []string{"x"}}, "gateway" },
+		func() (rollout.Event, string) { return rollout.AlarmDismissed{}, "ann" },
+		func() (rollout.Event, string) { return rollout.Paused{}, "ann" },
+		func() (rollout.Event, string) { return rollout.Resumed{}, "ann" },
+		func() (rollout.Event, string) {
+			return rollout.StepEntered{Step: 6, Name: "promote", What: rollout.StagePromote}, "eve"
+		},
+		func() (rollout.Event, string) { return rollout.Ended{Outcome: rollout.Released}, "eve" },
+		func() (rollout.Event, string) { return rollout.Drained{}, "eve" },
+		func() (rollout.Event, string) { return rollout.CleanedUp{}, "serin" },
+		func() (rollout.Event, string) {
+			// Going back is drawn less often, so that releases get far.
+			if rapid.IntRange(0, 3).Draw(t, "really") > 0 {
+				return rollout.Drifted{}, "gateway"
+			}
+			return back, "ann"
+		},
+	}).Draw(t, "event")()
+}
+
+// walk runs a random release and calls check after every event.
+func walk(t *rapid.T, check func(before, after *world, e rollout.Event)) *world {
+	w := &world{d: pipeline(), now: epoch}
+	require.NoError(t, w.apply(rollout.Started{Rollout: "shop", Revision: "a1", Swapped: rapid.Bool().Draw(t, "swapped")}, "ann"))
+	for range rapid.IntRange(1, 80).Draw(t, "events") {
+		w.now = w.now.Add(time.Duration(rapid.SampledFrom([]int{0, 0, 1, 60, 600, 601, 1800, 7200, 90000}).Draw(t, "seconds")) * time.Second)
+		for {
+			e, ok := w.s.Next(w.d, w.now)
+			if !ok {
+				break
+			}
+			before := *w
+			require.NoError(t, w.apply(e, e.Head().By), "what Next says is always taken")
+			check(&before, w, e)
+		}
+		e, by := w.randomEvent(t)
+		before := *w
+		err := w.apply(e, by)
+		if err != nil {
+			require.Equal(t, before.s, w.s, "a refused event leaves the state as it was")
+			continue
+		}
+		check(&before, w, e)
+	}
+	return w
+}
+
+// TestAlwaysTrue holds the section "Always true" of the release's specification; the numbers are its own.
+func TestAlwaysTrue(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		allowed := share.Share(0)
+		var moved bool
+		w := walk(t, func(before, after *world, e rollout.Event) {
+			target := after.s.Target(after.d, "R1")
+			if e, ok := e.(rollout.StepEntered); ok {
+				if g, ok := after.d.Steps[e.Step].(rollout.Gray); ok {
+					allowed = g.Weights[e.Stage]
+				}
+				if _, ok := after.d.Steps[e.Step].(rollout.Promote); ok {
+					allowed = 1
+					for _, gate := range []string{"start", "full"} {
+						require.Equal(t, rollout.Approve, after.s.Answered[gate].Answer, "5: promote is reached through every gate")
+					}
+				}
+			}
+			require.LessOrEqual(t, target.Traffic.Weight, allowed, "1: never above a weight that was entered")
+			moved = moved || target.Traffic.Weight > 0 || target.Traffic.Cohort != nil
+			if after.s.Phase == rollout.RollingBack || after.s.Ended() && after.s.Outcome != rollout.Released {
+				require.Zero(t, target.Traffic.Weight, "2: stable at 100%")
+				require.Nil(t, target.Traffic.Cohort)
+				require.Equal(t, after.d.Idle(after.s.Swapped), target.Traffic)
+			}
+			if _, ok := e.(rollout.Drained); ok {
+				require.True(t, before.s.InForce, "3: nothing is taken from a canary that may still be served")
+			}
+			if after.s.Phase == rollout.Active {
+				_, err := after.s.Apply(rollout.RollbackRequested{Meta: rollout.Meta{Seq: after.s.Seq + 1, At: after.now}})
+				require.NoError(t, err, "2: every active state can go back")
+			}
+			if after.s.Ended() && after.s.Outcome == rollout.Cancelled {
+				require.False(t, moved, "cancelled means that no traffic has moved")
+			}
+			if after.s.Promoting {
+				require.Empty(t, after.s.Scope, "both arms are one version: nothing is analysed")
+			}
+		})
+		replayed := rollout.State{}
+		for _, e := range w.log {
+			b, err := rollout.EncodeEvent(e)
+			require.NoError(t, err)
+			decoded, err := rollout.DecodeEvent(b)
+			require.NoError(t, err)
+			replayed, err = replayed.Apply(decoded)
+			require.NoError(t, err)
+		}
+		require.Equal(t, w.s.Target(w.d, "R1"), replayed.Target(w.d, "R1"), "6: replaying gives the same target")
+		require.Equal(t, w.s, replayed, "6: replaying gives the same state")
+		if w.s.Ended() {
+			_, err := w.s.Apply(rollout.RollbackRequested{Meta: rollout.Meta{Seq: w.s.Seq + 1, At: w.now}})
+			require.ErrorIs(t, err, rollout.ErrNotAllowed, "6: events after the end change nothing")
+		}
+	})
+}
+
+func TestEveryRollbackEndsOnStable(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := walk(t, func(_, _ *world, _ rollout.Event) {})
+		if w.s.Phase == rollout.Active {
+			require.NoError(t, w.apply(rollout.RollbackRequested{}, "ann"))
+		}
+		confirmed := rapid.Bool().Draw(t, "confirmed")
+		w.settle()
+		if confirmed && !w.s.Ended() && !w.s.InForce {
+			require.NoError(t, w.apply(rollout.InForce{Turn: w.s.Turn, How: "api"}, "gateway"))
+		}
+		w.pass(time.Hour)
+		require.True(t, w.s.Ended(), "2: from rollingBack every path ends")
+		if w.s.Outcome != rollout.Released {
+			require.Equal(t, w.d.Idle(w.s.Swapped), w.s.Target(w.d, "R1").Traffic)
+		}
+	})
+}
+
+func TestNothingHappensWhileTheClockStands(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := walk(t, func(_, _ *world, _ rollout.Event) {})
+		w.settle()
+		_, ok := w.s.Next(w.d, w.now)
+		require.False(t, ok, "8")
+		at, ok := w.s.Deadline(w.d, w.now)
+		if !ok {
+			_, far := w.s.Next(w.d, w.now.Add(10000*time.Hour))
+			require.False(t, far, "without a deadline nothing ever happens by itself")
+			return
+		}
+		require.True(t, at.After(w.now))
+		_, early := w.s.Next(w.d, at.Add(-time.Nanosecond))
+		require.False(t, early, "nothing happens before the deadline")
+	})
+}
+
+func FuzzDecodeEvent(f *testing.F) {
+	w := &world{d: pipeline(), now: epoch}
+	require.NoError(f, w.apply(rollout.Started{Rollout: "shop", Parameters: map[string]string{"image": "x"}}, "ann"))
+	w.settle()
+	for _, e := range w.log {
+		b, err := rollout.EncodeEvent(e)
+		require.NoError(f, err)
+		f.Add(b)
+	}
+	f.Add([]byte(`{"kind":"inForce","turn":1}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		e, err := rollout.DecodeEvent(b)
+		if err != nil {
+			require.Nil(t, e)
+			return
+		}
+		once, err := rollout.EncodeEvent(e)
+		require.NoError(t, err)
+		again, err := rollout.DecodeEvent(once)
+		require.NoError(t, err)
+		require.Equal(t, e, again)
+	})
+}

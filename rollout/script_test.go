@@ -1,0 +1,247 @@
+package rollout_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/datadriven"
+	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/share"
+	"github.com/serindev/serin/traffic"
+	"github.com/stretchr/testify/require"
+)
+
+// pipeline is the rollout that the scripts and the properties run: A/B, two gray steps with a gate between them, a
+// gate, a webhook before and after promotion.
+func pipeline() *rollout.Definition {
+	beta := traffic.Cohort{Match: traffic.Matcher{Header: &traffic.Header{Name: "X-User-Group", Value: "beta"}}, Split: 0.5}
+	decide := rollout.Decide{Max: 2 * time.Hour, Inconclusive: rollout.PolicyGate}
+	hold := rollout.Patience{For: 5 * time.Minute, Then: rollout.PolicyHold}
+	return &rollout.Definition{
+		Name: "shop", Revision: "a1",
+		Stable: traffic.Backend{Servers: []string{"http://blue"}}, Canary: traffic.Backend{Servers: []string{"http://green"}},
+		Steps: rollout.Steps{
+			rollout.Gate{Name: "start", Approvers: []string{"qa"}, Expires: &rollout.Expiry{After: 24 * time.Hour, Then: rollout.PolicyCancel}},
+			rollout.AB{Name: "ab", Cohort: beta, Scope: "ab/ab", Decide: rollout.Decide{Min: 30 * time.Minute, Max: 6 * time.Hour, Inconclusive: rollout.PolicyGate}},
+			rollout.Gray{Name: "gray", Weights: []share.Share{0.05, 0.2}, Hold: 10 * time.Minute, Scope: "gray", Decide: decide},
+			rollout.Wait{Name: "lunch", For: time.Hour},
+			rollout.Gray{Name: "more", Weights: []share.Share{0.5}, Hold: 10 * time.Minute, Scope: "gray", Decide: decide},
+			rollout.Gate{Name: "full", Approvers: []string{"release-managers"}, Expires: &rollout.Expiry{After: 12 * time.Hour, Then: rollout.PolicyRollback}},
+			rollout.Promote{Name: "promote"},
+			rollout.Webhook{Name: "announce", URL: "http://chat", Ignore: true, Deadline: time.Minute},
+		},
+		Scopes: []rollout.Scope{
+			{Name: "ab/ab", NoData: hold, Unreachable: rollout.Patience{For: 10 * time.Minute, Then: rollout.PolicyGate}},
+			{Name: "gray", NoData: hold, Unreachable: rollout.Patience{For: 10 * time.Minute, Then: rollout.PolicyRollback}},
+		},
+		Verify:   rollout.Verify{For: time.Minute},
+		Rollback: rollout.Rollback{Drain: 30 * time.Second, Deadline: 15 * time.Minute},
+	}
+}
+
+var epoch = time.Date(2026, 1, 5, 9, 0, 0, 0, time.UTC)
+
+// world runs a release by hand: what follows by itself follows after every line.
+type world struct {
+	d   *rollout.Definition
+	s   rollout.State
+	now time.Time
+	log []rollout.Event
+}
+
+func (w *world) apply(e rollout.Event, by string) error {
+	e = e.With(rollout.Meta{Seq: w.s.Seq + 1, At: w.now, By: by})
+	next, err := w.s.Apply(e)
+	if err != nil {
+		return err
+	}
+	w.s, w.log = next, append(w.log, e)
+	return nil
+}
+
+// settle applies what follows by itself and returns it in words.
+func (w *world) settle() (out []string) {
+	for {
+		e, ok := w.s.Next(w.d, w.now)
+		if !ok {
+			return out
+		}
+		if err := w.apply(e, e.Head().By); err != nil {
+			panic(err)
+		}
+		words := rollout.Kind(e)
+		switch e := e.(type) {
+		case rollout.StepEntered:
+			words += fmt.Sprintf(" %s/%d", e.Name, e.Stage)
+		case rollout.DeadlinePassed:
+			words += fmt.Sprintf(" %s then %s", e.Which, e.Then)
+		case rollout.Ended:
+			words += " " + string(e.Outcome)
+		}
+		out = append(out, words)
+	}
+}
+
+// pass lets time go by, stopping at each deadline.
+func (w *world) pass(d time.Duration) (out []string) {
+	end := w.now.Add(d)
+	for {
+		at, ok := w.s.Deadline(w.d, w.now)
+		if !ok || at.After(end) {
+			w.now = end
+			return append(out, w.settle()...)
+		}
+		w.now = at
+		out = append(out, w.settle()...)
+	}
+}
+
+func (w *world) String() string {
+	t := w.s.Target(w.d, "R1")
+	line := fmt.Sprintf("%s %s/%d  weight=%s", w.s.Phase, w.s.StepName, w.s.Stage, t.Traffic.Weight)
+	if t.Traffic.Cohort != nil {
+		line += fmt.Sprintf(" cohort=%s", t.Traffic.Cohort.Split)
+	}
+	line += " stable=" + strings.TrimPrefix(t.Traffic.Stable.Servers[0], "http://")
+	if w.s.InForce {
+		line += " in-force"
+	}
+	if t.Analyse != "" {
+		line += " analyse=" + t.Analyse
+	}
+	if g := w.s.OpenGate(); g != "" {
+		line += " asks=" + g
+	}
+	if w.s.Pause != nil {
+		line += " paused"
+	}
+	if len(t.Tasks) > 0 {
+		line += " task=" + t.Tasks[0].Key
+	}
+	if w.s.Ended() {
+		line += fmt.Sprintf(" outcome=%s (%s)", w.s.Outcome, w.s.Why)
+	}
+	return line + "\n"
+}
+
+func verdict(args []string) judge.Verdict {
+	v := judge.Verdict{Outcome: judge.Inconclusive, Reason: judge.Undecided}
+	for _, a := range args {
+		switch a {
+		case "pass", "fail":
+			v.Outcome, v.Reason, v.Enough, v.Decisive = judge.Outcome(a), "", true, "errors"
+		case "enough":
+			v.Enough = true
+		case "alarm":
+			v.SampleRatio = &judge.SampleRatio{Alarm: true}
+		default:
+			v.Reason = judge.Reason(a)
+		}
+	}
+	return v
+}
+
+// event reads one line of a script.
+func (w *world) event(cmd string, args []string) (rollout.Event, string) {
+	by := "ann"
+	switch cmd {
+	case "start":
+		return rollout.Started{Rollout: "shop", Revision: "a1", Swapped: len(args) > 0 && args[0] == "swapped"}, by
+	case "in-force":
+		return rollout.InForce{Turn: w.s.Turn, How: "api"}, "gateway"
+	case "not-in-force":
+		return rollout.NotInForce{Turn: w.s.Turn, Unconfirmed: len(args) > 0}, "gateway"
+	case "look":
+		return rollout.LookTaken{Scope: w.s.Scope, Turn: w.s.Turn, Verdict: verdict(args)}, "judge"
+	case "drift":
+		return rollout.Drifted{What: []string{"weight"}}, "gateway"
+	case "approve", "reject", "wait":
+		return rollout.GateAnswered{Gate: args[0], Answer: rollout.Answer(cmd), Reason: "said so"}, by
+	case "webhook":
+		return rollout.WebhookAnswered{Step: w.s.Step, OK: args[0] == "ok", Detail: "502"}, "webhook"
+	case "dismiss":
+		return rollout.AlarmDismissed{Reason: "sticky"}, by
+	case "pause":
+		return rollout.Paused{Reason: "lunch"}, by
+	case "resume":
+		return rollout.Resumed{}, by
+	case "rollback":
+		return rollout.RollbackRequested{Reason: "I do not like it"}, by
+	case "cancel":
+		return rollout.CancelRequested{Reason: "not today"}, by
+	case "supersede":
+		return rollout.Superseded{Next: rollout.StartRequest{ID: "R2"}}, by
+	case "cleaned-up":
+		return rollout.CleanedUp{}, "serin"
+	}
+	panic("no such line: " + cmd)
+}
+
+// TestScenarios holds the sections Steps, Promotion and Rollback of the release's specification.
+func TestScenarios(t *testing.T) {
+	datadriven.Walk(t, "testdata/scripts", func(t *testing.T, path string) {
+		w := &world{d: pipeline(), now: epoch}
+		datadriven.RunTest(t, path, func(t *testing.T, td *datadriven.TestData) string {
+			var out strings.Builder
+			for line := range strings.Lines(td.Cmd + " " + strings.Join(argText(td), " ") + "\n" + td.Input) {
+				f := strings.Fields(line)
+				if len(f) == 0 {
+					continue
+				}
+				out.WriteString(w.line(t, f[0], f[1:]))
+			}
+			return out.String() + w.String()
+		})
+	})
+}
+
+func argText(td *datadriven.TestData) (out []string) {
+	for _, a := range td.CmdArgs {
+		out = append(out, a.String())
+	}
+	return out
+}
+
+func (w *world) line(t *testing.T, cmd string, args []string) string {
+	var happened []string
+	if cmd == "after" {
+		d, err := time.ParseDuration(args[0])
+		require.NoError(t, err)
+		happened = w.pass(d)
+	} else {
+		e, by := w.event(cmd, args)
+		if err := w.apply(e, by); err != nil {
+			return "refused: " + err.Error() + "\n"
+		}
+		happened = w.settle()
+	}
+	if len(happened) == 0 {
+		return ""
+	}
+	return "-> " + strings.Join(happened, ", ") + "\n"
+}
+
+func TestRefusalLeavesTheStateAsItWas(t *testing.T) {
+	w := &world{d: pipeline(), now: epoch}
+	require.NoError(t, w.apply(rollout.Started{Rollout: "shop"}, "ann"))
+	before := w.s
+	err := w.apply(rollout.Resumed{}, "ann")
+	require.ErrorIs(t, err, rollout.ErrNotAllowed)
+	require.Equal(t, before, w.s)
+}
+
+func TestSecondAnswerSaysWhoWasFirst(t *testing.T) {
+	w := &world{d: pipeline(), now: epoch}
+	require.NoError(t, w.apply(rollout.Started{Rollout: "shop"}, "ann"))
+	w.settle()
+	require.NoError(t, w.apply(rollout.GateAnswered{Gate: "start", Answer: rollout.Approve}, "bob"))
+	err := w.apply(rollout.GateAnswered{Gate: "start", Answer: rollout.Reject}, "eve")
+	var answered *rollout.AnsweredError
+	require.True(t, errors.As(err, &answered))
+	require.Equal(t, "bob", answered.By)
+	require.Equal(t, rollout.Approve, answered.Answer)
+}

@@ -1,0 +1,124 @@
+package rollout
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/serindev/serin/share"
+	"github.com/serindev/serin/traffic"
+)
+
+// Target is what the world has to look like in a state, and nothing about how to get there.
+type Target struct {
+	// Turn identifies the target of traffic: what is observed is reported for a turn.
+	Turn    int
+	Traffic traffic.Target
+	// Analyse is the scope of evidence to look at; empty for none. Judged is false while nothing that is seen may
+	// count: the weight is not in force.
+	Analyse string
+	Judged  bool
+	// Exposure is the canary's share among the requests that are analysed.
+	Exposure share.Share
+	// Cohort: the arms are the cohort's services, not the main route's.
+	Cohort bool
+	// Tasks may happen only once each.
+	Tasks []Task
+}
+
+// Task is a part of a target that may happen only once. Whoever does it sends Key along, so that asking twice is
+// harmless.
+type Task struct {
+	Key     string
+	Step    int
+	Webhook Webhook
+}
+
+// Idle is the target of a rollout without a release: stable has all the traffic.
+func (d *Definition) Idle(swapped bool) traffic.Target {
+	t := traffic.Target{Stable: d.Stable, Canary: d.Canary, Guards: d.Guards}
+	if swapped {
+		t.Stable, t.Canary = d.Canary, d.Stable
+	}
+	return t
+}
+
+// Target is what the world has to look like in this state. id is the release's, for the keys of tasks.
+func (s State) Target(d *Definition, id string) Target {
+	t := Target{Turn: s.Turn, Traffic: d.Idle(s.Swapped != s.Exchanged)}
+	switch s.Phase {
+	case RollingBack:
+		if s.Stage == backCleanup {
+			t.Tasks = rollbackTasks(d, id)
+		}
+		return t
+	case PhaseEnded, "":
+		return t
+	case Active:
+	}
+	t.Traffic.Weight = s.weight(d)
+	if s.CohortStep >= 0 {
+		cohort := d.Steps[s.CohortStep].(AB).Cohort
+		t.Traffic.Cohort = &cohort
+	}
+	t.Analyse, t.Judged, t.Exposure = s.Scope, s.InForce, t.Traffic.Weight
+	if s.Scope != "" && t.Traffic.Cohort != nil && s.GrayStep < s.CohortStep {
+		t.Cohort, t.Exposure = true, t.Traffic.Cohort.Split
+	}
+	if s.Step >= 0 && s.Step < len(d.Steps) && s.Webhook == nil {
+		if w, ok := d.Steps[s.Step].(Webhook); ok {
+			t.Tasks = []Task{{Key: id + "/" + w.Name, Step: s.Step, Webhook: w}}
+		}
+	}
+	return t
+}
+
+// weight is the canary's share of the main route while the release is active.
+func (s State) weight(d *Definition) share.Share {
+	switch {
+	case s.Promoting && s.Promotion == 0:
+		return 1
+	case s.Promoting || s.GrayStep < 0:
+		return 0
+	}
+	return d.Steps[s.GrayStep].(Gray).Weights[s.GrayStage]
+}
+
+func rollbackTasks(d *Definition, id string) []Task {
+	var out []Task
+	for i, w := range d.Rollback.Webhooks {
+		out = append(out, Task{Key: fmt.Sprintf("%s/rollback/%d", id, i), Step: i, Webhook: w})
+	}
+	return out
+}
+
+// MayAnswer tells whether a person may answer a gate; the error says who may. Questions of policies are every
+// operator's, as gates without approvers are.
+func (d *Definition) MayAnswer(gate, user string, roles []string, startedBy string) error {
+	g, ok := d.gate(gate)
+	if !ok {
+		g = Gate{Name: gate}
+	}
+	if g.FourEyes && user == startedBy {
+		return fmt.Errorf("gate %s needs a second pair of eyes: %s has started the release", gate, user)
+	}
+	if slices.Contains(roles, "admin") {
+		return nil
+	}
+	may := g.Approvers
+	if len(may) == 0 {
+		may = []string{"operator"}
+	}
+	if slices.Contains(may, user) || slices.ContainsFunc(roles, func(r string) bool { return slices.Contains(may, r) }) {
+		return nil
+	}
+	return fmt.Errorf("gate %s is answered by %v, not by %s", gate, may, user)
+}
+
+func (d *Definition) gate(name string) (Gate, bool) {
+	for _, s := range d.Steps {
+		if g, ok := s.(Gate); ok && g.Name == name {
+			return g, true
+		}
+	}
+	return Gate{}, false
+}
