@@ -1,15 +1,17 @@
 package traffic
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
+	"time"
 
 	"github.com/serindev/serin/share"
 )
 
-// weightTolerance is how far a served share may be from the target's: gateways have whole numbers for weights.
-const weightTolerance = 1e-4
+// weightTolerance is for the rounding of floats only: whole numbers stand for shares exactly, see [Weights].
+const weightTolerance = 1e-6
 
 // Confirmation says how well it is known that a target is served.
 type Confirmation int
@@ -66,13 +68,86 @@ func differ(who string, t Target, s Served) []string {
 	switch {
 	case t.Cohort != nil:
 		out = append(out, differRoute(who+": cohort route", t.Cohort.Split, t, s.Cohort)...)
+		out = append(out, differCohort(who+": cohort route", *t.Cohort, s.Cohort)...)
 	case s.Cohort != nil:
 		out = append(out, who+": cohort route is still there")
 	}
 	if want := t.Guards.Names(); !slices.Equal(want, s.Guards) {
 		out = append(out, fmt.Sprintf("%s: guards are %v, not %v", who, s.Guards, want))
+	} else if s.Limits != nil {
+		out = append(out, differLimits(who, t.Guards, *s.Limits)...)
 	}
 	return out
+}
+
+func differCohort(what string, c Cohort, s *RouteServed) []string {
+	if s == nil {
+		return nil // said already
+	}
+	var out []string
+	if match, err := Rule(c.Match); err != nil {
+		out = append(out, what+": "+err.Error())
+	} else if match != s.Match {
+		out = append(out, fmt.Sprintf("%s matches %s, not %s", what, s.Match, match))
+	}
+	if c.Sticky != s.Sticky {
+		out = append(out, fmt.Sprintf("%s: sticky is %t, not %t", what, s.Sticky, c.Sticky))
+	}
+	return out
+}
+
+func differLimits(who string, want, got Guards) []string {
+	want, got = want.filled(), got.filled()
+	var out []string
+	if b, c := want.CircuitBreaker, got.CircuitBreaker; b != nil && c != nil && *b != *c {
+		out = append(out, fmt.Sprintf("%s: circuitBreaker is %+v, not %+v", who, *c, *b))
+	}
+	if r, l := want.RateLimit, got.RateLimit; r != nil && l != nil && *r != *l {
+		out = append(out, fmt.Sprintf("%s: rateLimit is %+v, not %+v", who, *l, *r))
+	}
+	return out
+}
+
+// filled is g with the gateway's defaults in place of zeros.
+func (g Guards) filled() Guards {
+	if g.CircuitBreaker != nil {
+		c := *g.CircuitBreaker
+		c.CheckPeriod = cmp.Or(c.CheckPeriod, 100*time.Millisecond)
+		c.Fallback = cmp.Or(c.Fallback, 10*time.Second)
+		c.Recovery = cmp.Or(c.Recovery, 10*time.Second)
+		c.ResponseCode = cmp.Or(c.ResponseCode, 503)
+		g.CircuitBreaker = &c
+	}
+	if g.RateLimit != nil {
+		r := *g.RateLimit
+		r.Period = cmp.Or(r.Period, time.Second)
+		r.Burst = cmp.Or(r.Burst, 1)
+		g.RateLimit = &r
+	}
+	return g
+}
+
+// Serves is what is observed of a gateway that serves t, where it names servers: no [Differences]. Its error is
+// [Rule]'s.
+func Serves(t Target) (Served, error) {
+	route := func(weight share.Share) *RouteServed {
+		return &RouteServed{
+			Enabled: true, Weight: weight,
+			Stable: slices.Sorted(slices.Values(t.Stable.Servers)), Canary: slices.Sorted(slices.Values(t.Canary.Servers)),
+		}
+	}
+	limits := t.Guards.filled()
+	s := Served{Main: route(t.Weight), Guards: t.Guards.Names(), Limits: &limits}
+	if t.Cohort == nil {
+		return s, nil
+	}
+	match, err := Rule(t.Cohort.Match)
+	if err != nil {
+		return Served{}, err
+	}
+	s.Cohort = route(t.Cohort.Split)
+	s.Cohort.Match, s.Cohort.Sticky = match, t.Cohort.Sticky
+	return s, nil
 }
 
 func differRoute(what string, weight share.Share, t Target, s *RouteServed) []string {

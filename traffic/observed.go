@@ -37,6 +37,8 @@ type Served struct {
 	Cohort *RouteServed `json:"cohort,omitempty"`
 	// Guards are the names of the guards in use on the main route: "circuitBreaker", "rateLimit", sorted.
 	Guards []string `json:"guards,omitempty"`
+	// Limits are the guards with their values, as the gateway has them; nil where it does not tell.
+	Limits *Guards `json:"limits,omitempty"`
 }
 
 // RouteServed is one route with its weighted service.
@@ -47,6 +49,10 @@ type RouteServed struct {
 	Problem string `json:"problem,omitempty"`
 	// Weight is the canary's share by the weights that are set.
 	Weight share.Share `json:"weight"`
+	// Match is the rule of the cohort's matcher as [Rule] writes it; empty on the main route.
+	Match string `json:"match,omitempty"`
+	// Sticky: a user keeps their arm.
+	Sticky bool `json:"sticky,omitempty"`
 	// Stable and Canary are the servers behind each child, sorted; empty where the gateway does not tell.
 	Stable []string `json:"stable,omitempty"`
 	Canary []string `json:"canary,omitempty"`

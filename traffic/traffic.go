@@ -1,7 +1,7 @@
 // Package traffic says what a target of traffic is, what was observed of it, and whether the two agree.
 //
 // It knows no statistics, no rollout and no gateway: traffic/traefikfile and traffic/traefikcrd bring a [Target]
-// about and report an [Observed]. [InForce] and [Differences] compare the two and are pure. Start at [Target].
+// about and report an [Observed]. [Confirm] and [Differences] compare the two. All of it is pure. Start at [Target].
 package traffic
 
 import (

@@ -1,0 +1,149 @@
+package traffic_test
+
+import (
+	"math"
+	"testing"
+	"time"
+
+	"github.com/serindev/serin/share"
+	"github.com/serindev/serin/traffic"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+)
+
+func TestWeights(t *testing.T) {
+	for s, want := range map[share.Share][2]int{
+		0: {0, 100}, 0.05: {5, 95}, 0.005: {5, 995}, 0.1234: {1234, 8766}, 1: {100, 0}, 0.29: {29, 71}, 0.0001: {1, 9999}, 0.999: {999, 1},
+	} {
+		canary, stable, err := traffic.Weights(s)
+		require.NoError(t, err)
+		require.Equal(t, want, [2]int{canary, stable}, s)
+	}
+	for _, s := range []share.Share{-0.01, 1.01, 0.00005, 0.12345, share.Share(math.NaN()), share.Share(math.Inf(1))} {
+		canary, stable, err := traffic.Weights(s)
+		require.Error(t, err, s)
+		require.Zero(t, canary+stable)
+	}
+}
+
+func TestWeightsAreTheShareExactly(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(0, 10000).Draw(t, "ten-thousandths")
+		canary, stable, err := traffic.Weights(share.Share(n) / 10000)
+		require.NoError(t, err)
+		require.Equal(t, n*(canary+stable), canary*10000)
+		require.Contains(t, []int{100, 1000, 10000}, canary+stable)
+	})
+}
+
+var drawShare = rapid.Map(rapid.IntRange(0, 10000), func(n int) share.Share { return share.Share(n) / 10000 })
+
+func drawTarget(t *rapid.T) traffic.Target {
+	servers := rapid.SliceOfNDistinct(rapid.StringMatching(`http://[a-c]{1,3}`), 1, 3, rapid.ID)
+	x := traffic.Target{
+		Stable: traffic.Backend{Servers: servers.Draw(t, "stable")}, Canary: traffic.Backend{Servers: servers.Draw(t, "canary")},
+		Weight: drawShare.Draw(t, "weight"),
+	}
+	if rapid.Bool().Draw(t, "has cohort") {
+		x.Cohort = &traffic.Cohort{
+			Match: header("A", rapid.StringMatching(`[a-z]{1,4}`).Draw(t, "value")), Split: drawShare.Draw(t, "split"), Sticky: rapid.Bool().Draw(t, "sticky"),
+		}
+	}
+	if rapid.Bool().Draw(t, "has breaker") {
+		x.Guards.CircuitBreaker = &traffic.CircuitBreaker{Expression: rapid.StringMatching(`[a-z]{1,4}`).Draw(t, "expression"), Fallback: time.Duration(rapid.IntRange(0, 2).Draw(t, "s")) * time.Second}
+	}
+	if rapid.Bool().Draw(t, "has limit") {
+		x.Guards.RateLimit = &traffic.RateLimit{Average: rapid.Int64Range(1, 9).Draw(t, "average"), Burst: rapid.Int64Range(0, 2).Draw(t, "burst")}
+	}
+	return x
+}
+
+func observed(t require.TestingT, configured traffic.Target, replicas ...traffic.Target) traffic.Observed {
+	serves := func(x traffic.Target) traffic.Served {
+		s, err := traffic.Serves(x)
+		require.NoError(t, err)
+		return s
+	}
+	o := traffic.Observed{Configured: &traffic.Configured{Served: serves(configured)}}
+	for _, r := range replicas {
+		o.Replicas = append(o.Replicas, traffic.Replica{Name: "replica", Served: serves(r)})
+	}
+	return o
+}
+
+func TestWhatServesATargetDoesNotDifferFromIt(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		x := drawTarget(t)
+		o := observed(t, x, x, x)
+		require.Empty(t, traffic.Differences(x, o))
+		require.Equal(t, traffic.InForce, traffic.Confirm(x, o))
+	})
+}
+
+func TestWhatServesAnotherTargetDiffersFromIt(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		x, y := drawTarget(t), drawTarget(t)
+		same := len(traffic.Differences(x, observed(t, y))) == 0
+		require.Equal(t, same, len(traffic.Differences(y, observed(t, x))) == 0, "it differs both ways or neither")
+		for _, o := range []traffic.Observed{observed(t, y, x), observed(t, x, x, y)} {
+			require.Equal(t, same, traffic.Confirm(x, o) == traffic.InForce, "one who serves something else is enough")
+		}
+		if same {
+			require.Equal(t, x.Weight, y.Weight)
+			require.Equal(t, x.Cohort, y.Cohort)
+			require.ElementsMatch(t, x.Stable.Servers, y.Stable.Servers)
+			require.ElementsMatch(t, x.Canary.Servers, y.Canary.Servers)
+			require.Equal(t, x.Guards.Names(), y.Guards.Names())
+		}
+	})
+}
+
+func TestConfirm(t *testing.T) {
+	x := traffic.Target{Stable: traffic.Backend{Servers: []string{"http://a"}}, Canary: traffic.Backend{Servers: []string{"http://b"}}, Weight: 0.05}
+	down := traffic.Replica{Name: "down", Err: "no answer"}
+	change := func(f func(*traffic.Observed)) traffic.Observed {
+		o := observed(t, x, x)
+		f(&o)
+		return o
+	}
+	for name, c := range map[string]struct {
+		o    traffic.Observed
+		want traffic.Confirmation
+		says string
+	}{
+		"nothing is written":                          {traffic.Observed{}, traffic.NotServed, "configuration: nothing is written"},
+		"nothing is written, and a replica serves it": {change(func(o *traffic.Observed) { o.Configured = nil }), traffic.NotServed, "configuration: nothing is written"},
+		"what is written cannot be read":              {change(func(o *traffic.Observed) { o.Configured, o.Unreadable = nil, "permission denied" }), traffic.NotServed, "configuration: permission denied"},
+		"written, no replica configured":              {observed(t, x), traffic.Unconfirmed, ""},
+		"written, no replica answers":                 {change(func(o *traffic.Observed) { o.Replicas = []traffic.Replica{down, down} }), traffic.Unconfirmed, ""},
+		"one of two answers":                          {change(func(o *traffic.Observed) { o.Replicas = append(o.Replicas, down) }), traffic.InForce, ""},
+		"somebody else wrote":                         {change(func(o *traffic.Observed) { o.Configured.Foreign = []string{"priority is 7"} }), traffic.NotServed, "configuration: priority is 7"},
+		"a replica has it and cannot enable it": {change(func(o *traffic.Observed) {
+			o.Replicas[0].Main.Enabled, o.Replicas[0].Main.Problem = false, "no such middleware"
+		}), traffic.NotServed, "replica: main route is not enabled: no such middleware"},
+		"a replica has no such route":            {change(func(o *traffic.Observed) { o.Replicas[0].Main = nil }), traffic.NotServed, "replica: main route is missing"},
+		"a replica still has the cohort's route": {change(func(o *traffic.Observed) { o.Replicas[0].Cohort = &traffic.RouteServed{} }), traffic.NotServed, "replica: cohort route is still there"},
+		"the weight is a hundredth off":          {change(func(o *traffic.Observed) { o.Replicas[0].Main.Weight = 0.0501 }), traffic.NotServed, "replica: main route: canary's weight is 5.01%, not 5%"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			require.Equal(t, c.want, traffic.Confirm(x, c.o))
+			if c.says == "" {
+				require.Empty(t, traffic.Differences(x, c.o))
+			} else {
+				require.Equal(t, []string{c.says}, traffic.Differences(x, c.o))
+			}
+		})
+	}
+}
+
+func TestGuardsWithTheGatewaysDefaultsAreTheSame(t *testing.T) {
+	x := traffic.Target{Guards: traffic.Guards{CircuitBreaker: &traffic.CircuitBreaker{Expression: "e"}, RateLimit: &traffic.RateLimit{Average: 5}}}
+	y := x
+	y.Guards = traffic.Guards{
+		CircuitBreaker: &traffic.CircuitBreaker{Expression: "e", CheckPeriod: 100 * time.Millisecond, Fallback: 10 * time.Second, Recovery: 10 * time.Second, ResponseCode: 503},
+		RateLimit:      &traffic.RateLimit{Average: 5, Period: time.Second, Burst: 1},
+	}
+	require.Empty(t, traffic.Differences(x, observed(t, y)))
+	y.Guards.RateLimit = &traffic.RateLimit{Average: 6}
+	require.Len(t, traffic.Differences(x, observed(t, y)), 1)
+}

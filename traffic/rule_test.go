@@ -1,0 +1,196 @@
+package traffic_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/serindev/serin/traffic"
+	"github.com/stretchr/testify/require"
+)
+
+func header(name, value string) traffic.Matcher {
+	return traffic.Matcher{Header: &traffic.Header{Name: name, Value: value}}
+}
+
+func cookie(name, value string) traffic.Matcher {
+	return traffic.Matcher{Cookie: &traffic.Cookie{Name: name, Value: value}}
+}
+
+// The table of spec/traefik.md, Cohort matchers.
+func TestRule(t *testing.T) {
+	not := func(m traffic.Matcher) traffic.Matcher { return traffic.Matcher{Not: &m} }
+	a, b := header("A", "1"), header("B", "2")
+	for name, c := range map[string]struct {
+		m    traffic.Matcher
+		want string
+	}{
+		"a header by value":                       {header("X-User-Group", "beta"), "Header(`X-User-Group`, `beta`)"},
+		"a header by regexp":                      {traffic.Matcher{Header: &traffic.Header{Name: "X-Id", Regexp: `^[0-9]+7$`}}, "HeaderRegexp(`X-Id`, `^[0-9]+7$`)"},
+		"a cookie stands among others":            {cookie("beta", "yes"), "HeaderRegexp(`Cookie`, `(^|; *)beta=yes(;|$)`)"},
+		"a cookie is no regular expression":       {cookie("be.ta", "a+b"), "HeaderRegexp(`Cookie`, `(^|; *)be\\.ta=a\\+b(;|$)`)"},
+		"a query parameter":                       {traffic.Matcher{Query: &traffic.Query{Name: "v", Value: "2"}}, "Query(`v`, `2`)"},
+		"addresses are written in their own form": {traffic.Matcher{ClientIP: "10.0.0.0/8"}, "ClientIP(`10.0.0.0/8`)"},
+		"one address":                             {traffic.Matcher{ClientIP: "2001:DB8::0:1"}, "ClientIP(`2001:db8::1`)"},
+		"all":                                     {traffic.Matcher{All: []traffic.Matcher{a, b}}, "Header(`A`, `1`) && Header(`B`, `2`)"},
+		"any of all keeps its parentheses":        {traffic.Matcher{Any: []traffic.Matcher{{All: []traffic.Matcher{a, b}}, b}}, "(Header(`A`, `1`) && Header(`B`, `2`)) || Header(`B`, `2`)"},
+		"not":                                     {not(a), "!Header(`A`, `1`)"},
+		"not any":                                 {not(traffic.Matcher{Any: []traffic.Matcher{a, b}}), "!(Header(`A`, `1`) || Header(`B`, `2`))"},
+		"not not":                                 {not(not(a)), "!!Header(`A`, `1`)"},
+		"a value with a backquote stands in quotes": {header("A", "a`b\"c\\"), `Header(` + "`A`" + `, "a` + "`" + `b\"c\\")`},
+		"a value beyond ASCII":                      {header("A", "käse"), "Header(`A`, `käse`)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := traffic.Rule(c.m)
+			require.NoError(t, err)
+			require.Equal(t, c.want, got)
+		})
+	}
+}
+
+func TestRuleRefusesMatchersThatAreWrongAndSaysWhere(t *testing.T) {
+	deep := header("A", "1")
+	for range 20 {
+		deep = traffic.Matcher{Not: &deep}
+	}
+	for name, c := range map[string]struct {
+		m    traffic.Matcher
+		want []string
+	}{
+		"nothing is set":   {traffic.Matcher{}, []string{"a matcher has exactly one of header, cookie, query, clientIP, all, any, not; here are 0"}},
+		"two are set":      {traffic.Matcher{ClientIP: "::1", Cookie: &traffic.Cookie{Name: "a", Value: "b"}}, []string{"a matcher has exactly one of header, cookie, query, clientIP, all, any, not; here are 2"}},
+		"a header's name":  {header("X Y", "1"), []string{`header.name: ' ' is not allowed in a name`}},
+		"the host":         {header("host", "1"), []string{"header.name: the host is no header to the gateway: put it into the route's rule"}},
+		"value and regexp": {traffic.Matcher{Header: &traffic.Header{Name: "A", Value: "1", Regexp: "1"}}, []string{"header: value and regexp exclude each other"}},
+		"no value":         {header("A", ""), []string{"header.value: is missing"}},
+		"spaces around":    {header("A", " 1"), []string{"header.value: spaces around a header's value never arrive: it would match nobody"}},
+		"a broken regexp":  {traffic.Matcher{Header: &traffic.Header{Name: "A", Regexp: "("}}, []string{"header.regexp: error parsing regexp: missing closing ): `(`"}},
+		"a line feed":      {header("A", "1\n2"), []string{"header.value: has control characters"}},
+		"no UTF-8":         {header("A", "\xff"), []string{"header.value: is not UTF-8"}},
+		"a cookie's end":   {cookie("a", "b;c"), []string{"cookie.value: a semicolon ends a cookie: it would match nobody"}},
+		"no address":       {traffic.Matcher{ClientIP: "10.0.0.0/33"}, []string{`clientIP: "10.0.0.0/33" is neither an address nor a CIDR such as 10.0.0.0/8`}},
+		"a zone":           {traffic.Matcher{ClientIP: "fe80::1%`)||"}, []string{"clientIP: \"fe80::1%`)||\" is neither an address nor a CIDR such as 10.0.0.0/8"}},
+		"too deep":         {deep, []string{strings.TrimSuffix(strings.Repeat("not.", 16), ".") + ": matchers are nested more than 16 deep"}},
+		"all that is wrong, each with its place": {
+			traffic.Matcher{All: []traffic.Matcher{header("A", "1"), {Any: []traffic.Matcher{cookie("", ""), {}}}}},
+			[]string{"all[1].any[0].cookie.name: is missing", "all[1].any[0].cookie.value: is missing",
+				"all[1].any[1]: a matcher has exactly one of header, cookie, query, clientIP, all, any, not; here are 0"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got []string
+			for _, p := range c.m.Problems() {
+				got = append(got, p.String())
+			}
+			require.Equal(t, c.want, got)
+			rule, err := traffic.Rule(c.m)
+			require.Error(t, err)
+			require.Empty(t, rule)
+		})
+	}
+}
+
+func TestCohortRule(t *testing.T) {
+	const match = "Header(`A`, `1`)"
+	got, err := traffic.CohortRule(" Host(`a`) || Host(`b`) ", header("A", "1"))
+	require.NoError(t, err)
+	require.Equal(t, "(Host(`a`) || Host(`b`)) && ("+match+")", got, "the cohort is only ever a part of the route")
+	back, ok := traffic.CohortMatch("Host(`a`) || Host(`b`)", got)
+	require.True(t, ok)
+	require.Equal(t, match, back)
+	_, ok = traffic.CohortMatch("Host(`b`)", got)
+	require.False(t, ok)
+
+	for name, rule := range map[string]string{
+		"no rule":                                "",
+		"a rule that does not parse":             "Host(`a`",
+		"a rule that closes our parenthesis":     "Host(`a`)) || (Host(`b`)",
+		"a rule whose comment swallows the rest": "Host(`a`) // for now",
+		"a rule whose comment is open":           "Host(`a`) /*",
+		"two lines":                              "Host(`a`)\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := traffic.CohortRule(rule, header("A", "1"))
+			if name == "two lines" { // spaces around are no part of it
+				require.NoError(t, err)
+				return
+			}
+			require.Error(t, err)
+			require.Empty(t, got)
+		})
+	}
+	_, err = traffic.CohortRule("Host(`a`)", traffic.Matcher{})
+	require.ErrorContains(t, err, "exactly one")
+}
+
+// FuzzRule tries to break out of a rule by its values: whatever is put in, the finished rule has the structure of
+// the matcher, and the values come out as they went in. Traefik reads rules with the same parser.
+func FuzzRule(f *testing.F) {
+	for _, s := range []string{"beta", "`", "\"", "\\", "`) || Host(`x", "\") || Host(\"x", "a`\"\\`", "{{ env `HOME` }}", "\ufeff", "//", "/*", "\u2028"} {
+		f.Add("X-A", s)
+		f.Add(s, "1")
+	}
+	f.Fuzz(func(t *testing.T, name, value string) {
+		h, c := header(name, value), cookie(name, value)
+		q := traffic.Matcher{Query: &traffic.Query{Name: name, Value: value}}
+		for _, leaf := range []traffic.Matcher{h, c, q} {
+			m := traffic.Matcher{All: []traffic.Matcher{{Not: &leaf}, header("B", "2")}}
+			rule, err := traffic.CohortRule("Host(`a`) || Host(`b`)", m)
+			if err != nil {
+				require.Empty(t, rule)
+				require.NotEmpty(t, m.Problems(), "a matcher without problems has a rule")
+				continue
+			}
+			got := leafOf(t, rule)
+			if leaf.Cookie == nil {
+				require.Equal(t, []string{name, value}, got)
+				continue
+			}
+			re := regexp.MustCompile(got[1])
+			require.True(t, re.MatchString("a=b; "+name+"="+value+"; c=d"))
+			require.True(t, re.MatchString(name+"="+value))
+			require.False(t, re.MatchString("x"+name+"="+value))
+			require.False(t, re.MatchString(name+"="+value+"x"))
+		}
+	})
+}
+
+// leafOf asserts the structure (Host || Host) && (!leaf && Header) and returns the leaf's values.
+func leafOf(t *testing.T, rule string) []string {
+	t.Helper()
+	binary := func(e ast.Expr, op token.Token) *ast.BinaryExpr {
+		if p, ok := e.(*ast.ParenExpr); ok {
+			e = p.X
+		}
+		require.IsType(t, &ast.BinaryExpr{}, e, rule)
+		require.Equal(t, op, e.(*ast.BinaryExpr).Op, rule)
+		return e.(*ast.BinaryExpr)
+	}
+	expr, err := parser.ParseExpr(rule)
+	require.NoError(t, err, rule)
+	top := binary(expr, token.LAND)
+	binary(top.X, token.LOR)
+	cohort := binary(top.Y, token.LAND)
+	require.Equal(t, []string{"B", "2"}, values(t, cohort.Y))
+	require.IsType(t, &ast.UnaryExpr{}, cohort.X, rule)
+	not := cohort.X.(*ast.UnaryExpr)
+	require.Equal(t, token.NOT, not.Op)
+	return values(t, not.X)
+}
+
+func values(t *testing.T, e ast.Expr) []string {
+	t.Helper()
+	require.IsType(t, &ast.CallExpr{}, e)
+	var out []string
+	for _, arg := range e.(*ast.CallExpr).Args {
+		require.IsType(t, &ast.BasicLit{}, arg)
+		s, err := strconv.Unquote(arg.(*ast.BasicLit).Value)
+		require.NoError(t, err)
+		out = append(out, s)
+	}
+	return out
+}

@@ -1,0 +1,24 @@
+package traffic
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/serindev/serin/share"
+)
+
+// Weights are the smallest whole numbers out of 100, 1,000 or 10,000 that stand for the canary's share: 5% is 5 and
+// 95, 0.5% is 5 and 995. It refuses shares outside of 0 to 100% and finer than 0.01%: they would take more than
+// 10,000 requests to be served once.
+func Weights(s share.Share) (canary, stable int, err error) {
+	if !(s >= 0 && s <= 1) { // also NaN
+		return 0, 0, fmt.Errorf("weight %s is not between 0%% and 100%%", s)
+	}
+	for _, total := range []int{100, 1000, 10000} {
+		exact := float64(s) * float64(total)
+		if whole := math.Round(exact); math.Abs(exact-whole) < 1e-6 {
+			return int(whole), total - int(whole), nil
+		}
+	}
+	return 0, 0, fmt.Errorf("weight %s is finer than 0.01%%", s)
+}
