@@ -1,0 +1,111 @@
+# `make` lists the targets. Everything here runs on a machine that has Go, make and Debian's apt.
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+export GO ?= go
+
+# The version comes from git; a tree without git (an archive) gives VERSION=… or is called "unknown".
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+
+# Serin is a static binary. Only the race detector needs cgo; all else shares one build cache without it.
+export CGO_ENABLED := 0
+# The version is given above, so go need not ask git, which refuses in a folder that belongs to somebody else.
+export GOFLAGS := $(GOFLAGS) -buildvcs=false
+
+FUZZTIME  ?= 20s
+BENCH     ?= .
+BENCHTIME ?= 1s
+
+bin := .toolchain/bin
+
+## help: list the targets
+.PHONY: help
+help:
+	@sed -nE 's/^## ([a-z-]+): (.*)/  \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
+		|| sed -nE 's/^## /  /p' $(MAKEFILE_LIST)
+
+## build: bin/serin
+.PHONY: build
+build:
+	@$(GO) build -ldflags '-s -w -X main.version=$(VERSION)' -o bin/serin ./cmd/serin
+
+## demo: watch a good and a bad version being released, with the real servers (KEEP=1 leaves it running)
+.PHONY: demo
+demo: tools build
+	@$(GO) build -o bin/demo ./internal/demo
+	@KEEP=$(KEEP) exec bin/demo
+
+## test: all tests with the race detector, on the real servers
+.PHONY: test
+test: deps tools build
+	@CGO_ENABLED=1 $(GO) test -race -timeout 40m ./...
+
+## check: format, lint, vet and the tests that need no server; under a minute once warm
+.PHONY: check
+check: lint
+	@$(GO) vet ./...
+	@$(GO) test $$($(serverless))
+
+# A package's tests need a server if anything that they are built from is the testbed.
+serverless = $(GO) list -test -f '{{.ImportPath}} {{join .Deps " "}} ' ./... \
+	| awk '$$1 ~ /\.test$$/ && !/\/internal\/testbed / { sub(/\.test$$/, "", $$1); print $$1 }'
+
+## lint: format and lint, without changing anything
+.PHONY: lint
+lint: $(bin)/golangci-lint
+	@$(bin)/golangci-lint run ./...
+
+## lint-selftest: see that the linter still stops what the architecture forbids
+.PHONY: lint-selftest
+lint-selftest: $(bin)/golangci-lint
+	@tools/lint/selftest
+
+## fmt: format the Go code
+.PHONY: fmt
+fmt: $(bin)/golangci-lint
+	@$(bin)/golangci-lint fmt ./...
+
+## fuzz: every fuzz target for FUZZTIME=20s
+.PHONY: fuzz
+fuzz:
+	@tools/fuzz $(FUZZTIME)
+
+## bench: the benchmarks (BENCH=regexp, BENCHTIME=1s)
+.PHONY: bench
+bench: deps tools
+	@$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem -timeout 60m \
+		$$(grep -rlE --include='*_test.go' '^func Benchmark[A-Z]' . | xargs -r -n1 dirname | sort -u)
+
+## generate: schema, reference and whatever else is made from the code; a test fails if it is stale
+.PHONY: generate
+generate:
+	@$(GO) generate ./...
+
+## vuln: known vulnerabilities in what is built; asks the vulnerability database online
+.PHONY: vuln
+vuln: $(bin)/govulncheck
+	@$(bin)/govulncheck ./...
+
+## tools: Traefik and Prometheus from PATH, or built once into .toolchain/bin
+.PHONY: tools
+tools:
+	@tools/build traefik prometheus
+
+## deps: gcc and PostgreSQL from Debian's apt, if they are missing
+.PHONY: deps
+deps:
+	@tools/deps
+
+## clean: remove what was built, but not the tools
+.PHONY: clean
+clean:
+	@rm -rf bin .demo
+
+# The scripts know whether there is anything to do.
+.PHONY: $(bin)/golangci-lint $(bin)/govulncheck
+$(bin)/golangci-lint:
+	@tools/build lint
+$(bin)/govulncheck:
+	@tools/build vuln
