@@ -1,0 +1,73 @@
+package rollout
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/traffic"
+)
+
+// View is what people and programs may see of a rollout and its newest release. It is a snapshot and not changed
+// after it was given out.
+type View struct {
+	Rollout string `json:"rollout"`
+	// Declared: there is a document for it now.
+	Declared    bool     `json:"declared"`
+	Unsupported []string `json:"unsupported,omitempty"`
+	// Swapped: the set declared as canary is the live one.
+	Swapped bool `json:"swapped"`
+	// Release is nil for a rollout that has had none since the daemon began.
+	Release *Release `json:"release,omitempty"`
+	State   State    `json:"state,omitzero"`
+	Steps   Steps    `json:"steps,omitempty"`
+	// Definition that the release was started with, or the declared one while there is no release; nil if there is
+	// neither. It is what [Definition.MayAnswer] is asked of, and stays inside the daemon: webhooks carry secrets.
+	Definition *Definition `json:"-"`
+	// Target of the traffic now, how well it is known to be served ("in force", "unconfirmed", "not served") and
+	// what differs.
+	Target       traffic.Target    `json:"target,omitzero"`
+	Confirmation string            `json:"confirmation"`
+	Differences  []string          `json:"differences,omitempty"`
+	Replicas     []traffic.Replica `json:"replicas,omitempty"`
+	// Verdict of the newest look, also when it says nothing new.
+	Verdict *judge.Verdict `json:"verdict,omitempty"`
+	// Gate that waits for a human, and who may answer; empty for none.
+	Gate      string    `json:"gate,omitempty"`
+	GateSince time.Time `json:"gateSince,omitzero"`
+	Approvers []string  `json:"approvers,omitempty"`
+	// Waiting says in a sentence what the release waits for.
+	Waiting string `json:"waiting,omitempty"`
+	// Trouble says in sentences what keeps Serin from its work: the store, the gateway.
+	Trouble []string `json:"trouble,omitempty"`
+}
+
+// Update is one thing that happened.
+type Update struct {
+	Rollout string `json:"rollout"`
+	Release string `json:"release,omitempty"`
+	// Event is nil when only the view has changed (a look without news, traffic in force).
+	Event Event `json:"-"`
+}
+
+// ParameterError says which parameter of a start is wrong.
+type ParameterError struct{ Name, Want string }
+
+func (e *ParameterError) Error() string { return fmt.Sprintf("parameter %s: %s", e.Name, e.Want) }
+
+// UnsupportedError says why this build cannot run a rollout.
+type UnsupportedError struct{ Why []string }
+
+func (e *UnsupportedError) Error() string {
+	return "this build cannot run it: " + strings.Join(e.Why, "; ")
+}
+
+// NotWrittenError says that a rollback is being carried out although it could not be written yet.
+type NotWrittenError struct{ Err error }
+
+func (e *NotWrittenError) Error() string {
+	return "traffic goes back to stable; it could not be written yet: " + e.Err.Error()
+}
+
+func (e *NotWrittenError) Unwrap() error { return e.Err }
