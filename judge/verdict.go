@@ -52,6 +52,9 @@ type MetricVerdict struct {
 	Lower  float64 `json:"lower"`
 	Upper  float64 `json:"upper"`
 	Margin float64 `json:"margin"`
+	// Leading is the estimate of the comparison with the most evidence, the whole scope's or one begun anew since:
+	// the one that is held against Margin before anything fails.
+	Leading float64 `json:"leading"`
 	// Noise is φ, the long-run variance over the model's.
 	Noise float64 `json:"noise"`
 	// Bound is the histogram bound where the evidence is largest; 0 otherwise.
@@ -71,9 +74,10 @@ type Totals struct {
 	Rate float64 `json:"rate"`
 }
 
-// LogEvidence is the evidence of a metric beside the thresholds it is held against.
+// LogEvidence is the evidence of a metric beside the thresholds it is held against, all natural logarithms.
 type LogEvidence struct {
 	Worse     float64 `json:"worse"`
+	Whole     float64 `json:"whole"`     // the whole scope's part of Worse, without what was begun anew
 	FailsFrom float64 `json:"failsFrom"` // log(1/α of this metric)
 	NoWorse   float64 `json:"noWorse"`
 	PassFrom  float64 `json:"passFrom"` // log(1/β)

@@ -1,0 +1,227 @@
+package sequential
+
+import (
+	"math"
+	"slices"
+
+	"github.com/serindev/serin/judge"
+)
+
+// metric is how one metric is judged: fixed by the settings.
+type metric struct {
+	judge.Metric
+	comparing judge.Kind // the kind of its comparisons: a histogram's are counts
+	questions []question // one a trial
+	failsFrom float64    // log(1/α) of each direction
+	passFrom  float64    // log(1/β)
+}
+
+// question is what one trial of a metric asks.
+type question struct {
+	// exchange: fewer is worse, so the arms change places.
+	exchange bool
+	bound    int     // index of the histogram's bound
+	share    float64 // of the mean of e-values of its direction
+}
+
+func newMetric(m judge.Metric, alpha, beta float64) metric {
+	out := metric{Metric: m, comparing: m.Kind, failsFrom: math.Log(1 / alpha), passFrom: math.Log(1 / beta)}
+	directions := []bool{m.Direction == judge.Decrease}
+	if m.Direction == judge.Either {
+		directions = []bool{false, true}
+		out.failsFrom = math.Log(2 / alpha)
+	}
+	for _, exchange := range directions {
+		if m.Kind != judge.Histogram {
+			out.questions = append(out.questions, question{exchange: exchange, share: 1})
+			continue
+		}
+		out.comparing = judge.Counts
+		for b, share := range shares(m.Bounds, m.Nearest) {
+			out.questions = append(out.questions, question{exchange: exchange, bound: b, share: share})
+		}
+	}
+	return out
+}
+
+// shares divides 1 among the bounds: equally, but half of it to the one nearest to the objective if one is given.
+func shares(bounds []float64, objective float64) []float64 {
+	s := slices.Repeat([]float64{1 / float64(len(bounds))}, len(bounds))
+	if objective == 0 || len(bounds) == 1 {
+		return s
+	}
+	nearest := 0
+	for b := range bounds {
+		s[b] = 0.5 / float64(len(bounds)-1)
+		if math.Abs(bounds[b]-objective) < math.Abs(bounds[nearest]-objective) {
+			nearest = b
+		}
+	}
+	s[nearest] = 0.5
+	return s
+}
+
+// record is the accumulated state of one metric.
+type record struct {
+	pasts  []judge.Past // never changed, so it is shared by all evidence of a scope
+	trials []trial      // one a question
+	// The arms' sums over all looks with data, also those in which only one arm had any.
+	canary, baseline judge.Totals
+	// Exposure of each arm since the weight changed (a gauge's is its looks).
+	sinceCanary, sinceBaseline float64
+	changed                    bool  // the weight has changed since the last look with data
+	began                      int64 // Unix nanoseconds: when the whole or the newest fresh comparison began
+	begun                      int   // how many fresh comparisons have begun
+}
+
+// clone copies r so that what follows does not change it.
+func (r *record) clone() record {
+	c := *r
+	c.trials = make([]trial, len(r.trials))
+	for i := range r.trials {
+		c.trials[i] = r.trials[i].clone()
+	}
+	return c
+}
+
+// absence says why an observation cannot be counted, or is empty. Numbers that cannot be are missing.
+func (m *metric) absence(o *judge.Observation) (judge.Reason, string) {
+	switch {
+	case o == nil:
+		return judge.NoData, ""
+	case o.Absent != "":
+		return o.Absent, o.Detail
+	case !m.usable(o.Canary):
+		return judge.NoData, orElse(o.Detail, "nothing of the canary")
+	case m.Kind != judge.Objective && !m.usable(o.Baseline):
+		return judge.NoData, orElse(o.Detail, "nothing of the baseline")
+	}
+	return "", o.Detail
+}
+
+func orElse(s, other string) string {
+	if s != "" {
+		return s
+	}
+	return other
+}
+
+// usable says whether an arm has what the metric needs.
+func (m *metric) usable(a judge.Arm) bool {
+	switch {
+	case a.Missing:
+		return false
+	case m.Kind == judge.Gauge:
+		return math.Abs(a.Value) <= mostValue
+	case m.Kind != judge.Histogram:
+		return isCount(a.Bad) && isCount(a.Total)
+	}
+	if len(a.Cumulative) != len(m.Bounds) || !isCount(a.Total) {
+		return false
+	}
+	for _, c := range a.Cumulative {
+		if !isCount(c) || c > a.Total {
+			return false
+		}
+	}
+	return true
+}
+
+// mostCount is the largest count that a look may have: beyond it floats are not exact integers.
+const mostCount = 1 << 53
+
+func isCount(x float64) bool { return x >= 0 && x <= mostCount }
+
+// mostValue bounds a gauge's value, leastValue is the size below which it counts as 0, so that squares neither
+// overflow nor vanish.
+const (
+	mostValue  = 1e60
+	leastValue = 1e-60
+)
+
+func value(x float64) float64 {
+	if math.Abs(x) < leastValue {
+		return 0
+	}
+	return x
+}
+
+// row is what an observation contributes to a trial.
+func (m *metric) row(q question, o *judge.Observation) row {
+	c, b := m.sums(q, o.Canary), m.sums(q, o.Baseline)
+	switch {
+	case m.Kind == judge.Objective:
+		return row{c[0], 0, 0, c[1] * m.Objective}
+	case q.exchange:
+		c, b = b, c
+	}
+	return row{c[0], c[1], b[0], b[1]}
+}
+
+// sums are an arm's bad events or value, and its exposure. A histogram's bad events are those above the bound, also
+// where most requests are: the reference takes no complement there.
+func (m *metric) sums(q question, a judge.Arm) [2]float64 {
+	switch {
+	case m.Kind == judge.Gauge:
+		return [2]float64{value(a.Value), 1}
+	case m.Kind != judge.Histogram:
+		return [2]float64{a.Bad, a.Total}
+	}
+	return [2]float64{a.Total - a.Cumulative[q.bound], a.Total}
+}
+
+// absolute is the rate with which the worse arm alone is compared, 0 for none (counts only).
+func (m *metric) absolute() float64 {
+	if m.comparing != judge.Counts {
+		return 0
+	}
+	return m.Margin.Absolute
+}
+
+// moment is when a look was, for what depends on time.
+type moment struct {
+	start   int64 // Unix nanoseconds
+	seconds float64
+}
+
+// add counts one look in r. Fresh comparisons begin before it.
+func (m *metric) add(r *record, o *judge.Observation, at moment, anew anew) {
+	first := r.trials[0].whole.looks == 0
+	due := !first && (r.changed || at.start-r.began >= int64(anew.every))
+	if due && anew.on() {
+		r.begun++
+	}
+	if first || due {
+		r.began = at.start
+	}
+	for i := range r.trials {
+		t, q := &r.trials[i], m.questions[i]
+		if r.changed {
+			t.since = tally{}
+		}
+		if due && anew.on() {
+			t.begin(m.comparing, r.begun, anew.live, suppose(m, r.pasts, t.whole.information(m.comparing)))
+		}
+		t.add(m.comparing, m.row(q, o), m.absolute(), at.seconds)
+	}
+	r.changed = false
+	m.total(&r.canary, &r.sinceCanary, o.Canary)
+	if m.Kind != judge.Objective {
+		m.total(&r.baseline, &r.sinceBaseline, o.Baseline)
+	}
+}
+
+// total adds an arm's look to its sums. A histogram's bad events are those of the bound that is shown.
+func (m *metric) total(t *judge.Totals, since *float64, a judge.Arm) {
+	if m.Kind == judge.Gauge {
+		t.Bad += value(a.Value)
+		t.Total++
+		*since++
+		return
+	}
+	if m.Kind != judge.Histogram {
+		t.Bad += a.Bad
+	}
+	t.Total += a.Total
+	*since += a.Total
+}
