@@ -1,0 +1,136 @@
+package analysis
+
+import (
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Template is what asks of many releases have in common: an ask without the one label value that is its own.
+// Two asks with equal templates (==) can be one query.
+type Template struct {
+	// Name is the metric's name and Matchers the other matchers, comma-separated, in canonical order, escaped.
+	// Both are empty where Expression is set.
+	Name     string
+	Matchers string
+	// By is the label whose values differ among the asks (service), or empty.
+	By string
+	// Expression is a gauge's whole expression where it is more than a selector.
+	Expression string
+	// Instant asks for the value at one time; otherwise raw samples over a range are asked for.
+	Instant bool
+}
+
+// Query renders the template for all given values of By at once (sorted, without doubles; none if By is empty)
+// and for a range, which is ignored where the template is Instant. The range is rounded up to milliseconds, and
+// so are what [Ask] gives.
+func (t Template) Query(values []string, window time.Duration) string {
+	if t.Expression != "" {
+		return t.Expression
+	}
+	var b strings.Builder
+	b.WriteString(t.Name)
+	b.WriteByte('{')
+	b.WriteString(t.Matchers)
+	if t.By != "" {
+		if t.Matchers != "" {
+			b.WriteByte(',')
+		}
+		b.WriteString(t.By)
+		b.WriteString(alternation(values))
+	}
+	b.WriteByte('}')
+	if !t.Instant {
+		ms := (window + time.Millisecond - 1).Milliseconds()
+		b.WriteByte('[')
+		b.WriteString(strconv.FormatInt(max(ms, 1), 10))
+		b.WriteString("ms]")
+	}
+	return b.String()
+}
+
+// Ask is one thing to ask of a source: the samples of a template's series whose label By has Value, in the window
+// (From, To], or at To where the template is Instant. Times are whole milliseconds.
+type Ask struct {
+	Template Template
+	Value    string
+	From, To time.Time
+
+	shift  int64   // of an offset baseline, ms: what follows, and the cursor, are in times of the look
+	after  int64   // counted up to here already, ms
+	fresh  bool    // never answered before: samples up to after are bases only
+	absent int64   // a series that is not known had no sample from here on, ms
+	cursor *Cursor // what is known of the series; never changed
+	id     uint64
+}
+
+// NeedsScrapes says whether counting s needs to know when its target was scraped: because the series was not
+// there before, or was away so long that it may have begun anew. A source then puts [Answer.Scrapes] into its
+// answer, for the window that [Ask.ScrapesFrom] begins.
+func (a Ask) NeedsScrapes(s Series) bool {
+	if a.Template.Instant || len(s.Samples) == 0 {
+		return false
+	}
+	p, ok := a.cursor.series[seriesID(a.id, s.Labels)]
+	if !ok {
+		return s.Samples[0].T+a.shift > a.after
+	}
+	i := firstAfter(s.Samples, p.t-a.shift)
+	return i < len(s.Samples) && s.Samples[i].T+a.shift-p.t > Stale.Milliseconds()
+}
+
+// ScrapesFrom is the exclusive begin of the window, which ends at To, in which scrapes of a target count.
+func (a Ask) ScrapesFrom() time.Time { return time.UnixMilli(a.absent - a.shift).UTC() }
+
+// Label is one label of a series.
+type Label struct{ Name, Value string }
+
+// Labels are ascending by name, without the metric's name.
+type Labels []Label
+
+// Get returns the value of a label, "" where there is none, as PromQL sees it.
+func (l Labels) Get(name string) string {
+	for i := range l {
+		if l[i].Name == name {
+			return l[i].Value
+		}
+	}
+	return ""
+}
+
+// Sample is one raw sample.
+type Sample struct {
+	// T is in milliseconds since 1970.
+	T int64
+	// V is the value where H is nil.
+	V float64
+	H *Histogram
+}
+
+// Series is one series with its raw samples, ascending in time. It is only read, and may be shared by answers.
+type Series struct {
+	Labels  Labels
+	Samples []Sample
+}
+
+// Target is what Prometheus scrapes: the labels job and instance of a series.
+type Target struct{ Job, Instance string }
+
+// TargetOf returns the target of a series; ok is false where it carries neither label, and then nothing can be
+// known about its scrapes.
+func TargetOf(l Labels) (t Target, ok bool) {
+	t = Target{Job: l.Get("job"), Instance: l.Get("instance")}
+	return t, t != Target{}
+}
+
+// Answer is what a source has to say to one ask.
+type Answer struct {
+	Series []Series
+	// Scrapes are the times (ms, ascending) at which scrapes of a target succeeded, at least in the window that
+	// [Ask.ScrapesFrom] begins, for the targets of the series that [Ask.NeedsScrapes]. It may be shared.
+	Scrapes map[Target][]int64
+	// Err is why there is no answer. Refused: the source answered that it cannot take the question, so asking
+	// again changes nothing; otherwise it could not be reached or was too slow.
+	Err     error
+	Refused bool
+}

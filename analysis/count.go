@@ -1,0 +1,186 @@
+package analysis
+
+import (
+	"math"
+	"slices"
+	"sort"
+	"strconv"
+)
+
+// firstAfter is the index of the first sample after t, or the number of samples.
+func firstAfter(samples []Sample, t int64) int {
+	return sort.Search(len(samples), func(i int) bool { return samples[i].T > t })
+}
+
+// tally is what one input gave in one look.
+type tally struct {
+	err     error
+	refused bool
+	// alive: a series of it has a sample that is not stale at the end of the window.
+	alive bool
+	// series are the answer's, and counts what each has counted, in the same order. For a histogram it is the number
+	// of all observations, and below what was at most each bound.
+	series []Series
+	counts []float64
+	below  [][]float64
+	// odd is how many samples were skipped because no counter has such a value.
+	odd int
+}
+
+// counter counts one ask's series into a cursor.
+type counter struct {
+	ask     Ask
+	scrapes map[Target][]int64
+	points  map[uint64]point
+	last    int64 // the last sample seen, in the look's time
+	odd     int
+}
+
+// step is what a sample is to the one before it.
+type step int
+
+const (
+	base       step = iota // nothing is known of what came before
+	whole                  // the counter began anew: all of it counts
+	difference             // it went on
+)
+
+// walk goes through the samples of one series that are not counted yet, remembers the last, and tells visit of each:
+// what it is, and what it adds.
+func (c *counter) walk(id uint64, s Series, visit func(x Sample, how step, adds float64)) {
+	p, known := c.points[id]
+	based := known
+	for _, x := range s.Samples {
+		t, v := x.T+c.ask.shift, x.total()
+		if math.IsNaN(v) || math.IsInf(v, 0) || v < 0 {
+			c.odd++
+			continue
+		}
+		c.last = max(c.last, t)
+		if known && t <= p.t { // counted already, or out of order
+			continue
+		}
+		how := difference
+		switch {
+		case !based && c.ask.fresh && t <= c.ask.after: // before counting began
+			how = base
+		case !known && !c.scraped(s.Labels, c.ask.absent, t):
+			how = base
+		case !known, v < p.v:
+			how = whole
+		case t-p.t > Stale.Milliseconds() && c.scraped(s.Labels, p.t+Stale.Milliseconds()-1, t):
+			how = whole
+		}
+		based = based || !c.ask.fresh || t > c.ask.after
+		switch how {
+		case base:
+			visit(x, how, 0)
+		case whole:
+			visit(x, how, v)
+		case difference:
+			visit(x, how, v-p.v)
+		}
+		p, known = point{t, v}, true
+	}
+	if known {
+		c.points[id] = p
+	}
+}
+
+// float counts a series of plain values.
+func (c *counter) float(id uint64, s Series) float64 {
+	sum := 0.0
+	c.walk(id, s, func(_ Sample, _ step, adds float64) { sum += adds })
+	return sum
+}
+
+// native counts a native histogram: all observations, and those at most each bound. The count of all says when the
+// histogram began anew; what is at most a bound can also shrink because the buckets became coarser, and that is no
+// reset.
+func (c *counter) native(id uint64, s Series, bounds []float64) (all float64, below []float64) {
+	below = make([]float64, len(bounds))
+	before := make([]float64, len(bounds))
+	ids := make([]uint64, len(bounds))
+	for j, bound := range bounds {
+		ids[j] = hash(id, strconv.FormatFloat(bound, 'g', -1, 64))
+		before[j] = c.points[ids[j]].v
+	}
+	c.walk(id, s, func(x Sample, how step, adds float64) {
+		all += adds
+		for j, bound := range bounds {
+			now := x.H.AtMost(bound)
+			switch how {
+			case base:
+			case whole:
+				below[j] += now
+			case difference:
+				below[j] += min(max(now-before[j], 0), adds)
+			}
+			before[j] = now
+		}
+	})
+	if p, ok := c.points[id]; ok {
+		for j := range ids {
+			c.points[ids[j]] = point{p.t, before[j]}
+		}
+	}
+	return all, below
+}
+
+// scraped says whether a scrape of the series' target succeeded between two times, both exclusive.
+func (c *counter) scraped(l Labels, from, to int64) bool {
+	target, ok := TargetOf(l)
+	if !ok {
+		return false
+	}
+	times := c.scrapes[target]
+	i := sort.Search(len(times), func(i int) bool { return times[i]+c.ask.shift > from })
+	return i < len(times) && times[i]+c.ask.shift < to
+}
+
+// count counts an answer into next.
+func (in *input) count(a Ask, answer Answer, bounds []float64, next *Cursor) tally {
+	before := next.asked[in.id]
+	if answer.Err != nil {
+		// Not answered: the next look asks from where this one did. Refused: what was refused now may be taken once
+		// the window is smaller, so it goes on from here; the values before the gap still count.
+		before.until = a.after
+		if answer.Refused {
+			before.until, before.answered = a.To.UnixMilli()+a.shift, false
+		}
+		next.asked[in.id] = before
+		return tally{err: answer.Err, refused: answer.Refused}
+	}
+	c := counter{ask: a, scrapes: answer.Scrapes, points: next.series, last: before.seen}
+	t := tally{series: answer.Series, counts: make([]float64, len(answer.Series))}
+	if len(bounds) > 0 {
+		t.below = make([][]float64, len(answer.Series))
+	}
+	for i, s := range answer.Series {
+		id := seriesID(in.id, s.Labels)
+		if isNative(s) {
+			t.counts[i], t.below[i] = c.native(id, s, bounds)
+			continue
+		}
+		t.counts[i] = c.float(id, s)
+	}
+	to := a.To.UnixMilli() + a.shift
+	t.odd = c.odd
+	t.alive = c.last > 0 && to-c.last <= Stale.Milliseconds()
+	next.asked[in.id] = asked{until: to, seen: c.last, answered: true}
+	return t
+}
+
+// isNative: a series that changed from one to the other within a window counts as plain, where its histograms are
+// their numbers of observations.
+func isNative(s Series) bool {
+	return len(s.Samples) > 0 && !slices.ContainsFunc(s.Samples, func(x Sample) bool { return x.H == nil })
+}
+
+// total is the sample's value, or a histogram's number of observations.
+func (s Sample) total() float64 {
+	if s.H != nil {
+		return s.H.Count
+	}
+	return s.V
+}

@@ -1,0 +1,249 @@
+package analysis
+
+import (
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/share"
+)
+
+// The defaults of a definition. Where they come from: the sequential judge's specification, except Interval
+// (a look every ten seconds costs one shared query a template) and Settle (Prometheus's usual scrape interval).
+const (
+	DefaultInterval      = 10 * time.Second
+	DefaultFalseRollback = share.Share(0.01)
+	DefaultFalseAdvance  = share.Share(0.05)
+	DefaultMinRequests   = 100
+	DefaultWarmUp        = time.Minute
+	DefaultSettle        = 15 * time.Second
+	DefaultFreshEvery    = 10 * time.Minute
+	DefaultFreshLive     = 6
+	DefaultNoise         = 0.3
+	DefaultWeight        = 1.0
+
+	DefaultRelative          = share.Share(0.25)  // ratio metrics and gauges of a kind of their own below
+	DefaultAbsolute          = share.Share(0.001) // ratio metrics
+	DefaultGaugeRelative     = share.Share(0.2)
+	DefaultObjectiveRelative = share.Share(1)
+
+	DefaultSplitNoise      = 0.02
+	DefaultSplitFalseAlarm = 0.001
+	DefaultSplitTolerance  = share.Share(0.1)
+)
+
+// Definition is what one evidence scope measures. It is stored with the release, so its JSON form is kept
+// readable by later versions. The zero value of a field means its default, see [Definition.Defaults].
+type Definition struct {
+	// Name is for people.
+	Name string `json:"name"`
+	// Interval is how often a look is taken.
+	Interval time.Duration `json:"interval"`
+	// FalseRollback is the chance, over the whole release, of rolling back a canary that is no worse.
+	FalseRollback share.Share `json:"falseRollback"`
+	// FalseAdvance is the chance of calling a canary that is worse by its margin no worse.
+	FalseAdvance share.Share `json:"falseAdvance"`
+	// MinRequests in each arm before a pass may be given.
+	MinRequests float64 `json:"minRequests"`
+	// WarmUp after a replica of the canary becomes ready: shown and counted, but not judged.
+	WarmUp time.Duration `json:"warmUp"`
+	// PassAfter is the earliest time after the first look at which a pass may be given; nil is the judge's own.
+	PassAfter *time.Duration `json:"passAfter,omitempty"`
+	// Settle is how long before now a look's window ends, so that late samples are in: one scrape interval.
+	// The engine subtracts it; [Plan.Asks] takes the window's end as it is given.
+	Settle time.Duration `json:"settle"`
+	Fresh  Fresh         `json:"fresh"`
+	// Split is the test of the gateway's split, and how the requests of an arm are counted for it.
+	Split   Split    `json:"split"`
+	Metrics []Metric `json:"metrics"`
+}
+
+// Fresh says how comparisons begin anew, so that a good past does not hide a fault that begins late.
+type Fresh struct {
+	// Off: only the whole release is compared.
+	Off bool `json:"off,omitempty"`
+	// Every so often a fresh comparison begins; Live are kept.
+	Every time.Duration `json:"every"`
+	Live  int           `json:"live"`
+}
+
+// Split is the sample-ratio test: do the requests of the arms fit the weight in force?
+type Split struct {
+	// Off: the split is not tested, because it cannot be seen or is not the gateway's alone.
+	Off bool `json:"off,omitempty"`
+	// Requests selects the counter of an arm's requests; the default is Traefik's.
+	Requests   Selector    `json:"requests"`
+	Noise      float64     `json:"noise"`
+	FalseAlarm float64     `json:"falseAlarm"`
+	Tolerance  share.Share `json:"tolerance"`
+}
+
+// Margin is how much worse than the baseline is still acceptable; nil means the default of the metric's kind.
+type Margin struct {
+	Relative *share.Share `json:"relative,omitempty"`
+	Absolute *share.Share `json:"absolute,omitempty"`
+}
+
+// Metric is one thing that is measured, and how it is held against its baseline.
+type Metric struct {
+	Name string
+	// Source is what is measured.
+	Source Source
+	// Baseline is what it is compared with; nil is [Concurrent].
+	Baseline  Baseline
+	Margin    Margin
+	Direction judge.Direction
+	// Goal: passes only when improved.
+	Goal bool
+	// Optional: missing data and an undecided comparison do not hold a pass back.
+	Optional bool
+	// Weight is its share of the chance of a false rollback, relative to the other metrics'.
+	Weight float64
+	// Noise is how much arms are supposed to differ from minute to minute before anything is learned.
+	Noise float64
+}
+
+// Defaults returns the definition with every default filled in. d is not changed.
+func (d Definition) Defaults() Definition {
+	or(&d.Interval, DefaultInterval)
+	or(&d.FalseRollback, DefaultFalseRollback)
+	or(&d.FalseAdvance, DefaultFalseAdvance)
+	or(&d.MinRequests, DefaultMinRequests)
+	or(&d.WarmUp, DefaultWarmUp)
+	or(&d.Settle, DefaultSettle)
+	or(&d.Fresh.Every, DefaultFreshEvery)
+	or(&d.Fresh.Live, DefaultFreshLive)
+	or(&d.Split.Requests, TraefikRequests)
+	or(&d.Split.Noise, DefaultSplitNoise)
+	or(&d.Split.FalseAlarm, DefaultSplitFalseAlarm)
+	or(&d.Split.Tolerance, DefaultSplitTolerance)
+	d.Metrics = slices.Clone(d.Metrics)
+	for i := range d.Metrics {
+		d.Metrics[i].defaults()
+	}
+	return d
+}
+
+func (m *Metric) defaults() {
+	if m.Baseline == nil {
+		m.Baseline = Concurrent{}
+	}
+	or(&m.Weight, DefaultWeight)
+	or(&m.Noise, DefaultNoise)
+	relative, absolute := DefaultRelative, DefaultAbsolute
+	direction := judge.Increase
+	switch s := m.Source.(type) {
+	case Ratio:
+		if s.Good != "" {
+			direction = judge.Decrease
+		}
+	case Gauge:
+		relative, absolute = DefaultGaugeRelative, 0
+	case Slow, Distribution, nil:
+	}
+	if _, ok := m.Baseline.(Fixed); ok {
+		relative, absolute = DefaultObjectiveRelative, 0
+	}
+	or(&m.Direction, direction)
+	if m.Margin.Relative == nil {
+		m.Margin.Relative = &relative
+	}
+	if m.Margin.Absolute == nil {
+		m.Margin.Absolute = &absolute
+	}
+}
+
+// or puts the default where nothing was said.
+func or[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}
+
+// Judge returns what a judge has to know. scopes is the number of evidence scopes of the rollout (each A/B step
+// is one, all gray steps together are one): the chance of a false rollback is divided among them. Defaults are
+// filled in; the definition has to be valid.
+func (d Definition) Judge(scopes int) judge.Settings {
+	d = d.Defaults()
+	s := judge.Settings{
+		FalseRollback: float64(d.FalseRollback) / float64(max(scopes, 1)),
+		FalseAdvance:  float64(d.FalseAdvance),
+		PassAfter:     d.PassAfter,
+		FreshEvery:    d.Fresh.Every,
+		FreshLive:     d.Fresh.Live,
+	}
+	if d.Fresh.Off {
+		s.FreshEvery, s.FreshLive = 0, 0
+	}
+	if !d.Split.Off {
+		s.Split = &judge.Split{Noise: d.Split.Noise, FalseAlarm: d.Split.FalseAlarm, Tolerance: float64(d.Split.Tolerance)}
+	}
+	for i := range d.Metrics {
+		s.Metrics = append(s.Metrics, d.Metrics[i].judge(d.MinRequests))
+	}
+	return s
+}
+
+func (m *Metric) judge(minRequests float64) judge.Metric {
+	j := judge.Metric{
+		Name: m.Name, Kind: judge.Counts, Direction: m.Direction, Goal: m.Goal, Optional: m.Optional,
+		Weight: m.Weight, Noise: m.Noise, MinRequests: minRequests,
+		Margin: judge.Margin{Relative: float64(*m.Margin.Relative), Absolute: float64(*m.Margin.Absolute)},
+	}
+	switch s := m.Source.(type) {
+	case Gauge:
+		j.Kind, j.MinRequests = judge.Gauge, 0 // a gauge has no requests
+	case Distribution:
+		j.Kind, j.Bounds, j.Nearest = judge.Histogram, slices.Clone(s.Bounds), s.Nearest
+	case Ratio, Slow:
+	}
+	if f, ok := m.Baseline.(Fixed); ok {
+		j.Kind, j.Objective = judge.Objective, float64(f.Rate)
+	}
+	return j
+}
+
+type metricJSON struct {
+	Name      string          `json:"name"`
+	Source    json.RawMessage `json:"source"`
+	Baseline  json.RawMessage `json:"baseline,omitempty"`
+	Margin    Margin          `json:"margin"`
+	Direction judge.Direction `json:"direction"`
+	Goal      bool            `json:"goal,omitempty"`
+	Optional  bool            `json:"optional,omitempty"`
+	Weight    float64         `json:"weight"`
+	Noise     float64         `json:"noise"`
+}
+
+// MarshalJSON writes source and baseline with their kind beside their fields.
+func (m Metric) MarshalJSON() ([]byte, error) {
+	source, err := marshalSource(m.Source)
+	if err != nil {
+		return nil, err
+	}
+	baseline, err := marshalBaseline(m.Baseline)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(metricJSON{m.Name, source, baseline, m.Margin, m.Direction, m.Goal, m.Optional, m.Weight, m.Noise})
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote; an unknown kind is an error.
+func (m *Metric) UnmarshalJSON(b []byte) error {
+	var j metricJSON
+	if err := json.Unmarshal(b, &j); err != nil {
+		return err
+	}
+	source, err := unmarshalSource(j.Source)
+	if err != nil {
+		return err
+	}
+	baseline, err := unmarshalBaseline(j.Baseline)
+	if err != nil {
+		return err
+	}
+	*m = Metric{j.Name, source, baseline, j.Margin, j.Direction, j.Goal, j.Optional, j.Weight, j.Noise}
+	return nil
+}

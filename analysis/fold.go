@@ -1,0 +1,290 @@
+package analysis
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/serindev/serin/judge"
+)
+
+// Fold counts the answers to what [Plan.Asks] asked of c for in.At, one answer for each ask and in the same order,
+// and returns the next cursor and the look. c is not changed.
+//
+// What was not answered stays uncounted, is Absent in the look, and is asked again, for the longer window, at the
+// next one. An arm of which the source has no live series is Missing and the observation's Absent is
+// [judge.NoData]; live series that did not move are zeros, which are measured. If nothing was answered at all the
+// cursor's At stays.
+func (p Plan) Fold(c Cursor, answers []Answer, in FoldInput) (Cursor, judge.Look) {
+	asks := p.Asks(c, in.At)
+	next := c.clone()
+	tallies := make([]tally, len(asks))
+	answered := false
+	for i := range asks {
+		var a Answer
+		if i < len(answers) {
+			a = answers[i]
+		} else {
+			a = Answer{Err: fmt.Errorf("the source gave no answer")}
+		}
+		answered = answered || a.Err == nil
+		if asks[i].Template.Instant {
+			tallies[i] = tally{err: a.Err, refused: a.Refused, series: a.Series}
+			continue
+		}
+		tallies[i] = p.inputs[i].count(asks[i], a, p.bounds[i], &next)
+	}
+	look := judge.Look{
+		Number: in.Number, At: in.At.UTC(), Length: max(in.At.Sub(c.At), 0), Weight: in.Weight, Excluded: in.Excluded,
+		Observations: make([]judge.Observation, len(p.metrics)),
+	}
+	for i := range p.metrics {
+		look.Observations[i] = p.observe(&p.metrics[i], tallies, &next)
+	}
+	look.Requests = p.requestsOf(asks, tallies)
+	if answered && in.At.After(c.At) {
+		next.At = in.At.UTC().Truncate(time.Millisecond)
+	}
+	next.forget(next.At.UnixMilli())
+	return next, look
+}
+
+// allBounds are the bounds at which each input is counted.
+func (p *Plan) allBounds() [][]float64 {
+	out := make([][]float64, len(p.inputs))
+	for _, m := range p.metrics {
+		for _, a := range []armInputs{m.canary, m.baseline} {
+			if a.main != none {
+				out[a.main] = union(out[a.main], a.bounds)
+			}
+		}
+	}
+	return out
+}
+
+// union of ascending bounds, without changing them.
+func union(a, b []float64) []float64 {
+	if len(a) == 0 {
+		return b
+	}
+	out := slices.Concat(a, b)
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// requestsOf is nil unless both arms were answered for the same window and at least one has live series.
+func (p *Plan) requestsOf(asks []Ask, tallies []tally) *judge.Requests {
+	if p.canary == none {
+		return nil
+	}
+	c, b := &tallies[p.canary], &tallies[p.baseline]
+	if c.err != nil || b.err != nil || asks[p.canary].after != asks[p.baseline].after || !c.alive && !b.alive {
+		return nil
+	}
+	return &judge.Requests{Canary: sum(c.counts), Baseline: sum(b.counts)}
+}
+
+func sum(values []float64) float64 {
+	s := 0.0
+	for _, v := range values {
+		s += v
+	}
+	return s
+}
+
+// lack says what is missing of an arm.
+type lack struct {
+	reason judge.Reason
+	detail string
+}
+
+// observe reads one metric.
+func (p *Plan) observe(r *reading, tallies []tally, next *Cursor) judge.Observation {
+	o := judge.Observation{Metric: r.metric.Name}
+	var canary, baseline lack
+	o.Canary, canary = p.observeArm(r.metric.Source, &r.canary, tallies, next)
+	if !r.fixed {
+		o.Baseline, baseline = p.observeArm(r.metric.Source, &r.baseline, tallies, next)
+	}
+	var details []string
+	for _, l := range []struct {
+		arm string
+		lack
+	}{{"canary", canary}, {"baseline", baseline}} {
+		if l.reason == judge.Unreachable || o.Absent == "" {
+			o.Absent = l.reason
+		}
+		if l.detail != "" {
+			details = append(details, l.arm+": "+l.detail)
+		}
+	}
+	o.Detail = strings.Join(details, "; ")
+	return o
+}
+
+// observeArm reads one arm of one metric.
+func (p *Plan) observeArm(s Source, a *armInputs, tallies []tally, next *Cursor) (judge.Arm, lack) {
+	main := &tallies[a.main]
+	if l := p.missing(a.main, main); l.reason != "" {
+		return judge.Arm{Missing: true}, l
+	}
+	var arm judge.Arm
+	var l lack
+	switch s := s.(type) {
+	case Ratio:
+		arm, l = p.observeRatio(a, main, tallies)
+	case Slow, Distribution:
+		arm, l = p.observeHistogram(a, main, next)
+		if _, ok := s.(Slow); ok && !arm.Missing {
+			arm = judge.Arm{Bad: arm.Total - arm.Cumulative[0], Total: arm.Total}
+		}
+	case Gauge:
+		arm, l = observeGauge(main, p.inputs[a.main].text)
+	}
+	if main.odd > 0 && l.detail == "" {
+		l.detail = fmt.Sprintf("%d samples of %s are no counts (NaN, infinite or negative) and were skipped", main.odd, p.inputs[a.main].text)
+	}
+	return arm, l
+}
+
+// missing says why an input has nothing to give.
+func (p *Plan) missing(i int, t *tally) lack {
+	switch text := p.inputs[i].text; {
+	case t.refused:
+		return lack{judge.NoData, fmt.Sprintf("the source refuses %s: %v", text, t.err)}
+	case t.err != nil:
+		return lack{judge.Unreachable, t.err.Error()}
+	case !p.inputs[i].template.Instant && !t.alive:
+		return lack{judge.NoData, "no live series of " + text}
+	}
+	return lack{}
+}
+
+func (p *Plan) observeRatio(a *armInputs, main *tally, tallies []tally) (judge.Arm, lack) {
+	arm := judge.Arm{Total: sum(main.counts)}
+	if !a.split {
+		events := &tallies[a.events]
+		// A counter of its own that was never seen may be misspelt: its zero is not a measurement.
+		if l := p.missing(a.events, events); l.reason != "" {
+			return judge.Arm{Missing: true}, l
+		}
+		arm.Bad = sum(events.counts)
+		return arm, lack{}
+	}
+	for i, s := range main.series {
+		if main.counts[i] != 0 && matchesAll(a.part, s.Labels) {
+			arm.Bad += main.counts[i]
+		}
+	}
+	return arm, lack{}
+}
+
+func matchesAll(ms []labelMatcher, l Labels) bool {
+	for _, m := range ms {
+		if !m.matches(l) {
+			return false
+		}
+	}
+	return true
+}
+
+// observeHistogram sums what was counted at most each bound. Where a bound is not one of the buckets the input is
+// asked anew with all buckets, so that it can be said which there are.
+func (p *Plan) observeHistogram(a *armInputs, main *tally, next *Cursor) (judge.Arm, lack) {
+	arm := judge.Arm{Cumulative: make([]float64, len(a.bounds))}
+	var have []float64
+	all := false
+	for i, s := range main.series {
+		if main.below != nil && main.below[i] != nil {
+			arm.Total += main.counts[i]
+			for j, b := range a.bounds {
+				arm.Cumulative[j] += main.below[i][slices.Index(p.bounds[a.main], b)]
+			}
+			all = true
+			have = a.bounds
+			continue
+		}
+		bound, ok := parseBound(s.Labels.Get("le"))
+		switch {
+		case !ok:
+			return judge.Arm{Missing: true}, lack{judge.NoData, p.inputs[a.main].text + " is not a histogram: its series have no label le"}
+		case math.IsInf(bound, 1):
+			arm.Total += main.counts[i]
+			all = true
+			continue
+		}
+		have = append(have, bound)
+		for j, b := range a.bounds {
+			if b == bound {
+				arm.Cumulative[j] += main.counts[i]
+			}
+		}
+	}
+	return p.checkBounds(a, arm, have, all, next)
+}
+
+func (p *Plan) checkBounds(a *armInputs, arm judge.Arm, have []float64, all bool, next *Cursor) (judge.Arm, lack) {
+	if len(have) == 0 && !all { // live, but without samples in this window
+		return arm, lack{}
+	}
+	for _, b := range a.bounds {
+		if slices.Contains(have, b) {
+			continue
+		}
+		in := &p.inputs[a.main]
+		k := next.asked[in.id]
+		k.answered = false
+		next.asked[in.id] = k
+		return judge.Arm{Missing: true}, lack{judge.NoData, fmt.Sprintf("%s has no bucket with the bound %s; there are %s",
+			in.text, number(b), list(have))}
+	}
+	for j := range arm.Cumulative {
+		arm.Cumulative[j] = min(arm.Cumulative[j], arm.Total)
+		if j > 0 {
+			arm.Cumulative[j] = max(arm.Cumulative[j], arm.Cumulative[j-1])
+		}
+	}
+	return arm, lack{}
+}
+
+func number(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
+
+// list writes different bounds in ascending order.
+func list(bounds []float64) string {
+	bounds = slices.Compact(slices.Sorted(slices.Values(bounds)))
+	if len(bounds) == 0 {
+		return "none"
+	}
+	texts := make([]string, len(bounds))
+	for i, b := range bounds {
+		texts[i] = number(b)
+	}
+	return strings.Join(texts, ", ")
+}
+
+// observeGauge is the mean over the series that have a finite value.
+func observeGauge(t *tally, text string) (judge.Arm, lack) {
+	total, n, odd := 0.0, 0, 0
+	for _, s := range t.series {
+		if len(s.Samples) == 0 {
+			continue
+		}
+		x := s.Samples[len(s.Samples)-1]
+		if x.H != nil || math.IsNaN(x.V) || math.IsInf(x.V, 0) {
+			odd++
+			continue
+		}
+		total += x.V
+		n++
+	}
+	switch {
+	case n > 0 && !math.IsInf(total, 0):
+		return judge.Arm{Value: total / float64(n)}, lack{}
+	case odd > 0:
+		return judge.Arm{Missing: true}, lack{judge.NoData, fmt.Sprintf("%s has no finite value", text)}
+	}
+	return judge.Arm{Missing: true}, lack{judge.NoData, "no live series of " + text}
+}

@@ -1,0 +1,337 @@
+package analysis
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/serindev/serin/judge"
+)
+
+// Names are what an arm is called where its metrics are.
+type Names struct {
+	// Service is the arm's service as the gateway's metrics name it: shop-canary@file.
+	Service string
+	// Vars are further variables by name: arm, version, pods, and the release's parameters. A variable of several
+	// values (pods) may stand in =~ and !~ matchers only, where it means any of them.
+	Vars map[string][]string
+}
+
+// Arms are the two sides of a comparison.
+type Arms struct{ Canary, Baseline Names }
+
+// Plan is a definition bound to the arms of a release: what to ask, and how to read the answers. It is read only
+// and may be used by several goroutines.
+type Plan struct {
+	inputs  []input
+	metrics []reading
+	bounds  [][]float64 // at which each input is counted, if it is a histogram
+	// requests of the arms for the sample ratio; none where it is off
+	canary, baseline int
+}
+
+// none is the index of no input.
+const none = -1
+
+// input is one thing that is asked at every look.
+type input struct {
+	id       uint64 // stays the same when variables change
+	template Template
+	first    Template // before the first answer: all buckets, so that it can be said which there are
+	value    string
+	offset   time.Duration
+	text     string // for people
+}
+
+// reading is how one metric is read from the inputs.
+type reading struct {
+	metric           Metric
+	canary, baseline armInputs
+	fixed            bool
+}
+
+// armInputs are the inputs of one arm of one metric.
+type armInputs struct {
+	main   int            // exposure, histogram or gauge
+	events int            // the events, where they are not part of main
+	part   []labelMatcher // the events are main's series that match all of these
+	split  bool           // part is to be used
+	bounds []float64
+}
+
+// labelMatcher is a matcher that is evaluated here and not by Prometheus.
+type labelMatcher struct {
+	label string
+	not   bool
+	re    *regexp.Regexp // nil: equality
+	value string
+}
+
+func (m labelMatcher) matches(l Labels) bool {
+	v := l.Get(m.label)
+	if m.re != nil {
+		return m.re.MatchString(v) != m.not
+	}
+	return (v == m.value) != m.not
+}
+
+// NewPlan binds a definition to arms. An error names the metric: a selector that cannot be read, a variable without
+// a value, or two arms that would be measured by the same series.
+func NewPlan(def Definition, arms Arms) (Plan, error) {
+	def = def.Defaults()
+	p := Plan{canary: none, baseline: none}
+	for _, m := range def.Metrics {
+		r := reading{metric: m, baseline: armInputs{main: none, events: none}}
+		var err error
+		if r.canary, err = p.arm(m.Source, "canary", arms.Canary, 0); err != nil {
+			return Plan{}, fmt.Errorf("metric %s: %w", m.Name, err)
+		}
+		switch b := m.Baseline.(type) {
+		case Concurrent:
+			r.baseline, err = p.arm(m.Source, "baseline", arms.Baseline, 0)
+			if err == nil {
+				err = p.apart(r.canary.main, r.baseline.main)
+			}
+		case Offset:
+			r.baseline, err = p.arm(m.Source, "baseline", arms.Baseline, b.By)
+		case Fixed:
+			r.fixed = true
+		}
+		if err != nil {
+			return Plan{}, fmt.Errorf("metric %s: %w", m.Name, err)
+		}
+		p.metrics = append(p.metrics, r)
+	}
+	err := p.splitInputs(def.Split, arms)
+	if err != nil {
+		return Plan{}, fmt.Errorf("requests of the arms: %w", err)
+	}
+	p.bounds = p.allBounds()
+	return p, nil
+}
+
+// splitInputs adds what the sample ratio is tested with.
+func (p *Plan) splitInputs(s Split, arms Arms) error {
+	if s.Off {
+		return nil
+	}
+	var err error
+	if p.canary, err = p.counter(s.Requests, "canary", arms.Canary, 0); err != nil {
+		return err
+	}
+	if p.baseline, err = p.counter(s.Requests, "baseline", arms.Baseline, 0); err != nil {
+		return err
+	}
+	return p.apart(p.canary, p.baseline)
+}
+
+// apart refuses two arms that ask the same.
+func (p *Plan) apart(canary, baseline int) error {
+	c, b := p.inputs[canary], p.inputs[baseline]
+	if c.template == b.template && c.value == b.value {
+		return fmt.Errorf("both arms would be measured by the same series, %s: use ${service}, ${arm} or another variable that tells them apart",
+			strings.TrimSpace(c.text))
+	}
+	return nil
+}
+
+func (p *Plan) arm(s Source, arm string, n Names, offset time.Duration) (armInputs, error) {
+	a := armInputs{main: none, events: none}
+	var err error
+	switch s := s.(type) {
+	case Ratio:
+		return p.ratio(s, arm, n, offset)
+	case Slow:
+		a.bounds = []float64{s.SlowerThan.Seconds()}
+		a.main, err = p.histogram(s.Histogram, a.bounds, arm, n, offset)
+	case Distribution:
+		a.bounds = s.Bounds
+		a.main, err = p.histogram(s.Histogram, a.bounds, arm, n, offset)
+	case Gauge:
+		a.main, err = p.gauge(s.Query, arm, n, offset)
+	case nil:
+		err = fmt.Errorf("has no source")
+	}
+	return a, err
+}
+
+// ratio asks once where the events are a part of the exposure: then both come from the same samples, and an arm
+// without errors needs no series of errors.
+func (p *Plan) ratio(r Ratio, arm string, n Names, offset time.Duration) (armInputs, error) {
+	a := armInputs{main: none, events: none}
+	text := r.Bad
+	if text == "" {
+		text = r.Good
+	}
+	events, err := parse(text)
+	if err != nil {
+		return a, err
+	}
+	total, err := parse(r.Total)
+	if err != nil {
+		return a, err
+	}
+	if a.main, err = p.add(total, nil, arm, n, offset); err != nil {
+		return a, err
+	}
+	beside, within := events.within(total)
+	if !within {
+		a.events, err = p.add(events, nil, arm, n, offset)
+		return a, err
+	}
+	a.split = true
+	rendered, err := selector{matchers: beside}.substitute(n)
+	if err != nil {
+		return a, fmt.Errorf("%s: %w", text, err)
+	}
+	for _, m := range rendered.matchers {
+		l := labelMatcher{label: m.label, not: m.op[0] == '!', value: m.value}
+		if strings.HasSuffix(m.op, "~") {
+			if l.re, err = compile(m.value); err != nil {
+				return a, err
+			}
+		}
+		a.part = append(a.part, l)
+	}
+	return a, nil
+}
+
+func parse(text Selector) (selector, error) {
+	s, err := parseSelector(string(text))
+	if err != nil {
+		return s, fmt.Errorf("%s: %w", text, err)
+	}
+	return s, nil
+}
+
+func (p *Plan) counter(text Selector, arm string, n Names, offset time.Duration) (int, error) {
+	s, err := parse(text)
+	if err != nil {
+		return none, err
+	}
+	return p.add(s, nil, arm, n, offset)
+}
+
+func (p *Plan) histogram(text Selector, bounds []float64, arm string, n Names, offset time.Duration) (int, error) {
+	s, err := parse(text)
+	if err != nil {
+		return none, err
+	}
+	if !strings.HasSuffix(s.name, "_bucket") {
+		bounds = nil // native: a sample holds all buckets
+	}
+	return p.add(s, bounds, arm, n, offset)
+}
+
+func (p *Plan) gauge(query, arm string, n Names, offset time.Duration) (int, error) {
+	in := input{id: hash(hash(hash(seed, "gauge"), arm), query), offset: offset, text: query}
+	if s, err := parseSelector(query); err == nil {
+		if err := in.bind(s, n); err != nil {
+			return none, err
+		}
+	} else {
+		expression, err := n.substituteExpression(query)
+		if err != nil {
+			return none, fmt.Errorf("%s: %w", query, err)
+		}
+		in.template = Template{Expression: expression}
+	}
+	in.template.Instant = true
+	in.first = in.template
+	return p.keep(in), nil
+}
+
+// add adds an input of raw samples; bounds are those of a classic histogram.
+func (p *Plan) add(s selector, bounds []float64, arm string, n Names, offset time.Duration) (int, error) {
+	in := input{offset: offset, text: s.String()}
+	if err := in.bind(s, n); err != nil {
+		return none, err
+	}
+	in.first = in.template
+	le := ""
+	if bounds != nil {
+		le = lePattern(bounds)
+		if in.template.Matchers != "" {
+			in.template.Matchers += ","
+		}
+		in.template.Matchers += `le=~` + quote(le)
+	}
+	in.id = hash(hash(hash(hash(seed, s.String()), arm), offset.String()), le)
+	return p.keep(in), nil
+}
+
+func (p *Plan) keep(in input) int {
+	if i := slices.IndexFunc(p.inputs, func(o input) bool { return o.id == in.id && o.template == in.template && o.offset == in.offset }); i >= 0 {
+		return i
+	}
+	p.inputs = append(p.inputs, in)
+	return len(p.inputs) - 1
+}
+
+// bind makes the template: the one matcher that is all variable is taken out, ${service} first.
+func (in *input) bind(s selector, n Names) error {
+	rendered, err := s.substitute(n)
+	if err != nil {
+		return fmt.Errorf("%s: %w", s, err)
+	}
+	by := slices.IndexFunc(s.matchers, func(m matcher) bool { return m.op == "=" && m.value == "${service}" })
+	if by < 0 {
+		by = slices.IndexFunc(s.matchers, func(m matcher) bool {
+			return m.op == "=" && strings.HasPrefix(m.value, "${") && strings.IndexByte(m.value, '}') == len(m.value)-1
+		})
+	}
+	if by >= 0 && rendered.matchers[by].value != "" { // label="" also selects series without the label
+		in.template.By, in.value = rendered.matchers[by].label, rendered.matchers[by].value
+		rendered.matchers = slices.Delete(rendered.matchers, by, by+1)
+	}
+	in.template.Name, in.template.Matchers = rendered.name, join(rendered.matchers)
+	return nil
+}
+
+// Asks says what has to be asked for the look that ends at a time: one settle delay before now. The window of each
+// ask begins where it was last answered. A time that is not after the cursor gives empty windows.
+func (p Plan) Asks(c Cursor, at time.Time) []Ask {
+	cursor := &c
+	asks := make([]Ask, len(p.inputs))
+	for i := range p.inputs {
+		asks[i] = p.inputs[i].ask(cursor, at)
+	}
+	return asks
+}
+
+func (in *input) ask(c *Cursor, at time.Time) Ask {
+	a := Ask{Template: in.template, Value: in.value, id: in.id, cursor: c, after: c.At.UnixMilli()}
+	if k, ok := c.asked[in.id]; ok {
+		a.after, a.fresh = k.until, !k.answered
+	} else {
+		a.fresh = true
+	}
+	to := max(at.UnixMilli(), a.after)
+	from := a.after
+	if a.fresh {
+		a.Template = in.first
+		from -= Stale.Milliseconds()
+	}
+	a.absent = a.after - Stale.Milliseconds()
+	if least := to - MaxWindow.Milliseconds(); from < least {
+		from, a.absent = least, least
+	}
+	a.shift = in.offset.Milliseconds()
+	a.From, a.To = time.UnixMilli(from-a.shift).UTC(), time.UnixMilli(to-a.shift).UTC()
+	return a
+}
+
+// FoldInput is what the engine knows of a look and the answers do not say.
+type FoldInput struct {
+	// Number counts the looks of the scope from 1.
+	Number int
+	// At is the end of the window that was given to [Plan.Asks].
+	At time.Time
+	// Weight is the canary's share in force, between 0 and 1.
+	Weight float64
+	// Excluded is [judge.WarmingUp] for a look that is counted and shown but not judged. It is also how a cursor is
+	// moved past a time that must not be judged (before a weight is in force): fold, and drop the look.
+	Excluded judge.Reason
+}

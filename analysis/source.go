@@ -1,0 +1,183 @@
+package analysis
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/serindev/serin/share"
+)
+
+// Selector is a PromQL vector selector as a user writes it: a metric name and label matchers. Serin adds the
+// range itself. ${service}, ${arm}, ${version}, ${pods} and declared parameters may stand inside label values
+// and nowhere else.
+type Selector string
+
+// Source is what a metric measures: a [Ratio], [Slow], [Distribution] or [Gauge].
+//
+//sumtype:decl
+type Source interface{ source() }
+
+// Ratio counts events over an exposure. Exactly one of Bad and Good is set.
+type Ratio struct {
+	// Bad selects the counter of what should not happen. Worse is more of it.
+	Bad Selector `json:"bad,omitempty"`
+	// Good selects the counter of what should happen; it is compared as it is, and worse is less of it.
+	Good Selector `json:"good,omitempty"`
+	// Total selects the counter of the exposure.
+	Total Selector `json:"total"`
+}
+
+// Slow counts requests above a bound of a latency histogram, over all requests.
+type Slow struct {
+	// Histogram selects a classic histogram's buckets (the name ends in _bucket) or a native histogram.
+	Histogram Selector `json:"histogram"`
+	// SlowerThan has to be a bucket bound of a classic histogram, whose unit is seconds; it is compared in
+	// seconds. In a native histogram a bound inside a bucket is interpolated, see [Histogram.AtMost].
+	SlowerThan time.Duration `json:"slowerThan"`
+}
+
+// Distribution compares a whole histogram, bound by bound.
+type Distribution struct {
+	Histogram Selector `json:"histogram"`
+	// Bounds are the finite upper bounds to compare at, ascending.
+	Bounds []float64 `json:"bounds"`
+	// Nearest is the bound that counts double; 0 means none.
+	Nearest float64 `json:"nearest,omitempty"`
+}
+
+// Gauge compares the mean, over the series of an arm, of an expression that gives an instant vector.
+type Gauge struct {
+	Query string `json:"query"`
+}
+
+func (Ratio) source()        {}
+func (Slow) source()         {}
+func (Distribution) source() {}
+func (Gauge) source()        {}
+
+// Baseline is what a metric is compared with: [Concurrent], [Fixed] or [Offset].
+//
+//sumtype:decl
+type Baseline interface{ baseline() }
+
+// Concurrent compares with the baseline arm in the same window.
+type Concurrent struct{}
+
+// Fixed compares the canary alone with a rate that is not to be exceeded.
+type Fixed struct {
+	Rate share.Share `json:"rate"`
+}
+
+// Offset compares with the same window some time ago, asked with the baseline's names.
+type Offset struct {
+	By time.Duration `json:"by"`
+}
+
+func (Concurrent) baseline() {}
+func (Fixed) baseline()      {}
+func (Offset) baseline()     {}
+
+// The tags of the JSON forms.
+const (
+	kindRatio        = "ratio"
+	kindSlow         = "slow"
+	kindDistribution = "distribution"
+	kindGauge        = "gauge"
+	kindConcurrent   = "concurrent"
+	kindFixed        = "fixed"
+	kindOffset       = "offset"
+)
+
+type tag struct {
+	Kind string `json:"kind"`
+}
+
+func marshalSource(s Source) ([]byte, error) {
+	switch s := s.(type) {
+	case Ratio:
+		return json.Marshal(struct {
+			tag
+			Ratio
+		}{tag{kindRatio}, s})
+	case Slow:
+		return json.Marshal(struct {
+			tag
+			Slow
+		}{tag{kindSlow}, s})
+	case Distribution:
+		return json.Marshal(struct {
+			tag
+			Distribution
+		}{tag{kindDistribution}, s})
+	case Gauge:
+		return json.Marshal(struct {
+			tag
+			Gauge
+		}{tag{kindGauge}, s})
+	case nil:
+	}
+	return nil, fmt.Errorf("metric has no source")
+}
+
+func unmarshalSource(b []byte) (Source, error) {
+	var k tag
+	if err := json.Unmarshal(b, &k); err != nil {
+		return nil, fmt.Errorf("decode source: %w", err)
+	}
+	switch k.Kind {
+	case kindRatio:
+		return decode[Ratio](b)
+	case kindSlow:
+		return decode[Slow](b)
+	case kindDistribution:
+		return decode[Distribution](b)
+	case kindGauge:
+		return decode[Gauge](b)
+	}
+	return nil, fmt.Errorf("unknown kind of source %q", k.Kind)
+}
+
+func marshalBaseline(b Baseline) ([]byte, error) {
+	switch b := b.(type) {
+	case Fixed:
+		return json.Marshal(struct {
+			tag
+			Fixed
+		}{tag{kindFixed}, b})
+	case Offset:
+		return json.Marshal(struct {
+			tag
+			Offset
+		}{tag{kindOffset}, b})
+	case Concurrent:
+		return json.Marshal(tag{kindConcurrent})
+	case nil:
+	}
+	return nil, nil // not said: a default, and the field is left out
+}
+
+func unmarshalBaseline(b []byte) (Baseline, error) {
+	if len(b) == 0 {
+		return nil, nil //nolint:nilnil // not said is what was stored
+	}
+	var k tag
+	if err := json.Unmarshal(b, &k); err != nil {
+		return nil, fmt.Errorf("decode baseline: %w", err)
+	}
+	switch k.Kind {
+	case kindConcurrent:
+		return Concurrent{}, nil
+	case kindFixed:
+		return decode[Fixed](b)
+	case kindOffset:
+		return decode[Offset](b)
+	}
+	return nil, fmt.Errorf("unknown kind of baseline %q", k.Kind)
+}
+
+func decode[T any](b []byte) (T, error) {
+	var v T
+	err := json.Unmarshal(b, &v)
+	return v, err
+}

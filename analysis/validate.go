@@ -1,0 +1,189 @@
+package analysis
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/serindev/serin/judge"
+)
+
+// Problem is one thing that is wrong with a definition.
+type Problem struct {
+	// Path leads to it in the terms of the document: metrics[1].ratio.bad.
+	Path string
+	Text string
+}
+
+// Error implements error.
+func (p *Problem) Error() string { return p.Path + ": " + p.Text }
+
+// Variables that may be used in every selector, beside a rollout's parameters.
+var builtIn = []string{"service", "arm", "version", "pods"}
+
+// Validate checks a definition as a whole; parameters are the names that a rollout declares. The error joins all
+// problems, each a *[Problem]. Zero values are taken as their defaults.
+func (d Definition) Validate(parameters ...string) error {
+	d = d.Defaults()
+	c := &checker{known: slices.Concat(builtIn, parameters)}
+	c.check(d.Interval > 0, "interval", "has to be above 0")
+	c.check(d.FalseRollback > 0 && d.FalseRollback < 0.5, "falseRollback", "has to be above 0 and below 50%%")
+	c.check(d.FalseAdvance > 0 && d.FalseAdvance < 0.5, "falseAdvance", "has to be above 0 and below 50%%")
+	c.check(d.MinRequests >= 0 && d.MinRequests < 1<<53, "minRequests", "has to be a number of requests")
+	c.check(d.WarmUp >= 0, "warmUp", "must not be negative")
+	c.check(d.PassAfter == nil || *d.PassAfter >= 0, "passAfter", "must not be negative")
+	c.check(d.Settle >= 0 && d.Settle <= Stale, "settle", "has to be between 0 and %s", Stale)
+	c.check(d.Fresh.Every > 0, "fresh.every", "has to be above 0")
+	c.check(d.Fresh.Live > 0 && d.Fresh.Live <= 64, "fresh.live", "has to be between 1 and 64")
+	c.check(positive(d.Split.Noise), "split.noise", "has to be above 0")
+	c.check(d.Split.FalseAlarm > 0 && d.Split.FalseAlarm < 0.5, "split.falseAlarm", "has to be above 0 and below 0.5")
+	c.check(d.Split.Tolerance > 0, "split.tolerance", "has to be above 0")
+	if !d.Split.Off {
+		c.selector("split.requests", d.Split.Requests)
+	}
+	c.check(len(d.Metrics) > 0, "metrics", "there is none")
+	seen := map[string]bool{}
+	for i := range d.Metrics {
+		m := &d.Metrics[i]
+		path := fmt.Sprintf("metrics[%d]", i)
+		c.check(m.Name != "", path+".name", "is missing")
+		c.check(!seen[m.Name], path+".name", "%q is used twice", m.Name)
+		seen[m.Name] = true
+		c.metric(path, m)
+	}
+	return errors.Join(c.problems...)
+}
+
+// checker collects problems.
+type checker struct {
+	known    []string
+	problems []error
+}
+
+func (c *checker) check(ok bool, path, format string, args ...any) {
+	if !ok {
+		c.problems = append(c.problems, &Problem{path, fmt.Sprintf(format, args...)})
+	}
+}
+
+func positive(v float64) bool { return v > 0 && !math.IsInf(v, 0) }
+
+func (c *checker) metric(path string, m *Metric) {
+	c.check(positive(m.Weight), path+".weight", "has to be above 0")
+	c.check(positive(m.Noise), path+".noise", "has to be above 0")
+	c.check(*m.Margin.Relative >= 0, path+".margin.relative", "must not be negative")
+	c.check(*m.Margin.Absolute >= 0 && *m.Margin.Absolute < 1, path+".margin.absolute", "has to be between 0 and 100%%")
+	c.check(*m.Margin.Relative > 0 || *m.Margin.Absolute > 0, path+".margin", "has to be above 0: without a margin nothing can ever be called no worse")
+	c.check(slices.Contains([]judge.Direction{judge.Increase, judge.Decrease, judge.Either}, m.Direction), path+".direction",
+		"%q is none of increase, decrease, either", m.Direction)
+	switch s := m.Source.(type) {
+	case Ratio:
+		c.check((s.Bad == "") != (s.Good == ""), path+".ratio", "needs exactly one of bad and good")
+		if s.Bad != "" {
+			c.selector(path+".ratio.bad", s.Bad)
+		}
+		if s.Good != "" {
+			c.selector(path+".ratio.good", s.Good)
+		}
+		c.selector(path+".ratio.total", s.Total)
+	case Slow:
+		c.selector(path+".histogram", s.Histogram)
+		c.check(s.SlowerThan > 0, path+".slowerThan", "has to be above 0")
+	case Distribution:
+		c.distribution(path, s)
+	case Gauge:
+		c.gauge(path+".gauge.query", s.Query)
+		c.check(*m.Margin.Absolute == 0, path+".margin.absolute", "is for ratios; a gauge has a relative margin")
+	case nil:
+		c.check(false, path, "says not what to measure: preset, ratio, histogram or gauge")
+	}
+	c.baseline(path, m)
+}
+
+func (c *checker) distribution(path string, s Distribution) {
+	c.selector(path+".histogram", s.Histogram)
+	c.check(len(s.Bounds) > 0 && len(s.Bounds) <= 64, path+".bounds", "needs between 1 and 64 bounds")
+	c.check(!slices.ContainsFunc(s.Bounds, func(b float64) bool { return math.IsNaN(b) || math.IsInf(b, 0) }), path+".bounds", "have to be finite")
+	c.check(slices.IsSorted(s.Bounds) && len(slices.Compact(slices.Clone(s.Bounds))) == len(s.Bounds), path+".bounds", "have to grow")
+	c.check(s.Nearest == 0 || slices.Contains(s.Bounds, s.Nearest), path+".nearest", "is not one of the bounds")
+}
+
+func (c *checker) baseline(path string, m *Metric) {
+	switch b := m.Baseline.(type) {
+	case Fixed:
+		c.check(b.Rate > 0 && b.Rate < 1, path+".baseline.fixed", "has to be above 0 and below 100%%")
+		c.check(m.Direction == judge.Increase, path+".direction", "a fixed baseline is a rate not to be exceeded: increase")
+		switch s := m.Source.(type) {
+		case Ratio:
+			c.check(s.Good == "", path+".ratio.good", "a fixed baseline compares what is bad")
+		case Gauge:
+			c.check(false, path+".baseline.fixed", "is for ratios; a gauge is compared with another arm or another time")
+		case Distribution:
+			c.check(false, path+".baseline.fixed", "is for ratios; give a bound with slowerThan")
+		case Slow, nil:
+		}
+	case Offset:
+		c.check(b.By > 0, path+".baseline.offset", "has to be above 0")
+	case Concurrent, nil:
+	}
+}
+
+// selector checks that a selector can be read and refers to known variables only.
+func (c *checker) selector(path string, text Selector) {
+	s, err := parseSelector(string(text))
+	if err != nil {
+		c.check(false, path, "%v", err)
+		return
+	}
+	if _, err := s.substitute(c.names()); err != nil {
+		c.check(false, path, "%v", err)
+	}
+}
+
+func (c *checker) gauge(path, query string) {
+	n := c.names()
+	_, err := parseSelector(query)
+	if err == nil {
+		c.selector(path, Selector(query))
+		return
+	}
+	if _, err := n.substituteExpression(query); err != nil {
+		c.check(false, path, "%v", err)
+	}
+}
+
+// names gives every known variable a value, so that substituting shows what is wrong with a text.
+func (c *checker) names() Names {
+	n := Names{Service: "x", Vars: map[string][]string{}}
+	for _, k := range c.known {
+		n.Vars[k] = []string{"x"}
+		if k == "pods" {
+			n.Vars[k] = []string{"x", "y"}
+		}
+	}
+	return n
+}
+
+// Variables are the names of the variables that a definition's selectors use, ascending.
+func (d Definition) Variables() []string {
+	var texts []string
+	if !d.Split.Off {
+		texts = append(texts, string(d.Defaults().Split.Requests))
+	}
+	for i := range d.Metrics {
+		switch s := d.Metrics[i].Source.(type) {
+		case Ratio:
+			texts = append(texts, string(s.Bad), string(s.Good), string(s.Total))
+		case Slow:
+			texts = append(texts, string(s.Histogram))
+		case Distribution:
+			texts = append(texts, string(s.Histogram))
+		case Gauge:
+			texts = append(texts, s.Query)
+		case nil:
+		}
+	}
+	return slices.Compact(slices.Sorted(slices.Values(variables(strings.Join(texts, "\n")))))
+}
