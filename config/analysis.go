@@ -1,0 +1,173 @@
+package config
+
+// AnalysisDocument is a whole document of kind Analysis.
+type AnalysisDocument struct {
+	APIVersion string       `json:"apiVersion" jsonschema:"enum=serin.dev/v1alpha1"`
+	Kind       string       `json:"kind" jsonschema:"enum=Analysis"`
+	Metadata   Metadata     `json:"metadata"`
+	Spec       AnalysisSpec `json:"spec"`
+}
+
+// AnalysisSpec says what is measured and what counts as worse.
+type AnalysisSpec struct {
+	// Interval is how often a look is taken.
+	Interval *Duration `json:"interval,omitempty"`
+	// FalseRollback is the chance, over the whole release, of rolling back a canary that is no worse.
+	FalseRollback *Share `json:"falseRollback,omitempty"`
+	// FalseAdvance is the chance of calling a canary that is worse by its margin no worse.
+	FalseAdvance *Share `json:"falseAdvance,omitempty"`
+	// Metrics that are compared.
+	Metrics []MetricSpec `json:"metrics,omitempty"`
+	// NoData is what is done when there are no samples.
+	NoData *PatienceSpec `json:"noData,omitempty"`
+	// Unreachable is what is done when Prometheus does not answer.
+	Unreachable *PatienceSpec `json:"unreachable,omitempty"`
+	// MinRequests in each arm before a pass may be given.
+	MinRequests *int `json:"minRequests,omitempty" jsonschema:"minimum=1"`
+	// WarmUp after the canary becomes ready: shown and counted, but not judged.
+	WarmUp *Duration `json:"warmUp,omitempty"`
+	// PassAfter is the earliest time after the first look at which a pass may be given.
+	PassAfter *Duration `json:"passAfter,omitempty"`
+	// Settle is how late samples may be: one scrape interval.
+	Settle *Duration `json:"settle,omitempty"`
+	// Fresh says how comparisons begin anew, so that a good past does not hide a fault that begins late.
+	Fresh *FreshSpec `json:"fresh,omitempty"`
+	// SampleRatio is the test whether the requests of the arms fit the weight in force.
+	SampleRatio *SampleRatioSpec `json:"sampleRatio,omitempty"`
+	// Kayenta judges as Kayenta judges, by a configuration written for it.
+	Kayenta *KayentaSpec `json:"kayenta,omitempty"`
+}
+
+// PatienceSpec is how long a lack of data is waited for, and what is done then.
+type PatienceSpec struct {
+	// For how long.
+	For Duration `json:"for"`
+	// Then hold, ask a human (gate), or roll back.
+	Then string `json:"then" jsonschema:"enum=hold,enum=gate,enum=rollback"`
+}
+
+// FreshSpec says how comparisons begin anew.
+type FreshSpec struct {
+	// Disabled: only the whole release is compared.
+	Disabled bool `json:"disabled,omitempty"`
+	// Every so often a fresh comparison begins.
+	Every *Duration `json:"every,omitempty"`
+	// Live is how many of them are kept.
+	Live *int `json:"live,omitempty" jsonschema:"minimum=1,maximum=64"`
+}
+
+// SampleRatioSpec is the test whether the requests of the arms fit the weight in force.
+type SampleRatioSpec struct {
+	// Disabled: it is not tested.
+	Disabled bool `json:"disabled,omitempty"`
+	// Requests selects the counter of an arm's requests; the default is Traefik's.
+	Requests string `json:"requests,omitempty"`
+	// Tolerance is how far the split may be off before there is an alarm.
+	Tolerance *Share `json:"tolerance,omitempty"`
+	// FalseAlarm is the chance of an alarm although the split is right.
+	FalseAlarm *Share `json:"falseAlarm,omitempty"`
+}
+
+// KayentaSpec is a configuration written for Kayenta.
+type KayentaSpec struct {
+	// Config is the file of the canary config, beside this one.
+	Config string `json:"config" jsonschema:"minLength=1"`
+	// Thresholds of the score.
+	Thresholds ThresholdsSpec `json:"thresholds"`
+	// Interval is how often it is judged.
+	Interval *Duration `json:"interval,omitempty"`
+	// Lookback is the window that is judged; without it, all since the start.
+	Lookback *Duration `json:"lookback,omitempty"`
+}
+
+// ThresholdsSpec are scores from 0 to 100.
+type ThresholdsSpec struct {
+	// Marginal: a score below it fails.
+	Marginal float64 `json:"marginal" jsonschema:"minimum=0,maximum=100"`
+	// Pass: a score from it on passes.
+	Pass float64 `json:"pass" jsonschema:"minimum=0,maximum=100"`
+}
+
+// MetricSpec is one thing that is measured, by exactly one of preset, ratio, slow, distribution and gauge.
+type MetricSpec struct {
+	// Name of the metric.
+	Name MetricName `json:"name"`
+	// Preset is a metric that Serin knows: traefik-errors or traefik-latency.
+	Preset string `json:"preset,omitempty"`
+	// SlowerThan is the bound of the preset traefik-latency; it has to be one of Traefik's bucket bounds.
+	SlowerThan *Duration `json:"slowerThan,omitempty"`
+	// Ratio counts events over an exposure.
+	Ratio *RatioSpec `json:"ratio,omitempty"`
+	// Slow counts requests above a bound of a latency histogram.
+	Slow *SlowSpec `json:"slow,omitempty"`
+	// Distribution compares a whole latency histogram.
+	Distribution *DistributionSpec `json:"distribution,omitempty"`
+	// Gauge compares the mean of a value.
+	Gauge *GaugeSpec `json:"gauge,omitempty"`
+	// Baseline is what it is compared with in place of stable at the same time.
+	Baseline *BaselineSpec `json:"baseline,omitempty"`
+	// Margin is how much worse is still acceptable: worse by more than both is a regression.
+	Margin *MarginSpec `json:"margin,omitempty"`
+	// Direction is which way is worse.
+	Direction string `json:"direction,omitempty" jsonschema:"enum=increase,enum=decrease,enum=either"`
+	// Critical: when it fails, the release fails. The sequential judge treats every metric so; Kayenta's does not.
+	Critical bool `json:"critical,omitempty"`
+	// Weight is its share of the chance of a false rollback, relative to the other metrics'.
+	Weight *float64 `json:"weight,omitempty" jsonschema:"exclusiveMinimum=0,maximum=1000"`
+	// Goal: it passes only when improved, not already when no worse.
+	Goal bool `json:"goal,omitempty"`
+	// Optional: no data is not held against the canary.
+	Optional bool `json:"optional,omitempty"`
+	// Noise is how much the arms are supposed to differ from minute to minute before anything is learned.
+	Noise *Share `json:"noise,omitempty"`
+}
+
+// RatioSpec counts events over an exposure.
+type RatioSpec struct {
+	// Bad selects the counter of what should not happen.
+	Bad string `json:"bad,omitempty"`
+	// Good selects the counter of what should happen.
+	Good string `json:"good,omitempty"`
+	// Total selects the counter of the exposure.
+	Total string `json:"total" jsonschema:"minLength=1"`
+}
+
+// SlowSpec counts requests above a bound of a latency histogram, over all requests.
+type SlowSpec struct {
+	// Histogram selects the buckets of a classic histogram (the name ends in _bucket) or a native histogram.
+	Histogram string `json:"histogram" jsonschema:"minLength=1"`
+	// SlowerThan has to be a bucket bound of a classic histogram.
+	SlowerThan Duration `json:"slowerThan"`
+}
+
+// DistributionSpec compares a whole latency histogram, bound by bound.
+type DistributionSpec struct {
+	// Histogram selects the buckets of a classic histogram (the name ends in _bucket) or a native histogram.
+	Histogram string `json:"histogram" jsonschema:"minLength=1"`
+	// Bounds to compare at, ascending; bucket bounds of a classic histogram.
+	Bounds []Duration `json:"bounds" jsonschema:"minItems=1,maxItems=64"`
+	// Objective is the bound that counts double.
+	Objective *Duration `json:"objective,omitempty"`
+}
+
+// GaugeSpec compares the mean of a value over the series of an arm.
+type GaugeSpec struct {
+	// Query is a PromQL expression that gives an instant vector.
+	Query string `json:"query" jsonschema:"minLength=1"`
+}
+
+// BaselineSpec is what a metric is compared with: exactly one of its fields.
+type BaselineSpec struct {
+	// Fixed is a rate that is not to be exceeded.
+	Fixed *Share `json:"fixed,omitempty"`
+	// Offset compares with the same metric so long ago.
+	Offset *Duration `json:"offset,omitempty"`
+}
+
+// MarginSpec is how much worse is still acceptable.
+type MarginSpec struct {
+	// Relative to the baseline's rate or mean.
+	Relative *Share `json:"relative,omitempty"`
+	// Absolute difference of rates.
+	Absolute *Share `json:"absolute,omitempty"`
+}

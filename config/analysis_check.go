@@ -1,0 +1,312 @@
+package config
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/serindev/serin/analysis"
+	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/share"
+)
+
+// minInterval between looks: a scrape is never more frequent, and each look costs queries.
+const minInterval = time.Second
+
+// analysis checks the meaning of an analysis by itself; its parameters are checked where a rollout uses it.
+func (c *checker) analysis(s *AnalysisSpec, name string) {
+	if name == analysis.BuiltInTraefikWeb {
+		c.fail(c.at("metadata", "name"), "%s is built in: take another name", name)
+	}
+	switch {
+	case s.Kayenta != nil:
+		c.kayenta(s)
+		return
+	case len(s.Metrics) == 0:
+		c.fail(c.spec("metrics"), "there is nothing to compare: expected at least one metric, or kayenta")
+	}
+	c.chance("falseRollback", s.FalseRollback)
+	c.chance("falseAdvance", s.FalseAdvance)
+	if s.Interval != nil && time.Duration(*s.Interval) < minInterval {
+		c.fail(c.spec("interval"), "expected at least 1s")
+	}
+	if f := s.Fresh; f != nil && f.Every != nil && *f.Every <= 0 {
+		c.fail(c.spec("fresh", "every"), "expected more than 0; disabled: true switches it off")
+	}
+	c.sampleRatio(s)
+	seen := map[MetricName]int{}
+	for i := range s.Metrics {
+		m := &s.Metrics[i]
+		if first, twice := seen[m.Name]; twice {
+			c.fail(c.spec("metrics", i, "name"), "%q is the name of metrics[%d] already", m.Name, first)
+		} else {
+			seen[m.Name] = i
+		}
+		c.metric(c.spec("metrics", i), m)
+	}
+}
+
+func (c *checker) chance(field string, s *Share) {
+	if s != nil && (*s <= 0 || *s > 0.5) {
+		c.fail(c.spec(field), "expected a chance above 0%% and at most 50%%, got %s", share.Share(*s))
+	}
+}
+
+func (c *checker) kayenta(s *AnalysisSpec) {
+	for _, e := range c.spec().node.entries {
+		switch e.key {
+		case "kayenta", "noData", "unreachable":
+		default:
+			c.fail(c.spec(e.key).atKey(), "does not go together with kayenta: a Kayenta configuration brings its own")
+		}
+	}
+	if t := s.Kayenta.Thresholds; t.Marginal > t.Pass {
+		c.fail(c.spec("kayenta", "thresholds", "marginal"), "%v is above pass, %v", t.Marginal, t.Pass)
+	}
+}
+
+func (c *checker) sampleRatio(s *AnalysisSpec) {
+	r := s.SampleRatio
+	if r == nil {
+		return
+	}
+	at := c.spec("sampleRatio")
+	if t := r.Tolerance; t != nil && (*t <= 0 || *t >= 1) {
+		c.fail(at.in("tolerance"), "expected a share between 0%% and 100%%, got %s", share.Share(*t))
+	}
+	if f := r.FalseAlarm; f != nil && (*f <= 0 || *f > 0.5) {
+		c.fail(at.in("falseAlarm"), "expected a chance above 0%% and at most 50%%, got %s", share.Share(*f))
+	}
+	if r.Requests == "" {
+		return
+	}
+	probe := analysis.Definition{Split: analysis.Split{Requests: analysis.Selector(r.Requests)}}
+	c.probe(at.in("requests"), probe, "requests of the arms: ", r.Requests)
+}
+
+func (c *checker) metric(at place, m *MetricSpec) {
+	source := c.source(at, m)
+	switch {
+	case m.Optional && m.Critical:
+		c.fail(at.in("critical"), "optional says the opposite")
+	case m.Optional && m.Goal:
+		c.fail(at.in("goal"), "a goal has to be reached: it cannot be optional")
+	}
+	if b := m.Baseline; b != nil {
+		c.baseline(at, m)
+	}
+	if g := m.Margin; g != nil {
+		if g.Relative == nil && g.Absolute == nil {
+			c.fail(at.in("margin"), "expected relative, absolute or both")
+		}
+		if g.Absolute != nil && (m.Gauge != nil || m.Baseline != nil && m.Baseline.Fixed != nil) {
+			c.fail(at.in("margin", "absolute"), "is for ratios that are compared with an arm; use relative")
+		} else if g.Absolute != nil && *g.Absolute >= 1 {
+			c.fail(at.in("margin", "absolute"), "%s: a difference of rates is below 100%%", share.Share(*g.Absolute))
+		}
+	}
+	if source == "" || len(c.errs) > 0 && m.Name == "" {
+		return
+	}
+	def := m.definition()
+	c.probe(at.in(source), analysis.Definition{Metrics: []analysis.Metric{def}, Split: analysis.Split{Off: true}},
+		"metric "+def.Name+": ", m.queries()...)
+}
+
+// source checks what a metric measures and returns the field that says it; "" if it cannot be said.
+func (c *checker) source(at place, m *MetricSpec) string {
+	var set []string
+	for _, f := range []struct {
+		name string
+		is   bool
+	}{{"preset", m.Preset != ""}, {"ratio", m.Ratio != nil}, {"slow", m.Slow != nil},
+		{"distribution", m.Distribution != nil}, {"gauge", m.Gauge != nil}} {
+		if f.is {
+			set = append(set, f.name)
+		}
+	}
+	if len(set) != 1 {
+		what := "here is none"
+		if len(set) > 1 {
+			what = "here are " + strings.Join(set, " and ")
+		}
+		c.fail(at, "has no data source: expected exactly one of preset, ratio, slow, distribution or gauge; %s", what)
+		return ""
+	}
+	if m.SlowerThan != nil && m.Preset != analysis.PresetTraefikLatency {
+		c.fail(at.in("slowerThan").atKey(), "belongs to the preset %s", analysis.PresetTraefikLatency)
+	}
+	if m.SlowerThan != nil && *m.SlowerThan <= 0 {
+		c.fail(at.in("slowerThan"), "expected more than 0")
+	}
+	return c.sourceFields(at, m, set[0])
+}
+
+func (c *checker) sourceFields(at place, m *MetricSpec, set string) string {
+	presets := []string{analysis.PresetTraefikErrors, analysis.PresetTraefikLatency}
+	switch {
+	case m.Preset != "" && !slices.Contains(presets, m.Preset):
+		c.fail(at.in("preset"), "there is no preset %s: %s", quote(m.Preset), meant(m.Preset, presets))
+		return ""
+	case m.Ratio != nil && (m.Ratio.Bad == "") == (m.Ratio.Good == ""):
+		c.fail(at.in("ratio"), "expected one of bad or good beside total")
+		return ""
+	case m.Slow != nil && m.Slow.SlowerThan <= 0:
+		c.fail(at.in("slow", "slowerThan"), "expected more than 0")
+		return ""
+	case m.Distribution != nil:
+		for i, b := range m.Distribution.Bounds {
+			if b <= 0 || i > 0 && b <= m.Distribution.Bounds[i-1] {
+				c.fail(at.in("distribution", "bounds", i), "bounds have to grow, from above 0")
+				return ""
+			}
+		}
+		if o := m.Distribution.Objective; o != nil && *o <= 0 {
+			c.fail(at.in("distribution", "objective"), "expected more than 0")
+		}
+	}
+	return set
+}
+
+func (c *checker) baseline(at place, m *MetricSpec) {
+	b := m.Baseline
+	switch {
+	case b.Offset != nil && *b.Offset <= 0:
+		c.fail(at.in("baseline", "offset"), "expected more than 0")
+	case b.Fixed == nil:
+	case *b.Fixed <= 0 || *b.Fixed >= 1:
+		c.fail(at.in("baseline", "fixed"), "expected a rate between 0%% and 100%%, got %s", share.Share(*b.Fixed))
+	case m.Gauge != nil || m.Distribution != nil:
+		c.fail(at.in("baseline", "fixed"), "is for ratios: a gauge or a whole distribution has no rate to compare with")
+	case m.Ratio != nil && m.Ratio.Good != "":
+		c.fail(at.in("baseline", "fixed"), "is the rate of what should not happen: use bad in place of good")
+	}
+}
+
+// probe binds a definition to two imagined arms, so that everything that a release would stumble over shows now.
+func (c *checker) probe(at place, def analysis.Definition, prefix string, texts ...string) {
+	canary, baseline := analysis.Names{Service: "canary@file"}, analysis.Names{Service: "stable@file"}
+	canary.Vars, baseline.Vars = map[string][]string{}, map[string][]string{}
+	for _, text := range texts {
+		names, err := placeholders(text)
+		if err != nil {
+			c.fail(at, "%s", err)
+			return
+		}
+		for _, n := range names {
+			if best, ok := nearest(n, armNames); ok && best != n {
+				c.fail(at, "${%s}: did you mean ${%s}?", n, best)
+				return
+			}
+			canary.Vars[n], baseline.Vars[n] = []string{"x"}, []string{"x"}
+		}
+	}
+	canary.Vars[varArm], baseline.Vars[varArm] = []string{"canary"}, []string{"stable"}
+	canary.Vars[varVersion], baseline.Vars[varVersion] = []string{"2"}, []string{"1"}
+	canary.Vars[varPods], baseline.Vars[varPods] = []string{"c-1", "c-2"}, []string{"s-1", "s-2"}
+	if _, err := analysis.NewPlan(def, analysis.Arms{Canary: canary, Baseline: baseline}); err != nil {
+		c.fail(at, "%s", strings.TrimPrefix(err.Error(), prefix))
+	}
+}
+
+// queries are the texts of a metric that may have placeholders.
+func (m *MetricSpec) queries() []string {
+	switch {
+	case m.Ratio != nil:
+		return []string{m.Ratio.Bad, m.Ratio.Good, m.Ratio.Total}
+	case m.Slow != nil:
+		return []string{m.Slow.Histogram}
+	case m.Distribution != nil:
+		return []string{m.Distribution.Histogram}
+	case m.Gauge != nil:
+		return []string{m.Gauge.Query}
+	}
+	return nil // presets know ${service} only
+}
+
+// variables are the names that an analysis asks for, sorted.
+func (s *AnalysisSpec) variables() []string {
+	var out []string
+	texts := []string{}
+	for i := range s.Metrics {
+		texts = append(texts, s.Metrics[i].queries()...)
+	}
+	if s.SampleRatio != nil {
+		texts = append(texts, s.SampleRatio.Requests)
+	}
+	for _, t := range texts {
+		names, err := placeholders(t)
+		if err == nil {
+			out = append(out, names...)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// definition is the analysis in the words of package analysis; what is not said stays zero. Metrics have to be
+// checked.
+func (s *AnalysisSpec) definition(name string) analysis.Definition {
+	d := analysis.Definition{
+		Name: name, Interval: long(s.Interval, 0), FalseRollback: share.Share(or(s.FalseRollback, 0)),
+		FalseAdvance: share.Share(or(s.FalseAdvance, 0)), MinRequests: float64(or(s.MinRequests, 0)),
+		WarmUp: long(s.WarmUp, 0), Settle: long(s.Settle, 0),
+	}
+	if s.PassAfter != nil {
+		after := time.Duration(*s.PassAfter)
+		d.PassAfter = &after
+	}
+	if f := s.Fresh; f != nil {
+		d.Fresh = analysis.Fresh{Off: f.Disabled, Every: long(f.Every, 0), Live: or(f.Live, 0)}
+	}
+	if r := s.SampleRatio; r != nil {
+		d.Split = analysis.Split{Off: r.Disabled, Requests: analysis.Selector(r.Requests),
+			FalseAlarm: float64(or(r.FalseAlarm, 0)), Tolerance: share.Share(or(r.Tolerance, 0))}
+	}
+	for i := range s.Metrics {
+		d.Metrics = append(d.Metrics, s.Metrics[i].definition())
+	}
+	return d
+}
+
+func (m *MetricSpec) definition() analysis.Metric {
+	out := analysis.Metric{
+		Name: string(m.Name), Source: m.toSource(), Direction: judge.Direction(m.Direction), Goal: m.Goal,
+		Optional: m.Optional, Weight: or(m.Weight, 0), Noise: float64(or(m.Noise, 0)),
+	}
+	if b := m.Baseline; b != nil && b.Fixed != nil {
+		out.Baseline = analysis.Fixed{Rate: share.Share(*b.Fixed)}
+	} else if b != nil && b.Offset != nil {
+		out.Baseline = analysis.Offset{By: time.Duration(*b.Offset)}
+	}
+	if g := m.Margin; g != nil {
+		out.Margin = analysis.Margin{Relative: (*share.Share)(g.Relative), Absolute: (*share.Share)(g.Absolute)}
+	}
+	return out
+}
+
+func (m *MetricSpec) toSource() analysis.Source {
+	switch {
+	case m.Preset == analysis.PresetTraefikErrors:
+		return analysis.TraefikErrors()
+	case m.Preset == analysis.PresetTraefikLatency:
+		return analysis.TraefikLatency(long(m.SlowerThan, analysis.TraefikSlowerThan))
+	case m.Ratio != nil:
+		r := m.Ratio
+		return analysis.Ratio{Bad: analysis.Selector(r.Bad), Good: analysis.Selector(r.Good), Total: analysis.Selector(r.Total)}
+	case m.Slow != nil:
+		return analysis.Slow{Histogram: analysis.Selector(m.Slow.Histogram), SlowerThan: time.Duration(m.Slow.SlowerThan)}
+	case m.Distribution != nil:
+		d := analysis.Distribution{Histogram: analysis.Selector(m.Distribution.Histogram)}
+		for _, b := range m.Distribution.Bounds {
+			d.Bounds = append(d.Bounds, time.Duration(b).Seconds())
+		}
+		if o := m.Distribution.Objective; o != nil {
+			d.Nearest = time.Duration(*o).Seconds()
+		}
+		return d
+	case m.Gauge != nil:
+		return analysis.Gauge{Query: m.Gauge.Query}
+	}
+	return nil
+}

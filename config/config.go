@@ -1,0 +1,49 @@
+// Package config answers what the user wrote, and what is wrong with it.
+//
+// Bytes become a syntax tree, the tree is held against the JSON Schema that is generated from the document types
+// (all violations, each at its line and column), then decoded, then checked for meaning (all violations), and
+// becomes an immutable [Set] of plans with their revisions. Nothing is half loaded. It starts no release and
+// talks to no server; what it knows of other rooms are the definitions that it fills in.
+//
+// Start reading at [Load]; the documents are [RolloutSpec], [AnalysisSpec] and [DaemonSpec].
+package config
+
+//go:generate go test -run ^TestTheSchemaIsTheOneOfTheTypes$ -update .
+
+// APIVersion is the version of every document that this package reads.
+const APIVersion = "serin.dev/v1alpha1"
+
+// The kinds of documents.
+const (
+	KindDaemon   = "Daemon"
+	KindAnalysis = "Analysis"
+	KindRollout  = "Rollout"
+)
+
+var kinds = []string{KindDaemon, KindAnalysis, KindRollout}
+
+// Bounds of the input. Configuration is written by people: what is larger is a mistake or an attack.
+const (
+	// maxFileSize is far above any written rollout (about 2 KiB) and far below what hurts.
+	maxFileSize = 1 << 20
+	// maxTokens of one document: the YAML parser's time grows with the square of the tokens of one mapping, and
+	// its stack with their nesting; 20,000 take a tenth of a second.
+	maxTokens = 20_000
+	// maxNodes of one document with all aliases written out: stops alias bombs.
+	maxNodes = 50_000
+	// maxDepth of nested lists and maps; the deepest place of the schema is half of it.
+	maxDepth = 40
+	// maxDocuments in one file and maxFiles in one load.
+	maxDocuments = 1_000
+	maxFiles     = 10_000
+)
+
+// Metadata names a document.
+type Metadata struct {
+	// Name is unique among the documents of its kind; objects in Traefik are named after a rollout.
+	Name Name `json:"name"`
+	// Labels are for people and other programs; Serin does not look at them.
+	Labels map[string]string `json:"labels,omitempty"`
+	// Annotations are for people and other programs; Serin does not look at them.
+	Annotations map[string]string `json:"annotations,omitempty"`
+}

@@ -1,0 +1,143 @@
+package config
+
+// DaemonDocument is a whole document of kind Daemon.
+type DaemonDocument struct {
+	APIVersion string     `json:"apiVersion" jsonschema:"enum=serin.dev/v1alpha1"`
+	Kind       string     `json:"kind" jsonschema:"enum=Daemon"`
+	Metadata   *Metadata  `json:"metadata,omitempty"`
+	Spec       DaemonSpec `json:"spec"`
+}
+
+// DaemonSpec says how this process runs. Paths in it are relative to its file. [LoadDaemon] fills in every default.
+type DaemonSpec struct {
+	// Listen is the address of the API and the pages; 127.0.0.1:7474 where it is left out.
+	Listen Address `json:"listen,omitempty"`
+	// TLS of the API. Without it only loopback addresses are listened on, unless allowInsecure says otherwise.
+	TLS *ListenTLSSpec `json:"tls,omitempty"`
+	// AllowInsecure listens on other addresses than loopback without TLS.
+	AllowInsecure bool `json:"allowInsecure,omitempty"`
+	// Config is the folder or file of rollouts and analyses; it is watched.
+	Config Texts `json:"config,omitempty"`
+	// Store is sqlite:FILE or a postgres:// address; sqlite:serin.db where it is left out.
+	Store Secret `json:"store,omitempty"`
+	// StoreFile holds the address of the store.
+	StoreFile string `json:"storeFile,omitempty"`
+	// Prometheus, Thanos, Mimir, VictoriaMetrics: anything that speaks its API.
+	Prometheus PrometheusSpec `json:"prometheus"`
+	// Auth is who may do what.
+	Auth *AuthSpec `json:"auth,omitempty"`
+	// Retention is how long things are kept.
+	Retention *RetentionSpec `json:"retention,omitempty"`
+	// Notify tells people.
+	Notify []NotifySpec `json:"notify,omitempty"`
+	// Spinnaker offers Kayenta's API.
+	Spinnaker *SpinnakerSpec `json:"spinnaker,omitempty"`
+	// Log of this process.
+	Log *LogSpec `json:"log,omitempty"`
+}
+
+// ListenTLSSpec is a certificate with its key.
+type ListenTLSSpec struct {
+	// Cert is a file with the certificate and its chain, in PEM.
+	Cert string `json:"cert" jsonschema:"minLength=1"`
+	// Key is a file with its private key, in PEM.
+	Key string `json:"key" jsonschema:"minLength=1"`
+}
+
+// PrometheusSpec is where metrics come from.
+type PrometheusSpec struct {
+	// URL of the API, without /api/v1.
+	URL URL `json:"url"`
+	// Timeout of one query; 10s where it is left out.
+	Timeout *Duration `json:"timeout,omitempty"`
+	// ScrapeInterval of the targets; 15s where it is left out. It is what analyses wait for late samples.
+	ScrapeInterval *Duration `json:"scrapeInterval,omitempty"`
+	// Concurrency is how many queries may run at once; 8 where it is left out.
+	Concurrency int `json:"concurrency,omitempty" jsonschema:"minimum=1,maximum=1000"`
+	// BasicAuth signs in by user and password.
+	BasicAuth *BasicAuthSpec `json:"basicAuth,omitempty"`
+	// BearerToken signs in by a token.
+	BearerToken Secret `json:"bearerToken,omitempty"`
+	// BearerTokenFile holds the token; it is read anew when it changes.
+	BearerTokenFile string `json:"bearerTokenFile,omitempty"`
+	// TLS of the connection.
+	TLS *ClientTLSSpec `json:"tls,omitempty"`
+	// Headers to send along, such as X-Scope-OrgID.
+	Headers map[string]Secret `json:"headers,omitempty"`
+	// ProxyURL is an HTTP proxy on the way.
+	ProxyURL URL `json:"proxyURL,omitempty"`
+}
+
+// BasicAuthSpec is a user with a password.
+type BasicAuthSpec struct {
+	// Username to sign in with.
+	Username string `json:"username" jsonschema:"minLength=1"`
+	// Password to sign in with.
+	Password Secret `json:"password,omitempty"`
+	// PasswordFile holds the password.
+	PasswordFile string `json:"passwordFile,omitempty"`
+}
+
+// ClientTLSSpec is the TLS of a connection that Serin opens.
+type ClientTLSSpec struct {
+	// CAFile holds the certificates to trust.
+	CAFile string `json:"caFile,omitempty"`
+	// CertFile is Serin's own certificate.
+	CertFile string `json:"certFile,omitempty"`
+	// KeyFile is its private key.
+	KeyFile string `json:"keyFile,omitempty"`
+	// ServerName that the certificate has to be for.
+	ServerName string `json:"serverName,omitempty"`
+	// InsecureSkipVerify trusts any certificate.
+	InsecureSkipVerify bool `json:"insecureSkipVerify,omitempty"`
+}
+
+// AuthSpec is who may do what.
+type AuthSpec struct {
+	// Tokens is a file with names, roles and hashes; serin token writes it.
+	Tokens string `json:"tokens,omitempty"`
+	// OIDC signs people in by an identity provider.
+	OIDC *OIDCSpec `json:"oidc,omitempty"`
+}
+
+// OIDCSpec is an identity provider.
+type OIDCSpec struct {
+	// Issuer of the tokens.
+	Issuer URL `json:"issuer"`
+	// ClientID of Serin at the provider.
+	ClientID string `json:"clientID" jsonschema:"minLength=1"`
+	// ClientSecret of Serin at the provider.
+	ClientSecret Secret `json:"clientSecret,omitempty"`
+	// ClientSecretFile holds it.
+	ClientSecretFile string `json:"clientSecretFile,omitempty"`
+}
+
+// RetentionSpec is how long things are kept. Events and the audit log stay.
+type RetentionSpec struct {
+	// Evidence is looks and snapshots of releases that have ended; 90d where it is left out.
+	Evidence *Duration `json:"evidence,omitempty"`
+}
+
+// NotifySpec tells people of what happens.
+type NotifySpec struct {
+	// URL of the service, as shoutrrr writes it.
+	URL Secret `json:"url,omitempty"`
+	// URLFile holds it.
+	URLFile string `json:"urlFile,omitempty"`
+	// On what.
+	On []string `json:"on,omitempty" jsonschema:"enum=started,enum=gate,enum=hold,enum=alarm,enum=rollback,enum=finished"`
+}
+
+// SpinnakerSpec offers Kayenta's API and the remote judge.
+type SpinnakerSpec struct {
+	// Listen is an address of its own.
+	Listen Address `json:"listen"`
+}
+
+// LogSpec is the log of this process.
+type LogSpec struct {
+	// Level from which on lines are written; info where it is left out.
+	Level string `json:"level,omitempty" jsonschema:"enum=debug,enum=info,enum=warn,enum=error"`
+	// Format of a line; text where it is left out.
+	Format string `json:"format,omitempty" jsonschema:"enum=text,enum=json"`
+}

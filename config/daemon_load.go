@@ -1,0 +1,140 @@
+package config
+
+import (
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	promconfig "github.com/prometheus/common/config"
+)
+
+// The defaults of a daemon.
+const (
+	defaultListen         = Address("127.0.0.1:7474")
+	defaultStore          = Secret("sqlite:serin.db")
+	defaultTimeout        = Duration(10 * time.Second)
+	defaultScrapeInterval = Duration(15 * time.Second)
+	defaultConcurrency    = 8
+	defaultEvidence       = Duration(90 * 24 * time.Hour)
+)
+
+// LoadDaemon reads the one document of kind Daemon in a file, with every default filled in and every path made
+// absolute. Warnings come with a daemon that can run; errors come without one.
+func LoadDaemon(path string) (daemon *DaemonSpec, warnings, errs Errors) {
+	set, errs := Load(path)
+	switch {
+	case len(errs) > 0:
+		return nil, set.Warnings, errs
+	case len(set.Daemons) != 1:
+		return nil, set.Warnings, Errors{{File: path, Message: fmt.Sprintf("expected one document of kind Daemon, here are %d", len(set.Daemons))}}
+	}
+	return &set.Daemons[0], set.Warnings, nil
+}
+
+// withDefaults fills in what is not said; file is where it was read from.
+func (s DaemonSpec) withDefaults(file string) DaemonSpec {
+	if s.Listen == "" {
+		s.Listen = defaultListen
+	}
+	if s.Store == "" && s.StoreFile == "" {
+		s.Store = defaultStore
+	}
+	if at, ok := strings.CutPrefix(s.Store.Reveal(), "sqlite:"); ok && !strings.HasPrefix(at, ":") {
+		s.Store = Secret("sqlite:" + beside(file, at))
+	}
+	s.StoreFile = beside(file, s.StoreFile)
+	s.Config = append(Texts(nil), s.Config...)
+	for i := range s.Config {
+		s.Config[i] = beside(file, s.Config[i])
+	}
+	if s.TLS != nil {
+		s.TLS = &ListenTLSSpec{beside(file, s.TLS.Cert), beside(file, s.TLS.Key)}
+	}
+	if s.Auth != nil {
+		auth := *s.Auth
+		auth.Tokens = beside(file, auth.Tokens)
+		s.Auth = &auth
+	}
+	s.Prometheus = s.Prometheus.withDefaults(file)
+	if s.Retention == nil || s.Retention.Evidence == nil {
+		s.Retention = &RetentionSpec{Evidence: new(defaultEvidence)}
+	}
+	log := LogSpec{Level: "info", Format: "text"}
+	if s.Log != nil && s.Log.Level != "" {
+		log.Level = s.Log.Level
+	}
+	if s.Log != nil && s.Log.Format != "" {
+		log.Format = s.Log.Format
+	}
+	s.Log = &log
+	return s
+}
+
+func (p PrometheusSpec) withDefaults(file string) PrometheusSpec {
+	if p.Timeout == nil {
+		p.Timeout = new(defaultTimeout)
+	}
+	if p.ScrapeInterval == nil {
+		p.ScrapeInterval = new(defaultScrapeInterval)
+	}
+	if p.Concurrency == 0 {
+		p.Concurrency = defaultConcurrency
+	}
+	p.BearerTokenFile = beside(file, p.BearerTokenFile)
+	if p.BasicAuth != nil {
+		auth := *p.BasicAuth
+		auth.PasswordFile = beside(file, auth.PasswordFile)
+		p.BasicAuth = &auth
+	}
+	if p.TLS != nil {
+		t := *p.TLS
+		t.CAFile, t.CertFile, t.KeyFile = beside(file, t.CAFile), beside(file, t.CertFile), beside(file, t.KeyFile)
+		p.TLS = &t
+	}
+	return p
+}
+
+// StoreURL is the address of the store, read from its file if it is in one.
+func (s *DaemonSpec) StoreURL() (Secret, error) {
+	if s.StoreFile == "" {
+		return s.Store, nil
+	}
+	b, err := os.ReadFile(s.StoreFile)
+	if err != nil {
+		return "", fmt.Errorf("read the store's address: %w", err)
+	}
+	return Secret(strings.TrimSpace(string(b))), nil
+}
+
+// HTTPClient is the connection to Prometheus in its own words; secrets that are in files are read by its client.
+func (p *PrometheusSpec) HTTPClient() (promconfig.HTTPClientConfig, error) {
+	c := promconfig.DefaultHTTPClientConfig
+	if b := p.BasicAuth; b != nil {
+		c.BasicAuth = &promconfig.BasicAuth{Username: b.Username, Password: promconfig.Secret(b.Password.Reveal()), PasswordFile: b.PasswordFile}
+	}
+	if p.BearerToken != "" || p.BearerTokenFile != "" {
+		c.Authorization = &promconfig.Authorization{Type: "Bearer", Credentials: promconfig.Secret(p.BearerToken.Reveal()), CredentialsFile: p.BearerTokenFile}
+	}
+	if t := p.TLS; t != nil {
+		c.TLSConfig = promconfig.TLSConfig{CAFile: t.CAFile, CertFile: t.CertFile, KeyFile: t.KeyFile, ServerName: t.ServerName, InsecureSkipVerify: t.InsecureSkipVerify}
+	}
+	if len(p.Headers) > 0 {
+		c.HTTPHeaders = &promconfig.Headers{Headers: map[string]promconfig.Header{}}
+		for name, value := range p.Headers {
+			c.HTTPHeaders.Headers[name] = promconfig.Header{Secrets: []promconfig.Secret{promconfig.Secret(value.Reveal())}}
+		}
+	}
+	if p.ProxyURL != "" {
+		u, err := url.Parse(string(p.ProxyURL))
+		if err != nil {
+			return c, fmt.Errorf("read proxyURL: %w", err)
+		}
+		c.ProxyURL = promconfig.URL{URL: u}
+	}
+	if err := c.Validate(); err != nil {
+		return c, fmt.Errorf("connect to Prometheus: %w", err)
+	}
+	return c, nil
+}

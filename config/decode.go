@@ -1,0 +1,122 @@
+package config
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// parsed is one document of a file. Exactly one of the kinds is set, none if its form is wrong.
+type parsed struct {
+	document
+	kind, name string
+
+	daemon   *DaemonDocument
+	analysis *AnalysisDocument
+	rollout  *RolloutDocument
+	warnings Errors
+	// flawed: its form is right, its meaning is not.
+	flawed bool
+}
+
+// formed tells whether the document could be decoded.
+func (p *parsed) formed() bool { return p.daemon != nil || p.analysis != nil || p.rollout != nil }
+
+// checker gathers what is wrong with one document.
+type checker struct {
+	document
+	errs, warnings Errors
+}
+
+func (c *checker) spec(path ...any) place { return c.at("spec").in(path...) }
+
+func (c *checker) fail(p place, format string, args ...any) { c.errs = append(c.errs, p.errorf(format, args...)) }
+
+func (c *checker) warn(p place, format string, args ...any) {
+	c.warnings = append(c.warnings, p.errorf(format, args...))
+}
+
+// decode reads one document: its form, then its own meaning. References to others come later, in [resolver].
+func (d document) decode(l Loader) (parsed, Errors) {
+	p := parsed{document: d}
+	if errs := d.envelope(); errs != nil {
+		return p, errs
+	}
+	d.emptySteps()
+	if errs := d.violations(); errs != nil {
+		return p, errs.sorted()
+	}
+	b, err := json.Marshal(d.root.value())
+	if err != nil {
+		return p, Errors{d.at().errorf("cannot be read: %s", err)}
+	}
+	c := &checker{document: d}
+	kind, _ := d.root.get("kind")
+	p.kind = kind.value.text
+	switch p.kind {
+	case KindDaemon:
+		p.daemon = decodeInto[DaemonDocument](c, b)
+		c.daemon(&p.daemon.Spec)
+	case KindAnalysis:
+		p.analysis = decodeInto[AnalysisDocument](c, b)
+		p.name = string(p.analysis.Metadata.Name)
+		c.analysis(&p.analysis.Spec, p.name)
+	case KindRollout:
+		p.rollout = decodeInto[RolloutDocument](c, b)
+		p.name = string(p.rollout.Metadata.Name)
+		c.rollout(&p.rollout.Spec, l)
+	}
+	p.warnings, p.flawed = c.warnings, len(c.errs) > 0
+	return p, c.errs.sorted()
+}
+
+// emptySteps reads "promote:" and "gate:" without anything behind as if {} were there: people write it so.
+func (d document) emptySteps() {
+	spec, _ := d.root.get("spec")
+	steps, _ := spec.value.get("steps")
+	if steps.value == nil {
+		return
+	}
+	for _, step := range steps.value.list {
+		for i, e := range step.entries {
+			if (e.key == "promote" || e.key == "gate") && e.value.what == isScalar && e.value.scalar == nil {
+				step.entries[i].value = &node{line: e.line, column: e.column, what: isMap, size: 1, deep: 1}
+			}
+		}
+	}
+}
+
+func decodeInto[T any](c *checker, b []byte) *T {
+	v := new(T)
+	if err := json.Unmarshal(b, v); err != nil { // the schema has let it through: whole numbers beyond 64 bits, say
+		c.fail(c.at(), "cannot be read: %s", err)
+	}
+	return v
+}
+
+// envelope checks what decides by which part of the schema the rest is read.
+func (d document) envelope() Errors {
+	if d.root.what != isMap {
+		return Errors{d.at().errorf("expected a document with apiVersion, kind, metadata and spec, got %s", d.root.describe())}
+	}
+	var out Errors
+	version, kind := d.at("apiVersion"), d.at("kind")
+	if version.gone {
+		out = append(out, version.errorf("is missing: expected %s", APIVersion))
+	} else if version.node.text != APIVersion {
+		out = append(out, version.errorf("expected %s, got %s", APIVersion, version.node.describe()))
+	}
+	if kind.gone {
+		out = append(out, kind.errorf("is missing: expected %s", either(kinds)))
+	} else if k := kind.node.text; k != KindDaemon && k != KindAnalysis && k != KindRollout {
+		out = append(out, kind.errorf("%s", enum(kind.node, []any{KindDaemon, KindAnalysis, KindRollout})))
+	}
+	return out
+}
+
+// title names a document in messages about others.
+func (p parsed) title() string {
+	if p.name == "" {
+		return p.kind
+	}
+	return fmt.Sprintf("%s %s", p.kind, p.name)
+}

@@ -1,0 +1,177 @@
+package config
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/serindev/serin/traffic"
+)
+
+// Loader is how configuration is read. The zero value reads as [Load] does.
+type Loader struct {
+	// Settle is what analyses that do not say it wait for late samples; 0 is package analysis's default.
+	Settle time.Duration
+	// Rule and Guards check what only the gateway's own parsers can: a route's rule, a circuit breaker's expression.
+	// nil checks nothing here.
+	Rule   func(rule string) error
+	Guards func(traffic.Guards) error
+	// Stdin is what the path "-" reads; nil is nothing.
+	Stdin io.Reader
+}
+
+// Set is all documents at one time. It is immutable.
+type Set struct {
+	// Rollouts by name, ascending.
+	Rollouts []Rollout
+	// Analyses are the names of the documents of this kind, ascending; the built-in one is not among them.
+	Analyses []string
+	// Daemons are the documents of this kind; usually one, or none. Defaults are filled in.
+	Daemons []DaemonSpec
+	// Files is how many files were read.
+	Files int
+	// Errors of the files as they are; documents that had been right before are still here in their last good
+	// version. Warnings are worth a second look.
+	Errors, Warnings Errors
+}
+
+// Rollout is one rollout as it can be started.
+type Rollout struct {
+	Plan
+	// File and Line are where it is declared.
+	File string `json:"file"`
+	Line int    `json:"line"`
+	// Outdated: its file, or something that it refers to, has errors; this is its last good version.
+	Outdated bool `json:"outdated,omitempty"`
+}
+
+// Rollout finds a rollout by its name.
+func (s *Set) Rollout(name string) (Rollout, bool) {
+	for _, r := range s.Rollouts {
+		if r.Plan.Rollout.Name == name {
+			return r, true
+		}
+	}
+	return Rollout{}, false
+}
+
+// Load reads files, and folders with all that is below them, and returns every document that is right together with
+// everything that is wrong. Files end in .yaml or .yml; names that begin with a dot are passed over.
+func Load(paths ...string) (*Set, Errors) { return Loader{}.Load(paths...) }
+
+// Load is [Load] with this loader's checks.
+func (l Loader) Load(paths ...string) (*Set, Errors) {
+	set := l.next(l.read(paths), nil)
+	return set.Set, set.Errors
+}
+
+// file is what was read of one file.
+type file struct {
+	name string
+	sum  [sha256.Size]byte
+	body []byte
+	err  error // it could not be read
+}
+
+// read reads all files, ascending by name.
+func (l Loader) read(paths []string) []file {
+	var out []file
+	seen := map[string]bool{}
+	for _, path := range paths {
+		for _, f := range l.list(path) {
+			if !seen[f.name] {
+				seen[f.name] = true
+				out = append(out, f)
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b file) int { return strings.Compare(a.name, b.name) })
+	if len(out) > maxFiles {
+		out = append(out[:maxFiles], file{name: paths[0], err: fmt.Errorf("more than %d files", maxFiles)})
+	}
+	for i := range out {
+		if f := &out[i]; f.err == nil && f.body == nil {
+			f.body, f.err = readFile(f.name)
+		}
+		out[i].sum = sha256.Sum256(out[i].body)
+	}
+	return out
+}
+
+// list finds the files of one path.
+func (l Loader) list(path string) []file {
+	if path == "-" {
+		f := file{name: "-", body: []byte{}}
+		if l.Stdin != nil {
+			f.body, f.err = io.ReadAll(io.LimitReader(l.Stdin, maxFileSize+1))
+		}
+		return []file{f}
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return []file{{name: path, err: unwrapPath(err)}}
+	}
+	if !info.IsDir() {
+		return []file{{name: path}}
+	}
+	var out []file
+	err = filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
+		switch hidden := strings.HasPrefix(d.Name(), ".") && p != path; {
+		case err != nil:
+			if !errors.Is(err, fs.ErrNotExist) { // gone meanwhile is gone
+				out = append(out, file{name: p, err: unwrapPath(err)})
+			}
+			return nil
+		case hidden && d.IsDir():
+			return filepath.SkipDir
+		case hidden || d.IsDir() || !yamlName(p):
+			return nil
+		case len(out) > maxFiles:
+			return filepath.SkipAll
+		}
+		// A mounted ConfigMap's files are symbolic links; a link to a folder is not followed.
+		if info, err := os.Stat(p); err == nil && info.Mode().IsRegular() || errors.Is(err, fs.ErrNotExist) && d.Type()&fs.ModeSymlink != 0 {
+			out = append(out, file{name: p})
+		}
+		return nil
+	})
+	if err != nil {
+		out = append(out, file{name: path, err: unwrapPath(err)})
+	}
+	return out
+}
+
+func yamlName(path string) bool {
+	ext := filepath.Ext(path)
+	return ext == ".yaml" || ext == ".yml"
+}
+
+func readFile(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, unwrapPath(err)
+	}
+	defer func() { _ = f.Close() }() // read only
+	b, err := io.ReadAll(io.LimitReader(f, maxFileSize+1))
+	if err != nil {
+		return nil, unwrapPath(err)
+	}
+	return bytes.Clone(b), nil
+}
+
+// unwrapPath leaves out the path, which the message begins with.
+func unwrapPath(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
+}

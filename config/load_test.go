@@ -1,0 +1,239 @@
+package config
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/serindev/serin/analysis"
+	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/share"
+	"github.com/serindev/serin/traffic"
+	"github.com/stretchr/testify/require"
+)
+
+func loadExamples(t *testing.T) *Set {
+	set, errs := Load("../examples")
+	require.Empty(t, errs.Error())
+	return set
+}
+
+func TestEveryExampleIsRight(t *testing.T) {
+	set := loadExamples(t)
+	require.Equal(t, []string{"checkout-conversion", "engagement", "legacy", "web"}, set.Analyses)
+	require.Len(t, set.Rollouts, 3)
+	require.Len(t, set.Daemons, 1)
+}
+
+// spec/rollout.md, Defaults; spec/traefik.md, In force.
+func TestTheMinimalExampleGetsEveryDefault(t *testing.T) {
+	r, ok := loadExamples(t).Rollout("shop")
+	require.True(t, ok)
+	require.Empty(t, r.Unsupported)
+	d := r.Plan.Rollout
+	require.NoError(t, d.Check())
+	d.Revision = ""
+	require.Equal(t, rollout.Definition{
+		Name:   "shop",
+		Stable: traffic.Backend{Servers: []string{"http://127.0.0.1:8081"}},
+		Canary: traffic.Backend{Servers: []string{"http://127.0.0.1:8082"}},
+		Steps: rollout.Steps{
+			rollout.Gray{Name: "gray", Weights: []share.Share{0.01, 0.05, 0.2, 0.5}, Hold: 10 * time.Minute, Scope: "gray",
+				Decide: rollout.Decide{Max: 24 * time.Hour, Inconclusive: rollout.PolicyGate}},
+			rollout.Gate{Name: "full-release"},
+			rollout.Promote{Name: "promote"},
+		},
+		Scopes: []rollout.Scope{{Name: "gray",
+			NoData:      rollout.Patience{For: 10 * time.Minute, Then: rollout.PolicyHold},
+			Unreachable: rollout.Patience{For: 10 * time.Minute, Then: rollout.PolicyHold}}},
+		Verify:   rollout.Verify{For: time.Minute, Trust: true},
+		Rollback: rollout.Rollback{Drain: 30 * time.Second, Deadline: 15 * time.Minute},
+	}, d)
+	require.Equal(t, Gateway{File: "/etc/traefik/dynamic/shop.yaml",
+		Route: traffic.Route{Rule: "Host(`shop.example.com`)", EntryPoints: []string{"web"}}}, r.Gateway)
+	require.Equal(t, map[string]analysis.Definition{"gray": analysis.Merge(analysis.TraefikWeb())}, r.Analyses)
+}
+
+func TestWhatThisBuildCannotRunIsRightAndSaysSo(t *testing.T) {
+	r, ok := loadExamples(t).Rollout("k8s-flask")
+	require.True(t, ok)
+	require.Equal(t, []string{
+		"traffic.traefik: this build does not drive Traefik on Kubernetes yet, only traefikFile",
+		"steps[0].job: this build does not run job steps yet",
+		"steps[1].deploy: this build does not run deploy steps yet",
+		"steps[3].deploy: this build does not run deploy steps yet",
+		"steps[7].promote: this build does not know strategies of promotion yet",
+		"triggers: this build does not start releases by itself yet",
+	}, r.Unsupported)
+}
+
+func TestAPlanIsStoredAsJSONWithoutLoss(t *testing.T) {
+	for _, r := range loadExamples(t).Rollouts {
+		b, err := json.Marshal(r.Plan)
+		require.NoError(t, err)
+		var back Plan
+		require.NoError(t, json.Unmarshal(b, &back))
+		require.Equal(t, r.Plan, back)
+	}
+}
+
+func TestEvidenceHasItsScopes(t *testing.T) {
+	set := load(t, map[string]string{"r.yaml": rolloutYAML("shop", `
+  analysis: traefik-web
+  steps:
+    - ab: {cohort: {header: {name: X-Group, value: beta}}, split: 50%, sticky: true, analysis: [slow, web]}
+    - gray: {weights: [1%], analysis: web}
+    - gate: {}
+    - gray: {weights: [5%]}
+    - ab: {name: ab-3, cohort: {header: {name: X-Group, value: beta}}, split: 100%}
+    - gate: {name: gate-2}
+    - gate: {}
+    - promote: {}`), "a.yaml": `
+apiVersion: serin.dev/v1alpha1
+kind: Analysis
+metadata: {name: web}
+spec:
+  metrics: [{name: errors, preset: traefik-errors}]
+  noData: {for: 5m, then: hold}
+  unreachable: {for: 10m, then: gate}
+---
+apiVersion: serin.dev/v1alpha1
+kind: Analysis
+metadata: {name: slow}
+spec:
+  metrics: [{name: slow, preset: traefik-latency, slowerThan: 1200ms}]
+  noData: {for: 20m, then: rollback}
+  minRequests: 500
+`})
+	r, _ := set.Rollout("shop")
+	var names []string
+	for _, s := range r.Plan.Rollout.Steps {
+		names = append(names, s.StepName())
+	}
+	require.Equal(t, []string{"ab", "gray", "gate", "gray-2", "ab-3", "gate-2", "gate-3", "promote"}, names, "names are kind, kind-2, … where none is given")
+	require.Equal(t, []rollout.Scope{
+		{Name: "ab/ab", NoData: rollout.Patience{For: 20 * time.Minute, Then: rollout.PolicyRollback}, Unreachable: rollout.Patience{For: 10 * time.Minute, Then: rollout.PolicyGate}},
+		{Name: "ab/ab-3", NoData: rollout.Patience{For: 10 * time.Minute, Then: rollout.PolicyHold}, Unreachable: rollout.Patience{For: 10 * time.Minute, Then: rollout.PolicyHold}},
+		{Name: "gray", NoData: rollout.Patience{For: 5 * time.Minute, Then: rollout.PolicyHold}, Unreachable: rollout.Patience{For: 10 * time.Minute, Then: rollout.PolicyGate}},
+	}, r.Plan.Rollout.Scopes)
+	ab := r.Analyses["ab/ab"]
+	require.Equal(t, "slow+web", ab.Name)
+	require.InDelta(t, 500, ab.MinRequests, 0)
+	require.Equal(t, stickyTolerance, ab.Split.Tolerance, "users who keep their arm make the split wander")
+	require.False(t, ab.Split.Off, "the split is tested unless somebody switches it off")
+	require.True(t, r.Analyses["ab/ab-3"].Split.Off, "at 100% there is no split")
+	require.Equal(t, "web+traefik-web", r.Analyses["gray"].Name, "all gray steps are one body of evidence")
+	require.NoError(t, r.Plan.Rollout.Check())
+}
+
+func TestTheRevisionChangesWithTheMeaningOnly(t *testing.T) {
+	const base = `
+  analysis: [web]
+  steps:
+    - gray: {weights: [5%, 50%], hold: 1h}
+    - promote: {}`
+	const web = "apiVersion: serin.dev/v1alpha1\nkind: Analysis\nmetadata: {name: web}\nspec:\n  metrics: [{name: errors, preset: traefik-errors}]\n"
+	revision := func(rollout, analysis string) string {
+		set := load(t, map[string]string{"r.yaml": rolloutYAML("shop", rollout), "a.yaml": analysis})
+		r, _ := set.Rollout("shop")
+		require.Len(t, r.Plan.Rollout.Revision, 16)
+		return r.Plan.Rollout.Revision
+	}
+	was := revision(base, web)
+	for name, same := range map[string]string{
+		"another way to write it": "\n  steps:\n    - gray: {hold: 60m, weights: [0.05, \"50%\"]}\n    - promote:\n  analysis: web",
+		"a comment":               "  # why\n" + base,
+		"a default written out":   strings.Replace(base, "hold: 1h", "hold: 1h, decide: {max: 24h}", 1),
+	} {
+		require.Equal(t, was, revision(same, web), name)
+	}
+	require.Equal(t, was, revision(base, web+"---\napiVersion: serin.dev/v1alpha1\nkind: Analysis\nmetadata: {name: other}\nspec: {metrics: [{name: e, preset: traefik-errors}]}\n"), "another document")
+	require.NotEqual(t, was, revision(strings.Replace(base, "50%", "51%", 1), web))
+	require.NotEqual(t, was, revision(base, strings.Replace(web, "}]", ", weight: 2}]", 1)), "an analysis that it uses")
+}
+
+func TestTwoDocumentsOfOneNameAreErrorsThatNameBothPlaces(t *testing.T) {
+	dir := write(t, map[string]string{"a.yaml": rolloutYAML("shop", short), "b.yaml": rolloutYAML("shop", short), "c.yaml": rolloutYAML("feed", short)})
+	set, errs := Load(dir)
+	require.Len(t, errs, 2)
+	require.Equal(t, "metadata.name: Rollout shop is declared a second time, in "+filepath.Join(dir, "b.yaml")+":4", errs[0].Path+": "+errs[0].Message)
+	require.Equal(t, filepath.Join(dir, "b.yaml"), errs[1].File)
+	require.Len(t, set.Rollouts, 1, "what has nothing to do with it is there")
+}
+
+func TestNamesThatMeetInTraefikAreErrors(t *testing.T) {
+	_, errs := Load(write(t, map[string]string{"a.yaml": rolloutYAML("shop", short), "b.yaml": rolloutYAML("shop-ab", short)}))
+	require.Contains(t, errs.Error(), `would make an object "shop-ab" in Traefik`)
+	same := strings.ReplaceAll(rolloutYAML("feed", short), "feed.yaml", "shop.yaml")
+	_, errs = Load(write(t, map[string]string{"a.yaml": rolloutYAML("shop", short), "b.yaml": same}))
+	require.Contains(t, errs.Error(), "writes the same file of Traefik")
+}
+
+func TestFilesThatCannotBeReadAreErrors(t *testing.T) {
+	dir := write(t, map[string]string{"large.yaml": strings.Repeat("# comment\n", maxFileSize/9), "good.yaml": rolloutYAML("shop", short), ".hidden.yaml": "{", "notes.txt": "{"})
+	require.NoError(t, os.Symlink("nowhere", filepath.Join(dir, "link.yaml")))
+	set, errs := Load(dir, filepath.Join(dir, "missing.yaml"))
+	require.Len(t, errs, 3)
+	require.Contains(t, errs.Error(), "larger than 1024 KiB")
+	require.Contains(t, errs.Error(), "link.yaml: no such file or directory")
+	require.Contains(t, errs.Error(), "missing.yaml: no such file or directory")
+	require.Len(t, set.Rollouts, 1)
+}
+
+func TestStdinIsTheFileCalledDash(t *testing.T) {
+	report, ok := Loader{Stdin: strings.NewReader(rolloutYAML("shop", short))}.Validate("-")
+	require.True(t, ok, report)
+	report, ok = Loader{Stdin: strings.NewReader("kind: Rollot")}.Validate("-")
+	require.False(t, ok)
+	require.Contains(t, report, `-:1:7: kind: expected Daemon, Analysis or Rollout, got "Rollot": did you mean "Rollout"?`)
+	report, ok = Validate(t.TempDir())
+	require.False(t, ok, "a folder without documents is probably not the one that was meant: %s", report)
+}
+
+func TestTheGatewaysOwnChecksArePlacedAtTheirFields(t *testing.T) {
+	l := Loader{Rule: func(string) error { return os.ErrInvalid }, Guards: func(g traffic.Guards) error {
+		if g.CircuitBreaker != nil {
+			return os.ErrInvalid
+		}
+		return nil
+	}}
+	_, errs := l.Load(write(t, map[string]string{"a.yaml": rolloutYAML("shop", short+"\n  guards: {circuitBreaker: {expression: no}, rateLimit: {average: 5}}")}))
+	require.Len(t, errs, 2)
+	require.Equal(t, "traffic.traefikFile.rule", errs[0].Path)
+	require.Equal(t, "guards.circuitBreaker", errs[1].Path)
+}
+
+// short is the rest of a rollout that is right.
+const short = `
+  analysis: traefik-web
+  steps: [{gray: {weights: [5%]}}, {promote: {}}]`
+
+// rolloutYAML is a rollout with the given rest of its spec.
+func rolloutYAML(name, rest string) string {
+	return `apiVersion: serin.dev/v1alpha1
+kind: Rollout
+metadata:
+  name: ` + name + `
+spec:
+  traffic: {traefikFile: {path: /traefik/` + name + `.yaml, rule: "Host(` + "`a`" + `)"}}
+  stable: {servers: [http://127.0.0.1:1]}
+  canary: {servers: [http://127.0.0.1:2]}
+` + rest + "\n"
+}
+
+func write(t *testing.T, files map[string]string) string {
+	dir := t.TempDir()
+	for name, text := range files {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644))
+	}
+	return dir
+}
+
+func load(t *testing.T, files map[string]string) *Set {
+	set, errs := Load(write(t, files))
+	require.Empty(t, errs.Error())
+	return set
+}

@@ -1,0 +1,141 @@
+package config
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// The names that an arm has in queries, beside the rollout's parameters. Version and pods are known on Kubernetes
+// only.
+const (
+	varService = "service"
+	varArm     = "arm"
+	varVersion = "version"
+	varPods    = "pods"
+)
+
+var armNames = []string{varArm, varPods, varService, varVersion}
+
+var errOpen = errors.New("${ is not closed by }")
+
+// placeholders lists the names between ${ and } in a text, in order, each once.
+func placeholders(text string) ([]string, error) {
+	var out []string
+	for {
+		_, after, found := strings.Cut(text, "${")
+		if !found {
+			return out, nil
+		}
+		name, rest, closed := strings.Cut(after, "}")
+		if !closed {
+			return out, errOpen
+		}
+		if !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+		text = rest
+	}
+}
+
+// substitute puts values into a text, each escaped by escape. It returns an error, and no text, for a name without
+// a value.
+func substitute(text string, values map[string]string, escape func(string) string) (string, error) {
+	var b strings.Builder
+	for {
+		before, after, found := strings.Cut(text, "${")
+		b.WriteString(before)
+		if !found {
+			return b.String(), nil
+		}
+		name, rest, closed := strings.Cut(after, "}")
+		if !closed {
+			return "", errOpen
+		}
+		v, ok := values[name]
+		if !ok {
+			return "", fmt.Errorf("${%s} has no value", name)
+		}
+		b.WriteString(escape(v))
+		text = rest
+	}
+}
+
+// SubstituteURL puts values into an address. Everything but letters, digits and -._~ becomes %XX, so that a value
+// stays inside its part of the path or query. Only the part behind the host may have placeholders.
+func SubstituteURL(text string, values map[string]string) (string, error) {
+	if err := checkTemplateURL(text); err != nil {
+		return "", err
+	}
+	out, err := substitute(text, values, escapeURL)
+	if err != nil {
+		return "", fmt.Errorf("address: %w", err)
+	}
+	return out, nil
+}
+
+func escapeURL(v string) string {
+	if v == "." || v == ".." { // would be steps in a path, escaped or not
+		return strings.ReplaceAll(v, ".", "%252E")
+	}
+	return strings.ReplaceAll(url.QueryEscape(v), "+", "%20")
+}
+
+// checkTemplateURL refuses what is no http address, and placeholders that could change where it leads to.
+func checkTemplateURL(text string) error {
+	before, _, templated := strings.Cut(text, "${")
+	if err := checkURL(strings.NewReplacer("${", "", "}", "").Replace(text)); err != nil {
+		return err
+	}
+	if scheme := strings.Index(before, "://"); templated && (scheme < 0 || !strings.ContainsAny(before[scheme+3:], "/?#")) {
+		return errors.New("a placeholder may stand behind the host only")
+	}
+	return nil
+}
+
+// SubstituteJSON puts values into a JSON text, escaped for the inside of a string. It returns an error if a
+// placeholder stands anywhere else, or the text is not JSON.
+func SubstituteJSON(text string, values map[string]string) (string, error) {
+	if err := checkTemplateJSON(text); err != nil {
+		return "", err
+	}
+	out, err := substitute(text, values, escapeJSON)
+	if err != nil {
+		return "", fmt.Errorf("body: %w", err)
+	}
+	return out, nil
+}
+
+func escapeJSON(v string) string {
+	b, err := json.Marshal(strings.ToValidUTF8(v, "\uFFFD"))
+	if err != nil {
+		return "" // strings always marshal
+	}
+	return string(b[1 : len(b)-1])
+}
+
+// checkTemplateJSON: with a bare letter in place of every placeholder it is JSON only if all stand inside quotes.
+func checkTemplateJSON(text string) error {
+	names, err := placeholders(text)
+	if err != nil {
+		return err
+	}
+	values := map[string]string{}
+	for _, n := range names {
+		values[n] = "a"
+	}
+	as, err := substitute(text, values, func(v string) string { return v })
+	if err != nil {
+		return err
+	}
+	if !json.Valid([]byte(as)) {
+		if len(names) > 0 {
+			return errors.New("it is not JSON, or a placeholder stands outside of quotes")
+		}
+		return errors.New("it is not JSON")
+	}
+	return nil
+}

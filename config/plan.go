@@ -1,0 +1,324 @@
+package config
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/serindev/serin/analysis"
+	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/share"
+	"github.com/serindev/serin/traffic"
+)
+
+// The defaults of a rollout (spec/rollout.md, Steps and Rollback; spec/traefik.md, In force).
+const (
+	defaultHold             = 10 * time.Minute
+	defaultDecideMin        = 30 * time.Minute // A/B only
+	defaultDecideMax        = 24 * time.Hour
+	defaultInconclusive     = rollout.PolicyGate
+	defaultPatience         = 10 * time.Minute // noData and unreachable, then hold
+	defaultDrain            = 30 * time.Second
+	defaultRollbackDeadline = 15 * time.Minute
+	defaultVerify           = time.Minute
+	defaultWebhook          = time.Minute
+)
+
+// stickyTolerance is how far the split may be off where users keep their arm: few users make many requests, so that
+// the share of requests wanders more than a gateway's rotation does (spec/sequential-judge.md, Sample ratio).
+const stickyTolerance = share.Share(0.25)
+
+// grayScope is the one body of evidence of all gray steps; each A/B step has one of its own.
+const grayScope = "gray"
+
+// Plan is all that a release is started with. It is stored with the release as JSON, so that a later edit of the
+// configuration does not change what is under way.
+type Plan struct {
+	Rollout rollout.Definition `json:"rollout"`
+	// Analyses by the name of their scope.
+	Analyses map[string]analysis.Definition `json:"analyses"`
+	Gateway  Gateway                        `json:"gateway"`
+	// Unsupported says in sentences why this build cannot run it, although the document is right; empty if it can.
+	Unsupported []string `json:"unsupported,omitempty"`
+}
+
+// Gateway is where the traffic is brought about: one file of Traefik's file provider.
+type Gateway struct {
+	Route traffic.Route `json:"route"`
+	// File that Serin owns; absolute.
+	File string `json:"file"`
+	// Replicas are the APIs that are asked what is served.
+	Replicas []Replica `json:"replicas,omitempty"`
+}
+
+// Replica is the API of one Traefik.
+type Replica struct {
+	URL string `json:"url"`
+	// User signs in by the password in PasswordFile, if there is one.
+	User         string `json:"user,omitempty"`
+	PasswordFile string `json:"passwordFile,omitempty"`
+}
+
+// planner makes the plan of one rollout.
+type planner struct {
+	checker
+	loader   Loader
+	spec     *RolloutSpec
+	analyses map[string]*parsed
+	lost     map[string]string // analyses in files with errors
+	used     map[string]bool
+	plan     Plan
+}
+
+// makePlan fills in every default and resolves every reference. analyses are those that may be named; the built-in
+// one is always there; lost are those that exist in a file with errors. There is no plan if there are errors.
+func makePlan(p *parsed, analyses map[string]*parsed, lost map[string]string, l Loader) (plan Plan, errs, warnings Errors) {
+	m := &planner{checker: checker{document: p.document}, loader: l, spec: &p.rollout.Spec, analyses: analyses,
+		lost: lost, used: map[string]bool{}}
+	m.plan = Plan{Rollout: rollout.Definition{Name: p.name, KeepCohort: m.spec.KeepCohort}, Analyses: map[string]analysis.Definition{}}
+	m.unsupported()
+	m.steps()
+	m.scopes()
+	m.rest()
+	m.gateway()
+	if len(m.errs) == 0 && len(m.plan.Unsupported) == 0 && !p.flawed {
+		if err := m.plan.Rollout.Check(); err != nil {
+			m.fail(m.at("spec"), "%s", err)
+		}
+	}
+	if len(m.errs) > 0 {
+		return Plan{}, m.errs.sorted(), m.warnings.sorted()
+	}
+	m.plan.Rollout.Revision = m.revision()
+	m.plan.Gateway.File = m.beside(m.plan.Gateway.File)
+	for i := range m.plan.Gateway.Replicas {
+		m.plan.Gateway.Replicas[i].PasswordFile = m.beside(m.plan.Gateway.Replicas[i].PasswordFile)
+	}
+	return m.plan, nil, m.warnings.sorted()
+}
+
+// revision is a hash over the plan as it is before paths are made absolute, and over what is declared but not part
+// of a plan yet. It does not change with comments, the order of keys, the way a value is written, or with other
+// documents.
+func (m *planner) revision() string {
+	h := sha256.New()
+	e := json.NewEncoder(h)
+	parts := []any{m.plan}
+	if len(m.plan.Unsupported) > 0 {
+		parts = append(parts, m.spec)
+		for _, n := range slices.Sorted(keys(m.used)) {
+			if a, ok := m.analyses[n]; ok {
+				parts = append(parts, a.analysis.Spec)
+			}
+		}
+	}
+	for _, p := range parts {
+		if err := e.Encode(p); err != nil {
+			m.fail(m.at(), "cannot be encoded: %s", err) // a broken invariant of ours: there is no such value
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)[:8])
+}
+
+func keys(set map[string]bool) func(func(string) bool) {
+	return func(yield func(string) bool) {
+		for k := range set {
+			if !yield(k) {
+				return
+			}
+		}
+	}
+}
+
+// beside makes a path absolute; relative ones are meant from the folder of the document.
+func (m *planner) beside(path string) string { return beside(m.src.name, path) }
+
+func beside(file, path string) string {
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	abs, err := filepath.Abs(filepath.Join(filepath.Dir(file), path))
+	if err != nil {
+		return path
+	}
+	return abs
+}
+
+// later says that something is right but not driven by this build.
+func (m *planner) later(at place, format string, args ...any) {
+	e := at.errorf(format, args...)
+	e.Message += "; the document is right, but releases of it are refused"
+	m.warnings = append(m.warnings, e)
+	m.plan.Unsupported = append(m.plan.Unsupported, at.String()+": "+fmt.Sprintf(format, args...))
+}
+
+func (m *planner) unsupported() {
+	if m.spec.Traffic.Traefik != nil {
+		m.later(m.checker.spec("traffic", "traefik"), "this build does not drive Traefik on Kubernetes yet, only traefikFile")
+	}
+	for i := range m.spec.Steps {
+		s, at := &m.spec.Steps[i], m.checker.spec("steps", i)
+		if kind, _ := s.kind(); kind == "job" || kind == "deploy" {
+			m.later(at.in(kind).atKey(), "this build does not run %s steps yet", kind)
+		}
+		if p := s.Promote; p != nil && (p.Strategy != "" || p.Template != "" || p.Deadline != nil || p.Expired != "") {
+			m.later(at.in("promote"), "this build does not know strategies of promotion yet")
+		}
+	}
+	if r := m.spec.Rollback; r != nil {
+		for i := range r.Steps {
+			if r.Steps[i].Job != nil {
+				m.later(m.checker.spec("rollback", "steps", i, "job").atKey(), "this build does not run job steps yet")
+			}
+		}
+	}
+	if len(m.spec.Triggers) > 0 {
+		m.later(m.checker.spec("triggers").atKey(), "this build does not start releases by itself yet")
+	}
+}
+
+// steps fills in names and defaults. What this build cannot run is left out; Unsupported says so.
+func (m *planner) steps() {
+	names := stepNames(m.spec.Steps)
+	for i := range m.spec.Steps {
+		s, name := &m.spec.Steps[i], names[i]
+		switch {
+		case s.Gate != nil:
+			m.plan.Rollout.Steps = append(m.plan.Rollout.Steps, s.Gate.toStep(name))
+		case s.AB != nil:
+			m.plan.Rollout.Steps = append(m.plan.Rollout.Steps, s.AB.toStep(name))
+		case s.Gray != nil:
+			m.plan.Rollout.Steps = append(m.plan.Rollout.Steps, s.Gray.toStep(name))
+		case s.Promote != nil:
+			m.plan.Rollout.Steps = append(m.plan.Rollout.Steps, rollout.Promote{Name: name})
+		case s.Webhook != nil:
+			m.plan.Rollout.Steps = append(m.plan.Rollout.Steps, s.Webhook.toStep(name))
+		case s.Wait != nil:
+			m.plan.Rollout.Steps = append(m.plan.Rollout.Steps, rollout.Wait{Name: name, For: time.Duration(s.Wait.For)})
+		}
+	}
+}
+
+// stepNames gives every step a name of its own: the one that it has, or its kind, with a number where that is taken.
+func stepNames(steps []StepSpec) []string {
+	taken, out := map[string]bool{}, make([]string, len(steps))
+	for i := range steps {
+		_, name := steps[i].kind()
+		out[i] = string(name)
+		taken[out[i]] = true
+	}
+	for i := range steps {
+		if out[i] != "" {
+			continue
+		}
+		kind, _ := steps[i].kind()
+		name := kind
+		for n := 2; taken[name]; n++ {
+			name = fmt.Sprintf("%s-%d", kind, n)
+		}
+		out[i], taken[name] = name, true
+	}
+	return out
+}
+
+func (g *GateSpec) toStep(name string) rollout.Gate {
+	out := rollout.Gate{Name: name, Approvers: g.Approvers, FourEyes: g.FourEyes}
+	if e := g.Expires; e != nil {
+		out.Expires = &rollout.Expiry{After: time.Duration(e.After), Then: rollout.Policy(e.Then)}
+	}
+	return out
+}
+
+func (a *ABSpec) toStep(name string) rollout.AB {
+	d := or(a.Decide, DecideABSpec{})
+	return rollout.AB{
+		Name: name, Scope: "ab/" + name,
+		Cohort: traffic.Cohort{Match: a.Cohort.toTraffic(), Split: share.Share(a.Split), Sticky: a.Sticky},
+		Decide: rollout.Decide{Min: long(d.Min, defaultDecideMin), Max: long(d.Max, defaultDecideMax), Inconclusive: policy(d.Inconclusive)},
+	}
+}
+
+func (g *GraySpec) toStep(name string) rollout.Gray {
+	d := or(g.Decide, DecideGraySpec{})
+	out := rollout.Gray{
+		Name: name, Scope: grayScope, Hold: long(g.Hold, defaultHold),
+		Decide: rollout.Decide{Max: long(d.Max, defaultDecideMax), Inconclusive: policy(d.Inconclusive), On: rollout.DecideOn(d.On)},
+	}
+	for _, w := range g.Weights {
+		out.Weights = append(out.Weights, share.Share(w))
+	}
+	return out
+}
+
+func (w *WebhookSpec) toStep(name string) rollout.Webhook {
+	return rollout.Webhook{Name: name, URL: w.URL, Body: w.Body, Headers: w.Headers, Ignore: w.OnFailure == "ignore",
+		Deadline: long(w.Deadline, defaultWebhook), Status: w.Status}
+}
+
+func policy(p string) rollout.Policy {
+	if p == "" {
+		return defaultInconclusive
+	}
+	return rollout.Policy(p)
+}
+
+// rest fills in what is neither step nor analysis.
+func (m *planner) rest() {
+	d := &m.plan.Rollout
+	for _, p := range m.spec.Parameters {
+		d.Parameters = append(d.Parameters, rollout.Parameter{Name: string(p.Name), Required: p.Required, Default: p.Default, Pattern: string(p.Pattern)})
+	}
+	d.Stable, d.Canary = m.spec.Stable.toBackend(), m.spec.Canary.toBackend()
+	d.Guards = m.spec.Guards.toTraffic()
+	var v VerifySpec
+	if f := m.spec.Traffic.TraefikFile; f != nil {
+		v = or(f.Verify, VerifySpec{})
+	} else if t := m.spec.Traffic.Traefik; t != nil {
+		v = or(t.Verify, VerifySpec{})
+	}
+	d.Verify = rollout.Verify{For: long(v.For, defaultVerify), Trust: v.Unconfirmed == "trust" || v.Unconfirmed == "" && len(v.API) == 0}
+	r := or(m.spec.Rollback, RollbackSpec{})
+	d.Rollback = rollout.Rollback{Drain: long(r.Drain, defaultDrain), Deadline: long(r.Deadline, defaultRollbackDeadline)}
+	for i := range r.Steps {
+		if w := r.Steps[i].Webhook; w != nil {
+			name := string(w.Name)
+			if name == "" {
+				name = fmt.Sprintf("rollback-%d", i+1)
+			}
+			d.Rollback.Webhooks = append(d.Rollback.Webhooks, w.toStep(name))
+		}
+	}
+}
+
+func (a *ArmSpec) toBackend() traffic.Backend {
+	var out traffic.Backend
+	for _, s := range a.Servers {
+		out.Servers = append(out.Servers, string(s))
+	}
+	if a.Service != nil {
+		out.Service, out.Port = string(a.Service.Name), string(a.Service.Port)
+	}
+	return out
+}
+
+func (m *planner) gateway() {
+	f := m.spec.Traffic.TraefikFile
+	if f == nil {
+		return
+	}
+	g := Gateway{File: f.Path, Route: traffic.Route{Rule: f.Rule, EntryPoints: f.EntryPoints, Priority: f.Priority}}
+	if t := f.TLS; t != nil {
+		g.Route.TLS = &traffic.TLS{SecretName: t.SecretName, CertResolver: t.CertResolver, Options: t.Options}
+	}
+	if v := f.Verify; v != nil {
+		auth := or(v.BasicAuth, BasicAuthFileSpec{})
+		for _, api := range v.API {
+			g.Replicas = append(g.Replicas, Replica{URL: api, User: auth.Username, PasswordFile: auth.PasswordFile})
+		}
+	}
+	m.plan.Gateway = g
+}

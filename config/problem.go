@@ -1,0 +1,179 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Error is one thing that is wrong with the configuration, or, as a warning, worth a second look.
+type Error struct {
+	File string `json:"file"`
+	// Line and Column count from 1, the column in characters; 0 where the file as a whole is meant.
+	Line   int `json:"line,omitempty"`
+	Column int `json:"column,omitempty"`
+	// Path leads to the field: steps[0].gray.weights[2]. It begins inside spec where it can.
+	Path    string `json:"path,omitempty"`
+	Message string `json:"message"`
+	// Source is the line as it is written, shortened where it is long.
+	Source string `json:"source,omitempty"`
+	// caret is the column in Source.
+	caret int
+}
+
+// Error shows place, path and message, and below them the line with a mark under the place.
+func (e Error) Error() string {
+	var b strings.Builder
+	b.WriteString(e.headline())
+	if e.Source == "" {
+		return b.String()
+	}
+	fmt.Fprintf(&b, "\n%5d | %s\n      | ", e.Line, e.Source)
+	for i, r := range []rune(e.Source) {
+		if i >= e.caret-1 {
+			break
+		}
+		if r == '\t' {
+			b.WriteRune('\t') // as wide as above
+			continue
+		}
+		b.WriteByte(' ')
+	}
+	b.WriteByte('^')
+	return b.String()
+}
+
+// headline is the first line of Error: FILE:LINE:COLUMN: PATH: MESSAGE.
+func (e Error) headline() string {
+	at := e.File
+	if e.Line > 0 {
+		at = fmt.Sprintf("%s:%d:%d", e.File, e.Line, e.Column)
+	}
+	if e.Path != "" {
+		at += ": " + e.Path
+	}
+	return at + ": " + e.Message
+}
+
+// Errors is everything that is wrong, in the order of files, lines and columns.
+type Errors []Error
+
+// Error shows all of them, one after the other.
+func (e Errors) Error() string {
+	out := make([]string, len(e))
+	for i := range e {
+		out[i] = e[i].Error()
+	}
+	return strings.Join(out, "\n")
+}
+
+// sorted returns the errors in order, each once.
+func (e Errors) sorted() Errors {
+	out := slices.Clone(e)
+	slices.SortStableFunc(out, func(a, b Error) int {
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column),
+			cmp.Compare(a.Path, b.Path), cmp.Compare(a.Message, b.Message))
+	})
+	return slices.Compact(out)
+}
+
+// maxSource is how much of a line is shown: a terminal's width or so.
+const maxSource = 110
+
+// show fills in the source line of e from the lines of its file.
+func (e *Error) show(lines []string) {
+	if e.Line < 1 || e.Line > len(lines) {
+		return
+	}
+	r := []rune(strings.Map(printable, lines[e.Line-1]))
+	e.caret = min(max(e.Column, 1), len(r)+1)
+	if len(r) > maxSource {
+		from := min(max(0, e.caret-1-maxSource/2), len(r)-maxSource)
+		r = r[from : from+maxSource]
+		e.caret -= from
+	}
+	if e.Source = string(r); strings.TrimSpace(e.Source) == "" {
+		e.Source = "" // nothing to point at
+	}
+}
+
+// printable keeps a terminal safe from what is in a file.
+func printable(r rune) rune {
+	if r == '\t' || unicode.IsGraphic(r) && r != utf8.RuneError {
+		return r
+	}
+	return '·'
+}
+
+// quote shows a user's text in a message, shortened.
+func quote(s string) string {
+	const most = 60
+	if r := []rune(s); len(r) > most {
+		s = string(r[:most]) + "…"
+	}
+	return `"` + strings.Map(printable, s) + `"`
+}
+
+// nearest finds the candidate that was probably meant; ok is false if none is near.
+func nearest(word string, candidates []string) (best string, ok bool) {
+	most := 1 + len(word)/4
+	for _, c := range candidates {
+		d := distance(strings.ToLower(word), strings.ToLower(c))
+		if d <= most && (!ok || d < distance(strings.ToLower(word), strings.ToLower(best))) {
+			best, ok = c, true
+		}
+	}
+	return best, ok
+}
+
+// distance is the number of characters to insert, remove, change or swap with their neighbour to get from a to b
+// (optimal string alignment). It costs O(len(a)·len(b)) and gives up on words longer than any field's name.
+func distance(a, b string) int {
+	const longest = 40
+	if len(a) > longest || len(b) > longest {
+		return longest
+	}
+	var before []int
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		next := make([]int, len(b)+1)
+		next[0] = i
+		for j := 1; j <= len(b); j++ {
+			change := 1
+			if a[i-1] == b[j-1] {
+				change = 0
+			}
+			next[j] = min(row[j]+1, next[j-1]+1, row[j-1]+change)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				next[j] = min(next[j], before[j-2]+1)
+			}
+		}
+		before, row = row, next
+	}
+	return row[len(b)]
+}
+
+// meant is the end of a message about an unknown word: what was probably meant, or what there is.
+func meant(word string, candidates []string) string {
+	if c, ok := nearest(word, candidates); ok {
+		return fmt.Sprintf("did you mean %q?", c)
+	}
+	if len(candidates) == 0 {
+		return "there is none"
+	}
+	return "expected " + either(candidates)
+}
+
+// either lists words as "a, b or c".
+func either(words []string) string {
+	if len(words) < 2 {
+		return strings.Join(words, "")
+	}
+	return strings.Join(words[:len(words)-1], ", ") + " or " + words[len(words)-1]
+}

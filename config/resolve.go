@@ -1,0 +1,317 @@
+package config
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// state is a set together with what the next one falls back on.
+type state struct {
+	*Set
+	files map[string]*loaded
+	plans map[string]planned // by rollout
+}
+
+// planned is the last good plan of a rollout and the file it came from.
+type planned struct {
+	rollout Rollout
+	file    string
+}
+
+// loaded is one file: what is in it, or its last good content.
+type loaded struct {
+	file
+	// docs take part in the set.
+	docs []parsed
+	// good: docs are those of the content as it is; same: and were so before.
+	good, same bool
+	// fresh are the documents of the content as it is that could be decoded, broken the names of those that could not.
+	fresh  []parsed
+	broken []string
+	errs   Errors
+}
+
+// resolver makes a set of files. References and doubles are judged over all of them; a file whose new content is
+// wrong takes part with its last good content.
+type resolver struct {
+	loader Loader
+	before *state
+	files  []*loaded
+	errs   Errors // of files as they are
+	warns  Errors
+}
+
+// next makes the set that follows before, which is nil at first.
+func (l Loader) next(files []file, before *state) *state {
+	if before == nil {
+		before = &state{files: map[string]*loaded{}, plans: map[string]planned{}}
+	}
+	r := &resolver{loader: l, before: before}
+	for _, f := range files {
+		r.add(f)
+	}
+	decoded := map[*loaded]bool{}
+	for _, f := range r.files {
+		decoded[f] = f.good
+	}
+	for r.doubles() || r.dangling() { // each time at least one file falls back
+	}
+	for _, f := range r.files {
+		if !decoded[f] {
+			r.rest(f)
+		}
+	}
+	out := &state{Set: &Set{Files: len(files)}, files: map[string]*loaded{}, plans: map[string]planned{}}
+	r.plans(out)
+	for _, f := range r.files {
+		out.files[f.name] = f
+		r.errs = append(r.errs, f.errs...)
+		for i := range f.docs {
+			r.warns = append(r.warns, f.docs[i].warnings...)
+			if d := f.docs[i].daemon; d != nil {
+				out.Daemons = append(out.Daemons, d.Spec.withDefaults(f.name))
+			}
+		}
+	}
+	out.Errors, out.Warnings = r.errs.sorted(), r.warns.sorted()
+	return out
+}
+
+// add reads one file, or takes what is known of it.
+func (r *resolver) add(f file) {
+	old, known := r.before.files[f.name]
+	if known && f.err == nil && old.good && old.sum == f.sum {
+		r.files = append(r.files, &loaded{file: old.file, docs: old.docs, fresh: old.docs, good: true, same: true})
+		return
+	}
+	now := &loaded{file: f}
+	if f.err != nil {
+		now.errs = Errors{{File: f.name, Message: f.err.Error()}}
+	} else {
+		docs, errs := parse(f.name, f.body)
+		now.errs = errs
+		for _, d := range docs {
+			p, errs := d.decode(r.loader)
+			now.errs = append(now.errs, errs...)
+			if p.formed() {
+				now.fresh = append(now.fresh, p)
+			} else if name := d.at("metadata", "name"); !name.gone {
+				now.broken = append(now.broken, name.node.text)
+			}
+		}
+	}
+	now.body, now.good, now.docs = nil, len(now.errs) == 0, now.fresh
+	if !now.good {
+		r.fallBack(now)
+	}
+	r.files = append(r.files, now)
+}
+
+// fallBack puts the last good content in place of a file's documents. Without one, the documents that are right by
+// themselves stay out as well: half a file is not what the user wrote.
+func (r *resolver) fallBack(f *loaded) {
+	f.good, f.same, f.docs = false, false, nil
+	if old, ok := r.before.files[f.name]; ok {
+		f.docs = old.docs
+	}
+}
+
+// analyses are those that take part, and of one more file those of its content as it is.
+func (r *resolver) analyses(more *loaded) map[string]*parsed {
+	out := map[string]*parsed{}
+	for _, d := range r.all() {
+		if d.doc.analysis != nil {
+			out[d.doc.name] = d.doc
+		}
+	}
+	if more != nil {
+		for i := range more.fresh {
+			if d := &more.fresh[i]; d.analysis != nil {
+				out[d.name] = d
+			}
+		}
+	}
+	return out
+}
+
+// lost are analyses that exist, but in a file with errors.
+func (r *resolver) lost() map[string]string {
+	out := map[string]string{}
+	for _, f := range r.files {
+		if f.good {
+			continue
+		}
+		for _, n := range f.broken {
+			out[n] = f.name
+		}
+		for i := range f.fresh {
+			if f.fresh[i].analysis != nil {
+				out[f.fresh[i].name] = f.name
+			}
+		}
+	}
+	return out
+}
+
+// dangling takes out changed files whose rollouts refer to what is not there, and tells whether there was one.
+func (r *resolver) dangling() bool {
+	analyses, lost := r.analyses(nil), r.lost()
+	any := false
+	for _, f := range r.files {
+		if !f.good || f.same {
+			continue
+		}
+		var errs Errors
+		for i := range f.docs {
+			if d := &f.docs[i]; d.rollout != nil {
+				_, e, _ := makePlan(d, analyses, lost, r.loader)
+				errs = append(errs, e...)
+			}
+		}
+		if len(errs) > 0 {
+			f.errs = append(f.errs, errs...)
+			r.fallBack(f)
+			any = true
+		}
+	}
+	return any
+}
+
+// rest finds what else is wrong with a file that was wrong before its references were looked at.
+func (r *resolver) rest(f *loaded) {
+	analyses, lost := r.analyses(f), r.lost()
+	for i := range f.fresh {
+		if d := &f.fresh[i]; d.rollout != nil {
+			_, errs, _ := makePlan(d, analyses, lost, r.loader)
+			f.errs = append(f.errs, errs...)
+		}
+	}
+}
+
+// documentRef is one document and the file it takes part with.
+type documentRef struct {
+	file *loaded
+	doc  *parsed
+}
+
+func (r *resolver) all() []documentRef {
+	var out []documentRef
+	for _, f := range r.files {
+		for i := range f.docs {
+			out = append(out, documentRef{f, &f.docs[i]})
+		}
+	}
+	return out
+}
+
+// doubles takes out files that declare what others declare, and tells whether there were any. A file that was there
+// before keeps its documents; where both are new, neither can be trusted.
+func (r *resolver) doubles() bool {
+	bad := map[*loaded]bool{}
+	docs := r.all()
+	for i, a := range docs {
+		for _, b := range docs[i+1:] {
+			if why := clash(a.doc, b.doc); why != "" {
+				r.blame(bad, a, b, why)
+			}
+		}
+	}
+	for f := range bad {
+		if f.good {
+			r.fallBack(f)
+			continue
+		}
+		f.docs = nil // its last good content clashes as well
+	}
+	return len(bad) > 0
+}
+
+func (r *resolver) blame(bad map[*loaded]bool, a, b documentRef, why string) {
+	for _, pair := range [][2]documentRef{{a, b}, {b, a}} {
+		me, other := pair[0], pair[1]
+		if r.had(me) && !r.had(other) {
+			continue // it was here first
+		}
+		at := me.doc.at("metadata", "name")
+		if me.doc.kind == KindDaemon {
+			at = me.doc.at("kind")
+		}
+		e := at.errorf(why, other.doc.at("metadata", "name").where())
+		me.file.errs = append(me.file.errs, e)
+		bad[me.file] = true
+	}
+}
+
+// had tells whether the document was part of the set before, from this file.
+func (r *resolver) had(d documentRef) bool {
+	old, ok := r.before.files[d.file.name]
+	return ok && slices.ContainsFunc(old.docs, func(o parsed) bool { return o.kind == d.doc.kind && o.name == d.doc.name })
+}
+
+// clash says why two documents cannot be there together; %s is the place of the other. Empty if they can.
+func clash(a, b *parsed) string {
+	switch {
+	case a.kind != b.kind:
+	case a.name == b.name:
+		return strings.ReplaceAll(a.title(), "%", "%%") + " is declared a second time, in %s"
+	case a.kind == KindRollout:
+		x, y := a.rollout.Spec.Traffic.TraefikFile, b.rollout.Spec.Traffic.TraefikFile
+		if x == nil || y == nil {
+			return ""
+		}
+		if filepath.Clean(beside(a.src.name, x.Path)) == filepath.Clean(beside(b.src.name, y.Path)) {
+			return "writes the same file of Traefik as the rollout in %s: each needs one of its own"
+		}
+		if n, ok := sameObject(a.name, b.name); ok {
+			return fmt.Sprintf("would make an object %q in Traefik, and so would the rollout in %%s: take another name", n)
+		}
+	}
+	return ""
+}
+
+// suffixes of the objects that are named after a rollout (spec/traefik.md, File provider).
+var suffixes = []string{"", "-ab", "-stable", "-canary", "-ab-stable", "-ab-canary", "-circuit-breaker", "-rate-limit"}
+
+func sameObject(a, b string) (string, bool) {
+	for _, x := range suffixes {
+		for _, y := range suffixes {
+			if a+x == b+y {
+				return a + x, true
+			}
+		}
+	}
+	return "", false
+}
+
+// plans makes the plan of every rollout. One that has become wrong through no change of its own keeps its last plan.
+func (r *resolver) plans(out *state) {
+	analyses, lost := r.analyses(nil), r.lost()
+	for name := range analyses {
+		out.Analyses = append(out.Analyses, name)
+	}
+	for _, d := range r.all() {
+		if d.doc.rollout == nil {
+			continue
+		}
+		plan, errs, warns := makePlan(d.doc, analyses, lost, r.loader)
+		now := Rollout{Plan: plan, File: d.file.name, Line: d.doc.root.line, Outdated: !d.file.good}
+		if len(errs) > 0 {
+			if d.file.good {
+				d.file.errs = append(d.file.errs, errs...)
+			}
+			old, had := r.before.plans[d.doc.name]
+			if !had || old.file != d.file.name {
+				continue
+			}
+			now = old.rollout
+			now.Outdated = true
+		}
+		r.warns = append(r.warns, warns...)
+		out.Rollouts = append(out.Rollouts, now)
+		out.plans[d.doc.name] = planned{now, d.file.name}
+	}
+	slices.Sort(out.Analyses)
+	slices.SortFunc(out.Rollouts, func(a, b Rollout) int { return strings.Compare(a.Plan.Rollout.Name, b.Plan.Rollout.Name) })
+}

@@ -1,0 +1,406 @@
+package config
+
+// RolloutDocument is a whole document of kind Rollout.
+type RolloutDocument struct {
+	APIVersion string      `json:"apiVersion" jsonschema:"enum=serin.dev/v1alpha1"`
+	Kind       string      `json:"kind" jsonschema:"enum=Rollout"`
+	Metadata   Metadata    `json:"metadata"`
+	Spec       RolloutSpec `json:"spec"`
+}
+
+// RolloutSpec says where traffic goes, and the steps of a release.
+type RolloutSpec struct {
+	// Parameters are given at the start of a release: serin start NAME --set image=…
+	Parameters []ParameterSpec `json:"parameters,omitempty"`
+	// Traffic is how requests arrive: exactly one gateway.
+	Traffic TrafficSpec `json:"traffic"`
+	// Stable is the version in service.
+	Stable ArmSpec `json:"stable"`
+	// Canary is the version on trial.
+	Canary ArmSpec `json:"canary"`
+	// Guards protect both arms alike.
+	Guards *GuardsSpec `json:"guards,omitempty"`
+	// Analysis names the analyses of every step that has none of its own; traefik-web is built in.
+	Analysis Texts `json:"analysis,omitempty"`
+	// Steps of a release, in order.
+	Steps []StepSpec `json:"steps" jsonschema:"minItems=1"`
+	// KeepCohort leaves the route of an A/B step in place until the end of the release.
+	KeepCohort bool `json:"keepCohort,omitempty"`
+	// Rollback is how a release goes back.
+	Rollback *RollbackSpec `json:"rollback,omitempty"`
+	// Triggers start a release by themselves.
+	Triggers []TriggerSpec `json:"triggers,omitempty"`
+}
+
+// ParameterSpec is a value given at the start of a release; ${name} stands for it.
+type ParameterSpec struct {
+	// Name stands between ${ and }.
+	Name Identifier `json:"name"`
+	// Required: a release is not started without it.
+	Required bool `json:"required,omitempty"`
+	// Default stands in where it is not given.
+	Default string `json:"default,omitempty"`
+	// Pattern is a regular expression that the whole value has to match.
+	Pattern Regexp `json:"pattern,omitempty"`
+}
+
+// TrafficSpec is how requests arrive: exactly one of its fields.
+type TrafficSpec struct {
+	// TraefikFile is Traefik's file provider; no Kubernetes is needed.
+	TraefikFile *TraefikFileSpec `json:"traefikFile,omitempty"`
+	// Traefik is Traefik on Kubernetes.
+	Traefik *TraefikSpec `json:"traefik,omitempty"`
+}
+
+// TraefikFileSpec is one file of Traefik's file provider.
+type TraefikFileSpec struct {
+	// Path of the file. Serin owns it: it is written whole, and a file with anything else in it is refused.
+	Path string `json:"path" jsonschema:"minLength=1"`
+	// Rule of the main route, as Traefik writes rules.
+	Rule string `json:"rule" jsonschema:"minLength=1"`
+	// EntryPoints of Traefik; without any it listens on all of its defaults.
+	EntryPoints []string `json:"entryPoints,omitempty"`
+	// TLS of the route; {} is TLS with Traefik's defaults.
+	TLS *TLSSpec `json:"tls,omitempty"`
+	// Priority of the main route; 0 leaves it to Serin.
+	Priority int `json:"priority,omitempty" jsonschema:"minimum=0"`
+	// Verify is how it is made sure that Traefik serves what is written.
+	Verify *VerifySpec `json:"verify,omitempty"`
+}
+
+// TraefikSpec is a route of Traefik on Kubernetes: owned (route) or adopted (ingressRoute).
+type TraefikSpec struct {
+	// Namespace of the route and the Services.
+	Namespace Name `json:"namespace,omitempty"`
+	// Route is made and owned by Serin.
+	Route *RouteSpec `json:"route,omitempty"`
+	// IngressRoute adopts one that is already there.
+	IngressRoute Name `json:"ingressRoute,omitempty"`
+	// Adopt takes over objects of Serin's names that somebody else has made.
+	Adopt bool `json:"adopt,omitempty"`
+	// Verify is how it is made sure that Traefik serves what is written.
+	Verify *VerifySpec `json:"verify,omitempty"`
+}
+
+// RouteSpec is the route of a rollout on Kubernetes: a host or a whole rule.
+type RouteSpec struct {
+	// Host of the requests.
+	Host string `json:"host,omitempty"`
+	// Rule as Traefik writes rules, where a host is not enough.
+	Rule string `json:"rule,omitempty"`
+	// EntryPoints of Traefik; without any it listens on all of its defaults.
+	EntryPoints []string `json:"entryPoints,omitempty"`
+	// TLS of the route; {} is TLS with Traefik's defaults.
+	TLS *TLSSpec `json:"tls,omitempty"`
+	// Priority of the main route; 0 leaves it to Serin.
+	Priority int `json:"priority,omitempty" jsonschema:"minimum=0"`
+}
+
+// TLSSpec is the TLS of a route.
+type TLSSpec struct {
+	// SecretName of the certificate (Kubernetes).
+	SecretName string `json:"secretName,omitempty"`
+	// CertResolver of Traefik's configuration.
+	CertResolver string `json:"certResolver,omitempty"`
+	// Options is the name of TLS options of Traefik's configuration.
+	Options string `json:"options,omitempty"`
+}
+
+// VerifySpec is how it is made sure that Traefik serves what is written.
+type VerifySpec struct {
+	// API is the address of Traefik's API, or one for each replica.
+	API Texts `json:"api,omitempty"`
+	// BasicAuth signs in to the API.
+	BasicAuth *BasicAuthFileSpec `json:"basicAuth,omitempty"`
+	// For is how long a target that no replica confirms is waited for.
+	For *Duration `json:"for,omitempty"`
+	// Unconfirmed is what is done then: hold, or trust what is written. The default is hold where an API is named,
+	// trust where none is.
+	Unconfirmed string `json:"unconfirmed,omitempty" jsonschema:"enum=hold,enum=trust"`
+}
+
+// BasicAuthFileSpec is a user whose password is in a file: it is not kept with releases.
+type BasicAuthFileSpec struct {
+	// Username to sign in with.
+	Username string `json:"username" jsonschema:"minLength=1"`
+	// PasswordFile holds the password.
+	PasswordFile string `json:"passwordFile" jsonschema:"minLength=1"`
+}
+
+// ArmSpec is where one version is served: servers, or a Deployment with its Service.
+type ArmSpec struct {
+	// Servers are base addresses, for Traefik's file provider.
+	Servers []URL `json:"servers,omitempty"`
+	// Deployment that runs the version.
+	Deployment Name `json:"deployment,omitempty"`
+	// Service in front of the Deployment.
+	Service *ServiceSpec `json:"service,omitempty"`
+	// Namespace of both; the route's where it is left out.
+	Namespace Name `json:"namespace,omitempty"`
+	// Replicas of the canary: a number, or a share of stable's that grows with the weight.
+	Replicas Amount `json:"replicas,omitempty"`
+}
+
+// ServiceSpec is a Kubernetes Service.
+type ServiceSpec struct {
+	// Name of the Service.
+	Name Name `json:"name"`
+	// Port is its number or name.
+	Port Port `json:"port"`
+}
+
+// GuardsSpec are limits on both arms alike: on one arm only they would bias the comparison.
+type GuardsSpec struct {
+	// CircuitBreaker of Traefik.
+	CircuitBreaker *CircuitBreakerSpec `json:"circuitBreaker,omitempty"`
+	// RateLimit of Traefik.
+	RateLimit *RateLimitSpec `json:"rateLimit,omitempty"`
+}
+
+// CircuitBreakerSpec is Traefik's circuit breaker.
+type CircuitBreakerSpec struct {
+	// Expression that opens it, as Traefik writes it.
+	Expression string `json:"expression" jsonschema:"minLength=1"`
+	// CheckPeriod is how often it is evaluated; Traefik's default is 100ms.
+	CheckPeriod *Duration `json:"checkPeriod,omitempty"`
+	// Fallback is how long it stays open; Traefik's default is 10s.
+	Fallback *Duration `json:"fallback,omitempty"`
+	// Recovery is how long it takes to close; Traefik's default is 10s.
+	Recovery *Duration `json:"recovery,omitempty"`
+	// ResponseCode while it is open; Traefik's default is 503.
+	ResponseCode int `json:"responseCode,omitempty" jsonschema:"minimum=100,maximum=599"`
+}
+
+// RateLimitSpec is Traefik's rate limit.
+type RateLimitSpec struct {
+	// Average number of requests in a period.
+	Average int64 `json:"average" jsonschema:"minimum=1"`
+	// Period; Traefik's default is 1s.
+	Period *Duration `json:"period,omitempty"`
+	// Burst of requests that may come at once; Traefik's default is 1.
+	Burst int64 `json:"burst,omitempty" jsonschema:"minimum=1"`
+	// By names the header that tells sources apart; without it the client's address does.
+	By string `json:"by,omitempty"`
+}
+
+// StepSpec is one step: a map with exactly one key that names what it does.
+type StepSpec struct {
+	// Job runs a Kubernetes Job.
+	Job *JobSpec `json:"job,omitempty"`
+	// Deploy brings a Deployment to an image or a template.
+	Deploy *DeploySpec `json:"deploy,omitempty"`
+	// Gate asks a human.
+	Gate *GateSpec `json:"gate,omitempty"`
+	// AB compares both versions among a cohort of users.
+	AB *ABSpec `json:"ab,omitempty"`
+	// Gray raises the canary's share of all traffic step by step.
+	Gray *GraySpec `json:"gray,omitempty"`
+	// Promote makes the canary stable.
+	Promote *PromoteSpec `json:"promote,omitempty"`
+	// Webhook tells another system.
+	Webhook *WebhookSpec `json:"webhook,omitempty"`
+	// Wait lets time pass.
+	Wait *WaitSpec `json:"wait,omitempty"`
+}
+
+// JobSpec runs a batch/v1 Job to its end.
+type JobSpec struct {
+	// Name of the step.
+	Name Name `json:"name,omitempty"`
+	// Manifest is a file with the Job, beside this one; ${parameters} are substituted.
+	Manifest string `json:"manifest" jsonschema:"minLength=1"`
+	// Namespace to run it in; the route's where it is left out.
+	Namespace Name `json:"namespace,omitempty"`
+	// Deadline after which it has failed.
+	Deadline *Duration `json:"deadline,omitempty"`
+}
+
+// DeploySpec brings a Deployment to an image or a template and waits until it is ready.
+type DeploySpec struct {
+	// Name of the step.
+	Name Name `json:"name,omitempty"`
+	// Deployment to change.
+	Deployment Name `json:"deployment"`
+	// Namespace of the Deployment; the route's where it is left out.
+	Namespace Name `json:"namespace,omitempty"`
+	// Image by container; ${parameters} are substituted.
+	Image map[string]string `json:"image,omitempty"`
+	// Template is a file with a whole pod template, beside this one.
+	Template string `json:"template,omitempty"`
+	// Deadline after which it has failed.
+	Deadline *Duration `json:"deadline,omitempty"`
+	// OnRollback: keep leaves the Deployment as it is when the release goes back, restore puts it back.
+	OnRollback string `json:"onRollback,omitempty" jsonschema:"enum=keep,enum=restore"`
+}
+
+// GateSpec asks a human whether to go on.
+type GateSpec struct {
+	// Name of the gate.
+	Name Name `json:"name,omitempty"`
+	// Approvers are roles or users; without any every operator may answer.
+	Approvers []string `json:"approvers,omitempty" jsonschema:"minItems=1"`
+	// Expires is what becomes of it when nobody answers; without it, it waits for ever.
+	Expires *ExpirySpec `json:"expires,omitempty"`
+	// FourEyes: whoever started the release may not answer.
+	FourEyes bool `json:"fourEyes,omitempty"`
+}
+
+// ExpirySpec is what becomes of a gate that nobody answers.
+type ExpirySpec struct {
+	// After how long.
+	After Duration `json:"after"`
+	// Then: cancel (the same as rollback once traffic has moved) or rollback.
+	Then string `json:"then" jsonschema:"enum=cancel,enum=rollback"`
+}
+
+// ABSpec compares both versions among a cohort of users.
+type ABSpec struct {
+	// Name of the step.
+	Name Name `json:"name,omitempty"`
+	// Cohort picks the users that take part.
+	Cohort MatcherSpec `json:"cohort"`
+	// Split is the canary's share of the cohort.
+	Split Share `json:"split"`
+	// Sticky: a user keeps their arm, by cookie.
+	Sticky bool `json:"sticky,omitempty"`
+	// Analysis of this step, in place of the rollout's.
+	Analysis Texts `json:"analysis,omitempty"`
+	// Decide is when the step may be left.
+	Decide *DecideABSpec `json:"decide,omitempty"`
+}
+
+// GraySpec raises the canary's share of all traffic step by step.
+type GraySpec struct {
+	// Name of the step.
+	Name Name `json:"name,omitempty"`
+	// Weights are the canary's shares, growing, below 100%: promote does the rest.
+	Weights []Share `json:"weights" jsonschema:"minItems=1"`
+	// Hold is the least time in force at each weight.
+	Hold *Duration `json:"hold,omitempty"`
+	// Analysis of all gray steps, in place of the rollout's.
+	Analysis Texts `json:"analysis,omitempty"`
+	// Decide is when the step may be left.
+	Decide *DecideGraySpec `json:"decide,omitempty"`
+}
+
+// DecideABSpec is when an A/B step may be left.
+type DecideABSpec struct {
+	// Min is the least time in force.
+	Min *Duration `json:"min,omitempty"`
+	// Max is the longest time without a decision.
+	Max *Duration `json:"max,omitempty"`
+	// Inconclusive is what is done then.
+	Inconclusive string `json:"inconclusive,omitempty" jsonschema:"enum=hold,enum=gate,enum=rollback"`
+}
+
+// DecideGraySpec is when a gray step may be left.
+type DecideGraySpec struct {
+	// Max is the longest time without a decision.
+	Max *Duration `json:"max,omitempty"`
+	// Inconclusive is what is done then.
+	Inconclusive string `json:"inconclusive,omitempty" jsonschema:"enum=hold,enum=gate,enum=rollback"`
+	// On is what a weight is left on. Without it: no-fail at every weight but the last, pass at the last.
+	On string `json:"on,omitempty" jsonschema:"enum=pass,enum=no-fail"`
+}
+
+// MatcherSpec picks users by exactly one of its fields.
+type MatcherSpec struct {
+	// Header of the request.
+	Header *HeaderSpec `json:"header,omitempty"`
+	// Cookie of the request.
+	Cookie *PairSpec `json:"cookie,omitempty"`
+	// Query parameter of the request.
+	Query *PairSpec `json:"query,omitempty"`
+	// ClientIP is an address or a network such as 10.0.0.0/8.
+	ClientIP string `json:"clientIP,omitempty"`
+	// All of these match.
+	All []MatcherSpec `json:"all,omitempty" jsonschema:"minItems=1"`
+	// Any of these matches.
+	Any []MatcherSpec `json:"any,omitempty" jsonschema:"minItems=1"`
+	// Not: it does not match.
+	Not *MatcherSpec `json:"not,omitempty"`
+}
+
+// HeaderSpec matches a header by its value or by a regular expression.
+type HeaderSpec struct {
+	// Name of the header.
+	Name string `json:"name" jsonschema:"minLength=1"`
+	// Value, the whole of it.
+	Value string `json:"value,omitempty"`
+	// Regexp that is found in the value.
+	Regexp string `json:"regexp,omitempty"`
+}
+
+// PairSpec matches a cookie or a query parameter by its value.
+type PairSpec struct {
+	// Name of the cookie or parameter.
+	Name string `json:"name" jsonschema:"minLength=1"`
+	// Value, the whole of it.
+	Value string `json:"value" jsonschema:"minLength=1"`
+}
+
+// PromoteSpec makes the canary stable.
+type PromoteSpec struct {
+	// Name of the step.
+	Name Name `json:"name,omitempty"`
+	// Strategy on Kubernetes: patch changes stable's template, wait lets somebody else (GitOps) do it.
+	Strategy string `json:"strategy,omitempty" jsonschema:"enum=patch,enum=wait"`
+	// Template: images takes over the canary's images only, whole all of its pod template.
+	Template string `json:"template,omitempty" jsonschema:"enum=images,enum=whole"`
+	// Deadline of the strategy.
+	Deadline *Duration `json:"deadline,omitempty"`
+	// Expired is what is done then.
+	Expired string `json:"expired,omitempty" jsonschema:"enum=hold,enum=gate,enum=rollback"`
+}
+
+// WebhookSpec tells another system, and may wait for its word.
+type WebhookSpec struct {
+	// Name of the step.
+	Name Name `json:"name,omitempty"`
+	// URL to send to; ${parameters} are substituted, escaped for an address.
+	URL string `json:"url" jsonschema:"minLength=1"`
+	// Body is JSON; ${parameters} are substituted inside its quotes. Without it Serin's own description is sent.
+	Body string `json:"body,omitempty"`
+	// Headers to send along.
+	Headers map[string]string `json:"headers,omitempty"`
+	// OnFailure: fail sends the release back, ignore lets it go on.
+	OnFailure string `json:"onFailure,omitempty" jsonschema:"enum=fail,enum=ignore"`
+	// Deadline of all tries together.
+	Deadline *Duration `json:"deadline,omitempty"`
+	// Status is an address that is polled until it says how it went.
+	Status string `json:"status,omitempty"`
+}
+
+// WaitSpec lets time pass.
+type WaitSpec struct {
+	// Name of the step.
+	Name Name `json:"name,omitempty"`
+	// For how long.
+	For Duration `json:"for"`
+}
+
+// RollbackSpec is how a release goes back.
+type RollbackSpec struct {
+	// Drain is the time between traffic on stable and cleaning up.
+	Drain *Duration `json:"drain,omitempty"`
+	// Deadline of the whole way back; after it the release has failed, with traffic on stable.
+	Deadline *Duration `json:"deadline,omitempty"`
+	// Steps of your own while cleaning up.
+	Steps []RollbackStepSpec `json:"steps,omitempty"`
+}
+
+// RollbackStepSpec is a step while cleaning up: a map with exactly one key.
+type RollbackStepSpec struct {
+	// Job runs a Kubernetes Job.
+	Job *JobSpec `json:"job,omitempty"`
+	// Webhook tells another system, whatever it answers.
+	Webhook *WebhookSpec `json:"webhook,omitempty"`
+}
+
+// TriggerSpec starts a release by itself.
+type TriggerSpec struct {
+	// Deployment whose new pod template starts a release.
+	Deployment Name `json:"deployment"`
+	// Namespace of the Deployment; the route's where it is left out.
+	Namespace Name `json:"namespace,omitempty"`
+}

@@ -1,0 +1,343 @@
+package config
+
+import (
+	"bytes"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/santhosh-tekuri/jsonschema/v6/kind"
+	"github.com/serindev/serin/share"
+)
+
+const schemaPath = "schema/serin.dev_v1alpha1.json"
+
+//go:embed schema/serin.dev_v1alpha1.json
+var schemaJSON []byte
+
+// Schema is the JSON Schema of all documents, for editors.
+func Schema() []byte { return bytes.Clone(schemaJSON) }
+
+// Formats that the schema names and that are checked here; editors do not know them and let them be.
+const (
+	formatDuration = "serin-duration"
+	formatShare    = "serin-share"
+	formatAmount   = "serin-amount"
+	formatPort     = "serin-port"
+	formatRegexp   = "serin-regexp"
+	formatURL      = "serin-url"
+	formatAddress  = "serin-address"
+)
+
+// What messages say is expected.
+const (
+	expectedDuration   = "a duration such as 30s, 10m, 24h or 7d"
+	expectedShare      = "a share such as 25% or 0.25"
+	expectedAmount     = "a number of replicas such as 2, or a share such as 10%"
+	expectedPort       = "a port's number or name"
+	expectedName       = "a name of small letters, digits and dashes, at most 50 characters"
+	expectedMetricName = "a name of letters, digits, dashes, dots and underscores, at most 63 characters"
+	expectedIdentifier = "letters, digits and underscores, not beginning with a digit"
+	expectedRegexp     = "a regular expression (RE2)"
+	expectedURL        = "an address such as http://127.0.0.1:8081"
+	expectedAddress    = "host and port such as 127.0.0.1:7474"
+)
+
+// formats checks single values. Their errors add to "expected …": they say why not, or nothing.
+var formats = map[string]func(v any) error{
+	formatDuration: func(v any) error {
+		if n, ok := v.(json.Number); ok && n != "0" {
+			return fmt.Errorf("%s has no unit", n)
+		}
+		_, err := parseDuration(fmt.Sprint(v))
+		return err
+	},
+	formatShare: checkShare,
+	formatAmount: func(v any) error {
+		if n, ok := v.(json.Number); ok {
+			if i, err := n.Int64(); err != nil || i < 1 || i > 100_000 {
+				return fmt.Errorf("%s replicas", n)
+			}
+			return nil
+		}
+		s, err := share.Parse(fmt.Sprint(v))
+		if err == nil && (s <= 0 || s > 1) {
+			return fmt.Errorf("%s is not between 0%% and 100%%", s)
+		}
+		return err
+	},
+	formatPort: func(v any) error {
+		n, err := strconv.Atoi(fmt.Sprint(v))
+		if err != nil && regexp.MustCompile(namePattern).MatchString(fmt.Sprint(v)) {
+			return nil
+		}
+		if err != nil || n < 1 || n > 65535 {
+			return fmt.Errorf("%v is none", v)
+		}
+		return nil
+	},
+	formatRegexp: func(v any) error {
+		_, err := regexp.Compile(fmt.Sprint(v))
+		return err
+	},
+	formatURL: func(v any) error { return checkURL(fmt.Sprint(v)) },
+	formatAddress: func(v any) error {
+		_, port, err := net.SplitHostPort(fmt.Sprint(v))
+		if err != nil {
+			return errors.New("the port is missing, or the address cannot be read")
+		}
+		if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
+			return fmt.Errorf("%q is no port", port)
+		}
+		return nil
+	},
+}
+
+func checkShare(v any) error {
+	n, bare := v.(json.Number)
+	s, err := share.Parse(fmt.Sprint(v))
+	switch {
+	case err != nil:
+		return err
+	case bare && s >= 1:
+		return fmt.Errorf("%s has no unit: is it %s%% or %s?", n, n, s)
+	}
+	return nil
+}
+
+func checkURL(text string) error {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil:
+		return errors.New("it cannot be read")
+	case u.Scheme != "http" && u.Scheme != "https":
+		return errors.New("it has to begin with http:// or https://")
+	case u.Hostname() == "":
+		return errors.New("it names no host")
+	case u.User != nil:
+		return errors.New("a password in it would be seen by everybody: use basicAuth or a header where there is one")
+	}
+	return nil
+}
+
+// schema is the compiled schema beside its own JSON, in which messages look up what is expected.
+type schema struct {
+	compiled *jsonschema.Schema
+	raw      map[string]any
+}
+
+var loadSchema = sync.OnceValue(func() schema {
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(schemaJSON))
+	if err != nil {
+		panic(fmt.Sprintf("embedded schema: %v", err)) // ours: a test reads it
+	}
+	c := jsonschema.NewCompiler()
+	c.AssertFormat()
+	for _, name := range slices.Sorted(maps.Keys(formats)) {
+		c.RegisterFormat(&jsonschema.Format{Name: name, Validate: onlyScalars(formats[name])})
+	}
+	if err := c.AddResource(schemaPath, doc); err != nil {
+		panic(fmt.Sprintf("embedded schema: %v", err))
+	}
+	return schema{c.MustCompile(schemaPath), doc.(map[string]any)}
+})
+
+// onlyScalars leaves wrong types to the keyword type.
+func onlyScalars(f func(any) error) func(any) error {
+	return func(v any) error {
+		switch v.(type) {
+		case string, json.Number:
+			return f(v)
+		}
+		return nil
+	}
+}
+
+// at finds the part of the schema that a violation names.
+func (s schema) at(location string) map[string]any {
+	_, pointer, _ := strings.Cut(location, "#")
+	var v any = s.raw
+	for _, p := range strings.Split(strings.Trim(pointer, "/"), "/") {
+		if p, err := url.PathUnescape(p); err == nil && p != "" {
+			p = strings.NewReplacer("~1", "/", "~0", "~").Replace(p)
+			switch c := v.(type) {
+			case map[string]any:
+				v = c[p]
+			case []any:
+				if i, err := strconv.Atoi(p); err == nil && i >= 0 && i < len(c) {
+					v = c[i]
+				}
+			}
+		}
+	}
+	m, _ := v.(map[string]any)
+	return m
+}
+
+// properties are the keys that a map may have, sorted.
+func properties(s map[string]any) []string {
+	p, _ := s["properties"].(map[string]any)
+	return slices.Sorted(maps.Keys(p))
+}
+
+// violations holds a document against the schema.
+func (d document) violations() Errors {
+	s := loadSchema()
+	var invalid *jsonschema.ValidationError
+	if err := s.compiled.Validate(d.root.value()); !errors.As(err, &invalid) {
+		return nil
+	}
+	var out Errors
+	var leaves func(v *jsonschema.ValidationError)
+	leaves = func(v *jsonschema.ValidationError) {
+		if len(v.Causes) == 0 {
+			out = append(out, d.violation(s, v)...)
+		}
+		for _, c := range v.Causes {
+			leaves(c)
+		}
+	}
+	leaves(invalid)
+	return out
+}
+
+// violation says in words what one violation means.
+func (d document) violation(s schema, v *jsonschema.ValidationError) Errors {
+	at := d.at(v.InstanceLocation...)
+	part := s.at(v.SchemaURL)
+	switch k := v.ErrorKind.(type) {
+	case *kind.AdditionalProperties:
+		return d.unknown(at, part, k.Properties)
+	case *kind.Required:
+		var out Errors
+		for _, m := range k.Missing {
+			out = append(out, at.child(m).errorf("is missing: expected %s", d.expectedAt(s, part, m)))
+		}
+		return out
+	case *kind.MinProperties, *kind.MaxProperties:
+		return Errors{at.errorf("expected exactly one of %s; here %s", either(properties(part)), found(at.node))}
+	case *kind.Enum:
+		return Errors{at.errorf("%s", enum(at.node, k.Want))}
+	case *kind.Format:
+		return Errors{at.errorf("expected %s: %s", expected(part), k.Err)}
+	case *kind.MinItems:
+		return Errors{at.errorf("expected at least %s", count(k.Want, "entry", "entries"))}
+	case *kind.MaxItems:
+		return Errors{at.errorf("expected at most %s, here are %d", count(k.Want, "entry", "entries"), k.Got)}
+	case *kind.MinLength:
+		return Errors{at.errorf("expected %s, here is nothing", expected(part))}
+	case *kind.Minimum, *kind.Maximum, *kind.ExclusiveMinimum, *kind.ExclusiveMaximum:
+		return Errors{at.errorf("expected %s, got %s", limits(part), at.node.text)}
+	}
+	return Errors{at.errorf("expected %s, got %s", expected(part), at.node.describe())}
+}
+
+func (d document) unknown(at place, part map[string]any, keys []string) Errors {
+	var out Errors
+	slices.Sort(keys)
+	for _, key := range keys {
+		out = append(out, at.child(key).atKey().errorf("unknown field: %s", meant(key, properties(part))))
+	}
+	return out
+}
+
+// expectedAt says what a missing field of a map would hold.
+func (d document) expectedAt(s schema, part map[string]any, key string) string {
+	p, _ := part["properties"].(map[string]any)
+	f, _ := p[key].(map[string]any)
+	return expected(s.follow(f))
+}
+
+func (s schema) follow(part map[string]any) map[string]any {
+	if ref, ok := part["$ref"].(string); ok {
+		return s.at(ref)
+	}
+	return part
+}
+
+// expected says what a part of the schema takes.
+func expected(part map[string]any) string {
+	if e, ok := part["x-expected"].(string); ok {
+		return e
+	}
+	if want, ok := part["enum"].([]any); ok {
+		return either(words(want))
+	}
+	switch t, _ := part["type"].(string); t {
+	case "object":
+		if p := properties(part); len(p) > 0 {
+			return "a map with " + either(p)
+		}
+		return "a map"
+	case "array":
+		return "a list"
+	case "integer":
+		return "a whole number"
+	case "number":
+		return "a number"
+	case "boolean":
+		return "true or false"
+	}
+	return "text"
+}
+
+// limits says which numbers are taken.
+func limits(part map[string]any) string {
+	out := expected(part)
+	for _, l := range []struct{ key, word string }{{"minimum", "at least"}, {"exclusiveMinimum", "above"}, {"maximum", "at most"}, {"exclusiveMaximum", "below"}} {
+		if v, ok := part[l.key]; ok {
+			out += fmt.Sprintf(" %s %v", l.word, v)
+		}
+	}
+	return out
+}
+
+func enum(n *node, want []any) string {
+	w := words(want)
+	if n.what == isScalar && n.scalar != nil {
+		if best, ok := nearest(n.text, w); ok {
+			return fmt.Sprintf("expected %s, got %s: did you mean %q?", either(w), quote(n.text), best)
+		}
+		return fmt.Sprintf("expected %s, got %s", either(w), quote(n.text))
+	}
+	return fmt.Sprintf("expected %s, got %s", either(w), n.describe())
+}
+
+func words(values []any) []string {
+	out := make([]string, len(values))
+	for i, v := range values {
+		out[i] = fmt.Sprint(v)
+	}
+	return out
+}
+
+func found(n *node) string {
+	switch len(n.entries) {
+	case 0:
+		return "is none"
+	case 1:
+		return "is " + n.entries[0].key
+	}
+	keys := make([]string, len(n.entries))
+	for i, e := range n.entries {
+		keys[i] = e.key
+	}
+	return "are " + strings.Join(keys[:len(keys)-1], ", ") + " and " + keys[len(keys)-1]
+}
+
+func count(n int, singular, plural string) string {
+	if n == 1 {
+		return "one " + singular
+	}
+	return fmt.Sprintf("%d %s", n, plural)
+}

@@ -1,0 +1,174 @@
+package config
+
+import (
+	"slices"
+
+	"github.com/serindev/serin/analysis"
+	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/share"
+)
+
+// scopes gives each A/B step and all gray steps together their analysis and their patience.
+func (m *planner) scopes() {
+	names := stepNames(m.spec.Steps)
+	var gray []string
+	var grayAt place
+	for i := range m.spec.Steps {
+		s, at := &m.spec.Steps[i], m.checker.spec("steps", i)
+		switch {
+		case s.AB != nil:
+			used, where := m.named(at.in("ab", "analysis"), s.AB.Analysis)
+			m.scope("ab/"+names[i], used, where, s.AB)
+		case s.Gray != nil:
+			used, where := m.named(at.in("gray", "analysis"), s.Gray.Analysis)
+			for _, n := range used {
+				if !slices.Contains(gray, n) {
+					gray = append(gray, n)
+				}
+			}
+			grayAt = where
+		}
+	}
+	if len(gray) > 0 {
+		m.scope(grayScope, gray, grayAt, nil)
+	}
+	m.ready(names)
+}
+
+// named is what a step is analysed by, and the place that says so.
+func (m *planner) named(at place, own Texts) ([]string, place) {
+	where := at
+	names := []string(own)
+	if len(own) == 0 {
+		names, where = m.spec.Analysis, m.checker.spec("analysis")
+	}
+	for i, n := range names {
+		p := where
+		if where.node != nil && where.node.what == isList {
+			p = where.in(i)
+		}
+		m.reference(p, n)
+	}
+	return names, where
+}
+
+// reference checks one name of an analysis, once for each place.
+func (m *planner) reference(at place, name string) {
+	m.used[name] = true
+	if name == analysis.BuiltInTraefikWeb {
+		return
+	}
+	a, ok := m.analyses[name]
+	if file, lost := m.lost[name]; !ok && lost {
+		m.once(at, "analysis %s is in %s, which has errors", name, file)
+		return
+	}
+	if !ok {
+		there := []string{analysis.BuiltInTraefikWeb}
+		for n := range m.analyses {
+			there = append(there, n)
+		}
+		slices.Sort(there)
+		m.once(at, "there is no analysis %s: %s", quote(name), meant(name, there))
+		return
+	}
+	var params []string
+	for _, p := range m.spec.Parameters {
+		params = append(params, string(p.Name))
+	}
+	for _, v := range a.analysis.Spec.variables() {
+		switch kubernetesOnly := v == varPods || v == varVersion; {
+		case slices.Contains(params, v), v == varService, v == varArm:
+		case kubernetesOnly && m.spec.Traffic.Traefik != nil:
+		case kubernetesOnly:
+			m.once(at, "analysis %s asks for ${%s}, which is known on Kubernetes only: declare a parameter of that name, or use another analysis", name, v)
+		default:
+			m.once(at, "analysis %s asks for ${%s}, which is no declared parameter", name, v)
+		}
+	}
+}
+
+// once is fail for places that several steps share.
+func (m *planner) once(at place, format string, args ...any) {
+	if e := at.errorf(format, args...); !slices.Contains(m.errs, e) {
+		m.errs = append(m.errs, e)
+	}
+}
+
+// scope merges the analyses of one body of evidence. ab is nil for the gray steps.
+func (m *planner) scope(name string, used []string, at place, ab *ABSpec) {
+	noData, unreachable := patience(nil), patience(nil)
+	var defs []analysis.Definition
+	for i, n := range used {
+		def, spec := m.definition(n)
+		if spec != nil && spec.Kayenta != nil {
+			m.laterOnce(at, n)
+			continue
+		}
+		if ab != nil && ab.Sticky && def.Split.Tolerance == 0 {
+			def.Split.Tolerance = stickyTolerance
+		}
+		if def.Settle == 0 {
+			def.Settle = m.loader.Settle
+		}
+		defs = append(defs, def)
+		var nd, un *PatienceSpec
+		if spec != nil {
+			nd, un = spec.NoData, spec.Unreachable
+		}
+		if i == 0 {
+			noData, unreachable = patience(nd), patience(un)
+			continue
+		}
+		noData, unreachable = stricter(noData, patience(nd)), stricter(unreachable, patience(un))
+	}
+	merged := analysis.Merge(defs...)
+	if ab != nil && ab.Split == 1 {
+		merged.Split.Off = true // everybody of the cohort is on the canary: there is no split to test
+	}
+	m.plan.Analyses[name] = merged
+	m.plan.Rollout.Scopes = append(m.plan.Rollout.Scopes, rollout.Scope{Name: name, NoData: noData, Unreachable: unreachable})
+}
+
+func (m *planner) laterOnce(at place, name string) {
+	before := len(m.plan.Unsupported)
+	m.later(at, "analysis %s is Kayenta's, which this build does not judge by yet", name)
+	if said := m.plan.Unsupported[before]; slices.Contains(m.plan.Unsupported[:before], said) {
+		m.plan.Unsupported = m.plan.Unsupported[:before]
+	}
+}
+
+// definition is an analysis by its name; spec is nil for the built-in one and for one that is not there.
+func (m *planner) definition(name string) (analysis.Definition, *AnalysisSpec) {
+	if a, ok := m.analyses[name]; ok {
+		return a.analysis.Spec.definition(name), &a.analysis.Spec
+	}
+	web := analysis.TraefikWeb()
+	web.Settle, web.Split.Tolerance = 0, share.Share(0) // nobody has said anything of these
+	return web, nil
+}
+
+func patience(p *PatienceSpec) rollout.Patience {
+	if p == nil {
+		return rollout.Patience{For: defaultPatience, Then: rollout.PolicyHold}
+	}
+	return rollout.Patience{For: long(&p.For, 0), Then: rollout.Policy(p.Then)}
+}
+
+// stricter is the policy that does more, and of equal ones the one that does it sooner.
+func stricter(a, b rollout.Patience) rollout.Patience {
+	order := []rollout.Policy{rollout.PolicyHold, rollout.PolicyGate, rollout.PolicyRollback}
+	x, y := slices.Index(order, a.Then), slices.Index(order, b.Then)
+	if y > x || y == x && b.For < a.For {
+		return b
+	}
+	return a
+}
+
+// ready warns of a release that nobody judges.
+func (m *planner) ready(names []string) {
+	if len(m.plan.Rollout.Scopes) > 0 || len(names) == 0 {
+		return
+	}
+	m.warn(m.checker.spec("steps").atKey(), "there is neither ab nor gray: the canary gets all traffic without having been compared")
+}

@@ -1,0 +1,41 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Validate reads files and folders as [Loader.Load] does and says in words what it found: everything that is wrong,
+// everything that is worth a second look, and a last line with the sum. ok is false if anything is wrong.
+func (l Loader) Validate(paths ...string) (report string, ok bool) {
+	set, errs := l.Load(paths...)
+	var b strings.Builder
+	for _, e := range errs {
+		b.WriteString(e.Error() + "\n")
+	}
+	for _, w := range set.Warnings {
+		w.Message = "warning: " + w.Message
+		b.WriteString(w.Error() + "\n")
+	}
+	if len(errs) > 0 {
+		fmt.Fprintf(&b, "%s in %s\n", count(len(errs), "error", "errors"), count(set.Files, "file", "files"))
+		return b.String(), false
+	}
+	if documents := len(set.Rollouts) + len(set.Analyses) + len(set.Daemons); documents == 0 {
+		fmt.Fprintf(&b, "nothing to check: no documents in %s\n", strings.Join(paths, ", "))
+		return b.String(), false
+	}
+	for _, r := range set.Rollouts {
+		fmt.Fprintf(&b, "rollout %s: revision %s, %s", r.Plan.Rollout.Name, r.Plan.Rollout.Revision, count(len(r.Plan.Rollout.Steps), "step", "steps"))
+		if len(r.Unsupported) > 0 {
+			b.WriteString(" (right, but this build cannot run it yet)")
+		}
+		b.WriteByte('\n')
+	}
+	fmt.Fprintf(&b, "OK: %s, %s, %s in %s\n", count(len(set.Rollouts), "rollout", "rollouts"),
+		count(len(set.Analyses), "analysis", "analyses"), count(len(set.Daemons), "daemon", "daemons"), count(set.Files, "file", "files"))
+	return b.String(), true
+}
+
+// Validate is [Loader.Validate] without a gateway's own checks.
+func Validate(paths ...string) (report string, ok bool) { return Loader{}.Validate(paths...) }

@@ -1,0 +1,161 @@
+package config
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/common/model"
+	"github.com/serindev/serin/share"
+)
+
+// Name is a name of small letters, digits and dashes, at most 50 characters: Traefik's and Kubernetes's objects
+// are named after it, with endings of their own.
+type Name string
+
+const namePattern = `^[a-z0-9]([-a-z0-9]{0,48}[a-z0-9])?$`
+
+// MetricName is a name of letters, digits, dashes, dots and underscores, at most 63 characters.
+type MetricName string
+
+const metricNamePattern = `^[A-Za-z0-9]([-_.A-Za-z0-9]{0,61}[A-Za-z0-9])?$`
+
+// Identifier names a parameter: letters, digits and underscores, not beginning with a digit.
+type Identifier string
+
+const identifierPattern = `^[A-Za-z_][A-Za-z0-9_]{0,62}$`
+
+// Duration is written as Prometheus writes it: 30s, 10m, 24h, 7d, 1w, 1h30m. A bare 0 needs no unit.
+type Duration time.Duration
+
+// MarshalJSON writes it as Prometheus does.
+func (d Duration) MarshalJSON() ([]byte, error) { return json.Marshal(model.Duration(d).String()) }
+
+// UnmarshalJSON reads what Prometheus reads, and 0.
+func (d *Duration) UnmarshalJSON(b []byte) error {
+	v, err := parseDuration(plain(b))
+	*d = Duration(v)
+	return err
+}
+
+func parseDuration(text string) (time.Duration, error) {
+	v, err := model.ParseDuration(text)
+	if err != nil {
+		return 0, fmt.Errorf("%q is not a duration: write 30s, 10m, 24h or 7d", text)
+	}
+	return time.Duration(v), nil
+}
+
+// Share is written as 25% or 0.25. A bare number has to be below 1: whether 5 means 5% or five times is not clear,
+// and neither is 1.
+type Share share.Share
+
+// MarshalJSON writes it in percent, or as a fraction where percent would lose digits.
+func (s Share) MarshalJSON() ([]byte, error) {
+	text := share.Share(s).String()
+	if back, err := share.Parse(text); err != nil || back != share.Share(s) {
+		text = strconv.FormatFloat(float64(s), 'g', -1, 64)
+	}
+	return json.Marshal(text)
+}
+
+// UnmarshalJSON reads text or a number.
+func (s *Share) UnmarshalJSON(b []byte) error {
+	v, err := share.Parse(plain(b))
+	*s = Share(v)
+	return err
+}
+
+// Texts is one text or a list of them.
+type Texts []string
+
+// UnmarshalJSON reads both forms.
+func (t *Texts) UnmarshalJSON(b []byte) error {
+	if len(b) > 0 && b[0] == '[' {
+		return json.Unmarshal(b, (*[]string)(t))
+	}
+	var one string
+	if err := json.Unmarshal(b, &one); err != nil {
+		return err
+	}
+	*t = Texts{one}
+	return nil
+}
+
+// Port is a port's number or name.
+type Port string
+
+// UnmarshalJSON reads text or a number.
+func (p *Port) UnmarshalJSON(b []byte) error {
+	*p = Port(plain(b))
+	return nil
+}
+
+// Amount is a number of replicas, or a share of stable's.
+type Amount string
+
+// UnmarshalJSON reads text or a number.
+func (a *Amount) UnmarshalJSON(b []byte) error {
+	*a = Amount(plain(b))
+	return nil
+}
+
+// Regexp is a regular expression of Go's and Traefik's kind (RE2).
+type Regexp string
+
+// URL is an http or https address.
+type URL string
+
+// Address is where to listen: host:port.
+type Address string
+
+// plain is a JSON scalar as text.
+func plain(b []byte) string {
+	var s string
+	if json.Unmarshal(b, &s) == nil {
+		return s
+	}
+	return strings.TrimSpace(string(b))
+}
+
+// hidden is what is shown of a secret.
+const hidden = "***"
+
+// Secret is a value that is never shown: logs, JSON and fmt print *** for it. Reveal gives it to whoever needs it.
+type Secret string
+
+// Reveal returns the secret itself.
+func (s Secret) Reveal() string { return string(s) }
+
+// String implements [fmt.Stringer].
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return hidden
+}
+
+// GoString implements [fmt.GoStringer].
+func (s Secret) GoString() string { return strconv.Quote(s.String()) }
+
+// LogValue implements [slog.LogValuer].
+func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// MarshalJSON writes ***.
+func (s Secret) MarshalJSON() ([]byte, error) { return json.Marshal(s.String()) }
+
+// or is the value that was given, or else the default.
+func or[T any](given *T, otherwise T) T {
+	if given == nil {
+		return otherwise
+	}
+	return *given
+}
+
+// long is or for durations.
+func long(given *Duration, otherwise time.Duration) time.Duration {
+	return time.Duration(or(given, Duration(otherwise)))
+}
