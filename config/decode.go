@@ -29,7 +29,9 @@ type checker struct {
 
 func (c *checker) spec(path ...any) place { return c.at("spec").in(path...) }
 
-func (c *checker) fail(p place, format string, args ...any) { c.errs = append(c.errs, p.errorf(format, args...)) }
+func (c *checker) fail(p place, format string, args ...any) {
+	c.errs = append(c.errs, p.errorf(format, args...))
+}
 
 func (c *checker) warn(p place, format string, args ...any) {
 	c.warnings = append(c.warnings, p.errorf(format, args...))

@@ -105,6 +105,9 @@ func (b *builder) fail(t *token.Token, format string, args ...any) {
 	b.errs = append(b.errs, Error{Line: line, Column: column, Message: fmt.Sprintf(format, args...)})
 }
 
+// enough: more errors would not be shown.
+func (b *builder) enough() bool { return len(b.errs) > 2*maxErrors }
+
 func (b *builder) place(t *token.Token) (line, column int) {
 	if t == nil || t.Position == nil {
 		return b.lines + 1, 1
@@ -134,7 +137,7 @@ func (b *builder) build(n ast.Node, depth int) *node {
 		out.what = isList
 		for _, v := range n.Values {
 			out.add(b.build(v, depth+1))
-			if b.tooLarge(n.GetToken(), out) {
+			if b.tooLarge(n.GetToken(), out) || b.enough() {
 				break
 			}
 		}
@@ -209,6 +212,9 @@ func (b *builder) mapping(out *node, values []*ast.MappingValueNode, flow bool, 
 	own := map[string]entry{}
 	var merged []entry
 	for i, mv := range values {
+		if b.enough() {
+			return
+		}
 		key, line, column, ok := b.key(mv)
 		if i == 0 && !flow {
 			out.line, out.column = line, column

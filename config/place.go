@@ -75,9 +75,7 @@ func (p place) atKey() place {
 
 // errorf is an error at this place.
 func (p place) errorf(format string, args ...any) Error {
-	e := Error{File: p.src.name, Line: p.line, Column: p.col, Path: p.String(), Message: fmt.Sprintf(format, args...)}
-	e.show(p.src.lines)
-	return e
+	return Error{File: p.src.name, Line: p.line, Column: p.col, Path: p.String(), Message: fmt.Sprintf(format, args...), src: p.src}
 }
 
 // String is the path as people write it: steps[0].gray.weights[2]. What is in spec is written without it.

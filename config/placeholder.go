@@ -65,7 +65,8 @@ func substitute(text string, values map[string]string, escape func(string) strin
 }
 
 // SubstituteURL puts values into an address. Everything but letters, digits and -._~ becomes %XX, so that a value
-// stays inside its part of the path or query. Only the part behind the host may have placeholders.
+// stays inside its part of the path or query; values that are . or .. in a path are refused. Only the part behind the
+// host may have placeholders.
 func SubstituteURL(text string, values map[string]string) (string, error) {
 	if err := checkTemplateURL(text); err != nil {
 		return "", err
@@ -74,13 +75,18 @@ func SubstituteURL(text string, values map[string]string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("address: %w", err)
 	}
+	path, _, _ := strings.Cut(out, "?")
+	if templated, _, _ := strings.Cut(text, "?"); strings.Contains(templated, "${") {
+		for _, part := range strings.Split(path, "/") {
+			if part == "." || part == ".." { // steps in a path, and they cannot be escaped
+				return "", fmt.Errorf("address: %q would lead elsewhere", part)
+			}
+		}
+	}
 	return out, nil
 }
 
 func escapeURL(v string) string {
-	if v == "." || v == ".." { // would be steps in a path, escaped or not
-		return strings.ReplaceAll(v, ".", "%252E")
-	}
 	return strings.ReplaceAll(url.QueryEscape(v), "+", "%20")
 }
 

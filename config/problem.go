@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -22,6 +23,8 @@ type Error struct {
 	Source string `json:"source,omitempty"`
 	// caret is the column in Source.
 	caret int
+	// src is where Source will be taken from, once it is known which errors are shown.
+	src *source
 }
 
 // Error shows place, path and message, and below them the line with a mark under the place.
@@ -80,15 +83,44 @@ func (e Errors) sorted() Errors {
 	return slices.Compact(out)
 }
 
+// maxErrors is how many errors of one file are shown: nobody reads more before mending the first.
+const maxErrors = 100
+
+// shown returns the errors in order, with their lines, at most [maxErrors] of a file.
+func (e Errors) shown() Errors {
+	var out Errors
+	of := map[string]int{}
+	for _, one := range e.sorted() {
+		if of[one.File]++; of[one.File] > maxErrors {
+			continue
+		}
+		if one.src != nil {
+			one.show(one.src.lines)
+			one.src = nil
+		}
+		out = append(out, one)
+	}
+	for file, n := range of {
+		if n > maxErrors {
+			out = append(out, Error{File: file, Message: fmt.Sprintf("and %d more", n-maxErrors)})
+		}
+	}
+	slices.SortStableFunc(out, func(a, b Error) int { return cmp.Compare(a.File, b.File) })
+	return out
+}
+
 // maxSource is how much of a line is shown: a terminal's width or so.
 const maxSource = 110
 
+// maxLine is the longest line of which a part is shown; no person has written a longer one.
+const maxLine = 10_000
+
 // show fills in the source line of e from the lines of its file.
 func (e *Error) show(lines []string) {
-	if e.Line < 1 || e.Line > len(lines) {
+	if e.Line < 1 || e.Line > len(lines) || len(lines[e.Line-1]) > maxLine {
 		return
 	}
-	r := []rune(strings.Map(printable, lines[e.Line-1]))
+	r := []rune(strings.Map(printable, mask(lines[e.Line-1])))
 	e.caret = min(max(e.Column, 1), len(r)+1)
 	if len(r) > maxSource {
 		from := min(max(0, e.caret-1-maxSource/2), len(r)-maxSource)
@@ -98,6 +130,34 @@ func (e *Error) show(lines []string) {
 	if e.Source = string(r); strings.TrimSpace(e.Source) == "" {
 		e.Source = "" // nothing to point at
 	}
+}
+
+var (
+	secretField = regexp.MustCompile(`(?i)(?:password|token|secret|credentials|authorization|cookie|api-?key)["']?\s*:\s*`)
+	// Addresses with a user, and those of schemes other than the web's: the tokens of chat services are in them.
+	secretAddress = regexp.MustCompile(`[A-Za-z][-+.A-Za-z0-9]*://[^\s,"'}\]]+`)
+)
+
+// mask puts stars over what may be a secret in a line that is going to be shown, as many as it has characters.
+func mask(line string) string {
+	if at := secretField.FindStringIndex(line); at != nil {
+		line = line[:at[1]] + stars(line[at[1]:])
+	}
+	return secretAddress.ReplaceAllStringFunc(line, func(a string) string {
+		scheme, rest, _ := strings.Cut(a, "://")
+		user := strings.LastIndexByte(rest, '@') + 1
+		if scheme == "http" || scheme == "https" || scheme == "h2c" || strings.HasPrefix(scheme, "postgres") {
+			return scheme + "://" + stars(rest[:user]) + rest[user:]
+		}
+		return scheme + "://" + stars(rest)
+	})
+}
+
+func stars(s string) string {
+	if strings.HasPrefix(strings.TrimSpace(s), "{") || strings.TrimSpace(s) == "" {
+		return s // a map of something else
+	}
+	return strings.Repeat("*", utf8.RuneCountInString(s))
 }
 
 // printable keeps a terminal safe from what is in a file.

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -75,7 +74,7 @@ func (l Loader) next(files []file, before *state) *state {
 			}
 		}
 	}
-	out.Errors, out.Warnings = r.errs.sorted(), r.warns.sorted()
+	out.Errors, out.Warnings = r.errs.shown(), r.warns.shown()
 	return out
 }
 
@@ -188,6 +187,13 @@ func (r *resolver) rest(f *loaded) {
 			f.errs = append(f.errs, errs...)
 		}
 	}
+	var refs []documentRef
+	for i := range f.fresh {
+		refs = append(refs, documentRef{f, &f.fresh[i]})
+	}
+	for _, c := range clashes(refs) {
+		f.errs = append(f.errs, c.error(c.a.doc, c.b.doc), c.error(c.b.doc, c.a.doc))
+	}
 }
 
 // documentRef is one document and the file it takes part with.
@@ -210,11 +216,11 @@ func (r *resolver) all() []documentRef {
 // before keeps its documents; where both are new, neither can be trusted.
 func (r *resolver) doubles() bool {
 	bad := map[*loaded]bool{}
-	docs := r.all()
-	for i, a := range docs {
-		for _, b := range docs[i+1:] {
-			if why := clash(a.doc, b.doc); why != "" {
-				r.blame(bad, a, b, why)
+	for _, c := range clashes(r.all()) {
+		for _, pair := range [][2]documentRef{{c.a, c.b}, {c.b, c.a}} {
+			if me, other := pair[0], pair[1]; !r.had(me) || r.had(other) { // else it was here first
+				me.file.errs = append(me.file.errs, c.error(me.doc, other.doc))
+				bad[me.file] = true
 			}
 		}
 	}
@@ -228,61 +234,83 @@ func (r *resolver) doubles() bool {
 	return len(bad) > 0
 }
 
-func (r *resolver) blame(bad map[*loaded]bool, a, b documentRef, why string) {
-	for _, pair := range [][2]documentRef{{a, b}, {b, a}} {
-		me, other := pair[0], pair[1]
-		if r.had(me) && !r.had(other) {
-			continue // it was here first
-		}
-		at := me.doc.at("metadata", "name")
-		if me.doc.kind == KindDaemon {
-			at = me.doc.at("kind")
-		}
-		e := at.errorf(why, other.doc.at("metadata", "name").where())
-		me.file.errs = append(me.file.errs, e)
-		bad[me.file] = true
-	}
-}
-
 // had tells whether the document was part of the set before, from this file.
 func (r *resolver) had(d documentRef) bool {
 	old, ok := r.before.files[d.file.name]
 	return ok && slices.ContainsFunc(old.docs, func(o parsed) bool { return o.kind == d.doc.kind && o.name == d.doc.name })
 }
 
-// clash says why two documents cannot be there together; %s is the place of the other. Empty if they can.
-func clash(a, b *parsed) string {
-	switch {
-	case a.kind != b.kind:
-	case a.name == b.name:
-		return strings.ReplaceAll(a.title(), "%", "%%") + " is declared a second time, in %s"
-	case a.kind == KindRollout:
-		x, y := a.rollout.Spec.Traffic.TraefikFile, b.rollout.Spec.Traffic.TraefikFile
-		if x == nil || y == nil {
-			return ""
-		}
-		if filepath.Clean(beside(a.src.name, x.Path)) == filepath.Clean(beside(b.src.name, y.Path)) {
-			return "writes the same file of Traefik as the rollout in %s: each needs one of its own"
-		}
-		if n, ok := sameObject(a.name, b.name); ok {
-			return fmt.Sprintf("would make an object %q in Traefik, and so would the rollout in %%s: take another name", n)
-		}
+// clash is two documents that cannot be there together.
+type clash struct {
+	claim
+	a, b documentRef
+}
+
+// claim is what only one document may have.
+type claim struct {
+	what claimed
+	of   string
+}
+
+type claimed int
+
+const (
+	claimName   claimed = iota // a kind's name
+	claimFile                  // a file of Traefik
+	claimObject                // the name of an object in Traefik
+)
+
+// error is told of one of the two documents.
+func (c claim) error(me, other *parsed) Error {
+	at, where := me.at("metadata", "name"), other.at("metadata", "name").where()
+	if me.kind == KindDaemon {
+		at = me.at("kind")
 	}
-	return ""
+	switch c.what {
+	case claimFile:
+		return at.errorf("writes the same file of Traefik as the rollout in %s: each needs one of its own", where)
+	case claimObject:
+		return at.errorf("would make an object %q in Traefik, and so would the rollout in %s: take another name", c.of, where)
+	case claimName:
+	}
+	return at.errorf("%s is declared a second time, in %s", me.title(), where)
 }
 
 // suffixes of the objects that are named after a rollout (spec/traefik.md, File provider).
 var suffixes = []string{"", "-ab", "-stable", "-canary", "-ab-stable", "-ab-canary", "-circuit-breaker", "-rate-limit"}
 
-func sameObject(a, b string) (string, bool) {
-	for _, x := range suffixes {
-		for _, y := range suffixes {
-			if a+x == b+y {
-				return a + x, true
+// claims of a document, the one that matters most first.
+func (p *parsed) claims() []claim {
+	out := []claim{{claimName, p.title()}}
+	if p.rollout == nil || p.rollout.Spec.Traffic.TraefikFile == nil {
+		return out
+	}
+	out = append(out, claim{claimFile, filepath.Clean(beside(p.src.name, p.rollout.Spec.Traffic.TraefikFile.Path))})
+	for _, s := range suffixes {
+		out = append(out, claim{claimObject, p.name + s})
+	}
+	return out
+}
+
+// clashes finds documents that claim what another one before them claims; of two documents the first reason only.
+func clashes(docs []documentRef) []clash {
+	var out []clash
+	first := map[claim]documentRef{}
+	told := map[[2]*parsed]bool{}
+	for _, d := range docs {
+		for _, c := range d.doc.claims() {
+			a, taken := first[c]
+			if !taken {
+				first[c] = d
+				continue
+			}
+			if pair := [2]*parsed{a.doc, d.doc}; a.doc != d.doc && !told[pair] {
+				told[pair] = true
+				out = append(out, clash{c, a, d})
 			}
 		}
 	}
-	return "", false
+	return out
 }
 
 // plans makes the plan of every rollout. One that has become wrong through no change of its own keeps its last plan.

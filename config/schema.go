@@ -53,28 +53,36 @@ const (
 	expectedAddress    = "host and port such as 127.0.0.1:7474"
 )
 
-// formats checks single values. Their errors add to "expected …": they say why not, or nothing.
+// errNot is the answer of a format that has nothing to add to "expected …, got …".
+var errNot = errors.New("not of this format")
+
+// formats checks single values. Their errors say why a value is not what is expected.
 var formats = map[string]func(v any) error{
 	formatDuration: func(v any) error {
 		if n, ok := v.(json.Number); ok && n != "0" {
 			return fmt.Errorf("%s has no unit", n)
 		}
-		_, err := parseDuration(fmt.Sprint(v))
-		return err
+		if _, err := parseDuration(fmt.Sprint(v)); err != nil {
+			return errNot
+		}
+		return nil
 	},
 	formatShare: checkShare,
 	formatAmount: func(v any) error {
 		if n, ok := v.(json.Number); ok {
 			if i, err := n.Int64(); err != nil || i < 1 || i > 100_000 {
-				return fmt.Errorf("%s replicas", n)
+				return errNot
 			}
 			return nil
 		}
 		s, err := share.Parse(fmt.Sprint(v))
-		if err == nil && (s <= 0 || s > 1) {
+		switch {
+		case err != nil:
+			return errNot
+		case s <= 0 || s > 1:
 			return fmt.Errorf("%s is not between 0%% and 100%%", s)
 		}
-		return err
+		return nil
 	},
 	formatPort: func(v any) error {
 		n, err := strconv.Atoi(fmt.Sprint(v))
@@ -82,7 +90,7 @@ var formats = map[string]func(v any) error{
 			return nil
 		}
 		if err != nil || n < 1 || n > 65535 {
-			return fmt.Errorf("%v is none", v)
+			return errNot
 		}
 		return nil
 	},
@@ -108,7 +116,7 @@ func checkShare(v any) error {
 	s, err := share.Parse(fmt.Sprint(v))
 	switch {
 	case err != nil:
-		return err
+		return errNot
 	case bare && s >= 1:
 		return fmt.Errorf("%s has no unit: is it %s%% or %s?", n, n, s)
 	}
@@ -200,7 +208,7 @@ func (d document) violations() Errors {
 	var out Errors
 	var leaves func(v *jsonschema.ValidationError)
 	leaves = func(v *jsonschema.ValidationError) {
-		if len(v.Causes) == 0 {
+		if len(v.Causes) == 0 && len(out) <= 2*maxErrors {
 			out = append(out, d.violation(s, v)...)
 		}
 		for _, c := range v.Causes {
@@ -229,6 +237,9 @@ func (d document) violation(s schema, v *jsonschema.ValidationError) Errors {
 	case *kind.Enum:
 		return Errors{at.errorf("%s", enum(at.node, k.Want))}
 	case *kind.Format:
+		if errors.Is(k.Err, errNot) {
+			break
+		}
 		return Errors{at.errorf("expected %s: %s", expected(part), k.Err)}
 	case *kind.MinItems:
 		return Errors{at.errorf("expected at least %s", count(k.Want, "entry", "entries"))}
@@ -238,6 +249,9 @@ func (d document) violation(s schema, v *jsonschema.ValidationError) Errors {
 		return Errors{at.errorf("expected %s, here is nothing", expected(part))}
 	case *kind.Minimum, *kind.Maximum, *kind.ExclusiveMinimum, *kind.ExclusiveMaximum:
 		return Errors{at.errorf("expected %s, got %s", limits(part), at.node.text)}
+	}
+	if secret, _ := part["x-secret"].(bool); secret {
+		return Errors{at.errorf("expected %s; what is there is not shown", expected(part))}
 	}
 	return Errors{at.errorf("expected %s, got %s", expected(part), at.node.describe())}
 }
@@ -270,11 +284,14 @@ func expected(part map[string]any) string {
 	if e, ok := part["x-expected"].(string); ok {
 		return e
 	}
-	if want, ok := part["enum"].([]any); ok {
+	if want := list(part["enum"]); want != nil {
 		return either(words(want))
 	}
 	switch t, _ := part["type"].(string); t {
 	case "object":
+		if must := words(list(part["required"])); len(must) > 0 {
+			return "a map with " + strings.Join(must, " and ")
+		}
 		if p := properties(part); len(p) > 0 {
 			return "a map with " + either(p)
 		}
@@ -293,13 +310,13 @@ func expected(part map[string]any) string {
 
 // limits says which numbers are taken.
 func limits(part map[string]any) string {
-	out := expected(part)
+	var out []string
 	for _, l := range []struct{ key, word string }{{"minimum", "at least"}, {"exclusiveMinimum", "above"}, {"maximum", "at most"}, {"exclusiveMaximum", "below"}} {
 		if v, ok := part[l.key]; ok {
-			out += fmt.Sprintf(" %s %v", l.word, v)
+			out = append(out, fmt.Sprintf("%s %v", l.word, v))
 		}
 	}
-	return out
+	return expected(part) + ", " + strings.Join(out, " and ")
 }
 
 func enum(n *node, want []any) string {
@@ -311,6 +328,11 @@ func enum(n *node, want []any) string {
 		return fmt.Sprintf("expected %s, got %s", either(w), quote(n.text))
 	}
 	return fmt.Sprintf("expected %s, got %s", either(w), n.describe())
+}
+
+func list(v any) []any {
+	l, _ := v.([]any)
+	return l
 }
 
 func words(values []any) []string {

@@ -119,7 +119,7 @@ func leaf(t reflect.Type) *jsonschema.Schema {
 		return s
 	case reflect.TypeFor[Secret]():
 		s := text("text")
-		s.MinLength = &one
+		s.MinLength, s.Extras["x-secret"] = &one, true
 		return s
 	}
 	return nil

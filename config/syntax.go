@@ -59,8 +59,7 @@ func parse(name string, b []byte) ([]document, Errors) {
 // finish fills in file and line of errors that have only a place yet.
 func (s *source) finish(errs Errors) Errors {
 	for i := range errs {
-		errs[i].File = s.name
-		errs[i].show(s.lines)
+		errs[i].File, errs[i].src = s.name, s
 	}
 	return errs.sorted()
 }
