@@ -98,5 +98,5 @@ func (p place) String() string {
 	return b.String()
 }
 
-// source of a line for people: file:line.
+// where is the place in short, for messages about another one: FILE:LINE.
 func (p place) where() string { return fmt.Sprintf("%s:%d", p.src.name, p.line) }

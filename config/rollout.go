@@ -130,7 +130,7 @@ type BasicAuthFileSpec struct {
 // ArmSpec is where one version is served: servers, or a Deployment with its Service.
 type ArmSpec struct {
 	// Servers are base addresses, for Traefik's file provider.
-	Servers []URL `json:"servers,omitempty"`
+	Servers []Server `json:"servers,omitempty"`
 	// Deployment that runs the version.
 	Deployment Name `json:"deployment,omitempty"`
 	// Service in front of the Deployment.

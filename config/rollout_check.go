@@ -119,9 +119,6 @@ func (c *checker) servers(s *RolloutSpec) {
 			if err != nil {
 				continue // told already
 			}
-			if u.RawQuery != "" || u.Fragment != "" || u.Path != "" && u.Path != "/" {
-				c.fail(p, "a server is scheme, host and port only: Traefik would ignore the rest")
-			}
 			key := u.Scheme + "://" + u.Host
 			if other, twice := where[key]; twice {
 				c.fail(p, "%s is in %s already", server, other)

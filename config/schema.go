@@ -36,6 +36,7 @@ const (
 	formatPort     = "serin-port"
 	formatRegexp   = "serin-regexp"
 	formatURL      = "serin-url"
+	formatServer   = "serin-server"
 	formatAddress  = "serin-address"
 )
 
@@ -99,6 +100,19 @@ var formats = map[string]func(v any) error{
 		return err
 	},
 	formatURL: func(v any) error { return checkURL(fmt.Sprint(v)) },
+	formatServer: func(v any) error {
+		text := fmt.Sprint(v)
+		if rest, ok := strings.CutPrefix(text, "h2c://"); ok {
+			text = "http://" + rest
+		}
+		if err := checkURL(text); err != nil {
+			return err
+		}
+		if u, err := url.Parse(text); err != nil || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "" {
+			return errors.New("scheme, host and port only: Traefik would ignore the rest")
+		}
+		return nil
+	},
 	formatAddress: func(v any) error {
 		_, port, err := net.SplitHostPort(fmt.Sprint(v))
 		if err != nil {

@@ -113,6 +113,10 @@ func leaf(t reflect.Type) *jsonschema.Schema {
 		s := text(expectedURL)
 		s.Format = formatURL
 		return s
+	case reflect.TypeFor[Server]():
+		s := text(expectedURL)
+		s.Format = formatServer
+		return s
 	case reflect.TypeFor[Address]():
 		s := text(expectedAddress)
 		s.Format = formatAddress

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -151,14 +152,10 @@ func mend(in token.Tokens) token.Tokens {
 	return out
 }
 
-func plainText(t *token.Token) bool {
-	switch t.Type {
-	case token.StringType, token.IntegerType, token.FloatType, token.BoolType, token.NullType,
-		token.BinaryIntegerType, token.OctetIntegerType, token.HexIntegerType:
-		return true
-	}
-	return false
-}
+var plainTypes = []token.Type{token.StringType, token.IntegerType, token.FloatType, token.BoolType, token.NullType,
+	token.BinaryIntegerType, token.OctetIntegerType, token.HexIntegerType}
+
+func plainText(t *token.Token) bool { return slices.Contains(plainTypes, t.Type) }
 
 // touching: nothing is between the three, not even a space.
 func touching(key, colon, value *token.Token) bool {

@@ -1,0 +1,123 @@
+package config
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	promconfig "github.com/prometheus/common/config"
+	"github.com/stretchr/testify/require"
+)
+
+const daemonHead = "apiVersion: serin.dev/v1alpha1\nkind: Daemon\nspec:\n"
+
+func loadDaemon(t *testing.T, spec string) (*DaemonSpec, string) {
+	dir := write(t, map[string]string{"serin.yaml": daemonHead + spec})
+	d, _, errs := LoadDaemon(filepath.Join(dir, "serin.yaml"))
+	require.Empty(t, errs.Error())
+	return d, dir
+}
+
+func TestTheExampleOfTheDaemonIsRead(t *testing.T) {
+	d, warnings, errs := LoadDaemon("../examples/serin.yaml")
+	require.Empty(t, errs.Error())
+	dir, err := filepath.Abs("../examples")
+	require.NoError(t, err)
+	require.Equal(t, Address("127.0.0.1:7474"), d.Listen)
+	require.Equal(t, Texts{filepath.Join(dir, "rollouts")}, d.Config)
+	require.Equal(t, "sqlite:"+filepath.Join(dir, "serin.db"), d.Store.Reveal())
+	require.Equal(t, filepath.Join(dir, "tokens.yaml"), d.Auth.Tokens)
+	require.Equal(t, 90*24*time.Hour, time.Duration(*d.Retention.Evidence))
+	require.Equal(t, 10*time.Second, time.Duration(*d.Prometheus.Timeout))
+	require.Equal(t, []string{"rollback", "gate", "finished"}, d.Notify[0].On)
+	require.Len(t, warnings, 2, "notify and spinnaker are right, and not there yet")
+}
+
+func TestAShortDaemonGetsEveryDefault(t *testing.T) {
+	d, dir := loadDaemon(t, "  prometheus: {url: http://127.0.0.1:9090}\n")
+	require.Equal(t, defaultListen, d.Listen)
+	require.Equal(t, "sqlite:"+filepath.Join(dir, "serin.db"), d.Store.Reveal())
+	require.Equal(t, defaultScrapeInterval, *d.Prometheus.ScrapeInterval)
+	require.Equal(t, defaultConcurrency, d.Prometheus.Concurrency)
+	require.Equal(t, defaultEvidence, *d.Retention.Evidence)
+	require.Equal(t, LogSpec{Level: "info", Format: "text"}, *d.Log)
+}
+
+func TestOnlyLoopbackIsListenedOnWithoutTLS(t *testing.T) {
+	for listen, ok := range map[string]bool{"127.0.0.1:1": true, "localhost:1": true, "'[::1]:1'": true, "127.3.4.5:0": true,
+		"0.0.0.0:1": false, "':1'": false, "'[::]:1'": false, "192.0.2.1:1": false, "localhost.example.com:1": false} {
+		text := daemonHead + "  prometheus: {url: http://127.0.0.1:9090}\n  listen: " + listen + "\n"
+		for more, fine := range map[string]bool{"": ok, "  allowInsecure: true\n": true, "  tls: {cert: c, key: k}\n": true} {
+			_, errs := Load(write(t, map[string]string{"serin.yaml": text + more}))
+			require.Equal(t, fine, len(errs) == 0, "%s %s: %s", listen, more, errs.Error())
+		}
+	}
+}
+
+func TestSecretsAreNeverShown(t *testing.T) {
+	d, _ := loadDaemon(t, `  store: postgres://serin:hunter2@db/serin
+  prometheus:
+    url: http://127.0.0.1:9090
+    basicAuth: {username: serin, password: hunter2}
+    headers: {X-Token: hunter2}
+  notify: [{url: 'slack://hunter2'}]
+  auth: {oidc: {issuer: https://id.example.com, clientID: serin, clientSecret: hunter2}}
+`)
+	var log bytes.Buffer
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("daemon", "spec", d, "store", d.Store)
+	asJSON, err := json.Marshal(d)
+	require.NoError(t, err)
+	for _, shown := range []string{log.String(), string(asJSON), fmt.Sprintf("%v %+v %#v %s %q", d, d, *d, d.Store, d.Store)} {
+		require.NotContains(t, shown, "hunter2")
+	}
+	require.Equal(t, "hunter2", d.Prometheus.BasicAuth.Password.Reveal())
+}
+
+func TestTheConnectionToPrometheusSignsIn(t *testing.T) {
+	for name, c := range map[string]struct{ spec, header, want string }{
+		"basic":  {"basicAuth: {username: u, passwordFile: secret}", "Authorization", "Basic dTpodW50ZXIy"},
+		"bearer": {"bearerTokenFile: secret", "Authorization", "Bearer hunter2"},
+		"token":  {"bearerToken: hunter2", "Authorization", "Bearer hunter2"},
+		"header": {"headers: {X-Scope-OrgID: team}", "X-Scope-OrgID", "team"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d, dir := loadDaemon(t, "  prometheus:\n    url: http://127.0.0.1:9090\n    "+c.spec+"\n")
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "secret"), []byte("hunter2\n"), 0o600))
+			hc, err := d.Prometheus.HTTPClient()
+			require.NoError(t, err)
+			client, err := promconfig.NewClientFromConfig(hc, "prometheus")
+			require.NoError(t, err)
+			var got string
+			server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r.Header.Get(c.header) }))
+			defer server.Close()
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL, nil)
+			require.NoError(t, err)
+			res, err := client.Do(req)
+			require.NoError(t, err)
+			require.NoError(t, res.Body.Close())
+			require.Equal(t, c.want, got)
+		})
+	}
+}
+
+func TestTheStoreMayBeInAFile(t *testing.T) {
+	d, dir := loadDaemon(t, "  storeFile: store\n  prometheus: {url: http://127.0.0.1:9090}\n")
+	_, err := d.StoreURL()
+	require.ErrorContains(t, err, "read the store's address")
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "store"), []byte("postgres://db/serin\n"), 0o600))
+	u, err := d.StoreURL()
+	require.NoError(t, err)
+	require.Equal(t, "postgres://db/serin", u.Reveal())
+}
+
+func TestAFileWithoutADaemonIsNotOne(t *testing.T) {
+	_, _, errs := LoadDaemon("../examples/minimal.yaml")
+	require.Contains(t, errs.Error(), "expected one document of kind Daemon, here are 0")
+}

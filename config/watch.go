@@ -1,0 +1,209 @@
+package config
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+)
+
+const (
+	// quiet is how long nothing may happen before files are read: an editor's save is several events.
+	quiet = 100 * time.Millisecond
+	// patient is how long a stream of events can put that off.
+	patient = time.Second
+	// poll finds what no event tells of: network file systems, links that lead out of the watched folders.
+	poll = 30 * time.Second
+	// stable is how often files are read again until two readings agree, so that a folder that is being swapped is
+	// not read half from before and half from after.
+	stable = 5
+)
+
+// Watcher keeps a [Set] up to date with the files. A file that becomes wrong keeps its last good documents; what is
+// wrong is in the set's Errors. It reads on events, and every 30 s in case there were none.
+type Watcher struct {
+	loader  Loader
+	paths   []string
+	log     *slog.Logger
+	publish func(*Set)
+	current atomic.Pointer[Set]
+}
+
+// NewWatcher watches files, and folders with all that is below them. publish is called by Run with every new set,
+// one after the other; it must not block for long. Nothing happens before Run.
+func NewWatcher(l Loader, log *slog.Logger, publish func(*Set), paths ...string) *Watcher {
+	return &Watcher{loader: l, paths: paths, log: log, publish: publish}
+}
+
+// Current is the newest set, nil before Run has published its first.
+func (w *Watcher) Current() *Set { return w.current.Load() }
+
+// Run publishes the set as it is, whatever is wrong with it, and a new one after every change, until ctx ends.
+func (w *Watcher) Run(ctx context.Context) error {
+	notify, err := fsnotify.NewWatcher()
+	if err != nil {
+		return fmt.Errorf("watch configuration: %w", err)
+	}
+	defer func() { _ = notify.Close() }()
+	r := reader{Watcher: w, notify: notify, folders: map[string]fs.FileInfo{}}
+	r.reload()
+	again := time.NewTicker(poll)
+	defer again.Stop()
+	settled := time.NewTimer(quiet)
+	settled.Stop()
+	var since time.Time // of the first event that was not read yet
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case e, ok := <-notify.Events:
+			if !ok {
+				return errors.New("watch configuration: events have ended")
+			}
+			if !w.concerns(e) {
+				continue
+			}
+			if since.IsZero() {
+				since = time.Now()
+			}
+			settled.Reset(max(0, min(quiet, patient-time.Since(since))))
+		case err := <-notify.Errors: // events may be lost: read
+			w.log.Warn("watch configuration", "err", err)
+			settled.Reset(quiet)
+		case <-settled.C:
+			since = time.Time{}
+			r.reload()
+		case <-again.C:
+			r.reload()
+		}
+	}
+}
+
+// concerns tells whether an event is about something that is read. Folders above are watched for the sake of one
+// name in them.
+func (w *Watcher) concerns(e fsnotify.Event) bool {
+	if e.Op == fsnotify.Chmod {
+		return false
+	}
+	name := filepath.Clean(e.Name)
+	for _, p := range w.paths {
+		p = filepath.Clean(p)
+		inside := p == "." || name == p || strings.HasPrefix(name, p+string(filepath.Separator))
+		link := filepath.Dir(name) == filepath.Dir(p) && strings.HasPrefix(filepath.Base(name), "..") // a ConfigMap's
+		if inside || link {
+			return true
+		}
+	}
+	return false
+}
+
+// reader is the part of a watcher that one Run owns.
+type reader struct {
+	*Watcher
+	notify  *fsnotify.Watcher
+	folders map[string]fs.FileInfo
+	before  *state
+	digest  [sha256.Size]byte
+}
+
+// reload watches what is there now, reads it, and publishes what is new.
+func (r *reader) reload() {
+	r.follow() // first, so that nothing that changes while it is read goes unseen
+	files := r.loader.read(r.paths)
+	digest := digestOf(files)
+	for range stable {
+		again := r.loader.read(r.paths)
+		d := digestOf(again)
+		if d == digest {
+			break
+		}
+		files, digest = again, d
+	}
+	if r.before != nil && digest == r.digest {
+		return
+	}
+	next := r.loader.next(files, r.before)
+	r.tell(next.Set)
+	r.before, r.digest = next, digest
+	r.current.Store(next.Set)
+	r.publish(next.Set)
+}
+
+// tell logs what is new.
+func (r *reader) tell(now *Set) {
+	r.log.Info("configuration read", "files", now.Files, "rollouts", len(now.Rollouts), "analyses", len(now.Analyses),
+		"errors", len(now.Errors), "warnings", len(now.Warnings))
+	var errs, warnings Errors
+	if r.before != nil {
+		errs, warnings = r.before.Errors, r.before.Warnings
+	}
+	for _, e := range now.Errors {
+		if !slices.Contains(errs, e) {
+			r.log.Warn("configuration is wrong, the last good version stays", "err", e.headline())
+		}
+	}
+	for _, e := range now.Warnings {
+		if !slices.Contains(warnings, e) {
+			r.log.Info("configuration has a warning", "warning", e.headline())
+		}
+	}
+}
+
+// follow watches every folder that is read, and the one above each path, where the path itself comes and goes.
+func (r *reader) follow() {
+	wanted := map[string]fs.FileInfo{}
+	want := func(dir string) {
+		if info, err := os.Stat(dir); err == nil && info.IsDir() {
+			wanted[dir] = info
+		}
+	}
+	for _, p := range r.paths {
+		want(filepath.Dir(filepath.Clean(p)))
+		_ = filepath.WalkDir(p, func(dir string, d fs.DirEntry, err error) error {
+			switch {
+			case err != nil:
+				return nil // gone, or not to be read: reading says so
+			case d.IsDir() && dir != p && strings.HasPrefix(d.Name(), "."):
+				return filepath.SkipDir
+			case d.IsDir() || dir == p:
+				want(dir)
+			}
+			return nil
+		})
+	}
+	for dir, info := range wanted {
+		if was, ok := r.folders[dir]; ok && os.SameFile(was, info) {
+			continue
+		}
+		_ = r.notify.Remove(dir) // another folder of this name, or none
+		if err := r.notify.Add(dir); err != nil {
+			r.log.Warn("watch folder", "folder", dir, "err", err)
+			delete(wanted, dir) // tried again at the next reading
+		}
+	}
+	for dir := range r.folders {
+		if _, ok := wanted[dir]; !ok {
+			_ = r.notify.Remove(dir)
+		}
+	}
+	r.folders = wanted
+}
+
+// digestOf is equal for equal files.
+func digestOf(files []file) (out [sha256.Size]byte) {
+	h := sha256.New()
+	for _, f := range files {
+		fmt.Fprintf(h, "%q %x %v\n", f.name, f.sum, f.err)
+	}
+	return [sha256.Size]byte(h.Sum(nil))
+}
