@@ -23,21 +23,27 @@ type standing struct {
 
 // decide says what follows for one metric.
 func (m *metric) decide(r *record, s standing, anew anew, passAfter *time.Duration) judge.MetricVerdict {
-	d := m.ask(r, 0, len(m.questions), anew)
-	fails := d.fails
-	if m.Direction == judge.Either {
-		half := len(m.questions) / 2
-		more, fewer := m.ask(r, 0, half, anew), m.ask(r, half, len(m.questions), anew)
-		fails = more.fails || fewer.fails
-		d = more
-		if fewer.fails && !more.fails || fewer.fails == more.fails && fewer.worse > more.worse {
-			d = fewer
-		}
-		d.noWorse = min(more.noWorse, fewer.noWorse)
-	}
+	d, fails := m.worst(r, anew)
 	v := m.describe(r, d)
 	v.Outcome, v.Reason, v.Detail = m.outcome(r, d, fails, s, passAfter)
 	return v
+}
+
+// worst is the direction that is shown, the one that fails or else has the more evidence, and whether any fails.
+// A metric that may go neither way needs both to let it pass.
+func (m *metric) worst(r *record, anew anew) (shown direction, fails bool) {
+	if m.Direction != judge.Either {
+		d := m.ask(r, 0, len(m.questions), anew)
+		return d, d.fails
+	}
+	half := len(m.questions) / 2
+	more, fewer := m.ask(r, 0, half, anew), m.ask(r, half, len(m.questions), anew)
+	shown = more
+	if fewer.fails && !more.fails || fewer.fails == more.fails && fewer.worse > more.worse {
+		shown = fewer
+	}
+	shown.noWorse = min(more.noWorse, fewer.noWorse)
+	return shown, more.fails || fewer.fails
 }
 
 // outcome puts the reasons in order. A look without exposure counts and leaves the evidence as it was, so it takes

@@ -53,6 +53,10 @@ const (
 	mostLooks = 1 << 40
 	mostSum   = 1e30
 	mostGauge = mostValue * mostLooks
+	leastSum  = leastValue * 1e-20 // what is left of values that cancel each other
+	// leastExpected is the smallest number of events that can be expected of a look: of the least count at the least
+	// rate.
+	leastExpected = leastCount * 1e-13
 )
 
 // reader takes encoded evidence apart. After the first thing that cannot be it only returns zeros.
@@ -120,7 +124,7 @@ func (r *reader) number(lo, hi float64) float64 {
 	if n == 0 {
 		x = r.bits(lo, hi)
 	}
-	if !between(x, lo, hi) || x != 0 && math.Abs(x) < leastValue {
+	if !between(x, lo, hi) || x != 0 && math.Abs(x) < leastSum {
 		r.fail()
 		return 0
 	}
@@ -134,6 +138,12 @@ func (r *reader) row(kind judge.Kind, to *row) {
 	}
 	for i := range to {
 		to[i] = r.number(lo, hi)
+		if kind != judge.Gauge && to[i] != 0 && to[i] < leastExpected {
+			r.fail()
+		}
+	}
+	if kind == judge.Counts && to[0]+to[2] > 0 && (to[1] == 0 || to[3] == 0) {
+		r.fail() // events of no exposure
 	}
 }
 

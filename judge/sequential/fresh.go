@@ -64,8 +64,10 @@ func (t *trial) begin(kind judge.Kind, number, keep int, p supposition) {
 	if t.whole.filled*t.whole.size >= inheritsFrom {
 		spreads, n := t.whole.noise(kind, p)
 		whole := profile{spreads: spreads, n: n}
-		f.past = judge.Past{Noise: whole.phi(), Information: t.whole.information(kind), Looks: t.whole.looks}
-		f.inherited = isPast(kind, f.past)
+		past := judge.Past{Noise: whole.phi(), Information: t.whole.information(kind), Looks: t.whole.looks}
+		if isPast(kind, past) {
+			f.inherited, f.past = true, past
+		}
 	}
 	t.fresh = append(t.fresh, f)
 	if over := len(t.fresh) - keep; over > 0 {

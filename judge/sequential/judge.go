@@ -124,7 +124,7 @@ func checkMetric(m judge.Metric) (errs []error) {
 	default:
 		wrong("unknown direction %q", m.Direction)
 	}
-	if !between(m.Margin.Relative, 0, 1e6) || !between(m.Margin.Absolute, 0, 1) {
+	if !between(m.Margin.Relative, 0, 1e6) || m.Margin.Absolute != 0 && !between(m.Margin.Absolute, 1e-12, 1) {
 		wrong("margin %v relative, %v absolute: not margins", m.Margin.Relative, m.Margin.Absolute)
 	}
 	if !between(m.Weight, 1e-6, 1e6) {
@@ -141,10 +141,10 @@ func between(x, lo, hi float64) bool { return x >= lo && x <= hi }
 // evidence is the accumulated state of a scope. It is never changed once it has been handed out.
 type evidence struct {
 	judge   *Judge
-	judged  int       // looks that were judged
-	first   int64     // Unix nanoseconds: the end of the first of them
-	weight  float64   // the canary's share that was in force during the last of them
-	records []record  // one a metric
+	judged  int      // looks that were judged
+	first   int64    // Unix nanoseconds: the end of the first of them
+	weight  float64  // the canary's share that was in force during the last of them
+	records []record // one a metric
 	split   split
 }
 

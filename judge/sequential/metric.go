@@ -127,10 +127,14 @@ func (m *metric) usable(a judge.Arm) bool {
 	return true
 }
 
-// mostCount is the largest count that a look may have: beyond it floats are not exact integers.
-const mostCount = 1 << 53
+// mostCount is the largest count that a look may have: beyond it floats are not exact integers. leastCount is the
+// smallest but 0: counts need not be integers, but products of them must not vanish.
+const (
+	mostCount  = 1 << 53
+	leastCount = 1e-9
+)
 
-func isCount(x float64) bool { return x >= 0 && x <= mostCount }
+func isCount(x float64) bool { return x == 0 || x >= leastCount && x <= mostCount }
 
 // mostValue bounds a gauge's value, leastValue is the size below which it counts as 0, so that squares neither
 // overflow nor vanish.

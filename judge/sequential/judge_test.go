@@ -1,0 +1,259 @@
+package sequential_test
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/judge/sequential"
+)
+
+var (
+	_ judge.Judge = (*sequential.Judge)(nil)
+
+	atOnce = new(time.Duration)
+)
+
+func ratio(name string) judge.Metric {
+	return judge.Metric{Name: name, Kind: judge.Counts, Direction: judge.Increase, Weight: 1, Noise: 0.3,
+		Margin: judge.Margin{Relative: 0.25, Absolute: 0.001}, MinRequests: 100}
+}
+
+func settings(passAfter *time.Duration, metrics ...judge.Metric) judge.Settings {
+	return judge.Settings{FalseRollback: 0.01, FalseAdvance: 0.05, PassAfter: passAfter, Metrics: metrics}
+}
+
+func counts(metric string, xc, nc, xb, nb float64) judge.Observation {
+	return judge.Observation{Metric: metric, Canary: judge.Arm{Bad: xc, Total: nc}, Baseline: judge.Arm{Bad: xb, Total: nb}}
+}
+
+func at(n int, weight float64, o ...judge.Observation) judge.Look {
+	return judge.Look{Number: n, At: begin.Add(time.Duration(n) * 10 * time.Second), Length: 10 * time.Second, Weight: weight, Observations: o}
+}
+
+// run gives the same observations for looks from..to and returns the last verdict.
+func run(j *sequential.Judge, e judge.Evidence, from, to int, weight float64, o ...judge.Observation) (judge.Evidence, judge.Verdict) {
+	var v judge.Verdict
+	for n := from; n <= to; n++ {
+		e, v = j.Look(e, at(n, weight, o...))
+	}
+	return e, v
+}
+
+// spec/sequential-judge.md, A metric; the order of the reasons.
+func TestAVerdictIsWhatItsMetricsSay(t *testing.T) {
+	good, bad := counts("a", 100, 20000, 100, 20000), counts("a", 200, 2000, 10, 2000)
+	optional := ratio("b")
+	optional.Optional = true
+	goodB := counts("b", 100, 20000, 100, 20000)
+	absent := func(r judge.Reason) judge.Observation {
+		return judge.Observation{Metric: "b", Absent: r, Detail: "why"}
+	}
+	for _, c := range []struct {
+		name     string
+		settings judge.Settings
+		looks    int
+		o        []judge.Observation
+		outcome  judge.Outcome
+		reason   judge.Reason
+		decisive string
+		enough   bool
+	}{
+		{"two good metrics pass", settings(atOnce, ratio("a"), ratio("b")), 60, []judge.Observation{good, goodB}, judge.Pass, "", "", true},
+		{"one bad metric fails the whole", settings(atOnce, ratio("b"), ratio("a")), 60, []judge.Observation{bad, goodB}, judge.Fail, "", "a", true},
+		{"a bad optional metric fails the whole", settings(atOnce, ratio("a"), optional), 60,
+			[]judge.Observation{good, counts("b", 200, 2000, 10, 2000)}, judge.Fail, "", "b", true},
+		{"a fail stands beside a source that cannot be reached", settings(atOnce, ratio("a"), ratio("b")), 60,
+			[]judge.Observation{bad, absent(judge.Unreachable)}, judge.Fail, "", "a", false},
+		{"an unreachable metric holds the pass back", settings(atOnce, ratio("a"), ratio("b")), 60,
+			[]judge.Observation{good, absent(judge.Unreachable)}, judge.Inconclusive, judge.Unreachable, "b", false},
+		{"a metric without an observation has no data", settings(atOnce, ratio("a"), ratio("b")), 60,
+			[]judge.Observation{good}, judge.Inconclusive, judge.NoData, "b", false},
+		{"an optional metric without data does not hold back", settings(atOnce, ratio("a"), optional), 60,
+			[]judge.Observation{good, absent(judge.NoData)}, judge.Pass, "", "", true},
+		{"only optional metrics and none with data do not pass", settings(atOnce, optional), 60,
+			[]judge.Observation{absent(judge.NoData)}, judge.Inconclusive, judge.NoData, "b", true},
+		{"too few requests come before undecided", settings(atOnce, ratio("a"), ratio("b")), 1,
+			[]judge.Observation{counts("a", 1, 2000, 1, 2000), counts("b", 0, 20, 0, 2000)}, judge.Inconclusive, judge.TooFew, "b", false},
+		{"a look without requests has no data", settings(atOnce, ratio("a")), 1,
+			[]judge.Observation{counts("a", 0, 0, 1, 2000)}, judge.Inconclusive, judge.NoData, "a", false},
+		{"a pass before its time waits", settings(nil, ratio("a")), 180, []judge.Observation{good}, judge.Inconclusive, judge.Waiting, "a", true},
+		{"a pass is given half an hour after the first look", settings(nil, ratio("a")), 181, []judge.Observation{good}, judge.Pass, "", "", true},
+		{"little data is undecided", settings(atOnce, ratio("a")), 1, []judge.Observation{counts("a", 3, 200, 3, 200)}, judge.Inconclusive, judge.Undecided, "a", true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			j := newJudge(t, c.settings)
+			_, v := run(j, j.Begin(nil), 1, c.looks, 0.5, c.o...)
+			require.Equal(t, c.outcome, v.Outcome, text(t, v))
+			require.Equal(t, c.reason, v.Reason)
+			require.Equal(t, c.decisive, v.Decisive)
+			require.Equal(t, c.enough, v.Enough)
+		})
+	}
+}
+
+func TestEachKindAndDirectionFindsItsOwnFault(t *testing.T) {
+	gauge := func(c, b float64) func(*rand.Rand) judge.Observation {
+		return func(r *rand.Rand) judge.Observation {
+			return judge.Observation{Metric: "m", Canary: judge.Arm{Value: c + r.Float64()}, Baseline: judge.Arm{Value: b + r.Float64()}}
+		}
+	}
+	events := func(c, b int) func(*rand.Rand) judge.Observation {
+		return func(r *rand.Rand) judge.Observation {
+			return counts("m", float64(c+r.IntN(5)), 1000, float64(b+r.IntN(5)), 1000)
+		}
+	}
+	slow := func(c, b float64) func(*rand.Rand) judge.Observation {
+		return func(r *rand.Rand) judge.Observation {
+			arm := func(above float64) judge.Arm {
+				above += float64(r.IntN(5))
+				return judge.Arm{Total: 1000, Cumulative: []float64{500, 1000 - above, 1000}}
+			}
+			return judge.Observation{Metric: "m", Canary: arm(c), Baseline: arm(b)}
+		}
+	}
+	for _, c := range []struct {
+		name      string
+		kind      judge.Kind
+		direction judge.Direction
+		goal      bool
+		draw      func(*rand.Rand) judge.Observation
+		want      judge.Outcome
+	}{
+		{"more errors are worse", judge.Counts, judge.Increase, false, events(40, 10), judge.Fail},
+		{"fewer errors are fine", judge.Counts, judge.Increase, false, events(10, 40), judge.Pass},
+		{"fewer successes are worse", judge.Counts, judge.Decrease, false, events(10, 40), judge.Fail},
+		{"more successes are fine", judge.Counts, judge.Decrease, false, events(40, 10), judge.Pass},
+		{"neither way is met by more", judge.Counts, judge.Either, false, events(40, 10), judge.Fail},
+		{"neither way is met by fewer", judge.Counts, judge.Either, false, events(10, 40), judge.Fail},
+		{"neither way is met by no change", judge.Counts, judge.Either, false, events(100, 100), judge.Pass},
+		{"a goal is reached by fewer errors", judge.Counts, judge.Increase, true, events(10, 40), judge.Pass},
+		{"a goal is not reached by no change", judge.Counts, judge.Increase, true, events(40, 40), judge.Inconclusive},
+		{"a goal fails as any other", judge.Counts, judge.Increase, true, events(80, 20), judge.Fail},
+		{"more than the objective", judge.Objective, judge.Increase, false, events(40, 0), judge.Fail},
+		{"less than the objective", judge.Objective, judge.Increase, false, events(2, 0), judge.Pass},
+		{"fewer than an objective that is wanted", judge.Objective, judge.Decrease, false, events(2, 0), judge.Fail},
+		{"more memory is worse", judge.Gauge, judge.Increase, false, gauge(15, 10), judge.Fail},
+		{"the same memory is fine", judge.Gauge, judge.Increase, false, gauge(10, 10), judge.Pass},
+		{"less throughput is worse", judge.Gauge, judge.Decrease, false, gauge(6, 10), judge.Fail},
+		{"slower at one bound is worse", judge.Histogram, judge.Increase, false, slow(60, 10), judge.Fail},
+		{"no slower at any bound is fine", judge.Histogram, judge.Increase, false, slow(100, 100), judge.Pass},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := judge.Metric{Name: "m", Kind: c.kind, Direction: c.direction, Goal: c.goal, Weight: 1, Noise: 0.3, MinRequests: 100,
+				Margin: judge.Margin{Relative: 0.25, Absolute: 0.001}}
+			switch c.kind {
+			case judge.Histogram:
+				m.Bounds = []float64{0.1, 0.3, 1.2}
+			case judge.Objective:
+				m.Objective, m.Margin = 0.01, judge.Margin{}
+			case judge.Gauge:
+				m.Margin.Absolute = 0
+			}
+			j := newJudge(t, settings(atOnce, m))
+			e, rng := j.Begin(nil), rand.New(rand.NewPCG(7, 8))
+			var v judge.Verdict
+			for n := range 250 {
+				e, v = j.Look(e, at(n+1, 0.5, c.draw(rng)))
+			}
+			require.Equal(t, c.want, v.Outcome, text(t, v))
+			if c.kind == judge.Histogram && c.want == judge.Fail {
+				require.Equal(t, 0.3, v.Metrics[0].Bound)
+			}
+		})
+	}
+}
+
+// spec/sequential-judge.md, Evidence begun anew.
+func TestAFaultThatBeginsLateIsFoundByAFreshComparison(t *testing.T) {
+	found := func(every time.Duration) (looks int) {
+		s := settings(nil, ratio("m"))
+		s.FreshEvery, s.FreshLive = every, 6
+		j := newJudge(t, s)
+		past := map[string][]judge.Past{"m": {{Noise: 1, Information: 2, Looks: 300}}}
+		e, _ := run(j, j.Begin(past), 1, 360, 0.5, counts("m", 100, 10000, 100, 10000))
+		for n := 361; n <= 720; n++ {
+			var v judge.Verdict
+			if e, v = j.Look(e, at(n, 0.5, counts("m", 200, 10000, 100, 10000))); v.Outcome == judge.Fail {
+				return n - 360
+			}
+		}
+		return 0
+	}
+	whole, fresh := found(0), found(10*time.Minute)
+	require.Positive(t, fresh)
+	require.True(t, whole == 0 || fresh < whole, "%d looks with fresh comparisons, %d without", fresh, whole)
+}
+
+// spec/sequential-judge.md, Learned noise.
+func TestAReleaseTeachesTheNextOne(t *testing.T) {
+	j := newJudge(t, settings(nil, ratio("m")))
+	rng := rand.New(rand.NewPCG(1, 2))
+	e := j.Begin(nil)
+	for n := range 63 {
+		e, _ = j.Look(e, at(n+1, 0.5, counts("m", float64(rng.IntN(200)), 10000, float64(rng.IntN(200)), 10000)))
+	}
+	require.Empty(t, e.Learned(), "too few looks")
+	o := counts("m", 50, 10000, 150, 10000)
+	e, _ = run(j, e, 64, 64, 0.5, o)
+	learned := e.Learned()["m"]
+	require.Equal(t, 64, learned.Looks)
+	require.Greater(t, learned.Noise, 10.0, "arms that wander are noisy")
+	require.InDelta(t, 0.01*20000*0.25/10, learned.Information, 1)
+
+	after, _ := run(j, e, 65, 65, 0.2, o)
+	require.Empty(t, after.Learned(), "every weight is learned for itself")
+
+	_, v := run(j, j.Begin(map[string][]judge.Past{"m": {learned}}), 1, 61, 0.5, counts("m", 100, 10000, 100, 10000))
+	require.True(t, v.Learned)
+	require.Greater(t, v.Metrics[0].Noise, learned.Noise/10)
+	require.NotEqual(t, judge.Waiting, v.Reason, "ten minutes are enough where noise is learned")
+	_, v = run(j, j.Begin(nil), 1, 61, 0.5, counts("m", 100, 10000, 100, 10000))
+	require.False(t, v.Learned)
+	require.Equal(t, judge.Waiting, v.Reason)
+}
+
+func TestAnExcludedLookChangesNothing(t *testing.T) {
+	j := newJudge(t, settings(atOnce, ratio("m")))
+	e, v := run(j, j.Begin(nil), 1, 60, 0.5, counts("m", 100, 20000, 100, 20000))
+	require.Equal(t, judge.Pass, v.Outcome)
+	l := at(61, 0.5, counts("m", 500, 2000, 10, 2000))
+	l.Excluded = judge.WarmingUp
+	after, v := j.Look(e, l)
+	require.Equal(t, encode(t, e), encode(t, after))
+	require.Equal(t, judge.Inconclusive, v.Outcome)
+	require.Equal(t, judge.WarmingUp, v.Reason)
+	require.Equal(t, 61, v.Look)
+	require.True(t, v.Enough)
+	l.Weight = 0.9
+	_, v = j.Look(e, l)
+	require.False(t, v.Enough, "enough for another weight is not enough for this one")
+}
+
+func TestChancesAreDividedByWeightAndDirection(t *testing.T) {
+	heavy, both := ratio("heavy"), ratio("both")
+	heavy.Weight, both.Direction = 3, judge.Either
+	j := newJudge(t, settings(atOnce, heavy, both))
+	_, v := run(j, j.Begin(nil), 1, 1, 0.5)
+	require.InDelta(t, 4.8929, v.Metrics[0].LogEvidence.FailsFrom, 1e-4) // log(1/0.0075)
+	require.InDelta(t, 6.6846, v.Metrics[1].LogEvidence.FailsFrom, 1e-4) // log(2/0.0025)
+}
+
+func TestEvidenceOfOtherMetricsIsRefused(t *testing.T) {
+	j, k := newJudge(t, settings(nil, ratio("a"))), newJudge(t, settings(nil, ratio("b")))
+	_, err := k.Decode(encode(t, j.Begin(nil)))
+	require.ErrorIs(t, err, sequential.ErrOtherMetrics)
+	require.Panics(t, func() { k.Look(j.Begin(nil), judge.Look{}) })
+}
+
+func TestSettingsThatCannotBeJudgedByAreRefusedAllAtOnce(t *testing.T) {
+	m := ratio("")
+	m.Kind, m.Weight = "rate", 0
+	_, err := sequential.New(judge.Settings{FalseRollback: 2, FalseAdvance: 0, Metrics: []judge.Metric{m}})
+	for _, part := range []string{"falseRollback 2", "falseAdvance 0", `name ""`, `unknown kind "rate"`, "weight 0"} {
+		require.ErrorContains(t, err, part)
+	}
+}
