@@ -95,26 +95,30 @@ func TestAVerdictIsWhatItsMetricsSay(t *testing.T) {
 	}
 }
 
+// gauge, events and slow draw looks of a canary and a baseline that differ as told.
+func gauge(c, b float64) func(*rand.Rand) judge.Observation {
+	return func(r *rand.Rand) judge.Observation {
+		return judge.Observation{Metric: "m", Canary: judge.Arm{Value: c + r.Float64()}, Baseline: judge.Arm{Value: b + r.Float64()}}
+	}
+}
+
+func events(c, b int) func(*rand.Rand) judge.Observation {
+	return func(r *rand.Rand) judge.Observation {
+		return counts("m", float64(c+r.IntN(5)), 1000, float64(b+r.IntN(5)), 1000)
+	}
+}
+
+func slow(c, b float64) func(*rand.Rand) judge.Observation {
+	return func(r *rand.Rand) judge.Observation {
+		arm := func(above float64) judge.Arm {
+			above += float64(r.IntN(5))
+			return judge.Arm{Total: 1000, Cumulative: []float64{500, 1000 - above, 1000}}
+		}
+		return judge.Observation{Metric: "m", Canary: arm(c), Baseline: arm(b)}
+	}
+}
+
 func TestEachKindAndDirectionFindsItsOwnFault(t *testing.T) {
-	gauge := func(c, b float64) func(*rand.Rand) judge.Observation {
-		return func(r *rand.Rand) judge.Observation {
-			return judge.Observation{Metric: "m", Canary: judge.Arm{Value: c + r.Float64()}, Baseline: judge.Arm{Value: b + r.Float64()}}
-		}
-	}
-	events := func(c, b int) func(*rand.Rand) judge.Observation {
-		return func(r *rand.Rand) judge.Observation {
-			return counts("m", float64(c+r.IntN(5)), 1000, float64(b+r.IntN(5)), 1000)
-		}
-	}
-	slow := func(c, b float64) func(*rand.Rand) judge.Observation {
-		return func(r *rand.Rand) judge.Observation {
-			arm := func(above float64) judge.Arm {
-				above += float64(r.IntN(5))
-				return judge.Arm{Total: 1000, Cumulative: []float64{500, 1000 - above, 1000}}
-			}
-			return judge.Observation{Metric: "m", Canary: arm(c), Baseline: arm(b)}
-		}
-	}
 	for _, c := range []struct {
 		name      string
 		kind      judge.Kind
