@@ -20,10 +20,10 @@ func TestEveryBadFileIsAnsweredWithAllThatIsWrong(t *testing.T) {
 			require.False(t, ok, "it is bad: %s", report)
 			golden := strings.TrimSuffix(file, ".yaml") + ".txt"
 			if *update {
-				require.NoError(t, os.WriteFile(golden, []byte(report), 0o644))
+				require.NoError(t, os.WriteFile(golden, []byte(report), 0o600))
 				return
 			}
-			want, err := os.ReadFile(golden)
+			want, err := os.ReadFile(golden) //nolint:gosec // a golden file
 			require.NoError(t, err)
 			require.Equal(t, string(want), report)
 			for _, jargon := range []string{"oneOf", "minProperties", "additionalProp", "instance", "schema", "object", "array", "json:"} {

@@ -20,7 +20,7 @@ func FuzzDecode(f *testing.F) {
 		require.NoError(f, err)
 		require.NotEmpty(f, files)
 		for _, file := range files {
-			b, err := os.ReadFile(file)
+			b, err := os.ReadFile(file) //nolint:gosec // a seed
 			require.NoError(f, err)
 			f.Add(b)
 		}

@@ -45,7 +45,7 @@ type Set struct {
 
 // Rollout is one rollout as it can be started.
 type Rollout struct {
-	Plan
+	Plan Plan `json:"plan"`
 	// File and Line are where it is declared.
 	File string `json:"file"`
 	Line int    `json:"line"`
@@ -155,7 +155,7 @@ func yamlName(path string) bool {
 }
 
 func readFile(name string) ([]byte, error) {
-	f, err := os.Open(name)
+	f, err := os.Open(name) //nolint:gosec // the user says which files are the configuration
 	if err != nil {
 		return nil, unwrapPath(err)
 	}
@@ -169,8 +169,7 @@ func readFile(name string) ([]byte, error) {
 
 // unwrapPath leaves out the path, which the message begins with.
 func unwrapPath(err error) error {
-	var p *fs.PathError
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
 		return p.Err
 	}
 	return err

@@ -32,7 +32,7 @@ func TestEveryExampleIsRight(t *testing.T) {
 func TestTheMinimalExampleGetsEveryDefault(t *testing.T) {
 	r, ok := loadExamples(t).Rollout("shop")
 	require.True(t, ok)
-	require.Empty(t, r.Unsupported)
+	require.Empty(t, r.Plan.Unsupported)
 	d := r.Plan.Rollout
 	require.NoError(t, d.Check())
 	d.Revision = ""
@@ -53,8 +53,8 @@ func TestTheMinimalExampleGetsEveryDefault(t *testing.T) {
 		Rollback: rollout.Rollback{Drain: 30 * time.Second, Deadline: 15 * time.Minute},
 	}, d)
 	require.Equal(t, Gateway{File: "/etc/traefik/dynamic/shop.yaml",
-		Route: traffic.Route{Rule: "Host(`shop.example.com`)", EntryPoints: []string{"web"}}}, r.Gateway)
-	require.Equal(t, map[string]analysis.Definition{"gray": analysis.Merge(analysis.TraefikWeb())}, r.Analyses)
+		Route: traffic.Route{Rule: "Host(`shop.example.com`)", EntryPoints: []string{"web"}}}, r.Plan.Gateway)
+	require.Equal(t, map[string]analysis.Definition{"gray": analysis.Merge(analysis.TraefikWeb())}, r.Plan.Analyses)
 }
 
 func TestWhatThisBuildCannotRunIsRightAndSaysSo(t *testing.T) {
@@ -67,7 +67,7 @@ func TestWhatThisBuildCannotRunIsRightAndSaysSo(t *testing.T) {
 		"steps[3].deploy: this build does not run deploy steps yet",
 		"steps[7].promote: this build does not know strategies of promotion yet",
 		"triggers: this build does not start releases by itself yet",
-	}, r.Unsupported)
+	}, r.Plan.Unsupported)
 }
 
 func TestAPlanIsStoredAsJSONWithoutLoss(t *testing.T) {
@@ -119,13 +119,13 @@ spec:
 		{Name: "ab/ab-3", NoData: rollout.Patience{For: 10 * time.Minute, Then: rollout.PolicyHold}, Unreachable: rollout.Patience{For: 10 * time.Minute, Then: rollout.PolicyHold}},
 		{Name: "gray", NoData: rollout.Patience{For: 5 * time.Minute, Then: rollout.PolicyHold}, Unreachable: rollout.Patience{For: 10 * time.Minute, Then: rollout.PolicyGate}},
 	}, r.Plan.Rollout.Scopes)
-	ab := r.Analyses["ab/ab"]
+	ab := r.Plan.Analyses["ab/ab"]
 	require.Equal(t, "slow+web", ab.Name)
 	require.InDelta(t, 500, ab.MinRequests, 0)
-	require.Equal(t, stickyTolerance, ab.Split.Tolerance, "users who keep their arm make the split wander")
+	require.InDelta(t, float64(stickyTolerance), float64(ab.Split.Tolerance), 0, "users who keep their arm make the split wander")
 	require.False(t, ab.Split.Off, "the split is tested unless somebody switches it off")
-	require.True(t, r.Analyses["ab/ab-3"].Split.Off, "at 100% there is no split")
-	require.Equal(t, "web+traefik-web", r.Analyses["gray"].Name, "all gray steps are one body of evidence")
+	require.True(t, r.Plan.Analyses["ab/ab-3"].Split.Off, "at 100% there is no split")
+	require.Equal(t, "web+traefik-web", r.Plan.Analyses["gray"].Name, "all gray steps are one body of evidence")
 	require.NoError(t, r.Plan.Rollout.Check())
 }
 
@@ -227,7 +227,7 @@ spec:
 func write(t *testing.T, files map[string]string) string {
 	dir := t.TempDir()
 	for name, text := range files {
-		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
 	}
 	return dir
 }

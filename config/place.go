@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -29,7 +30,7 @@ func (d document) at(path ...string) place {
 // child is the place of a key or an index below.
 func (p place) child(step string) place {
 	out := p
-	out.path = append(p.path[:len(p.path):len(p.path)], step)
+	out.path = append(slices.Clip(p.path), step)
 	if p.gone {
 		return out
 	}

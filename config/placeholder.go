@@ -77,7 +77,7 @@ func SubstituteURL(text string, values map[string]string) (string, error) {
 	}
 	path, _, _ := strings.Cut(out, "?")
 	if templated, _, _ := strings.Cut(text, "?"); strings.Contains(templated, "${") {
-		for _, part := range strings.Split(path, "/") {
+		for part := range strings.SplitSeq(path, "/") {
 			if part == "." || part == ".." { // steps in a path, and they cannot be escaped
 				return "", fmt.Errorf("address: %q would lead elsewhere", part)
 			}
@@ -96,7 +96,7 @@ func checkTemplateURL(text string) error {
 	if err := checkURL(strings.NewReplacer("${", "", "}", "").Replace(text)); err != nil {
 		return err
 	}
-	if scheme := strings.Index(before, "://"); templated && (scheme < 0 || !strings.ContainsAny(before[scheme+3:], "/?#")) {
+	if _, host, ok := strings.Cut(before, "://"); templated && (!ok || !strings.ContainsAny(host, "/?#")) {
 		return errors.New("a placeholder may stand behind the host only")
 	}
 	return nil

@@ -18,8 +18,8 @@ import (
 // The defaults of a rollout (spec/rollout.md, Steps and Rollback; spec/traefik.md, In force).
 const (
 	defaultHold             = 10 * time.Minute
-	defaultDecideMin        = 30 * time.Minute // A/B only
-	defaultDecideMax        = 24 * time.Hour
+	defaultDecideLeast      = 30 * time.Minute // A/B only
+	defaultDecideMost       = 24 * time.Hour
 	defaultInconclusive     = rollout.PolicyGate
 	defaultPatience         = 10 * time.Minute // noData and unreachable, then hold
 	defaultDrain            = 30 * time.Second
@@ -238,7 +238,7 @@ func (a *ABSpec) toStep(name string) rollout.AB {
 	return rollout.AB{
 		Name: name, Scope: "ab/" + name,
 		Cohort: traffic.Cohort{Match: a.Cohort.toTraffic(), Split: share.Share(a.Split), Sticky: a.Sticky},
-		Decide: rollout.Decide{Min: long(d.Min, defaultDecideMin), Max: long(d.Max, defaultDecideMax), Inconclusive: policy(d.Inconclusive)},
+		Decide: rollout.Decide{Min: long(d.Min, defaultDecideLeast), Max: long(d.Max, defaultDecideMost), Inconclusive: policy(d.Inconclusive)},
 	}
 }
 
@@ -246,7 +246,7 @@ func (g *GraySpec) toStep(name string) rollout.Gray {
 	d := or(g.Decide, DecideGraySpec{})
 	out := rollout.Gray{
 		Name: name, Scope: grayScope, Hold: long(g.Hold, defaultHold),
-		Decide: rollout.Decide{Max: long(d.Max, defaultDecideMax), Inconclusive: policy(d.Inconclusive), On: rollout.DecideOn(d.On)},
+		Decide: rollout.Decide{Max: long(d.Max, defaultDecideMost), Inconclusive: policy(d.Inconclusive), On: rollout.DecideOn(d.On)},
 	}
 	for _, w := range g.Weights {
 		out.Weights = append(out.Weights, share.Share(w))

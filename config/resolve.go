@@ -55,7 +55,8 @@ func (l Loader) next(files []file, before *state) *state {
 	for _, f := range r.files {
 		decoded[f] = f.good
 	}
-	for r.doubles() || r.dangling() { // each time at least one file falls back
+	for again := true; again; { // each time at least one file falls back
+		again = r.doubles() || r.dangling()
 	}
 	for _, f := range r.files {
 		if !decoded[f] {
@@ -157,7 +158,7 @@ func (r *resolver) lost() map[string]string {
 // dangling takes out changed files whose rollouts refer to what is not there, and tells whether there was one.
 func (r *resolver) dangling() bool {
 	analyses, lost := r.analyses(nil), r.lost()
-	any := false
+	found := false
 	for _, f := range r.files {
 		if !f.good || f.same {
 			continue
@@ -172,10 +173,10 @@ func (r *resolver) dangling() bool {
 		if len(errs) > 0 {
 			f.errs = append(f.errs, errs...)
 			r.fallBack(f)
-			any = true
+			found = true
 		}
 	}
-	return any
+	return found
 }
 
 // rest finds what else is wrong with a file that was wrong before its references were looked at.

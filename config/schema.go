@@ -189,7 +189,7 @@ func onlyScalars(f func(any) error) func(any) error {
 func (s schema) at(location string) map[string]any {
 	_, pointer, _ := strings.Cut(location, "#")
 	var v any = s.raw
-	for _, p := range strings.Split(strings.Trim(pointer, "/"), "/") {
+	for p := range strings.SplitSeq(strings.Trim(pointer, "/"), "/") {
 		if p, err := url.PathUnescape(p); err == nil && p != "" {
 			p = strings.NewReplacer("~1", "/", "~0", "~").Replace(p)
 			switch c := v.(type) {

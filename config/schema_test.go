@@ -18,7 +18,7 @@ var update = flag.Bool("update", false, "write golden files and the schema anew"
 func TestTheSchemaIsTheOneOfTheTypes(t *testing.T) {
 	got := generate(t)
 	if *update {
-		require.NoError(t, os.WriteFile(schemaPath, got, 0o644))
+		require.NoError(t, os.WriteFile(schemaPath, got, 0o600))
 		return
 	}
 	want, err := os.ReadFile(schemaPath)
@@ -65,68 +65,49 @@ func generate(t *testing.T) []byte {
 
 // leaf gives the value types their schemas. x-expected is what messages say is expected at such a place.
 func leaf(t reflect.Type) *jsonschema.Schema {
-	both := func(expected string, types ...string) *jsonschema.Schema {
-		return &jsonschema.Schema{Extras: map[string]any{"type": types, "x-expected": expected}}
-	}
-	text := func(expected string) *jsonschema.Schema {
-		return &jsonschema.Schema{Type: "string", Extras: map[string]any{"x-expected": expected}}
-	}
 	one := uint64(1)
+	both := func(expected, format string, types ...string) *jsonschema.Schema {
+		return &jsonschema.Schema{Format: format, Extras: map[string]any{"type": types, "x-expected": expected}}
+	}
+	text := func(expected, format, pattern string) *jsonschema.Schema {
+		return &jsonschema.Schema{Type: "string", Format: format, Pattern: pattern, Extras: map[string]any{"x-expected": expected}}
+	}
+	var s *jsonschema.Schema
 	switch t {
 	case reflect.TypeFor[Duration]():
-		s := both(expectedDuration, "string", "integer")
-		s.Format, s.Examples = formatDuration, []any{"30s", "10m", "24h", "7d"}
-		return s
+		s = both(expectedDuration, formatDuration, "string", "integer")
+		s.Examples = []any{"30s", "10m", "24h", "7d"}
 	case reflect.TypeFor[Share]():
-		s := both(expectedShare, "string", "number")
-		s.Format, s.Examples = formatShare, []any{"25%", 0.25}
-		return s
+		s = both(expectedShare, formatShare, "string", "number")
+		s.Examples = []any{"25%", 0.25}
 	case reflect.TypeFor[Amount]():
-		s := both(expectedAmount, "string", "integer")
-		s.Format, s.Examples = formatAmount, []any{2, "10%"}
-		return s
+		s = both(expectedAmount, formatAmount, "string", "integer")
+		s.Examples = []any{2, "10%"}
 	case reflect.TypeFor[Texts]():
-		s := both("a name or a list of names", "string", "array")
+		s = both("one text or a list of them", "", "string", "array")
 		s.Items, s.MinItems, s.MinLength = &jsonschema.Schema{Type: "string", MinLength: &one}, &one, &one
-		return s
 	case reflect.TypeFor[Port]():
-		s := both(expectedPort, "string", "integer")
-		s.Format, s.Examples = formatPort, []any{80, "http"}
-		return s
+		s = both(expectedPort, formatPort, "string", "integer")
+		s.Examples = []any{80, "http"}
 	case reflect.TypeFor[Name]():
-		s := text(expectedName)
-		s.Pattern = namePattern
-		return s
+		s = text(expectedName, "", namePattern)
 	case reflect.TypeFor[MetricName]():
-		s := text(expectedMetricName)
-		s.Pattern = metricNamePattern
-		return s
+		s = text(expectedMetricName, "", metricNamePattern)
 	case reflect.TypeFor[Identifier]():
-		s := text(expectedIdentifier)
-		s.Pattern = identifierPattern
-		return s
+		s = text(expectedIdentifier, "", identifierPattern)
 	case reflect.TypeFor[Regexp]():
-		s := text(expectedRegexp)
-		s.Format = formatRegexp
-		return s
+		s = text(expectedRegexp, formatRegexp, "")
 	case reflect.TypeFor[URL]():
-		s := text(expectedURL)
-		s.Format = formatURL
-		return s
+		s = text(expectedURL, formatURL, "")
 	case reflect.TypeFor[Server]():
-		s := text(expectedURL)
-		s.Format = formatServer
-		return s
+		s = text(expectedURL, formatServer, "")
 	case reflect.TypeFor[Address]():
-		s := text(expectedAddress)
-		s.Format = formatAddress
-		return s
+		s = text(expectedAddress, formatAddress, "")
 	case reflect.TypeFor[Secret]():
-		s := text("text")
+		s = text("text", "", "")
 		s.MinLength, s.Extras["x-secret"] = &one, true
-		return s
 	}
-	return nil
+	return s
 }
 
 // one demands exactly one key, where that is the rule.

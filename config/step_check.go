@@ -116,7 +116,7 @@ func (c *checker) ab(at place, ab *ABSpec, s *RolloutSpec) {
 		d = &DecideABSpec{}
 	}
 	c.positive(at.in("decide"), "max", d.Max)
-	if least, most := long(d.Min, defaultDecideMin), long(d.Max, defaultDecideMax); least > most {
+	if least, most := long(d.Min, defaultDecideLeast), long(d.Max, defaultDecideMost); least > most {
 		p := at.in("decide", "min")
 		if d.Min == nil {
 			p = at.in("decide", "max")
@@ -132,7 +132,7 @@ func (c *checker) gray(at place, g *GraySpec, s *RolloutSpec) {
 		d = *g.Decide
 	}
 	c.positive(at.in("decide"), "max", d.Max)
-	hold, most := long(g.Hold, defaultHold), long(d.Max, defaultDecideMax)
+	hold, most := long(g.Hold, defaultHold), long(d.Max, defaultDecideMost)
 	if all := hold * time.Duration(len(g.Weights)); all > most || hold > most {
 		p := at.in("hold")
 		if g.Hold == nil {

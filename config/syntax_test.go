@@ -73,7 +73,7 @@ func TestSharesAndDurationsAreWrittenWithoutLoss(t *testing.T) {
 		b, err := s.MarshalJSON()
 		require.NoError(t, err)
 		require.NoError(t, back.UnmarshalJSON(b))
-		require.Equal(t, s, back, text)
+		require.InDelta(t, float64(s), float64(back), 0, text)
 	}
 	for text, want := range map[string]string{`"90s"`: `"1m30s"`, `"1w"`: `"1w"`, `0`: `"0s"`, `"24h"`: `"1d"`, `"1h30m"`: `"1h30m"`} {
 		var d Duration

@@ -27,7 +27,7 @@ func (l Loader) Validate(paths ...string) (report string, ok bool) {
 	}
 	for _, r := range set.Rollouts {
 		fmt.Fprintf(&b, "rollout %s: revision %s, %s", r.Plan.Rollout.Name, r.Plan.Rollout.Revision, count(len(r.Plan.Rollout.Steps), "step", "steps"))
-		if len(r.Unsupported) > 0 {
+		if len(r.Plan.Unsupported) > 0 {
 			b.WriteString(" (right, but this build cannot run it yet)")
 		}
 		b.WriteByte('\n')

@@ -34,7 +34,7 @@ func watch(t *testing.T, paths ...string) (wait func(what string, is func(*Set) 
 }
 
 func put(t *testing.T, text string, path ...string) {
-	require.NoError(t, os.WriteFile(filepath.Join(path...), []byte(text), 0o644))
+	require.NoError(t, os.WriteFile(filepath.Join(path...), []byte(text), 0o600))
 }
 
 func clean(s *Set) bool  { return len(s.Errors) == 0 }
@@ -92,7 +92,7 @@ func TestAFileThatIsWrittenInPiecesNeverLosesItsDocuments(t *testing.T) {
 	dir := write(t, map[string]string{"a.yaml": whole})
 	wait := watch(t, dir)
 	wait("first", has("shop"))
-	f, err := os.OpenFile(filepath.Join(dir, "a.yaml"), os.O_WRONLY|os.O_TRUNC, 0)
+	f, err := os.OpenFile(filepath.Join(dir, "a.yaml"), os.O_WRONLY|os.O_TRUNC, 0) //nolint:gosec // in a folder of the test
 	require.NoError(t, err)
 	text := other(whole)
 	_, err = f.WriteString(text[:len(text)-40])
@@ -128,7 +128,7 @@ func TestOneFileCanBeWatched(t *testing.T) {
 func TestAMountedConfigMapIsSwappedAsAWhole(t *testing.T) {
 	dir := t.TempDir()
 	mount := func(version, shop, feed string) {
-		require.NoError(t, os.Mkdir(filepath.Join(dir, version), 0o755))
+		require.NoError(t, os.Mkdir(filepath.Join(dir, version), 0o750))
 		put(t, shop, dir, version, "shop.yaml")
 		put(t, feed, dir, version, "feed.yaml")
 		require.NoError(t, os.Symlink(version, filepath.Join(dir, "..data_tmp")))
@@ -154,7 +154,7 @@ func TestDocumentsGoWithTheirFileAndComeWithANewFolder(t *testing.T) {
 	wait("first", has("feed shop"))
 	require.NoError(t, os.Remove(filepath.Join(dir, "a.yaml")))
 	wait("deleted", has("feed"))
-	require.NoError(t, os.MkdirAll(filepath.Join(dir, "team", "web"), 0o755))
+	require.NoError(t, os.MkdirAll(filepath.Join(dir, "team", "web"), 0o750))
 	put(t, rolloutYAML("cart", short), dir, "team", "web", "cart.yaml")
 	wait("in a new folder", has("cart feed"))
 	put(t, rolloutYAML("cart-2", short), dir, "team", "web", "cart.yaml")
@@ -165,14 +165,14 @@ func TestDocumentsGoWithTheirFileAndComeWithANewFolder(t *testing.T) {
 
 func TestAFolderMayGoAndComeBack(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "rollouts")
-	require.NoError(t, os.Mkdir(dir, 0o755))
+	require.NoError(t, os.Mkdir(dir, 0o750))
 	put(t, rolloutYAML("shop", short), dir, "a.yaml")
 	wait := watch(t, dir)
 	wait("first", has("shop"))
 	require.NoError(t, os.RemoveAll(dir))
 	s := wait("gone", broken)
 	require.Empty(t, s.Rollouts)
-	require.NoError(t, os.Mkdir(dir, 0o755))
+	require.NoError(t, os.Mkdir(dir, 0o750))
 	put(t, rolloutYAML("feed", short), dir, "a.yaml")
 	wait("back", has("feed"))
 	put(t, rolloutYAML("cart", short), dir, "a.yaml")
