@@ -1,0 +1,130 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"math"
+	"strings"
+
+	"github.com/serindev/serin/rollout"
+)
+
+// keepPasts of one metric, baseline and weight: the judge takes the mean over three, and a few more stay so that
+// one can see where they come from.
+const keepPasts = 16
+
+// Learn keeps what a release taught; the same again replaces it. Of each metric, kind of baseline and weight the
+// newest 16 of a rollout are kept.
+func (s *Store) Learn(ctx context.Context, l []rollout.Learned) error {
+	err := s.change(ctx, func(tx *sql.Tx) error {
+		for _, one := range l {
+			if err := learn(ctx, tx, one); err != nil {
+				return fmt.Errorf("%s of release %s: %w", one.Metric, one.Release, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("keep what was learned: %w", err)
+	}
+	return nil
+}
+
+func learn(ctx context.Context, tx *sql.Tx, l rollout.Learned) error {
+	if err := checkNames("rollout", l.Rollout, "release", l.Release, "metric", l.Metric, "baseline", l.Baseline); err != nil {
+		return err
+	}
+	if math.IsNaN(l.Weight) || math.IsInf(l.Weight, 0) {
+		return fmt.Errorf("weight %v is not a number", l.Weight)
+	}
+	past, err := json.Marshal(l.Past)
+	if err != nil {
+		return err
+	}
+	if _, err = tx.ExecContext(ctx, `INSERT INTO learned (rollout, release, metric, baseline, weight, at, past) VALUES `+values(1, 7)+`
+		ON CONFLICT (rollout, metric, baseline, weight, release) DO UPDATE SET at = excluded.at, past = excluded.past`,
+		l.Rollout, l.Release, l.Metric, l.Baseline, l.Weight, nanos(l.At), string(past)); err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `DELETE FROM learned WHERE rollout = $1 AND metric = $2 AND baseline = $3 AND weight = $4
+		AND release NOT IN (SELECT release FROM learned WHERE rollout = $1 AND metric = $2 AND baseline = $3 AND weight = $4
+			ORDER BY at DESC, release DESC LIMIT $5)`, l.Rollout, l.Metric, l.Baseline, l.Weight, keepPasts)
+	return err
+}
+
+// Learned is what is kept of a rollout, oldest first.
+func (s *Store) Learned(ctx context.Context, rolloutName string) ([]rollout.Learned, error) {
+	rows, err := s.read.QueryContext(ctx, `SELECT release, metric, baseline, weight, at, past FROM learned
+		WHERE rollout = $1 ORDER BY at, release, metric, baseline, weight`, rolloutName)
+	if err != nil {
+		return nil, fmt.Errorf("read what %s has learned: %w", rolloutName, err)
+	}
+	all, err := collect(rows, func(rows *sql.Rows) (rollout.Learned, error) {
+		l := rollout.Learned{Rollout: rolloutName}
+		var at sql.NullInt64
+		var past []byte
+		if err := rows.Scan(&l.Release, &l.Metric, &l.Baseline, &l.Weight, &at, &past); err != nil {
+			return l, err
+		}
+		l.At = fromNanos(at)
+		return l, json.Unmarshal(past, &l.Past)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read what %s has learned: %w", rolloutName, err)
+	}
+	return all, nil
+}
+
+// Audit appends to the audit log, which gives the entry its ID. What is not UTF-8, and NUL, is replaced, and the
+// rollout's name ends after 1,000 bytes: an entry must not be lost because of odd things in it.
+func (s *Store) Audit(ctx context.Context, a rollout.AuditEntry) error {
+	_, err := s.write.ExecContext(ctx, `INSERT INTO audit (at, by_whom, remote, action, rollout, release, detail, refused)
+		VALUES `+values(1, 8), nanos(a.At), legible(a.By), legible(a.From), legible(a.Action), name(a.Rollout),
+		legible(a.Release), legible(a.Detail), legible(a.Refused))
+	if err != nil {
+		return fmt.Errorf("append to the audit log: %w", err)
+	}
+	return nil
+}
+
+func legible(s string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
+}
+
+// name cuts what stands in an index.
+func name(s string) string {
+	if len(s) > maxName {
+		s = s[:maxName]
+	}
+	return strings.ReplaceAll(strings.ToValidUTF8(s, ""), "\x00", "")
+}
+
+// AuditLog lists the newest entries of a rollout, or of all for the empty name, newest first; at most limit, 1,000
+// if that is not positive.
+func (s *Store) AuditLog(ctx context.Context, rolloutName string, limit int) ([]rollout.AuditEntry, error) {
+	if limit <= 0 {
+		limit = maxLimit
+	}
+	where, args := ``, []any{limit}
+	if rolloutName != "" {
+		where, args = `WHERE rollout = $2`, append(args, rolloutName)
+	}
+	rows, err := s.read.QueryContext(ctx, `SELECT id, at, by_whom, remote, action, rollout, release, detail, refused
+		FROM audit `+where+` ORDER BY id DESC LIMIT $1`, args...)
+	if err != nil {
+		return nil, fmt.Errorf("read the audit log: %w", err)
+	}
+	all, err := collect(rows, func(rows *sql.Rows) (rollout.AuditEntry, error) {
+		var a rollout.AuditEntry
+		var at sql.NullInt64
+		err := rows.Scan(&a.ID, &at, &a.By, &a.From, &a.Action, &a.Rollout, &a.Release, &a.Detail, &a.Refused)
+		a.At = fromNanos(at)
+		return a, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the audit log: %w", err)
+	}
+	return all, nil
+}

@@ -1,0 +1,285 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/serindev/serin/rollout"
+)
+
+const (
+	// defaultLimit and maxLimit of a list, as [rollout.Filter] says.
+	defaultLimit = 100
+	maxLimit     = 1000
+)
+
+const releaseColumns = `id, rollout, revision, plan, start_key, version, phase, outcome, started_by, started_at, ended_at`
+
+// Create writes a release with its first event, in one transaction. It returns *rollout.StartedError if the key
+// has started a release of this rollout before, and else *rollout.ActiveError if the rollout has an active one.
+func (s *Store) Create(ctx context.Context, r rollout.Release, first rollout.Event) error {
+	if err := s.create(ctx, r, first); err != nil {
+		return fmt.Errorf("create release %s of %s: %w", r.ID, r.Rollout, err)
+	}
+	return nil
+}
+
+func (s *Store) create(ctx context.Context, r rollout.Release, first rollout.Event) error {
+	if err := checkNames("id", r.ID, "rollout", r.Rollout, "key", r.Key, "revision", r.Revision, "startedBy", r.StartedBy); err != nil {
+		return err
+	}
+	if !json.Valid(r.Plan) {
+		return errors.New("its plan is not JSON")
+	}
+	rows, err := encodeEvents(r.ID, 0, []rollout.Event{first})
+	if err != nil {
+		return err
+	}
+	return s.change(ctx, func(tx *sql.Tx) error {
+		done, err := tx.ExecContext(ctx, `INSERT INTO releases (`+releaseColumns+`) VALUES `+values(1, 11)+` ON CONFLICT DO NOTHING`,
+			r.ID, r.Rollout, r.Revision, strings.ToValidUTF8(string(r.Plan), "\uFFFD"), r.Key, 1, string(r.Phase),
+			string(r.Outcome), r.StartedBy, nanos(r.StartedAt), nanos(r.EndedAt))
+		if err != nil {
+			return err
+		}
+		if n, err := done.RowsAffected(); err != nil || n == 0 {
+			return errors.Join(err, inTheWay(ctx, tx, r))
+		}
+		return insertEvents(ctx, tx, rows)
+	})
+}
+
+// inTheWay names the release because of which r cannot be created.
+func inTheWay(ctx context.Context, tx *sql.Tx, r rollout.Release) error {
+	var id string
+	err := tx.QueryRowContext(ctx, `SELECT id FROM releases WHERE rollout = $1 AND start_key = $2 AND start_key <> ''`,
+		r.Rollout, r.Key).Scan(&id)
+	if err == nil {
+		return &rollout.StartedError{Key: r.Key, ID: id}
+	}
+	if !errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	err = tx.QueryRowContext(ctx, `SELECT id FROM releases WHERE rollout = $1 AND phase <> 'ended'`, r.Rollout).Scan(&id)
+	if err == nil {
+		return &rollout.ActiveError{Rollout: r.Rollout, ID: id}
+	}
+	if !errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	return rollout.ErrConflict // its id is taken, or what was in the way has ended in this moment
+}
+
+// Append adds events to a release whose newest event is version, all or none, and keeps r's phase, outcome and
+// end. The events have to be numbered from version+1. An Ended among them also sets which set of the rollout is
+// live. It returns [rollout.ErrConflict] if the newest event is another one, and [rollout.ErrNotFound] if there is
+// no such release.
+func (s *Store) Append(ctx context.Context, r rollout.Release, version int, events ...rollout.Event) error {
+	if err := s.append(ctx, r, version, events); err != nil {
+		return fmt.Errorf("append to release %s at version %d: %w", r.ID, version, err)
+	}
+	return nil
+}
+
+func (s *Store) append(ctx context.Context, r rollout.Release, version int, events []rollout.Event) error {
+	if len(events) == 0 {
+		return errors.New("there is no event to append")
+	}
+	rows, err := encodeEvents(r.ID, version, events)
+	if err != nil {
+		return err
+	}
+	return s.change(ctx, func(tx *sql.Tx) error {
+		done, err := tx.ExecContext(ctx,
+			`UPDATE releases SET version = $1, phase = $2, outcome = $3, ended_at = $4 WHERE id = $5 AND version = $6`,
+			version+len(events), string(r.Phase), string(r.Outcome), nanos(r.EndedAt), r.ID, version)
+		if err != nil {
+			return err
+		}
+		if n, err := done.RowsAffected(); err != nil || n == 0 {
+			return errors.Join(err, whyNotAppended(ctx, tx, r.ID))
+		}
+		if err := insertEvents(ctx, tx, rows); err != nil {
+			return err
+		}
+		for _, e := range events {
+			if ended, ok := e.(rollout.Ended); ok {
+				return setLive(ctx, tx, r.ID, ended.Swapped)
+			}
+		}
+		return nil
+	})
+}
+
+func whyNotAppended(ctx context.Context, tx *sql.Tx, id string) error {
+	var version int
+	err := tx.QueryRowContext(ctx, `SELECT version FROM releases WHERE id = $1`, id).Scan(&version)
+	if errors.Is(err, sql.ErrNoRows) {
+		return rollout.ErrNotFound
+	}
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("its version is %d: %w", version, rollout.ErrConflict)
+}
+
+// setLive takes the rollout's name from the release as it was created.
+func setLive(ctx context.Context, tx *sql.Tx, id string, swapped bool) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO live (rollout, swapped, release)
+		SELECT rollout, CAST($1 AS BOOLEAN), id FROM releases WHERE id = $2
+		ON CONFLICT (rollout) DO UPDATE SET swapped = excluded.swapped, release = excluded.release`, swapped, id)
+	return err
+}
+
+// eventRow is one row of the table events.
+type eventRow struct {
+	release string
+	seq     int
+	body    string
+}
+
+// encodeEvents also sees to it that they are numbered from version+1 and that their times are UTC.
+func encodeEvents(release string, version int, events []rollout.Event) ([]eventRow, error) {
+	rows := make([]eventRow, len(events))
+	for i, e := range events {
+		if e == nil {
+			return nil, fmt.Errorf("event %d is missing", version+1+i)
+		}
+		head := e.Head()
+		if head.Seq != version+1+i {
+			return nil, fmt.Errorf("%s has number %d, not %d", rollout.Kind(e), head.Seq, version+1+i)
+		}
+		head.At = head.At.UTC()
+		body, err := rollout.EncodeEvent(e.With(head))
+		if err != nil {
+			return nil, err
+		}
+		rows[i] = eventRow{release, head.Seq, string(body)}
+	}
+	return rows, nil
+}
+
+func insertEvents(ctx context.Context, tx *sql.Tx, rows []eventRow) error {
+	for _, r := range rows {
+		_, err := tx.ExecContext(ctx, `INSERT INTO events (release, seq, body) VALUES ($1, $2, $3)`, r.release, r.seq, r.body)
+		if err != nil {
+			return fmt.Errorf("insert event %d: %w", r.seq, err)
+		}
+	}
+	return nil
+}
+
+// Release returns one release, or [rollout.ErrNotFound].
+func (s *Store) Release(ctx context.Context, id string) (rollout.Release, error) {
+	r, err := s.release(ctx, `WHERE id = $1`, id)
+	if err != nil {
+		return rollout.Release{}, fmt.Errorf("read release %s: %w", id, err)
+	}
+	return r, nil
+}
+
+// ByKey returns the release of a rollout that a key has started, or [rollout.ErrNotFound]. The empty key has
+// started none.
+func (s *Store) ByKey(ctx context.Context, rolloutName, key string) (rollout.Release, error) {
+	r, err := s.release(ctx, `WHERE rollout = $1 AND start_key = $2 AND start_key <> ''`, rolloutName, key)
+	if err != nil {
+		return rollout.Release{}, fmt.Errorf("read the release of %s with key %q: %w", rolloutName, key, err)
+	}
+	return r, nil
+}
+
+func (s *Store) release(ctx context.Context, where string, args ...any) (rollout.Release, error) {
+	found, err := s.releases(ctx, where, args...)
+	if err != nil {
+		return rollout.Release{}, err
+	}
+	if len(found) == 0 {
+		return rollout.Release{}, rollout.ErrNotFound
+	}
+	return found[0], nil
+}
+
+// Releases lists those that match, the newest (by id) first.
+func (s *Store) Releases(ctx context.Context, f rollout.Filter) ([]rollout.Release, error) {
+	where, args := []string{}, []any{}
+	add := func(condition string, arg string) {
+		if arg != "" {
+			args = append(args, arg)
+			where = append(where, fmt.Sprintf(condition, len(args)))
+		}
+	}
+	add(`rollout = $%d`, f.Rollout)
+	add(`phase = $%d`, string(f.Phase))
+	add(`outcome = $%d`, string(f.Outcome))
+	add(`id < $%d`, f.Before)
+	tail := ""
+	if len(where) > 0 {
+		tail = `WHERE ` + strings.Join(where, ` AND `)
+	}
+	if f.Limit <= 0 {
+		f.Limit = defaultLimit
+	}
+	args = append(args, min(f.Limit, maxLimit))
+	tail += fmt.Sprintf(` ORDER BY id DESC LIMIT $%d`, len(args))
+	found, err := s.releases(ctx, tail, args...)
+	if err != nil {
+		return nil, fmt.Errorf("list releases: %w", err)
+	}
+	return found, nil
+}
+
+// releases reads rows; tail is SQL of ours, never a user's.
+func (s *Store) releases(ctx context.Context, tail string, args ...any) ([]rollout.Release, error) {
+	rows, err := s.read.QueryContext(ctx, `SELECT `+releaseColumns+` FROM releases `+tail, args...)
+	if err != nil {
+		return nil, err
+	}
+	return collect(rows, func(rows *sql.Rows) (rollout.Release, error) {
+		var r rollout.Release
+		var plan string
+		var started, ended sql.NullInt64
+		err := rows.Scan(&r.ID, &r.Rollout, &r.Revision, &plan, &r.Key, &r.Version, &r.Phase, &r.Outcome, &r.StartedBy, &started, &ended)
+		r.Plan, r.StartedAt, r.EndedAt = json.RawMessage(plan), fromNanos(started), fromNanos(ended)
+		return r, err
+	})
+}
+
+// Events of a release with numbers above after, in order; none for a release that is not there. An event that this
+// version of Serin does not know is an error.
+func (s *Store) Events(ctx context.Context, id string, after int) ([]rollout.Event, error) {
+	rows, err := s.read.QueryContext(ctx, `SELECT seq, body FROM events WHERE release = $1 AND seq > $2 ORDER BY seq`, id, after)
+	if err != nil {
+		return nil, fmt.Errorf("read events of release %s: %w", id, err)
+	}
+	events, err := collect(rows, func(rows *sql.Rows) (rollout.Event, error) {
+		var seq int
+		var body []byte
+		if err := rows.Scan(&seq, &body); err != nil {
+			return nil, err
+		}
+		e, err := rollout.DecodeEvent(body)
+		if err != nil {
+			return nil, fmt.Errorf("event %d: %w", seq, err)
+		}
+		return e, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read events of release %s: %w", id, err)
+	}
+	return events, nil
+}
+
+// Swapped tells whether the set declared as canary is the live one; false for a rollout that has never ended a
+// release.
+func (s *Store) Swapped(ctx context.Context, rolloutName string) (bool, error) {
+	var swapped bool
+	err := s.read.QueryRowContext(ctx, `SELECT swapped FROM live WHERE rollout = $1`, rolloutName).Scan(&swapped)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return false, fmt.Errorf("read which set of %s is live: %w", rolloutName, err)
+	}
+	return swapped, nil
+}

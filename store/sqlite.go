@@ -1,0 +1,144 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/pressly/goose/v3"
+	_ "modernc.org/sqlite" // the driver "sqlite"
+)
+
+const (
+	// sqliteReaders read beside the one writer: as many pages as people and the engine look at in one moment.
+	sqliteReaders = 4
+	// sqliteCache of the writer, in KiB: the newest pages of some thousand releases' looks.
+	sqliteCache = 32 << 10
+	// sqliteJournal is what the write-ahead log shrinks to after a slot that made it large.
+	sqliteJournal = 64 << 20
+)
+
+func openSQLite(ctx context.Context, path string, o options) (*Store, error) {
+	if path == "" || path == ":memory:" || strings.HasPrefix(path, "//") || strings.ContainsRune(path, 0) {
+		return nil, fmt.Errorf("open sqlite:%s: a path has to follow, such as sqlite:/var/lib/serin/serin.db", path)
+	}
+	s := &Store{name: "sqlite:" + path}
+	err := s.openFile(ctx, path, o)
+	if err == nil {
+		err = migrate(ctx, goose.DialectSQLite3, s.write)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", s.name, errors.Join(err, s.discard()))
+	}
+	return s, nil
+}
+
+// openFile takes the lock first: whatever touches the file afterwards is the only one to do so.
+func (s *Store) openFile(ctx context.Context, path string, o options) error {
+	path, err := realPath(path)
+	if err != nil {
+		return err
+	}
+	if s.lock, err = lockFile(path + ".lock"); err != nil {
+		return err
+	}
+	if err := makeFile(path); err != nil {
+		return err
+	}
+	if s.write, err = sql.Open("sqlite", sqliteURL(path, o, url.Values{"_txlock": {"immediate"}})); err != nil {
+		return err
+	}
+	s.write.SetMaxOpenConns(1)
+	s.write.SetMaxIdleConns(1)
+	if err := s.write.PingContext(ctx); err != nil {
+		return err
+	}
+	if s.read, err = sql.Open("sqlite", sqliteURL(path, o, url.Values{"_query_only": {"1"}})); err != nil {
+		return err
+	}
+	s.read.SetMaxOpenConns(sqliteReaders)
+	s.read.SetMaxIdleConns(sqliteReaders)
+	return nil
+}
+
+// discard closes what a failed opening has opened so far.
+func (s *Store) discard() error {
+	var errs []error
+	for _, db := range []*sql.DB{s.read, s.write} {
+		if db != nil {
+			errs = append(errs, db.Close())
+		}
+	}
+	if s.lock != nil {
+		errs = append(errs, s.lock.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// sqliteURL is what the driver takes. synchronous=FULL syncs the write-ahead log at every commit: an event is on
+// the disk before anything follows from it.
+func sqliteURL(path string, o options, q url.Values) string {
+	q["_pragma"] = []string{
+		"busy_timeout(" + strconv.FormatInt(o.lockTimeout.Milliseconds(), 10) + ")",
+		"journal_mode(WAL)",
+		"synchronous(FULL)",
+		"fullfsync(1)", // macOS: fsync alone leaves the data in the disk's own cache
+		"foreign_keys(1)",
+		"cache_size(-" + strconv.Itoa(sqliteCache) + ")",
+		"journal_size_limit(" + strconv.Itoa(sqliteJournal) + ")",
+	}
+	u := url.URL{Scheme: "file", OmitHost: true, Path: path, RawQuery: q.Encode()}
+	return u.String()
+}
+
+// realPath follows links, so that one database has one lock whatever it is called.
+func realPath(path string) (string, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	found, err := filepath.EvalSymlinks(path)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return found, err
+	}
+	dir, err := filepath.EvalSymlinks(filepath.Dir(path))
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(dir, filepath.Base(path)), nil
+}
+
+// makeFile makes an empty database for nobody but its owner, and closes one that is open to others; the files
+// beside it get its mode from SQLite. The folder is synced, so that a crash does not take the new file away.
+func makeFile(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the operator's path
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(f.Chmod(0o600), f.Close()); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// inUse is what a second daemon is told. Who the first one is it finds in the lock file, if that could be written.
+func inUse(lock *os.File) error {
+	owner := "another process"
+	b := make([]byte, 32)
+	n, _ := lock.ReadAt(b, 0) //nolint:errcheck // the id is a courtesy
+	if pid, err := strconv.Atoi(strings.TrimSpace(string(b[:n]))); err == nil {
+		owner = "process " + strconv.Itoa(pid)
+	}
+	return fmt.Errorf("%s has it open (it holds %s): only one Serin may use an SQLite file; several need PostgreSQL", owner, lock.Name())
+}
