@@ -180,6 +180,9 @@ func (s State) inForce(e InForce) (State, error) {
 	now := s.Clock(e.At)
 	s.InForce, s.InForceHow, s.InForceSince = true, e.How, now
 	s.UnconfirmedAt, s.NotInForceWhy = time.Time{}, nil
+	if s.Moved && s.ExposedAt.IsZero() {
+		s.ExposedAt = e.At
+	}
 	switch {
 	case s.Phase == RollingBack && s.Stage == backTraffic:
 		s.Stage, s.StageAt = backDrain, now

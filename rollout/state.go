@@ -73,6 +73,8 @@ type State struct {
 
 	// Moved: some user's request may have been served by the canary.
 	Moved bool `json:"moved,omitempty"`
+	// ExposedAt is when the canary's first share of the traffic was in force.
+	ExposedAt time.Time `json:"exposedAt,omitzero"`
 	// GrayStep and GrayStage are the weight that holds on the main route; GrayStep is -1 before the first.
 	GrayStep  int `json:"grayStep"`
 	GrayStage int `json:"grayStage"`

@@ -94,7 +94,7 @@ func rollbackTasks(d *Definition, id string) []Task {
 // MayAnswer tells whether a person may answer a gate; the error says who may. Questions of policies are every
 // operator's, as gates without approvers are.
 func (d *Definition) MayAnswer(gate, user string, roles []string, startedBy string) error {
-	g, ok := d.gate(gate)
+	g, ok := d.Gate(gate)
 	if !ok {
 		g = Gate{Name: gate}
 	}
@@ -114,7 +114,8 @@ func (d *Definition) MayAnswer(gate, user string, roles []string, startedBy stri
 	return fmt.Errorf("gate %s is answered by %v, not by %s", gate, may, user)
 }
 
-func (d *Definition) gate(name string) (Gate, bool) {
+// Gate finds a gate by name; ok is false for a name that is none of its gates.
+func (d *Definition) Gate(name string) (g Gate, ok bool) {
 	for _, s := range d.Steps {
 		if g, ok := s.(Gate); ok && g.Name == name {
 			return g, true

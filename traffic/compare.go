@@ -43,24 +43,29 @@ func Confirm(t Target, o Observed) Confirmation {
 // Differences lists in words where what was observed differs from the target; none means none was seen. Replicas
 // that did not answer are not differences.
 func Differences(t Target, o Observed) []string {
-	var out []string
-	switch {
-	case o.Unreadable != "":
-		out = append(out, "configuration: "+o.Unreadable)
-	case o.Configured == nil:
-		out = append(out, "configuration: nothing is written")
-	default:
-		for _, f := range o.Configured.Foreign {
-			out = append(out, "configuration: "+f)
-		}
-		out = append(out, differ("configuration", t, o.Configured.Served)...)
-	}
+	out := Drift(t, o)
 	for _, r := range o.Replicas {
 		if r.Err == "" {
 			out = append(out, differ(r.Name, t, r.Served)...)
 		}
 	}
 	return out
+}
+
+// Drift lists where the written configuration differs from the target, whatever the replicas serve. After a write
+// that worked it is somebody else's doing.
+func Drift(t Target, o Observed) []string {
+	switch {
+	case o.Unreadable != "":
+		return []string{"configuration: " + o.Unreadable}
+	case o.Configured == nil:
+		return []string{"configuration: nothing is written"}
+	}
+	var out []string
+	for _, f := range o.Configured.Foreign {
+		out = append(out, "configuration: "+f)
+	}
+	return append(out, differ("configuration", t, o.Configured.Served)...)
 }
 
 func differ(who string, t Target, s Served) []string {

@@ -1,0 +1,302 @@
+// Package engine answers what happens next: it is the only room where time passes, and it decides nothing.
+//
+// One loop owns a rollout ([loop]): it asks the state machine what follows, makes it durable, brings the gateway
+// to the target and reports what is in force. Looks are taken in slots, for all releases together ([looks]), so
+// that queries grow with what is asked and not with who asks. Start reading at [Engine.Run] and [loop.run].
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/serindev/serin/analysis"
+	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/traffic"
+)
+
+// Router brings the traffic of one rollout to a target and says what is in force.
+type Router interface {
+	// Apply writes t. It is idempotent and returns once the change is written, not once it is in force.
+	// After an error the gateway has either the old configuration or the new one, never a part.
+	Apply(ctx context.Context, t traffic.Target) error
+	// Observe asks the gateway itself. Replicas that do not answer are listed in the result; it returns
+	// an error only if nothing could be asked at all.
+	Observe(ctx context.Context) (traffic.Observed, error)
+	// Labels are the values of the gateway's service label under which the arms of the main route, or of the
+	// cohort's, are counted.
+	Labels(cohort bool) (canary, stable string)
+}
+
+// Source answers what plans ask, one answer for each ask, in order. What could not be had is in the answer.
+type Source interface {
+	Fetch(ctx context.Context, asks []analysis.Ask) []analysis.Answer
+}
+
+// Plan is all that a release is started with. It is kept with the release, as JSON, so that a later edit of the
+// configuration does not change what is under way.
+type Plan struct {
+	Rollout rollout.Definition `json:"rollout"`
+	// Analyses by the name of their scope.
+	Analyses map[string]analysis.Definition `json:"analyses"`
+	// Gateway is what [Options.NewRouter] needs; the engine does not look inside.
+	Gateway json.RawMessage `json:"gateway"`
+	// Unsupported says in sentences why this build cannot run it; empty if it can.
+	Unsupported []string `json:"unsupported,omitempty"`
+}
+
+// Call is one webhook to be called. Key is the same however often it is asked for.
+type Call struct {
+	Key     string
+	Webhook rollout.Webhook
+	Release rollout.Release
+	State   rollout.State
+}
+
+// Options is what an engine is made of.
+type Options struct {
+	Store  Store
+	Source Source
+	// NewRouter makes the router of a rollout from its plan's Gateway.
+	NewRouter func(rolloutName string, gateway json.RawMessage) (Router, error)
+	// NewJudge makes a judge from its settings.
+	NewJudge func(judge.Settings) (judge.Judge, error)
+	// Call calls a webhook until it has its answer or the webhook's deadline is over; a non-nil error is the
+	// answer "no".
+	Call func(ctx context.Context, c Call) error
+	Log  *slog.Logger
+	// Registerer takes the metrics serin_*.
+	Registerer prometheus.Registerer
+	// ObserveEvery is how often the gateway is compared with the target while that is in force; 0 is 5 s.
+	ObserveEvery time.Duration
+}
+
+// Engine runs the releases of all rollouts.
+type Engine struct {
+	o       Options
+	metrics *metrics
+	looks   *looks
+	feed    *feed
+
+	mu    sync.Mutex // guards loops and what follows
+	loops map[string]*loop
+	group *errgroup.Group
+	ctx   context.Context //nolint:containedctx // of Run: loops that begin later end with it as well
+	plans map[string]Plan
+}
+
+// New makes an engine; nothing happens before Run.
+func New(o Options) *Engine {
+	if o.ObserveEvery == 0 {
+		o.ObserveEvery = 5 * time.Second
+	}
+	e := &Engine{o: o, loops: map[string]*loop{}, plans: map[string]Plan{}, metrics: newMetrics(o.Registerer), feed: newFeed()}
+	e.looks = newLooks(e)
+	return e
+}
+
+// Run takes up every release that has not ended and runs until ctx ends. Releases in progress stay as they are
+// then; the next Run goes on with them.
+func (e *Engine) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	active, err := e.active(ctx)
+	if err != nil {
+		return err
+	}
+	e.mu.Lock()
+	e.group, e.ctx = group, ctx
+	for _, r := range active {
+		e.ensureLoop(r.Rollout)
+	}
+	for name := range e.plans {
+		e.ensureLoop(name)
+	}
+	e.mu.Unlock()
+	group.Go(func() error { return e.looks.run(ctx) })
+	group.Go(func() error { <-ctx.Done(); return nil })
+	err = group.Wait()
+	e.feed.close()
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+func (e *Engine) active(ctx context.Context) ([]rollout.Release, error) {
+	var out []rollout.Release
+	for _, phase := range []rollout.Phase{rollout.Active, rollout.RollingBack} {
+		rs, err := e.o.Store.Releases(ctx, rollout.Filter{Phase: phase, Limit: 1000})
+		if err != nil {
+			return nil, fmt.Errorf("list %s releases: %w", phase, err)
+		}
+		out = append(out, rs...)
+	}
+	return out, nil
+}
+
+// ensureLoop begins the loop of a rollout unless there is one. e.mu is held and Run has begun.
+func (e *Engine) ensureLoop(name string) *loop {
+	l := e.loops[name]
+	if l == nil {
+		l = newLoop(e, name)
+		if p, ok := e.plans[name]; ok {
+			l.plan = &p
+		}
+		e.loops[name] = l
+		e.group.Go(func() error { l.run(e.ctx); return nil })
+	}
+	return l
+}
+
+// SetPlans replaces the plans of all rollouts. Releases that run keep theirs. A rollout that is gone is left as it
+// is: its traffic stays where it was.
+func (e *Engine) SetPlans(plans map[string]Plan) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	old := e.plans
+	e.plans = maps.Clone(plans)
+	if e.group == nil {
+		return
+	}
+	for name, p := range plans {
+		l := e.ensureLoop(name)
+		l.send(func(context.Context) { l.setPlan(&p) })
+	}
+	for name := range old {
+		if _, stays := plans[name]; !stays {
+			if l := e.loops[name]; l != nil {
+				l.send(func(context.Context) { l.setPlan(nil) })
+			}
+		}
+	}
+}
+
+func (e *Engine) loop(name string) (*loop, bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	l, ok := e.loops[name]
+	return l, ok
+}
+
+// Rollouts are the views of all rollouts, by name.
+func (e *Engine) Rollouts() []rollout.View {
+	e.mu.Lock()
+	loops := slices.SortedFunc(maps.Values(e.loops), func(a, b *loop) int {
+		switch {
+		case a.name < b.name:
+			return -1
+		case a.name > b.name:
+			return 1
+		}
+		return 0
+	})
+	e.mu.Unlock()
+	var out []rollout.View
+	for _, l := range loops {
+		if v := l.view.Load(); v != nil && (v.Declared || v.Release != nil && !v.State.Ended()) {
+			out = append(out, *v)
+		}
+	}
+	return out
+}
+
+// Rollout is the view of one rollout; rollout.ErrNotFound if it is not there.
+func (e *Engine) Rollout(name string) (rollout.View, error) {
+	if l, ok := e.loop(name); ok {
+		if v := l.view.Load(); v != nil {
+			return *v, nil
+		}
+	}
+	return rollout.View{}, fmt.Errorf("rollout %s: %w", name, rollout.ErrNotFound)
+}
+
+// Start starts a release of a rollout. The id is chosen here unless req has one. With supersede an active release
+// goes back to stable first, and the new one starts when it has ended: Version is 0 until then.
+// Errors: rollout.ErrNotFound, *rollout.ActiveError, *rollout.ParameterError, *rollout.UnsupportedError. The same key gets the same
+// release, without an error.
+func (e *Engine) Start(ctx context.Context, name string, req rollout.StartRequest, supersede bool) (rollout.Release, error) {
+	l, ok := e.loop(name)
+	if !ok {
+		return rollout.Release{}, fmt.Errorf("rollout %s: %w", name, rollout.ErrNotFound)
+	}
+	return ask(ctx, l, func(ctx context.Context) (rollout.Release, error) { return l.start(ctx, req, supersede) })
+}
+
+// Act gives an event to the release that it is meant for and returns the state after it. by is the user's name.
+// Errors: rollout.ErrNotFound, rollout.ErrNotAllowed, *rollout.AnsweredError. A rollback that cannot be written is
+// carried out all the same: the error then is *rollout.NotWrittenError.
+func (e *Engine) Act(ctx context.Context, id string, event rollout.Event, by string) (rollout.State, error) {
+	r, err := e.o.Store.Release(ctx, id)
+	name := r.Rollout
+	if err != nil {
+		// The store may be what does not work; a rollback must get through.
+		if name = e.rolloutOf(id); name == "" {
+			return rollout.State{}, err
+		}
+	}
+	l, ok := e.loop(name)
+	if !ok {
+		return rollout.State{}, fmt.Errorf("%w: release %s has ended", rollout.ErrNotAllowed, id)
+	}
+	return ask(ctx, l, func(ctx context.Context) (rollout.State, error) { return l.act(ctx, id, event, by) })
+}
+
+func (e *Engine) rolloutOf(id string) string {
+	for _, v := range e.Rollouts() {
+		if v.Release != nil && v.Release.ID == id {
+			return v.Rollout
+		}
+	}
+	return ""
+}
+
+// Release is the view of one release, running or ended; rollout.ErrNotFound if it is not there.
+func (e *Engine) Release(ctx context.Context, id string) (rollout.View, error) {
+	if name := e.rolloutOf(id); name != "" {
+		if v, err := e.Rollout(name); err == nil && v.Release != nil && v.Release.ID == id {
+			return v, nil
+		}
+	}
+	r, err := e.o.Store.Release(ctx, id)
+	if err != nil {
+		return rollout.View{}, err
+	}
+	rel, err := e.restore(ctx, r)
+	if err != nil {
+		return rollout.View{}, err
+	}
+	return rel.view(time.Now()), nil
+}
+
+// Subscribe returns what happens from now on until ctx ends. A subscriber that does not read fast enough loses its
+// channel (closed), and may begin again from the store.
+func (e *Engine) Subscribe(ctx context.Context) <-chan rollout.Update { return e.feed.subscribe(ctx) }
+
+// restore folds the events of a release.
+func (e *Engine) restore(ctx context.Context, r rollout.Release) (*release, error) {
+	rel := &release{record: r}
+	if err := json.Unmarshal(r.Plan, &rel.plan); err != nil {
+		return nil, fmt.Errorf("decode the plan of release %s: %w", r.ID, err)
+	}
+	events, err := e.o.Store.Events(ctx, r.ID, 0)
+	if err != nil {
+		return nil, fmt.Errorf("read the events of release %s: %w", r.ID, err)
+	}
+	for _, ev := range events {
+		if rel.state, err = rel.state.Apply(ev); err != nil {
+			return nil, fmt.Errorf("fold the events of release %s: %w", r.ID, err)
+		}
+	}
+	rel.record.Version = rel.state.Seq
+	return rel, nil
+}

@@ -1,0 +1,444 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/serindev/serin/analysis"
+	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/traffic"
+)
+
+// snapshotEvery is after how many looks the evidence is written as a whole; a restart folds at most as many looks.
+const snapshotEvery = 64
+
+// looks takes the looks of all releases, in slots: everything that is due at a slot is asked at once and written
+// in one transaction.
+type looks struct {
+	e *Engine
+
+	mu       sync.Mutex // guards subjects
+	subjects map[string]*subject
+	changed  chan struct{}
+}
+
+// subject is one release that is looked at.
+type subject struct {
+	loop     *loop
+	release  string
+	interval time.Duration
+	settle   time.Duration
+	plan     analysis.Plan
+	judge    judge.Judge
+
+	mu     sync.Mutex // guards followed
+	follow follow
+
+	// What follows belongs to the slot that is being taken.
+	cursor   analysis.Cursor
+	evidence judge.Evidence
+	number   int
+}
+
+// follow is what a look has to know of its release.
+type follow struct {
+	scope  string
+	turn   int
+	weight float64
+	cohort bool
+	// judgedFrom is when the windows that count may begin; zero while nothing counts.
+	judgedFrom time.Time
+}
+
+// looked is what a look says to the release's loop.
+type looked struct {
+	release string
+	scope   string
+	turn    int
+	from    time.Time
+	look    judge.Look
+	verdict judge.Verdict
+	// saved is false if it could not be written: then nothing may follow from it but a rollback.
+	saved error
+}
+
+func newLooks(e *Engine) *looks {
+	return &looks{e: e, subjects: map[string]*subject{}, changed: make(chan struct{}, 1)}
+}
+
+// follow keeps the looks of the loop's release in step with its state.
+func (l *loop) follow(ctx context.Context) {
+	r := l.running()
+	if r == nil {
+		return
+	}
+	target := r.now().Target(&r.plan.Rollout, r.record.ID)
+	if target.Analyse == "" {
+		l.e.looks.drop(r.record.ID)
+		return
+	}
+	err := l.e.looks.follow(ctx, l, r, target)
+	l.note("analysis", err)
+}
+
+func (k *looks) follow(ctx context.Context, l *loop, r *release, t rollout.Target) error {
+	f := follow{scope: t.Analyse, turn: t.Turn, weight: float64(t.Exposure), cohort: t.Cohort}
+	def := r.plan.Analyses[t.Analyse].Defaults()
+	if s := r.state; t.Judged {
+		f.judgedFrom = s.InForceSince.Add(s.PausedFor + def.Settle)
+		if warm := s.ExposedAt.Add(def.WarmUp); warm.After(f.judgedFrom) {
+			f.judgedFrom = warm
+		}
+	}
+	k.mu.Lock()
+	s := k.subjects[r.record.ID]
+	k.mu.Unlock()
+	if s != nil && s.follow.scope == f.scope && s.follow.cohort == f.cohort {
+		s.mu.Lock()
+		s.follow = f
+		s.mu.Unlock()
+		return nil
+	}
+	s, err := k.begin(ctx, l, r, f, def)
+	if err != nil {
+		return fmt.Errorf("begin the looks of %s: %w", f.scope, err)
+	}
+	k.mu.Lock()
+	k.subjects[r.record.ID] = s
+	k.mu.Unlock()
+	select {
+	case k.changed <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+// begin makes a subject, from what the store has of its scope.
+func (k *looks) begin(ctx context.Context, l *loop, r *release, f follow, def analysis.Definition) (*subject, error) {
+	if f.cohort && f.weight >= 1 {
+		def.Split.Off = true // the whole cohort is on the canary: there is no split to test
+	}
+	j, err := k.e.o.NewJudge(def.Judge(len(r.plan.Rollout.Scopes)))
+	if err != nil {
+		return nil, err
+	}
+	plan, err := analysis.NewPlan(def, arms(l.router, r.state.Parameters, f))
+	if err != nil {
+		return nil, err
+	}
+	s := &subject{
+		loop: l, release: r.record.ID, interval: def.Interval, settle: def.Settle, plan: plan, judge: j, follow: f,
+		cursor: analysis.NewCursor(time.Now().Add(-def.Settle)),
+	}
+	stored, err := k.e.o.Store.Evidence(ctx, s.release, f.scope)
+	if err != nil {
+		return nil, err
+	}
+	if stored.Snapshot == nil {
+		return s, k.fresh(ctx, s, r.record.Rollout, f)
+	}
+	return s, s.restore(stored)
+}
+
+// fresh begins evidence with what earlier releases have taught.
+func (k *looks) fresh(ctx context.Context, s *subject, rolloutName string, f follow) error {
+	learned, err := k.e.o.Store.Learned(ctx, rolloutName)
+	if err != nil {
+		return err
+	}
+	pasts := map[string][]judge.Past{}
+	for _, p := range learned {
+		pasts[p.Metric] = append(pasts[p.Metric], p.Past)
+	}
+	s.evidence = s.judge.Begin(pasts)
+	snapshot, err := s.evidence.Encode()
+	if err != nil {
+		return err
+	}
+	return k.e.o.Store.SaveSnapshot(ctx, s.release, f.scope, 0, snapshot)
+}
+
+// restore folds the looks after the newest snapshot: the judge is pure, so the evidence is what it was.
+func (s *subject) restore(stored rollout.Evidence) error {
+	var err error
+	if s.evidence, err = s.judge.Decode(stored.Snapshot); err != nil {
+		return fmt.Errorf("decode evidence: %w", err)
+	}
+	s.number = stored.SnapshotLook
+	for _, look := range stored.Since {
+		s.evidence, _ = s.judge.Look(s.evidence, look)
+		s.number = look.Number
+	}
+	if stored.Cursor == nil {
+		return nil
+	}
+	if err := json.Unmarshal(stored.Cursor, &s.cursor); err != nil {
+		return fmt.Errorf("decode cursor: %w", err)
+	}
+	return nil
+}
+
+// arms names the two sides where their metrics are.
+func arms(r Router, parameters map[string]string, f follow) analysis.Arms {
+	canary, stable := r.Labels(f.cohort)
+	if f.cohort && f.weight >= 1 {
+		_, stable = r.Labels(false) // nobody of the cohort is on stable: everybody else is the baseline
+	}
+	names := func(arm, service string) analysis.Names {
+		vars := map[string][]string{"arm": {arm}}
+		for name, value := range parameters {
+			vars[name] = []string{value}
+		}
+		return analysis.Names{Service: service, Vars: vars}
+	}
+	return analysis.Arms{Canary: names("canary", canary), Baseline: names("stable", stable)}
+}
+
+// drop ends the looks of a release.
+func (k *looks) drop(release string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.subjects, release)
+}
+
+// teach keeps what the comparisons of a release that went well ended with: it is the next one's prior.
+func (k *looks) teach(ctx context.Context, r *release) error {
+	var out []rollout.Learned
+	for _, scope := range r.plan.Rollout.Scopes {
+		def := r.plan.Analyses[scope.Name].Defaults()
+		j, err := k.e.o.NewJudge(def.Judge(len(r.plan.Rollout.Scopes)))
+		if err != nil {
+			return err
+		}
+		stored, err := k.e.o.Store.Evidence(ctx, r.record.ID, scope.Name)
+		if err != nil {
+			return err
+		}
+		s := &subject{judge: j}
+		if stored.Snapshot == nil {
+			continue
+		}
+		if err := s.restore(stored); err != nil {
+			return err
+		}
+		weight := 0.0
+		if n := len(stored.Since); n > 0 {
+			weight = stored.Since[n-1].Weight
+		}
+		for metric, past := range s.evidence.Learned() {
+			out = append(out, rollout.Learned{
+				Rollout: r.record.Rollout, Release: r.record.ID, Metric: metric, Weight: weight,
+				At: r.state.EndedAt, Past: past,
+			})
+		}
+	}
+	return k.e.o.Store.Learn(ctx, out)
+}
+
+// run takes looks until ctx ends: one goroutine for each interval that is in use.
+func (k *looks) run(ctx context.Context) error {
+	var running sync.WaitGroup
+	defer running.Wait()
+	begun := map[time.Duration]bool{}
+	for {
+		k.mu.Lock()
+		for _, s := range k.subjects {
+			if interval := s.interval; !begun[interval] {
+				begun[interval] = true
+				running.Go(func() { k.slots(ctx, interval) })
+			}
+		}
+		k.mu.Unlock()
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-k.changed:
+		}
+	}
+}
+
+// slots takes the slots of one interval. A late daemon skips slots and counts them.
+func (k *looks) slots(ctx context.Context, interval time.Duration) {
+	next := time.Now().Truncate(interval).Add(interval)
+	for {
+		timer := time.NewTimer(time.Until(next))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
+		k.slot(ctx, interval, next)
+		next = next.Add(interval)
+		if now := time.Now(); next.Before(now) {
+			missed := int(now.Sub(next)/interval) + 1
+			k.e.metrics.missed.Add(float64(missed))
+			next = next.Add(time.Duration(missed) * interval)
+		}
+	}
+}
+
+// slot takes all looks that are due at one time.
+func (k *looks) slot(ctx context.Context, interval time.Duration, at time.Time) {
+	due := k.due(interval)
+	if len(due) == 0 {
+		return
+	}
+	begin := time.Now()
+	asks, parts := []analysis.Ask(nil), make([]int, 0, len(due)+1)
+	for _, s := range due {
+		parts = append(parts, len(asks))
+		asks = append(asks, s.plan.Asks(s.cursor, at.Add(-s.settle))...)
+	}
+	parts = append(parts, len(asks))
+	answers := k.e.o.Source.Fetch(ctx, asks)
+	if ctx.Err() != nil {
+		return // the daemon stops: what it got is asked for again
+	}
+	results := make([]taken, len(due))
+	each(len(due), func(i int) { results[i] = due[i].take(at, answers[parts[i]:parts[i+1]]) })
+	records := make([]rollout.LookRecord, 0, len(due))
+	for _, t := range results {
+		if t.err == nil {
+			records = append(records, t.record)
+		}
+	}
+	saved := k.e.o.Store.SaveLooks(ctx, records)
+	for i, t := range results {
+		if saved == nil && t.err == nil {
+			due[i].cursor, due[i].evidence, due[i].number = t.cursor, t.evidence, t.record.Look.Number
+		}
+		k.deliver(due[i], t, saved)
+	}
+	k.e.metrics.looked(len(due), time.Since(begin))
+}
+
+func (k *looks) due(interval time.Duration) []*subject {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	var out []*subject
+	for _, s := range k.subjects {
+		if s.interval == interval {
+			out = append(out, s)
+		}
+	}
+	slices.SortFunc(out, func(a, b *subject) int { // a stable order, so that runs can be compared
+		if a.release < b.release {
+			return -1
+		}
+		return 1
+	})
+	return out
+}
+
+// each calls f for 0 to n-1 on all processors.
+func each(n int, f func(int)) {
+	workers := min(n, runtime.GOMAXPROCS(0))
+	var group sync.WaitGroup
+	for w := range workers {
+		group.Go(func() {
+			for i := w; i < n; i += workers {
+				f(i)
+			}
+		})
+	}
+	group.Wait()
+}
+
+// taken is a look that is not written yet: only then the subject goes on to it.
+type taken struct {
+	cursor   analysis.Cursor
+	evidence judge.Evidence
+	record   rollout.LookRecord
+	from     time.Time
+	err      error
+}
+
+// take folds the answers of one slot; the subject stays as it is.
+func (s *subject) take(at time.Time, answers []analysis.Answer) taken {
+	s.mu.Lock()
+	f := s.follow
+	s.mu.Unlock()
+	t := taken{from: s.cursor.At}
+	in := analysis.FoldInput{Number: s.number + 1, At: at.Add(-s.settle), Weight: f.weight}
+	if f.judgedFrom.IsZero() || s.cursor.At.Before(f.judgedFrom) {
+		in.Excluded = judge.WarmingUp
+	}
+	var look judge.Look
+	t.cursor, look = s.plan.Fold(s.cursor, answers, in)
+	if unreachable(look) {
+		look.Excluded = "" // that nothing answers is said at any time; it changes no evidence
+	}
+	t.record = rollout.LookRecord{Release: s.release, Scope: f.scope, Turn: f.turn, Look: look}
+	t.evidence, t.record.Verdict = s.judge.Look(s.evidence, look)
+	if t.record.Cursor, t.err = json.Marshal(t.cursor); t.err != nil {
+		return t
+	}
+	if look.Number%snapshotEvery == 0 {
+		t.record.Snapshot, t.err = t.evidence.Encode()
+	}
+	return t
+}
+
+func unreachable(l judge.Look) bool {
+	return len(l.Observations) > 0 && !slices.ContainsFunc(l.Observations, func(o judge.Observation) bool { return o.Absent != judge.Unreachable })
+}
+
+func (k *looks) deliver(s *subject, t taken, saved error) {
+	if t.err != nil {
+		saved = t.err
+	}
+	res := looked{
+		release: s.release, scope: t.record.Scope, turn: t.record.Turn, from: t.from,
+		look: t.record.Look, verdict: t.record.Verdict, saved: saved,
+	}
+	s.loop.send(func(ctx context.Context) { s.loop.looked(ctx, res) })
+}
+
+// looked takes what a look says. It is an event only if it says something new.
+func (l *loop) looked(ctx context.Context, k looked) {
+	r := l.running()
+	if r == nil || r.record.ID != k.release || r.back != nil || r.state.Turn != k.turn || r.state.Scope != k.scope {
+		return
+	}
+	r.verdict = &k.verdict
+	l.e.metrics.verdict(l.name, k.verdict)
+	l.e.feed.tell(rollout.Update{Rollout: l.name, Release: k.release})
+	if l.note("looks", k.saved) && k.verdict.Outcome != judge.Fail {
+		return // what is not written must not advance anything
+	}
+	l.standIn(ctx, k)
+	if r.state.Turn != k.turn || !news(r.state.Look, k.verdict) {
+		return
+	}
+	event := rollout.LookTaken{Scope: k.scope, Turn: k.turn, Verdict: k.verdict}
+	_, _ = l.append(ctx, r.event(event, "judge"))
+}
+
+// standIn puts a target in force by the share that was seen, where no API of the gateway is configured.
+func (l *loop) standIn(ctx context.Context, k looked) {
+	s := l.rel.state
+	if s.InForce || l.confirmed != traffic.Unconfirmed || len(l.observed.Replicas) > 0 || k.look.Requests == nil {
+		return
+	}
+	weight := l.rel.state.Target(&l.rel.plan.Rollout, k.release).Exposure
+	if k.from.After(l.appliedAt) && traffic.Agrees(weight, k.look.Requests.Canary, k.look.Requests.Baseline) {
+		l.say(ctx, rollout.InForce{Turn: s.Turn, How: "metrics"})
+	}
+}
+
+// news tells whether a verdict says something that the last event did not.
+func news(last *judge.Verdict, v judge.Verdict) bool {
+	if v.Reason == judge.WarmingUp {
+		return false
+	}
+	return last == nil || last.Outcome != v.Outcome || last.Reason != v.Reason || last.Enough != v.Enough || alarm(last) != alarm(&v)
+}
+
+func alarm(v *judge.Verdict) bool { return v.SampleRatio != nil && v.SampleRatio.Alarm }

@@ -1,0 +1,456 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"reflect"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/traffic"
+)
+
+// How often a loop tries again what did not work, and how soon it looks whether a write is in force. Traefik takes
+// 0.1 s for a first change and up to 2 s for one within its throttle.
+const (
+	retryEvery   = time.Second
+	confirmFirst = 50 * time.Millisecond
+	confirmLast  = 500 * time.Millisecond
+	// missesAllowed: one observation that a replica did not answer in time says nothing yet.
+	missesAllowed = 2
+)
+
+// loop owns a rollout: its release, its traffic, and the order in which things happen to them. Others send it
+// functions and read its view.
+type loop struct {
+	e    *Engine
+	name string
+	log  *slog.Logger
+	view atomic.Pointer[rollout.View]
+
+	mu     sync.Mutex // guards mail
+	mail   []func(context.Context)
+	signal chan struct{}
+
+	// What follows belongs to the goroutine of run.
+	plan    *Plan // as configured now; nil if it is gone
+	rel     *release
+	ready   bool // what the store knows has been taken up
+	swapped bool
+
+	router     Router
+	gateway    string // what router was made from
+	applied    *traffic.Target
+	appliedAt  time.Time
+	served     bool // applied was seen to be written, so a difference is somebody else's
+	observed   traffic.Observed
+	confirmed  traffic.Confirmation
+	misses     int
+	observeAt  time.Time
+	confirmGap time.Duration
+	trouble    map[string]string
+}
+
+func newLoop(e *Engine, name string) *loop {
+	return &loop{
+		e: e, name: name, log: e.o.Log.With("rollout", name), signal: make(chan struct{}, 1), trouble: map[string]string{},
+	}
+}
+
+// send queues f for the loop. It never blocks: the mailbox holds what people and looks send, which is little.
+func (l *loop) send(f func(context.Context)) {
+	l.mu.Lock()
+	l.mail = append(l.mail, f)
+	l.mu.Unlock()
+	select {
+	case l.signal <- struct{}{}:
+	default:
+	}
+}
+
+// ask runs f in the loop and waits for what it returns.
+func ask[T any](ctx context.Context, l *loop, f func(context.Context) (T, error)) (T, error) {
+	type answer struct {
+		v   T
+		err error
+	}
+	done := make(chan answer, 1)
+	l.send(func(ctx context.Context) {
+		v, err := f(ctx)
+		done <- answer{v, err}
+	})
+	select {
+	case a := <-done:
+		return a.v, a.err
+	case <-ctx.Done():
+		var none T
+		return none, ctx.Err()
+	}
+}
+
+// run turns the wheel until ctx ends.
+func (l *loop) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		wake := l.turn(ctx)
+		l.publish()
+		timer := time.NewTimer(time.Until(wake))
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		case <-l.signal:
+		}
+		timer.Stop()
+		l.mu.Lock()
+		mail := l.mail
+		l.mail = nil
+		l.mu.Unlock()
+		for _, f := range mail {
+			f(ctx)
+		}
+	}
+}
+
+// turn does all that can be done now and returns when to do more.
+func (l *loop) turn(ctx context.Context) time.Time {
+	if !l.ready {
+		if err := l.takeUp(ctx); err != nil {
+			l.note("store", err)
+			return time.Now().Add(retryEvery)
+		}
+		l.ready = true
+		l.note("store", nil)
+	}
+	for {
+		l.writeBack(ctx)
+		advanced := l.advance(ctx)
+		moved := l.reconcile(ctx)
+		if ctx.Err() != nil || !advanced && !moved {
+			break
+		}
+	}
+	l.follow(ctx)
+	l.runTasks(ctx)
+	return l.wake()
+}
+
+// takeUp reads what the store knows of this rollout.
+func (l *loop) takeUp(ctx context.Context) error {
+	swapped, err := l.e.o.Store.Swapped(ctx, l.name)
+	if err != nil {
+		return err
+	}
+	newest, err := l.e.o.Store.Releases(ctx, rollout.Filter{Rollout: l.name, Limit: 1})
+	if err != nil {
+		return err
+	}
+	l.swapped = swapped
+	if len(newest) == 0 {
+		return nil
+	}
+	r, err := l.e.o.Store.Release(ctx, newest[0].ID)
+	if err != nil {
+		return err
+	}
+	if l.rel, err = l.e.restore(ctx, r); err != nil {
+		return err
+	}
+	l.log.Info("release taken up", "release", r.ID, "phase", l.rel.state.Phase, "step", l.rel.state.StepName)
+	return nil
+}
+
+// running is the release that is not over, or nil.
+func (l *loop) running() *release {
+	if l.rel == nil || l.rel.state.Ended() {
+		return nil
+	}
+	return l.rel
+}
+
+// advance makes durable what follows by itself; it reports whether anything did.
+func (l *loop) advance(ctx context.Context) bool {
+	r := l.running()
+	if r == nil {
+		return l.succeed(ctx)
+	}
+	if r.back != nil {
+		return false
+	}
+	event, ok := r.state.Next(&r.plan.Rollout, time.Now())
+	if !ok {
+		return false
+	}
+	_, err := l.append(ctx, event)
+	return err == nil
+}
+
+// append makes an event durable and folds it. The event's head is the next one.
+func (l *loop) append(ctx context.Context, event rollout.Event) (rollout.State, error) {
+	r := l.rel
+	next, err := r.state.Apply(event)
+	if err != nil {
+		return r.state, err
+	}
+	record := r.record
+	record.Version, record.Phase, record.Outcome = next.Seq, next.Phase, ""
+	if next.Ended() {
+		record.Outcome, record.EndedAt = next.Outcome, next.EndedAt
+	}
+	if err := l.e.o.Store.Append(ctx, record, r.state.Seq, event); err != nil {
+		l.note("store", err)
+		if errors.Is(err, rollout.ErrConflict) {
+			l.ready = false // somebody else acts: read again before anything else
+		}
+		if turnsBack(r.state, next) && r.back == nil {
+			// The one effect that need not wait for its event: traffic back to stable.
+			l.log.Warn("rollback cannot be written yet, traffic goes back all the same", "release", record.ID, "err", err)
+			r.back = &pendingBack{event: event, state: next}
+			return next, &rollout.NotWrittenError{Err: err}
+		}
+		return r.state, err
+	}
+	l.note("store", nil)
+	r.state, r.record, r.back = next, record, nil
+	l.happened(ctx, event)
+	return next, nil
+}
+
+func turnsBack(before, after rollout.State) bool {
+	return before.Phase == rollout.Active && after.Phase == rollout.RollingBack
+}
+
+// writeBack tries again to write a rollback that is being carried out already.
+func (l *loop) writeBack(ctx context.Context) {
+	if r := l.running(); r != nil && r.back != nil {
+		_, _ = l.append(ctx, r.back.event) // what went wrong is noted there
+	}
+}
+
+// happened tells of an event that is durable, and does what belongs to no target.
+func (l *loop) happened(ctx context.Context, event rollout.Event) {
+	r := l.rel
+	l.log.Info("event", "release", r.record.ID, "event", rollout.Kind(event), "by", event.Head().By,
+		"step", r.state.StepName, "phase", r.state.Phase)
+	l.e.metrics.event(l.name, event)
+	if r.state.Ended() {
+		l.swapped = r.state.Swapped
+		if e, ok := event.(rollout.Ended); ok {
+			l.swapped = e.Swapped
+		}
+		l.e.looks.drop(r.record.ID)
+		if r.state.Outcome == rollout.Released {
+			if err := l.e.looks.teach(ctx, r); err != nil {
+				l.log.Warn("what the release taught about noise is lost", "release", r.record.ID, "err", err)
+			}
+		}
+	}
+	l.e.feed.tell(rollout.Update{Rollout: l.name, Release: r.record.ID, Event: event})
+}
+
+// target is what the traffic has to be now, and the turn that it belongs to.
+func (l *loop) target() (traffic.Target, bool) {
+	if r := l.running(); r != nil {
+		return r.now().Target(&r.plan.Rollout, r.record.ID).Traffic, true
+	}
+	if l.plan == nil || len(l.plan.Unsupported) > 0 {
+		return traffic.Target{}, false
+	}
+	return l.plan.Rollout.Idle(l.swapped), true
+}
+
+// reconcile brings the gateway to the target and reports what it sees; it reports whether the release has changed
+// by that.
+func (l *loop) reconcile(ctx context.Context) bool {
+	want, ok := l.target()
+	if !ok || !l.ensureRouter() {
+		return false
+	}
+	now := time.Now()
+	if l.applied == nil || !reflect.DeepEqual(*l.applied, want) {
+		if now.Before(l.observeAt) && l.trouble["gateway"] != "" {
+			return false // the last write failed a moment ago
+		}
+		l.write(ctx, want)
+		return false
+	}
+	if now.Before(l.observeAt) {
+		return false
+	}
+	return l.observe(ctx, want)
+}
+
+func (l *loop) ensureRouter() bool {
+	gateway := l.plan.gatewayOr(l.running())
+	if l.router != nil && string(gateway) == l.gateway {
+		return true
+	}
+	router, err := l.e.o.NewRouter(l.name, gateway)
+	if l.note("gateway", err) {
+		return false
+	}
+	l.router, l.gateway, l.applied = router, string(gateway), nil
+	return true
+}
+
+// gatewayOr is the gateway's part of the plan of the release that runs, else of the configured one.
+func (p *Plan) gatewayOr(r *release) json.RawMessage {
+	if r != nil {
+		return r.plan.Gateway
+	}
+	return p.Gateway
+}
+
+func (l *loop) write(ctx context.Context, want traffic.Target) {
+	begin := time.Now()
+	err := l.router.Apply(ctx, want)
+	l.e.metrics.wrote(l.name, err, time.Since(begin))
+	if l.note("gateway", err) {
+		l.observeAt = time.Now().Add(retryEvery)
+		return
+	}
+	l.log.Info("traffic written", "weight", want.Weight, "cohort", want.Cohort != nil)
+	l.applied, l.appliedAt, l.served, l.misses = &want, time.Now(), false, 0
+	l.confirmed, l.confirmGap = traffic.NotServed, confirmFirst
+	l.observeAt = time.Now().Add(l.confirmGap)
+}
+
+// observe asks the gateway, corrects what somebody else has changed, and turns what it sees into events.
+func (l *loop) observe(ctx context.Context, want traffic.Target) bool {
+	observed, err := l.router.Observe(ctx)
+	if err != nil {
+		observed = traffic.Observed{Unreadable: err.Error()}
+	}
+	l.observed, l.confirmed = observed, traffic.Confirm(want, observed)
+	drift := traffic.Drift(want, observed)
+	switch {
+	case len(drift) == 0:
+		l.served = true
+	case l.served:
+		return l.drifted(ctx, drift)
+	default:
+		l.applied = nil // it was never seen as it was written: write it again
+	}
+	return l.report(ctx)
+}
+
+// drifted puts right what somebody else has changed, and tells of it.
+func (l *loop) drifted(ctx context.Context, what []string) bool {
+	l.log.Warn("gateway changed by somebody else, put right", "differences", what)
+	l.e.metrics.drift.WithLabelValues(l.name).Inc()
+	l.applied, l.observeAt = nil, time.Time{}
+	r := l.running()
+	if r == nil || r.back != nil {
+		return true
+	}
+	if len(what) > maxReasons {
+		what = what[:maxReasons]
+	}
+	_, _ = l.append(ctx, r.event(rollout.Drifted{What: what}, "gateway"))
+	return true
+}
+
+// maxReasons bounds what an event says in words: a gateway with a hundred replicas may differ in a hundred ways.
+const maxReasons = 8
+
+// report turns a confirmation into an event, if it says something new.
+func (l *loop) report(ctx context.Context) bool {
+	r := l.running()
+	silent := l.confirmed == traffic.Unconfirmed
+	inForce := l.confirmed == traffic.InForce
+	l.schedule(inForce || silent && len(l.observed.Replicas) == 0)
+	if inForce {
+		l.misses = 0
+	} else {
+		l.misses++
+	}
+	if r == nil || r.back != nil {
+		return false
+	}
+	s := r.state
+	switch {
+	case inForce && !s.InForce:
+		l.e.metrics.inForce.WithLabelValues(l.name).Observe(time.Since(l.appliedAt).Seconds())
+		return l.say(ctx, rollout.InForce{Turn: s.Turn, How: "api"})
+	case silent && len(l.observed.Replicas) == 0:
+		// No API is configured: the share that looks see stands in, and trust after verify.for.
+		return !s.InForce && s.UnconfirmedAt.IsZero() && l.say(ctx, rollout.NotInForce{Turn: s.Turn, Unconfirmed: true})
+	case inForce || l.misses < missesAllowed:
+		return false
+	case s.InForce, silent && s.UnconfirmedAt.IsZero():
+		return l.say(ctx, rollout.NotInForce{Turn: s.Turn, Unconfirmed: silent, Why: l.differences()})
+	}
+	return false
+}
+
+func (l *loop) differences() []string {
+	var out []string
+	if l.applied != nil {
+		out = traffic.Differences(*l.applied, l.observed)
+	}
+	for _, r := range l.observed.Replicas {
+		if r.Err != "" {
+			out = append(out, r.Name+": "+r.Err)
+		}
+	}
+	return out[:min(len(out), maxReasons)]
+}
+
+func (l *loop) say(ctx context.Context, event rollout.Event) bool {
+	_, err := l.append(ctx, l.rel.event(event, "gateway"))
+	return err == nil
+}
+
+// schedule sets when the gateway is asked next: soon and then less often while a write is on its way, at leisure
+// while all is well.
+func (l *loop) schedule(calm bool) {
+	gap := l.e.o.ObserveEvery
+	if !calm {
+		l.confirmGap = min(2*l.confirmGap, confirmLast)
+		gap = min(l.confirmGap, gap)
+	}
+	l.observeAt = time.Now().Add(gap)
+}
+
+// wake is when the loop has to turn again although nobody sends it anything.
+func (l *loop) wake() time.Time {
+	at := time.Now().Add(l.e.o.ObserveEvery)
+	if l.observeAt.Before(at) && l.router != nil {
+		at = l.observeAt
+	}
+	r := l.running()
+	if r == nil {
+		return at
+	}
+	if d, ok := r.now().Deadline(&r.plan.Rollout, time.Now()); ok && d.Before(at) {
+		at = d
+	}
+	if soon := time.Now().Add(retryEvery); r.back != nil || l.trouble["store"] != "" {
+		at = soon
+	}
+	return at
+}
+
+// note remembers or clears what keeps the loop from its work; it logs a change, and reports whether err is one.
+func (l *loop) note(about string, err error) bool {
+	if err == nil {
+		if _, had := l.trouble[about]; had {
+			l.log.Info("works again", "about", about)
+			delete(l.trouble, about)
+		}
+		return false
+	}
+	if l.trouble[about] != err.Error() {
+		l.log.Error("does not work", "about", about, "err", err)
+	}
+	l.trouble[about] = err.Error()
+	return true
+}
+
+// setPlan takes over a plan from the configuration; nil if the rollout is gone from it. A release that runs keeps
+// its own.
+func (l *loop) setPlan(p *Plan) {
+	l.plan = p
+}

@@ -1,0 +1,117 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/rollout"
+)
+
+// metrics are the daemon's own series. Label values are bounded by the configuration: rollouts, their metrics, the
+// two arms, the kinds of events.
+type metrics struct {
+	weight, gateAge, phase     *prometheus.GaugeVec
+	outcome, ratio, bound      *prometheus.GaugeVec
+	rate, samples, evidence    *prometheus.GaugeVec
+	sampleRatioAlarm           *prometheus.GaugeVec
+	events, drift, writeErrors *prometheus.CounterVec
+	writes                     *prometheus.HistogramVec
+	inForce                    *prometheus.HistogramVec
+	looks, missed              prometheus.Counter
+	slot                       prometheus.Histogram
+}
+
+func newMetrics(r prometheus.Registerer) *metrics {
+	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "serin", Name: name, Help: help}, append([]string{"rollout"}, labels...))
+	}
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "serin", Name: name, Help: help}, append([]string{"rollout"}, labels...))
+	}
+	seconds := func(name, help string) prometheus.HistogramOpts {
+		return prometheus.HistogramOpts{Namespace: "serin", Name: name, Help: help, Buckets: prometheus.ExponentialBuckets(0.001, 4, 8)}
+	}
+	m := &metrics{
+		weight:           gauge("canary_weight_ratio", "Canary's share of the main route that is asked for."),
+		gateAge:          gauge("gate_age_seconds", "How long the open gate has been waiting; 0 without one."),
+		phase:            gauge("release_phase", "1 for the phase that the newest release is in.", "phase"),
+		outcome:          gauge("verdict", "1 for the verdict of the newest look at a metric.", "metric", "outcome"),
+		ratio:            gauge("comparison_ratio", "Estimate of canary's rate over baseline's, and the margin it is held against.", "metric", "what"),
+		bound:            gauge("comparison_bound_ratio", "Confidence sequence of that ratio.", "metric", "side"),
+		rate:             gauge("arm_rate", "Rate or mean of an arm over the scope.", "metric", "arm"),
+		samples:          gauge("arm_samples", "Exposure of an arm over the scope: requests.", "metric", "arm"),
+		evidence:         gauge("evidence_log", "Natural logarithm of the e-values.", "metric", "against"),
+		sampleRatioAlarm: gauge("sample_ratio_alarm", "1 while the split that was seen is not the weight in force."),
+		events:           counter("events_total", "Events of releases.", "event"),
+		drift:            counter("drift_total", "Foreign edits of the gateway's configuration that were put right."),
+		writeErrors:      counter("traffic_write_errors_total", "Writes of the gateway's configuration that did not work."),
+		writes:           prometheus.NewHistogramVec(seconds("traffic_write_seconds", "Time to write the gateway's configuration."), []string{"rollout"}),
+		inForce:          prometheus.NewHistogramVec(seconds("traffic_in_force_seconds", "Time from a write until every replica that was asked serves it."), []string{"rollout"}),
+		looks:            prometheus.NewCounter(prometheus.CounterOpts{Namespace: "serin", Name: "looks_total", Help: "Looks taken."}),
+		missed:           prometheus.NewCounter(prometheus.CounterOpts{Namespace: "serin", Name: "looks_missed_total", Help: "Slots that were skipped because the daemon was late."}),
+		slot:             prometheus.NewHistogram(seconds("look_slot_seconds", "Time for all looks of a slot together.")),
+	}
+	r.MustRegister(m.weight, m.gateAge, m.phase, m.outcome, m.ratio, m.bound, m.rate, m.samples, m.evidence,
+		m.sampleRatioAlarm, m.events, m.drift, m.writeErrors, m.writes, m.inForce, m.looks, m.missed, m.slot)
+	return m
+}
+
+// show sets what a view says.
+func (m *metrics) show(name string, v rollout.View, now time.Time) {
+	m.weight.WithLabelValues(name).Set(float64(v.Target.Weight))
+	age := 0.0
+	if v.Gate != "" {
+		age = now.Sub(v.GateSince).Seconds()
+	}
+	m.gateAge.WithLabelValues(name).Set(age)
+	for _, p := range []rollout.Phase{rollout.Active, rollout.RollingBack, rollout.PhaseEnded} {
+		m.phase.WithLabelValues(name, string(p)).Set(is(v.State.Phase == p))
+	}
+	m.drift.WithLabelValues(name)
+	m.writeErrors.WithLabelValues(name)
+	m.sampleRatioAlarm.WithLabelValues(name).Set(is(v.State.Alarm))
+}
+
+func (m *metrics) verdict(name string, v judge.Verdict) {
+	for _, r := range v.Metrics {
+		for _, o := range []judge.Outcome{judge.Pass, judge.Fail, judge.Inconclusive} {
+			m.outcome.WithLabelValues(name, r.Metric, string(o)).Set(is(r.Outcome == o))
+		}
+		m.ratio.WithLabelValues(name, r.Metric, "estimate").Set(r.Ratio)
+		m.ratio.WithLabelValues(name, r.Metric, "margin").Set(r.Margin)
+		m.bound.WithLabelValues(name, r.Metric, "lower").Set(r.Lower)
+		m.bound.WithLabelValues(name, r.Metric, "upper").Set(r.Upper)
+		for arm, t := range map[string]judge.Totals{"canary": r.Canary, "baseline": r.Baseline} {
+			m.rate.WithLabelValues(name, r.Metric, arm).Set(t.Rate)
+			m.samples.WithLabelValues(name, r.Metric, arm).Set(t.Total)
+		}
+		m.evidence.WithLabelValues(name, r.Metric, "no-worse").Set(r.LogEvidence.Worse)
+		m.evidence.WithLabelValues(name, r.Metric, "worse-by-margin").Set(r.LogEvidence.NoWorse)
+	}
+}
+
+func (m *metrics) event(name string, e rollout.Event) {
+	m.events.WithLabelValues(name, rollout.Kind(e)).Inc()
+}
+
+func (m *metrics) wrote(name string, err error, took time.Duration) {
+	if err != nil {
+		m.writeErrors.WithLabelValues(name).Inc()
+		return
+	}
+	m.writes.WithLabelValues(name).Observe(took.Seconds())
+}
+
+func (m *metrics) looked(n int, took time.Duration) {
+	m.looks.Add(float64(n))
+	m.slot.Observe(took.Seconds())
+}
+
+func is(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

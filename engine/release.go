@@ -1,0 +1,281 @@
+package engine
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/traffic"
+)
+
+// release is one release as its loop holds it.
+type release struct {
+	record rollout.Release
+	plan   Plan
+	state  rollout.State
+	// back is a rollback that is carried out although it could not be written yet.
+	back *pendingBack
+	// verdict of the newest look, also when it says nothing new.
+	verdict *judge.Verdict
+	tasks   sync.WaitGroup
+	begun   map[string]bool
+}
+
+type pendingBack struct {
+	event rollout.Event
+	state rollout.State
+}
+
+// now is the state to act on.
+func (r *release) now() rollout.State {
+	if r.back != nil {
+		return r.back.state
+	}
+	return r.state
+}
+
+// event gives an event the head that comes next.
+func (r *release) event(e rollout.Event, by string) rollout.Event {
+	return e.With(rollout.Meta{Seq: r.state.Seq + 1, At: time.Now().UTC(), By: by})
+}
+
+// view is what may be seen of the release itself.
+func (r *release) view(now time.Time) rollout.View {
+	record, s, d := r.record, r.now(), &r.plan.Rollout
+	v := rollout.View{
+		Rollout: record.Rollout, Declared: true, Release: &record, State: s, Steps: d.Steps, Definition: d,
+		Swapped: s.Swapped != s.Exchanged,
+		Target:  s.Target(d, record.ID).Traffic, Verdict: r.verdict, Waiting: s.Waiting(d, now),
+	}
+	if v.Verdict == nil {
+		v.Verdict = s.LastVerdict
+	}
+	if gate := s.OpenGate(); gate != "" {
+		v.Gate, v.Approvers, v.GateSince = gate, []string{"operator"}, s.StepAt.Add(s.PausedFor)
+		if s.Question != nil {
+			v.GateSince = s.Question.Since
+		}
+		if g, ok := d.Gate(gate); ok && len(g.Approvers) > 0 {
+			v.Approvers = g.Approvers
+		}
+	}
+	return v
+}
+
+// publish makes the loop's view visible to others.
+func (l *loop) publish() {
+	now := time.Now()
+	v := rollout.View{Rollout: l.name, Swapped: l.swapped}
+	if l.rel != nil {
+		v = l.rel.view(now)
+		if l.rel.state.Ended() {
+			v.Swapped = l.swapped
+		}
+	}
+	if v.Declared = l.plan != nil; v.Declared {
+		v.Unsupported = l.plan.Unsupported
+		if l.running() == nil {
+			v.Steps, v.Definition, v.Target = l.plan.Rollout.Steps, &l.plan.Rollout, l.plan.Rollout.Idle(l.swapped)
+		}
+	}
+	v.Confirmation = confirmation(l.confirmed)
+	v.Differences, v.Replicas = l.differences(), l.observed.Replicas
+	for _, about := range slices.Sorted(maps.Keys(l.trouble)) {
+		v.Trouble = append(v.Trouble, about+": "+l.trouble[about])
+	}
+	if l.rel != nil && l.rel.back != nil {
+		v.Trouble = append(v.Trouble, "the rollback is being carried out but could not be written yet")
+	}
+	l.view.Store(&v)
+	l.e.metrics.show(l.name, v, now)
+}
+
+func confirmation(c traffic.Confirmation) string {
+	switch c {
+	case traffic.InForce:
+		return "in force"
+	case traffic.Unconfirmed:
+		return "unconfirmed"
+	case traffic.NotServed:
+	}
+	return "not served"
+}
+
+// start begins a release, or makes room for it.
+func (l *loop) start(ctx context.Context, req rollout.StartRequest, supersede bool) (rollout.Release, error) {
+	if l.plan == nil {
+		return rollout.Release{}, fmt.Errorf("rollout %s: %w", l.name, rollout.ErrNotFound)
+	}
+	if len(l.plan.Unsupported) > 0 {
+		return rollout.Release{}, &rollout.UnsupportedError{Why: l.plan.Unsupported}
+	}
+	if req.Key != "" {
+		if r, err := l.e.o.Store.ByKey(ctx, l.name, req.Key); !errors.Is(err, rollout.ErrNotFound) {
+			return r, err
+		}
+	}
+	params, err := checkParameters(l.plan.Rollout.Parameters, req.Parameters)
+	if err != nil {
+		return rollout.Release{}, err
+	}
+	req.Parameters = params
+	if req.ID == "" {
+		req.ID = ulid.MustNew(ulid.Now(), rand.Reader).String()
+	}
+	if r := l.running(); r != nil {
+		if !supersede {
+			return rollout.Release{}, &rollout.ActiveError{Rollout: l.name, ID: r.record.ID}
+		}
+		if _, err := l.append(ctx, r.event(rollout.Superseded{Next: req}, req.By)); err != nil {
+			return rollout.Release{}, err
+		}
+		return rollout.Release{ID: req.ID, Rollout: l.name, Key: req.Key, StartedBy: req.By}, nil
+	}
+	return l.create(ctx, req)
+}
+
+func (l *loop) create(ctx context.Context, req rollout.StartRequest) (rollout.Release, error) {
+	plan, err := json.Marshal(l.plan)
+	if err != nil {
+		return rollout.Release{}, fmt.Errorf("encode the plan of %s: %w", l.name, err)
+	}
+	first := rollout.Started{
+		Meta:    rollout.Meta{Seq: 1, At: time.Now().UTC(), By: req.By},
+		Rollout: l.name, Revision: l.plan.Rollout.Revision, Parameters: req.Parameters, Key: req.Key, Swapped: l.swapped,
+	}
+	state, err := rollout.State{}.Apply(first)
+	if err != nil {
+		return rollout.Release{}, err
+	}
+	record := rollout.Release{
+		ID: req.ID, Rollout: l.name, Revision: first.Revision, Plan: plan, Key: req.Key, Version: 1,
+		Phase: state.Phase, StartedBy: req.By, StartedAt: first.At,
+	}
+	if err := l.e.o.Store.Create(ctx, record, first); err != nil {
+		l.note("store", err)
+		return rollout.Release{}, err
+	}
+	l.note("store", nil)
+	l.rel = &release{record: record, plan: *l.plan, state: state}
+	l.happened(ctx, first)
+	return record, nil
+}
+
+// succeed starts the release that has taken the place of one that has ended; it reports whether there was one.
+func (l *loop) succeed(ctx context.Context) bool {
+	if l.rel == nil || l.rel.state.Successor == nil || l.plan == nil || len(l.plan.Unsupported) > 0 {
+		return false
+	}
+	next := *l.rel.state.Successor
+	if _, err := l.e.o.Store.Release(ctx, next.ID); err == nil {
+		l.ready = false // it has been started, by this daemon before it was stopped: take it up
+		return true
+	}
+	_, err := l.create(ctx, next)
+	return err == nil
+}
+
+// checkParameters fills in defaults and refuses what is not declared, missing or does not match.
+func checkParameters(declared []rollout.Parameter, given map[string]string) (map[string]string, error) {
+	out := map[string]string{}
+	for _, p := range declared {
+		v, ok := given[p.Name]
+		if !ok && p.Required {
+			return nil, &rollout.ParameterError{Name: p.Name, Want: "is required"}
+		}
+		if !ok {
+			v = p.Default
+		}
+		if p.Pattern != "" && ok {
+			re, err := regexp.Compile(`^(?:` + p.Pattern + `)$`)
+			if err != nil || !re.MatchString(v) {
+				return nil, &rollout.ParameterError{Name: p.Name, Want: "has to match " + p.Pattern}
+			}
+		}
+		out[p.Name] = v
+	}
+	for name := range given {
+		if _, ok := out[name]; !ok {
+			return nil, &rollout.ParameterError{Name: name, Want: "is not declared by the rollout"}
+		}
+	}
+	return out, nil
+}
+
+// act gives a person's event to the release.
+func (l *loop) act(ctx context.Context, id string, event rollout.Event, by string) (rollout.State, error) {
+	if l.rel == nil || l.rel.record.ID != id {
+		return rollout.State{}, fmt.Errorf("%w: release %s has ended", rollout.ErrNotAllowed, id)
+	}
+	r := l.rel
+	if r.back != nil {
+		return r.now(), fmt.Errorf("%w: the release is going back already", rollout.ErrNotAllowed)
+	}
+	s, err := l.append(ctx, r.event(event, by))
+	if err == nil || errors.As(err, new(*rollout.NotWrittenError)) {
+		// Traffic first: the caller may go as soon as it is written, and sees it in the answer.
+		l.reconcile(ctx)
+	}
+	l.publish()
+	return s, err
+}
+
+// runTasks begins the tasks of the target that have not been begun by this daemon. Their keys make it harmless that
+// an earlier one may have begun them as well.
+func (l *loop) runTasks(ctx context.Context) {
+	r := l.running()
+	if r == nil || r.back != nil {
+		return
+	}
+	if r.begun == nil {
+		r.begun = map[string]bool{}
+	}
+	tasks := r.state.Target(&r.plan.Rollout, r.record.ID).Tasks
+	if len(tasks) == 0 || r.begun[tasks[0].Key] {
+		return
+	}
+	for _, t := range tasks {
+		r.begun[t.Key] = true
+	}
+	record, state := r.record, r.state
+	r.tasks.Go(func() {
+		var failed error
+		for _, t := range tasks {
+			failed = l.e.o.Call(ctx, Call{Key: t.Key, Webhook: t.Webhook, Release: record, State: state})
+		}
+		if ctx.Err() == nil {
+			l.send(func(ctx context.Context) { l.taskDone(ctx, record.ID, tasks[0], failed) })
+		}
+	})
+}
+
+// taskDone turns a webhook's answer into an event. One that cannot be written is asked for again: its key is the
+// same.
+func (l *loop) taskDone(ctx context.Context, id string, t rollout.Task, failed error) {
+	r := l.running()
+	if r == nil || r.record.ID != id {
+		return
+	}
+	var event rollout.Event = rollout.CleanedUp{}
+	if r.state.Phase == rollout.Active {
+		answer := rollout.WebhookAnswered{Step: t.Step, OK: failed == nil}
+		if failed != nil {
+			answer.Detail = failed.Error()
+		}
+		event = answer
+	}
+	if _, err := l.append(ctx, r.event(event, "webhook")); err != nil && !errors.Is(err, rollout.ErrNotAllowed) {
+		delete(r.begun, t.Key)
+	}
+}

@@ -1,0 +1,299 @@
+package rollout
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/serindev/serin/judge"
+)
+
+// Waiting says in a sentence what the release waits for at the given time, with the time that is left where there
+// is any; empty for a release that has not started or has ended. Every case of [State.Next] that holds the release
+// has its words here.
+func (s State) Waiting(d *Definition, now time.Time) string {
+	var clauses []string
+	switch {
+	case s.Phase == RollingBack:
+		clauses = s.waitsBack(d, now)
+	case s.Phase != Active:
+		return ""
+	case s.Pause != nil:
+		clauses = []string{"paused by " + s.Pause.By + because(s.Pause.Reason) + ": it waits for somebody to resume it"}
+	case s.Step < 0:
+		clauses = []string{"about to begin"}
+	default:
+		clauses = s.waitsActive(d, now)
+	}
+	if s.Successor != nil {
+		clauses = append(clauses, "release "+s.Successor.ID+" starts then")
+	}
+	return strings.Join(clauses, "; ")
+}
+
+func because(reason string) string {
+	if reason == "" {
+		return ""
+	}
+	return " (" + reason + ")"
+}
+
+func (s State) waitsBack(d *Definition, now time.Time) []string {
+	var out []string
+	t := s.Clock(now)
+	switch {
+	case s.Stage == backDone:
+		return []string{"it is back, and about to end"}
+	case s.Stage == backTraffic:
+		out = append(out, "going back: "+s.waitsForce(d, t, "all traffic on stable"))
+	case s.Stage == backDrain && !s.InForce:
+		out = append(out, "going back: "+s.waitsForce(d, t, "all traffic on stable")+", which it was before")
+	case s.Stage == backDrain:
+		out = append(out, "going back: traffic is on stable, the canary drains"+left(s.StageAt.Add(d.Rollback.Drain), t))
+	default:
+		names := make([]string, len(d.Rollback.Webhooks))
+		for i, w := range d.Rollback.Webhooks {
+			names[i] = w.Name
+		}
+		out = append(out, "going back: traffic is on stable, cleaning up ("+strings.Join(names, ", ")+")")
+	}
+	return append(out, "it counts as failed unless that is done"+within(s.BackAt.Add(d.Rollback.Deadline), t))
+}
+
+// waitsForce says why a target of traffic is not in force, and whether that can end by itself.
+func (s State) waitsForce(d *Definition, t time.Time, what string) string {
+	if s.UnconfirmedAt.IsZero() {
+		return what + " is not in force yet" + because(strings.Join(s.NotInForceWhy, ", "))
+	}
+	out := what + " is written, but no replica of the gateway confirms it" + because(strings.Join(s.NotInForceWhy, ", "))
+	if d.Verify.Trust {
+		return out + "; it counts as in force" + within(s.UnconfirmedAt.Add(d.Verify.For), t)
+	}
+	return out
+}
+
+func (s State) waitsActive(d *Definition, now time.Time) []string {
+	var out []string
+	t := s.Clock(now)
+	if q := s.Question; q != nil {
+		out = append(out, fmt.Sprintf("question %s: %s; any operator may answer approve (go on), wait, or reject (go back)",
+			q.Name, aboutDeadline(q.About)))
+	}
+	switch step := d.Steps[s.Step].(type) {
+	case AB:
+		out = append(out, s.waitsAnalysed(d, now, "A/B step "+step.Name, step.Decide, step.Decide.Min, true)...)
+	case Gray:
+		on := step.Decide.On == OnPass || step.Decide.On == "" && s.Stage == len(step.Weights)-1
+		what := fmt.Sprintf("%s of traffic on the canary", step.Weights[s.Stage])
+		out = append(out, s.waitsAnalysed(d, now, what, step.Decide, step.Hold, on)...)
+	case Gate:
+		out = append(out, s.waitsGate(step, t))
+	case Wait:
+		out = append(out, "step "+step.Name+left(s.StepAt.Add(step.For), t))
+	case Webhook:
+		out = append(out, "webhook "+step.Name+": its answer")
+	case Promote:
+		what := "all traffic on the canary"
+		if s.Stage == 1 {
+			what = "the exchange of roles (the canary's servers as stable)"
+		}
+		out = append(out, "promotion: "+s.waitsForce(d, t, what))
+	}
+	return append(out, s.waitsData(d, t)...)
+}
+
+func aboutDeadline(which Deadline) string {
+	switch which {
+	case DecideMax:
+		return "the comparison is still undecided"
+	case NoDataFor:
+		return "there is no new data"
+	case UnreachableFor:
+		return "the source of the metrics does not answer"
+	case GateExpired:
+		return "the gate has expired"
+	}
+	return string(which)
+}
+
+// waitsAnalysed lists all that an A/B step or a weight still needs.
+func (s State) waitsAnalysed(d *Definition, now time.Time, what string, decide Decide, least time.Duration, pass bool) []string {
+	t := s.Clock(now)
+	if !s.InForce {
+		return append([]string{s.waitsForce(d, t, what)}, s.waitsDecide(decide, t)...)
+	}
+	var needs []string
+	if at := s.forcedAt(least); t.Before(at) {
+		needs = append(needs, "at least "+span(at.Sub(t))+" more in force")
+	}
+	switch {
+	case pass && !s.passes():
+		needs = append(needs, "a pass"+s.soFar())
+	case !pass && !s.noFail():
+		needs = append(needs, "enough data without a fail"+s.soFar())
+	}
+	if s.Alarm && !s.Dismissed {
+		needs = append(needs, "the sample-ratio alarm to clear or to be dismissed")
+	}
+	if s.Contested(now) {
+		last := s.Drifts[len(s.Drifts)-1].Add(driftWindow)
+		needs = append(needs, fmt.Sprintf("somebody else to stop writing the gateway's configuration (calm for %s more)", span(last.Sub(now))))
+	}
+	if len(needs) == 0 {
+		return []string{what + ": the next step"}
+	}
+	return append([]string{what + ": it needs " + strings.Join(needs, ", ")}, s.waitsDecide(decide, t)...)
+}
+
+func (s State) soFar() string {
+	if s.Look == nil {
+		return " (no look yet)"
+	}
+	words := string(s.Look.Outcome)
+	if s.Look.Outcome == judge.Inconclusive {
+		words = reasonWords(s.Look.Reason)
+	}
+	if s.Look.Decisive != "" {
+		words += ": " + s.Look.Decisive
+	}
+	return " (now " + words + ")"
+}
+
+// reasonWords are a reason in people's words.
+func reasonWords(r judge.Reason) string {
+	switch r {
+	case judge.Unreachable:
+		return "the source does not answer"
+	case judge.NoData:
+		return "no new data"
+	case judge.TooFew:
+		return "too few requests yet"
+	case judge.Undecided:
+		return "undecided"
+	case judge.Waiting:
+		return "no worse by the evidence, but too early for a pass"
+	case judge.WarmingUp:
+		return "not judged yet: warming up"
+	case judge.NotPositive:
+		return "the baseline is not positive"
+	}
+	return string(r)
+}
+
+func (s State) waitsDecide(decide Decide, t time.Time) []string {
+	if decide.Max == 0 || s.Decided {
+		return nil
+	}
+	if slices.Contains(s.Told, DecideMax) {
+		if s.Question != nil {
+			return nil
+		}
+		return []string{"it has been undecided for longer than " + span(decide.Max) + " and holds"}
+	}
+	return []string{thenWords(decide.Inconclusive) + within(s.decideFrom().Add(decide.Max), t) + " if it is still undecided"}
+}
+
+func (s State) decideFrom() time.Time {
+	if s.DecideFrom.IsZero() {
+		return s.StepAt
+	}
+	return s.DecideFrom
+}
+
+// thenWords are what a policy does, as something that will happen.
+func thenWords(p Policy) string {
+	switch p {
+	case PolicyHold:
+		return "it says so and goes on holding"
+	case PolicyGate:
+		return "it asks a human"
+	case PolicyRollback:
+		return "it goes back"
+	case PolicyCancel:
+		return "it is cancelled"
+	}
+	return string(p)
+}
+
+func (s State) waitsGate(g Gate, t time.Time) string {
+	if a, ok := s.Answered[g.Name]; ok && a.Answer == Approve {
+		return "gate " + g.Name + " is approved by " + a.By
+	}
+	may := g.Approvers
+	if len(may) == 0 {
+		may = []string{"operator"}
+	}
+	out := "gate " + g.Name + ": an answer from " + strings.Join(may, ", ")
+	if g.FourEyes {
+		out += ", but not from " + s.StartedBy + ", who has started the release"
+	}
+	switch {
+	case g.Expires == nil:
+		return out
+	case slices.Contains(s.Told, GateExpired):
+		return out + "; it has expired and holds"
+	}
+	return out + "; unanswered, " + thenWords(g.Expires.Then) + within(s.StepAt.Add(g.Expires.After), t)
+}
+
+// waitsData says for how long data has been missing and what follows from that.
+func (s State) waitsData(d *Definition, t time.Time) []string {
+	scope, ok := d.Scope(s.Scope)
+	if !ok {
+		return nil
+	}
+	var out []string
+	add := func(since time.Time, words string, which Deadline, p Patience) {
+		switch {
+		case since.IsZero():
+		case slices.Contains(s.Told, which):
+			out = append(out, words+" for "+span(t.Sub(since)))
+		default:
+			out = append(out, words+" for "+span(t.Sub(since))+": "+thenWords(p.Then)+within(since.Add(p.For), t))
+		}
+	}
+	add(s.NoDataSince, "no new data", NoDataFor, scope.NoData)
+	add(s.UnreachableSince, "the source of the metrics has not answered", UnreachableFor, scope.Unreachable)
+	return out
+}
+
+// left is ": 4m left", within " in 4m".
+func left(at, now time.Time) string { return ": " + span(at.Sub(now)) + " left" }
+
+func within(at, now time.Time) string {
+	if !now.Before(at) {
+		return " now"
+	}
+	return " in " + span(at.Sub(now))
+}
+
+var units = []struct {
+	name string
+	of   time.Duration
+}{{"d", 24 * time.Hour}, {"h", time.Hour}, {"m", time.Minute}, {"s", time.Second}}
+
+// span prints a duration for people: its two largest units, rounded up so that what is left is never shown as
+// nothing before it is over.
+func span(d time.Duration) string {
+	if d <= 0 {
+		return "0s"
+	}
+	if d < time.Second {
+		return d.Round(time.Millisecond).String()
+	}
+	i := 0
+	for d < units[i].of {
+		i++
+	}
+	least := units[min(i+1, len(units)-1)].of
+	d = (d + least - 1) / least * least
+	var out string
+	for _, u := range units[max(0, i-1):] {
+		if n := d / u.of; n > 0 {
+			out += fmt.Sprintf("%d%s", n, u.name)
+			d -= n * u.of
+		}
+	}
+	return out
+}
