@@ -283,7 +283,7 @@ func odds(log float64) string {
 // rounded has two digits of meaning and thousands apart.
 func rounded(v float64) string {
 	if v < 10 {
-		return number(v)
+		return strconv.FormatFloat(v, 'g', 2, 64)
 	}
 	unit := math.Pow(10, math.Floor(math.Log10(v))-1)
 	return grouped(math.Round(v/unit) * unit)
