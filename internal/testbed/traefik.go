@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -99,6 +100,9 @@ func (t *Traefik) args(c TraefikConfig) ([]string, error) {
 		}
 		t.entryPoints[name] = loopback(port)
 		args = append(args, "--entrypoints."+name+".address="+loopback(port))
+		if slices.Contains(names, name) { // else a router without entry points is served on the metrics' one too
+			args = append(args, "--entrypoints."+name+".asdefault=true")
+		}
 	}
 	t.API = "http://" + t.entryPoints["traefik"]
 	t.MetricsAddr = t.entryPoints["metrics"]

@@ -1,0 +1,53 @@
+package traefikfile
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/traefik/traefik/v3/pkg/config/dynamic"
+	"gopkg.in/yaml.v3" // the one Traefik reads with
+)
+
+// ownerMark precedes the rollout's name in the comment that makes a file Serin's.
+const ownerMark = "# serin.dev/rollout: "
+
+// action opens an action of text/template. Traefik runs every file through one before it reads the YAML.
+const action = "{{"
+
+// encode writes the file as Traefik reads it. Whatever the values are, Traefik gets them as they are: what could be
+// an action of its template is written with an escape of YAML. The result has been read back and compared.
+func encode(rollout string, h *dynamic.HTTPConfiguration) ([]byte, error) {
+	var node yaml.Node
+	if err := node.Encode(&dynamic.Configuration{HTTP: h}); err != nil {
+		return nil, fmt.Errorf("encode: %w", err)
+	}
+	quoteActions(&node)
+	body, err := yaml.Marshal(&node)
+	if err != nil {
+		return nil, fmt.Errorf("encode: %w", err)
+	}
+	text := "# Serin writes this file. What is changed in it is put right; entries of your own belong into another file.\n" +
+		ownerMark + rollout + "\n" + strings.ReplaceAll(string(body), action, `{\x7b`)
+	c, err := parse([]byte(text), rollout)
+	if err != nil {
+		return nil, fmt.Errorf("encode: %w", err)
+	}
+	if c.broken != "" {
+		return nil, errors.New("encode: Traefik could not read it: " + c.broken)
+	}
+	if d := compare(h, c.http, true); len(d) > 0 {
+		return nil, fmt.Errorf("encode: Traefik would read it differently: %s", strings.Join(texts(d), "; "))
+	}
+	return []byte(text), nil
+}
+
+// quoteActions puts scalars with an action into double quotes, where YAML has escapes.
+func quoteActions(n *yaml.Node) {
+	if n.Kind == yaml.ScalarNode && strings.Contains(n.Value, action) {
+		n.Style = yaml.DoubleQuotedStyle
+	}
+	for _, c := range n.Content {
+		quoteActions(c)
+	}
+}

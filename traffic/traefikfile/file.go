@@ -1,0 +1,232 @@
+package traefikfile
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/traefik/paerser/file"
+	"github.com/traefik/traefik/v3/pkg/config/dynamic"
+	"gopkg.in/yaml.v3"
+)
+
+// maxFile bounds what is read: ours has a few kilobytes, and a hundred servers an arm would add ten.
+const maxFile = 1 << 20
+
+// ErrForeign is returned by [Router.Apply] for a file that is not Serin's, or has something else in it. Somebody has
+// to look at it: Serin does not write there until it is gone.
+var ErrForeign = errors.New("not only Serin's")
+
+// content is a file that is Serin's.
+type content struct {
+	http   *dynamic.HTTPConfiguration
+	digest string
+	// broken says why it could not be read although it is Serin's: edited by hand, and by half. http is nil then.
+	broken string
+}
+
+// read reads the file. It returns nil for one that is missing or empty, and [ErrForeign] for one that is not ours.
+func read(path, rollout string) (*content, error) {
+	f, err := os.Open(path) //nolint:gosec // the path is configured
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read Traefik's file: %w", err)
+	}
+	defer f.Close() //nolint:errcheck // only read
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("read Traefik's file: %w", err)
+	case len(data) > maxFile:
+		return nil, fmt.Errorf("%s: %w: it is larger than %d bytes", path, ErrForeign, maxFile)
+	case strings.TrimSpace(string(data)) == "":
+		return nil, nil
+	}
+	c, err := parse(data, rollout)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return c, nil
+}
+
+// parse decides whose the file is, and reads it as Traefik does.
+func parse(data []byte, rollout string) (*content, error) {
+	switch owner := owner(string(data)); {
+	case owner == "":
+		return nil, fmt.Errorf("%w: it does not begin with the comment %q", ErrForeign, ownerMark+rollout)
+	case owner != rollout:
+		return nil, fmt.Errorf("%w: it belongs to the rollout %s", ErrForeign, owner)
+	case strings.Contains(string(data), action):
+		return nil, fmt.Errorf("%w: it has actions of a template (%s)", ErrForeign, action)
+	}
+	sum := sha256.Sum256(data)
+	c := &content{digest: hex.EncodeToString(sum[:])}
+	if err := foreign(data, rollout); err != nil {
+		if errors.Is(err, ErrForeign) {
+			return nil, err
+		}
+		c.broken = err.Error()
+		return c, nil
+	}
+	h, err := decode(data)
+	if err != nil {
+		c.broken = err.Error()
+		return c, nil
+	}
+	c.http = h
+	return c, nil
+}
+
+// owner is the rollout named by the comment at the beginning of the file.
+func owner(text string) string {
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if name, ok := strings.CutPrefix(line, ownerMark); ok {
+			return strings.TrimSpace(name)
+		}
+		if line != "" && !strings.HasPrefix(line, "#") {
+			break
+		}
+	}
+	return ""
+}
+
+// foreign looks for entries that are not the rollout's. Other errors mean that it is not readable as YAML.
+func foreign(data []byte, rollout string) error {
+	decoder := yaml.NewDecoder(strings.NewReader(string(data)))
+	var top map[string]any
+	if err := decoder.Decode(&top); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if err := decoder.Decode(new(any)); !errors.Is(err, io.EOF) {
+		return fmt.Errorf("%w: it has a second document", ErrForeign)
+	}
+	routes := []string{rollout, rollout + cohortSuffix}
+	own := map[string][]string{"routers": routes, "services": slices.Clone(routes), "middlewares": {rollout + limitSuffix, rollout + breakerSuffix}}
+	for _, route := range routes {
+		own["services"] = append(own["services"], route+stableSuffix, route+canarySuffix)
+	}
+	for section, value := range top {
+		if section != "http" {
+			return fmt.Errorf("%w: it has %q", ErrForeign, section)
+		}
+		kinds, _ := value.(map[string]any)
+		for kind, value := range kinds {
+			if own[kind] == nil {
+				return fmt.Errorf("%w: it has %q", ErrForeign, "http."+kind)
+			}
+			entries, _ := value.(map[string]any)
+			for name := range entries {
+				if !slices.Contains(own[kind], name) {
+					return fmt.Errorf("%w: it has %q", ErrForeign, "http."+kind+"."+name)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// decode is Traefik's own way from a file to a configuration, without its template: a file of ours has none.
+func decode(data []byte) (h *dynamic.HTTPConfiguration, err error) {
+	defer func() {
+		if p := recover(); p != nil { // Traefik's parser was not made for files that nobody has checked
+			h, err = nil, fmt.Errorf("decode: %v", p)
+		}
+	}()
+	configuration := dynamic.Configuration{HTTP: &dynamic.HTTPConfiguration{}}
+	if err := file.DecodeContent(string(data), ".yaml", &configuration); err != nil {
+		return nil, fmt.Errorf("decode: %w", err)
+	}
+	if configuration.HTTP == nil {
+		return &dynamic.HTTPConfiguration{}, nil
+	}
+	return configuration.HTTP, nil
+}
+
+// tempFolder, beside the file, is where it is written before it is renamed. A folder that Traefik watches is no
+// place for that: the temporary file's own events make it read the folder and then wait for its throttle, so that
+// every change takes 2 s; by a rename from here it takes 0.02 to 0.1 s. It looks into the folder and finds nothing,
+// for our files have no suffix that it knows.
+const tempFolder = ".serin"
+
+// write replaces the file: after it the file is durable; after an error, or a crash, it is the old or the new one.
+func write(path string, data []byte) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("write Traefik's file: %w", err)
+		}
+	}()
+	mode := fs.FileMode(0o644)
+	switch info, err := os.Lstat(path); {
+	case err == nil && !info.Mode().IsRegular():
+		return fmt.Errorf("%s is not a regular file", path)
+	case err == nil:
+		mode = info.Mode().Perm()
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	folder := filepath.Dir(path)
+	temp := filepath.Join(folder, tempFolder)
+	if err := os.Mkdir(temp, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	if err := sweep(temp, filepath.Base(path)); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(temp, filepath.Base(path)+".*"+tempSuffix)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(fill(f, data, mode), f.Close()); err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return syncFolder(folder)
+}
+
+const tempSuffix = ".tmp"
+
+// sweep removes what a crash has left of earlier writes of this file.
+func sweep(temp, name string) error {
+	entries, err := os.ReadDir(temp)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), name+".") && strings.HasSuffix(e.Name(), tempSuffix) {
+			if err := os.Remove(filepath.Join(temp, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func fill(f *os.File, data []byte, mode fs.FileMode) error {
+	if _, err := f.Write(data); err != nil {
+		return err
+	}
+	if err := f.Chmod(mode); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+func syncFolder(path string) error {
+	d, err := os.Open(path) //nolint:gosec // the path is configured
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

@@ -1,0 +1,269 @@
+package traefikfile
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	ptypes "github.com/traefik/paerser/types"
+	"github.com/traefik/traefik/v3/pkg/config/dynamic"
+
+	"github.com/serindev/serin/share"
+	"github.com/serindev/serin/traffic"
+)
+
+// The names in Traefik, behind the rollout's own: spec/traefik.md, File provider.
+const (
+	cohortSuffix  = "-ab"
+	stableSuffix  = "-stable"
+	canarySuffix  = "-canary"
+	breakerSuffix = "-circuit-breaker"
+	limitSuffix   = "-rate-limit"
+
+	// provider is what Traefik adds to a name that the file provider gave.
+	provider = "@file"
+)
+
+// layout is the content of the file, reduced to what changes in a rollout's life. A target has one, and one can be
+// inferred from any file or answer of Traefik; what render makes of that one is what the rest should have been.
+type layout struct {
+	main   arms
+	cohort *cohort
+	guards traffic.Guards
+}
+
+// arms are a weighted service and its two children.
+type arms struct {
+	canaryWeight, stableWeight int
+	canary, stable             []string // servers, sorted
+}
+
+type cohort struct {
+	arms
+	rule   string
+	match  string // the part of rule that is the matcher's; empty if rule is not one of ours
+	sticky bool
+}
+
+// layoutOf checks all of a target and says how it looks in Traefik.
+func layoutOf(route traffic.Route, t traffic.Target) (layout, error) {
+	var l layout
+	errs := append(checkServers("stable", t.Stable.Servers), checkServers("canary", t.Canary.Servers)...)
+	errs = append(errs, ValidateGuards(t.Guards))
+	l.guards = t.Guards
+	l.main = arms{stable: slices.Sorted(slices.Values(t.Stable.Servers)), canary: slices.Sorted(slices.Values(t.Canary.Servers))}
+	split := l.main
+	var err error
+	l.main.canaryWeight, l.main.stableWeight, err = traffic.Weights(t.Weight)
+	errs = append(errs, err)
+	if t.Cohort != nil {
+		split.canaryWeight, split.stableWeight, err = traffic.Weights(t.Cohort.Split)
+		errs = append(errs, err)
+		rule, err := traffic.CohortRule(route.Rule, t.Cohort.Match)
+		if err == nil {
+			err = parseRule(rule)
+		}
+		errs = append(errs, err)
+		match, _ := traffic.CohortMatch(route.Rule, rule)
+		l.cohort = &cohort{arms: split, rule: rule, match: match, sticky: t.Cohort.Sticky}
+	}
+	return l, errors.Join(errs...)
+}
+
+func checkServers(arm string, servers []string) []error {
+	var errs []error
+	if len(servers) == 0 {
+		errs = append(errs, errors.New(arm+" has no servers"))
+	}
+	for _, s := range servers {
+		u, err := url.Parse(s)
+		if err != nil || u.Host == "" || !slices.Contains([]string{"http", "https", "h2c"}, u.Scheme) {
+			errs = append(errs, fmt.Errorf("server %q of %s is not a URL such as http://10.0.0.1:8080", s, arm))
+		}
+	}
+	return errs
+}
+
+// render is all that the file holds. Traefik's defaults are filled in, so that what is read back is the same.
+func (l *layout) render(c *Config) *dynamic.HTTPConfiguration {
+	h := &dynamic.HTTPConfiguration{
+		Routers: map[string]*dynamic.Router{}, Services: map[string]*dynamic.Service{}, Middlewares: map[string]*dynamic.Middleware{},
+	}
+	guards := l.renderGuards(c.Rollout, h)
+	rule := strings.TrimSpace(c.Route.Rule)
+	priority := c.Route.Priority
+	if priority == 0 {
+		priority = len(rule) // what Traefik takes for a router without priority
+	}
+	h.Routers[c.Rollout] = router(c, rule, priority, c.Rollout, guards)
+	l.main.render(h, c.Rollout, nil)
+	if l.cohort != nil {
+		name := c.Rollout + cohortSuffix
+		// One above the main route and no more: a router of the user's own that is more specific than the main route
+		// keeps its requests, the cohort's too.
+		h.Routers[name] = router(c, l.cohort.rule, priority+1, name, guards)
+		var sticky *dynamic.Sticky
+		if l.cohort.sticky {
+			cookie := &dynamic.Cookie{Name: "serin-" + name, HTTPOnly: true, SameSite: "lax", Secure: c.Route.TLS != nil}
+			cookie.SetDefaults()
+			sticky = &dynamic.Sticky{Cookie: cookie}
+		}
+		l.cohort.render(h, name, sticky)
+	}
+	return h
+}
+
+func router(c *Config, rule string, priority int, service string, guards []string) *dynamic.Router {
+	r := &dynamic.Router{EntryPoints: c.Route.EntryPoints, Rule: rule, Priority: priority, Service: service, Middlewares: guards}
+	if c.Route.TLS != nil {
+		r.TLS = &dynamic.RouterTLSConfig{Options: c.Route.TLS.Options, CertResolver: c.Route.TLS.CertResolver}
+	}
+	return r
+}
+
+// render adds a weighted service and its children, both always with a weight: a child without one has weight 1.
+func (a *arms) render(h *dynamic.HTTPConfiguration, name string, sticky *dynamic.Sticky) {
+	h.Services[name] = &dynamic.Service{Weighted: &dynamic.WeightedRoundRobin{
+		Services: []dynamic.WRRService{
+			{Name: name + stableSuffix, Weight: &a.stableWeight}, {Name: name + canarySuffix, Weight: &a.canaryWeight},
+		},
+		Sticky: sticky,
+	}}
+	for suffix, servers := range map[string][]string{stableSuffix: a.stable, canarySuffix: a.canary} {
+		lb := &dynamic.ServersLoadBalancer{}
+		lb.SetDefaults()
+		for _, s := range servers {
+			lb.Servers = append(lb.Servers, dynamic.Server{URL: s})
+		}
+		h.Services[name+suffix] = &dynamic.Service{LoadBalancer: lb}
+	}
+}
+
+// renderGuards adds the middlewares and returns their names in the order of the request's way: what the rate limit
+// refuses is no answer that the circuit breaker counts.
+func (l *layout) renderGuards(rollout string, h *dynamic.HTTPConfiguration) []string {
+	var names []string
+	if g := l.guards.RateLimit; g != nil {
+		limit := &dynamic.RateLimit{}
+		limit.SetDefaults()
+		limit.Average = g.Average
+		setIf(&limit.Period, ptypes.Duration(g.Period))
+		setIf(&limit.Burst, g.Burst)
+		if g.By != "" {
+			limit.SourceCriterion = &dynamic.SourceCriterion{RequestHeaderName: g.By}
+		}
+		h.Middlewares[rollout+limitSuffix] = &dynamic.Middleware{RateLimit: limit}
+		names = append(names, rollout+limitSuffix)
+	}
+	if g := l.guards.CircuitBreaker; g != nil {
+		breaker := &dynamic.CircuitBreaker{}
+		breaker.SetDefaults()
+		breaker.Expression = g.Expression
+		setIf(&breaker.CheckPeriod, ptypes.Duration(g.CheckPeriod))
+		setIf(&breaker.FallbackDuration, ptypes.Duration(g.Fallback))
+		setIf(&breaker.RecoveryDuration, ptypes.Duration(g.Recovery))
+		setIf(&breaker.ResponseCode, g.ResponseCode)
+		h.Middlewares[rollout+breakerSuffix] = &dynamic.Middleware{CircuitBreaker: breaker}
+		names = append(names, rollout+breakerSuffix)
+	}
+	return names
+}
+
+// setIf keeps the default for a zero.
+func setIf[T comparable](field *T, value T) {
+	var zero T
+	if value != zero {
+		*field = value
+	}
+}
+
+// infer is the layout that comes nearest to h: any file, or any answer of Traefik.
+func infer(c *Config, h *dynamic.HTTPConfiguration) layout {
+	l := layout{main: inferArms(c.Rollout, h)}
+	if r := h.Routers[c.Rollout+cohortSuffix]; r != nil {
+		l.cohort = &cohort{arms: inferArms(c.Rollout+cohortSuffix, h), rule: r.Rule}
+		var ok bool
+		if l.cohort.match, ok = traffic.CohortMatch(c.Route.Rule, r.Rule); !ok {
+			l.cohort.rule = "(" + strings.TrimSpace(c.Route.Rule) + ") && …" // shows what is wrong with the one that is there
+		}
+		if s := h.Services[c.Rollout+cohortSuffix]; s != nil && s.Weighted != nil {
+			l.cohort.sticky = s.Weighted.Sticky != nil
+		}
+	}
+	main := h.Routers[c.Rollout]
+	if main == nil {
+		return l
+	}
+	if m := h.Middlewares[c.Rollout+limitSuffix]; m != nil && m.RateLimit != nil && slices.Contains(main.Middlewares, c.Rollout+limitSuffix) {
+		l.guards.RateLimit = &traffic.RateLimit{Average: m.RateLimit.Average, Period: time.Duration(m.RateLimit.Period), Burst: m.RateLimit.Burst}
+		if s := m.RateLimit.SourceCriterion; s != nil {
+			l.guards.RateLimit.By = s.RequestHeaderName
+		}
+	}
+	if m := h.Middlewares[c.Rollout+breakerSuffix]; m != nil && m.CircuitBreaker != nil && slices.Contains(main.Middlewares, c.Rollout+breakerSuffix) {
+		b := m.CircuitBreaker
+		l.guards.CircuitBreaker = &traffic.CircuitBreaker{
+			Expression: b.Expression, CheckPeriod: time.Duration(b.CheckPeriod), Fallback: time.Duration(b.FallbackDuration),
+			Recovery: time.Duration(b.RecoveryDuration), ResponseCode: b.ResponseCode,
+		}
+	}
+	return l
+}
+
+func inferArms(name string, h *dynamic.HTTPConfiguration) arms {
+	a := arms{canary: servers(h.Services[name+canarySuffix]), stable: servers(h.Services[name+stableSuffix])}
+	s := h.Services[name]
+	if s == nil || s.Weighted == nil {
+		return a
+	}
+	for _, child := range s.Weighted.Services {
+		weight := 1 // a child without one
+		if child.Weight != nil {
+			weight = *child.Weight
+		}
+		switch child.Name {
+		case name + canarySuffix:
+			a.canaryWeight = weight
+		case name + stableSuffix:
+			a.stableWeight = weight
+		}
+	}
+	return a
+}
+
+func servers(s *dynamic.Service) []string {
+	if s == nil || s.LoadBalancer == nil {
+		return nil
+	}
+	var out []string
+	for _, server := range s.LoadBalancer.Servers {
+		out = append(out, server.URL)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// served says what users get by this layout, which was inferred from h. All routes count as enabled.
+func (l *layout) served(h *dynamic.HTTPConfiguration, rollout string) traffic.Served {
+	guards := l.guards
+	s := traffic.Served{Guards: l.guards.Names(), Limits: &guards}
+	if h.Routers[rollout] != nil {
+		s.Main = l.main.served()
+	}
+	if l.cohort != nil {
+		s.Cohort = l.cohort.served()
+		s.Cohort.Match, s.Cohort.Sticky = l.cohort.match, l.cohort.sticky
+	}
+	return s
+}
+
+func (a *arms) served() *traffic.RouteServed {
+	s := &traffic.RouteServed{Enabled: true, Stable: a.stable, Canary: a.canary}
+	if total := a.canaryWeight + a.stableWeight; total > 0 {
+		s.Weight = share.Share(float64(a.canaryWeight) / float64(total))
+	}
+	return s
+}

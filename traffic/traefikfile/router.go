@@ -1,0 +1,172 @@
+// Package traefikfile brings the traffic of one rollout to a target through Traefik's file provider, and asks each
+// Traefik what it serves.
+//
+// It owns one file a rollout: it writes it whole or not at all, refuses one that holds anything else, and puts right
+// what somebody changed in it. It keeps no state: what it says is read from the file and from Traefik's API each
+// time. What the traffic should be is not its business. Start at [Router]; layout.go has the names and the content.
+package traefikfile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/serindev/serin/traffic"
+)
+
+// defaultTimeout bounds all questions to one replica: an answer takes a few milliseconds, and a replica that is
+// slower than that is not one to wait for during a rollback.
+const defaultTimeout = 2 * time.Second
+
+// Config is what a [Router] has to know of its rollout and of Traefik.
+type Config struct {
+	// Rollout is the name from which all names in Traefik are made. It does not change in the rollout's life.
+	Rollout string
+	// File is the path of the file that Serin owns, in a folder that Traefik watches; .yaml or .yml. Temporary files
+	// are made in the folder .serin beside it.
+	File  string
+	Route traffic.Route
+	// Replicas are the APIs to ask whether a target is in force; none is allowed.
+	Replicas []Replica
+	// Client asks them; nil: one of its own. Redirects are never followed, whatever it says.
+	Client *http.Client
+	// Timeout bounds all questions to one replica; 0: 2 s.
+	Timeout time.Duration
+}
+
+// Replica is the API of one Traefik.
+type Replica struct {
+	// URL is its base, without /api. It has no credentials in it.
+	URL string
+	// User and Password are sent by basic authentication, if User is set.
+	User     string
+	Password Secret
+}
+
+// Router is the traffic of one rollout. Its methods may be called from several goroutines; two routers for one file
+// would undo each other's work.
+type Router struct {
+	config Config
+	client *http.Client
+
+	writing sync.Mutex // held from reading the file to having written it
+}
+
+// New returns a router. It touches nothing; its error is [Config.Validate]'s.
+func New(c Config) (*Router, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	if c.Timeout == 0 {
+		c.Timeout = defaultTimeout
+	}
+	client := http.Client{}
+	if c.Client != nil {
+		client = *c.Client
+	}
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &Router{config: c, client: &client}, nil
+}
+
+// Apply writes t, unless the file says it already. It returns once the change is durable, not once Traefik serves
+// it. After an error the file is the old one or the new one, never a part. [ErrForeign] is returned, and the file
+// left alone, if it holds anything that is not Serin's.
+func (r *Router) Apply(ctx context.Context, t traffic.Target) error {
+	l, err := layoutOf(r.config.Route, t)
+	if err != nil {
+		return fmt.Errorf("traffic of %s: %w", r.config.Rollout, err)
+	}
+	want := l.render(&r.config)
+	data, err := encode(r.config.Rollout, want)
+	if err != nil {
+		return fmt.Errorf("traffic of %s: %w", r.config.Rollout, err)
+	}
+	r.writing.Lock()
+	defer r.writing.Unlock()
+	old, err := read(r.config.File, r.config.Rollout)
+	if err != nil {
+		return err
+	}
+	if old != nil && old.broken == "" && len(compare(want, old.http, true)) == 0 {
+		return nil
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("write %s: %w", r.config.File, err)
+	}
+	return write(r.config.File, data)
+}
+
+// Observe reads the file and asks every replica, all at once. Replicas that do not answer are listed with the
+// reason. It returns an error only if neither the file could be read nor any replica answered.
+func (r *Router) Observe(ctx context.Context) (traffic.Observed, error) {
+	o := traffic.Observed{}
+	if len(r.config.Replicas) > 0 {
+		o.Replicas = make([]traffic.Replica, len(r.config.Replicas))
+	}
+	var asked sync.WaitGroup
+	for i, replica := range r.config.Replicas {
+		asked.Go(func() { o.Replicas[i] = r.ask(ctx, replica) })
+	}
+	configured, err := r.configured()
+	if err != nil {
+		o.Unreadable = err.Error()
+	}
+	o.Configured = configured
+	asked.Wait()
+	if err := ctx.Err(); err != nil {
+		return traffic.Observed{}, fmt.Errorf("observe the traffic of %s: %w", r.config.Rollout, err)
+	}
+	if err == nil {
+		return o, nil
+	}
+	errs := []error{err}
+	for _, replica := range o.Replicas {
+		if replica.Err == "" {
+			return o, nil
+		}
+		errs = append(errs, fmt.Errorf("replica %s: %s", replica.Name, replica.Err))
+	}
+	return traffic.Observed{}, fmt.Errorf("observe the traffic of %s: %w", r.config.Rollout, errors.Join(errs...))
+}
+
+// configured is what the file says; nil without an error while there is nothing in it.
+func (r *Router) configured() (*traffic.Configured, error) {
+	c, err := read(r.config.File, r.config.Rollout)
+	if err != nil || c == nil {
+		return nil, err
+	}
+	if c.broken != "" {
+		return &traffic.Configured{Digest: c.digest, Foreign: []string{r.config.File + ": " + c.broken}}, nil
+	}
+	l := infer(&r.config, c.http)
+	return &traffic.Configured{
+		Digest: c.digest, Foreign: texts(compare(l.render(&r.config), c.http, true)), Served: l.served(c.http, r.config.Rollout),
+	}, nil
+}
+
+// Arm is one side of the comparison.
+type Arm string
+
+// The arms, as they are in the names of services.
+const (
+	Stable Arm = "stable"
+	Canary Arm = "canary"
+)
+
+// ServiceName is the value of the label "service" in Traefik's metrics: the arm's requests on the cohort's route, or
+// on the main one.
+func ServiceName(rollout string, arm Arm, cohort bool) string {
+	route := rollout
+	if cohort {
+		route += cohortSuffix
+	}
+	return route + "-" + string(arm) + provider
+}
+
+// ServiceName is [ServiceName] of this router's rollout.
+func (r *Router) ServiceName(arm Arm, cohort bool) string {
+	return ServiceName(r.config.Rollout, arm, cohort)
+}

@@ -1,0 +1,395 @@
+// Package traffictest is the suite that every backend of traffic passes: it drives a router against a real gateway
+// and real servers, and looks at what users get. A new backend starts here.
+//
+// It knows no gateway. What it needs of one beyond the contract of the router is in [Gateway].
+package traffictest
+
+import (
+	"context"
+	"net/http"
+	"net/http/cookiejar"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/serindev/serin/internal/testbed"
+	"github.com/serindev/serin/share"
+	"github.com/serindev/serin/traffic"
+)
+
+// Router is the contract that is tested; it is the engine's.
+type Router interface {
+	Apply(ctx context.Context, t traffic.Target) error
+	Observe(ctx context.Context) (traffic.Observed, error)
+}
+
+// Wanted is what a test wants of the gateway.
+type Wanted struct {
+	// Rollout is the name of the rollout, and Rule of its route.
+	Rollout string
+	Rule    string
+	// Stable and Canary are the servers behind the arms.
+	Stable, Canary *testbed.Backend
+	// DeadReplica adds a replica that does not answer to those that are asked; OnlyDead leaves no other.
+	DeadReplica, OnlyDead bool
+}
+
+// Gateway is a router on a running gateway. All gateways of one run share what they can.
+type Gateway struct {
+	Router Router
+	// URL is where users' requests go.
+	URL string
+	// Stable and Canary are the arms as this backend names them.
+	Stable, Canary traffic.Backend
+	// Meddle gives the canary half of the main route's traffic, as somebody else would, behind the router's back.
+	Meddle func(t *testing.T)
+}
+
+// New makes a router for one test, on a gateway that is the same for all of them.
+type New func(t *testing.T, w Wanted) Gateway
+
+// The versions behind the arms.
+const (
+	stable = "v1"
+	canary = "v2"
+)
+
+// patience is how long a gateway may take to serve what was written, several times what any takes.
+const patience = 30 * time.Second
+
+// fixture is one test's rollout.
+type fixture struct {
+	Gateway
+	host           string
+	stable, canary *testbed.Backend
+}
+
+func setUp(t *testing.T, newGateway New, change func(*Wanted)) *fixture {
+	t.Helper()
+	name := strings.ToLower(strings.NewReplacer("/", "-", "_", "-", ",", "").Replace(t.Name()))
+	if len(name) > 40 {
+		name = strings.Trim(name[len(name)-40:], "-")
+	}
+	f := &fixture{
+		host: name + ".test", stable: testbed.NewBackend(t, testbed.Behaviour{Version: stable}),
+		canary: testbed.NewBackend(t, testbed.Behaviour{Version: canary}),
+	}
+	w := Wanted{Rollout: name, Rule: "Host(" + traffic.Quote(f.host) + ")", Stable: f.stable, Canary: f.canary}
+	if change != nil {
+		change(&w)
+	}
+	f.Gateway = newGateway(t, w)
+	return f
+}
+
+func (f *fixture) target(weight share.Share) traffic.Target {
+	return traffic.Target{Stable: f.Stable, Canary: f.Canary, Weight: weight}
+}
+
+// bring applies a target and waits until it is in force.
+func (f *fixture) bring(t *testing.T, target traffic.Target) {
+	t.Helper()
+	require.NoError(t, f.Router.Apply(t.Context(), target))
+	Await(t, f.Router, target, traffic.InForce)
+}
+
+// Await observes until the target is confirmed as wanted, and shows what differs if it never is.
+func Await(t *testing.T, r Router, target traffic.Target, want traffic.Confirmation) traffic.Observed {
+	t.Helper()
+	var seen traffic.Observed
+	var err error
+	if !eventually(func() bool {
+		seen, err = r.Observe(t.Context())
+		return err == nil && traffic.Confirm(target, seen) == want
+	}) {
+		require.NoError(t, err)
+		require.Equal(t, want, traffic.Confirm(target, seen), strings.Join(traffic.Differences(target, seen), "\n"))
+	}
+	return seen
+}
+
+func eventually(done func() bool) bool {
+	deadline := time.NewTimer(patience)
+	defer deadline.Stop()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if done() {
+			return true
+		}
+		select {
+		case <-deadline.C:
+			return false
+		case <-tick.C:
+		}
+	}
+}
+
+// send sends n requests, one after the other, and counts the answers by version; a status other than 200 counts as
+// a version of its own, by its text.
+func (f *fixture) send(t *testing.T, n int, change func(*testbed.LoadConfig)) map[string]int {
+	t.Helper()
+	c := testbed.LoadConfig{URL: f.URL, Host: f.host, Requests: n, Workers: 1}
+	if change != nil {
+		change(&c)
+	}
+	counts := testbed.NewLoad(t, c).Wait()
+	require.Zero(t, counts.Broken, counts.LastError)
+	out := map[string]int{}
+	for version, byStatus := range counts.Status {
+		for status, k := range byStatus {
+			if status != http.StatusOK {
+				out[http.StatusText(status)] += k
+			} else {
+				out[version] += k
+			}
+		}
+	}
+	return out
+}
+
+func withHeader(name, value string) func(*testbed.LoadConfig) {
+	return func(c *testbed.LoadConfig) { c.Header = http.Header{name: {value}} }
+}
+
+func withCookies(cookies ...*http.Cookie) func(*testbed.LoadConfig) {
+	return func(c *testbed.LoadConfig) { c.Cookies = cookies }
+}
+
+// Run runs the suite.
+func Run(t *testing.T, newGateway New) {
+	t.Run("nothing is configured before the first target", func(t *testing.T) { beforeFirst(t, newGateway) })
+	t.Run("weights are served in their proportion", func(t *testing.T) { weights(t, newGateway) })
+	t.Run("a cohort by header has its own arms", func(t *testing.T) { cohortByHeader(t, newGateway) })
+	t.Run("a cohort by cookie has its own arms", func(t *testing.T) { cohortByCookie(t, newGateway) })
+	t.Run("another matcher is another cohort", func(t *testing.T) { otherCohort(t, newGateway) })
+	t.Run("sticky users keep their arm", func(t *testing.T) { sticky(t, newGateway) })
+	t.Run("a rate limit answers 429", func(t *testing.T) { rateLimit(t, newGateway) })
+	t.Run("a circuit breaker opens", func(t *testing.T) { circuitBreaker(t, newGateway) })
+	t.Run("applying twice is the same as once", func(t *testing.T) { idempotent(t, newGateway) })
+	t.Run("drift is seen and put right", func(t *testing.T) { drift(t, newGateway) })
+	t.Run("a wrong target changes nothing", func(t *testing.T) { wrongTarget(t, newGateway) })
+	t.Run("a replica that does not answer is listed", func(t *testing.T) { deadReplica(t, newGateway) })
+	t.Run("two rollouts do not disturb each other", func(t *testing.T) { twoRollouts(t, newGateway) })
+}
+
+func beforeFirst(t *testing.T, newGateway New) {
+	f := setUp(t, newGateway, nil)
+	o, err := f.Router.Observe(t.Context())
+	require.NoError(t, err)
+	require.Nil(t, o.Configured)
+	require.Empty(t, o.Unreadable)
+	require.Len(t, o.Replicas, 1)
+	require.Empty(t, o.Replicas[0].Err)
+	require.Nil(t, o.Replicas[0].Main)
+	require.Equal(t, traffic.NotServed, traffic.Confirm(f.target(0), o))
+}
+
+func weights(t *testing.T, newGateway New) {
+	f := setUp(t, newGateway, nil)
+	for _, weight := range []share.Share{0, 0.05, 0.25, 0.5, 1, 0} {
+		f.bring(t, f.target(weight))
+		got := f.send(t, 100, nil)
+		require.Equal(t, int(weight*100+0.5), got[canary], "%s: %v", weight, got)
+		require.Equal(t, 100, got[stable]+got[canary], "%s: %v", weight, got)
+	}
+}
+
+func cohortByHeader(t *testing.T, newGateway New) {
+	f := setUp(t, newGateway, nil)
+	target := f.target(0)
+	target.Cohort = &traffic.Cohort{Match: traffic.Matcher{Header: &traffic.Header{Name: "X-User-Group", Value: "be`ta\""}}, Split: 0.5}
+	f.bring(t, target)
+	require.Equal(t, map[string]int{stable: 20, canary: 20}, f.send(t, 40, withHeader("X-User-Group", "be`ta\"")))
+	require.Equal(t, map[string]int{stable: 40}, f.send(t, 40, withHeader("X-User-Group", "beta")))
+	require.Equal(t, map[string]int{stable: 40}, f.send(t, 40, nil))
+
+	target.Cohort.Split = 1
+	f.bring(t, target)
+	require.Equal(t, map[string]int{canary: 40}, f.send(t, 40, withHeader("X-User-Group", "be`ta\"")))
+	require.Equal(t, map[string]int{stable: 40}, f.send(t, 40, nil))
+
+	target.Cohort = nil
+	f.bring(t, target)
+	require.Equal(t, map[string]int{stable: 40}, f.send(t, 40, withHeader("X-User-Group", "be`ta\"")), "the cohort is gone")
+}
+
+func cohortByCookie(t *testing.T, newGateway New) {
+	f := setUp(t, newGateway, nil)
+	target := f.target(0)
+	target.Cohort = &traffic.Cohort{Match: traffic.Matcher{Cookie: &traffic.Cookie{Name: "beta", Value: "a+b"}}, Split: 1}
+	f.bring(t, target)
+	cookie := func(name, value string) *http.Cookie { return &http.Cookie{Name: name, Value: value} }
+	require.Equal(t, map[string]int{canary: 10}, f.send(t, 10, withCookies(cookie("beta", "a+b"))))
+	require.Equal(t, map[string]int{canary: 10}, f.send(t, 10, withCookies(cookie("a", "1"), cookie("beta", "a+b"), cookie("z", "2"))))
+	for name, value := range map[string]string{"beta": "aab", "xbeta": "a+b", "other": "beta=a+b", "Beta": "a+b"} {
+		require.Equal(t, map[string]int{stable: 10}, f.send(t, 10, withCookies(cookie(name, value))), "%s=%s", name, value)
+	}
+}
+
+func otherCohort(t *testing.T, newGateway New) {
+	f := setUp(t, newGateway, nil)
+	is := func(value string) traffic.Matcher {
+		return traffic.Matcher{Header: &traffic.Header{Name: "X-Group", Value: value}}
+	}
+	first, second := f.target(0), f.target(0)
+	first.Cohort = &traffic.Cohort{Match: is("one"), Split: 1}
+	not := is("one")
+	second.Cohort = &traffic.Cohort{Match: traffic.Matcher{All: []traffic.Matcher{
+		{Not: &not}, {Any: []traffic.Matcher{is("two"), {Query: &traffic.Query{Name: "group", Value: "two"}}}}, {ClientIP: "127.0.0.0/8"},
+	}}, Split: 1}
+	f.bring(t, first)
+	o, err := f.Router.Observe(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, traffic.NotServed, traffic.Confirm(second, o), "the same weights for other users are not the same")
+	f.bring(t, second)
+	require.Equal(t, map[string]int{stable: 10}, f.send(t, 10, withHeader("X-Group", "one")))
+	require.Equal(t, map[string]int{canary: 10}, f.send(t, 10, withHeader("X-Group", "two")))
+	require.Equal(t, map[string]int{canary: 10}, f.send(t, 10, func(c *testbed.LoadConfig) { c.URL += "/?group=two" }))
+}
+
+func sticky(t *testing.T, newGateway New) {
+	f := setUp(t, newGateway, nil)
+	target := f.target(0)
+	target.Cohort = &traffic.Cohort{Match: traffic.Matcher{Header: &traffic.Header{Name: "X-Group", Value: "beta"}}, Split: 0.5, Sticky: true}
+	f.bring(t, target)
+	arms := map[string]int{}
+	for range 10 {
+		jar, err := cookiejar.New(nil)
+		require.NoError(t, err)
+		got := f.send(t, 10, func(c *testbed.LoadConfig) { c.Header, c.Jar = http.Header{"X-Group": {"beta"}}, jar })
+		require.Len(t, got, 1, "one user, one arm: %v", got)
+		for version := range got {
+			arms[version]++
+		}
+	}
+	require.Equal(t, map[string]int{stable: 5, canary: 5}, arms, "users are split as the weights say")
+}
+
+func rateLimit(t *testing.T, newGateway New) {
+	f := setUp(t, newGateway, nil)
+	target := f.target(0)
+	target.Guards.RateLimit = &traffic.RateLimit{Average: 1, Period: time.Hour, Burst: 5}
+	f.bring(t, target)
+	got := f.send(t, 20, nil)
+	require.Equal(t, map[string]int{stable: 5, http.StatusText(http.StatusTooManyRequests): 15}, got)
+
+	target.Guards.RateLimit.Burst = 7
+	o, err := f.Router.Observe(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, traffic.NotServed, traffic.Confirm(target, o), "another limit is another target")
+	target.Guards = traffic.Guards{}
+	f.bring(t, target)
+	require.Equal(t, map[string]int{stable: 20}, f.send(t, 20, nil))
+}
+
+func circuitBreaker(t *testing.T, newGateway New) {
+	f := setUp(t, newGateway, nil)
+	target := f.target(0)
+	target.Guards.CircuitBreaker = &traffic.CircuitBreaker{Expression: "ResponseCodeRatio(500, 600, 0, 600) > 0.5", Fallback: time.Hour}
+	target.Cohort = &traffic.Cohort{Match: traffic.Matcher{Header: &traffic.Header{Name: "X-Group", Value: "beta"}}, Split: 1}
+	f.bring(t, target)
+	for _, arm := range []struct {
+		backend *testbed.Backend
+		change  func(*testbed.LoadConfig)
+	}{{f.stable, nil}, {f.canary, withHeader("X-Group", "beta")}} {
+		require.NotContains(t, f.send(t, 10, arm.change), http.StatusText(http.StatusServiceUnavailable))
+		arm.backend.Set(func(b *testbed.Behaviour) { b.ErrorRate = 1 })
+		require.True(t, eventually(func() bool {
+			return f.send(t, 10, arm.change)[http.StatusText(http.StatusServiceUnavailable)] == 10
+		}), "it never opened: both routes are guarded")
+	}
+}
+
+func idempotent(t *testing.T, newGateway New) {
+	f := setUp(t, newGateway, nil)
+	target := f.target(0.1)
+	target.Cohort = &traffic.Cohort{Match: traffic.Matcher{Header: &traffic.Header{Name: "X-Group", Value: "beta"}}, Split: 0.5, Sticky: true}
+	target.Guards.RateLimit = &traffic.RateLimit{Average: 1000, Burst: 1000}
+	f.bring(t, target)
+	before, err := f.Router.Observe(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, f.Router.Apply(t.Context(), target))
+	after, err := f.Router.Observe(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, before, after)
+	require.NotEmpty(t, after.Configured.Digest)
+	target.Weight = 0.2
+	f.bring(t, target)
+	changed, err := f.Router.Observe(t.Context())
+	require.NoError(t, err)
+	require.NotEqual(t, before.Configured.Digest, changed.Configured.Digest)
+}
+
+func drift(t *testing.T, newGateway New) {
+	f := setUp(t, newGateway, nil)
+	f.bring(t, f.target(0.1))
+	f.Meddle(t)
+	o := Await(t, f.Router, f.target(0.1), traffic.NotServed)
+	require.NotEmpty(t, traffic.Differences(f.target(0.1), o))
+	require.InDelta(t, 0.5, float64(o.Configured.Main.Weight), 1e-9, "it says what is there")
+	f.bring(t, f.target(0.1))
+	require.Equal(t, map[string]int{stable: 90, canary: 10}, f.send(t, 100, nil))
+}
+
+func wrongTarget(t *testing.T, newGateway New) {
+	f := setUp(t, newGateway, nil)
+	f.bring(t, f.target(0.1))
+	before, err := f.Router.Observe(t.Context())
+	require.NoError(t, err)
+	noMatcher := f.target(0.2)
+	noMatcher.Cohort = &traffic.Cohort{Split: 0.5}
+	badGuard := f.target(0.2)
+	badGuard.Guards.CircuitBreaker = &traffic.CircuitBreaker{Expression: "Nonsense() > 1"}
+	for _, wrong := range []traffic.Target{f.target(1.5), f.target(-0.5), f.target(0.123456), {Weight: 0.2}, noMatcher, badGuard} {
+		require.Error(t, f.Router.Apply(t.Context(), wrong))
+		after, err := f.Router.Observe(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, before, after)
+	}
+}
+
+func deadReplica(t *testing.T, newGateway New) {
+	f := setUp(t, newGateway, func(w *Wanted) { w.DeadReplica = true })
+	f.bring(t, f.target(0.1))
+	o, err := f.Router.Observe(t.Context())
+	require.NoError(t, err)
+	require.Len(t, o.Replicas, 2)
+	var dead []traffic.Replica
+	for _, r := range o.Replicas {
+		if r.Err != "" {
+			dead = append(dead, r)
+		}
+	}
+	require.Len(t, dead, 1)
+	require.NotEmpty(t, dead[0].Name)
+	require.Nil(t, dead[0].Main)
+
+	f = setUp(t, newGateway, func(w *Wanted) { w.DeadReplica, w.OnlyDead, w.Rollout = true, true, "nobody-answers" })
+	require.NoError(t, f.Router.Apply(t.Context(), f.target(0.1)))
+	o, err = f.Router.Observe(t.Context())
+	require.NoError(t, err, "what is written could be read")
+	require.Equal(t, traffic.Unconfirmed, traffic.Confirm(f.target(0.1), o))
+}
+
+func twoRollouts(t *testing.T, newGateway New) {
+	one := setUp(t, newGateway, nil)
+	two := setUp(t, newGateway, func(w *Wanted) { w.Rollout, w.Rule = "second", "Host(`second.test`)" })
+	two.host = "second.test"
+	one.stable.Set(func(b *testbed.Behaviour) { b.Version = "other" })
+	one.bring(t, one.target(0))
+	two.bring(t, two.target(0.5))
+	load := testbed.NewLoad(t, testbed.LoadConfig{URL: one.URL, Host: one.host, Rate: 200, Workers: 4})
+	for _, weight := range []share.Share{0.2, 0.4, 0} {
+		two.bring(t, two.target(weight))
+		o, err := one.Router.Observe(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, traffic.InForce, traffic.Confirm(one.target(0), o))
+	}
+	counts := load.Stop()
+	require.Zero(t, counts.Broken, counts.LastError)
+	require.Equal(t, map[string]map[int]int{"other": {http.StatusOK: counts.Sent}}, counts.Status)
+	require.NotZero(t, counts.Sent)
+}
