@@ -15,6 +15,8 @@ import (
 // one can see where they come from.
 const keepPasts = 16
 
+const auditColumns = `id, at, by_whom, remote, action, rollout, release, detail, refused`
+
 // Learn keeps what a release taught; the same again replaces it. Of each metric, kind of baseline and weight the
 // newest 16 of a rollout are kept.
 func (s *Store) Learn(ctx context.Context, l []rollout.Learned) error {
@@ -33,7 +35,7 @@ func (s *Store) Learn(ctx context.Context, l []rollout.Learned) error {
 }
 
 func learn(ctx context.Context, tx *sql.Tx, l rollout.Learned) error {
-	if err := checkNames("rollout", l.Rollout, "release", l.Release, "metric", l.Metric, "baseline", l.Baseline); err != nil {
+	if err := checkNames(named{"rollout", l.Rollout}, named{"release", l.Release}, named{"metric", l.Metric}, named{"baseline", l.Baseline}); err != nil {
 		return err
 	}
 	if math.IsNaN(l.Weight) || math.IsInf(l.Weight, 0) {
@@ -43,7 +45,8 @@ func learn(ctx context.Context, tx *sql.Tx, l rollout.Learned) error {
 	if err != nil {
 		return err
 	}
-	if _, err = tx.ExecContext(ctx, `INSERT INTO learned (rollout, release, metric, baseline, weight, at, past) VALUES `+values(1, 7)+`
+	if _, err = tx.ExecContext(ctx, `INSERT INTO learned (rollout, release, metric, baseline, weight, at, past)
+		VALUES ($1, $2, $3, $4, $5, $6, $7)
 		ON CONFLICT (rollout, metric, baseline, weight, release) DO UPDATE SET at = excluded.at, past = excluded.past`,
 		l.Rollout, l.Release, l.Metric, l.Baseline, l.Weight, nanos(l.At), string(past)); err != nil {
 		return err
@@ -81,7 +84,7 @@ func (s *Store) Learned(ctx context.Context, rolloutName string) ([]rollout.Lear
 // rollout's name ends after 1,000 bytes: an entry must not be lost because of odd things in it.
 func (s *Store) Audit(ctx context.Context, a rollout.AuditEntry) error {
 	_, err := s.write.ExecContext(ctx, `INSERT INTO audit (at, by_whom, remote, action, rollout, release, detail, refused)
-		VALUES `+values(1, 8), nanos(a.At), legible(a.By), legible(a.From), legible(a.Action), name(a.Rollout),
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`, nanos(a.At), legible(a.By), legible(a.From), legible(a.Action), name(a.Rollout),
 		legible(a.Release), legible(a.Detail), legible(a.Refused))
 	if err != nil {
 		return fmt.Errorf("append to the audit log: %w", err)
@@ -107,12 +110,11 @@ func (s *Store) AuditLog(ctx context.Context, rolloutName string, limit int) ([]
 	if limit <= 0 {
 		limit = maxLimit
 	}
-	where, args := ``, []any{limit}
-	if rolloutName != "" {
-		where, args = `WHERE rollout = $2`, append(args, rolloutName)
+	query, args := `SELECT `+auditColumns+` FROM audit WHERE rollout = $2 ORDER BY id DESC LIMIT $1`, []any{limit, name(rolloutName)}
+	if rolloutName == "" {
+		query, args = `SELECT `+auditColumns+` FROM audit ORDER BY id DESC LIMIT $1`, args[:1]
 	}
-	rows, err := s.read.QueryContext(ctx, `SELECT id, at, by_whom, remote, action, rollout, release, detail, refused
-		FROM audit `+where+` ORDER BY id DESC LIMIT $1`, args...)
+	rows, err := s.read.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read the audit log: %w", err)
 	}

@@ -1,9 +1,6 @@
 package store
 
-import (
-	"context"
-	"database/sql"
-)
+import "context"
 
 // SynchronousCommit asks PostgreSQL whether this session's commits wait for the disk.
 func (s *Store) SynchronousCommit(ctx context.Context) (got string, err error) {
@@ -14,6 +11,3 @@ func (s *Store) SynchronousCommit(ctx context.Context) (got string, err error) {
 func (s *Store) Pragma(ctx context.Context, name string) (got string, err error) {
 	return got, s.write.QueryRowContext(ctx, `PRAGMA `+name).Scan(&got)
 }
-
-// Writer is the database that writes go to.
-func (s *Store) Writer() *sql.DB { return s.write }

@@ -46,7 +46,7 @@ func (s *Store) saveLooks(ctx context.Context, looks []rollout.LookRecord) error
 	rows := make([]lookRow, len(looks))
 	for i := range looks {
 		l := &looks[i]
-		if err := checkNames("release", l.Release, "scope", l.Scope); err != nil {
+		if err := checkNames(named{"release", l.Release}, named{"scope", l.Scope}); err != nil {
 			return err
 		}
 		body, err := encodeLook(*l)
@@ -199,7 +199,7 @@ func (b *batch) close() {
 // SaveSnapshot writes the evidence of a scope after look number look, 0 for before the first. One that is older
 // than what is there changes nothing.
 func (s *Store) SaveSnapshot(ctx context.Context, release, scope string, look int, snapshot []byte) error {
-	err := checkNames("release", release, "scope", scope)
+	err := checkNames(named{"release", release}, named{"scope", scope})
 	if err == nil {
 		err = s.change(ctx, func(tx *sql.Tx) error {
 			// The update that changes nothing makes RETURNING tell the id of a row that is there already.

@@ -26,7 +26,7 @@ func openPostgres(ctx context.Context, url string, o options) (*Store, error) {
 	}
 	c.RuntimeParams["application_name"] = "serin"
 	c.RuntimeParams["lock_timeout"] = strconv.FormatInt(o.lockTimeout.Milliseconds(), 10)
-	db := stdlib.OpenDB(*c, stdlib.OptionAfterConnect(durable))
+	db := stdlib.OpenDB(*c, stdlib.OptionAfterConnect(durable), stdlib.OptionShouldPing(always))
 	db.SetMaxOpenConns(postgresConns)
 	db.SetMaxIdleConns(postgresConns)
 	s := &Store{name: fmt.Sprintf("postgres %s:%d/%s", c.Host, c.Port, c.Database), write: db, read: db}
@@ -35,6 +35,10 @@ func openPostgres(ctx context.Context, url string, o options) (*Store, error) {
 	}
 	return s, nil
 }
+
+// always asks a connection whether it still is one before it is used again, so that the first call after a restart
+// of the server succeeds. It costs a round trip; the store is asked a few times a second.
+func always(context.Context, stdlib.ShouldPingParams) bool { return true }
 
 // durable makes commits of this session wait for the disk where a server's default says that they need not: an
 // event is durable before anything follows from it. Stricter settings stay.

@@ -20,7 +20,8 @@ const (
 const releaseColumns = `id, rollout, revision, plan, start_key, version, phase, outcome, started_by, started_at, ended_at`
 
 // Create writes a release with its first event, in one transaction. It returns *rollout.StartedError if the key
-// has started a release of this rollout before, and else *rollout.ActiveError if the rollout has an active one.
+// has started a release of this rollout before, else *rollout.ActiveError if the rollout has an active one, else
+// [rollout.ErrConflict] if the id is taken.
 func (s *Store) Create(ctx context.Context, r rollout.Release, first rollout.Event) error {
 	if err := s.create(ctx, r, first); err != nil {
 		return fmt.Errorf("create release %s of %s: %w", r.ID, r.Rollout, err)
@@ -29,7 +30,9 @@ func (s *Store) Create(ctx context.Context, r rollout.Release, first rollout.Eve
 }
 
 func (s *Store) create(ctx context.Context, r rollout.Release, first rollout.Event) error {
-	if err := checkNames("id", r.ID, "rollout", r.Rollout, "key", r.Key, "revision", r.Revision, "startedBy", r.StartedBy); err != nil {
+	err := checkNames(named{"id", r.ID}, named{"rollout", r.Rollout}, named{"key", r.Key},
+		named{"revision", r.Revision}, named{"startedBy", r.StartedBy})
+	if err != nil {
 		return err
 	}
 	if !json.Valid(r.Plan) {
@@ -40,7 +43,8 @@ func (s *Store) create(ctx context.Context, r rollout.Release, first rollout.Eve
 		return err
 	}
 	return s.change(ctx, func(tx *sql.Tx) error {
-		done, err := tx.ExecContext(ctx, `INSERT INTO releases (`+releaseColumns+`) VALUES `+values(1, 11)+` ON CONFLICT DO NOTHING`,
+		done, err := tx.ExecContext(ctx, `INSERT INTO releases (`+releaseColumns+`)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING`,
 			r.ID, r.Rollout, r.Revision, strings.ToValidUTF8(string(r.Plan), "\uFFFD"), r.Key, 1, string(r.Phase),
 			string(r.Outcome), r.StartedBy, nanos(r.StartedAt), nanos(r.EndedAt))
 		if err != nil {
@@ -234,7 +238,7 @@ func (s *Store) Releases(ctx context.Context, f rollout.Filter) ([]rollout.Relea
 
 // releases reads rows; tail is SQL of ours, never a user's.
 func (s *Store) releases(ctx context.Context, tail string, args ...any) ([]rollout.Release, error) {
-	rows, err := s.read.QueryContext(ctx, `SELECT `+releaseColumns+` FROM releases `+tail, args...)
+	rows, err := s.read.QueryContext(ctx, `SELECT `+releaseColumns+` FROM releases `+tail, args...) //nolint:gosec // ours
 	if err != nil {
 		return nil, err
 	}

@@ -137,16 +137,17 @@ func values(rows, columns int) string {
 	return b.String()
 }
 
-// checkNames refuses what one of the two engines could not keep as it is. It takes pairs of a word for the message
-// and the text.
-func checkNames(pairs ...string) error {
-	for i := 0; i < len(pairs); i += 2 {
-		what, text := pairs[i], pairs[i+1]
-		if len(text) > maxName {
-			return fmt.Errorf("%s is longer than %d bytes", what, maxName)
+// named is a text and the word for it in messages.
+type named struct{ what, text string }
+
+// checkNames refuses what one of the two engines could not keep as it is.
+func checkNames(names ...named) error {
+	for _, n := range names {
+		if len(n.text) > maxName {
+			return fmt.Errorf("%s is longer than %d bytes", n.what, maxName)
 		}
-		if !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
-			return fmt.Errorf("%s %q is not UTF-8 text without NUL", what, text)
+		if !utf8.ValidString(n.text) || strings.ContainsRune(n.text, 0) {
+			return fmt.Errorf("%s %q is not UTF-8 text without NUL", n.what, n.text)
 		}
 	}
 	return nil

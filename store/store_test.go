@@ -42,7 +42,7 @@ func TestPostgreSQLKeepsWhatAStoreHasToKeep(t *testing.T) {
 	storetest.Run(t, storetest.Database{New: newPostgres(t), Shared: true})
 }
 
-// newPostgres starts a server and returns what makes databases in it. They sort like people do, to see that we do not.
+// newPostgres starts a server and returns what makes databases in it.
 func newPostgres(t testing.TB) func(testing.TB) string {
 	server := testbed.NewPostgres(t, testbed.PostgresConfig{})
 	var n atomic.Int64
@@ -120,8 +120,8 @@ func TestOddPathsAreOnlyPaths(t *testing.T) {
 }
 
 func TestASessionOfPostgreSQLCommitsToTheDisk(t *testing.T) {
-	make := newPostgres(t) // its default is synchronous_commit=off
-	u, err := url.Parse(make(t))
+	fresh := newPostgres(t) // its default is synchronous_commit=off
+	u, err := url.Parse(fresh(t))
 	require.NoError(t, err)
 	for set, want := range map[string]string{"off": "on", "on": "on", "remote_apply": "remote_apply"} {
 		q := u.Query()
