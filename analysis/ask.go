@@ -1,6 +1,7 @@
 package analysis
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -133,4 +134,16 @@ type Answer struct {
 	// again changes nothing; otherwise it could not be reached or was too slow.
 	Err     error
 	Refused bool
+}
+
+// ScrapesQuery asks for the outcomes of the scrapes of targets in a window, as raw samples of the series up, whose
+// value is 1 where a scrape succeeded. It may give more targets than those.
+func ScrapesQuery(targets []Target, window time.Duration) string {
+	jobs, instances := make([]string, 0, len(targets)), make([]string, 0, len(targets))
+	for _, t := range targets {
+		jobs, instances = append(jobs, t.Job), append(instances, t.Instance)
+	}
+	slices.Sort(jobs)
+	slices.Sort(instances)
+	return Template{Name: "up", Matchers: "job" + alternation(slices.Compact(jobs)), By: "instance"}.Query(slices.Compact(instances), window)
 }

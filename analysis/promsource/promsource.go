@@ -1,0 +1,341 @@
+// Package promsource gets samples from Prometheus, or from anything that speaks its HTTP API, for the asks of
+// package analysis.
+//
+// All asks of a slot are fetched together: those with the same template become one query, with their services as
+// alternatives of one regular expression, and each ask is handed its own series. So the number of queries grows with
+// what is measured and not with how many releases measure it. Start reading at [Source.Fetch].
+package promsource
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/api"
+	v1 "github.com/prometheus/client_golang/api/prometheus/v1"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/config"
+	"github.com/prometheus/common/model"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/serindev/serin/analysis"
+)
+
+// Bounds on what is asked and taken.
+const (
+	// DefaultTimeout of one query.
+	DefaultTimeout = 10 * time.Second
+	// maxValues is how many values of a label one query asks for; beyond it a template takes one query more. A
+	// thousand releases with two arms are 2,000 services, about 60 kB of query.
+	maxValues = 4000
+	// maxBytes bounds one response in memory; the samples of 4,000 services in a window take a tenth of it.
+	maxBytes = 256 << 20
+	// maxSeries and maxPoints bound one answer, so that a selector that matches everything stays the trouble of the
+	// release that has it.
+	maxSeries = 10_000
+	maxPoints = 1_000_000
+	// parallel is how many queries are under way at once: few, because a Prometheus runs 20 by default and has
+	// others to serve.
+	parallel = 4
+)
+
+// Config says where the source is and how it is reached.
+type Config struct {
+	// URL is the base of the API: http://127.0.0.1:9090.
+	URL string
+	// Timeout of one query; 0 is [DefaultTimeout].
+	Timeout time.Duration
+	// HTTP is Prometheus's own configuration of a client: basic auth, bearer token files, TLS, headers.
+	HTTP config.HTTPClientConfig
+}
+
+// Source is a Prometheus. It may be used by several goroutines.
+type Source struct {
+	api     v1.API
+	timeout time.Duration
+	metrics metrics
+}
+
+type metrics struct {
+	queries  prometheus.Counter
+	errors   *prometheus.CounterVec
+	warnings prometheus.Counter
+	seconds  prometheus.Histogram
+}
+
+// The ways in which a query goes wrong: label values of serin_prometheus_query_errors_total.
+const (
+	unreachable = "unreachable"
+	refused     = "refused"
+)
+
+// New makes a source; it asks nothing yet. Its metrics exist from now on.
+func New(c Config, r prometheus.Registerer) (*Source, error) {
+	u, err := url.Parse(c.URL)
+	if err != nil {
+		return nil, fmt.Errorf("prometheus URL: %w", err)
+	}
+	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil, fmt.Errorf("prometheus URL %q: expected http:// or https:// and a host", c.URL)
+	}
+	if err := c.HTTP.Validate(); err != nil {
+		return nil, fmt.Errorf("prometheus client: %w", err)
+	}
+	transport, err := config.NewRoundTripperFromConfig(c.HTTP, "prometheus", config.WithUserAgent("serin"))
+	if err != nil {
+		return nil, fmt.Errorf("prometheus client: %w", err)
+	}
+	client, err := api.NewClient(api.Config{Address: c.URL, RoundTripper: bounded{transport, maxBytes}})
+	if err != nil {
+		return nil, fmt.Errorf("prometheus client: %w", err)
+	}
+	s := &Source{api: v1.NewAPI(client), timeout: c.Timeout, metrics: newMetrics()}
+	if s.timeout <= 0 {
+		s.timeout = DefaultTimeout
+	}
+	for _, m := range []prometheus.Collector{s.metrics.queries, s.metrics.errors, s.metrics.warnings, s.metrics.seconds} {
+		if err := r.Register(m); err != nil {
+			return nil, fmt.Errorf("register metrics of the prometheus source: %w", err)
+		}
+	}
+	return s, nil
+}
+
+func newMetrics() metrics {
+	m := metrics{
+		queries: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "serin_prometheus_queries_total", Help: "Queries sent to Prometheus.",
+		}),
+		errors: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "serin_prometheus_query_errors_total",
+			Help: "Queries without a result: Prometheus was unreachable or too slow, or it refused the query.",
+		}, []string{"kind"}),
+		warnings: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "serin_prometheus_query_warnings_total", Help: "Warnings that came with results, such as partial data.",
+		}),
+		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "serin_prometheus_query_duration_seconds", Help: "Time from sending a query to having its result.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 4, 8),
+		}),
+	}
+	m.errors.WithLabelValues(unreachable)
+	m.errors.WithLabelValues(refused)
+	return m
+}
+
+// bounded limits what a response may hold, after decompression.
+type bounded struct {
+	next  http.RoundTripper
+	bytes int64
+}
+
+// RoundTrip implements http.RoundTripper.
+func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := b.next.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	resp.Body = &limited{resp.Body, b.bytes}
+	return resp, nil
+}
+
+type limited struct {
+	io.ReadCloser
+	left int64
+}
+
+// Read implements io.Reader. It fails rather than cut off.
+func (l *limited) Read(p []byte) (int, error) {
+	n, err := l.ReadCloser.Read(p)
+	if l.left -= int64(n); l.left < 0 {
+		return 0, fmt.Errorf("the response is larger than %d MiB", int64(maxBytes>>20))
+	}
+	return n, err
+}
+
+// Fetch answers all asks, in order. What could not be had is said in the answer; it never fails as a whole. It
+// returns when ctx ends at the latest. The number of queries depends on the number of distinct templates, ends of
+// windows (one for a slot, one more for each offset), and classes of window length (at most three), not on the
+// number of asks, up to 4,000 services a template; and there is at most one more per end for the scrapes of targets.
+func (s *Source) Fetch(ctx context.Context, asks []analysis.Ask) []analysis.Answer {
+	answers := make([]analysis.Answer, len(asks))
+	groups := group(asks)
+	var wait errgroup.Group
+	wait.SetLimit(parallel)
+	for _, g := range groups {
+		wait.Go(func() error {
+			s.answer(ctx, g, asks, answers)
+			return nil
+		})
+	}
+	_ = wait.Wait() // errors are in the answers
+	for _, n := range scrapesNeeded(asks, answers) {
+		wait.Go(func() error {
+			s.scrapes(ctx, n, answers)
+			return nil
+		})
+	}
+	_ = wait.Wait()
+	return answers
+}
+
+// groupKey is what asks must have in common to be one query.
+type groupKey struct {
+	template analysis.Template
+	to       int64
+	class    int
+}
+
+// query is one query and the asks that it answers, by index.
+type query struct {
+	groupKey
+	from int64
+	asks []int
+}
+
+// class keeps short windows, which most asks have, apart from the long ones of a new release (it looks back five
+// minutes for bases) and of one that was not answered for long: otherwise these would make the query long for all.
+func class(window time.Duration) int {
+	switch {
+	case window <= 2*time.Minute:
+		return 0
+	case window <= 15*time.Minute:
+		return 1
+	}
+	return 2
+}
+
+// group puts asks together, in the order of their first.
+func group(asks []analysis.Ask) []*query {
+	groups := map[groupKey]*query{}
+	var out []*query
+	for i, a := range asks {
+		k := groupKey{template: a.Template, to: a.To.UnixMilli()}
+		switch {
+		case a.Template.Instant:
+		case !a.From.Before(a.To):
+			continue // an empty window: an empty answer
+		default:
+			k.class = class(a.To.Sub(a.From))
+		}
+		g := groups[k]
+		if g == nil {
+			g = &query{groupKey: k, from: a.From.UnixMilli()}
+			groups[k] = g
+			out = append(out, g)
+		}
+		g.from = min(g.from, a.From.UnixMilli())
+		g.asks = append(g.asks, i)
+	}
+	return out
+}
+
+// answer asks for one group and hands each ask its own series.
+func (s *Source) answer(ctx context.Context, q *query, asks []analysis.Ask, answers []analysis.Answer) {
+	byValue := map[string][]int{}
+	for _, i := range q.asks {
+		byValue[asks[i].Value] = append(byValue[asks[i].Value], i)
+	}
+	values := make([]string, 0, len(byValue))
+	for v := range byValue {
+		values = append(values, v)
+	}
+	slices.Sort(values)
+	for part := range slices.Chunk(values, maxValues) {
+		series, err := s.query(ctx, q.template.Query(part, time.Duration(q.to-q.from)*time.Millisecond), q.to, q.template.By)
+		for _, v := range part {
+			for _, i := range byValue[v] {
+				if err != nil {
+					answers[i] = failed(err)
+					continue
+				}
+				answers[i] = cut(series[v], asks[i])
+			}
+		}
+	}
+}
+
+// cut takes an ask's window out of series that may be longer.
+func cut(series []analysis.Series, a analysis.Ask) analysis.Answer {
+	if a.Template.Instant {
+		return limit(analysis.Answer{Series: series}, len(series))
+	}
+	from, to := a.From.UnixMilli(), a.To.UnixMilli()
+	out := make([]analysis.Series, 0, len(series))
+	points := 0
+	for _, x := range series {
+		after := func(t int64) int {
+			i, _ := slices.BinarySearchFunc(x.Samples, t+1, func(s analysis.Sample, t int64) int { return int(s.T - t) })
+			return i
+		}
+		if i, j := after(from), after(to); i < j {
+			out = append(out, analysis.Series{Labels: x.Labels, Samples: x.Samples[i:j:j]})
+			points += j - i
+		}
+	}
+	return limit(analysis.Answer{Series: out}, points)
+}
+
+func limit(a analysis.Answer, points int) analysis.Answer {
+	if len(a.Series) > maxSeries || points > maxPoints {
+		return failed(refusal{fmt.Errorf("%d series with %d samples are too much: at most %d with %d are taken", len(a.Series), points, maxSeries, maxPoints)})
+	}
+	return a
+}
+
+// refusal is an error that says that asking again changes nothing.
+type refusal struct{ error }
+
+// Unwrap gives the reason.
+func (r refusal) Unwrap() error { return r.error }
+
+func failed(err error) analysis.Answer {
+	var r refusal
+	return analysis.Answer{Err: err, Refused: errors.As(err, &r)}
+}
+
+// query sends one query and returns its series by the value of a label, or all under "" if by is empty.
+func (s *Source) query(ctx context.Context, text string, at int64, by string) (map[string][]analysis.Series, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	begin := time.Now()
+	s.metrics.queries.Inc()
+	value, warnings, _, err := s.api.Query(ctx, text, time.UnixMilli(at), v1.WithTimeout(s.timeout))
+	s.metrics.seconds.Observe(time.Since(begin).Seconds())
+	s.metrics.warnings.Add(float64(len(warnings)))
+	if err == nil {
+		var series map[string][]analysis.Series
+		if series, err = convert(value, model.LabelName(by)); err == nil {
+			return series, nil
+		}
+	}
+	err = classify(err, text)
+	if failed(err).Refused {
+		s.metrics.errors.WithLabelValues(refused).Inc()
+	} else {
+		s.metrics.errors.WithLabelValues(unreachable).Inc()
+	}
+	return nil, err
+}
+
+// classify tells a refused query from a source that is not there. What is not known is the latter.
+func classify(err error, text string) error {
+	if len(text) > 200 {
+		text = strings.ToValidUTF8(text[:200], "") + "…"
+	}
+	var e *v1.Error
+	var r refusal
+	switch {
+	case errors.As(err, &r):
+		return refusal{fmt.Errorf("query %s: %w", text, r.error)}
+	case errors.As(err, &e) && (e.Type == v1.ErrBadData || e.Type == v1.ErrExec):
+		return refusal{fmt.Errorf("query %s: %w", text, err)}
+	}
+	return fmt.Errorf("ask prometheus: %w", err)
+}

@@ -1,0 +1,144 @@
+package analysis
+
+import (
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestSelectorsAreReadAsPromQLReadsThem(t *testing.T) {
+	cases := map[string]struct{ text, want string }{
+		"a bare name":                              {`up`, `up{}`},
+		"matchers are put in order":                {`m{b="2", a="1"}`, `m{a="1",b="2"}`},
+		"all four operators":                       {`m{a="1",b!="2",c=~"3.",d!~"4|5"}`, `m{a="1",b!="2",c=~"3.",d!~"4|5"}`},
+		"a comma at the end":                       {`m{a="1",}`, `m{a="1"}`},
+		"single quotes and backquotes":             {"m{a='x\"y', b=`\\d`}", `m{a="x\"y",b="\\d"}`},
+		"escapes":                                  {`m{a="\x41\u00e9\n"}`, `m{a="Aé\n"}`},
+		"white space and comments":                 {"m {\n a = \"1\" # } \"\n}", `m{a="1"}`},
+		"the same matcher twice is one":            {`m{a="1",a="1"}`, `m{a="1"}`},
+		"a recording rule's name":                  {`job:errors:sum{a="1"}`, `job:errors:sum{a="1"}`},
+		"a closing brace inside a value is a text": {`m{a="}"}`, `m{a="}"}`},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			s, err := parseSelector(c.text)
+			require.NoError(t, err)
+			require.Equal(t, c.want, s.String())
+		})
+	}
+}
+
+func TestSelectorsRefuseEverythingElse(t *testing.T) {
+	for _, text := range []string{
+		``, ` `, `{a="1"}`, `m[5m]`, `m{a="1"}[5m]`, `m{a="1"} offset 5m`, `m{a="1"} @ 3`, `rate(m[1m])`, `m + n`, `m{a="1"`,
+		`m{a="1"}}`, `m{a=1}`, `m{a}`, `m{"a"="1"}`, `m{a="1" b="2"}`, `m{,}`, `m{a=="1"}`, `m{a="1}`, `m{a="\q"}`, `m{a="\xff"}`,
+		`m{__name__="n"}`, `m{a:b="1"}`, `5m`, "m{a=\"\n\"}", "m{a=\"\xff\"}", `m{a="1"},n`, `${service}{a="1"}`, `m{${a}="1"}`,
+	} {
+		_, err := parseSelector(text)
+		require.Error(t, err, text)
+	}
+}
+
+func names(kv ...string) Names {
+	n := Names{Service: "shop-canary@file", Vars: map[string][]string{}}
+	for i := 0; i < len(kv); i += 2 {
+		n.Vars[kv[i]] = append(n.Vars[kv[i]], kv[i+1])
+	}
+	return n
+}
+
+func TestExpressionsGetTheirValuesEscaped(t *testing.T) {
+	n := names("version", `1.0"} or up{a="`, "pods", "a.b", "pods", "c|d", "arm", "canary")
+	cases := map[string]struct{ text, want string }{
+		"an equality takes the value as it is":        {`sum(m{v="${version}"}) / 2`, `sum(m{v="1.0\"} or up{a=\""}) / 2`},
+		"a pattern takes it quoted":                   {`m{v=~"x-${version}.*"}`, `m{v=~"x-1\\.0\"\\} or up\\{a=\".*"}`},
+		"several values are any of them in a pattern": {`m{pod=~"${pods}"}`, `m{pod=~"(?:a\\.b|c\\|d)"}`},
+		"backquotes are rewritten":                    {"m{v=`${arm}`}", `m{v="canary"}`},
+		"what has no variables stays as it is":        {`label_replace(m{a=~'x$'}, "b", "$1", "c", "(.*)") # ok`, `label_replace(m{a=~'x$'}, "b", "$1", "c", "(.*)") # ok`},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			got, err := n.substituteExpression(c.text)
+			require.NoError(t, err)
+			require.Equal(t, c.want, got)
+		})
+	}
+}
+
+func TestVariablesStandInLabelValuesOnly(t *testing.T) {
+	n := names("arm", "canary", "pods", "a", "pods", "b", "bad", "\xff", "none", "x")
+	n.Vars["none"] = nil
+	for _, text := range []string{
+		`${arm}`, `m{${arm}="1"}`, `m{a=${arm}}`, `m > ${arm}`, `m # ${arm}`, `label_replace(m, "a", "${arm}", "b", "")`,
+		`m{a="${arm"}`, `m{a="${nothing}"}`, `m{a="${}"}`, `m{a="${a b}"}`, `m{a="${pods}"}`, `m{a="${bad}"}`, `m{a="${none}"}`,
+		`count_values("${arm}", m)`, `m[${arm}]`, `m{"a"="${arm}"}`, `(m`, `m)`, `m{a="1")`, `m{a=~"(${arm}"}`, ``, `# nothing`,
+		`quantile("=" "${arm}")`,
+	} {
+		_, err := n.substituteExpression(text)
+		require.Error(t, err, text)
+	}
+}
+
+// FuzzNothingBreaksOutOfALabelValue: whatever the value, the query keeps its structure, and the matcher's value is the
+// value itself. Package promsource asks Prometheus's own parser the same.
+func FuzzNothingBreaksOutOfALabelValue(f *testing.F) {
+	for _, s := range []string{`a`, `"`, `\`, `"} or up{a="`, "\n", "`", `${arm}`, `\x22`, "\x00", "é\u2028", ".*", "a|b", `\E.*`, "\xff"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		n := Names{Service: value, Vars: map[string][]string{"arm": {value}}}
+		s, err := parseSelector(`m{service="${service}",arm=~"x${arm}y",k!="${arm}"}`)
+		require.NoError(t, err)
+		got, err := s.substitute(n)
+		if err != nil {
+			require.True(t, value == "" || !utf8.ValidString(value), "%q: %v", value, err)
+			return
+		}
+		again, err := parseSelector(got.String())
+		require.NoError(t, err)
+		require.Equal(t, got, again)
+		require.Len(t, again.matchers, 3)
+		require.Equal(t, matcher{"k", "!=", value}, again.matchers[1])
+		require.Equal(t, matcher{"service", "=", value}, again.matchers[2])
+		re, err := compile(again.matchers[0].value)
+		require.NoError(t, err)
+		require.True(t, re.MatchString("x"+value+"y"))
+		require.False(t, re.MatchString("x"+value+"zy"))
+
+		text, err := n.substituteExpression(`sum(m{a="${service}"}) > 1`)
+		require.NoError(t, err)
+		inner := strings.TrimSuffix(strings.TrimPrefix(text, "sum("), ") > 1")
+		one, err := parseSelector(inner)
+		require.NoError(t, err)
+		require.Equal(t, []matcher{{"a", "=", value}}, one.matchers)
+
+		many := Template{Name: "m", By: "service"}.Query([]string{value, "other"}, 0)
+		all, err := parseSelector(strings.TrimSuffix(many, "[1ms]"))
+		require.NoError(t, err)
+		require.Len(t, all.matchers, 1)
+		re, err = compile(all.matchers[0].value)
+		require.NoError(t, err)
+		require.True(t, re.MatchString(value))
+		require.True(t, re.MatchString("other"))
+		require.Equal(t, value == value+"x", re.MatchString(value+"x"))
+	})
+}
+
+// FuzzParseSelector: what is read is written so that it is read as the same.
+func FuzzParseSelector(f *testing.F) {
+	for _, s := range []string{`m{a="1"}`, `m`, "m{a=`\\`,}", `m{a='\''}`, `m{#`, `m{a="\U0001F600"}`, string(TraefikRequests)} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		s, err := parseSelector(text)
+		if err != nil {
+			require.Zero(t, s)
+			return
+		}
+		again, err := parseSelector(s.String())
+		require.NoError(t, err)
+		require.Equal(t, s.String(), again.String())
+	})
+}
