@@ -23,12 +23,14 @@ func encode(rollout string, h *dynamic.HTTPConfiguration) ([]byte, error) {
 		return nil, fmt.Errorf("encode: %w", err)
 	}
 	quoteActions(&node)
-	body, err := yaml.Marshal(&node)
-	if err != nil {
+	var body strings.Builder
+	encoder := yaml.NewEncoder(&body)
+	encoder.SetIndent(2)
+	if err := errors.Join(encoder.Encode(&node), encoder.Close()); err != nil {
 		return nil, fmt.Errorf("encode: %w", err)
 	}
 	text := "# Serin writes this file. What is changed in it is put right; entries of your own belong into another file.\n" +
-		ownerMark + rollout + "\n" + strings.ReplaceAll(string(body), action, `{\x7b`)
+		ownerMark + rollout + "\n" + strings.ReplaceAll(body.String(), action, `{\x7b`)
 	c, err := parse([]byte(text), rollout)
 	if err != nil {
 		return nil, fmt.Errorf("encode: %w", err)

@@ -1,6 +1,10 @@
 package traefikfile
 
-import "log/slog"
+import (
+	"fmt"
+	"io"
+	"log/slog"
+)
 
 // Secret is a credential that no log, message or JSON document shows.
 type Secret struct{ value string }
@@ -10,11 +14,10 @@ func NewSecret(value string) Secret { return Secret{value} }
 
 const hidden = "***"
 
-// String is "***", so that no format shows it; %#v is GoString's.
-func (Secret) String() string { return hidden }
-
-// GoString is "***".
-func (Secret) GoString() string { return hidden }
+// Format writes "***" for every verb; without it %d would look inside.
+func (Secret) Format(f fmt.State, _ rune) {
+	io.WriteString(f, hidden) //nolint:errcheck,gosec // a Formatter has nowhere to say it
+}
 
 // LogValue is "***".
 func (Secret) LogValue() slog.Value { return slog.StringValue(hidden) }

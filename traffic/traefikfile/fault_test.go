@@ -1,0 +1,365 @@
+package traefikfile_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/serindev/serin/internal/testbed"
+	"github.com/serindev/serin/share"
+	"github.com/serindev/serin/traffic"
+	"github.com/serindev/serin/traffic/traefikfile"
+	"github.com/serindev/serin/traffic/traffictest"
+)
+
+// target has a cohort and guards, so that every object is there.
+func target() traffic.Target {
+	return traffic.Target{
+		Stable: traffic.Backend{Servers: []string{"http://127.0.0.1:1"}}, Canary: traffic.Backend{Servers: []string{"http://127.0.0.1:2"}}, Weight: 0.1,
+		Cohort: &traffic.Cohort{Match: traffic.Matcher{Header: &traffic.Header{Name: "X-Group", Value: "beta"}}, Split: 0.5, Sticky: true},
+		Guards: traffic.Guards{
+			CircuitBreaker: &traffic.CircuitBreaker{Expression: "NetworkErrorRatio() > 0.5"}, RateLimit: &traffic.RateLimit{Average: 1000, Burst: 500, By: "X-User"},
+		},
+	}
+}
+
+func newRouter(t *testing.T, file string, replicas ...traefikfile.Replica) *traefikfile.Router {
+	t.Helper()
+	r, err := traefikfile.New(traefikfile.Config{
+		Rollout: "shop", File: file, Route: traffic.Route{Rule: "PathPrefix(`/`)", EntryPoints: []string{"web"}},
+		Replicas: replicas, Timeout: time.Second,
+	})
+	require.NoError(t, err)
+	return r
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	require.NoError(t, err)
+	return string(data)
+}
+
+func TestTraefikStoppedAndStartedAgain(t *testing.T) {
+	traefik := testbed.NewTraefik(t, testbed.TraefikConfig{Throttle: throttle})
+	r := newRouter(t, filepath.Join(traefik.Directory, "shop.yaml"), traefikfile.Replica{URL: traefik.API})
+	require.NoError(t, r.Apply(t.Context(), target()))
+	traffictest.Await(t, r, target(), traffic.InForce)
+
+	require.NoError(t, traefik.Stop())
+	o := traffictest.Await(t, r, target(), traffic.Unconfirmed)
+	require.Contains(t, o.Replicas[0].Err, "connection refused")
+	changed := target()
+	changed.Weight = 0
+	require.NoError(t, r.Apply(t.Context(), changed), "what is written now is served when it comes back")
+	require.NoError(t, traefik.Restart(t.Context()))
+	traffictest.Await(t, r, changed, traffic.InForce)
+}
+
+func TestTraefikThatDoesNotAnswerIsNotWaitedFor(t *testing.T) {
+	traefik := testbed.NewTraefik(t, testbed.TraefikConfig{Throttle: throttle})
+	r := newRouter(t, filepath.Join(traefik.Directory, "shop.yaml"), traefikfile.Replica{URL: traefik.API})
+	require.NoError(t, r.Apply(t.Context(), target()))
+	traffictest.Await(t, r, target(), traffic.InForce)
+	require.NoError(t, traefik.Signal(syscall.SIGSTOP))
+	o := traffictest.Await(t, r, target(), traffic.Unconfirmed)
+	require.Contains(t, o.Replicas[0].Err, "deadline exceeded")
+	require.NoError(t, traefik.Signal(syscall.SIGCONT))
+	traffictest.Await(t, r, target(), traffic.InForce)
+}
+
+func TestTheFileEditedByHand(t *testing.T) {
+	replace := func(old, with string) func(string) string {
+		return func(text string) string { return strings.Replace(text, old, with, 1) }
+	}
+	line := func(old, with string) func(string) string { // replaces lines and keeps their indentation
+		return func(text string) string {
+			at := strings.Index(text, old+"\n")
+			require.Positive(t, at, old)
+			indent := text[strings.LastIndex(text[:at], "\n")+1 : at]
+			if with == "" {
+				return text[:at-len(indent)] + text[at+len(old)+1:]
+			}
+			return text[:at] + strings.ReplaceAll(with, "\n", "\n"+indent) + text[at+len(old):]
+		}
+	}
+	for name, c := range map[string]struct {
+		edit func(string) string
+		says string
+	}{
+		"a priority":           {replace("priority: 15", "priority: 7"), "router shop: priority is 7, not 15"},
+		"an entry point":       {line("- web", "- web\n- other"), `router shop: entryPoints is ["web","other"], not ["web"]`},
+		"the main rule":        {replace("rule: PathPrefix(`/`)", "rule: PathPrefix(`/x`)"), "router shop: rule is \"PathPrefix(`/x`)\", not \"PathPrefix(`/`)\""},
+		"the cohort's matcher": {replace("`beta`", "`gamma`"), "cohort route matches Header(`X-Group`, `gamma`), not Header(`X-Group`, `beta`)"},
+		"the cohort's rule":    {replace("(PathPrefix(`/`)) &&", "(PathPrefix(`/`)) ||"), "router shop-ab: rule is"},
+		"a weight":             {replace("weight: 10\n", "weight: 11\n"), "main route: canary's weight is 10.891089%, not 10%"},
+		"a weight taken away":  {line("weight: 10", ""), "main route: canary's weight is 1.098901%, not 10%"},
+		"a server":             {replace("http://127.0.0.1:2", "http://127.0.0.1:3"), "canary is served by [http://127.0.0.1:3], not [http://127.0.0.1:2]"},
+		"stickiness":           {replace("name: serin-shop-ab", "name: other"), "service shop-ab: weighted.sticky.cookie.name is \"other\", not \"serin-shop-ab\""},
+		"a limit":              {replace("average: 1000", "average: 1"), "rateLimit is {Average:1 "},
+		"a guard taken away":   {line("- shop-rate-limit", ""), "guards are [circuitBreaker], not [circuitBreaker rateLimit]"},
+		"a field added":        {line("passHostHeader: true", "passHostHeader: true\nserversTransport: mine@file"), `loadBalancer.serversTransport is "mine@file", and should not be there`},
+		"a field not known":    {replace("passHostHeader: true", "passHostHaeder: true"), "field not found, node: passHostHaeder"},
+		"no YAML any more":     {replace("services:", "services"), "yaml: line"},
+		"cut off":              {func(text string) string { return text[:len(text)/2] }, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "shop.yaml")
+			r := newRouter(t, file)
+			require.NoError(t, r.Apply(t.Context(), target()))
+			good := read(t, file)
+			edit(t, file, c.edit)
+			o, err := r.Observe(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, traffic.NotServed, traffic.Confirm(target(), o))
+			require.Contains(t, strings.Join(traffic.Differences(target(), o), "\n"), c.says)
+			require.NoError(t, r.Apply(t.Context(), target()))
+			require.Equal(t, good, read(t, file))
+			o, err = r.Observe(t.Context())
+			require.NoError(t, err)
+			require.Empty(t, traffic.Differences(target(), o))
+		})
+	}
+}
+
+func TestTheFileRemovedOrEmptiedIsWrittenAgain(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "shop.yaml")
+	r := newRouter(t, file)
+	for _, gone := range []func() error{
+		func() error { return os.RemoveAll(file) }, func() error { return os.WriteFile(file, []byte(" \n"), 0o600) },
+	} {
+		require.NoError(t, gone())
+		o, err := r.Observe(t.Context())
+		require.NoError(t, err)
+		require.Nil(t, o.Configured)
+		require.Equal(t, []string{"configuration: nothing is written"}, traffic.Differences(target(), o))
+		require.NoError(t, r.Apply(t.Context(), target()))
+		o, err = r.Observe(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, traffic.Unconfirmed, traffic.Confirm(target(), o))
+	}
+}
+
+func TestAFileWithAnythingElseIsRefusedAndLeftAlone(t *testing.T) {
+	const mark = "# serin.dev/rollout: shop\n"
+	for name, c := range map[string]struct{ text, says string }{
+		"no comment":              {"http: {}\n", `it does not begin with the comment "# serin.dev/rollout: shop"`},
+		"the comment too late":    {"http: {}\n" + mark, "it does not begin with the comment"},
+		"not even YAML":           {"{{{", "it does not begin with the comment"},
+		"another rollout's":       {"# serin.dev/rollout: other\nhttp: {}\n", "it belongs to the rollout other"},
+		"a router":                {mark + "http:\n  routers:\n    mine: {rule: a}\n", `it has "http.routers.mine"`},
+		"a service":               {mark + "http:\n  services:\n    shop-extra: {}\n", `it has "http.services.shop-extra"`},
+		"a middleware":            {mark + "http:\n  middlewares:\n    auth: {}\n", `it has "http.middlewares.auth"`},
+		"another kind":            {mark + "http:\n  serversTransports:\n    shop: {}\n", `it has "http.serversTransports"`},
+		"another section":         {mark + "tls:\n  options: {}\n", `it has "tls"`},
+		"a second document":       {mark + "http: {}\n---\nhttp: {}\n", "it has a second document"},
+		"a template":              {mark + "http: {} # {{ env \"HOME\" }}\n", "it has actions of a template"},
+		"larger than any of ours": {mark + strings.Repeat("#\n", 1<<19), "it is larger than"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "shop.yaml")
+			require.NoError(t, os.WriteFile(file, []byte(c.text), 0o600))
+			r := newRouter(t, file)
+			err := r.Apply(t.Context(), target())
+			require.ErrorIs(t, err, traefikfile.ErrForeign)
+			require.ErrorContains(t, err, c.says)
+			require.ErrorContains(t, err, file)
+			require.Equal(t, c.text, read(t, file))
+			_, err = r.Observe(t.Context())
+			require.ErrorContains(t, err, c.says, "without a replica nothing could be asked")
+
+			traefik := newRouter(t, file, traefikfile.Replica{URL: fake(t, answer404)})
+			o, err := traefik.Observe(t.Context())
+			require.NoError(t, err, "a replica could")
+			require.Contains(t, o.Unreadable, c.says)
+			require.Equal(t, traffic.NotServed, traffic.Confirm(target(), o))
+		})
+	}
+}
+
+func TestAFailedWriteLeavesTheOldFile(t *testing.T) {
+	changed := target()
+	changed.Weight = 0.2
+	t.Run("no room for the file", func(t *testing.T) {
+		dir := t.TempDir()
+		file := filepath.Join(dir, "shop.yaml")
+		r := newRouter(t, file)
+		require.NoError(t, r.Apply(t.Context(), target()))
+		before := read(t, file)
+		child := exec.CommandContext(t.Context(), os.Args[0])
+		child.Env = append(os.Environ(), fullEnv+"="+file)
+		out, err := child.CombinedOutput()
+		require.Error(t, err)
+		require.Contains(t, string(out), syscall.EFBIG.Error())
+		require.Equal(t, before, read(t, file))
+		require.Equal(t, []string{"shop.yaml"}, filesIn(t, dir), "nothing half is left behind")
+		require.NoError(t, r.Apply(t.Context(), changed))
+		require.NotEqual(t, before, read(t, file))
+	})
+	t.Run("the folder is a file", func(t *testing.T) {
+		parent := filepath.Join(t.TempDir(), "parent")
+		require.NoError(t, os.WriteFile(parent, nil, 0o600))
+		require.ErrorIs(t, newRouter(t, filepath.Join(parent, "shop.yaml")).Apply(t.Context(), target()), syscall.ENOTDIR)
+	})
+	t.Run("the folder is missing", func(t *testing.T) {
+		require.ErrorIs(t, newRouter(t, filepath.Join(t.TempDir(), "none", "shop.yaml")).Apply(t.Context(), target()), fs.ErrNotExist)
+	})
+	t.Run("the file is a link", func(t *testing.T) {
+		dir := t.TempDir()
+		file, real := filepath.Join(dir, "shop.yaml"), filepath.Join(dir, "real")
+		require.NoError(t, os.WriteFile(real, nil, 0o600))
+		require.NoError(t, os.Symlink(real, file))
+		require.ErrorContains(t, newRouter(t, file).Apply(t.Context(), target()), "is not a regular file")
+		require.Empty(t, read(t, real))
+	})
+	t.Run("the file is a folder", func(t *testing.T) {
+		require.Error(t, newRouter(t, filepath.Join(t.TempDir(), "shop.yaml")+"/.yaml").Apply(t.Context(), target()))
+	})
+}
+
+func TestTheFileKeepsItsModeAndIsReadableByOthersFromTheStart(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "shop.yaml")
+	r := newRouter(t, file)
+	require.NoError(t, r.Apply(t.Context(), target()))
+	info, err := os.Stat(file)
+	require.NoError(t, err)
+	require.Equal(t, fs.FileMode(0o644), info.Mode())
+	require.NoError(t, os.Chmod(file, 0o600))
+	changed := target()
+	changed.Cohort = nil
+	require.NoError(t, r.Apply(t.Context(), changed))
+	info, err = os.Stat(file)
+	require.NoError(t, err)
+	require.Equal(t, fs.FileMode(0o600), info.Mode())
+}
+
+func TestApplyDoesNotTouchAFileThatSaysItAlready(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "shop.yaml")
+	r := newRouter(t, file)
+	require.NoError(t, r.Apply(t.Context(), target()))
+	before, err := os.Stat(file)
+	require.NoError(t, err)
+	require.NoError(t, r.Apply(t.Context(), target()))
+	require.NoError(t, newRouter(t, file).Apply(t.Context(), target()), "nor does a router that has just started")
+	after, err := os.Stat(file)
+	require.NoError(t, err)
+	require.True(t, os.SameFile(before, after))
+	require.Equal(t, before.ModTime(), after.ModTime())
+}
+
+// filesIn are all files below a folder.
+func filesIn(t *testing.T, dir string) []string {
+	t.Helper()
+	var out []string
+	require.NoError(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			out = append(out, strings.TrimPrefix(path, dir+"/"))
+		}
+		return err
+	}))
+	return out
+}
+
+// crashEnv names the file that a child of the tests writes until it is killed, fullEnv one for which a child has no room.
+const (
+	crashEnv = "SERIN_TEST_CRASH_FILE"
+	fullEnv  = "SERIN_TEST_FULL_FILE"
+)
+
+func TestMain(m *testing.M) {
+	var err error
+	if file := os.Getenv(crashEnv); file != "" {
+		err = writeForever(file)
+	} else if file := os.Getenv(fullEnv); file != "" {
+		signal.Ignore(syscall.SIGXFSZ)
+		err = errors.Join(syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 100, Max: 100}), writeForever(file))
+	} else {
+		os.Exit(m.Run())
+	}
+	fmt.Fprintln(os.Stderr, err)
+	os.Exit(1)
+}
+
+// writeForever writes two targets in turn until it cannot.
+func writeForever(file string) error {
+	r, err := traefikfile.New(traefikfile.Config{Rollout: "shop", File: file, Route: traffic.Route{Rule: "PathPrefix(`/`)", EntryPoints: []string{"web"}}})
+	if err != nil {
+		return err
+	}
+	for x := target(); ; x.Weight = 0.3 - x.Weight { // 0.2 and 0.1
+		x.Weight = share.Share(math.Round(float64(x.Weight)*10) / 10)
+		if err := r.Apply(context.Background(), x); err != nil {
+			return err
+		}
+		fmt.Println("written")
+	}
+}
+
+func TestACrashInAWriteLeavesTheOldFileOrTheNewOne(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "shop.yaml")
+	r := newRouter(t, file)
+	for crash := range 20 {
+		child := exec.CommandContext(t.Context(), os.Args[0])
+		child.Env = append(os.Environ(), crashEnv+"="+file)
+		out, err := child.StdoutPipe()
+		require.NoError(t, err)
+		require.NoError(t, child.Start())
+		lines := bufio.NewReader(out)
+		for range 1 + crash%4 { // it is killed while it writes the next one
+			_, err := lines.ReadString('\n')
+			require.NoError(t, err)
+		}
+		require.NoError(t, child.Process.Kill())
+		_, err = io.Copy(io.Discard, lines)
+		require.NoError(t, err)
+		require.Error(t, child.Wait())
+		o, err := r.Observe(t.Context())
+		require.NoError(t, err)
+		require.Empty(t, o.Configured.Foreign)
+		require.Contains(t, []float64{0.1, 0.2}, float64(o.Configured.Main.Weight))
+	}
+	other := target()
+	other.Weight = 0.5
+	require.NoError(t, r.Apply(t.Context(), other))
+	require.Equal(t, []string{"shop.yaml"}, filesIn(t, filepath.Dir(file)), "what the crashes left is swept up")
+}
+
+func TestWhatLooksLikeATemplateReachesTraefikAsItIs(t *testing.T) {
+	canary := testbed.NewBackend(t, testbed.Behaviour{Version: "v2"})
+	stable := testbed.NewBackend(t, testbed.Behaviour{Version: "v1"})
+	traefik := testbed.NewTraefik(t, testbed.TraefikConfig{Throttle: throttle})
+	r := newRouter(t, filepath.Join(traefik.Directory, "shop.yaml"), traefikfile.Replica{URL: traefik.API})
+	const value = "{{ env `HOME` }} {{{ \"x\" }}"
+	x := traffic.Target{
+		Stable: traffic.Backend{Servers: []string{stable.URL}}, Canary: traffic.Backend{Servers: []string{canary.URL}},
+		Cohort: &traffic.Cohort{Match: traffic.Matcher{Header: &traffic.Header{Name: "X-Group", Value: value}}, Split: 1},
+	}
+	require.NoError(t, r.Apply(t.Context(), x))
+	traffictest.Await(t, r, x, traffic.InForce)
+	load := testbed.LoadConfig{URL: traefik.URL("web"), Requests: 10, Workers: 1, Header: http.Header{"X-Group": {value}}}
+	require.Equal(t, 10, testbed.NewLoad(t, load).Wait().Answered("v2"))
+
+	metrics, err := http.Get(traefik.Metrics) //nolint:noctx // a test's
+	require.NoError(t, err)
+	defer metrics.Body.Close() //nolint:errcheck // only read
+	text, err := io.ReadAll(metrics.Body)
+	require.NoError(t, err)
+	label := `service="` + r.ServiceName(traefikfile.Canary, true) + `"`
+	require.Contains(t, string(text), "traefik_service_requests_total{code=\"200\",method=\"GET\",protocol=\"http\","+label+"} 10", "the cohort has metrics of its own")
+	require.NotContains(t, string(text), `service="`+r.ServiceName(traefikfile.Canary, false)+`"`)
+}
