@@ -250,7 +250,7 @@ func (s *AnalysisSpec) definition(name string) analysis.Definition {
 	d := analysis.Definition{
 		Name: name, Interval: long(s.Interval, 0), FalseRollback: share.Share(or(s.FalseRollback, 0)),
 		FalseAdvance: share.Share(or(s.FalseAdvance, 0)), MinRequests: float64(or(s.MinRequests, 0)),
-		WarmUp: long(s.WarmUp, 0), Settle: long(s.Settle, 0),
+		WarmUp: warmUp(s.WarmUp), Settle: long(s.Settle, 0),
 	}
 	if s.PassAfter != nil {
 		after := time.Duration(*s.PassAfter)
@@ -309,4 +309,12 @@ func (m *MetricSpec) toSource() analysis.Source {
 		return analysis.Gauge{Query: m.Gauge.Query}
 	}
 	return nil
+}
+
+// warmUp is none at 0s; left out it is 0 here, which package analysis replaces by its default.
+func warmUp(d *Duration) time.Duration {
+	if d != nil && *d == 0 {
+		return time.Nanosecond
+	}
+	return long(d, 0)
 }

@@ -79,6 +79,8 @@ type Options struct {
 	Registerer prometheus.Registerer
 	// ObserveEvery is how often the gateway is compared with the target while that is in force; 0 is 5 s.
 	ObserveEvery time.Duration
+	// Retention is how long the looks of releases that have ended are kept; 0 keeps them for ever.
+	Retention time.Duration
 }
 
 // Engine runs the releases of all rollouts.
@@ -123,13 +125,35 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	e.mu.Unlock()
 	group.Go(func() error { return e.looks.run(ctx) })
-	group.Go(func() error { <-ctx.Done(); return nil })
+	group.Go(func() error { e.prune(ctx); return nil })
 	err = group.Wait()
 	e.feed.close()
 	if errors.Is(err, context.Canceled) {
 		return nil
 	}
 	return err
+}
+
+// pruneEvery is how often old looks are removed: little at a time.
+const pruneEvery = time.Hour
+
+// prune removes what is kept no longer, until ctx ends.
+func (e *Engine) prune(ctx context.Context) {
+	ticker := time.NewTicker(pruneEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-ticker.C:
+			if e.o.Retention == 0 {
+				continue
+			}
+			if err := e.o.Store.Prune(ctx, now.Add(-e.o.Retention)); err != nil && ctx.Err() == nil {
+				e.o.Log.Warn("old looks are still there", "err", err)
+			}
+		}
+	}
 }
 
 func (e *Engine) active(ctx context.Context) ([]rollout.Release, error) {

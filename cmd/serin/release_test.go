@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+
+	"github.com/serindev/serin/config"
+	"github.com/serindev/serin/engine"
+	"github.com/serindev/serin/internal/testbed"
+	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/store"
+)
+
+// bench is a whole Serin on real servers, without its HTTP side.
+type bench struct {
+	blue, green *testbed.Backend
+	traefik     *testbed.Traefik
+	prometheus  *testbed.Prometheus
+	load, beta  *testbed.Load
+	dir, file   string
+	engine      *engine.Engine
+}
+
+// shop is the rollout of these tests: everything that decides is fast, the margins fit the traffic.
+const shop = `apiVersion: serin.dev/v1alpha1
+kind: Analysis
+metadata: {name: quick}
+spec:
+  interval: 1s
+  warmUp: 1s
+  passAfter: 2s
+  settle: 500ms
+  minRequests: 50
+  fresh: {every: 10m, live: 6}
+  metrics:
+    - name: errors
+      preset: traefik-errors
+      margin: {relative: 100%%, absolute: 5%%}
+---
+apiVersion: serin.dev/v1alpha1
+kind: Rollout
+metadata: {name: shop}
+spec:
+  traffic:
+    traefikFile:
+      path: %s
+      rule: PathPrefix(` + "`/`" + `)
+      entryPoints: [web]
+      verify: {api: %s}
+  stable: {servers: [%s]}
+  canary: {servers: [%s]}
+  analysis: quick
+  steps:
+    - ab:
+        cohort: {header: {name: X-User-Group, value: beta}}
+        split: 50%%
+        decide: {min: 2s, max: 5m, inconclusive: rollback}
+    - gray: {weights: [20%%, 50%%], hold: 2s, decide: {max: 5m, inconclusive: rollback}}
+    - gate: {name: full-release}
+    - promote: {}
+  rollback: {drain: 1s}
+`
+
+func newBench(t *testing.T) *bench {
+	b := &bench{dir: t.TempDir()}
+	b.blue = testbed.NewBackend(t, testbed.Behaviour{Version: "blue"})
+	b.green = testbed.NewBackend(t, testbed.Behaviour{Version: "green"})
+	b.traefik = testbed.NewTraefik(t, testbed.TraefikConfig{})
+	b.prometheus = testbed.NewPrometheus(t, testbed.PrometheusConfig{
+		ScrapeInterval: 250 * time.Millisecond,
+		Jobs:           []testbed.ScrapeJob{{Name: "traefik", Targets: []string{b.traefik.MetricsAddr}}},
+	})
+	b.file = filepath.Join(b.traefik.Directory, "shop.yaml")
+	text := fmt.Sprintf(shop, b.file, b.traefik.API, b.blue.URL, b.green.URL)
+	require.NoError(t, os.WriteFile(filepath.Join(b.dir, "shop.yaml"), []byte(text), 0o600))
+	b.start(t)
+	b.load = testbed.NewLoad(t, testbed.LoadConfig{URL: b.traefik.URL("web"), Rate: 200})
+	b.beta = testbed.NewLoad(t, testbed.LoadConfig{URL: b.traefik.URL("web"), Rate: 100, Header: http.Header{"X-User-Group": {"beta"}}})
+	return b
+}
+
+// start runs an engine until the test ends.
+func (b *bench) start(t *testing.T) {
+	log := slog.New(slog.NewTextHandler(t.Output(), nil))
+	s, err := store.Open(t.Context(), "sqlite:"+filepath.Join(b.dir, "serin.db"))
+	require.NoError(t, err)
+	set, errs := newLoader(500 * time.Millisecond).Load(filepath.Join(b.dir, "shop.yaml"))
+	require.Empty(t, errs)
+	plans, err := enginePlans(set)
+	require.NoError(t, err)
+	second := config.Duration(time.Second)
+	spec := &config.DaemonSpec{Prometheus: config.PrometheusSpec{URL: config.URL(b.prometheus.URL), Timeout: &second}}
+	b.engine, err = newEngine(spec, s, log, prometheus.NewRegistry())
+	require.NoError(t, err)
+	b.engine.SetPlans(plans)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	done := make(chan error, 1)
+	go func() { done <- b.engine.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		require.NoError(t, <-done)
+		require.NoError(t, s.Close())
+	})
+}
+
+// wait returns when the release's view is as ok wants it.
+func (b *bench) wait(t *testing.T, what string, ok func(rollout.View) bool) rollout.View {
+	t.Helper()
+	var v rollout.View
+	require.Eventually(t, func() bool {
+		var err error
+		v, err = b.engine.Rollout("shop")
+		return err == nil && ok(v)
+	}, 90*time.Second, 50*time.Millisecond, "%s", what)
+	return v
+}
+
+func ended(v rollout.View) bool { return v.State.Ended() }
+
+func TestAGoodVersionIsReleasedAndABadOneRolledBack(t *testing.T) {
+	b := newBench(t)
+	b.wait(t, "stable is served before any release", func(v rollout.View) bool { return v.Confirmation == "in force" })
+
+	release, err := b.engine.Start(t.Context(), "shop", rollout.StartRequest{By: "ann", Key: "build-1"}, false)
+	require.NoError(t, err)
+	again, err := b.engine.Start(t.Context(), "shop", rollout.StartRequest{By: "ann", Key: "build-1"}, false)
+	require.NoError(t, err)
+	require.Equal(t, release.ID, again.ID, "the same key starts nothing new")
+	v := b.wait(t, "the gate is open", func(v rollout.View) bool { return v.Gate == "full-release" })
+	require.NotNil(t, v.Verdict)
+	_, err = b.engine.Act(t.Context(), release.ID, rollout.GateAnswered{Gate: "full-release", Answer: rollout.Approve}, "ann")
+	require.NoError(t, err)
+	v = b.wait(t, "the release has ended", ended)
+	require.Equal(t, rollout.Released, v.State.Outcome, v.State.Why)
+	require.True(t, v.Swapped, "the canary's servers are stable's now")
+	before := b.load.Counts()
+	require.Eventually(t, func() bool {
+		return b.load.Counts().Answered("green") > before.Answered("green")+200
+	}, 10*time.Second, 50*time.Millisecond, "all traffic goes to green")
+
+	// The next release's canary is the other set.
+	b.blue.Set(func(x *testbed.Behaviour) { x.Version, x.ErrorRate = "blue-2", 0.3 })
+	bad, err := b.engine.Start(t.Context(), "shop", rollout.StartRequest{By: "ann"}, false)
+	require.NoError(t, err)
+	v = b.wait(t, "the bad release has ended", func(v rollout.View) bool { return v.Release.ID == bad.ID && ended(v) })
+	require.Equal(t, rollout.RolledBack, v.State.Outcome, v.State.Why)
+	require.True(t, v.Swapped, "green stays stable")
+	require.NotNil(t, v.Verdict)
+	m := v.Verdict.Metrics[0]
+	require.Greater(t, m.Canary.Rate, 0.1)
+	t.Logf("caught at look %d after %v canary requests, %v of them errors", v.Verdict.Look, m.Canary.Total, m.Canary.Bad)
+}

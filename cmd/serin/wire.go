@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/serindev/serin/analysis/promsource"
+	"github.com/serindev/serin/config"
+	"github.com/serindev/serin/engine"
+	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/judge/sequential"
+	"github.com/serindev/serin/notify"
+	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/store"
+	"github.com/serindev/serin/traffic"
+	"github.com/serindev/serin/traffic/traefikfile"
+)
+
+// router is Traefik's file provider as the engine wants it.
+type router struct{ *traefikfile.Router }
+
+var _ engine.Router = router{}
+
+// Labels implements engine.Router.
+func (r router) Labels(cohort bool) (canary, stable string) {
+	return r.ServiceName(traefikfile.Canary, cohort), r.ServiceName(traefikfile.Stable, cohort)
+}
+
+// newRouter makes the router of a rollout from the gateway part of its plan.
+func newRouter(name string, gateway json.RawMessage) (engine.Router, error) {
+	var g config.Gateway
+	if err := json.Unmarshal(gateway, &g); err != nil {
+		return nil, fmt.Errorf("decode the gateway of %s: %w", name, err)
+	}
+	c := traefikfile.Config{Rollout: name, File: g.File, Route: g.Route}
+	for _, r := range g.Replicas {
+		replica := traefikfile.Replica{URL: r.URL, User: r.User}
+		if r.PasswordFile != "" {
+			b, err := os.ReadFile(r.PasswordFile)
+			if err != nil {
+				return nil, fmt.Errorf("read the password for %s: %w", r.URL, err)
+			}
+			replica.Password = traefikfile.NewSecret(strings.TrimSpace(string(b)))
+		}
+		c.Replicas = append(c.Replicas, replica)
+	}
+	r, err := traefikfile.New(c)
+	if err != nil {
+		return nil, err
+	}
+	return router{r}, nil
+}
+
+// newJudge chooses the judge; there is one that watches.
+func newJudge(s judge.Settings) (judge.Judge, error) { return sequential.New(s) }
+
+// caller calls webhooks with the release's parameters in their places.
+type caller struct{ *notify.Caller }
+
+func (c caller) call(ctx context.Context, call engine.Call) error {
+	w, err := substituted(call.Webhook, call.State.Parameters)
+	if err != nil {
+		return err
+	}
+	return c.Call(ctx, call.Key, w, notify.Message{
+		Rollout: call.Release.Rollout, Release: call.Release.ID, Revision: call.Release.Revision, Step: w.Name,
+		Phase: call.State.Phase, Why: call.State.Why, Parameters: call.State.Parameters,
+	})
+}
+
+func substituted(w rollout.Webhook, parameters map[string]string) (rollout.Webhook, error) {
+	var err error
+	if w.URL, err = config.SubstituteURL(w.URL, parameters); err != nil {
+		return w, fmt.Errorf("webhook %s: url: %w", w.Name, err)
+	}
+	if w.Status, err = config.SubstituteURL(w.Status, parameters); err != nil {
+		return w, fmt.Errorf("webhook %s: status: %w", w.Name, err)
+	}
+	if w.Body, err = config.SubstituteJSON(w.Body, parameters); err != nil {
+		return w, fmt.Errorf("webhook %s: body: %w", w.Name, err)
+	}
+	return w, nil
+}
+
+// newLoader reads configuration with the checks that only Traefik's own parsers can make.
+func newLoader(settle time.Duration) config.Loader {
+	return config.Loader{
+		Settle: settle,
+		Rule:   func(rule string) error { return traefikfile.ValidateRoute(traffic.Route{Rule: rule}) },
+		Guards: traefikfile.ValidateGuards,
+	}
+}
+
+// enginePlans turns the configuration into what the engine runs.
+func enginePlans(set *config.Set) (map[string]engine.Plan, error) {
+	plans := make(map[string]engine.Plan, len(set.Rollouts))
+	for _, r := range set.Rollouts {
+		gateway, err := json.Marshal(r.Plan.Gateway)
+		if err != nil {
+			return nil, fmt.Errorf("encode the gateway of %s: %w", r.Plan.Rollout.Name, err)
+		}
+		plans[r.Plan.Rollout.Name] = engine.Plan{
+			Rollout: r.Plan.Rollout, Analyses: r.Plan.Analyses, Gateway: gateway, Unsupported: r.Plan.Unsupported,
+		}
+	}
+	return plans, nil
+}
+
+// newEngine brings the rooms together.
+func newEngine(spec *config.DaemonSpec, s *store.Store, log *slog.Logger, r prometheus.Registerer) (*engine.Engine, error) {
+	client, err := spec.Prometheus.HTTPClient()
+	if err != nil {
+		return nil, err
+	}
+	source, err := promsource.New(promsource.Config{
+		URL: string(spec.Prometheus.URL), Timeout: time.Duration(*spec.Prometheus.Timeout), HTTP: client,
+	}, r)
+	if err != nil {
+		return nil, fmt.Errorf("prometheus: %w", err)
+	}
+	return engine.New(engine.Options{
+		Store: s, Source: source, NewRouter: newRouter, NewJudge: newJudge,
+		Call: caller{notify.NewCaller(log)}.call, Log: log, Registerer: r,
+		Retention: retention(spec),
+	}), nil
+}
+
+// retention is how long looks are kept; package config has filled in the default.
+func retention(spec *config.DaemonSpec) time.Duration {
+	if spec.Retention == nil || spec.Retention.Evidence == nil {
+		return 0
+	}
+	return time.Duration(*spec.Retention.Evidence)
+}

@@ -1,0 +1,182 @@
+// Command demo shows the main job on the real thing: a good version is tested, raised and released, a bad one is
+// caught and rolled back, through a real Traefik on evidence from a real Prometheus, all on loopback.
+//
+// KEEP=1 leaves everything running at the end and prints the addresses.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/serindev/serin/internal/testbed"
+)
+
+// The traffic: enough that the demo's margins can be decided in its time. Half a percent of all requests fail
+// whatever version serves them, as in real life; the bad version adds two percent.
+const (
+	everybodyRate = 300
+	betaRate      = 150
+	baseErrors    = 0.005
+	badErrors     = 0.025
+	scrapeEvery   = 500 * time.Millisecond
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx)
+	stop()
+	switch {
+	case errors.Is(err, context.Canceled):
+		fmt.Println("\nStopped; everything that was started has been ended and removed.")
+		os.Exit(130)
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		os.Exit(1)
+	}
+}
+
+// stage is everything that the demo runs on.
+type stage struct {
+	*narrator
+	dir         string
+	blue, green *testbed.Backend
+	traefik     *testbed.Traefik
+	prometheus  *testbed.Prometheus
+	everybody   *testbed.Load
+	beta        *testbed.Load
+	serin       *testbed.Process
+	address     string
+}
+
+func run(ctx context.Context) (err error) {
+	dir, err := os.MkdirTemp("", "serin-demo-")
+	if err != nil {
+		return err
+	}
+	s := &stage{narrator: newNarrator(os.Stdout), dir: dir}
+	defer func() { err = errors.Join(err, s.end(ctx, err)) }()
+	if err := s.build(ctx); err != nil {
+		return err
+	}
+	if err := s.goodVersion(ctx); err != nil {
+		return err
+	}
+	return s.badVersion(ctx)
+}
+
+// build starts the servers, the load and Serin.
+func (s *stage) build(ctx context.Context) (err error) {
+	s.title("Starting a real Traefik, a real Prometheus, two versions of a small shop, users, and Serin")
+	if s.blue, err = testbed.StartBackend(testbed.Behaviour{Version: "v1", ErrorRate: baseErrors}, 1); err != nil {
+		return err
+	}
+	if s.green, err = testbed.StartBackend(testbed.Behaviour{Version: "v2", ErrorRate: baseErrors}, 2); err != nil {
+		return err
+	}
+	if s.traefik, err = testbed.StartTraefik(ctx, testbed.TraefikConfig{}); err != nil {
+		return err
+	}
+	s.prometheus, err = testbed.StartPrometheus(ctx, testbed.PrometheusConfig{
+		ScrapeInterval: scrapeEvery, Jobs: []testbed.ScrapeJob{{Name: "traefik", Targets: []string{s.traefik.MetricsAddr}}},
+	})
+	if err != nil {
+		return err
+	}
+	if err := s.startSerin(ctx); err != nil {
+		return err
+	}
+	s.everybody = testbed.StartLoad(ctx, testbed.LoadConfig{URL: s.traefik.URL("web"), Rate: everybodyRate})
+	s.beta = testbed.StartLoad(ctx, testbed.LoadConfig{URL: s.traefik.URL("web"), Rate: betaRate, Header: http.Header{"X-User-Group": {"beta"}}})
+	s.say("Traefik     %s   (its API: %s/dashboard/)", s.traefik.URL("web"), s.traefik.API)
+	s.say("Prometheus  %s", s.prometheus.URL)
+	s.say("Serin       %s   its files: %s", s.address, s.dir)
+	s.say("the shop    v1 at %s, v2 at %s; %g%% of all answers are errors", s.blue.URL, s.green.URL, 100*baseErrors)
+	s.say("users       %d requests a second, and %d more from beta users (header X-User-Group: beta)", everybodyRate, betaRate)
+	return nil
+}
+
+func (s *stage) startSerin(ctx context.Context) error {
+	root, err := testbed.Root()
+	if err != nil {
+		return err
+	}
+	port, err := testbed.FreePort()
+	if err != nil {
+		return err
+	}
+	s.address = fmt.Sprintf("http://127.0.0.1:%d", port)
+	s.binary = filepath.Join(root, "bin", "serin")
+	s.server, s.token = s.address, filepath.Join(s.dir, "serin.token")
+	files := map[string]string{
+		"serin.yaml":         fmt.Sprintf(daemonYAML, port, s.prometheus.URL),
+		"rollouts/shop.yaml": fmt.Sprintf(shopYAML, filepath.Join(s.traefik.Directory, "shop.yaml"), s.traefik.API, s.blue.URL, s.green.URL),
+	}
+	if err := os.Mkdir(filepath.Join(s.dir, "rollouts"), 0o700); err != nil {
+		return err
+	}
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o600); err != nil {
+			return err
+		}
+	}
+	s.serin, err = testbed.Start(ctx, testbed.Command{
+		Name: "serin", Path: s.binary, Args: []string{"daemon", "--config", filepath.Join(s.dir, "serin.yaml")},
+		Ready: s.ready, Dir: s.dir,
+	})
+	return err
+}
+
+// ready tells whether Serin answers.
+func (s *stage) ready(ctx context.Context) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.address+"/readyz", nil)
+	if err != nil {
+		return err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("not ready: %s", res.Status)
+	}
+	return nil
+}
+
+// end stops and removes everything, unless it is to be kept.
+func (s *stage) end(ctx context.Context, failed error) error {
+	if os.Getenv("KEEP") != "" && failed == nil {
+		s.title("Everything goes on running (KEEP=1) until you press Ctrl-C")
+		s.say("export SERIN_SERVER=%s SERIN_TOKEN_FILE=%s", s.address, s.token)
+		s.say("%s status shop", s.binary)
+		s.say("Traefik %s   Prometheus %s   files %s", s.traefik.API+"/dashboard/", s.prometheus.URL, s.dir)
+		<-ctx.Done()
+	}
+	if s.everybody != nil {
+		s.everybody.Stop()
+		s.beta.Stop()
+	}
+	var errs []error
+	if s.serin != nil {
+		errs = append(errs, s.serin.Close())
+	}
+	if s.prometheus != nil {
+		errs = append(errs, s.prometheus.Close())
+	}
+	if s.traefik != nil {
+		errs = append(errs, s.traefik.Close())
+	}
+	for _, b := range []*testbed.Backend{s.blue, s.green} {
+		if b != nil {
+			errs = append(errs, b.Close())
+		}
+	}
+	return errors.Join(append(errs, os.RemoveAll(s.dir))...)
+}

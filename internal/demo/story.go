@@ -1,0 +1,204 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+
+	"github.com/serindev/serin/internal/testbed"
+	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/rollout"
+)
+
+// patience is how long the demo waits for one thing to happen.
+const patience = 3 * time.Minute
+
+// narrator tells what happens, and asks Serin for it as anybody would.
+type narrator struct {
+	out    io.Writer
+	began  time.Time
+	binary string
+	server string
+	token  string
+}
+
+func newNarrator(out io.Writer) *narrator { return &narrator{out: out, began: time.Now()} }
+
+func (n *narrator) title(text string) { fmt.Fprintf(n.out, "\n== %s\n", text) }
+
+func (n *narrator) say(format string, args ...any) {
+	fmt.Fprintf(n.out, "%6.1fs  %s\n", time.Since(n.began).Seconds(), fmt.Sprintf(format, args...))
+}
+
+// command runs bin/serin as a user would, shows it, and shows what it says.
+func (n *narrator) command(ctx context.Context, args ...string) error {
+	n.say("$ serin %s", strings.Join(args, " "))
+	cmd := exec.CommandContext(ctx, n.binary, args...) //nolint:gosec // our own binary with our own words
+	cmd.Env = append(os.Environ(), "SERIN_SERVER="+n.server, "SERIN_TOKEN_FILE="+n.token, "NO_COLOR=1")
+	text, err := cmd.CombinedOutput()
+	for line := range strings.Lines(string(text)) {
+		fmt.Fprintf(n.out, "         | %s\n", strings.TrimRight(line, "\n"))
+	}
+	if err != nil {
+		return fmt.Errorf("serin %s: %w", args[0], err)
+	}
+	return nil
+}
+
+// view asks Serin how the shop stands.
+func (n *narrator) view(ctx context.Context) (v rollout.View, err error) {
+	token, err := os.ReadFile(n.token)
+	if err != nil {
+		return v, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, n.server+"/api/v1/rollouts/shop", nil)
+	if err != nil {
+		return v, err
+	}
+	req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return v, err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return v, fmt.Errorf("ask serin for the shop: %s", res.Status)
+	}
+	return v, json.NewDecoder(res.Body).Decode(&v)
+}
+
+// follow tells of every step until done says so.
+func (s *stage) follow(ctx context.Context, done func(rollout.View) bool) (v rollout.View, err error) {
+	told, limit := "", time.Now().Add(patience)
+	for time.Now().Before(limit) {
+		if v, err = s.view(ctx); err != nil {
+			return v, err
+		}
+		if text := words(v); text != told {
+			told = text
+			s.say("%s", text)
+		}
+		if done(v) {
+			return v, nil
+		}
+		select {
+		case <-ctx.Done():
+			return v, ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	return v, fmt.Errorf("nothing more happened: %s", words(v))
+}
+
+func words(v rollout.View) string {
+	st := v.State
+	switch {
+	case st.Ended():
+		return fmt.Sprintf("the release has ended: %s (%s)", st.Outcome, st.Why)
+	case st.Phase == rollout.RollingBack:
+		return "rolling back: stable gets all traffic at once. " + st.Why
+	case v.Gate != "":
+		return "gate " + v.Gate + ": Serin waits for a human; the canary keeps " + v.Target.Weight.String() + " and is watched"
+	case v.Target.Cohort != nil && v.Target.Weight == 0:
+		return "A/B test: half of the beta users get the canary, everybody else stays on stable" + force(st)
+	case st.Promoting:
+		return "promoting: the canary becomes stable"
+	}
+	return "gray: " + v.Target.Weight.String() + " of everybody get the canary" + force(st)
+}
+
+func force(st rollout.State) string {
+	if st.InForce {
+		return "; Traefik confirms that it is in force"
+	}
+	return ""
+}
+
+func (s *stage) goodVersion(ctx context.Context) error {
+	s.title("A good version: v2 has no more errors than v1")
+	if err := s.command(ctx, "start", "shop"); err != nil {
+		return err
+	}
+	if _, err := s.follow(ctx, func(v rollout.View) bool { return v.Gate != "" || v.State.Ended() }); err != nil {
+		return err
+	}
+	s.say("The gate is answered by a person: in your shell you would type the next line. The demo does it for you.")
+	if err := s.command(ctx, "approve", "shop", "full-release", "--reason", "the demo looks at the evidence and likes it"); err != nil {
+		return err
+	}
+	v, err := s.follow(ctx, func(v rollout.View) bool { return v.State.Ended() })
+	if err != nil {
+		return err
+	}
+	if v.State.Outcome != rollout.Released {
+		return fmt.Errorf("the good version was not released: %s", v.State.Why)
+	}
+	return s.verdict(v)
+}
+
+// verdict prints the evidence of the last look.
+func (s *stage) verdict(v rollout.View) error {
+	if v.Verdict == nil || len(v.Verdict.Metrics) == 0 {
+		return fmt.Errorf("the release has no verdict")
+	}
+	m := v.Verdict.Metrics[0]
+	s.say("evidence: %s after look %d: canary %g errors in %g requests (%.2f%%), stable %g in %g (%.2f%%)",
+		outcome(v.Verdict), v.Verdict.Look, m.Canary.Bad, m.Canary.Total, 100*m.Canary.Rate, m.Baseline.Bad, m.Baseline.Total, 100*m.Baseline.Rate)
+	return nil
+}
+
+func outcome(v *judge.Verdict) string { return string(v.Outcome) }
+
+func (s *stage) badVersion(ctx context.Context) error {
+	s.title("A bad version: v3 takes the old servers' place and has 2% more errors")
+	s.blue.Set(func(b *testbed.Behaviour) { b.Version, b.ErrorRate = "v3", badErrors })
+	if err := s.command(ctx, "start", "shop"); err != nil {
+		return err
+	}
+	served, _ := s.blue.Requests()
+	first := make(chan time.Time, 1)
+	go s.firstBad(ctx, first)
+	v, err := s.follow(ctx, func(v rollout.View) bool { return v.State.Phase == rollout.RollingBack || v.State.Ended() })
+	if err != nil {
+		return err
+	}
+	if v.State.Outcome == rollout.Released {
+		return fmt.Errorf("the bad version was released")
+	}
+	caught := v.State
+	if v, err = s.follow(ctx, func(v rollout.View) bool { return v.State.Ended() }); err != nil {
+		return err
+	}
+	total, _ := s.blue.Requests()
+	bad := s.everybody.Counts().Status["v3"][http.StatusInternalServerError] + s.beta.Counts().Status["v3"][http.StatusInternalServerError]
+	s.title("What the bad version cost")
+	s.say("%d requests reached it, %d of them failed; the other users noticed nothing", total-served, bad)
+	select {
+	case at := <-first:
+		s.say("from its first failed request to the verdict: %.1f s; from the verdict to all traffic on stable, in force: %.2f s",
+			caught.BackAt.Sub(at).Seconds(), v.State.InForceSince.Sub(caught.BackAt).Seconds())
+	default:
+	}
+	if err := s.verdict(v); err != nil {
+		return err
+	}
+	return s.command(ctx, "explain", "shop")
+}
+
+// firstBad notes when the bad version fails a request for the first time.
+func (s *stage) firstBad(ctx context.Context, at chan<- time.Time) {
+	_, before := s.blue.Requests()
+	for ctx.Err() == nil {
+		if _, now := s.blue.Requests(); now[http.StatusInternalServerError] > before[http.StatusInternalServerError] {
+			at <- time.Now()
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
