@@ -128,7 +128,7 @@ func (l *loop) turn(ctx context.Context) time.Time {
 		l.writeBack(ctx)
 		advanced := l.advance(ctx)
 		moved := l.reconcile(ctx)
-		if ctx.Err() != nil || !advanced && !moved {
+		if ctx.Err() != nil || !l.ready || !advanced && !moved {
 			break
 		}
 	}
@@ -264,11 +264,16 @@ func (l *loop) target() (traffic.Target, bool) {
 // reconcile brings the gateway to the target and reports what it sees; it reports whether the release has changed
 // by that.
 func (l *loop) reconcile(ctx context.Context) bool {
+	now := time.Now()
 	want, ok := l.target()
-	if !ok || !l.ensureRouter() {
+	if !ok {
+		l.observeAt = now.Add(l.e.o.ObserveEvery)
 		return false
 	}
-	now := time.Now()
+	if !l.ensureRouter() {
+		l.observeAt = now.Add(retryEvery)
+		return false
+	}
 	if l.applied == nil || !reflect.DeepEqual(*l.applied, want) {
 		if now.Before(l.observeAt) && l.trouble["gateway"] != "" {
 			return false // the last write failed a moment ago
@@ -416,8 +421,11 @@ func (l *loop) schedule(calm bool) {
 
 // wake is when the loop has to turn again although nobody sends it anything.
 func (l *loop) wake() time.Time {
+	if !l.ready {
+		return time.Now()
+	}
 	at := time.Now().Add(l.e.o.ObserveEvery)
-	if l.observeAt.Before(at) && l.router != nil {
+	if l.observeAt.Before(at) {
 		at = l.observeAt
 	}
 	r := l.running()

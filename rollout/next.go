@@ -130,9 +130,10 @@ func (s State) nextActive(d *Definition, t *timer) Event {
 // forcedAt is the release time at which the target will have been in force for so long.
 func (s State) forcedAt(long time.Duration) time.Time { return s.InForceSince.Add(long - s.ForceFor) }
 
-// passes: the last look since this weight is in force says pass, or a human said "go on".
+// passes: the last look since this weight is in force says pass, on enough data at this weight, or a human said
+// "go on". Evidence lasts over weights, so a pass alone may rest on the weights before.
 func (s State) passes() bool {
-	return s.Decided || s.Look != nil && s.Look.Outcome == judge.Pass
+	return s.Decided || s.Look != nil && s.Look.Outcome == judge.Pass && s.Look.Enough
 }
 
 // noFail: the last look says no fail on enough data. Without data, or without a source, nothing is "no fail".
