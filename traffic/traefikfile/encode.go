@@ -18,19 +18,12 @@ const action = "{{"
 // encode writes the file as Traefik reads it. Whatever the values are, Traefik gets them as they are: what could be
 // an action of its template is written with an escape of YAML. The result has been read back and compared.
 func encode(rollout string, h *dynamic.HTTPConfiguration) ([]byte, error) {
-	var node yaml.Node
-	if err := node.Encode(&dynamic.Configuration{HTTP: h}); err != nil {
-		return nil, fmt.Errorf("encode: %w", err)
-	}
-	quoteActions(&node)
-	var body strings.Builder
-	encoder := yaml.NewEncoder(&body)
-	encoder.SetIndent(2)
-	if err := errors.Join(encoder.Encode(&node), encoder.Close()); err != nil {
+	body, err := toYAML(h)
+	if err != nil {
 		return nil, fmt.Errorf("encode: %w", err)
 	}
 	text := "# Serin writes this file. What is changed in it is put right; entries of your own belong into another file.\n" +
-		ownerMark + rollout + "\n" + strings.ReplaceAll(body.String(), action, `{\x7b`)
+		ownerMark + rollout + "\n" + body
 	c, err := parse([]byte(text), rollout)
 	if err != nil {
 		return nil, fmt.Errorf("encode: %w", err)
@@ -42,6 +35,22 @@ func encode(rollout string, h *dynamic.HTTPConfiguration) ([]byte, error) {
 		return nil, fmt.Errorf("encode: Traefik would read it differently: %s", strings.Join(texts(d), "; "))
 	}
 	return []byte(text), nil
+}
+
+// toYAML has no actions of a template.
+func toYAML(h *dynamic.HTTPConfiguration) (string, error) {
+	var node yaml.Node
+	if err := node.Encode(&dynamic.Configuration{HTTP: h}); err != nil {
+		return "", err
+	}
+	quoteActions(&node)
+	var body strings.Builder
+	encoder := yaml.NewEncoder(&body)
+	encoder.SetIndent(2)
+	if err := errors.Join(encoder.Encode(&node), encoder.Close()); err != nil {
+		return "", err
+	}
+	return strings.ReplaceAll(body.String(), action, `{\x7b`), nil
 }
 
 // quoteActions puts scalars with an action into double quotes, where YAML has escapes.

@@ -1,0 +1,207 @@
+package traefikfile
+
+import (
+	"bytes"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"text/template"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/traefik/traefik/v3/pkg/config/dynamic"
+	"github.com/traefik/traefik/v3/pkg/rules"
+
+	"github.com/serindev/serin/internal/testbed"
+	"github.com/serindev/serin/traffic"
+)
+
+// Traefik itself judges the same rules: what is taken here is enabled there, and what is refused is disabled.
+func TestRulesAreTakenAndRefusedAsTraefikDoes(t *testing.T) {
+	judged := []string{
+		"Host(`a`)", "host(`a`)", "HOST(`a`) && !PathPrefix(`/x`)", "Host(`ä`)", "Host()", "Host(``)", "Host(`a`, `b`)", "Host(a)",
+		"HostRegexp(`^a$`)", "HostRegexp(`(`)", "HostRegexp(`ä`)", "Path(`/a`)", "Path(`a`)", "PathPrefix(`/`)", "PathPrefix(`a`)",
+		"PathRegexp(`^/a`)", "PathRegexp(`[`)", "Method(`GET`)", "Method(`GET`, `PUT`)", "Header(`A`, `1`)", "Header(`A`)",
+		"HeaderRegexp(`A`, `1+`)", "HeaderRegexp(`A`, `(`)", "Query(`a`)", "Query(`a`, `1`)", "Query(`a`, `1`, `2`)",
+		"QueryRegexp(`a`)", "QueryRegexp(`(`)", "QueryRegexp(`a`, `(`)", "ClientIP(`10.0.0.0/8`)", "ClientIP(`x`)", "ClientIP(`::1`)",
+		"Unknown(`a`)", "`a`", "!`a`", "1", "Host(`a`) || ", "(Host(`a`)", "Host(`a`) & Host(`b`)", "Host(`a`) // note", "!(Host(`a`) || !Path(`/`))",
+		"Host(1)", "Host(\"a\\x62\")", "Host(`a`) == Host(`b`)", "HostSNI(`a`)",
+	}
+	h := &dynamic.HTTPConfiguration{Routers: map[string]*dynamic.Router{}, Services: map[string]*dynamic.Service{}}
+	for i, rule := range judged {
+		h.Routers[name(i)] = &dynamic.Router{Rule: rule, Service: "shop"}
+	}
+	h.Services["shop"] = &dynamic.Service{LoadBalancer: &dynamic.ServersLoadBalancer{Servers: []dynamic.Server{{URL: "http://127.0.0.1:1"}}}}
+	h.Services["shop"].LoadBalancer.SetDefaults()
+	traefik := testbed.NewTraefik(t, testbed.TraefikConfig{})
+	text, err := toYAML(h)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(traefik.Directory, "rules.yaml"), []byte(text), 0o600))
+	r := &Router{config: Config{Rollout: name(len(judged) - 1), Timeout: time.Minute}}
+	replica := Replica{URL: traefik.API}
+	client, err := New(Config{Rollout: "x", File: "x.yaml", Route: traffic.Route{Rule: judged[0]}})
+	require.NoError(t, err)
+	r.client = client.client
+	require.Eventually(t, func() bool { return r.ask(t.Context(), replica).Main != nil }, time.Minute, 10*time.Millisecond)
+	for i, rule := range judged {
+		var router struct {
+			dynamic.Router
+			state
+		}
+		a := &answers{problems: map[string][]string{}}
+		require.NoError(t, r.get(t.Context(), replica, "routers", name(i), &router, a, &router.state))
+		require.Equal(t, rule, router.Rule)
+		require.Equal(t, router.Status == enabled, parseRule(rule) == nil, "%s: Traefik says %s %v, we say %v", rule, router.Status, router.Errors, parseRule(rule))
+	}
+}
+
+func name(i int) string { return "rule" + strings.Repeat("i", i) }
+
+// FuzzCohortRule tries to break out of a rule by its values, and has Traefik's parser say what came of it.
+func FuzzCohortRule(f *testing.F) {
+	for _, s := range []string{"beta", "`", "`) || Host(`x", "\\", "{{ env `HOME` }}", "\ufeff", "//", "a\"b`c"} {
+		f.Add("X-A", s)
+	}
+	f.Fuzz(func(t *testing.T, header, value string) {
+		leaf := traffic.Matcher{Header: &traffic.Header{Name: header, Value: value}}
+		rule, err := traffic.CohortRule("Host(`a`) || Host(`b`)", traffic.Matcher{All: []traffic.Matcher{{Not: &leaf}, {ClientIP: "::1"}}})
+		if err != nil {
+			return
+		}
+		tree, err := ruleTree(rule)
+		require.NoError(t, err)
+		host := func(h string) *rules.Tree { return &rules.Tree{Matcher: "Host", Value: []string{h}} }
+		require.Equal(t, &rules.Tree{
+			Matcher: "and", RuleLeft: &rules.Tree{Matcher: "or", RuleLeft: host("a"), RuleRight: host("b")},
+			RuleRight: &rules.Tree{
+				Matcher: "and", RuleLeft: &rules.Tree{Matcher: "Header", Not: true, Value: []string{header, value}},
+				RuleRight: &rules.Tree{Matcher: "ClientIP", Value: []string{"::1"}},
+			},
+		}, tree)
+	})
+}
+
+// FuzzParseRule: no rule makes the parser panic, and what it takes can be combined with a cohort or is refused.
+func FuzzParseRule(f *testing.F) {
+	for _, s := range []string{"Host(`a`)", "!", "Host(`a`) && (", "((Host(`a`)))", "Host[0]", "a.b(`c`)", "-Host(`a`)", "func(){}()"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, rule string) {
+		if parseRule(rule) != nil {
+			return
+		}
+		cohort, err := traffic.CohortRule(rule, traffic.Matcher{ClientIP: "::1"})
+		if err != nil {
+			return
+		}
+		require.NoError(t, parseRule(cohort))
+		tree, err := ruleTree(cohort)
+		require.NoError(t, err)
+		alone, err := ruleTree(strings.TrimSpace(rule))
+		require.NoError(t, err)
+		require.Equal(t, &rules.Tree{Matcher: "and", RuleLeft: alone, RuleRight: &rules.Tree{Matcher: "ClientIP", Value: []string{"::1"}}}, tree)
+	})
+}
+
+// FuzzEncode: whatever the values are, the file holds them as they are, for the YAML and for the template before it.
+func FuzzEncode(f *testing.F) {
+	for _, s := range []string{"a", "{{ env `HOME` }}", "{{{", "\n# serin.dev/rollout: other", "║", "yes", "1e3", "~", "'\"", "\x00", "\u2028", "a: b", "- x", " x ", "{"} {
+		f.Add(s, "http://a")
+	}
+	f.Fuzz(func(t *testing.T, text, server string) {
+		l := layout{main: arms{5, 95, []string{server}, []string{"http://b", server}}, cohort: &cohort{rule: text, sticky: true}}
+		l.guards = traffic.Guards{CircuitBreaker: &traffic.CircuitBreaker{Expression: text}, RateLimit: &traffic.RateLimit{Average: 1, By: text}}
+		h := l.render(&Config{Rollout: "shop", Route: traffic.Route{Rule: text}})
+		data, err := encode("shop", h)
+		if err != nil {
+			require.Nil(t, data)
+			return
+		}
+		parsed, err := template.New("").Parse(string(data))
+		require.NoError(t, err)
+		var out bytes.Buffer
+		require.NoError(t, parsed.Execute(&out, nil))
+		require.Equal(t, string(data), out.String(), "the template has nothing to do")
+		c, err := parse(data, "shop")
+		require.NoError(t, err)
+		require.Empty(t, c.broken)
+		require.Equal(t, strings.TrimSpace(text), c.http.Routers["shop"].Rule)
+		require.Equal(t, slices.Sorted(maps.Keys(h.Services)), slices.Sorted(maps.Keys(c.http.Services)))
+	})
+}
+
+// FuzzParse: any file is refused, broken, or one that says the same once it is written again.
+func FuzzParse(f *testing.F) {
+	const mark = ownerMark + "shop\n"
+	for _, s := range []string{"", "http:\n", "http: 5\n", "http: {routers: {shop: 5}}", "http: {routers: {shop: {priority: x}}}", "http: {services: {shop: {weighted: {services: [{}, {name: a}]}}}}", "a: &a [*a]", "? {a: b}\n: c", "http: {routers: {1: {}}}"} {
+		f.Add(mark + s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		c, err := parse([]byte(text), "shop")
+		if err != nil {
+			require.ErrorIs(t, err, ErrForeign)
+			require.Nil(t, c)
+			return
+		}
+		require.Equal(t, c.broken == "", c.http != nil)
+		if c.http == nil {
+			return
+		}
+		l := infer(&Config{Rollout: "shop", Route: traffic.Route{Rule: "Host(`a`)"}}, c.http)
+		l.served(c.http, "shop")
+		compare(l.render(&Config{Rollout: "shop", Route: traffic.Route{Rule: "Host(`a`)"}}), c.http, true)
+	})
+}
+
+func TestConfigSaysAllThatIsWrong(t *testing.T) {
+	good := func() Config {
+		return Config{Rollout: "shop", File: "shop.yaml", Route: traffic.Route{Rule: "Host(`a`)"}, Replicas: []Replica{{URL: "http://a:8080"}}}
+	}
+	c := good()
+	require.NoError(t, c.Validate())
+	for says, change := range map[string]func(*Config){
+		"letters, digits":                   func(c *Config) { c.Rollout = "a b" },
+		"another rollout's parts":           func(c *Config) { c.Rollout = "shop-ab" },
+		"Traefik reads .yaml and .yml":      func(c *Config) { c.File = "shop.toml" },
+		"rule is missing":                   func(c *Config) { c.Route.Rule = " " },
+		"expected operand":                  func(c *Config) { c.Route.Rule = "Host(`a`) &&" },
+		"entry point \"a b\" is not a name": func(c *Config) { c.Route.EntryPoints = []string{"a b"} },
+		"priority -1":                       func(c *Config) { c.Route.Priority = -1 },
+		"tls.secretName is for Kubernetes":  func(c *Config) { c.Route.TLS = &traffic.TLS{SecretName: "x"} },
+		"user and password have fields":     func(c *Config) { c.Replicas[0].URL = "http://u:secret@a" },
+		"is not a URL such as":              func(c *Config) { c.Replicas[0].URL = "a:8080" },
+		"cannot be parsed as a URL":         func(c *Config) { c.Replicas[0].URL = "http://u:secret@a:x" },
+		"timeout -1s is negative":           func(c *Config) { c.Timeout = -time.Second },
+	} {
+		t.Run(says, func(t *testing.T) {
+			c := good()
+			change(&c)
+			err := c.Validate()
+			require.ErrorContains(t, err, says)
+			require.NotContains(t, err.Error(), "secret@")
+			_, err = New(c)
+			require.Error(t, err)
+		})
+	}
+	require.Len(t, strings.Split((&Config{}).Validate().Error(), "\n"), 3, "all at once")
+}
+
+func TestGuardsAreValidatedAsTraefikDoes(t *testing.T) {
+	require.NoError(t, ValidateGuards(traffic.Guards{}))
+	for _, expression := range []string{"NetworkErrorRatio() > 0.5", "LatencyAtQuantileMS(50.0) > 100 || ResponseCodeRatio(500, 600, 0, 600) >= 0.2"} {
+		require.NoError(t, ValidateGuards(traffic.Guards{CircuitBreaker: &traffic.CircuitBreaker{Expression: expression}}))
+	}
+	for says, g := range map[string]traffic.Guards{
+		"unsupported function":  {CircuitBreaker: &traffic.CircuitBreaker{Expression: "Nonsense() > 1"}},
+		`expression ""`:         {CircuitBreaker: &traffic.CircuitBreaker{}},
+		"durations":             {CircuitBreaker: &traffic.CircuitBreaker{Expression: "NetworkErrorRatio() > 0.5", Recovery: -1}},
+		"response code 99":      {CircuitBreaker: &traffic.CircuitBreaker{Expression: "NetworkErrorRatio() > 0.5", ResponseCode: 99}},
+		"average is at least 1": {RateLimit: &traffic.RateLimit{}},
+		"burst and period":      {RateLimit: &traffic.RateLimit{Average: 1, Burst: -1}},
+	} {
+		require.ErrorContains(t, ValidateGuards(g), says)
+	}
+}
