@@ -46,7 +46,7 @@ test: deps tools build
 .PHONY: check
 check: lint
 	@$(GO) vet ./...
-	@$(GO) test $$($(serverless))
+	@packages=$$($(serverless)); $(GO) test $$packages
 
 # A package's tests need a server if anything that they are built from is the testbed.
 serverless = $(GO) list -test -f '{{.ImportPath}} {{join .Deps " "}} ' ./... \
