@@ -6,8 +6,8 @@ SHELL       := /bin/bash
 
 export GO ?= go
 
-# The version comes from git; a tree without git (an archive) gives VERSION=… or is called "unknown".
-VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+# The version comes from git; in a tree without git give VERSION=…, or there is none.
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 
 # Serin is a static binary. Only the race detector needs cgo; all else shares one build cache without it.
 export CGO_ENABLED := 0
