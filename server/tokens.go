@@ -60,6 +60,9 @@ const (
 
 var tokenName = regexp.MustCompile(`^[a-z0-9]([-_a-z0-9]{0,61}[a-z0-9])?$`)
 
+// reservedNames are the authors of events that no person causes.
+var reservedNames = []string{"serin", "judge", "gateway", "webhook"}
+
 // LoadTokens reads a file of tokens. A file that is not there is an error that wraps [fs.ErrNotExist]; so that a
 // mistyped path is not the same as nobody being allowed in.
 func LoadTokens(path string) ([]Token, error) {
@@ -118,6 +121,9 @@ func checkToken(name string, roles []string) error {
 	}
 	if len(roles) == 0 {
 		return fmt.Errorf("token %s has no role: expected viewer, operator, judge, admin, or one that a gate names", name)
+	}
+	if slices.Contains(reservedNames, name) {
+		return fmt.Errorf("name %q: events that nobody causes have it as their author", name)
 	}
 	for _, r := range roles {
 		if !tokenName.MatchString(r) {

@@ -1,0 +1,167 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/serindev/serin/rollout"
+)
+
+// Prefix is where the API begins; a change that breaks clients gets another one beside it.
+const Prefix = "/api/v1"
+
+// build puts the whole handler together.
+func (s *Server) build() http.Handler {
+	mux := http.NewServeMux()
+	config := huma.DefaultConfig("Serin", s.o.Version)
+	config.Info.Description = "Progressive delivery on evidence: rollouts, releases, gates and what the judges say. " +
+		"Errors are application/problem+json (RFC 9457)."
+	config.DocsPath, config.SchemasPath, config.CreateHooks = "", "", nil
+	config.RejectUnknownQueryParameters = true
+	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		"token": {Type: "http", Scheme: "bearer", Description: "A token of tokens.yaml, or the daemon's first one (serin.token)."},
+	}
+	api := humago.New(mux, config)
+	api.UseMiddleware(s.authenticate)
+	s.registerRollouts(api)
+	s.registerReleases(api)
+	s.registerActions(api)
+	s.registerDaemon(api)
+	s.registerStreams(api)
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answerPlain(w, http.StatusOK, "ok\n") })
+	mux.HandleFunc("GET /readyz", s.readyz)
+	mux.Handle("GET /metrics", s.guardMetrics(promhttp.HandlerFor(s.o.Registry, promhttp.HandlerOpts{Registry: s.o.Registry})))
+	return s.outer(mux)
+}
+
+func answerPlain(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(text)) // a client that has gone needs no answer
+}
+
+func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
+	if s.o.Ready != nil {
+		if err := s.o.Ready(); err != nil {
+			answerPlain(w, http.StatusServiceUnavailable, "not ready\n")
+			return
+		}
+	}
+	answerPlain(w, http.StatusOK, "ready\n")
+}
+
+// operation describes one operation of the API.
+type operation struct {
+	id, method, path, summary, description string
+	// public needs no token.
+	public bool
+	status int
+}
+
+// huma is the operation as the HTTP library takes it.
+func (s *Server) huma(api huma.API, o operation) huma.Operation {
+	op := huma.Operation{
+		OperationID: o.id, Method: o.method, Path: Prefix + o.path, Summary: o.summary, Description: o.description,
+		MaxBodyBytes: maxBody, DefaultStatus: o.status,
+		Responses: map[string]*huma.Response{"default": {
+			Description: "Error",
+			Content: map[string]*huma.MediaType{"application/problem+json": {
+				Schema: huma.SchemaFromType(api.OpenAPI().Components.Schemas, problemType),
+			}},
+		}},
+	}
+	if !o.public {
+		op.Security = []map[string][]string{{"token": {}}}
+	}
+	return op
+}
+
+// read registers an operation that changes nothing: everybody who may read, may.
+func read[I, O any](s *Server, api huma.API, o operation, f func(context.Context, *I) (*O, error)) {
+	o.method = http.MethodGet
+	huma.Register(api, s.huma(api, o), func(ctx context.Context, in *I) (*O, error) {
+		if !o.public {
+			if who := identity(ctx); !who.has(RoleViewer) {
+				return nil, s.problem(ctx, forbidden(who, RoleViewer))
+			}
+		}
+		out, err := f(ctx, in)
+		if err != nil {
+			return nil, s.problem(ctx, err)
+		}
+		return out, nil
+	})
+}
+
+// change registers an operation that changes something. f fills in what the audit log has to know; whatever f
+// returns is written there, refusals too.
+func change[I, O any](s *Server, api huma.API, o operation, f func(context.Context, *I, *rollout.AuditEntry) (*O, error)) {
+	o.method = http.MethodPost
+	huma.Register(api, s.huma(api, o), func(ctx context.Context, in *I) (*O, error) {
+		a := &rollout.AuditEntry{At: time.Now().UTC(), By: identity(ctx).Name, From: remote(ctx), Action: o.id}
+		out, err := f(ctx, in, a)
+		var p *Problem
+		if err != nil {
+			p = s.problem(ctx, err)
+			a.Refused = p.Detail
+		}
+		s.audit(ctx, *a)
+		if p != nil {
+			return nil, p
+		}
+		return out, nil
+	})
+}
+
+// auditTimeout bounds how long an answer waits for the audit log. What was done is done: the log may be late, the
+// answer may not.
+const auditTimeout = 5 * time.Second
+
+func (s *Server) audit(ctx context.Context, a rollout.AuditEntry) {
+	result := "done"
+	if a.Refused != "" {
+		result = "refused"
+	}
+	s.metrics.actions.WithLabelValues(a.Action, result).Inc()
+	s.o.Log.Info("action", "action", a.Action, "by", a.By, "from", a.From, "rollout", a.Rollout, "release", a.Release,
+		"refused", a.Refused)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), auditTimeout)
+	defer cancel()
+	if err := s.o.Store.Audit(ctx, a); err != nil {
+		s.metrics.auditErrors.Inc()
+		s.o.Log.Error("audit", "action", a.Action, "by", a.By, "release", a.Release, "err", err)
+	}
+}
+
+// may returns an error unless somebody has a role.
+func may(ctx context.Context, role string) error {
+	if who := identity(ctx); !who.has(role) {
+		return forbidden(who, role)
+	}
+	return nil
+}
+
+func forbidden(who Identity, role string) error {
+	return &ForbiddenError{Why: who.Name + " needs the role " + role + " for this"}
+}
+
+// acted turns what an engine says of an event into an answer: a rollback that is carried out although it could not
+// be written yet is no error.
+func acted(state rollout.State, id string, err error) (*ActionOutput, error) {
+	out := &ActionOutput{Status: http.StatusOK, Body: ActionResult{Release: id, State: state}}
+	var notWritten *rollout.NotWrittenError
+	switch {
+	case errors.As(err, &notWritten):
+		out.Status = http.StatusAccepted
+		out.Body.Warning = "traffic goes back to stable; this could not be written yet, and will be"
+	case err != nil:
+		return nil, err
+	}
+	return out, nil
+}

@@ -1,0 +1,223 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"mime"
+	"net"
+	"net/http"
+	"net/netip"
+	"reflect"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"github.com/oklog/ulid/v2"
+)
+
+var problemType = reflect.TypeFor[Problem]()
+
+type contextKey int
+
+const (
+	keyIdentity contextKey = iota
+	keyRequest
+)
+
+// request is what the outermost handler knows.
+type request struct{ id, remote string }
+
+func identity(ctx context.Context) Identity {
+	i, _ := ctx.Value(keyIdentity).(Identity)
+	return i
+}
+
+func requestID(ctx context.Context) string {
+	r, _ := ctx.Value(keyRequest).(request)
+	return r.id
+}
+
+func remote(ctx context.Context) string {
+	r, _ := ctx.Value(keyRequest).(request)
+	return r.remote
+}
+
+// outer is what every request passes: an id, security headers, bounds, a last net for panics, and answers in the
+// API's own form where no operation is found.
+func (s *Server) outer(mux *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id := ulid.MustNew(ulid.Now(), rand.Reader).String()
+		r = r.WithContext(context.WithValue(r.Context(), keyRequest, request{id: id, remote: r.RemoteAddr}))
+		h := w.Header()
+		h.Set("X-Request-Id", id)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		h.Set("Cache-Control", "no-store")
+		rec := &recorder{ResponseWriter: w}
+		began := time.Now()
+		defer func() {
+			if v := recover(); v != nil {
+				s.panicked(rec, r, v)
+			}
+			s.metrics.observe(r, rec.status, time.Since(began))
+			s.o.Log.Debug("request", "request", id, "method", r.Method, "path", r.URL.Path, "status", rec.status, "from", r.RemoteAddr)
+		}()
+		r.Body = http.MaxBytesReader(rec, r.Body, maxBody)
+		if p := checkWrite(r); p != nil {
+			p.RequestID = id
+			p.write(rec, s.o.Log)
+			return
+		}
+		if _, pattern := mux.Handler(r); pattern == "" {
+			s.noSuch(rec, r, mux)
+			return
+		}
+		mux.ServeHTTP(rec, r)
+	})
+}
+
+// panicked answers in place of a handler that has panicked. http.ErrAbortHandler is how one ends on purpose.
+func (s *Server) panicked(rec *recorder, r *http.Request, v any) {
+	if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		panic(v)
+	}
+	s.o.Log.Error("panic", "request", requestID(r.Context()), "path", r.URL.Path, "err", fmt.Sprint(v), "stack", string(debug.Stack()))
+	if rec.status == 0 {
+		s.problem(r.Context(), fmt.Errorf("panic: %v", v)).write(rec, s.o.Log)
+	}
+}
+
+// checkWrite holds what protects writes from other sites' pages, beside the lack of cookies: a form cannot send
+// JSON, and a script of another origin may not without asking first, which nothing here allows.
+func checkWrite(r *http.Request) *Problem {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions:
+		return nil
+	}
+	if ct, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || ct != "application/json" {
+		return newProblem(http.StatusUnsupportedMediaType, "Content-Type has to be application/json")
+	}
+	return nil
+}
+
+// noSuch answers where there is no operation, with the status and the Allow header that the mux has for it.
+func (s *Server) noSuch(rec *recorder, r *http.Request, mux *http.ServeMux) {
+	silent := &silentWriter{header: http.Header{}}
+	mux.ServeHTTP(silent, r)
+	if allow := silent.header.Get("Allow"); allow != "" {
+		rec.Header().Set("Allow", allow)
+	}
+	if silent.status < http.StatusBadRequest {
+		silent.status = http.StatusNotFound // a redirect to a cleaned path: not for an API
+	}
+	p := newProblem(silent.status, "there is no %s %s", r.Method, r.URL.Path)
+	p.RequestID = requestID(r.Context())
+	p.write(rec, s.o.Log)
+}
+
+type silentWriter struct {
+	header http.Header
+	status int
+}
+
+func (w *silentWriter) Header() http.Header         { return w.header }
+func (w *silentWriter) Write(b []byte) (int, error) { return len(b), nil }
+func (w *silentWriter) WriteHeader(status int)      { w.status = status }
+
+// recorder remembers the status.
+type recorder struct {
+	http.ResponseWriter
+	status int
+}
+
+func (r *recorder) WriteHeader(status int) {
+	if r.status == 0 {
+		r.status = status
+	}
+	r.ResponseWriter.WriteHeader(status)
+}
+
+func (r *recorder) Write(b []byte) (int, error) {
+	if r.status == 0 {
+		r.status = http.StatusOK
+	}
+	return r.ResponseWriter.Write(b)
+}
+
+// Unwrap is for http.ResponseController.
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+// authenticate puts the identity into the context, or refuses.
+func (s *Server) authenticate(ctx huma.Context, next func(huma.Context)) {
+	if len(ctx.Operation().Security) == 0 {
+		next(ctx)
+		return
+	}
+	who, err := s.whose(ctx.Context(), ctx.Header("Authorization"), ctx.RemoteAddr())
+	if err != nil {
+		p := s.problem(ctx.Context(), err)
+		if p.Status == http.StatusUnauthorized || p.Status == http.StatusTooManyRequests {
+			s.metrics.signInFailures.Inc()
+		}
+		s.writeProblem(ctx, p)
+		return
+	}
+	next(huma.WithValue(ctx, keyIdentity, who))
+}
+
+func (s *Server) writeProblem(ctx huma.Context, p *Problem) {
+	_, w := humago.Unwrap(ctx)
+	p.write(w, s.o.Log)
+}
+
+func (s *Server) whose(ctx context.Context, header, from string) (Identity, error) {
+	token, err := bearer(header)
+	if err != nil {
+		return Identity{}, err
+	}
+	return s.o.Tokens.Verify(ctx, token, from)
+}
+
+// bearer takes the token out of an Authorization header.
+func bearer(header string) (string, error) {
+	scheme, token, ok := strings.Cut(header, " ")
+	if token = strings.TrimSpace(token); !ok || !strings.EqualFold(scheme, "Bearer") || token == "" {
+		return "", newProblem(http.StatusUnauthorized, "a bearer token is needed: Authorization: Bearer serin_…")
+	}
+	return token, nil
+}
+
+// guardMetrics lets this machine read metrics while nobody else can reach the listener, and whoever has a token
+// otherwise. The Host header has to name this machine, so that a page cannot reach them by a name of its own
+// (DNS rebinding).
+func (s *Server) guardMetrics(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.onLoopback() && localHost(r.Host) && r.Header.Get("X-Forwarded-For") == "" {
+			next.ServeHTTP(w, r)
+			return
+		}
+		who, err := s.whose(r.Context(), r.Header.Get("Authorization"), r.RemoteAddr)
+		if err == nil && !who.has(RoleViewer) {
+			err = forbidden(who, RoleViewer)
+		}
+		if err != nil {
+			s.problem(r.Context(), err).write(w, s.o.Log)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func localHost(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	ip, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}

@@ -1,0 +1,188 @@
+package server
+
+import (
+	"context"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/serindev/serin/rollout"
+)
+
+type body[T any] struct{ Body T }
+
+func answer[T any](v T) *body[T] { return &body[T]{Body: v} }
+
+type rolloutInput struct {
+	Name string `path:"name" maxLength:"253" doc:"Name of a rollout"`
+}
+
+type releaseInput struct {
+	ID string `path:"id" maxLength:"64" doc:"Id of a release (ULID)"`
+}
+
+func (s *Server) registerRollouts(api huma.API) {
+	read(s, api, operation{id: "listRollouts", path: "/rollouts", summary: "All rollouts with what they are doing, by name"}, s.listRollouts)
+	read(s, api, operation{id: "getRollout", path: "/rollouts/{name}", summary: "One rollout with its newest release"},
+		func(_ context.Context, in *rolloutInput) (*body[rollout.View], error) {
+			v, err := s.o.Engine.Rollout(in.Name)
+			return answer(public(v)), err
+		})
+	read(s, api, operation{id: "explainRollout", path: "/rollouts/{name}/explain",
+		summary: "Why the newest release stands where it stands, in words and numbers"},
+		func(_ context.Context, in *rolloutInput) (*body[rollout.Explanation], error) {
+			v, err := s.o.Engine.Rollout(in.Name)
+			return answer(rollout.Explain(v)), err
+		})
+}
+
+type listRolloutsInput struct {
+	After string `query:"after" doc:"Name to continue after"`
+	Limit int    `query:"limit" minimum:"1" maximum:"10000" default:"10000"`
+}
+
+func (s *Server) listRollouts(_ context.Context, in *listRolloutsInput) (*body[[]rollout.View], error) {
+	all := s.o.Engine.Rollouts()
+	from, found := slices.BinarySearchFunc(all, in.After, func(v rollout.View, name string) int { return strings.Compare(v.Rollout, name) })
+	if found {
+		from++
+	}
+	page := []rollout.View{}
+	for _, v := range all[from:min(len(all), from+in.Limit)] {
+		page = append(page, public(v))
+	}
+	return answer(page), nil
+}
+
+func (s *Server) registerReleases(api huma.API) {
+	read(s, api, operation{id: "listReleases", path: "/releases", summary: "Releases, newest first"}, s.listReleases)
+	read(s, api, operation{id: "getRelease", path: "/releases/{id}", summary: "One release, running or ended"},
+		func(ctx context.Context, in *releaseInput) (*body[rollout.View], error) {
+			v, err := s.o.Engine.Release(ctx, in.ID)
+			return answer(public(v)), err
+		})
+	read(s, api, operation{id: "explainRelease", path: "/releases/{id}/explain",
+		summary: "Why a release stands where it stands, or ended as it did, in words and numbers"},
+		func(ctx context.Context, in *releaseInput) (*body[rollout.Explanation], error) {
+			v, err := s.o.Engine.Release(ctx, in.ID)
+			return answer(rollout.Explain(v)), err
+		})
+	read(s, api, operation{id: "listEvents", path: "/releases/{id}/events", summary: "What happened to a release, in order"}, s.listEvents)
+	read(s, api, operation{id: "listLooks", path: "/releases/{id}/looks", summary: "The looks of a scope, in order: what charts are drawn from"}, s.listLooks)
+}
+
+type listReleasesInput struct {
+	Rollout string `query:"rollout"`
+	Phase   string `query:"phase" enum:"active,rollingBack,ended"`
+	Outcome string `query:"outcome" enum:"released,rolledBack,cancelled,superseded,failed"`
+	Before  string `query:"before" doc:"Id to continue before"`
+	Limit   int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+}
+
+func (s *Server) listReleases(ctx context.Context, in *listReleasesInput) (*body[[]rollout.Release], error) {
+	rs, err := s.o.Store.Releases(ctx, rollout.Filter{
+		Rollout: in.Rollout, Phase: rollout.Phase(in.Phase), Outcome: rollout.Outcome(in.Outcome), Before: in.Before, Limit: in.Limit,
+	})
+	return answer(orEmpty(rs)), err
+}
+
+type listEventsInput struct {
+	releaseInput
+	After int `query:"after" minimum:"0" doc:"Number of the last event that is known"`
+}
+
+func (s *Server) listEvents(ctx context.Context, in *listEventsInput) (*body[[]Event], error) {
+	if _, err := s.o.Engine.Release(ctx, in.ID); err != nil {
+		return nil, err
+	}
+	events, err := s.o.Store.Events(ctx, in.ID, in.After)
+	page := []Event{}
+	for _, e := range events {
+		page = append(page, Event{e})
+	}
+	return answer(page), err
+}
+
+type listLooksInput struct {
+	releaseInput
+	Scope string `query:"scope" doc:"Scope of evidence; without it the one that is being gathered, or else the last of the plan"`
+	After int    `query:"after" minimum:"0" doc:"Number to continue after"`
+	Limit int    `query:"limit" minimum:"1" maximum:"5000" default:"500"`
+}
+
+func (s *Server) listLooks(ctx context.Context, in *listLooksInput) (*body[LookPage], error) {
+	v, err := s.o.Engine.Release(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	page := LookPage{Scope: orElse(in.Scope, orElse(v.State.Scope, lastScope(v))), Looks: []Look{}}
+	if page.Scope == "" {
+		return answer(page), nil
+	}
+	records, err := s.o.Store.Looks(ctx, in.ID, page.Scope, in.After, in.Limit)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range records {
+		page.Looks = append(page.Looks, Look{
+			Number: r.Look.Number, At: r.Look.At, Length: r.Look.Length, Turn: r.Turn, Weight: r.Look.Weight,
+			Excluded: r.Look.Excluded, Requests: r.Look.Requests, Observations: r.Look.Observations, Verdict: r.Verdict,
+		})
+	}
+	if len(records) == in.Limit {
+		page.Next = records[len(records)-1].Look.Number
+	}
+	return answer(page), nil
+}
+
+func lastScope(v rollout.View) string {
+	if v.Definition == nil || len(v.Definition.Scopes) == 0 {
+		return ""
+	}
+	return v.Definition.Scopes[len(v.Definition.Scopes)-1].Name
+}
+
+func (s *Server) registerDaemon(api huma.API) {
+	read(s, api, operation{id: "getMe", path: "/me", summary: "Whose token this is"},
+		func(ctx context.Context, _ *struct{}) (*body[Identity], error) { return answer(identity(ctx)), nil })
+	read(s, api, operation{id: "getVersion", path: "/version", summary: "Version of the daemon", public: true},
+		func(context.Context, *struct{}) (*body[Version], error) {
+			return answer(Version{Version: s.o.Version, Go: runtime.Version()}), nil
+		})
+	read(s, api, operation{id: "listConfigProblems", path: "/config/problems",
+		summary: "What is wrong with the configuration; the last good version of its documents is in use"},
+		func(context.Context, *struct{}) (*body[[]ConfigProblem], error) {
+			if s.o.Problems == nil {
+				return answer([]ConfigProblem{}), nil
+			}
+			return answer(orEmpty(s.o.Problems())), nil
+		})
+	read(s, api, operation{id: "listAudit", path: "/audit", summary: "Who did what, or was refused; newest first"}, s.listAudit)
+}
+
+type auditInput struct {
+	Rollout string `query:"rollout"`
+	Limit   int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+}
+
+func (s *Server) listAudit(ctx context.Context, in *auditInput) (*body[[]rollout.AuditEntry], error) {
+	entries, err := s.o.Store.AuditLog(ctx, in.Rollout, in.Limit)
+	return answer(orEmpty(entries)), err
+}
+
+// orEmpty keeps null out of the answers: a client that loops over a list need not ask first.
+func orEmpty[T any](v []T) []T {
+	if v == nil {
+		return []T{}
+	}
+	return v
+}
+
+func orElse(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,148 @@
+// Package server answers what may be asked and told over HTTP: the API under /api/v1 with its OpenAPI document,
+// sign-in by bearer tokens, server-sent events, health and metrics.
+//
+// It decides nothing about releases: it says who may, passes on, and writes down who did what. Errors become status
+// codes in one table ([Problem]). There are no cookies, so a foreign page can do nothing in somebody's name, and no
+// CORS. Reading needs any token, except /healthz, /readyz, /api/v1/version and the OpenAPI document; /metrics is
+// open to this machine while the listener is a loopback one, and needs a token otherwise.
+//
+// Start reading at [New], then api.go.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/serindev/serin/rollout"
+)
+
+// Engine is what runs releases.
+type Engine interface {
+	// Rollouts are the views of all rollouts, by name; Rollout is one of them, or rollout.ErrNotFound.
+	Rollouts() []rollout.View
+	Rollout(name string) (rollout.View, error)
+	// Release is the view of one release, running or ended; rollout.ErrNotFound if it is not there.
+	Release(ctx context.Context, id string) (rollout.View, error)
+	// Start starts a release. A request whose key is known gets the release that it started, whatever its ID; with
+	// supersede the release may only start later, and its Version is 0 until then.
+	Start(ctx context.Context, name string, req rollout.StartRequest, supersede bool) (rollout.Release, error)
+	// Act gives an event to a release and returns the state after it. With a *rollout.NotWrittenError the state is
+	// the one that is being brought about all the same.
+	Act(ctx context.Context, id string, event rollout.Event, by string) (rollout.State, error)
+	// Subscribe returns what happens from now on until ctx ends; the channel is closed earlier for a reader that is
+	// too slow, and when the engine ends.
+	Subscribe(ctx context.Context) <-chan rollout.Update
+}
+
+// Store is what remembers releases and who did what. None of its errors leaves anything half done.
+type Store interface {
+	Releases(ctx context.Context, f rollout.Filter) ([]rollout.Release, error)
+	Events(ctx context.Context, id string, after int) ([]rollout.Event, error)
+	Looks(ctx context.Context, release, scope string, after, limit int) ([]rollout.LookRecord, error)
+	Audit(ctx context.Context, a rollout.AuditEntry) error
+	AuditLog(ctx context.Context, rolloutName string, limit int) ([]rollout.AuditEntry, error)
+}
+
+// Options is what a server is made of.
+type Options struct {
+	Engine Engine
+	Store  Store
+	Tokens *Tokens
+	// Problems lists what is wrong with the configuration now; nil for a daemon without any.
+	Problems func() []ConfigProblem
+	// Ready says why the daemon cannot do its work yet; nil when it can.
+	Ready func() error
+	// Version of this build.
+	Version string
+	Log     *slog.Logger
+	// Registry takes the server's own metrics; /metrics serves all of it.
+	Registry *prometheus.Registry
+	// Heartbeat is how often a quiet event stream says that it is there; 0 is 15 s, below the idle limits of the
+	// proxies in use.
+	Heartbeat time.Duration
+}
+
+// Bounds of a connection. A body is at most some parameters and a reason; an answer is at most a page of looks.
+const (
+	maxBody           = 64 << 10
+	maxHeader         = 32 << 10
+	readHeaderTimeout = 5 * time.Second
+	readTimeout       = 15 * time.Second
+	writeTimeout      = 60 * time.Second
+	idleTimeout       = 2 * time.Minute
+	// shutdownTimeout bounds how long requests may take after the daemon was told to stop.
+	shutdownTimeout = 5 * time.Second
+)
+
+// Server serves the API.
+type Server struct {
+	o       Options
+	metrics *metrics
+	handler http.Handler
+	streams chan struct{} // one place for each event stream
+
+	mu       sync.Mutex // guards loopback
+	loopback bool
+
+	stopping context.Context //nolint:containedctx // of Run: streams end with it
+	stop     context.CancelFunc
+}
+
+// New makes a server; it listens on nothing before [Server.Run].
+func New(o Options) *Server {
+	if o.Heartbeat == 0 {
+		o.Heartbeat = 15 * time.Second
+	}
+	s := &Server{o: o, metrics: newMetrics(o.Registry), streams: make(chan struct{}, maxStreams)}
+	s.stopping, s.stop = context.WithCancel(context.Background())
+	s.handler = s.build()
+	return s
+}
+
+// Handler is the whole API, for a listener of somebody else's.
+func (s *Server) Handler() http.Handler { return s.handler }
+
+// Run serves on l until ctx ends, then lets requests in progress finish for a few seconds; event streams end at
+// once. l is closed when it returns.
+func (s *Server) Run(ctx context.Context, l net.Listener) error {
+	s.mu.Lock()
+	s.loopback = isLoopback(l.Addr())
+	s.mu.Unlock()
+	server := &http.Server{
+		Handler: s.handler, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
+		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(s.o.Log.Handler(), slog.LevelDebug),
+	}
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(l) }()
+	select {
+	case err := <-done:
+		return fmt.Errorf("serve on %s: %w", l.Addr(), err)
+	case <-ctx.Done():
+	}
+	s.stop()
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+	defer cancel()
+	err := server.Shutdown(end)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = server.Close()
+	}
+	<-done
+	if err != nil {
+		return fmt.Errorf("stop serving on %s: %w", l.Addr(), err)
+	}
+	return nil
+}
+
+func (s *Server) onLoopback() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.loopback
+}

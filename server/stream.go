@@ -1,0 +1,295 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/serindev/serin/rollout"
+)
+
+// maxStreams is how many event streams may be open: each has a buffer in the engine and a connection.
+const maxStreams = 256
+
+// streamWrite bounds one write: a reader that is slower than this has gone.
+const streamWrite = 10 * time.Second
+
+type watchInput struct {
+	Authorization string `header:"Authorization" hidden:"true"`
+	Rollout       string `query:"rollout" doc:"Only this rollout"`
+}
+
+type followInput struct {
+	releaseInput
+	Authorization string `header:"Authorization" hidden:"true"`
+	After         int    `query:"after" minimum:"0" doc:"Number of the last event that is known; the header Last-Event-ID goes before it"`
+	LastEventID   string `header:"Last-Event-ID"`
+}
+
+// registerStreams registers the server-sent events.
+func (s *Server) registerStreams(api huma.API) {
+	watch := operation{
+		id: "watch", path: "/events", summary: "What happens, from now on (server-sent events)",
+		description: "First a `view` for each rollout, then an `event` for each event and a `view` whenever something has changed. " +
+			"`lost` means that the reader was too slow: begin again.",
+	}
+	follow := operation{
+		id: "followRelease", path: "/releases/{id}/events/stream", summary: "The events of a release, past and future (server-sent events)",
+		description: "Each has its number as id, so that Last-Event-ID resumes without a gap; the stream ends with the release, and 204 " +
+			"says that there is nothing more to come.",
+	}
+	registerStream(s, api, watch, func(in *watchInput) string { return in.Authorization }, s.watch)
+	registerStream(s, api, follow, func(in *followInput) string { return in.Authorization }, s.follow)
+}
+
+func isStream(r *http.Request) bool {
+	return r.URL.Path == Prefix+"/events" || strings.HasSuffix(r.URL.Path, "/events/stream")
+}
+
+// begin is what a stream starts with: it checks the request, and returns nil where there is nothing to send.
+type begin[I any] func(context.Context, *I) (func(context.Context, *stream) error, error)
+
+func registerStream[I any](s *Server, api huma.API, o operation, header func(*I) string, f begin[I]) {
+	o.method = http.MethodGet
+	op := s.huma(api, o)
+	op.Responses["200"] = &huma.Response{Description: "Server-sent events", Content: map[string]*huma.MediaType{
+		"text/event-stream": {Schema: &huma.Schema{Type: huma.TypeString}},
+	}}
+	huma.Register(api, op, func(ctx context.Context, in *I) (*huma.StreamResponse, error) {
+		if who := identity(ctx); !who.has(RoleViewer) {
+			return nil, s.problem(ctx, forbidden(who, RoleViewer))
+		}
+		send, err := f(ctx, in)
+		if err != nil {
+			return nil, s.problem(ctx, err)
+		}
+		return &huma.StreamResponse{Body: func(hc huma.Context) {
+			_, w := humago.Unwrap(hc)
+			if send == nil {
+				w.WriteHeader(http.StatusNoContent)
+				return
+			}
+			s.serveStream(ctx, w, header(in), send)
+		}}, nil
+	})
+}
+
+func (s *Server) serveStream(ctx context.Context, w http.ResponseWriter, header string, send func(context.Context, *stream) error) {
+	select {
+	case s.streams <- struct{}{}:
+		defer func() { <-s.streams }()
+	default:
+		p := newProblem(http.StatusServiceUnavailable, "%d event streams are open, which is the limit", maxStreams)
+		p.RequestID, p.retryAfter = requestID(ctx), s.o.Heartbeat
+		p.write(w, s.o.Log)
+		return
+	}
+	s.metrics.streams.Inc()
+	defer s.metrics.streams.Dec()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.stopping, cancel)()
+	ticker := time.NewTicker(s.o.Heartbeat)
+	defer ticker.Stop()
+	st := &stream{w: w, control: http.NewResponseController(w), beat: ticker.C, still: func(ctx context.Context) error {
+		_, err := s.whose(ctx, header, remote(ctx))
+		return err
+	}}
+	h := w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("X-Accel-Buffering", "no")
+	_ = st.control.SetReadDeadline(time.Time{}) // the server's own is for requests; HTTP/2 has none to set
+	w.WriteHeader(http.StatusOK)
+	if err := st.comment("serin"); err != nil {
+		return
+	}
+	if err := send(ctx, st); err != nil && ctx.Err() == nil {
+		s.o.Log.Debug("event stream ended", "request", requestID(ctx), "err", err)
+	}
+}
+
+// stream writes server-sent events (WHATWG HTML, section 9.2).
+type stream struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+	beat    <-chan time.Time
+	// still returns an error once the reader's token is good no more.
+	still func(context.Context) error
+}
+
+// send writes one event; id 0 leaves the reader's last id as it is. JSON has no line breaks, so one data line will
+// do.
+func (st *stream) send(name string, id int, data any) error {
+	b, err := json.Marshal(data)
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", name, err)
+	}
+	text := "event: " + name + "\n"
+	if id > 0 {
+		text += "id: " + strconv.Itoa(id) + "\n"
+	}
+	return st.write(text + "data: " + string(b) + "\n\n")
+}
+
+func (st *stream) comment(text string) error { return st.write(": " + text + "\n\n") }
+
+func (st *stream) write(text string) error {
+	if err := st.control.SetWriteDeadline(time.Now().Add(streamWrite)); err != nil {
+		return fmt.Errorf("bound a write: %w", err)
+	}
+	if _, err := st.w.Write([]byte(text)); err != nil {
+		return fmt.Errorf("write: %w", err)
+	}
+	return st.control.Flush()
+}
+
+// heartbeat keeps proxies from closing a quiet stream, and ends one whose token was revoked.
+func (st *stream) heartbeat(ctx context.Context) error {
+	if err := st.still(ctx); err != nil {
+		return err
+	}
+	return st.comment("still here")
+}
+
+// watch streams all that happens.
+func (s *Server) watch(_ context.Context, in *watchInput) (func(context.Context, *stream) error, error) {
+	if in.Rollout != "" {
+		if _, err := s.o.Engine.Rollout(in.Rollout); err != nil {
+			return nil, err
+		}
+	}
+	wanted := func(name string) bool { return in.Rollout == "" || in.Rollout == name }
+	return func(ctx context.Context, st *stream) error {
+		updates := s.o.Engine.Subscribe(ctx) // before the views, so that nothing is between them
+		for _, v := range s.o.Engine.Rollouts() {
+			if wanted(v.Rollout) {
+				if err := st.send("view", 0, public(v)); err != nil {
+					return err
+				}
+			}
+		}
+		for {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-st.beat:
+				if err := st.heartbeat(ctx); err != nil {
+					return err
+				}
+			case u, ok := <-updates:
+				if !ok {
+					return st.send("lost", 0, struct{}{})
+				}
+				if err := s.sendUpdates(st, u, updates, wanted); err != nil {
+					return err
+				}
+			}
+		}
+	}, nil
+}
+
+// sendUpdates sends the updates that are there, and one view for each rollout among them.
+func (s *Server) sendUpdates(st *stream, u rollout.Update, more <-chan rollout.Update, wanted func(string) bool) error {
+	changed := map[string]bool{}
+	for ok := true; ok; {
+		if wanted(u.Rollout) {
+			changed[u.Rollout] = true
+			if u.Event != nil {
+				if err := st.send("event", 0, Update{Rollout: u.Rollout, Release: u.Release, Event: Event{u.Event}}); err != nil {
+					return err
+				}
+			}
+		}
+		select {
+		case u, ok = <-more: // closed: the caller sees it next
+		default:
+			ok = false
+		}
+	}
+	for name := range changed {
+		v, err := s.o.Engine.Rollout(name)
+		if err != nil {
+			continue // gone meanwhile
+		}
+		if err := st.send("view", 0, public(v)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// follow streams the events of one release. What is sent is read from the store, so that nothing is sent that is
+// not durable, nothing twice, and nothing left out.
+func (s *Server) follow(ctx context.Context, in *followInput) (func(context.Context, *stream) error, error) {
+	after := in.After
+	if in.LastEventID != "" {
+		n, err := strconv.Atoi(in.LastEventID)
+		if err != nil || n < 0 {
+			return nil, newProblem(http.StatusUnprocessableEntity, "Last-Event-ID has to be the number of an event")
+		}
+		after = n
+	}
+	v, err := s.o.Engine.Release(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	if v.State.Ended() && after >= v.State.Seq {
+		return nil, nil
+	}
+	return func(ctx context.Context, st *stream) error {
+		updates := s.o.Engine.Subscribe(ctx)
+		for {
+			last, ended, err := s.sendEvents(ctx, st, in.ID, after)
+			if err != nil || ended {
+				return err
+			}
+			after = last
+			if err := s.awaitUpdate(ctx, st, updates, in.ID); err != nil {
+				return err
+			}
+		}
+	}, nil
+}
+
+func (s *Server) sendEvents(ctx context.Context, st *stream, id string, after int) (last int, ended bool, err error) {
+	events, err := s.o.Store.Events(ctx, id, after)
+	if err != nil {
+		return after, false, err
+	}
+	for _, e := range events {
+		after = e.Head().Seq
+		if err := st.send(rollout.Kind(e), after, Event{e}); err != nil {
+			return after, false, err
+		}
+		if _, ok := e.(rollout.Ended); ok {
+			return after, true, nil
+		}
+	}
+	return after, false, nil
+}
+
+// awaitUpdate returns when there may be something new of a release.
+func (s *Server) awaitUpdate(ctx context.Context, st *stream, updates <-chan rollout.Update, id string) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-st.beat:
+			return st.heartbeat(ctx)
+		case u, ok := <-updates:
+			if !ok {
+				return fmt.Errorf("subscription of release %s ended", id)
+			}
+			if u.Release == id && u.Event != nil {
+				return nil
+			}
+		}
+	}
+}

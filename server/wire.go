@@ -1,0 +1,150 @@
+package server
+
+import (
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/rollout"
+)
+
+// Event is an event of a release as JSON: its kind, its head, and the fields of its kind.
+type Event struct{ rollout.Event }
+
+// MarshalJSON writes the event with its kind.
+func (e Event) MarshalJSON() ([]byte, error) { return rollout.EncodeEvent(e.Event) }
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (e *Event) UnmarshalJSON(b []byte) (err error) {
+	e.Event, err = rollout.DecodeEvent(b)
+	return err
+}
+
+// Schema describes an event in the OpenAPI document.
+func (Event) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{
+		Type: huma.TypeObject, AdditionalProperties: true, Required: []string{"kind", "seq", "at", "by"},
+		Description: "What happened; further fields belong to the kind.",
+		Properties: map[string]*huma.Schema{
+			"kind": {Type: huma.TypeString, Examples: []any{"stepEntered"}},
+			"seq":  {Type: huma.TypeInteger, Description: "Counts the events of a release from 1."},
+			"at":   {Type: huma.TypeString, Format: "date-time"},
+			"by":   {Type: huma.TypeString, Description: "A person's name, or serin, judge, gateway, webhook."},
+		},
+	}
+}
+
+// ConfigProblem is one thing that is wrong with the configuration.
+type ConfigProblem struct {
+	File   string `json:"file"`
+	Line   int    `json:"line,omitempty"`
+	Column int    `json:"column,omitempty"`
+	Path   string `json:"path,omitempty" example:"steps[0].gray.weights[2]"`
+	// Text says what was expected, Source shows the line.
+	Text    string `json:"text"`
+	Source  string `json:"source,omitempty"`
+	Warning bool   `json:"warning,omitempty"`
+}
+
+// StartBody starts a release.
+type StartBody struct {
+	Parameters map[string]string `json:"parameters,omitempty" doc:"Values of the rollout's parameters."`
+	Key        string            `json:"key,omitempty" maxLength:"200" doc:"The same key starts nothing twice: it gets the release that it has started."`
+	Supersede  bool              `json:"supersede,omitempty" doc:"An active release goes back to stable first, then this one starts."`
+}
+
+// ReasonBody says why.
+type ReasonBody struct {
+	Reason string `json:"reason,omitempty" maxLength:"1000" doc:"Shown in the release's events and in the audit log."`
+}
+
+// AnswerBody answers a gate.
+type AnswerBody struct {
+	Answer rollout.Answer `json:"answer" enum:"approve,reject,wait" doc:"wait is for questions that a policy has asked."`
+	Reason string         `json:"reason,omitempty" maxLength:"1000"`
+}
+
+// ActionResult is what became of an action.
+type ActionResult struct {
+	Release string        `json:"release"`
+	State   rollout.State `json:"state"`
+	// Warning is set where the action is carried out although it could not be written yet.
+	Warning string `json:"warning,omitempty"`
+}
+
+// Look is one look as charts need it.
+type Look struct {
+	Number   int           `json:"number"`
+	At       time.Time     `json:"at"`
+	Length   time.Duration `json:"length"`
+	Turn     int           `json:"turn"`
+	Weight   float64       `json:"weight"`
+	Excluded judge.Reason  `json:"excluded,omitempty"`
+	// Requests is the gateway's split in this look; Observations are the new data of each metric.
+	Requests     *judge.Requests     `json:"requests,omitempty"`
+	Observations []judge.Observation `json:"observations"`
+	Verdict      judge.Verdict       `json:"verdict"`
+}
+
+// LookPage is the looks of a scope in order. Next is the number to continue after; 0 at the end.
+type LookPage struct {
+	Scope string `json:"scope"`
+	Looks []Look `json:"looks"`
+	Next  int    `json:"next,omitempty"`
+}
+
+// Version of the daemon.
+type Version struct {
+	Version string `json:"version"`
+	Go      string `json:"go"`
+}
+
+// Update is what event streams send for an event.
+type Update struct {
+	Rollout string `json:"rollout"`
+	Release string `json:"release"`
+	Event   Event  `json:"event"`
+}
+
+// public is a view without the secrets that webhooks carry: of their addresses the host stays, of headers the names.
+func public(v rollout.View) rollout.View {
+	v.Steps = slices.Clone(v.Steps)
+	for i, step := range v.Steps {
+		if w, ok := step.(rollout.Webhook); ok {
+			v.Steps[i] = hide(w)
+		}
+	}
+	return v
+}
+
+const hidden = "***"
+
+func hide(w rollout.Webhook) rollout.Webhook {
+	w.URL, w.Status = hostOf(w.URL), hostOf(w.Status)
+	if w.Body != "" {
+		w.Body = hidden
+	}
+	headers := make(map[string]string, len(w.Headers))
+	for name := range w.Headers {
+		headers[name] = hidden
+	}
+	if w.Headers = headers; len(headers) == 0 {
+		w.Headers = nil
+	}
+	return w
+}
+
+// hostOf keeps scheme and host of an address.
+func hostOf(address string) string {
+	if address == "" {
+		return ""
+	}
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" {
+		return hidden
+	}
+	return u.Scheme + "://" + u.Host + "/" + hidden
+}

@@ -1,0 +1,194 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net/http"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/oklog/ulid/v2"
+
+	"github.com/serindev/serin/rollout"
+)
+
+// actions are the operations that change something, as the audit log and the metrics name them.
+var actions = []string{"startRelease", "answerGate", "pauseRelease", "resumeRelease", "rollbackRelease", "cancelRelease", "dismissAlarm"}
+
+// Bounds of a start's parameters: images, tags, numbers; not documents.
+const (
+	maxParameters = 64
+	maxParameter  = 4096
+)
+
+type startInput struct {
+	rolloutInput
+	Body StartBody `required:"false"`
+}
+
+type startOutput struct {
+	Status int
+	Body   rollout.Release
+}
+
+func (s *Server) registerActions(api huma.API) {
+	change(s, api, operation{
+		id: "startRelease", path: "/rollouts/{name}/releases", status: http.StatusCreated, summary: "Start a release",
+		description: "201: started. 200: the key had started it before. 202: it starts once the active one, which it supersedes, " +
+			"has gone back. 409: another one is active (its id is in the answer). 422: a parameter is wrong, or this build cannot run the rollout.",
+	}, s.start)
+	change(s, api, operation{
+		id: "answerGate", path: "/releases/{id}/gates/{gate}", summary: "Answer a gate, or a question that a policy has asked",
+		description: "403: somebody else has to answer. 409: it was answered before (by whom and when is in the answer), or is not open.",
+	}, s.answer)
+	s.act(api, "pauseRelease", "pause", "Let timers and advancing stand still; looks go on, and a fail still rolls back",
+		func(reason string) rollout.Event { return rollout.Paused{Reason: reason} })
+	s.act(api, "resumeRelease", "resume", "End a pause",
+		func(string) rollout.Event { return rollout.Resumed{} })
+	s.act(api, "rollbackRelease", "rollback", "Bring all traffic back to stable, from any state; 202 with a warning where it could not be written yet",
+		func(reason string) rollout.Event { return rollout.RollbackRequested{Reason: reason} })
+	s.act(api, "cancelRelease", "cancel", "End a release of which no traffic has moved; after that it is a rollback",
+		func(reason string) rollout.Event { return rollout.CancelRequested{Reason: reason} })
+	s.act(api, "dismissAlarm", "dismiss-alarm", "Let the release go on at this weight in spite of its sample-ratio alarm",
+		func(reason string) rollout.Event { return rollout.AlarmDismissed{Reason: reason} })
+}
+
+func (s *Server) start(ctx context.Context, in *startInput, a *rollout.AuditEntry) (*startOutput, error) {
+	a.Rollout, a.Detail = in.Name, describeStart(in.Body)
+	if err := may(ctx, RoleOperator); err != nil {
+		return nil, err
+	}
+	if err := checkParameters(in.Body.Parameters); err != nil {
+		return nil, err
+	}
+	id := ulid.MustNew(ulid.Now(), rand.Reader).String()
+	r, err := s.o.Engine.Start(ctx, in.Name, rollout.StartRequest{
+		ID: id, Key: in.Body.Key, Parameters: in.Body.Parameters, By: identity(ctx).Name,
+	}, in.Body.Supersede)
+	if err != nil {
+		return nil, err
+	}
+	a.Release = r.ID
+	out := &startOutput{Status: http.StatusCreated, Body: r}
+	switch {
+	case r.Version == 0:
+		out.Status = http.StatusAccepted
+	case r.ID != id:
+		out.Status = http.StatusOK
+	}
+	return out, nil
+}
+
+func describeStart(b StartBody) string {
+	var parts []string
+	if b.Key != "" {
+		parts = append(parts, "key "+b.Key)
+	}
+	if b.Supersede {
+		parts = append(parts, "supersede")
+	}
+	if len(b.Parameters) > 0 {
+		parts = append(parts, fmt.Sprintf("parameters %q", b.Parameters)) // maps print in the order of their keys
+	}
+	return shorten(strings.Join(parts, ", "))
+}
+
+// shorten bounds what one entry of the audit log takes.
+func shorten(text string) string {
+	const most = 2000
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "…"
+}
+
+func checkParameters(given map[string]string) error {
+	if len(given) > maxParameters {
+		return &rollout.ParameterError{Name: "(all)", Want: fmt.Sprintf("there may be at most %d", maxParameters)}
+	}
+	for name, value := range given {
+		if len(value) > maxParameter || !utf8.ValidString(value) {
+			return &rollout.ParameterError{Name: name, Want: fmt.Sprintf("at most %d bytes of text", maxParameter)}
+		}
+	}
+	return nil
+}
+
+// ActionOutput is the answer to an action.
+type ActionOutput struct {
+	Status int
+	Body   ActionResult
+}
+
+type actInput struct {
+	releaseInput
+	Body ReasonBody `required:"false"`
+}
+
+// act registers an action that every operator may do.
+func (s *Server) act(api huma.API, id, path, summary string, event func(reason string) rollout.Event) {
+	change(s, api, operation{id: id, path: "/releases/{id}/" + path, summary: summary, status: http.StatusOK},
+		func(ctx context.Context, in *actInput, a *rollout.AuditEntry) (*ActionOutput, error) {
+			a.Release, a.Rollout, a.Detail = in.ID, s.rolloutOf(ctx, in.ID), in.Body.Reason
+			if err := may(ctx, RoleOperator); err != nil {
+				return nil, err
+			}
+			state, err := s.o.Engine.Act(ctx, in.ID, event(in.Body.Reason), identity(ctx).Name)
+			return acted(state, in.ID, err)
+		})
+}
+
+// rolloutOf names the rollout of a release for the audit log; empty where that cannot be found out, which stops
+// nothing.
+func (s *Server) rolloutOf(ctx context.Context, id string) string {
+	v, err := s.o.Engine.Release(ctx, id)
+	if err != nil {
+		return ""
+	}
+	return v.Rollout
+}
+
+type answerInput struct {
+	releaseInput
+	Gate string `path:"gate" maxLength:"200" doc:"Name of the gate or question"`
+	Body AnswerBody
+}
+
+func (s *Server) answer(ctx context.Context, in *answerInput, a *rollout.AuditEntry) (*ActionOutput, error) {
+	a.Release, a.Detail = in.ID, fmt.Sprintf("%s gate %s: %s", in.Body.Answer, in.Gate, in.Body.Reason)
+	v, err := s.o.Engine.Release(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	a.Rollout = v.Rollout
+	who := identity(ctx)
+	if err := mayAnswer(v, in.Gate, who); err != nil {
+		return nil, err
+	}
+	// The engine refuses a second answer too; it cannot once the release has ended.
+	if first, ok := v.State.Answered[in.Gate]; ok {
+		return nil, &rollout.AnsweredError{Gate: in.Gate, By: first.By, At: first.At, Answer: first.Answer}
+	}
+	state, err := s.o.Engine.Act(ctx, in.ID, rollout.GateAnswered{Gate: in.Gate, Answer: in.Body.Answer, Reason: in.Body.Reason}, who.Name)
+	return acted(state, in.ID, err)
+}
+
+// mayAnswer asks the definition that the release was started with.
+func mayAnswer(v rollout.View, gate string, who Identity) error {
+	d := v.Definition
+	if d == nil {
+		d = &rollout.Definition{}
+	}
+	_, declared := d.Gate(gate)
+	_, answered := v.State.Answered[gate]
+	asked := v.State.Question != nil && v.State.Question.Name == gate
+	if !declared && !answered && !asked {
+		return fmt.Errorf("gate %s of release %s: %w", gate, v.Release.ID, rollout.ErrNotFound)
+	}
+	if err := d.MayAnswer(gate, who.Name, who.Roles, v.State.StartedBy); err != nil {
+		return &ForbiddenError{Why: err.Error()}
+	}
+	return nil
+}
