@@ -136,8 +136,7 @@ func retryable(code int) bool {
 
 // redact takes the address out of an error of package http: chat systems put a secret into it.
 func redact(err error) error {
-	var e *url.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*url.Error](err); ok {
 		return e.Err
 	}
 	return err

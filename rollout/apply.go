@@ -52,6 +52,28 @@ func (s State) fold(e Event) (State, error) {
 	case Active, RollingBack:
 	}
 	switch e := e.(type) {
+	case RollbackRequested:
+		return s.back(e, "rolled back: "+orNone(e.Reason), RolledBack)
+	case CancelRequested:
+		return s.back(e, "cancelled: "+orNone(e.Reason), Cancelled)
+	case Superseded:
+		back, err := s.back(e, "superseded by release "+e.Next.ID, OutcomeSuperseded)
+		back.Successor = &e.Next
+		return back, err
+	case Drained:
+		return s.rollbackStage(e, backDrain, backCleanup)
+	case CleanedUp:
+		return s.rollbackStage(e, backCleanup, backDone)
+	case Ended:
+		return s.ended(e)
+	default:
+		return s.foldOn(e)
+	}
+}
+
+// foldOn folds the events of a release that goes on, or stands still.
+func (s State) foldOn(e Event) (State, error) {
+	switch e := e.(type) {
 	case Started:
 		return s, s.refuse(e)
 	case StepEntered:
@@ -93,20 +115,7 @@ func (s State) fold(e Event) (State, error) {
 			return s, s.refuse(e)
 		}
 		return s.unpaused(e.At), nil
-	case RollbackRequested:
-		return s.back(e, "rolled back: "+orNone(e.Reason), RolledBack)
-	case CancelRequested:
-		return s.back(e, "cancelled: "+orNone(e.Reason), Cancelled)
-	case Superseded:
-		back, err := s.back(e, "superseded by release "+e.Next.ID, OutcomeSuperseded)
-		back.Successor = &e.Next
-		return back, err
-	case Drained:
-		return s.rollbackStage(e, backDrain, backCleanup)
-	case CleanedUp:
-		return s.rollbackStage(e, backCleanup, backDone)
-	case Ended:
-		return s.ended(e)
+	case RollbackRequested, CancelRequested, Superseded, Drained, CleanedUp, Ended: // folded by fold
 	}
 	panic(fmt.Sprintf("rollout: event %T is not folded", e))
 }
@@ -135,11 +144,11 @@ func (s State) entered(e StepEntered) (State, error) {
 	}
 	now := s.Clock(e.At)
 	if e.Step != s.Step {
-		s.StepAt = now
+		s.StepAt, s.DecideFrom = now, time.Time{}
 	}
 	s.Step, s.Stage, s.StepName, s.StageAt = e.Step, e.Stage, e.Name, now
 	s.Gate = ""
-	s.Told, s.Webhook, s.Question, s.Decided, s.DecideFrom = nil, nil, nil, false, time.Time{}
+	s.Told, s.Webhook, s.Question, s.Decided = nil, nil, nil, false
 	switch e.What {
 	case StageAB:
 		s.Moved, s.CohortStep, s.CohortGoes, s.Scope = true, e.Step, false, e.Scope
@@ -266,7 +275,8 @@ func (s State) gateAnswered(e GateAnswered) (State, error) {
 	case Approve:
 		s.Answered[e.Gate] = e
 		if question {
-			s.Question, s.Decided = nil, true
+			// "Go on" also gives the weights to come their time: the step's is over.
+			s.Question, s.Decided, s.DecideFrom = nil, true, s.Clock(e.At)
 		}
 		return s, nil
 	case KeepWaiting:

@@ -1,7 +1,6 @@
 package rollout_test
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -241,7 +240,7 @@ func TestSecondAnswerSaysWhoWasFirst(t *testing.T) {
 	require.NoError(t, w.apply(rollout.GateAnswered{Gate: "start", Answer: rollout.Approve}, "bob"))
 	err := w.apply(rollout.GateAnswered{Gate: "start", Answer: rollout.Reject}, "eve")
 	var answered *rollout.AnsweredError
-	require.True(t, errors.As(err, &answered))
+	require.ErrorAs(t, err, &answered)
 	require.Equal(t, "bob", answered.By)
 	require.Equal(t, rollout.Approve, answered.Answer)
 }
