@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -113,9 +114,7 @@ func benchEngine(b *testing.B, url string) *Engine {
 			return
 		}
 		defer res.Body.Close()
-		for k, v := range res.Header {
-			w.Header()[k] = v
-		}
+		maps.Copy(w.Header(), res.Header)
 		w.WriteHeader(res.StatusCode)
 		_, _ = io.Copy(w, res.Body)
 	}))
@@ -169,7 +168,7 @@ var exposed atomic.Int64
 func expose(w io.Writer, n int) {
 	t := exposed.Add(1)
 	out := bufio.NewWriter(w)
-	defer out.Flush()
+	defer out.Flush() //nolint:errcheck // a scrape that was cut off is Prometheus's to notice
 	fmt.Fprintln(out, "# TYPE traefik_service_requests_total counter")
 	for i := range n {
 		for _, arm := range []string{"canary", "stable"} {

@@ -152,17 +152,17 @@ func (s State) entered(e StepEntered) (State, error) {
 	switch e.What {
 	case StageAB:
 		s.Moved, s.CohortStep, s.CohortGoes, s.Scope = true, e.Step, false, e.Scope
-		return s.turned(now), nil
+		return s.turned(), nil
 	case StageGray:
 		s.Moved, s.GrayStep, s.GrayStage, s.Scope = true, e.Step, e.Stage, e.Scope
 		s.CohortGoes = s.CohortStep >= 0 && !e.KeepCohort
-		return s.turned(now), nil
+		return s.turned(), nil
 	case StagePromote:
 		// Both arms are, or are about to be, one version: there is nothing left to compare.
 		s.Moved, s.Promoting, s.Promotion, s.Scope = true, true, e.Stage, ""
 		s.CohortStep, s.CohortGoes = -1, false
 		s.Exchanged = e.Stage == 1
-		return s.turned(now), nil
+		return s.turned(), nil
 	case StageGate:
 		s.Gate = e.Name
 		return s, nil
@@ -173,7 +173,7 @@ func (s State) entered(e StepEntered) (State, error) {
 }
 
 // turned begins a new target of traffic: nothing is known of it yet, and what was seen before counts for nothing.
-func (s State) turned(now time.Time) State {
+func (s State) turned() State {
 	s.Turn++
 	s.InForce, s.InForceHow, s.ForceFor, s.InForceSince = false, "", 0, time.Time{}
 	s.UnconfirmedAt, s.NotInForceWhy = time.Time{}, nil
@@ -197,7 +197,7 @@ func (s State) inForce(e InForce) (State, error) {
 		s.Stage, s.StageAt = backDrain, now
 	case s.CohortGoes:
 		s.CohortStep, s.CohortGoes = -1, false
-		s = s.turned(now)
+		s = s.turned()
 	}
 	return s, nil
 }
@@ -351,7 +351,7 @@ func (s State) back(e Event, why string, outcome Outcome) (State, error) {
 		return s, nil
 	}
 	look := s.Look
-	s = s.turned(now)
+	s = s.turned()
 	s.Look = look
 	return s, nil
 }

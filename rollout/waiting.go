@@ -288,12 +288,12 @@ func span(d time.Duration) string {
 	}
 	least := units[min(i+1, len(units)-1)].of
 	d = (d + least - 1) / least * least
-	var out string
+	var out strings.Builder
 	for _, u := range units[max(0, i-1):] {
 		if n := d / u.of; n > 0 {
-			out += fmt.Sprintf("%d%s", n, u.name)
+			fmt.Fprintf(&out, "%d%s", n, u.name)
 			d -= n * u.of
 		}
 	}
-	return out
+	return out.String()
 }
