@@ -92,7 +92,7 @@ func OpenTokens(path string, log *slog.Logger) (*Tokens, error) {
 
 // FirstToken is for a daemon without a tokens file: it makes a token of an admin's in a file of mode 0600, unless it
 // is there already, and takes that one alone. It refuses a file that others may read.
-func FirstToken(path string, log *slog.Logger) (*Tokens, error) {
+func FirstToken(path string) (*Tokens, error) {
 	secret, err := firstToken(path)
 	if err != nil {
 		return nil, err
@@ -101,7 +101,7 @@ func FirstToken(path string, log *slog.Logger) (*Tokens, error) {
 	if len(parts) != 3 || parts[0] != secretPrefix || checkToken(parts[1], []string{RoleAdmin}) != nil {
 		return nil, fmt.Errorf("%s does not hold a token: remove the file, and a new one is made", path)
 	}
-	t := newTokens("", log)
+	t := newTokens("", nil)
 	t.verified[sha256.Sum256([]byte(secret))] = Identity{Name: parts[1], Roles: []string{RoleAdmin}}
 	return t, nil
 }
