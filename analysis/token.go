@@ -121,5 +121,8 @@ func unquote(literal string) (string, error) {
 	return b.String(), nil
 }
 
-// quote writes a label value as PromQL literal. It is the only way in which a value gets into a query.
-func quote(value string) string { return strconv.Quote(value) }
+// quote writes a label value as PromQL literal. It is the only way in which a value gets into a query. Prometheus's
+// lexer takes the replacement character for broken UTF-8, so it is escaped.
+func quote(value string) string {
+	return strings.ReplaceAll(strconv.Quote(value), "\ufffd", `\ufffd`)
+}
