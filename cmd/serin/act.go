@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/server/client"
+)
+
+// done is what is printed after an action.
+type done struct {
+	Rollout string `json:"rollout"`
+	Release string `json:"release"`
+	Action  string `json:"action"`
+	Gate    string `json:"gate,omitempty"`
+	Reason  string `json:"reason,omitempty"`
+	// Warning says that it is being done although it could not be written yet.
+	Warning string `json:"warning,omitempty"`
+}
+
+func (a *app) printDone(d done, words string) error {
+	if d.Warning != "" {
+		a.say("warning: " + d.Warning)
+	}
+	return a.print(d, func(w io.Writer) error {
+		_, err := fmt.Fprintln(w, clean(words))
+		return err
+	})
+}
+
+// answerCmd is approve or reject.
+func (a *app) answerCmd(verb string) *cobra.Command {
+	short, answer, past := "Answer a gate: go on", rollout.Approve, "approved"
+	if verb == "reject" {
+		short, answer, past = "Answer a gate: go back", rollout.Reject, "rejected"
+	}
+	var reason string
+	var keep bool
+	cmd := &cobra.Command{
+		Use:   verb + " ROLLOUT|RELEASE [GATE]",
+		Short: short,
+		Long: short + `.
+
+Without GATE it is the one that the release waits at; it is the same for a question that a policy asks. A gate
+has one answer: for a second one the command says who was first, and exits 1.`,
+		Example:           "  serin " + verb + ` shop --reason "seen the dashboards"` + "\n  serin " + verb + " shop full-release",
+		Args:              args(cobra.RangeArgs(1, 2)),
+		ValidArgsFunction: a.completeGates(),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if keep {
+				answer, past = rollout.KeepWaiting, "told to wait on"
+			}
+			return a.act(cmd.Context(), args[0], func(ctx context.Context, c *client.Client, v rollout.View) (done, string, error) {
+				gate := v.Gate
+				if len(args) == 2 {
+					gate = args[1]
+				}
+				if gate == "" {
+					return done{}, "", errors.New("it waits at no gate" + waitsFor(v))
+				}
+				d := done{Action: string(answer), Gate: gate, Reason: reason}
+				result, err := c.Answer(ctx, v.Release.ID, gate, answer, reason)
+				d.Warning = result.Warning
+				return d, "gate " + gate + " is " + past, err
+			})
+		},
+	}
+	cmd.Flags().StringVar(&reason, "reason", "", "why; it is kept with the answer")
+	if verb == "approve" {
+		cmd.Flags().BoolVar(&keep, "wait", false, "answer a policy's question with: go on waiting")
+	}
+	return a.speaks(cmd)
+}
+
+func waitsFor(v rollout.View) string {
+	if v.State.Ended() {
+		return "; it has ended: " + string(v.State.Outcome)
+	}
+	return because(v.Waiting)
+}
+
+// act finds a release and does something to it.
+func (a *app) act(ctx context.Context, arg string, do func(context.Context, *client.Client, rollout.View) (done, string, error)) error {
+	c, err := a.client()
+	if err != nil {
+		return err
+	}
+	v, err := findRelease(ctx, c, arg)
+	if err != nil {
+		return a.advise(err)
+	}
+	d, words, err := do(ctx, c, v)
+	who := "release " + v.Release.ID + " of " + v.Rollout
+	if err != nil {
+		return fmt.Errorf("%s: %w", who, a.advise(err))
+	}
+	d.Rollout, d.Release = v.Rollout, v.Release.ID
+	return a.printDone(d, who+": "+words)
+}
+
+// actionCmd is a command that does one thing to a release.
+func (a *app) actionCmd(use, short, long string, action client.Action, words string) *cobra.Command {
+	var reason string
+	cmd := &cobra.Command{
+		Use:               use + " ROLLOUT|RELEASE",
+		Short:             short,
+		Long:              short + ".\n\n" + long,
+		Args:              args(cobra.ExactArgs(1)),
+		ValidArgsFunction: a.completeRollouts(true),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.act(cmd.Context(), args[0], func(ctx context.Context, c *client.Client, v rollout.View) (done, string, error) {
+				result, err := c.Act(ctx, v.Release.ID, action, reason)
+				return done{Action: string(action), Reason: reason, Warning: result.Warning}, words, err
+			})
+		},
+	}
+	cmd.Flags().StringVar(&reason, "reason", "", "why; it is kept with the release")
+	return a.speaks(cmd)
+}
+
+func (a *app) pauseCmd() *cobra.Command {
+	return a.actionCmd("pause", "Stop a release from advancing",
+		"Timers and advancing stand still. Looks go on, and a fail still rolls back.", client.Pause, "paused")
+}
+
+func (a *app) resumeCmd() *cobra.Command {
+	return a.actionCmd("resume", "Let a paused release go on",
+		"Its timers go on where they stood.", client.Resume, "resumed")
+}
+
+func (a *app) rollbackCmd() *cobra.Command {
+	return a.actionCmd("rollback", "Bring all traffic back to stable",
+		"It works in every state of a release, needs no Prometheus, and brings traffic to stable before anything else.",
+		client.Rollback, "going back to stable")
+}
+
+func (a *app) cancelCmd() *cobra.Command {
+	return a.actionCmd("cancel", "End a release of which no traffic has moved",
+		"Once traffic has moved it is a rollback.", client.Cancel, "being cancelled")
+}
+
+func (a *app) dismissCmd() *cobra.Command {
+	cmd := a.actionCmd("dismiss", "Let a release go on despite its sample-ratio alarm",
+		`The alarm says that the gateway does not split the requests as it was asked to, so that the comparison may be
+of unlike users. Look for the cause first: serin explain shows both shares. The alarm stays dismissed until
+the weight changes.`, client.DismissAlarm, "sample-ratio alarm dismissed at this weight")
+	cmd.Use = "dismiss ROLLOUT|RELEASE --reason WHY"
+	_ = cmd.MarkFlagRequired("reason")
+	return cmd
+}

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// The exit codes. The last two are those of start --wait.
+const (
+	exitOK      = 0
+	exitError   = 1
+	exitNotLive = 2 // the release has ended without being released
+	exitTooLong = 3 // it has not ended in time
+)
+
+// exitCodes is the part of the help that says so.
+const exitCodes = `Exit codes:
+  0  done; with --wait: the release is released
+  1  something went wrong: wrong arguments, the daemon cannot be reached or says no
+  2  with --wait: the release was rolled back, cancelled, superseded, or has failed; traffic is on stable
+  3  with --wait: it has not ended within --timeout, and goes on`
+
+// app is what the commands share.
+type app struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	getenv         func(string) string
+	// transport of requests to the daemon; nil is the default one.
+	transport http.RoundTripper
+
+	// Flags.
+	output            string
+	server, tokenFile string
+}
+
+// codeError ends the process with another code than 1. What had to be said is said if err is nil.
+type codeError struct {
+	code int
+	err  error
+}
+
+func (e *codeError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit code %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *codeError) Unwrap() error { return e.err }
+
+func (a *app) run(ctx context.Context, args []string) int {
+	root := a.root()
+	root.SetArgs(args)
+	root.SetIn(a.stdin)
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	code := exitError
+	if c, ok := errors.AsType[*codeError](err); ok {
+		if code = c.code; c.err == nil {
+			return code
+		}
+	}
+	_, _ = fmt.Fprintln(a.stderr, "serin: "+clean(err.Error()))
+	return code
+}
+
+// The groups of commands in the help.
+const (
+	groupRelease = "release"
+	groupLook    = "look"
+	groupRun     = "run"
+)
+
+// root is the whole tree of commands.
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "serin",
+		Short: "Release versions through Traefik on evidence from Prometheus",
+		Long: `Serin compares a canary with its baseline on metrics from Prometheus and, by what it finds, moves the
+weights in Traefik: A/B, gray, full, with human gates where they are configured.
+
+serin daemon does the work; the other commands speak to it.`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.PersistentFlags().VarP(&choice{&a.output, []string{"table", "json"}}, "output", "o", "how to print: table or json")
+	a.output = "table"
+	root.PersistentFlags().Lookup("output").DefValue = "table"
+	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp))
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())
+	})
+	root.AddGroup(
+		&cobra.Group{ID: groupRelease, Title: "Release:"},
+		&cobra.Group{ID: groupLook, Title: "Look:"},
+		&cobra.Group{ID: groupRun, Title: "Set up and run:"},
+	)
+	add := func(group string, commands ...*cobra.Command) {
+		for _, c := range commands {
+			c.GroupID = group
+			root.AddCommand(c)
+		}
+	}
+	add(groupRelease, a.startCmd(), a.answerCmd("approve"), a.answerCmd("reject"), a.pauseCmd(), a.resumeCmd(),
+		a.rollbackCmd(), a.cancelCmd(), a.dismissCmd())
+	add(groupLook, a.statusCmd(), a.watchCmd(), a.explainCmd(), a.historyCmd(), a.auditCmd())
+	add(groupRun, daemonCmd(), a.validateCmd(), a.tokenCmd(), a.versionCmd())
+	root.SetHelpCommandGroupID(groupRun)
+	root.SetCompletionCommandGroupID(groupRun)
+	return root
+}
+
+// choice is a flag that takes one of a few words.
+type choice struct {
+	value *string
+	words []string
+}
+
+// String implements pflag.Value.
+func (c *choice) String() string {
+	if c.value == nil {
+		return ""
+	}
+	return *c.value
+}
+
+// Set implements pflag.Value.
+func (c *choice) Set(s string) error {
+	for _, w := range c.words {
+		if s == w {
+			*c.value = s
+			return nil
+		}
+	}
+	return fmt.Errorf("expected %s", strings.Join(c.words, " or "))
+}
+
+// Type implements pflag.Value.
+func (c *choice) Type() string { return strings.Join(c.words, "|") }
+
+// args wraps cobra's checks of arguments with the way to the help.
+func args(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return fmt.Errorf("%w; usage: %s", err, cmd.UseLine())
+		}
+		return nil
+	}
+}

@@ -1,0 +1,185 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+	"github.com/spf13/cobra"
+
+	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/server/client"
+)
+
+const (
+	defaultServer = "http://127.0.0.1:7474"
+	// localToken is the file in which the daemon leaves its first token, beside its store.
+	localToken = "serin.token"
+	// maxToken is longer than any token.
+	maxToken = 4096
+	// completionTimeout is how long somebody waits for a shell's Tab.
+	completionTimeout = time.Second
+)
+
+// speaks gives a command the flags of those that speak to the daemon.
+func (a *app) speaks(cmd *cobra.Command) *cobra.Command {
+	cmd.Flags().StringVar(&a.server, "server", "", "address of the daemon (env SERIN_SERVER; default "+defaultServer+")")
+	cmd.Flags().StringVar(&a.tokenFile, "token-file", "",
+		"file with the token (env SERIN_TOKEN holds the token itself, SERIN_TOKEN_FILE the file's name;\n"+
+			"without them, for a daemon on this machine: "+localToken+" in this folder)")
+	return cmd
+}
+
+// client makes the client that the flags and the environment ask for.
+func (a *app) client() (*client.Client, error) {
+	server := cmp.Or(a.server, a.getenv("SERIN_SERVER"), defaultServer)
+	token, err := a.token(server)
+	if err != nil {
+		return nil, err
+	}
+	return client.New(server, token, a.transport)
+}
+
+// token is the flag's, or the environment's, or the one that a daemon on this machine has left here. The last is not
+// shown to other machines.
+func (a *app) token(server string) (string, error) {
+	if a.tokenFile == "" {
+		if t := a.getenv("SERIN_TOKEN"); t != "" {
+			return strings.TrimSpace(t), nil
+		}
+	}
+	if file := cmp.Or(a.tokenFile, a.getenv("SERIN_TOKEN_FILE")); file != "" {
+		return readToken(file)
+	}
+	if !loopback(server) {
+		return "", nil
+	}
+	token, err := readToken(localToken)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	return token, err
+}
+
+func readToken(file string) (string, error) {
+	f, err := os.Open(file) //nolint:gosec // the user says where the token is
+	if err != nil {
+		return "", fmt.Errorf("read the token: %w", err)
+	}
+	defer func() { _ = f.Close() }() // read only
+	b, err := io.ReadAll(io.LimitReader(f, maxToken+1))
+	switch token := strings.TrimSpace(string(b)); {
+	case err != nil:
+		return "", fmt.Errorf("read the token: %w", err)
+	case token == "" || len(b) > maxToken:
+		return "", fmt.Errorf("read the token: %s holds none", file)
+	default:
+		return token, nil
+	}
+}
+
+func loopback(server string) bool {
+	u, err := url.Parse(server)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(u.Hostname())
+	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// advise adds to an error of the daemon what can be done about it.
+func (a *app) advise(err error) error {
+	if err == nil || errors.Is(err, context.Canceled) {
+		return err
+	}
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		return fmt.Errorf("the daemon cannot be reached: %w (is it running there? --server or SERIN_SERVER say where)", u)
+	}
+	if client.StatusOf(err) == http.StatusUnauthorized {
+		return fmt.Errorf("%w; a token is looked for in --token-file, SERIN_TOKEN, SERIN_TOKEN_FILE and, for a daemon on this machine, ./%s", err, localToken)
+	}
+	return err
+}
+
+// isRelease tells a release's id from a rollout's name, which has no capitals.
+func isRelease(arg string) bool {
+	_, err := ulid.ParseStrict(arg)
+	return err == nil && arg == strings.ToUpper(arg)
+}
+
+// find gets the view of a release, or of a rollout with its newest one.
+func find(ctx context.Context, c *client.Client, arg string) (rollout.View, error) {
+	if isRelease(arg) {
+		return c.Release(ctx, arg)
+	}
+	return c.Rollout(ctx, arg)
+}
+
+// findRelease is find for what needs a release.
+func findRelease(ctx context.Context, c *client.Client, arg string) (rollout.View, error) {
+	v, err := find(ctx, c, arg)
+	if err == nil && v.Release == nil {
+		return v, fmt.Errorf("rollout %s has had no release", arg)
+	}
+	return v, err
+}
+
+// completeRollouts completes the first argument with the rollouts that there are, and the releases that run.
+func (a *app) completeRollouts(releases bool) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		const none = cobra.ShellCompDirectiveNoFileComp
+		if len(args) > 0 {
+			return nil, none
+		}
+		var out []string
+		for _, v := range a.completionViews(cmd) {
+			out = append(out, clean(v.Rollout)+"\t"+clean(oneLine(v)))
+			if releases && v.Release != nil && !v.State.Ended() {
+				out = append(out, clean(v.Release.ID)+"\t"+clean("of "+v.Rollout))
+			}
+		}
+		return out, none
+	}
+}
+
+// completeGates completes a rollout and then the gate that it waits at.
+func (a *app) completeGates() cobra.CompletionFunc {
+	first := a.completeRollouts(true)
+	return func(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
+		if len(args) != 1 {
+			return first(cmd, args, prefix)
+		}
+		var out []string
+		for _, v := range a.completionViews(cmd) {
+			if v.Gate != "" && (v.Rollout == args[0] || v.Release != nil && v.Release.ID == args[0]) {
+				out = append(out, clean(v.Gate))
+			}
+		}
+		return out, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// completionViews are none if the daemon does not answer: a shell must not show errors in the middle of a line.
+func (a *app) completionViews(cmd *cobra.Command) []rollout.View {
+	c, err := a.client()
+	if err != nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), completionTimeout)
+	defer cancel()
+	views, err := c.Rollouts(ctx)
+	if err != nil {
+		return nil
+	}
+	return views
+}

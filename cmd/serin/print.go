@@ -1,0 +1,165 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/term"
+
+	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/rollout"
+)
+
+// json tells whether JSON was asked for.
+func (a *app) json() bool { return a.output == "json" }
+
+// print writes v as JSON, or what table writes.
+func (a *app) print(v any, table func(w io.Writer) error) error {
+	if !a.json() {
+		return table(a.stdout)
+	}
+	enc := json.NewEncoder(a.stdout)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return fmt.Errorf("print: %w", err)
+	}
+	return nil
+}
+
+// list is v with an empty list instead of null.
+func list[T any](v []T) []T {
+	if v == nil {
+		return []T{}
+	}
+	return v
+}
+
+// terminal is stdout if it is one, with its width.
+func (a *app) terminal() (width int, ok bool) {
+	f, isFile := a.stdout.(*os.File)
+	if !isFile || !term.IsTerminal(int(f.Fd())) || a.getenv("TERM") == "dumb" { //nolint:gosec // a descriptor fits
+		return 0, false
+	}
+	width, _, err := term.GetSize(int(f.Fd())) //nolint:gosec // a descriptor fits
+	if err != nil || width < 20 {
+		width = 80
+	}
+	return width, true
+}
+
+// paint is how text is coloured.
+type paint string
+
+const (
+	plain  paint = ""
+	green  paint = "32"
+	red    paint = "31"
+	yellow paint = "33"
+	bold   paint = "1"
+	dim    paint = "2"
+)
+
+// colours tells whether stdout gets any: only a terminal does, and not where NO_COLOR is set (no-color.org).
+func (a *app) colours() bool {
+	_, terminal := a.terminal()
+	return terminal && a.getenv("NO_COLOR") == ""
+}
+
+func painted(text string, p paint, on bool) string {
+	if !on || p == plain || text == "" {
+		return text
+	}
+	return "\x1b[" + string(p) + "m" + text + "\x1b[0m"
+}
+
+// cell is a part of a table's row.
+type cell struct {
+	text string
+	paint
+}
+
+// table writes rows under a head, each column as wide as its widest cell. Cells are cleaned here.
+func (a *app) table(w io.Writer, head []string, rows [][]cell) error {
+	on := a.colours()
+	widths := make([]int, len(head))
+	top := make([]cell, len(head))
+	for i, h := range head {
+		top[i] = cell{h, dim}
+	}
+	rows = append([][]cell{top}, rows...)
+	for _, row := range rows {
+		for i := range row {
+			row[i].text = clean(row[i].text)
+			widths[i] = max(widths[i], utf8.RuneCountInString(row[i].text))
+		}
+	}
+	var b strings.Builder
+	for _, row := range rows {
+		var line strings.Builder
+		for i, c := range row {
+			line.WriteString(painted(c.text, c.paint, on))
+			if i < len(row)-1 {
+				line.WriteString(strings.Repeat(" ", widths[i]-utf8.RuneCountInString(c.text)+2))
+			}
+		}
+		b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// clean keeps a terminal safe from what others have written: reasons, the gateway's words. Line ends stay.
+func clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\t' || unicode.IsGraphic(r) && r != utf8.RuneError {
+			return r
+		}
+		return '·'
+	}, s)
+}
+
+// cut shortens a line to a terminal's width.
+func cut(s string, width int) string {
+	if utf8.RuneCountInString(s) <= width {
+		return s
+	}
+	return string([]rune(s)[:max(0, width-1)]) + "…"
+}
+
+// at is a time for people, in their own zone.
+func at(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.Local().Format("2006-01-02 15:04:05")
+}
+
+func outcomePaint(o rollout.Outcome) paint {
+	switch o {
+	case rollout.Released:
+		return green
+	case rollout.RolledBack, rollout.Failed:
+		return red
+	case rollout.Cancelled, rollout.OutcomeSuperseded:
+		return yellow
+	}
+	return plain
+}
+
+func verdictPaint(o judge.Outcome) paint {
+	switch o {
+	case judge.Pass:
+		return green
+	case judge.Fail:
+		return red
+	case judge.Inconclusive:
+	}
+	return plain
+}

@@ -1,0 +1,206 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/server"
+	"github.com/serindev/serin/server/client"
+)
+
+const (
+	// pollEvery is how often a release is asked after.
+	pollEvery = time.Second
+	// patience is how long a daemon that does not answer is asked again: longer than its restart.
+	patience = 5 * time.Minute
+)
+
+func (a *app) startCmd() *cobra.Command {
+	var o struct {
+		set     []string
+		start   server.StartBody
+		wait    bool
+		timeout time.Duration
+	}
+	cmd := &cobra.Command{
+		Use:   "start ROLLOUT",
+		Short: "Start a release",
+		Long: `Start a release of a rollout. A rollout has one active release at a time.
+
+With --wait the command ends with the release; its progress is on stderr. Interrupting it does not touch the
+release. A pipeline that may run the same step twice gives a --key: the second start then gets the release of
+the first.
+
+` + exitCodes,
+		Example: `  serin start shop --set image=shop:1.4.2
+  serin start shop --key "$CI_PIPELINE_ID" --wait --timeout 2h`,
+		Args:              args(cobra.ExactArgs(1)),
+		ValidArgsFunction: a.completeRollouts(false),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if cmd.Flags().Changed("timeout") && (!o.wait || o.timeout <= 0) {
+				return errors.New("--timeout needs --wait and a time above 0")
+			}
+			p, err := parseSet(o.set)
+			if err != nil {
+				return err
+			}
+			o.start.Parameters = p
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			return a.start(cmd.Context(), c, args[0], o.start, o.wait, o.timeout)
+		},
+	}
+	cmd.Flags().StringArrayVar(&o.set, "set", nil, "a parameter, as `NAME=VALUE`; may be repeated")
+	cmd.Flags().StringVar(&o.start.Key, "key", "", "makes starting twice harmless: the same key gets the same release")
+	cmd.Flags().BoolVar(&o.start.Supersede, "supersede", false, "take the place of an active release: it goes back to stable first")
+	cmd.Flags().BoolVar(&o.wait, "wait", false, "wait until the release has ended")
+	cmd.Flags().DurationVar(&o.timeout, "timeout", 0, "how long to wait at most (with --wait; default: for ever)")
+	return a.speaks(cmd)
+}
+
+// parseSet reads NAME=VALUE; a value may be empty and hold further equal signs.
+func parseSet(set []string) (map[string]string, error) {
+	out := map[string]string{}
+	for _, s := range set {
+		name, value, ok := strings.Cut(s, "=")
+		if _, twice := out[name]; !ok || name == "" || twice {
+			return nil, fmt.Errorf("--set %q: expected NAME=VALUE, each name once", s)
+		}
+		out[name] = value
+	}
+	return out, nil
+}
+
+func pairs(p map[string]string) []string {
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(p)) {
+		out = append(out, name+"="+p[name])
+	}
+	return out
+}
+
+func (a *app) start(ctx context.Context, c *client.Client, name string, s server.StartBody, wait bool, timeout time.Duration) error {
+	started, err := c.Start(ctx, name, s)
+	if p, ok := errors.AsType[*client.Problem](err); ok && p.Status == http.StatusConflict && p.Release != "" {
+		return fmt.Errorf("%w; serin start %s --supersede takes the place of %s", err, name, p.Release)
+	}
+	if err != nil {
+		return a.advise(err)
+	}
+	id := started.Release.ID
+	words := "release " + id + " of " + name + " is started"
+	switch {
+	case started.Known:
+		words = "release " + id + " of " + name + " was started with this key before"
+	case started.Pending:
+		words = "release " + id + " of " + name + " starts as soon as the active one has gone back"
+	}
+	if !wait {
+		return a.print(started.Release, func(w io.Writer) error {
+			_, err := fmt.Fprintln(w, clean(words))
+			return err
+		})
+	}
+	a.say(words)
+	return a.wait(ctx, c, started, timeout)
+}
+
+// say writes a line of progress.
+func (a *app) say(words string) { _, _ = fmt.Fprintln(a.stderr, clean(words)) }
+
+// wait waits for the end of a release and turns it into an exit code.
+func (a *app) wait(ctx context.Context, c *client.Client, s client.Started, timeout time.Duration) error {
+	outer := ctx
+	if timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, timeout)
+		defer cancel()
+	}
+	v, err := a.follow(ctx, c, s)
+	id := s.Release.ID
+	switch {
+	case outer.Err() != nil:
+		return fmt.Errorf("interrupted; release %s goes on, serin status %s tells how", id, id)
+	case err != nil && ctx.Err() != nil:
+		return &codeError{exitTooLong, fmt.Errorf("release %s has not ended within %s; it goes on", id, timeout)}
+	case err != nil:
+		return a.advise(err)
+	}
+	if err := a.print(v, func(w io.Writer) error {
+		_, err := fmt.Fprintln(w, clean(fmt.Sprintf("release %s of %s: %s%s", id, v.Rollout, v.State.Outcome, because(v.State.Why))))
+		return err
+	}); err != nil {
+		return err
+	}
+	if v.State.Outcome != rollout.Released {
+		return &codeError{code: exitNotLive}
+	}
+	return nil
+}
+
+// follow polls a release until it has ended, and tells what happens to it. A daemon that does not answer is asked
+// again for as long as [patience]; a release that waits for its turn is not there yet, which is no error.
+func (a *app) follow(ctx context.Context, c *client.Client, s client.Started) (rollout.View, error) {
+	seen := 0
+	since := time.Now()
+	for silent := false; ; {
+		v, err := c.Release(ctx, s.Release.ID)
+		switch {
+		case err == nil && v.State.Ended():
+			a.tellEvents(ctx, c, s.Release.ID, v.State.Seq, &seen)
+			return v, nil
+		case err == nil:
+			a.tellEvents(ctx, c, s.Release.ID, v.State.Seq, &seen)
+			since, silent = time.Now(), false
+		case s.Pending && client.StatusOf(err) == http.StatusNotFound && comes(ctx, c, s.Release):
+			since, silent = time.Now(), false
+		case ctx.Err() != nil:
+			return v, ctx.Err()
+		case !s.Pending && !client.Temporary(err), time.Since(since) >= patience,
+			client.StatusOf(err) == http.StatusUnauthorized, client.StatusOf(err) == http.StatusForbidden:
+			return v, fmt.Errorf("release %s: %w", s.Release.ID, err)
+		case !silent:
+			silent = true
+			a.say(fmt.Sprintf("the daemon does not answer (%v); it is asked again for %s", err, patience))
+		}
+		select {
+		case <-ctx.Done():
+			return rollout.View{}, ctx.Err()
+		case <-time.After(pollEvery):
+		}
+	}
+}
+
+// comes tells whether a release is still the successor of the active one.
+func comes(ctx context.Context, c *client.Client, r rollout.Release) bool {
+	v, err := c.Rollout(ctx, r.Rollout)
+	return err == nil && v.State.Successor != nil && v.State.Successor.ID == r.ID
+}
+
+// tellEvents says what has happened since seen. Progress is a courtesy: if it cannot be had, the next poll has it.
+func (a *app) tellEvents(ctx context.Context, c *client.Client, id string, newest int, seen *int) {
+	if newest <= *seen {
+		return
+	}
+	events, err := c.Events(ctx, id, *seen)
+	if err != nil {
+		return
+	}
+	for _, e := range events {
+		words, _ := describe(e)
+		a.say(e.Head().At.Local().Format(time.TimeOnly) + " " + words)
+		*seen = e.Head().Seq
+	}
+}

@@ -1,0 +1,215 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/server"
+)
+
+const (
+	first  = "01K0000000000000000000000A"
+	second = "01K0000000000000000000000B"
+)
+
+// inProcess hands requests to a handler without a network, so that time stands still between them.
+type inProcess struct{ http.Handler }
+
+// RoundTrip implements http.RoundTripper. A handler that panics is a connection that breaks.
+func (h inProcess) RoundTrip(r *http.Request) (resp *http.Response, err error) {
+	if err := r.Context().Err(); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if recover() != nil {
+			err = errors.New("connection reset")
+		}
+	}()
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w.Result(), nil
+}
+
+// daemon is a daemon with one release, whose state is a function of the time since the first question.
+type daemon struct {
+	start  func(w http.ResponseWriter)
+	state  func(since time.Duration, w http.ResponseWriter) rollout.State
+	events []server.Event
+}
+
+func (d daemon) handler(t *testing.T) http.Handler {
+	begin := time.Now()
+	answer := func(w http.ResponseWriter, status int, v any) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		require.NoError(t, json.NewEncoder(w).Encode(v))
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /api/v1/rollouts/shop/releases", func(w http.ResponseWriter, r *http.Request) {
+		require.Equal(t, "application/json", r.Header.Get("Content-Type"))
+		if d.start != nil {
+			d.start(w)
+			return
+		}
+		answer(w, http.StatusCreated, rollout.Release{ID: first, Rollout: "shop"})
+	})
+	mux.HandleFunc("GET /api/v1/releases/{id}", func(w http.ResponseWriter, r *http.Request) {
+		s := d.state(time.Since(begin), w)
+		if s.Phase != "" {
+			answer(w, http.StatusOK, rollout.View{Rollout: "shop", Release: &rollout.Release{ID: r.PathValue("id")}, State: s})
+		}
+	})
+	mux.HandleFunc("GET /api/v1/releases/{id}/events", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, http.StatusOK, d.events)
+	})
+	mux.HandleFunc("GET /api/v1/rollouts/shop", func(w http.ResponseWriter, _ *http.Request) {
+		v := rollout.View{Rollout: "shop", Release: &rollout.Release{ID: first}}
+		if time.Since(begin) < time.Hour {
+			v.State.Successor = &rollout.StartRequest{ID: second}
+		}
+		answer(w, http.StatusOK, v)
+	})
+	return mux
+}
+
+func problem(w http.ResponseWriter, status int, body string) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(body))
+}
+
+func endsAs(o rollout.Outcome) func(time.Duration, http.ResponseWriter) rollout.State {
+	return after(90*time.Minute, o)
+}
+
+func after(end time.Duration, o rollout.Outcome) func(time.Duration, http.ResponseWriter) rollout.State {
+	return func(since time.Duration, _ http.ResponseWriter) rollout.State {
+		if since < end {
+			return rollout.State{Phase: rollout.Active, Seq: 1}
+		}
+		return rollout.State{Phase: rollout.PhaseEnded, Outcome: o, Why: "because", Seq: 2}
+	}
+}
+
+func pending(w http.ResponseWriter) {
+	w.WriteHeader(http.StatusAccepted)
+	_ = json.NewEncoder(w).Encode(rollout.Release{ID: second, Rollout: "shop"})
+}
+
+func TestTheExitCodeOfWaiting(t *testing.T) {
+	at := time.Date(2026, 1, 5, 9, 0, 0, 0, time.UTC)
+	cases := []struct {
+		name           string
+		daemon         daemon
+		args           string
+		code           int
+		stdout, stderr string
+	}{
+		{name: "released is 0, and its events are told meanwhile", daemon: daemon{
+			state:  endsAs(rollout.Released),
+			events: []server.Event{{Event: rollout.Started{Meta: rollout.Meta{Seq: 1, At: at, By: "ci"}}}},
+		}, code: 0, stdout: "release " + first + " of shop: released: because", stderr: "started by ci"},
+		{name: "rolled back is 2", daemon: daemon{state: endsAs(rollout.RolledBack)}, code: 2, stdout: "rolledBack"},
+		{name: "cancelled is 2", daemon: daemon{state: endsAs(rollout.Cancelled)}, code: 2, stdout: "cancelled"},
+		{name: "superseded is 2", daemon: daemon{state: endsAs(rollout.OutcomeSuperseded)}, code: 2, stdout: "superseded"},
+		{name: "failed is 2", daemon: daemon{state: endsAs(rollout.Failed)}, code: 2, stdout: "failed"},
+		{name: "too long is 3", daemon: daemon{state: endsAs(rollout.Released)}, args: "--timeout 1h", code: 3, stderr: "has not ended within 1h0m0s; it goes on"},
+		{name: "in time is 0", daemon: daemon{state: endsAs(rollout.Released)}, args: "--timeout 2h", code: 0},
+		{name: "a daemon that is restarted is waited for", daemon: daemon{state: func(since time.Duration, w http.ResponseWriter) rollout.State {
+			if since > time.Minute && since < 4*time.Minute {
+				panic(http.ErrAbortHandler)
+			}
+			return endsAs(rollout.Released)(since, w)
+		}}, code: 0, stderr: "the daemon does not answer"},
+		{name: "a daemon that has trouble is waited for", daemon: daemon{state: func(since time.Duration, w http.ResponseWriter) rollout.State {
+			if since > time.Minute && since < 4*time.Minute {
+				problem(w, http.StatusInternalServerError, `{"detail":"its log says why"}`)
+				return rollout.State{}
+			}
+			return endsAs(rollout.Released)(since, w)
+		}}, code: 0, stderr: "its log says why"},
+		{name: "a daemon that stays away is 1", daemon: daemon{state: func(time.Duration, http.ResponseWriter) rollout.State {
+			panic(http.ErrAbortHandler)
+		}}, code: 1, stderr: "connection reset"},
+		{name: "a daemon that stays away longer than the timeout is 3", daemon: daemon{state: func(time.Duration, http.ResponseWriter) rollout.State {
+			panic(http.ErrAbortHandler)
+		}}, args: "--timeout 1m", code: 3},
+		{name: "a token that is revoked meanwhile is 1 at once", daemon: daemon{state: func(_ time.Duration, w http.ResponseWriter) rollout.State {
+			problem(w, http.StatusUnauthorized, `{"detail":"revoked"}`)
+			return rollout.State{}
+		}}, code: 1, stderr: "revoked (HTTP 401); a token is looked for"},
+		{name: "a proxy's page is 1", daemon: daemon{state: func(_ time.Duration, w http.ResponseWriter) rollout.State {
+			_, _ = w.Write([]byte("<html>"))
+			return rollout.State{}
+		}}, code: 1, stderr: "is not Serin's"},
+		{name: "a redirect is not followed and is 1", daemon: daemon{start: func(w http.ResponseWriter) {
+			w.Header().Set("Location", "http://elsewhere.example/")
+			w.WriteHeader(http.StatusTemporaryRedirect)
+		}}, code: 1, stderr: "HTTP 307"},
+		{name: "an active release is 1 and is named", daemon: daemon{start: func(w http.ResponseWriter) {
+			problem(w, http.StatusConflict, `{"status":200,"detail":"rollout shop has an active release: X","release":"X"}`)
+		}}, code: 1, stderr: "has an active release: X (HTTP 409); serin start shop --supersede takes the place of X"},
+		{name: "a wrong parameter is 1 and says which", daemon: daemon{start: func(w http.ResponseWriter) {
+			problem(w, http.StatusUnprocessableEntity, `{"detail":"validation failed","errors":[{"message":"too long","location":"body.key"}]}`)
+		}}, code: 1, stderr: "validation failed; body.key: too long (HTTP 422)"},
+		{name: "a successor that is not there yet is waited for", daemon: daemon{start: pending, state: func(since time.Duration, w http.ResponseWriter) rollout.State {
+			if since < 59*time.Minute {
+				problem(w, http.StatusNotFound, `{}`)
+				return rollout.State{}
+			}
+			return endsAs(rollout.Released)(since, w)
+		}}, code: 0, stderr: "starts as soon as the active one has gone back"},
+		{name: "a successor that never comes is 1", daemon: daemon{start: pending, state: func(_ time.Duration, w http.ResponseWriter) rollout.State {
+			problem(w, http.StatusNotFound, `{"detail":"not found"}`)
+			return rollout.State{}
+		}}, code: 1, stderr: "not found (HTTP 404)"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var stdout, stderr bytes.Buffer
+				a := &app{
+					stdin: strings.NewReader(""), stdout: &stdout, stderr: &stderr, transport: inProcess{c.daemon.handler(t)},
+					getenv: func(name string) string { return map[string]string{"SERIN_TOKEN": "t"}[name] },
+				}
+				args := append([]string{"start", "shop", "--wait"}, strings.Fields(c.args)...)
+				require.Equal(t, c.code, a.run(t.Context(), args), stderr.String())
+				require.Contains(t, stdout.String(), c.stdout)
+				require.Contains(t, stderr.String(), c.stderr)
+			})
+		})
+	}
+}
+
+func TestInterruptedWaitingIs1AndLeavesTheReleaseAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := contextWithEnd(t, 10*time.Second)
+		defer cancel()
+		var stdout, stderr bytes.Buffer
+		a := &app{
+			stdout: &stdout, stderr: &stderr, transport: inProcess{daemon{state: endsAs(rollout.Released)}.handler(t)},
+			getenv: func(string) string { return "" },
+		}
+		require.Equal(t, exitError, a.run(ctx, []string{"start", "shop", "--wait", "--timeout", "1h"}))
+		require.Contains(t, stderr.String(), "interrupted; release "+first+" goes on")
+		require.Empty(t, stdout.String())
+	})
+}
+
+// contextWithEnd is cancelled after d, as Ctrl-C does it: without a deadline.
+func contextWithEnd(t *testing.T, d time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(t.Context())
+	timer := time.AfterFunc(d, cancel)
+	return ctx, func() { timer.Stop(); cancel() }
+}

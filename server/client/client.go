@@ -1,0 +1,332 @@
+// Package client answers what a program says to Serin's HTTP API, in types. It knows the wire form and nothing of
+// what people see; the commands of serin are written on it, and other programs may be.
+//
+// Start reading at [Client].
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/server"
+)
+
+const (
+	// maxAnswer bounds what is read of one answer: a thousand looks with all their numbers are some megabytes.
+	maxAnswer = 64 << 20
+	// maxProblem bounds what is read of an error.
+	maxProblem = 64 << 10
+	// timeout of one request. A start waits for the store, which may take its time on a busy disk.
+	timeout = 30 * time.Second
+)
+
+// Client asks one daemon. It may be used by several goroutines.
+type Client struct {
+	base  *url.URL
+	token string
+	http  *http.Client
+}
+
+// New makes a client of the daemon at server (http://127.0.0.1:7474; a path before /api/v1 may follow). token may be
+// empty. transport is nil for the default one. Nothing is asked yet.
+func New(server, token string, transport http.RoundTripper) (*Client, error) {
+	u, err := url.Parse(server)
+	if err != nil {
+		// The parser's message would show a password.
+		return nil, errors.New("address of the daemon: expected http://HOST:PORT or https://HOST:PORT")
+	}
+	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return nil, fmt.Errorf("address of the daemon %s: expected http://HOST:PORT or https://HOST:PORT", u.Redacted())
+	}
+	if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return nil, errors.New("the token has characters that no token has")
+	}
+	return &Client{
+		base: u.JoinPath("api", "v1"), token: token,
+		http: &http.Client{
+			Transport: transport,
+			// A daemon does not redirect: whoever does is not it, and gets no token.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}, nil
+}
+
+// Problem is an answer that is an error (RFC 9457).
+type Problem struct {
+	Status int    `json:"status"`
+	Title  string `json:"title,omitempty"`
+	Detail string `json:"detail,omitempty"`
+	// Release is the active one that stands in the way of a start.
+	Release string `json:"release,omitempty"`
+	// RequestID leads to the daemon's log.
+	RequestID string         `json:"requestId,omitempty"`
+	Errors    []ProblemField `json:"errors,omitempty"`
+}
+
+// ProblemField is one thing that is wrong with a request.
+type ProblemField struct {
+	Message  string `json:"message,omitempty"`
+	Location string `json:"location,omitempty"`
+}
+
+// Error is the detail, or as much as is known.
+func (p *Problem) Error() string {
+	out := p.Detail
+	if out == "" {
+		out = p.Title
+	}
+	if out == "" {
+		out = http.StatusText(p.Status)
+	}
+	for _, e := range p.Errors {
+		switch {
+		case e.Message == "" || e.Message == out:
+		case e.Location == "":
+			out += "; " + e.Message
+		default:
+			out += "; " + e.Location + ": " + e.Message
+		}
+	}
+	if p.RequestID != "" {
+		out += " (request " + p.RequestID + ")"
+	}
+	return fmt.Sprintf("%s (HTTP %d)", out, p.Status)
+}
+
+// StatusOf is the HTTP status of an error that the daemon answered with, and 0 for every other error.
+func StatusOf(err error) int {
+	if p, ok := errors.AsType[*Problem](err); ok {
+		return p.Status
+	}
+	return 0
+}
+
+// Temporary tells whether the same request may succeed later: the daemon was not reached, or said so.
+func Temporary(err error) bool {
+	switch status := StatusOf(err); status {
+	case 0:
+		_, isURL := errors.AsType[*url.Error](err)
+		return isURL
+	case http.StatusTooManyRequests:
+		return true
+	default:
+		return status >= 500
+	}
+}
+
+// do sends a request with a JSON body (nil for none) and decodes the answer into out (nil for none). It returns the
+// status of a good answer. An error of the daemon is a *Problem; a *url.Error means that there was no answer.
+func (c *Client) do(ctx context.Context, method string, u *url.URL, body, out any) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	var r io.Reader
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return 0, fmt.Errorf("encode the request: %w", err)
+		}
+		r = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), r)
+	if err != nil {
+		return 0, fmt.Errorf("make a request: %w", err)
+	}
+	req.Header.Set("Accept", "application/json, application/problem+json")
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return 0, err // a *url.Error: it says method and address
+	}
+	defer func() { _ = resp.Body.Close() }() // read only
+	if resp.StatusCode < 200 || resp.StatusCode > 299 {
+		return 0, problem(resp)
+	}
+	if out == nil {
+		return resp.StatusCode, nil
+	}
+	return resp.StatusCode, decode(resp, u, out)
+}
+
+func decode(resp *http.Response, u *url.URL, out any) error {
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	if err != nil {
+		return &url.Error{Op: "read", URL: u.Redacted(), Err: err}
+	}
+	if len(b) > maxAnswer {
+		return fmt.Errorf("the answer of %s is larger than %d bytes", u.Redacted(), maxAnswer)
+	}
+	if err := json.Unmarshal(b, out); err != nil {
+		return fmt.Errorf("the answer of %s is not Serin's: %w", u.Redacted(), err)
+	}
+	return nil
+}
+
+// problem reads an error. What is not one of Serin's (a proxy's page) is told by its status alone.
+func problem(resp *http.Response) error {
+	p := &Problem{}
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxProblem))
+	if err != nil || json.Unmarshal(b, p) != nil {
+		*p = Problem{}
+	}
+	p.Status = resp.StatusCode // what was sent counts, not what is said of it
+	return p
+}
+
+func (c *Client) get(ctx context.Context, out any, query url.Values, path ...string) error {
+	_, err := c.do(ctx, http.MethodGet, c.url(query, path...), nil, out)
+	return err
+}
+
+// url escapes each element of a path.
+func (c *Client) url(query url.Values, path ...string) *url.URL {
+	escaped := make([]string, len(path))
+	for i, p := range path {
+		escaped[i] = url.PathEscape(p)
+	}
+	u := c.base.JoinPath(escaped...)
+	u.RawQuery = query.Encode()
+	return u
+}
+
+// Rollouts are all of them, by name.
+func (c *Client) Rollouts(ctx context.Context) ([]rollout.View, error) {
+	var out []rollout.View
+	err := c.get(ctx, &out, nil, "rollouts")
+	return out, err
+}
+
+// Rollout is one of them with its newest release.
+func (c *Client) Rollout(ctx context.Context, name string) (rollout.View, error) {
+	var out rollout.View
+	err := c.get(ctx, &out, nil, "rollouts", name)
+	return out, err
+}
+
+// Started is what became of a start.
+type Started struct {
+	Release rollout.Release
+	// Known: the key had started it before. Pending: it starts once the release that it supersedes has ended; until
+	// then nothing is known of it.
+	Known, Pending bool
+}
+
+// Start starts a release. A *Problem with status 409 names the release that is active.
+func (c *Client) Start(ctx context.Context, name string, s server.StartBody) (Started, error) {
+	var out Started
+	status, err := c.do(ctx, http.MethodPost, c.url(nil, "rollouts", name, "releases"), s, &out.Release)
+	out.Known, out.Pending = status == http.StatusOK, status == http.StatusAccepted
+	return out, err
+}
+
+// Releases are the newest first.
+func (c *Client) Releases(ctx context.Context, f rollout.Filter) ([]rollout.Release, error) {
+	q := url.Values{}
+	for name, value := range map[string]string{
+		"rollout": f.Rollout, "phase": string(f.Phase), "outcome": string(f.Outcome), "before": f.Before,
+	} {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	if f.Limit > 0 {
+		q.Set("limit", strconv.Itoa(f.Limit))
+	}
+	var out []rollout.Release
+	err := c.get(ctx, &out, q, "releases")
+	return out, err
+}
+
+// Release is one release, running or ended.
+func (c *Client) Release(ctx context.Context, id string) (rollout.View, error) {
+	var out rollout.View
+	err := c.get(ctx, &out, nil, "releases", id)
+	return out, err
+}
+
+// Events are those of one release after the given number, in order.
+func (c *Client) Events(ctx context.Context, id string, after int) ([]rollout.Event, error) {
+	q := url.Values{}
+	if after > 0 {
+		q.Set("after", strconv.Itoa(after))
+	}
+	var page []server.Event
+	if err := c.get(ctx, &page, q, "releases", id, "events"); err != nil {
+		return nil, err
+	}
+	out := make([]rollout.Event, len(page))
+	for i, e := range page {
+		out[i] = e.Event
+	}
+	return out, nil
+}
+
+// Explain says why a release stands where it stands.
+func (c *Client) Explain(ctx context.Context, id string) (rollout.Explanation, error) {
+	var out rollout.Explanation
+	err := c.get(ctx, &out, nil, "releases", id, "explain")
+	return out, err
+}
+
+// ExplainRollout says the same of a rollout's newest release.
+func (c *Client) ExplainRollout(ctx context.Context, name string) (rollout.Explanation, error) {
+	var out rollout.Explanation
+	err := c.get(ctx, &out, nil, "rollouts", name, "explain")
+	return out, err
+}
+
+// Answer answers a gate or a question. A *Problem with status 409 says who was first.
+func (c *Client) Answer(ctx context.Context, id, gate string, answer rollout.Answer, reason string) (server.ActionResult, error) {
+	var out server.ActionResult
+	body := server.AnswerBody{Answer: answer, Reason: reason}
+	_, err := c.do(ctx, http.MethodPost, c.url(nil, "releases", id, "gates", gate), body, &out)
+	return out, err
+}
+
+// Action is what a person may do to a release.
+type Action string
+
+// The actions.
+const (
+	Pause        Action = "pause"
+	Resume       Action = "resume"
+	Rollback     Action = "rollback"
+	Cancel       Action = "cancel"
+	DismissAlarm Action = "dismiss-alarm"
+)
+
+// Act does something to a release. The result has a warning where it could not be written yet.
+func (c *Client) Act(ctx context.Context, id string, action Action, reason string) (server.ActionResult, error) {
+	var out server.ActionResult
+	_, err := c.do(ctx, http.MethodPost, c.url(nil, "releases", id, string(action)), server.ReasonBody{Reason: reason}, &out)
+	return out, err
+}
+
+// Audit is what people and programs did, the newest first, to one rollout or (empty name) to all; limit 0 leaves the
+// number to the daemon.
+func (c *Client) Audit(ctx context.Context, rolloutName string, limit int) ([]rollout.AuditEntry, error) {
+	q := url.Values{}
+	if rolloutName != "" {
+		q.Set("rollout", rolloutName)
+	}
+	if limit > 0 {
+		q.Set("limit", strconv.Itoa(limit))
+	}
+	var out []rollout.AuditEntry
+	err := c.get(ctx, &out, q, "audit")
+	return out, err
+}
