@@ -66,6 +66,16 @@ func NewCursor(at time.Time) Cursor {
 	return Cursor{At: at.UTC().Truncate(time.Millisecond)}
 }
 
+// Oldest is how far the input was counted that is furthest behind: it is before At where a part of an answer could not
+// be had, and then the next look counts that part from there.
+func (c Cursor) Oldest() time.Time {
+	oldest := c.At.UnixMilli()
+	for _, k := range c.asked {
+		oldest = min(oldest, k.until)
+	}
+	return time.UnixMilli(oldest).UTC()
+}
+
 // clone copies what folding changes.
 func (c Cursor) clone() Cursor {
 	c.asked, c.series = maps.Clone(c.asked), maps.Clone(c.series)
@@ -214,7 +224,7 @@ func (r *reader) count() int {
 		r.broken = true
 		return 0
 	}
-	return int(n)
+	return int(n) //nolint:gosec // at most a tenth of the bytes
 }
 
 func (r *reader) byte() byte { return r.take(1)[0] }

@@ -2,7 +2,6 @@ package analysis_test
 
 import (
 	"encoding/json"
-	"errors"
 	"testing"
 	"time"
 
@@ -13,11 +12,9 @@ import (
 	"github.com/serindev/serin/share"
 )
 
-func some[T any](v T) *T { return &v }
-
 func TestADefinitionSurvivesItsJSON(t *testing.T) {
-	d := analysis.Definition{Name: "all", PassAfter: some(time.Minute), Metrics: []analysis.Metric{
-		{Name: "a", Source: analysis.Ratio{Bad: `b{x="${service}"}`, Total: `t{x="${service}"}`}, Margin: analysis.Margin{Relative: some(share.Share(0))}},
+	d := analysis.Definition{Name: "all", PassAfter: new(time.Minute), Metrics: []analysis.Metric{
+		{Name: "a", Source: analysis.Ratio{Bad: `b{x="${service}"}`, Total: `t{x="${service}"}`}, Margin: analysis.Margin{Relative: new(share.Share(0))}},
 		{Name: "b", Source: analysis.TraefikLatency(time.Second), Baseline: analysis.Fixed{Rate: 0.01}},
 		{Name: "c", Source: analysis.Distribution{Histogram: "h", Bounds: []float64{1, 2}, Nearest: 2}, Baseline: analysis.Concurrent{}},
 		{Name: "d", Source: analysis.Gauge{Query: "g"}, Baseline: analysis.Offset{By: time.Hour}, Direction: judge.Either, Goal: true, Optional: true},
@@ -73,7 +70,7 @@ func TestKindsHaveDefaultsOfTheirOwn(t *testing.T) {
 
 func TestAllProblemsOfADefinitionAreFoundAtOnce(t *testing.T) {
 	minus := share.Share(-1)
-	d := analysis.Definition{Interval: -1, FalseRollback: 1, FalseAdvance: 0.9, Settle: time.Hour, PassAfter: some(-time.Second), Metrics: []analysis.Metric{
+	d := analysis.Definition{Interval: -1, FalseRollback: 1, FalseAdvance: 0.9, Settle: time.Hour, PassAfter: new(-time.Second), Metrics: []analysis.Metric{
 		{Source: analysis.Ratio{Bad: "b", Good: "g", Total: `t{`}, Margin: analysis.Margin{Relative: &minus}},
 		{Name: "x", Source: analysis.Gauge{Query: `g{a="${nobody}"}`}, Baseline: analysis.Fixed{Rate: 2}, Direction: "up"},
 		{Name: "x", Source: analysis.Distribution{Histogram: "h", Bounds: []float64{2, 1}, Nearest: 3}},
@@ -85,7 +82,7 @@ func TestAllProblemsOfADefinitionAreFoundAtOnce(t *testing.T) {
 	var paths []string
 	for _, err := range joined.Unwrap() {
 		var p *analysis.Problem
-		require.True(t, errors.As(err, &p))
+		require.ErrorAs(t, err, &p)
 		paths = append(paths, p.Path)
 	}
 	for _, want := range []string{"interval", "falseRollback", "falseAdvance", "settle", "passAfter", "metrics[0].name", "metrics[0].ratio",
@@ -107,9 +104,9 @@ func TestMergingTakesWhatIsStrictest(t *testing.T) {
 	metric := func(name string) analysis.Metric {
 		return analysis.Metric{Name: name, Source: analysis.Gauge{Query: `m{arm="${arm}"}`}}
 	}
-	a := analysis.Definition{Name: "a", Interval: 5 * time.Second, FalseRollback: 0.02, MinRequests: 50, WarmUp: 2 * time.Minute, PassAfter: some(time.Minute),
+	a := analysis.Definition{Name: "a", Interval: 5 * time.Second, FalseRollback: 0.02, MinRequests: 50, WarmUp: 2 * time.Minute, PassAfter: new(time.Minute),
 		Metrics: []analysis.Metric{metric("x"), metric("y")}}
-	b := analysis.Definition{Name: "b", FalseAdvance: 0.01, PassAfter: some(time.Hour), Settle: time.Second, Metrics: []analysis.Metric{metric("y"), metric("z")}}
+	b := analysis.Definition{Name: "b", FalseAdvance: 0.01, PassAfter: new(time.Hour), Settle: time.Second, Metrics: []analysis.Metric{metric("y"), metric("z")}}
 	m := analysis.Merge(a, b)
 	require.Equal(t, "a+b", m.Name)
 	require.Equal(t, 5*time.Second, m.Interval)

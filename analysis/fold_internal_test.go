@@ -26,14 +26,16 @@ var everyTen = "-20 -10 0 10 20 30 40 50 60 70 80 90 100 110 120"
 
 func errorsMetric() Metric { return Metric{Name: "errors", Source: TraefikErrors()} }
 
-func TestCountsAreExact(t *testing.T) {
-	cases := map[string]struct {
-		series  []made
-		scrapes string
-		ends    []float64
-		bad     float64
-		all     float64
-	}{
+// counting is one case of counting: looks end at ends, and bad and all are the canary's sums over them.
+type counting struct {
+	series   []made
+	scrapes  string
+	ends     []float64
+	bad, all float64
+}
+
+func countings() map[string]counting { //nolint:funlen // a table
+	return map[string]counting{
 		"increments between samples count": {
 			series: []made{series(ok200, "-5:100 5:110 15:125 25:125")}, ends: []float64{10, 20, 30}, all: 25,
 		},
@@ -90,7 +92,10 @@ func TestCountsAreExact(t *testing.T) {
 			series: []made{series(ok200, "-5:10 5:12 15:15")}, ends: []float64{1, 3, 5, 7, 9, 11, 13, 15, 17}, all: 5,
 		},
 	}
-	for name, c := range cases {
+}
+
+func TestCountsAreExact(t *testing.T) {
+	for name, c := range countings() {
 		t.Run(name, func(t *testing.T) {
 			_, ls := looks(t, plan(t, errorsMetric()), world{series: c.series, scrapes: c.scrapes}, c.ends...)
 			bad, all := total(ls, 0)
@@ -193,7 +198,9 @@ func TestOneUnansweredAskIsAskedAgainForItsOwnWindow(t *testing.T) {
 	c, l := p.Fold(NewCursor(epoch), half.answer(t, p.Asks(NewCursor(epoch), at(10))), FoldInput{Number: 1, At: at(10)})
 	require.Equal(t, judge.Unreachable, l.Observations[1].Absent)
 	require.Equal(t, judge.Arm{Total: 2}, l.Observations[0].Canary)
-	_, l = p.Fold(c, w.answer(t, p.Asks(c, at(20))), FoldInput{Number: 2, At: at(20)})
+	require.Equal(t, epoch, c.Oldest())
+	c, l = p.Fold(c, w.answer(t, p.Asks(c, at(20))), FoldInput{Number: 2, At: at(20)})
+	require.Equal(t, at(20), c.Oldest())
 	require.Equal(t, judge.Arm{Total: 1}, l.Observations[0].Canary)
 	require.InDelta(t, 8, l.Observations[1].Canary.Total, 0) // both windows
 }

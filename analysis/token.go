@@ -111,7 +111,7 @@ func unquote(literal string) (string, error) {
 		if wide || r < utf8.RuneSelf {
 			b.WriteRune(r)
 		} else {
-			b.WriteByte(byte(r))
+			b.WriteByte(byte(r)) //nolint:gosec // not wide: it is one byte
 		}
 		body = rest
 	}

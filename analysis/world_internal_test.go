@@ -25,7 +25,7 @@ type made struct {
 // series reads "second:value" pairs.
 func series(selector, samples string) made {
 	m := made{selector: selector}
-	for _, s := range strings.Fields(samples) {
+	for s := range strings.FieldsSeq(samples) {
 		second, value, _ := strings.Cut(s, ":")
 		m.samples = append(m.samples, Sample{T: at(mustFloat(second)).UnixMilli(), V: mustFloat(value)})
 	}
@@ -76,7 +76,7 @@ func (w world) answer(t *testing.T, asks []Ask) []Answer {
 
 func (w world) times(a Ask) []int64 {
 	var out []int64
-	for _, s := range strings.Fields(w.scrapes) {
+	for s := range strings.FieldsSeq(w.scrapes) {
 		if x := at(mustFloat(s)).UnixMilli(); x > a.ScrapesFrom().UnixMilli() && x <= a.To.UnixMilli() {
 			out = append(out, x)
 		}

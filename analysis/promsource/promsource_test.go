@@ -244,8 +244,6 @@ type proxy struct {
 	*httptest.Server
 	queries atomic.Int64
 	fault   atomic.Pointer[http.HandlerFunc]
-	mu      sync.Mutex
-	texts   []string
 }
 
 func newProxy(t testing.TB, to string) *proxy {
@@ -268,7 +266,7 @@ func newProxy(t testing.TB, to string) *proxy {
 
 func (p *proxy) with(f http.HandlerFunc) { p.fault.Store(&f) }
 
-func TestFaultsAreToldApart(t *testing.T) {
+func TestFaultsAreToldApart(t *testing.T) { //nolint:funlen // a table
 	t.Parallel()
 	e := newExporter(t)
 	e.add(0, "stable", "200", 1)
@@ -277,9 +275,9 @@ func TestFaultsAreToldApart(t *testing.T) {
 	e.gauge.WithLabelValues("canary").Set(nan())
 	e.gauge.WithLabelValues("stable").Set(3)
 	e.mu.Unlock()
-	real := prometheusOf(t, e, scrapeEvery)
-	await(t, e, real, "count(up == 1) >= 2")
-	p := newProxy(t, real.URL)
+	server := prometheusOf(t, e, scrapeEvery)
+	await(t, e, server, "count(up == 1) >= 2")
+	p := newProxy(t, server.URL)
 	src := source(t, promsource.Config{URL: p.URL})
 	hasty := source(t, promsource.Config{URL: p.URL, Timeout: 300 * time.Millisecond})
 	release := make(chan struct{})
