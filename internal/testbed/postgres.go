@@ -64,6 +64,7 @@ func StartPostgres(ctx context.Context, c PostgresConfig) (*Postgres, error) {
 	}, c.Args...)
 	p.Process, err = Start(ctx, Command{
 		Name: "postgres", Path: filepath.Join(bin, "postgres"), Args: args, Dir: dir, UID: uid, GID: gid, Ready: p.ready,
+		StopSignal: syscall.SIGINT, // on SIGTERM it waits until all clients have gone
 	})
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))

@@ -2,6 +2,7 @@ package testbed
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,7 +20,7 @@ import (
 const (
 	// startTimeout bounds a start whose context has no deadline; a cold machine with two cores needs a few seconds.
 	startTimeout = 60 * time.Second
-	// stopTimeout is what a server has to end after SIGTERM, before it is killed.
+	// stopTimeout is what a server has to end after it was asked to, before it is killed.
 	stopTimeout = 10 * time.Second
 	// readyEvery is the pause between two questions whether a server is ready.
 	readyEvery = 20 * time.Millisecond
@@ -39,11 +40,13 @@ type Command struct {
 	Dir string
 	// UID and GID run the server as another user, where both are set; that needs root.
 	UID, GID uint32
+	// StopSignal asks it to end; 0: SIGTERM.
+	StopSignal syscall.Signal
 	// Ready returns nil once the server can be used; nil: it is ready as soon as it runs.
 	Ready func(ctx context.Context) error
 }
 
-// Process is a server that runs, or ran. It is ended by its process id with its whole group, and by the kernel if
+// Process is a server that runs, or ran. It is ended by its process id with all its descendants, and by the kernel if
 // we die first. Its methods may be called from several goroutines.
 type Process struct {
 	command Command
@@ -182,7 +185,7 @@ func (p *Process) Signal(sig syscall.Signal) error {
 
 // Stop asks the process to end, kills it if it does not, and returns when it is gone. Its folder stays. Stopping
 // what does not run is not an error.
-func (p *Process) Stop() error { return p.end(syscall.SIGTERM) }
+func (p *Process) Stop() error { return p.end(cmp.Or(p.command.StopSignal, syscall.SIGTERM)) }
 
 // Kill ends the process and its group at once, and returns when it is gone.
 func (p *Process) Kill() error { return p.end(syscall.SIGKILL) }
@@ -197,6 +200,17 @@ func (p *Process) end(sig syscall.Signal) error {
 		return nil
 	default:
 	}
+	children := family(r.pid)
+	if err := p.endLeader(r, sig); err != nil {
+		return err
+	}
+	if err := bury(children); err != nil {
+		return fmt.Errorf("end %s: %w", p.command.Name, err)
+	}
+	return nil
+}
+
+func (p *Process) endLeader(r *run, sig syscall.Signal) error {
 	if err := signalGroup(r.pid, sig); err != nil {
 		return fmt.Errorf("end %s: %w", p.command.Name, err)
 	}
@@ -219,7 +233,7 @@ func signalGroup(pid int, sig syscall.Signal) error {
 	if err := syscall.Kill(-pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return err
 	}
-	if sig == syscall.SIGTERM { // a stopped process takes a signal only once it goes on
+	if sig != syscall.SIGKILL { // a stopped process takes a signal only once it goes on
 		if err := syscall.Kill(-pid, syscall.SIGCONT); err != nil && !errors.Is(err, syscall.ESRCH) {
 			return err
 		}

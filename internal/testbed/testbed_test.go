@@ -162,7 +162,7 @@ func TestALoadSendsWhatItIsTold(t *testing.T) {
 	require.NoError(t, err)
 	counts := testbed.NewLoad(t, testbed.LoadConfig{
 		URL: traefikless.URL, Requests: 1, Jar: jar, Host: "shop.example", Header: http.Header{"X-Who": {"me"}},
-		Cookies: []*http.Cookie{{Name: "beta", Value: "1"}}, Vary: func(n int, r *http.Request) { seen <- r.Clone(context.Background()) },
+		Cookies: []*http.Cookie{{Name: "beta", Value: "1"}}, Vary: func(_ int, r *http.Request) { seen <- r.Clone(context.Background()) },
 	}).Wait()
 	require.Equal(t, 1, counts.Sent)
 	r := <-seen

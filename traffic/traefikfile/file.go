@@ -176,7 +176,7 @@ func write(path string, data []byte) (err error) {
 	}
 	folder := filepath.Dir(path)
 	temp := filepath.Join(folder, tempFolder)
-	if err := os.Mkdir(temp, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := makeTemp(temp); err != nil {
 		return err
 	}
 	if err := sweep(temp, filepath.Base(path)); err != nil {
@@ -196,6 +196,19 @@ func write(path string, data []byte) (err error) {
 }
 
 const tempSuffix = ".tmp"
+
+// makeTemp makes the folder readable for all, whatever the umask: a Traefik of another user that cannot look into it
+// reads nothing at all any more.
+func makeTemp(temp string) error {
+	err := os.Mkdir(temp, 0o755) //nolint:gosec // see above
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return os.Chmod(temp, 0o755) //nolint:gosec // see above
+}
 
 // sweep removes what a crash has left of earlier writes of this file.
 func sweep(temp, name string) error {

@@ -221,7 +221,7 @@ func cohortByCookie(t *testing.T, newGateway New) {
 	target := f.target(0)
 	target.Cohort = &traffic.Cohort{Match: traffic.Matcher{Cookie: &traffic.Cookie{Name: "beta", Value: "a+b"}}, Split: 1}
 	f.bring(t, target)
-	cookie := func(name, value string) *http.Cookie { return &http.Cookie{Name: name, Value: value} }
+	cookie := func(name, value string) *http.Cookie { return &http.Cookie{Name: name, Value: value} } //nolint:gosec // sent, not set
 	require.Equal(t, map[string]int{canary: 10}, f.send(t, 10, withCookies(cookie("beta", "a+b"))))
 	require.Equal(t, map[string]int{canary: 10}, f.send(t, 10, withCookies(cookie("a", "1"), cookie("beta", "a+b"), cookie("z", "2"))))
 	for name, value := range map[string]string{"beta": "aab", "xbeta": "a+b", "other": "beta=a+b", "Beta": "a+b"} {
