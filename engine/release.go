@@ -169,6 +169,7 @@ func (l *loop) create(ctx context.Context, req rollout.StartRequest) (rollout.Re
 	l.note("store", nil)
 	l.rel = &release{record: record, plan: *l.plan, state: state}
 	l.happened(ctx, first)
+	l.publish() // whoever has started it may ask for it at once
 	return record, nil
 }
 
@@ -225,6 +226,7 @@ func (l *loop) act(ctx context.Context, id string, event rollout.Event, by strin
 	s, err := l.append(ctx, r.event(event, by))
 	if err == nil || errors.As(err, new(*rollout.NotWrittenError)) {
 		// Traffic first: the caller may go as soon as it is written, and sees it in the answer.
+		l.advance(ctx)
 		l.reconcile(ctx)
 	}
 	l.publish()

@@ -15,24 +15,26 @@ type body[T any] struct{ Body T }
 
 func answer[T any](v T) *body[T] { return &body[T]{Body: v} }
 
-type rolloutInput struct {
+// RolloutInput names a rollout in a path. It is exported because huma fills only exported embedded structs.
+type RolloutInput struct {
 	Name string `path:"name" maxLength:"253" doc:"Name of a rollout"`
 }
 
-type releaseInput struct {
+// ReleaseInput names a release in a path. It is exported because huma fills only exported embedded structs.
+type ReleaseInput struct {
 	ID string `path:"id" maxLength:"64" doc:"Id of a release (ULID)"`
 }
 
 func (s *Server) registerRollouts(api huma.API) {
 	read(s, api, operation{id: "listRollouts", path: "/rollouts", summary: "All rollouts with what they are doing, by name"}, s.listRollouts)
 	read(s, api, operation{id: "getRollout", path: "/rollouts/{name}", summary: "One rollout with its newest release"},
-		func(_ context.Context, in *rolloutInput) (*body[rollout.View], error) {
+		func(_ context.Context, in *RolloutInput) (*body[rollout.View], error) {
 			v, err := s.o.Engine.Rollout(in.Name)
 			return answer(public(v)), err
 		})
 	read(s, api, operation{id: "explainRollout", path: "/rollouts/{name}/explain",
 		summary: "Why the newest release stands where it stands, in words and numbers"},
-		func(_ context.Context, in *rolloutInput) (*body[rollout.Explanation], error) {
+		func(_ context.Context, in *RolloutInput) (*body[rollout.Explanation], error) {
 			v, err := s.o.Engine.Rollout(in.Name)
 			return answer(rollout.Explain(v)), err
 		})
@@ -59,13 +61,13 @@ func (s *Server) listRollouts(_ context.Context, in *listRolloutsInput) (*body[[
 func (s *Server) registerReleases(api huma.API) {
 	read(s, api, operation{id: "listReleases", path: "/releases", summary: "Releases, newest first"}, s.listReleases)
 	read(s, api, operation{id: "getRelease", path: "/releases/{id}", summary: "One release, running or ended"},
-		func(ctx context.Context, in *releaseInput) (*body[rollout.View], error) {
+		func(ctx context.Context, in *ReleaseInput) (*body[rollout.View], error) {
 			v, err := s.o.Engine.Release(ctx, in.ID)
 			return answer(public(v)), err
 		})
 	read(s, api, operation{id: "explainRelease", path: "/releases/{id}/explain",
 		summary: "Why a release stands where it stands, or ended as it did, in words and numbers"},
-		func(ctx context.Context, in *releaseInput) (*body[rollout.Explanation], error) {
+		func(ctx context.Context, in *ReleaseInput) (*body[rollout.Explanation], error) {
 			v, err := s.o.Engine.Release(ctx, in.ID)
 			return answer(rollout.Explain(v)), err
 		})
@@ -89,7 +91,7 @@ func (s *Server) listReleases(ctx context.Context, in *listReleasesInput) (*body
 }
 
 type listEventsInput struct {
-	releaseInput
+	ReleaseInput
 	After int `query:"after" minimum:"0" doc:"Number of the last event that is known"`
 }
 
@@ -106,7 +108,7 @@ func (s *Server) listEvents(ctx context.Context, in *listEventsInput) (*body[[]E
 }
 
 type listLooksInput struct {
-	releaseInput
+	ReleaseInput
 	Scope string `query:"scope" doc:"Scope of evidence; without it the one that is being gathered, or else the last of the plan"`
 	After int    `query:"after" minimum:"0" doc:"Number to continue after"`
 	Limit int    `query:"limit" minimum:"1" maximum:"5000" default:"500"`

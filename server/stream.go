@@ -27,7 +27,7 @@ type watchInput struct {
 }
 
 type followInput struct {
-	releaseInput
+	ReleaseInput
 	Authorization string `header:"Authorization" hidden:"true"`
 	After         int    `query:"after" minimum:"0" doc:"Number of the last event that is known; the header Last-Event-ID goes before it"`
 	LastEventID   string `header:"Last-Event-ID"`

@@ -24,7 +24,7 @@ const (
 )
 
 type startInput struct {
-	rolloutInput
+	RolloutInput
 	Body StartBody `required:"false"`
 }
 
@@ -123,7 +123,7 @@ type ActionOutput struct {
 }
 
 type actInput struct {
-	releaseInput
+	ReleaseInput
 	Body ReasonBody `required:"false"`
 }
 
@@ -151,7 +151,7 @@ func (s *Server) rolloutOf(ctx context.Context, id string) string {
 }
 
 type answerInput struct {
-	releaseInput
+	ReleaseInput
 	Gate string `path:"gate" maxLength:"200" doc:"Name of the gate or question"`
 	Body AnswerBody
 }

@@ -21,8 +21,8 @@ import (
 // The traffic: enough that the demo's margins can be decided in its time. Half a percent of all requests fail
 // whatever version serves them, as in real life; the bad version adds two percent.
 const (
-	everybodyRate = 300
-	betaRate      = 150
+	everybodyRate = 400
+	betaRate      = 300
 	baseErrors    = 0.005
 	badErrors     = 0.025
 	scrapeEvery   = 500 * time.Millisecond

@@ -103,6 +103,8 @@ func words(v rollout.View) string {
 		return fmt.Sprintf("the release has ended: %s (%s)", st.Outcome, st.Why)
 	case st.Phase == rollout.RollingBack:
 		return "rolling back: stable gets all traffic at once. " + st.Why
+	case st.Step < 0:
+		return "the release begins"
 	case v.Gate != "":
 		return "gate " + v.Gate + ": Serin waits for a human; the canary keeps " + v.Target.Weight.String() + " and is watched"
 	case v.Target.Cohort != nil && v.Target.Weight == 0:
