@@ -18,6 +18,7 @@ const Prefix = "/api/v1"
 
 // build puts the whole handler together.
 func (s *Server) build() http.Handler {
+	ownErrors()
 	mux := http.NewServeMux()
 	config := huma.DefaultConfig("Serin", s.o.Version)
 	config.Info.Description = "Progressive delivery on evidence: rollouts, releases, gates and what the judges say. " +

@@ -7,7 +7,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
+
+	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/serindev/serin/rollout"
 )
@@ -125,6 +128,33 @@ func (s *Server) problem(ctx context.Context, err error) *Problem {
 func newProblem(status int, format string, args ...any) *Problem {
 	return &Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: fmt.Sprintf(format, args...)}
 }
+
+// ownErrors lets what the HTTP library finds wrong with a request be told as a [Problem] too. The values that it
+// would echo stay out: they may be secrets. The library has one place for this in the whole process.
+var ownErrors = sync.OnceFunc(func() {
+	huma.NewError = func(status int, text string, errs ...error) huma.StatusError {
+		p := newProblem(status, "%s", text)
+		for _, err := range errs {
+			if err == nil {
+				continue
+			}
+			v := Violation{Message: err.Error()}
+			var d huma.ErrorDetailer
+			if errors.As(err, &d) {
+				v = Violation{Message: d.ErrorDetail().Message, Location: d.ErrorDetail().Location}
+			}
+			p.Errors = append(p.Errors, v)
+		}
+		return p
+	}
+	huma.NewErrorWithContext = func(ctx huma.Context, status int, text string, errs ...error) huma.StatusError {
+		err := huma.NewError(status, text, errs...)
+		if p, ok := err.(*Problem); ok && ctx != nil { //nolint:errorlint // what was just made
+			p.RequestID = requestID(ctx.Context())
+		}
+		return err
+	}
+})
 
 // write sends a problem outside of the HTTP library.
 func (p *Problem) write(w http.ResponseWriter, log *slog.Logger) {

@@ -25,7 +25,7 @@ const (
 
 type startInput struct {
 	RolloutInput
-	Body StartBody `required:"false"`
+	Body *StartBody
 }
 
 type startOutput struct {
@@ -56,17 +56,18 @@ func (s *Server) registerActions(api huma.API) {
 }
 
 func (s *Server) start(ctx context.Context, in *startInput, a *rollout.AuditEntry) (*startOutput, error) {
-	a.Rollout, a.Detail = in.Name, describeStart(in.Body)
+	wanted := orZero(in.Body)
+	a.Rollout, a.Detail = in.Name, describeStart(wanted)
 	if err := may(ctx, RoleOperator); err != nil {
 		return nil, err
 	}
-	if err := checkParameters(in.Body.Parameters); err != nil {
+	if err := checkParameters(wanted.Parameters); err != nil {
 		return nil, err
 	}
 	id := ulid.MustNew(ulid.Now(), rand.Reader).String()
 	r, err := s.o.Engine.Start(ctx, in.Name, rollout.StartRequest{
-		ID: id, Key: in.Body.Key, Parameters: in.Body.Parameters, By: identity(ctx).Name,
-	}, in.Body.Supersede)
+		ID: id, Key: wanted.Key, Parameters: wanted.Parameters, By: identity(ctx).Name,
+	}, wanted.Supersede)
 	if err != nil {
 		return nil, err
 	}
@@ -79,6 +80,15 @@ func (s *Server) start(ctx context.Context, in *startInput, a *rollout.AuditEntr
 		out.Status = http.StatusOK
 	}
 	return out, nil
+}
+
+// orZero is the body of a request that may come without one.
+func orZero[T any](v *T) T {
+	if v == nil {
+		var zero T
+		return zero
+	}
+	return *v
 }
 
 func describeStart(b StartBody) string {
@@ -124,18 +134,19 @@ type ActionOutput struct {
 
 type actInput struct {
 	ReleaseInput
-	Body ReasonBody `required:"false"`
+	Body *ReasonBody
 }
 
 // act registers an action that every operator may do.
 func (s *Server) act(api huma.API, id, path, summary string, event func(reason string) rollout.Event) {
 	change(s, api, operation{id: id, path: "/releases/{id}/" + path, summary: summary, status: http.StatusOK},
 		func(ctx context.Context, in *actInput, a *rollout.AuditEntry) (*ActionOutput, error) {
-			a.Release, a.Rollout, a.Detail = in.ID, s.rolloutOf(ctx, in.ID), in.Body.Reason
+			reason := orZero(in.Body).Reason
+			a.Release, a.Rollout, a.Detail = in.ID, s.rolloutOf(ctx, in.ID), reason
 			if err := may(ctx, RoleOperator); err != nil {
 				return nil, err
 			}
-			state, err := s.o.Engine.Act(ctx, in.ID, event(in.Body.Reason), identity(ctx).Name)
+			state, err := s.o.Engine.Act(ctx, in.ID, event(reason), identity(ctx).Name)
 			return acted(state, in.ID, err)
 		})
 }
