@@ -365,9 +365,9 @@ func (s *subject) take(at time.Time, answers []analysis.Answer) taken {
 	s.mu.Lock()
 	f := s.follow
 	s.mu.Unlock()
-	t := taken{from: s.cursor.At}
+	t := taken{from: s.cursor.Oldest()}
 	in := analysis.FoldInput{Number: s.number + 1, At: at.Add(-s.settle), Weight: f.weight}
-	if f.judgedFrom.IsZero() || s.cursor.At.Before(f.judgedFrom) {
+	if f.judgedFrom.IsZero() || t.from.Before(f.judgedFrom) {
 		in.Excluded = judge.WarmingUp
 	}
 	var look judge.Look
