@@ -120,6 +120,8 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 		Handler: s.handler, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
 		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(s.o.Log.Handler(), slog.LevelDebug),
 	}
+	var unused unusedConns
+	server.ConnState = unused.follow
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(l) }()
 	select {
@@ -128,13 +130,14 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	case <-ctx.Done():
 	}
 	s.stop()
+	unused.close()
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
 	err := server.Shutdown(end)
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = server.Close()
 	}
-	<-done
+	<-done //nolint:errcheck // what Serve returns after Shutdown says nothing
 	if err != nil {
 		return fmt.Errorf("stop serving on %s: %w", l.Addr(), err)
 	}
@@ -145,4 +148,37 @@ func (s *Server) onLoopback() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.loopback
+}
+
+// unusedConns are the connections on which nothing was asked yet. Shutdown would wait 5 seconds for each, and clients
+// open some in advance.
+type unusedConns struct {
+	mu     sync.Mutex // guards what follows
+	conns  map[net.Conn]struct{}
+	closed bool
+}
+
+func (u *unusedConns) follow(c net.Conn, state http.ConnState) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	switch {
+	case state != http.StateNew:
+		delete(u.conns, c)
+	case u.closed:
+		_ = c.Close() // nothing was sent on it
+	default:
+		if u.conns == nil {
+			u.conns = map[net.Conn]struct{}{}
+		}
+		u.conns[c] = struct{}{}
+	}
+}
+
+func (u *unusedConns) close() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.closed = true
+	for c := range u.conns {
+		_ = c.Close() // nothing was sent on it
+	}
 }

@@ -131,6 +131,7 @@ func (m *metric) describe(r *record, d direction) judge.MetricVerdict {
 		m.describeBound(q, t, &v)
 	case judge.Objective:
 		v.Baseline = judge.Totals{Rate: m.Objective}
+	case judge.Counts, judge.Gauge:
 	}
 	v.Canary.Rate = rate(v.Canary)
 	if m.Kind != judge.Objective {

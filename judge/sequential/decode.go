@@ -81,11 +81,11 @@ func (r *reader) uvarint() uint64 {
 
 func (r *reader) uint(most int) int {
 	x := r.uvarint()
-	if x > uint64(most) {
+	if x > uint64(most) { //nolint:gosec // most is a bound of ours, not negative
 		r.fail()
 		return 0
 	}
-	return int(x)
+	return int(x) //nolint:gosec // at most most, an int
 }
 
 func (r *reader) int() int64 {

@@ -27,6 +27,7 @@ func (t *tally) information(kind judge.Kind) float64 {
 		return t.total[3] / t.seconds
 	case judge.Gauge:
 		return float64(t.looks) / t.seconds
+	case judge.Counts, judge.Histogram:
 	}
 	n := t.total[1] + t.total[3]
 	if n <= 0 {
