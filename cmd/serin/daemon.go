@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	rungroup "github.com/oklog/run"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/spf13/cobra"
+
+	"github.com/serindev/serin/config"
+	"github.com/serindev/serin/engine"
+	"github.com/serindev/serin/server"
+	"github.com/serindev/serin/store"
+)
+
+func daemonCmd() *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use:   "daemon",
+		Short: "Run Serin: watch the rollouts, look at the metrics, move the traffic",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
+			defer stop()
+			return runDaemon(ctx, file, cmd.ErrOrStderr())
+		},
+	}
+	cmd.Flags().StringVar(&file, "config", "serin.yaml", "the document of kind Daemon")
+	return cmd
+}
+
+// runDaemon runs until ctx ends. What it needs is opened first, so that a wrong start ends at once with its reason.
+func runDaemon(ctx context.Context, file string, out io.Writer) error {
+	spec, warnings, errs := config.LoadDaemon(file)
+	if len(errs) > 0 {
+		return errs
+	}
+	log := newLogger(spec.Log, out)
+	for _, w := range warnings {
+		log.Warn("configuration", "problem", w.Error())
+	}
+	url, err := spec.StoreURL()
+	if err != nil {
+		return err
+	}
+	s, err := store.Open(ctx, url.Reveal())
+	if err != nil {
+		return err
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	err = serve(ctx, spec, s, log, registry)
+	return errors.Join(err, s.Close())
+}
+
+func newLogger(spec *config.LogSpec, out io.Writer) *slog.Logger {
+	var level slog.Level
+	options := &slog.HandlerOptions{Level: &level}
+	if spec == nil {
+		return slog.New(slog.NewTextHandler(out, options))
+	}
+	_ = level.UnmarshalText([]byte(spec.Level)) // package config has checked it
+	if spec.Format == "json" {
+		return slog.New(slog.NewJSONHandler(out, options))
+	}
+	return slog.New(slog.NewTextHandler(out, options))
+}
+
+// serve puts the components side by side: the first that ends takes the others with it.
+func serve(ctx context.Context, spec *config.DaemonSpec, s *store.Store, log *slog.Logger, registry *prometheus.Registry) error {
+	e, err := newEngine(spec, s, log, registry)
+	if err != nil {
+		return err
+	}
+	settle := time.Duration(*spec.Prometheus.ScrapeInterval)
+	watcher := config.NewWatcher(newLoader(settle), log, publish(e, log, registry), spec.Config...)
+	tokens, err := openTokens(spec, log)
+	if err != nil {
+		return err
+	}
+	api := server.New(server.Options{
+		Engine: e, Store: s, Tokens: tokens, Problems: problems(watcher), Version: versionText(), Log: log, Registry: registry,
+		Ready: func() error {
+			if watcher.Current() == nil {
+				return errors.New("the configuration has not been read yet")
+			}
+			return nil
+		},
+	})
+	listen := server.ListenConfig{Address: string(spec.Listen), AllowInsecure: spec.AllowInsecure}
+	if spec.TLS != nil {
+		listen.Cert, listen.Key = spec.TLS.Cert, spec.TLS.Key
+	}
+	listener, err := server.Listen(ctx, listen)
+	if err != nil {
+		return err
+	}
+	log.Info("serin runs", "version", versionText(), "address", listener.Addr().String(), "config", []string(spec.Config))
+	var group rungroup.Group
+	for _, component := range []func(context.Context) error{
+		e.Run, watcher.Run, func(ctx context.Context) error { return api.Run(ctx, listener) },
+	} {
+		ctx, cancel := context.WithCancel(ctx)
+		group.Add(func() error { return component(ctx) }, func(error) { cancel() })
+	}
+	if err := group.Run(); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	log.Info("serin has stopped; releases go on when it is started again")
+	return nil
+}
+
+// publish hands each new configuration to the engine and counts what is wrong with it.
+func publish(e *engine.Engine, log *slog.Logger, r prometheus.Registerer) func(*config.Set) {
+	wrong := prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "serin", Name: "config_errors", Help: "What is wrong in the configuration now."})
+	read := prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "serin", Name: "config_read_timestamp_seconds", Help: "When the configuration was last taken over."})
+	r.MustRegister(wrong, read)
+	return func(set *config.Set) {
+		wrong.Set(float64(len(set.Errors)))
+		read.SetToCurrentTime()
+		plans, err := enginePlans(set)
+		if err != nil {
+			log.Error("the configuration cannot be taken over", "err", err)
+			return
+		}
+		e.SetPlans(plans)
+		log.Info("configuration taken over", "rollouts", len(plans), "errors", len(set.Errors))
+	}
+}
+
+// problems are the configuration's errors as the API shows them.
+func problems(w *config.Watcher) func() []server.ConfigProblem {
+	return func() (out []server.ConfigProblem) {
+		set := w.Current()
+		if set == nil {
+			return nil
+		}
+		for _, e := range set.Errors {
+			out = append(out, server.ConfigProblem{File: e.File, Line: e.Line, Text: e.Error()})
+		}
+		return out
+	}
+}
+
+// openTokens reads the configured tokens. Without any the daemon makes a first one, where the command line on the
+// same machine finds it: beside the store, or beside the daemon's own file.
+func openTokens(spec *config.DaemonSpec, log *slog.Logger) (*server.Tokens, error) {
+	if spec.Auth != nil && spec.Auth.Tokens != "" {
+		return server.OpenTokens(spec.Auth.Tokens, log)
+	}
+	first := "serin.token"
+	if url, err := spec.StoreURL(); err == nil {
+		if path, ok := strings.CutPrefix(url.Reveal(), "sqlite:"); ok {
+			first = filepath.Join(filepath.Dir(path), first)
+		}
+	}
+	tokens, err := server.FirstToken(first)
+	if err != nil {
+		return nil, fmt.Errorf("make a first token: %w", err)
+	}
+	log.Info("no tokens are configured: an admin's is in a file", "file", first)
+	return tokens, nil
+}
