@@ -119,7 +119,7 @@ func newDaemon(t *testing.T, edit ...func(*server.Options)) *daemon {
 	require.NoError(t, err)
 	registry := prometheus.NewRegistry()
 	d.engine = engine.New(engine.Options{
-		Store: d.store, Log: log, Registerer: registry,
+		Store: d.store, Log: log, Registerer: registry, ObserveEvery: 20 * time.Millisecond,
 		NewRouter: func(name string, _ json.RawMessage) (engine.Router, error) {
 			r, err := traefikfile.New(traefikfile.Config{
 				Rollout: name, File: filepath.Join(dir, name+".yaml"), Route: traffic.Route{Rule: "PathPrefix(`/" + name + "`)"},
