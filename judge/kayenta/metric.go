@@ -1,0 +1,129 @@
+package kayenta
+
+import (
+	"math"
+	"slices"
+)
+
+// judgePair is the section "Each metric". tol and level are fixed in the judge; the reference's own tests of this
+// step use others.
+func judgePair(p Pair, tol, level float64) (MetricResult, error) {
+	s := p.Settings
+	if s.RemoveOutliers && !(s.OutlierFactor > 0) {
+		return MetricResult{}, ErrOutlierFactor
+	}
+	x, y := prepare(p.Experiment, s), prepare(p.Control, s)
+	m := MetricResult{
+		Name: p.Name, ID: p.ID, Tags: p.Tags, Groups: p.Groups, Muted: s.Muted,
+		Experiment: describe(x), Control: describe(y), Label: Pass, Ratio: 1,
+	}
+	switch {
+	case len(x) == 0 || len(y) == 0:
+		m.judgeEmpty(s)
+	case identical(x, y):
+		m.Reason = "The Canary and Baseline data are identical"
+	case constant(x) && constant(y) && x[0] == y[0]:
+		// One value throughout, but not equally often: the reference gives no reason here.
+	default:
+		c, ratio, ok := compare(x, y, s.CLES, tol, level)
+		if !ok {
+			m.Label, m.Reason, m.Ratio = Error, "Metric Classification Failed", math.NaN()
+			break
+		}
+		m.Comparison, m.Ratio = &c, ratio
+		m.classify(c, s)
+	}
+	return m, nil
+}
+
+// judgeEmpty labels a metric of which at least one arm has no points. With NaNs replaced it passes, whatever
+// MustHaveData says: an arm of nothing but NaNs is all zeros then, and not empty.
+func (m *MetricResult) judgeEmpty(s Settings) {
+	if s.ReplaceNaN {
+		return
+	}
+	m.Reason = "Missing data for " + m.Name
+	m.Label, m.Critical = Nodata, s.Critical
+	if s.MustHaveData && !s.Critical {
+		m.Label = NodataFailMetric
+	}
+}
+
+// classify labels a compared metric. High is asked first; the allowed effect comes before the critical one.
+func (m *MetricResult) classify(c Comparison, s Settings) {
+	var word string
+	switch {
+	case s.Direction != Decrease && c.Lower > c.Tolerance && atLeast(c.Effect, s.AllowedIncrease):
+		m.Label, word = High, "High"
+		m.Critical = s.Critical && atLeast(c.Effect, s.CriticalIncrease)
+	case s.Direction != Increase && c.Upper < -c.Tolerance && atMost(c.Effect, s.AllowedDecrease):
+		m.Label, word = Low, "Low"
+		m.Critical = s.Critical && atMost(c.Effect, s.CriticalDecrease)
+	default:
+		return
+	}
+	m.Reason = m.Name + " was classified as " + word
+	if m.Critical {
+		m.Reason = "The metric " + m.Name + " was classified as " + word + " (Critical)"
+	}
+}
+
+// An effect that is not a number satisfies every threshold; a threshold that is not a number is satisfied by no
+// other effect.
+func atLeast(effect, threshold float64) bool { return math.IsNaN(effect) || effect >= threshold }
+func atMost(effect, threshold float64) bool  { return math.IsNaN(effect) || effect <= threshold }
+
+// compare asks how far canary x and baseline y, both not empty, lie apart. ok is false if the shift cannot be
+// estimated because at some shift all points are tied.
+func compare(x, y []float64, cles bool, tol, level float64) (c Comparison, ratio float64, ok bool) {
+	if constant(x) && constant(y) {
+		x, y = noisy(x, y)
+	}
+	w := newRankSum(x, y)
+	if c.Interval, ok = w.interval(level); !ok {
+		return c, 0, false
+	}
+	ratio = meanRatio(mean(x), mean(y))
+	c.Effect = ratio
+	if cles {
+		c.Effect = w.cles()
+	}
+	c.Tolerance = tol * math.Abs(c.Estimate)
+	return c, ratio, true
+}
+
+// meanRatio is canary's mean over baseline's, NaN if either is 0.
+func meanRatio(canary, baseline float64) float64 {
+	if canary == 0 || baseline == 0 {
+		return math.NaN()
+	}
+	return canary / baseline
+}
+
+// prepare returns a's points with NaNs and then outliers handled, in their order; a stays as it is.
+func prepare(a []float64, s Settings) []float64 {
+	kept := make([]float64, 0, len(a))
+	for _, v := range a {
+		switch {
+		case !math.IsNaN(v):
+			kept = append(kept, v)
+		case s.ReplaceNaN:
+			kept = append(kept, 0)
+		}
+	}
+	if !s.RemoveOutliers || len(kept) == 0 {
+		return kept
+	}
+	lower, upper := fences(kept, s.OutlierFactor)
+	return slices.DeleteFunc(kept, func(v float64) bool { return v < lower || v > upper })
+}
+
+// identical says whether both arms hold the same values equally often; -0 is 0 here.
+func identical(x, y []float64) bool {
+	return len(x) == len(y) && slices.Equal(slices.Sorted(slices.Values(x)), slices.Sorted(slices.Values(y)))
+}
+
+// constant says whether a, which is not empty, has one value only; -0 is 0 here.
+func constant(a []float64) bool {
+	return !slices.ContainsFunc(a, func(v float64) bool { return v != a[0] })
+}

@@ -1,0 +1,150 @@
+package kayenta
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+)
+
+const (
+	// fewPoints is where chance alone makes verdicts: of two normal arms without any difference, 58% are High or Low
+	// at 1 against 2 points, 5% at 3 against 3, under 0.5% from 8 on.
+	fewPoints = 8
+	// smallBracket is twice the bracket at which the root finder stays at its ends. A shift by 20% was found in all
+	// of 400 runs at values around 0.001, where the bracket is some 6e-4, and in 20% at 1e-4, where it is about 1e-4.
+	smallBracket = 2 * rootTolerance
+)
+
+// Warnings tells in words what users should know about a judgement before they trust it: what the decoder noticed,
+// and where the reference's behaviour, which is kept, is likely to mislead. r has to be what [Judge] returned for q.
+// The order is the pairs', then the groups' and the score's.
+//
+// Source: "Where it hurts its users" in the description of the reference's behaviour.
+func Warnings(q Request, r Result) []string {
+	w := warnings(slices.Clone(q.Notes))
+	for i, m := range r.Metrics {
+		if m.Muted {
+			continue
+		}
+		s := q.Pairs[i].Settings
+		w.noData(m, s)
+		w.samples(m)
+		w.means(m, s)
+	}
+	w.groups(q, r)
+	w.score(q, r)
+	return w
+}
+
+type warnings []string
+
+func (w *warnings) add(format string, args ...any) { *w = append(*w, fmt.Sprintf(format, args...)) }
+
+// noData tells of metrics that were not compared and yet cost nothing.
+func (w *warnings) noData(m MetricResult, s Settings) {
+	empty := m.Experiment.Count == 0 || m.Control.Count == 0
+	switch {
+	case empty && m.Label == Pass:
+		w.add("metric %q: passes without data, because of nanStrategy replace; mustHaveData and critical change nothing", m.Name)
+	case m.Label == Error:
+		w.add("metric %q: could not be compared, and counts as if it were not there%s", m.Name, insisted(s))
+	case m.Label == Nodata && !m.Critical:
+		w.add("metric %q: has no data, and counts as if it were not there", m.Name)
+	}
+}
+
+func insisted(s Settings) string {
+	if s.Critical || s.MustHaveData {
+		return ", although it is critical or must have data"
+	}
+	return ""
+}
+
+// samples tells where the samples are of a kind that the comparison does not serve.
+func (w *warnings) samples(m MetricResult) {
+	x, y := m.Experiment, m.Control
+	if x.Count == 0 || y.Count == 0 {
+		return
+	}
+	switch {
+	case x.Count == 1 && y.Count == 1, m.Label == Error:
+		w.add("metric %q: a single point against equal ones is decided by noise and rounding", m.Name)
+	case min(x.Count, y.Count) < fewPoints:
+		w.add("metric %q: %d points against %d; below %d an arm, chance alone makes verdicts", m.Name, x.Count, y.Count, fewPoints)
+	}
+	if y.Min == 0 && y.Max == 0 && x.Max > 0 && m.Label == Pass {
+		w.add("metric %q: the baseline is always 0 and the canary is not, and passes: errors that the baseline never has go unseen unless nearly every point has some", m.Name)
+	}
+	if math.IsInf(x.Max-x.Min, 0) || math.IsInf(y.Max-y.Min, 0) || math.IsNaN(x.Mean) || math.IsNaN(y.Mean) {
+		w.add("metric %q: infinite values; it passes whatever the others are", m.Name)
+	}
+	if width := (x.Max - y.Min) - (x.Min - y.Max); m.Comparison != nil && width <= smallBracket {
+		w.add("metric %q: all values lie within %.2g of each other, below what the root finder resolves (1e-4): only complete separation is seen; scale the metric in its query", m.Name, width)
+	}
+}
+
+// means tells where the ratio of means overrules the ranks, or is turned round by a sign.
+func (w *warnings) means(m MetricResult, s Settings) {
+	c := m.Comparison
+	if c == nil || s.CLES {
+		return
+	}
+	if m.Experiment.Mean < 0 || m.Control.Mean < 0 {
+		w.add("metric %q: a mean is negative, where the ratio of means turns round: a rise is no increase", m.Name)
+		return
+	}
+	switch {
+	case m.Label != Pass:
+	case s.Direction != Decrease && c.Lower > c.Tolerance && s.AllowedIncrease <= 1:
+		w.add("metric %q: the canary's values are higher, yet its mean is not (ratio %.4g): a spike in the baseline can hide this", m.Name, c.Effect)
+	case s.Direction != Increase && c.Upper < -c.Tolerance && s.AllowedDecrease >= 1:
+		w.add("metric %q: the canary's values are lower, yet its mean is not (ratio %.4g): a spike in the canary can hide this", m.Name, c.Effect)
+	}
+}
+
+// groups tells of groups that count without evidence and of weights that are not what they seem.
+func (w *warnings) groups(q Request, r Result) {
+	occurs := map[string]bool{}
+	unweighted := 0
+	for _, g := range r.Groups {
+		occurs[g.Name] = true
+		if _, ok := q.Weights[g.Name]; !ok {
+			unweighted++
+		}
+		if !g.HasData {
+			w.add("group %q: has no data and counts as 100", g.Name)
+		}
+	}
+	var given float64
+	for _, name := range slices.Sorted(maps.Keys(q.Weights)) {
+		given += q.Weights[name]
+		if !occurs[name] {
+			w.add("group %q: has a weight of %g and no scored metric; its share is lost", name, q.Weights[name])
+		}
+	}
+	switch {
+	case unweighted > 0 && given > 100:
+		w.add("the weights sum to %g; the groups without one have a negative weight, where failing raises the score", given)
+	case unweighted > 0 && given == 100:
+		w.add("the weights sum to 100; the groups without one count nothing")
+	case unweighted == 0 && len(r.Groups) > 0 && given != 100:
+		w.add("the weights sum to %g and not to 100, and the highest score with them", given)
+	}
+}
+
+func (w *warnings) score(q Request, r Result) {
+	if q.Pass <= 0 {
+		w.add("the pass threshold is %g: every score from there up passes, that of a critical failure (0) too", q.Pass)
+	}
+	if q.Marginal > q.Pass {
+		w.add("marginal (%g) is above pass (%g): there is no Marginal", q.Marginal, q.Pass)
+	}
+	scored := false
+	for _, m := range r.Metrics {
+		scored = scored || !m.Muted
+	}
+	if !scored {
+		w.add("no metric is scored: the score is 0")
+	}
+}
