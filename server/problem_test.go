@@ -77,7 +77,13 @@ func TestTheTableOfErrors(t *testing.T) {
 			require.Equal(t, c.detail, as[[]rollout.AuditEntry](t, d.get("vera", "/audit?limit=1"))[0].Refused)
 		})
 	}
+}
 
+// TestFaultsTellTheClientNoMoreThanItNeeds: texts of faults hold paths and addresses.
+func TestFaultsTellTheClientNoMoreThanItNeeds(t *testing.T) {
+	f := &failing{}
+	d := newDaemon(t, func(o *server.Options) { f.Engine, o.Engine = o.Engine, f })
+	id := d.start("shop")
 	t.Run("what is not in the table goes to the log alone", func(t *testing.T) {
 		err := errors.New("open /var/lib/serin/serin.db: secret")
 		f.err.Store(&err)

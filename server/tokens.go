@@ -88,7 +88,7 @@ func LoadTokens(path string) ([]Token, error) {
 // parseTokens reads a document of tokens and refuses it as a whole if any of them is wrong.
 func parseTokens(b []byte) ([]Token, error) {
 	var doc tokenFile
-	if err := yaml.UnmarshalWithOptions(b, &doc, yaml.Strict()); err != nil && !errors.Is(err, io.EOF) {
+	if err := decodeYAML(b, &doc); err != nil && !errors.Is(err, io.EOF) {
 		// The library's message would show the lines around the error, and with them hashes.
 		return nil, errors.New("it is not a list of tokens (tokens: [{name, roles, hash}])")
 	}
@@ -96,6 +96,17 @@ func parseTokens(b []byte) ([]Token, error) {
 		return nil, err
 	}
 	return doc.Tokens, nil
+}
+
+// decodeYAML decodes strictly. The library panics on some broken files (found by fuzzing: a tag without a value
+// where a list is expected); a daemon that runs must not end by an edit.
+func decodeYAML(b []byte, v any) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("YAML: %v", r)
+		}
+	}()
+	return yaml.UnmarshalWithOptions(b, v, yaml.Strict())
 }
 
 func checkTokens(tokens []Token) error {
