@@ -41,7 +41,7 @@ func (f *float) UnmarshalJSON(data []byte) error {
 	return err
 }
 
-// want is a number to which got has to agree.
+// requireClose compares numbers by their relative difference; what is not finite has to be the same.
 func requireClose(t *testing.T, want, got, relative float64, what string) {
 	t.Helper()
 	if math.IsNaN(want) || math.IsInf(want, 0) {
@@ -61,7 +61,7 @@ func (b *bits) compare(want, got float64) {
 	}
 }
 
-// tree is JSON for a comparison: every object whose values agree but for numbers.
+// requireTree compares JSON: the same keys and values, numbers as near as relative says for their path.
 func requireTree(t *testing.T, b *bits, want, got any, path string, relative func(path string) float64) {
 	t.Helper()
 	switch w := want.(type) {

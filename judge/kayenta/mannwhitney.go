@@ -24,7 +24,7 @@ var ErrInput = errors.New("two arms that are not empty and a level between 0 and
 // MannWhitney estimates by how much x (m points, the canary) lies above y (n points, the baseline), with a two-sided
 // confidence interval of the given level. Both are read in any order and stay as they are; NaN ranks as +Inf.
 // There is no exact branch for small arms: it is the normal approximation with continuity correction throughout.
-// The results are the reference's to the bit wherever the golden data has one.
+// At the levels 0.9, 0.95, 0.98 and 0.99 the results are the reference's to the bit, at others to about 1e-9.
 //
 // It costs O((m+n) log(m+n)) for sorting, then O(m+n) for each of some sixty shifts, and O(m+n) memory.
 //
@@ -43,7 +43,8 @@ func MannWhitney(x, y []float64, level float64) (Interval, error) {
 }
 
 // quantile is z for a two-sided interval: the normal quantile at 1-(1-level)/2. For the levels in use the values are
-// the reference's doubles, since the last bit can move the point at which the root finder stops.
+// the reference's doubles, since its last bit moves the point at which the root finder stops. (Its own test suite
+// prints 1.9599639845400536 for 0.95; with that 86 of the golden bounds differ in their last bits.)
 func quantile(level float64) float64 {
 	switch level {
 	case 0.9:
@@ -62,17 +63,17 @@ func quantile(level float64) float64 {
 // function that falls from a positive to a negative value.
 type rankSum struct {
 	x, y []float64 // ascending, -0 before 0, NaN as +Inf
-	keys []int64   // of y
+	keys []uint64  // of y
 	tied bool      // at some shift asked all points were tied
 	// The shift asked last, and its value: with infinities the root finder stays at one shift for its 1,001 rounds.
-	last   int64
+	last   uint64
 	value  float64
 	cached bool
 }
 
 func newRankSum(x, y []float64) *rankSum {
 	w := &rankSum{x: ascending(x), y: ascending(y)}
-	w.keys = make([]int64, len(y))
+	w.keys = make([]uint64, len(y))
 	for i, v := range w.y {
 		w.keys[i] = key(v)
 	}
@@ -113,12 +114,16 @@ func ascending(a []float64) []float64 {
 }
 
 // key is an integer in the order of v: equal for ties only, -0 below 0, NaN as +Inf.
-func key(v float64) int64 {
+func key(v float64) uint64 {
+	const sign = 1 << 63
 	if v != v {
 		v = math.Inf(1)
 	}
-	bits := int64(math.Float64bits(v))
-	return bits ^ (bits>>63)&math.MaxInt64 // negative doubles grow towards 0 with falling bits
+	bits := math.Float64bits(v)
+	if bits&sign != 0 {
+		return ^bits // negative doubles grow towards 0 with falling bits
+	}
+	return bits | sign
 }
 
 // interval finds bounds and estimate between the shifts at which the arms do not overlap any more.

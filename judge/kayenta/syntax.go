@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"strings"
 	"unicode/utf8"
 )
@@ -92,11 +93,7 @@ func (v value) members() iter.Seq2[string, value] {
 
 // object is v's members by name, of which the last of a name counts. It is empty unless v is an object.
 func (v value) object() map[string]value {
-	members := map[string]value{}
-	for name, member := range v.members() {
-		members[name] = member
-	}
-	return members
+	return maps.Collect(v.members())
 }
 
 // parse checks a whole document.
@@ -207,14 +204,14 @@ func (r *reader) value(depth int) error {
 	}
 	start := r.pos
 	r.skipWord()
-	switch word := string(r.data[start:r.pos]); word {
+	switch string(r.data[start:r.pos]) {
 	case "null", "true", "false", "NaN", "Infinity", "-Infinity":
 		return nil
 	case "":
 		return errors.New("a value was expected")
 	default:
 		// What is made of word characters only and valid JSON is a number now.
-		if !json.Valid(r.data[start:r.pos]) {
+		if word := r.data[start:r.pos]; !json.Valid(word) {
 			r.pos = start
 			return fmt.Errorf("%.20q is no value", word)
 		}

@@ -76,8 +76,8 @@ func (w *warnings) samples(m MetricResult) {
 	if y.Min == 0 && y.Max == 0 && x.Max > 0 && m.Label == Pass {
 		w.add("metric %q: the baseline is always 0 and the canary is not, and passes: errors that the baseline never has go unseen unless nearly every point has some", m.Name)
 	}
-	if math.IsInf(x.Max-x.Min, 0) || math.IsInf(y.Max-y.Min, 0) || math.IsNaN(x.Mean) || math.IsNaN(y.Mean) {
-		w.add("metric %q: infinite values; it passes whatever the others are", m.Name)
+	if m.Label == Pass && (math.IsNaN(x.Mean-x.Mean) || math.IsNaN(y.Mean-y.Mean)) { // infinite or NaN
+		w.add("metric %q: infinite values, with which it passes whatever the others are", m.Name)
 	}
 	if width := (x.Max - y.Min) - (x.Min - y.Max); m.Comparison != nil && width <= smallBracket {
 		w.add("metric %q: all values lie within %.2g of each other, below what the root finder resolves (1e-4): only complete separation is seen; scale the metric in its query", m.Name, width)

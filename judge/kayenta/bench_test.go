@@ -1,0 +1,90 @@
+package kayenta
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// BenchmarkInfinity is the worst case: with infinite points the root finder can stay in its rounds to the end.
+func BenchmarkInfinity(b *testing.B) {
+	for _, at := range []string{"canary", "baseline", "both", "opposite"} {
+		b.Run(at, func(b *testing.B) {
+			q, err := DecodeRequest(requestOf(1, 5000))
+			require.NoError(b, err)
+			p := &q.Pairs[0]
+			if at != "baseline" {
+				p.Experiment[7] = math.Inf(1)
+			}
+			if at != "canary" {
+				p.Control[7] = math.Inf(1)
+			}
+			if at == "opposite" {
+				p.Control[7] = math.Inf(-1)
+			}
+			for b.Loop() {
+				_, _ = Judge(q)
+			}
+		})
+	}
+}
+
+// requestOf is a request of metrics with points a arm, normal around 100, as JSON.
+func requestOf(metrics, points int) []byte {
+	rng := rand.New(rand.NewPCG(1, 2))
+	arm := func() []float64 {
+		a := make([]float64, points)
+		for i := range a {
+			a[i] = 100 + 10*rng.NormFloat64()
+		}
+		return a
+	}
+	var configs, pairs []any
+	for i := range metrics {
+		name := fmt.Sprintf("m%d", i)
+		configs = append(configs, map[string]any{"name": name, "groups": []string{"g"},
+			"analysisConfigurations": map[string]any{"canary": map[string]any{"direction": "increase"}}})
+		pairs = append(pairs, map[string]any{"name": name, "id": name, "tags": map[string]string{},
+			"values": map[string]any{"control": arm(), "experiment": arm()}})
+	}
+	data, _ := json.Marshal(map[string]any{
+		"canaryConfig":      map[string]any{"metrics": configs, "classifier": map[string]any{"groupWeights": map[string]any{"g": 100}}},
+		"scoreThresholds":   map[string]any{"pass": 95, "marginal": 75},
+		"metricSetPairList": pairs,
+	})
+	return data
+}
+
+func BenchmarkKayenta(b *testing.B) {
+	for _, size := range []struct{ metrics, points int }{{1, 60}, {30, 60}, {1, 1000}, {1, 5000}} {
+		data := requestOf(size.metrics, size.points)
+		q, err := DecodeRequest(data)
+		require.NoError(b, err)
+		r, err := Judge(q)
+		require.NoError(b, err)
+		name := fmt.Sprintf("%d metrics of %d points", size.metrics, size.points)
+		b.Run("judge/"+name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				_, _ = Judge(q)
+			}
+		})
+		b.Run("decode/"+name, func(b *testing.B) {
+			b.ReportAllocs()
+			b.SetBytes(int64(len(data)))
+			for b.Loop() {
+				_, _ = DecodeRequest(data)
+			}
+		})
+		b.Run("encode/"+name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				_, _ = json.Marshal(r)
+			}
+		})
+	}
+}
