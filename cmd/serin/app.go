@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -138,11 +139,9 @@ func (c *choice) String() string {
 
 // Set implements pflag.Value.
 func (c *choice) Set(s string) error {
-	for _, w := range c.words {
-		if s == w {
-			*c.value = s
-			return nil
-		}
+	if slices.Contains(c.words, s) {
+		*c.value = s
+		return nil
 	}
 	return fmt.Errorf("expected %s", strings.Join(c.words, " or "))
 }

@@ -51,9 +51,11 @@ func (a *app) statusAll(ctx context.Context, c *client.Client) error {
 			_, err := fmt.Fprintln(w, "no rollouts")
 			return err
 		}
-		return a.table(w, []string{"ROLLOUT", "RELEASE", "PHASE", "STEP", "CANARY", "VERDICT", "WAITING FOR"}, statusRows(views))
+		return a.table(w, statusHead, statusRows(views))
 	})
 }
+
+var statusHead = []string{"ROLLOUT", "RELEASE", "PHASE", "STEP", "CANARY", "VERDICT", "WAITING FOR"}
 
 func statusRows(views []rollout.View) [][]cell {
 	rows := make([][]cell, len(views))

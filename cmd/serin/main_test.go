@@ -2,9 +2,12 @@ package main
 
 import (
 	"flag"
+	"net"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/stretchr/testify/require"
@@ -21,7 +24,12 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata/script", RequireExplicitExec: true, RequireUniqueNames: true,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("NO_COLOR", "1")
-			return nil
+			l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0") // a port that is free, for the scripts with a daemon
+			if err != nil {
+				return err
+			}
+			e.Setenv("ADDRESS", l.Addr().String())
+			return l.Close()
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			// only FILE…: the working directory holds these files and nothing else.
@@ -36,6 +44,25 @@ func TestScripts(t *testing.T) {
 				}
 				if got, want := strings.Join(names, " "), strings.Join(args, " "); neg || got != want {
 					ts.Fatalf("the directory holds %q, not %q", got, want)
+				}
+			},
+			// expand FILE: puts the environment's variables into it.
+			"expand": func(ts *testscript.TestScript, _ bool, args []string) {
+				text := os.Expand(ts.ReadFile(args[0]), ts.Getenv)
+				ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
+			},
+			// until PATTERN COMMAND…: the command's output comes to match within half a minute.
+			"until": func(ts *testscript.TestScript, _ bool, args []string) {
+				pattern := regexp.MustCompile(args[0])
+				for end := time.Now().Add(30 * time.Second); ; {
+					err := ts.Exec(args[1], args[2:]...)
+					if out := ts.ReadFile("stdout"); err == nil && pattern.MatchString(out) {
+						return
+					}
+					if time.Now().After(end) {
+						ts.Fatalf("it never said %s: %v", args[0], err)
+					}
+					time.Sleep(20 * time.Millisecond) // between two looks at a real process
 				}
 			},
 			// exits CODE COMMAND…: the command ends with exactly this exit code.

@@ -41,17 +41,17 @@ func list[T any](v []T) []T {
 	return v
 }
 
-// terminal is stdout if it is one, with its width.
-func (a *app) terminal() (width int, ok bool) {
+// terminal tells whether stdout is one, and its size.
+func (a *app) terminal() (width, height int, ok bool) {
 	f, isFile := a.stdout.(*os.File)
 	if !isFile || !term.IsTerminal(int(f.Fd())) || a.getenv("TERM") == "dumb" { //nolint:gosec // a descriptor fits
-		return 0, false
+		return 0, 0, false
 	}
-	width, _, err := term.GetSize(int(f.Fd())) //nolint:gosec // a descriptor fits
-	if err != nil || width < 20 {
-		width = 80
+	width, height, err := term.GetSize(int(f.Fd())) //nolint:gosec // a descriptor fits
+	if err != nil || width < 20 || height < 5 {
+		return 80, 24, true // it does not tell, or has no room for anything
 	}
-	return width, true
+	return width, height, true
 }
 
 // paint is how text is coloured.
@@ -68,7 +68,7 @@ const (
 
 // colours tells whether stdout gets any: only a terminal does, and not where NO_COLOR is set (no-color.org).
 func (a *app) colours() bool {
-	_, terminal := a.terminal()
+	_, _, terminal := a.terminal()
 	return terminal && a.getenv("NO_COLOR") == ""
 }
 
@@ -123,14 +123,6 @@ func clean(s string) string {
 		}
 		return '·'
 	}, s)
-}
-
-// cut shortens a line to a terminal's width.
-func cut(s string, width int) string {
-	if utf8.RuneCountInString(s) <= width {
-		return s
-	}
-	return string([]rune(s)[:max(0, width-1)]) + "…"
 }
 
 // at is a time for people, in their own zone.

@@ -153,25 +153,24 @@ func (a *app) wait(ctx context.Context, c *client.Client, s client.Started, time
 // follow polls a release until it has ended, and tells what happens to it. A daemon that does not answer is asked
 // again for as long as [patience]; a release that waits for its turn is not there yet, which is no error.
 func (a *app) follow(ctx context.Context, c *client.Client, s client.Started) (rollout.View, error) {
-	seen := 0
+	var told progress
 	since := time.Now()
 	for silent := false; ; {
 		v, err := c.Release(ctx, s.Release.ID)
 		switch {
-		case err == nil && v.State.Ended():
-			a.tellEvents(ctx, c, s.Release.ID, v.State.Seq, &seen)
-			return v, nil
 		case err == nil:
-			a.tellEvents(ctx, c, s.Release.ID, v.State.Seq, &seen)
+			a.tell(ctx, c, v, &told)
+			if v.State.Ended() {
+				return v, nil
+			}
 			since, silent = time.Now(), false
-		case s.Pending && client.StatusOf(err) == http.StatusNotFound && comes(ctx, c, s.Release):
+		case waits(s, err) && comes(ctx, c, s.Release):
 			since, silent = time.Now(), false
 		case ctx.Err() != nil:
 			return v, ctx.Err()
-		case !s.Pending && !client.Temporary(err), time.Since(since) >= patience,
-			client.StatusOf(err) == http.StatusUnauthorized, client.StatusOf(err) == http.StatusForbidden:
+		case !client.Temporary(err) && !waits(s, err), time.Since(since) >= patience:
 			return v, fmt.Errorf("release %s: %w", s.Release.ID, err)
-		case !silent:
+		case !silent && !waits(s, err):
 			silent = true
 			a.say(fmt.Sprintf("the daemon does not answer (%v); it is asked again for %s", err, patience))
 		}
@@ -183,24 +182,39 @@ func (a *app) follow(ctx context.Context, c *client.Client, s client.Started) (r
 	}
 }
 
+// waits tells whether an error only says that a release has not had its turn yet.
+func waits(s client.Started, err error) bool {
+	return s.Pending && client.StatusOf(err) == http.StatusNotFound
+}
+
 // comes tells whether a release is still the successor of the active one.
 func comes(ctx context.Context, c *client.Client, r rollout.Release) bool {
 	v, err := c.Rollout(ctx, r.Rollout)
 	return err == nil && v.State.Successor != nil && v.State.Successor.ID == r.ID
 }
 
-// tellEvents says what has happened since seen. Progress is a courtesy: if it cannot be had, the next poll has it.
-func (a *app) tellEvents(ctx context.Context, c *client.Client, id string, newest int, seen *int) {
-	if newest <= *seen {
-		return
+// progress is what was told of a release: the number of its newest event, and the trouble.
+type progress struct {
+	seq     int
+	trouble string
+}
+
+// tell says what has happened since. Progress is a courtesy: if it cannot be had, the next poll has it.
+func (a *app) tell(ctx context.Context, c *client.Client, v rollout.View, told *progress) {
+	if v.State.Seq > told.seq {
+		events, err := c.Events(ctx, v.Release.ID, told.seq)
+		if err != nil {
+			return
+		}
+		for _, e := range events {
+			words, _ := describe(e)
+			a.say(e.Head().At.Local().Format(time.TimeOnly) + " " + words)
+			told.seq = e.Head().Seq
+		}
 	}
-	events, err := c.Events(ctx, id, *seen)
-	if err != nil {
-		return
-	}
-	for _, e := range events {
-		words, _ := describe(e)
-		a.say(e.Head().At.Local().Format(time.TimeOnly) + " " + words)
-		*seen = e.Head().Seq
+	if trouble := strings.Join(v.Trouble, "; "); trouble != told.trouble {
+		if told.trouble = trouble; trouble != "" {
+			a.say("trouble: " + trouble)
+		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/serindev/serin/rollout"
@@ -53,11 +54,11 @@ func (d daemon) handler(t *testing.T) http.Handler {
 	answer := func(w http.ResponseWriter, status int, v any) {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(status)
-		require.NoError(t, json.NewEncoder(w).Encode(v))
+		assert.NoError(t, json.NewEncoder(w).Encode(v))
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /api/v1/rollouts/shop/releases", func(w http.ResponseWriter, r *http.Request) {
-		require.Equal(t, "application/json", r.Header.Get("Content-Type"))
+		assert.Equal(t, "application/json", r.Header.Get("Content-Type"))
 		if d.start != nil {
 			d.start(w)
 			return
@@ -107,75 +108,78 @@ func pending(w http.ResponseWriter) {
 	_ = json.NewEncoder(w).Encode(rollout.Release{ID: second, Rollout: "shop"})
 }
 
+var noon = time.Date(2026, 1, 5, 12, 0, 0, 0, time.UTC)
+
+// waitCases are what may happen while a release is waited for.
+var waitCases = []struct {
+	name           string
+	daemon         daemon
+	args           string
+	code           int
+	stdout, stderr string
+}{
+	{name: "released is 0, and its events are told meanwhile", daemon: daemon{
+		state:  endsAs(rollout.Released),
+		events: []server.Event{{Event: rollout.Started{Meta: rollout.Meta{Seq: 1, At: noon, By: "ci"}}}},
+	}, code: 0, stdout: "release " + first + " of shop: released: because", stderr: "started by ci"},
+	{name: "rolled back is 2", daemon: daemon{state: endsAs(rollout.RolledBack)}, code: 2, stdout: "rolledBack"},
+	{name: "cancelled is 2", daemon: daemon{state: endsAs(rollout.Cancelled)}, code: 2, stdout: "cancelled"},
+	{name: "superseded is 2", daemon: daemon{state: endsAs(rollout.OutcomeSuperseded)}, code: 2, stdout: "superseded"},
+	{name: "failed is 2", daemon: daemon{state: endsAs(rollout.Failed)}, code: 2, stdout: "failed"},
+	{name: "too long is 3", daemon: daemon{state: endsAs(rollout.Released)}, args: "--timeout 1h", code: 3, stderr: "has not ended within 1h0m0s; it goes on"},
+	{name: "in time is 0", daemon: daemon{state: endsAs(rollout.Released)}, args: "--timeout 2h", code: 0},
+	{name: "a daemon that is restarted is waited for", daemon: daemon{state: func(since time.Duration, w http.ResponseWriter) rollout.State {
+		if since > time.Minute && since < 4*time.Minute {
+			panic(http.ErrAbortHandler)
+		}
+		return endsAs(rollout.Released)(since, w)
+	}}, code: 0, stderr: "the daemon does not answer"},
+	{name: "a daemon that has trouble is waited for", daemon: daemon{state: func(since time.Duration, w http.ResponseWriter) rollout.State {
+		if since > time.Minute && since < 4*time.Minute {
+			problem(w, http.StatusInternalServerError, `{"detail":"its log says why"}`)
+			return rollout.State{}
+		}
+		return endsAs(rollout.Released)(since, w)
+	}}, code: 0, stderr: "its log says why"},
+	{name: "a daemon that stays away is 1", daemon: daemon{state: func(time.Duration, http.ResponseWriter) rollout.State {
+		panic(http.ErrAbortHandler)
+	}}, code: 1, stderr: "connection reset"},
+	{name: "a daemon that stays away longer than the timeout is 3", daemon: daemon{state: func(time.Duration, http.ResponseWriter) rollout.State {
+		panic(http.ErrAbortHandler)
+	}}, args: "--timeout 1m", code: 3},
+	{name: "a token that is revoked meanwhile is 1 at once", daemon: daemon{state: func(_ time.Duration, w http.ResponseWriter) rollout.State {
+		problem(w, http.StatusUnauthorized, `{"detail":"revoked"}`)
+		return rollout.State{}
+	}}, code: 1, stderr: "revoked (HTTP 401); a token is looked for"},
+	{name: "a proxy's page is 1", daemon: daemon{state: func(_ time.Duration, w http.ResponseWriter) rollout.State {
+		_, _ = w.Write([]byte("<html>"))
+		return rollout.State{}
+	}}, code: 1, stderr: "is not Serin's"},
+	{name: "a redirect is not followed and is 1", daemon: daemon{start: func(w http.ResponseWriter) {
+		w.Header().Set("Location", "http://elsewhere.example/")
+		w.WriteHeader(http.StatusTemporaryRedirect)
+	}}, code: 1, stderr: "HTTP 307"},
+	{name: "an active release is 1 and is named", daemon: daemon{start: func(w http.ResponseWriter) {
+		problem(w, http.StatusConflict, `{"status":200,"detail":"rollout shop has an active release: X","release":"X"}`)
+	}}, code: 1, stderr: "has an active release: X (HTTP 409); serin start shop --supersede takes the place of X"},
+	{name: "a wrong parameter is 1 and says which", daemon: daemon{start: func(w http.ResponseWriter) {
+		problem(w, http.StatusUnprocessableEntity, `{"detail":"validation failed","errors":[{"message":"too long","location":"body.key"}]}`)
+	}}, code: 1, stderr: "validation failed; body.key: too long (HTTP 422)"},
+	{name: "a successor that is not there yet is waited for", daemon: daemon{start: pending, state: func(since time.Duration, w http.ResponseWriter) rollout.State {
+		if since < 59*time.Minute {
+			problem(w, http.StatusNotFound, `{}`)
+			return rollout.State{}
+		}
+		return endsAs(rollout.Released)(since, w)
+	}}, code: 0, stderr: "starts as soon as the active one has gone back"},
+	{name: "a successor that never comes is 1", daemon: daemon{start: pending, state: func(_ time.Duration, w http.ResponseWriter) rollout.State {
+		problem(w, http.StatusNotFound, `{"detail":"not found"}`)
+		return rollout.State{}
+	}}, code: 1, stderr: "not found (HTTP 404)"},
+}
+
 func TestTheExitCodeOfWaiting(t *testing.T) {
-	at := time.Date(2026, 1, 5, 9, 0, 0, 0, time.UTC)
-	cases := []struct {
-		name           string
-		daemon         daemon
-		args           string
-		code           int
-		stdout, stderr string
-	}{
-		{name: "released is 0, and its events are told meanwhile", daemon: daemon{
-			state:  endsAs(rollout.Released),
-			events: []server.Event{{Event: rollout.Started{Meta: rollout.Meta{Seq: 1, At: at, By: "ci"}}}},
-		}, code: 0, stdout: "release " + first + " of shop: released: because", stderr: "started by ci"},
-		{name: "rolled back is 2", daemon: daemon{state: endsAs(rollout.RolledBack)}, code: 2, stdout: "rolledBack"},
-		{name: "cancelled is 2", daemon: daemon{state: endsAs(rollout.Cancelled)}, code: 2, stdout: "cancelled"},
-		{name: "superseded is 2", daemon: daemon{state: endsAs(rollout.OutcomeSuperseded)}, code: 2, stdout: "superseded"},
-		{name: "failed is 2", daemon: daemon{state: endsAs(rollout.Failed)}, code: 2, stdout: "failed"},
-		{name: "too long is 3", daemon: daemon{state: endsAs(rollout.Released)}, args: "--timeout 1h", code: 3, stderr: "has not ended within 1h0m0s; it goes on"},
-		{name: "in time is 0", daemon: daemon{state: endsAs(rollout.Released)}, args: "--timeout 2h", code: 0},
-		{name: "a daemon that is restarted is waited for", daemon: daemon{state: func(since time.Duration, w http.ResponseWriter) rollout.State {
-			if since > time.Minute && since < 4*time.Minute {
-				panic(http.ErrAbortHandler)
-			}
-			return endsAs(rollout.Released)(since, w)
-		}}, code: 0, stderr: "the daemon does not answer"},
-		{name: "a daemon that has trouble is waited for", daemon: daemon{state: func(since time.Duration, w http.ResponseWriter) rollout.State {
-			if since > time.Minute && since < 4*time.Minute {
-				problem(w, http.StatusInternalServerError, `{"detail":"its log says why"}`)
-				return rollout.State{}
-			}
-			return endsAs(rollout.Released)(since, w)
-		}}, code: 0, stderr: "its log says why"},
-		{name: "a daemon that stays away is 1", daemon: daemon{state: func(time.Duration, http.ResponseWriter) rollout.State {
-			panic(http.ErrAbortHandler)
-		}}, code: 1, stderr: "connection reset"},
-		{name: "a daemon that stays away longer than the timeout is 3", daemon: daemon{state: func(time.Duration, http.ResponseWriter) rollout.State {
-			panic(http.ErrAbortHandler)
-		}}, args: "--timeout 1m", code: 3},
-		{name: "a token that is revoked meanwhile is 1 at once", daemon: daemon{state: func(_ time.Duration, w http.ResponseWriter) rollout.State {
-			problem(w, http.StatusUnauthorized, `{"detail":"revoked"}`)
-			return rollout.State{}
-		}}, code: 1, stderr: "revoked (HTTP 401); a token is looked for"},
-		{name: "a proxy's page is 1", daemon: daemon{state: func(_ time.Duration, w http.ResponseWriter) rollout.State {
-			_, _ = w.Write([]byte("<html>"))
-			return rollout.State{}
-		}}, code: 1, stderr: "is not Serin's"},
-		{name: "a redirect is not followed and is 1", daemon: daemon{start: func(w http.ResponseWriter) {
-			w.Header().Set("Location", "http://elsewhere.example/")
-			w.WriteHeader(http.StatusTemporaryRedirect)
-		}}, code: 1, stderr: "HTTP 307"},
-		{name: "an active release is 1 and is named", daemon: daemon{start: func(w http.ResponseWriter) {
-			problem(w, http.StatusConflict, `{"status":200,"detail":"rollout shop has an active release: X","release":"X"}`)
-		}}, code: 1, stderr: "has an active release: X (HTTP 409); serin start shop --supersede takes the place of X"},
-		{name: "a wrong parameter is 1 and says which", daemon: daemon{start: func(w http.ResponseWriter) {
-			problem(w, http.StatusUnprocessableEntity, `{"detail":"validation failed","errors":[{"message":"too long","location":"body.key"}]}`)
-		}}, code: 1, stderr: "validation failed; body.key: too long (HTTP 422)"},
-		{name: "a successor that is not there yet is waited for", daemon: daemon{start: pending, state: func(since time.Duration, w http.ResponseWriter) rollout.State {
-			if since < 59*time.Minute {
-				problem(w, http.StatusNotFound, `{}`)
-				return rollout.State{}
-			}
-			return endsAs(rollout.Released)(since, w)
-		}}, code: 0, stderr: "starts as soon as the active one has gone back"},
-		{name: "a successor that never comes is 1", daemon: daemon{start: pending, state: func(_ time.Duration, w http.ResponseWriter) rollout.State {
-			problem(w, http.StatusNotFound, `{"detail":"not found"}`)
-			return rollout.State{}
-		}}, code: 1, stderr: "not found (HTTP 404)"},
-	}
-	for _, c := range cases {
+	for _, c := range waitCases {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var stdout, stderr bytes.Buffer

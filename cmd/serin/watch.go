@@ -37,7 +37,7 @@ whenever something has changed.`,
 // watch polls until ctx ends, which is how it is meant to end.
 func (a *app) watch(ctx context.Context, c *client.Client, arg string) error {
 	show := a.changes(c)
-	if _, live := a.terminal(); live && !a.json() {
+	if _, _, live := a.terminal(); live && !a.json() {
 		_, _ = io.WriteString(a.stdout, "\x1b[?1049h\x1b[?25l")                    // another screen, no cursor
 		defer func() { _, _ = io.WriteString(a.stdout, "\x1b[?25h\x1b[?1049l") }() // as it was
 		show = a.draw
@@ -75,27 +75,39 @@ func watched(ctx context.Context, c *client.Client, arg string) ([]rollout.View,
 	return []rollout.View{v}, err
 }
 
+// maxDetailed is how many rollouts are drawn with all that is known of them; more become a table.
+const maxDetailed = 3
+
 // draw shows the views on a screen of their own.
 func (a *app) draw(_ context.Context, views []rollout.View, trouble error) error {
-	width, _ := a.terminal()
-	var b strings.Builder
-	b.WriteString("\x1b[H")
-	line := func(s string) { b.WriteString(s + "\x1b[K\r\n") }
-	line(painted("serin watch", dim, a.colours()) + "  " + time.Now().Format(time.TimeOnly) + "  " + painted("Ctrl-C ends it", dim, a.colours()))
+	width, height, _ := a.terminal()
+	on := a.colours()
+	lines := []string{painted("serin watch", dim, on) + "  " + time.Now().Format(time.TimeOnly) + "  " + painted("Ctrl-C ends it", dim, on)}
 	if trouble != nil {
-		line(painted(cut(clean("the daemon does not answer: "+trouble.Error()), width), red, a.colours()))
+		lines = append(lines, painted(clean("the daemon does not answer: "+trouble.Error()), red, on))
+	}
+	if len(views) > maxDetailed {
+		var b strings.Builder
+		if err := a.table(&b, statusHead, statusRows(views)); err != nil {
+			return err
+		}
+		lines = append(lines, strings.Split(strings.TrimSpace(b.String()), "\n")...)
+		views = nil
 	}
 	for _, v := range views {
-		line("")
-		for _, l := range a.detail(v) {
-			line(cutPainted(l, width))
-		}
+		lines = append(append(lines, ""), a.detail(v)...)
 		if v.Release != nil && !v.State.Ended() {
-			line("  " + bar(float64(v.Target.Weight), min(50, width-10)) + " " + v.Target.Weight.String())
+			lines = append(lines, "  "+bar(float64(v.Target.Weight), min(50, width-10))+" "+v.Target.Weight.String())
 		}
 	}
-	b.WriteString("\x1b[J")
-	_, err := io.WriteString(a.stdout, b.String())
+	if len(lines) > height {
+		lines = append(lines[:height-1], "…")
+	}
+	for i := range lines {
+		lines[i] = cutPainted(lines[i], width)
+	}
+	// Home, each line with what was behind it, and nothing below: no flicker.
+	_, err := io.WriteString(a.stdout, "\x1b[H"+strings.Join(lines, "\x1b[K\n")+"\x1b[J")
 	return err
 }
 
@@ -181,10 +193,7 @@ func (a *app) change(ctx context.Context, c *client.Client, v rollout.View, last
 			}
 		}
 	}
-	words := oneLine(v)
-	for _, t := range append([]string{v.Waiting}, v.Trouble...) {
-		words += because(t)
-	}
+	words := oneLine(v) + because(v.Waiting) + because(strings.Join(v.Trouble, "; "))
 	_, err := fmt.Fprintln(a.stdout, clean(time.Now().Format(time.TimeOnly)+" "+prefix+": "+words))
 	return err
 }

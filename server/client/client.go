@@ -97,7 +97,7 @@ func (p *Problem) Error() string {
 			out += "; " + e.Location + ": " + e.Message
 		}
 	}
-	if p.RequestID != "" {
+	if p.RequestID != "" && p.Status >= http.StatusInternalServerError && !strings.Contains(out, p.RequestID) {
 		out += " (request " + p.RequestID + ")"
 	}
 	return fmt.Sprintf("%s (HTTP %d)", out, p.Status)

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"bytes"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"unicode"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestTheTokenOfThisMachineIsShownToThisMachineOnly(t *testing.T) {
+	t.Chdir(t.TempDir())
+	require.NoError(t, os.WriteFile(localToken, []byte("local\n"), 0o600))
+	require.NoError(t, os.WriteFile("other.token", []byte("other\n"), 0o600))
+	for _, c := range []struct {
+		name string
+		env  map[string]string
+		args []string
+		want string
+	}{
+		{"127.0.0.1", nil, nil, "Bearer local"},
+		{"localhost", nil, []string{"--server", "http://localhost:7474"}, "Bearer local"},
+		{"IPv6", nil, []string{"--server", "http://[::1]:7474"}, "Bearer local"},
+		{"another machine", nil, []string{"--server", "https://serin.example.com"}, ""},
+		{"a name that begins like this machine's", nil, []string{"--server", "http://127.0.0.1.example.com"}, ""},
+		{"another machine by the environment", map[string]string{"SERIN_SERVER": "http://10.0.0.1:7474"}, nil, ""},
+		{"a token that is given goes where it is told", map[string]string{"SERIN_TOKEN": "mine"}, []string{"--server", "https://serin.example.com"}, "Bearer mine"},
+		{"a file that is given too", map[string]string{"SERIN_TOKEN_FILE": "other.token"}, nil, "Bearer other"},
+		{"the flag wins", map[string]string{"SERIN_TOKEN": "mine"}, []string{"--token-file", "other.token"}, "Bearer other"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var got string
+			var stdout, stderr bytes.Buffer
+			a := &app{
+				stdout: &stdout, stderr: &stderr, getenv: func(name string) string { return c.env[name] },
+				transport: inProcess{http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					got = r.Header.Get("Authorization")
+					_, _ = w.Write([]byte("[]"))
+				})},
+			}
+			require.Equal(t, exitOK, a.run(t.Context(), append([]string{"status"}, c.args...)), stderr.String())
+			require.Equal(t, c.want, got)
+		})
+	}
+}
+
+func FuzzClean(f *testing.F) {
+	f.Add("shop\x1b]0;title\a")
+	f.Add("weiß\u202e\xff\r\n")
+	f.Fuzz(func(t *testing.T, s string) {
+		got := clean(s)
+		require.Equal(t, got, clean(got))
+		require.False(t, strings.ContainsFunc(got, func(r rune) bool {
+			return r != '\n' && r != '\t' && (unicode.IsControl(r) || unicode.Is(unicode.Cf, r))
+		}), "%q", got)
+	})
+}
