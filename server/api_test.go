@@ -104,6 +104,25 @@ func TestActionsOfAnOperator(t *testing.T) {
 	d.until(id, func(v rollout.View) bool { return v.State.Ended() })
 }
 
+func TestAKeyThatSupersedesIsAskedForTwice(t *testing.T) {
+	f := &waiting{}
+	d := newDaemon(t, func(o *server.Options) { f.Engine, o.Engine = o.Engine, f })
+	first := d.post("otto", "/rollouts/cart/releases", `{"key":"ci-7","supersede":true}`)
+	require.Equal(t, http.StatusAccepted, first.status, first.body)
+	require.Equal(t, "R7", as[rollout.Release](t, first).ID)
+	require.NotEqual(t, http.StatusAccepted, d.post("otto", "/rollouts/cart/releases", `{"key":"ci-8"}`).status)
+	require.NotEqual(t, http.StatusAccepted, d.post("otto", "/rollouts/cart/releases", `{}`).status)
+}
+
+// waiting is the real engine in a moment that is too short to be met: a release goes back and its successor waits.
+type waiting struct{ server.Engine }
+
+func (w *waiting) Rollout(name string) (rollout.View, error) {
+	v, err := w.Engine.Rollout(name)
+	v.State.Phase, v.State.Successor = rollout.RollingBack, &rollout.StartRequest{ID: "R7", Key: "ci-7", By: "otto"}
+	return v, err
+}
+
 func TestWhatCannotBeDoneHasItsStatus(t *testing.T) {
 	d := newDaemon(t)
 	id := d.start("shop")

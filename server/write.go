@@ -64,6 +64,10 @@ func (s *Server) start(ctx context.Context, in *startInput, a *rollout.AuditEntr
 	if err := checkParameters(wanted.Parameters); err != nil {
 		return nil, err
 	}
+	if r, ok := s.pending(in.Name, wanted.Key); ok {
+		a.Release = r.ID
+		return &startOutput{Status: http.StatusAccepted, Body: r}, nil
+	}
 	id := ulid.MustNew(ulid.Now(), rand.Reader).String()
 	r, err := s.o.Engine.Start(ctx, in.Name, rollout.StartRequest{
 		ID: id, Key: wanted.Key, Parameters: wanted.Parameters, By: identity(ctx).Name,
@@ -80,6 +84,16 @@ func (s *Server) start(ctx context.Context, in *startInput, a *rollout.AuditEntr
 		out.Status = http.StatusOK
 	}
 	return out, nil
+}
+
+// pending is the release that a key has asked for and that waits until the one before has gone back.
+func (s *Server) pending(name, key string) (rollout.Release, bool) {
+	v, err := s.o.Engine.Rollout(name)
+	next := v.State.Successor
+	if err != nil || key == "" || next == nil || next.Key != key || v.State.Ended() {
+		return rollout.Release{}, false
+	}
+	return rollout.Release{ID: next.ID, Rollout: name, Key: key, StartedBy: next.By}, true
 }
 
 // orZero is the body of a request that may come without one.
@@ -168,7 +182,7 @@ type answerInput struct {
 }
 
 func (s *Server) answer(ctx context.Context, in *answerInput, a *rollout.AuditEntry) (*ActionOutput, error) {
-	a.Release, a.Detail = in.ID, fmt.Sprintf("%s gate %s: %s", in.Body.Answer, in.Gate, in.Body.Reason)
+	a.Release, a.Detail = in.ID, strings.TrimSuffix(fmt.Sprintf("%s gate %s: %s", in.Body.Answer, in.Gate, in.Body.Reason), ": ")
 	v, err := s.o.Engine.Release(ctx, in.ID)
 	if err != nil {
 		return nil, err
