@@ -7,8 +7,9 @@
 //
 // Start at [Judge]; [DecodeRequest] says what is read of a request, [MannWhitney] holds the numbers.
 //
-// Source: the behaviour of Kayenta v2.46.0 (kayenta-judge, kayenta-mannwhitney). The section names in comments
-// ("Each metric", "Score") are those of its description in docs and testdata/kayenta-judge/README.md.
+// Source: the behaviour of Kayenta v2.46.0 (kayenta-judge, kayenta-mannwhitney) as spec/kayenta-judge.md describes it;
+// the section names in comments ("Each metric", "Score") are that document's. Outputs of the reference itself are in
+// testdata/kayenta-judge.
 package kayenta
 
 import (

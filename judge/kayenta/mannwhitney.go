@@ -44,7 +44,7 @@ func MannWhitney(x, y []float64, level float64) (Interval, error) {
 
 // quantile is z for a two-sided interval: the normal quantile at 1-(1-level)/2. For the levels in use the values are
 // the reference's doubles, since its last bit moves the point at which the root finder stops. (Its own test suite
-// prints 1.9599639845400536 for 0.95; with that 86 of the golden bounds differ in their last bits.)
+// prints 1.9599639845400536 for 0.95; with that 85 of the golden bounds differ in their last bits.)
 func quantile(level float64) float64 {
 	switch level {
 	case 0.9:

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"iter"
 	"maps"
-	"strings"
 	"unicode/utf8"
 )
 
@@ -38,11 +37,11 @@ func (v value) kind() byte {
 // missing says that there is no value or null.
 func (v value) missing() bool { return v.kind() == 0 || v.kind() == 'n' }
 
-// text is a string value's; malformed UTF-8 and lone surrogates become U+FFFD.
+// text is a string value's; each byte of malformed UTF-8, and each lone surrogate, becomes U+FFFD.
 func (v value) text() string {
 	inner := v[1 : len(v)-1]
-	if bytes.IndexByte(inner, '\\') < 0 {
-		return strings.ToValidUTF8(string(inner), string(utf8.RuneError))
+	if bytes.IndexByte(inner, '\\') < 0 && utf8.Valid(inner) {
+		return string(inner)
 	}
 	var s string
 	if err := json.Unmarshal(v, &s); err != nil {

@@ -20,7 +20,8 @@ const (
 // and where the reference's behaviour, which is kept, is likely to mislead. r has to be what [Judge] returned for q.
 // The order is the pairs', then the groups' and the score's.
 //
-// Source: "Where it hurts its users" in the description of the reference's behaviour.
+// Source: spec/kayenta-judge.md, "Where it hurts its users". What is said there of every judgement, as that repeated
+// looks find something by chance, is no warning here.
 func Warnings(q Request, r Result) []string {
 	w := warnings(slices.Clone(q.Notes))
 	for i, m := range r.Metrics {
