@@ -76,15 +76,23 @@ func newLooks(e *Engine) *looks {
 func (l *loop) follow(ctx context.Context) {
 	r := l.running()
 	if r == nil {
+		l.unlooked()
 		return
 	}
 	target := r.now().Target(&r.plan.Rollout, r.record.ID)
 	if target.Analyse == "" {
 		l.e.looks.drop(r.record.ID)
+		l.unlooked()
 		return
 	}
 	err := l.e.looks.follow(ctx, l, r, target)
 	l.note("analysis", err)
+}
+
+// unlooked: nothing is looked at, so what was wrong with looks is over.
+func (l *loop) unlooked() {
+	delete(l.trouble, "looks")
+	delete(l.trouble, "analysis")
 }
 
 func (k *looks) follow(ctx context.Context, l *loop, r *release, t rollout.Target) error {

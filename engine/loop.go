@@ -20,6 +20,8 @@ const (
 	retryEvery   = time.Second
 	confirmFirst = 50 * time.Millisecond
 	confirmLast  = 500 * time.Millisecond
+	// storeMoment is what a rollback waits for the store before the traffic goes back all the same.
+	storeMoment = 500 * time.Millisecond
 	// missesAllowed: one observation that a replica did not answer in time says nothing yet.
 	missesAllowed = 2
 )
@@ -199,7 +201,7 @@ func (l *loop) append(ctx context.Context, event rollout.Event) (rollout.State, 
 	if next.Ended() {
 		record.Outcome, record.EndedAt = next.Outcome, next.EndedAt
 	}
-	if err := l.e.o.Store.Append(ctx, record, r.state.Seq, event); err != nil {
+	if err := l.save(ctx, record, event, next); err != nil {
 		l.note("store", err)
 		if errors.Is(err, rollout.ErrConflict) {
 			l.ready = false // somebody else acts: read again before anything else
@@ -213,9 +215,36 @@ func (l *loop) append(ctx context.Context, event rollout.Event) (rollout.State, 
 		return r.state, err
 	}
 	l.note("store", nil)
+	if next.Turn != r.state.Turn {
+		l.observeAt = time.Time{} // what is in force may be what is wanted already
+	}
 	r.state, r.record, r.back = next, record, nil
 	l.happened(ctx, event)
 	return next, nil
+}
+
+// save makes an event durable. A rollback does not wait for a store that is slow, as a locked one is: after a moment
+// the traffic goes back, whatever becomes of the event.
+func (l *loop) save(ctx context.Context, record rollout.Release, event rollout.Event, next rollout.State) error {
+	r := l.rel
+	if !turnsBack(r.state, next) || r.back != nil {
+		return l.e.o.Store.Append(ctx, record, r.state.Seq, event)
+	}
+	done := make(chan error, 1)
+	seq := r.state.Seq
+	go func() { done <- l.e.o.Store.Append(ctx, record, seq, event) }()
+	timer := time.NewTimer(storeMoment)
+	defer timer.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-timer.C:
+	}
+	l.log.Warn("the store is slow, traffic goes back before the rollback is written", "release", record.ID)
+	if l.ensureRouter() {
+		l.write(ctx, next.Target(&r.plan.Rollout, record.ID).Traffic)
+	}
+	return <-done
 }
 
 func turnsBack(before, after rollout.State) bool {
@@ -325,6 +354,9 @@ func (l *loop) write(ctx context.Context, want traffic.Target) {
 // observe asks the gateway, corrects what somebody else has changed, and turns what it sees into events.
 func (l *loop) observe(ctx context.Context, want traffic.Target) bool {
 	observed, err := l.router.Observe(ctx)
+	if ctx.Err() != nil {
+		return false // the daemon stops: what was not asked to the end says nothing
+	}
 	if err != nil {
 		observed = traffic.Observed{Unreadable: err.Error()}
 	}

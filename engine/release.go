@@ -125,6 +125,10 @@ func (l *loop) start(ctx context.Context, req rollout.StartRequest, supersede bo
 			return r, err
 		}
 	}
+	if r := l.running(); r != nil && req.Key != "" && r.state.Successor != nil && r.state.Successor.Key == req.Key {
+		next := r.state.Successor
+		return rollout.Release{ID: next.ID, Rollout: l.name, Key: next.Key, StartedBy: next.By}, nil
+	}
 	params, err := checkParameters(l.plan.Rollout.Parameters, req.Parameters)
 	if err != nil {
 		return rollout.Release{}, err
@@ -167,7 +171,7 @@ func (l *loop) create(ctx context.Context, req rollout.StartRequest) (rollout.Re
 		return rollout.Release{}, err
 	}
 	l.note("store", nil)
-	l.rel = &release{record: record, plan: *l.plan, state: state}
+	l.rel, l.observeAt = &release{record: record, plan: *l.plan, state: state}, time.Time{}
 	l.happened(ctx, first)
 	l.publish() // whoever has started it may ask for it at once
 	return record, nil
