@@ -1,0 +1,252 @@
+package e2e
+
+import (
+	"net/http"
+	"os"
+	"regexp"
+	"slices"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/serindev/serin/internal/testbed"
+)
+
+var (
+	eventLine = regexp.MustCompile(`msg=event .*event=(\w+) .*step=(\S*) phase=(\w+)`)
+	writeLine = regexp.MustCompile(`msg="traffic written" .*(weight=\S+ cohort=\S+)`)
+)
+
+// transition names what a line of the log tells of; empty for nothing.
+func transition(line string) string {
+	if m := eventLine.FindStringSubmatch(line); m != nil {
+		return m[1] + " " + m[2] + " " + m[3]
+	}
+	if m := writeLine.FindStringSubmatch(line); m != nil {
+		return "written " + m[1]
+	}
+	return ""
+}
+
+// walk drives a release to its end with act, and kills the daemon as soon as it says that something has happened:
+// at every event, and at every target the first time that it is written. It returns where it died.
+func (w *world) walk(t *testing.T, act func(view)) []string {
+	t.Helper()
+	var died []string
+	written := map[string]bool{}
+	lethal := func(line string) bool {
+		what := transition(line)
+		if what == "" || written[what] {
+			return false
+		}
+		if writeLine.MatchString(line) {
+			written[what] = true
+		}
+		return true
+	}
+	w.log.arm(lethal)
+	until(t, "the release ends, killed again and again", func() string {
+		select {
+		case line := <-w.log.killed:
+			died = append(died, transition(line))
+			require.NoError(t, w.daemon.Kill()) // waits until it is gone
+			w.log.arm(lethal)
+			require.NoError(t, w.daemon.Restart(t.Context()))
+		default:
+		}
+		v, err := w.view("shop")
+		if err != nil {
+			return err.Error()
+		}
+		if ended(v) && slices.ContainsFunc(died, func(s string) bool { return s[:5] == "ended" }) {
+			return ""
+		}
+		act(v)
+		return v.State.Phase + " " + v.State.StepName
+	})
+	w.log.arm(nil)
+	return died
+}
+
+// shares notes every change of the canary's share in Traefik, until the test ends.
+func (w *world) shares(t *testing.T, name string) func() []int {
+	var mu sync.Mutex
+	var seen []int
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			if now, err := w.share(name); err == nil {
+				mu.Lock()
+				if len(seen) == 0 || seen[len(seen)-1] != now {
+					seen = append(seen, now)
+				}
+				mu.Unlock()
+			}
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+			}
+		}
+	}()
+	t.Cleanup(func() { close(stop); <-done })
+	return func() []int {
+		mu.Lock()
+		defer mu.Unlock()
+		out := seen
+		seen = nil
+		if len(out) > 0 {
+			seen = []int{out[len(out)-1]}
+		}
+		return out
+	}
+}
+
+// checkHistory holds for every release, however often its daemon died.
+func checkHistory(t *testing.T, events []event, steps [][2]int) {
+	t.Helper()
+	var entered [][2]int
+	for i, e := range events {
+		require.Equal(t, i+1, e.Seq, "events have consecutive numbers: %+v", events)
+		if e.Kind == "stepEntered" {
+			entered = append(entered, [2]int{e.Step, e.Stage})
+		}
+	}
+	require.Equal(t, steps, entered, "every step is entered once: %+v", events)
+	require.Equal(t, 1, count(events, "started"), "%+v", events)
+	require.Equal(t, 1, count(events, "ended"), "%+v", events)
+	require.Equal(t, "ended", events[len(events)-1].Kind)
+	require.Zero(t, count(events, "drifted"), "nobody but Serin has written: %+v", events)
+}
+
+func noRequestFailed(t *testing.T, loads []*testbed.Load) {
+	t.Helper()
+	for _, l := range loads {
+		c := l.Counts()
+		require.Zero(t, c.Broken, c.LastError)
+		for version, byStatus := range c.Status {
+			require.Equal(t, []int{http.StatusOK}, statuses(byStatus), "%q", version)
+		}
+		require.Positive(t, c.Sent)
+	}
+}
+
+func statuses(m map[int]int) (out []int) {
+	for s := range m {
+		out = append(out, s)
+	}
+	slices.Sort(out)
+	return out
+}
+
+func TestADaemonKilledAtEveryTransitionLosesNothingAndDoesNothingTwice(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{documents: func(w *world) string { return quick("quick", "") + w.document("shop", "quick", whole) }})
+	w.wait(t, "shop", "stable is served before any release", settled)
+	loads := w.users(t, "shop")
+	shares := w.shares(t, "shop")
+
+	var id string
+	died := w.walk(t, func(v view) {
+		switch {
+		case v.Release.ID == "":
+			w.call(http.MethodPost, "/api/v1/rollouts/shop/releases", map[string]string{"key": "one"}, nil)
+		case atGate(v):
+			w.approve(v.Release.ID, v.Gate)
+		}
+		id = v.Release.ID
+	})
+	t.Logf("killed %d times in a release: %q", len(died), died)
+	v := w.wait(t, "shop", "the release has ended", ended)
+	require.Equal(t, "released", v.State.Outcome, v.State.Why)
+	require.True(t, v.Swapped)
+	events := w.events(t, id)
+	checkHistory(t, events, [][2]int{{0, 0}, {1, 0}, {1, 1}, {2, 0}, {3, 0}, {3, 1}})
+	require.Equal(t, 1, count(events, "gateAnswered"))
+	diedAt(t, died, "started", "stepEntered ab", "inForce ab", "lookTaken ab", "stepEntered gray", "inForce gray",
+		"stepEntered full-release", "gateAnswered", "stepEntered promote", "inForce promote", "ended")
+	inOrder(t, []int{0, 20, 50, 100, 0}, shares())
+	status, text := w.call(http.MethodPost, "/api/v1/rollouts/shop/releases", map[string]string{"key": "one"}, nil)
+	require.Equal(t, http.StatusOK, status, "the key still leads to the same release: %s", text)
+	require.Contains(t, text, id)
+
+	// The next release goes back by hand from its second weight.
+	w.wait(t, "shop", "green is served as stable", settled)
+	var back string
+	died = w.walk(t, func(v view) {
+		switch {
+		case v.Release.ID == id:
+			w.call(http.MethodPost, "/api/v1/rollouts/shop/releases", map[string]string{"key": "two"}, nil)
+		case at(1, 1)(v) && v.State.InForce:
+			w.rollback(v.Release.ID)
+		}
+		back = v.Release.ID
+	})
+	t.Logf("killed %d times in a rollback: %q", len(died), died)
+	v = w.wait(t, "shop", "the release has ended", ended)
+	require.Equal(t, "rolledBack", v.State.Outcome, v.State.Why)
+	require.True(t, v.Swapped, "green stays stable")
+	events = w.events(t, back)
+	checkHistory(t, events, [][2]int{{0, 0}, {1, 0}, {1, 1}})
+	require.Equal(t, 1, count(events, "rollbackRequested"))
+	diedAt(t, died, "rollbackRequested", "inForce", "drained", "cleanedUp", "ended")
+	inOrder(t, []int{0, 20, 50, 0}, shares())
+	noRequestFailed(t, loads)
+}
+
+// diedAt: the daemon has died at each of these.
+func diedAt(t *testing.T, died []string, want ...string) {
+	t.Helper()
+	for _, what := range want {
+		require.True(t, slices.ContainsFunc(died, func(s string) bool { return len(s) >= len(what) && s[:len(what)] == what }), "%s in %q", what, died)
+	}
+}
+
+// inOrder: what was seen of the shares came in this order; a short one may not have been seen.
+func inOrder(t *testing.T, want, seen []int) {
+	t.Helper()
+	i := 0
+	for _, s := range seen {
+		for i < len(want) && want[i] != s {
+			i++
+		}
+		require.Less(t, i, len(want), "%v seen, %v is the order", seen, want)
+	}
+	require.Equal(t, want[len(want)-1], seen[len(seen)-1])
+}
+
+func TestTrafficIsRightAgainSoonAfterARestart(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setup{documents: func(w *world) string { return quick("quick", "") + w.document("shop", "quick", grayOnly) }})
+	loads := w.users(t, "shop")
+	id := w.start(t, "shop")
+	w.wait(t, "shop", "the first weight is in force", func(v view) bool { return at(0, 0)(v) && v.State.InForce })
+	old, err := os.ReadFile(w.file("shop"))
+	require.NoError(t, err)
+	w.wait(t, "shop", "the gate is open", func(v view) bool { return atGate(v) && settled(v) })
+
+	require.NoError(t, w.daemon.Signal(syscall.SIGKILL))
+	<-w.daemon.Done()
+	require.NoError(t, os.WriteFile(w.file("shop"), old, 0o600))
+	w.waitShare(t, "shop", 20)
+	begin := time.Now()
+	w.restart(t)
+	w.waitShare(t, "shop", 50)
+	t.Logf("%v from the start of the daemon until what was changed meanwhile is put right", time.Since(begin))
+	w.wait(t, "shop", "it is in force again", func(v view) bool { return atGate(v) && settled(v) })
+
+	begin = time.Now()
+	status, text := w.rollback(id)
+	require.Equal(t, http.StatusOK, status, text)
+	w.waitShare(t, "shop", 0)
+	t.Logf("%v from a person's rollback until it is in force in Traefik", time.Since(begin))
+	v := w.wait(t, "shop", "the release has ended", ended)
+	require.Equal(t, "rolledBack", v.State.Outcome)
+	noRequestFailed(t, loads)
+}

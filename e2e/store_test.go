@@ -1,0 +1,144 @@
+package e2e
+
+import (
+	"context"
+	"database/sql"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	_ "modernc.org/sqlite" // the driver "sqlite"
+
+	"github.com/serindev/serin/internal/testbed"
+)
+
+// fill takes all that is left on the store's file system, and returns what gives it back.
+func (w *world) fill(t *testing.T) (free func()) {
+	t.Helper()
+	path := filepath.Join(w.store, "somebody-elses")
+	f, err := os.Create(path) //nolint:gosec // the test's own folder
+	require.NoError(t, err)
+	block := make([]byte, 4096)
+	for err == nil {
+		_, err = f.Write(block)
+	}
+	require.ErrorContains(t, err, "no space left")
+	require.NoError(t, f.Close())
+	return func() { require.NoError(t, os.Remove(path)) }
+}
+
+// lock takes the database, as a backup that hangs would, and returns what gives it back.
+func (w *world) lock(t *testing.T) (free func()) {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(w.store, "serin.db")+"?_pragma=busy_timeout(30000)")
+	require.NoError(t, err)
+	conn, err := db.Conn(t.Context())
+	require.NoError(t, err)
+	_, err = conn.ExecContext(t.Context(), "BEGIN EXCLUSIVE")
+	require.NoError(t, err)
+	free = func() {
+		_, err := conn.ExecContext(context.WithoutCancel(t.Context()), "ROLLBACK")
+		require.NoError(t, err)
+		require.NoError(t, conn.Close())
+		require.NoError(t, db.Close())
+	}
+	return free
+}
+
+func troubled(v view) bool { return len(v.Trouble) > 0 }
+
+// storeFault is a way in which the store cannot be written.
+type storeFault struct {
+	name  string
+	tmpfs string
+	begin func(*world, *testing.T) (end func())
+	// looks that take longer than a hold: each waits for a lock.
+	looks float64
+}
+
+var storeFaults = []storeFault{
+	{"the disk is full", "4m", (*world).fill, 6},
+	{"the database is locked", "", (*world).lock, 2},
+}
+
+func TestAStoreThatCannotBeWritten(t *testing.T) {
+	for _, fault := range storeFaults {
+		t.Run(fault.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, setup{tmpfs: fault.tmpfs, documents: func(w *world) string {
+				return quick("quick", "") + w.document("shop", "quick", slow)
+			}})
+			loads := w.users(t, "shop")
+			holdsAndGoesOn(t, w, fault)
+			goesBackByHand(t, w, fault)
+			noRequestFailed(t, loads)
+			goesBackByVerdict(t, w, fault)
+		})
+	}
+}
+
+// holdsAndGoesOn: nothing advances while nothing can be written, it says so, and goes on afterwards. A person's
+// rollback comes next, so it stays at the gate.
+func holdsAndGoesOn(t *testing.T, w *world, fault storeFault) {
+	w.start(t, "shop")
+	w.wait(t, "shop", "the first weight is in force", func(v view) bool { return at(0, 0)(v) && v.State.InForce })
+	end := fault.begin(w, t)
+	before := w.wait(t, "shop", "the trouble is shown", troubled)
+	t.Logf("shown: %q", before.Trouble)
+	w.looks(t, fault.looks)
+	v, err := w.view("shop")
+	require.NoError(t, err)
+	require.Equal(t, before.State.Seq, v.State.Seq, "nothing has advanced")
+	require.True(t, at(0, 0)(v))
+	share, err := w.share("shop")
+	require.NoError(t, err)
+	require.Equal(t, 20, share)
+	end()
+	v = w.wait(t, "shop", "the gate is open", func(v view) bool { return atGate(v) && !troubled(v) })
+	require.Zero(t, count(w.events(t, v.Release.ID), "rollbackRequested"))
+}
+
+func goesBackByHand(t *testing.T, w *world, fault storeFault) {
+	id := w.wait(t, "shop", "the gate is open", atGate).Release.ID
+	end := fault.begin(w, t)
+	w.wait(t, "shop", "the trouble is shown", troubled)
+	begin := time.Now()
+	answered := make(chan int, 1)
+	go func() {
+		status, _ := w.rollback(id)
+		answered <- status
+	}()
+	w.waitShare(t, "shop", 0)
+	t.Logf("%v from a person's rollback until it is in force in Traefik, while %s", time.Since(begin), fault.name)
+	require.Equal(t, http.StatusAccepted, <-answered)
+	v := w.wait(t, "shop", "it says that the rollback is not written", func(v view) bool {
+		return slices.ContainsFunc(v.Trouble, func(s string) bool { return strings.Contains(s, "could not be written") })
+	})
+	require.Equal(t, "rollingBack", v.State.Phase)
+	end()
+	v = w.wait(t, "shop", "the release has ended", ended)
+	require.Equal(t, "rolledBack", v.State.Outcome)
+	require.Equal(t, 1, count(w.events(t, id), "rollbackRequested"))
+	w.wait(t, "shop", "the trouble is over", func(v view) bool { return !troubled(v) })
+}
+
+func goesBackByVerdict(t *testing.T, w *world, fault storeFault) {
+	id := w.start(t, "shop")
+	w.wait(t, "shop", "the first weight is in force", func(v view) bool { return at(0, 0)(v) && v.State.InForce })
+	end := fault.begin(w, t)
+	w.wait(t, "shop", "the trouble is shown", troubled)
+	begin := time.Now()
+	w.green.Set(func(b *testbed.Behaviour) { b.ErrorRate = 0.8 })
+	w.waitShare(t, "shop", 0)
+	t.Logf("%v from the first bad answer until stable is in force in Traefik, while %s", time.Since(begin), fault.name)
+	end()
+	v := w.wait(t, "shop", "the release has ended", ended)
+	require.Equal(t, "rolledBack", v.State.Outcome, v.State.Why)
+	events := w.events(t, id)
+	require.Zero(t, count(events, "rollbackRequested"), "no person has asked for it: %+v", events)
+}

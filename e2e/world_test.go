@@ -1,0 +1,419 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/serindev/serin/internal/testbed"
+)
+
+// patience is how long a test waits for what has to happen: far more than it takes, on the slowest machine.
+const patience = 90 * time.Second
+
+// serin is the program under test, built once.
+var serin string
+
+func TestMain(m *testing.M) {
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "serin-e2e-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "make a folder for the program:", err)
+		return 1
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
+	serin = filepath.Join(dir, "serin")
+	build := exec.Command("go", "build", "-o", serin, "../cmd/serin") //nolint:noctx // it ends with the test
+	build.Stdout, build.Stderr = os.Stderr, os.Stderr
+	if err := build.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "build serin:", err)
+		return 1
+	}
+	return m.Run()
+}
+
+// world is a whole Serin as people run it: the daemon as a process of its own between a real Traefik and a real
+// Prometheus, with two versions of an application and users who never stop asking.
+type world struct {
+	blue, green *testbed.Backend
+	traefik     *testbed.Traefik
+	prometheus  *testbed.Prometheus
+	// api and metrics stand in front of Traefik's API and of Prometheus.
+	api, metrics *proxy
+
+	dir, url, token string
+	store           string // folder of the store, as this process sees it
+	daemon          *testbed.Process
+	log             *daemonLog
+}
+
+// setup says what a world is made of.
+type setup struct {
+	// documents are the rollouts and analyses.
+	documents func(w *world) string
+	// direct: the daemon asks Prometheus itself and not through the proxy.
+	direct bool
+	// tmpfs is the size of the file system of the store's folder, as mount takes it; empty for the test's own.
+	tmpfs string
+}
+
+func newWorld(t *testing.T, s setup) *world {
+	t.Helper()
+	w := &world{dir: t.TempDir()}
+	w.blue = testbed.NewBackend(t, testbed.Behaviour{Version: "blue"})
+	w.green = testbed.NewBackend(t, testbed.Behaviour{Version: "green"})
+	w.traefik = testbed.NewTraefik(t, testbed.TraefikConfig{Throttle: 100 * time.Millisecond})
+	w.prometheus = testbed.NewPrometheus(t, testbed.PrometheusConfig{
+		ScrapeInterval: 250 * time.Millisecond,
+		Jobs:           []testbed.ScrapeJob{{Name: "traefik", Targets: []string{w.traefik.MetricsAddr}}},
+	})
+	w.api, w.metrics = newProxy(t, w.traefik.API), newProxy(t, w.prometheus.URL)
+	w.configure(t, s)
+	w.log = newDaemonLog(t, filepath.Join(w.dir, "log.fifo"), func() int {
+		if w.daemon == nil {
+			return 0
+		}
+		return w.daemon.PID()
+	})
+	w.begin(t, s.tmpfs)
+	return w
+}
+
+const daemonYAML = `apiVersion: serin.dev/v1alpha1
+kind: Daemon
+spec:
+  listen: 127.0.0.1:%d
+  config: rollouts/
+  store: sqlite:store/serin.db
+  prometheus: {url: "%s", scrapeInterval: 250ms, timeout: 1s}
+`
+
+func (w *world) configure(t *testing.T, s setup) {
+	port, err := testbed.FreePort()
+	require.NoError(t, err)
+	w.url = fmt.Sprintf("http://127.0.0.1:%d", port)
+	source := w.metrics.URL
+	if s.direct {
+		source = w.prometheus.URL
+	}
+	for _, folder := range []string{"rollouts", "store"} {
+		require.NoError(t, os.Mkdir(filepath.Join(w.dir, folder), 0o700))
+	}
+	for name, text := range map[string]string{
+		"serin.yaml":             fmt.Sprintf(daemonYAML, port, source),
+		"rollouts/rollouts.yaml": s.documents(w),
+	} {
+		require.NoError(t, os.WriteFile(filepath.Join(w.dir, name), []byte(text), 0o600))
+	}
+}
+
+// begin starts the daemon for the first time. A small file system of its own is seen by it alone, and goes with it.
+func (w *world) begin(t *testing.T, tmpfs string) {
+	t.Helper()
+	w.store = filepath.Join(w.dir, "store")
+	path, args := "/bin/sh", []string{"-c", `log=$1; shift; exec "$@" 2>"$log"`, "sh", w.log.path, serin, "daemon", "--config", "serin.yaml"}
+	if tmpfs != "" {
+		mount := `log=$1; shift; mount -t tmpfs -o size=` + tmpfs + ` serin store && cd . && exec "$@" 2>"$log"`
+		args[1] = mount
+		args = append([]string{"-m", path}, args...)
+		if os.Getuid() != 0 {
+			args = append([]string{"-U", "-r"}, args...)
+		}
+		var err error
+		path, err = exec.LookPath("unshare")
+		require.NoError(t, err)
+	}
+	w.daemon = testbed.New(t, testbed.Command{Name: "serin", Path: path, Args: args, Dir: w.dir})
+	if tmpfs != "" {
+		w.store = fmt.Sprintf("/proc/%d/root%s", w.daemon.PID(), w.store)
+	}
+	w.ready(t)
+	token, err := os.ReadFile(filepath.Join(w.store, "serin.token"))
+	require.NoError(t, err)
+	w.token = strings.TrimSpace(string(token))
+}
+
+func (w *world) ready(t *testing.T) {
+	t.Helper()
+	until(t, "the daemon is ready", func() string {
+		status, text := w.get("/readyz", nil)
+		if status == http.StatusOK {
+			return ""
+		}
+		return text
+	})
+}
+
+// restart starts a daemon that was killed.
+func (w *world) restart(t *testing.T) {
+	t.Helper()
+	require.NoError(t, w.daemon.Restart(t.Context()))
+	w.ready(t)
+}
+
+// until polls until check says nothing, and fails with its last word.
+func until(t *testing.T, what string, check func() string) {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	end := time.Now().Add(patience)
+	for {
+		last := check()
+		if last == "" {
+			return
+		}
+		if time.Now().After(end) {
+			require.FailNow(t, what, "%s", last)
+		}
+		<-tick.C
+	}
+}
+
+// call sends a request to the daemon's API and decodes a good answer. The status is 0 if there was none.
+func (w *world) call(method, path string, body, out any) (int, string) {
+	var send bytes.Buffer
+	if body != nil {
+		if err := json.NewEncoder(&send).Encode(body); err != nil {
+			return 0, err.Error()
+		}
+	}
+	req, err := http.NewRequest(method, w.url+path, &send) //nolint:noctx // the client has a timeout
+	if err != nil {
+		return 0, err.Error()
+	}
+	req.Header.Set("Authorization", "Bearer "+w.token)
+	req.Header.Set("Content-Type", "application/json")
+	client := http.Client{Timeout: time.Minute, Transport: &http.Transport{DisableKeepAlives: true}}
+	return exchange(&client, req, out)
+}
+
+func (w *world) get(path string, out any) (int, string) {
+	return w.call(http.MethodGet, path, nil, out)
+}
+
+func exchange(client *http.Client, req *http.Request, out any) (int, string) {
+	res, err := client.Do(req)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer res.Body.Close() //nolint:errcheck // only read
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		return 0, err.Error()
+	}
+	if out != nil && res.StatusCode < 300 {
+		if err := json.Unmarshal(text, out); err != nil {
+			return 0, err.Error() + ": " + string(text)
+		}
+	}
+	return res.StatusCode, string(text)
+}
+
+// view is what these tests want to know of a rollout.
+type view struct {
+	Release struct{ ID string }
+	State   struct {
+		Phase, Outcome, Why, StepName string
+		Seq, Step, Stage              int
+		InForce                       bool
+		UnreachableSince, NoDataSince time.Time
+	}
+	Confirmation, Gate string
+	Swapped            bool
+	Verdict            *verdict
+	Trouble            []string
+}
+
+type verdict struct {
+	Outcome, Reason string
+	Look            int
+	Metrics         []struct {
+		Canary, Baseline struct{ Bad, Total float64 }
+	}
+}
+
+func (w *world) view(name string) (v view, err error) {
+	status, text := w.get("/api/v1/rollouts/"+name, &v)
+	if status != http.StatusOK {
+		return v, fmt.Errorf("%d %s", status, text)
+	}
+	return v, nil
+}
+
+// wait returns when the rollout is as ok wants it.
+func (w *world) wait(t *testing.T, name, what string, ok func(view) bool) view {
+	t.Helper()
+	var v view
+	until(t, what, func() string {
+		var err error
+		if v, err = w.view(name); err != nil {
+			return err.Error()
+		}
+		if ok(v) {
+			return ""
+		}
+		return fmt.Sprintf("%+v", v)
+	})
+	return v
+}
+
+func ended(v view) bool   { return v.State.Phase == "ended" }
+func settled(v view) bool { return v.Confirmation == "in force" }
+func atGate(v view) bool  { return v.Gate != "" }
+func at(step, stage int) func(view) bool {
+	return func(v view) bool { return v.State.Phase == "active" && v.State.Step == step && v.State.Stage == stage }
+}
+
+// start starts a release and returns its id.
+func (w *world) start(t *testing.T, name string) string {
+	t.Helper()
+	w.wait(t, name, "stable is served before any release", settled)
+	before, err := w.view(name)
+	require.NoError(t, err)
+	status, text := w.call(http.MethodPost, "/api/v1/rollouts/"+name+"/releases", map[string]any{}, nil)
+	require.Contains(t, []int{200, 201}, status, text)
+	return w.wait(t, name, "the release is there", func(v view) bool { return v.Release.ID != before.Release.ID }).Release.ID
+}
+
+func (w *world) approve(id, gate string) (int, string) {
+	return w.call(http.MethodPost, "/api/v1/releases/"+id+"/gates/"+gate, map[string]string{"answer": "approve", "reason": "looks good"}, nil)
+}
+
+func (w *world) rollback(id string) (int, string) {
+	return w.call(http.MethodPost, "/api/v1/releases/"+id+"/rollback", map[string]string{"reason": "by hand"}, nil)
+}
+
+// event is what these tests want to know of an event.
+type event struct {
+	Kind, Gate, Outcome, Which, Reason string
+	Seq, Step, Stage, Turn             int
+}
+
+func (w *world) events(t *testing.T, id string) []event {
+	t.Helper()
+	var out []event
+	until(t, "the events of a release", func() string {
+		if status, text := w.get("/api/v1/releases/"+id+"/events", &out); status != http.StatusOK {
+			return text
+		}
+		return ""
+	})
+	return out
+}
+
+func count(events []event, kind string) (n int) {
+	for _, e := range events {
+		if e.Kind == kind {
+			n++
+		}
+	}
+	return n
+}
+
+// metric is the sum of a series of the daemon's own, over all its labels.
+func (w *world) metric(name string) (sum float64) {
+	_, text := w.get("/metrics", nil)
+	for line := range strings.Lines(text) {
+		rest, found := strings.CutPrefix(line, name)
+		if !found || rest[0] != '{' && rest[0] != ' ' {
+			continue
+		}
+		value, err := strconv.ParseFloat(strings.TrimSpace(rest[strings.LastIndexByte(rest, ' '):]), 64)
+		if err == nil {
+			sum += value
+		}
+	}
+	return sum
+}
+
+// looks waits until the daemon has taken so many slots of looks more: its own clock.
+func (w *world) looks(t *testing.T, n float64) {
+	t.Helper()
+	from := w.metric("serin_look_slot_seconds_count")
+	until(t, "looks are taken", func() string {
+		if now := w.metric("serin_look_slot_seconds_count"); now < from+n {
+			return fmt.Sprint(now)
+		}
+		return ""
+	})
+}
+
+// share is the canary's part of a rollout's main route in percent, as Traefik itself has it.
+func (w *world) share(name string) (int, error) {
+	var answer struct {
+		Weighted struct {
+			Services []struct {
+				Name   string
+				Weight int
+			}
+		}
+	}
+	req, err := http.NewRequest(http.MethodGet, w.traefik.API+"/api/http/services/"+name+"@file", http.NoBody) //nolint:noctx // the client has a timeout
+	if err != nil {
+		return 0, err
+	}
+	status, text := exchange(&http.Client{Timeout: 5 * time.Second}, req, &answer)
+	if status != http.StatusOK {
+		return 0, errors.New(text)
+	}
+	canary, all := 0, 0
+	for _, s := range answer.Weighted.Services {
+		all += s.Weight
+		if strings.HasPrefix(s.Name, name+"-canary") {
+			canary += s.Weight
+		}
+	}
+	if all == 0 {
+		return 0, fmt.Errorf("no weights in %s", text)
+	}
+	return 100 * canary / all, nil
+}
+
+// waitShare returns how long it took until Traefik served a share to the canary.
+func (w *world) waitShare(t *testing.T, name string, percent int) time.Duration {
+	t.Helper()
+	begin := time.Now()
+	until(t, fmt.Sprintf("%d%% to the canary in Traefik", percent), func() string {
+		now, err := w.share(name)
+		switch {
+		case err != nil:
+			return err.Error()
+		case now != percent:
+			return fmt.Sprint(now)
+		}
+		return ""
+	})
+	return time.Since(begin)
+}
+
+// users is the load of a rollout once it is served: everybody, and the beta group.
+func (w *world) users(t *testing.T, name string) []*testbed.Load {
+	t.Helper()
+	url := w.traefik.URL("web") + "/" + name
+	until(t, name+" is served", func() string {
+		req, err := http.NewRequest(http.MethodGet, url, http.NoBody) //nolint:noctx // the client has a timeout
+		require.NoError(t, err)
+		if status, text := exchange(&http.Client{Timeout: 5 * time.Second}, req, nil); status != http.StatusOK {
+			return text
+		}
+		return ""
+	})
+	all := testbed.NewLoad(t, testbed.LoadConfig{URL: url, Rate: 200})
+	beta := testbed.NewLoad(t, testbed.LoadConfig{URL: url, Rate: 100, Header: http.Header{"X-User-Group": {"beta"}}})
+	return []*testbed.Load{all, beta}
+}
