@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -40,7 +41,9 @@ type subject struct {
 	mu     sync.Mutex // guards followed
 	follow follow
 
-	// What follows belongs to the slot that is being taken.
+	// What follows belongs to the slot that is being taken. unsaved are looks that are folded but could not be
+	// written yet: they go with the next ones.
+	unsaved  []rollout.LookRecord
 	cursor   analysis.Cursor
 	evidence judge.Evidence
 	number   int
@@ -312,19 +315,39 @@ func (k *looks) slot(ctx context.Context, interval time.Duration, at time.Time) 
 	results := make([]taken, len(due))
 	each(len(due), func(i int) { results[i] = due[i].take(at, answers[parts[i]:parts[i+1]]) })
 	records := make([]rollout.LookRecord, 0, len(due))
-	for _, t := range results {
+	for i, t := range results {
+		records = append(records, due[i].unsaved...)
 		if t.err == nil {
 			records = append(records, t.record)
 		}
 	}
 	saved := k.e.o.Store.SaveLooks(ctx, records)
 	for i, t := range results {
-		if saved == nil && t.err == nil {
-			due[i].cursor, due[i].evidence, due[i].number = t.cursor, t.evidence, t.record.Look.Number
-		}
+		due[i].goOn(t, saved)
 		k.deliver(due[i], t, saved)
 	}
 	k.e.metrics.looked(len(due), time.Since(begin))
+}
+
+// maxUnsaved bounds the looks that wait for a store that cannot be written, of one release.
+const maxUnsaved = 1000
+
+// goOn moves the subject past a look. One that could not be written is remembered: nothing advances by it, but a
+// fault has to be found while the disk is full as well.
+func (s *subject) goOn(t taken, saved error) {
+	switch {
+	case saved == nil:
+		s.unsaved = nil
+	case errors.Is(saved, rollout.ErrConflict), len(s.unsaved) >= maxUnsaved:
+		return // what is asked next time begins where this look began
+	}
+	if t.err != nil {
+		return
+	}
+	if saved != nil {
+		s.unsaved = append(s.unsaved, t.record)
+	}
+	s.cursor, s.evidence, s.number = t.cursor, t.evidence, t.record.Look.Number
 }
 
 func (k *looks) due(interval time.Duration) []*subject {
