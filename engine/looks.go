@@ -323,10 +323,24 @@ func (k *looks) slot(ctx context.Context, interval time.Duration, at time.Time) 
 	}
 	saved := k.e.o.Store.SaveLooks(ctx, records)
 	for i, t := range results {
-		due[i].goOn(t, saved)
+		if errors.Is(saved, rollout.ErrConflict) {
+			k.forget(due[i])
+		} else {
+			due[i].goOn(t, saved)
+		}
 		k.deliver(due[i], t, saved)
 	}
 	k.e.metrics.looked(len(due), time.Since(begin))
+}
+
+// forget lets the loop begin a subject anew from the store, which has looks that the subject does not know: written
+// by another daemon, or by this one when the answer was lost.
+func (k *looks) forget(s *subject) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.subjects[s.release] == s {
+		delete(k.subjects, s.release)
+	}
 }
 
 // maxUnsaved bounds the looks that wait for a store that cannot be written, of one release.
@@ -338,7 +352,7 @@ func (s *subject) goOn(t taken, saved error) {
 	switch {
 	case saved == nil:
 		s.unsaved = nil
-	case errors.Is(saved, rollout.ErrConflict), len(s.unsaved) >= maxUnsaved:
+	case len(s.unsaved) >= maxUnsaved:
 		return // what is asked next time begins where this look began
 	}
 	if t.err != nil {
