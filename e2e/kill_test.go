@@ -125,6 +125,27 @@ func checkHistory(t *testing.T, events []event, steps [][2]int) {
 	require.Zero(t, count(events, "drifted"), "nobody but Serin has written: %+v", events)
 }
 
+// checkLooks: no look is missing, and none counts what another one has counted.
+func (w *world) checkLooks(t *testing.T, id string) {
+	t.Helper()
+	var page struct {
+		Looks []struct {
+			Number int
+			At     time.Time
+			Length time.Duration
+		}
+	}
+	status, text := w.get("/api/v1/releases/"+id+"/looks", &page)
+	require.Equal(t, http.StatusOK, status, text)
+	require.NotEmpty(t, page.Looks)
+	for i, l := range page.Looks {
+		require.Equal(t, i+1, l.Number)
+		if i > 0 {
+			require.False(t, l.At.Add(-l.Length).Before(page.Looks[i-1].At), "look %d begins before the one before it ends: %+v", l.Number, page.Looks)
+		}
+	}
+}
+
 func noRequestFailed(t *testing.T, loads []*testbed.Load) {
 	t.Helper()
 	for _, l := range loads {
@@ -172,6 +193,7 @@ func TestADaemonKilledAtEveryTransitionLosesNothingAndDoesNothingTwice(t *testin
 	diedAt(t, died, "started", "stepEntered ab", "inForce ab", "lookTaken ab", "stepEntered gray", "inForce gray",
 		"stepEntered full-release", "gateAnswered", "stepEntered promote", "inForce promote", "ended")
 	inOrder(t, []int{0, 20, 50, 100, 0}, shares())
+	w.checkLooks(t, id)
 	status, text := w.call(http.MethodPost, "/api/v1/rollouts/shop/releases", map[string]string{"key": "one"}, nil)
 	require.Equal(t, http.StatusOK, status, "the key still leads to the same release: %s", text)
 	require.Contains(t, text, id)
@@ -197,6 +219,7 @@ func TestADaemonKilledAtEveryTransitionLosesNothingAndDoesNothingTwice(t *testin
 	require.Equal(t, 1, count(events, "rollbackRequested"))
 	diedAt(t, died, "rollbackRequested", "inForce", "drained", "cleanedUp", "ended")
 	inOrder(t, []int{0, 20, 50, 0}, shares())
+	w.checkLooks(t, back)
 	noRequestFailed(t, loads)
 }
 

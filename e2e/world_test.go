@@ -1,3 +1,6 @@
+// Package e2e tries the program as people run it, on a real Traefik and a real Prometheus, and breaks what can break:
+// the daemon is killed, the store cannot be written, Traefik and Prometheus stop or lie. It imports nothing of Serin
+// but the test bed. Start reading at [world].
 package e2e
 
 import (
