@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -55,7 +56,7 @@ spec:
       path: %s
       rule: PathPrefix(` + "`/`" + `)
       entryPoints: [web]
-      verify: {api: %s}
+      verify: %s
   stable: {servers: [%s]}
   canary: {servers: [%s]}
   analysis: quick
@@ -70,7 +71,8 @@ spec:
   rollback: {drain: 1s}
 `
 
-func newBench(t *testing.T) *bench {
+// newBench starts everything; verify is the rollout's, with %s for the address of Traefik's API.
+func newBench(t *testing.T, verify string) *bench {
 	b := &bench{dir: t.TempDir()}
 	b.blue = testbed.NewBackend(t, testbed.Behaviour{Version: "blue"})
 	b.green = testbed.NewBackend(t, testbed.Behaviour{Version: "green"})
@@ -80,7 +82,7 @@ func newBench(t *testing.T) *bench {
 		Jobs:           []testbed.ScrapeJob{{Name: "traefik", Targets: []string{b.traefik.MetricsAddr}}},
 	})
 	b.file = filepath.Join(b.traefik.Directory, "shop.yaml")
-	text := fmt.Sprintf(shop, b.file, b.traefik.API, b.blue.URL, b.green.URL)
+	text := fmt.Sprintf(shop, b.file, strings.ReplaceAll(verify, "%s", b.traefik.API), b.blue.URL, b.green.URL)
 	require.NoError(t, os.WriteFile(filepath.Join(b.dir, "shop.yaml"), []byte(text), 0o600))
 	b.start(t)
 	b.load = testbed.NewLoad(t, testbed.LoadConfig{URL: b.traefik.URL("web"), Rate: 200})
@@ -127,7 +129,7 @@ func (b *bench) wait(t *testing.T, what string, ok func(rollout.View) bool) roll
 func ended(v rollout.View) bool { return v.State.Ended() }
 
 func TestAGoodVersionIsReleasedAndABadOneRolledBack(t *testing.T) {
-	b := newBench(t)
+	b := newBench(t, "{api: %s}")
 	b.wait(t, "stable is served before any release", func(v rollout.View) bool { return v.Confirmation == "in force" })
 
 	release, err := b.engine.Start(t.Context(), "shop", rollout.StartRequest{By: "ann", Key: "build-1"}, false)
@@ -158,4 +160,20 @@ func TestAGoodVersionIsReleasedAndABadOneRolledBack(t *testing.T) {
 	m := v.Verdict.Metrics[0]
 	require.Greater(t, m.Canary.Rate, 0.1)
 	t.Logf("caught at look %d after %v canary requests, %v of them errors", v.Verdict.Look, m.Canary.Total, m.Canary.Bad)
+}
+
+func TestWithoutAnAPITheShareThatIsSeenStandsIn(t *testing.T) {
+	b := newBench(t, "{for: 3s, unconfirmed: trust}")
+	b.wait(t, "the engine runs", func(v rollout.View) bool { return v.Declared })
+	release, err := b.engine.Start(t.Context(), "shop", rollout.StartRequest{By: "ann"}, false)
+	require.NoError(t, err)
+	b.wait(t, "the cohort's split is in force by what was seen", func(v rollout.View) bool {
+		return v.State.StepName == "ab" && v.State.InForceHow != ""
+	})
+	b.wait(t, "the gate is open", func(v rollout.View) bool { return v.Gate == "full-release" })
+	_, err = b.engine.Act(t.Context(), release.ID, rollout.RollbackRequested{Reason: "enough seen"}, "ann")
+	require.NoError(t, err)
+	v := b.wait(t, "the release has ended", ended)
+	require.Equal(t, rollout.RolledBack, v.State.Outcome, v.State.Why)
+	require.Equal(t, "trusted", v.State.InForceHow, "nothing is looked at on the way back")
 }
