@@ -61,7 +61,8 @@ func (w *world) walk(t *testing.T, act func(view)) []string {
 		if err != nil {
 			return err.Error()
 		}
-		if ended(v) && slices.ContainsFunc(died, func(s string) bool { return s[:5] == "ended" }) {
+		// The daemon shows the end only after the line that tells of it, so no kill is still to come.
+		if ended(v) {
 			return ""
 		}
 		act(v)
@@ -217,7 +218,8 @@ func TestADaemonKilledAtEveryTransitionLosesNothingAndDoesNothingTwice(t *testin
 	events = w.events(t, back)
 	checkHistory(t, events, [][2]int{{0, 0}, {1, 0}, {1, 1}})
 	require.Equal(t, 1, count(events, "rollbackRequested"))
-	diedAt(t, died, "rollbackRequested", "inForce", "drained", "cleanedUp", "ended")
+	// After a restart at "drained" the last two come in one breath: the daemon may be dead only after the second.
+	diedAt(t, died, "rollbackRequested", "inForce", "drained", "cleanedUp")
 	inOrder(t, []int{0, 20, 50, 0}, shares())
 	w.checkLooks(t, back)
 	noRequestFailed(t, loads)
