@@ -1,0 +1,68 @@
+package workload
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+)
+
+// Fill puts values in place of ${name}. It returns an error, and no text, for a name without a value and for a ${
+// that is not closed.
+func Fill(text string, values map[string]string) (string, error) {
+	var b strings.Builder
+	for {
+		before, after, found := strings.Cut(text, "${")
+		b.WriteString(before)
+		if !found {
+			return b.String(), nil
+		}
+		name, rest, closed := strings.Cut(after, "}")
+		if !closed {
+			return "", fmt.Errorf("${%s is not closed by }", name)
+		}
+		v, ok := values[name]
+		if !ok {
+			return "", fmt.Errorf("${%s} has no value", name)
+		}
+		b.WriteString(v)
+		text = rest
+	}
+}
+
+// FillJSON puts values in place of ${name} in the strings of a JSON document; keys, numbers and the document's shape
+// stay as they are, whatever the values contain.
+func FillJSON(doc json.RawMessage, values map[string]string) (json.RawMessage, error) {
+	d := json.NewDecoder(bytes.NewReader(doc))
+	d.UseNumber()
+	var v any
+	if err := d.Decode(&v); err != nil {
+		return nil, fmt.Errorf("read JSON: %w", err)
+	}
+	v, err := fillValue(v, values)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(v)
+}
+
+func fillValue(v any, values map[string]string) (any, error) {
+	var err error
+	switch v := v.(type) {
+	case string:
+		return Fill(v, values)
+	case []any:
+		for i := range v {
+			if v[i], err = fillValue(v[i], values); err != nil {
+				return nil, fmt.Errorf("[%d]: %w", i, err)
+			}
+		}
+	case map[string]any:
+		for k := range v {
+			if v[k], err = fillValue(v[k], values); err != nil {
+				return nil, fmt.Errorf("%s: %w", k, err)
+			}
+		}
+	}
+	return v, nil
+}
