@@ -33,7 +33,7 @@ build:
 
 ## demo: watch a good and a bad version being released, with the real servers (KEEP=1 leaves it running)
 .PHONY: demo
-demo: tools build
+demo: gateway build
 	@$(GO) build -o bin/demo ./internal/demo
 	@KEEP=$(KEEP) exec bin/demo
 
@@ -88,12 +88,17 @@ generate:
 vuln: $(bin)/govulncheck
 	@$(bin)/govulncheck ./...
 
-## tools: Traefik and Prometheus from PATH, or built once into .toolchain/bin
+## tools: the servers of the tests: Traefik and Prometheus from PATH, or built once into .toolchain/bin with the test cluster
 .PHONY: tools
-tools:
+tools: gateway
+	@tools/build etcd kubernetes kwok
+
+# The demo needs these two only.
+.PHONY: gateway
+gateway:
 	@tools/build traefik prometheus
 
-## deps: gcc and PostgreSQL from Debian's apt, if they are missing
+## deps: gcc, PostgreSQL and iproute2 from Debian's apt, if they are missing
 .PHONY: deps
 deps:
 	@tools/deps
