@@ -12,6 +12,9 @@ type DaemonDocument struct {
 type DaemonSpec struct {
 	// Listen is the address of the API and the pages; 127.0.0.1:7474 where it is left out.
 	Listen Address `json:"listen,omitempty"`
+	// ExternalURL is where people reach the pages, such as https://serin.example.com: links lead there, and the identity
+	// provider sends people back to it.
+	ExternalURL URL `json:"externalURL,omitempty"`
 	// TLS of the API. Without it only loopback addresses are listened on, unless allowInsecure says otherwise.
 	TLS *ListenTLSSpec `json:"tls,omitempty"`
 	// AllowInsecure listens on other addresses than loopback without TLS.
@@ -96,11 +99,14 @@ type ClientTLSSpec struct {
 type AuthSpec struct {
 	// Tokens is a file with names, roles and hashes; serin token writes it.
 	Tokens string `json:"tokens,omitempty"`
-	// OIDC signs people in by an identity provider.
+	// OIDC signs people in to the pages by an identity provider.
 	OIDC *OIDCSpec `json:"oidc,omitempty"`
+	// Sessions of people on the pages.
+	Sessions *SessionsSpec `json:"sessions,omitempty"`
 }
 
-// OIDCSpec is an identity provider.
+// OIDCSpec is an identity provider that speaks OpenID Connect. Its client needs the address
+// externalURL/sign-in/callback as a redirect URI.
 type OIDCSpec struct {
 	// Issuer of the tokens.
 	Issuer URL `json:"issuer"`
@@ -110,6 +116,27 @@ type OIDCSpec struct {
 	ClientSecret Secret `json:"clientSecret,omitempty"`
 	// ClientSecretFile holds it.
 	ClientSecretFile string `json:"clientSecretFile,omitempty"`
+	// Scopes to ask for; profile and email where it is left out. openid is always asked for.
+	Scopes []string `json:"scopes,omitempty"`
+	// NameClaim is what people are called by in events and in the audit log; email where it is left out.
+	NameClaim string `json:"nameClaim,omitempty"`
+	// GroupsClaim lists the groups of a person; groups where it is left out.
+	GroupsClaim string `json:"groupsClaim,omitempty"`
+	// Roles that the members of a group have, by the name of the group.
+	Roles map[string]Texts `json:"roles,omitempty"`
+	// Everybody has these roles, whatever the groups. Without them a person in none of the groups is refused.
+	Everybody Texts `json:"everybody,omitempty"`
+}
+
+// SessionsSpec is how long people stay signed in to the pages.
+type SessionsSpec struct {
+	// MaxAge of a session, whatever is done in it; 12h where it is left out.
+	MaxAge *Duration `json:"maxAge,omitempty"`
+	// Idle is after how long without a click it ends; 2h where it is left out.
+	Idle *Duration `json:"idle,omitempty"`
+	// KeyFile holds the secret that sessions are sealed with, 32 bytes or more; several daemons behind one address need the
+	// same. It is made if it is not there; serin.session-key beside the store where it is left out.
+	KeyFile string `json:"keyFile,omitempty"`
 }
 
 // RetentionSpec is how long things are kept. Events and the audit log stay.

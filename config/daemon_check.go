@@ -26,14 +26,48 @@ func (c *checker) daemon(s *DaemonSpec) {
 	if len(s.Notify) > 0 {
 		c.warn(c.spec("notify"), "this build does not send messages yet")
 	}
-	if a := s.Auth; a != nil && a.OIDC != nil {
-		if a.OIDC.ClientSecret != "" && a.OIDC.ClientSecretFile != "" {
-			c.fail(c.spec("auth", "oidc", "clientSecretFile"), "clientSecret says it already")
-		}
-		c.warn(c.spec("auth", "oidc"), "this build does not sign people in by OIDC yet: tokens only")
+	if s.Auth != nil {
+		c.auth(s)
 	}
 	if s.Retention != nil && s.Retention.Evidence != nil && *s.Retention.Evidence <= 0 {
 		c.fail(c.spec("retention", "evidence"), "expected more than 0")
+	}
+}
+
+// roleName is how roles are written, as in files of tokens.
+var roleName = regexp.MustCompile(`^[a-z0-9]([-_a-z0-9]{0,61}[a-z0-9])?$`)
+
+func (c *checker) auth(s *DaemonSpec) {
+	if o := s.Auth.OIDC; o != nil {
+		at := c.spec("auth", "oidc")
+		if o.ClientSecret != "" && o.ClientSecretFile != "" {
+			c.fail(at.in("clientSecretFile"), "clientSecret says it already")
+		}
+		if s.ExternalURL == "" {
+			c.fail(at, "spec.externalURL is needed: the identity provider sends people back to it")
+		}
+		if len(o.Roles) == 0 && len(o.Everybody) == 0 {
+			c.fail(at, "expected roles of at least one group, or of everybody: nobody could sign in")
+		}
+		check := func(at place, roles Texts) {
+			for _, r := range roles {
+				if !roleName.MatchString(r) {
+					c.fail(at, "role %q: expected up to 63 of a-z, 0-9, - and _, with a letter or digit at both ends", r)
+				}
+			}
+		}
+		for group, roles := range o.Roles {
+			check(at.in("roles", group), roles)
+		}
+		check(at.in("everybody"), o.Everybody)
+	}
+	if n := s.Auth.Sessions; n != nil {
+		at := c.spec("auth", "sessions")
+		for name, d := range map[string]*Duration{"maxAge": n.MaxAge, "idle": n.Idle} {
+			if d != nil && *d <= 0 {
+				c.fail(at.in(name), "expected more than 0")
+			}
+		}
 	}
 }
 

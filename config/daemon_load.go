@@ -18,6 +18,8 @@ const (
 	defaultScrapeInterval = Duration(15 * time.Second)
 	defaultConcurrency    = 8
 	defaultEvidence       = Duration(90 * 24 * time.Hour)
+	defaultSession        = Duration(12 * time.Hour)
+	defaultIdle           = Duration(2 * time.Hour)
 )
 
 // LoadDaemon reads the one document of kind Daemon in a file, with every default filled in and every path made
@@ -52,11 +54,7 @@ func (s DaemonSpec) withDefaults(file string) DaemonSpec {
 	if s.TLS != nil {
 		s.TLS = &ListenTLSSpec{beside(file, s.TLS.Cert), beside(file, s.TLS.Key)}
 	}
-	if s.Auth != nil {
-		auth := *s.Auth
-		auth.Tokens = beside(file, auth.Tokens)
-		s.Auth = &auth
-	}
+	s.Auth = s.Auth.withDefaults(file)
 	s.Prometheus = s.Prometheus.withDefaults(file)
 	if s.Retention == nil || s.Retention.Evidence == nil {
 		s.Retention = &RetentionSpec{Evidence: new(defaultEvidence)}
@@ -70,6 +68,44 @@ func (s DaemonSpec) withDefaults(file string) DaemonSpec {
 	}
 	s.Log = &log
 	return s
+}
+
+func (a *AuthSpec) withDefaults(file string) *AuthSpec {
+	var auth AuthSpec
+	if a != nil {
+		auth = *a
+	}
+	auth.Tokens = beside(file, auth.Tokens)
+	if auth.OIDC != nil {
+		o := *auth.OIDC
+		o.ClientSecretFile = beside(file, o.ClientSecretFile)
+		auth.OIDC = &o
+	}
+	var n SessionsSpec
+	if auth.Sessions != nil {
+		n = *auth.Sessions
+	}
+	if n.MaxAge == nil {
+		n.MaxAge = new(defaultSession)
+	}
+	if n.Idle == nil {
+		n.Idle = new(defaultIdle)
+	}
+	n.KeyFile = beside(file, n.KeyFile)
+	auth.Sessions = &n
+	return &auth
+}
+
+// Secret is the client's secret at the provider, read from its file if it is in one; empty for a public client.
+func (o *OIDCSpec) Secret() (Secret, error) {
+	if o.ClientSecretFile == "" {
+		return o.ClientSecret, nil
+	}
+	b, err := os.ReadFile(o.ClientSecretFile)
+	if err != nil {
+		return "", fmt.Errorf("read the secret of the OIDC client: %w", err)
+	}
+	return Secret(strings.TrimSpace(string(b))), nil
 }
 
 func (p PrometheusSpec) withDefaults(file string) PrometheusSpec {

@@ -48,6 +48,7 @@ func TestAShortDaemonGetsEveryDefault(t *testing.T) {
 	require.Equal(t, defaultConcurrency, d.Prometheus.Concurrency)
 	require.Equal(t, defaultEvidence, *d.Retention.Evidence)
 	require.Equal(t, LogSpec{Level: "info", Format: "text"}, *d.Log)
+	require.Equal(t, SessionsSpec{MaxAge: new(defaultSession), Idle: new(defaultIdle)}, *d.Auth.Sessions)
 }
 
 func TestOnlyLoopbackIsListenedOnWithoutTLS(t *testing.T) {
@@ -68,7 +69,8 @@ func TestSecretsAreNeverShown(t *testing.T) {
     basicAuth: {username: serin, password: hunter2}
     headers: {X-Token: hunter2}
   notify: [{url: 'slack://hunter2'}]
-  auth: {oidc: {issuer: https://id.example.com, clientID: serin, clientSecret: hunter2}}
+  externalURL: https://serin.example.com
+  auth: {oidc: {issuer: https://id.example.com, clientID: serin, clientSecret: hunter2, roles: {sre: [operator]}}}
 `)
 	var log bytes.Buffer
 	slog.New(slog.NewJSONHandler(&log, nil)).Info("daemon", "spec", d, "store", d.Store)
@@ -120,4 +122,21 @@ func TestTheStoreMayBeInAFile(t *testing.T) {
 func TestAFileWithoutADaemonIsNotOne(t *testing.T) {
 	_, _, errs := LoadDaemon("../examples/minimal.yaml")
 	require.Contains(t, errs.Error(), "expected one document of kind Daemon, here are 0")
+}
+
+func TestTheSecretOfTheOIDCClientMayBeInAFile(t *testing.T) {
+	d, dir := loadDaemon(t, `  prometheus: {url: http://127.0.0.1:9090}
+  externalURL: https://serin.example.com
+  auth:
+    oidc: {issuer: https://id.example.com, clientID: serin, clientSecretFile: secret, roles: {sre: operator}, everybody: viewer}
+    sessions: {keyFile: key, idle: 5m}
+`)
+	_, err := d.Auth.OIDC.Secret()
+	require.ErrorContains(t, err, "read the secret of the OIDC client")
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "secret"), []byte("hunter2\n"), 0o600))
+	secret, err := d.Auth.OIDC.Secret()
+	require.NoError(t, err)
+	require.Equal(t, "hunter2", secret.Reveal())
+	require.Equal(t, map[string]Texts{"sre": {"operator"}}, d.Auth.OIDC.Roles)
+	require.Equal(t, filepath.Join(dir, "key"), d.Auth.Sessions.KeyFile)
 }
