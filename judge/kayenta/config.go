@@ -1,0 +1,314 @@
+package kayenta
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// MaxConfig is how many bytes [DecodeConfig] reads at most: a hundred times the largest that are in use.
+const MaxConfig = 4 << 20
+
+// Config is a canary config file of Kayenta (spec/spinnaker.md, 5.1). It is read only.
+//
+// Its JSON is Kayenta's own, without the fields that Kayenta does not know.
+type Config struct {
+	// ID, Description and the times may be absent. Times are milliseconds since 1970 and their ISO form as given.
+	ID                  string `json:"id,omitempty"`
+	Name                string `json:"name,omitempty"`
+	Description         string `json:"description,omitempty"`
+	CreatedTimestamp    int64  `json:"createdTimestamp,omitempty"`
+	UpdatedTimestamp    int64  `json:"updatedTimestamp,omitempty"`
+	CreatedTimestampISO string `json:"createdTimestampIso,omitempty"`
+	UpdatedTimestampISO string `json:"updatedTimestampIso,omitempty"`
+	// ConfigVersion is text; the number 1.0 of old files is "1.0".
+	ConfigVersion string         `json:"configVersion,omitempty"`
+	Applications  []string       `json:"applications"`
+	Judge         *ConfigJudge   `json:"judge,omitempty"`
+	Metrics       []ConfigMetric `json:"metrics"`
+	// Templates are what [ConfigQuery.CustomFilterTemplate] names. ${ may stand escaped as $\{ in them.
+	Templates  map[string]string `json:"templates"`
+	Classifier *ConfigClassifier `json:"classifier,omitempty"`
+}
+
+// ConfigJudge is which judge a config asks for, with options that Kayenta's own does not read.
+type ConfigJudge struct {
+	Name           string          `json:"name"`
+	Configurations json.RawMessage `json:"judgeConfigurations,omitempty"`
+}
+
+// ConfigClassifier holds the groups' weights in percent, as they are given: nothing validates them. The thresholds
+// are legacy, and the judge does not read them.
+type ConfigClassifier struct {
+	GroupWeights    map[string]float64 `json:"groupWeights"`
+	ScoreThresholds *Thresholds        `json:"scoreThresholds,omitempty"`
+}
+
+// Thresholds are scores between 0 and 100.
+type Thresholds struct {
+	Pass     float64 `json:"pass"`
+	Marginal float64 `json:"marginal"`
+}
+
+// ConfigMetric is one metric of a config.
+type ConfigMetric struct {
+	Name  string      `json:"name"`
+	Query ConfigQuery `json:"query"`
+	// Groups is nil where the file has none: the judgement fails then, unless the metric is muted.
+	Groups []string `json:"groups"`
+	// AnalysisConfigurations are read when the metric is judged: see [Config.Request].
+	AnalysisConfigurations json.RawMessage `json:"analysisConfigurations,omitempty"`
+	// ScopeName is which pair of scopes of a run it is measured in; Deck takes a missing one as "default".
+	ScopeName string `json:"scopeName,omitempty"`
+}
+
+// ConfigQuery says what a metric measures (spec/spinnaker.md, 5.2). Fields that a type does not have are empty.
+type ConfigQuery struct {
+	// Type chooses the source: "prometheus". It may also stand in serviceType.
+	Type        string `json:"type"`
+	ServiceType string `json:"serviceType,omitempty"`
+	MetricName  string `json:"metricName,omitempty"`
+	// LabelBindings are ready matchers, GroupByFields labels.
+	LabelBindings []string `json:"labelBindings,omitempty"`
+	GroupByFields []string `json:"groupByFields,omitempty"`
+	// ResourceType is gce_instance, aws_ec2_instance, or empty.
+	ResourceType         string `json:"resourceType,omitempty"`
+	CustomInlineTemplate string `json:"customInlineTemplate,omitempty"`
+	// CustomFilterTemplate is a key of [Config.Templates].
+	CustomFilterTemplate string `json:"customFilterTemplate,omitempty"`
+	// CustomFilter is refused by Kayenta when it is there, also when it is empty; nil is absent.
+	CustomFilter *string `json:"customFilter,omitempty"`
+}
+
+// DecodeConfig reads a canary config as Kayenta does: unknown fields are ignored, scalars are taken leniently (1.0 is
+// the text "1.0", "75" the number 75), null is absent. What it cannot read at all is an error that names the place.
+// It does not say whether Kayenta would store the config or run it: a name, applications and metrics may be missing.
+// A weight may be NaN or infinite; such a config cannot be written again.
+func DecodeConfig(data []byte) (Config, error) {
+	if len(data) > MaxConfig {
+		return Config{}, fmt.Errorf("decode canary config: %d bytes, at most %d are read", len(data), MaxConfig)
+	}
+	doc, err := parse(data)
+	if err != nil {
+		return Config{}, fmt.Errorf("decode canary config: %w", err)
+	}
+	if doc.kind() != '{' {
+		return Config{}, errors.New("decode canary config: an object was expected")
+	}
+	f := &fields{members: doc.object(), first: new(error)}
+	c := Config{
+		ID: f.text("id"), Name: f.text("name"), Description: f.text("description"), ConfigVersion: f.text("configVersion"),
+		CreatedTimestamp: f.integer("createdTimestamp"), UpdatedTimestamp: f.integer("updatedTimestamp"),
+		CreatedTimestampISO: f.text("createdTimestampIso"), UpdatedTimestampISO: f.text("updatedTimestampIso"),
+		Applications: f.texts("applications"), Metrics: []ConfigMetric{}, Templates: map[string]string{},
+	}
+	if c.Applications == nil {
+		c.Applications = []string{}
+	}
+	if j := f.inside("judge"); j != nil {
+		c.Judge = &ConfigJudge{Name: j.text("name"), Configurations: j.raw("judgeConfigurations")}
+	}
+	for name, v := range f.object("templates").members() {
+		if t := f.scalar("templates."+name, v); t != nil {
+			c.Templates[name] = *t
+		}
+	}
+	if l := f.inside("classifier"); l != nil {
+		c.Classifier = l.classifier()
+	}
+	for i, v := range f.list("metrics").elements() {
+		c.Metrics = append(c.Metrics, f.metric(fmt.Sprintf("metrics[%d]", i), v))
+	}
+	if *f.first != nil {
+		return Config{}, fmt.Errorf("decode canary config: %w", *f.first)
+	}
+	return c, nil
+}
+
+// fields reads the members of one object.
+type fields struct {
+	path    string
+	members map[string]value
+	first   *error // the document's first mistake, with its path
+}
+
+func (f *fields) fail(key, expected string) {
+	if *f.first == nil {
+		*f.first = fmt.Errorf("%s%s: %s was expected", f.path, key, expected)
+	}
+}
+
+// of is the member of a kind; nothing for null, absent and, after noting the mistake, for every other kind.
+func (f *fields) of(key string, kind byte, expected string) value {
+	v := f.members[key]
+	switch {
+	case v.missing():
+		return nil
+	case v.kind() != kind:
+		f.fail(key, expected)
+		return nil
+	}
+	return v
+}
+
+func (f *fields) object(key string) value { return f.of(key, '{', "an object") }
+func (f *fields) list(key string) value   { return f.of(key, '[', "a list") }
+
+// inside reads the object of a key; nil if there is none.
+func (f *fields) inside(key string) *fields {
+	v := f.object(key)
+	if v == nil {
+		return nil
+	}
+	return &fields{path: f.path + key + ".", members: v.object(), first: f.first}
+}
+
+func (f *fields) scalar(key string, v value) *string {
+	text, err := str(v)
+	if err != nil {
+		f.fail(key, "a string")
+	}
+	return text
+}
+
+func (f *fields) pointer(key string) *string { return f.scalar(key, f.members[key]) }
+
+func (f *fields) text(key string) string {
+	if t := f.pointer(key); t != nil {
+		return *t
+	}
+	return ""
+}
+
+// texts is nil if there is no list.
+func (f *fields) texts(key string) []string {
+	v := f.list(key)
+	if v == nil {
+		return nil
+	}
+	all := []string{}
+	for i, e := range v.elements() {
+		if t := f.scalar(fmt.Sprintf("%s[%d]", key, i), e); t != nil {
+			all = append(all, *t)
+		}
+	}
+	return all
+}
+
+func (f *fields) number(key string, v value) float64 {
+	n, err := double(v)
+	if err != nil {
+		f.fail(key, "a number")
+	}
+	return n
+}
+
+// integer reads milliseconds; what is beyond whole numbers of a double is no time.
+func (f *fields) integer(key string) int64 {
+	n := f.number(key, f.members[key])
+	if !(n >= -1<<53 && n <= 1<<53) {
+		f.fail(key, "milliseconds since 1970")
+		return 0
+	}
+	return int64(n)
+}
+
+// raw is a member as it is. It has to be JSON without bare words, so that it can be written again.
+func (f *fields) raw(key string) json.RawMessage {
+	v := f.members[key]
+	if v == nil {
+		return nil
+	}
+	if !json.Valid(v) {
+		f.fail(key, "plain JSON, without NaN and Infinity,")
+		return nil
+	}
+	return json.RawMessage(slices.Clone(v))
+}
+
+func (f *fields) classifier() *ConfigClassifier {
+	c := &ConfigClassifier{GroupWeights: map[string]float64{}}
+	for name, v := range f.object("groupWeights").members() {
+		c.GroupWeights[name] = f.number("groupWeights."+name, v)
+	}
+	if t := f.inside("scoreThresholds"); t != nil {
+		c.ScoreThresholds = &Thresholds{Pass: t.number("pass", t.members["pass"]), Marginal: t.number("marginal", t.members["marginal"])}
+	}
+	return c
+}
+
+func (f *fields) metric(path string, v value) ConfigMetric {
+	if v.kind() != '{' {
+		f.fail(path, "an object")
+		return ConfigMetric{}
+	}
+	m := &fields{path: f.path + path + ".", members: v.object(), first: f.first}
+	out := ConfigMetric{
+		Name: m.text("name"), Groups: m.texts("groups"), ScopeName: m.text("scopeName"),
+		AnalysisConfigurations: m.raw("analysisConfigurations"),
+	}
+	q := m.inside("query")
+	if q == nil {
+		return out
+	}
+	out.Query = ConfigQuery{
+		Type: q.text("type"), ServiceType: q.text("serviceType"), MetricName: q.text("metricName"),
+		LabelBindings: q.texts("labelBindings"), GroupByFields: q.texts("groupByFields"), ResourceType: q.text("resourceType"),
+		CustomInlineTemplate: q.text("customInlineTemplate"), CustomFilterTemplate: q.text("customFilterTemplate"),
+		CustomFilter: q.pointer("customFilter"),
+	}
+	return out
+}
+
+// Request makes a judge's request of a config and of what was measured for it: pairs with their name, samples, id and
+// tags, whose settings and groups are found here. A pair whose name no metric of the config has, and settings on which
+// the reference fails as a whole, are errors. It is what [DecodeRequest] makes of the same as JSON, notes included.
+func (c Config) Request(pairs []Pair, t Thresholds) (Request, error) {
+	d := decoder{Request: Request{Pairs: make([]Pair, 0, len(pairs)), Pass: t.Pass, Marginal: t.Marginal}}
+	d.metrics, d.used = map[string]value{}, map[string]bool{}
+	if c.Classifier != nil {
+		d.Weights = c.Classifier.GroupWeights
+	}
+	if c.Judge != nil {
+		d.judgeConfigurations(value(`{"judgeConfigurations":` + string(orNull(c.Judge.Configurations)) + `}`))
+	}
+	var names []string
+	for i, m := range c.Metrics {
+		if _, again := d.metrics[m.Name]; again {
+			d.note("metric %q is configured more than once; the first counts", m.Name)
+			continue
+		}
+		text, err := json.Marshal(m)
+		if err != nil {
+			return Request{}, fmt.Errorf("metrics[%d] of the config: %w", i, err)
+		}
+		d.metrics[m.Name] = value(text)
+		names = append(names, m.Name)
+	}
+	for i, p := range pairs {
+		metric, ok := d.metrics[p.Name]
+		if !ok {
+			return Request{}, fmt.Errorf("pair %d: no metric of the config is named %q", i, p.Name)
+		}
+		first := !d.used[p.Name]
+		d.used[p.Name] = true
+		if err := d.configure(&p, metric.object(), first); err != nil {
+			return Request{}, fmt.Errorf("metric %q of the config: %w", p.Name, err)
+		}
+		d.Pairs = append(d.Pairs, p)
+	}
+	for _, name := range names {
+		if !d.used[name] {
+			d.note("metric %q has no samples in this request and is left out without a word", name)
+		}
+	}
+	return d.Request, nil
+}
+
+func orNull(raw json.RawMessage) json.RawMessage {
+	if len(raw) == 0 {
+		return json.RawMessage("null")
+	}
+	return raw
+}
