@@ -33,6 +33,7 @@ func Run(t *testing.T, d Database) {
 	t.Run("memory", d.memory)
 	t.Run("text", d.text)
 	t.Run("opening", d.opening)
+	t.Run("outbox", d.outbox)
 }
 
 // open opens a new, empty database.
