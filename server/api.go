@@ -38,6 +38,9 @@ func (s *Server) build() http.Handler {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answerPlain(w, http.StatusOK, "ok\n") })
 	mux.HandleFunc("GET /readyz", s.readyz)
 	mux.Handle("GET /metrics", s.guardMetrics(promhttp.HandlerFor(s.o.Registry, promhttp.HandlerOpts{Registry: s.o.Registry})))
+	if s.o.Pages != nil {
+		s.pages = s.o.Pages(s)
+	}
 	return s.outer(mux)
 }
 
@@ -88,7 +91,7 @@ func read[I, O any](s *Server, api huma.API, o operation, f func(context.Context
 	o.method = http.MethodGet
 	huma.Register(api, s.huma(api, o), func(ctx context.Context, in *I) (*O, error) {
 		if !o.public {
-			if who := identity(ctx); !who.has(RoleViewer) {
+			if who := identity(ctx); !who.Has(RoleViewer) {
 				return nil, s.problem(ctx, forbidden(who, RoleViewer))
 			}
 		}
@@ -105,19 +108,24 @@ func read[I, O any](s *Server, api huma.API, o operation, f func(context.Context
 func change[I, O any](s *Server, api huma.API, o operation, f func(context.Context, *I, *rollout.AuditEntry) (*O, error)) {
 	o.method = http.MethodPost
 	huma.Register(api, s.huma(api, o), func(ctx context.Context, in *I) (*O, error) {
-		a := &rollout.AuditEntry{At: time.Now().UTC(), By: identity(ctx).Name, From: remote(ctx), Action: o.id}
-		out, err := f(ctx, in, a)
-		var p *Problem
-		if err != nil {
-			p = s.problem(ctx, err)
-			a.Refused = p.Detail
-		}
-		s.audit(ctx, *a)
-		if p != nil {
-			return nil, p
-		}
-		return out, nil
+		return audited(ctx, s, o.id, func(a *rollout.AuditEntry) (*O, error) { return f(ctx, in, a) })
 	})
+}
+
+// audited runs an action and writes down what became of it, a refusal too. Its error is a *Problem.
+func audited[O any](ctx context.Context, s *Server, action string, f func(*rollout.AuditEntry) (*O, error)) (*O, error) {
+	a := &rollout.AuditEntry{At: time.Now().UTC(), By: identity(ctx).Name, From: remote(ctx), Action: action}
+	out, err := f(a)
+	var p *Problem
+	if err != nil {
+		p = s.problem(ctx, err)
+		a.Refused = p.Detail
+	}
+	s.audit(ctx, *a)
+	if p != nil {
+		return nil, p
+	}
+	return out, nil
 }
 
 // auditTimeout bounds how long an answer waits for the audit log. What was done is done: the log may be late, the
@@ -142,7 +150,7 @@ func (s *Server) audit(ctx context.Context, a rollout.AuditEntry) {
 
 // may returns an error unless somebody has a role.
 func may(ctx context.Context, role string) error {
-	if who := identity(ctx); !who.has(role) {
+	if who := identity(ctx); !who.Has(role) {
 		return forbidden(who, role)
 	}
 	return nil

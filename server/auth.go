@@ -25,8 +25,8 @@ type Identity struct {
 	Roles []string `json:"roles"`
 }
 
-// has tells whether somebody has a role; an admin has every one, and everybody who is not only a judge may read.
-func (i Identity) has(role string) bool {
+// Has tells whether somebody has a role; an admin has every one, and everybody who is not only a judge may read.
+func (i Identity) Has(role string) bool {
 	if slices.Contains(i.Roles, RoleAdmin) || slices.Contains(i.Roles, role) {
 		return true
 	}

@@ -69,12 +69,17 @@ func (s *Server) outer(mux *http.ServeMux) http.Handler {
 			s.o.Log.Debug("request", "request", id, "method", r.Method, "path", r.URL.Path, "status", rec.status, "from", r.RemoteAddr)
 		}()
 		r.Body = http.MaxBytesReader(rec, r.Body, maxBody)
+		_, pattern := mux.Handler(r)
+		if s.pages != nil && pattern == "" && !strings.HasPrefix(r.URL.Path, "/api/") {
+			s.pages.ServeHTTP(rec, r)
+			return
+		}
 		if p := checkWrite(r); p != nil {
 			p.RequestID = id
 			p.write(rec, s.o.Log)
 			return
 		}
-		if _, pattern := mux.Handler(r); pattern == "" {
+		if pattern == "" {
 			s.noSuch(rec, r, mux)
 			return
 		}
@@ -93,7 +98,7 @@ func (s *Server) panicked(rec *recorder, r *http.Request, v any) {
 	}
 }
 
-// checkWrite holds what protects writes from other sites' pages, beside the lack of cookies: a form cannot send
+// checkWrite holds what protects the API's writes from other sites' pages, beside the lack of cookies: a form cannot send
 // JSON, and a script of another origin may not without asking first, which nothing here allows.
 func checkWrite(r *http.Request) *Problem {
 	switch r.Method {
@@ -203,7 +208,7 @@ func (s *Server) guardMetrics(next http.Handler) http.Handler {
 			return
 		}
 		who, err := s.whose(r.Context(), r.Header.Get("Authorization"), r.RemoteAddr)
-		if err == nil && !who.has(RoleViewer) {
+		if err == nil && !who.Has(RoleViewer) {
 			err = forbidden(who, RoleViewer)
 		}
 		if err != nil {

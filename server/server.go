@@ -2,8 +2,9 @@
 // sign-in by bearer tokens, server-sent events, health and metrics.
 //
 // It decides nothing about releases: it says who may, passes on, and writes down who did what. Errors become status
-// codes in one table ([Problem]). There are no cookies, so a foreign page can do nothing in somebody's name, and no
-// CORS. Reading needs any token, except /healthz, /readyz, /api/v1/version and the OpenAPI document; /metrics is
+// codes in one table ([Problem]). The API knows no cookies, so a foreign page can do nothing in somebody's name, and no
+// CORS; the pages of server/web have sessions and forms of their own, and act through [Server.Act] and its like, so
+// that who may and what is written down is the same everywhere. Reading needs any token, except /healthz, /readyz, /api/v1/version and the OpenAPI document; /metrics is
 // open to this machine while the listener is a loopback one, and needs a token otherwise.
 //
 // Start reading at [New], then api.go.
@@ -60,6 +61,8 @@ type Options struct {
 	Problems func() []ConfigProblem
 	// Ready says why the daemon cannot do its work yet; nil when it can.
 	Ready func() error
+	// Pages makes what people see, served wherever the API has nothing; nil for an API alone.
+	Pages func(*Server) http.Handler
 	// Version of this build.
 	Version string
 	Log     *slog.Logger
@@ -87,6 +90,7 @@ type Server struct {
 	o       Options
 	metrics *metrics
 	handler http.Handler
+	pages   http.Handler  // nil for none
 	streams chan struct{} // one place for each event stream
 
 	mu       sync.Mutex // guards loopback

@@ -50,7 +50,7 @@ func (s *Server) registerStreams(api huma.API) {
 }
 
 func isStream(r *http.Request) bool {
-	return r.URL.Path == Prefix+"/events" || strings.HasSuffix(r.URL.Path, "/events/stream")
+	return r.URL.Path == Prefix+"/events" || r.URL.Path == LivePath || strings.HasSuffix(r.URL.Path, "/events/stream")
 }
 
 // begin is what a stream starts with: it checks the request, and returns nil where there is nothing to send.
@@ -63,7 +63,7 @@ func registerStream[I any](s *Server, api huma.API, o operation, header func(*I)
 		"text/event-stream": {Schema: &huma.Schema{Type: huma.TypeString}},
 	}}
 	huma.Register(api, op, func(ctx context.Context, in *I) (*huma.StreamResponse, error) {
-		if who := identity(ctx); !who.has(RoleViewer) {
+		if who := identity(ctx); !who.Has(RoleViewer) {
 			return nil, s.problem(ctx, forbidden(who, RoleViewer))
 		}
 		send, err := f(ctx, in)
@@ -76,12 +76,15 @@ func registerStream[I any](s *Server, api huma.API, o operation, header func(*I)
 				w.WriteHeader(http.StatusNoContent)
 				return
 			}
-			s.serveStream(ctx, w, header(in), send)
+			s.serveStream(ctx, w, func(ctx context.Context) error {
+				_, err := s.whose(ctx, header(in), remote(ctx))
+				return err
+			}, send)
 		}}, nil
 	})
 }
 
-func (s *Server) serveStream(ctx context.Context, w http.ResponseWriter, header string, send func(context.Context, *stream) error) {
+func (s *Server) serveStream(ctx context.Context, w http.ResponseWriter, still func(context.Context) error, send func(context.Context, *stream) error) {
 	select {
 	case s.streams <- struct{}{}:
 		defer func() { <-s.streams }()
@@ -98,10 +101,7 @@ func (s *Server) serveStream(ctx context.Context, w http.ResponseWriter, header 
 	defer context.AfterFunc(s.stopping, cancel)()
 	ticker := time.NewTicker(s.o.Heartbeat)
 	defer ticker.Stop()
-	st := &stream{w: w, control: http.NewResponseController(w), beat: ticker.C, still: func(ctx context.Context) error {
-		_, err := s.whose(ctx, header, remote(ctx))
-		return err
-	}}
+	st := &stream{w: w, control: http.NewResponseController(w), beat: ticker.C, still: still}
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("X-Accel-Buffering", "no")

@@ -15,7 +15,9 @@ import (
 )
 
 // actions are the operations that change something, as the audit log and the metrics name them.
-var actions = []string{"startRelease", "answerGate", "pauseRelease", "resumeRelease", "rollbackRelease", "cancelRelease", "dismissAlarm"}
+var actions = []string{
+	"startRelease", "answerGate", "pauseRelease", "resumeRelease", "rollbackRelease", "cancelRelease", "dismissAlarm", "signIn", "signOut",
+}
 
 // Bounds of a start's parameters: images, tags, numbers; not documents.
 const (
@@ -43,16 +45,44 @@ func (s *Server) registerActions(api huma.API) {
 		id: "answerGate", path: "/releases/{id}/gates/{gate}", summary: "Answer a gate, or a question that a policy has asked",
 		description: "403: somebody else has to answer. 409: it was answered before (by whom and when is in the answer), or is not open.",
 	}, s.answer)
-	s.act(api, "pauseRelease", "pause", "Let timers and advancing stand still; looks go on, and a fail still rolls back",
-		func(reason string) rollout.Event { return rollout.Paused{Reason: reason} })
-	s.act(api, "resumeRelease", "resume", "End a pause",
-		func(string) rollout.Event { return rollout.Resumed{} })
-	s.act(api, "rollbackRelease", "rollback", "Bring all traffic back to stable, from any state; 202 with a warning where it could not be written yet",
-		func(reason string) rollout.Event { return rollout.RollbackRequested{Reason: reason} })
-	s.act(api, "cancelRelease", "cancel", "End a release of which no traffic has moved; after that it is a rollback",
-		func(reason string) rollout.Event { return rollout.CancelRequested{Reason: reason} })
-	s.act(api, "dismissAlarm", "dismiss-alarm", "Let the release go on at this weight in spite of its sample-ratio alarm",
-		func(reason string) rollout.Event { return rollout.AlarmDismissed{Reason: reason} })
+	for _, a := range acts {
+		change(s, api, operation{id: a.id, path: "/releases/{id}/" + string(a.action), summary: a.summary, status: http.StatusOK},
+			func(ctx context.Context, in *actInput, e *rollout.AuditEntry) (*ActionOutput, error) {
+				return s.act(ctx, a, in.ID, orZero(in.Body).Reason, e)
+			})
+	}
+}
+
+// Action is something that every operator may do to a release, as it is written in the API's paths.
+type Action string
+
+// The actions.
+const (
+	Pause        Action = "pause"
+	Resume       Action = "resume"
+	Rollback     Action = "rollback"
+	Cancel       Action = "cancel"
+	DismissAlarm Action = "dismiss-alarm"
+)
+
+// acts are the actions with their names in the audit log, and the events that they are.
+var acts = []act{
+	{Pause, "pauseRelease", "Let timers and advancing stand still; looks go on, and a fail still rolls back",
+		func(reason string) rollout.Event { return rollout.Paused{Reason: reason} }},
+	{Resume, "resumeRelease", "End a pause",
+		func(string) rollout.Event { return rollout.Resumed{} }},
+	{Rollback, "rollbackRelease", "Bring all traffic back to stable, from any state; 202 with a warning where it could not be written yet",
+		func(reason string) rollout.Event { return rollout.RollbackRequested{Reason: reason} }},
+	{Cancel, "cancelRelease", "End a release of which no traffic has moved; after that it is a rollback",
+		func(reason string) rollout.Event { return rollout.CancelRequested{Reason: reason} }},
+	{DismissAlarm, "dismissAlarm", "Let the release go on at this weight in spite of its sample-ratio alarm",
+		func(reason string) rollout.Event { return rollout.AlarmDismissed{Reason: reason} }},
+}
+
+type act struct {
+	action      Action
+	id, summary string
+	event       func(reason string) rollout.Event
 }
 
 func (s *Server) start(ctx context.Context, in *startInput, a *rollout.AuditEntry) (*startOutput, error) {
@@ -151,18 +181,14 @@ type actInput struct {
 	Body *ReasonBody
 }
 
-// act registers an action that every operator may do.
-func (s *Server) act(api huma.API, id, path, summary string, event func(reason string) rollout.Event) {
-	change(s, api, operation{id: id, path: "/releases/{id}/" + path, summary: summary, status: http.StatusOK},
-		func(ctx context.Context, in *actInput, a *rollout.AuditEntry) (*ActionOutput, error) {
-			reason := orZero(in.Body).Reason
-			a.Release, a.Rollout, a.Detail = in.ID, s.rolloutOf(ctx, in.ID), reason
-			if err := may(ctx, RoleOperator); err != nil {
-				return nil, err
-			}
-			state, err := s.o.Engine.Act(ctx, in.ID, event(reason), identity(ctx).Name)
-			return acted(state, in.ID, err)
-		})
+// act does an action that every operator may do.
+func (s *Server) act(ctx context.Context, a act, id, reason string, e *rollout.AuditEntry) (*ActionOutput, error) {
+	e.Release, e.Rollout, e.Detail = id, s.rolloutOf(ctx, id), reason
+	if err := may(ctx, RoleOperator); err != nil {
+		return nil, err
+	}
+	state, err := s.o.Engine.Act(ctx, id, a.event(reason), identity(ctx).Name)
+	return acted(state, id, err)
 }
 
 // rolloutOf names the rollout of a release for the audit log; empty where that cannot be found out, which stops

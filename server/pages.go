@@ -1,0 +1,168 @@
+package server
+
+import (
+	"context"
+	"net/http"
+	"time"
+	"unicode/utf8"
+
+	"github.com/serindev/serin/rollout"
+)
+
+// LivePath is where pages have their event stream; it is left out of the histogram of answers' times.
+const LivePath = "/live"
+
+// maxReason and maxKey are the API's own bounds, in characters.
+const (
+	maxReason = 1000
+	maxKey    = 200
+)
+
+// As returns ctx with who acts in it; pages put there whom their session belongs to.
+func As(ctx context.Context, who Identity) context.Context {
+	return context.WithValue(ctx, keyIdentity, who)
+}
+
+// SignIn says whose a token is, and writes down that somebody has signed in. Its error is a *Problem: 401, or 429 for
+// an address with too many wrong tokens.
+func (s *Server) SignIn(ctx context.Context, token string) (Identity, error) {
+	who, err := s.o.Tokens.Verify(ctx, token, remote(ctx))
+	if err != nil {
+		s.metrics.signInFailures.Inc()
+		return Identity{}, s.problem(ctx, err)
+	}
+	s.SignedIn(ctx, who, "by token")
+	return who, nil
+}
+
+// Whose says whose a token is, for every request of a session that was begun with it: a token that is revoked ends
+// its sessions. Its error is a *Problem.
+func (s *Server) Whose(ctx context.Context, token string) (Identity, error) {
+	who, err := s.o.Tokens.Verify(ctx, token, remote(ctx))
+	if err != nil {
+		return Identity{}, s.problem(ctx, err)
+	}
+	return who, nil
+}
+
+// SignedIn writes down that somebody has signed in, and how.
+func (s *Server) SignedIn(ctx context.Context, who Identity, how string) {
+	s.audit(ctx, rollout.AuditEntry{At: time.Now().UTC(), By: who.Name, From: remote(ctx), Action: "signIn", Detail: shorten(how)})
+}
+
+// SignInFailed counts an attempt that was refused, and tells the log why.
+func (s *Server) SignInFailed(ctx context.Context, how string, err error) {
+	s.metrics.signInFailures.Inc()
+	s.o.Log.Warn("sign-in refused", "how", how, "from", remote(ctx), "request", requestID(ctx), "err", err)
+}
+
+// SignedOut writes down that somebody has signed out.
+func (s *Server) SignedOut(ctx context.Context, who Identity) {
+	s.audit(ctx, rollout.AuditEntry{At: time.Now().UTC(), By: who.Name, From: remote(ctx), Action: "signOut"})
+}
+
+// Explain returns err as people may hear of it; what they may not is in the log.
+func (s *Server) Explain(ctx context.Context, err error) *Problem { return s.problem(ctx, err) }
+
+// Start starts a release as whoever is in ctx ([As]), like the API's startRelease. Its error is a *Problem.
+func (s *Server) Start(ctx context.Context, rolloutName string, b StartBody) (rollout.Release, error) {
+	out, err := audited(ctx, s, "startRelease", func(a *rollout.AuditEntry) (*startOutput, error) {
+		if utf8.RuneCountInString(b.Key) > maxKey {
+			return nil, newProblem(http.StatusUnprocessableEntity, "the key has more than %d characters", maxKey)
+		}
+		return s.start(ctx, &startInput{RolloutInput{rolloutName}, &b}, a)
+	})
+	if err != nil {
+		return rollout.Release{}, err
+	}
+	return out.Body, nil
+}
+
+// Answer answers a gate or a question as whoever is in ctx ([As]), like the API's answerGate. Its error is a *Problem.
+func (s *Server) Answer(ctx context.Context, id, gate string, b AnswerBody) (ActionResult, error) {
+	out, err := audited(ctx, s, "answerGate", func(a *rollout.AuditEntry) (*ActionOutput, error) {
+		a.Release = id
+		switch b.Answer {
+		case rollout.Approve, rollout.Reject, rollout.KeepWaiting:
+		default:
+			return nil, newProblem(http.StatusUnprocessableEntity, "the answer has to be approve, reject or wait")
+		}
+		if err := checkReason(b.Reason); err != nil {
+			return nil, err
+		}
+		return s.answer(ctx, &answerInput{ReleaseInput: ReleaseInput{id}, Gate: gate, Body: b}, a)
+	})
+	if err != nil {
+		return ActionResult{}, err
+	}
+	return out.Body, nil
+}
+
+// Act does an action to a release as whoever is in ctx ([As]), like the API's operation. Its error is a *Problem.
+func (s *Server) Act(ctx context.Context, id string, action Action, reason string) (ActionResult, error) {
+	for _, a := range acts {
+		if a.action != action {
+			continue
+		}
+		out, err := audited(ctx, s, a.id, func(e *rollout.AuditEntry) (*ActionOutput, error) {
+			e.Release = id
+			if err := checkReason(reason); err != nil {
+				return nil, err
+			}
+			return s.act(ctx, a, id, reason, e)
+		})
+		if err != nil {
+			return ActionResult{}, err
+		}
+		return out.Body, nil
+	}
+	return ActionResult{}, newProblem(http.StatusNotFound, "there is no action %q", action)
+}
+
+func checkReason(reason string) error {
+	if utf8.RuneCountInString(reason) > maxReason {
+		return newProblem(http.StatusUnprocessableEntity, "the reason has more than %d characters", maxReason)
+	}
+	if !utf8.ValidString(reason) {
+		return newProblem(http.StatusUnprocessableEntity, "the reason is not text")
+	}
+	return nil
+}
+
+// changeEvery is the least time between two changes that a page is told of: it reads itself anew each time.
+const changeEvery = time.Second
+
+// Changes streams an event `changed` (server-sent events) whenever something has happened that is wanted, at most once
+// a second, until the reader goes, still returns an error, or the server stops.
+func (s *Server) Changes(w http.ResponseWriter, r *http.Request, still func(context.Context) error, wanted func(rollout.Update) bool) {
+	s.serveStream(r.Context(), w, still, func(ctx context.Context, st *stream) error {
+		updates := s.o.Engine.Subscribe(ctx)
+		pace := time.NewTicker(changeEvery)
+		defer pace.Stop()
+		changed := true // something may have happened since the page was made
+		for {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-st.beat:
+				if err := st.heartbeat(ctx); err != nil {
+					_ = st.send("ended", 0, struct{}{}) // the reader may have gone
+					return err
+				}
+			case u, ok := <-updates:
+				if !ok {
+					return nil // the reader begins again
+				}
+				changed = changed || wanted(u)
+			case <-pace.C:
+				if !changed {
+					continue
+				}
+				if err := st.send("changed", 0, struct{}{}); err != nil {
+					return err
+				}
+				changed = false
+			}
+		}
+	})
+}
