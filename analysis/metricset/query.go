@@ -1,0 +1,152 @@
+package metricset
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/serindev/serin/judge/kayenta"
+)
+
+// The errors of Kayenta's own; what it says is what pipelines' owners know to search for.
+var (
+	errCustomFilter = errors.New("CanaryMetricSetQueryConfig.customFilter is deprecated, use CanaryMetricSetQueryConfig.customInlineTemplate instead.") //nolint:staticcheck,revive // Kayenta's words
+	errNoMetricName = errors.New("Metric Name is required when query type is Default.")                                                                 //nolint:staticcheck,revive // Kayenta's words
+	errNoFilter     = errors.New("Either a resource type or a custom filter is required.")                                                              //nolint:staticcheck,revive // Kayenta's words
+)
+
+// promQL begins a template that is the whole query.
+const promQL = "PromQL:"
+
+// The resource types that Kayenta knows.
+const (
+	gce = "gce_instance"
+	aws = "aws_ec2_instance"
+)
+
+// Query is the PromQL of a metric in one scope (spec/spinnaker.md, 5.3). scopeLabel is the label of a gce_instance;
+// empty is [DefaultScopeLabel]. Errors are Kayenta's in its words, and one of Serin's own: a *[BreakoutError] for a
+// value that would leave its place in the query.
+func Query(templates map[string]string, q kayenta.ConfigQuery, s Scope, scopeLabel string) (string, error) {
+	if q.CustomFilter != nil {
+		return "", errCustomFilter
+	}
+	template, err := templateOf(templates, q)
+	if err != nil {
+		return "", err
+	}
+	filter := ""
+	if template != "" {
+		if filter, err = expand(template, bindings(q, s)); err != nil {
+			return "", err
+		}
+	}
+	if rest, ok := strings.CutPrefix(filter, promQL); ok {
+		return rest, nil
+	}
+	if q.MetricName == "" {
+		return "", errNoMetricName
+	}
+	var filters []string
+	if filter != "" {
+		if f := strings.TrimRight(filter, ","); f != "" {
+			filters = append(filters, f)
+		}
+		filters = append(filters, q.LabelBindings...)
+	} else if filters, err = resourceFilters(q, s, scopeLabel); err != nil {
+		return "", err
+	}
+	return average(q, filters), nil
+}
+
+// average is always avg, whatever the metric is: Kayenta knows no other.
+func average(q kayenta.ConfigQuery, filters []string) string {
+	var b strings.Builder
+	b.WriteString("avg(" + q.MetricName)
+	if len(filters) > 0 {
+		b.WriteString("{" + strings.Join(filters, ",") + "}")
+	}
+	b.WriteByte(')')
+	if len(q.GroupByFields) > 0 {
+		b.WriteString(" by (" + strings.Join(q.GroupByFields, ",") + ")")
+	}
+	return b.String()
+}
+
+func templateOf(templates map[string]string, q kayenta.ConfigQuery) (string, error) {
+	text := q.CustomInlineTemplate
+	if text == "" && q.CustomFilterTemplate != "" {
+		if len(templates) == 0 {
+			return "", fmt.Errorf("Custom filter template '%s' was referenced, but no templates were defined.", q.CustomFilterTemplate) //nolint:staticcheck,revive // Kayenta's words
+		}
+		var ok bool
+		if text, ok = templates[q.CustomFilterTemplate]; !ok {
+			return "", fmt.Errorf("Custom filter template '%s' was not found.", q.CustomFilterTemplate) //nolint:staticcheck,revive // Kayenta's words
+		}
+	}
+	return strings.ReplaceAll(text, `$\{`, `${`), nil
+}
+
+// Escape writes ${ as $\{, as Kayenta does in the config of a run (spec/spinnaker.md, 5.4); what is escaped stays.
+func Escape(template string) string { return strings.ReplaceAll(template, `${`, `$\{`) }
+
+// bindings are the names of a template: later ones win. Only parameters may bind to nothing.
+func bindings(q kayenta.ConfigQuery, s Scope) map[string]string {
+	b := map[string]string{}
+	for _, one := range [][2]string{
+		{"project", s.Params["project"]}, {"resourceType", s.Params["resourceType"]},
+		{"scope", s.Scope}, {"location", s.Location}, {"resourceType", q.ResourceType},
+	} {
+		if one[1] != "" {
+			b[one[0]] = one[1]
+		}
+	}
+	for name, value := range s.Params {
+		b[name] = value
+	}
+	return b
+}
+
+// resourceFilters are those of a metric without a template.
+func resourceFilters(q kayenta.ConfigQuery, s Scope, scopeLabel string) ([]string, error) {
+	kind := q.ResourceType
+	if strings.TrimSpace(kind) == "" {
+		kind = s.Params["resourceType"]
+	}
+	switch kind {
+	case "":
+		return nil, errNoFilter
+	case gce, aws:
+	default:
+		return nil, fmt.Errorf("There is no explicit support for resourceType '%s'. You may build whatever query makes sense for your environment via label bindings and custom filter templates.", kind) //nolint:staticcheck,revive // Kayenta's words
+	}
+	if s.Location == "" {
+		return nil, fmt.Errorf("Location (i.e. region) is required when resourceType is '%s'.", kind) //nolint:staticcheck,revive // Kayenta's words
+	}
+	project := s.Params["project"]
+	for name, value := range map[string]string{"scope": s.Scope, "location": s.Location, "project": project} {
+		if !fits(value, '"') {
+			return nil, &BreakoutError{Name: name, Value: value}
+		}
+	}
+	if scopeLabel == "" {
+		scopeLabel = DefaultScopeLabel
+	}
+	filters := append([]string(nil), q.LabelBindings...)
+	add := func(format string, args ...any) { filters = append(filters, fmt.Sprintf(format, args...)) }
+	switch {
+	case kind == gce && s.Scope != "":
+		add(`%s=~"%s-.{4}"`, scopeLabel, s.Scope)
+	case kind == aws && s.Scope != "":
+		add(`asg_groupName="%s"`, s.Scope)
+	}
+	switch {
+	case kind == aws:
+		add(`zone=~"%s.{1}"`, s.Location)
+	case project != "":
+		add(`zone=~".+/projects/%s/zones/%s-.{1}"`, project, s.Location)
+	default:
+		add(`zone=~".+/zones/%s-.{1}"`, s.Location)
+	}
+	return filters, nil
+}
