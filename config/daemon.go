@@ -31,7 +31,7 @@ type DaemonSpec struct {
 	Auth *AuthSpec `json:"auth,omitempty"`
 	// Retention is how long things are kept.
 	Retention *RetentionSpec `json:"retention,omitempty"`
-	// Notify tells people.
+	// Notify tells people and programs of what happens.
 	Notify []NotifySpec `json:"notify,omitempty"`
 	// Spinnaker offers Kayenta's API.
 	Spinnaker *SpinnakerSpec `json:"spinnaker,omitempty"`
@@ -145,14 +145,31 @@ type RetentionSpec struct {
 	Evidence *Duration `json:"evidence,omitempty"`
 }
 
-// NotifySpec tells people of what happens.
+// NotifySpec is one receiver of messages: a chat or a mailbox by url or urlFile, or a program by webhook.
 type NotifySpec struct {
-	// URL of the service, as shoutrrr writes it.
+	// Name of the receiver in logs, metrics and the keys of its messages; the service's where it is left out, such as
+	// slack, smtp or webhook.
+	Name Name `json:"name,omitempty"`
+	// URL of the service, as shoutrrr writes it: slack://…, teams://…, smtp://….
 	URL Secret `json:"url,omitempty"`
 	// URLFile holds it.
 	URLFile string `json:"urlFile,omitempty"`
-	// On what.
-	On []string `json:"on,omitempty" jsonschema:"enum=started,enum=gate,enum=hold,enum=alarm,enum=rollback,enum=finished"`
+	// Webhook gets each message as a CloudEvent over HTTP.
+	Webhook *NotifyWebhookSpec `json:"webhook,omitempty"`
+	// On what: gate, hold, alarm, rollback and finished where it is left out.
+	On []string `json:"on,omitempty" jsonschema:"enum=started,enum=step,enum=gate,enum=hold,enum=alarm,enum=drift,enum=rollback,enum=finished"`
+}
+
+// NotifyWebhookSpec is a program that gets CloudEvents 1.0 as JSON, signed as Standard Webhooks does.
+type NotifyWebhookSpec struct {
+	// URL to post to.
+	URL Secret `json:"url,omitempty"`
+	// URLFile holds it.
+	URLFile string `json:"urlFile,omitempty"`
+	// Secret that messages are signed with (HMAC-SHA256), 16 bytes or more; whsec_ and base64, or the bytes themselves.
+	Secret Secret `json:"secret,omitempty"`
+	// SecretFile holds it.
+	SecretFile string `json:"secretFile,omitempty"`
 }
 
 // SpinnakerSpec offers Kayenta's API and the remote judge.

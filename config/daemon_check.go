@@ -3,6 +3,7 @@ package config
 import (
 	"net"
 	"net/netip"
+	"net/url"
 	"regexp"
 	"strings"
 )
@@ -17,20 +18,55 @@ func (c *checker) daemon(s *DaemonSpec) {
 	if s.Spinnaker != nil {
 		c.warn(c.spec("spinnaker"), "this build does not serve Kayenta's API yet: nothing listens there")
 	}
-	for i := range s.Notify {
-		n := &s.Notify[i]
-		if (n.URL == "") == (n.URLFile == "") {
-			c.fail(c.spec("notify", i), "expected one of url or urlFile")
-		}
-	}
-	if len(s.Notify) > 0 {
-		c.warn(c.spec("notify"), "this build does not send messages yet")
-	}
+	c.notify(s.Notify)
 	if s.Auth != nil {
 		c.auth(s)
 	}
 	if s.Retention != nil && s.Retention.Evidence != nil && *s.Retention.Evidence <= 0 {
 		c.fail(c.spec("retention", "evidence"), "expected more than 0")
+	}
+}
+
+// leastSecret is how long a secret has to be for its signatures to be worth something.
+const leastSecret = 16
+
+func (c *checker) notify(receivers []NotifySpec) {
+	seen := map[string]int{}
+	for i := range receivers {
+		n, at := &receivers[i], c.spec("notify", i)
+		ways := 0
+		for _, set := range []bool{n.URL != "", n.URLFile != "", n.Webhook != nil} {
+			if set {
+				ways++
+			}
+		}
+		if ways != 1 {
+			c.fail(at, "expected one of url, urlFile or webhook")
+			continue
+		}
+		if first, taken := seen[n.Receiver()]; taken {
+			c.fail(at, "notify[%d] is called %s as well: give each a name", first, n.Receiver())
+		}
+		seen[n.Receiver()] = i
+		c.notifyWebhook(at.in("webhook"), n.Webhook)
+	}
+}
+
+func (c *checker) notifyWebhook(at place, w *NotifyWebhookSpec) {
+	if w == nil {
+		return
+	}
+	if (w.URL == "") == (w.URLFile == "") {
+		c.fail(at, "expected one of url or urlFile")
+	}
+	if u, err := url.Parse(w.URL.Reveal()); w.URL != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+		c.fail(at.in("url"), "expected an address that begins with https:// or http://")
+	}
+	if (w.Secret == "") == (w.SecretFile == "") {
+		c.fail(at, "expected one of secret or secretFile: without a signature the receiver cannot know who sends")
+	}
+	if n := len(w.Secret.Reveal()); n > 0 && n < leastSecret {
+		c.fail(at.in("secret"), "expected at least %d bytes", leastSecret)
 	}
 }
 

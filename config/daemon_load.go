@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -56,6 +58,7 @@ func (s DaemonSpec) withDefaults(file string) DaemonSpec {
 	}
 	s.Auth = s.Auth.withDefaults(file)
 	s.Prometheus = s.Prometheus.withDefaults(file)
+	s.Notify = notifyDefaults(s.Notify, file)
 	if s.Retention == nil || s.Retention.Evidence == nil {
 		s.Retention = &RetentionSpec{Evidence: new(defaultEvidence)}
 	}
@@ -130,6 +133,79 @@ func (p PrometheusSpec) withDefaults(file string) PrometheusSpec {
 		p.TLS = &t
 	}
 	return p
+}
+
+// defaultOn is what people have to hear of: where somebody has to act, and how it ends.
+var defaultOn = []string{"gate", "hold", "alarm", "rollback", "finished"}
+
+func notifyDefaults(receivers []NotifySpec, file string) []NotifySpec {
+	out := make([]NotifySpec, len(receivers))
+	for i, n := range receivers {
+		n.Name = Name(n.Receiver())
+		n.URLFile = beside(file, n.URLFile)
+		if len(n.On) == 0 {
+			n.On = defaultOn
+		}
+		if n.Webhook != nil {
+			w := *n.Webhook
+			w.URLFile, w.SecretFile = beside(file, w.URLFile), beside(file, w.SecretFile)
+			n.Webhook = &w
+		}
+		out[i] = n
+	}
+	return out
+}
+
+// notAName is what a name cannot hold.
+var notAName = regexp.MustCompile(`[^a-z0-9]+`)
+
+// Receiver is what it is called: its name, else the scheme of its URL or the name of the file that holds that.
+func (n *NotifySpec) Receiver() string {
+	service, _, ok := strings.Cut(n.URL.Reveal(), "://")
+	if !ok {
+		service = "" // it may be a secret
+	}
+	switch {
+	case n.Name != "":
+		return string(n.Name)
+	case n.Webhook != nil:
+		return "webhook"
+	case n.URLFile != "":
+		service = filepath.Base(n.URLFile)
+	}
+	if name := strings.Trim(notAName.ReplaceAllString(strings.ToLower(service), "-"), "-"); name != "" {
+		return name[:min(len(name), maxReceiver)]
+	}
+	return "receiver"
+}
+
+// maxReceiver is as long as a [Name] may be.
+const maxReceiver = 50
+
+// Address is what the messages are sent to, read from its file if it is in one.
+func (n *NotifySpec) Address() (Secret, error) {
+	return secretFrom(n.URL, n.URLFile, "the address of receiver "+n.Receiver())
+}
+
+// Address is where events are posted to, read from its file if it is in one.
+func (w *NotifyWebhookSpec) Address() (Secret, error) {
+	return secretFrom(w.URL, w.URLFile, "the address of a webhook")
+}
+
+// Key is what events are signed with, read from its file if it is in one.
+func (w *NotifyWebhookSpec) Key() (Secret, error) {
+	return secretFrom(w.Secret, w.SecretFile, "the secret of a webhook")
+}
+
+func secretFrom(value Secret, file, what string) (Secret, error) {
+	if file == "" {
+		return value, nil
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("read %s: %w", what, err)
+	}
+	return Secret(strings.TrimSpace(string(b))), nil
 }
 
 // StoreURL is the address of the store, read from its file if it is in one.
