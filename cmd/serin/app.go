@@ -79,6 +79,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 const (
 	groupRelease = "release"
 	groupLook    = "look"
+	groupJudge   = "judge"
 	groupRun     = "run"
 )
 
@@ -106,6 +107,7 @@ serin daemon does the work; the other commands speak to it.`,
 	root.AddGroup(
 		&cobra.Group{ID: groupRelease, Title: "Release:"},
 		&cobra.Group{ID: groupLook, Title: "Look:"},
+		&cobra.Group{ID: groupJudge, Title: "Judge, without a daemon:"},
 		&cobra.Group{ID: groupRun, Title: "Set up and run:"},
 	)
 	add := func(group string, commands ...*cobra.Command) {
@@ -117,6 +119,7 @@ serin daemon does the work; the other commands speak to it.`,
 	add(groupRelease, a.startCmd(), a.answerCmd("approve"), a.answerCmd("reject"), a.pauseCmd(), a.resumeCmd(),
 		a.rollbackCmd(), a.cancelCmd(), a.dismissCmd())
 	add(groupLook, a.statusCmd(), a.watchCmd(), a.explainCmd(), a.historyCmd(), a.auditCmd())
+	add(groupJudge, a.judgeCmd())
 	add(groupRun, daemonCmd(), a.validateCmd(), a.tokenCmd(), a.versionCmd())
 	root.SetHelpCommandGroupID(groupRun)
 	root.SetCompletionCommandGroupID(groupRun)

@@ -1,0 +1,264 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/serindev/serin/judge/kayenta"
+	"github.com/serindev/serin/judge/sequential"
+)
+
+// maxDocument bounds what judge reads as one document; requests beyond it belong on lines of their own.
+const maxDocument = 1 << 30
+
+func (a *app) judgeCmd() *cobra.Command {
+	judge := "kayenta"
+	cmd := &cobra.Command{
+		Use:   "judge FILE|-",
+		Short: "Judge what is written down, without a daemon",
+		Long: `Judge what is written in a file, or on the standard input (-), without a daemon and without a Prometheus. The answers
+are JSON, in the order of the questions.
+
+--judge kayenta: remote-judge requests of Kayenta, judged as its NetflixACAJudge-v1.0 does. One object gives one
+CanaryJudgeResult, an array an array, and one request a line (NDJSON) one result a line. Where that judge is known to
+mislead, warnings go to stderr. A request that cannot be judged has {"error": …} in its place.
+
+--judge sequential: a line with "metric" begins a sequence and says how it is judged, each further line is a look;
+there is one answer a look, as soon as it is read. docs/statistics.md has the form.
+
+Exit codes:
+  0  everything was judged, whatever the verdicts
+  1  something could not be read or judged; stderr names the line`,
+		Example: `  serin judge request.json
+  serin judge --judge sequential looks.ndjson | jq -r .verdict | uniq -c`,
+		Args: args(cobra.ExactArgs(1)),
+		RunE: func(_ *cobra.Command, args []string) error {
+			in, err := a.open(args[0])
+			if err != nil {
+				return err
+			}
+			defer in.Close()
+			r := bufio.NewReaderSize(in, 1<<16)
+			if judge == "sequential" {
+				return a.judgeLooks(r)
+			}
+			return a.judgeRequests(r)
+		},
+	}
+	judges := []string{"kayenta", "sequential"}
+	cmd.Flags().Var(&choice{&judge, judges}, "judge", "which judge")
+	_ = cmd.RegisterFlagCompletionFunc("judge", cobra.FixedCompletions(judges, cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+// open is a file, or the standard input for -.
+func (a *app) open(name string) (io.ReadCloser, error) {
+	if name == "-" {
+		return io.NopCloser(a.stdin), nil
+	}
+	return os.Open(name)
+}
+
+// answers writes answers and counts what could not be answered.
+type answers struct {
+	app    *app
+	out    *bufio.Writer
+	failed int
+}
+
+func (a *app) answers() *answers { return &answers{app: a, out: bufio.NewWriter(a.stdout)} }
+
+// line writes an answer in a line.
+func (s *answers) line(v any) error {
+	b, err := encodePlain(v)
+	if err != nil {
+		return err
+	}
+	_, err = s.out.Write(append(b, '\n'))
+	return err
+}
+
+// encodePlain encodes without escaping what only matters in HTML.
+func encodePlain(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, fmt.Errorf("print: %w", err)
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+// wrong says on stderr what is wrong with a line.
+func (s *answers) wrong(line int, err error) {
+	s.failed++
+	_, _ = fmt.Fprintf(s.app.stderr, "serin: line %d: %s\n", line, clean(err.Error()))
+}
+
+// end writes what is left, and tells by the exit code if something was wrong.
+func (s *answers) end() error {
+	if err := s.out.Flush(); err != nil {
+		return fmt.Errorf("print: %w", err)
+	}
+	if s.failed > 0 {
+		return &codeError{code: exitError}
+	}
+	return nil
+}
+
+// lines hands over each line that is not blank, with its number, as soon as it is there. Lines longer than most are
+// an error.
+func lines(r *bufio.Reader, most int, take func(number int, text []byte) error) error {
+	var text []byte
+	for number := 1; ; {
+		part, err := r.ReadSlice('\n')
+		if len(text)+len(part) > most {
+			return fmt.Errorf("line %d: longer than %d bytes", number, most)
+		}
+		text = append(text, part...)
+		switch {
+		case errors.Is(err, bufio.ErrBufferFull):
+			continue
+		case err != nil && !errors.Is(err, io.EOF):
+			return fmt.Errorf("line %d: %w", number, err)
+		}
+		if line := bytes.TrimSpace(text); len(line) > 0 {
+			if err := take(number, line); err != nil {
+				return err
+			}
+		}
+		if err != nil {
+			return nil //nolint:nilerr // the end
+		}
+		text, number = text[:0], number+1
+	}
+}
+
+// judgeLooks answers each look before it waits for the next.
+func (a *app) judgeLooks(r *bufio.Reader) error {
+	out := a.answers()
+	var s sequential.Lines
+	err := lines(r, sequential.MaxLine, func(number int, text []byte) error {
+		said, err := s.Line(text)
+		switch {
+		case err != nil:
+			out.wrong(number, err)
+			return out.end() // what follows would be judged as if this look had never been
+		case said == nil:
+			return nil
+		}
+		if err := out.line(said); err != nil || r.Buffered() > 0 {
+			return err
+		}
+		return out.out.Flush()
+	})
+	if err != nil {
+		_ = out.out.Flush()
+		return err
+	}
+	return out.end()
+}
+
+// judgeRequests answers one request a line if the first line is one, and otherwise takes all as one document.
+func (a *app) judgeRequests(r *bufio.Reader) error {
+	first, r, err := firstLine(r)
+	if err != nil {
+		return err
+	}
+	out := a.answers()
+	if _, array, err := kayenta.Split(first); err == nil && !array {
+		err := lines(r, kayenta.MaxRequest, func(number int, text []byte) error {
+			if err := out.line(out.judge(kayenta.Part{Text: text, Line: number})); err != nil || r.Buffered() > 0 { // more to come at once
+				return err
+			}
+			return out.out.Flush()
+		})
+		if err != nil {
+			_ = out.out.Flush()
+			return err
+		}
+		return out.end()
+	}
+	if err := a.judgeDocument(out, r); err != nil {
+		return err
+	}
+	return out.end()
+}
+
+// firstLine reads up to the end of the first line that is not blank, and returns what it has read as a part of all.
+func firstLine(r *bufio.Reader) (first []byte, all *bufio.Reader, err error) {
+	for err == nil && len(bytes.TrimSpace(first)) == 0 && len(first) <= maxDocument {
+		var part []byte
+		part, err = r.ReadBytes('\n')
+		first = append(first, part...)
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, nil, fmt.Errorf("read: %w", err)
+	}
+	return first, bufio.NewReaderSize(io.MultiReader(bytes.NewReader(first), r), r.Size()), nil
+}
+
+// judgeDocument answers one request or an array of them, in the form of the question.
+func (a *app) judgeDocument(out *answers, r io.Reader) error {
+	data, err := io.ReadAll(io.LimitReader(r, maxDocument+1))
+	if err != nil {
+		return fmt.Errorf("read: %w", err)
+	}
+	if len(data) > maxDocument {
+		return fmt.Errorf("more than %d bytes in one document: write one request a line", maxDocument)
+	}
+	if len(bytes.TrimSpace(data)) == 0 {
+		return errors.New("nothing to judge: the input is empty")
+	}
+	parts, array, err := kayenta.Split(data)
+	if err != nil {
+		return err
+	}
+	if !array {
+		return out.line(out.judge(parts[0]))
+	}
+	_, _ = out.out.WriteString("[")
+	for i, p := range parts {
+		b, err := encodePlain(out.judge(p))
+		if err != nil {
+			return err
+		}
+		if i > 0 {
+			_, _ = out.out.WriteString(",")
+		}
+		_, _ = out.out.WriteString("\n")
+		_, _ = out.out.Write(b)
+	}
+	_, _ = out.out.WriteString("\n]\n")
+	return nil
+}
+
+// refused stands in the place of a result that there is none of.
+type refused struct {
+	Error string `json:"error"`
+}
+
+// judge is the answer to one request.
+func (s *answers) judge(p kayenta.Part) any {
+	q, err := kayenta.DecodeRequest(p.Text)
+	var r kayenta.Result
+	if err == nil {
+		r, err = kayenta.Judge(q)
+	}
+	if err != nil {
+		s.wrong(p.Line, err)
+		return refused{err.Error()}
+	}
+	for _, w := range kayenta.Warnings(q, r) {
+		_, _ = fmt.Fprintf(s.app.stderr, "serin: line %d: warning: %s\n", p.Line, clean(strings.Join(strings.Fields(w), " ")))
+	}
+	return r
+}

@@ -1,0 +1,347 @@
+package sequential
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/serindev/serin/judge"
+)
+
+// Lines judges looks that are written down, one a line (NDJSON): a line with "metric" begins a sequence and says how
+// it is judged, each further line is one of its looks. It is how others check this judge, and how somebody tries it
+// without a Prometheus; testdata/sequential/README.md has the form.
+//
+// The zero value waits for the first sequence. Lines is not for several goroutines.
+type Lines struct {
+	name     string
+	sequence judging
+	looks    int
+}
+
+// judging is one sequence under way.
+type judging interface {
+	look(number int, l *lineLook) (Said, error)
+}
+
+// Said is the answer to one look. Numbers that a kind does not have are nil.
+type Said struct {
+	Name string `json:"name"`
+	// Look counts from 1.
+	Look int `json:"look"`
+	// Ratio is r̂ of the comparison with the most evidence, Noise φ, Margin m; see [judge.MetricVerdict].
+	Ratio  float64  `json:"ratio"`
+	Noise  float64  `json:"noise"`
+	Margin *float64 `json:"margin,omitempty"`
+	// Bound is the histogram's bound that the numbers are those of.
+	Bound *float64 `json:"bound,omitempty"`
+	// Lower and Upper are the ends of the confidence sequence.
+	Lower       *float64     `json:"lower,omitempty"`
+	Upper       *float64     `json:"upper,omitempty"`
+	LogEvidence SaidEvidence `json:"logEvidence"`
+	// Fresh is how many comparisons have begun anew, where they do.
+	Fresh *int `json:"fresh,omitempty"`
+	// Verdict is fail, pass or inconclusive; of a split alarm or inconclusive.
+	Verdict string `json:"verdict"`
+}
+
+// SaidEvidence holds logarithms of e-values: against "no worse", against "worse by its margin", of the whole
+// alone, and of a split against "not more" and "not fewer" requests than asked for.
+type SaidEvidence struct {
+	Worse   *float64 `json:"worse,omitempty"`
+	NoWorse *float64 `json:"noWorse,omitempty"`
+	Whole   *float64 `json:"whole,omitempty"`
+	More    *float64 `json:"more,omitempty"`
+	Fewer   *float64 `json:"fewer,omitempty"`
+}
+
+// lineMetric is how a sequence is to be judged.
+type lineMetric struct {
+	Kind          string          `json:"kind"`
+	FalseRollback float64         `json:"falseRollback"`
+	FalseAdvance  float64         `json:"falseAdvance"` // absent: nothing ever passes
+	Margin        judge.Margin    `json:"margin"`
+	Direction     judge.Direction `json:"direction"`
+	Goal          bool            `json:"goal"`
+	Noise         float64         `json:"noise"`
+	MinRequests   float64         `json:"minRequests"`
+	Objective     float64         `json:"objective"`
+	Bounds        []float64       `json:"bounds"`
+	Nearest       float64         `json:"nearest"`
+	// PassAfter is in seconds; absent: a pass may be given at once.
+	PassAfter float64 `json:"passAfter"`
+	// Anew is absent where the whole is judged alone.
+	Anew *lineAnew `json:"anew"`
+	// FalseAlarm and Tolerance are those of a split.
+	FalseAlarm float64 `json:"falseAlarm"`
+	Tolerance  float64 `json:"tolerance"`
+}
+
+type lineAnew struct {
+	Seconds float64 `json:"seconds"`
+	Live    int     `json:"live"`
+}
+
+// lineArm is one arm of a look. Which fields are needed depends on the kind.
+type lineArm struct {
+	Bad        *float64  `json:"bad"`
+	Total      *float64  `json:"total"`
+	Value      *float64  `json:"value"`
+	Cumulative []float64 `json:"cumulative"`
+	Requests   *float64  `json:"requests"`
+}
+
+// lineLook is one look. An arm that is absent or null had nothing to give.
+type lineLook struct {
+	Weight   float64  `json:"weight"`
+	Canary   *lineArm `json:"canary"`
+	Baseline *lineArm `json:"baseline"`
+}
+
+// line is any line; which one it is, Metric tells.
+type line struct {
+	Name    string      `json:"name"`
+	Metric  *lineMetric `json:"metric"`
+	Seconds float64     `json:"seconds"`
+	lineLook
+}
+
+// MaxLine is how many bytes one line may have: a look of a histogram with 256 bounds takes 10 kB.
+const MaxLine = 1 << 20
+
+// splitKind is the kind of a sequence that tests the gateway's split.
+const splitKind = "split"
+
+// longestLook, a day in seconds, keeps times within what they can hold.
+const longestLook = 86400
+
+// Line takes the next line. It returns the answer to a look, or nil after a line that begins a sequence. After an
+// error the sequence is as it was before the line.
+func (s *Lines) Line(text []byte) (*Said, error) {
+	if len(text) > MaxLine {
+		return nil, fmt.Errorf("%d bytes, at most %d are read", len(text), MaxLine)
+	}
+	var l line
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&l); err != nil {
+		return nil, errors.New(strings.TrimPrefix(err.Error(), "json: "))
+	}
+	if len(bytes.TrimSpace(text[d.InputOffset():])) > 0 {
+		return nil, errors.New("more after the end of the object")
+	}
+	if l.Metric != nil {
+		return nil, s.begin(l)
+	}
+	if s.sequence == nil {
+		return nil, errors.New(`a look before the first sequence: a line with "metric" has to come first`)
+	}
+	if l.Name != "" || l.Seconds != 0 {
+		return nil, errors.New(`"name" and "seconds" belong to a line with "metric", which begins a sequence`)
+	}
+	said, err := s.sequence.look(s.looks+1, &l.lineLook)
+	if err != nil {
+		return nil, err
+	}
+	s.looks++
+	said.Name, said.Look = s.name, s.looks
+	return &said, nil
+}
+
+func (s *Lines) begin(l line) error {
+	if l.Canary != nil || l.Baseline != nil {
+		return errors.New(`a line has either "metric" or a look's arms`)
+	}
+	if !(l.Seconds > 0 && l.Seconds <= longestLook) {
+		return fmt.Errorf("seconds %v: the length of a look has to be above 0 and at most %v", l.Seconds, longestLook)
+	}
+	var sequence judging
+	var err error
+	if l.Metric.Kind == splitKind {
+		sequence, err = l.Metric.split(l.Seconds)
+	} else {
+		sequence, err = l.Metric.judging(l.Seconds)
+	}
+	if err != nil {
+		return fmt.Errorf("metric: %w", err)
+	}
+	s.name, s.sequence, s.looks = l.Name, sequence, 0
+	return nil
+}
+
+// judged is a sequence that a judge with one metric judges.
+type judged struct {
+	judge    *Judge
+	evidence judge.Evidence
+	metric   *lineMetric
+	length   time.Duration
+}
+
+// lineName is the metric's name inside the judge.
+const lineName = "metric"
+
+// never is a wait that no sequence is long enough for.
+const never = 1 << 62
+
+// seconds turns seconds into a duration, as far as one goes.
+func seconds(s float64) time.Duration {
+	return time.Duration(min(s*float64(time.Second), never))
+}
+
+func (m *lineMetric) judging(length float64) (*judged, error) {
+	if !between(m.PassAfter, 0, 1e12) {
+		return nil, fmt.Errorf("passAfter %v: not a number of seconds", m.PassAfter)
+	}
+	after := seconds(m.PassAfter)
+	s := judge.Settings{FalseRollback: m.FalseRollback, FalseAdvance: m.FalseAdvance, PassAfter: &after}
+	if m.FalseAdvance == 0 {
+		after, s.FalseAdvance = never, 0.05
+	}
+	if a := m.Anew; a != nil {
+		if !(a.Seconds > 0 && a.Seconds < 1e12) {
+			return nil, fmt.Errorf("anew.seconds %v: not a length of time", a.Seconds)
+		}
+		s.FreshEvery, s.FreshLive = seconds(a.Seconds), a.Live
+	}
+	s.Metrics = []judge.Metric{{
+		Name: lineName, Kind: judge.Kind(m.Kind), Margin: m.Margin, Direction: m.Direction, Goal: m.Goal, Weight: 1, Noise: m.Noise,
+		MinRequests: m.MinRequests, Objective: m.Objective, Bounds: m.Bounds, Nearest: m.Nearest,
+	}}
+	j, err := New(s)
+	if err != nil {
+		return nil, err
+	}
+	return &judged{judge: j, evidence: j.Begin(nil), metric: m, length: seconds(length)}, nil
+}
+
+func (s *judged) look(number int, l *lineLook) (Said, error) {
+	canary, err := l.Canary.arm(s.metric)
+	if err != nil {
+		return Said{}, fmt.Errorf("canary.%w", err)
+	}
+	baseline := judge.Arm{}
+	if s.metric.Kind != string(judge.Objective) {
+		if baseline, err = l.Baseline.arm(s.metric); err != nil {
+			return Said{}, fmt.Errorf("baseline.%w", err)
+		}
+	}
+	if !between(l.Weight, 0, 1) {
+		return Said{}, fmt.Errorf("weight %v: not a share between 0 and 1", l.Weight)
+	}
+	look := judge.Look{
+		Number: number, At: time.Unix(0, 0).UTC().Add(time.Duration(number) * s.length), Length: s.length, Weight: l.Weight,
+		Observations: []judge.Observation{{Metric: lineName, Canary: canary, Baseline: baseline}},
+	}
+	var v judge.Verdict
+	s.evidence, v = s.judge.Look(s.evidence, look)
+	return s.said(v), nil
+}
+
+func (s *judged) said(v judge.Verdict) Said {
+	m := v.Metrics[0]
+	said := Said{
+		Ratio: m.Leading, Noise: m.Noise, Margin: &m.Margin, Lower: &m.Lower, Upper: &m.Upper, Verdict: string(v.Outcome),
+		LogEvidence: SaidEvidence{Worse: &m.LogEvidence.Worse, NoWorse: &m.LogEvidence.NoWorse},
+	}
+	if m.Kind == judge.Histogram {
+		said.Bound = &m.Bound
+	}
+	if s.metric.Anew != nil {
+		said.LogEvidence.Whole, said.Fresh = &m.LogEvidence.Whole, &m.Fresh
+	}
+	return said
+}
+
+// arm reads what the kind needs of an arm; its error goes on from the arm's name.
+func (a *lineArm) arm(m *lineMetric) (judge.Arm, error) {
+	if a == nil {
+		return judge.Arm{Missing: true}, nil
+	}
+	switch judge.Kind(m.Kind) {
+	case judge.Gauge:
+		if a.Value == nil || math.Abs(*a.Value) > mostValue {
+			return judge.Arm{}, errors.New("value: a number was expected")
+		}
+		return judge.Arm{Value: *a.Value}, nil
+	case judge.Histogram:
+		if len(a.Cumulative) != len(m.Bounds) {
+			return judge.Arm{}, fmt.Errorf("cumulative: %d counts were expected, one for each bound", len(m.Bounds))
+		}
+		total, err := count("total", a.Total)
+		if err != nil {
+			return judge.Arm{}, err
+		}
+		for i, c := range a.Cumulative {
+			if !isCount(c) || c > total || i > 0 && c < a.Cumulative[i-1] {
+				return judge.Arm{}, fmt.Errorf("cumulative[%d] %v: counts that do not fall and are at most total were expected", i, c)
+			}
+		}
+		return judge.Arm{Cumulative: a.Cumulative, Total: total}, nil
+	case judge.Counts, judge.Objective:
+	}
+	bad, err := count("bad", a.Bad)
+	if err != nil {
+		return judge.Arm{}, err
+	}
+	total, err := count("total", a.Total)
+	return judge.Arm{Bad: bad, Total: total}, err
+}
+
+func count(name string, x *float64) (float64, error) {
+	if x == nil || !isCount(*x) {
+		return 0, fmt.Errorf("%s: a count between 0 and 2^53 was expected", name)
+	}
+	return *x, nil
+}
+
+// splitting is a sequence that tests the split. It goes on over changes of weight, as the reference does; a scope
+// begins anew there.
+type splitting struct {
+	split   split
+	by      judge.Split
+	seconds float64
+}
+
+func (m *lineMetric) split(length float64) (*splitting, error) {
+	by := judge.Split{Noise: m.Noise, FalseAlarm: m.FalseAlarm, Tolerance: m.Tolerance}
+	err := check(judge.Settings{FalseRollback: 0.5, FalseAdvance: 0.5, Split: &by,
+		Metrics: []judge.Metric{{Name: lineName, Kind: judge.Counts, Weight: 1}}})
+	if err != nil {
+		return nil, err
+	}
+	return &splitting{by: by, seconds: length}, nil
+}
+
+func (s *splitting) look(_ int, l *lineLook) (Said, error) {
+	if l.Canary == nil || l.Baseline == nil {
+		return Said{}, errors.New("canary and baseline were expected")
+	}
+	canary, err := count("requests", l.Canary.Requests)
+	if err != nil {
+		return Said{}, fmt.Errorf("canary.%w", err)
+	}
+	baseline, err := count("requests", l.Baseline.Requests)
+	if err != nil {
+		return Said{}, fmt.Errorf("baseline.%w", err)
+	}
+	if !between(l.Weight, leastShare, 1-leastShare) {
+		return Said{}, fmt.Errorf("weight %v: not a share between 0 and 1", l.Weight)
+	}
+	s.split.add(judge.Requests{Canary: canary, Baseline: baseline}, l.Weight, s.seconds)
+	spreads, n := s.split.noise(judge.Counts, supposition{noise: s.by.Noise})
+	p := profile{spreads: spreads, n: n}
+	said := Said{Ratio: s.split.ratio(judge.Counts), Noise: p.phi(), Verdict: string(judge.Inconclusive)}
+	var more, fewer float64
+	if v := s.split.verdict(s.by, l.Weight); v != nil {
+		more, fewer = v.More, v.Fewer
+		if v.Alarm {
+			said.Verdict = "alarm"
+		}
+	}
+	said.LogEvidence = SaidEvidence{More: &more, Fewer: &fewer}
+	return said, nil
+}
