@@ -315,13 +315,7 @@ func (s *Source) query(ctx context.Context, text string, at int64, by string) (m
 			return series, nil
 		}
 	}
-	err = classify(err, text)
-	if failed(err).Refused {
-		s.metrics.errors.WithLabelValues(refused).Inc()
-	} else {
-		s.metrics.errors.WithLabelValues(unreachable).Inc()
-	}
-	return nil, err
+	return nil, s.fail(err, text).Err
 }
 
 // classify tells a refused query from a source that is not there. What is not known is the latter.
