@@ -1,7 +1,10 @@
 package e2e
 
 import (
+	"fmt"
+	"maps"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"regexp"
 	"slices"
@@ -250,6 +253,95 @@ func inOrder(t *testing.T, want, seen []int) {
 		require.Less(t, i, len(want), "%v seen, %v is the order", seen, want)
 	}
 	require.Equal(t, want[len(want)-1], seen[len(seen)-1])
+}
+
+// receiver is another system that webhooks tell, and remembers what it was told.
+type receiver struct {
+	URL  string
+	mu   sync.Mutex
+	keys []string
+}
+
+// newReceiver answers after a while, so that a daemon can die in the middle of a call.
+func newReceiver(t *testing.T) *receiver {
+	r := &receiver{}
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
+		r.mu.Lock()
+		r.keys = append(r.keys, req.Header.Get("Idempotency-Key"))
+		r.mu.Unlock()
+		select {
+		case <-req.Context().Done():
+		case <-time.After(200 * time.Millisecond):
+		}
+	}))
+	t.Cleanup(server.Close)
+	r.URL = server.URL
+	return r
+}
+
+// told is how often each key has come.
+func (r *receiver) told() map[string]int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := map[string]int{}
+	for _, k := range r.keys {
+		out[k]++
+	}
+	return out
+}
+
+func TestADaemonKilledInAWebhookAndWhileAReleaseIsSuperseded(t *testing.T) {
+	t.Parallel()
+	hook := newReceiver(t)
+	const steps = `
+    - gray: {weights: [20%%], hold: 1s, decide: {max: 10m, inconclusive: rollback}}
+    - webhook: {name: announce, url: '%s/announce'}
+    - gate: {name: full-release}
+    - promote: {}`
+	w := newWorld(t, setup{documents: func(w *world) string {
+		return quick("quick", "") + w.document("shop", "quick", fmt.Sprintf(steps, hook.URL))
+	}})
+	w.wait(t, "shop", "stable is served before any release", settled)
+	loads := w.users(t, "shop")
+	shares := w.shares(t, "shop")
+	first := w.start(t, "shop")
+
+	// The second release asks for the first one's place as soon as that one stands at its gate.
+	second := ""
+	died := w.walk(t, first, func(v view) {
+		switch {
+		case v.Release.ID == first && atGate(v):
+			w.call(http.MethodPost, "/api/v1/rollouts/shop/releases", map[string]any{"key": "two", "supersede": true}, nil)
+		case v.Release.ID != first:
+			if second = v.Release.ID; atGate(v) {
+				w.approve(second, v.Gate)
+			}
+		}
+	})
+	t.Logf("killed %d times: %q", len(died), died)
+	diedAt(t, died, "stepEntered announce", "webhookAnswered announce", "superseded", "inForce", "drained", "cleanedUp",
+		"ended", "started", "gateAnswered", "stepEntered promote")
+	events := w.events(t, first)
+	checkHistory(t, events, [][2]int{{0, 0}, {1, 0}, {2, 0}})
+	require.Equal(t, 1, count(events, "webhookAnswered"))
+	require.Equal(t, 1, count(events, "superseded"))
+	require.Equal(t, "superseded", events[len(events)-1].Outcome)
+	events = w.events(t, second)
+	checkHistory(t, events, [][2]int{{0, 0}, {1, 0}, {2, 0}, {3, 0}, {3, 1}})
+	require.Equal(t, 1, count(events, "webhookAnswered"))
+	require.Equal(t, "released", events[len(events)-1].Outcome)
+
+	told := hook.told()
+	t.Logf("the other system was told: %v", told)
+	require.ElementsMatch(t, []string{first + "/announce", second + "/announce"}, slices.Collect(maps.Keys(told)),
+		"however often it is told, it is told under one key for each release")
+	status, text := w.call(http.MethodPost, "/api/v1/rollouts/shop/releases", map[string]string{"key": "two"}, nil)
+	require.Equal(t, http.StatusOK, status, text)
+	require.Contains(t, text, second, "the key has started one release")
+	inOrder(t, []int{0, 20, 0, 20, 100, 0}, shares())
+	w.checkLooks(t, first)
+	w.checkLooks(t, second)
+	noRequestFailed(t, loads)
 }
 
 func TestTrafficIsRightAgainSoonAfterARestart(t *testing.T) {

@@ -75,16 +75,25 @@ func (c caller) call(ctx context.Context, call engine.Call) error {
 	})
 }
 
+// substituted puts the release's parameters in their places. What a webhook leaves out stays out.
 func substituted(w rollout.Webhook, parameters map[string]string) (rollout.Webhook, error) {
-	var err error
-	if w.URL, err = config.SubstituteURL(w.URL, parameters); err != nil {
-		return w, fmt.Errorf("webhook %s: url: %w", w.Name, err)
-	}
-	if w.Status, err = config.SubstituteURL(w.Status, parameters); err != nil {
-		return w, fmt.Errorf("webhook %s: status: %w", w.Name, err)
-	}
-	if w.Body, err = config.SubstituteJSON(w.Body, parameters); err != nil {
-		return w, fmt.Errorf("webhook %s: body: %w", w.Name, err)
+	for _, part := range []struct {
+		name string
+		text *string
+		fill func(string, map[string]string) (string, error)
+	}{
+		{"url", &w.URL, config.SubstituteURL},
+		{"status", &w.Status, config.SubstituteURL},
+		{"body", &w.Body, config.SubstituteJSON},
+	} {
+		if *part.text == "" {
+			continue
+		}
+		filled, err := part.fill(*part.text, parameters)
+		if err != nil {
+			return w, fmt.Errorf("webhook %s: %s: %w", w.Name, part.name, err)
+		}
+		*part.text = filled
 	}
 	return w, nil
 }
