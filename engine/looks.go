@@ -152,27 +152,23 @@ func (k *looks) begin(ctx context.Context, l *loop, r *release, f follow, def an
 		return nil, err
 	}
 	if stored.Snapshot == nil {
-		return s, k.fresh(ctx, s, r.record.Rollout, f)
+		return s, k.fresh(ctx, s, r.record.Rollout, def)
 	}
 	return s, s.restore(stored)
 }
 
 // fresh begins evidence with what earlier releases have taught.
-func (k *looks) fresh(ctx context.Context, s *subject, rolloutName string, f follow) error {
+func (k *looks) fresh(ctx context.Context, s *subject, rolloutName string, def analysis.Definition) error {
 	learned, err := k.e.o.Store.Learned(ctx, rolloutName)
 	if err != nil {
 		return err
 	}
-	pasts := map[string][]judge.Past{}
-	for _, p := range learned {
-		pasts[p.Metric] = append(pasts[p.Metric], p.Past)
-	}
-	s.evidence = s.judge.Begin(pasts)
+	s.evidence = s.judge.Begin(pasts(def, learned))
 	snapshot, err := s.evidence.Encode()
 	if err != nil {
 		return err
 	}
-	return k.e.o.Store.SaveSnapshot(ctx, s.release, f.scope, 0, snapshot)
+	return k.e.o.Store.SaveSnapshot(ctx, s.release, s.follow.scope, 0, snapshot)
 }
 
 // restore folds the looks after the newest snapshot: the judge is pure, so the evidence is what it was.
@@ -216,40 +212,6 @@ func (k *looks) drop(release string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	delete(k.subjects, release)
-}
-
-// teach keeps what the comparisons of a release that went well ended with: it is the next one's prior.
-func (k *looks) teach(ctx context.Context, r *release) error {
-	var out []rollout.Learned
-	for _, scope := range r.plan.Rollout.Scopes {
-		def := r.plan.Analyses[scope.Name].Defaults()
-		j, err := k.e.o.NewJudge(def.Judge(len(r.plan.Rollout.Scopes)))
-		if err != nil {
-			return err
-		}
-		stored, err := k.e.o.Store.Evidence(ctx, r.record.ID, scope.Name)
-		if err != nil {
-			return err
-		}
-		s := &subject{judge: j}
-		if stored.Snapshot == nil {
-			continue
-		}
-		if err := s.restore(stored); err != nil {
-			return err
-		}
-		weight := 0.0
-		if n := len(stored.Since); n > 0 {
-			weight = stored.Since[n-1].Weight
-		}
-		for metric, past := range s.evidence.Learned() {
-			out = append(out, rollout.Learned{
-				Rollout: r.record.Rollout, Release: r.record.ID, Metric: metric, Weight: weight,
-				At: r.state.EndedAt, Past: past,
-			})
-		}
-	}
-	return k.e.o.Store.Learn(ctx, out)
 }
 
 // run takes looks until ctx ends: one goroutine for each interval that is in use.

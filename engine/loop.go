@@ -247,6 +247,13 @@ func (l *loop) save(ctx context.Context, record rollout.Release, event rollout.E
 	return <-done
 }
 
+// teach goes through a whole release again, so the loop does not wait for it.
+func (l *loop) teach(ctx context.Context, r *release) {
+	if err := l.e.looks.teach(ctx, r); err != nil {
+		l.log.Warn("what the release taught about noise is lost", "release", r.record.ID, "err", err)
+	}
+}
+
 func turnsBack(before, after rollout.State) bool {
 	return before.Phase == rollout.Active && after.Phase == rollout.RollingBack
 }
@@ -264,16 +271,11 @@ func (l *loop) happened(ctx context.Context, event rollout.Event) {
 	l.log.Info("event", "release", r.record.ID, "event", rollout.Kind(event), "by", event.Head().By,
 		"step", r.state.StepName, "phase", r.state.Phase)
 	l.e.metrics.event(l.name, event)
-	if r.state.Ended() {
-		l.swapped = r.state.Swapped
-		if e, ok := event.(rollout.Ended); ok {
-			l.swapped = e.Swapped
-		}
+	if ended, ok := event.(rollout.Ended); ok {
+		l.swapped = ended.Swapped
 		l.e.looks.drop(r.record.ID)
-		if r.state.Outcome == rollout.Released {
-			if err := l.e.looks.teach(ctx, r); err != nil {
-				l.log.Warn("what the release taught about noise is lost", "release", r.record.ID, "err", err)
-			}
+		if ended.Outcome == rollout.Released {
+			r.tasks.Go(func() { l.teach(ctx, r) })
 		}
 	}
 	l.e.feed.tell(rollout.Update{Rollout: l.name, Release: r.record.ID, Event: event})

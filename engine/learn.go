@@ -1,0 +1,94 @@
+package engine
+
+import (
+	"context"
+
+	"github.com/serindev/serin/analysis"
+	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/rollout"
+)
+
+// replayed is how many looks are read at once while a release is gone through again.
+const replayed = 500
+
+// teach keeps what the comparisons of a release that went well have shown of their noise, one past for every weight:
+// it is the next one's prior. The looks are gone through again from the beginning, so that a restart in the middle of
+// the release has lost nothing of it.
+func (k *looks) teach(ctx context.Context, r *release) error {
+	var out []rollout.Learned
+	for _, scope := range r.plan.Rollout.Scopes {
+		def := r.plan.Analyses[scope.Name].Defaults()
+		def.Split.Off = true // noise is learned of metrics, not of the split
+		j, err := k.e.o.NewJudge(def.Judge(len(r.plan.Rollout.Scopes)))
+		if err != nil {
+			return err
+		}
+		lessons, err := k.lessons(ctx, j, r.record.ID, scope.Name)
+		if err != nil {
+			return err
+		}
+		for _, l := range lessons {
+			l.Rollout, l.Release, l.At = r.record.Rollout, r.record.ID, r.state.EndedAt
+			l.Baseline = baselineOf(def, l.Metric)
+			out = append(out, l)
+		}
+	}
+	return k.e.o.Store.Learn(ctx, out)
+}
+
+// lessons are what the looks of a scope teach, asked for before each change of weight and at the end.
+func (k *looks) lessons(ctx context.Context, j judge.Judge, release, scope string) ([]rollout.Learned, error) {
+	var out []rollout.Learned
+	evidence, weight, number := j.Begin(nil), 0.0, 0
+	learn := func() {
+		for metric, past := range evidence.Learned() {
+			out = append(out, rollout.Learned{Metric: metric, Weight: weight, Past: past})
+		}
+	}
+	for {
+		page, err := k.e.o.Store.Looks(ctx, release, scope, number, replayed)
+		if err != nil {
+			return nil, err
+		}
+		for _, record := range page {
+			if number > 0 && record.Look.Weight != weight {
+				learn()
+			}
+			weight, number = record.Look.Weight, record.Look.Number
+			evidence, _ = j.Look(evidence, record.Look)
+		}
+		if len(page) < replayed {
+			learn()
+			return out, nil
+		}
+	}
+}
+
+// pasts are what earlier releases have taught about each metric of def, oldest first. What was compared with another
+// kind of baseline says nothing.
+func pasts(def analysis.Definition, learned []rollout.Learned) map[string][]judge.Past {
+	out := map[string][]judge.Past{}
+	for _, l := range learned {
+		if l.Baseline == baselineOf(def, l.Metric) {
+			out[l.Metric] = append(out[l.Metric], l.Past)
+		}
+	}
+	return out
+}
+
+// baselineOf is the kind of baseline of a metric; empty for a metric that is not there.
+func baselineOf(def analysis.Definition, metric string) string {
+	for _, m := range def.Metrics {
+		if m.Name == metric {
+			switch m.Baseline.(type) {
+			case analysis.Fixed:
+				return "fixed"
+			case analysis.Offset:
+				return "offset"
+			default:
+				return "concurrent"
+			}
+		}
+	}
+	return ""
+}

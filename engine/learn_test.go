@@ -1,0 +1,97 @@
+package engine
+
+import (
+	"log/slog"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+
+	"github.com/serindev/serin/analysis"
+	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/judge/sequential"
+	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/store"
+)
+
+// learner is an engine on a store of its own, with a release whose scope "gray" has these looks.
+func learner(t *testing.T, looks []judge.Look) (*Engine, *release) {
+	t.Helper()
+	s, err := store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "serin.db"))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	e := New(Options{
+		Store: s, Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(),
+		NewJudge: func(s judge.Settings) (judge.Judge, error) { return sequential.New(s) },
+	})
+	began := time.Date(2026, 11, 24, 3, 0, 0, 0, time.UTC)
+	first := rollout.Started{Meta: rollout.Meta{Seq: 1, At: began, By: "ann"}, Rollout: "shop"}
+	record := rollout.Release{ID: "01A", Rollout: "shop", Plan: []byte("{}"), Version: 1, Phase: rollout.Active, StartedBy: "ann", StartedAt: began}
+	require.NoError(t, s.Create(t.Context(), record, first))
+	require.NoError(t, s.SaveSnapshot(t.Context(), "01A", "gray", 0, []byte("before the first look")))
+	records := make([]rollout.LookRecord, len(looks))
+	for i := range looks {
+		records[i] = rollout.LookRecord{Release: "01A", Scope: "gray", Look: looks[i], Cursor: []byte("{}")}
+	}
+	require.NoError(t, s.SaveLooks(t.Context(), records))
+	r := &release{record: record, plan: Plan{
+		Rollout:  rollout.Definition{Name: "shop", Scopes: []rollout.Scope{{Name: "gray"}}},
+		Analyses: map[string]analysis.Definition{"gray": analysis.TraefikWeb()},
+	}}
+	r.state.EndedAt = began.Add(time.Hour)
+	return e, r
+}
+
+// steady are looks of ten seconds at one weight.
+func steady(from, n int, weight float64) []judge.Look {
+	out := make([]judge.Look, n)
+	for i := range out {
+		canary, baseline := 1000*weight, 1000*(1-weight)
+		out[i] = judge.Look{
+			Number: from + i, At: time.Date(2026, 11, 24, 3, 0, 10*(from+i), 0, time.UTC), Length: 10 * time.Second, Weight: weight,
+			Observations: []judge.Observation{{
+				Metric: "errors",
+				Canary: judge.Arm{Bad: float64(i % 7), Total: canary}, Baseline: judge.Arm{Bad: float64(i % 5), Total: baseline},
+			}},
+		}
+	}
+	return out
+}
+
+func TestAReleaseTeachesOnePastForEveryWeightThatLastedLongEnough(t *testing.T) {
+	looks := steady(1, 80, 0.05)
+	looks = append(looks, steady(81, 20, 0.1)...) // too short to teach
+	looks = append(looks, steady(101, 700, 0.25)...)
+	e, r := learner(t, looks)
+	require.NoError(t, e.looks.teach(t.Context(), r))
+	learned, err := e.o.Store.Learned(t.Context(), "shop")
+	require.NoError(t, err)
+	require.Len(t, learned, 2)
+	for i, want := range []struct {
+		weight float64
+		looks  int
+	}{{0.05, 80}, {0.25, 700}} {
+		l := learned[i]
+		require.Equal(t, "errors", l.Metric)
+		require.Equal(t, "concurrent", l.Baseline)
+		require.Equal(t, want.weight, l.Weight)
+		require.Equal(t, want.looks, l.Past.Looks)
+		require.Equal(t, "01A", l.Release)
+		require.GreaterOrEqual(t, l.Past.Noise, 1.0)
+	}
+	require.Greater(t, learned[1].Past.Information, learned[0].Past.Information, "more of the traffic says more")
+}
+
+func TestAPastOfAnotherBaselineSaysNothing(t *testing.T) {
+	def := analysis.Definition{Metrics: []analysis.Metric{{Name: "errors", Baseline: analysis.Fixed{}}, {Name: "slow"}}}
+	past := func(n float64) judge.Past { return judge.Past{Noise: n, Information: 1, Looks: 64} }
+	got := pasts(def, []rollout.Learned{
+		{Metric: "errors", Baseline: "concurrent", Past: past(1)},
+		{Metric: "errors", Baseline: "fixed", Past: past(2)},
+		{Metric: "slow", Baseline: "concurrent", Past: past(3)},
+		{Metric: "gone", Baseline: "concurrent", Past: past(4)},
+	})
+	require.Equal(t, map[string][]judge.Past{"errors": {past(2)}, "slow": {past(3)}}, got)
+}
