@@ -21,9 +21,9 @@ import (
 	"unicode/utf8"
 )
 
-// lockTimeout is how long a statement waits for a lock that somebody else holds. It is shorter than a slot of
-// looks usually is, and longer than any transaction of Serin's.
-const lockTimeout = 5 * time.Second
+// lockTimeout is how long a statement waits for a lock that somebody else holds: longer than any transaction of
+// Serin's, and short beside a slot of looks, for a fail verdict waits behind the looks that cannot be written.
+const lockTimeout = time.Second
 
 // maxName bounds what stands in an index: PostgreSQL's index entries end at 2,704 bytes, and two names share one.
 const maxName = 1000
@@ -45,7 +45,7 @@ type options struct {
 }
 
 // WithLockTimeout sets how long a statement waits for a lock that another process holds before it returns an
-// error; 5 seconds without it.
+// error; a second without it.
 func WithLockTimeout(d time.Duration) Option {
 	return func(o *options) { o.lockTimeout = d }
 }
