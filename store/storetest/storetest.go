@@ -32,6 +32,7 @@ func Run(t *testing.T, d Database) {
 	t.Run("prune", d.prune)
 	t.Run("memory", d.memory)
 	t.Run("text", d.text)
+	t.Run("canary", d.canary)
 	t.Run("opening", d.opening)
 	t.Run("outbox", d.outbox)
 }
