@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -183,14 +185,62 @@ func (s *stage) badVersion(ctx context.Context) error {
 	s.say("%d requests reached it, %d of them failed; the other users noticed nothing", total-served, bad)
 	select {
 	case at := <-first:
-		s.say("from its first failed request to the verdict: %.1f s; from the verdict to all traffic on stable, in force: %.2f s",
-			caught.BackAt.Sub(at).Seconds(), v.State.InForceSince.Sub(caught.BackAt).Seconds())
+		if err := s.times(ctx, at, caught, v); err != nil {
+			return err
+		}
 	default:
 	}
 	if err := s.verdict(v); err != nil {
 		return err
 	}
 	return s.command(ctx, "explain", "shop")
+}
+
+// times splits the time from the first failed request until all traffic is on stable.
+func (s *stage) times(ctx context.Context, first time.Time, caught rollout.State, v rollout.View) error {
+	write, err := s.writing(ctx)
+	if err != nil {
+		return err
+	}
+	window, verdict, force := v.Verdict.At, caught.BackAt, v.State.InForceSince
+	slot := window.Add(scrapeEvery) // the settle delay is one scrape interval
+	s.say("from its first failed request until all traffic was on stable, in force: %.2f s", force.Sub(first).Seconds())
+	for _, part := range []struct {
+		what string
+		took time.Duration
+	}{
+		{"evidence      until enough of its requests had failed", window.Sub(first)},
+		{"scrape        until Prometheus had them (looks wait one settle delay)", slot.Sub(window)},
+		{"look          query, judge, write the verdict", verdict.Sub(slot)},
+		{"write         the file that Traefik reads", write},
+		{"Traefik       reload, until its API confirms stable at 100%", force.Sub(verdict) - write},
+	} {
+		s.say("  %8.3f s  %s", part.took.Seconds(), part.what)
+	}
+	return nil
+}
+
+// writing is how long a write of the gateway's configuration takes, the mean of all, by Serin's own metrics.
+func (s *stage) writing(ctx context.Context) (time.Duration, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.server+"/metrics", nil)
+	if err != nil {
+		return 0, err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer res.Body.Close()
+	var sum, count float64
+	for lines := bufio.NewScanner(res.Body); lines.Scan(); {
+		// Other lines are other metrics': Sscanf leaves the numbers as they are.
+		_, _ = fmt.Sscanf(lines.Text(), `serin_traffic_write_seconds_sum{rollout="shop"} %g`, &sum)
+		_, _ = fmt.Sscanf(lines.Text(), `serin_traffic_write_seconds_count{rollout="shop"} %g`, &count)
+	}
+	if count == 0 {
+		return 0, errors.New("serin's metrics do not tell how long writes take")
+	}
+	return time.Duration(sum / count * float64(time.Second)), nil
 }
 
 // firstBad notes when the bad version fails a request for the first time.
