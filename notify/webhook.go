@@ -1,8 +1,12 @@
-// Package notify answers who has to hear of a release: today the systems that its webhook steps name.
+// Package notify answers who has to hear of a release: the people and programs that the daemon's configuration
+// names ([Notifier]), and the systems that a release's webhook steps name ([Caller]).
 //
-// A call is a task that may happen only once: every try carries the same Idempotency-Key, so a receiver that has
-// seen it can answer without doing it again. Whether a release may go on after an answer is package rollout's
-// decision. Start at [Caller.Call].
+// A message goes through an outbox: it is made in the transaction that notes how far events have been looked at, so
+// a restart neither loses nor repeats it, and tried until it is delivered. A call is a task that may happen only
+// once: every try carries the same Idempotency-Key, so a receiver that has seen it can answer without doing it
+// again. Whether a release may go on after an answer is package rollout's decision.
+//
+// Start at [Notifier.Run], then note.go for what is said.
 package notify
 
 import (

@@ -1,0 +1,233 @@
+package notify
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/share"
+)
+
+// Kind is what a note tells of.
+type Kind string
+
+// The kinds of notes.
+const (
+	Started  Kind = "started"
+	Step     Kind = "step"     // a step, or the next weight of one, was entered
+	Gate     Kind = "gate"     // a human is asked
+	Hold     Kind = "hold"     // not advancing: time was over for something, or somebody has paused it
+	Alarm    Kind = "alarm"    // the split that was seen is not the weight in force
+	Drift    Kind = "drift"    // somebody else has changed the gateway's configuration
+	Rollback Kind = "rollback" // traffic goes back to stable
+	Finished Kind = "finished"
+)
+
+// Note is one thing that somebody has to hear of. It is all that a message is made from, and is kept until it is
+// delivered; programs get it as JSON.
+type Note struct {
+	Kind    Kind      `json:"kind"`
+	Rollout string    `json:"rollout"`
+	Release string    `json:"release"`
+	Seq     int       `json:"seq"` // number of the event in its release
+	At      time.Time `json:"at"`
+	By      string    `json:"by"`
+	// Event is the event's kind, as the API shows it.
+	Event      string            `json:"event"`
+	Revision   string            `json:"revision"`
+	Parameters map[string]string `json:"parameters,omitempty"`
+	StartedBy  string            `json:"startedBy"`
+	Phase      rollout.Phase     `json:"phase"`
+	Outcome    rollout.Outcome   `json:"outcome,omitempty"`
+	Step       string            `json:"step,omitempty"`
+	// Weight of the canary on the main route that is asked for now.
+	Weight share.Share `json:"weight"`
+	// Gate that waits for an answer; nil for none.
+	Gate        *GateNote           `json:"gate,omitempty"`
+	Explanation rollout.Explanation `json:"explanation"`
+	// Link to the release's page; empty for a daemon without an externalURL.
+	Link string `json:"link,omitempty"`
+	// Title and Text are the note in words, without markup. What users have written stands in them only in a form that
+	// pings nobody and breaks no line.
+	Title string `json:"title"`
+	Text  string `json:"text"`
+}
+
+// GateNote is what has to be known to answer a gate.
+type GateNote struct {
+	Name      string   `json:"name"`
+	Approvers []string `json:"approvers"`
+	// Question: a policy asks, and may be answered with "wait" as well.
+	Question bool `json:"question,omitempty"`
+}
+
+// turn is one event with the states around it.
+type turn struct {
+	release       rollout.Release
+	definition    *rollout.Definition
+	before, after rollout.State
+	event         rollout.Event
+}
+
+// kinds of notes that an event gives; most give none.
+func (t turn) kinds() []Kind {
+	var out []Kind
+	switch e := t.event.(type) {
+	case rollout.Started:
+		out = append(out, Started)
+	case rollout.StepEntered:
+		if e.What != rollout.StageGate {
+			out = append(out, Step)
+		}
+	case rollout.Drifted:
+		out = append(out, Drift)
+	case rollout.Paused:
+		out = append(out, Hold)
+	case rollout.DeadlinePassed:
+		if e.Then == rollout.PolicyHold {
+			out = append(out, Hold)
+		}
+	case rollout.Ended:
+		out = append(out, Finished)
+	case rollout.InForce, rollout.NotInForce, rollout.LookTaken, rollout.AlarmDismissed, rollout.GateAnswered, rollout.WebhookAnswered,
+		rollout.Resumed, rollout.RollbackRequested, rollout.CancelRequested, rollout.Superseded, rollout.Drained, rollout.CleanedUp:
+	}
+	if gate := t.after.OpenGate(); gate != "" && gate != t.before.OpenGate() {
+		out = append(out, Gate)
+	}
+	if t.after.Alarm && !t.before.Alarm {
+		out = append(out, Alarm)
+	}
+	if t.before.Phase == rollout.Active && t.after.Phase == rollout.RollingBack {
+		out = append(out, Rollback)
+	}
+	return out
+}
+
+// note says in a note of the given kind what the event has brought about.
+func (t turn) note(kind Kind, link string) Note {
+	head, s := t.event.Head(), t.after
+	weight := s.Target(t.definition, t.release.ID).Traffic.Weight
+	n := Note{
+		Kind: kind, Rollout: t.release.Rollout, Release: t.release.ID, Seq: head.Seq, At: head.At, By: head.By,
+		Event: rollout.Kind(t.event), Revision: s.Revision, Parameters: s.Parameters, StartedBy: s.StartedBy, Phase: s.Phase,
+		Outcome: s.Outcome, Step: s.StepName, Weight: weight, Link: link,
+		Explanation: rollout.Explain(rollout.View{
+			Rollout: t.release.Rollout, Declared: true, Release: &t.release, State: s, Steps: t.definition.Steps, Definition: t.definition,
+			Verdict: s.LastVerdict, Waiting: s.Waiting(t.definition, head.At),
+		}),
+	}
+	if name := s.OpenGate(); name != "" {
+		n.Gate = &GateNote{Name: name, Approvers: []string{"operator"}, Question: s.Question != nil}
+		if g, ok := t.definition.Gate(name); ok && len(g.Approvers) > 0 {
+			n.Gate.Approvers = g.Approvers
+		}
+	}
+	n.Title, n.Text = plain(n.title(t.event)), n.text()
+	return n
+}
+
+func (n Note) title(event rollout.Event) string {
+	var out string
+	switch n.Kind {
+	case Started:
+		out = "release started by " + n.By
+	case Step:
+		out = fmt.Sprintf("step %s, %s of traffic on the canary", n.Step, n.Weight)
+	case Gate:
+		out = "gate " + n.Gate.Name + " waits for an answer from " + strings.Join(n.Gate.Approvers, ", ")
+	case Hold:
+		out = "the release holds at step " + n.Step
+		if p, ok := event.(rollout.Paused); ok {
+			out = "paused by " + p.By
+		}
+	case Alarm:
+		out = "the split of the traffic is not the one asked for"
+	case Drift:
+		out = "somebody else changed the gateway's configuration; it was put right"
+	case Rollback:
+		out = "the release goes back to stable"
+	case Finished:
+		out = map[rollout.Outcome]string{
+			rollout.Released: "released", rollout.RolledBack: "rolled back", rollout.Cancelled: "cancelled",
+			rollout.OutcomeSuperseded: "superseded by a newer release", rollout.Failed: "failed; traffic is on stable",
+		}[n.Outcome]
+	}
+	return n.Rollout + ": " + out
+}
+
+// mostParameters of a release are shown in a message; all are in the JSON.
+const mostParameters = 5
+
+func (n Note) text() string {
+	who := "Release " + n.Release
+	names := slices.Sorted(maps.Keys(n.Parameters))
+	var values []string
+	for _, name := range names[:min(len(names), mostParameters)] {
+		values = append(values, name+" "+n.Parameters[name])
+	}
+	if len(values) > 0 {
+		who += " (" + strings.Join(values, ", ") + ")"
+	}
+	who += ", started by " + n.StartedBy
+	if n.Phase == rollout.Active {
+		who += fmt.Sprintf("; %s of traffic is to go to the canary", n.Weight)
+	}
+	lines := []string{who}
+	lines = append(lines, explained(n.Explanation)...)
+	for i := range lines {
+		lines[i] = plain(lines[i])
+	}
+	if n.Kind == Gate {
+		lines = append(lines, n.answers()...)
+	}
+	if n.Link != "" {
+		lines = append(lines, n.Link)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// explained is an explanation as lines. It is put together here, and not taken as a text, since a reason may have line
+// breaks in it.
+func explained(e rollout.Explanation) []string {
+	lines := []string{e.Headline}
+	for _, m := range e.Metrics {
+		lines = append(lines, "- "+m.Text)
+	}
+	for _, part := range []struct{ name, text string }{{"sample ratio", e.SampleRatio}, {"waiting", e.Waiting}, {"next", e.Next}} {
+		if part.text != "" {
+			lines = append(lines, part.name+": "+part.text)
+		}
+	}
+	return lines
+}
+
+// answers say how a gate is answered. Names of releases and gates are ours or the configuration's.
+func (n Note) answers() []string {
+	command := n.Release + " " + n.Gate.Name + ` --reason "…"`
+	out := []string{
+		"Who may answer: " + plain(strings.Join(n.Gate.Approvers, ", ")),
+		"Go on: serin approve " + command,
+		"Go back: serin reject " + command,
+	}
+	if n.Gate.Question {
+		out = append(out, "Go on waiting: serin approve --wait "+command)
+	}
+	return out
+}
+
+// outgoing puts a note into the outbox's form.
+func (n Note) outgoing(receiver string) (rollout.Outgoing, error) {
+	body, err := json.Marshal(n)
+	if err != nil {
+		return rollout.Outgoing{}, fmt.Errorf("encode note %d of %s: %w", n.Seq, n.Release, err)
+	}
+	return rollout.Outgoing{
+		Key:      fmt.Sprintf("%s/%05d/%s/%s", n.Release, n.Seq, n.Kind, receiver),
+		Receiver: receiver, At: n.At, Body: body, State: rollout.OutgoingWaiting, Due: time.Unix(0, 0).UTC(),
+	}, nil
+}

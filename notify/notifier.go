@@ -1,0 +1,259 @@
+package notify
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/serindev/serin/rollout"
+)
+
+// Outbox remembers what has to be told until it has been. Errors other than the named one mean that nothing was
+// written.
+type Outbox interface {
+	// Untold lists releases with events after those that have been looked at, at most limit.
+	Untold(ctx context.Context, limit int) ([]rollout.Untold, error)
+	// Events of a release after a number, in order.
+	Events(ctx context.Context, id string, after int) ([]rollout.Event, error)
+	// Tell keeps messages and notes that a release's events up to number to were looked at, in one transaction.
+	// rollout.ErrConflict: somebody else has looked further than from meanwhile.
+	Tell(ctx context.Context, release string, from, to int, messages []rollout.Outgoing) error
+	// Take gives the message that a receiver gets now, and keeps it from others until lease; nil if there is none, and
+	// next is then when to ask again, zero for never. A message that was tried patience times holds up no other.
+	Take(ctx context.Context, receiver string, now, lease time.Time, patience int) (m *rollout.Outgoing, next time.Time, err error)
+	// Settle writes what has become of a message.
+	Settle(ctx context.Context, m rollout.Outgoing) error
+	// Backlog is how many messages wait for a receiver, and of what time the oldest is.
+	Backlog(ctx context.Context, receiver string) (waiting int, oldest time.Time, err error)
+	// PruneOutbox forgets messages about what happened before a time.
+	PruneOutbox(ctx context.Context, before time.Time) error
+}
+
+// Receiver is a person's or a program's place to be told.
+type Receiver struct {
+	// Name in logs, metrics and keys.
+	Name string
+	// On is what it is told of.
+	On []Kind
+	// Send delivers a note once. key is the same however often it is tried. Its errors hold no secret.
+	Send func(ctx context.Context, key string, n Note) error
+}
+
+// ErrRefused marks a note that the receiver will never take.
+var ErrRefused = errors.New("refused")
+
+// RetryError is returned where a receiver says when to try again.
+type RetryError struct {
+	After time.Duration
+	Err   error
+}
+
+func (e *RetryError) Error() string { return e.Err.Error() }
+
+func (e *RetryError) Unwrap() error { return e.Err }
+
+// Options is what a Notifier is made of.
+type Options struct {
+	Outbox    Outbox
+	Receivers []Receiver
+	// Subscribe wakes it when something happens; what happened is read from the outbox.
+	Subscribe func(ctx context.Context) <-chan rollout.Update
+	// Definition reads the definition that a release was started with from its plan.
+	Definition func(plan json.RawMessage) (*rollout.Definition, error)
+	// Link is the address of a release's page, or empty.
+	Link       func(release string) string
+	Log        *slog.Logger
+	Registerer prometheus.Registerer
+	// Pause before the next try after so many; nil is [Pause].
+	Pause func(tries int) time.Duration
+}
+
+const (
+	// sendTimeout of one try: chats answer in a second, and a stop of the daemon waits for it.
+	sendTimeout = 10 * time.Second
+	// leaseTime is longer than a try with what is written after it.
+	leaseTime = time.Minute
+	// patience is after how many tries, some four minutes, a message holds up those after it no longer.
+	patience = 8
+	// giveUpAfter: what happened a day ago helps nobody to act any more.
+	giveUpAfter = 24 * time.Hour
+	// keepFor is how long messages are kept for looking up what became of them.
+	keepFor = 7 * 24 * time.Hour
+	// lookEvery finds what other daemons on the same store have left.
+	lookEvery = 15 * time.Second
+	// untoldAtOnce bounds what is read in one go.
+	untoldAtOnce = 100
+	// longestPause between two tries.
+	longestPause = 15 * time.Minute
+)
+
+// Pause is how long to wait after a try that did not work: 1 s, doubled with each, at most 15 minutes.
+func Pause(tries int) time.Duration {
+	return min(time.Second<<min(max(tries-1, 0), 20), longestPause)
+}
+
+// Notifier turns events into messages and delivers them.
+type Notifier struct {
+	o       Options
+	metrics *metrics
+	wake    []chan struct{} // one for each receiver
+}
+
+// New makes a Notifier; nothing happens before Run.
+func New(o Options) *Notifier {
+	if o.Pause == nil {
+		o.Pause = Pause
+	}
+	n := &Notifier{o: o, metrics: newMetrics(o.Registerer, o.Receivers)}
+	for range o.Receivers {
+		n.wake = append(n.wake, make(chan struct{}, 1))
+	}
+	return n
+}
+
+// Run turns what has happened and what happens into messages, and delivers them, until ctx ends. A message at hand
+// is finished first. Without receivers it still notes how far it has looked, so that one that is configured later
+// is not told old stories.
+func (n *Notifier) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { n.follow(ctx); return nil })
+	for i := range n.o.Receivers {
+		group.Go(func() error { n.deliver(ctx, &n.o.Receivers[i], n.wake[i]); return nil })
+	}
+	return group.Wait()
+}
+
+// follow turns events into messages until ctx ends.
+func (n *Notifier) follow(ctx context.Context) {
+	updates := n.o.Subscribe(ctx)
+	ticker := time.NewTicker(lookEvery)
+	defer ticker.Stop()
+	var pruned time.Time
+	for ctx.Err() == nil {
+		if err := n.tell(ctx); err != nil && ctx.Err() == nil {
+			n.o.Log.Warn("messages wait", "err", err)
+		}
+		if now := time.Now(); now.Sub(pruned) > time.Hour {
+			if err := n.o.Outbox.PruneOutbox(ctx, now.Add(-keepFor)); err != nil && ctx.Err() == nil {
+				n.o.Log.Warn("old messages are still there", "err", err)
+			}
+			pruned = now
+		}
+		select {
+		case <-ctx.Done():
+		case <-ticker.C:
+			if updates == nil {
+				updates = n.o.Subscribe(ctx)
+			}
+		case _, open := <-updates:
+			if !open {
+				updates = nil // too slow, or the engine ends; what is missed is in the store
+			}
+		}
+	}
+}
+
+// tell looks at every event that nobody was told of.
+func (n *Notifier) tell(ctx context.Context) error {
+	for {
+		found, err := n.o.Outbox.Untold(ctx, untoldAtOnce)
+		if err != nil {
+			return err
+		}
+		var errs []error
+		for _, u := range found {
+			if err := n.tellOf(ctx, u); err != nil && !errors.Is(err, rollout.ErrConflict) {
+				errs = append(errs, err)
+			}
+		}
+		if len(found) < untoldAtOnce || len(errs) > 0 {
+			return errors.Join(errs...)
+		}
+	}
+}
+
+// tellOf looks at the new events of one release. What cannot be read is passed over, loudly: it would be in the way
+// for ever.
+func (n *Notifier) tellOf(ctx context.Context, u rollout.Untold) error {
+	events, err := n.o.Outbox.Events(ctx, u.Release.ID, 0)
+	if err != nil {
+		return err
+	}
+	to := u.Told
+	messages, err := n.messages(u, events)
+	if err != nil {
+		n.o.Log.Error("what happened cannot be told", "release", u.Release.ID, "err", err)
+	}
+	if len(events) > 0 {
+		to = max(to, events[len(events)-1].Head().Seq)
+	}
+	if to == u.Told {
+		return nil
+	}
+	if err := n.o.Outbox.Tell(ctx, u.Release.ID, u.Told, to, messages); err != nil {
+		return err
+	}
+	if len(messages) > 0 {
+		for _, w := range n.wake {
+			wakeUp(w)
+		}
+	}
+	return nil
+}
+
+func wakeUp(w chan struct{}) {
+	select {
+	case w <- struct{}{}:
+	default:
+	}
+}
+
+// messages are those of the events after the ones that were looked at.
+func (n *Notifier) messages(u rollout.Untold, events []rollout.Event) ([]rollout.Outgoing, error) {
+	definition, err := n.o.Definition(u.Release.Plan)
+	if err != nil {
+		return nil, fmt.Errorf("read the plan: %w", err)
+	}
+	var out []rollout.Outgoing
+	var s rollout.State
+	for _, e := range events {
+		t := turn{release: u.Release, definition: definition, before: s, event: e}
+		if s, err = s.Apply(e); err != nil {
+			return out, fmt.Errorf("fold event %d: %w", e.Head().Seq, err)
+		}
+		if t.after = s; e.Head().Seq <= u.Told {
+			continue
+		}
+		for _, kind := range t.kinds() {
+			more, err := n.address(t.note(kind, n.o.Link(u.Release.ID)))
+			if err != nil {
+				return out, err
+			}
+			out = append(out, more...)
+		}
+	}
+	return out, nil
+}
+
+// address makes a message to each receiver that wants to hear of it.
+func (n *Notifier) address(note Note) ([]rollout.Outgoing, error) {
+	var out []rollout.Outgoing
+	for _, r := range n.o.Receivers {
+		if !slices.Contains(r.On, note.Kind) {
+			continue
+		}
+		m, err := note.outgoing(r.Name)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, m)
+	}
+	return out, nil
+}

@@ -1,0 +1,345 @@
+package notify
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+
+	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/share"
+	"github.com/serindev/serin/store"
+	"github.com/serindev/serin/store/storetest"
+)
+
+var (
+	_ Outbox = (*store.Store)(nil)
+
+	update = flag.Bool("update", false, "write golden files anew")
+)
+
+const release = "01K0000000000000000000000A"
+
+var noon = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
+
+// world is one release in a real store, without an engine: tests say what happens.
+type world struct {
+	store  *store.Store
+	record rollout.Release
+	state  rollout.State
+	d      *rollout.Definition
+	now    time.Time
+	tell   chan rollout.Update
+}
+
+func newWorld(t *testing.T) *world { return newWorldAt(t, time.Now().UTC().Truncate(time.Second)) }
+
+func newWorldAt(t *testing.T, start time.Time) *world {
+	w := &world{now: start, tell: make(chan rollout.Update, 100), store: storetest.Open(t, "sqlite:"+filepath.Join(t.TempDir(), "serin.db"))}
+	hour := rollout.Patience{For: time.Hour, Then: rollout.PolicyHold}
+	w.d = &rollout.Definition{
+		Name: "shop", Revision: "a1",
+		Steps: rollout.Steps{
+			rollout.Gray{Name: "gray", Weights: []share.Share{0.05, 0.5}, Hold: time.Minute, Scope: "gray", Decide: rollout.Decide{Max: 2 * time.Hour, Inconclusive: rollout.PolicyGate, On: rollout.OnNoFail}},
+			rollout.Gate{Name: "full", Approvers: []string{"qa", "release-manager"}},
+			rollout.Promote{Name: "promote"},
+		},
+		Scopes: []rollout.Scope{{Name: "gray", NoData: hour, Unreachable: hour}},
+		Verify: rollout.Verify{For: time.Minute}, Rollback: rollout.Rollback{Drain: time.Second, Deadline: time.Hour},
+	}
+	plan, err := json.Marshal(map[string]any{"rollout": w.d})
+	require.NoError(t, err)
+	w.record = rollout.Release{ID: release, Rollout: "shop", Revision: "a1", Plan: plan, Version: 1, Phase: rollout.Active, StartedBy: "ann", StartedAt: start}
+	started := rollout.Started{
+		Meta: rollout.Meta{Seq: 1, At: start, By: "ann"}, Rollout: "shop", Revision: "a1",
+		Parameters: map[string]string{"version": "1.2.3", "note": "<!channel> @everyone\n[here](https://evil.example)"},
+	}
+	require.NoError(t, w.store.Create(t.Context(), w.record, started))
+	w.state, err = w.state.Apply(started)
+	require.NoError(t, err)
+	w.settle(t)
+	return w
+}
+
+// happens appends an event and all that follows from it by itself.
+func (w *world) happens(t *testing.T, by string, events ...rollout.Event) {
+	t.Helper()
+	for _, e := range events {
+		w.append(t, e.With(rollout.Meta{Seq: w.state.Seq + 1, At: w.now, By: by}))
+		w.settle(t)
+	}
+}
+
+func (w *world) settle(t *testing.T) {
+	t.Helper()
+	for {
+		e, ok := w.state.Next(w.d, w.now)
+		if !ok {
+			return
+		}
+		w.append(t, e)
+	}
+}
+
+func (w *world) append(t *testing.T, e rollout.Event) {
+	t.Helper()
+	next, err := w.state.Apply(e)
+	require.NoError(t, err)
+	r := w.record
+	r.Version, r.Phase, r.Outcome, r.EndedAt = next.Seq, next.Phase, next.Outcome, next.EndedAt
+	require.NoError(t, w.store.Append(t.Context(), r, w.state.Seq, e))
+	w.record, w.state = r, next
+	w.tell <- rollout.Update{Rollout: "shop", Release: release, Event: e}
+}
+
+func (w *world) after(t *testing.T, d time.Duration) {
+	t.Helper()
+	w.now = w.now.Add(d)
+	w.settle(t)
+}
+
+// verdict is what a look said at the weight in force.
+func (w *world) verdict(o judge.Outcome, alarm bool) rollout.Event {
+	v := judge.Verdict{Outcome: o, Look: 7, At: w.now, Enough: true, Decisive: "errors", Metrics: []judge.MetricVerdict{{
+		Metric: "errors", Kind: judge.Counts, Outcome: o,
+		Canary: judge.Totals{Bad: 30, Total: 1000, Rate: .03}, Baseline: judge.Totals{Bad: 100, Total: 19000, Rate: .0053},
+		Ratio: 5.7, Lower: 3.1, Upper: 9, Margin: 1.25, LogEvidence: judge.LogEvidence{Worse: 9, FailsFrom: 4.6, NoWorse: -3, PassFrom: 3},
+	}}}
+	if alarm {
+		v.SampleRatio = &judge.SampleRatio{Weight: .05, Share: .2, Canary: 200, Baseline: 800, Alarm: true, More: 20, AlarmFrom: 6.9}
+	}
+	if o == judge.Inconclusive {
+		v.Reason, v.Metrics[0].Reason = judge.Undecided, judge.Undecided
+	}
+	return rollout.LookTaken{Scope: "gray", Turn: w.state.Turn, Verdict: v}
+}
+
+func (w *world) inForce() rollout.Event { return rollout.InForce{Turn: w.state.Turn, How: "api"} }
+
+// toGate brings the release to its gate.
+func (w *world) toGate(t *testing.T) {
+	t.Helper()
+	for range 2 {
+		w.happens(t, "gateway", w.inForce())
+		w.happens(t, "judge", w.verdict(judge.Pass, false))
+		w.after(t, time.Minute)
+	}
+	require.Equal(t, "full", w.state.OpenGate())
+}
+
+// run runs a Notifier until the returned function is called, or the test ends.
+func (w *world) run(t *testing.T, log *slog.Logger, receivers ...Receiver) (stop func()) {
+	n := w.notifier(log, receivers...)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- n.Run(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		require.NoError(t, <-done)
+	})
+	t.Cleanup(stop)
+	return stop
+}
+
+func (w *world) notifier(log *slog.Logger, receivers ...Receiver) *Notifier {
+	return New(Options{
+		Outbox: w.store, Receivers: receivers, Log: log, Registerer: prometheus.NewRegistry(),
+		Subscribe: func(context.Context) <-chan rollout.Update { return w.tell },
+		Definition: func(plan json.RawMessage) (*rollout.Definition, error) {
+			var p struct{ Rollout rollout.Definition }
+			err := json.Unmarshal(plan, &p)
+			return &p.Rollout, err
+		},
+		Link:  func(release string) string { return "https://serin.example/releases/" + release },
+		Pause: func(int) time.Duration { return time.Millisecond },
+	})
+}
+
+// inbox is a receiver's end.
+type inbox struct {
+	mu    sync.Mutex // guards what follows
+	notes []Note
+	keys  []string
+	fail  error
+}
+
+func (i *inbox) receiver(name string, on ...Kind) Receiver {
+	return Receiver{Name: name, On: on, Send: func(_ context.Context, key string, n Note) error {
+		i.mu.Lock()
+		defer i.mu.Unlock()
+		if i.fail != nil {
+			return i.fail
+		}
+		i.notes, i.keys = append(i.notes, n), append(i.keys, key)
+		return nil
+	}}
+}
+
+func (i *inbox) kinds() string {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	var out []string
+	for _, n := range i.notes {
+		out = append(out, string(n.Kind))
+	}
+	return strings.Join(out, " ")
+}
+
+// all kinds of notes.
+var all = []Kind{Started, Step, Gate, Hold, Alarm, Drift, Rollback, Finished}
+
+func quiet(t *testing.T) *slog.Logger { return slog.New(slog.NewTextHandler(t.Output(), nil)) }
+
+func TestWhatIsToldOf(t *testing.T) {
+	for _, c := range []struct {
+		name, want string
+		happens    func(*testing.T, *world)
+	}{
+		{"a start, and each weight", "started step step gate", func(t *testing.T, w *world) { w.toGate(t) }},
+		{"a gate that is approved, and the end", "started step step gate step step finished", func(t *testing.T, w *world) {
+			w.toGate(t)
+			w.happens(t, "bob", rollout.GateAnswered{Gate: "full", Answer: rollout.Approve})
+			w.happens(t, "gateway", w.inForce())
+			w.happens(t, "gateway", w.inForce())
+			require.Equal(t, rollout.Released, w.state.Outcome)
+		}},
+		{"a rollback, and its end", "started step rollback finished", func(t *testing.T, w *world) {
+			w.happens(t, "gateway", w.inForce())
+			w.happens(t, "judge", w.verdict(judge.Fail, false))
+			w.happens(t, "gateway", w.inForce())
+			w.after(t, time.Second)
+			require.Equal(t, rollout.RolledBack, w.state.Outcome)
+		}},
+		{"a policy's question is a gate", "started step gate", func(t *testing.T, w *world) {
+			w.happens(t, "gateway", w.inForce())
+			w.after(t, 3*time.Hour)
+			require.NotNil(t, w.state.Question)
+		}},
+		{"a pause", "started step hold", func(t *testing.T, w *world) { w.happens(t, "ann", rollout.Paused{Reason: "lunch"}) }},
+		{"a foreign edit", "started step drift", func(t *testing.T, w *world) { w.happens(t, "gateway", rollout.Drifted{What: []string{"weight"}}) }},
+		{"an alarm", "started step alarm", func(t *testing.T, w *world) {
+			w.happens(t, "gateway", w.inForce())
+			w.happens(t, "judge", w.verdict(judge.Inconclusive, true))
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w, in := newWorld(t), &inbox{}
+			w.run(t, quiet(t), in.receiver("chat", all...))
+			c.happens(t, w)
+			require.Eventually(t, func() bool { return in.kinds() == c.want }, 5*time.Second, time.Millisecond, "%s", in.kinds())
+		})
+	}
+}
+
+func TestAReceiverHearsOnlyWhatItAskedFor(t *testing.T) {
+	w, chat, mail := newWorld(t), &inbox{}, &inbox{}
+	w.run(t, quiet(t), chat.receiver("chat", Gate), mail.receiver("mail", Started, Gate))
+	w.toGate(t)
+	require.Eventually(t, func() bool { return chat.kinds() == "gate" && mail.kinds() == "started gate" }, 5*time.Second, time.Millisecond)
+}
+
+func TestWhatAMessageSays(t *testing.T) {
+	w := newWorldAt(t, noon)
+	w.toGate(t)
+	w.happens(t, "bob", rollout.GateAnswered{Gate: "full", Answer: rollout.Reject, Reason: "the <b>totals</b>\nare wrong, @here"})
+	w.happens(t, "gateway", w.inForce())
+	w.after(t, time.Second)
+	events, err := w.store.Events(t.Context(), release, 0)
+	require.NoError(t, err)
+	messages, err := w.notifier(quiet(t), (&inbox{}).receiver("chat", all...)).messages(rollout.Untold{Release: w.record}, events)
+	require.NoError(t, err)
+	var got strings.Builder
+	var gate Note
+	for _, m := range messages {
+		var n Note
+		require.NoError(t, json.Unmarshal(m.Body, &n))
+		require.NotContains(t, n.Title, "\n")
+		got.WriteString("== " + n.Title + "\n" + n.Text + "\n\n")
+		if n.Kind == Gate {
+			gate = n
+		}
+	}
+	require.Equal(t, &GateNote{Name: "full", Approvers: []string{"qa", "release-manager"}}, gate.Gate)
+	const golden = "testdata/messages.txt"
+	if *update {
+		require.NoError(t, os.WriteFile(golden, []byte(got.String()), 0o600))
+	}
+	want, err := os.ReadFile(golden)
+	require.NoError(t, err)
+	require.Equal(t, string(want), got.String())
+}
+
+func TestARestartLosesNothingAndRepeatsNothing(t *testing.T) {
+	w, in := newWorld(t), &inbox{fail: errors.New("connection refused")}
+	stop := w.run(t, quiet(t), in.receiver("chat", all...))
+	w.toGate(t)
+	require.Eventually(t, func() bool {
+		n, _, err := w.store.Backlog(t.Context(), "chat")
+		return err == nil && n == 4
+	}, 5*time.Second, time.Millisecond, "all wait")
+	stop()
+	w.happens(t, "bob", rollout.GateAnswered{Gate: "full", Answer: rollout.Reject}) // while nobody runs
+	in.fail = nil
+	for range 3 {
+		stop = w.run(t, quiet(t), in.receiver("chat", all...))
+		require.Eventually(t, func() bool { return in.kinds() == "started step step gate rollback" }, 5*time.Second, time.Millisecond, "%s", in.kinds())
+		stop()
+	}
+	seen := map[string]bool{}
+	for _, key := range in.keys {
+		require.False(t, seen[key], key)
+		seen[key] = true
+	}
+}
+
+func TestAReceiverThatIsConfiguredLaterIsToldNoOldStories(t *testing.T) {
+	w, in := newWorld(t), &inbox{}
+	stop := w.run(t, quiet(t))
+	w.toGate(t)
+	require.Eventually(t, func() bool {
+		u, err := w.store.Untold(t.Context(), 1)
+		return err == nil && len(u) == 0
+	}, 5*time.Second, time.Millisecond)
+	stop()
+	w.run(t, quiet(t), in.receiver("chat", all...))
+	w.happens(t, "bob", rollout.GateAnswered{Gate: "full", Answer: rollout.Reject})
+	require.Eventually(t, func() bool { return in.kinds() == "rollback" }, 5*time.Second, time.Millisecond, "%s", in.kinds())
+}
+
+func TestARefusedOrOldMessageIsGivenUpAndHoldsUpNoOther(t *testing.T) {
+	w, in := newWorld(t), &inbox{}
+	first := in.receiver("chat", Started, Step)
+	send := first.Send
+	first.Send = func(ctx context.Context, key string, n Note) error {
+		if n.Kind == Started {
+			return errors.Join(ErrRefused, errors.New("413 too large"))
+		}
+		return send(ctx, key, n)
+	}
+	w.run(t, quiet(t), first)
+	require.Eventually(t, func() bool { return in.kinds() == "step" }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool {
+		all, err := w.store.Outbox(t.Context(), 10)
+		return err == nil && len(all) == 2 && all[1].State == rollout.OutgoingLost && all[0].State == rollout.OutgoingSent
+	}, 5*time.Second, time.Millisecond)
+}
+
+func TestPausesGrow(t *testing.T) {
+	require.Equal(t, time.Second, Pause(0))
+	require.Equal(t, time.Second, Pause(1))
+	require.Equal(t, 2*time.Second, Pause(2))
+	require.Equal(t, 128*time.Second, Pause(8))
+	require.Equal(t, 15*time.Minute, Pause(11))
+	require.Equal(t, 15*time.Minute, Pause(1<<30))
+}

@@ -1,0 +1,88 @@
+package notify
+
+import (
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode"
+)
+
+// longestLine of a message, in characters: what does not fit is on the page that it links to.
+const longestLine = 600
+
+// marks are what chats take for more than itself: <!channel> and @everyone ping everybody, [text](address) hides
+// where a link leads.
+var marks = strings.NewReplacer("<", "‹", ">", "›", "@", "@\u200b", "](", "] (")
+
+// plain makes one line of a text that others have written, which pings nobody in any chat and hides no link.
+func plain(text string) string {
+	text = strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r), unicode.IsControl(r):
+			return ' '
+		case r == unicode.ReplacementChar, !unicode.IsPrint(r):
+			return -1 // directions and zero widths, which change how the rest is read
+		}
+		return r
+	}, text)
+	runes := []rune(strings.TrimRight(text, " "))
+	if len(runes) > longestLine {
+		runes = append(runes[:longestLine-1], '…')
+	}
+	return marks.Replace(string(runes))
+}
+
+// redactor takes an address and its parts out of texts: chat systems put their secrets into paths, users, passwords
+// and parameters.
+type redactor struct{ parts []string }
+
+// leastPart is how long a part of an address has to be to be a secret; shorter ones stand in common words.
+const leastPart = 5
+
+// between separates the parts of an address.
+var between = regexp.MustCompile(`[^A-Za-z0-9_.~-]+`)
+
+// newRedactor takes an address, or any other secret.
+func newRedactor(secret string) redactor {
+	parts := []string{secret}
+	u, err := url.Parse(secret)
+	if err != nil || u.Scheme == "" {
+		return redactor{parts}
+	}
+	password, _ := u.User.Password()
+	components := []string{u.Opaque, u.User.Username(), password, u.EscapedPath(), u.Path, u.RawQuery, u.Fragment}
+	for _, values := range u.Query() {
+		components = append(components, values...)
+	}
+	for _, c := range components {
+		for _, part := range append(between.Split(c, -1), append(strings.Split(c, "-"), c)...) {
+			if len(part) >= leastPart {
+				parts = append(parts, part)
+			}
+		}
+	}
+	slices.SortFunc(parts, func(a, b string) int { return len(b) - len(a) }) // a part may hold another
+	return redactor{slices.Compact(parts)}
+}
+
+// addresses are the wholes, however a library has built them.
+var addresses = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^\s"']+`)
+
+// longestError that is kept and logged.
+const longestError = 300
+
+// text is what err says, without secrets and on one line.
+func (r redactor) text(err error) string {
+	out := addresses.ReplaceAllString(err.Error(), "***")
+	for _, p := range r.parts {
+		if p != "" {
+			out = strings.ReplaceAll(out, p, "***")
+		}
+	}
+	out = strings.Join(strings.Fields(strings.ToValidUTF8(out, "")), " ")
+	if runes := []rune(out); len(runes) > longestError {
+		out = string(runes[:longestError-1]) + "…"
+	}
+	return out
+}
