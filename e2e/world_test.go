@@ -233,7 +233,7 @@ type view struct {
 	State   struct {
 		Phase, Outcome, Why, StepName string
 		Seq, Step, Stage              int
-		InForce                       bool
+		InForce, Alarm                bool
 		UnreachableSince, NoDataSince time.Time
 	}
 	Confirmation, Gate string
