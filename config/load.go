@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/serindev/serin/analysis"
 	"github.com/serindev/serin/traffic"
 )
 
@@ -34,6 +35,8 @@ type Set struct {
 	Rollouts []Rollout
 	// Analyses are the names of the documents of this kind, ascending; the built-in one is not among them.
 	Analyses []string
+	// Definitions are what the documents of this kind measure, by name; Kayenta's own are not among them.
+	Definitions map[string]analysis.Definition
 	// Daemons are the documents of this kind; usually one, or none. Defaults are filled in.
 	Daemons []DaemonSpec
 	// Files is how many files were read.

@@ -4,6 +4,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/serindev/serin/analysis"
 )
 
 // state is a set together with what the next one falls back on.
@@ -317,8 +319,16 @@ func clashes(docs []documentRef) []clash {
 // plans makes the plan of every rollout. One that has become wrong through no change of its own keeps its last plan.
 func (r *resolver) plans(out *state) {
 	analyses, lost := r.analyses(nil), r.lost()
-	for name := range analyses {
+	out.Definitions = map[string]analysis.Definition{}
+	for name, a := range analyses {
 		out.Analyses = append(out.Analyses, name)
+		if spec := a.analysis.Spec; spec.Kayenta == nil {
+			def := spec.definition(name)
+			if def.Settle == 0 {
+				def.Settle = r.loader.Settle
+			}
+			out.Definitions[name] = def
+		}
 	}
 	for _, d := range r.all() {
 		if d.doc.rollout == nil {

@@ -1,0 +1,147 @@
+package sequential
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/serindev/serin/judge"
+)
+
+// Pace is how fast a metric's evidence can come: what each arm is exposed to, and what share of it is bad at stable.
+type Pace struct {
+	// Canary and Baseline are requests a second, constant.
+	Canary, Baseline float64
+	// Base is the baseline's share of bad events, between 0 and 1. Of an objective it is the canary's own.
+	Base float64
+	// Learned: the noise of earlier releases is known.
+	Learned bool
+}
+
+// Prospect is how much evidence a decision needs and how much of it a second brings, both natural logarithms of an
+// e-value. It is a rule of thumb for independent events (spec/sequential-judge.md, Planning), within a factor of
+// about 2; a simulation says more.
+type Prospect struct{ Needs, Gains float64 }
+
+// Time is how long the decision takes; ok is false if it cannot be expected within a year.
+func (p Prospect) Time() (t time.Duration, ok bool) {
+	const year = 365 * 24 * 3600
+	seconds := p.Needs / p.Gains
+	if !(seconds <= year) {
+		return 0, false
+	}
+	return time.Duration(seconds * float64(time.Second)), true
+}
+
+// Factors between the time that the likelihood alone would take and the one that was seen: the noise has to be
+// estimated, and the chance of a few bad events is no mean.
+const (
+	slowerSupposed = 2.5
+	slowerLearned  = 1.8
+)
+
+func (p Pace) slower() float64 {
+	if p.Learned {
+		return slowerLearned
+	}
+	return slowerSupposed
+}
+
+// Fails is how fast a metric fails a canary whose rate is ratio times the baseline's, ratio above 1. A ratio below
+// the metric's margin never fails; Gains is 0 then. The error is an unknown metric, or one that counts nothing: what
+// a gauge needs depends on how it wanders, and a histogram on its bounds.
+func (j *Judge) Fails(name string, p Pace, ratio float64) (Prospect, error) {
+	m, err := j.counting(name)
+	if err != nil {
+		return Prospect{}, err
+	}
+	out := Prospect{Needs: (m.failsFrom - math.Log(mass(ratio*0.8, math.Inf(1)))) * p.slower()}
+	if ratio < m.marginAt(p.Base) || ratio <= 1 {
+		return out, nil
+	}
+	out.Gains = m.gains(p, ratio, 1)
+	return out, nil
+}
+
+// Passes is how fast a metric passes a canary whose rate is the baseline's. The errors are those of [Judge.Fails].
+// That a pass has to wait, and needs requests, comes on top: see [Judge.PassWait].
+func (j *Judge) Passes(name string, p Pace) (Prospect, error) {
+	m, err := j.counting(name)
+	if err != nil {
+		return Prospect{}, err
+	}
+	out := Prospect{Needs: (m.passFrom - math.Log(mass(0, 1.25))) * p.slower(), Gains: m.gains(p, 1, m.marginAt(p.Base))}
+	if m.Kind == judge.Counts && m.Margin.Absolute > p.Base {
+		out.Gains = max(out.Gains, p.Canary*poisson(p.Base, m.Margin.Absolute))
+	}
+	return out, nil
+}
+
+// PassWait is the earliest time after the first look at which anything may pass.
+func (j *Judge) PassWait(learned bool) time.Duration {
+	switch {
+	case j.settings.PassAfter != nil:
+		return *j.settings.PassAfter
+	case learned:
+		return passAfterLearned
+	}
+	return passAfterSupposed
+}
+
+// counting finds a metric that counts bad events.
+func (j *Judge) counting(name string) (*metric, error) {
+	for i := range j.metrics {
+		m := &j.metrics[i]
+		if m.Name != name {
+			continue
+		}
+		if m.Kind != judge.Counts && m.Kind != judge.Objective {
+			return nil, fmt.Errorf("metric %q: a %s cannot be planned for", name, m.Kind)
+		}
+		return m, nil
+	}
+	return nil, fmt.Errorf("metric %q: there is none of this name", name)
+}
+
+// marginAt is m where the baseline's rate is known.
+func (m *metric) marginAt(base float64) float64 {
+	relative := 1 + m.Margin.Relative
+	if m.Kind != judge.Counts {
+		return relative
+	}
+	return max(relative, 1+m.Margin.Absolute/base)
+}
+
+// gains is what a second brings of evidence for the ratio is against the ratio supposed, by the mean log likelihood
+// ratio.
+func (m *metric) gains(p Pace, is, supposed float64) float64 {
+	if m.Kind == judge.Objective {
+		return p.Canary * poisson(p.Base*is, m.Objective*supposed)
+	}
+	if p.Canary <= 0 || p.Baseline <= 0 || p.Base <= 0 || math.IsInf(supposed, 0) {
+		return 0
+	}
+	theta := func(r float64) float64 { return r * p.Canary / (r*p.Canary + p.Baseline) }
+	t, s := theta(is), theta(supposed)
+	bad := p.Base * (p.Canary*is + p.Baseline)
+	return bad * (t*math.Log(t/s) + (1-t)*math.Log((1-t)/(1-s)))
+}
+
+// poisson is the divergence between events at two rates, for an exposure of 1.
+func poisson(is, supposed float64) float64 {
+	if is <= 0 {
+		return supposed
+	}
+	return is*math.Log(is/supposed) - is + supposed
+}
+
+// mass is the prior's mass of the ratios between two, at least that of one cell.
+func mass(lo, hi float64) float64 {
+	sum := 0.0
+	for i, r := range ratios {
+		if r >= lo && r <= hi {
+			sum += prior[i]
+		}
+	}
+	return max(sum, prior[0])
+}

@@ -1,0 +1,252 @@
+package simulation
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/serindev/serin/analysis"
+	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/judge/sequential"
+	"github.com/serindev/serin/rollout"
+)
+
+// Plan is a rollout to be simulated: its definition and the analyses of its scopes, by name.
+type Plan struct {
+	Definition rollout.Definition
+	Analyses   map[string]analysis.Definition
+	// Limit ends a release that goes on for longer, as undecided.
+	Limit time.Duration
+}
+
+// End is how a simulated release ended.
+type End string
+
+// The ends. Gates are approved at once; a question that a policy asks ends the release as Asked, because what
+// a person says to it is nobody's to simulate.
+const (
+	RolledBack End = "rolledBack"
+	Released   End = "released"
+	Asked      End = "asked"
+	Undecided  End = "undecided"
+)
+
+// Outcome is what became of one release.
+type Outcome struct {
+	End End
+	// Failed: it was rolled back because a metric failed, not by a policy; Metric is which.
+	Failed bool
+	Metric string
+	// Took is the time since the canary's first share of the traffic was in force, Fault since its fault began;
+	// Fault is negative where the end came before the fault.
+	Took, Fault time.Duration
+	// Requests are those that the canary served, Bad the bad ones of them, of all metrics that count requests;
+	// Hurt are those of Bad since the fault began.
+	Requests, Bad, Hurt float64
+	// Alarms: the split's test was alarmed at some time, and held the release.
+	Alarms bool
+	// Learned is what the comparisons taught, by scope and metric, one past for each weight.
+	Learned map[string]map[string][]judge.Past
+}
+
+// ErrScope is returned by [Plan.Run], wrapped, for a scope without an analysis.
+var ErrScope = errors.New("no analysis")
+
+// epoch is when simulated time begins; no result depends on it.
+var epoch = time.Unix(0, 0).UTC()
+
+// Run lets one release happen in a world. pasts are what earlier releases taught, by scope and metric; src decides
+// everything that is left to chance. The gateway has each weight in force at once and splits as it is told.
+func (p Plan) Run(w World, pasts map[string]map[string][]judge.Past, src rand.Source) (Outcome, error) {
+	r := run{plan: p, users: w.Users(src), world: w, pasts: pasts, now: epoch}
+	r.out.Learned = map[string]map[string][]judge.Past{}
+	if err := r.apply(rollout.Started{Rollout: p.Definition.Name, Revision: p.Definition.Revision}); err != nil {
+		return Outcome{}, err
+	}
+	for {
+		end, err := r.settle()
+		if err != nil {
+			return Outcome{}, err
+		}
+		if end == "" && r.now.Sub(epoch) >= p.Limit {
+			end = Undecided
+		}
+		if end != "" {
+			return r.ended(end), nil
+		}
+		if err := r.look(); err != nil {
+			return Outcome{}, err
+		}
+	}
+}
+
+// run is a release under way.
+type run struct {
+	plan  Plan
+	world World
+	users *Users
+	pasts map[string]map[string][]judge.Past
+	state rollout.State
+	now   time.Time
+	scope scope
+	out   Outcome
+}
+
+// scope is the evidence that is being gathered.
+type scope struct {
+	name     string
+	def      analysis.Definition
+	judge    *sequential.Judge
+	evidence judge.Evidence
+	number   int
+	weight   float64
+}
+
+func (r *run) apply(e rollout.Event) error {
+	next, err := r.state.Apply(e.With(rollout.Meta{Seq: r.state.Seq + 1, At: r.now, By: "simulation"}))
+	if err != nil {
+		return fmt.Errorf("simulate %s: %w", rollout.Kind(e), err)
+	}
+	r.state = next
+	return nil
+}
+
+// settle lets everything happen that follows at this time, until nothing does or the release has ended.
+func (r *run) settle() (End, error) {
+	for {
+		switch s := r.state; {
+		case s.Phase == rollout.RollingBack:
+			return RolledBack, nil
+		case s.Ended():
+			return Released, nil
+		case s.Promoting:
+			return Released, nil
+		case s.Question != nil:
+			return Asked, nil
+		}
+		e, err := r.next()
+		if err != nil || e == nil {
+			return "", err
+		}
+		if err := r.apply(e); err != nil {
+			return "", err
+		}
+	}
+}
+
+// next is what happens at once; nil if time has to pass.
+func (r *run) next() (rollout.Event, error) {
+	if e, ok := r.state.Next(&r.plan.Definition, r.now); ok {
+		return e, nil
+	}
+	if gate := r.state.OpenGate(); gate != "" {
+		return rollout.GateAnswered{Gate: gate, Answer: rollout.Approve}, nil
+	}
+	if r.state.Step >= 0 && r.state.Webhook == nil {
+		if _, ok := r.plan.Definition.Steps[r.state.Step].(rollout.Webhook); ok {
+			return rollout.WebhookAnswered{Step: r.state.Step, OK: true}, nil
+		}
+	}
+	if !r.state.InForce {
+		return rollout.InForce{Turn: r.state.Turn, How: "api"}, r.follow()
+	}
+	return nil, r.follow()
+}
+
+// follow keeps the judge in step with the state's scope.
+func (r *run) follow() error {
+	target := r.state.Target(&r.plan.Definition, "simulated")
+	if target.Analyse == "" || target.Analyse == r.scope.name {
+		return nil
+	}
+	r.learn()
+	def, ok := r.plan.Analyses[target.Analyse]
+	if !ok {
+		return fmt.Errorf("scope %s: %w", target.Analyse, ErrScope)
+	}
+	def = def.Defaults()
+	j, err := sequential.New(def.Judge(len(r.plan.Definition.Scopes)))
+	if err != nil {
+		return fmt.Errorf("scope %s: %w", target.Analyse, err)
+	}
+	r.scope = scope{name: target.Analyse, def: def, judge: j, evidence: j.Begin(r.pasts[target.Analyse])}
+	return nil
+}
+
+// defaultStep is how time passes where nothing is looked at.
+const defaultStep = 10 * time.Second
+
+// look lets the time to the next look pass, and takes it.
+func (r *run) look() error {
+	target := r.state.Target(&r.plan.Definition, "simulated")
+	if target.Analyse == "" {
+		r.now = r.now.Add(defaultStep)
+		return nil
+	}
+	interval, weight := r.scope.def.Interval, float64(target.Exposure)
+	r.now = r.now.Add(interval)
+	from := r.state.InForceSince.Add(r.scope.def.Settle)
+	if warm := r.state.ExposedAt.Add(r.scope.def.WarmUp); warm.After(from) {
+		from = warm
+	}
+	end := r.now.Add(-r.scope.def.Settle)
+	r.scope.number++
+	look := r.users.Look(r.scope.number, end, interval, weight)
+	if end.Add(-interval).Before(from) {
+		look.Excluded = judge.WarmingUp
+	}
+	r.count(look)
+	if look.Excluded == "" && weight != r.scope.weight {
+		r.learn()
+		r.scope.weight = weight
+	}
+	var v judge.Verdict
+	r.scope.evidence, v = r.scope.judge.Look(r.scope.evidence, look)
+	r.out.Alarms = r.out.Alarms || v.SampleRatio != nil && v.SampleRatio.Alarm
+	if v.Outcome == judge.Fail {
+		r.out.Failed, r.out.Metric = true, v.Decisive
+	}
+	return r.apply(rollout.LookTaken{Scope: r.scope.name, Turn: r.state.Turn, Verdict: v})
+}
+
+// count adds what users met.
+func (r *run) count(l judge.Look) {
+	r.out.Requests += l.Requests.Canary
+	faulty := !l.At.Add(-l.Length).Before(r.users.begun.Add(r.world.From))
+	for _, o := range l.Observations {
+		r.out.Bad += o.Canary.Bad
+		if faulty {
+			r.out.Hurt += o.Canary.Bad
+		}
+	}
+}
+
+// learn keeps what the scope's comparisons have taught at the weight that ends.
+func (r *run) learn() {
+	if r.scope.evidence == nil {
+		return
+	}
+	for metric, past := range r.scope.evidence.Learned() {
+		of := r.out.Learned[r.scope.name]
+		if of == nil {
+			of = map[string][]judge.Past{}
+			r.out.Learned[r.scope.name] = of
+		}
+		of[metric] = append(of[metric], past)
+	}
+}
+
+func (r *run) ended(end End) Outcome {
+	r.out.End = end
+	if end != RolledBack {
+		r.learn()
+	} else {
+		r.out.Learned = nil // a rolled-back release teaches nothing
+	}
+	if !r.state.ExposedAt.IsZero() {
+		r.out.Took = r.now.Sub(r.state.ExposedAt)
+		r.out.Fault = r.out.Took - r.world.From
+	}
+	return r.out
+}

@@ -1,0 +1,190 @@
+// Package simulation answers what a judge, or a whole rollout, would do: it lets simulated users meet a canary and
+// counts what follows. It is pure: all chance comes from the source that is handed in, so the same seed gives the
+// same releases, on as many goroutines as the caller has.
+//
+// It holds no judge of its own and no policy: looks go to the real judge, and verdicts to the real state machine of
+// package rollout. Start reading at [World], then at [Plan.Run].
+package simulation
+
+import (
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/serindev/serin/judge"
+)
+
+// reference is the time, in seconds, that correlations are given for.
+const reference = 10
+
+// Wander is how a factor wanders: Deviation is the standard deviation of its logarithm, Correlation that of the
+// logarithm with itself ten seconds later. The zero value stands still at 1.
+type Wander struct{ Correlation, Deviation float64 }
+
+// Scenario is what makes the arms differ beside the fault, and errors come otherwise than one by one. The zero value
+// has independent errors. Rates are by look.
+type Scenario struct {
+	Name string
+	// Shared moves the rates of both arms together.
+	Shared Wander
+	// Own moves each arm's rate by itself: the arms really differ for as long as it lasts.
+	Own Wander
+	// Redrawn is the standard deviation of a factor that is drawn anew for each arm and look (gamma).
+	Redrawn float64
+	// Cluster is the mean size of the clusters in which errors come; 0 and 1 are single errors.
+	Cluster float64
+}
+
+// Scenarios are those of spec/characteristics.md, in its order.
+func Scenarios() []Scenario {
+	return []Scenario{
+		{Name: "iid"},
+		{Name: "common-shocks", Shared: Wander{0.9, 1}},
+		{Name: "overdispersed", Redrawn: 0.71},
+		{Name: "bursts", Cluster: 8},
+		{Name: "autocorrelated", Own: Wander{0.8, 0.5}},
+		{Name: "slow-drift", Own: Wander{0.95, 0.3}},
+	}
+}
+
+// World is what users and versions are like.
+type World struct {
+	// Rate is requests a second, of both arms together. Traffic is how it varies.
+	Rate    float64
+	Traffic Wander
+	Scenario
+	// Metrics are what is measured, in the order of the judge's settings.
+	Metrics []Behaviour
+	// From is when the canary's fault begins, after its first look.
+	From time.Duration
+	// Rotation: the gateway divides requests by rotation, exactly; otherwise each is drawn.
+	Rotation bool
+}
+
+// Behaviour is how one metric behaves in both arms.
+type Behaviour struct {
+	// Metric says of what kind it is.
+	Metric judge.Metric
+	// Base is the baseline's share of bad events (Counts, Objective), or its mean (Gauge).
+	Base float64
+	// Above is the baseline's share of requests above each bound (Histogram), falling.
+	Above []float64
+	// Effect is canary's rate or mean over the baseline's while the fault lasts; 0 is taken as 1: no fault.
+	Effect float64
+	// Spread is how a gauge's mean wanders by itself in each arm (Gauge).
+	Spread Wander
+}
+
+// Users are the users of one simulated release. They are not for several goroutines.
+type Users struct {
+	world   World
+	dice    dice
+	traffic wandering
+	shared  wandering
+	arms    [2]arm // canary, baseline
+	begun   time.Time
+	rest    float64 // of a rotation: what part of a request the canary is still owed
+}
+
+// arm is what one arm remembers from look to look.
+type arm struct {
+	own    wandering
+	gauges []wandering
+}
+
+// Users begins a release's users; src decides everything that is left to chance.
+func (w World) Users(src rand.Source) *Users {
+	u := &Users{world: w, dice: dice{rand.New(src)}} //nolint:gosec // a simulation wants to be repeated, not to be secret
+	u.traffic.by, u.shared.by = w.Traffic, w.Shared
+	for i := range u.arms {
+		u.arms[i].own.by = w.Own
+		for _, m := range w.Metrics {
+			u.arms[i].gauges = append(u.arms[i].gauges, wandering{by: m.Spread})
+		}
+	}
+	return u
+}
+
+// Look is what happens in the window that ends at a time, with the given share of requests on the canary.
+func (u *Users) Look(number int, at time.Time, length time.Duration, weight float64) judge.Look {
+	if u.begun.IsZero() {
+		u.begun = at.Add(-length)
+	}
+	seconds := length.Seconds()
+	total := u.world.Rate * seconds * u.traffic.next(u.dice, seconds)
+	n := u.divide(total, weight)
+	shared := u.shared.next(u.dice, seconds)
+	faulty := !at.Add(-length).Before(u.begun.Add(u.world.From))
+	look := judge.Look{
+		Number: number, At: at, Length: length, Weight: weight, Requests: &judge.Requests{Canary: n[0], Baseline: n[1]},
+		Observations: make([]judge.Observation, len(u.world.Metrics)),
+	}
+	var factor [2]float64
+	for i := range u.arms {
+		factor[i] = shared * u.arms[i].own.next(u.dice, seconds) * u.dice.gamma(u.world.Redrawn)
+	}
+	for k, m := range u.world.Metrics {
+		o := &look.Observations[k]
+		o.Metric = m.Metric.Name
+		effect := 1.0
+		if faulty && m.Effect > 0 {
+			effect = m.Effect
+		}
+		o.Canary = u.observe(&u.arms[0], k, n[0], factor[0]*effect, seconds)
+		o.Baseline = u.observe(&u.arms[1], k, n[1], factor[1], seconds)
+	}
+	return look
+}
+
+// divide gives each arm its requests.
+func (u *Users) divide(total, weight float64) [2]float64 {
+	if !u.world.Rotation {
+		return [2]float64{u.dice.poisson(total * weight), u.dice.poisson(total * (1 - weight))}
+	}
+	n := u.dice.poisson(total)
+	u.rest += n * weight
+	canary := float64(int64(u.rest))
+	u.rest -= canary
+	return [2]float64{canary, n - canary}
+}
+
+// observe draws what one arm shows of metric k, whose rate is its base times factor.
+func (u *Users) observe(a *arm, k int, requests, factor, seconds float64) judge.Arm {
+	m := u.world.Metrics[k]
+	switch m.Metric.Kind {
+	case judge.Gauge:
+		return judge.Arm{Value: m.Base * factor * a.gauges[k].next(u.dice, seconds)}
+	case judge.Histogram:
+		return u.histogram(m, requests, factor)
+	case judge.Counts, judge.Objective:
+	}
+	return judge.Arm{Bad: u.bad(requests, m.Base*factor), Total: requests}
+}
+
+// bad draws how many of the requests are bad.
+func (u *Users) bad(requests, rate float64) float64 {
+	rate = min(rate, 1)
+	if !(u.world.Cluster > 1) {
+		return u.dice.binomial(requests, rate)
+	}
+	sum := 0.0
+	for range int(u.dice.poisson(requests * rate / u.world.Cluster)) {
+		sum += u.dice.cluster(u.world.Cluster)
+	}
+	return min(sum, requests)
+}
+
+// histogram draws, bound by bound from the largest, how many requests are above it.
+func (u *Users) histogram(m Behaviour, requests, factor float64) judge.Arm {
+	out := judge.Arm{Total: requests, Cumulative: make([]float64, len(m.Above))}
+	above, share := 0.0, 0.0
+	for i, base := range slices.Backward(m.Above) {
+		next := max(min(base*factor, 1), share)
+		if share < 1 {
+			above += u.dice.binomial(requests-above, (next-share)/(1-share))
+		}
+		share = next
+		out.Cumulative[i] = requests - above
+	}
+	return out
+}
