@@ -47,8 +47,14 @@ func StartBackend(b Behaviour, seed uint64) (*Backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Backend{URL: "http://" + loopback(port), behaviour: b, counts: map[int]int{}, random: rand.New(rand.NewPCG(seed, 0))} //nolint:gosec // a test's dice
+	s := Unserved(b, seed)
+	s.URL = "http://" + loopback(port)
 	return s, s.Restart()
+}
+
+// Unserved is a backend that listens nowhere: somebody else's server calls its ServeHTTP.
+func Unserved(b Behaviour, seed uint64) *Backend {
+	return &Backend{behaviour: b, counts: map[int]int{}, random: rand.New(rand.NewPCG(seed, 0))} //nolint:gosec // a test's dice
 }
 
 // Set changes the behaviour from the next request on.

@@ -1,9 +1,11 @@
 package testbed
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,6 +24,8 @@ type TraefikConfig struct {
 	Buckets []float64
 	// Throttle is providersThrottleDuration; 0: Traefik's own (2 s).
 	Throttle time.Duration
+	// Host is the address that it listens on; empty: 127.0.0.1.
+	Host string
 	// LogLevel, "INFO" if empty. AccessLog writes one line a request to the log.
 	LogLevel  string
 	AccessLog bool
@@ -98,8 +102,9 @@ func (t *Traefik) args(c TraefikConfig) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		t.entryPoints[name] = loopback(port)
-		args = append(args, "--entrypoints."+name+".address="+loopback(port))
+		address := net.JoinHostPort(cmp.Or(c.Host, "127.0.0.1"), strconv.Itoa(port))
+		t.entryPoints[name] = address
+		args = append(args, "--entrypoints."+name+".address="+address)
 		if slices.Contains(names, name) { // else a router without entry points is served on the metrics' one too
 			args = append(args, "--entrypoints."+name+".asdefault=true")
 		}

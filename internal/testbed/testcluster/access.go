@@ -1,0 +1,90 @@
+package testcluster
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/tools/clientcmd/api"
+)
+
+// config is that of whoever has the token. Tests ask as often as they like.
+func (c *Cluster) config(url, token string) *rest.Config {
+	return &rest.Config{Host: url, BearerToken: token, TLSClientConfig: rest.TLSClientConfig{CAData: c.ca.cert}, QPS: -1}
+}
+
+// User is the config of a user of the API server without any rights: alice, bob, carol or dave.
+func (c *Cluster) User(tb testing.TB, name string) *rest.Config {
+	tb.Helper()
+	require.Contains(tb, users, name)
+	return c.config(c.Config.Host, name+"-token")
+}
+
+// ServiceAccount makes a ServiceAccount, if it is not there, and returns its config, with a token of an hour. It
+// has no rights but those that are bound to it.
+func (c *Cluster) ServiceAccount(tb testing.TB, namespace, name string) *rest.Config {
+	tb.Helper()
+	accounts := c.Client.CoreV1().ServiceAccounts(namespace)
+	_, err := accounts.Create(tb.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
+	if !apierrors.IsAlreadyExists(err) {
+		require.NoError(tb, err)
+	}
+	token, err := accounts.CreateToken(tb.Context(), name, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+	require.NoError(tb, err)
+	return c.config(c.Config.Host, token.Status.Token)
+}
+
+// WriteKubeconfig writes a kubeconfig that says what config says, into a folder of the test's, and returns its path.
+func (c *Cluster) WriteKubeconfig(tb testing.TB, config *rest.Config) string {
+	tb.Helper()
+	path := filepath.Join(tb.TempDir(), "kubeconfig")
+	require.NoError(tb, writeKubeconfig(path, config))
+	return path
+}
+
+func writeKubeconfig(path string, config *rest.Config) error {
+	k := api.NewConfig()
+	k.Clusters["test"] = &api.Cluster{Server: config.Host, CertificateAuthorityData: config.CAData}
+	k.AuthInfos["test"] = &api.AuthInfo{Token: config.BearerToken}
+	k.Contexts["test"] = &api.Context{Cluster: "test", AuthInfo: "test"}
+	k.CurrentContext = "test"
+	data, err := clientcmd.Write(*k)
+	if err != nil {
+		return fmt.Errorf("encode a kubeconfig: %w", err)
+	}
+	return os.WriteFile(path, data, 0o600)
+}
+
+// Namespace makes a namespace that is deleted after the test; its name is made of the test's.
+func (c *Cluster) Namespace(tb testing.TB) string {
+	tb.Helper()
+	name := strings.ToLower(tb.Name())
+	name = strings.Trim(strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '-'
+	}, name), "-")
+	name = strings.Join(slices.DeleteFunc(strings.Split(name[max(0, len(name)-40):], "-"), func(s string) bool { return s == "" }), "-") + "-"
+	made, err := c.Client.CoreV1().Namespaces().Create(tb.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: name}}, metav1.CreateOptions{})
+	require.NoError(tb, err)
+	tb.Cleanup(func() {
+		c.pods.forget(made.Name)
+		err := c.Client.CoreV1().Namespaces().Delete(context.WithoutCancel(tb.Context()), made.Name, metav1.DeleteOptions{})
+		if err != nil && !apierrors.IsNotFound(err) {
+			tb.Errorf("delete namespace %s: %v", made.Name, err)
+		}
+	})
+	return made.Name
+}

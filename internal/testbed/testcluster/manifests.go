@@ -1,0 +1,133 @@
+package testcluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/discovery/cached/memory"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/restmapper"
+
+	"github.com/serindev/serin/internal/testbed"
+)
+
+// Apply applies YAML documents by server-side apply, as kubectl does, under the name kubectl. Namespaced objects
+// without a namespace get the one that is given.
+func (c *Cluster) Apply(tb testing.TB, namespace, manifests string) {
+	tb.Helper()
+	require.NoError(tb, c.apply(tb.Context(), namespace, strings.NewReader(manifests)))
+}
+
+func (c *Cluster) apply(ctx context.Context, namespace string, manifests io.Reader) error {
+	client, err := dynamic.NewForConfig(c.Config)
+	if err != nil {
+		return err
+	}
+	mapper := restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(c.Client.Discovery()))
+	decoder := yaml.NewYAMLOrJSONDecoder(manifests, 4096)
+	for {
+		o := &unstructured.Unstructured{}
+		if err := decoder.Decode(&o.Object); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return fmt.Errorf("decode a manifest: %w", err)
+		}
+		if len(o.Object) == 0 {
+			continue
+		}
+		kind := o.GroupVersionKind()
+		mapping, err := mapper.RESTMapping(kind.GroupKind(), kind.Version)
+		if err != nil {
+			return fmt.Errorf("apply %s %s: %w", o.GetKind(), o.GetName(), err)
+		}
+		resource := dynamic.ResourceInterface(client.Resource(mapping.Resource))
+		if mapping.Scope.Name() == meta.RESTScopeNameNamespace {
+			if o.GetNamespace() == "" {
+				o.SetNamespace(namespace)
+			}
+			resource = client.Resource(mapping.Resource).Namespace(o.GetNamespace())
+		}
+		if _, err := resource.Apply(ctx, o.GetName(), o, metav1.ApplyOptions{FieldManager: "kubectl", Force: true}); err != nil {
+			return fmt.Errorf("apply %s %s: %w", o.GetKind(), o.GetName(), err)
+		}
+	}
+}
+
+// traefikDefinitions is where Traefik's module has its custom resource definitions.
+const traefikDefinitions = "docs/content/reference/dynamic-configuration/kubernetes-crd-definition-v1.yml"
+
+// installTraefik applies Traefik's custom resource definitions and waits until they are served.
+func (c *Cluster) installTraefik(ctx context.Context) error {
+	root, err := testbed.Root()
+	if err != nil {
+		return err
+	}
+	list := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/traefik/traefik/v3")
+	list.Dir = root
+	dir, err := list.Output()
+	if err != nil {
+		return fmt.Errorf("find Traefik's module: %w", err)
+	}
+	f, err := os.Open(filepath.Join(strings.TrimSpace(string(dir)), traefikDefinitions)) //nolint:gosec // in the module cache
+	if err != nil {
+		return err
+	}
+	defer f.Close() //nolint:errcheck // only read
+	if err := c.apply(ctx, "", f); err != nil {
+		return err
+	}
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := served(c.Client.Discovery())
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for Traefik's resources: %w", errors.Join(ctx.Err(), err))
+		case <-tick.C:
+		}
+	}
+}
+
+func served(d discovery.DiscoveryInterface) error {
+	list, err := d.ServerResourcesForGroupVersion("traefik.io/v1alpha1")
+	if err != nil {
+		return err
+	}
+	there := map[string]bool{}
+	for _, r := range list.APIResources {
+		there[r.Kind] = true
+	}
+	for _, kind := range []string{"IngressRoute", "TraefikService", "Middleware", "ServersTransport", "TLSOption"} {
+		if !there[kind] {
+			return fmt.Errorf("there is no %s yet", kind)
+		}
+	}
+	return nil
+}
+
+// Traefik starts a Traefik that reads the custom resources of all namespaces as the administrator. Arguments are
+// added, such as "--providers.kubernetescrd.ingressclass=name", for a Traefik that is to see no others' routes.
+func (c *Cluster) Traefik(tb testing.TB, t testbed.TraefikConfig) *testbed.Traefik {
+	tb.Helper()
+	t.Args = append(t.Args,
+		"--providers.kubernetescrd=true", "--providers.kubernetescrd.endpoint="+c.Config.Host,
+		"--providers.kubernetescrd.token="+c.Config.BearerToken, "--providers.kubernetescrd.certauthfilepath="+filepath.Join(c.dir, "ca.crt"))
+	return testbed.NewTraefik(tb, t)
+}

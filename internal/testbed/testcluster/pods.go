@@ -1,0 +1,328 @@
+package testcluster
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/util/workqueue"
+
+	"github.com/serindev/serin/internal/testbed"
+)
+
+// Fate is what becomes of the pods of an image. It is decided when a pod is bound to the node.
+type Fate string
+
+// The fates.
+const (
+	// Ready at once; the pods of a Job succeed.
+	Ready Fate = ""
+	// PullError: ImagePullBackOff for ever.
+	PullError Fate = "pull-error"
+	// CrashLoop: CrashLoopBackOff after four restarts.
+	CrashLoop Fate = "crash-loop"
+	// Hang: it runs, and neither gets ready nor ends.
+	Hang Fate = "hang"
+	// Fail: it runs, and ends with exit code 1 at once.
+	Fail Fate = "fail"
+)
+
+// fateAnnotation is what kwok's stages look at.
+const fateAnnotation = "testcluster/fate"
+
+// Image is what containers made from an image do. A pod is what its first container is.
+type Image struct {
+	// Handler answers the pods' requests; nil: 200 with the image's tag as version, as a [testbed.Backend] does.
+	Handler http.Handler
+	Fate    Fate
+	// Log is what its containers have written; empty: one line with the image's name.
+	Log string
+}
+
+// Pod is what a pod was asked.
+type Pod struct {
+	Name  string
+	Image string
+	// Owner is its Deployment, or its Job; empty for none.
+	Owner string
+	// Status counts the answers by status.
+	Status map[int]int
+}
+
+// pods binds pods to the node, and answers for them.
+type pods struct {
+	client  kubernetes.Interface
+	kubelet int // the port of the node
+	stop    context.CancelFunc
+	running sync.WaitGroup
+	queue   workqueue.TypedRateLimitingInterface[string]
+	store   cache.Store
+
+	mu      sync.Mutex // guards what follows
+	images  map[[2]string]*image
+	asked   map[string]map[string]*Pod // by namespace and name
+	byIP    map[string]*corev1.Pod
+	changed chan struct{} // closed when byIP changes
+	servers map[int32]*http.Server
+	closed  bool
+}
+
+type image struct {
+	Image
+	fallback http.Handler
+}
+
+func startPods(c *Cluster) (*pods, error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	p := &pods{
+		client: c.Client, stop: cancel, images: map[[2]string]*image{}, asked: map[string]map[string]*Pod{}, byIP: map[string]*corev1.Pod{},
+		changed: make(chan struct{}), servers: map[int32]*http.Server{},
+		queue: workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[string](10*time.Millisecond, time.Second)),
+	}
+	if err := p.serveKubelet(c); err != nil {
+		cancel()
+		return nil, err
+	}
+	factory := informers.NewSharedInformerFactory(c.Client, 0)
+	podInformer := factory.Core().V1().Pods().Informer()
+	p.store = podInformer.GetStore()
+	handle := func(handler func(any, bool)) cache.ResourceEventHandlerFuncs {
+		return cache.ResourceEventHandlerFuncs{
+			AddFunc: func(o any) { handler(o, true) }, UpdateFunc: func(_, o any) { handler(o, true) },
+			DeleteFunc: func(o any) {
+				if last, ok := o.(cache.DeletedFinalStateUnknown); ok {
+					o = last.Obj
+				}
+				handler(o, false)
+			},
+		}
+	}
+	_, err := podInformer.AddEventHandler(handle(p.podChanged))
+	_, err2 := factory.Discovery().V1().EndpointSlices().Informer().AddEventHandler(handle(p.sliceChanged))
+	if err := errors.Join(err, err2); err != nil {
+		cancel()
+		return nil, err
+	}
+	factory.Start(ctx.Done())
+	for range 4 {
+		p.running.Go(func() { p.bindAll(ctx) })
+	}
+	return p, nil
+}
+
+func (p *pods) close() {
+	p.stop()
+	p.queue.ShutDown()
+	p.mu.Lock()
+	p.closed = true
+	for _, s := range p.servers {
+		s.Close() //nolint:errcheck,gosec // it serves nobody any more
+	}
+	p.mu.Unlock()
+	p.running.Wait()
+}
+
+// podChanged is called for every pod that came, changed or went.
+func (p *pods) podChanged(o any, there bool) {
+	pod, ok := o.(*corev1.Pod)
+	if !ok {
+		return
+	}
+	if there && pod.Spec.NodeName == "" && pod.DeletionTimestamp == nil {
+		p.queue.Add(pod.Namespace + "/" + pod.Name)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if ip := pod.Status.PodIP; ip != "" {
+		if there {
+			p.byIP[ip] = pod
+		} else if old := p.byIP[ip]; old != nil && old.UID == pod.UID {
+			delete(p.byIP, ip)
+		}
+		close(p.changed)
+		p.changed = make(chan struct{})
+	}
+	for _, container := range pod.Spec.Containers {
+		for _, port := range container.Ports {
+			p.listen(port.ContainerPort)
+		}
+	}
+}
+
+// sliceChanged listens on ports that Services lead to and no pod has declared.
+func (p *pods) sliceChanged(o any, there bool) {
+	slice, ok := o.(*discoveryv1.EndpointSlice)
+	if !ok || !there {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, endpoint := range slice.Endpoints {
+		if endpoint.TargetRef == nil || endpoint.TargetRef.Kind != "Pod" {
+			continue
+		}
+		for _, port := range slice.Ports {
+			if port.Port != nil {
+				p.listen(*port.Port)
+			}
+		}
+	}
+}
+
+// bindAll binds what is in the queue until it is shut down.
+func (p *pods) bindAll(ctx context.Context) {
+	for {
+		key, down := p.queue.Get()
+		if down {
+			return
+		}
+		if err := p.bind(ctx, key); err != nil && ctx.Err() == nil {
+			p.queue.AddRateLimited(key)
+		} else {
+			p.queue.Forget(key)
+		}
+		p.queue.Done(key)
+	}
+}
+
+// nodeLabels are those of the one node.
+var nodeLabels = map[string]string{"kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64", "kubernetes.io/hostname": nodeName}
+
+// bind does what a scheduler does: the pod goes to the node, or it is unschedulable.
+func (p *pods) bind(ctx context.Context, key string) error {
+	o, there, err := p.store.GetByKey(key)
+	if err != nil || !there {
+		return err
+	}
+	pod := o.(*corev1.Pod).DeepCopy()
+	if pod.Spec.NodeName != "" {
+		return nil
+	}
+	for name, value := range pod.Spec.NodeSelector {
+		if nodeLabels[name] != value {
+			pod.Status.Conditions = append(slices.DeleteFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == corev1.PodScheduled }),
+				corev1.PodCondition{
+					Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable, LastTransitionTime: metav1.Now(),
+					Message: "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector.",
+				})
+			if before := o.(*corev1.Pod).Status.Conditions; slices.ContainsFunc(before, func(c corev1.PodCondition) bool { return c.Reason == corev1.PodReasonUnschedulable }) {
+				return nil
+			}
+			_, err := p.client.CoreV1().Pods(pod.Namespace).UpdateStatus(ctx, pod, metav1.UpdateOptions{})
+			return gone(err)
+		}
+	}
+	binding := &corev1.Binding{
+		ObjectMeta: metav1.ObjectMeta{Name: pod.Name, Namespace: pod.Namespace, UID: pod.UID},
+		Target:     corev1.ObjectReference{Kind: "Node", Name: nodeName},
+	}
+	if fate := p.image(pod.Namespace, pod.Spec.Containers[0].Image).Fate; fate != Ready {
+		binding.Annotations = map[string]string{fateAnnotation: string(fate)}
+	}
+	return gone(p.client.CoreV1().Pods(pod.Namespace).Bind(ctx, binding, metav1.CreateOptions{}))
+}
+
+// gone drops the errors about a pod that is not to be bound any more.
+func gone(err error) error {
+	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+		return nil
+	}
+	return err
+}
+
+// image is what is known of an image in a namespace; what is not known behaves as usual.
+func (p *pods) image(namespace, name string) *image {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	key := [2]string{namespace, name}
+	i := p.images[key]
+	if i == nil {
+		i = &image{}
+		p.images[key] = i
+	}
+	if i.fallback == nil {
+		i.fallback = testbed.Unserved(testbed.Behaviour{Version: tag(name)}, 1)
+	}
+	return i
+}
+
+// tag is what follows the image's name.
+func tag(image string) string {
+	name, digest, _ := strings.Cut(image, "@")
+	if i := strings.LastIndexByte(name, ':'); i > strings.LastIndexByte(name, '/') {
+		return name[i+1:]
+	}
+	return digest
+}
+
+// SetImage says what the containers of an image in a namespace do. Handler and Log are so from now on, the fate for
+// pods that are bound from now on.
+func (c *Cluster) SetImage(namespace, name string, i Image) {
+	known := c.pods.image(namespace, name)
+	c.pods.mu.Lock()
+	defer c.pods.mu.Unlock()
+	known.Image = i
+}
+
+// Requests are the pods of a namespace that were asked so far, the deleted ones too, in no order.
+func (c *Cluster) Requests(namespace string) []Pod {
+	c.pods.mu.Lock()
+	defer c.pods.mu.Unlock()
+	var out []Pod
+	for _, p := range c.pods.asked[namespace] {
+		one := *p
+		one.Status = map[int]int{}
+		for status, n := range p.Status {
+			one.Status[status] = n
+		}
+		out = append(out, one)
+	}
+	return out
+}
+
+// RequestsByOwner is [Cluster.Requests] added up by Deployment or Job and status.
+func (c *Cluster) RequestsByOwner(namespace string) map[string]map[int]int {
+	out := map[string]map[int]int{}
+	for _, p := range c.Requests(namespace) {
+		if out[p.Owner] == nil {
+			out[p.Owner] = map[int]int{}
+		}
+		for status, n := range p.Status {
+			out[p.Owner][status] += n
+		}
+	}
+	return out
+}
+
+func (p *pods) forget(namespace string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.asked, namespace)
+	for key := range p.images {
+		if key[0] == namespace {
+			delete(p.images, key)
+		}
+	}
+}
+
+// owner is the Deployment, Job or whatever else a pod is made by.
+func owner(pod *corev1.Pod) string {
+	for _, ref := range pod.OwnerReferences {
+		if hash := pod.Labels["pod-template-hash"]; ref.Kind == "ReplicaSet" && hash != "" {
+			return strings.TrimSuffix(ref.Name, "-"+hash)
+		}
+		return ref.Name
+	}
+	return ""
+}

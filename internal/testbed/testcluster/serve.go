@@ -1,0 +1,166 @@
+package testcluster
+
+import (
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/serindev/serin/internal/testbed"
+)
+
+// known is how long a request waits for its pod to be known here: the gateway may hear of it earlier.
+const known = 2 * time.Second
+
+// listen answers on a port of all pods; p.mu is held.
+func (p *pods) listen(port int32) {
+	if p.servers[port] != nil || p.closed {
+		return
+	}
+	l, err := net.Listen("tcp4", net.JoinHostPort("0.0.0.0", strconv.Itoa(int(port)))) //nolint:gosec,noctx // all of a network namespace of the tests' own
+	if err != nil {
+		panic(fmt.Sprintf("listen on port %d of all pods: %v", port, err)) // the ports of servers are above 18000
+	}
+	s := &http.Server{Handler: http.HandlerFunc(p.answer), ReadHeaderTimeout: 10 * time.Second}
+	p.servers[port] = s
+	p.running.Go(func() { s.Serve(l) }) //nolint:errcheck // it ends with the cluster
+}
+
+// answer answers as the pod that has the address which was connected to. Where there is none, the connection breaks.
+func (p *pods) answer(w http.ResponseWriter, r *http.Request) {
+	address, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+	if !ok {
+		panic(http.ErrAbortHandler)
+	}
+	pod := p.podAt(address.IP.String(), time.Now().Add(known))
+	if pod == nil || !runs(pod) {
+		panic(http.ErrAbortHandler)
+	}
+	i := p.image(pod.Namespace, pod.Spec.Containers[0].Image)
+	p.mu.Lock()
+	handler := i.Handler
+	p.mu.Unlock()
+	if handler == nil {
+		handler = i.fallback
+	}
+	recorder := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
+	handler.ServeHTTP(recorder, r)
+	p.count(pod, recorder.status)
+}
+
+func runs(pod *corev1.Pod) bool {
+	for _, c := range pod.Status.ContainerStatuses {
+		if c.State.Running != nil {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *pods) podAt(ip string, until time.Time) *corev1.Pod {
+	timer := time.NewTimer(time.Until(until))
+	defer timer.Stop()
+	for {
+		p.mu.Lock()
+		pod, changed := p.byIP[ip], p.changed
+		p.mu.Unlock()
+		if pod != nil {
+			return pod
+		}
+		select {
+		case <-changed:
+		case <-timer.C:
+			return nil
+		}
+	}
+}
+
+func (p *pods) count(pod *corev1.Pod, status int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	in := p.asked[pod.Namespace]
+	if in == nil {
+		in = map[string]*Pod{}
+		p.asked[pod.Namespace] = in
+	}
+	if in[pod.Name] == nil {
+		in[pod.Name] = &Pod{Name: pod.Name, Image: pod.Spec.Containers[0].Image, Owner: owner(pod), Status: map[int]int{}}
+	}
+	in[pod.Name].Status[status]++
+}
+
+type statusRecorder struct {
+	http.ResponseWriter
+	status int
+}
+
+func (r *statusRecorder) WriteHeader(status int) {
+	r.status = status
+	r.ResponseWriter.WriteHeader(status)
+}
+
+// serveKubelet serves the one thing of a kubelet's that is asked for here, the logs of containers.
+func (p *pods) serveKubelet(c *Cluster) error {
+	port, err := testbed.FreePort()
+	if err != nil {
+		return err
+	}
+	certPEM, keyPEM, err := c.ca.serve(nodeIP)
+	if err != nil {
+		return err
+	}
+	cert, err := tls.X509KeyPair(certPEM, keyPEM)
+	if err != nil {
+		return err
+	}
+	l, err := tls.Listen("tcp4", net.JoinHostPort(nodeIP, strconv.Itoa(port)), &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}) //nolint:noctx // it returns at once
+	if err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /containerLogs/{namespace}/{pod}/{container}", p.logs)
+	s := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	p.kubelet, p.servers[int32(port)] = port, s //nolint:gosec // a port
+	p.running.Go(func() { s.Serve(l) })         //nolint:errcheck // it ends with the cluster
+	return nil
+}
+
+// logs answers with the last lines of a container's log.
+func (p *pods) logs(w http.ResponseWriter, r *http.Request) {
+	o, there, err := p.store.GetByKey(r.PathValue("namespace") + "/" + r.PathValue("pod"))
+	pod, ok := o.(*corev1.Pod)
+	if err != nil || !there || !ok {
+		http.NotFound(w, r)
+		return
+	}
+	for _, container := range pod.Spec.Containers {
+		if container.Name != r.PathValue("container") {
+			continue
+		}
+		i := p.image(pod.Namespace, container.Image)
+		p.mu.Lock()
+		text := i.Log
+		p.mu.Unlock()
+		if text == "" {
+			text = container.Image + " has started\n"
+		}
+		all := strings.SplitAfter(strings.TrimSuffix(text, "\n")+"\n", "\n")
+		all = all[:len(all)-1]
+		if n, err := strconv.Atoi(r.FormValue("tailLines")); err == nil && n >= 0 && n < len(all) {
+			all = all[len(all)-n:]
+		}
+		text = strings.Join(all, "")
+		if n, err := strconv.Atoi(r.FormValue("limitBytes")); err == nil && n >= 0 && n < len(text) {
+			text = text[:n]
+		}
+		io.WriteString(w, text) //nolint:errcheck,gosec // the client may have gone
+		return
+	}
+	http.NotFound(w, r)
+}

@@ -1,0 +1,154 @@
+package testcluster
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/serindev/serin/internal/testbed"
+)
+
+// The one node, and its address as the API server sees it.
+const (
+	nodeName = "node"
+	nodeIP   = "127.0.0.1"
+)
+
+//go:embed stages.yaml
+var stages []byte
+
+// server starts one program of the cluster.
+func (c *Cluster) server(ctx context.Context, name string, ready func(context.Context) error, args ...string) (*testbed.Process, error) {
+	path, err := testbed.Tool(name)
+	if err != nil {
+		return nil, err
+	}
+	return testbed.Start(ctx, testbed.Command{Name: name, Path: path, Args: args, Dir: c.dir, Ready: ready})
+}
+
+// startAPI starts etcd and the API server and makes the administrator's client.
+func (c *Cluster) startAPI(ctx context.Context) error {
+	addresses := make([]string, 3)
+	for i := range addresses {
+		port, err := testbed.FreePort()
+		if err != nil {
+			return err
+		}
+		addresses[i] = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	}
+	client, peer, api := "http://"+addresses[0], "http://"+addresses[1], addresses[2]
+	var err error
+	c.Etcd, err = c.server(ctx, "etcd", nil, "--name=test", "--data-dir="+filepath.Join(c.dir, "etcd"),
+		"--listen-client-urls="+client, "--advertise-client-urls="+client, "--listen-peer-urls="+peer,
+		"--initial-advertise-peer-urls="+peer, "--initial-cluster=test="+peer, "--unsafe-no-fsync", "--log-level=warn")
+	if err != nil {
+		return err
+	}
+	args, err := c.credentials("https://" + api)
+	if err != nil {
+		return err
+	}
+	if c.Client, err = kubernetes.NewForConfig(c.Config); err != nil {
+		return err
+	}
+	_, port, _ := net.SplitHostPort(api)
+	c.APIServer, err = c.server(ctx, "kube-apiserver", c.ready, append(args,
+		"--etcd-servers="+client, "--secure-port="+port, "--bind-address=127.0.0.1", "--advertise-address=127.0.0.1",
+		"--authorization-mode=RBAC", "--service-account-issuer=https://kubernetes.default.svc",
+		"--service-cluster-ip-range=10.96.0.0/16", "--endpoint-reconciler-type=none",
+		"--disable-admission-plugins=ServiceAccount", "--profiling=false", "--enable-priority-and-fairness=false")...)
+	return err
+}
+
+// ready tells whether the API server can be used.
+func (c *Cluster) ready(ctx context.Context) error {
+	_, err := c.Client.Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(ctx)
+	return err
+}
+
+func (c *Cluster) startControllers(ctx context.Context) error {
+	port, err := testbed.FreePort()
+	if err != nil {
+		return err
+	}
+	c.Controllers, err = c.server(ctx, "kube-controller-manager", nil, "--kubeconfig="+c.Kubeconfig,
+		"--use-service-account-credentials=false", "--service-account-private-key-file="+filepath.Join(c.dir, accountKey),
+		"--leader-elect=false", "--bind-address=127.0.0.1", "--secure-port="+strconv.Itoa(port), "--cert-dir="+c.dir,
+		"--kube-api-qps=1000", "--kube-api-burst=1000", "--controllers="+strings.Join([]string{
+			"deployment-controller", "replicaset-controller", "job-controller", "endpointslice-controller",
+			"garbage-collector-controller", "serviceaccount-controller", "namespace-controller",
+		}, ","))
+	return err
+}
+
+func (c *Cluster) startKwok(ctx context.Context) error {
+	config, err := c.file("stages.yaml", stages)
+	if err != nil {
+		return err
+	}
+	port, err := testbed.FreePort()
+	if err != nil {
+		return err
+	}
+	c.Kwok, err = c.server(ctx, "kwok", nil, "--kubeconfig="+c.Kubeconfig, "--config="+config, "--manage-all-nodes=true",
+		"--cidr="+podCIDR, "--node-ip="+nodeIP, "--node-port="+strconv.Itoa(c.pods.kubelet),
+		"--server-address="+net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), "--node-lease-duration-seconds=0")
+	if err != nil {
+		return err
+	}
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: nodeName, Labels: nodeLabels}}
+	if _, err := c.Client.CoreV1().Nodes().Create(ctx, node, metav1.CreateOptions{}); err != nil {
+		return fmt.Errorf("create the node: %w", err)
+	}
+	return nil
+}
+
+// users are known to the API server by name and have no rights but those that a test binds to them.
+var users = []string{"alice", "bob", "carol", "dave"}
+
+const accountKey = "accounts.key"
+
+// credentials makes certificates, keys and tokens, the administrator's config and kubeconfig, and returns the
+// arguments of the API server that tell it of them.
+func (c *Cluster) credentials(url string) ([]string, error) {
+	var err error
+	if c.ca, err = newAuthority(); err != nil {
+		return nil, err
+	}
+	cert, key, err := c.ca.serve("127.0.0.1")
+	if err != nil {
+		return nil, err
+	}
+	account, err := privateKey()
+	if err != nil {
+		return nil, err
+	}
+	tokens := []string{`admin-token,admin,admin,"system:masters"`}
+	for _, u := range users {
+		tokens = append(tokens, fmt.Sprintf("%s-token,%s,%s", u, u, u))
+	}
+	for name, data := range map[string][]byte{
+		"ca.crt": c.ca.cert, "api.crt": cert, "api.key": key, accountKey: account, "tokens.csv": lines(tokens...),
+	} {
+		if _, err := c.file(name, data); err != nil {
+			return nil, err
+		}
+	}
+	c.Config = c.config(url, "admin-token")
+	c.Kubeconfig = filepath.Join(c.dir, "kubeconfig")
+	at := func(name string) string { return filepath.Join(c.dir, name) }
+	return []string{
+		"--tls-cert-file=" + at("api.crt"), "--tls-private-key-file=" + at("api.key"), "--token-auth-file=" + at("tokens.csv"),
+		"--service-account-key-file=" + at(accountKey), "--service-account-signing-key-file=" + at(accountKey), "--cert-dir=" + c.dir,
+	}, errors.Join(writeKubeconfig(c.Kubeconfig, c.Config), os.MkdirAll(at("etcd"), 0o700))
+}
