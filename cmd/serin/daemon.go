@@ -82,6 +82,10 @@ func serve(ctx context.Context, spec *config.DaemonSpec, s *store.Store, log *sl
 	if err != nil {
 		return err
 	}
+	notifier, err := newNotifier(spec, e, s, log, registry)
+	if err != nil {
+		return err
+	}
 	settle := time.Duration(*spec.Prometheus.ScrapeInterval)
 	watcher := config.NewWatcher(newLoader(settle), log, publish(e, log, registry), spec.Config...)
 	tokens, err := openTokens(spec, log)
@@ -108,7 +112,7 @@ func serve(ctx context.Context, spec *config.DaemonSpec, s *store.Store, log *sl
 	log.Info("serin runs", "version", versionText(), "address", listener.Addr().String(), "config", []string(spec.Config))
 	var group rungroup.Group
 	for _, component := range []func(context.Context) error{
-		e.Run, watcher.Run, func(ctx context.Context) error { return api.Run(ctx, listener) },
+		e.Run, watcher.Run, notifier.Run, func(ctx context.Context) error { return api.Run(ctx, listener) },
 	} {
 		ctx, cancel := context.WithCancel(ctx)
 		group.Add(func() error { return component(ctx) }, func(error) { cancel() })
