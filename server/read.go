@@ -128,10 +128,7 @@ func (s *Server) listLooks(ctx context.Context, in *listLooksInput) (*body[LookP
 		return nil, err
 	}
 	for _, r := range records {
-		page.Looks = append(page.Looks, Look{
-			Number: r.Look.Number, At: r.Look.At, Length: r.Look.Length, Turn: r.Turn, Weight: r.Look.Weight,
-			Excluded: r.Look.Excluded, Requests: r.Look.Requests, Observations: r.Look.Observations, Verdict: r.Verdict,
-		})
+		page.Looks = append(page.Looks, NewLook(r))
 	}
 	if len(records) == in.Limit {
 		page.Next = records[len(records)-1].Look.Number

@@ -89,6 +89,14 @@ type Look struct {
 	Verdict      judge.Verdict       `json:"verdict"`
 }
 
+// NewLook is a look as it is told.
+func NewLook(r rollout.LookRecord) Look {
+	return Look{
+		Number: r.Look.Number, At: r.Look.At, Length: r.Look.Length, Turn: r.Turn, Weight: r.Look.Weight,
+		Excluded: r.Look.Excluded, Requests: r.Look.Requests, Observations: r.Look.Observations, Verdict: r.Verdict,
+	}
+}
+
 // LookPage is the looks of a scope in order. Next is the number to continue after; 0 at the end.
 type LookPage struct {
 	Scope string `json:"scope"`

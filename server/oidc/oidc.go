@@ -1,0 +1,263 @@
+// Package oidc answers who somebody is by an identity provider that speaks OpenID Connect: the authorization code flow
+// with PKCE, and roles by groups.
+//
+// It keeps nothing between the two halves of a sign-in: what has to be remembered is a ticket, which the caller keeps
+// in the browser, sealed. Start reading at [Provider.Begin].
+package oidc
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+	"golang.org/x/oauth2"
+
+	"github.com/serindev/serin/server"
+)
+
+// Config is an identity provider and what its people may do.
+type Config struct {
+	Issuer                 string
+	ClientID, ClientSecret string
+	// Scopes beside openid; nil is profile and email.
+	Scopes []string
+	// NameClaim is what people are called by; empty is email. GroupsClaim lists their groups; empty is groups.
+	NameClaim, GroupsClaim string
+	// Roles of the members of a group, and those that everybody has.
+	Roles     map[string][]string
+	Everybody []string
+	// HTTP asks the provider; nil is a client with a timeout of 10 s.
+	HTTP *http.Client
+}
+
+// RefusedError says why somebody who came back from the provider is not let in, in words for them.
+type RefusedError struct{ Why string }
+
+func (e *RefusedError) Error() string { return e.Why }
+
+// Refused is the reason; pages know the error by this method.
+func (e *RefusedError) Refused() string { return e.Why }
+
+// Provider signs people in. Nothing is asked before the first sign-in, so that a provider that is down keeps no daemon
+// from starting.
+type Provider struct {
+	c Config
+
+	mu    sync.Mutex // guards found
+	found *oidc.Provider
+}
+
+// Bounds of what comes from a provider.
+const (
+	timeout = 10 * time.Second
+	// maxName is longer than any address of mail (RFC 5321, section 4.5.3.1).
+	maxName = 320
+)
+
+// New makes a provider.
+func New(c Config) *Provider {
+	if c.Scopes == nil {
+		c.Scopes = []string{"profile", "email"}
+	}
+	if c.NameClaim == "" {
+		c.NameClaim = "email"
+	}
+	if c.GroupsClaim == "" {
+		c.GroupsClaim = "groups"
+	}
+	if c.HTTP == nil {
+		c.HTTP = &http.Client{Timeout: timeout}
+	}
+	return &Provider{c: c}
+}
+
+// discover reads the provider's own description once it can be had. The request's end must not end later ones: the
+// library keeps the context for the keys that it fetches.
+func (p *Provider) discover(ctx context.Context) (*oidc.Provider, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.found != nil {
+		return p.found, nil
+	}
+	found, err := oidc.NewProvider(oidc.ClientContext(context.WithoutCancel(ctx), p.c.HTTP), p.c.Issuer)
+	if err != nil {
+		return nil, fmt.Errorf("ask the identity provider %s who it is: %w", p.c.Issuer, err)
+	}
+	p.found = found
+	return found, nil
+}
+
+func (p *Provider) client(found *oidc.Provider, callback string) *oauth2.Config {
+	scopes := []string{oidc.ScopeOpenID}
+	for _, s := range p.c.Scopes {
+		if s != oidc.ScopeOpenID {
+			scopes = append(scopes, s)
+		}
+	}
+	return &oauth2.Config{
+		ClientID: p.c.ClientID, ClientSecret: p.c.ClientSecret, Endpoint: found.Endpoint(), RedirectURL: callback, Scopes: scopes,
+	}
+}
+
+// ticket is what the second half of a sign-in has to know of the first.
+type ticket struct {
+	State    string `json:"state"`
+	Nonce    string `json:"nonce"`
+	Verifier string `json:"verifier"`
+}
+
+// Begin returns the address to send a browser to, and a ticket: it belongs to this browser alone, and [Provider.Finish]
+// wants it back. callback is where the provider sends the browser then.
+func (p *Provider) Begin(ctx context.Context, callback string) (address, keep string, err error) {
+	found, err := p.discover(ctx)
+	if err != nil {
+		return "", "", err
+	}
+	t := ticket{State: rand.Text(), Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier()}
+	b, err := json.Marshal(t)
+	if err != nil {
+		return "", "", fmt.Errorf("encode a ticket: %w", err)
+	}
+	address = p.client(found, callback).AuthCodeURL(t.State, oidc.Nonce(t.Nonce), oauth2.S256ChallengeOption(t.Verifier))
+	return address, string(b), nil
+}
+
+// Finish says who has come back. query is what the provider has sent along. A *RefusedError is for people; other
+// errors are for the log.
+func (p *Provider) Finish(ctx context.Context, callback, kept string, query url.Values) (server.Identity, error) {
+	var t ticket
+	if err := json.Unmarshal([]byte(kept), &t); err != nil {
+		return server.Identity{}, &RefusedError{"the sign-in was not begun here, or took too long: begin again"}
+	}
+	if subtle.ConstantTimeCompare([]byte(t.State), []byte(query.Get("state"))) != 1 {
+		return server.Identity{}, &RefusedError{"the sign-in was begun in another window, or not by you: begin again"}
+	}
+	if query.Get("error") != "" {
+		return server.Identity{}, &RefusedError{"the identity provider says no: " + legible(query.Get("error")+" "+query.Get("error_description"))}
+	}
+	found, err := p.discover(ctx)
+	if err != nil {
+		return server.Identity{}, err
+	}
+	ctx = oidc.ClientContext(ctx, p.c.HTTP)
+	token, err := p.client(found, callback).Exchange(ctx, query.Get("code"), oauth2.VerifierOption(t.Verifier))
+	if err != nil {
+		return server.Identity{}, fmt.Errorf("exchange the code at %s: %w", p.c.Issuer, err)
+	}
+	claims, err := p.claims(ctx, found, token, t.Nonce)
+	if err != nil {
+		return server.Identity{}, err
+	}
+	return p.identity(claims)
+}
+
+// claims are those of the ID token, and of the user info endpoint for what is not in it.
+func (p *Provider) claims(ctx context.Context, found *oidc.Provider, token *oauth2.Token, nonce string) (map[string]any, error) {
+	raw, ok := token.Extra("id_token").(string)
+	if !ok {
+		return nil, errors.New("the identity provider has sent no ID token")
+	}
+	id, err := found.Verifier(&oidc.Config{ClientID: p.c.ClientID}).Verify(ctx, raw)
+	if err != nil {
+		return nil, fmt.Errorf("verify the ID token: %w", err)
+	}
+	if subtle.ConstantTimeCompare([]byte(id.Nonce), []byte(nonce)) != 1 {
+		return nil, &RefusedError{"the ID token belongs to another sign-in: begin again"}
+	}
+	claims := map[string]any{}
+	if err := id.Claims(&claims); err != nil {
+		return nil, fmt.Errorf("read the claims of the ID token: %w", err)
+	}
+	_, named := claims[p.c.NameClaim]
+	_, grouped := claims[p.c.GroupsClaim]
+	if named && grouped || found.UserInfoEndpoint() == "" {
+		return claims, nil
+	}
+	info, err := found.UserInfo(ctx, oauth2.StaticTokenSource(token))
+	if err != nil {
+		return nil, fmt.Errorf("ask the identity provider for more of %s: %w", id.Subject, err)
+	}
+	if info.Subject != id.Subject { // OpenID Connect Core 1.0, section 5.3.2
+		return nil, errors.New("the user info is of somebody else than the ID token")
+	}
+	more := map[string]any{}
+	if err := info.Claims(&more); err != nil {
+		return nil, fmt.Errorf("read the user info: %w", err)
+	}
+	for name, value := range more {
+		if _, ok := claims[name]; !ok {
+			claims[name] = value
+		}
+	}
+	return claims, nil
+}
+
+// identity is who the claims speak of, and what they may do.
+func (p *Provider) identity(claims map[string]any) (server.Identity, error) {
+	name, _ := claims[p.c.NameClaim].(string)
+	if name = strings.TrimSpace(name); name == "" {
+		return server.Identity{}, &RefusedError{"the identity provider does not say your " + p.c.NameClaim}
+	}
+	if verified, said := claims["email_verified"]; p.c.NameClaim == "email" && said && verified != true && verified != "true" {
+		return server.Identity{}, &RefusedError{"the identity provider has not verified your address of mail"}
+	}
+	if len(name) > maxName || !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return server.Identity{}, &RefusedError{"your " + p.c.NameClaim + " is not a name that Serin can show"}
+	}
+	if !strings.Contains(name, "@") {
+		name = "oidc:" + name // a token's owner may be called the same
+	}
+	roles := slices.Clone(p.c.Everybody)
+	for _, g := range groups(claims[p.c.GroupsClaim]) {
+		roles = append(roles, p.c.Roles[g]...)
+	}
+	if len(roles) == 0 {
+		return server.Identity{}, &RefusedError{name + " is in no group that has a role here"}
+	}
+	slices.Sort(roles)
+	return server.Identity{Name: name, Roles: slices.Compact(roles)}, nil
+}
+
+// groups reads a list of names, or a single one.
+func groups(claim any) []string {
+	switch claim := claim.(type) {
+	case string:
+		return []string{claim}
+	case []any:
+		var out []string
+		for _, g := range claim {
+			if g, ok := g.(string); ok {
+				out = append(out, g)
+			}
+		}
+		return out
+	}
+	return nil
+}
+
+// legible bounds a text of somebody else's.
+func legible(s string) string {
+	const most = 200
+	s = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, ""))
+	if len(s) > most {
+		s = strings.ToValidUTF8(s[:most], "") + "…"
+	}
+	return strings.TrimSpace(s)
+}

@@ -1,0 +1,76 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/server"
+)
+
+// start starts a release from the form of a rollout: parameters are the fields p-NAME.
+func (s *site) start(w http.ResponseWriter, r *http.Request, _ *session) error {
+	body := server.StartBody{Supersede: r.PostForm.Get("supersede") != "", Key: strings.TrimSpace(r.PostForm.Get("key"))}
+	for field, values := range r.PostForm {
+		if name, ok := strings.CutPrefix(field, "p-"); ok && len(values) == 1 && values[0] != "" { // empty is the default
+			if body.Parameters == nil {
+				body.Parameters = map[string]string{}
+			}
+			body.Parameters[name] = values[0]
+		}
+	}
+	release, err := s.o.Server.Start(r.Context(), r.PathValue("name"), body)
+	if err != nil {
+		return err
+	}
+	to, word := "/releases/"+release.ID, "start"
+	if release.Version == 0 { // it starts later, and has no page yet
+		to, word = "/rollouts/"+url.PathEscape(r.PathValue("name")), "supersede"
+	}
+	http.Redirect(w, r, address(to, "done", word), http.StatusSeeOther)
+	return nil
+}
+
+// answer answers a gate.
+func (s *site) answer(w http.ResponseWriter, r *http.Request, _ *session) error {
+	id, answer := r.PathValue("id"), r.PostForm.Get("answer")
+	_, err := s.o.Server.Answer(r.Context(), id, r.PostForm.Get("gate"), server.AnswerBody{
+		Answer: rollout.Answer(answer), Reason: strings.TrimSpace(r.PostForm.Get("reason")),
+	})
+	var p *server.Problem
+	if errors.As(err, &p) && p.Answered != nil {
+		p.Detail = p.Answered.By + " was first: " + answerPill(p.Answered.Answer).Text + " at " + stamp(p.Answered.At)
+	}
+	if err != nil {
+		return err
+	}
+	http.Redirect(w, r, address("/releases/"+id, "done", answer), http.StatusSeeOther)
+	return nil
+}
+
+// act pauses, resumes, rolls back, cancels or dismisses an alarm.
+func (s *site) act(w http.ResponseWriter, r *http.Request, _ *session) error {
+	id, action := r.PathValue("id"), r.PathValue("action")
+	if _, err := s.o.Server.Act(r.Context(), id, server.Action(action), strings.TrimSpace(r.PostForm.Get("reason"))); err != nil {
+		return err
+	}
+	http.Redirect(w, r, address("/releases/"+id, "done", action), http.StatusSeeOther)
+	return nil
+}
+
+// live tells an open page that it is no longer up to date.
+func (s *site) live(w http.ResponseWriter, r *http.Request, _ *session) error {
+	q := r.URL.Query()
+	name, id := q.Get("rollout"), q.Get("release")
+	still := func(context.Context) error {
+		_, err := s.session(r)
+		return err
+	}
+	s.o.Server.Changes(w, r, still, func(u rollout.Update) bool {
+		return (name == "" || u.Rollout == name) && (id == "" || u.Release == id)
+	})
+	return nil
+}

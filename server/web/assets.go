@@ -1,0 +1,136 @@
+package web
+
+import (
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"html/template"
+	"mime"
+	"net/http"
+	"net/url"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/serindev/serin/rollout"
+)
+
+//go:embed templates assets
+var files embed.FS
+
+// asset is one file that pages load, with the name of its content.
+type asset struct {
+	body []byte
+	kind string
+	hash string
+}
+
+func loadAssets() map[string]asset {
+	out := map[string]asset{}
+	entries, err := files.ReadDir("assets")
+	if err != nil {
+		panic(err) // embedded
+	}
+	for _, e := range entries {
+		b, err := files.ReadFile("assets/" + e.Name())
+		if err != nil {
+			panic(err) // embedded
+		}
+		sum := sha256.Sum256(b)
+		kind := map[string]string{".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}[path.Ext(e.Name())]
+		if kind == "" {
+			kind = mime.TypeByExtension(path.Ext(e.Name()))
+		}
+		out[e.Name()] = asset{b, kind, hex.EncodeToString(sum[:8])}
+	}
+	return out
+}
+
+// assetURLs are the addresses of assets by name; they change with the content, so that browsers may keep them.
+func (s *site) assetURLs() map[string]string {
+	out := make(map[string]string, len(s.assets))
+	for name, a := range s.assets {
+		out[name] = "/assets/" + name + "?v=" + a.hash
+	}
+	return out
+}
+
+func (s *site) asset(w http.ResponseWriter, r *http.Request) error {
+	a, ok := s.assets[r.PathValue("name")]
+	if !ok {
+		return &httpError{http.StatusNotFound, "There is no page " + r.URL.Path}
+	}
+	w.Header().Set("Content-Type", a.kind)
+	if r.URL.Query().Get("v") == a.hash {
+		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+	}
+	_, _ = w.Write(a.body) // a browser that has gone needs no asset
+	return nil
+}
+
+// functions are what templates may call.
+var functions = template.FuncMap{
+	"stamp": stamp,
+	"iso":   func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+	"short": func(id string) string {
+		if len(id) > 8 {
+			return "…" + id[len(id)-6:]
+		}
+		return id
+	},
+	"kind":    func(k string) string { return orElse(kindWords[k], k) },
+	"segment": url.PathEscape,
+	"address": address,
+	"add":     func(a, b int) int { return a + b },
+	"lower":   strings.ToLower,
+	"dict":    dict,
+	"span":    rollout.Span,
+}
+
+// stamp writes a time for people, in UTC.
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format("2 Jan 2006 15:04:05 UTC")
+}
+
+// dict gives a template several values at once.
+func dict(pairs ...any) map[string]any {
+	out := map[string]any{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if name, ok := pairs[i].(string); ok {
+			out[name] = pairs[i+1]
+		}
+	}
+	return out
+}
+
+// address is a path with a query of the pairs whose value is not empty.
+func address(to string, pairs ...string) string {
+	q := url.Values{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			q.Set(pairs[i], pairs[i+1])
+		}
+	}
+	if len(q) == 0 {
+		return to
+	}
+	return to + "?" + q.Encode()
+}
+
+func orElse(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+// enumerate joins names: a, b or c.
+func enumerate(names []string) string {
+	if len(names) < 2 {
+		return strings.Join(names, "")
+	}
+	return strings.Join(names[:len(names)-1], ", ") + " or " + names[len(names)-1]
+}

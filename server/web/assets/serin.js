@@ -1,0 +1,74 @@
+// Keeps an open page up to date: whenever the daemon says that something has changed, the page is read anew and the
+// parts that differ are put in place. What somebody is typing in, or has opened to act, is left alone.
+"use strict";
+(function () {
+  var address = document.body.dataset.live;
+  var sign = document.getElementById("live");
+  if (!address || !sign || !window.EventSource) { return; }
+  var words = document.getElementById("live-text");
+  var reading = false, again = false, over = false;
+
+  function say(state, text) {
+    sign.hidden = false;
+    sign.className = "live " + state;
+    words.textContent = text;
+  }
+
+  function busy(part) {
+    var at = document.activeElement;
+    if (part.querySelector("details.ask[open]")) { return true; }
+    if (!at || !part.contains(at)) { return false; }
+    return at.matches("textarea, input, select") || !!at.closest("form, details");
+  }
+
+  function typed(part) {
+    return Array.prototype.some.call(part.querySelectorAll("textarea, input[type=text]"), function (e) { return e.value !== e.defaultValue; });
+  }
+
+  function replace(part, fresh) {
+    if (part.innerHTML === fresh.innerHTML || busy(part) || typed(part)) { return; }
+    var open = Array.prototype.map.call(part.querySelectorAll("details[open][data-key]"), function (d) { return d.dataset.key; });
+    var focus = document.activeElement && part.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+    part.replaceChildren.apply(part, Array.prototype.slice.call(fresh.childNodes));
+    part.querySelectorAll("details[data-key]").forEach(function (d) { d.open = open.indexOf(d.dataset.key) >= 0; });
+    if (focus) {
+      var link = Array.prototype.find.call(part.querySelectorAll("a[href]"), function (a) { return a.getAttribute("href") === focus; });
+      if (link) { link.focus({ preventScroll: true }); }
+    }
+  }
+
+  function take(html) {
+    var fresh = new DOMParser().parseFromString(html, "text/html");
+    var before = document.querySelector("[data-announce]");
+    before = before && before.textContent.split(";")[0];
+    document.title = fresh.title;
+    document.querySelectorAll("[data-live][id]").forEach(function (part) {
+      var other = fresh.getElementById(part.id);
+      if (other) { replace(part, other); }
+    });
+    var after = fresh.querySelector("[data-announce]") || document.querySelector("[data-announce]");
+    after = after && after.textContent.split(";")[0];
+    if (after && after !== before) { document.getElementById("announce").textContent = after; }
+    if (!fresh.body.dataset.live) { over = true; source.close(); say("off", "ended"); }
+  }
+
+  function read() {
+    if (reading) { again = true; return; }
+    reading = true;
+    fetch(location.href, { headers: { "X-Serin-Live": "1" }, credentials: "same-origin", redirect: "error" })
+      .then(function (answer) {
+        if (answer.status === 401) { over = true; source.close(); say("off", "signed out"); return null; }
+        return answer.ok ? answer.text() : null;
+      })
+      .then(function (html) { if (html) { take(html); } })
+      .catch(function () { if (!over) { say("off", "no connection"); } })
+      .finally(function () { reading = false; if (again && !over) { again = false; read(); } });
+  }
+
+  var source = new EventSource(address);
+  source.onopen = function () { say("on", "live"); };
+  source.onerror = function () { if (!over) { say("off", "connecting"); } };
+  source.addEventListener("changed", read);
+  source.addEventListener("ended", read);
+  window.addEventListener("pagehide", function () { source.close(); });
+})();

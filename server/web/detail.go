@@ -1,0 +1,293 @@
+package web
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/server"
+)
+
+// Record is all that is known of a release; its page and its report are made of nothing else.
+type Record struct {
+	View        rollout.View
+	Explanation rollout.Explanation
+	Events      []rollout.Event
+	// Looks by scope, in order. Cut tells that there were older ones.
+	Looks map[string][]server.Look
+	Cut   bool
+}
+
+// Detail is a release as templates show it.
+type Detail struct {
+	Rollout, ID, Revision string
+	State                 Pill
+	Headline              string
+	Waiting, Next         string
+	Trouble               []string
+	StartedBy             string
+	Started, Ended        time.Time
+	Took                  string
+	Parameters            []Pair
+	Steps                 []Step
+	Traffic               Traffic
+	Split                 *Split
+	Scopes                []Scope
+	Answers               []Answer
+	Events                []EventLine
+	Cut                   bool
+}
+
+// Pill is a word with a colour: ok, bad, wait, go or rest.
+type Pill struct{ Text, Class string }
+
+// Pair is a name with its value.
+type Pair struct{ Name, Value string }
+
+// Answer is what somebody has answered to a gate.
+type Answer struct {
+	Gate, By, Reason string
+	Answer           Pill
+	At               time.Time
+}
+
+// Traffic is who gets what, and how well that is known.
+type Traffic struct {
+	// Weight is the canary's share as text, Share as a number between 0 and 100.
+	Weight       string
+	Share        float64
+	Cohort       string
+	Confirmation Pill
+	Differences  []string
+	Replicas     []Replica
+}
+
+// Replica is one of the gateway's.
+type Replica struct {
+	Name  string
+	State Pill
+}
+
+// Split is the sample-ratio check.
+type Split struct {
+	Text        string
+	State       Pill
+	Asked, Seen float64 // in percent
+	Evidence    Meter
+}
+
+// Meter is evidence beside what is needed of it.
+type Meter struct {
+	Name, Text string
+	// Filled is 0 to 100.
+	Filled float64
+	Class  string
+}
+
+// newDetail makes what is shown of a record.
+func newDetail(r Record) Detail {
+	v := r.View
+	d := Detail{
+		Rollout: v.Rollout, State: statePill(v), Headline: r.Explanation.Headline, Waiting: r.Explanation.Waiting,
+		Next: r.Explanation.Next, Trouble: v.Trouble, Cut: r.Cut, Traffic: newTraffic(v), Split: newSplit(v, r.Explanation),
+	}
+	if v.Release != nil {
+		d.ID, d.Revision, d.StartedBy, d.Started, d.Ended = v.Release.ID, v.Release.Revision, v.Release.StartedBy, v.Release.StartedAt, v.State.EndedAt
+		if !d.Ended.IsZero() {
+			d.Took = rollout.Span(d.Ended.Sub(d.Started))
+		}
+	}
+	for _, name := range sortedKeys(v.State.Parameters) {
+		d.Parameters = append(d.Parameters, Pair{name, v.State.Parameters[name]})
+	}
+	d.Steps, d.Answers = newSteps(v, r.Events), newAnswers(v)
+	for i, name := range scopesOf(v) {
+		if looks := r.Looks[name]; len(looks) > 0 {
+			d.Scopes = append(d.Scopes, newScope(v, i, name, looks))
+		}
+	}
+	slices.Reverse(d.Scopes) // the newest evidence first
+	for _, e := range r.Events {
+		d.Events = append(d.Events, newEventLine(v, e))
+	}
+	slices.Reverse(d.Events)
+	return d
+}
+
+// statePill is where a release stands, in a word or two.
+func statePill(v rollout.View) Pill {
+	switch {
+	case v.Release == nil:
+		return Pill{"no release", "rest"}
+	case v.State.Ended():
+		return outcomePill(v.State.Outcome)
+	case v.State.Phase == rollout.RollingBack:
+		return Pill{"rolling back", "bad"}
+	case v.State.Pause != nil:
+		return Pill{"paused", "wait"}
+	case v.Gate != "":
+		return Pill{"waits for a person", "wait"}
+	}
+	return Pill{"under way", "go"}
+}
+
+func outcomePill(o rollout.Outcome) Pill {
+	switch o {
+	case rollout.Released:
+		return Pill{"released", "ok"}
+	case rollout.RolledBack:
+		return Pill{"rolled back", "bad"}
+	case rollout.Failed:
+		return Pill{"failed", "bad"}
+	case rollout.Cancelled:
+		return Pill{"cancelled", "rest"}
+	case rollout.OutcomeSuperseded:
+		return Pill{"superseded", "rest"}
+	}
+	return Pill{string(o), "rest"}
+}
+
+// verdictPill is a judge's word; reason is empty unless it is inconclusive.
+func verdictPill(o judge.Outcome, reason judge.Reason) Pill {
+	switch o {
+	case judge.Pass:
+		return Pill{"pass", "ok"}
+	case judge.Fail:
+		return Pill{"fail", "bad"}
+	case judge.Inconclusive:
+	}
+	if reason == "" {
+		return Pill{string(o), "rest"}
+	}
+	return Pill{rollout.ReasonWords(reason), "rest"}
+}
+
+// verdictOf is the last verdict that counts for a release.
+func verdictOf(v rollout.View) *judge.Verdict {
+	if v.Verdict == nil || v.State.Phase != rollout.Active {
+		return cmp.Or(v.State.LastVerdict, v.Verdict)
+	}
+	return v.Verdict
+}
+
+// weight is the canary's share: of the cohort where only that sees it.
+func weight(v rollout.View) (text string, percent float64) {
+	text, percent = v.Target.Weight.String(), 100*float64(v.Target.Weight)
+	if c := v.Target.Cohort; c != nil {
+		if v.Target.Weight == 0 {
+			return c.Split.String() + " of the cohort", 0
+		}
+		text += ", " + c.Split.String() + " of the cohort"
+	}
+	return text, percent
+}
+
+func newTraffic(v rollout.View) Traffic {
+	t := Traffic{Differences: v.Differences}
+	t.Weight, t.Share = weight(v)
+	if c := v.Target.Cohort; c != nil {
+		t.Cohort = c.Split.String()
+	}
+	switch v.Confirmation {
+	case "in force":
+		t.Confirmation = Pill{"in force", "ok"}
+	case "unconfirmed":
+		t.Confirmation = Pill{"unconfirmed", "wait"}
+	case "not served":
+		t.Confirmation = Pill{"not served yet", "wait"}
+	}
+	if v.State.Ended() {
+		t.Confirmation = Pill{}
+	}
+	for _, r := range v.Replicas {
+		state := Pill{"answers", "ok"}
+		if r.Err != "" {
+			state = Pill{r.Err, "bad"}
+		}
+		t.Replicas = append(t.Replicas, Replica{r.Name, state})
+	}
+	return t
+}
+
+func newSplit(v rollout.View, x rollout.Explanation) *Split {
+	verdict := verdictOf(v)
+	if verdict == nil || verdict.SampleRatio == nil {
+		return nil
+	}
+	r := verdict.SampleRatio
+	s := &Split{Text: x.SampleRatio, State: Pill{"as asked", "ok"}, Asked: 100 * r.Weight, Seen: 100 * r.Share}
+	switch {
+	case r.Alarm && v.State.Dismissed:
+		s.State = Pill{"alarm, dismissed", "wait"}
+	case r.Alarm:
+		s.State = Pill{"alarm", "bad"}
+	}
+	s.Evidence = newMeter("evidence against the split that was asked for", max(r.More, r.Fewer), r.AlarmFrom, "bad")
+	return s
+}
+
+func newMeter(name string, log, needed float64, class string) Meter {
+	m := Meter{Name: name, Text: rollout.Odds(log) + ", needed " + rollout.Odds(needed), Class: class}
+	if needed > 0 && log > 0 {
+		m.Filled = 100 * min(1, log/needed)
+	}
+	return m
+}
+
+// newAnswers are the gates that were answered, in the order of time.
+func newAnswers(v rollout.View) []Answer {
+	var out []Answer
+	for gate, a := range v.State.Answered {
+		out = append(out, Answer{Gate: gate, By: a.By, At: a.At, Reason: a.Reason, Answer: answerPill(a.Answer)})
+	}
+	slices.SortFunc(out, func(a, b Answer) int { return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Gate, b.Gate)) })
+	return out
+}
+
+func answerPill(a rollout.Answer) Pill {
+	switch a {
+	case rollout.Approve:
+		return Pill{"approved", "ok"}
+	case rollout.Reject:
+		return Pill{"rejected", "bad"}
+	case rollout.KeepWaiting:
+	}
+	return Pill{"to wait", "wait"}
+}
+
+// scopesOf are the scopes of evidence of a plan, in order.
+func scopesOf(v rollout.View) []string {
+	var out []string
+	add := func(scope string) {
+		if scope != "" && !slices.Contains(out, scope) {
+			out = append(out, scope)
+		}
+	}
+	for _, step := range v.Steps {
+		switch step := step.(type) {
+		case rollout.AB:
+			add(step.Scope)
+		case rollout.Gray:
+			add(step.Scope)
+		default: // the others gather no evidence
+		}
+	}
+	add(v.State.Scope)
+	return out
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+func joined(parts ...string) string {
+	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), "; ")
+}

@@ -1,0 +1,107 @@
+package web
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/serindev/serin/rollout"
+)
+
+// perHistory is how many releases one page of the history has.
+const perHistory = 50
+
+type releaseRow struct {
+	ID, Rollout, By, Revision string
+	State                     Pill
+	Started                   time.Time
+	Took                      string
+}
+
+func releaseRows(rs []rollout.Release) []releaseRow {
+	out := make([]releaseRow, len(rs))
+	for i, r := range rs {
+		out[i] = releaseRow{ID: r.ID, Rollout: r.Rollout, By: r.StartedBy, Revision: r.Revision, Started: r.StartedAt, State: outcomePill(r.Outcome)}
+		switch {
+		case r.Phase == rollout.RollingBack:
+			out[i].State = Pill{"rolling back", "bad"}
+		case r.Phase == rollout.Active:
+			out[i].State = Pill{"under way", "go"}
+		case !r.EndedAt.IsZero():
+			out[i].Took = rollout.Span(r.EndedAt.Sub(r.StartedAt))
+		}
+	}
+	return out
+}
+
+type historyPage struct {
+	Base
+
+	Rollout, Outcome, Phase string
+	Outcomes                []Choice
+	Phases                  []Choice
+	Rollouts                []string
+	Releases                []releaseRow
+	Next                    string
+	Compare                 string
+}
+
+// Choice is one entry of a list to choose from.
+type Choice struct {
+	Value, Text string
+	Chosen      bool
+}
+
+func choices(chosen string, list ...Choice) []Choice {
+	for i := range list {
+		list[i].Chosen = list[i].Value == chosen
+	}
+	return list
+}
+
+func (s *site) history(w http.ResponseWriter, r *http.Request, sess *session) error {
+	q := r.URL.Query()
+	page := &historyPage{
+		Base: Base{Title: "History", Nav: "history"}, Rollout: strings.TrimSpace(q.Get("rollout")), Outcome: q.Get("outcome"), Phase: q.Get("phase"),
+	}
+	page.Outcomes = choices(page.Outcome, Choice{Text: "any"}, Choice{Value: string(rollout.Released), Text: "released"},
+		Choice{Value: string(rollout.RolledBack), Text: "rolled back"}, Choice{Value: string(rollout.Cancelled), Text: "cancelled"},
+		Choice{Value: string(rollout.OutcomeSuperseded), Text: "superseded"}, Choice{Value: string(rollout.Failed), Text: "failed"})
+	page.Phases = choices(page.Phase, Choice{Text: "any"}, Choice{Value: string(rollout.Active), Text: "under way"},
+		Choice{Value: string(rollout.RollingBack), Text: "rolling back"}, Choice{Value: string(rollout.PhaseEnded), Text: "ended"})
+	known := func(list []Choice) bool { return slices.ContainsFunc(list, func(c Choice) bool { return c.Chosen }) }
+	if !known(page.Outcomes) || !known(page.Phases) {
+		return &httpError{http.StatusBadRequest, "The filter has a word that is none of the list"}
+	}
+	rs, err := s.o.Store.Releases(r.Context(), rollout.Filter{
+		Rollout: page.Rollout, Outcome: rollout.Outcome(page.Outcome), Phase: rollout.Phase(page.Phase), Before: q.Get("before"), Limit: perHistory,
+	})
+	if err != nil {
+		return err
+	}
+	page.Releases = releaseRows(rs)
+	if len(rs) == perHistory {
+		page.Next = address("/history", "rollout", page.Rollout, "outcome", page.Outcome, "phase", page.Phase, "before", rs[len(rs)-1].ID)
+	}
+	for _, v := range s.o.Engine.Rollouts() {
+		page.Rollouts = append(page.Rollouts, v.Rollout)
+	}
+	return s.show(w, r, http.StatusOK, "history", sess, page)
+}
+
+type auditPage struct {
+	Base
+
+	Rollout string
+	Entries []rollout.AuditEntry
+}
+
+func (s *site) audit(w http.ResponseWriter, r *http.Request, sess *session) error {
+	page := &auditPage{Base: Base{Title: "Audit log", Nav: "audit"}, Rollout: strings.TrimSpace(r.URL.Query().Get("rollout"))}
+	var err error
+	if page.Entries, err = s.o.Store.AuditLog(r.Context(), page.Rollout, 200); err != nil {
+		return err
+	}
+	return s.show(w, r, http.StatusOK, "audit", sess, page)
+}

@@ -1,0 +1,344 @@
+package web
+
+import (
+	"fmt"
+	"html/template"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/serindev/serin/chart"
+	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/server"
+	"github.com/serindev/serin/share"
+)
+
+// Scope is the evidence of an A/B step, or of all gray steps together.
+type Scope struct {
+	Name, Title string
+	Looks       int
+	From, To    time.Time
+	Verdict     Pill
+	Metrics     []Metric
+}
+
+// Metric is one metric of a scope: what was counted, and how far a decision is.
+type Metric struct {
+	Name, Kind       string
+	Verdict          Pill
+	Optional         bool
+	Detail           string
+	Canary, Baseline Arm
+	Ratio            string
+	Bounds           string
+	Margin           string
+	Rule             string
+	Worse, NoWorse   Meter
+	Rates, Sequence  template.HTML
+	Rows             []Row
+}
+
+// Arm is the totals of one arm, in words.
+type Arm struct{ Rate, Counts string }
+
+// Row is one look in numbers.
+type Row struct {
+	Look             int
+	At               time.Time
+	Canary, Baseline string
+	Ratio, Bounds    string
+	Verdict          Pill
+}
+
+const (
+	// bins is how many points a chart has at most: more cannot be told apart.
+	bins = 120
+	// rows is how many looks are shown in numbers.
+	rows = 8
+	// Charts stand two beside each other, and one below the other on a phone.
+	chartWidth, chartHeight = 460, 250
+)
+
+func newScope(v rollout.View, id int, name string, looks []server.Look) Scope {
+	last := looks[len(looks)-1]
+	s := Scope{
+		Name: name, Title: scopeTitle(v, name), Looks: last.Number, From: looks[0].At, To: last.At,
+		Verdict: verdictPill(last.Verdict.Outcome, last.Verdict.Reason),
+	}
+	for i := range last.Verdict.Metrics {
+		s.Metrics = append(s.Metrics, newMetric(fmt.Sprintf("%d-%d", id, i), looks, &last.Verdict.Metrics[i]))
+	}
+	return s
+}
+
+// scopeTitle names the steps that gather this evidence.
+func scopeTitle(v rollout.View, scope string) string {
+	var names string
+	for _, step := range v.Steps {
+		switch step := step.(type) {
+		case rollout.AB:
+			if step.Scope == scope {
+				return "A/B test " + step.Name
+			}
+		case rollout.Gray:
+			if step.Scope == scope {
+				if names != "" {
+					names += ", "
+				}
+				names += step.Name
+			}
+		default:
+		}
+	}
+	if names == "" {
+		return scope
+	}
+	return "Gray release " + names
+}
+
+func newMetric(id string, looks []server.Look, m *judge.MetricVerdict) Metric {
+	out := Metric{
+		Name: m.Metric, Kind: kindOfMetric(m), Verdict: verdictPill(m.Outcome, m.Reason), Optional: m.Optional, Detail: m.Detail,
+		Canary: arm(m, m.Canary), Baseline: arm(m, m.Baseline), Margin: "ratio " + rollout.Number(m.Margin), Rule: rule(m),
+		Worse: newMeter("evidence that it is worse", m.LogEvidence.Worse, m.LogEvidence.FailsFrom, "bad"),
+	}
+	noWorse := "evidence that it is not worse by the margin"
+	if m.Goal {
+		noWorse = "evidence that it is better"
+	}
+	out.NoWorse = newMeter(noWorse, m.LogEvidence.NoWorse, m.LogEvidence.PassFrom, "ok")
+	if m.Kind == judge.Objective {
+		out.Baseline = Arm{Rate: rollout.Percent(m.Baseline.Rate), Counts: "the objective"}
+	}
+	if m.Ratio > 0 {
+		out.Ratio, out.Bounds = rollout.Number(m.Ratio), rollout.Number(m.Lower)+" to "+rollout.Number(m.Upper)
+	}
+	out.Rates = inline(ratesChart(id, looks, m))
+	out.Sequence = inline(sequenceChart(id, looks, m))
+	for _, l := range slices.Backward(looks[max(0, len(looks)-rows):]) {
+		out.Rows = append(out.Rows, newRow(l, m))
+	}
+	return out
+}
+
+// inline is a chart as HTML: package chart escapes every text, and has no scripts.
+func inline(c chart.Chart) template.HTML { return template.HTML(c.Inline()) } //nolint:gosec // see above
+
+func kindOfMetric(m *judge.MetricVerdict) string {
+	switch m.Kind {
+	case judge.Gauge:
+		return "mean"
+	case judge.Histogram:
+		return "share above " + rollout.Number(m.Bound)
+	case judge.Objective:
+		return "share, against an objective"
+	case judge.Counts:
+	}
+	return "share"
+}
+
+func arm(m *judge.MetricVerdict, t judge.Totals) Arm {
+	if m.Kind == judge.Gauge {
+		return Arm{Rate: rollout.Number(t.Rate), Counts: "mean of its looks"}
+	}
+	if t.Total == 0 {
+		return Arm{Rate: "–", Counts: "nothing yet"}
+	}
+	return Arm{Rate: rollout.Percent(t.Rate), Counts: rollout.Grouped(t.Bad) + " of " + rollout.Grouped(t.Total)}
+}
+
+// rule says how the second chart is read.
+func rule(m *judge.MetricVerdict) string {
+	above, below := "above", "below"
+	if m.Margin < 1 {
+		above, below = below, above
+	}
+	pass := "the margin"
+	if m.Goal {
+		pass = "1"
+	}
+	return fmt.Sprintf("It fails once the evidence is enough and the band lies %s 1 with the estimate beyond the margin; it passes once the whole band lies %s %s.",
+		above, below, pass)
+}
+
+// verdictIn finds a metric in a look's verdict; nil where it has none.
+func verdictIn(l *server.Look, metric string) *judge.MetricVerdict {
+	for i := range l.Verdict.Metrics {
+		if l.Verdict.Metrics[i].Metric == metric {
+			return &l.Verdict.Metrics[i]
+		}
+	}
+	return nil
+}
+
+// chunks cuts looks into at most n parts of one length, the last one may be shorter.
+func chunks(looks []server.Look, n int) [][]server.Look {
+	size := max(1, (len(looks)+n-1)/n)
+	return slices.Collect(slices.Chunk(looks, size))
+}
+
+// ratesChart shows both arms' values over time.
+func ratesChart(id string, looks []server.Look, m *judge.MetricVerdict) chart.Chart {
+	canary, baseline := chart.Line{Name: "canary", Class: "canary"}, chart.Line{Name: "baseline", Class: "baseline"}
+	before := &judge.MetricVerdict{Metric: m.Metric}
+	for _, part := range chunks(looks, bins) {
+		last := &part[len(part)-1]
+		c, b := armValues(part, m, before)
+		canary.Points = append(canary.Points, chart.Point{At: last.At, Value: c})
+		baseline.Points = append(baseline.Points, chart.Point{At: last.At, Value: b})
+		if v := verdictIn(last, m.Metric); v != nil {
+			before = v
+		}
+	}
+	c := chart.Chart{
+		ID: "rates-" + id, Title: m.Metric + ": both arms", Width: chartWidth, Height: chartHeight,
+		Y: chart.Axis{Label: kindOfMetric(m), Percent: m.Kind != judge.Gauge}, Lines: []chart.Line{baseline, canary}, Moments: weightMoments(looks),
+	}
+	c.Description = fmt.Sprintf("Over %d looks the canary had %s, the baseline %s.", len(looks), arm(m, m.Canary).Rate, arm(m, m.Baseline).Rate)
+	if m.Kind == judge.Objective {
+		c.Lines, c.Limits = []chart.Line{canary}, []chart.Limit{{Name: "objective", Class: "baseline", Value: m.Baseline.Rate}}
+		c.Description = fmt.Sprintf("Over %d looks the canary had %s; the objective is %s.", len(looks), arm(m, m.Canary).Rate, rollout.Percent(m.Baseline.Rate))
+	}
+	return c
+}
+
+// armValues are both arms' values over a few looks; NaN where there was nothing.
+func armValues(part []server.Look, m, before *judge.MetricVerdict) (canary, baseline float64) {
+	if m.Kind == judge.Histogram {
+		// The looks keep counts at every bound; the verdicts have them at the one that matters, summed up.
+		after := verdictIn(&part[len(part)-1], m.Metric)
+		if after == nil || after.Bound != m.Bound || before.Bound != 0 && before.Bound != m.Bound {
+			return math.NaN(), math.NaN()
+		}
+		return between(before.Canary, after.Canary), between(before.Baseline, after.Baseline)
+	}
+	var c, b sum
+	for _, l := range part {
+		for _, o := range l.Observations {
+			if o.Metric == m.Metric {
+				c.add(o.Canary, m.Kind)
+				b.add(o.Baseline, m.Kind)
+			}
+		}
+	}
+	return c.value(), b.value()
+}
+
+// between is the rate of what came from one total to the next.
+func between(a, b judge.Totals) float64 {
+	if b.Total <= a.Total {
+		return math.NaN()
+	}
+	return (b.Bad - a.Bad) / (b.Total - a.Total)
+}
+
+// sum is what an arm had over a few looks: counts, or the mean of a gauge.
+type sum struct{ bad, of float64 }
+
+func (s *sum) add(a judge.Arm, k judge.Kind) {
+	switch {
+	case a.Missing:
+	case k == judge.Gauge:
+		s.bad, s.of = s.bad+a.Value, s.of+1
+	default:
+		s.bad, s.of = s.bad+a.Bad, s.of+a.Total
+	}
+}
+
+func (s *sum) value() float64 {
+	if s.of == 0 {
+		return math.NaN()
+	}
+	return s.bad / s.of
+}
+
+// sequenceChart shows the ratio with its confidence sequence beside the margin.
+func sequenceChart(id string, looks []server.Look, m *judge.MetricVerdict) chart.Chart {
+	line, band := chart.Line{Name: "ratio, canary to baseline", Class: "canary"}, chart.Band{Name: "confidence sequence", Class: "canary"}
+	for _, part := range chunks(looks, bins) {
+		l := &part[len(part)-1]
+		v := verdictIn(l, m.Metric)
+		if v == nil || v.Ratio <= 0 {
+			line.Points = append(line.Points, chart.Point{At: l.At, Value: math.NaN()})
+			band.Ranges = append(band.Ranges, chart.Range{At: l.At, Lower: math.NaN(), Upper: math.NaN()})
+			continue
+		}
+		line.Points = append(line.Points, chart.Point{At: l.At, Value: v.Ratio})
+		band.Ranges = append(band.Ranges, chart.Range{At: l.At, Lower: v.Lower, Upper: v.Upper})
+	}
+	lo, hi := sequenceAxis(m)
+	text := "Nothing can be said of the ratio yet."
+	if m.Ratio > 0 {
+		text = fmt.Sprintf("The ratio is estimated at %s, between %s and %s; the margin is %s.", rollout.Number(m.Ratio), rollout.Number(m.Lower),
+			rollout.Number(m.Upper), rollout.Number(m.Margin))
+	}
+	return chart.Chart{
+		ID: "sequence-" + id, Title: m.Metric + ": how far a decision is", Description: text, Width: chartWidth, Height: chartHeight,
+		Y: chart.Axis{Label: "ratio of canary to baseline", Log: true, Min: lo, Max: hi}, Lines: []chart.Line{line}, Bands: []chart.Band{band},
+		Limits:  []chart.Limit{{Name: "no difference", Class: "even", Value: 1}, {Name: "margin", Class: "margin", Value: m.Margin}},
+		Moments: weightMoments(looks),
+	}
+}
+
+// sequenceAxis is wide enough for the margin and for the band as it is now, where that has an end in sight.
+func sequenceAxis(m *judge.MetricVerdict) (lo, hi float64) {
+	const most = 30
+	margin := m.Margin
+	if margin <= 0 || math.IsInf(margin, 0) || math.IsNaN(margin) {
+		margin = 1
+	}
+	hi = min(most, max(2*margin, 2, 1.3*m.Upper))
+	lo = max(1.0/most, min(margin/2, 0.5, m.Lower/1.3))
+	if m.Lower <= 0 {
+		lo = 0.2
+	}
+	return lo, max(hi, 1.5*lo)
+}
+
+// weightMoments are where the weight changed.
+func weightMoments(looks []server.Look) []chart.Moment {
+	var out []chart.Moment
+	for i, l := range looks {
+		if i > 0 && l.Weight != looks[i-1].Weight {
+			out = append(out, chart.Moment{Name: share.Share(l.Weight).String(), At: l.At.Add(-l.Length)})
+		}
+	}
+	const most = 12 // names beyond that lie on each other
+	return out[max(0, len(out)-most):]
+}
+
+func newRow(l server.Look, m *judge.MetricVerdict) Row {
+	row := Row{Look: l.Number, At: l.At, Canary: "–", Baseline: "–"}
+	if c, b := armValues([]server.Look{l}, m, &judge.MetricVerdict{Bound: -1}); m.Kind != judge.Histogram {
+		row.Canary, row.Baseline = valueText(c, m), valueText(b, m)
+	}
+	if m.Kind == judge.Objective {
+		row.Baseline = rollout.Percent(m.Baseline.Rate)
+	}
+	v := verdictIn(&l, m.Metric)
+	if v == nil {
+		return row
+	}
+	if m.Kind == judge.Histogram {
+		row.Canary, row.Baseline = arm(v, v.Canary).Rate, arm(v, v.Baseline).Rate
+	}
+	row.Verdict = verdictPill(v.Outcome, v.Reason)
+	if l.Excluded != "" {
+		row.Verdict = Pill{rollout.ReasonWords(l.Excluded), "rest"}
+	}
+	if v.Ratio > 0 {
+		row.Ratio, row.Bounds = rollout.Number(v.Ratio), rollout.Number(v.Lower)+" to "+rollout.Number(v.Upper)
+	}
+	return row
+}
+
+func valueText(v float64, m *judge.MetricVerdict) string {
+	switch {
+	case math.IsNaN(v):
+		return "–"
+	case m.Kind == judge.Gauge:
+		return rollout.Number(v)
+	}
+	return rollout.Percent(v)
+}

@@ -1,0 +1,158 @@
+package web
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/server"
+)
+
+// Bounds of what is read for one page.
+const (
+	// maxLooks of a scope are drawn; older ones are left out, and the page says so. It is a day at ten seconds.
+	maxLooks = 8640
+	// looksAtOnce is a page of the store.
+	looksAtOnce = 2000
+)
+
+// record reads all that is known of a release.
+func (s *site) record(ctx context.Context, id string) (Record, error) {
+	v, err := s.o.Engine.Release(ctx, id)
+	if err != nil {
+		return Record{}, err
+	}
+	r := Record{View: v, Explanation: rollout.Explain(v), Looks: map[string][]server.Look{}}
+	if r.Events, err = s.o.Store.Events(ctx, id, 0); err != nil {
+		return Record{}, fmt.Errorf("read the events of release %s: %w", id, err)
+	}
+	for _, scope := range scopesOf(v) {
+		looks, cut, err := s.looks(ctx, v, scope)
+		if err != nil {
+			return Record{}, err
+		}
+		r.Looks[scope], r.Cut = looks, r.Cut || cut
+	}
+	return r, nil
+}
+
+// looks are the newest of a scope.
+func (s *site) looks(ctx context.Context, v rollout.View, scope string) (out []server.Look, cut bool, err error) {
+	after := 0
+	if v.State.Scope == scope && v.Verdict != nil {
+		after = max(0, v.Verdict.Look-maxLooks)
+	}
+	cut = after > 0
+	for {
+		page, err := s.o.Store.Looks(ctx, v.Release.ID, scope, after, looksAtOnce)
+		if err != nil {
+			return nil, false, fmt.Errorf("read the looks of %s: %w", scope, err)
+		}
+		for _, l := range page {
+			out = append(out, server.NewLook(l))
+		}
+		if len(out) > maxLooks {
+			out, cut = out[len(out)-maxLooks:], true
+		}
+		if len(page) < looksAtOnce {
+			return out, cut, nil
+		}
+		after = page[len(page)-1].Look.Number
+	}
+}
+
+type releasePage struct {
+	Base
+	Detail
+
+	Gate    *Gate
+	Actions []Ask
+	Report  string
+	Compare string
+}
+
+// Gate is a question to a person.
+type Gate struct {
+	Name     string
+	Question bool
+	Since    string
+	Who      string
+	// May is false for somebody who may not answer; Why says who may.
+	May      bool
+	Why      string
+	Waiting  string
+	Evidence []rollout.MetricExplanation
+}
+
+// Ask is an action within reach: a button that opens what asks once.
+type Ask struct {
+	Action, Button, Title, Text, Class string
+	Reason                             bool
+}
+
+func (s *site) release(w http.ResponseWriter, r *http.Request, sess *session) error {
+	rec, err := s.record(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	v := rec.View
+	page := &releasePage{
+		Base:   Base{Title: v.Rollout + ": " + statePill(v).Text, Nav: "rollouts"},
+		Detail: newDetail(rec), Gate: newGate(v, rec.Explanation, sess.who), Report: "/releases/" + v.Release.ID + "/report",
+	}
+	if !v.State.Ended() {
+		page.Live = address(server.LivePath, "release", v.Release.ID)
+		if sess.who.Has(server.RoleOperator) {
+			page.Actions = actionsFor(v)
+		}
+	}
+	if page.Compare, err = s.predecessor(r.Context(), v); err != nil {
+		return err
+	}
+	return s.show(w, r, http.StatusOK, "release", sess, page)
+}
+
+// predecessor is the address that compares a release with the one before it; empty for the first one.
+func (s *site) predecessor(ctx context.Context, v rollout.View) (string, error) {
+	rs, err := s.o.Store.Releases(ctx, rollout.Filter{Rollout: v.Rollout, Before: v.Release.ID, Limit: 1})
+	if err != nil || len(rs) == 0 {
+		return "", err
+	}
+	return address("/compare", "a", rs[0].ID, "b", v.Release.ID), nil
+}
+
+// newGate is the open question of a release; nil for none.
+func newGate(v rollout.View, x rollout.Explanation, who server.Identity) *Gate {
+	if v.Gate == "" || v.Definition == nil || v.State.Ended() {
+		return nil
+	}
+	g := &Gate{Name: v.Gate, Question: v.State.Question != nil, Since: stamp(v.GateSince), Who: enumerate(v.Approvers), Waiting: v.Waiting, Evidence: x.Metrics}
+	err := v.Definition.MayAnswer(v.Gate, who.Name, who.Roles, v.State.StartedBy)
+	if g.May = err == nil; err != nil {
+		g.Why = err.Error()
+	}
+	return g
+}
+
+// actionsFor are what an operator may ask of a release that runs.
+func actionsFor(v rollout.View) []Ask {
+	if v.State.Phase != rollout.Active {
+		return nil
+	}
+	var out []Ask
+	if v.State.Alarm && !v.State.Dismissed {
+		out = append(out, Ask{string(server.DismissAlarm), "Dismiss alarm", "Dismiss the sample-ratio alarm?",
+			"The gateway's split is not the one that was asked for. The release goes on at this weight in spite of it.", "", true})
+	}
+	if v.State.Pause != nil {
+		out = append(out, Ask{string(server.Resume), "Resume", "Resume the release?", "Timers go on where they stood.", "primary", false})
+	} else {
+		out = append(out, Ask{string(server.Pause), "Pause", "Pause the release?",
+			"Timers and advancing stand still. Looks go on, and a fail still rolls back.", "", true})
+	}
+	if !v.State.Moved {
+		out = append(out, Ask{string(server.Cancel), "Cancel", "Cancel the release?", "No traffic has moved yet: it ends as it began.", "", true})
+	}
+	return append(out, Ask{string(server.Rollback), "Roll back", "Roll back now?", "All traffic goes back to stable at once.", "danger", true})
+}

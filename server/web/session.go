@@ -1,0 +1,268 @@
+package web
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/serindev/serin/server"
+)
+
+// session is who is signed in. It is kept in the browser, sealed, so that several daemons can serve one person, and a
+// restart signs nobody out. A session that was begun with a token holds it: it ends when the token is revoked.
+type session struct {
+	ID    string    `json:"id"`
+	Token string    `json:"token,omitempty"`
+	Name  string    `json:"name,omitempty"`
+	Roles []string  `json:"roles,omitempty"`
+	Began time.Time `json:"began"`
+	Seen  time.Time `json:"seen"`
+
+	who server.Identity
+}
+
+// Names of cookies. With TLS they have a prefix by which the browser itself sees to it that they come from this host
+// over TLS (RFC 6265bis, section 4.1.3).
+const (
+	sessionCookie = "serin-session"
+	ticketCookie  = "serin-sign-in"
+	themeCookie   = "serin-theme"
+	hostPrefix    = "__Host-"
+)
+
+const (
+	// ticketAge is how long somebody may take at the identity provider.
+	ticketAge = 10 * time.Minute
+	// touchEvery is how often a session that is in use is written anew.
+	touchEvery = time.Minute
+	// maxSignedOut sessions are remembered; beyond that those which would have ended are forgotten first.
+	maxSignedOut = 10_000
+	// minKey is what nobody guesses.
+	minKey = 32
+)
+
+// errSignedOut says that nobody is signed in.
+var errSignedOut = errors.New("nobody is signed in")
+
+// sealer seals what browsers keep, and makes the words that protect forms.
+type sealer struct {
+	aead   cipher.AEAD
+	macKey []byte
+}
+
+func newSealer(key []byte) (*sealer, error) {
+	if len(key) < minKey {
+		return nil, fmt.Errorf("the key of sessions has %d bytes, expected %d or more", len(key), minKey)
+	}
+	sealKey, err := hkdf.Key(sha256.New, key, nil, "serin session", 32)
+	if err != nil {
+		return nil, fmt.Errorf("derive a key: %w", err)
+	}
+	macKey, err := hkdf.Key(sha256.New, key, nil, "serin form", 32)
+	if err != nil {
+		return nil, fmt.Errorf("derive a key: %w", err)
+	}
+	block, err := aes.NewCipher(sealKey)
+	if err != nil {
+		return nil, fmt.Errorf("make a cipher: %w", err)
+	}
+	aead, err := cipher.NewGCMWithRandomNonce(block)
+	if err != nil {
+		return nil, fmt.Errorf("make a cipher: %w", err)
+	}
+	return &sealer{aead, macKey}, nil
+}
+
+// close seals v for one purpose: what was sealed for another does not open.
+func (s *sealer) close(purpose string, v any) (string, error) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return "", fmt.Errorf("encode a %s: %w", purpose, err)
+	}
+	return base64.RawURLEncoding.EncodeToString(s.aead.Seal(nil, nil, b, []byte(purpose))), nil
+}
+
+func (s *sealer) open(purpose, sealed string, v any) error {
+	b, err := base64.RawURLEncoding.DecodeString(sealed)
+	if err != nil {
+		return fmt.Errorf("decode a %s: %w", purpose, err)
+	}
+	plain, err := s.aead.Open(nil, nil, b, []byte(purpose))
+	if err != nil {
+		return fmt.Errorf("open a %s: %w", purpose, err)
+	}
+	if err := json.Unmarshal(plain, v); err != nil {
+		return fmt.Errorf("decode a %s: %w", purpose, err)
+	}
+	return nil
+}
+
+// csrf is the word that forms of a session carry.
+func (s *sealer) csrf(session string) string {
+	h := hmac.New(sha256.New, s.macKey)
+	h.Write([]byte(session))
+	return base64.RawURLEncoding.EncodeToString(h.Sum(nil))
+}
+
+// secure tells whether the browser speaks TLS, to us or to a proxy in front of us. A header that is not true only makes
+// a cookie stricter.
+func secure(r *http.Request) bool {
+	return r.TLS != nil || strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https")
+}
+
+func setCookie(w http.ResponseWriter, r *http.Request, name, value string, age time.Duration) {
+	c := &http.Cookie{
+		Name: name, Value: value, Path: "/", MaxAge: int(age.Seconds()), HttpOnly: true, Secure: secure(r),
+		SameSite: http.SameSiteLaxMode, // strict would sign people out who follow a link from a chat
+	}
+	if c.Secure {
+		c.Name = hostPrefix + name
+	}
+	if value == "" {
+		c.MaxAge = -1
+	}
+	http.SetCookie(w, c)
+}
+
+func cookie(r *http.Request, name string) string {
+	if secure(r) {
+		name = hostPrefix + name
+	}
+	c, err := r.Cookie(name)
+	if err != nil {
+		return ""
+	}
+	return c.Value
+}
+
+// begin signs somebody in.
+func (s *site) begin(w http.ResponseWriter, r *http.Request, sess session) error {
+	now := time.Now()
+	sess.ID, sess.Began, sess.Seen = rand.Text(), now, now
+	return s.keep(w, r, &sess)
+}
+
+func (s *site) keep(w http.ResponseWriter, r *http.Request, sess *session) error {
+	sealed, err := s.seal.close(sessionCookie, sess)
+	if err != nil {
+		return err
+	}
+	const most = 4000 // browsers keep 4,096 bytes with the name (RFC 6265, section 6.1)
+	if len(sealed) > most {
+		return &httpError{http.StatusForbidden, "You have more roles than a session can hold"}
+	}
+	setCookie(w, r, sessionCookie, sealed, s.o.MaxAge)
+	return nil
+}
+
+// session is the request's; the error is errSignedOut unless something else went wrong.
+func (s *site) session(r *http.Request) (*session, error) {
+	var sess session
+	value := cookie(r, sessionCookie)
+	if value == "" || s.seal.open(sessionCookie, value, &sess) != nil {
+		return nil, errSignedOut
+	}
+	now := time.Now()
+	if now.Sub(sess.Began) >= s.o.MaxAge || now.Sub(sess.Seen) >= s.o.Idle || s.isSignedOut(sess.ID) {
+		return nil, errSignedOut
+	}
+	sess.who = server.Identity{Name: sess.Name, Roles: sess.Roles}
+	if sess.Token != "" {
+		who, err := s.o.Server.Whose(r.Context(), sess.Token)
+		if err != nil {
+			return nil, errSignedOut // revoked
+		}
+		sess.who = who
+	}
+	return &sess, nil
+}
+
+// signedIn lets in who is signed in and may read; others are led to the sign-in page and back.
+func (s *site) signedIn(f func(http.ResponseWriter, *http.Request, *session) error) func(http.ResponseWriter, *http.Request) error {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		sess, err := s.session(r)
+		if err != nil {
+			if r.Method != http.MethodGet || isScript(r) {
+				return &httpError{http.StatusUnauthorized, "You are not signed in, or no longer: sign in and try again"}
+			}
+			http.Redirect(w, r, "/sign-in?"+url.Values{"to": {here(r)}}.Encode(), http.StatusSeeOther)
+			return nil
+		}
+		// What a page does by itself is not the person's doing: it keeps no session alive.
+		if now := time.Now(); !isScript(r) && now.Sub(sess.Seen) >= touchEvery {
+			sess.Seen = now
+			if err := s.keep(w, r, sess); err != nil {
+				return err
+			}
+		}
+		if !sess.who.Has(server.RoleViewer) && r.URL.Path != "/sign-out" {
+			return &httpError{http.StatusForbidden, sess.who.Name + " has no role that reads"}
+		}
+		return f(w, r.WithContext(server.As(r.Context(), sess.who)), sess)
+	}
+}
+
+// isScript tells whether a page's script asks.
+func isScript(r *http.Request) bool {
+	return r.Header.Get("X-Serin-Live") != "" || r.URL.Path == server.LivePath
+}
+
+// ownForm refuses what does not come from a form of ours: another site's page has neither our origin nor the session's
+// word.
+func (s *site) ownForm(f func(http.ResponseWriter, *http.Request, *session) error) func(http.ResponseWriter, *http.Request, *session) error {
+	return func(w http.ResponseWriter, r *http.Request, sess *session) error {
+		if err := sameOrigin(r); err != nil {
+			return err
+		}
+		if err := r.ParseForm(); err != nil {
+			return &httpError{http.StatusBadRequest, "The form cannot be read"}
+		}
+		if !hmac.Equal([]byte(r.PostForm.Get("csrf")), []byte(s.seal.csrf(sess.ID))) {
+			return &httpError{http.StatusForbidden, "This form is not one of this session: open the page again"}
+		}
+		return f(w, r, sess)
+	}
+}
+
+var crossOrigin = http.NewCrossOriginProtection()
+
+func sameOrigin(r *http.Request) error {
+	if crossOrigin.Check(r) != nil {
+		return &httpError{http.StatusForbidden, "This comes from another site's page, and is not done"}
+	}
+	return nil
+}
+
+func (s *site) isSignedOut(id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, out := s.signedOut[id]
+	return out
+}
+
+// forget makes a session worthless, also to somebody who has copied it.
+func (s *site) forget(sess *session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now := time.Now(); len(s.signedOut) >= maxSignedOut {
+		for id, until := range s.signedOut {
+			if now.After(until) {
+				delete(s.signedOut, id)
+			}
+		}
+	}
+	if len(s.signedOut) < maxSignedOut {
+		s.signedOut[sess.ID] = sess.Began.Add(s.o.MaxAge)
+	}
+}

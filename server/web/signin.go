@@ -1,0 +1,148 @@
+package web
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/serindev/serin/server"
+)
+
+type signInPage struct {
+	Base
+
+	To       string
+	Provider bool
+	Wrong    string
+}
+
+func (s *site) signInPage(w http.ResponseWriter, r *http.Request) error {
+	to := local(r.URL.Query().Get("to"))
+	if _, err := s.session(r); err == nil {
+		http.Redirect(w, r, to, http.StatusSeeOther)
+		return nil
+	}
+	return s.askWho(w, r, http.StatusOK, to, "")
+}
+
+func (s *site) askWho(w http.ResponseWriter, r *http.Request, status int, to, wrong string) error {
+	page := &signInPage{Base: Base{Title: "Sign in", Notice: notices[r.URL.Query().Get("done")]}, To: to, Provider: s.o.Provider != nil, Wrong: wrong}
+	return s.show(w, r, status, "sign-in", nil, page)
+}
+
+// signIn signs in by token. There is no session yet, so the origin alone protects the form: another site could at most
+// sign somebody in under its own token, and has no way to.
+func (s *site) signIn(w http.ResponseWriter, r *http.Request) error {
+	if err := sameOrigin(r); err != nil {
+		return err
+	}
+	token, to := strings.TrimSpace(r.PostFormValue("token")), local(r.PostFormValue("to"))
+	if _, err := s.o.Server.SignIn(r.Context(), token); err != nil {
+		var p *server.Problem
+		if errors.As(err, &p) && (p.Status == http.StatusUnauthorized || p.Status == http.StatusTooManyRequests) {
+			return s.askWho(w, r, p.Status, to, p.Detail)
+		}
+		return err
+	}
+	if err := s.begin(w, r, session{Token: token}); err != nil {
+		return err
+	}
+	http.Redirect(w, r, to, http.StatusSeeOther)
+	return nil
+}
+
+func (s *site) signOut(w http.ResponseWriter, r *http.Request, sess *session) error {
+	s.forget(sess)
+	s.o.Server.SignedOut(r.Context(), sess.who)
+	setCookie(w, r, sessionCookie, "", 0)
+	http.Redirect(w, r, "/sign-in?done=signOut", http.StatusSeeOther)
+	return nil
+}
+
+// ticket is what the browser keeps while its owner is at the identity provider.
+type ticket struct {
+	Ticket string    `json:"ticket"`
+	To     string    `json:"to"`
+	Until  time.Time `json:"until"`
+}
+
+func (s *site) callback() string {
+	return strings.TrimSuffix(s.o.ExternalURL, "/") + "/sign-in/callback"
+}
+
+var errNoProvider = &httpError{http.StatusNotFound, "No identity provider is configured: sign in with a token"}
+
+func (s *site) toProvider(w http.ResponseWriter, r *http.Request) error {
+	if s.o.Provider == nil {
+		return errNoProvider
+	}
+	// The ticket has to come back to the host that the provider knows; whoever came by another name starts there.
+	if u, err := url.Parse(s.o.ExternalURL); err == nil && u.Host != "" && !strings.EqualFold(u.Host, r.Host) {
+		http.Redirect(w, r, strings.TrimSuffix(s.o.ExternalURL, "/")+"/sign-in", http.StatusSeeOther)
+		return nil
+	}
+	address, keep, err := s.o.Provider.Begin(r.Context(), s.callback())
+	if err != nil {
+		s.o.Server.SignInFailed(r.Context(), "provider", err)
+		return &httpError{http.StatusBadGateway, "The identity provider does not answer. Try again, or sign in with a token."}
+	}
+	sealed, err := s.seal.close(ticketCookie, ticket{keep, local(r.URL.Query().Get("to")), time.Now().Add(ticketAge)})
+	if err != nil {
+		return err
+	}
+	setCookie(w, r, ticketCookie, sealed, ticketAge)
+	http.Redirect(w, r, address, http.StatusSeeOther)
+	return nil
+}
+
+func (s *site) fromProvider(w http.ResponseWriter, r *http.Request) error {
+	if s.o.Provider == nil {
+		return errNoProvider
+	}
+	var t ticket
+	if s.seal.open(ticketCookie, cookie(r, ticketCookie), &t) != nil || time.Now().After(t.Until) {
+		t = ticket{To: "/"}
+	}
+	setCookie(w, r, ticketCookie, "", 0) // good for one try
+	who, err := s.o.Provider.Finish(r.Context(), s.callback(), t.Ticket, r.URL.Query())
+	if err != nil {
+		s.o.Server.SignInFailed(r.Context(), "provider", err)
+		// Errors of a provider that are meant for people are short sentences; others may hold what is not theirs.
+		why := "The identity provider's answer could not be verified. Begin again; the daemon's log says more."
+		var refused interface{ Refused() string }
+		if errors.As(err, &refused) {
+			why = refused.Refused()
+		}
+		return s.askWho(w, r, http.StatusForbidden, t.To, why)
+	}
+	if err := s.begin(w, r, session{Name: who.Name, Roles: who.Roles}); err != nil {
+		return err
+	}
+	s.o.Server.SignedIn(r.Context(), who, "by identity provider")
+	http.Redirect(w, r, t.To, http.StatusSeeOther)
+	return nil
+}
+
+func theme(r *http.Request) string {
+	switch t := cookie(r, themeCookie); t {
+	case "light", "dark":
+		return t
+	}
+	return ""
+}
+
+func (s *site) setTheme(w http.ResponseWriter, r *http.Request) error {
+	if err := sameOrigin(r); err != nil {
+		return err
+	}
+	value := r.PostFormValue("theme")
+	if value != "light" && value != "dark" {
+		value = ""
+	}
+	const year = 365 * 24 * time.Hour
+	setCookie(w, r, themeCookie, value, year)
+	http.Redirect(w, r, local(r.PostFormValue("to")), http.StatusSeeOther)
+	return nil
+}

@@ -1,0 +1,146 @@
+package web
+
+import (
+	"strings"
+	"time"
+
+	"github.com/serindev/serin/rollout"
+)
+
+// Step is one step of the plan on the line.
+type Step struct {
+	Kind, Name, Detail string
+	// Status is done, now, stopped (the release went back from here) or todo; Says is the same in words.
+	Status, Says string
+	// Weights of a gray step.
+	Weights []Stage
+	Took    string
+}
+
+// Stage is one weight of a gray step.
+type Stage struct {
+	Weight, Status, Says string
+}
+
+// The statuses.
+const (
+	done    = "done"
+	now     = "now"
+	stopped = "stopped"
+	todo    = "todo"
+)
+
+// says are the statuses in words, for those who do not see the colours.
+var says = map[string]string{done: "done", now: "here now", stopped: "stopped here", todo: "not yet"}
+
+// position is where a release stands, or stood when it turned back.
+type position struct {
+	step, stage int
+	status      string
+}
+
+func positionOf(v rollout.View, events []rollout.Event) position {
+	if v.Release == nil {
+		return position{step: -1, status: todo}
+	}
+	p := position{step: v.State.Step, stage: v.State.Stage, status: now}
+	for _, e := range events {
+		if e, ok := e.(rollout.StepEntered); ok {
+			p.step, p.stage = e.Step, e.Stage
+		}
+	}
+	switch {
+	case v.State.Outcome == rollout.Released:
+		p.step = len(v.Steps)
+	case v.State.Phase != rollout.Active:
+		p.status = stopped
+	}
+	return p
+}
+
+func (p position) at(step int) string {
+	switch {
+	case step < p.step:
+		return done
+	case step > p.step:
+		return todo
+	}
+	return p.status
+}
+
+func newSteps(v rollout.View, events []rollout.Event) []Step {
+	p, entered := positionOf(v, events), enteredAt(events)
+	out := make([]Step, 0, len(v.Steps))
+	for i, step := range v.Steps {
+		s := Step{Kind: rollout.Kind(step), Name: step.StepName(), Detail: stepDetail(step), Status: p.at(i)}
+		s.Says = says[s.Status]
+		if gray, ok := step.(rollout.Gray); ok {
+			for j, w := range gray.Weights {
+				status := s.Status
+				if i == p.step && j != p.stage {
+					status = map[bool]string{true: done, false: todo}[j < p.stage]
+				}
+				s.Weights = append(s.Weights, Stage{Weight: w.String(), Status: status, Says: says[status]})
+			}
+		}
+		if from, ok := entered[i]; ok {
+			s.Took = tookFrom(v, entered, i, from)
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// enteredAt is when each step was entered first.
+func enteredAt(events []rollout.Event) map[int]time.Time {
+	out := map[int]time.Time{}
+	for _, e := range events {
+		if e, ok := e.(rollout.StepEntered); ok {
+			if _, known := out[e.Step]; !known {
+				out[e.Step] = e.At
+			}
+		}
+	}
+	return out
+}
+
+// tookFrom is how long a step took until the next one, the rollback or the end; empty while it lasts.
+func tookFrom(v rollout.View, entered map[int]time.Time, step int, from time.Time) string {
+	to, ok := entered[step+1]
+	switch {
+	case ok:
+	case !v.State.BackAt.IsZero():
+		to = v.State.BackAt
+	case v.State.Ended():
+		to = v.State.EndedAt
+	default:
+		return ""
+	}
+	return rollout.Span(to.Sub(from))
+}
+
+// stepDetail says in a few words what a step asks for.
+func stepDetail(step rollout.Step) string {
+	switch step := step.(type) {
+	case rollout.AB:
+		return step.Cohort.Split.String() + " of the cohort, for at least " + rollout.Span(step.Decide.Min)
+	case rollout.Gray:
+		return "at least " + rollout.Span(step.Hold) + " at each weight"
+	case rollout.Gate:
+		if len(step.Approvers) == 0 {
+			return "any operator answers"
+		}
+		return "answered by " + strings.Join(step.Approvers, ", ")
+	case rollout.Wait:
+		return rollout.Span(step.For)
+	case rollout.Promote:
+		return "the canary becomes stable"
+	default:
+		return ""
+	}
+}
+
+// kindWords are the kinds of steps as people say them.
+var kindWords = map[string]string{
+	"ab": "A/B test", "gray": "Gray", "gate": "Gate", "wait": "Wait", "webhook": "Webhook", "promote": "Promote", "job": "Job", "deploy": "Deploy",
+}

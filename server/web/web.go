@@ -1,0 +1,272 @@
+// Package web answers what people see: pages to watch releases, to decide at gates, and to find out afterwards why one
+// was rolled back.
+//
+// It computes nothing: what it shows is what the daemon knows, and what it does goes through the same door as the API
+// ([server.Server.Act] and its like). Pages are made on the server, whole, from embedded templates; they work without
+// scripts, which only keep an open page up to date. Nothing is loaded from elsewhere, and the Content-Security-Policy
+// says so to the browser.
+//
+// Start reading at [New]; session.go has who is signed in, detail.go what a release's page is made of, report.go the
+// same as one file.
+package web
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"html/template"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/serindev/serin/server"
+)
+
+// Provider signs people in somewhere else.
+type Provider interface {
+	// Begin returns the address to send a browser to, and a ticket that only this browser may keep; callback is where
+	// the provider sends it back to.
+	Begin(ctx context.Context, callback string) (address, ticket string, err error)
+	// Finish says who has come back with this ticket and query.
+	Finish(ctx context.Context, callback, ticket string, query url.Values) (server.Identity, error)
+}
+
+// Options is what pages are made of.
+type Options struct {
+	// Server does what people ask for, and writes it down.
+	Server *server.Server
+	Engine server.Engine
+	Store  server.Store
+	// Problems lists what is wrong with the configuration now; nil for a daemon without any.
+	Problems func() []server.ConfigProblem
+	// Provider is nil where people sign in by token only.
+	Provider Provider
+	// Key seals sessions: 32 random bytes or more, the same in all daemons behind one address.
+	Key []byte
+	// MaxAge and Idle end a session; 0 is 12 hours and 2 hours.
+	MaxAge, Idle time.Duration
+	// ExternalURL is where people reach the pages; needed for a Provider.
+	ExternalURL string
+	// Version of this build.
+	Version string
+	Log     *slog.Logger
+}
+
+// site serves the pages.
+type site struct {
+	o      Options
+	mux    *http.ServeMux
+	seal   *sealer
+	assets map[string]asset
+
+	mu        sync.Mutex           // guards signedOut
+	signedOut map[string]time.Time // sessions by id, until they would have ended by themselves
+}
+
+// New makes the pages. The key is too short is the only error.
+func New(o Options) (http.Handler, error) {
+	if o.MaxAge == 0 {
+		o.MaxAge = 12 * time.Hour
+	}
+	if o.Idle == 0 {
+		o.Idle = 2 * time.Hour
+	}
+	seal, err := newSealer(o.Key)
+	if err != nil {
+		return nil, err
+	}
+	s := &site{o: o, mux: http.NewServeMux(), seal: seal, assets: loadAssets(), signedOut: map[string]time.Time{}}
+	s.routes()
+	return s, nil
+}
+
+func (s *site) routes() {
+	open := func(pattern string, f func(http.ResponseWriter, *http.Request) error) {
+		s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			if err := f(w, r); err != nil {
+				s.fail(w, r, err)
+			}
+		})
+	}
+	read := func(pattern string, f func(http.ResponseWriter, *http.Request, *session) error) {
+		open(pattern, s.signedIn(f))
+	}
+	change := func(pattern string, f func(http.ResponseWriter, *http.Request, *session) error) {
+		open(pattern, s.signedIn(s.ownForm(f)))
+	}
+	open("GET /sign-in", s.signInPage)
+	open("POST /sign-in", s.signIn)
+	open("GET /sign-in/provider", s.toProvider)
+	open("GET /sign-in/callback", s.fromProvider)
+	open("POST /theme", s.setTheme)
+	open("GET /assets/{name}", s.asset)
+	change("POST /sign-out", s.signOut)
+	read("GET /{$}", s.overview)
+	read("GET /rollouts/{name}", s.rollout)
+	change("POST /rollouts/{name}/start", s.start)
+	read("GET /releases/{id}", s.release)
+	read("GET /releases/{id}/report", s.report)
+	change("POST /releases/{id}/answer", s.answer)
+	change("POST /releases/{id}/do/{action}", s.act)
+	read("GET /history", s.history)
+	read("GET /compare", s.compare)
+	read("GET /audit", s.audit)
+	read("GET /problems", s.problems)
+	read("GET "+server.LivePath, s.live)
+}
+
+// policy allows what the pages are made of and nothing else: no inline script or style, nothing from elsewhere, no
+// frames, and forms that lead here.
+const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; " +
+	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+// ServeHTTP implements http.Handler.
+func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Content-Security-Policy", policy)
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=()")
+	if secure(r) {
+		h.Set("Strict-Transport-Security", "max-age=31536000")
+	}
+	if _, pattern := s.mux.Handler(r); pattern == "" {
+		s.fail(w, r, &httpError{http.StatusNotFound, "There is no page " + r.URL.Path})
+		return
+	}
+	s.mux.ServeHTTP(w, r)
+}
+
+// httpError is an error of the pages themselves, in words for people.
+type httpError struct {
+	status int
+	text   string
+}
+
+func (e *httpError) Error() string { return e.text }
+
+// fail shows an error as a page.
+func (s *site) fail(w http.ResponseWriter, r *http.Request, err error) {
+	page := errorPage{Status: http.StatusInternalServerError}
+	var own *httpError
+	if errors.As(err, &own) {
+		page.Status, page.Text = own.status, own.text
+	} else {
+		p := s.o.Server.Explain(r.Context(), err)
+		page.Status, page.Text, page.Request = p.Status, p.Detail, p.RequestID
+	}
+	page.Title = http.StatusText(page.Status)
+	switch page.Status {
+	case http.StatusNotFound:
+		page.Title = "Not found"
+	case http.StatusForbidden:
+		page.Title = "You may not do this"
+	case http.StatusConflict:
+		page.Title = "It was not done"
+	}
+	sess, _ := s.session(r) // for the head of the page only
+	if err := s.show(w, r, page.Status, "error", sess, &page); err != nil {
+		s.o.Log.Error("page of an error", "err", err)
+		http.Error(w, page.Title, page.Status)
+	}
+}
+
+type errorPage struct {
+	Base
+
+	Status  int
+	Text    string
+	Request string
+}
+
+// Base is what every page has. It is exported because templates see exported fields only.
+type Base struct {
+	Title string
+	Who   *Who
+	// CSRF goes into every form.
+	CSRF string
+	// Theme is light, dark, or empty for the browser's own.
+	Theme, ThemeNext string
+	// Here is the address of this page, to come back to.
+	Here    string
+	Nav     string
+	Version string
+	Assets  map[string]string
+	// Live is the address of the page's event stream; empty for a page that stays as it is.
+	Live string
+	// Notice is what has just been done.
+	Notice   string
+	Problems int
+}
+
+// Who is signed in, as a page knows it.
+type Who struct {
+	Name     string
+	Roles    []string
+	Operator bool
+}
+
+func (b *Base) base() *Base { return b }
+
+// based is any page.
+type based interface{ base() *Base }
+
+// show writes a page. It is made as a whole first, so that an error in the middle is an error page.
+func (s *site) show(w http.ResponseWriter, r *http.Request, status int, name string, sess *session, page based) error {
+	b := page.base()
+	b.Version, b.Assets, b.Here = s.o.Version, s.assetURLs(), here(r)
+	b.Theme = theme(r)
+	b.ThemeNext = map[string]string{"": "dark", "dark": "light", "light": "auto"}[b.Theme]
+	if sess != nil {
+		b.Who = &Who{Name: sess.who.Name, Roles: sess.who.Roles, Operator: sess.who.Has(server.RoleOperator)}
+		b.CSRF = s.seal.csrf(sess.ID)
+		b.Notice = notices[r.URL.Query().Get("done")]
+		if s.o.Problems != nil {
+			b.Problems = len(s.o.Problems())
+		}
+	}
+	var out bytes.Buffer
+	if err := templates.ExecuteTemplate(&out, name, page); err != nil {
+		return fmt.Errorf("make the page %s: %w", name, err)
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = w.Write(out.Bytes()) // a browser that has gone needs no page
+	return nil
+}
+
+// here is the page's own address without what was only told once.
+func here(r *http.Request) string {
+	if r.Method != http.MethodGet {
+		return "/"
+	}
+	u := url.URL{Path: r.URL.Path}
+	q := r.URL.Query()
+	q.Del("done")
+	u.RawQuery = q.Encode()
+	return u.String()
+}
+
+// notices are what a page says after something was done, by the word in its address.
+var notices = map[string]string{
+	"start": "The release is started.", "pause": "Paused. Looks go on, and a fail still rolls back.", "resume": "Resumed.",
+	"rollback": "Rolling back: all traffic goes to stable.", "cancel": "Cancelled.", "dismiss-alarm": "The alarm is dismissed for this weight.",
+	"approve": "Approved.", "reject": "Rejected: the release goes back.", "wait": "It goes on waiting.", "signOut": "You are signed out.",
+	"supersede": "The active release goes back first; the new one starts then.",
+}
+
+// local keeps a way back inside of this site; anything else is the first page.
+func local(to string) string {
+	u, err := url.Parse(to)
+	if err != nil || u.Scheme != "" || u.Host != "" || u.Opaque != "" || u.User != nil || !strings.HasPrefix(to, "/") ||
+		strings.HasPrefix(to, "//") || strings.ContainsAny(to, "\\\r\n\t") {
+		return "/"
+	}
+	return to
+}
+
+// templates are all pages; what they show of users' texts is escaped by html/template.
+var templates = template.Must(template.New("").Funcs(functions).ParseFS(files, "templates/*.html"))
