@@ -13,6 +13,7 @@ import (
 // two arms, the kinds of events.
 type metrics struct {
 	weight, gateAge, phase     *prometheus.GaugeVec
+	noDataAge                  *prometheus.GaugeVec
 	outcome, ratio, bound      *prometheus.GaugeVec
 	rate, samples, evidence    *prometheus.GaugeVec
 	sampleRatioAlarm           *prometheus.GaugeVec
@@ -36,6 +37,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	m := &metrics{
 		weight:           gauge("canary_weight_ratio", "Canary's share of the main route that is asked for."),
 		gateAge:          gauge("gate_age_seconds", "How long the open gate has been waiting; 0 without one."),
+		noDataAge:        gauge("no_data_age_seconds", "How long a release that is analysed has had no new data, or no answer from its source; 0 while it has.", "why"),
 		phase:            gauge("release_phase", "1 for the phase that the newest release is in.", "phase"),
 		outcome:          gauge("verdict", "1 for the verdict of the newest look at a metric.", "metric", "outcome"),
 		ratio:            gauge("comparison_ratio", "Estimate of canary's rate over baseline's, and the margin it is held against.", "metric", "what"),
@@ -53,7 +55,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		missed:           prometheus.NewCounter(prometheus.CounterOpts{Namespace: "serin", Name: "looks_missed_total", Help: "Slots that were skipped because the daemon was late."}),
 		slot:             prometheus.NewHistogram(seconds("look_slot_seconds", "Time for all looks of a slot together.")),
 	}
-	r.MustRegister(m.weight, m.gateAge, m.phase, m.outcome, m.ratio, m.bound, m.rate, m.samples, m.evidence,
+	r.MustRegister(m.weight, m.gateAge, m.noDataAge, m.phase, m.outcome, m.ratio, m.bound, m.rate, m.samples, m.evidence,
 		m.sampleRatioAlarm, m.events, m.drift, m.writeErrors, m.writes, m.inForce, m.looks, m.missed, m.slot)
 	return m
 }
@@ -66,6 +68,8 @@ func (m *metrics) show(name string, v rollout.View, now time.Time) {
 		age = now.Sub(v.GateSince).Seconds()
 	}
 	m.gateAge.WithLabelValues(name).Set(age)
+	m.noDataAge.WithLabelValues(name, "noData").Set(since(v.State, v.State.NoDataSince, now))
+	m.noDataAge.WithLabelValues(name, "unreachable").Set(since(v.State, v.State.UnreachableSince, now))
 	for _, p := range []rollout.Phase{rollout.Active, rollout.RollingBack, rollout.PhaseEnded} {
 		m.phase.WithLabelValues(name, string(p)).Set(is(v.State.Phase == p))
 	}
@@ -107,6 +111,14 @@ func (m *metrics) wrote(name string, err error, took time.Duration) {
 func (m *metrics) looked(n int, took time.Duration) {
 	m.looks.Add(float64(n))
 	m.slot.Observe(took.Seconds())
+}
+
+// since is the age of a time that the release's own clock gave, while it is active.
+func since(s rollout.State, at, now time.Time) float64 {
+	if at.IsZero() || s.Phase != rollout.Active {
+		return 0
+	}
+	return s.Clock(now).Sub(at).Seconds()
 }
 
 func is(b bool) float64 {
