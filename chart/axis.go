@@ -95,8 +95,10 @@ var timeSteps = []time.Duration{
 func (f *frame) timeTicks() []tick {
 	span := f.to.Sub(f.from)
 	step := timeSteps[len(timeSteps)-1]
+	const label = 66 // pixels that 15:04:05 needs, with some room
+	most := time.Duration(max(2, min(wanted+2, int((f.right-f.left)/label))))
 	for _, s := range timeSteps {
-		if span/s <= wanted+2 {
+		if span/s <= most {
 			step = s
 			break
 		}
