@@ -132,7 +132,7 @@ type wandering struct {
 	on  bool
 }
 
-// next is the factor after the given time; the logarithm has mean 0.
+// next is the factor after the given time; its mean is 1.
 func (w *wandering) next(d dice, seconds float64) float64 {
 	if !(w.by.Deviation > 0) {
 		return 1
@@ -142,5 +142,5 @@ func (w *wandering) next(d dice, seconds float64) float64 {
 		keep, w.on = 0, true
 	}
 	w.log = keep*w.log + w.by.Deviation*math.Sqrt(1-keep*keep)*d.NormFloat64()
-	return math.Exp(w.log)
+	return math.Exp(w.log - w.by.Deviation*w.by.Deviation/2)
 }

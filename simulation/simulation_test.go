@@ -71,7 +71,7 @@ func TestAWanderingFactorHasItsDeviationAndItsCorrelation(t *testing.T) {
 	var logs []float64
 	for n := range 40000 {
 		l := u.Look(n+1, time.Unix(int64(n)*10, 0), 10*time.Second, 0.5)
-		logs = append(logs, math.Log(l.Observations[0].Canary.Value))
+		logs = append(logs, math.Log(l.Observations[0].Canary.Value)+0.02)
 	}
 	square, product := 0.0, 0.0
 	for i, x := range logs[1:] {
