@@ -289,7 +289,7 @@ func (m *planner) rest() {
 			if name == "" {
 				name = fmt.Sprintf("rollback-%d", i+1)
 			}
-			d.Rollback.Webhooks = append(d.Rollback.Webhooks, w.toStep(name))
+			d.Rollback.Steps = append(d.Rollback.Steps, w.toStep(name))
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/share"
+	"github.com/serindev/serin/workload"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 )
@@ -47,6 +48,9 @@ func (w *world) randomEvent(t *rapid.T) (rollout.Event, string) {
 		func() (rollout.Event, string) {
 			return rollout.WebhookAnswered{Step: w.s.Step, OK: v.Enough}, "webhook"
 		},
+		func() (rollout.Event, string) { return w.clusterEvent(v.Enough) },
+		func() (rollout.Event, string) { return w.clusterEvent(true) },
+		func() (rollout.Event, string) { return w.clusterEvent(true) },
 		func() (rollout.Event, string) { return rollout.Drifted{What: []string{"x"}}, "gateway" },
 		func() (rollout.Event, string) { return rollout.AlarmDismissed{}, "ann" },
 		func() (rollout.Event, string) { return rollout.Paused{}, "ann" },
@@ -67,10 +71,26 @@ func (w *world) randomEvent(t *rapid.T) (rollout.Event, string) {
 	}).Draw(t, "event")()
 }
 
+// clusterEvent is what the cluster says of the current target: ready, or rarely that it is broken.
+func (w *world) clusterEvent(fine bool) (rollout.Event, string) {
+	_, job := w.d.Steps[min(max(w.s.Step, 0), len(w.d.Steps)-1)].(rollout.Job)
+	switch {
+	case job && fine:
+		return rollout.JobSucceeded{Step: w.s.Step}, "cluster"
+	case job:
+		return rollout.JobFailed{Step: w.s.Step, Why: "exit code 1"}, "cluster"
+	case fine:
+		return rollout.DeploymentReady{Work: w.s.Work}, "cluster"
+	}
+	return rollout.DeploymentFailed{Work: w.s.Work, Why: []string{"no such image"}}, "cluster"
+}
+
 // walk runs a random release and calls check after every event.
 func walk(t *rapid.T, check func(before, after *world, e rollout.Event)) *world {
-	w := &world{d: pipeline(), now: epoch}
-	require.NoError(t, w.apply(rollout.Started{Rollout: "shop", Revision: "a1", Swapped: rapid.Bool().Draw(t, "swapped")}, "ann"))
+	d := rapid.SampledFrom([]func() *rollout.Definition{pipeline, clustered, awaiting}).Draw(t, "definition")()
+	w := &world{d: d, now: epoch}
+	swapped := d.Cluster == nil && rapid.Bool().Draw(t, "swapped")
+	require.NoError(t, w.apply(rollout.Started{Rollout: "shop", Revision: "a1", Swapped: swapped, Parameters: map[string]string{"image": "shop:2"}}, "ann"))
 	for range rapid.IntRange(1, 80).Draw(t, "events") {
 		w.now = w.now.Add(time.Duration(rapid.SampledFrom([]int{0, 0, 1, 60, 600, 601, 1800, 7200, 90000}).Draw(t, "seconds")) * time.Second)
 		for {
@@ -106,7 +126,9 @@ func TestAlwaysTrue(t *testing.T) {
 					allowed = g.Weights[e.Stage]
 				}
 				if _, ok := after.d.Steps[e.Step].(rollout.Promote); ok {
-					allowed = 1
+					if after.d.Cluster == nil {
+						allowed = 1
+					}
 					for _, gate := range []string{"start", "full"} {
 						require.Equal(t, rollout.Approve, after.s.Answered[gate].Answer, "5: promote is reached through every gate")
 					}
@@ -115,10 +137,15 @@ func TestAlwaysTrue(t *testing.T) {
 			require.LessOrEqual(t, target.Traffic.Weight, allowed, "1: never above a weight that was entered")
 			moved = moved || target.Traffic.Weight > 0 || target.Traffic.Cohort != nil
 			if after.s.Phase == rollout.RollingBack || after.s.Ended() && after.s.Outcome != rollout.Released {
-				require.Zero(t, target.Traffic.Weight, "2: stable at 100%")
+				if !restoring(after) {
+					require.Zero(t, target.Traffic.Weight, "2: stable at 100%")
+				}
 				require.Nil(t, target.Traffic.Cohort)
-				require.Equal(t, after.d.Idle(after.s.Swapped), target.Traffic)
+				idle := after.d.Idle(after.s.Swapped)
+				idle.Out, idle.Weight = target.Traffic.Out, target.Traffic.Weight
+				require.Equal(t, idle, target.Traffic)
 			}
+			checkCapacity(t, before, after)
 			if _, ok := e.(rollout.Drained); ok {
 				require.True(t, before.s.InForce, "3: nothing is taken from a canary that may still be served")
 			}
@@ -151,6 +178,39 @@ func TestAlwaysTrue(t *testing.T) {
 	})
 }
 
+// restoring: stable's Deployment is put back before the canary's traffic comes to it.
+func restoring(w *world) bool {
+	for _, d := range w.s.Target(w.d, "R1").Workloads.Deployments {
+		if d.Before && d.Name == w.d.Cluster.Arms.Stable.Deployment {
+			return w.s.Phase == rollout.RollingBack && w.s.StageAt.Equal(w.s.BackAt) && w.s.Promoting
+		}
+	}
+	return false
+}
+
+// checkCapacity holds 3 and 4: the canary's pods go only when no traffic can reach them, and traffic comes only when
+// they are there.
+func checkCapacity(t *rapid.T, before, after *world) {
+	if after.d.Cluster == nil {
+		return
+	}
+	was, is := before.s.Target(before.d, "R1"), after.s.Target(after.d, "R1")
+	for _, d := range is.Workloads.Deployments {
+		if d.Name == after.d.Cluster.Arms.Canary.Deployment && (d.Before || d.Replicas != nil && *d.Replicas == workload.Replicas{}) {
+			require.True(t, is.Traffic.Out && after.s.InForce, "3: the canary keeps its pods until it was seen to be out of service")
+		}
+	}
+	if after.s.Phase == rollout.Active && was.Traffic.Out && !is.Traffic.Out {
+		require.True(t, before.s.WorkReady, "4: the canary comes into service with its pods ready")
+	}
+	if is.Traffic.Weight > was.Traffic.Weight {
+		require.True(t, before.s.WorkReady, "capacity first, weight after")
+	}
+	if after.s.Phase == rollout.PhaseEnded && after.s.Outcome != rollout.Released && before.s.Phase == rollout.Active {
+		require.False(t, before.s.Moved, "it goes back before it ends")
+	}
+}
+
 func TestEveryRollbackEndsOnStable(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := walk(t, func(_, _ *world, _ rollout.Event) {})
@@ -159,13 +219,22 @@ func TestEveryRollbackEndsOnStable(t *testing.T) {
 		}
 		confirmed := rapid.Bool().Draw(t, "confirmed")
 		w.settle()
-		if confirmed && !w.s.Ended() && !w.s.InForce {
-			require.NoError(t, w.apply(rollout.InForce{Turn: w.s.Turn, How: "api"}, "gateway"))
+		for confirmed && !w.s.Ended() && (!w.s.InForce || w.s.Doing == rollout.StageLeave && !w.s.WorkReady) {
+			if w.s.InForce {
+				require.NoError(t, w.apply(rollout.DeploymentReady{Work: w.s.Work}, "cluster"))
+			} else if w.s.Work > 0 && w.s.Promoting {
+				require.NoError(t, w.apply(rollout.DeploymentReady{Work: w.s.Work}, "cluster"))
+			} else {
+				require.NoError(t, w.apply(rollout.InForce{Turn: w.s.Turn, How: "api"}, "gateway"))
+			}
+			w.pass(time.Minute)
 		}
 		w.pass(time.Hour)
 		require.True(t, w.s.Ended(), "2: from rollingBack every path ends")
 		if w.s.Outcome != rollout.Released {
-			require.Equal(t, w.d.Idle(w.s.Swapped), w.s.Target(w.d, "R1").Traffic)
+			idle := w.d.Idle(w.s.Swapped)
+			idle.Out = w.s.Target(w.d, "R1").Traffic.Out
+			require.Equal(t, idle, w.s.Target(w.d, "R1").Traffic)
 		}
 	})
 }

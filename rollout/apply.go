@@ -61,8 +61,16 @@ func (s State) fold(e Event) (State, error) {
 		back.Successor = &e.Next
 		return back, err
 	case Drained:
-		return s.rollbackStage(e, backDrain, backCleanup)
+		next, err := s.rollbackStage(e, backDrain, backCleanup)
+		if err == nil && e.Leave {
+			next.Doing = StageLeave
+			next = next.turned()
+		}
+		return next, err
 	case CleanedUp:
+		if s.Doing == StageLeave && !s.Out {
+			return s, s.refuse(e)
+		}
 		return s.rollbackStage(e, backCleanup, backDone)
 	case Ended:
 		return s.ended(e)
@@ -102,6 +110,14 @@ func (s State) foldOn(e Event) (State, error) {
 		}
 		s.Webhook = &e
 		return s, nil
+	case JobSucceeded:
+		return s.jobEnded(e, e.Step, "")
+	case JobFailed:
+		return s.jobEnded(e, e.Step, orElse(e.Why, "no reason is known"))
+	case DeploymentReady:
+		return s.worked(e, e.Work, nil)
+	case DeploymentFailed:
+		return s.worked(e, e.Work, append([]string{}, e.Why...))
 	case DeadlinePassed:
 		return s.deadlinePassed(e)
 	case Paused:
@@ -139,6 +155,9 @@ func started(e Started) State {
 
 func (s State) entered(e StepEntered) (State, error) {
 	forward := e.Step == s.Step+1 && e.Stage == 0 || e.Step == s.Step && e.Stage == s.Stage+1
+	if p := s.Pending; p != nil && !forward {
+		forward = e.Step == p.Step && e.Stage == p.Stage && !e.Prepare && s.WorkReady
+	}
 	if s.Phase != Active || s.Pause != nil || !forward {
 		return s, s.refuse(e)
 	}
@@ -148,7 +167,19 @@ func (s State) entered(e StepEntered) (State, error) {
 	}
 	s.Step, s.Stage, s.StepName, s.StageAt = e.Step, e.Stage, e.Name, now
 	s.Gate = ""
-	s.Told, s.Webhook, s.Question, s.Decided = nil, nil, nil, false
+	s.Told, s.Webhook, s.Job, s.Question, s.Decided, s.Pending = nil, nil, nil, nil, false, nil
+	if e.Prepare {
+		s.Pending, s.Worked, s.Touched = &e, true, true
+		return s.working(), nil
+	}
+	return s.moved(e)
+}
+
+// moved does what entering a stage does to traffic and Deployments.
+func (s State) moved(e StepEntered) (State, error) {
+	if e.What != StageGate && e.What != StageStill && e.What != StageDeploy {
+		s.Doing = e.What
+	}
 	switch e.What {
 	case StageAB:
 		s.Moved, s.CohortStep, s.CohortGoes, s.Scope = true, e.Step, false, e.Scope
@@ -163,6 +194,21 @@ func (s State) entered(e StepEntered) (State, error) {
 		s.CohortStep, s.CohortGoes = -1, false
 		s.Exchanged = e.Stage == 1
 		return s.turned(), nil
+	case StageDeploy:
+		s.Touched = true
+		return s.working(), nil
+	case StagePatch, StageAwait:
+		s.Promoting, s.Promotion, s.Scope = true, e.Stage, ""
+		s.Patched = s.Patched || e.What == StagePatch
+		s.Touched = true
+		if s = s.working(); s.CohortStep >= 0 {
+			s.CohortStep, s.CohortGoes = -1, false
+			s = s.turned()
+		}
+		return s, nil
+	case StageReturn, StageLeave:
+		s.Promotion = e.Stage
+		return s.turned(), nil
 	case StageGate:
 		s.Gate = e.Name
 		return s, nil
@@ -170,6 +216,34 @@ func (s State) entered(e StepEntered) (State, error) {
 		return s, nil
 	}
 	return s, fmt.Errorf("%w: unknown stage %q", ErrNotAllowed, e.What)
+}
+
+// working begins a new target of the Deployments: nothing is known of it yet.
+func (s State) working() State {
+	s.Work++
+	s.WorkReady, s.WorkFailed = false, nil
+	return s
+}
+
+// worked takes what is known of the Deployments; failed is nil if they are ready.
+func (s State) worked(e Event, work int, failed []string) (State, error) {
+	if work != s.Work || work == 0 || failed == nil && s.WorkReady {
+		return s, s.refuse(e)
+	}
+	s.WorkReady, s.WorkFailed = failed == nil, failed
+	if s.Phase == RollingBack && s.Stage == backRestore {
+		// Stable is whole again, or cannot be made so: the canary's traffic goes back to it either way.
+		return s.toStable(s.Clock(e.Head().At)), nil
+	}
+	return s, nil
+}
+
+func (s State) jobEnded(e Event, step int, why string) (State, error) {
+	if s.Phase != Active || step != s.Step || s.Job != nil {
+		return s, s.refuse(e)
+	}
+	s.Job = &JobEnded{Why: why}
+	return s, nil
 }
 
 // turned begins a new target of traffic: nothing is known of it yet, and what was seen before counts for nothing.
@@ -195,6 +269,9 @@ func (s State) inForce(e InForce) (State, error) {
 	switch {
 	case s.Phase == RollingBack && s.Stage == backTraffic:
 		s.Stage, s.StageAt = backDrain, now
+	case s.Doing == StageLeave && !s.Out && (s.Phase == Active || s.Stage == backCleanup):
+		s.Out = true // now its replicas may go
+		s = s.working()
 	case s.CohortGoes:
 		s.CohortStep, s.CohortGoes = -1, false
 		s = s.turned()
@@ -295,7 +372,7 @@ func (s State) waitAgain(now time.Time) State {
 	s.Question = nil
 	s.Told = slices.DeleteFunc(s.Told, func(d Deadline) bool { return d == about })
 	switch about {
-	case DecideMax:
+	case DecideMax, PromoteMax:
 		s.DecideFrom = now
 	case NoDataFor:
 		s.NoDataSince = now
@@ -341,25 +418,44 @@ func (s State) back(e Event, why string, outcome Outcome) (State, error) {
 		outcome = Cancelled
 	}
 	now := s.Clock(e.Head().At)
-	s.Phase, s.Stage, s.StageAt, s.BackAt = RollingBack, backTraffic, now, now
+	s.Phase, s.StageAt, s.BackAt = RollingBack, now, now
 	s.Why, s.WhyBy, s.Outcome = why, e.Head().By, outcome
-	s.Scope, s.Gate, s.Question, s.Webhook, s.Told = "", "", nil, nil, nil
-	s.Exchanged, s.Promoting, s.Promotion = false, false, 0
-	s.CohortStep, s.CohortGoes, s.GrayStep, s.GrayStage = -1, false, -1, 0
-	if !s.Moved {
+	s.Scope, s.Gate, s.Question, s.Webhook, s.Job, s.Told = "", "", nil, nil, nil, nil
+	s.Pending = nil
+	switch {
+	case !s.Moved && !s.Touched:
 		s.Stage = backDone
+		s.Doing = ""
 		return s, nil
+	case s.Doing == StagePatch && len(s.WorkFailed) > 0:
+		s.Stage = backRestore
+		return s.working(), nil
 	}
 	look := s.Look
-	s = s.turned()
+	s = s.toStable(now)
 	s.Look = look
 	return s, nil
+}
+
+// toStable begins a rollback's first target: all traffic on stable.
+func (s State) toStable(now time.Time) State {
+	s.Stage, s.StageAt = backTraffic, now
+	s.Exchanged, s.Promoting, s.Promotion = false, false, 0
+	s.CohortStep, s.CohortGoes, s.GrayStep, s.GrayStage = -1, false, -1, 0
+	if s.Doing != StageLeave {
+		s.Doing = "" // a canary that has left already does not come back
+	}
+	s.Out = false
+	if s.Touched {
+		s = s.working()
+	}
+	return s.turned()
 }
 
 // ended takes the one end that each way has: released with the roles exchanged and all of it in force, what the
 // rollback was begun for, or failed while going back.
 func (s State) ended(e Ended) (State, error) {
-	released := s.Phase == Active && s.Pause == nil && e.Outcome == Released && s.Exchanged && s.InForce
+	released := s.Phase == Active && s.Pause == nil && e.Outcome == Released && (s.Exchanged || s.Out) && s.InForce
 	back := s.Phase == RollingBack && (e.Outcome == Failed || s.Stage == backDone && e.Outcome == s.Outcome)
 	if !released && !back {
 		return s, s.refuse(e)

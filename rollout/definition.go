@@ -24,14 +24,16 @@ type Definition struct {
 	Parameters []Parameter `json:"parameters,omitempty"`
 	// Stable and Canary are the two sets as declared. Without Kubernetes they exchange their roles at each
 	// promotion; which one is live is remembered beside the definition ([State.Exchanged]).
-	Stable     traffic.Backend `json:"stable"`
-	Canary     traffic.Backend `json:"canary"`
-	Guards     traffic.Guards  `json:"guards,omitzero"`
-	Steps      Steps           `json:"steps"`
-	Scopes     []Scope         `json:"scopes"`
-	KeepCohort bool            `json:"keepCohort,omitempty"`
-	Verify     Verify          `json:"verify"`
-	Rollback   Rollback        `json:"rollback"`
+	Stable traffic.Backend `json:"stable"`
+	Canary traffic.Backend `json:"canary"`
+	Guards traffic.Guards  `json:"guards,omitzero"`
+	// Cluster is nil without Kubernetes.
+	Cluster    *Cluster `json:"cluster,omitempty"`
+	Steps      Steps    `json:"steps"`
+	Scopes     []Scope  `json:"scopes"`
+	KeepCohort bool     `json:"keepCohort,omitempty"`
+	Verify     Verify   `json:"verify"`
+	Rollback   Rollback `json:"rollback"`
 }
 
 // Parameter is a value given at the start of a release.
@@ -80,8 +82,8 @@ type Rollback struct {
 	Drain time.Duration `json:"drain"`
 	// Deadline of the whole rollback: after it the release has failed, with traffic on stable.
 	Deadline time.Duration `json:"deadline"`
-	// Webhooks are called while cleaning up, in order, whatever they answer.
-	Webhooks []Webhook `json:"webhooks,omitempty"`
+	// Steps are the user's own, jobs and webhooks: done at the end of cleaning up, in order, whatever comes of them.
+	Steps Steps `json:"steps,omitempty"`
 }
 
 // Step is one entry of the plan.
@@ -171,7 +173,13 @@ type Webhook struct {
 
 // Promote makes the canary stable.
 type Promote struct {
-	Name string `json:"name"`
+	Name     string   `json:"name"`
+	Strategy Strategy `json:"strategy,omitempty"`
+	// Whole takes over all of the canary's pod template, not its images only.
+	Whole bool `json:"whole,omitempty"`
+	// Deadline until stable's Deployment is the new version; then Expired acts ([AwaitStable]; a patch goes back).
+	Deadline time.Duration `json:"deadline,omitempty"`
+	Expired  Policy        `json:"expired,omitempty"`
 }
 
 func (AB) step()      {}
@@ -241,7 +249,21 @@ func (d *Definition) Check() error {
 				return fmt.Errorf("steps[%d]: a second promote", i)
 			}
 			promoted = true
+			if (s.Strategy != Exchange) != (d.Cluster != nil) {
+				return fmt.Errorf("steps[%d]: strategy %q does not fit a rollout with cluster: %t", i, s.Strategy, d.Cluster != nil)
+			}
+		case Job, Deploy:
+			if d.Cluster == nil {
+				return fmt.Errorf("steps[%d]: %s needs Kubernetes", i, Kind(s))
+			}
 		case Gate, Wait, Webhook:
+		}
+	}
+	for i, step := range d.Rollback.Steps {
+		switch step.(type) {
+		case Webhook, Job:
+		case AB, Gray, Gate, Wait, Promote, Deploy:
+			return fmt.Errorf("rollback.steps[%d]: only jobs and webhooks", i)
 		}
 	}
 	if !promoted {

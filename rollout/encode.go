@@ -99,6 +99,8 @@ var stepKinds = map[string]func([]byte) (Step, error){
 	"wait":    as[Wait, Step],
 	"webhook": as[Webhook, Step],
 	"promote": as[Promote, Step],
+	"job":     as[Job, Step],
+	"deploy":  as[Deploy, Step],
 }
 
 var eventKinds = map[string]func([]byte) (Event, error){
@@ -112,6 +114,10 @@ var eventKinds = map[string]func([]byte) (Event, error){
 	"gateAnswered":      as[GateAnswered, Event],
 	"webhookAnswered":   as[WebhookAnswered, Event],
 	"deadlinePassed":    as[DeadlinePassed, Event],
+	"jobSucceeded":      as[JobSucceeded, Event],
+	"jobFailed":         as[JobFailed, Event],
+	"deploymentReady":   as[DeploymentReady, Event],
+	"deploymentFailed":  as[DeploymentFailed, Event],
 	"paused":            as[Paused, Event],
 	"resumed":           as[Resumed, Event],
 	"rollbackRequested": as[RollbackRequested, Event],

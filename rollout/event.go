@@ -51,6 +51,8 @@ type StepEntered struct {
 	Scope string `json:"scope,omitempty"`
 	// KeepCohort: a cohort route that is there stays; otherwise it goes once this weight is in force (StageGray).
 	KeepCohort bool `json:"keepCohort,omitempty"`
+	// Prepare: the canary is brought to its capacity first; the traffic moves with the DeploymentReady that says so.
+	Prepare bool `json:"prepare,omitempty"`
 }
 
 // StageKind is what entering a stage does to the traffic.
@@ -61,6 +63,11 @@ const (
 	StageAB      StageKind = "ab"      // the cohort route appears
 	StageGray    StageKind = "gray"    // the main route's weight changes
 	StagePromote StageKind = "promote" // all traffic to the canary, then the roles are exchanged
+	StageDeploy  StageKind = "deploy"  // traffic stays, a Deployment changes
+	StagePatch   StageKind = "patch"   // traffic stays, stable becomes the canary's version; nothing is compared any more
+	StageAwait   StageKind = "await"   // the same, but somebody else changes stable
+	StageReturn  StageKind = "return"  // all traffic to stable, which is the new version now
+	StageLeave   StageKind = "leave"   // the canary leaves the weighted service, then it is scaled down
 	StageGate    StageKind = "gate"    // traffic stays, a human is asked
 	StageStill   StageKind = "still"   // traffic stays as it was
 )
@@ -128,6 +135,35 @@ type WebhookAnswered struct {
 	Detail string `json:"detail,omitempty"`
 }
 
+// JobSucceeded: the Job of a step is complete.
+type JobSucceeded struct {
+	Meta
+	Step int `json:"step"`
+	// Log has the last lines of its pods.
+	Log []string `json:"log,omitempty"`
+}
+
+// JobFailed: the Job of a step has failed, or its time was over.
+type JobFailed struct {
+	Meta
+	Step int      `json:"step"`
+	Why  string   `json:"why"`
+	Log  []string `json:"log,omitempty"`
+}
+
+// DeploymentReady: all Deployments are as the target of this work asks.
+type DeploymentReady struct {
+	Meta
+	Work int `json:"work"`
+}
+
+// DeploymentFailed: they will not become so by themselves, or their time is over.
+type DeploymentFailed struct {
+	Meta
+	Work int      `json:"work"`
+	Why  []string `json:"why"`
+}
+
 // DeadlinePassed: time is over for something, and Then is what the definition says about it.
 type DeadlinePassed struct {
 	Meta
@@ -144,6 +180,7 @@ const (
 	DecideMax      Deadline = "decide"
 	NoDataFor      Deadline = "noData"
 	UnreachableFor Deadline = "unreachable"
+	PromoteMax     Deadline = "promote"
 )
 
 // Paused: timers and advancing stand still. Looks go on, and a fail still rolls back.
@@ -183,7 +220,11 @@ type StartRequest struct {
 }
 
 // Drained: rollback.drain has passed with all traffic on stable.
-type Drained struct{ Meta }
+type Drained struct {
+	Meta
+	// Leave: next the canary leaves the weighted service (Kubernetes).
+	Leave bool `json:"leave,omitempty"`
+}
 
 // CleanedUp: what has to be done after a rollback is done.
 type CleanedUp struct{ Meta }

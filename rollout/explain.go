@@ -10,6 +10,7 @@ import (
 
 	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/share"
+	"github.com/serindev/serin/workload"
 )
 
 // Explanation is why a release stands where it stands, in words and numbers.
@@ -53,7 +54,12 @@ func (e Explanation) String() string {
 
 // Explain says why the last verdict is what it is, what the release waits for and what happens next.
 func Explain(v View) Explanation {
-	e := Explanation{Rollout: v.Rollout, Trouble: v.Trouble}
+	e := Explanation{Rollout: v.Rollout, Trouble: slices.Clone(v.Trouble)}
+	for _, w := range v.Workloads {
+		if w.Phase != workload.Ready && w.Why != "" {
+			e.Trouble = append(e.Trouble, w.Name.String()+": "+w.Why)
+		}
+	}
 	if v.Release == nil {
 		e.Headline = "rollout " + v.Rollout + " has had no release"
 		if len(v.Unsupported) > 0 {
@@ -220,10 +226,15 @@ func (s State) afterwards(d *Definition) string {
 				return fmt.Sprintf("%s of traffic on the canary, for at least %s", step.Weights[s.Stage+1], span(step.Hold))
 			}
 		case Promote:
-			if s.Stage == 0 {
+			switch {
+			case s.Stage == 0 && step.Strategy == Exchange:
 				return "the canary's servers become stable"
+			case s.Stage == 0:
+				return "all traffic on stable, which is the new version then"
+			case s.Stage == 1 && step.Strategy != Exchange:
+				return "the canary leaves the service and is scaled down"
 			}
-		case AB, Gate, Wait, Webhook:
+		case AB, Gate, Wait, Webhook, Job, Deploy:
 		}
 	}
 	if s.Step+1 == len(d.Steps) {
@@ -245,7 +256,18 @@ func stepWords(step Step) string {
 		return "wait " + step.Name + " for " + span(step.For)
 	case Webhook:
 		return "webhook " + step.Name
+	case Job:
+		return "job " + step.Name
+	case Deploy:
+		return "deploy " + step.Name + ": Deployment " + step.Deployment.String()
 	case Promote:
+		switch step.Strategy {
+		case Patch:
+			return "promotion: stable's Deployment becomes the canary's version, then gets all traffic"
+		case AwaitStable:
+			return "promotion: somebody else brings stable's Deployment to the canary's images, then it gets all traffic"
+		case Exchange:
+		}
 		return "promotion: all traffic on the canary, whose servers then become stable"
 	}
 	return ""

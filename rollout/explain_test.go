@@ -81,7 +81,7 @@ func TestWaitingOfTheRest(t *testing.T) {
 			rollout.Webhook{Name: "tell"}, rollout.Promote{Name: "promote"},
 		},
 		Verify:   rollout.Verify{For: time.Minute, Trust: true},
-		Rollback: rollout.Rollback{Deadline: time.Minute, Webhooks: []rollout.Webhook{{Name: "undo"}}},
+		Rollback: rollout.Rollback{Deadline: time.Minute, Steps: rollout.Steps{rollout.Webhook{Name: "undo"}}},
 	}
 	waits := func(s rollout.State) string { return s.Waiting(d, epoch) }
 	active := rollout.State{Phase: rollout.Active, StepAt: epoch, StartedBy: "ann"}

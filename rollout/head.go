@@ -33,6 +33,18 @@ func (e GateAnswered) With(m Meta) Event { e.Meta = m; return e }
 func (e WebhookAnswered) With(m Meta) Event { e.Meta = m; return e }
 
 // With implements [Event].
+func (e JobSucceeded) With(m Meta) Event { e.Meta = m; return e }
+
+// With implements [Event].
+func (e JobFailed) With(m Meta) Event { e.Meta = m; return e }
+
+// With implements [Event].
+func (e DeploymentReady) With(m Meta) Event { e.Meta = m; return e }
+
+// With implements [Event].
+func (e DeploymentFailed) With(m Meta) Event { e.Meta = m; return e }
+
+// With implements [Event].
 func (e DeadlinePassed) With(m Meta) Event { e.Meta = m; return e }
 
 // With implements [Event].

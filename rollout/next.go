@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/serindev/serin/judge"
@@ -61,15 +62,22 @@ func (s State) nextBack(d *Definition, t *timer) Event {
 		return Ended{Outcome: Failed, Swapped: s.Swapped, Why: s.Why + "; going back was not finished in time, " + s.unfinished()}
 	}
 	switch s.Stage {
+	case backRestore:
+		if t.passed(s.StageAt.Add(d.Cluster.Deadline)) {
+			return DeploymentFailed{Work: s.Work, Why: []string{"stable is not what it was after " + span(d.Cluster.Deadline)}}
+		}
 	case backTraffic:
 		return s.trusted(d, t)
 	case backDrain:
 		// Not in force any more: somebody else writes. Nothing is taken from the canary until it is again.
 		if s.InForce && t.passed(s.StageAt.Add(d.Rollback.Drain)) {
-			return Drained{}
+			return Drained{Leave: d.Cluster != nil}
 		}
 	case backCleanup:
-		if len(d.Rollback.Webhooks) == 0 {
+		if e := s.trusted(d, t); e != nil {
+			return e
+		}
+		if len(d.Rollback.Steps) == 0 && (d.Cluster == nil || s.Out && s.InForce && s.WorkReady) {
 			return CleanedUp{}
 		}
 	}
@@ -92,6 +100,15 @@ func (s State) nextActive(d *Definition, t *timer) Event {
 	}
 	if e := s.outOfPatience(d, t); e != nil {
 		return e
+	}
+	if e := s.lateWork(d, t); e != nil {
+		return e
+	}
+	if s.Pending != nil {
+		if s.WorkReady {
+			return s.stage(d, s.Step, s.Stage)
+		}
+		return nil
 	}
 	switch step := d.Steps[s.Step].(type) {
 	case AB:
@@ -116,7 +133,53 @@ func (s State) nextActive(d *Definition, t *timer) Event {
 			return s.enter(d, s.Step+1, 0)
 		}
 		return RollbackRequested{Reason: "webhook " + step.Name + ": " + s.Webhook.Detail}
+	case Job:
+		return s.jobNext(d, t, step)
+	case Deploy:
+		if s.WorkReady {
+			return s.enter(d, s.Step+1, 0)
+		}
 	case Promote:
+		return s.promoteNext(d, t, step)
+	}
+	return nil
+}
+
+// jobGrace is what a Job's own deadline may be late by before the step gives up on hearing of it.
+const jobGrace = time.Minute
+
+func (s State) jobNext(d *Definition, t *timer, step Job) Event {
+	switch {
+	case s.Job == nil && t.passed(s.StepAt.Add(step.Deadline+jobGrace)):
+		return JobFailed{Step: s.Step, Why: "nothing was heard of its end in " + span(step.Deadline+jobGrace)}
+	case s.Job == nil:
+		return nil
+	case s.Job.Why != "":
+		return RollbackRequested{Reason: "job " + step.Name + ": " + s.Job.Why}
+	}
+	return s.enter(d, s.Step+1, 0)
+}
+
+func (s State) promoteNext(d *Definition, t *timer, step Promote) Event {
+	switch s.Doing {
+	case StagePatch:
+		if s.WorkReady {
+			return s.enter(d, s.Step, 1)
+		}
+	case StageAwait:
+		if s.WorkReady {
+			return s.enter(d, s.Step, 1)
+		}
+		return s.deadline(t, PromoteMax, s.decideFrom().Add(step.Deadline), step.Expired)
+	case StageReturn:
+		if s.InForce && t.passed(s.forcedAt(d.Rollback.Drain)) {
+			return s.enter(d, s.Step, 2)
+		}
+	case StageLeave:
+		if s.Out && s.InForce && (s.WorkReady || t.passed(s.StageAt.Add(d.Cluster.Deadline))) {
+			return s.enter(d, s.Step+1, 0)
+		}
+	default: // the sets of servers exchange their roles
 		if s.InForce && s.Stage == 0 {
 			return s.enter(d, s.Step, 1)
 		}
@@ -125,6 +188,34 @@ func (s State) nextActive(d *Definition, t *timer) Event {
 		}
 	}
 	return nil
+}
+
+// lateWork goes back where the Deployments have failed, or are not ready in time.
+func (s State) lateWork(d *Definition, t *timer) Event {
+	if d.Cluster == nil || s.Out {
+		return nil
+	}
+	if len(s.WorkFailed) > 0 {
+		return RollbackRequested{Reason: strings.Join(s.WorkFailed, "; ")}
+	}
+	at, long := s.StageAt, time.Duration(0)
+	switch step := d.Steps[s.Step].(type) {
+	case Deploy:
+		long = step.Deadline
+	case Promote:
+		if s.Doing == StagePatch {
+			long = step.Deadline
+		}
+	case AB, Gray:
+		if s.Pending != nil {
+			long = d.Cluster.Deadline
+		}
+	case Job, Gate, Wait, Webhook:
+	}
+	if s.WorkReady || long == 0 || !t.passed(at.Add(long)) {
+		return nil
+	}
+	return DeploymentFailed{Work: s.Work, Why: []string{"not ready after " + span(long)}}
 }
 
 // forcedAt is the release time at which the target will have been in force for so long.
@@ -229,6 +320,13 @@ func (s State) enter(d *Definition, step, stage int) Event {
 	if step == len(d.Steps) {
 		return Ended{Outcome: Released, Why: "every step is done", Swapped: s.Swapped != s.Exchanged}
 	}
+	e := s.stage(d, step, stage)
+	e.Prepare = d.Cluster != nil && (e.What == StageAB || e.What == StageGray)
+	return e
+}
+
+// stage is the event that enters a stage at once.
+func (s State) stage(d *Definition, step, stage int) StepEntered {
 	e := StepEntered{Step: step, Stage: stage, Name: d.Steps[step].StepName(), What: StageStill}
 	switch to := d.Steps[step].(type) {
 	case AB:
@@ -236,10 +334,27 @@ func (s State) enter(d *Definition, step, stage int) Event {
 	case Gray:
 		e.What, e.Scope, e.KeepCohort = StageGray, to.Scope, d.KeepCohort
 	case Promote:
-		e.What = StagePromote
+		e.What = promoteStage(to.Strategy, stage)
 	case Gate:
 		e.What = StageGate
-	case Wait, Webhook:
+	case Deploy:
+		e.What = StageDeploy
+	case Wait, Webhook, Job:
 	}
 	return e
+}
+
+// promoteStage is what a stage of promote does.
+func promoteStage(strategy Strategy, stage int) StageKind {
+	switch {
+	case strategy == Exchange:
+		return StagePromote
+	case stage == 1:
+		return StageReturn
+	case stage == 2:
+		return StageLeave
+	case strategy == AwaitStable:
+		return StageAwait
+	}
+	return StagePatch
 }

@@ -2,6 +2,8 @@ package rollout_test
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +13,7 @@ import (
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/share"
 	"github.com/serindev/serin/traffic"
+	"github.com/serindev/serin/workload"
 	"github.com/stretchr/testify/require"
 )
 
@@ -40,6 +43,48 @@ func pipeline() *rollout.Definition {
 		Verify:   rollout.Verify{For: time.Minute},
 		Rollback: rollout.Rollback{Drain: 30 * time.Second, Deadline: 15 * time.Minute},
 	}
+}
+
+// clustered is the rollout of the pipeline example: the same on Kubernetes, with a migration, a pre-release, the
+// canary's Deployment, and promotion by patch.
+func clustered() *rollout.Definition {
+	d := pipeline()
+	stable := workload.Name{Namespace: "pro", Name: "shop"}
+	canary := workload.Name{Namespace: "pro", Name: "shop-canary"}
+	d.Stable, d.Canary = traffic.Backend{Service: "shop", Port: "80"}, traffic.Backend{Service: "shop-canary", Port: "80"}
+	d.Cluster = &rollout.Cluster{
+		Arms: workload.Arms{
+			Stable: workload.Arm{Deployment: stable, Service: "shop"}, Canary: workload.Arm{Deployment: canary, Service: "shop-canary"},
+		},
+		Replicas: workload.Replicas{Share: 0.1}, Deadline: 10 * time.Minute,
+	}
+	image := map[string]string{"web": "${image}"}
+	d.Parameters = []rollout.Parameter{{Name: "image", Required: true}}
+	d.Steps = slices.Concat(rollout.Steps{
+		rollout.Job{Name: "migrate", Manifest: []byte(`{"image":"${image}"}`), Deadline: 15 * time.Minute},
+		rollout.Deploy{Name: "pre-release", Deployment: workload.Name{Namespace: "dev", Name: "shop"}, Images: image, Deadline: 5 * time.Minute, Restore: true},
+		d.Steps[0],
+		rollout.Deploy{Name: "canary", Deployment: canary, Images: image, Deadline: 5 * time.Minute},
+	}, d.Steps[1:])
+	for i, step := range d.Steps {
+		if p, ok := step.(rollout.Promote); ok {
+			p.Strategy, p.Deadline, p.Expired = rollout.Patch, 10*time.Minute, rollout.PolicyGate
+			d.Steps[i] = p
+		}
+	}
+	return d
+}
+
+// awaiting leaves stable's Deployment to somebody else.
+func awaiting() *rollout.Definition {
+	d := clustered()
+	for i, step := range d.Steps {
+		if p, ok := step.(rollout.Promote); ok {
+			p.Strategy = rollout.AwaitStable
+			d.Steps[i] = p
+		}
+	}
+	return d
 }
 
 var epoch = time.Date(2026, 1, 5, 9, 0, 0, 0, time.UTC)
@@ -105,7 +150,11 @@ func (w *world) String() string {
 	if t.Traffic.Cohort != nil {
 		line += fmt.Sprintf(" cohort=%s", t.Traffic.Cohort.Split)
 	}
-	line += " stable=" + strings.TrimPrefix(t.Traffic.Stable.Servers[0], "http://")
+	if d := w.d.Cluster; d != nil {
+		line += clusterWords(t)
+	} else {
+		line += " stable=" + strings.TrimPrefix(t.Traffic.Stable.Servers[0], "http://")
+	}
 	if w.s.InForce {
 		line += " in-force"
 	}
@@ -125,6 +174,41 @@ func (w *world) String() string {
 		line += fmt.Sprintf(" outcome=%s (%s)", w.s.Outcome, w.s.Why)
 	}
 	return line + "\n"
+}
+
+// clusterWords are what is asked of the Deployments.
+func clusterWords(t rollout.Target) string {
+	var out strings.Builder
+	if t.Traffic.Out {
+		out.WriteString(" out")
+	}
+	for _, d := range t.Workloads.Deployments {
+		out.WriteString(" [" + d.Name.String())
+		for _, container := range slices.Sorted(maps.Keys(d.Images)) {
+			out.WriteString(" " + container + "=" + d.Images[container])
+		}
+		switch {
+		case d.Before:
+			out.WriteString(" as before")
+		case d.Watch:
+			out.WriteString(" watched for " + d.From.Name)
+		case d.From != nil:
+			out.WriteString(" as " + d.From.Name)
+		}
+		if d.IfMissing {
+			out.WriteString(" if missing")
+		}
+		if r := d.Replicas; r != nil && r.Of != nil {
+			out.WriteString(" replicas=" + r.Share.String() + " of " + r.Of.Name)
+		} else if r != nil {
+			fmt.Fprintf(&out, " replicas=%d", r.Count)
+		}
+		out.WriteString("]")
+	}
+	if t.Workloads.Forget {
+		out.WriteString(" forget")
+	}
+	return out.String()
 }
 
 func verdict(args []string) judge.Verdict {
@@ -149,7 +233,18 @@ func (w *world) event(cmd string, args []string) (rollout.Event, string) {
 	by := "ann"
 	switch cmd {
 	case "start":
-		return rollout.Started{Rollout: "shop", Revision: "a1", Swapped: len(args) > 0 && args[0] == "swapped"}, by
+		return rollout.Started{
+			Rollout: "shop", Revision: "a1", Swapped: len(args) > 0 && args[0] == "swapped", Parameters: map[string]string{"image": "shop:2"},
+		}, by
+	case "job":
+		if args[0] == "ok" {
+			return rollout.JobSucceeded{Step: w.s.Step}, "cluster"
+		}
+		return rollout.JobFailed{Step: w.s.Step, Why: "exit code 1"}, "cluster"
+	case "ready":
+		return rollout.DeploymentReady{Work: w.s.Work}, "cluster"
+	case "broken":
+		return rollout.DeploymentFailed{Work: w.s.Work, Why: []string{"pod shop-1: ImagePullBackOff"}}, "cluster"
 	case "in-force":
 		return rollout.InForce{Turn: w.s.Turn, How: "api"}, "gateway"
 	case "not-in-force":
@@ -182,8 +277,14 @@ func (w *world) event(cmd string, args []string) (rollout.Event, string) {
 
 // TestScenarios holds the sections Steps, Promotion and Rollback of the release's specification.
 func TestScenarios(t *testing.T) {
-	datadriven.Walk(t, "testdata/scripts", func(t *testing.T, path string) {
-		w := &world{d: pipeline(), now: epoch}
+	for folder, d := range map[string]func() *rollout.Definition{"scripts": pipeline, "cluster": clustered, "await": awaiting} {
+		t.Run(folder, func(t *testing.T) { scenarios(t, "testdata/"+folder, d) })
+	}
+}
+
+func scenarios(t *testing.T, folder string, d func() *rollout.Definition) {
+	datadriven.Walk(t, folder, func(t *testing.T, path string) {
+		w := &world{d: d(), now: epoch}
 		datadriven.RunTest(t, path, func(t *testing.T, td *datadriven.TestData) string {
 			var out strings.Builder
 			for line := range strings.Lines(td.Cmd + " " + strings.Join(argText(td), " ") + "\n" + td.Input) {

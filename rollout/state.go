@@ -38,6 +38,9 @@ const (
 	backDrain          // until rollback.drain has passed
 	backCleanup        // until everything else is as it was
 	backDone
+	// backRestore comes first where stable's Deployment could not be brought to the new version: its template is put
+	// back before the canary's traffic comes to it.
+	backRestore
 )
 
 // State of a release: the fold of its events. The zero value is a release before its first event.
@@ -86,6 +89,24 @@ type State struct {
 	// the roles are exchanged.
 	Promoting bool `json:"promoting,omitempty"`
 	Promotion int  `json:"promotion,omitempty"`
+	// Doing is what the last stage that moves traffic or stable's Deployment does.
+	Doing StageKind `json:"doing,omitempty"`
+
+	// Work counts the targets of the Deployments; WorkReady and WorkFailed are what is known of the current one.
+	Work       int      `json:"work,omitempty"`
+	WorkReady  bool     `json:"workReady,omitempty"`
+	WorkFailed []string `json:"workFailed,omitempty"`
+	// Worked: the canary has been prepared for traffic. Touched: some Deployment is changed by this release. Patched:
+	// stable's is.
+	Worked  bool `json:"worked,omitempty"`
+	Touched bool `json:"touched,omitempty"`
+	Patched bool `json:"patched,omitempty"`
+	// Pending is the stage whose capacity is being prepared; the traffic is as before.
+	Pending *StepEntered `json:"pending,omitempty"`
+	// Out: the canary has left the weighted service.
+	Out bool `json:"out,omitempty"`
+	// Job is the outcome of the current job step; nil while it runs.
+	Job *JobEnded `json:"job,omitempty"`
 
 	// Turn counts the changes of the traffic's target. InForce tells whether the current one is served, since
 	// when (release time), and ForceFor for how long before that in this stage.
@@ -134,6 +155,11 @@ type State struct {
 	Questions int `json:"questions,omitempty"`
 	// BackAt is when the rollback began (release time).
 	BackAt time.Time `json:"backAt,omitzero"`
+}
+
+// JobEnded is how a Job ended; Why is empty if it is complete.
+type JobEnded struct {
+	Why string `json:"why,omitempty"`
 }
 
 // Question is what a policy asks a human, answered like a gate.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/serindev/serin/share"
 	"github.com/serindev/serin/traffic"
+	"github.com/serindev/serin/workload"
 )
 
 // Target is what the world has to look like in a state, and nothing about how to get there.
@@ -23,19 +24,24 @@ type Target struct {
 	Cohort bool
 	// Tasks may happen only once each.
 	Tasks []Task
+	// Workloads are the Deployments; empty without Kubernetes. Work identifies this target of them.
+	Workloads workload.Target
+	Work      int
 }
 
 // Task is a part of a target that may happen only once. Whoever does it sends Key along, so that asking twice is
 // harmless.
 type Task struct {
-	Key     string
-	Step    int
+	Key  string
+	Step int
+	// Webhook is called unless there is a Job to run.
 	Webhook Webhook
+	Job     *workload.Job
 }
 
 // Idle is the target of a rollout without a release: stable has all the traffic.
 func (d *Definition) Idle(swapped bool) traffic.Target {
-	t := traffic.Target{Stable: d.Stable, Canary: d.Canary, Guards: d.Guards}
+	t := traffic.Target{Stable: d.Stable, Canary: d.Canary, Guards: d.Guards, Out: d.Cluster != nil}
 	if swapped {
 		t.Stable, t.Canary = d.Canary, d.Stable
 	}
@@ -44,11 +50,15 @@ func (d *Definition) Idle(swapped bool) traffic.Target {
 
 // Target is what the world has to look like in this state. id is the release's, for the keys of tasks.
 func (s State) Target(d *Definition, id string) Target {
-	t := Target{Turn: s.Turn, Traffic: d.Idle(s.Swapped != s.Exchanged)}
+	t := Target{Turn: s.Turn, Traffic: d.Idle(s.Swapped != s.Exchanged), Workloads: s.workloads(d, id), Work: s.Work}
 	switch s.Phase {
 	case RollingBack:
-		if s.Stage == backCleanup {
-			t.Tasks = rollbackTasks(d, id)
+		t.Traffic.Out = t.Traffic.Out && s.out()
+		if s.Stage == backRestore {
+			t.Traffic.Weight = s.weight(d)
+		}
+		if s.Stage == backCleanup && (d.Cluster == nil || s.Out && s.WorkReady) {
+			t.Tasks = s.rollbackTasks(d, id)
 		}
 		return t
 	case PhaseEnded, "":
@@ -56,6 +66,7 @@ func (s State) Target(d *Definition, id string) Target {
 	case Active:
 	}
 	t.Traffic.Weight = s.weight(d)
+	t.Traffic.Out = t.Traffic.Out && s.out()
 	if s.CohortStep >= 0 {
 		cohort := d.Steps[s.CohortStep].(AB).Cohort
 		t.Traffic.Cohort = &cohort
@@ -64,29 +75,58 @@ func (s State) Target(d *Definition, id string) Target {
 	if s.Scope != "" && t.Traffic.Cohort != nil && s.GrayStep < s.CohortStep {
 		t.Cohort, t.Exposure = true, t.Traffic.Cohort.Split
 	}
-	if s.Step >= 0 && s.Step < len(d.Steps) && s.Webhook == nil {
-		if w, ok := d.Steps[s.Step].(Webhook); ok {
-			t.Tasks = []Task{{Key: id + "/" + w.Name, Step: s.Step, Webhook: w}}
-		}
-	}
+	t.Tasks = s.tasks(d, id)
 	return t
+}
+
+// out: no traffic goes to the canary, and none has to be able to.
+func (s State) out() bool {
+	return s.Doing == StageLeave || !s.Moved
+}
+
+func (s State) tasks(d *Definition, id string) []Task {
+	if s.Step < 0 || s.Step >= len(d.Steps) {
+		return nil
+	}
+	switch step := d.Steps[s.Step].(type) {
+	case Webhook:
+		if s.Webhook == nil {
+			return []Task{{Key: id + "/" + step.Name, Step: s.Step, Webhook: step}}
+		}
+	case Job:
+		if s.Job == nil {
+			key := id + "/" + step.Name
+			return []Task{{Key: key, Step: s.Step, Job: s.job(step, key)}}
+		}
+	case AB, Gray, Gate, Wait, Promote, Deploy:
+	}
+	return nil
 }
 
 // weight is the canary's share of the main route while the release is active.
 func (s State) weight(d *Definition) share.Share {
 	switch {
-	case s.Promoting && s.Promotion == 0:
+	case s.Doing == StagePromote && s.Promotion == 0:
 		return 1
-	case s.Promoting || s.GrayStep < 0:
+	case s.Doing == StagePromote, s.Doing == StageReturn, s.Doing == StageLeave, s.GrayStep < 0:
 		return 0
 	}
 	return d.Steps[s.GrayStep].(Gray).Weights[s.GrayStage]
 }
 
-func rollbackTasks(d *Definition, id string) []Task {
+func (s State) rollbackTasks(d *Definition, id string) []Task {
 	var out []Task
-	for i, w := range d.Rollback.Webhooks {
-		out = append(out, Task{Key: fmt.Sprintf("%s/rollback/%d", id, i), Step: i, Webhook: w})
+	for i, step := range d.Rollback.Steps {
+		task := Task{Key: fmt.Sprintf("%s/rollback/%d", id, i), Step: i}
+		switch step := step.(type) {
+		case Webhook:
+			task.Webhook = step
+		case Job:
+			task.Job = s.job(step, task.Key)
+		case AB, Gray, Gate, Wait, Promote, Deploy:
+			continue // Check refuses them
+		}
+		out = append(out, task)
 	}
 	return out
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/traffic"
+	"github.com/serindev/serin/workload"
 )
 
 // View is what people and programs may see of a rollout and its newest release. It is a snapshot and not changed
@@ -31,6 +32,8 @@ type View struct {
 	Confirmation string            `json:"confirmation"`
 	Differences  []string          `json:"differences,omitempty"`
 	Replicas     []traffic.Replica `json:"replicas,omitempty"`
+	// Workloads are the Deployments that the release asks for, as far as they have come (Kubernetes).
+	Workloads []workload.Status `json:"workloads,omitempty"`
 	// Verdict of the newest look, also when it says nothing new.
 	Verdict *judge.Verdict `json:"verdict,omitempty"`
 	// Gate that waits for a human, and who may answer; empty for none.

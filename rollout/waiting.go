@@ -45,16 +45,22 @@ func (s State) waitsBack(d *Definition, now time.Time) []string {
 	switch {
 	case s.Stage == backDone:
 		return []string{"it is back, and about to end"}
+	case s.Stage == backRestore:
+		out = append(out, "going back: stable's Deployment gets its pod template back before the canary's traffic comes to it")
 	case s.Stage == backTraffic:
 		out = append(out, "going back: "+s.waitsForce(d, t, "all traffic on stable"))
 	case s.Stage == backDrain && !s.InForce:
 		out = append(out, "going back: "+s.waitsForce(d, t, "all traffic on stable")+", which it was before")
 	case s.Stage == backDrain:
 		out = append(out, "going back: traffic is on stable, the canary drains"+left(s.StageAt.Add(d.Rollback.Drain), t))
+	case s.Doing == StageLeave && (!s.Out || !s.InForce):
+		out = append(out, "going back: "+s.waitsForce(d, t, "the weighted service without the canary"))
+	case s.Doing == StageLeave && !s.WorkReady:
+		out = append(out, "going back: traffic is on stable, the Deployments are put back"+because(strings.Join(s.WorkFailed, "; ")))
 	default:
-		names := make([]string, len(d.Rollback.Webhooks))
-		for i, w := range d.Rollback.Webhooks {
-			names[i] = w.Name
+		names := make([]string, len(d.Rollback.Steps))
+		for i, step := range d.Rollback.Steps {
+			names[i] = step.StepName()
 		}
 		out = append(out, "going back: traffic is on stable, cleaning up ("+strings.Join(names, ", ")+")")
 	}
@@ -80,6 +86,9 @@ func (s State) waitsActive(d *Definition, now time.Time) []string {
 		out = append(out, fmt.Sprintf("question %s: %s; any operator may answer approve (go on), wait, or reject (go back)",
 			q.Name, aboutDeadline(q.About)))
 	}
+	if s.Pending != nil {
+		return append(append(out, "the canary's capacity, before its traffic"+within(s.StageAt.Add(d.Cluster.Deadline), t)+" at the latest"), s.waitsData(d, t)...)
+	}
 	switch step := d.Steps[s.Step].(type) {
 	case AB:
 		out = append(out, s.waitsAnalysed(d, now, "A/B step "+step.Name, step.Decide, step.Decide.Min, true)...)
@@ -93,14 +102,39 @@ func (s State) waitsActive(d *Definition, now time.Time) []string {
 		out = append(out, "step "+step.Name+left(s.StepAt.Add(step.For), t))
 	case Webhook:
 		out = append(out, "webhook "+step.Name+": its answer")
+	case Job:
+		out = append(out, "job "+step.Name+": its end"+within(s.StepAt.Add(step.Deadline), t)+" at the latest")
+	case Deploy:
+		out = append(out, "Deployment "+step.Deployment.String()+" to be ready"+within(s.StageAt.Add(step.Deadline), t)+" at the latest")
 	case Promote:
-		what := "all traffic on the canary"
-		if s.Stage == 1 {
-			what = "the exchange of roles (the canary's servers as stable)"
-		}
-		out = append(out, "promotion: "+s.waitsForce(d, t, what))
+		out = append(out, "promotion: "+s.waitsPromote(d, t, step))
 	}
 	return append(out, s.waitsData(d, t)...)
+}
+
+func (s State) waitsPromote(d *Definition, t time.Time, step Promote) string {
+	switch s.Doing {
+	case StagePatch:
+		return "stable's Deployment to be ready with the canary's pod template" + within(s.StageAt.Add(step.Deadline), t) + " at the latest"
+	case StageAwait:
+		return "somebody else to bring stable's Deployment to the canary's images; if not, " +
+			thenWords(step.Expired) + within(s.decideFrom().Add(step.Deadline), t)
+	case StageReturn:
+		if s.InForce {
+			return "traffic is on stable, the canary drains" + left(s.forcedAt(d.Rollback.Drain), t)
+		}
+		return s.waitsForce(d, t, "all traffic on stable, the new version,")
+	case StageLeave:
+		if s.Out && s.InForce {
+			return "the canary to be scaled down"
+		}
+		return s.waitsForce(d, t, "the weighted service without the canary")
+	default:
+		if s.Stage == 1 {
+			return s.waitsForce(d, t, "the exchange of roles (the canary's servers as stable)")
+		}
+		return s.waitsForce(d, t, "all traffic on the canary")
+	}
 }
 
 func aboutDeadline(which Deadline) string {
@@ -113,6 +147,8 @@ func aboutDeadline(which Deadline) string {
 		return "the source of the metrics does not answer"
 	case GateExpired:
 		return "the gate has expired"
+	case PromoteMax:
+		return "nobody has brought stable to the new version"
 	}
 	return string(which)
 }

@@ -18,6 +18,9 @@ type Target struct {
 	Canary Backend `json:"canary"`
 	// Weight is the canary's share of the main route.
 	Weight share.Share `json:"weight"`
+	// Out: the canary is not only at weight 0 but no part of the weighted service, so that its pods may go
+	// (Kubernetes; servers in a file stay, at weight 0).
+	Out bool `json:"out,omitempty"`
 	// Cohort is the A/B route beside the main one; nil for none.
 	Cohort *Cohort `json:"cohort,omitempty"`
 	Guards Guards  `json:"guards,omitzero"`

@@ -64,6 +64,10 @@ type Deployment struct {
 	Before bool `json:"before,omitempty"`
 	// Create makes the Deployment from another one's pod template if it is not there.
 	Create *Name `json:"create,omitempty"`
+	// IfMissing: Images and Template are for a Deployment that has to be made; one that is there keeps its template.
+	IfMissing bool `json:"ifMissing,omitempty"`
+	// Unfilled says why Images or Template could not be filled in; nothing is done then, and the Deployment has failed.
+	Unfilled string `json:"unfilled,omitempty"`
 	// Replicas is nil where they stay as they are. Those of a Deployment with a HorizontalPodAutoscaler are never
 	// changed, but for 0, which turns the autoscaler off, and for leaving 0.
 	Replicas *Replicas `json:"replicas,omitempty"`
@@ -88,6 +92,8 @@ type Job struct {
 	Manifest json.RawMessage `json:"manifest"`
 	// Deadline from its creation.
 	Deadline time.Duration `json:"deadline"`
+	// Unfilled says why the parameters could not be filled in; it is not run then, and has failed.
+	Unfilled string `json:"unfilled,omitempty"`
 }
 
 // Phase is how far something has come.
