@@ -92,20 +92,18 @@ func serve(ctx context.Context, spec *config.DaemonSpec, s *store.Store, log *sl
 	if err != nil {
 		return err
 	}
-	api := server.New(server.Options{
-		Engine: e, Store: s, Tokens: tokens, Problems: problems(watcher), Version: versionText(), Log: log, Registry: registry,
-		Ready: func() error {
-			if watcher.Current() == nil {
-				return errors.New("the configuration has not been read yet")
-			}
-			return nil
-		},
-	})
-	listen := server.ListenConfig{Address: string(spec.Listen), AllowInsecure: spec.AllowInsecure}
-	if spec.TLS != nil {
-		listen.Cert, listen.Key = spec.TLS.Cert, spec.TLS.Key
+	pages, err := pagesOptions(spec, e, s, problems(watcher), log)
+	if err != nil {
+		return err
 	}
-	listener, err := server.Listen(ctx, listen)
+	api, err := withPages(server.Options{
+		Engine: e, Store: s, Tokens: tokens, Problems: problems(watcher), Version: versionText(), Log: log, Registry: registry,
+		Ready: ready(watcher),
+	}, pages)
+	if err != nil {
+		return err
+	}
+	listener, err := server.Listen(ctx, listenConfig(spec))
 	if err != nil {
 		return err
 	}
@@ -122,6 +120,23 @@ func serve(ctx context.Context, spec *config.DaemonSpec, s *store.Store, log *sl
 	}
 	log.Info("serin has stopped; releases go on when it is started again")
 	return nil
+}
+
+func listenConfig(spec *config.DaemonSpec) server.ListenConfig {
+	c := server.ListenConfig{Address: string(spec.Listen), AllowInsecure: spec.AllowInsecure}
+	if spec.TLS != nil {
+		c.Cert, c.Key = spec.TLS.Cert, spec.TLS.Key
+	}
+	return c
+}
+
+func ready(w *config.Watcher) func() error {
+	return func() error {
+		if w.Current() == nil {
+			return errors.New("the configuration has not been read yet")
+		}
+		return nil
+	}
 }
 
 // publish hands each new configuration to the engine and counts what is wrong with it.

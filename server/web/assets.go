@@ -11,8 +11,6 @@ import (
 	"path"
 	"strings"
 	"time"
-
-	"github.com/serindev/serin/rollout"
 )
 
 //go:embed templates assets
@@ -81,10 +79,8 @@ var functions = template.FuncMap{
 	"kind":    func(k string) string { return orElse(kindWords[k], k) },
 	"segment": url.PathEscape,
 	"address": address,
-	"add":     func(a, b int) int { return a + b },
 	"lower":   strings.ToLower,
-	"dict":    dict,
-	"span":    rollout.Span,
+	"capital": capital,
 }
 
 // stamp writes a time for people, in UTC.
@@ -93,17 +89,6 @@ func stamp(t time.Time) string {
 		return ""
 	}
 	return t.UTC().Format("2 Jan 2006 15:04:05 UTC")
-}
-
-// dict gives a template several values at once.
-func dict(pairs ...any) map[string]any {
-	out := map[string]any{}
-	for i := 0; i+1 < len(pairs); i += 2 {
-		if name, ok := pairs[i].(string); ok {
-			out[name] = pairs[i+1]
-		}
-	}
-	return out
 }
 
 // address is a path with a query of the pairs whose value is not empty.

@@ -73,8 +73,8 @@ func facts(a, b Detail) []compareRow {
 	add := func(name, a, b string) { out = append(out, compareRow{name, a, b, a != b}) }
 	add("Rollout", a.Rollout, b.Rollout)
 	add("How it ended", a.State.Text, b.State.Text)
-	add("Why", a.Headline, b.Headline)
-	add("Started", stamp(a.Started), stamp(b.Started))
+	add("Why", a.Lead, b.Lead)
+	out = append(out, compareRow{"Started", stamp(a.Started), stamp(b.Started), false}) // two never start at once
 	add("Started by", a.StartedBy, b.StartedBy)
 	add("Took", a.Took, b.Took)
 	add("Revision of the plan", a.Revision, b.Revision)
@@ -146,14 +146,16 @@ func ratiosChart(n int, scope Scope, metric string, a, b Record) chart.Chart {
 		line, band := chart.Line{Name: strings.ToUpper(class), Class: class}, chart.Band{Class: class}
 		for _, part := range chunks(r.Looks[scope.Name], bins) {
 			l := &part[len(part)-1]
-			if v := verdictIn(l, metric); v != nil && v.Ratio > 0 {
+			if v := verdictIn(l, metric); v != nil && v.Ratio > 0 && counted(v) {
 				at := origin.Add(l.At.Sub(r.View.Release.StartedAt))
 				line.Points = append(line.Points, chart.Point{At: at, Value: v.Ratio})
 				band.Ranges = append(band.Ranges, chart.Range{At: at, Lower: v.Lower, Upper: v.Upper})
 				lo, hi = min(lo, v.Ratio/2), max(hi, v.Ratio*2)
 			}
 		}
-		c.Lines, c.Bands = append(c.Lines, line), append(c.Bands, band)
+		if len(line.Points) > 0 {
+			c.Lines, c.Bands = append(c.Lines, line), append(c.Bands, band)
+		}
 		if m := lastVerdict(r.Looks[scope.Name], metric); m != nil && i == 0 {
 			c.Limits = append(c.Limits, chart.Limit{Name: "margin", Class: "margin", Value: m.Margin})
 			lo, hi = min(lo, m.Margin/2), max(hi, m.Margin*2)

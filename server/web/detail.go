@@ -2,6 +2,7 @@ package web
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -25,20 +26,22 @@ type Record struct {
 type Detail struct {
 	Rollout, ID, Revision string
 	State                 Pill
-	Headline              string
-	Waiting, Next         string
-	Trouble               []string
-	StartedBy             string
-	Started, Ended        time.Time
-	Took                  string
-	Parameters            []Pair
-	Steps                 []Step
-	Traffic               Traffic
-	Split                 *Split
-	Scopes                []Scope
-	Answers               []Answer
-	Events                []EventLine
-	Cut                   bool
+	// Lead is where it stands in a sentence, Reason what the last verdict rests on.
+	Lead, Reason   string
+	Waiting, Next  string
+	Over           bool
+	Trouble        []string
+	StartedBy      string
+	Started, Ended time.Time
+	Took           string
+	Parameters     []Pair
+	Steps          []Step
+	Traffic        Traffic
+	Split          *Split
+	Scopes         []Scope
+	Answers        []Answer
+	Events         []EventLine
+	Cut            bool
 }
 
 // Pill is a word with a colour: ok, bad, wait, go or rest.
@@ -91,7 +94,7 @@ type Meter struct {
 func newDetail(r Record) Detail {
 	v := r.View
 	d := Detail{
-		Rollout: v.Rollout, State: statePill(v), Headline: r.Explanation.Headline, Waiting: r.Explanation.Waiting,
+		Rollout: v.Rollout, State: statePill(v), Lead: lead(v), Reason: reason(v, r.Explanation), Over: v.State.Ended(), Waiting: r.Explanation.Waiting,
 		Next: r.Explanation.Next, Trouble: v.Trouble, Cut: r.Cut, Traffic: newTraffic(v), Split: newSplit(v, r.Explanation),
 	}
 	if v.Release != nil {
@@ -115,6 +118,48 @@ func newDetail(r Record) Detail {
 	}
 	slices.Reverse(d.Events)
 	return d
+}
+
+// lead says where a release stands, or how and why it ended.
+func lead(v rollout.View) string {
+	s := v.State
+	by := ""
+	if s.WhyBy != "" {
+		by = " (by " + s.WhyBy + ")"
+	}
+	switch {
+	case s.Phase == rollout.PhaseEnded:
+		return capital(outcomePill(s.Outcome).Text) + ": " + s.Why + by
+	case s.Phase == rollout.RollingBack:
+		return "Going back: " + s.Why + by
+	case s.StepName == "":
+		return "About to begin"
+	case s.Pause != nil:
+		return "At step " + s.StepName + ", paused by " + s.Pause.By
+	}
+	return "At step " + s.StepName
+}
+
+// reason is the last verdict in a sentence: of the metric that decided, or holds the pass back.
+func reason(v rollout.View, x rollout.Explanation) string {
+	verdict := verdictOf(v)
+	if verdict == nil {
+		return ""
+	}
+	out := fmt.Sprintf("Look %d, %s, says %s", verdict.Look, stamp(verdict.At), verdictPill(verdict.Outcome, verdict.Reason).Text)
+	for _, m := range x.Metrics {
+		if m.Metric == verdict.Decisive {
+			return out + ". " + m.Text + "."
+		}
+	}
+	return out + "."
+}
+
+func capital(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
 }
 
 // statePill is where a release stands, in a word or two.

@@ -100,7 +100,7 @@ func scopeTitle(v rollout.View, scope string) string {
 func newMetric(id string, looks []server.Look, m *judge.MetricVerdict) Metric {
 	out := Metric{
 		Name: m.Metric, Kind: kindOfMetric(m), Verdict: verdictPill(m.Outcome, m.Reason), Optional: m.Optional, Detail: m.Detail,
-		Canary: arm(m, m.Canary), Baseline: arm(m, m.Baseline), Margin: "ratio " + rollout.Number(m.Margin), Rule: rule(m),
+		Canary: arm(m, m.Canary), Baseline: arm(m, m.Baseline), Margin: rollout.Number(m.Margin), Rule: rule(m),
 		Worse: newMeter("evidence that it is worse", m.LogEvidence.Worse, m.LogEvidence.FailsFrom, "bad"),
 	}
 	noWorse := "evidence that it is not worse by the margin"
@@ -111,7 +111,7 @@ func newMetric(id string, looks []server.Look, m *judge.MetricVerdict) Metric {
 	if m.Kind == judge.Objective {
 		out.Baseline = Arm{Rate: rollout.Percent(m.Baseline.Rate), Counts: "the objective"}
 	}
-	if m.Ratio > 0 {
+	if m.Ratio > 0 && counted(m) {
 		out.Ratio, out.Bounds = rollout.Number(m.Ratio), rollout.Number(m.Lower)+" to "+rollout.Number(m.Upper)
 	}
 	out.Rates = inline(ratesChart(id, looks, m))
@@ -160,6 +160,11 @@ func rule(m *judge.MetricVerdict) string {
 	}
 	return fmt.Sprintf("It fails once the evidence is enough and the band lies %s 1 with the estimate beyond the margin; it passes once the whole band lies %s %s.",
 		above, below, pass)
+}
+
+// counted tells whether both arms have anything to compare; before that a ratio of 1 says nothing.
+func counted(m *judge.MetricVerdict) bool {
+	return m.Kind == judge.Gauge || m.Canary.Total > 0 && (m.Kind == judge.Objective || m.Baseline.Total > 0)
 }
 
 // verdictIn finds a metric in a look's verdict; nil where it has none.
@@ -259,7 +264,7 @@ func sequenceChart(id string, looks []server.Look, m *judge.MetricVerdict) chart
 	for _, part := range chunks(looks, bins) {
 		l := &part[len(part)-1]
 		v := verdictIn(l, m.Metric)
-		if v == nil || v.Ratio <= 0 {
+		if v == nil || v.Ratio <= 0 || !counted(v) {
 			line.Points = append(line.Points, chart.Point{At: l.At, Value: math.NaN()})
 			band.Ranges = append(band.Ranges, chart.Range{At: l.At, Lower: math.NaN(), Upper: math.NaN()})
 			continue
@@ -281,19 +286,23 @@ func sequenceChart(id string, looks []server.Look, m *judge.MetricVerdict) chart
 	}
 }
 
-// sequenceAxis is wide enough for the margin and for the band as it is now, where that has an end in sight.
+// sequenceAxis is wide enough for the margin and for the band as it is now, with room around it, so that one sees the
+// band come from far away and narrow.
 func sequenceAxis(m *judge.MetricVerdict) (lo, hi float64) {
-	const most = 30
+	const most = 60 // the band begins at about 245, which says nothing
 	margin := m.Margin
-	if margin <= 0 || math.IsInf(margin, 0) || math.IsNaN(margin) {
+	if !(margin > 0) || math.IsInf(margin, 0) {
 		margin = 1
 	}
-	hi = min(most, max(2*margin, 2, 1.3*m.Upper))
-	lo = max(1.0/most, min(margin/2, 0.5, m.Lower/1.3))
-	if m.Lower <= 0 {
-		lo = 0.2
+	hi = max(3*margin, 3)
+	if m.Upper > 0 {
+		hi = max(hi, 2.5*m.Upper)
 	}
-	return lo, max(hi, 1.5*lo)
+	lo = min(margin/3, 1.0/3)
+	if m.Lower > 0 {
+		lo = min(lo, m.Lower/2.5)
+	}
+	return max(lo, 1.0/most), max(min(hi, most), 2/most)
 }
 
 // weightMoments are where the weight changed.

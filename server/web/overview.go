@@ -172,7 +172,7 @@ func (s *site) rollout(w http.ResponseWriter, r *http.Request, sess *session) er
 	}
 	page := &rolloutPage{
 		Base: Base{Title: v.Rollout, Nav: "rollouts", Live: address(server.LivePath, "rollout", v.Rollout)},
-		View: v, State: statePill(v), Steps: newSteps(v, nil), Traffic: newTraffic(v), Releases: releaseRows(rs),
+		View: v, State: statePill(v), Steps: planOf(v), Traffic: newTraffic(v), Releases: releaseRows(rs),
 		MayStart: sess.who.Has(server.RoleOperator) && v.Declared && len(v.Unsupported) == 0,
 		Why:      strings.Join(v.Unsupported, "; "),
 	}
@@ -183,6 +183,15 @@ func (s *site) rollout(w http.ResponseWriter, r *http.Request, sess *session) er
 		page.Parameters = v.Definition.Parameters
 	}
 	return s.show(w, r, http.StatusOK, "rollout", sess, page)
+}
+
+// planOf are the steps of a rollout: where its release stands, or the plan alone once that has ended.
+func planOf(v rollout.View) []Step {
+	if v.State.Ended() {
+		v.Release = nil
+		v.State = rollout.State{}
+	}
+	return newSteps(v, nil)
 }
 
 type problemsPage struct {

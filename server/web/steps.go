@@ -41,7 +41,7 @@ type position struct {
 
 func positionOf(v rollout.View, events []rollout.Event) position {
 	if v.Release == nil {
-		return position{step: -1, status: todo}
+		return position{step: -1, status: todo} // a plan
 	}
 	p := position{step: v.State.Step, stage: v.State.Stage, status: now}
 	for _, e := range events {
@@ -73,7 +73,9 @@ func newSteps(v rollout.View, events []rollout.Event) []Step {
 	out := make([]Step, 0, len(v.Steps))
 	for i, step := range v.Steps {
 		s := Step{Kind: rollout.Kind(step), Name: step.StepName(), Detail: stepDetail(step), Status: p.at(i)}
-		s.Says = says[s.Status]
+		if s.Says = says[s.Status]; s.Status == todo && v.State.Ended() {
+			s.Says = "not reached"
+		}
 		if gray, ok := step.(rollout.Gray); ok {
 			for j, w := range gray.Weights {
 				status := s.Status

@@ -67,7 +67,7 @@ type site struct {
 	signedOut map[string]time.Time // sessions by id, until they would have ended by themselves
 }
 
-// New makes the pages. The key is too short is the only error.
+// New makes the pages; a key that is too short is its only error.
 func New(o Options) (http.Handler, error) {
 	if o.MaxAge == 0 {
 		o.MaxAge = 12 * time.Hour
@@ -129,6 +129,7 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Security-Policy", policy)
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Referrer-Policy", "same-origin") // without one, forms of our own would come from nowhere
 	h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=()")
 	if secure(r) {
 		h.Set("Strict-Transport-Security", "max-age=31536000")

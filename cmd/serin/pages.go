@@ -1,0 +1,110 @@
+package main
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/serindev/serin/config"
+	"github.com/serindev/serin/engine"
+	"github.com/serindev/serin/server"
+	"github.com/serindev/serin/server/oidc"
+	"github.com/serindev/serin/server/web"
+	"github.com/serindev/serin/store"
+)
+
+// pagesOptions are the pages of a daemon, but for the server that they belong to.
+func pagesOptions(spec *config.DaemonSpec, e *engine.Engine, s *store.Store, problems func() []server.ConfigProblem, log *slog.Logger) (web.Options, error) {
+	key, err := sessionKey(spec, log)
+	if err != nil {
+		return web.Options{}, err
+	}
+	o := web.Options{
+		Engine: e, Store: s, Problems: problems, Key: key, ExternalURL: string(spec.ExternalURL), Version: versionText(), Log: log,
+		MaxAge: time.Duration(*spec.Auth.Sessions.MaxAge), Idle: time.Duration(*spec.Auth.Sessions.Idle),
+	}
+	if spec.Auth.OIDC != nil {
+		if o.Provider, err = provider(spec.Auth.OIDC); err != nil {
+			return web.Options{}, err
+		}
+	}
+	return o, nil
+}
+
+// withPages gives a server pages, and says what is wrong with them.
+func withPages(o server.Options, pages web.Options) (*server.Server, error) {
+	var failed error
+	o.Pages = func(s *server.Server) http.Handler {
+		pages.Server = s
+		h, err := web.New(pages)
+		failed = err
+		return h
+	}
+	api := server.New(o)
+	return api, failed
+}
+
+func provider(spec *config.OIDCSpec) (*oidc.Provider, error) {
+	secret, err := spec.Secret()
+	if err != nil {
+		return nil, err
+	}
+	roles := make(map[string][]string, len(spec.Roles))
+	for group, names := range spec.Roles {
+		roles[group] = names
+	}
+	return oidc.New(oidc.Config{
+		Issuer: string(spec.Issuer), ClientID: spec.ClientID, ClientSecret: secret.Reveal(), Scopes: spec.Scopes,
+		NameClaim: spec.NameClaim, GroupsClaim: spec.GroupsClaim, Roles: roles, Everybody: spec.Everybody,
+	}), nil
+}
+
+// sessionKeyName is the file in which a daemon keeps the key of its sessions, beside its store.
+const sessionKeyName = "serin.session-key"
+
+// sessionKey is the secret that sessions are sealed with: from its file, which is made if it is not there, so that a
+// restart signs nobody out. A daemon without a folder of its own has one in memory.
+func sessionKey(spec *config.DaemonSpec, log *slog.Logger) ([]byte, error) {
+	path := spec.Auth.Sessions.KeyFile
+	if path == "" {
+		url, err := spec.StoreURL()
+		if err != nil {
+			return nil, err
+		}
+		file, ok := strings.CutPrefix(url.Reveal(), "sqlite:")
+		if !ok {
+			log.Info("sessions end with this process, and other daemons do not know them: auth.sessions.keyFile is not set")
+			return newKey(), nil
+		}
+		path = filepath.Join(filepath.Dir(file), sessionKeyName)
+	}
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		key := []byte(hex.EncodeToString(newKey()) + "\n")
+		return key, server.WriteSecretFile(path, key)
+	case err != nil:
+		return nil, fmt.Errorf("read the key of sessions: %w", err)
+	case info.Mode().Perm()&0o007 != 0:
+		return nil, fmt.Errorf("read the key of sessions: everybody may read %s (mode %04o): chmod 600 it, or remove it and a new one is made", path, info.Mode().Perm())
+	}
+	key, err := os.ReadFile(path) //nolint:gosec // the daemon's own choice
+	if err != nil {
+		return nil, fmt.Errorf("read the key of sessions: %w", err)
+	}
+	return key, nil
+}
+
+func newKey() []byte {
+	key := make([]byte, 32)
+	_, _ = rand.Read(key) // it never fails, see crypto/rand
+	return key
+}
