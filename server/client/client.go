@@ -275,6 +275,17 @@ func (c *Client) Events(ctx context.Context, id string, after int) ([]rollout.Ev
 	return out, nil
 }
 
+// Looks are those of a scope of a release after the given number, in order, at most limit (5,000).
+func (c *Client) Looks(ctx context.Context, id, scope string, after, limit int) (server.LookPage, error) {
+	var out server.LookPage
+	q := url.Values{"scope": {scope}, "limit": {strconv.Itoa(limit)}}
+	if after > 0 {
+		q.Set("after", strconv.Itoa(after))
+	}
+	err := c.get(ctx, &out, q, "releases", id, "looks")
+	return out, err
+}
+
 // Explain says why a release stands where it stands.
 func (c *Client) Explain(ctx context.Context, id string) (rollout.Explanation, error) {
 	var out rollout.Explanation

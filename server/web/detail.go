@@ -107,7 +107,7 @@ func newDetail(r Record) Detail {
 		d.Parameters = append(d.Parameters, Pair{name, v.State.Parameters[name]})
 	}
 	d.Steps, d.Answers = newSteps(v, r.Events), newAnswers(v)
-	for i, name := range scopesOf(v) {
+	for i, name := range Scopes(v) {
 		if looks := r.Looks[name]; len(looks) > 0 {
 			d.Scopes = append(d.Scopes, newScope(v, i, name, looks))
 		}
@@ -303,8 +303,8 @@ func answerPill(a rollout.Answer) Pill {
 	return Pill{"to wait", "wait"}
 }
 
-// scopesOf are the scopes of evidence of a plan, in order.
-func scopesOf(v rollout.View) []string {
+// Scopes are the scopes of evidence of a plan, in order.
+func Scopes(v rollout.View) []string {
 	var out []string
 	add := func(scope string) {
 		if scope != "" && !slices.Contains(out, scope) {

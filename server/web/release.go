@@ -27,7 +27,7 @@ func (s *site) record(ctx context.Context, id string) (Record, error) {
 	if r.Events, err = s.o.Store.Events(ctx, id, 0); err != nil {
 		return Record{}, fmt.Errorf("read the events of release %s: %w", id, err)
 	}
-	for _, scope := range scopesOf(v) {
+	for _, scope := range Scopes(v) {
 		looks, cut, err := s.looks(ctx, v, scope)
 		if err != nil {
 			return Record{}, err

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/serindev/serin/server"
+	"github.com/serindev/serin/server/client"
+	"github.com/serindev/serin/server/web"
+)
+
+func (a *app) reportCmd() *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use:   "report ROLLOUT|RELEASE",
+		Short: "Write a release as one HTML file, with charts",
+		Long: `Write all that is known of a release, or of a rollout's newest one, as one HTML file: where it stands and why, the
+evidence of every metric with charts, what was answered at gates, and what happened. It loads nothing, so it can be
+attached to a ticket.`,
+		Args:              args(cobra.ExactArgs(1)),
+		ValidArgsFunction: a.completeRollouts(true),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			record, err := fetchRecord(cmd.Context(), c, args[0])
+			if err != nil {
+				return a.advise(err)
+			}
+			var out bytes.Buffer
+			if err := web.WriteReport(&out, record, time.Now(), "", versionText()); err != nil {
+				return err
+			}
+			if file == "-" {
+				_, err := out.WriteTo(a.stdout)
+				return err
+			}
+			if err := os.WriteFile(file, out.Bytes(), 0o644); err != nil { //nolint:gosec // a report is there to be read
+				return fmt.Errorf("write the report: %w", err)
+			}
+			_, err = fmt.Fprintf(a.stdout, "%s: release %s of %s\n", file, record.View.Release.ID, clean(record.View.Rollout))
+			return err
+		},
+	}
+	// It takes the place of the flag that says how to print: a report has one form.
+	cmd.Flags().StringVarP(&file, "output", "o", "report.html", "the `FILE` to write; - is standard output")
+	return a.speaks(cmd)
+}
+
+// looksAtOnce is the largest page of looks that the API gives.
+const looksAtOnce = 5000
+
+// fetchRecord asks the daemon for all that a report is made of.
+func fetchRecord(ctx context.Context, c *client.Client, arg string) (web.Record, error) {
+	v, err := findRelease(ctx, c, arg)
+	if err != nil {
+		return web.Record{}, err
+	}
+	r := web.Record{View: v, Looks: map[string][]server.Look{}}
+	if r.Explanation, err = c.Explain(ctx, v.Release.ID); err != nil {
+		return web.Record{}, err
+	}
+	if r.Events, err = c.Events(ctx, v.Release.ID, 0); err != nil {
+		return web.Record{}, err
+	}
+	for _, scope := range web.Scopes(v) {
+		for after := 0; ; {
+			page, err := c.Looks(ctx, v.Release.ID, scope, after, looksAtOnce)
+			if err != nil {
+				return web.Record{}, err
+			}
+			r.Looks[scope] = append(r.Looks[scope], page.Looks...)
+			if after = page.Next; after == 0 {
+				break
+			}
+		}
+	}
+	return r, nil
+}
