@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"net"
 	"os"
@@ -16,6 +17,9 @@ type ListenConfig struct {
 	Address string
 	// Cert and Key are PEM files; both are empty without TLS. They are read again when they change.
 	Cert, Key string
+	// ClientCA is a PEM file with the authorities that clients' certificates have to be of; empty asks for none. It
+	// needs Cert.
+	ClientCA string
 	// AllowInsecure permits an address that is not loopback without TLS: tokens then travel in the clear.
 	AllowInsecure bool
 }
@@ -29,14 +33,20 @@ func Listen(ctx context.Context, c ListenConfig) (net.Listener, error) {
 			return nil, err
 		}
 	}
+	clients, err := clientAuthorities(c.ClientCA)
+	if err != nil {
+		return nil, err
+	}
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Address)
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", c.Address, err)
 	}
 	if certs != nil {
-		return tls.NewListener(l, &tls.Config{
-			MinVersion: tls.VersionTLS12, GetCertificate: certs.get, NextProtos: []string{"h2", "http/1.1"},
-		}), nil
+		config := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certs.get, NextProtos: []string{"h2", "http/1.1"}}
+		if clients != nil {
+			config.ClientAuth, config.ClientCAs = tls.RequireAndVerifyClientCert, clients
+		}
+		return tls.NewListener(l, config), nil
 	}
 	// What was asked for may be a name; what was opened is an address.
 	if !isLoopback(l.Addr()) && !c.AllowInsecure {
@@ -44,6 +54,22 @@ func Listen(ctx context.Context, c ListenConfig) (net.Listener, error) {
 		return nil, fmt.Errorf("listen on %s: others can reach this address and could read tokens: set tls, a loopback address, or allowInsecure", c.Address)
 	}
 	return l, nil
+}
+
+// clientAuthorities reads the certificates that clients' have to be signed by; nil where none are asked for.
+func clientAuthorities(path string) (*x509.CertPool, error) {
+	if path == "" {
+		return nil, nil
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the client authorities: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(b) {
+		return nil, fmt.Errorf("read the client authorities: there is no certificate in %s", path)
+	}
+	return pool, nil
 }
 
 func isLoopback(a net.Addr) bool {

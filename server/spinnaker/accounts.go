@@ -1,0 +1,144 @@
+package spinnaker
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// The accounts that there are, without any configuration.
+const (
+	prometheusAccount = "prometheus"
+	serinAccount      = "serin"
+)
+
+// The kinds of account.
+const (
+	metricsStore       = "METRICS_STORE"
+	objectStore        = "OBJECT_STORE"
+	configurationStore = "CONFIGURATION_STORE"
+)
+
+// account is one of GET /credentials; name and type are needed in each, or nothing of the list can be read.
+type account struct {
+	Name                 string            `json:"name"`
+	Type                 string            `json:"type"`
+	SupportedTypes       []string          `json:"supportedTypes"`
+	Locations            []string          `json:"locations"`
+	RecommendedLocations []string          `json:"recommendedLocations"`
+	Endpoint             map[string]string `json:"endpoint,omitempty"`
+}
+
+func (s *Service) credentials(*http.Request) (*reply, error) {
+	return ok([]account{
+		{
+			Name: prometheusAccount, Type: "prometheus", SupportedTypes: []string{metricsStore}, Locations: []string{},
+			RecommendedLocations: []string{}, Endpoint: map[string]string{"baseUrl": s.o.MetricsURL},
+		},
+		{
+			Name: serinAccount, Type: "serin", SupportedTypes: []string{objectStore, configurationStore}, Locations: []string{},
+			RecommendedLocations: []string{},
+		},
+	}), nil
+}
+
+// accountsOf are those that a request names, or the defaults.
+func accountsOf(r *http.Request) (accounts, error) {
+	a := accounts{Metrics: prometheusAccount, Configuration: serinAccount, Storage: serinAccount}
+	for _, one := range []struct {
+		parameter string
+		account   string
+	}{{"metricsAccountName", a.Metrics}, {"configurationAccountName", a.Configuration}, {"storageAccountName", a.Storage}} {
+		if err := checkAccount(r, one.parameter, one.account); err != nil {
+			return accounts{}, err
+		}
+	}
+	return a, nil
+}
+
+// checkAccount refuses an account that is not the one there is.
+func checkAccount(r *http.Request, parameter, account string) error {
+	if name := r.URL.Query().Get(parameter); name != "" && name != account {
+		return bad("Unable to resolve account %s.", name)
+	}
+	return nil
+}
+
+// judgeInfo is one of GET /judges; Deck shows those that are visible.
+type judgeInfo struct {
+	Name    string `json:"name"`
+	Visible bool   `json:"visible"`
+}
+
+func (s *Service) judges(*http.Request) (*reply, error) {
+	var all []judgeInfo
+	for _, j := range judgeNames {
+		all = append(all, judgeInfo{j, true})
+	}
+	return ok(all), nil
+}
+
+// nameCache keeps the names of metrics for a minute, as Kayenta does: Deck asks with every letter that is typed.
+type nameCache struct {
+	mu    sync.Mutex // guards what follows
+	names []string
+	until time.Time
+}
+
+const (
+	keepNames = time.Minute
+	// maxNames of one answer: a list to choose from.
+	maxNames = 1000
+)
+
+func (c *nameCache) get(ctx context.Context, m Metrics) ([]string, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if now := time.Now(); now.After(c.until) {
+		names, err := m.MetricNames(ctx)
+		if err != nil {
+			return c.names, err
+		}
+		c.names, c.until = names, now.Add(keepNames)
+	}
+	return c.names, nil
+}
+
+// metricsService lists names of metrics. Without Prometheus it is an empty list and no error: Deck waits for it.
+func (s *Service) metricsService(r *http.Request) (*reply, error) {
+	if err := checkAccount(r, "metricsAccountName", prometheusAccount); err != nil {
+		return nil, err
+	}
+	names, err := s.names.get(r.Context(), s.o.Metrics)
+	if err != nil {
+		s.o.Log.Warn("names of metrics", "err", err)
+	}
+	filter := strings.ToLower(r.URL.Query().Get("filter"))
+	out := []map[string]string{}
+	for _, name := range names {
+		if len(out) < maxNames && strings.Contains(strings.ToLower(name), filter) {
+			out = append(out, map[string]string{"name": name})
+		}
+	}
+	return ok(out), nil
+}
+
+func (s *Service) health(*http.Request) (*reply, error) {
+	return ok(map[string]string{"status": "UP"}), nil
+}
+
+// queryList is a parameter with commas.
+func queryList(r *http.Request, parameter string) []string {
+	var out []string
+	for _, v := range r.URL.Query()[parameter] {
+		for one := range strings.SplitSeq(v, ",") {
+			if one = strings.TrimSpace(one); one != "" && !slices.Contains(out, one) {
+				out = append(out, one)
+			}
+		}
+	}
+	return out
+}

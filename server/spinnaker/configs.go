@@ -1,0 +1,251 @@
+package spinnaker
+
+import (
+	"cmp"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/serindev/serin/judge/kayenta"
+	"github.com/serindev/serin/rollout"
+)
+
+// configName is what Kayenta lets a config be called; commas pass it by an oversight, and so here.
+var configName = regexp.MustCompile(`^[A-Za-z0-9,_-]*$`)
+
+// maxID bounds an id that a caller has chosen; it stands in paths and in an index.
+const maxID = 200
+
+// listedConfig is an entry of GET /canaryConfig. All of it is needed in each entry.
+type listedConfig struct {
+	ID                  string   `json:"id"`
+	Name                string   `json:"name"`
+	UpdatedTimestamp    int64    `json:"updatedTimestamp"`
+	UpdatedTimestampISO string   `json:"updatedTimestampIso"`
+	Applications        []string `json:"applications"`
+}
+
+func (s *Service) listConfigs(r *http.Request) (*reply, error) {
+	if err := checkAccount(r, "configurationAccountName", serinAccount); err != nil {
+		return nil, err
+	}
+	bodies, err := s.o.Store.Configs(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	wanted := queryList(r, "application")
+	out := []listedConfig{}
+	for _, body := range bodies {
+		var c listedConfig
+		if err := json.Unmarshal(body, &c); err != nil {
+			return nil, fmt.Errorf("read a stored canary config: %w", err)
+		}
+		common := slices.ContainsFunc(c.Applications, func(a string) bool { return slices.Contains(wanted, a) })
+		if len(wanted) == 0 || common {
+			out = append(out, c)
+		}
+	}
+	slices.SortFunc(out, func(a, b listedConfig) int { return cmp.Compare(a.Name, b.Name) })
+	return ok(out), nil
+}
+
+func (s *Service) readConfig(r *http.Request) (*reply, error) {
+	if err := checkAccount(r, "configurationAccountName", serinAccount); err != nil {
+		return nil, err
+	}
+	body, err := s.storedConfig(r, r.PathValue("id"))
+	if err != nil {
+		return nil, err
+	}
+	return ok(body), nil
+}
+
+// storedConfig is a config's body; one that is not there is told in Kayenta's words.
+func (s *Service) storedConfig(r *http.Request, id string) (json.RawMessage, error) {
+	body, err := s.o.Store.Config(r.Context(), id)
+	if errors.Is(err, rollout.ErrNotFound) {
+		return nil, notFound("No such object named %s", id)
+	}
+	return body, err
+}
+
+// configID is the answer to a change.
+type configID struct {
+	ID string `json:"canaryConfigId"`
+}
+
+func (s *Service) createConfig(r *http.Request) (*reply, error) {
+	c, err := s.configBody(r)
+	if err != nil {
+		return nil, err
+	}
+	now := instant{time.Now().UTC().Truncate(time.Millisecond)}
+	if c.CreatedTimestamp == 0 {
+		c.CreatedTimestamp = now.millis()
+	}
+	if c.UpdatedTimestamp == 0 {
+		c.UpdatedTimestamp = c.CreatedTimestamp
+	}
+	c.CreatedTimestampISO = instant{time.UnixMilli(c.CreatedTimestamp)}.String()
+	c.UpdatedTimestampISO = instant{time.UnixMilli(c.UpdatedTimestamp)}.String()
+	if c.ID == "" {
+		c.ID = newUUID()
+	}
+	if len(c.ID) > maxID || strings.ContainsAny(c.ID, "/\x00") {
+		return nil, bad("Canary config id '%.40s' is longer than %d bytes, or has a slash in it.", c.ID, maxID)
+	}
+	if err := s.checkConfig(c); err != nil {
+		return nil, err
+	}
+	stored, err := storable(c)
+	if err != nil {
+		return nil, err
+	}
+	err = s.o.Store.CreateConfig(r.Context(), stored)
+	if errors.Is(err, rollout.ErrConflict) {
+		if _, readErr := s.o.Store.Config(r.Context(), c.ID); readErr == nil {
+			return nil, bad("Canary config '%s' already exists.", c.ID)
+		}
+		return nil, nameTaken(c)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return ok(configID{c.ID}), nil
+}
+
+func (s *Service) updateConfig(r *http.Request) (*reply, error) {
+	c, err := s.configBody(r)
+	if err != nil {
+		return nil, err
+	}
+	c.ID = r.PathValue("id")
+	now := instant{time.Now().UTC().Truncate(time.Millisecond)}
+	c.UpdatedTimestamp, c.UpdatedTimestampISO = now.millis(), now.String()
+	if c.CreatedTimestamp != 0 {
+		c.CreatedTimestampISO = instant{time.UnixMilli(c.CreatedTimestamp)}.String()
+	}
+	if err := s.checkConfig(c); err != nil {
+		return nil, err
+	}
+	stored, err := storable(c)
+	if err != nil {
+		return nil, err
+	}
+	err = s.o.Store.UpdateConfig(r.Context(), stored)
+	switch {
+	case errors.Is(err, rollout.ErrNotFound):
+		return nil, bad("Canary config '%s' does not exist.", c.ID)
+	case errors.Is(err, rollout.ErrConflict):
+		return nil, nameTaken(c)
+	case err != nil:
+		return nil, err
+	}
+	return ok(configID{c.ID}), nil
+}
+
+func nameTaken(c kayenta.Config) error {
+	return bad("Canary config with name '%s' already exists in the scope of applications [%s].", c.Name, strings.Join(c.Applications, ", "))
+}
+
+func (s *Service) deleteConfig(r *http.Request) (*reply, error) {
+	if err := checkAccount(r, "configurationAccountName", serinAccount); err != nil {
+		return nil, err
+	}
+	id := r.PathValue("id")
+	err := s.o.Store.DeleteConfig(r.Context(), id)
+	switch {
+	case errors.Is(err, rollout.ErrNotFound):
+		return nil, notFound("No such object named %s", id)
+	case err != nil:
+		return nil, err
+	}
+	return &reply{status: http.StatusNoContent}, nil
+}
+
+func (s *Service) configBody(r *http.Request) (kayenta.Config, error) {
+	if err := checkAccount(r, "configurationAccountName", serinAccount); err != nil {
+		return kayenta.Config{}, err
+	}
+	b, err := readBody(r, kayenta.MaxConfig)
+	if err != nil {
+		return kayenta.Config{}, err
+	}
+	return decodeConfig(b)
+}
+
+// decodeConfig reads a config that was sent.
+func decodeConfig(b []byte) (kayenta.Config, error) {
+	c, err := kayenta.DecodeConfig(quoteBare(b))
+	if err != nil {
+		return kayenta.Config{}, bad("%v", err)
+	}
+	for i := range c.Metrics {
+		m := &c.Metrics[i]
+		if m.Query.Type == "" {
+			m.Query.Type = cmp.Or(m.Query.ServiceType, "prometheus") // seen in the wild (section 8, 25)
+		}
+		if m.Query.Type != "prometheus" {
+			return kayenta.Config{}, bad("Could not resolve type id '%s' of the query of metric '%s': Serin reads prometheus.", m.Query.Type, m.Name)
+		}
+		if m.Groups == nil {
+			m.Groups = []string{} // absent is empty
+		}
+	}
+	if c.Classifier == nil {
+		c.Classifier = &kayenta.ConfigClassifier{GroupWeights: map[string]float64{}}
+	}
+	return c, nil
+}
+
+// checkConfig holds what Kayenta holds before it stores a config, in its order and words.
+func (s *Service) checkConfig(c kayenta.Config) error {
+	switch {
+	case c.Name == "":
+		return bad("Canary config must specify a name.")
+	case len(c.Applications) == 0:
+		return bad("Canary config must specify at least one application.")
+	case !configName.MatchString(c.Name):
+		return bad("Canary config cannot be named '%s'. Names must contain only letters, numbers, dashes (-) and underscores (_).", c.Name)
+	case len(c.Name) > maxID:
+		return bad("Canary config cannot have a name of more than %d bytes.", maxID)
+	}
+	for _, a := range c.Applications {
+		if len(a) > maxID || strings.ContainsRune(a, 0) {
+			return bad("Canary config cannot have an application of more than %d bytes.", maxID)
+		}
+	}
+	seen := map[string]bool{}
+	for _, m := range c.Metrics {
+		if m.Name == "" {
+			return bad("Metric config must specify a name.")
+		}
+		if seen[m.Name] {
+			return bad("Metric config name must be unique. '%s' is duplicated.", m.Name)
+		}
+		seen[m.Name] = true
+	}
+	return nil
+}
+
+func storable(c kayenta.Config) (Config, error) {
+	b, err := json.Marshal(c)
+	if err != nil {
+		return Config{}, bad("the canary config cannot be written: %v", err)
+	}
+	return Config{ID: c.ID, Name: c.Name, Applications: c.Applications, Body: b}, nil
+}
+
+// newUUID is a random UUID (RFC 9562, version 4).
+func newUUID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}

@@ -1,0 +1,93 @@
+package spinnaker
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/serindev/serin/analysis/metricset"
+	"github.com/serindev/serin/judge/kayenta"
+)
+
+// The judges that a config may name. Kayenta's own comes first: a config without a judge means it.
+const (
+	sequentialJudge = "SerinSequentialJudge-v1.0"
+	remoteJudgeName = "RemoteJudge-v1.0"
+)
+
+var judgeNames = []string{kayenta.Name, sequentialJudge}
+
+// judging is what a judge gets.
+type judging struct {
+	config    kayenta.Config
+	execution *execution
+	pairs     []metricset.Pair
+	ids       []string // of the pairs
+}
+
+// judged is what it says: a CanaryJudgeResult, and the evidence that is written with it.
+type judged struct {
+	result   json.RawMessage
+	warnings []string
+	evidence *Evidence
+}
+
+type judgeFunc func(context.Context, *Service, judging) (judged, error)
+
+// judgeOf chooses the judge of a config.
+func judgeOf(c kayenta.Config) (judgeFunc, error) {
+	name := kayenta.Name
+	if c.Judge != nil && c.Judge.Name != "" {
+		name = c.Judge.Name
+	}
+	switch name {
+	case kayenta.Name:
+		return judgeAsKayenta, nil
+	case sequentialJudge:
+		return judgeSequentially, nil
+	}
+	return nil, fmt.Errorf("Unable to resolve canary judge '%s'.", name) //nolint:staticcheck,revive // Kayenta's words
+}
+
+// request is what both judges read of a config: each pair with its settings and groups.
+func (j judging) request() (kayenta.Request, error) {
+	pairs := make([]kayenta.Pair, len(j.pairs))
+	for i, p := range j.pairs {
+		pairs[i] = kayenta.Pair{Name: p.Name, ID: &j.ids[i], Tags: p.Tags, Control: p.Control.Values, Experiment: p.Experiment.Values}
+	}
+	t := j.execution.Request.Thresholds
+	return j.config.Request(pairs, kayenta.Thresholds{Pass: float64(t.Pass), Marginal: float64(t.Marginal)})
+}
+
+func judgeAsKayenta(_ context.Context, _ *Service, j judging) (judged, error) {
+	request, err := j.request()
+	if err != nil {
+		return judged{}, err
+	}
+	return kayentaResult(request)
+}
+
+func kayentaResult(request kayenta.Request) (judged, error) {
+	r, err := kayenta.Judge(request)
+	if err != nil {
+		return judged{}, err
+	}
+	b, err := json.Marshal(r)
+	if err != nil {
+		return judged{}, err
+	}
+	return judged{result: finite(b), warnings: kayenta.Warnings(request, r)}, nil
+}
+
+// finite makes a score that Orca can read of one that is NaN: it fails, as the label says already.
+func finite(b json.RawMessage) json.RawMessage {
+	var r map[string]json.RawMessage
+	var sum score
+	if json.Unmarshal(b, &r) != nil || json.Unmarshal(r["score"], &sum) != nil || sum.Score == sum.Score {
+		return b
+	}
+	sum.Score = 0
+	sum.ClassificationReason = "The score is not a number: see the groups' weights."
+	r["score"] = mustJSON(sum)
+	return mustJSON(r)
+}

@@ -1,0 +1,131 @@
+package spinnaker
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/serindev/serin/server"
+)
+
+// ListenConfig is where the API is served, and to whom. Spinnaker's services send no credentials unless the base URL
+// holds some, so that one of these has to say who may: a loopback address, ClientCA, Username, or AllowAnonymous.
+type ListenConfig struct {
+	// Address is host:port.
+	Address string
+	// Cert and Key are PEM files; both are empty without TLS. They are read again when they change.
+	Cert, Key string
+	// ClientCA is a PEM file with the authorities that callers' certificates have to be of. It needs TLS.
+	ClientCA string
+	// Username and Password are what callers have in their base URL: http://USERNAME:PASSWORD@HOST.
+	Username, Password string
+	// AllowAnonymous lets everybody who can reach the address use this API.
+	AllowAnonymous bool
+	// AllowInsecure lets a password travel in the clear.
+	AllowInsecure bool
+}
+
+// Listen opens the listener. It refuses an address that others can reach unless c says who may.
+func Listen(ctx context.Context, c ListenConfig) (net.Listener, error) {
+	if c.ClientCA != "" && c.Cert == "" {
+		return nil, errors.New("spinnaker: a clientCA needs TLS: set cert and key")
+	}
+	if (c.Username == "") != (c.Password == "") {
+		return nil, errors.New("spinnaker: a username and a password belong together")
+	}
+	l, err := server.Listen(ctx, server.ListenConfig{
+		Address: c.Address, Cert: c.Cert, Key: c.Key, ClientCA: c.ClientCA, AllowInsecure: true, // what is insecure is said below
+	})
+	if err != nil {
+		return nil, fmt.Errorf("spinnaker: %w", err)
+	}
+	if err := c.allows(l.Addr()); err != nil {
+		_ = l.Close() // nothing was accepted; the refusal is what counts
+		return nil, err
+	}
+	return l, nil
+}
+
+// allows holds the rules against what was opened: what was asked for may be a name.
+func (c ListenConfig) allows(a net.Addr) error {
+	tcp, ok := a.(*net.TCPAddr)
+	switch {
+	case ok && tcp.IP.IsLoopback():
+		return nil
+	case c.ClientCA == "" && c.Username == "" && !c.AllowAnonymous:
+		return fmt.Errorf("spinnaker: listen on %s: others can reach this address, and nothing says who may: set tls.clientCA, basicAuth, "+
+			"a loopback address, or allowAnonymous", c.Address)
+	case c.Username != "" && c.Cert == "" && !c.AllowInsecure:
+		return fmt.Errorf("spinnaker: listen on %s: others can reach this address and could read the password: set tls, or allowInsecure", c.Address)
+	}
+	return nil
+}
+
+// Bounds of a connection. Bodies full of samples are large, and Kayenta waits 90 s for its remote judge.
+const (
+	readHeaderTimeout = 5 * time.Second
+	readTimeout       = 60 * time.Second
+	writeTimeout      = 2 * time.Minute
+	idleTimeout       = 2 * time.Minute
+	shutdownTimeout   = 5 * time.Second
+	// Wrong passwords: some at once, then one a second, whoever sends them.
+	failureBurst = 20
+)
+
+// Serve serves on l until ctx ends, then lets requests in progress finish for a few seconds. l is closed when it
+// returns.
+func (s *Service) Serve(ctx context.Context, l net.Listener, c ListenConfig) error {
+	srv := &http.Server{
+		Handler: c.guard(s.handler, s), ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
+		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(s.o.Log.Handler(), slog.LevelDebug),
+	}
+	done := make(chan error, 1)
+	go func() { done <- srv.Serve(l) }()
+	select {
+	case err := <-done:
+		return fmt.Errorf("serve Kayenta's API on %s: %w", l.Addr(), err)
+	case <-ctx.Done():
+	}
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+	defer cancel()
+	err := srv.Shutdown(end)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = srv.Close()
+	}
+	<-done //nolint:errcheck // what Serve returns after Shutdown says nothing
+	if err != nil {
+		return fmt.Errorf("stop serving on %s: %w", l.Addr(), err)
+	}
+	return nil
+}
+
+// guard asks for the password, where there is one.
+func (c ListenConfig) guard(next http.Handler, s *Service) http.Handler {
+	if c.Username == "" {
+		return next
+	}
+	want := sha256.Sum256([]byte(c.Username + "\x00" + c.Password))
+	failures := rate.NewLimiter(rate.Every(time.Second), failureBurst)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name, password, ok := r.BasicAuth()
+		got := sha256.Sum256([]byte(name + "\x00" + password))
+		switch {
+		case ok && subtle.ConstantTimeCompare(got[:], want[:]) == 1:
+			next.ServeHTTP(w, r)
+		case ok && !failures.Allow():
+			w.Header().Set("Retry-After", "1")
+			s.refuse(w, r, &refusal{http.StatusTooManyRequests, "too many wrong passwords"})
+		default:
+			w.Header().Set("WWW-Authenticate", `Basic realm="serin"`)
+			s.refuse(w, r, &refusal{http.StatusUnauthorized, "a username and a password are needed in the base URL"})
+		}
+	})
+}

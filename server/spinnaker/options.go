@@ -1,0 +1,188 @@
+package spinnaker
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/judge/kayenta"
+)
+
+// judgeOptions are what the sequential judge reads of judge.judgeConfigurations. All may be left out.
+type judgeOptions struct {
+	// Judge chooses the judge where Kayenta asks Serin as its remote judge.
+	Judge string `json:"judge"`
+	// FalseRollback is the chance that a canary that is no worse ever fails, FalseAdvance that one that is worse by
+	// its margin passes.
+	FalseRollback number `json:"falseRollback"`
+	FalseAdvance  number `json:"falseAdvance"`
+	// Noise is how much the arms are supposed to differ from minute to minute.
+	Noise number `json:"noise"`
+	// PassAfterMins is the earliest time for a pass; nil is the judge's own default of 30 minutes.
+	PassAfterMins *number `json:"passAfterMins"`
+	// Inconclusive is "fail" or "continue": see inconclusiveScore.
+	Inconclusive string `json:"inconclusive"`
+}
+
+// The words of judgeOptions.Inconclusive.
+const (
+	inconclusiveFails     = "fail"
+	inconclusiveContinues = "continue"
+)
+
+// The defaults of the sequential judge where package analysis has the same.
+const (
+	falseRollback     = 0.01
+	falseAdvance      = 0.05
+	arms              = 0.3
+	gaugeMargin       = 0.2
+	countsMargin      = 0.25
+	countsAbsolute    = 0.001
+	minRequests       = 100
+	freshEvery        = 10 * time.Minute
+	freshLive         = 6
+	maxPassAfterHours = 24 * 365
+)
+
+func readJudgeOptions(c kayenta.Config) (judgeOptions, error) {
+	o := judgeOptions{FalseRollback: falseRollback, FalseAdvance: falseAdvance, Noise: arms, Inconclusive: inconclusiveFails}
+	if c.Judge == nil || len(c.Judge.Configurations) == 0 {
+		return o, nil
+	}
+	if err := json.Unmarshal(quoteBare(c.Judge.Configurations), &o); err != nil {
+		return o, fmt.Errorf("judge.judgeConfigurations: %w", err)
+	}
+	if o.Inconclusive != inconclusiveFails && o.Inconclusive != inconclusiveContinues {
+		return o, fmt.Errorf("judge.judgeConfigurations.inconclusive: %.40q is neither %s nor %s", o.Inconclusive, inconclusiveFails, inconclusiveContinues)
+	}
+	if p := o.PassAfterMins; p != nil && !(*p >= 0 && *p <= maxPassAfterHours*60) {
+		return o, errors.New("judge.judgeConfigurations.passAfterMins: 0 or more was expected")
+	}
+	return o, nil
+}
+
+// metricOptions are what the sequential judge reads of analysisConfigurations.serin of a metric.
+type metricOptions struct {
+	// Exposure names a metric of the same config: this one counts bad events in each step, out of that one.
+	Exposure string `json:"exposure"`
+	// Margin is how much worse is still acceptable.
+	Margin struct {
+		Relative *number `json:"relative"`
+		Absolute *number `json:"absolute"`
+	} `json:"margin"`
+	MinRequests *number `json:"minRequests"`
+	// Optional metrics hold no pass back, but can fail.
+	Optional bool `json:"optional"`
+}
+
+func readMetricOptions(m kayenta.ConfigMetric) (metricOptions, error) {
+	var all struct {
+		Serin metricOptions `json:"serin"`
+	}
+	if len(m.AnalysisConfigurations) == 0 {
+		return all.Serin, nil
+	}
+	if err := json.Unmarshal(quoteBare(m.AnalysisConfigurations), &all); err != nil {
+		return all.Serin, fmt.Errorf("metric '%s': analysisConfigurations.serin: %w", m.Name, err)
+	}
+	return all.Serin, nil
+}
+
+// plan is what the sequential judge judges of a config.
+type plan struct {
+	settings judge.Settings
+	options  judgeOptions
+	metrics  map[string]planned // by name, those that are judged
+	exposure map[string]bool    // names of those that only count exposure
+}
+
+// planned is one metric of a plan.
+type planned struct {
+	replaceNaN bool
+	exposure   string // the metric that counts it; empty for a gauge
+}
+
+// planOf makes a plan of a config and the settings that were found for its pairs. A metric without a pair is not
+// possible: Prometheus's silence makes one of NaN.
+func planOf(c kayenta.Config, request kayenta.Request) (plan, error) {
+	o, err := readJudgeOptions(c)
+	if err != nil {
+		return plan{}, err
+	}
+	p := plan{options: o, metrics: map[string]planned{}, exposure: map[string]bool{}}
+	p.settings = judge.Settings{
+		FalseRollback: float64(o.FalseRollback), FalseAdvance: float64(o.FalseAdvance), FreshEvery: freshEvery, FreshLive: freshLive,
+	}
+	if o.PassAfterMins != nil {
+		p.settings.PassAfter = new(time.Duration(float64(*o.PassAfterMins) * float64(time.Minute)))
+	}
+	found := map[string]kayenta.Settings{}
+	for _, pair := range request.Pairs {
+		found[pair.Name] = pair.Settings
+	}
+	options := map[string]metricOptions{}
+	for _, m := range c.Metrics {
+		if options[m.Name], err = readMetricOptions(m); err != nil {
+			return plan{}, err
+		}
+		if name := options[m.Name].Exposure; name != "" {
+			p.exposure[name] = true
+		}
+	}
+	for _, m := range c.Metrics {
+		s, ok := found[m.Name]
+		if _, again := p.metrics[m.Name]; again || !ok || s.Muted || p.exposure[m.Name] {
+			continue
+		}
+		if name := options[m.Name].Exposure; name != "" {
+			if _, ok := found[name]; !ok {
+				return plan{}, fmt.Errorf("metric '%s': analysisConfigurations.serin.exposure: no metric is named '%s'", m.Name, name)
+			}
+		}
+		p.metrics[m.Name] = planned{replaceNaN: s.ReplaceNaN, exposure: options[m.Name].Exposure}
+		p.settings.Metrics = append(p.settings.Metrics, metricOf(m.Name, s, options[m.Name], float64(o.Noise)))
+	}
+	if len(p.settings.Metrics) == 0 {
+		return plan{}, errors.New("there is no metric to judge: all are muted, or only count exposure")
+	}
+	return p, nil
+}
+
+func metricOf(name string, s kayenta.Settings, o metricOptions, noise float64) judge.Metric {
+	m := judge.Metric{
+		Name: name, Kind: judge.Gauge, Direction: judge.Direction(s.Direction), Optional: o.Optional, Weight: 1, Noise: noise,
+		Margin: judge.Margin{Relative: allowed(s)},
+	}
+	if o.Exposure != "" {
+		m.Kind, m.MinRequests, m.Margin = judge.Counts, minRequests, judge.Margin{Relative: countsMargin, Absolute: countsAbsolute}
+	}
+	if r := o.Margin.Relative; r != nil {
+		m.Margin.Relative = float64(*r)
+	}
+	if a := o.Margin.Absolute; a != nil {
+		m.Margin.Absolute = float64(*a)
+	}
+	if r := o.MinRequests; r != nil {
+		m.MinRequests = float64(*r)
+	}
+	return m
+}
+
+// allowed is the margin that a config's effect sizes ask for, where they are ratios of means: an allowedIncrease of
+// 1.1 is a margin of 10%. The tighter one counts where both directions do.
+func allowed(s kayenta.Settings) float64 {
+	margin := math.Inf(1)
+	if !s.CLES && s.Direction != kayenta.Decrease && s.AllowedIncrease > 1 {
+		margin = s.AllowedIncrease - 1
+	}
+	if !s.CLES && s.Direction != kayenta.Increase && s.AllowedDecrease > 0 && s.AllowedDecrease < 1 {
+		margin = min(margin, 1/s.AllowedDecrease-1)
+	}
+	if math.IsInf(margin, 1) {
+		return gaugeMargin
+	}
+	return margin
+}

@@ -1,0 +1,195 @@
+package spinnaker
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/serindev/serin/analysis/metricset"
+	"github.com/serindev/serin/judge/kayenta"
+	"github.com/serindev/serin/rollout"
+)
+
+// remoteJudge judges what another Kayenta has measured (section 4). A request that cannot be judged is a 400, so that
+// its run ends as terminal and never as a pass.
+func (s *Service) remoteJudge(r *http.Request) (*reply, error) {
+	select {
+	case s.judging <- struct{}{}:
+		defer func() { <-s.judging }()
+	case <-r.Context().Done():
+		return nil, busy("the caller has gone")
+	}
+	b, err := readBody(r, kayenta.MaxRequest)
+	if err != nil {
+		return nil, err
+	}
+	out, err := judgeRemotely(b)
+	if err != nil {
+		return nil, bad("%v", err)
+	}
+	return ok(out.result), nil
+}
+
+// judgeRemotely judges a whole request. The judge is Kayenta's, unless the config asks for the sequential one by name
+// or in judgeConfigurations.judge: judge.name has to be RemoteJudge-v1.0 for Kayenta to ask at all.
+func judgeRemotely(body []byte) (judged, error) {
+	request, err := kayenta.DecodeRequest(body)
+	if err != nil {
+		return judged{}, err
+	}
+	var in struct {
+		Config json.RawMessage `json:"canaryConfig"`
+		Pairs  []metricSetPair `json:"metricSetPairList"`
+	}
+	if err := decode(body, &in); err != nil {
+		return judged{}, err
+	}
+	c, err := kayenta.DecodeConfig(quoteBare(in.Config))
+	if err != nil {
+		return judged{}, err
+	}
+	name, err := remoteChoice(c)
+	if err != nil {
+		return judged{}, err
+	}
+	if name == kayenta.Name {
+		return kayentaResult(request)
+	}
+	return judgeWindow(c, request, in.Pairs)
+}
+
+func remoteChoice(c kayenta.Config) (string, error) {
+	o, err := readJudgeOptions(c)
+	name := o.Judge
+	if c.Judge != nil && c.Judge.Name != remoteJudgeName {
+		name = c.Judge.Name
+	}
+	if name == "" || name == kayenta.Name {
+		return kayenta.Name, nil // whatever the options are, it reads none
+	}
+	if name != sequentialJudge {
+		return "", errors.New("Unable to resolve canary judge '" + name + "'.") //nolint:staticcheck,revive // Kayenta's words
+	}
+	return name, err
+}
+
+// judgeWindow judges one window by itself: a remote judge is not told to which pipeline it belongs. Its points are
+// placed by start and step, since Kayenta leaves out gaps.
+func judgeWindow(c kayenta.Config, request kayenta.Request, wire []metricSetPair) (judged, error) {
+	p, err := planOf(c, request)
+	if err != nil {
+		return judged{}, err
+	}
+	pairs := make([]metricset.Pair, len(wire))
+	shifts := map[string]time.Duration{}
+	step := time.Duration(0)
+	for i, w := range wire {
+		pairs[i] = metricset.Pair{Name: w.Name, Tags: w.Tags, Control: windowOf(w, control), Experiment: windowOf(w, experiment)}
+		if _, ok := shifts[w.Name]; !ok {
+			shifts[w.Name] = pairs[i].Experiment.Start.Sub(pairs[i].Control.Start)
+		}
+		if d := pairs[i].Experiment.Step; d > 0 && (step == 0 || d < step) {
+			step = d
+		}
+	}
+	if step == 0 {
+		step = time.Minute
+	}
+	byMetric, at := align(pairs, func(metric string) time.Duration { return shifts[metric] })
+	f, err := p.fold(folded{}, byMetric, at, step)
+	if err != nil {
+		return judged{}, err
+	}
+	return p.render(f, request)
+}
+
+func windowOf(w metricSetPair, side string) metricset.Set {
+	at := w.Scopes[side]
+	s := metricset.Set{
+		Start: time.UnixMilli(at.StartTimeMillis).UTC(), Step: time.Duration(at.StepMillis) * time.Millisecond,
+		Values: make([]float64, len(w.Values[side])),
+	}
+	if at.StartTimeMillis == 0 {
+		s.Start = at.StartTimeISO.Time
+	}
+	if s.Step <= 0 {
+		s.Step = time.Minute
+	}
+	for i, v := range w.Values[side] {
+		s.Values[i] = float64(v)
+	}
+	return s
+}
+
+// keepPairs stores samples that a caller brings along.
+func (s *Service) keepPairs(r *http.Request) (*reply, error) {
+	if err := checkAccount(r, "accountName", serinAccount); err != nil {
+		return nil, err
+	}
+	b, err := readBody(r, kayenta.MaxRequest)
+	if err != nil {
+		return nil, err
+	}
+	var pairs []metricSetPair
+	if err := decode(b, &pairs); err != nil {
+		return nil, err
+	}
+	p := Pairs{ID: newUUID(), At: time.Now().UTC(), Body: mustJSON(pairs)}
+	if err := s.o.Store.KeepPairs(r.Context(), p); err != nil {
+		return nil, err
+	}
+	return ok(map[string]string{"metricSetPairListId": p.ID}), nil
+}
+
+// judgeStored judges stored samples by a stored config, at once.
+func (s *Service) judgeStored(r *http.Request) (*reply, error) {
+	q := r.URL.Query()
+	config, err := s.storedConfig(r, q.Get("canaryConfigId"))
+	if err != nil {
+		return nil, err
+	}
+	id := q.Get("metricSetPairListId")
+	pairs, err := s.o.Store.Pairs(r.Context(), id)
+	if errors.Is(err, rollout.ErrNotFound) {
+		return nil, notFound("No such object named %s", id)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var t thresholds
+	for name, into := range map[string]*number{"passThreshold": &t.Pass, "marginalThreshold": &t.Marginal} {
+		f, err := strconv.ParseFloat(q.Get(name), 64)
+		if err != nil {
+			return nil, bad("%s: '%.40s' is no number", name, q.Get(name))
+		}
+		*into = number(f)
+	}
+	out, err := judgeRemotely(mustJSON(map[string]any{"canaryConfig": config, "scoreThresholds": t, "metricSetPairList": pairs}))
+	if err != nil {
+		return nil, bad("%v", err)
+	}
+	return ok(out.result), nil
+}
+
+// dryRun answers the query that a metric of a stored config would ask.
+func (s *Service) dryRun(r *http.Request) (*reply, error) {
+	q := r.URL.Query()
+	if q.Get("dryRun") != "true" {
+		return nil, bad("Serin answers only dryRun=true here")
+	}
+	metric := kayenta.ConfigQuery{
+		Type: "prometheus", MetricName: q.Get("metricName"), LabelBindings: q["labelBindings"], GroupByFields: q["groupByFields"],
+		ResourceType: q.Get("resourceType"), CustomInlineTemplate: q.Get("customInlineTemplate"),
+	}
+	in := metricset.Scope{Scope: q.Get("scope"), Location: q.Get("location"), Params: map[string]string{}}
+	if project := q.Get("project"); project != "" {
+		in.Params["project"] = project
+	}
+	text, err := metricset.Query(nil, metric, in, s.o.ScopeLabel)
+	if err != nil {
+		return nil, bad("%v", err)
+	}
+	return ok(query{text}), nil
+}

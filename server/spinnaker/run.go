@@ -1,0 +1,363 @@
+package spinnaker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/serindev/serin/analysis"
+	"github.com/serindev/serin/analysis/metricset"
+	"github.com/serindev/serin/judge/kayenta"
+	"github.com/serindev/serin/rollout"
+)
+
+const (
+	// runsAtOnce are worked at; others wait. It bounds memory: the samples of a run are held until it is judged.
+	runsAtOnce = 16
+	// attempts of a query that was not answered, with waits of 1, 2, 4 … s between (section 6): 17 minutes in all.
+	attempts = 10
+	// maxPoints of one run, 16 bytes each: 300 metrics of 1,000 points a side.
+	maxPoints = 600_000
+	// lookAgain is how often the store is looked through for runs that nobody works at, and old ones.
+	lookAgain = time.Minute
+	// writeAgain is the wait after a write that the store did not take.
+	writeAgain = 2 * time.Second
+)
+
+// Run works at what was started, also before this process began, until ctx ends. What is not finished then goes on
+// when the daemon is started again.
+func (s *Service) Run(ctx context.Context) error {
+	var work sync.WaitGroup
+	defer work.Wait()
+	places := make(chan struct{}, runsAtOnce)
+	take := func(id string) { s.take(ctx, &work, places, id) }
+	tick := time.NewTicker(lookAgain)
+	defer tick.Stop()
+	s.lookThrough(ctx, take)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case id := <-s.started:
+			take(id)
+		case <-tick.C:
+			s.lookThrough(ctx, take)
+			s.prune(ctx)
+		}
+	}
+}
+
+// lookThrough takes up every run that is not complete, and counts them.
+func (s *Service) lookThrough(ctx context.Context, take func(string)) {
+	runs, err := s.o.Store.IncompleteRuns(ctx)
+	if err != nil {
+		s.o.Log.Error("list the runs that go on", "err", err)
+		return
+	}
+	s.open.Store(int64(len(runs)))
+	s.metrics.open.Set(float64(len(runs)))
+	for _, r := range runs {
+		take(r.ID)
+	}
+}
+
+func (s *Service) prune(ctx context.Context) {
+	if s.o.Retention <= 0 {
+		return
+	}
+	if err := s.o.Store.Prune(ctx, time.Now().Add(-s.o.Retention)); err != nil {
+		s.o.Log.Error("prune runs", "err", err)
+	}
+}
+
+// take begins to work at a run unless somebody does. An analysis waits most of the time, so it needs no place.
+func (s *Service) take(ctx context.Context, work *sync.WaitGroup, places chan struct{}, id string) *underWay {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if u, ok := s.active[id]; ok {
+		return u
+	}
+	own, cancel := context.WithCancel(ctx)
+	u := &underWay{cancel: cancel, done: make(chan struct{})}
+	s.active[id] = u
+	work.Go(func() {
+		defer func() {
+			cancel()
+			s.mu.Lock()
+			delete(s.active, id)
+			s.mu.Unlock()
+			close(u.done)
+		}()
+		err := s.work(own, places, id, func(child string) *underWay { return s.take(ctx, work, places, child) })
+		if err != nil && own.Err() == nil {
+			s.o.Log.Error("work at a run", "run", id, "err", err)
+		}
+	})
+	return u
+}
+
+// stop ends the work at a run.
+func (s *Service) stop(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if u, ok := s.active[id]; ok {
+		u.cancel()
+	}
+}
+
+func (s *Service) work(ctx context.Context, places chan struct{}, id string, take func(string) *underWay) error {
+	run, err := s.o.Store.Run(ctx, id)
+	if err != nil || run.Complete {
+		return err
+	}
+	if run.Kind == kindAnalysis {
+		return s.analyse(ctx, run, take)
+	}
+	select {
+	case places <- struct{}{}:
+		defer func() { <-places }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	var e execution
+	if err := json.Unmarshal(run.Body, &e); err != nil {
+		return fmt.Errorf("read run %s: %w", id, err)
+	}
+	return s.execute(ctx, e)
+}
+
+// failure is why a run ends without a verdict, and in which of its stages.
+type failure struct {
+	stage, operation string
+	err              error
+}
+
+func (f *failure) Error() string { return f.err.Error() }
+
+// execute measures and judges, and writes how the run ended. It is safe to be done again after a crash.
+func (s *Service) execute(ctx context.Context, e execution) error {
+	for {
+		pairs, evidence, err := s.conclude(ctx, &e)
+		if ctx.Err() != nil {
+			return ctx.Err() // stopped or cancelled; who did it has written what there is to write
+		}
+		if err != nil {
+			e.fail(err, time.Now())
+		}
+		err = s.finish(ctx, e.run(), pairs, evidence)
+		if !errors.Is(err, rollout.ErrConflict) {
+			return err
+		}
+		// The run was cancelled, or another look of its pipeline was faster: then this one is judged after it.
+		if run, err := s.o.Store.Run(ctx, e.PipelineID); err != nil || run.Complete {
+			return err
+		}
+		e = e.again()
+	}
+}
+
+// finish writes the end of a run.
+func (s *Service) finish(ctx context.Context, run Run, p *Pairs, v *Evidence) error {
+	err := s.save(ctx, run, p, v)
+	if err == nil {
+		s.ended(run)
+	}
+	return err
+}
+
+// save writes a run, as often as it takes: what was measured is not measured again because a disk is full. Its error
+// is rollout.ErrConflict, or that ctx has ended.
+func (s *Service) save(ctx context.Context, run Run, p *Pairs, v *Evidence) error {
+	for {
+		err := s.o.Store.UpdateRun(ctx, run, p, v)
+		if err == nil || errors.Is(err, rollout.ErrConflict) {
+			return err
+		}
+		s.o.Log.Error("write a run", "run", run.ID, "err", err)
+		if !sleep(ctx, writeAgain) {
+			return ctx.Err()
+		}
+	}
+}
+
+// ended counts the end of a run.
+func (s *Service) ended(r Run) {
+	s.metrics.open.Set(float64(s.open.Add(-1)))
+	s.metrics.runs.WithLabelValues(r.Kind, r.Status).Inc()
+	s.o.Log.Info("spinnaker run ended", "run", r.ID, "kind", r.Kind, "application", r.Application, "status", r.Status)
+}
+
+// sleep waits and says whether it did, or ctx ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// conclude fills in how a run ends. Its error is a *failure; a defect of ours ends the run and not the daemon.
+func (s *Service) conclude(ctx context.Context, e *execution) (p *Pairs, v *Evidence, err error) {
+	defer func() {
+		if defect := recover(); defect != nil {
+			s.o.Log.Error("panic", "run", e.PipelineID, "err", fmt.Sprint(defect), "stack", string(debug.Stack()))
+			p, v, err = nil, nil, &failure{stageJudge, "judge", errors.New("Serin has a defect here; its log has the details")} //nolint:staticcheck,revive // shown as a sentence
+		}
+	}()
+	return s.concluded(ctx, e)
+}
+
+func (s *Service) concluded(ctx context.Context, e *execution) (*Pairs, *Evidence, error) {
+	c, err := kayenta.DecodeConfig(e.Config)
+	if err != nil {
+		return nil, nil, &failure{stageSetup, "setupCanary", err}
+	}
+	judge, err := judgeOf(c)
+	if err != nil {
+		return nil, nil, &failure{stageJudge, "judge", err}
+	}
+	asks, err := metricset.Asks(c, e.Request.sets(), s.o.ScopeLabel)
+	if err != nil {
+		return nil, nil, &failure{stageFetch, "prometheusFetch", err}
+	}
+	measured, err := s.measure(ctx, asks)
+	if err != nil {
+		return nil, nil, err
+	}
+	kept, ids := e.keep(measured)
+	out, err := judge(ctx, s, judging{config: c, execution: e, pairs: measured, ids: ids})
+	if err != nil {
+		return kept, nil, &failure{stageJudge, "judge", err}
+	}
+	e.Result = &result{JudgeResult: out.result, CanaryDuration: e.Request.duration()}
+	e.Warnings = out.warnings
+	e.Status, e.Complete, e.StageStatus = statusSucceeded, true, stages(len(c.Metrics), stageNone)
+	e.end(time.Now())
+	return kept, out.evidence, nil
+}
+
+// keep is what was measured as it is stored; each pair gets an id, by which results refer to it.
+func (e *execution) keep(measured []metricset.Pair) (*Pairs, []string) {
+	e.MetricSetPairListID = newUUID()
+	wire, ids := make([]metricSetPair, len(measured)), make([]string, len(measured))
+	for i, p := range measured {
+		ids[i] = newUUID()
+		wire[i] = wirePair(p, ids[i])
+	}
+	return &Pairs{ID: e.MetricSetPairListID, At: time.Now().UTC(), Body: mustJSON(wire)}, ids
+}
+
+// duration is that of all scopes and sides, or empty where they differ.
+func (r executionRequest) duration() string {
+	var all []time.Duration
+	for _, pair := range r.Scopes {
+		all = append(all, pair.Control.End.Sub(pair.Control.Start.Time), pair.Experiment.End.Sub(pair.Experiment.Start.Time))
+	}
+	for _, d := range all {
+		if d != all[0] {
+			return ""
+		}
+	}
+	if len(all) == 0 || all[0] < 0 {
+		return ""
+	}
+	return isoDuration(all[0])
+}
+
+// fail ends a run for a reason that people read in Deck.
+func (e *execution) fail(err error, now time.Time) {
+	var f *failure
+	if !errors.As(err, &f) {
+		f = &failure{stageSetup, "setupCanary", err}
+	}
+	e.Status, e.Complete, e.Result, e.StageStatus = statusTerminal, true, nil, stages((len(e.StageStatus)-3)/2, f.stage)
+	e.Exception = newException(f.operation, f.err, now)
+	e.end(now)
+}
+
+func newException(operation string, err error, now time.Time) *exception {
+	return &exception{
+		ExceptionType: "IllegalArgumentException", Operation: operation, Timestamp: now.UnixMilli(),
+		Details: exceptionDetails{Error: "Unexpected Task Failure", Errors: []string{err.Error()}},
+	}
+}
+
+// again is the run as it was before it was concluded.
+func (e execution) again() execution {
+	e.Status, e.Complete, e.Result, e.Exception, e.MetricSetPairListID, e.Warnings = statusRunning, false, nil, nil, "", nil
+	e.EndTimeISO, e.EndTimeMillis = instant{}, 0
+	return e
+}
+
+// measure asks all questions and pairs the answers, in the order of the config. Its error is a *failure.
+func (s *Service) measure(ctx context.Context, asks []metricset.Ask) ([]metricset.Pair, error) {
+	sides := make([][2]metricset.Side, len(asks))
+	all, ctx := errgroup.WithContext(ctx)
+	for i, a := range asks {
+		for side, q := range []metricset.Question{a.Control, a.Experiment} {
+			all.Go(func() error {
+				series, err := s.ask(ctx, q)
+				sides[i][side] = metricset.Side{Question: q, Series: series}
+				return err
+			})
+		}
+	}
+	if err := all.Wait(); err != nil {
+		return nil, &failure{stageFetch, "prometheusFetch", err}
+	}
+	var pairs []metricset.Pair
+	points := 0
+	for i, a := range asks {
+		more, err := metricset.Pairs(a.Name, sides[i][0], sides[i][1])
+		if err != nil {
+			return nil, &failure{stageMix, "mixMetricSets", err}
+		}
+		pairs = append(pairs, more...)
+		for _, p := range more {
+			points += len(p.Control.Values) + len(p.Experiment.Values)
+		}
+		if points > maxPoints {
+			return nil, &failure{stageMix, "mixMetricSets", fmt.Errorf("the metrics have more than %d points in all", maxPoints)}
+		}
+	}
+	return pairs, nil
+}
+
+// ask asks one question until it is answered or refused.
+func (s *Service) ask(ctx context.Context, q metricset.Question) ([]analysis.Series, error) {
+	wait := time.Second
+	for attempt := 1; ; attempt++ {
+		a, err := s.askOnce(ctx, q)
+		switch {
+		case err != nil:
+			return nil, err
+		case a.Err == nil:
+			return a.Series, nil
+		case a.Refused || attempt == attempts:
+			return nil, a.Err
+		}
+		if !sleep(ctx, wait) {
+			return nil, ctx.Err()
+		}
+		wait *= 2
+	}
+}
+
+func (s *Service) askOnce(ctx context.Context, q metricset.Question) (analysis.Answer, error) {
+	select {
+	case s.queries <- struct{}{}:
+		defer func() { <-s.queries }()
+	case <-ctx.Done():
+		return analysis.Answer{}, ctx.Err()
+	}
+	return s.o.Metrics.Range(ctx, q.PromQL, q.Scope.Start, q.Scope.End, q.Scope.Step), nil
+}

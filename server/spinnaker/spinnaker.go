@@ -1,0 +1,188 @@
+// Package spinnaker answers what Spinnaker asks: it speaks Kayenta's API, so that Orca and Deck take Serin for
+// Kayenta, and it is a remote judge for a Kayenta that stays. docs/spinnaker.md says which endpoints there are;
+// the section numbers in comments are those of spec/spinnaker.md.
+//
+// It has a listener of its own with rules of its own, because its callers send no tokens: see [Listen]. It moves no
+// traffic and knows no releases. A run is written before it is answered, so that it goes on after a restart.
+//
+// Start reading at [New], then canary.go for what is asked, run.go for what follows.
+package spinnaker
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/serindev/serin/analysis"
+)
+
+// Config is a canary config as it is stored: JSON, and what it is found by.
+type Config struct {
+	ID, Name     string
+	Applications []string
+	Body         json.RawMessage
+}
+
+// Run is a run as it is stored.
+type Run struct {
+	// ID is a ULID. Kind keeps judgements and analyses apart.
+	ID, Kind, Application string
+	// Status is a word of Kayenta's. A run that is complete is never changed again.
+	Status   string
+	Complete bool
+	At       time.Time
+	Body     json.RawMessage
+}
+
+// Pairs are the samples that a run has judged.
+type Pairs struct {
+	ID   string
+	At   time.Time
+	Body json.RawMessage
+}
+
+// Evidence is what the looks of one pipeline add up to; Version counts its changes from 1.
+type Evidence struct {
+	ID      string
+	Version int
+	At      time.Time
+	Body    []byte
+}
+
+// Filter says which runs to list, newest first. No statuses are all.
+type Filter struct {
+	Kind, Application string
+	Statuses          []string
+	Limit, Offset     int
+}
+
+// Store remembers. An error leaves nothing half written. rollout.ErrNotFound is what is not there, rollout.ErrConflict
+// what is in the way.
+type Store interface {
+	// CreateConfig returns ErrConflict if the id is taken, or the name in one of its applications; UpdateConfig
+	// returns ErrNotFound, or ErrConflict for the name.
+	CreateConfig(ctx context.Context, c Config) error
+	UpdateConfig(ctx context.Context, c Config) error
+	DeleteConfig(ctx context.Context, id string) error
+	Config(ctx context.Context, id string) (json.RawMessage, error)
+	Configs(ctx context.Context) ([]json.RawMessage, error)
+	CreateRun(ctx context.Context, r Run) error
+	// UpdateRun writes a run with what was measured and what follows from it, all or nothing; both may be nil. It
+	// returns ErrConflict if the run is complete already, and if the evidence's version is not the next one.
+	UpdateRun(ctx context.Context, r Run, p *Pairs, e *Evidence) error
+	Run(ctx context.Context, id string) (Run, error)
+	Runs(ctx context.Context, f Filter) ([]Run, error)
+	// IncompleteRuns are those that have to go on, oldest first.
+	IncompleteRuns(ctx context.Context) ([]Run, error)
+	KeepPairs(ctx context.Context, p Pairs) error
+	Pairs(ctx context.Context, id string) (json.RawMessage, error)
+	Evidence(ctx context.Context, id string) (Evidence, error)
+	// Prune forgets complete runs and what belongs to them that were last changed before a time.
+	Prune(ctx context.Context, before time.Time) error
+}
+
+// Metrics is where samples come from.
+type Metrics interface {
+	// Range asks for the values at each step, both ends included. An answer that is refused stays so when asked again.
+	Range(ctx context.Context, expression string, from, to time.Time, step time.Duration) analysis.Answer
+	// MetricNames lists the names of metrics, sorted.
+	MetricNames(ctx context.Context) ([]string, error)
+}
+
+// Options is what a service is made of.
+type Options struct {
+	Store   Store
+	Metrics Metrics
+	// MetricsURL is shown to people in the list of accounts, without secrets.
+	MetricsURL string
+	// ScopeLabel is the label by which instances of gce_instance are found; empty is "instance".
+	ScopeLabel string
+	// Queries is how many queries may be under way at once; 0 is 8.
+	Queries int
+	// MaxRuns is how many runs and analyses may be open at once; 0 is 1,000. More get 503, which Orca tries again.
+	MaxRuns int
+	// Retention is how long runs are kept after their end; 0 is for ever.
+	Retention time.Duration
+	Log       *slog.Logger
+	Registry  prometheus.Registerer
+}
+
+// The defaults of [Options].
+const (
+	defaultQueries = 8
+	defaultMaxRuns = 1000
+)
+
+// Service is Kayenta's API. It may be used by several goroutines.
+type Service struct {
+	o       Options
+	handler http.Handler
+	queries chan struct{} // a place for each query under way
+	judging chan struct{} // a place for each request of the remote judge
+	metrics serviceMetrics
+	names   nameCache
+
+	open    atomic.Int64 // runs and analyses that are not complete
+	started chan string  // ids for Run to take up
+
+	mu     sync.Mutex // guards active
+	active map[string]*underWay
+}
+
+// underWay is a run that this process works at.
+type underWay struct {
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+// New makes a service. It listens on nothing and runs nothing before [Service.Run].
+func New(o Options) *Service {
+	if o.Queries <= 0 {
+		o.Queries = defaultQueries
+	}
+	if o.MaxRuns <= 0 {
+		o.MaxRuns = defaultMaxRuns
+	}
+	s := &Service{
+		o: o, queries: make(chan struct{}, o.Queries), judging: make(chan struct{}, judgeAtOnce), metrics: newMetrics(o.Registry),
+		started: make(chan string, o.MaxRuns), active: map[string]*underWay{},
+	}
+	s.handler = s.routes()
+	return s
+}
+
+// Handler is the whole API at its root, without the rules of a listener.
+func (s *Service) Handler() http.Handler { return s.handler }
+
+type serviceMetrics struct {
+	runs *prometheus.CounterVec
+	open prometheus.Gauge
+	late prometheus.Counter
+}
+
+func newMetrics(r prometheus.Registerer) serviceMetrics {
+	m := serviceMetrics{
+		runs: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "serin_spinnaker_runs_total", Help: "Runs and analyses of Kayenta's API that have ended, by how.",
+		}, []string{"kind", "status"}),
+		open: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "serin_spinnaker_runs_open", Help: "Runs and analyses of Kayenta's API that have not ended.",
+		}),
+		late: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "serin_spinnaker_intervals_late_total", Help: "Intervals of analyses that were judged later than planned by more than a minute.",
+		}),
+	}
+	for _, kind := range []string{kindCanary, kindAnalysis} {
+		for _, status := range []string{statusSucceeded, statusTerminal, statusCanceled} {
+			m.runs.WithLabelValues(kind, status)
+		}
+	}
+	r.MustRegister(m.runs, m.open, m.late)
+	return m
+}
