@@ -118,7 +118,8 @@ type OIDCSpec struct {
 	ClientSecretFile string `json:"clientSecretFile,omitempty"`
 	// Scopes to ask for; profile and email where it is left out. openid is always asked for.
 	Scopes []string `json:"scopes,omitempty"`
-	// NameClaim is what people are called by in events and in the audit log; email where it is left out.
+	// NameClaim is what people are called by in events and in the audit log; email where it is left out, which the
+	// provider then has to have verified (email_verified).
 	NameClaim string `json:"nameClaim,omitempty"`
 	// GroupsClaim lists the groups of a person; groups where it is left out.
 	GroupsClaim string `json:"groupsClaim,omitempty"`
@@ -172,10 +173,33 @@ type NotifyWebhookSpec struct {
 	SecretFile string `json:"secretFile,omitempty"`
 }
 
-// SpinnakerSpec offers Kayenta's API and the remote judge.
+// SpinnakerSpec offers Kayenta's API and the remote judge. Spinnaker sends no tokens: on an address that others can
+// reach, tls.clientCA, basicAuth or allowAnonymous has to say who may.
 type SpinnakerSpec struct {
-	// Listen is an address of its own.
+	// Listen is an address of its own; Kayenta's port is 8090.
 	Listen Address `json:"listen"`
+	// TLS of this listener.
+	TLS *SpinnakerTLSSpec `json:"tls,omitempty"`
+	// BasicAuth is what callers have in their base URL: http://user:password@host:8090.
+	BasicAuth *BasicAuthSpec `json:"basicAuth,omitempty"`
+	// AllowAnonymous lets everybody who can reach the address use this API.
+	AllowAnonymous bool `json:"allowAnonymous,omitempty"`
+	// AllowInsecure lets the password of basicAuth travel without TLS.
+	AllowInsecure bool `json:"allowInsecure,omitempty"`
+	// ScopeLabel finds the instances of resource type gce_instance; instance where it is left out.
+	ScopeLabel string `json:"scopeLabel,omitempty" jsonschema:"pattern=^[a-zA-Z_][a-zA-Z0-9_]*$"`
+	// MaxRuns is how many runs and analyses may be open at once; 1000 where it is left out.
+	MaxRuns int `json:"maxRuns,omitempty" jsonschema:"minimum=1,maximum=100000"`
+}
+
+// SpinnakerTLSSpec is a certificate with its key, and who may call.
+type SpinnakerTLSSpec struct {
+	// Cert is a file with the certificate and its chain, in PEM.
+	Cert string `json:"cert" jsonschema:"minLength=1"`
+	// Key is a file with its private key, in PEM.
+	Key string `json:"key" jsonschema:"minLength=1"`
+	// ClientCA is a file with the authorities that callers' certificates have to be of, in PEM.
+	ClientCA string `json:"clientCA,omitempty"`
 }
 
 // LogSpec is the log of this process.

@@ -210,7 +210,8 @@ func (p *Provider) identity(claims map[string]any) (server.Identity, error) {
 	if name = strings.TrimSpace(name); name == "" {
 		return server.Identity{}, &RefusedError{"the identity provider does not say your " + p.c.NameClaim}
 	}
-	if verified, said := claims["email_verified"]; p.c.NameClaim == "email" && said && verified != true && verified != "true" {
+	// Anybody may claim an address; some providers leave the word out where it would be false.
+	if verified := claims["email_verified"]; p.c.NameClaim == "email" && verified != true && verified != "true" {
 		return server.Identity{}, &RefusedError{"the identity provider has not verified your address of mail"}
 	}
 	if len(name) > maxName || !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) {
