@@ -19,6 +19,11 @@ import (
 // maxDocument bounds what judge reads as one document; requests beyond it belong on lines of their own.
 const maxDocument = 1 << 30
 
+// judging are the commands that judge without a daemon.
+func (a *app) judging() []*cobra.Command {
+	return []*cobra.Command{a.judgeCmd(), a.planCmd(), a.simulateCmd()}
+}
+
 func (a *app) judgeCmd() *cobra.Command {
 	judge := "kayenta"
 	cmd := &cobra.Command{

@@ -1,0 +1,344 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/serindev/serin/analysis"
+	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/judge/sequential"
+	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/simulation"
+)
+
+// planning are the flags of plan.
+type planning struct {
+	subject
+	reach
+	rate     float64
+	base     []string
+	effect   float64
+	first    bool
+	service  string
+	settings []string
+	over     time.Duration
+	effects  string
+}
+
+func (a *app) planCmd() *cobra.Command {
+	p := &planning{}
+	cmd := &cobra.Command{
+		Use:   "plan [PATH…]",
+		Short: "Say how long a rollout's steps need",
+		Long: `Say for each step of a rollout how long the judge needs to find a worse version there, which differences the step can
+find before it may be left, how many requests a bad version spoils until then, and how long a good one needs to pass;
+and warn of steps that are too short to decide anything.
+
+PATH are files and folders with a Rollout and its Analyses; without any, or with --weights, a gray release over the
+weights, judged by the only Analysis or by the built-in one. The rate of requests and the shares of bad ones are given,
+or counted over the last hour in Prometheus.
+
+These are rules of thumb for errors that come one by one, right within a factor of about 2; serin simulate says more.`,
+		Example: `  serin plan rollouts/shop.yaml --rate 120 --base errors=0.5% --base slow-requests=4%
+  serin plan --weights 5%,50% --prometheus http://127.0.0.1:9090 --service shop-stable@file --effect 3`,
+		RunE: func(cmd *cobra.Command, paths []string) error { return a.plan(cmd.Context(), p, paths) },
+	}
+	p.subject.flags(cmd)
+	p.reach.flags(cmd)
+	f := cmd.Flags()
+	f.Float64Var(&p.rate, "rate", 100, "requests a second, of both versions together")
+	f.StringSliceVar(&p.base, "base", []string{"1%"}, "the `SHARE` of bad requests at stable; NAME=SHARE for one metric")
+	f.StringVar(&p.effects, "effect", "2", "how many `TIMES` as bad the bad version is")
+	f.BoolVar(&p.first, "first", false, "a first release, of which nothing is learned yet")
+	f.StringVar(&p.service, "service", "", "the `SERVICE` to count the rates of in Prometheus, as its metrics name it")
+	f.StringSliceVar(&p.settings, "set", nil, "`NAME=VALUE` of a variable that the analysis uses; may be repeated")
+	f.DurationVar(&p.over, "over", time.Hour, "how much of the past is counted in Prometheus, at most 6h")
+	return cmd
+}
+
+// planned is the plan of one weight and one metric, as JSON. Times are nil where they cannot be expected within a year.
+type planned struct {
+	Step   string  `json:"step"`
+	Weight float64 `json:"weight"`
+	Metric string  `json:"metric"`
+	// Hold is the least time at the weight.
+	Hold float64 `json:"holdSeconds"`
+	// Finds is how many times as bad a version has to be to be found within Hold; nil where nothing is.
+	Finds *float64 `json:"findsWithinHold"`
+	// Found is when the bad version is found at this weight, Spoiled how many of its requests are bad by then.
+	Found   *float64 `json:"foundAfterSeconds"`
+	Spoiled *float64 `json:"badRequestsUntilFound"`
+	// Passes is when a good version has passed, counted from the beginning of the weight, with the evidence of the
+	// weights before.
+	Passes *float64 `json:"passesAfterSeconds"`
+	// Needs says whether the step waits for a pass.
+	Needs bool `json:"waitsForPass"`
+	// Requests the canary gets within Hold.
+	Requests float64 `json:"canaryRequestsWithinHold"`
+	// Unplanned says why there are no numbers.
+	Unplanned string `json:"unplanned,omitempty"`
+
+	max, minRequests float64
+}
+
+// plans is all that plan says.
+type plans struct {
+	Rollout  string             `json:"rollout"`
+	Rate     float64            `json:"rate"`
+	Base     map[string]float64 `json:"base"`
+	Effect   float64            `json:"effect"`
+	Steps    []planned          `json:"steps"`
+	Warnings []string           `json:"warnings"`
+}
+
+func (a *app) plan(ctx context.Context, p *planning, paths []string) error {
+	plan, err := p.load(a, paths)
+	if err != nil {
+		return err
+	}
+	base, err := parseNumbers("base", p.base, parseShare)
+	if err == nil {
+		err = base.known("base", metricNames(plan))
+	}
+	if err != nil {
+		return err
+	}
+	if p.effect, err = parseEffect(p.effects); err != nil || p.effect <= 1 {
+		return fmt.Errorf("--effect %s: expected how many times as bad, more than 1", p.effects)
+	}
+	if p.given() {
+		if err := p.count(ctx, plan, &base); err != nil {
+			return err
+		}
+	}
+	if !(p.rate > 0 && p.rate <= 1e9) {
+		return fmt.Errorf("--rate %v: expected requests a second, above 0", p.rate)
+	}
+	out := plans{Rollout: plan.Definition.Name, Rate: p.rate, Base: map[string]float64{}, Effect: p.effect, Warnings: []string{}}
+	for _, name := range metricNames(plan) {
+		out.Base[name] = base.of(name, 0.01)
+	}
+	if out.Steps, err = p.steps(plan, out.Base); err != nil {
+		return err
+	}
+	out.Warnings = list(warnings(out))
+	return a.print(out, func(w io.Writer) error { return a.planTable(w, p, out) })
+}
+
+// stage is one weight of the plan.
+type stage struct {
+	name   string
+	scope  string
+	weight float64
+	hold   time.Duration
+	max    time.Duration
+	passes bool // a pass is waited for
+}
+
+func stages(d rollout.Definition) []stage {
+	var out []stage
+	for _, step := range d.Steps {
+		switch step := step.(type) {
+		case rollout.AB:
+			out = append(out, stage{step.Name, step.Scope, float64(step.Cohort.Split), step.Decide.Min, step.Decide.Max, true})
+		case rollout.Gray:
+			for i, w := range step.Weights {
+				pass := step.Decide.On == rollout.OnPass || step.Decide.On == "" && i == len(step.Weights)-1
+				out = append(out, stage{step.Name, step.Scope, float64(w), step.Hold, step.Decide.Max, pass})
+			}
+		default: // nothing is judged there that was not before
+		}
+	}
+	return out
+}
+
+// steps plans every weight for every metric.
+func (p *planning) steps(plan simulation.Plan, base map[string]float64) ([]planned, error) {
+	var out []planned
+	gained := map[string]float64{} // evidence for a pass, by scope and metric
+	first := map[string]time.Duration{}
+	for _, s := range stages(plan.Definition) {
+		settings := judged(plan, s.scope)
+		j, err := sequential.New(settings)
+		if err != nil {
+			return nil, fmt.Errorf("analysis of %s: %w", s.scope, err)
+		}
+		wait := max(0, j.PassWait(!p.first)-first[s.scope])
+		for _, m := range settings.Metrics {
+			pace := sequential.Pace{Canary: p.rate * s.weight, Baseline: p.rate * (1 - s.weight), Base: base[m.Name], Learned: !p.first}
+			out = append(out, p.stage(j, m, s, pace, wait, gained))
+		}
+		first[s.scope] += s.hold
+	}
+	return out, nil
+}
+
+// stage plans one weight for one metric, and adds to the evidence that is gained by its end.
+func (p *planning) stage(j *sequential.Judge, m judge.Metric, s stage, pace sequential.Pace, wait time.Duration, gained map[string]float64) planned {
+	out := planned{Step: s.name, Weight: s.weight, Metric: m.Name, Hold: s.hold.Seconds(), Needs: s.passes,
+		Requests: pace.Canary * s.hold.Seconds(), max: s.max.Seconds(), minRequests: m.MinRequests}
+	fails, err := j.Fails(m.Name, pace, p.effect)
+	if err != nil {
+		out.Unplanned = err.Error()
+		return out
+	}
+	if t, ok := fails.Time(); ok {
+		out.Found = pointer(t.Seconds())
+		out.Spoiled = pointer(t.Seconds() * pace.Canary * min(1, pace.Base*p.effect))
+	}
+	for effect := 1.05; effect < 200 && s.hold > 0; effect *= 1.02 {
+		f, _ := j.Fails(m.Name, pace, effect)
+		if t, ok := f.Time(); ok && t <= s.hold {
+			out.Finds = &effect
+			break
+		}
+	}
+	passes, _ := j.Passes(m.Name, pace)
+	key := s.scope + "\x00" + m.Name
+	rest := sequential.Prospect{Needs: max(0, passes.Needs-gained[key]), Gains: passes.Gains}
+	if t, ok := rest.Time(); ok {
+		requests := m.MinRequests / min(pace.Canary, max(pace.Baseline, 1e-9))
+		out.Passes = pointer(max(t.Seconds(), wait.Seconds(), requests))
+	}
+	gained[key] += passes.Gains * s.hold.Seconds()
+	return out
+}
+
+func pointer(v float64) *float64 { return &v }
+
+// warnings tells of weights that decide nothing.
+func warnings(p plans) []string {
+	var out []string
+	for _, s := range p.Steps {
+		at := fmt.Sprintf("%s at %s, %s: ", s.Step, percentage(s.Weight), s.Metric)
+		switch {
+		case s.Unplanned != "":
+			out = append(out, at+s.Unplanned+"; try serin simulate")
+			continue
+		case s.Weight >= 1:
+			out = append(out, at+"nobody is left to compare with")
+			continue
+		case s.Requests < s.minRequests:
+			out = append(out, fmt.Sprintf("%sonly %.0f requests reach the canary within %s, and %.0f are needed: the step waits longer",
+				at, s.Requests, lasting(s.Hold), s.minRequests))
+		case s.Found == nil:
+			out = append(out, fmt.Sprintf("%s×%g is within the margin, or would take more than a year: it is not found", at, p.Effect))
+		case *s.Found > s.Hold && !s.Needs:
+			out = append(out, fmt.Sprintf("%sthe weight may be left after %s, before a version ×%g as bad is found (about %s): too short to decide that",
+				at, lasting(s.Hold), p.Effect, lasting(*s.Found)))
+		}
+		if !s.Needs || s.max <= 0 {
+			continue
+		}
+		if s.Passes == nil || *s.Passes > s.max {
+			out = append(out, fmt.Sprintf("%sa good version is not expected to pass within %s, and then the policy decides", at, lasting(s.max)))
+		}
+	}
+	return slices.Compact(out)
+}
+
+func (a *app) planTable(w io.Writer, p *planning, out plans) error {
+	rows := [][]cell{}
+	for _, s := range out.Steps {
+		finds, spoiled := "–", "–"
+		if s.Finds != nil {
+			finds = "×" + strconv.FormatFloat(*s.Finds, 'f', 1, 64) + " and worse"
+		}
+		if s.Spoiled != nil {
+			spoiled = strconv.FormatFloat(math.Ceil(*s.Spoiled), 'f', 0, 64)
+		}
+		passes := lastingOr(s.Passes)
+		if !s.Needs {
+			passes = "(" + passes + ")"
+		}
+		rows = append(rows, []cell{{s.Step, bold}, {percentage(s.Weight), plain}, {s.Metric, plain}, {lasting(s.Hold), plain},
+			{finds, plain}, {lastingOr(s.Found), plain}, {spoiled, plain}, {passes, plain}})
+	}
+	bad := fmt.Sprintf("×%g", out.Effect)
+	head := []string{"STEP", "WEIGHT", "METRIC", "HOLD", "FOUND WITHIN HOLD", bad + " FOUND AFTER", "BAD REQUESTS BY THEN", "GOOD PASSES AFTER"}
+	if err := a.table(w, head, rows); err != nil {
+		return err
+	}
+	past := "with the noise of earlier releases known"
+	if p.first {
+		past = "for a first release"
+	}
+	_, _ = fmt.Fprintf(w, "\n%s requests a second, %s. In brackets: the weight does not wait for a pass.\n",
+		strconv.FormatFloat(out.Rate, 'g', 4, 64), past)
+	for _, text := range out.Warnings {
+		_, _ = fmt.Fprintln(w, painted("warning: ", yellow, a.colours())+clean(text))
+	}
+	return nil
+}
+
+func percentage(share float64) string { return strconv.FormatFloat(100*share, 'g', 4, 64) + "%" }
+
+// lasting writes seconds for people: 45s, 12m, 3.5h, 2.1d.
+func lasting(seconds float64) string {
+	switch {
+	case seconds < 90:
+		return strconv.FormatFloat(math.Ceil(seconds), 'f', 0, 64) + "s"
+	case seconds < 90*60:
+		return strconv.FormatFloat(math.Round(seconds/60), 'f', 0, 64) + "m"
+	case seconds < 36*3600:
+		return strconv.FormatFloat(math.Round(seconds/360)/10, 'f', -1, 64) + "h"
+	}
+	return strconv.FormatFloat(math.Round(seconds/8640)/10, 'f', -1, 64) + "d"
+}
+
+func lastingOr(seconds *float64) string {
+	if seconds == nil {
+		return "never"
+	}
+	return lasting(*seconds)
+}
+
+// count takes the rates from Prometheus: what the service has served, and how much of it was bad.
+func (p *planning) count(ctx context.Context, plan simulation.Plan, base *numbers) error {
+	if p.service == "" {
+		return fmt.Errorf("--service: which service's requests are to be counted? As its metrics name it: shop-stable@file")
+	}
+	if p.over < time.Minute || p.over > analysis.MaxWindow {
+		return fmt.Errorf("--over %s: expected 1m to %s", p.over, analysis.MaxWindow)
+	}
+	_, source, err := p.source()
+	if err != nil {
+		return err
+	}
+	vars, err := variables(p.settings)
+	if err != nil {
+		return err
+	}
+	end := time.Now().Add(-analysis.DefaultSettle)
+	for _, scope := range plan.Definition.Scopes {
+		look, err := oneLook(ctx, source, plan.Analyses[scope.Name], analysis.Names{Service: p.service, Vars: vars}, end, p.over)
+		if err != nil {
+			return err
+		}
+		if look.Requests != nil && look.Requests.Baseline > 0 {
+			p.rate = look.Requests.Baseline / p.over.Seconds()
+		}
+		for _, o := range look.Observations {
+			if _, given := base.named[o.Metric]; given {
+				continue
+			}
+			if !o.Baseline.Missing && o.Baseline.Total > 0 {
+				base.named[o.Metric] = o.Baseline.Bad / o.Baseline.Total
+				if look.Requests == nil {
+					p.rate = max(p.rate, o.Baseline.Total/p.over.Seconds())
+				}
+			}
+		}
+	}
+	if len(base.named) == 0 {
+		return fmt.Errorf("prometheus has no requests of %s in the last %s", p.service, p.over)
+	}
+	return nil
+}
