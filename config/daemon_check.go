@@ -16,7 +16,7 @@ func (c *checker) daemon(s *DaemonSpec) {
 	c.store(s)
 	c.prometheus(&s.Prometheus)
 	if s.Spinnaker != nil {
-		c.warn(c.spec("spinnaker"), "this build does not serve Kayenta's API yet: nothing listens there")
+		c.spinnaker(s.Spinnaker)
 	}
 	c.notify(s.Notify)
 	if s.Auth != nil {
@@ -104,6 +104,24 @@ func (c *checker) auth(s *DaemonSpec) {
 				c.fail(at.in(name), "expected more than 0")
 			}
 		}
+	}
+}
+
+// spinnaker checks who may use a listener that asks for no token.
+func (c *checker) spinnaker(s *SpinnakerSpec) {
+	at := c.spec("spinnaker")
+	if b := s.BasicAuth; b != nil && (b.Password == "") == (b.PasswordFile == "") {
+		c.fail(at.in("basicAuth"), "expected one of password or passwordFile")
+	}
+	if loopback(string(s.Listen)) {
+		return
+	}
+	mutual := s.TLS != nil && s.TLS.ClientCA != ""
+	switch {
+	case !mutual && s.BasicAuth == nil && !s.AllowAnonymous:
+		c.fail(at.in("listen"), "%s can be reached from elsewhere, and Spinnaker sends no token: set tls.clientCA or basicAuth, or allowAnonymous: true", s.Listen)
+	case s.BasicAuth != nil && s.TLS == nil && !s.AllowInsecure:
+		c.fail(at.in("listen"), "%s can be reached from elsewhere, and the password could be read: set tls, or allowInsecure: true if something in front of it does TLS", s.Listen)
 	}
 }
 

@@ -58,6 +58,7 @@ func (s DaemonSpec) withDefaults(file string) DaemonSpec {
 	}
 	s.Auth = s.Auth.withDefaults(file)
 	s.Prometheus = s.Prometheus.withDefaults(file)
+	s.Spinnaker = s.Spinnaker.withPaths(file)
 	s.Notify = notifyDefaults(s.Notify, file)
 	if s.Retention == nil || s.Retention.Evidence == nil {
 		s.Retention = &RetentionSpec{Evidence: new(defaultEvidence)}
@@ -109,6 +110,23 @@ func (o *OIDCSpec) Secret() (Secret, error) {
 		return "", fmt.Errorf("read the secret of the OIDC client: %w", err)
 	}
 	return Secret(strings.TrimSpace(string(b))), nil
+}
+
+// withPaths makes the paths absolute; nil stays nil.
+func (s *SpinnakerSpec) withPaths(file string) *SpinnakerSpec {
+	if s == nil {
+		return nil
+	}
+	out := *s
+	if t := s.TLS; t != nil {
+		out.TLS = &SpinnakerTLSSpec{beside(file, t.Cert), beside(file, t.Key), beside(file, t.ClientCA)}
+	}
+	if s.BasicAuth != nil {
+		auth := *s.BasicAuth
+		auth.PasswordFile = beside(file, auth.PasswordFile)
+		out.BasicAuth = &auth
+	}
+	return &out
 }
 
 func (p PrometheusSpec) withDefaults(file string) PrometheusSpec {

@@ -37,7 +37,7 @@ func TestTheExampleOfTheDaemonIsRead(t *testing.T) {
 	require.Equal(t, 90*24*time.Hour, time.Duration(*d.Retention.Evidence))
 	require.Equal(t, 10*time.Second, time.Duration(*d.Prometheus.Timeout))
 	require.Equal(t, []string{"rollback", "gate", "finished"}, d.Notify[0].On)
-	require.Len(t, warnings, 1, "spinnaker is right, and not there yet")
+	require.Empty(t, warnings)
 }
 
 func TestAShortDaemonGetsEveryDefault(t *testing.T) {
@@ -60,6 +60,29 @@ func TestOnlyLoopbackIsListenedOnWithoutTLS(t *testing.T) {
 			require.Equal(t, fine, len(errs) == 0, "%s %s: %s", listen, more, errs.Error())
 		}
 	}
+}
+
+func TestTheListenerForSpinnakerSaysWhoMay(t *testing.T) {
+	for listen, local := range map[string]bool{"127.0.0.1:8090": true, "localhost:8090": true, "0.0.0.0:8090": false, "':8090'": false} {
+		for more, ok := range map[string]bool{
+			"": false, "tls: {cert: c, key: k}": false, "tls: {cert: c, key: k, clientCA: ca}": true, "allowAnonymous: true": true,
+			"basicAuth: {username: u, password: p}":                         false,
+			"basicAuth: {username: u, password: p}, allowInsecure: true":    true,
+			"basicAuth: {username: u, password: p}, tls: {cert: c, key: k}": true,
+		} {
+			text := daemonHead + "  prometheus: {url: http://127.0.0.1:9090}\n  spinnaker: {listen: " + listen
+			if more != "" {
+				text += ", " + more
+			}
+			_, errs := Load(write(t, map[string]string{"serin.yaml": text + "}\n"}))
+			require.Equal(t, local || ok, len(errs) == 0, "%s %s: %s", listen, more, errs.Error())
+		}
+	}
+	d, dir := loadDaemon(t, `  prometheus: {url: http://127.0.0.1:9090}
+  spinnaker: {listen: '127.0.0.1:8090', tls: {cert: c, key: k, clientCA: ca}, basicAuth: {username: u, passwordFile: p}}
+`)
+	require.Equal(t, filepath.Join(dir, "ca"), d.Spinnaker.TLS.ClientCA)
+	require.Equal(t, filepath.Join(dir, "p"), d.Spinnaker.BasicAuth.PasswordFile)
 }
 
 func TestSecretsAreNeverShown(t *testing.T) {

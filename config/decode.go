@@ -3,6 +3,7 @@ package config
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 )
 
 // parsed is one document of a file. Exactly one of the kinds is set, none if its form is wrong.
@@ -113,6 +114,16 @@ func (d document) envelope() Errors {
 		out = append(out, kind.errorf("%s", enum(kind.node, []any{KindDaemon, KindAnalysis, KindRollout})))
 	}
 	return out
+}
+
+// manifest tells whether this is one of the documents of Kubernetes that rollouts name, and that stand beside them.
+func (d document) manifest() bool {
+	version, kind := d.at("apiVersion"), d.at("kind")
+	if version.gone || kind.gone {
+		return false
+	}
+	return kind.node.text == "Job" && strings.HasPrefix(version.node.text, "batch/") ||
+		kind.node.text == "PodTemplate" && version.node.text == "v1"
 }
 
 // title names a document in messages about others.

@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -25,6 +26,8 @@ type Loader struct {
 	// nil checks nothing here.
 	Rule   func(rule string) error
 	Guards func(traffic.Guards) error
+	// Job and Template read a manifest of a batch/v1 Job, and of a v1 PodTemplate, strictly, as JSON. nil takes any YAML.
+	Job, Template func([]byte) (json.RawMessage, error)
 	// Stdin is what the path "-" reads; nil is nothing.
 	Stdin io.Reader
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/share"
 	"github.com/serindev/serin/traffic"
+	"github.com/serindev/serin/workload"
 	"github.com/stretchr/testify/require"
 )
 
@@ -57,17 +58,35 @@ func TestTheMinimalExampleGetsEveryDefault(t *testing.T) {
 	require.Equal(t, map[string]analysis.Definition{"gray": analysis.Merge(analysis.TraefikWeb())}, r.Plan.Analyses)
 }
 
-func TestWhatThisBuildCannotRunIsRightAndSaysSo(t *testing.T) {
+func TestThePipelineExampleIsAPlanForACluster(t *testing.T) {
 	r, ok := loadExamples(t).Rollout("k8s-flask")
 	require.True(t, ok)
-	require.Equal(t, []string{
-		"traffic.traefik: this build does not drive Traefik on Kubernetes yet, only traefikFile",
-		"steps[0].job: this build does not run job steps yet",
-		"steps[1].deploy: this build does not run deploy steps yet",
-		"steps[3].deploy: this build does not run deploy steps yet",
-		"steps[7].promote: this build does not know strategies of promotion yet",
-		"triggers: this build does not start releases by itself yet",
-	}, r.Plan.Unsupported)
+	require.Empty(t, r.Plan.Unsupported)
+	d := r.Plan.Rollout
+	require.NoError(t, d.Check())
+	pro := func(name string) workload.Name { return workload.Name{Namespace: "pro", Name: name} }
+	require.Equal(t, &rollout.Cluster{
+		Arms: workload.Arms{
+			Stable: workload.Arm{Deployment: pro("k8s-flask"), Service: "k8s-flask"},
+			Canary: workload.Arm{Deployment: pro("k8s-flask-canary"), Service: "k8s-flask-canary"},
+		},
+		Replicas: workload.Replicas{Share: 0.1}, Deadline: 10 * time.Minute, Triggers: []workload.Name{pro("k8s-flask-canary")},
+	}, d.Cluster)
+	images := map[string]string{"flask": "${image}"}
+	require.Equal(t, rollout.Deploy{Name: "pre-release", Deployment: workload.Name{Namespace: "dev", Name: "k8s-flask-nodeport"},
+		Images: images, Deadline: 5 * time.Minute}, d.Steps[1])
+	require.Equal(t, rollout.Deploy{Name: "canary", Deployment: pro("k8s-flask-canary"), Images: images, Deadline: 10 * time.Minute}, d.Steps[3])
+	require.Equal(t, rollout.Promote{Name: "promote", Strategy: rollout.Patch, Deadline: 10 * time.Minute}, d.Steps[7])
+	job := d.Steps[0].(rollout.Job)
+	require.Equal(t, "pro", job.Namespace)
+	require.Equal(t, 15*time.Minute, job.Deadline)
+	filled, err := workload.FillJSON(job.Manifest, map[string]string{"image": "registry.example.com/flask:2"})
+	require.NoError(t, err)
+	require.Contains(t, string(filled), `"image":"registry.example.com/flask:2"`)
+	require.Equal(t, &ClusterGateway{
+		Namespace: "pro", Route: &traffic.Route{Rule: "Host(`pro.coding`)", EntryPoints: []string{"web"}}, Stable: d.Stable, Canary: d.Canary,
+	}, r.Plan.Gateway.Cluster)
+	require.Equal(t, []Replica{{URL: "http://traefik.traefik.svc:8080"}}, r.Plan.Gateway.Replicas)
 }
 
 func TestAPlanIsStoredAsJSONWithoutLoss(t *testing.T) {

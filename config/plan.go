@@ -46,11 +46,13 @@ type Plan struct {
 	Unsupported []string `json:"unsupported,omitempty"`
 }
 
-// Gateway is where the traffic is brought about: one file of Traefik's file provider.
+// Gateway is where the traffic is brought about: one file of Traefik's file provider, or Traefik on Kubernetes.
 type Gateway struct {
-	Route traffic.Route `json:"route"`
+	Route traffic.Route `json:"route,omitzero"`
 	// File that Serin owns; absolute.
-	File string `json:"file"`
+	File string `json:"file,omitempty"`
+	// Cluster is nil for a file.
+	Cluster *ClusterGateway `json:"cluster,omitempty"`
 	// Replicas are the APIs that are asked what is served.
 	Replicas []Replica `json:"replicas,omitempty"`
 }
@@ -80,11 +82,11 @@ func makePlan(p *parsed, analyses map[string]*parsed, lost map[string]string, l 
 	m := &planner{checker: checker{document: p.document}, loader: l, spec: &p.rollout.Spec, analyses: analyses,
 		lost: lost, used: map[string]bool{}}
 	m.plan = Plan{Rollout: rollout.Definition{Name: p.name, KeepCohort: m.spec.KeepCohort}, Analyses: map[string]analysis.Definition{}}
-	m.unsupported()
 	m.steps()
 	m.scopes()
 	m.rest()
 	m.gateway()
+	m.cluster()
 	if len(m.errs) == 0 && len(m.plan.Unsupported) == 0 && !p.flawed {
 		if err := m.plan.Rollout.Check(); err != nil {
 			m.fail(m.at("spec"), "%s", err)
@@ -156,37 +158,16 @@ func (m *planner) later(at place, format string, args ...any) {
 	m.plan.Unsupported = append(m.plan.Unsupported, at.String()+": "+fmt.Sprintf(format, args...))
 }
 
-func (m *planner) unsupported() {
-	if m.spec.Traffic.Traefik != nil {
-		m.later(m.checker.spec("traffic", "traefik"), "this build does not drive Traefik on Kubernetes yet, only traefikFile")
-	}
-	for i := range m.spec.Steps {
-		s, at := &m.spec.Steps[i], m.checker.spec("steps", i)
-		if kind, _ := s.kind(); kind == "job" || kind == "deploy" {
-			m.later(at.in(kind).atKey(), "this build does not run %s steps yet", kind)
-		}
-		if p := s.Promote; p != nil && (p.Strategy != "" || p.Template != "" || p.Deadline != nil || p.Expired != "") {
-			m.later(at.in("promote"), "this build does not know strategies of promotion yet")
-		}
-	}
-	if r := m.spec.Rollback; r != nil {
-		for i := range r.Steps {
-			if r.Steps[i].Job != nil {
-				m.later(m.checker.spec("rollback", "steps", i, "job").atKey(), "this build does not run job steps yet")
-			}
-		}
-	}
-	if len(m.spec.Triggers) > 0 {
-		m.later(m.checker.spec("triggers").atKey(), "this build does not start releases by itself yet")
-	}
-}
-
-// steps fills in names and defaults. What this build cannot run is left out; Unsupported says so.
+// steps fills in names and defaults.
 func (m *planner) steps() {
 	names := stepNames(m.spec.Steps)
 	for i := range m.spec.Steps {
-		s, name := &m.spec.Steps[i], names[i]
+		s, name, at := &m.spec.Steps[i], names[i], m.checker.spec("steps", i)
 		switch {
+		case s.Job != nil:
+			m.plan.Rollout.Steps = append(m.plan.Rollout.Steps, m.job(at.in("job"), s.Job, name))
+		case s.Deploy != nil:
+			m.plan.Rollout.Steps = append(m.plan.Rollout.Steps, m.deploy(at.in("deploy"), s.Deploy, name))
 		case s.Gate != nil:
 			m.plan.Rollout.Steps = append(m.plan.Rollout.Steps, s.Gate.toStep(name))
 		case s.AB != nil:
@@ -194,7 +175,7 @@ func (m *planner) steps() {
 		case s.Gray != nil:
 			m.plan.Rollout.Steps = append(m.plan.Rollout.Steps, s.Gray.toStep(name))
 		case s.Promote != nil:
-			m.plan.Rollout.Steps = append(m.plan.Rollout.Steps, rollout.Promote{Name: name})
+			m.plan.Rollout.Steps = append(m.plan.Rollout.Steps, s.Promote.toStep(name, m.spec.Traffic.Traefik != nil))
 		case s.Webhook != nil:
 			m.plan.Rollout.Steps = append(m.plan.Rollout.Steps, s.Webhook.toStep(name))
 		case s.Wait != nil:
@@ -284,12 +265,19 @@ func (m *planner) rest() {
 	r := or(m.spec.Rollback, RollbackSpec{})
 	d.Rollback = rollout.Rollback{Drain: long(r.Drain, defaultDrain), Deadline: long(r.Deadline, defaultRollbackDeadline)}
 	for i := range r.Steps {
-		if w := r.Steps[i].Webhook; w != nil {
-			name := string(w.Name)
-			if name == "" {
-				name = fmt.Sprintf("rollback-%d", i+1)
+		step := &r.Steps[i]
+		name := func(own Name) string {
+			if own == "" {
+				return fmt.Sprintf("rollback-%d", i+1)
 			}
-			d.Rollback.Steps = append(d.Rollback.Steps, w.toStep(name))
+			return string(own)
+		}
+		switch {
+		case step.Webhook != nil:
+			d.Rollback.Steps = append(d.Rollback.Steps, step.Webhook.toStep(name(step.Webhook.Name)))
+		case step.Job != nil:
+			at := m.checker.spec("rollback", "steps", i, "job")
+			d.Rollback.Steps = append(d.Rollback.Steps, m.job(at, step.Job, name(step.Job.Name)))
 		}
 	}
 }
@@ -306,19 +294,27 @@ func (a *ArmSpec) toBackend() traffic.Backend {
 }
 
 func (m *planner) gateway() {
-	f := m.spec.Traffic.TraefikFile
-	if f == nil {
+	g := &m.plan.Gateway
+	var v *VerifySpec
+	if f := m.spec.Traffic.TraefikFile; f != nil {
+		g.File = f.Path
+		g.Route = traffic.Route{Rule: f.Rule, EntryPoints: f.EntryPoints, Priority: f.Priority, TLS: f.TLS.toTraffic()}
+		v = f.Verify
+	} else if t := m.spec.Traffic.Traefik; t != nil {
+		v = t.Verify
+	}
+	if v == nil {
 		return
 	}
-	g := Gateway{File: f.Path, Route: traffic.Route{Rule: f.Rule, EntryPoints: f.EntryPoints, Priority: f.Priority}}
-	if t := f.TLS; t != nil {
-		g.Route.TLS = &traffic.TLS{SecretName: t.SecretName, CertResolver: t.CertResolver, Options: t.Options}
+	auth := or(v.BasicAuth, BasicAuthFileSpec{})
+	for _, api := range v.API {
+		g.Replicas = append(g.Replicas, Replica{URL: api, User: auth.Username, PasswordFile: auth.PasswordFile})
 	}
-	if v := f.Verify; v != nil {
-		auth := or(v.BasicAuth, BasicAuthFileSpec{})
-		for _, api := range v.API {
-			g.Replicas = append(g.Replicas, Replica{URL: api, User: auth.Username, PasswordFile: auth.PasswordFile})
-		}
+}
+
+func (t *TLSSpec) toTraffic() *traffic.TLS {
+	if t == nil {
+		return nil
 	}
-	m.plan.Gateway = g
+	return &traffic.TLS{SecretName: t.SecretName, CertResolver: t.CertResolver, Options: t.Options}
 }

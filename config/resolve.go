@@ -95,6 +95,9 @@ func (r *resolver) add(f file) {
 		docs, errs := parse(f.name, f.body)
 		now.errs = errs
 		for _, d := range docs {
+			if d.manifest() {
+				continue // a file that rollouts name
+			}
 			p, errs := d.decode(r.loader)
 			now.errs = append(now.errs, errs...)
 			if p.formed() {

@@ -80,6 +80,7 @@ func (m *planner) reference(at place, name string) {
 		switch kubernetesOnly := v == varPods || v == varVersion; {
 		case slices.Contains(params, v), v == varService, v == varArm:
 		case kubernetesOnly && m.spec.Traffic.Traefik != nil:
+			m.laterOnce(at, "analysis %s asks for ${%s}, which this build cannot fill in yet", name, v)
 		case kubernetesOnly:
 			m.once(at, "analysis %s asks for ${%s}, which is known on Kubernetes only: declare a parameter of that name, or use another analysis", name, v)
 		default:
@@ -102,7 +103,7 @@ func (m *planner) scope(name string, used []string, at place, ab *ABSpec) {
 	for i, n := range used {
 		def, spec := m.definition(n)
 		if spec != nil && spec.Kayenta != nil {
-			m.laterOnce(at, n)
+			m.laterOnce(at, "analysis %s is Kayenta's, which this build does not judge by yet", n)
 			continue
 		}
 		if ab != nil && ab.Sticky && def.Split.Tolerance == 0 {
@@ -130,9 +131,9 @@ func (m *planner) scope(name string, used []string, at place, ab *ABSpec) {
 	m.plan.Rollout.Scopes = append(m.plan.Rollout.Scopes, rollout.Scope{Name: name, NoData: noData, Unreachable: unreachable})
 }
 
-func (m *planner) laterOnce(at place, name string) {
+func (m *planner) laterOnce(at place, format string, args ...any) {
 	before := len(m.plan.Unsupported)
-	m.later(at, "analysis %s is Kayenta's, which this build does not judge by yet", name)
+	m.later(at, format, args...)
 	if said := m.plan.Unsupported[before]; slices.Contains(m.plan.Unsupported[:before], said) {
 		m.plan.Unsupported = m.plan.Unsupported[:before]
 	}

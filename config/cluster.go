@@ -1,0 +1,166 @@
+package config
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/share"
+	"github.com/serindev/serin/traffic"
+	"github.com/serindev/serin/workload"
+)
+
+// The defaults of what a rollout has on Kubernetes (spec/rollout.md leaves them open).
+const (
+	defaultNamespace     = "default"
+	defaultJobDeadline   = 15 * time.Minute
+	defaultDeploy        = 10 * time.Minute
+	defaultPromote       = 10 * time.Minute
+	defaultPromoteAwait  = 24 * time.Hour
+	defaultCapacityReady = 10 * time.Minute
+)
+
+// ClusterGateway is a route of Traefik on Kubernetes: owned (Route), or one that is already there and adopted.
+type ClusterGateway struct {
+	Namespace    string          `json:"namespace"`
+	Route        *traffic.Route  `json:"route,omitempty"`
+	IngressRoute string          `json:"ingressRoute,omitempty"`
+	Adopt        bool            `json:"adopt,omitempty"`
+	Stable       traffic.Backend `json:"stable"`
+	Canary       traffic.Backend `json:"canary"`
+}
+
+func (m *planner) namespace(own Name) string {
+	switch {
+	case own != "":
+		return string(own)
+	case m.spec.Traffic.Traefik.Namespace != "":
+		return string(m.spec.Traffic.Traefik.Namespace)
+	}
+	return defaultNamespace
+}
+
+// cluster fills in what a rollout has on Kubernetes beside its traffic.
+func (m *planner) cluster() {
+	t := m.spec.Traffic.Traefik
+	if t == nil {
+		return
+	}
+	d := &m.plan.Rollout
+	arm := func(a *ArmSpec) workload.Arm {
+		out := workload.Arm{Deployment: workload.Name{Namespace: m.namespace(a.Namespace), Name: string(a.Deployment)}}
+		if a.Service != nil {
+			out.Service = string(a.Service.Name)
+		}
+		return out
+	}
+	d.Cluster = &rollout.Cluster{
+		Arms:     workload.Arms{Stable: arm(&m.spec.Stable), Canary: arm(&m.spec.Canary)},
+		Replicas: m.spec.Canary.Replicas.toReplicas(), Deadline: defaultCapacityReady,
+	}
+	for i := range m.spec.Triggers {
+		trigger := &m.spec.Triggers[i]
+		name := workload.Name{Namespace: m.namespace(trigger.Namespace), Name: string(trigger.Deployment)}
+		d.Cluster.Triggers = append(d.Cluster.Triggers, name)
+	}
+	m.plan.Gateway.Cluster = &ClusterGateway{
+		Namespace: m.namespace(""), IngressRoute: string(t.IngressRoute), Adopt: t.Adopt, Stable: d.Stable, Canary: d.Canary,
+	}
+	if r := t.Route; r != nil {
+		route := traffic.Route{Rule: r.Rule, EntryPoints: r.EntryPoints, Priority: r.Priority, TLS: r.TLS.toTraffic()}
+		if r.Host != "" {
+			// The checks have left nothing in a host that ends a rule's quotes.
+			route.Rule = "Host(`" + r.Host + "`)"
+		}
+		m.plan.Gateway.Cluster.Route = &route
+	}
+}
+
+func (a Amount) toReplicas() workload.Replicas {
+	if n, err := strconv.Atoi(string(a)); err == nil {
+		return workload.Replicas{Count: n}
+	}
+	s, err := share.Parse(string(a))
+	if err != nil { // empty: it grows with the weight alone; anything else has been refused
+		return workload.Replicas{}
+	}
+	return workload.Replicas{Share: s}
+}
+
+func (m *planner) job(at place, j *JobSpec, name string) rollout.Job {
+	return rollout.Job{
+		Name: name, Namespace: m.namespace(j.Namespace), Deadline: long(j.Deadline, defaultJobDeadline),
+		Manifest: m.manifest(at.in("manifest"), j.Manifest, m.loader.Job),
+	}
+}
+
+func (m *planner) deploy(at place, d *DeploySpec, name string) rollout.Deploy {
+	out := rollout.Deploy{
+		Name: name, Deployment: workload.Name{Namespace: m.namespace(d.Namespace), Name: string(d.Deployment)}, Images: d.Image,
+		Deadline: long(d.Deadline, defaultDeploy), Restore: d.OnRollback == "restore",
+	}
+	if d.Template != "" {
+		out.Template = m.manifest(at.in("template"), d.Template, m.loader.Template)
+	}
+	return out
+}
+
+func (p *PromoteSpec) toStep(name string, cluster bool) rollout.Promote {
+	out := rollout.Promote{Name: name}
+	if !cluster {
+		return out
+	}
+	out.Strategy, out.Whole = rollout.Patch, p.Template == "whole"
+	if p.Strategy == string(rollout.AwaitStable) {
+		out.Strategy, out.Deadline, out.Expired = rollout.AwaitStable, long(p.Deadline, defaultPromoteAwait), policy(p.Expired)
+		return out
+	}
+	out.Deadline = long(p.Deadline, defaultPromote)
+	return out
+}
+
+// manifest reads a file of Kubernetes beside the document as JSON. read checks its form; without it any YAML will do.
+func (m *planner) manifest(at place, path string, read func([]byte) (json.RawMessage, error)) json.RawMessage {
+	b, err := readFile(m.beside(path))
+	if err == nil && len(b) > maxFileSize {
+		err = errors.New("too large for a manifest")
+	}
+	if err != nil {
+		m.fail(at, "%s: %s", path, err)
+		return nil
+	}
+	if read == nil {
+		read = anyYAML
+	}
+	out, err := read(b)
+	if err != nil {
+		m.fail(at, "%s: %s", path, err)
+		return nil
+	}
+	m.known(at, string(out), m.parameterNames())
+	return out
+}
+
+func (m *planner) parameterNames() (out []string) {
+	for i := range m.spec.Parameters {
+		out = append(out, string(m.spec.Parameters[i].Name))
+	}
+	return out
+}
+
+func anyYAML(b []byte) (json.RawMessage, error) {
+	long, err := yaml.YAMLToJSON(b)
+	if err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	if err := json.Compact(&out, long); err != nil {
+		return nil, err
+	}
+	return out.Bytes(), nil
+}
