@@ -74,7 +74,9 @@ type Options struct {
 	// Call calls a webhook until it has its answer or the webhook's deadline is over; a non-nil error is the
 	// answer "no".
 	Call func(ctx context.Context, c Call) error
-	Log  *slog.Logger
+	// Workloads is nil in a daemon without a cluster.
+	Workloads Workloads
+	Log       *slog.Logger
 	// Registerer takes the metrics serin_*.
 	Registerer prometheus.Registerer
 	// ObserveEvery is how often the gateway is compared with the target while that is in force; 0 is 5 s.
@@ -126,6 +128,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.mu.Unlock()
 	group.Go(func() error { return e.looks.run(ctx) })
 	group.Go(func() error { e.prune(ctx); return nil })
+	if e.o.Workloads != nil {
+		group.Go(func() error { e.o.Workloads.Watch(ctx, e.clusterChanged); return nil })
+	}
 	err = group.Wait()
 	e.feed.close()
 	if errors.Is(err, context.Canceled) {

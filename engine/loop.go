@@ -55,6 +55,7 @@ type loop struct {
 	observeAt  time.Time
 	confirmGap time.Duration
 	trouble    map[string]string
+	work       work
 }
 
 func newLoop(e *Engine, name string) *loop {
@@ -135,6 +136,7 @@ func (l *loop) turn(ctx context.Context) time.Time {
 		}
 	}
 	l.follow(ctx)
+	l.deploy(ctx)
 	l.runTasks(ctx)
 	return l.wake()
 }
@@ -275,7 +277,7 @@ func (l *loop) happened(ctx context.Context, event rollout.Event) {
 		l.swapped = ended.Swapped
 		l.e.looks.drop(r.record.ID)
 		if ended.Outcome == rollout.Released {
-			r.tasks.Go(func() { l.teach(ctx, r) })
+			go l.teach(ctx, r)
 		}
 	}
 	l.e.feed.tell(rollout.Update{Rollout: l.name, Release: r.record.ID, Event: event})
@@ -461,6 +463,9 @@ func (l *loop) wake() time.Time {
 	at := time.Now().Add(l.e.o.ObserveEvery)
 	if l.observeAt.Before(at) {
 		at = l.observeAt
+	}
+	if _, _, ok := l.workTarget(); ok && !l.work.busy && l.e.o.Workloads != nil && l.work.at.Before(at) {
+		at = l.work.at
 	}
 	r := l.running()
 	if r == nil {

@@ -9,7 +9,6 @@ import (
 	"maps"
 	"regexp"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -28,8 +27,9 @@ type release struct {
 	back *pendingBack
 	// verdict of the newest look, also when it says nothing new.
 	verdict *judge.Verdict
-	tasks   sync.WaitGroup
-	begun   map[string]bool
+	// doing is the key of the first of the tasks that are being done; stop ends them.
+	doing string
+	stop  context.CancelFunc
 }
 
 type pendingBack struct {
@@ -89,7 +89,7 @@ func (l *loop) publish() {
 			v.Steps, v.Definition, v.Target = l.plan.Rollout.Steps, &l.plan.Rollout, l.plan.Rollout.Idle(l.swapped)
 		}
 	}
-	v.Confirmation = confirmation(l.confirmed)
+	v.Confirmation, v.Workloads = confirmation(l.confirmed), l.work.observed.Deployments
 	v.Differences, v.Replicas = l.differences(), l.observed.Replicas
 	for _, about := range slices.Sorted(maps.Keys(l.trouble)) {
 		v.Trouble = append(v.Trouble, about+": "+l.trouble[about])
@@ -237,51 +237,69 @@ func (l *loop) act(ctx context.Context, id string, event rollout.Event, by strin
 	return s, err
 }
 
-// runTasks begins the tasks of the target that have not been begun by this daemon. Their keys make it harmless that
-// an earlier one may have begun them as well.
+// runTasks begins the tasks of the target that have not been begun by this daemon, and stops those that are no part of
+// it any more. Their keys make it harmless that an earlier daemon may have begun them as well.
 func (l *loop) runTasks(ctx context.Context) {
 	r := l.running()
 	if r == nil || r.back != nil {
 		return
 	}
-	if r.begun == nil {
-		r.begun = map[string]bool{}
-	}
 	tasks := r.state.Target(&r.plan.Rollout, r.record.ID).Tasks
-	if len(tasks) == 0 || r.begun[tasks[0].Key] {
+	key := ""
+	if len(tasks) > 0 {
+		key = tasks[0].Key
+	}
+	if key == r.doing {
 		return
 	}
-	for _, t := range tasks {
-		r.begun[t.Key] = true
+	if r.stop != nil {
+		r.stop()
 	}
+	delete(l.trouble, "job")
+	r.doing, r.stop = key, nil
+	if key == "" {
+		return
+	}
+	ctx, r.stop = context.WithCancel(ctx)
 	record, state := r.record, r.state
-	r.tasks.Go(func() {
-		var failed error
+	go func() {
+		var answer rollout.Event
 		for _, t := range tasks {
-			failed = l.e.o.Call(ctx, Call{Key: t.Key, Webhook: t.Webhook, Release: record, State: state})
+			answer = l.do(ctx, t, record, state)
 		}
 		if ctx.Err() == nil {
-			l.send(func(ctx context.Context) { l.taskDone(ctx, record.ID, tasks[0], failed) })
+			l.send(func(ctx context.Context) { l.taskDone(ctx, record.ID, tasks[0], answer) })
 		}
-	})
+	}()
 }
 
-// taskDone turns a webhook's answer into an event. One that cannot be written is asked for again: its key is the
-// same.
-func (l *loop) taskDone(ctx context.Context, id string, t rollout.Task, failed error) {
+// do does one task; what it returns says how it went, and is nil if ctx has ended.
+func (l *loop) do(ctx context.Context, t rollout.Task, record rollout.Release, state rollout.State) rollout.Event {
+	if t.Job != nil {
+		return l.runJob(ctx, t)
+	}
+	err := l.e.o.Call(ctx, Call{Key: t.Key, Webhook: t.Webhook, Release: record, State: state})
+	if err != nil {
+		return rollout.WebhookAnswered{Step: t.Step, Detail: err.Error()}
+	}
+	return rollout.WebhookAnswered{Step: t.Step, OK: true}
+}
+
+// taskDone makes the answer to what the release is doing durable. One that cannot be written is asked for again: its
+// key is the same. While cleaning up the answers do not matter.
+func (l *loop) taskDone(ctx context.Context, id string, t rollout.Task, answer rollout.Event) {
 	r := l.running()
-	if r == nil || r.record.ID != id {
+	if r == nil || r.record.ID != id || r.doing != t.Key {
 		return
 	}
-	var event rollout.Event = rollout.CleanedUp{}
-	if r.state.Phase == rollout.Active {
-		answer := rollout.WebhookAnswered{Step: t.Step, OK: failed == nil}
-		if failed != nil {
-			answer.Detail = failed.Error()
-		}
-		event = answer
+	by := "webhook"
+	if t.Job != nil {
+		by = "cluster"
 	}
-	if _, err := l.append(ctx, r.event(event, "webhook")); err != nil && !errors.Is(err, rollout.ErrNotAllowed) {
-		delete(r.begun, t.Key)
+	if r.state.Phase == rollout.RollingBack {
+		answer = rollout.CleanedUp{}
+	}
+	if _, err := l.append(ctx, r.event(answer, by)); err != nil && !errors.Is(err, rollout.ErrNotAllowed) {
+		r.doing = ""
 	}
 }

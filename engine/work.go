@@ -1,0 +1,182 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"time"
+
+	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/workload"
+)
+
+// Workloads brings Deployments and Jobs to where a release needs them.
+type Workloads interface {
+	// Apply brings t about as far as it can now, and says how far each Deployment of t has come. It is idempotent.
+	// An error means that the cluster could not be asked, or refused; it names verb, kind and object.
+	Apply(ctx context.Context, t workload.Target) (workload.Observed, error)
+	// Run creates j unless it is there, and says how far it has come.
+	Run(ctx context.Context, j workload.Job) (workload.Status, error)
+	// Watch calls changed, without blocking, whenever something that was asked about may have changed, until ctx
+	// ends.
+	Watch(ctx context.Context, changed func())
+}
+
+// How often Deployments are asked for while they are on their way, and while all is well. A watch makes most of these
+// asks come sooner.
+const (
+	workSoon    = time.Second
+	workCalm    = 10 * time.Second
+	workTimeout = 30 * time.Second
+)
+
+// errNoCluster is what a release on Kubernetes says in a daemon that has none.
+var errNoCluster = errors.New("this daemon is not connected to a cluster: see kubernetes in its configuration")
+
+// work is what a loop knows of its Deployments.
+type work struct {
+	asked    *workload.Target
+	busy     bool
+	at       time.Time // when to ask again
+	observed workload.Observed
+	forgot   string // release whose past is forgotten
+}
+
+// workTarget is what the Deployments have to be now, and the number of that target.
+func (l *loop) workTarget() (workload.Target, int, bool) {
+	if l.rel == nil || l.rel.plan.Rollout.Cluster == nil {
+		return workload.Target{}, 0, false
+	}
+	r := l.rel
+	t := r.now().Target(&r.plan.Rollout, r.record.ID)
+	if r.state.Ended() {
+		return t.Workloads, t.Work, t.Workloads.Forget && l.work.forgot != r.record.ID
+	}
+	return t.Workloads, t.Work, len(t.Workloads.Deployments) > 0
+}
+
+// deploy begins to bring the Deployments to the target, beside everything else the loop does: a cluster that answers
+// slowly must not keep traffic from going back.
+func (l *loop) deploy(ctx context.Context) {
+	want, n, ok := l.workTarget()
+	if !ok {
+		l.work.asked, l.work.observed = nil, workload.Observed{}
+		delete(l.trouble, "cluster")
+		return
+	}
+	if l.e.o.Workloads == nil {
+		l.note("cluster", errNoCluster)
+		return
+	}
+	same := l.work.asked != nil && reflect.DeepEqual(*l.work.asked, want)
+	if l.work.busy || same && time.Now().Before(l.work.at) {
+		return
+	}
+	l.work.asked, l.work.busy = &want, true
+	release := l.rel.record.ID
+	go func() {
+		asking, cancel := context.WithTimeout(ctx, workTimeout)
+		defer cancel()
+		observed, err := l.e.o.Workloads.Apply(asking, want)
+		if ctx.Err() == nil {
+			l.send(func(ctx context.Context) { l.deployed(ctx, release, n, want, observed, err) })
+		}
+	}()
+}
+
+// deployed takes what became of a target of the Deployments.
+func (l *loop) deployed(ctx context.Context, release string, n int, want workload.Target, observed workload.Observed, err error) {
+	l.work.busy, l.work.at = false, time.Now().Add(workSoon)
+	if l.note("cluster", err) {
+		return
+	}
+	l.work.observed = observed
+	if now, _, ok := l.workTarget(); !ok || l.rel.record.ID != release || !reflect.DeepEqual(now, want) {
+		l.work.at = time.Time{} // it is of the past
+		return
+	}
+	if want.Forget && l.rel.state.Ended() {
+		l.work.forgot = release
+		return
+	}
+	phase, why := observed.Phase()
+	if phase == workload.Ready {
+		l.work.at = time.Now().Add(workCalm)
+	}
+	r := l.running()
+	if r == nil || r.back != nil {
+		return
+	}
+	l.changedByOthers(ctx, r, observed)
+	switch s := r.state; {
+	case n != s.Work:
+	case phase == workload.Ready && !s.WorkReady:
+		_, _ = l.append(ctx, r.event(rollout.DeploymentReady{Work: n}, "cluster"))
+	case phase == workload.Failed && len(s.WorkFailed) == 0:
+		_, _ = l.append(ctx, r.event(rollout.DeploymentFailed{Work: n, Why: why[:min(len(why), maxReasons)]}, "cluster"))
+	}
+}
+
+// changedByOthers tells of foreign edits that were put right.
+func (l *loop) changedByOthers(ctx context.Context, r *release, observed workload.Observed) {
+	var what []string
+	for _, s := range observed.Deployments {
+		for _, c := range s.Changed {
+			what = append(what, s.Name.String()+": "+c)
+		}
+	}
+	if len(what) == 0 {
+		return
+	}
+	l.e.metrics.drift.WithLabelValues(l.name).Inc()
+	_, _ = l.append(ctx, r.event(rollout.Drifted{What: what[:min(len(what), maxReasons)]}, "cluster"))
+}
+
+// runJob runs a Job to its end; what it says is the event. A cluster that does not answer is asked again: the
+// state machine knows when that has been for too long.
+func (l *loop) runJob(ctx context.Context, t rollout.Task) rollout.Event {
+	if t.Job.Unfilled != "" {
+		return rollout.JobFailed{Step: t.Step, Why: t.Job.Unfilled}
+	}
+	tick := time.NewTicker(workSoon)
+	defer tick.Stop()
+	for {
+		status, err := l.askJob(ctx, *t.Job)
+		l.send(func(context.Context) { l.note("job", err) })
+		switch {
+		case err != nil:
+		case status.Phase == workload.Ready:
+			return rollout.JobSucceeded{Step: t.Step, Log: status.Log}
+		case status.Phase == workload.Failed:
+			return rollout.JobFailed{Step: t.Step, Why: status.Why, Log: status.Log}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+func (l *loop) askJob(ctx context.Context, j workload.Job) (workload.Status, error) {
+	if l.e.o.Workloads == nil {
+		return workload.Status{}, errNoCluster
+	}
+	asking, cancel := context.WithTimeout(ctx, workTimeout)
+	defer cancel()
+	status, err := l.e.o.Workloads.Run(asking, j)
+	if err != nil {
+		return status, fmt.Errorf("run job %s: %w", j.Key, err)
+	}
+	return status, nil
+}
+
+// clusterChanged lets every loop ask for its Deployments at once.
+func (e *Engine) clusterChanged() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, l := range e.loops {
+		l.send(func(context.Context) { l.work.at = time.Time{} })
+	}
+}
