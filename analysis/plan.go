@@ -17,6 +17,9 @@ type Names struct {
 	// Vars are further variables by name: arm, version, pods, and the release's parameters. A variable of several
 	// values (pods) may stand in =~ and !~ matchers only, where it means any of them.
 	Vars map[string][]string
+	// Patterns are variables that are regular expressions themselves (RE2), for =~ and !~ matchers only: pods, whose
+	// names come and go. They are Serin's own, never a user's.
+	Patterns map[string]string
 }
 
 // Arms are the two sides of a comparison.

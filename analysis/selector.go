@@ -147,11 +147,20 @@ func (n Names) into(template, op string) (string, error) {
 		if !closed {
 			return "", fmt.Errorf("${ is not closed in %q", template)
 		}
+		pattern := op == "=~" || op == "!~"
+		if own, ok := n.Patterns[name]; ok {
+			if !pattern {
+				return "", fmt.Errorf("${%s} is a pattern: use =~ instead of %s", name, op)
+			}
+			b.WriteString("(?:" + own + ")")
+			template = rest
+			continue
+		}
 		values, err := n.lookup(name)
 		if err != nil {
 			return "", err
 		}
-		switch pattern := op == "=~" || op == "!~"; {
+		switch {
 		case pattern:
 			b.WriteString(anyOf(values))
 		case len(values) == 1:

@@ -80,7 +80,6 @@ func (m *planner) reference(at place, name string) {
 		switch kubernetesOnly := v == varPods || v == varVersion; {
 		case slices.Contains(params, v), v == varService, v == varArm:
 		case kubernetesOnly && m.spec.Traffic.Traefik != nil:
-			m.laterOnce(at, "analysis %s asks for ${%s}, which this build cannot fill in yet", name, v)
 		case kubernetesOnly:
 			m.once(at, "analysis %s asks for ${%s}, which is known on Kubernetes only: declare a parameter of that name, or use another analysis", name, v)
 		default:

@@ -139,7 +139,11 @@ func (k *looks) begin(ctx context.Context, l *loop, r *release, f follow, def an
 	if err != nil {
 		return nil, err
 	}
-	plan, err := analysis.NewPlan(def, arms(l.router, r.state.Parameters, f))
+	sides := arms(l.router, r.state.Parameters, f)
+	if err := k.e.nameWorkloads(ctx, &sides, def, r.plan.Rollout.Cluster); err != nil {
+		return nil, err
+	}
+	plan, err := analysis.NewPlan(def, sides)
 	if err != nil {
 		return nil, err
 	}

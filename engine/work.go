@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"regexp"
+	"slices"
 	"time"
 
+	"github.com/serindev/serin/analysis"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/workload"
 )
@@ -18,6 +21,9 @@ type Workloads interface {
 	Apply(ctx context.Context, t workload.Target) (workload.Observed, error)
 	// Run creates j unless it is there, and says how far it has come.
 	Run(ctx context.Context, j workload.Job) (workload.Status, error)
+	// Version is what the pods of a Deployment run: its pod template's label app.kubernetes.io/version, else the tag
+	// of its first container's image.
+	Version(ctx context.Context, d workload.Name) (string, error)
 	// Watch calls changed, without blocking, whenever something that was asked about may have changed, until ctx
 	// ends.
 	Watch(ctx context.Context, changed func())
@@ -170,6 +176,33 @@ func (l *loop) askJob(ctx context.Context, j workload.Job) (workload.Status, err
 		return status, fmt.Errorf("run job %s: %w", j.Key, err)
 	}
 	return status, nil
+}
+
+// nameWorkloads puts in what only the cluster knows of the arms: their version, where a metric asks for it, and a
+// pattern of their pods' names, which a Deployment makes of its own, a hash and five characters.
+func (e *Engine) nameWorkloads(ctx context.Context, arms *analysis.Arms, def analysis.Definition, c *rollout.Cluster) error {
+	if c == nil {
+		return nil
+	}
+	asks := slices.Contains(def.Variables(), "version")
+	for _, arm := range []struct {
+		names *analysis.Names
+		of    workload.Name
+	}{{&arms.Canary, c.Arms.Canary.Deployment}, {&arms.Baseline, c.Arms.Stable.Deployment}} {
+		arm.names.Patterns = map[string]string{"pods": regexp.QuoteMeta(arm.of.Name) + "-[a-z0-9]+-[a-z0-9]{5}"}
+		if _, own := arm.names.Vars["version"]; own || !asks {
+			continue
+		}
+		if e.o.Workloads == nil {
+			return errNoCluster
+		}
+		version, err := e.o.Workloads.Version(ctx, arm.of)
+		if err != nil {
+			return fmt.Errorf("version of Deployment %s: %w", arm.of, err)
+		}
+		arm.names.Vars["version"] = []string{version}
+	}
+	return nil
 }
 
 // clusterChanged lets every loop ask for its Deployments at once.
