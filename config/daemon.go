@@ -27,6 +27,8 @@ type DaemonSpec struct {
 	StoreFile string `json:"storeFile,omitempty"`
 	// Prometheus, Thanos, Mimir, VictoriaMetrics: anything that speaks its API.
 	Prometheus PrometheusSpec `json:"prometheus"`
+	// Kubernetes is the cluster that rollouts on Kubernetes use. Inside a cluster it is that one without further words.
+	Kubernetes *KubernetesSpec `json:"kubernetes,omitempty"`
 	// Auth is who may do what.
 	Auth *AuthSpec `json:"auth,omitempty"`
 	// Retention is how long things are kept.
@@ -37,6 +39,14 @@ type DaemonSpec struct {
 	Spinnaker *SpinnakerSpec `json:"spinnaker,omitempty"`
 	// Log of this process.
 	Log *LogSpec `json:"log,omitempty"`
+}
+
+// KubernetesSpec is how the cluster is reached.
+type KubernetesSpec struct {
+	// Kubeconfig is a file as kubectl reads it; inside a cluster it may be left out.
+	Kubeconfig string `json:"kubeconfig,omitempty"`
+	// Context of that file; its current one where it is left out.
+	Context string `json:"context,omitempty"`
 }
 
 // ListenTLSSpec is a certificate with its key.

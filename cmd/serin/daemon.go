@@ -78,10 +78,11 @@ func newLogger(spec *config.LogSpec, out io.Writer) *slog.Logger {
 
 // serve puts the components side by side: the first that ends takes the others with it.
 func serve(ctx context.Context, spec *config.DaemonSpec, s *store.Store, log *slog.Logger, registry *prometheus.Registry) error {
-	e, err := newEngine(spec, s, log, registry)
+	source, err := newSource(spec, registry)
 	if err != nil {
 		return err
 	}
+	e := newEngine(spec, s, source, log, registry)
 	notifier, err := newNotifier(spec, e, s, log, registry)
 	if err != nil {
 		return err
@@ -107,11 +108,15 @@ func serve(ctx context.Context, spec *config.DaemonSpec, s *store.Store, log *sl
 	if err != nil {
 		return err
 	}
+	spinnaker, err := newSpinnaker(ctx, spec, s, source, log, registry)
+	if err != nil {
+		return err
+	}
 	log.Info("serin runs", "version", versionText(), "address", listener.Addr().String(), "config", []string(spec.Config))
 	var group rungroup.Group
-	for _, component := range []func(context.Context) error{
+	for _, component := range append([]func(context.Context) error{
 		e.Run, watcher.Run, notifier.Run, func(ctx context.Context) error { return api.Run(ctx, listener) },
-	} {
+	}, spinnaker...) {
 		ctx, cancel := context.WithCancel(ctx)
 		group.Add(func() error { return component(ctx) }, func(error) { cancel() })
 	}

@@ -101,8 +101,10 @@ func (b *bench) start(t *testing.T) {
 	require.NoError(t, err)
 	second := config.Duration(time.Second)
 	spec := &config.DaemonSpec{Prometheus: config.PrometheusSpec{URL: config.URL(b.prometheus.URL), Timeout: &second}}
-	b.engine, err = newEngine(spec, s, log, prometheus.NewRegistry())
+	registry := prometheus.NewRegistry()
+	source, err := newSource(spec, registry)
 	require.NoError(t, err)
+	b.engine = newEngine(spec, s, source, log, registry)
 	b.engine.SetPlans(plans)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan error, 1)

@@ -122,8 +122,8 @@ func enginePlans(set *config.Set) (map[string]engine.Plan, error) {
 	return plans, nil
 }
 
-// newEngine brings the rooms together.
-func newEngine(spec *config.DaemonSpec, s *store.Store, log *slog.Logger, r prometheus.Registerer) (*engine.Engine, error) {
+// newSource is where metrics come from.
+func newSource(spec *config.DaemonSpec, r prometheus.Registerer) (*promsource.Source, error) {
 	client, err := spec.Prometheus.HTTPClient()
 	if err != nil {
 		return nil, err
@@ -134,11 +134,16 @@ func newEngine(spec *config.DaemonSpec, s *store.Store, log *slog.Logger, r prom
 	if err != nil {
 		return nil, fmt.Errorf("prometheus: %w", err)
 	}
+	return source, nil
+}
+
+// newEngine brings the rooms together.
+func newEngine(spec *config.DaemonSpec, s *store.Store, source *promsource.Source, log *slog.Logger, r prometheus.Registerer) *engine.Engine {
 	return engine.New(engine.Options{
 		Store: s, Source: source, NewRouter: newRouter, NewJudge: newJudge,
 		Call: caller{notify.NewCaller(log)}.call, Log: log, Registerer: r,
 		Retention: retention(spec),
-	}), nil
+	})
 }
 
 // retention is how long looks are kept; package config has filled in the default.
