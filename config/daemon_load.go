@@ -49,6 +49,9 @@ func (s DaemonSpec) withDefaults(file string) DaemonSpec {
 		s.Store = Secret("sqlite:" + beside(file, at))
 	}
 	s.StoreFile = beside(file, s.StoreFile)
+	if k := s.Kubernetes; k != nil {
+		s.Kubernetes = &KubernetesSpec{Kubeconfig: beside(file, k.Kubeconfig), Context: k.Context}
+	}
 	s.Config = append(Texts(nil), s.Config...)
 	for i := range s.Config {
 		s.Config[i] = beside(file, s.Config[i])
