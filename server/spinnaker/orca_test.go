@@ -1,0 +1,542 @@
+package spinnaker_test
+
+import (
+	"encoding/json"
+	"math"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/serindev/serin/server/spinnaker"
+)
+
+// orca is what Orca makes of GET /canary/{id}: a reader with its rules (docs/spinnaker.md). It is first held against
+// testdata/spinnaker, whose outcomes come from Orca's own data classes, and then reads Serin's answers.
+type orca struct {
+	Thresholds struct{ Pass, Marginal number }
+	Continue   bool
+	Datadog    bool
+}
+
+// number may be text.
+type number float64
+
+func (n *number) UnmarshalJSON(b []byte) error {
+	f, err := strconv.ParseFloat(strings.Trim(string(b), `"`), 64)
+	*n = number(f)
+	return err
+}
+
+// seen is what a stage is after a poll.
+type seen struct {
+	unreadable string // why
+	stage      string
+	score      float64
+	warned     bool
+	hangs      bool
+}
+
+func (o orca) read(body any) seen {
+	at := func(path string) any { return pointer(body, path) }
+	if _, ok := at("/application").(string); !ok {
+		return seen{unreadable: "application"}
+	}
+	status, ok := at("/status").(string)
+	if !ok {
+		return seen{unreadable: "status"}
+	}
+	if e := at("/exception"); e != nil {
+		if _, ok := e.(map[string]any); !ok {
+			return seen{unreadable: "exception"}
+		}
+	}
+	if why := unreadableRequest(body); why != "" {
+		return seen{unreadable: why}
+	}
+	if at("/result") != nil {
+		if why := unreadableResult(at("/result")); why != "" {
+			return seen{unreadable: why}
+		}
+	}
+	switch strings.ToLower(status) {
+	case "not_started", "running", "buffered", "paused", "suspended", "redirect":
+		return seen{stage: "RUNNING"}
+	case "skipped", "failed_continue":
+		return seen{hangs: true, stage: "RUNNING"}
+	case "terminal", "stopped", "canceled":
+		return seen{stage: "TERMINAL"}
+	case "succeeded":
+		return o.succeeded(body)
+	}
+	return seen{unreadable: "status"}
+}
+
+func (o orca) succeeded(body any) seen {
+	if pointer(body, "/result") == nil {
+		return seen{unreadable: "result"}
+	}
+	s := seen{stage: "SUCCEEDED"}
+	if f, ok := scalar(pointer(body, "/result/judgeResult/score/score")); ok {
+		s.score = math.Trunc(f)
+	}
+	results, _ := pointer(body, "/result/judgeResult/results").([]any)
+	for _, r := range results {
+		count, _ := scalar(pointer(r, "/controlMetadata/stats/count"))
+		s.warned = s.warned || count < 50 && !o.Datadog
+	}
+	if s.score <= float64(o.Thresholds.Marginal) {
+		s.stage = "TERMINAL"
+		if o.Continue {
+			s.stage = "FAILED_CONTINUE"
+		}
+	}
+	return s
+}
+
+// scalar is a number as Jackson takes one.
+func scalar(v any) (float64, bool) {
+	switch v := v.(type) {
+	case float64:
+		return v, true
+	case string:
+		f, err := strconv.ParseFloat(v, 64)
+		return f, err == nil
+	}
+	return 0, v == nil
+}
+
+func unreadableRequest(body any) string {
+	request, ok := pointer(body, "/canaryExecutionRequest").(map[string]any)
+	if !ok {
+		return ""
+	}
+	if request["thresholds"] == nil {
+		return "thresholds"
+	}
+	for _, name := range []string{"scopes", "siteLocal"} {
+		if v, there := request[name]; there && v == nil {
+			return name
+		}
+	}
+	scopes, _ := request["scopes"].(map[string]any)
+	for _, pair := range scopes {
+		for _, side := range []string{"controlScope", "experimentScope"} {
+			s, ok := pointer(pair, side).(map[string]any)
+			if !ok || s["start"] == nil || s["end"] == nil {
+				return side
+			}
+			if v, there := s["extendedScopeParams"]; there && v == nil {
+				return "extendedScopeParams"
+			}
+		}
+	}
+	return ""
+}
+
+func unreadableResult(result any) string {
+	judge, ok := pointer(result, "/judgeResult").(map[string]any)
+	if !ok {
+		return "judgeResult"
+	}
+	for _, name := range []string{"classification", "classificationReason"} {
+		if _, ok := pointer(judge, "/score/"+name).(string); !ok {
+			return name
+		}
+	}
+	f, ok := scalar(pointer(judge, "/score/score"))
+	if !ok || math.IsNaN(f) {
+		return "score"
+	}
+	results, ok := judge["results"].([]any)
+	if !ok {
+		return "results"
+	}
+	for _, r := range results {
+		if _, ok := pointer(r, "/controlMetadata/stats").(map[string]any); !ok {
+			return "stats"
+		}
+	}
+	return ""
+}
+
+type goldenStage struct {
+	ScoreThresholds   struct{ Pass, Marginal number }
+	ContinuePipeline  bool
+	AccountType       string
+	MetricsAccount    string `json:"metricsAccountName"`
+	unusedButReadable any    //nolint:unused // Orca reads more
+}
+
+// testdata/spinnaker/orca-status.json, from Orca's own data classes: the reader above is Orca's.
+func TestTheReaderReadsAsOrcaDoes(t *testing.T) {
+	for _, c := range golden[struct {
+		Name   string
+		Stage  goldenStage
+		Body   any
+		Expect map[string]any
+	}](t, "orca-status.json") {
+		t.Run(c.Name, func(t *testing.T) {
+			o := orca{Continue: c.Stage.ContinuePipeline, Datadog: c.Stage.AccountType == "datadog"}
+			o.Thresholds = c.Stage.ScoreThresholds
+			got := o.read(c.Body)
+			if _, ok := c.Expect["unreadable"]; ok {
+				require.NotEmpty(t, got.unreadable)
+				return
+			}
+			require.Empty(t, got.unreadable)
+			if c.Expect["hangs"] == true {
+				require.True(t, got.hangs)
+				return
+			}
+			require.Equal(t, c.Expect["stage"], got.stage)
+			if want, ok := c.Expect["canaryScore"]; ok && want != nil {
+				require.Equal(t, want, got.score)
+			}
+			if w, ok := c.Expect["warnings"].([]any); ok {
+				require.Equal(t, len(w) > 0, got.warned)
+			}
+		})
+	}
+}
+
+// testdata/spinnaker/orca-intervals.json: scores decide as Orca decides by them.
+func TestTheReaderDecidesAsOrcaDoes(t *testing.T) {
+	for _, c := range golden[struct {
+		Name            string
+		Scores          []float64
+		ScoreThresholds map[string]number
+		Expect          struct {
+			Stage     string
+			Intervals int
+		}
+	}](t, "orca-intervals.json") {
+		t.Run(c.Name, func(t *testing.T) {
+			o := orca{}
+			o.Thresholds.Pass, o.Thresholds.Marginal = c.ScoreThresholds["pass"], c.ScoreThresholds["marginal"]
+			stage, n := o.intervals(c.Scores)
+			require.Equal(t, c.Expect.Stage, stage)
+			require.Equal(t, c.Expect.Intervals, n)
+		})
+	}
+}
+
+func (o orca) intervals(scores []float64) (stage string, n int) {
+	last := 0.0
+	for _, s := range scores {
+		n++
+		last = math.Trunc(s)
+		if last <= float64(o.Thresholds.Marginal) {
+			return "TERMINAL", n
+		}
+	}
+	if last < math.Trunc(float64(o.Thresholds.Pass)) {
+		return "TERMINAL", n
+	}
+	return "SUCCEEDED", n
+}
+
+// worse is steady, and three times as much for the canary; gone has no samples of the canary; silent none at all.
+func worse(query string, at time.Time) float64 {
+	if strings.Contains(query, "canary") {
+		return 3 * steady(query, at.Add(7*time.Minute))
+	}
+	return steady(query, at)
+}
+
+func gone(query string, at time.Time) float64 {
+	if strings.Contains(query, "canary") {
+		return math.NaN()
+	}
+	return steady(query, at)
+}
+
+func silent(string, time.Time) float64 { return math.NaN() }
+
+// same differs between the arms by noise only.
+func same(query string, at time.Time) float64 {
+	if strings.Contains(query, "canary") {
+		return steady(query, at.Add(13*time.Second))
+	}
+	return steady(query, at)
+}
+
+func zero(string, time.Time) float64 { return 0 }
+
+// config is one with a judge and metrics.
+func config(judge string, options map[string]any, metrics ...map[string]any) map[string]any {
+	if metrics == nil {
+		metrics = []map[string]any{metric("latency", nil), metric("errors", nil)}
+	}
+	return map[string]any{
+		"name": "shop", "configVersion": "1", "applications": []string{"shop"}, "metrics": metrics, "templates": map[string]any{},
+		"judge":      map[string]any{"name": judge, "judgeConfigurations": options},
+		"classifier": map[string]any{"groupWeights": map[string]any{"all": 100}},
+	}
+}
+
+func metric(name string, analysis map[string]any) map[string]any {
+	if analysis == nil {
+		analysis = map[string]any{"canary": map[string]any{"direction": "increase"}}
+	}
+	return map[string]any{
+		"name": name, "groups": []string{"all"}, "scopeName": "default", "analysisConfigurations": analysis,
+		"query": map[string]any{"type": "prometheus", "customInlineTemplate": "PromQL:" + name + `{service="${scope}"}`},
+	}
+}
+
+const sequentialJudge = "SerinSequentialJudge-v1.0"
+
+// judged runs a config once and returns the whole answer.
+func (c client) judged(t *testing.T, config map[string]any, request map[string]any, query map[string]string) map[string]any {
+	t.Helper()
+	status, body := c.do(t, http.MethodPost, "/canary", query, map[string]any{"canaryConfig": config, "executionRequest": request})
+	require.Equal(t, http.StatusOK, status, "%v", body)
+	return c.ended(t, "/canary/"+body.(map[string]any)["canaryExecutionId"].(string))
+}
+
+func TestEveryAnswerIsReadableForOrcaAndInconclusiveIsNeverAPass(t *testing.T) {
+	type expect struct {
+		status, label string
+		stage         string // of Orca
+		why           string // within the reason or the exception
+	}
+	now := map[string]any{"passAfterMins": 0}
+	for name, c := range map[string]struct {
+		metrics value
+		config  map[string]any
+		want    expect
+	}{
+		"Kayenta's judge on the same":    {same, config("NetflixACAJudge-v1.0", nil), expect{"succeeded", "Pass", "SUCCEEDED", ""}},
+		"Kayenta's judge on worse":       {worse, config("NetflixACAJudge-v1.0", nil), expect{"succeeded", "Fail", "TERMINAL", ""}},
+		"Kayenta's judge without canary": {gone, config("NetflixACAJudge-v1.0", nil), expect{"succeeded", "Fail", "TERMINAL", "NODATA"}},
+		"Kayenta's judge on nothing":     {silent, config("NetflixACAJudge-v1.0", nil), expect{"succeeded", "Fail", "TERMINAL", "NODATA"}},
+		"no judge is Kayenta's":          {same, config("", nil), expect{"succeeded", "Pass", "SUCCEEDED", ""}},
+		"sequential on the same":         {same, config(sequentialJudge, now), expect{"succeeded", "Pass", "SUCCEEDED", ""}},
+		"sequential on worse":            {worse, config(sequentialJudge, now), expect{"succeeded", "Fail", "TERMINAL", "worse"}},
+		"sequential without canary":      {gone, config(sequentialJudge, now), expect{"terminal", "", "TERMINAL", "no-data"}},
+		"sequential on nothing":          {silent, config(sequentialJudge, now), expect{"terminal", "", "TERMINAL", "no points"}},
+		"sequential on zeros":            {zero, config(sequentialJudge, now), expect{"succeeded", "Fail", "TERMINAL", "baseline-not-positive"}},
+		"sequential too early": {same, config(sequentialJudge, map[string]any{"passAfterMins": 600}),
+			expect{"succeeded", "Fail", "TERMINAL", "waiting"}},
+		"sequential too early, that goes on": {same, config(sequentialJudge, map[string]any{"passAfterMins": 600, "inconclusive": "continue"}),
+			expect{"succeeded", "Marginal", "SUCCEEDED", "waiting"}}, // SUCCEEDED of an interval; the last one fails, below pass
+		"an unknown judge":   {same, config("Nobody", nil), expect{"terminal", "", "TERMINAL", "Unable to resolve canary judge 'Nobody'."}},
+		"options of no kind": {same, config(sequentialJudge, map[string]any{"falseRollback": []int{1}}), expect{"terminal", "", "TERMINAL", "judgeConfigurations"}},
+		"an impossible chance": {same, config(sequentialJudge, map[string]any{"falseRollback": 7}),
+			expect{"terminal", "", "TERMINAL", "falseRollback"}},
+		"a setting on which Kayenta fails": {same, config("", nil, metric("x", map[string]any{"canary": map[string]any{"critical": "yes"}})),
+			expect{"terminal", "", "TERMINAL", "critical"}},
+		"a scope that breaks out": {same, config("", nil, map[string]any{"name": "x", "groups": []string{}, "query": map[string]any{
+			"type": "prometheus", "customInlineTemplate": "PromQL:x{${scope}}"}}), expect{"terminal", "", "TERMINAL", "would change the query"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newService(t, spinnaker.Options{Store: openStore(t), Metrics: madeUp(t, c.metrics)})
+			body := s.judged(t, c.config, execution("shop-baseline", "shop-canary"), map[string]string{"application": "shop"})
+			require.Equal(t, c.want.status, body["status"], "%v", body["exception"])
+			o := orca{}
+			o.Thresholds.Pass, o.Thresholds.Marginal = 95, 75
+			got := o.read(body)
+			require.Empty(t, got.unreadable)
+			require.Equal(t, c.want.stage, got.stage)
+			if c.want.label == "" {
+				errs := pointer(body, "/exception/details/errors").([]any)
+				require.Contains(t, errs[0], c.want.why)
+				require.Nil(t, body["result"])
+				return
+			}
+			require.Equal(t, c.want.label, pointer(body, "/result/judgeResult/score/classification"))
+			require.Contains(t, pointer(body, "/result/judgeResult/score/classificationReason"), c.want.why)
+			stage, _ := o.intervals([]float64{pointer(body, "/result/judgeResult/score/score").(float64)})
+			require.Equal(t, c.want.label == "Pass", stage == "SUCCEEDED", "what Orca decides after the last interval")
+			readableForDeck(t, body)
+		})
+	}
+}
+
+// readableForDeck holds what Deck's report needs (section 2): names, scopes, labels, stats.
+func readableForDeck(t *testing.T, body map[string]any) {
+	t.Helper()
+	require.NotEmpty(t, body["metricSetPairListId"])
+	names := []string{}
+	for _, m := range pointer(body, "/config/metrics").([]any) {
+		names = append(names, m.(map[string]any)["name"].(string))
+	}
+	for _, r := range pointer(body, "/result/judgeResult/results").([]any) {
+		require.Contains(t, names, pointer(r, "/name"))
+		require.Contains(t, []string{"Pass", "High", "Low", "Nodata", "NodataFailMetric", "Error"}, pointer(r, "/classification"))
+		require.NotEmpty(t, pointer(r, "/id"))
+		require.IsType(t, []any{}, pointer(r, "/groups"))
+		for _, side := range []string{"experimentMetadata", "controlMetadata"} {
+			for _, stat := range []string{"count", "mean", "min", "max"} {
+				require.IsType(t, 0.0, pointer(r, "/"+side+"/stats/"+stat))
+			}
+		}
+	}
+	require.Contains(t, []string{"Pass", "Marginal", "Fail"}, pointer(body, "/result/judgeResult/score/classification"))
+}
+
+// The looks of one pipeline share one evidence: what one look cannot say, several do, and each point counts once.
+func TestTheLooksOfOnePipelineShareOneEvidence(t *testing.T) {
+	s := newService(t, spinnaker.Options{Store: openStore(t), Metrics: madeUp(t, same)})
+	c := config(sequentialJudge, map[string]any{"passAfterMins": 45, "inconclusive": "continue"})
+	look := func(parent string, from, to int, sliding bool) (label, reason string) {
+		r := execution("shop-baseline", "shop-canary")
+		start := time.Date(2025, 4, 8, 20, 0, 0, 0, time.UTC)
+		for _, side := range []string{"controlScope", "experimentScope"} {
+			at := pointer(r, "/scopes/default/"+side).(map[string]any)
+			if sliding {
+				at["start"] = start.Add(time.Duration(from) * time.Minute).Format(time.RFC3339)
+			}
+			at["end"] = start.Add(time.Duration(to) * time.Minute).Format(time.RFC3339)
+		}
+		body := s.judged(t, c, r, map[string]string{"application": "shop", "parentPipelineExecutionId": parent})
+		require.Equal(t, "succeeded", body["status"], "%v", body["exception"])
+		return pointer(body, "/result/judgeResult/score/classification").(string), pointer(body, "/result/judgeResult/score/classificationReason").(string)
+	}
+	for _, sliding := range []bool{false, true} {
+		parent := map[bool]string{false: "growing", true: "sliding"}[sliding]
+		label, reason := look(parent, 0, 20, sliding)
+		require.Equal(t, "Marginal", label)
+		require.Contains(t, reason, "waiting")
+		label, _ = look(parent, 21, 40, sliding)
+		require.Equal(t, "Marginal", label)
+		label, _ = look(parent, 41, 60, sliding)
+		require.Equal(t, "Pass", label, "with the evidence of the looks before")
+		again, _ := look(parent, 41, 60, sliding)
+		require.Equal(t, "Pass", again, "the same points again change nothing")
+	}
+	label, _ := look("other", 41, 60, true)
+	require.Equal(t, "Marginal", label, "another pipeline begins anew")
+	label, _ = look("", 41, 60, true)
+	require.Equal(t, "Marginal", label, "and so does a run without one")
+}
+
+// A counter of errors beside one of requests: a service without errors passes, which as a gauge it could not.
+func TestErrorsAreCountedOutOfTheirExposure(t *testing.T) {
+	counts := map[string]any{"canary": map[string]any{"direction": "increase"}, "serin": map[string]any{"exposure": "requests"}}
+	c := config(sequentialJudge, map[string]any{"passAfterMins": 0}, metric("errors", counts), metric("requests", nil))
+	for name, made := range map[string]struct {
+		metrics value
+		want    string
+	}{
+		"no errors at all": {func(q string, _ time.Time) float64 {
+			if strings.HasPrefix(q, "errors") {
+				return math.NaN()
+			}
+			return 200
+		}, "Pass"},
+		"errors of the canary only": {func(q string, _ time.Time) float64 {
+			switch {
+			case strings.HasPrefix(q, "requests"):
+				return 200
+			case strings.Contains(q, "canary"):
+				return 10
+			}
+			return math.NaN()
+		}, "Fail"},
+	} {
+		s := newService(t, spinnaker.Options{Store: openStore(t), Metrics: madeUp(t, made.metrics)})
+		body := s.judged(t, c, execution("shop-baseline", "shop-canary"), nil)
+		require.Equal(t, "succeeded", body["status"], "%s: %v", name, body["exception"])
+		require.Equal(t, made.want, pointer(body, "/result/judgeResult/score/classification"), name)
+		readableForDeck(t, body)
+		muted := slices.ContainsFunc(pointer(body, "/result/judgeResult/results").([]any), func(r any) bool {
+			return pointer(r, "/name") == "requests" && pointer(r, "/muted") == true
+		})
+		require.True(t, muted, "requests are not judged themselves")
+	}
+	c["metrics"].([]map[string]any)[0]["analysisConfigurations"] = map[string]any{"serin": map[string]any{"exposure": "nothing"}}
+	s := newService(t, spinnaker.Options{Store: openStore(t), Metrics: madeUp(t, same)})
+	body := s.judged(t, c, execution("a", "b"), nil)
+	require.Contains(t, pointer(body, "/exception/details/errors/0"), "no metric is named 'nothing'")
+}
+
+// testdata/spinnaker/remote-judge.json: Kayenta's own judge computed the expectations.
+func TestTheRemoteJudgeIsKayentas(t *testing.T) {
+	s := newService(t, spinnaker.Options{Store: openStore(t), Metrics: madeUp(t, steady)})
+	for _, c := range golden[struct {
+		Name    string
+		Request json.RawMessage
+		Expect  struct {
+			Status int
+			Body   map[string]any
+		}
+	}](t, "remote-judge.json") {
+		t.Run(c.Name, func(t *testing.T) {
+			status, body := s.do(t, http.MethodPost, "/judge", nil, []byte(c.Request))
+			require.Equal(t, c.Expect.Status, status, "%v", body)
+			delete(c.Expect.Body, "judgeName")
+			near(t, c.Expect.Body, body, "")
+			// The bare words of Jackson are the same.
+			bare := strings.ReplaceAll(string(c.Request), `"NaN"`, "NaN")
+			status, again := s.do(t, http.MethodPost, "/kayenta//judge", nil, []byte(bare))
+			require.Equal(t, http.StatusOK, status)
+			require.Equal(t, body, again)
+		})
+	}
+}
+
+// near compares numbers to 1e-9 relative.
+func near(t *testing.T, want, got any, at string) {
+	t.Helper()
+	switch w := want.(type) {
+	case map[string]any:
+		g, ok := got.(map[string]any)
+		require.True(t, ok, at)
+		for k := range w {
+			near(t, w[k], g[k], at+"/"+k)
+		}
+	case []any:
+		g, ok := got.([]any)
+		require.True(t, ok, at)
+		require.Len(t, g, len(w), at)
+		for i := range w {
+			near(t, w[i], g[i], at+"/"+strconv.Itoa(i))
+		}
+	case float64:
+		g, ok := got.(float64)
+		require.True(t, ok, "%s: %v", at, got)
+		require.LessOrEqual(t, math.Abs(w-g), 1e-9*max(math.Abs(w), 1e-300), at)
+	default:
+		require.Equal(t, want, got, at)
+	}
+}
+
+func TestTheRemoteJudgeJudgesSequentiallyWhereItIsToldTo(t *testing.T) {
+	s := newService(t, spinnaker.Options{Store: openStore(t), Metrics: madeUp(t, steady)})
+	pair := func(factor float64) map[string]any {
+		var c, e []any
+		for i := range 60 {
+			c = append(c, 10+math.Sin(float64(i)))
+			e = append(e, factor*(10+math.Cos(float64(i))))
+		}
+		c[7], e[9] = "NaN", "NaN"
+		at := map[string]any{"startTimeIso": "2025-04-08T20:00:00Z", "startTimeMillis": 1744142400000, "stepMillis": 60000}
+		return map[string]any{"name": "x", "id": "p", "tags": map[string]any{}, "values": map[string]any{"control": c, "experiment": e},
+			"scopes": map[string]any{"control": at, "experiment": at}, "attributes": map[string]any{}}
+	}
+	ask := func(factor float64, options map[string]any) (int, any) {
+		return s.do(t, http.MethodPost, "/judge", nil, map[string]any{
+			"canaryConfig": config("RemoteJudge-v1.0", options, metric("x", nil)), "scoreThresholds": map[string]any{"pass": 95, "marginal": 75},
+			"metricSetPairList": []any{pair(factor)},
+		})
+	}
+	for factor, want := range map[float64]string{1: "Pass", 2: "Fail"} {
+		status, body := ask(factor, map[string]any{"judge": sequentialJudge, "passAfterMins": 0})
+		require.Equal(t, http.StatusOK, status, "%v", body)
+		require.Equal(t, sequentialJudge, pointer(body, "/judgeName"))
+		require.Equal(t, want, pointer(body, "/score/classification"))
+		require.Equal(t, "p", pointer(body, "/results/0/id"))
+	}
+	status, body := ask(1, map[string]any{"judge": "Nobody"})
+	require.Equal(t, http.StatusBadRequest, status)
+	require.Equal(t, "Unable to resolve canary judge 'Nobody'.", pointer(body, "/message"))
+	status, body = ask(1, map[string]any{"tolerance": 0.3})
+	require.Equal(t, http.StatusOK, status, "options of others are none of its business: %v", body)
+}
