@@ -53,11 +53,20 @@ const (
 )
 
 func (s *site) overview(w http.ResponseWriter, r *http.Request, sess *session) error {
-	query := strings.TrimSpace(r.URL.Query().Get("q"))
-	page := &overviewPage{Base: Base{Title: "Rollouts", Nav: "rollouts", Live: server.LivePath}, Query: query, Page: 1}
+	n, err := strconv.Atoi(r.URL.Query().Get("page"))
+	if err != nil {
+		n = 1
+	}
+	page := s.newOverview(strings.ToLower(strings.TrimSpace(r.URL.Query().Get("q"))), n)
+	return s.show(w, r, http.StatusOK, "overview", sess, page)
+}
+
+// newOverview is page n of the rollouts whose names contain query.
+func (s *site) newOverview(query string, n int) *overviewPage {
+	page := &overviewPage{Base: Base{Title: "Rollouts", Nav: "rollouts", Live: server.LivePath}, Query: query}
 	var list []rolloutRow
 	for _, v := range s.o.Engine.Rollouts() {
-		if query != "" && !strings.Contains(v.Rollout, strings.ToLower(query)) {
+		if !strings.Contains(v.Rollout, query) {
 			continue
 		}
 		row := newRolloutRow(v)
@@ -74,13 +83,10 @@ func (s *site) overview(w http.ResponseWriter, r *http.Request, sess *session) e
 	slices.SortStableFunc(list, func(a, b rolloutRow) int { return cmp.Compare(a.group, b.group) }) // by name within a group
 	page.Total = len(list)
 	page.Pages = max(1, (len(list)+perPage-1)/perPage)
-	if n, err := strconv.Atoi(r.URL.Query().Get("page")); err == nil {
-		page.Page = min(max(n, 1), page.Pages)
-	}
-	list = list[(page.Page-1)*perPage : min(len(list), page.Page*perPage)]
+	page.Page = min(max(n, 1), page.Pages)
 	page.Previous, page.Next = s.pageLinks(query, page.Page, page.Pages)
-	page.Groups = grouped(list)
-	return s.show(w, r, http.StatusOK, "overview", sess, page)
+	page.Groups = grouped(list[(page.Page-1)*perPage : min(len(list), page.Page*perPage)])
+	return page
 }
 
 func (s *site) pageLinks(query string, page, pages int) (previous, next string) {

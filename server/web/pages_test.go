@@ -1,0 +1,190 @@
+package web_test
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/serindev/serin/rollout"
+)
+
+func TestAReleaseIsWalkedThroughWithoutScripts(t *testing.T) {
+	d := newDaemon(t)
+	otto := d.browser()
+	p := otto.get("/rollouts/shop")
+	require.Equal(t, "/sign-in?to=%2Frollouts%2Fshop", p.path, "whoever is not signed in is asked to")
+	secrets, _ := roster()
+	require.Equal(t, http.StatusUnauthorized, otto.submit(p, "Sign in with a token", url.Values{"token": {"serin.otto.wrong"}}).status)
+	p = otto.submit(p, "Sign in with a token", url.Values{"token": {secrets["otto"]}})
+	require.Equal(t, "/rollouts/shop", p.path, "and led back")
+
+	p = otto.submit(p, "Start", url.Values{"p-image": {"shop:2"}, "p-note": {evil}, "key": {"ci-1"}})
+	require.Equal(t, http.StatusOK, p.status, p.body)
+	require.Contains(t, p.body, "The release is started.")
+	id := strings.TrimPrefix(strings.Split(p.path, "?")[0], "/releases/")
+	d.until(id, func(v rollout.View) bool { return v.Gate == "start" && v.State.InForce })
+	p = otto.get("/releases/" + id)
+	require.Contains(t, p.body, "shop:2")
+	require.Contains(t, p.body, "gate start is answered by [qa], not by otto")
+	require.False(t, p.has("Approve"), "no button for who may not")
+	require.Contains(t, otto.get("/").body, "Waiting for a person")
+
+	quinn := d.as("quinn")
+	p = quinn.get("/releases/" + id)
+	require.False(t, p.has("Yes, roll back"), "an approver is not an operator")
+	p = quinn.submit(p, "Approve", url.Values{"reason": {"fine " + evil}})
+	require.Equal(t, http.StatusOK, p.status, p.body)
+	require.Contains(t, p.body, "Approved.")
+	d.until(id, func(v rollout.View) bool { return v.Gate == "full" })
+	p = otto.get("/releases/" + id)
+	require.Contains(t, p.body, "needs a second pair of eyes")
+	require.Contains(t, p.body, "quinn", "what was answered before, and by whom")
+
+	olga := d.as("olga")
+	p = olga.submit(olga.get("/releases/"+id), "Yes, pause", url.Values{"reason": {"lunch"}})
+	require.Contains(t, p.body, "paused by olga")
+	p = olga.submit(p, "Yes, resume", nil)
+	require.Contains(t, p.body, "Resumed.")
+	stale := p
+	olga.submit(p, "Approve", nil)
+	v := d.until(id, func(v rollout.View) bool { return v.State.Ended() })
+	require.Equal(t, rollout.Released, v.State.Outcome)
+	p = olga.submit(stale, "Reject", nil)
+	require.Equal(t, http.StatusConflict, p.status)
+	require.Contains(t, p.body, "olga was first: approved at")
+
+	p = otto.get("/releases/" + id)
+	require.Contains(t, p.body, "Released: every step is done")
+	require.False(t, p.has("Yes, roll back"))
+	require.Contains(t, otto.get("/history?rollout=shop&outcome=released").body, id)
+	require.NotContains(t, otto.get("/history?rollout=shop&outcome=rolledBack").body, id)
+	p = otto.get("/audit?rollout=shop")
+	for _, text := range []string{"startRelease", "answerGate", "pauseRelease", "quinn", "olga", "127.0.0.1:", "was answered by olga"} {
+		require.Contains(t, p.body, text)
+	}
+	require.Contains(t, otto.get("/audit").body, "signIn")
+	require.Contains(t, olga.submit(p, "Sign out", nil).body, "form is not one of this session", "a form belongs to a session")
+	require.Contains(t, otto.submit(p, "Sign out", nil).body, "You are signed out.")
+	require.Contains(t, otto.get("/history").path, "/sign-in")
+}
+
+func TestAReleaseIsTakenBackByHand(t *testing.T) {
+	d := newDaemon(t)
+	id := d.start("shop", nil)
+	olga := d.as("olga")
+	p := olga.submit(olga.get("/releases/"+id), "Yes, roll back", url.Values{"reason": {evil}})
+	require.Contains(t, p.body, "all traffic goes to stable")
+	d.until(id, func(v rollout.View) bool { return v.State.Ended() })
+	require.Contains(t, olga.get("/releases/"+id).body, "Cancelled: rolled back", "no traffic had moved")
+
+	second := d.start("shop", map[string]string{"image": "shop:9"})
+	p = olga.submit(olga.get("/releases/"+second), "Yes, cancel", nil)
+	require.Equal(t, http.StatusOK, p.status)
+	d.until(second, func(v rollout.View) bool { return v.State.Ended() })
+	p = olga.get("/compare?a=" + id + "&b=" + second)
+	for _, text := range []string{"rolled back", "Cancelled", "shop:9", "Step start"} {
+		require.Contains(t, p.body, text)
+	}
+	require.Equal(t, http.StatusNotFound, olga.get("/compare?a="+id+"&b=nope").status)
+
+	third := d.start("shop", nil)
+	p = olga.submit(olga.get("/rollouts/shop"), "Start", url.Values{"supersede": {"yes"}})
+	require.Contains(t, p.body, "The active release goes back first")
+	d.until(third, func(v rollout.View) bool { return v.State.Outcome == rollout.OutcomeSuperseded })
+}
+
+func TestWhoMayNotSeesNoButtonAndIsRefused(t *testing.T) {
+	d := newDaemon(t)
+	id := d.start("shop", nil)
+	vera := d.as("vera")
+	p := vera.get("/releases/" + id)
+	require.Equal(t, http.StatusOK, p.status)
+	for _, button := range []string{"Approve", "Yes, pause", "Yes, roll back", "Yes, cancel"} {
+		require.False(t, p.has(button), button)
+	}
+	require.False(t, vera.get("/rollouts/shop").has("Start"))
+	token := hidden(p, "csrf")
+	for path, form := range map[string]url.Values{
+		"/releases/" + id + "/do/rollback": {}, "/releases/" + id + "/do/pause": {}, "/rollouts/cart/start": {},
+		"/releases/" + id + "/answer": {"gate": {"start"}, "answer": {"approve"}},
+	} {
+		form.Set("csrf", token)
+		p := vera.post(path, form)
+		require.Equal(t, http.StatusForbidden, p.status, path)
+		require.Contains(t, p.body, "You may not do this")
+	}
+	audit := d.as("ada").get("/audit").body
+	require.Equal(t, 4, strings.Count(audit, `<span class="pill bad">refused</span>`), "refusals are written down")
+
+	judy := d.as("judy")
+	require.Equal(t, http.StatusForbidden, judy.get("/").status, "a judge reads nothing")
+	require.Equal(t, http.StatusForbidden, judy.get("/releases/"+id).status)
+	v, err := d.engine.Release(t.Context(), id)
+	require.NoError(t, err)
+	require.Nil(t, v.State.Pause)
+	require.Equal(t, rollout.Active, v.State.Phase)
+}
+
+func TestEveryTextOfAUserIsATextOnEveryPage(t *testing.T) {
+	d := newDaemon(t)
+	id := d.start("shop", map[string]string{"note": evil})
+	quinn, olga := d.as("quinn"), d.as("olga")
+	quinn.submit(quinn.get("/releases/"+id), "Approve", url.Values{"reason": {evil}})
+	olga.submit(olga.get("/releases/"+id), "Yes, pause", url.Values{"reason": {evil}})
+	q := url.QueryEscape(evil)
+	for _, path := range []string{ // get looks for harm in each of them
+		"/", "/?q=" + q, "/?page=" + q, "/rollouts/shop", "/rollouts/big", "/rollouts/" + url.PathEscape(evil), "/releases/" + id, "/releases/" + url.PathEscape(evil),
+		"/releases/" + id + "?done=" + q, "/history?rollout=" + q, "/history?outcome=" + q, "/compare?a=" + q + "&b=" + q, "/compare?a=" + id + "&b=" + id,
+		"/audit", "/audit?rollout=" + q, "/problems", "/" + url.PathEscape(evil), "/sign-in?to=" + q,
+	} {
+		p := olga.get(path)
+		require.Less(t, p.status, 500, path)
+		require.NotContains(t, p.body, "<script>alert", path)
+		require.NotContains(t, p.body, "<img src=x", path)
+	}
+	require.Contains(t, olga.get("/releases/"+id).body, "&lt;script&gt;alert(1)", "it is shown as it was written")
+	report := olga.get("/releases/" + id + "/report")
+	require.Contains(t, report.header.Get("Content-Disposition"), "attachment")
+	require.NotContains(t, report.body, "<script")
+}
+
+func TestWhatIsNotThereOrWrongHasAPage(t *testing.T) {
+	d := newDaemon(t)
+	id := d.start("shop", nil)
+	ada := d.as("ada")
+	for path, status := range map[string]int{
+		"/nope": 404, "/releases/01ARZ3NDEKTSV4RRFFQ69G5FAV": 404, "/rollouts/nope": 404, "/history?outcome=perhaps": 400, "/assets/nope": 404,
+		"/sign-in/provider": 404, "/sign-in/callback": 404, "/releases/" + id + "/do/pause": 404, "/api/v1/nope": 404, "//evil.example": 404,
+	} {
+		require.Equal(t, status, ada.get(path).status, path)
+	}
+	token := hidden(ada.get("/"), "csrf")
+	for path, c := range map[string]struct {
+		form   url.Values
+		status int
+	}{
+		"/releases/" + id + "/do/explode": {url.Values{}, 404},
+		"/releases/" + id + "/do/resume":  {url.Values{}, 409},
+		"/releases/" + id + "/do/pause":   {url.Values{"reason": {strings.Repeat("x", 1001)}}, 422},
+		"/releases/" + id + "/answer":     {url.Values{"gate": {"nope"}, "answer": {"approve"}}, 404},
+		"/rollouts/cart/start":            {url.Values{"p-image": {strings.Repeat("x", 5000)}}, 422},
+		"/rollouts/shop/start":            {url.Values{}, 409},
+		"/rollouts/nope/start":            {url.Values{}, 404},
+		"/rollouts/big/start":             {url.Values{}, 422},
+	} {
+		c.form.Set("csrf", token)
+		require.Equal(t, c.status, ada.post(path, c.form).status, path)
+	}
+	require.Equal(t, 422, ada.post("/releases/"+id+"/answer", url.Values{"csrf": {token}, "gate": {"start"}, "answer": {"perhaps"}}).status)
+	require.Equal(t, http.StatusBadRequest, ada.post("/releases/"+id+"/do/pause", url.Values{"csrf": {token}, "reason": {strings.Repeat("x", 70_000)}}).status)
+}
+
+// hidden is the value of a page's hidden field.
+func hidden(p page, name string) string {
+	_, rest, _ := strings.Cut(p.body, `name="`+name+`" value="`)
+	value, _, _ := strings.Cut(rest, `"`)
+	return value
+}
