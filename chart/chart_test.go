@@ -132,3 +132,17 @@ func FuzzInline(f *testing.F) {
 		}
 	})
 }
+
+func TestAStackHasAllChartsBelowEachOther(t *testing.T) {
+	one, two := example(), example()
+	two.Title, two.Height = "slow requests", 100
+	count, texts := elements(t, string(chart.Stack(one, two)))
+	require.Equal(t, 3, count["svg"])
+	require.Equal(t, 1, count["style"])
+	require.Contains(t, texts, "slow requests")
+	svg := string(chart.Stack(one, two))
+	require.Contains(t, svg, `id="chart-1-title"`)
+	require.Contains(t, svg, `id="chart-2-title"`)
+	require.Contains(t, svg, `translate(0 260)`)
+	require.Contains(t, svg, `viewBox="0 0 720 360"`)
+}

@@ -21,7 +21,7 @@ const maxDocument = 1 << 30
 
 // judging are the commands that judge without a daemon.
 func (a *app) judging() []*cobra.Command {
-	return []*cobra.Command{a.judgeCmd(), a.planCmd(), a.simulateCmd()}
+	return []*cobra.Command{a.judgeCmd(), a.analyzeCmd(), a.planCmd(), a.simulateCmd()}
 }
 
 func (a *app) judgeCmd() *cobra.Command {

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -179,13 +178,5 @@ func (s *simulating) draw(kinds []simulated, w simulation.World) error {
 		parts = append(parts, fmt.Sprintf("%s: %.1f%%", name, 100*k.Failed.Share))
 	}
 	c.Description = "In the end, " + strings.Join(parts, ", ") + "."
-	return writeChart(s.chart, c)
-}
-
-// writeChart writes a chart for everybody to read.
-func writeChart(path string, c chart.Chart) error {
-	if err := os.WriteFile(path, c.Standalone(), 0o644); err != nil { //nolint:gosec // a picture
-		return fmt.Errorf("write the chart: %w", err)
-	}
-	return nil
+	return writeFile(s.chart, c.Standalone())
 }

@@ -1,0 +1,187 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/serindev/serin/internal/testbed"
+)
+
+// past is an hour that a real Prometheus remembers: a stable service, a good canary beside it, and a bad one whose
+// errors are tripled from minute 20 on. Each serves 50 requests a second, and has one error in a hundred.
+type past struct {
+	url        string
+	begin, end time.Time
+	dir        string
+}
+
+func (p past) args(more ...string) []string {
+	return append([]string{"analyze"}, append(more, "--prometheus", p.url, "--from", p.begin.Format(time.RFC3339), "--to", p.end.Format(time.RFC3339))...)
+}
+
+func remembered(t *testing.T) past {
+	dir := t.TempDir()
+	p := past{dir: dir, end: time.Now().Add(-3 * time.Hour).Truncate(time.Minute)}
+	p.begin = p.end.Add(-time.Hour)
+	text := filepath.Join(dir, "past.txt")
+	require.NoError(t, os.WriteFile(text, []byte(p.openMetrics()), 0o600))
+	promtool, err := testbed.Tool("promtool")
+	require.NoError(t, err)
+	out, err := exec.CommandContext(t.Context(), promtool, "tsdb", "create-blocks-from", "openmetrics", text, filepath.Join(dir, "data")).CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	p.url = testbed.NewPrometheus(t, testbed.PrometheusConfig{Dir: dir}).URL
+	return p
+}
+
+// openMetrics writes the counters of the hour, and of the five minutes before, every 15 s.
+func (p past) openMetrics() string {
+	families := map[string]*strings.Builder{}
+	write := func(family, labels string, value float64, at time.Time) {
+		b := families[family]
+		if b == nil {
+			b = &strings.Builder{}
+			fmt.Fprintf(b, "# TYPE %s counter\n", family)
+			families[family] = b
+		}
+		fmt.Fprintf(b, "%s_total{%s,job=\"traefik\",instance=\"a\"} %g %d\n", family, labels, value, at.Unix())
+	}
+	for name, version := range map[string]string{"stable": "v1", "good": "v2", "bad": "v3"} {
+		requests, bad := 0.0, 0.0
+		for at, n := p.begin.Add(-5*time.Minute), 0; !at.After(p.end); at, n = at.Add(15*time.Second), n+1 {
+			requests += 750
+			more := 7.0 + float64(n%2)
+			if name == "bad" && at.After(p.begin.Add(20*time.Minute)) {
+				more *= 3
+			}
+			bad += more
+			write("traefik_service_requests", fmt.Sprintf(`service="shop-%s@file",code="200"`, name), requests-bad, at)
+			write("traefik_service_requests", fmt.Sprintf(`service="shop-%s@file",code="500"`, name), bad, at)
+			write("orders_failed", fmt.Sprintf("version=%q", version), bad, at)
+			write("orders", fmt.Sprintf("version=%q", version), requests, at)
+		}
+	}
+	var out strings.Builder
+	for _, b := range families {
+		out.WriteString(b.String())
+	}
+	return out.String() + "# EOF\n"
+}
+
+const ordersAnalysis = `apiVersion: serin.dev/v1alpha1
+kind: Analysis
+metadata: {name: orders}
+spec:
+  interval: 30s
+  metrics:
+    - name: failed-orders
+      ratio:
+        bad: 'orders_failed_total{version="${version}"}'
+        total: 'orders_total{version="${version}"}'
+`
+
+const ordersConfig = `{"name": "orders", "applications": ["shop"], "judge": {"name": "NetflixACAJudge-v1.0"},
+ "metrics": [{"name": "failures", "groups": ["orders"], "scopeName": "default",
+   "analysisConfigurations": {"canary": {"direction": "increase", "critical": true}},
+   "query": {"type": "prometheus", "customInlineTemplate": "PromQL:sum(rate(orders_failed_total{version=\"${scope}\"}[1m]))"}}],
+ "classifier": {"groupWeights": {"orders": 100}}}`
+
+func TestAPastHourIsAnalysedWithoutADaemon(t *testing.T) {
+	p := remembered(t)
+	analysis, config := filepath.Join(p.dir, "orders.yaml"), filepath.Join(p.dir, "orders.json")
+	require.NoError(t, os.WriteFile(analysis, []byte(ordersAnalysis), 0o600))
+	require.NoError(t, os.WriteFile(config, []byte(ordersConfig), 0o600))
+
+	t.Run("a canary that is no worse passes, by its label, with a chart", func(t *testing.T) {
+		svg := filepath.Join(t.TempDir(), "orders.svg")
+		code, out, errs := serin(t, nil, p.args(analysis, "--canary", "version=v2", "--baseline", "version=v1", "--chart", svg)...)
+		require.Equal(t, exitOK, code, errs)
+		require.Contains(t, out, "orders: pass")
+		require.Contains(t, out, "failed-orders: canary 1,800 of 180,000 (1.0%) against baseline 1,800 of 180,000 (1.0%)")
+		require.Contains(t, out, "120 looks of 30s")
+		require.Contains(t, out, "passed first at "+at(p.begin.Add(30*time.Minute+30*time.Second)))
+		picture, err := os.ReadFile(svg)
+		require.NoError(t, err)
+		require.Contains(t, string(picture), "orders: failed-orders")
+		require.Contains(t, string(picture), "margin")
+	})
+	t.Run("a canary that becomes worse fails, by its label, soon after", func(t *testing.T) {
+		code, out, errs := serin(t, nil, p.args(analysis, "--canary", "version=v3", "--baseline", "version=v1", "-o", "json")...)
+		require.Equal(t, exitNotLive, code, errs)
+		var said analyzed
+		require.NoError(t, json.Unmarshal([]byte(out), &said))
+		require.Equal(t, 120, said.Looks)
+		require.WithinRange(t, *said.FailedAt, p.begin.Add(20*time.Minute), p.begin.Add(26*time.Minute))
+		require.Equal(t, "failed-orders", said.Verdict.Decisive)
+		require.Contains(t, said.Explanation[0], "→ fail")
+		require.InDelta(t, 3, said.Verdict.Metrics[0].Leading, 0.5, "the comparison that began anew at minute 20 has found it")
+	})
+	t.Run("services are told apart as Traefik names them, and the split is tested if a weight is given", func(t *testing.T) {
+		code, out, errs := serin(t, strings.NewReader(strings.ReplaceAll(ordersAnalysis, "'orders_failed_total{version=\"${version}\"}'", "'traefik_service_requests_total{service=\"${service}\",code=~\"5..\"}'")),
+			p.args("-", "--canary", "shop-bad@file", "--canary", "version=v3", "--baseline", "shop-stable@file", "--baseline", "version=v1", "--weight", "20%")...)
+		require.Equal(t, exitNotLive, code, errs)
+		require.Contains(t, out, "orders: fail (failed-orders)")
+		require.Contains(t, out, "asked for 20%: alarm")
+	})
+	t.Run("a canary config of Kayenta is judged as it is", func(t *testing.T) {
+		svg := filepath.Join(t.TempDir(), "orders.svg")
+		code, out, errs := serin(t, nil, p.args(config, "--canary", "v3", "--baseline", "v1", "--chart", svg)...)
+		require.Equal(t, exitNotLive, code, errs)
+		require.Regexp(t, `failures +High`, out)
+		require.Contains(t, out, "score 0: Fail (Canary Failed: The metric failures was classified as High (Critical))")
+		require.FileExists(t, svg)
+
+		code, out, errs = serin(t, nil, p.args(config, "--canary", "v2", "--baseline", "v1", "-o", "json")...)
+		require.Equal(t, exitOK, code, errs)
+		require.Contains(t, out, `"classification": "Pass"`)
+	})
+	t.Run("a service that there is none of is no pass", func(t *testing.T) {
+		code, out, _ := serin(t, nil, p.args("--canary", "shop-none@file", "--baseline", "shop-stable@file", "--step", "5m")...)
+		require.Equal(t, exitTooLong, code)
+		require.Contains(t, out, "no-data")
+	})
+	t.Run("plan counts the rates there", func(t *testing.T) {
+		source := reach{url: p.url}
+		_, s, err := source.source()
+		require.NoError(t, err)
+		set, err := (&app{}).documents([]string{analysis})
+		require.NoError(t, err)
+		def, err := findAnalysis("", set.Definitions)
+		require.NoError(t, err)
+		names, err := arm("baseline", "stable", []string{"shop-stable@file", "version=v1"})
+		require.NoError(t, err)
+		look, err := oneLook(t.Context(), s, def, names, p.end, time.Hour)
+		require.NoError(t, err)
+		require.Equal(t, 180_000.0, look.Requests.Baseline)
+		require.Equal(t, 1800.0, look.Observations[0].Baseline.Bad)
+	})
+	t.Run("what Prometheus refuses is said", func(t *testing.T) {
+		broken := strings.ReplaceAll(ordersConfig, "sum(rate(", "sum(rat(")
+		code, _, errs := serin(t, strings.NewReader(broken), p.args("-", "--canary", "v3", "--baseline", "v1")...)
+		require.Equal(t, exitError, code)
+		require.Contains(t, errs, `metric failures: query sum(rat(`)
+	})
+}
+
+func TestTimesAreReadAsPeopleWriteThem(t *testing.T) {
+	now := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
+	for text, want := range map[string]time.Time{
+		"now": now, "-2h": now.Add(-2 * time.Hour), "-1h30m": now.Add(-90 * time.Minute), "2026-01-02T15:04:05Z": time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC),
+		"2026-01-02 15:04": time.Date(2026, 1, 2, 15, 4, 0, 0, time.Local), "2026-01-02 15:04:05": time.Date(2026, 1, 2, 15, 4, 5, 0, time.Local),
+	} {
+		got, err := when(text, now)
+		require.NoError(t, err)
+		require.True(t, want.Equal(got), text)
+	}
+	for _, text := range []string{"", "2h", "--2h", "yesterday", "2026-13-01 00:00"} {
+		_, err := when(text, now)
+		require.ErrorContains(t, err, "expected 2026-01-02T15:04:05Z")
+	}
+}
