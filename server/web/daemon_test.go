@@ -275,3 +275,22 @@ func (d *daemon) until(id string, f func(rollout.View) bool) rollout.View {
 	}, 20*time.Second, 2*time.Millisecond)
 	return v
 }
+
+// tags counts the elements of a page; a style is one of its own in a report, and a script is none at all.
+func tags(t require.TestingT, text string) map[string]int {
+	doc, err := html.Parse(strings.NewReader(text))
+	require.NoError(t, err)
+	out := map[string]int{}
+	for n := range doc.Descendants() {
+		if n.Type != html.ElementNode {
+			continue
+		}
+		out[n.Data]++
+		for _, a := range n.Attr {
+			require.False(t, strings.HasPrefix(strings.ToLower(a.Key), "on"), "%s has %s", n.Data, a.Key)
+			require.NotContains(t, []string{"src", "style"}, a.Key)
+		}
+	}
+	require.Zero(t, out["script"])
+	return out
+}
