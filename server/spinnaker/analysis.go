@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -113,7 +114,7 @@ func (s *Service) begin(r *http.Request, configID string, config json.RawMessage
 	a.times.begin(now)
 	a.set(statusRunning)
 	a.stages("RUNNING")
-	if err := s.create(r.Context(), a.run(), a.PipelineID); err != nil {
+	if err := s.create(r.Context(), a.run()); err != nil {
 		return nil, err
 	}
 	return ok(map[string]string{"canaryAnalysisExecutionId": a.PipelineID}), nil
@@ -298,7 +299,7 @@ func (s *Service) createWindow(ctx context.Context, a analysisExecution, id stri
 	if e.Parent == "" {
 		e.Parent = a.PipelineID // the looks of one analysis belong together
 	}
-	s.open.Add(1)
+	s.opened(id, math.MaxInt) // its analysis was let in
 	return e.run(), s.o.Store.CreateRun(ctx, e.run())
 }
 

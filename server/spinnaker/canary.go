@@ -76,7 +76,7 @@ func (s *Service) start(r *http.Request, configID string, config json.RawMessage
 	q := r.URL.Query()
 	e := newExecution(c, configID, request, time.Now())
 	e.Application, e.Parent, e.accounts = orAdHoc(q.Get("application")), q.Get("parentPipelineExecutionId"), used
-	if err := s.create(r.Context(), e.run(), e.PipelineID); err != nil {
+	if err := s.create(r.Context(), e.run()); err != nil {
 		return nil, err
 	}
 	return ok(map[string]string{"canaryExecutionId": e.PipelineID}), nil
@@ -220,21 +220,38 @@ func mustJSON(v any) json.RawMessage {
 }
 
 // create keeps a new run and has it taken up. After an error nothing runs.
-func (s *Service) create(ctx context.Context, r Run, id string) error {
-	if n := s.open.Add(1); n > int64(s.o.MaxRuns) {
-		s.open.Add(-1)
+func (s *Service) create(ctx context.Context, r Run) error {
+	if !s.opened(r.ID, s.o.MaxRuns) {
 		return busy("%d runs are open, and no more are taken; try again later", s.o.MaxRuns)
 	}
 	if err := s.o.Store.CreateRun(ctx, r); err != nil {
-		s.open.Add(-1)
+		s.closed(r.ID)
 		return err
 	}
-	s.metrics.open.Set(float64(s.open.Load()))
 	select {
-	case s.started <- id:
+	case s.started <- r.ID:
 	default: // Run looks for it in the store
 	}
 	return nil
+}
+
+// opened counts a run as open, unless there are most already.
+func (s *Service) opened(id string, most int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.open) >= most && !s.open[id] {
+		return false
+	}
+	s.open[id] = true
+	s.metrics.open.Set(float64(len(s.open)))
+	return true
+}
+
+func (s *Service) closed(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.open, id)
+	s.metrics.open.Set(float64(len(s.open)))
 }
 
 func (s *Service) readCanary(r *http.Request) (*reply, error) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -53,16 +54,15 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 }
 
-// lookThrough takes up every run that is not complete, and counts them.
+// lookThrough takes up every run that is not complete.
 func (s *Service) lookThrough(ctx context.Context, take func(string)) {
 	runs, err := s.o.Store.IncompleteRuns(ctx)
 	if err != nil {
 		s.o.Log.Error("list the runs that go on", "err", err)
 		return
 	}
-	s.open.Store(int64(len(runs)))
-	s.metrics.open.Set(float64(len(runs)))
 	for _, r := range runs {
+		s.opened(r.ID, math.MaxInt) // it is there, however many there are
 		take(r.ID)
 	}
 }
@@ -113,8 +113,12 @@ func (s *Service) stop(id string) {
 
 func (s *Service) work(ctx context.Context, places chan struct{}, id string, take func(string) *underWay) error {
 	run, err := s.o.Store.Run(ctx, id)
-	if err != nil || run.Complete {
+	if err != nil {
 		return err
+	}
+	if run.Complete {
+		s.closed(id)
+		return nil
 	}
 	if run.Kind == kindAnalysis {
 		return s.analyse(ctx, run, take)
@@ -188,7 +192,7 @@ func (s *Service) save(ctx context.Context, run Run, p *Pairs, v *Evidence) erro
 
 // ended counts the end of a run.
 func (s *Service) ended(r Run) {
-	s.metrics.open.Set(float64(s.open.Add(-1)))
+	s.closed(r.ID)
 	s.metrics.runs.WithLabelValues(r.Kind, r.Status).Inc()
 	s.o.Log.Info("spinnaker run ended", "run", r.ID, "kind", r.Kind, "application", r.Application, "status", r.Status)
 }

@@ -14,7 +14,6 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -128,11 +127,11 @@ type Service struct {
 	metrics serviceMetrics
 	names   nameCache
 
-	open    atomic.Int64 // runs and analyses that are not complete
-	started chan string  // ids for Run to take up
+	started chan string // ids for Run to take up
 
-	mu     sync.Mutex // guards active
+	mu     sync.Mutex // guards what follows
 	active map[string]*underWay
+	open   map[string]bool // runs and analyses that are not complete
 }
 
 // underWay is a run that this process works at.
@@ -151,7 +150,7 @@ func New(o Options) *Service {
 	}
 	s := &Service{
 		o: o, queries: make(chan struct{}, o.Queries), judging: make(chan struct{}, judgeAtOnce), metrics: newMetrics(o.Registry),
-		started: make(chan string, o.MaxRuns), active: map[string]*underWay{},
+		started: make(chan string, o.MaxRuns), active: map[string]*underWay{}, open: map[string]bool{},
 	}
 	s.handler = s.routes()
 	return s

@@ -1,0 +1,31 @@
+package spinnaker
+
+import "fmt"
+
+// Decide is what an analysis makes of scores, if all judgements were made.
+func Decide(scores []float64, pass, marginal *float64) (passed bool, message string, counted []float64, status string) {
+	a := analysisExecution{Request: analysisRequest{Thresholds: analysisThresholds{(*number)(pass), (*number)(marginal)}}}
+	var done []execution
+	status = statusSucceeded
+	for _, s := range scores {
+		body := fmt.Sprintf(`{"score": {"score": %v}, "results": []}`, s)
+		e := execution{Status: statusSucceeded, Result: &result{JudgeResult: []byte(body)}}
+		done, counted = append(done, e), append(counted, s)
+		if a.stops(e) {
+			status = statusTerminal
+			break
+		}
+	}
+	r := a.conclude(done, a.BuildTimeISO.Time)
+	return r.DidPassThresholds, r.CanaryScoreMessage, counted, status
+}
+
+// Bare quotes the bare words of Jackson.
+func Bare(b []byte) []byte { return quoteBare(b) }
+
+// Instant and Number read and write one of each.
+func Instant(b []byte) (string, error) {
+	var i instant
+	err := i.UnmarshalJSON(b)
+	return i.String(), err
+}
