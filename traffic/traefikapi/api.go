@@ -1,0 +1,117 @@
+// Package traefikapi asks a Traefik what it serves, and knows what a Traefik takes: rules, priorities, guards.
+//
+// It is what the backends of traffic have in common, whatever they write and wherever. It writes nothing. Start at
+// [Client.Get] and [Compare].
+package traefikapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// maxAnswer bounds one answer of the API: a service with a thousand servers has less.
+const maxAnswer = 1 << 20
+
+// Enabled is the status of what works in Traefik's runtime configuration.
+const Enabled = "enabled"
+
+// Replica is the API of one Traefik.
+type Replica struct {
+	// URL is its base, without /api. It has no credentials in it.
+	URL string
+	// User and Password are sent by basic authentication, if User is set.
+	User     string
+	Password Secret
+}
+
+// Name is the address, which holds nothing secret.
+func (p *Replica) Name() string { return strings.TrimSuffix(p.URL, "/") }
+
+// State is Traefik's word on an object, which it adds to the object itself.
+type State struct {
+	Status string   `json:"status"`
+	Errors []string `json:"error"`
+}
+
+// Problem is what is wrong with an object, empty if it is enabled. What tells which: "router shop".
+func (s State) Problem(what string) string {
+	if s.Status == Enabled {
+		return ""
+	}
+	return fmt.Sprintf("%s is %s: %s", what, s.Status, strings.Join(s.Errors, "; "))
+}
+
+// ErrNoObject is returned by [Client.Get] when the API answers that it has no such object.
+var ErrNoObject = errors.New("no such object")
+
+// Client asks replicas.
+type Client struct{ http http.Client }
+
+// NewClient makes a client that asks as c does, nil: as a client of its own; it never follows redirects.
+func NewClient(c *http.Client) *Client {
+	client := &Client{}
+	if c != nil {
+		client.http = *c
+	}
+	client.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return client
+}
+
+// Get asks for /api/http/KIND/NAME and decodes the answer into v. [ErrNoObject]: there is none.
+func (c *Client) Get(ctx context.Context, replica Replica, kind, name string, v any) error {
+	return c.get(ctx, replica, kind+"/"+url.PathEscape(name), v)
+}
+
+// Search asks for the objects of a kind whose name (or rule, or service) holds text, and decodes the list into v: at
+// most a thousand.
+func (c *Client) Search(ctx context.Context, replica Replica, kind, text string, v any) error {
+	return c.get(ctx, replica, kind+"?per_page=1000&search="+url.QueryEscape(text), v)
+}
+
+func (c *Client) get(ctx context.Context, replica Replica, path string, v any) error {
+	u := replica.Name() + "/api/http/" + path
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u, nil)
+	if err != nil {
+		return err
+	}
+	if replica.User != "" {
+		req.SetBasicAuth(replica.User, replica.Password.value)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close() //nolint:errcheck // only read
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	if err != nil {
+		return fmt.Errorf("GET %s: %w", u, err)
+	}
+	if len(body) > maxAnswer {
+		return fmt.Errorf("GET %s: the answer is larger than %d bytes", u, maxAnswer)
+	}
+	if resp.StatusCode == http.StatusNotFound && isMissing(body) {
+		return fmt.Errorf("GET %s: %w", u, ErrNoObject)
+	}
+	if kind, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type")); resp.StatusCode != http.StatusOK || err != nil || kind != "application/json" {
+		return fmt.Errorf("GET %s: %s, %q: is this the API of a Traefik?", u, resp.Status, resp.Header.Get("Content-Type"))
+	}
+	if err := json.Unmarshal(body, v); err != nil {
+		return fmt.Errorf("GET %s: %w", u, err)
+	}
+	return nil
+}
+
+// isMissing tells the API's own 404, which is a message in JSON, from that of a port without the API.
+func isMissing(body []byte) bool {
+	var answer struct {
+		Message string `json:"message"`
+	}
+	return json.Unmarshal(body, &answer) == nil && strings.Contains(answer.Message, "not found")
+}

@@ -1,0 +1,77 @@
+package traefikapi
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"net/url"
+	"strings"
+	"unicode"
+
+	"github.com/vulcand/oxy/v2/cbreaker"
+
+	"github.com/serindev/serin/traffic"
+)
+
+// MaxPriority is what Traefik leaves to users, less one for the cohort's router; above are its own routers.
+const MaxPriority = math.MaxInt - 1001
+
+// ValidateRoute says all that is wrong with a route; its rule is parsed by Traefik's own parser.
+func ValidateRoute(r traffic.Route) error {
+	var errs []error
+	if strings.TrimSpace(r.Rule) == "" {
+		errs = append(errs, errors.New("rule is missing"))
+	} else {
+		errs = append(errs, ParseRule(strings.TrimSpace(r.Rule)))
+	}
+	for _, e := range r.EntryPoints {
+		if e == "" || strings.ContainsFunc(e, func(c rune) bool { return unicode.IsSpace(c) || unicode.IsControl(c) || c > unicode.MaxASCII }) {
+			errs = append(errs, fmt.Errorf("entry point %q is not a name", e))
+		}
+	}
+	if r.Priority < 0 || r.Priority > MaxPriority {
+		errs = append(errs, fmt.Errorf("priority %d is not between 0 and %d", r.Priority, MaxPriority))
+	}
+	return errors.Join(errs...)
+}
+
+// ValidateGuards says all that is wrong with guards; the circuit breaker's expression is parsed by the library that
+// Traefik takes for it.
+func ValidateGuards(g traffic.Guards) error {
+	var errs []error
+	if b := g.CircuitBreaker; b != nil {
+		if _, err := cbreaker.New(http.NotFoundHandler(), b.Expression); err != nil {
+			errs = append(errs, fmt.Errorf("circuitBreaker: expression %q: %w", b.Expression, err))
+		}
+		if b.CheckPeriod < 0 || b.Fallback < 0 || b.Recovery < 0 {
+			errs = append(errs, errors.New("circuitBreaker: durations are not negative"))
+		}
+		if b.ResponseCode != 0 && (b.ResponseCode < 200 || b.ResponseCode > 599) {
+			errs = append(errs, fmt.Errorf("circuitBreaker: response code %d is not one of a final answer", b.ResponseCode))
+		}
+	}
+	if r := g.RateLimit; r != nil {
+		if r.Average <= 0 {
+			errs = append(errs, errors.New("rateLimit: average is at least 1; to Traefik 0 means no limit"))
+		}
+		if r.Burst < 0 || r.Period < 0 {
+			errs = append(errs, errors.New("rateLimit: burst and period are not negative"))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Validate says all that is wrong with a replica's address.
+func (p *Replica) Validate() error {
+	u, err := url.Parse(p.URL)
+	switch {
+	case err != nil:
+		return errors.New("a replica's address cannot be parsed as a URL") // it may hold a password
+	case u.User != nil:
+		return fmt.Errorf("replica %s: user and password have fields of their own", u.Host)
+	case u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.RawQuery != "" || u.Fragment != "":
+		return fmt.Errorf("replica %q is not a URL such as http://10.0.0.1:8080", p.URL)
+	}
+	return nil
+}

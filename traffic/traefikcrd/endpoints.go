@@ -1,0 +1,185 @@
+package traefikcrd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
+
+	"github.com/serindev/serin/traffic"
+)
+
+// ErrNoEndpoints is returned by [Router.Apply] if a Service that is to get requests has no ready endpoint. Where the
+// canary's has none any more, all its requests go to stable.
+var ErrNoEndpoints = errors.New("no ready endpoints")
+
+// endpointsTimeout bounds the wait for the endpoints of Services that were just made: the controller takes less than
+// a second for it.
+const endpointsTimeout = 15 * time.Second
+
+// slicesOf are the endpoint slices of a Service.
+func (r *Router) slicesOf(ctx context.Context, namespace, service string) ([]discoveryv1.EndpointSlice, error) {
+	list, err := r.kubernetes.DiscoveryV1().EndpointSlices(namespace).List(ctx, selects(service))
+	if err != nil {
+		return nil, fmt.Errorf("list the EndpointSlices of Service %s: %w", service, err)
+	}
+	return list.Items, nil
+}
+
+func selects(service string) metav1.ListOptions {
+	return metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=" + service}
+}
+
+// portOf is the port of a Service by number or name.
+func portOf(s *corev1.Service, port string) (corev1.ServicePort, error) {
+	for _, p := range s.Spec.Ports {
+		if p.Name == port || strconv.Itoa(int(p.Port)) == port {
+			return p, nil
+		}
+	}
+	return corev1.ServicePort{}, fmt.Errorf("Service %s has no port %s", s.Name, port)
+}
+
+// addresses are the host and port of each ready endpoint, sorted.
+func addresses(slicesOf []discoveryv1.EndpointSlice, portName string) []string {
+	var out []string
+	for _, slice := range slicesOf {
+		i := slices.IndexFunc(slice.Ports, func(p discoveryv1.EndpointPort) bool {
+			return p.Port != nil && (p.Name == nil && portName == "" || p.Name != nil && *p.Name == portName)
+		})
+		if i < 0 {
+			continue
+		}
+		for _, e := range slice.Endpoints {
+			if e.Conditions.Ready != nil && !*e.Conditions.Ready {
+				continue
+			}
+			for _, a := range e.Addresses {
+				out = append(out, net.JoinHostPort(a, strconv.Itoa(int(*slice.Ports[i].Port))))
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// backend is a Service as it is, with its ready endpoints.
+type backend struct {
+	service *corev1.Service
+	ready   []string
+}
+
+// backend reads a Service and its endpoints. [ErrNoEndpoints] comes with the backend: it is there, without any.
+func (r *Router) backend(ctx context.Context, b traffic.Backend) (*backend, error) {
+	s, err := r.kubernetes.CoreV1().Services(r.config.Namespace).Get(ctx, b.Service, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, fmt.Errorf("Service %s: %w: it does not exist", b.Service, ErrNoEndpoints)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("get Service %s: %w", b.Service, err)
+	}
+	port, err := portOf(s, b.Port)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNoEndpoints, err)
+	}
+	if s.Spec.Type == corev1.ServiceTypeExternalName {
+		return &backend{s, []string{net.JoinHostPort(s.Spec.ExternalName, strconv.Itoa(int(port.Port)))}}, nil
+	}
+	list, err := r.slicesOf(ctx, r.config.Namespace, b.Service)
+	if err != nil {
+		return nil, err
+	}
+	found := &backend{s, addresses(list, port.Name)}
+	if len(found.ready) == 0 {
+		return found, fmt.Errorf("Service %s: %w", b.Service, ErrNoEndpoints)
+	}
+	return found, nil
+}
+
+// arms are both backends. Stable's endpoints must not be the canary's as well: its pods would get requests unasked.
+func (r *Router) arms(ctx context.Context) (stable, canary *backend, err error) {
+	stable, err = r.backend(ctx, r.config.Stable)
+	canary, err2 := r.backend(ctx, r.config.Canary)
+	if err = errors.Join(err, err2); err != nil {
+		return stable, canary, err
+	}
+	if stable.service.Spec.Type == corev1.ServiceTypeExternalName {
+		return stable, canary, nil
+	}
+	for _, address := range canary.ready {
+		if slices.Contains(stable.ready, address) {
+			return stable, canary, fmt.Errorf("Service %s selects a pod of Service %s (%s): its selector has to leave the canary's pods out",
+				r.config.Stable.Service, r.config.Canary.Service, address)
+		}
+	}
+	return stable, canary, nil
+}
+
+// cohortService is a Service over the same pods as another.
+func cohortService(like *corev1.Service) (object, error) {
+	spec := map[string]any{"type": string(corev1.ServiceTypeClusterIP)}
+	switch {
+	case like.Spec.Type == corev1.ServiceTypeExternalName:
+		spec["type"], spec["externalName"] = string(like.Spec.Type), like.Spec.ExternalName
+	case len(like.Spec.Selector) == 0:
+		return object{}, fmt.Errorf("Service %s has no selector: a cohort's Service could not have the same pods", like.Name)
+	default:
+		spec["selector"] = like.Spec.Selector
+		if like.Spec.ClusterIP == corev1.ClusterIPNone {
+			spec["clusterIP"] = corev1.ClusterIPNone
+		}
+	}
+	var ports []corev1.ServicePort
+	for _, p := range like.Spec.Ports {
+		p.NodePort = 0
+		ports = append(ports, p)
+	}
+	spec["ports"] = ports
+	return object{spec: specMap(spec)}, nil
+}
+
+// awaitEndpoints watches until Services have ready endpoints.
+func (r *Router) awaitEndpoints(ctx context.Context, backends ...traffic.Backend) error {
+	ctx, cancel := context.WithTimeout(ctx, endpointsTimeout)
+	defer cancel()
+	for _, b := range backends {
+		if err := r.awaitBackend(ctx, b); err != nil {
+			return fmt.Errorf("wait for endpoints: %w", err)
+		}
+	}
+	return nil
+}
+
+func (r *Router) awaitBackend(ctx context.Context, b traffic.Backend) error {
+	if _, err := r.backend(ctx, b); err == nil || !errors.Is(err, ErrNoEndpoints) {
+		return err
+	}
+	w, err := r.kubernetes.DiscoveryV1().EndpointSlices(r.config.Namespace).Watch(ctx, selects(b.Service))
+	if err != nil {
+		return fmt.Errorf("watch the EndpointSlices of Service %s: %w", b.Service, err)
+	}
+	defer w.Stop()
+	for { // asked again at first: it may have come before the watch began
+		_, err := r.backend(ctx, b)
+		if err == nil || !errors.Is(err, ErrNoEndpoints) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", context.Cause(ctx), err)
+		case e, ok := <-w.ResultChan():
+			if !ok || e.Type == watch.Error {
+				return fmt.Errorf("watch the EndpointSlices of Service %s: it was closed", b.Service)
+			}
+		}
+	}
+}

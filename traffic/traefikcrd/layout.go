@@ -1,0 +1,267 @@
+package traefikcrd
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/traefik/traefik/v3/pkg/config/dynamic"
+	"github.com/traefik/traefik/v3/pkg/provider/kubernetes/crd/traefikio/v1alpha1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/serindev/serin/share"
+	"github.com/serindev/serin/traffic"
+	"github.com/serindev/serin/traffic/traefikapi"
+)
+
+// layout is what changes in a rollout's life. A target has one, and one can be inferred from whatever is in the
+// cluster; what render makes of that one is what the rest should have been.
+type layout struct {
+	main   weights
+	cohort *cohort
+	guards traffic.Guards
+}
+
+// weights of a weighted service's children. A child with weight 0 is left out: Traefik drops a weighted service as a
+// whole for a child without endpoints, whatever that child's weight.
+type weights struct{ canary, stable int }
+
+type cohort struct {
+	weights
+	rule   string // the whole of it; empty: ours cannot be told
+	match  string // the part of rule that is the matcher's
+	sticky bool
+}
+
+func (w weights) share() share.Share {
+	if w.canary+w.stable == 0 {
+		return 0
+	}
+	return share.Share(float64(w.canary) / float64(w.canary+w.stable))
+}
+
+// layoutOf checks all of a target but the cohort's rule, which needs the route's.
+func (c *Config) layoutOf(t traffic.Target) (layout, error) {
+	var l layout
+	var errs []error
+	for what, pair := range map[string][2]traffic.Backend{"stable": {t.Stable, c.Stable}, "canary": {t.Canary, c.Canary}} {
+		if pair[0].Service != pair[1].Service || pair[0].Port != pair[1].Port || len(pair[0].Servers) > 0 {
+			errs = append(errs, fmt.Errorf("%s is %s:%s, not the rollout's %s:%s", what, pair[0].Service, pair[0].Port, pair[1].Service, pair[1].Port))
+		}
+	}
+	l.guards = t.Guards
+	errs = append(errs, traefikapi.ValidateGuards(t.Guards))
+	var err error
+	l.main.canary, l.main.stable, err = traffic.Weights(t.Weight)
+	errs = append(errs, err)
+	if t.Cohort != nil {
+		l.cohort = &cohort{sticky: t.Cohort.Sticky}
+		l.cohort.canary, l.cohort.stable, err = traffic.Weights(t.Cohort.Split)
+		errs = append(errs, err)
+		l.cohort.match, err = traffic.Rule(t.Cohort.Match)
+		errs = append(errs, err)
+	}
+	return l, errors.Join(errs...)
+}
+
+// place gives a cohort its rule on a route.
+func (l *layout) place(rule string, t traffic.Target) error {
+	if l.cohort == nil {
+		return nil
+	}
+	whole, err := traffic.CohortRule(rule, t.Cohort.Match)
+	if err == nil {
+		err = traefikapi.ParseRule(whole)
+	}
+	l.cohort.rule = whole
+	return err
+}
+
+// serves tells whether any request goes to the canary by it.
+func (l *layout) serves() bool { return l.main.canary > 0 || l.cohort != nil }
+
+// frame is the route that a rollout is on, without what changes in the rollout's life: made from the configuration,
+// or found in the adopted IngressRoute.
+type frame struct {
+	spec v1alpha1.IngressRouteSpec // with the one route, and the user's own middlewares
+	// child is what the reference to stable's Service says beside name, port and weight; both arms get it.
+	child v1alpha1.LoadBalancerSpec
+	// annotations of a route of ours, as the user's has them.
+	annotations map[string]string
+	// shared: the route has other services beside the rollout's.
+	shared bool
+	// replaced is what stood in the adopted route; nil for an owned one, or if it led to the TraefikService already.
+	replaced *replacement
+}
+
+func (f *frame) route() *v1alpha1.Route { return &f.spec.Routes[0] }
+
+// ownedFrame is the one of an owned route.
+func (c *Config) ownedFrame() frame {
+	rule := strings.TrimSpace(c.Route.Rule)
+	route := v1alpha1.Route{Kind: "Rule", Match: rule, Priority: c.Route.Priority}
+	if route.Priority == 0 {
+		route.Priority = len(rule) // what Traefik takes for a route without priority
+	}
+	f := frame{spec: v1alpha1.IngressRouteSpec{EntryPoints: c.Route.EntryPoints, Routes: []v1alpha1.Route{route}}}
+	if t := c.Route.TLS; t != nil {
+		f.spec.TLS = &v1alpha1.TLS{SecretName: t.SecretName, CertResolver: t.CertResolver}
+		if t.Options != "" {
+			f.spec.TLS.Options = &v1alpha1.TLSOptionRef{Name: t.Options}
+		}
+	}
+	if c.IngressClass != "" {
+		f.annotations = map[string]string{classAnnotation: c.IngressClass}
+	}
+	return f
+}
+
+// render is all that Serin owns, by key, as it has to be.
+func (l *layout) render(c *Config, f *frame) map[key]object {
+	out := map[key]object{}
+	put := func(k kindName, name string, spec any) { out[key{k, name}] = object{spec: specMap(spec)} }
+	guards := l.guardRefs(c)
+	if g := l.guards.RateLimit; g != nil {
+		put(middlewares, c.Rollout+limitSuffix, limitSpec(*g))
+	}
+	if g := l.guards.CircuitBreaker; g != nil {
+		put(middlewares, c.Rollout+breakerSuffix, breakerSpec(*g))
+	}
+	out[key{traefikServices, c.Rollout}] = object{
+		spec: specMap(weighted(l.main, c.Canary, c.Stable, f.child, nil)), annotations: f.mainAnnotations(),
+	}
+	if c.Route != nil {
+		k := key{ingressRoutes, c.Rollout}
+		out[k] = object{spec: specMap(routeTo(f, f.route().Match, f.route().Priority, c.Rollout, guards)), annotations: f.annotations}
+	}
+	if l.cohort == nil {
+		return out
+	}
+	name := c.Rollout + cohortSuffix
+	var sticky *dynamic.Sticky
+	if l.cohort.sticky {
+		sticky = &dynamic.Sticky{Cookie: &dynamic.Cookie{Name: "serin-" + name, HTTPOnly: true, SameSite: "lax", Secure: f.spec.TLS != nil}}
+	}
+	put(traefikServices, name, weighted(l.cohort.weights, cohortBackend(c.Canary), cohortBackend(c.Stable), f.child, sticky))
+	priority := f.route().Priority
+	if priority == 0 {
+		priority = len(f.route().Match)
+	}
+	// One above the main route and no more: a route of the user's own that is more specific than the main one keeps
+	// its requests, the cohort's too.
+	k := key{ingressRoutes, name}
+	out[k] = object{spec: specMap(routeTo(f, l.cohort.rule, priority+1, name, guards)), annotations: f.annotations}
+	return out
+}
+
+// mainAnnotations are those of the rollout's TraefikService.
+func (f *frame) mainAnnotations() map[string]string {
+	out := map[string]string{ruleAnnotation: f.route().Match}
+	if f.replaced != nil {
+		data, err := json.Marshal(f.replaced)
+		if err != nil {
+			panic(fmt.Sprintf("JSON of a reference: %v", err)) // it was JSON
+		}
+		out[replacedAnnotation] = string(data)
+	}
+	return out
+}
+
+// routeTo is a frame's route to a TraefikService, behind the user's middlewares and then the guards.
+func routeTo(f *frame, rule string, priority int, service string, guards []v1alpha1.MiddlewareRef) v1alpha1.IngressRouteSpec {
+	spec := *f.spec.DeepCopy()
+	route := &spec.Routes[0]
+	route.Match, route.Priority = rule, priority
+	route.Middlewares = append(route.Middlewares, guards...)
+	route.Services = []v1alpha1.Service{{LoadBalancerSpec: v1alpha1.LoadBalancerSpec{Kind: "TraefikService", Name: service}}}
+	return spec
+}
+
+// guardRefs are the guards in the order of the request's way: what the rate limit refuses is no answer that the
+// circuit breaker counts.
+func (l *layout) guardRefs(c *Config) []v1alpha1.MiddlewareRef {
+	var out []v1alpha1.MiddlewareRef
+	if l.guards.RateLimit != nil {
+		out = append(out, v1alpha1.MiddlewareRef{Name: c.Rollout + limitSuffix})
+	}
+	if l.guards.CircuitBreaker != nil {
+		out = append(out, v1alpha1.MiddlewareRef{Name: c.Rollout + breakerSuffix})
+	}
+	return out
+}
+
+// weighted has a child for each weight above 0, each with its weight: without one Traefik takes 1.
+func weighted(w weights, canary, stable traffic.Backend, like v1alpha1.LoadBalancerSpec, sticky *dynamic.Sticky) v1alpha1.TraefikServiceSpec {
+	spec := v1alpha1.TraefikServiceSpec{Weighted: &v1alpha1.WeightedRoundRobin{Sticky: sticky}}
+	for _, child := range []struct {
+		backend traffic.Backend
+		weight  int
+	}{{stable, w.stable}, {canary, w.canary}} {
+		if child.weight > 0 {
+			spec.Weighted.Services = append(spec.Weighted.Services, v1alpha1.Service{LoadBalancerSpec: childSpec(child.backend, child.weight, like)})
+		}
+	}
+	return spec
+}
+
+func childSpec(b traffic.Backend, weight int, like v1alpha1.LoadBalancerSpec) v1alpha1.LoadBalancerSpec {
+	spec := *like.DeepCopy()
+	spec.Kind, spec.Name, spec.Port, spec.Weight = "Service", b.Service, intstr.Parse(b.Port), &weight
+	return spec
+}
+
+// inferWeights are those of the children of a weighted service that have the arms' names; others are not looked at.
+func inferWeights(spec *v1alpha1.TraefikServiceSpec, canary, stable traffic.Backend) weights {
+	var w weights
+	if spec == nil || spec.Weighted == nil {
+		return w
+	}
+	for _, child := range spec.Weighted.Services {
+		weight := 1 // a child without one
+		if child.Weight != nil {
+			weight = *child.Weight
+		}
+		switch {
+		case isChild(child.LoadBalancerSpec, canary):
+			w.canary = weight
+		case isChild(child.LoadBalancerSpec, stable):
+			w.stable = weight
+		}
+	}
+	return w
+}
+
+func isChild(s v1alpha1.LoadBalancerSpec, b traffic.Backend) bool {
+	return (s.Kind == "" || s.Kind == "Service") && s.Name == b.Service
+}
+
+// specMap is a spec as the API server has it: as JSON, without the empty ports that Traefik's types write.
+func specMap(spec any) map[string]any {
+	data, err := json.Marshal(spec)
+	out := map[string]any{}
+	if err == nil {
+		err = json.Unmarshal(data, &out)
+	}
+	if err != nil {
+		panic(fmt.Sprintf("JSON of a %T: %v", spec, err)) // all of them have one
+	}
+	dropZeroPorts(out)
+	return out
+}
+
+func dropZeroPorts(v any) {
+	switch v := v.(type) {
+	case map[string]any:
+		if v["port"] == float64(0) {
+			delete(v, "port")
+		}
+		for _, value := range v {
+			dropZeroPorts(value)
+		}
+	case []any:
+		for _, value := range v {
+			dropZeroPorts(value)
+		}
+	}
+}

@@ -1,0 +1,83 @@
+package traefikcrd
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// strangers says which fields of a spec of Serin's were last written by others, by whom and when.
+func strangers(k key, have *stored) []string {
+	ours := map[string]bool{}
+	for _, m := range have.GetManagedFields() {
+		if m.Manager == manager {
+			for _, path := range specFields(m) {
+				ours[path] = true
+			}
+		}
+	}
+	var out []string
+	for _, m := range have.GetManagedFields() {
+		if m.Manager == manager || m.Subresource != "" {
+			continue
+		}
+		var paths []string
+		for _, path := range specFields(m) {
+			if !ours[path] {
+				paths = append(paths, path)
+			}
+		}
+		if len(paths) > 0 {
+			out = append(out, fmt.Sprintf("%s: %s was written by %s", k, strings.Join(paths, ", "), who(m)))
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func who(m metav1.ManagedFieldsEntry) string {
+	if m.Time == nil {
+		return fmt.Sprintf("%q", m.Manager)
+	}
+	return fmt.Sprintf("%q at %s", m.Manager, m.Time.UTC().Format(time.RFC3339))
+}
+
+// specFields are the paths below spec that a manager owns, sorted: "weighted.services". What cannot be read is nothing.
+func specFields(m metav1.ManagedFieldsEntry) []string {
+	if m.FieldsV1 == nil {
+		return nil
+	}
+	var tree map[string]any
+	if err := json.Unmarshal(m.FieldsV1.Raw, &tree); err != nil {
+		return nil
+	}
+	spec, ok := tree["f:spec"].(map[string]any)
+	if !ok {
+		return nil
+	}
+	out := leaves("", spec)
+	slices.Sort(out)
+	return out
+}
+
+// leaves walks a set of fields (sigs.k8s.io/structured-merge-diff, fieldpath): "f:NAME" is a field, "." the thing itself.
+func leaves(at string, tree map[string]any) []string {
+	var out []string
+	for name, below := range tree {
+		field, ok := strings.CutPrefix(name, "f:")
+		if !ok {
+			continue
+		}
+		path := strings.TrimPrefix(at+"."+field, ".")
+		if inner, ok := below.(map[string]any); ok && len(inner) > 0 {
+			out = append(out, leaves(path, inner)...)
+			continue
+		}
+		out = append(out, path)
+	}
+	return out
+}

@@ -1,0 +1,70 @@
+package traefikcrd
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"strings"
+	"unicode"
+
+	"github.com/serindev/serin/traffic"
+)
+
+// The names in the cluster, behind the rollout's own or a Service's: spec/traefik.md, Kubernetes CRDs.
+const (
+	cohortSuffix  = "-ab"
+	breakerSuffix = "-circuit-breaker"
+	limitSuffix   = "-rate-limit"
+
+	// provider is what Traefik adds to a name that came from custom resources.
+	provider = "@kubernetescrd"
+	// manager is Serin among the field managers.
+	manager = "serin"
+	// The labels of what Serin owns.
+	managedLabel = "app.kubernetes.io/managed-by"
+	rolloutLabel = "serin.dev/rollout"
+	// replacedAnnotation, on the rollout's TraefikService, is the reference that stood in the adopted route.
+	replacedAnnotation = "serin.dev/replaced-reference"
+	// ruleAnnotation, beside it, is the rule of the main route, by which two rollouts on one host are found.
+	ruleAnnotation  = "serin.dev/rule"
+	classAnnotation = "kubernetes.io/ingress.class"
+)
+
+// normal is Traefik's way to make a name of its own (provider.Normalize): what is neither letter nor digit separates.
+func normal(s string) string {
+	return strings.Join(strings.FieldsFunc(s, func(c rune) bool { return !unicode.IsLetter(c) && !unicode.IsNumber(c) }), "-")
+}
+
+// ServiceName is the value of the label "service" in Traefik's metrics for the requests that reach a Service through
+// a weighted one: NAMESPACE-SERVICE-PORT@kubernetescrd, the port as it is written, number or name.
+func ServiceName(namespace string, b traffic.Backend) string {
+	return normal(namespace+"-"+b.Service+"-"+b.Port) + provider
+}
+
+// cohortBackend is an arm of the cohort: a Service of its own over the same pods, with a port that is written alike.
+func cohortBackend(b traffic.Backend) traffic.Backend {
+	return traffic.Backend{Service: b.Service + cohortSuffix, Port: b.Port}
+}
+
+// Labels are the values of Traefik's service label under which the arms of the main route, or of the cohort's, are
+// counted.
+func (r *Router) Labels(cohort bool) (canary, stable string) {
+	c, s := r.config.Canary, r.config.Stable
+	if cohort {
+		c, s = cohortBackend(c), cohortBackend(s)
+	}
+	return ServiceName(r.config.Namespace, c), ServiceName(r.config.Namespace, s)
+}
+
+// objectID is what Traefik calls a TraefikService or Middleware, without the provider.
+func (c *Config) objectID(name string) string { return normal(c.Namespace + "-" + name) }
+
+// routerID is what Traefik calls the router of an IngressRoute's route, without the provider.
+func (c *Config) routerID(ingressRoute, rule string) string {
+	hash := sha256.Sum256([]byte(rule))
+	return normal(fmt.Sprintf("%s-%s-%.10x", c.Namespace, ingressRoute, hash[:]))
+}
+
+// childID is what Traefik calls a Service in a weighted one, without the provider.
+func (c *Config) childID(b traffic.Backend) string {
+	return strings.TrimSuffix(ServiceName(c.Namespace, b), provider)
+}

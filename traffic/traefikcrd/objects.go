@@ -1,0 +1,256 @@
+package traefikcrd
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/traefik/traefik/v3/pkg/provider/kubernetes/crd/generated/clientset/versioned"
+	"github.com/traefik/traefik/v3/pkg/provider/kubernetes/crd/traefikio/v1alpha1"
+
+	"github.com/serindev/serin/traffic/traefikapi"
+)
+
+// ErrForeign is returned by [Router.Apply] if an object of one of Serin's names is somebody else's, or if another
+// rollout has the host. Nothing was changed.
+var ErrForeign = errors.New("not Serin's")
+
+// errConflict is returned by writes that came too late: the object has changed since it was read.
+var errConflict = errors.New("it has changed meanwhile")
+
+// kindName is a kind of objects, as the API server calls it.
+type kindName string
+
+const (
+	ingressRoutes   kindName = "IngressRoute"
+	traefikServices kindName = "TraefikService"
+	middlewares     kindName = "Middleware"
+	coreServices    kindName = "Service"
+)
+
+// key is an object in the rollout's namespace.
+type key struct {
+	kind kindName
+	name string
+}
+
+func (k key) String() string { return string(k.kind) + " " + k.name }
+
+// object is how an object of Serin's has to be.
+type object struct {
+	spec        map[string]any
+	annotations map[string]string
+}
+
+// stored is an object as it is in the cluster.
+type stored struct {
+	metav1.Object
+	spec map[string]any
+	// typed is the spec in Traefik's or Kubernetes's type.
+	typed any
+}
+
+// owned tells whether the object carries the marks of a rollout.
+func (s *stored) owned(rollout string) bool {
+	labels := s.GetLabels()
+	return labels[managedLabel] == manager && labels[rolloutLabel] == rollout
+}
+
+// client is what the generated clients have in common.
+type client[T any] interface {
+	Get(ctx context.Context, name string, o metav1.GetOptions) (T, error)
+	Patch(ctx context.Context, name string, pt types.PatchType, data []byte, o metav1.PatchOptions, sub ...string) (T, error)
+	Delete(ctx context.Context, name string, o metav1.DeleteOptions) error
+}
+
+// kind reads and writes the objects of one kind in the rollout's namespace.
+type kind struct {
+	apiVersion string
+	// partly: the API server adds fields of its own to a spec.
+	partly bool
+	get    func(ctx context.Context, name string) (*stored, error)
+	patch  func(ctx context.Context, name string, pt types.PatchType, data []byte, o metav1.PatchOptions) (*stored, error)
+	delete func(ctx context.Context, name string, o metav1.DeleteOptions) error
+}
+
+func kindOf[T metav1.Object](apiVersion string, c client[T], spec func(T) any) kind {
+	wrap := func(o T, err error) (*stored, error) {
+		if err != nil {
+			return nil, err
+		}
+		return &stored{Object: o, spec: specMap(spec(o)), typed: spec(o)}, nil
+	}
+	return kind{
+		apiVersion: apiVersion, delete: c.Delete,
+		get: func(ctx context.Context, name string) (*stored, error) {
+			return wrap(c.Get(ctx, name, metav1.GetOptions{}))
+		},
+		patch: func(ctx context.Context, name string, pt types.PatchType, data []byte, o metav1.PatchOptions) (*stored, error) {
+			return wrap(c.Patch(ctx, name, pt, data, o))
+		},
+	}
+}
+
+func kindsOf(namespace string, k kubernetes.Interface, t versioned.Interface) map[kindName]kind {
+	const traefik = "traefik.io/v1alpha1"
+	core := kindOf("v1", k.CoreV1().Services(namespace), func(o *corev1.Service) any { return &o.Spec })
+	core.partly = true
+	return map[kindName]kind{
+		ingressRoutes:   kindOf(traefik, t.TraefikV1alpha1().IngressRoutes(namespace), func(o *v1alpha1.IngressRoute) any { return &o.Spec }),
+		traefikServices: kindOf(traefik, t.TraefikV1alpha1().TraefikServices(namespace), func(o *v1alpha1.TraefikService) any { return &o.Spec }),
+		middlewares:     kindOf(traefik, t.TraefikV1alpha1().Middlewares(namespace), func(o *v1alpha1.Middleware) any { return &o.Spec }),
+		coreServices:    core,
+	}
+}
+
+// get reads an object; nil if there is none.
+func (r *Router) get(ctx context.Context, k key) (*stored, error) {
+	s, err := r.kinds[k.kind].get(ctx, k.name)
+	if apierrors.IsNotFound(err) {
+		return nil, nil //nolint:nilnil // nothing is an answer
+	}
+	if err != nil {
+		return nil, fmt.Errorf("get %s: %w", k, err)
+	}
+	return s, nil
+}
+
+// write brings an object of Serin's to what it has to be by server-side apply, unless it is so already. [ErrForeign]:
+// it is somebody else's; errConflict: it has changed since have was read.
+func (r *Router) write(ctx context.Context, k key, want object, have *stored) error {
+	if have != nil && !have.owned(r.config.Rollout) {
+		return fmt.Errorf("%s: %w: it has not the labels %s=%s and %s=%s", k, ErrForeign, managedLabel, manager, rolloutLabel, r.config.Rollout)
+	}
+	if have != nil && len(r.differences(k, want, have)) == 0 {
+		return nil
+	}
+	meta := map[string]any{
+		"name": k.name, "namespace": r.config.Namespace, "annotations": want.annotations,
+		"labels": map[string]string{managedLabel: manager, rolloutLabel: r.config.Rollout},
+	}
+	if have != nil {
+		meta["resourceVersion"] = have.GetResourceVersion()
+	}
+	data, err := json.Marshal(map[string]any{"apiVersion": r.kinds[k.kind].apiVersion, "kind": k.kind, "metadata": meta, "spec": want.spec})
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", k, err)
+	}
+	force := have != nil // what we take over in an object of ours is ours; one that we make anew is nobody's yet
+	got, err := r.kinds[k.kind].patch(ctx, k.name, types.ApplyPatchType, data, metav1.PatchOptions{FieldManager: manager, Force: &force})
+	if err != nil {
+		return writeError("apply "+k.String(), err)
+	}
+	if r.kinds[k.kind].partly {
+		return nil
+	}
+	return r.prune(ctx, k, want, got)
+}
+
+// prune removes the fields that others have added to an object of Serin's: an apply leaves them alone.
+func (r *Router) prune(ctx context.Context, k key, want object, got *stored) error {
+	paths := extra("/spec", want.spec, got.spec)
+	if len(paths) == 0 {
+		return nil
+	}
+	ops := []operation{test("/metadata/resourceVersion", got.GetResourceVersion())}
+	for _, p := range paths {
+		ops = append(ops, operation{Op: "remove", Path: p})
+	}
+	return r.patch(ctx, k, ops)
+}
+
+// extra are the JSON pointers of the fields in got that want does not have; lists are whole.
+func extra(at string, want, got map[string]any) []string {
+	var out []string
+	for name, value := range got {
+		path := at + "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
+		other, ok := want[name]
+		if !ok {
+			out = append(out, path)
+			continue
+		}
+		a, isMap := other.(map[string]any)
+		b, isMapToo := value.(map[string]any)
+		if isMap && isMapToo {
+			out = append(out, extra(path, a, b)...)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// operation is one of a JSON patch (RFC 6902).
+type operation struct {
+	Op    string `json:"op"`
+	Path  string `json:"path"`
+	Value any    `json:"value,omitempty"`
+}
+
+func test(path string, value any) operation { return operation{Op: "test", Path: path, Value: value} }
+
+// patch changes an object by a JSON patch. errConflict: one of its tests failed.
+func (r *Router) patch(ctx context.Context, k key, ops []operation) error {
+	data, err := json.Marshal(ops)
+	if err != nil {
+		return fmt.Errorf("encode a patch of %s: %w", k, err)
+	}
+	_, err = r.kinds[k.kind].patch(ctx, k.name, types.JSONPatchType, data, metav1.PatchOptions{FieldManager: manager})
+	return writeError("patch "+k.String(), err)
+}
+
+// remove deletes an object of Serin's; what is not Serin's, and what is not there, is left.
+func (r *Router) remove(ctx context.Context, k key, have *stored) error {
+	if have == nil || !have.owned(r.config.Rollout) {
+		return nil
+	}
+	uid, version := have.GetUID(), have.GetResourceVersion()
+	err := r.kinds[k.kind].delete(ctx, k.name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid, ResourceVersion: &version}})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	return writeError("delete "+k.String(), err)
+}
+
+// writeError says errConflict for what is worth another try with what is there by now.
+func writeError(act string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case apierrors.IsConflict(err), apierrors.IsInvalid(err) && strings.Contains(err.Error(), "test failed"), apierrors.IsNotFound(err):
+		return fmt.Errorf("%s: %w: %w", act, errConflict, err)
+	}
+	return fmt.Errorf("%s: %w", act, err)
+}
+
+// differences says what in an object of Serin's is not as it has to be, and by whom.
+func (r *Router) differences(k key, want object, have *stored) []string {
+	out := traefikapi.Differ(k.String(), want.spec, have.spec, !r.kinds[k.kind].partly)
+	if k.kind == coreServices {
+		out = serviceDifferences(k, want, have)
+	}
+	for name, value := range want.annotations {
+		if have.GetAnnotations()[name] != value {
+			out = append(out, fmt.Sprintf("%s: annotation %s is %q, not %q", k, name, have.GetAnnotations()[name], value))
+		}
+	}
+	out = append(out, strangers(k, have)...)
+	return out
+}
+
+// serviceDifferences compares what matters in a Service of the cohort's.
+func serviceDifferences(k key, want object, have *stored) []string {
+	var out []string
+	for _, field := range []string{"selector", "ports", "externalName"} {
+		out = append(out, traefikapi.Differ(k.String()+" "+field, map[string]any{field: want.spec[field]}, map[string]any{field: have.spec[field]}, true)...)
+	}
+	return out
+}

@@ -1,0 +1,176 @@
+package traefikcrd
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/serindev/serin/traffic"
+)
+
+// Observe reads the cluster and asks every replica of Traefik, all at once. Replicas that do not answer are listed
+// with the reason, and so is a Service of which the replicas could not be found. It returns an error only if neither
+// the cluster could be read nor any replica answered.
+func (r *Router) Observe(ctx context.Context) (traffic.Observed, error) {
+	o := traffic.Observed{}
+	s, err := r.read(ctx)
+	var f *frame
+	if err == nil {
+		var found frame
+		if found, err = s.frame(&r.config); err == nil {
+			f = &found
+			o.Configured = r.configured(ctx, s, f)
+		}
+	} else if r.config.Route != nil {
+		found := r.config.ownedFrame() // Traefik can be asked without the cluster
+		f = &found
+	}
+	if err != nil {
+		o.Unreadable = err.Error()
+	}
+	o.Replicas = r.replicas(ctx, f)
+	if err := ctx.Err(); err != nil {
+		return traffic.Observed{}, fmt.Errorf("observe the traffic of %s: %w", r.config.Rollout, err)
+	}
+	if err == nil {
+		return o, nil
+	}
+	errs := []error{err}
+	for _, replica := range o.Replicas {
+		if replica.Err == "" {
+			return o, nil
+		}
+		errs = append(errs, fmt.Errorf("replica %s: %s", replica.Name, replica.Err))
+	}
+	return traffic.Observed{}, fmt.Errorf("observe the traffic of %s: %w", r.config.Rollout, errors.Join(errs...))
+}
+
+// configured is what the cluster says; nil while there is nothing of the rollout's in it.
+func (r *Router) configured(ctx context.Context, s *snapshot, f *frame) *traffic.Configured {
+	if len(s.objects) == 0 && (s.adopted == nil || !s.adopted.replaced) {
+		return nil
+	}
+	l := r.infer(s, f)
+	c := &traffic.Configured{Digest: s.digest(), Foreign: r.foreign(s, f, &l)}
+	guards := l.guards
+	c.Guards, c.Limits = l.guards.Names(), &guards
+	if s.routed(&r.config) {
+		c.Main = &traffic.RouteServed{Enabled: true, Weight: l.main.share()}
+	}
+	if l.cohort != nil {
+		c.Cohort = &traffic.RouteServed{Enabled: true, Weight: l.cohort.share(), Match: l.cohort.match, Sticky: l.cohort.sticky}
+	}
+	if l.serves() {
+		r.checkArms(ctx, c)
+	}
+	return c
+}
+
+// checkArms disables the routes if Traefik drops them, or is about to.
+func (r *Router) checkArms(ctx context.Context, c *traffic.Configured) {
+	_, _, err := r.arms(ctx)
+	if err == nil {
+		return
+	}
+	for _, route := range []*traffic.RouteServed{c.Main, c.Cohort} {
+		if route != nil && route.Weight > 0 {
+			route.Enabled, route.Problem = false, err.Error()
+		}
+	}
+}
+
+// routed tells whether the main route leads to the rollout's TraefikService.
+func (s *snapshot) routed(c *Config) bool {
+	if s.weighted(c.Rollout) == nil {
+		return false
+	}
+	if s.adopted != nil {
+		return s.adopted.replaced
+	}
+	return s.ingressRoute(c.Rollout) != nil
+}
+
+// digest is a hash of everything that Serin owns.
+func (s *snapshot) digest() string {
+	all := map[string]any{}
+	for k, o := range s.objects {
+		all[k.String()] = o.spec
+	}
+	if s.adopted != nil {
+		all["adopted"] = []any{s.adopted.reference, s.adopted.middlewares}
+	}
+	data, err := json.Marshal(all)
+	if err != nil {
+		panic(fmt.Sprintf("JSON of specs: %v", err)) // it was JSON
+	}
+	return fmt.Sprintf("%x", sha256.Sum256(data))
+}
+
+// foreign says what differs from what Serin would have written, and by whom.
+func (r *Router) foreign(s *snapshot, f *frame, l *layout) []string {
+	want := l.render(&r.config, f)
+	var out []string
+	for _, k := range r.config.keys() {
+		have := s.objects[k]
+		o, wanted := want[k]
+		switch {
+		case have == nil && wanted:
+			out = append(out, k.String()+" is missing")
+		case have != nil && !have.owned(r.config.Rollout):
+			if !r.adopts(k) {
+				out = append(out, k.String()+" is not Serin's")
+			}
+		case have != nil && wanted:
+			out = append(out, r.differences(k, o, have)...)
+		case have != nil && k.kind == coreServices && l.cohort != nil:
+			out = append(out, strangers(k, have)...) // what it has to be follows from another Service
+		case have != nil:
+			out = append(out, k.String()+" should not be there")
+		}
+	}
+	if l.cohort != nil {
+		for _, b := range []traffic.Backend{r.config.Stable, r.config.Canary} {
+			if k := (key{coreServices, cohortBackend(b).Service}); s.objects[k] == nil {
+				out = append(out, k.String()+" is missing")
+			}
+		}
+	}
+	if s.adopted != nil && !s.adopted.replaced {
+		out = append(out, fmt.Sprintf("IngressRoute %s does not lead to TraefikService %s%s", r.config.IngressRoute, r.config.Rollout, lastWriter(s.adopted)))
+	}
+	slices.Sort(out)
+	return out
+}
+
+// lastWriter says who else was the last to write the routes of the user's IngressRoute.
+func lastWriter(a *adopted) string {
+	for _, m := range a.object.ManagedFields {
+		if m.Manager != manager && m.Subresource == "" && slices.Contains(specFields(m), "routes") {
+			return ": it was last written by " + who(m)
+		}
+	}
+	return ""
+}
+
+// replicas asks all of them. f is nil if the route is not known.
+func (r *Router) replicas(ctx context.Context, f *frame) []traffic.Replica {
+	found, failed := r.discover(ctx)
+	out := make([]traffic.Replica, len(found))
+	var asked sync.WaitGroup
+	for i, replica := range found {
+		if f == nil {
+			out[i] = traffic.Replica{Name: replica.Name(), Err: "not asked: the adopted route could not be read"}
+			continue
+		}
+		asked.Go(func() { out[i] = r.ask(ctx, replica, f) })
+	}
+	asked.Wait()
+	if out = append(out, failed...); len(out) == 0 {
+		return nil
+	}
+	return out
+}

@@ -1,0 +1,364 @@
+// Package traefikcrd brings the traffic of one rollout to a target through Traefik's custom resources, and asks each
+// replica of Traefik what it serves.
+//
+// It owns a weighted TraefikService and an IngressRoute, or adopts an IngressRoute of the user's and changes no more in
+// it than it must; for a cohort it makes a route and Services of its own. What it owns it writes by server-side apply
+// as the field manager "serin". It keeps no state: what it says is read from the cluster and from Traefik's API each
+// time. Pods and replicas are not its business. Start at [Router]; layout.go has the content, names.go the names.
+package traefikcrd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/util/retry"
+
+	"github.com/traefik/traefik/v3/pkg/provider/kubernetes/crd/generated/clientset/versioned"
+	"github.com/traefik/traefik/v3/pkg/provider/kubernetes/crd/traefikio/v1alpha1"
+
+	"github.com/serindev/serin/traffic"
+	"github.com/serindev/serin/traffic/traefikapi"
+)
+
+// Router is the traffic of one rollout. Its methods may be called from several goroutines. Two routers for one rollout
+// do not undo each other's work as long as they have the same target.
+type Router struct {
+	config     Config
+	kubernetes kubernetes.Interface
+	traefik    versioned.Interface
+	kinds      map[kindName]kind
+	api        *traefikapi.Client
+
+	writing sync.Mutex // held from reading the objects to having written them
+}
+
+// New returns a router. It touches nothing; its error is [Config.Validate]'s. A look takes about ten requests to the
+// API server: the clients' limit of requests a second has to be above that.
+func New(c Config, k kubernetes.Interface, t versioned.Interface) (*Router, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	if c.Verify.Timeout == 0 {
+		c.Verify.Timeout = defaultTimeout
+	}
+	client := c.Verify.Client
+	if client == nil {
+		client = &http.Client{}
+	}
+	return &Router{config: c, kubernetes: k, traefik: t, kinds: kindsOf(c.Namespace, k, t), api: traefikapi.NewClient(client)}, nil
+}
+
+// Apply writes t, unless the cluster says it already. It returns once the change is written, not once Traefik serves
+// it. Each route changes at once, by one write; after an error there may be a new object that no route leads to.
+// [ErrForeign] is returned, and nothing is changed, if an object of a name of Serin's is somebody else's or if another
+// rollout has the route. [ErrNoEndpoints]: t is not written, because an arm that is to get requests has no endpoint;
+// if it is the canary that has lost its own, all requests go to stable.
+func (r *Router) Apply(ctx context.Context, t traffic.Target) error {
+	l, err := r.config.layoutOf(t)
+	if err != nil {
+		return fmt.Errorf("traffic of %s: %w", r.config.Rollout, err)
+	}
+	r.writing.Lock()
+	defer r.writing.Unlock()
+	return r.retry(ctx, "traffic of", func() error { return r.apply(ctx, l, t) })
+}
+
+// conflicts are tried again: whoever else writes has done so within a few milliseconds.
+var conflicts = wait.Backoff{Steps: 8, Duration: 10 * time.Millisecond, Factor: 2, Jitter: 0.2}
+
+func (r *Router) retry(ctx context.Context, act string, write func() error) error {
+	err := retry.OnError(conflicts, func(err error) bool { return errors.Is(err, errConflict) && ctx.Err() == nil }, write)
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", act, r.config.Rollout, err)
+	}
+	return nil
+}
+
+func (r *Router) apply(ctx context.Context, l layout, t traffic.Target) error {
+	s, err := r.read(ctx)
+	if err != nil {
+		return err
+	}
+	f, err := s.frame(&r.config)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(l.place(f.route().Match, t), r.alone(ctx, f.route().Match)); err != nil {
+		return err
+	}
+	want := l.render(&r.config, &f)
+	if l.serves() {
+		stable, canary, err := r.arms(ctx)
+		if err != nil {
+			return r.protect(ctx, s, &f, stable, canary, err)
+		}
+		if l.cohort != nil {
+			if err := r.addCohortServices(want, stable, canary); err != nil {
+				return err
+			}
+		}
+	}
+	if err := r.refuse(want, s); err != nil {
+		return err
+	}
+	return r.bring(ctx, want, s, &l)
+}
+
+func (r *Router) addCohortServices(want map[key]object, stable, canary *backend) error {
+	for name, b := range map[string]*backend{cohortBackend(r.config.Stable).Service: stable, cohortBackend(r.config.Canary).Service: canary} {
+		o, err := cohortService(b.service)
+		if err != nil {
+			return err
+		}
+		want[key{coreServices, name}] = o
+	}
+	return nil
+}
+
+// protect takes the canary out if it has lost its endpoints, for then Traefik drops the whole weighted service.
+// It returns cause in any case.
+func (r *Router) protect(ctx context.Context, s *snapshot, f *frame, stable, canary *backend, cause error) error {
+	if !errors.Is(cause, ErrNoEndpoints) || stable == nil || len(stable.ready) == 0 || canary != nil && len(canary.ready) > 0 {
+		return cause
+	}
+	now := r.infer(s, f)
+	if !now.serves() {
+		return cause
+	}
+	k := key{ingressRoutes, r.config.Rollout + cohortSuffix}
+	err := r.remove(ctx, k, s.objects[k])
+	now.cohort, now.main = nil, weights{stable: 100}
+	k = key{traefikServices, r.config.Rollout}
+	if have := s.objects[k]; have != nil {
+		err = errors.Join(err, r.writeMain(ctx, now.render(&r.config, f)[k], have, now.main, false))
+	}
+	if err != nil {
+		return errors.Join(cause, fmt.Errorf("take the canary out: %w", err))
+	}
+	return fmt.Errorf("%w: all requests go to stable", cause)
+}
+
+// refuse says which of the objects that are to be written is not Serin's.
+func (r *Router) refuse(want map[key]object, s *snapshot) error {
+	var errs []error
+	for k := range want {
+		have := s.objects[k]
+		if have != nil && !have.owned(r.config.Rollout) && !r.adopts(k) {
+			errs = append(errs, fmt.Errorf("%s is there and %w: it has not the labels %s=%s and %s=%s", k, ErrForeign, managedLabel, manager, rolloutLabel, r.config.Rollout))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// adopts tells whether an object may be somebody else's.
+func (r *Router) adopts(k key) bool {
+	return r.config.Adopt && k == key{traefikServices, r.config.Rollout}
+}
+
+// bring writes what is wanted. Its order keeps every route whole at every moment: what a route needs comes before the
+// route, and goes after it. Traffic goes back to stable even if something else cannot be removed.
+func (r *Router) bring(ctx context.Context, want map[key]object, s *snapshot, l *layout) error {
+	var errs []error
+	cohortRoute := key{ingressRoutes, r.config.Rollout + cohortSuffix}
+	if l.cohort == nil {
+		errs = append(errs, r.remove(ctx, cohortRoute, s.objects[cohortRoute]))
+	}
+	for _, k := range r.config.keys() {
+		o, wanted := want[k]
+		if !wanted || k == cohortRoute {
+			continue
+		}
+		var err error
+		switch {
+		case k == key{traefikServices, r.config.Rollout}:
+			err = r.writeMain(ctx, o, s.objects[k], l.main, true)
+		default:
+			err = r.write(ctx, k, o, s.objects[k])
+		}
+		if err != nil {
+			return errors.Join(append(errs, err)...)
+		}
+		if k.kind == coreServices {
+			if err := r.awaitEndpoints(ctx, traffic.Backend{Service: k.name, Port: r.portOf(k.name)}); err != nil {
+				return errors.Join(append(errs, err)...)
+			}
+		}
+	}
+	if s.adopted != nil {
+		if err := r.writeAdopted(ctx, s.adopted, s.adopted.pointTo(r.config.Rollout), l.guardRefs(&r.config)); err != nil {
+			return errors.Join(append(errs, err)...)
+		}
+	}
+	if o, wanted := want[cohortRoute]; wanted {
+		errs = append(errs, r.write(ctx, cohortRoute, o, s.objects[cohortRoute]))
+	}
+	for _, k := range r.config.keys() {
+		if _, wanted := want[k]; !wanted && k != cohortRoute {
+			errs = append(errs, r.remove(ctx, k, s.objects[k]))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// portOf is the port of a cohort's Service.
+func (r *Router) portOf(service string) string {
+	if service == cohortBackend(r.config.Canary).Service {
+		return r.config.Canary.Port
+	}
+	return r.config.Stable.Port
+}
+
+// writeMain writes the rollout's TraefikService, or the weights in one of the user's. keep leaves a canary at weight 0
+// in the user's, as long as it has endpoints.
+func (r *Router) writeMain(ctx context.Context, want object, have *stored, w weights, keep bool) error {
+	k := key{traefikServices, r.config.Rollout}
+	if have == nil || have.owned(r.config.Rollout) {
+		return r.write(ctx, k, want, have)
+	}
+	if keep && w.canary == 0 {
+		_, err := r.backend(ctx, r.config.Canary)
+		keep = err == nil
+	}
+	return r.writeChildren(ctx, have, w, keep)
+}
+
+// keys are all objects that a rollout may have, in the order in which they are written.
+func (c *Config) keys() []key {
+	ks := []key{
+		{middlewares, c.Rollout + limitSuffix}, {middlewares, c.Rollout + breakerSuffix},
+		{coreServices, cohortBackend(c.Stable).Service}, {coreServices, cohortBackend(c.Canary).Service},
+		{traefikServices, c.Rollout + cohortSuffix}, {traefikServices, c.Rollout},
+	}
+	if c.Route != nil {
+		ks = append(ks, key{ingressRoutes, c.Rollout})
+	}
+	return append(ks, key{ingressRoutes, c.Rollout + cohortSuffix})
+}
+
+// snapshot is what is in the cluster.
+type snapshot struct {
+	objects map[key]*stored // without those that are not there
+	adopted *adopted        // nil for an owned route
+}
+
+// read reads all objects of the rollout at about the same time.
+func (r *Router) read(ctx context.Context) (*snapshot, error) {
+	s := &snapshot{objects: map[key]*stored{}}
+	group, ctx := errgroup.WithContext(ctx)
+	var mu sync.Mutex // guards s.objects
+	for _, k := range r.config.keys() {
+		group.Go(func() error {
+			o, err := r.get(ctx, k)
+			if o != nil {
+				mu.Lock()
+				s.objects[k] = o
+				mu.Unlock()
+			}
+			return err
+		})
+	}
+	if r.config.Route == nil {
+		group.Go(func() (err error) { s.adopted, err = r.readAdopted(ctx); return err })
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// frame is the route that the rollout is on.
+func (s *snapshot) frame(c *Config) (frame, error) {
+	if s.adopted == nil {
+		return c.ownedFrame(), nil
+	}
+	return c.adoptedFrame(s.adopted, s.objects[key{traefikServices, c.Rollout}])
+}
+
+// infer is the layout that comes nearest to what is there.
+func (r *Router) infer(s *snapshot, f *frame) layout {
+	c := &r.config
+	l := layout{main: inferWeights(s.weighted(c.Rollout), c.Canary, c.Stable)}
+	limit, breaker := s.middleware(c.Rollout+limitSuffix), s.middleware(c.Rollout+breakerSuffix)
+	used := map[string]bool{}
+	for _, name := range s.guardsInUse(c) {
+		used[name] = true
+	}
+	if !used[c.Rollout+limitSuffix] {
+		limit = nil
+	}
+	if !used[c.Rollout+breakerSuffix] {
+		breaker = nil
+	}
+	if guards, err := guardsOf(limit, breaker); err == nil { // else they are missing from it, which differs
+		l.guards = guards
+	}
+	name := c.Rollout + cohortSuffix
+	route := s.ingressRoute(name)
+	if route == nil {
+		return l
+	}
+	split := s.weighted(name)
+	l.cohort = &cohort{weights: inferWeights(split, cohortBackend(c.Canary), cohortBackend(c.Stable))}
+	l.cohort.sticky = split != nil && split.Weighted != nil && split.Weighted.Sticky != nil
+	if len(route.Routes) == 1 {
+		l.cohort.setRule(f.route().Match, route.Routes[0].Match)
+	}
+	return l
+}
+
+// setRule takes a cohort's rule as it was found on a route.
+func (c *cohort) setRule(route, whole string) {
+	c.rule = whole
+	var ok bool
+	if c.match, ok = traffic.CohortMatch(route, whole); !ok {
+		c.rule = "(" + route + ") && …" // shows what is wrong with the one that is there
+	}
+}
+
+func (s *snapshot) weighted(name string) *v1alpha1.TraefikServiceSpec {
+	return typed[v1alpha1.TraefikServiceSpec](s, key{traefikServices, name})
+}
+
+func (s *snapshot) middleware(name string) *v1alpha1.MiddlewareSpec {
+	return typed[v1alpha1.MiddlewareSpec](s, key{middlewares, name})
+}
+
+func (s *snapshot) ingressRoute(name string) *v1alpha1.IngressRouteSpec {
+	return typed[v1alpha1.IngressRouteSpec](s, key{ingressRoutes, name})
+}
+
+func typed[T any](s *snapshot, k key) *T {
+	if o := s.objects[k]; o != nil {
+		if spec, ok := o.typed.(*T); ok {
+			return spec
+		}
+	}
+	return nil
+}
+
+// guardsInUse are the names of Serin's guards on the main route, as it is.
+func (s *snapshot) guardsInUse(c *Config) []string {
+	var route *v1alpha1.Route
+	if s.adopted != nil {
+		route = &s.adopted.object.Spec.Routes[s.adopted.route]
+	} else if spec := s.ingressRoute(c.Rollout); spec != nil && len(spec.Routes) > 0 {
+		route = &spec.Routes[0]
+	}
+	var out []string
+	if route == nil {
+		return nil
+	}
+	for _, m := range route.Middlewares {
+		if c.isGuard(m.Name, m.Namespace) {
+			out = append(out, m.Name)
+		}
+	}
+	return out
+}

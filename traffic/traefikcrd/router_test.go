@@ -1,0 +1,142 @@
+package traefikcrd_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/traefik/traefik/v3/pkg/provider/kubernetes/crd/generated/clientset/versioned"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"github.com/serindev/serin/engine"
+	"github.com/serindev/serin/internal/testbed"
+	"github.com/serindev/serin/internal/testbed/testcluster"
+	"github.com/serindev/serin/traffic"
+	"github.com/serindev/serin/traffic/traefikcrd"
+	"github.com/serindev/serin/traffic/traffictest"
+)
+
+var _ engine.Router = (*traefikcrd.Router)(nil)
+
+func TestMain(m *testing.M) { testcluster.Main(m) }
+
+// throttle is Traefik's, shortened where a test does not measure it.
+const throttle = 50 * time.Millisecond
+
+// arms are the two Deployments with their Services.
+var (
+	stable = traffic.Backend{Service: "shop", Port: "80"}
+	canary = traffic.Backend{Service: "shop-canary", Port: "http"}
+)
+
+// deploy makes both arms, whose pods answer as v1 and v2 do.
+func deploy(t *testing.T, c *testcluster.Cluster, ns string, v1, v2 *testbed.Backend) {
+	t.Helper()
+	c.SetImage(ns, "shop:v1", testcluster.Image{Handler: v1})
+	c.SetImage(ns, "shop:v2", testcluster.Image{Handler: v2})
+	for name, image := range map[string]string{stable.Service: "shop:v1", canary.Service: "shop:v2"} {
+		c.Apply(t, ns, fmt.Sprintf(`
+{apiVersion: apps/v1, kind: Deployment, metadata: {name: %[1]s}, spec: {replicas: 1, selector: {matchLabels: {app: %[1]s}}, template: {
+  metadata: {labels: {app: %[1]s}}, spec: {containers: [{name: shop, image: "%[2]s", ports: [{name: web, containerPort: 8080}]}]}}}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: %[1]s}, spec: {selector: {app: %[1]s}, ports: [{name: http, port: 80, targetPort: web}]}}`, name, image))
+	}
+	awaitEndpoints(t, c, ns, stable.Service, 1)
+	awaitEndpoints(t, c, ns, canary.Service, 1)
+}
+
+func awaitEndpoints(t *testing.T, c *testcluster.Cluster, ns, service string, n int) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("%d endpoints of %s", n, service), func() bool {
+		list, err := c.Client.DiscoveryV1().EndpointSlices(ns).List(t.Context(), metav1.ListOptions{LabelSelector: "kubernetes.io/service-name=" + service})
+		require.NoError(t, err)
+		ready := 0
+		for _, slice := range list.Items {
+			for _, e := range slice.Endpoints {
+				if *e.Conditions.Ready {
+					ready++
+				}
+			}
+		}
+		return ready == n
+	})
+}
+
+func eventually(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	require.Eventually(t, done, time.Minute, 10*time.Millisecond, what)
+}
+
+// router makes a router as a user of the cluster.
+func router(t *testing.T, as *rest.Config, c traefikcrd.Config) *traefikcrd.Router {
+	t.Helper()
+	r, err := traefikcrd.New(c, kubernetes.NewForConfigOrDie(as), versioned.NewForConfigOrDie(as))
+	require.NoError(t, err)
+	return r
+}
+
+func deadURL(t *testing.T) string {
+	t.Helper()
+	b := testbed.NewBackend(t, testbed.Behaviour{})
+	require.NoError(t, b.Stop())
+	return b.URL
+}
+
+// asKubectl patches as somebody else would.
+func asKubectl(t *testing.T, c *testcluster.Cluster, ns, resource, name, patch string) {
+	t.Helper()
+	client := versioned.NewForConfigOrDie(c.Config).TraefikV1alpha1().RESTClient()
+	err := client.Patch(types.MergePatchType).Namespace(ns).Resource(resource).Name(name).
+		VersionedParams(&metav1.PatchOptions{FieldManager: "kubectl-edit"}, metav1.ParameterCodec).Body([]byte(patch)).Do(t.Context()).Error()
+	require.NoError(t, err)
+}
+
+// half is a patch of the main TraefikService that gives the canary half of the traffic.
+const half = `{"spec": {"weighted": {"services": [
+	{"kind": "Service", "name": "shop", "port": 80, "weight": 50}, {"kind": "Service", "name": "shop-canary", "port": "http", "weight": 50}]}}}`
+
+func TestAnOwnedRoutePassesTheSuite(t *testing.T) {
+	c := testcluster.Shared(t)
+	traefik := c.Traefik(t, testbed.TraefikConfig{Throttle: throttle})
+	traffictest.Run(t, func(t *testing.T, w traffictest.Wanted) traffictest.Gateway {
+		return gateway(t, c, traefik, w, func(ns string, config *traefikcrd.Config) {
+			config.Route = &traffic.Route{Rule: w.Rule}
+		})
+	})
+}
+
+func TestAnAdoptedRoutePassesTheSuite(t *testing.T) {
+	c := testcluster.Shared(t)
+	traefik := c.Traefik(t, testbed.TraefikConfig{Throttle: throttle})
+	traffictest.Run(t, func(t *testing.T, w traffictest.Wanted) traffictest.Gateway {
+		return gateway(t, c, traefik, w, func(ns string, config *traefikcrd.Config) {
+			c.Apply(t, ns, fmt.Sprintf(`{apiVersion: traefik.io/v1alpha1, kind: IngressRoute, metadata: {name: users}, spec: {routes: [
+				{kind: Rule, match: %q, services: [{name: shop, port: 80}]}]}}`, w.Rule))
+			config.IngressRoute = "users"
+		})
+	})
+}
+
+// gateway is a rollout on the shared Traefik in a namespace of its own.
+func gateway(t *testing.T, c *testcluster.Cluster, traefik *testbed.Traefik, w traffictest.Wanted, change func(ns string, config *traefikcrd.Config)) traffictest.Gateway {
+	t.Helper()
+	ns := c.Namespace(t)
+	deploy(t, c, ns, w.Stable, w.Canary)
+	config := traefikcrd.Config{Rollout: w.Rollout, Namespace: ns, Stable: stable, Canary: canary}
+	if !w.OnlyDead {
+		config.Verify.APIs = append(config.Verify.APIs, traefik.API)
+	}
+	if w.DeadReplica {
+		config.Verify.APIs = append(config.Verify.APIs, deadURL(t))
+	}
+	change(ns, &config)
+	return traffictest.Gateway{
+		Router: router(t, c.Config, config), URL: traefik.URL("web"), Stable: stable, Canary: canary,
+		Meddle: func(t *testing.T) { asKubectl(t, c, ns, "traefikservices", w.Rollout, half) },
+	}
+}
+

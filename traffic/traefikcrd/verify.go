@@ -1,0 +1,380 @@
+package traefikcrd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/traefik/traefik/v3/pkg/config/dynamic"
+	"github.com/traefik/traefik/v3/pkg/provider/kubernetes/crd/traefikio/v1alpha1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/serindev/serin/traffic"
+	"github.com/serindev/serin/traffic/traefikapi"
+)
+
+// discover are the replicas to ask: the given addresses, and the ready endpoints of the given Services. What could not
+// be found is listed as a replica that does not answer.
+func (r *Router) discover(ctx context.Context) (found []traefikapi.Replica, failed []traffic.Replica) {
+	for _, api := range r.config.Verify.APIs {
+		s, isService, err := serviceOf(api)
+		if err != nil || !isService { // err: it was valid when the router was made
+			found = append(found, r.replica(api))
+			continue
+		}
+		addresses, err := r.endpointsOf(ctx, s)
+		if err != nil {
+			failed = append(failed, traffic.Replica{Name: strings.TrimSuffix(api, "/"), Err: err.Error()})
+		}
+		for _, a := range addresses {
+			found = append(found, r.replica(s.scheme+"://"+a))
+		}
+	}
+	return found, failed
+}
+
+func (r *Router) replica(url string) traefikapi.Replica {
+	return traefikapi.Replica{URL: url, User: r.config.Verify.User, Password: r.config.Verify.Password}
+}
+
+func (r *Router) endpointsOf(ctx context.Context, s service) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.config.Verify.Timeout)
+	defer cancel()
+	object, err := r.kubernetes.CoreV1().Services(s.namespace).Get(ctx, s.name, metav1.GetOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("get Service %s in namespace %s: %w", s.name, s.namespace, err)
+	}
+	port, err := portOf(object, s.port)
+	if err != nil {
+		return nil, err
+	}
+	list, err := r.slicesOf(ctx, s.namespace, s.name)
+	if err != nil {
+		return nil, err
+	}
+	found := addresses(list, port.Name)
+	if len(found) == 0 {
+		return nil, fmt.Errorf("Service %s in namespace %s: %w", s.name, s.namespace, ErrNoEndpoints)
+	}
+	return found, nil
+}
+
+// answers are the objects of a rollout as one replica has them, and what is wrong with each by its name.
+type answers struct {
+	http     dynamic.HTTPConfiguration
+	problems map[string][]string
+	cohort   string // the cohort's router; empty for none
+}
+
+func (a *answers) note(name, problem string) {
+	if problem != "" {
+		a.problems[name] = append(a.problems[name], problem)
+	}
+}
+
+// ask is one replica's answer, compared with what it would have to be.
+func (r *Router) ask(ctx context.Context, replica traefikapi.Replica, f *frame) traffic.Replica {
+	ctx, cancel := context.WithTimeout(ctx, r.config.Verify.Timeout)
+	defer cancel()
+	out := traffic.Replica{Name: replica.Name()}
+	a, err := r.fetch(ctx, replica, f)
+	if err != nil {
+		out.Err = err.Error()
+		return out
+	}
+	c := &r.config
+	l := a.infer(c, f)
+	for _, d := range traefikapi.Compare(l.dynamic(c, f, a), &a.http, false) {
+		a.note(d.Object, d.Text)
+	}
+	guards := l.guards
+	out.Guards, out.Limits = guards.Names(), &guards
+	if a.http.Routers[c.mainRouter(f)] != nil {
+		out.Main = a.judge(l.main, c.mainRouter(f), c.objectID(c.Rollout), c.childID(c.Stable), c.childID(c.Canary),
+			c.objectID(c.Rollout+limitSuffix), c.objectID(c.Rollout+breakerSuffix))
+	}
+	if l.cohort != nil {
+		out.Cohort = a.judge(l.cohort.weights, a.cohort, c.objectID(c.Rollout+cohortSuffix),
+			c.childID(cohortBackend(c.Stable)), c.childID(cohortBackend(c.Canary)))
+		out.Cohort.Match, out.Cohort.Sticky = l.cohort.match, l.cohort.sticky
+	}
+	return out
+}
+
+// judge is a route, disabled if one of its parts has a problem.
+func (a *answers) judge(w weights, parts ...string) *traffic.RouteServed {
+	s := &traffic.RouteServed{Enabled: true, Weight: w.share()}
+	var all []string
+	for _, part := range parts {
+		all = append(all, a.problems[part]...)
+	}
+	if len(all) > 0 {
+		s.Enabled, s.Problem = false, strings.Join(all, "; ")
+	}
+	return s
+}
+
+// mainRouter is what Traefik calls the main route's router.
+func (c *Config) mainRouter(f *frame) string {
+	name := c.IngressRoute
+	if c.Route != nil {
+		name = c.Rollout
+	}
+	return c.routerID(name, f.route().Match)
+}
+
+// cohortRouter tells whether a router is the cohort's, whose name depends on its rule.
+func (c *Config) cohortRouter(id string) bool {
+	hash, ok := strings.CutPrefix(id, c.objectID(c.Rollout+cohortSuffix)+"-")
+	return ok && hashForm.MatchString(hash)
+}
+
+var hashForm = regexp.MustCompile(`^[0-9a-f]{20}$`)
+
+// fetch asks for all objects of the rollout, one after the other: they come over one connection within milliseconds.
+func (r *Router) fetch(ctx context.Context, replica traefikapi.Replica, f *frame) (*answers, error) {
+	c := &r.config
+	a := &answers{problems: map[string][]string{}, http: dynamic.HTTPConfiguration{
+		Routers: map[string]*dynamic.Router{}, Services: map[string]*dynamic.Service{}, Middlewares: map[string]*dynamic.Middleware{},
+	}}
+	if err := r.fetchRouter(ctx, replica, c.mainRouter(f), f, a); err != nil {
+		return nil, err
+	}
+	var list []struct {
+		Name string `json:"name"`
+	}
+	if err := r.api.Search(ctx, replica, "routers", c.objectID(c.Rollout+cohortSuffix)+"-", &list); err != nil {
+		return nil, err
+	}
+	for _, found := range list {
+		id, ok := strings.CutSuffix(found.Name, provider)
+		if !ok || !c.cohortRouter(id) {
+			continue
+		}
+		if a.cohort = id; a.http.Routers[id] == nil {
+			if err := r.fetchRouter(ctx, replica, id, f, a); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return a, errors.Join(r.fetchServices(ctx, replica, a), r.fetchGuards(ctx, replica, f, a))
+}
+
+func (r *Router) fetchRouter(ctx context.Context, replica traefikapi.Replica, id string, f *frame, a *answers) error {
+	var router struct {
+		dynamic.Router
+		traefikapi.State
+	}
+	err := r.api.Get(ctx, replica, "routers", id+provider, &router)
+	if errors.Is(err, traefikapi.ErrNoObject) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	a.note(id, router.Problem("router "+id))
+	router.Service = strings.TrimSuffix(router.Service, provider)
+	for i, m := range router.Middlewares {
+		router.Middlewares[i] = strings.TrimSuffix(m, provider)
+	}
+	if router.TLS != nil && router.TLS.Options == "default" && (f.spec.TLS == nil || f.spec.TLS.Options == nil) {
+		router.TLS.Options = ""
+	}
+	a.http.Routers[id] = &router.Router
+	return nil
+}
+
+// fetchServices asks for the weighted services of the routers that are there, and for their children.
+func (r *Router) fetchServices(ctx context.Context, replica traefikapi.Replica, a *answers) error {
+	todo := []string{}
+	if len(a.http.Routers) > 0 {
+		todo = append(todo, r.config.objectID(r.config.Rollout))
+	}
+	if a.cohort != "" {
+		todo = append(todo, r.config.objectID(r.config.Rollout+cohortSuffix))
+	}
+	for ; len(todo) > 0; todo = todo[1:] {
+		id := todo[0]
+		var service struct {
+			dynamic.Service
+			traefikapi.State
+		}
+		err := r.api.Get(ctx, replica, "services", id+provider, &service)
+		if errors.Is(err, traefikapi.ErrNoObject) {
+			a.note(id, "service "+id+" is missing")
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		a.note(id, service.Problem("service "+id))
+		if w := service.Weighted; w != nil {
+			for i := range w.Services {
+				w.Services[i].Name = strings.TrimSuffix(w.Services[i].Name, provider)
+				todo = append(todo, w.Services[i].Name)
+			}
+		}
+		a.http.Services[id] = &service.Service
+	}
+	return nil
+}
+
+func (r *Router) fetchGuards(ctx context.Context, replica traefikapi.Replica, f *frame, a *answers) error {
+	main := a.http.Routers[r.config.mainRouter(f)]
+	if main == nil {
+		return nil
+	}
+	for _, id := range main.Middlewares {
+		if id != r.config.objectID(r.config.Rollout+limitSuffix) && id != r.config.objectID(r.config.Rollout+breakerSuffix) {
+			continue
+		}
+		var m struct {
+			dynamic.Middleware
+			traefikapi.State
+		}
+		err := r.api.Get(ctx, replica, "middlewares", id+provider, &m)
+		if errors.Is(err, traefikapi.ErrNoObject) {
+			continue // the router that names it is disabled, and says so
+		}
+		if err != nil {
+			return err
+		}
+		a.note(id, m.Problem("middleware "+id))
+		a.http.Middlewares[id] = &m.Middleware
+	}
+	return nil
+}
+
+// infer is the layout that comes nearest to a replica's answers.
+func (a *answers) infer(c *Config, f *frame) layout {
+	l := layout{main: a.weights(c, c.Rollout, c.Canary, c.Stable)}
+	if m := a.http.Middlewares[c.objectID(c.Rollout+limitSuffix)]; m != nil && m.RateLimit != nil {
+		l.guards.RateLimit = &traffic.RateLimit{Average: m.RateLimit.Average, Period: time.Duration(m.RateLimit.Period), Burst: m.RateLimit.Burst}
+		if s := m.RateLimit.SourceCriterion; s != nil {
+			l.guards.RateLimit.By = s.RequestHeaderName
+		}
+	}
+	if m := a.http.Middlewares[c.objectID(c.Rollout+breakerSuffix)]; m != nil && m.CircuitBreaker != nil {
+		b := m.CircuitBreaker
+		l.guards.CircuitBreaker = &traffic.CircuitBreaker{
+			Expression: b.Expression, CheckPeriod: time.Duration(b.CheckPeriod), Fallback: time.Duration(b.FallbackDuration),
+			Recovery: time.Duration(b.RecoveryDuration), ResponseCode: b.ResponseCode,
+		}
+	}
+	if a.cohort != "" {
+		name := c.Rollout + cohortSuffix
+		l.cohort = &cohort{weights: a.weights(c, name, cohortBackend(c.Canary), cohortBackend(c.Stable))}
+		s := a.http.Services[c.objectID(name)]
+		l.cohort.sticky = s != nil && s.Weighted != nil && s.Weighted.Sticky != nil
+		l.cohort.setRule(f.route().Match, a.http.Routers[a.cohort].Rule)
+	}
+	return l
+}
+
+func (a *answers) weights(c *Config, name string, canary, stable traffic.Backend) weights {
+	var w weights
+	s := a.http.Services[c.objectID(name)]
+	if s == nil || s.Weighted == nil {
+		return w
+	}
+	for _, child := range s.Weighted.Services {
+		weight := 1
+		if child.Weight != nil {
+			weight = *child.Weight
+		}
+		switch child.Name {
+		case c.childID(canary):
+			w.canary = weight
+		case c.childID(stable):
+			w.stable = weight
+		}
+	}
+	return w
+}
+
+// dynamic is what a replica has to have by a layout, as far as it can be told: routers, and the weighted services that
+// are there.
+func (l *layout) dynamic(c *Config, f *frame, a *answers) *dynamic.HTTPConfiguration {
+	h := &dynamic.HTTPConfiguration{Routers: map[string]*dynamic.Router{}, Services: map[string]*dynamic.Service{}}
+	guards := l.guardRefs(c)
+	put := func(id, name, rule string, priority int, w weights, canary, stable traffic.Backend, sticky *dynamic.Sticky) {
+		h.Routers[id] = routerOf(c, routeTo(f, rule, priority, name, guards), name)
+		service := &dynamic.WeightedRoundRobin{Sticky: sticky}
+		for _, child := range []struct {
+			backend traffic.Backend
+			weight  int
+		}{{stable, w.stable}, {canary, w.canary}} {
+			if child.weight > 0 || c.Adopt && a.has(c.objectID(name), c.childID(child.backend)) {
+				service.Services = append(service.Services, dynamic.WRRService{Name: c.childID(child.backend), Weight: &child.weight})
+			}
+		}
+		if a.http.Services[c.objectID(name)] != nil {
+			h.Services[c.objectID(name)] = &dynamic.Service{Weighted: service}
+		}
+	}
+	if a.http.Routers[c.mainRouter(f)] != nil {
+		put(c.mainRouter(f), c.Rollout, f.route().Match, f.route().Priority, l.main, c.Canary, c.Stable, nil)
+		if f.shared { // then the router has a weighted service of its own, with the rollout's among others
+			h.Routers[c.mainRouter(f)].Service = c.mainRouter(f)
+		}
+	}
+	if l.cohort == nil {
+		return h
+	}
+	name := c.Rollout + cohortSuffix
+	var sticky *dynamic.Sticky
+	if l.cohort.sticky {
+		sticky = &dynamic.Sticky{Cookie: &dynamic.Cookie{Name: "serin-" + name, HTTPOnly: true, SameSite: "lax", Secure: f.spec.TLS != nil}}
+	}
+	priority := f.route().Priority
+	if priority == 0 {
+		priority = len(f.route().Match)
+	}
+	put(a.cohort, name, l.cohort.rule, priority+1, l.cohort.weights, cohortBackend(c.Canary), cohortBackend(c.Stable), sticky)
+	return h
+}
+
+// has tells whether a weighted service has a child.
+func (a *answers) has(service, child string) bool {
+	s := a.http.Services[service]
+	if s == nil || s.Weighted == nil {
+		return false
+	}
+	for _, w := range s.Weighted.Services {
+		if w.Name == child {
+			return true
+		}
+	}
+	return false
+}
+
+// routerOf is what Traefik makes of a route to a TraefikService.
+func routerOf(c *Config, spec v1alpha1.IngressRouteSpec, service string) *dynamic.Router {
+	route := spec.Routes[0]
+	router := &dynamic.Router{EntryPoints: spec.EntryPoints, Rule: route.Match, Priority: route.Priority, Service: c.objectID(service)}
+	for _, m := range route.Middlewares {
+		name := m.Name
+		if !strings.Contains(name, "@") {
+			namespace := c.Namespace
+			if m.Namespace != "" {
+				namespace = m.Namespace
+			}
+			name = normal(namespace + "-" + name)
+		}
+		router.Middlewares = append(router.Middlewares, strings.TrimSuffix(name, provider))
+	}
+	if t := spec.TLS; t != nil {
+		router.TLS = &dynamic.RouterTLSConfig{CertResolver: t.CertResolver, Domains: t.Domains}
+		if t.Options != nil && !strings.Contains(t.Options.Name, "@") {
+			namespace := c.Namespace
+			if t.Options.Namespace != "" {
+				namespace = t.Options.Namespace
+			}
+			router.TLS.Options = namespace + "-" + t.Options.Name
+		}
+	}
+	return router
+}
