@@ -11,7 +11,7 @@ import (
 	"syscall"
 )
 
-//go:generate go test -run ^TestTheReferenceIsTheOneOfTheCommands$ -update .
+//go:generate go test -run ^TestTheReference -update .
 
 // version is set by the linker: -ldflags "-X main.version=v1.2.3".
 var version = ""

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+
+	"github.com/serindev/serin/analysis/promsource"
+	"github.com/serindev/serin/engine"
+	"github.com/serindev/serin/notify"
+	"github.com/serindev/serin/server"
+)
+
+// described is how client_golang prints a metric.
+var described = regexp.MustCompile(`fqName: "(serin_[^"]*)", help: ("(?:[^"\\]|\\.)*"),.*variableLabels: \{([^}]*)\}`)
+
+func TestTheReferenceOfTheMetricsIsTheOneOfTheDaemon(t *testing.T) {
+	log, r := slog.New(slog.DiscardHandler), prometheus.NewRegistry()
+	_, err := promsource.New(promsource.Config{URL: "http://127.0.0.1:1"}, r)
+	require.NoError(t, err)
+	e := engine.New(engine.Options{Log: log, Registerer: r})
+	notify.New(notify.Options{Registerer: r})
+	server.New(server.Options{Registry: r})
+	publish(e, log, r)
+
+	descs := make(chan *prometheus.Desc, 1000)
+	r.Describe(descs)
+	close(descs)
+	var rows []string
+	for d := range descs {
+		if !strings.Contains(d.String(), `fqName: "serin_`) {
+			continue // of the Go runtime, or of the process
+		}
+		m := described.FindStringSubmatch(d.String())
+		require.NotNil(t, m, d.String())
+		labels := "`" + strings.ReplaceAll(m[3], ",", "`, `") + "`"
+		if m[3] == "" {
+			labels = ""
+		}
+		var help string
+		_, err := fmt.Sscanf(m[2], "%q", &help)
+		require.NoError(t, err)
+		rows = append(rows, fmt.Sprintf("| `%s` | %s | %s |", m[1], labels, strings.ReplaceAll(help, "|", "\\|")))
+	}
+	slices.Sort(rows)
+	want := "<!-- Written by `go generate ./cmd/serin` from the metrics themselves; a test fails if it is stale. -->\n\n# The metrics of the daemon\n\n" +
+		"Served under `/metrics`, beside those of the Go runtime and of the process. Dashboards and alerts for them: [dashboards](../../dashboards/README.md).\n\n" +
+		"| metric | labels | |\n|---|---|---|\n" + strings.Join(slices.Compact(rows), "\n") + "\n"
+	const path = "../../docs/reference/metrics.md"
+	if *update {
+		require.NoError(t, os.WriteFile(path, []byte(want), 0o644)) //nolint:gosec // for everybody to read
+	}
+	got, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, want, string(got), "stale: go generate ./cmd/serin")
+}

@@ -1,0 +1,291 @@
+// Package docs holds no code: its test runs what the pages say. Every YAML of Serin's is validated, every shell block
+// of a page is run, in order, in a folder that holds the files which the page shows.
+package docs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"gopkg.in/yaml.v3"
+
+	"github.com/serindev/serin/internal/testbed"
+)
+
+// serin is the program, built once.
+var serin string
+
+func TestMain(m *testing.M) {
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "serin-docs-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "make a folder for the program:", err)
+		return 1
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
+	serin = filepath.Join(dir, "serin")
+	build := exec.Command("go", "build", "-o", serin, "../cmd/serin") //nolint:noctx // it ends with the test
+	build.Stdout, build.Stderr = os.Stderr, os.Stderr
+	if err := build.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "build serin:", err)
+		return 1
+	}
+	return m.Run()
+}
+
+// runElsewhere are pages whose commands other tests run: they need a cluster, or hours of simulation.
+var runElsewhere = []string{"kubernetes.md", "spinnaker.md", "statistics.md", "high-availability.md"}
+
+// block is a fenced part of a page, or what stands in a comment for the test alone: <!-- sh … -->.
+type block struct {
+	page, language, info, text string
+	line                       int
+}
+
+var (
+	fence  = regexp.MustCompile("^```([a-z]*) ?(.*)$")
+	hidden = regexp.MustCompile(`^<!-- sh$`)
+)
+
+// blocks reads a page.
+func blocks(t *testing.T, page string) []block {
+	t.Helper()
+	text, err := os.ReadFile(page) //nolint:gosec // of this repository
+	require.NoError(t, err)
+	var out []block
+	var in *block
+	end := ""
+	for i, line := range strings.Split(string(text), "\n") {
+		switch {
+		case in != nil && line == end:
+			out = append(out, *in)
+			in = nil
+		case in != nil:
+			in.text += line + "\n"
+		case fence.MatchString(line):
+			m := fence.FindStringSubmatch(line)
+			in, end = &block{page: page, language: m[1], info: m[2], line: i + 1}, "```"
+		case hidden.MatchString(line):
+			in, end = &block{page: page, language: "sh", line: i + 1}, "-->"
+		}
+	}
+	require.Nil(t, in, "%s: a block does not end", page)
+	return out
+}
+
+func pages(t *testing.T) []string {
+	t.Helper()
+	all, err := filepath.Glob("*.md")
+	require.NoError(t, err)
+	require.NotEmpty(t, all)
+	return append(all, "../README.md", "../dashboards/README.md")
+}
+
+// ports gives each loopback port of a page a free one, so that pages do not get into each other's way.
+type ports map[string]string
+
+var address = regexp.MustCompile(`127\.0\.0\.1:(\d{4,5})`)
+
+func (p ports) replace(t *testing.T, text string) string {
+	t.Helper()
+	return address.ReplaceAllStringFunc(text, func(a string) string {
+		if p[a] == "" {
+			l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+			require.NoError(t, err)
+			p[a] = l.Addr().String()
+			require.NoError(t, l.Close())
+		}
+		return p[a]
+	})
+}
+
+// preamble is what hidden blocks may use.
+const preamble = `set -eu -o pipefail
+until_says() { # PATTERN COMMAND…: the command comes to say it within two minutes
+	local pattern=$1 out i
+	shift
+	for i in $(seq 1200); do
+		out=$("$@" 2>&1) || true
+		if grep -Eq -- "$pattern" <<<"$out"; then return; fi
+		sleep 0.1
+	done
+	echo "never said $pattern: $* said: $out"
+	return 1
+}
+`
+
+func TestWhatPagesTellToDoWorks(t *testing.T) {
+	for _, page := range pages(t) {
+		if slices.Contains(runElsewhere, page) || strings.HasPrefix(page, "../") || page == "cli.md" {
+			continue
+		}
+		t.Run(page, func(t *testing.T) { runPage(t, page) })
+	}
+}
+
+func runPage(t *testing.T, page string) {
+	dir, p := t.TempDir(), ports{}
+	script, commands := preamble, 0
+	for _, b := range blocks(t, page) {
+		text := p.replace(t, b.text)
+		if name, ok := strings.CutPrefix(b.info, "file="); ok {
+			path := filepath.Join(dir, name)
+			require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o700))
+			require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		}
+		if b.language == "sh" {
+			commands++
+			script += fmt.Sprintf("echo '== %s:%d'\n%s", page, b.line, text)
+		}
+	}
+	if commands == 0 {
+		return
+	}
+	out := runScript(t, dir, script, p.replace(t, "http://127.0.0.1:7474"))
+	t.Logf("%s", out)
+}
+
+// runScript runs it in a process group of its own, which is ended with it, and returns what it said.
+func runScript(t *testing.T, dir, script, server string) string {
+	t.Helper()
+	root, err := testbed.Root()
+	require.NoError(t, err)
+	bin := filepath.Join(dir, ".bin")
+	require.NoError(t, os.Mkdir(bin, 0o700))
+	require.NoError(t, os.Symlink(serin, filepath.Join(bin, "serin")))
+	for _, tool := range []string{"traefik", "prometheus", "promtool"} {
+		path, err := testbed.Tool(tool)
+		require.NoError(t, err)
+		require.NoError(t, os.Symlink(path, filepath.Join(bin, tool)))
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "bash", "-c", script)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "SERIN_SERVER="+server, "NO_COLOR=1", "SOURCE="+root)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	said, err := os.Create(filepath.Join(dir, ".said")) // a file: what stays in the background would keep a pipe open
+	require.NoError(t, err)
+	cmd.Stdout, cmd.Stderr = said, said
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	failed := cmd.Run()
+	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // what it left in the background
+	require.NoError(t, said.Close())
+	out, err := os.ReadFile(said.Name())
+	require.NoError(t, err)
+	logs, _ := filepath.Glob(filepath.Join(dir, "*.log"))
+	var tails strings.Builder
+	for _, l := range logs {
+		b, _ := os.ReadFile(l) //nolint:gosec // of this test
+		fmt.Fprintf(&tails, "== %s\n%s\n", filepath.Base(l), b[max(0, len(b)-2000):])
+	}
+	require.NoError(t, failed, "%s\n%s", out, tails.String())
+	return string(out)
+}
+
+// parts are wholes around what pages show a part of: ```yaml part=steps. What is shown takes the place of the same
+// keys.
+var parts = map[string]string{
+	"daemon":   "apiVersion: serin.dev/v1alpha1\nkind: Daemon\nspec:\n  prometheus: {url: http://127.0.0.1:9090}\n",
+	"analysis": "apiVersion: serin.dev/v1alpha1\nkind: Analysis\nmetadata: {name: part}\nspec:\n  metrics:\n    - {name: errors, preset: traefik-errors, margin: {relative: 25%}}\n",
+	"rollout": `apiVersion: serin.dev/v1alpha1
+kind: Rollout
+metadata: {name: part}
+spec:
+  traffic:
+    traefikFile: {path: /etc/traefik/dynamic/part.yaml, rule: PathPrefix("/"), entryPoints: [web]}
+  stable: {servers: [http://127.0.0.1:8081]}
+  canary: {servers: [http://127.0.0.1:8082]}
+  analysis: traefik-web
+  steps: [{gray: {weights: [5%]}}, {promote: {}}]
+`,
+}
+
+// whole puts a part of a spec into its whole.
+func whole(t *testing.T, b block) string {
+	t.Helper()
+	name, _ := strings.CutPrefix(b.info, "part=")
+	require.Contains(t, parts, name, "%s:%d", b.page, b.line)
+	var doc, part map[string]any
+	require.NoError(t, yaml.Unmarshal([]byte(parts[name]), &doc))
+	require.NoError(t, yaml.Unmarshal([]byte(b.text), &part), "%s:%d", b.page, b.line)
+	maps.Copy(doc["spec"].(map[string]any), part)
+	out, err := yaml.Marshal(doc)
+	require.NoError(t, err)
+	return string(out)
+}
+
+func TestTheYAMLOfThePagesIsRight(t *testing.T) {
+	for _, page := range pages(t) {
+		var all strings.Builder // documents of a page may name each other
+		for _, b := range blocks(t, page) {
+			if b.language != "yaml" {
+				continue
+			}
+			at := fmt.Sprintf("%s:%d", page, b.line)
+			if strings.HasPrefix(b.info, "part=") {
+				b.text = whole(t, b)
+			}
+			for d := yaml.NewDecoder(strings.NewReader(b.text)); ; {
+				var v any
+				err := d.Decode(&v)
+				if errors.Is(err, io.EOF) {
+					break
+				}
+				require.NoError(t, err, at)
+			}
+			if !strings.Contains(b.text, "serin.dev/") {
+				continue
+			}
+			if strings.HasPrefix(b.info, "file=") {
+				all.WriteString("---\n" + b.text)
+				continue
+			}
+			validate(t, at, b.text)
+		}
+		if all.Len() > 0 {
+			validate(t, page, all.String())
+		}
+	}
+}
+
+func validate(t *testing.T, at, text string) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "page.yaml")
+	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+	out, err := exec.CommandContext(t.Context(), serin, "validate", file).CombinedOutput()
+	require.NoError(t, err, "%s: %s", at, out)
+}
+
+// links are those to files of the repository.
+var links = regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`)
+
+func TestLinksLeadSomewhere(t *testing.T) {
+	for _, page := range pages(t) {
+		text, err := os.ReadFile(page) //nolint:gosec // of this repository
+		require.NoError(t, err)
+		for _, m := range links.FindAllStringSubmatch(string(text), -1) {
+			if slices.Contains(runElsewhere, m[1]) {
+				continue // written with what it tells of
+			}
+			_, err := os.Stat(filepath.Join(filepath.Dir(page), m[1]))
+			require.NoError(t, err, "%s links to %s", page, m[1])
+		}
+	}
+}
