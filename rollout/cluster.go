@@ -113,11 +113,12 @@ func (s State) deployments(d *Definition) []workload.Deployment {
 				out = append(out, s.filled(step, workload.Deployment{Name: step.Deployment}))
 			}
 		case Promote:
-			switch {
-			case s.Doing == StagePatch:
+			switch s.Doing {
+			case StagePatch:
 				out = append(out, workload.Deployment{Name: stable, From: &canary, Whole: step.Whole})
-			case s.Doing == StageAwait:
+			case StageAwait:
 				out = append(out, workload.Deployment{Name: stable, From: &canary, Whole: step.Whole, Watch: true})
+			case "", StageAB, StageGray, StagePromote, StageDeploy, StageReturn, StageLeave, StageGate, StageStill:
 			}
 		case AB, Gray, Gate, Wait, Webhook, Job:
 		}
