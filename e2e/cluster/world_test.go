@@ -1,0 +1,365 @@
+// Package cluster runs the whole pipeline on a real API server with real controllers, a real Traefik that reads its
+// custom resources, a real Prometheus, and pods that answer. The daemon is the built program, with the rights of its
+// own ServiceAccount. Start reading at [world].
+package cluster
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	appsv1 "k8s.io/api/apps/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/serindev/serin/internal/testbed"
+	"github.com/serindev/serin/internal/testbed/testcluster"
+)
+
+// patience is how long a test waits for what has to happen: far more than it takes, on the slowest machine.
+const patience = 2 * time.Minute
+
+func TestMain(m *testing.M) { testcluster.Main(m) }
+
+// program builds serin once, outside of any test's folder, and returns its path.
+var program = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "serin-e2e-cluster-")
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "serin")
+	out, err := exec.Command("go", "build", "-o", path, "../../cmd/serin").CombinedOutput() //nolint:gosec,noctx // ends with the test
+	if err != nil {
+		return "", fmt.Errorf("build serin: %w: %s", err, out)
+	}
+	return path, nil
+})
+
+// The images of the tests. What a version's pods answer is set by its image.
+const (
+	image  = "registry.example.com/flask"
+	image1 = image + ":1"
+	image2 = image + ":2"
+)
+
+// application is what a team has before it uses Serin: a Deployment with its Service, and the same in pre-release.
+const application = `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: k8s-flask}
+spec:
+  replicas: 4
+  selector: {matchLabels: {app: k8s-flask}}
+  template:
+    metadata: {labels: {app: k8s-flask}}
+    spec: {containers: [{name: flask, image: "registry.example.com/flask:1", ports: [{name: http, containerPort: 8080}]}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: k8s-flask}
+spec: {selector: {app: k8s-flask}, ports: [{port: 80, targetPort: http}]}
+`
+
+const preRelease = `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: k8s-flask-nodeport}
+spec:
+  replicas: 1
+  selector: {matchLabels: {app: k8s-flask-nodeport}}
+  template:
+    metadata: {labels: {app: k8s-flask-nodeport}}
+    spec: {containers: [{name: flask, image: "registry.example.com/flask:1", ports: [{name: http, containerPort: 8080}]}]}
+`
+
+// world is a team's application in namespaces of its own, Traefik and Prometheus, and Serin.
+type world struct {
+	c          *testcluster.Cluster
+	pro, dev   string
+	host       string
+	traefik    *testbed.Traefik
+	prometheus *testbed.Prometheus
+	dir        string
+	url, token string
+	daemon     *testbed.Process
+}
+
+// newWorld starts it all; change edits the text of the rollout before it is written.
+func newWorld(t *testing.T, change ...string) *world {
+	t.Helper()
+	w := &world{c: testcluster.Shared(t), dir: t.TempDir()}
+	w.pro, w.dev = w.c.Namespace(t), w.c.Namespace(t)
+	w.host = w.pro + ".example.com"
+	w.c.Apply(t, w.pro, application)
+	w.c.Apply(t, w.dev, preRelease)
+	w.traefik = w.c.Traefik(t, testbed.TraefikConfig{Throttle: 100 * time.Millisecond})
+	w.prometheus = testbed.NewPrometheus(t, testbed.PrometheusConfig{
+		ScrapeInterval: 250 * time.Millisecond,
+		Jobs:           []testbed.ScrapeJob{{Name: "traefik", Targets: []string{w.traefik.MetricsAddr}}},
+	})
+	w.configure(t, change)
+	w.begin(t)
+	return w
+}
+
+// analysis decides in seconds: its margins fit the traffic of these tests.
+const analysis = `apiVersion: serin.dev/v1alpha1
+kind: Analysis
+metadata: {name: %s}
+spec:
+  interval: 1s
+  warmUp: 0s
+  passAfter: 1s
+  settle: 500ms
+  minRequests: 30
+  metrics:
+    - name: %s-errors
+      preset: traefik-errors
+      margin: {relative: 100%%, absolute: 5%%}
+---
+`
+
+// pipeline is ../examples/pipeline.yaml as it is written, but for hosts, images' registry, and times: those of the
+// example are for real users, and would take hours here.
+func (w *world) pipeline(t *testing.T, change []string) string {
+	t.Helper()
+	b, err := os.ReadFile("../../examples/pipeline.yaml")
+	require.NoError(t, err)
+	r := strings.NewReplacer(append([]string{
+		"namespace: pro", "namespace: " + w.pro, "namespace: dev", "namespace: " + w.dev,
+		"host: pro.coding", "host: " + w.host,
+		"api: http://traefik.traefik.svc:8080", "api: " + w.traefik.API,
+		"hold: 10m", "hold: 1s", "min: 30m", "min: 1s", "drain: 30s", "drain: 1s",
+		`'https://chat.example.com/hooks/releases'`, w.traefik.API + "/ping-nobody",
+	}, change...)...)
+	return r.Replace(string(b))
+}
+
+const daemonYAML = `apiVersion: serin.dev/v1alpha1
+kind: Daemon
+spec:
+  listen: 127.0.0.1:%d
+  config: rollouts/
+  store: sqlite:serin.db
+  prometheus: {url: "%s", scrapeInterval: 250ms, timeout: 1s}
+  kubernetes: {kubeconfig: "%s"}
+`
+
+func (w *world) configure(t *testing.T, change []string) {
+	t.Helper()
+	port, err := testbed.FreePort()
+	require.NoError(t, err)
+	w.url = fmt.Sprintf("http://127.0.0.1:%d", port)
+	require.NoError(t, os.MkdirAll(filepath.Join(w.dir, "rollouts", "jobs"), 0o700))
+	migrate, err := os.ReadFile("../../examples/jobs/migrate.yaml")
+	require.NoError(t, err)
+	documents := fmt.Sprintf(analysis, "web", "web") + fmt.Sprintf(analysis, "checkout-conversion", "checkout") + w.pipeline(t, change)
+	for name, text := range map[string]string{
+		"serin.yaml":                 fmt.Sprintf(daemonYAML, port, w.prometheus.URL, w.c.Kubeconfig),
+		"rollouts/pipeline.yaml":     documents,
+		"rollouts/jobs/migrate.yaml": string(migrate),
+	} {
+		require.NoError(t, os.WriteFile(filepath.Join(w.dir, name), []byte(text), 0o600))
+	}
+}
+
+func (w *world) begin(t *testing.T) {
+	t.Helper()
+	path, err := program()
+	require.NoError(t, err)
+	w.daemon = testbed.New(t, testbed.Command{Name: "serin", Path: path, Args: []string{"daemon", "--config", "serin.yaml"}, Dir: w.dir})
+	until(t, "the daemon is ready", func() string {
+		status, text := w.get("/readyz", nil)
+		if status == http.StatusOK {
+			return ""
+		}
+		return text
+	})
+	token, err := os.ReadFile(filepath.Join(w.dir, "serin.token"))
+	require.NoError(t, err)
+	w.token = strings.TrimSpace(string(token))
+}
+
+// until polls until check says nothing, and fails with its last word.
+func until(t *testing.T, what string, check func() string) {
+	t.Helper()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	end := time.Now().Add(patience)
+	for {
+		last := check()
+		if last == "" {
+			return
+		}
+		if time.Now().After(end) {
+			require.FailNow(t, what, "%s", last)
+		}
+		<-tick.C
+	}
+}
+
+// call sends a request to the daemon's API and decodes a good answer. The status is 0 if there was none.
+func (w *world) call(method, path string, body, out any) (int, string) {
+	var send bytes.Buffer
+	if body != nil {
+		if err := json.NewEncoder(&send).Encode(body); err != nil {
+			return 0, err.Error()
+		}
+	}
+	req, err := http.NewRequest(method, w.url+path, &send) //nolint:noctx // the client has a timeout
+	if err != nil {
+		return 0, err.Error()
+	}
+	req.Header.Set("Authorization", "Bearer "+w.token)
+	req.Header.Set("Content-Type", "application/json")
+	res, err := (&http.Client{Timeout: time.Minute}).Do(req)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer res.Body.Close() //nolint:errcheck // only read
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		return 0, err.Error()
+	}
+	if out != nil && res.StatusCode < 300 {
+		if err := json.Unmarshal(text, out); err != nil {
+			return 0, err.Error() + ": " + string(text)
+		}
+	}
+	return res.StatusCode, string(text)
+}
+
+func (w *world) get(path string, out any) (int, string) {
+	return w.call(http.MethodGet, path, nil, out)
+}
+
+// view is what these tests want to know of a rollout.
+type view struct {
+	Release struct{ ID string }
+	State   struct {
+		Phase, Outcome, Why, StepName, Doing string
+		Seq, Step, Stage                     int
+		InForce                              bool
+	}
+	Confirmation, Gate, Waiting string
+	Differences, Trouble        []string
+	Workloads                   []json.RawMessage
+}
+
+func (v view) String() string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err.Error()
+	}
+	return string(b)
+}
+
+func (w *world) view() (v view, err error) {
+	status, text := w.get("/api/v1/rollouts/k8s-flask", &v)
+	if status != http.StatusOK {
+		return v, fmt.Errorf("%d %s", status, text)
+	}
+	return v, nil
+}
+
+// wait returns when the rollout is as ok wants it.
+func (w *world) wait(t *testing.T, what string, ok func(view) bool) (v view) {
+	t.Helper()
+	until(t, what, func() string {
+		var err error
+		if v, err = w.view(); err != nil {
+			return err.Error()
+		}
+		if ok(v) {
+			return ""
+		}
+		return v.String()
+	})
+	return v
+}
+
+func ended(v view) bool   { return v.State.Phase == "ended" }
+func settled(v view) bool { return v.Confirmation == "in force" }
+func atGate(name string) func(view) bool {
+	return func(v view) bool { return v.Gate == name }
+}
+
+func at(step string, stage int) func(view) bool {
+	return func(v view) bool {
+		return v.State.Phase == "active" && v.State.StepName == step && v.State.Stage == stage && v.State.InForce
+	}
+}
+
+// start begins a release of an image.
+func (w *world) start(t *testing.T, image string) string {
+	t.Helper()
+	w.wait(t, "stable is served before any release", settled)
+	var r struct{ ID string }
+	status, text := w.call(http.MethodPost, "/api/v1/rollouts/k8s-flask/releases", map[string]any{"parameters": map[string]string{"image": image}}, &r)
+	require.Contains(t, []int{200, 201}, status, text)
+	return r.ID
+}
+
+func (w *world) approve(t *testing.T, id, gate string) {
+	t.Helper()
+	status, text := w.call(http.MethodPost, "/api/v1/releases/"+id+"/gates/"+gate, map[string]string{"answer": "approve", "reason": "looks good"}, nil)
+	require.Equal(t, http.StatusOK, status, text)
+}
+
+// users ask all the time: everybody, and those of the cohort.
+func (w *world) users(t *testing.T) (loads []*testbed.Load) {
+	t.Helper()
+	for _, header := range []http.Header{nil, {"X-User-Group": {"beta"}}} {
+		loads = append(loads, testbed.NewLoad(t, testbed.LoadConfig{URL: w.traefik.URL("web"), Host: w.host, Rate: 100, Header: header}))
+	}
+	return loads
+}
+
+// event is what these tests want to know of an event.
+type event struct {
+	Kind, By, Why string
+	At            time.Time
+	Log, What     []string
+}
+
+func (w *world) events(t *testing.T, id string) (out []event) {
+	t.Helper()
+	status, text := w.get("/api/v1/releases/"+id+"/events", &out)
+	require.Equal(t, http.StatusOK, status, text)
+	return out
+}
+
+func (w *world) deployment(t *testing.T, namespace, name string) *appsv1.Deployment {
+	t.Helper()
+	d, err := w.c.Client.AppsV1().Deployments(namespace).Get(t.Context(), name, metav1.GetOptions{})
+	require.NoError(t, err)
+	return d
+}
+
+func imageOf(d *appsv1.Deployment) string { return d.Spec.Template.Spec.Containers[0].Image }
+
+// noRequestFailed that the canary did not fail: whatever Serin does, users do not notice.
+func noRequestFailed(t *testing.T, loads []*testbed.Load) {
+	t.Helper()
+	for _, l := range loads {
+		c := l.Counts()
+		require.Zero(t, c.Broken, c.LastError)
+		require.Positive(t, c.Sent)
+		for version, byStatus := range c.Status {
+			for status := range byStatus {
+				if version != "2" {
+					require.Equal(t, http.StatusOK, status, "%q: %v", version, c.Status)
+				}
+			}
+		}
+	}
+}
