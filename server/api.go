@@ -33,6 +33,7 @@ func (s *Server) build() http.Handler {
 	s.registerRollouts(api)
 	s.registerReleases(api)
 	s.registerActions(api)
+	s.registerRuns(api)
 	s.registerDaemon(api)
 	s.registerStreams(api)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answerPlain(w, http.StatusOK, "ok\n") })

@@ -20,3 +20,6 @@ func Certificates(t *testing.T, cert, key string) func() string {
 		return leaf.DNSNames[0]
 	}
 }
+
+// RunStatusOf is the word of a release for a pipeline.
+var RunStatusOf = runStatus

@@ -29,7 +29,7 @@ const (
 )
 
 // request is what the outermost handler knows.
-type request struct{ id, remote string }
+type request struct{ id, remote, base string }
 
 func identity(ctx context.Context) Identity {
 	i, _ := ctx.Value(keyIdentity).(Identity)
@@ -39,6 +39,12 @@ func identity(ctx context.Context) Identity {
 func requestID(ctx context.Context) string {
 	r, _ := ctx.Value(keyRequest).(request)
 	return r.id
+}
+
+// requestBase is the address by which the caller has reached this server, without a path.
+func requestBase(ctx context.Context) string {
+	r, _ := ctx.Value(keyRequest).(request)
+	return r.base
 }
 
 func remote(ctx context.Context) string {
@@ -51,7 +57,7 @@ func remote(ctx context.Context) string {
 func (s *Server) outer(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := ulid.MustNew(ulid.Now(), rand.Reader).String()
-		r = r.WithContext(context.WithValue(r.Context(), keyRequest, request{id: id, remote: r.RemoteAddr}))
+		r = r.WithContext(context.WithValue(r.Context(), keyRequest, request{id: id, remote: r.RemoteAddr, base: baseOf(r)}))
 		h := w.Header()
 		h.Set("X-Request-Id", id)
 		h.Set("X-Content-Type-Options", "nosniff")
@@ -85,6 +91,14 @@ func (s *Server) outer(mux *http.ServeMux) http.Handler {
 		}
 		mux.ServeHTTP(rec, r)
 	})
+}
+
+// baseOf is what the caller wrote before the path. Whoever lies here gets wrong addresses.
+func baseOf(r *http.Request) string {
+	if r.TLS != nil {
+		return "https://" + r.Host
+	}
+	return "http://" + r.Host
 }
 
 // panicked answers in place of a handler that has panicked. http.ErrAbortHandler is how one ends on purpose.

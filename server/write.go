@@ -16,7 +16,8 @@ import (
 
 // actions are the operations that change something, as the audit log and the metrics name them.
 var actions = []string{
-	"startRelease", "answerGate", "pauseRelease", "resumeRelease", "rollbackRelease", "cancelRelease", "dismissAlarm", "signIn", "signOut",
+	"startRelease", "answerGate", "pauseRelease", "resumeRelease", "rollbackRelease", "cancelRelease", "dismissAlarm", "signIn", "signOut", "startRun",
+	"cancelRun",
 }
 
 // Bounds of a start's parameters: images, tags, numbers; not documents.

@@ -99,7 +99,7 @@ func serve(ctx context.Context, spec *config.DaemonSpec, s *store.Store, log *sl
 	}
 	api, err := withPages(server.Options{
 		Engine: e, Store: s, Tokens: tokens, Problems: problems(watcher), Version: versionText(), Log: log, Registry: registry,
-		Ready: ready(watcher),
+		Ready: ready(watcher), ExternalURL: string(spec.ExternalURL),
 	}, pages)
 	if err != nil {
 		return err

@@ -1,0 +1,188 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/serindev/serin/rollout"
+)
+
+// Runs are releases in the few fixed words that a pipeline of somebody else's can wait for, such as a webhook stage of
+// Spinnaker: absolute addresses to ask and to cancel, a status that is a single string at any time, a key by which
+// nothing is started twice. docs/spinnaker.md has the stage.
+
+// RunStatus is the word that a pipeline waits for. There are no others.
+type RunStatus string
+
+// The words. Waiting is for a human or for a release before; succeeded and those after it stay.
+const (
+	RunRunning   RunStatus = "running"
+	RunWaiting   RunStatus = "waiting"
+	RunSucceeded RunStatus = "succeeded"
+	RunFailed    RunStatus = "failed"
+	RunBack      RunStatus = "rolled_back"
+	RunCancelled RunStatus = "cancelled"
+)
+
+// Run is a release for a pipeline. No field is ever absent, because some pipelines stop at that.
+type Run struct {
+	ID      string    `json:"id"`
+	Rollout string    `json:"rollout"`
+	Status  RunStatus `json:"status" enum:"running,waiting,succeeded,failed,rolled_back,cancelled"`
+	// Progress says in a sentence what the release waits for, or why it ended.
+	Progress string `json:"progress"`
+	// Gate is the one that waits for a human, and GateURL where to answer it with {"answer": "approve"}; both are
+	// empty while none does.
+	Gate    string `json:"gate"`
+	GateURL string `json:"gateUrl"`
+	// StatusURL and CancelURL are absolute.
+	StatusURL string `json:"statusUrl"`
+	CancelURL string `json:"cancelUrl"`
+}
+
+// RunBody starts a run.
+type RunBody struct {
+	Rollout    string            `json:"rollout" minLength:"1" maxLength:"253"`
+	Parameters map[string]string `json:"parameters,omitempty" doc:"Values of the rollout's parameters."`
+	Key        string            `json:"key,omitempty" maxLength:"200" doc:"The same key starts nothing twice, such as ${execution.id}. The header Idempotency-Key says the same."`
+	Supersede  bool              `json:"supersede,omitempty" doc:"An active release goes back to stable first, then this one starts."`
+}
+
+type startRunInput struct {
+	Key  string `header:"Idempotency-Key" maxLength:"200"`
+	Body RunBody
+}
+
+type startRunOutput struct {
+	Status   int
+	Location string `header:"Location"`
+	Body     Run
+}
+
+func (s *Server) registerRuns(api huma.API) {
+	change(s, api, operation{
+		id: "startRun", path: "/runs", status: http.StatusCreated, summary: "Start a release and wait for it from a pipeline",
+		description: "As startRelease, with absolute addresses for a pipeline to poll and to cancel. 200: the key had started it before.",
+	}, s.startRun)
+	read(s, api, operation{id: "getRun", path: "/runs/{id}", summary: "What a pipeline waits for, in one word"},
+		func(ctx context.Context, in *ReleaseInput) (*body[Run], error) {
+			r, err := s.runOf(ctx, in.ID)
+			return answer(r), err
+		})
+	change(s, api, operation{
+		id: "cancelRun", path: "/runs/{id}/cancel", status: http.StatusOK, summary: "Cancel a run, or bring it back to stable if traffic has moved",
+		description: "A run that has ended, or goes back already, stays as it is, and that is no error.",
+	}, s.cancelRun)
+}
+
+func (s *Server) startRun(ctx context.Context, in *startRunInput, a *rollout.AuditEntry) (*startRunOutput, error) {
+	start := StartBody{Parameters: in.Body.Parameters, Key: in.Body.Key, Supersede: in.Body.Supersede}
+	if start.Key == "" {
+		start.Key = in.Key
+	}
+	out, err := s.start(ctx, &startInput{RolloutInput: RolloutInput{Name: in.Body.Rollout}, Body: &start}, a)
+	if err != nil {
+		return nil, err
+	}
+	run, err := s.runOf(ctx, out.Body.ID)
+	if err != nil {
+		// It has started all the same: the answer must not make a pipeline start it again.
+		run = s.address(ctx, Run{ID: out.Body.ID, Rollout: in.Body.Rollout, Status: RunRunning})
+	}
+	return &startRunOutput{Status: out.Status, Location: run.StatusURL, Body: run}, nil
+}
+
+// runOf is a run by the id of its release, which may not have started yet.
+func (s *Server) runOf(ctx context.Context, id string) (Run, error) {
+	v, err := s.o.Engine.Release(ctx, id)
+	if errors.Is(err, rollout.ErrNotFound) {
+		for _, before := range s.o.Engine.Rollouts() {
+			if next := before.State.Successor; next != nil && next.ID == id {
+				return s.address(ctx, Run{ID: id, Rollout: before.Rollout, Status: RunWaiting, Progress: "waits until the release before has gone back"}), nil
+			}
+		}
+	}
+	if err != nil {
+		return Run{}, err
+	}
+	r := Run{ID: id, Rollout: v.Rollout, Status: runStatus(v), Progress: v.Waiting, Gate: v.Gate}
+	if v.State.Ended() || r.Progress == "" {
+		r.Progress = v.State.Why
+	}
+	if v.State.Ended() {
+		r.Gate = ""
+	}
+	return s.address(ctx, r), nil
+}
+
+func runStatus(v rollout.View) RunStatus {
+	if !v.State.Ended() {
+		if v.Gate != "" && v.State.Phase == rollout.Active {
+			return RunWaiting
+		}
+		return RunRunning
+	}
+	switch v.State.Outcome {
+	case rollout.Released:
+		return RunSucceeded
+	case rollout.RolledBack:
+		return RunBack
+	case rollout.Cancelled, rollout.OutcomeSuperseded:
+		return RunCancelled
+	case rollout.Failed:
+	}
+	return RunFailed
+}
+
+// address fills in where the run is found.
+func (s *Server) address(ctx context.Context, r Run) Run {
+	base := strings.TrimSuffix(s.o.ExternalURL, "/")
+	if base == "" {
+		base = requestBase(ctx)
+	}
+	base += Prefix
+	r.StatusURL = base + "/runs/" + url.PathEscape(r.ID)
+	r.CancelURL = r.StatusURL + "/cancel"
+	if r.Gate != "" {
+		r.GateURL = base + "/releases/" + url.PathEscape(r.ID) + "/gates/" + url.PathEscape(r.Gate)
+	}
+	return r
+}
+
+// cancelRun ends a run one way or the other. Spinnaker asks for it after any failure of its stage, also when there is
+// nothing to end.
+func (s *Server) cancelRun(ctx context.Context, in *actInput, a *rollout.AuditEntry) (*body[Run], error) {
+	reason := orZero(in.Body).Reason
+	a.Release, a.Rollout, a.Detail = in.ID, s.rolloutOf(ctx, in.ID), reason
+	if err := may(ctx, RoleOperator); err != nil {
+		return nil, err
+	}
+	v, err := s.o.Engine.Release(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	events := []rollout.Event{rollout.CancelRequested{Reason: reason}, rollout.RollbackRequested{Reason: reason}}
+	if v.State.Moved {
+		events = events[1:]
+	}
+	for _, e := range events {
+		if v.State.Phase != rollout.Active {
+			break
+		}
+		_, err = s.o.Engine.Act(ctx, in.ID, e, identity(ctx).Name)
+		var late *rollout.NotWrittenError
+		if err == nil || errors.As(err, &late) {
+			break
+		}
+		if !errors.Is(err, rollout.ErrNotAllowed) { // it has moved, goes back or has ended meanwhile
+			return nil, err
+		}
+	}
+	run, err := s.runOf(ctx, in.ID)
+	return answer(run), err
+}
