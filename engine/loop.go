@@ -56,6 +56,7 @@ type loop struct {
 	confirmGap time.Duration
 	trouble    map[string]string
 	work       work
+	triggers   triggers
 }
 
 func newLoop(e *Engine, name string) *loop {
@@ -137,6 +138,7 @@ func (l *loop) turn(ctx context.Context) time.Time {
 	}
 	l.follow(ctx)
 	l.deploy(ctx)
+	l.trigger(ctx)
 	l.runTasks(ctx)
 	return l.wake()
 }

@@ -24,6 +24,10 @@ type Workloads interface {
 	// Version is what the pods of a Deployment run: its pod template's label app.kubernetes.io/version, else the tag
 	// of its first container's image.
 	Version(ctx context.Context, d workload.Name) (string, error)
+	// Template says what pod template a Deployment has, and whether it is new; Seen keeps that a release was started
+	// for it.
+	Template(ctx context.Context, d workload.Name) (workload.Template, error)
+	Seen(ctx context.Context, d workload.Name, hash string) error
 	// Watch calls changed, without blocking, whenever something that was asked about may have changed, until ctx
 	// ends.
 	Watch(ctx context.Context, changed func())
@@ -210,6 +214,6 @@ func (e *Engine) clusterChanged() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, l := range e.loops {
-		l.send(func(context.Context) { l.work.at = time.Time{} })
+		l.send(func(context.Context) { l.work.at, l.triggers.at = time.Time{}, time.Time{} })
 	}
 }

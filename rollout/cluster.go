@@ -93,6 +93,26 @@ func (s State) workloads(d *Definition, id string) workload.Target {
 	return t
 }
 
+// ParametersOf are the parameters of a release that a new pod template starts: where a deploy step gives a container
+// of that Deployment an image that is nothing but a parameter, the parameter is the container's image.
+func (d *Definition) ParametersOf(deployment workload.Name, images map[string]string) map[string]string {
+	out := map[string]string{}
+	for _, s := range d.Steps {
+		step, ok := s.(Deploy)
+		if !ok || step.Deployment != deployment {
+			continue
+		}
+		for _, p := range d.Parameters {
+			for container, image := range step.Images {
+				if now, ok := images[container]; ok && image == "${"+p.Name+"}" {
+					out[p.Name] = now
+				}
+			}
+		}
+	}
+	return out
+}
+
 // owned: the canary's Deployment is this release's, by a step or because it has been prepared.
 func (s State) owned(d *Definition) bool { return s.Worked || s.deployed(d) != nil }
 

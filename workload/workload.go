@@ -137,3 +137,13 @@ func (o Observed) Phase() (Phase, []string) {
 	}
 	return phase, why
 }
+
+// Template is the pod template of a Deployment, as triggers see it.
+type Template struct {
+	// Hash is empty if there is no such Deployment.
+	Hash string
+	// Images by container, init containers too.
+	Images map[string]string
+	// New: it is neither the one that Serin saw last nor one that Serin wrote.
+	New bool
+}

@@ -1,0 +1,68 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/workload"
+)
+
+// triggerEvery is how often Deployments that start releases are looked at where no watch tells of them.
+const triggerEvery = 10 * time.Second
+
+// triggered is who starts a release that a new pod template starts.
+const triggered = "trigger"
+
+// triggers is what a loop knows of the Deployments that start its releases.
+type triggers struct {
+	busy bool
+	at   time.Time
+}
+
+// trigger looks beside everything else whether a pod template is new, and starts a release of it.
+func (l *loop) trigger(ctx context.Context) {
+	if l.plan == nil || l.plan.Rollout.Cluster == nil || l.e.o.Workloads == nil || l.triggers.busy || time.Now().Before(l.triggers.at) {
+		return
+	}
+	names := l.plan.Rollout.Cluster.Triggers
+	if len(names) == 0 {
+		return
+	}
+	l.triggers.busy = true
+	go func() {
+		asking, cancel := context.WithTimeout(ctx, workTimeout)
+		defer cancel()
+		for _, name := range names {
+			t, err := l.e.o.Workloads.Template(asking, name)
+			if ctx.Err() == nil {
+				l.send(func(ctx context.Context) { l.templateSeen(ctx, name, t, err) })
+			}
+		}
+		if ctx.Err() == nil {
+			l.send(func(context.Context) { l.triggers = triggers{at: time.Now().Add(triggerEvery)} })
+		}
+	}()
+}
+
+// templateSeen starts a release of a template that is new. One that is under way gives way to it: traffic goes to
+// stable first. The key makes sure that a template starts one release, however often it is seen.
+func (l *loop) templateSeen(ctx context.Context, name workload.Name, t workload.Template, err error) {
+	if l.note("trigger", err) || !t.New || l.plan == nil {
+		return
+	}
+	req := rollout.StartRequest{
+		Key: "template/" + name.String() + "/" + t.Hash, Parameters: l.plan.Rollout.ParametersOf(name, t.Images), By: triggered,
+	}
+	r, err := l.start(ctx, req, true)
+	if l.note("trigger", err) {
+		return
+	}
+	l.log.Info("a new pod template starts a release", "deployment", name, "release", r.ID)
+	go func() {
+		asking, cancel := context.WithTimeout(ctx, workTimeout)
+		defer cancel()
+		err := l.e.o.Workloads.Seen(asking, name, t.Hash)
+		l.send(func(context.Context) { l.note("trigger", err) })
+	}()
+}
