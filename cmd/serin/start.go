@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	// pollEvery is how often a release is asked after.
+	// pollEvery is how often a release is asked after where there is no event stream.
 	pollEvery = time.Second
 	// patience is how long a daemon that does not answer is asked again: longer than its restart.
 	patience = 5 * time.Minute
@@ -150,10 +150,12 @@ func (a *app) wait(ctx context.Context, c *client.Client, s client.Started, time
 	return nil
 }
 
-// follow polls a release until it has ended, and tells what happens to it. A daemon that does not answer is asked
+// follow looks at a release whenever something has happened to it until it has ended, and tells of it. A daemon that does not answer is asked
 // again for as long as [patience]; a release that waits for its turn is not there yet, which is no error.
 func (a *app) follow(ctx context.Context, c *client.Client, s client.Started) (rollout.View, error) {
 	var told progress
+	changed := listen(ctx, c, s.Release.Rollout)
+	defer changed.close()
 	since := time.Now()
 	for silent := false; ; {
 		v, err := c.Release(ctx, s.Release.ID)
@@ -174,10 +176,8 @@ func (a *app) follow(ctx context.Context, c *client.Client, s client.Started) (r
 			silent = true
 			a.say(fmt.Sprintf("the daemon does not answer (%v); it is asked again for %s", err, patience))
 		}
-		select {
-		case <-ctx.Done():
+		if changed.wait(ctx); ctx.Err() != nil {
 			return rollout.View{}, ctx.Err()
-		case <-time.After(pollEvery):
 		}
 	}
 }

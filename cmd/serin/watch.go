@@ -34,7 +34,7 @@ whenever something has changed.`,
 	})
 }
 
-// watch polls until ctx ends, which is how it is meant to end.
+// watch looks whenever something has happened, until ctx ends, which is how it is meant to end.
 func (a *app) watch(ctx context.Context, c *client.Client, arg string) error {
 	show := a.changes(c)
 	if _, _, live := a.terminal(); live && !a.json() {
@@ -42,6 +42,8 @@ func (a *app) watch(ctx context.Context, c *client.Client, arg string) error {
 		defer func() { _, _ = io.WriteString(a.stdout, "\x1b[?25h\x1b[?1049l") }() // as it was
 		show = a.draw
 	}
+	changed := listen(ctx, c, "")
+	defer changed.close()
 	for first := true; ; first = false {
 		views, err := watched(ctx, c, arg)
 		switch {
@@ -56,11 +58,7 @@ func (a *app) watch(ctx context.Context, c *client.Client, arg string) error {
 		if isRelease(arg) && err == nil && views[0].State.Ended() {
 			return nil
 		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(pollEvery):
-		}
+		changed.wait(ctx)
 	}
 }
 
