@@ -98,7 +98,7 @@ tools: gateway
 gateway:
 	@tools/build traefik prometheus
 
-## deps: gcc, PostgreSQL and iproute2 from Debian's apt, if they are missing
+## deps: gcc, PostgreSQL, Chromium and iproute2 from Debian's apt, if they are missing
 .PHONY: deps
 deps:
 	@tools/deps
