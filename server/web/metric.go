@@ -112,7 +112,7 @@ func newMetric(id string, looks []server.Look, m *judge.MetricVerdict) Metric {
 		out.Baseline = Arm{Rate: rollout.Percent(m.Baseline.Rate), Counts: "the objective"}
 	}
 	if m.Ratio > 0 && counted(m) {
-		out.Ratio, out.Bounds = rollout.Number(m.Ratio), rollout.Number(m.Lower)+" to "+rollout.Number(m.Upper)
+		out.Ratio, out.Bounds = rollout.Number(m.Ratio), bounds(m)
 	}
 	out.Rates = inline(ratesChart(id, looks, m))
 	out.Sequence = inline(sequenceChart(id, looks, m))
@@ -120,6 +120,25 @@ func newMetric(id string, looks []server.Look, m *judge.MetricVerdict) Metric {
 		out.Rows = append(out.Rows, newRow(l, m))
 	}
 	return out
+}
+
+// The ends of the judge's grid (judge.MetricVerdict): what reaches them excludes nothing.
+const (
+	gridFrom = 1.0 / 240
+	gridTo   = 240
+)
+
+// bounds are the ends of the confidence sequence in words.
+func bounds(m *judge.MetricVerdict) string {
+	switch lower, upper := m.Lower > gridFrom, m.Upper < gridTo; {
+	case lower && upper:
+		return rollout.Number(m.Lower) + " to " + rollout.Number(m.Upper)
+	case lower:
+		return "at least " + rollout.Number(m.Lower)
+	case upper:
+		return "at most " + rollout.Number(m.Upper)
+	}
+	return "nothing excluded yet"
 }
 
 // inline is a chart as HTML: package chart escapes every text, and has no scripts.
@@ -201,11 +220,31 @@ func ratesChart(id string, looks []server.Look, m *judge.MetricVerdict) chart.Ch
 		Y: chart.Axis{Label: kindOfMetric(m), Percent: m.Kind != judge.Gauge}, Lines: []chart.Line{baseline, canary}, Moments: weightMoments(looks),
 	}
 	c.Description = fmt.Sprintf("Over %d looks the canary had %s, the baseline %s.", len(looks), arm(m, m.Canary).Rate, arm(m, m.Baseline).Rate)
+	if m.Kind != judge.Gauge {
+		c.Y.Max = topOf(canary, baseline)
+	}
 	if m.Kind == judge.Objective {
+		c.Y.Max = max(topOf(canary), 1.1*m.Baseline.Rate)
 		c.Lines, c.Limits = []chart.Line{canary}, []chart.Limit{{Name: "objective", Class: "baseline", Value: m.Baseline.Rate}}
 		c.Description = fmt.Sprintf("Over %d looks the canary had %s; the objective is %s.", len(looks), arm(m, m.Canary).Rate, rollout.Percent(m.Baseline.Rate))
 	}
 	return c
+}
+
+// topOf is the end of the axis of shares, which begins at 0: above the largest, or 1% where all are 0.
+func topOf(lines ...chart.Line) float64 {
+	top := 0.0
+	for _, l := range lines {
+		for _, p := range l.Points {
+			if p.Value > top { // NaN is not
+				top = p.Value
+			}
+		}
+	}
+	if top == 0 {
+		return 0.01
+	}
+	return 1.05 * top
 }
 
 // armValues are both arms' values over a few looks; NaN where there was nothing.
@@ -289,7 +328,7 @@ func sequenceChart(id string, looks []server.Look, m *judge.MetricVerdict) chart
 // sequenceAxis is wide enough for the margin and for the band as it is now, with room around it, so that one sees the
 // band come from far away and narrow.
 func sequenceAxis(m *judge.MetricVerdict) (lo, hi float64) {
-	const most = 60 // the band begins at about 245, which says nothing
+	const most = 60 // the band begins at about 245, which says nothing; an estimate out there is shown all the same
 	margin := m.Margin
 	if !(margin > 0) || math.IsInf(margin, 0) {
 		margin = 1
@@ -302,7 +341,12 @@ func sequenceAxis(m *judge.MetricVerdict) (lo, hi float64) {
 	if m.Lower > 0 {
 		lo = min(lo, m.Lower/2.5)
 	}
-	return max(lo, 1.0/most), max(min(hi, most), 2/most)
+	ratio := margin
+	if m.Ratio > 0 && counted(m) {
+		ratio = m.Ratio
+	}
+	hi, lo = max(hi, 1.5*ratio), min(lo, ratio/1.5)
+	return max(lo, min(1.0/most, margin/2, ratio/1.5)), min(hi, max(most, 2*margin, 1.5*ratio))
 }
 
 // weightMoments are where the weight changed.
@@ -337,7 +381,7 @@ func newRow(l server.Look, m *judge.MetricVerdict) Row {
 		row.Verdict = Pill{rollout.ReasonWords(l.Excluded), "rest"}
 	}
 	if v.Ratio > 0 {
-		row.Ratio, row.Bounds = rollout.Number(v.Ratio), rollout.Number(v.Lower)+" to "+rollout.Number(v.Upper)
+		row.Ratio, row.Bounds = rollout.Number(v.Ratio), bounds(v)
 	}
 	return row
 }

@@ -161,6 +161,8 @@ func (s *site) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	page.Title = http.StatusText(page.Status)
 	switch page.Status {
+	case http.StatusUnauthorized:
+		page.Title = "Sign in first"
 	case http.StatusNotFound:
 		page.Title = "Not found"
 	case http.StatusForbidden:

@@ -8,6 +8,14 @@
   var words = document.getElementById("live-text");
   var reading = false, again = false, over = false;
 
+  // What was just done is told once: not again when the page is loaded again.
+  if (/[?&]done=/.test(location.search)) {
+    var here = new URL(location.href);
+    here.searchParams.delete("done");
+    history.replaceState(null, "", here);
+    setTimeout(function () { document.querySelectorAll(".notice").forEach(function (n) { n.remove(); }); }, 8000);
+  }
+
   function say(state, text) {
     sign.hidden = false;
     sign.className = "live " + state;
@@ -18,7 +26,7 @@
     var at = document.activeElement;
     if (part.querySelector("details.ask[open]")) { return true; }
     if (!at || !part.contains(at)) { return false; }
-    return at.matches("textarea, input, select") || !!at.closest("form, details");
+    return at.matches("textarea, input, select") || !!at.closest("form, details.ask");
   }
 
   function typed(part) {
@@ -64,6 +72,11 @@
       .catch(function () { if (!over) { say("off", "no connection"); } })
       .finally(function () { reading = false; if (again && !over) { again = false; read(); } });
   }
+
+  // What was left alone is put right once nobody needs it any more.
+  document.addEventListener("toggle", function (e) {
+    if (e.target.matches && e.target.matches("details.ask") && !e.target.open) { read(); }
+  }, true);
 
   var source = new EventSource(address);
   source.onopen = function () { say("on", "live"); };

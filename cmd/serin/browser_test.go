@@ -1,0 +1,256 @@
+package main
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	cdplog "github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/serindev/serin/internal/testbed"
+)
+
+// pageTakes is how long a page may take to show what it has to.
+const pageTakes = 90 * time.Second
+
+// chromium is a real browser. Whatever it complains about fails the test: a script's error, something that the
+// Content-Security-Policy forbids, a file that is not there.
+type chromium struct {
+	t    *testing.T
+	base string
+	ctx  context.Context //nolint:containedctx // chromedp keeps its tab in it
+
+	mu    sync.Mutex // guards wrong
+	wrong []string
+}
+
+// newChromium starts a browser that has not signed in.
+func newChromium(t *testing.T, base string) *chromium {
+	t.Helper()
+	var path string
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if found, err := exec.LookPath(name); err == nil {
+			path = found
+			break
+		}
+	}
+	require.NotEmpty(t, path, "chromium is not in PATH: run `make deps`")
+	options := []chromedp.ExecAllocatorOption{
+		chromedp.ExecPath(path), chromedp.Headless, chromedp.DisableGPU, chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck,
+		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
+		chromedp.Flag("disable-sync", true), chromedp.Flag("hide-scrollbars", true), chromedp.Flag("disable-dev-shm-usage", true),
+	}
+	if os.Getuid() == 0 {
+		options = append(options, chromedp.NoSandbox) // it does not start otherwise
+	}
+	allocator, stop := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()), options...)
+	t.Cleanup(stop)
+	ctx, cancel := chromedp.NewContext(allocator)
+	t.Cleanup(cancel)
+	c := &chromium{t: t, base: base, ctx: ctx}
+	c.do(c.size(1280, 900))
+	require.NoError(t, chromedp.Listen(ctx, c.listen))
+	_, err := chromedp.Call(ctx, cdplog.Enable, cdp.Empty{})
+	require.NoError(t, err)
+	return c
+}
+
+func (c *chromium) listen(ev any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch ev := ev.(type) {
+	case *cdplog.EventEntryAdded:
+		c.complain(ev.Entry)
+	case cdplog.EventEntryAdded:
+		c.complain(ev.Entry)
+	case *runtime.EventExceptionThrown:
+		c.wrong = append(c.wrong, ev.ExceptionDetails.Text)
+	case *page.EventJavascriptDialogOpening:
+		c.wrong = append(c.wrong, "a dialog: "+ev.Message)
+	}
+}
+
+func (c *chromium) complain(e *cdplog.Entry) {
+	if e.Level == "error" || e.Level == "warning" {
+		c.wrong = append(c.wrong, e.Text+" "+e.URL)
+	}
+}
+
+// clean fails if the browser has complained, but for what is expected.
+func (c *chromium) clean(expected ...string) {
+	c.t.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var rest []string
+	for _, w := range c.wrong {
+		known := false
+		for _, e := range expected {
+			known = known || strings.Contains(w, e)
+		}
+		if !known {
+			rest = append(rest, w)
+		}
+	}
+	c.wrong = nil
+	require.Empty(c.t, rest)
+}
+
+func (c *chromium) do(steps ...chromedp.Action[chromedp.Void]) {
+	c.t.Helper()
+	require.NoError(c.t, chromedp.Do(c.ctx, steps...))
+}
+
+func (c *chromium) size(width, height int64) chromedp.Action[chromedp.Void] {
+	return chromedp.EmulateViewport(width, height)
+}
+
+func (c *chromium) open(path string) { c.t.Helper(); c.do(chromedp.Navigate(c.base + path)) }
+
+// navigate goes to any address.
+func navigate(address string) chromedp.Action[chromedp.Void] { return chromedp.Navigate(address) }
+
+func (c *chromium) click(css string) { c.t.Helper(); c.do(chromedp.Click(chromedp.CSS(css))) }
+
+func (c *chromium) write(css, text string) {
+	c.t.Helper()
+	c.do(chromedp.SendKeys(chromedp.CSS(css), text))
+}
+
+// js evaluates an expression in the page.
+func js[T any](c *chromium, expression string) T {
+	c.t.Helper()
+	v, err := chromedp.Run(c.ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+	require.NoError(c.t, err, expression)
+	return v
+}
+
+// shows waits until the page's text has all of these words.
+func (c *chromium) shows(words ...string) {
+	c.t.Helper()
+	var text string
+	missing := ""
+	ok := assert.Eventually(c.t, func() bool {
+		v, err := chromedp.Run(c.ctx, chromedp.Evaluate[string]("document.body.innerText"))
+		if err != nil {
+			return false // between two pages
+		}
+		text = v
+		for _, w := range words {
+			if missing = w; !strings.Contains(text, w) {
+				return false
+			}
+		}
+		return true
+	}, pageTakes, 50*time.Millisecond)
+	require.True(c.t, ok, "the page never shows %q; it shows:\n%s", missing, text)
+}
+
+// path is where the browser is.
+func (c *chromium) path() string { return js[string](c, "location.pathname") }
+
+// look is a way to look at a page.
+type look struct {
+	name          string
+	width, height int64
+	dark          bool
+}
+
+var ways = []look{{"light", 1280, 900, false}, {"dark", 1280, 900, true}, {"phone", 390, 844, false}, {"phone-dark", 390, 844, true}}
+
+func (c *chromium) as(l look) {
+	c.t.Helper()
+	scheme := map[bool]string{true: "dark", false: "light"}[l.dark]
+	_, err := chromedp.Call(c.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
+	})
+	require.NoError(c.t, err)
+	c.do(c.size(l.width, l.height))
+}
+
+// violation is a rule of accessibility that a page does not keep.
+type violation struct {
+	ID, Help string
+	Nodes    []struct {
+		HTML           string
+		FailureSummary string
+	}
+}
+
+// inspect looks at the page as it is, in every way: no violation of WCAG 2.2 A or AA, nothing wider than the screen;
+// and leaves pictures for people in .demo/pages.
+func (c *chromium) inspect(name string) {
+	c.t.Helper()
+	root, err := testbed.Root()
+	require.NoError(c.t, err)
+	dir := filepath.Join(root, ".demo", "pages")
+	require.NoError(c.t, os.MkdirAll(dir, 0o755))
+	for _, l := range ways {
+		c.as(l)
+		require.LessOrEqual(c.t, js[float64](c, "document.documentElement.scrollWidth"), float64(l.width), "%s %s is wider than its screen", name, l.name)
+		png, err := chromedp.Run(c.ctx, chromedp.FullScreenshot(100))
+		require.NoError(c.t, err)
+		require.NoError(c.t, os.WriteFile(filepath.Join(dir, name+"-"+l.name+".png"), png, 0o644))
+		for _, v := range c.axe() {
+			for _, n := range v.Nodes {
+				c.t.Errorf("%s %s: %s (%s): %s\n%s", name, l.name, v.Help, v.ID, n.HTML, n.FailureSummary)
+			}
+		}
+	}
+	c.as(ways[0])
+}
+
+// axe runs axe-core (testdata/axe) on the page.
+func (c *chromium) axe() []violation {
+	c.t.Helper()
+	if !js[bool](c, "!!window.axe") {
+		js[chromedp.Void](c, axeSource(c.t)+";0")
+	}
+	text := js[string](c, `axe.run({resultTypes: ["violations"], runOnly: {type: "tag", values: ["wcag2a","wcag2aa","wcag21a","wcag21aa","wcag22aa","best-practice"]}})
+		.then(r => JSON.stringify(r.violations))`)
+	var out []violation
+	require.NoError(c.t, json.Unmarshal([]byte(text), &out), text)
+	return out
+}
+
+var axeOnce = sync.OnceValues(func() (string, error) {
+	b, err := os.ReadFile("testdata/axe/axe.min.js.gz")
+	if err != nil {
+		return "", err
+	}
+	z, err := gzip.NewReader(bytes.NewReader(b))
+	if err != nil {
+		return "", err
+	}
+	text, err := io.ReadAll(z)
+	return string(text), err
+})
+
+func axeSource(t *testing.T) string {
+	t.Helper()
+	text, err := axeOnce()
+	require.NoError(t, err)
+	return text
+}
+
+// firstPaint is how long after the click the browser has painted something.
+func (c *chromium) firstPaint() string {
+	c.t.Helper()
+	return fmt.Sprintf("%.0f ms", js[float64](c, `performance.getEntriesByName("first-contentful-paint")[0].startTime`))
+}
