@@ -1,5 +1,7 @@
 package dashboards
 
+import "maps"
+
 // panel is one panel of a dashboard before it has its place.
 type panel struct {
 	title, about, kind, unit string
@@ -95,9 +97,7 @@ func (p panel) json(id, x, y int) map[string]any {
 		return map[string]any{"type": "row", "id": id, "title": p.title, "collapsed": false, "panels": []any{}, "gridPos": grid(x, y, gridWidth, rowHeight)}
 	}
 	defaults := map[string]any{"unit": p.unit}
-	for k, v := range p.defaults {
-		defaults[k] = v
-	}
+	maps.Copy(defaults, p.defaults)
 	overrides := p.overrides
 	if overrides == nil {
 		overrides = []any{}
@@ -114,9 +114,7 @@ func (p panel) json(id, x, y int) map[string]any {
 		"id": id, "type": p.kind, "title": p.title, "description": p.about, "datasource": source(), "gridPos": grid(x, y, p.width, p.height),
 		"targets": targets, "options": p.options, "fieldConfig": map[string]any{"defaults": defaults, "overrides": overrides},
 	}
-	for k, v := range p.more {
-		out[k] = v
-	}
+	maps.Copy(out, p.more)
 	return out
 }
 

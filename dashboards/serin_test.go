@@ -30,7 +30,6 @@ var notShown = map[string]string{}
 type stage struct {
 	prometheus *testbed.Prometheus
 	address    string
-	token      string
 	dir        string
 	program    string
 }
@@ -231,6 +230,6 @@ func (s *stage) names(t *testing.T) {
 		}
 	}
 	for name := range registered {
-		require.True(t, used[name] != (notShown[name] != ""), "%s: shown %t, listed as not shown %q", name, used[name], notShown[name])
+		require.NotEqual(t, used[name], notShown[name] != "", "%s: either a panel shows it, or it is listed as not shown", name)
 	}
 }

@@ -79,7 +79,7 @@ func (c *CloudEvents) Send(ctx context.Context, key string, n Note) error {
 	if err != nil {
 		return errors.New(c.secret.text(redact(err)))
 	}
-	defer res.Body.Close()                                        //nolint:errcheck // it is only read
+	defer res.Body.Close()                                       //nolint:errcheck // it is only read
 	text, _ := io.ReadAll(io.LimitReader(res.Body, answerLimit)) //nolint:errcheck // for people
 	if res.StatusCode/100 == 2 {
 		return nil

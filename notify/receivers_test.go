@@ -200,9 +200,12 @@ func (s *postSession) Auth(string) (sasl.Server, error) {
 	}), nil
 }
 func (s *postSession) Mail(from string, _ *smtp.MailOptions) error { s.l.from = from; return nil }
-func (s *postSession) Rcpt(to string, _ *smtp.RcptOptions) error   { s.l.to = append(s.l.to, to); return nil }
-func (s *postSession) Reset()                                      { s.l = letter{} }
-func (s *postSession) Logout() error                               { return nil }
+func (s *postSession) Rcpt(to string, _ *smtp.RcptOptions) error {
+	s.l.to = append(s.l.to, to)
+	return nil
+}
+func (s *postSession) Reset()        { s.l = letter{} }
+func (s *postSession) Logout() error { return nil }
 func (s *postSession) Data(r io.Reader) (err error) {
 	s.p.mu.Lock()
 	defer s.p.mu.Unlock()

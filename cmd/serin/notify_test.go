@@ -106,11 +106,13 @@ func (l *lockedLog) Write(p []byte) (int, error) {
 	return l.b.Write(p)
 }
 
-func TestADaemonThatIsRestartedTellsEverythingOnce(t *testing.T) {
-	dir, h := t.TempDir(), newHook(t)
+// notifiedDaemon writes the files of a daemon that tells a program.
+func notifiedDaemon(t *testing.T, hook string) (dir, file, address string) {
+	t.Helper()
+	dir = t.TempDir()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	address := l.Addr().String()
+	address = l.Addr().String()
 	require.NoError(t, l.Close())
 	write := func(name, text string) string {
 		path := filepath.Join(dir, name)
@@ -118,8 +120,8 @@ func TestADaemonThatIsRestartedTellsEverythingOnce(t *testing.T) {
 		return path
 	}
 	write("shop.yaml", fmt.Sprintf(gated, t.TempDir()))
-	write("hook.url", h.URL+"/hunter2?token=hunter2\n")
-	file := write("serin.yaml", fmt.Sprintf(`apiVersion: serin.dev/v1alpha1
+	write("hook.url", hook+"\n")
+	file = write("serin.yaml", fmt.Sprintf(`apiVersion: serin.dev/v1alpha1
 kind: Daemon
 spec:
   listen: %s
@@ -130,6 +132,12 @@ spec:
     - webhook: {urlFile: hook.url, secret: hunter2hunter2hunter2}
       on: [started, gate, finished]
 `, address))
+	return dir, file, address
+}
+
+func TestADaemonThatIsRestartedTellsEverythingOnce(t *testing.T) {
+	h := newHook(t)
+	dir, file, address := notifiedDaemon(t, h.URL+"/hunter2?token=hunter2")
 	var log lockedLog
 	run := func(args ...string) (int, string) {
 		var stdout, stderr bytes.Buffer

@@ -1,7 +1,6 @@
 package client
 
 import (
-	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -57,7 +56,7 @@ func TestWatching(t *testing.T) {
 	n := 0
 	err = c.Watch(t.Context(), "shop", func() { n++ })
 	require.True(t, Temporary(err), err)
-	require.True(t, errors.Is(err, io.ErrUnexpectedEOF), err)
+	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
 	require.Equal(t, 2, n)
 	require.Equal(t, "/api/v1/events?rollout=shop", asked.URL.String())
 	require.Equal(t, "Bearer secret", asked.Header.Get("Authorization"))
