@@ -68,8 +68,9 @@ func (s *site) asset(w http.ResponseWriter, r *http.Request) error {
 
 // functions are what templates may call.
 var functions = template.FuncMap{
-	"stamp": stamp,
-	"iso":   func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+	"stamp":  stamp,
+	"moment": func(t time.Time) string { return t.UTC().Format("2 Jan 2006 15:04:05") }, // the foot says that it is UTC
+	"iso":    func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 	"short": func(id string) string {
 		if len(id) > 8 {
 			return "…" + id[len(id)-6:]
