@@ -11,6 +11,7 @@ import (
 	"github.com/traefik/traefik/v3/pkg/provider/kubernetes/crd/traefikio/v1alpha1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/client-go/util/retry"
 )
 
 // adopted is the user's IngressRoute, with the one place in it that is Serin's to change.
@@ -146,6 +147,29 @@ func (r *Router) writeAdopted(ctx context.Context, a *adopted, reference map[str
 	}
 	return r.patch(ctx, key{ingressRoutes, r.config.IngressRoute}, ops)
 }
+
+// pointAdopted leads the adopted route to the rollout's TraefikService. A version of the user's object that changed
+// meanwhile in something else is read again by itself: that window is shorter than the one of all objects.
+func (r *Router) pointAdopted(ctx context.Context, a *adopted, guards []v1alpha1.MiddlewareRef) error {
+	return retry.OnError(conflicts, func(err error) bool { return errors.Is(err, errConflict) && ctx.Err() == nil }, func() error {
+		err := r.writeAdopted(ctx, a, a.pointTo(r.config.Rollout), guards)
+		if !errors.Is(err, errConflict) {
+			return err
+		}
+		now, readErr := r.readAdopted(ctx)
+		if readErr != nil {
+			return readErr
+		}
+		if !reflect.DeepEqual(now.object.Spec, a.object.Spec) || !reflect.DeepEqual(now.reference, a.reference) {
+			return fmt.Errorf("%w: its routes too", errSpec)
+		}
+		a = now
+		return err
+	})
+}
+
+// errSpec is returned if what was read of the adopted route does not hold any more.
+var errSpec = errors.New("the adopted route has changed meanwhile")
 
 // guardOperations bring the list of middlewares to the user's own and then the guards.
 func (a *adopted) guardOperations(path string, c *Config, guards []v1alpha1.MiddlewareRef) []operation {

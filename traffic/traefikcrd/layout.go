@@ -21,6 +21,8 @@ type layout struct {
 	main   weights
 	cohort *cohort
 	guards traffic.Guards
+	// out: the canary is no part of the user's own weighted service either. It is never part of one of Serin's at weight 0.
+	out bool
 }
 
 // weights of a weighted service's children. A child with weight 0 is left out: Traefik drops a weighted service as a
@@ -50,7 +52,7 @@ func (c *Config) layoutOf(t traffic.Target) (layout, error) {
 			errs = append(errs, fmt.Errorf("%s is %s:%s, not the rollout's %s:%s", what, pair[0].Service, pair[0].Port, pair[1].Service, pair[1].Port))
 		}
 	}
-	l.guards = t.Guards
+	l.guards, l.out = t.Guards, t.Out
 	errs = append(errs, traefikapi.ValidateGuards(t.Guards))
 	var err error
 	l.main.canary, l.main.stable, err = traffic.Weights(t.Weight)

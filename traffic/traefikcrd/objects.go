@@ -125,7 +125,7 @@ func (r *Router) get(ctx context.Context, k key) (*stored, error) {
 }
 
 // write brings an object of Serin's to what it has to be by server-side apply, unless it is so already. [ErrForeign]:
-// it is somebody else's; errConflict: it has changed since have was read.
+// it is somebody else's; errConflict: it is not the one any more that was read.
 func (r *Router) write(ctx context.Context, k key, want object, have *stored) error {
 	if have != nil && !have.owned(r.config.Rollout) {
 		return fmt.Errorf("%s: %w: it has not the labels %s=%s and %s=%s", k, ErrForeign, managedLabel, manager, rolloutLabel, r.config.Rollout)
@@ -138,7 +138,7 @@ func (r *Router) write(ctx context.Context, k key, want object, have *stored) er
 		"labels": map[string]string{managedLabel: manager, rolloutLabel: r.config.Rollout},
 	}
 	if have != nil {
-		meta["resourceVersion"] = have.GetResourceVersion()
+		meta["uid"] = have.GetUID() // another object of that name is not Serin's; a newer version of this one still is
 	}
 	data, err := json.Marshal(map[string]any{"apiVersion": r.kinds[k.kind].apiVersion, "kind": k.kind, "metadata": meta, "spec": want.spec})
 	if err != nil {
@@ -225,7 +225,7 @@ func writeError(act string, err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case apierrors.IsConflict(err), apierrors.IsInvalid(err) && strings.Contains(err.Error(), "test failed"), apierrors.IsNotFound(err):
+	case apierrors.IsConflict(err), apierrors.IsNotFound(err), testFailed(err):
 		return fmt.Errorf("%s: %w: %w", act, errConflict, err)
 	}
 	return fmt.Errorf("%s: %w", act, err)
@@ -253,4 +253,15 @@ func serviceDifferences(k key, want object, have *stored) []string {
 		out = append(out, traefikapi.Differ(k.String()+" "+field, map[string]any{field: want.spec[field]}, map[string]any{field: have.spec[field]}, true)...)
 	}
 	return out
+}
+
+// testFailed tells the failed test of a JSON patch, which the API server calls invalid without saying what is, from an
+// object that is invalid.
+func testFailed(err error) bool {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) || !apierrors.IsInvalid(err) {
+		return false
+	}
+	details := status.Status().Details
+	return details == nil || len(details.Causes) == 0
 }

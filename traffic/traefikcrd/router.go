@@ -70,11 +70,14 @@ func (r *Router) Apply(ctx context.Context, t traffic.Target) error {
 	return r.retry(ctx, "traffic of", func() error { return r.apply(ctx, l, t) })
 }
 
-// conflicts are tried again: whoever else writes has done so within a few milliseconds.
-var conflicts = wait.Backoff{Steps: 8, Duration: 10 * time.Millisecond, Factor: 2, Jitter: 0.2}
+// conflicts are tried again, for about two seconds: whoever else writes has done so within a few milliseconds.
+var conflicts = wait.Backoff{Steps: 12, Duration: 5 * time.Millisecond, Factor: 1.5, Jitter: 1}
 
 func (r *Router) retry(ctx context.Context, act string, write func() error) error {
-	err := retry.OnError(conflicts, func(err error) bool { return errors.Is(err, errConflict) && ctx.Err() == nil }, write)
+	again := func(err error) bool {
+		return (errors.Is(err, errConflict) || errors.Is(err, errSpec)) && ctx.Err() == nil
+	}
+	err := retry.OnError(conflicts, again, write)
 	if err != nil {
 		return fmt.Errorf("%s %s: %w", act, r.config.Rollout, err)
 	}
@@ -142,6 +145,11 @@ func (r *Router) protect(ctx context.Context, s *snapshot, f *frame, stable, can
 	if err != nil {
 		return errors.Join(cause, fmt.Errorf("take the canary out: %w", err))
 	}
+	for _, k := range r.config.cohortKeys() { // no route leads to them any more
+		if err := r.remove(ctx, k, s.objects[k]); err != nil {
+			return errors.Join(cause, err)
+		}
+	}
 	return fmt.Errorf("%w: all requests go to stable", cause)
 }
 
@@ -178,7 +186,7 @@ func (r *Router) bring(ctx context.Context, want map[key]object, s *snapshot, l 
 		var err error
 		switch {
 		case k == key{traefikServices, r.config.Rollout}:
-			err = r.writeMain(ctx, o, s.objects[k], l.main, true)
+			err = r.writeMain(ctx, o, s.objects[k], l.main, !l.out)
 		default:
 			err = r.write(ctx, k, o, s.objects[k])
 		}
@@ -192,7 +200,7 @@ func (r *Router) bring(ctx context.Context, want map[key]object, s *snapshot, l 
 		}
 	}
 	if s.adopted != nil {
-		if err := r.writeAdopted(ctx, s.adopted, s.adopted.pointTo(r.config.Rollout), l.guardRefs(&r.config)); err != nil {
+		if err := r.pointAdopted(ctx, s.adopted, l.guardRefs(&r.config)); err != nil {
 			return errors.Join(append(errs, err)...)
 		}
 	}
@@ -229,13 +237,19 @@ func (r *Router) writeMain(ctx context.Context, want object, have *stored, w wei
 	return r.writeChildren(ctx, have, w, keep)
 }
 
+// cohortKeys are what the cohort's route leads to.
+func (c *Config) cohortKeys() []key {
+	return []key{
+		{coreServices, cohortBackend(c.Stable).Service}, {coreServices, cohortBackend(c.Canary).Service},
+		{traefikServices, c.Rollout + cohortSuffix},
+	}
+}
+
 // keys are all objects that a rollout may have, in the order in which they are written.
 func (c *Config) keys() []key {
-	ks := []key{
-		{middlewares, c.Rollout + limitSuffix}, {middlewares, c.Rollout + breakerSuffix},
-		{coreServices, cohortBackend(c.Stable).Service}, {coreServices, cohortBackend(c.Canary).Service},
-		{traefikServices, c.Rollout + cohortSuffix}, {traefikServices, c.Rollout},
-	}
+	ks := []key{{middlewares, c.Rollout + limitSuffix}, {middlewares, c.Rollout + breakerSuffix}}
+	ks = append(ks, c.cohortKeys()...)
+	ks = append(ks, key{traefikServices, c.Rollout})
 	if c.Route != nil {
 		ks = append(ks, key{ingressRoutes, c.Rollout})
 	}

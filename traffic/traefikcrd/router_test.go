@@ -139,4 +139,3 @@ func gateway(t *testing.T, c *testcluster.Cluster, traefik *testbed.Traefik, w t
 		Meddle: func(t *testing.T) { asKubectl(t, c, ns, "traefikservices", w.Rollout, half) },
 	}
 }
-

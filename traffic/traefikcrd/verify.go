@@ -92,7 +92,7 @@ func (r *Router) ask(ctx context.Context, replica traefikapi.Replica, f *frame) 
 	}
 	guards := l.guards
 	out.Guards, out.Limits = guards.Names(), &guards
-	if a.http.Routers[c.mainRouter(f)] != nil {
+	if a.leads(c, f) {
 		out.Main = a.judge(l.main, c.mainRouter(f), c.objectID(c.Rollout), c.childID(c.Stable), c.childID(c.Canary),
 			c.objectID(c.Rollout+limitSuffix), c.objectID(c.Rollout+breakerSuffix))
 	}
@@ -102,6 +102,15 @@ func (r *Router) ask(ctx context.Context, replica traefikapi.Replica, f *frame) 
 		out.Cohort.Match, out.Cohort.Sticky = l.cohort.match, l.cohort.sticky
 	}
 	return out
+}
+
+// leads tells whether the main router leads to the rollout's weighted service, directly or among others.
+func (a *answers) leads(c *Config, f *frame) bool {
+	router, service := a.http.Routers[c.mainRouter(f)], c.objectID(c.Rollout)
+	if router == nil {
+		return false
+	}
+	return router.Service == service || f.shared && a.has(router.Service, service)
 }
 
 // judge is a route, disabled if one of its parts has a problem.
@@ -187,17 +196,19 @@ func (r *Router) fetchRouter(ctx context.Context, replica traefikapi.Replica, id
 	return nil
 }
 
-// fetchServices asks for the weighted services of the routers that are there, and for their children.
+// fetchServices asks for the services of the routers that are there, and for the children of the weighted ones.
 func (r *Router) fetchServices(ctx context.Context, replica traefikapi.Replica, a *answers) error {
-	todo := []string{}
-	if len(a.http.Routers) > 0 {
-		todo = append(todo, r.config.objectID(r.config.Rollout))
-	}
-	if a.cohort != "" {
-		todo = append(todo, r.config.objectID(r.config.Rollout+cohortSuffix))
+	var todo []string
+	for _, router := range a.http.Routers {
+		if router.Service != "" {
+			todo = append(todo, router.Service)
+		}
 	}
 	for ; len(todo) > 0; todo = todo[1:] {
 		id := todo[0]
+		if a.http.Services[id] != nil {
+			continue
+		}
 		var service struct {
 			dynamic.Service
 			traefikapi.State

@@ -28,7 +28,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -100,8 +100,7 @@ func closeShared(failed bool) error {
 
 // Start starts a cluster of its own. ctx bounds the start. On an error nothing runs any more.
 func Start(ctx context.Context) (*Cluster, error) {
-	klog.LogToStderr(false) // client-go complains aloud of every connection that a test breaks
-	klog.SetOutput(io.Discard)
+	klog.SetSlogLogger(slog.New(slog.DiscardHandler)) // client-go complains aloud of every connection that a test breaks
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	dir, err := os.MkdirTemp("", "serin-cluster-")

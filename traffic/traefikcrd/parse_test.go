@@ -1,0 +1,194 @@
+package traefikcrd
+
+import (
+	"encoding/json"
+	"math"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/traefik/traefik/v3/pkg/provider/kubernetes/crd/traefikio/v1alpha1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/serindev/serin/traffic"
+)
+
+var adopting = Config{
+	Rollout: "shop", Namespace: "pro", IngressRoute: "users",
+	Stable: traffic.Backend{Service: "shop", Port: "80"}, Canary: traffic.Backend{Service: "shop-canary", Port: "80"},
+}
+
+func TestAnAdoptedRouteHasOneReferenceToStable(t *testing.T) {
+	for name, c := range map[string]struct {
+		services string // of a route each, separated by ;
+		want     string // the error; empty: it is taken
+	}{
+		"stable's Service":              {`{"name":"shop","port":80}`, ""},
+		"with its kind and namespace":   {`{"kind":"Service","namespace":"pro","name":"shop","port":80}`, ""},
+		"the rollout's TraefikService":  {`{"kind":"TraefikService","name":"shop"}`, ""},
+		"among others":                  {`{"name":"other","port":80},{"name":"shop","port":80,"weight":3}`, ""},
+		"another Service":               {`{"name":"other","port":80}`, "0 of its routes lead to Service shop:80"},
+		"another port":                  {`{"name":"shop","port":81}`, "0 of its routes"},
+		"another namespace":             {`{"name":"shop","namespace":"dev","port":80}`, "0 of its routes"},
+		"another TraefikService":        {`{"kind":"TraefikService","name":"mirror"}`, "0 of its routes"},
+		"two routes":                    {`{"name":"shop","port":80};{"name":"shop","port":80}`, "2 of its routes"},
+		"a second route to another one": {`{"name":"other","port":80};{"name":"shop","port":80}`, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var routes []string
+			for s := range strings.SplitSeq(c.services, ";") {
+				routes = append(routes, "{\"match\":\"Host(`a`)\",\"services\":["+s+"]}")
+			}
+			a, err := adopting.parseAdopted([]byte(`{"spec":{"routes":[` + strings.Join(routes, ",") + `]}}`))
+			if c.want != "" {
+				require.ErrorContains(t, err, c.want)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, "shop", a.reference["name"])
+		})
+	}
+}
+
+// FuzzAdopted: no IngressRoute makes it panic, and a patch of what is taken leaves all but the reference and the guards.
+func FuzzAdopted(f *testing.F) {
+	f.Add([]byte(`{"spec":{"routes":[{"match":"Host(` + "`a`" + `)","services":[{"name":"shop","port":80}],"middlewares":[{"name":"a"},{"name":"shop-rate-limit"}]}]}}`))
+	f.Add([]byte(`{"spec":{"routes":[{"match":"x","services":[{"kind":"TraefikService","name":"shop"}]}]}}`))
+	f.Add([]byte(`{"spec":{"routes":[{"services":null},{"services":[{}]}]}}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		a, err := adopting.parseAdopted(data)
+		if err != nil {
+			require.Nil(t, a)
+			return
+		}
+		frame, err := adopting.adoptedFrame(a, nil)
+		require.NoError(t, err)
+		for _, m := range frame.route().Middlewares {
+			require.False(t, adopting.isGuard(m.Name, m.Namespace))
+		}
+		require.Empty(t, frame.child.Name)
+		require.Equal(t, intstr.IntOrString{}, frame.child.Port)
+		l := layout{guards: traffic.Guards{RateLimit: &traffic.RateLimit{Average: 1}}}
+		for _, op := range a.guardOperations("/m", &adopting, l.guardRefs(&adopting)) {
+			if op.Op == "test" {
+				continue
+			}
+			list, ok := op.Value.([]any)
+			require.True(t, ok)
+			require.Equal(t, map[string]any{"name": "shop-rate-limit"}, list[len(list)-1])
+		}
+	})
+}
+
+// FuzzGuards: what is written as Middlewares is read back as it was.
+func FuzzGuards(f *testing.F) {
+	f.Add(int64(100), int64(1e9), int64(5), "X-User", "NetworkErrorRatio() > 0.5", int64(1e8), 503)
+	f.Fuzz(func(t *testing.T, average, period, burst int64, by, expression string, fallback int64, code int) {
+		var g traffic.Guards
+		g.RateLimit = &traffic.RateLimit{Average: average, Period: abs(period), Burst: burst, By: by}
+		g.CircuitBreaker = &traffic.CircuitBreaker{Expression: expression, Fallback: abs(fallback), ResponseCode: code}
+		limit, breaker := limitSpec(*g.RateLimit), breakerSpec(*g.CircuitBreaker)
+		back, err := guardsOf(&limit, &breaker)
+		require.NoError(t, err)
+		require.Equal(t, g, back)
+	})
+}
+
+// FuzzDuration: a user's text is read as Traefik reads it, or refused.
+func FuzzDuration(f *testing.F) {
+	for _, s := range []string{"10s", "10", "-1", "9223372036854775807", "1h1m", "", "x"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		text := intstr.FromString(s)
+		breaker := v1alpha1.MiddlewareSpec{CircuitBreaker: &v1alpha1.CircuitBreaker{FallbackDuration: &text}}
+		g, err := guardsOf(nil, &breaker)
+		if err != nil {
+			require.Zero(t, g)
+		}
+	})
+}
+
+// FuzzManagers: no managed fields make it panic, and Serin's own are nobody's doing.
+func FuzzManagers(f *testing.F) {
+	f.Add([]byte(`{"f:spec":{"f:weighted":{".":{},"f:services":{}},"f:x":{}}}`))
+	f.Add([]byte(`{"f:spec":[]}`))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		entry := metav1.ManagedFieldsEntry{Manager: "kubectl", FieldsV1: &metav1.FieldsV1{Raw: raw}}
+		theirs := &stored{Object: &metav1.ObjectMeta{ManagedFields: []metav1.ManagedFieldsEntry{entry}}}
+		paths := specFields(entry)
+		require.Equal(t, len(paths) > 0, len(strangers(key{traefikServices, "shop"}, theirs)) > 0)
+		own := entry
+		own.Manager = manager
+		both := &stored{Object: &metav1.ObjectMeta{ManagedFields: []metav1.ManagedFieldsEntry{entry, own}}}
+		require.Empty(t, strangers(key{traefikServices, "shop"}, both), "what both have written is Serin's, too")
+	})
+}
+
+// FuzzServiceOf: what is taken for a Service's address is one.
+func FuzzServiceOf(f *testing.F) {
+	for _, s := range []string{"http://traefik.traefik.svc:8080", "https://a.b.svc.cluster.local", "http://a.svc", "http://a.b.svc/x", "http://[::1]:80"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, api string) {
+		s, ok, err := serviceOf(api)
+		if err != nil || !ok {
+			require.Zero(t, s)
+			return
+		}
+		u, err := url.Parse(api)
+		require.NoError(t, err)
+		require.True(t, strings.HasPrefix(u.Hostname(), s.name+"."+s.namespace+".svc"))
+	})
+}
+
+// FuzzExtra: removing what is extra leaves no more than what is wanted.
+func FuzzExtra(f *testing.F) {
+	f.Add([]byte(`{"a":1,"b":{"c":2}}`), []byte(`{"a":1,"b":{"c":2,"d/e":3},"x~":[1]}`))
+	f.Fuzz(func(t *testing.T, a, b []byte) {
+		var want, got map[string]any
+		if json.Unmarshal(a, &want) != nil || json.Unmarshal(b, &got) != nil {
+			return
+		}
+		for _, path := range extra("", want, got) {
+			removeAt(got, strings.Split(path, "/")[1:])
+		}
+		require.Empty(t, extra("", want, got))
+	})
+}
+
+func removeAt(tree map[string]any, path []string) {
+	name := strings.NewReplacer("~1", "/", "~0", "~").Replace(path[0])
+	if below, ok := tree[name].(map[string]any); ok && len(path) > 1 {
+		removeAt(below, path[1:])
+		return
+	}
+	delete(tree, name)
+}
+
+func TestRulesForTheSameRequestsAreFound(t *testing.T) {
+	for name, c := range map[string]struct {
+		a, b string
+		same bool
+	}{
+		"the same":                {"Host(`a`)", "Host(`a`)", true},
+		"written differently":     {"Host(`A`)", "(Host(`a`))", true},
+		"a host in common":        {"Host(`a`) || Host(`b`)", "Host(`b`)", true},
+		"another host":            {"Host(`a`)", "Host(`b`)", false},
+		"another path":            {"Host(`a`)", "Host(`a`) && PathPrefix(`/api`)", false},
+		"the same path":           {"PathPrefix(`/api`) && Host(`a`)", "Host(`a`) && PathPrefix(`/api`)", true},
+		"no host":                 {"PathPrefix(`/`)", "PathPrefix(`/`)", true},
+		"a path on every host":    {"PathPrefix(`/`)", "Host(`a`) && PathPrefix(`/`)", false},
+		"one that cannot be read": {"Host(", "Host(`a`)", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			require.Equal(t, c.same, sameRequests(c.a, c.b))
+			require.Equal(t, c.same, sameRequests(c.b, c.a))
+		})
+	}
+}
+
+func abs(ns int64) time.Duration { return time.Duration(ns & math.MaxInt64) }
