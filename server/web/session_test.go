@@ -145,7 +145,7 @@ func TestPeopleSignInByTheirOrganisation(t *testing.T) {
 		return p.header.Get("Location")
 	}
 	bob := d.browser()
-	require.Contains(t, bob.get("/releases/"+id).body, "Continue with your organisation")
+	require.Contains(t, bob.get("/releases/"+id).body, "Continue with single sign-on")
 	back := idp.SignIn(t, toProvider(bob), "bob")
 	require.Equal(t, http.StatusForbidden, d.browser().get(back.RequestURI()).status, "another browser cannot end what this one began")
 	back = idp.SignIn(t, toProvider(bob), "bob")
