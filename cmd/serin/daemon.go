@@ -82,7 +82,10 @@ func serve(ctx context.Context, spec *config.DaemonSpec, s *store.Store, log *sl
 	if err != nil {
 		return err
 	}
-	e := newEngine(spec, s, source, log, registry)
+	e, err := newEngine(spec, s, source, log, registry)
+	if err != nil {
+		return err
+	}
 	notifier, err := newNotifier(spec, e, s, log, registry)
 	if err != nil {
 		return err

@@ -21,6 +21,7 @@ import (
 	"github.com/serindev/serin/store"
 	"github.com/serindev/serin/traffic"
 	"github.com/serindev/serin/traffic/traefikfile"
+	"github.com/serindev/serin/workload/kube"
 )
 
 // router is Traefik's file provider as the engine wants it.
@@ -33,12 +34,21 @@ func (r router) Labels(cohort bool) (canary, stable string) {
 	return r.ServiceName(traefikfile.Canary, cohort), r.ServiceName(traefikfile.Stable, cohort)
 }
 
-// newRouter makes the router of a rollout from the gateway part of its plan.
-func newRouter(name string, gateway json.RawMessage) (engine.Router, error) {
-	var g config.Gateway
-	if err := json.Unmarshal(gateway, &g); err != nil {
-		return nil, fmt.Errorf("decode the gateway of %s: %w", name, err)
+// routers makes the routers of rollouts from the gateway parts of their plans. c is nil without Kubernetes.
+func routers(c *cluster) func(name string, gateway json.RawMessage) (engine.Router, error) {
+	return func(name string, gateway json.RawMessage) (engine.Router, error) {
+		var g config.Gateway
+		if err := json.Unmarshal(gateway, &g); err != nil {
+			return nil, fmt.Errorf("decode the gateway of %s: %w", name, err)
+		}
+		if g.Cluster != nil {
+			return c.router(name, &g)
+		}
+		return newFileRouter(name, &g)
 	}
+}
+
+func newFileRouter(name string, g *config.Gateway) (engine.Router, error) {
 	c := traefikfile.Config{Rollout: name, File: g.File, Route: g.Route}
 	for _, r := range g.Replicas {
 		replica := traefikfile.Replica{URL: r.URL, User: r.User}
@@ -104,6 +114,7 @@ func newLoader(settle time.Duration) config.Loader {
 		Settle: settle,
 		Rule:   func(rule string) error { return traefikfile.ValidateRoute(traffic.Route{Rule: rule}) },
 		Guards: traefikfile.ValidateGuards,
+		Job:    kube.JobManifest, Template: kube.TemplateManifest,
 	}
 }
 
@@ -138,12 +149,20 @@ func newSource(spec *config.DaemonSpec, r prometheus.Registerer) (*promsource.So
 }
 
 // newEngine brings the rooms together.
-func newEngine(spec *config.DaemonSpec, s *store.Store, source *promsource.Source, log *slog.Logger, r prometheus.Registerer) *engine.Engine {
-	return engine.New(engine.Options{
-		Store: s, Source: source, NewRouter: newRouter, NewJudge: newJudge,
+func newEngine(spec *config.DaemonSpec, s *store.Store, source *promsource.Source, log *slog.Logger, r prometheus.Registerer) (*engine.Engine, error) {
+	k, err := newCluster(spec.Kubernetes, log)
+	if err != nil {
+		return nil, err
+	}
+	o := engine.Options{
+		Store: s, Source: source, NewRouter: routers(k), NewJudge: newJudge,
 		Call: caller{notify.NewCaller(log)}.call, Log: log, Registerer: r,
 		Retention: retention(spec),
-	})
+	}
+	if k != nil {
+		o.Workloads = k
+	}
+	return engine.New(o), nil
 }
 
 // retention is how long looks are kept; package config has filled in the default.

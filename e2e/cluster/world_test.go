@@ -328,7 +328,7 @@ func (w *world) users(t *testing.T) (loads []*testbed.Load) {
 type event struct {
 	Kind, By, Why string
 	At            time.Time
-	Log, What     []string
+	Log           []string
 }
 
 func (w *world) events(t *testing.T, id string) (out []event) {

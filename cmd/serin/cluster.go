@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/serindev/serin/config"
+	"github.com/serindev/serin/engine"
+	"github.com/serindev/serin/traffic/traefikapi"
+	"github.com/serindev/serin/traffic/traefikcrd"
+	"github.com/serindev/serin/workload"
+	"github.com/serindev/serin/workload/kube"
+)
+
+// Requests a second to the API server, for all rollouts together: a look at the traffic of one takes about ten.
+const (
+	clusterQPS   = 100
+	clusterBurst = 200
+)
+
+// cluster is the Kubernetes of the rollouts that have one: their Deployments, and Traefik's custom resources.
+type cluster struct {
+	workloads *kube.Cluster
+	traefik   *traefikcrd.Clients
+
+	mu         sync.Mutex // guards what follows
+	namespaces map[string]bool
+	watch      func(namespace string) // begins to watch one; nil before anybody watches
+}
+
+// newCluster connects to the configured cluster, or to the one that this process runs in; it is nil without either.
+func newCluster(spec *config.KubernetesSpec, log *slog.Logger) (*cluster, error) {
+	c, err := restConfig(spec)
+	if c == nil || err != nil {
+		return nil, err
+	}
+	c.QPS, c.Burst = clusterQPS, clusterBurst
+	rest.AddUserAgent(c, "serin/"+versionText())
+	workloads, err := kube.New(kube.Config{REST: c, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	traefik, err := traefikcrd.Connect(c)
+	if err != nil {
+		return nil, err
+	}
+	return &cluster{workloads: workloads, traefik: traefik, namespaces: map[string]bool{}}, nil
+}
+
+func restConfig(spec *config.KubernetesSpec) (*rest.Config, error) {
+	if spec == nil || spec.Kubeconfig == "" {
+		c, err := rest.InClusterConfig()
+		if errors.Is(err, rest.ErrNotInCluster) {
+			return nil, nil //nolint:nilnil // there is no cluster, and none was asked for
+		}
+		return c, err
+	}
+	c, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(
+		&clientcmd.ClientConfigLoadingRules{ExplicitPath: spec.Kubeconfig}, &clientcmd.ConfigOverrides{CurrentContext: spec.Context},
+	).ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("kubernetes.kubeconfig: %w", err)
+	}
+	return c, nil
+}
+
+var errNoCluster = errors.New("this daemon is not connected to a cluster: see kubernetes in its configuration")
+
+// router makes the router of a rollout on Kubernetes.
+func (c *cluster) router(name string, g *config.Gateway) (engine.Router, error) {
+	if c == nil {
+		return nil, errNoCluster
+	}
+	k := g.Cluster
+	out := traefikcrd.Config{
+		Rollout: name, Namespace: k.Namespace, Route: k.Route, IngressRoute: k.IngressRoute, Adopt: k.Adopt, Stable: k.Stable, Canary: k.Canary,
+	}
+	for _, r := range g.Replicas {
+		out.Verify.APIs = append(out.Verify.APIs, r.URL)
+		if r.PasswordFile != "" {
+			b, err := os.ReadFile(r.PasswordFile)
+			if err != nil {
+				return nil, fmt.Errorf("read the password for %s: %w", r.URL, err)
+			}
+			out.Verify.User, out.Verify.Password = r.User, traefikapi.NewSecret(strings.TrimSpace(string(b)))
+		}
+	}
+	r, err := c.traefik.Router(out)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.namespaces[k.Namespace] {
+		c.namespaces[k.Namespace] = true
+		if c.watch != nil {
+			c.watch(k.Namespace)
+		}
+	}
+	return r, nil
+}
+
+// Watch implements [engine.Workloads]: Deployments and Jobs, and in every namespace of a route what Traefik reads.
+func (c *cluster) Watch(ctx context.Context, changed func()) {
+	var group errgroup.Group
+	c.mu.Lock()
+	c.watch = func(namespace string) {
+		group.Go(func() error { return c.traefik.Watch(ctx, namespace, changed) })
+	}
+	for namespace := range c.namespaces {
+		c.watch(namespace)
+	}
+	c.mu.Unlock()
+	c.workloads.Watch(ctx, changed)
+	c.mu.Lock()
+	c.watch = nil
+	c.mu.Unlock()
+	_ = group.Wait() // ctx has ended
+	c.workloads.Close()
+}
+
+// Apply implements [engine.Workloads].
+func (c *cluster) Apply(ctx context.Context, t workload.Target) (workload.Observed, error) {
+	return c.workloads.Apply(ctx, t)
+}
+
+// Run implements [engine.Workloads].
+func (c *cluster) Run(ctx context.Context, j workload.Job) (workload.Status, error) {
+	return c.workloads.Run(ctx, j)
+}
+
+// Version implements [engine.Workloads].
+func (c *cluster) Version(ctx context.Context, d workload.Name) (string, error) {
+	return c.workloads.Version(ctx, d)
+}
+
+// Template implements [engine.Workloads].
+func (c *cluster) Template(ctx context.Context, d workload.Name) (workload.Template, error) {
+	t, err := c.workloads.Template(ctx, d)
+	return workload.Template(t), err
+}
+
+// Seen implements [engine.Workloads].
+func (c *cluster) Seen(ctx context.Context, d workload.Name, hash string) error {
+	return c.workloads.Seen(ctx, d, hash)
+}
