@@ -291,15 +291,15 @@ func (e *evidence) sampleRatio() *judge.SampleRatio {
 	return e.split.verdict(*e.judge.settings.Split, e.weight)
 }
 
-// Learned is what each metric's comparison has shown of its noise since the last change of weight, if that was 64
-// looks ago at least. Ask before the weight changes to keep one past for every weight. Of several trials (bounds,
+// Learned is what each metric's comparison has shown of its noise, for the weight that is in force, if that has been
+// so for 64 looks at least. Ask before the weight changes to keep one past for every weight. Of several trials (bounds,
 // directions) the noisiest teaches.
 func (e *evidence) Learned() map[string]judge.Past {
 	learned := map[string]judge.Past{}
 	for i := range e.records {
 		m, best := &e.judge.metrics[i], judge.Past{}
 		for k := range e.records[i].trials {
-			if p, ok := e.records[i].trials[k].since.lesson(m.comparing); ok && p.Noise > best.Noise {
+			if p, ok := e.records[i].trials[k].lesson(m.comparing); ok && p.Noise > best.Noise {
 				best = p
 			}
 		}
