@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"math"
 	"net/http"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -455,6 +456,29 @@ func TestErrorsAreCountedOutOfTheirExposure(t *testing.T) {
 	s := newService(t, spinnaker.Options{Store: openStore(t), Metrics: madeUp(t, same)})
 	body := s.judged(t, c, execution("a", "b"), nil)
 	require.Contains(t, pointer(body, "/exception/details/errors/0"), "no metric is named 'nothing'")
+}
+
+// deploy/spinnaker/canary-config.json is taken as it is, and passes what is no worse.
+func TestTheConfigInDeployIsRun(t *testing.T) {
+	b, err := os.ReadFile("../../deploy/spinnaker/canary-config.json")
+	require.NoError(t, err)
+	metrics := func(q string, at time.Time) float64 {
+		switch {
+		case strings.Contains(q, "5.."):
+			return math.NaN()
+		case strings.Contains(q, "increase"):
+			return 300
+		}
+		return same(q, at) / 100
+	}
+	s := newService(t, spinnaker.Options{Store: openStore(t), Metrics: madeUp(t, metrics)})
+	status, body := s.do(t, http.MethodPost, "/canaryConfig", nil, b)
+	require.Equal(t, http.StatusOK, status, "%v", body)
+	status, body = s.do(t, http.MethodPost, "/canary/"+pointer(body, "/canaryConfigId").(string), map[string]string{"application": "shop"},
+		execution("shop-baseline@file", "shop-canary@file"))
+	require.Equal(t, http.StatusOK, status, "%v", body)
+	run := s.ended(t, "/canary/"+pointer(body, "/canaryExecutionId").(string))
+	require.Equal(t, "Pass", pointer(run, "/result/judgeResult/score/classification"), "%v", run)
 }
 
 // testdata/spinnaker/remote-judge.json: Kayenta's own judge computed the expectations.
