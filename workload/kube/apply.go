@@ -1,0 +1,261 @@
+package kube
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/serindev/serin/workload"
+)
+
+// tries is how often one write is decided anew because somebody else was faster; whoever calls comes again anyway.
+const tries = 6
+
+// Apply brings t about as far as it can now, without waiting, and says how far each Deployment of t has come. It is
+// idempotent. What d of t asks for and can never be (a container that is not there, a Service of stable's that would
+// take the canary's pods) is a failure of that Deployment. An error means that the cluster could not be asked, or
+// refused; it names verb, kind and object, and the other Deployments have been brought about nevertheless.
+//
+// What is ready or has failed was read from the API server itself, not from what is known here.
+func (c *Cluster) Apply(ctx context.Context, t workload.Target) (workload.Observed, error) {
+	var out workload.Observed
+	var errs []error
+	c.ask(&t)
+	for i := range t.Deployments {
+		d := &t.Deployments[i]
+		s, err := c.bring(ctx, &t, d)
+		if err == nil && d.Name == t.Arms.Canary.Deployment && !leaves(d) {
+			err = c.makeService(ctx, &t)
+		}
+		if err != nil {
+			errs = append(errs, err)
+			s = workload.Status{Name: d.Name, Phase: workload.Progressing, Why: err.Error()}
+		}
+		out.Deployments = append(out.Deployments, s)
+	}
+	if t.Forget {
+		errs = append(errs, c.forget(ctx, &t))
+	}
+	return out, errors.Join(errs...)
+}
+
+// ask keeps whose changes matter.
+func (c *Cluster) ask(t *workload.Target) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, n := range []workload.Name{t.Arms.Stable.Deployment, t.Arms.Canary.Deployment} {
+		c.asked[n] = true
+	}
+	for _, d := range t.Deployments {
+		c.asked[d.Name] = true
+	}
+}
+
+// leaves: it is to have no pods, or those of before.
+func leaves(d *workload.Deployment) bool {
+	return d.Before || d.Replicas != nil && d.Replicas.Of == nil && d.Replicas.Count == 0
+}
+
+// bring brings one Deployment about. It decides by what is known here, and before it writes, or says that a
+// Deployment is ready or has failed, by what the API server says.
+func (c *Cluster) bring(ctx context.Context, t *workload.Target, d *workload.Deployment) (workload.Status, error) {
+	s := workload.Status{Name: d.Name, Phase: workload.Failed, Why: d.Unfilled}
+	if d.Unfilled != "" {
+		return s, nil
+	}
+	live := false
+	for range tries {
+		w, err := c.world(ctx, t, d, live)
+		if err != nil {
+			return s, err
+		}
+		p, err := decide(t, d, w)
+		var never refused
+		switch {
+		case err != nil && !errors.As(err, &never):
+			return s, err
+		case err == nil && p.empty():
+			if s.Phase, s.Why, err = c.status(ctx, t, d, w); err != nil {
+				return s, err
+			}
+			if s.Phase == workload.Progressing || live || c.isConfirmed(d.Name, w) {
+				c.confirm(d.Name, w, live)
+				return s, nil
+			}
+			live = true
+			continue
+		case !live:
+			live = true
+			continue
+		case err != nil:
+			s.Phase, s.Why = workload.Failed, never.Error()
+			return s, nil
+		}
+		err = c.write(ctx, t, d, w, &p)
+		switch {
+		case apierrors.IsConflict(err), apierrors.IsAlreadyExists(err):
+			continue // somebody else was faster
+		case apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
+			s.Phase, s.Why = workload.Failed, err.Error()
+			return s, nil
+		case err != nil:
+			return s, err
+		}
+		s.Changed = append(s.Changed, p.changed...)
+	}
+	return s, fmt.Errorf("patch Deployment %s: somebody else changed it each time between reading and writing it", d.Name)
+}
+
+// world reads what a decision about d needs. live: from the API server itself.
+func (c *Cluster) world(ctx context.Context, t *workload.Target, d *workload.Deployment, live bool) (*world, error) {
+	w := &world{}
+	arms := t.Arms
+	if err := c.fill(ctx, d.Name.Namespace, deployments, replicaSets, pods, autoscalers); err != nil {
+		return nil, err
+	}
+	isCanary := d.Name == arms.Canary.Deployment
+	stable := &arms.Stable.Deployment
+	if d.Create != nil {
+		stable = d.Create
+	} else if !isCanary {
+		stable = nil
+	}
+	var of *workload.Name
+	if d.Replicas != nil {
+		of = d.Replicas.Of
+	}
+	for _, one := range []struct {
+		to   **unstructured.Unstructured
+		name *workload.Name
+	}{{&w.object, &d.Name}, {&w.from, d.From}, {&w.of, of}, {&w.stable, stable}} {
+		if one.name == nil || one.name.Name == "" {
+			continue
+		}
+		o, err := c.deployment(ctx, *one.name, live)
+		if err != nil {
+			return nil, err
+		}
+		*one.to = o
+	}
+	var err error
+	if isCanary {
+		if w.stableService, err = c.service(ctx, arms.Stable); err != nil {
+			return nil, err
+		}
+		if w.canaryService, err = c.service(ctx, arms.Canary); err != nil {
+			return nil, err
+		}
+	}
+	c.mu.Lock()
+	w.same = c.same[d.Name]
+	c.mu.Unlock()
+	w.scaled, err = c.autoscaled(ctx, d.Name)
+	return w, err
+}
+
+// deployment is a Deployment, nil if it is not there.
+func (c *Cluster) deployment(ctx context.Context, n workload.Name, live bool) (*unstructured.Unstructured, error) {
+	if !live {
+		o, _, err := known[*unstructured.Unstructured](ctx, c, deployments, n)
+		return o, err
+	}
+	o, err := c.dynamic.Resource(deploymentResource).Namespace(n.Namespace).Get(ctx, n.Name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("get Deployment %s: %w", n, err)
+	}
+	return o, nil
+}
+
+func (c *Cluster) service(ctx context.Context, a workload.Arm) (*corev1.Service, error) {
+	if a.Service == "" {
+		return nil, nil
+	}
+	s, _, err := known[*corev1.Service](ctx, c, services, workload.Name{Namespace: a.Deployment.Namespace, Name: a.Service})
+	return s, err
+}
+
+func (c *Cluster) autoscaled(ctx context.Context, n workload.Name) (bool, error) {
+	list, err := all[*autoscalingv2.HorizontalPodAutoscaler](ctx, c, autoscalers, n.Namespace)
+	for _, h := range list {
+		target := h.Spec.ScaleTargetRef
+		if target.Kind == "Deployment" && target.Name == n.Name && (target.APIVersion == "" || strings.HasPrefix(target.APIVersion, "apps/")) {
+			return true, err
+		}
+	}
+	return false, err
+}
+
+// isConfirmed: the API server itself has answered with this version of it.
+func (c *Cluster) isConfirmed(n workload.Name, w *world) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return w.object != nil && c.confirmed[n] == w.object.GetResourceVersion()
+}
+
+func (c *Cluster) confirm(n workload.Name, w *world, live bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if live && w.object != nil {
+		c.confirmed[n] = w.object.GetResourceVersion()
+	}
+}
+
+// status says how far a Deployment is that has been written as d asks.
+func (c *Cluster) status(ctx context.Context, t *workload.Target, d *workload.Deployment, w *world) (workload.Phase, string, error) {
+	if w.object == nil {
+		return workload.Ready, "", nil // decide has found nothing to do
+	}
+	if d.Watch {
+		if w.from == nil {
+			return workload.Failed, "there is no Deployment " + d.From.String() + " to become equal to", nil
+		}
+		want, err := imagesOf(template(w.object), w.from)
+		if err != nil || hash(want) != hash(template(w.object)) {
+			return workload.Progressing, waiting(w, err), nil
+		}
+	}
+	var typed appsv1.Deployment
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(w.object.Object, &typed); err != nil {
+		return "", "", fmt.Errorf("read Deployment %s: %w", d.Name, err)
+	}
+	if d.Before {
+		m, err := remembered(w.object, t.Release)
+		if err != nil || m.Release == "" {
+			return workload.Ready, "", nil // nothing was changed
+		}
+		if d.Name != t.Arms.Stable.Deployment && (typed.Spec.Replicas == nil || *typed.Spec.Replicas > 0) && typed.Status.ObservedGeneration >= typed.Generation {
+			return workload.Ready, "", nil // it may not have been well before, and nobody waits for it
+		}
+	}
+	sets, err := all[*appsv1.ReplicaSet](ctx, c, replicaSets, d.Name.Namespace)
+	if err != nil {
+		return "", "", err
+	}
+	list, err := all[*corev1.Pod](ctx, c, pods, d.Name.Namespace)
+	if err != nil {
+		return "", "", err
+	}
+	phase, why := progress(&typed, sets, list, time.Now(), c.patience)
+	return phase, why, nil
+}
+
+// waiting says what has yet to become equal.
+func waiting(w *world, err error) string {
+	if err != nil {
+		return err.Error()
+	}
+	return "waiting for somebody to bring it to " + difference(template(w.object), template(w.from))
+}

@@ -1,0 +1,516 @@
+package kube_test
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	appsv1 "k8s.io/api/apps/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
+
+	"github.com/serindev/serin/engine"
+	"github.com/serindev/serin/internal/testbed/testcluster"
+	"github.com/serindev/serin/share"
+	"github.com/serindev/serin/workload"
+	"github.com/serindev/serin/workload/kube"
+)
+
+var _ engine.Workloads = (*kube.Cluster)(nil)
+
+func TestMain(m *testing.M) { testcluster.Main(m) }
+
+// place is a namespace with a stable version in it, and Serin connected to it.
+type place struct {
+	t      *testing.T
+	c      *testcluster.Cluster
+	ns     string
+	kube   *kube.Cluster
+	stable workload.Name
+	canary workload.Name
+	arms   workload.Arms
+}
+
+const stableManifests = `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: flask, labels: {team: web}, annotations: {owner: alice}}
+spec:
+  replicas: 4
+  selector: {matchLabels: {app: flask}}
+  template:
+    metadata: {labels: {app: flask, tier: front}, annotations: {note: kept}}
+    spec:
+      containers:
+        - {name: flask, image: "flask:1", ports: [{name: http, containerPort: 8080}, {name: quic, containerPort: 8080, protocol: UDP}], env: [{name: A, value: "1"}]}
+        - {name: proxy, image: "proxy:1"}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: flask}
+spec: {selector: {app: flask}, ports: [{name: web, port: 80, targetPort: http}]}
+`
+
+func newPlace(t *testing.T) *place {
+	c := testcluster.Shared(t)
+	ns := c.Namespace(t)
+	c.Apply(t, ns, stableManifests)
+	p := &place{t: t, c: c, ns: ns, stable: workload.Name{Namespace: ns, Name: "flask"}, canary: workload.Name{Namespace: ns, Name: "flask-canary"}}
+	p.arms = workload.Arms{Stable: workload.Arm{Deployment: p.stable, Service: "flask"}, Canary: workload.Arm{Deployment: p.canary, Service: "flask-canary"}}
+	p.kube = p.connect(c.Config)
+	p.until(workload.Deployment{Name: p.stable}, workload.Ready)
+	return p
+}
+
+func (p *place) connect(config *rest.Config) *kube.Cluster {
+	k, err := kube.New(kube.Config{REST: config, Log: slog.New(slog.NewTextHandler(p.t.Output(), nil)), Patience: time.Millisecond})
+	require.NoError(p.t, err)
+	p.t.Cleanup(k.Close)
+	return k
+}
+
+func (p *place) target(release string, d ...workload.Deployment) workload.Target {
+	return workload.Target{Release: release, Arms: p.arms, Deployments: d}
+}
+
+// apply asks once.
+func (p *place) apply(release string, d ...workload.Deployment) workload.Observed {
+	p.t.Helper()
+	o, err := p.kube.Apply(p.t.Context(), p.target(release, d...))
+	require.NoError(p.t, err)
+	return o
+}
+
+const release = "01J0000000000000000000000A"
+
+// until asks again whenever something has changed, as the engine does, until a Deployment is in a phase.
+func (p *place) until(d workload.Deployment, phase workload.Phase) workload.Status {
+	p.t.Helper()
+	var s workload.Status
+	p.eventually(func() bool {
+		s = p.apply(release, d).Deployments[0]
+		return s.Phase == phase
+	})
+	require.Equal(p.t, phase, s.Phase, s.Why)
+	return s
+}
+
+// eventually asks done whenever something may have changed.
+func (p *place) eventually(done func() bool) {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.t.Context(), time.Minute)
+	defer cancel()
+	changed := make(chan struct{}, 1)
+	go p.kube.Watch(ctx, func() {
+		select {
+		case changed <- struct{}{}:
+		default:
+		}
+	})
+	tick := time.NewTicker(500 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-ctx.Done():
+			return // the caller says what is wrong
+		case <-changed:
+		case <-tick.C:
+		}
+	}
+}
+
+func (p *place) get(n workload.Name) *appsv1.Deployment {
+	p.t.Helper()
+	d, err := p.c.Client.AppsV1().Deployments(n.Namespace).Get(p.t.Context(), n.Name, metav1.GetOptions{})
+	require.NoError(p.t, err)
+	return d
+}
+
+func (p *place) patch(n workload.Name, patch string) {
+	p.t.Helper()
+	_, err := p.c.Client.AppsV1().Deployments(n.Namespace).Patch(p.t.Context(), n.Name, types.StrategicMergePatchType, []byte(patch), metav1.PatchOptions{FieldManager: "somebody"})
+	require.NoError(p.t, err)
+}
+
+func (p *place) images(n workload.Name) map[string]string {
+	out := map[string]string{}
+	for _, c := range p.get(n).Spec.Template.Spec.Containers {
+		out[c.Name] = c.Image
+	}
+	return out
+}
+
+// newCanary is the canary at a version, with a share of stable's replicas.
+func (p *place) newCanary(version string, s share.Share) workload.Deployment {
+	return workload.Deployment{
+		Name: p.canary, Create: &p.stable, Images: map[string]string{"flask": "flask:" + version},
+		Replicas: &workload.Replicas{Share: s, Of: &p.stable},
+	}
+}
+
+func (p *place) forget() {
+	p.t.Helper()
+	_, err := p.kube.Apply(p.t.Context(), workload.Target{Release: release, Arms: p.arms, Forget: true})
+	require.NoError(p.t, err)
+}
+
+func TestACanaryIsMadeFromStableAndPromotedAndScaledDown(t *testing.T) {
+	p := newPlace(t)
+	p.until(p.newCanary("2", 0.3), workload.Ready)
+
+	canary, stable := p.get(p.canary), p.get(p.stable)
+	require.Equal(t, int32(2), *canary.Spec.Replicas, "30%% of 4, rounded up")
+	require.Equal(t, map[string]string{"flask": "flask:2", "proxy": "proxy:1"}, p.images(p.canary))
+	require.Equal(t, "front", canary.Spec.Template.Labels["tier"])
+	require.NotEqual(t, "flask", canary.Spec.Template.Labels["app"], "stable's Service must not select it")
+	require.Equal(t, stable.Spec.Template.Spec.Containers[0].Ports, canary.Spec.Template.Spec.Containers[0].Ports)
+
+	service, err := p.c.Client.CoreV1().Services(p.ns).Get(t.Context(), "flask-canary", metav1.GetOptions{})
+	require.NoError(t, err)
+	require.Equal(t, "web", service.Spec.Ports[0].Name)
+	require.Equal(t, canary.Spec.Selector.MatchLabels, service.Spec.Selector)
+
+	p.until(p.newCanary("2", 1), workload.Ready)
+	require.Equal(t, int32(4), *p.get(p.canary).Spec.Replicas, "replicas follow the weight")
+
+	p.until(workload.Deployment{Name: p.stable, From: &p.canary}, workload.Ready)
+	require.Equal(t, p.images(p.canary), p.images(p.stable))
+	stable = p.get(p.stable)
+	require.Equal(t, map[string]string{"app": "flask", "tier": "front"}, stable.Spec.Template.Labels)
+	require.Equal(t, "kept", stable.Spec.Template.Annotations["note"])
+	require.Equal(t, "alice", stable.Annotations["owner"])
+	require.Equal(t, int32(4), *stable.Spec.Replicas)
+
+	p.until(workload.Deployment{Name: p.canary, Replicas: &workload.Replicas{}}, workload.Ready)
+	list, err := p.c.Client.CoreV1().Pods(p.ns).List(t.Context(), metav1.ListOptions{LabelSelector: "serin.dev/arm=canary"})
+	require.NoError(t, err)
+	require.Empty(t, list.Items, "no pods are left")
+
+	p.forget()
+	require.NotContains(t, p.get(p.stable).Annotations, "serin.dev/before")
+	require.NotContains(t, p.get(p.canary).Annotations, "serin.dev/before")
+	require.NotEmpty(t, p.events("Deployment", "flask"))
+}
+
+func (p *place) events(kind, name string) (out []string) {
+	list, err := p.c.Client.CoreV1().Events(p.ns).List(p.t.Context(), metav1.ListOptions{})
+	require.NoError(p.t, err)
+	for _, e := range list.Items {
+		if e.Source.Component == "serin" && e.InvolvedObject.Kind == kind && e.InvolvedObject.Name == name {
+			out = append(out, e.Message)
+		}
+	}
+	return out
+}
+
+func TestWhatWasBeforeComesBack(t *testing.T) {
+	p := newPlace(t)
+	p.until(p.newCanary("2", 0.3), workload.Ready)
+	p.until(workload.Deployment{Name: p.stable, From: &p.canary, Whole: true}, workload.Ready)
+	require.Equal(t, "flask:2", p.images(p.stable)["flask"])
+	require.Equal(t, map[string]string{"app": "flask", "tier": "front"}, p.get(p.stable).Spec.Template.Labels, "labels stay with the whole template")
+	p.patch(p.stable, `{"spec": {"replicas": 5}}`)
+
+	p.until(workload.Deployment{Name: p.stable, Before: true}, workload.Ready)
+	require.Equal(t, "flask:1", p.images(p.stable)["flask"])
+	require.Equal(t, int32(5), *p.get(p.stable).Spec.Replicas, "the release has not changed them, and does not put them back")
+
+	p.until(workload.Deployment{Name: p.canary, Before: true}, workload.Ready)
+	require.Zero(t, *p.get(p.canary).Spec.Replicas, "a Deployment that the release made stays, without pods")
+
+	generation := p.get(p.stable).Generation
+	p.until(workload.Deployment{Name: p.stable, Before: true}, workload.Ready)
+	require.Equal(t, generation, p.get(p.stable).Generation, "twice is as once")
+	p.forget()
+
+	again := p.apply("another-release", workload.Deployment{Name: p.stable, Before: true}, workload.Deployment{Name: workload.Name{Namespace: p.ns, Name: "nothing"}, Before: true})
+	phase, why := again.Phase()
+	require.Equal(t, workload.Ready, phase, why)
+	require.Equal(t, "flask:1", p.images(p.stable)["flask"], "nothing remembered, nothing to put back")
+}
+
+func TestAReleaseStartsFromWhatTheLastOneLeft(t *testing.T) {
+	p := newPlace(t)
+	p.until(p.newCanary("2", 0.3), workload.Ready)
+	p.until(workload.Deployment{Name: p.canary, Before: true}, workload.Ready)
+	p.forget()
+	p.until(p.newCanary("3", 0.3), workload.Ready)
+	p.until(workload.Deployment{Name: p.canary, Before: true}, workload.Ready)
+	require.Equal(t, "flask:2", p.images(p.canary)["flask"])
+	require.Zero(t, *p.get(p.canary).Spec.Replicas)
+}
+
+func TestAWholeTemplateIsWrittenOnce(t *testing.T) {
+	p := newPlace(t)
+	d := p.newCanary("2", 0.3)
+	p.until(d, workload.Ready)
+	d.Template = json.RawMessage(`{"metadata": {"labels": {"app": "flask", "new": "label"}}, "spec": {"containers": [{"name": "flask", "image": "x"}, {"name": "cache", "image": "cache:1"}]}}`)
+	p.until(d, workload.Ready)
+	require.Equal(t, map[string]string{"flask": "flask:2", "cache": "cache:1"}, p.images(p.canary))
+	l := p.get(p.canary).Spec.Template.Labels
+	require.Equal(t, "label", l["new"])
+	require.Equal(t, "flask-canary", l["app"], "labels that the Deployment selects by stay")
+	generation := p.get(p.canary).Generation
+	for range 3 {
+		p.until(d, workload.Ready)
+	}
+	require.Equal(t, generation, p.get(p.canary).Generation)
+
+	other := p.connect(p.c.Config) // after a restart
+	_, err := other.Apply(t.Context(), p.target(release, d))
+	require.NoError(t, err)
+	require.Equal(t, generation, p.get(p.canary).Generation)
+
+	d.Template = json.RawMessage(`{"spec": {"containerz": []}}`)
+	require.Contains(t, p.until(d, workload.Failed).Why, "flask")
+	d.Images = nil
+	require.Contains(t, p.until(d, workload.Failed).Why, "containerz")
+}
+
+func TestFailuresSayWhichPodAndWhy(t *testing.T) {
+	p := newPlace(t)
+	p.c.SetImage(p.ns, "flask:pull", testcluster.Image{Fate: testcluster.PullError})
+	p.c.SetImage(p.ns, "flask:crash", testcluster.Image{Fate: testcluster.CrashLoop})
+	p.c.SetImage(p.ns, "flask:hang", testcluster.Image{Fate: testcluster.Hang})
+
+	why := p.until(p.newCanary("pull", 0.25), workload.Failed).Why
+	require.Contains(t, why, "pod flask-canary-")
+	require.Contains(t, why, "ImagePullBackOff")
+	require.Contains(t, why, "flask:pull")
+
+	why = p.until(p.newCanary("crash", 0.25), workload.Failed).Why
+	require.Contains(t, why, "CrashLoopBackOff after 4 restarts, it ends with exit code 1")
+
+	p.until(p.newCanary("2", 0.25), workload.Ready) // and back from it
+
+	d := p.newCanary("hang", 0.25)
+	p.apply(release, d)
+	p.patch(p.canary, `{"spec": {"progressDeadlineSeconds": 1}}`)
+	why = p.until(d, workload.Failed).Why
+	require.Contains(t, why, "runs and is not ready")
+	require.Contains(t, why, "has timed out progressing", "by the controller's own word")
+}
+
+func TestAnUnschedulablePodIsSeen(t *testing.T) {
+	p := newPlace(t)
+	d := p.newCanary("2", 0.25)
+	d.Template = json.RawMessage(`{"metadata": {"labels": {"tier": "front"}}, "spec": {"nodeSelector": {"disk": "fast"}, "containers": [{"name": "flask", "image": "x"}]}}`)
+	var s workload.Status
+	p.eventually(func() bool {
+		s = p.apply(release, d).Deployments[0]
+		return strings.Contains(s.Why, "cannot be scheduled: 0/1 nodes")
+	})
+	require.Contains(t, s.Why, "cannot be scheduled: 0/1 nodes")
+	require.Equal(t, workload.Progressing, s.Phase, "a node may come")
+}
+
+func TestTheCanaryIsKeptApartFromStable(t *testing.T) {
+	p := newPlace(t)
+	for name, c := range map[string]struct{ service, why string }{
+		"the canary's Service selects stable's pods":          {`{selector: {tier: front}, ports: [{port: 80}]}`, "and so stable's pods too"},
+		"whatever the canary's Service selects stable's does": {`{selector: {app: flask}, ports: [{port: 80}]}`, "give it a label that stable's pods do not have"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p.c.Apply(t, p.ns, "{apiVersion: v1, kind: Service, metadata: {name: flask-canary}, spec: "+c.service+"}")
+			s := p.until(p.newCanary("2", 0.25), workload.Failed)
+			require.Contains(t, s.Why, c.why)
+		})
+	}
+	p.c.Apply(t, p.ns, `{apiVersion: v1, kind: Service, metadata: {name: flask-canary}, spec: {selector: {app: flask, track: canary}, ports: [{port: 80}]}}`)
+	require.Contains(t, p.until(p.newCanary("2", 0.25), workload.Failed).Why, "Service flask-canary selects pods by app=flask,track=canary")
+
+	p.c.Apply(t, p.ns, `{apiVersion: v1, kind: Service, metadata: {name: flask}, spec: {selector: {app: flask, track: stable}, ports: [{name: web, port: 80}]}}`)
+	p.until(p.newCanary("2", 0.25), workload.Ready)
+	require.Equal(t, "flask", p.get(p.canary).Spec.Template.Labels["app"], "a selector that tells them apart needs no other label")
+	p.c.Apply(t, p.ns, `{apiVersion: v1, kind: Service, metadata: {name: flask}, spec: {selector: {tier: front}, ports: [{name: web, port: 80}]}}`)
+	p.eventually(func() bool { return p.apply(release, p.newCanary("2", 0.25)).Deployments[0].Phase == workload.Failed })
+}
+
+func TestAnAutoscalerKeepsItsReplicas(t *testing.T) {
+	p := newPlace(t)
+	p.until(p.newCanary("2", 0.25), workload.Ready)
+	p.c.Apply(t, p.ns, `{apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, metadata: {name: canary}, spec: {minReplicas: 1, maxReplicas: 9, scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: flask-canary}, metrics: [{type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 50}}}]}}`)
+	p.patch(p.canary, `{"spec": {"replicas": 3}}`)
+	p.eventually(func() bool {
+		p.apply(release, p.newCanary("2", 0.25))
+		return *p.get(p.canary).Spec.Replicas == 3
+	})
+	for range 3 {
+		p.until(p.newCanary("2", 1), workload.Ready)
+	}
+	require.Equal(t, int32(3), *p.get(p.canary).Spec.Replicas)
+	p.until(workload.Deployment{Name: p.canary, Replicas: &workload.Replicas{}}, workload.Ready)
+	require.Zero(t, *p.get(p.canary).Spec.Replicas)
+	p.until(p.newCanary("2", 0.5), workload.Ready)
+	require.Equal(t, int32(2), *p.get(p.canary).Spec.Replicas, "leaving 0")
+}
+
+func TestForeignChangesArePutRightAndToldOf(t *testing.T) {
+	p := newPlace(t)
+	p.until(p.newCanary("2", 0.5), workload.Ready)
+	p.until(p.newCanary("3", 0.5), workload.Ready)
+	p.patch(p.canary, `{"spec": {"replicas": 7, "template": {"spec": {"containers": [{"name": "flask", "image": "flask:evil"}]}}}}`)
+	var changed []string
+	p.eventually(func() bool {
+		s := p.apply(release, p.newCanary("3", 0.5)).Deployments[0]
+		changed = append(changed, s.Changed...)
+		return len(changed) > 0 && s.Phase == workload.Ready
+	})
+	require.Contains(t, strings.Join(changed, "; "), `replicas changed from 2 to 7 by "somebody"`)
+	require.Equal(t, "flask:3", p.images(p.canary)["flask"])
+	require.Equal(t, int32(2), *p.get(p.canary).Spec.Replicas)
+
+	p.patch(p.canary, `{"spec": {"template": {"spec": {"containers": [{"name": "flask", "image": "flask:4"}]}}}}`)
+	later := p.newCanary("3", 0.5)
+	later.IfMissing = true
+	p.until(later, workload.Ready)
+	require.Equal(t, "flask:4", p.images(p.canary)["flask"], "after the step a new template is the next release's beginning")
+	p.until(workload.Deployment{Name: p.canary, Before: true}, workload.Ready)
+	require.Equal(t, "flask:4", p.images(p.canary)["flask"], "and is not lost by going back")
+	require.Zero(t, *p.get(p.canary).Spec.Replicas)
+}
+
+func TestWaitingForSomebodyElseChangesNothing(t *testing.T) {
+	p := newPlace(t)
+	p.until(p.newCanary("2", 0.25), workload.Ready)
+	watch := workload.Deployment{Name: p.stable, From: &p.canary, Watch: true}
+	require.Contains(t, p.until(watch, workload.Progressing).Why, "image of flask flask:2")
+	require.Equal(t, "flask:1", p.images(p.stable)["flask"])
+	p.patch(p.stable, `{"spec": {"template": {"spec": {"containers": [{"name": "flask", "image": "flask:2"}]}}}}`)
+	p.until(watch, workload.Ready)
+}
+
+func TestATriggerSeesWhatSomebodyElseHasWritten(t *testing.T) {
+	p := newPlace(t)
+	none, err := p.kube.Template(t.Context(), p.canary)
+	require.NoError(t, err)
+	require.Empty(t, none.Hash)
+	p.until(p.newCanary("2", 0.25), workload.Ready)
+	template := func() workload.Template {
+		x, err := p.kube.Template(t.Context(), p.canary)
+		require.NoError(t, err)
+		return x
+	}
+	first := template()
+	require.False(t, first.New)
+	require.Equal(t, map[string]string{"flask": "flask:2", "proxy": "proxy:1"}, first.Images)
+	p.until(p.newCanary("3", 0.25), workload.Ready)
+	require.False(t, template().New, "Serin's own")
+	p.patch(p.canary, `{"metadata": {"annotations": {"x": "y"}}, "spec": {"replicas": 3}}`)
+	require.False(t, template().New, "not a template")
+	p.patch(p.canary, `{"spec": {"template": {"spec": {"containers": [{"name": "flask", "image": "flask:4"}]}}}}`)
+	p.eventually(func() bool { return template().New })
+	now := template()
+	require.True(t, now.New)
+	require.Equal(t, "flask:4", now.Images["flask"])
+	require.NoError(t, p.kube.Seen(t.Context(), p.canary, now.Hash))
+	p.eventually(func() bool { return !template().New })
+	require.False(t, template().New)
+}
+
+func TestRefusalsNameVerbKindAndObject(t *testing.T) {
+	p := newPlace(t)
+	poor := p.connect(p.c.ServiceAccount(t, p.ns, "poor"))
+	_, err := poor.Apply(t.Context(), p.target(release, p.newCanary("2", 0.25)))
+	require.ErrorContains(t, err, "list")
+	require.ErrorContains(t, err, "deployments")
+	require.ErrorContains(t, err, "forbidden")
+	_, err = poor.Run(t.Context(), workload.Job{Key: "x/y", Namespace: p.ns})
+	require.ErrorContains(t, err, "jobs")
+
+	p.grant("poor", reading)
+	var o workload.Observed
+	p.eventually(func() bool {
+		o, err = poor.Apply(t.Context(), p.target(release, p.newCanary("2", 0.25)))
+		return err != nil && strings.Contains(err.Error(), "create Deployment")
+	})
+	require.ErrorContains(t, err, "create Deployment "+p.canary.String())
+	require.ErrorContains(t, err, "forbidden")
+	phase, _ := o.Phase()
+	require.Equal(t, workload.Progressing, phase)
+}
+
+// The rights of package kube's documentation.
+const (
+	reading = `
+  - {apiGroups: [apps], resources: [deployments, replicasets], verbs: [get, list, watch]}
+  - {apiGroups: [""], resources: [pods, services], verbs: [get, list, watch]}
+  - {apiGroups: [""], resources: [pods/log], verbs: [get]}
+  - {apiGroups: [autoscaling], resources: [horizontalpodautoscalers], verbs: [get, list, watch]}
+  - {apiGroups: [batch], resources: [jobs], verbs: [get, list, watch]}
+`
+	writing = `
+  - {apiGroups: [apps], resources: [deployments], verbs: [create, patch]}
+  - {apiGroups: [""], resources: [services, events], verbs: [create]}
+  - {apiGroups: [batch], resources: [jobs], verbs: [create, patch]}
+`
+)
+
+func (p *place) grant(account, rules string) {
+	p.c.Apply(p.t, p.ns, `
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: serin}
+rules:`+rules+`
+---
+{apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: serin}, roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: serin},
+ subjects: [{kind: ServiceAccount, name: `+account+`}]}`)
+}
+
+func TestTheDocumentedRightsAreEnough(t *testing.T) {
+	p := newPlace(t)
+	account := p.c.ServiceAccount(t, p.ns, "serin")
+	p.grant("serin", reading+writing)
+	mine := p.connect(account)
+	p.eventually(func() bool {
+		_, err := mine.Apply(t.Context(), p.target(release, workload.Deployment{Name: p.stable}))
+		return err == nil
+	})
+	p.kube = mine
+	p.until(p.newCanary("2", 0.25), workload.Ready)
+	p.until(workload.Deployment{Name: p.stable, From: &p.canary, Whole: true}, workload.Ready)
+	p.until(workload.Deployment{Name: p.stable, Before: true}, workload.Ready)
+	p.until(workload.Deployment{Name: p.canary, Before: true}, workload.Ready)
+	s := p.runs(p.job("migrate", "migrate:1"), workload.Ready)
+	require.Equal(t, []string{"migrate:1 has started"}, s.Log)
+	_, err := p.kube.Template(t.Context(), p.canary)
+	require.NoError(t, err)
+	p.forget()
+	require.NotEmpty(t, p.events("Deployment", "flask"))
+}
+
+func TestTheAPIServerMayGoAndComeBack(t *testing.T) {
+	p := newPlace(t)
+	p.apply(release, p.newCanary("2", 0.25))
+	p.c.RestartAPIServer(t)
+	var err error
+	p.eventually(func() bool {
+		var o workload.Observed
+		o, err = p.kube.Apply(t.Context(), p.target(release, p.newCanary("3", 0.5)))
+		return err == nil && o.Deployments[0].Phase == workload.Ready
+	})
+	require.NoError(t, err)
+	require.Equal(t, "flask:3", p.images(p.canary)["flask"])
+}
+
+func TestACanaryThatIsDeletedByHandIsMadeAnew(t *testing.T) {
+	p := newPlace(t)
+	d := p.newCanary("2", 0.25)
+	p.until(d, workload.Ready)
+	require.NoError(t, p.c.Client.AppsV1().Deployments(p.ns).Delete(t.Context(), p.canary.Name, metav1.DeleteOptions{}))
+	d.IfMissing = true
+	p.eventually(func() bool {
+		o := p.apply(release, d)
+		_, err := p.c.Client.AppsV1().Deployments(p.ns).Get(t.Context(), p.canary.Name, metav1.GetOptions{})
+		return err == nil && o.Deployments[0].Phase == workload.Ready
+	})
+	require.Equal(t, "flask:2", p.images(p.canary)["flask"])
+
+	gone := workload.Deployment{Name: workload.Name{Namespace: p.ns, Name: "gone"}, Images: map[string]string{"a": "b"}}
+	require.Contains(t, p.until(gone, workload.Failed).Why, "there is no such Deployment")
+}

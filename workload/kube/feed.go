@@ -1,0 +1,260 @@
+package kube
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic/dynamicinformer"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/serindev/serin/workload"
+)
+
+// The kinds that are watched.
+const (
+	deployments = "deployments"
+	replicaSets = "replicasets"
+	pods        = "pods"
+	services    = "services"
+	autoscalers = "horizontalpodautoscalers"
+	jobs        = "jobs"
+)
+
+// deploymentResource is read as it is: typed, it would lose the fields that this client does not know.
+var deploymentResource = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: deployments}
+
+// syncPoll is how often it is asked whether a feed has been filled; nothing tells.
+const syncPoll = 10 * time.Millisecond
+
+type feedKey struct{ kind, namespace string }
+
+// feed is what is known of one kind in one namespace, kept up to date by a watch.
+type feed struct {
+	key      feedKey
+	informer cache.SharedIndexInformer
+
+	mu      sync.Mutex
+	trouble error // the newest reason why it cannot be listed or watched
+}
+
+// feed returns a feed that has been filled. The first call for a kind in a namespace begins to watch it. It returns an
+// error that names verb and kind if that is not possible now; it goes on trying.
+func (c *Cluster) feed(ctx context.Context, kind, namespace string) (cache.Indexer, error) {
+	f, err := c.begin(feedKey{kind, namespace})
+	if err != nil {
+		return nil, err
+	}
+	if f.informer.HasSynced() {
+		return f.informer.GetIndexer(), nil
+	}
+	tick := time.NewTicker(syncPoll)
+	defer tick.Stop()
+	for {
+		err := f.why()
+		if f.informer.HasSynced() {
+			return f.informer.GetIndexer(), nil
+		}
+		if err == nil {
+			select {
+			case <-tick.C:
+				continue
+			case <-c.stop:
+				err = context.Canceled
+			case <-ctx.Done():
+				err = context.Cause(ctx)
+			}
+		}
+		return nil, fmt.Errorf("list and watch %s in namespace %s: %w", kind, namespace, err)
+	}
+}
+
+func (f *feed) why() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.trouble
+}
+
+// fill waits for several feeds of one namespace at once.
+func (c *Cluster) fill(ctx context.Context, namespace string, kinds ...string) error {
+	for _, kind := range kinds {
+		if _, err := c.begin(feedKey{kind, namespace}); err != nil {
+			return err
+		}
+	}
+	for _, kind := range kinds {
+		if _, err := c.feed(ctx, kind, namespace); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Cluster) begin(key feedKey) (*feed, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil, context.Canceled
+	}
+	if f := c.feeds[key]; f != nil {
+		return f, nil
+	}
+	f := &feed{key: key, informer: c.informer(key)}
+	err := f.informer.SetTransform(slim)
+	if err == nil {
+		err = f.informer.SetWatchErrorHandlerWithContext(f.note)
+	}
+	if err == nil {
+		_, err = f.informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+			AddFunc: c.saw, UpdateFunc: func(old, now any) {
+				if version(old) != version(now) {
+					c.saw(now)
+				}
+			}, DeleteFunc: c.saw,
+		})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("watch %s in namespace %s: %w", key.kind, key.namespace, err)
+	}
+	c.feeds[key] = f
+	c.busy.Go(func() { f.informer.Run(c.stop) })
+	return f, nil
+}
+
+func (c *Cluster) informer(key feedKey) cache.SharedIndexInformer {
+	if key.kind == deployments {
+		return dynamicinformer.NewFilteredDynamicInformer(c.dynamic, deploymentResource, key.namespace, 0, byNamespace, nil).Informer()
+	}
+	options := []informers.SharedInformerOption{informers.WithNamespace(key.namespace)}
+	if key.kind == jobs {
+		options = append(options, informers.WithTweakListOptions(func(o *metav1.ListOptions) { o.LabelSelector = managedLabel + "=" + manager }))
+	}
+	factory := informers.NewSharedInformerFactoryWithOptions(c.client, 0, options...)
+	switch key.kind {
+	case replicaSets:
+		return factory.Apps().V1().ReplicaSets().Informer()
+	case pods:
+		return factory.Core().V1().Pods().Informer()
+	case services:
+		return factory.Core().V1().Services().Informer()
+	case autoscalers:
+		return factory.Autoscaling().V2().HorizontalPodAutoscalers().Informer()
+	case jobs:
+		return factory.Batch().V1().Jobs().Informer()
+	}
+	panic("no feed of " + key.kind)
+}
+
+var byNamespace = cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc}
+
+// note keeps the newest reason why a feed is not up to date.
+func (f *feed) note(_ context.Context, _ *cache.Reflector, err error) {
+	if apierrors.IsResourceExpired(err) || apierrors.IsGone(err) {
+		return // it lists again
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.trouble = err
+}
+
+// slim drops what nobody asks for here: a namespace may have thousands of pods.
+func slim(o any) (any, error) {
+	switch o := o.(type) {
+	case *corev1.Pod:
+		o.ManagedFields, o.Annotations = nil, nil
+		o.Spec = corev1.PodSpec{NodeName: o.Spec.NodeName, Containers: names(o.Spec.Containers), InitContainers: names(o.Spec.InitContainers)}
+		o.Status.PodIPs, o.Status.HostIPs = nil, nil
+	case *appsv1.ReplicaSet:
+		o.ManagedFields, o.Spec.Template = nil, corev1.PodTemplateSpec{}
+	case *autoscalingv2.HorizontalPodAutoscaler:
+		o.ManagedFields, o.Annotations = nil, nil
+	case *batchv1.Job:
+		o.ManagedFields = nil
+	}
+	return o, nil
+}
+
+func names(containers []corev1.Container) []corev1.Container {
+	out := make([]corev1.Container, len(containers))
+	for i := range containers {
+		out[i].Name = containers[i].Name
+	}
+	return out
+}
+
+func version(o any) string {
+	if m, ok := o.(metav1.Object); ok {
+		return m.GetResourceVersion()
+	}
+	return ""
+}
+
+// saw tells those who watch of an object that has come, changed or gone, if it can matter to anybody.
+func (c *Cluster) saw(o any) {
+	if last, ok := o.(cache.DeletedFinalStateUnknown); ok {
+		o = last.Obj
+	}
+	matters := true
+	switch o := o.(type) {
+	case *unstructured.Unstructured:
+		matters = c.isAsked(o.GetNamespace(), o.GetName())
+	case *appsv1.ReplicaSet:
+		owner := metav1.GetControllerOf(o)
+		matters = owner != nil && c.isAsked(o.Namespace, owner.Name)
+	case *corev1.Pod:
+		owner := metav1.GetControllerOf(o)
+		if matters = owner != nil; matters && owner.Kind == "ReplicaSet" {
+			i := strings.LastIndexByte(owner.Name, '-') // a ReplicaSet of a Deployment is NAME-HASH
+			matters = i > 0 && c.isAsked(o.Namespace, owner.Name[:i])
+		}
+	}
+	if matters {
+		c.changed()
+	}
+}
+
+func (c *Cluster) isAsked(namespace, name string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.asked[workload.Name{Namespace: namespace, Name: name}]
+}
+
+// all are the objects of a kind in a namespace, as they are known here. They must not be changed.
+func all[T any](ctx context.Context, c *Cluster, kind, namespace string) ([]T, error) {
+	f, err := c.feed(ctx, kind, namespace)
+	if err != nil {
+		return nil, err
+	}
+	var out []T
+	for _, o := range f.List() {
+		if t, ok := o.(T); ok {
+			out = append(out, t)
+		}
+	}
+	return out, nil
+}
+
+// known is an object as it is known here; ok is false if it is not there. It must not be changed.
+func known[T any](ctx context.Context, c *Cluster, kind string, n workload.Name) (o T, ok bool, err error) {
+	f, err := c.feed(ctx, kind, n.Namespace)
+	if err != nil {
+		return o, false, err
+	}
+	found, there, err := f.GetByKey(n.Namespace + "/" + n.Name)
+	if err != nil || !there {
+		return o, false, err
+	}
+	o, ok = found.(T)
+	return o, ok, nil
+}

@@ -1,0 +1,175 @@
+// Package kube brings Deployments and Jobs to where a release needs them, on a real cluster. It answers how Kubernetes
+// gets to a [workload.Target]. It decides nothing about releases, knows no gateway, and keeps no state of its own that
+// a restart would lose but for one thing, see [Cluster.Run]: what was there before a release is remembered in an
+// annotation on the Deployment itself. Start at [Cluster.Apply].
+//
+// What Serin writes carries the field manager serin and the resourceVersion that the decision was made on, and is a
+// JSON patch of the few fields that matter: everything else of a user's object stays, fields that this version of the
+// client does not know too.
+//
+// # Rights
+//
+// All of it works with Roles in the namespaces of the rollouts, nothing cluster-wide:
+//
+//	apps         deployments               get list watch create patch
+//	apps         replicasets               get list watch
+//	             pods                      get list watch
+//	             pods/log                  get
+//	             services                  get list watch create
+//	autoscaling  horizontalpodautoscalers  get list watch
+//	batch        jobs                      get list watch create patch    (for job steps)
+//	             events                    create                         (for kubectl describe; optional)
+//
+// Deployments need create only where the canary's is to be made, Services only where the canary's is. Whoever may
+// create Deployments or Jobs in a namespace can run any image with any ServiceAccount and mount any Secret there.
+package kube
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"github.com/serindev/serin/workload"
+)
+
+const (
+	// manager is Serin among the field managers.
+	manager = "serin"
+	// The labels of what Serin makes.
+	managedLabel    = "app.kubernetes.io/managed-by"
+	releaseLabel    = "serin.dev/release"
+	armLabel        = "serin.dev/arm"
+	deploymentLabel = "serin.dev/deployment"
+	// keyAnnotation, on a Job, is the key that it was made for.
+	keyAnnotation = "serin.dev/key"
+	// beforeAnnotation, on a Deployment, remembers what a release has changed: see memory.
+	beforeAnnotation = "serin.dev/before"
+	// templateAnnotation, on a Deployment, is the hash of the newest pod template that Serin knows of, and the
+	// generation at which it was seen.
+	templateAnnotation = "serin.dev/template"
+
+	// defaultPatience is for how long an image may be impossible to pull: registries and their credentials have short
+	// troubles, and the kubelet has tried four times by then.
+	defaultPatience = time.Minute
+	// settle is how long changes are collected before they are told of: one change of a Deployment makes many.
+	settle = 100 * time.Millisecond
+)
+
+// Config is what a [Cluster] needs.
+type Config struct {
+	// REST says where the API server is, who asks, and how often it may be asked.
+	REST *rest.Config
+	// Log is told of everything that is changed.
+	Log *slog.Logger
+	// Patience is for how long an image may be impossible to pull before its Deployment has failed; 0: a minute.
+	Patience time.Duration
+}
+
+// Cluster is one Kubernetes cluster, for all rollouts in it. Its methods may be called at the same time.
+type Cluster struct {
+	client   kubernetes.Interface
+	dynamic  dynamic.Interface
+	log      *slog.Logger
+	patience time.Duration
+
+	stop chan struct{} // closed by Close
+	busy sync.WaitGroup
+
+	mu        sync.Mutex // guards what follows
+	closed    bool
+	feeds     map[feedKey]*feed
+	listeners map[chan struct{}]bool
+	asked     map[workload.Name]bool      // Deployments
+	confirmed map[workload.Name]string    // the resourceVersion that the API server itself has answered with
+	same      map[workload.Name]rendering // what the API server makes of a template
+	jobs      map[string]bool             // keys of Jobs that were there
+}
+
+// rendering: a template with the hash asked for becomes the one with the hash made, by defaults and admission.
+type rendering struct{ asked, made string }
+
+// New connects to a cluster without asking it anything. [Cluster.Close] ends what is begun later.
+func New(c Config) (*Cluster, error) {
+	if c.REST == nil || c.Log == nil {
+		return nil, errors.New("a cluster needs the API server's address and a log")
+	}
+	client, err := kubernetes.NewForConfig(c.REST)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the cluster: %w", err)
+	}
+	dyn, err := dynamic.NewForConfig(c.REST)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the cluster: %w", err)
+	}
+	k := &Cluster{
+		client: client, dynamic: dyn, log: c.Log, patience: c.Patience, stop: make(chan struct{}),
+		feeds: map[feedKey]*feed{}, listeners: map[chan struct{}]bool{}, asked: map[workload.Name]bool{},
+		confirmed: map[workload.Name]string{}, same: map[workload.Name]rendering{}, jobs: map[string]bool{},
+	}
+	if k.patience == 0 {
+		k.patience = defaultPatience
+	}
+	return k, nil
+}
+
+// Close ends all watches and waits for them. Nothing may be asked afterwards.
+func (c *Cluster) Close() {
+	c.mu.Lock()
+	if !c.closed {
+		c.closed = true
+		close(c.stop)
+	}
+	c.mu.Unlock()
+	c.busy.Wait()
+}
+
+// Watch calls changed, without blocking it, whenever a Deployment that was asked about, a pod or ReplicaSet of it, a
+// Job of Serin's or a pod of one, a Service or an autoscaler beside them may have changed, at most ten times a second,
+// until ctx ends. What is watched is what [Cluster.Apply] and [Cluster.Run] have been asked for so far.
+func (c *Cluster) Watch(ctx context.Context, changed func()) {
+	signal := make(chan struct{}, 1)
+	c.mu.Lock()
+	c.listeners[signal] = true
+	c.mu.Unlock()
+	defer func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.listeners, signal)
+	}()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-signal:
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(settle):
+		}
+		select {
+		case <-signal: // it is told of now
+		default:
+		}
+		changed()
+	}
+}
+
+// changed tells those who watch.
+func (c *Cluster) changed() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for l := range c.listeners {
+		select {
+		case l <- struct{}{}:
+		default: // it has not looked at the last one yet
+		}
+	}
+}

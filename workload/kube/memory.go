@@ -1,0 +1,97 @@
+package kube
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/json"
+)
+
+// memory is what a release remembers, on a Deployment, of the time before it changed something there; it is written
+// together with the change. What the release has not changed is not in it, so that putting back leaves it alone.
+type memory struct {
+	Release string `json:"release"`
+	// Created: there was no such Deployment.
+	Created  bool           `json:"created,omitempty"`
+	Template map[string]any `json:"template,omitempty"`
+	Replicas *int64         `json:"replicas,omitempty"`
+	// Wrote and Scaled are what the release wrote last: the hash of a template, and replicas. What is otherwise has
+	// been changed by somebody else.
+	Wrote  string `json:"wrote,omitempty"`
+	Scaled *int64 `json:"scaled,omitempty"`
+}
+
+const (
+	// packFrom is the size in bytes from which a memory is compressed: all annotations of an object together may
+	// have 256 KiB, and kubectl apply keeps the whole object there, too.
+	packFrom = 16 << 10
+	packed   = "gzip:"
+	// maxMemory bounds what is unpacked: an object has 1.5 MiB at most in etcd.
+	maxMemory = 2 << 20
+)
+
+// remembered is what a release remembers on a Deployment; the zero memory if there is nothing of it.
+func remembered(o *unstructured.Unstructured, release string) (memory, error) {
+	text := o.GetAnnotations()[beforeAnnotation]
+	if text == "" || release == "" {
+		return memory{}, nil
+	}
+	m, err := parseMemory(text)
+	if err != nil {
+		return memory{}, fmt.Errorf("read the annotation %s: %w", beforeAnnotation, err)
+	}
+	if m.Release != release {
+		return memory{}, nil
+	}
+	return m, nil
+}
+
+func parseMemory(text string) (memory, error) {
+	data := []byte(text)
+	if rest, ok := strings.CutPrefix(text, packed); ok {
+		raw, err := base64.StdEncoding.DecodeString(rest)
+		if err != nil {
+			return memory{}, err
+		}
+		r, err := gzip.NewReader(bytes.NewReader(raw))
+		if err != nil {
+			return memory{}, err
+		}
+		if data, err = io.ReadAll(io.LimitReader(r, maxMemory+1)); err != nil {
+			return memory{}, err
+		}
+		if len(data) > maxMemory {
+			return memory{}, fmt.Errorf("it has more than %d bytes", maxMemory)
+		}
+	}
+	var m memory
+	if err := json.Unmarshal(data, &m); err != nil {
+		return memory{}, err
+	}
+	return m, nil
+}
+
+func (m memory) String() string {
+	data, err := json.Marshal(m)
+	if err != nil {
+		panic(err) // it came from JSON
+	}
+	if len(data) < packFrom {
+		return string(data)
+	}
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	_, err = w.Write(data)
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		panic(err) // a buffer takes everything
+	}
+	return packed + base64.StdEncoding.EncodeToString(b.Bytes())
+}

@@ -1,0 +1,171 @@
+package kube
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/serindev/serin/workload"
+)
+
+// maxRestarts is how often a container may end before it is in a crash loop that does not cure itself: by the
+// kubelet's waits that is after more than a minute.
+const maxRestarts = 4
+
+// revisionAnnotation is the Deployment controller's: the newest ReplicaSet has the Deployment's.
+const revisionAnnotation = "deployment.kubernetes.io/revision"
+
+// progress says how far a Deployment is on its way to its own specification, by what its controller and its pods say.
+// sets and pods are those of its namespace.
+func progress(d *appsv1.Deployment, sets []*appsv1.ReplicaSet, pods []*corev1.Pod, now time.Time, patience time.Duration) (workload.Phase, string) {
+	if d.Status.ObservedGeneration < d.Generation {
+		return workload.Progressing, "its controller has not seen the change yet"
+	}
+	newest, all := own(d, sets, pods)
+	want := int32(1)
+	if d.Spec.Replicas != nil {
+		want = *d.Spec.Replicas
+	}
+	s := d.Status
+	switch {
+	case want == 0 && s.Replicas == 0 && len(all) == 0:
+		return workload.Ready, ""
+	case want == 0:
+		return workload.Progressing, fmt.Sprintf("%d of its pods have not ended yet", max(int(s.Replicas), len(all)))
+	case s.UpdatedReplicas == want && s.Replicas == want && s.AvailableReplicas == want:
+		return workload.Ready, ""
+	}
+	why := fmt.Sprintf("%d of %d pods are new, %d are available", s.UpdatedReplicas, want, s.AvailableReplicas)
+	if old := s.Replicas - s.UpdatedReplicas; old > 0 {
+		why += fmt.Sprintf(", %d old ones are left", old)
+	}
+	if d.Spec.Paused {
+		return workload.Progressing, why + "; it is paused"
+	}
+	phase := workload.Progressing
+	for _, pod := range newest {
+		problem, fatal := trouble(pod, now, patience)
+		if problem == "" {
+			continue
+		}
+		why += "; " + problem
+		if fatal {
+			phase = workload.Failed
+		}
+		break // one is enough to begin with
+	}
+	for _, c := range s.Conditions {
+		switch {
+		case c.Type == appsv1.DeploymentProgressing && c.Reason == "ProgressDeadlineExceeded":
+			phase, why = workload.Failed, why+"; "+c.Message
+		case c.Type == appsv1.DeploymentReplicaFailure && c.Status == corev1.ConditionTrue:
+			why += "; " + c.Message // a quota, or an admission policy
+		}
+	}
+	return phase, why
+}
+
+// own are a Deployment's pods, and those of them that are of its newest ReplicaSet and not on their way out, with the
+// ones that are in trouble first.
+func own(d *appsv1.Deployment, sets []*appsv1.ReplicaSet, pods []*corev1.Pod) (newest, all []*corev1.Pod) {
+	mine := map[string]bool{} // by UID; true for the newest
+	for _, s := range sets {
+		if metav1.IsControlledBy(s, d) {
+			mine[string(s.UID)] = s.Annotations[revisionAnnotation] == d.Annotations[revisionAnnotation]
+		}
+	}
+	for _, p := range pods {
+		owner := metav1.GetControllerOf(p)
+		if owner == nil {
+			continue
+		}
+		isNewest, ok := mine[string(owner.UID)]
+		if !ok {
+			continue
+		}
+		if p.Status.Phase != corev1.PodFailed && p.Status.Phase != corev1.PodSucceeded {
+			all = append(all, p) // an evicted pod's object stays, and runs nothing
+		}
+		if isNewest && p.DeletionTimestamp == nil {
+			newest = append(newest, p)
+		}
+	}
+	slices.SortFunc(newest, func(a, b *corev1.Pod) int {
+		return cmp.Or(cmp.Compare(severity(b), severity(a)), cmp.Compare(a.Name, b.Name))
+	})
+	return newest, all
+}
+
+// severity orders pods by how much their trouble tells.
+func severity(p *corev1.Pod) int {
+	for _, c := range statuses(p) {
+		if c.State.Waiting != nil && (hopeless[c.State.Waiting.Reason] || c.State.Waiting.Reason == "CrashLoopBackOff") {
+			return 3
+		}
+		if c.State.Terminated != nil && c.State.Terminated.ExitCode != 0 {
+			return 2
+		}
+	}
+	if c := condition(p, corev1.PodScheduled); c != nil && c.Status == corev1.ConditionFalse {
+		return 1
+	}
+	return 0
+}
+
+// hopeless are reasons for which a container waits that somebody has to do something about: the image, or what the
+// container is to be made of.
+var hopeless = map[string]bool{
+	"ErrImagePull": true, "ImagePullBackOff": true, "InvalidImageName": true, "ErrImageNeverPull": true, "ImageInspectError": true,
+	"CreateContainerConfigError": true, "CreateContainerError": true, "RunContainerError": true,
+}
+
+// trouble says in a sentence what keeps a pod from being ready, and whether that will stay so; empty for nothing.
+func trouble(p *corev1.Pod, now time.Time, patience time.Duration) (why string, fatal bool) {
+	if c := condition(p, corev1.PodScheduled); c != nil && c.Status == corev1.ConditionFalse {
+		return fmt.Sprintf("pod %s cannot be scheduled: %s", p.Name, c.Message), false
+	}
+	since := p.CreationTimestamp.Time
+	if c := condition(p, corev1.ContainersReady); c != nil && c.Status == corev1.ConditionFalse {
+		since = c.LastTransitionTime.Time
+	}
+	long := now.Sub(since) >= patience
+	for _, c := range statuses(p) {
+		w, t := c.State.Waiting, c.State.Terminated
+		switch {
+		case w != nil && w.Reason == "CrashLoopBackOff":
+			why := fmt.Sprintf("container %s of pod %s: CrashLoopBackOff after %d restarts", c.Name, p.Name, c.RestartCount)
+			if last := c.LastTerminationState.Terminated; last != nil {
+				why += fmt.Sprintf(", it ends with exit code %d (%s)", last.ExitCode, last.Reason)
+			}
+			return why, c.RestartCount >= maxRestarts
+		case w != nil && hopeless[w.Reason]:
+			return fmt.Sprintf("container %s of pod %s: %s: %s", c.Name, p.Name, w.Reason, w.Message), long || w.Reason == "InvalidImageName"
+		case t != nil && t.ExitCode != 0:
+			return fmt.Sprintf("container %s of pod %s ended with exit code %d (%s)", c.Name, p.Name, t.ExitCode, t.Reason), false
+		}
+	}
+	for _, c := range p.Status.ContainerStatuses {
+		if c.State.Running != nil && !c.Ready {
+			return fmt.Sprintf("container %s of pod %s runs and is not ready", c.Name, p.Name), false
+		}
+	}
+	return "", false
+}
+
+func statuses(p *corev1.Pod) []corev1.ContainerStatus {
+	return slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses)
+}
+
+func condition(p *corev1.Pod, kind corev1.PodConditionType) *corev1.PodCondition {
+	for i := range p.Status.Conditions {
+		if p.Status.Conditions[i].Type == kind {
+			return &p.Status.Conditions[i]
+		}
+	}
+	return nil
+}

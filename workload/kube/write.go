@@ -1,0 +1,228 @@
+package kube
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/serindev/serin/workload"
+)
+
+// write writes a plan, and the memory of it in the same patch. A conflict is returned as it is.
+func (c *Cluster) write(ctx context.Context, t *workload.Target, d *workload.Deployment, w *world, p *plan) error {
+	did := strings.Join(p.did, "; ")
+	if p.create != nil {
+		o, err := c.dynamic.Resource(deploymentResource).Namespace(d.Name.Namespace).Create(ctx, p.create, metav1.CreateOptions{FieldManager: manager, FieldValidation: metav1.FieldValidationStrict})
+		if err != nil {
+			return fmt.Errorf("create Deployment %s: %w", d.Name, err)
+		}
+		c.tell(ctx, o, "Made", t.Release, did)
+		return nil
+	}
+	if p.template != nil {
+		made, err := c.dryRun(ctx, w.object, p.template)
+		if err != nil {
+			return err
+		}
+		c.learn(d.Name, rendering{hash(p.template), made})
+		if made == hash(template(w.object)) {
+			return nil // defaults and admission make it what is there: decided anew, there is no template to write
+		}
+		if p.made = made; p.memory != nil {
+			p.memory.Wrote = made
+		}
+	}
+	o, err := c.patch(ctx, w.object, p.operations(w.object), false)
+	if err != nil {
+		return err
+	}
+	if p.template != nil {
+		c.learn(d.Name, rendering{hash(p.template), hash(template(o))}) // were admission to do otherwise than when asked
+	}
+	c.tell(ctx, o, "Changed", t.Release, did)
+	return nil
+}
+
+// operations of a plan; each write says what Serin knows of the template.
+func (p *plan) operations(o *unstructured.Unstructured) []operation {
+	var out []operation
+	notes := map[string]string{}
+	if p.template != nil {
+		out = append(out, operation{"replace", "/spec/template", p.template})
+		notes[templateAnnotation] = p.made
+	}
+	if p.replicas != nil {
+		out = append(out, operation{"add", "/spec/replicas", *p.replicas})
+	}
+	if p.memory != nil {
+		notes[beforeAnnotation] = p.memory.String()
+	}
+	return append(out, annotate(o, notes)...)
+}
+
+// annotate sets annotations.
+func annotate(o *unstructured.Unstructured, notes map[string]string) []operation {
+	if len(notes) == 0 {
+		return nil
+	}
+	if o.GetAnnotations() == nil {
+		return []operation{{"add", "/metadata/annotations", notes}}
+	}
+	var out []operation
+	for k, v := range notes {
+		out = append(out, operation{"add", "/metadata/annotations/" + pointer(k), v})
+	}
+	return out
+}
+
+// patch writes operations if the object is still the one that they were made for; otherwise the error is a conflict.
+func (c *Cluster) patch(ctx context.Context, o *unstructured.Unstructured, operations []operation, dry bool) (*unstructured.Unstructured, error) {
+	// A resourceVersion that is written is compared by the API server. It answers with a conflict, which a failed
+	// test of the patch itself does not.
+	operations = append([]operation{{"replace", "/metadata/resourceVersion", o.GetResourceVersion()}}, operations...)
+	data, err := json.Marshal(operations)
+	if err != nil {
+		return nil, fmt.Errorf("encode a patch: %w", err)
+	}
+	options := metav1.PatchOptions{FieldManager: manager, FieldValidation: metav1.FieldValidationStrict}
+	if dry {
+		options.DryRun = []string{metav1.DryRunAll}
+	}
+	out, err := c.dynamic.Resource(deploymentResource).Namespace(o.GetNamespace()).Patch(ctx, o.GetName(), types.JSONPatchType, data, options)
+	if err != nil {
+		return nil, fmt.Errorf("patch Deployment %s/%s: %w", o.GetNamespace(), o.GetName(), err)
+	}
+	return out, nil
+}
+
+// dryRun returns the hash of what the API server would make of a template: it fills in defaults, and admission may
+// change it. A cluster whose admission does not take dry runs is believed to change nothing.
+func (c *Cluster) dryRun(ctx context.Context, o *unstructured.Unstructured, want map[string]any) (string, error) {
+	out, err := c.patch(ctx, o, []operation{{"replace", "/spec/template", want}}, true)
+	if apierrors.IsBadRequest(err) && strings.Contains(err.Error(), "dry run") {
+		return hash(want), nil
+	}
+	if err != nil {
+		return "", err
+	}
+	return hash(template(out)), nil
+}
+
+func (c *Cluster) learn(n workload.Name, r rendering) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.same[n] = r
+}
+
+// tell logs what was done, and leaves an Event for who describes the object. Nothing depends on Events.
+func (c *Cluster) tell(ctx context.Context, o *unstructured.Unstructured, reason, release, did string) {
+	c.log.Info("changed in the cluster", "kind", o.GetKind(), "object", o.GetNamespace()+"/"+o.GetName(), "release", release, "did", did)
+	now := metav1.Now()
+	if release != "" {
+		did += " (release " + release + ")"
+	}
+	event := &corev1.Event{
+		ObjectMeta: metav1.ObjectMeta{Namespace: o.GetNamespace(), Name: fmt.Sprintf("%s.%x", short(o.GetName(), 200), time.Now().UnixNano())},
+		InvolvedObject: corev1.ObjectReference{
+			APIVersion: o.GetAPIVersion(), Kind: o.GetKind(), Namespace: o.GetNamespace(), Name: o.GetName(), UID: o.GetUID(),
+		},
+		Reason: reason, Message: did[:min(len(did), 1024)], Type: corev1.EventTypeNormal, Count: 1, FirstTimestamp: now, LastTimestamp: now,
+		Source: corev1.EventSource{Component: manager}, ReportingController: "serin.dev/serin", ReportingInstance: manager,
+	}
+	if _, err := c.client.CoreV1().Events(o.GetNamespace()).Create(ctx, event, metav1.CreateOptions{}); err != nil {
+		c.log.Debug("an Event was not written", "err", err)
+	}
+}
+
+// makeService makes the canary's Service if it is not there: a weighted service of Traefik with a child that is
+// missing is dropped as a whole. It stays after the release, and after the canary's Deployment, for the same reason.
+func (c *Cluster) makeService(ctx context.Context, t *workload.Target) error {
+	canary := t.Arms.Canary
+	if canary.Service == "" {
+		return nil
+	}
+	there, err := c.service(ctx, canary)
+	if err != nil || there != nil {
+		return err
+	}
+	stable, err := c.service(ctx, t.Arms.Stable)
+	if err != nil || stable == nil || len(stable.Spec.Selector) == 0 {
+		return err // the gateway says what it misses
+	}
+	d, err := c.deployment(ctx, canary.Deployment, true)
+	if err != nil || d == nil {
+		return err
+	}
+	name := workload.Name{Namespace: canary.Deployment.Namespace, Name: canary.Service}
+	s := canaryService(canary.Service, stable, d)
+	if len(s.Spec.Selector) == 0 {
+		return fmt.Errorf("create Service %s: Deployment %s does not select by labels alone: make the Service yourself", name, canary.Deployment)
+	}
+	_, err = c.client.CoreV1().Services(name.Namespace).Create(ctx, s, metav1.CreateOptions{FieldManager: manager})
+	if apierrors.IsAlreadyExists(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("create Service %s: %w", name, err)
+	}
+	c.tell(ctx, d, "Made", t.Release, fmt.Sprintf("made Service %s with the ports of %s, over pods with %s", name.Name, stable.Name, text(s.Spec.Selector)))
+	return nil
+}
+
+// forget drops what a release has remembered, in all namespaces that are watched.
+func (c *Cluster) forget(ctx context.Context, t *workload.Target) error {
+	namespaces := map[string]bool{}
+	for _, n := range []workload.Name{t.Arms.Stable.Deployment, t.Arms.Canary.Deployment} {
+		if n.Name != "" {
+			namespaces[n.Namespace] = true
+		}
+	}
+	c.mu.Lock()
+	for key := range c.feeds {
+		if key.kind == deployments {
+			namespaces[key.namespace] = true
+		}
+	}
+	c.mu.Unlock()
+	for namespace := range maps.Keys(namespaces) {
+		list, err := all[*unstructured.Unstructured](ctx, c, deployments, namespace)
+		if err != nil {
+			return err
+		}
+		for _, o := range list {
+			if err := c.forgetOne(ctx, t.Release, o); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (c *Cluster) forgetOne(ctx context.Context, release string, o *unstructured.Unstructured) error {
+	name := workload.Name{Namespace: o.GetNamespace(), Name: o.GetName()}
+	for range tries {
+		if m, err := remembered(o, release); err != nil || m.Release == "" {
+			return nil // what cannot be read is nobody's
+		}
+		_, err := c.patch(ctx, o, []operation{{Op: "remove", Path: "/metadata/annotations/" + pointer(beforeAnnotation)}}, false)
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		if !apierrors.IsConflict(err) {
+			return err
+		}
+		if o, err = c.deployment(ctx, name, true); err != nil || o == nil {
+			return err
+		}
+	}
+	return fmt.Errorf("patch Deployment %s: somebody else changed it each time between reading and writing it", name)
+}
