@@ -63,8 +63,19 @@ func quantile(level float64) float64 {
 // function that falls from a positive to a negative value.
 type rankSum struct {
 	x, y []float64 // ascending, -0 before 0, NaN as +Inf
-	keys []uint64  // of y
+	keys []uint64  // of y; nil while plain
 	tied bool      // at some shift asked all points were tied
+	// plain: all points are finite and none is -0, so that they can be compared as they are.
+	plain bool
+	// What the walk of a plain one remembers: the ties among y alone, and for the shift walked last how many of y lie
+	// below each of x. Shifts within reach of it are walked from there.
+	tiesY         float64
+	below         []int32
+	walked, reach float64
+	// The ends of the bracket and the values there, which are asked for again and again.
+	ends   [2]uint64
+	atEnds [2]float64
+	ended  [2]bool
 	// The shift asked last, and its value: with infinities the root finder stays at one shift for its 1,001 rounds.
 	last   uint64
 	value  float64
@@ -73,11 +84,49 @@ type rankSum struct {
 
 func newRankSum(x, y []float64) *rankSum {
 	w := &rankSum{x: ascending(x), y: ascending(y)}
+	lo, hi := w.bracket()
+	w.ends = [2]uint64{key(lo), key(hi)}
+	if w.plain = isPlain(w.x) && isPlain(w.y); w.plain {
+		w.below = make([]int32, len(x))
+		w.walked, w.reach = math.Inf(1), 2*(hi-lo)/float64(len(y))
+		for j, n := 0, 0; j < len(y); j += n {
+			n = equal(w.y, j)
+			w.tiesY += tie(n)
+		}
+		return w
+	}
 	w.keys = make([]uint64, len(y))
 	for i, v := range w.y {
 		w.keys[i] = key(v)
 	}
 	return w
+}
+
+// mostPlain is the size up to which differences of points stay finite.
+const mostPlain = 1e300
+
+// isPlain says whether the points of a sorted arm can be compared as they are: finite and none of them -0.
+func isPlain(sorted []float64) bool {
+	if !(sorted[0] >= -mostPlain && sorted[len(sorted)-1] <= mostPlain) {
+		return false
+	}
+	first, found := slices.BinarySearch(sorted, 0)
+	return !found || !math.Signbit(sorted[first])
+}
+
+// equal is how many points of a sorted arm are equal from index i on.
+func equal(sorted []float64, i int) int {
+	n := 1
+	for i+n < len(sorted) && sorted[i+n] == sorted[i] {
+		n++
+	}
+	return n
+}
+
+// tie is t³-t, exact below 200,000.
+func tie(t int) float64 {
+	size := float64(t)
+	return float64(size*size*size) - size
 }
 
 // ascending returns a sorted by key, so that -0 comes before 0 and NaNs are +Inf.
@@ -166,6 +215,22 @@ func (w *rankSum) at(d float64) float64 {
 	if w.cached && k == w.last {
 		return w.value
 	}
+	for i, end := range w.ends {
+		if k != end {
+			continue
+		}
+		if !w.ended[i] {
+			w.atEnds[i], w.ended[i] = w.standardized(d), true
+		}
+		return w.atEnds[i]
+	}
+	w.value = w.standardized(d)
+	w.last, w.cached = k, true
+	return w.value
+}
+
+// standardized is at without its memory.
+func (w *rankSum) standardized(d float64) float64 {
 	ranks, ties := w.rank(d)
 	m, n := float64(len(w.x)), float64(len(w.y))
 	above := ranks - m*(m+1)/2 - m*n/2
@@ -181,8 +246,7 @@ func (w *rankSum) at(d float64) float64 {
 	case above < 0:
 		correction = -0.5
 	}
-	w.last, w.value, w.cached = k, (above-correction)/sigma, true
-	return w.value
+	return (above - correction) / sigma
 }
 
 // rank returns the sum of the average ranks of x-d in the joint sample, and the sum of t³-t over its groups of t
@@ -191,6 +255,9 @@ func (w *rankSum) at(d float64) float64 {
 //	x-d     1 2 2 5         group  1   2 2 2    3   5
 //	y       2 3             rank   1   3 3 3    5   6     ranks = 1+3+3+6, ties = 3³-3
 func (w *rankSum) rank(d float64) (ranks, ties float64) {
+	if w.plain {
+		return w.walk(d)
+	}
 	x, y := w.x, w.keys
 	var twice int64 // the sum of ranks, doubled
 	i, j := 0, 0
@@ -216,6 +283,48 @@ func (w *rankSum) rank(d float64) (ranks, ties float64) {
 			size := float64(t)
 			ties += float64(size*size*size) - size
 		}
+	}
+	return float64(twice) / 2, ties
+}
+
+// walk is rank where all points are plain. It goes along x only, and finds the place of each point among y from its
+// place at the shift walked last, where that is near: late in a root finder's rounds hardly any has moved.
+func (w *rankSum) walk(d float64) (ranks, ties float64) {
+	x, y := w.x, w.y
+	near := math.Abs(d-w.walked) <= w.reach
+	w.walked = d
+	ties = w.tiesY
+	var twice int64 // the sum of ranks, doubled
+	below := 0      // of y
+	next := x[0] - d
+	for i := 0; i < len(x); {
+		v, group := next, i
+		if near {
+			below = max(below, int(w.below[i]))
+			for below > 0 && y[below-1] >= v {
+				below--
+			}
+		}
+		for below < len(y) && y[below] < v {
+			below++
+		}
+		for i < len(x) && next == v {
+			w.below[i] = int32(below) //nolint:gosec // an arm has fewer than 2³¹ points
+			if i++; i < len(x) {
+				next = x[i] - d
+			}
+		}
+		n := i - group
+		if below < len(y) && y[below] == v {
+			beside := equal(y, below)
+			ties += tie(n+beside) - tie(beside)
+			twice += int64(n) * int64(2*(group+below)+n+beside+1)
+			continue
+		}
+		if n > 1 {
+			ties += tie(n)
+		}
+		twice += int64(n) * int64(2*(group+below)+n+1)
 	}
 	return float64(twice) / 2, ties
 }

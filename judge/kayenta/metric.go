@@ -20,7 +20,7 @@ func judgePair(p Pair, tol, level float64) (MetricResult, error) {
 	switch {
 	case len(x) == 0 || len(y) == 0:
 		m.judgeEmpty(s)
-	case identical(x, y):
+	case m.Experiment.Min == m.Control.Min && m.Experiment.Max == m.Control.Max && identical(x, y):
 		m.Reason = "The Canary and Baseline data are identical"
 	case constant(x) && constant(y) && x[0] == y[0]:
 		// One value throughout, but not equally often: the reference gives no reason here.
