@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"html"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -63,8 +64,7 @@ func (c Chart) draw(alone bool) string {
 	}
 	b.add(`</g>`)
 	f.names(&b)
-	b.WriteString(`</svg>`)
-	return b.String()
+	return b.String() + `</svg>`
 }
 
 // axes draws the grid with its labels.
@@ -85,10 +85,8 @@ func (f *frame) band(b *canvas, band Band) {
 	var upper, lower []string
 	flush := func() {
 		if len(upper) > 1 {
-			d := "M" + strings.Join(upper, "L")
-			for i := len(lower) - 1; i >= 0; i-- {
-				d += "L" + lower[i]
-			}
+			slices.Reverse(lower)
+			d := "M" + strings.Join(upper, "L") + "L" + strings.Join(lower, "L")
 			b.add(`<path class="%s" d="%sZ" fill="currentColor" opacity="0.15"/>`, class("band", band.Class), d)
 		}
 		upper, lower = nil, nil

@@ -30,7 +30,7 @@ func (s *site) start(w http.ResponseWriter, r *http.Request, _ *session) error {
 	if release.Version == 0 { // it starts later, and has no page yet
 		to, word = "/rollouts/"+url.PathEscape(r.PathValue("name")), "supersede"
 	}
-	http.Redirect(w, r, address(to, "done", word), http.StatusSeeOther)
+	seeOther(w, r, address(to, "done", word))
 	return nil
 }
 
@@ -47,7 +47,7 @@ func (s *site) answer(w http.ResponseWriter, r *http.Request, _ *session) error 
 	if err != nil {
 		return err
 	}
-	http.Redirect(w, r, address("/releases/"+id, "done", answer), http.StatusSeeOther)
+	seeOther(w, r, address("/releases/"+url.PathEscape(id), "done", answer))
 	return nil
 }
 
@@ -57,7 +57,7 @@ func (s *site) act(w http.ResponseWriter, r *http.Request, _ *session) error {
 	if _, err := s.o.Server.Act(r.Context(), id, server.Action(action), strings.TrimSpace(r.PostForm.Get("reason"))); err != nil {
 		return err
 	}
-	http.Redirect(w, r, address("/releases/"+id, "done", action), http.StatusSeeOther)
+	seeOther(w, r, address("/releases/"+url.PathEscape(id), "done", action))
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -101,12 +102,12 @@ func newDaemon(t *testing.T, edit ...func(*web.Options)) *daemon {
 		Call:     func(context.Context, engine.Call) error { return nil },
 	})
 	d.engine.SetPlans(plans())
-	d.serve(dir, log, registry, edit)
+	d.serve(log, registry, edit)
 	require.Eventually(t, func() bool { return len(d.engine.Rollouts()) == len(plans()) }, 10*time.Second, time.Millisecond)
 	return d
 }
 
-func (d *daemon) serve(dir string, log *slog.Logger, registry *prometheus.Registry, edit []func(*web.Options)) {
+func (d *daemon) serve(log *slog.Logger, registry *prometheus.Registry, edit []func(*web.Options)) {
 	t := d.t
 	verify, err := server.OpenTokens(d.tokens, log)
 	require.NoError(t, err)
@@ -217,9 +218,7 @@ func (b *browser) submit(p page, button string, fill url.Values) page {
 		if m := regexp.MustCompile(`name="([^"]*)" value="([^"]*)"`).FindStringSubmatch(pressed[1]); m != nil {
 			values.Set(m[1], m[2])
 		}
-		for name, v := range fill {
-			values[name] = v
-		}
+		maps.Copy(values, fill)
 		action := regexp.MustCompile(`action="([^"]*)"`).FindStringSubmatch(form)
 		return b.post(html.UnescapeString(action[1]), values)
 	}

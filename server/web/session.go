@@ -90,7 +90,7 @@ func (s *sealer) close(purpose string, v any) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("encode a %s: %w", purpose, err)
 	}
-	return base64.RawURLEncoding.EncodeToString(s.aead.Seal(nil, nil, b, []byte(purpose))), nil
+	return base64.RawURLEncoding.EncodeToString(s.aead.Seal(nil, nil, b, []byte(purpose))), nil //nolint:gosec // it makes its nonce itself
 }
 
 func (s *sealer) open(purpose, sealed string, v any) error {
@@ -122,7 +122,7 @@ func secure(r *http.Request) bool {
 }
 
 func setCookie(w http.ResponseWriter, r *http.Request, name, value string, age time.Duration) {
-	c := &http.Cookie{
+	c := &http.Cookie{ //nolint:gosec // Secure wherever there is TLS; on loopback there is none
 		Name: name, Value: value, Path: "/", MaxAge: int(age.Seconds()), HttpOnly: true, Secure: secure(r),
 		SameSite: http.SameSiteLaxMode, // strict would sign people out who follow a link from a chat
 	}

@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -42,9 +43,7 @@ func TestAFormOfAnotherSiteDoesNothing(t *testing.T) {
 			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, d.url+path+"?csrf="+url.QueryEscape(mine), strings.NewReader(c.form.Encode()))
 			require.NoError(t, err)
 			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-			for k, v := range c.header {
-				r.Header[k] = v
-			}
+			maps.Copy(r.Header, c.header)
 			require.Equal(t, http.StatusForbidden, olga.do(r).status, "%s %s", path, name)
 		}
 	}

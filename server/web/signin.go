@@ -21,7 +21,7 @@ type signInPage struct {
 func (s *site) signInPage(w http.ResponseWriter, r *http.Request) error {
 	to := local(r.URL.Query().Get("to"))
 	if _, err := s.session(r); err == nil {
-		http.Redirect(w, r, to, http.StatusSeeOther)
+		seeOther(w, r, to)
 		return nil
 	}
 	return s.askWho(w, r, http.StatusOK, to, "")
@@ -49,7 +49,7 @@ func (s *site) signIn(w http.ResponseWriter, r *http.Request) error {
 	if err := s.begin(w, r, session{Token: token}); err != nil {
 		return err
 	}
-	http.Redirect(w, r, to, http.StatusSeeOther)
+	seeOther(w, r, to)
 	return nil
 }
 
@@ -121,7 +121,7 @@ func (s *site) fromProvider(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	s.o.Server.SignedIn(r.Context(), who, "by identity provider")
-	http.Redirect(w, r, t.To, http.StatusSeeOther)
+	seeOther(w, r, t.To)
 	return nil
 }
 
@@ -143,6 +143,6 @@ func (s *site) setTheme(w http.ResponseWriter, r *http.Request) error {
 	}
 	const year = 365 * 24 * time.Hour
 	setCookie(w, r, themeCookie, value, year)
-	http.Redirect(w, r, local(r.PostFormValue("to")), http.StatusSeeOther)
+	seeOther(w, r, local(r.PostFormValue("to")))
 	return nil
 }

@@ -152,8 +152,7 @@ func (e *httpError) Error() string { return e.text }
 // fail shows an error as a page.
 func (s *site) fail(w http.ResponseWriter, r *http.Request, err error) {
 	page := errorPage{Status: http.StatusInternalServerError}
-	var own *httpError
-	if errors.As(err, &own) {
+	if own, ok := errors.AsType[*httpError](err); ok {
 		page.Status, page.Text = own.status, own.text
 	} else {
 		p := s.o.Server.Explain(r.Context(), err)
@@ -269,6 +268,11 @@ func local(to string) string {
 		return "/"
 	}
 	return to
+}
+
+// seeOther sends the browser on to a page of this site: to begins with one slash, as [local] and [address] make it.
+func seeOther(w http.ResponseWriter, r *http.Request, to string) {
+	http.Redirect(w, r, to, http.StatusSeeOther) //nolint:gosec // see above
 }
 
 // templates are all pages; what they show of users' texts is escaped by html/template.
