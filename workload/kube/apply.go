@@ -18,8 +18,17 @@ import (
 	"github.com/serindev/serin/workload"
 )
 
-// tries is how often one write is decided anew because somebody else was faster; whoever calls comes again anyway.
-const tries = 6
+// tries is how often one write is decided anew because somebody else was faster: the controller itself writes the
+// status several times after each change. Whoever calls comes again anyway.
+const tries = 10
+
+// again waits a little before the next try.
+func again(ctx context.Context, try int) {
+	select {
+	case <-ctx.Done(): // the next question says so
+	case <-time.After(time.Duration(try) * 20 * time.Millisecond):
+	}
+}
 
 // Apply brings t about as far as it can now, without waiting, and says how far each Deployment of t has come. It is
 // idempotent. What d of t asks for and can never be (a container that is not there, a Service of stable's that would
@@ -74,7 +83,7 @@ func (c *Cluster) bring(ctx context.Context, t *workload.Target, d *workload.Dep
 		return s, nil
 	}
 	live := false
-	for range tries {
+	for try := range tries {
 		w, err := c.world(ctx, t, d, live)
 		if err != nil {
 			return s, err
@@ -104,7 +113,8 @@ func (c *Cluster) bring(ctx context.Context, t *workload.Target, d *workload.Dep
 		err = c.write(ctx, t, d, w, &p)
 		switch {
 		case apierrors.IsConflict(err), apierrors.IsAlreadyExists(err):
-			continue // somebody else was faster
+			again(ctx, try) // somebody else was faster
+			continue
 		case apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
 			s.Phase, s.Why = workload.Failed, err.Error()
 			return s, nil

@@ -3,7 +3,9 @@ package kube_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -513,4 +515,44 @@ func TestACanaryThatIsDeletedByHandIsMadeAnew(t *testing.T) {
 
 	gone := workload.Deployment{Name: workload.Name{Namespace: p.ns, Name: "gone"}, Images: map[string]string{"a": "b"}}
 	require.Contains(t, p.until(gone, workload.Failed).Why, "there is no such Deployment")
+}
+
+// meddler is a transport that changes the object before each of the first writes of it, as somebody else would.
+type meddler struct {
+	http.RoundTripper
+	before func()
+	left   int
+}
+
+func (m *meddler) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Method == http.MethodPatch && !strings.Contains(r.URL.RawQuery, "dryRun") && m.left > 0 {
+		m.left--
+		m.before()
+	}
+	return m.RoundTripper.RoundTrip(r)
+}
+
+func TestAConflictOnEveryWriteIsDecidedAnew(t *testing.T) {
+	p := newPlace(t)
+	p.until(p.newCanary("2", 0.25), workload.Ready)
+	n := 0
+	m := &meddler{left: 3, before: func() {
+		n++
+		p.patch(p.stable, fmt.Sprintf(`{"metadata": {"annotations": {"meddled": "%d"}}, "spec": {"replicas": %d}}`, n, 4+n))
+	}}
+	config := rest.CopyConfig(p.c.Config)
+	config.Wrap(func(rt http.RoundTripper) http.RoundTripper { m.RoundTripper = rt; return m })
+	p.kube = p.connect(config)
+	p.until(workload.Deployment{Name: p.stable, From: &p.canary}, workload.Ready)
+	stable := p.get(p.stable)
+	require.Equal(t, "3", stable.Annotations["meddled"])
+	require.Equal(t, int32(7), *stable.Spec.Replicas)
+	require.Equal(t, "flask:2", p.images(p.stable)["flask"])
+
+	m.left = 100
+	_, err := p.kube.Apply(t.Context(), p.target(release, workload.Deployment{Name: p.stable, Before: true}))
+	require.ErrorContains(t, err, "patch Deployment "+p.stable.String()+": somebody else changed it each time")
+	m.left = 0
+	p.until(workload.Deployment{Name: p.stable, Before: true}, workload.Ready)
+	require.Equal(t, "flask:1", p.images(p.stable)["flask"])
 }

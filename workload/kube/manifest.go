@@ -89,8 +89,8 @@ func onlyDocument(text []byte) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		var any any
-		if strictyaml.Unmarshal(doc, &any) == nil && any == nil {
+		var content any
+		if strictyaml.Unmarshal(doc, &content) == nil && content == nil {
 			continue // nothing but comments
 		}
 		if only != nil {

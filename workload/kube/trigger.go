@@ -35,7 +35,7 @@ func (c *Cluster) Template(ctx context.Context, n workload.Name) (workload.Templ
 
 // Seen keeps that the template with the hash is known: a release was started for it. It is idempotent.
 func (c *Cluster) Seen(ctx context.Context, n workload.Name, templateHash string) error {
-	for range tries {
+	for try := range tries {
 		o, err := c.deployment(ctx, n, true)
 		if err != nil || o == nil {
 			return err
@@ -47,6 +47,7 @@ func (c *Cluster) Seen(ctx context.Context, n workload.Name, templateHash string
 		if !apierrors.IsConflict(err) {
 			return err
 		}
+		again(ctx, try)
 	}
 	return fmt.Errorf("patch Deployment %s: somebody else changed it each time between reading and writing it", n)
 }

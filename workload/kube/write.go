@@ -29,11 +29,13 @@ func (c *Cluster) write(ctx context.Context, t *workload.Target, d *workload.Dep
 		return nil
 	}
 	if p.template != nil {
-		made, err := c.dryRun(ctx, w.object, p.template)
-		if err != nil {
-			return err
+		made, err := w.same.made, error(nil)
+		if w.same.asked != hash(p.template) {
+			if made, err = c.dryRun(ctx, w.object, p.template); err != nil {
+				return err
+			}
+			c.learn(d.Name, rendering{hash(p.template), made})
 		}
-		c.learn(d.Name, rendering{hash(p.template), made})
 		if made == hash(template(w.object)) {
 			return nil // defaults and admission make it what is there: decided anew, there is no template to write
 		}
@@ -209,7 +211,7 @@ func (c *Cluster) forget(ctx context.Context, t *workload.Target) error {
 
 func (c *Cluster) forgetOne(ctx context.Context, release string, o *unstructured.Unstructured) error {
 	name := workload.Name{Namespace: o.GetNamespace(), Name: o.GetName()}
-	for range tries {
+	for try := range tries {
 		if m, err := remembered(o, release); err != nil || m.Release == "" {
 			return nil // what cannot be read is nobody's
 		}
@@ -220,6 +222,7 @@ func (c *Cluster) forgetOne(ctx context.Context, release string, o *unstructured
 		if !apierrors.IsConflict(err) {
 			return err
 		}
+		again(ctx, try)
 		if o, err = c.deployment(ctx, name, true); err != nil || o == nil {
 			return err
 		}
