@@ -39,8 +39,8 @@ func TestCharacteristics(t *testing.T) {
 	few := max(20, *releases*3/10)
 	out := tables{Releases: *releases, Few: few, Seed: *seed}
 	begin := time.Now()
-	step := func(name string, to *string, make func() string) {
-		*to = make()
+	step := func(name string, to *string, measure func() string) {
+		*to = measure()
 		t.Logf("%s after %s\n%s", name, time.Since(begin).Round(time.Second), *to)
 	}
 	step("detection", &out.Detection, func() string { return detection(t, few) })

@@ -90,13 +90,13 @@ func distance(p judge.Past, today float64) float64 {
 // nearest are the pasts whose information is nearest to today's, at most [mostMeant]; of equally near ones the newer.
 func nearest(pasts []judge.Past, today float64) []judge.Past {
 	best := make([]judge.Past, 0, mostMeant+1)
-	for i := len(pasts) - 1; i >= 0; i-- {
+	for _, p := range slices.Backward(pasts) {
 		at := len(best)
-		for at > 0 && distance(pasts[i], today) < distance(best[at-1], today) {
+		for at > 0 && distance(p, today) < distance(best[at-1], today) {
 			at--
 		}
 		if at < mostMeant {
-			best = slices.Insert(best, at, pasts[i])
+			best = slices.Insert(best, at, p)
 			best = best[:min(len(best), mostMeant)]
 		}
 	}
