@@ -10,6 +10,7 @@ import (
 	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/server"
+	"github.com/serindev/serin/workload"
 )
 
 // Record is all that is known of a release; its page and its report are made of nothing else.
@@ -37,6 +38,7 @@ type Detail struct {
 	Parameters     []Pair
 	Steps          []Step
 	Traffic        Traffic
+	Deployments    []Deployment
 	Split          *Split
 	Scopes         []Scope
 	Answers        []Answer
@@ -74,6 +76,14 @@ type Replica struct {
 	State Pill
 }
 
+// Deployment is one that the release asks for (Kubernetes).
+type Deployment struct {
+	Name    string
+	State   Pill
+	Why     string
+	Changed []string
+}
+
 // Split is the sample-ratio check.
 type Split struct {
 	Text        string
@@ -102,6 +112,9 @@ func newDetail(r Record) Detail {
 		if !d.Ended.IsZero() {
 			d.Took = rollout.Span(d.Ended.Sub(d.Started))
 		}
+	}
+	for _, w := range v.Workloads {
+		d.Deployments = append(d.Deployments, Deployment{w.Name.String(), workloadPill(w.Phase), w.Why, w.Changed})
 	}
 	for _, name := range sortedKeys(v.State.Parameters) {
 		d.Parameters = append(d.Parameters, Pair{name, v.State.Parameters[name]})
@@ -255,6 +268,17 @@ func newTraffic(v rollout.View) Traffic {
 		t.Replicas = append(t.Replicas, Replica{r.Name, state})
 	}
 	return t
+}
+
+func workloadPill(p workload.Phase) Pill {
+	switch p {
+	case workload.Ready:
+		return Pill{"ready", "ok"}
+	case workload.Failed:
+		return Pill{"failed", "bad"}
+	default:
+		return Pill{"on its way", "wait"}
+	}
 }
 
 func newSplit(v rollout.View, x rollout.Explanation) *Split {

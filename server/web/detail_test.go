@@ -14,6 +14,7 @@ import (
 	"github.com/serindev/serin/server/web"
 	"github.com/serindev/serin/share"
 	"github.com/serindev/serin/traffic"
+	"github.com/serindev/serin/workload"
 )
 
 var begin = time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC)
@@ -74,7 +75,8 @@ func exampleRecord(n int, text string) web.Record {
 			Answered: map[string]rollout.GateAnswered{"first" + text: {Meta: meta(3, "bob"+text), Answer: rollout.Approve, Reason: text}},
 		},
 		Verdict: &last, Gate: "full" + text, Approvers: []string{"qa" + text}, Waiting: "gate" + text, Trouble: []string{text}, Differences: []string{text}, Confirmation: text,
-		Replicas: []traffic.Replica{{Name: text, Err: text}},
+		Replicas:  []traffic.Replica{{Name: text, Err: text}},
+		Workloads: []workload.Status{{Name: workload.Name{Namespace: "shop", Name: text}, Phase: workload.Failed, Why: text, Changed: []string{text}}},
 	}
 	events := []rollout.Event{
 		rollout.Started{Meta: meta(1, "ann"+text), Parameters: map[string]string{"image": text}}, rollout.StepEntered{Meta: meta(2, "serin"), Step: 2, Stage: 1, Name: text},
@@ -83,6 +85,8 @@ func exampleRecord(n int, text string) web.Record {
 		rollout.GateAnswered{Meta: meta(9, text), Gate: text, Answer: rollout.Reject, Reason: text}, rollout.WebhookAnswered{Meta: meta(10, text), Detail: text}, rollout.WebhookAnswered{Meta: meta(11, text), OK: true, Detail: text},
 		rollout.DeadlinePassed{Meta: meta(12, text), Which: rollout.Deadline(text), Then: rollout.Policy(text)}, rollout.Paused{Meta: meta(13, text), Reason: text}, rollout.Resumed{Meta: meta(14, text)},
 		rollout.RollbackRequested{Meta: meta(15, text), Reason: text}, rollout.CancelRequested{Meta: meta(16, text), Reason: text}, rollout.Superseded{Meta: meta(17, text), Next: rollout.StartRequest{ID: text}},
+		rollout.JobSucceeded{Meta: meta(21, text), Log: []string{text}}, rollout.JobFailed{Meta: meta(22, text), Step: 99, Why: text, Log: []string{text}},
+		rollout.DeploymentReady{Meta: meta(23, text)}, rollout.DeploymentFailed{Meta: meta(24, text), Why: []string{text}},
 		rollout.Drained{Meta: meta(18, text)}, rollout.CleanedUp{Meta: meta(19, text)}, rollout.Ended{Meta: meta(20, text), Outcome: rollout.Outcome(text), Why: text},
 	}
 	return web.Record{View: v, Explanation: rollout.Explain(v), Events: events, Looks: map[string][]server.Look{"gray" + text: looks}}
@@ -101,7 +105,7 @@ func TestAReportSaysWhatWasCountedAndHowFarADecisionIs(t *testing.T) {
 		"At step full", "Look 30, ", "60 of 3,000", "30 of 3,000", "share above 0.30", "the objective", "mean of its looks", "optional",
 		"evidence that it is worse", "20 : 1, needed 150 : 1", "evidence that it is better", "lies below 1 with the estimate beyond the margin",
 		"the whole band lies above 1", "sample-ratio alarm", "400 of 1,000 requests went to the canary (40%)",
-		"Gray release everybody", "20% of the traffic on the canary", "approved", "bob", ">20%</text>", ">50%</text>",
+		"Gray release everybody", "20% of the traffic on the canary", "approved", "bob", "Deployments", ">20%</text>", ">50%</text>",
 	} {
 		require.True(t, strings.Contains(text, want), want) //nolint:testifylint // the page itself would fill the screen
 	}

@@ -3,6 +3,7 @@ package web
 import (
 	"cmp"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -54,6 +55,14 @@ func told(v rollout.View, e rollout.Event) (text, detail, class string) {
 			return "Webhook: done", e.Detail, "ok"
 		}
 		return "Webhook: no", e.Detail, "bad"
+	case rollout.JobSucceeded:
+		return "Job of step " + stepName(v, e.Step) + ": done", strings.Join(e.Log, " "), "ok"
+	case rollout.JobFailed:
+		return "Job of step " + stepName(v, e.Step) + ": failed", joined(append([]string{e.Why}, e.Log...)...), "bad"
+	case rollout.DeploymentReady:
+		return "Deployments are ready", "", ""
+	case rollout.DeploymentFailed:
+		return "Deployments do not become ready", strings.Join(e.Why, "; "), "bad"
 	case rollout.Ended:
 		return "Ended: " + outcomePill(e.Outcome).Text, e.Why, outcomePill(e.Outcome).Class
 	default:
@@ -119,6 +128,13 @@ func stageOf(v rollout.View, e rollout.StepEntered) string {
 		return "its servers become stable"
 	}
 	return ""
+}
+
+func stepName(v rollout.View, step int) string {
+	if step < 0 || step >= len(v.Steps) {
+		return strconv.Itoa(step + 1)
+	}
+	return v.Steps[step].StepName()
 }
 
 func parametersOf(p map[string]string) string {
