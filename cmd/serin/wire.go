@@ -20,6 +20,7 @@ import (
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/store"
 	"github.com/serindev/serin/traffic"
+	"github.com/serindev/serin/traffic/traefikapi"
 	"github.com/serindev/serin/traffic/traefikfile"
 	"github.com/serindev/serin/workload/kube"
 )
@@ -57,7 +58,7 @@ func newFileRouter(name string, g *config.Gateway) (engine.Router, error) {
 			if err != nil {
 				return nil, fmt.Errorf("read the password for %s: %w", r.URL, err)
 			}
-			replica.Password = traefikfile.NewSecret(strings.TrimSpace(string(b)))
+			replica.Password = traefikapi.NewSecret(strings.TrimSpace(string(b)))
 		}
 		c.Replicas = append(c.Replicas, replica)
 	}
@@ -113,7 +114,7 @@ func newLoader(settle time.Duration) config.Loader {
 	return config.Loader{
 		Settle: settle,
 		Rule:   func(rule string) error { return traefikfile.ValidateRoute(traffic.Route{Rule: rule}) },
-		Guards: traefikfile.ValidateGuards,
+		Guards: traefikapi.ValidateGuards,
 		Job:    kube.JobManifest, Template: kube.TemplateManifest,
 	}
 }

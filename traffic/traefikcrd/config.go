@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -55,9 +55,6 @@ type Verify struct {
 	// Client asks them; nil: one of its own. Redirects are never followed, whatever it says.
 	Client *http.Client `json:"-"`
 }
-
-// portForm is that of a port's name in a Service.
-var portForm = regexp.MustCompile(`^([1-9][0-9]{0,4}|[a-z0-9]([a-z0-9-]{0,13}[a-z0-9])?)$`)
 
 // Validate says all that is wrong with c, in one error; nil: [New] takes it.
 func (c *Config) Validate() error {
@@ -110,7 +107,8 @@ func arm(what string, b traffic.Backend) error {
 	if len(b.Servers) > 0 {
 		errs = append(errs, fmt.Errorf("%s has servers: on Kubernetes it is a Service", what))
 	}
-	if !portForm.MatchString(b.Port) {
+	number, err := strconv.Atoi(b.Port)
+	if err == nil && (len(validation.IsValidPortNum(number)) > 0 || strconv.Itoa(number) != b.Port) || err != nil && len(validation.IsValidPortName(b.Port)) > 0 {
 		errs = append(errs, fmt.Errorf("%s's port %q is neither a number nor a name", what, b.Port))
 	}
 	return errors.Join(errs...)

@@ -43,12 +43,13 @@ func TestAConfigIsTakenOrSaysWhatIsWrong(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			config := valid()
 			c.change(&config)
-			_, err := traefikcrd.New(config, nil, nil)
 			if c.want == "" {
 				require.NoError(t, config.Validate())
 				return
 			}
+			r, err := traefikcrd.New(config, nil, nil)
 			require.ErrorContains(t, err, c.want)
+			require.Nil(t, r)
 		})
 	}
 }

@@ -46,7 +46,7 @@ func portOf(s *corev1.Service, port string) (corev1.ServicePort, error) {
 			return p, nil
 		}
 	}
-	return corev1.ServicePort{}, fmt.Errorf("Service %s has no port %s", s.Name, port)
+	return corev1.ServicePort{}, fmt.Errorf("no port %s in Service %s", port, s.Name)
 }
 
 // addresses are the host and port of each ready endpoint, sorted.
@@ -82,7 +82,7 @@ type backend struct {
 func (r *Router) backend(ctx context.Context, b traffic.Backend) (*backend, error) {
 	s, err := r.kubernetes.CoreV1().Services(r.config.Namespace).Get(ctx, b.Service, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		return nil, fmt.Errorf("Service %s: %w: it does not exist", b.Service, ErrNoEndpoints)
+		return nil, fmt.Errorf("%w behind Service %s: it does not exist", ErrNoEndpoints, b.Service)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("get Service %s: %w", b.Service, err)
@@ -100,7 +100,7 @@ func (r *Router) backend(ctx context.Context, b traffic.Backend) (*backend, erro
 	}
 	found := &backend{s, addresses(list, port.Name)}
 	if len(found.ready) == 0 {
-		return found, fmt.Errorf("Service %s: %w", b.Service, ErrNoEndpoints)
+		return found, fmt.Errorf("%w behind Service %s", ErrNoEndpoints, b.Service)
 	}
 	return found, nil
 }
@@ -117,8 +117,8 @@ func (r *Router) arms(ctx context.Context) (stable, canary *backend, err error) 
 	}
 	for _, address := range canary.ready {
 		if slices.Contains(stable.ready, address) {
-			return stable, canary, fmt.Errorf("Service %s selects a pod of Service %s (%s): its selector has to leave the canary's pods out",
-				r.config.Stable.Service, r.config.Canary.Service, address)
+			return stable, canary, fmt.Errorf("the pod at %s is behind Service %s and Service %s: stable's selector has to leave the canary's pods out",
+				address, r.config.Stable.Service, r.config.Canary.Service)
 		}
 	}
 	return stable, canary, nil
@@ -131,7 +131,7 @@ func cohortService(like *corev1.Service) (object, error) {
 	case like.Spec.Type == corev1.ServiceTypeExternalName:
 		spec["type"], spec["externalName"] = string(like.Spec.Type), like.Spec.ExternalName
 	case len(like.Spec.Selector) == 0:
-		return object{}, fmt.Errorf("Service %s has no selector: a cohort's Service could not have the same pods", like.Name)
+		return object{}, fmt.Errorf("no selector in Service %s: a cohort's Service could not have the same pods", like.Name)
 	default:
 		spec["selector"] = like.Spec.Selector
 		if like.Spec.ClusterIP == corev1.ClusterIPNone {

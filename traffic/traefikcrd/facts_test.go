@@ -1,6 +1,7 @@
 package traefikcrd_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -297,7 +298,7 @@ func TestACanaryWithoutEndpointsGetsNoTraffic(t *testing.T) {
 	w.scale(t, canary.Service, 0)
 	err := w.Router.Apply(t.Context(), target(0.25))
 	require.ErrorIs(t, err, traefikcrd.ErrNoEndpoints)
-	require.ErrorContains(t, err, "Service shop-canary: no ready endpoints")
+	require.ErrorContains(t, err, "no ready endpoints behind Service shop-canary")
 	require.Equal(t, 20, w.send(t, 20, nil).Answered("v1"), "what is there is left")
 
 	w.scale(t, canary.Service, 1)
@@ -305,7 +306,7 @@ func TestACanaryWithoutEndpointsGetsNoTraffic(t *testing.T) {
 	w.scale(t, canary.Service, 0)
 	o, err := w.Observe(t.Context())
 	require.NoError(t, err)
-	require.Contains(t, strings.Join(traffic.Drift(withCohort(target(0.25)), o), "\n"), "main route is not enabled: Service shop-canary: no ready endpoints")
+	require.Contains(t, strings.Join(traffic.Drift(withCohort(target(0.25)), o), "\n"), "main route is not enabled: no ready endpoints behind Service shop-canary")
 	err = w.Router.Apply(t.Context(), withCohort(target(0.25)))
 	require.ErrorIs(t, err, traefikcrd.ErrNoEndpoints)
 	require.ErrorContains(t, err, "all requests go to stable")
@@ -466,9 +467,10 @@ func TestAWatchTellsOfWhatOthersDo(t *testing.T) {
 	w.bring(t, target(0.1))
 	told := make(chan struct{}, 100)
 	done := make(chan error, 1)
-	ctx := t.Context()
+	ctx, cancel := context.WithCancel(t.Context())
+	k, crd := kubernetes.NewForConfigOrDie(w.Cluster.Config), versioned.NewForConfigOrDie(w.Cluster.Config)
 	go func() {
-		done <- traefikcrd.Watch(ctx, w.ns, kubernetes.NewForConfigOrDie(w.Cluster.Config), versioned.NewForConfigOrDie(w.Cluster.Config), func() { told <- struct{}{} })
+		done <- traefikcrd.Watch(ctx, w.ns, k, crd, func() { told <- struct{}{} })
 	}()
 	n := 0
 	eventually(t, "a word of an edit", func() bool { // the watch may not have begun yet
@@ -487,4 +489,6 @@ func TestAWatchTellsOfWhatOthersDo(t *testing.T) {
 	}
 	w.scale(t, canary.Service, 0)
 	<-told
+	cancel()
+	require.NoError(t, <-done)
 }

@@ -11,7 +11,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"sync"
 	"time"
 
@@ -40,7 +39,7 @@ type Router struct {
 }
 
 // New returns a router. It touches nothing; its error is [Config.Validate]'s. A look takes about ten requests to the
-// API server: the clients' limit of requests a second has to be above that.
+// API server: the clients' limit of requests a second has to be above that for each rollout.
 func New(c Config, k kubernetes.Interface, t versioned.Interface) (*Router, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
@@ -48,11 +47,7 @@ func New(c Config, k kubernetes.Interface, t versioned.Interface) (*Router, erro
 	if c.Verify.Timeout == 0 {
 		c.Verify.Timeout = defaultTimeout
 	}
-	client := c.Verify.Client
-	if client == nil {
-		client = &http.Client{}
-	}
-	return &Router{config: c, kubernetes: k, traefik: t, kinds: kindsOf(c.Namespace, k, t), api: traefikapi.NewClient(client)}, nil
+	return &Router{config: c, kubernetes: k, traefik: t, kinds: kindsOf(c.Namespace, k, t), api: traefikapi.NewClient(c.Verify.Client)}, nil
 }
 
 // Apply writes t, unless the cluster says it already. It returns once the change is written, not once Traefik serves
@@ -184,10 +179,9 @@ func (r *Router) bring(ctx context.Context, want map[key]object, s *snapshot, l 
 			continue
 		}
 		var err error
-		switch {
-		case k == key{traefikServices, r.config.Rollout}:
+		if main := (key{traefikServices, r.config.Rollout}); k == main {
 			err = r.writeMain(ctx, o, s.objects[k], l.main, !l.out)
-		default:
+		} else {
 			err = r.write(ctx, k, o, s.objects[k])
 		}
 		if err != nil {

@@ -34,7 +34,7 @@ var (
 )
 
 // deploy makes both arms, whose pods answer as v1 and v2 do.
-func deploy(t *testing.T, c *testcluster.Cluster, ns string, v1, v2 *testbed.Backend) {
+func deploy(t testing.TB, c *testcluster.Cluster, ns string, v1, v2 *testbed.Backend) {
 	t.Helper()
 	c.SetImage(ns, "shop:v1", testcluster.Image{Handler: v1})
 	c.SetImage(ns, "shop:v2", testcluster.Image{Handler: v2})
@@ -49,7 +49,7 @@ func deploy(t *testing.T, c *testcluster.Cluster, ns string, v1, v2 *testbed.Bac
 	awaitEndpoints(t, c, ns, canary.Service, 1)
 }
 
-func awaitEndpoints(t *testing.T, c *testcluster.Cluster, ns, service string, n int) {
+func awaitEndpoints(t testing.TB, c *testcluster.Cluster, ns, service string, n int) {
 	t.Helper()
 	eventually(t, fmt.Sprintf("%d endpoints of %s", n, service), func() bool {
 		list, err := c.Client.DiscoveryV1().EndpointSlices(ns).List(t.Context(), metav1.ListOptions{LabelSelector: "kubernetes.io/service-name=" + service})
@@ -66,13 +66,13 @@ func awaitEndpoints(t *testing.T, c *testcluster.Cluster, ns, service string, n 
 	})
 }
 
-func eventually(t *testing.T, what string, done func() bool) {
+func eventually(t testing.TB, what string, done func() bool) {
 	t.Helper()
 	require.Eventually(t, done, time.Minute, 10*time.Millisecond, what)
 }
 
 // router makes a router as a user of the cluster.
-func router(t *testing.T, as *rest.Config, c traefikcrd.Config) *traefikcrd.Router {
+func router(t testing.TB, as *rest.Config, c traefikcrd.Config) *traefikcrd.Router {
 	t.Helper()
 	r, err := traefikcrd.New(c, kubernetes.NewForConfigOrDie(as), versioned.NewForConfigOrDie(as))
 	require.NoError(t, err)
@@ -103,7 +103,7 @@ func TestAnOwnedRoutePassesTheSuite(t *testing.T) {
 	c := testcluster.Shared(t)
 	traefik := c.Traefik(t, testbed.TraefikConfig{Throttle: throttle})
 	traffictest.Run(t, func(t *testing.T, w traffictest.Wanted) traffictest.Gateway {
-		return gateway(t, c, traefik, w, func(ns string, config *traefikcrd.Config) {
+		return gateway(t, c, traefik, w, func(_ string, config *traefikcrd.Config) {
 			config.Route = &traffic.Route{Rule: w.Rule}
 		})
 	})

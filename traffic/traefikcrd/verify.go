@@ -57,7 +57,7 @@ func (r *Router) endpointsOf(ctx context.Context, s service) ([]string, error) {
 	}
 	found := addresses(list, port.Name)
 	if len(found) == 0 {
-		return nil, fmt.Errorf("Service %s in namespace %s: %w", s.name, s.namespace, ErrNoEndpoints)
+		return nil, fmt.Errorf("%w behind Service %s in namespace %s", ErrNoEndpoints, s.name, s.namespace)
 	}
 	return found, nil
 }

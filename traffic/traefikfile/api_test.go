@@ -17,6 +17,7 @@ import (
 
 	"github.com/serindev/serin/internal/testbed"
 	"github.com/serindev/serin/traffic"
+	"github.com/serindev/serin/traffic/traefikapi"
 	"github.com/serindev/serin/traffic/traefikfile"
 	"github.com/serindev/serin/traffic/traffictest"
 )
@@ -69,7 +70,7 @@ func TestAnAnswerThatIsNotTraefiksIsAReplicaThatCouldNotBeAsked(t *testing.T) {
 }
 
 func TestTheAPIIsAskedWithItsPasswordWhichNobodySees(t *testing.T) {
-	password := traefikfile.NewSecret("hunter2")
+	password := traefikapi.NewSecret("hunter2")
 	url := fake(t, func(w http.ResponseWriter, r *http.Request) {
 		if user, pass, _ := r.BasicAuth(); user != "serin" || pass != "hunter2" {
 			w.WriteHeader(http.StatusUnauthorized)

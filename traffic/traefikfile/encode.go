@@ -7,6 +7,8 @@ import (
 
 	"github.com/traefik/traefik/v3/pkg/config/dynamic"
 	"gopkg.in/yaml.v3" // the one Traefik reads with
+
+	"github.com/serindev/serin/traffic/traefikapi"
 )
 
 // ownerMark precedes the rollout's name in the comment that makes a file Serin's.
@@ -31,8 +33,8 @@ func encode(rollout string, h *dynamic.HTTPConfiguration) ([]byte, error) {
 	if c.broken != "" {
 		return nil, errors.New("encode: Traefik could not read it: " + c.broken)
 	}
-	if d := compare(h, c.http, true); len(d) > 0 {
-		return nil, fmt.Errorf("encode: Traefik would read it differently: %s", strings.Join(texts(d), "; "))
+	if d := traefikapi.Compare(h, c.http, true); len(d) > 0 {
+		return nil, fmt.Errorf("encode: Traefik would read it differently: %s", strings.Join(traefikapi.Texts(d), "; "))
 	}
 	return []byte(text), nil
 }

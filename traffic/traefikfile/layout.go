@@ -13,6 +13,7 @@ import (
 
 	"github.com/serindev/serin/share"
 	"github.com/serindev/serin/traffic"
+	"github.com/serindev/serin/traffic/traefikapi"
 )
 
 // The names in Traefik, behind the rollout's own: spec/traefik.md, File provider.
@@ -52,7 +53,7 @@ type cohort struct {
 func layoutOf(route traffic.Route, t traffic.Target) (layout, error) {
 	var l layout
 	errs := append(checkServers("stable", t.Stable.Servers), checkServers("canary", t.Canary.Servers)...)
-	errs = append(errs, ValidateGuards(t.Guards))
+	errs = append(errs, traefikapi.ValidateGuards(t.Guards))
 	l.guards = t.Guards
 	l.main = arms{stable: slices.Sorted(slices.Values(t.Stable.Servers)), canary: slices.Sorted(slices.Values(t.Canary.Servers))}
 	split := l.main
@@ -64,7 +65,7 @@ func layoutOf(route traffic.Route, t traffic.Target) (layout, error) {
 		errs = append(errs, err)
 		rule, err := traffic.CohortRule(route.Rule, t.Cohort.Match)
 		if err == nil {
-			err = parseRule(rule)
+			err = traefikapi.ParseRule(rule)
 		}
 		errs = append(errs, err)
 		match, _ := traffic.CohortMatch(route.Rule, rule)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/serindev/serin/internal/testbed"
 	"github.com/serindev/serin/traffic"
+	"github.com/serindev/serin/traffic/traefikapi"
 )
 
 // Traefik itself judges the same rules: what is taken here is enabled there, and what is refused is disabled.
@@ -44,17 +45,16 @@ func TestRulesAreTakenAndRefusedAsTraefikDoes(t *testing.T) {
 	replica := Replica{URL: traefik.API}
 	client, err := New(Config{Rollout: "x", File: "x.yaml", Route: traffic.Route{Rule: judged[0]}})
 	require.NoError(t, err)
-	r.client = client.client
+	r.api = client.api
 	require.Eventually(t, func() bool { return r.ask(t.Context(), replica).Main != nil }, time.Minute, 10*time.Millisecond)
 	for i, rule := range judged {
 		var router struct {
 			dynamic.Router
-			state
+			traefikapi.State
 		}
-		a := &answers{problems: map[string][]string{}}
-		require.NoError(t, r.get(t.Context(), replica, "routers", name(i), &router, a, &router.state))
+		require.NoError(t, r.api.Get(t.Context(), replica, "routers", name(i)+provider, &router))
 		require.Equal(t, rule, router.Rule)
-		require.Equal(t, router.Status == enabled, parseRule(rule) == nil, "%s: Traefik says %s %v, we say %v", rule, router.Status, router.Errors, parseRule(rule))
+		require.Equal(t, router.Status == traefikapi.Enabled, traefikapi.ParseRule(rule) == nil, "%s: Traefik says %s %v, we say %v", rule, router.Status, router.Errors, traefikapi.ParseRule(rule))
 	}
 }
 
@@ -71,7 +71,7 @@ func FuzzCohortRule(f *testing.F) {
 		if err != nil {
 			return
 		}
-		tree, err := ruleTree(rule)
+		tree, err := traefikapi.RuleTree(rule)
 		require.NoError(t, err)
 		host := func(h string) *rules.Tree { return &rules.Tree{Matcher: "Host", Value: []string{h}} }
 		require.Equal(t, &rules.Tree{
@@ -90,17 +90,17 @@ func FuzzParseRule(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, rule string) {
-		if parseRule(rule) != nil {
+		if traefikapi.ParseRule(rule) != nil {
 			return
 		}
 		cohort, err := traffic.CohortRule(rule, traffic.Matcher{ClientIP: "::1"})
 		if err != nil {
 			return
 		}
-		require.NoError(t, parseRule(cohort))
-		tree, err := ruleTree(cohort)
+		require.NoError(t, traefikapi.ParseRule(cohort))
+		tree, err := traefikapi.RuleTree(cohort)
 		require.NoError(t, err)
-		alone, err := ruleTree(strings.TrimSpace(rule))
+		alone, err := traefikapi.RuleTree(strings.TrimSpace(rule))
 		require.NoError(t, err)
 		require.Equal(t, &rules.Tree{Matcher: "and", RuleLeft: alone, RuleRight: &rules.Tree{Matcher: "ClientIP", Value: []string{"::1"}}}, tree)
 	})
@@ -152,7 +152,7 @@ func FuzzParse(f *testing.F) {
 		}
 		l := infer(&Config{Rollout: "shop", Route: traffic.Route{Rule: "Host(`a`)"}}, c.http)
 		l.served(c.http, "shop")
-		compare(l.render(&Config{Rollout: "shop", Route: traffic.Route{Rule: "Host(`a`)"}}), c.http, true)
+		traefikapi.Compare(l.render(&Config{Rollout: "shop", Route: traffic.Route{Rule: "Host(`a`)"}}), c.http, true)
 	})
 }
 
@@ -190,9 +190,9 @@ func TestConfigSaysAllThatIsWrong(t *testing.T) {
 }
 
 func TestGuardsAreValidatedAsTraefikDoes(t *testing.T) {
-	require.NoError(t, ValidateGuards(traffic.Guards{}))
+	require.NoError(t, traefikapi.ValidateGuards(traffic.Guards{}))
 	for _, expression := range []string{"NetworkErrorRatio() > 0.5", "LatencyAtQuantileMS(50.0) > 100 || ResponseCodeRatio(500, 600, 0, 600) >= 0.2"} {
-		require.NoError(t, ValidateGuards(traffic.Guards{CircuitBreaker: &traffic.CircuitBreaker{Expression: expression}}))
+		require.NoError(t, traefikapi.ValidateGuards(traffic.Guards{CircuitBreaker: &traffic.CircuitBreaker{Expression: expression}}))
 	}
 	for says, g := range map[string]traffic.Guards{
 		"unsupported function":  {CircuitBreaker: &traffic.CircuitBreaker{Expression: "Nonsense() > 1"}},
@@ -202,6 +202,6 @@ func TestGuardsAreValidatedAsTraefikDoes(t *testing.T) {
 		"average is at least 1": {RateLimit: &traffic.RateLimit{}},
 		"burst and period":      {RateLimit: &traffic.RateLimit{Average: 1, Burst: -1}},
 	} {
-		require.ErrorContains(t, ValidateGuards(g), says)
+		require.ErrorContains(t, traefikapi.ValidateGuards(g), says)
 	}
 }

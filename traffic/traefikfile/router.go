@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/serindev/serin/traffic"
+	"github.com/serindev/serin/traffic/traefikapi"
 )
 
 // defaultTimeout bounds all questions to one replica: an answer takes a few milliseconds, and a replica that is
@@ -38,19 +39,13 @@ type Config struct {
 }
 
 // Replica is the API of one Traefik.
-type Replica struct {
-	// URL is its base, without /api. It has no credentials in it.
-	URL string
-	// User and Password are sent by basic authentication, if User is set.
-	User     string
-	Password Secret
-}
+type Replica = traefikapi.Replica
 
 // Router is the traffic of one rollout. Its methods may be called from several goroutines; two routers for one file
 // would undo each other's work.
 type Router struct {
 	config Config
-	client *http.Client
+	api    *traefikapi.Client
 
 	writing sync.Mutex // held from reading the file to having written it
 }
@@ -63,12 +58,7 @@ func New(c Config) (*Router, error) {
 	if c.Timeout == 0 {
 		c.Timeout = defaultTimeout
 	}
-	client := http.Client{}
-	if c.Client != nil {
-		client = *c.Client
-	}
-	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &Router{config: c, client: &client}, nil
+	return &Router{config: c, api: traefikapi.NewClient(c.Client)}, nil
 }
 
 // Apply writes t, unless the file says it already. It returns once the change is durable, not once Traefik serves
@@ -90,7 +80,7 @@ func (r *Router) Apply(ctx context.Context, t traffic.Target) error {
 	if err != nil {
 		return err
 	}
-	if old != nil && old.broken == "" && len(compare(want, old.http, true)) == 0 {
+	if old != nil && old.broken == "" && len(traefikapi.Compare(want, old.http, true)) == 0 {
 		return nil
 	}
 	if err := ctx.Err(); err != nil {
@@ -143,7 +133,7 @@ func (r *Router) configured() (*traffic.Configured, error) {
 	}
 	l := infer(&r.config, c.http)
 	return &traffic.Configured{
-		Digest: c.digest, Foreign: texts(compare(l.render(&r.config), c.http, true)), Served: l.served(c.http, r.config.Rollout),
+		Digest: c.digest, Foreign: traefikapi.Texts(traefikapi.Compare(l.render(&r.config), c.http, true)), Served: l.served(c.http, r.config.Rollout),
 	}, nil
 }
 

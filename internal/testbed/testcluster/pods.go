@@ -3,6 +3,7 @@ package testcluster
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -282,10 +283,7 @@ func (c *Cluster) Requests(namespace string) []Pod {
 	var out []Pod
 	for _, p := range c.pods.asked[namespace] {
 		one := *p
-		one.Status = map[int]int{}
-		for status, n := range p.Status {
-			one.Status[status] = n
-		}
+		one.Status = maps.Clone(p.Status)
 		out = append(out, one)
 	}
 	return out
@@ -318,11 +316,12 @@ func (p *pods) forget(namespace string) {
 
 // owner is the Deployment, Job or whatever else a pod is made by.
 func owner(pod *corev1.Pod) string {
-	for _, ref := range pod.OwnerReferences {
-		if hash := pod.Labels["pod-template-hash"]; ref.Kind == "ReplicaSet" && hash != "" {
-			return strings.TrimSuffix(ref.Name, "-"+hash)
-		}
-		return ref.Name
+	if len(pod.OwnerReferences) == 0 {
+		return ""
 	}
-	return ""
+	ref := pod.OwnerReferences[0]
+	if hash := pod.Labels["pod-template-hash"]; ref.Kind == "ReplicaSet" && hash != "" {
+		return strings.TrimSuffix(ref.Name, "-"+hash)
+	}
+	return ref.Name
 }

@@ -29,7 +29,7 @@ func (p *pods) listen(port int32) {
 	}
 	s := &http.Server{Handler: http.HandlerFunc(p.answer), ReadHeaderTimeout: 10 * time.Second}
 	p.servers[port] = s
-	p.running.Go(func() { s.Serve(l) }) //nolint:errcheck // it ends with the cluster
+	p.running.Go(func() { s.Serve(l) }) //nolint:errcheck,gosec // it ends with the cluster
 }
 
 // answer answers as the pod that has the address which was connected to. Where there is none, the connection breaks.
@@ -127,7 +127,7 @@ func (p *pods) serveKubelet(c *Cluster) error {
 	mux.HandleFunc("GET /containerLogs/{namespace}/{pod}/{container}", p.logs)
 	s := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	p.kubelet, p.servers[int32(port)] = port, s //nolint:gosec // a port
-	p.running.Go(func() { s.Serve(l) })         //nolint:errcheck // it ends with the cluster
+	p.running.Go(func() { s.Serve(l) })         //nolint:errcheck,gosec // it ends with the cluster
 	return nil
 }
 

@@ -1,0 +1,55 @@
+package traefikcrd_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/serindev/serin/internal/testbed"
+	"github.com/serindev/serin/internal/testbed/testcluster"
+	"github.com/serindev/serin/traffic"
+	"github.com/serindev/serin/traffic/traefikcrd"
+)
+
+// BenchmarkRollbackUntilInForce is the time from the decision to go back, from half of the traffic with a cohort, until
+// Traefik says that it serves stable alone, with Traefik's own throttle of 2 s. Replicas are asked every 10 ms.
+func BenchmarkRollbackUntilInForce(b *testing.B) {
+	c := testcluster.Shared(b)
+	ns := c.Namespace(b)
+	deploy(b, c, ns, testbed.NewBackend(b, testbed.Behaviour{Version: "v1"}), testbed.NewBackend(b, testbed.Behaviour{Version: "v2"}))
+	traefik := c.Traefik(b, testbed.TraefikConfig{})
+	r := router(b, c.Config, traefikcrd.Config{
+		Rollout: "shop", Namespace: ns, Stable: stable, Canary: canary, Route: &traffic.Route{Rule: "Host(`" + ns + ".test`)"},
+		Verify: traefikcrd.Verify{APIs: []string{traefik.API}},
+	})
+	bring := func(target traffic.Target) {
+		require.NoError(b, r.Apply(b.Context(), target))
+		eventually(b, "in force", func() bool {
+			o, err := r.Observe(b.Context())
+			return err == nil && traffic.Confirm(target, o) == traffic.InForce
+		})
+	}
+	for b.Loop() {
+		b.StopTimer()
+		bring(withCohort(target(0.5)))
+		b.StartTimer()
+		bring(target(0))
+	}
+}
+
+// BenchmarkObserve is one look at a route with a cohort: the cluster and one Traefik.
+func BenchmarkObserve(b *testing.B) {
+	c := testcluster.Shared(b)
+	ns := c.Namespace(b)
+	deploy(b, c, ns, testbed.NewBackend(b, testbed.Behaviour{Version: "v1"}), testbed.NewBackend(b, testbed.Behaviour{Version: "v2"}))
+	traefik := c.Traefik(b, testbed.TraefikConfig{Throttle: throttle})
+	r := router(b, c.Config, traefikcrd.Config{
+		Rollout: "shop", Namespace: ns, Stable: stable, Canary: canary, Route: &traffic.Route{Rule: "Host(`" + ns + ".test`)"},
+		Verify: traefikcrd.Verify{APIs: []string{traefik.API}},
+	})
+	require.NoError(b, r.Apply(b.Context(), withCohort(target(0.5))))
+	for b.Loop() {
+		_, err := r.Observe(b.Context())
+		require.NoError(b, err)
+	}
+}
