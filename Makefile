@@ -94,10 +94,10 @@ generate:
 vuln: $(bin)/govulncheck
 	@$(bin)/govulncheck ./...
 
-## tools: the servers of the tests: Traefik and Prometheus from PATH, or built once into .toolchain/bin with the test cluster
+## tools: the servers of the tests: Traefik and Prometheus from PATH, or built once into .toolchain/bin with the test cluster, Helm and kustomize
 .PHONY: tools
 tools: gateway
-	@tools/build etcd kubernetes kwok
+	@tools/build etcd kubernetes kwok helm kustomize
 
 # The demo needs these two only.
 .PHONY: gateway

@@ -1,0 +1,392 @@
+// Package deploy holds no code: its tests render the chart and the kustomize base with the real programs and bring
+// them to a real API server, which checks every field, with the rights that they give and no more.
+package deploy
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/client-go/discovery/cached/memory"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/restmapper"
+
+	"github.com/serindev/serin/config"
+	"github.com/serindev/serin/internal/testbed"
+	"github.com/serindev/serin/internal/testbed/testcluster"
+	"github.com/serindev/serin/workload"
+	"github.com/serindev/serin/workload/kube"
+)
+
+func TestMain(m *testing.M) { testcluster.Main(m) }
+
+var update = flag.Bool("update", false, "write what is rendered from the chart")
+
+// program runs a tool and returns what it prints.
+func program(t *testing.T, name string, args ...string) (string, error) {
+	t.Helper()
+	path, err := testbed.Tool(name)
+	require.NoError(t, err)
+	cmd := exec.CommandContext(t.Context(), path, args...)
+	dir := t.TempDir()
+	cmd.Env = append(os.Environ(), "HELM_CACHE_HOME="+dir, "HELM_CONFIG_HOME="+dir, "HELM_DATA_HOME="+dir, "KUBECONFIG="+filepath.Join(dir, "none"))
+	var out, wrong bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &wrong
+	if err := cmd.Run(); err != nil {
+		return out.String(), errors.Join(err, errors.New(wrong.String()))
+	}
+	return out.String(), nil
+}
+
+// render renders the chart with values.
+func render(t *testing.T, namespace, values string) (string, error) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "values.yaml")
+	require.NoError(t, os.WriteFile(file, []byte(values), 0o600))
+	return program(t, "helm", "template", "serin", "helm/serin", "--namespace", namespace, "--kube-version", "1.34.0", "--values", file)
+}
+
+func mustRender(t *testing.T, namespace, values string) string {
+	t.Helper()
+	out, err := render(t, namespace, values)
+	require.NoError(t, err)
+	return out
+}
+
+func objects(t *testing.T, text string) (out []*unstructured.Unstructured) {
+	t.Helper()
+	decoder := yaml.NewYAMLOrJSONDecoder(strings.NewReader(text), 4096)
+	for {
+		o := &unstructured.Unstructured{}
+		err := decoder.Decode(&o.Object)
+		if errors.Is(err, io.EOF) {
+			return out
+		}
+		require.NoError(t, err)
+		if len(o.Object) > 0 {
+			out = append(out, o)
+		}
+	}
+}
+
+// apply brings objects to the API server as an administrator does; it refuses every field that it does not know.
+func apply(t *testing.T, c *testcluster.Cluster, list []*unstructured.Unstructured) {
+	t.Helper()
+	client, err := dynamic.NewForConfig(c.Config)
+	require.NoError(t, err)
+	mapper := restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(c.Client.Discovery()))
+	for _, o := range list {
+		kind := o.GroupVersionKind()
+		if kind.Kind == "ServiceMonitor" {
+			continue // not Kubernetes' own
+		}
+		mapping, err := mapper.RESTMapping(kind.GroupKind(), kind.Version)
+		require.NoError(t, err)
+		_, err = client.Resource(mapping.Resource).Namespace(o.GetNamespace()).Create(t.Context(), o,
+			metav1.CreateOptions{FieldManager: "helm", FieldValidation: metav1.FieldValidationStrict})
+		require.NoError(t, err, "%s %s", kind.Kind, o.GetName())
+	}
+}
+
+func find(t *testing.T, list []*unstructured.Unstructured, kind, name string) map[string]any {
+	t.Helper()
+	for _, o := range list {
+		if o.GetKind() == kind && o.GetName() == name {
+			return o.Object
+		}
+	}
+	require.Fail(t, "there is no "+kind+" "+name)
+	return nil
+}
+
+const everything = `
+namespaces: [NS, NS2]
+files:
+  shop.yaml: "# a rollout"
+  jobs/migrate.yaml: "# a job"
+store: {postgres: {secretName: serin-store}}
+auth: {tokensSecret: serin-tokens, sessionKeySecret: serin-sessions}
+spinnaker: {enabled: true, basicAuthSecret: serin-spinnaker}
+ingress: {enabled: true, className: traefik, host: serin.example.com, tlsSecretName: serin-web}
+networkPolicy:
+  from: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: ingress}}}]
+  egress: [{ports: [{port: 53, protocol: UDP}]}, {to: [{ipBlock: {cidr: 10.0.0.0/8}}]}]
+serviceMonitor: {enabled: true, tokenSecret: {name: serin-metrics}, labels: {release: prometheus}}
+serviceAccount: {annotations: {a: b}}
+imagePullSecrets: [{name: registry}]
+nodeSelector: {kubernetes.io/os: linux}
+tolerations: [{key: a, operator: Exists}]
+affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{matchExpressions: [{key: a, operator: Exists}]}]}}}
+podAnnotations: {c: d}
+podLabels: {e: f}
+extraVolumes: [{name: more, emptyDir: {}}]
+extraVolumeMounts: [{name: more, mountPath: /more}]
+daemon: {log: {format: json}, retention: {evidence: 30d}}
+`
+
+func TestTheChartIsAcceptedByTheAPIServerFieldByField(t *testing.T) {
+	c := testcluster.Shared(t)
+	_, err := program(t, "helm", "lint", "--strict", "helm/serin")
+	require.NoError(t, err)
+	for name, values := range map[string]string{
+		"as it is": "", "without TLS": "tls: {insecure: true}", "with everything": everything,
+		"with few rights": "rbac: {jobs: false, createCanary: false}\nnetworkPolicy: {enabled: false}\npodDisruptionBudget: {enabled: false}\nexistingConfigMap: mine\nstore: {sqlite: {existingClaim: mine}}",
+	} {
+		t.Run(name, func(t *testing.T) {
+			ns, ns2 := c.Namespace(t), c.Namespace(t)
+			list := objects(t, mustRender(t, ns, strings.NewReplacer("NS2", ns2, "NS", ns).Replace(values)))
+			apply(t, c, list)
+			daemon := find(t, list, "ConfigMap", "serin")["data"].(map[string]any)["serin.yaml"].(string)
+			file := filepath.Join(t.TempDir(), "serin.yaml")
+			require.NoError(t, os.WriteFile(file, []byte(daemon), 0o600))
+			_, _, errs := config.LoadDaemon(file)
+			require.Empty(t, errs)
+		})
+	}
+}
+
+func TestWhatWouldNotRunIsRefused(t *testing.T) {
+	for name, c := range map[string]struct{ values, why string }{
+		"PostgreSQL without tokens":         {"store: {postgres: {secretName: x}}", "auth.tokensSecret"},
+		"PostgreSQL without a session key":  {"store: {postgres: {secretName: x}}\nauth: {tokensSecret: tokens}", "auth.sessionKeySecret"},
+		"neither TLS nor a word against it": {"tls: {secretName: ''}", "tls.secretName"},
+		"Spinnaker for everybody":           {"spinnaker: {enabled: true}", "spinnaker.basicAuthSecret"},
+		"metrics without a token":           {"serviceMonitor: {enabled: true}", "serviceMonitor.tokenSecret.name"},
+		"a value that there is not":         {"replicas: 3", "replicas"},
+		"two sources of rollouts":           {"files: {a.yaml: x}\nexistingConfigMap: mine", "give one of them"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out, err := render(t, "serin", c.values)
+			require.ErrorContains(t, err, c.why)
+			require.Empty(t, out)
+		})
+	}
+}
+
+// base is what the kustomize base is made of: the chart as it is, without what is Helm's.
+func base(t *testing.T) (all, rights string) {
+	t.Helper()
+	text := mustRender(t, "serin", "")
+	text = regexp.MustCompile(`(?m)^ *(helm\.sh/.*|annotations: \{helm\.sh/.*)\n|^# Source: .*\n`).ReplaceAllString(text, "")
+	text = strings.ReplaceAll(text, "managed-by: Helm", "managed-by: kustomize")
+	var parts []string
+	for _, part := range strings.Split(text, "---\n") {
+		if strings.TrimSpace(part) == "" {
+			continue
+		}
+		parts = append(parts, part)
+		if regexp.MustCompile(`(?m)^kind: Role(Binding)?$`).MatchString(part) {
+			rights += "---\n" + regexp.MustCompile(`(?m)^  namespace: serin\n`).ReplaceAllString(part, "")
+		}
+	}
+	return "# Rendered from deploy/helm/serin: go test ./deploy -update\n---\n" + strings.Join(parts, "---\n"),
+		"# Rendered from deploy/helm/serin: go test ./deploy -update\n" + rights
+}
+
+func TestTheKustomizeBaseIsTheChart(t *testing.T) {
+	all, rights := base(t)
+	for file, text := range map[string]string{"kustomize/base/serin.yaml": all, "kustomize/rights/rights.yaml": rights} {
+		if *update {
+			require.NoError(t, os.WriteFile(file, []byte(text), 0o644)) //nolint:gosec // for everybody
+		}
+		have, err := os.ReadFile(file)
+		require.NoError(t, err)
+		require.Equal(t, string(have), text, "stale: go test ./deploy -update")
+	}
+}
+
+func TestKustomizePutsItIntoNamespaces(t *testing.T) {
+	c := testcluster.Shared(t)
+	home, pro := c.Namespace(t), c.Namespace(t)
+	here, err := os.Getwd()
+	require.NoError(t, err)
+	dir := t.TempDir()
+	overlay := func(name, text string) []*unstructured.Unstructured {
+		folder := filepath.Join(dir, name)
+		require.NoError(t, os.MkdirAll(folder, 0o700))
+		path, err := filepath.Rel(folder, here)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(filepath.Join(folder, "kustomization.yaml"), []byte(strings.ReplaceAll(text, "DEPLOY", path)), 0o600))
+		require.NoError(t, os.WriteFile(filepath.Join(folder, "shop.yaml"), []byte("# a rollout\n"), 0o600))
+		out, err := program(t, "kustomize", "build", "--load-restrictor=LoadRestrictionsNone", folder)
+		require.NoError(t, err)
+		return objects(t, out)
+	}
+	list := overlay("home", "namespace: "+home+`
+resources: [DEPLOY/kustomize/base]
+configMapGenerator: [{name: serin-rollouts, namespace: serin, behavior: replace, files: [shop.yaml]}]
+generatorOptions: {disableNameSuffixHash: true}
+images: [{name: ghcr.io/serindev/serin, newTag: v9}]
+`)
+	apply(t, c, list)
+	require.Contains(t, find(t, list, "ConfigMap", "serin-rollouts")["data"], "shop.yaml")
+	list = overlay("pro", "namespace: "+pro+`
+resources: [DEPLOY/kustomize/rights]
+patches:
+  - target: {kind: RoleBinding}
+    patch: |
+      - {op: replace, path: /subjects/0/namespace, value: `+home+`}
+`)
+	apply(t, c, list)
+	require.True(t, can(t, account(c, t, home), pro, "apps", "deployments", "patch"))
+	require.False(t, can(t, account(c, t, home), "default", "apps", "deployments", "patch"))
+}
+
+func account(c *testcluster.Cluster, t *testing.T, namespace string) *rest.Config {
+	t.Helper()
+	return c.ServiceAccount(t, namespace, "serin")
+}
+
+func can(t *testing.T, who *rest.Config, namespace, group, resource, verb string) bool {
+	t.Helper()
+	client, err := kubernetes.NewForConfig(who)
+	require.NoError(t, err)
+	review, err := client.AuthorizationV1().SelfSubjectAccessReviews().Create(t.Context(), &authorizationv1.SelfSubjectAccessReview{
+		Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: namespace, Group: group, Resource: resource, Verb: verb}},
+	}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	return review.Status.Allowed
+}
+
+const application = `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: shop}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: shop}}
+  template: {metadata: {labels: {app: shop}}, spec: {containers: [{name: shop, image: "shop:1", ports: [{name: http, containerPort: 8080}]}]}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: shop}
+spec: {selector: {app: shop}, ports: [{port: 80, targetPort: http}]}
+`
+
+func TestTheChartsRightsAreEnoughAndNoMore(t *testing.T) {
+	c := testcluster.Shared(t)
+	home, pro := c.Namespace(t), c.Namespace(t)
+	c.Apply(t, pro, application)
+	apply(t, c, objects(t, mustRender(t, home, "namespaces: ["+pro+"]")))
+	who := account(c, t, home)
+	k, err := kube.New(kube.Config{REST: who, Log: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	t.Cleanup(k.Close)
+
+	stable, canary := workload.Name{Namespace: pro, Name: "shop"}, workload.Name{Namespace: pro, Name: "shop-canary"}
+	target := workload.Target{
+		Release: "r", Arms: workload.Arms{Stable: workload.Arm{Deployment: stable, Service: "shop"}, Canary: workload.Arm{Deployment: canary, Service: "shop-canary"}},
+	}
+	ready := func(d workload.Deployment) {
+		t.Helper()
+		target.Deployments = []workload.Deployment{d}
+		var o workload.Observed
+		var err error
+		require.Eventually(t, func() bool {
+			o, err = k.Apply(t.Context(), target)
+			phase, _ := o.Phase()
+			return err == nil && phase == workload.Ready
+		}, time.Minute, 50*time.Millisecond, "%v", d.Name)
+	}
+	ready(workload.Deployment{Name: canary, Create: &stable, Images: map[string]string{"shop": "shop:2"}, Replicas: &workload.Replicas{Count: 1}})
+	ready(workload.Deployment{Name: stable, From: &canary})
+	ready(workload.Deployment{Name: stable, Before: true})
+	job := workload.Job{Key: "r/migrate", Namespace: pro, Deadline: time.Minute,
+		Manifest: []byte(`{"apiVersion": "batch/v1", "kind": "Job", "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "m", "image": "m:1"}]}}}}`)}
+	var s workload.Status
+	require.Eventually(t, func() bool {
+		s, err = k.Run(t.Context(), job)
+		return err == nil && s.Phase == workload.Ready
+	}, time.Minute, 50*time.Millisecond)
+	require.Equal(t, []string{"m:1 has started"}, s.Log)
+
+	for _, verb := range []string{"get", "list", "watch", "create", "patch", "delete"} {
+		require.True(t, can(t, who, pro, "traefik.io", "traefikservices", verb), verb)
+	}
+	for _, forbidden := range [][2]string{{"", "secrets"}, {"", "configmaps"}, {"rbac.authorization.k8s.io", "roles"}, {"", "nodes"}, {"", "serviceaccounts"}} {
+		for _, namespace := range []string{home, pro, ""} {
+			require.False(t, can(t, who, namespace, forbidden[0], forbidden[1], "get"), forbidden)
+		}
+	}
+	for _, verb := range []string{"delete", "update", "deletecollection"} {
+		require.False(t, can(t, who, pro, "apps", "deployments", verb), verb)
+	}
+	require.False(t, can(t, who, "", "apps", "deployments", "list"), "nothing cluster-wide")
+	require.False(t, can(t, who, home, "apps", "deployments", "patch"), "not even in its own namespace, if it has no rollouts")
+	_, err = kubernetes.NewForConfigOrDie(who).CoreV1().Secrets(pro).List(t.Context(), metav1.ListOptions{})
+	require.ErrorContains(t, err, "forbidden")
+}
+
+func TestPrometheusIsShownATokenAndTheCertificate(t *testing.T) {
+	m := find(t, objects(t, mustRender(t, "serin", strings.ReplaceAll(everything, "NS", "ns"))), "ServiceMonitor", "serin")
+	endpoints, _, _ := unstructured.NestedSlice(m, "spec", "endpoints")
+	require.Equal(t, []any{map[string]any{
+		"port": "http", "path": "/metrics", "interval": "15s", "scheme": "https",
+		"authorization": map[string]any{"credentials": map[string]any{"name": "serin-metrics", "key": "token"}},
+		"tlsConfig": map[string]any{
+			"ca": map[string]any{"secret": map[string]any{"name": "serin-tls", "key": "ca.crt"}}, "serverName": "serin.serin.svc",
+		},
+	}}, endpoints)
+}
+
+func TestThePodNeedsNoRightsOnItsNode(t *testing.T) {
+	d := find(t, objects(t, mustRender(t, "serin", "")), "Deployment", "serin")
+	spec, _, _ := unstructured.NestedMap(d, "spec", "template", "spec")
+	pod := spec["securityContext"].(map[string]any)
+	require.Equal(t, true, pod["runAsNonRoot"])
+	containers := spec["containers"].([]any)
+	for _, c := range containers {
+		s := c.(map[string]any)["securityContext"].(map[string]any)
+		require.Equal(t, true, s["readOnlyRootFilesystem"])
+		require.Equal(t, false, s["allowPrivilegeEscalation"])
+		require.Equal(t, []any{"ALL"}, s["capabilities"].(map[string]any)["drop"])
+	}
+}
+
+func TestTheNamespaceOfSerinCanBeRestricted(t *testing.T) {
+	c := testcluster.Shared(t)
+	ns := c.Namespace(t)
+	c.Apply(t, "", "{apiVersion: v1, kind: Namespace, metadata: {name: "+ns+", labels: {pod-security.kubernetes.io/enforce: restricted}}}")
+	var pods []*unstructured.Unstructured
+	for _, o := range objects(t, mustRender(t, ns, "")) {
+		if o.GetKind() != "Deployment" {
+			continue
+		}
+		template, _, _ := unstructured.NestedMap(o.Object, "spec", "template")
+		pod := &unstructured.Unstructured{Object: template}
+		pod.SetGroupVersionKind(schema.GroupVersionKind{Version: "v1", Kind: "Pod"})
+		pod.SetName("serin")
+		pod.SetNamespace(ns)
+		unstructured.RemoveNestedField(pod.Object, "spec", "serviceAccountName")
+		pods = append(pods, pod)
+	}
+	require.Len(t, pods, 1)
+	apply(t, c, pods)
+}
+
+func TestTheImageIsBuiltWithTheGoOfTheModule(t *testing.T) {
+	module, err := os.ReadFile("../go.mod")
+	require.NoError(t, err)
+	docker, err := os.ReadFile("Dockerfile")
+	require.NoError(t, err)
+	version := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindSubmatch(module)
+	require.Contains(t, string(docker), "FROM golang:"+string(version[1])+" AS build")
+	require.Contains(t, string(docker), "USER 65532:65532")
+}
