@@ -63,7 +63,7 @@ func (s *site) compareTwo(ctx context.Context, page *comparePage) error {
 	if err != nil {
 		return err
 	}
-	page.Known, page.Both = true, []Detail{newDetail(a), newDetail(b)}
+	page.Known, page.Both = true, []Detail{newDetail(a, drawScopes(a)), newDetail(b, drawScopes(b))}
 	page.Facts, page.Metrics = facts(page.Both[0], page.Both[1]), metricPairs(a, b, page.Both)
 	return nil
 }

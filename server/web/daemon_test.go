@@ -116,7 +116,7 @@ func (d *daemon) serve(log *slog.Logger, registry *prometheus.Registry, edit []f
 	d.url = "http://" + listener.Addr().String()
 	problems := func() []server.ConfigProblem { return []server.ConfigProblem{{File: evil, Line: 3, Text: evil}} }
 	s := server.New(server.Options{
-		Engine: d.engine, Store: d.store, Tokens: verify, Problems: problems, Version: "v1", Log: log, Registry: registry,
+		Engine: d.engine, Store: d.store, Tokens: verify, Problems: problems, Version: "v1", Log: log, Registry: registry, Heartbeat: 50 * time.Millisecond,
 		Pages: func(s *server.Server) http.Handler {
 			o := web.Options{Server: s, Engine: d.engine, Store: d.store, Problems: problems, Key: []byte(strings.Repeat("k", 32)), ExternalURL: d.url, Version: "v1", Log: log}
 			for _, f := range edit {

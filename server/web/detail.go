@@ -100,8 +100,8 @@ type Meter struct {
 	Class  string
 }
 
-// newDetail makes what is shown of a record.
-func newDetail(r Record) Detail {
+// newDetail makes what is shown of a record, with the scopes as [drawScopes] has made them.
+func newDetail(r Record, scopes []Scope) Detail {
 	v := r.View
 	d := Detail{
 		Rollout: v.Rollout, State: statePill(v), Lead: lead(v), Reason: reason(v, r.Explanation), Over: v.State.Ended(), Waiting: r.Explanation.Waiting,
@@ -120,17 +120,24 @@ func newDetail(r Record) Detail {
 		d.Parameters = append(d.Parameters, Pair{name, v.State.Parameters[name]})
 	}
 	d.Steps, d.Answers = newSteps(v, r.Events), newAnswers(v)
-	for i, name := range Scopes(v) {
-		if looks := r.Looks[name]; len(looks) > 0 {
-			d.Scopes = append(d.Scopes, newScope(v, i, name, looks))
-		}
-	}
-	slices.Reverse(d.Scopes) // the newest evidence first
+	d.Scopes = scopes
 	for _, e := range r.Events {
 		d.Events = append(d.Events, newEventLine(v, e))
 	}
 	slices.Reverse(d.Events)
 	return d
+}
+
+// drawScopes draws the evidence of a record, the newest first.
+func drawScopes(r Record) []Scope {
+	var out []Scope
+	for i, name := range Scopes(r.View) {
+		if looks := r.Looks[name]; len(looks) > 0 {
+			out = append(out, newScope(r.View, i, name, looks))
+		}
+	}
+	slices.Reverse(out)
+	return out
 }
 
 // lead says where a release stands, or how and why it ended.

@@ -19,6 +19,22 @@ const (
 
 // record reads all that is known of a release.
 func (s *site) record(ctx context.Context, id string) (Record, error) {
+	r, err := s.outline(ctx, id)
+	if err != nil {
+		return Record{}, err
+	}
+	for _, scope := range Scopes(r.View) {
+		looks, cut, err := s.looks(ctx, r.View, scope)
+		if err != nil {
+			return Record{}, err
+		}
+		r.Looks[scope], r.Cut = looks, r.Cut || cut
+	}
+	return r, nil
+}
+
+// outline is a record without its looks.
+func (s *site) outline(ctx context.Context, id string) (Record, error) {
 	v, err := s.o.Engine.Release(ctx, id)
 	if err != nil {
 		return Record{}, err
@@ -26,13 +42,6 @@ func (s *site) record(ctx context.Context, id string) (Record, error) {
 	r := Record{View: v, Explanation: rollout.Explain(v), Looks: map[string][]server.Look{}}
 	if r.Events, err = s.o.Store.Events(ctx, id, 0); err != nil {
 		return Record{}, fmt.Errorf("read the events of release %s: %w", id, err)
-	}
-	for _, scope := range Scopes(v) {
-		looks, cut, err := s.looks(ctx, v, scope)
-		if err != nil {
-			return Record{}, err
-		}
-		r.Looks[scope], r.Cut = looks, r.Cut || cut
 	}
 	return r, nil
 }
@@ -92,14 +101,19 @@ type Ask struct {
 }
 
 func (s *site) release(w http.ResponseWriter, r *http.Request, sess *session) error {
-	rec, err := s.record(r.Context(), r.PathValue("id"))
+	rec, err := s.outline(r.Context(), r.PathValue("id"))
 	if err != nil {
 		return err
 	}
 	v := rec.View
+	scopes, cut, err := s.drawn.scopes(r.Context(), v, s.looks)
+	if err != nil {
+		return err
+	}
+	rec.Cut = cut
 	page := &releasePage{
 		Base:   Base{Title: v.Rollout + ": " + statePill(v).Text, Nav: "rollouts"},
-		Detail: newDetail(rec), Gate: newGate(v, rec.Explanation, sess.who), Report: "/releases/" + v.Release.ID + "/report",
+		Detail: newDetail(rec, scopes), Gate: newGate(v, rec.Explanation, sess.who), Report: "/releases/" + v.Release.ID + "/report",
 	}
 	if !v.State.Ended() {
 		page.Live = address(server.LivePath, "release", v.Release.ID)

@@ -62,6 +62,7 @@ type site struct {
 	mux    *http.ServeMux
 	seal   *sealer
 	assets map[string]asset
+	drawn  drawings
 
 	mu        sync.Mutex           // guards signedOut
 	signedOut map[string]time.Time // sessions by id, until they would have ended by themselves
