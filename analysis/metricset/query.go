@@ -3,6 +3,7 @@ package metricset
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 
 	"github.com/serindev/serin/judge/kayenta"
@@ -101,9 +102,7 @@ func bindings(q kayenta.ConfigQuery, s Scope) map[string]string {
 			b[one[0]] = one[1]
 		}
 	}
-	for name, value := range s.Params {
-		b[name] = value
-	}
+	maps.Copy(b, s.Params)
 	return b
 }
 

@@ -146,7 +146,8 @@ func fits(value string, open byte) bool {
 	if open == '"' || open == '\'' || open == '`' {
 		return !strings.ContainsAny(value, "\"'`\\\n\r\x00")
 	}
-	return strings.IndexFunc(value, func(r rune) bool {
-		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("_:.", r))
-	}) < 0
+	return strings.TrimLeft(value, plainCharacters) == ""
 }
+
+// plainCharacters are those of names, numbers and durations: no PromQL is made of them alone that a name is not.
+const plainCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_:."

@@ -110,8 +110,7 @@ func (s *Service) write(w http.ResponseWriter, r *http.Request, status int, body
 func readBody(r *http.Request, most int64) ([]byte, error) {
 	b, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, most))
 	if err != nil {
-		var tooLarge *http.MaxBytesError
-		if errors.As(err, &tooLarge) {
+		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 			return nil, err
 		}
 		return nil, bad("the body ended early: %v", err)

@@ -19,10 +19,10 @@ import (
 // scrapes is how many scrapes a test waits for.
 const scrapes = 40
 
-// TestAConfigIsJudgedOnWhatARealPrometheusHasScraped goes the whole way: an exporter, scrapes, Kayenta's config with
-// its kinds of query, range queries, pairs, both judges.
-func TestAConfigIsJudgedOnWhatARealPrometheusHasScraped(t *testing.T) {
-	t.Parallel()
+// scrapedShop is the address of a Prometheus that has scraped three services for a while: a base, one like it, and one
+// that is three times as slow.
+func scrapedShop(t *testing.T) string {
+	t.Helper()
 	registry := prometheus.NewRegistry()
 	latency := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "latency_seconds", Help: "h"}, []string{"service", "zone", "code"})
 	registry.MustRegister(latency)
@@ -39,7 +39,6 @@ func TestAConfigIsJudgedOnWhatARealPrometheusHasScraped(t *testing.T) {
 		seen <- struct{}{}
 	}))
 	t.Cleanup(exporter.Close)
-	began := time.Now().Truncate(time.Second)
 	server := testbed.NewPrometheus(t, testbed.PrometheusConfig{ScrapeInterval: 500 * time.Millisecond, Jobs: []testbed.ScrapeJob{
 		{Name: "shop", Targets: []string{strings.TrimPrefix(exporter.URL, "http://")}},
 	}})
@@ -50,7 +49,15 @@ func TestAConfigIsJudgedOnWhatARealPrometheusHasScraped(t *testing.T) {
 			require.FailNow(t, "nobody scrapes")
 		}
 	}
-	s := newService(t, spinnaker.Options{Store: openStore(t), Metrics: sourceOf(t, server.URL)})
+	return server.URL
+}
+
+// TestAConfigIsJudgedOnWhatARealPrometheusHasScraped goes the whole way: an exporter, scrapes, Kayenta's config with
+// its kinds of query, range queries, pairs, both judges.
+func TestAConfigIsJudgedOnWhatARealPrometheusHasScraped(t *testing.T) {
+	t.Parallel()
+	began := time.Now().Truncate(time.Second)
+	s := newService(t, spinnaker.Options{Store: openStore(t), Metrics: sourceOf(t, scrapedShop(t))})
 
 	query := func(fields map[string]any) map[string]any {
 		m := metric("m", nil)

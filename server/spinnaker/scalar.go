@@ -151,8 +151,8 @@ func quoteBare(data []byte) []byte {
 	}
 	out := make([]byte, 0, len(data)+64)
 	for i := 0; i < len(data); {
-		switch c := data[i]; {
-		case c == '"':
+		switch c := data[i]; c {
+		case '"':
 			end := i + 1
 			for end < len(data) && data[end] != '"' {
 				if data[end] == '\\' {
@@ -163,7 +163,7 @@ func quoteBare(data []byte) []byte {
 			end = min(end+1, len(data))
 			out = append(out, data[i:end]...)
 			i = end
-		case c == 'N' || c == 'I' || c == '-':
+		case 'N', 'I', '-':
 			word := bareWord(data[i:])
 			if word == "" {
 				out = append(out, c)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"time"
 )
@@ -142,9 +143,7 @@ func (r analysisRequest) request(w window) executionRequest {
 	step := r.Scopes[0].Step
 	for _, s := range r.Scopes {
 		params := map[string]label{}
-		for k, v := range s.ExtendedScopeParams {
-			params[k] = v
-		}
+		maps.Copy(params, s.ExtendedScopeParams)
 		offset := minutes(s.ControlOffsetInMinutes)
 		name := string(s.ScopeName)
 		if name == "" {

@@ -195,7 +195,7 @@ func (d Database) canaryEvidence(t *testing.T) {
 	finish := func(id string, version int) error {
 		r := canaryRun(id, "shop", "succeeded")
 		r.Complete = true
-		return s.UpdateCanaryRun(ctx, r, nil, &store.CanaryEvidence{ID: "e", Version: version, At: Start, Body: []byte{0, byte(version)}})
+		return s.UpdateCanaryRun(ctx, r, nil, &store.CanaryEvidence{ID: "e", Version: version, At: Start, Body: fmt.Appendf([]byte{0}, "%d", version)})
 	}
 	require.NoError(t, finish("01", 1))
 	require.ErrorIs(t, finish("02", 1), rollout.ErrConflict, "somebody was faster")
@@ -206,7 +206,7 @@ func (d Database) canaryEvidence(t *testing.T) {
 	require.ErrorIs(t, finish("03", 4), rollout.ErrConflict, "one is missing between")
 	e, err := s.CanaryEvidence(ctx, "e")
 	require.NoError(t, err)
-	require.Equal(t, store.CanaryEvidence{ID: "e", Version: 2, At: Start, Body: []byte{0, 2}}, e)
+	require.Equal(t, store.CanaryEvidence{ID: "e", Version: 2, At: Start, Body: []byte("\x002")}, e)
 	require.NoError(t, s.PruneCanary(ctx, Start.Add(time.Second)))
 	_, err = s.CanaryEvidence(ctx, "e")
 	require.ErrorIs(t, err, rollout.ErrNotFound)
