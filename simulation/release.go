@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/serindev/serin/analysis"
@@ -59,6 +60,7 @@ var epoch = time.Unix(0, 0).UTC()
 // Run lets one release happen in a world. pasts are what earlier releases taught, by scope and metric; src decides
 // everything that is left to chance. The gateway has each weight in force at once and splits as it is told.
 func (p Plan) Run(w World, pasts map[string]map[string][]judge.Past, src rand.Source) (Outcome, error) {
+	p.Definition = withoutCluster(p.Definition)
 	r := run{plan: p, users: w.Users(src), world: w, pasts: pasts, now: epoch}
 	r.out.Learned = map[string]map[string][]judge.Past{}
 	if err := r.apply(rollout.Started{Rollout: p.Definition.Name, Revision: p.Definition.Revision}); err != nil {
@@ -79,6 +81,26 @@ func (p Plan) Run(w World, pasts map[string]map[string][]judge.Past, src rand.So
 			return Outcome{}, err
 		}
 	}
+}
+
+// withoutCluster leaves out what no user notices and no judge looks at: Jobs and Deployments, which are there at
+// once, and how the canary becomes stable.
+func withoutCluster(d rollout.Definition) rollout.Definition {
+	d.Cluster = nil
+	d.Steps = slices.DeleteFunc(slices.Clone(d.Steps), func(s rollout.Step) bool {
+		switch s.(type) {
+		case rollout.Job, rollout.Deploy:
+			return true
+		case rollout.AB, rollout.Gray, rollout.Gate, rollout.Wait, rollout.Webhook, rollout.Promote:
+		}
+		return false
+	})
+	for i, s := range d.Steps {
+		if promote, ok := s.(rollout.Promote); ok {
+			d.Steps[i] = rollout.Promote{Name: promote.Name}
+		}
+	}
+	return d
 }
 
 // run is a release under way.

@@ -128,6 +128,7 @@ func plan(decide rollout.Decide) simulation.Plan {
 			Name: "shop", Scopes: []rollout.Scope{{Name: "gray", NoData: rollout.Patience{For: time.Hour, Then: rollout.PolicyHold},
 				Unreachable: rollout.Patience{For: time.Hour, Then: rollout.PolicyHold}}},
 			Steps: rollout.Steps{
+				rollout.Job{Name: "migrate"}, rollout.Deploy{Name: "canary"},
 				rollout.Gray{Name: "gray", Weights: []share.Share{0.05, 0.5}, Hold: 10 * time.Minute, Scope: "gray", Decide: decide},
 				rollout.Gate{Name: "full"}, rollout.Webhook{Name: "tell"}, rollout.Promote{Name: "promote"},
 			},

@@ -130,6 +130,27 @@ func TestAPastHourIsAnalysedWithoutADaemon(t *testing.T) {
 		require.Contains(t, out, "orders: fail (failed-orders)")
 		require.Contains(t, out, "asked for 20%: alarm")
 	})
+	p.judgeConfig(t, config)
+	p.count(t, analysis)
+}
+
+func TestTimesAreReadAsPeopleWriteThem(t *testing.T) {
+	now := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
+	for text, want := range map[string]time.Time{
+		"now": now, "-2h": now.Add(-2 * time.Hour), "-1h30m": now.Add(-90 * time.Minute), "2026-01-02T15:04:05Z": time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC),
+		"2026-01-02 15:04": time.Date(2026, 1, 2, 15, 4, 0, 0, time.Local), "2026-01-02 15:04:05": time.Date(2026, 1, 2, 15, 4, 5, 0, time.Local),
+	} {
+		got, err := when(text, now)
+		require.NoError(t, err)
+		require.True(t, want.Equal(got), text)
+	}
+	for _, text := range []string{"", "2h", "--2h", "yesterday", "2026-13-01 00:00"} {
+		_, err := when(text, now)
+		require.ErrorContains(t, err, "expected 2026-01-02T15:04:05Z")
+	}
+}
+
+func (p past) judgeConfig(t *testing.T, config string) {
 	t.Run("a canary config of Kayenta is judged as it is", func(t *testing.T) {
 		svg := filepath.Join(t.TempDir(), "orders.svg")
 		code, out, errs := serin(t, nil, p.args(config, "--canary", "v3", "--baseline", "v1", "--chart", svg)...)
@@ -142,6 +163,15 @@ func TestAPastHourIsAnalysedWithoutADaemon(t *testing.T) {
 		require.Equal(t, exitOK, code, errs)
 		require.Contains(t, out, `"classification": "Pass"`)
 	})
+	t.Run("what Prometheus refuses is said", func(t *testing.T) {
+		broken := strings.ReplaceAll(ordersConfig, "sum(rate(", "sum(rat(")
+		code, _, errs := serin(t, strings.NewReader(broken), p.args("-", "--canary", "v3", "--baseline", "v1")...)
+		require.Equal(t, exitError, code)
+		require.Contains(t, errs, `metric failures: query sum(rat(`)
+	})
+}
+
+func (p past) count(t *testing.T, analysis string) {
 	t.Run("a service that there is none of is no pass", func(t *testing.T) {
 		code, out, _ := serin(t, nil, p.args("--canary", "shop-none@file", "--baseline", "shop-stable@file", "--step", "5m")...)
 		require.Equal(t, exitTooLong, code)
@@ -162,26 +192,4 @@ func TestAPastHourIsAnalysedWithoutADaemon(t *testing.T) {
 		require.Equal(t, 180_000.0, look.Requests.Baseline)
 		require.Equal(t, 1800.0, look.Observations[0].Baseline.Bad)
 	})
-	t.Run("what Prometheus refuses is said", func(t *testing.T) {
-		broken := strings.ReplaceAll(ordersConfig, "sum(rate(", "sum(rat(")
-		code, _, errs := serin(t, strings.NewReader(broken), p.args("-", "--canary", "v3", "--baseline", "v1")...)
-		require.Equal(t, exitError, code)
-		require.Contains(t, errs, `metric failures: query sum(rat(`)
-	})
-}
-
-func TestTimesAreReadAsPeopleWriteThem(t *testing.T) {
-	now := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
-	for text, want := range map[string]time.Time{
-		"now": now, "-2h": now.Add(-2 * time.Hour), "-1h30m": now.Add(-90 * time.Minute), "2026-01-02T15:04:05Z": time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC),
-		"2026-01-02 15:04": time.Date(2026, 1, 2, 15, 4, 0, 0, time.Local), "2026-01-02 15:04:05": time.Date(2026, 1, 2, 15, 4, 5, 0, time.Local),
-	} {
-		got, err := when(text, now)
-		require.NoError(t, err)
-		require.True(t, want.Equal(got), text)
-	}
-	for _, text := range []string{"", "2h", "--2h", "yesterday", "2026-13-01 00:00"} {
-		_, err := when(text, now)
-		require.ErrorContains(t, err, "expected 2026-01-02T15:04:05Z")
-	}
 }

@@ -190,8 +190,8 @@ func (p *planning) stage(j *sequential.Judge, m judge.Metric, s stage, pace sequ
 		return out
 	}
 	if t, ok := fails.Time(); ok {
-		out.Found = pointer(t.Seconds())
-		out.Spoiled = pointer(t.Seconds() * pace.Canary * min(1, pace.Base*p.effect))
+		out.Found = new(t.Seconds())
+		out.Spoiled = new(t.Seconds() * pace.Canary * min(1, pace.Base*p.effect))
 	}
 	for effect := 1.05; effect < 200 && s.hold > 0; effect *= 1.02 {
 		f, _ := j.Fails(m.Name, pace, effect)
@@ -205,13 +205,11 @@ func (p *planning) stage(j *sequential.Judge, m judge.Metric, s stage, pace sequ
 	rest := sequential.Prospect{Needs: max(0, passes.Needs-gained[key]), Gains: passes.Gains}
 	if t, ok := rest.Time(); ok {
 		requests := m.MinRequests / min(pace.Canary, max(pace.Baseline, 1e-9))
-		out.Passes = pointer(max(t.Seconds(), wait.Seconds(), requests))
+		out.Passes = new(max(t.Seconds(), wait.Seconds(), requests))
 	}
 	gained[key] += passes.Gains * s.hold.Seconds()
 	return out
 }
-
-func pointer(v float64) *float64 { return &v }
 
 // warnings tells of weights that decide nothing.
 func warnings(p plans) []string {

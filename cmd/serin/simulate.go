@@ -68,7 +68,7 @@ docs/statistics.md says what they are.`,
 	s.flags(cmd)
 	f := cmd.Flags()
 	f.Float64Var(&s.rate, "rate", 100, "requests a second, of both versions together")
-	f.StringSliceVar(&s.base, "base", []string{"1%"}, "the `SHARE` of bad requests at stable; NAME=SHARE for one metric")
+	f.StringSliceVar(&s.base, "base", []string{"1%"}, "the `SHARE` of bad requests at stable; NAME=SHARE for one metric (default, where\nthere is an objective: half of it)")
 	f.StringSliceVar(&s.effects, "effect", []string{"1.5", "2", "5"}, "how many `TIMES` as bad the worse versions are")
 	f.StringSliceVar(&s.worse, "worse", nil, "the `METRIC` that is worse (default the first); may be repeated")
 	f.Var(&choice{&s.scenario, scenarios}, "scenario", "what the traffic is like")
@@ -166,11 +166,20 @@ func (s *simulating) world(plan simulation.Plan) (simulation.World, []float64, e
 		for _, m := range judged(plan, scope.Name).Metrics {
 			if !seen[m.Name] {
 				seen[m.Name] = true
-				w.Metrics = append(w.Metrics, behaviour(m, base.of(m.Name, 0.01)))
+				w.Metrics = append(w.Metrics, behaviour(m, s.baseOf(base, m)))
 			}
 		}
 	}
 	return w, effects, nil
+}
+
+// baseOf is the share of bad requests at stable. Where a metric has an objective, and nothing is said of it by name,
+// stable keeps it with half of it to spare.
+func (s *simulating) baseOf(base numbers, m judge.Metric) float64 {
+	if _, named := base.named[m.Name]; !named && m.Kind == judge.Objective {
+		return m.Objective / 2
+	}
+	return base.of(m.Name, 0.01)
 }
 
 // behaviour is how stable behaves in one metric. A gauge's mean has no unit here, and wanders by 5%; of
@@ -194,12 +203,15 @@ func behaviour(m judge.Metric, base float64) simulation.Behaviour {
 	return b
 }
 
-// worsen makes the metrics that are to be worse so.
+// worsen makes the metrics that are to be worse so, by more or, where less is worse, by less.
 func (s *simulating) worsen(w simulation.World, effect float64) simulation.World {
 	w.Metrics = slices.Clone(w.Metrics)
 	for i := range w.Metrics {
 		if slices.Contains(s.worse, w.Metrics[i].Metric.Name) {
 			w.Metrics[i].Effect = effect
+			if w.Metrics[i].Metric.Direction == judge.Decrease {
+				w.Metrics[i].Effect = 1 / effect
+			}
 		}
 	}
 	return w

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -122,6 +124,13 @@ func (a *app) simulatedTable(w io.Writer, s *simulating, kinds []simulated) erro
 		rows = append(rows, line)
 	}
 	add("rolled back by a verdict", func(k simulated) string { return k.Failed.String() })
+	add("  by", func(k simulated) string {
+		var parts []string
+		for _, name := range slices.Sorted(maps.Keys(k.Metrics)) {
+			parts = append(parts, fmt.Sprintf("%s %d", name, k.Metrics[name]))
+		}
+		return cmp.Or(strings.Join(parts, ", "), "–")
+	})
 	add("  minutes from the fault", func(k simulated) string { return k.FoundIn.words("") })
 	add("  canary's requests by then", func(k simulated) string { return k.Requests.words("") })
 	add("  bad ones among them", func(k simulated) string { return k.Bad.words("") })
