@@ -40,6 +40,7 @@ spec:
   listen: 127.0.0.1:%d
   config: rollouts.yaml
   prometheus: {url: "%s", scrapeInterval: 500ms}
+  spinnaker: {listen: "127.0.0.1:%d"}
   notify:
     - webhook: {url: "%s", secret: sixteen bytes or more}
       on: [started, step, gate]
@@ -85,6 +86,8 @@ func newStage(t *testing.T) *stage {
 	t.Cleanup(hook.Close)
 	port, err := testbed.FreePort()
 	require.NoError(t, err)
+	kayenta, err := testbed.FreePort()
+	require.NoError(t, err)
 	rulesFile, err := filepath.Abs("rules.yaml")
 	require.NoError(t, err)
 	s.prometheus = testbed.NewPrometheus(t, testbed.PrometheusConfig{
@@ -96,7 +99,7 @@ func newStage(t *testing.T) *stage {
 	})
 	s.address = fmt.Sprintf("http://127.0.0.1:%d", port)
 	for name, text := range map[string]string{
-		"serin.yaml":    fmt.Sprintf(daemonYAML, port, s.prometheus.URL, hook.URL),
+		"serin.yaml":    fmt.Sprintf(daemonYAML, port, s.prometheus.URL, kayenta, hook.URL),
 		"rollouts.yaml": fmt.Sprintf(rolloutsYAML, filepath.Join(traefik.Directory, "shop.yaml"), traefik.API, blue.URL, green.URL),
 	} {
 		require.NoError(t, os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o600))

@@ -16,6 +16,7 @@ import (
 	"github.com/serindev/serin/engine"
 	"github.com/serindev/serin/notify"
 	"github.com/serindev/serin/server"
+	"github.com/serindev/serin/server/spinnaker"
 )
 
 // described is how client_golang prints a metric.
@@ -28,6 +29,7 @@ func TestTheReferenceOfTheMetricsIsTheOneOfTheDaemon(t *testing.T) {
 	e := engine.New(engine.Options{Log: log, Registerer: r})
 	notify.New(notify.Options{Registerer: r})
 	server.New(server.Options{Registry: r})
+	spinnaker.New(spinnaker.Options{Registry: r, Log: log})
 	publish(e, log, r)
 
 	descs := make(chan *prometheus.Desc, 1000)
