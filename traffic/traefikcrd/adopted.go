@@ -199,8 +199,8 @@ func (a *adopted) guardOperations(path string, c *Config, guards []v1alpha1.Midd
 	return []operation{test(path, a.middlewares), {Op: "replace", Path: path, Value: want}}
 }
 
-// writeChildren changes no more in a TraefikService of the user's than the weights of the arms and the canary's
-// child. keep leaves that child at weight 0.
+// writeChildren changes no more in the rollout's TraefikService than the weights of the arms and the canary's child:
+// in one of the user's, or on the way back to stable. keep leaves that child at weight 0.
 func (r *Router) writeChildren(ctx context.Context, have *stored, w weights, keep bool) error {
 	k := key{traefikServices, r.config.Rollout}
 	spec, ok := have.typed.(*v1alpha1.TraefikServiceSpec)
@@ -219,9 +219,6 @@ func (r *Router) writeChildren(ctx context.Context, have *stored, w weights, kee
 			return fmt.Errorf("%s: %w: it has a child %s that is neither stable nor canary", k, ErrForeign, child.Name)
 		}
 	}
-	if stable < 0 {
-		return fmt.Errorf("%s: %w: stable's Service %s is not in it", k, ErrForeign, r.config.Stable.Service)
-	}
 	at := func(i int) string { return fmt.Sprintf("/spec/weighted/services/%d", i) }
 	set := func(i, weight int) {
 		switch old := spec.Weighted.Services[i].Weight; {
@@ -231,7 +228,15 @@ func (r *Router) writeChildren(ctx context.Context, have *stored, w weights, kee
 			ops = append(ops, test(at(i)+"/weight", *old), operation{Op: "replace", Path: at(i) + "/weight", Value: weight})
 		}
 	}
-	set(stable, w.stable)
+	switch {
+	case stable >= 0:
+		set(stable, w.stable)
+	case canary >= 0 && have.owned(r.config.Rollout): // it had no weight, and so was left out
+		child := childSpec(r.config.Stable, w.stable, spec.Weighted.Services[canary].LoadBalancerSpec)
+		ops = append(ops, operation{Op: "add", Path: "/spec/weighted/services/-", Value: specMap(child)})
+	default:
+		return fmt.Errorf("%s: %w: stable's Service %s is not in it", k, ErrForeign, r.config.Stable.Service)
+	}
 	switch {
 	case canary >= 0 && (w.canary > 0 || keep):
 		set(canary, w.canary)

@@ -334,6 +334,42 @@ func TestNoRequestFailsWhileTheCanaryComesAndGoes(t *testing.T) {
 	require.Zero(t, counts.Failed("v1")+counts.Failed("v2"))
 }
 
+func TestNothingOfSomebodyElsesStopsTheWayBack(t *testing.T) {
+	guarded := withCohort(target(0.5))
+	guarded.Guards.RateLimit = &traffic.RateLimit{Average: 1000, Burst: 1000}
+	back := target(0)
+	back.Guards = guarded.Guards
+	for name, c := range map[string]struct{ foreign, want string }{
+		"a guard that is theirs now": {
+			`{apiVersion: traefik.io/v1alpha1, kind: Middleware, metadata: {name: shop-rate-limit, labels: {serin.dev/rollout: other}}, spec: {rateLimit: {average: 1000}}}`,
+			"Middleware shop-rate-limit is there and not Serin's",
+		},
+		"a route that leads to stable twice": {
+			strings.Replace(usersRoute, "name: mirror}]}\n", "name: mirror}]}\n  - {kind: Rule, match: \"Host(`twice`)\", services: [{name: shop, port: 80}]}\n", 1),
+			"2 of its routes lead to Service shop:80",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := begin(t, adopt(usersRoute))
+			w.bring(t, guarded)
+			w.Cluster.Apply(t, w.ns, strings.ReplaceAll(c.foreign, "HOST", w.host))
+			require.ErrorContains(t, w.Router.Apply(t.Context(), back), c.want)
+			children := w.raw(t, "traefikservices", "shop")["spec"].(map[string]any)["weighted"].(map[string]any)["services"].([]any)
+			require.Len(t, children, 1)
+			require.Equal(t, "shop", children[0].(map[string]any)["name"])
+			eventually(t, "nobody on the canary", func() bool { return w.send(t, 20, inCohort).Answered("v1") == 20 })
+		})
+	}
+}
+
+func TestAllOfTheTrafficGoesAndComesBack(t *testing.T) {
+	w := begin(t, nil)
+	w.bring(t, target(1))
+	require.Equal(t, 20, w.send(t, 20, nil).Answered("v2"))
+	w.bring(t, target(0))
+	require.Equal(t, 20, w.send(t, 20, nil).Answered("v1"))
+}
+
 func TestConflictsAreTriedAgain(t *testing.T) {
 	w := begin(t, adopt(usersRoute))
 	w.bring(t, target(0))

@@ -84,6 +84,11 @@ func (r *Router) apply(ctx context.Context, l layout, t traffic.Target) error {
 	if err != nil {
 		return err
 	}
+	if !l.serves() { // traffic first: whatever else is wrong, the canary gets none
+		if err := r.takeOut(ctx, s, !l.out); err != nil {
+			return err
+		}
+	}
 	f, err := s.frame(&r.config)
 	if err != nil {
 		return err
@@ -126,19 +131,11 @@ func (r *Router) protect(ctx context.Context, s *snapshot, f *frame, stable, can
 	if !errors.Is(cause, ErrNoEndpoints) || stable == nil || len(stable.ready) == 0 || canary != nil && len(canary.ready) > 0 {
 		return cause
 	}
-	now := r.infer(s, f)
-	if !now.serves() {
+	if now := r.infer(s, f); !now.serves() {
 		return cause
 	}
-	k := key{ingressRoutes, r.config.Rollout + cohortSuffix}
-	err := r.remove(ctx, k, s.objects[k])
-	now.cohort, now.main = nil, weights{stable: 100}
-	k = key{traefikServices, r.config.Rollout}
-	if have := s.objects[k]; have != nil {
-		err = errors.Join(err, r.writeMain(ctx, now.render(&r.config, f)[k], have, now.main, false))
-	}
-	if err != nil {
-		return errors.Join(cause, fmt.Errorf("take the canary out: %w", err))
+	if err := r.takeOut(ctx, s, false); err != nil {
+		return errors.Join(cause, err)
 	}
 	for _, k := range r.config.cohortKeys() { // no route leads to them any more
 		if err := r.remove(ctx, k, s.objects[k]); err != nil {
@@ -146,6 +143,21 @@ func (r *Router) protect(ctx context.Context, s *snapshot, f *frame, stable, can
 		}
 	}
 	return fmt.Errorf("%w: all requests go to stable", cause)
+}
+
+// takeOut takes the canary out of what is served: the cohort's route goes, and the main one serves stable alone. It
+// needs nothing but the two objects. keep is [Router.writeMain]'s.
+func (r *Router) takeOut(ctx context.Context, s *snapshot, keep bool) error {
+	route := key{ingressRoutes, r.config.Rollout + cohortSuffix}
+	err := r.remove(ctx, route, s.objects[route])
+	main := s.objects[key{traefikServices, r.config.Rollout}]
+	if main != nil && (main.owned(r.config.Rollout) || r.config.Adopt) && inferWeights(s.weighted(r.config.Rollout), r.config.Canary, r.config.Stable).canary > 0 {
+		err = errors.Join(err, r.writeChildren(ctx, main, weights{stable: 100}, keep && !main.owned(r.config.Rollout) && r.reachable(ctx)))
+	}
+	if err != nil {
+		return fmt.Errorf("take the canary out: %w", err)
+	}
+	return nil
 }
 
 // refuse says which of the objects that are to be written is not Serin's.
@@ -224,11 +236,13 @@ func (r *Router) writeMain(ctx context.Context, want object, have *stored, w wei
 	if have == nil || have.owned(r.config.Rollout) {
 		return r.write(ctx, k, want, have)
 	}
-	if keep && w.canary == 0 {
-		_, err := r.backend(ctx, r.config.Canary)
-		keep = err == nil
-	}
-	return r.writeChildren(ctx, have, w, keep)
+	return r.writeChildren(ctx, have, w, keep && (w.canary > 0 || r.reachable(ctx)))
+}
+
+// reachable tells whether the canary is known to have endpoints.
+func (r *Router) reachable(ctx context.Context) bool {
+	_, err := r.backend(ctx, r.config.Canary)
+	return err == nil
 }
 
 // cohortKeys are what the cohort's route leads to.
@@ -253,7 +267,8 @@ func (c *Config) keys() []key {
 // snapshot is what is in the cluster.
 type snapshot struct {
 	objects map[key]*stored // without those that are not there
-	adopted *adopted        // nil for an owned route
+	adopted *adopted        // nil for an owned route, and if it could not be read
+	unread  error           // why not
 }
 
 // read reads all objects of the rollout at about the same time.
@@ -273,7 +288,7 @@ func (r *Router) read(ctx context.Context) (*snapshot, error) {
 		})
 	}
 	if r.config.Route == nil {
-		group.Go(func() (err error) { s.adopted, err = r.readAdopted(ctx); return err })
+		group.Go(func() error { s.adopted, s.unread = r.readAdopted(ctx); return nil })
 	}
 	if err := group.Wait(); err != nil {
 		return nil, err
@@ -283,8 +298,11 @@ func (r *Router) read(ctx context.Context) (*snapshot, error) {
 
 // frame is the route that the rollout is on.
 func (s *snapshot) frame(c *Config) (frame, error) {
-	if s.adopted == nil {
+	if c.Route != nil {
 		return c.ownedFrame(), nil
+	}
+	if s.unread != nil {
+		return frame{}, s.unread
 	}
 	return c.adoptedFrame(s.adopted, s.objects[key{traefikServices, c.Rollout}])
 }
