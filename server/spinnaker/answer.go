@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/serindev/serin/judge/kayenta"
 	"github.com/serindev/serin/rollout"
@@ -171,12 +172,37 @@ func (s *Service) outer(mux *http.ServeMux) http.Handler {
 		r = r.Clone(r.Context())
 		// A base URL that ends with a slash gives two; a redirect would lose the body.
 		r.URL.Path, r.URL.RawPath = path.Clean("/"+strings.TrimPrefix(path.Clean("/"+r.URL.Path), prefix)), ""
+		if err := legible(r); err != nil {
+			s.refuse(w, r, err)
+			return
+		}
 		if _, pattern := mux.Handler(r); pattern == "" {
 			s.noSuch(w, r, mux)
 			return
 		}
 		mux.ServeHTTP(w, r)
 	})
+}
+
+// maxName bounds what stands in an index of the store.
+const maxName = 1000
+
+// legible refuses names that no store keeps.
+func legible(r *http.Request) error {
+	isName := func(text string) bool {
+		return len(text) <= maxName && utf8.ValidString(text) && !strings.ContainsRune(text, 0)
+	}
+	if !isName(r.URL.Path) {
+		return notFound("there is nothing of this name")
+	}
+	for name, values := range r.URL.Query() {
+		for _, v := range values {
+			if name != "customInlineTemplate" && !isName(v) {
+				return bad("%.40q is longer than %d bytes, or no text", name, maxName)
+			}
+		}
+	}
+	return nil
 }
 
 // fromBrowser tells a page's request, which Spinnaker's servers never send: it could come from any site, through

@@ -224,6 +224,15 @@ func TestBadInputIsRefusedAndNothingIsLost(t *testing.T) {
 	status, _ = s.do(t, http.MethodPost, "/judge", nil, nil)
 	require.Equal(t, http.StatusBadRequest, status)
 
+	for _, application := range []string{"a\x00", "\xff", strings.Repeat("x", 1001)} {
+		status, _ = s.do(t, http.MethodPost, "/canary", map[string]string{"application": application}, whole)
+		require.Equal(t, http.StatusBadRequest, status)
+	}
+	for _, path := range []string{"/canary/%00", "/canaryConfig/%ff", "/metricSetPairList/" + strings.Repeat("x", 1001)} {
+		status, _ = s.do(t, http.MethodGet, path, nil, nil)
+		require.Equal(t, http.StatusNotFound, status)
+	}
+
 	_, after := s.do(t, http.MethodGet, "/canaryConfig/"+id, nil, nil)
 	require.Equal(t, before, after)
 	_, runs := s.do(t, http.MethodGet, "/canary/executions", nil, nil)

@@ -8,9 +8,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/serindev/serin/server/spinnaker"
@@ -416,6 +418,27 @@ func TestTheLooksOfOnePipelineShareOneEvidence(t *testing.T) {
 	require.Equal(t, "Marginal", label, "another pipeline begins anew")
 	label, _ = look("", 41, 60, true)
 	require.Equal(t, "Marginal", label, "and so does a run without one")
+}
+
+// Several looks of one pipeline at once: each counts after another, none is lost, and none fails because of it.
+func TestLooksOfOnePipelineAtOnceFollowOneAnother(t *testing.T) {
+	kept := openStore(t)
+	s := newService(t, spinnaker.Options{Store: kept, Metrics: madeUp(t, same)})
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() {
+			r := execution("shop-baseline", "shop-canary")
+			for _, side := range []string{"controlScope", "experimentScope"} {
+				at := pointer(r, "/scopes/default/"+side).(map[string]any)
+				at["end"] = time.Date(2025, 4, 8, 20, 10+5*i, 0, 0, time.UTC).Format(time.RFC3339)
+			}
+			_, body := s.do(t, http.MethodPost, "/canary", map[string]string{"application": "shop", "parentPipelineExecutionId": "p"},
+				map[string]any{"canaryConfig": config(sequentialJudge, nil), "executionRequest": r})
+			end := s.ended(t, "/canary/"+pointer(body, "/canaryExecutionId").(string))
+			assert.Equal(t, "succeeded", end["status"], "%v", end["exception"])
+		})
+	}
+	all.Wait()
 }
 
 // A counter of errors beside one of requests: a service without errors passes, which as a gauge it could not.

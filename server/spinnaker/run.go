@@ -25,8 +25,9 @@ const (
 	attempts = 10
 	// maxPoints of one run, 16 bytes each: 300 metrics of 1,000 points a side.
 	maxPoints = 600_000
-	// lookAgain is how often the store is looked through for runs that nobody works at, and old ones.
-	lookAgain = time.Minute
+	// lookAgain is how often the store is looked through for runs that nobody works at, pruneAgain for old ones.
+	lookAgain  = time.Minute
+	pruneAgain = time.Hour
 	// writeAgain is the wait after a write that the store did not take.
 	writeAgain = 2 * time.Second
 )
@@ -38,8 +39,9 @@ func (s *Service) Run(ctx context.Context) error {
 	defer work.Wait()
 	places := make(chan struct{}, runsAtOnce)
 	take := func(id string) { s.take(ctx, &work, places, id) }
-	tick := time.NewTicker(lookAgain)
+	tick, prune := time.NewTicker(lookAgain), time.NewTicker(pruneAgain)
 	defer tick.Stop()
+	defer prune.Stop()
 	s.lookThrough(ctx, take)
 	for {
 		select {
@@ -49,6 +51,7 @@ func (s *Service) Run(ctx context.Context) error {
 			take(id)
 		case <-tick.C:
 			s.lookThrough(ctx, take)
+		case <-prune.C:
 			s.prune(ctx)
 		}
 	}
@@ -94,12 +97,20 @@ func (s *Service) take(ctx context.Context, work *sync.WaitGroup, places chan st
 			s.mu.Unlock()
 			close(u.done)
 		}()
+		defer s.recovered(id)
 		err := s.work(own, places, id, func(child string) *underWay { return s.take(ctx, work, places, child) })
 		if err != nil && own.Err() == nil {
 			s.o.Log.Error("work at a run", "run", id, "err", err)
 		}
 	})
 	return u
+}
+
+// recovered keeps a defect of ours with the run that has met it: the next look through the store takes it up again.
+func (s *Service) recovered(id string) {
+	if defect := recover(); defect != nil {
+		s.o.Log.Error("panic", "run", id, "err", fmt.Sprint(defect), "stack", string(debug.Stack()))
+	}
 }
 
 // stop ends the work at a run.
