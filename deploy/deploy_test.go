@@ -390,3 +390,16 @@ func TestTheImageIsBuiltWithTheGoOfTheModule(t *testing.T) {
 	require.Contains(t, string(docker), "FROM golang:"+string(version[1])+" AS build")
 	require.Contains(t, string(docker), "USER 65532:65532")
 }
+
+func TestTheValuesOfTheDocumentationRender(t *testing.T) {
+	page, err := os.ReadFile("../docs/kubernetes.md")
+	require.NoError(t, err)
+	found := regexp.MustCompile("(?s)```yaml\n(# values.yaml\n.*?)```").FindSubmatch(page)
+	require.NotNil(t, found)
+	list := objects(t, mustRender(t, "serin", string(found[1])))
+	require.Contains(t, find(t, list, "ConfigMap", "serin-rollouts")["data"], "jobs__migrate.yaml")
+	volumes, _, _ := unstructured.NestedSlice(find(t, list, "Deployment", "serin"), "spec", "template", "spec", "volumes")
+	require.Contains(t, volumes, map[string]any{"name": "rollouts", "configMap": map[string]any{"name": "serin-rollouts", "items": []any{
+		map[string]any{"key": "jobs__migrate.yaml", "path": "jobs/migrate.yaml"}, map[string]any{"key": "shop.yaml", "path": "shop.yaml"},
+	}}})
+}
