@@ -16,8 +16,8 @@ import (
 func BenchmarkRollbackUntilInForce(b *testing.B) {
 	c := testcluster.Shared(b)
 	ns := c.Namespace(b)
-	deploy(b, c, ns, testbed.NewBackend(b, testbed.Behaviour{Version: "v1"}), testbed.NewBackend(b, testbed.Behaviour{Version: "v2"}))
-	traefik := c.Traefik(b, testbed.TraefikConfig{})
+	deploy(b, c, ns, stable.Service, canary.Service, testbed.NewBackend(b, testbed.Behaviour{Version: "v1"}), testbed.NewBackend(b, testbed.Behaviour{Version: "v2"}))
+	traefik := only(b, c, ns, testbed.TraefikConfig{})
 	r := router(b, c.Config, traefikcrd.Config{
 		Rollout: "shop", Namespace: ns, Stable: stable, Canary: canary, Route: &traffic.Route{Rule: "Host(`" + ns + ".test`)"},
 		Verify: traefikcrd.Verify{APIs: []string{traefik.API}},
@@ -41,8 +41,8 @@ func BenchmarkRollbackUntilInForce(b *testing.B) {
 func BenchmarkObserve(b *testing.B) {
 	c := testcluster.Shared(b)
 	ns := c.Namespace(b)
-	deploy(b, c, ns, testbed.NewBackend(b, testbed.Behaviour{Version: "v1"}), testbed.NewBackend(b, testbed.Behaviour{Version: "v2"}))
-	traefik := c.Traefik(b, testbed.TraefikConfig{Throttle: throttle})
+	deploy(b, c, ns, stable.Service, canary.Service, testbed.NewBackend(b, testbed.Behaviour{Version: "v1"}), testbed.NewBackend(b, testbed.Behaviour{Version: "v2"}))
+	traefik := only(b, c, ns, testbed.TraefikConfig{Throttle: throttle})
 	r := router(b, c.Config, traefikcrd.Config{
 		Rollout: "shop", Namespace: ns, Stable: stable, Canary: canary, Route: &traffic.Route{Rule: "Host(`" + ns + ".test`)"},
 		Verify: traefikcrd.Verify{APIs: []string{traefik.API}},

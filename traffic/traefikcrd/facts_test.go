@@ -47,8 +47,8 @@ func begin(t *testing.T, change func(w *world)) *world {
 		Cluster: c, ns: c.Namespace(t), v1: testbed.NewBackend(t, testbed.Behaviour{Version: "v1"}), v2: testbed.NewBackend(t, testbed.Behaviour{Version: "v2"}),
 	}
 	w.host = w.ns + ".test"
-	w.traefik = c.Traefik(t, testbed.TraefikConfig{Throttle: throttle})
-	deploy(t, c, w.ns, w.v1, w.v2)
+	w.traefik = only(t, c, w.ns, testbed.TraefikConfig{Throttle: throttle})
+	deploy(t, c, w.ns, stable.Service, canary.Service, w.v1, w.v2)
 	w.config = traefikcrd.Config{
 		Rollout: "shop", Namespace: w.ns, Stable: stable, Canary: canary, Route: &traffic.Route{Rule: "Host(`" + w.host + "`)"},
 		Verify: traefikcrd.Verify{APIs: []string{w.traefik.API}},
@@ -260,7 +260,7 @@ func TestTwoRolloutsOnOneHostAreRefused(t *testing.T) {
 func TestAForeignEditIsNamedWithItsWriterAndPutRight(t *testing.T) {
 	w := begin(t, nil)
 	w.bring(t, withCohort(target(0.1)))
-	asKubectl(t, w.Cluster, w.ns, "traefikservices", "shop", half)
+	asKubectl(t, w.Cluster, w.ns, "traefikservices", "shop", half(stable.Service, canary.Service))
 	asKubectl(t, w.Cluster, w.ns, "traefikservices", "shop-ab", `{"spec": {"weighted": {"sticky": {"cookie": {"name": "theirs"}}}}}`)
 	asKubectl(t, w.Cluster, w.ns, "ingressroutes", "shop", `{"spec": {"entryPoints": ["other"]}}`)
 	o, err := w.Observe(t.Context())
@@ -405,7 +405,7 @@ func TestConflictsAreTriedAgain(t *testing.T) {
 	traffictest.Await(t, w.Router, guarded, traffic.InForce)
 }
 
-func TestTheRightsInTheDocumentationAreEnoughAndNoneIsAnError(t *testing.T) {
+func TestTheseRightsAreEnoughAndNoneIsAnError(t *testing.T) {
 	w := begin(t, nil)
 	account := w.ServiceAccount(t, w.ns, "serin")
 	denied := router(t, account, w.config)
@@ -452,8 +452,8 @@ func TestAnAPIServerThatIsGoneIsAnErrorAndTraefikIsAskedAllTheSame(t *testing.T)
 
 func TestEveryReplicaBehindTraefiksServiceIsAsked(t *testing.T) {
 	w := begin(t, nil)
-	second := w.Cluster.Traefik(t, testbed.TraefikConfig{Throttle: throttle, Host: "10.77.250.2"})
-	third := w.Cluster.Traefik(t, testbed.TraefikConfig{Throttle: throttle, Host: "10.77.250.3"})
+	second := only(t, w.Cluster, w.ns, testbed.TraefikConfig{Throttle: throttle, Host: "10.77.250.2"})
+	third := only(t, w.Cluster, w.ns, testbed.TraefikConfig{Throttle: throttle, Host: "10.77.250.3"})
 	traefiks := w.Namespace(t)
 	w.Cluster.Apply(t, traefiks, "{apiVersion: v1, kind: Service, metadata: {name: traefik}, spec: {ports: [{name: api, port: 8080}]}}")
 	for i, traefik := range []*testbed.Traefik{second, third} {

@@ -34,19 +34,26 @@ var (
 )
 
 // deploy makes both arms, whose pods answer as v1 and v2 do.
-func deploy(t testing.TB, c *testcluster.Cluster, ns string, v1, v2 *testbed.Backend) {
+func deploy(t testing.TB, c *testcluster.Cluster, ns string, stable, canary string, v1, v2 *testbed.Backend) {
 	t.Helper()
-	c.SetImage(ns, "shop:v1", testcluster.Image{Handler: v1})
-	c.SetImage(ns, "shop:v2", testcluster.Image{Handler: v2})
-	for name, image := range map[string]string{stable.Service: "shop:v1", canary.Service: "shop:v2"} {
+	for name, backend := range map[string]*testbed.Backend{stable: v1, canary: v2} {
+		image := "registry.test/" + name + ":1"
+		c.SetImage(ns, image, testcluster.Image{Handler: backend})
 		c.Apply(t, ns, fmt.Sprintf(`
 {apiVersion: apps/v1, kind: Deployment, metadata: {name: %[1]s}, spec: {replicas: 1, selector: {matchLabels: {app: %[1]s}}, template: {
   metadata: {labels: {app: %[1]s}}, spec: {containers: [{name: shop, image: "%[2]s", ports: [{name: web, containerPort: 8080}]}]}}}}
 ---
 {apiVersion: v1, kind: Service, metadata: {name: %[1]s}, spec: {selector: {app: %[1]s}, ports: [{name: http, port: 80, targetPort: web}]}}`, name, image))
 	}
-	awaitEndpoints(t, c, ns, stable.Service, 1)
-	awaitEndpoints(t, c, ns, canary.Service, 1)
+	awaitEndpoints(t, c, ns, stable, 1)
+	awaitEndpoints(t, c, ns, canary, 1)
+}
+
+// only is a Traefik that sees one namespace: what ends in another would make it begin its rotation anew.
+func only(t testing.TB, c *testcluster.Cluster, ns string, config testbed.TraefikConfig) *testbed.Traefik {
+	t.Helper()
+	config.Args = append(config.Args, "--providers.kubernetescrd.namespaces="+ns)
+	return c.Traefik(t, config)
 }
 
 func awaitEndpoints(t testing.TB, c *testcluster.Cluster, ns, service string, n int) {
@@ -96,46 +103,48 @@ func asKubectl(t *testing.T, c *testcluster.Cluster, ns, resource, name, patch s
 }
 
 // half is a patch of the main TraefikService that gives the canary half of the traffic.
-const half = `{"spec": {"weighted": {"services": [
-	{"kind": "Service", "name": "shop", "port": 80, "weight": 50}, {"kind": "Service", "name": "shop-canary", "port": "http", "weight": 50}]}}}`
+func half(stable, canary string) string {
+	return fmt.Sprintf(`{"spec": {"weighted": {"services": [
+		{"kind": "Service", "name": %q, "port": 80, "weight": 50}, {"kind": "Service", "name": %q, "port": "http", "weight": 50}]}}}`, stable, canary)
+}
 
 func TestAnOwnedRoutePassesTheSuite(t *testing.T) {
-	c := testcluster.Shared(t)
-	traefik := c.Traefik(t, testbed.TraefikConfig{Throttle: throttle})
-	traffictest.Run(t, func(t *testing.T, w traffictest.Wanted) traffictest.Gateway {
-		return gateway(t, c, traefik, w, func(_ string, config *traefikcrd.Config) {
-			config.Route = &traffic.Route{Rule: w.Rule}
-		})
+	suite(t, func(_ *testcluster.Cluster, w traffictest.Wanted, config *traefikcrd.Config) {
+		config.Route = &traffic.Route{Rule: w.Rule}
 	})
 }
 
 func TestAnAdoptedRoutePassesTheSuite(t *testing.T) {
-	c := testcluster.Shared(t)
-	traefik := c.Traefik(t, testbed.TraefikConfig{Throttle: throttle})
-	traffictest.Run(t, func(t *testing.T, w traffictest.Wanted) traffictest.Gateway {
-		return gateway(t, c, traefik, w, func(ns string, config *traefikcrd.Config) {
-			c.Apply(t, ns, fmt.Sprintf(`{apiVersion: traefik.io/v1alpha1, kind: IngressRoute, metadata: {name: users}, spec: {routes: [
-				{kind: Rule, match: %q, services: [{name: shop, port: 80}]}]}}`, w.Rule))
-			config.IngressRoute = "users"
-		})
+	suite(t, func(c *testcluster.Cluster, w traffictest.Wanted, config *traefikcrd.Config) {
+		config.IngressRoute = w.Rollout + "-users"
+		c.Apply(t, config.Namespace, fmt.Sprintf(`{apiVersion: traefik.io/v1alpha1, kind: IngressRoute, metadata: {name: %s}, spec: {routes: [
+			{kind: Rule, match: %q, services: [{name: %s, port: 80}]}]}}`, config.IngressRoute, w.Rule, config.Stable.Service))
 	})
 }
 
-// gateway is a rollout on the shared Traefik in a namespace of its own.
-func gateway(t *testing.T, c *testcluster.Cluster, traefik *testbed.Traefik, w traffictest.Wanted, change func(ns string, config *traefikcrd.Config)) traffictest.Gateway {
+// suite runs the suite in one namespace, on one Traefik that sees no other.
+func suite(t *testing.T, change func(c *testcluster.Cluster, w traffictest.Wanted, config *traefikcrd.Config)) {
 	t.Helper()
+	c := testcluster.Shared(t)
 	ns := c.Namespace(t)
-	deploy(t, c, ns, w.Stable, w.Canary)
-	config := traefikcrd.Config{Rollout: w.Rollout, Namespace: ns, Stable: stable, Canary: canary}
-	if !w.OnlyDead {
-		config.Verify.APIs = append(config.Verify.APIs, traefik.API)
-	}
-	if w.DeadReplica {
-		config.Verify.APIs = append(config.Verify.APIs, deadURL(t))
-	}
-	change(ns, &config)
-	return traffictest.Gateway{
-		Router: router(t, c.Config, config), URL: traefik.URL("web"), Stable: stable, Canary: canary,
-		Meddle: func(t *testing.T) { asKubectl(t, c, ns, "traefikservices", w.Rollout, half) },
-	}
+	traefik := only(t, c, ns, testbed.TraefikConfig{Throttle: throttle})
+	traffictest.Run(t, func(t *testing.T, w traffictest.Wanted) traffictest.Gateway {
+		stable := traffic.Backend{Service: w.Rollout + "-s", Port: "80"}
+		canary := traffic.Backend{Service: w.Rollout + "-c", Port: "http"}
+		deploy(t, c, ns, stable.Service, canary.Service, w.Stable, w.Canary)
+		config := traefikcrd.Config{Rollout: w.Rollout, Namespace: ns, Stable: stable, Canary: canary}
+		if !w.OnlyDead {
+			config.Verify.APIs = append(config.Verify.APIs, traefik.API)
+		}
+		if w.DeadReplica {
+			config.Verify.APIs = append(config.Verify.APIs, deadURL(t))
+		}
+		change(c, w, &config)
+		return traffictest.Gateway{
+			Router: router(t, c.Config, config), URL: traefik.URL("web"), Stable: stable, Canary: canary,
+			Meddle: func(t *testing.T) {
+				asKubectl(t, c, ns, "traefikservices", w.Rollout, half(stable.Service, canary.Service))
+			},
+		}
+	})
 }

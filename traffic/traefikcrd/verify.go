@@ -163,10 +163,11 @@ func (r *Router) fetch(ctx context.Context, replica traefikapi.Replica, f *frame
 		if !ok || !c.cohortRouter(id) {
 			continue
 		}
-		if a.cohort = id; a.http.Routers[id] == nil {
-			if err := r.fetchRouter(ctx, replica, id, f, a); err != nil {
-				return nil, err
-			}
+		if err := r.fetchRouter(ctx, replica, id, f, a); err != nil {
+			return nil, err
+		}
+		if a.http.Routers[id] != nil { // it may have gone since it was listed
+			a.cohort = id
 		}
 	}
 	return a, errors.Join(r.fetchServices(ctx, replica, a), r.fetchGuards(ctx, replica, f, a))
