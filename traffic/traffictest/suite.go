@@ -371,7 +371,9 @@ func deadReplica(t *testing.T, newGateway New) {
 	require.NotEmpty(t, dead[0].Name)
 	require.Nil(t, dead[0].Main)
 
-	f = setUp(t, newGateway, func(w *Wanted) { w.DeadReplica, w.OnlyDead, w.Rollout = true, true, "nobody-answers" })
+	f = setUp(t, newGateway, func(w *Wanted) {
+		w.DeadReplica, w.OnlyDead, w.Rollout, w.Rule = true, true, "nobody-answers", "Host(`nobody-answers.test`)"
+	})
 	require.NoError(t, f.Router.Apply(t.Context(), f.target(0.1)))
 	o, err = f.Router.Observe(t.Context())
 	require.NoError(t, err, "what is written could be read")
