@@ -187,7 +187,7 @@ func base(t *testing.T) (all, rights string) {
 	text = regexp.MustCompile(`(?m)^ *(helm\.sh/.*|annotations: \{helm\.sh/.*)\n|^# Source: .*\n`).ReplaceAllString(text, "")
 	text = strings.ReplaceAll(text, "managed-by: Helm", "managed-by: kustomize")
 	var parts []string
-	for _, part := range strings.Split(text, "---\n") {
+	for part := range strings.SplitSeq(text, "---\n") {
 		if strings.TrimSpace(part) == "" {
 			continue
 		}

@@ -556,3 +556,33 @@ func TestAConflictOnEveryWriteIsDecidedAnew(t *testing.T) {
 	p.until(workload.Deployment{Name: p.stable, Before: true}, workload.Ready)
 	require.Equal(t, "flask:1", p.images(p.stable)["flask"])
 }
+
+func TestWhoWatchesHearsOfPods(t *testing.T) {
+	p := newPlace(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	heard, ended := make(chan struct{}, 1), make(chan struct{})
+	go func() {
+		defer close(ended)
+		p.kube.Watch(ctx, func() {
+			select {
+			case heard <- struct{}{}:
+			default:
+			}
+		})
+	}()
+	hears := func() bool {
+		select {
+		case <-heard:
+			return true
+		case <-time.After(20 * time.Second):
+			return false
+		}
+	}
+	p.patch(p.stable, `{"spec": {"template": {"spec": {"containers": [{"name": "flask", "image": "flask:2"}]}}}}`)
+	require.True(t, hears(), "of the Deployment, without asking again")
+	p.c.RestartAPIServer(t)
+	p.patch(p.stable, `{"spec": {"replicas": 1}}`)
+	require.True(t, hears(), "also after the watch was closed")
+	cancel()
+	<-ended
+}
