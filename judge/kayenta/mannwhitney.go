@@ -63,7 +63,7 @@ func quantile(level float64) float64 {
 // function that falls from a positive to a negative value.
 type rankSum struct {
 	x, y []float64 // ascending, -0 before 0, NaN as +Inf
-	keys []uint64  // of y; nil while plain
+	keys []uint64  // of y; nil until they are needed
 	tied bool      // at some shift asked all points were tied
 	// plain: all points are finite and none is -0, so that they can be compared as they are.
 	plain bool
@@ -95,15 +95,14 @@ func newRankSum(x, y []float64) *rankSum {
 		}
 		return w
 	}
-	w.keys = make([]uint64, len(y))
-	for i, v := range w.y {
-		w.keys[i] = key(v)
-	}
 	return w
 }
 
-// mostPlain is the size up to which differences of points stay finite.
-const mostPlain = 1e300
+// mostPlain is the size of points, and mostShift that of shifts, up to which all differences stay finite.
+const (
+	mostPlain = 1e300
+	mostShift = 1e301
+)
 
 // isPlain says whether the points of a sorted arm can be compared as they are: finite and none of them -0.
 func isPlain(sorted []float64) bool {
@@ -255,8 +254,14 @@ func (w *rankSum) standardized(d float64) float64 {
 //	x-d     1 2 2 5         group  1   2 2 2    3   5
 //	y       2 3             rank   1   3 3 3    5   6     ranks = 1+3+3+6, ties = 3³-3
 func (w *rankSum) rank(d float64) (ranks, ties float64) {
-	if w.plain {
+	if w.plain && math.Abs(d) <= mostShift { // a NaN would equal nothing, itself neither
 		return w.walk(d)
+	}
+	if w.keys == nil {
+		w.keys = make([]uint64, len(w.y))
+		for i, v := range w.y {
+			w.keys[i] = key(v)
+		}
 	}
 	x, y := w.x, w.keys
 	var twice int64 // the sum of ranks, doubled

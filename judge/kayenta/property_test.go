@@ -57,12 +57,16 @@ func naiveRanks(x, y []float64, d float64) (ranks, ties float64) {
 func TestOneWalkRanksLikeTheDefinition(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		x, y := arm().Draw(t, "x"), arm().Draw(t, "y")
-		d := rapid.OneOf(rapid.SampledFrom([]float64{0, 0.5, -1, math.Inf(1), math.Inf(-1), math.NaN(), math.Copysign(0, -1)}),
-			rapid.Float64Range(-10, 10), rapid.SampledFrom(x)).Draw(t, "d")
-		ranks, ties := newRankSum(x, y).rank(d)
-		wantRanks, wantTies := naiveRanks(x, y, d)
-		require.InDelta(t, wantRanks, ranks, 0)
-		require.InDelta(t, wantTies, ties, 0)
+		shift := rapid.OneOf(rapid.SampledFrom([]float64{0, 0.5, -1, 1e301, -1e302, math.Inf(1), math.Inf(-1), math.NaN(), math.Copysign(0, -1)}),
+			rapid.Float64Range(-10, 10), rapid.SampledFrom(x))
+		w, d := newRankSum(x, y), shift.Draw(t, "d")
+		for range rapid.IntRange(1, 8).Draw(t, "shifts") { // a walk goes on from where the last one was
+			ranks, ties := w.rank(d)
+			wantRanks, wantTies := naiveRanks(x, y, d)
+			require.InDelta(t, wantRanks, ranks, 0)
+			require.InDelta(t, wantTies, ties, 0)
+			d = rapid.OneOf(shift, rapid.Just(d+0.01), rapid.Just(d-0.001), rapid.Just(d)).Draw(t, "next")
+		}
 	})
 }
 
