@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -26,7 +27,7 @@ import (
 )
 
 // patience is how long a test waits for what has to happen: far more than it takes, on the slowest machine.
-const patience = 2 * time.Minute
+const patience = 4 * time.Minute
 
 func TestMain(m *testing.M) { testcluster.Main(m) }
 
@@ -46,43 +47,55 @@ var program = sync.OnceValues(func() (string, error) {
 
 // The images of the tests. What a version's pods answer is set by its image.
 const (
-	image  = "registry.example.com/flask"
-	image1 = image + ":1"
-	image2 = image + ":2"
+	image1 = "registry.example.com/flask:1"
+	image2 = "registry.example.com/flask:2"
 )
 
-// application is what a team has before it uses Serin: a Deployment with its Service, and the same in pre-release.
+// application is what a team has before it uses Serin: a Deployment with its Service.
 const application = `
 apiVersion: apps/v1
 kind: Deployment
-metadata: {name: k8s-flask}
+metadata: {name: NAME}
 spec:
   replicas: 4
-  selector: {matchLabels: {app: k8s-flask}}
+  selector: {matchLabels: {app: NAME}}
   template:
-    metadata: {labels: {app: k8s-flask}}
-    spec: {containers: [{name: flask, image: "registry.example.com/flask:1", ports: [{name: http, containerPort: 8080}]}]}
+    metadata: {labels: {app: NAME}}
+    spec: {containers: [{name: CONTAINER, image: "registry.example.com/flask:1", ports: [{name: http, containerPort: 8080}]}]}
 ---
 apiVersion: v1
 kind: Service
-metadata: {name: k8s-flask}
-spec: {selector: {app: k8s-flask}, ports: [{port: 80, targetPort: http}]}
+metadata: {name: NAME}
+spec: {selector: {app: NAME}, ports: [{name: http, port: 80, targetPort: http}]}
 `
 
-const preRelease = `
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: k8s-flask-nodeport}
-spec:
-  replicas: 1
-  selector: {matchLabels: {app: k8s-flask-nodeport}}
-  template:
-    metadata: {labels: {app: k8s-flask-nodeport}}
-    spec: {containers: [{name: flask, image: "registry.example.com/flask:1", ports: [{name: http, containerPort: 8080}]}]}
-`
+// example is one of ../../examples, and the application that it is for. It runs as it is written, but for hosts and
+// for times: those of the examples are for real users, and would take hours here.
+type example struct {
+	file, name, container string
+	// preRelease is a Deployment that the example takes for granted, in a namespace of its own.
+	preRelease string
+	// change edits the text further: old, new, old, new.
+	change []string
+}
+
+var (
+	pipeline  = example{file: "pipeline.yaml", name: "k8s-flask", container: "flask", preRelease: "k8s-flask-nodeport"}
+	fiveSteps = example{file: "five-steps.yaml", name: "feed", container: "feed"}
+)
+
+func (e example) with(change ...string) example {
+	e.change = append(slices.Clone(e.change), change...)
+	return e
+}
+
+func app(name, container string) string {
+	return strings.NewReplacer("NAME", name, "CONTAINER", container).Replace(application)
+}
 
 // world is a team's application in namespaces of its own, Traefik and Prometheus, and Serin.
 type world struct {
+	example
 	c          *testcluster.Cluster
 	pro, dev   string
 	host       string
@@ -93,20 +106,21 @@ type world struct {
 	daemon     *testbed.Process
 }
 
-// newWorld starts it all; change edits the text of the rollout before it is written.
-func newWorld(t *testing.T, change ...string) *world {
+func newWorld(t *testing.T, e example) *world {
 	t.Helper()
-	w := &world{c: testcluster.Shared(t), dir: t.TempDir()}
+	w := &world{example: e, c: testcluster.Shared(t), dir: t.TempDir()}
 	w.pro, w.dev = w.c.Namespace(t), w.c.Namespace(t)
 	w.host = w.pro + ".example.com"
-	w.c.Apply(t, w.pro, application)
-	w.c.Apply(t, w.dev, preRelease)
+	w.c.Apply(t, w.pro, app(e.name, e.container))
+	if e.preRelease != "" {
+		w.c.Apply(t, w.dev, app(e.preRelease, e.container))
+	}
 	w.traefik = w.c.Traefik(t, testbed.TraefikConfig{Throttle: 100 * time.Millisecond})
 	w.prometheus = testbed.NewPrometheus(t, testbed.PrometheusConfig{
 		ScrapeInterval: 250 * time.Millisecond,
 		Jobs:           []testbed.ScrapeJob{{Name: "traefik", Targets: []string{w.traefik.MetricsAddr}}},
 	})
-	w.configure(t, change)
+	w.configure(t)
 	w.begin(t)
 	return w
 }
@@ -128,20 +142,18 @@ spec:
 ---
 `
 
-// pipeline is ../examples/pipeline.yaml as it is written, but for hosts, images' registry, and times: those of the
-// example are for real users, and would take hours here.
-func (w *world) pipeline(t *testing.T, change []string) string {
+func (w *world) rollout(t *testing.T) string {
 	t.Helper()
-	b, err := os.ReadFile("../../examples/pipeline.yaml")
+	b, err := os.ReadFile(filepath.Join("../../examples", w.file))
 	require.NoError(t, err)
-	r := strings.NewReplacer(append([]string{
-		"namespace: pro", "namespace: " + w.pro, "namespace: dev", "namespace: " + w.dev,
-		"host: pro.coding", "host: " + w.host,
-		"api: http://traefik.traefik.svc:8080", "api: " + w.traefik.API,
-		"hold: 10m", "hold: 1s", "min: 30m", "min: 1s", "drain: 30s", "drain: 1s",
-		`'https://chat.example.com/hooks/releases'`, w.traefik.API + "/ping-nobody",
-	}, change...)...)
-	return r.Replace(string(b))
+	text := strings.NewReplacer(
+		"namespace: pro", "namespace: "+w.pro, "namespace: dev", "namespace: "+w.dev,
+		"host: pro.coding", "host: "+w.host, "host: feed.example.com", "host: "+w.host,
+		"api: http://traefik.traefik.svc:8080", "api: "+w.traefik.API,
+		"hold: 10m", "hold: 1s", "hold: 30m", "hold: 1s", "min: 30m", "min: 1s", "min: 2h", "min: 1s", "min: 24h", "min: 1s",
+		"drain: 30s", "drain: 1s", "https://chat.example.com/hooks/releases", w.traefik.API+"/nobody",
+	).Replace(string(b))
+	return strings.ReplaceAll(strings.NewReplacer(w.change...).Replace(text), "TRAEFIK", w.traefik.API)
 }
 
 const daemonYAML = `apiVersion: serin.dev/v1alpha1
@@ -154,7 +166,7 @@ spec:
   kubernetes: {kubeconfig: "%s"}
 `
 
-func (w *world) configure(t *testing.T, change []string) {
+func (w *world) configure(t *testing.T) {
 	t.Helper()
 	port, err := testbed.FreePort()
 	require.NoError(t, err)
@@ -162,10 +174,13 @@ func (w *world) configure(t *testing.T, change []string) {
 	require.NoError(t, os.MkdirAll(filepath.Join(w.dir, "rollouts", "jobs"), 0o700))
 	migrate, err := os.ReadFile("../../examples/jobs/migrate.yaml")
 	require.NoError(t, err)
-	documents := fmt.Sprintf(analysis, "web", "web") + fmt.Sprintf(analysis, "checkout-conversion", "checkout") + w.pipeline(t, change)
+	documents := w.rollout(t)
+	for _, name := range []string{"web", "checkout-conversion", "engagement"} {
+		documents = fmt.Sprintf(analysis, name, name) + documents
+	}
 	for name, text := range map[string]string{
 		"serin.yaml":                 fmt.Sprintf(daemonYAML, port, w.prometheus.URL, w.c.Kubeconfig),
-		"rollouts/pipeline.yaml":     documents,
+		"rollouts/rollout.yaml":      documents,
 		"rollouts/jobs/migrate.yaml": string(migrate),
 	} {
 		require.NoError(t, os.WriteFile(filepath.Join(w.dir, name), []byte(text), 0o600))
@@ -264,7 +279,7 @@ func (v view) String() string {
 }
 
 func (w *world) view() (v view, err error) {
-	status, text := w.get("/api/v1/rollouts/k8s-flask", &v)
+	status, text := w.get("/api/v1/rollouts/"+w.name, &v)
 	if status != http.StatusOK {
 		return v, fmt.Errorf("%d %s", status, text)
 	}
@@ -287,8 +302,7 @@ func (w *world) wait(t *testing.T, what string, ok func(view) bool) (v view) {
 	return v
 }
 
-func ended(v view) bool   { return v.State.Phase == "ended" }
-func settled(v view) bool { return v.Confirmation == "in force" }
+func ended(v view) bool { return v.State.Phase == "ended" }
 func atGate(name string) func(view) bool {
 	return func(v view) bool { return v.Gate == name }
 }
@@ -302,9 +316,8 @@ func at(step string, stage int) func(view) bool {
 // start begins a release of an image.
 func (w *world) start(t *testing.T, image string) string {
 	t.Helper()
-	w.wait(t, "stable is served before any release", settled)
 	var r struct{ ID string }
-	status, text := w.call(http.MethodPost, "/api/v1/rollouts/k8s-flask/releases", map[string]any{"parameters": map[string]string{"image": image}}, &r)
+	status, text := w.call(http.MethodPost, "/api/v1/rollouts/"+w.name+"/releases", map[string]any{"parameters": map[string]string{"image": image}}, &r)
 	require.Contains(t, []int{200, 201}, status, text)
 	return r.ID
 }
@@ -315,11 +328,31 @@ func (w *world) approve(t *testing.T, id, gate string) {
 	require.Equal(t, http.StatusOK, status, text)
 }
 
-// users ask all the time: everybody, and those of the cohort.
-func (w *world) users(t *testing.T) (loads []*testbed.Load) {
+// users ask all the time: everybody, and those of the cohorts.
+func (w *world) users(t *testing.T, cohorts ...http.Header) (loads []*testbed.Load) {
 	t.Helper()
-	for _, header := range []http.Header{nil, {"X-User-Group": {"beta"}}} {
-		loads = append(loads, testbed.NewLoad(t, testbed.LoadConfig{URL: w.traefik.URL("web"), Host: w.host, Rate: 100, Header: header}))
+	until(t, "stable is served before any release", func() string {
+		req, err := http.NewRequest(http.MethodGet, w.traefik.URL("web"), http.NoBody) //nolint:noctx // the client has a timeout
+		require.NoError(t, err)
+		req.Host = w.host
+		res, err := (&http.Client{Timeout: 5 * time.Second}).Do(req)
+		if err != nil {
+			return err.Error()
+		}
+		defer res.Body.Close() //nolint:errcheck // only its head is read
+		if res.StatusCode != http.StatusOK {
+			return res.Status
+		}
+		return ""
+	})
+	for _, header := range append([]http.Header{nil}, cohorts...) {
+		load := testbed.NewLoad(t, testbed.LoadConfig{URL: w.traefik.URL("web"), Host: w.host, Rate: 100, Header: header})
+		t.Cleanup(func() {
+			if t.Failed() {
+				t.Logf("users with %v: %+v", header, load.Counts())
+			}
+		})
+		loads = append(loads, load)
 	}
 	return loads
 }

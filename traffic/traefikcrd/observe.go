@@ -128,7 +128,7 @@ func (r *Router) foreign(s *snapshot, f *frame, l *layout) []string {
 			out = append(out, r.differences(k, o, have)...)
 		case have != nil && k.kind == coreServices && l.cohort != nil:
 			out = append(out, strangers(k, have)...) // what it has to be follows from another Service
-		case have != nil:
+		case have != nil && !slices.Contains(r.config.cohortKeys(), k): // those go with the next write
 			out = append(out, k.String()+" should not be there")
 		}
 	}

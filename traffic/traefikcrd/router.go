@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -137,11 +138,6 @@ func (r *Router) protect(ctx context.Context, s *snapshot, f *frame, stable, can
 	if err := r.takeOut(ctx, s, false); err != nil {
 		return errors.Join(cause, err)
 	}
-	for _, k := range r.config.cohortKeys() { // no route leads to them any more
-		if err := r.remove(ctx, k, s.objects[k]); err != nil {
-			return errors.Join(cause, err)
-		}
-	}
 	return fmt.Errorf("%w: all requests go to stable", cause)
 }
 
@@ -214,11 +210,21 @@ func (r *Router) bring(ctx context.Context, want map[key]object, s *snapshot, l 
 		errs = append(errs, r.write(ctx, cohortRoute, o, s.objects[cohortRoute]))
 	}
 	for _, k := range r.config.keys() {
+		if s.leads(k, &r.config) {
+			continue
+		}
 		if _, wanted := want[k]; !wanted && k != cohortRoute {
 			errs = append(errs, r.remove(ctx, k, s.objects[k]))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// leads tells whether the cohort's route led to k a moment ago. Traefik hears of routes, Services and endpoints by
+// watches of their own, in no order: a route that it still has, to a Service that is gone already, would answer 503. So
+// what the route led to goes with a later write.
+func (s *snapshot) leads(k key, c *Config) bool {
+	return s.objects[key{ingressRoutes, c.Rollout + cohortSuffix}] != nil && slices.Contains(c.cohortKeys(), k)
 }
 
 // portOf is the port of a cohort's Service.
