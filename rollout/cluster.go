@@ -193,6 +193,12 @@ func (s State) replicas(d *Definition) *workload.Replicas {
 	return &workload.Replicas{Share: max(r.Share, weight, share.Share(0)), Of: &stable}
 }
 
+// putBack tells whether everything is as it was before the release: the canary is out of service, and nothing is left
+// that a Deployment would have to become.
+func (s State) putBack(d *Definition) bool {
+	return d.Cluster == nil || s.Out && s.InForce && (s.WorkReady || len(s.deploymentsBack(d)) == 0)
+}
+
 // deploymentsBack puts stable's template back together with the traffic, and everything else once the canary is out
 // of service.
 func (s State) deploymentsBack(d *Definition) []workload.Deployment {

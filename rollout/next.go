@@ -77,7 +77,7 @@ func (s State) nextBack(d *Definition, t *timer) Event {
 		if e := s.trusted(d, t); e != nil {
 			return e
 		}
-		if len(d.Rollback.Steps) == 0 && (d.Cluster == nil || s.Out && s.InForce && s.WorkReady) {
+		if len(d.Rollback.Steps) == 0 && s.putBack(d) {
 			return CleanedUp{}
 		}
 	}

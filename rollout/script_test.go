@@ -62,7 +62,7 @@ func clustered() *rollout.Definition {
 	d.Parameters = []rollout.Parameter{{Name: "image", Required: true}}
 	d.Steps = slices.Concat(rollout.Steps{
 		rollout.Job{Name: "migrate", Manifest: []byte(`{"image":"${image}"}`), Deadline: 15 * time.Minute},
-		rollout.Deploy{Name: "pre-release", Deployment: workload.Name{Namespace: "dev", Name: "shop"}, Images: image, Deadline: 5 * time.Minute, Restore: true},
+		rollout.Deploy{Name: "pre-release", Deployment: workload.Name{Namespace: "dev", Name: "shop"}, Images: image, Deadline: 5 * time.Minute},
 		d.Steps[0],
 		rollout.Deploy{Name: "canary", Deployment: canary, Images: image, Deadline: 5 * time.Minute},
 	}, d.Steps[1:])
@@ -75,13 +75,18 @@ func clustered() *rollout.Definition {
 	return d
 }
 
-// awaiting leaves stable's Deployment to somebody else.
+// awaiting leaves stable's Deployment to somebody else, and puts the pre-release back with the rest.
 func awaiting() *rollout.Definition {
 	d := clustered()
 	for i, step := range d.Steps {
-		if p, ok := step.(rollout.Promote); ok {
-			p.Strategy = rollout.AwaitStable
-			d.Steps[i] = p
+		switch step := step.(type) {
+		case rollout.Promote:
+			step.Strategy = rollout.AwaitStable
+			d.Steps[i] = step
+		case rollout.Deploy:
+			step.Restore = step.Name == "pre-release"
+			d.Steps[i] = step
+		default:
 		}
 	}
 	return d

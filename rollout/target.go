@@ -57,7 +57,7 @@ func (s State) Target(d *Definition, id string) Target {
 		if s.Stage == backRestore {
 			t.Traffic.Weight = s.weight(d)
 		}
-		if s.Stage == backCleanup && (d.Cluster == nil || s.Out && s.WorkReady) {
+		if s.Stage == backCleanup && s.putBack(d) {
 			t.Tasks = s.rollbackTasks(d, id)
 		}
 		return t

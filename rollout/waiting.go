@@ -55,7 +55,7 @@ func (s State) waitsBack(d *Definition, now time.Time) []string {
 		out = append(out, "going back: traffic is on stable, the canary drains"+left(s.StageAt.Add(d.Rollback.Drain), t))
 	case s.Doing == StageLeave && (!s.Out || !s.InForce):
 		out = append(out, "going back: "+s.waitsForce(d, t, "the weighted service without the canary"))
-	case s.Doing == StageLeave && !s.WorkReady:
+	case s.Doing == StageLeave && !s.putBack(d):
 		out = append(out, "going back: traffic is on stable, the Deployments are put back"+because(strings.Join(s.WorkFailed, "; ")))
 	default:
 		names := make([]string, len(d.Rollback.Steps))
