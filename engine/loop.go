@@ -189,6 +189,12 @@ func (l *loop) advance(ctx context.Context) bool {
 	if !ok {
 		return false
 	}
+	if late, ok := event.(rollout.DeploymentFailed); ok {
+		// The state machine knows that time is over; the cluster says what was in the way.
+		_, why := l.work.observed.Phase()
+		late.Why = append(late.Why, why[:min(len(why), maxReasons)]...)
+		event = late
+	}
 	_, err := l.append(ctx, event)
 	return err == nil
 }
@@ -314,7 +320,13 @@ func (l *loop) reconcile(ctx context.Context) bool {
 			return false // the last write failed a moment ago
 		}
 		l.write(ctx, want)
-		return false
+		if l.trouble["gateway"] == "" {
+			return false
+		}
+		// It cannot be written. What is served meanwhile has to be known all the same.
+		said := l.look(ctx, want) && l.report(ctx)
+		l.observeAt = time.Now().Add(retryEvery)
+		return said
 	}
 	if now.Before(l.observeAt) {
 		return false
@@ -359,15 +371,10 @@ func (l *loop) write(ctx context.Context, want traffic.Target) {
 
 // observe asks the gateway, corrects what somebody else has changed, and turns what it sees into events.
 func (l *loop) observe(ctx context.Context, want traffic.Target) bool {
-	observed, err := l.router.Observe(ctx)
-	if ctx.Err() != nil {
-		return false // the daemon stops: what was not asked to the end says nothing
+	if !l.look(ctx, want) {
+		return false
 	}
-	if err != nil {
-		observed = traffic.Observed{Unreadable: err.Error()}
-	}
-	l.observed, l.confirmed = observed, traffic.Confirm(want, observed)
-	drift := traffic.Drift(want, observed)
+	drift := traffic.Drift(want, l.observed)
 	switch {
 	case len(drift) == 0:
 		l.served = true
@@ -377,6 +384,19 @@ func (l *loop) observe(ctx context.Context, want traffic.Target) bool {
 		l.applied = nil // it was never seen as it was written: write it again
 	}
 	return l.report(ctx)
+}
+
+// look asks the gateway; it is false if the daemon stops: what was not asked to the end says nothing.
+func (l *loop) look(ctx context.Context, want traffic.Target) bool {
+	observed, err := l.router.Observe(ctx)
+	if ctx.Err() != nil {
+		return false
+	}
+	if err != nil {
+		observed = traffic.Observed{Unreadable: err.Error()}
+	}
+	l.observed, l.confirmed = observed, traffic.Confirm(want, observed)
+	return true
 }
 
 // drifted puts right what somebody else has changed, and tells of it.
