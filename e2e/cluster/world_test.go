@@ -6,6 +6,7 @@ package cluster
 import (
 	"bytes"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -29,7 +30,16 @@ import (
 // patience is how long a test waits for what has to happen: far more than it takes, on the slowest machine.
 const patience = 4 * time.Minute
 
-func TestMain(m *testing.M) { testcluster.Main(m) }
+// beside is how many tests run at once: they wait most of the time.
+const beside = "5"
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", beside); err != nil {
+		panic(err) // every test binary has that flag
+	}
+	testcluster.Main(m)
+}
 
 // program builds serin once, outside of any test's folder, and returns its path.
 var program = sync.OnceValues(func() (string, error) {
@@ -115,7 +125,11 @@ func newWorld(t *testing.T, e example) *world {
 	if e.preRelease != "" {
 		w.c.Apply(t, w.dev, app(e.preRelease, e.container))
 	}
-	w.traefik = w.c.Traefik(t, testbed.TraefikConfig{Throttle: 100 * time.Millisecond})
+	// It sees this test's namespace only: each change of another's would make it begin its circuit breakers anew, and a
+	// new one opens if the first answer that it sees is an error.
+	w.traefik = w.c.Traefik(t, testbed.TraefikConfig{
+		Throttle: 100 * time.Millisecond, Args: []string{"--providers.kubernetescrd.namespaces=" + w.pro},
+	})
 	w.prometheus = testbed.NewPrometheus(t, testbed.PrometheusConfig{
 		ScrapeInterval: 250 * time.Millisecond,
 		Jobs:           []testbed.ScrapeJob{{Name: "traefik", Targets: []string{w.traefik.MetricsAddr}}},

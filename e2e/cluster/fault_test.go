@@ -1,0 +1,194 @@
+package cluster
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/serindev/serin/internal/testbed/testcluster"
+)
+
+// explained waits until `explain` says something: what a person reads who wants to know what is wrong.
+func (w *world) explained(t *testing.T, want string) {
+	t.Helper()
+	until(t, "explain says "+want, func() string {
+		status, text := w.get("/api/v1/rollouts/"+w.name+"/explain", nil)
+		if status == http.StatusOK && strings.Contains(text, want) {
+			return ""
+		}
+		return text
+	})
+}
+
+// toGray starts a release and brings it to a weight of its gray step.
+func (w *world) toGray(t *testing.T, stage int) string {
+	t.Helper()
+	id := w.start(t, image2)
+	w.wait(t, "the first gate is open", atGate("start-ab-test"))
+	w.approve(t, id, "start-ab-test")
+	w.wait(t, "the weight is in force", at("gray", stage))
+	return id
+}
+
+func TestACanaryDeploymentThatIsDeletedByHandComesBackWhileStableServes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, pipeline.with("hold: 1s", "hold: 8s"))
+	loads := w.users(t, beta)
+	id := w.toGray(t, 1)
+	require.NoError(t, w.c.Client.AppsV1().Deployments(w.pro).Delete(t.Context(), "k8s-flask-canary", metav1.DeleteOptions{}))
+	until(t, "the canary is made anew", func() string {
+		d, err := w.c.Client.AppsV1().Deployments(w.pro).Get(t.Context(), "k8s-flask-canary", metav1.GetOptions{})
+		switch {
+		case err != nil:
+			return err.Error()
+		case imageOf(d) != image2 || d.Status.AvailableReplicas == 0:
+			return "not as it was"
+		}
+		return ""
+	})
+	w.wait(t, "the second gate is open", atGate("full-release"))
+	w.approve(t, id, "full-release")
+	v := w.wait(t, "the release has ended", ended)
+	require.Equal(t, "released", v.State.Outcome, v.State.Why)
+	require.Positive(t, loads[0].Counts().Answered("2"))
+}
+
+func TestEndpointsThatVanishInGrayLeaveTheUsersToStable(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, pipeline.with("hold: 1s", "hold: 8s"))
+	loads := w.users(t, beta)
+	id := w.toGray(t, 1)
+	w.c.SetImage(w.pro, image2, testcluster.Image{Fate: testcluster.Hang}) // new pods never become ready
+	err := w.c.Client.CoreV1().Pods(w.pro).DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: "app=k8s-flask-canary"})
+	require.NoError(t, err)
+	w.explained(t, "all requests go to stable")
+	before := loads[0].Counts().Answered("1")
+	until(t, "stable answers", func() string {
+		if loads[0].Counts().Answered("1") > before+200 {
+			return ""
+		}
+		return "not yet"
+	})
+	v, err := w.view()
+	require.NoError(t, err)
+	require.Equal(t, "active", v.State.Phase, "it is shown, and not counted as the canary's failure")
+	require.False(t, v.State.InForce)
+	status, text := w.call(http.MethodPost, "/api/v1/releases/"+id+"/rollback", map[string]string{"reason": "by hand"}, nil)
+	require.Equal(t, http.StatusOK, status, text)
+	v = w.wait(t, "the release has ended", ended)
+	require.Equal(t, "rolledBack", v.State.Outcome)
+}
+
+func TestATraefikServiceEditedByHandIsPutRight(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, pipeline.with("hold: 1s", "hold: 8s"))
+	loads := w.users(t, beta)
+	id := w.toGray(t, 1)
+	status, text := w.call(http.MethodPost, "/api/v1/releases/"+id+"/pause", map[string]string{"reason": "look"}, nil)
+	require.Equal(t, http.StatusOK, status, text)
+	w.c.Apply(t, w.pro, `{apiVersion: traefik.io/v1alpha1, kind: TraefikService, metadata: {name: k8s-flask}, spec: {weighted: {services: [{name: k8s-flask, port: 80, weight: 1}, {name: k8s-flask-canary, port: 80, weight: 1}]}}}`)
+	until(t, "it is told of", func() string {
+		for _, e := range w.events(t, id) {
+			if e.Kind == "drifted" {
+				return ""
+			}
+		}
+		return "no event yet"
+	})
+	w.wait(t, "it is in force again", func(v view) bool { return v.State.InForce && v.Confirmation == "in force" })
+	status, text = w.call(http.MethodPost, "/api/v1/releases/"+id+"/rollback", map[string]string{"reason": "by hand"}, nil)
+	require.Equal(t, http.StatusOK, status, text)
+	w.wait(t, "the release has ended", ended)
+	w.stableAgain(t, loads)
+}
+
+func TestAnImageThatCannotBePulledEndsTheReleaseBeforeTrafficMoved(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, pipeline.with("deadline: 5m", "deadline: 5s"))
+	loads := w.users(t, beta)
+	w.c.SetImage(w.dev, image2, testcluster.Image{Fate: testcluster.PullError})
+	w.start(t, image2)
+	w.explained(t, "ImagePullBackOff")
+	v := w.wait(t, "the release has ended", ended)
+	require.Equal(t, "cancelled", v.State.Outcome, v.State.Why)
+	require.Contains(t, v.State.Why, "ImagePullBackOff")
+	noRequestFailed(t, loads)
+	require.Zero(t, loads[0].Counts().Answered("2"))
+}
+
+func TestAMigrationThatIsDeletedByHandEndsTheRelease(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, pipeline)
+	loads := w.users(t, beta)
+	w.c.SetImage(w.pro, image2, testcluster.Image{Fate: testcluster.Hang})
+	w.start(t, image2)
+	var name string
+	until(t, "the Job is there", func() string {
+		jobs, err := w.c.Client.BatchV1().Jobs(w.pro).List(t.Context(), metav1.ListOptions{})
+		require.NoError(t, err)
+		if len(jobs.Items) == 0 || jobs.Items[0].Status.Active == 0 {
+			return "not yet"
+		}
+		name = jobs.Items[0].Name
+		return ""
+	})
+	background := metav1.DeletePropagationBackground
+	require.NoError(t, w.c.Client.BatchV1().Jobs(w.pro).Delete(t.Context(), name, metav1.DeleteOptions{PropagationPolicy: &background}))
+	v := w.wait(t, "the release has ended", ended)
+	require.Equal(t, "cancelled", v.State.Outcome)
+	require.Contains(t, v.State.Why, "deleted")
+	noRequestFailed(t, loads)
+}
+
+func TestANewTemplateStartsAReleaseAndSupersedesTheOneUnderWay(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, pipeline)
+	loads := w.users(t, beta)
+	first := w.start(t, image2)
+	w.wait(t, "the first gate is open", atGate("start-ab-test"))
+	w.approve(t, first, "start-ab-test")
+	w.wait(t, "the second gate is open", atGate("full-release"))
+	const image3 = "registry.example.com/flask:3"
+	patch := []byte(`{"spec":{"template":{"spec":{"containers":[{"name":"flask","image":"` + image3 + `"}]}}}}`)
+	_, err := w.c.Client.AppsV1().Deployments(w.pro).Patch(t.Context(), "k8s-flask-canary", types.StrategicMergePatchType, patch, metav1.PatchOptions{FieldManager: "ci"})
+	require.NoError(t, err)
+	v := w.wait(t, "another release is at its first gate", func(v view) bool { return v.Release.ID != first && v.Gate == "start-ab-test" })
+	events := w.events(t, first)
+	require.Equal(t, "ended", events[len(events)-1].Kind)
+	second := v.Release.ID
+	w.approve(t, second, "start-ab-test")
+	w.wait(t, "the second gate is open", atGate("full-release"))
+	w.approve(t, second, "full-release")
+	v = w.wait(t, "the release has ended", ended)
+	require.Equal(t, "released", v.State.Outcome, v.State.Why)
+	require.Equal(t, image3, imageOf(w.deployment(t, w.pro, "k8s-flask")))
+	require.Zero(t, loads[0].Counts().Broken)
+	require.Positive(t, loads[0].Counts().Answered("3"))
+}
+
+// The API server of the whole cluster dies again and again, so no other test runs beside this one.
+func TestTheAPIServerIsKilledInTheMiddleOfEveryStep(t *testing.T) {
+	w := newWorld(t, pipeline)
+	loads := w.users(t, beta)
+	id := w.start(t, image2)
+	w.c.RestartAPIServer(t)
+	w.wait(t, "the first gate is open", atGate("start-ab-test"))
+	w.approve(t, id, "start-ab-test")
+	w.c.RestartAPIServer(t)
+	w.wait(t, "the A/B test is in force", at("ab", 0))
+	w.c.RestartAPIServer(t)
+	w.wait(t, "a weight is in force", at("gray", 1))
+	w.c.RestartAPIServer(t)
+	w.wait(t, "the second gate is open", atGate("full-release"))
+	noRequestFailed(t, loads)
+	w.approve(t, id, "full-release")
+	// Now stable's old pods end while nobody can tell Traefik of the new ones: what fails then is not Serin's to prevent.
+	w.c.RestartAPIServer(t)
+	v := w.wait(t, "the release has ended", ended)
+	require.Equal(t, "released", v.State.Outcome, v.State.Why)
+	require.Equal(t, image2, imageOf(w.deployment(t, w.pro, "k8s-flask")))
+}
