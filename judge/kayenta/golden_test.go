@@ -51,10 +51,10 @@ func requireClose(t *testing.T, want, got, relative float64, what string) {
 	require.LessOrEqual(t, math.Abs(want-got), relative*math.Abs(want), "%s: want %v, got %v", what, want, got)
 }
 
-// bits counts how many of the numbers that agree do so to the last bit.
-type bits struct{ equal, all int }
+// bitCount counts how many of the numbers that agree do so to the last bit.
+type bitCount struct{ equal, all int }
 
-func (b *bits) compare(want, got float64) {
+func (b *bitCount) compare(want, got float64) {
 	b.all++
 	if want == got || math.IsNaN(want) && math.IsNaN(got) {
 		b.equal++
@@ -62,7 +62,7 @@ func (b *bits) compare(want, got float64) {
 }
 
 // requireTree compares JSON: the same keys and values, numbers as near as relative says for their path.
-func requireTree(t *testing.T, b *bits, want, got any, path string, relative func(path string) float64) {
+func requireTree(t *testing.T, b *bitCount, want, got any, path string, relative func(path string) float64) {
 	t.Helper()
 	switch w := want.(type) {
 	case map[string]any:
@@ -113,7 +113,7 @@ func noisyPair(m MetricResult) bool {
 }
 
 func TestCasesOfTheReferenceAgree(t *testing.T) {
-	var b bits
+	var b bitCount
 	cases, metrics, failed := 0, 0, 0
 	for _, file := range []string{"cases-01", "cases-02", "cases-edges", "cases-small", "cases-typical", "cases-large"} {
 		for _, c := range readGolden[[]goldenCase](t, file) {
@@ -138,7 +138,7 @@ func TestCasesOfTheReferenceAgree(t *testing.T) {
 	t.Logf("%d cases, %d of them failing as a whole, %d metrics; %d of %d numbers equal to the bit", cases, failed, metrics, b.equal, b.all)
 }
 
-func requireResult(t *testing.T, b *bits, c goldenCase, r Result) {
+func requireResult(t *testing.T, b *bitCount, c goldenCase, r Result) {
 	t.Helper()
 	data, err := json.Marshal(r)
 	require.NoError(t, err)
@@ -182,7 +182,7 @@ func floats(a []float) []float64 {
 }
 
 func TestBoundsAndEstimatesOfTheReferenceAgreeToTheBit(t *testing.T) {
-	var b bits
+	var b bitCount
 	for _, c := range readGolden[[]mannWhitneyCase](t, "mannwhitney") {
 		t.Run(c.Name, func(t *testing.T) {
 			i, err := MannWhitney(floats(c.X), floats(c.Y), c.Level)

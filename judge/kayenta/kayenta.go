@@ -172,14 +172,16 @@ type GroupScore struct {
 // the reference draws random noise (see noisy). Its errors are [ErrNoGroups] and [ErrOutlierFactor], wrapped with
 // the pair; the reference then fails as a whole, and no result is given.
 //
-// It costs O(k log k) per pair for k points, and some sixty passes over them.
+// It costs O(k log k) per pair for k points, and hardly any new memory.
 func Judge(r Request) (Result, error) {
 	res := Result{Metrics: make([]MetricResult, 0, len(r.Pairs))}
+	k := desks.Get().(*desk) //nolint:forcetypeassert // see its New
+	defer desks.Put(k)
 	for i, p := range r.Pairs {
 		if !p.Settings.Muted && p.Groups == nil {
 			return Result{}, fmt.Errorf("judge pair %d, metric %q: %w", i, p.Name, ErrNoGroups)
 		}
-		m, err := judgePair(p, tolerance, confidence)
+		m, err := k.judge(p, tolerance, confidence)
 		if err != nil {
 			return Result{}, fmt.Errorf("judge pair %d, metric %q: %w", i, p.Name, err)
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/bits"
 	"slices"
 )
 
@@ -26,7 +27,8 @@ var ErrInput = errors.New("two arms that are not empty and a level between 0 and
 // There is no exact branch for small arms: it is the normal approximation with continuity correction throughout.
 // At the levels 0.9, 0.95, 0.98 and 0.99 the results are the reference's to the bit, at others to about 1e-9.
 //
-// It costs O((m+n) log(m+n)) for sorting, then O(m+n) for each of some sixty shifts, and O(m+n) memory.
+// It costs O(m+n) memory, and time O((m+n) log(m+n)): for each of some forty shifts O(m+n) while they are far from
+// the root and next to nothing near it, where arms are finite and hold no -0.
 //
 // Mann and Whitney, Ann. Math. Statist. 18 (1947), 50–60; Hollander and Wolfe, Nonparametric Statistical Methods,
 // 2nd ed. (1999), sections 4.1 to 4.3. Its form is that of R's wilcox.test with exact = FALSE, conf.int = TRUE, save
@@ -72,6 +74,11 @@ type rankSum struct {
 	tiesY         float64
 	below         []int32
 	walked, reach float64
+	// steady: no shift in the bracket lets points of x tie that do not tie by themselves. Then places answers for all
+	// shifts at which no points of both arms tie; sigma is that of all of them.
+	steady bool
+	sigma  float64
+	places places
 	// The ends of the bracket and the values there, which are asked for again and again.
 	ends   [2]uint64
 	atEnds [2]float64
@@ -80,99 +87,66 @@ type rankSum struct {
 	last   uint64
 	value  float64
 	cached bool
+	// The memory of what is sorted and counted, for the next two arms.
+	floats []float64
+	ints   []int32
 }
 
 func newRankSum(x, y []float64) *rankSum {
-	w := &rankSum{x: ascending(x), y: ascending(y)}
-	lo, hi := w.bracket()
-	w.ends = [2]uint64{key(lo), key(hi)}
-	if w.plain = isPlain(w.x) && isPlain(w.y); w.plain {
-		w.below = make([]int32, len(x))
-		w.walked, w.reach = math.Inf(1), 2*(hi-lo)/float64(len(y))
-		for j, n := 0, 0; j < len(y); j += n {
-			n = equal(w.y, j)
-			w.tiesY += tie(n)
-		}
-		return w
-	}
+	w := &rankSum{}
+	w.reset(x, y)
 	return w
 }
 
-// mostPlain is the size of points, and mostShift that of shifts, up to which all differences stay finite.
-const (
-	mostPlain = 1e300
-	mostShift = 1e301
-)
-
-// isPlain says whether the points of a sorted arm can be compared as they are: finite and none of them -0.
-func isPlain(sorted []float64) bool {
-	if !(sorted[0] >= -mostPlain && sorted[len(sorted)-1] <= mostPlain) {
-		return false
+// reset begins anew with other arms, in the memory that is there.
+func (w *rankSum) reset(x, y []float64) {
+	*w = rankSum{floats: w.floats, ints: w.ints, places: places{spans: w.places.spans}}
+	m, n := len(x), len(y)
+	beyond := 1 << bits.Len(uint(n))
+	floats := room(&w.floats, 2*(m+n+beyond))
+	ints := room(&w.ints, 5*m+n+1+cells*max(m, n)+3)
+	p := &w.places
+	p.grid.start = ints[5*m+n+1:]
+	p.x, p.y, p.n = floats[:m], floats[m:m+n], n
+	if w.plain = p.grid.sort(p.x, x) && p.grid.sort(p.y, y); !w.plain {
+		w.x, w.y = ascending(x), ascending(y)
+	} else {
+		w.x, w.y = p.x, p.y
 	}
-	first, found := slices.BinarySearch(sorted, 0)
-	return !found || !math.Signbit(sorted[first])
+	lo, hi := w.bracket()
+	w.ends = [2]uint64{key(lo), key(hi)}
+	if !w.plain {
+		return
+	}
+	w.below, w.walked, w.reach = ints[:m], math.Inf(1), 2*(hi-lo)/float64(n)
+	tiesX, step := tiesOf(w.x)
+	w.tiesY, _ = tiesOf(w.y)
+	// Two points further apart than the last bit of their differences stay apart.
+	size := max(-w.x[0], w.x[m-1]) + max(-lo, hi)
+	if w.steady = m+n <= mostExact && step > 0x1p-51*size; !w.steady {
+		return
+	}
+	w.sigma = w.deviation(tiesX + w.tiesY)
+	if tiesX+w.tiesY > 0 {
+		p.merge(w.x, w.y, floats[m+n+beyond:], ints[4*m:5*m+n+1])
+	}
+	p.y = p.y[:p.n+beyond]
+	for i := range beyond {
+		p.y[p.n+i] = math.Inf(1)
+	}
+	m = len(p.x)
+	p.from.at, p.to.at, p.last.at = ints[len(x):][:m], ints[2*len(x):][:m], ints[3*len(x):][:m]
+	p.restart()
 }
 
-// equal is how many points of a sorted arm are equal from index i on.
-func equal(sorted []float64, i int) int {
-	n := 1
-	for i+n < len(sorted) && sorted[i+n] == sorted[i] {
-		n++
-	}
-	return n
+// room returns n entries of memory, of any content, and makes it larger where that is needed.
+func room[T any](memory *[]T, n int) []T {
+	*memory = slices.Grow((*memory)[:0], n)
+	return (*memory)[:n]
 }
 
-// tie is t³-t, exact below 200,000.
-func tie(t int) float64 {
-	size := float64(t)
-	return float64(size*size*size) - size
-}
-
-// ascending returns a sorted by key, so that -0 comes before 0 and NaNs are +Inf.
-func ascending(a []float64) []float64 {
-	sorted := make([]float64, len(a))
-	for i, v := range a {
-		if math.IsNaN(v) {
-			v = math.Inf(1)
-		}
-		sorted[i] = v
-	}
-	slices.Sort(sorted) // to which -0 and 0 are the same
-	first, _ := slices.BinarySearch(sorted, 0)
-	zeros := sorted[first:]
-	for i, v := range zeros {
-		if v != 0 {
-			zeros = zeros[:i]
-			break
-		}
-	}
-	negative := 0
-	for _, v := range zeros {
-		if math.Signbit(v) {
-			negative++
-		}
-	}
-	for i := range zeros {
-		zeros[i] = 0
-		if i < negative {
-			zeros[i] = math.Copysign(0, -1)
-		}
-	}
-	return sorted
-}
-
-// key is an integer in the order of v: equal for ties only, -0 below 0, NaN as +Inf.
-func key(v float64) uint64 {
-	const sign = 1 << 63
-	if v != v {
-		v = math.Inf(1)
-	}
-	bits := math.Float64bits(v)
-	if bits&sign != 0 {
-		return ^bits // negative doubles grow towards 0 with falling bits
-	}
-	return bits | sign
-}
+// mostExact is how many points there may be so that any sum of ties is exact in any order.
+const mostExact = 200_000
 
 // interval finds bounds and estimate between the shifts at which the arms do not overlap any more.
 func (w *rankSum) interval(level float64) (i Interval, ok bool) {
@@ -230,10 +204,21 @@ func (w *rankSum) at(d float64) float64 {
 
 // standardized is at without its memory.
 func (w *rankSum) standardized(d float64) float64 {
-	ranks, ties := w.rank(d)
 	m, n := float64(len(w.x)), float64(len(w.y))
+	var ranks float64
+	sigma := w.sigma
+	below, ok := int64(0), false
+	if lo, hi := w.bracket(); w.steady && d > lo && d < hi { // at the ends there are ties
+		below, ok = w.places.ask(d)
+	}
+	if ok {
+		ranks = m*(m+1)/2 + float64(below)
+	} else {
+		var ties float64
+		ranks, ties = w.rank(d)
+		sigma = w.deviation(ties)
+	}
 	above := ranks - m*(m+1)/2 - m*n/2
-	sigma := math.Sqrt(m * n / 12 * ((m + n + 1) - ties/((m+n)*(m+n-1))))
 	if sigma == 0 {
 		w.tied = true
 		return math.NaN()
@@ -246,6 +231,12 @@ func (w *rankSum) standardized(d float64) float64 {
 		correction = -0.5
 	}
 	return (above - correction) / sigma
+}
+
+// deviation is the standard deviation of the rank sum, given the sum of t³-t over its groups of t ties.
+func (w *rankSum) deviation(ties float64) float64 {
+	m, n := float64(len(w.x)), float64(len(w.y))
+	return math.Sqrt(m * n / 12 * ((m + n + 1) - ties/((m+n)*(m+n-1))))
 }
 
 // rank returns the sum of the average ranks of x-d in the joint sample, and the sum of t³-t over its groups of t

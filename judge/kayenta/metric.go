@@ -3,16 +3,27 @@ package kayenta
 import (
 	"math"
 	"slices"
+	"sync"
 )
 
-// judgePair is the section "Each metric". tol and level are fixed in the judge; the reference's own tests of this
-// step use others.
-func judgePair(p Pair, tol, level float64) (MetricResult, error) {
+// desk is the memory in which pairs are judged, one after the other. The zero value is ready.
+type desk struct {
+	x, y  []float64
+	ranks rankSum
+}
+
+// desks are those not in use. No result shares their memory.
+var desks = sync.Pool{New: func() any { return new(desk) }}
+
+// judge is the section "Each metric". tol and level are fixed in the judge; the reference's own tests of this step
+// use others.
+func (k *desk) judge(p Pair, tol, level float64) (MetricResult, error) {
 	s := p.Settings
 	if s.RemoveOutliers && !(s.OutlierFactor > 0) {
 		return MetricResult{}, ErrOutlierFactor
 	}
-	x, y := prepare(p.Experiment, s), prepare(p.Control, s)
+	k.x, k.y = prepare(k.x, p.Experiment, s), prepare(k.y, p.Control, s)
+	x, y := k.x, k.y
 	m := MetricResult{
 		Name: p.Name, ID: p.ID, Tags: p.Tags, Groups: p.Groups, Muted: s.Muted,
 		Experiment: describe(x), Control: describe(y), Label: Pass, Ratio: 1,
@@ -25,13 +36,18 @@ func judgePair(p Pair, tol, level float64) (MetricResult, error) {
 	case constant(x) && constant(y) && x[0] == y[0]:
 		// One value throughout, but not equally often: the reference gives no reason here.
 	default:
-		c, ratio, ok := compare(x, y, s.CLES, tol, level)
+		ratio := meanRatio(m.Experiment.Mean, m.Control.Mean)
+		if constant(x) && constant(y) {
+			x, y = noisy(x, y)
+			ratio = meanRatio(mean(x), mean(y))
+		}
+		c, ok := k.compare(x, y, ratio, s.CLES, tol, level)
 		if !ok {
 			m.Label, m.Reason, m.Ratio = Error, "Metric Classification Failed", math.NaN()
 			break
 		}
-		m.Comparison, m.Ratio = &c, ratio
-		m.classify(c, s)
+		m.Comparison, m.Ratio = c, ratio
+		m.classify(*c, s)
 	}
 	return m, nil
 }
@@ -73,23 +89,20 @@ func (m *MetricResult) classify(c Comparison, s Settings) {
 func atLeast(effect, threshold float64) bool { return math.IsNaN(effect) || effect >= threshold }
 func atMost(effect, threshold float64) bool  { return math.IsNaN(effect) || effect <= threshold }
 
-// compare asks how far canary x and baseline y, both not empty, lie apart. ok is false if the shift cannot be
-// estimated because at some shift all points are tied.
-func compare(x, y []float64, cles bool, tol, level float64) (c Comparison, ratio float64, ok bool) {
-	if constant(x) && constant(y) {
-		x, y = noisy(x, y)
-	}
-	w := newRankSum(x, y)
+// compare asks how far canary x and baseline y, both not empty, lie apart; ratio is that of their means. ok is false
+// if the shift cannot be estimated because at some shift all points are tied.
+func (k *desk) compare(x, y []float64, ratio float64, cles bool, tol, level float64) (c *Comparison, ok bool) {
+	w := &k.ranks
+	w.reset(x, y)
+	c = &Comparison{Effect: ratio}
 	if c.Interval, ok = w.interval(level); !ok {
-		return c, 0, false
+		return nil, false
 	}
-	ratio = meanRatio(mean(x), mean(y))
-	c.Effect = ratio
 	if cles {
 		c.Effect = w.cles()
 	}
 	c.Tolerance = tol * math.Abs(c.Estimate)
-	return c, ratio, true
+	return c, true
 }
 
 // meanRatio is canary's mean over baseline's, NaN if either is 0.
@@ -100,9 +113,10 @@ func meanRatio(canary, baseline float64) float64 {
 	return canary / baseline
 }
 
-// prepare returns a's points with NaNs and then outliers handled, in their order; a stays as it is.
-func prepare(a []float64, s Settings) []float64 {
-	kept := make([]float64, 0, len(a))
+// prepare returns a's points with NaNs and then outliers handled, in their order and in the memory of into; a stays as
+// it is.
+func prepare(into, a []float64, s Settings) []float64 {
+	kept := slices.Grow(into[:0], len(a))
 	for _, v := range a {
 		switch {
 		case !math.IsNaN(v):

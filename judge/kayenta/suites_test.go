@@ -84,7 +84,7 @@ type suites struct {
 func TestClassificationsOfTheReferencesSuiteAgree(t *testing.T) {
 	for _, c := range readGolden[suites](t, "suites").Classifier {
 		t.Run(c.Name, func(t *testing.T) {
-			m, err := judgePair(Pair{Name: c.Metric, Control: floats(c.Control), Experiment: floats(c.Experiment), Settings: Settings{
+			m, err := new(desk).judge(Pair{Name: c.Metric, Control: floats(c.Control), Experiment: floats(c.Experiment), Settings: Settings{
 				Direction: Direction(c.Direction), ReplaceNaN: c.NaNStrategy == "replace", Critical: c.Critical, MustHaveData: c.MustHaveData,
 				CLES: c.EffectSizeMeasure == "cles", AllowedIncrease: c.AllowedIncrease, AllowedDecrease: c.AllowedDecrease,
 				CriticalIncrease: c.CriticalIncrease, CriticalDecrease: c.CriticalDecrease,
