@@ -155,12 +155,16 @@ func counted(t judge.Totals) string {
 	return fmt.Sprintf("%s of %s (%s)", grouped(t.Bad), grouped(t.Total), percent(t.Rate))
 }
 
-// against says where the estimate lies beside the margin. A margin below 1 belongs to a metric of which less is
-// worse.
+// against says where the estimate lies beside the margin: for a fail that of the comparison that decided, which may be
+// one begun anew since. A margin below 1 belongs to a metric of which less is worse.
 func against(m judge.MetricVerdict) string {
-	beyond := m.Ratio >= m.Margin
+	ratio := m.Ratio
+	if m.Outcome == judge.Fail && m.Leading > 0 {
+		ratio = m.Leading
+	}
+	beyond := ratio >= m.Margin
 	if m.Margin < 1 {
-		beyond = m.Ratio <= m.Margin
+		beyond = ratio <= m.Margin
 	}
 	if beyond {
 		return "worse than the margin allows (ratio " + number(m.Margin) + ")"

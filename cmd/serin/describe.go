@@ -109,6 +109,14 @@ func describe(e rollout.Event) (string, paint) {
 			return "webhook: done" + because(e.Detail), plain
 		}
 		return "webhook: no" + because(e.Detail), red
+	case rollout.JobSucceeded:
+		return "the Job is complete", plain
+	case rollout.JobFailed:
+		return "the Job has failed" + because(e.Why), red
+	case rollout.DeploymentReady:
+		return "the Deployments are ready", plain
+	case rollout.DeploymentFailed:
+		return "the Deployments do not become ready" + because(strings.Join(e.Why, "; ")), red
 	case rollout.DeadlinePassed:
 		return fmt.Sprintf("time is over: %s; then: %s", e.Which, e.Then), yellow
 	case rollout.Drained:
@@ -148,6 +156,9 @@ func describeAct(e rollout.Event) string {
 }
 
 func entered(e rollout.StepEntered) string {
+	if e.Prepare {
+		return "step " + e.Name + ": the canary gets its capacity first"
+	}
 	switch e.What {
 	case rollout.StageGate:
 		return "gate " + e.Name + ": a human is asked"
@@ -160,6 +171,16 @@ func entered(e rollout.StepEntered) string {
 			return "step " + e.Name + ": the canary becomes stable"
 		}
 		return "step " + e.Name + ": all traffic to the canary"
+	case rollout.StageDeploy:
+		return "step " + e.Name + ": a Deployment changes"
+	case rollout.StagePatch:
+		return "step " + e.Name + ": stable's Deployment becomes the canary's version"
+	case rollout.StageAwait:
+		return "step " + e.Name + ": somebody else brings stable's Deployment to the canary's version"
+	case rollout.StageReturn:
+		return "step " + e.Name + ": all traffic to stable, the new version"
+	case rollout.StageLeave:
+		return "step " + e.Name + ": the canary leaves the service"
 	case rollout.StageStill:
 	}
 	return "step " + e.Name
