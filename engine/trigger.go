@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/serindev/serin/rollout"
@@ -45,14 +46,36 @@ func (l *loop) trigger(ctx context.Context) {
 	}()
 }
 
+// triggerKey is a key that no release that has ended has: a template that was there before, and comes back after
+// another, starts a release again.
+func (l *loop) triggerKey(ctx context.Context, template string) (string, error) {
+	key := template
+	for {
+		r, err := l.e.o.Store.ByKey(ctx, l.name, key)
+		switch {
+		case errors.Is(err, rollout.ErrNotFound):
+			return key, nil
+		case err != nil:
+			return "", err
+		case r.Phase != rollout.PhaseEnded:
+			return key, nil
+		}
+		key = template + "/" + r.ID
+	}
+}
+
 // templateSeen starts a release of a template that is new. One that is under way gives way to it: traffic goes to
 // stable first. The key makes sure that a template starts one release, however often it is seen.
 func (l *loop) templateSeen(ctx context.Context, name workload.Name, t workload.Template, err error) {
 	if l.note("trigger", err) || !t.New || l.plan == nil {
 		return
 	}
+	key, err := l.triggerKey(ctx, "template/"+name.String()+"/"+t.Hash)
+	if l.note("trigger", err) {
+		return
+	}
 	req := rollout.StartRequest{
-		Key: "template/" + name.String() + "/" + t.Hash, Parameters: l.plan.Rollout.ParametersOf(name, t.Images), By: triggered,
+		Key: key, Parameters: l.plan.Rollout.ParametersOf(name, t.Images), By: triggered,
 	}
 	r, err := l.start(ctx, req, true)
 	if l.note("trigger", err) {
