@@ -50,7 +50,7 @@ func run(m *testing.M) int {
 }
 
 // runElsewhere are pages whose commands other tests run: they need a cluster, or hours of simulation.
-var runElsewhere = []string{"kubernetes.md", "spinnaker.md", "statistics.md", "high-availability.md"}
+var runElsewhere = []string{"kubernetes.md", "spinnaker.md", "statistics.md"}
 
 // block is a fenced part of a page, or what stands in a comment for the test alone: <!-- sh … -->.
 type block struct {
@@ -284,9 +284,6 @@ func TestLinksLeadSomewhere(t *testing.T) {
 		text, err := os.ReadFile(page) //nolint:gosec // of this repository
 		require.NoError(t, err)
 		for _, m := range links.FindAllStringSubmatch(string(text), -1) {
-			if slices.Contains(runElsewhere, filepath.Base(m[1])) {
-				continue // written with what it tells of
-			}
 			_, err := os.Stat(filepath.Join(filepath.Dir(page), m[1]))
 			require.NoError(t, err, "%s links to %s", page, m[1])
 		}
