@@ -50,8 +50,8 @@ type span struct {
 // walked is down to how many points a cell is searched by halves. The rest is walked, as most cells hold hardly any.
 const walked = 16
 
-// few is how many differences for each point of x have to be left before points are looked at by their spans.
-const few = 2
+// few is how many differences for each point of x may be left for points to be looked at by their spans.
+const few = 1
 
 // merge makes one of points that are equal: otherwise a jump of many differences at once, as between two arms with many
 // zeros, would stay between from and to for ever. x and y are ascending; floats has room for both arms and what follows
@@ -143,11 +143,13 @@ func (p *places) askAll(d float64) (sum int64, ok bool) {
 		}
 		place := search(y, v, int(g.start[g.cell(v)]), half, walked)
 		place += less(y[place], v) + less(y[place+1], v)
-		for y[place] < v {
-			place++
-		}
-		if y[place] == v {
-			return 0, false
+		if y[place] <= v { // seldom
+			for y[place] < v {
+				place++
+			}
+			if y[place] == v {
+				return 0, false
+			}
 		}
 		at[i] = int32(place) //nolint:gosec // an arm has fewer than 2³¹ points
 		sum += int64(place)
@@ -186,16 +188,21 @@ func (p *places) gather() {
 	for i, v := range p.x {
 		lo, hi := lows[i], highs[i]
 		p.spans[kept] = span{x: v, i: int32(i), lo: lo, hi: hi} //nolint:gosec // as elsewhere
-		open := 0
-		if lo < hi {
-			open = 1
-		}
+		open := opened(lo, hi)
 		kept += open
 		p.fixed += p.below(int32(i), lo) & int64(open-1) //nolint:gosec // as elsewhere
 		widest = max(widest, hi-lo)
 	}
 	p.spans = p.spans[:kept]
 	p.rounds = bits.Len32(uint32(widest)) //nolint:gosec // not negative
+}
+
+// opened is 1 if there is a choice between lo and hi, else 0.
+func opened(lo, hi int32) int {
+	if lo < hi {
+		return 1
+	}
+	return 0
 }
 
 // tighten cuts the spans at the shift asked last: above if the next one lies above it, under if below.
@@ -211,12 +218,10 @@ func (p *places) tighten(above, under bool) {
 		} else {
 			s.lo = s.at
 		}
-		if s.lo == s.hi {
-			p.fixed += p.below(s.i, s.lo)
-			continue
-		}
 		p.spans[kept] = s
-		kept++
+		open := opened(s.lo, s.hi)
+		kept += open
+		p.fixed += p.below(s.i, s.lo) & int64(open-1)
 		widest = max(widest, s.hi-s.lo)
 	}
 	p.spans = p.spans[:kept]
