@@ -34,7 +34,7 @@ func TestARangeIsAskedAtEachStepAndWithBothEnds(t *testing.T) {
 	}
 	require.Equal(t, []int64{from.UnixMilli(), from.UnixMilli() + 60_000, from.UnixMilli() + 120_000, to.UnixMilli()}, times)
 
-	a = s.Range(t.Context(), `last_over_time(traefik_service_requests_total{service="shop0-stable@file"}[1h])`, to, to.Add(time.Minute), time.Minute)
+	a = s.Range(t.Context(), `last_over_time(traefik_service_requests_total{service="shop0-stable@file",job="traefik"}[1h])`, to, to.Add(time.Minute), time.Minute)
 	require.NoError(t, a.Err)
 	require.Len(t, a.Series, 2)
 	for _, x := range a.Series {

@@ -163,8 +163,9 @@ func TestAnAdoptedRouteKeepsAllButTheOneReference(t *testing.T) {
 			require.Equal(t, reference[field], child[field], "%s of %s is as the user has it", field, name)
 		}
 	}
-	require.Equal(t, 25, w.send(t, 100, nil).Answered("v2"))
-	require.Equal(t, 20, w.send(t, 40, inCohort).Answered("v2"))
+	// Traefik begins its round anew at each reload, and one more may come after what was written is in force.
+	require.InDelta(t, 25, w.send(t, 100, nil).Answered("v2"), 2)
+	require.InDelta(t, 20, w.send(t, 40, inCohort).Answered("v2"), 2)
 
 	w.bring(t, target(0))
 	require.NoError(t, w.LetGo(t.Context()))
