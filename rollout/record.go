@@ -88,6 +88,8 @@ type Filter struct {
 	Rollout string
 	Phase   Phase
 	Outcome Outcome
+	// Key that the release was started with.
+	Key string
 	// Before is a release id: only older ones, for paging.
 	Before string
 	// Limit is at most 1,000; 0 means 100.

@@ -31,6 +31,7 @@ import (
 // people are the tokens of these tests, by name.
 var people = map[string][]string{
 	"vera": {"viewer"}, "otto": {"operator"}, "olga": {"operator"}, "quinn": {"qa"}, "judy": {"judge"}, "ada": {"admin"},
+	"spinnaker": {"operator", "qa", "release-managers"},
 }
 
 // roster makes the tokens once: each costs an argon2id.

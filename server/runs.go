@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -34,6 +35,9 @@ type Run struct {
 	ID      string    `json:"id"`
 	Rollout string    `json:"rollout"`
 	Status  RunStatus `json:"status" enum:"running,waiting,succeeded,failed,rolled_back,cancelled"`
+	// Point is gate:NAME while that gate waits, and the status at any other time: by it a pipeline waits for one gate
+	// and for no other.
+	Point string `json:"point"`
 	// Progress says in a sentence what the release waits for, or why it ended.
 	Progress string `json:"progress"`
 	// Gate is the one that waits for a human, and GateURL where to answer it with {"answer": "approve"}; both are
@@ -43,6 +47,13 @@ type Run struct {
 	// StatusURL and CancelURL are absolute.
 	StatusURL string `json:"statusUrl"`
 	CancelURL string `json:"cancelUrl"`
+}
+
+// RunKeyBody says which run: the one that a key has started.
+type RunKeyBody struct {
+	Rollout string `json:"rollout" minLength:"1" maxLength:"253"`
+	Key     string `json:"key" minLength:"1" maxLength:"200" doc:"The key that it was started with."`
+	Reason  string `json:"reason,omitempty" maxLength:"1000" doc:"Shown in the release's events and in the audit log."`
 }
 
 // RunBody starts a run.
@@ -77,7 +88,13 @@ func (s *Server) registerRuns(api huma.API) {
 	change(s, api, operation{
 		id: "cancelRun", path: "/runs/{id}/cancel", status: http.StatusOK, summary: "Cancel a run, or bring it back to stable if traffic has moved",
 		description: "A run that has ended, or goes back already, stays as it is, and that is no error.",
-	}, s.cancelRun)
+	}, func(ctx context.Context, in *actInput, a *rollout.AuditEntry) (*body[Run], error) {
+		return s.cancelRun(ctx, in.ID, orZero(in.Body).Reason, a)
+	})
+	change(s, api, operation{
+		id: "cancelRunByKey", path: "/runs/cancel", status: http.StatusOK, summary: "Cancel the run that a key has started",
+		description: "As cancelRun, for a pipeline that has to name the address before it knows the run's.",
+	}, s.cancelRunByKey)
 }
 
 func (s *Server) startRun(ctx context.Context, in *startRunInput, a *rollout.AuditEntry) (*startRunOutput, error) {
@@ -139,8 +156,12 @@ func runStatus(v rollout.View) RunStatus {
 	return RunFailed
 }
 
-// address fills in where the run is found.
+// address fills in where the run is found, and its point.
 func (s *Server) address(ctx context.Context, r Run) Run {
+	r.Point = string(r.Status)
+	if r.Status == RunWaiting && r.Gate != "" {
+		r.Point = "gate:" + r.Gate
+	}
 	base := strings.TrimSuffix(s.o.ExternalURL, "/")
 	if base == "" {
 		base = requestBase(ctx)
@@ -156,13 +177,12 @@ func (s *Server) address(ctx context.Context, r Run) Run {
 
 // cancelRun ends a run one way or the other. Spinnaker asks for it after any failure of its stage, also when there is
 // nothing to end.
-func (s *Server) cancelRun(ctx context.Context, in *actInput, a *rollout.AuditEntry) (*body[Run], error) {
-	reason := orZero(in.Body).Reason
-	a.Release, a.Rollout, a.Detail = in.ID, s.rolloutOf(ctx, in.ID), reason
+func (s *Server) cancelRun(ctx context.Context, id, reason string, a *rollout.AuditEntry) (*body[Run], error) {
+	a.Release, a.Rollout, a.Detail = id, s.rolloutOf(ctx, id), reason
 	if err := may(ctx, RoleOperator); err != nil {
 		return nil, err
 	}
-	v, err := s.o.Engine.Release(ctx, in.ID)
+	v, err := s.o.Engine.Release(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -174,7 +194,7 @@ func (s *Server) cancelRun(ctx context.Context, in *actInput, a *rollout.AuditEn
 		if v.State.Phase != rollout.Active {
 			break
 		}
-		_, err = s.o.Engine.Act(ctx, in.ID, e, identity(ctx).Name)
+		_, err = s.o.Engine.Act(ctx, id, e, identity(ctx).Name)
 		var late *rollout.NotWrittenError
 		if err == nil || errors.As(err, &late) {
 			break
@@ -183,6 +203,21 @@ func (s *Server) cancelRun(ctx context.Context, in *actInput, a *rollout.AuditEn
 			return nil, err
 		}
 	}
-	run, err := s.runOf(ctx, in.ID)
+	run, err := s.runOf(ctx, id)
 	return answer(run), err
+}
+
+func (s *Server) cancelRunByKey(ctx context.Context, in *struct{ Body RunKeyBody }, a *rollout.AuditEntry) (*body[Run], error) {
+	a.Rollout, a.Detail = in.Body.Rollout, in.Body.Reason
+	if err := may(ctx, RoleOperator); err != nil {
+		return nil, err
+	}
+	found, err := s.o.Store.Releases(ctx, rollout.Filter{Rollout: in.Body.Rollout, Key: in.Body.Key, Limit: 1})
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 {
+		return nil, fmt.Errorf("a run of %s with the key %q: %w", in.Body.Rollout, in.Body.Key, rollout.ErrNotFound)
+	}
+	return s.cancelRun(ctx, found[0].ID, in.Body.Reason, a)
 }

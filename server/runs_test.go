@@ -189,34 +189,6 @@ func TestEveryStateHasItsWord(t *testing.T) {
 	}
 }
 
-// deploy/spinnaker: the pipeline that we give to people ends with every word that is an end.
-func TestThePipelineInDeployKnowsEveryWord(t *testing.T) {
-	b, err := os.ReadFile("../deploy/spinnaker/pipeline.json")
-	require.NoError(t, err)
-	var pipeline struct {
-		Stages []struct {
-			webhookStage
-			Name              string
-			WaitForCompletion bool
-		}
-	}
-	require.NoError(t, json.Unmarshal(b, &pipeline))
-	waits := 0
-	for _, stage := range pipeline.Stages {
-		if !stage.WaitForCompletion {
-			continue
-		}
-		waits++
-		for word, want := range map[server.RunStatus]string{
-			server.RunRunning: "RUNNING", server.RunSucceeded: "SUCCEEDED", server.RunFailed: "TERMINAL",
-			server.RunBack: "TERMINAL", server.RunCancelled: "CANCELED",
-		} {
-			require.Equal(t, want, stage.read(http.StatusOK, []byte(`{"status":"`+string(word)+`","progress":""}`)), stage.Name)
-		}
-	}
-	require.Equal(t, 3, waits)
-}
-
 // moved is the real engine with releases whose traffic seems to have moved: without a Traefik none stays there.
 type moved struct{ server.Engine }
 

@@ -219,6 +219,7 @@ func (s *Store) Releases(ctx context.Context, f rollout.Filter) ([]rollout.Relea
 	add(`rollout = $%d`, f.Rollout)
 	add(`phase = $%d`, string(f.Phase))
 	add(`outcome = $%d`, string(f.Outcome))
+	add(`start_key = $%d`, f.Key)
 	add(`id < $%d`, f.Before)
 	tail := ""
 	if len(where) > 0 {

@@ -90,7 +90,7 @@ func (d Database) releases(t *testing.T) {
 func (d Database) lists(t *testing.T) {
 	s := d.open(t)
 	for i := range 12 {
-		r := Create(t, s, fmt.Sprintf("01%02d", i), []string{"shop", "blog"}[i%2], "")
+		r := Create(t, s, fmt.Sprintf("01%02d", i), []string{"shop", "blog"}[i%2], fmt.Sprintf("key %d", i/2))
 		if i < 10 {
 			End(t, s, r, false, Start.Add(time.Duration(i)*time.Second))
 		}
@@ -104,7 +104,8 @@ func (d Database) lists(t *testing.T) {
 		"those in a phase":     {rollout.Filter{Phase: rollout.Active}, []string{"0111", "0110"}},
 		"those with an outcome, on the next page": {
 			rollout.Filter{Outcome: rollout.Released, Before: "0104", Rollout: "blog"}, []string{"0103", "0101"}},
-		"none": {rollout.Filter{Rollout: "nobody"}, nil},
+		"the one that a key has started": {rollout.Filter{Rollout: "blog", Key: "key 3"}, []string{"0107"}},
+		"none":                           {rollout.Filter{Rollout: "nobody"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			found, err := s.Releases(t.Context(), c.f)
