@@ -196,10 +196,20 @@ type SpinnakerSpec struct {
 	AllowAnonymous bool `json:"allowAnonymous,omitempty"`
 	// AllowInsecure lets the password of basicAuth travel without TLS.
 	AllowInsecure bool `json:"allowInsecure,omitempty"`
+	// Accounts gives further names to the accounts, by which pipelines know those of the Kayenta before.
+	Accounts *SpinnakerAccountsSpec `json:"accounts,omitempty"`
 	// ScopeLabel finds the instances of resource type gce_instance; instance where it is left out.
 	ScopeLabel string `json:"scopeLabel,omitempty" jsonschema:"pattern=^[a-zA-Z_][a-zA-Z0-9_]*$"`
 	// MaxRuns is how many runs and analyses may be open at once; 1000 where it is left out.
 	MaxRuns int `json:"maxRuns,omitempty" jsonschema:"minimum=1,maximum=100000"`
+}
+
+// SpinnakerAccountsSpec is what the accounts prometheus and serin are called besides.
+type SpinnakerAccountsSpec struct {
+	// Prometheus lists further names of the account that metrics come from.
+	Prometheus Texts `json:"prometheus,omitempty"`
+	// Serin lists further names of the account that configs and results are stored in.
+	Serin Texts `json:"serin,omitempty"`
 }
 
 // SpinnakerTLSSpec is a certificate with its key, and who may call.

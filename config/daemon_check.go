@@ -113,6 +113,7 @@ func (c *checker) spinnaker(s *SpinnakerSpec) {
 	if b := s.BasicAuth; b != nil && (b.Password == "") == (b.PasswordFile == "") {
 		c.fail(at.in("basicAuth"), "expected one of password or passwordFile")
 	}
+	c.spinnakerAccounts(at.in("accounts"), s.Accounts)
 	if loopback(string(s.Listen)) {
 		return
 	}
@@ -122,6 +123,25 @@ func (c *checker) spinnaker(s *SpinnakerSpec) {
 		c.fail(at.in("listen"), "%s can be reached from elsewhere, and Spinnaker sends no token: set tls.clientCA or basicAuth, or allowAnonymous: true", s.Listen)
 	case s.BasicAuth != nil && s.TLS == nil && !s.AllowInsecure:
 		c.fail(at.in("listen"), "%s can be reached from elsewhere, and the password could be read: set tls, or allowInsecure: true if something in front of it does TLS", s.Listen)
+	}
+}
+
+// spinnakerAccounts checks that a name leads to one account.
+func (c *checker) spinnakerAccounts(at place, a *SpinnakerAccountsSpec) {
+	if a == nil {
+		return
+	}
+	taken := map[string]string{"prometheus": "prometheus", "serin": "serin"}
+	for _, account := range []struct {
+		name string
+		more Texts
+	}{{"prometheus", a.Prometheus}, {"serin", a.Serin}} {
+		for _, name := range account.more {
+			if other, is := taken[name]; is {
+				c.fail(at.in(account.name), "%q is a name of the account %s already", name, other)
+			}
+			taken[name] = account.name
+		}
 	}
 }
 

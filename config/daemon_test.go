@@ -85,6 +85,22 @@ func TestTheListenerForSpinnakerSaysWhoMay(t *testing.T) {
 	require.Equal(t, filepath.Join(dir, "p"), d.Spinnaker.BasicAuth.PasswordFile)
 }
 
+func TestANameLeadsToOneAccountOfSpinnaker(t *testing.T) {
+	const head = "  prometheus: {url: http://127.0.0.1:9090}\n  spinnaker: {listen: '127.0.0.1:8090', accounts: "
+	d, _ := loadDaemon(t, head+"{prometheus: prometheus-prod, serin: [kayenta-s3, kayenta-gcs]}}\n")
+	require.Equal(t, Texts{"prometheus-prod"}, d.Spinnaker.Accounts.Prometheus)
+	require.Equal(t, Texts{"kayenta-s3", "kayenta-gcs"}, d.Spinnaker.Accounts.Serin)
+	for accounts, want := range map[string]string{
+		"{prometheus: [a], serin: [b, a]}": `spinnaker.accounts.serin: "a" is a name of the account prometheus already`,
+		"{serin: prometheus}":              `"prometheus" is a name of the account prometheus already`,
+		"{prometheus: ['']}":               "expected text, here is nothing",
+	} {
+		_, errs := Load(write(t, map[string]string{"serin.yaml": daemonHead + head + accounts + "}\n"}))
+		require.Len(t, errs, 1, accounts)
+		require.Contains(t, errs.Error(), want)
+	}
+}
+
 func TestSecretsAreNeverShown(t *testing.T) {
 	d, _ := loadDaemon(t, `  store: postgres://serin:hunter2@db/serin
   prometheus:

@@ -35,10 +35,14 @@ func newSpinnaker(ctx context.Context, spec *config.DaemonSpec, s *store.Store, 
 	if err != nil {
 		return nil, err
 	}
-	service := spinnaker.New(spinnaker.Options{
+	o := spinnaker.Options{
 		Store: canaryStore{s}, Metrics: source, MetricsURL: withoutUser(string(spec.Prometheus.URL)), ScopeLabel: own.ScopeLabel,
 		Queries: spec.Prometheus.Concurrency, MaxRuns: own.MaxRuns, Retention: retention(spec), Log: log, Registry: r,
-	})
+	}
+	if a := own.Accounts; a != nil {
+		o.MetricsNames, o.StorageNames = a.Prometheus, a.Serin
+	}
+	service := spinnaker.New(o)
 	log.Info("spinnaker is served", "address", l.Addr().String())
 	return []func(context.Context) error{
 		service.Run, func(ctx context.Context) error { return serveSpinnaker(ctx, service, l, listen) },

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// The accounts that there are, without any configuration.
+// The accounts that there are, without any configuration. Each may have further names.
 const (
 	prometheusAccount = "prometheus"
 	serinAccount      = "serin"
@@ -33,38 +33,59 @@ type account struct {
 }
 
 func (s *Service) credentials(*http.Request) (*reply, error) {
-	return ok([]account{
-		{
-			Name: prometheusAccount, Type: "prometheus", SupportedTypes: []string{metricsStore}, Locations: []string{},
+	var all []account
+	for _, name := range s.names(prometheusAccount) {
+		all = append(all, account{
+			Name: name, Type: "prometheus", SupportedTypes: []string{metricsStore}, Locations: []string{},
 			RecommendedLocations: []string{}, Endpoint: map[string]string{"baseUrl": s.o.MetricsURL},
-		},
-		{
-			Name: serinAccount, Type: "serin", SupportedTypes: []string{objectStore, configurationStore}, Locations: []string{},
+		})
+	}
+	for _, name := range s.names(serinAccount) {
+		all = append(all, account{
+			Name: name, Type: "serin", SupportedTypes: []string{objectStore, configurationStore}, Locations: []string{},
 			RecommendedLocations: []string{},
-		},
-	}), nil
+		})
+	}
+	return ok(all), nil
 }
 
 // accountsOf are those that a request names, or the defaults.
-func accountsOf(r *http.Request) (accounts, error) {
-	a := accounts{Metrics: prometheusAccount, Configuration: serinAccount, Storage: serinAccount}
-	for _, one := range []struct {
-		parameter string
-		account   string
-	}{{"metricsAccountName", a.Metrics}, {"configurationAccountName", a.Configuration}, {"storageAccountName", a.Storage}} {
-		if err := checkAccount(r, one.parameter, one.account); err != nil {
-			return accounts{}, err
-		}
+func (s *Service) accountsOf(r *http.Request) (a accounts, err error) {
+	if a.Metrics, err = s.accountOf(r, "metricsAccountName", prometheusAccount); err != nil {
+		return a, err
 	}
-	return a, nil
+	if a.Configuration, err = s.accountOf(r, "configurationAccountName", serinAccount); err != nil {
+		return a, err
+	}
+	a.Storage, err = s.accountOf(r, "storageAccountName", serinAccount)
+	return a, err
 }
 
-// checkAccount refuses an account that is not the one there is.
-func checkAccount(r *http.Request, parameter, account string) error {
-	if name := r.URL.Query().Get(parameter); name != "" && name != account {
-		return bad("Unable to resolve account %s.", name)
+// accountOf is the name that a request gives to an account, or the account's own. A name of no account is refused.
+func (s *Service) accountOf(r *http.Request, parameter, account string) (string, error) {
+	name := r.URL.Query().Get(parameter)
+	switch {
+	case name == "":
+		return account, nil
+	case slices.Contains(s.names(account), name):
+		return name, nil
 	}
-	return nil
+	return "", bad("Unable to resolve account %s.", name)
+}
+
+// names are all that an account goes by, its own first.
+func (s *Service) names(account string) []string {
+	more := s.o.StorageNames
+	if account == prometheusAccount {
+		more = s.o.MetricsNames
+	}
+	return append([]string{account}, more...)
+}
+
+// checkAccount refuses a name of no account.
+func (s *Service) checkAccount(r *http.Request, parameter, account string) error {
+	_, err := s.accountOf(r, parameter, account)
+	return err
 }
 
 // judgeInfo is one of GET /judges; Deck shows those that are visible.
@@ -109,10 +130,10 @@ func (c *nameCache) get(ctx context.Context, m Metrics) ([]string, error) {
 
 // metricsService lists names of metrics. Without Prometheus it is an empty list and no error: Deck waits for it.
 func (s *Service) metricsService(r *http.Request) (*reply, error) {
-	if err := checkAccount(r, "metricsAccountName", prometheusAccount); err != nil {
+	if err := s.checkAccount(r, "metricsAccountName", prometheusAccount); err != nil {
 		return nil, err
 	}
-	names, err := s.names.get(r.Context(), s.o.Metrics)
+	names, err := s.cached.get(r.Context(), s.o.Metrics)
 	if err != nil {
 		s.o.Log.Warn("names of metrics", "err", err)
 	}

@@ -95,7 +95,7 @@ func (s *Service) startAdHocAnalysis(r *http.Request) (*reply, error) {
 
 // begin keeps an analysis. What is wrong with the request itself shows in the run, as it does in Kayenta.
 func (s *Service) begin(r *http.Request, configID string, config json.RawMessage, request analysisRequest) (*reply, error) {
-	used, err := accountsOf(r)
+	used, err := s.accountsOf(r)
 	if err != nil {
 		return nil, err
 	}
@@ -121,7 +121,7 @@ func (s *Service) begin(r *http.Request, configID string, config json.RawMessage
 }
 
 func (s *Service) readAnalysis(r *http.Request) (*reply, error) {
-	if err := checkAccount(r, "storageAccountName", serinAccount); err != nil {
+	if err := s.checkAccount(r, "storageAccountName", serinAccount); err != nil {
 		return nil, err
 	}
 	run, err := s.runOf(r.Context(), r.PathValue("id"), kindAnalysis)
@@ -240,10 +240,11 @@ func (a analysisExecution) check() error {
 	if err != nil {
 		return err
 	}
-	if _, err := judgeOf(c); err != nil {
+	judge, err := chosen(c)
+	if err != nil {
 		return err
 	}
-	if c.Judge != nil && c.Judge.Name == sequentialJudge && a.Request.Thresholds.Pass == nil {
+	if judge == sequentialJudge && a.Request.Thresholds.Pass == nil {
 		return errors.New("thresholds.pass is needed: without it an inconclusive analysis would pass")
 	}
 	return checkRequest(c, a.Request.request(window{Start: a.BuildTimeISO.Time, End: a.BuildTimeISO.Time}))

@@ -334,6 +334,86 @@ func TestPrometheusIsAskedAgainWhileItIsDown(t *testing.T) {
 	})
 }
 
+// slowStore is a store whose reads of one run come a second after the state that they have seen.
+type slowStore struct {
+	spinnaker.Store
+	slow atomic.Value // its id
+}
+
+func (s *slowStore) Run(ctx context.Context, id string) (spinnaker.Run, error) {
+	r, err := s.Store.Run(ctx, id)
+	if s.slow.Load() == id {
+		time.Sleep(time.Second) // virtual
+	}
+	return r, err
+}
+
+// An interval that begins while its analysis is being cancelled is cancelled too.
+func TestNothingBeginsBesideACancellation(t *testing.T) {
+	for before, begun := range map[time.Duration]int{500 * time.Millisecond: 1, 1500 * time.Millisecond: 0} {
+		t.Run(before.String(), func(t *testing.T) { cancelledJustBefore(t, before, begun) })
+	}
+}
+
+// cancelledJustBefore cancels an analysis a moment before its first interval is due, and looks for what has begun.
+func cancelledJustBefore(t *testing.T, before time.Duration, begun int) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		metrics := &direct{value: same}
+		metrics.hang.Store(true)
+		kept := &slowStore{Store: openStore(t)}
+		s := newService(t, spinnaker.Options{Store: kept, Metrics: metrics})
+		path := started(t, s, "", nil, usual)
+		time.Sleep(20*time.Minute - before)
+		id := path[strings.LastIndexByte(path, '/')+1:]
+		kept.slow.Store(id)
+		status, _ := s.do(t, http.MethodPut, "/pipelines/"+id+"/cancel", nil, "")
+		require.Equal(t, http.StatusAccepted, status)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		require.Len(t, runsOf(t, s), begun)
+		for _, r := range runsOf(t, s) {
+			require.Equal(t, "canceled", pointer(r, "/status"))
+		}
+		s.stop()
+	})
+}
+
+// Orca asks for 12 hours; a run that nobody asks for any more does not go on for ever. One that nobody worked at for so
+// long still gets its time.
+func TestARunIsGivenUpWhenNobodyAsksForItAnyMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		kept, metrics := openStore(t), &direct{value: same}
+		metrics.hang.Store(true)
+		s := newService(t, spinnaker.Options{Store: kept, Metrics: metrics})
+		start := func() string {
+			_, body := s.do(t, http.MethodPost, "/canary", nil, map[string]any{"canaryConfig": config("", nil), "executionRequest": execution("a-baseline", "a-canary")})
+			return "/canary/" + pointer(body, "/canaryExecutionId").(string)
+		}
+		status := func(path string) any {
+			synctest.Wait()
+			_, body := s.do(t, http.MethodGet, path, nil, nil)
+			return pointer(body, "/status")
+		}
+		path := start()
+		time.Sleep(12*time.Hour - time.Minute)
+		require.Equal(t, "running", status(path))
+		time.Sleep(2 * time.Minute)
+		require.Equal(t, "terminal", status(path))
+		_, body := s.do(t, http.MethodGet, path, nil, nil)
+		require.Contains(t, pointer(body, "/exception/details/errors/0"), "within 12 hours")
+
+		path = start()
+		synctest.Wait()
+		s.stop()
+		time.Sleep(24 * time.Hour)
+		metrics.hang.Store(false)
+		s = newService(t, spinnaker.Options{Store: kept, Metrics: metrics})
+		require.Equal(t, "succeeded", status(path))
+		s.stop()
+	})
+}
+
 func TestOpenRunsAreBounded(t *testing.T) {
 	metrics := &direct{value: same}
 	metrics.hang.Store(true)

@@ -23,7 +23,11 @@ const (
 	maxBody = kayenta.MaxConfig + 1<<20
 	// judgeAtOnce bounds the memory of bodies full of samples: each may take some 64 MiB and its parsed form.
 	judgeAtOnce = 4
-	maxHeader   = 32 << 10
+	// maxHeader has room for X-SPINNAKER-ACCOUNTS, which lists every account that the user of a pipeline may use.
+	maxHeader = 256 << 10
+	// maxDrain of a body that is too large is read and thrown away: most clients read no answer before they have sent
+	// everything, and would see a broken connection instead of a reason.
+	maxDrain = 256 << 20
 )
 
 // refusal is an answer that is not what was asked for.
@@ -109,9 +113,13 @@ func (s *Service) write(w http.ResponseWriter, r *http.Request, status int, body
 
 // readBody reads a bounded body.
 func readBody(r *http.Request, most int64) ([]byte, error) {
+	if r.ContentLength > most && r.Header.Get("Expect") != "" { // it waits for our word, and has sent nothing yet
+		return nil, &http.MaxBytesError{Limit: most}
+	}
 	b, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, most))
 	if err != nil {
 		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+			_, _ = io.CopyN(io.Discard, r.Body, maxDrain) // what matters of it is that it is gone
 			return nil, err
 		}
 		return nil, bad("the body ended early: %v", err)

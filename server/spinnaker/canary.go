@@ -62,7 +62,7 @@ func adHocBody[T any](r *http.Request) (json.RawMessage, *T, error) {
 }
 
 func (s *Service) start(r *http.Request, configID string, config json.RawMessage, request executionRequest) (*reply, error) {
-	used, err := accountsOf(r)
+	used, err := s.accountsOf(r)
 	if err != nil {
 		return nil, err
 	}
@@ -255,7 +255,7 @@ func (s *Service) closed(id string) {
 }
 
 func (s *Service) readCanary(r *http.Request) (*reply, error) {
-	if err := checkAccount(r, "storageAccountName", serinAccount); err != nil {
+	if err := s.checkAccount(r, "storageAccountName", serinAccount); err != nil {
 		return nil, err
 	}
 	run, err := s.runOf(r.Context(), r.PathValue("id"), kindCanary)
@@ -281,7 +281,7 @@ const (
 )
 
 func (s *Service) listCanaries(r *http.Request) (*reply, error) {
-	if err := checkAccount(r, "storageAccountName", serinAccount); err != nil {
+	if err := s.checkAccount(r, "storageAccountName", serinAccount); err != nil {
 		return nil, err
 	}
 	q := r.URL.Query()
@@ -323,19 +323,25 @@ func positive(text string, otherwise int) (int, error) {
 // cancelRun ends a run, or an analysis with the run that it waits for. One that has ended stays as it is.
 func (s *Service) cancelRun(r *http.Request) (*reply, error) {
 	id := r.PathValue("id")
-	run, err := s.runOf(r.Context(), id, kindCanary, kindAnalysis)
-	if err != nil {
+	if _, err := s.runOf(r.Context(), id, kindCanary, kindAnalysis); err != nil {
 		return nil, err
 	}
-	if err := s.cancel(r.Context(), run); err != nil {
+	if err := s.cancel(r.Context(), id); err != nil {
 		return nil, err
 	}
 	return &reply{http.StatusAccepted, map[string]string{}}, nil
 }
 
-func (s *Service) cancel(ctx context.Context, run Run) error {
-	if run.Complete {
+// cancel stops the work before it reads and writes the run: an analysis could otherwise begin one more judgement in
+// between, which nobody would know of.
+func (s *Service) cancel(ctx context.Context, id string) error {
+	s.stop(ctx, id)
+	run, err := s.o.Store.Run(ctx, id)
+	if errors.Is(err, rollout.ErrNotFound) || err == nil && run.Complete {
 		return nil
+	}
+	if err != nil {
+		return err
 	}
 	var child string
 	now := time.Now()
@@ -362,29 +368,22 @@ func (s *Service) cancel(ctx context.Context, run Run) error {
 		e.end(now)
 		run = e.run()
 	}
-	err := s.o.Store.UpdateRun(ctx, run, nil, nil)
+	err = s.o.Store.UpdateRun(ctx, run, nil, nil)
 	if err != nil && !errors.Is(err, rollout.ErrConflict) { // a conflict: it has ended meanwhile
 		return err
 	}
 	if err == nil {
 		s.ended(run)
 	}
-	s.stop(run.ID)
+	s.stop(ctx, id) // it may have been taken up again before it was written
 	if child == "" {
 		return nil
 	}
-	next, err := s.o.Store.Run(ctx, child)
-	if errors.Is(err, rollout.ErrNotFound) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	return s.cancel(ctx, next)
+	return s.cancel(ctx, child)
 }
 
 func (s *Service) readPairs(r *http.Request) (*reply, error) {
-	if err := checkAccount(r, "accountName", serinAccount); err != nil {
+	if err := s.checkAccount(r, "accountName", serinAccount); err != nil {
 		return nil, err
 	}
 	id := r.PathValue("id")

@@ -32,7 +32,7 @@ type listedConfig struct {
 }
 
 func (s *Service) listConfigs(r *http.Request) (*reply, error) {
-	if err := checkAccount(r, "configurationAccountName", serinAccount); err != nil {
+	if err := s.checkAccount(r, "configurationAccountName", serinAccount); err != nil {
 		return nil, err
 	}
 	bodies, err := s.o.Store.Configs(r.Context())
@@ -56,7 +56,7 @@ func (s *Service) listConfigs(r *http.Request) (*reply, error) {
 }
 
 func (s *Service) readConfig(r *http.Request) (*reply, error) {
-	if err := checkAccount(r, "configurationAccountName", serinAccount); err != nil {
+	if err := s.checkAccount(r, "configurationAccountName", serinAccount); err != nil {
 		return nil, err
 	}
 	body, err := s.storedConfig(r, r.PathValue("id"))
@@ -155,7 +155,7 @@ func nameTaken(c kayenta.Config) error {
 }
 
 func (s *Service) deleteConfig(r *http.Request) (*reply, error) {
-	if err := checkAccount(r, "configurationAccountName", serinAccount); err != nil {
+	if err := s.checkAccount(r, "configurationAccountName", serinAccount); err != nil {
 		return nil, err
 	}
 	id := r.PathValue("id")
@@ -170,7 +170,7 @@ func (s *Service) deleteConfig(r *http.Request) (*reply, error) {
 }
 
 func (s *Service) configBody(r *http.Request) (kayenta.Config, error) {
-	if err := checkAccount(r, "configurationAccountName", serinAccount); err != nil {
+	if err := s.checkAccount(r, "configurationAccountName", serinAccount); err != nil {
 		return kayenta.Config{}, err
 	}
 	b, err := readBody(r, kayenta.MaxConfig)

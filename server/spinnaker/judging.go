@@ -34,19 +34,33 @@ type judged struct {
 
 type judgeFunc func(context.Context, *Service, judging) (judged, error)
 
-// judgeOf chooses the judge of a config.
-func judgeOf(c kayenta.Config) (judgeFunc, error) {
-	name := kayenta.Name
-	if c.Judge != nil && c.Judge.Name != "" {
+// chosen is the name of the judge that a config asks for: Kayenta's where it names none. A config with RemoteJudge-v1.0
+// is for a Kayenta that asks Serin; it means the same to Serin itself, so that it need not be changed with the address.
+func chosen(c kayenta.Config) (string, error) {
+	o, err := readJudgeOptions(c)
+	name := o.Judge
+	if c.Judge != nil && c.Judge.Name != remoteJudgeName {
 		name = c.Judge.Name
 	}
 	switch name {
-	case kayenta.Name:
-		return judgeAsKayenta, nil
+	case "", kayenta.Name:
+		return kayenta.Name, nil // whatever the options are, it reads none
 	case sequentialJudge:
+		return name, err
+	}
+	return "", fmt.Errorf("Unable to resolve canary judge '%s'.", name) //nolint:staticcheck,revive // Kayenta's words
+}
+
+// judgeOf chooses the judge of a config.
+func judgeOf(c kayenta.Config) (judgeFunc, error) {
+	name, err := chosen(c)
+	if err != nil {
+		return nil, err
+	}
+	if name == sequentialJudge {
 		return judgeSequentially, nil
 	}
-	return nil, fmt.Errorf("Unable to resolve canary judge '%s'.", name) //nolint:staticcheck,revive // Kayenta's words
+	return judgeAsKayenta, nil
 }
 
 // request is what both judges read of a config: each pair with its settings and groups.

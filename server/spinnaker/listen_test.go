@@ -1,6 +1,7 @@
 package spinnaker_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/ecdsa"
@@ -237,6 +238,82 @@ func TestBadInputIsRefusedAndNothingIsLost(t *testing.T) {
 	require.Equal(t, before, after)
 	_, runs := s.do(t, http.MethodGet, "/canary/executions", nil, nil)
 	require.Empty(t, runs, "nothing was started")
+}
+
+// A client that sends all of a body before it reads, as Java's do, gets to read why it was refused.
+func TestWhoSendsTooMuchIsTold(t *testing.T) {
+	address := serving(t, spinnaker.ListenConfig{})
+	const size = 100 << 20
+	for _, path := range []string{"/judge", "/canaryConfig"} {
+		var d net.Dialer
+		c, err := d.DialContext(t.Context(), "tcp", address)
+		require.NoError(t, err)
+		_, err = io.WriteString(c, "POST "+path+" HTTP/1.1\r\nHost: serin\r\nContent-Type: application/json\r\nContent-Length: 104857600\r\n\r\n")
+		require.NoError(t, err)
+		n, err := io.Copy(c, io.LimitReader(&endless{}, size))
+		require.NoError(t, err, "%s: after %d bytes", path, n)
+		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+		require.NoError(t, err, path)
+		require.Equal(t, http.StatusRequestEntityTooLarge, resp.StatusCode)
+		var body map[string]any
+		require.NoError(t, json.NewDecoder(resp.Body).Decode(&body))
+		require.Contains(t, body["message"], "larger than")
+		require.Equal(t, "Request Entity Too Large", body["error"])
+		require.NoError(t, resp.Body.Close())
+		require.NoError(t, c.Close())
+	}
+}
+
+// A client that asks before it sends is told at once.
+func TestWhoAsksBeforeItSendsNeedNotSend(t *testing.T) {
+	address := serving(t, spinnaker.ListenConfig{})
+	var d net.Dialer
+	c, err := d.DialContext(t.Context(), "tcp", address)
+	require.NoError(t, err)
+	defer c.Close()
+	_, err = io.WriteString(c, "POST /judge HTTP/1.1\r\nHost: serin\r\nContent-Length: 104857600\r\nExpect: 100-continue\r\n\r\n")
+	require.NoError(t, err)
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	require.Equal(t, http.StatusRequestEntityTooLarge, resp.StatusCode)
+}
+
+// X-SPINNAKER-ACCOUNTS names every account that a user may use: there may be thousands.
+func TestManyAccountsInAHeaderAreNoTrouble(t *testing.T) {
+	address := serving(t, spinnaker.ListenConfig{})
+	status, body := get(t, http.DefaultClient, "http://"+address+"/credentials", "X-SPINNAKER-ACCOUNTS", strings.Repeat("some-account-of-a-team,", 6000))
+	require.Equal(t, http.StatusOK, status, body)
+}
+
+// Pipelines know the accounts of the Kayenta before by its names: they need no change.
+func TestAccountsMayHaveTheNamesThatPipelinesKnow(t *testing.T) {
+	s := newService(t, spinnaker.Options{
+		Store: openStore(t), Metrics: &direct{value: same}, MetricsNames: []string{"prometheus-prod"}, StorageNames: []string{"kayenta-s3", "kayenta-gcs"},
+	})
+	_, body := s.do(t, http.MethodGet, "/credentials", nil, nil)
+	types := map[any]any{}
+	for _, a := range body.([]any) {
+		types[pointer(a, "/name")] = pointer(a, "/type")
+	}
+	require.Equal(t, map[any]any{
+		"prometheus": "prometheus", "prometheus-prod": "prometheus", "serin": "serin", "kayenta-s3": "serin", "kayenta-gcs": "serin",
+	}, types)
+	old := map[string]string{
+		"application": "shop", "metricsAccountName": "prometheus-prod", "configurationAccountName": "kayenta-gcs", "storageAccountName": "kayenta-s3",
+	}
+	run := s.judged(t, config("", nil), execution("a", "b"), old)
+	for _, name := range []string{"metricsAccountName", "configurationAccountName", "storageAccountName"} {
+		require.Equal(t, old[name], run[name], "told again as it was asked for")
+	}
+	status, _ := s.do(t, http.MethodGet, "/metricSetPairList/"+run["metricSetPairListId"].(string), map[string]string{"accountName": "kayenta-s3"}, nil)
+	require.Equal(t, http.StatusOK, status)
+	for parameter, name := range map[string]string{"metricsAccountName": "kayenta-s3", "storageAccountName": "prometheus-prod"} {
+		status, body = s.do(t, http.MethodPost, "/canary", map[string]string{parameter: name},
+			map[string]any{"canaryConfig": config("", nil), "executionRequest": execution("a", "b")})
+		require.Equal(t, http.StatusBadRequest, status)
+		require.Equal(t, "Unable to resolve account "+name+".", pointer(body, "/message"))
+	}
 }
 
 func TestStoredPairsAreJudgedAtOnce(t *testing.T) {

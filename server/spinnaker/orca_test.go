@@ -5,6 +5,7 @@ import (
 	"math"
 	"net/http"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -42,6 +43,8 @@ type seen struct {
 	score      float64
 	warned     bool
 	hangs      bool
+	duration   string // of what was judged, as it stands there
+	ended      any    // in milliseconds since 1970; nil before
 }
 
 func (o orca) read(body any) seen {
@@ -61,6 +64,46 @@ func (o orca) read(body any) seen {
 	if why := unreadableRequest(body); why != "" {
 		return seen{unreadable: why}
 	}
+	ended, why := readTimes(body)
+	if why != "" {
+		return seen{unreadable: why}
+	}
+	s := o.decided(body, status)
+	s.ended = ended
+	s.duration, _ = at("/result/canaryDuration").(string)
+	return s
+}
+
+// javaInstant and javaDuration are what java.time reads of what is sent here: always Z, hours as the largest unit.
+var (
+	javaInstant  = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z$`)
+	javaDuration = regexp.MustCompile(`^PT(\d+H)?(\d+M)?(\d+(\.\d+)?S)?$`)
+)
+
+// readTimes reads all times; ended is that of the end.
+func readTimes(body any) (ended any, unreadable string) {
+	for _, name := range []string{"buildTimeIso", "startTimeIso", "endTimeIso"} {
+		text, is := pointer(body, name).(string)
+		if !is {
+			continue
+		}
+		t, err := time.Parse(time.RFC3339Nano, text)
+		if err != nil || !javaInstant.MatchString(text) {
+			return nil, name
+		}
+		if name == "endTimeIso" {
+			ended = float64(t.UnixMilli())
+		}
+	}
+	if d, is := pointer(body, "/result/canaryDuration").(string); is && (!javaDuration.MatchString(d) || d == "PT") {
+		return nil, "canaryDuration"
+	}
+	return ended, ""
+}
+
+// decided is what follows from a status, once everything can be read.
+func (o orca) decided(body any, status string) seen {
+	at := func(path string) any { return pointer(body, path) }
 	if at("/result") != nil {
 		if why := unreadableResult(at("/result")); why != "" {
 			return seen{unreadable: why}
@@ -168,11 +211,9 @@ func unreadableResult(result any) string {
 }
 
 type goldenStage struct {
-	ScoreThresholds   struct{ Pass, Marginal number }
-	ContinuePipeline  bool
-	AccountType       string
-	MetricsAccount    string `json:"metricsAccountName"`
-	unusedButReadable any    //nolint:unused // Orca reads more
+	ScoreThresholds  struct{ Pass, Marginal number }
+	ContinuePipeline bool
+	AccountType      string
 }
 
 // testdata/spinnaker/orca-status.json, from Orca's own data classes: the reader above is Orca's.
@@ -202,6 +243,12 @@ func TestTheReaderReadsAsOrcaDoes(t *testing.T) {
 			}
 			if w, ok := c.Expect["warnings"].([]any); ok {
 				require.Equal(t, len(w) > 0, got.warned)
+			}
+			if d, ok := c.Expect["durationString"]; ok && d != nil {
+				require.Equal(t, d, got.duration)
+			}
+			if at, ok := c.Expect["lastUpdated"]; ok {
+				require.Equal(t, at, got.ended)
 			}
 		})
 	}
@@ -328,7 +375,10 @@ func TestEveryAnswerIsReadableForOrcaAndInconclusiveIsNeverAPass(t *testing.T) {
 			expect{"succeeded", "Fail", "TERMINAL", "waiting"}},
 		"sequential too early, that goes on": {same, config(sequentialJudge, map[string]any{"passAfterMins": 600, "inconclusive": "continue"}),
 			expect{"succeeded", "Marginal", "SUCCEEDED", "waiting"}}, // SUCCEEDED of an interval; the last one fails, below pass
-		"an unknown judge":   {same, config("Nobody", nil), expect{"terminal", "", "TERMINAL", "Unable to resolve canary judge 'Nobody'."}},
+		"an unknown judge": {same, config("Nobody", nil), expect{"terminal", "", "TERMINAL", "Unable to resolve canary judge 'Nobody'."}},
+		"a config for a Kayenta that asked Serin": {same, config("RemoteJudge-v1.0", map[string]any{"judge": sequentialJudge, "passAfterMins": 0}),
+			expect{"succeeded", "Pass", "SUCCEEDED", ""}},
+		"one for a Kayenta that asked for Kayenta's judge": {same, config("RemoteJudge-v1.0", nil), expect{"succeeded", "Pass", "SUCCEEDED", ""}},
 		"options of no kind": {same, config(sequentialJudge, map[string]any{"falseRollback": []int{1}}), expect{"terminal", "", "TERMINAL", "judgeConfigurations"}},
 		"an impossible chance": {same, config(sequentialJudge, map[string]any{"falseRollback": 7}),
 			expect{"terminal", "", "TERMINAL", "falseRollback"}},

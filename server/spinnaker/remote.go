@@ -15,12 +15,11 @@ import (
 // remoteJudge judges what another Kayenta has measured (section 4). A request that cannot be judged is a 400, so that
 // its run ends as terminal and never as a pass.
 func (s *Service) remoteJudge(r *http.Request) (*reply, error) {
-	select {
-	case s.judging <- struct{}{}:
-		defer func() { <-s.judging }()
-	case <-r.Context().Done():
-		return nil, busy("the caller has gone")
+	leave, err := s.enter(r)
+	if err != nil {
+		return nil, err
 	}
+	defer leave()
 	b, err := readBody(r, kayenta.MaxRequest)
 	if err != nil {
 		return nil, err
@@ -32,6 +31,16 @@ func (s *Service) remoteJudge(r *http.Request) (*reply, error) {
 	return ok(out.result), nil
 }
 
+// enter waits for a place among the requests that are full of samples.
+func (s *Service) enter(r *http.Request) (leave func(), err error) {
+	select {
+	case s.judging <- struct{}{}:
+		return func() { <-s.judging }, nil
+	case <-r.Context().Done():
+		return nil, busy("the caller has gone")
+	}
+}
+
 // judgeRemotely judges a whole request. The judge is Kayenta's, unless the config asks for the sequential one by name
 // or in judgeConfigurations.judge: judge.name has to be RemoteJudge-v1.0 for Kayenta to ask at all.
 func judgeRemotely(body []byte) (judged, error) {
@@ -41,7 +50,7 @@ func judgeRemotely(body []byte) (judged, error) {
 	}
 	var in struct {
 		Config json.RawMessage `json:"canaryConfig"`
-		Pairs  []metricSetPair `json:"metricSetPairList"`
+		Pairs  json.RawMessage `json:"metricSetPairList"`
 	}
 	if err := decode(body, &in); err != nil {
 		return judged{}, err
@@ -50,29 +59,18 @@ func judgeRemotely(body []byte) (judged, error) {
 	if err != nil {
 		return judged{}, err
 	}
-	name, err := remoteChoice(c)
+	name, err := chosen(c)
 	if err != nil {
 		return judged{}, err
 	}
 	if name == kayenta.Name {
 		return kayentaResult(request)
 	}
-	return judgeWindow(c, request, in.Pairs)
-}
-
-func remoteChoice(c kayenta.Config) (string, error) {
-	o, err := readJudgeOptions(c)
-	name := o.Judge
-	if c.Judge != nil && c.Judge.Name != remoteJudgeName {
-		name = c.Judge.Name
+	var pairs []metricSetPair
+	if err := decode(in.Pairs, &pairs); err != nil {
+		return judged{}, err
 	}
-	if name == "" || name == kayenta.Name {
-		return kayenta.Name, nil // whatever the options are, it reads none
-	}
-	if name != sequentialJudge {
-		return "", errors.New("Unable to resolve canary judge '" + name + "'.") //nolint:staticcheck,revive // Kayenta's words
-	}
-	return name, err
+	return judgeWindow(c, request, pairs)
 }
 
 // judgeWindow judges one window by itself: a remote judge is not told to which pipeline it belongs. Its points are
@@ -125,9 +123,14 @@ func windowOf(w metricSetPair, side string) metricset.Set {
 
 // keepPairs stores samples that a caller brings along.
 func (s *Service) keepPairs(r *http.Request) (*reply, error) {
-	if err := checkAccount(r, "accountName", serinAccount); err != nil {
+	if err := s.checkAccount(r, "accountName", serinAccount); err != nil {
 		return nil, err
 	}
+	leave, err := s.enter(r)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	b, err := readBody(r, kayenta.MaxRequest)
 	if err != nil {
 		return nil, err
@@ -145,6 +148,11 @@ func (s *Service) keepPairs(r *http.Request) (*reply, error) {
 
 // judgeStored judges stored samples by a stored config, at once.
 func (s *Service) judgeStored(r *http.Request) (*reply, error) {
+	leave, err := s.enter(r)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	q := r.URL.Query()
 	config, err := s.storedConfig(r, q.Get("canaryConfigId"))
 	if err != nil {

@@ -30,6 +30,12 @@ const (
 	pruneAgain = time.Hour
 	// writeAgain is the wait after a write that the store did not take.
 	writeAgain = 2 * time.Second
+	// stopTakes is how long a cancellation waits for the work to stop.
+	stopTakes = 5 * time.Second
+	// longestRun is how long Orca asks for a run. One that nobody worked at for so long, such as while the daemon was
+	// away, gets as long as its queries may take.
+	longestRun = 12 * time.Hour
+	lastTry    = time.Hour
 )
 
 // Run works at what was started, also before this process began, until ctx ends. What is not finished then goes on
@@ -113,12 +119,20 @@ func (s *Service) recovered(id string) {
 	}
 }
 
-// stop ends the work at a run.
-func (s *Service) stop(id string) {
+// stop ends the work at a run, and waits a moment for its last word.
+func (s *Service) stop(ctx context.Context, id string) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if u, ok := s.active[id]; ok {
-		u.cancel()
+	u, ok := s.active[id]
+	s.mu.Unlock()
+	if !ok {
+		return
+	}
+	u.cancel()
+	ctx, cancel := context.WithTimeout(ctx, stopTakes)
+	defer cancel()
+	select {
+	case <-u.done:
+	case <-ctx.Done(): // it judges: what it says then is not taken
 	}
 }
 
@@ -157,10 +171,15 @@ func (f *failure) Error() string { return f.err.Error() }
 
 // execute measures and judges, and writes how the run ended. It is safe to be done again after a crash.
 func (s *Service) execute(ctx context.Context, e execution) error {
+	limited, cancel := context.WithDeadline(ctx, e.deadline(time.Now()))
+	defer cancel()
 	for {
-		pairs, evidence, err := s.conclude(ctx, &e)
+		pairs, evidence, err := s.conclude(limited, &e)
 		if ctx.Err() != nil {
 			return ctx.Err() // stopped or cancelled; who did it has written what there is to write
+		}
+		if err != nil && limited.Err() != nil {
+			err = &failure{stageFetch, "prometheusFetch", fmt.Errorf("not judged within %g hours, and given up", longestRun.Hours())}
 		}
 		if err != nil {
 			e.fail(err, time.Now())
@@ -175,6 +194,15 @@ func (s *Service) execute(ctx context.Context, e execution) error {
 		}
 		e = e.again()
 	}
+}
+
+// deadline is when a run that is worked at from now on is given up: nobody asks for it any more.
+func (e execution) deadline(now time.Time) time.Time {
+	end := e.BuildTimeISO.Add(longestRun)
+	if least := now.Add(lastTry); end.Before(least) {
+		return least
+	}
+	return end
 }
 
 // finish writes the end of a run.

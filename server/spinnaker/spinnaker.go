@@ -100,6 +100,8 @@ type Options struct {
 	Metrics Metrics
 	// MetricsURL is shown to people in the list of accounts, without secrets.
 	MetricsURL string
+	// MetricsNames and StorageNames are further names of the accounts prometheus and serin.
+	MetricsNames, StorageNames []string
 	// ScopeLabel is the label by which instances of gce_instance are found; empty is "instance".
 	ScopeLabel string
 	// Queries is how many queries may be under way at once; 0 is 8.
@@ -125,7 +127,7 @@ type Service struct {
 	queries chan struct{} // a place for each query under way
 	judging chan struct{} // a place for each request of the remote judge
 	metrics serviceMetrics
-	names   nameCache
+	cached  nameCache
 
 	started chan string // ids for Run to take up
 
