@@ -29,6 +29,8 @@ type DaemonSpec struct {
 	Prometheus PrometheusSpec `json:"prometheus"`
 	// Kubernetes is the cluster that rollouts on Kubernetes use. Inside a cluster it is that one without further words.
 	Kubernetes *KubernetesSpec `json:"kubernetes,omitempty"`
+	// Leader lets several daemons share one store: one acts, and the others stand by.
+	Leader *LeaderSpec `json:"leader,omitempty"`
 	// Auth is who may do what.
 	Auth *AuthSpec `json:"auth,omitempty"`
 	// Retention is how long things are kept.
@@ -47,6 +49,17 @@ type KubernetesSpec struct {
 	Kubeconfig string `json:"kubeconfig,omitempty"`
 	// Context of that file; its current one where it is left out.
 	Context string `json:"context,omitempty"`
+}
+
+// LeaderSpec is how several daemons agree on the one that acts. The others take over when it is gone, and pass on to it
+// what they are asked. They need PostgreSQL, the same ports, and serin daemon --advertise.
+type LeaderSpec struct {
+	// Lease is the name of the Lease in Kubernetes that they agree by.
+	Lease Name `json:"lease"`
+	// Namespace of the Lease; the daemon's own where it is left out.
+	Namespace Name `json:"namespace,omitempty"`
+	// Duration is how long the others wait for a leader that is silent, in whole seconds; 15s where it is left out.
+	Duration *Duration `json:"duration,omitempty"`
 }
 
 // ListenTLSSpec is a certificate with its key.

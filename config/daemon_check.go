@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"time"
 )
 
 // daemon checks the meaning of a daemon's document.
@@ -14,6 +15,7 @@ func (c *checker) daemon(s *DaemonSpec) {
 		c.fail(c.spec("listen"), "%s can be reached from elsewhere: set tls, or allowInsecure: true if something in front of it does TLS", s.Listen)
 	}
 	c.store(s)
+	c.leader(s)
 	c.prometheus(&s.Prometheus)
 	if s.Spinnaker != nil {
 		c.spinnaker(s.Spinnaker)
@@ -142,6 +144,22 @@ func (c *checker) spinnakerAccounts(at place, a *SpinnakerAccountsSpec) {
 			}
 			taken[name] = account.name
 		}
+	}
+}
+
+// leastLease leaves a leader time to renew, and the others to notice.
+const leastLease = 2 * time.Second
+
+// leader checks what several daemons need so that one of them can act.
+func (c *checker) leader(s *DaemonSpec) {
+	if s.Leader == nil {
+		return
+	}
+	if s.StoreFile == "" && (s.Store == "" || strings.HasPrefix(s.Store.Reveal(), "sqlite:")) {
+		c.fail(c.spec("leader"), "only one daemon can use an SQLite file: expected store: postgres://…, or storeFile")
+	}
+	if d := s.Leader.Duration; d != nil && (time.Duration(*d) < leastLease || time.Duration(*d)%time.Second != 0) {
+		c.fail(c.spec("leader", "duration"), "expected whole seconds, at least %s", leastLease)
 	}
 }
 

@@ -22,6 +22,7 @@ const (
 	defaultEvidence       = Duration(90 * 24 * time.Hour)
 	defaultSession        = Duration(12 * time.Hour)
 	defaultIdle           = Duration(2 * time.Hour)
+	defaultLease          = Duration(15 * time.Second)
 )
 
 // LoadDaemon reads the one document of kind Daemon in a file, with every default filled in and every path made
@@ -51,6 +52,9 @@ func (s DaemonSpec) withDefaults(file string) DaemonSpec {
 	s.StoreFile = beside(file, s.StoreFile)
 	if k := s.Kubernetes; k != nil {
 		s.Kubernetes = &KubernetesSpec{Kubeconfig: beside(file, k.Kubeconfig), Context: k.Context}
+	}
+	if l := s.Leader; l != nil && l.Duration == nil {
+		s.Leader = &LeaderSpec{Lease: l.Lease, Namespace: l.Namespace, Duration: new(defaultLease)}
 	}
 	s.Config = append(Texts(nil), s.Config...)
 	for i := range s.Config {

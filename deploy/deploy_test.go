@@ -117,6 +117,7 @@ func find(t *testing.T, list []*unstructured.Unstructured, kind, name string) ma
 }
 
 const everything = `
+replicas: 3
 namespaces: [NS, NS2]
 files:
   shop.yaml: "# a rollout"
@@ -169,7 +170,8 @@ func TestWhatWouldNotRunIsRefused(t *testing.T) {
 		"neither TLS nor a word against it": {"tls: {secretName: ''}", "tls.secretName"},
 		"Spinnaker for everybody":           {"spinnaker: {enabled: true}", "spinnaker.basicAuthSecret"},
 		"metrics without a token":           {"serviceMonitor: {enabled: true}", "serviceMonitor.tokenSecret.name"},
-		"a value that there is not":         {"replicas: 3", "replicas"},
+		"a value that there is not":         {"replica: 3", "replica"},
+		"several pods on SQLite":            {"replicas: 2", "store.postgres.secretName"},
 		"two sources of rollouts":           {"files: {a.yaml: x}\nexistingConfigMap: mine", "give one of them"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -20,6 +20,10 @@ const Prefix = "/api/v1"
 func (s *Server) build() http.Handler {
 	ownErrors()
 	mux := http.NewServeMux()
+	s.registerOwn(mux)
+	if s.o.Elsewhere != nil {
+		return s.standby(mux)
+	}
 	config := huma.DefaultConfig("Serin", s.o.Version)
 	config.Info.Description = "Progressive delivery on evidence: rollouts, releases, gates and what the judges say. " +
 		"Errors are application/problem+json (RFC 9457)."
@@ -36,13 +40,33 @@ func (s *Server) build() http.Handler {
 	s.registerRuns(api)
 	s.registerDaemon(api)
 	s.registerStreams(api)
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answerPlain(w, http.StatusOK, "ok\n") })
-	mux.HandleFunc("GET /readyz", s.readyz)
-	mux.Handle("GET /metrics", s.guardMetrics(promhttp.HandlerFor(s.o.Registry, promhttp.HandlerOpts{Registry: s.o.Registry})))
 	if s.o.Pages != nil {
 		s.pages = s.o.Pages(s)
 	}
 	return s.outer(mux)
+}
+
+// registerOwn registers what every daemon answers for itself, whoever leads.
+func (s *Server) registerOwn(mux *http.ServeMux) {
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answerPlain(w, http.StatusOK, "ok\n") })
+	mux.HandleFunc("GET /readyz", s.readyz)
+	mux.Handle("GET /metrics", s.guardMetrics(promhttp.HandlerFor(s.o.Registry, promhttp.HandlerOpts{Registry: s.o.Registry})))
+}
+
+// standby answers for this daemon what is only its own, and leaves the rest to the one that leads.
+func (s *Server) standby(mux *http.ServeMux) http.Handler {
+	own := s.outer(mux)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, pattern := mux.Handler(r); pattern != "" {
+			own.ServeHTTP(w, r)
+			return
+		}
+		// A leader that is frozen must not hold up the one that takes its place.
+		ctx, cancel := context.WithCancel(r.Context())
+		defer cancel()
+		defer context.AfterFunc(s.stopping, cancel)()
+		s.o.Elsewhere.ServeHTTP(w, r.WithContext(ctx))
+	})
 }
 
 func answerPlain(w http.ResponseWriter, status int, text string) {

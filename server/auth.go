@@ -254,6 +254,7 @@ func (t *Tokens) limiter(from string) *rate.Limiter {
 
 // source is what failures are counted by: an IPv4 address, or the /64 that one IPv6 site has.
 func source(remote string) string {
+	remote, _, _ = strings.Cut(remote, " for ") // what comes after it the caller may choose: see [from]
 	host, _, err := net.SplitHostPort(remote)
 	if err != nil {
 		host = remote

@@ -57,7 +57,7 @@ func remote(ctx context.Context) string {
 func (s *Server) outer(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := ulid.MustNew(ulid.Now(), rand.Reader).String()
-		r = r.WithContext(context.WithValue(r.Context(), keyRequest, request{id: id, remote: r.RemoteAddr, base: baseOf(r)}))
+		r = r.WithContext(context.WithValue(r.Context(), keyRequest, request{id: id, remote: from(r), base: baseOf(r)}))
 		h := w.Header()
 		h.Set("X-Request-Id", id)
 		h.Set("X-Content-Type-Options", "nosniff")

@@ -63,6 +63,9 @@ type Options struct {
 	Ready func() error
 	// Pages makes what people see, served wherever the API has nothing; nil for an API alone.
 	Pages func(*Server) http.Handler
+	// Elsewhere answers all but health and metrics, in a daemon that stands by: see [NewForwarder]. Engine, Store and
+	// Pages are not used then.
+	Elsewhere http.Handler
 	// ExternalURL is where others reach this server, for addresses in answers; empty is what each caller has used.
 	ExternalURL string
 	// Version of this build.

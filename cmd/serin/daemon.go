@@ -14,7 +14,6 @@ import (
 
 	rungroup "github.com/oklog/run"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/spf13/cobra"
 
 	"github.com/serindev/serin/config"
@@ -24,7 +23,7 @@ import (
 )
 
 func daemonCmd() *cobra.Command {
-	var file string
+	var file, advertise string
 	cmd := &cobra.Command{
 		Use:   "daemon",
 		Short: "Run Serin: watch the rollouts, look at the metrics, move the traffic",
@@ -32,15 +31,18 @@ func daemonCmd() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 			defer stop()
-			return runDaemon(ctx, file, cmd.ErrOrStderr())
+			return runDaemon(ctx, file, advertise, cmd.ErrOrStderr())
 		},
 	}
 	cmd.Flags().StringVar(&file, "config", "serin.yaml", "the document of kind Daemon")
+	cmd.Flags().StringVar(&advertise, "advertise", "", "name or address at which the other daemons reach this one, if there are several (leader)")
 	return cmd
 }
 
-// runDaemon runs until ctx ends. What it needs is opened first, so that a wrong start ends at once with its reason.
-func runDaemon(ctx context.Context, file string, out io.Writer) error {
+// runDaemon runs until ctx ends. What it needs is opened first, so that a wrong start ends at once with its reason. Of
+// several daemons it stands by until it leads; a lease that is lost ends the process, which whoever started it starts
+// again.
+func runDaemon(ctx context.Context, file, advertise string, out io.Writer) error {
 	spec, warnings, errs := config.LoadDaemon(file)
 	if len(errs) > 0 {
 		return errs
@@ -49,6 +51,20 @@ func runDaemon(ctx context.Context, file string, out io.Writer) error {
 	for _, w := range warnings {
 		log.Warn("configuration", "problem", w.Error())
 	}
+	if spec.Leader == nil {
+		return act(ctx, spec, nil, log)
+	}
+	c, err := newCandidate(spec, advertise, log)
+	if err != nil {
+		return err
+	}
+	return c.Run(ctx,
+		func(ctx context.Context) error { return standBy(ctx, spec, c, log) },
+		func(ctx context.Context) error { return act(ctx, spec, c, log) })
+}
+
+// act opens the store and runs until ctx ends.
+func act(ctx context.Context, spec *config.DaemonSpec, m mandate, log *slog.Logger) error {
 	url, err := spec.StoreURL()
 	if err != nil {
 		return err
@@ -57,9 +73,7 @@ func runDaemon(ctx context.Context, file string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	err = serve(ctx, spec, s, log, registry)
+	err = serve(ctx, spec, s, m, log, newRegistry(true))
 	return errors.Join(err, s.Close())
 }
 
@@ -77,12 +91,12 @@ func newLogger(spec *config.LogSpec, out io.Writer) *slog.Logger {
 }
 
 // serve puts the components side by side: the first that ends takes the others with it.
-func serve(ctx context.Context, spec *config.DaemonSpec, s *store.Store, log *slog.Logger, registry *prometheus.Registry) error {
+func serve(ctx context.Context, spec *config.DaemonSpec, s *store.Store, m mandate, log *slog.Logger, registry *prometheus.Registry) error {
 	source, err := newSource(spec, registry)
 	if err != nil {
 		return err
 	}
-	e, err := newEngine(spec, s, source, log, registry)
+	e, err := newEngine(spec, s, source, m, log, registry)
 	if err != nil {
 		return err
 	}

@@ -23,7 +23,7 @@ import (
 var described = regexp.MustCompile(`fqName: "(serin_[^"]*)", help: ("(?:[^"\\]|\\.)*"),.*variableLabels: \{([^}]*)\}`)
 
 func TestTheReferenceOfTheMetricsIsTheOneOfTheDaemon(t *testing.T) {
-	log, r := slog.New(slog.DiscardHandler), prometheus.NewRegistry()
+	log, r := slog.New(slog.DiscardHandler), newRegistry(true)
 	_, err := promsource.New(promsource.Config{URL: "http://127.0.0.1:1"}, r)
 	require.NoError(t, err)
 	e := engine.New(engine.Options{Log: log, Registerer: r})

@@ -81,7 +81,7 @@ func startDaemon(t *testing.T, file, address string, log io.Writer) (stop func()
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- runDaemon(ctx, file, log) }()
+	go func() { done <- runDaemon(ctx, file, "", log) }()
 	stop = sync.OnceFunc(func() {
 		cancel()
 		require.NoError(t, <-done)
@@ -189,7 +189,7 @@ func TestADaemonRefusesAReceiverThatCannotBeRight(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "serin.yaml")
 		require.NoError(t, os.WriteFile(file, []byte("apiVersion: serin.dev/v1alpha1\nkind: Daemon\nspec:\n  listen: 127.0.0.1:0\n"+
 			"  prometheus: {url: http://127.0.0.1:1}\n  notify: ["+spec+"]\n"), 0o600))
-		err := runDaemon(t.Context(), file, io.Discard)
+		err := runDaemon(t.Context(), file, "", io.Discard)
 		require.ErrorContains(t, err, want)
 		require.NotContains(t, err.Error(), "hunter2")
 	}

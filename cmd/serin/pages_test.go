@@ -72,7 +72,7 @@ func (h *house) write(t *testing.T, name, text string) {
 func (h *house) run(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan error, 1)
-	go func() { done <- runDaemon(ctx, filepath.Join(h.dir, "serin.yaml"), t.Output()) }()
+	go func() { done <- runDaemon(ctx, filepath.Join(h.dir, "serin.yaml"), "", t.Output()) }()
 	t.Cleanup(func() {
 		cancel()
 		require.NoError(t, <-done)

@@ -104,7 +104,7 @@ func (b *bench) start(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	source, err := newSource(spec, registry)
 	require.NoError(t, err)
-	b.engine, err = newEngine(spec, s, source, log, registry)
+	b.engine, err = newEngine(spec, s, source, nil, log, registry)
 	require.NoError(t, err)
 	b.engine.SetPlans(plans)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))

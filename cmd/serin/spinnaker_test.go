@@ -60,7 +60,7 @@ spec:
 	run := func() (stop func()) {
 		ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 		done := make(chan error, 1)
-		go func() { done <- runDaemon(ctx, file, io.Discard) }()
+		go func() { done <- runDaemon(ctx, file, "", io.Discard) }()
 		return func() {
 			cancel()
 			require.NoError(t, <-done)

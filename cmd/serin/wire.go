@@ -149,8 +149,8 @@ func newSource(spec *config.DaemonSpec, r prometheus.Registerer) (*promsource.So
 	return source, nil
 }
 
-// newEngine brings the rooms together.
-func newEngine(spec *config.DaemonSpec, s *store.Store, source *promsource.Source, log *slog.Logger, r prometheus.Registerer) (*engine.Engine, error) {
+// newEngine brings the rooms together. Without a term this daemon is alone and always acts.
+func newEngine(spec *config.DaemonSpec, s *store.Store, source *promsource.Source, m mandate, log *slog.Logger, r prometheus.Registerer) (*engine.Engine, error) {
 	k, err := newCluster(spec.Kubernetes, log)
 	if err != nil {
 		return nil, err
@@ -162,6 +162,9 @@ func newEngine(spec *config.DaemonSpec, s *store.Store, source *promsource.Sourc
 	}
 	if k != nil {
 		o.Workloads = k
+	}
+	if m != nil {
+		fence(&o, m)
 	}
 	return engine.New(o), nil
 }

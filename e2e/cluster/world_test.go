@@ -118,6 +118,15 @@ type world struct {
 
 func newWorld(t *testing.T, e example) *world {
 	t.Helper()
+	w := newApplication(t, e)
+	w.configure(t)
+	w.begin(t)
+	return w
+}
+
+// newApplication is a world before it has Serin.
+func newApplication(t *testing.T, e example) *world {
+	t.Helper()
 	w := &world{example: e, c: testcluster.Shared(t), dir: t.TempDir()}
 	w.pro, w.dev = w.c.Namespace(t), w.c.Namespace(t)
 	w.host = w.pro + ".example.com"
@@ -134,8 +143,6 @@ func newWorld(t *testing.T, e example) *world {
 		ScrapeInterval: 250 * time.Millisecond,
 		Jobs:           []testbed.ScrapeJob{{Name: "traefik", Targets: []string{w.traefik.MetricsAddr}}},
 	})
-	w.configure(t)
-	w.begin(t)
 	return w
 }
 
@@ -206,6 +213,12 @@ func (w *world) begin(t *testing.T) {
 	path, err := program()
 	require.NoError(t, err)
 	w.daemon = testbed.New(t, testbed.Command{Name: "serin", Path: path, Args: []string{"daemon", "--config", "serin.yaml"}, Dir: w.dir})
+	w.signIn(t)
+}
+
+// signIn waits until the daemon is ready, and takes its first token.
+func (w *world) signIn(t *testing.T) {
+	t.Helper()
 	until(t, "the daemon is ready", func() string {
 		status, text := w.get("/readyz", nil)
 		if status == http.StatusOK {

@@ -37,6 +37,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- if .Values.store.postgres.secretName }}
 {{- $_ := set $spec "storeFile" "/etc/serin/store/url" }}
+{{- $_ := set $spec "leader" (dict "lease" (include "serin.name" .)) }}
 {{- else }}
 {{- $_ := set $spec "store" "sqlite:/var/lib/serin/serin.db" }}
 {{- end }}

@@ -1,0 +1,212 @@
+package leader_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+
+	"github.com/serindev/serin/internal/testbed/testcluster"
+	"github.com/serindev/serin/leader"
+)
+
+func TestMain(m *testing.M) { testcluster.Main(m) }
+
+// patience is how long a test waits for what has to happen.
+const patience = time.Minute
+
+// daemon is a candidate that runs.
+type daemon struct {
+	*leader.Candidate
+	end context.CancelFunc
+	// stoodBy and acted are closed when it stands by no longer, and acts no longer; acts when it begins to.
+	stoodBy, acts, acted chan struct{}
+	done                 chan error
+}
+
+// run runs a candidate for a lease of the namespace; acting is how many daemons act now, which must be one at most.
+func run(t *testing.T, c *rest.Config, namespace, host string, acting *atomic.Int32) *daemon {
+	t.Helper()
+	candidate, err := leader.New(leader.Config{
+		REST: c, Namespace: namespace, Name: "serin", Host: host, Duration: leader.MinDuration, Log: slog.New(slog.DiscardHandler),
+	})
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	d := &daemon{Candidate: candidate, end: cancel, stoodBy: make(chan struct{}), acts: make(chan struct{}), acted: make(chan struct{}), done: make(chan error, 1)}
+	go func() {
+		d.done <- candidate.Run(ctx, func(ctx context.Context) error {
+			defer close(d.stoodBy)
+			<-ctx.Done()
+			return nil
+		}, func(ctx context.Context) error {
+			defer close(d.acted)
+			if n := acting.Add(1); n != 1 {
+				t.Errorf("%d daemons act at once", n)
+			}
+			close(d.acts)
+			<-ctx.Done()
+			acting.Add(-1)
+			return nil
+		})
+	}()
+	t.Cleanup(cancel)
+	return d
+}
+
+func wait(t *testing.T, what string, c <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-c:
+	case <-time.After(patience):
+		require.FailNow(t, what)
+	}
+}
+
+func ended(t *testing.T, d *daemon) error {
+	t.Helper()
+	select {
+	case err := <-d.done:
+		return err
+	case <-time.After(patience):
+		require.FailNow(t, "it does not end")
+		return nil
+	}
+}
+
+func open(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return false
+	default:
+		return true
+	}
+}
+
+func TestOneActsAndTheOtherStandsByUntilItEnds(t *testing.T) {
+	c := testcluster.Shared(t)
+	ns := c.Namespace(t)
+	var acting atomic.Int32
+	one := run(t, c.Config, ns, "10.0.0.1", &acting)
+	wait(t, "the first acts", one.acts)
+	require.NoError(t, one.Leads())
+	_, ok := one.Leader()
+	require.False(t, ok, "it is this one")
+
+	two := run(t, c.Config, ns, "10.0.0.2", &acting)
+	require.Eventually(t, func() bool { host, ok := two.Leader(); return ok && host == "10.0.0.1" }, patience, 10*time.Millisecond)
+	require.ErrorIs(t, two.Leads(), leader.ErrLost)
+	require.True(t, open(two.acts))
+
+	one.end()
+	require.NoError(t, ended(t, one))
+	require.False(t, open(one.acted))
+	require.ErrorIs(t, one.Leads(), leader.ErrLost, "the lease is given back")
+	wait(t, "the second acts", two.acts)
+	require.False(t, open(two.stoodBy), "before that it has ended to stand by")
+	require.NoError(t, two.Leads())
+	two.end()
+	require.NoError(t, ended(t, two))
+}
+
+func TestALeaderThatCannotRenewHasStoppedBeforeAnotherBegins(t *testing.T) {
+	c := testcluster.Shared(t)
+	ns := c.Namespace(t)
+	var acting atomic.Int32
+	var cut atomic.Bool
+	own := rest.CopyConfig(c.Config)
+	own.Timeout = time.Second
+	own.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		if cut.Load() {
+			return nil, errors.New("the network is cut")
+		}
+		conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+		return &cable{conn, &cut}, err
+	}
+	one := run(t, own, ns, "10.0.0.1", &acting)
+	wait(t, "the first acts", one.acts)
+	two := run(t, c.Config, ns, "10.0.0.2", &acting)
+	cut.Store(true)
+	require.ErrorIs(t, ended(t, one), leader.ErrLost)
+	require.True(t, open(two.acts), "the other waits for longer than the first one acts")
+	require.ErrorIs(t, one.Leads(), leader.ErrLost)
+	wait(t, "the second acts", two.acts)
+	two.end()
+	require.NoError(t, ended(t, two))
+}
+
+// cable is a connection that can be cut.
+type cable struct {
+	net.Conn
+	cut *atomic.Bool
+}
+
+func (c *cable) Write(b []byte) (int, error) {
+	if c.cut.Load() {
+		return 0, errors.New("the network is cut")
+	}
+	return c.Conn.Write(b)
+}
+
+func TestALeaseThatIsTakenAwayIsLost(t *testing.T) {
+	c := testcluster.Shared(t)
+	ns := c.Namespace(t)
+	var acting atomic.Int32
+	one := run(t, c.Config, ns, "10.0.0.1", &acting)
+	wait(t, "it acts", one.acts)
+	leases := c.Client.CoordinationV1().Leases(ns)
+	for {
+		l, err := leases.Get(t.Context(), "serin", metav1.GetOptions{})
+		require.NoError(t, err)
+		*l.Spec.HolderIdentity = "10.0.0.9/else/where"
+		*l.Spec.LeaseDurationSeconds = 3600
+		if _, err = leases.Update(t.Context(), l, metav1.UpdateOptions{}); err == nil {
+			break
+		}
+	}
+	require.ErrorIs(t, ended(t, one), leader.ErrLost)
+	host, ok := one.Leader()
+	require.True(t, ok)
+	require.Equal(t, "10.0.0.9", host)
+}
+
+func TestStandingByThatFailsEndsTheCampaign(t *testing.T) {
+	c := testcluster.Shared(t)
+	ns := c.Namespace(t)
+	var acting atomic.Int32
+	one := run(t, c.Config, ns, "10.0.0.1", &acting)
+	wait(t, "the first acts", one.acts)
+	two, err := leader.New(leader.Config{
+		REST: c.Config, Namespace: ns, Name: "serin", Host: "10.0.0.2", Duration: leader.MinDuration, Log: slog.New(slog.DiscardHandler),
+	})
+	require.NoError(t, err)
+	broken := errors.New("the port is taken")
+	err = two.Run(t.Context(), func(context.Context) error { return broken }, func(context.Context) error { return nil })
+	require.ErrorIs(t, err, broken)
+	one.end()
+	require.NoError(t, ended(t, one))
+}
+
+func TestWhatCannotBeRightIsRefused(t *testing.T) {
+	for name, change := range map[string]func(*leader.Config){
+		"no host":                 func(c *leader.Config) { c.Host = "" },
+		"an address with a path":  func(c *leader.Config) { c.Host = "http://serin" },
+		"a lease that is short":   func(c *leader.Config) { c.Duration = time.Second },
+		"a lease of half seconds": func(c *leader.Config) { c.Duration = 2500 * time.Millisecond },
+	} {
+		t.Run(name, func(t *testing.T) {
+			good := leader.Config{REST: &rest.Config{}, Namespace: "a", Name: "b", Host: "10.0.0.1", Duration: 15 * time.Second, Log: slog.New(slog.DiscardHandler)}
+			_, err := leader.New(good)
+			require.NoError(t, err)
+			change(&good)
+			_, err = leader.New(good)
+			require.Error(t, err)
+		})
+	}
+}

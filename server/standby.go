@@ -1,0 +1,180 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/netip"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Leader is where the daemon that acts is reached, without a port; ok is false while there is none.
+type Leader func() (host string, ok bool)
+
+// forwardedHeader marks what another daemon has passed on: it is not passed on again, so that two that take each other
+// for the leader do not send a request back and forth.
+const forwardedHeader = "Serin-Forwarded"
+
+// leaderRetry is how soon a caller may ask again while nobody leads.
+const leaderRetry = 2 * time.Second
+
+// forwardDial bounds how long a leader that has just died is waited for.
+const forwardDial = 2 * time.Second
+
+// NewForwarder passes requests on to the daemon that leads, which listens on the same port with the same certificate:
+// c is this daemon's own listener.
+func NewForwarder(leader Leader, c ListenConfig, log *slog.Logger) (http.Handler, error) {
+	_, port, err := net.SplitHostPort(c.Address)
+	if err != nil {
+		return nil, err
+	}
+	transport := &http.Transport{
+		DialContext:         (&net.Dialer{Timeout: forwardDial}).DialContext,
+		TLSHandshakeTimeout: forwardDial, MaxIdleConnsPerHost: 16, IdleConnTimeout: idleTimeout,
+	}
+	f := &forwarder{leader: leader, scheme: "http", port: port, log: log}
+	if c.Cert != "" {
+		own := &certificates{cert: c.Cert, key: c.Key}
+		if err := own.load(); err != nil {
+			return nil, err
+		}
+		f.scheme, transport.TLSClientConfig = "https", own.pinned()
+	}
+	f.proxy = &httputil.ReverseProxy{Rewrite: f.rewrite, Transport: transport, FlushInterval: -1, ErrorHandler: f.failed, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
+	return f, nil
+}
+
+// pinned is how a client trusts a server that has the same certificate: daemons of one deployment share theirs, and
+// its names are those of the Service, not of a pod.
+func (c *certificates) pinned() *tls.Config {
+	return &tls.Config{
+		MinVersion:         tls.VersionTLS12,
+		InsecureSkipVerify: true, //nolint:gosec // VerifyConnection asks for more than a chain
+		VerifyConnection: func(s tls.ConnectionState) error {
+			own, err := c.get(nil)
+			if err != nil {
+				return err
+			}
+			if len(s.PeerCertificates) == 0 || string(s.PeerCertificates[0].Raw) != string(own.Certificate[0]) {
+				return errors.New("the other daemon has another certificate than this one")
+			}
+			return nil
+		},
+	}
+}
+
+type forwarder struct {
+	leader       Leader
+	scheme, port string
+	proxy        *httputil.ReverseProxy
+	log          *slog.Logger
+}
+
+type leaderKey struct{}
+
+// ServeHTTP implements http.Handler.
+func (f *forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	host, ok := f.leader()
+	if !ok || r.Header.Get(forwardedHeader) != "" {
+		f.nobody(w)
+		return
+	}
+	// The leader has bounds of its own, for event streams too.
+	control := http.NewResponseController(w)
+	_ = control.SetWriteDeadline(time.Time{}) // HTTP/2 has none to set
+	_ = control.SetReadDeadline(time.Time{})
+	f.proxy.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), leaderKey{}, host)))
+}
+
+func (f *forwarder) rewrite(r *httputil.ProxyRequest) {
+	host, _ := r.In.Context().Value(leaderKey{}).(string)
+	r.SetURL(&url.URL{Scheme: f.scheme, Host: net.JoinHostPort(host, f.port)})
+	r.Out.Host = r.In.Host // addresses in answers, cookies and the checks of pages are of the caller's
+	r.SetXForwarded()
+	r.Out.Header.Set(forwardedHeader, "1")
+}
+
+func (f *forwarder) failed(w http.ResponseWriter, r *http.Request, err error) {
+	if r.Context().Err() == nil { // otherwise the caller has gone, or this daemon stands by no longer
+		f.log.Warn("the daemon that leads does not answer", "leader", r.URL.Host, "err", err)
+	}
+	f.nobody(w)
+}
+
+func (f *forwarder) nobody(w http.ResponseWriter) {
+	p := newProblem(http.StatusServiceUnavailable, "this daemon stands by, and the one that leads does not answer: another will lead in a moment")
+	p.retryAfter = leaderRetry
+	p.write(w, f.log)
+}
+
+// from is who asks. What another daemon has passed on says for whom; that is what the caller says, as it says its name.
+func from(r *http.Request) string {
+	if r.Header.Get(forwardedHeader) == "" {
+		return r.RemoteAddr
+	}
+	said, _, _ := strings.Cut(r.Header.Get("X-Forwarded-For"), ",")
+	ip, err := netip.ParseAddr(strings.TrimSpace(said))
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return r.RemoteAddr + " for " + ip.String()
+}
+
+// Relay passes connections on to the same port of the daemon that leads, byte for byte, until ctx ends. It closes l.
+func Relay(ctx context.Context, l net.Listener, leader Leader, log *slog.Logger) error {
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		return err
+	}
+	defer context.AfterFunc(ctx, func() { _ = l.Close() })()
+	var open sync.WaitGroup
+	defer open.Wait()
+	for {
+		conn, err := l.Accept()
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil:
+			return err
+		}
+		open.Go(func() {
+			if err := relay(ctx, conn, leader, port); err != nil {
+				log.Warn("the daemon that leads does not answer", "err", err)
+			}
+		})
+	}
+}
+
+// relay passes one connection on, and closes it.
+func relay(ctx context.Context, conn net.Conn, leader Leader, port string) error {
+	defer conn.Close() //nolint:errcheck // both ends have what there was
+	host, ok := leader()
+	if !ok {
+		return nil
+	}
+	to, err := (&net.Dialer{Timeout: forwardDial}).DialContext(ctx, "tcp", net.JoinHostPort(host, port))
+	if err != nil {
+		return err
+	}
+	defer to.Close()                                                           //nolint:errcheck // as above
+	defer context.AfterFunc(ctx, func() { _, _ = conn.Close(), to.Close() })() // ends the copies
+	var both sync.WaitGroup
+	for _, way := range [][2]net.Conn{{conn, to}, {to, conn}} {
+		both.Go(func() {
+			_, _ = io.Copy(way[0], way[1]) // an end that breaks ends the other
+			if half, ok := way[0].(interface{ CloseWrite() error }); ok {
+				_ = half.CloseWrite()
+			}
+		})
+	}
+	both.Wait()
+	return nil
+}

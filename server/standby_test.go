@@ -1,0 +1,190 @@
+package server_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+
+	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/server"
+)
+
+// at is a leader that is at a host, or nobody for an empty one.
+func at(host string) server.Leader {
+	return func() (string, bool) { return host, host != "" }
+}
+
+// standby is a daemon that stands by for d, on another address of this machine and the same port.
+func (d *daemon) standby(leader server.Leader) *daemon {
+	d.t.Helper()
+	_, port, err := net.SplitHostPort(strings.TrimPrefix(d.url, "http://"))
+	require.NoError(d.t, err)
+	log := slog.New(slog.DiscardHandler)
+	c := server.ListenConfig{Address: net.JoinHostPort("127.0.0.2", port)}
+	elsewhere, err := server.NewForwarder(leader, c, log)
+	require.NoError(d.t, err)
+	tokens, err := server.OpenTokens(d.tokens, log)
+	require.NoError(d.t, err)
+	l, err := server.Listen(d.t.Context(), c)
+	require.NoError(d.t, err)
+	s := server.New(server.Options{Elsewhere: elsewhere, Tokens: tokens, Log: log, Registry: prometheus.NewRegistry()})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx, l) }()
+	d.t.Cleanup(func() {
+		cancel()
+		require.NoError(d.t, <-done)
+	})
+	other := *d
+	other.url = "http://" + l.Addr().String()
+	return &other
+}
+
+func TestWhatADaemonThatStandsByIsAskedTheLeaderAnswers(t *testing.T) {
+	d := newDaemon(t)
+	s := d.standby(at("127.0.0.1"))
+	a := s.post("otto", "/rollouts/shop/releases", `{}`)
+	require.Equal(t, http.StatusCreated, a.status, a.body)
+	id := as[rollout.Release](t, a).ID
+	d.until(id, func(v rollout.View) bool { return v.Gate == "start" })
+	require.Equal(t, http.StatusForbidden, s.post("vera", "/releases/"+id+"/rollback", `{}`).status)
+	require.Equal(t, http.StatusUnauthorized, s.get("", "/releases/"+id).status)
+	require.Len(t, a.header.Values("X-Request-Id"), 1, "headers are the leader's, once")
+	require.Len(t, a.header.Values("Content-Security-Policy"), 1)
+
+	audit := as[[]rollout.AuditEntry](t, s.get("vera", "/audit?rollout=shop"))
+	require.Regexp(t, `^127\.0\.0\.1:\d+ for 127\.0\.0\.1$`, audit[1].From, "who asked, and through whom")
+
+	r := s.request("vera", http.MethodGet, "/api/v1/releases/"+id+"/events/stream", "")
+	resp, err := http.DefaultClient.Do(r)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	require.Equal(t, http.StatusOK, resp.StatusCode)
+	line, err := bufio.NewReader(resp.Body).ReadString('\n')
+	require.NoError(t, err)
+	require.NotEmpty(t, line, "events come as they happen")
+}
+
+func TestADaemonThatStandsByHasItsOwnHealthAndMetrics(t *testing.T) {
+	d := newDaemon(t)
+	for name, leader := range map[string]string{"while another leads": "127.0.0.1", "while nobody leads": ""} {
+		t.Run(name, func(t *testing.T) {
+			d := *d
+			d.t = t
+			s := d.standby(at(leader))
+			for _, path := range []string{"/healthz", "/readyz"} {
+				require.Equal(t, http.StatusOK, s.do(s.request("", http.MethodGet, path, "")).status, path)
+			}
+			require.NotContains(t, s.do(s.request("", http.MethodGet, "/metrics", "")).body, "serin_looks", "these are not the leader's")
+		})
+	}
+}
+
+func TestNobodyLeads(t *testing.T) {
+	d := newDaemon(t)
+	for name, leader := range map[string]string{"none is known": "", "the one that did is dead": "127.0.0.9", "it takes itself for the one": "127.0.0.2"} {
+		t.Run(name, func(t *testing.T) {
+			d := *d
+			d.t = t
+			a := d.standby(at(leader)).get("vera", "/rollouts")
+			require.Equal(t, http.StatusServiceUnavailable, a.status)
+			require.Equal(t, "3", a.header.Get("Retry-After"))
+			require.Contains(t, as[server.Problem](t, a).Detail, "stands by")
+		})
+	}
+}
+
+func TestFailuresToSignInAreCountedByWhoConnects(t *testing.T) {
+	d := newDaemon(t)
+	last := 0
+	for n := range 50 {
+		r := d.request("", http.MethodGet, "/api/v1/rollouts", "")
+		r.Header.Set("Authorization", "Bearer serin_wrong")
+		r.Header.Set("Serin-Forwarded", "1")
+		r.Header.Set("X-Forwarded-For", fmt.Sprintf("2001:db8:%x::1", n))
+		if last = d.do(r).status; last == http.StatusTooManyRequests {
+			return
+		}
+	}
+	require.Equal(t, http.StatusTooManyRequests, last, "a caller cannot choose by what it is counted")
+}
+
+func TestDaemonsTrustTheCertificateThatTheyShare(t *testing.T) {
+	dir := t.TempDir()
+	paths := func(name string) server.ListenConfig {
+		return server.ListenConfig{Cert: filepath.Join(dir, name+".pem"), Key: filepath.Join(dir, name+".key")}
+	}
+	for _, name := range []string{"ours", "theirs"} {
+		c := paths(name)
+		certificate(t, c.Cert, c.Key, "serin.example.com")
+	}
+	c := paths("ours")
+	c.Address = "127.0.0.1:0"
+	l, err := server.Listen(t.Context(), c)
+	require.NoError(t, err)
+	leader := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Host) })} //nolint:gosec // of this test
+	go func() { _ = leader.Serve(l) }()
+	t.Cleanup(func() { _ = leader.Close() })
+	for name, status := range map[string]int{"ours": http.StatusOK, "theirs": http.StatusServiceUnavailable} {
+		own := paths(name)
+		own.Address = l.Addr().String()
+		f, err := server.NewForwarder(at("127.0.0.1"), own, slog.New(slog.DiscardHandler))
+		require.NoError(t, err)
+		w := httptest.NewRecorder()
+		f.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "https://serin.example.com/", nil))
+		require.Equal(t, status, w.Code, name)
+		if status == http.StatusOK {
+			require.Equal(t, "serin.example.com", w.Body.String(), "the host is the caller's")
+		}
+	}
+}
+
+func TestConnectionsAreRelayedByteForByte(t *testing.T) {
+	echo, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	go func() {
+		for {
+			conn, err := echo.Accept()
+			if err != nil {
+				return
+			}
+			go func() { _, _ = io.Copy(conn, conn); _ = conn.Close() }()
+		}
+	}()
+	t.Cleanup(func() { _ = echo.Close() })
+	_, port, err := net.SplitHostPort(echo.Addr().String())
+	require.NoError(t, err)
+
+	for leader, want := range map[string]string{"127.0.0.1": "hello", "": "", "127.0.0.9": ""} {
+		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", net.JoinHostPort("127.0.0.2", port))
+		require.NoError(t, err)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- server.Relay(ctx, l, at(leader), slog.New(slog.DiscardHandler)) }()
+		conn, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(t.Context(), "tcp", l.Addr().String())
+		require.NoError(t, err)
+		_, _ = io.WriteString(conn, "hello") // one that is closed at once takes nothing
+		_ = conn.(*net.TCPConn).CloseWrite() // as above
+		got, _ := io.ReadAll(conn) //nolint:errcheck // a reset is as good as an end
+		require.Equal(t, want, string(got), leader)
+		_ = conn.Close()
+
+		open, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", l.Addr().String())
+		require.NoError(t, err)
+		cancel()
+		require.ErrorIs(t, <-done, context.Canceled, "connections that are open end with it")
+		_ = open.Close()
+	}
+}
