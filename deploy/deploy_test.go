@@ -4,6 +4,7 @@ package deploy
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"flag"
 	"io"
@@ -31,6 +32,7 @@ import (
 	"github.com/serindev/serin/config"
 	"github.com/serindev/serin/internal/testbed"
 	"github.com/serindev/serin/internal/testbed/testcluster"
+	"github.com/serindev/serin/leader"
 	"github.com/serindev/serin/workload"
 	"github.com/serindev/serin/workload/kube"
 )
@@ -393,12 +395,45 @@ func TestTheImageIsBuiltWithTheGoOfTheModule(t *testing.T) {
 	require.Contains(t, string(docker), "USER 65532:65532")
 }
 
-func TestTheValuesOfTheDocumentationRender(t *testing.T) {
-	page, err := os.ReadFile("../docs/kubernetes.md")
+// shown are the values in a page of the documentation.
+func shown(t *testing.T, page, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("../docs", page))
 	require.NoError(t, err)
-	found := regexp.MustCompile("(?s)```yaml\n(# values.yaml\n.*?)```").FindSubmatch(page)
+	found := regexp.MustCompile("(?s)```yaml\n(# " + regexp.QuoteMeta(name) + "\n.*?)```").FindSubmatch(text)
 	require.NotNil(t, found)
-	list := objects(t, mustRender(t, "serin", string(found[1])))
+	return string(found[1])
+}
+
+func TestSeveralPodsAgreeOnOneWithTheChartsRights(t *testing.T) {
+	c := testcluster.Shared(t)
+	ns := c.Namespace(t)
+	list := objects(t, mustRender(t, ns, shown(t, "high-availability.md", "values-ha.yaml")))
+	apply(t, c, list)
+	d := find(t, list, "Deployment", "serin")
+	replicas, _, _ := unstructured.NestedInt64(d, "spec", "replicas")
+	require.EqualValues(t, 2, replicas)
+	containers, _, _ := unstructured.NestedSlice(d, "spec", "template", "spec", "containers")
+	require.Contains(t, containers[0].(map[string]any)["args"], "--advertise=$(POD_IP)")
+
+	file := filepath.Join(t.TempDir(), "serin.yaml")
+	require.NoError(t, os.WriteFile(file, []byte(find(t, list, "ConfigMap", "serin")["data"].(map[string]any)["serin.yaml"].(string)), 0o600))
+	spec, _, errs := config.LoadDaemon(file)
+	require.Empty(t, errs)
+	who := account(c, t, ns)
+	candidate, err := leader.New(leader.Config{
+		REST: who, Namespace: ns, Name: string(spec.Leader.Lease), Host: "10.0.0.1", Duration: time.Duration(*spec.Leader.Duration), Log: slog.New(slog.DiscardHandler),
+	})
+	require.NoError(t, err)
+	led := errors.New("it leads")
+	wait := func(ctx context.Context) error { <-ctx.Done(); return nil }
+	require.ErrorIs(t, candidate.Run(t.Context(), wait, func(context.Context) error { return led }), led)
+	require.False(t, can(t, who, ns, "coordination.k8s.io", "leases", "update"), "another one's lease")
+	require.False(t, can(t, who, ns, "coordination.k8s.io", "leases", "delete"))
+}
+
+func TestTheValuesOfTheDocumentationRender(t *testing.T) {
+	list := objects(t, mustRender(t, "serin", shown(t, "kubernetes.md", "values.yaml")))
 	require.Contains(t, find(t, list, "ConfigMap", "serin-rollouts")["data"], "jobs__migrate.yaml")
 	volumes, _, _ := unstructured.NestedSlice(find(t, list, "Deployment", "serin"), "spec", "template", "spec", "volumes")
 	require.Contains(t, volumes, map[string]any{"name": "rollouts", "configMap": map[string]any{"name": "serin-rollouts", "items": []any{

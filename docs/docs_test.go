@@ -50,7 +50,7 @@ func run(m *testing.M) int {
 }
 
 // runElsewhere are pages whose commands other tests run: they need a cluster, or hours of simulation.
-var runElsewhere = []string{"kubernetes.md", "spinnaker.md", "statistics.md"}
+var runElsewhere = []string{"high-availability.md", "kubernetes.md", "spinnaker.md", "statistics.md"}
 
 // block is a fenced part of a page, or what stands in a comment for the test alone: <!-- sh … -->.
 type block struct {
