@@ -411,8 +411,7 @@ func TestSeveralPodsAgreeOnOneWithTheChartsRights(t *testing.T) {
 	list := objects(t, mustRender(t, ns, shown(t, "high-availability.md", "values-ha.yaml")))
 	apply(t, c, list)
 	d := find(t, list, "Deployment", "serin")
-	replicas, _, _ := unstructured.NestedInt64(d, "spec", "replicas")
-	require.EqualValues(t, 2, replicas)
+	require.EqualValues(t, 2, d["spec"].(map[string]any)["replicas"])
 	containers, _, _ := unstructured.NestedSlice(d, "spec", "template", "spec", "containers")
 	require.Contains(t, containers[0].(map[string]any)["args"], "--advertise=$(POD_IP)")
 

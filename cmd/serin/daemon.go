@@ -9,12 +9,14 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
 	rungroup "github.com/oklog/run"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
+	"k8s.io/klog/v2"
 
 	"github.com/serindev/serin/config"
 	"github.com/serindev/serin/engine"
@@ -51,6 +53,7 @@ func runDaemon(ctx context.Context, file, advertise string, out io.Writer) error
 	for _, w := range warnings {
 		log.Warn("configuration", "problem", w.Error())
 	}
+	clientGoLog.Do(func() { klog.SetSlogLogger(log) })
 	if spec.Leader == nil {
 		return act(ctx, spec, nil, log)
 	}
@@ -62,6 +65,9 @@ func runDaemon(ctx context.Context, file, advertise string, out io.Writer) error
 		func(ctx context.Context) error { return standBy(ctx, spec, c, log) },
 		func(ctx context.Context) error { return act(ctx, spec, c, log) })
 }
+
+// clientGoLog lets what client-go says come in the daemon's own form. It has one place for that in the whole process.
+var clientGoLog sync.Once
 
 // act opens the store and runs until ctx ends.
 func act(ctx context.Context, spec *config.DaemonSpec, m mandate, log *slog.Logger) error {

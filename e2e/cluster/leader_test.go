@@ -128,12 +128,12 @@ func TestTheOtherDaemonGoesOnWhenTheOneThatActsIsKilled(t *testing.T) {
 
 func TestADaemonThatWasFrozenUndoesNothing(t *testing.T) {
 	t.Parallel()
-	r := newReplicas(t, pipeline.with("hold: 1s", "hold: 1h"))
+	r := newReplicas(t, pipeline.with("hold: 1s", "hold: 20m"))
 	loads := r.users(t, beta)
 	first := r.leads()
 	other := 1 - first
 	r.use(other)
-	id := r.toGray(t, 1)
+	id := r.toGray(t, 0)
 	require.NoError(t, r.daemons[first].Signal(syscall.SIGSTOP))
 	until(t, "the other leads", func() string {
 		if r.leads() != other {
