@@ -34,7 +34,7 @@ func TestWhatIsHeldCountsFromBeforeItsRequest(t *testing.T) {
 		require.NoError(t, r.Update(t.Context(), mine))
 		time.Sleep(7*time.Second - 1)
 		require.True(t, r.hold())
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		require.False(t, r.hold(), "frozen for ten seconds since it asked")
 
 		require.NoError(t, r.Update(t.Context(), mine))

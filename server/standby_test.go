@@ -143,7 +143,7 @@ func TestDaemonsTrustTheCertificateThatTheyShare(t *testing.T) {
 		f, err := server.NewForwarder(at("127.0.0.1"), own, slog.New(slog.DiscardHandler))
 		require.NoError(t, err)
 		w := httptest.NewRecorder()
-		f.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "https://serin.example.com/", nil))
+		f.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "https://serin.example.com/", nil))
 		require.Equal(t, status, w.Code, name)
 		if status == http.StatusOK {
 			require.Equal(t, "serin.example.com", w.Body.String(), "the host is the caller's")
@@ -177,7 +177,7 @@ func TestConnectionsAreRelayedByteForByte(t *testing.T) {
 		require.NoError(t, err)
 		_, _ = io.WriteString(conn, "hello") // one that is closed at once takes nothing
 		_ = conn.(*net.TCPConn).CloseWrite() // as above
-		got, _ := io.ReadAll(conn) //nolint:errcheck // a reset is as good as an end
+		got, _ := io.ReadAll(conn)           //nolint:errcheck // a reset is as good as an end
 		require.Equal(t, want, string(got), leader)
 		_ = conn.Close()
 
