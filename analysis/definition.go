@@ -102,6 +102,9 @@ type Metric struct {
 	Weight float64
 	// Noise is how much arms are supposed to differ from minute to minute before anything is learned.
 	Noise float64
+	// Replicas is the label that tells apart the replicas of the version in service in the metric's series (pod,
+	// instance); empty where there is none. What they differ by is learned before the first release, see [Replicas].
+	Replicas string
 }
 
 // Defaults returns the definition with every default filled in. d is not changed.
@@ -215,6 +218,7 @@ type metricJSON struct {
 	Optional  bool            `json:"optional,omitempty"`
 	Weight    float64         `json:"weight"`
 	Noise     float64         `json:"noise"`
+	Replicas  string          `json:"replicas,omitempty"`
 }
 
 // MarshalJSON writes source and baseline with their kind beside their fields.
@@ -227,7 +231,7 @@ func (m Metric) MarshalJSON() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return json.Marshal(metricJSON{m.Name, source, baseline, m.Margin, m.Direction, m.Goal, m.Optional, m.Weight, m.Noise})
+	return json.Marshal(metricJSON{m.Name, source, baseline, m.Margin, m.Direction, m.Goal, m.Optional, m.Weight, m.Noise, m.Replicas})
 }
 
 // UnmarshalJSON reads what MarshalJSON wrote; an unknown kind is an error.
@@ -244,6 +248,6 @@ func (m *Metric) UnmarshalJSON(b []byte) error {
 	if err != nil {
 		return err
 	}
-	*m = Metric{j.Name, source, baseline, j.Margin, j.Direction, j.Goal, j.Optional, j.Weight, j.Noise}
+	*m = Metric{j.Name, source, baseline, j.Margin, j.Direction, j.Goal, j.Optional, j.Weight, j.Noise, j.Replicas}
 	return nil
 }

@@ -15,7 +15,7 @@ import (
 func TestADefinitionSurvivesItsJSON(t *testing.T) {
 	d := analysis.Definition{Name: "all", PassAfter: new(time.Minute), Metrics: []analysis.Metric{
 		{Name: "a", Source: analysis.Ratio{Bad: `b{x="${service}"}`, Total: `t{x="${service}"}`}, Margin: analysis.Margin{Relative: new(share.Share(0))}},
-		{Name: "b", Source: analysis.TraefikLatency(time.Second), Baseline: analysis.Fixed{Rate: 0.01}},
+		{Name: "b", Source: analysis.TraefikLatency(time.Second), Baseline: analysis.Fixed{Rate: 0.01}, Replicas: "pod"},
 		{Name: "c", Source: analysis.Distribution{Histogram: "h", Bounds: []float64{1, 2}, Nearest: 2}, Baseline: analysis.Concurrent{}},
 		{Name: "d", Source: analysis.Gauge{Query: "g"}, Baseline: analysis.Offset{By: time.Hour}, Direction: judge.Either, Goal: true, Optional: true},
 	}}
@@ -91,6 +91,37 @@ func TestAllProblemsOfADefinitionAreFoundAtOnce(t *testing.T) {
 		require.Contains(t, paths, want)
 	}
 	require.Error(t, analysis.Definition{}.Validate())
+}
+
+func TestALabelOfReplicasHasToTellThemApart(t *testing.T) {
+	own := analysis.Ratio{Bad: `b{version="${version}"}`, Total: `t{version="${version}"}`}
+	for name, c := range map[string]struct {
+		metric analysis.Metric
+		says   string
+	}{
+		"a label of the service's own series": {analysis.Metric{Source: own}, ""},
+		"a selector of a gauge":               {analysis.Metric{Source: analysis.Gauge{Query: `g{version="${version}"}`}}, ""},
+		"an expression of a gauge":            {analysis.Metric{Source: analysis.Gauge{Query: `max(g{version="${version}"})`}}, "needs a gauge whose query is a selector"},
+		"Traefik's series":                    {analysis.Metric{Source: analysis.TraefikErrors()}, "Traefik's replicas"},
+		"Traefik's histogram":                 {analysis.Metric{Source: analysis.TraefikLatency(time.Second)}, "Traefik's replicas"},
+		"an earlier time":                     {analysis.Metric{Source: own, Baseline: analysis.Offset{By: time.Hour}}, "have other names"},
+		"no label":                            {analysis.Metric{Source: own, Replicas: `pod="x"`}, "not the name of a label"},
+		"nothing like a label":                {analysis.Metric{Source: own, Replicas: "po d"}, "not the name of a label"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.metric.Name = "m"
+			if c.metric.Replicas == "" {
+				c.metric.Replicas = "pod"
+			}
+			err := analysis.Definition{Split: analysis.Split{Off: true}, Metrics: []analysis.Metric{c.metric}}.Validate()
+			if c.says == "" {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorContains(t, err, "metrics[0].replicas")
+			require.ErrorContains(t, err, c.says)
+		})
+	}
 }
 
 func TestARolloutsParametersMayBeUsed(t *testing.T) {

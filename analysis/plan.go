@@ -83,6 +83,28 @@ func (m labelMatcher) matches(l Labels) bool {
 // NewPlan binds a definition to arms. An error names the metric: a selector that cannot be read, a variable without
 // a value, or two arms that would be measured by the same series.
 func NewPlan(def Definition, arms Arms) (Plan, error) {
+	p, err := newPlan(def, arms)
+	if err != nil {
+		return Plan{}, err
+	}
+	for _, r := range p.metrics {
+		if _, ok := r.metric.Baseline.(Concurrent); !ok {
+			continue
+		}
+		if err := p.apart(r.canary.main, r.baseline.main); err != nil {
+			return Plan{}, fmt.Errorf("metric %s: %w", r.metric.Name, err)
+		}
+	}
+	if p.canary != none {
+		if err := p.apart(p.canary, p.baseline); err != nil {
+			return Plan{}, fmt.Errorf("requests of the arms: %w", err)
+		}
+	}
+	return p, nil
+}
+
+// newPlan is a plan whose arms may be one and the same.
+func newPlan(def Definition, arms Arms) (Plan, error) {
 	def = def.Defaults()
 	p := Plan{canary: none, baseline: none}
 	for _, m := range def.Metrics {
@@ -94,9 +116,6 @@ func NewPlan(def Definition, arms Arms) (Plan, error) {
 		switch b := m.Baseline.(type) {
 		case Concurrent:
 			r.baseline, err = p.arm(m.Source, "baseline", arms.Baseline, 0)
-			if err == nil {
-				err = p.apart(r.canary.main, r.baseline.main)
-			}
 		case Offset:
 			r.baseline, err = p.arm(m.Source, "baseline", arms.Baseline, b.By)
 		case Fixed:
@@ -107,8 +126,7 @@ func NewPlan(def Definition, arms Arms) (Plan, error) {
 		}
 		p.metrics = append(p.metrics, r)
 	}
-	err := p.splitInputs(def.Split, arms)
-	if err != nil {
+	if err := p.splitInputs(def.Split, arms); err != nil {
 		return Plan{}, fmt.Errorf("requests of the arms: %w", err)
 	}
 	p.bounds = p.allBounds()
@@ -124,10 +142,8 @@ func (p *Plan) splitInputs(s Split, arms Arms) error {
 	if p.canary, err = p.counter(s.Requests, "canary", arms.Canary, 0); err != nil {
 		return err
 	}
-	if p.baseline, err = p.counter(s.Requests, "baseline", arms.Baseline, 0); err != nil {
-		return err
-	}
-	return p.apart(p.canary, p.baseline)
+	p.baseline, err = p.counter(s.Requests, "baseline", arms.Baseline, 0)
+	return err
 }
 
 // apart refuses two arms that ask the same.

@@ -100,6 +100,45 @@ func (c *checker) metric(path string, m *Metric) {
 		c.check(false, path, "says not what to measure: preset, ratio, histogram or gauge")
 	}
 	c.baseline(path, m)
+	if m.Replicas != "" {
+		err := m.CheckReplicas()
+		c.check(err == nil, path+".replicas", "%v", err)
+	}
+}
+
+// CheckReplicas says why [Metric.Replicas] cannot tell apart the replicas of the version in service.
+func (m Metric) CheckReplicas() error {
+	if !isLabel(m.Replicas) {
+		return fmt.Errorf("%q is not the name of a label", m.Replicas)
+	}
+	if _, ok := m.Baseline.(Offset); ok {
+		return errors.New("the replicas of an earlier time have other names: leave it out, or compare with stable at the same time")
+	}
+	var text Selector
+	switch s := m.Source.(type) {
+	case Ratio:
+		text = s.Total
+	case Slow:
+		text = s.Histogram
+	case Distribution:
+		text = s.Histogram
+	case Gauge:
+		text = Selector(s.Query)
+	case nil:
+	}
+	s, err := parseSelector(string(text))
+	switch _, gauge := m.Source.(Gauge); {
+	case gauge && err != nil:
+		return errors.New("needs a gauge whose query is a selector, a name and matchers in braces: its raw samples are asked for")
+	case err == nil && strings.HasPrefix(s.name, "traefik_"):
+		return errors.New("series of Traefik's own tell Traefik's replicas apart, not the service's")
+	}
+	return nil
+}
+
+func isLabel(s string) bool {
+	ts, err := tokens(s)
+	return err == nil && len(ts) == 1 && ts[0].kind == tokenWord && ts[0].text == s && isLabelName(s)
 }
 
 func (c *checker) distribution(path string, s Distribution) {

@@ -120,6 +120,9 @@ type MetricSpec struct {
 	Optional bool `json:"optional,omitempty"`
 	// Noise is how much the arms are supposed to differ from minute to minute before anything is learned.
 	Noise *Share `json:"noise,omitempty"`
+	// Replicas is the label that tells apart the replicas of stable in the metric's series (pod, instance): how much
+	// they differ from each other is learned before the first release. Not for Traefik's own metrics.
+	Replicas string `json:"replicas,omitempty"`
 }
 
 // RatioSpec counts events over an exposure.

@@ -109,6 +109,11 @@ func (c *checker) metric(at place, m *MetricSpec) {
 		return
 	}
 	def := m.definition()
+	if m.Replicas != "" {
+		if err := def.CheckReplicas(); err != nil {
+			c.fail(at.in("replicas"), "%s", err)
+		}
+	}
 	c.probe(at.in(source), analysis.Definition{Metrics: []analysis.Metric{def}, Split: analysis.Split{Off: true}},
 		"metric "+def.Name+": ", m.queries()...)
 }
@@ -273,6 +278,7 @@ func (m *MetricSpec) definition() analysis.Metric {
 	out := analysis.Metric{
 		Name: string(m.Name), Source: m.toSource(), Direction: judge.Direction(m.Direction), Goal: m.Goal,
 		Optional: m.Optional, Weight: or(m.Weight, 0), Noise: float64(or(m.Noise, 0)),
+		Replicas: m.Replicas,
 	}
 	if b := m.Baseline; b != nil && b.Fixed != nil {
 		out.Baseline = analysis.Fixed{Rate: share.Share(*b.Fixed)}

@@ -2,6 +2,9 @@ package engine
 
 import (
 	"context"
+	"maps"
+	"slices"
+	"time"
 
 	"github.com/serindev/serin/analysis"
 	"github.com/serindev/serin/judge"
@@ -62,6 +65,44 @@ func (k *looks) lessons(ctx context.Context, j judge.Judge, release, scope strin
 			return out, nil
 		}
 	}
+}
+
+// rehearsing is how many releases ask their replicas at once: what these did over hours is a heavy question, and the
+// looks come first.
+const rehearsing = 2
+
+// rehearse asks what stable's replicas did over the last hours, where they can be told apart and no release has
+// taught anything yet: what they differ by is what the first release begins with. Without an answer it begins with
+// what the analysis supposes.
+func (k *looks) rehearse(ctx context.Context, s *subject) {
+	to := time.Now().Add(-s.settle)
+	asks := s.replicas.Asks(to)
+	if len(asks) == 0 {
+		return
+	}
+	select {
+	case k.rehearsals <- struct{}{}:
+		defer func() { <-k.rehearsals }()
+	case <-ctx.Done():
+		return
+	}
+	looks, err := s.replicas.Looks(k.e.o.Source.Fetch(ctx, asks), to)
+	if ctx.Err() != nil {
+		return
+	}
+	taught := s.judge.Replicas(looks)
+	log := k.e.o.Log.With("rollout", s.loop.name, "release", s.release)
+	if err != nil {
+		log.Warn("nothing learned of stable's replicas", "err", err)
+	}
+	if len(taught) == 0 {
+		return
+	}
+	log.Info("noise learned of stable's replicas", "metrics", slices.Sorted(maps.Keys(taught)))
+	maps.Copy(taught, s.pasts)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.taught = taught
 }
 
 // pasts are what earlier releases have taught about each metric of def, oldest first. What was compared with another

@@ -27,6 +27,8 @@ type looks struct {
 	mu       sync.Mutex // guards subjects
 	subjects map[string]*subject
 	changed  chan struct{}
+	// rehearsals bounds how many releases ask their replicas at once.
+	rehearsals chan struct{}
 }
 
 // subject is one release that is looked at.
@@ -38,8 +40,16 @@ type subject struct {
 	plan     analysis.Plan
 	judge    judge.Judge
 
-	mu     sync.Mutex // guards followed
+	mu     sync.Mutex // guards follow and taught
 	follow follow
+	// taught is what stable's replicas have said and the evidence does not know yet.
+	taught map[string][]judge.Past
+
+	// pasts are what earlier releases have taught. Of what they have not, the replicas are asked, once, while nothing
+	// was judged; asked belongs to looks.run.
+	pasts    map[string][]judge.Past
+	replicas analysis.Replicas
+	asked    bool
 
 	// What follows belongs to the slot that is being taken. unsaved are looks that are folded but could not be
 	// written yet: they go with the next ones.
@@ -47,6 +57,7 @@ type subject struct {
 	cursor   analysis.Cursor
 	evidence judge.Evidence
 	number   int
+	judged   bool // a look was judged: what is learned of the replicas comes too late
 }
 
 // follow is what a look has to know of its release.
@@ -72,7 +83,9 @@ type looked struct {
 }
 
 func newLooks(e *Engine) *looks {
-	return &looks{e: e, subjects: map[string]*subject{}, changed: make(chan struct{}, 1)}
+	return &looks{
+		e: e, subjects: map[string]*subject{}, changed: make(chan struct{}, 1), rehearsals: make(chan struct{}, rehearsing),
+	}
 }
 
 // follow keeps the looks of the loop's release in step with its state.
@@ -155,19 +168,31 @@ func (k *looks) begin(ctx context.Context, l *loop, r *release, f follow, def an
 	if err != nil {
 		return nil, err
 	}
-	if stored.Snapshot == nil {
-		return s, k.fresh(ctx, s, r.record.Rollout, def)
+	if stored.Snapshot != nil {
+		if err := s.restore(stored); err != nil {
+			return nil, err
+		}
 	}
-	return s, s.restore(stored)
+	if stored.Snapshot != nil && s.judged {
+		return s, nil
+	}
+	learned, err := k.e.o.Store.Learned(ctx, r.record.Rollout)
+	if err != nil {
+		return nil, err
+	}
+	s.pasts = pasts(def, learned)
+	if s.replicas, err = analysis.NewReplicas(def, sides.Baseline, func(m string) bool { return len(s.pasts[m]) == 0 }); err != nil {
+		return nil, err
+	}
+	if stored.Snapshot != nil {
+		return s, nil
+	}
+	return s, k.fresh(ctx, s)
 }
 
 // fresh begins evidence with what earlier releases have taught.
-func (k *looks) fresh(ctx context.Context, s *subject, rolloutName string, def analysis.Definition) error {
-	learned, err := k.e.o.Store.Learned(ctx, rolloutName)
-	if err != nil {
-		return err
-	}
-	s.evidence = s.judge.Begin(pasts(def, learned))
+func (k *looks) fresh(ctx context.Context, s *subject) error {
+	s.evidence = s.judge.Begin(s.pasts)
 	snapshot, err := s.evidence.Encode()
 	if err != nil {
 		return err
@@ -182,9 +207,11 @@ func (s *subject) restore(stored rollout.Evidence) error {
 		return fmt.Errorf("decode evidence: %w", err)
 	}
 	s.number = stored.SnapshotLook
+	s.judged = stored.SnapshotLook > 0
 	for _, look := range stored.Since {
 		s.evidence, _ = s.judge.Look(s.evidence, look)
 		s.number = look.Number
+		s.judged = s.judged || look.Excluded == ""
 	}
 	if stored.Cursor == nil {
 		return nil
@@ -229,6 +256,10 @@ func (k *looks) run(ctx context.Context) error {
 			if interval := s.interval; !begun[interval] {
 				begun[interval] = true
 				running.Go(func() { k.slots(ctx, interval) })
+			}
+			if !s.asked {
+				s.asked = true
+				running.Go(func() { k.rehearse(ctx, s) })
 			}
 		}
 		k.mu.Unlock()
@@ -328,6 +359,12 @@ func (s *subject) goOn(t taken, saved error) {
 		s.unsaved = append(s.unsaved, t.record)
 	}
 	s.cursor, s.evidence, s.number = t.cursor, t.evidence, t.record.Look.Number
+	s.judged = s.judged || t.record.Look.Excluded == ""
+	if t.taught {
+		s.mu.Lock()
+		s.taught = nil
+		s.mu.Unlock()
+	}
 }
 
 func (k *looks) due(interval time.Duration) []*subject {
@@ -368,15 +405,20 @@ type taken struct {
 	evidence judge.Evidence
 	record   rollout.LookRecord
 	from     time.Time
+	taught   bool // the evidence begins with what the replicas have said
 	err      error
 }
 
 // take folds the answers of one slot; the subject stays as it is.
 func (s *subject) take(at time.Time, answers []analysis.Answer) taken {
 	s.mu.Lock()
-	f := s.follow
+	f, taught := s.follow, s.taught
 	s.mu.Unlock()
 	t := taken{from: s.cursor.Oldest()}
+	before := s.evidence
+	if taught != nil && !s.judged {
+		before, t.taught = s.judge.Begin(taught), true
+	}
 	in := analysis.FoldInput{Number: s.number + 1, At: at.Add(-s.settle), Weight: f.weight}
 	if f.judgedFrom.IsZero() || t.from.Before(f.judgedFrom) {
 		in.Excluded = judge.WarmingUp
@@ -387,11 +429,11 @@ func (s *subject) take(at time.Time, answers []analysis.Answer) taken {
 		look.Excluded = "" // that nothing answers is said at any time; it changes no evidence
 	}
 	t.record = rollout.LookRecord{Release: s.release, Scope: f.scope, Turn: f.turn, Look: look}
-	t.evidence, t.record.Verdict = s.judge.Look(s.evidence, look)
+	t.evidence, t.record.Verdict = s.judge.Look(before, look)
 	if t.record.Cursor, t.err = json.Marshal(t.cursor); t.err != nil {
 		return t
 	}
-	if look.Number%snapshotEvery == 0 {
+	if look.Number%snapshotEvery == 0 || t.taught {
 		t.record.Snapshot, t.err = t.evidence.Encode()
 	}
 	return t

@@ -19,6 +19,10 @@ type Judge interface {
 	// that a caller whose write fails can go on with the evidence it had.
 	// A look that carries no observation for a metric of the judge's is a look without data for that metric.
 	Look(e Evidence, l Look) (Evidence, Verdict)
+	// Replicas is what the replicas of one version teach about how much two good versions differ, by metric name, for
+	// Begin where no release has taught anything yet. Each element holds the looks of some replicas, in the canary's
+	// place, against others, over hours that have passed. A metric of which there is too little is left out.
+	Replicas(pairs [][]Look) map[string][]Past
 	// Decode restores evidence from what Encode wrote, this or an earlier version of the format; it returns an
 	// error for anything else and for evidence that belongs to other metrics.
 	Decode(b []byte) (Evidence, error)

@@ -151,12 +151,16 @@ type evidence struct {
 // Begin returns the evidence of a scope before its first look. Pasts that cannot be used (numbers that are not
 // finite, noise below the model's) are left out, and only the newest 64 of a metric are kept.
 func (j *Judge) Begin(pasts map[string][]judge.Past) judge.Evidence {
-	e := &evidence{judge: j, records: make([]record, len(j.metrics))}
+	return &evidence{judge: j, records: j.newRecords(pasts)}
+}
+
+func (j *Judge) newRecords(pasts map[string][]judge.Past) []record {
+	records := make([]record, len(j.metrics))
 	for i := range j.metrics {
 		m := &j.metrics[i]
-		e.records[i] = record{trials: make([]trial, len(m.questions)), pasts: usable(m.comparing, pasts[m.Name])}
+		records[i] = record{trials: make([]trial, len(m.questions)), pasts: usable(m.comparing, pasts[m.Name])}
 	}
-	return e
+	return records
 }
 
 // mine is e as this judge's own; another judge's evidence is a mistake of the program.
@@ -180,28 +184,21 @@ func (j *Judge) Look(e judge.Evidence, l judge.Look) (judge.Evidence, judge.Verd
 	}
 	after := before.clone()
 	after.turn(l)
-	at := moment{start: l.At.Add(-l.Length).UnixNano(), seconds: max(l.Length.Seconds(), leastSeconds)}
 	if j.settings.Split != nil && l.Requests != nil {
-		after.split.add(*l.Requests, l.Weight, at.seconds)
+		after.split.add(*l.Requests, l.Weight, momentOf(l).seconds)
 	}
-	v := j.judged(after, l, at)
+	v := j.judged(after, l)
 	v.SampleRatio = after.sampleRatio()
 	return after, v
 }
 
 // judged counts the look in every metric of e, which is not yet handed out, and says what follows.
-func (j *Judge) judged(e *evidence, l judge.Look, at moment) judge.Verdict {
+func (j *Judge) judged(e *evidence, l judge.Look) judge.Verdict {
 	v := j.verdict(l)
 	for i := range j.metrics {
 		m, r := &j.metrics[i], &e.records[i]
-		o := observation(l.Observations, m.Name)
 		s := standing{elapsed: time.Duration(l.At.UnixNano() - e.first)}
-		if s.reason, s.detail = m.absence(o); s.reason == "" {
-			m.add(r, o, at, j.anew)
-			if s.reason = m.exposed(o); s.reason != "" {
-				s.detail = orElse(s.detail, "no requests in this look")
-			}
-		}
+		s.reason, s.detail = m.count(r, observation(l.Observations, m.Name), l, j.anew)
 		v.Metrics[i] = m.decide(r, s, j.anew, j.settings.PassAfter)
 		v.Enough = v.Enough && (m.Optional || m.enough(r))
 		v.Learned = v.Learned && len(r.pasts) > 0

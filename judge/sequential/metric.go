@@ -188,6 +188,23 @@ type moment struct {
 	seconds float64
 }
 
+func momentOf(l judge.Look) moment {
+	return moment{start: l.At.Add(-l.Length).UnixNano(), seconds: max(l.Length.Seconds(), leastSeconds)}
+}
+
+// count counts what a look has of the metric, and says why it cannot be judged by it; the reason is empty otherwise.
+func (m *metric) count(r *record, o *judge.Observation, l judge.Look, anew anew) (judge.Reason, string) {
+	reason, detail := m.absence(o)
+	if reason != "" {
+		return reason, detail
+	}
+	m.add(r, o, momentOf(l), anew)
+	if reason = m.exposed(o); reason != "" {
+		detail = orElse(detail, "no requests in this look")
+	}
+	return reason, detail
+}
+
 // add counts one look in r. Fresh comparisons begin before it.
 func (m *metric) add(r *record, o *judge.Observation, at moment, anew anew) {
 	first := r.trials[0].whole.looks == 0

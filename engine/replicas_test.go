@@ -1,0 +1,172 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+
+	"github.com/serindev/serin/analysis"
+	"github.com/serindev/serin/analysis/promsource"
+	"github.com/serindev/serin/internal/testbed"
+	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/judge/sequential"
+	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/share"
+	"github.com/serindev/serin/store"
+)
+
+// replicasOf is a Prometheus that remembers three hours of these pods of version v1, up to now. Each serves 50 requests a second,
+// one in a hundred of them bad; by turns one of the pods has three times as many for ten minutes.
+func replicasOf(t *testing.T, pods ...string) string {
+	t.Helper()
+	dir, now := t.TempDir(), time.Now().Truncate(time.Second)
+	var text strings.Builder
+	text.WriteString("# TYPE orders counter\n")
+	for k, pod := range pods {
+		good, bad := 0.0, 0.0
+		for at, n := now.Add(-3*time.Hour), 0; !at.After(now); at, n = at.Add(10*time.Second), n+1 {
+			more := 5.0
+			if n/60%3 == k {
+				more = 15
+			}
+			good, bad = good+500-more, bad+more
+			for code, value := range map[string]float64{"200": good, "500": bad} {
+				fmt.Fprintf(&text, "orders_total{version=\"v1\",pod=%q,code=%q,job=\"shop\",instance=%q} %g %d\n", pod, code, pod, value, at.Unix())
+			}
+		}
+	}
+	text.WriteString("# EOF\n")
+	file := filepath.Join(dir, "past.txt")
+	require.NoError(t, os.WriteFile(file, []byte(text.String()), 0o600))
+	promtool, err := testbed.Tool("promtool")
+	require.NoError(t, err)
+	out, err := exec.CommandContext(t.Context(), promtool, "tsdb", "create-blocks-from", "openmetrics", file, filepath.Join(dir, "data")).CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	return testbed.NewPrometheus(t, testbed.PrometheusConfig{Dir: dir}).URL
+}
+
+// firstRelease is an engine with a release, nothing of which is judged yet, of an analysis that tells replicas apart.
+type firstRelease struct {
+	engine *Engine
+	loop   *loop
+	rel    *release
+	log    *bytes.Buffer
+}
+
+func newFirstRelease(t *testing.T, url string) firstRelease {
+	t.Helper()
+	log, registry := &bytes.Buffer{}, prometheus.NewRegistry()
+	s, err := store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "serin.db"))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	source, err := promsource.New(promsource.Config{URL: url}, registry)
+	require.NoError(t, err)
+	e := New(Options{
+		Store: s, Source: source, Log: slog.New(slog.NewTextHandler(log, nil)), Registerer: registry,
+		NewJudge: func(s judge.Settings) (judge.Judge, error) { return sequential.New(s) },
+	})
+	d := rollout.Definition{
+		Name: "shop", Revision: "a1", Scopes: []rollout.Scope{{Name: "gray"}},
+		Steps: rollout.Steps{rollout.Gray{Name: "gray", Weights: []share.Share{0.5}, Scope: "gray", Hold: time.Hour}, rollout.Promote{Name: "promote"}},
+	}
+	def := analysis.Definition{Settle: time.Second, Split: analysis.Split{Off: true}, Metrics: []analysis.Metric{{
+		Name: "orders", Replicas: "pod",
+		Source: analysis.Ratio{Bad: `orders_total{version="${stable}",arm=~"|${arm}",code="500"}`, Total: `orders_total{version="${stable}",arm=~"|${arm}"}`},
+	}}}
+	f := firstRelease{engine: e, loop: newLoop(e, "shop"), log: log}
+	f.loop.router = named{name: "shop"}
+	f.rel = &release{plan: Plan{Rollout: d, Analyses: map[string]analysis.Definition{"gray": def}}}
+	plan, err := json.Marshal(f.rel.plan)
+	require.NoError(t, err)
+	now := time.Now()
+	f.rel.record = rollout.Release{ID: "01shop", Rollout: "shop", Revision: "a1", Plan: plan, Phase: rollout.Active, Version: 1, StartedBy: "ann", StartedAt: now}
+	for i, event := range []rollout.Event{
+		rollout.Started{Rollout: "shop", Revision: "a1", Parameters: map[string]string{"stable": "v1"}},
+		rollout.StepEntered{Name: "gray", What: rollout.StageGray, Scope: "gray"},
+	} {
+		event = event.With(rollout.Meta{Seq: i + 1, At: now, By: "ann"})
+		f.rel.state, err = f.rel.state.Apply(event)
+		require.NoError(t, err)
+		if i == 0 {
+			require.NoError(t, s.Create(t.Context(), f.rel.record, event))
+		}
+	}
+	return f
+}
+
+// follow begins the looks, as a daemon does that has just come to know the release.
+func (f firstRelease) follow(t *testing.T) *subject {
+	t.Helper()
+	target := f.rel.state.Target(&f.rel.plan.Rollout, f.rel.record.ID)
+	require.NoError(t, f.engine.looks.follow(t.Context(), f.loop, f.rel, target))
+	return f.engine.looks.subjects[f.rel.record.ID]
+}
+
+// spec/sequential-judge.md, Learned noise: before the first release stable's replicas are a past.
+func TestTheFirstReleaseBeginsWithWhatStablesReplicasDifferBy(t *testing.T) {
+	f := newFirstRelease(t, replicasOf(t, "a", "b", "c"))
+	k, s := f.engine.looks, f.follow(t)
+	require.Nil(t, s.taught)
+	k.rehearse(t.Context(), s)
+	require.Len(t, s.taught["orders"], 3, "one against the two others, three times: %s", f.log)
+	for _, p := range s.taught["orders"] {
+		require.Greater(t, p.Noise, 5.0, "they differ for ten minutes at a time")
+		require.Greater(t, p.Looks, 700)
+	}
+
+	k.slot(t.Context(), s.interval, time.Now()) // still warming up, so nothing is judged
+	require.Nil(t, s.taught)
+	stored, err := f.engine.o.Store.Evidence(t.Context(), "01shop", "gray")
+	require.NoError(t, err)
+	require.Equal(t, 1, stored.SnapshotLook, "what was learned is as durable as the look")
+
+	k.drop("01shop")
+	again := f.follow(t) // a daemon that was started again
+	_, v := again.judge.Look(again.evidence, judge.Look{Number: 2, At: time.Now(), Length: 10 * time.Second, Weight: 0.5,
+		Observations: []judge.Observation{{Metric: "orders", Canary: judge.Arm{Bad: 5, Total: 500}, Baseline: judge.Arm{Bad: 5, Total: 500}}}})
+	require.True(t, v.Learned)
+	require.Empty(t, again.replicas.Asks(time.Now()), "they are asked once")
+}
+
+func TestReplicasComeTooLateForWhatIsJudged(t *testing.T) {
+	f := newFirstRelease(t, replicasOf(t, "a", "b"))
+	k, s := f.engine.looks, f.follow(t)
+	s.follow.judgedFrom = time.Now().Add(-time.Hour)
+	k.slot(t.Context(), s.interval, time.Now())
+	require.True(t, s.judged)
+	before := s.evidence
+	k.rehearse(t.Context(), s)
+	require.NotNil(t, s.taught)
+	at := time.Now().Add(time.Second)
+	require.False(t, s.take(at, k.e.o.Source.Fetch(t.Context(), s.plan.Asks(s.cursor, at))).taught)
+	require.Equal(t, before, s.evidence)
+}
+
+func TestReplicasThatSayNothingHoldNothingUp(t *testing.T) {
+	for name, c := range map[string]struct{ url, says string }{
+		"one replica":               {replicasOf(t, "a"), "1 of them"},
+		"a Prometheus that is away": {"http://127.0.0.1:1", "refused"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFirstRelease(t, c.url)
+			s := f.follow(t)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			f.engine.looks.rehearse(ctx, s)
+			require.Nil(t, s.taught)
+			require.Contains(t, f.log.String(), c.says)
+			require.Contains(t, f.log.String(), "nothing learned of stable's replicas")
+		})
+	}
+}
