@@ -23,6 +23,9 @@ type Explanation struct {
 	Metrics []MetricExplanation `json:"metrics,omitempty"`
 	// SampleRatio compares the split that was seen with the weight asked for; empty where it was not tested.
 	SampleRatio string `json:"sampleRatio,omitempty"`
+	// Noise says that nothing is learned yet of how much good versions of this service differ; empty once it is, or
+	// where no verdict is awaited.
+	Noise string `json:"noise,omitempty"`
 	// Waiting is [State.Waiting], Next what follows after that; both are empty once the release has ended.
 	Waiting string   `json:"waiting,omitempty"`
 	Next    string   `json:"next,omitempty"`
@@ -43,7 +46,7 @@ func (e Explanation) String() string {
 		lines = append(lines, "  "+m.Text)
 	}
 	for _, part := range []struct{ name, text string }{
-		{"sample ratio", e.SampleRatio}, {"waiting", e.Waiting}, {"next", e.Next}, {"trouble", strings.Join(e.Trouble, "; ")},
+		{"sample ratio", e.SampleRatio}, {"noise", e.Noise}, {"waiting", e.Waiting}, {"next", e.Next}, {"trouble", strings.Join(e.Trouble, "; ")},
 	} {
 		if part.text != "" {
 			lines = append(lines, part.name+": "+part.text)
@@ -81,12 +84,19 @@ func Explain(v View) Explanation {
 			e.Metrics = append(e.Metrics, MetricExplanation{Metric: m.Metric, Outcome: m.Outcome, Text: explainMetric(m)})
 		}
 		e.SampleRatio = explainSplit(verdict.SampleRatio, v.State.Dismissed)
+		if !verdict.Learned && v.State.Phase == Active {
+			e.Noise = notLearned
+		}
 	}
 	if !v.State.Ended() {
 		e.Waiting, e.Next = v.Waiting, v.State.afterwards(v.Definition)
 	}
 	return e
 }
+
+// notLearned is what whoever watches a first release has to know (spec/sequential-judge.md, Evidence begun anew).
+const notLearned = "nothing is learned yet of how much good versions of this service differ: " +
+	"until a release has gone well, versions that drift apart slowly may be taken for worse, and a pass waits longer"
 
 func headline(s State, v *judge.Verdict) string {
 	var out string

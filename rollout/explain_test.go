@@ -182,9 +182,13 @@ func TestExplainARelease(t *testing.T) {
 	}
 	require.Equal(t, `active at step gray; look 12 at 2026-01-05T09:00:00Z says inconclusive, undecided (errors)
 sample ratio: 41 of 1,000 requests went to the canary (4.1%), asked for 5%: alarm, evidence 2,000 : 1 against the split asked for, needed 1,000 : 1
+noise: nothing is learned yet of how much good versions of this service differ: until a release has gone well, versions that drift apart slowly may be taken for worse, and a pass waits longer
 waiting: 5% of traffic on the canary: it needs at least 10m more in force, the sample-ratio alarm to clear or to be dismissed; it asks a human in 2h if it is still undecided
 next: 20% of traffic on the canary, for at least 10m
 trouble: store: disk is full`, rollout.Explain(view).String())
+
+	view.Verdict.Learned = true
+	require.Empty(t, rollout.Explain(view).Noise)
 
 	require.Equal(t, "rollout shop has had no release", rollout.Explain(rollout.View{Rollout: "shop"}).String())
 }

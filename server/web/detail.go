@@ -30,6 +30,7 @@ type Detail struct {
 	// Lead is where it stands in a sentence, Reason what the last verdict rests on.
 	Lead, Reason   string
 	Waiting, Next  string
+	Noise          string
 	Over           bool
 	Trouble        []string
 	StartedBy      string
@@ -105,7 +106,7 @@ func newDetail(r Record, scopes []Scope) Detail {
 	v := r.View
 	d := Detail{
 		Rollout: v.Rollout, State: statePill(v), Lead: lead(v), Reason: reason(v, r.Explanation), Over: v.State.Ended(), Waiting: r.Explanation.Waiting,
-		Next: r.Explanation.Next, Trouble: v.Trouble, Cut: r.Cut, Traffic: newTraffic(v), Split: newSplit(v, r.Explanation),
+		Next: r.Explanation.Next, Noise: r.Explanation.Noise, Trouble: v.Trouble, Cut: r.Cut, Traffic: newTraffic(v), Split: newSplit(v, r.Explanation),
 	}
 	if v.Release != nil {
 		d.ID, d.Revision, d.StartedBy, d.Started, d.Ended = v.Release.ID, v.Release.Revision, v.Release.StartedBy, v.Release.StartedAt, v.State.EndedAt
