@@ -44,9 +44,9 @@ func (a *app) analyzeCmd() *cobra.Command {
 		Short: "Judge a time that has passed, from Prometheus",
 		Long: `Judge what two versions did during a time that has passed, from a Prometheus and without a daemon, and say why.
 
-FILE holds an Analysis (YAML), whose looks are taken again one after the other as a release would have taken them, or
-a canary config of Kayenta (JSON), as it is, which is judged once as Kayenta does. Without a file it is the built-in
-analysis of Traefik's errors and slow requests.
+FILE holds an Analysis (YAML), whose looks are taken again one after the other as a first release would have taken
+them, or a canary config of Kayenta (JSON), as it is, which is judged once as Kayenta does. Without a file it is the
+built-in analysis of Traefik's errors and slow requests.
 
 The arms are told apart by their service, or by any variable that the file uses: --canary shop-canary@file, or
 --canary version=v2. For a canary config the plain value is the scope, location=VALUE the location, and every other
@@ -297,7 +297,11 @@ func (a *app) looks(ctx context.Context, z *analyzing, source *promsource.Source
 	}
 	shown := a.progressBar("asking Prometheus", int(z.end.Sub(z.begin)/z.step))
 	defer shown.end()
-	cursor, evidence := analysis.NewCursor(z.begin), j.Begin(nil)
+	pasts, err := a.rehearsed(ctx, source, def, j, baseline, z.begin)
+	if err != nil {
+		return nil, err
+	}
+	cursor, evidence := analysis.NewCursor(z.begin), j.Begin(pasts)
 	var out []judge.Verdict
 	for at := z.begin.Add(z.step); !at.After(z.end); at = at.Add(z.step) {
 		answers := source.Fetch(ctx, plan.Asks(cursor, at))
@@ -314,6 +318,19 @@ func (a *app) looks(ctx context.Context, z *analyzing, source *promsource.Source
 		shown.step()
 	}
 	return out, nil
+}
+
+// rehearsed is what the baseline's replicas taught in the hours before a time, as it is for a first release.
+func (a *app) rehearsed(ctx context.Context, source *promsource.Source, def analysis.Definition, j *sequential.Judge, baseline analysis.Names, before time.Time) (map[string][]judge.Past, error) {
+	replicas, err := analysis.NewReplicas(def, baseline, func(string) bool { return true })
+	if err != nil {
+		return nil, err
+	}
+	looks, err := replicas.Looks(source.Fetch(ctx, replicas.Asks(before)), before)
+	if err != nil {
+		_, _ = fmt.Fprintln(a.stderr, "serin: warning: nothing learned of the baseline's replicas: "+clean(err.Error()))
+	}
+	return j.Replicas(looks), nil
 }
 
 // explained is a verdict in words, as serin explain says it.

@@ -68,6 +68,17 @@ func (p past) openMetrics() string {
 			write("orders", fmt.Sprintf("version=%q", version), requests, at)
 		}
 	}
+	for pod, version := range map[string]string{"a": "v1", "b": "v1", "c": "v2"} {
+		bad := 0.0
+		for at, n := p.begin.Add(-125*time.Minute), 0; !at.After(p.end); at, n = at.Add(15*time.Second), n+1 {
+			bad += 7.0 + float64(n%2)
+			for code, value := range map[string]float64{"200": 750*float64(n) - bad, "500": bad} {
+				if n > 0 {
+					write("served", fmt.Sprintf("version=%q,pod=%q,code=%q", version, pod, code), value, at)
+				}
+			}
+		}
+	}
 	var out strings.Builder
 	for _, b := range families {
 		out.WriteString(b.String())
@@ -85,6 +96,19 @@ spec:
       ratio:
         bad: 'orders_failed_total{version="${version}"}'
         total: 'orders_total{version="${version}"}'
+`
+
+const podsAnalysis = `apiVersion: serin.dev/v1alpha1
+kind: Analysis
+metadata: {name: pods}
+spec:
+  interval: 30s
+  metrics:
+    - name: served
+      replicas: %s
+      ratio:
+        bad: 'served_total{version="${version}",code="500"}'
+        total: 'served_total{version="${version}"}'
 `
 
 const ordersConfig = `{"name": "orders", "applications": ["shop"], "judge": {"name": "NetflixACAJudge-v1.0"},
@@ -122,6 +146,20 @@ func TestAPastHourIsAnalysedWithoutADaemon(t *testing.T) {
 		require.Equal(t, "failed-orders", said.Verdict.Decisive)
 		require.Contains(t, said.Explanation[0], "→ fail")
 		require.InDelta(t, 3, said.Verdict.Metrics[0].Leading, 0.5, "the comparison that began anew at minute 20 has found it")
+	})
+	t.Run("what the baseline's replicas differ by is known, so a pass comes sooner", func(t *testing.T) {
+		for label, want := range map[string]struct {
+			from, to time.Duration
+			warns    string
+		}{"pod": {10 * time.Minute, 20 * time.Minute, ""}, "node": {30 * time.Minute, time.Hour, "replicas by the label node: 0 of them"}} {
+			code, out, errs := serin(t, strings.NewReader(fmt.Sprintf(podsAnalysis, label)), p.args("-", "--canary", "version=v2", "--baseline", "version=v1", "-o", "json")...)
+			require.Equal(t, exitOK, code, errs)
+			var said analyzed
+			require.NoError(t, json.Unmarshal([]byte(out), &said))
+			require.Equal(t, label == "pod", said.Verdict.Learned)
+			require.WithinRange(t, *said.PassedAt, p.begin.Add(want.from), p.begin.Add(want.to))
+			require.Contains(t, errs, want.warns)
+		}
 	})
 	t.Run("services are told apart as Traefik names them, and the split is tested if a weight is given", func(t *testing.T) {
 		code, out, errs := serin(t, strings.NewReader(strings.ReplaceAll(ordersAnalysis, "'orders_failed_total{version=\"${version}\"}'", "'traefik_service_requests_total{service=\"${service}\",code=~\"5..\"}'")),
