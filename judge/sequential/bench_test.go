@@ -20,7 +20,7 @@ func errorsAnd(second bool) []judge.Metric {
 	return []judge.Metric{m, slow}
 }
 
-func BenchmarkLook(b *testing.B) {
+func BenchmarkSequential(b *testing.B) {
 	for _, c := range []struct {
 		name    string
 		metrics []judge.Metric
