@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/serindev/serin/analysis"
 	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/judge/sequential"
 	"github.com/serindev/serin/simulation"
@@ -22,6 +23,7 @@ import (
 var (
 	characteristics = flag.String("characteristics", "", "measure, and write the tables into this `folder` of documents")
 	releases        = flag.Int("releases", 200, "how many releases are simulated for each cell")
+	only            = flag.String("only", "", "measure the tables whose `name` begins so, show them, and write nothing")
 	seed            = flag.Uint64("seed", 1, "the seed of all chance")
 )
 
@@ -117,8 +119,11 @@ func number(words ...any) uint64 {
 	return h
 }
 
-// pasts is what earlier good releases of a cell taught: three of a pool, drawn for each release.
-type pasts struct{ pool []map[string][]judge.Past }
+// pasts is what earlier good releases of a cell taught: some of a pool, drawn for each release.
+type pasts struct {
+	pool []map[string][]judge.Past
+	some int
+}
 
 // poolSize is how many earlier releases are simulated for a cell.
 const poolSize = 24
@@ -128,7 +133,7 @@ func learn(t testing.TB, c cell, s simulation.Scenario) pasts {
 		return p
 	}
 	j := judgeOf(t, 0.3, true)
-	p := pasts{make([]map[string][]judge.Past, poolSize)}
+	p := pasts{make([]map[string][]judge.Past, poolSize), 3}
 	each(poolSize, func(i int) {
 		for try := range 50 { // a release that was rolled back teaches nothing
 			w := simulation.Watch(j, c.world(s, 1, 0), c.stretches, interval, nil, rand.NewPCG(*seed, number("past", c.name, s.Name, i, try)))
@@ -145,13 +150,26 @@ func learn(t testing.TB, c cell, s simulation.Scenario) pasts {
 // learned keeps the pools, which many tables ask for.
 var learned = map[string]pasts{}
 
-// draw is what three of them taught.
+// rehearse is what two replicas of the version in service taught before the first release: two hours of all traffic,
+// half of it for each. They wander as the scenario's arms do.
+func rehearse(t testing.TB, c cell, s simulation.Scenario) pasts {
+	j := judgeOf(t, 0.3, true)
+	p := pasts{make([]map[string][]judge.Past, poolSize), 1}
+	over := cell{stretches: []simulation.Stretch{{Weight: 0.5, For: analysis.ReplicasOver}}}
+	each(poolSize, func(i int) {
+		looks := over.looks(c.world(s, 1, 0), rand.NewPCG(*seed, number("replicas", c.name, s.Name, i)))
+		p.pool[i] = j.Replicas([][]judge.Look{looks})
+	})
+	return p
+}
+
+// draw is what some of them taught.
 func (p pasts) draw(src rand.Source) map[string][]judge.Past {
 	out := map[string][]judge.Past{}
 	if len(p.pool) == 0 {
 		return nil
 	}
-	for _, i := range rand.New(src).Perm(len(p.pool))[:3] {
+	for _, i := range rand.New(src).Perm(len(p.pool))[:p.some] {
 		for name, past := range p.pool[i] {
 			out[name] = append(out[name], past...)
 		}

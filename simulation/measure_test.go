@@ -29,17 +29,21 @@ type tables struct {
 	Releases, Few                              int
 	Seed                                       uint64
 	FalseRollbacks, Detection, Late, Elsewhere string
+	First                                      string
 	Passes, Gauges, Split, SlowRequests        string
 }
 
 func TestCharacteristics(t *testing.T) {
-	if *characteristics == "" {
+	if *characteristics == "" && *only == "" {
 		return // the small simulation above is what the tests hold
 	}
 	few := max(20, *releases*3/10)
 	out := tables{Releases: *releases, Few: few, Seed: *seed}
 	begin := time.Now()
 	step := func(name string, to *string, measure func() string) {
+		if !strings.HasPrefix(name, *only) {
+			return
+		}
 		*to = measure()
 		t.Logf("%s after %s\n%s", name, time.Since(begin).Round(time.Second), *to)
 	}
@@ -50,8 +54,12 @@ func TestCharacteristics(t *testing.T) {
 	step("slow requests", &out.SlowRequests, func() string { return slowRequests(t, few) })
 	step("gauges", &out.Gauges, func() string { return gauges(t, few) })
 	step("split", &out.Split, func() string { return splits(t, *releases) })
+	step("first release", &out.First, func() string { return firstReleases(t, *releases, few) })
 	step("false rollbacks", &out.FalseRollbacks, func() string { return falseRollbacks(t, *releases) })
 
+	if *only != "" {
+		return
+	}
 	var text bytes.Buffer
 	require.NoError(t, template.Must(template.New("statistics").Parse(document)).Execute(&text, out))
 	require.NoError(t, os.WriteFile(filepath.Join(*characteristics, "statistics.md"), text.Bytes(), 0o644)) //nolint:gosec // for everybody to read
@@ -145,6 +153,36 @@ func elsewhere(t *testing.T, n int) string {
 		line = append(line, run(pair.today, all[0], 2, 0, p, n, serin)[0].median(),
 			run(pair.today, all[0], 5, 30*time.Minute, p, n, serin)[0].median())
 		out += row(line...)
+	}
+	return out
+}
+
+// firstReleases compares what can be done about a release of which nothing is learned yet. The rows that other tables
+// have too are of the same releases.
+func firstReleases(t *testing.T, n, few int) string {
+	type way struct {
+		method
+		pasts func(cell, simulation.Scenario) pasts
+	}
+	nothing := func(cell, simulation.Scenario) pasts { return pasts{} }
+	all := simulation.Scenarios()
+	out := head("traffic, weight, base errors", "what is known", "false rollback: autocorrelated", "slow-drift", "×2", "×5")
+	for _, c := range []cell{constant(100, 0.05, 0.01), constant(100, 0.5, 0.01), constant(1000, 0.5, 0.01)} {
+		for _, w := range []way{
+			{method{name: "nothing", judge: judgeOf(t, 0.3, true)}, nothing},
+			{method{name: "nothing, `noise: 100%`", judge: judgeOf(t, 1, true)}, nothing},
+			{method{name: "two replicas, two hours", judge: judgeOf(t, 0.3, true), past: true}, func(c cell, s simulation.Scenario) pasts { return rehearse(t, c, s) }},
+			{method{name: "three releases", judge: judgeOf(t, 0.3, true), past: true}, func(c cell, s simulation.Scenario) pasts { return learn(t, c, s) }},
+		} {
+			line := []string{c.name, w.name}
+			for _, s := range all[4:] {
+				line = append(line, percent(run(c, s, 1, 0, w.pasts(c, s), n, []method{w.method})[0].share))
+			}
+			for _, effect := range []float64{2, 5} {
+				line = append(line, run(c, all[0], effect, 0, w.pasts(c, all[0]), few, []method{w.method})[0].median())
+			}
+			out += row(line...)
+		}
 	}
 	return out
 }
