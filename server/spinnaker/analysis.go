@@ -247,6 +247,9 @@ func (a analysisExecution) check() error {
 	if judge == sequentialJudge && a.Request.Thresholds.Pass == nil {
 		return errors.New("thresholds.pass is needed: without it an inconclusive analysis would pass")
 	}
+	if t := a.Request.Thresholds; judge == sequentialJudge && *t.Pass <= 0 && (t.Marginal == nil || *t.Marginal < 0) {
+		return errZeroPasses
+	}
 	return checkRequest(c, a.Request.request(window{Start: a.BuildTimeISO.Time, End: a.BuildTimeISO.Time}))
 }
 

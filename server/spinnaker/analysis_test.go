@@ -252,9 +252,10 @@ func TestSequentialAnalysesAddUpAndAreNeverPassedInDoubt(t *testing.T) {
 			"Final canary score 100.0 met or exceeded the pass score threshold."},
 		"in doubt to the end": {same, map[string]any{"inconclusive": "continue", "passAfterMins": 600}, usual, "succeeded", false,
 			"Final canary score 85.0 is below the pass score threshold."},
-		"worse":             {worse, map[string]any{"inconclusive": "continue"}, usual, "terminal", false, "Final canary score 0.0"},
-		"without a canary":  {gone, map[string]any{"inconclusive": "continue"}, usual, "terminal", false, "There were no successful canary judgements to aggregate"},
-		"without threshold": {same, map[string]any{}, map[string]any{}, "terminal", nil, ""},
+		"worse":                               {worse, map[string]any{"inconclusive": "continue"}, usual, "terminal", false, "Final canary score 0.0"},
+		"without a canary":                    {gone, map[string]any{"inconclusive": "continue"}, usual, "terminal", false, "There were no successful canary judgements to aggregate"},
+		"with one by which everything passes": {same, map[string]any{}, map[string]any{"pass": 0}, "terminal", nil, ""},
+		"without threshold":                   {same, map[string]any{}, map[string]any{}, "terminal", nil, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -268,7 +269,7 @@ func TestSequentialAnalysesAddUpAndAreNeverPassedInDoubt(t *testing.T) {
 				if c.message != "" {
 					require.Contains(t, pointer(body, "/canaryAnalysisExecutionResult/canaryScoreMessage"), c.message)
 				} else {
-					require.Contains(t, pointer(body, "/exception/details/errors/0"), "thresholds.pass is needed")
+					require.Contains(t, pointer(body, "/exception/details/errors/0"), "thresholds")
 				}
 				s.stop()
 			})

@@ -20,6 +20,12 @@ func Decide(scores []float64, pass, marginal *float64) (passed bool, message str
 	return r.DidPassThresholds, r.CanaryScoreMessage, counted, status
 }
 
+// Doubt is the score of an inconclusive verdict of the sequential judge.
+func Doubt(inconclusive string, pass, marginal float64) (float64, string) {
+	score, label := plan{options: judgeOptions{Inconclusive: inconclusive}}.inconclusiveScore(pass, marginal)
+	return score, string(label)
+}
+
 // Bare quotes the bare words of Jackson.
 func Bare(b []byte) []byte { return quoteBare(b) }
 

@@ -105,12 +105,18 @@ type planned struct {
 	exposure   string // the metric that counts it; empty for a gauge
 }
 
+// errZeroPasses refuses thresholds by which even a fail, which is a score of 0, would pass.
+var errZeroPasses = errors.New("thresholds: a score of 0 would pass, and so would everything: set pass above 0, or marginal to 0 or more")
+
 // planOf makes a plan of a config and the settings that were found for its pairs. A metric without a pair is not
 // possible: Prometheus's silence makes one of NaN.
 func planOf(c kayenta.Config, request kayenta.Request) (plan, error) {
 	o, err := readJudgeOptions(c)
 	if err != nil {
 		return plan{}, err
+	}
+	if request.Marginal < 0 && request.Pass <= 0 {
+		return plan{}, errZeroPasses
 	}
 	p := plan{options: o, metrics: map[string]planned{}, exposure: map[string]bool{}}
 	p.settings = judge.Settings{

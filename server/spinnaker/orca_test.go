@@ -15,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 
 	"github.com/serindev/serin/server/spinnaker"
 )
@@ -432,6 +433,39 @@ func readableForDeck(t *testing.T, body map[string]any) {
 		}
 	}
 	require.Contains(t, []string{"Pass", "Marginal", "Fail"}, pointer(body, "/result/judgeResult/score/classification"))
+}
+
+// Whatever the thresholds are, doubt is no pass: not for Orca, not for a standalone analysis, not by its label. Where a
+// score of 0 would pass there is no score for it, and the run says so.
+func TestDoubtNeverPasses(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		threshold := rapid.OneOf(rapid.Float64Range(-2, 120), rapid.Map(rapid.IntRange(-2, 120), func(i int) float64 { return float64(i) }))
+		pass, marginal := threshold.Draw(t, "pass"), threshold.Draw(t, "marginal")
+		if marginal < 0 && pass <= 0 {
+			return // refused: see the next test
+		}
+		score, label := spinnaker.Doubt(rapid.SampledFrom([]string{"fail", "continue"}).Draw(t, "inconclusive"), pass, marginal)
+		require.NotEqual(t, "Pass", label)
+		passed, _, _, _ := spinnaker.Decide([]float64{score}, &pass, &marginal)
+		require.False(t, passed, "%v", score)
+		whole := orca{} // its thresholds are whole numbers
+		whole.Thresholds.Pass, whole.Thresholds.Marginal = number(math.Trunc(pass)), number(math.Trunc(marginal))
+		if whole.Thresholds.Marginal < 0 && whole.Thresholds.Pass <= 0 {
+			return
+		}
+		score, _ = spinnaker.Doubt("continue", float64(whole.Thresholds.Pass), float64(whole.Thresholds.Marginal))
+		stage, _ := whole.intervals([]float64{score})
+		require.Equal(t, "TERMINAL", stage, "%v", score)
+	})
+}
+
+func TestThresholdsByWhichEverythingPassesAreRefused(t *testing.T) {
+	s := newService(t, spinnaker.Options{Store: openStore(t), Metrics: madeUp(t, same)})
+	r := execution("shop-baseline", "shop-canary")
+	r["thresholds"] = map[string]any{"pass": 0, "marginal": -1}
+	body := s.judged(t, config(sequentialJudge, nil), r, nil)
+	require.Equal(t, "terminal", body["status"])
+	require.Contains(t, pointer(body, "/exception/details/errors/0"), "a score of 0 would pass")
 }
 
 // The looks of one pipeline share one evidence: what one look cannot say, several do, and each point counts once.
