@@ -3,6 +3,7 @@ package server_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"regexp"
@@ -293,9 +294,7 @@ func TestThePreconfiguredStageStartsAndCancels(t *testing.T) {
 	s := in.Webhook.Preconfigured[0]
 	send := func(method, url, body string) (int, map[string]any) {
 		r := d.request("", method, strings.TrimPrefix(url, d.url), body)
-		for name, v := range s.CustomHeaders {
-			r.Header[name] = v
-		}
+		maps.Copy(r.Header, s.CustomHeaders)
 		a := d.do(r)
 		return a.status, as[map[string]any](t, a)
 	}
