@@ -265,19 +265,19 @@ func (e *Engine) Start(ctx context.Context, name string, req rollout.StartReques
 // Errors: rollout.ErrNotFound, rollout.ErrNotAllowed, *rollout.AnsweredError. A rollback that cannot be written is
 // carried out all the same: the error then is *rollout.NotWrittenError.
 func (e *Engine) Act(ctx context.Context, id string, event rollout.Event, by string) (rollout.State, error) {
-	r, err := e.o.Store.Release(ctx, id)
-	name := r.Rollout
-	if err != nil {
-		// The store may be what does not work; a rollback must get through.
-		if name = e.rolloutOf(id); name == "" {
+	name := e.rolloutOf(id) // first, for the store may be what does not work: a rollback must get through
+	if name == "" {
+		r, err := e.o.Store.Release(ctx, id)
+		if err != nil {
 			return rollout.State{}, err
 		}
+		name = r.Rollout
 	}
 	l, ok := e.loop(name)
 	if !ok {
 		return rollout.State{}, fmt.Errorf("%w: release %s has ended", rollout.ErrNotAllowed, id)
 	}
-	return ask(ctx, l, func(ctx context.Context) (rollout.State, error) { return l.act(ctx, id, event, by) })
+	return press(ctx, l, id, event, func(ctx context.Context) (rollout.State, error) { return l.act(ctx, id, event, by) })
 }
 
 func (e *Engine) rolloutOf(id string) string {

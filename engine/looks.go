@@ -27,6 +27,7 @@ type looks struct {
 	mu       sync.Mutex // guards subjects
 	subjects map[string]*subject
 	changed  chan struct{}
+	failing  sync.WaitGroup // verdicts that their loops have not taken up yet
 	// rehearsals bounds how many releases ask their replicas at once.
 	rehearsals chan struct{}
 }
@@ -145,6 +146,8 @@ func (k *looks) follow(ctx context.Context, l *loop, r *release, t rollout.Targe
 
 // begin makes a subject, from what the store has of its scope.
 func (k *looks) begin(ctx context.Context, l *loop, r *release, f follow, def analysis.Definition) (*subject, error) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
 	if f.cohort && f.weight >= 1 {
 		def.Split.Off = true // the whole cohort is on the canary: there is no split to test
 	}
@@ -248,7 +251,7 @@ func (k *looks) drop(release string) {
 // run takes looks until ctx ends: one goroutine for each interval that is in use.
 func (k *looks) run(ctx context.Context) error {
 	var running sync.WaitGroup
-	defer running.Wait()
+	defer func() { running.Wait(); k.failing.Wait() }()
 	begun := map[time.Duration]bool{}
 	for {
 		k.mu.Lock()
@@ -318,16 +321,42 @@ func (k *looks) slot(ctx context.Context, interval time.Duration, at time.Time) 
 			records = append(records, t.record)
 		}
 	}
-	saved := k.e.o.Store.SaveLooks(ctx, records)
+	saved := k.save(ctx, interval, due, results, records)
 	for i, t := range results {
 		if errors.Is(saved, rollout.ErrConflict) {
 			k.forget(due[i])
 		} else {
 			due[i].goOn(t, saved)
 		}
-		k.deliver(due[i], t, saved)
+		k.deliver(ctx, due[i], t, saved)
 	}
 	k.e.metrics.looked(len(due), time.Since(begin))
+}
+
+// errSlow is what stands for a store's answer that has not come yet.
+var errSlow = errors.New("the store has not written the looks yet")
+
+// save writes the looks of a slot, which has an interval's time for it: of two slots one is still taken where nothing
+// can be written. A fail verdict does not wait for a store that is slow.
+func (k *looks) save(ctx context.Context, interval time.Duration, due []*subject, results []taken, records []rollout.LookRecord) error {
+	saving, cancel := context.WithTimeout(ctx, min(interval, storeTimeout))
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- k.e.o.Store.SaveLooks(saving, records) }()
+	timer := time.NewTimer(storeMoment)
+	defer timer.Stop()
+	for {
+		select {
+		case err := <-done:
+			return err
+		case <-timer.C:
+			for i, t := range results {
+				if t.err == nil && t.record.Verdict.Outcome == judge.Fail {
+					k.deliver(ctx, due[i], t, errSlow)
+				}
+			}
+		}
+	}
 }
 
 // forget lets the loop begin a subject anew from the store, which has looks that the subject does not know: written
@@ -443,15 +472,31 @@ func unreachable(l judge.Look) bool {
 	return len(l.Observations) > 0 && !slices.ContainsFunc(l.Observations, func(o judge.Observation) bool { return o.Absent != judge.Unreachable })
 }
 
-func (k *looks) deliver(s *subject, t taken, saved error) {
+// deliver tells the release's loop of a look. One that sends the release back is pressed: it does not wait for a loop
+// that waits for something else.
+func (k *looks) deliver(ctx context.Context, s *subject, t taken, saved error) {
 	if t.err != nil {
 		saved = t.err
 	}
-	res := looked{
+	l, res := s.loop, looked{
 		release: s.release, scope: t.record.Scope, turn: t.record.Turn, from: t.from,
 		look: t.record.Look, verdict: t.record.Verdict, saved: saved,
 	}
-	s.loop.send(func(ctx context.Context) { s.loop.looked(ctx, res) })
+	if res.verdict.Outcome != judge.Fail {
+		l.send(func(ctx context.Context) { l.looked(ctx, res) })
+		return
+	}
+	k.failing.Go(func() {
+		_, _ = press(ctx, l, res.release, res.event(), func(ctx context.Context) (struct{}, error) {
+			l.looked(ctx, res)
+			return struct{}{}, nil
+		})
+	})
+}
+
+// event is what a look becomes if it says something new.
+func (k looked) event() rollout.LookTaken {
+	return rollout.LookTaken{Meta: rollout.Meta{By: "judge"}, Scope: k.scope, Turn: k.turn, Verdict: k.verdict}
 }
 
 // looked takes what a look says. It is an event only if it says something new.
@@ -470,8 +515,7 @@ func (l *loop) looked(ctx context.Context, k looked) {
 	if r.state.Turn != k.turn || !news(r.state.Look, k.verdict) {
 		return
 	}
-	event := rollout.LookTaken{Scope: k.scope, Turn: k.turn, Verdict: k.verdict}
-	_, _ = l.append(ctx, r.event(event, "judge"))
+	_, _ = l.append(ctx, r.event(k.event(), "judge"))
 }
 
 // standIn puts a target in force by the share that was seen, where no API of the gateway is configured.

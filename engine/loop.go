@@ -20,8 +20,14 @@ const (
 	retryEvery   = time.Second
 	confirmFirst = 50 * time.Millisecond
 	confirmLast  = 500 * time.Millisecond
-	// storeMoment is what a rollback waits for the store before the traffic goes back all the same.
+	// storeMoment is what a rollback waits for the store, and for a loop that waits for something, before the traffic
+	// goes back all the same.
 	storeMoment = 500 * time.Millisecond
+	// storeTimeout bounds what a loop asks of the store at once. Traffic does not wait for it; all else of the rollout
+	// does, so a store that never answers has to become an error.
+	storeTimeout = 15 * time.Second
+	// gatewayTimeout is the same for the gateway: longer than its own patience with what a write makes.
+	gatewayTimeout = 30 * time.Second
 	// missesAllowed: one observation that a replica did not answer in time says nothing yet.
 	missesAllowed = 2
 )
@@ -37,6 +43,7 @@ type loop struct {
 	mu     sync.Mutex // guards mail
 	mail   []func(context.Context)
 	signal chan struct{}
+	beside sync.WaitGroup // what goes on beside the loop: Deployments, tasks
 
 	// What follows belongs to the goroutine of run.
 	plan    *Plan // as configured now; nil if it is gone
@@ -46,6 +53,7 @@ type loop struct {
 
 	router     Router
 	gateway    string // what router was made from
+	way        wayBack
 	applied    *traffic.Target
 	appliedAt  time.Time
 	served     bool // applied was seen to be written, so a difference is somebody else's
@@ -57,6 +65,9 @@ type loop struct {
 	trouble    map[string]string
 	work       work
 	triggers   triggers
+	// doing is the key of the first of the tasks that are being done; stop ends them.
+	doing string
+	stop  context.CancelFunc
 }
 
 func newLoop(e *Engine, name string) *loop {
@@ -76,19 +87,26 @@ func (l *loop) send(f func(context.Context)) {
 	}
 }
 
-// ask runs f in the loop and waits for what it returns.
-func ask[T any](ctx context.Context, l *loop, f func(context.Context) (T, error)) (T, error) {
-	type answer struct {
-		v   T
-		err error
-	}
-	done := make(chan answer, 1)
+// answer is what a function that was run in the loop has returned.
+type answer[T any] struct {
+	v   T
+	err error
+}
+
+// post sends f to the loop; the channel gets what it returns.
+func post[T any](l *loop, f func(context.Context) (T, error)) <-chan answer[T] {
+	done := make(chan answer[T], 1)
 	l.send(func(ctx context.Context) {
 		v, err := f(ctx)
-		done <- answer{v, err}
+		done <- answer[T]{v, err}
 	})
+	return done
+}
+
+// ask runs f in the loop and waits for what it returns.
+func ask[T any](ctx context.Context, l *loop, f func(context.Context) (T, error)) (T, error) {
 	select {
-	case a := <-done:
+	case a := <-post(l, f):
 		return a.v, a.err
 	case <-ctx.Done():
 		var none T
@@ -98,6 +116,7 @@ func ask[T any](ctx context.Context, l *loop, f func(context.Context) (T, error)
 
 // run turns the wheel until ctx ends.
 func (l *loop) run(ctx context.Context) {
+	defer l.beside.Wait()
 	for ctx.Err() == nil {
 		wake := l.turn(ctx)
 		l.publish()
@@ -145,6 +164,8 @@ func (l *loop) turn(ctx context.Context) time.Time {
 
 // takeUp reads what the store knows of this rollout.
 func (l *loop) takeUp(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
 	swapped, err := l.e.o.Store.Swapped(ctx, l.name)
 	if err != nil {
 		return err
@@ -161,9 +182,11 @@ func (l *loop) takeUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	before := l.rel
 	if l.rel, err = l.e.restore(ctx, r); err != nil {
 		return err
 	}
+	l.rel.goOnBack(before)
 	l.log.Info("release taken up", "release", r.ID, "phase", l.rel.state.Phase, "step", l.rel.state.StepName)
 	return nil
 }
@@ -182,7 +205,7 @@ func (l *loop) advance(ctx context.Context) bool {
 	if r == nil {
 		return l.succeed(ctx)
 	}
-	if r.back != nil {
+	if r.back != nil || l.way.wanted() {
 		return false
 	}
 	event, ok := r.state.Next(&r.plan.Rollout, time.Now())
@@ -237,12 +260,15 @@ func (l *loop) append(ctx context.Context, event rollout.Event) (rollout.State, 
 // the traffic goes back, whatever becomes of the event.
 func (l *loop) save(ctx context.Context, record rollout.Release, event rollout.Event, next rollout.State) error {
 	r := l.rel
+	gateway := ctx
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
 	if !turnsBack(r.state, next) || r.back != nil {
 		return l.e.o.Store.Append(ctx, record, r.state.Seq, event)
 	}
 	done := make(chan error, 1)
 	seq := r.state.Seq
-	go func() { done <- l.e.o.Store.Append(ctx, record, seq, event) }()
+	l.beside.Go(func() { done <- l.e.o.Store.Append(ctx, record, seq, event) })
 	timer := time.NewTimer(storeMoment)
 	defer timer.Stop()
 	select {
@@ -252,7 +278,7 @@ func (l *loop) save(ctx context.Context, record rollout.Release, event rollout.E
 	}
 	l.log.Warn("the store is slow, traffic goes back before the rollback is written", "release", record.ID)
 	if l.ensureRouter() {
-		l.write(ctx, next.Target(&r.plan.Rollout, record.ID).Traffic)
+		l.write(gateway, next.Target(&r.plan.Rollout, record.ID).Traffic)
 	}
 	return <-done
 }
@@ -285,14 +311,18 @@ func (l *loop) happened(ctx context.Context, event rollout.Event) {
 		l.swapped = ended.Swapped
 		l.e.looks.drop(r.record.ID)
 		if ended.Outcome == rollout.Released {
-			go l.teach(ctx, r)
+			l.beside.Go(func() { l.teach(ctx, r) })
 		}
 	}
+	l.publish() // who is told may ask at once
 	l.e.feed.tell(rollout.Update{Rollout: l.name, Release: r.record.ID, Event: event})
 }
 
-// target is what the traffic has to be now, and the turn that it belongs to.
+// target is what the traffic has to be now.
 func (l *loop) target() (traffic.Target, bool) {
+	if t, ok := l.way.target(); ok {
+		return t, true
+	}
 	if r := l.running(); r != nil {
 		return r.now().Target(&r.plan.Rollout, r.record.ID).Traffic, true
 	}
@@ -344,6 +374,7 @@ func (l *loop) ensureRouter() bool {
 		return false
 	}
 	l.router, l.gateway, l.applied = router, string(gateway), nil
+	l.way.lead(router)
 	return true
 }
 
@@ -357,7 +388,7 @@ func (p *Plan) gatewayOr(r *release) json.RawMessage {
 
 func (l *loop) write(ctx context.Context, want traffic.Target) {
 	begin := time.Now()
-	err := l.router.Apply(ctx, want)
+	want, err := l.way.apply(ctx, l.router, want)
 	l.e.metrics.wrote(l.name, err, time.Since(begin))
 	if l.note("gateway", err) {
 		l.observeAt = time.Now().Add(retryEvery)
@@ -388,7 +419,9 @@ func (l *loop) observe(ctx context.Context, want traffic.Target) bool {
 
 // look asks the gateway; it is false if the daemon stops: what was not asked to the end says nothing.
 func (l *loop) look(ctx context.Context, want traffic.Target) bool {
-	observed, err := l.router.Observe(ctx)
+	asking, cancel := context.WithTimeout(ctx, gatewayTimeout)
+	defer cancel()
+	observed, err := l.router.Observe(asking)
 	if ctx.Err() != nil {
 		return false
 	}
@@ -405,7 +438,7 @@ func (l *loop) drifted(ctx context.Context, what []string) bool {
 	l.e.metrics.drift.WithLabelValues(l.name).Inc()
 	l.applied, l.observeAt = nil, time.Time{}
 	r := l.running()
-	if r == nil || r.back != nil {
+	if r == nil || r.back != nil || l.way.wanted() {
 		return true
 	}
 	if len(what) > maxReasons {
@@ -429,7 +462,7 @@ func (l *loop) report(ctx context.Context) bool {
 	} else {
 		l.misses++
 	}
-	if r == nil || r.back != nil {
+	if r == nil || r.back != nil || l.way.wanted() {
 		return false
 	}
 	s := r.state

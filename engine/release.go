@@ -27,9 +27,6 @@ type release struct {
 	back *pendingBack
 	// verdict of the newest look, also when it says nothing new.
 	verdict *judge.Verdict
-	// doing is the key of the first of the tasks that are being done; stop ends them.
-	doing string
-	stop  context.CancelFunc
 }
 
 type pendingBack struct {
@@ -43,6 +40,19 @@ func (r *release) now() rollout.State {
 		return r.back.state
 	}
 	return r.state
+}
+
+// goOnBack takes over a rollback that could not be written from what was known of the release before it was read again:
+// somebody else, or a write whose answer was lost, has come in between. Where it is going back already, or has ended,
+// there is nothing to take over.
+func (r *release) goOnBack(before *release) {
+	if before == nil || before.back == nil || before.record.ID != r.record.ID {
+		return
+	}
+	event := r.event(before.back.event, before.back.event.Head().By)
+	if next, err := r.state.Apply(event); err == nil {
+		r.back = &pendingBack{event: event, state: next}
+	}
 }
 
 // event gives an event the head that comes next.
@@ -121,7 +131,7 @@ func (l *loop) start(ctx context.Context, req rollout.StartRequest, supersede bo
 		return rollout.Release{}, &rollout.UnsupportedError{Why: l.plan.Unsupported}
 	}
 	if req.Key != "" {
-		if r, err := l.e.o.Store.ByKey(ctx, l.name, req.Key); !errors.Is(err, rollout.ErrNotFound) {
+		if r, err := l.byKey(ctx, req.Key); !errors.Is(err, rollout.ErrNotFound) {
 			return r, err
 		}
 	}
@@ -149,6 +159,13 @@ func (l *loop) start(ctx context.Context, req rollout.StartRequest, supersede bo
 	return l.create(ctx, req)
 }
 
+// byKey is the release that a key has started.
+func (l *loop) byKey(ctx context.Context, key string) (rollout.Release, error) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	return l.e.o.Store.ByKey(ctx, l.name, key)
+}
+
 func (l *loop) create(ctx context.Context, req rollout.StartRequest) (rollout.Release, error) {
 	plan, err := json.Marshal(l.plan)
 	if err != nil {
@@ -166,14 +183,15 @@ func (l *loop) create(ctx context.Context, req rollout.StartRequest) (rollout.Re
 		ID: req.ID, Rollout: l.name, Revision: first.Revision, Plan: plan, Key: req.Key, Version: 1,
 		Phase: state.Phase, StartedBy: req.By, StartedAt: first.At,
 	}
-	if err := l.e.o.Store.Create(ctx, record, first); err != nil {
+	creating, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	if err := l.e.o.Store.Create(creating, record, first); err != nil {
 		l.note("store", err)
 		return rollout.Release{}, err
 	}
 	l.note("store", nil)
 	l.rel, l.observeAt = &release{record: record, plan: *l.plan, state: state}, time.Time{}
 	l.happened(ctx, first)
-	l.publish() // whoever has started it may ask for it at once
 	return record, nil
 }
 
@@ -183,7 +201,9 @@ func (l *loop) succeed(ctx context.Context) bool {
 		return false
 	}
 	next := *l.rel.state.Successor
-	if _, err := l.e.o.Store.Release(ctx, next.ID); err == nil {
+	asking, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	if _, err := l.e.o.Store.Release(asking, next.ID); err == nil {
 		l.ready = false // it has been started, by this daemon before it was stopped: take it up
 		return true
 	}
@@ -240,29 +260,29 @@ func (l *loop) act(ctx context.Context, id string, event rollout.Event, by strin
 // runTasks begins the tasks of the target that have not been begun by this daemon, and stops those that are no part of
 // it any more. Their keys make it harmless that an earlier daemon may have begun them as well.
 func (l *loop) runTasks(ctx context.Context) {
+	var tasks []rollout.Task
 	r := l.running()
-	if r == nil || r.back != nil {
-		return
+	if r != nil && r.back == nil {
+		tasks = r.state.Target(&r.plan.Rollout, r.record.ID).Tasks
 	}
-	tasks := r.state.Target(&r.plan.Rollout, r.record.ID).Tasks
 	key := ""
 	if len(tasks) > 0 {
 		key = tasks[0].Key
 	}
-	if key == r.doing {
+	if key == l.doing {
 		return
 	}
-	if r.stop != nil {
-		r.stop()
+	if l.stop != nil {
+		l.stop()
 	}
 	delete(l.trouble, "job")
-	r.doing, r.stop = key, nil
+	l.doing, l.stop = key, nil
 	if key == "" {
 		return
 	}
-	ctx, r.stop = context.WithCancel(ctx)
+	ctx, l.stop = context.WithCancel(ctx)
 	record, state := r.record, r.state
-	go func() {
+	l.beside.Go(func() {
 		var answer rollout.Event
 		for _, t := range tasks {
 			answer = l.do(ctx, t, record, state)
@@ -270,7 +290,7 @@ func (l *loop) runTasks(ctx context.Context) {
 		if ctx.Err() == nil {
 			l.send(func(ctx context.Context) { l.taskDone(ctx, record.ID, tasks[0], answer) })
 		}
-	}()
+	})
 }
 
 // do does one task; what it returns says how it went, and is nil if ctx has ended.
@@ -289,7 +309,7 @@ func (l *loop) do(ctx context.Context, t rollout.Task, record rollout.Release, s
 // key is the same. While cleaning up the answers do not matter.
 func (l *loop) taskDone(ctx context.Context, id string, t rollout.Task, answer rollout.Event) {
 	r := l.running()
-	if r == nil || r.record.ID != id || r.doing != t.Key {
+	if r == nil || r.record.ID != id || l.doing != t.Key {
 		return
 	}
 	by := "webhook"
@@ -300,6 +320,6 @@ func (l *loop) taskDone(ctx context.Context, id string, t rollout.Task, answer r
 		answer = rollout.CleanedUp{}
 	}
 	if _, err := l.append(ctx, r.event(answer, by)); err != nil && !errors.Is(err, rollout.ErrNotAllowed) {
-		r.doing = ""
+		l.doing = ""
 	}
 }

@@ -31,7 +31,7 @@ func (l *loop) trigger(ctx context.Context) {
 		return
 	}
 	l.triggers.busy = true
-	go func() {
+	l.beside.Go(func() {
 		asking, cancel := context.WithTimeout(ctx, workTimeout)
 		defer cancel()
 		for _, name := range names {
@@ -43,7 +43,7 @@ func (l *loop) trigger(ctx context.Context) {
 		if ctx.Err() == nil {
 			l.send(func(context.Context) { l.triggers = triggers{at: time.Now().Add(triggerEvery)} })
 		}
-	}()
+	})
 }
 
 // triggerKey is a key that no release that has ended has: a template that was there before, and comes back after
@@ -51,7 +51,7 @@ func (l *loop) trigger(ctx context.Context) {
 func (l *loop) triggerKey(ctx context.Context, template string) (string, error) {
 	key := template
 	for {
-		r, err := l.e.o.Store.ByKey(ctx, l.name, key)
+		r, err := l.byKey(ctx, key)
 		switch {
 		case errors.Is(err, rollout.ErrNotFound):
 			return key, nil
@@ -82,10 +82,10 @@ func (l *loop) templateSeen(ctx context.Context, name workload.Name, t workload.
 		return
 	}
 	l.log.Info("a new pod template starts a release", "deployment", name, "release", r.ID)
-	go func() {
+	l.beside.Go(func() {
 		asking, cancel := context.WithTimeout(ctx, workTimeout)
 		defer cancel()
 		err := l.e.o.Workloads.Seen(asking, name, t.Hash)
 		l.send(func(context.Context) { l.note("trigger", err) })
-	}()
+	})
 }

@@ -85,14 +85,14 @@ func (l *loop) deploy(ctx context.Context) {
 	}
 	l.work.asked, l.work.busy = &want, true
 	release := l.rel.record.ID
-	go func() {
+	l.beside.Go(func() {
 		asking, cancel := context.WithTimeout(ctx, workTimeout)
 		defer cancel()
 		observed, err := l.e.o.Workloads.Apply(asking, want)
 		if ctx.Err() == nil {
 			l.send(func(ctx context.Context) { l.deployed(ctx, release, n, want, observed, err) })
 		}
-	}()
+	})
 }
 
 // deployed takes what became of a target of the Deployments.

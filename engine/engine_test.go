@@ -1,0 +1,472 @@
+package engine_test
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/serindev/serin/engine"
+	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/rollout"
+)
+
+const (
+	canary = "shop-canary@file"
+	stable = "shop-stable@file"
+)
+
+// under is a world in which a release of shop is at its first weight, begun a minute after the world.
+func under(t *testing.T, plan engine.Plan, test func(t *testing.T, w *world, id string)) {
+	t.Helper()
+	inWorld(t, func(t *testing.T, w *world) {
+		w.plan(plan)
+		w.after(time.Minute)
+		r := w.start("shop", "")
+		w.after(time.Minute)
+		require.True(t, w.view("shop").State.InForce)
+		test(t, w, r.ID)
+	})
+}
+
+// exact: the looks follow each other without a gap, and count every request once.
+func exact(t *testing.T, w *world, id string) []rollout.LookRecord {
+	t.Helper()
+	looks := w.looksOf(id)
+	require.NotEmpty(t, looks)
+	first, last := looks[0].Look, looks[len(looks)-1].Look
+	var seen judge.Requests
+	end := first.At.Add(-first.Length)
+	for i, l := range looks {
+		require.Equal(t, i+1, l.Look.Number)
+		require.Equal(t, end, l.Look.At.Add(-l.Look.Length), "look %d begins where the last answer ended", i+1)
+		if l.Look.Observations[0].Absent != judge.Unreachable {
+			end = l.Look.At
+		}
+		if l.Look.Requests != nil {
+			seen.Canary += l.Look.Requests.Canary
+			seen.Baseline += l.Look.Requests.Baseline
+		}
+	}
+	from := first.At.Add(-first.Length)
+	require.Equal(t, w.metrics.counted(canary, from, last.At), seen.Canary)
+	require.Equal(t, w.metrics.counted(stable, from, last.At), seen.Baseline)
+	return looks
+}
+
+func TestAGoodReleaseGoesToItsGateAndThenToItsEnd(t *testing.T) {
+	under(t, gray("shop", rollout.Gate{Name: "full-release"}), func(t *testing.T, w *world, id string) {
+		w.after(2 * time.Hour)
+		require.Equal(t, "full-release", w.view("shop").Gate)
+		looks := exact(t, w, id)
+		_, err := w.Act(t.Context(), id, rollout.GateAnswered{Gate: "full-release", Answer: rollout.Approve}, "bob")
+		require.NoError(t, err)
+		w.after(time.Minute)
+		require.Equal(t, `1m0s started
+1m0s stepEntered gray 0
+1m0s inForce
+1m30s lookTaken inconclusive: undecided
+6m0s stepEntered gray 1
+6m0s inForce
+6m30s lookTaken inconclusive: undecided
+8m40s lookTaken inconclusive: waiting
+31m30s lookTaken pass
+31m30s stepEntered full-release 0
+2h2m0s gateAnswered
+2h2m0s stepEntered promote 0
+2h2m0s inForce
+2h2m0s stepEntered promote 1
+2h2m0s inForce
+2h2m0s ended released`, joined(w.trace(id)))
+		require.Equal(t, `0s 0%, stable http://blue
+1m0s 10%, stable http://blue
+6m0.1s 50%, stable http://blue
+2h2m0s 100%, stable http://blue
+2h2m0.1s 0%, stable http://green`, joined(w.gateway("shop").log()))
+		require.Len(t, looks, int((2*time.Hour+time.Minute)/interval), "analysis goes on at the gate")
+		require.Len(t, exact(t, w, id), len(looks), "and ends with it")
+	})
+}
+
+func TestABadReleaseGoesBackAndStableKeepsTheTraffic(t *testing.T) {
+	under(t, gray("shop"), func(t *testing.T, w *world, id string) {
+		w.metrics.breaks(canary, 0.2)
+		w.after(time.Hour)
+		trace := w.trace(id)
+		require.Equal(t, "ended rolledBack", trace[len(trace)-1][len("2m10s "):])
+		require.Contains(t, joined(trace), "lookTaken fail")
+		exact(t, w, id)
+		g := w.gateway("shop")
+		require.Zero(t, g.target().Weight)
+		require.Equal(t, "http://blue", g.target().Stable.Servers[0])
+	})
+}
+
+func TestASlotAsksOnceForAllReleases(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.plan(gray("shop"), gray("cart"), gray("feed"))
+		for _, name := range []string{"shop", "cart", "feed"} {
+			w.start(name, "")
+		}
+		w.after(3 * time.Second)
+		w.metrics.change(func(u *users) { u.fetched = nil })
+		w.after(10 * interval)
+		w.metrics.change(func(u *users) {
+			require.Len(t, u.fetched, 10)
+			for _, asks := range u.fetched {
+				require.Len(t, asks, 6, "two arms of three releases")
+				for _, a := range asks {
+					require.Equal(t, asks[0].Template, a.Template, "one query")
+				}
+			}
+		})
+		require.Equal(t, 30.0, w.value("serin_looks_total"))
+	})
+}
+
+func TestALateDaemonSkipsSlotsAndCountsThem(t *testing.T) {
+	under(t, gray("shop"), func(t *testing.T, w *world, id string) {
+		before := len(w.looksOf(id))
+		w.metrics.change(func(u *users) { u.late, u.fetched = 35*time.Second, nil })
+		w.after(time.Minute)
+		looks := exact(t, w, id)
+		require.Equal(t, 3.0, w.value("serin_looks_missed_total"))
+		require.Len(t, looks, before+3, "of six slots three")
+		require.Equal(t, 4*interval, looks[before+1].Look.Length, "nothing is caught up in a burst")
+		w.metrics.change(func(u *users) { require.Len(t, u.fetched, 3) })
+	})
+}
+
+func TestAStoreThatRefusesHoldsAReleaseWhichThenGoesOn(t *testing.T) {
+	under(t, gray("shop", rollout.Gate{Name: "full-release"}), func(t *testing.T, w *world, id string) {
+		before := w.trace(id)
+		w.store.change(func(m *moody) { m.refuses = errFull })
+		w.after(time.Hour)
+		require.Equal(t, before, w.trace(id))
+		require.Equal(t, "10%", w.gateway("shop").target().Weight.String())
+		require.Contains(t, joined(w.view("shop").Trouble), errFull.Error())
+		w.store.change(func(m *moody) { m.refuses = nil })
+		w.after(time.Minute)
+		require.Empty(t, w.view("shop").Trouble)
+		require.Contains(t, joined(w.trace(id)), "stepEntered gray 1")
+		w.after(time.Hour)
+		require.Equal(t, "full-release", w.view("shop").Gate)
+		exact(t, w, id)
+	})
+}
+
+// faults of a store, with what a rollback costs under them.
+var faults = map[string]func(*moody){
+	"refuses": func(m *moody) { m.refuses = errFull },
+	"hangs":   func(m *moody) { m.hangs = true },
+}
+
+func works(m *moody) { m.refuses, m.hangs = nil, false }
+
+func TestNobodysWayBackWaitsForTheStore(t *testing.T) {
+	for name, fault := range faults {
+		for _, by := range []string{"a person", "a person, while the loop waits for the store", "the judge", "a policy"} {
+			t.Run("the store "+name+", "+by, func(t *testing.T) {
+				plan := gray("shop")
+				plan.Rollout.Scopes[0].Unreachable.Then = rollout.PolicyRollback
+				under(t, plan, func(t *testing.T, w *world, id string) {
+					goesBackFirst(t, w, id, fault, by)
+				})
+			})
+		}
+	}
+}
+
+func goesBackFirst(t *testing.T, w *world, id string, fault func(*moody), by string) {
+	within, kind := time.Second, "rollbackRequested"
+	answered := make(chan error, 1)
+	byHand := func() {
+		go func() {
+			_, err := w.Act(t.Context(), id, rollout.RollbackRequested{Reason: "by hand"}, "ann")
+			answered <- err
+		}()
+	}
+	w.store.change(fault)
+	begun := time.Since(w.begun)
+	switch by {
+	case "a person":
+		byHand()
+	case "a person, while the loop waits for the store":
+		w.after(hold + 5*time.Second) // the next weight has to be written
+		byHand()
+	case "the judge":
+		// Nine of ten requests fail: the first look that sees them says so.
+		kind, within = "lookTaken fail", 4*interval
+		w.metrics.breaks(canary, 0.9)
+	case "a policy":
+		kind, within = "deadlinePassed", patience+3*interval
+		w.store.change(works) // that nothing answers has to be written first
+		w.metrics.change(func(u *users) { u.instead = errors.New("nobody answers") })
+		w.after(patience - interval)
+		w.store.change(fault)
+	}
+	w.after(within)
+	g := w.gateway("shop")
+	require.Equal(t, "0%", g.target().Weight.String(), joined(g.log()))
+	require.Equal(t, "http://blue", g.target().Stable.Servers[0])
+	require.NotContains(t, joined(w.trace(id)), "rollbackRequested")
+	if by == "the judge" {
+		require.LessOrEqual(t, g.last()-begun, 2*interval+2*time.Second, "as soon as a slot has seen enough")
+	}
+	w.after(time.Minute)
+	require.Equal(t, "0%", g.target().Weight.String(), "it stays: %s", joined(g.log()))
+
+	w.store.change(works)
+	w.after(2 * time.Minute)
+	trace := w.trace(id)
+	require.Equal(t, 1, count(trace, kind), joined(trace))
+	require.Equal(t, 1, count(trace, "ended rolledBack"), joined(trace))
+	require.Len(t, g.log(), 3, "there and back, and nothing else: %s", joined(g.log()))
+	if kind == "rollbackRequested" {
+		err := <-answered
+		require.True(t, err == nil || errors.As(err, new(*rollout.NotWrittenError)), "%v", err)
+	}
+}
+
+func count(trace []string, what string) (n int) {
+	for _, line := range trace {
+		if contains(line, what) {
+			n++
+		}
+	}
+	return n
+}
+
+func TestAWishThatTheReleaseDoesNotTakeLeavesTheTrafficAlone(t *testing.T) {
+	under(t, gray("shop", rollout.Gate{Name: "full-release"}), func(t *testing.T, w *world, id string) {
+		w.store.change(func(m *moody) { m.hangs = true })
+		w.after(hold)
+		go func() {
+			_, _ = w.Act(t.Context(), id, rollout.GateAnswered{Gate: "full-release", Answer: rollout.Reject}, "ann")
+		}()
+		w.after(30 * time.Second)
+		require.Equal(t, "10%", w.gateway("shop").target().Weight.String(), "the gate is not open")
+		w.store.change(works)
+		w.after(time.Minute)
+		require.Equal(t, "50%", w.gateway("shop").target().Weight.String())
+	})
+}
+
+func TestAWriteWhoseAnswerIsLostIsNotDoneTwice(t *testing.T) {
+	under(t, gray("shop", rollout.Gate{Name: "full-release"}), func(t *testing.T, w *world, id string) {
+		w.store.change(func(m *moody) { m.lost = true })
+		w.after(time.Hour)
+		trace := w.trace(id)
+		require.Equal(t, 1, count(trace, "stepEntered gray 1"), joined(trace))
+		require.Equal(t, "full-release", w.view("shop").Gate)
+		w.store.change(func(m *moody) { m.lost = true })
+		_, err := w.Act(t.Context(), id, rollout.RollbackRequested{}, "ann")
+		require.ErrorAs(t, err, new(*rollout.NotWrittenError))
+		w.after(time.Minute)
+		trace = w.trace(id)
+		require.Equal(t, 1, count(trace, "rollbackRequested"), joined(trace))
+		require.Equal(t, 1, count(trace, "ended rolledBack"), joined(trace))
+		exact(t, w, id)
+	})
+}
+
+func TestARollbackIsNotLostToSomebodyElsesWrite(t *testing.T) {
+	under(t, gray("shop"), func(t *testing.T, w *world, id string) {
+		r, err := w.store.Store.Release(t.Context(), id)
+		require.NoError(t, err)
+		other := rollout.Paused{Meta: rollout.Meta{Seq: r.Version + 1, At: time.Now(), By: "another daemon"}}
+		require.NoError(t, w.store.Store.Append(t.Context(), r, r.Version, other))
+		_, err = w.Act(t.Context(), id, rollout.RollbackRequested{}, "ann")
+		require.ErrorAs(t, err, new(*rollout.NotWrittenError))
+		w.after(time.Minute)
+		trace := w.trace(id)
+		require.Equal(t, 1, count(trace, "paused"), joined(trace))
+		require.Equal(t, 1, count(trace, "ended rolledBack"), joined(trace))
+		require.Equal(t, "0%", w.gateway("shop").target().Weight.String())
+	})
+}
+
+func TestAForeignEditIsPutRightAndOneThatComesAgainAndAgainHolds(t *testing.T) {
+	under(t, gray("shop"), func(t *testing.T, w *world, id string) {
+		g := w.gateway("shop")
+		for range 3 {
+			g.change(func(g *gateway) {
+				theirs := *g.serves
+				theirs.Weight = 0.8
+				g.serves = &theirs
+			})
+			w.after(6 * time.Second)
+			require.Equal(t, "10%", g.target().Weight.String())
+		}
+		require.Equal(t, 3, count(w.trace(id), "drifted"))
+		require.Equal(t, 3.0, w.value("serin_drift_total"))
+		require.True(t, w.view("shop").State.Contested(time.Now()))
+		w.after(2 * time.Minute)
+		require.False(t, w.view("shop").State.Contested(time.Now()))
+		w.after(hold)
+		require.Contains(t, joined(w.trace(id)), "stepEntered gray 1")
+	})
+}
+
+func TestTimeThatIsNotInForceDoesNotCount(t *testing.T) {
+	under(t, gray("shop"), func(t *testing.T, w *world, id string) {
+		g := w.gateway("shop")
+		g.change(func(g *gateway) { g.silent = true })
+		w.after(time.Hour)
+		require.NotContains(t, joined(w.trace(id)), "stepEntered gray 1")
+		require.Equal(t, "unconfirmed", w.view("shop").Confirmation)
+		g.change(func(g *gateway) { g.silent = false })
+		w.after(hold - 90*time.Second)
+		require.NotContains(t, joined(w.trace(id)), "stepEntered gray 1")
+		w.after(time.Minute)
+		require.Contains(t, joined(w.trace(id)), "stepEntered gray 1")
+	})
+}
+
+func TestAGatewayThatCannotBeWrittenIsTriedAgain(t *testing.T) {
+	under(t, gray("shop"), func(t *testing.T, w *world, id string) {
+		g := w.gateway("shop")
+		g.change(func(g *gateway) { g.refuses = errors.New("read-only file system") })
+		w.after(hold)
+		require.Equal(t, "10%", g.target().Weight.String())
+		require.Contains(t, joined(w.view("shop").Trouble), "read-only")
+		require.Positive(t, w.value("serin_traffic_write_errors_total"))
+		g.change(func(g *gateway) { g.refuses = nil })
+		w.after(2 * time.Second)
+		require.Equal(t, "50%", g.target().Weight.String())
+		require.True(t, w.view("shop").State.InForce)
+		require.Empty(t, w.view("shop").Trouble)
+	})
+}
+
+func TestAPrometheusThatDoesNotAnswerIsNeitherAPassNorAFail(t *testing.T) {
+	under(t, gray("shop", rollout.Gate{Name: "full-release"}), func(t *testing.T, w *world, id string) {
+		w.metrics.change(func(u *users) { u.instead = errors.New("connection refused") })
+		w.after(time.Hour)
+		trace := w.trace(id)
+		require.Equal(t, 1, count(trace, "deadlinePassed unreachable, hold"), joined(trace))
+		require.Equal(t, "10%", w.gateway("shop").target().Weight.String())
+		w.metrics.change(func(u *users) { u.instead = nil })
+		w.after(time.Hour)
+		require.Equal(t, "full-release", w.view("shop").Gate)
+		exact(t, w, id)
+	})
+}
+
+func TestARestartGoesOnWhereTheDaemonWas(t *testing.T) {
+	plan := gray("shop", rollout.Gate{Name: "full-release"})
+	under(t, plan, func(t *testing.T, w *world, id string) {
+		for range 20 {
+			w.after(97 * time.Second)
+			w.stop()
+			w.after(7 * time.Second)
+			w.begin(plan)
+		}
+		w.after(time.Minute)
+		require.Equal(t, "full-release", w.view("shop").Gate)
+		trace := w.trace(id)
+		require.Equal(t, 1, count(trace, "stepEntered gray 1"), joined(trace))
+		exact(t, w, id)
+	})
+}
+
+func TestAReleaseKeepsThePlanItWasStartedWith(t *testing.T) {
+	under(t, gray("shop"), func(t *testing.T, w *world, id string) {
+		other := gray("shop")
+		other.Rollout.Revision = "b2"
+		other.Rollout.Steps = other.Rollout.Steps[1:]
+		w.plan(other)
+		w.after(hold)
+		require.Equal(t, "a1", w.view("shop").State.Revision)
+		require.Equal(t, "50%", w.gateway("shop").target().Weight.String())
+		w.plan() // its document is gone
+		w.after(time.Hour)
+		v := w.view("shop")
+		require.Equal(t, rollout.Released, v.State.Outcome)
+		require.False(t, v.Declared)
+		require.Equal(t, "http://green", w.gateway("shop").target().Stable.Servers[0], "its traffic stays where it was")
+	})
+}
+
+func TestASupersededReleaseGoesBackBeforeTheNextOneStarts(t *testing.T) {
+	plan := gray("shop")
+	under(t, plan, func(t *testing.T, w *world, first string) {
+		_, err := w.Start(t.Context(), "shop", rollout.StartRequest{By: "ann"}, false)
+		var active *rollout.ActiveError
+		require.ErrorAs(t, err, &active)
+		require.Equal(t, first, active.ID)
+
+		asked, err := w.Start(t.Context(), "shop", rollout.StartRequest{Key: "two", By: "ann"}, true)
+		require.NoError(t, err)
+		again, err := w.Start(t.Context(), "shop", rollout.StartRequest{Key: "two", By: "ann"}, true)
+		require.NoError(t, err)
+		require.Equal(t, asked.ID, again.ID)
+		w.stop() // in the middle of it
+		w.begin(plan)
+		w.after(time.Minute)
+		require.Equal(t, 1, count(w.trace(first), "ended superseded"))
+		v := w.view("shop")
+		require.Equal(t, asked.ID, v.Release.ID)
+		require.Equal(t, "10%", v.Target.Weight.String())
+	})
+}
+
+func TestAWebhookIsCalledUnderOneKeyUntilItIsAnswered(t *testing.T) {
+	plan := gray("shop")
+	plan.Rollout.Steps = append(rollout.Steps{rollout.Webhook{Name: "announce", URL: "http://other", Deadline: time.Hour}}, plan.Rollout.Steps...)
+	for name, test := range map[string]func(t *testing.T, w *world, id string){
+		"a restart calls again": func(t *testing.T, w *world, id string) {
+			w.stop()
+			w.begin(plan)
+			w.after(2 * time.Minute)
+			keys, ended := w.calls.told()
+			require.Equal(t, []string{id + "/announce", id + "/announce"}, keys)
+			require.Equal(t, 1, ended)
+			require.Equal(t, 1, count(w.trace(id), "webhookAnswered"))
+			require.Equal(t, "10%", w.gateway("shop").target().Weight.String())
+		},
+		"an answer that cannot be written is asked for again": func(t *testing.T, w *world, id string) {
+			w.store.change(func(m *moody) { m.refuses = errFull })
+			w.after(time.Minute)
+			w.store.change(works)
+			w.after(2 * time.Minute)
+			keys, _ := w.calls.told()
+			require.Greater(t, len(keys), 1)
+			require.Equal(t, 1, count(w.trace(id), "webhookAnswered"))
+		},
+		"a release that is taken back gives it up": func(t *testing.T, w *world, id string) {
+			_, err := w.Act(t.Context(), id, rollout.CancelRequested{}, "ann")
+			require.NoError(t, err)
+			synctest.Wait()
+			_, ended := w.calls.told()
+			require.Equal(t, 1, ended)
+			w.after(2 * time.Minute)
+			require.Zero(t, count(w.trace(id), "webhookAnswered"))
+			require.Equal(t, 1, count(w.trace(id), "ended cancelled"))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w *world) {
+				w.calls.slow = 20 * time.Second
+				w.plan(plan)
+				w.after(time.Minute)
+				test(t, w, w.start("shop", "").ID)
+			})
+		})
+	}
+}
+
+func TestAWebhookThatSaysNoTurnsTheReleaseBack(t *testing.T) {
+	plan := gray("shop")
+	plan.Rollout.Steps = append(rollout.Steps{plan.Rollout.Steps[0], rollout.Webhook{Name: "announce", URL: "http://other", Deadline: time.Hour}}, plan.Rollout.Steps[1:]...)
+	under(t, plan, func(t *testing.T, w *world, id string) {
+		w.calls.answer = errors.New("not today")
+		w.after(time.Hour)
+		v := w.view("shop")
+		require.Equal(t, rollout.RolledBack, v.State.Outcome)
+		require.Contains(t, v.State.Why, "webhook announce: not today")
+		require.Equal(t, "0%", w.gateway("shop").target().Weight.String())
+	})
+}

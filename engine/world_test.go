@@ -1,0 +1,543 @@
+package engine_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+
+	"github.com/serindev/serin/analysis"
+	"github.com/serindev/serin/engine"
+	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/judge/sequential"
+	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/share"
+	"github.com/serindev/serin/store"
+	"github.com/serindev/serin/traffic"
+)
+
+// world is an engine in a bubble of time: judge, state machine and store are the real ones, the gateway and the metrics
+// of its users follow a script, and hours pass at once. What only the real gateway and the real Prometheus can show is
+// shown in e2e.
+type world struct {
+	*engine.Engine
+	t       *testing.T
+	begun   time.Time
+	store   *moody
+	metrics *users
+	calls   *calls
+	series  *prometheus.Registry
+
+	mu       sync.Mutex // guards gateways
+	gateways map[string]*gateway
+
+	stop func()
+}
+
+// inWorld runs a test in a world of its own.
+func inWorld(t *testing.T, test func(t *testing.T, w *world)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		s, err := store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "serin.db"))
+		require.NoError(t, err)
+		w := &world{t: t, begun: time.Now(), store: &moody{Store: s}, calls: &calls{}, gateways: map[string]*gateway{}}
+		w.metrics = &users{gateways: w.routers, broken: map[string]float64{}, counters: map[string]*counters{}}
+		ctx, cancel := context.WithCancel(context.Background())
+		var scraping sync.WaitGroup
+		scraping.Go(func() { w.metrics.run(ctx) })
+		w.begin()
+		t.Cleanup(func() {
+			w.stop()
+			cancel()
+			scraping.Wait()
+			require.NoError(t, s.Close())
+		})
+		test(t, w)
+	})
+}
+
+// begin starts a daemon's engine; stop of the one before has to be called first.
+func (w *world) begin(plans ...engine.Plan) {
+	w.series = prometheus.NewRegistry()
+	w.Engine = engine.New(engine.Options{
+		Store: w.store, Source: w.metrics, Log: slog.New(slog.NewTextHandler(w.t.Output(), nil)), Registerer: w.series,
+		NewJudge:  func(s judge.Settings) (judge.Judge, error) { return sequential.New(s) },
+		NewRouter: func(name string, _ json.RawMessage) (engine.Router, error) { return w.gateway(name), nil },
+		Call:      w.calls.call,
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- w.Run(ctx) }()
+	w.stop = func() {
+		cancel()
+		require.NoError(w.t, <-done)
+	}
+	w.plan(plans...)
+}
+
+// plan declares rollouts.
+func (w *world) plan(plans ...engine.Plan) {
+	named := map[string]engine.Plan{}
+	for _, p := range plans {
+		named[p.Rollout.Name] = p
+	}
+	w.SetPlans(named)
+	synctest.Wait()
+}
+
+// after lets time pass, and everything happen that happens in it.
+func (w *world) after(d time.Duration) {
+	time.Sleep(d) // of the bubble
+	synctest.Wait()
+}
+
+func (w *world) gateway(name string) *gateway {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	g, ok := w.gateways[name]
+	if !ok {
+		g = &gateway{name: name, begun: w.begun}
+		w.gateways[name] = g
+	}
+	return g
+}
+
+func (w *world) routers() []*gateway {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var out []*gateway
+	for _, g := range w.gateways {
+		out = append(out, g)
+	}
+	return out
+}
+
+func (w *world) start(name, key string) rollout.Release {
+	w.t.Helper()
+	r, err := w.Start(w.t.Context(), name, rollout.StartRequest{Key: key, By: "ann"}, false)
+	require.NoError(w.t, err)
+	synctest.Wait()
+	return r
+}
+
+func (w *world) view(name string) rollout.View {
+	w.t.Helper()
+	v, err := w.Rollout(name)
+	require.NoError(w.t, err)
+	return v
+}
+
+// trace is what has happened to a release, an event a line with the time since the world began.
+func (w *world) trace(id string) []string {
+	w.t.Helper()
+	events, err := w.store.Store.Events(w.t.Context(), id, 0)
+	require.NoError(w.t, err)
+	var out []string
+	for i, e := range events {
+		require.Equal(w.t, i+1, e.Head().Seq)
+		line := fmt.Sprintf("%v %s", e.Head().At.Sub(w.begun).Round(time.Second), rollout.Kind(e))
+		switch e := e.(type) {
+		case rollout.StepEntered:
+			line += fmt.Sprintf(" %s %d", e.Name, e.Stage)
+		case rollout.LookTaken:
+			line += " " + string(e.Verdict.Outcome)
+			if e.Verdict.Reason != "" {
+				line += ": " + string(e.Verdict.Reason)
+			}
+		case rollout.DeadlinePassed:
+			line += fmt.Sprintf(" %s, %s", e.Which, e.Then)
+		case rollout.Ended:
+			line += " " + string(e.Outcome)
+		}
+		out = append(out, line)
+	}
+	return out
+}
+
+func (w *world) looksOf(id string) []rollout.LookRecord {
+	w.t.Helper()
+	records, err := w.store.Store.Looks(w.t.Context(), id, "gray", 0, 100_000)
+	require.NoError(w.t, err)
+	return records
+}
+
+// value is one of the engine's own series, over all its labels.
+func (w *world) value(name string) (sum float64) {
+	w.t.Helper()
+	families, err := w.series.Gather()
+	require.NoError(w.t, err)
+	for _, f := range families {
+		if f.GetName() == name {
+			for _, m := range f.GetMetric() {
+				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+			}
+		}
+	}
+	return sum
+}
+
+// Times of the plans of these tests.
+const (
+	interval = 10 * time.Second
+	hold     = 5 * time.Minute
+	patience = 2 * time.Minute
+)
+
+// gray is a plan with weights of 10 and 50%, and what follows them.
+func gray(name string, then ...rollout.Step) engine.Plan {
+	steps := rollout.Steps{rollout.Gray{
+		Name: "gray", Weights: []share.Share{0.1, 0.5}, Scope: "gray", Hold: hold,
+		Decide: rollout.Decide{Max: 24 * time.Hour, Inconclusive: rollout.PolicyGate},
+	}}
+	return engine.Plan{
+		Rollout: rollout.Definition{
+			Name: name, Revision: "a1",
+			Stable: traffic.Backend{Servers: []string{"http://blue"}}, Canary: traffic.Backend{Servers: []string{"http://green"}},
+			Steps: append(append(steps, then...), rollout.Promote{Name: "promote"}),
+			Scopes: []rollout.Scope{{
+				Name:        "gray",
+				NoData:      rollout.Patience{For: patience, Then: rollout.PolicyHold},
+				Unreachable: rollout.Patience{For: patience, Then: rollout.PolicyHold},
+			}},
+			Verify:   rollout.Verify{For: time.Minute},
+			Rollback: rollout.Rollback{Drain: 10 * time.Second, Deadline: time.Hour},
+		},
+		Analyses: map[string]analysis.Definition{"gray": {
+			Name: "errors", Interval: interval, Settle: scrape, WarmUp: scrape,
+			Metrics: []analysis.Metric{{Name: "errors", Source: analysis.TraefikErrors()}},
+		}},
+		Gateway: json.RawMessage("{}"),
+	}
+}
+
+// gateway serves a rollout at once what it is told.
+type gateway struct {
+	name  string
+	begun time.Time
+
+	mu       sync.Mutex // guards what follows
+	serves   *traffic.Target
+	writes   []string
+	wrote    time.Duration // since the world began
+	refuses  error
+	silent   bool // its API does not answer
+	observed int
+}
+
+// Apply implements engine.Router.
+func (g *gateway) Apply(_ context.Context, t traffic.Target) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.refuses != nil {
+		return g.refuses
+	}
+	if before := g.serves; before == nil || before.Weight != t.Weight || before.Stable.Servers[0] != t.Stable.Servers[0] {
+		g.wrote = time.Since(g.begun)
+		g.writes = append(g.writes, fmt.Sprintf("%v %s, stable %s", g.wrote.Round(100*time.Millisecond), t.Weight, t.Stable.Servers[0]))
+	}
+	g.serves = &t
+	return nil
+}
+
+// Observe implements engine.Router.
+func (g *gateway) Observe(context.Context) (traffic.Observed, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.observed++
+	if g.serves == nil {
+		return traffic.Observed{}, nil
+	}
+	served, err := traffic.Serves(*g.serves)
+	o := traffic.Observed{Configured: &traffic.Configured{Served: served}, Replicas: []traffic.Replica{{Name: "traefik", Served: served}}}
+	if g.silent {
+		o.Replicas[0] = traffic.Replica{Name: "traefik", Err: "no answer"}
+	}
+	return o, err
+}
+
+// Labels implements engine.Router.
+func (g *gateway) Labels(bool) (canary, stable string) {
+	return g.name + "-canary@file", g.name + "-stable@file"
+}
+
+func (g *gateway) change(f func(*gateway)) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	f(g)
+}
+
+func (g *gateway) target() traffic.Target {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return *g.serves
+}
+
+// last is when something new was written last.
+func (g *gateway) last() time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.wrote
+}
+
+func (g *gateway) log() []string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Clone(g.writes)
+}
+
+// scrape is how often the users' requests get into the metrics, and rate how many there are a second for each rollout.
+const (
+	scrape = 5 * time.Second
+	rate   = 200.0
+)
+
+// users are requests, and the Prometheus that has scraped them.
+type users struct {
+	gateways func() []*gateway
+
+	mu       sync.Mutex // guards what follows
+	broken   map[string]float64
+	counters map[string]*counters
+	scrapes  []int64
+	fetched  [][]analysis.Ask
+	late     time.Duration // the next answer comes so late
+	instead  error         // in place of every answer
+}
+
+// counters of one arm: the samples of its two series, and what is owed to the second.
+type counters struct {
+	all, bad float64
+	samples  [2][]analysis.Sample
+}
+
+func (u *users) run(ctx context.Context) {
+	tick := time.NewTicker(scrape)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			u.scrape(now)
+		}
+	}
+}
+
+// scrape lets a tick's requests happen and be seen.
+func (u *users) scrape(now time.Time) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.scrapes = append(u.scrapes, now.UnixMilli())
+	for _, g := range u.gateways() {
+		g.mu.Lock()
+		serves := g.serves
+		g.mu.Unlock()
+		if serves == nil {
+			continue
+		}
+		canary, stable := g.Labels(false)
+		for service, part := range map[string]float64{canary: float64(serves.Weight), stable: 1 - float64(serves.Weight)} {
+			c := u.counters[service]
+			if c == nil {
+				c = &counters{}
+				u.counters[service] = c
+			}
+			n := rate * scrape.Seconds() * part
+			c.all += n
+			c.bad += n * u.broken[service]
+			for i, v := range []float64{float64(int(c.all)) - float64(int(c.bad)), float64(int(c.bad))} {
+				c.samples[i] = append(c.samples[i], analysis.Sample{T: now.UnixMilli(), V: v})
+			}
+		}
+	}
+}
+
+// breaks sets the share of an arm's requests that fail.
+func (u *users) breaks(service string, part float64) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.broken[service] = part
+}
+
+// counted is how many requests an arm has had in the scrapes of a window, which is open at its begin.
+func (u *users) counted(service string, from, to time.Time) float64 {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	at := func(t time.Time) (sum float64) {
+		for _, samples := range u.counters[service].samples {
+			last := 0.0
+			for _, x := range samples {
+				if x.T <= t.UnixMilli() {
+					last = x.V
+				}
+			}
+			sum += last
+		}
+		return sum
+	}
+	return at(to) - at(from)
+}
+
+func (u *users) change(f func(*users)) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	f(u)
+}
+
+// Fetch implements engine.Source.
+func (u *users) Fetch(ctx context.Context, asks []analysis.Ask) []analysis.Answer {
+	u.mu.Lock()
+	late := u.late
+	u.late = 0
+	u.fetched = append(u.fetched, asks)
+	u.mu.Unlock()
+	select {
+	case <-time.After(late):
+	case <-ctx.Done():
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	out := make([]analysis.Answer, len(asks))
+	for i, a := range asks {
+		out[i] = u.answer(a)
+	}
+	return out
+}
+
+func (u *users) answer(a analysis.Ask) analysis.Answer {
+	if u.instead != nil {
+		return analysis.Answer{Err: u.instead}
+	}
+	target := analysis.Target{Job: "traefik", Instance: "a"}
+	out := analysis.Answer{Scrapes: map[analysis.Target][]int64{target: u.scrapes}}
+	c := u.counters[a.Value]
+	if c == nil {
+		return out
+	}
+	for i, code := range []string{"200", "500"} {
+		var in []analysis.Sample
+		for _, x := range c.samples[i] {
+			if x.T > a.From.UnixMilli() && x.T <= a.To.UnixMilli() {
+				in = append(in, x)
+			}
+		}
+		labels := analysis.Labels{{Name: "code", Value: code}, {Name: "instance", Value: "a"}, {Name: "job", Value: "traefik"}, {Name: "service", Value: a.Value}}
+		out.Series = append(out.Series, analysis.Series{Labels: labels, Samples: in})
+	}
+	return out
+}
+
+// moody is a real store that may refuse, or not answer.
+type moody struct {
+	engine.Store
+
+	mu      sync.Mutex // guards what follows
+	refuses error
+	hangs   bool
+	lost    bool // the next Append is written, and its answer lost
+}
+
+var errFull = errors.New("no space left on device")
+
+func (m *moody) change(f func(*moody)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f(m)
+}
+
+// mood says whether the store works now; if it hangs, only once ctx has ended.
+func (m *moody) mood(ctx context.Context) error {
+	m.mu.Lock()
+	refuses, hangs := m.refuses, m.hangs
+	m.mu.Unlock()
+	if hangs {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return refuses
+}
+
+// Create implements engine.Store.
+func (m *moody) Create(ctx context.Context, r rollout.Release, first rollout.Event) error {
+	if err := m.mood(ctx); err != nil {
+		return err
+	}
+	return m.Store.Create(ctx, r, first)
+}
+
+// Append implements engine.Store.
+func (m *moody) Append(ctx context.Context, r rollout.Release, version int, events ...rollout.Event) error {
+	if err := m.mood(ctx); err != nil {
+		return err
+	}
+	err := m.Store.Append(ctx, r, version, events...)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err == nil && m.lost {
+		m.lost = false
+		return errors.New("the connection broke")
+	}
+	return err
+}
+
+// SaveLooks implements engine.Store.
+func (m *moody) SaveLooks(ctx context.Context, looks []rollout.LookRecord) error {
+	if err := m.mood(ctx); err != nil {
+		return err
+	}
+	return m.Store.SaveLooks(ctx, looks)
+}
+
+// Release implements engine.Store.
+func (m *moody) Release(ctx context.Context, id string) (rollout.Release, error) {
+	if err := m.mood(ctx); err != nil {
+		return rollout.Release{}, err
+	}
+	return m.Store.Release(ctx, id)
+}
+
+// calls are the webhooks that were called.
+type calls struct {
+	mu     sync.Mutex // guards what follows
+	keys   []string
+	answer error
+	slow   time.Duration
+	ended  int // that were given up before they had their answer
+}
+
+func (c *calls) call(ctx context.Context, call engine.Call) error {
+	c.mu.Lock()
+	c.keys = append(c.keys, call.Key)
+	answer, slow := c.answer, c.slow
+	c.mu.Unlock()
+	select {
+	case <-time.After(slow):
+		return answer
+	case <-ctx.Done():
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.ended++
+		return ctx.Err()
+	}
+}
+
+func (c *calls) told() (keys []string, ended int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.keys), c.ended
+}
+
+func contains(line, what string) bool { return strings.Contains(line, what) }
+
+func joined(lines []string) string { return strings.Join(lines, "\n") }
