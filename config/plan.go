@@ -218,7 +218,8 @@ func (a *ABSpec) toStep(name string) rollout.AB {
 	d := or(a.Decide, DecideABSpec{})
 	return rollout.AB{
 		Name: name, Scope: "ab/" + name,
-		Cohort: traffic.Cohort{Match: a.Cohort.toTraffic(), Split: share.Share(a.Split), Sticky: a.Sticky},
+		Cohort: traffic.Cohort{Match: a.Cohort.toTraffic(), Split: share.Share(a.Split)},
+		Sticky: a.Sticky,
 		Decide: rollout.Decide{Min: long(d.Min, defaultDecideLeast), Max: long(d.Max, defaultDecideMost), Inconclusive: policy(d.Inconclusive)},
 	}
 }

@@ -261,7 +261,7 @@ type ABSpec struct {
 	Cohort MatcherSpec `json:"cohort"`
 	// Split is the canary's share of the cohort.
 	Split Share `json:"split"`
-	// Sticky: a user keeps their arm, by cookie.
+	// Sticky: a user keeps their arm for as long as the step lasts, by cookie.
 	Sticky bool `json:"sticky,omitempty"`
 	// Analysis of this step, in place of the rollout's.
 	Analysis Texts `json:"analysis,omitempty"`

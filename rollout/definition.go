@@ -99,8 +99,10 @@ type Step interface {
 type AB struct {
 	Name   string         `json:"name"`
 	Cohort traffic.Cohort `json:"cohort"`
-	Scope  string         `json:"scope"`
-	Decide Decide         `json:"decide"`
+	// Sticky: users keep their arm for as long as the step lasts.
+	Sticky bool   `json:"sticky,omitempty"`
+	Scope  string `json:"scope"`
+	Decide Decide `json:"decide"`
 }
 
 // Gray raises the canary's weight on the main route step by step.

@@ -3,6 +3,7 @@ package rollout
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/serindev/serin/share"
 	"github.com/serindev/serin/traffic"
@@ -68,7 +69,11 @@ func (s State) Target(d *Definition, id string) Target {
 	t.Traffic.Weight = s.weight(d)
 	t.Traffic.Out = t.Traffic.Out && s.out()
 	if s.CohortStep >= 0 {
-		cohort := d.Steps[s.CohortStep].(AB).Cohort
+		step := d.Steps[s.CohortStep].(AB)
+		cohort := step.Cohort
+		if step.Sticky {
+			cohort.Sticky = stickyWord(id, s.CohortStep)
+		}
 		t.Traffic.Cohort = &cohort
 	}
 	t.Analyse, t.Judged, t.Exposure = s.Scope, s.InForce, t.Traffic.Weight
@@ -77,6 +82,13 @@ func (s State) Target(d *Definition, id string) Target {
 	}
 	t.Tasks = s.tasks(d, id)
 	return t
+}
+
+// stickyWord is another one for every A/B step of every release: whoever was on the canary of an earlier one is drawn
+// anew by the split of this one.
+func stickyWord(id string, step int) string {
+	const most = 10 // the end of a ULID is random
+	return fmt.Sprintf("%s-%d", strings.ToLower(id[max(0, len(id)-most):]), step+1)
 }
 
 // out: no traffic goes to the canary, and none has to be able to.

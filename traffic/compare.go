@@ -96,7 +96,7 @@ func differCohort(what string, c Cohort, s *RouteServed) []string {
 		out = append(out, fmt.Sprintf("%s matches %s, not %s", what, s.Match, match))
 	}
 	if c.Sticky != s.Sticky {
-		out = append(out, fmt.Sprintf("%s: sticky is %t, not %t", what, s.Sticky, c.Sticky))
+		out = append(out, fmt.Sprintf("%s: sticky is %q, not %q", what, s.Sticky, c.Sticky))
 	}
 	return out
 }

@@ -46,7 +46,7 @@ func drawTarget(t *rapid.T) traffic.Target {
 	}
 	if rapid.Bool().Draw(t, "has cohort") {
 		x.Cohort = &traffic.Cohort{
-			Match: header("A", rapid.StringMatching(`[a-z]{1,4}`).Draw(t, "value")), Split: drawShare.Draw(t, "split"), Sticky: rapid.Bool().Draw(t, "sticky"),
+			Match: header("A", rapid.StringMatching(`[a-z]{1,4}`).Draw(t, "value")), Split: drawShare.Draw(t, "split"), Sticky: rapid.SampledFrom([]string{"", "one", "two"}).Draw(t, "sticky"),
 		}
 	}
 	if rapid.Bool().Draw(t, "has breaker") {

@@ -51,8 +51,8 @@ type RouteServed struct {
 	Weight share.Share `json:"weight"`
 	// Match is the rule of the cohort's matcher as [Rule] writes it; empty on the main route.
 	Match string `json:"match,omitempty"`
-	// Sticky: a user keeps their arm.
-	Sticky bool `json:"sticky,omitempty"`
+	// Sticky is the word by which users keep their arm; empty if they do not.
+	Sticky string `json:"sticky,omitempty"`
 	// Stable and Canary are the servers behind each child, sorted; empty where the gateway does not tell.
 	Stable []string `json:"stable,omitempty"`
 	Canary []string `json:"canary,omitempty"`

@@ -57,8 +57,9 @@ type Cohort struct {
 	Match Matcher `json:"match"`
 	// Split is the canary's share inside the cohort.
 	Split share.Share `json:"split"`
-	// Sticky: a user keeps their arm, by cookie.
-	Sticky bool `json:"sticky,omitempty"`
+	// Sticky: users keep their arm, by a cookie, for as long as this word is the same; empty: they do not. It is of
+	// the characters that a cookie's name may have.
+	Sticky string `json:"sticky,omitempty"`
 }
 
 // Guards are limits that protect both arms alike: on one arm only they would bias the comparison.

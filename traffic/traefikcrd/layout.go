@@ -33,7 +33,7 @@ type cohort struct {
 	weights
 	rule   string // the whole of it; empty: ours cannot be told
 	match  string // the part of rule that is the matcher's
-	sticky bool
+	sticky string // the word by which users keep their arm
 }
 
 func (w weights) share() share.Share {
@@ -141,10 +141,7 @@ func (l *layout) render(c *Config, f *frame) map[key]object {
 		return out
 	}
 	name := c.Rollout + cohortSuffix
-	var sticky *dynamic.Sticky
-	if l.cohort.sticky {
-		sticky = &dynamic.Sticky{Cookie: &dynamic.Cookie{Name: "serin-" + name, HTTPOnly: true, SameSite: "lax", Secure: f.spec.TLS != nil}}
-	}
+	sticky := traefikapi.Sticky(name, l.cohort.sticky, f.spec.TLS != nil)
 	put(traefikServices, name, weighted(l.cohort.weights, cohortBackend(c.Canary), cohortBackend(c.Stable), f.child, sticky))
 	priority := f.route().Priority
 	if priority == 0 {

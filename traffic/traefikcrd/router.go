@@ -338,7 +338,9 @@ func (r *Router) infer(s *snapshot, f *frame) layout {
 	}
 	split := s.weighted(name)
 	l.cohort = &cohort{weights: inferWeights(split, cohortBackend(c.Canary), cohortBackend(c.Stable))}
-	l.cohort.sticky = split != nil && split.Weighted != nil && split.Weighted.Sticky != nil
+	if split != nil && split.Weighted != nil {
+		l.cohort.sticky = traefikapi.StickyWord(name, split.Weighted.Sticky)
+	}
 	if len(route.Routes) == 1 {
 		l.cohort.setRule(f.route().Match, route.Routes[0].Match)
 	}

@@ -280,7 +280,9 @@ func (a *answers) infer(c *Config, f *frame) layout {
 		name := c.Rollout + cohortSuffix
 		l.cohort = &cohort{weights: a.weights(c, name, cohortBackend(c.Canary), cohortBackend(c.Stable))}
 		s := a.http.Services[c.objectID(name)]
-		l.cohort.sticky = s != nil && s.Weighted != nil && s.Weighted.Sticky != nil
+		if s != nil && s.Weighted != nil {
+			l.cohort.sticky = traefikapi.StickyWord(name, s.Weighted.Sticky)
+		}
 		l.cohort.setRule(f.route().Match, a.http.Routers[a.cohort].Rule)
 	}
 	return l
@@ -337,10 +339,7 @@ func (l *layout) dynamic(c *Config, f *frame, a *answers) *dynamic.HTTPConfigura
 		return h
 	}
 	name := c.Rollout + cohortSuffix
-	var sticky *dynamic.Sticky
-	if l.cohort.sticky {
-		sticky = &dynamic.Sticky{Cookie: &dynamic.Cookie{Name: "serin-" + name, HTTPOnly: true, SameSite: "lax", Secure: f.spec.TLS != nil}}
-	}
+	sticky := traefikapi.Sticky(name, l.cohort.sticky, f.spec.TLS != nil)
 	priority := f.route().Priority
 	if priority == 0 {
 		priority = len(f.route().Match)

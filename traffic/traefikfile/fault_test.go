@@ -31,7 +31,7 @@ import (
 func target() traffic.Target {
 	return traffic.Target{
 		Stable: traffic.Backend{Servers: []string{"http://127.0.0.1:1"}}, Canary: traffic.Backend{Servers: []string{"http://127.0.0.1:2"}}, Weight: 0.1,
-		Cohort: &traffic.Cohort{Match: traffic.Matcher{Header: &traffic.Header{Name: "X-Group", Value: "beta"}}, Split: 0.5, Sticky: true},
+		Cohort: &traffic.Cohort{Match: traffic.Matcher{Header: &traffic.Header{Name: "X-Group", Value: "beta"}}, Split: 0.5, Sticky: "one"},
 		Guards: traffic.Guards{
 			CircuitBreaker: &traffic.CircuitBreaker{Expression: "NetworkErrorRatio() > 0.5"}, RateLimit: &traffic.RateLimit{Average: 1000, Burst: 500, By: "X-User"},
 		},
@@ -110,7 +110,7 @@ func TestTheFileEditedByHand(t *testing.T) {
 		"a weight":             {replace("weight: 10\n", "weight: 11\n"), "main route: canary's weight is 10.891089%, not 10%"},
 		"a weight taken away":  {line("weight: 10", ""), "main route: canary's weight is 1.098901%, not 10%"},
 		"a server":             {replace("http://127.0.0.1:2", "http://127.0.0.1:3"), "canary is served by [http://127.0.0.1:3], not [http://127.0.0.1:2]"},
-		"stickiness":           {replace("name: serin-shop-ab", "name: other"), "service shop-ab: weighted.sticky.cookie.name is \"other\", not \"serin-shop-ab\""},
+		"stickiness":           {replace("name: serin-shop-ab-one", "name: other"), "service shop-ab: weighted.sticky.cookie.name is \"other\", not \"serin-shop-ab-…\""},
 		"a limit":              {replace("average: 1000", "average: 1"), "rateLimit is {Average:1 "},
 		"a guard taken away":   {line("- shop-rate-limit", ""), "guards are [circuitBreaker], not [circuitBreaker rateLimit]"},
 		"a field added":        {line("passHostHeader: true", "passHostHeader: true\nserversTransport: mine@file"), `loadBalancer.serversTransport is "mine@file", and should not be there`},

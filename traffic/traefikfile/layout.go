@@ -46,7 +46,7 @@ type cohort struct {
 	arms
 	rule   string
 	match  string // the part of rule that is the matcher's; empty if rule is not one of ours
-	sticky bool
+	sticky string // the word by which users keep their arm
 }
 
 // layoutOf checks all of a target and says how it looks in Traefik.
@@ -106,11 +106,9 @@ func (l *layout) render(c *Config) *dynamic.HTTPConfiguration {
 		// One above the main route and no more: a router of the user's own that is more specific than the main route
 		// keeps its requests, the cohort's too.
 		h.Routers[name] = router(c, l.cohort.rule, priority+1, name, guards)
-		var sticky *dynamic.Sticky
-		if l.cohort.sticky {
-			cookie := &dynamic.Cookie{Name: "serin-" + name, HTTPOnly: true, SameSite: "lax", Secure: c.Route.TLS != nil}
-			cookie.SetDefaults()
-			sticky = &dynamic.Sticky{Cookie: cookie}
+		sticky := traefikapi.Sticky(name, l.cohort.sticky, c.Route.TLS != nil)
+		if sticky != nil {
+			sticky.Cookie.SetDefaults()
 		}
 		l.cohort.render(h, name, sticky)
 	}
@@ -191,7 +189,7 @@ func infer(c *Config, h *dynamic.HTTPConfiguration) layout {
 			l.cohort.rule = "(" + strings.TrimSpace(c.Route.Rule) + ") && …" // shows what is wrong with the one that is there
 		}
 		if s := h.Services[c.Rollout+cohortSuffix]; s != nil && s.Weighted != nil {
-			l.cohort.sticky = s.Weighted.Sticky != nil
+			l.cohort.sticky = traefikapi.StickyWord(c.Rollout+cohortSuffix, s.Weighted.Sticky)
 		}
 	}
 	main := h.Routers[c.Rollout]

@@ -253,7 +253,7 @@ func otherCohort(t *testing.T, newGateway New) {
 func sticky(t *testing.T, newGateway New) {
 	f := setUp(t, newGateway, nil)
 	target := f.target(0)
-	target.Cohort = &traffic.Cohort{Match: traffic.Matcher{Header: &traffic.Header{Name: "X-Group", Value: "beta"}}, Split: 0.5, Sticky: true}
+	target.Cohort = &traffic.Cohort{Match: traffic.Matcher{Header: &traffic.Header{Name: "X-Group", Value: "beta"}}, Split: 0.5, Sticky: "one"}
 	f.bring(t, target)
 	arms := map[string]int{}
 	for range 10 {
@@ -306,7 +306,7 @@ func circuitBreaker(t *testing.T, newGateway New) {
 func idempotent(t *testing.T, newGateway New) {
 	f := setUp(t, newGateway, nil)
 	target := f.target(0.1)
-	target.Cohort = &traffic.Cohort{Match: traffic.Matcher{Header: &traffic.Header{Name: "X-Group", Value: "beta"}}, Split: 0.5, Sticky: true}
+	target.Cohort = &traffic.Cohort{Match: traffic.Matcher{Header: &traffic.Header{Name: "X-Group", Value: "beta"}}, Split: 0.5, Sticky: "one"}
 	target.Guards.RateLimit = &traffic.RateLimit{Average: 1000, Burst: 1000}
 	f.bring(t, target)
 	before, err := f.Router.Observe(t.Context())

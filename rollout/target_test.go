@@ -1,0 +1,39 @@
+package rollout_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/traffic"
+)
+
+// sticky is the word by which the users of an A/B step keep their arm, in a release of that id.
+func sticky(t *testing.T, id string, step int) string {
+	t.Helper()
+	ab := func(name string) rollout.AB {
+		return rollout.AB{Name: name, Cohort: traffic.Cohort{Split: 0.5}, Sticky: true, Scope: name}
+	}
+	d := rollout.Definition{Name: "shop", Steps: rollout.Steps{ab("one"), ab("two"), rollout.Promote{Name: "promote"}}}
+	s := rollout.State{}
+	events := []rollout.Event{rollout.Started{Rollout: "shop"}}
+	for i := range step + 1 {
+		events = append(events, rollout.StepEntered{Step: i, Name: d.Steps[i].StepName(), What: rollout.StageAB, Scope: d.Steps[i].StepName()})
+	}
+	var err error
+	for i, e := range events {
+		s, err = s.Apply(e.With(rollout.Meta{Seq: i + 1, At: time.Unix(0, 0), By: "ann"}))
+		require.NoError(t, err)
+	}
+	return s.Target(&d, id).Traffic.Cohort.Sticky
+}
+
+func TestUsersKeepTheirArmForOneStepOfOneRelease(t *testing.T) {
+	const one, two = "01JDG5Y0QKZ8V6X4TPM1B7N2RC", "01JDG5Y0QKZ8V6X4TPM1B7N2RD"
+	require.Regexp(t, `^[a-z0-9-]+$`, sticky(t, one, 0))
+	require.Equal(t, sticky(t, one, 0), sticky(t, one, 0))
+	require.NotEqual(t, sticky(t, one, 0), sticky(t, two, 0), "another release draws anew")
+	require.NotEqual(t, sticky(t, one, 0), sticky(t, one, 1), "another split draws anew")
+}
