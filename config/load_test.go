@@ -148,6 +148,21 @@ spec:
 	require.NoError(t, r.Plan.Rollout.Check())
 }
 
+func TestTheRevisionIsTheSameForEveryDaemon(t *testing.T) {
+	here, errs := Load("../examples")
+	require.Empty(t, errs)
+	there, errs := Loader{Settle: 5 * time.Second}.Load("../examples")
+	require.Empty(t, errs)
+	differ := false
+	for i, r := range here.Rollouts {
+		require.Equal(t, r.Plan.Rollout.Revision, there.Rollouts[i].Plan.Rollout.Revision, "validate does not know the daemon's scrape interval")
+		for scope, def := range r.Plan.Analyses {
+			differ = differ || def.Settle != there.Rollouts[i].Plan.Analyses[scope].Settle
+		}
+	}
+	require.True(t, differ, "that settles what late samples are waited for")
+}
+
 func TestTheRevisionChangesWithTheMeaningOnly(t *testing.T) {
 	const base = `
   analysis: [web]

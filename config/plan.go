@@ -74,13 +74,15 @@ type planner struct {
 	lost     map[string]string // analyses in files with errors
 	used     map[string]bool
 	plan     Plan
+	// declared are the plan's analyses without what only the daemon knows: what the revision is of.
+	declared map[string]analysis.Definition
 }
 
 // makePlan fills in every default and resolves every reference. analyses are those that may be named; the built-in
 // one is always there; lost are those that exist in a file with errors. There is no plan if there are errors.
 func makePlan(p *parsed, analyses map[string]*parsed, lost map[string]string, l Loader) (plan Plan, errs, warnings Errors) {
 	m := &planner{checker: checker{document: p.document}, loader: l, spec: &p.rollout.Spec, analyses: analyses,
-		lost: lost, used: map[string]bool{}}
+		lost: lost, used: map[string]bool{}, declared: map[string]analysis.Definition{}}
 	m.plan = Plan{Rollout: rollout.Definition{Name: p.name, KeepCohort: m.spec.KeepCohort}, Analyses: map[string]analysis.Definition{}}
 	m.steps()
 	m.scopes()
@@ -105,11 +107,13 @@ func makePlan(p *parsed, analyses map[string]*parsed, lost map[string]string, l 
 
 // revision is a hash over the plan as it is before paths are made absolute, and over what is declared but not part
 // of a plan yet. It does not change with comments, the order of keys, the way a value is written, or with other
-// documents.
+// documents, the daemon's among them: validate says the same on any machine.
 func (m *planner) revision() string {
 	h := sha256.New()
 	e := json.NewEncoder(h)
-	parts := []any{m.plan}
+	plan := m.plan
+	plan.Analyses = m.declared
+	parts := []any{plan}
 	if len(m.plan.Unsupported) > 0 {
 		parts = append(parts, m.spec)
 		for _, n := range slices.Sorted(keys(m.used)) {

@@ -98,7 +98,7 @@ func (m *planner) once(at place, format string, args ...any) {
 // scope merges the analyses of one body of evidence. ab is nil for the gray steps.
 func (m *planner) scope(name string, used []string, at place, ab *ABSpec) {
 	noData, unreachable := patience(nil), patience(nil)
-	var defs []analysis.Definition
+	var defs, declared []analysis.Definition
 	for i, n := range used {
 		def, spec := m.definition(n)
 		if spec != nil && spec.Kayenta != nil {
@@ -108,6 +108,7 @@ func (m *planner) scope(name string, used []string, at place, ab *ABSpec) {
 		if ab != nil && ab.Sticky && def.Split.Tolerance == 0 {
 			def.Split.Tolerance = stickyTolerance
 		}
+		declared = append(declared, def)
 		if def.Settle == 0 {
 			def.Settle = m.loader.Settle
 		}
@@ -122,11 +123,14 @@ func (m *planner) scope(name string, used []string, at place, ab *ABSpec) {
 		}
 		noData, unreachable = stricter(noData, patience(nd)), stricter(unreachable, patience(un))
 	}
-	merged := analysis.Merge(defs...)
-	if ab != nil && ab.Split == 1 {
-		merged.Split.Off = true // everybody of the cohort is on the canary: there is no split to test
+	merge := func(defs []analysis.Definition) analysis.Definition {
+		merged := analysis.Merge(defs...)
+		if ab != nil && ab.Split == 1 {
+			merged.Split.Off = true // everybody of the cohort is on the canary: there is no split to test
+		}
+		return merged
 	}
-	m.plan.Analyses[name] = merged
+	m.plan.Analyses[name], m.declared[name] = merge(defs), merge(declared)
 	m.plan.Rollout.Scopes = append(m.plan.Rollout.Scopes, rollout.Scope{Name: name, NoData: noData, Unreachable: unreachable})
 }
 
