@@ -125,6 +125,16 @@ func goesBackByHand(t *testing.T, w *world, fault storeFault) {
 	require.Equal(t, "rolledBack", v.State.Outcome)
 	require.Equal(t, 1, count(w.events(t, id), "rollbackRequested"))
 	w.wait(t, "shop", "the trouble is over", func(v view) bool { return !troubled(v) })
+	until(t, "the audit log has it, late", func() string {
+		var entries []struct{ Action, Release, Detail string }
+		_, text := w.get("/api/v1/audit", &entries)
+		for _, e := range entries {
+			if e.Action == "rollbackRelease" && e.Release == id && e.Detail == "by hand" {
+				return ""
+			}
+		}
+		return text
+	})
 }
 
 func goesBackByVerdict(t *testing.T, w *world, fault storeFault) {

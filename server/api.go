@@ -153,26 +153,6 @@ func audited[O any](ctx context.Context, s *Server, action string, f func(*rollo
 	return out, nil
 }
 
-// auditTimeout bounds how long an answer waits for the audit log. What was done is done: the log may be late, the
-// answer may not.
-const auditTimeout = 5 * time.Second
-
-func (s *Server) audit(ctx context.Context, a rollout.AuditEntry) {
-	result := "done"
-	if a.Refused != "" {
-		result = "refused"
-	}
-	s.metrics.actions.WithLabelValues(a.Action, result).Inc()
-	s.o.Log.Info("action", "action", a.Action, "by", a.By, "from", a.From, "rollout", a.Rollout, "release", a.Release,
-		"refused", a.Refused)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), auditTimeout)
-	defer cancel()
-	if err := s.o.Store.Audit(ctx, a); err != nil {
-		s.metrics.auditErrors.Inc()
-		s.o.Log.Error("audit", "action", a.Action, "by", a.By, "release", a.Release, "err", err)
-	}
-}
-
 // may returns an error unless somebody has a role.
 func may(ctx context.Context, role string) error {
 	if who := identity(ctx); !who.Has(role) {

@@ -125,4 +125,18 @@ func TestAnAuditLogThatCannotBeWrittenStopsNoRollback(t *testing.T) {
 	require.Equal(t, http.StatusOK, d.post("otto", "/releases/"+id+"/rollback", `{}`).status)
 	require.Contains(t, d.logged(), "disk is full")
 	require.Contains(t, d.do(d.request("", http.MethodGet, "/metrics", "")).body, "serin_audit_errors_total 1")
+
+	// Once the store works again it is there, with what came after it behind it.
+	require.Equal(t, http.StatusConflict, d.post("otto", "/releases/"+id+"/rollback", `{}`).status)
+	n.broken.Store(false)
+	var kept []rollout.AuditEntry
+	require.Eventually(t, func() bool {
+		var err error
+		kept, err = n.AuditLog(t.Context(), "shop", 10)
+		require.NoError(t, err)
+		return len(kept) == 3
+	}, time.Minute, 10*time.Millisecond)
+	require.Equal(t, []string{"rollbackRelease", "rollbackRelease", "startRelease"}, []string{kept[0].Action, kept[1].Action, kept[2].Action})
+	require.NotEmpty(t, kept[0].Refused, "the newest comes first: %+v", kept)
+	require.Empty(t, kept[1].Refused)
 }

@@ -97,6 +97,7 @@ type Server struct {
 	handler http.Handler
 	pages   http.Handler  // nil for none
 	streams chan struct{} // one place for each event stream
+	late    lateEntries   // of the audit log
 
 	mu       sync.Mutex // guards loopback
 	loopback bool
@@ -131,6 +132,11 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	}
 	var unused unusedConns
 	server.ConnState = unused.follow
+	auditing, audited := context.WithCancel(context.WithoutCancel(ctx))
+	var beside sync.WaitGroup
+	beside.Go(func() { s.catchUp(auditing) })
+	defer beside.Wait()
+	defer audited() // after the last request
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(l) }()
 	select {
