@@ -58,7 +58,7 @@ func exact(t *testing.T, w *world, id string) []rollout.LookRecord {
 
 func TestAGoodReleaseGoesToItsGateAndThenToItsEnd(t *testing.T) {
 	under(t, gray("shop", rollout.Gate{Name: "full-release"}), func(t *testing.T, w *world, id string) {
-		w.after(2 * time.Hour)
+		w.after(time.Hour)
 		require.Equal(t, "full-release", w.view("shop").Gate)
 		looks := exact(t, w, id)
 		_, err := w.Act(t.Context(), id, rollout.GateAnswered{Gate: "full-release", Answer: rollout.Approve}, "bob")
@@ -74,18 +74,18 @@ func TestAGoodReleaseGoesToItsGateAndThenToItsEnd(t *testing.T) {
 8m40s lookTaken inconclusive: waiting
 31m30s lookTaken pass
 31m30s stepEntered full-release 0
-2h2m0s gateAnswered
-2h2m0s stepEntered promote 0
-2h2m0s inForce
-2h2m0s stepEntered promote 1
-2h2m0s inForce
-2h2m0s ended released`, joined(w.trace(id)))
+1h2m0s gateAnswered
+1h2m0s stepEntered promote 0
+1h2m0s inForce
+1h2m0s stepEntered promote 1
+1h2m0s inForce
+1h2m0s ended released`, joined(w.trace(id)))
 		require.Equal(t, `0s 0%, stable http://blue
 1m0s 10%, stable http://blue
 6m0.1s 50%, stable http://blue
-2h2m0s 100%, stable http://blue
-2h2m0.1s 0%, stable http://green`, joined(w.gateway("shop").log()))
-		require.Len(t, looks, int((2*time.Hour+time.Minute)/interval), "analysis goes on at the gate")
+1h2m0s 100%, stable http://blue
+1h2m0.1s 0%, stable http://green`, joined(w.gateway("shop").log()))
+		require.Len(t, looks, int((time.Hour+time.Minute)/interval), "analysis goes on at the gate")
 		require.Len(t, exact(t, w, id), len(looks), "and ends with it")
 	})
 }
@@ -93,7 +93,7 @@ func TestAGoodReleaseGoesToItsGateAndThenToItsEnd(t *testing.T) {
 func TestABadReleaseGoesBackAndStableKeepsTheTraffic(t *testing.T) {
 	under(t, gray("shop"), func(t *testing.T, w *world, id string) {
 		w.metrics.breaks(canary, 0.2)
-		w.after(time.Hour)
+		w.after(15 * time.Minute)
 		trace := w.trace(id)
 		require.Equal(t, "ended rolledBack", trace[len(trace)-1][len("2m10s "):])
 		require.Contains(t, joined(trace), "lookTaken fail")
@@ -143,7 +143,7 @@ func TestAStoreThatRefusesHoldsAReleaseWhichThenGoesOn(t *testing.T) {
 	under(t, gray("shop", rollout.Gate{Name: "full-release"}), func(t *testing.T, w *world, id string) {
 		before := w.trace(id)
 		w.store.change(func(m *moody) { m.refuses = errFull })
-		w.after(time.Hour)
+		w.after(15 * time.Minute)
 		require.Equal(t, before, w.trace(id))
 		require.Equal(t, "10%", w.gateway("shop").target().Weight.String())
 		require.Contains(t, joined(w.view("shop").Trouble), errFull.Error())
@@ -314,7 +314,7 @@ func TestTimeThatIsNotInForceDoesNotCount(t *testing.T) {
 	under(t, gray("shop"), func(t *testing.T, w *world, id string) {
 		g := w.gateway("shop")
 		g.change(func(g *gateway) { g.silent = true })
-		w.after(time.Hour)
+		w.after(15 * time.Minute)
 		require.NotContains(t, joined(w.trace(id)), "stepEntered gray 1")
 		require.Equal(t, "unconfirmed", w.view("shop").Confirmation)
 		g.change(func(g *gateway) { g.silent = false })
@@ -344,7 +344,7 @@ func TestAGatewayThatCannotBeWrittenIsTriedAgain(t *testing.T) {
 func TestAPrometheusThatDoesNotAnswerIsNeitherAPassNorAFail(t *testing.T) {
 	under(t, gray("shop", rollout.Gate{Name: "full-release"}), func(t *testing.T, w *world, id string) {
 		w.metrics.change(func(u *users) { u.instead = errors.New("connection refused") })
-		w.after(time.Hour)
+		w.after(15 * time.Minute)
 		trace := w.trace(id)
 		require.Equal(t, 1, count(trace, "deadlinePassed unreachable, hold"), joined(trace))
 		require.Equal(t, "10%", w.gateway("shop").target().Weight.String())
