@@ -53,7 +53,7 @@ func inWorld(t *testing.T, test func(t *testing.T, w *world)) {
 		require.NoError(t, err)
 		w := &world{t: t, begun: time.Now(), store: &moody{Store: s}, calls: &calls{}, gateways: map[string]*gateway{}}
 		w.metrics = &users{gateways: w.routers, broken: map[string]float64{}, counters: map[string]*counters{}}
-		ctx, cancel := context.WithCancel(context.Background())
+		ctx, cancel := context.WithCancel(t.Context())
 		var scraping sync.WaitGroup
 		scraping.Go(func() { w.metrics.run(ctx) })
 		w.begin()
@@ -76,7 +76,7 @@ func (w *world) begin(plans ...engine.Plan) {
 		NewRouter: func(name string, _ json.RawMessage) (engine.Router, error) { return w.gateway(name), nil },
 		Call:      w.calls.call,
 	})
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(w.t.Context())
 	done := make(chan error, 1)
 	go func() { done <- w.Run(ctx) }()
 	w.stop = func() {
