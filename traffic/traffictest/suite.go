@@ -256,16 +256,27 @@ func sticky(t *testing.T, newGateway New) {
 	target.Cohort = &traffic.Cohort{Match: traffic.Matcher{Header: &traffic.Header{Name: "X-Group", Value: "beta"}}, Split: 0.5, Sticky: "one"}
 	f.bring(t, target)
 	arms := map[string]int{}
+	var users []http.CookieJar
+	send := func(user http.CookieJar) map[string]int {
+		return f.send(t, 10, func(c *testbed.LoadConfig) { c.Header, c.Jar = http.Header{"X-Group": {"beta"}}, user })
+	}
 	for range 10 {
 		jar, err := cookiejar.New(nil)
 		require.NoError(t, err)
-		got := f.send(t, 10, func(c *testbed.LoadConfig) { c.Header, c.Jar = http.Header{"X-Group": {"beta"}}, jar })
+		users = append(users, jar)
+		got := send(jar)
 		require.Len(t, got, 1, "one user, one arm: %v", got)
 		for version := range got {
 			arms[version]++
 		}
 	}
 	require.Equal(t, map[string]int{stable: 5, canary: 5}, arms, "users are split as the weights say")
+
+	target.Cohort.Sticky, target.Cohort.Split = "two", 0
+	f.bring(t, target)
+	for _, user := range users {
+		require.Equal(t, map[string]int{stable: 10}, send(user), "the next test draws its users anew")
+	}
 }
 
 func rateLimit(t *testing.T, newGateway New) {
