@@ -67,13 +67,13 @@ func TestAGoodReleaseGoesToItsGateAndThenToItsEnd(t *testing.T) {
 		require.Equal(t, `1m0s started
 1m0s stepEntered gray 0
 1m0s inForce
-1m30s lookTaken inconclusive: undecided
+2m0s lookTaken inconclusive: undecided
 6m0s stepEntered gray 1
 6m0s inForce
-6m30s lookTaken inconclusive: undecided
-8m40s lookTaken inconclusive: waiting
-31m30s lookTaken pass
-31m30s stepEntered full-release 0
+7m0s lookTaken inconclusive: undecided
+9m0s lookTaken inconclusive: waiting
+32m0s lookTaken pass
+32m0s stepEntered full-release 0
 1h2m0s gateAnswered
 1h2m0s stepEntered promote 0
 1h2m0s inForce
@@ -129,8 +129,8 @@ func TestASlotAsksOnceForAllReleases(t *testing.T) {
 func TestALateDaemonSkipsSlotsAndCountsThem(t *testing.T) {
 	under(t, gray("shop"), func(t *testing.T, w *world, id string) {
 		before := len(w.looksOf(id))
-		w.metrics.change(func(u *users) { u.late, u.fetched = 35*time.Second, nil })
-		w.after(time.Minute)
+		w.metrics.change(func(u *users) { u.late, u.fetched = 7*interval/2, nil })
+		w.after(6 * interval)
 		looks := exact(t, w, id)
 		require.Equal(t, 3.0, w.value("serin_looks_missed_total"))
 		require.Len(t, looks, before+3, "of six slots three")
@@ -358,8 +358,8 @@ func TestAPrometheusThatDoesNotAnswerIsNeitherAPassNorAFail(t *testing.T) {
 func TestARestartGoesOnWhereTheDaemonWas(t *testing.T) {
 	plan := gray("shop", rollout.Gate{Name: "full-release"})
 	under(t, plan, func(t *testing.T, w *world, id string) {
-		for range 20 {
-			w.after(97 * time.Second)
+		for range 6 {
+			w.after(317 * time.Second)
 			w.stop()
 			w.after(7 * time.Second)
 			w.begin(plan)

@@ -189,9 +189,9 @@ func (w *world) value(name string) (sum float64) {
 
 // Times of the plans of these tests.
 const (
-	interval = 10 * time.Second
+	interval = 30 * time.Second
 	hold     = 5 * time.Minute
-	patience = 2 * time.Minute
+	patience = 3 * time.Minute
 )
 
 // gray is a plan with weights of 10 and 50%, and what follows them.
@@ -298,7 +298,7 @@ func (g *gateway) log() []string {
 
 // scrape is how often the users' requests get into the metrics, and rate how many there are a second for each rollout.
 const (
-	scrape = 5 * time.Second
+	scrape = 10 * time.Second
 	rate   = 200.0
 )
 
