@@ -326,7 +326,7 @@ func TestTimeThatIsNotInForceDoesNotCount(t *testing.T) {
 }
 
 func TestAGatewayThatCannotBeWrittenIsTriedAgain(t *testing.T) {
-	under(t, gray("shop"), func(t *testing.T, w *world, id string) {
+	under(t, gray("shop"), func(t *testing.T, w *world, _ string) {
 		g := w.gateway("shop")
 		g.change(func(g *gateway) { g.refuses = errors.New("read-only file system") })
 		w.after(hold)
@@ -373,7 +373,7 @@ func TestARestartGoesOnWhereTheDaemonWas(t *testing.T) {
 }
 
 func TestAReleaseKeepsThePlanItWasStartedWith(t *testing.T) {
-	under(t, gray("shop"), func(t *testing.T, w *world, id string) {
+	under(t, gray("shop"), func(t *testing.T, w *world, _ string) {
 		other := gray("shop")
 		other.Rollout.Revision = "b2"
 		other.Rollout.Steps = other.Rollout.Steps[1:]
@@ -461,7 +461,7 @@ func TestAWebhookIsCalledUnderOneKeyUntilItIsAnswered(t *testing.T) {
 func TestAWebhookThatSaysNoTurnsTheReleaseBack(t *testing.T) {
 	plan := gray("shop")
 	plan.Rollout.Steps = append(rollout.Steps{plan.Rollout.Steps[0], rollout.Webhook{Name: "announce", URL: "http://other", Deadline: time.Hour}}, plan.Rollout.Steps[1:]...)
-	under(t, plan, func(t *testing.T, w *world, id string) {
+	under(t, plan, func(t *testing.T, w *world, _ string) {
 		w.calls.answer = errors.New("not today")
 		w.after(time.Hour)
 		v := w.view("shop")
