@@ -98,7 +98,6 @@ func (s *Server) writeLate(ctx context.Context) {
 	defer cancel()
 	for {
 		a, waiting := s.late.first()
-		s.metrics.auditWaiting.Set(float64(waiting))
 		if waiting == 0 || s.o.Store.Audit(ctx, a) != nil {
 			return
 		}

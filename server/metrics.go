@@ -14,7 +14,6 @@ type metrics struct {
 	actions        *prometheus.CounterVec
 	signInFailures prometheus.Counter
 	auditErrors    prometheus.Counter
-	auditWaiting   prometheus.Gauge
 	streams        prometheus.Gauge
 }
 
@@ -33,12 +32,9 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		auditErrors: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "serin_audit_errors_total", Help: "Actions that could not be written to the audit log at once; they are in the daemon's log, and written when the store takes them.",
 		}),
-		auditWaiting: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "serin_audit_waiting", Help: "Actions that wait to be written to the audit log.",
-		}),
 		streams: prometheus.NewGauge(prometheus.GaugeOpts{Name: "serin_event_streams", Help: "Event streams that are open."}),
 	}
-	r.MustRegister(m.requests, m.actions, m.signInFailures, m.auditErrors, m.auditWaiting, m.streams)
+	r.MustRegister(m.requests, m.actions, m.signInFailures, m.auditErrors, m.streams)
 	for _, a := range actions {
 		for _, result := range []string{"done", "refused"} {
 			m.actions.WithLabelValues(a, result)
