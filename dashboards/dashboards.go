@@ -109,6 +109,7 @@ func Overview() Dashboard {
 			graph("What happened", "Events of releases, per minute.", "short", query{expr: `sum by (event) (rate(serin_events_total` + some + `[$__rate_interval])) * 60`, legend: "{{event}}"}),
 			graph("Foreign edits put right", "Somebody else changed the gateway's configuration.", "short", query{expr: `increase(serin_drift_total` + some + `[$__rate_interval])`, legend: "{{rollout}}"}),
 			graph("No new data", "How long the samples of an analysed release have been missing, or their source has been silent.", "s", query{expr: "serin_no_data_age_seconds" + some, legend: "{{rollout}} {{why}}"}),
+			graph("Releases that have ended", "By how, within a day.", "short", query{expr: `sum by (outcome) (increase(serin_releases_total` + some + `[1d]))`, legend: "{{outcome}}"}).wide(),
 		},
 	}
 }
@@ -225,6 +226,7 @@ func Daemon() Dashboard {
 				query{expr: "sum(serin_spinnaker_runs_open)", legend: "open"},
 				query{expr: "sum(increase(serin_spinnaker_intervals_late_total[$__rate_interval]))", legend: "judged later than planned"}),
 			row("Process"),
+			graph("Who leads", "1 for the daemon that acts, where there are several.", "none", query{expr: "serin_leading", legend: "{{instance}}"}).steps().wide(),
 			graph("Processor", "Cores in use.", "short", query{expr: `rate(process_cpu_seconds_total{job=~"serin.*"}[$__rate_interval])`, legend: "{{instance}}"}),
 			graph("Memory", "", "bytes", query{expr: `process_resident_memory_bytes{job=~"serin.*"}`, legend: "{{instance}} resident"}, query{expr: `go_memstats_heap_inuse_bytes{job=~"serin.*"}`, legend: "{{instance}} heap"}),
 			graph("Goroutines", "", "short", query{expr: `go_goroutines{job=~"serin.*"}`, legend: "{{instance}}"}),

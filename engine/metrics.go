@@ -18,6 +18,7 @@ type metrics struct {
 	rate, samples, evidence    *prometheus.GaugeVec
 	sampleRatioAlarm           *prometheus.GaugeVec
 	events, drift, writeErrors *prometheus.CounterVec
+	releases                   *prometheus.CounterVec
 	writes                     *prometheus.HistogramVec
 	inForce                    *prometheus.HistogramVec
 	looks, missed              prometheus.Counter
@@ -47,6 +48,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		evidence:         gauge("evidence_log", "Natural logarithm of the e-values.", "metric", "against"),
 		sampleRatioAlarm: gauge("sample_ratio_alarm", "1 while the split that was seen is not the weight in force."),
 		events:           counter("events_total", "Events of releases.", "event"),
+		releases:         counter("releases_total", "Releases that have ended, by how.", "outcome"),
 		drift:            counter("drift_total", "Foreign edits of the gateway's configuration that were put right."),
 		writeErrors:      counter("traffic_write_errors_total", "Writes of the gateway's configuration that did not work."),
 		writes:           prometheus.NewHistogramVec(seconds("traffic_write_seconds", "Time to write the gateway's configuration."), []string{"rollout"}),
@@ -56,7 +58,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		slot:             prometheus.NewHistogram(seconds("look_slot_seconds", "Time for all looks of a slot together.")),
 	}
 	r.MustRegister(m.weight, m.gateAge, m.noDataAge, m.phase, m.outcome, m.ratio, m.bound, m.rate, m.samples, m.evidence,
-		m.sampleRatioAlarm, m.events, m.drift, m.writeErrors, m.writes, m.inForce, m.looks, m.missed, m.slot)
+		m.sampleRatioAlarm, m.events, m.releases, m.drift, m.writeErrors, m.writes, m.inForce, m.looks, m.missed, m.slot)
 	return m
 }
 
@@ -72,6 +74,9 @@ func (m *metrics) show(name string, v rollout.View, now time.Time) {
 	m.noDataAge.WithLabelValues(name, "unreachable").Set(since(v.State, v.State.UnreachableSince, now))
 	for _, p := range []rollout.Phase{rollout.Active, rollout.RollingBack, rollout.PhaseEnded} {
 		m.phase.WithLabelValues(name, string(p)).Set(is(v.State.Phase == p))
+	}
+	for _, o := range []rollout.Outcome{rollout.Released, rollout.RolledBack, rollout.Cancelled, rollout.OutcomeSuperseded, rollout.Failed} {
+		m.releases.WithLabelValues(name, string(o))
 	}
 	m.drift.WithLabelValues(name)
 	m.writeErrors.WithLabelValues(name)
@@ -98,6 +103,9 @@ func (m *metrics) verdict(name string, v judge.Verdict) {
 
 func (m *metrics) event(name string, e rollout.Event) {
 	m.events.WithLabelValues(name, rollout.Kind(e)).Inc()
+	if e, ok := e.(rollout.Ended); ok {
+		m.releases.WithLabelValues(name, string(e.Outcome)).Inc()
+	}
 }
 
 func (m *metrics) wrote(name string, err error, took time.Duration) {

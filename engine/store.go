@@ -43,7 +43,7 @@ type Store interface {
 
 	// Audit appends to the audit log; AuditLog lists it, newest first.
 	Audit(ctx context.Context, a rollout.AuditEntry) error
-	AuditLog(ctx context.Context, rolloutName string, limit int) ([]rollout.AuditEntry, error)
+	AuditLog(ctx context.Context, f rollout.AuditFilter) ([]rollout.AuditEntry, error)
 
 	// Prune removes looks and evidence of releases that ended before a time. Events and audit stay.
 	Prune(ctx context.Context, before time.Time) error
