@@ -96,6 +96,17 @@ type Filter struct {
 	Limit int
 }
 
+// AuditFilter chooses entries of the audit log; the zero value takes all.
+type AuditFilter struct {
+	Rollout string
+	// By is who did it.
+	By string
+	// Before is the ID of an entry: only older ones, for paging.
+	Before int64
+	// Limit is at most 1,000, which 0 means as well.
+	Limit int
+}
+
 // AuditEntry is one action of a person or a program on Serin.
 type AuditEntry struct {
 	ID      int64     `json:"id"`

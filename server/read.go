@@ -163,11 +163,13 @@ func (s *Server) registerDaemon(api huma.API) {
 
 type auditInput struct {
 	Rollout string `query:"rollout"`
+	By      string `query:"by" doc:"Who did it."`
+	Before  int64  `query:"before" minimum:"1" doc:"Only entries older than the one with this id, for paging."`
 	Limit   int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 }
 
 func (s *Server) listAudit(ctx context.Context, in *auditInput) (*body[[]rollout.AuditEntry], error) {
-	entries, err := s.o.Store.AuditLog(ctx, in.Rollout, in.Limit)
+	entries, err := s.o.Store.AuditLog(ctx, rollout.AuditFilter{Rollout: in.Rollout, By: in.By, Before: in.Before, Limit: in.Limit})
 	return answer(orEmpty(entries)), err
 }
 

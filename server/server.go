@@ -49,7 +49,7 @@ type Store interface {
 	Events(ctx context.Context, id string, after int) ([]rollout.Event, error)
 	Looks(ctx context.Context, release, scope string, after, limit int) ([]rollout.LookRecord, error)
 	Audit(ctx context.Context, a rollout.AuditEntry) error
-	AuditLog(ctx context.Context, rolloutName string, limit int) ([]rollout.AuditEntry, error)
+	AuditLog(ctx context.Context, f rollout.AuditFilter) ([]rollout.AuditEntry, error)
 }
 
 // Options is what a server is made of.

@@ -104,16 +104,32 @@ func name(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, ""), "\x00", "")
 }
 
-// AuditLog lists the newest entries of a rollout, or of all for the empty name, newest first; at most limit, 1,000
-// if that is not positive.
-func (s *Store) AuditLog(ctx context.Context, rolloutName string, limit int) ([]rollout.AuditEntry, error) {
-	if limit <= 0 {
+// AuditLog lists the newest entries that a filter takes, newest first.
+func (s *Store) AuditLog(ctx context.Context, f rollout.AuditFilter) ([]rollout.AuditEntry, error) {
+	limit := f.Limit
+	if limit <= 0 || limit > maxLimit {
 		limit = maxLimit
 	}
-	query, args := `SELECT `+auditColumns+` FROM audit WHERE rollout = $2 ORDER BY id DESC LIMIT $1`, []any{limit, name(rolloutName)}
-	if rolloutName == "" {
-		query, args = `SELECT `+auditColumns+` FROM audit ORDER BY id DESC LIMIT $1`, args[:1]
+	var where []string
+	args := []any{limit}
+	only := func(condition string, value any) {
+		args = append(args, value)
+		where = append(where, fmt.Sprintf("%s $%d", condition, len(args)))
 	}
+	if f.Rollout != "" {
+		only("rollout =", name(f.Rollout))
+	}
+	if f.By != "" {
+		only("by_whom =", legible(f.By))
+	}
+	if f.Before > 0 {
+		only("id <", f.Before)
+	}
+	query := `SELECT ` + auditColumns + ` FROM audit`
+	if len(where) > 0 {
+		query += ` WHERE ` + strings.Join(where, ` AND `)
+	}
+	query += ` ORDER BY id DESC LIMIT $1`
 	rows, err := s.read.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read the audit log: %w", err)

@@ -251,22 +251,24 @@ func (a *app) events(ctx context.Context, c *client.Client, id string) error {
 }
 
 func (a *app) auditCmd() *cobra.Command {
-	var limit int
+	var f rollout.AuditFilter
 	cmd := &cobra.Command{
-		Use:               "audit [ROLLOUT]",
-		Short:             "List what people and programs did",
-		Long:              "List what people and programs did to Serin or tried to do, the oldest first.",
+		Use:   "audit [ROLLOUT]",
+		Short: "List what people and programs did",
+		Long: `List what people and programs did to Serin or tried to do, the oldest first. For older ones say --before and the
+id of the first line; -o json has the ids.`,
 		Args:              args(cobra.MaximumNArgs(1)),
 		ValidArgsFunction: a.completeRollouts(false),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if limit < 1 || limit > 1000 {
-				return fmt.Errorf("--limit %d: expected 1 to 1000", limit)
+			if f.Limit < 1 || f.Limit > 1000 {
+				return fmt.Errorf("--limit %d: expected 1 to 1000", f.Limit)
 			}
 			c, err := a.client()
 			if err != nil {
 				return err
 			}
-			entries, err := c.Audit(cmd.Context(), strings.Join(args, ""), limit)
+			f.Rollout = strings.Join(args, "")
+			entries, err := c.Audit(cmd.Context(), f)
 			if err != nil {
 				return a.advise(err)
 			}
@@ -274,7 +276,9 @@ func (a *app) auditCmd() *cobra.Command {
 			return a.print(list(entries), func(w io.Writer) error { return a.auditTable(w, entries) })
 		},
 	}
-	cmd.Flags().IntVar(&limit, "limit", 100, "how many of the newest at most, up to 1000")
+	cmd.Flags().StringVar(&f.By, "by", "", "what this person or program did")
+	cmd.Flags().Int64Var(&f.Before, "before", 0, "what was before the entry with this id")
+	cmd.Flags().IntVar(&f.Limit, "limit", 100, "how many of the newest at most, up to 1000")
 	return a.speaks(cmd)
 }
 

@@ -327,15 +327,20 @@ func (c *Client) Act(ctx context.Context, id string, action Action, reason strin
 	return out, err
 }
 
-// Audit is what people and programs did, the newest first, to one rollout or (empty name) to all; limit 0 leaves the
-// number to the daemon.
-func (c *Client) Audit(ctx context.Context, rolloutName string, limit int) ([]rollout.AuditEntry, error) {
+// Audit is what people and programs did, the newest first; limit 0 leaves the number to the daemon.
+func (c *Client) Audit(ctx context.Context, f rollout.AuditFilter) ([]rollout.AuditEntry, error) {
 	q := url.Values{}
-	if rolloutName != "" {
-		q.Set("rollout", rolloutName)
+	if f.Rollout != "" {
+		q.Set("rollout", f.Rollout)
 	}
-	if limit > 0 {
-		q.Set("limit", strconv.Itoa(limit))
+	if f.By != "" {
+		q.Set("by", f.By)
+	}
+	if f.Before > 0 {
+		q.Set("before", strconv.FormatInt(f.Before, 10))
+	}
+	if f.Limit > 0 {
+		q.Set("limit", strconv.Itoa(f.Limit))
 	}
 	var out []rollout.AuditEntry
 	err := c.get(ctx, &out, q, "audit")

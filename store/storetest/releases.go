@@ -262,7 +262,7 @@ func (d Database) text(t *testing.T) {
 			learned, err := s.Learned(t.Context(), name)
 			require.NoError(t, err)
 			require.Equal(t, name, learned[0].Metric)
-			audit, err := s.AuditLog(t.Context(), name, 9)
+			audit, err := s.AuditLog(t.Context(), rollout.AuditFilter{Rollout: name, Limit: 9})
 			require.NoError(t, err)
 			require.Len(t, audit, 1)
 			require.Equal(t, name, audit[0].Detail)
