@@ -66,6 +66,13 @@ type MetricVerdict struct {
 	Fresh int `json:"fresh"`
 }
 
+// Bounded tells which ends of the confidence sequence exclude anything: those that have come in from the ends of the
+// judge's grid.
+func (m MetricVerdict) Bounded() (lower, upper bool) {
+	const gridFrom, gridTo = 1.0 / 240, 240
+	return m.Lower > gridFrom, m.Upper < gridTo
+}
+
 // Totals of one arm over a whole scope.
 type Totals struct {
 	Bad   float64 `json:"bad"`

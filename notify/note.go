@@ -197,7 +197,7 @@ func (n Note) text() string {
 func explained(e rollout.Explanation) []string {
 	lines := []string{e.Headline}
 	for _, m := range e.Metrics {
-		lines = append(lines, "- "+m.Text)
+		lines = append(lines, fmt.Sprintf("- %s, %s: %s", m.Metric, m.Outcome, m.Plain))
 	}
 	for _, part := range []struct{ name, text string }{{"sample ratio", e.SampleRatio}, {"waiting", e.Waiting}, {"next", e.Next}} {
 		if part.text != "" {

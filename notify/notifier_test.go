@@ -119,8 +119,15 @@ func (w *world) verdict(o judge.Outcome, alarm bool) rollout.Event {
 	if alarm {
 		v.SampleRatio = &judge.SampleRatio{Weight: .05, Share: .2, Canary: 200, Baseline: 800, Alarm: true, More: 20, AlarmFrom: 6.9}
 	}
-	if o == judge.Inconclusive {
-		v.Reason, v.Metrics[0].Reason = judge.Undecided, judge.Undecided
+	m := &v.Metrics[0]
+	switch o {
+	case judge.Inconclusive:
+		v.Reason, m.Reason = judge.Undecided, judge.Undecided
+	case judge.Pass:
+		v.Decisive = ""
+		m.Canary = judge.Totals{Bad: 5, Total: 1000, Rate: .005}
+		m.Ratio, m.Lower, m.Upper, m.LogEvidence.Worse, m.LogEvidence.NoWorse = .94, .4, 1.2, -2, 3.1
+	case judge.Fail:
 	}
 	return rollout.LookTaken{Scope: "gray", Turn: w.state.Turn, Verdict: v}
 }

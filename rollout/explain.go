@@ -36,14 +36,16 @@ type Explanation struct {
 type MetricExplanation struct {
 	Metric  string        `json:"metric"`
 	Outcome judge.Outcome `json:"outcome"`
-	Text    string        `json:"text"`
+	// Plain is for somebody who knows nothing of Serin, Text for somebody who wants every number.
+	Plain string `json:"plain"`
+	Text  string `json:"text"`
 }
 
 // String is the explanation as lines of text.
 func (e Explanation) String() string {
 	lines := []string{e.Headline}
 	for _, m := range e.Metrics {
-		lines = append(lines, "  "+m.Text)
+		lines = append(lines, "  "+m.Metric+": "+m.Plain, "    in numbers: "+strings.TrimPrefix(m.Text, m.Metric+": "))
 	}
 	for _, part := range []struct{ name, text string }{
 		{"sample ratio", e.SampleRatio}, {"noise", e.Noise}, {"waiting", e.Waiting}, {"next", e.Next}, {"trouble", strings.Join(e.Trouble, "; ")},
@@ -81,7 +83,7 @@ func Explain(v View) Explanation {
 	e.Headline = headline(v.State, verdict)
 	if verdict != nil {
 		for _, m := range verdict.Metrics {
-			e.Metrics = append(e.Metrics, MetricExplanation{Metric: m.Metric, Outcome: m.Outcome, Text: explainMetric(m)})
+			e.Metrics = append(e.Metrics, MetricExplanation{Metric: m.Metric, Outcome: m.Outcome, Plain: plainly(m), Text: explainMetric(m)})
 		}
 		e.SampleRatio = explainSplit(verdict.SampleRatio, v.State.Dismissed)
 		if !verdict.Learned && v.State.Phase == Active {

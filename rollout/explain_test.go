@@ -167,6 +167,60 @@ func TestExplain(t *testing.T) {
 	}
 }
 
+// A reader who knows no word of statistics: each case has the whole paragraph.
+func TestExplainPlainly(t *testing.T) {
+	const arms = "On the canary, the new version, 61 of 2,034 (3.0%) counted as errors; on the baseline, which it is compared with, 41 of 8,120 (0.50%). "
+	cases := []struct {
+		name string
+		edit func(*judge.MetricVerdict)
+		want string
+	}{
+		{"a fail says how often that would be wrong", func(*judge.MetricVerdict) {},
+			arms + "That is 5.9 times as much; up to 3.0 times is accepted. " +
+				"A canary that is no worse would look as bad as this in at most one of 12,000 releases; from one of 100 on, it goes back."},
+		{"a fault that came late was found in a part", func(m *judge.MetricVerdict) { m.Ratio, m.Leading = 1.2, 5.9 },
+			arms + "That is 1.2 times as much; up to 3.0 times is accepted. In the part of it that decided, it is 5.9 times. " +
+				"A canary that is no worse would look as bad as this in at most one of 12,000 releases; from one of 100 on, it goes back."},
+		{"a pass says how often that would be wrong", func(m *judge.MetricVerdict) {
+			m.Outcome, m.Ratio, m.LogEvidence.NoWorse = judge.Pass, 1.04, math.Log(21)
+		}, arms + "That is 1.0 times as much; up to 3.0 times is accepted. " +
+			"A canary that is worse than accepted would look as good as this in at most one of 21 releases; from one of 20 on, it passes."},
+		{"a goal has to be reached", func(m *judge.MetricVerdict) {
+			m.Outcome, m.Ratio, m.Margin, m.Goal, m.LogEvidence.NoWorse = judge.Pass, 0.4, 0.98, true, 50*math.Ln10
+		}, arms + "That is 0.40 times as much; no less than 0.98 times is accepted. " +
+			"A canary that is no better would look as good as this in at most one of more than 1,000,000 releases; from one of 20 on, it passes."},
+		{"what is undecided says what is possible", func(m *judge.MetricVerdict) {
+			m.Outcome, m.Reason, m.Ratio, m.Lower = judge.Inconclusive, judge.Undecided, 1.04, 1./245
+		}, arms + "That is 1.0 times as much; up to 3.0 times is accepted. It is not decided yet: by what is known so far, it can be anything up to 9.2 times."},
+		{"other reasons are said as they are", func(m *judge.MetricVerdict) { m.Outcome, m.Reason = judge.Inconclusive, judge.TooFew },
+			arms + "That is 5.9 times as much; up to 3.0 times is accepted. It is not decided: too few requests yet."},
+		{"without any data there is nothing to compare", func(m *judge.MetricVerdict) {
+			*m = judge.MetricVerdict{Metric: "errors", Kind: judge.Counts, Outcome: judge.Inconclusive, Reason: judge.NoData}
+		}, "On the canary, the new version, nothing yet counted as errors; on the baseline, which it is compared with, nothing yet. There is nothing to compare yet: no new data."},
+		{"a gauge has means", func(m *judge.MetricVerdict) {
+			m.Kind, m.Metric, m.Canary, m.Baseline, m.Ratio, m.Margin = judge.Gauge, "memory", judge.Totals{Rate: 124}, judge.Totals{Rate: 100}, 1.24, 1.2
+		}, "On the canary, the new version, the mean of memory is 124; on the baseline, which it is compared with, 100. That is 1.2 times as much; up to 1.2 times is accepted. " +
+			"A canary that is no worse would look as bad as this in at most one of 12,000 releases; from one of 100 on, it goes back."},
+		{"an objective has no second arm", func(m *judge.MetricVerdict) { m.Kind, m.Baseline = judge.Objective, judge.Totals{Rate: 0.001} },
+			"On the canary, the new version, 61 of 2,034 (3.0%) counted as errors; the objective is 0.10%. That is 5.9 times as much; up to 3.0 times is accepted. " +
+				"A canary that is no worse would look as bad as this in at most one of 12,000 releases; from one of 100 on, it goes back."},
+		{"a histogram names the bound", func(m *judge.MetricVerdict) { m.Kind, m.Bound = judge.Histogram, 0.3 },
+			"On the canary, the new version, 61 of 2,034 (3.0%) were above 0.30; on the baseline, which it is compared with, 41 of 8,120 (0.50%). " +
+				"That is 5.9 times as much; up to 3.0 times is accepted. " +
+				"A canary that is no worse would look as bad as this in at most one of 12,000 releases; from one of 100 on, it goes back."},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			m := errorsVerdict()
+			c.edit(&m)
+			v := judge.Verdict{Outcome: m.Outcome, Look: 7, At: epoch, Metrics: []judge.MetricVerdict{m}}
+			e := rollout.Explain(rollout.View{Rollout: "shop", Release: &rollout.Release{ID: "R1"}, State: rollout.State{Phase: rollout.Active}, Verdict: &v})
+			require.Equal(t, c.want, e.Metrics[0].Plain)
+			require.Contains(t, e.String(), "\n  "+m.Metric+": "+c.want+"\n    in numbers: ")
+		})
+	}
+}
+
 func TestExplainARelease(t *testing.T) {
 	w := &world{d: pipeline(), now: epoch}
 	w.run(t, toGray)

@@ -43,7 +43,7 @@ type ConfigProblem struct {
 	Line   int    `json:"line,omitempty"`
 	Column int    `json:"column,omitempty"`
 	Path   string `json:"path,omitempty" example:"steps[0].gray.weights[2]"`
-	// Text says what was expected, Source shows the line.
+	// Text says what is wrong and what was expected, Source shows the line with a mark under the place.
 	Text    string `json:"text"`
 	Source  string `json:"source,omitempty"`
 	Warning bool   `json:"warning,omitempty"`

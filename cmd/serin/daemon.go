@@ -193,7 +193,8 @@ func problems(w *config.Watcher) func() []server.ConfigProblem {
 			return nil
 		}
 		for _, e := range set.Errors {
-			out = append(out, server.ConfigProblem{File: e.File, Line: e.Line, Text: e.Error()})
+			_, source, _ := strings.Cut(e.Error(), "\n") // the line, and a mark under the place
+			out = append(out, server.ConfigProblem{File: e.File, Line: e.Line, Column: e.Column, Path: e.Path, Text: e.Message, Source: source})
 		}
 		return out
 	}

@@ -27,8 +27,10 @@ type Record struct {
 type Detail struct {
 	Rollout, ID, Revision string
 	State                 Pill
-	// Lead is where it stands in a sentence, Reason what the last verdict rests on.
-	Lead, Reason   string
+	// Lead is where it stands in a sentence, Plain what the last verdict rests on, for anybody, and Reason the same in
+	// numbers.
+	Lead           string
+	Plain, Reason  string
 	Waiting, Next  string
 	Noise          string
 	Over           bool
@@ -105,9 +107,10 @@ type Meter struct {
 func newDetail(r Record, scopes []Scope) Detail {
 	v := r.View
 	d := Detail{
-		Rollout: v.Rollout, State: statePill(v), Lead: lead(v), Reason: reason(v, r.Explanation), Over: v.State.Ended(), Waiting: r.Explanation.Waiting,
+		Rollout: v.Rollout, State: statePill(v), Lead: lead(v), Over: v.State.Ended(), Waiting: r.Explanation.Waiting,
 		Next: r.Explanation.Next, Noise: r.Explanation.Noise, Trouble: v.Trouble, Cut: r.Cut, Traffic: newTraffic(v), Split: newSplit(v, r.Explanation),
 	}
+	d.Plain, d.Reason = reason(v, r.Explanation)
 	if v.Release != nil {
 		d.ID, d.Revision, d.StartedBy, d.Started, d.Ended = v.Release.ID, v.Release.Revision, v.Release.StartedBy, v.Release.StartedAt, v.State.EndedAt
 		if !d.Ended.IsZero() {
@@ -161,19 +164,19 @@ func lead(v rollout.View) string {
 	return "At step " + s.StepName
 }
 
-// reason is the last verdict in a sentence: of the metric that decided, or holds the pass back.
-func reason(v rollout.View, x rollout.Explanation) string {
+// reason is the last verdict, of the metric that decided or holds the pass back: in plain words, and in numbers.
+func reason(v rollout.View, x rollout.Explanation) (plain, numbers string) {
 	verdict := verdictOf(v)
 	if verdict == nil {
-		return ""
+		return "", ""
 	}
-	out := fmt.Sprintf("Look %d, %s, says %s", verdict.Look, stamp(verdict.At), verdictPill(verdict.Outcome, verdict.Reason).Text)
+	numbers = fmt.Sprintf("Look %d, %s, says %s", verdict.Look, stamp(verdict.At), verdictPill(verdict.Outcome, verdict.Reason).Text)
 	for _, m := range x.Metrics {
 		if m.Metric == verdict.Decisive {
-			return out + ". " + m.Text + "."
+			return m.Plain, numbers + ". " + m.Text + "."
 		}
 	}
-	return out + "."
+	return "", numbers + "."
 }
 
 func capital(s string) string {

@@ -20,11 +20,21 @@ type drawings struct {
 	kept map[string]drawing
 }
 
-// drawing is one scope after a look.
+// drawing is one scope as it stood at some moment of its release.
 type drawing struct {
+	moment moment
+	scope  *Scope // nil without any look
+	cut    bool
+}
+
+// moment tells two states of a scope's evidence apart. Looks come only while the scope is the one that is being
+// gathered, so for others the step is enough: a scope that goes on in a later step has a new moment after that, also
+// where nobody has looked meanwhile.
+type moment struct {
+	step  int
+	phase rollout.Phase
 	look  int
-	scope *Scope // nil without any look
-	cut   bool
+	at    int64
 }
 
 // maxDrawings is how many scopes are kept: each is some 20 KB a metric.
@@ -34,14 +44,14 @@ const maxDrawings = 64
 // looks of one scope.
 func (d *drawings) scopes(ctx context.Context, v rollout.View, read func(context.Context, rollout.View, string) ([]server.Look, bool, error)) (out []Scope, cut bool, err error) {
 	for i, name := range Scopes(v) {
-		key, look := v.Release.ID+" "+name, newestLook(v, name)
+		key, now := v.Release.ID+" "+name, momentOf(v, name)
 		d.mu.Lock()
 		last, ok := d.kept[key]
 		d.mu.Unlock()
-		if !ok || last.look != look {
+		if !ok || last.moment != now {
 			// Whoever asks meanwhile gets the same; if the one who has asked goes away, the others get it all the same.
 			got, err, _ := d.once.Do(key, func() (any, error) {
-				return d.draw(context.WithoutCancel(ctx), v, i, name, look, read)
+				return d.draw(context.WithoutCancel(ctx), v, i, name, now, read)
 			})
 			if err != nil {
 				return nil, false, err
@@ -56,12 +66,12 @@ func (d *drawings) scopes(ctx context.Context, v rollout.View, read func(context
 	return out, cut, nil
 }
 
-func (d *drawings) draw(ctx context.Context, v rollout.View, i int, name string, look int, read func(context.Context, rollout.View, string) ([]server.Look, bool, error)) (drawing, error) {
+func (d *drawings) draw(ctx context.Context, v rollout.View, i int, name string, now moment, read func(context.Context, rollout.View, string) ([]server.Look, bool, error)) (drawing, error) {
 	looks, cut, err := read(ctx, v, name)
 	if err != nil {
 		return drawing{}, err
 	}
-	out := drawing{look: look, cut: cut}
+	out := drawing{moment: now, cut: cut}
 	if len(looks) > 0 {
 		scope := newScope(v, i, name, looks)
 		out.scope = &scope
@@ -75,11 +85,10 @@ func (d *drawings) draw(ctx context.Context, v rollout.View, i int, name string,
 	return out, nil
 }
 
-// newestLook is the number of the newest look of a scope: of one that is being gathered it grows; others stay as they
-// are, and have -1.
-func newestLook(v rollout.View, scope string) int {
-	if v.State.Ended() || v.State.Scope != scope || v.Verdict == nil {
-		return -1
+func momentOf(v rollout.View, scope string) moment {
+	m := moment{step: v.State.Step, phase: v.State.Phase}
+	if v.State.Scope == scope && v.Verdict != nil {
+		m.look, m.at = v.Verdict.Look, v.Verdict.At.UnixNano()
 	}
-	return v.Verdict.Look
+	return m
 }

@@ -3,6 +3,7 @@ package web
 import (
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -93,15 +94,24 @@ func (s *site) history(w http.ResponseWriter, r *http.Request, sess *session) er
 type auditPage struct {
 	Base
 
-	Rollout string
-	Entries []rollout.AuditEntry
+	Rollout, By string
+	Entries     []rollout.AuditEntry
+	Next        string
 }
 
+// perAudit is how many actions one page of the audit log has.
+const perAudit = 100
+
 func (s *site) audit(w http.ResponseWriter, r *http.Request, sess *session) error {
-	page := &auditPage{Base: Base{Title: "Audit log", Nav: "audit"}, Rollout: strings.TrimSpace(r.URL.Query().Get("rollout"))}
+	q := r.URL.Query()
+	page := &auditPage{Base: Base{Title: "Audit log", Nav: "audit"}, Rollout: strings.TrimSpace(q.Get("rollout")), By: strings.TrimSpace(q.Get("by"))}
+	before, _ := strconv.ParseInt(q.Get("before"), 10, 64) // anything else is the newest page
 	var err error
-	if page.Entries, err = s.o.Store.AuditLog(r.Context(), page.Rollout, 200); err != nil {
+	if page.Entries, err = s.o.Store.AuditLog(r.Context(), rollout.AuditFilter{Rollout: page.Rollout, By: page.By, Before: before, Limit: perAudit}); err != nil {
 		return err
+	}
+	if n := len(page.Entries); n == perAudit {
+		page.Next = address("/audit", "rollout", page.Rollout, "by", page.By, "before", strconv.FormatInt(page.Entries[n-1].ID, 10))
 	}
 	return s.show(w, r, http.StatusOK, "audit", sess, page)
 }

@@ -163,3 +163,36 @@ func TestTheChartsOfADayAreDrawnOnceForEverybody(t *testing.T) {
 	read()
 	require.Greater(t, store.reads.Load(), first, "there is a new look")
 }
+
+// A person looks at a gate, nobody looks at the gray step after it, and then the release is taken back: the page has to
+// show the looks that were taken meanwhile, which are the reason.
+func TestEvidenceThatNobodyWatchedIsShownAfterwards(t *testing.T) {
+	record := exampleRecord(50, "")
+	store := countingStore{reads: &atomic.Int64{}}
+	take := func(n int) {
+		for _, l := range record.Looks["gray"][len(store.looks):n] {
+			r := rollout.LookRecord{Scope: "gray", Verdict: l.Verdict}
+			r.Look.Number, r.Look.At, r.Look.Length, r.Look.Weight, r.Look.Observations = l.Number, l.At, l.Length, l.Weight, l.Observations
+			store.looks = append(store.looks, r)
+		}
+	}
+	view := record.View
+	h := alone(t, func(o *web.Options) { o.Store, o.Engine = &store, oneEngine{view: &view} })
+	secrets, _ := roster()
+	cookies := ask(t, h, http.MethodPost, "/sign-in", url.Values{"token": {secrets["vera"]}}, nil).Cookies()
+	read := func() string {
+		answer := ask(t, h, http.MethodGet, "/releases/"+view.Release.ID, nil, cookies)
+		require.Equal(t, http.StatusOK, answer.StatusCode)
+		var body strings.Builder
+		require.NoError(t, answer.Write(&body))
+		return body.String()
+	}
+	view.State.Scope, view.State.Step = "", 1 // a wait between the A/B test and the gray steps
+	require.Contains(t, read(), "No look has been taken yet")
+	take(20)
+	view.State.Step = 4 // the gate after the gray step
+	require.Contains(t, read(), "20 looks")
+	take(50)
+	view.State.Step, view.State.Phase, view.State.Outcome = 5, rollout.PhaseEnded, rollout.RolledBack
+	require.Contains(t, read(), "50 looks")
+}

@@ -122,15 +122,9 @@ func newMetric(id string, looks []server.Look, m *judge.MetricVerdict) Metric {
 	return out
 }
 
-// The ends of the judge's grid (judge.MetricVerdict): what reaches them excludes nothing.
-const (
-	gridFrom = 1.0 / 240
-	gridTo   = 240
-)
-
 // bounds are the ends of the confidence sequence in words.
 func bounds(m *judge.MetricVerdict) string {
-	switch lower, upper := m.Lower > gridFrom, m.Upper < gridTo; {
+	switch lower, upper := m.Bounded(); {
 	case lower && upper:
 		return rollout.Number(m.Lower) + " to " + rollout.Number(m.Upper)
 	case lower:
@@ -244,7 +238,7 @@ func topOf(lines ...chart.Line) float64 {
 	if top == 0 {
 		return 0.01
 	}
-	return 1.05 * top
+	return 1.15 * top // the names of weights stand above the lines
 }
 
 // armValues are both arms' values over a few looks; NaN where there was nothing.

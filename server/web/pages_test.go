@@ -1,10 +1,14 @@
 package web_test
 
 import (
+	"fmt"
+	"html"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -66,6 +70,10 @@ func TestAReleaseIsWalkedThroughWithoutScripts(t *testing.T) {
 		require.Contains(t, p.body, text)
 	}
 	require.Contains(t, otto.get("/audit").body, "signIn")
+	p = otto.get("/audit?by=quinn")
+	require.Contains(t, p.body, "answerGate")
+	require.NotContains(t, p.body, "startRelease", "somebody else did that")
+	require.Contains(t, otto.get("/audit?by=nobody").body, "Nothing is like this.")
 	require.Contains(t, olga.submit(p, "Sign out", nil).body, "form is not one of this session", "a form belongs to a session")
 	require.Contains(t, otto.submit(p, "Sign out", nil).body, "You are signed out.")
 	require.Contains(t, otto.get("/history").path, "/sign-in")
@@ -94,6 +102,27 @@ func TestAReleaseIsTakenBackByHand(t *testing.T) {
 	p = olga.submit(olga.get("/rollouts/shop"), "Start", url.Values{"supersede": {"yes"}})
 	require.Contains(t, p.body, "The active release goes back first")
 	d.until(third, func(v rollout.View) bool { return v.State.Outcome == rollout.OutcomeSuperseded })
+}
+
+func TestTheWholeAuditLogCanBeRead(t *testing.T) {
+	d := newDaemon(t)
+	for i := range 250 {
+		require.NoError(t, d.store.Audit(t.Context(), rollout.AuditEntry{At: time.Now(), By: "ci", Action: "startRelease", Rollout: "shop", Detail: fmt.Sprintf("number-%03d", i)}))
+	}
+	ada, seen := d.as("ada"), map[string]bool{}
+	older := regexp.MustCompile(`<a href="([^"]+)" rel="next">Older ones</a>`)
+	for at := "/audit?rollout=shop&by=ci"; at != ""; {
+		p := ada.get(at)
+		for _, n := range regexp.MustCompile(`number-\d{3}`).FindAllString(p.body, -1) {
+			require.False(t, seen[n], n)
+			seen[n] = true
+		}
+		at = ""
+		if m := older.FindStringSubmatch(p.body); m != nil {
+			at = html.UnescapeString(m[1])
+		}
+	}
+	require.Len(t, seen, 250)
 }
 
 func TestWhoMayNotSeesNoButtonAndIsRefused(t *testing.T) {

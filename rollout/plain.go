@@ -1,0 +1,100 @@
+package rollout
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/serindev/serin/judge"
+)
+
+// plainly says what explainMetric says to somebody who has never heard of canaries and evidence: what was counted, how
+// the two compare, and how sure that is.
+func plainly(m judge.MetricVerdict) string {
+	if !compared(m) {
+		return plainArms(m) + " There is nothing to compare yet: " + reasonWords(m.Reason) + "."
+	}
+	return plainArms(m) + " " + plainRatio(m) + " " + plainOutcome(m)
+}
+
+// compared tells whether there is something on both sides.
+func compared(m judge.MetricVerdict) bool {
+	switch m.Kind {
+	case judge.Gauge:
+		return m.Ratio > 0
+	case judge.Objective:
+		return m.Ratio > 0 && m.Canary.Total > 0
+	case judge.Counts, judge.Histogram:
+	}
+	return m.Ratio > 0 && m.Canary.Total > 0 && m.Baseline.Total > 0
+}
+
+func plainArms(m judge.MetricVerdict) string {
+	const canary, baseline = "On the canary, the new version, ", "on the baseline, which it is compared with, "
+	what := "counted as " + m.Metric
+	switch m.Kind {
+	case judge.Gauge:
+		return fmt.Sprintf("%sthe mean of %s is %s; %s%s.", canary, m.Metric, number(m.Canary.Rate), baseline, number(m.Baseline.Rate))
+	case judge.Objective:
+		return fmt.Sprintf("%s%s %s; the objective is %s.", canary, counted(m.Canary), what, percent(m.Baseline.Rate))
+	case judge.Histogram:
+		what = "were above " + number(m.Bound)
+	case judge.Counts:
+	}
+	return fmt.Sprintf("%s%s %s; %s%s.", canary, counted(m.Canary), what, baseline, counted(m.Baseline))
+}
+
+// plainRatio compares the arms, and that with what is accepted.
+func plainRatio(m judge.MetricVerdict) string {
+	accepted := "up to %s times is accepted"
+	if m.Margin < 1 {
+		accepted = "no less than %s times is accepted"
+	}
+	out := fmt.Sprintf("That is %s times as much; "+accepted+".", number(m.Ratio), number(m.Margin))
+	if m.Outcome == judge.Fail && m.Leading > 0 && number(m.Leading) != number(m.Ratio) {
+		out += fmt.Sprintf(" In the part of it that decided, it is %s times.", number(m.Leading))
+	}
+	return out
+}
+
+// plainOutcome says how sure the outcome is. An e-value of 200 comes up in at most one of 200 releases to which what it
+// speaks against applies, however often one looks (Ville's inequality).
+func plainOutcome(m judge.MetricVerdict) string {
+	l := m.LogEvidence
+	switch m.Outcome {
+	case judge.Fail:
+		return fmt.Sprintf("A canary that is no worse would look as bad as this in at most one of %s releases; from one of %s on, it goes back.",
+			oneOf(l.Worse), oneOf(l.FailsFrom))
+	case judge.Pass:
+		who := "is worse than accepted"
+		if m.Goal {
+			who = "is no better"
+		}
+		return fmt.Sprintf("A canary that %s would look as good as this in at most one of %s releases; from one of %s on, it passes.",
+			who, oneOf(l.NoWorse), oneOf(l.PassFrom))
+	case judge.Inconclusive:
+	}
+	if m.Reason != judge.Undecided {
+		return "It is not decided: " + reasonWords(m.Reason) + "."
+	}
+	return "It is not decided yet: by what is known so far, " + plainBounds(m) + "."
+}
+
+func plainBounds(m judge.MetricVerdict) string {
+	switch lower, upper := m.Bounded(); {
+	case lower && upper:
+		return fmt.Sprintf("it can be anything from %s to %s times", number(m.Lower), number(m.Upper))
+	case lower:
+		return fmt.Sprintf("it can be anything from %s times on", number(m.Lower))
+	case upper:
+		return fmt.Sprintf("it can be anything up to %s times", number(m.Upper))
+	}
+	return "it can be anything"
+}
+
+// oneOf is exp(log), at least 1, as a number of releases.
+func oneOf(log float64) string {
+	if e := math.Exp(max(log, 0)); e <= mostOdds {
+		return rounded(e)
+	}
+	return "more than 1,000,000"
+}
