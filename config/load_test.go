@@ -206,6 +206,32 @@ func TestNamesThatMeetInTraefikAreErrors(t *testing.T) {
 	require.Contains(t, errs.Error(), "writes the same file of Traefik")
 }
 
+func TestTwoRolloutsOnOneHostOrDeploymentAreErrors(t *testing.T) {
+	on := func(name, namespace, route, stable string) string {
+		return "apiVersion: serin.dev/v1alpha1\nkind: Rollout\nmetadata: {name: " + name + "}\nspec:\n" +
+			"  traffic: {traefik: {namespace: " + namespace + ", route: {" + route + "}}}\n" +
+			"  stable: {deployment: " + stable + ", service: {name: a, port: 80}}\n  canary: {deployment: " + name + "-canary, service: {name: b, port: 80}}\n" +
+			"  analysis: traefik-web\n  steps: [{gray: {weights: [5%]}}, {promote: {}}]\n"
+	}
+	first := on("shop", "pro", "host: shop.example.com, entryPoints: [web]", "shop")
+	for name, c := range map[string]struct{ second, want string }{
+		"the same host, in another namespace": {on("other", "dev", "host: Shop.example.com, entryPoints: [websecure, web]", "shop"), "has the same route as the rollout in"},
+		"the same Deployment":                 {on("other", "pro", "host: other.example.com", "shop"), "has Deployment pro/shop, which is an arm of the rollout in"},
+		"another entry point":                 {on("other", "dev", "host: shop.example.com, entryPoints: [websecure]", "shop"), ""},
+		"another host":                        {on("other", "pro", "host: other.example.com, entryPoints: [web]", "other"), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, errs := Load(write(t, map[string]string{"a.yaml": first, "b.yaml": c.second}))
+			if c.want == "" {
+				require.Empty(t, errs)
+				return
+			}
+			require.Len(t, errs, 2, "each names the other")
+			require.Contains(t, errs.Error(), c.want)
+		})
+	}
+}
+
 func TestFilesThatCannotBeReadAreErrors(t *testing.T) {
 	dir := write(t, map[string]string{"large.yaml": strings.Repeat("# comment\n", maxFileSize/9), "good.yaml": rolloutYAML("shop", short), ".hidden.yaml": "{", "notes.txt": "{"})
 	require.NoError(t, os.Symlink("nowhere", filepath.Join(dir, "link.yaml")))

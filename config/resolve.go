@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -264,6 +265,8 @@ const (
 	claimName   claimed = iota // a kind's name
 	claimFile                  // a file of Traefik
 	claimObject                // the name of an object in Traefik
+	claimHost                  // a host or rule at an entry point of Traefik on Kubernetes
+	claimArm                   // a Deployment
 )
 
 // error is told of one of the two documents.
@@ -277,6 +280,10 @@ func (c claim) error(me, other *parsed) Error {
 		return at.errorf("writes the same file of Traefik as the rollout in %s: each needs one of its own", where)
 	case claimObject:
 		return at.errorf("would make an object %q in Traefik, and so would the rollout in %s: take another name", c.of, where)
+	case claimHost:
+		return at.errorf("has the same route as the rollout in %s, %s: Traefik would give each request to either of them", where, c.of)
+	case claimArm:
+		return at.errorf("has Deployment %s, which is an arm of the rollout in %s: a Deployment is one rollout's", c.of, where)
 	case claimName:
 	}
 	return at.errorf("%s is declared a second time, in %s", me.title(), where)
@@ -288,7 +295,12 @@ var suffixes = []string{"", "-ab", "-stable", "-canary", "-ab-stable", "-ab-cana
 // claims of a document, the one that matters most first.
 func (p *parsed) claims() []claim {
 	out := []claim{{claimName, p.title()}}
-	if p.rollout == nil || p.rollout.Spec.Traffic.TraefikFile == nil {
+	switch {
+	case p.rollout == nil:
+		return out
+	case p.rollout.Spec.Traffic.Traefik != nil:
+		return append(out, p.rollout.Spec.clusterClaims()...)
+	case p.rollout.Spec.Traffic.TraefikFile == nil:
 		return out
 	}
 	out = append(out, claim{claimFile, filepath.Clean(beside(p.src.name, p.rollout.Spec.Traffic.TraefikFile.Path))})
@@ -356,4 +368,29 @@ func (r *resolver) plans(out *state) {
 	}
 	slices.Sort(out.Analyses)
 	slices.SortFunc(out.Rollouts, func(a, b Rollout) int { return strings.Compare(a.Plan.Rollout.Name, b.Plan.Rollout.Name) })
+}
+
+// clusterClaims are those of a rollout on Kubernetes.
+func (s *RolloutSpec) clusterClaims() (out []claim) {
+	t := s.Traffic.Traefik
+	for _, arm := range []ArmSpec{s.Stable, s.Canary} {
+		if arm.Deployment != "" {
+			out = append(out, claim{claimArm, cmp.Or(string(arm.Namespace), string(t.Namespace), defaultNamespace) + "/" + string(arm.Deployment)})
+		}
+	}
+	if t.Route == nil {
+		return out
+	}
+	route := strings.TrimSpace(t.Route.Rule)
+	if t.Route.Host != "" {
+		route = "host " + strings.ToLower(t.Route.Host)
+	}
+	points := t.Route.EntryPoints
+	if len(points) == 0 {
+		return append(out, claim{claimHost, route})
+	}
+	for _, point := range points {
+		out = append(out, claim{claimHost, route + " at entry point " + point})
+	}
+	return out
 }
