@@ -76,7 +76,10 @@ type Options struct {
 	Call func(ctx context.Context, c Call) error
 	// Workloads is nil in a daemon without a cluster.
 	Workloads Workloads
-	Log       *slog.Logger
+	// WatchGateways calls changed, from any goroutine, whenever what the traffic of a rollout depends on may have
+	// changed, until ctx ends; its error ends the engine. Nil: gateways are looked at every ObserveEvery alone.
+	WatchGateways func(ctx context.Context, changed func(rollout string)) error
+	Log           *slog.Logger
 	// Registerer takes the metrics serin_*.
 	Registerer prometheus.Registerer
 	// ObserveEvery is how often the gateway is compared with the target while that is in force; 0 is 5 s.
@@ -130,6 +133,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	group.Go(func() error { e.prune(ctx); return nil })
 	if e.o.Workloads != nil {
 		group.Go(func() error { e.o.Workloads.Watch(ctx, e.clusterChanged); return nil })
+	}
+	if e.o.WatchGateways != nil {
+		group.Go(func() error { return e.o.WatchGateways(ctx, e.gatewayChanged) })
 	}
 	err = group.Wait()
 	e.feed.close()

@@ -28,6 +28,8 @@ const (
 	storeTimeout = 15 * time.Second
 	// gatewayTimeout is the same for the gateway: longer than its own patience with what a write makes.
 	gatewayTimeout = 30 * time.Second
+	// stirGap is the least time between two looks at a gateway that changes tell of: a Deployment that rolls makes many.
+	stirGap = 200 * time.Millisecond
 	// missesAllowed: one observation that a replica did not answer in time says nothing yet.
 	missesAllowed = 2
 )
@@ -61,6 +63,7 @@ type loop struct {
 	confirmed  traffic.Confirmation
 	misses     int
 	observeAt  time.Time
+	lookedAt   time.Time // when the gateway was asked last
 	confirmGap time.Duration
 	trouble    map[string]string
 	work       work
@@ -251,6 +254,7 @@ func (l *loop) append(ctx context.Context, event rollout.Event) (rollout.State, 
 	if next.Turn != r.state.Turn {
 		l.observeAt = time.Time{} // what is in force may be what is wanted already
 	}
+	l.tell(ctx, r.state, next, event)
 	r.state, r.record, r.back = next, record, nil
 	l.happened(ctx, event)
 	return next, nil
@@ -396,6 +400,7 @@ func (l *loop) write(ctx context.Context, want traffic.Target) {
 	}
 	l.log.Info("traffic written", "weight", want.Weight, "cohort", want.Cohort != nil)
 	l.applied, l.appliedAt, l.served, l.misses = &want, time.Now(), false, 0
+	l.lookedAt = l.appliedAt // of what was written just now it is told, too
 	l.confirmed, l.confirmGap = traffic.NotServed, confirmFirst
 	l.observeAt = time.Now().Add(l.confirmGap)
 }
@@ -404,6 +409,9 @@ func (l *loop) write(ctx context.Context, want traffic.Target) {
 func (l *loop) observe(ctx context.Context, want traffic.Target) bool {
 	if !l.look(ctx, want) {
 		return false
+	}
+	if l.note("configuration", unreadable(l.observed)) {
+		return l.report(ctx) // what cannot be read has not been changed by anybody
 	}
 	drift := traffic.Drift(want, l.observed)
 	switch {
@@ -417,8 +425,16 @@ func (l *loop) observe(ctx context.Context, want traffic.Target) bool {
 	return l.report(ctx)
 }
 
+func unreadable(o traffic.Observed) error {
+	if o.Unreadable == "" {
+		return nil
+	}
+	return errors.New(o.Unreadable)
+}
+
 // look asks the gateway; it is false if the daemon stops: what was not asked to the end says nothing.
 func (l *loop) look(ctx context.Context, want traffic.Target) bool {
+	l.lookedAt = time.Now()
 	asking, cancel := context.WithTimeout(ctx, gatewayTimeout)
 	defer cancel()
 	observed, err := l.router.Observe(asking)
@@ -446,6 +462,18 @@ func (l *loop) drifted(ctx context.Context, what []string) bool {
 	}
 	_, _ = l.append(ctx, r.event(rollout.Drifted{What: what}, "gateway"))
 	return true
+}
+
+// gatewayChanged lets a rollout's loop look at its gateway soon: what somebody else has changed, or an arm without
+// endpoints, costs users requests until it is put right.
+func (e *Engine) gatewayChanged(rolloutName string) {
+	if l, ok := e.loop(rolloutName); ok {
+		l.send(func(context.Context) {
+			if soon := l.lookedAt.Add(stirGap); soon.Before(l.observeAt) {
+				l.observeAt = soon
+			}
+		})
+	}
 }
 
 // maxReasons bounds what an event says in words: a gateway with a hundred replicas may differ in a hundred ways.

@@ -191,6 +191,7 @@ func (l *loop) create(ctx context.Context, req rollout.StartRequest) (rollout.Re
 	}
 	l.note("store", nil)
 	l.rel, l.observeAt = &release{record: record, plan: *l.plan, state: state}, time.Time{}
+	l.tell(ctx, rollout.State{}, state, first)
 	l.happened(ctx, first)
 	return record, nil
 }

@@ -28,6 +28,9 @@ type Workloads interface {
 	// for it.
 	Template(ctx context.Context, d workload.Name) (workload.Template, error)
 	Seen(ctx context.Context, d workload.Name, hash string) error
+	// Tell leaves a notice where somebody looks who describes the Deployments of a release; those that are not there are
+	// left out. Nothing depends on it, so what goes wrong is logged and no more.
+	Tell(ctx context.Context, release string, deployments []workload.Name, n workload.Notice)
 	// Watch calls changed, without blocking, whenever something that was asked about may have changed, until ctx
 	// ends.
 	Watch(ctx context.Context, changed func())
@@ -39,6 +42,8 @@ const (
 	workSoon    = time.Second
 	workCalm    = 10 * time.Second
 	workTimeout = 30 * time.Second
+	// tellTimeout bounds what nothing depends on.
+	tellTimeout = 5 * time.Second
 )
 
 // errNoCluster is what a release on Kubernetes says in a daemon that has none.
@@ -126,6 +131,24 @@ func (l *loop) deployed(ctx context.Context, release string, n int, want workloa
 	case phase == workload.Failed && len(s.WorkFailed) == 0:
 		_, _ = l.append(ctx, r.event(rollout.DeploymentFailed{Work: n, Why: why[:min(len(why), maxReasons)]}, "cluster"))
 	}
+}
+
+// tell leaves a notice of an event on the Deployments of both arms, beside everything else the loop does.
+func (l *loop) tell(ctx context.Context, before, after rollout.State, event rollout.Event) {
+	c := l.rel.plan.Rollout.Cluster
+	if c == nil || l.e.o.Workloads == nil {
+		return
+	}
+	n, ok := rollout.Notice(before, after, &l.rel.plan.Rollout, event)
+	if !ok {
+		return
+	}
+	release := l.rel.record.ID
+	go func() {
+		telling, cancel := context.WithTimeout(ctx, tellTimeout)
+		defer cancel()
+		l.e.o.Workloads.Tell(telling, release, []workload.Name{c.Arms.Stable.Deployment, c.Arms.Canary.Deployment}, n)
+	}()
 }
 
 // changedByOthers tells of foreign edits that were put right.

@@ -147,3 +147,12 @@ type Template struct {
 	// New: it is neither the one that Serin saw last nor one that Serin wrote.
 	New bool
 }
+
+// Notice is something about a release that somebody who describes its Deployments wants to see. Nothing depends on it.
+type Notice struct {
+	// Reason is one word in Kubernetes' own style, such as RollingBack.
+	Reason string
+	Text   string
+	// Warning: somebody may have to do something.
+	Warning bool
+}

@@ -32,9 +32,9 @@ type cluster struct {
 	workloads *kube.Cluster
 	traefik   *traefikcrd.Clients
 
-	mu         sync.Mutex // guards what follows
-	namespaces map[string]bool
-	watch      func(namespace string) // begins to watch one; nil before anybody watches
+	mu      sync.Mutex                               // guards what follows
+	routers map[string]map[string]*traefikcrd.Router // by namespace and rollout
+	watch   func(namespace string)                   // begins to watch one; nil before anybody watches
 }
 
 // newCluster connects to the configured cluster, or to the one that this process runs in; it is nil without either.
@@ -53,7 +53,7 @@ func newCluster(spec *config.KubernetesSpec, log *slog.Logger) (*cluster, error)
 	if err != nil {
 		return nil, err
 	}
-	return &cluster{workloads: workloads, traefik: traefik, namespaces: map[string]bool{}}, nil
+	return &cluster{workloads: workloads, traefik: traefik, routers: map[string]map[string]*traefikcrd.Router{}}, nil
 }
 
 func restConfig(spec *config.KubernetesSpec) (*rest.Config, error) {
@@ -100,31 +100,55 @@ func (c *cluster) router(name string, g *config.Gateway) (engine.Router, error) 
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.namespaces[k.Namespace] {
-		c.namespaces[k.Namespace] = true
+	if c.routers[k.Namespace] == nil {
+		c.routers[k.Namespace] = map[string]*traefikcrd.Router{}
 		if c.watch != nil {
 			c.watch(k.Namespace)
 		}
 	}
+	c.routers[k.Namespace][name] = r
 	return r, nil
 }
 
-// Watch implements [engine.Workloads]: Deployments and Jobs, and in every namespace of a route what Traefik reads.
-func (c *cluster) Watch(ctx context.Context, changed func()) {
-	var group errgroup.Group
+// watchRoutes calls changed with each rollout of whose traffic something has changed in the cluster, until ctx ends.
+func (c *cluster) watchRoutes(ctx context.Context, changed func(rollout string)) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { <-ctx.Done(); return nil })
 	c.mu.Lock()
 	c.watch = func(namespace string) {
-		group.Go(func() error { return c.traefik.Watch(ctx, namespace, changed) })
+		group.Go(func() error {
+			return c.traefik.Watch(ctx, namespace, func(change traefikcrd.Change) {
+				for _, rollout := range c.concerned(namespace, change) {
+					changed(rollout)
+				}
+			})
+		})
 	}
-	for namespace := range c.namespaces {
+	for namespace := range c.routers {
 		c.watch(namespace)
 	}
 	c.mu.Unlock()
-	c.workloads.Watch(ctx, changed)
+	<-ctx.Done()
 	c.mu.Lock()
 	c.watch = nil
 	c.mu.Unlock()
-	_ = group.Wait() // ctx has ended
+	return group.Wait()
+}
+
+func (c *cluster) concerned(namespace string, change traefikcrd.Change) (rollouts []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for rollout, r := range c.routers[namespace] {
+		if r.Concerns(change) {
+			rollouts = append(rollouts, rollout)
+		}
+	}
+	return rollouts
+}
+
+// Watch implements [engine.Workloads].
+func (c *cluster) Watch(ctx context.Context, changed func()) {
+	c.workloads.Watch(ctx, changed)
 	c.workloads.Close()
 }
 
@@ -136,6 +160,11 @@ func (c *cluster) Apply(ctx context.Context, t workload.Target) (workload.Observ
 // Run implements [engine.Workloads].
 func (c *cluster) Run(ctx context.Context, j workload.Job) (workload.Status, error) {
 	return c.workloads.Run(ctx, j)
+}
+
+// Tell implements [engine.Workloads].
+func (c *cluster) Tell(ctx context.Context, release string, deployments []workload.Name, n workload.Notice) {
+	c.workloads.Tell(ctx, release, deployments, n)
 }
 
 // Version implements [engine.Workloads].

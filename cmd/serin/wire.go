@@ -161,7 +161,7 @@ func newEngine(spec *config.DaemonSpec, s *store.Store, source *promsource.Sourc
 		Retention: retention(spec),
 	}
 	if k != nil {
-		o.Workloads = k
+		o.Workloads, o.WatchGateways = k, k.watchRoutes
 	}
 	if m != nil {
 		fence(&o, m)

@@ -33,6 +33,6 @@ func Connect(c *rest.Config) (*Clients, error) {
 func (c *Clients) Router(config Config) (*Router, error) { return New(config, c.kubernetes, c.traefik) }
 
 // Watch is the package's [Watch] with these clients.
-func (c *Clients) Watch(ctx context.Context, namespace string, changed func()) error {
+func (c *Clients) Watch(ctx context.Context, namespace string, changed func(Change)) error {
 	return Watch(ctx, namespace, c.kubernetes, c.traefik, changed)
 }

@@ -499,15 +499,21 @@ func TestTheMetricsHaveTheLabelsThatAreTold(t *testing.T) {
 	}
 }
 
-func TestAWatchTellsOfWhatOthersDo(t *testing.T) {
+func TestAWatchTellsARolloutOfWhatOthersDoToItsTraffic(t *testing.T) {
 	w := begin(t, nil)
 	w.bring(t, target(0.1))
-	told := make(chan struct{}, 100)
+	told, others := make(chan struct{}, 1000), make(chan struct{}, 1000)
 	done := make(chan error, 1)
 	ctx, cancel := context.WithCancel(t.Context())
 	k, crd := kubernetes.NewForConfigOrDie(w.Cluster.Config), versioned.NewForConfigOrDie(w.Cluster.Config)
 	go func() {
-		done <- traefikcrd.Watch(ctx, w.ns, k, crd, func() { told <- struct{}{} })
+		done <- traefikcrd.Watch(ctx, w.ns, k, crd, func(c traefikcrd.Change) {
+			if w.Concerns(c) {
+				told <- struct{}{}
+			} else {
+				others <- struct{}{}
+			}
+		})
 	}()
 	n := 0
 	eventually(t, "a word of an edit", func() bool { // the watch may not have begun yet
@@ -526,6 +532,22 @@ func TestAWatchTellsOfWhatOthersDo(t *testing.T) {
 	}
 	w.scale(t, canary.Service, 0)
 	<-told
+	w.Cluster.Apply(t, w.ns, `{apiVersion: traefik.io/v1alpha1, kind: TraefikService, metadata: {name: somebody-elses}, spec: {weighted: {services: [{name: x, port: 80}]}}}`)
+	<-others
 	cancel()
 	require.NoError(t, <-done)
+}
+
+// What docs/kubernetes.md recommends.
+func TestATraefikThatAllowsEmptyServicesFailsTheShareOfACanaryWithoutEndpointsAlone(t *testing.T) {
+	w := begin(t, func(w *world) {
+		w.traefik = only(t, w.Cluster, w.ns, testbed.TraefikConfig{Throttle: throttle, Args: []string{"--providers.kubernetescrd.allowemptyservices=true"}})
+		w.config.Verify.APIs = []string{w.traefik.API}
+	})
+	w.bring(t, target(0.25))
+	w.scale(t, canary.Service, 0)
+	var c testbed.LoadCounts
+	eventually(t, "Traefik has heard of it", func() bool { c = w.send(t, 40, nil); return c.Answered("v2") == 0 })
+	require.InDelta(t, 30, c.Answered("v1"), 2, "%v", c.Status)
+	w.scale(t, canary.Service, 1)
 }

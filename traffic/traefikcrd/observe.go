@@ -8,22 +8,29 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/serindev/serin/traffic"
 )
+
+// readTimeout bounds the reading of the cluster in one observation: what Traefik serves is to be known even while an
+// API server takes requests and answers none.
+const readTimeout = 5 * time.Second
 
 // Observe reads the cluster and asks every replica of Traefik, all at once. Replicas that do not answer are listed
 // with the reason, and so is a Service of which the replicas could not be found. It returns an error only if neither
 // the cluster could be read nor any replica answered.
 func (r *Router) Observe(ctx context.Context) (traffic.Observed, error) {
 	o := traffic.Observed{}
-	s, err := r.read(ctx)
+	reading, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	s, err := r.read(reading)
 	var f *frame
 	if err == nil {
 		var found frame
 		if found, err = s.frame(&r.config); err == nil {
 			f = &found
-			o.Configured = r.configured(ctx, s, f)
+			o.Configured = r.configured(reading, s, f)
 		}
 	} else if r.config.Route != nil {
 		found := r.config.ownedFrame() // Traefik can be asked without the cluster

@@ -3,8 +3,8 @@ package traefikcrd
 import (
 	"context"
 	"fmt"
-	"time"
 
+	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
@@ -14,60 +14,57 @@ import (
 	traefikinformers "github.com/traefik/traefik/v3/pkg/provider/kubernetes/crd/generated/informers/externalversions"
 )
 
-// settle is how long changes are gathered before they are told: one act of a person or a controller is several events.
-const settle = 20 * time.Millisecond
+// Change is an object that has come, changed or gone, or a Service whose endpoints have. See [Router.Concerns].
+type Change struct{ object key }
 
-// Watch calls changed, from one goroutine, soon after anything of Traefik's or any endpoint in a namespace has changed,
-// until ctx ends; then it returns nil. One watch serves all rollouts of a namespace: each that is told observes its
-// own traffic. Watches that break are begun anew by themselves.
-func Watch(ctx context.Context, namespace string, k kubernetes.Interface, t versioned.Interface, changed func()) error {
-	events := make(chan struct{}, 1)
-	tell := func() {
-		select {
-		case events <- struct{}{}:
-		default: // it will be told anyway
-		}
-	}
-	handler := cache.ResourceEventHandlerDetailedFuncs{
-		AddFunc: func(_ any, initial bool) { // what is there at the start is no change
-			if !initial {
-				tell()
-			}
-		},
-		UpdateFunc: func(old, now any) {
-			if version(old) != version(now) {
-				tell()
-			}
-		},
-		DeleteFunc: func(any) { tell() },
-	}
+// Watch calls changed, from several goroutines, whenever anything of Traefik's or any endpoint in a namespace has
+// changed, until ctx ends; then it returns nil. One watch serves all rollouts of a namespace: each that is concerned
+// observes its own traffic. Watches that break are begun anew by themselves.
+func Watch(ctx context.Context, namespace string, k kubernetes.Interface, t versioned.Interface, changed func(Change)) error {
 	traefik := traefikinformers.NewSharedInformerFactoryWithOptions(t, 0, traefikinformers.WithNamespace(namespace))
 	core := informers.NewSharedInformerFactoryWithOptions(k, 0, informers.WithNamespace(namespace))
-	for what, informer := range map[string]cache.SharedIndexInformer{
-		"IngressRoutes":   traefik.Traefik().V1alpha1().IngressRoutes().Informer(),
-		"TraefikServices": traefik.Traefik().V1alpha1().TraefikServices().Informer(),
-		"Middlewares":     traefik.Traefik().V1alpha1().Middlewares().Informer(),
-		"EndpointSlices":  core.Discovery().V1().EndpointSlices().Informer(),
+	for kind, informer := range map[kindName]cache.SharedIndexInformer{
+		ingressRoutes:   traefik.Traefik().V1alpha1().IngressRoutes().Informer(),
+		traefikServices: traefik.Traefik().V1alpha1().TraefikServices().Informer(),
+		middlewares:     traefik.Traefik().V1alpha1().Middlewares().Informer(),
+		coreServices:    core.Discovery().V1().EndpointSlices().Informer(),
 	} {
-		if _, err := informer.AddEventHandler(handler); err != nil {
-			return fmt.Errorf("watch the %s of namespace %s: %w", what, namespace, err)
+		if _, err := informer.AddEventHandler(handler(kind, changed)); err != nil {
+			return fmt.Errorf("watch what is behind a %s in namespace %s: %w", kind, namespace, err)
 		}
 	}
 	traefik.Start(ctx.Done())
 	core.Start(ctx.Done())
-	defer traefik.Shutdown()
-	defer core.Shutdown()
-	gather := time.NewTimer(settle)
-	gather.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-events:
-			gather.Reset(settle)
-		case <-gather.C:
-			changed()
+	<-ctx.Done()
+	traefik.Shutdown()
+	core.Shutdown()
+	return nil
+}
+
+func handler(kind kindName, changed func(Change)) cache.ResourceEventHandler {
+	tell := func(o any) {
+		if last, ok := o.(cache.DeletedFinalStateUnknown); ok {
+			o = last.Obj
 		}
+		switch o := o.(type) {
+		case *discoveryv1.EndpointSlice:
+			changed(Change{key{kind, o.Labels[discoveryv1.LabelServiceName]}})
+		case metav1.Object:
+			changed(Change{key{kind, o.GetName()}})
+		}
+	}
+	return cache.ResourceEventHandlerDetailedFuncs{
+		AddFunc: func(o any, initial bool) {
+			if !initial { // what is there at the start is no change
+				tell(o)
+			}
+		},
+		UpdateFunc: func(old, now any) {
+			if version(old) != version(now) {
+				tell(now)
+			}
+		},
+		DeleteFunc: tell,
 	}
 }
 
@@ -76,4 +73,18 @@ func version(o any) string {
 		return m.GetResourceVersion()
 	}
 	return ""
+}
+
+// Concerns tells whether a change in the rollout's namespace is one of what its traffic depends on.
+func (r *Router) Concerns(c Change) bool {
+	for _, k := range r.config.keys() {
+		if k == c.object {
+			return true
+		}
+	}
+	switch c.object {
+	case key{ingressRoutes, r.config.IngressRoute}, key{coreServices, r.config.Stable.Service}, key{coreServices, r.config.Canary.Service}:
+		return true
+	}
+	return false
 }

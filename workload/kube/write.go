@@ -128,16 +128,45 @@ func (c *Cluster) learn(n workload.Name, r rendering) {
 // tell logs what was done, and leaves an Event for who describes the object. Nothing depends on Events.
 func (c *Cluster) tell(ctx context.Context, o *unstructured.Unstructured, reason, release, did string) {
 	c.log.Info("changed in the cluster", "kind", o.GetKind(), "object", o.GetNamespace()+"/"+o.GetName(), "release", release, "did", did)
-	now := metav1.Now()
+	c.note(ctx, o, release, workload.Notice{Reason: reason, Text: did})
+}
+
+// Tell leaves an Event with a notice on those of a release's Deployments that are there, as they are known here. What
+// goes wrong is logged and no more.
+func (c *Cluster) Tell(ctx context.Context, release string, list []workload.Name, n workload.Notice) {
+	for _, name := range list {
+		o, err := c.deployment(ctx, name, false)
+		switch {
+		case err != nil:
+			c.log.Debug("an Event was not written", "err", err)
+		case o != nil:
+			c.note(ctx, o, release, n)
+		}
+	}
+}
+
+// maxNote is how long the API server lets an Event's message be.
+const maxNote = 1024
+
+// note writes an Event.
+func (c *Cluster) note(ctx context.Context, o *unstructured.Unstructured, release string, n workload.Notice) {
+	now, kind, text := metav1.Now(), corev1.EventTypeNormal, n.Text
+	if n.Warning {
+		kind = corev1.EventTypeWarning
+	}
+	suffix := ""
 	if release != "" {
-		did += " (release " + release + ")"
+		suffix = " (release " + release + ")"
+	}
+	if room := maxNote - len(suffix); len(text) > room {
+		text = strings.ToValidUTF8(text[:room-len("…")], "") + "…"
 	}
 	event := &corev1.Event{
 		ObjectMeta: metav1.ObjectMeta{Namespace: o.GetNamespace(), Name: fmt.Sprintf("%s.%x", short(o.GetName(), 200), time.Now().UnixNano())},
 		InvolvedObject: corev1.ObjectReference{
 			APIVersion: o.GetAPIVersion(), Kind: o.GetKind(), Namespace: o.GetNamespace(), Name: o.GetName(), UID: o.GetUID(),
 		},
-		Reason: reason, Message: did[:min(len(did), 1024)], Type: corev1.EventTypeNormal, Count: 1, FirstTimestamp: now, LastTimestamp: now,
+		Reason: n.Reason, Message: text + suffix, Type: kind, Count: 1, FirstTimestamp: now, LastTimestamp: now,
 		Source: corev1.EventSource{Component: manager}, ReportingController: "serin.dev/serin", ReportingInstance: manager,
 	}
 	if _, err := c.client.CoreV1().Events(o.GetNamespace()).Create(ctx, event, metav1.CreateOptions{}); err != nil {

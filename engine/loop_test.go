@@ -1,0 +1,60 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/serindev/serin/traffic"
+)
+
+// blind is a gateway whose configuration cannot be read, as when an API server is away.
+type blind struct{}
+
+func (blind) Apply(context.Context, traffic.Target) error { return errors.New("connection refused") }
+func (blind) Observe(context.Context) (traffic.Observed, error) {
+	return traffic.Observed{}, errors.New("get TraefikService shop: connection refused")
+}
+func (blind) Labels(bool) (canary, stable string) { return "", "" }
+
+func TestWhatCannotBeReadHasNotBeenChangedByAnybody(t *testing.T) {
+	e, r := learner(t, nil)
+	l := newLoop(e, "shop")
+	want := traffic.Target{Weight: 0.1}
+	l.rel, l.router, l.applied, l.served = r, blind{}, &want, true
+	l.observe(t.Context(), want)
+	require.Equal(t, "get TraefikService shop: connection refused", l.trouble["configuration"])
+	require.NotNil(t, l.applied, "it is not written again")
+	events, err := e.o.Store.Events(t.Context(), r.record.ID, 0)
+	require.NoError(t, err)
+	require.Len(t, events, 1, "and nothing is told but that it has started")
+}
+
+func TestAChangeOfTheGatewayIsLookedAtSoonAndNotAllTheTime(t *testing.T) {
+	e, _ := learner(t, nil)
+	synctest.Test(t, func(t *testing.T) {
+		l := newLoop(e, "shop")
+		e.loops["shop"] = l
+		heard := func() {
+			e.gatewayChanged("shop")
+			for _, f := range l.mail {
+				f(t.Context())
+			}
+			l.mail = nil
+		}
+		l.lookedAt, l.observeAt = time.Now().Add(-4*time.Second), time.Now().Add(time.Second)
+		heard()
+		require.False(t, l.observeAt.After(time.Now()), "at once")
+		l.lookedAt, l.observeAt = time.Now(), time.Now().Add(5*time.Second)
+		heard()
+		require.Equal(t, time.Now().Add(stirGap), l.observeAt, "it was looked at just now")
+		l.observeAt = time.Now().Add(50 * time.Millisecond)
+		heard()
+		require.Equal(t, time.Now().Add(50*time.Millisecond), l.observeAt, "it is looked at sooner anyway")
+		e.gatewayChanged("nobody's")
+	})
+}

@@ -1,0 +1,56 @@
+package rollout_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/share"
+	"github.com/serindev/serin/workload"
+)
+
+func TestWhoDescribesADeploymentSeesWhatMatters(t *testing.T) {
+	d := clustered()
+	d.Steps = []rollout.Step{rollout.Gate{Name: "qa-says-yes", Approvers: []string{"qa"}}, rollout.Gray{Name: "gray", Weights: []share.Share{0.05, 0.5}}}
+	active := rollout.State{Phase: rollout.Active, GrayStep: 1, GrayStage: 1, Step: 1, StepName: "gray"}
+	back := rollout.State{Phase: rollout.RollingBack, Why: "errors are worse"}
+	by := rollout.Meta{At: time.Unix(0, 0), By: "ann"}
+	for name, c := range map[string]struct {
+		before, after rollout.State
+		event         rollout.Event
+		want          workload.Notice
+	}{
+		"a start, with its parameters": {rollout.State{}, active, rollout.Started{Meta: by, Parameters: map[string]string{"image": "shop:2", "a": "b"}},
+			workload.Notice{Reason: "ReleaseStarted", Text: "started by ann with a=b, image=shop:2"}},
+		"a weight": {active, active, rollout.StepEntered{Meta: by, Name: "gray", Step: 1, Stage: 1, What: rollout.StageGray},
+			workload.Notice{Reason: "StepEntered", Text: "step gray, 50% of traffic on the canary"}},
+		"a gate, and whose it is": {active, active, rollout.StepEntered{Meta: by, Name: "qa-says-yes", What: rollout.StageGate},
+			workload.Notice{Reason: "GateOpen", Text: "gate qa-says-yes waits for an answer from qa"}},
+		"an answer": {active, active, rollout.GateAnswered{Meta: by, Gate: "qa-says-yes", Answer: rollout.Approve, Reason: "fine"},
+			workload.Notice{Reason: "GateAnswered", Text: "gate qa-says-yes answered by ann: approve: fine"}},
+		"whatever makes it go back": {active, back, rollout.RollbackRequested{Meta: by, Reason: "errors are worse"},
+			workload.Notice{Reason: "RollingBack", Text: "all traffic goes back to stable: errors are worse", Warning: true}},
+		"pods that do not get ready": {active, active, rollout.DeploymentFailed{Meta: by, Why: []string{"shop-canary: ImagePullBackOff"}},
+			workload.Notice{Reason: "NotReady", Text: "step gray: shop-canary: ImagePullBackOff", Warning: true}},
+		"a good end": {active, active, rollout.Ended{Meta: by, Outcome: rollout.Released, Why: "every step is done"},
+			workload.Notice{Reason: "Released", Text: "the release has ended, released: every step is done"}},
+		"another end": {back, back, rollout.Ended{Meta: by, Outcome: rollout.RolledBack, Why: "errors are worse"},
+			workload.Notice{Reason: "RolledBack", Text: "the release has ended, rolledBack: errors are worse", Warning: true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n, ok := rollout.Notice(c.before, c.after, d, c.event)
+			require.True(t, ok)
+			require.Equal(t, c.want, n)
+		})
+	}
+	for name, event := range map[string]rollout.Event{
+		"a look": rollout.LookTaken{Meta: by}, "what is in force": rollout.InForce{Meta: by}, "a weight whose pods are not there yet": rollout.StepEntered{Meta: by, Prepare: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, ok := rollout.Notice(active, active, d, event)
+			require.False(t, ok, "it comes too often, or too early")
+		})
+	}
+}
