@@ -97,6 +97,9 @@ func (c *Cluster) bring(ctx context.Context, t *workload.Target, d *workload.Dep
 			if s.Phase, s.Why, err = c.status(ctx, t, d, w); err != nil {
 				return s, err
 			}
+			if s.Phase == workload.Progressing {
+				s.Why = strings.TrimSuffix(s.Why+"; "+c.stale(d.Name.Namespace), "; ")
+			}
 			if s.Phase == workload.Progressing || live || c.isConfirmed(d.Name, w) {
 				c.confirm(d.Name, w, live)
 				return s, nil

@@ -517,6 +517,31 @@ func TestACanaryThatIsDeletedByHandIsMadeAnew(t *testing.T) {
 	require.Contains(t, p.until(gone, workload.Failed).Why, "there is no such Deployment")
 }
 
+func TestAWatchThatIsNotAllowedAnyMoreIsSaid(t *testing.T) {
+	p := newPlace(t)
+	p.c.SetImage(p.ns, "flask:hang", testcluster.Image{Fate: testcluster.Hang})
+	account := p.c.ServiceAccount(t, p.ns, "poor")
+	p.grant("poor", reading+writing)
+	p.kube = p.connect(account)
+	d := p.newCanary("hang", 0.25)
+	p.eventually(func() bool {
+		o, err := p.kube.Apply(t.Context(), p.target(release, d))
+		return err == nil && strings.Contains(o.Deployments[0].Why, "runs and is not ready")
+	})
+	p.grant("poor", strings.ReplaceAll(reading, "[pods, services]", "[services]")+writing)
+	p.c.RestartAPIServer(t) // a watch that is open stays so
+	why := ""
+	p.eventually(func() bool {
+		o, err := p.kube.Apply(t.Context(), p.target(release, d))
+		if err == nil {
+			why = o.Deployments[0].Why
+		}
+		return strings.Contains(why, "forbidden")
+	})
+	require.Contains(t, why, "what is known of the pods may be old")
+	require.Contains(t, why, "forbidden")
+}
+
 // meddler is a transport that changes the object before each of the first writes of it, as somebody else would.
 type meddler struct {
 	http.RoundTripper

@@ -47,7 +47,11 @@ type feed struct {
 
 	mu      sync.Mutex
 	trouble error // the newest reason why it cannot be listed or watched
+	at      time.Time
 }
+
+// reflectors try again after half a minute to a minute at most, and say so only if it does not work.
+const longestRetry = time.Minute
 
 // feed returns a feed that has been filled. The first call for a kind in a namespace begins to watch it. It returns an
 // error that names verb and kind if that is not possible now; it goes on trying.
@@ -84,6 +88,25 @@ func (f *feed) why() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.trouble
+}
+
+// stale says why what is known of a namespace may be old; empty if nothing is known against it.
+func (c *Cluster) stale(namespace string) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, kind := range []string{deployments, replicaSets, pods, services, autoscalers} {
+		f := c.feeds[feedKey{kind, namespace}]
+		if f == nil {
+			continue
+		}
+		f.mu.Lock()
+		why, at := f.trouble, f.at
+		f.mu.Unlock()
+		if why != nil && f.informer.HasSynced() && time.Since(at) < longestRetry {
+			return fmt.Sprintf("what is known of the %s may be old: %v", kind, why)
+		}
+	}
+	return ""
 }
 
 // fill waits for several feeds of one namespace at once.
@@ -165,7 +188,7 @@ func (f *feed) note(_ context.Context, _ *cache.Reflector, err error) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.trouble = err
+	f.trouble, f.at = err, time.Now()
 }
 
 // slim drops what nobody asks for here: a namespace may have thousands of pods.
