@@ -94,10 +94,10 @@ generate:
 vuln: $(bin)/govulncheck
 	@$(bin)/govulncheck ./...
 
-## tools: the servers of the tests: Traefik and Prometheus from PATH, or built once into .toolchain/bin with the test cluster, Helm and kustomize
+## tools: the servers of the tests: Traefik and Prometheus from PATH, or built once into .toolchain/bin with the test cluster, Helm, kustomize and kubeconform
 .PHONY: tools
 tools: gateway
-	@tools/build etcd kubernetes kwok helm kustomize
+	@tools/build etcd kubernetes kwok helm kustomize kubeconform
 
 # The demo needs these two only.
 .PHONY: gateway

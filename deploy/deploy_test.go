@@ -96,9 +96,6 @@ func apply(t *testing.T, c *testcluster.Cluster, list []*unstructured.Unstructur
 	mapper := restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(c.Client.Discovery()))
 	for _, o := range list {
 		kind := o.GroupVersionKind()
-		if kind.Kind == "ServiceMonitor" {
-			continue // not Kubernetes' own
-		}
 		mapping, err := mapper.RESTMapping(kind.GroupKind(), kind.Version)
 		require.NoError(t, err)
 		_, err = client.Resource(mapping.Resource).Namespace(o.GetNamespace()).Create(t.Context(), o,
@@ -121,6 +118,7 @@ func find(t *testing.T, list []*unstructured.Unstructured, kind, name string) ma
 const everything = `
 replicas: 3
 namespaces: [NS, NS2]
+traefikNamespaces: [NS2]
 files:
   shop.yaml: "# a rollout"
   jobs/migrate.yaml: "# a job"
@@ -144,14 +142,18 @@ extraVolumeMounts: [{name: more, mountPath: /more}]
 daemon: {log: {format: json}, retention: {evidence: 30d}}
 `
 
+// variants of the chart's values, by what they are for.
+var variants = map[string]string{
+	"as it is": "", "without TLS": "tls: {insecure: true}", "with everything": everything,
+	"with few rights": "rbac: {jobs: false, createCanary: false}\nnetworkPolicy: {enabled: false}\npodDisruptionBudget: {enabled: false}\nexistingConfigMap: mine\nstore: {sqlite: {existingClaim: mine}}",
+}
+
 func TestTheChartIsAcceptedByTheAPIServerFieldByField(t *testing.T) {
 	c := testcluster.Shared(t)
+	serviceMonitors(t, c)
 	_, err := program(t, "helm", "lint", "--strict", "helm/serin")
 	require.NoError(t, err)
-	for name, values := range map[string]string{
-		"as it is": "", "without TLS": "tls: {insecure: true}", "with everything": everything,
-		"with few rights": "rbac: {jobs: false, createCanary: false}\nnetworkPolicy: {enabled: false}\npodDisruptionBudget: {enabled: false}\nexistingConfigMap: mine\nstore: {sqlite: {existingClaim: mine}}",
-	} {
+	for name, values := range variants {
 		t.Run(name, func(t *testing.T) {
 			ns, ns2 := c.Namespace(t), c.Namespace(t)
 			list := objects(t, mustRender(t, ns, strings.NewReplacer("NS2", ns2, "NS", ns).Replace(values)))
@@ -184,29 +186,38 @@ func TestWhatWouldNotRunIsRefused(t *testing.T) {
 	}
 }
 
-// base is what the kustomize base is made of: the chart as it is, without what is Helm's.
-func base(t *testing.T) (all, rights string) {
+// kustomized are the files of the kustomize bases: the chart as it is, without what is Helm's, and its rights in one
+// namespace, of rollouts or of Traefik.
+func kustomized(t *testing.T) map[string]string {
 	t.Helper()
-	text := mustRender(t, "serin", "")
+	text := mustRender(t, "serin", "traefikNamespaces: [traefik]")
 	text = regexp.MustCompile(`(?m)^ *(helm\.sh/.*|annotations: \{helm\.sh/.*)\n|^# Source: .*\n`).ReplaceAllString(text, "")
 	text = strings.ReplaceAll(text, "managed-by: Helm", "managed-by: kustomize")
-	var parts []string
+	var all, rights, traefik []string
 	for part := range strings.SplitSeq(text, "---\n") {
 		if strings.TrimSpace(part) == "" {
 			continue
 		}
-		parts = append(parts, part)
-		if regexp.MustCompile(`(?m)^kind: Role(Binding)?$`).MatchString(part) {
-			rights += "---\n" + regexp.MustCompile(`(?m)^  namespace: serin\n`).ReplaceAllString(part, "")
+		here := regexp.MustCompile(`(?m)^  namespace: \w+\n`).ReplaceAllString(part, "")
+		switch isRight := regexp.MustCompile(`(?m)^kind: Role(Binding)?$`).MatchString(part); {
+		case isRight && strings.Contains(part, "\n  namespace: traefik\n"):
+			traefik = append(traefik, here)
+			continue
+		case isRight:
+			rights = append(rights, here)
 		}
+		all = append(all, part)
 	}
-	return "# Rendered from deploy/helm/serin: go test ./deploy -update\n---\n" + strings.Join(parts, "---\n"),
-		"# Rendered from deploy/helm/serin: go test ./deploy -update\n" + rights
+	out := map[string]string{}
+	for file, parts := range map[string][]string{"base/serin.yaml": all, "rights/rights.yaml": rights, "traefik-rights/rights.yaml": traefik} {
+		out[file] = "# Rendered from deploy/helm/serin: go test ./deploy -update\n---\n" + strings.Join(parts, "---\n")
+	}
+	return out
 }
 
 func TestTheKustomizeBaseIsTheChart(t *testing.T) {
-	all, rights := base(t)
-	for file, text := range map[string]string{"kustomize/base/serin.yaml": all, "kustomize/rights/rights.yaml": rights} {
+	for file, text := range kustomized(t) {
+		file = filepath.Join("kustomize", file)
 		if *update {
 			require.NoError(t, os.WriteFile(file, []byte(text), 0o644)) //nolint:gosec // for everybody
 		}
@@ -249,6 +260,16 @@ patches:
       - {op: replace, path: /subjects/0/namespace, value: `+home+`}
 `)
 	apply(t, c, list)
+	traefik := c.Namespace(t)
+	apply(t, c, overlay("traefik", "namespace: "+traefik+`
+resources: [DEPLOY/kustomize/traefik-rights]
+patches:
+  - target: {kind: RoleBinding}
+    patch: |
+      - {op: replace, path: /subjects/0/namespace, value: `+home+`}
+`))
+	require.True(t, can(t, account(c, t, home), traefik, "discovery.k8s.io", "endpointslices", "list"))
+	require.False(t, can(t, account(c, t, home), traefik, "traefik.io", "traefikservices", "get"))
 	require.True(t, can(t, account(c, t, home), pro, "apps", "deployments", "patch"))
 	require.False(t, can(t, account(c, t, home), "default", "apps", "deployments", "patch"))
 }
