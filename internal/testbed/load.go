@@ -2,6 +2,7 @@ package testbed
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"maps"
@@ -30,6 +31,8 @@ type LoadConfig struct {
 	Vary func(n int, r *http.Request)
 	// Jar keeps cookies over all requests: one user with sticky sessions. Nil: none are kept.
 	Jar http.CookieJar
+	// TLS is for a URL with https; nil: the system's authorities.
+	TLS *tls.Config
 	// Timeout of one request; 0: 10 s.
 	Timeout time.Duration
 }
@@ -92,7 +95,7 @@ func StartLoad(ctx context.Context, c LoadConfig) *Load {
 		client: &http.Client{
 			Jar:           c.Jar,
 			Timeout:       c.Timeout,
-			Transport:     &http.Transport{MaxIdleConnsPerHost: c.Workers, MaxConnsPerHost: c.Workers},
+			Transport:     &http.Transport{MaxIdleConnsPerHost: c.Workers, MaxConnsPerHost: c.Workers, TLSClientConfig: c.TLS},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}

@@ -45,6 +45,15 @@ func (c *Cluster) ServiceAccount(tb testing.TB, namespace, name string) *rest.Co
 	return c.config(c.Config.Host, token.Status.Token)
 }
 
+// Certificate makes the certificate and key of a host, as PEM, by the authority that signed the API server's
+// (Config.CAData).
+func (c *Cluster) Certificate(tb testing.TB, host string) (cert, key []byte) {
+	tb.Helper()
+	cert, key, err := c.ca.serve(host)
+	require.NoError(tb, err)
+	return cert, key
+}
+
 // WriteKubeconfig writes a kubeconfig that says what config says, into a folder of the test's, and returns its path.
 func (c *Cluster) WriteKubeconfig(tb testing.TB, config *rest.Config) string {
 	tb.Helper()

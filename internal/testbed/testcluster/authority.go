@@ -34,8 +34,8 @@ func newAuthority() (*authority, error) {
 	return &authority{parsed: parsed, key: key, cert: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})}, err
 }
 
-// serve makes the certificate and key of a server at an address, as PEM.
-func (a *authority) serve(ip string) (cert, key []byte, err error) {
+// serve makes the certificate and key of a server at an address or of a name, as PEM.
+func (a *authority) serve(name string) (cert, key []byte, err error) {
 	key, err = privateKey()
 	if err != nil {
 		return nil, nil, err
@@ -45,8 +45,12 @@ func (a *authority) serve(ip string) (cert, key []byte, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	template := certificate(ip)
-	template.IPAddresses = []net.IP{net.ParseIP(ip)}
+	template := certificate(name)
+	if ip := net.ParseIP(name); ip != nil {
+		template.IPAddresses = []net.IP{ip}
+	} else {
+		template.DNSNames = []string{name}
+	}
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.parsed, private.Public(), a.key)
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), key, err
