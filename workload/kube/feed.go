@@ -90,23 +90,22 @@ func (f *feed) why() error {
 	return f.trouble
 }
 
-// stale says why what is known of a namespace may be old; empty if nothing is known against it.
+// stale says why what is known of a namespace may be old, by the newest trouble; empty if nothing is known against it.
 func (c *Cluster) stale(namespace string) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, kind := range []string{deployments, replicaSets, pods, services, autoscalers} {
-		f := c.feeds[feedKey{kind, namespace}]
-		if f == nil {
+	text, newest := "", time.Now().Add(-longestRetry)
+	for key, f := range c.feeds {
+		if key.namespace != namespace || !f.informer.HasSynced() {
 			continue
 		}
 		f.mu.Lock()
-		why, at := f.trouble, f.at
-		f.mu.Unlock()
-		if why != nil && f.informer.HasSynced() && time.Since(at) < longestRetry {
-			return fmt.Sprintf("what is known of the %s may be old: %v", kind, why)
+		if f.trouble != nil && f.at.After(newest) {
+			text, newest = fmt.Sprintf("what is known of the %s may be old: %v", key.kind, f.trouble), f.at
 		}
+		f.mu.Unlock()
 	}
-	return ""
+	return text
 }
 
 // fill waits for several feeds of one namespace at once.
