@@ -3,7 +3,9 @@ package cluster
 import (
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -18,6 +20,18 @@ func (w *world) explained(t *testing.T, want string) {
 	until(t, "explain says "+want, func() string {
 		status, text := w.get("/api/v1/rollouts/"+w.name+"/explain", nil)
 		if status == http.StatusOK && strings.Contains(text, want) {
+			return ""
+		}
+		return text
+	})
+}
+
+// explainedNoMore waits until it says that no more.
+func (w *world) explainedNoMore(t *testing.T, gone string) {
+	t.Helper()
+	until(t, "explain says no more "+gone, func() string {
+		status, text := w.get("/api/v1/rollouts/"+w.name+"/explain", nil)
+		if status == http.StatusOK && !strings.Contains(text, gone) {
 			return ""
 		}
 		return text
@@ -62,7 +76,7 @@ func TestEndpointsThatVanishInGrayLeaveTheUsersToStable(t *testing.T) {
 	w := newWorld(t, pipeline.with("hold: 1s", "hold: 8s"))
 	loads := w.users(t, beta)
 	id := w.toGray(t, 1)
-	w.c.SetImage(w.pro, image2, testcluster.Image{Fate: testcluster.Hang}) // new pods never become ready
+	w.hang(w.pro, image2)
 	err := w.c.Client.CoreV1().Pods(w.pro).DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{LabelSelector: "app=k8s-flask-canary"})
 	require.NoError(t, err)
 	w.explained(t, "all requests go to stable")
@@ -103,7 +117,7 @@ func TestATraefikServiceEditedByHandIsPutRight(t *testing.T) {
 	status, text = w.call(http.MethodPost, "/api/v1/releases/"+id+"/rollback", map[string]string{"reason": "by hand"}, nil)
 	require.Equal(t, http.StatusOK, status, text)
 	w.wait(t, "the release has ended", ended)
-	w.stableAgain(t, loads)
+	w.asBefore(t, loads)
 }
 
 func TestAnImageThatCannotBePulledEndsTheReleaseBeforeTrafficMoved(t *testing.T) {
@@ -170,21 +184,151 @@ func TestANewTemplateStartsAReleaseAndSupersedesTheOneUnderWay(t *testing.T) {
 	require.Positive(t, loads[0].Counts().Answered("3"))
 }
 
+func TestADaemonWithoutRightsSaysSoAndGoesOnWhenItHasThem(t *testing.T) {
+	t.Parallel()
+	powerless := pipeline
+	powerless.powerless = true
+	w := newWorld(t, powerless)
+	me := "system:serviceaccount:" + w.home + ":serin"
+	w.explained(t, "forbidden")
+	w.explained(t, me)
+	w.start(t, image2)
+	w.wait(t, "the release says what is not allowed", func(v view) bool {
+		text := strings.Join(v.Trouble, "; ")
+		return v.State.StepName == "migrate-database" && strings.Contains(text, "jobs") && strings.Contains(text, "forbidden") && strings.Contains(text, me)
+	})
+	w.grant(t)
+	w.wait(t, "the first gate is open", atGate("start-ab-test"))
+	w.explainedNoMore(t, "forbidden")
+}
+
+func TestRightsThatAreTakenAwayInGrayStopTheReleaseAndHurtNoUser(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, pipeline.with("hold: 1s", "hold: 8s"))
+	loads := w.users(t, beta)
+	id := w.toGray(t, 1)
+	w.revoke(t)
+	w.explained(t, "forbidden")
+	v := w.wait(t, "the release holds", func(v view) bool { return !v.State.InForce })
+	require.Equal(t, 1, v.State.Stage)
+	status, text := w.call(http.MethodPost, "/api/v1/releases/"+id+"/rollback", map[string]string{"reason": "by hand"}, nil)
+	require.Equal(t, http.StatusOK, status, text)
+	w.wait(t, "why it does not go back is said", func(v view) bool {
+		return v.State.Phase == "rollingBack" && strings.Contains(strings.Join(v.Trouble, "; "), "forbidden")
+	})
+	noRequestFailed(t, loads)
+	w.grant(t)
+	v = w.wait(t, "the release has ended", ended)
+	require.Equal(t, "rolledBack", v.State.Outcome)
+	w.asBefore(t, loads)
+}
+
+func TestEveryWriteComesTooLateTwice(t *testing.T) {
+	t.Parallel()
+	meddled := pipeline.with("hold: 1s", "hold: 2s")
+	meddled.meddled = true
+	w := newWorld(t, meddled)
+	w.between.setLate(2)
+	loads := w.users(t, beta)
+	id := w.toGray(t, 0)
+	w.wait(t, "the second gate is open", atGate("full-release"))
+	w.between.setLate(1_000_000)
+	w.approve(t, id, "full-release")
+	w.explained(t, "somebody else changed it each time between reading and writing it")
+	noRequestFailed(t, loads)
+	w.between.setLate(2)
+	v := w.wait(t, "the release has ended", ended)
+	require.Equal(t, "released", v.State.Outcome, v.State.Why)
+	for _, e := range w.events(t, id) {
+		require.NotEqual(t, "drifted", e.Kind, "nothing of Serin's was changed: %v", e)
+	}
+	noRequestFailed(t, loads)
+	w.between.mu.Lock()
+	defer w.between.mu.Unlock()
+	require.Greater(t, w.between.conflicts, 20)
+}
+
+func TestWatchesThatAreClosedAllTheTimeDoNotMatter(t *testing.T) {
+	t.Parallel()
+	meddled := pipeline
+	meddled.meddled = true
+	w := newWorld(t, meddled)
+	stop := make(chan struct{})
+	var cutting sync.WaitGroup
+	cutting.Go(func() {
+		tick := time.NewTicker(300 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-stop:
+				return
+			case <-tick.C:
+				w.between.cutWatches()
+			}
+		}
+	})
+	t.Cleanup(func() { close(stop); cutting.Wait() })
+	loads := w.users(t, beta)
+	id := w.toGray(t, 0)
+	w.wait(t, "the second gate is open", atGate("full-release"))
+	w.approve(t, id, "full-release")
+	v := w.wait(t, "the release has ended", ended)
+	require.Equal(t, "released", v.State.Outcome, v.State.Why)
+	noRequestFailed(t, loads)
+	w.between.mu.Lock()
+	defer w.between.mu.Unlock()
+	require.Greater(t, w.between.cut, 50)
+}
+
+func TestAnAPIServerThatAnswersNothingKeepsNobodyWaiting(t *testing.T) {
+	t.Parallel()
+	meddled := pipeline.with("hold: 1s", "hold: 8s")
+	meddled.meddled = true
+	w := newWorld(t, meddled)
+	loads := w.users(t, beta)
+	id := w.toGray(t, 1)
+	w.between.hush()
+	w.explained(t, "context deadline exceeded")
+	status, text := w.call(http.MethodPost, "/api/v1/releases/"+id+"/rollback", map[string]string{"reason": "by hand"}, nil)
+	require.Equal(t, http.StatusOK, status, text)
+	noRequestFailed(t, loads)
+	w.between.speak()
+	v := w.wait(t, "the release has ended", ended)
+	require.Equal(t, "rolledBack", v.State.Outcome)
+	w.asBefore(t, loads)
+}
+
 // The API server of the whole cluster dies again and again, so no other test runs beside this one.
 func TestTheAPIServerIsKilledInTheMiddleOfEveryStep(t *testing.T) {
-	w := newWorld(t, pipeline)
+	w := newWorld(t, pipeline.with("hold: 1s", "hold: 3s", "min: 1s", "min: 3s"))
+	outage := func() {
+		require.NoError(t, w.c.APIServer.Kill())
+		w.explained(t, "connection refused")
+		require.NoError(t, w.c.APIServer.Restart(t.Context()))
+	}
 	loads := w.users(t, beta)
+	w.hang(w.pro, image2) // the migration
+	w.hang(w.dev, image2)
 	id := w.start(t, image2)
-	w.c.RestartAPIServer(t)
+	w.runs(t, w.pro, image2)
+	outage()
+	w.revive(t, w.pro, image2)
+	w.runs(t, w.dev, image2)
+	outage()
+	w.revive(t, w.dev, image2)
 	w.wait(t, "the first gate is open", atGate("start-ab-test"))
+	outage()
 	w.approve(t, id, "start-ab-test")
-	w.c.RestartAPIServer(t)
 	w.wait(t, "the A/B test is in force", at("ab", 0))
-	w.c.RestartAPIServer(t)
+	outage()
 	w.wait(t, "a weight is in force", at("gray", 1))
-	w.c.RestartAPIServer(t)
+	outage()
 	w.wait(t, "the second gate is open", atGate("full-release"))
+	outage()
 	noRequestFailed(t, loads)
+	for _, e := range w.events(t, id) {
+		require.NotEqual(t, "drifted", e.Kind, "nobody has changed anything: %v", e)
+	}
 	w.approve(t, id, "full-release")
 	// Now stable's old pods end while nobody can tell Traefik of the new ones: what fails then is not Serin's to prevent.
 	w.c.RestartAPIServer(t)

@@ -1,14 +1,17 @@
 // Package cluster runs the whole pipeline on a real API server with real controllers, a real Traefik that reads its
-// custom resources, a real Prometheus, and pods that answer. The daemon is the built program, with the rights of its
-// own ServiceAccount. Start reading at [world].
+// custom resources, a real Prometheus, and pods that answer. The daemon is the built program. It is a ServiceAccount
+// with the Roles that the Helm chart makes, and no other right. Start reading at [world].
 package cluster
 
 import (
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -21,7 +24,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
 
 	"github.com/serindev/serin/internal/testbed"
 	"github.com/serindev/serin/internal/testbed/testcluster"
@@ -85,13 +90,19 @@ type example struct {
 	file, name, container string
 	// preRelease is a Deployment that the example takes for granted, in a namespace of its own.
 	preRelease string
+	// secret of the certificate for the host; the users then come by HTTPS.
+	secret string
+	// powerless: the daemon begins without any right.
+	powerless bool
+	// meddled: somebody stands between the daemon and the API server.
+	meddled bool
 	// change edits the text further: old, new, old, new.
 	change []string
 }
 
 var (
 	pipeline  = example{file: "pipeline.yaml", name: "k8s-flask", container: "flask", preRelease: "k8s-flask-nodeport"}
-	fiveSteps = example{file: "five-steps.yaml", name: "feed", container: "feed"}
+	fiveSteps = example{file: "five-steps.yaml", name: "feed", container: "feed", secret: "feed-tls"}
 )
 
 func (e example) with(change ...string) example {
@@ -107,14 +118,22 @@ func app(name, container string) string {
 type world struct {
 	example
 	c          *testcluster.Cluster
-	pro, dev   string
+	pro, dev   string // where the application and its pre-release are
+	gate, home string // where Traefik's Service and Serin's ServiceAccount are
 	host       string
 	traefik    *testbed.Traefik
+	entry      string // where users ask
+	tls        *tls.Config
 	prometheus *testbed.Prometheus
+	between    *between
+	kubeconfig string // the daemon's
 	dir        string
 	url, token string
 	daemon     *testbed.Process
 }
+
+// traefikHost is where Traefiks listen: an EndpointSlice takes no loopback address.
+const traefikHost = "10.77.250.1"
 
 func newWorld(t *testing.T, e example) *world {
 	t.Helper()
@@ -128,22 +147,82 @@ func newWorld(t *testing.T, e example) *world {
 func newApplication(t *testing.T, e example) *world {
 	t.Helper()
 	w := &world{example: e, c: testcluster.Shared(t), dir: t.TempDir()}
-	w.pro, w.dev = w.c.Namespace(t), w.c.Namespace(t)
+	w.pro, w.dev, w.gate, w.home = w.c.Namespace(t), w.c.Namespace(t), w.c.Namespace(t), w.c.Namespace(t)
 	w.host = w.pro + ".example.com"
 	w.c.Apply(t, w.pro, app(e.name, e.container))
 	if e.preRelease != "" {
 		w.c.Apply(t, w.dev, app(e.preRelease, e.container))
 	}
-	// It sees this test's namespace only: each change of another's would make it begin its circuit breakers anew, and a
-	// new one opens if the first answer that it sees is an error.
-	w.traefik = w.c.Traefik(t, testbed.TraefikConfig{
-		Throttle: 100 * time.Millisecond, Args: []string{"--providers.kubernetescrd.namespaces=" + w.pro},
-	})
+	w.startTraefik(t)
 	w.prometheus = testbed.NewPrometheus(t, testbed.PrometheusConfig{
 		ScrapeInterval: 250 * time.Millisecond,
 		Jobs:           []testbed.ScrapeJob{{Name: "traefik", Targets: []string{w.traefik.MetricsAddr}}},
 	})
+	w.account(t)
 	return w
+}
+
+// startTraefik starts a Traefik with a Service in front of it, by which the examples name its API.
+func (w *world) startTraefik(t *testing.T) {
+	t.Helper()
+	// It sees this test's namespace only: each change of another's would make it begin its circuit breakers anew, and a
+	// new one opens if the first answer that it sees is an error.
+	w.traefik = w.c.Traefik(t, testbed.TraefikConfig{
+		Host: traefikHost, EntryPoints: []string{"web", "websecure"},
+		Throttle: 100 * time.Millisecond, Args: []string{"--providers.kubernetescrd.namespaces=" + w.pro},
+	})
+	_, port, err := net.SplitHostPort(w.traefik.Addr("traefik"))
+	require.NoError(t, err)
+	w.c.Apply(t, w.gate, fmt.Sprintf(`
+{apiVersion: v1, kind: Service, metadata: {name: traefik}, spec: {ports: [{name: api, port: 8080}]}}
+---
+{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: traefik, labels: {kubernetes.io/service-name: traefik}},
+ addressType: IPv4, ports: [{name: api, port: %s}], endpoints: [{addresses: [%s], conditions: {ready: true}}]}`, port, traefikHost))
+	w.entry = w.traefik.URL("web")
+	if w.secret == "" {
+		return
+	}
+	cert, key := w.c.Certificate(t, w.host)
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: w.secret}, Type: corev1.SecretTypeTLS, Data: map[string][]byte{"tls.crt": cert, "tls.key": key}}
+	_, err = w.c.Client.CoreV1().Secrets(w.pro).Create(t.Context(), secret, metav1.CreateOptions{})
+	require.NoError(t, err)
+	roots := x509.NewCertPool()
+	require.True(t, roots.AppendCertsFromPEM(w.c.Config.CAData))
+	w.entry, w.tls = "https://"+w.traefik.Addr("websecure"), &tls.Config{RootCAs: roots, ServerName: w.host, MinVersion: tls.VersionTLS12}
+}
+
+// account makes the ServiceAccount that the daemon is, with the chart's rights.
+func (w *world) account(t *testing.T) {
+	t.Helper()
+	config := w.c.ServiceAccount(t, w.home, "serin")
+	if w.meddled {
+		w.between = newBetween(t, w.c)
+		config.Host, config.TLSClientConfig = w.between.URL, rest.TLSClientConfig{}
+	}
+	w.kubeconfig = w.c.WriteKubeconfig(t, config)
+	if !w.powerless {
+		w.grant(t)
+	}
+}
+
+// grant gives the daemon what the chart gives it: Roles in the namespaces of the rollout and of Traefik.
+func (w *world) grant(t *testing.T) {
+	t.Helper()
+	helm, err := testbed.Tool("helm")
+	require.NoError(t, err)
+	cmd := exec.CommandContext(t.Context(), helm, "template", "serin", "../../deploy/helm/serin", "--namespace", w.home,
+		"--show-only", "templates/rbac.yaml", "--set", "namespaces={"+w.pro+","+w.dev+"}", "--set", "traefikNamespaces={"+w.gate+"}")
+	var wrong bytes.Buffer
+	cmd.Stderr = &wrong
+	roles, err := cmd.Output()
+	require.NoError(t, err, wrong.String())
+	w.c.Apply(t, w.home, string(roles))
+}
+
+// revoke takes the rights in the rollout's namespace away.
+func (w *world) revoke(t *testing.T) {
+	t.Helper()
+	require.NoError(t, w.c.Client.RbacV1().RoleBindings(w.pro).Delete(t.Context(), "serin", metav1.DeleteOptions{}))
 }
 
 // analysis decides in seconds: its margins fit the traffic of these tests.
@@ -170,11 +249,11 @@ func (w *world) rollout(t *testing.T) string {
 	text := strings.NewReplacer(
 		"namespace: pro", "namespace: "+w.pro, "namespace: dev", "namespace: "+w.dev,
 		"host: pro.coding", "host: "+w.host, "host: feed.example.com", "host: "+w.host,
-		"api: http://traefik.traefik.svc:8080", "api: "+w.traefik.API,
+		"traefik.traefik.svc", "traefik."+w.gate+".svc",
 		"hold: 10m", "hold: 1s", "hold: 30m", "hold: 1s", "min: 30m", "min: 1s", "min: 2h", "min: 1s", "min: 24h", "min: 1s",
 		"drain: 30s", "drain: 1s", "https://chat.example.com/hooks/releases", w.traefik.API+"/nobody",
 	).Replace(string(b))
-	return strings.ReplaceAll(strings.NewReplacer(w.change...).Replace(text), "TRAEFIK", w.traefik.API)
+	return strings.NewReplacer(w.change...).Replace(text)
 }
 
 const daemonYAML = `apiVersion: serin.dev/v1alpha1
@@ -200,7 +279,7 @@ func (w *world) configure(t *testing.T) {
 		documents = fmt.Sprintf(analysis, name, name) + documents
 	}
 	for name, text := range map[string]string{
-		"serin.yaml":                 fmt.Sprintf(daemonYAML, port, w.prometheus.URL, w.c.Kubeconfig),
+		"serin.yaml":                 fmt.Sprintf(daemonYAML, port, w.prometheus.URL, w.kubeconfig),
 		"rollouts/rollout.yaml":      documents,
 		"rollouts/jobs/migrate.yaml": string(migrate),
 	} {
@@ -359,10 +438,10 @@ func (w *world) approve(t *testing.T, id, gate string) {
 func (w *world) users(t *testing.T, cohorts ...http.Header) (loads []*testbed.Load) {
 	t.Helper()
 	until(t, "stable is served before any release", func() string {
-		req, err := http.NewRequest(http.MethodGet, w.traefik.URL("web"), http.NoBody) //nolint:noctx // the client has a timeout
+		req, err := http.NewRequest(http.MethodGet, w.entry, http.NoBody) //nolint:noctx // the client has a timeout
 		require.NoError(t, err)
 		req.Host = w.host
-		res, err := (&http.Client{Timeout: 5 * time.Second}).Do(req)
+		res, err := (&http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{TLSClientConfig: w.tls, DisableKeepAlives: true}}).Do(req)
 		if err != nil {
 			return err.Error()
 		}
@@ -373,7 +452,7 @@ func (w *world) users(t *testing.T, cohorts ...http.Header) (loads []*testbed.Lo
 		return ""
 	})
 	for _, header := range append([]http.Header{nil}, cohorts...) {
-		load := testbed.NewLoad(t, testbed.LoadConfig{URL: w.traefik.URL("web"), Host: w.host, Rate: 100, Header: header})
+		load := testbed.NewLoad(t, testbed.LoadConfig{URL: w.entry, TLS: w.tls, Host: w.host, Rate: 100, Header: header})
 		t.Cleanup(func() {
 			if t.Failed() {
 				t.Logf("users with %v: %+v", header, load.Counts())
@@ -403,6 +482,48 @@ func (w *world) deployment(t *testing.T, namespace, name string) *appsv1.Deploym
 	d, err := w.c.Client.AppsV1().Deployments(namespace).Get(t.Context(), name, metav1.GetOptions{})
 	require.NoError(t, err)
 	return d
+}
+
+// hang lets new pods of an image in a namespace neither get ready nor end.
+func (w *world) hang(namespace, image string) {
+	w.c.SetImage(namespace, image, testcluster.Image{Fate: testcluster.Hang})
+}
+
+// runs waits until pods of an image run in a namespace.
+func (w *world) runs(t *testing.T, namespace, image string) {
+	t.Helper()
+	until(t, "pods of "+image+" run", func() string {
+		list, err := w.c.Client.CoreV1().Pods(namespace).List(t.Context(), metav1.ListOptions{})
+		require.NoError(t, err)
+		for i := range list.Items {
+			if p := &list.Items[i]; p.Spec.Containers[0].Image == image && p.Status.Phase == corev1.PodRunning {
+				return ""
+			}
+		}
+		return fmt.Sprintf("%d pods", len(list.Items))
+	})
+}
+
+// revive lets a Job's pods that hang end well, and a Deployment's be made anew.
+func (w *world) revive(t *testing.T, namespace, image string) {
+	t.Helper()
+	w.c.SetImage(namespace, image, testcluster.Image{})
+	pods := w.c.Client.CoreV1().Pods(namespace)
+	list, err := pods.List(t.Context(), metav1.ListOptions{})
+	require.NoError(t, err)
+	for i := range list.Items {
+		pod := &list.Items[i]
+		owner := metav1.GetControllerOf(pod)
+		switch {
+		case owner == nil || pod.Spec.Containers[0].Image != image || pod.Status.Phase != corev1.PodRunning:
+		case owner.Kind == "Job":
+			pod.Status.Phase = corev1.PodSucceeded
+			_, err := pods.UpdateStatus(t.Context(), pod, metav1.UpdateOptions{})
+			require.NoError(t, err)
+		default:
+			require.NoError(t, pods.Delete(t.Context(), pod.Name, metav1.DeleteOptions{}))
+		}
+	}
 }
 
 func imageOf(d *appsv1.Deployment) string { return d.Spec.Template.Spec.Containers[0].Image }

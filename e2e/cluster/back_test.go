@@ -1,0 +1,181 @@
+package cluster
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/serindev/serin/internal/testbed"
+)
+
+// pass approves a gate as soon as it is open.
+func (w *world) pass(t *testing.T, id, gate string) {
+	t.Helper()
+	w.wait(t, "gate "+gate+" is open", func(v view) bool { return v.Release.ID == id && v.Gate == gate })
+	w.approve(t, id, gate)
+}
+
+func doing(what string) func(view) bool {
+	return func(v view) bool { return v.State.StepName == "promote" && v.State.Doing == what && v.State.InForce }
+}
+
+// keep holds the canary's pods back from ending, or lets them go.
+func (w *world) keep(t *testing.T, kept bool) {
+	t.Helper()
+	finalizers := "null"
+	if kept {
+		finalizers = `["tests.serin.dev/keep"]`
+	}
+	pods := w.c.Client.CoreV1().Pods(w.pro)
+	list, err := pods.List(t.Context(), metav1.ListOptions{LabelSelector: "serin.dev/arm=canary"})
+	require.NoError(t, err)
+	for i := range list.Items {
+		_, err := pods.Patch(t.Context(), list.Items[i].Name, types.MergePatchType, []byte(`{"metadata": {"finalizers": `+finalizers+`}}`), metav1.PatchOptions{})
+		require.NoError(t, err)
+	}
+}
+
+// One release after another is sent back, each from another place, and leaves everything as the next one wants it.
+func TestAReleaseGoesBackFromEveryStep(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, pipeline.with("drain: 1s", "drain: 3s"))
+	loads := w.users(t, beta)
+	for i, c := range []struct {
+		from, outcome string
+		before        func(image string)     // before the release starts
+		reach         func(id, image string) // brings it there
+		after         func(image string)     // after it was sent back
+	}{
+		{
+			from: "a migration that runs", outcome: "cancelled",
+			before: func(image string) { w.hang(w.pro, image) },
+			reach:  func(_, image string) { w.runs(t, w.pro, image) },
+		},
+		{
+			from: "a pre-release that does not get ready", outcome: "cancelled",
+			before: func(image string) { w.hang(w.dev, image) },
+			reach:  func(_, image string) { w.runs(t, w.dev, image) },
+		},
+		{
+			from: "the first gate", outcome: "cancelled",
+			reach: func(string, string) { w.wait(t, "the first gate is open", atGate("start-ab-test")) },
+		},
+		{
+			from: "a canary that does not get ready", outcome: "cancelled",
+			reach: func(id, image string) {
+				w.wait(t, "the first gate is open", atGate("start-ab-test"))
+				w.hang(w.pro, image)
+				w.approve(t, id, "start-ab-test")
+				w.runs(t, w.pro, image)
+			},
+		},
+		{
+			from: "the A/B test", outcome: "rolledBack",
+			reach: func(id, _ string) {
+				w.pass(t, id, "start-ab-test")
+				w.wait(t, "the A/B test is in force", at("ab", 0))
+			},
+		},
+		{
+			from: "a weight", outcome: "rolledBack",
+			reach: func(id, _ string) {
+				w.pass(t, id, "start-ab-test")
+				w.wait(t, "a weight is in force", at("gray", 0))
+			},
+		},
+		{
+			from: "the second gate", outcome: "rolledBack",
+			reach: func(id, _ string) {
+				w.pass(t, id, "start-ab-test")
+				w.wait(t, "the second gate is open", atGate("full-release"))
+			},
+		},
+		{
+			from: "a stable that does not become the new version", outcome: "rolledBack",
+			reach: func(id, image string) {
+				w.pass(t, id, "start-ab-test")
+				w.wait(t, "the second gate is open", atGate("full-release"))
+				w.hang(w.pro, image)
+				w.approve(t, id, "full-release")
+				w.wait(t, "stable is on its way", doing("patch"))
+				until(t, "stable's image has changed", func() string {
+					if now := imageOf(w.deployment(t, w.pro, "k8s-flask")); now != image {
+						return now
+					}
+					return ""
+				})
+			},
+		},
+		{
+			from: "the traffic's way to the new stable", outcome: "rolledBack",
+			reach: func(id, _ string) {
+				w.pass(t, id, "start-ab-test")
+				w.pass(t, id, "full-release")
+				w.wait(t, "all traffic is on stable", doing("return"))
+			},
+		},
+		{
+			from: "a canary that has left and does not end", outcome: "rolledBack",
+			reach: func(id, _ string) {
+				w.pass(t, id, "start-ab-test")
+				w.wait(t, "the second gate is open", atGate("full-release"))
+				w.keep(t, true)
+				w.approve(t, id, "full-release")
+				w.wait(t, "the canary has left", doing("leave"))
+			},
+			after: func(string) { w.keep(t, false) },
+		},
+	} {
+		t.Run(c.from, func(t *testing.T) {
+			image := fmt.Sprintf("registry.example.com/flask:back-%d", i)
+			if c.before != nil {
+				c.before(image)
+			}
+			id := w.start(t, image)
+			c.reach(id, image)
+			status, text := w.call(http.MethodPost, "/api/v1/releases/"+id+"/rollback", map[string]string{"reason": "by hand"}, nil)
+			require.Equal(t, http.StatusOK, status, text)
+			if c.after != nil {
+				c.after(image)
+			}
+			v := w.wait(t, "the release has ended", ended)
+			require.Equal(t, id, v.Release.ID)
+			require.Equal(t, c.outcome, v.State.Outcome, v.State.Why)
+			w.asBefore(t, loads)
+		})
+	}
+}
+
+// asBefore: stable has its image and replicas, the canary has no pods, and nobody is answered by it any more.
+func (w *world) asBefore(t *testing.T, loads []*testbed.Load) {
+	t.Helper()
+	stable := w.deployment(t, w.pro, w.name)
+	require.Equal(t, image1, imageOf(stable))
+	require.EqualValues(t, 4, *stable.Spec.Replicas)
+	until(t, "stable's pods are those of before", func() string {
+		if s := w.deployment(t, w.pro, w.name).Status; s.UpdatedReplicas != 4 || s.AvailableReplicas != 4 || s.Replicas != 4 {
+			return fmt.Sprintf("%+v", s)
+		}
+		return ""
+	})
+	canary, err := w.c.Client.AppsV1().Deployments(w.pro).Get(t.Context(), w.name+"-canary", metav1.GetOptions{})
+	if err == nil {
+		require.Zero(t, *canary.Spec.Replicas)
+	}
+	noRequestFailed(t, loads)
+	for _, l := range loads {
+		before := l.Counts()
+		var now testbed.LoadCounts
+		until(t, "more requests", func() string {
+			if now = l.Counts(); now.Sent > before.Sent+50 {
+				return ""
+			}
+			return "not yet"
+		})
+		require.InDelta(t, now.Sent-before.Sent, now.Answered("1")-before.Answered("1"), 0.5, "%v", now.Status)
+	}
+}

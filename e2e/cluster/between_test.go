@@ -1,0 +1,165 @@
+package cluster
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"k8s.io/client-go/rest"
+
+	"github.com/serindev/serin/internal/testbed/testcluster"
+)
+
+// between stands between the daemon and the API server, and does what happens on bad days. What the daemon is
+// answered comes from the real API server all the same.
+type between struct {
+	URL   string
+	admin *http.Client
+	api   string
+	proxy *httputil.ReverseProxy
+
+	mu        sync.Mutex // guards what follows
+	late      int        // tries of each write that come too late, because somebody else has just written the object
+	tries     map[string]int
+	conflicts int
+	silence   chan struct{} // while it is there, requests wait until it is closed
+	watches   map[int]context.CancelFunc
+	next      int
+	cut       int
+}
+
+func newBetween(t *testing.T, c *testcluster.Cluster) *between {
+	t.Helper()
+	api, err := url.Parse(c.Config.Host)
+	require.NoError(t, err)
+	roots := x509.NewCertPool()
+	require.True(t, roots.AppendCertsFromPEM(c.Config.CAData))
+	admin, err := rest.HTTPClientFor(c.Config)
+	require.NoError(t, err)
+	quiet := log.New(io.Discard, "", 0)
+	b := &between{admin: admin, api: c.Config.Host, tries: map[string]int{}, watches: map[int]context.CancelFunc{}, proxy: &httputil.ReverseProxy{
+		Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(api) },
+		Transport:     &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, ForceAttemptHTTP2: true},
+		FlushInterval: -1, ErrorLog: quiet,
+	}}
+	server := httptest.NewUnstartedServer(b)
+	server.Config.ErrorLog = quiet
+	server.Start()
+	b.URL = server.URL
+	t.Cleanup(func() {
+		b.speak()
+		b.cutWatches()
+		server.CloseClientConnections()
+		server.Close()
+	})
+	return b
+}
+
+func (b *between) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	b.mu.Lock()
+	silence := b.silence
+	if watch := r.URL.Query().Get("watch"); watch == "true" || watch == "1" {
+		b.next++
+		id := b.next
+		b.watches[id] = cancel
+		defer func() {
+			b.mu.Lock()
+			delete(b.watches, id)
+			b.mu.Unlock()
+		}()
+	}
+	b.mu.Unlock()
+	if silence != nil {
+		select {
+		case <-silence:
+		case <-ctx.Done():
+			return
+		}
+	}
+	if b.tooLate(r) {
+		b.touch(ctx, r.URL.Path)
+	}
+	b.proxy.ServeHTTP(w, r.WithContext(ctx))
+}
+
+// tooLate tells whether somebody else writes the object before this write.
+func (b *between) tooLate(r *http.Request) bool {
+	if r.Method != http.MethodPatch && r.Method != http.MethodDelete || r.URL.Query().Has("dryRun") {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.late == 0 {
+		return false
+	}
+	b.tries[r.URL.Path]++
+	if b.tries[r.URL.Path]%(b.late+1) == 0 {
+		return false
+	}
+	b.conflicts++
+	return true
+}
+
+// touch writes an object as somebody else.
+func (b *between) touch(ctx context.Context, path string) {
+	b.mu.Lock()
+	n := b.conflicts
+	b.mu.Unlock()
+	body := fmt.Sprintf(`{"metadata": {"annotations": {"somebody": "%d"}}}`, n)
+	r, err := http.NewRequestWithContext(ctx, http.MethodPatch, b.api+path+"?fieldManager=somebody", strings.NewReader(body))
+	if err != nil {
+		return
+	}
+	r.Header.Set("Content-Type", "application/merge-patch+json")
+	if res, err := b.admin.Do(r); err == nil {
+		res.Body.Close() //nolint:errcheck,gosec // it is there, or it is not
+	}
+}
+
+// setLate makes so many tries of each write come too late.
+func (b *between) setLate(n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.late = n
+}
+
+// hush lets no request be answered until speak.
+func (b *between) hush() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.silence == nil {
+		b.silence = make(chan struct{})
+	}
+}
+
+func (b *between) speak() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.silence != nil {
+		close(b.silence)
+		b.silence = nil
+	}
+}
+
+// cutWatches closes every watch.
+func (b *between) cutWatches() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, cancel := range b.watches {
+		cancel()
+		b.cut++
+	}
+}

@@ -1,0 +1,152 @@
+package cluster
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/serindev/serin/internal/testbed"
+)
+
+// sample is what users had been answered, and pods asked, just before the rollout was seen like this.
+type sample struct {
+	view  view
+	users []testbed.LoadCounts
+	pods  map[string]int // requests by the pods' image
+}
+
+// recorder takes samples all the time.
+type recorder struct {
+	w       *world
+	loads   []*testbed.Load
+	samples []sample
+	stop    chan struct{}
+	done    sync.WaitGroup
+}
+
+func (w *world) record(t *testing.T, loads []*testbed.Load) *recorder {
+	t.Helper()
+	r := &recorder{w: w, loads: loads, stop: make(chan struct{})}
+	r.done.Go(func() {
+		tick := time.NewTicker(50 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-r.stop:
+				return
+			case <-tick.C:
+			}
+			s := r.sample()
+			var err error
+			if s.view, err = w.view(); err == nil {
+				r.samples = append(r.samples, s)
+			}
+		}
+	})
+	return r
+}
+
+func (r *recorder) sample() sample {
+	s := sample{pods: r.w.asked()}
+	for _, l := range r.loads {
+		s.users = append(s.users, l.Counts())
+	}
+	return s
+}
+
+// asked counts the requests at the application's pods, by their image.
+func (w *world) asked() map[string]int {
+	out := map[string]int{}
+	for _, p := range w.c.Requests(w.pro) {
+		for _, n := range p.Status {
+			out[p.Image] += n
+		}
+	}
+	return out
+}
+
+func (r *recorder) end() {
+	close(r.stop)
+	r.done.Wait()
+}
+
+// enough requests for a share: one more or less, by where Traefik's round begins, is then one in a hundred.
+const enough = 100
+
+// tolerance is for the requests under way when a weight came into force.
+const tolerance = 0.03
+
+// during is what happened while a weight was in force: answers to each group of users by version, and requests at
+// the pods by image.
+func (r *recorder) during(t *testing.T, step string, stage int) (users []map[string]int, pods map[string]int) {
+	t.Helper()
+	var first, last *sample
+	for i := range r.samples {
+		if i == 0 || !at(step, stage)(r.samples[i-1].view) || !at(step, stage)(r.samples[i].view) {
+			continue // it was counted before it was seen to be in force
+		}
+		if last = &r.samples[i]; first == nil {
+			first = last
+		}
+	}
+	require.NotNil(t, first, "%s %d was never in force", step, stage)
+	for i := range last.users {
+		answered := map[string]int{}
+		for version := range last.users[i].Status {
+			answered[version] = last.users[i].Answered(version) - first.users[i].Answered(version)
+		}
+		users = append(users, answered)
+	}
+	pods = map[string]int{}
+	for image, n := range last.pods {
+		pods[image] = n - first.pods[image]
+	}
+	return users, pods
+}
+
+// share is the new version's part of two counts.
+func share(t *testing.T, counts map[string]int, old, canary string) float64 {
+	t.Helper()
+	all := counts[old] + counts[canary]
+	require.Greater(t, all, enough, "%v", counts)
+	return float64(counts[canary]) / float64(all)
+}
+
+// splitAsAsked: every weight of the pipeline was what users got and pods were asked, from the A/B test on, and nobody
+// was on the canary before.
+func (r *recorder) splitAsAsked(t *testing.T) {
+	t.Helper()
+	users, pods := r.during(t, "ab", 0)
+	require.Zero(t, users[0]["2"], "who is not in the cohort is not on the canary")
+	require.InDelta(t, 0.5, share(t, users[1], "1", "2"), tolerance, "half of the cohort")
+	all := users[0]["1"] + users[1]["1"] + users[1]["2"]
+	require.InDelta(t, float64(users[1]["2"])/float64(all), share(t, pods, image1, image2), tolerance, "pods were asked what users were answered")
+	for _, s := range r.samples {
+		if s.view.State.Step < 4 { // the A/B test
+			require.Zero(t, s.pods[image2], "%s", s.view)
+		}
+	}
+	for stage, weight := range []float64{0.05, 0.1, 0.25, 0.5, 0.75} {
+		users, pods := r.during(t, "gray", stage)
+		require.InDelta(t, weight, share(t, users[0], "1", "2"), tolerance, "weight %v, as users see it", weight)
+		if stage > 0 { // at the first one the cohort's route is still there for a moment
+			require.InDelta(t, weight, share(t, pods, image1, image2), tolerance, "weight %v, at the pods", weight)
+		}
+	}
+	for _, l := range r.loads {
+		l.Stop()
+	}
+	until(t, "every answer is counted at a pod", func() string {
+		counted, answered := r.w.asked(), map[string]int{}
+		for _, l := range r.loads {
+			answered[image1] += l.Counts().Answered("1")
+			answered[image2] += l.Counts().Answered("2")
+		}
+		if counted[image1] >= answered[image1] && counted[image2] == answered[image2] {
+			return ""
+		}
+		return "counted at pods and answered to users differ"
+	})
+}
