@@ -211,7 +211,7 @@ func (w *world) grant(t *testing.T) {
 	helm, err := testbed.Tool("helm")
 	require.NoError(t, err)
 	cmd := exec.CommandContext(t.Context(), helm, "template", "serin", "../../deploy/helm/serin", "--namespace", w.home,
-		"--show-only", "templates/rbac.yaml", "--set", "namespaces={"+w.pro+","+w.dev+"}", "--set", "traefikNamespaces={"+w.gate+"}")
+		"--kube-version", "1.34.0", "--show-only", "templates/rbac.yaml", "--set", "namespaces={"+w.pro+","+w.dev+"}", "--set", "traefikNamespaces={"+w.gate+"}")
 	var wrong bytes.Buffer
 	cmd.Stderr = &wrong
 	roles, err := cmd.Output()
