@@ -55,7 +55,11 @@ func newBetween(t *testing.T, c *testcluster.Cluster) *between {
 	}}
 	server := httptest.NewUnstartedServer(b)
 	server.Config.ErrorLog = quiet
-	server.Start()
+	cert, key := c.Certificate(t, "127.0.0.1") // without TLS clients do not say who they are
+	pair, err := tls.X509KeyPair(cert, key)
+	require.NoError(t, err)
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+	server.StartTLS()
 	b.URL = server.URL
 	t.Cleanup(func() {
 		b.speak()

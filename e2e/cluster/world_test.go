@@ -26,7 +26,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/rest"
 
 	"github.com/serindev/serin/internal/testbed"
 	"github.com/serindev/serin/internal/testbed/testcluster"
@@ -197,7 +196,7 @@ func (w *world) account(t *testing.T) {
 	config := w.c.ServiceAccount(t, w.home, "serin")
 	if w.meddled {
 		w.between = newBetween(t, w.c)
-		config.Host, config.TLSClientConfig = w.between.URL, rest.TLSClientConfig{}
+		config.Host = w.between.URL
 	}
 	w.kubeconfig = w.c.WriteKubeconfig(t, config)
 	if !w.powerless {
@@ -370,6 +369,7 @@ type view struct {
 		Phase, Outcome, Why, StepName, Doing string
 		Seq, Step, Stage                     int
 		InForce                              bool
+		Pending                              json.RawMessage // what the canary gets its pods for; the traffic is as before
 	}
 	Confirmation, Gate, Waiting string
 	Differences, Trouble        []string
@@ -415,7 +415,7 @@ func atGate(name string) func(view) bool {
 
 func at(step string, stage int) func(view) bool {
 	return func(v view) bool {
-		return v.State.Phase == "active" && v.State.StepName == step && v.State.Stage == stage && v.State.InForce
+		return v.State.Phase == "active" && v.State.StepName == step && v.State.Stage == stage && v.State.InForce && len(v.State.Pending) == 0
 	}
 }
 
