@@ -132,7 +132,7 @@ func TestAnAuditLogThatCannotBeWrittenStopsNoRollback(t *testing.T) {
 	var kept []rollout.AuditEntry
 	require.Eventually(t, func() bool {
 		var err error
-		kept, err = n.AuditLog(t.Context(), "shop", 10)
+		kept, err = n.AuditLog(t.Context(), rollout.AuditFilter{Rollout: "shop", Limit: 10})
 		require.NoError(t, err)
 		return len(kept) == 3
 	}, time.Minute, 10*time.Millisecond)

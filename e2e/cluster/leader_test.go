@@ -41,6 +41,7 @@ type replicas struct {
 func newReplicas(t *testing.T, e example) *replicas {
 	t.Helper()
 	r := &replicas{world: newApplication(t, e), hosts: [2]string{"127.0.0.2", "127.0.0.3"}}
+	r.grant(t, "--set", "store.postgres.secretName=a,auth.tokensSecret=b,auth.sessionKeySecret=c") // the Lease, too
 	r.configure(t)
 	port := r.url[strings.LastIndex(r.url, ":"):]
 	store, err := testbed.NewPostgres(t, testbed.PostgresConfig{}).CreateDatabase(t.Context(), "serin")
@@ -49,7 +50,7 @@ func newReplicas(t *testing.T, e example) *replicas {
 	require.NoError(t, err)
 	for i, host := range r.hosts {
 		name := fmt.Sprintf("serin-%d", i+1)
-		text := fmt.Sprintf(replicaYAML, host+port, store, r.prometheus.URL, r.c.Kubeconfig, r.pro, lease)
+		text := fmt.Sprintf(replicaYAML, host+port, store, r.prometheus.URL, r.kubeconfig, r.home, lease)
 		require.NoError(t, os.WriteFile(filepath.Join(r.dir, name+".yaml"), []byte(text), 0o600))
 		r.daemons[i] = testbed.New(t, testbed.Command{Name: name, Path: path, Args: []string{"daemon", "--config", name + ".yaml", "--advertise", host}, Dir: r.dir})
 		r.use(i)
@@ -71,7 +72,7 @@ func (r *replicas) use(i int) {
 
 // leads is the daemon that the Lease names, or -1.
 func (r *replicas) leads() int {
-	l, err := r.c.Client.CoordinationV1().Leases(r.pro).Get(context.Background(), "serin", metav1.GetOptions{})
+	l, err := r.c.Client.CoordinationV1().Leases(r.home).Get(context.Background(), "serin", metav1.GetOptions{})
 	if err != nil || l.Spec.HolderIdentity == nil {
 		return -1
 	}

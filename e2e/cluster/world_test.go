@@ -204,13 +204,16 @@ func (w *world) account(t *testing.T) {
 	}
 }
 
-// grant gives the daemon what the chart gives it: Roles in the namespaces of the rollout and of Traefik.
-func (w *world) grant(t *testing.T) {
+// grant gives the daemon what the chart gives it, with more of its values: Roles in the namespaces of the rollout and of
+// Traefik.
+func (w *world) grant(t *testing.T, more ...string) {
 	t.Helper()
 	helm, err := testbed.Tool("helm")
 	require.NoError(t, err)
-	cmd := exec.CommandContext(t.Context(), helm, "template", "serin", "../../deploy/helm/serin", "--namespace", w.home,
-		"--kube-version", "1.34.0", "--show-only", "templates/rbac.yaml", "--set", "namespaces={"+w.pro+","+w.dev+"}", "--set", "traefikNamespaces={"+w.gate+"}")
+	cmd := exec.CommandContext(t.Context(), helm, append([]string{ //nolint:gosec // of this test
+		"template", "serin", "../../deploy/helm/serin", "--namespace", w.home, "--kube-version", "1.34.0", "--show-only", "templates/rbac.yaml",
+		"--set", "namespaces={" + w.pro + "," + w.dev + "}", "--set", "traefikNamespaces={" + w.gate + "}",
+	}, more...)...)
 	var wrong bytes.Buffer
 	cmd.Stderr = &wrong
 	roles, err := cmd.Output()
