@@ -114,7 +114,9 @@ func (d *daemon) serve(log *slog.Logger, registry *prometheus.Registry, edit []f
 	listener, err := server.Listen(t.Context(), server.ListenConfig{Address: "127.0.0.1:0"})
 	require.NoError(t, err)
 	d.url = "http://" + listener.Addr().String()
-	problems := func() []server.ConfigProblem { return []server.ConfigProblem{{File: evil, Line: 3, Path: evil, Text: evil, Source: evil}} }
+	problems := func() []server.ConfigProblem {
+		return []server.ConfigProblem{{File: evil, Line: 3, Path: evil, Text: evil, Source: evil}}
+	}
 	s := server.New(server.Options{
 		Engine: d.engine, Store: d.store, Tokens: verify, Problems: problems, Version: "v1", Log: log, Registry: registry, Heartbeat: 50 * time.Millisecond,
 		Pages: func(s *server.Server) http.Handler {
