@@ -280,24 +280,6 @@ func TestWatchesThatAreClosedAllTheTimeDoNotMatter(t *testing.T) {
 	require.Greater(t, w.between.cut, 50)
 }
 
-func TestAnAPIServerThatAnswersNothingKeepsNobodyWaiting(t *testing.T) {
-	t.Parallel()
-	meddled := pipeline.with("hold: 1s", "hold: 8s")
-	meddled.meddled = true
-	w := newWorld(t, meddled)
-	loads := w.users(t, beta)
-	id := w.toGray(t, 1)
-	w.between.hush()
-	w.explained(t, "context deadline exceeded")
-	status, text := w.call(http.MethodPost, "/api/v1/releases/"+id+"/rollback", map[string]string{"reason": "by hand"}, nil)
-	require.Equal(t, http.StatusOK, status, text)
-	noRequestFailed(t, loads)
-	w.between.speak()
-	v := w.wait(t, "the release has ended", ended)
-	require.Equal(t, "rolledBack", v.State.Outcome)
-	w.asBefore(t, loads)
-}
-
 // The API server of the whole cluster dies again and again, so no other test runs beside this one.
 func TestTheAPIServerIsKilledInTheMiddleOfEveryStep(t *testing.T) {
 	w := newWorld(t, pipeline.with("hold: 1s", "hold: 3s", "min: 1s", "min: 3s"))

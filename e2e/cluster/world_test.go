@@ -468,9 +468,9 @@ func (w *world) users(t *testing.T, cohorts ...http.Header) (loads []*testbed.Lo
 
 // event is what these tests want to know of an event.
 type event struct {
-	Kind, By, Why string
-	At            time.Time
-	Log           []string
+	Kind, By string
+	At       time.Time
+	Log      []string
 }
 
 func (w *world) events(t *testing.T, id string) (out []event) {
