@@ -33,7 +33,6 @@ type between struct {
 	late      int        // tries of each write that come too late, because somebody else has just written the object
 	tries     map[string]int
 	conflicts int
-	silence   chan struct{} // while it is there, requests wait until it is closed
 	watches   map[int]context.CancelFunc
 	next      int
 	cut       int
@@ -62,7 +61,6 @@ func newBetween(t *testing.T, c *testcluster.Cluster) *between {
 	server.StartTLS()
 	b.URL = server.URL
 	t.Cleanup(func() {
-		b.speak()
 		b.cutWatches()
 		server.CloseClientConnections()
 		server.Close()
@@ -74,7 +72,6 @@ func (b *between) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	b.mu.Lock()
-	silence := b.silence
 	if watch := r.URL.Query().Get("watch"); watch == "true" || watch == "1" {
 		b.next++
 		id := b.next
@@ -86,13 +83,6 @@ func (b *between) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}()
 	}
 	b.mu.Unlock()
-	if silence != nil {
-		select {
-		case <-silence:
-		case <-ctx.Done():
-			return
-		}
-	}
 	if b.tooLate(r) {
 		b.touch(ctx, r.URL.Path)
 	}
@@ -138,24 +128,6 @@ func (b *between) setLate(n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.late = n
-}
-
-// hush lets no request be answered until speak.
-func (b *between) hush() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.silence == nil {
-		b.silence = make(chan struct{})
-	}
-}
-
-func (b *between) speak() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.silence != nil {
-		close(b.silence)
-		b.silence = nil
-	}
 }
 
 // cutWatches closes every watch.
