@@ -20,6 +20,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 )
 
 // module is the first line of our own go.mod: by it the repository is found from any working directory in it.
@@ -29,31 +30,50 @@ const module = "module github.com/serindev/serin"
 // range may be taken by a connection of the load between choosing it and listening on it.
 const firstPort, lastPort = 18000, 32000
 
+// ports are this process's, by number. Each has a file that is locked until the process has ended, because another test
+// binary may look for a port while a server of this one is down.
 var ports struct {
-	mu   sync.Mutex
-	used map[int]bool
+	mu   sync.Mutex // guards used
+	used map[int]*os.File
 }
 
-// FreePort returns a loopback port on which nobody listens, and which this process has not been given before.
+// FreePort returns a loopback port on which nobody listens, and which no process of these tests has been given.
 func FreePort() (int, error) {
 	ports.mu.Lock()
 	defer ports.mu.Unlock()
 	if ports.used == nil {
-		ports.used = map[int]bool{}
+		ports.used = map[int]*os.File{}
+	}
+	dir := filepath.Join(os.TempDir(), fmt.Sprintf("serin-ports-%d", os.Getuid()))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return 0, fmt.Errorf("find a free loopback port: %w", err)
 	}
 	for range 1000 {
 		port := firstPort + rand.IntN(lastPort-firstPort) //nolint:gosec // which port it is protects nothing
-		if ports.used[port] {
+		if ports.used[port] != nil {
 			continue
 		}
-		l, err := net.Listen("tcp", loopback(port)) //nolint:noctx // listens only to see whether it can
+		claim, err := os.OpenFile(filepath.Join(dir, strconv.Itoa(port)), os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // a number in our own folder
 		if err != nil {
+			return 0, fmt.Errorf("find a free loopback port: %w", err)
+		}
+		if !claimed(claim, port) {
+			_ = claim.Close() // nothing was written
 			continue
 		}
-		ports.used[port] = true
-		return port, l.Close()
+		ports.used[port] = claim
+		return port, nil
 	}
 	return 0, errors.New("find a free loopback port: none after 1000 tries")
+}
+
+// claimed tells whether the port is this process's from now on.
+func claimed(file *os.File, port int) bool {
+	if syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil {
+		return false
+	}
+	l, err := net.Listen("tcp", loopback(port)) //nolint:noctx // listens only to see whether it can
+	return err == nil && l.Close() == nil
 }
 
 func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }

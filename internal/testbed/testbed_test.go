@@ -3,12 +3,14 @@ package testbed_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -191,4 +193,13 @@ func TestAProcessTellsItsExitCode(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 3, code)
 	require.Equal(t, "out\n", p.LogTail())
+}
+
+func TestAPortIsGivenToOneProcess(t *testing.T) {
+	port, err := testbed.FreePort()
+	require.NoError(t, err)
+	file, err := os.Open(filepath.Join(os.TempDir(), fmt.Sprintf("serin-ports-%d", os.Getuid()), strconv.Itoa(port)))
+	require.NoError(t, err)
+	defer file.Close() //nolint:errcheck // only its lock is asked for
+	require.ErrorIs(t, syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB), syscall.EWOULDBLOCK, "while this process lives, nobody listens there and nobody else gets it")
 }
