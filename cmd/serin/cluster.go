@@ -64,13 +64,17 @@ func restConfig(spec *config.KubernetesSpec) (*rest.Config, error) {
 		}
 		return c, err
 	}
-	c, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(
-		&clientcmd.ClientConfigLoadingRules{ExplicitPath: spec.Kubeconfig}, &clientcmd.ConfigOverrides{CurrentContext: spec.Context},
-	).ClientConfig()
+	c, err := kubeconfig(spec).ClientConfig()
 	if err != nil {
 		return nil, fmt.Errorf("kubernetes.kubeconfig: %w", err)
 	}
 	return c, nil
+}
+
+func kubeconfig(spec *config.KubernetesSpec) clientcmd.ClientConfig {
+	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(
+		&clientcmd.ClientConfigLoadingRules{ExplicitPath: spec.Kubeconfig}, &clientcmd.ConfigOverrides{CurrentContext: spec.Context},
+	)
 }
 
 var errNoCluster = errors.New("this daemon is not connected to a cluster: see kubernetes in its configuration")

@@ -15,7 +15,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/serindev/serin/config"
 	"github.com/serindev/serin/engine"
@@ -75,9 +74,7 @@ func ownNamespace(spec *config.KubernetesSpec) (string, error) {
 		}
 		return strings.TrimSpace(string(b)), nil
 	}
-	namespace, _, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(
-		&clientcmd.ClientConfigLoadingRules{ExplicitPath: spec.Kubeconfig}, &clientcmd.ConfigOverrides{CurrentContext: spec.Context},
-	).Namespace()
+	namespace, _, err := kubeconfig(spec).Namespace()
 	if err != nil {
 		return "", fmt.Errorf("kubernetes.kubeconfig: %w", err)
 	}
