@@ -41,17 +41,21 @@ demo: gateway build
 ## test: all tests with the race detector, on the real servers
 .PHONY: test
 test: deps tools build
-	@CGO_ENABLED=1 $(GO) test -race -timeout 40m ./...
+	@export CGO_ENABLED=1; $(GO) build -race ./...; failed=0; all=$$($(packages)); \
+	$(GO) test -race $$(awk '$$2 == "alone" { print $$1 }' <<<"$$all") || failed=1; \
+	$(GO) test -race -timeout 40m -p 1 $$(awk '$$2 == "servers" { print $$1 }' <<<"$$all") || failed=1; \
+	exit $$failed
 
 ## check: format, lint, vet and the tests that need no server; under a minute once warm
 .PHONY: check
 check: lint
 	@$(GO) vet ./...
-	@packages=$$($(serverless)); $(GO) test $$packages
+	@all=$$($(packages)); $(GO) test $$(awk '$$2 == "alone" { print $$1 }' <<<"$$all")
 
-# A package's tests need a server if anything that they are built from is the testbed.
-serverless = $(GO) list -test -f '{{.ImportPath}} {{join .Deps " "}} ' ./... \
-	| awk '$$1 ~ /\.test$$/ && !/\/internal\/testbed / { sub(/\.test$$/, "", $$1); print $$1 }'
+# Packages with tests, and what the tests need: they need servers if anything that they are built from is the testbed.
+# Those are tested one package after the other: a cluster, gateways and a load on each would starve one another.
+packages = $(GO) list -test -f '{{.ImportPath}} {{join .Deps " "}} ' ./... \
+	| awk '$$1 ~ /\.test$$/ { needs = /\/internal\/testbed / ? "servers" : "alone"; sub(/\.test$$/, "", $$1); print $$1, needs }'
 
 ## lint: format and lint, without changing anything
 .PHONY: lint

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -134,16 +135,14 @@ func Relay(ctx context.Context, l net.Listener, leader Leader, log *slog.Logger)
 	if err != nil {
 		return err
 	}
-	defer context.AfterFunc(ctx, func() { _ = l.Close() })()
+	defer l.Close()                                          //nolint:errcheck // nobody is there to be told
+	defer context.AfterFunc(ctx, func() { _ = l.Close() })() // ends Accept
 	var open sync.WaitGroup
 	defer open.Wait()
 	for {
 		conn, err := l.Accept()
-		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case err != nil:
-			return err
+		if err != nil {
+			return cmp.Or(ctx.Err(), err)
 		}
 		open.Go(func() {
 			if err := relay(ctx, conn, leader, port); err != nil {

@@ -74,7 +74,8 @@ type pods struct {
 	images  map[[2]string]*image
 	asked   map[string]map[string]*Pod // by namespace and name
 	byIP    map[string]*corev1.Pod
-	changed chan struct{} // closed when byIP changes
+	gone    map[string]bool // addresses whose last pod has ended
+	changed chan struct{}   // closed when byIP changes
 	servers map[int32]*http.Server
 	closed  bool
 }
@@ -88,7 +89,7 @@ func startPods(c *Cluster) (*pods, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	p := &pods{
 		client: c.Client, stop: cancel, images: map[[2]string]*image{}, asked: map[string]map[string]*Pod{}, byIP: map[string]*corev1.Pod{},
-		changed: make(chan struct{}), servers: map[int32]*http.Server{},
+		gone: map[string]bool{}, changed: make(chan struct{}), servers: map[int32]*http.Server{},
 		queue: workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[string](10*time.Millisecond, time.Second)),
 	}
 	if err := p.serveKubelet(c); err != nil {
@@ -148,8 +149,10 @@ func (p *pods) podChanged(o any, there bool) {
 	if ip := pod.Status.PodIP; ip != "" {
 		if there {
 			p.byIP[ip] = pod
+			delete(p.gone, ip)
 		} else if old := p.byIP[ip]; old != nil && old.UID == pod.UID {
 			delete(p.byIP, ip)
+			p.gone[ip] = true
 		}
 		close(p.changed)
 		p.changed = make(chan struct{})

@@ -15,7 +15,8 @@ import (
 	"github.com/serindev/serin/internal/testbed"
 )
 
-// known is how long a request waits for its pod to be known here: the gateway may hear of it earlier.
+// known is how long a request waits for its pod to be known here: the gateway may hear of it earlier. For a pod that
+// has ended none waits: the gateway tries its connections to it one after the other, and would wait for each.
 const known = 2 * time.Second
 
 // listen answers on a port of all pods; p.mu is held.
@@ -68,9 +69,9 @@ func (p *pods) podAt(ip string, until time.Time) *corev1.Pod {
 	defer timer.Stop()
 	for {
 		p.mu.Lock()
-		pod, changed := p.byIP[ip], p.changed
+		pod, gone, changed := p.byIP[ip], p.gone[ip], p.changed
 		p.mu.Unlock()
-		if pod != nil {
+		if pod != nil || gone {
 			return pod
 		}
 		select {

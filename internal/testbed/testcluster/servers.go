@@ -11,7 +11,9 @@ import (
 	"strconv"
 	"strings"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
@@ -81,7 +83,7 @@ func (c *Cluster) startControllers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.Controllers, err = c.server(ctx, "kube-controller-manager", nil, "--kubeconfig="+c.Kubeconfig,
+	c.Controllers, err = c.server(ctx, "kube-controller-manager", c.controlled, "--kubeconfig="+c.Kubeconfig,
 		"--use-service-account-credentials=false", "--service-account-private-key-file="+filepath.Join(c.dir, accountKey),
 		"--leader-elect=false", "--bind-address=127.0.0.1", "--secure-port="+strconv.Itoa(port), "--cert-dir="+c.dir,
 		"--kube-api-qps=1000", "--kube-api-burst=1000", "--controllers="+strings.Join([]string{
@@ -89,6 +91,33 @@ func (c *Cluster) startControllers(ctx context.Context) error {
 			"garbage-collector-controller", "serviceaccount-controller", "namespace-controller",
 		}, ","))
 	return err
+}
+
+// controlled tells whether the controllers work: they start after their program has, and on a busy machine long after.
+func (c *Cluster) controlled(ctx context.Context) error {
+	none, labels := int32(0), map[string]string{"app": "probe"}
+	probe := &appsv1.Deployment{
+		ObjectMeta: metav1.ObjectMeta{Name: "probe"},
+		Spec: appsv1.DeploymentSpec{
+			Replicas: &none, Selector: &metav1.LabelSelector{MatchLabels: labels},
+			Template: corev1.PodTemplateSpec{
+				ObjectMeta: metav1.ObjectMeta{Labels: labels},
+				Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "probe", Image: "probe"}}},
+			},
+		},
+	}
+	deployments := c.Client.AppsV1().Deployments(metav1.NamespaceDefault)
+	if _, err := deployments.Create(ctx, probe, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
+		return err
+	}
+	seen, err := deployments.Get(ctx, probe.Name, metav1.GetOptions{})
+	switch {
+	case err != nil:
+		return err
+	case seen.Status.ObservedGeneration == 0:
+		return errors.New("the Deployment controller has seen nothing yet")
+	}
+	return deployments.Delete(ctx, probe.Name, metav1.DeleteOptions{})
 }
 
 func (c *Cluster) startKwok(ctx context.Context) error {
