@@ -176,8 +176,19 @@ func statuses(m map[int]int) (out []int) {
 }
 
 func TestADaemonKilledAtEveryTransitionLosesNothingAndDoesNothingTwice(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, setup{documents: func(w *world) string { return quick("quick", "") + w.document("shop", "quick", whole) }})
+	for _, s := range []struct {
+		store    string
+		postgres bool
+	}{{"SQLite", false}, {"PostgreSQL", true}} {
+		t.Run(s.store, func(t *testing.T) {
+			t.Parallel()
+			killedAtEveryTransition(t, s.postgres)
+		})
+	}
+}
+
+func killedAtEveryTransition(t *testing.T, postgres bool) {
+	w := newWorld(t, setup{postgres: postgres, documents: func(w *world) string { return quick("quick", "") + w.document("shop", "quick", whole) }})
 	w.wait(t, "shop", "stable is served before any release", settled)
 	loads := w.users(t, "shop")
 	shares := w.shares(t, "shop")

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -50,27 +51,50 @@ func (w *world) lock(t *testing.T) (free func()) {
 	return free
 }
 
+// kill ends the database server, and returns what starts it again.
+func (w *world) kill(t *testing.T) (free func()) {
+	t.Helper()
+	require.NoError(t, w.postgres.Kill())
+	return func() { require.NoError(t, w.postgres.Restart(t.Context())) }
+}
+
+// freeze lets the database server take what it is sent and answer nothing, as one whose disk hangs.
+func (w *world) freeze(t *testing.T) (free func()) {
+	t.Helper()
+	require.NoError(t, w.postgres.SignalAll(syscall.SIGSTOP))
+	free = func() { require.NoError(t, w.postgres.SignalAll(syscall.SIGCONT)) }
+	t.Cleanup(func() {
+		if t.Failed() {
+			_ = w.postgres.SignalAll(syscall.SIGCONT) // it may have gone on already; frozen it could not end
+		}
+	})
+	return free
+}
+
 func troubled(v view) bool { return len(v.Trouble) > 0 }
 
 // storeFault is a way in which the store cannot be written.
 type storeFault struct {
-	name  string
-	tmpfs string
-	begin func(*world, *testing.T) (end func())
-	// looks that take longer than a hold: each waits for a lock.
+	name     string
+	tmpfs    string
+	postgres bool
+	begin    func(*world, *testing.T) (end func())
+	// looks that take longer than a hold: each waits for a lock, or an answer.
 	looks float64
 }
 
 var storeFaults = []storeFault{
-	{"the disk is full", "4m", (*world).fill, 6},
-	{"the database is locked", "", (*world).lock, 2},
+	{name: "the disk is full", tmpfs: "4m", begin: (*world).fill, looks: 6},
+	{name: "the database is locked", begin: (*world).lock, looks: 2},
+	{name: "PostgreSQL has died", postgres: true, begin: (*world).kill, looks: 6},
+	{name: "PostgreSQL answers nothing", postgres: true, begin: (*world).freeze, looks: 2},
 }
 
 func TestAStoreThatCannotBeWritten(t *testing.T) {
 	for _, fault := range storeFaults {
 		t.Run(fault.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, setup{tmpfs: fault.tmpfs, documents: func(w *world) string {
+			w := newWorld(t, setup{tmpfs: fault.tmpfs, postgres: fault.postgres, documents: func(w *world) string {
 				return quick("quick", "") + w.document("shop", "quick", slow)
 			}})
 			loads := w.users(t, "shop")

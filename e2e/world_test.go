@@ -61,6 +61,7 @@ type world struct {
 
 	dir, url, token string
 	store           string // folder of the store, as this process sees it
+	postgres        *testbed.Postgres
 	daemon          *testbed.Process
 	log             *daemonLog
 }
@@ -71,6 +72,8 @@ type setup struct {
 	documents func(w *world) string
 	// direct: the daemon asks Prometheus itself and not through the proxy.
 	direct bool
+	// postgres: the store is a PostgreSQL, w.postgres, and not SQLite.
+	postgres bool
 	// tmpfs is the size of the file system of the store's folder, as mount takes it; empty for the test's own.
 	tmpfs string
 }
@@ -102,7 +105,7 @@ kind: Daemon
 spec:
   listen: 127.0.0.1:%d
   config: rollouts/
-  store: sqlite:store/serin.db
+  store: %s
   prometheus: {url: "%s", scrapeInterval: 250ms, timeout: 1s}
 `
 
@@ -110,6 +113,12 @@ func (w *world) configure(t *testing.T, s setup) {
 	port, err := testbed.FreePort()
 	require.NoError(t, err)
 	w.url = fmt.Sprintf("http://127.0.0.1:%d", port)
+	store := "sqlite:store/serin.db"
+	if s.postgres {
+		w.postgres = testbed.NewPostgres(t, testbed.PostgresConfig{})
+		store, err = w.postgres.CreateDatabase(t.Context(), "serin")
+		require.NoError(t, err)
+	}
 	source := w.metrics.URL
 	if s.direct {
 		source = w.prometheus.URL
@@ -118,7 +127,7 @@ func (w *world) configure(t *testing.T, s setup) {
 		require.NoError(t, os.Mkdir(filepath.Join(w.dir, folder), 0o700))
 	}
 	for name, text := range map[string]string{
-		"serin.yaml":             fmt.Sprintf(daemonYAML, port, source),
+		"serin.yaml":             fmt.Sprintf(daemonYAML, port, store, source),
 		"rollouts/rollouts.yaml": s.documents(w),
 	} {
 		require.NoError(t, os.WriteFile(filepath.Join(w.dir, name), []byte(text), 0o600))
@@ -146,7 +155,11 @@ func (w *world) begin(t *testing.T, tmpfs string) {
 		w.store = fmt.Sprintf("/proc/%d/root%s", w.daemon.PID(), w.store)
 	}
 	w.ready(t)
-	token, err := os.ReadFile(filepath.Join(w.store, "serin.token"))
+	folder := w.store
+	if w.postgres != nil {
+		folder = w.dir
+	}
+	token, err := os.ReadFile(filepath.Join(folder, "serin.token"))
 	require.NoError(t, err)
 	w.token = strings.TrimSpace(string(token))
 }

@@ -183,6 +183,19 @@ func (p *Process) Signal(sig syscall.Signal) error {
 	return nil
 }
 
+// SignalAll sends a signal to the process and to all that descend from it: a PostgreSQL answers by its children.
+func (p *Process) SignalAll(sig syscall.Signal) error {
+	if err := p.Signal(sig); err != nil {
+		return err
+	}
+	for _, m := range family(p.PID()) {
+		if err := syscall.Kill(m.pid, sig); err != nil && m.lives() {
+			return fmt.Errorf("signal a child of %s: %w", p.command.Name, err)
+		}
+	}
+	return nil
+}
+
 // Stop asks the process to end, kills it if it does not, and returns when it is gone. Its folder stays. Stopping
 // what does not run is not an error.
 func (p *Process) Stop() error { return p.end(cmp.Or(p.command.StopSignal, syscall.SIGTERM)) }
