@@ -102,7 +102,8 @@ func identity(host string) (string, error) {
 
 // Run stands by until this daemon leads, then acts for as long as it does. Each of the two has returned before
 // something else begins: standBy before act is called, and act before the lease is given back; their contexts end for
-// that. It returns when ctx ends, when one of the two returns by itself, or [ErrLost].
+// that. It returns when ctx ends, when one of the two returns by itself, or [ErrLost]. After a lost lease another daemon
+// may begin while this one's act is still coming to its end: what act does meanwhile has to ask [Candidate.Leads] first.
 func (l *Candidate) Run(ctx context.Context, standBy, act func(context.Context) error) error {
 	campaign, end := context.WithCancel(context.WithoutCancel(ctx)) // it goes on while act comes to its end
 	over := make(chan struct{})
