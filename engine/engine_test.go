@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/serindev/serin/analysis"
 	"github.com/serindev/serin/engine"
 	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/rollout"
@@ -136,6 +137,24 @@ func TestALateDaemonSkipsSlotsAndCountsThem(t *testing.T) {
 		require.Len(t, looks, before+3, "of six slots three")
 		require.Equal(t, 4*interval, looks[before+1].Look.Length, "nothing is caught up in a burst")
 		w.metrics.change(func(u *users) { require.Len(t, u.fetched, 3) })
+	})
+}
+
+func TestAStoreThatHangsCostsNoSlot(t *testing.T) {
+	const interval = 5 * time.Second // shorter than what is asked of the store at once may take
+	plan := gray("shop")
+	often := plan.Analyses["gray"]
+	often.Interval = interval
+	plan.Analyses = map[string]analysis.Definition{"gray": often}
+	under(t, plan, func(t *testing.T, w *world, id string) {
+		before := len(w.looksOf(id))
+		w.metrics.change(func(u *users) { u.late = interval / 50 })
+		w.store.change(func(m *moody) { m.hangs = true })
+		w.after(6 * interval)
+		w.store.change(works)
+		w.after(2 * interval)
+		require.Len(t, exact(t, w, id), before+8, "what could not be written is not lost")
+		require.Zero(t, w.value("serin_looks_missed_total"))
 	})
 }
 

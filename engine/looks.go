@@ -321,7 +321,7 @@ func (k *looks) slot(ctx context.Context, interval time.Duration, at time.Time) 
 			records = append(records, t.record)
 		}
 	}
-	saved := k.save(ctx, interval, due, results, records)
+	saved := k.save(ctx, interval, at, due, results, records)
 	for i, t := range results {
 		if errors.Is(saved, rollout.ErrConflict) {
 			k.forget(due[i])
@@ -336,10 +336,12 @@ func (k *looks) slot(ctx context.Context, interval time.Duration, at time.Time) 
 // errSlow is what stands for a store's answer that has not come yet.
 var errSlow = errors.New("the store has not written the looks yet")
 
-// save writes the looks of a slot, which has an interval's time for it: of two slots one is still taken where nothing
-// can be written. A fail verdict does not wait for a store that is slow.
-func (k *looks) save(ctx context.Context, interval time.Duration, due []*subject, results []taken, records []rollout.LookRecord) error {
-	saving, cancel := context.WithTimeout(ctx, min(interval, storeTimeout))
+// save writes the looks of the slot at a time. It gives up before the next slot begins, so that none is missed where
+// nothing can be written, but not before it had half an interval for it. A fail verdict does not wait for a store that
+// is slow.
+func (k *looks) save(ctx context.Context, interval time.Duration, at time.Time, due []*subject, results []taken, records []rollout.LookRecord) error {
+	patience := min(interval, storeTimeout)
+	saving, cancel := context.WithTimeout(ctx, max(time.Until(at.Add(patience-patience/10)), patience/2))
 	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- k.e.o.Store.SaveLooks(saving, records) }()
