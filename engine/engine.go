@@ -286,9 +286,10 @@ func (e *Engine) Act(ctx context.Context, id string, event rollout.Event, by str
 	return press(ctx, l, id, event, func(ctx context.Context) (rollout.State, error) { return l.act(ctx, id, event, by) })
 }
 
+// rolloutOf is the rollout whose newest release has the id, or the one that follows it.
 func (e *Engine) rolloutOf(id string) string {
 	for _, v := range e.Rollouts() {
-		if v.Release != nil && v.Release.ID == id {
+		if v.Release != nil && v.Release.ID == id || v.State.Successor != nil && v.State.Successor.ID == id {
 			return v.Rollout
 		}
 	}

@@ -432,6 +432,74 @@ func TestASupersededReleaseGoesBackBeforeTheNextOneStarts(t *testing.T) {
 	})
 }
 
+// endedBeforeItBegan holds what is left of a release that was cancelled while it waited.
+func endedBeforeItBegan(t *testing.T, w *world, first string, next rollout.Release) {
+	t.Helper()
+	require.Equal(t, 1, count(w.trace(first), "ended superseded"))
+	trace := w.trace(next.ID)
+	require.Len(t, trace, 3)
+	for i, event := range []string{"started", "cancelRequested", "ended cancelled"} {
+		require.Contains(t, trace[i], event)
+	}
+	v, err := w.Release(t.Context(), next.ID)
+	require.NoError(t, err)
+	require.Equal(t, "cancelled: not today", v.State.Why)
+	require.Equal(t, "bob", v.State.WhyBy)
+	require.Equal(t, "0%", w.gateway("shop").target().Weight.String(), "nothing of it was served")
+	again, err := w.Start(t.Context(), "shop", rollout.StartRequest{Key: "two", By: "ann"}, false)
+	require.NoError(t, err)
+	require.Equal(t, next.ID, again.ID, "its key is taken")
+	_, err = w.Start(t.Context(), "shop", rollout.StartRequest{Key: "three", By: "ann"}, false)
+	require.NoError(t, err, "the rollout is free")
+}
+
+func TestAReleaseThatWaitsForTheOneBeforeCanBeCancelled(t *testing.T) {
+	plan := gray("shop")
+	cancel := func(t *testing.T, w *world, id string) {
+		state, err := w.Act(t.Context(), id, rollout.CancelRequested{Reason: "not today"}, "bob")
+		require.NoError(t, err)
+		require.Equal(t, rollout.Cancelled, state.Outcome)
+		_, err = w.Act(t.Context(), id, rollout.CancelRequested{}, "bob")
+		require.ErrorIs(t, err, rollout.ErrNotAllowed)
+	}
+	for name, test := range map[string]func(t *testing.T, w *world, first string, next rollout.Release){
+		"while that goes back": func(t *testing.T, w *world, first string, next rollout.Release) {
+			_, err := w.Act(t.Context(), next.ID, rollout.Paused{}, "bob")
+			require.ErrorIs(t, err, rollout.ErrNotAllowed, "it has not begun")
+			cancel(t, w, next.ID)
+			require.NotContains(t, w.view("shop").Waiting, "starts then")
+			w.after(time.Minute)
+			endedBeforeItBegan(t, w, first, next)
+		},
+		"and the daemon is killed in the middle of it": func(t *testing.T, w *world, first string, next rollout.Release) {
+			cancel(t, w, next.ID)
+			w.stop()
+			w.begin(plan)
+			w.after(time.Minute)
+			endedBeforeItBegan(t, w, first, next)
+		},
+		"and cannot begin, as its rollout cannot be run any more": func(t *testing.T, w *world, first string, next rollout.Release) {
+			broken := plan
+			broken.Unsupported = []string{"a gateway of another kind"}
+			w.plan(broken)
+			w.after(time.Hour)
+			require.Equal(t, first, w.view("shop").Release.ID)
+			cancel(t, w, next.ID)
+			w.plan(plan)
+			w.after(time.Minute)
+			endedBeforeItBegan(t, w, first, next)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			under(t, plan, func(t *testing.T, w *world, first string) {
+				next, err := w.Start(t.Context(), "shop", rollout.StartRequest{Key: "two", By: "ann"}, true)
+				require.NoError(t, err)
+				test(t, w, first, next)
+			})
+		})
+	}
+}
+
 func TestAWebhookIsCalledUnderOneKeyUntilItIsAnswered(t *testing.T) {
 	plan := gray("shop")
 	plan.Rollout.Steps = append(rollout.Steps{rollout.Webhook{Name: "announce", URL: "http://other", Deadline: time.Hour}}, plan.Rollout.Steps...)

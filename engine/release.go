@@ -156,7 +156,7 @@ func (l *loop) start(ctx context.Context, req rollout.StartRequest, supersede bo
 		}
 		return rollout.Release{ID: req.ID, Rollout: l.name, Key: req.Key, StartedBy: req.By}, nil
 	}
-	return l.create(ctx, req)
+	return l.create(ctx, *l.plan, req, nil)
 }
 
 // byKey is the release that a key has started.
@@ -166,39 +166,71 @@ func (l *loop) byKey(ctx context.Context, key string) (rollout.Release, error) {
 	return l.e.o.Store.ByKey(ctx, l.name, key)
 }
 
-func (l *loop) create(ctx context.Context, req rollout.StartRequest) (rollout.Release, error) {
-	plan, err := json.Marshal(l.plan)
+// create begins a release. One that was cancelled while it waited has ended with that: it is found, by its id and by its
+// key, like any other.
+func (l *loop) create(ctx context.Context, p Plan, req rollout.StartRequest, cancelled *rollout.SuccessorCancelled) (rollout.Release, error) {
+	plan, err := json.Marshal(p)
 	if err != nil {
 		return rollout.Release{}, fmt.Errorf("encode the plan of %s: %w", l.name, err)
 	}
-	first := rollout.Started{
+	events, states, err := beginning(&p.Rollout, rollout.Started{
 		Meta:    rollout.Meta{Seq: 1, At: time.Now().UTC(), By: req.By},
-		Rollout: l.name, Revision: l.plan.Rollout.Revision, Parameters: req.Parameters, Key: req.Key, Swapped: l.swapped,
-	}
-	state, err := rollout.State{}.Apply(first)
+		Rollout: l.name, Revision: p.Rollout.Revision, Parameters: req.Parameters, Key: req.Key, Swapped: l.swapped,
+	}, cancelled)
 	if err != nil {
 		return rollout.Release{}, err
 	}
+	state := states[len(states)-1]
 	record := rollout.Release{
-		ID: req.ID, Rollout: l.name, Revision: first.Revision, Plan: plan, Key: req.Key, Version: 1,
-		Phase: state.Phase, StartedBy: req.By, StartedAt: first.At,
+		ID: req.ID, Rollout: l.name, Revision: state.Revision, Plan: plan, Key: req.Key, Version: state.Seq,
+		Phase: state.Phase, Outcome: state.Outcome, StartedBy: req.By, StartedAt: state.StartedAt, EndedAt: state.EndedAt,
 	}
 	creating, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	if err := l.e.o.Store.Create(creating, record, first); err != nil {
+	if err := l.e.o.Store.Create(creating, record, events...); err != nil {
 		l.note("store", err)
 		return rollout.Release{}, err
 	}
 	l.note("store", nil)
-	l.rel, l.observeAt = &release{record: record, plan: *l.plan, state: state}, time.Time{}
-	l.tell(ctx, rollout.State{}, state, first)
-	l.happened(ctx, first)
+	l.rel, l.observeAt = &release{record: record, plan: p}, time.Time{}
+	for i, event := range events {
+		before := l.rel.state
+		l.rel.state = states[i]
+		l.tell(ctx, before, states[i], event)
+		l.happened(ctx, event)
+	}
 	return record, nil
+}
+
+// beginning are the first events of a release with the state after each.
+func beginning(d *rollout.Definition, first rollout.Started, cancelled *rollout.SuccessorCancelled) ([]rollout.Event, []rollout.State, error) {
+	state, err := rollout.State{}.Apply(first)
+	events, states := []rollout.Event{first}, []rollout.State{state}
+	if cancelled == nil || err != nil {
+		return events, states, err
+	}
+	var next rollout.Event = rollout.CancelRequested{
+		Meta: rollout.Meta{Seq: state.Seq + 1, At: first.At, By: cancelled.By}, Reason: cancelled.Reason,
+	}
+	for more := true; more; next, more = state.Next(d, first.At) {
+		if state, err = state.Apply(next); err != nil {
+			return nil, nil, err
+		}
+		events, states = append(events, next), append(states, state)
+	}
+	return events, states, nil
 }
 
 // succeed starts the release that has taken the place of one that has ended; it reports whether there was one.
 func (l *loop) succeed(ctx context.Context) bool {
-	if l.rel == nil || l.rel.state.Successor == nil || l.plan == nil || len(l.plan.Unsupported) > 0 {
+	if l.rel == nil || l.rel.state.Successor == nil {
+		return false
+	}
+	plan, cancelled := l.plan, l.rel.state.SuccessorCancelled
+	if cancelled != nil && plan == nil {
+		plan = &l.rel.plan // it does nothing any more, so any will do
+	}
+	if plan == nil || cancelled == nil && len(plan.Unsupported) > 0 {
 		return false
 	}
 	next := *l.rel.state.Successor
@@ -208,7 +240,7 @@ func (l *loop) succeed(ctx context.Context) bool {
 		l.ready = false // it has been started, by this daemon before it was stopped: take it up
 		return true
 	}
-	_, err := l.create(ctx, next)
+	_, err := l.create(ctx, *plan, next, cancelled)
 	return err == nil
 }
 
@@ -241,6 +273,10 @@ func checkParameters(declared []rollout.Parameter, given map[string]string) (map
 
 // act gives a person's event to the release.
 func (l *loop) act(ctx context.Context, id string, event rollout.Event, by string) (rollout.State, error) {
+	if l.rel != nil && l.rel.state.Successor != nil && l.rel.state.Successor.ID == id {
+		defer l.publish()
+		return l.actOnNext(ctx, event, by)
+	}
 	if l.rel == nil || l.rel.record.ID != id {
 		return rollout.State{}, fmt.Errorf("%w: release %s has ended", rollout.ErrNotAllowed, id)
 	}
@@ -256,6 +292,42 @@ func (l *loop) act(ctx context.Context, id string, event rollout.Event, by strin
 	}
 	l.publish()
 	return s, err
+}
+
+// actOnNext gives a person's event to the release that waits until this one has gone back. It can be cancelled, and no
+// more: a rollback of what has not begun is the same.
+func (l *loop) actOnNext(ctx context.Context, event rollout.Event, by string) (rollout.State, error) {
+	r, cancelled := l.rel, rollout.SuccessorCancelled{ID: l.rel.state.Successor.ID}
+	switch event := event.(type) {
+	case rollout.CancelRequested:
+		cancelled.Reason = event.Reason
+	case rollout.RollbackRequested:
+		cancelled.Reason = event.Reason
+	default:
+		return rollout.State{}, fmt.Errorf("%w: release %s has not begun; it can be cancelled", rollout.ErrNotAllowed, cancelled.ID)
+	}
+	switch {
+	case r.back != nil:
+		return rollout.State{}, fmt.Errorf("%w: the release before could not be written yet; try again", rollout.ErrNotAllowed)
+	case r.state.SuccessorCancelled != nil:
+		return rollout.State{}, fmt.Errorf("%w: release %s is cancelled already", rollout.ErrNotAllowed, cancelled.ID)
+	case !r.state.Ended():
+		if _, err := l.append(ctx, r.event(cancelled, by)); err != nil {
+			return rollout.State{}, err
+		}
+		return rollout.State{Rollout: l.name, Phase: rollout.PhaseEnded, Outcome: rollout.Cancelled, Why: "cancelled before it began", WhyBy: by}, nil
+	}
+	// The one before has ended, and this one could not be started so far.
+	plan := l.plan
+	if plan == nil {
+		plan = &r.plan
+	}
+	cancelled.By = by
+	_, err := l.create(ctx, *plan, *r.state.Successor, &cancelled)
+	if err != nil {
+		return rollout.State{}, err
+	}
+	return l.rel.state, nil
 }
 
 // runTasks begins the tasks of the target that have not been begun by this daemon, and stops those that are no part of

@@ -12,7 +12,7 @@ import (
 type Store interface {
 	// Create writes a release with its first event in one transaction. It returns *rollout.ActiveError if the
 	// rollout has an active release and *rollout.StartedError if the key is known for this rollout.
-	Create(ctx context.Context, r rollout.Release, first rollout.Event) error
+	Create(ctx context.Context, r rollout.Release, events ...rollout.Event) error
 	// Append adds events to a release whose newest event is version, all or none, and keeps the release's phase,
 	// outcome and end as given in r (Ended with Swapped also sets what is live). It returns rollout.ErrConflict
 	// if the newest is another.

@@ -469,11 +469,11 @@ func (m *moody) mood(ctx context.Context) error {
 }
 
 // Create implements engine.Store.
-func (m *moody) Create(ctx context.Context, r rollout.Release, first rollout.Event) error {
+func (m *moody) Create(ctx context.Context, r rollout.Release, events ...rollout.Event) error {
 	if err := m.mood(ctx); err != nil {
 		return err
 	}
-	return m.Store.Create(ctx, r, first)
+	return m.Store.Create(ctx, r, events...)
 }
 
 // Append implements engine.Store.

@@ -29,6 +29,7 @@ func (w *world) randomEvent(t *rapid.T) (rollout.Event, string) {
 	}
 	back := rapid.SampledFrom([]rollout.Event{
 		rollout.RollbackRequested{}, rollout.CancelRequested{}, rollout.Superseded{Next: rollout.StartRequest{ID: "R2"}},
+		rollout.SuccessorCancelled{ID: "R2"},
 	}).Draw(t, "back")
 	return rapid.SampledFrom([]func() (rollout.Event, string){
 		func() (rollout.Event, string) { return rollout.InForce{Turn: turn, How: "api"}, "gateway" },

@@ -60,6 +60,12 @@ func (s State) fold(e Event) (State, error) {
 		back, err := s.back(e, "superseded by release "+e.Next.ID, OutcomeSuperseded)
 		back.Successor = &e.Next
 		return back, err
+	case SuccessorCancelled:
+		if s.Successor == nil || s.Successor.ID != e.ID || s.SuccessorCancelled != nil {
+			return s, s.refuse(e)
+		}
+		s.SuccessorCancelled = &e
+		return s, nil
 	case Drained:
 		next, err := s.rollbackStage(e, backDrain, backCleanup)
 		if err == nil && e.Leave {
@@ -131,7 +137,7 @@ func (s State) foldOn(e Event) (State, error) {
 			return s, s.refuse(e)
 		}
 		return s.unpaused(e.At), nil
-	case RollbackRequested, CancelRequested, Superseded, Drained, CleanedUp, Ended: // folded by fold
+	case RollbackRequested, CancelRequested, Superseded, SuccessorCancelled, Drained, CleanedUp, Ended: // folded by fold
 	}
 	panic(fmt.Sprintf("rollout: event %T is not folded", e))
 }

@@ -211,6 +211,14 @@ type Superseded struct {
 	Next StartRequest `json:"next"`
 }
 
+// SuccessorCancelled: the release that waits until this one has gone back is not to start.
+type SuccessorCancelled struct {
+	Meta
+	// ID of the release that waits.
+	ID     string `json:"id"`
+	Reason string `json:"reason,omitempty"`
+}
+
 // StartRequest is what a release is started with.
 type StartRequest struct {
 	ID         string            `json:"id"`

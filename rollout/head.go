@@ -62,6 +62,9 @@ func (e CancelRequested) With(m Meta) Event { e.Meta = m; return e }
 // With implements [Event].
 func (e Superseded) With(m Meta) Event { e.Meta = m; return e }
 
+// With implements Event.
+func (e SuccessorCancelled) With(m Meta) Event { e.Meta = m; return e }
+
 // With implements [Event].
 func (e Drained) With(m Meta) Event { e.Meta = m; return e }
 

@@ -37,7 +37,7 @@ func Notice(before, after State, d *Definition, e Event) (n workload.Notice, ok 
 		reason := strings.ToUpper(string(e.Outcome[:1])) + string(e.Outcome[1:])
 		return workload.Notice{Reason: reason, Text: sentence("the release has ended, "+string(e.Outcome), e.Why), Warning: e.Outcome != Released}, true
 	case InForce, NotInForce, LookTaken, AlarmDismissed, WebhookAnswered, JobSucceeded, DeploymentReady, DeadlinePassed,
-		RollbackRequested, CancelRequested, Superseded, Drained, CleanedUp: // what follows from them is told, or seen
+		RollbackRequested, CancelRequested, Superseded, SuccessorCancelled, Drained, CleanedUp: // what follows from them is told, or seen
 	}
 	return workload.Notice{}, false
 }

@@ -274,6 +274,8 @@ func (w *world) event(cmd string, args []string) (rollout.Event, string) {
 		return rollout.CancelRequested{Reason: "not today"}, by
 	case "supersede":
 		return rollout.Superseded{Next: rollout.StartRequest{ID: "R2"}}, by
+	case "cancel-next":
+		return rollout.SuccessorCancelled{ID: args[0], Reason: "not today"}, by
 	case "cleaned-up":
 		return rollout.CleanedUp{}, "serin"
 	}

@@ -147,6 +147,8 @@ type State struct {
 	PausedFor time.Duration `json:"pausedFor,omitempty"`
 	// Successor is the release that takes this one's place.
 	Successor *StartRequest `json:"successor,omitempty"`
+	// SuccessorCancelled: it ends as cancelled instead of starting.
+	SuccessorCancelled *SuccessorCancelled `json:"successorCancelled,omitempty"`
 	// Decided: a human has answered a question with "go on", so this stage needs no verdict any more.
 	Decided bool `json:"decided,omitempty"`
 	// DecideFrom is set when a human gave an undecided step its whole time once more (release time).

@@ -26,7 +26,7 @@ func (s State) Waiting(d *Definition, now time.Time) string {
 	default:
 		clauses = s.waitsActive(d, now)
 	}
-	if s.Successor != nil {
+	if s.Successor != nil && s.SuccessorCancelled == nil {
 		clauses = append(clauses, "release "+s.Successor.ID+" starts then")
 	}
 	return strings.Join(clauses, "; ")

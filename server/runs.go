@@ -87,7 +87,8 @@ func (s *Server) registerRuns(api huma.API) {
 		})
 	change(s, api, operation{
 		id: "cancelRun", path: "/runs/{id}/cancel", status: http.StatusOK, summary: "Cancel a run, or bring it back to stable if traffic has moved",
-		description: "A run that has ended, or goes back already, stays as it is, and that is no error.",
+		description: "A run that has ended, or goes back already, stays as it is, and that is no error. One that waits for the release " +
+			"before it does not begin.",
 	}, func(ctx context.Context, in *actInput, a *rollout.AuditEntry) (*body[Run], error) {
 		return s.cancelRun(ctx, in.ID, orZero(in.Body).Reason, a)
 	})
@@ -118,10 +119,8 @@ func (s *Server) startRun(ctx context.Context, in *startRunInput, a *rollout.Aud
 func (s *Server) runOf(ctx context.Context, id string) (Run, error) {
 	v, err := s.o.Engine.Release(ctx, id)
 	if errors.Is(err, rollout.ErrNotFound) {
-		for _, before := range s.o.Engine.Rollouts() {
-			if next := before.State.Successor; next != nil && next.ID == id {
-				return s.address(ctx, Run{ID: id, Rollout: before.Rollout, Status: RunWaiting, Progress: "waits until the release before has gone back"}), nil
-			}
+		if before, ok := s.before(id); ok {
+			return s.address(ctx, waitingRun(before)), nil
 		}
 	}
 	if err != nil {
@@ -135,6 +134,28 @@ func (s *Server) runOf(ctx context.Context, id string) (Run, error) {
 		r.Gate = ""
 	}
 	return s.address(ctx, r), nil
+}
+
+// before is the rollout whose release has to go back before the one with the id begins.
+func (s *Server) before(id string) (rollout.View, bool) {
+	for _, v := range s.o.Engine.Rollouts() {
+		if next := v.State.Successor; next != nil && next.ID == id {
+			return v, true
+		}
+	}
+	return rollout.View{}, false
+}
+
+// waitingRun is the one that waits for the release of v, and may have been cancelled meanwhile.
+func waitingRun(v rollout.View) Run {
+	r := Run{ID: v.State.Successor.ID, Rollout: v.Rollout, Status: RunWaiting, Progress: "waits until the release before has gone back"}
+	if c := v.State.SuccessorCancelled; c != nil {
+		r.Status, r.Progress = RunCancelled, "cancelled by "+c.By+" before it began"
+		if c.Reason != "" {
+			r.Progress += ": " + c.Reason
+		}
+	}
+	return r
 }
 
 func runStatus(v rollout.View) RunStatus {
@@ -183,6 +204,9 @@ func (s *Server) cancelRun(ctx context.Context, id, reason string, a *rollout.Au
 		return nil, err
 	}
 	v, err := s.o.Engine.Release(ctx, id)
+	if before, ok := s.before(id); ok && errors.Is(err, rollout.ErrNotFound) {
+		return s.cancelWaiting(ctx, before, reason)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -207,6 +231,19 @@ func (s *Server) cancelRun(ctx context.Context, id, reason string, a *rollout.Au
 	return answer(run), err
 }
 
+// cancelWaiting cancels the run that waits for the release of v. A refusal is told: the run would begin all the same,
+// and the pipeline must not take it for cancelled.
+func (s *Server) cancelWaiting(ctx context.Context, v rollout.View, reason string) (*body[Run], error) {
+	id := v.State.Successor.ID
+	if v.State.SuccessorCancelled == nil {
+		if _, err := s.o.Engine.Act(ctx, id, rollout.CancelRequested{Reason: reason}, identity(ctx).Name); err != nil {
+			return nil, err
+		}
+	}
+	run, err := s.runOf(ctx, id)
+	return answer(run), err
+}
+
 func (s *Server) cancelRunByKey(ctx context.Context, in *struct{ Body RunKeyBody }, a *rollout.AuditEntry) (*body[Run], error) {
 	a.Rollout, a.Detail = in.Body.Rollout, in.Body.Reason
 	if err := may(ctx, RoleOperator); err != nil {
@@ -217,6 +254,9 @@ func (s *Server) cancelRunByKey(ctx context.Context, in *struct{ Body RunKeyBody
 		return nil, err
 	}
 	if len(found) == 0 {
+		if r, ok := s.pending(in.Body.Rollout, in.Body.Key); ok {
+			return s.cancelRun(ctx, r.ID, in.Body.Reason, a)
+		}
 		return nil, fmt.Errorf("a run of %s with the key %q: %w", in.Body.Rollout, in.Body.Key, rollout.ErrNotFound)
 	}
 	return s.cancelRun(ctx, found[0].ID, in.Body.Reason, a)

@@ -7,11 +7,14 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/serindev/serin/engine"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/server"
+	"github.com/serindev/serin/share"
 )
 
 // webhookStage is what Orca's webhook stage makes of the answers to its polls (docs/spinnaker.md): held against
@@ -204,6 +207,49 @@ func TestARunThatWaitsForTheOneBeforeIsThere(t *testing.T) {
 	a := d.get("vera", "/runs/R7")
 	require.Equal(t, http.StatusOK, a.status, a.body)
 	require.Equal(t, server.RunWaiting, as[server.Run](t, a).Status)
+}
+
+// TestARunThatWaitsForTheOneBeforeIsCancelled has a release whose canary drains for an hour in the way.
+func TestARunThatWaitsForTheOneBeforeIsCancelled(t *testing.T) {
+	for name, cancel := range map[string]func(d *daemon, run server.Run) answer{
+		"by its address": func(d *daemon, run server.Run) answer {
+			require.Equal(t, http.StatusForbidden, d.post("vera", d.local(t, run.CancelURL), `{}`).status)
+			return d.post("otto", d.local(t, run.CancelURL), `{"reason":"not today"}`)
+		},
+		"by its key": func(d *daemon, _ server.Run) answer {
+			require.Equal(t, http.StatusNotFound, d.post("otto", "/runs/cancel", `{"rollout":"slow","key":"another"}`).status)
+			return d.post("otto", "/runs/cancel", `{"rollout":"slow","key":"k2","reason":"not today"}`)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDaemon(t)
+			all := plans()
+			slow := all["cart"].Rollout
+			slow.Name, slow.Rollback = "slow", rollout.Rollback{Drain: time.Hour, Deadline: 2 * time.Hour}
+			slow.Steps = rollout.Steps{rollout.Gray{Name: "gray", Weights: []share.Share{0.5}, Hold: time.Hour, Decide: rollout.Decide{Max: 2 * time.Hour, Inconclusive: rollout.PolicyHold}}}
+			all[slow.Name] = engine.Plan{Rollout: slow, Gateway: json.RawMessage(`{}`)}
+			d.engine.SetPlans(all)
+			require.Eventually(t, func() bool { return len(d.engine.Rollouts()) == len(all) }, time.Minute, time.Millisecond)
+			first := as[server.Run](t, d.post("otto", "/runs", `{"rollout":"slow"}`))
+			d.until(first.ID, func(v rollout.View) bool { return v.State.Moved })
+
+			run := as[server.Run](t, d.post("otto", "/runs", `{"rollout":"slow","key":"k2","supersede":true}`))
+			require.Equal(t, server.RunWaiting, run.Status)
+			stage := webhookCases(t)[0].Stage
+			for range 2 {
+				a := cancel(d, run)
+				require.Equal(t, http.StatusOK, a.status, a.body)
+				require.Equal(t, "CANCELED", stage.read(a.status, []byte(a.body)), a.body)
+				require.Equal(t, "cancelled by otto before it began: not today", as[server.Run](t, a).Progress)
+			}
+			a := d.get("vera", d.local(t, run.StatusURL))
+			require.Equal(t, "CANCELED", stage.read(a.status, []byte(a.body)), a.body)
+			require.Equal(t, server.RunRunning, as[server.Run](t, d.get("vera", d.local(t, first.StatusURL))).Status, "the one before goes back as it did")
+			entries, err := d.store.AuditLog(t.Context(), rollout.AuditFilter{Rollout: "slow"})
+			require.NoError(t, err)
+			require.Equal(t, run.ID, entries[0].Release)
+		})
+	}
 }
 
 // replaced is the real engine in a moment that is too short to be met: a release goes back and its successor waits.

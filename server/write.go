@@ -197,7 +197,7 @@ func (s *Server) act(ctx context.Context, a act, id, reason string, e *rollout.A
 func (s *Server) rolloutOf(ctx context.Context, id string) string {
 	v, err := s.o.Engine.Release(ctx, id)
 	if err != nil {
-		return ""
+		v, _ = s.before(id) // it may wait for its turn
 	}
 	return v.Rollout
 }

@@ -19,17 +19,18 @@ const (
 
 const releaseColumns = `id, rollout, revision, plan, start_key, version, phase, outcome, started_by, started_at, ended_at`
 
-// Create writes a release with its first event, in one transaction. It returns *rollout.StartedError if the key
+// Create writes a release with its first events, in one transaction: one, or all of a release that has ended with its
+// beginning. It returns *rollout.StartedError if the key
 // has started a release of this rollout before, else *rollout.ActiveError if the rollout has an active one, else
 // [rollout.ErrConflict] if the id is taken.
-func (s *Store) Create(ctx context.Context, r rollout.Release, first rollout.Event) error {
-	if err := s.create(ctx, r, first); err != nil {
+func (s *Store) Create(ctx context.Context, r rollout.Release, events ...rollout.Event) error {
+	if err := s.create(ctx, r, events); err != nil {
 		return fmt.Errorf("create release %s of %s: %w", r.ID, r.Rollout, err)
 	}
 	return nil
 }
 
-func (s *Store) create(ctx context.Context, r rollout.Release, first rollout.Event) error {
+func (s *Store) create(ctx context.Context, r rollout.Release, events []rollout.Event) error {
 	err := checkNames(named{"id", r.ID}, named{"rollout", r.Rollout}, named{"key", r.Key},
 		named{"revision", r.Revision}, named{"startedBy", r.StartedBy})
 	if err != nil {
@@ -38,14 +39,17 @@ func (s *Store) create(ctx context.Context, r rollout.Release, first rollout.Eve
 	if !json.Valid(r.Plan) {
 		return errors.New("its plan is not JSON")
 	}
-	rows, err := encodeEvents(r.ID, 0, []rollout.Event{first})
+	if len(events) == 0 {
+		return errors.New("it has no first event")
+	}
+	rows, err := encodeEvents(r.ID, 0, events)
 	if err != nil {
 		return err
 	}
 	return s.change(ctx, func(tx *sql.Tx) error {
 		done, err := tx.ExecContext(ctx, `INSERT INTO releases (`+releaseColumns+`)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING`,
-			r.ID, r.Rollout, r.Revision, strings.ToValidUTF8(string(r.Plan), "\uFFFD"), r.Key, 1, string(r.Phase),
+			r.ID, r.Rollout, r.Revision, strings.ToValidUTF8(string(r.Plan), "\uFFFD"), r.Key, len(events), string(r.Phase),
 			string(r.Outcome), r.StartedBy, nanos(r.StartedAt), nanos(r.EndedAt))
 		if err != nil {
 			return err
@@ -53,7 +57,7 @@ func (s *Store) create(ctx context.Context, r rollout.Release, first rollout.Eve
 		if n, err := done.RowsAffected(); err != nil || n == 0 {
 			return errors.Join(err, inTheWay(ctx, tx, r))
 		}
-		return insertEvents(ctx, tx, rows)
+		return addEvents(ctx, tx, r.ID, rows, events)
 	})
 }
 
@@ -107,16 +111,21 @@ func (s *Store) append(ctx context.Context, r rollout.Release, version int, even
 		if n, err := done.RowsAffected(); err != nil || n == 0 {
 			return errors.Join(err, whyNotAppended(ctx, tx, r.ID))
 		}
-		if err := insertEvents(ctx, tx, rows); err != nil {
-			return err
-		}
-		for _, e := range events {
-			if ended, ok := e.(rollout.Ended); ok {
-				return setLive(ctx, tx, r.ID, ended.Swapped)
-			}
-		}
-		return nil
+		return addEvents(ctx, tx, r.ID, rows, events)
 	})
+}
+
+// addEvents writes the events of a release, and what an Ended among them says of the rollout.
+func addEvents(ctx context.Context, tx *sql.Tx, id string, rows []eventRow, events []rollout.Event) error {
+	if err := insertEvents(ctx, tx, rows); err != nil {
+		return err
+	}
+	for _, e := range events {
+		if ended, ok := e.(rollout.Ended); ok {
+			return setLive(ctx, tx, id, ended.Swapped)
+		}
+	}
+	return nil
 }
 
 func whyNotAppended(ctx context.Context, tx *sql.Tx, id string) error {

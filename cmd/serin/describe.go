@@ -126,7 +126,7 @@ func describe(e rollout.Event) (string, paint) {
 	case rollout.Ended:
 		return "ended, " + string(e.Outcome) + because(e.Why), outcomePaint(e.Outcome)
 	case rollout.AlarmDismissed, rollout.GateAnswered, rollout.Paused, rollout.Resumed, rollout.RollbackRequested,
-		rollout.CancelRequested, rollout.Superseded:
+		rollout.CancelRequested, rollout.Superseded, rollout.SuccessorCancelled:
 		return describeAct(e), yellow
 	}
 	return rollout.Kind(e), plain
@@ -150,6 +150,8 @@ func describeAct(e rollout.Event) string {
 		return "cancel asked for" + by + because(e.Reason)
 	case rollout.Superseded:
 		return "superseded" + by + ": release " + e.Next.ID + " follows"
+	case rollout.SuccessorCancelled:
+		return "release " + e.ID + ", which was to follow, is cancelled" + by + because(e.Reason)
 	default: // the others are describe's
 		return rollout.Kind(e)
 	}

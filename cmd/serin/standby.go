@@ -158,11 +158,11 @@ type fencedStore struct {
 }
 
 // Create implements engine.Store.
-func (s fencedStore) Create(ctx context.Context, r rollout.Release, first rollout.Event) error {
+func (s fencedStore) Create(ctx context.Context, r rollout.Release, events ...rollout.Event) error {
 	if err := s.mandate.Leads(); err != nil {
 		return err
 	}
-	return s.Store.Create(ctx, r, first)
+	return s.Store.Create(ctx, r, events...)
 }
 
 // Append implements engine.Store.

@@ -85,6 +85,7 @@ func exampleRecord(n int, text string) web.Record {
 		rollout.GateAnswered{Meta: meta(9, text), Gate: text, Answer: rollout.Reject, Reason: text}, rollout.WebhookAnswered{Meta: meta(10, text), Detail: text}, rollout.WebhookAnswered{Meta: meta(11, text), OK: true, Detail: text},
 		rollout.DeadlinePassed{Meta: meta(12, text), Which: rollout.Deadline(text), Then: rollout.Policy(text)}, rollout.Paused{Meta: meta(13, text), Reason: text}, rollout.Resumed{Meta: meta(14, text)},
 		rollout.RollbackRequested{Meta: meta(15, text), Reason: text}, rollout.CancelRequested{Meta: meta(16, text), Reason: text}, rollout.Superseded{Meta: meta(17, text), Next: rollout.StartRequest{ID: text}},
+		rollout.SuccessorCancelled{Meta: meta(17, text), ID: text, Reason: text},
 		rollout.JobSucceeded{Meta: meta(21, text), Log: []string{text}}, rollout.JobFailed{Meta: meta(22, text), Step: 99, Why: text, Log: []string{text}},
 		rollout.DeploymentReady{Meta: meta(23, text)}, rollout.DeploymentFailed{Meta: meta(24, text), Why: []string{text}},
 		rollout.Drained{Meta: meta(18, text)}, rollout.CleanedUp{Meta: meta(19, text)}, rollout.Ended{Meta: meta(20, text), Outcome: rollout.Outcome(text), Why: text},

@@ -88,6 +88,8 @@ func toldByPeople(e rollout.Event) (text, detail, class string) {
 		return "Cancel asked for", e.Reason, "bad"
 	case rollout.Superseded:
 		return "Superseded", "by release " + e.Next.ID, "wait"
+	case rollout.SuccessorCancelled:
+		return "The release that waits is cancelled", joined(e.ID, e.Reason), "wait"
 	case rollout.Drained:
 		return "The canary has drained", "", ""
 	case rollout.CleanedUp:

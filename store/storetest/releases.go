@@ -52,6 +52,23 @@ func (d Database) releases(t *testing.T) {
 		require.NoError(t, s.Create(t.Context(), second, first))
 		Create(t, s, "01C", "another rollout", "")
 	})
+	t.Run("a release can have ended with its beginning", func(t *testing.T) {
+		s := d.open(t)
+		r, first := Release("01A", "shop", "build-7")
+		require.ErrorContains(t, s.Create(t.Context(), r), "no first event")
+		end := rollout.Ended{Meta: rollout.Meta{Seq: 2, At: Start, By: "serin"}, Outcome: rollout.Cancelled, Swapped: true}
+		r.Version, r.Phase, r.Outcome, r.EndedAt = 2, rollout.PhaseEnded, rollout.Cancelled, Start
+		require.NoError(t, s.Create(t.Context(), r, first, end))
+		got, err := s.Release(t.Context(), "01A")
+		require.NoError(t, err)
+		require.Equal(t, r.Version, got.Version)
+		require.Equal(t, rollout.Cancelled, got.Outcome)
+		events, err := s.Events(t.Context(), "01A", 0)
+		require.NoError(t, err)
+		require.Equal(t, []rollout.Event{first, end}, events)
+		requireSwapped(t, s, "shop", true)
+		Create(t, s, "01B", "shop", "")
+	})
 	t.Run("a key starts one release, however often and even after its end", func(t *testing.T) {
 		s := d.open(t)
 		r := Create(t, s, "01A", "shop", "build-7")
