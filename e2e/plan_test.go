@@ -42,7 +42,7 @@ const (
     - promote: {}`
 	// slow gives the tests time to do harm at its first weight.
 	slow = `
-    - gray: {weights: [20%, 50%], hold: 4s, decide: {max: 10m, inconclusive: rollback}}
+    - gray: {weights: [20%, 50%], hold: 8s, decide: {max: 10m, inconclusive: rollback}}
     - gate: {name: full-release}
     - promote: {}`
 )
