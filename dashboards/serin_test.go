@@ -75,10 +75,9 @@ spec:
 
 func newStage(t *testing.T) *stage {
 	s := &stage{dir: t.TempDir()}
-	s.program = filepath.Join(s.dir, "serin")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", s.program, "../cmd/serin")
-	out, err := build.CombinedOutput()
-	require.NoError(t, err, "%s", out)
+	var err error
+	s.program, err = testbed.Serin(s.dir)
+	require.NoError(t, err)
 
 	blue, green := testbed.NewBackend(t, testbed.Behaviour{Version: "blue"}), testbed.NewBackend(t, testbed.Behaviour{Version: "green"})
 	traefik := testbed.NewTraefik(t, testbed.TraefikConfig{})

@@ -38,11 +38,8 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
-	serin = filepath.Join(dir, "serin")
-	build := exec.Command("go", "build", "-o", serin, "../cmd/serin") //nolint:noctx // it ends with the test
-	build.Stdout, build.Stderr = os.Stderr, os.Stderr
-	if err := build.Run(); err != nil {
-		fmt.Fprintln(os.Stderr, "build serin:", err)
+	if serin, err = testbed.Serin(dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return m.Run()

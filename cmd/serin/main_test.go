@@ -2,8 +2,9 @@ package main
 
 import (
 	"flag"
-	"net"
+	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -11,25 +12,23 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/stretchr/testify/require"
+
+	"github.com/serindev/serin/internal/testbed"
 )
 
 var update = flag.Bool("update", false, "write what is generated anew")
 
-func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"serin": main})
-}
-
 func TestScripts(t *testing.T) {
+	program, err := testbed.Serin(t.TempDir())
+	require.NoError(t, err)
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script", RequireExplicitExec: true, RequireUniqueNames: true,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("NO_COLOR", "1")
-			l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0") // a port that is free, for the scripts with a daemon
-			if err != nil {
-				return err
-			}
-			e.Setenv("ADDRESS", l.Addr().String())
-			return l.Close()
+			e.Setenv("PATH", filepath.Dir(program)+string(os.PathListSeparator)+e.Getenv("PATH"))
+			port, err := testbed.FreePort() // for the scripts with a daemon
+			e.Setenv("ADDRESS", fmt.Sprintf("127.0.0.1:%d", port))
+			return err
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			// only FILE…: the working directory holds these files and nothing else.
@@ -51,10 +50,10 @@ func TestScripts(t *testing.T) {
 				text := os.Expand(ts.ReadFile(args[0]), ts.Getenv)
 				ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
 			},
-			// until PATTERN COMMAND…: the command's output comes to match within half a minute.
+			// until PATTERN COMMAND…: the command's output comes to match within two minutes.
 			"until": func(ts *testscript.TestScript, _ bool, args []string) {
 				pattern := regexp.MustCompile(args[0])
-				for end := time.Now().Add(30 * time.Second); ; {
+				for end := time.Now().Add(2 * time.Minute); ; {
 					err := ts.Exec(args[1], args[2:]...)
 					if out := ts.ReadFile("stdout"); err == nil && pattern.MatchString(out) {
 						return

@@ -51,12 +51,7 @@ var program = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(dir, "serin")
-	out, err := exec.Command("go", "build", "-o", path, "../../cmd/serin").CombinedOutput() //nolint:gosec,noctx // ends with the test
-	if err != nil {
-		return "", fmt.Errorf("build serin: %w: %s", err, out)
-	}
-	return path, nil
+	return testbed.Serin(dir)
 })
 
 // The images of the tests. What a version's pods answer is set by its image.

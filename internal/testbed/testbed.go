@@ -97,6 +97,21 @@ func Root() (string, error) {
 	}
 }
 
+// Serin builds the program into a folder, as it is shipped and whatever the test is built with, and returns its path.
+func Serin(folder string) (string, error) {
+	root, err := Root()
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(folder, "serin")
+	build := exec.Command("go", "build", "-buildvcs=false", "-o", path, "./cmd/serin") //nolint:gosec,noctx // it ends with the test
+	build.Dir, build.Env = root, append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build serin: %w: %s", err, out)
+	}
+	return path, nil
+}
+
 // Tool returns the path of a server's binary. SERIN_TOOLS names a folder that is the only one looked into; without
 // it the pinned binary in the repository's .toolchain/bin comes first, then PATH.
 func Tool(name string) (string, error) {
