@@ -42,20 +42,22 @@ demo: gateway build
 .PHONY: test
 test: deps tools build
 	@export CGO_ENABLED=1; $(GO) build -race ./...; failed=0; all=$$($(packages)); \
-	$(GO) test -race $$(awk '$$2 == "alone" { print $$1 }' <<<"$$all") || failed=1; \
-	$(GO) test -race -timeout 40m -p 1 $$(awk '$$2 == "servers" { print $$1 }' <<<"$$all") || failed=1; \
+	need() { awk -v needs="$$1" '$$2 == needs { print $$1 }' <<<"$$all"; }; \
+	$(GO) test -race -timeout 40m $$(need nothing) $$(need servers) || failed=1; \
+	$(GO) test -race -timeout 40m -p 1 $$(need cluster) || failed=1; \
 	exit $$failed
 
 ## check: format, lint, vet and the tests that need no server; under a minute once warm
 .PHONY: check
 check: lint
 	@$(GO) vet ./...
-	@all=$$($(packages)); $(GO) test $$(awk '$$2 == "alone" { print $$1 }' <<<"$$all")
+	@$(GO) test $$($(packages) | awk '$$2 == "nothing" { print $$1 }')
 
-# Packages with tests, and what the tests need: they need servers if anything that they are built from is the testbed.
-# Those are tested one package after the other: a cluster, gateways and a load on each would starve one another.
-packages = $(GO) list -test -f '{{.ImportPath}} {{join .Deps " "}} ' ./... \
-	| awk '$$1 ~ /\.test$$/ { needs = /\/internal\/testbed / ? "servers" : "alone"; sub(/\.test$$/, "", $$1); print $$1, needs }'
+# Packages with tests, and what these need: servers if anything that they are built from is the testbed, a cluster if it
+# is the test cluster. Clusters come one after the other: with gateways and a load on each they would starve one another.
+packages = $(GO) list -test -f '{{.ImportPath}} {{join .Deps " "}} ' ./... | awk '$$1 ~ /\.test$$/ { \
+	needs = /\/internal\/testbed\/testcluster / ? "cluster" : /\/internal\/testbed / ? "servers" : "nothing"; \
+	sub(/\.test$$/, "", $$1); print $$1, needs }'
 
 ## lint: format and lint, without changing anything
 .PHONY: lint
