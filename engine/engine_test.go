@@ -432,6 +432,38 @@ func TestASupersededReleaseGoesBackBeforeTheNextOneStarts(t *testing.T) {
 	})
 }
 
+func TestAReleaseThatWaitedIsHeldToTheRolloutAsItIsWhenItBegins(t *testing.T) {
+	plan := gray("shop")
+	plan.Rollout.Parameters = []rollout.Parameter{{Name: "image"}}
+	for name, c := range map[string]struct {
+		now     []rollout.Parameter
+		why     string
+		outcome rollout.Outcome
+		given   map[string]string
+	}{
+		"a new default is taken":                     {now: []rollout.Parameter{{Name: "image"}, {Name: "zone", Default: "a"}}, given: map[string]string{"image": "v2", "zone": "a"}},
+		"what it was given may be refused meanwhile": {now: []rollout.Parameter{{Name: "image", Pattern: "v[3-9]"}}, outcome: rollout.Cancelled, why: "cancelled: the rollout has changed: parameter image: has to match v[3-9]"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			under(t, plan, func(t *testing.T, w *world, _ string) {
+				next, err := w.Start(t.Context(), "shop", rollout.StartRequest{By: "ann", Parameters: map[string]string{"image": "v2"}}, true)
+				require.NoError(t, err)
+				changed := plan
+				changed.Rollout.Parameters = c.now
+				w.plan(changed)
+				w.after(time.Minute)
+				v, err := w.Release(t.Context(), next.ID)
+				require.NoError(t, err)
+				require.Equal(t, c.outcome, v.State.Outcome)
+				require.Equal(t, c.why, v.State.Why)
+				if c.given != nil {
+					require.Equal(t, c.given, v.State.Parameters)
+				}
+			})
+		})
+	}
+}
+
 // endedBeforeItBegan holds what is left of a release that was cancelled while it waited.
 func endedBeforeItBegan(t *testing.T, w *world, first string, next rollout.Release) {
 	t.Helper()

@@ -240,6 +240,11 @@ func (l *loop) succeed(ctx context.Context) bool {
 		l.ready = false // it has been started, by this daemon before it was stopped: take it up
 		return true
 	}
+	if params, err := checkParameters(plan.Rollout.Parameters, next.Parameters); err == nil {
+		next.Parameters = params
+	} else if cancelled == nil { // they fitted the rollout as it was when this release was asked for
+		cancelled = &rollout.SuccessorCancelled{Meta: rollout.Meta{By: rollout.Serin}, ID: next.ID, Reason: "the rollout has changed: " + err.Error()}
+	}
 	_, err := l.create(ctx, *plan, next, cancelled)
 	return err == nil
 }
