@@ -1,6 +1,7 @@
 package kayenta
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -221,7 +222,7 @@ func (d *decoder) series(metric, arm string, values map[string]value) ([]float64
 	if v.kind() != '[' {
 		return nil, fmt.Errorf(".values.%s: a list was expected", arm)
 	}
-	points := make([]float64, 0, len(v)/8)
+	points := make([]float64, 0, bytes.Count(v, []byte{','})+1) // more by the commas in texts, if there are any
 	nulls := 0
 	for i, point := range v.elements() {
 		f, err := double(point)

@@ -134,7 +134,13 @@ func prepare(into, a []float64, s Settings) []float64 {
 
 // identical says whether both arms hold the same values equally often; -0 is 0 here.
 func identical(x, y []float64) bool {
-	return len(x) == len(y) && slices.Equal(slices.Sorted(slices.Values(x)), slices.Sorted(slices.Values(y)))
+	if len(x) != len(y) {
+		return false
+	}
+	x, y = slices.Clone(x), slices.Clone(y)
+	slices.Sort(x)
+	slices.Sort(y)
+	return slices.Equal(x, y)
 }
 
 // constant says whether a, which is not empty, has one value only; -0 is 0 here.

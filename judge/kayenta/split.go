@@ -48,3 +48,17 @@ func Split(data []byte) (parts []Part, array bool, err error) {
 func lineOf(data []byte, pos int) int {
 	return 1 + bytes.Count(data[:min(pos, len(data))], []byte{'\n'})
 }
+
+// Parts finds the canaryConfig and the pairs of metricSetPairList in a request that [DecodeRequest] has read, for those
+// who read more of it. They share data's memory, and are nil where data is another document.
+func Parts(data []byte) (config []byte, pairs [][]byte) {
+	doc, err := parse(data)
+	if err != nil {
+		return nil, nil
+	}
+	top := doc.object()
+	for _, pair := range top["metricSetPairList"].elements() {
+		pairs = append(pairs, pair)
+	}
+	return top["canaryConfig"], pairs
+}

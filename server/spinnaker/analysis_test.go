@@ -190,6 +190,53 @@ func TestAnAnalysisGoesOnAfterARestart(t *testing.T) {
 	})
 }
 
+// An analysis may be longer than runs are kept. What its intervals were judged stays until it has ended: judged again
+// after a restart, from what Prometheus has forgotten meanwhile, they would fail.
+func TestAnAnalysisOutlivesTheRetentionOfItsIntervals(t *testing.T) {
+	for _, judge := range []string{"", sequentialJudge} {
+		t.Run(judge, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				begun := time.Now()
+				metrics := &direct{value: func(query string, at time.Time) float64 {
+					if time.Since(at) > 75*time.Minute {
+						return math.NaN()
+					}
+					return same(query, at)
+				}}
+				o := spinnaker.Options{Store: openStore(t), Metrics: metrics, Retention: 90 * time.Minute}
+				s := newService(t, o)
+				_, body := s.do(t, http.MethodPost, "/standalone_canary_analysis", map[string]string{"application": "shop"}, map[string]any{
+					"canaryConfig": config(judge, map[string]any{"inconclusive": "continue"}), "executionRequest": map[string]any{
+						"scopes":     []any{map[string]any{"controlScope": "shop-baseline", "controlLocation": "prod", "experimentScope": "shop-canary", "experimentLocation": "prod"}},
+						"thresholds": usual, "lifetimeDurationMins": 360, "analysisIntervalMins": 60,
+					},
+				})
+				path := "/standalone_canary_analysis/" + pointer(body, "/canaryAnalysisExecutionId").(string)
+				until(begun.Add(5*time.Hour + 30*time.Minute))
+				synctest.Wait()
+				judged := runsOf(t, s)
+				require.Len(t, judged, 5)
+				s.stop()
+				s = newService(t, o)
+				synctest.Wait()
+				require.Equal(t, judged, runsOf(t, s), "nothing was forgotten, and nothing is judged again")
+				until(begun.Add(6*time.Hour + time.Minute))
+				synctest.Wait()
+				_, body = s.do(t, http.MethodGet, path, nil, nil)
+				require.Equal(t, "succeeded", pointer(body, "/status"), "%v", body)
+				require.Len(t, windowsOf(body.(map[string]any)), 6)
+
+				until(begun.Add(10 * time.Hour))
+				synctest.Wait()
+				require.Empty(t, runsOf(t, s), "after its end they are kept as long as others")
+				status, _ := s.do(t, http.MethodGet, path, nil, nil)
+				require.Equal(t, http.StatusNotFound, status)
+				s.stop()
+			})
+		})
+	}
+}
+
 func TestAnAnalysisIsCancelledWhileItWaitsAndWhileItJudges(t *testing.T) {
 	for name, wait := range map[string]time.Duration{"while it waits": 5 * time.Minute, "while it judges": 21 * time.Minute} {
 		t.Run(name, func(t *testing.T) {

@@ -191,14 +191,6 @@ func TestBadInputIsRefusedAndNothingIsLost(t *testing.T) {
 	require.Equal(t, http.StatusOK, status)
 	id := pointer(body, "/canaryConfigId").(string)
 	_, before := s.do(t, http.MethodGet, "/canaryConfig/"+id, nil, nil)
-
-	for _, path := range []string{"/judge", "/canary", "/canary/" + id, "/canaryConfig", "/standalone_canary_analysis", "/metricSetPairList"} {
-		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, io.LimitReader(&endless{}, 100<<20))
-		w := httptest.NewRecorder()
-		s.Handler().ServeHTTP(w, r)
-		require.Equal(t, http.StatusRequestEntityTooLarge, w.Code, path)
-		require.True(t, json.Valid(w.Body.Bytes()))
-	}
 	whole, err := json.Marshal(map[string]any{"canaryConfig": config("", nil), "executionRequest": execution("a", "b")})
 	require.NoError(t, err)
 	for end := range len(whole) {
@@ -218,6 +210,10 @@ func TestBadInputIsRefusedAndNothingIsLost(t *testing.T) {
 		require.Contains(t, string(whole), from)
 		status, body := s.do(t, http.MethodPost, "/canary", nil, []byte(strings.Replace(string(whole), from, to, 1)))
 		require.Equal(t, http.StatusBadRequest, status, "%s: %v", to, body)
+	}
+	for _, wrong := range []string{`{}`, `[{"values":{"control":[1`, `[{"values":{"control":{}}}]`, `[{"values":{"control":["often"]}}]`, `[1]`, ``} {
+		status, body = s.do(t, http.MethodPost, "/metricSetPairList", nil, []byte(wrong))
+		require.Equal(t, http.StatusBadRequest, status, "%s: %v", wrong, body)
 	}
 	deep := bytes.Repeat([]byte("["), 200_000)
 	status, _ = s.do(t, http.MethodPost, "/judge", nil, deep)
@@ -240,11 +236,48 @@ func TestBadInputIsRefusedAndNothingIsLost(t *testing.T) {
 	require.Empty(t, runs, "nothing was started")
 }
 
+func TestBodiesThatAreTooLargeAreRefusedAndNothingIsLost(t *testing.T) {
+	s := newService(t, spinnaker.Options{Store: openStore(t), Metrics: &direct{value: same}})
+	status, body := s.do(t, http.MethodPost, "/canaryConfig", nil, config("", nil))
+	require.Equal(t, http.StatusOK, status)
+	id := pointer(body, "/canaryConfigId").(string)
+	_, before := s.do(t, http.MethodGet, "/canaryConfig/"+id, nil, nil)
+	list := []byte(`[{"name":"m","id":"p","values":{"control":[1,NaN],"experiment":[2]}}]`)
+	status, body = s.do(t, http.MethodPost, "/metricSetPairList", nil, list)
+	require.Equal(t, http.StatusOK, status)
+	pairs := "/metricSetPairList/" + pointer(body, "/metricSetPairListId").(string)
+	_, samples := s.do(t, http.MethodGet, pairs, nil, nil)
+	require.Equal(t, "NaN", pointer(samples, "/0/values/control/1"))
+
+	for _, path := range []string{
+		"/judge", "/canary", "/canary/" + id, "/canaryConfig", "/standalone_canary_analysis", "/metricSetPairList", "/judges/judge",
+	} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, io.LimitReader(&endless{}, 100<<20))
+		w := httptest.NewRecorder()
+		s.Handler().ServeHTTP(w, r)
+		require.Equal(t, http.StatusRequestEntityTooLarge, w.Code, path)
+		var refused struct{ Message string }
+		require.NoError(t, json.Unmarshal(w.Body.Bytes(), &refused))
+		require.Regexp(t, `^the body is larger than \d+ bytes$`, refused.Message)
+	}
+	// Numbers may take more room as they are stored than as they came.
+	grown := []byte(`[{"name":"m","id":"p","values":{"control":[` + strings.Repeat("1e20,", 3<<20) + `1]}}]`)
+	status, body = s.do(t, http.MethodPost, "/metricSetPairList", nil, grown)
+	require.Equal(t, http.StatusRequestEntityTooLarge, status, body)
+	require.Contains(t, pointer(body, "/message"), "larger than")
+	_, after := s.do(t, http.MethodGet, "/canaryConfig/"+id, nil, nil)
+	require.Equal(t, before, after)
+	_, still := s.do(t, http.MethodGet, pairs, nil, nil)
+	require.Equal(t, samples, still)
+	_, runs := s.do(t, http.MethodGet, "/canary/executions", nil, nil)
+	require.Empty(t, runs, "nothing was started")
+}
+
 // A client that sends all of a body before it reads, as Java's do, gets to read why it was refused.
 func TestWhoSendsTooMuchIsTold(t *testing.T) {
 	address := serving(t, spinnaker.ListenConfig{})
 	const size = 100 << 20
-	for _, path := range []string{"/judge", "/canaryConfig"} {
+	for _, path := range []string{"/judge", "/canaryConfig", "/metricSetPairList", "/judges/judge"} {
 		var d net.Dialer
 		c, err := d.DialContext(t.Context(), "tcp", address)
 		require.NoError(t, err)

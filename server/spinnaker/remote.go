@@ -1,9 +1,10 @@
 package spinnaker
 
 import (
-	"encoding/json"
+	"bytes"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -48,14 +49,8 @@ func judgeRemotely(body []byte) (judged, error) {
 	if err != nil {
 		return judged{}, err
 	}
-	var in struct {
-		Config json.RawMessage `json:"canaryConfig"`
-		Pairs  json.RawMessage `json:"metricSetPairList"`
-	}
-	if err := decode(body, &in); err != nil {
-		return judged{}, err
-	}
-	c, err := kayenta.DecodeConfig(quoteBare(in.Config))
+	config, parts := kayenta.Parts(body)
+	c, err := kayenta.DecodeConfig(quoteBare(config))
 	if err != nil {
 		return judged{}, err
 	}
@@ -66,11 +61,22 @@ func judgeRemotely(body []byte) (judged, error) {
 	if name == kayenta.Name {
 		return kayentaResult(request)
 	}
-	var pairs []metricSetPair
-	if err := decode(in.Pairs, &pairs); err != nil {
+	pairs, err := decodePairs(parts)
+	if err != nil {
 		return judged{}, err
 	}
 	return judgeWindow(c, request, pairs)
+}
+
+// decodePairs reads pairs one by one: reading them at once would take their text twice more.
+func decodePairs(parts [][]byte) ([]metricSetPair, error) {
+	pairs := make([]metricSetPair, len(parts))
+	for i, part := range parts {
+		if err := decode(part, &pairs[i]); err != nil {
+			return nil, err
+		}
+	}
+	return pairs, nil
 }
 
 // judgeWindow judges one window by itself: a remote judge is not told to which pipeline it belongs. Its points are
@@ -135,15 +141,49 @@ func (s *Service) keepPairs(r *http.Request) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	var pairs []metricSetPair
-	if err := decode(b, &pairs); err != nil {
+	body, err := plainPairs(b)
+	if err != nil {
 		return nil, err
 	}
-	p := Pairs{ID: newUUID(), At: time.Now().UTC(), Body: mustJSON(pairs)}
+	p := Pairs{ID: newUUID(), At: time.Now().UTC(), Body: body}
 	if err := s.o.Store.KeepPairs(r.Context(), p); err != nil {
 		return nil, err
 	}
 	return ok(map[string]string{"metricSetPairListId": p.ID}), nil
+}
+
+// maxPairs is how large a list of pairs may be as it is stored, where short numbers become long ones: with the largest
+// config it is still a request that can be judged.
+const maxPairs = kayenta.MaxRequest - kayenta.MaxConfig - 1<<10
+
+// plainPairs is a list of pairs as every client can read it, and as it is stored. One pair after the other is read and
+// written, so that the list is in memory twice and no more.
+func plainPairs(list []byte) ([]byte, error) {
+	parts, array, err := kayenta.Split(list)
+	if err != nil {
+		return nil, bad("the body is not JSON: %v", err)
+	}
+	if !array {
+		return nil, bad("the body cannot be read: a list of pairs was expected")
+	}
+	var out bytes.Buffer
+	out.Grow(len(list))
+	out.WriteByte('[')
+	for i, part := range parts {
+		var pair metricSetPair
+		if err := decode(part.Text, &pair); err != nil {
+			return nil, err
+		}
+		if i > 0 {
+			out.WriteByte(',')
+		}
+		out.Write(mustJSON(pair))
+		if out.Len() > maxPairs {
+			return nil, &http.MaxBytesError{Limit: maxPairs}
+		}
+	}
+	out.WriteByte(']')
+	return out.Bytes(), nil
 }
 
 // judgeStored judges stored samples by a stored config, at once.
@@ -153,6 +193,9 @@ func (s *Service) judgeStored(r *http.Request) (*reply, error) {
 		return nil, err
 	}
 	defer leave()
+	if _, err := readBody(r, maxBody); err != nil { // none is needed
+		return nil, err
+	}
 	q := r.URL.Query()
 	config, err := s.storedConfig(r, q.Get("canaryConfigId"))
 	if err != nil {
@@ -174,7 +217,8 @@ func (s *Service) judgeStored(r *http.Request) (*reply, error) {
 		}
 		*into = number(f)
 	}
-	out, err := judgeRemotely(mustJSON(map[string]any{"canaryConfig": config, "scoreThresholds": t, "metricSetPairList": pairs}))
+	out, err := judgeRemotely(slices.Concat(
+		[]byte(`{"canaryConfig":`), config, []byte(`,"scoreThresholds":`), mustJSON(t), []byte(`,"metricSetPairList":`), pairs, []byte("}")))
 	if err != nil {
 		return nil, bad("%v", err)
 	}

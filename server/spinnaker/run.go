@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/oklog/ulid/v2"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/serindev/serin/analysis"
@@ -76,11 +77,25 @@ func (s *Service) lookThrough(ctx context.Context, take func(string)) {
 	}
 }
 
+// prune forgets what is old, but nothing that is younger than a run that goes on: an analysis of weeks needs what its
+// first intervals were judged, and the evidence of its looks, until it has ended. Judged again from what Prometheus may
+// have forgotten, an interval could fail that had passed.
 func (s *Service) prune(ctx context.Context) {
 	if s.o.Retention <= 0 {
 		return
 	}
-	if err := s.o.Store.Prune(ctx, time.Now().Add(-s.o.Retention)); err != nil {
+	open, err := s.o.Store.IncompleteRuns(ctx)
+	before := time.Now().Add(-s.o.Retention)
+	for i := 0; i < len(open) && err == nil; i++ {
+		var id ulid.ULID
+		if id, err = ulid.ParseStrict(open[i].ID); err == nil && ulid.Time(id.Time()).Before(before) {
+			before = ulid.Time(id.Time())
+		}
+	}
+	if err == nil {
+		err = s.o.Store.Prune(ctx, before)
+	}
+	if err != nil {
 		s.o.Log.Error("prune runs", "err", err)
 	}
 }

@@ -108,7 +108,7 @@ type Options struct {
 	Queries int
 	// MaxRuns is how many runs and analyses may be open at once; 0 is 1,000. More get 503, which Orca tries again.
 	MaxRuns int
-	// Retention is how long runs are kept after their end; 0 is for ever.
+	// Retention is how long runs are kept after their end, and those of an analysis until it has ended; 0 is for ever.
 	Retention time.Duration
 	Log       *slog.Logger
 	Registry  prometheus.Registerer

@@ -1,0 +1,152 @@
+package spinnaker_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strconv"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/serindev/serin/server/spinnaker"
+)
+
+// largeRequest is a remote-judge request of 5,000 points an arm for each metric, a few of them missing: 190 kB a metric.
+func largeRequest(judge string, metrics int) []byte {
+	var b bytes.Buffer
+	b.WriteString(`{"canaryConfig": {"judge": {"name": "RemoteJudge-v1.0", "judgeConfigurations": {"judge": "` + judge + `"}}, "metrics": [`)
+	const points = 5000
+	for i := range metrics {
+		fmt.Fprintf(&b, `{"name": "m%d", "groups": ["g"], "query": {"type": "prometheus", "metricName": "m%d"}},`, i, i)
+	}
+	b.Truncate(b.Len() - 1)
+	b.WriteString(`], "classifier": {"groupWeights": {"g": 100}}}, "scoreThresholds": {"pass": 95, "marginal": 75}, "metricSetPairList": [`)
+	for i := range metrics {
+		fmt.Fprintf(&b, `{"name": "m%d", "id": "%d", "tags": {}, "values": {`, i, i)
+		for _, side := range []string{"control", "experiment"} {
+			b.WriteString(`"` + side + `": [`)
+			for j := range points {
+				if j%1000 == 7 {
+					b.WriteString("NaN,")
+					continue
+				}
+				b.WriteString(strconv.FormatFloat(10+float64(i*7919+j*104729%1009)/991/3, 'g', 17, 64) + ",")
+			}
+			b.Truncate(b.Len() - 1)
+			b.WriteString("],")
+		}
+		b.Truncate(b.Len() - 1)
+		const scope = `{"startTimeMillis": 1744142400000, "startTimeIso": "2025-04-08T20:00:00Z", "stepMillis": 60000}`
+		b.WriteString(`}, "scopes": {"control": ` + scope + `, "experiment": ` + scope + `}, "attributes": {}},`)
+	}
+	b.Truncate(b.Len() - 1)
+	b.WriteString("]}")
+	return b.Bytes()
+}
+
+// A request may be as large as the memory that a small daemon has to spare: it is read once, its numbers are kept once,
+// and the judge has some more at hand. What is allocated in all is more than what is held at any time.
+func TestALargeRequestTakesAFewTimesItsOwnSize(t *testing.T) {
+	s := newService(t, spinnaker.Options{Store: openStore(t), Metrics: &direct{value: same}})
+	for path, c := range map[string]struct {
+		body  []byte
+		times uint64
+	}{
+		"/judge":             {largeRequest("NetflixACAJudge-v1.0", 20), 3},
+		"/metricSetPairList": {pairsOf(t, largeRequest("", 20)), 12},
+	} {
+		var before, after runtime.MemStats
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, bytes.NewReader(c.body))
+		w := httptest.NewRecorder()
+		runtime.ReadMemStats(&before)
+		s.Handler().ServeHTTP(w, r)
+		runtime.ReadMemStats(&after)
+		require.Equal(t, http.StatusOK, w.Code, w.Body.String())
+		took, size := after.TotalAlloc-before.TotalAlloc, uint64(len(c.body))
+		t.Logf("%s: %.1f MB take %.1f MB", path, float64(size)/1e6, float64(took)/1e6)
+		require.Less(t, took, c.times*size, path)
+	}
+}
+
+// pairsOf is the list of pairs of a request.
+func pairsOf(t *testing.T, request []byte) []byte {
+	t.Helper()
+	_, list, ok := bytes.Cut(request, []byte(`"metricSetPairList": `))
+	require.True(t, ok)
+	return bytes.TrimSuffix(list, []byte("}"))
+}
+
+// held is a body that is begun and not sent on.
+type held struct {
+	begun chan<- struct{}
+	free  <-chan struct{}
+	told  bool
+}
+
+func (h *held) Read([]byte) (int, error) {
+	if !h.told {
+		h.told = true
+		h.begun <- struct{}{}
+	}
+	<-h.free
+	return 0, io.EOF
+}
+
+// So many large bodies are in memory at once, and no more: whoever comes then waits before anything of his is read.
+func TestLargeRequestsTakeTurns(t *testing.T) {
+	s := newService(t, spinnaker.Options{Store: openStore(t), Metrics: &direct{value: same}})
+	begun, free := make(chan struct{}), make(chan struct{})
+	post := func(ctx context.Context, path string) int {
+		r := httptest.NewRequestWithContext(ctx, http.MethodPost, path, &held{begun: begun, free: free})
+		w := httptest.NewRecorder()
+		s.Handler().ServeHTTP(w, r)
+		return w.Code
+	}
+	var all errgroup.Group
+	for i := range spinnaker.JudgeAtOnce {
+		all.Go(func() error {
+			if code := post(context.Background(), []string{"/judge", "/metricSetPairList"}[i%2]); code != http.StatusBadRequest {
+				return fmt.Errorf("an empty body is answered with %d", code)
+			}
+			return nil
+		})
+		<-begun
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, path := range []string{"/judge", "/metricSetPairList", "/judges/judge"} {
+		require.Equal(t, http.StatusServiceUnavailable, post(gone, path), "%s: all places are taken, and who waited has gone", path)
+	}
+	close(free)
+	require.NoError(t, all.Wait())
+	go func() { <-begun }()
+	require.Equal(t, http.StatusBadRequest, post(t.Context(), "/judge"), "there are places again")
+}
+
+// BenchmarkRemoteJudge judges large requests, one after the other: one of some 55 MB, and a tenth of that for Serin's own
+// judge, which takes its time.
+func BenchmarkRemoteJudge(b *testing.B) {
+	for judge, metrics := range map[string]int{"NetflixACAJudge-v1.0": 300, sequentialJudge: 30} {
+		b.Run(judge, func(b *testing.B) {
+			body := largeRequest(judge, metrics)
+			s := newService(b, spinnaker.Options{Store: openStore(b), Metrics: &direct{value: same}})
+			runtime.GC()
+			peak := watchHeap(b)
+			b.ReportAllocs()
+			b.SetBytes(int64(len(body)))
+			for b.Loop() {
+				r := httptest.NewRequestWithContext(b.Context(), http.MethodPost, "/judge", bytes.NewReader(body))
+				w := httptest.NewRecorder()
+				s.Handler().ServeHTTP(w, r)
+				require.Equal(b, http.StatusOK, w.Code, w.Body.String())
+			}
+			b.ReportMetric(float64(peak()-uint64(len(body)))/(1<<20), "peak-heap-MiB")
+		})
+	}
+}
