@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+
+	"github.com/serindev/serin/traffic"
 )
 
 // Steps is a plan. As JSON each step is an object with its kind beside its fields: {"kind": "gray", …}.
@@ -90,6 +92,28 @@ func decodeTagged[T any](b []byte, kinds map[string]func([]byte) (T, error)) (T,
 		return none, fmt.Errorf("decode %s: %w", tag.Kind, err)
 	}
 	return v, nil
+}
+
+// UnmarshalJSON reads a plan of before each step drew its users anew as well: there the cohort says, with true, that they
+// keep their arm. Whoever takes part in such a step now is drawn once more.
+func (s *AB) UnmarshalJSON(b []byte) error {
+	type cohort traffic.Cohort
+	type plain AB
+	in := struct {
+		*plain
+		Cohort struct {
+			*cohort
+			Sticky any `json:"sticky"`
+		} `json:"cohort"`
+	}{plain: (*plain)(s)}
+	in.Cohort.cohort = (*cohort)(&s.Cohort)
+	if err := json.Unmarshal(b, &in); err != nil {
+		return err
+	}
+	if in.Cohort.Sticky == true {
+		s.Sticky = true
+	}
+	return nil
 }
 
 var stepKinds = map[string]func([]byte) (Step, error){

@@ -1,12 +1,14 @@
 package rollout_test
 
 import (
+	"encoding/json"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/share"
 	"github.com/serindev/serin/traffic"
 )
 
@@ -35,4 +37,25 @@ func TestUsersKeepTheirArmForOneStepOfOneRelease(t *testing.T) {
 	require.Regexp(t, `^[a-z0-9-]+$`, sticky(t, one, 0))
 	require.NotEqual(t, sticky(t, one, 0), sticky(t, two, 0), "another release draws anew")
 	require.NotEqual(t, sticky(t, one, 0), sticky(t, one, 1), "another split draws anew")
+}
+
+func TestAPlanOfAnEarlierVersionIsStillRead(t *testing.T) {
+	var steps rollout.Steps
+	require.NoError(t, json.Unmarshal([]byte(`[
+		{"kind": "ab", "name": "kept", "cohort": {"match": {"header": {"name": "X-Beta", "value": "1"}}, "split": 0.5, "sticky": true}, "scope": "ab/kept", "decide": {"min": 60}},
+		{"kind": "ab", "name": "free", "cohort": {"match": {}, "split": 0.2}, "scope": "ab/free", "decide": {}}
+	]`), &steps))
+	kept, free := steps[0].(rollout.AB), steps[1].(rollout.AB)
+	require.True(t, kept.Sticky)
+	require.Empty(t, kept.Cohort.Sticky)
+	require.Equal(t, share.Share(0.5), kept.Cohort.Split)
+	require.Equal(t, "X-Beta", kept.Cohort.Match.Header.Name)
+	require.Equal(t, time.Duration(60), kept.Decide.Min)
+	require.False(t, free.Sticky)
+
+	again, err := json.Marshal(steps)
+	require.NoError(t, err)
+	var same rollout.Steps
+	require.NoError(t, json.Unmarshal(again, &same))
+	require.Equal(t, steps, same)
 }
