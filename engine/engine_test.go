@@ -307,6 +307,72 @@ func TestARollbackIsNotLostToSomebodyElsesWrite(t *testing.T) {
 	})
 }
 
+func TestARollbackIsNotLostWhereTheStoreCannotBeReadAfterwards(t *testing.T) {
+	for _, by := range []string{"a person", "the judge"} {
+		t.Run(by, func(t *testing.T) {
+			under(t, gray("shop"), func(t *testing.T, w *world, id string) {
+				r, err := w.store.Store.Release(t.Context(), id)
+				require.NoError(t, err)
+				other := rollout.Drifted{Meta: rollout.Meta{Seq: r.Version + 1, At: time.Now(), By: "a write whose answer was lost"}}
+				require.NoError(t, w.store.Store.Append(t.Context(), r, r.Version, other))
+				w.store.change(func(m *moody) { m.blind = "events" })
+				if by == "a person" {
+					_, err = w.Act(t.Context(), id, rollout.RollbackRequested{}, "ann")
+					require.ErrorAs(t, err, new(*rollout.NotWrittenError))
+				} else {
+					w.metrics.breaks(canary, 0.9)
+				}
+				w.after(4 * interval)
+				require.Equal(t, "0%", w.gateway("shop").target().Weight.String(), "traffic goes back first")
+				require.NotContains(t, joined(w.trace(id)), "ended")
+				w.store.change(func(m *moody) { m.blind = "" })
+				w.after(time.Minute)
+				require.Equal(t, 1, count(w.trace(id), "ended rolledBack"), joined(w.trace(id)))
+				require.Equal(t, "0%", w.gateway("shop").target().Weight.String())
+			})
+		})
+	}
+}
+
+func TestAReleaseWhoseBeginningIsWrittenWithoutAnAnswerIsTakenUp(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.plan(gray("shop"))
+		w.after(time.Minute)
+		w.store.change(func(m *moody) { m.lost = true })
+		_, err := w.Start(t.Context(), "shop", rollout.StartRequest{Key: "build-1", By: "ann"}, false)
+		require.ErrorIs(t, err, errLost)
+		w.after(time.Minute)
+		require.Equal(t, "10%", w.gateway("shop").target().Weight.String())
+		r := w.start("shop", "build-1")
+		_, err = w.Act(t.Context(), r.ID, rollout.RollbackRequested{}, "ann")
+		require.NoError(t, err)
+		w.after(time.Minute)
+		require.Equal(t, 1, count(w.trace(r.ID), "ended rolledBack"), joined(w.trace(r.ID)))
+	})
+}
+
+func TestNothingIsStartedBeforeItIsKnownWhatIsLive(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		plan := gray("shop")
+		w.plan(plan)
+		first := w.start("shop", "")
+		w.after(2 * time.Hour)
+		require.Equal(t, 1, count(w.trace(first.ID), "ended released"), joined(w.trace(first.ID)))
+		require.Equal(t, "http://green", w.gateway("shop").target().Stable.Servers[0])
+
+		w.stop()
+		w.store.change(func(m *moody) { m.blind = "roles" })
+		w.begin(plan)
+		_, err := w.Start(t.Context(), "shop", rollout.StartRequest{By: "ann"}, false)
+		require.ErrorIs(t, err, errLost)
+		w.store.change(func(m *moody) { m.blind = "" })
+		w.start("shop", "")
+		w.after(time.Minute)
+		require.True(t, w.view("shop").State.Swapped)
+		require.Equal(t, "http://green", w.gateway("shop").target().Stable.Servers[0])
+	})
+}
+
 func TestAForeignEditIsPutRightAndOneThatComesAgainAndAgainHolds(t *testing.T) {
 	under(t, gray("shop"), func(t *testing.T, w *world, id string) {
 		g := w.gateway("shop")

@@ -51,6 +51,7 @@ type loop struct {
 	plan    *Plan // as configured now; nil if it is gone
 	rel     *release
 	ready   bool // what the store knows has been taken up
+	known   bool // it was, once
 	swapped bool
 
 	router     Router
@@ -142,13 +143,11 @@ func (l *loop) run(ctx context.Context) {
 
 // turn does all that can be done now and returns when to do more.
 func (l *loop) turn(ctx context.Context) time.Time {
-	if !l.ready {
-		if err := l.takeUp(ctx); err != nil {
-			l.note("store", err)
-			return time.Now().Add(retryEvery)
-		}
-		l.ready = true
-		l.note("store", nil)
+	if r := l.running(); !l.ready && (r != nil && r.back != nil || r == nil && l.known) {
+		l.reconcile(ctx) // stable keeps all traffic, or gets it back, whatever the store says
+	}
+	if l.know(ctx) != nil {
+		return time.Now().Add(retryEvery)
 	}
 	for {
 		l.writeBack(ctx)
@@ -163,6 +162,18 @@ func (l *loop) turn(ctx context.Context) time.Time {
 	l.trigger(ctx)
 	l.runTasks(ctx)
 	return l.wake()
+}
+
+// know takes up what the store knows, unless that is done.
+func (l *loop) know(ctx context.Context) error {
+	if l.ready {
+		return nil
+	}
+	err := l.takeUp(ctx)
+	l.note("store", err)
+	l.ready = err == nil
+	l.known = l.known || l.ready
+	return err
 }
 
 // takeUp reads what the store knows of this rollout.
@@ -185,11 +196,12 @@ func (l *loop) takeUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	before := l.rel
-	if l.rel, err = l.e.restore(ctx, r); err != nil {
+	rel, err := l.e.restore(ctx, r)
+	if err != nil {
 		return err
 	}
-	l.rel.goOnBack(before)
+	rel.goOnBack(l.rel)
+	l.rel = rel
 	l.log.Info("release taken up", "release", r.ID, "phase", l.rel.state.Phase, "step", l.rel.state.StepName)
 	return nil
 }

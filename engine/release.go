@@ -127,6 +127,9 @@ func (l *loop) start(ctx context.Context, req rollout.StartRequest, supersede bo
 	if l.plan == nil {
 		return rollout.Release{}, fmt.Errorf("rollout %s: %w", l.name, rollout.ErrNotFound)
 	}
+	if err := l.know(ctx); err != nil {
+		return rollout.Release{}, err
+	}
 	if len(l.plan.Unsupported) > 0 {
 		return rollout.Release{}, &rollout.UnsupportedError{Why: l.plan.Unsupported}
 	}
@@ -189,6 +192,7 @@ func (l *loop) create(ctx context.Context, p Plan, req rollout.StartRequest, can
 	defer cancel()
 	if err := l.e.o.Store.Create(creating, record, events...); err != nil {
 		l.note("store", err)
+		l.ready = false // it may be written all the same, or somebody else's is: read before anything else
 		return rollout.Release{}, err
 	}
 	l.note("store", nil)

@@ -445,7 +445,8 @@ type moody struct {
 	mu      sync.Mutex // guards what follows
 	refuses error
 	hangs   bool
-	lost    bool // the next Append is written, and its answer lost
+	lost    bool   // the next Create or Append is written, and its answer lost
+	blind   string // what cannot be read
 }
 
 var errFull = errors.New("no space left on device")
@@ -473,7 +474,44 @@ func (m *moody) Create(ctx context.Context, r rollout.Release, events ...rollout
 	if err := m.mood(ctx); err != nil {
 		return err
 	}
-	return m.Store.Create(ctx, r, events...)
+	return m.lose(m.Store.Create(ctx, r, events...))
+}
+
+var errLost = errors.New("the connection broke")
+
+func (m *moody) lose(err error) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err == nil && m.lost {
+		m.lost = false
+		return errLost
+	}
+	return err
+}
+
+func (m *moody) sees(what string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.blind == what {
+		return errLost
+	}
+	return nil
+}
+
+// Events implements engine.Store.
+func (m *moody) Events(ctx context.Context, id string, after int) ([]rollout.Event, error) {
+	if err := m.sees("events"); err != nil {
+		return nil, err
+	}
+	return m.Store.Events(ctx, id, after)
+}
+
+// Swapped implements engine.Store.
+func (m *moody) Swapped(ctx context.Context, rolloutName string) (bool, error) {
+	if err := m.sees("roles"); err != nil {
+		return false, err
+	}
+	return m.Store.Swapped(ctx, rolloutName)
 }
 
 // Append implements engine.Store.
@@ -481,14 +519,7 @@ func (m *moody) Append(ctx context.Context, r rollout.Release, version int, even
 	if err := m.mood(ctx); err != nil {
 		return err
 	}
-	err := m.Store.Append(ctx, r, version, events...)
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if err == nil && m.lost {
-		m.lost = false
-		return errors.New("the connection broke")
-	}
-	return err
+	return m.lose(m.Store.Append(ctx, r, version, events...))
 }
 
 // SaveLooks implements engine.Store.
