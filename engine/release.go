@@ -264,7 +264,7 @@ func checkParameters(declared []rollout.Parameter, given map[string]string) (map
 		if !ok {
 			v = p.Default
 		}
-		if p.Pattern != "" && ok {
+		if p.Pattern != "" && ok && v != p.Default { // a default need not match, also where it was filled in before
 			re, err := regexp.Compile(`^(?:` + p.Pattern + `)$`)
 			if err != nil || !re.MatchString(v) {
 				return nil, &rollout.ParameterError{Name: p.Name, Want: "has to match " + p.Pattern}
