@@ -88,8 +88,10 @@ type Filter struct {
 	Rollout string
 	Phase   Phase
 	Outcome Outcome
-	// Key that the release was started with.
-	Key string
+	// Key that the release was started with, and By whom.
+	Key, By string
+	// Since and Until bound when it was started; Until itself is not among it.
+	Since, Until time.Time
 	// Before is a release id: only older ones, for paging.
 	Before string
 	// Limit is at most 1,000; 0 means 100.

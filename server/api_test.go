@@ -98,6 +98,17 @@ func TestActionsOfAnOperator(t *testing.T) {
 	require.Equal(t, next, ended[0].ID, "the newest first")
 	ended = as[[]rollout.Release](t, d.get("vera", "/releases?before="+next+"&outcome=superseded"))
 	require.Equal(t, id, ended[0].ID)
+	for query, want := range map[string][]string{
+		"by=olga": {next}, "by=otto": {id}, "by=nobody": {}, "since=2000-01-01T00:00:00Z&by=otto": {id}, "until=2000-01-01T00:00:00Z": {},
+		"since=9999-12-31T23:59:59Z": {}, "until=0000-01-01T00:00:00Z": {},
+	} {
+		ids := []string{}
+		for _, r := range as[[]rollout.Release](t, d.get("vera", "/releases?rollout=shop&"+query)) {
+			ids = append(ids, r.ID)
+		}
+		require.Equal(t, want, ids, query)
+	}
+	require.Equal(t, http.StatusUnprocessableEntity, d.get("vera", "/releases?since=yesterday").status)
 
 	id = d.start("cart")
 	require.Equal(t, http.StatusOK, d.post("otto", "/releases/"+id+"/rollback", `{}`).status)

@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -79,13 +80,18 @@ type listReleasesInput struct {
 	Rollout string `query:"rollout"`
 	Phase   string `query:"phase" enum:"active,rollingBack,ended"`
 	Outcome string `query:"outcome" enum:"released,rolledBack,cancelled,superseded,failed"`
-	Before  string `query:"before" doc:"Id to continue before"`
-	Limit   int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+	By      string `query:"by" doc:"Who started it"`
+	// Since and Until are the zero time where they are not given.
+	Since  time.Time `query:"since" doc:"Started at this time (RFC 3339) or later"`
+	Until  time.Time `query:"until" doc:"Started before this time (RFC 3339)"`
+	Before string    `query:"before" doc:"Id to continue before"`
+	Limit  int       `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 }
 
 func (s *Server) listReleases(ctx context.Context, in *listReleasesInput) (*body[[]rollout.Release], error) {
 	rs, err := s.o.Store.Releases(ctx, rollout.Filter{
-		Rollout: in.Rollout, Phase: rollout.Phase(in.Phase), Outcome: rollout.Outcome(in.Outcome), Before: in.Before, Limit: in.Limit,
+		Rollout: in.Rollout, Phase: rollout.Phase(in.Phase), Outcome: rollout.Outcome(in.Outcome), By: in.By, Since: in.Since, Until: in.Until,
+		Before: in.Before, Limit: in.Limit,
 	})
 	return answer(orEmpty(rs)), err
 }

@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
+	"time"
 
 	"github.com/serindev/serin/rollout"
 )
@@ -219,8 +221,11 @@ func (s *Store) release(ctx context.Context, where string, args ...any) (rollout
 // Releases lists those that match, the newest (by id) first.
 func (s *Store) Releases(ctx context.Context, f rollout.Filter) ([]rollout.Release, error) {
 	where, args := []string{}, []any{}
-	add := func(condition string, arg string) {
-		if arg != "" {
+	add := func(condition string, arg any) {
+		if arg != "" && arg != (time.Time{}) {
+			if t, ok := arg.(time.Time); ok {
+				arg = nearest(t)
+			}
 			args = append(args, arg)
 			where = append(where, fmt.Sprintf(condition, len(args)))
 		}
@@ -229,6 +234,9 @@ func (s *Store) Releases(ctx context.Context, f rollout.Filter) ([]rollout.Relea
 	add(`phase = $%d`, string(f.Phase))
 	add(`outcome = $%d`, string(f.Outcome))
 	add(`start_key = $%d`, f.Key)
+	add(`started_by = $%d`, f.By)
+	add(`started_at >= $%d`, f.Since)
+	add(`started_at < $%d`, f.Until)
 	add(`id < $%d`, f.Before)
 	tail := ""
 	if len(where) > 0 {
@@ -244,6 +252,17 @@ func (s *Store) Releases(ctx context.Context, f rollout.Filter) ([]rollout.Relea
 		return nil, fmt.Errorf("list releases: %w", err)
 	}
 	return found, nil
+}
+
+// nearest is a time in nanoseconds since 1970: one that they cannot hold is the nearest that they can.
+func nearest(t time.Time) int64 {
+	switch year := t.UTC().Year(); {
+	case year < 1970:
+		return 0
+	case year > 2261:
+		return math.MaxInt64
+	}
+	return t.UnixNano()
 }
 
 // releases reads rows; tail is SQL of ours, never a user's.

@@ -188,6 +188,22 @@ func TestTimesAreReadAsPeopleWriteThem(t *testing.T) {
 	}
 }
 
+func TestADayIsItsBeginningOrItsEnd(t *testing.T) {
+	for text, want := range map[string]string{
+		"2026-01-31 2026-01-31":             "2026-01-31 00:00 2026-02-01 00:00",
+		"2026-12-31 2026-12-31":             "2026-12-31 00:00 2027-01-01 00:00",
+		"2026-01-31T14:00:00Z 2026-01-31":   "2026-01-31 14:00 2026-02-01 00:00",
+		"2026-01-31 2026-01-31T14:00:00.5Z": "2026-01-31 00:00 2026-01-31 14:00",
+	} {
+		var since, until time.Time
+		from, to, _ := strings.Cut(text, " ")
+		require.NoError(t, (&moment{at: &since}).Set(from))
+		require.NoError(t, (&moment{at: &until, end: true}).Set(to))
+		require.Equal(t, want, since.Format("2006-01-02 15:04")+" "+until.Format("2006-01-02 15:04"), text)
+	}
+	require.ErrorContains(t, (&moment{at: new(time.Time)}).Set("2026-02-30"), "or a day such as 2026-01-02")
+}
+
 func (p past) judgeConfig(t *testing.T, config string) {
 	t.Run("a canary config of Kayenta is judged as it is", func(t *testing.T) {
 		svg := filepath.Join(t.TempDir(), "orders.svg")

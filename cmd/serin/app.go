@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -151,6 +152,34 @@ func (c *choice) Set(s string) error {
 
 // Type implements pflag.Value.
 func (c *choice) Type() string { return strings.Join(c.words, "|") }
+
+// moment is a flag for a time, or for a day: the beginning of it, or with end the end.
+type moment struct {
+	at   *time.Time
+	end  bool
+	text string
+}
+
+// String implements pflag.Value.
+func (m *moment) String() string { return m.text }
+
+// Set implements pflag.Value.
+func (m *moment) Set(s string) error {
+	day, err := time.ParseInLocation(time.DateOnly, s, time.Local)
+	if err == nil && m.end {
+		day = day.AddDate(0, 0, 1)
+	}
+	if err != nil {
+		if day, err = when(s, time.Now()); err != nil {
+			return fmt.Errorf("%w, or a day such as 2026-01-02", err)
+		}
+	}
+	*m.at, m.text = day, s
+	return nil
+}
+
+// Type implements pflag.Value.
+func (m *moment) Type() string { return "TIME" }
 
 // args wraps cobra's checks of arguments with the way to the help.
 func args(check cobra.PositionalArgs) cobra.PositionalArgs {

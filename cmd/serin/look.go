@@ -199,6 +199,9 @@ func (a *app) historyCmd() *cobra.Command {
 	outcomes := []string{string(rollout.Released), string(rollout.RolledBack), string(rollout.Cancelled), string(rollout.OutcomeSuperseded), string(rollout.Failed)}
 	cmd.Flags().Var(&choice{(*string)(&f.Outcome), outcomes}, "outcome", "only releases that ended so")
 	_ = cmd.RegisterFlagCompletionFunc("outcome", cobra.FixedCompletions(outcomes, cobra.ShellCompDirectiveNoFileComp))
+	cmd.Flags().StringVar(&f.By, "by", "", "only releases that this person or program has started")
+	cmd.Flags().Var(&moment{at: &f.Since}, "since", "only releases started then or later: a day such as 2026-01-31, a time of it such as \"2026-01-31 14:00\", or -24h")
+	cmd.Flags().Var(&moment{at: &f.Until, end: true}, "until", "only releases started before then, or on that day")
 	cmd.Flags().StringVar(&f.Before, "before", "", "only releases older than this `RELEASE`, for paging")
 	cmd.Flags().IntVar(&f.Limit, "limit", 20, "how many at most, up to 1000")
 	return a.speaks(cmd)

@@ -237,7 +237,8 @@ func (c *Client) Start(ctx context.Context, name string, s server.StartBody) (St
 func (c *Client) Releases(ctx context.Context, f rollout.Filter) ([]rollout.Release, error) {
 	q := url.Values{}
 	for name, value := range map[string]string{
-		"rollout": f.Rollout, "phase": string(f.Phase), "outcome": string(f.Outcome), "before": f.Before,
+		"rollout": f.Rollout, "phase": string(f.Phase), "outcome": string(f.Outcome), "by": f.By, "before": f.Before,
+		"since": timeText(f.Since), "until": timeText(f.Until),
 	} {
 		if value != "" {
 			q.Set(name, value)
@@ -249,6 +250,14 @@ func (c *Client) Releases(ctx context.Context, f rollout.Filter) ([]rollout.Rele
 	var out []rollout.Release
 	err := c.get(ctx, &out, q, "releases")
 	return out, err
+}
+
+// timeText is a time as the API reads it; the zero time is none.
+func timeText(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339Nano)
 }
 
 // Release is one release, running or ended.

@@ -40,12 +40,14 @@ type historyPage struct {
 	Base
 
 	Rollout, Outcome, Phase string
-	Outcomes                []Choice
-	Phases                  []Choice
-	Rollouts                []string
-	Releases                []releaseRow
-	Next                    string
-	Compare                 string
+	// By is who started them; From and To are days in UTC, both included.
+	By, From, To string
+	Outcomes     []Choice
+	Phases       []Choice
+	Rollouts     []string
+	Releases     []releaseRow
+	Next         string
+	Compare      string
 }
 
 // Choice is one entry of a list to choose from.
@@ -65,6 +67,7 @@ func (s *site) history(w http.ResponseWriter, r *http.Request, sess *session) er
 	q := r.URL.Query()
 	page := &historyPage{
 		Base: Base{Title: "History", Nav: "history"}, Rollout: strings.TrimSpace(q.Get("rollout")), Outcome: q.Get("outcome"), Phase: q.Get("phase"),
+		By: strings.TrimSpace(q.Get("by")), From: q.Get("from"), To: q.Get("to"),
 	}
 	page.Outcomes = choices(page.Outcome, Choice{Text: "any"}, Choice{Value: string(rollout.Released), Text: "released"},
 		Choice{Value: string(rollout.RolledBack), Text: "rolled back"}, Choice{Value: string(rollout.Cancelled), Text: "cancelled"},
@@ -75,20 +78,39 @@ func (s *site) history(w http.ResponseWriter, r *http.Request, sess *session) er
 	if !known(page.Outcomes) || !known(page.Phases) {
 		return &httpError{http.StatusBadRequest, "The filter has a word that is none of the list"}
 	}
+	since, ok := day(page.From)
+	until, fine := day(page.To)
+	if !ok || !fine {
+		return &httpError{http.StatusBadRequest, "A day in the filter is not written like 2026-01-31"}
+	}
+	if !until.IsZero() {
+		until = until.AddDate(0, 0, 1)
+	}
 	rs, err := s.o.Store.Releases(r.Context(), rollout.Filter{
-		Rollout: page.Rollout, Outcome: rollout.Outcome(page.Outcome), Phase: rollout.Phase(page.Phase), Before: q.Get("before"), Limit: perHistory,
+		Rollout: page.Rollout, Outcome: rollout.Outcome(page.Outcome), Phase: rollout.Phase(page.Phase), By: page.By, Since: since, Until: until,
+		Before: q.Get("before"), Limit: perHistory,
 	})
 	if err != nil {
 		return err
 	}
 	page.Releases = releaseRows(rs)
 	if len(rs) == perHistory {
-		page.Next = address("/history", "rollout", page.Rollout, "outcome", page.Outcome, "phase", page.Phase, "before", rs[len(rs)-1].ID)
+		page.Next = address("/history", "rollout", page.Rollout, "outcome", page.Outcome, "phase", page.Phase,
+			"by", page.By, "from", page.From, "to", page.To, "before", rs[len(rs)-1].ID)
 	}
 	for _, v := range s.o.Engine.Rollouts() {
 		page.Rollouts = append(page.Rollouts, v.Rollout)
 	}
 	return s.show(w, r, http.StatusOK, "history", sess, page)
+}
+
+// day is the beginning of a day in UTC, as a date field sends it; an empty one is none.
+func day(text string) (time.Time, bool) {
+	if text == "" {
+		return time.Time{}, true
+	}
+	t, err := time.Parse(time.DateOnly, text)
+	return t, err == nil && t.Year() >= 1970 && t.Year() <= 2261 // what the store can hold
 }
 
 type auditPage struct {

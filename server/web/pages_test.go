@@ -65,6 +65,14 @@ func TestAReleaseIsWalkedThroughWithoutScripts(t *testing.T) {
 	require.False(t, p.has("Yes, roll back"))
 	require.Contains(t, otto.get("/history?rollout=shop&outcome=released").body, id)
 	require.NotContains(t, otto.get("/history?rollout=shop&outcome=rolledBack").body, id)
+	today := time.Now().UTC().Format(time.DateOnly)
+	for query, there := range map[string]bool{
+		"by=otto": true, "by=olga": false, "from=2026-01-01&by=otto&to=2261-12-31": true, "from=2261-12-31": false, "to=2026-01-01": false,
+		"from=" + v.State.StartedAt.UTC().Format(time.DateOnly) + "&to=" + today: true, // a day has its end
+	} {
+		require.Equal(t, there, strings.Contains(otto.get("/history?"+query).body, id), query)
+	}
+	require.Contains(t, otto.get("/history?by=otto&from=2026-01-01").body, `type="date" value="2026-01-01"`)
 	p = otto.get("/audit?rollout=shop")
 	for _, text := range []string{"startRelease", "answerGate", "pauseRelease", "quinn", "olga", "127.0.0.1:", "was answered by olga"} {
 		require.Contains(t, p.body, text)
@@ -166,7 +174,7 @@ func TestEveryTextOfAUserIsATextOnEveryPage(t *testing.T) {
 	q := url.QueryEscape(evil)
 	for _, path := range []string{ // get looks for harm in each of them
 		"/", "/?q=" + q, "/?page=" + q, "/rollouts/shop", "/rollouts/big", "/rollouts/" + url.PathEscape(evil), "/releases/" + id, "/releases/" + url.PathEscape(evil),
-		"/releases/" + id + "?done=" + q, "/history?rollout=" + q, "/history?outcome=" + q, "/compare?a=" + q + "&b=" + q, "/compare?a=" + id + "&b=" + id,
+		"/releases/" + id + "?done=" + q, "/history?rollout=" + q, "/history?outcome=" + q, "/history?by=" + q, "/history?from=" + q, "/compare?a=" + q + "&b=" + q, "/compare?a=" + id + "&b=" + id,
 		"/audit", "/audit?rollout=" + q, "/problems", "/" + url.PathEscape(evil), "/sign-in?to=" + q,
 	} {
 		p := olga.get(path)
@@ -185,7 +193,7 @@ func TestWhatIsNotThereOrWrongHasAPage(t *testing.T) {
 	id := d.start("shop", nil)
 	ada := d.as("ada")
 	for path, status := range map[string]int{
-		"/nope": 404, "/releases/01ARZ3NDEKTSV4RRFFQ69G5FAV": 404, "/rollouts/nope": 404, "/history?outcome=perhaps": 400, "/assets/nope": 404,
+		"/nope": 404, "/releases/01ARZ3NDEKTSV4RRFFQ69G5FAV": 404, "/rollouts/nope": 404, "/history?outcome=perhaps": 400, "/history?from=tomorrow": 400, "/history?to=9999-01-01": 400, "/assets/nope": 404,
 		"/sign-in/provider": 404, "/sign-in/callback": 404, "/releases/" + id + "/do/pause": 404, "/api/v1/nope": 404, "//evil.example": 404,
 	} {
 		require.Equal(t, status, ada.get(path).status, path)

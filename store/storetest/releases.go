@@ -107,7 +107,9 @@ func (d Database) releases(t *testing.T) {
 func (d Database) lists(t *testing.T) {
 	s := d.open(t)
 	for i := range 12 {
-		r := Create(t, s, fmt.Sprintf("01%02d", i), []string{"shop", "blog"}[i%2], fmt.Sprintf("key %d", i/2))
+		r, first := Release(fmt.Sprintf("01%02d", i), []string{"shop", "blog"}[i%2], fmt.Sprintf("key %d", i/2))
+		r.StartedBy, r.StartedAt = []string{"ann", "bob", "ci"}[i%3], Start.Add(time.Duration(i)*24*time.Hour)
+		require.NoError(t, s.Create(t.Context(), r, first))
 		if i < 10 {
 			End(t, s, r, false, Start.Add(time.Duration(i)*time.Second))
 		}
@@ -121,8 +123,15 @@ func (d Database) lists(t *testing.T) {
 		"those in a phase":     {rollout.Filter{Phase: rollout.Active}, []string{"0111", "0110"}},
 		"those with an outcome, on the next page": {
 			rollout.Filter{Outcome: rollout.Released, Before: "0104", Rollout: "blog"}, []string{"0103", "0101"}},
-		"the one that a key has started": {rollout.Filter{Rollout: "blog", Key: "key 3"}, []string{"0107"}},
-		"none":                           {rollout.Filter{Rollout: "nobody"}, nil},
+		"the one that a key has started":  {rollout.Filter{Rollout: "blog", Key: "key 3"}, []string{"0107"}},
+		"those that somebody has started": {rollout.Filter{By: "bob"}, []string{"0110", "0107", "0104", "0101"}},
+		"those from a time on":            {rollout.Filter{Since: Start.Add(9 * 24 * time.Hour)}, []string{"0111", "0110", "0109"}},
+		"those before a time":             {rollout.Filter{Until: Start.Add(2 * 24 * time.Hour)}, []string{"0101", "0100"}},
+		"somebody's of one day": {
+			rollout.Filter{By: "ann", Since: Start.Add(3 * 24 * time.Hour), Until: Start.Add(4 * 24 * time.Hour)}, []string{"0103"}},
+		"those between times that nobody will see": {
+			rollout.Filter{Since: time.Date(1, 1, 2, 0, 0, 0, 0, time.UTC), Until: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), Limit: 1}, []string{"0111"}},
+		"none": {rollout.Filter{Rollout: "nobody"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			found, err := s.Releases(t.Context(), c.f)
