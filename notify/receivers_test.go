@@ -78,7 +78,7 @@ func TestAProgramGetsSignedCloudEvents(t *testing.T) {
 	p, w := newProgram(t), newWorld(t)
 	w.run(t, quiet(t), p.receiver(t, Gate))
 	w.toGate(t)
-	require.Eventually(t, func() bool { return len(p.got()) == 1 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return len(p.got()) == 1 }, soon, time.Millisecond)
 	got := p.got()[0]
 	verifier, err := standardwebhooks.NewWebhook(secret)
 	require.NoError(t, err)
@@ -104,7 +104,7 @@ func TestAProgramGetsSignedCloudEvents(t *testing.T) {
 func TestAnEventIsTheSameAtEveryTry(t *testing.T) {
 	p, w := newProgram(t, 500, 503, 404, 302, 408), newWorld(t)
 	w.run(t, quiet(t), p.receiver(t, Started))
-	require.Eventually(t, func() bool { return len(p.got()) == 2 }, 5*time.Second, time.Millisecond, "503 says when to try again")
+	require.Eventually(t, func() bool { return len(p.got()) == 2 }, soon, time.Millisecond, "503 says when to try again")
 	for i := range 4 { // what the outbox would do two minutes later, and after that
 		c, err := NewCloudEvents(p.URL, secret, "")
 		require.NoError(t, err)
@@ -228,7 +228,7 @@ func TestAMailboxGetsAMailOnceTheServerTakesIt(t *testing.T) {
 	require.Eventually(t, func() bool {
 		m, err := w.store.Outbox(t.Context(), 1)
 		return err == nil && len(m) == 1 && strings.Contains(m[0].Detail, "the disk is full")
-	}, 5*time.Second, time.Millisecond)
+	}, soon, time.Millisecond)
 	p.mu.Lock()
 	p.refuse = nil
 	p.mu.Unlock()
@@ -357,11 +357,11 @@ func TestAMessageIsTriedUntilAReceiverWorks(t *testing.T) {
 	require.Eventually(t, func() bool {
 		m, err := w.store.Outbox(t.Context(), 1)
 		return err == nil && len(m) == 1 && m[0].Tries > 3 && m[0].State == rollout.OutgoingWaiting
-	}, 5*time.Second, time.Millisecond)
+	}, soon, time.Millisecond)
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", address)
 	require.NoError(t, err)
 	back := &http.Server{Handler: p.Config.Handler, ReadHeaderTimeout: time.Second}
 	go func() { _ = back.Serve(l) }()
 	t.Cleanup(func() { require.NoError(t, back.Shutdown(context.WithoutCancel(t.Context()))) })
-	require.Eventually(t, func() bool { return len(p.got()) == 1 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return len(p.got()) == 1 }, soon, time.Millisecond)
 }

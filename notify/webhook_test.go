@@ -1,12 +1,14 @@
 package notify_test
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/serindev/serin/notify"
@@ -23,7 +25,7 @@ func call(t *testing.T, w rollout.Webhook, answer http.HandlerFunc) error {
 		w.Status = server.URL + w.Status
 	}
 	if w.Deadline == 0 {
-		w.Deadline = 5 * time.Second
+		w.Deadline = time.Minute
 	}
 	caller := notify.NewCaller(slog.New(slog.DiscardHandler))
 	return caller.Call(t.Context(), "R1/announce", w, notify.Message{Rollout: "shop", Release: "R1", Step: "announce"})
@@ -62,11 +64,33 @@ func TestWebhookTakesARefusalAsFinalAndDoesNotShowItsAddress(t *testing.T) {
 	require.EqualValues(t, 1, calls.Load())
 }
 
+// inProcess answers without a network, so that a bubble's time stands still meanwhile.
+type inProcess struct{ http.Handler }
+
+// RoundTrip implements http.RoundTripper.
+func (h inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
+	if err := r.Context().Err(); err != nil {
+		return nil, err
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w.Result(), nil
+}
+
 func TestWebhookGivesUpAtItsDeadline(t *testing.T) {
-	err := call(t, rollout.Webhook{Deadline: 50 * time.Millisecond}, func(w http.ResponseWriter, _ *http.Request) {
-		w.WriteHeader(http.StatusServiceUnavailable)
+	synctest.Test(t, func(t *testing.T) {
+		tries := 0
+		caller := notify.NewCaller(slog.New(slog.DiscardHandler))
+		caller.Client.Transport = inProcess{http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			tries++
+			w.WriteHeader(http.StatusServiceUnavailable)
+		})}
+		begun := time.Now()
+		err := caller.Call(t.Context(), "R1/announce", rollout.Webhook{URL: "http://chat.example.com/hooks/secret", Deadline: time.Minute}, notify.Message{})
+		require.ErrorContains(t, err, "no good answer in time, the last one: 503 Service Unavailable")
+		require.Equal(t, time.Minute, time.Since(begun))
+		require.Equal(t, 7, tries, "after pauses of 0.5, 1, 2, 4, 8 and 16 seconds, and not after one of 30")
 	})
-	require.ErrorContains(t, err, "no good answer in time")
 }
 
 func TestWebhookPollsTheStatusUntilItSaysSo(t *testing.T) {
@@ -80,9 +104,33 @@ func TestWebhookPollsTheStatusUntilItSaysSo(t *testing.T) {
 	require.EqualValues(t, 2, polls.Load())
 }
 
+// stopper ends what it is given when there is something to warn of: there was an answer, and it was not a good one.
+type stopper struct {
+	slog.Handler
+	stop context.CancelFunc
+}
+
+func (s stopper) Enabled(context.Context, slog.Level) bool { return true }
+
+func (s stopper) Handle(context.Context, slog.Record) error {
+	s.stop()
+	return nil
+}
+
 func TestWebhookDoesNotFollowRedirects(t *testing.T) {
-	err := call(t, rollout.Webhook{Deadline: 50 * time.Millisecond}, func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, "http://127.0.0.1:1/elsewhere", http.StatusFound)
-	})
+	var elsewhere atomic.Bool
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/elsewhere" {
+			elsewhere.Store(true)
+			return
+		}
+		http.Redirect(w, r, "/elsewhere", http.StatusFound)
+	}))
+	defer server.Close()
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	caller := notify.NewCaller(slog.New(stopper{slog.DiscardHandler, stop}))
+	err := caller.Call(ctx, "R1/announce", rollout.Webhook{URL: server.URL, Deadline: time.Minute}, notify.Message{})
 	require.ErrorContains(t, err, "302 Found")
+	require.False(t, elsewhere.Load())
 }
