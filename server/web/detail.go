@@ -45,8 +45,12 @@ type Detail struct {
 	Split          *Split
 	Scopes         []Scope
 	Answers        []Answer
-	Events         []EventLine
-	Cut            bool
+	// Events are the newest first. OlderEvents is where to find those that are left out, of EventCount in all; empty
+	// where none are.
+	Events      []EventLine
+	OlderEvents string
+	EventCount  int
+	Cut         bool
 }
 
 // Pill is a word with a colour: ok, bad, wait, go or rest.
@@ -125,10 +129,7 @@ func newDetail(r Record, scopes []Scope) Detail {
 	}
 	d.Steps, d.Answers = newSteps(v, r.Events), newAnswers(v)
 	d.Scopes = scopes
-	for _, e := range r.Events {
-		d.Events = append(d.Events, newEventLine(v, e))
-	}
-	slices.Reverse(d.Events)
+	d.Events, d.EventCount = newEventLines(v, r.Events), len(r.Events)
 	return d
 }
 

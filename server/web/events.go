@@ -21,6 +21,15 @@ type EventLine struct {
 	Class string
 }
 
+// newEventLines are events in words, the newest first.
+func newEventLines(v rollout.View, events []rollout.Event) []EventLine {
+	out := make([]EventLine, len(events))
+	for i, e := range events {
+		out[len(events)-1-i] = newEventLine(v, e)
+	}
+	return out
+}
+
 func newEventLine(v rollout.View, e rollout.Event) EventLine {
 	head := e.Head()
 	line := EventLine{Seq: head.Seq, At: head.At, By: head.By}

@@ -108,8 +108,9 @@ func (e oneEngine) Release(context.Context, string) (rollout.View, error) { retu
 // how often it is asked.
 type countingStore struct {
 	noStore
-	looks []rollout.LookRecord
-	reads *atomic.Int64
+	looks  []rollout.LookRecord
+	events []rollout.Event
+	reads  *atomic.Int64
 }
 
 func (s countingStore) Looks(_ context.Context, _, scope string, after, limit int) ([]rollout.LookRecord, error) {
@@ -120,7 +121,9 @@ func (s countingStore) Looks(_ context.Context, _, scope string, after, limit in
 	return s.looks[min(after, len(s.looks)):min(after+limit, len(s.looks))], nil
 }
 
-func (countingStore) Events(context.Context, string, int) ([]rollout.Event, error) { return nil, nil }
+func (s countingStore) Events(context.Context, string, int) ([]rollout.Event, error) {
+	return s.events, nil
+}
 
 func (countingStore) Releases(context.Context, rollout.Filter) ([]rollout.Release, error) {
 	return nil, nil

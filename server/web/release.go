@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strconv"
 
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/server"
@@ -15,6 +16,10 @@ const (
 	maxLooks = 8640
 	// looksAtOnce is a page of the store.
 	looksAtOnce = 2000
+	// newestEvents are listed on the page of a release, perEvents on each page of all of them: a release that waits for
+	// weeks beside somebody who edits the gateway has thousands.
+	newestEvents = 60
+	perEvents    = 200
 )
 
 // record reads all that is known of a release.
@@ -115,6 +120,9 @@ func (s *site) release(w http.ResponseWriter, r *http.Request, sess *session) er
 		Base:   Base{Title: v.Rollout + ": " + statePill(v).Text, Nav: "rollouts"},
 		Detail: newDetail(rec, scopes), Gate: newGate(v, rec.Explanation, sess.who), Report: "/releases/" + v.Release.ID + "/report",
 	}
+	if len(page.Events) > newestEvents {
+		page.Events, page.OlderEvents = page.Events[:newestEvents], "/releases/"+v.Release.ID+"/events"
+	}
 	if !v.State.Ended() {
 		page.Live = address(server.LivePath, "release", v.Release.ID)
 		if sess.who.Has(server.RoleOperator) {
@@ -125,6 +133,39 @@ func (s *site) release(w http.ResponseWriter, r *http.Request, sess *session) er
 		return err
 	}
 	return s.show(w, r, http.StatusOK, "release", sess, page)
+}
+
+type eventsPage struct {
+	Base
+
+	ID, Rollout string
+	Events      []EventLine
+	Newer       string
+	OlderEvents string
+	EventCount  int
+}
+
+// events is all that has happened to a release, page by page.
+func (s *site) events(w http.ResponseWriter, r *http.Request, sess *session) error {
+	rec, err := s.outline(r.Context(), r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	v, all := rec.View, rec.Events
+	here := "/releases/" + v.Release.ID + "/events"
+	page := &eventsPage{
+		Base: Base{Title: v.Rollout + ": what happened", Nav: "rollouts"}, ID: v.Release.ID, Rollout: v.Rollout, EventCount: len(all),
+	}
+	// Events are numbered from 1 without a gap. Anything that is no number is the newest page.
+	if before, err := strconv.Atoi(r.URL.Query().Get("before")); err == nil && before >= 1 && before <= len(all) {
+		all, page.Newer = all[:before-1], here
+	}
+	if len(all) > perEvents {
+		all = all[len(all)-perEvents:]
+		page.OlderEvents = address(here, "before", strconv.Itoa(all[0].Head().Seq))
+	}
+	page.Events = newEventLines(v, all)
+	return s.show(w, r, http.StatusOK, "all-events", sess, page)
 }
 
 // predecessor is the address that compares a release with the one before it; empty for the first one.

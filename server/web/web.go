@@ -110,6 +110,7 @@ func (s *site) routes() {
 	read("GET /rollouts/{name}", s.rollout)
 	change("POST /rollouts/{name}/start", s.start)
 	read("GET /releases/{id}", s.release)
+	read("GET /releases/{id}/events", s.events)
 	read("GET /releases/{id}/report", s.report)
 	change("POST /releases/{id}/answer", s.answer)
 	change("POST /releases/{id}/do/{action}", s.act)

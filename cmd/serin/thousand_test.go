@@ -1,0 +1,79 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/serindev/serin/internal/testbed"
+	"github.com/serindev/serin/server"
+)
+
+// TestTheOverviewOfAThousandRolloutsInABrowser has a daemon with a thousand rollouts, every tenth of which waits for a
+// person. Times are told and not held: they are this machine's.
+func TestTheOverviewOfAThousandRolloutsInABrowser(t *testing.T) {
+	port, err := testbed.FreePort()
+	require.NoError(t, err)
+	h := &house{dir: t.TempDir(), url: fmt.Sprintf("http://127.0.0.1:%d", port)}
+	operator, token, err := server.NewToken("otto", []string{server.RoleOperator})
+	require.NoError(t, err)
+	require.NoError(t, server.SaveTokens(filepath.Join(h.dir, "tokens.yaml"), []server.Token{token}))
+	h.write(t, "serin.yaml", fmt.Sprintf(`apiVersion: serin.dev/v1alpha1
+kind: Daemon
+spec:
+  listen: 127.0.0.1:%d
+  config: rollouts/
+  prometheus: {url: "http://127.0.0.1:1"}
+  auth: {tokens: tokens.yaml}
+`, port))
+	var all strings.Builder
+	for i := range 1000 {
+		fmt.Fprintf(&all, `---
+apiVersion: serin.dev/v1alpha1
+kind: Rollout
+metadata: {name: service-%04d}
+spec:
+  traffic:
+    traefikFile:
+      path: %s
+      rule: Host(`+"`service-%04d.example.com`"+`)
+      entryPoints: [web]
+      verify: {for: 1s, unconfirmed: trust}
+  stable: {servers: [http://127.0.0.1:8081]}
+  canary: {servers: [http://127.0.0.1:8082]}
+  analysis: traefik-web
+  steps: [{gate: {name: go}}, {promote: {}}]
+`, i, filepath.Join(h.dir, "dynamic", fmt.Sprintf("service-%04d.yaml", i)), i)
+	}
+	h.write(t, "dynamic/here", "")
+	h.write(t, "rollouts/all.yaml", all.String())
+	h.run(t)
+	for i := 0; i < 1000; i += 10 {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, fmt.Sprintf("%s/api/v1/rollouts/service-%04d/releases", h.url, i), strings.NewReader("{}"))
+		require.NoError(t, err)
+		r.Header.Set("Authorization", "Bearer "+operator)
+		r.Header.Set("Content-Type", "application/json")
+		resp, err := http.DefaultClient.Do(r)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, http.StatusCreated, resp.StatusCode)
+	}
+
+	c := newChromium(t, h.url)
+	c.open("/")
+	c.write("#token", operator)
+	c.click(".sign-in form button")
+	c.shows("service-0990", "page 1 of 10")
+	c.open("/")
+	size, nodes := js[float64](c, `performance.getEntriesByType("navigation")[0].encodedBodySize`), js[int](c, `document.querySelectorAll("*").length`)
+	t.Logf("the overview of 1,000 rollouts: first paint %s, %.0f KB, %d elements", c.firstPaint(), size/1000, nodes)
+	require.Less(t, size, 250_000.0, "bytes")
+	require.Less(t, nodes, 5000)
+	require.Equal(t, 100, js[int](c, `document.querySelectorAll(".card").length`), "a page has a hundred")
+	c.inspect("thousand")
+	c.clean()
+}
