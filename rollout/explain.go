@@ -134,6 +134,9 @@ func headline(s State, v *judge.Verdict) string {
 
 // explainMetric is one metric with the numbers that its outcome rests on.
 func explainMetric(m judge.MetricVerdict) string {
+	if !compared(m) {
+		return m.Metric + ": " + arms(m) + ": there is no data to compare yet → " + outcome(m)
+	}
 	var parts []string
 	if m.Ratio > 0 {
 		parts = append(parts, fmt.Sprintf("ratio %s, at least %s (%s)%s", number(m.Ratio), number(m.Lower),

@@ -138,8 +138,10 @@ func TestExplain(t *testing.T) {
 			"1 : 400 against “worse by the margin”, needed 20 : 1 → inconclusive, undecided"},
 		{"without any data there is no ratio", func(m *judge.MetricVerdict) {
 			*m = judge.MetricVerdict{Metric: "errors", Kind: judge.Counts, Outcome: judge.Inconclusive, Reason: judge.NoData, Detail: "no series", Optional: true}
-		}, "errors: canary nothing yet against baseline nothing yet: evidence 1 : 1 against “no worse”, needed 1 : 1; " +
-			"1 : 1 against “worse by the margin”, needed 1 : 1 → inconclusive, no new data (no series); optional"},
+		}, "errors: canary nothing yet against baseline nothing yet: there is no data to compare yet → inconclusive, no new data (no series); optional"},
+		{"what was supposed before any data is no finding", func(m *judge.MetricVerdict) {
+			m.Canary, m.Baseline, m.Ratio, m.Outcome, m.Reason = judge.Totals{}, judge.Totals{}, 1, judge.Inconclusive, judge.NoData
+		}, "errors: canary nothing yet against baseline nothing yet: there is no data to compare yet → inconclusive, no new data"},
 		{"a gauge has means", func(m *judge.MetricVerdict) {
 			m.Kind, m.Canary, m.Baseline = judge.Gauge, judge.Totals{Rate: 1_234_567}, judge.Totals{Rate: 0.000_012}
 		}, "errors: canary's mean 1,234,567 against baseline's 1.2e-05: "},

@@ -60,7 +60,7 @@ var statusHead = []string{"ROLLOUT", "RELEASE", "PHASE", "STEP", "CANARY", "VERD
 func statusRows(views []rollout.View) [][]cell {
 	rows := make([][]cell, len(views))
 	for i, v := range views {
-		id, weight, step, waiting := "", "", "", cell{v.Waiting, plain}
+		id, weight, step, waiting := "", "", "", cell{cut(v.Waiting, shortLine), plain}
 		if v.Release != nil {
 			id, weight, step = v.Release.ID, weightOf(v), v.State.StepName
 		}
@@ -70,12 +70,15 @@ func statusRows(views []rollout.View) [][]cell {
 		case len(v.Trouble) > 0:
 			waiting = cell{"trouble: " + strings.Join(v.Trouble, "; "), red}
 		case v.State.Ended():
-			step, waiting.text = "", v.State.Why
+			step, waiting.text = "", cut(v.State.Why, shortLine)
 		}
 		rows[i] = []cell{{v.Rollout, bold}, {id, plain}, phaseOf(v), {step, plain}, {weight, plain}, verdictCell(verdictOf(v)), waiting}
 	}
 	return rows
 }
+
+// indent is where what is said of a release begins, beside its name.
+const indent = 15
 
 // detail is all that people may want to know of a release, line by line.
 func (a *app) detail(v rollout.View) []string {
@@ -84,7 +87,12 @@ func (a *app) detail(v rollout.View) []string {
 	out := []string{painted(clean(v.Rollout), bold, on) + "  " + painted(clean(phase.text), phase.paint, on)}
 	add := func(name, text string, p paint) {
 		if text != "" {
-			out = append(out, fmt.Sprintf("  %-12s ", name)+painted(clean(text), p, on))
+			for i, line := range wrap(clean(text), longLine-indent) {
+				if i > 0 {
+					name = ""
+				}
+				out = append(out, fmt.Sprintf("  %-12s ", name)+painted(line, p, on))
+			}
 		}
 	}
 	add("unsupported", strings.Join(v.Unsupported, "; "), yellow)

@@ -115,6 +115,39 @@ func (a *app) table(w io.Writer, head []string, rows [][]cell) error {
 	return err
 }
 
+// Widths of text for people: of a sentence at the end of a table, and of a line. They do not follow the terminal, so that
+// what is piped reads the same.
+const (
+	shortLine = 80
+	longLine  = 100
+)
+
+// cut is the beginning of a text in words, with … for the rest: one that is longer has a place where all of it is shown.
+func cut(text string, most int) string {
+	lines := wrap(text, most-1)
+	if len(lines) < 2 {
+		return text
+	}
+	return strings.TrimRight(lines[0], ";:,") + "…"
+}
+
+// wrap breaks a text between its words into lines; a word that is longer than a line has one of its own.
+func wrap(text string, most int) []string {
+	var lines []string
+	line, n := "", 0
+	for word := range strings.FieldsSeq(text) {
+		long := utf8.RuneCountInString(word)
+		if n > 0 && n+1+long > most {
+			lines, line, n = append(lines, line), "", 0
+		}
+		if n > 0 {
+			line, n = line+" ", n+1
+		}
+		line, n = line+word, n+long
+	}
+	return append(lines, line)
+}
+
 // clean keeps a terminal safe from what others have written: reasons, the gateway's words. Line ends stay.
 func clean(s string) string {
 	return strings.Map(func(r rune) rune {
