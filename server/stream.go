@@ -105,7 +105,7 @@ func (s *Server) serveStream(ctx context.Context, w http.ResponseWriter, still f
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("X-Accel-Buffering", "no")
-	_ = st.control.SetReadDeadline(time.Time{}) // the server's own is for requests; HTTP/2 has none to set
+	_ = st.control.SetReadDeadline(time.Time{}) // the server's own is for requests
 	w.WriteHeader(http.StatusOK)
 	if err := st.comment("serin"); err != nil {
 		return
@@ -147,7 +147,10 @@ func (st *stream) write(text string) error {
 	if _, err := st.w.Write([]byte(text)); err != nil {
 		return fmt.Errorf("write: %w", err)
 	}
-	return st.control.Flush()
+	if err := st.control.Flush(); err != nil {
+		return err
+	}
+	return st.control.SetWriteDeadline(time.Time{}) // HTTP/2 would end a stream on which nothing is written when it passes
 }
 
 // heartbeat keeps proxies from closing a quiet stream, and ends one whose token was revoked.
