@@ -88,12 +88,36 @@ func (f *forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.nobody(w)
 		return
 	}
-	// The leader has bounds of its own, for event streams too.
-	control := http.NewResponseController(w)
-	_ = control.SetWriteDeadline(time.Time{}) // HTTP/2 has none to set
-	_ = control.SetReadDeadline(time.Time{})
-	f.proxy.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), leaderKey{}, host)))
+	// An answer may take as long as the leader lets it, and an event stream lasts; each write is bounded.
+	to := patient{w, http.NewResponseController(w)}
+	_ = to.control.SetWriteDeadline(time.Time{})
+	defer to.bound() // for what net/http writes after us
+	f.proxy.ServeHTTP(to, r.WithContext(context.WithValue(r.Context(), leaderKey{}, host)))
 }
+
+// patient writes to a caller for as long as the caller reads: one that does not would cost a connection for ever.
+type patient struct {
+	http.ResponseWriter
+	control *http.ResponseController
+}
+
+func (p patient) Write(b []byte) (int, error) {
+	p.bound()
+	return p.ResponseWriter.Write(b)
+}
+
+func (p patient) bound() { _ = p.control.SetWriteDeadline(time.Now().Add(writeTimeout)) }
+
+// FlushError is for http.ResponseController; the proxy flushes after each write.
+func (p patient) FlushError() error {
+	p.bound()
+	err := p.control.Flush()
+	_ = p.control.SetWriteDeadline(time.Time{}) // HTTP/2 would end a stream on which nothing is written when it passes
+	return err
+}
+
+// Unwrap is for http.ResponseController.
+func (p patient) Unwrap() http.ResponseWriter { return p.ResponseWriter }
 
 func (f *forwarder) rewrite(r *httputil.ProxyRequest) {
 	host, _ := r.In.Context().Value(leaderKey{}).(string)

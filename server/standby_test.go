@@ -151,6 +151,51 @@ func TestDaemonsTrustTheCertificateThatTheyShare(t *testing.T) {
 	}
 }
 
+// slow is a caller that reads now and then: it keeps the bounds under which each write was made.
+type slow struct {
+	*httptest.ResponseRecorder
+	deadline time.Time
+	bounds   []time.Time
+	reading  bool // the bound of its own request was taken away
+}
+
+func (s *slow) SetWriteDeadline(at time.Time) error {
+	s.deadline = at
+	return nil
+}
+
+func (s *slow) SetReadDeadline(at time.Time) error {
+	s.reading = s.reading || at.IsZero()
+	return nil
+}
+
+func (s *slow) Write(b []byte) (int, error) {
+	s.bounds = append(s.bounds, s.deadline)
+	return s.ResponseRecorder.Write(b)
+}
+
+func (s *slow) FlushError() error {
+	s.bounds = append(s.bounds, s.deadline)
+	return nil
+}
+
+func TestACallerThatDoesNotReadIsNotWaitedForForEver(t *testing.T) {
+	answer := strings.Repeat("serin ", 100_000)
+	leader := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, answer) }))
+	defer leader.Close()
+	f, err := server.NewForwarder(at("127.0.0.1"), server.ListenConfig{Address: leader.Listener.Addr().String()}, quiet())
+	require.NoError(t, err)
+	caller := &slow{ResponseRecorder: httptest.NewRecorder()}
+	f.ServeHTTP(caller, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil))
+	require.Equal(t, answer, caller.Body.String())
+	require.NotEmpty(t, caller.bounds)
+	for _, bound := range caller.bounds {
+		require.False(t, bound.IsZero(), "each write has an end")
+	}
+	require.False(t, caller.deadline.IsZero(), "what net/http writes afterwards, too")
+	require.False(t, caller.reading, "nor is its body waited for for ever")
+}
+
 func TestConnectionsAreRelayedByteForByte(t *testing.T) {
 	echo, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
