@@ -59,7 +59,8 @@ func New(c Config) (*Candidate, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := coordination.NewForConfig(c.REST)
+	valid := c.Duration * 2 / 3
+	client, err := coordination.NewForConfig(impatient(c.REST, valid))
 	if err != nil {
 		return nil, fmt.Errorf("connect for the lease: %w", err)
 	}
@@ -68,11 +69,11 @@ func New(c Config) (*Candidate, error) {
 			LeaseMeta: metav1.ObjectMeta{Namespace: c.Namespace, Name: c.Name}, Client: client,
 			LockConfig: resourcelock.ResourceLockConfig{Identity: own},
 		},
-		valid: c.Duration * 2 / 3,
+		valid: valid,
 	}}
 	l.elector, err = leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
 		Lock: l.renewals, Name: c.Name, ReleaseOnCancel: true,
-		LeaseDuration: c.Duration, RenewDeadline: l.renewals.valid, RetryPeriod: c.Duration / 8,
+		LeaseDuration: c.Duration, RenewDeadline: valid, RetryPeriod: c.Duration / 8,
 		Callbacks: leaderelection.LeaderCallbacks{
 			OnStartedLeading: func(context.Context) { close(l.elected) },
 			OnStoppedLeading: func() {},
@@ -85,6 +86,16 @@ func New(c Config) (*Candidate, error) {
 		return nil, fmt.Errorf("lease %s/%s: %w", c.Namespace, c.Name, err)
 	}
 	return l, nil
+}
+
+// impatient is how the API server is asked for the lease. A request without an answer leaves time for another one, and
+// that takes another connection, as it would not with HTTP/2: the one before may lead to a node that is gone, and a
+// connection that nobody ends is noticed only after twice the time that a lease has.
+func impatient(c *rest.Config, valid time.Duration) *rest.Config {
+	c = rest.CopyConfig(c)
+	c.Timeout = max(valid/2, time.Second)
+	c.NextProtos = []string{"http/1.1"}
+	return c
 }
 
 // identity is what the Lease calls this process: where it is reached, its machine's or pod's name for people, and what

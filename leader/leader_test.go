@@ -34,8 +34,13 @@ type daemon struct {
 // run runs a candidate for a lease of the namespace; acting is how many daemons act now, which must be one at most.
 func run(t *testing.T, c *rest.Config, namespace, host string, acting *atomic.Int32) *daemon {
 	t.Helper()
+	return runFor(t, leader.MinDuration, c, namespace, host, acting)
+}
+
+func runFor(t *testing.T, duration time.Duration, c *rest.Config, namespace, host string, acting *atomic.Int32) *daemon {
+	t.Helper()
 	candidate, err := leader.New(leader.Config{
-		REST: c, Namespace: namespace, Name: "serin", Host: host, Duration: leader.MinDuration, Log: slog.New(slog.DiscardHandler),
+		REST: c, Namespace: namespace, Name: "serin", Host: host, Duration: duration, Log: slog.New(slog.DiscardHandler),
 	})
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -152,6 +157,49 @@ func (c *cable) Write(b []byte) (int, error) {
 		return 0, errors.New("the network is cut")
 	}
 	return c.Conn.Write(b)
+}
+
+func TestAConnectionThatIsDeadCostsNoLease(t *testing.T) {
+	c := testcluster.Shared(t)
+	ns := c.Namespace(t)
+	var acting atomic.Int32
+	var dead atomic.Int32 // connections up to this number
+	var dialled atomic.Int32
+	own := rest.CopyConfig(c.Config)
+	own.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+		return &grave{conn, dialled.Add(1), &dead}, err
+	}
+	const lease = 15 * time.Second
+	one := runFor(t, lease, own, ns, "10.0.0.1", &acting)
+	wait(t, "it acts", one.acts)
+	leases := c.Client.CoordinationV1().Leases(ns)
+	dead.Store(dialled.Load())
+	then, err := leases.Get(t.Context(), "serin", metav1.GetOptions{})
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		now, err := leases.Get(t.Context(), "serin", metav1.GetOptions{})
+		return err == nil && now.Spec.RenewTime.After(then.Spec.RenewTime.Time)
+	}, patience, 50*time.Millisecond)
+	require.NoError(t, one.Leads())
+	require.True(t, open(one.acted), "it has led all the time")
+	one.end()
+	require.NoError(t, ended(t, one))
+}
+
+// grave is a connection to a machine that is gone once its number is among the dead: nothing comes back, and nobody
+// says so.
+type grave struct {
+	net.Conn
+	number int32
+	dead   *atomic.Int32
+}
+
+func (g *grave) Write(b []byte) (int, error) {
+	if g.number <= g.dead.Load() {
+		return len(b), nil
+	}
+	return g.Conn.Write(b)
 }
 
 func TestALeaseThatIsTakenAwayIsLost(t *testing.T) {
