@@ -27,10 +27,11 @@ type Record struct {
 type Detail struct {
 	Rollout, ID, Revision string
 	State                 Pill
-	// Lead is where it stands in a sentence, Plain what the last verdict rests on, for anybody, and Reason the same in
-	// numbers.
+	// Lead is where it stands in a sentence, Plain what the last verdict rests on, for anybody, Look which one that is, and
+	// Reason the same as Plain in numbers.
 	Lead           string
-	Plain, Reason  string
+	Plain          string
+	Look, Reason   string
 	Waiting, Next  string
 	Noise          string
 	Over           bool
@@ -114,7 +115,7 @@ func newDetail(r Record, scopes []Scope) Detail {
 		Rollout: v.Rollout, State: statePill(v), Lead: lead(v), Over: v.State.Ended(), Waiting: r.Explanation.Waiting,
 		Next: r.Explanation.Next, Noise: r.Explanation.Noise, Trouble: v.Trouble, Cut: r.Cut, Traffic: newTraffic(v), Split: newSplit(v, r.Explanation),
 	}
-	d.Plain, d.Reason = reason(v, r.Explanation)
+	d.Plain, d.Look, d.Reason = reason(v, r.Explanation)
 	if v.Release != nil {
 		d.ID, d.Revision, d.StartedBy, d.Started, d.Ended = v.Release.ID, v.Release.Revision, v.Release.StartedBy, v.Release.StartedAt, v.State.EndedAt
 		if !d.Ended.IsZero() {
@@ -165,19 +166,19 @@ func lead(v rollout.View) string {
 	return "At step " + s.StepName
 }
 
-// reason is the last verdict, of the metric that decided or holds the pass back: in plain words, and in numbers.
-func reason(v rollout.View, x rollout.Explanation) (plain, numbers string) {
+// reason is the last look, and the metric that decided or holds the pass back: in plain words, and in numbers.
+func reason(v rollout.View, x rollout.Explanation) (plain, look, numbers string) {
 	verdict := verdictOf(v)
 	if verdict == nil {
-		return "", ""
+		return "", "", ""
 	}
-	numbers = fmt.Sprintf("Look %d, %s, says %s", verdict.Look, stamp(verdict.At), verdictPill(verdict.Outcome, verdict.Reason).Text)
+	look = fmt.Sprintf("Look %d, %s, says %s.", verdict.Look, stamp(verdict.At), verdictPill(verdict.Outcome, verdict.Reason).Text)
 	for _, m := range x.Metrics {
 		if m.Metric == verdict.Decisive {
-			return m.Plain, numbers + ". " + m.Text + "."
+			return m.Plain, look, m.Text + "."
 		}
 	}
-	return "", numbers + "."
+	return "", look, ""
 }
 
 func capital(s string) string {

@@ -120,6 +120,9 @@ func (s *site) release(w http.ResponseWriter, r *http.Request, sess *session) er
 		Base:   Base{Title: v.Rollout + ": " + statePill(v).Text, Nav: "rollouts"},
 		Detail: newDetail(rec, scopes), Gate: newGate(v, rec.Explanation, sess.who), Report: "/releases/" + v.Release.ID + "/report",
 	}
+	if page.Gate != nil && len(page.Gate.Evidence) > 0 {
+		page.Plain, page.Reason = "", "" // the gate has them, for each metric
+	}
 	if len(page.Events) > newestEvents {
 		page.Events, page.OlderEvents = page.Events[:newestEvents], "/releases/"+v.Release.ID+"/events"
 	}
