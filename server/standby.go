@@ -190,14 +190,33 @@ func relay(ctx context.Context, conn net.Conn, leader Leader, port string) error
 	defer to.Close()                                                           //nolint:errcheck // as above
 	defer context.AfterFunc(ctx, func() { _, _ = conn.Close(), to.Close() })() // ends the copies
 	var both sync.WaitGroup
-	for _, way := range [][2]net.Conn{{conn, to}, {to, conn}} {
-		both.Go(func() {
-			_, _ = io.Copy(way[0], way[1]) // an end that breaks ends the other
-			if half, ok := way[0].(interface{ CloseWrite() error }); ok {
-				_ = half.CloseWrite()
-			}
-		})
-	}
+	both.Go(func() { pass(to, conn) })
+	both.Go(func() {
+		pass(conn, to)
+		_ = conn.SetReadDeadline(time.Now().Add(relayLinger)) // what comes now is for nobody
+	})
 	both.Wait()
 	return nil
+}
+
+// relayLinger is how long a caller has to take the end of a connection that the leader has ended: one that is closed at
+// once may lose its last answer.
+const relayLinger = time.Second
+
+// pass passes on what comes from one end until that ends, or the other one takes nothing.
+func pass(to, from net.Conn) {
+	_, _ = io.Copy(bounded{to}, from) // who it was shows at the ends
+	if half, ok := to.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite()
+	}
+}
+
+// bounded is a connection on which each write has an end.
+type bounded struct{ net.Conn }
+
+func (b bounded) Write(p []byte) (int, error) {
+	if err := b.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		return 0, err
+	}
+	return b.Conn.Write(p)
 }

@@ -233,3 +233,30 @@ func TestConnectionsAreRelayedByteForByte(t *testing.T) {
 		_ = open.Close()
 	}
 }
+
+func TestAConnectionThatTheLeaderEndsIsOver(t *testing.T) {
+	leader, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = leader.Close() })
+	_, port, err := net.SplitHostPort(leader.Addr().String())
+	require.NoError(t, err)
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", net.JoinHostPort("127.0.0.2", port))
+	require.NoError(t, err)
+	go func() { _ = server.Relay(t.Context(), l, at("127.0.0.1"), quiet()) }()
+
+	caller, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", l.Addr().String())
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = caller.Close() })
+	conn, err := leader.Accept()
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close() })
+	_, err = io.WriteString(conn, "408")
+	require.NoError(t, err)
+	require.NoError(t, conn.(*net.TCPConn).CloseWrite())
+	require.NoError(t, conn.SetReadDeadline(time.Now().Add(time.Minute)))
+	_, err = conn.Read(make([]byte, 1))
+	require.ErrorIs(t, err, io.EOF, "although the caller says nothing, and does not go")
+	last, err := io.ReadAll(caller)
+	require.NoError(t, err)
+	require.Equal(t, "408", string(last))
+}
