@@ -19,6 +19,9 @@ const triggered = "trigger"
 type triggers struct {
 	busy bool
 	at   time.Time
+	// begun is the template of each Deployment that a release was started for last. The Deployment knows as well, but
+	// it may not be possible to write it there, and a release must not begin again for that.
+	begun map[workload.Name]string
 }
 
 // trigger looks beside everything else whether a pod template is new, and starts a release of it.
@@ -41,7 +44,7 @@ func (l *loop) trigger(ctx context.Context) {
 			}
 		}
 		if ctx.Err() == nil {
-			l.send(func(context.Context) { l.triggers = triggers{at: time.Now().Add(triggerEvery)} })
+			l.send(func(context.Context) { l.triggers.busy, l.triggers.at = false, time.Now().Add(triggerEvery) })
 		}
 	})
 }
@@ -70,22 +73,34 @@ func (l *loop) templateSeen(ctx context.Context, name workload.Name, t workload.
 	if l.note("trigger", err) || !t.New || l.plan == nil {
 		return
 	}
-	key, err := l.triggerKey(ctx, "template/"+name.String()+"/"+t.Hash)
-	if l.note("trigger", err) {
+	if l.triggers.begun[name] != t.Hash && !l.startOf(ctx, name, t) {
 		return
 	}
-	req := rollout.StartRequest{
-		Key: key, Parameters: l.plan.Rollout.ParametersOf(name, t.Images), By: triggered,
-	}
-	r, err := l.start(ctx, req, true)
-	if l.note("trigger", err) {
-		return
-	}
-	l.log.Info("a new pod template starts a release", "deployment", name, "release", r.ID)
 	l.beside.Go(func() {
 		asking, cancel := context.WithTimeout(ctx, workTimeout)
 		defer cancel()
 		err := l.e.o.Workloads.Seen(asking, name, t.Hash)
 		l.send(func(context.Context) { l.note("trigger", err) })
 	})
+}
+
+// startOf starts a release of a template; it is false where that was not possible.
+func (l *loop) startOf(ctx context.Context, name workload.Name, t workload.Template) bool {
+	key, err := l.triggerKey(ctx, "template/"+name.String()+"/"+t.Hash)
+	if l.note("trigger", err) {
+		return false
+	}
+	req := rollout.StartRequest{
+		Key: key, Parameters: l.plan.Rollout.ParametersOf(name, t.Images), By: triggered,
+	}
+	r, err := l.start(ctx, req, true)
+	if l.note("trigger", err) {
+		return false
+	}
+	if l.triggers.begun == nil {
+		l.triggers.begun = map[workload.Name]string{}
+	}
+	l.triggers.begun[name] = t.Hash
+	l.log.Info("a new pod template starts a release", "deployment", name, "release", r.ID)
+	return true
 }

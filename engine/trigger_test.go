@@ -1,13 +1,48 @@
 package engine
 
 import (
+	"context"
+	"errors"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/workload"
 )
+
+// forgetful is a cluster that does not let anybody write to its Deployments.
+type forgetful struct{ Workloads }
+
+func (forgetful) Seen(context.Context, workload.Name, string) error {
+	return errors.New("deployments.apps is forbidden")
+}
+
+func (forgetful) Tell(context.Context, string, []workload.Name, workload.Notice) {}
+
+func TestATemplateThatCannotBeMarkedStartsOneRelease(t *testing.T) {
+	e, _ := learner(t, nil)
+	e.o.Workloads = forgetful{}
+	l := newLoop(e, "pay")
+	defer l.beside.Wait()
+	name := workload.Name{Namespace: "pro", Name: "pay"}
+	l.plan = &Plan{Rollout: rollout.Definition{
+		Name: "pay", Cluster: &rollout.Cluster{Triggers: []workload.Name{name}}, Steps: rollout.Steps{rollout.Promote{Name: "promote"}},
+	}}
+	seen := func(hash string) string {
+		l.templateSeen(t.Context(), name, workload.Template{Hash: hash, New: true}, nil)
+		return l.rel.record.ID
+	}
+	first := seen("bad")
+	_, err := l.append(t.Context(), l.rel.event(rollout.CancelRequested{}, "ann"))
+	require.NoError(t, err)
+	require.True(t, l.advance(t.Context()))
+	require.True(t, l.rel.state.Ended())
+	require.Equal(t, first, seen("bad"), "who has cancelled it has not cancelled it for ten seconds")
+	second := seen("mended")
+	require.NotEqual(t, first, second)
+}
 
 func TestATemplateThatComesBackStartsAReleaseAgain(t *testing.T) {
 	e, _ := learner(t, nil)
