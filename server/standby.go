@@ -153,6 +153,9 @@ func from(r *http.Request) string {
 	return r.RemoteAddr + " for " + ip.String()
 }
 
+// acceptAgain is the wait after a connection that could not be taken.
+const acceptAgain = 100 * time.Millisecond
+
 // Relay passes connections on to the same port of the daemon that leads, byte for byte, until ctx ends. It closes l.
 func Relay(ctx context.Context, l net.Listener, leader Leader, log *slog.Logger) error {
 	_, port, err := net.SplitHostPort(l.Addr().String())
@@ -165,8 +168,14 @@ func Relay(ctx context.Context, l net.Listener, leader Leader, log *slog.Logger)
 	defer open.Wait()
 	for {
 		conn, err := l.Accept()
-		if err != nil {
+		switch {
+		case err == nil:
+		case ctx.Err() != nil || errors.Is(err, net.ErrClosed):
 			return cmp.Or(ctx.Err(), err)
+		default: // as for a moment without file descriptors; net/http goes on as well
+			log.Warn("a connection was not taken", "err", err)
+			time.Sleep(acceptAgain)
+			continue
 		}
 		open.Go(func() {
 			if err := relay(ctx, conn, leader, port); err != nil {

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -234,6 +235,20 @@ func TestConnectionsAreRelayedByteForByte(t *testing.T) {
 	}
 }
 
+// short is a listener of a process that has no file descriptors left when it is first asked.
+type short struct {
+	net.Listener
+	asked bool
+}
+
+func (s *short) Accept() (net.Conn, error) {
+	if !s.asked {
+		s.asked = true
+		return nil, syscall.EMFILE
+	}
+	return s.Listener.Accept()
+}
+
 func TestAConnectionThatTheLeaderEndsIsOver(t *testing.T) {
 	leader, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -242,7 +257,7 @@ func TestAConnectionThatTheLeaderEndsIsOver(t *testing.T) {
 	require.NoError(t, err)
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", net.JoinHostPort("127.0.0.2", port))
 	require.NoError(t, err)
-	go func() { _ = server.Relay(t.Context(), l, at("127.0.0.1"), quiet()) }()
+	go func() { _ = server.Relay(t.Context(), &short{Listener: l}, at("127.0.0.1"), quiet()) }()
 
 	caller, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", l.Addr().String())
 	require.NoError(t, err)
