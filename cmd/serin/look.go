@@ -167,7 +167,7 @@ confidence sequence, the evidence and how much of it is needed; then what the re
 				return a.advise(err)
 			}
 			return a.print(e, func(w io.Writer) error {
-				_, err := fmt.Fprintln(w, clean(e.String()))
+				_, err := fmt.Fprintln(w, hang(clean(e.String())))
 				return err
 			})
 		},

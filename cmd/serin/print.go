@@ -148,6 +148,17 @@ func wrap(text string, most int) []string {
 	return append(lines, line)
 }
 
+// hang breaks long lines of a text; what follows stands two more spaces in than the line did.
+func hang(text string) string {
+	var out []string
+	for line := range strings.SplitSeq(text, "\n") {
+		rest := strings.TrimLeft(line, " ")
+		in := line[:len(line)-len(rest)]
+		out = append(out, in+strings.Join(wrap(rest, longLine-len(in)-2), "\n"+in+"  "))
+	}
+	return strings.Join(out, "\n")
+}
+
 // clean keeps a terminal safe from what others have written: reasons, the gateway's words. Line ends stay.
 func clean(s string) string {
 	return strings.Map(func(r rune) rune {

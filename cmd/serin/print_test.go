@@ -15,4 +15,5 @@ func TestLongTextIsBrokenBetweenItsWords(t *testing.T) {
 	require.Equal(t, []string{""}, wrap("", 10))
 	require.Equal(t, "20% of traffic on the canary: it needs 5m in force…", cut(text, 53))
 	require.Equal(t, "short", cut("short", 53))
+	require.Equal(t, "title\n  "+strings.Repeat("word ", 18)+"word\n    word word\nend", hang("title\n  "+strings.Repeat("word ", 20)+"word\nend"))
 }
