@@ -94,7 +94,7 @@ func (s *stage) build(ctx context.Context) (err error) {
 	}
 	s.everybody = testbed.StartLoad(ctx, testbed.LoadConfig{URL: s.traefik.URL("web"), Rate: everybodyRate})
 	s.beta = testbed.StartLoad(ctx, testbed.LoadConfig{URL: s.traefik.URL("web"), Rate: betaRate, Header: http.Header{"X-User-Group": {"beta"}}})
-	s.say("Traefik     %s   (its API: %s/dashboard/)", s.traefik.URL("web"), s.traefik.API)
+	s.say("Traefik     %s", s.traefik.URL("web"))
 	s.say("Prometheus  %s", s.prometheus.URL)
 	s.say("Serin       %s   its files: %s", s.address, s.dir)
 	s.say("the shop    v1 at %s, v2 at %s; %g%% of all answers are errors", s.blue.URL, s.green.URL, 100*baseErrors)
@@ -154,10 +154,16 @@ func (s *stage) ready(ctx context.Context) error {
 func (s *stage) end(ctx context.Context, failed error) error {
 	if os.Getenv("KEEP") != "" && failed == nil {
 		s.title("Everything goes on running (KEEP=1) until you press Ctrl-C")
-		s.say("export SERIN_SERVER=%s SERIN_TOKEN_FILE=%s", s.address, s.token)
-		s.say("%s status shop", s.binary)
-		s.say("Traefik %s   Prometheus %s   files %s", s.traefik.API+"/dashboard/", s.prometheus.URL, s.dir)
+		s.say("its pages   %s   sign in with the token in %s", s.address, s.token)
+		s.say("its command export SERIN_SERVER=%s SERIN_TOKEN_FILE=%s; %s status shop", s.address, s.token, s.binary)
+		s.say("Traefik     %s   what it serves: %s/api/http/services", s.traefik.URL("web"), s.traefik.API)
+		s.say("Prometheus  %s", s.prometheus.URL)
 		<-ctx.Done()
+	} else if failed == nil {
+		defer func() {
+			s.title("All that was started has been ended and removed")
+			s.say("make demo KEEP=1 leaves it running, with its pages; docs/tutorial.md is the same by hand")
+		}()
 	}
 	if s.everybody != nil {
 		s.everybody.Stop()

@@ -21,6 +21,9 @@ import (
 // patience is how long the demo waits for one thing to happen.
 const patience = 3 * time.Minute
 
+// silence is how long nothing may be told while evidence is gathered: somebody watches.
+const silence = 15 * time.Second
+
 // narrator tells what happens, and asks Serin for it as anybody would.
 type narrator struct {
 	out    io.Writer
@@ -28,6 +31,8 @@ type narrator struct {
 	binary string
 	server string
 	token  string
+	told   string // of the release; nothing is told twice
+	heard  time.Time
 }
 
 func newNarrator(out io.Writer) *narrator { return &narrator{out: out, began: time.Now()} }
@@ -77,14 +82,17 @@ func (n *narrator) view(ctx context.Context) (v rollout.View, err error) {
 
 // follow tells of every step until done says so.
 func (s *stage) follow(ctx context.Context, done func(rollout.View) bool) (v rollout.View, err error) {
-	told, limit := "", time.Now().Add(patience)
-	for time.Now().Before(limit) {
+	for limit := time.Now().Add(patience); time.Now().Before(limit); {
 		if v, err = s.view(ctx); err != nil {
 			return v, err
 		}
-		if text := words(v); text != told {
-			told = text
+		if text := words(v); text != "" && text != s.told {
+			s.told, s.heard = text, time.Now()
 			s.say("%s", text)
+		}
+		if m := v.Verdict; m != nil && len(m.Metrics) > 0 && m.Metrics[0].Canary.Total > 0 && v.State.Scope != "" && time.Since(s.heard) > silence {
+			s.heard = time.Now()
+			s.say("  … look %d: %s", m.Look, arms(m.Metrics[0]))
 		}
 		if done(v) {
 			return v, nil
@@ -95,33 +103,29 @@ func (s *stage) follow(ctx context.Context, done func(rollout.View) bool) (v rol
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
-	return v, fmt.Errorf("nothing more happened: %s", words(v))
+	return v, fmt.Errorf("nothing more happened: %s", v.Waiting)
 }
 
+// words are what a release does now; empty while Traefik does not serve what it asks for, which takes a moment.
 func words(v rollout.View) string {
 	st := v.State
 	switch {
 	case st.Ended():
-		return fmt.Sprintf("the release has ended: %s (%s)", st.Outcome, st.Why)
+		return fmt.Sprintf("the release has ended: %s (%s)", map[rollout.Outcome]string{rollout.Released: "released", rollout.RolledBack: "rolled back"}[st.Outcome], st.Why)
 	case st.Phase == rollout.RollingBack:
-		return "rolling back: stable gets all traffic at once. " + st.Why
+		return st.Why + "; all traffic goes back to stable at once"
 	case st.Step < 0:
 		return "the release begins"
 	case v.Gate != "":
-		return "gate " + v.Gate + ": Serin waits for a human; the canary keeps " + v.Target.Weight.String() + " and is watched"
-	case v.Target.Cohort != nil && v.Target.Weight == 0:
-		return "A/B test: half of the beta users get the canary, everybody else stays on stable" + force(st)
+		return "gate " + v.Gate + ": Serin waits for a person; the canary keeps its " + v.Target.Weight.String() + " and is watched"
 	case st.Promoting:
 		return "promoting: the canary becomes stable"
+	case !st.InForce:
+		return ""
+	case v.Target.Cohort != nil && v.Target.Weight == 0:
+		return "A/B test: half of the beta users get the canary, everybody else stays on stable; Traefik confirms it"
 	}
-	return "gray: " + v.Target.Weight.String() + " of everybody get the canary" + force(st)
-}
-
-func force(st rollout.State) string {
-	if st.InForce {
-		return "; Traefik confirms that it is in force"
-	}
-	return ""
+	return "gray: " + v.Target.Weight.String() + " of everybody get the canary; Traefik confirms it"
 }
 
 func (s *stage) goodVersion(ctx context.Context) error {
@@ -151,13 +155,14 @@ func (s *stage) verdict(v rollout.View) error {
 	if v.Verdict == nil || len(v.Verdict.Metrics) == 0 {
 		return fmt.Errorf("the release has no verdict")
 	}
-	m := v.Verdict.Metrics[0]
-	s.say("evidence: %s after look %d: canary %g errors in %g requests (%.2f%%), stable %g in %g (%.2f%%)",
-		outcome(v.Verdict), v.Verdict.Look, m.Canary.Bad, m.Canary.Total, 100*m.Canary.Rate, m.Baseline.Bad, m.Baseline.Total, 100*m.Baseline.Rate)
+	s.say("evidence: %s after look %d: %s", v.Verdict.Outcome, v.Verdict.Look, arms(v.Verdict.Metrics[0]))
 	return nil
 }
 
-func outcome(v *judge.Verdict) string { return string(v.Outcome) }
+func arms(m judge.MetricVerdict) string {
+	return fmt.Sprintf("canary %g errors in %g requests (%.2f%%), stable %g in %g (%.2f%%)",
+		m.Canary.Bad, m.Canary.Total, 100*m.Canary.Rate, m.Baseline.Bad, m.Baseline.Total, 100*m.Baseline.Rate)
+}
 
 func (s *stage) badVersion(ctx context.Context) error {
 	s.title("A bad version: v3 takes the old servers' place and has 2% more errors")
