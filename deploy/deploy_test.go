@@ -341,6 +341,9 @@ func TestTheChartsRightsAreEnoughAndNoMore(t *testing.T) {
 		return err == nil && s.Phase == workload.Ready
 	}, time.Minute, 50*time.Millisecond)
 	require.Equal(t, []string{"m:1 has started"}, s.Log)
+	found := listsWhatIsMade(t, c, pro)
+	require.Equal(t, []string{"shop-canary"}, found["deployments"], "the documentation's way to find what Serin has made")
+	require.Equal(t, []string{"shop-canary"}, found["services"])
 
 	for _, verb := range []string{"get", "list", "watch", "create", "patch", "delete"} {
 		require.True(t, can(t, who, pro, "traefik.io", "traefikservices", verb), verb)

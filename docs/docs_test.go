@@ -53,8 +53,8 @@ var elsewhere = map[string]string{
 	"../README.md: serin plan":               "margins.md, with fewer simulated releases",
 	"../README.md: serin analyze":            "cmd/serin: an hour of a real Prometheus is analysed, golden questions are judged",
 	"high-availability.md: ":                 "e2e: a daemon is killed and another one takes over",
-	"kubernetes.md: kubectl create":          "deploy: the chart with the page's values, and what it makes, before a real API server",
-	"kubernetes.md: kubectl -n pro get depl": "nobody: it needs a cluster in which Serin has worked",
+	"kubernetes.md: kubectl create":          "deploy: Helm installs and uninstalls with the page's values before a real API server; there is no kubectl, so its lines are done by the API",
+	"kubernetes.md: kubectl -n pro get depl": "deploy: what it lists, by the API, of what Serin has made for a canary; there is no kubectl",
 }
 
 // block is a fenced part of a page, or what stands in a comment for the test alone: <!-- sh … -->.
