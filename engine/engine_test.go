@@ -426,6 +426,56 @@ func TestAGatewayThatCannotBeWrittenIsTriedAgain(t *testing.T) {
 	})
 }
 
+func TestNobodyWaitsForAGatewayThatAnswersNothing(t *testing.T) {
+	for name, since := range map[string]time.Duration{
+		"it was asked nothing yet":           0,
+		"the loop waits for what it serves":  12 * time.Second,
+		"the loop waits for the next weight": hold + 10*time.Second,
+	} {
+		t.Run(name, func(t *testing.T) {
+			under(t, gray("shop"), func(t *testing.T, w *world, id string) {
+				g := w.gateway("shop")
+				g.change(func(g *gateway) { g.hangs = true })
+				w.after(since)
+				for _, event := range []rollout.Event{rollout.Paused{Reason: "look"}, rollout.Resumed{}, rollout.RollbackRequested{Reason: "by hand"}} {
+					begun := time.Now()
+					_, err := w.Act(t.Context(), id, event, "ann")
+					require.NoError(t, err)
+					require.LessOrEqual(t, time.Since(begun), 5*time.Second, "%T", event)
+				}
+				v := w.view("shop")
+				require.Equal(t, rollout.RollingBack, v.State.Phase)
+				require.Contains(t, joined(w.trace(id)), "rollbackRequested", "it is durable")
+				require.Contains(t, joined(v.Trouble), "gateway: ")
+				w.after(10 * time.Minute)
+				require.Equal(t, 1, count(w.trace(id), "rollbackRequested"))
+				require.Len(t, g.log(), 2, "there is nothing new")
+
+				g.change(func(g *gateway) { g.hangs = false })
+				w.after(time.Minute)
+				require.Len(t, g.log(), 3, "stable has the traffic, and nothing was written before that: %s", joined(g.log()))
+				require.Equal(t, "0%", g.target().Weight.String())
+				require.Contains(t, joined(w.trace(id)), "ended rolledBack")
+				require.Empty(t, w.view("shop").Trouble)
+			})
+		})
+	}
+}
+
+func TestAVerdictDoesNotWaitForAGatewayThatAnswersNothing(t *testing.T) {
+	under(t, gray("shop"), func(t *testing.T, w *world, id string) {
+		g := w.gateway("shop")
+		g.change(func(g *gateway) { g.hangs = true })
+		w.metrics.breaks(canary, 0.9)
+		w.after(4 * interval)
+		require.Contains(t, joined(w.trace(id)), "lookTaken fail")
+		require.Equal(t, rollout.RollingBack, w.view("shop").State.Phase)
+		g.change(func(g *gateway) { g.hangs = false })
+		w.after(time.Minute)
+		require.Contains(t, joined(w.trace(id)), "ended rolledBack")
+	})
+}
+
 func TestAPrometheusThatDoesNotAnswerIsNeitherAPassNorAFail(t *testing.T) {
 	under(t, gray("shop", rollout.Gate{Name: "full-release"}), func(t *testing.T, w *world, id string) {
 		w.metrics.change(func(u *users) { u.instead = errors.New("connection refused") })

@@ -28,6 +28,9 @@ const (
 	storeTimeout = 15 * time.Second
 	// gatewayTimeout is the same for the gateway: longer than its own patience with what a write makes.
 	gatewayTimeout = 30 * time.Second
+	// answerMoment is what is waited for the gateway while somebody waits to be answered. What is not written by then
+	// is tried again.
+	answerMoment = 2 * time.Second
 	// stirGap is the least time between two looks at a gateway that changes tell of: a Deployment that rolls makes many.
 	stirGap = 200 * time.Millisecond
 	// missesAllowed: one observation that a replica did not answer in time says nothing yet.
@@ -77,6 +80,7 @@ type loop struct {
 func newLoop(e *Engine, name string) *loop {
 	return &loop{
 		e: e, name: name, log: e.o.Log.With("rollout", name), signal: make(chan struct{}, 1), trouble: map[string]string{},
+		way: newWayBack(),
 	}
 }
 
@@ -105,17 +109,6 @@ func post[T any](l *loop, f func(context.Context) (T, error)) <-chan answer[T] {
 		done <- answer[T]{v, err}
 	})
 	return done
-}
-
-// ask runs f in the loop and waits for what it returns.
-func ask[T any](ctx context.Context, l *loop, f func(context.Context) (T, error)) (T, error) {
-	select {
-	case a := <-post(l, f):
-		return a.v, a.err
-	case <-ctx.Done():
-		var none T
-		return none, ctx.Err()
-	}
 }
 
 // run turns the wheel until ctx ends.
@@ -294,7 +287,7 @@ func (l *loop) save(ctx context.Context, record rollout.Release, event rollout.E
 	}
 	l.log.Warn("the store is slow, traffic goes back before the rollback is written", "release", record.ID)
 	if l.ensureRouter() {
-		l.write(gateway, next.Target(&r.plan.Rollout, record.ID).Traffic)
+		l.hastily(func() { l.write(gateway, next.Target(&r.plan.Rollout, record.ID).Traffic) })
 	}
 	return <-done
 }
@@ -366,7 +359,7 @@ func (l *loop) reconcile(ctx context.Context) bool {
 			return false // the last write failed a moment ago
 		}
 		l.write(ctx, want)
-		if l.trouble["gateway"] == "" {
+		if l.trouble["gateway"] == "" || l.way.hasty {
 			return false
 		}
 		// It cannot be written. What is served meanwhile has to be known all the same.
@@ -408,6 +401,9 @@ func (l *loop) write(ctx context.Context, want traffic.Target) {
 	l.e.metrics.wrote(l.name, err, time.Since(begin))
 	if l.note("gateway", err) {
 		l.observeAt = time.Now().Add(retryEvery)
+		if errors.Is(err, errPressed) {
+			l.observeAt = time.Time{} // it did not fail: whoever is heard first may want it written at once
+		}
 		return
 	}
 	l.log.Info("traffic written", "weight", want.Weight, "cohort", want.Cohort != nil)
@@ -415,6 +411,13 @@ func (l *loop) write(ctx context.Context, want traffic.Target) {
 	l.lookedAt = l.appliedAt // of what was written just now it is told, too
 	l.confirmed, l.confirmGap = traffic.NotServed, confirmFirst
 	l.observeAt = time.Now().Add(l.confirmGap)
+}
+
+// hastily lets f ask the gateway while somebody waits.
+func (l *loop) hastily(f func()) {
+	l.way.hasty = true
+	defer func() { l.way.hasty = false }()
+	f()
 }
 
 // observe asks the gateway, corrects what somebody else has changed, and turns what it sees into events.
@@ -444,13 +447,16 @@ func unreadable(o traffic.Observed) error {
 	return errors.New(o.Unreadable)
 }
 
-// look asks the gateway; it is false if the daemon stops: what was not asked to the end says nothing.
+// look asks the gateway; it is false if the daemon stops, or somebody else is heard first: what was not asked to the end
+// says nothing.
 func (l *loop) look(ctx context.Context, want traffic.Target) bool {
 	l.lookedAt = time.Now()
-	asking, cancel := context.WithTimeout(ctx, gatewayTimeout)
-	defer cancel()
-	observed, err := l.router.Observe(asking)
-	if ctx.Err() != nil {
+	var observed traffic.Observed
+	err := l.way.ask(ctx, func(ctx context.Context) (err error) {
+		observed, err = l.router.Observe(ctx)
+		return err
+	})
+	if ctx.Err() != nil || errors.Is(err, errPressed) {
 		return false
 	}
 	if err != nil {

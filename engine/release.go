@@ -295,9 +295,10 @@ func (l *loop) act(ctx context.Context, id string, event rollout.Event, by strin
 	}
 	s, err := l.append(ctx, r.event(event, by))
 	if err == nil || errors.As(err, new(*rollout.NotWrittenError)) {
-		// Traffic first: the caller may go as soon as it is written, and sees it in the answer.
+		// Traffic first: the caller may go as soon as it is written, and sees it in the answer. A gateway that does not
+		// answer is not waited for: what is durable happens.
 		l.advance(ctx)
-		l.reconcile(ctx)
+		l.hastily(func() { l.reconcile(ctx) })
 	}
 	l.publish()
 	return s, err

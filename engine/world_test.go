@@ -232,11 +232,32 @@ type gateway struct {
 	wrote    time.Duration // since the world began
 	refuses  error
 	silent   bool // its API does not answer
+	hangs    bool // it takes what it is asked and answers nothing
 	observed int
 }
 
+// hang is until the gateway answers again, or ctx has ended.
+func (g *gateway) hang(ctx context.Context) error {
+	for {
+		g.mu.Lock()
+		hangs := g.hangs
+		g.mu.Unlock()
+		if !hangs {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
 // Apply implements engine.Router.
-func (g *gateway) Apply(_ context.Context, t traffic.Target) error {
+func (g *gateway) Apply(ctx context.Context, t traffic.Target) error {
+	if err := g.hang(ctx); err != nil {
+		return err
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.refuses != nil {
@@ -251,7 +272,10 @@ func (g *gateway) Apply(_ context.Context, t traffic.Target) error {
 }
 
 // Observe implements engine.Router.
-func (g *gateway) Observe(context.Context) (traffic.Observed, error) {
+func (g *gateway) Observe(ctx context.Context) (traffic.Observed, error) {
+	if err := g.hang(ctx); err != nil {
+		return traffic.Observed{}, err
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.observed++

@@ -62,13 +62,16 @@ func restConfig(spec *config.KubernetesSpec) (*rest.Config, error) {
 		if errors.Is(err, rest.ErrNotInCluster) {
 			return nil, nil //nolint:nilnil // there is no cluster, and none was asked for
 		}
-		return c, err
+		if err != nil {
+			return nil, err
+		}
+		return bounded(c), nil
 	}
 	c, err := kubeconfig(spec).ClientConfig()
 	if err != nil {
 		return nil, fmt.Errorf("kubernetes.kubeconfig: %w", err)
 	}
-	return c, nil
+	return bounded(c), nil
 }
 
 func kubeconfig(spec *config.KubernetesSpec) clientcmd.ClientConfig {

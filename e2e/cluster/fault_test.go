@@ -248,6 +248,38 @@ func TestEveryWriteComesTooLateTwice(t *testing.T) {
 	require.Greater(t, w.between.conflicts, 20)
 }
 
+// An API server that takes requests and answers none: nobody waits for it, and when it answers again traffic goes first.
+func TestAPersonIsAnsweredWhileTheAPIServerIsSilent(t *testing.T) {
+	t.Parallel()
+	meddled := pipeline.with("hold: 1s", "hold: 8s")
+	meddled.meddled = true
+	w := newWorld(t, meddled)
+	loads := w.users(t, beta)
+	id := w.toGray(t, 1)
+	w.between.hush()
+	w.wait(t, "the next weight cannot be written", func(v view) bool { return v.State.Stage == 2 && !v.State.InForce })
+	begin := time.Now()
+	status, text := w.call(http.MethodPost, "/api/v1/releases/"+id+"/rollback", map[string]string{"reason": "by hand"}, nil)
+	require.Equal(t, http.StatusOK, status, text)
+	t.Logf("%v until a person's rollback is answered by a daemon whose API server is silent", time.Since(begin))
+	v := w.wait(t, "why it does not go back is said", func(v view) bool {
+		return strings.Contains(strings.Join(v.Trouble, "; "), "the API server does not answer")
+	})
+	require.Equal(t, "rollingBack", v.State.Phase)
+	w.explained(t, "the API server does not answer")
+	noRequestFailed(t, loads)
+	w.between.speak()
+	v = w.wait(t, "the release has ended", ended)
+	require.Equal(t, "rolledBack", v.State.Outcome, v.State.Why)
+	w.logRollback(t, id)
+	w.between.mu.Lock()
+	writes := w.between.writes
+	w.between.mu.Unlock()
+	require.NotEmpty(t, writes)
+	require.Contains(t, writes[0], "/traefikservices/k8s-flask", "traffic goes first: %v", writes)
+	w.asBefore(t, loads)
+}
+
 func TestWatchesThatAreClosedAllTheTimeDoNotMatter(t *testing.T) {
 	t.Parallel()
 	meddled := pipeline
