@@ -268,7 +268,7 @@ patches:
     patch: |
       - {op: replace, path: /subjects/0/namespace, value: `+home+`}
 `))
-	require.True(t, can(t, account(c, t, home), traefik, "discovery.k8s.io", "endpointslices", "list"))
+	require.True(t, can(t, account(c, t, home), traefik, "discovery.k8s.io", "endpointslices", "watch"))
 	require.False(t, can(t, account(c, t, home), traefik, "traefik.io", "traefikservices", "get"))
 	require.True(t, can(t, account(c, t, home), pro, "apps", "deployments", "patch"))
 	require.False(t, can(t, account(c, t, home), "default", "apps", "deployments", "patch"))

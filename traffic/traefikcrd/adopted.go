@@ -32,9 +32,9 @@ type replacement struct {
 }
 
 // readAdopted reads the user's IngressRoute and finds the reference; there has to be one and no other.
-func (r *Router) readAdopted(ctx context.Context) (*adopted, error) {
+func (r *Router) readAdopted(ctx context.Context, in source) (*adopted, error) {
 	k := key{ingressRoutes, r.config.IngressRoute}
-	data, err := r.traefik.TraefikV1alpha1().RESTClient().Get().Namespace(r.config.Namespace).Resource("ingressroutes").Name(k.name).Do(ctx).Raw()
+	data, err := in.ingressRoute(ctx, k.name)
 	if apierrors.IsNotFound(err) {
 		return nil, fmt.Errorf("%s, which is to be adopted, does not exist", k)
 	}
@@ -156,7 +156,7 @@ func (r *Router) pointAdopted(ctx context.Context, a *adopted, guards []v1alpha1
 		if !errors.Is(err, errConflict) {
 			return err
 		}
-		now, readErr := r.readAdopted(ctx)
+		now, readErr := r.readAdopted(ctx, r.live)
 		if readErr != nil {
 			return readErr
 		}
@@ -261,7 +261,7 @@ func (r *Router) LetGo(ctx context.Context) error {
 		return fmt.Errorf("let go of %s: its route is Serin's own", r.config.Rollout)
 	}
 	return r.retry(ctx, "let go of", func() error {
-		s, err := r.read(ctx)
+		s, err := r.read(ctx, r.live)
 		if err != nil {
 			return err
 		}

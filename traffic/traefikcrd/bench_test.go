@@ -37,19 +37,23 @@ func BenchmarkRollbackUntilInForce(b *testing.B) {
 	}
 }
 
-// BenchmarkObserve is one look at a route with a cohort: the cluster and one Traefik.
+// BenchmarkObserve is one look at a route with a cohort: the cluster, by watches, and one Traefik.
 func BenchmarkObserve(b *testing.B) {
 	c := testcluster.Shared(b)
 	ns := c.Namespace(b)
 	deploy(b, c, ns, stable.Service, canary.Service, testbed.NewBackend(b, testbed.Behaviour{Version: "v1"}), testbed.NewBackend(b, testbed.Behaviour{Version: "v2"}))
 	traefik := only(b, c, ns, testbed.TraefikConfig{Throttle: throttle})
-	r := router(b, c.Config, traefikcrd.Config{
+	clients := watching(b, c.Config)
+	r := clients.router(b, traefikcrd.Config{
 		Rollout: "shop", Namespace: ns, Stable: stable, Canary: canary, Route: &traffic.Route{Rule: "Host(`" + ns + ".test`)"},
 		Verify: traefikcrd.Verify{APIs: []string{traefik.API}},
 	})
 	require.NoError(b, r.Apply(b.Context(), withCohort(target(0.5))))
+	clients.calm(b, r)
+	before := clients.asked.Load()
 	for b.Loop() {
 		_, err := r.Observe(b.Context())
 		require.NoError(b, err)
 	}
+	b.ReportMetric(float64(clients.asked.Load()-before)/float64(b.N), "requests/op")
 }

@@ -12,7 +12,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
 
 	"github.com/serindev/serin/traffic"
@@ -25,19 +24,6 @@ var ErrNoEndpoints = errors.New("no ready endpoints")
 // endpointsTimeout bounds the wait for the endpoints of Services that were just made: the controller takes less than
 // a second for it.
 const endpointsTimeout = 15 * time.Second
-
-// slicesOf are the endpoint slices of a Service.
-func (r *Router) slicesOf(ctx context.Context, namespace, service string) ([]discoveryv1.EndpointSlice, error) {
-	list, err := r.kubernetes.DiscoveryV1().EndpointSlices(namespace).List(ctx, selects(service))
-	if err != nil {
-		return nil, fmt.Errorf("list the EndpointSlices of Service %s: %w", service, err)
-	}
-	return list.Items, nil
-}
-
-func selects(service string) metav1.ListOptions {
-	return metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=" + service}
-}
 
 // portOf is the port of a Service by number or name.
 func portOf(s *corev1.Service, port string) (corev1.ServicePort, error) {
@@ -79,8 +65,8 @@ type backend struct {
 }
 
 // backend reads a Service and its endpoints. [ErrNoEndpoints] comes with the backend: it is there, without any.
-func (r *Router) backend(ctx context.Context, b traffic.Backend) (*backend, error) {
-	s, err := r.kubernetes.CoreV1().Services(r.config.Namespace).Get(ctx, b.Service, metav1.GetOptions{})
+func (r *Router) backend(ctx context.Context, in source, b traffic.Backend) (*backend, error) {
+	s, err := in.service(ctx, r.config.Namespace, b.Service)
 	if apierrors.IsNotFound(err) {
 		return nil, fmt.Errorf("%w behind Service %s: it does not exist", ErrNoEndpoints, b.Service)
 	}
@@ -94,7 +80,7 @@ func (r *Router) backend(ctx context.Context, b traffic.Backend) (*backend, erro
 	if s.Spec.Type == corev1.ServiceTypeExternalName {
 		return &backend{s, []string{net.JoinHostPort(s.Spec.ExternalName, strconv.Itoa(int(port.Port)))}}, nil
 	}
-	list, err := r.slicesOf(ctx, r.config.Namespace, b.Service)
+	list, err := in.slices(ctx, r.config.Namespace, b.Service)
 	if err != nil {
 		return nil, err
 	}
@@ -106,9 +92,9 @@ func (r *Router) backend(ctx context.Context, b traffic.Backend) (*backend, erro
 }
 
 // arms are both backends. Stable's endpoints must not be the canary's as well: its pods would get requests unasked.
-func (r *Router) arms(ctx context.Context) (stable, canary *backend, err error) {
-	stable, err = r.backend(ctx, r.config.Stable)
-	canary, err2 := r.backend(ctx, r.config.Canary)
+func (r *Router) arms(ctx context.Context, in source) (stable, canary *backend, err error) {
+	stable, err = r.backend(ctx, in, r.config.Stable)
+	canary, err2 := r.backend(ctx, in, r.config.Canary)
 	if err = errors.Join(err, err2); err != nil {
 		return stable, canary, err
 	}
@@ -160,16 +146,16 @@ func (r *Router) awaitEndpoints(ctx context.Context, backends ...traffic.Backend
 }
 
 func (r *Router) awaitBackend(ctx context.Context, b traffic.Backend) error {
-	if _, err := r.backend(ctx, b); err == nil || !errors.Is(err, ErrNoEndpoints) {
+	if _, err := r.backend(ctx, r.live, b); err == nil || !errors.Is(err, ErrNoEndpoints) {
 		return err
 	}
-	w, err := r.kubernetes.DiscoveryV1().EndpointSlices(r.config.Namespace).Watch(ctx, selects(b.Service))
+	w, err := r.live.kubernetes.DiscoveryV1().EndpointSlices(r.config.Namespace).Watch(ctx, selects(b.Service))
 	if err != nil {
 		return fmt.Errorf("watch the EndpointSlices of Service %s: %w", b.Service, err)
 	}
 	defer w.Stop()
 	for { // asked again at first: it may have come before the watch began
-		_, err := r.backend(ctx, b)
+		_, err := r.backend(ctx, r.live, b)
 		if err == nil || !errors.Is(err, ErrNoEndpoints) {
 			return err
 		}

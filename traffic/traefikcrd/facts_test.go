@@ -16,7 +16,6 @@ import (
 	"github.com/traefik/traefik/v3/pkg/provider/kubernetes/crd/generated/clientset/versioned"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
 
 	"github.com/serindev/serin/internal/testbed"
 	"github.com/serindev/serin/internal/testbed/testcluster"
@@ -505,9 +504,10 @@ func TestAWatchTellsARolloutOfWhatOthersDoToItsTraffic(t *testing.T) {
 	told, others := make(chan struct{}, 1000), make(chan struct{}, 1000)
 	done := make(chan error, 1)
 	ctx, cancel := context.WithCancel(t.Context())
-	k, crd := kubernetes.NewForConfigOrDie(w.Cluster.Config), versioned.NewForConfigOrDie(w.Cluster.Config)
+	clients, err := traefikcrd.Connect(w.Config)
+	require.NoError(t, err)
 	go func() {
-		done <- traefikcrd.Watch(ctx, w.ns, k, crd, func(c traefikcrd.Change) {
+		done <- clients.Watch(ctx, traefikcrd.Place{Namespace: w.ns}, func(c traefikcrd.Change) {
 			if w.Concerns(c) {
 				told <- struct{}{}
 			} else {

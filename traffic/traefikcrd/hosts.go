@@ -15,7 +15,7 @@ import (
 // alone refuses a route whose requests another rollout of the namespace has: two rollouts on one host would take
 // turns in having them. Rollouts that share a host and differ in anything else, such as the path, are none.
 func (r *Router) alone(ctx context.Context, rule string) error {
-	list, err := r.traefik.TraefikV1alpha1().TraefikServices(r.config.Namespace).List(ctx, metav1.ListOptions{
+	list, err := r.live.traefik.TraefikV1alpha1().TraefikServices(r.config.Namespace).List(ctx, metav1.ListOptions{
 		LabelSelector: managedLabel + "=" + manager + "," + rolloutLabel + "!=" + r.config.Rollout,
 	})
 	if err != nil {

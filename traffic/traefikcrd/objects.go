@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
@@ -78,6 +79,8 @@ type kind struct {
 	// partly: the API server adds fields of its own to a spec.
 	partly bool
 	get    func(ctx context.Context, name string) (*stored, error)
+	// of wraps an object of a watch.
+	of     func(o metav1.Object) (*stored, error)
 	patch  func(ctx context.Context, name string, pt types.PatchType, data []byte, o metav1.PatchOptions) (*stored, error)
 	delete func(ctx context.Context, name string, o metav1.DeleteOptions) error
 }
@@ -91,6 +94,20 @@ func kindOf[T metav1.Object](apiVersion string, c client[T], spec func(T) any) k
 	}
 	return kind{
 		apiVersion: apiVersion, delete: c.Delete,
+		of: func(o metav1.Object) (*stored, error) {
+			if raw, ok := o.(*unstructured.Unstructured); ok {
+				route, err := routeOf(raw)
+				if err != nil {
+					return nil, fmt.Errorf("decode an IngressRoute: %w", err)
+				}
+				o = route
+			}
+			t, ok := o.(T)
+			if !ok {
+				return nil, fmt.Errorf("a %T where another kind was watched", o)
+			}
+			return wrap(t, nil)
+		},
 		get: func(ctx context.Context, name string) (*stored, error) {
 			return wrap(c.Get(ctx, name, metav1.GetOptions{}))
 		},
@@ -112,18 +129,6 @@ func kindsOf(namespace string, k kubernetes.Interface, t versioned.Interface) ma
 	}
 }
 
-// get reads an object; nil if there is none.
-func (r *Router) get(ctx context.Context, k key) (*stored, error) {
-	s, err := r.kinds[k.kind].get(ctx, k.name)
-	if apierrors.IsNotFound(err) {
-		return nil, nil //nolint:nilnil // nothing is an answer
-	}
-	if err != nil {
-		return nil, fmt.Errorf("get %s: %w", k, err)
-	}
-	return s, nil
-}
-
 // write brings an object of Serin's to what it has to be by server-side apply, unless it is so already. [ErrForeign]:
 // it is somebody else's; errConflict: it is not the one any more that was read.
 func (r *Router) write(ctx context.Context, k key, want object, have *stored) error {
@@ -140,16 +145,16 @@ func (r *Router) write(ctx context.Context, k key, want object, have *stored) er
 	if have != nil {
 		meta["uid"] = have.GetUID() // another object of that name is not Serin's; a newer version of this one still is
 	}
-	data, err := json.Marshal(map[string]any{"apiVersion": r.kinds[k.kind].apiVersion, "kind": k.kind, "metadata": meta, "spec": want.spec})
+	data, err := json.Marshal(map[string]any{"apiVersion": r.live.kinds[k.kind].apiVersion, "kind": k.kind, "metadata": meta, "spec": want.spec})
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", k, err)
 	}
 	force := have != nil // what we take over in an object of ours is ours; one that we make anew is nobody's yet
-	got, err := r.kinds[k.kind].patch(ctx, k.name, types.ApplyPatchType, data, metav1.PatchOptions{FieldManager: manager, Force: &force})
+	got, err := r.send(ctx, k, types.ApplyPatchType, data, metav1.PatchOptions{FieldManager: manager, Force: &force})
 	if err != nil {
 		return writeError("apply "+k.String(), err)
 	}
-	if r.kinds[k.kind].partly {
+	if r.live.kinds[k.kind].partly {
 		return nil
 	}
 	return r.prune(ctx, k, want, got)
@@ -203,8 +208,17 @@ func (r *Router) patch(ctx context.Context, k key, ops []operation) error {
 	if err != nil {
 		return fmt.Errorf("encode a patch of %s: %w", k, err)
 	}
-	_, err = r.kinds[k.kind].patch(ctx, k.name, types.JSONPatchType, data, metav1.PatchOptions{FieldManager: manager})
+	_, err = r.send(ctx, k, types.JSONPatchType, data, metav1.PatchOptions{FieldManager: manager})
 	return writeError("patch "+k.String(), err)
+}
+
+// send sends a patch, and keeps how far watches have to come to be believed.
+func (r *Router) send(ctx context.Context, k key, pt types.PatchType, data []byte, o metav1.PatchOptions) (*stored, error) {
+	got, err := r.live.kinds[k.kind].patch(ctx, k.name, pt, data, o)
+	if err == nil {
+		r.knowledge.mark(r.config.Namespace, k, mark{version: got.GetResourceVersion()})
+	}
+	return got, err
 }
 
 // remove deletes an object of Serin's; what is not Serin's, and what is not there, is left.
@@ -213,9 +227,12 @@ func (r *Router) remove(ctx context.Context, k key, have *stored) error {
 		return nil
 	}
 	uid, version := have.GetUID(), have.GetResourceVersion()
-	err := r.kinds[k.kind].delete(ctx, k.name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid, ResourceVersion: &version}})
+	err := r.live.kinds[k.kind].delete(ctx, k.name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid, ResourceVersion: &version}})
 	if apierrors.IsNotFound(err) {
 		return nil
+	}
+	if err == nil {
+		r.knowledge.mark(r.config.Namespace, k, mark{gone: uid})
 	}
 	return writeError("delete "+k.String(), err)
 }
@@ -233,7 +250,7 @@ func writeError(act string, err error) error {
 
 // differences says what in an object of Serin's is not as it has to be, and by whom.
 func (r *Router) differences(k key, want object, have *stored) []string {
-	out := traefikapi.Differ(k.String(), want.spec, have.spec, !r.kinds[k.kind].partly)
+	out := traefikapi.Differ(k.String(), want.spec, have.spec, !r.live.kinds[k.kind].partly)
 	if k.kind == coreServices {
 		out = serviceDifferences(k, want, have)
 	}

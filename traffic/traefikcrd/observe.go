@@ -17,14 +17,14 @@ import (
 // API server takes requests and answers none.
 const readTimeout = 5 * time.Second
 
-// Observe reads the cluster and asks every replica of Traefik, all at once. Replicas that do not answer are listed
+// Observe reads the cluster, by what watches have told of it as far as there are any, and asks every replica of Traefik, all at once. Replicas that do not answer are listed
 // with the reason, and so is a Service of which the replicas could not be found. It returns an error only if neither
 // the cluster could be read nor any replica answered.
 func (r *Router) Observe(ctx context.Context) (traffic.Observed, error) {
 	o := traffic.Observed{}
 	reading, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	s, err := r.read(reading)
+	s, err := r.read(reading, r.known)
 	var f *frame
 	if err == nil {
 		var found frame
@@ -79,7 +79,7 @@ func (r *Router) configured(ctx context.Context, s *snapshot, f *frame) *traffic
 
 // checkArms disables the routes if Traefik drops them, or is about to.
 func (r *Router) checkArms(ctx context.Context, c *traffic.Configured) {
-	_, _, err := r.arms(ctx)
+	_, _, err := r.arms(ctx, r.known)
 	if err == nil {
 		return
 	}

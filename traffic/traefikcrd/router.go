@@ -3,8 +3,8 @@
 //
 // It owns a weighted TraefikService and an IngressRoute, or adopts an IngressRoute of the user's and changes no more in
 // it than it must; for a cohort it makes a route and Services of its own. What it owns it writes by server-side apply
-// as the field manager "serin". It keeps no state: what it says is read from the cluster and from Traefik's API each
-// time. Pods and replicas are not its business. Start at [Router]; layout.go has the content, names.go the names.
+// as the field manager "serin". It keeps no state: what it writes is decided by what the API server says then, and what
+// it sees by what watches have told ([knowledge]) and by Traefik's API, which is asked each time. Pods and replicas are not its business. Start at [Router]; layout.go has the content, names.go the names.
 package traefikcrd
 
 import (
@@ -30,25 +30,30 @@ import (
 // Router is the traffic of one rollout. Its methods may be called from several goroutines. Two routers for one rollout
 // do not undo each other's work as long as they have the same target.
 type Router struct {
-	config     Config
-	kubernetes kubernetes.Interface
-	traefik    versioned.Interface
-	kinds      map[kindName]kind
-	api        *traefikapi.Client
+	config    Config
+	live      *live  // what is written is decided by it
+	known     source // and what is looked at is seen in it
+	knowledge *knowledge
+	api       *traefikapi.Client
 
 	writing sync.Mutex // held from reading the objects to having written them
 }
 
-// New returns a router. It touches nothing; its error is [Config.Validate]'s. A look takes about ten requests to the
-// API server: the clients' limit of requests a second has to be above that for each rollout.
+// New returns a router that nobody watches for. It touches nothing; its error is [Config.Validate]'s. Each look takes
+// about ten requests to the API server; with [Clients.Watch] it takes none.
 func New(c Config, k kubernetes.Interface, t versioned.Interface) (*Router, error) {
+	return newRouter(c, k, t, newKnowledge())
+}
+
+func newRouter(c Config, k kubernetes.Interface, t versioned.Interface, n *knowledge) (*Router, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
 	if c.Verify.Timeout == 0 {
 		c.Verify.Timeout = defaultTimeout
 	}
-	return &Router{config: c, kubernetes: k, traefik: t, kinds: kindsOf(c.Namespace, k, t), api: traefikapi.NewClient(c.Verify.Client)}, nil
+	l := &live{namespace: c.Namespace, kubernetes: k, traefik: t, kinds: kindsOf(c.Namespace, k, t)}
+	return &Router{config: c, live: l, known: &known{l, n}, knowledge: n, api: traefikapi.NewClient(c.Verify.Client)}, nil
 }
 
 // Apply writes t, unless the cluster says it already. It returns once the change is written, not once Traefik serves
@@ -81,7 +86,7 @@ func (r *Router) retry(ctx context.Context, act string, write func() error) erro
 }
 
 func (r *Router) apply(ctx context.Context, l layout, t traffic.Target) error {
-	s, err := r.read(ctx)
+	s, err := r.read(ctx, r.live)
 	if err != nil {
 		return err
 	}
@@ -99,7 +104,7 @@ func (r *Router) apply(ctx context.Context, l layout, t traffic.Target) error {
 	}
 	want := l.render(&r.config, &f)
 	if l.serves() {
-		stable, canary, err := r.arms(ctx)
+		stable, canary, err := r.arms(ctx, r.live)
 		if err != nil {
 			return r.protect(ctx, s, &f, stable, canary, err)
 		}
@@ -247,7 +252,7 @@ func (r *Router) writeMain(ctx context.Context, want object, have *stored, w wei
 
 // reachable tells whether the canary is known to have endpoints.
 func (r *Router) reachable(ctx context.Context) bool {
-	_, err := r.backend(ctx, r.config.Canary)
+	_, err := r.backend(ctx, r.live, r.config.Canary)
 	return err == nil
 }
 
@@ -278,13 +283,13 @@ type snapshot struct {
 }
 
 // read reads all objects of the rollout at about the same time.
-func (r *Router) read(ctx context.Context) (*snapshot, error) {
+func (r *Router) read(ctx context.Context, in source) (*snapshot, error) {
 	s := &snapshot{objects: map[key]*stored{}}
 	group, ctx := errgroup.WithContext(ctx)
 	var mu sync.Mutex // guards s.objects
 	for _, k := range r.config.keys() {
 		group.Go(func() error {
-			o, err := r.get(ctx, k)
+			o, err := in.object(ctx, k)
 			if o != nil {
 				mu.Lock()
 				s.objects[k] = o
@@ -294,7 +299,7 @@ func (r *Router) read(ctx context.Context) (*snapshot, error) {
 		})
 	}
 	if r.config.Route == nil {
-		group.Go(func() error { s.adopted, s.unread = r.readAdopted(ctx); return nil })
+		group.Go(func() error { s.adopted, s.unread = r.readAdopted(ctx, in); return nil })
 	}
 	if err := group.Wait(); err != nil {
 		return nil, err

@@ -128,6 +128,7 @@ func suite(t *testing.T, change func(c *testcluster.Cluster, w traffictest.Wante
 	c := testcluster.Shared(t)
 	ns := c.Namespace(t)
 	traefik := only(t, c, ns, testbed.TraefikConfig{Throttle: throttle})
+	clients := watching(t, c.Config) // as a daemon has them; other tests are without watches
 	traffictest.Run(t, func(t *testing.T, w traffictest.Wanted) traffictest.Gateway {
 		stable := traffic.Backend{Service: w.Rollout + "-s", Port: "80"}
 		canary := traffic.Backend{Service: w.Rollout + "-c", Port: "http"}
@@ -140,10 +141,15 @@ func suite(t *testing.T, change func(c *testcluster.Cluster, w traffictest.Wante
 			config.Verify.APIs = append(config.Verify.APIs, deadURL(t))
 		}
 		change(c, w, &config)
+		r := clients.router(t, config)
 		return traffictest.Gateway{
-			Router: router(t, c.Config, config), URL: traefik.URL("web"), Stable: stable, Canary: canary,
+			Router: r, URL: traefik.URL("web"), Stable: stable, Canary: canary,
 			Meddle: func(t *testing.T) {
 				asKubectl(t, c, ns, "traefikservices", w.Rollout, half(stable.Service, canary.Service))
+				eventually(t, "a watch has told of it", func() bool {
+					o, err := r.Observe(t.Context())
+					return err == nil && o.Configured.Main.Weight == 0.5
+				})
 			},
 		}
 	})

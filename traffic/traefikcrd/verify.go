@@ -10,7 +10,6 @@ import (
 
 	"github.com/traefik/traefik/v3/pkg/config/dynamic"
 	"github.com/traefik/traefik/v3/pkg/provider/kubernetes/crd/traefikio/v1alpha1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/serindev/serin/traffic"
 	"github.com/serindev/serin/traffic/traefikapi"
@@ -43,7 +42,7 @@ func (r *Router) replica(url string) traefikapi.Replica {
 func (r *Router) endpointsOf(ctx context.Context, s service) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.config.Verify.Timeout)
 	defer cancel()
-	object, err := r.kubernetes.CoreV1().Services(s.namespace).Get(ctx, s.name, metav1.GetOptions{})
+	object, err := r.known.service(ctx, s.namespace, s.name)
 	if err != nil {
 		return nil, fmt.Errorf("get Service %s in namespace %s: %w", s.name, s.namespace, err)
 	}
@@ -51,7 +50,7 @@ func (r *Router) endpointsOf(ctx context.Context, s service) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	list, err := r.slicesOf(ctx, s.namespace, s.name)
+	list, err := r.known.slices(ctx, s.namespace, s.name)
 	if err != nil {
 		return nil, err
 	}

@@ -3,42 +3,109 @@ package traefikcrd
 import (
 	"context"
 	"fmt"
+	"sync"
 
+	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/informers"
-	"k8s.io/client-go/kubernetes"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
 
-	"github.com/traefik/traefik/v3/pkg/provider/kubernetes/crd/generated/clientset/versioned"
-	traefikinformers "github.com/traefik/traefik/v3/pkg/provider/kubernetes/crd/generated/informers/externalversions"
+	"github.com/traefik/traefik/v3/pkg/provider/kubernetes/crd/traefikio/v1alpha1"
 )
 
-// Change is an object that has come, changed or gone, or a Service whose endpoints have. See [Router.Concerns].
-type Change struct{ object key }
+// Place is where objects are watched: what traffic consists of in a namespace, or one Service in another namespace with
+// its endpoints, such as Traefik's.
+type Place struct{ Namespace, Service string }
 
-// Watch calls changed, from several goroutines, whenever anything of Traefik's or any endpoint in a namespace has
-// changed, until ctx ends; then it returns nil. One watch serves all rollouts of a namespace: each that is concerned
-// observes its own traffic. Watches that break are begun anew by themselves.
-func Watch(ctx context.Context, namespace string, k kubernetes.Interface, t versioned.Interface, changed func(Change)) error {
-	traefik := traefikinformers.NewSharedInformerFactoryWithOptions(t, 0, traefikinformers.WithNamespace(namespace))
-	core := informers.NewSharedInformerFactoryWithOptions(k, 0, informers.WithNamespace(namespace))
-	for kind, informer := range map[kindName]cache.SharedIndexInformer{
-		ingressRoutes:   traefik.Traefik().V1alpha1().IngressRoutes().Informer(),
-		traefikServices: traefik.Traefik().V1alpha1().TraefikServices().Informer(),
-		middlewares:     traefik.Traefik().V1alpha1().Middlewares().Informer(),
-		coreServices:    core.Discovery().V1().EndpointSlices().Informer(),
-	} {
-		if _, err := informer.AddEventHandler(handler(kind, changed)); err != nil {
-			return fmt.Errorf("watch what is behind a %s in namespace %s: %w", kind, namespace, err)
+// Places are where the objects are that a router looks at.
+func (r *Router) Places() []Place {
+	out := []Place{{Namespace: r.config.Namespace}}
+	for _, api := range r.config.Verify.APIs {
+		if s, ok, err := serviceOf(api); err == nil && ok && s.namespace != r.config.Namespace {
+			out = append(out, Place{Namespace: s.namespace, Service: s.name})
 		}
 	}
-	traefik.Start(ctx.Done())
-	core.Start(ctx.Done())
+	return out
+}
+
+// Change is an object that has come, changed or gone, or a Service whose endpoints have. See [Router.Concerns].
+type Change struct {
+	namespace string
+	object    key
+}
+
+// Watch watches a place until ctx ends; then it returns nil. Routers of these clients see there what it is told, without
+// a request, and changed is called, from several goroutines, whenever anything of Traefik's, a Service or any endpoint
+// has changed. One watch serves all rollouts of a place. Watches that break are begun anew by themselves; until they
+// stand again, and where they are not allowed, routers ask the API server.
+func (c *Clients) Watch(ctx context.Context, p Place, changed func(Change)) error {
+	var running sync.WaitGroup
+	defer running.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	for kind, f := range c.feeds(p) {
+		err := f.informer.SetTransform(slim)
+		if err == nil {
+			// What is wrong is said by who asks the API server instead.
+			err = f.informer.SetWatchErrorHandlerWithContext(func(context.Context, *cache.Reflector, error) {})
+		}
+		if err == nil {
+			_, err = f.informer.AddEventHandler(handler(kind, changed))
+		}
+		if err != nil {
+			return fmt.Errorf("watch what is behind a %s in namespace %s: %w", kind, p.Namespace, err)
+		}
+		c.knowledge.put(feedKey{p, kind}, f)
+		defer c.knowledge.put(feedKey{p, kind}, nil)
+		running.Go(func() { f.informer.RunWithContext(ctx) })
+	}
 	<-ctx.Done()
-	traefik.Shutdown()
-	core.Shutdown()
 	return nil
+}
+
+// feeds are the kinds that are watched in a place.
+func (c *Clients) feeds(p Place) map[kindName]*feed {
+	core, slices := c.kubernetes.CoreV1().Services(p.Namespace), c.kubernetes.DiscoveryV1().EndpointSlices(p.Namespace)
+	if p.Service != "" {
+		return map[kindName]*feed{
+			coreServices: feedOf(&corev1.Service{}, core, func(o *metav1.ListOptions) { o.FieldSelector = "metadata.name=" + p.Service }),
+			endpoints:    feedOf(&discoveryv1.EndpointSlice{}, slices, func(o *metav1.ListOptions) { o.LabelSelector = selects(p.Service).LabelSelector }),
+		}
+	}
+	all, traefik := func(*metav1.ListOptions) {}, c.traefik.TraefikV1alpha1()
+	// In Traefik's type an adopted IngressRoute would lose what the type does not know.
+	routes := c.dynamic.Resource(v1alpha1.SchemeGroupVersion.WithResource("ingressroutes")).Namespace(p.Namespace)
+	return map[kindName]*feed{
+		ingressRoutes:   feedOf(&unstructured.Unstructured{}, routes, all),
+		traefikServices: feedOf(&v1alpha1.TraefikService{}, traefik.TraefikServices(p.Namespace), all),
+		middlewares:     feedOf(&v1alpha1.Middleware{}, traefik.Middlewares(p.Namespace), all),
+		coreServices:    feedOf(&corev1.Service{}, core, all),
+		endpoints:       feedOf(&discoveryv1.EndpointSlice{}, slices, all),
+	}
+}
+
+// lister is what the generated clients have in common.
+type lister[L runtime.Object] interface {
+	List(ctx context.Context, o metav1.ListOptions) (L, error)
+	Watch(ctx context.Context, o metav1.ListOptions) (watch.Interface, error)
+}
+
+func feedOf[L runtime.Object](example runtime.Object, c lister[L], narrow func(*metav1.ListOptions)) *feed {
+	f := &feed{}
+	f.informer = cache.NewSharedIndexInformerWithOptions(&cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			narrow(&o)
+			return c.List(ctx, o)
+		},
+		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+			narrow(&o)
+			return f.begun(c.Watch(ctx, o))
+		},
+	}, example, cache.SharedIndexInformerOptions{Indexers: indexers})
+	return f
 }
 
 func handler(kind kindName, changed func(Change)) cache.ResourceEventHandler {
@@ -48,9 +115,9 @@ func handler(kind kindName, changed func(Change)) cache.ResourceEventHandler {
 		}
 		switch o := o.(type) {
 		case *discoveryv1.EndpointSlice:
-			changed(Change{key{kind, o.Labels[discoveryv1.LabelServiceName]}})
+			changed(Change{o.Namespace, key{coreServices, o.Labels[discoveryv1.LabelServiceName]}})
 		case metav1.Object:
-			changed(Change{key{kind, o.GetName()}})
+			changed(Change{o.GetNamespace(), key{kind, o.GetName()}})
 		}
 	}
 	return cache.ResourceEventHandlerDetailedFuncs{
@@ -75,8 +142,16 @@ func version(o any) string {
 	return ""
 }
 
-// Concerns tells whether a change in the rollout's namespace is one of what its traffic depends on.
+// Concerns tells whether a change is one of what the rollout's traffic depends on.
 func (r *Router) Concerns(c Change) bool {
+	if c.namespace != r.config.Namespace {
+		for _, p := range r.Places() {
+			if p.Namespace == c.namespace && (key{coreServices, p.Service}) == c.object {
+				return true
+			}
+		}
+		return false
+	}
 	for _, k := range r.config.keys() {
 		if k == c.object {
 			return true

@@ -1,0 +1,260 @@
+package traefikcrd_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"github.com/traefik/traefik/v3/pkg/provider/kubernetes/crd/generated/clientset/versioned"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+
+	"github.com/serindev/serin/internal/testbed"
+	"github.com/serindev/serin/traffic"
+	"github.com/serindev/serin/traffic/traefikcrd"
+	"github.com/serindev/serin/traffic/traffictest"
+)
+
+// watched are clients that watch, as a daemon's do, and the requests that they make.
+type watched struct {
+	*traefikcrd.Clients
+	asked atomic.Int64 // without watches
+	told  chan traefikcrd.Change
+	begin func(traefikcrd.Place)
+
+	mu     sync.Mutex // guards places
+	places map[traefikcrd.Place]bool
+}
+
+type counted struct {
+	next  http.RoundTripper
+	asked *atomic.Int64
+}
+
+func (c counted) RoundTrip(r *http.Request) (*http.Response, error) {
+	if watch := r.URL.Query().Get("watch"); watch != "true" && watch != "1" {
+		c.asked.Add(1)
+	}
+	return c.next.RoundTrip(r)
+}
+
+func watching(t testing.TB, as *rest.Config) *watched {
+	t.Helper()
+	w := &watched{told: make(chan traefikcrd.Change, 10_000), places: map[traefikcrd.Place]bool{}}
+	config := rest.CopyConfig(as)
+	config.QPS, config.Burst = 1000, 1000
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return counted{next, &w.asked} })
+	var err error
+	w.Clients, err = traefikcrd.Connect(config)
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	var running sync.WaitGroup
+	t.Cleanup(func() { cancel(); running.Wait() })
+	w.begin = func(p traefikcrd.Place) {
+		running.Go(func() {
+			if err := w.Watch(ctx, p, func(c traefikcrd.Change) { w.told <- c }); err != nil {
+				panic(err)
+			}
+		})
+	}
+	return w
+}
+
+// router is one whose places are watched.
+func (w *watched) router(t testing.TB, c traefikcrd.Config) *traefikcrd.Router {
+	t.Helper()
+	r, err := w.Router(c)
+	require.NoError(t, err)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, p := range r.Places() {
+		if !w.places[p] {
+			w.places[p] = true
+			w.begin(p)
+		}
+	}
+	return r
+}
+
+// calm waits until a look at each of the routers asks the API server nothing.
+func (w *watched) calm(t testing.TB, routers ...*traefikcrd.Router) {
+	t.Helper()
+	eventually(t, "looks without requests", func() bool {
+		before := w.asked.Load()
+		for _, r := range routers {
+			_, err := r.Observe(t.Context())
+			require.NoError(t, err)
+		}
+		return w.asked.Load() == before
+	})
+}
+
+// behindAService gives a Traefik a Service in a namespace of its own, by which its API is named.
+func behindAService(t *testing.T, w *world) {
+	t.Helper()
+	w.traefik = only(t, w.Cluster, w.ns, testbed.TraefikConfig{Throttle: throttle, Host: "10.77.250.4"})
+	gate := w.Namespace(t)
+	host, port, _ := strings.Cut(strings.TrimPrefix(w.traefik.API, "http://"), ":")
+	w.Cluster.Apply(t, gate, fmt.Sprintf(`{apiVersion: v1, kind: Service, metadata: {name: traefik}, spec: {ports: [{name: api, port: 8080}]}}
+---
+{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: traefik, labels: {kubernetes.io/service-name: traefik}},
+	addressType: IPv4, ports: [{name: api, port: %s}], endpoints: [{addresses: [%s], conditions: {ready: true}}]}`, port, host))
+	w.config.Verify.APIs = []string{"http://traefik." + gate + ".svc:8080"}
+}
+
+// quietMinute is how often an engine looks at a rollout whose traffic is as it has to be.
+const quietMinute = 12
+
+func TestAQuietMinuteAsksTheAPIServerNothing(t *testing.T) {
+	for _, rollouts := range []int{1, 100} {
+		t.Run(fmt.Sprintf("%d rollouts", rollouts), func(t *testing.T) {
+			w := begin(t, nil)
+			behindAService(t, w)
+			clients := watching(t, w.Config)
+			unwatched := &watched{}
+			config := rest.CopyConfig(w.Config)
+			config.Wrap(func(next http.RoundTripper) http.RoundTripper { return counted{next, &unwatched.asked} })
+			var routers []*traefikcrd.Router
+			for i := range rollouts {
+				c := w.config
+				c.Rollout, c.Route = fmt.Sprintf("shop-%d", i), &traffic.Route{Rule: fmt.Sprintf("Host(`%d.%s`)", i, w.host)}
+				r := clients.router(t, c)
+				require.NoError(t, r.Apply(t.Context(), target(0.1)))
+				routers = append(routers, r)
+				if i == 0 {
+					_, err := router(t, config, c).Observe(t.Context())
+					require.NoError(t, err)
+				}
+			}
+			clients.calm(t, routers...)
+			before := clients.asked.Load()
+			for range quietMinute {
+				for _, r := range routers {
+					o, err := r.Observe(t.Context())
+					require.NoError(t, err)
+					require.Empty(t, traffic.Drift(target(0.1), o))
+				}
+			}
+			t.Logf("requests to the API server in a quiet minute of %d rollouts: %d; without watches: %d",
+				rollouts, clients.asked.Load()-before, int64(quietMinute*rollouts)*unwatched.asked.Load())
+			require.Equal(t, before, clients.asked.Load())
+		})
+	}
+}
+
+// What watches have told is the same as what the API server says, in each of a release's stages; and what was written a
+// moment ago is seen by a look at once, however late a watch tells of it.
+func TestALookSeesWhatWasWrittenAndWhatTheAPIServerSays(t *testing.T) {
+	for name, change := range map[string]func(w *world){"an owned route": nil, "an adopted route": adopt(usersRoute)} {
+		t.Run(name, func(t *testing.T) {
+			w := begin(t, change)
+			clients := watching(t, w.Config)
+			r := clients.router(t, w.config)
+			guarded := withCohort(target(0.2))
+			guarded.Guards.RateLimit = &traffic.RateLimit{Average: 1000, Burst: 1000}
+			for _, want := range []traffic.Target{target(0), target(0.1), guarded, withCohort(target(0.3)), target(0.5), target(0)} {
+				require.NoError(t, r.Apply(t.Context(), want))
+				o, err := r.Observe(t.Context())
+				require.NoError(t, err)
+				require.Empty(t, traffic.Drift(want, o), "by the first look")
+				clients.calm(t, r)
+				o, err = r.Observe(t.Context())
+				require.NoError(t, err)
+				asked, err := w.Observe(t.Context())
+				require.NoError(t, err)
+				require.Equal(t, asked.Configured, o.Configured)
+			}
+		})
+	}
+}
+
+func TestWhatOthersDoIsSeenByWhatWatchesTell(t *testing.T) {
+	w := begin(t, nil)
+	clients := watching(t, w.Config)
+	r := clients.router(t, w.config)
+	require.NoError(t, r.Apply(t.Context(), target(0.1)))
+	clients.calm(t, r)
+	drift := func(what string) {
+		t.Helper()
+		var last []string
+		eventually(t, what, func() bool {
+			o, err := r.Observe(t.Context())
+			require.NoError(t, err)
+			last = traffic.Drift(target(0.1), o)
+			return strings.Contains(strings.Join(last, "\n"), what)
+		})
+		require.NoError(t, r.Apply(t.Context(), target(0.1)))
+		o, err := r.Observe(t.Context())
+		require.NoError(t, err)
+		require.Empty(t, traffic.Drift(target(0.1), o))
+		clients.calm(t, r)
+	}
+	asKubectl(t, w.Cluster, w.ns, "traefikservices", "shop", half(stable.Service, canary.Service))
+	drift(`TraefikService shop: weighted.services was written by "kubectl-edit"`)
+	asKubectl(t, w.Cluster, w.ns, "ingressroutes", "shop", `{"spec": {"entryPoints": ["other"]}}`)
+	drift(`IngressRoute shop: entryPoints was written by "kubectl-edit"`)
+	require.NoError(t, versioned.NewForConfigOrDie(w.Config).TraefikV1alpha1().TraefikServices(w.ns).Delete(t.Context(), "shop", metav1.DeleteOptions{}))
+	drift("TraefikService shop is missing")
+}
+
+func TestALookAsksTheAPIServerWhileNoWatchStands(t *testing.T) {
+	w := begin(t, nil)
+	clients := watching(t, w.Config)
+	r := clients.router(t, w.config)
+	require.NoError(t, r.Apply(t.Context(), target(0.1)))
+	clients.calm(t, r)
+	require.NoError(t, w.APIServer.Kill())
+	eventually(t, "that it is away is said", func() bool {
+		o, err := r.Observe(t.Context())
+		require.NoError(t, err, "Traefik is there")
+		return strings.Contains(o.Unreadable, "connection refused")
+	})
+	require.NoError(t, w.APIServer.Restart(t.Context()))
+	traffictest.Await(t, r, target(0.1), traffic.InForce)
+	clients.calm(t, r)
+}
+
+// A Role of before: what may be read may not be watched.
+func TestWithoutTheRightToWatchTheAPIServerIsAsked(t *testing.T) {
+	w := begin(t, nil)
+	behindAService(t, w)
+	account := w.ServiceAccount(t, w.ns, "serin")
+	w.Cluster.Apply(t, w.ns, strings.ReplaceAll(rights, "list, watch", "list"))
+	clients := watching(t, account)
+	r := clients.router(t, w.config)
+	eventually(t, "the rights", func() bool { return r.Apply(t.Context(), target(0.1)) == nil })
+	asKubectl(t, w.Cluster, w.ns, "traefikservices", "shop", half(stable.Service, canary.Service))
+	o, err := r.Observe(t.Context())
+	require.NoError(t, err)
+	require.Contains(t, strings.Join(traffic.Drift(target(0.1), o), "\n"), "kubectl-edit")
+	require.Len(t, o.Replicas, 1)
+	require.Contains(t, o.Replicas[0].Err, "is forbidden", "there are no rights in Traefik's namespace")
+}
+
+func TestAnotherReplicaOfTraefikConcernsTheRollout(t *testing.T) {
+	w := begin(t, nil)
+	behindAService(t, w)
+	clients := watching(t, w.Config)
+	r := clients.router(t, w.config)
+	require.NoError(t, r.Apply(t.Context(), target(0.1)))
+	clients.calm(t, r)
+	gate := r.Places()[1].Namespace
+	slices := w.Client.DiscoveryV1().EndpointSlices(gate)
+	slice, err := slices.Get(t.Context(), "traefik", metav1.GetOptions{})
+	require.NoError(t, err)
+	slice.Endpoints[0].Addresses = append(slice.Endpoints[0].Addresses, "10.77.250.5")
+	_, err = slices.Update(t.Context(), slice, metav1.UpdateOptions{})
+	require.NoError(t, err)
+	for !r.Concerns(<-clients.told) { //nolint:revive // others are not of interest
+	}
+	eventually(t, "both are asked", func() bool {
+		o, err := r.Observe(t.Context())
+		require.NoError(t, err)
+		return len(o.Replicas) == 2
+	})
+}
