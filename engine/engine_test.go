@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -395,6 +396,25 @@ func TestAForeignEditIsPutRightAndOneThatComesAgainAndAgainHolds(t *testing.T) {
 	})
 }
 
+func TestARouteThatCannotBeServedIsNobodysEdit(t *testing.T) {
+	under(t, gray("shop"), func(t *testing.T, w *world, id string) {
+		g := w.gateway("shop")
+		for n := range 4 {
+			g.change(func(g *gateway) { g.broken = errors.New("no ready endpoints behind Service shop-canary") })
+			w.after(10 * time.Second)
+			require.False(t, w.view("shop").State.InForce)
+			require.Contains(t, joined(w.view("shop").Trouble), "gateway: no ready endpoints")
+			require.Equal(t, n+1, count(w.trace(id), "notInForce: configuration: main route is not enabled: no ready endpoints"), joined(w.trace(id)))
+			g.change(func(g *gateway) { g.broken = nil })
+			w.after(10 * time.Second)
+			require.True(t, w.view("shop").State.InForce)
+		}
+		require.NotContains(t, joined(w.trace(id)), "drifted")
+		require.Zero(t, w.value("serin_drift_total"))
+		require.False(t, w.view("shop").State.Contested(time.Now()), "it does not hold for that")
+	})
+}
+
 func TestTimeThatIsNotInForceDoesNotCount(t *testing.T) {
 	under(t, gray("shop"), func(t *testing.T, w *world, id string) {
 		g := w.gateway("shop")
@@ -643,6 +663,50 @@ func TestAReleaseThatWaitsForTheOneBeforeCanBeCancelled(t *testing.T) {
 				next, err := w.Start(t.Context(), "shop", rollout.StartRequest{Key: "two", By: "ann"}, true)
 				require.NoError(t, err)
 				test(t, w, first, next)
+			})
+		})
+	}
+}
+
+func TestAReleaseLeavesNoJobRunningWhoeverTakesItsPlace(t *testing.T) {
+	for name, next := range map[string]func(w *world, id string) error{
+		"nobody": func(w *world, id string) error {
+			_, err := w.Act(w.t.Context(), id, rollout.CancelRequested{}, "ann")
+			return err
+		},
+		"one that supersedes it": func(w *world, _ string) error {
+			_, err := w.Start(w.t.Context(), "shop", rollout.StartRequest{By: "ann"}, true)
+			return err
+		},
+		"one that is started at once": func(w *world, id string) error {
+			_, err := w.Act(w.t.Context(), id, rollout.CancelRequested{}, "ann")
+			if err == nil {
+				_, err = w.Start(w.t.Context(), "shop", rollout.StartRequest{By: "ann"}, false)
+			}
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w *world) {
+				w.stop()
+				w.jobs = &jobs{}
+				plan := gray("shop")
+				plan.Rollout.Cluster = &rollout.Cluster{}
+				plan.Rollout.Steps = append(rollout.Steps{rollout.Job{Name: "migrate", Namespace: "pro", Manifest: []byte("{}"), Deadline: time.Hour}}, plan.Rollout.Steps...)
+				w.begin(plan)
+				id := w.start("shop", "").ID
+				w.after(10 * time.Second)
+				w.jobs.change(func(j *jobs) {
+					require.Equal(t, []string{id + "/migrate"}, j.made)
+					require.Empty(t, j.stopped)
+					j.refuses = errors.New("the API server does not answer")
+				})
+				require.NoError(t, next(w, id))
+				w.after(time.Minute)
+				w.jobs.change(func(j *jobs) { j.refuses = nil })
+				w.after(time.Minute)
+				w.jobs.change(func(j *jobs) { require.Equal(t, []string{id + "/migrate"}, slices.Compact(j.stopped)) })
+				require.Contains(t, joined(w.trace(id)), "ended")
 			})
 		})
 	}

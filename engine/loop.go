@@ -432,6 +432,8 @@ func (l *loop) observe(ctx context.Context, want traffic.Target) bool {
 	switch {
 	case len(drift) == 0:
 		l.served = true
+	case l.served && len(drift) == len(traffic.Broken(l.observed)):
+		return l.broken(ctx, drift)
 	case l.served:
 		return l.drifted(ctx, drift)
 	default:
@@ -479,6 +481,17 @@ func (l *loop) drifted(ctx context.Context, what []string) bool {
 		what = what[:maxReasons]
 	}
 	_, _ = l.append(ctx, r.event(rollout.Drifted{What: what}, "gateway"))
+	return true
+}
+
+// broken writes anew what is written and cannot be served any more, as when the canary has lost its endpoints: the
+// gateway knows what else can be. Nobody has changed anything, so the release says why it is not in force, and no more.
+func (l *loop) broken(ctx context.Context, why []string) bool {
+	l.log.Warn("what is written cannot be served any more", "why", why)
+	l.applied, l.observeAt = nil, time.Time{}
+	if r := l.running(); r != nil && r.back == nil && !l.way.wanted() && r.state.InForce {
+		return l.say(ctx, rollout.NotInForce{Turn: r.state.Turn, Why: why[:min(len(why), maxReasons)]})
+	}
 	return true
 }
 

@@ -196,6 +196,7 @@ func (l *loop) create(ctx context.Context, p Plan, req rollout.StartRequest, can
 		return rollout.Release{}, err
 	}
 	l.note("store", nil)
+	l.leave(ctx)
 	l.rel, l.observeAt = &release{record: record, plan: p}, time.Time{}
 	for i, event := range events {
 		before := l.rel.state

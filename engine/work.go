@@ -55,7 +55,7 @@ type work struct {
 	busy     bool
 	at       time.Time // when to ask again
 	observed workload.Observed
-	forgot   string // release whose past is forgotten
+	left     string // release that has ended, and of which nothing is left to do
 }
 
 // workTarget is what the Deployments have to be now, and the number of that target.
@@ -65,10 +65,11 @@ func (l *loop) workTarget() (workload.Target, int, bool) {
 	}
 	r := l.rel
 	t := r.now().Target(&r.plan.Rollout, r.record.ID)
+	w := t.Workloads
 	if r.state.Ended() {
-		return t.Workloads, t.Work, t.Workloads.Forget && l.work.forgot != r.record.ID
+		return w, t.Work, (w.Forget || len(w.Stop) > 0) && l.work.left != r.record.ID
 	}
-	return t.Workloads, t.Work, len(t.Workloads.Deployments) > 0
+	return w, t.Work, len(w.Deployments)+len(w.Stop) > 0
 }
 
 // deploy begins to bring the Deployments to the target, beside everything else the loop does: a cluster that answers
@@ -100,6 +101,31 @@ func (l *loop) deploy(ctx context.Context) {
 	})
 }
 
+// leave does what a release that has ended leaves to do, beside the one that takes its place.
+func (l *loop) leave(ctx context.Context) {
+	want, _, ok := l.workTarget()
+	if !ok || l.e.o.Workloads == nil {
+		return
+	}
+	l.beside.Go(func() {
+		tick := time.NewTicker(workSoon)
+		defer tick.Stop()
+		for {
+			asking, cancel := context.WithTimeout(ctx, workTimeout)
+			_, err := l.e.o.Workloads.Apply(asking, want)
+			cancel()
+			if err == nil {
+				return
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+		}
+	})
+}
+
 // deployed takes what became of a target of the Deployments.
 func (l *loop) deployed(ctx context.Context, release string, n int, want workload.Target, observed workload.Observed, err error) {
 	l.work.busy, l.work.at = false, time.Now().Add(workSoon)
@@ -111,8 +137,8 @@ func (l *loop) deployed(ctx context.Context, release string, n int, want workloa
 		l.work.at = time.Time{} // it is of the past
 		return
 	}
-	if want.Forget && l.rel.state.Ended() {
-		l.work.forgot = release
+	if l.rel.state.Ended() {
+		l.work.left = release
 		return
 	}
 	phase, why := observed.Phase()
@@ -120,7 +146,7 @@ func (l *loop) deployed(ctx context.Context, release string, n int, want workloa
 		l.work.at = time.Now().Add(workCalm)
 	}
 	r := l.running()
-	if r == nil || r.back != nil {
+	if r == nil || r.back != nil || len(want.Deployments) == 0 {
 		return
 	}
 	l.changedByOthers(ctx, r, observed)

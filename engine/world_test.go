@@ -25,6 +25,7 @@ import (
 	"github.com/serindev/serin/share"
 	"github.com/serindev/serin/store"
 	"github.com/serindev/serin/traffic"
+	"github.com/serindev/serin/workload"
 )
 
 // world is an engine in a bubble of time: judge, state machine and store are the real ones, the gateway and the metrics
@@ -37,6 +38,7 @@ type world struct {
 	store   *moody
 	metrics *users
 	calls   *calls
+	jobs    *jobs // nil for a daemon without a cluster
 	series  *prometheus.Registry
 
 	mu       sync.Mutex // guards gateways
@@ -70,8 +72,13 @@ func inWorld(t *testing.T, test func(t *testing.T, w *world)) {
 // begin starts a daemon's engine; stop of the one before has to be called first.
 func (w *world) begin(plans ...engine.Plan) {
 	w.series = prometheus.NewRegistry()
+	var cluster engine.Workloads
+	if w.jobs != nil {
+		cluster = w.jobs
+	}
 	w.Engine = engine.New(engine.Options{
-		Store: w.store, Source: w.metrics, Log: slog.New(slog.NewTextHandler(w.t.Output(), nil)), Registerer: w.series,
+		Workloads: cluster,
+		Store:     w.store, Source: w.metrics, Log: slog.New(slog.NewTextHandler(w.t.Output(), nil)), Registerer: w.series,
 		NewJudge:  func(s judge.Settings) (judge.Judge, error) { return sequential.New(s) },
 		NewRouter: func(name string, _ json.RawMessage) (engine.Router, error) { return w.gateway(name), nil },
 		Call:      w.calls.call,
@@ -157,6 +164,8 @@ func (w *world) trace(id string) []string {
 			}
 		case rollout.DeadlinePassed:
 			line += fmt.Sprintf(" %s, %s", e.Which, e.Then)
+		case rollout.NotInForce:
+			line += ": " + strings.Join(e.Why, "; ")
 		case rollout.Ended:
 			line += " " + string(e.Outcome)
 		}
@@ -231,8 +240,9 @@ type gateway struct {
 	writes   []string
 	wrote    time.Duration // since the world began
 	refuses  error
-	silent   bool // its API does not answer
-	hangs    bool // it takes what it is asked and answers nothing
+	silent   bool  // its API does not answer
+	hangs    bool  // it takes what it is asked and answers nothing
+	broken   error // why what is written cannot be served
 	observed int
 }
 
@@ -263,6 +273,9 @@ func (g *gateway) Apply(ctx context.Context, t traffic.Target) error {
 	if g.refuses != nil {
 		return g.refuses
 	}
+	if g.broken != nil && t.Weight > 0 {
+		return g.broken
+	}
 	if before := g.serves; before == nil || before.Weight != t.Weight || before.Stable.Servers[0] != t.Stable.Servers[0] {
 		g.wrote = time.Since(g.begun)
 		g.writes = append(g.writes, fmt.Sprintf("%v %s, stable %s", g.wrote.Round(100*time.Millisecond), t.Weight, t.Stable.Servers[0]))
@@ -284,6 +297,11 @@ func (g *gateway) Observe(ctx context.Context) (traffic.Observed, error) {
 	}
 	served, err := traffic.Serves(*g.serves)
 	o := traffic.Observed{Configured: &traffic.Configured{Served: served}, Replicas: []traffic.Replica{{Name: "traefik", Served: served}}}
+	if g.broken != nil && g.serves.Weight > 0 {
+		main := *served.Main
+		main.Enabled, main.Problem = false, g.broken.Error()
+		o.Configured.Main = &main
+	}
 	if g.silent {
 		o.Replicas[0] = traffic.Replica{Name: "traefik", Err: "no answer"}
 	}
@@ -560,6 +578,51 @@ func (m *moody) Release(ctx context.Context, id string) (rollout.Release, error)
 		return rollout.Release{}, err
 	}
 	return m.Store.Release(ctx, id)
+}
+
+// jobs are a cluster in which Jobs run for ever, and that may refuse.
+type jobs struct {
+	engine.Workloads
+
+	mu      sync.Mutex // guards what follows
+	refuses error
+	made    []string
+	stopped []string
+}
+
+// Run implements engine.Workloads.
+func (j *jobs) Run(_ context.Context, job workload.Job) (workload.Status, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if !slices.Contains(j.made, job.Key) {
+		j.made = append(j.made, job.Key)
+	}
+	return workload.Status{Phase: workload.Progressing}, nil
+}
+
+// Apply implements engine.Workloads.
+func (j *jobs) Apply(_ context.Context, t workload.Target) (workload.Observed, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.refuses != nil {
+		return workload.Observed{}, j.refuses
+	}
+	for _, s := range t.Stop {
+		j.stopped = append(j.stopped, s.Key)
+	}
+	return workload.Observed{}, nil
+}
+
+// Tell implements engine.Workloads.
+func (*jobs) Tell(context.Context, string, []workload.Name, workload.Notice) {}
+
+// Watch implements engine.Workloads.
+func (*jobs) Watch(ctx context.Context, _ func()) { <-ctx.Done() }
+
+func (j *jobs) change(f func(*jobs)) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	f(j)
 }
 
 // calls are the webhooks that were called.

@@ -426,7 +426,7 @@ func (s State) back(e Event, why string, outcome Outcome) (State, error) {
 	now := s.Clock(e.Head().At)
 	s.Phase, s.StageAt, s.BackAt = RollingBack, now, now
 	s.Why, s.WhyBy, s.Outcome = why, e.Head().By, outcome
-	s.Scope, s.Gate, s.Question, s.Webhook, s.Job, s.Told = "", "", nil, nil, nil, nil
+	s.Scope, s.Gate, s.Question, s.Webhook, s.Told = "", "", nil, nil, nil // whether a Job has ended is kept
 	s.Pending = nil
 	switch {
 	case !s.Moved && !s.Touched:

@@ -85,9 +85,11 @@ func (s State) workloads(d *Definition, id string) workload.Target {
 		t.Deployments = s.deployments(d)
 	case RollingBack:
 		t.Deployments = s.deploymentsBack(d)
+		t.Stop = s.stopped(d, id)
 	case PhaseEnded:
 		// What was before a release that has failed is kept for the human who has to put it right.
 		t.Forget = s.Outcome != Failed
+		t.Stop = s.stopped(d, id)
 	case "":
 	}
 	return t
@@ -218,6 +220,43 @@ func (s State) deploymentsBack(d *Definition) []workload.Deployment {
 		}
 	}
 	return out
+}
+
+// cut is the job step that the release has left before the Job's end, by going back.
+func (s State) cut(d *Definition) (Job, bool) {
+	if s.Phase == Active || s.Outcome == Released || s.Job != nil || s.Step < 0 || s.Step >= len(d.Steps) {
+		return Job{}, false
+	}
+	step, ok := d.Steps[s.Step].(Job)
+	return step, ok
+}
+
+// stopped are the Jobs that nobody waits for any more.
+func (s State) stopped(d *Definition, id string) []workload.JobName {
+	step, ok := s.cut(d)
+	if !ok || step.runsOn() {
+		return nil
+	}
+	return []workload.JobName{{Key: id + "/" + step.Name, Namespace: step.Namespace}}
+}
+
+func (s Job) runsOn() bool {
+	var manifest struct {
+		Metadata struct{ Annotations map[string]string }
+	}
+	return json.Unmarshal(s.Manifest, &manifest) == nil && manifest.Metadata.Annotations[workload.WhenCancelled] == workload.RunOn
+}
+
+// leftBehind says what becomes of a Job that had not ended; empty where there is none.
+func (s State) leftBehind(d *Definition) string {
+	step, ok := s.cut(d)
+	switch {
+	case !ok:
+		return ""
+	case step.runsOn():
+		return "; job " + step.Name + " had not ended, and runs on in namespace " + step.Namespace
+	}
+	return "; job " + step.Name + " had not ended, and is suspended in namespace " + step.Namespace + ": what it has done is not known"
 }
 
 // job is the step's Job with the parameters in their places; the error is the Job's to fail with.

@@ -5,6 +5,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/workload"
 )
 
@@ -14,4 +15,58 @@ func TestANewTemplateFillsInTheParametersThatItsImagesAre(t *testing.T) {
 	require.Equal(t, map[string]string{"image": "shop:3"}, d.ParametersOf(canary, map[string]string{"web": "shop:3", "sidecar": "envoy:1"}))
 	require.Empty(t, d.ParametersOf(canary, map[string]string{"sidecar": "envoy:1"}))
 	require.Empty(t, d.ParametersOf(workload.Name{Namespace: "pro", Name: "other"}, map[string]string{"web": "shop:3"}))
+}
+
+func TestAJobThatHadNotEndedIsStoppedUnlessItsManifestSaysOtherwise(t *testing.T) {
+	const until = "is suspended in namespace pro: what it has done is not known"
+	for name, c := range map[string]struct {
+		manifest string
+		ended    rollout.Event // of the Job, before somebody cancels
+		stops    bool
+		says     string
+	}{
+		"it runs":                  {manifest: `{}`, stops: true, says: "cancelled: no more; job migrate had not ended, and " + until},
+		"it runs and is to run on": {manifest: `{"metadata": {"annotations": {"serin.dev/when-cancelled": "run-on"}}}`, says: "cancelled: no more; job migrate had not ended, and runs on in namespace pro"},
+		"it is complete":           {manifest: `{}`, ended: rollout.JobSucceeded{}, says: "cancelled: no more"},
+		"it has failed":            {manifest: `{}`, ended: rollout.JobFailed{Why: "no such table"}, says: "cancelled: no more"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := clustered()
+			job := d.Steps[0].(rollout.Job)
+			job.Namespace, job.Manifest = "pro", []byte(c.manifest)
+			d.Steps[0] = job
+			s := rollout.State{}
+			take := func(e rollout.Event) {
+				t.Helper()
+				var err error
+				s, err = s.Apply(e.With(rollout.Meta{Seq: s.Seq + 1, At: epoch, By: "ann"}))
+				require.NoError(t, err)
+			}
+			take(rollout.Started{Rollout: "shop", Revision: "a1", Parameters: map[string]string{"image": "shop:2"}})
+			first, ok := s.Next(d, epoch)
+			require.True(t, ok)
+			take(first)
+			require.Len(t, s.Target(d, "01J").Tasks, 1)
+			if c.ended != nil {
+				take(c.ended)
+			}
+			require.Empty(t, s.Target(d, "01J").Workloads.Stop)
+			take(rollout.CancelRequested{Reason: "no more"})
+			stops := func() {
+				t.Helper()
+				want := []workload.JobName(nil)
+				if c.stops {
+					want = []workload.JobName{{Key: "01J/migrate", Namespace: "pro"}}
+				}
+				require.Equal(t, want, s.Target(d, "01J").Workloads.Stop)
+			}
+			stops()
+			end, ok := s.Next(d, epoch)
+			require.True(t, ok)
+			take(end)
+			require.Equal(t, rollout.Cancelled, s.Outcome)
+			require.Equal(t, c.says, s.Why)
+			stops()
+		})
+	}
 }

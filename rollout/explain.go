@@ -80,7 +80,11 @@ func Explain(v View) Explanation {
 			verdict = v.State.LastVerdict
 		}
 	}
-	e.Headline = headline(v.State, verdict)
+	state := v.State
+	if state.Phase == RollingBack && v.Definition != nil {
+		state.Why += state.leftBehind(v.Definition) // once it has ended, that is said by its end
+	}
+	e.Headline = headline(state, verdict)
 	if verdict != nil {
 		for _, m := range verdict.Metrics {
 			e.Metrics = append(e.Metrics, MetricExplanation{Metric: m.Metric, Outcome: m.Outcome, Plain: plainly(m), Text: explainMetric(m)})

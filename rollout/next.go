@@ -56,10 +56,10 @@ func (s State) decide(d *Definition, now time.Time) (Event, time.Time) {
 
 func (s State) nextBack(d *Definition, t *timer) Event {
 	if s.Stage == backDone {
-		return Ended{Outcome: s.Outcome, Why: s.Why, Swapped: s.Swapped}
+		return Ended{Outcome: s.Outcome, Why: s.Why + s.leftBehind(d), Swapped: s.Swapped}
 	}
 	if t.passed(s.BackAt.Add(d.Rollback.Deadline)) {
-		return Ended{Outcome: Failed, Swapped: s.Swapped, Why: s.Why + "; going back was not finished in time, " + s.unfinished()}
+		return Ended{Outcome: Failed, Swapped: s.Swapped, Why: s.Why + s.leftBehind(d) + "; going back was not finished in time, " + s.unfinished()}
 	}
 	switch s.Stage {
 	case backRestore:

@@ -105,7 +105,7 @@ type State struct {
 	Pending *StepEntered `json:"pending,omitempty"`
 	// Out: the canary has left the weighted service.
 	Out bool `json:"out,omitempty"`
-	// Job is the outcome of the current job step; nil while it runs.
+	// Job is the outcome of the current job step; nil while it runs, and if the release went back while it ran.
 	Job *JobEnded `json:"job,omitempty"`
 
 	// Turn counts the changes of the traffic's target. InForce tells whether the current one is served, since

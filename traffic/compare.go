@@ -68,6 +68,23 @@ func Drift(t Target, o Observed) []string {
 	return append(out, differ("configuration", t, o.Configured.Served)...)
 }
 
+// Broken lists the routes that are written and cannot be served, with the reason, such as an arm without endpoints:
+// nobody has changed what is written. They are among what [Drift] lists.
+func Broken(o Observed) []string {
+	var out []string
+	if c := o.Configured; c != nil {
+		out = append(broken("configuration: main route", c.Main), broken("configuration: cohort route", c.Cohort)...)
+	}
+	return out
+}
+
+func broken(what string, s *RouteServed) []string {
+	if s == nil || s.Enabled {
+		return nil
+	}
+	return []string{what + " is not enabled: " + s.Problem}
+}
+
 func differ(who string, t Target, s Served) []string {
 	out := differRoute(who+": main route", t.Weight, t, s.Main)
 	switch {
@@ -159,10 +176,7 @@ func differRoute(what string, weight share.Share, t Target, s *RouteServed) []st
 	if s == nil {
 		return []string{what + " is missing"}
 	}
-	var out []string
-	if !s.Enabled {
-		out = append(out, what+" is not enabled: "+s.Problem)
-	}
+	out := broken(what, s)
 	if math.Abs(float64(s.Weight-weight)) > weightTolerance {
 		out = append(out, fmt.Sprintf("%s: canary's weight is %s, not %s", what, s.Weight, weight))
 	}

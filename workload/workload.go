@@ -46,7 +46,24 @@ type Target struct {
 	Deployments []Deployment `json:"deployments,omitempty"`
 	// Forget: the release is over as it should be, and what was remembered of the time before it is dropped.
 	Forget bool `json:"forget,omitempty"`
+	// Stop are Jobs whose ends nobody waits for any more. One that still runs is suspended, one that is not there is
+	// never made.
+	Stop []JobName `json:"stop,omitempty"`
 }
+
+// JobName is what a Job is found by.
+type JobName struct {
+	Key       string `json:"key"`
+	Namespace string `json:"namespace"`
+}
+
+// The annotation of a Job's manifest that says what becomes of the Job if it still runs when its release goes back:
+// it is suspended, which ends its pods, or it runs on, to its end or its deadline.
+const (
+	WhenCancelled = "serin.dev/when-cancelled"
+	Suspend       = "suspend" // the default
+	RunOn         = "run-on"
+)
 
 // Deployment is how one Deployment has to be. Without any of Images, Template, From and Before its pod template stays
 // as it is.

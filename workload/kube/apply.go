@@ -35,6 +35,8 @@ func again(ctx context.Context, try int) {
 // take the canary's pods) is a failure of that Deployment. An error means that the cluster could not be asked, or
 // refused; it names verb, kind and object, and the other Deployments have been brought about nevertheless.
 //
+// Jobs that are to stop are suspended; see [Cluster.Run].
+//
 // What is ready or has failed was read from the API server itself, not from what is known here.
 func (c *Cluster) Apply(ctx context.Context, t workload.Target) (workload.Observed, error) {
 	var out workload.Observed
@@ -51,6 +53,9 @@ func (c *Cluster) Apply(ctx context.Context, t workload.Target) (workload.Observ
 			s = workload.Status{Name: d.Name, Phase: workload.Progressing, Why: err.Error()}
 		}
 		out.Deployments = append(out.Deployments, s)
+	}
+	for _, j := range t.Stop {
+		errs = append(errs, c.stopJob(ctx, j))
 	}
 	if t.Forget {
 		errs = append(errs, c.forget(ctx, &t))
@@ -88,6 +93,7 @@ func (c *Cluster) bring(ctx context.Context, t *workload.Target, d *workload.Dep
 		if err != nil {
 			return s, err
 		}
+		c.see(t.Release, d.Name, w)
 		p, err := decide(t, d, w)
 		var never refused
 		switch {
@@ -97,6 +103,7 @@ func (c *Cluster) bring(ctx context.Context, t *workload.Target, d *workload.Dep
 			if s.Phase, s.Why, err = c.status(ctx, t, d, w); err != nil {
 				return s, err
 			}
+			s.Why = c.madeAgain(d.Name, s.Phase, s.Why)
 			if s.Phase == workload.Progressing {
 				s.Why = strings.TrimSuffix(s.Why+"; "+c.stale(d.Name.Namespace), "; ")
 			}
@@ -125,8 +132,48 @@ func (c *Cluster) bring(ctx context.Context, t *workload.Target, d *workload.Dep
 			return s, err
 		}
 		s.Changed = append(s.Changed, p.changed...)
+		if p.create != nil {
+			s.Changed = append(s.Changed, c.deleted(t, d)...)
+		}
 	}
 	return s, fmt.Errorf("patch Deployment %s: somebody else changed it each time between reading and writing it", d.Name)
+}
+
+// see keeps that a Deployment was there in a release.
+func (c *Cluster) see(release string, n workload.Name, w *world) {
+	if w.object == nil || release == "" {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.there[n] = release
+}
+
+const wasDeleted = "it was deleted by somebody else"
+
+// deleted says that a Deployment that was made a moment ago had been there in this release before.
+func (c *Cluster) deleted(t *workload.Target, d *workload.Deployment) []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !d.IfMissing && (t.Release == "" || c.there[d.Name] != t.Release) {
+		return nil
+	}
+	c.remade[d.Name] = true
+	return []string{wasDeleted + ", and is made again"}
+}
+
+// madeAgain says so of a Deployment until it is ready again.
+func (c *Cluster) madeAgain(n workload.Name, phase workload.Phase, why string) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case !c.remade[n]:
+		return why
+	case phase == workload.Ready:
+		delete(c.remade, n)
+		return why
+	}
+	return wasDeleted + ", and was made again: " + why
 }
 
 // world reads what a decision about d needs. live: from the API server itself.

@@ -8,6 +8,8 @@ import (
 	"maps"
 	"math"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -15,6 +17,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/json"
@@ -26,6 +29,8 @@ const (
 	// A finished Job is the only proof that it has run, so that Kubernetes must not remove it while a release may
 	// still ask: at least a day, a week where the manifest says nothing.
 	minKept, kept = 24 * time.Hour, 7 * 24 * time.Hour
+	// makeTimeout bounds one try to make a Job.
+	makeTimeout = 15 * time.Second
 	// grace is how much longer than its deadline a Job may run that no Serin is there to suspend.
 	grace = time.Minute
 )
@@ -52,6 +57,8 @@ func jobName(key string) string {
 // name is made of the key, and one that is there is taken up, by whichever Serin it was made. An error means that the
 // cluster could not be asked, or refused.
 //
+// One that is to stop is never made any more by this process, also if it was being made.
+//
 // A Job that was there and is gone has failed: it may have done its work or half of it, and is not run again. This
 // much is known only as long as this process lives; a Job that was deleted by hand while Serin was down is made again.
 // At its deadline it is suspended, which ends its pods and keeps what happened; should no Serin be there, Kubernetes
@@ -69,7 +76,7 @@ func (c *Cluster) Run(ctx context.Context, j workload.Job) (workload.Status, err
 	switch {
 	case err != nil:
 		return s, err
-	case job == nil && c.wasThere(j.Key):
+	case job == nil && c.jobState(j.Key).there.Load():
 		s.Why = "Job " + name.String() + " was deleted before it had ended; what it has done is not known"
 		return s, nil
 	case job == nil:
@@ -78,20 +85,24 @@ func (c *Cluster) Run(ctx context.Context, j workload.Job) (workload.Status, err
 		s.Why = "there is a Job " + name.String() + " that is not this release's"
 		return s, nil
 	}
-	c.isThere(j.Key)
+	c.jobState(j.Key).there.Store(true)
 	return c.jobStatus(ctx, job, j, s)
 }
 
-func (c *Cluster) wasThere(key string) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.jobs[key]
+// jobState is what this process knows of a Job.
+type jobState struct {
+	there   atomic.Bool // it was seen
+	making  sync.Mutex  // held while it is made, or stopped
+	stopped bool        // it is not to be made; guarded by making
 }
 
-func (c *Cluster) isThere(key string) {
+func (c *Cluster) jobState(key string) *jobState {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.jobs[key] = true
+	if c.jobs[key] == nil {
+		c.jobs[key] = &jobState{}
+	}
+	return c.jobs[key]
 }
 
 // job is a Job, nil if it is not there, which only the API server itself can say.
@@ -99,6 +110,10 @@ func (c *Cluster) job(ctx context.Context, n workload.Name) (*batchv1.Job, error
 	if j, ok, err := known[*batchv1.Job](ctx, c, jobs, n); ok || err != nil {
 		return j, err
 	}
+	return c.liveJob(ctx, n)
+}
+
+func (c *Cluster) liveJob(ctx context.Context, n workload.Name) (*batchv1.Job, error) {
 	j, err := c.client.BatchV1().Jobs(n.Namespace).Get(ctx, n.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return nil, nil
@@ -115,6 +130,16 @@ func (c *Cluster) createJob(ctx context.Context, j workload.Job, s workload.Stat
 		s.Why = err.Error()
 		return s, nil
 	}
+	state := c.jobState(j.Key)
+	state.making.Lock()
+	defer state.making.Unlock()
+	if state.stopped {
+		s.Why = "nobody waits for it any more"
+		return s, nil
+	}
+	// Who does not wait any longer is told nothing, but whether it is made has to be known: it may have to be stopped.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), makeTimeout)
+	defer cancel()
 	made, err := c.dynamic.Resource(jobResource).Namespace(j.Namespace).Create(ctx, o, metav1.CreateOptions{FieldManager: manager, FieldValidation: metav1.FieldValidationStrict})
 	switch {
 	case apierrors.IsAlreadyExists(err): // by another Serin; the next call takes it up
@@ -124,7 +149,7 @@ func (c *Cluster) createJob(ctx context.Context, j workload.Job, s workload.Stat
 	case err != nil:
 		return s, fmt.Errorf("create Job %s: %w", s.Name, err)
 	default:
-		c.isThere(j.Key)
+		state.there.Store(true)
 		c.tell(ctx, made, "Made", releaseOf(j.Key), "made for step "+j.Key[strings.LastIndexByte(j.Key, '/')+1:])
 	}
 	s.Phase, s.Why = workload.Progressing, "it was made"
@@ -196,6 +221,7 @@ func (c *Cluster) jobStatus(ctx context.Context, job *batchv1.Job, j workload.Jo
 		if err := c.suspend(ctx, job, s.Name); err != nil {
 			return s, err
 		}
+		c.log.Info("a job was suspended at its deadline", "object", s.Name.String(), "release", releaseOf(j.Key))
 		s.Why = fmt.Sprintf("it has not ended within %s, and was suspended: %s", j.Deadline, why)
 		return s, nil
 	}
@@ -214,8 +240,39 @@ func (c *Cluster) suspend(ctx context.Context, job *batchv1.Job, n workload.Name
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("patch Job %s: %w", n, err) // a conflict, too: whoever calls comes again
 	}
-	c.log.Info("a job was suspended at its deadline", "object", n.String(), "release", releaseOf(job.Annotations[keyAnnotation]))
 	return nil
+}
+
+// stopJob suspends a Job that has not ended, and keeps one that is not there from being made.
+func (c *Cluster) stopJob(ctx context.Context, j workload.JobName) error {
+	state := c.jobState(j.Key)
+	state.making.Lock()
+	state.stopped = true
+	state.making.Unlock()
+	name := workload.Name{Namespace: j.Namespace, Name: jobName(j.Key)}
+	for try := range tries {
+		job, err := c.liveJob(ctx, name)
+		if err != nil || job == nil || job.Annotations[keyAnnotation] != j.Key || job.DeletionTimestamp != nil {
+			return err
+		}
+		if phase, _ := jobProgress(job, nil, time.Now(), c.patience); phase != workload.Progressing || job.Spec.Suspend != nil && *job.Spec.Suspend {
+			return nil
+		}
+		switch err := c.suspend(ctx, job, name); {
+		case err == nil:
+			job.APIVersion, job.Kind = jobResource.GroupVersion().String(), "Job" // a typed answer has neither
+			object, err := runtime.DefaultUnstructuredConverter.ToUnstructured(job)
+			if err != nil {
+				return fmt.Errorf("read Job %s: %w", name, err)
+			}
+			c.tell(ctx, &unstructured.Unstructured{Object: object}, "Suspended", releaseOf(j.Key), "suspended: the release that waited for it goes back")
+			return nil
+		case !apierrors.IsConflict(err):
+			return err
+		}
+		again(ctx, try)
+	}
+	return fmt.Errorf("patch Job %s: somebody else changed it each time between reading and writing it", name)
 }
 
 // podsOf are a Job's pods, oldest first.

@@ -80,6 +80,57 @@ func TestAJobIsSuspendedAtItsDeadline(t *testing.T) {
 	require.Contains(t, p.runs(j, workload.Failed).Why, "was suspended", "and stays so")
 }
 
+// stop is what a release that goes back says of its Jobs.
+func (p *place) stop(j workload.Job) workload.Target {
+	t := p.target(release)
+	t.Stop = []workload.JobName{{Key: j.Key, Namespace: j.Namespace}}
+	return t
+}
+
+func TestAJobThatNobodyWaitsForIsSuspended(t *testing.T) {
+	p := newPlace(t)
+	p.c.SetImage(p.ns, "migrate:slow", testcluster.Image{Fate: testcluster.Hang})
+	j := p.job("migrate", "migrate:slow")
+	s := p.runs(j, workload.Progressing)
+	pods := func() int {
+		list, err := p.c.Client.CoreV1().Pods(p.ns).List(t.Context(), metav1.ListOptions{LabelSelector: "batch.kubernetes.io/job-name=" + s.Name.Name})
+		require.NoError(t, err)
+		return len(list.Items)
+	}
+	p.eventually(func() bool { _, err := p.kube.Run(t.Context(), j); return err == nil && pods() == 1 })
+	p.kube = p.connect(p.c.Config) // another Serin has taken the release up
+	for range 2 {
+		_, err := p.kube.Apply(t.Context(), p.stop(j))
+		require.NoError(t, err)
+	}
+	job, err := p.c.Client.BatchV1().Jobs(p.ns).Get(t.Context(), s.Name.Name, metav1.GetOptions{})
+	require.NoError(t, err)
+	require.True(t, *job.Spec.Suspend)
+	require.Eventually(t, func() bool { return pods() == 0 }, time.Minute, 20*time.Millisecond)
+	events, err := p.c.Client.CoreV1().Events(p.ns).List(t.Context(), metav1.ListOptions{FieldSelector: "involvedObject.kind=Job,reason=Suspended"})
+	require.NoError(t, err)
+	require.Len(t, events.Items, 1, "it is told of once")
+}
+
+func TestAJobThatNobodyWaitsForIsLeftAsItEndedAndNeverMade(t *testing.T) {
+	p := newPlace(t)
+	ended := p.job("ended", "migrate:1")
+	s := p.runs(ended, workload.Ready)
+	_, err := p.kube.Apply(t.Context(), p.stop(ended))
+	require.NoError(t, err)
+	job, err := p.c.Client.BatchV1().Jobs(p.ns).Get(t.Context(), s.Name.Name, metav1.GetOptions{})
+	require.NoError(t, err)
+	require.False(t, job.Spec.Suspend != nil && *job.Spec.Suspend)
+
+	late := p.job("late", "migrate:1")
+	_, err = p.kube.Apply(t.Context(), p.stop(late))
+	require.NoError(t, err)
+	require.Contains(t, p.runs(late, workload.Failed).Why, "nobody waits for it")
+	list, err := p.c.Client.BatchV1().Jobs(p.ns).List(t.Context(), metav1.ListOptions{})
+	require.NoError(t, err)
+	require.Len(t, list.Items, 1)
+}
+
 func TestAJobThatIsDeletedByHandIsNotRunAgain(t *testing.T) {
 	p := newPlace(t)
 	p.c.SetImage(p.ns, "migrate:slow", testcluster.Image{Fate: testcluster.Hang})

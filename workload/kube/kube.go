@@ -89,7 +89,9 @@ type Cluster struct {
 	asked     map[workload.Name]bool      // Deployments
 	confirmed map[workload.Name]string    // the resourceVersion that the API server itself has answered with
 	same      map[workload.Name]rendering // what the API server makes of a template
-	jobs      map[string]bool             // keys of Jobs that were there
+	there     map[workload.Name]string    // the release that has seen it
+	remade    map[workload.Name]bool      // it was deleted by somebody else, and is not ready again
+	jobs      map[string]*jobState        // by key
 }
 
 // rendering: a template with the hash asked for becomes the one with the hash made, by defaults and admission.
@@ -111,7 +113,8 @@ func New(c Config) (*Cluster, error) {
 	k := &Cluster{
 		client: client, dynamic: dyn, log: c.Log, patience: c.Patience, stop: make(chan struct{}),
 		feeds: map[feedKey]*feed{}, listeners: map[chan struct{}]bool{}, asked: map[workload.Name]bool{},
-		confirmed: map[workload.Name]string{}, same: map[workload.Name]rendering{}, jobs: map[string]bool{},
+		confirmed: map[workload.Name]string{}, same: map[workload.Name]rendering{},
+		there: map[workload.Name]string{}, remade: map[workload.Name]bool{}, jobs: map[string]*jobState{},
 	}
 	if k.patience == 0 {
 		k.patience = defaultPatience

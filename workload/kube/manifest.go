@@ -13,6 +13,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	strictyaml "sigs.k8s.io/yaml"
+
+	"github.com/serindev/serin/workload"
 )
 
 // JobManifest reads a batch/v1 Job from YAML or JSON, strictly: an unknown or repeated field, another kind, or a second
@@ -25,6 +27,11 @@ func JobManifest(text []byte) (json.RawMessage, error) {
 	}
 	if len(job.Spec.Template.Spec.Containers) == 0 {
 		return nil, errors.New("spec.template.spec.containers: a Job without containers")
+	}
+	switch when := job.Annotations[workload.WhenCancelled]; when {
+	case "", workload.Suspend, workload.RunOn:
+	default:
+		return nil, fmt.Errorf("metadata.annotations: %s is %q, expected %s or %s", workload.WhenCancelled, when, workload.Suspend, workload.RunOn)
 	}
 	return doc, nil
 }

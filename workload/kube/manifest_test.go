@@ -31,6 +31,7 @@ func TestManifestsAreReadStrictly(t *testing.T) {
 		"an unknown field":  {"{apiVersion: batch/v1, kind: Job, spec: {tempo: 1}}", `unknown field "tempo"`},
 		"a repeated field":  {"{apiVersion: batch/v1, kind: Job, kind: Job}", `key "kind" already set in map`},
 		"no containers":     {"{apiVersion: batch/v1, kind: Job, spec: {template: {spec: {}}}}", "spec.template.spec.containers: a Job without containers"},
+		"an unknown end":    {"{apiVersion: batch/v1, kind: Job, metadata: {annotations: {serin.dev/when-cancelled: kill}}, spec: {template: {spec: {containers: [{name: a}]}}}}", `serin.dev/when-cancelled is "kill", expected suspend or run-on`},
 		"no YAML":           {"{", "line 1: did not find expected node content"},
 		"a list":            {"[1]", "expected a batch/v1 Job"},
 		"a word for number": {"{apiVersion: batch/v1, kind: Job, spec: {backoffLimit: many}}", "cannot unmarshal"},
