@@ -39,115 +39,160 @@ func (w *world) keep(t *testing.T, kept bool) {
 	}
 }
 
-// One release after another is sent back, each from another place, and leaves everything as the next one wants it.
+// way is a place from which a release is sent back.
+type way struct {
+	from, outcome string
+	before        func(w *world, image string)                   // before the release starts
+	reach         func(t *testing.T, w *world, id, image string) // brings it there
+	sent          func(t *testing.T, w *world)                   // after it was sent back
+	after         func(t *testing.T, w *world, v view)           // after it has ended
+}
+
+var beforeTrafficMoved = []way{
+	{
+		from: "a migration that runs", outcome: "cancelled",
+		before: func(w *world, image string) { w.hang(w.pro, image) },
+		reach:  func(t *testing.T, w *world, _, image string) { w.runs(t, w.pro, image) },
+		after:  func(t *testing.T, w *world, v view) { w.jobSuspended(t, v) },
+	},
+	{
+		from: "a pre-release that does not get ready", outcome: "cancelled",
+		before: func(w *world, image string) { w.hang(w.dev, image) },
+		reach:  func(t *testing.T, w *world, _, image string) { w.runs(t, w.dev, image) },
+	},
+	{
+		from: "the first gate", outcome: "cancelled",
+		reach: func(t *testing.T, w *world, _, _ string) {
+			w.wait(t, "the first gate is open", atGate("start-ab-test"))
+		},
+	},
+	{
+		from: "a canary that does not get ready", outcome: "cancelled",
+		reach: func(t *testing.T, w *world, id, image string) {
+			w.wait(t, "the first gate is open", atGate("start-ab-test"))
+			w.hang(w.pro, image)
+			w.approve(t, id, "start-ab-test")
+			w.runs(t, w.pro, image)
+		},
+	},
+}
+
+var whileTheCanaryIsTried = []way{
+	{
+		from: "the A/B test", outcome: "rolledBack",
+		reach: func(t *testing.T, w *world, id, _ string) {
+			w.pass(t, id, "start-ab-test")
+			w.wait(t, "the A/B test is in force", at("ab", 0))
+		},
+	},
+	{
+		from: "a weight", outcome: "rolledBack",
+		reach: func(t *testing.T, w *world, id, _ string) {
+			w.pass(t, id, "start-ab-test")
+			w.wait(t, "a weight is in force", at("gray", 0))
+		},
+	},
+	{
+		from: "the second gate", outcome: "rolledBack",
+		reach: func(t *testing.T, w *world, id, _ string) {
+			w.pass(t, id, "start-ab-test")
+			w.wait(t, "the second gate is open", atGate("full-release"))
+		},
+	},
+}
+
+var duringPromotion = []way{
+	{
+		from: "a stable that does not become the new version", outcome: "rolledBack",
+		reach: func(t *testing.T, w *world, id, image string) {
+			w.pass(t, id, "start-ab-test")
+			w.wait(t, "the second gate is open", atGate("full-release"))
+			w.hang(w.pro, image)
+			w.approve(t, id, "full-release")
+			w.wait(t, "stable is on its way", doing("patch"))
+			until(t, "stable's image has changed", func() string {
+				if now := imageOf(w.deployment(t, w.pro, "k8s-flask")); now != image {
+					return now
+				}
+				return ""
+			})
+		},
+	},
+	{
+		from: "the traffic's way to the new stable", outcome: "rolledBack",
+		reach: func(t *testing.T, w *world, id, _ string) {
+			w.pass(t, id, "start-ab-test")
+			w.pass(t, id, "full-release")
+			w.wait(t, "all traffic is on stable", doing("return"))
+		},
+	},
+	{
+		from: "a canary that has left and does not end", outcome: "rolledBack",
+		reach: func(t *testing.T, w *world, id, _ string) {
+			w.pass(t, id, "start-ab-test")
+			w.wait(t, "the second gate is open", atGate("full-release"))
+			w.keep(t, true)
+			w.approve(t, id, "full-release")
+			w.wait(t, "the canary has left", doing("leave"))
+		},
+		sent: func(t *testing.T, w *world) { w.keep(t, false) },
+	},
+}
+
+// In each world one release after another is sent back, and leaves everything as the next one wants it.
 func TestAReleaseGoesBackFromEveryStep(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, pipeline.with("drain: 1s", "drain: 3s"))
-	loads := w.users(t, beta)
-	for i, c := range []struct {
-		from, outcome string
-		before        func(image string)     // before the release starts
-		reach         func(id, image string) // brings it there
-		after         func(image string)     // after it was sent back
-	}{
-		{
-			from: "a migration that runs", outcome: "cancelled",
-			before: func(image string) { w.hang(w.pro, image) },
-			reach:  func(_, image string) { w.runs(t, w.pro, image) },
-		},
-		{
-			from: "a pre-release that does not get ready", outcome: "cancelled",
-			before: func(image string) { w.hang(w.dev, image) },
-			reach:  func(_, image string) { w.runs(t, w.dev, image) },
-		},
-		{
-			from: "the first gate", outcome: "cancelled",
-			reach: func(string, string) { w.wait(t, "the first gate is open", atGate("start-ab-test")) },
-		},
-		{
-			from: "a canary that does not get ready", outcome: "cancelled",
-			reach: func(id, image string) {
-				w.wait(t, "the first gate is open", atGate("start-ab-test"))
-				w.hang(w.pro, image)
-				w.approve(t, id, "start-ab-test")
-				w.runs(t, w.pro, image)
-			},
-		},
-		{
-			from: "the A/B test", outcome: "rolledBack",
-			reach: func(id, _ string) {
-				w.pass(t, id, "start-ab-test")
-				w.wait(t, "the A/B test is in force", at("ab", 0))
-			},
-		},
-		{
-			from: "a weight", outcome: "rolledBack",
-			reach: func(id, _ string) {
-				w.pass(t, id, "start-ab-test")
-				w.wait(t, "a weight is in force", at("gray", 0))
-			},
-		},
-		{
-			from: "the second gate", outcome: "rolledBack",
-			reach: func(id, _ string) {
-				w.pass(t, id, "start-ab-test")
-				w.wait(t, "the second gate is open", atGate("full-release"))
-			},
-		},
-		{
-			from: "a stable that does not become the new version", outcome: "rolledBack",
-			reach: func(id, image string) {
-				w.pass(t, id, "start-ab-test")
-				w.wait(t, "the second gate is open", atGate("full-release"))
-				w.hang(w.pro, image)
-				w.approve(t, id, "full-release")
-				w.wait(t, "stable is on its way", doing("patch"))
-				until(t, "stable's image has changed", func() string {
-					if now := imageOf(w.deployment(t, w.pro, "k8s-flask")); now != image {
-						return now
-					}
-					return ""
-				})
-			},
-		},
-		{
-			from: "the traffic's way to the new stable", outcome: "rolledBack",
-			reach: func(id, _ string) {
-				w.pass(t, id, "start-ab-test")
-				w.pass(t, id, "full-release")
-				w.wait(t, "all traffic is on stable", doing("return"))
-			},
-		},
-		{
-			from: "a canary that has left and does not end", outcome: "rolledBack",
-			reach: func(id, _ string) {
-				w.pass(t, id, "start-ab-test")
-				w.wait(t, "the second gate is open", atGate("full-release"))
-				w.keep(t, true)
-				w.approve(t, id, "full-release")
-				w.wait(t, "the canary has left", doing("leave"))
-			},
-			after: func(string) { w.keep(t, false) },
-		},
+	for name, ways := range map[string][]way{
+		"before traffic moved": beforeTrafficMoved, "while the canary is tried": whileTheCanaryIsTried, "during promotion": duringPromotion,
 	} {
-		t.Run(c.from, func(t *testing.T) {
-			image := fmt.Sprintf("registry.example.com/flask:back-%d", i)
-			if c.before != nil {
-				c.before(image)
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, pipeline.with("drain: 1s", "drain: 3s"))
+			loads := w.users(t, beta)
+			for i, one := range ways {
+				t.Run(one.from, func(t *testing.T) { w.goesBack(t, loads, one, fmt.Sprintf("registry.example.com/flask:back-%d", i)) })
 			}
-			id := w.start(t, image)
-			c.reach(id, image)
-			status, text := w.call(http.MethodPost, "/api/v1/releases/"+id+"/rollback", map[string]string{"reason": "by hand"}, nil)
-			require.Equal(t, http.StatusOK, status, text)
-			if c.after != nil {
-				c.after(image)
-			}
-			v := w.wait(t, "the release has ended", ended)
-			require.Equal(t, id, v.Release.ID)
-			require.Equal(t, c.outcome, v.State.Outcome, v.State.Why)
-			w.asBefore(t, loads)
 		})
 	}
+}
+
+func (w *world) goesBack(t *testing.T, loads []*testbed.Load, from way, image string) {
+	t.Helper()
+	if from.before != nil {
+		from.before(w, image)
+	}
+	id := w.start(t, image)
+	from.reach(t, w, id, image)
+	status, text := w.call(http.MethodPost, "/api/v1/releases/"+id+"/rollback", map[string]string{"reason": "by hand"}, nil)
+	require.Equal(t, http.StatusOK, status, text)
+	if from.sent != nil {
+		from.sent(t, w)
+	}
+	v := w.wait(t, "the release has ended", ended)
+	require.Equal(t, id, v.Release.ID)
+	require.Equal(t, from.outcome, v.State.Outcome, v.State.Why)
+	w.logRollback(t, id)
+	if from.after != nil {
+		from.after(t, w, v)
+	}
+	w.asBefore(t, loads)
+}
+
+// jobSuspended: the migration does not run on, and the release says so.
+func (w *world) jobSuspended(t *testing.T, v view) {
+	t.Helper()
+	says := "job migrate-database had not ended, and is suspended in namespace " + w.pro
+	require.Contains(t, v.State.Why, says)
+	w.explained(t, says)
+	until(t, "the migration has stopped", func() string {
+		list, err := w.c.Client.BatchV1().Jobs(w.pro).List(t.Context(), metav1.ListOptions{LabelSelector: "serin.dev/release=" + v.Release.ID})
+		require.NoError(t, err)
+		require.Len(t, list.Items, 1)
+		if job := list.Items[0]; job.Spec.Suspend == nil || !*job.Spec.Suspend || job.Status.Active > 0 {
+			return fmt.Sprintf("%+v", job.Status)
+		}
+		return ""
+	})
 }
 
 // asBefore: stable has its image and replicas, the canary has no pods, and nobody is answered by it any more.

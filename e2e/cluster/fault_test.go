@@ -53,7 +53,11 @@ func TestACanaryDeploymentThatIsDeletedByHandComesBackWhileStableServes(t *testi
 	w := newWorld(t, pipeline.with("hold: 1s", "hold: 8s"))
 	loads := w.users(t, beta)
 	id := w.toGray(t, 1)
+	w.hang(w.pro, image2) // so that what is said while it comes back can be read
 	require.NoError(t, w.c.Client.AppsV1().Deployments(w.pro).Delete(t.Context(), "k8s-flask-canary", metav1.DeleteOptions{}))
+	w.explained(t, "k8s-flask-canary: it was deleted by somebody else, and was made again: ")
+	w.explained(t, "no ready endpoints behind Service k8s-flask-canary: all requests go to stable")
+	w.revive(t, w.pro, image2)
 	until(t, "the canary is made anew", func() string {
 		d, err := w.c.Client.AppsV1().Deployments(w.pro).Get(t.Context(), "k8s-flask-canary", metav1.GetOptions{})
 		switch {
@@ -65,6 +69,9 @@ func TestACanaryDeploymentThatIsDeletedByHandComesBackWhileStableServes(t *testi
 		return ""
 	})
 	w.wait(t, "the second gate is open", atGate("full-release"))
+	require.Contains(t, w.told(t, id, "drifted"), "k8s-flask-canary: it was deleted by somebody else, and is made again")
+	require.NotContains(t, w.told(t, id, "drifted"), "endpoints", "nobody has edited the routes")
+	require.Contains(t, w.told(t, id, "notInForce"), "no ready endpoints behind Service k8s-flask-canary")
 	w.approve(t, id, "full-release")
 	v := w.wait(t, "the release has ended", ended)
 	require.Equal(t, "released", v.State.Outcome, v.State.Why)
@@ -91,6 +98,8 @@ func TestEndpointsThatVanishInGrayLeaveTheUsersToStable(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "active", v.State.Phase, "it is shown, and not counted as the canary's failure")
 	require.False(t, v.State.InForce)
+	require.Contains(t, w.told(t, id, "notInForce"), "no ready endpoints behind Service k8s-flask-canary")
+	require.Empty(t, w.told(t, id, "drifted"), "nobody has changed anything")
 	status, text := w.call(http.MethodPost, "/api/v1/releases/"+id+"/rollback", map[string]string{"reason": "by hand"}, nil)
 	require.Equal(t, http.StatusOK, status, text)
 	v = w.wait(t, "the release has ended", ended)

@@ -121,18 +121,19 @@ func TestABadVersionGoesBackByItself(t *testing.T) {
 	}
 }
 
-// logRollback tells how long it took from the decision to go back until that was in force in Traefik.
+// logRollback tells how long it took from the decision to go back, a person's or a verdict, until every replica of
+// Traefik said that stable has all the traffic.
 func (w *world) logRollback(t *testing.T, id string) {
 	t.Helper()
-	var decided, force time.Time
+	var decided, force event
 	for _, e := range w.events(t, id) {
 		switch e.Kind {
 		case "lookTaken", "rollbackRequested":
-			decided = e.At
+			decided = e
 		case "inForce":
-			force = e.At
+			force = e
 		case "drained":
-			t.Logf("%v from the decision to go back until stable at 100%% is in force", force.Sub(decided))
+			t.Logf("rollback: %v from the decision (%s by %s) until stable at 100%% is in force on Traefik", force.At.Sub(decided.At).Round(time.Millisecond), decided.Kind, decided.By)
 			return
 		}
 	}
@@ -150,8 +151,9 @@ func TestAPersonGoesBackFromTheSecondGate(t *testing.T) {
 	status, text := w.call(http.MethodPost, "/api/v1/releases/"+id+"/rollback", map[string]string{"reason": "by hand"}, nil)
 	require.Equal(t, http.StatusOK, status, text)
 	w.wait(t, "stable at 100% is in force", func(v view) bool { return v.State.Phase == "rollingBack" && v.State.InForce || ended(v) })
-	t.Logf("%v from a person's rollback until it is in force in Traefik", time.Since(begin))
+	t.Logf("rollback: %v from a person's request until it is seen to be in force on Traefik, asked for every 50 ms", time.Since(begin).Round(time.Millisecond))
 	v := w.wait(t, "the release has ended", ended)
+	w.logRollback(t, id)
 	require.Equal(t, "rolledBack", v.State.Outcome)
 	w.asBefore(t, loads)
 }

@@ -466,6 +466,20 @@ type event struct {
 	Kind, By string
 	At       time.Time
 	Log      []string
+	// What others have changed, and Why something is not in force.
+	What, Why json.RawMessage
+}
+
+// told is what a release's events of a kind say.
+func (w *world) told(t *testing.T, id, kind string) string {
+	t.Helper()
+	var out strings.Builder
+	for _, e := range w.events(t, id) {
+		if e.Kind == kind {
+			fmt.Fprintf(&out, "%s%s\n", e.What, e.Why)
+		}
+	}
+	return out.String()
 }
 
 func (w *world) events(t *testing.T, id string) (out []event) {

@@ -49,18 +49,21 @@ const startTimeout = 3 * time.Minute
 
 // Cluster is a running cluster.
 type Cluster struct {
-	// Config and Client are the administrator's, without a limit of requests a second.
+	// Config and Client are the administrator's, without a limit of requests a second. They lead to the API server
+	// itself, and are refused while it is away.
 	Config *rest.Config
 	Client kubernetes.Interface
-	// Kubeconfig is the path of the administrator's kubeconfig.
+	// Kubeconfig is the path of the administrator's kubeconfig. It leads to the API server by a relay that holds requests
+	// while it is away; so do Traefiks.
 	Kubeconfig string
 	// APIServer, Etcd, Controllers and Kwok can be stopped, killed and restarted; a test that does so puts it right
 	// before it ends.
 	APIServer, Etcd, Controllers, Kwok *testbed.Process
 
-	dir  string
-	ca   *authority
-	pods *pods
+	dir   string
+	ca    *authority
+	relay *relay
+	pods  *pods
 }
 
 var shared struct {
@@ -139,6 +142,9 @@ func (c *Cluster) Close() error {
 		if p != nil {
 			errs = append(errs, p.Kill()) // nothing of it is used again
 		}
+	}
+	if c.relay != nil {
+		errs = append(errs, c.relay.close())
 	}
 	return errors.Join(append(errs, os.RemoveAll(c.dir))...)
 }

@@ -86,9 +86,13 @@ type image struct {
 }
 
 func startPods(c *Cluster) (*pods, error) {
+	client, err := kubernetes.NewForConfig(c.config(c.relay.url(), c.Config.BearerToken))
+	if err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	p := &pods{
-		client: c.Client, stop: cancel, images: map[[2]string]*image{}, asked: map[string]map[string]*Pod{}, byIP: map[string]*corev1.Pod{},
+		client: client, stop: cancel, images: map[[2]string]*image{}, asked: map[string]map[string]*Pod{}, byIP: map[string]*corev1.Pod{},
 		gone: map[string]bool{}, changed: make(chan struct{}), servers: map[int32]*http.Server{},
 		queue: workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[string](10*time.Millisecond, time.Second)),
 	}
@@ -96,7 +100,7 @@ func startPods(c *Cluster) (*pods, error) {
 		cancel()
 		return nil, err
 	}
-	factory := informers.NewSharedInformerFactory(c.Client, 0)
+	factory := informers.NewSharedInformerFactory(client, 0)
 	podInformer := factory.Core().V1().Pods().Informer()
 	p.store = podInformer.GetStore()
 	handle := func(handler func(any, bool)) cache.ResourceEventHandlerFuncs {
@@ -110,7 +114,7 @@ func startPods(c *Cluster) (*pods, error) {
 			},
 		}
 	}
-	_, err := podInformer.AddEventHandler(handle(p.podChanged))
+	_, err = podInformer.AddEventHandler(handle(p.podChanged))
 	_, err2 := factory.Discovery().V1().EndpointSlices().Informer().AddEventHandler(handle(p.sliceChanged))
 	if err := errors.Join(err, err2); err != nil {
 		cancel()

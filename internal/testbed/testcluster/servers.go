@@ -56,6 +56,9 @@ func (c *Cluster) startAPI(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if c.relay, err = startRelay(api); err != nil {
+		return err
+	}
 	args, err := c.credentials("https://" + api)
 	if err != nil {
 		return err
@@ -179,5 +182,5 @@ func (c *Cluster) credentials(url string) ([]string, error) {
 	return []string{
 		"--tls-cert-file=" + at("api.crt"), "--tls-private-key-file=" + at("api.key"), "--token-auth-file=" + at("tokens.csv"),
 		"--service-account-key-file=" + at(accountKey), "--service-account-signing-key-file=" + at(accountKey), "--cert-dir=" + c.dir,
-	}, errors.Join(writeKubeconfig(c.Kubeconfig, c.Config), os.MkdirAll(at("etcd"), 0o700))
+	}, errors.Join(writeKubeconfig(c.Kubeconfig, c.config(c.relay.url(), "admin-token")), os.MkdirAll(at("etcd"), 0o700))
 }

@@ -1,0 +1,97 @@
+package testcluster
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/serindev/serin/internal/testbed"
+)
+
+// redial is how often a relay tries an API server that is away.
+const redial = 50 * time.Millisecond
+
+// relay stands before the API server for everybody but those who are tested. While the API server is away it holds what
+// comes: a client that is refused tries again after a minute at last, and no test wants to wait for those of controllers,
+// of kwok and of Traefik.
+type relay struct {
+	to       string
+	listener net.Listener
+	stop     context.CancelFunc
+	running  sync.WaitGroup
+}
+
+func startRelay(to string) (*relay, error) {
+	port, err := testbed.FreePort()
+	if err != nil {
+		return nil, err
+	}
+	l, err := net.Listen("tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))) //nolint:noctx // it returns at once
+	if err != nil {
+		return nil, fmt.Errorf("relay to the API server: %w", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &relay{to: to, listener: l, stop: cancel}
+	r.running.Go(func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return // it was closed
+			}
+			r.running.Go(func() { r.pass(ctx, client) })
+		}
+	})
+	return r, nil
+}
+
+func (r *relay) url() string { return "https://" + r.listener.Addr().String() }
+
+func (r *relay) close() error {
+	err := r.listener.Close()
+	r.stop()
+	r.running.Wait()
+	return err
+}
+
+// pass connects a client with the API server, as soon as that is there, until one of the two ends.
+func (r *relay) pass(ctx context.Context, client net.Conn) {
+	var ways sync.WaitGroup
+	defer ways.Wait()
+	defer client.Close() //nolint:errcheck // it is over
+	server, err := r.dial(ctx)
+	if err != nil {
+		return
+	}
+	defer server.Close() //nolint:errcheck // it is over
+	over := make(chan struct{}, 2)
+	for _, way := range [][2]net.Conn{{client, server}, {server, client}} {
+		ways.Go(func() {
+			io.Copy(way[0], way[1]) //nolint:errcheck,gosec // either end may go at any time
+			over <- struct{}{}
+		})
+	}
+	select {
+	case <-over:
+	case <-ctx.Done():
+	}
+}
+
+func (r *relay) dial(ctx context.Context) (net.Conn, error) {
+	tick := time.NewTicker(redial)
+	defer tick.Stop()
+	for {
+		server, err := (&net.Dialer{}).DialContext(ctx, "tcp4", r.to)
+		if err == nil {
+			return server, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
