@@ -3,6 +3,7 @@ package traefikcrd
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
@@ -152,10 +153,8 @@ func (r *Router) Concerns(c Change) bool {
 		}
 		return false
 	}
-	for _, k := range r.config.keys() {
-		if k == c.object {
-			return true
-		}
+	if slices.Contains(r.config.keys(), c.object) {
+		return true
 	}
 	switch c.object {
 	case key{ingressRoutes, r.config.IngressRoute}, key{coreServices, r.config.Stable.Service}, key{coreServices, r.config.Canary.Service}:
