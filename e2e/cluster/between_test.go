@@ -36,8 +36,6 @@ type between struct {
 	watches   map[int]context.CancelFunc
 	next      int
 	cut       int
-	speaks    chan struct{} // nil, or closed when a silent API server answers again
-	writes    []string      // since it was silent: methods and paths
 }
 
 func newBetween(t *testing.T, c *testcluster.Cluster) *between {
@@ -63,7 +61,6 @@ func newBetween(t *testing.T, c *testcluster.Cluster) *between {
 	server.StartTLS()
 	b.URL = server.URL
 	t.Cleanup(func() {
-		b.speak()
 		b.cutWatches()
 		server.CloseClientConnections()
 		server.Close()
@@ -85,46 +82,11 @@ func (b *between) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			b.mu.Unlock()
 		}()
 	}
-	speaks := b.speaks
 	b.mu.Unlock()
-	if speaks != nil {
-		select {
-		case <-speaks:
-		case <-ctx.Done():
-			return
-		}
-	}
-	b.note(r)
 	if b.tooLate(r) {
 		b.touch(ctx, r.URL.Path)
 	}
 	b.proxy.ServeHTTP(w, r.WithContext(ctx))
-}
-
-// hush makes the API server take requests and answer none, until speak; what it was asked meanwhile it answers then.
-func (b *between) hush() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.speaks, b.writes = make(chan struct{}), nil
-}
-
-func (b *between) speak() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.speaks != nil {
-		close(b.speaks)
-		b.speaks = nil
-	}
-}
-
-// note keeps what is written, but for Events.
-func (b *between) note(r *http.Request) {
-	if r.Method == http.MethodGet || strings.HasSuffix(r.URL.Path, "/events") || r.URL.Query().Has("dryRun") {
-		return
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.writes = append(b.writes, r.Method+" "+r.URL.Path)
 }
 
 // tooLate tells whether somebody else writes the object before this write.

@@ -90,6 +90,8 @@ type example struct {
 	powerless bool
 	// meddled: somebody stands between the daemon and the API server.
 	meddled bool
+	// apart: the daemon has an API server of its own over the same etcd, for a test to kill.
+	apart bool
 	// change edits the text further: old, new, old, new.
 	change []string
 }
@@ -120,7 +122,8 @@ type world struct {
 	tls        *tls.Config
 	prometheus *testbed.Prometheus
 	between    *between
-	kubeconfig string // the daemon's
+	apiServer  *testbed.Process // the daemon's own
+	kubeconfig string           // the daemon's
 	dir        string
 	url, token string
 	daemon     *testbed.Process
@@ -192,6 +195,9 @@ func (w *world) account(t *testing.T) {
 	if w.meddled {
 		w.between = newBetween(t, w.c)
 		config.Host = w.between.URL
+	}
+	if w.apart {
+		w.apiServer, config.Host = w.c.AnotherAPIServer(t)
 	}
 	w.kubeconfig = w.c.WriteKubeconfig(t, config)
 	if !w.powerless {

@@ -16,12 +16,13 @@
 //		traefik := c.Traefik(t, testbed.TraefikConfig{Throttle: 50 * time.Millisecond}) // reads the custom resources
 //		c.Requests(ns)                                 // what each pod was asked
 //		c.RestartAPIServer(t)                          // for everybody else who uses the cluster, too
+//		server, url := c.AnotherAPIServer(t)           // over the same etcd, to be killed or stopped by this test alone
 //	}
 //
 // Deployments, ReplicaSets, Jobs, EndpointSlices and garbage are the controller manager's. There is no scheduler:
 // pending pods are bound to the one node through the API, and those whose nodeSelector does not fit the node are
 // unschedulable. Pods are ready at once and Jobs succeed, unless [Cluster.SetImage] says otherwise; an ended pod
-// answers for three seconds more. Each image answers with the header X-Version: TAG; see [Image].
+// answers for eight seconds more. Each image answers with the header X-Version: TAG; see [Image].
 package testcluster
 
 import (
@@ -60,10 +61,11 @@ type Cluster struct {
 	// before it ends.
 	APIServer, Etcd, Controllers, Kwok *testbed.Process
 
-	dir   string
-	ca    *authority
-	relay *relay
-	pods  *pods
+	dir     string
+	apiArgs []string // of API servers, but for the port
+	ca      *authority
+	relay   *relay
+	pods    *pods
 }
 
 var shared struct {

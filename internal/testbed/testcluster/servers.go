@@ -8,9 +8,12 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"testing"
 
+	"github.com/stretchr/testify/require"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -66,19 +69,52 @@ func (c *Cluster) startAPI(ctx context.Context) error {
 	if c.Client, err = kubernetes.NewForConfig(c.Config); err != nil {
 		return err
 	}
-	_, port, _ := net.SplitHostPort(api)
-	c.APIServer, err = c.server(ctx, "kube-apiserver", c.ready, append(args,
-		"--etcd-servers="+client, "--secure-port="+port, "--bind-address=127.0.0.1", "--advertise-address=127.0.0.1",
+	c.apiArgs = append(args,
+		"--etcd-servers="+client, "--bind-address=127.0.0.1", "--advertise-address=127.0.0.1",
 		"--authorization-mode=RBAC", "--service-account-issuer=https://kubernetes.default.svc",
 		"--service-cluster-ip-range=10.96.0.0/16", "--endpoint-reconciler-type=none",
-		"--disable-admission-plugins=ServiceAccount", "--profiling=false", "--enable-priority-and-fairness=false")...)
+		"--disable-admission-plugins=ServiceAccount", "--profiling=false", "--enable-priority-and-fairness=false")
+	c.APIServer, err = c.startAPIServer(ctx, "kube-apiserver", api)
 	return err
 }
 
-// ready tells whether the API server can be used.
-func (c *Cluster) ready(ctx context.Context) error {
-	_, err := c.Client.Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(ctx)
-	return err
+// startAPIServer starts an API server over the cluster's etcd.
+func (c *Cluster) startAPIServer(ctx context.Context, name, address string) (*testbed.Process, error) {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	path, err := testbed.Tool("kube-apiserver")
+	if err != nil {
+		return nil, err
+	}
+	client, err := kubernetes.NewForConfig(c.config("https://"+address, c.Config.BearerToken))
+	if err != nil {
+		return nil, err
+	}
+	ready := func(ctx context.Context) error {
+		_, err := client.Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(ctx)
+		return err
+	}
+	args := append(slices.Clone(c.apiArgs), "--secure-port="+port)
+	return testbed.Start(ctx, testbed.Command{Name: name, Path: path, Args: args, Dir: c.dir, Ready: ready})
+}
+
+// AnotherAPIServer is one more over the same etcd, as in a cluster with several, and its address. A test that ends it,
+// or lets it fall silent, disturbs only those whom it sends there. It is gone after the test.
+func (c *Cluster) AnotherAPIServer(tb testing.TB) (server *testbed.Process, url string) {
+	tb.Helper()
+	port, err := testbed.FreePort()
+	require.NoError(tb, err)
+	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	server, err = c.startAPIServer(tb.Context(), "kube-apiserver-"+strconv.Itoa(port), address)
+	require.NoError(tb, err)
+	tb.Cleanup(func() {
+		if err := server.Kill(); err != nil {
+			tb.Errorf("end another API server: %v", err)
+		}
+	})
+	return server, "https://" + address
 }
 
 func (c *Cluster) startControllers(ctx context.Context) error {
