@@ -67,6 +67,9 @@ func (s State) fold(e Event) (State, error) {
 		s.SuccessorCancelled = &e
 		return s, nil
 	case Drained:
+		if !s.InForce {
+			return s, s.refuse(e) // somebody may be served by the canary again
+		}
 		next, err := s.rollbackStage(e, backDrain, backCleanup)
 		if err == nil && e.Leave {
 			next.Doing = StageLeave

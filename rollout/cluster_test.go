@@ -70,3 +70,22 @@ func TestAJobThatHadNotEndedIsStoppedUnlessItsManifestSaysOtherwise(t *testing.T
 		})
 	}
 }
+
+func TestACanaryIsNotDrainedWhileStableIsNotInForce(t *testing.T) {
+	s := rollout.State{}
+	take := func(e rollout.Event) error {
+		next, err := s.Apply(e.With(rollout.Meta{Seq: s.Seq + 1, At: epoch, By: "ann"}))
+		s = next
+		return err
+	}
+	require.NoError(t, take(rollout.Started{Rollout: "shop", Revision: "a1", Parameters: map[string]string{"image": "shop:2"}}))
+	require.NoError(t, take(rollout.StepEntered{Step: 0, Name: "ab", What: rollout.StageAB, Scope: "ab"}))
+	require.NoError(t, take(rollout.RollbackRequested{}))
+	require.NoError(t, take(rollout.InForce{Turn: s.Turn, How: "api"}))
+	require.NoError(t, take(rollout.NotInForce{Turn: s.Turn}))
+	before := s
+	require.ErrorIs(t, take(rollout.Drained{Leave: true}), rollout.ErrNotAllowed)
+	require.Equal(t, before, s)
+	require.NoError(t, take(rollout.InForce{Turn: s.Turn, How: "api"}))
+	require.NoError(t, take(rollout.Drained{Leave: true}))
+}
