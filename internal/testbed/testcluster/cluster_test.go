@@ -13,6 +13,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/serindev/serin/internal/testbed"
 	"github.com/serindev/serin/internal/testbed/testcluster"
@@ -160,6 +161,46 @@ func TestTheClusterGoesOnAfterTheAPIServerWasKilled(t *testing.T) {
 		d, err := c.Client.AppsV1().Deployments(ns).Get(t.Context(), "shop", metav1.GetOptions{})
 		return err == nil && d.Status.AvailableReplicas == 2
 	})
+}
+
+func TestWhoComesByTheRelayWaitsForTheAPIServer(t *testing.T) {
+	c := testcluster.Shared(t)
+	config, err := clientcmd.BuildConfigFromFlags("", c.Kubeconfig)
+	require.NoError(t, err)
+	require.NotEqual(t, c.Config.Host, config.Host)
+	relayed := kubernetes.NewForConfigOrDie(config)
+	require.NoError(t, c.APIServer.Kill())
+	_, err = c.Client.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{})
+	require.ErrorContains(t, err, "connection refused")
+	answered := make(chan error, 1)
+	go func() {
+		_, err := relayed.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{})
+		for err != nil && !strings.Contains(err.Error(), "refused") && t.Context().Err() == nil { // a client gives up on a handshake after a while
+			_, err = relayed.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{})
+		}
+		answered <- err
+	}()
+	require.NoError(t, c.APIServer.Restart(t.Context()))
+	require.NoError(t, <-answered)
+}
+
+func TestAnotherAPIServerEndsAlone(t *testing.T) {
+	c := testcluster.Shared(t)
+	ns := c.Namespace(t)
+	server, url := c.AnotherAPIServer(t)
+	config := c.ServiceAccount(t, ns, "reader")
+	config.Host = url
+	other := kubernetes.NewForConfigOrDie(config)
+	get := func() error {
+		_, err := other.CoreV1().Namespaces().Get(t.Context(), ns, metav1.GetOptions{})
+		return err
+	}
+	require.True(t, apierrors.IsForbidden(get()), "it knows the same users, with the same rights")
+	require.NoError(t, server.Kill())
+	require.ErrorContains(t, get(), "connection refused")
+	c.Apply(t, ns, shop)
+	require.NoError(t, server.Restart(t.Context()))
+	require.True(t, apierrors.IsForbidden(get()))
 }
 
 func TestAnAddressWithoutAPodDoesNotAnswer(t *testing.T) {
