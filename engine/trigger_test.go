@@ -19,6 +19,11 @@ func (forgetful) Seen(context.Context, workload.Name, string) error {
 	return errors.New("deployments.apps is forbidden")
 }
 
+// Apply is asked to do what a release that has ended leaves to do.
+func (forgetful) Apply(context.Context, workload.Target) (workload.Observed, error) {
+	return workload.Observed{}, nil
+}
+
 func (forgetful) Tell(context.Context, string, []workload.Name, workload.Notice) {}
 
 func TestATemplateThatCannotBeMarkedStartsOneRelease(t *testing.T) {
