@@ -21,7 +21,7 @@ var beta = http.Header{"X-User-Group": {"beta"}}
 func TestThePipelineRunsToTheEnd(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, pipeline.with("min: 1s", "min: 5s", "hold: 1s", "hold: 5s"))
-	loads := w.users(t, beta)
+	loads := w.usersAt(t, countedRate, beta)
 	split := w.record(t, loads)
 	id := w.start(t, image2)
 	w.wait(t, "the first gate is open", atGate("start-ab-test"))

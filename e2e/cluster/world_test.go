@@ -438,8 +438,20 @@ func (w *world) approve(t *testing.T, id, gate string) {
 	require.Equal(t, http.StatusOK, status, text)
 }
 
+// rate is how often a second each group of users asks: under the race detector, requests are most of what these tests
+// cost. Whoever counts shares needs more of them.
+const (
+	rate        = 50
+	countedRate = 100
+)
+
 // users ask all the time: everybody, and those of the cohorts.
-func (w *world) users(t *testing.T, cohorts ...http.Header) (loads []*testbed.Load) {
+func (w *world) users(t *testing.T, cohorts ...http.Header) []*testbed.Load {
+	t.Helper()
+	return w.usersAt(t, rate, cohorts...)
+}
+
+func (w *world) usersAt(t *testing.T, rate float64, cohorts ...http.Header) (loads []*testbed.Load) {
 	t.Helper()
 	until(t, "stable is served before any release", func() string {
 		req, err := http.NewRequest(http.MethodGet, w.entry, http.NoBody) //nolint:noctx // the client has a timeout
@@ -456,7 +468,7 @@ func (w *world) users(t *testing.T, cohorts ...http.Header) (loads []*testbed.Lo
 		return ""
 	})
 	for _, header := range append([]http.Header{nil}, cohorts...) {
-		load := testbed.NewLoad(t, testbed.LoadConfig{URL: w.entry, TLS: w.tls, Host: w.host, Rate: 100, Header: header})
+		load := testbed.NewLoad(t, testbed.LoadConfig{URL: w.entry, TLS: w.tls, Host: w.host, Rate: rate, Header: header})
 		t.Cleanup(func() {
 			if t.Failed() {
 				t.Logf("users with %v: %+v", header, load.Counts())
