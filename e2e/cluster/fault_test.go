@@ -58,8 +58,8 @@ func TestACanaryDeploymentThatIsDeletedByHandComesBackWhileStableServes(t *testi
 	require.NoError(t, w.c.Client.AppsV1().Deployments(w.pro).Delete(t.Context(), "k8s-flask-canary", metav1.DeleteOptions{}))
 	w.explained(t, "k8s-flask-canary: it was deleted by somebody else, and was made again: ")
 	w.explained(t, "no ready endpoints behind Service k8s-flask-canary: all requests go to stable")
-	w.revive(t, w.pro, image2)
 	until(t, "the canary is made anew", func() string {
+		w.revive(t, w.pro, image2) // again: one that was bound a moment before would hang for ever
 		d, err := w.c.Client.AppsV1().Deployments(w.pro).Get(t.Context(), "k8s-flask-canary", metav1.GetOptions{})
 		switch {
 		case err != nil:

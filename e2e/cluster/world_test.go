@@ -25,6 +25,7 @@ import (
 	"github.com/stretchr/testify/require"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/serindev/serin/internal/testbed"
@@ -545,13 +546,16 @@ func (w *world) revive(t *testing.T, namespace, image string) {
 		pod := &list.Items[i]
 		owner := metav1.GetControllerOf(pod)
 		switch {
-		case owner == nil || pod.Spec.Containers[0].Image != image || pod.Status.Phase != corev1.PodRunning:
+		case owner == nil || pod.Spec.Containers[0].Image != image || pod.DeletionTimestamp != nil:
+		case owner.Kind == "Job" && pod.Status.Phase != corev1.PodRunning:
 		case owner.Kind == "Job":
 			pod.Status.Phase = corev1.PodSucceeded
 			_, err := pods.UpdateStatus(t.Context(), pod, metav1.UpdateOptions{})
 			require.NoError(t, err)
-		default:
-			require.NoError(t, pods.Delete(t.Context(), pod.Name, metav1.DeleteOptions{}))
+		case pod.Annotations["testcluster/fate"] == string(testcluster.Hang): // also one that does not run yet
+			if err := pods.Delete(t.Context(), pod.Name, metav1.DeleteOptions{}); !apierrors.IsNotFound(err) {
+				require.NoError(t, err)
+			}
 		}
 	}
 }
