@@ -17,10 +17,10 @@ func TestARangeIsAskedAtEachStepAndWithBothEnds(t *testing.T) {
 	e.add(0, "stable", "200", 1)
 	e.add(0, "stable", "500", 1)
 	server := prometheusOf(t, e, scrapeEvery)
-	await(t, e, server, "traefik_service_requests_total")
+	await(t, e, server, `traefik_service_requests_total{job="traefik"}`)
 	p := newProxy(t, server.URL)
 	s := source(t, promsource.Config{URL: p.URL})
-	to := time.Now().Truncate(time.Second)
+	to := time.Now().Truncate(time.Second).Add(time.Second) // the first scrape may be younger than the second's begin
 	from := to.Add(-3 * time.Minute)
 
 	a := s.Range(t.Context(), "vector(7)", from, to, time.Minute)
