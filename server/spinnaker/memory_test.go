@@ -51,16 +51,15 @@ func largeRequest(judge string, metrics int) []byte {
 }
 
 // A request may be as large as the memory that a small daemon has to spare: it is read once, its numbers are kept once,
-// and the judge has some more at hand. What is allocated in all is more than what is held at any time, and under the race
-// detector, where pools forget, two or three times that of the program as it is shipped.
+// and the judge has some more at hand. What is allocated in all is more than what is held at any time.
 func TestALargeRequestTakesAFewTimesItsOwnSize(t *testing.T) {
 	s := newService(t, spinnaker.Options{Store: openStore(t), Metrics: &direct{value: same}})
 	for path, c := range map[string]struct {
 		body  []byte
 		times uint64
 	}{
-		"/judge":             {largeRequest("NetflixACAJudge-v1.0", 20), 7},
-		"/metricSetPairList": {pairsOf(t, largeRequest("", 20)), 30},
+		"/judge":             {largeRequest("NetflixACAJudge-v1.0", 20), 3},
+		"/metricSetPairList": {pairsOf(t, largeRequest("", 20)), 12},
 	} {
 		var before, after runtime.MemStats
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, bytes.NewReader(c.body))
@@ -71,7 +70,7 @@ func TestALargeRequestTakesAFewTimesItsOwnSize(t *testing.T) {
 		require.Equal(t, http.StatusOK, w.Code, w.Body.String())
 		took, size := after.TotalAlloc-before.TotalAlloc, uint64(len(c.body))
 		t.Logf("%s: %.1f MB take %.1f MB", path, float64(size)/1e6, float64(took)/1e6)
-		require.Less(t, took, c.times*size, path)
+		require.Less(t, float64(took), raceTakes*float64(c.times*size), path)
 	}
 }
 
