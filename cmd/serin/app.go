@@ -165,16 +165,16 @@ func (m *moment) String() string { return m.text }
 
 // Set implements pflag.Value.
 func (m *moment) Set(s string) error {
-	day, err := time.ParseInLocation(time.DateOnly, s, time.Local)
-	if err == nil && m.end {
-		day = day.AddDate(0, 0, 1)
-	}
-	if err != nil {
-		if day, err = when(s, time.Now()); err != nil {
+	at, err := time.ParseInLocation(time.DateOnly, s, time.Local)
+	switch {
+	case err != nil:
+		if at, err = when(s, time.Now()); err != nil {
 			return fmt.Errorf("%w, or a day such as 2026-01-02", err)
 		}
+	case m.end:
+		at = at.AddDate(0, 0, 1)
 	}
-	*m.at, m.text = day, s
+	*m.at, m.text = at, s
 	return nil
 }
 

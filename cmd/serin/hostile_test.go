@@ -51,6 +51,15 @@ func quietHouse(t *testing.T) (h *house, operator string) {
 			operator = secret
 		}
 	}
+	h.quiet(t, tokens...)
+	h.write(t, "rollouts/shop.yaml", trusting)
+	require.NoError(t, os.Mkdir(filepath.Join(h.dir, "dynamic"), 0o700))
+	h.run(t)
+	return h, operator
+}
+
+// quiet configures a daemon without a Prometheus, for those who have the tokens.
+func (h *house) quiet(t *testing.T, tokens ...server.Token) {
 	require.NoError(t, server.SaveTokens(filepath.Join(h.dir, "tokens.yaml"), tokens))
 	port, err := testbed.FreePort()
 	require.NoError(t, err)
@@ -63,19 +72,15 @@ spec:
   prometheus: {url: "http://127.0.0.1:1"}
   auth: {tokens: tokens.yaml}
 `, port))
-	h.write(t, "rollouts/shop.yaml", trusting)
-	require.NoError(t, os.Mkdir(filepath.Join(h.dir, "dynamic"), 0o700))
-	h.run(t)
-	return h, operator
 }
 
-// enters signs in with a token.
-func (c *chromium) enters(token string) {
+// enters signs in with a token, and waits for the overview to show something.
+func (c *chromium) enters(token string, shows ...string) {
 	c.t.Helper()
 	c.open("/")
 	c.write("#token", token)
 	c.click(".sign-in form button")
-	c.shows("Rollouts", "shop")
+	c.shows(shows...)
 }
 
 // TestEverythingButLiveUpdatesWorksWithoutScripts: a browser that runs no script walks a release from its start to its
@@ -85,7 +90,7 @@ func TestEverythingButLiveUpdatesWorksWithoutScripts(t *testing.T) {
 	c := newChromium(t, h.url)
 	_, err := chromedp.Call(c.ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
 	require.NoError(t, err)
-	c.enters(operator)
+	c.enters(operator, "Rollouts", "shop")
 	c.shows("without scripts this page stays as it is")
 	c.click(".c-name a")
 	c.shows("Start a release")
@@ -150,7 +155,7 @@ func (c *chromium) until(path, words string) {
 func TestWhatAnEnemyWritesOrSendsDoesNothingInABrowser(t *testing.T) {
 	h, operator := quietHouse(t)
 	c := newChromium(t, h.url)
-	c.enters(operator)
+	c.enters(operator, "Rollouts", "shop")
 	c.open("/rollouts/shop")
 	c.write("input[name=p-note]", hostile)
 	c.click(".start button.primary")

@@ -17,20 +17,10 @@ import (
 // TestTheOverviewOfAThousandRolloutsInABrowser has a daemon with a thousand rollouts, every tenth of which waits for a
 // person. Times are told and not held: they are this machine's.
 func TestTheOverviewOfAThousandRolloutsInABrowser(t *testing.T) {
-	port, err := testbed.FreePort()
-	require.NoError(t, err)
-	h := &house{dir: t.TempDir(), url: fmt.Sprintf("http://127.0.0.1:%d", port)}
+	h := &house{dir: t.TempDir()}
 	operator, token, err := server.NewToken("otto", []string{server.RoleOperator})
 	require.NoError(t, err)
-	require.NoError(t, server.SaveTokens(filepath.Join(h.dir, "tokens.yaml"), []server.Token{token}))
-	h.write(t, "serin.yaml", fmt.Sprintf(`apiVersion: serin.dev/v1alpha1
-kind: Daemon
-spec:
-  listen: 127.0.0.1:%d
-  config: rollouts/
-  prometheus: {url: "http://127.0.0.1:1"}
-  auth: {tokens: tokens.yaml}
-`, port))
+	h.quiet(t, token)
 	var all strings.Builder
 	for i := range 1000 {
 		fmt.Fprintf(&all, `---
@@ -61,10 +51,7 @@ spec:
 	}
 
 	c := newChromium(t, h.url)
-	c.open("/")
-	c.write("#token", operator)
-	c.click(".sign-in form button")
-	c.shows("service-0990", "page 1 of 10")
+	c.enters(operator, "service-0990", "page 1 of 10")
 	c.open("/")
 	size, nodes := js[float64](c, `performance.getEntriesByType("navigation")[0].encodedBodySize`), js[int](c, `document.querySelectorAll("*").length`)
 	t.Logf("the overview of 1,000 rollouts: first paint %s, %.0f KB, %d elements", c.firstPaint(), size/1000, nodes)

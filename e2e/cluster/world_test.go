@@ -552,7 +552,7 @@ func (w *world) revive(t *testing.T, namespace, image string) {
 			pod.Status.Phase = corev1.PodSucceeded
 			_, err := pods.UpdateStatus(t.Context(), pod, metav1.UpdateOptions{})
 			require.NoError(t, err)
-		case pod.Annotations["testcluster/fate"] == string(testcluster.Hang): // also one that does not run yet
+		case pod.Annotations[testcluster.FateAnnotation] == string(testcluster.Hang): // also one that does not run yet
 			if err := pods.Delete(t.Context(), pod.Name, metav1.DeleteOptions{}); !apierrors.IsNotFound(err) {
 				require.NoError(t, err)
 			}

@@ -39,8 +39,8 @@ const (
 	Fail Fate = "fail"
 )
 
-// fateAnnotation is what kwok's stages look at.
-const fateAnnotation = "testcluster/fate"
+// FateAnnotation of a pod is its fate, none for [Ready]: what kwok's stages look at.
+const FateAnnotation = "testcluster/fate"
 
 // Image is what containers made from an image do. A pod is what its first container is.
 type Image struct {
@@ -236,7 +236,7 @@ func (p *pods) bind(ctx context.Context, key string) error {
 		Target:     corev1.ObjectReference{Kind: "Node", Name: nodeName},
 	}
 	if fate := p.image(pod.Namespace, pod.Spec.Containers[0].Image).Fate; fate != Ready {
-		binding.Annotations = map[string]string{fateAnnotation: string(fate)}
+		binding.Annotations = map[string]string{FateAnnotation: string(fate)}
 	}
 	return gone(p.client.CoreV1().Pods(pod.Namespace).Bind(ctx, binding, metav1.CreateOptions{}))
 }
