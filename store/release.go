@@ -222,22 +222,27 @@ func (s *Store) release(ctx context.Context, where string, args ...any) (rollout
 func (s *Store) Releases(ctx context.Context, f rollout.Filter) ([]rollout.Release, error) {
 	where, args := []string{}, []any{}
 	add := func(condition string, arg any) {
-		if arg != "" && arg != (time.Time{}) {
-			if t, ok := arg.(time.Time); ok {
-				arg = nearest(t)
-			}
-			args = append(args, arg)
-			where = append(where, fmt.Sprintf(condition, len(args)))
+		args = append(args, arg)
+		where = append(where, fmt.Sprintf(condition, len(args)))
+	}
+	text := func(condition, arg string) {
+		if arg != "" {
+			add(condition, arg)
 		}
 	}
-	add(`rollout = $%d`, f.Rollout)
-	add(`phase = $%d`, string(f.Phase))
-	add(`outcome = $%d`, string(f.Outcome))
-	add(`start_key = $%d`, f.Key)
-	add(`started_by = $%d`, f.By)
-	add(`started_at >= $%d`, f.Since)
-	add(`started_at < $%d`, f.Until)
-	add(`id < $%d`, f.Before)
+	moment := func(condition string, at time.Time) {
+		if !at.IsZero() {
+			add(condition, nearest(at))
+		}
+	}
+	text(`rollout = $%d`, f.Rollout)
+	text(`phase = $%d`, string(f.Phase))
+	text(`outcome = $%d`, string(f.Outcome))
+	text(`start_key = $%d`, f.Key)
+	text(`started_by = $%d`, f.By)
+	moment(`started_at >= $%d`, f.Since)
+	moment(`started_at < $%d`, f.Until)
+	text(`id < $%d`, f.Before)
 	tail := ""
 	if len(where) > 0 {
 		tail = `WHERE ` + strings.Join(where, ` AND `)

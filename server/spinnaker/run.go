@@ -84,20 +84,31 @@ func (s *Service) prune(ctx context.Context) {
 	if s.o.Retention <= 0 {
 		return
 	}
-	open, err := s.o.Store.IncompleteRuns(ctx)
-	before := time.Now().Add(-s.o.Retention)
-	for i := 0; i < len(open) && err == nil; i++ {
-		var id ulid.ULID
-		if id, err = ulid.ParseStrict(open[i].ID); err == nil && ulid.Time(id.Time()).Before(before) {
-			before = ulid.Time(id.Time())
-		}
-	}
+	before, err := s.needed(ctx, time.Now().Add(-s.o.Retention))
 	if err == nil {
 		err = s.o.Store.Prune(ctx, before)
 	}
 	if err != nil {
 		s.o.Log.Error("prune runs", "err", err)
 	}
+}
+
+// needed is since when runs are needed: since a time, or since the oldest run that goes on was begun.
+func (s *Service) needed(ctx context.Context, since time.Time) (time.Time, error) {
+	open, err := s.o.Store.IncompleteRuns(ctx)
+	if err != nil {
+		return since, err
+	}
+	for _, run := range open {
+		id, err := ulid.ParseStrict(run.ID)
+		if err != nil {
+			return since, fmt.Errorf("run %q: %w", run.ID, err)
+		}
+		if begun := ulid.Time(id.Time()); begun.Before(since) {
+			since = begun
+		}
+	}
+	return since, nil
 }
 
 // take begins to work at a run unless somebody does. An analysis waits most of the time, so it needs no place.

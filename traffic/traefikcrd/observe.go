@@ -17,9 +17,9 @@ import (
 // API server takes requests and answers none.
 const readTimeout = 5 * time.Second
 
-// Observe reads the cluster, by what watches have told of it as far as there are any, and asks every replica of Traefik, all at once. Replicas that do not answer are listed
-// with the reason, and so is a Service of which the replicas could not be found. It returns an error only if neither
-// the cluster could be read nor any replica answered.
+// Observe reads the cluster, by what watches have told of it as far as there are any, and asks every replica of Traefik,
+// all at once. Replicas that do not answer are listed with the reason, and so is a Service of which the replicas could
+// not be found. It returns an error only if neither the cluster could be read nor any replica answered.
 func (r *Router) Observe(ctx context.Context) (traffic.Observed, error) {
 	o := traffic.Observed{}
 	reading, cancel := context.WithTimeout(ctx, readTimeout)

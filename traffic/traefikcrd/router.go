@@ -4,7 +4,8 @@
 // It owns a weighted TraefikService and an IngressRoute, or adopts an IngressRoute of the user's and changes no more in
 // it than it must; for a cohort it makes a route and Services of its own. What it owns it writes by server-side apply
 // as the field manager "serin". It keeps no state: what it writes is decided by what the API server says then, and what
-// it sees by what watches have told ([knowledge]) and by Traefik's API, which is asked each time. Pods and replicas are not its business. Start at [Router]; layout.go has the content, names.go the names.
+// it sees by what watches have told ([knowledge]) and by Traefik's API, which is asked each time. Pods and replicas are
+// not its business. Start at [Router]; layout.go has the content, names.go the names.
 package traefikcrd
 
 import (
