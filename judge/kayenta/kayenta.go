@@ -145,19 +145,8 @@ type MetricResult struct {
 	Ratio float64
 	// Critical says that this metric fails the canary as a whole, not that it was configured as critical.
 	Critical, Muted bool
-	// Comparison is what the label was decided by; nil if the arms were not compared. The reference does not
-	// report it, and it is not in the JSON.
-	Comparison *Comparison
-}
-
-// Comparison is what a label was decided by.
-type Comparison struct {
-	// Interval is that of canary minus baseline, in the metric's unit.
-	Interval
-	// Tolerance is what the bounds have to exceed: a quarter of the estimate.
-	Tolerance float64
-	// Effect is the ratio of means or the common language effect size.
-	Effect float64
+	// Compared says that the arms were compared: not if one is empty, both hold the same, or Label is Error.
+	Compared bool
 }
 
 // GroupScore is a group's score in percent, not rounded. HasData is false if no metric of the group passed or

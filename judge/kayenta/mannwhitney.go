@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"math/bits"
 	"slices"
 )
 
@@ -27,8 +26,7 @@ var ErrInput = errors.New("two arms that are not empty and a level between 0 and
 // There is no exact branch for small arms: it is the normal approximation with continuity correction throughout.
 // At the levels 0.9, 0.95, 0.98 and 0.99 the results are the reference's to the bit, at others to about 1e-9.
 //
-// It costs O(m+n) memory, and time O((m+n) log(m+n)): for each of some forty shifts O(m+n) while they are far from
-// the root and next to nothing near it, where arms are finite and hold no -0.
+// It costs O(m+n) memory, and time O((m+n) log(m+n)) and O(m+n) for each of some forty shifts.
 //
 // Mann and Whitney, Ann. Math. Statist. 18 (1947), 50–60; Hollander and Wolfe, Nonparametric Statistical Methods,
 // 2nd ed. (1999), sections 4.1 to 4.3. Its form is that of R's wilcox.test with exact = FALSE, conf.int = TRUE, save
@@ -74,11 +72,8 @@ type rankSum struct {
 	tiesY         float64
 	below         []int32
 	walked, reach float64
-	// steady: no shift in the bracket lets points of x tie that do not tie by themselves. Then places answers for all
-	// shifts at which no points of both arms tie; sigma is that of all of them.
+	// steady: no shift in the bracket lets points of x tie that do not tie by themselves.
 	steady bool
-	sigma  float64
-	places places
 	// The ends of the bracket and the values there, which are asked for again and again.
 	ends   [2]uint64
 	atEnds [2]float64
@@ -100,18 +95,13 @@ func newRankSum(x, y []float64) *rankSum {
 
 // reset begins anew with other arms, in the memory that is there.
 func (w *rankSum) reset(x, y []float64) {
-	*w = rankSum{floats: w.floats, ints: w.ints, places: places{spans: w.places.spans}}
+	*w = rankSum{floats: w.floats, ints: w.ints}
 	m, n := len(x), len(y)
-	beyond := 1 << bits.Len(uint(n))
-	floats := room(&w.floats, 2*(m+n+beyond))
-	ints := room(&w.ints, 5*m+n+1+cells*max(m, n)+3)
-	p := &w.places
-	p.grid.start = ints[5*m+n+1:]
-	p.x, p.y, p.n = floats[:m], floats[m:m+n], n
-	if w.plain = p.grid.sort(p.x, x) && p.grid.sort(p.y, y); !w.plain {
+	floats := room(&w.floats, m+n)
+	ints := room(&w.ints, m+places(max(m, n)))
+	w.x, w.y = floats[:m], floats[m:]
+	if w.plain = sortPlain(w.x, x, ints[m:]) && sortPlain(w.y, y, ints[m:]); !w.plain {
 		w.x, w.y = ascending(x), ascending(y)
-	} else {
-		w.x, w.y = p.x, p.y
 	}
 	lo, hi := w.bracket()
 	w.ends = [2]uint64{key(lo), key(hi)}
@@ -119,24 +109,11 @@ func (w *rankSum) reset(x, y []float64) {
 		return
 	}
 	w.below, w.walked, w.reach = ints[:m], math.Inf(1), 2*(hi-lo)/float64(n)
-	tiesX, step := tiesOf(w.x)
-	w.tiesY, _ = tiesOf(w.y)
+	step := smallestStep(w.x)
+	w.tiesY = tiesOf(w.y)
 	// Two points further apart than the last bit of their differences stay apart.
 	size := max(-w.x[0], w.x[m-1]) + max(-lo, hi)
-	if w.steady = m+n <= mostExact && step > 0x1p-51*size; !w.steady {
-		return
-	}
-	w.sigma = w.deviation(tiesX + w.tiesY)
-	if tiesX+w.tiesY > 0 {
-		p.merge(w.x, w.y, floats[m+n+beyond:], ints[4*m:5*m+n+1])
-	}
-	p.y = p.y[:p.n+beyond]
-	for i := range beyond {
-		p.y[p.n+i] = math.Inf(1)
-	}
-	m = len(p.x)
-	p.from.at, p.to.at, p.last.at = ints[len(x):][:m], ints[2*len(x):][:m], ints[3*len(x):][:m]
-	p.restart()
+	w.steady = m+n <= mostExact && step > 0x1p-51*size
 }
 
 // room returns n entries of memory, of any content, and makes it larger where that is needed.
@@ -150,12 +127,16 @@ const mostExact = 200_000
 
 // interval finds bounds and estimate between the shifts at which the arms do not overlap any more.
 func (w *rankSum) interval(level float64) (i Interval, ok bool) {
-	lo, hi := w.bracket()
-	z := quantile(level)
-	i.Lower = w.bound(lo, hi, z)
-	i.Upper = w.bound(lo, hi, -z)
-	i.Estimate = zeroin(w.at, lo, hi)
+	i = Interval{Lower: w.lower(level), Upper: w.upper(level), Estimate: w.estimate()}
 	return i, !w.tied
+}
+
+func (w *rankSum) lower(level float64) float64 { return w.bound(quantile(level)) }
+func (w *rankSum) upper(level float64) float64 { return w.bound(-quantile(level)) }
+
+func (w *rankSum) estimate() float64 {
+	lo, hi := w.bracket()
+	return zeroin(w.at, lo, hi)
 }
 
 // bracket is the shifts beyond which x-d lies wholly above or below y.
@@ -164,7 +145,8 @@ func (w *rankSum) bracket() (lo, hi float64) {
 }
 
 // bound is the shift at which the standardized rank sum falls below z, or an end of the bracket.
-func (w *rankSum) bound(lo, hi, z float64) float64 {
+func (w *rankSum) bound(z float64) float64 {
+	lo, hi := w.bracket()
 	f := func(d float64) float64 { return w.at(d) - z }
 	if f(lo) <= 0 {
 		return lo
@@ -205,19 +187,8 @@ func (w *rankSum) at(d float64) float64 {
 // standardized is at without its memory.
 func (w *rankSum) standardized(d float64) float64 {
 	m, n := float64(len(w.x)), float64(len(w.y))
-	var ranks float64
-	sigma := w.sigma
-	below, ok := int64(0), false
-	if lo, hi := w.bracket(); w.steady && d > lo && d < hi { // at the ends there are ties
-		below, ok = w.places.ask(d)
-	}
-	if ok {
-		ranks = m*(m+1)/2 + float64(below)
-	} else {
-		var ties float64
-		ranks, ties = w.rank(d)
-		sigma = w.deviation(ties)
-	}
+	ranks, ties := w.rank(d)
+	sigma := w.deviation(ties)
 	above := ranks - m*(m+1)/2 - m*n/2
 	if sigma == 0 {
 		w.tied = true

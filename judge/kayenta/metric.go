@@ -8,8 +8,9 @@ import (
 
 // desk is the memory in which pairs are judged, one after the other. The zero value is ready.
 type desk struct {
-	x, y  []float64
-	ranks rankSum
+	x, y    []float64 // canary and baseline of the pair at hand, prepared
+	ranks   rankSum
+	between shift
 }
 
 // desks are those not in use. No result shares their memory.
@@ -22,7 +23,7 @@ func (k *desk) judge(p Pair, tol, level float64) (MetricResult, error) {
 	if s.RemoveOutliers && !(s.OutlierFactor > 0) {
 		return MetricResult{}, ErrOutlierFactor
 	}
-	k.x, k.y = prepare(k.x, p.Experiment, s), prepare(k.y, p.Control, s)
+	k.prepare(p)
 	x, y := k.x, k.y
 	m := MetricResult{
 		Name: p.Name, ID: p.ID, Tags: p.Tags, Groups: p.Groups, Muted: s.Muted,
@@ -36,18 +37,7 @@ func (k *desk) judge(p Pair, tol, level float64) (MetricResult, error) {
 	case constant(x) && constant(y) && x[0] == y[0]:
 		// One value throughout, but not equally often: the reference gives no reason here.
 	default:
-		ratio := meanRatio(m.Experiment.Mean, m.Control.Mean)
-		if constant(x) && constant(y) {
-			x, y = noisy(x, y)
-			ratio = meanRatio(mean(x), mean(y))
-		}
-		c, ok := k.compare(x, y, ratio, s.CLES, tol, level)
-		if !ok {
-			m.Label, m.Reason, m.Ratio = Error, "Metric Classification Failed", math.NaN()
-			break
-		}
-		m.Comparison, m.Ratio = c, ratio
-		m.classify(*c, s)
+		k.compare(&m, s, tol, level)
 	}
 	return m, nil
 }
@@ -65,16 +55,49 @@ func (m *MetricResult) judgeEmpty(s Settings) {
 	}
 }
 
+// An effect that is not a number satisfies every threshold; a threshold that is not a number is satisfied by no
+// other effect.
+func atLeast(effect, threshold float64) bool { return math.IsNaN(effect) || effect >= threshold }
+func atMost(effect, threshold float64) bool  { return math.IsNaN(effect) || effect <= threshold }
+
+// compare labels a metric of which the arms are neither empty nor alike.
+func (k *desk) compare(m *MetricResult, s Settings, tol, level float64) {
+	d, ratio := k.shift(*m, tol, level)
+	if !d.comparable() {
+		m.Label, m.Reason, m.Ratio = Error, "Metric Classification Failed", math.NaN()
+		return
+	}
+	m.Compared, m.Ratio = true, ratio
+	effect := ratio
+	if s.CLES {
+		effect = d.cles()
+	}
+	m.classify(d, effect, s)
+}
+
+// shift is that between the arms at hand, of which m has the means, and the ratio of these. Where each arm is constant
+// both get noise.
+func (k *desk) shift(m MetricResult, tol, level float64) (d *shift, ratio float64) {
+	x, y := k.x, k.y
+	canary, baseline := m.Experiment.Mean, m.Control.Mean
+	if constant(x) && constant(y) {
+		x, y = noisy(x, y)
+		canary, baseline = mean(x), mean(y)
+	}
+	k.between = shift{x: x, y: y, apart: canary - baseline, tol: tol, level: level, ranks: &k.ranks}
+	return &k.between, meanRatio(canary, baseline)
+}
+
 // classify labels a compared metric. High is asked first; the allowed effect comes before the critical one.
-func (m *MetricResult) classify(c Comparison, s Settings) {
+func (m *MetricResult) classify(d *shift, effect float64, s Settings) {
 	var word string
 	switch {
-	case s.Direction != Decrease && c.Lower > c.Tolerance && atLeast(c.Effect, s.AllowedIncrease):
+	case s.Direction != Decrease && atLeast(effect, s.AllowedIncrease) && d.above():
 		m.Label, word = High, "High"
-		m.Critical = s.Critical && atLeast(c.Effect, s.CriticalIncrease)
-	case s.Direction != Increase && c.Upper < -c.Tolerance && atMost(c.Effect, s.AllowedDecrease):
+		m.Critical = s.Critical && atLeast(effect, s.CriticalIncrease)
+	case s.Direction != Increase && atMost(effect, s.AllowedDecrease) && d.below():
 		m.Label, word = Low, "Low"
-		m.Critical = s.Critical && atMost(c.Effect, s.CriticalDecrease)
+		m.Critical = s.Critical && atMost(effect, s.CriticalDecrease)
 	default:
 		return
 	}
@@ -84,33 +107,17 @@ func (m *MetricResult) classify(c Comparison, s Settings) {
 	}
 }
 
-// An effect that is not a number satisfies every threshold; a threshold that is not a number is satisfied by no
-// other effect.
-func atLeast(effect, threshold float64) bool { return math.IsNaN(effect) || effect >= threshold }
-func atMost(effect, threshold float64) bool  { return math.IsNaN(effect) || effect <= threshold }
-
-// compare asks how far canary x and baseline y, both not empty, lie apart; ratio is that of their means. ok is false
-// if the shift cannot be estimated because at some shift all points are tied.
-func (k *desk) compare(x, y []float64, ratio float64, cles bool, tol, level float64) (c *Comparison, ok bool) {
-	w := &k.ranks
-	w.reset(x, y)
-	c = &Comparison{Effect: ratio}
-	if c.Interval, ok = w.interval(level); !ok {
-		return nil, false
-	}
-	if cles {
-		c.Effect = w.cles()
-	}
-	c.Tolerance = tol * math.Abs(c.Estimate)
-	return c, true
-}
-
 // meanRatio is canary's mean over baseline's, NaN if either is 0.
 func meanRatio(canary, baseline float64) float64 {
 	if canary == 0 || baseline == 0 {
 		return math.NaN()
 	}
 	return canary / baseline
+}
+
+// prepare takes both arms of p at hand.
+func (k *desk) prepare(p Pair) {
+	k.x, k.y = prepare(k.x, p.Experiment, p.Settings), prepare(k.y, p.Control, p.Settings)
 }
 
 // prepare returns a's points with NaNs and then outliers handled, in their order and in the memory of into; a stays as

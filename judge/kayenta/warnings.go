@@ -31,7 +31,7 @@ func Warnings(q Request, r Result) []string {
 		s := q.Pairs[i].Settings
 		w.noData(m, s)
 		w.samples(m)
-		w.means(m, s)
+		w.means(q.Pairs[i], m)
 	}
 	w.groups(q, r)
 	w.score(q, r)
@@ -80,27 +80,35 @@ func (w *warnings) samples(m MetricResult) {
 	if m.Label == Pass && (math.IsNaN(x.Mean-x.Mean) || math.IsNaN(y.Mean-y.Mean)) { // infinite or NaN
 		w.add("metric %q: infinite values, with which it passes whatever the others are", m.Name)
 	}
-	if width := (x.Max - y.Min) - (x.Min - y.Max); m.Comparison != nil && width <= smallBracket {
+	if width := (x.Max - y.Min) - (x.Min - y.Max); m.Compared && width <= smallBracket {
 		w.add("metric %q: all values lie within %.2g of each other, below what the root finder resolves (1e-4): only complete separation is seen; scale the metric in its query", m.Name, width)
 	}
 }
 
 // means tells where the ratio of means overrules the ranks, or is turned round by a sign.
-func (w *warnings) means(m MetricResult, s Settings) {
-	c := m.Comparison
-	if c == nil || s.CLES {
+func (w *warnings) means(p Pair, m MetricResult) {
+	s := p.Settings
+	if !m.Compared || s.CLES {
 		return
 	}
 	if m.Experiment.Mean < 0 || m.Control.Mean < 0 {
 		w.add("metric %q: a mean is negative, where the ratio of means turns round: a rise is no increase", m.Name)
 		return
 	}
+	higher := s.Direction != Decrease && s.AllowedIncrease <= 1 && m.Ratio < s.AllowedIncrease
+	lower := s.Direction != Increase && s.AllowedDecrease >= 1 && m.Ratio > s.AllowedDecrease
+	if m.Label != Pass || !higher && !lower {
+		return
+	}
+	k := desks.Get().(*desk) //nolint:forcetypeassert // see its New
+	defer desks.Put(k)
+	k.prepare(p)
+	d, _ := k.shift(m, tolerance, confidence)
 	switch {
-	case m.Label != Pass:
-	case s.Direction != Decrease && c.Lower > c.Tolerance && s.AllowedIncrease <= 1:
-		w.add("metric %q: the canary's values are higher, yet its mean is not (ratio %.4g): a spike in the baseline can hide this", m.Name, c.Effect)
-	case s.Direction != Increase && c.Upper < -c.Tolerance && s.AllowedDecrease >= 1:
-		w.add("metric %q: the canary's values are lower, yet its mean is not (ratio %.4g): a spike in the canary can hide this", m.Name, c.Effect)
+	case higher && d.above():
+		w.add("metric %q: the canary's values are higher, yet its mean is not (ratio %.4g): a spike in the baseline can hide this", m.Name, m.Ratio)
+	case lower && d.below():
+		w.add("metric %q: the canary's values are lower, yet its mean is not (ratio %.4g): a spike in the canary can hide this", m.Name, m.Ratio)
 	}
 }
 

@@ -35,7 +35,7 @@ func zeroin(f func(float64) float64, lo, hi float64) float64 {
 			a, b, c = b, c, b
 			fa, fb, fc = fb, fc, fb
 		}
-		tol := float64(2*epsilon*math.Abs(b)) + rootTolerance/2
+		tol := stop(b)
 		step := (c - b) / 2
 		if math.Abs(step) <= tol || isRoot(fb) {
 			return b
@@ -84,6 +84,9 @@ func interpolate(a, b, c, fa, fb, fc, previous, tol float64) float64 {
 	}
 	return cb / 2
 }
+
+// stop is the step at which the search ends at b.
+func stop(b float64) float64 { return float64(2*epsilon*math.Abs(b)) + rootTolerance/2 }
 
 // isRoot says whether f is 0 to one unit in the last place.
 func isRoot(f float64) bool { return math.Abs(f) <= math.SmallestNonzeroFloat64 }

@@ -2,7 +2,6 @@ package kayenta
 
 import (
 	"math"
-	"math/bits"
 	"slices"
 )
 
@@ -12,28 +11,21 @@ const (
 	mostShift = 1e301
 )
 
-// cells is how many cells a grid has for each point.
-const cells = 2
+// cells is how many cells there are for each point when points are sorted, and crowded how many points may share one
+// before that is not worth it.
+const (
+	cells   = 2
+	crowded = 24
+)
 
-// crowded is how many points may share a cell before sorting by cells is not worth it.
-const crowded = 24
+// places is how many entries the cells of n points take.
+func places(n int) int { return cells*n + 3 }
 
-// grid says near which index of a sorted arm a value is to be found: it cuts the range of the arm into twice as many
-// cells of one width as there are points.
-type grid struct {
-	first, scale float64
-	// start of a cell is how many points lie in the cells before it; two more entries are needed while sorting.
-	start []int32
-	// rounds is in how many halvings the fullest cell is searched.
-	rounds int
-}
-
-// cell is that of v, which lies in the arm's range. It never falls as v grows, rounding included.
-func (g *grid) cell(v float64) int { return int((v - g.first) * g.scale) }
-
-// sort fills sorted with the points of arm, ascending, and the grid with their places; both have room for them. It
-// does nothing and is false if they cannot be compared as they are: if not all are finite and none of them -0.
-func (g *grid) sort(sorted, arm []float64) bool {
+// sortPlain fills sorted, of the same length, with the points of arm, ascending. It cuts their range into cells of one
+// width, twice as many as there are points, and start gets how many points lie in the cells before each: O(n) unless
+// most points are in few cells. It is false, with sorted of no meaning, if points cannot be compared as they are: if
+// not all are finite and none of them -0.
+func sortPlain(sorted, arm []float64, start []int32) bool {
 	lo, hi := arm[0], arm[0]
 	for _, v := range arm {
 		if !(math.Abs(v) <= mostPlain) || math.Float64bits(v) == 1<<63 {
@@ -46,27 +38,26 @@ func (g *grid) sort(sorted, arm []float64) bool {
 			hi = v
 		}
 	}
-	g.first, g.scale = lo, float64(cells*len(arm))/(hi-lo)
-	if !(g.scale <= mostPlain) { // all in one cell
-		g.scale = 0
+	scale := float64(cells*len(arm)) / (hi - lo)
+	if !(scale <= mostPlain) { // all in one cell
+		scale = 0
 	}
-	g.start = g.start[:cells*len(arm)+3]
-	clear(g.start)
+	start = start[:places(len(arm))] // two entries more than cells
+	clear(start)
 	for _, v := range arm {
-		g.start[g.cell(v)+2]++
+		start[int((v-lo)*scale)+2]++
 	}
 	var before, fullest int32
-	for i, n := range g.start {
+	for i, n := range start {
 		before += n
-		g.start[i] = before
+		start[i] = before
 		fullest = max(fullest, n)
 	}
 	for _, v := range arm {
-		next := &g.start[g.cell(v)+1] // ends as the start of the cell after v's
+		next := &start[int((v-lo)*scale)+1] // ends as the start of the cell after v's
 		sorted[*next] = v
 		*next++
 	}
-	g.rounds = bits.Len32(uint32(fullest)) //nolint:gosec // not negative
 	if fullest > crowded {
 		slices.Sort(sorted)
 		return true
@@ -142,24 +133,23 @@ func tie(t int) float64 {
 	return float64(size*size*size) - size
 }
 
-// tiesOf is the sum of t³-t over the groups of t ties in a sorted arm, and the smallest step between two groups, +Inf
-// for one group.
-func tiesOf(sorted []float64) (ties, step float64) {
-	step = math.Inf(1)
-	run := 1
+// tiesOf is the sum of t³-t over the groups of t ties in a sorted arm.
+func tiesOf(sorted []float64) (ties float64) {
+	for i := 0; i < len(sorted); {
+		n := equal(sorted, i)
+		ties += tie(n)
+		i += n
+	}
+	return ties
+}
+
+// smallestStep is that between two points of a sorted arm that are not equal, +Inf if all are.
+func smallestStep(sorted []float64) float64 {
+	step := math.Inf(1)
 	for i := 1; i < len(sorted); i++ {
-		d := sorted[i] - sorted[i-1]
-		if d == 0 {
-			run++
-			continue
-		}
-		if d < step {
+		if d := sorted[i] - sorted[i-1]; d > 0 && d < step {
 			step = d
 		}
-		if run > 1 {
-			ties += tie(run)
-			run = 1
-		}
 	}
-	return ties + tie(run), step
+	return step
 }
