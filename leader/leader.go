@@ -47,6 +47,7 @@ type Candidate struct {
 	elector  *leaderelection.LeaderElector
 	renewals *renewals
 	elected  chan struct{}
+	known    chan struct{}
 	log      *slog.Logger
 }
 
@@ -64,7 +65,9 @@ func New(c Config) (*Candidate, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect for the lease: %w", err)
 	}
-	l := &Candidate{log: c.Log, elected: make(chan struct{}), renewals: &renewals{
+	known := make(chan struct{})
+	learn := sync.OnceFunc(func() { close(known) })
+	l := &Candidate{log: c.Log, elected: make(chan struct{}), known: known, renewals: &renewals{
 		Interface: &resourcelock.LeaseLock{
 			LeaseMeta: metav1.ObjectMeta{Namespace: c.Namespace, Name: c.Name}, Client: client,
 			LockConfig: resourcelock.ResourceLockConfig{Identity: own},
@@ -79,6 +82,7 @@ func New(c Config) (*Candidate, error) {
 			OnStoppedLeading: func() {},
 			OnNewLeader: func(leader string) {
 				c.Log.Info("a daemon leads", "leader", leader, "itself", leader == own)
+				learn()
 			},
 		},
 	})
@@ -206,6 +210,9 @@ func (l *Candidate) Leader() (host string, ok bool) {
 	host, _, _ = strings.Cut(leader, "/")
 	return host, true
 }
+
+// Known is closed when this daemon has learnt for the first time who leads.
+func (l *Candidate) Known() <-chan struct{} { return l.known }
 
 // renewals is the lock, and when it was last known to be this daemon's: counted from before the request that said so,
 // because the others count from when they have seen it.

@@ -105,7 +105,10 @@ func TestOneActsAndTheOtherStandsByUntilItEnds(t *testing.T) {
 	require.False(t, ok, "it is this one")
 
 	two := run(t, c.Config, ns, "10.0.0.2", &acting)
-	require.Eventually(t, func() bool { host, ok := two.Leader(); return ok && host == "10.0.0.1" }, patience, 10*time.Millisecond)
+	wait(t, "the second knows who leads", two.Known())
+	host, ok := two.Leader()
+	require.True(t, ok)
+	require.Equal(t, "10.0.0.1", host)
 	require.ErrorIs(t, two.Leads(), leader.ErrLost)
 	require.True(t, open(two.acts))
 

@@ -81,6 +81,10 @@ func ownNamespace(spec *config.KubernetesSpec) (string, error) {
 	return namespace, nil
 }
 
+// knowsWithin is how long a daemon that was just started does not listen yet because it does not know who leads: it
+// could pass nothing on. It listens all the same where the API server does not say.
+const knowsWithin = 5 * time.Second
+
 // standBy answers for health and metrics, and passes on everything else to the daemon that leads, until ctx ends. It
 // touches neither the store nor what a release consists of.
 func standBy(ctx context.Context, spec *config.DaemonSpec, c *leader.Candidate, log *slog.Logger) error {
@@ -91,6 +95,12 @@ func standBy(ctx context.Context, spec *config.DaemonSpec, c *leader.Candidate, 
 	tokens, err := openTokens(spec, log)
 	if err != nil {
 		return err
+	}
+	select {
+	case <-c.Known():
+	case <-time.After(knowsWithin):
+	case <-ctx.Done():
+		return nil
 	}
 	api := server.New(server.Options{
 		Elsewhere: elsewhere, Tokens: tokens, Version: versionText(), Log: log, Registry: newRegistry(false),
