@@ -123,6 +123,7 @@ func readRules(t *testing.T) (r rules) {
 func TestTheRulesAreSoundAndPassTheirTests(t *testing.T) {
 	promtool, err := testbed.Tool("promtool")
 	require.NoError(t, err)
+	require.NoError(t, testbed.Reads("dashboards"))
 	for _, args := range [][]string{{"check", "rules", "--lint=all", "--lint-fatal", "rules.yaml"}, {"test", "rules", "rules_test.yaml"}} {
 		out, err := exec.CommandContext(t.Context(), promtool, args...).CombinedOutput()
 		require.NoError(t, err, "promtool %s\n%s", strings.Join(args, " "), out)

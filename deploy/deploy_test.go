@@ -46,6 +46,7 @@ func program(t *testing.T, name string, args ...string) (string, error) {
 	t.Helper()
 	path, err := testbed.Tool(name)
 	require.NoError(t, err)
+	require.NoError(t, testbed.Reads("deploy"))
 	cmd := exec.CommandContext(t.Context(), path, args...)
 	dir := t.TempDir()
 	cmd.Env = append(os.Environ(), "HELM_CACHE_HOME="+dir, "HELM_CONFIG_HOME="+dir, "HELM_DATA_HOME="+dir, "KUBECONFIG="+filepath.Join(dir, "none"))

@@ -32,6 +32,7 @@ func helm(t *testing.T, kubeconfig, dir, line string) string {
 	t.Helper()
 	path, err := testbed.Tool("helm")
 	require.NoError(t, err)
+	require.NoError(t, testbed.Reads("deploy"))
 	words := strings.Fields(line)
 	require.Equal(t, "helm", words[0])
 	for i, w := range words {

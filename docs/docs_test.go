@@ -187,6 +187,7 @@ func runScript(t *testing.T, dir, script, server string) string {
 	t.Helper()
 	root, err := testbed.Root()
 	require.NoError(t, err)
+	require.NoError(t, testbed.Reads("deploy", "examples"))
 	bin := filepath.Join(dir, ".bin")
 	require.NoError(t, os.Mkdir(bin, 0o700))
 	require.NoError(t, os.Symlink(serin, filepath.Join(bin, "serin")))

@@ -212,6 +212,7 @@ func (w *world) grant(t *testing.T, more ...string) {
 	t.Helper()
 	helm, err := testbed.Tool("helm")
 	require.NoError(t, err)
+	require.NoError(t, testbed.Reads("deploy/helm"))
 	cmd := exec.CommandContext(t.Context(), helm, append([]string{ //nolint:gosec // of this test
 		"template", "serin", "../../deploy/helm/serin", "--namespace", w.home, "--kube-version", "1.34.0", "--show-only", "templates/rbac.yaml",
 		"--set", "namespaces={" + w.pro + "," + w.dev + "}", "--set", "traefikNamespaces={" + w.gate + "}",

@@ -10,8 +10,10 @@
 package testbed
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -98,18 +100,62 @@ func Root() (string, error) {
 }
 
 // Serin builds the program into a folder, as it is shipped and whatever the test is built with, and returns its path.
+// What it is built from counts as read: see [Reads].
 func Serin(folder string) (string, error) {
 	root, err := Root()
 	if err != nil {
 		return "", err
 	}
 	path := filepath.Join(folder, "serin")
-	build := exec.Command("go", "build", "-buildvcs=false", "-o", path, "./cmd/serin") //nolint:gosec,noctx // it ends with the test
-	build.Dir, build.Env = root, append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build serin: %w: %s", err, out)
+	for _, args := range [][]string{
+		{"build", "-buildvcs=false", "-o", path, "./cmd/serin"},
+		{"list", "-deps", "-f", "{{if .Module}}{{if .Module.Main}}{{$dir := .Dir}}{{$dir}}{{range .EmbedFiles}}\n{{$dir}}/{{.}}{{end}}{{end}}{{end}}", "./cmd/serin"},
+	} {
+		cmd := exec.Command("go", args...) //nolint:gosec,noctx // it ends with the test
+		cmd.Dir, cmd.Env = root, append(os.Environ(), "CGO_ENABLED=0")
+		var out, wrong bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &out, &wrong
+		if err := cmd.Run(); err != nil {
+			return "", fmt.Errorf("build serin: go %s: %w: %s", args[0], err, wrong.String())
+		}
+		for source := range strings.Lines(out.String()) {
+			if err := read(strings.TrimSuffix(source, "\n")); err != nil {
+				return "", fmt.Errorf("build serin: %w", err)
+			}
+		}
 	}
 	return path, nil
+}
+
+// Reads says that what a test starts reads these files and folders of the repository, with all that is in them. Go
+// keeps the result of a test for as long as what the test itself has opened stays as it was. It does not see what other
+// programs open, and would take a test for passed whose subject has changed.
+func Reads(paths ...string) error {
+	root, err := Root()
+	if err != nil {
+		return err
+	}
+	for _, path := range paths {
+		err := filepath.WalkDir(filepath.Join(root, path), func(path string, d fs.DirEntry, err error) error {
+			if err != nil || !d.IsDir() {
+				return err
+			}
+			return read(path)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// read opens a file, or a folder with what it lists.
+func read(path string) error {
+	f, err := os.Open(path) //nolint:gosec // of the repository
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 // Tool returns the path of a server's binary. SERIN_TOOLS names a folder that is the only one looked into; without
