@@ -3,14 +3,21 @@ package testbed
 import (
 	"cmp"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"math/big"
 	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -68,6 +75,9 @@ func StartTraefik(ctx context.Context, c TraefikConfig) (*Traefik, error) {
 			return nil, fmt.Errorf("start traefik: %w", err)
 		}
 	}
+	if err := writeDefaultCertificate(t.Directory); err != nil {
+		return nil, fmt.Errorf("start traefik: %w", err)
+	}
 	args, err := t.args(c)
 	if err != nil {
 		return nil, fmt.Errorf("start traefik: %w", err)
@@ -82,6 +92,41 @@ func StartTraefik(ctx context.Context, c TraefikConfig) (*Traefik, error) {
 	t.ownDir = own
 	return t, nil
 }
+
+// writeDefaultCertificate gives Traefik a certificate of its own. Without one it makes a new one, with a new RSA key,
+// each time its configuration changes: a tenth of a second of computing, and most of what a change costs.
+func writeDefaultCertificate(directory string) error {
+	pair, err := defaultCertificate()
+	if err != nil {
+		return err
+	}
+	text := fmt.Sprintf("tls: {stores: {default: {defaultCertificate: {certFile: %q, keyFile: %q}}}}\n", pair.cert, pair.key)
+	return os.WriteFile(filepath.Join(directory, "default-certificate.yaml"), []byte(text), 0o600)
+}
+
+// pemPair is a certificate and its key, as PEM.
+type pemPair struct{ cert, key []byte }
+
+// defaultCertificate is one for all Traefiks of this process.
+var defaultCertificate = sync.OnceValues(func() (pemPair, error) {
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return pemPair{}, err
+	}
+	now := time.Now()
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), DNSNames: []string{"default.example.com"}, NotBefore: now.Add(-time.Hour), NotAfter: now.Add(24 * time.Hour),
+	}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
+	if err != nil {
+		return pemPair{}, err
+	}
+	key, err := x509.MarshalPKCS8PrivateKey(private)
+	return pemPair{
+		cert: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert}),
+		key:  pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}),
+	}, err
+})
 
 // args chooses the ports and returns the command line.
 func (t *Traefik) args(c TraefikConfig) ([]string, error) {
