@@ -568,6 +568,27 @@ func TestASupersededReleaseGoesBackBeforeTheNextOneStarts(t *testing.T) {
 	})
 }
 
+func TestAReleaseThatWaitsIsNotDisplacedWhileItCannotBeWritten(t *testing.T) {
+	under(t, gray("shop"), func(t *testing.T, w *world, first string) {
+		w.store.change(func(m *moody) { m.barren = true })
+		second, err := w.Start(t.Context(), "shop", rollout.StartRequest{By: "ann"}, true)
+		require.NoError(t, err)
+		w.after(time.Minute)
+		require.Equal(t, 1, count(w.trace(first), "ended superseded"))
+		_, err = w.Start(t.Context(), "shop", rollout.StartRequest{By: "ben"}, true)
+		require.ErrorIs(t, err, errFull)
+
+		w.after(time.Minute) // the loop waits to try again
+		w.store.change(func(m *moody) { m.barren = false })
+		_, err = w.Start(t.Context(), "shop", rollout.StartRequest{By: "ben"}, false)
+		var active *rollout.ActiveError
+		require.ErrorAs(t, err, &active)
+		require.Equal(t, second.ID, active.ID)
+		w.after(time.Minute)
+		require.Equal(t, second.ID, w.view("shop").Release.ID)
+	})
+}
+
 func TestAReleaseThatWaitedIsHeldToTheRolloutAsItIsWhenItBegins(t *testing.T) {
 	plan := gray("shop")
 	plan.Rollout.Parameters = []rollout.Parameter{{Name: "image"}}

@@ -211,7 +211,7 @@ func (l *loop) running() *release {
 func (l *loop) advance(ctx context.Context) bool {
 	r := l.running()
 	if r == nil {
-		return l.succeed(ctx)
+		return l.waits() && l.succeed(ctx) == nil
 	}
 	if r.back != nil || l.way.wanted() {
 		return false
@@ -571,7 +571,11 @@ func (l *loop) schedule(calm bool) {
 
 // wake is when the loop has to turn again although nobody sends it anything.
 func (l *loop) wake() time.Time {
-	if !l.ready {
+	soon := time.Now().Add(retryEvery)
+	switch {
+	case !l.ready && l.trouble["store"] != "":
+		return soon // reading works where writing does not, as on a full disk
+	case !l.ready:
 		return time.Now()
 	}
 	at := time.Now().Add(l.e.o.ObserveEvery)
@@ -588,7 +592,7 @@ func (l *loop) wake() time.Time {
 	if d, ok := r.now().Deadline(&r.plan.Rollout, time.Now()); ok && d.Before(at) {
 		at = d
 	}
-	if soon := time.Now().Add(retryEvery); r.back != nil || l.trouble["store"] != "" {
+	if r.back != nil || l.trouble["store"] != "" {
 		at = soon
 	}
 	return at

@@ -133,6 +133,14 @@ func (l *loop) start(ctx context.Context, req rollout.StartRequest, supersede bo
 	if len(l.plan.Unsupported) > 0 {
 		return rollout.Release{}, &rollout.UnsupportedError{Why: l.plan.Unsupported}
 	}
+	if l.waits() { // it was here first, and its caller was told that it will begin
+		if err := l.succeed(ctx); err != nil {
+			return rollout.Release{}, err
+		}
+		if err := l.know(ctx); err != nil {
+			return rollout.Release{}, err
+		}
+	}
 	if req.Key != "" {
 		if r, err := l.byKey(ctx, req.Key); !errors.Is(err, rollout.ErrNotFound) {
 			return r, err
@@ -226,24 +234,27 @@ func beginning(d *rollout.Definition, first rollout.Started, cancelled *rollout.
 	return events, states, nil
 }
 
-// succeed starts the release that has taken the place of one that has ended; it reports whether there was one.
-func (l *loop) succeed(ctx context.Context) bool {
-	if l.rel == nil || l.rel.state.Successor == nil {
+// waits tells whether a release is to begin in the place of one that has ended. It cannot while its rollout is not
+// declared, or needs what is not there.
+func (l *loop) waits() bool {
+	if l.rel == nil || !l.rel.state.Ended() || l.rel.state.Successor == nil {
 		return false
 	}
+	return l.rel.state.SuccessorCancelled != nil || l.plan != nil && len(l.plan.Unsupported) == 0
+}
+
+// succeed starts the release that waits.
+func (l *loop) succeed(ctx context.Context) error {
 	plan, cancelled := l.plan, l.rel.state.SuccessorCancelled
-	if cancelled != nil && plan == nil {
-		plan = &l.rel.plan // it does nothing any more, so any will do
-	}
-	if plan == nil || cancelled == nil && len(plan.Unsupported) > 0 {
-		return false
+	if plan == nil {
+		plan = &l.rel.plan // it is cancelled and does nothing any more, so any will do
 	}
 	next := *l.rel.state.Successor
 	asking, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	if _, err := l.e.o.Store.Release(asking, next.ID); err == nil {
 		l.ready = false // it has been started, by this daemon before it was stopped: take it up
-		return true
+		return nil
 	}
 	if params, err := checkParameters(plan.Rollout.Parameters, next.Parameters); err == nil {
 		next.Parameters = params
@@ -251,7 +262,7 @@ func (l *loop) succeed(ctx context.Context) bool {
 		cancelled = &rollout.SuccessorCancelled{Meta: rollout.Meta{By: rollout.Serin}, ID: next.ID, Reason: "the rollout has changed: " + err.Error()}
 	}
 	_, err := l.create(ctx, *plan, next, cancelled)
-	return err == nil
+	return err
 }
 
 // checkParameters fills in defaults and refuses what is not declared, missing or does not match.

@@ -488,6 +488,7 @@ type moody struct {
 	refuses error
 	hangs   bool
 	lost    bool   // the next Create or Append is written, and its answer lost
+	barren  bool   // no release can be created
 	blind   string // what cannot be read
 }
 
@@ -515,6 +516,12 @@ func (m *moody) mood(ctx context.Context) error {
 func (m *moody) Create(ctx context.Context, r rollout.Release, events ...rollout.Event) error {
 	if err := m.mood(ctx); err != nil {
 		return err
+	}
+	m.mu.Lock()
+	barren := m.barren
+	m.mu.Unlock()
+	if barren {
+		return errFull
 	}
 	return m.lose(m.Store.Create(ctx, r, events...))
 }
