@@ -769,7 +769,7 @@ func TestAWebhookIsCalledUnderOneKeyUntilItIsAnswered(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, func(t *testing.T, w *world) {
-				w.calls.slow = 20 * time.Second
+				w.calls.change(func(c *calls) { c.slow = 20 * time.Second })
 				w.plan(plan)
 				w.after(time.Minute)
 				test(t, w, w.start("shop", "").ID)
@@ -782,7 +782,7 @@ func TestAWebhookThatSaysNoTurnsTheReleaseBack(t *testing.T) {
 	plan := gray("shop")
 	plan.Rollout.Steps = append(rollout.Steps{plan.Rollout.Steps[0], rollout.Webhook{Name: "announce", URL: "http://other", Deadline: time.Hour}}, plan.Rollout.Steps[1:]...)
 	under(t, plan, func(t *testing.T, w *world, _ string) {
-		w.calls.answer = errors.New("not today")
+		w.calls.change(func(c *calls) { c.answer = errors.New("not today") })
 		w.after(time.Hour)
 		v := w.view("shop")
 		require.Equal(t, rollout.RolledBack, v.State.Outcome)

@@ -641,6 +641,12 @@ type calls struct {
 	ended  int // that were given up before they had their answer
 }
 
+func (c *calls) change(f func(*calls)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f(c)
+}
+
 func (c *calls) call(ctx context.Context, call engine.Call) error {
 	c.mu.Lock()
 	c.keys = append(c.keys, call.Key)
