@@ -72,8 +72,6 @@ type rankSum struct {
 	tiesY         float64
 	below         []int32
 	walked, reach float64
-	// steady: no shift in the bracket lets points of x tie that do not tie by themselves.
-	steady bool
 	// The ends of the bracket and the values there, which are asked for again and again.
 	ends   [2]uint64
 	atEnds [2]float64
@@ -98,7 +96,7 @@ func (w *rankSum) reset(x, y []float64) {
 	*w = rankSum{floats: w.floats, ints: w.ints}
 	m, n := len(x), len(y)
 	floats := room(&w.floats, m+n)
-	ints := room(&w.ints, m+places(max(m, n)))
+	ints := room(&w.ints, m+entries(max(m, n)))
 	w.x, w.y = floats[:m], floats[m:]
 	if w.plain = sortPlain(w.x, x, ints[m:]) && sortPlain(w.y, y, ints[m:]); !w.plain {
 		w.x, w.y = ascending(x), ascending(y)
@@ -109,11 +107,15 @@ func (w *rankSum) reset(x, y []float64) {
 		return
 	}
 	w.below, w.walked, w.reach = ints[:m], math.Inf(1), 2*(hi-lo)/float64(n)
-	step := smallestStep(w.x)
 	w.tiesY = tiesOf(w.y)
-	// Two points further apart than the last bit of their differences stay apart.
-	size := max(-w.x[0], w.x[m-1]) + max(-lo, hi)
-	w.steady = m+n <= mostExact && step > 0x1p-51*size
+}
+
+// steady says that no shift in the bracket lets points of x tie that do not tie by themselves: two that are further
+// apart than the last bit of their differences stay apart.
+func (w *rankSum) steady() bool {
+	lo, hi := w.bracket()
+	size := max(-w.x[0], w.x[len(w.x)-1]) + max(-lo, hi)
+	return w.plain && len(w.x)+len(w.y) <= mostExact && smallestStep(w.x) > 0x1p-51*size
 }
 
 // room returns n entries of memory, of any content, and makes it larger where that is needed.

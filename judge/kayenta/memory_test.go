@@ -66,7 +66,7 @@ func TestPlainArmsAreSortedByCells(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a := crowdedArm().Draw(t, "arm")
 		sorted := make([]float64, len(a))
-		if !sortPlain(sorted, a, make([]int32, places(len(a)))) {
+		if !sortPlain(sorted, a, make([]int32, entries(len(a)))) {
 			require.True(t, slices.ContainsFunc(a, func(v float64) bool { return v == 0 && math.Signbit(v) }))
 			return
 		}

@@ -8,9 +8,8 @@ import (
 
 // desk is the memory in which pairs are judged, one after the other. The zero value is ready.
 type desk struct {
-	x, y    []float64 // canary and baseline of the pair at hand, prepared
-	ranks   rankSum
-	between shift
+	x, y  []float64 // canary and baseline of the pair at hand, prepared
+	ranks rankSum
 }
 
 // desks are those not in use. No result shares their memory.
@@ -63,7 +62,8 @@ func atMost(effect, threshold float64) bool  { return math.IsNaN(effect) || effe
 // compare labels a metric of which the arms are neither empty nor alike.
 func (k *desk) compare(m *MetricResult, s Settings, tol, level float64) {
 	d, ratio := k.shift(*m, tol, level)
-	if !d.comparable() {
+	// While the baseline has two values not all points can be tied.
+	if m.Control.Min == m.Control.Max && !d.comparable() {
 		m.Label, m.Reason, m.Ratio = Error, "Metric Classification Failed", math.NaN()
 		return
 	}
@@ -72,20 +72,20 @@ func (k *desk) compare(m *MetricResult, s Settings, tol, level float64) {
 	if s.CLES {
 		effect = d.cles()
 	}
-	m.classify(d, effect, s)
+	m.classify(&d, effect, s)
 }
 
 // shift is that between the arms at hand, of which m has the means, and the ratio of these. Where each arm is constant
 // both get noise.
-func (k *desk) shift(m MetricResult, tol, level float64) (d *shift, ratio float64) {
+func (k *desk) shift(m MetricResult, tol, level float64) (d shift, ratio float64) {
 	x, y := k.x, k.y
 	canary, baseline := m.Experiment.Mean, m.Control.Mean
 	if constant(x) && constant(y) {
 		x, y = noisy(x, y)
 		canary, baseline = mean(x), mean(y)
 	}
-	k.between = shift{x: x, y: y, apart: canary - baseline, tol: tol, level: level, ranks: &k.ranks}
-	return &k.between, meanRatio(canary, baseline)
+	d = shift{x: x, y: y, apart: canary - baseline, tol: tol, level: level, ranks: &k.ranks}
+	return d, meanRatio(canary, baseline)
 }
 
 // classify labels a compared metric. High is asked first; the allowed effect comes before the critical one.

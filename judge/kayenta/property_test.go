@@ -108,7 +108,7 @@ func TestTheRankSumNeverRisesWithTheShift(t *testing.T) {
 			ranks, _ := w.rank(shift)
 			require.LessOrEqual(t, ranks, last)
 			last = ranks
-			if now := w.at(shift); w.steady && !w.tied {
+			if now := w.at(shift); w.steady() && !w.tied {
 				require.LessOrEqual(t, now, lastStandardized+1e-9)
 				lastStandardized = now
 			}

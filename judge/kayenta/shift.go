@@ -33,9 +33,6 @@ const (
 
 // comparable is false if the reference would fail: if all points are tied at some shift that it looks at.
 func (s *shift) comparable() bool {
-	if least, largest := extremes(s.y); least < largest {
-		return true // whatever happens to x
-	}
 	s.rank()
 	if s.near {
 		return true
@@ -52,7 +49,7 @@ func (s *shift) rank() {
 	s.ranked = true
 	s.ranks.reset(s.x, s.y)
 	lo, hi := s.ranks.bracket()
-	s.near = s.ranks.steady && hi > lo && hi-lo <= widest
+	s.near = hi > lo && hi-lo <= widest && s.ranks.steady()
 	s.slack = 4 * stop(max(-lo, hi))
 }
 

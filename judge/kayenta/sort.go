@@ -18,8 +18,8 @@ const (
 	crowded = 24
 )
 
-// places is how many entries the cells of n points take.
-func places(n int) int { return cells*n + 3 }
+// entries is how many the cells of n points take.
+func entries(n int) int { return cells*n + 3 }
 
 // sortPlain fills sorted, of the same length, with the points of arm, ascending. It cuts their range into cells of one
 // width, twice as many as there are points, and start gets how many points lie in the cells before each: O(n) unless
@@ -42,7 +42,7 @@ func sortPlain(sorted, arm []float64, start []int32) bool {
 	if !(scale <= mostPlain) { // all in one cell
 		scale = 0
 	}
-	start = start[:places(len(arm))] // two entries more than cells
+	start = start[:entries(len(arm))] // two entries more than cells
 	clear(start)
 	for _, v := range arm {
 		start[int((v-lo)*scale)+2]++

@@ -100,8 +100,7 @@ func (w *warnings) means(p Pair, m MetricResult) {
 	if m.Label != Pass || !higher && !lower {
 		return
 	}
-	k := desks.Get().(*desk) //nolint:forcetypeassert // see its New
-	defer desks.Put(k)
+	var k desk
 	k.prepare(p)
 	d, _ := k.shift(m, tolerance, confidence)
 	switch {
