@@ -42,12 +42,12 @@ demo: gateway build
 .PHONY: test
 test: deps tools build
 	@all=$$($(packages)); failed=0; \
-	run() { needs=$$1; race=$$2; shift 2; set -- "$$@" -timeout 40m \
-		$$(awk -v needs="$$needs" -v race="$$race" '$$3 == race && index(needs, $$2) { print $$1 }' <<<"$$all"); \
-		if test $$race = race; then CGO_ENABLED=1 $(GO) test -race "$$@"; else $(GO) test "$$@"; fi || failed=1; }; \
+	of() { awk -v needs="$$1" -v race="$$2" 'index(needs, $$2) && $$3 == race { print $$1 }' <<<"$$all"; }; \
 	CGO_ENABLED=1 $(GO) build -race ./...; \
-	run 'nothing servers' race; run 'nothing servers' plain; \
-	run cluster race -p 1; run cluster plain -p 1; \
+	CGO_ENABLED=1 $(GO) test -race -timeout 40m $$(of 'nothing servers' race) || failed=1; \
+	$(GO) test -timeout 40m $$(of 'nothing servers' plain) || failed=1; \
+	CGO_ENABLED=1 $(GO) test -race -timeout 40m -p 1 $$(of cluster race) || failed=1; \
+	$(GO) test -timeout 40m -p 1 $$(of cluster plain) || failed=1; \
 	exit $$failed
 
 ## check: format, lint, vet and the tests that need no server; under a minute once warm
