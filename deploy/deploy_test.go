@@ -41,13 +41,19 @@ func TestMain(m *testing.M) { testcluster.Main(m) }
 
 var update = flag.Bool("update", false, "write what is rendered from the chart")
 
-// program runs a tool and returns what it prints.
-func program(t *testing.T, name string, args ...string) (string, error) {
+// tool is the path of a program that reads what is in this folder.
+func tool(t *testing.T, name string) string {
 	t.Helper()
 	path, err := testbed.Tool(name)
 	require.NoError(t, err)
 	require.NoError(t, testbed.Reads("deploy"))
-	cmd := exec.CommandContext(t.Context(), path, args...)
+	return path
+}
+
+// program runs a tool and returns what it prints.
+func program(t *testing.T, name string, args ...string) (string, error) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), tool(t, name), args...)
 	dir := t.TempDir()
 	cmd.Env = append(os.Environ(), "HELM_CACHE_HOME="+dir, "HELM_CONFIG_HOME="+dir, "HELM_DATA_HOME="+dir, "KUBECONFIG="+filepath.Join(dir, "none"))
 	var out, wrong bytes.Buffer

@@ -23,16 +23,12 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 
-	"github.com/serindev/serin/internal/testbed"
 	"github.com/serindev/serin/internal/testbed/testcluster"
 )
 
 // helm runs a line of the documentation, as it is written there, in the repository's root.
 func helm(t *testing.T, kubeconfig, dir, line string) string {
 	t.Helper()
-	path, err := testbed.Tool("helm")
-	require.NoError(t, err)
-	require.NoError(t, testbed.Reads("deploy"))
 	words := strings.Fields(line)
 	require.Equal(t, "helm", words[0])
 	for i, w := range words {
@@ -40,7 +36,7 @@ func helm(t *testing.T, kubeconfig, dir, line string) string {
 			words[i] = filepath.Join(dir, w) // what the page has the reader write beside it
 		}
 	}
-	cmd := exec.CommandContext(t.Context(), path, words[1:]...) //nolint:gosec // our own documentation
+	cmd := exec.CommandContext(t.Context(), tool(t, "helm"), words[1:]...) //nolint:gosec // our own documentation
 	cmd.Dir = ".."
 	cmd.Env = append(os.Environ(), "HELM_CACHE_HOME="+dir, "HELM_CONFIG_HOME="+dir, "HELM_DATA_HOME="+dir, "KUBECONFIG="+kubeconfig)
 	out, err := cmd.CombinedOutput()

@@ -1,4 +1,4 @@
-package testcluster
+package testbed
 
 import (
 	"crypto/ecdsa"
@@ -12,14 +12,17 @@ import (
 	"time"
 )
 
-// authority signs the certificates of one cluster.
-type authority struct {
+// Authority signs the certificates of a test's servers.
+type Authority struct {
+	// Cert is its own certificate, as PEM.
+	Cert []byte
+
 	parsed *x509.Certificate
 	key    *ecdsa.PrivateKey
-	cert   []byte // PEM
 }
 
-func newAuthority() (*authority, error) {
+// NewAuthority makes an authority with a new key.
+func NewAuthority() (*Authority, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
@@ -31,17 +34,12 @@ func newAuthority() (*authority, error) {
 		return nil, err
 	}
 	parsed, err := x509.ParseCertificate(der)
-	return &authority{parsed: parsed, key: key, cert: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})}, err
+	return &Authority{parsed: parsed, key: key, Cert: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})}, err
 }
 
-// serve makes the certificate and key of a server at an address or of a name, as PEM.
-func (a *authority) serve(name string) (cert, key []byte, err error) {
-	key, err = privateKey()
-	if err != nil {
-		return nil, nil, err
-	}
-	block, _ := pem.Decode(key)
-	private, err := x509.ParseECPrivateKey(block.Bytes)
+// Serve makes the certificate and key of a server at an address or of a name, as PEM.
+func (a *Authority) Serve(name string) (cert, key []byte, err error) {
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -52,8 +50,12 @@ func (a *authority) serve(name string) (cert, key []byte, err error) {
 		template.DNSNames = []string{name}
 	}
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
-	der, err := x509.CreateCertificate(rand.Reader, template, a.parsed, private.Public(), a.key)
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), key, err
+	signed, err := x509.CreateCertificate(rand.Reader, template, a.parsed, private.Public(), a.key)
+	if err != nil {
+		return nil, nil, err
+	}
+	secret, err := x509.MarshalECPrivateKey(private)
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: signed}), pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: secret}), err
 }
 
 func certificate(name string) *x509.Certificate {
@@ -62,14 +64,4 @@ func certificate(name string) *x509.Certificate {
 		SerialNumber: big.NewInt(now.UnixNano()), Subject: pkix.Name{CommonName: name},
 		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(24 * time.Hour), KeyUsage: x509.KeyUsageDigitalSignature,
 	}
-}
-
-// privateKey is a new key as PEM.
-func privateKey() ([]byte, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, err
-	}
-	der, err := x509.MarshalECPrivateKey(key)
-	return pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}), err
 }

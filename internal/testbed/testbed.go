@@ -107,24 +107,33 @@ func Serin(folder string) (string, error) {
 		return "", err
 	}
 	path := filepath.Join(folder, "serin")
-	for _, args := range [][]string{
-		{"build", "-buildvcs=false", "-o", path, "./cmd/serin"},
-		{"list", "-deps", "-f", "{{if .Module}}{{if .Module.Main}}{{$dir := .Dir}}{{$dir}}{{range .EmbedFiles}}\n{{$dir}}/{{.}}{{end}}{{end}}{{end}}", "./cmd/serin"},
-	} {
-		cmd := exec.Command("go", args...) //nolint:gosec,noctx // it ends with the test
-		cmd.Dir, cmd.Env = root, append(os.Environ(), "CGO_ENABLED=0")
-		var out, wrong bytes.Buffer
-		cmd.Stdout, cmd.Stderr = &out, &wrong
-		if err := cmd.Run(); err != nil {
-			return "", fmt.Errorf("build serin: go %s: %w: %s", args[0], err, wrong.String())
-		}
-		for source := range strings.Lines(out.String()) {
-			if err := read(strings.TrimSuffix(source, "\n")); err != nil {
-				return "", fmt.Errorf("build serin: %w", err)
-			}
+	if _, err := goTool(root, "build", "-buildvcs=false", "-o", path, "./cmd/serin"); err != nil {
+		return "", err
+	}
+	const files = "{{$dir := .Dir}}{{$dir}}{{range .EmbedFiles}}\n{{$dir}}/{{.}}{{end}}"
+	sources, err := goTool(root, "list", "-deps", "-f", "{{if .Module}}{{if .Module.Main}}"+files+"{{end}}{{end}}", "./cmd/serin")
+	if err != nil {
+		return "", err
+	}
+	for source := range strings.Lines(sources) {
+		if err := read(strings.TrimSuffix(source, "\n")); err != nil {
+			return "", fmt.Errorf("build serin: %w", err)
 		}
 	}
 	return path, nil
+}
+
+// goTool runs go in the repository, as for the program that is shipped, and returns what it prints.
+func goTool(root string, args ...string) (string, error) {
+	cmd := exec.Command("go", args...) //nolint:gosec,noctx // it ends with the test
+	cmd.Dir, cmd.Env = root, append(os.Environ(), "CGO_ENABLED=0")
+	var wrong bytes.Buffer
+	cmd.Stderr = &wrong
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("build serin: go %s: %w: %s", args[0], err, wrong.String())
+	}
+	return string(out), nil
 }
 
 // Reads says that what a test starts reads these files and folders of the repository, with all that is in them. Go

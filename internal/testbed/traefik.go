@@ -3,14 +3,8 @@ package testbed
 import (
 	"cmp"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"math/big"
 	"net"
 	"os"
 	"path/filepath"
@@ -96,36 +90,21 @@ func StartTraefik(ctx context.Context, c TraefikConfig) (*Traefik, error) {
 // writeDefaultCertificate gives Traefik a certificate of its own. Without one it makes a new one, with a new RSA key,
 // each time its configuration changes: a tenth of a second of computing, and most of what a change costs.
 func writeDefaultCertificate(directory string) error {
-	pair, err := defaultCertificate()
+	text, err := defaultCertificate()
 	if err != nil {
 		return err
 	}
-	text := fmt.Sprintf("tls: {stores: {default: {defaultCertificate: {certFile: %q, keyFile: %q}}}}\n", pair.cert, pair.key)
 	return os.WriteFile(filepath.Join(directory, "default-certificate.yaml"), []byte(text), 0o600)
 }
 
-// pemPair is a certificate and its key, as PEM.
-type pemPair struct{ cert, key []byte }
-
-// defaultCertificate is one for all Traefiks of this process.
-var defaultCertificate = sync.OnceValues(func() (pemPair, error) {
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+// defaultCertificate is the configuration of one for all Traefiks of this process.
+var defaultCertificate = sync.OnceValues(func() (string, error) {
+	authority, err := NewAuthority()
 	if err != nil {
-		return pemPair{}, err
+		return "", err
 	}
-	now := time.Now()
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), DNSNames: []string{"default.example.com"}, NotBefore: now.Add(-time.Hour), NotAfter: now.Add(24 * time.Hour),
-	}
-	cert, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
-	if err != nil {
-		return pemPair{}, err
-	}
-	key, err := x509.MarshalPKCS8PrivateKey(private)
-	return pemPair{
-		cert: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert}),
-		key:  pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}),
-	}, err
+	cert, key, err := authority.Serve("default.example.com")
+	return fmt.Sprintf("tls: {stores: {default: {defaultCertificate: {certFile: %q, keyFile: %q}}}}\n", cert, key), err
 })
 
 // args chooses the ports and returns the command line.

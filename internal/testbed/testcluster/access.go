@@ -21,7 +21,7 @@ import (
 
 // config is that of whoever has the token. Tests ask as often as they like.
 func (c *Cluster) config(url, token string) *rest.Config {
-	return &rest.Config{Host: url, BearerToken: token, TLSClientConfig: rest.TLSClientConfig{CAData: c.ca.cert}, QPS: -1}
+	return &rest.Config{Host: url, BearerToken: token, TLSClientConfig: rest.TLSClientConfig{CAData: c.ca.Cert}, QPS: -1}
 }
 
 // User is the config of a user of the API server without any rights: alice, bob, carol or dave.
@@ -49,7 +49,7 @@ func (c *Cluster) ServiceAccount(tb testing.TB, namespace, name string) *rest.Co
 // (Config.CAData).
 func (c *Cluster) Certificate(tb testing.TB, host string) (cert, key []byte) {
 	tb.Helper()
-	cert, key, err := c.ca.serve(host)
+	cert, key, err := c.ca.Serve(host)
 	require.NoError(tb, err)
 	return cert, key
 }

@@ -63,7 +63,7 @@ type Cluster struct {
 
 	dir     string
 	apiArgs []string // of API servers, but for the port
-	ca      *authority
+	ca      *testbed.Authority
 	relay   *relay
 	pods    *pods
 }

@@ -112,7 +112,7 @@ func (p *pods) serveKubelet(c *Cluster) error {
 	if err != nil {
 		return err
 	}
-	certPEM, keyPEM, err := c.ca.serve(nodeIP)
+	certPEM, keyPEM, err := c.ca.Serve(nodeIP)
 	if err != nil {
 		return err
 	}

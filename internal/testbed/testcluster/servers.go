@@ -190,14 +190,14 @@ const accountKey = "accounts.key"
 // arguments of the API server that tell it of them.
 func (c *Cluster) credentials(url string) ([]string, error) {
 	var err error
-	if c.ca, err = newAuthority(); err != nil {
+	if c.ca, err = testbed.NewAuthority(); err != nil {
 		return nil, err
 	}
-	cert, key, err := c.ca.serve("127.0.0.1")
+	cert, key, err := c.ca.Serve("127.0.0.1")
 	if err != nil {
 		return nil, err
 	}
-	account, err := privateKey()
+	_, account, err := c.ca.Serve("accounts") // for its key
 	if err != nil {
 		return nil, err
 	}
@@ -206,7 +206,7 @@ func (c *Cluster) credentials(url string) ([]string, error) {
 		tokens = append(tokens, fmt.Sprintf("%s-token,%s,%s", u, u, u))
 	}
 	for name, data := range map[string][]byte{
-		"ca.crt": c.ca.cert, "api.crt": cert, "api.key": key, accountKey: account, "tokens.csv": lines(tokens...),
+		"ca.crt": c.ca.Cert, "api.crt": cert, "api.key": key, accountKey: account, "tokens.csv": lines(tokens...),
 	} {
 		if _, err := c.file(name, data); err != nil {
 			return nil, err
