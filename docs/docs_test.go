@@ -55,6 +55,8 @@ var elsewhere = map[string]string{
 	"high-availability.md: ":                 "e2e: a daemon is killed and another one takes over",
 	"kubernetes.md: kubectl create":          "deploy: Helm installs and uninstalls with the page's values before a real API server; there is no kubectl, so its lines are done by the API",
 	"kubernetes.md: kubectl -n pro get depl": "deploy: what it lists, by the API, of what Serin has made for a canary; there is no kubectl",
+	"migration.md: # 1. Nothing under way":   "needs the other controller on a cluster with users; the orphaned delete was tried by hand with Flagger 1.44.0, the rest is read from the sources of Flagger 1.44.0 and Argo Rollouts 1.9.1",
+	"migration.md: kubectl -n pro patch":     "what follows it",
 }
 
 // block is a fenced part of a page, or what stands in a comment for the test alone: <!-- sh … -->.
