@@ -31,6 +31,9 @@ type Verdict struct {
 	SampleRatio *SampleRatio `json:"sampleRatio,omitempty"`
 	// Learned: the noise of earlier releases was known.
 	Learned bool `json:"learned"`
+	// Leaning: the evidence of at least one metric leans towards worse, see [MetricVerdict.Leaning]. A fail does not
+	// need it, and a pass of the other metrics does not end it.
+	Leaning bool `json:"leaning,omitempty"`
 }
 
 // MetricVerdict is what a judge says of one metric.
@@ -55,6 +58,10 @@ type MetricVerdict struct {
 	// Leading is the estimate of the comparison with the most evidence, the whole scope's or one begun anew since:
 	// the one that is held against Margin before anything fails.
 	Leading float64 `json:"leading"`
+	// Leaning: the canary looks worse by more than its margin, and the odds for that are at least 3 to 1: far from a
+	// fail, and no reason to give it more traffic. LogEvidence has the numbers: Leading is how many times worse it
+	// looks, exp(Beyond) the odds for it, exp(Worse) the e-value, exp(FailsFrom) what that needs to fail.
+	Leaning bool `json:"leaning,omitempty"`
 	// Noise is φ, the long-run variance over the model's.
 	Noise float64 `json:"noise"`
 	// Bound is the histogram bound where the evidence is largest; 0 otherwise.
@@ -88,7 +95,12 @@ type LogEvidence struct {
 	FailsFrom float64 `json:"failsFrom"` // log(1/α of this metric)
 	NoWorse   float64 `json:"noWorse"`
 	PassFrom  float64 `json:"passFrom"` // log(1/β)
+	// Beyond is the logarithm of the odds for "worse by more than the margin" against "within it".
+	Beyond float64 `json:"beyond,omitempty"`
 }
+
+// LeansFrom is the logarithm of the odds from which on a metric leans towards worse: 3 to 1.
+const LeansFrom = 1.0986122886681098
 
 // SampleRatio is the test of the split that the gateway made against the weight in force, since the last change
 // of weight.

@@ -117,8 +117,10 @@ func (m *metric) describe(r *record, d direction) judge.MetricVerdict {
 		Ratio: d.ratio, Lower: d.lower, Upper: d.upper, Margin: d.margin, Leading: d.leading, Noise: d.phi,
 		LogEvidence: judge.LogEvidence{
 			Worse: d.worse, Whole: d.whole, FailsFrom: m.failsFrom, NoWorse: d.noWorse, PassFrom: m.passFrom,
+			Beyond: d.beyond,
 		},
-		Fresh: r.begun,
+		Leaning: d.leading >= d.margin && d.beyond >= judge.LeansFrom,
+		Fresh:   r.begun,
 	}
 	q, t := m.questions[d.shown], &r.trials[d.shown]
 	if q.exchange {
@@ -171,6 +173,9 @@ var rank = map[judge.Reason]int{
 func conclude(v *judge.Verdict) {
 	v.Outcome = judge.Pass
 	required, passed := 0, 0
+	for i := range v.Metrics {
+		v.Leaning = v.Leaning || v.Metrics[i].Leaning
+	}
 	for i := range v.Metrics {
 		m := &v.Metrics[i]
 		if m.Outcome == judge.Fail {

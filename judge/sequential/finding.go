@@ -12,6 +12,7 @@ type finding struct {
 	noWorse      float64 // log e against "worse by the margin", or for a goal against "no better"
 	ratio        float64 // of the whole
 	leading      float64 // of the comparison with the most weighted evidence
+	beyond       float64 // log odds for "worse by more than the margin" against "within it", of the same comparison
 	lower, upper float64
 	margin       float64
 	phi          float64
@@ -29,6 +30,7 @@ func (m *metric) find(q question, t *trial, pasts []judge.Past, anew anew, scrat
 	}
 	f.noWorse = m.against(t, &p, f.margin)
 	f.worse, f.leading = f.whole, f.ratio
+	f.beyond = p.above(atLeast(f.margin))
 	if anew.on() {
 		f.addFresh(m, q, t, pasts)
 	}
@@ -47,7 +49,7 @@ func (f *finding) addFresh(m *metric, q question, t *trial, pasts []judge.Past) 
 		e := c.logWeight() + p.above(one)
 		f.worse = logAddExp(f.worse, e)
 		if e > most {
-			most, f.leading = e, m.ratio(q, &c.tally)
+			most, f.leading, f.beyond = e, m.ratio(q, &c.tally), p.above(atLeast(f.margin))
 		}
 	}
 }

@@ -245,6 +245,7 @@ func (j *Judge) excluded(e *evidence, l judge.Look) judge.Verdict {
 	for i := range j.metrics {
 		m, r := &j.metrics[i], &e.records[i]
 		v.Metrics[i] = m.decide(r, standing{reason: l.Excluded}, j.anew, j.settings.PassAfter)
+		v.Leaning = v.Leaning || v.Metrics[i].Leaning
 		v.Enough = v.Enough && (m.Optional || m.enough(r))
 		v.Learned = v.Learned && len(r.pasts) > 0
 	}
