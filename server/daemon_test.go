@@ -25,7 +25,7 @@ import (
 	"github.com/serindev/serin/server"
 	"github.com/serindev/serin/store"
 	"github.com/serindev/serin/traffic"
-	"github.com/serindev/serin/traffic/traefikfile"
+	"github.com/serindev/serin/traffic/traffictest/trusted"
 )
 
 // people are the tokens of these tests, by name.
@@ -47,8 +47,8 @@ var roster = sync.OnceValues(func() (secrets map[string]string, tokens []server.
 	return secrets, tokens
 })
 
-// daemon is the real engine, the real store and the real router of files behind a real listener. There is no Traefik:
-// what is written is trusted at once.
+// daemon is the real engine and the real store behind a real listener. There is no Traefik: what is written to the
+// gateway is trusted at once.
 type daemon struct {
 	t       *testing.T
 	url     string
@@ -121,14 +121,9 @@ func newDaemon(t *testing.T, edit ...func(*server.Options)) *daemon {
 	registry := prometheus.NewRegistry()
 	d.engine = engine.New(engine.Options{
 		Store: d.store, Log: log, Registerer: registry, ObserveEvery: 20 * time.Millisecond,
-		NewRouter: func(name string, _ json.RawMessage) (engine.Router, error) {
-			r, err := traefikfile.New(traefikfile.Config{
-				Rollout: name, File: filepath.Join(dir, name+".yaml"), Route: traffic.Route{Rule: "PathPrefix(`/" + name + "`)"},
-			})
-			return labelled{r}, err
-		},
-		NewJudge: func(s judge.Settings) (judge.Judge, error) { return sequential.New(s) },
-		Call:     func(context.Context, engine.Call) error { return nil },
+		NewRouter: func(name string, _ json.RawMessage) (engine.Router, error) { return trusted.New(name), nil },
+		NewJudge:  func(s judge.Settings) (judge.Judge, error) { return sequential.New(s) },
+		Call:      func(context.Context, engine.Call) error { return nil },
 	})
 	d.engine.SetPlans(plans())
 
@@ -154,12 +149,6 @@ func newDaemon(t *testing.T, edit ...func(*server.Options)) *daemon {
 	require.Eventually(t, func() bool { return len(d.engine.Rollouts()) == len(plans()) }, 10*time.Second, time.Millisecond)
 	d.schemas = loadSchemas(t, d)
 	return d
-}
-
-type labelled struct{ *traefikfile.Router }
-
-func (r labelled) Labels(cohort bool) (canary, stable string) {
-	return r.ServiceName(traefikfile.Canary, cohort), r.ServiceName(traefikfile.Stable, cohort)
 }
 
 // answer is what came back.

@@ -29,7 +29,7 @@ import (
 	"github.com/serindev/serin/server/web"
 	"github.com/serindev/serin/store"
 	"github.com/serindev/serin/traffic"
-	"github.com/serindev/serin/traffic/traefikfile"
+	"github.com/serindev/serin/traffic/traffictest/trusted"
 )
 
 // evil is a text that must never be more than a text.
@@ -52,8 +52,8 @@ var roster = sync.OnceValues(func() (secrets map[string]string, tokens []server.
 	return secrets, tokens
 })
 
-// daemon is the real engine, the real store and the real router of files behind a real listener. There is no Traefik:
-// what is written is trusted at once.
+// daemon is the real engine and the real store behind a real listener. There is no Traefik: what is written to the
+// gateway is trusted at once.
 type daemon struct {
 	t      *testing.T
 	url    string
@@ -92,14 +92,9 @@ func newDaemon(t *testing.T, edit ...func(*web.Options)) *daemon {
 	registry := prometheus.NewRegistry()
 	d.engine = engine.New(engine.Options{
 		Store: d.store, Log: log, Registerer: registry, ObserveEvery: 20 * time.Millisecond,
-		NewRouter: func(name string, _ json.RawMessage) (engine.Router, error) {
-			r, err := traefikfile.New(traefikfile.Config{
-				Rollout: name, File: filepath.Join(dir, name+".yaml"), Route: traffic.Route{Rule: "PathPrefix(`/" + name + "`)"},
-			})
-			return labelled{r}, err
-		},
-		NewJudge: func(s judge.Settings) (judge.Judge, error) { return sequential.New(s) },
-		Call:     func(context.Context, engine.Call) error { return nil },
+		NewRouter: func(name string, _ json.RawMessage) (engine.Router, error) { return trusted.New(name), nil },
+		NewJudge:  func(s judge.Settings) (judge.Judge, error) { return sequential.New(s) },
+		Call:      func(context.Context, engine.Call) error { return nil },
 	})
 	d.engine.SetPlans(plans())
 	d.serve(log, registry, edit)
@@ -137,12 +132,6 @@ func (d *daemon) serve(log *slog.Logger, registry *prometheus.Registry, edit []f
 		cancel()
 		require.NoError(t, errors.Join(<-done, <-done, d.store.Close()))
 	})
-}
-
-type labelled struct{ *traefikfile.Router }
-
-func (r labelled) Labels(cohort bool) (canary, stable string) {
-	return r.ServiceName(traefikfile.Canary, cohort), r.ServiceName(traefikfile.Stable, cohort)
 }
 
 // browser is somebody without scripts: it keeps cookies and follows redirects.
