@@ -1,10 +1,10 @@
 package rollout
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"reflect"
-	"strings"
 
 	"github.com/serindev/serin/traffic"
 )
@@ -12,17 +12,10 @@ import (
 // Steps is a plan. As JSON each step is an object with its kind beside its fields: {"kind": "gray", …}.
 type Steps []Step
 
-// Kind names an event or a step as JSON and the API show it: its type's name with a small first letter.
+// Kind names an event or a step as the log, the API and metrics show it; empty for what is neither.
 func Kind(v any) string {
 	t := reflect.TypeOf(v)
-	if t == nil {
-		return ""
-	}
-	name := t.Name()
-	if name == "AB" {
-		return "ab"
-	}
-	return strings.ToLower(name[:1]) + name[1:]
+	return cmp.Or(eventKinds.names[t], stepKinds.names[t])
 }
 
 // MarshalJSON writes each step with its kind.
@@ -64,18 +57,22 @@ func EncodeEvent(e Event) ([]byte, error) { return encodeTagged(e) }
 func DecodeEvent(b []byte) (Event, error) { return decodeTagged(b, eventKinds) }
 
 func encodeTagged(v any) ([]byte, error) {
+	name := Kind(v)
+	if name == "" {
+		return nil, fmt.Errorf("encode %T: it has no kind", v)
+	}
 	b, err := json.Marshal(v)
 	if err != nil {
-		return nil, fmt.Errorf("encode %s: %w", Kind(v), err)
+		return nil, fmt.Errorf("encode %s: %w", name, err)
 	}
-	head := `{"kind":"` + Kind(v) + `"`
+	head := `{"kind":"` + name + `"`
 	if len(b) == len("{}") {
 		return []byte(head + "}"), nil
 	}
 	return append([]byte(head+","), b[1:]...), nil
 }
 
-func decodeTagged[T any](b []byte, kinds map[string]func([]byte) (T, error)) (T, error) {
+func decodeTagged[T any](b []byte, table kinds[T]) (T, error) {
 	var tag struct {
 		Kind string `json:"kind"`
 	}
@@ -83,7 +80,7 @@ func decodeTagged[T any](b []byte, kinds map[string]func([]byte) (T, error)) (T,
 	if err := json.Unmarshal(b, &tag); err != nil {
 		return none, err
 	}
-	decode, ok := kinds[tag.Kind]
+	decode, ok := table.decodes[tag.Kind]
 	if !ok {
 		return none, fmt.Errorf("unknown kind %q", tag.Kind)
 	}
@@ -116,49 +113,75 @@ func (s *AB) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-var stepKinds = map[string]func([]byte) (Step, error){
-	"ab":      as[AB, Step],
-	"gray":    as[Gray, Step],
-	"gate":    as[Gate, Step],
-	"wait":    as[Wait, Step],
-	"webhook": as[Webhook, Step],
-	"promote": as[Promote, Step],
-	"job":     as[Job, Step],
-	"deploy":  as[Deploy, Step],
+// kinds are the words by which the types of a sealed set are stored, both ways.
+type kinds[I any] struct {
+	names   map[reflect.Type]string
+	decodes map[string]func([]byte) (I, error)
 }
 
-var eventKinds = map[string]func([]byte) (Event, error){
-	"started":            as[Started, Event],
-	"stepEntered":        as[StepEntered, Event],
-	"inForce":            as[InForce, Event],
-	"notInForce":         as[NotInForce, Event],
-	"drifted":            as[Drifted, Event],
-	"lookTaken":          as[LookTaken, Event],
-	"alarmDismissed":     as[AlarmDismissed, Event],
-	"gateAnswered":       as[GateAnswered, Event],
-	"webhookAnswered":    as[WebhookAnswered, Event],
-	"deadlinePassed":     as[DeadlinePassed, Event],
-	"jobSucceeded":       as[JobSucceeded, Event],
-	"jobFailed":          as[JobFailed, Event],
-	"deploymentReady":    as[DeploymentReady, Event],
-	"deploymentFailed":   as[DeploymentFailed, Event],
-	"paused":             as[Paused, Event],
-	"resumed":            as[Resumed, Event],
-	"rollbackRequested":  as[RollbackRequested, Event],
-	"cancelRequested":    as[CancelRequested, Event],
-	"superseded":         as[Superseded, Event],
-	"successorCancelled": as[SuccessorCancelled, Event],
-	"drained":            as[Drained, Event],
-	"cleanedUp":          as[CleanedUp, Event],
-	"ended":              as[Ended, Event],
+// kind is one row of kinds.
+type kind[I any] struct {
+	name   string
+	of     reflect.Type
+	decode func([]byte) (I, error)
 }
 
-// as decodes V and gives it as the interface I that V implements.
-func as[V, I any](b []byte) (I, error) {
-	var v V
-	if err := json.Unmarshal(b, &v); err != nil {
-		var none I
-		return none, err
+func tableOf[I any](rows ...kind[I]) kinds[I] {
+	table := kinds[I]{map[reflect.Type]string{}, map[string]func([]byte) (I, error){}}
+	for _, row := range rows {
+		table.names[row.of], table.decodes[row.name] = row.name, row.decode
 	}
-	return any(v).(I), nil
+	return table
 }
+
+// as is the row of V, which implements the interface I.
+func as[V, I any](name string) kind[I] {
+	return kind[I]{name, reflect.TypeFor[V](), func(b []byte) (I, error) {
+		var v V
+		if err := json.Unmarshal(b, &v); err != nil {
+			var none I
+			return none, err
+		}
+		return any(v).(I), nil
+	}}
+}
+
+// What is on the left of a row may be renamed at will. What is on the right is in databases, and in the programs of
+// those who read the API: testdata/stored holds it.
+
+var stepKinds = tableOf(
+	as[AB, Step]("ab"),
+	as[Gray, Step]("gray"),
+	as[Gate, Step]("gate"),
+	as[Wait, Step]("wait"),
+	as[Webhook, Step]("webhook"),
+	as[Promote, Step]("promote"),
+	as[Job, Step]("job"),
+	as[Deploy, Step]("deploy"),
+)
+
+var eventKinds = tableOf(
+	as[Started, Event]("started"),
+	as[StepEntered, Event]("stepEntered"),
+	as[InForce, Event]("inForce"),
+	as[NotInForce, Event]("notInForce"),
+	as[Drifted, Event]("drifted"),
+	as[LookTaken, Event]("lookTaken"),
+	as[AlarmDismissed, Event]("alarmDismissed"),
+	as[GateAnswered, Event]("gateAnswered"),
+	as[WebhookAnswered, Event]("webhookAnswered"),
+	as[DeadlinePassed, Event]("deadlinePassed"),
+	as[JobSucceeded, Event]("jobSucceeded"),
+	as[JobFailed, Event]("jobFailed"),
+	as[DeploymentReady, Event]("deploymentReady"),
+	as[DeploymentFailed, Event]("deploymentFailed"),
+	as[Paused, Event]("paused"),
+	as[Resumed, Event]("resumed"),
+	as[RollbackRequested, Event]("rollbackRequested"),
+	as[CancelRequested, Event]("cancelRequested"),
+	as[Superseded, Event]("superseded"),
+	as[SuccessorCancelled, Event]("successorCancelled"),
+	as[Drained, Event]("drained"),
+	as[CleanedUp, Event]("cleanedUp"),
+	as[Ended, Event]("ended"),
+)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/serindev/serin/internal/frozen"
 	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/rollout"
 )
@@ -32,6 +33,27 @@ func TestALookThatAnEarlierVersionWroteIsRead(t *testing.T) {
 			require.Equal(t, judge.TooFew, l.Verdict.Reason)
 		})
 	}
+}
+
+func TestALookIsStoredAsItAlwaysWas(t *testing.T) {
+	var looks []any
+	for _, line := range frozen.Lines(t, "testdata/looks.jsonl") {
+		var l rollout.LookRecord
+		require.NoError(t, decodeLook([]byte(line), &l), line)
+		b, err := encodeLook(l)
+		require.NoError(t, err)
+		again, err := inflate(b)
+		require.NoError(t, err)
+		require.Equal(t, line, string(again))
+		looks = append(looks, l.Look, l.Verdict)
+	}
+	require.Empty(t, frozen.Unset(looks...), "no line shows how these fields are stored")
+
+	require.Equal(t, []judge.Outcome{"inconclusive", "pass", "fail"}, []judge.Outcome{judge.Inconclusive, judge.Pass, judge.Fail})
+	require.Equal(t, []judge.Reason{"unreachable", "no-data", "too-few", "undecided", "waiting", "warming-up", "baseline-not-positive"},
+		[]judge.Reason{judge.Unreachable, judge.NoData, judge.TooFew, judge.Undecided, judge.Waiting, judge.WarmingUp, judge.NotPositive})
+	require.Equal(t, []judge.Kind{"ratio", "objective", "gauge", "histogram"}, []judge.Kind{judge.Counts, judge.Objective, judge.Gauge, judge.Histogram})
+	require.Equal(t, []judge.Direction{"increase", "decrease", "either"}, []judge.Direction{judge.Increase, judge.Decrease, judge.Either})
 }
 
 func TestALookShrinks(t *testing.T) {

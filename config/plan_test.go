@@ -1,0 +1,28 @@
+package config
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/serindev/serin/internal/frozen"
+)
+
+// TestAPlanIsStoredAsItAlwaysWas: a release that was started by an earlier version goes on with its plan, and the
+// revision of a rollout that nobody has changed stays the same, as it is a hash of this form.
+func TestAPlanIsStoredAsItAlwaysWas(t *testing.T) {
+	var plans []any
+	for _, line := range frozen.Lines(t, "testdata/stored/plans.jsonl") {
+		var p Plan
+		require.NoError(t, json.Unmarshal([]byte(line), &p), line)
+		again, err := json.Marshal(p)
+		require.NoError(t, err)
+		require.Equal(t, line, string(again))
+		plans = append(plans, p.Rollout, p.Analyses, p.Gateway, p)
+	}
+	// Steps have lines of their own in package rollout.
+	unset := frozen.Unset(plans...)
+	require.Subset(t, []string{"rollout.Promote.Deadline", "rollout.Promote.Expired", "rollout.Promote.Strategy", "rollout.Promote.Whole"},
+		unset, "no line shows how these fields are stored")
+}
