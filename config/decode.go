@@ -99,19 +99,19 @@ func decodeInto[T any](c *checker, b []byte) *T {
 // envelope checks what decides by which part of the schema the rest is read.
 func (d document) envelope() Errors {
 	if d.root.what != isMap {
-		return Errors{d.at().errorf("expected a document with apiVersion, kind, metadata and spec, got %s", d.root.describe())}
+		return Errors{d.at().errorf("expected a document with apiVersion, kind, metadata and spec, got %s", d.at().describe())}
 	}
 	var out Errors
 	version, kind := d.at("apiVersion"), d.at("kind")
 	if version.gone {
 		out = append(out, version.errorf("is missing: expected %s", APIVersion))
 	} else if version.node.text != APIVersion {
-		out = append(out, version.errorf("expected %s, got %s", APIVersion, version.node.describe()))
+		out = append(out, version.errorf("expected %s, got %s", APIVersion, version.describe()))
 	}
 	if kind.gone {
 		out = append(out, kind.errorf("is missing: expected %s", either(kinds)))
 	} else if k := kind.node.text; k != KindDaemon && k != KindAnalysis && k != KindRollout {
-		out = append(out, kind.errorf("%s", enum(kind.node, []any{KindDaemon, KindAnalysis, KindRollout})))
+		out = append(out, kind.errorf("%s", enum(kind, []any{KindDaemon, KindAnalysis, KindRollout})))
 	}
 	return out
 }

@@ -11,11 +11,13 @@ import (
 type place struct {
 	src  *source
 	path []string
-	node *node // what is there; for what is missing, the map that it is missing in
-	line int
-	col  int
-	key  *entry // the key whose value is here
-	gone bool   // nothing is there
+	// shown is the path as it may be shown.
+	shown []string
+	node  *node // what is there; for what is missing, the map that it is missing in
+	line  int
+	col   int
+	key   *entry // the key whose value is here
+	gone  bool   // nothing is there
 }
 
 // at finds a place by keys and indices; it goes as far as the document does.
@@ -30,7 +32,7 @@ func (d document) at(path ...string) place {
 // child is the place of a key or an index below.
 func (p place) child(step string) place {
 	out := p
-	out.path = append(slices.Clip(p.path), step)
+	out.path, out.shown = append(slices.Clip(p.path), step), append(slices.Clip(p.shown), step)
 	if p.gone {
 		return out
 	}
@@ -38,6 +40,7 @@ func (p place) child(step string) place {
 	case isMap:
 		if e, ok := p.node.get(step); ok {
 			out.node, out.key, out.line, out.col = e.value, &e, e.value.line, e.value.column
+			out.shown[len(out.shown)-1] = p.src.keyText(e)
 			if e.value.what == isScalar && e.value.scalar == nil { // an empty value has no text to point at
 				out.line, out.col = e.line, e.column
 			}
@@ -81,7 +84,7 @@ func (p place) errorf(format string, args ...any) Error {
 
 // String is the path as people write it: steps[0].gray.weights[2]. What is in spec is written without it.
 func (p place) String() string {
-	path := p.path
+	path := p.shown
 	if len(path) > 1 && path[0] == "spec" {
 		path = path[1:]
 	}

@@ -3,7 +3,6 @@ package config
 import (
 	"cmp"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -19,7 +18,7 @@ type Error struct {
 	// Path leads to the field: steps[0].gray.weights[2]. It begins inside spec where it can.
 	Path    string `json:"path,omitempty"`
 	Message string `json:"message"`
-	// Source is the line as it is written, shortened where it is long.
+	// Source is the line as it is written, shortened where it is long, with stars over what may be a secret: see mask.go.
 	Source string `json:"source,omitempty"`
 	// caret is the column in Source.
 	caret int
@@ -89,13 +88,18 @@ const maxErrors = 100
 // shown returns the errors in order, with their lines, at most [maxErrors] of a file.
 func (e Errors) shown() Errors {
 	var out Errors
-	of := map[string]int{}
+	of, files := map[string]int{}, map[*source]*masks{}
 	for _, one := range e.sorted() {
 		if of[one.File]++; of[one.File] > maxErrors {
 			continue
 		}
 		if one.src != nil {
-			one.show(one.src.lines)
+			m, ok := files[one.src]
+			if !ok {
+				m = &masks{src: one.src, lines: map[int]string{}, done: map[int]bool{}}
+				files[one.src] = m
+			}
+			one.show(m.line(one.Line))
 			one.src = nil
 		}
 		out = append(out, one)
@@ -115,12 +119,9 @@ const maxSource = 110
 // maxLine is the longest line of which a part is shown; no person has written a longer one.
 const maxLine = 10_000
 
-// show fills in the source line of e from the lines of its file.
-func (e *Error) show(lines []string) {
-	if e.Line < 1 || e.Line > len(lines) || len(lines[e.Line-1]) > maxLine {
-		return
-	}
-	r := []rune(strings.Map(printable, mask(lines[e.Line-1])))
+// show fills in the source line of e, which is masked already.
+func (e *Error) show(line string) {
+	r := []rune(strings.Map(printable, line))
 	e.caret = min(max(e.Column, 1), len(r)+1)
 	if len(r) > maxSource {
 		from := min(max(0, e.caret-1-maxSource/2), len(r)-maxSource)
@@ -130,34 +131,6 @@ func (e *Error) show(lines []string) {
 	if e.Source = string(r); strings.TrimSpace(e.Source) == "" {
 		e.Source = "" // nothing to point at
 	}
-}
-
-var (
-	secretField = regexp.MustCompile(`(?i)(?:password|token|secret|credentials|authorization|cookie|api-?key)["']?\s*:\s*`)
-	// Addresses with a user, and those of schemes other than the web's: the tokens of chat services are in them.
-	secretAddress = regexp.MustCompile(`[A-Za-z][-+.A-Za-z0-9]*://[^\s,"'}\]]+`)
-)
-
-// mask puts stars over what may be a secret in a line that is going to be shown, as many as it has characters.
-func mask(line string) string {
-	if at := secretField.FindStringIndex(line); at != nil {
-		line = line[:at[1]] + stars(line[at[1]:])
-	}
-	return secretAddress.ReplaceAllStringFunc(line, func(a string) string {
-		scheme, rest, _ := strings.Cut(a, "://")
-		user := strings.LastIndexByte(rest, '@') + 1
-		if scheme == "http" || scheme == "https" || scheme == "h2c" || strings.HasPrefix(scheme, "postgres") {
-			return scheme + "://" + stars(rest[:user]) + rest[user:]
-		}
-		return scheme + "://" + stars(rest)
-	})
-}
-
-func stars(s string) string {
-	if strings.HasPrefix(strings.TrimSpace(s), "{") || strings.TrimSpace(s) == "" {
-		return s // a map of something else
-	}
-	return strings.Repeat("*", utf8.RuneCountInString(s))
 }
 
 // printable keeps a terminal safe from what is in a file.

@@ -227,6 +227,10 @@ func (c *checker) known(at place, text string, params []string) {
 		if slices.Contains(params, n) {
 			continue
 		}
+		if !identifier.MatchString(n) { // it may be a part of a secret
+			c.fail(at, "what stands between ${ and } is not a parameter's name: expected %s", expectedIdentifier)
+			continue
+		}
 		if len(params) == 0 {
 			c.fail(at, "${%s}: the rollout declares no parameters", n)
 			continue
@@ -265,6 +269,9 @@ func (c *checker) webhook(at place, w *WebhookSpec, params []string) {
 		c.fail(at.in("deadline"), "expected more than 0")
 	}
 }
+
+// identifier is the name of a parameter.
+var identifier = regexp.MustCompile(identifierPattern)
 
 // cohort checks a matcher with package traffic's own rules, each problem at its field.
 func (c *checker) cohort(at place, m MatcherSpec) {

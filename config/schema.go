@@ -156,6 +156,8 @@ func checkURL(text string) error {
 type schema struct {
 	compiled *jsonschema.Schema
 	raw      map[string]any
+	// words are the names of fields, and the values that a field takes one of.
+	words []string
 }
 
 var loadSchema = sync.OnceValue(func() schema {
@@ -171,8 +173,25 @@ var loadSchema = sync.OnceValue(func() schema {
 	if err := c.AddResource(schemaPath, doc); err != nil {
 		panic(fmt.Sprintf("embedded schema: %v", err))
 	}
-	return schema{c.MustCompile(schemaPath), doc.(map[string]any)}
+	return schema{c.MustCompile(schemaPath), doc.(map[string]any), slices.Compact(slices.Sorted(slices.Values(allWords(doc))))}
 })
+
+// allWords are the names of fields and the values of enumerations in a schema.
+func allWords(v any) []string {
+	var out []string
+	switch v := v.(type) {
+	case map[string]any:
+		out = append(properties(v), words(list(v["enum"]))...)
+		for _, c := range v {
+			out = append(out, allWords(c)...)
+		}
+	case []any:
+		for _, c := range v {
+			out = append(out, allWords(c)...)
+		}
+	}
+	return out
+}
 
 // onlyScalars leaves wrong types to the keyword type.
 func onlyScalars(f func(any) error) func(any) error {
@@ -247,9 +266,9 @@ func (d document) violation(s schema, v *jsonschema.ValidationError) Errors {
 		}
 		return out
 	case *kind.MinProperties, *kind.MaxProperties:
-		return Errors{at.errorf("expected exactly one of %s; here %s", either(properties(part)), found(at.node))}
+		return Errors{at.errorf("expected exactly one of %s; here %s", either(properties(part)), found(at))}
 	case *kind.Enum:
-		return Errors{at.errorf("%s", enum(at.node, k.Want))}
+		return Errors{at.errorf("%s", enum(at, k.Want))}
 	case *kind.Format:
 		if errors.Is(k.Err, errNot) {
 			break
@@ -262,12 +281,12 @@ func (d document) violation(s schema, v *jsonschema.ValidationError) Errors {
 	case *kind.MinLength:
 		return Errors{at.errorf("expected %s, here is nothing", expected(part))}
 	case *kind.Minimum, *kind.Maximum, *kind.ExclusiveMinimum, *kind.ExclusiveMaximum:
-		return Errors{at.errorf("expected %s, got %s", limits(part), at.node.text)}
+		return Errors{at.errorf("expected %s, got %s", limits(part), at.number())}
 	}
-	if secret, _ := part["x-secret"].(bool); secret {
+	if at.node.what == isScalar && at.node.scalar != nil && !at.shows() {
 		return Errors{at.errorf("expected %s; what is there is not shown", expected(part))}
 	}
-	return Errors{at.errorf("expected %s, got %s", expected(part), at.node.describe())}
+	return Errors{at.errorf("expected %s, got %s", expected(part), at.describe())}
 }
 
 func (d document) unknown(at place, part map[string]any, keys []string) Errors {
@@ -333,15 +352,16 @@ func limits(part map[string]any) string {
 	return expected(part) + ", " + strings.Join(out, " and ")
 }
 
-func enum(n *node, want []any) string {
+func enum(at place, want []any) string {
+	n := at.node
 	w := words(want)
-	if n.what == isScalar && n.scalar != nil {
+	if n.what == isScalar && n.scalar != nil && at.shows() {
 		if best, ok := nearest(n.text, w); ok {
 			return fmt.Sprintf("expected %s, got %s: did you mean %q?", either(w), quote(n.text), best)
 		}
 		return fmt.Sprintf("expected %s, got %s", either(w), quote(n.text))
 	}
-	return fmt.Sprintf("expected %s, got %s", either(w), n.describe())
+	return fmt.Sprintf("expected %s, got %s", either(w), at.describe())
 }
 
 func list(v any) []any {
@@ -357,16 +377,17 @@ func words(values []any) []string {
 	return out
 }
 
-func found(n *node) string {
+func found(at place) string {
+	n := at.node
 	switch len(n.entries) {
 	case 0:
 		return "is none"
 	case 1:
-		return "is " + n.entries[0].key
+		return "is " + at.src.keyText(n.entries[0])
 	}
 	keys := make([]string, len(n.entries))
 	for i, e := range n.entries {
-		keys[i] = e.key
+		keys[i] = at.src.keyText(e)
 	}
 	return "are " + strings.Join(keys[:len(keys)-1], ", ") + " and " + keys[len(keys)-1]
 }

@@ -113,6 +113,14 @@ func leaf(t reflect.Type) *jsonschema.Schema {
 // one demands exactly one key, where that is the rule.
 func one(name string, s *jsonschema.Schema) {
 	switch name {
+	case "WebhookSpec": // its addresses and headers hold the tokens of chats
+		for _, field := range []string{"url", "status", "body", "headers"} {
+			p, _ := s.Properties.Get(field)
+			if p.AdditionalProperties != nil {
+				p = p.AdditionalProperties
+			}
+			p.Extras = map[string]any{"x-expected": "text", "x-secret": true}
+		}
 	case "StepSpec", "RollbackStepSpec", "MatcherSpec", "TrafficSpec", "BaselineSpec":
 		n := uint64(1)
 		s.MinProperties, s.MaxProperties = &n, &n

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
@@ -18,6 +20,10 @@ import (
 type source struct {
 	name  string
 	lines []string
+	parts []part // the documents, in order
+
+	once  sync.Once // guards marks
+	marks visibility
 }
 
 // document is one YAML document of a file before its meaning is known.
@@ -50,6 +56,8 @@ func parse(name string, b []byte) ([]document, Errors) {
 	for _, p := range parts {
 		root, e := p.parse()
 		errs = append(errs, e...)
+		p.root = root
+		src.parts = append(src.parts, p)
 		if root != nil && len(e) == 0 {
 			docs = append(docs, document{src, root})
 		}
@@ -69,6 +77,8 @@ func (s *source) finish(errs Errors) Errors {
 type part struct {
 	text   string
 	before int
+	// root is what could be read of it; nil if its form is not known.
+	root *node
 }
 
 // split cuts a file into its documents. goccy's parser can do that too, but v1.19.2 loses every document after an
@@ -80,7 +90,7 @@ func split(lines []string) []part {
 	var cur []string
 	flush := func(next int) {
 		if text := strings.Join(cur, "\n"); strings.TrimSpace(text) != "" {
-			out = append(out, part{text + "\n", at})
+			out = append(out, part{text: text + "\n", before: at})
 		}
 		cur, at = nil, next
 	}
@@ -164,11 +174,14 @@ func touching(key, colon, value *token.Token) bool {
 		colon.Position.Column+1 == value.Position.Column
 }
 
+// quoted is text of the file in the parser's messages: it may be a secret.
+var quoted = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
+
 func (b *builder) syntaxError(err error) Error {
 	var y yaml.Error
 	if !errors.As(err, &y) {
-		return Error{Line: b.lines + 1, Column: 1, Message: "not readable as YAML: " + err.Error()}
+		return Error{Line: b.lines + 1, Column: 1, Message: "not readable as YAML"}
 	}
 	line, column := b.place(y.GetToken())
-	return Error{Line: line, Column: column, Message: "not readable as YAML: " + y.GetMessage()}
+	return Error{Line: line, Column: column, Message: "not readable as YAML: " + quoted.ReplaceAllString(y.GetMessage(), "…")}
 }

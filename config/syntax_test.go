@@ -58,7 +58,7 @@ func TestTheCaretStandsUnderThePlace(t *testing.T) {
 	for text, want := range map[string]string{
 		"kind: Rollot":        "    1 | kind: Rollot\n      |       ^",
 		"? \tkind\n":          "",
-		"{\"ü\": 1, kind: 2}": "    1 | {\"ü\": 1, kind: 2}\n      |                ^",
+		"{\"ü\": 1, kind: 2}": "    1 | {***: *, kind: 2}\n      |                ^",
 	} {
 		set := Loader{}.next([]file{{name: "x", body: []byte(text)}}, nil)
 		require.NotEmpty(t, set.Errors)
