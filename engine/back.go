@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/traffic"
 )
@@ -181,7 +182,7 @@ func (w *wayBack) decide(by *wish) (taken bool) {
 
 // backFrom is where an event sends the traffic of a release, by what can be seen of it; ok is false if the event does
 // not send it back.
-func backFrom(v *rollout.View, id string, event rollout.Event) (t traffic.Target, ok bool) {
+func backFrom(v *record.View, id string, event rollout.Event) (t traffic.Target, ok bool) {
 	if event == nil || v == nil || v.Release == nil || v.Release.ID != id || v.Definition == nil {
 		return t, false
 	}

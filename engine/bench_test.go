@@ -25,6 +25,7 @@ import (
 	"github.com/serindev/serin/internal/testbed"
 	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/judge/sequential"
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/share"
 	"github.com/serindev/serin/store"
@@ -145,7 +146,7 @@ func benchRelease(b *testing.B, e *Engine, name string) {
 	r := &release{plan: Plan{Rollout: d, Analyses: map[string]analysis.Definition{"gray": def}}}
 	plan, err := json.Marshal(r.plan)
 	require.NoError(b, err)
-	r.record = rollout.Release{ID: "01" + name, Rollout: name, Revision: "a1", Plan: plan, Phase: rollout.Active, Version: 1, StartedBy: "bench", StartedAt: time.Now()}
+	r.record = record.Release{ID: "01" + name, Rollout: name, Revision: "a1", Plan: plan, Phase: rollout.Active, Version: 1, StartedBy: "bench", StartedAt: time.Now()}
 	events := []rollout.Event{
 		rollout.Started{Rollout: name, Revision: "a1"},
 		rollout.StepEntered{Name: "gray", What: rollout.StageGray, Scope: "gray"},

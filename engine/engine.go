@@ -21,6 +21,7 @@ import (
 
 	"github.com/serindev/serin/analysis"
 	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/traffic"
 )
@@ -59,7 +60,7 @@ type Plan struct {
 type Call struct {
 	Key     string
 	Webhook rollout.Webhook
-	Release rollout.Release
+	Release record.Release
 	State   rollout.State
 }
 
@@ -167,10 +168,10 @@ func (e *Engine) prune(ctx context.Context) {
 	}
 }
 
-func (e *Engine) active(ctx context.Context) ([]rollout.Release, error) {
-	var out []rollout.Release
+func (e *Engine) active(ctx context.Context) ([]record.Release, error) {
+	var out []record.Release
 	for _, phase := range []rollout.Phase{rollout.Active, rollout.RollingBack} {
-		rs, err := e.o.Store.Releases(ctx, rollout.Filter{Phase: phase, Limit: 1000})
+		rs, err := e.o.Store.Releases(ctx, record.Filter{Phase: phase, Limit: 1000})
 		if err != nil {
 			return nil, fmt.Errorf("list %s releases: %w", phase, err)
 		}
@@ -224,7 +225,7 @@ func (e *Engine) loop(name string) (*loop, bool) {
 }
 
 // Rollouts are the views of all rollouts, by name.
-func (e *Engine) Rollouts() []rollout.View {
+func (e *Engine) Rollouts() []record.View {
 	e.mu.Lock()
 	loops := slices.SortedFunc(maps.Values(e.loops), func(a, b *loop) int {
 		switch {
@@ -236,7 +237,7 @@ func (e *Engine) Rollouts() []rollout.View {
 		return 0
 	})
 	e.mu.Unlock()
-	var out []rollout.View
+	var out []record.View
 	for _, l := range loops {
 		if v := l.view.Load(); v != nil && (v.Declared || v.Release != nil && !v.State.Ended()) {
 			out = append(out, *v)
@@ -245,31 +246,31 @@ func (e *Engine) Rollouts() []rollout.View {
 	return out
 }
 
-// Rollout is the view of one rollout; rollout.ErrNotFound if it is not there.
-func (e *Engine) Rollout(name string) (rollout.View, error) {
+// Rollout is the view of one rollout; record.ErrNotFound if it is not there.
+func (e *Engine) Rollout(name string) (record.View, error) {
 	if l, ok := e.loop(name); ok {
 		if v := l.view.Load(); v != nil {
 			return *v, nil
 		}
 	}
-	return rollout.View{}, fmt.Errorf("rollout %s: %w", name, rollout.ErrNotFound)
+	return record.View{}, fmt.Errorf("rollout %s: %w", name, record.ErrNotFound)
 }
 
 // Start starts a release of a rollout. The id is chosen here unless req has one. With supersede an active release
 // goes back to stable first, and the new one starts when it has ended: Version is 0 until then.
-// Errors: rollout.ErrNotFound, *rollout.ActiveError, *rollout.ParameterError, *rollout.UnsupportedError. The same key gets the same
+// Errors: record.ErrNotFound, *record.ActiveError, *record.ParameterError, *record.UnsupportedError. The same key gets the same
 // release, without an error.
-func (e *Engine) Start(ctx context.Context, name string, req rollout.StartRequest, supersede bool) (rollout.Release, error) {
+func (e *Engine) Start(ctx context.Context, name string, req rollout.StartRequest, supersede bool) (record.Release, error) {
 	l, ok := e.loop(name)
 	if !ok {
-		return rollout.Release{}, fmt.Errorf("rollout %s: %w", name, rollout.ErrNotFound)
+		return record.Release{}, fmt.Errorf("rollout %s: %w", name, record.ErrNotFound)
 	}
-	return ask(ctx, l, func(ctx context.Context) (rollout.Release, error) { return l.start(ctx, req, supersede) })
+	return ask(ctx, l, func(ctx context.Context) (record.Release, error) { return l.start(ctx, req, supersede) })
 }
 
 // Act gives an event to the release that it is meant for and returns the state after it. by is the user's name.
-// Errors: rollout.ErrNotFound, rollout.ErrNotAllowed, *rollout.AnsweredError. A rollback that cannot be written is
-// carried out all the same: the error then is *rollout.NotWrittenError.
+// Errors: record.ErrNotFound, rollout.ErrNotAllowed, *rollout.AnsweredError. A rollback that cannot be written is
+// carried out all the same: the error then is *record.NotWrittenError.
 func (e *Engine) Act(ctx context.Context, id string, event rollout.Event, by string) (rollout.State, error) {
 	name := e.rolloutOf(id) // first, for the store may be what does not work: a rollback must get through
 	if name == "" {
@@ -296,8 +297,8 @@ func (e *Engine) rolloutOf(id string) string {
 	return ""
 }
 
-// Release is the view of one release, running or ended; rollout.ErrNotFound if it is not there.
-func (e *Engine) Release(ctx context.Context, id string) (rollout.View, error) {
+// Release is the view of one release, running or ended; record.ErrNotFound if it is not there.
+func (e *Engine) Release(ctx context.Context, id string) (record.View, error) {
 	if name := e.rolloutOf(id); name != "" {
 		if v, err := e.Rollout(name); err == nil && v.Release != nil && v.Release.ID == id {
 			return v, nil
@@ -305,21 +306,21 @@ func (e *Engine) Release(ctx context.Context, id string) (rollout.View, error) {
 	}
 	r, err := e.o.Store.Release(ctx, id)
 	if err != nil {
-		return rollout.View{}, err
+		return record.View{}, err
 	}
 	rel, err := e.restore(ctx, r)
 	if err != nil {
-		return rollout.View{}, err
+		return record.View{}, err
 	}
 	return rel.view(time.Now()), nil
 }
 
 // Subscribe returns what happens from now on until ctx ends. A subscriber that does not read fast enough loses its
 // channel (closed), and may begin again from the store.
-func (e *Engine) Subscribe(ctx context.Context) <-chan rollout.Update { return e.feed.subscribe(ctx) }
+func (e *Engine) Subscribe(ctx context.Context) <-chan record.Update { return e.feed.subscribe(ctx) }
 
 // restore folds the events of a release.
-func (e *Engine) restore(ctx context.Context, r rollout.Release) (*release, error) {
+func (e *Engine) restore(ctx context.Context, r record.Release) (*release, error) {
 	rel := &release{record: r}
 	if err := json.Unmarshal(r.Plan, &rel.plan); err != nil {
 		return nil, fmt.Errorf("decode the plan of release %s: %w", r.ID, err)

@@ -12,6 +12,7 @@ import (
 	"github.com/serindev/serin/analysis"
 	"github.com/serindev/serin/engine"
 	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 )
 
@@ -34,7 +35,7 @@ func under(t *testing.T, plan engine.Plan, test func(t *testing.T, w *world, id 
 }
 
 // exact: the looks follow each other without a gap, and count every request once.
-func exact(t *testing.T, w *world, id string) []rollout.LookRecord {
+func exact(t *testing.T, w *world, id string) []record.LookRecord {
 	t.Helper()
 	looks := w.looksOf(id)
 	require.NotEmpty(t, looks)
@@ -246,7 +247,7 @@ func goesBackFirst(t *testing.T, w *world, id string, fault func(*moody), by str
 	require.Len(t, g.log(), 3, "there and back, and nothing else: %s", joined(g.log()))
 	if kind == "rollbackRequested" {
 		err := <-answered
-		require.True(t, err == nil || errors.As(err, new(*rollout.NotWrittenError)), "%v", err)
+		require.True(t, err == nil || errors.As(err, new(*record.NotWrittenError)), "%v", err)
 	}
 }
 
@@ -283,7 +284,7 @@ func TestAWriteWhoseAnswerIsLostIsNotDoneTwice(t *testing.T) {
 		require.Equal(t, "full-release", w.view("shop").Gate)
 		w.store.change(func(m *moody) { m.lost = true })
 		_, err := w.Act(t.Context(), id, rollout.RollbackRequested{}, "ann")
-		require.ErrorAs(t, err, new(*rollout.NotWrittenError))
+		require.ErrorAs(t, err, new(*record.NotWrittenError))
 		w.after(time.Minute)
 		trace = w.trace(id)
 		require.Equal(t, 1, count(trace, "rollbackRequested"), joined(trace))
@@ -299,7 +300,7 @@ func TestARollbackIsNotLostToSomebodyElsesWrite(t *testing.T) {
 		other := rollout.Paused{Meta: rollout.Meta{Seq: r.Version + 1, At: time.Now(), By: "another daemon"}}
 		require.NoError(t, w.store.Store.Append(t.Context(), r, r.Version, other))
 		_, err = w.Act(t.Context(), id, rollout.RollbackRequested{}, "ann")
-		require.ErrorAs(t, err, new(*rollout.NotWrittenError))
+		require.ErrorAs(t, err, new(*record.NotWrittenError))
 		w.after(time.Minute)
 		trace := w.trace(id)
 		require.Equal(t, 1, count(trace, "paused"), joined(trace))
@@ -319,7 +320,7 @@ func TestARollbackIsNotLostWhereTheStoreCannotBeReadAfterwards(t *testing.T) {
 				w.store.change(func(m *moody) { m.blind = "events" })
 				if by == "a person" {
 					_, err = w.Act(t.Context(), id, rollout.RollbackRequested{}, "ann")
-					require.ErrorAs(t, err, new(*rollout.NotWrittenError))
+					require.ErrorAs(t, err, new(*record.NotWrittenError))
 				} else {
 					w.metrics.breaks(canary, 0.9)
 				}
@@ -549,7 +550,7 @@ func TestASupersededReleaseGoesBackBeforeTheNextOneStarts(t *testing.T) {
 	plan := gray("shop")
 	under(t, plan, func(t *testing.T, w *world, first string) {
 		_, err := w.Start(t.Context(), "shop", rollout.StartRequest{By: "ann"}, false)
-		var active *rollout.ActiveError
+		var active *record.ActiveError
 		require.ErrorAs(t, err, &active)
 		require.Equal(t, first, active.ID)
 
@@ -581,7 +582,7 @@ func TestAReleaseThatWaitsIsNotDisplacedWhileItCannotBeWritten(t *testing.T) {
 		w.after(time.Minute) // the loop waits to try again
 		w.store.change(func(m *moody) { m.barren = false })
 		_, err = w.Start(t.Context(), "shop", rollout.StartRequest{By: "ben"}, false)
-		var active *rollout.ActiveError
+		var active *record.ActiveError
 		require.ErrorAs(t, err, &active)
 		require.Equal(t, second.ID, active.ID)
 		w.after(time.Minute)
@@ -622,7 +623,7 @@ func TestAReleaseThatWaitedIsHeldToTheRolloutAsItIsWhenItBegins(t *testing.T) {
 }
 
 // endedBeforeItBegan holds what is left of a release that was cancelled while it waited.
-func endedBeforeItBegan(t *testing.T, w *world, first string, next rollout.Release) {
+func endedBeforeItBegan(t *testing.T, w *world, first string, next record.Release) {
 	t.Helper()
 	require.Equal(t, 1, count(w.trace(first), "ended superseded"))
 	trace := w.trace(next.ID)
@@ -651,8 +652,8 @@ func TestAReleaseThatWaitsForTheOneBeforeCanBeCancelled(t *testing.T) {
 		_, err = w.Act(t.Context(), id, rollout.CancelRequested{}, "bob")
 		require.ErrorIs(t, err, rollout.ErrNotAllowed)
 	}
-	for name, test := range map[string]func(t *testing.T, w *world, first string, next rollout.Release){
-		"while that goes back": func(t *testing.T, w *world, first string, next rollout.Release) {
+	for name, test := range map[string]func(t *testing.T, w *world, first string, next record.Release){
+		"while that goes back": func(t *testing.T, w *world, first string, next record.Release) {
 			_, err := w.Act(t.Context(), next.ID, rollout.Paused{}, "bob")
 			require.ErrorIs(t, err, rollout.ErrNotAllowed, "it has not begun")
 			cancel(t, w, next.ID)
@@ -660,14 +661,14 @@ func TestAReleaseThatWaitsForTheOneBeforeCanBeCancelled(t *testing.T) {
 			w.after(time.Minute)
 			endedBeforeItBegan(t, w, first, next)
 		},
-		"and the daemon is killed in the middle of it": func(t *testing.T, w *world, first string, next rollout.Release) {
+		"and the daemon is killed in the middle of it": func(t *testing.T, w *world, first string, next record.Release) {
 			cancel(t, w, next.ID)
 			w.stop()
 			w.begin(plan)
 			w.after(time.Minute)
 			endedBeforeItBegan(t, w, first, next)
 		},
-		"and cannot begin, as its rollout cannot be run any more": func(t *testing.T, w *world, first string, next rollout.Release) {
+		"and cannot begin, as its rollout cannot be run any more": func(t *testing.T, w *world, first string, next record.Release) {
 			broken := plan
 			broken.Unsupported = []string{"a gateway of another kind"}
 			w.plan(broken)

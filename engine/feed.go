@@ -4,7 +4,7 @@ import (
 	"context"
 	"sync"
 
-	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/record"
 )
 
 // feedBuffer is how far a subscriber may fall behind: a release has some dozens of events.
@@ -13,14 +13,14 @@ const feedBuffer = 256
 // feed hands updates to subscribers.
 type feed struct {
 	mu     sync.Mutex // guards subs and closed
-	subs   map[chan rollout.Update]struct{}
+	subs   map[chan record.Update]struct{}
 	closed bool
 }
 
-func newFeed() *feed { return &feed{subs: map[chan rollout.Update]struct{}{}} }
+func newFeed() *feed { return &feed{subs: map[chan record.Update]struct{}{}} }
 
-func (f *feed) subscribe(ctx context.Context) <-chan rollout.Update {
-	c := make(chan rollout.Update, feedBuffer)
+func (f *feed) subscribe(ctx context.Context) <-chan record.Update {
+	c := make(chan record.Update, feedBuffer)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.closed {
@@ -36,14 +36,14 @@ func (f *feed) subscribe(ctx context.Context) <-chan rollout.Update {
 	return c
 }
 
-func (f *feed) drop(c chan rollout.Update) {
+func (f *feed) drop(c chan record.Update) {
 	if _, ok := f.subs[c]; ok {
 		delete(f.subs, c)
 		close(c)
 	}
 }
 
-func (f *feed) tell(u rollout.Update) {
+func (f *feed) tell(u record.Update) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for c := range f.subs {

@@ -8,7 +8,7 @@ import (
 
 	"github.com/serindev/serin/analysis"
 	"github.com/serindev/serin/judge"
-	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/record"
 )
 
 // replayed is how many looks are read at once while a release is gone through again.
@@ -18,7 +18,7 @@ const replayed = 500
 // it is the next one's prior. The looks are gone through again from the beginning, so that a restart in the middle of
 // the release has lost nothing of it.
 func (k *looks) teach(ctx context.Context, r *release) error {
-	var out []rollout.Learned
+	var out []record.Learned
 	for _, scope := range r.plan.Rollout.Scopes {
 		def := r.plan.Analyses[scope.Name].Defaults()
 		def.Split.Off = true // noise is learned of metrics, not of the split
@@ -40,12 +40,12 @@ func (k *looks) teach(ctx context.Context, r *release) error {
 }
 
 // lessons are what the looks of a scope teach, asked for before each change of weight and at the end.
-func (k *looks) lessons(ctx context.Context, j judge.Judge, release, scope string) ([]rollout.Learned, error) {
-	var out []rollout.Learned
+func (k *looks) lessons(ctx context.Context, j judge.Judge, release, scope string) ([]record.Learned, error) {
+	var out []record.Learned
 	evidence, weight, number := j.Begin(nil), 0.0, 0
 	learn := func() {
 		for metric, past := range evidence.Learned() {
-			out = append(out, rollout.Learned{Metric: metric, Weight: weight, Past: past})
+			out = append(out, record.Learned{Metric: metric, Weight: weight, Past: past})
 		}
 	}
 	for {
@@ -107,7 +107,7 @@ func (k *looks) rehearse(ctx context.Context, s *subject) {
 
 // pasts are what earlier releases have taught about each metric of def, oldest first. What was compared with another
 // kind of baseline says nothing.
-func pasts(def analysis.Definition, learned []rollout.Learned) map[string][]judge.Past {
+func pasts(def analysis.Definition, learned []record.Learned) map[string][]judge.Past {
 	out := map[string][]judge.Past{}
 	for _, l := range learned {
 		if l.Baseline == baselineOf(def, l.Metric) {

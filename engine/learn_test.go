@@ -12,6 +12,7 @@ import (
 	"github.com/serindev/serin/analysis"
 	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/judge/sequential"
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/store"
 )
@@ -28,15 +29,15 @@ func learner(t *testing.T, looks []judge.Look) (*Engine, *release) {
 	})
 	began := time.Date(2026, 11, 24, 3, 0, 0, 0, time.UTC)
 	first := rollout.Started{Meta: rollout.Meta{Seq: 1, At: began, By: "ann"}, Rollout: "shop"}
-	record := rollout.Release{ID: "01A", Rollout: "shop", Plan: []byte("{}"), Version: 1, Phase: rollout.Active, StartedBy: "ann", StartedAt: began}
-	require.NoError(t, s.Create(t.Context(), record, first))
+	rec := record.Release{ID: "01A", Rollout: "shop", Plan: []byte("{}"), Version: 1, Phase: rollout.Active, StartedBy: "ann", StartedAt: began}
+	require.NoError(t, s.Create(t.Context(), rec, first))
 	require.NoError(t, s.SaveSnapshot(t.Context(), "01A", "gray", 0, []byte("before the first look")))
-	records := make([]rollout.LookRecord, len(looks))
+	records := make([]record.LookRecord, len(looks))
 	for i := range looks {
-		records[i] = rollout.LookRecord{Release: "01A", Scope: "gray", Look: looks[i], Cursor: []byte("{}")}
+		records[i] = record.LookRecord{Release: "01A", Scope: "gray", Look: looks[i], Cursor: []byte("{}")}
 	}
 	require.NoError(t, s.SaveLooks(t.Context(), records))
-	r := &release{record: record, plan: Plan{
+	r := &release{record: rec, plan: Plan{
 		Rollout:  rollout.Definition{Name: "shop", Scopes: []rollout.Scope{{Name: "gray"}}},
 		Analyses: map[string]analysis.Definition{"gray": analysis.TraefikWeb()},
 	}}
@@ -87,7 +88,7 @@ func TestAReleaseTeachesOnePastForEveryWeightThatLastedLongEnough(t *testing.T) 
 func TestAPastOfAnotherBaselineSaysNothing(t *testing.T) {
 	def := analysis.Definition{Metrics: []analysis.Metric{{Name: "errors", Baseline: analysis.Fixed{}}, {Name: "slow"}}}
 	past := func(n float64) judge.Past { return judge.Past{Noise: n, Information: 1, Looks: 64} }
-	got := pasts(def, []rollout.Learned{
+	got := pasts(def, []record.Learned{
 		{Metric: "errors", Baseline: "concurrent", Past: past(1)},
 		{Metric: "errors", Baseline: "fixed", Past: past(2)},
 		{Metric: "slow", Baseline: "concurrent", Past: past(3)},

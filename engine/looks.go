@@ -12,6 +12,7 @@ import (
 
 	"github.com/serindev/serin/analysis"
 	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/traffic"
 )
@@ -54,7 +55,7 @@ type subject struct {
 
 	// What follows belongs to the slot that is being taken. unsaved are looks that are folded but could not be
 	// written yet: they go with the next ones.
-	unsaved  []rollout.LookRecord
+	unsaved  []record.LookRecord
 	cursor   analysis.Cursor
 	evidence judge.Evidence
 	number   int
@@ -204,7 +205,7 @@ func (k *looks) fresh(ctx context.Context, s *subject) error {
 }
 
 // restore folds the looks after the newest snapshot: the judge is pure, so the evidence is what it was.
-func (s *subject) restore(stored rollout.Evidence) error {
+func (s *subject) restore(stored record.Evidence) error {
 	var err error
 	if s.evidence, err = s.judge.Decode(stored.Snapshot); err != nil {
 		return fmt.Errorf("decode evidence: %w", err)
@@ -314,7 +315,7 @@ func (k *looks) slot(ctx context.Context, interval time.Duration, at time.Time) 
 	}
 	results := make([]taken, len(due))
 	each(len(due), func(i int) { results[i] = due[i].take(at, answers[parts[i]:parts[i+1]]) })
-	records := make([]rollout.LookRecord, 0, len(due))
+	records := make([]record.LookRecord, 0, len(due))
 	for i, t := range results {
 		records = append(records, due[i].unsaved...)
 		if t.err == nil {
@@ -323,7 +324,7 @@ func (k *looks) slot(ctx context.Context, interval time.Duration, at time.Time) 
 	}
 	saved := k.save(ctx, interval, at, due, results, records)
 	for i, t := range results {
-		if errors.Is(saved, rollout.ErrConflict) {
+		if errors.Is(saved, record.ErrConflict) {
 			k.forget(due[i])
 		} else {
 			due[i].goOn(t, saved)
@@ -339,7 +340,7 @@ var errSlow = errors.New("the store has not written the looks yet")
 // save writes the looks of the slot at a time. It gives up before the next slot begins, so that none is missed where
 // nothing can be written, but not before it had half an interval for it. A fail verdict does not wait for a store that
 // is slow.
-func (k *looks) save(ctx context.Context, interval time.Duration, at time.Time, due []*subject, results []taken, records []rollout.LookRecord) error {
+func (k *looks) save(ctx context.Context, interval time.Duration, at time.Time, due []*subject, results []taken, records []record.LookRecord) error {
 	patience := min(interval, storeTimeout)
 	saving, cancel := context.WithTimeout(ctx, max(time.Until(at.Add(patience-patience/10)), patience/2))
 	defer cancel()
@@ -434,7 +435,7 @@ func each(n int, f func(int)) {
 type taken struct {
 	cursor   analysis.Cursor
 	evidence judge.Evidence
-	record   rollout.LookRecord
+	record   record.LookRecord
 	from     time.Time
 	taught   bool // the evidence begins with what the replicas have said
 	err      error
@@ -459,7 +460,7 @@ func (s *subject) take(at time.Time, answers []analysis.Answer) taken {
 	if unreachable(look) {
 		look.Excluded = "" // that nothing answers is said at any time; it changes no evidence
 	}
-	t.record = rollout.LookRecord{Release: s.release, Scope: f.scope, Turn: f.turn, Look: look}
+	t.record = record.LookRecord{Release: s.release, Scope: f.scope, Turn: f.turn, Look: look}
 	t.evidence, t.record.Verdict = s.judge.Look(before, look)
 	if t.record.Cursor, t.err = json.Marshal(t.cursor); t.err != nil {
 		return t
@@ -509,7 +510,7 @@ func (l *loop) looked(ctx context.Context, k looked) {
 	}
 	r.verdict = &k.verdict
 	l.e.metrics.verdict(l.name, k.verdict)
-	l.e.feed.tell(rollout.Update{Rollout: l.name, Release: k.release})
+	l.e.feed.tell(record.Update{Rollout: l.name, Release: k.release})
 	if l.note("looks", k.saved) && k.verdict.Outcome != judge.Fail {
 		return // what is not written must not advance anything
 	}

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/traffic"
 )
@@ -43,7 +44,7 @@ type loop struct {
 	e    *Engine
 	name string
 	log  *slog.Logger
-	view atomic.Pointer[rollout.View]
+	view atomic.Pointer[record.View]
 
 	mu     sync.Mutex // guards mail
 	mail   []func(context.Context)
@@ -177,7 +178,7 @@ func (l *loop) takeUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	newest, err := l.e.o.Store.Releases(ctx, rollout.Filter{Rollout: l.name, Limit: 1})
+	newest, err := l.e.o.Store.Releases(ctx, record.Filter{Rollout: l.name, Limit: 1})
 	if err != nil {
 		return err
 	}
@@ -237,21 +238,21 @@ func (l *loop) append(ctx context.Context, event rollout.Event) (rollout.State, 
 	if err != nil {
 		return r.state, err
 	}
-	record := r.record
-	record.Version, record.Phase, record.Outcome = next.Seq, next.Phase, ""
+	rec := r.record
+	rec.Version, rec.Phase, rec.Outcome = next.Seq, next.Phase, ""
 	if next.Ended() {
-		record.Outcome, record.EndedAt = next.Outcome, next.EndedAt
+		rec.Outcome, rec.EndedAt = next.Outcome, next.EndedAt
 	}
-	if err := l.save(ctx, record, event, next); err != nil {
+	if err := l.save(ctx, rec, event, next); err != nil {
 		l.note("store", err)
-		if errors.Is(err, rollout.ErrConflict) {
+		if errors.Is(err, record.ErrConflict) {
 			l.ready = false // somebody else acts: read again before anything else
 		}
 		if turnsBack(r.state, next) && r.back == nil {
 			// The one effect that need not wait for its event: traffic back to stable.
-			l.log.Warn("rollback cannot be written yet, traffic goes back all the same", "release", record.ID, "err", err)
+			l.log.Warn("rollback cannot be written yet, traffic goes back all the same", "release", rec.ID, "err", err)
 			r.back = &pendingBack{event: event, state: next}
-			return next, &rollout.NotWrittenError{Err: err}
+			return next, &record.NotWrittenError{Err: err}
 		}
 		return r.state, err
 	}
@@ -260,24 +261,24 @@ func (l *loop) append(ctx context.Context, event rollout.Event) (rollout.State, 
 		l.observeAt = time.Time{} // what is in force may be what is wanted already
 	}
 	l.tell(ctx, r.state, next, event)
-	r.state, r.record, r.back = next, record, nil
+	r.state, r.record, r.back = next, rec, nil
 	l.happened(ctx, event)
 	return next, nil
 }
 
 // save makes an event durable. A rollback does not wait for a store that is slow, as a locked one is: after a moment
 // the traffic goes back, whatever becomes of the event.
-func (l *loop) save(ctx context.Context, record rollout.Release, event rollout.Event, next rollout.State) error {
+func (l *loop) save(ctx context.Context, rec record.Release, event rollout.Event, next rollout.State) error {
 	r := l.rel
 	gateway := ctx
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	if !turnsBack(r.state, next) || r.back != nil {
-		return l.e.o.Store.Append(ctx, record, r.state.Seq, event)
+		return l.e.o.Store.Append(ctx, rec, r.state.Seq, event)
 	}
 	done := make(chan error, 1)
 	seq := r.state.Seq
-	l.beside.Go(func() { done <- l.e.o.Store.Append(ctx, record, seq, event) })
+	l.beside.Go(func() { done <- l.e.o.Store.Append(ctx, rec, seq, event) })
 	timer := time.NewTimer(storeMoment)
 	defer timer.Stop()
 	select {
@@ -285,9 +286,9 @@ func (l *loop) save(ctx context.Context, record rollout.Release, event rollout.E
 		return err
 	case <-timer.C:
 	}
-	l.log.Warn("the store is slow, traffic goes back before the rollback is written", "release", record.ID)
+	l.log.Warn("the store is slow, traffic goes back before the rollback is written", "release", rec.ID)
 	if l.ensureRouter() {
-		l.hastily(func() { l.write(gateway, next.Target(&r.plan.Rollout, record.ID).Traffic) })
+		l.hastily(func() { l.write(gateway, next.Target(&r.plan.Rollout, rec.ID).Traffic) })
 	}
 	return <-done
 }
@@ -324,7 +325,7 @@ func (l *loop) happened(ctx context.Context, event rollout.Event) {
 		}
 	}
 	l.publish() // who is told may ask at once
-	l.e.feed.tell(rollout.Update{Rollout: l.name, Release: r.record.ID, Event: event})
+	l.e.feed.tell(record.Update{Rollout: l.name, Release: r.record.ID, Event: event})
 }
 
 // target is what the traffic has to be now.

@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 )
 
@@ -63,7 +64,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 }
 
 // show sets what a view says.
-func (m *metrics) show(name string, v rollout.View, now time.Time) {
+func (m *metrics) show(name string, v record.View, now time.Time) {
 	m.weight.WithLabelValues(name).Set(float64(v.Target.Weight))
 	age := 0.0
 	if v.Gate != "" {

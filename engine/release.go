@@ -14,13 +14,14 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/traffic"
 )
 
 // release is one release as its loop holds it.
 type release struct {
-	record rollout.Release
+	record record.Release
 	plan   Plan
 	state  rollout.State
 	// back is a rollback that is carried out although it could not be written yet.
@@ -61,12 +62,12 @@ func (r *release) event(e rollout.Event, by string) rollout.Event {
 }
 
 // view is what may be seen of the release itself.
-func (r *release) view(now time.Time) rollout.View {
-	record, s, d := r.record, r.now(), &r.plan.Rollout
-	v := rollout.View{
-		Rollout: record.Rollout, Declared: true, Release: &record, State: s, Steps: d.Steps, Definition: d,
+func (r *release) view(now time.Time) record.View {
+	rec, s, d := r.record, r.now(), &r.plan.Rollout
+	v := record.View{
+		Rollout: rec.Rollout, Declared: true, Release: &rec, State: s, Steps: d.Steps, Definition: d,
 		Swapped: s.Swapped != s.Exchanged,
-		Target:  s.Target(d, record.ID).Traffic, Verdict: r.verdict, Waiting: s.Waiting(d, now),
+		Target:  s.Target(d, rec.ID).Traffic, Verdict: r.verdict, Waiting: s.Waiting(d, now),
 	}
 	if v.Verdict == nil {
 		v.Verdict = s.LastVerdict
@@ -86,7 +87,7 @@ func (r *release) view(now time.Time) rollout.View {
 // publish makes the loop's view visible to others.
 func (l *loop) publish() {
 	now := time.Now()
-	v := rollout.View{Rollout: l.name, Swapped: l.swapped}
+	v := record.View{Rollout: l.name, Swapped: l.swapped}
 	if l.rel != nil {
 		v = l.rel.view(now)
 		if l.rel.state.Ended() {
@@ -123,36 +124,36 @@ func confirmation(c traffic.Confirmation) string {
 }
 
 // start begins a release, or makes room for it.
-func (l *loop) start(ctx context.Context, req rollout.StartRequest, supersede bool) (rollout.Release, error) {
+func (l *loop) start(ctx context.Context, req rollout.StartRequest, supersede bool) (record.Release, error) {
 	if l.plan == nil {
-		return rollout.Release{}, fmt.Errorf("rollout %s: %w", l.name, rollout.ErrNotFound)
+		return record.Release{}, fmt.Errorf("rollout %s: %w", l.name, record.ErrNotFound)
 	}
 	if err := l.know(ctx); err != nil {
-		return rollout.Release{}, err
+		return record.Release{}, err
 	}
 	if len(l.plan.Unsupported) > 0 {
-		return rollout.Release{}, &rollout.UnsupportedError{Why: l.plan.Unsupported}
+		return record.Release{}, &record.UnsupportedError{Why: l.plan.Unsupported}
 	}
 	if l.waits() { // it was here first, and its caller was told that it will begin
 		if err := l.succeed(ctx); err != nil {
-			return rollout.Release{}, err
+			return record.Release{}, err
 		}
 		if err := l.know(ctx); err != nil {
-			return rollout.Release{}, err
+			return record.Release{}, err
 		}
 	}
 	if req.Key != "" {
-		if r, err := l.byKey(ctx, req.Key); !errors.Is(err, rollout.ErrNotFound) {
+		if r, err := l.byKey(ctx, req.Key); !errors.Is(err, record.ErrNotFound) {
 			return r, err
 		}
 	}
 	if r := l.running(); r != nil && req.Key != "" && r.state.Successor != nil && r.state.Successor.Key == req.Key {
 		next := r.state.Successor
-		return rollout.Release{ID: next.ID, Rollout: l.name, Key: next.Key, StartedBy: next.By}, nil
+		return record.Release{ID: next.ID, Rollout: l.name, Key: next.Key, StartedBy: next.By}, nil
 	}
 	params, err := checkParameters(l.plan.Rollout.Parameters, req.Parameters)
 	if err != nil {
-		return rollout.Release{}, err
+		return record.Release{}, err
 	}
 	req.Parameters = params
 	if req.ID == "" {
@@ -160,18 +161,18 @@ func (l *loop) start(ctx context.Context, req rollout.StartRequest, supersede bo
 	}
 	if r := l.running(); r != nil {
 		if !supersede {
-			return rollout.Release{}, &rollout.ActiveError{Rollout: l.name, ID: r.record.ID}
+			return record.Release{}, &record.ActiveError{Rollout: l.name, ID: r.record.ID}
 		}
 		if _, err := l.append(ctx, r.event(rollout.Superseded{Next: req}, req.By)); err != nil {
-			return rollout.Release{}, err
+			return record.Release{}, err
 		}
-		return rollout.Release{ID: req.ID, Rollout: l.name, Key: req.Key, StartedBy: req.By}, nil
+		return record.Release{ID: req.ID, Rollout: l.name, Key: req.Key, StartedBy: req.By}, nil
 	}
 	return l.create(ctx, *l.plan, req, nil)
 }
 
 // byKey is the release that a key has started.
-func (l *loop) byKey(ctx context.Context, key string) (rollout.Release, error) {
+func (l *loop) byKey(ctx context.Context, key string) (record.Release, error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	return l.e.o.Store.ByKey(ctx, l.name, key)
@@ -179,40 +180,40 @@ func (l *loop) byKey(ctx context.Context, key string) (rollout.Release, error) {
 
 // create begins a release. One that was cancelled while it waited has ended with that: it is found, by its id and by its
 // key, like any other.
-func (l *loop) create(ctx context.Context, p Plan, req rollout.StartRequest, cancelled *rollout.SuccessorCancelled) (rollout.Release, error) {
+func (l *loop) create(ctx context.Context, p Plan, req rollout.StartRequest, cancelled *rollout.SuccessorCancelled) (record.Release, error) {
 	plan, err := json.Marshal(p)
 	if err != nil {
-		return rollout.Release{}, fmt.Errorf("encode the plan of %s: %w", l.name, err)
+		return record.Release{}, fmt.Errorf("encode the plan of %s: %w", l.name, err)
 	}
 	events, states, err := beginning(&p.Rollout, rollout.Started{
 		Meta:    rollout.Meta{Seq: 1, At: time.Now().UTC(), By: req.By},
 		Rollout: l.name, Revision: p.Rollout.Revision, Parameters: req.Parameters, Key: req.Key, Swapped: l.swapped,
 	}, cancelled)
 	if err != nil {
-		return rollout.Release{}, err
+		return record.Release{}, err
 	}
 	state := states[len(states)-1]
-	record := rollout.Release{
+	rec := record.Release{
 		ID: req.ID, Rollout: l.name, Revision: state.Revision, Plan: plan, Key: req.Key, Version: state.Seq,
 		Phase: state.Phase, Outcome: state.Outcome, StartedBy: req.By, StartedAt: state.StartedAt, EndedAt: state.EndedAt,
 	}
 	creating, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	if err := l.e.o.Store.Create(creating, record, events...); err != nil {
+	if err := l.e.o.Store.Create(creating, rec, events...); err != nil {
 		l.note("store", err)
 		l.ready = false // it may be written all the same, or somebody else's is: read before anything else
-		return rollout.Release{}, err
+		return record.Release{}, err
 	}
 	l.note("store", nil)
 	l.leave(ctx)
-	l.rel, l.observeAt = &release{record: record, plan: p}, time.Time{}
+	l.rel, l.observeAt = &release{record: rec, plan: p}, time.Time{}
 	for i, event := range events {
 		before := l.rel.state
 		l.rel.state = states[i]
 		l.tell(ctx, before, states[i], event)
 		l.happened(ctx, event)
 	}
-	return record, nil
+	return rec, nil
 }
 
 // beginning are the first events of a release with the state after each.
@@ -271,7 +272,7 @@ func checkParameters(declared []rollout.Parameter, given map[string]string) (map
 	for _, p := range declared {
 		v, ok := given[p.Name]
 		if !ok && p.Required {
-			return nil, &rollout.ParameterError{Name: p.Name, Want: "is required"}
+			return nil, &record.ParameterError{Name: p.Name, Want: "is required"}
 		}
 		if !ok {
 			v = p.Default
@@ -279,14 +280,14 @@ func checkParameters(declared []rollout.Parameter, given map[string]string) (map
 		if p.Pattern != "" && ok && v != p.Default { // a default need not match, also where it was filled in before
 			re, err := regexp.Compile(`^(?:` + p.Pattern + `)$`)
 			if err != nil || !re.MatchString(v) {
-				return nil, &rollout.ParameterError{Name: p.Name, Want: "has to match " + p.Pattern}
+				return nil, &record.ParameterError{Name: p.Name, Want: "has to match " + p.Pattern}
 			}
 		}
 		out[p.Name] = v
 	}
 	for name := range given {
 		if _, ok := out[name]; !ok {
-			return nil, &rollout.ParameterError{Name: name, Want: "is not declared by the rollout"}
+			return nil, &record.ParameterError{Name: name, Want: "is not declared by the rollout"}
 		}
 	}
 	return out, nil
@@ -306,7 +307,7 @@ func (l *loop) act(ctx context.Context, id string, event rollout.Event, by strin
 		return r.now(), fmt.Errorf("%w: the release is going back already", rollout.ErrNotAllowed)
 	}
 	s, err := l.append(ctx, r.event(event, by))
-	if err == nil || errors.As(err, new(*rollout.NotWrittenError)) {
+	if err == nil || errors.As(err, new(*record.NotWrittenError)) {
 		// Traffic first: the caller may go as soon as it is written, and sees it in the answer. A gateway that does not
 		// answer is not waited for: what is durable happens.
 		l.advance(ctx)
@@ -376,24 +377,24 @@ func (l *loop) runTasks(ctx context.Context) {
 		return
 	}
 	ctx, l.stop = context.WithCancel(ctx)
-	record, state := r.record, r.state
+	rec, state := r.record, r.state
 	l.beside.Go(func() {
 		var answer rollout.Event
 		for _, t := range tasks {
-			answer = l.do(ctx, t, record, state)
+			answer = l.do(ctx, t, rec, state)
 		}
 		if ctx.Err() == nil {
-			l.send(func(ctx context.Context) { l.taskDone(ctx, record.ID, tasks[0], answer) })
+			l.send(func(ctx context.Context) { l.taskDone(ctx, rec.ID, tasks[0], answer) })
 		}
 	})
 }
 
 // do does one task; what it returns says how it went, and is nil if ctx has ended.
-func (l *loop) do(ctx context.Context, t rollout.Task, record rollout.Release, state rollout.State) rollout.Event {
+func (l *loop) do(ctx context.Context, t rollout.Task, rec record.Release, state rollout.State) rollout.Event {
 	if t.Job != nil {
 		return l.runJob(ctx, t)
 	}
-	err := l.e.o.Call(ctx, Call{Key: t.Key, Webhook: t.Webhook, Release: record, State: state})
+	err := l.e.o.Call(ctx, Call{Key: t.Key, Webhook: t.Webhook, Release: rec, State: state})
 	if err != nil {
 		return rollout.WebhookAnswered{Step: t.Step, Detail: err.Error()}
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/serindev/serin/internal/testbed"
 	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/judge/sequential"
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/share"
 	"github.com/serindev/serin/store"
@@ -90,7 +91,7 @@ func newFirstRelease(t *testing.T, url string) firstRelease {
 	plan, err := json.Marshal(f.rel.plan)
 	require.NoError(t, err)
 	now := time.Now()
-	f.rel.record = rollout.Release{ID: "01shop", Rollout: "shop", Revision: "a1", Plan: plan, Phase: rollout.Active, Version: 1, StartedBy: "ann", StartedAt: now}
+	f.rel.record = record.Release{ID: "01shop", Rollout: "shop", Revision: "a1", Plan: plan, Phase: rollout.Active, Version: 1, StartedBy: "ann", StartedAt: now}
 	for i, event := range []rollout.Event{
 		rollout.Started{Rollout: "shop", Revision: "a1", Parameters: map[string]string{"stable": "v1"}},
 		rollout.StepEntered{Name: "gray", What: rollout.StageGray, Scope: "gray"},

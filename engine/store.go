@@ -4,46 +4,47 @@ import (
 	"context"
 	"time"
 
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 )
 
 // Store remembers every turn. Errors other than the named ones mean that nothing was written; the caller holds
 // and tries again.
 type Store interface {
-	// Create writes a release with its first event in one transaction. It returns *rollout.ActiveError if the
-	// rollout has an active release and *rollout.StartedError if the key is known for this rollout.
-	Create(ctx context.Context, r rollout.Release, events ...rollout.Event) error
+	// Create writes a release with its first event in one transaction. It returns *record.ActiveError if the
+	// rollout has an active release and *record.StartedError if the key is known for this rollout.
+	Create(ctx context.Context, r record.Release, events ...rollout.Event) error
 	// Append adds events to a release whose newest event is version, all or none, and keeps the release's phase,
-	// outcome and end as given in r (Ended with Swapped also sets what is live). It returns rollout.ErrConflict
+	// outcome and end as given in r (Ended with Swapped also sets what is live). It returns record.ErrConflict
 	// if the newest is another.
-	Append(ctx context.Context, r rollout.Release, version int, events ...rollout.Event) error
-	// Release returns one release; rollout.ErrNotFound if there is none.
-	Release(ctx context.Context, id string) (rollout.Release, error)
-	// ByKey returns the release that a key has started; rollout.ErrNotFound if there is none.
-	ByKey(ctx context.Context, rolloutName, key string) (rollout.Release, error)
+	Append(ctx context.Context, r record.Release, version int, events ...rollout.Event) error
+	// Release returns one release; record.ErrNotFound if there is none.
+	Release(ctx context.Context, id string) (record.Release, error)
+	// ByKey returns the release that a key has started; record.ErrNotFound if there is none.
+	ByKey(ctx context.Context, rolloutName, key string) (record.Release, error)
 	// Releases lists, newest first.
-	Releases(ctx context.Context, f rollout.Filter) ([]rollout.Release, error)
+	Releases(ctx context.Context, f record.Filter) ([]record.Release, error)
 	// Events of a release after a Seq, in order.
 	Events(ctx context.Context, id string, after int) ([]rollout.Event, error)
 	// Swapped tells whether the set declared as canary is the live one; false for a rollout that is not known.
 	Swapped(ctx context.Context, rolloutName string) (bool, error)
 
 	// SaveLooks writes the looks of a slot in one transaction. Cursors replace the ones before.
-	SaveLooks(ctx context.Context, looks []rollout.LookRecord) error
+	SaveLooks(ctx context.Context, looks []record.LookRecord) error
 	// SaveSnapshot writes the evidence of a scope before its first look.
 	SaveSnapshot(ctx context.Context, release, scope string, look int, snapshot []byte) error
 	// Evidence of a scope; the zero value for a scope without any.
-	Evidence(ctx context.Context, release, scope string) (rollout.Evidence, error)
+	Evidence(ctx context.Context, release, scope string) (record.Evidence, error)
 	// Looks of a scope with numbers above after, in order, at most limit.
-	Looks(ctx context.Context, release, scope string, after, limit int) ([]rollout.LookRecord, error)
+	Looks(ctx context.Context, release, scope string, after, limit int) ([]record.LookRecord, error)
 
 	// Learn keeps what a release taught; Learned returns what is kept of a rollout, oldest first.
-	Learn(ctx context.Context, l []rollout.Learned) error
-	Learned(ctx context.Context, rolloutName string) ([]rollout.Learned, error)
+	Learn(ctx context.Context, l []record.Learned) error
+	Learned(ctx context.Context, rolloutName string) ([]record.Learned, error)
 
 	// Audit appends to the audit log; AuditLog lists it, newest first.
-	Audit(ctx context.Context, a rollout.AuditEntry) error
-	AuditLog(ctx context.Context, f rollout.AuditFilter) ([]rollout.AuditEntry, error)
+	Audit(ctx context.Context, a record.AuditEntry) error
+	AuditLog(ctx context.Context, f record.AuditFilter) ([]record.AuditEntry, error)
 
 	// Prune removes looks and evidence of releases that ended before a time. Events and audit stay.
 	Prune(ctx context.Context, before time.Time) error

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/workload"
 )
@@ -56,7 +57,7 @@ func (l *loop) triggerKey(ctx context.Context, template string) (string, error) 
 	for {
 		r, err := l.byKey(ctx, key)
 		switch {
-		case errors.Is(err, rollout.ErrNotFound):
+		case errors.Is(err, record.ErrNotFound):
 			return key, nil
 		case err != nil:
 			return "", err

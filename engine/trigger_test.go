@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/workload"
 )
@@ -56,7 +57,7 @@ func TestATemplateThatComesBackStartsAReleaseAgain(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "template/pro/pay/h1", key)
 
-	record := rollout.Release{ID: "01B", Rollout: "pay", Plan: []byte("{}"), Key: key, Version: 1, Phase: rollout.Active, StartedBy: triggered, StartedAt: time.Now()}
+	record := record.Release{ID: "01B", Rollout: "pay", Plan: []byte("{}"), Key: key, Version: 1, Phase: rollout.Active, StartedBy: triggered, StartedAt: time.Now()}
 	first := rollout.Started{Meta: rollout.Meta{Seq: 1, At: time.Now(), By: triggered}, Rollout: "pay", Key: key}
 	require.NoError(t, e.o.Store.Create(t.Context(), record, first))
 	key, err = l.triggerKey(t.Context(), "template/pro/pay/h1")

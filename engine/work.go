@@ -11,6 +11,7 @@ import (
 
 	"github.com/serindev/serin/analysis"
 	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/tell"
 	"github.com/serindev/serin/workload"
 )
 
@@ -165,7 +166,7 @@ func (l *loop) tell(ctx context.Context, before, after rollout.State, event roll
 	if c == nil || l.e.o.Workloads == nil {
 		return
 	}
-	n, ok := rollout.Notice(before, after, &l.rel.plan.Rollout, event)
+	n, ok := tell.Notice(before, after, &l.rel.plan.Rollout, event)
 	if !ok {
 		return
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/serindev/serin/engine"
 	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/judge/sequential"
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/share"
 	"github.com/serindev/serin/store"
@@ -130,7 +131,7 @@ func (w *world) routers() []*gateway {
 	return out
 }
 
-func (w *world) start(name, key string) rollout.Release {
+func (w *world) start(name, key string) record.Release {
 	w.t.Helper()
 	r, err := w.Start(w.t.Context(), name, rollout.StartRequest{Key: key, By: "ann"}, false)
 	require.NoError(w.t, err)
@@ -138,7 +139,7 @@ func (w *world) start(name, key string) rollout.Release {
 	return r
 }
 
-func (w *world) view(name string) rollout.View {
+func (w *world) view(name string) record.View {
 	w.t.Helper()
 	v, err := w.Rollout(name)
 	require.NoError(w.t, err)
@@ -174,7 +175,7 @@ func (w *world) trace(id string) []string {
 	return out
 }
 
-func (w *world) looksOf(id string) []rollout.LookRecord {
+func (w *world) looksOf(id string) []record.LookRecord {
 	w.t.Helper()
 	records, err := w.store.Store.Looks(w.t.Context(), id, "gray", 0, 100_000)
 	require.NoError(w.t, err)
@@ -513,7 +514,7 @@ func (m *moody) mood(ctx context.Context) error {
 }
 
 // Create implements engine.Store.
-func (m *moody) Create(ctx context.Context, r rollout.Release, events ...rollout.Event) error {
+func (m *moody) Create(ctx context.Context, r record.Release, events ...rollout.Event) error {
 	if err := m.mood(ctx); err != nil {
 		return err
 	}
@@ -564,7 +565,7 @@ func (m *moody) Swapped(ctx context.Context, rolloutName string) (bool, error) {
 }
 
 // Append implements engine.Store.
-func (m *moody) Append(ctx context.Context, r rollout.Release, version int, events ...rollout.Event) error {
+func (m *moody) Append(ctx context.Context, r record.Release, version int, events ...rollout.Event) error {
 	if err := m.mood(ctx); err != nil {
 		return err
 	}
@@ -572,7 +573,7 @@ func (m *moody) Append(ctx context.Context, r rollout.Release, version int, even
 }
 
 // SaveLooks implements engine.Store.
-func (m *moody) SaveLooks(ctx context.Context, looks []rollout.LookRecord) error {
+func (m *moody) SaveLooks(ctx context.Context, looks []record.LookRecord) error {
 	if err := m.mood(ctx); err != nil {
 		return err
 	}
@@ -580,9 +581,9 @@ func (m *moody) SaveLooks(ctx context.Context, looks []rollout.LookRecord) error
 }
 
 // Release implements engine.Store.
-func (m *moody) Release(ctx context.Context, id string) (rollout.Release, error) {
+func (m *moody) Release(ctx context.Context, id string) (record.Release, error) {
 	if err := m.mood(ctx); err != nil {
-		return rollout.Release{}, err
+		return record.Release{}, err
 	}
 	return m.Store.Release(ctx, id)
 }

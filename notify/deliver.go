@@ -9,7 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/record"
 )
 
 // metrics of the deliveries. Receivers are those of the configuration.
@@ -105,16 +105,16 @@ func (n *Notifier) count(ctx context.Context, r *Receiver) error {
 }
 
 // deliverOne tries once and writes what has become of it.
-func (n *Notifier) deliverOne(ctx context.Context, r *Receiver, m rollout.Outgoing) error {
+func (n *Notifier) deliverOne(ctx context.Context, r *Receiver, m record.Outgoing) error {
 	err := n.send(ctx, r, m)
-	m.State, m.Detail = rollout.OutgoingWaiting, ""
+	m.State, m.Detail = record.OutgoingWaiting, ""
 	result := failed
 	switch {
 	case err == nil:
-		m.State, result = rollout.OutgoingSent, sent
+		m.State, result = record.OutgoingSent, sent
 		n.o.Log.Info("message sent", "receiver", r.Name, "key", m.Key, "tries", m.Tries)
 	case errors.Is(err, ErrRefused), time.Since(m.At) > giveUpAfter:
-		m.State, m.Detail, result = rollout.OutgoingLost, err.Error(), lost
+		m.State, m.Detail, result = record.OutgoingLost, err.Error(), lost
 		n.o.Log.Error("message given up", "receiver", r.Name, "key", m.Key, "tries", m.Tries, "err", err)
 	default:
 		pause := n.o.Pause(m.Tries)
@@ -128,7 +128,7 @@ func (n *Notifier) deliverOne(ctx context.Context, r *Receiver, m rollout.Outgoi
 	return n.o.Outbox.Settle(ctx, m)
 }
 
-func (n *Notifier) send(ctx context.Context, r *Receiver, m rollout.Outgoing) error {
+func (n *Notifier) send(ctx context.Context, r *Receiver, m record.Outgoing) error {
 	var note Note
 	if err := json.Unmarshal(m.Body, &note); err != nil {
 		return fmt.Errorf("%w: decode it: %w", ErrRefused, err)

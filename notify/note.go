@@ -8,8 +8,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/share"
+	"github.com/serindev/serin/tell"
 )
 
 // Kind is what a note tells of.
@@ -47,8 +49,8 @@ type Note struct {
 	// Weight of the canary on the main route that is asked for now.
 	Weight share.Share `json:"weight"`
 	// Gate that waits for an answer; nil for none.
-	Gate        *GateNote           `json:"gate,omitempty"`
-	Explanation rollout.Explanation `json:"explanation"`
+	Gate        *GateNote        `json:"gate,omitempty"`
+	Explanation tell.Explanation `json:"explanation"`
 	// Link to the release's page; empty for a daemon without an externalURL.
 	Link string `json:"link,omitempty"`
 	// Title and Text are the note in words, without markup. What users have written stands in them only in a form that
@@ -67,7 +69,7 @@ type GateNote struct {
 
 // turn is one event with the states around it.
 type turn struct {
-	release       rollout.Release
+	release       record.Release
 	definition    *rollout.Definition
 	before, after rollout.State
 	event         rollout.Event
@@ -117,7 +119,7 @@ func (t turn) note(kind Kind, link string) Note {
 		Kind: kind, Rollout: t.release.Rollout, Release: t.release.ID, Seq: head.Seq, At: head.At, By: head.By,
 		Event: rollout.Kind(t.event), Revision: s.Revision, Parameters: s.Parameters, StartedBy: s.StartedBy, Phase: s.Phase,
 		Outcome: s.Outcome, Step: s.StepName, Weight: weight, Link: link,
-		Explanation: rollout.Explain(rollout.View{
+		Explanation: tell.Explain(record.View{
 			Rollout: t.release.Rollout, Declared: true, Release: &t.release, State: s, Steps: t.definition.Steps, Definition: t.definition,
 			Verdict: s.LastVerdict, Waiting: s.Waiting(t.definition, head.At),
 		}),
@@ -194,7 +196,7 @@ func (n Note) text() string {
 
 // explained is an explanation as lines. It is put together here, and not taken as a text, since a reason may have line
 // breaks in it.
-func explained(e rollout.Explanation) []string {
+func explained(e tell.Explanation) []string {
 	lines := []string{e.Headline}
 	for _, m := range e.Metrics {
 		lines = append(lines, fmt.Sprintf("- %s, %s: %s", m.Metric, m.Outcome, m.Plain))
@@ -222,13 +224,13 @@ func (n Note) answers() []string {
 }
 
 // outgoing puts a note into the outbox's form.
-func (n Note) outgoing(receiver string) (rollout.Outgoing, error) {
+func (n Note) outgoing(receiver string) (record.Outgoing, error) {
 	body, err := json.Marshal(n)
 	if err != nil {
-		return rollout.Outgoing{}, fmt.Errorf("encode note %d of %s: %w", n.Seq, n.Release, err)
+		return record.Outgoing{}, fmt.Errorf("encode note %d of %s: %w", n.Seq, n.Release, err)
 	}
-	return rollout.Outgoing{
+	return record.Outgoing{
 		Key:      fmt.Sprintf("%s/%05d/%s/%s", n.Release, n.Seq, n.Kind, receiver),
-		Receiver: receiver, At: n.At, Body: body, State: rollout.OutgoingWaiting, Due: time.Unix(0, 0).UTC(),
+		Receiver: receiver, At: n.At, Body: body, State: record.OutgoingWaiting, Due: time.Unix(0, 0).UTC(),
 	}, nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 )
 
@@ -19,17 +20,17 @@ import (
 // written.
 type Outbox interface {
 	// Untold lists releases with events after those that have been looked at, at most limit.
-	Untold(ctx context.Context, limit int) ([]rollout.Untold, error)
+	Untold(ctx context.Context, limit int) ([]record.Untold, error)
 	// Events of a release after a number, in order.
 	Events(ctx context.Context, id string, after int) ([]rollout.Event, error)
 	// Tell keeps messages and notes that a release's events up to number to were looked at, in one transaction.
-	// rollout.ErrConflict: somebody else has looked further than from meanwhile.
-	Tell(ctx context.Context, release string, from, to int, messages []rollout.Outgoing) error
+	// record.ErrConflict: somebody else has looked further than from meanwhile.
+	Tell(ctx context.Context, release string, from, to int, messages []record.Outgoing) error
 	// Take gives the message that a receiver gets now, and keeps it from others until lease; nil if there is none, and
 	// next is then when to ask again, zero for never. A message that was tried patience times holds up no other.
-	Take(ctx context.Context, receiver string, now, lease time.Time, patience int) (m *rollout.Outgoing, next time.Time, err error)
+	Take(ctx context.Context, receiver string, now, lease time.Time, patience int) (m *record.Outgoing, next time.Time, err error)
 	// Settle writes what has become of a message.
-	Settle(ctx context.Context, m rollout.Outgoing) error
+	Settle(ctx context.Context, m record.Outgoing) error
 	// Backlog is how many messages wait for a receiver, and of what time the oldest is.
 	Backlog(ctx context.Context, receiver string) (waiting int, oldest time.Time, err error)
 	// PruneOutbox forgets messages about what happened before a time.
@@ -64,7 +65,7 @@ type Options struct {
 	Outbox    Outbox
 	Receivers []Receiver
 	// Subscribe wakes it when something happens; what happened is read from the outbox.
-	Subscribe func(ctx context.Context) <-chan rollout.Update
+	Subscribe func(ctx context.Context) <-chan record.Update
 	// Definition reads the definition that a release was started with from its plan.
 	Definition func(plan json.RawMessage) (*rollout.Definition, error)
 	// Link is the address of a release's page, or empty.
@@ -169,7 +170,7 @@ func (n *Notifier) tell(ctx context.Context) error {
 		}
 		var errs []error
 		for _, u := range found {
-			if err := n.tellOf(ctx, u); err != nil && !errors.Is(err, rollout.ErrConflict) {
+			if err := n.tellOf(ctx, u); err != nil && !errors.Is(err, record.ErrConflict) {
 				errs = append(errs, err)
 			}
 		}
@@ -181,7 +182,7 @@ func (n *Notifier) tell(ctx context.Context) error {
 
 // tellOf looks at the new events of one release. What cannot be read is passed over, loudly: it would be in the way
 // for ever.
-func (n *Notifier) tellOf(ctx context.Context, u rollout.Untold) error {
+func (n *Notifier) tellOf(ctx context.Context, u record.Untold) error {
 	events, err := n.o.Outbox.Events(ctx, u.Release.ID, 0)
 	if err != nil {
 		return err
@@ -216,12 +217,12 @@ func wakeUp(w chan struct{}) {
 }
 
 // messages are those of the events after the ones that were looked at.
-func (n *Notifier) messages(u rollout.Untold, events []rollout.Event) ([]rollout.Outgoing, error) {
+func (n *Notifier) messages(u record.Untold, events []rollout.Event) ([]record.Outgoing, error) {
 	definition, err := n.o.Definition(u.Release.Plan)
 	if err != nil {
 		return nil, fmt.Errorf("read the plan: %w", err)
 	}
-	var out []rollout.Outgoing
+	var out []record.Outgoing
 	var s rollout.State
 	for _, e := range events {
 		t := turn{release: u.Release, definition: definition, before: s, event: e}
@@ -243,8 +244,8 @@ func (n *Notifier) messages(u rollout.Untold, events []rollout.Event) ([]rollout
 }
 
 // address makes a message to each receiver that wants to hear of it.
-func (n *Notifier) address(note Note) ([]rollout.Outgoing, error) {
-	var out []rollout.Outgoing
+func (n *Notifier) address(note Note) ([]record.Outgoing, error) {
+	var out []record.Outgoing
 	for _, r := range n.o.Receivers {
 		if !slices.Contains(r.On, note.Kind) {
 			continue

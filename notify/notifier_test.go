@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/share"
 	"github.com/serindev/serin/store"
@@ -40,17 +41,17 @@ const soon = time.Minute
 // world is one release in a real store, without an engine: tests say what happens.
 type world struct {
 	store  *store.Store
-	record rollout.Release
+	record record.Release
 	state  rollout.State
 	d      *rollout.Definition
 	now    time.Time
-	tell   chan rollout.Update
+	tell   chan record.Update
 }
 
 func newWorld(t *testing.T) *world { return newWorldAt(t, time.Now().UTC().Truncate(time.Second)) }
 
 func newWorldAt(t *testing.T, start time.Time) *world {
-	w := &world{now: start, tell: make(chan rollout.Update, 100), store: storetest.Open(t, "sqlite:"+filepath.Join(t.TempDir(), "serin.db"))}
+	w := &world{now: start, tell: make(chan record.Update, 100), store: storetest.Open(t, "sqlite:"+filepath.Join(t.TempDir(), "serin.db"))}
 	hour := rollout.Patience{For: time.Hour, Then: rollout.PolicyHold}
 	w.d = &rollout.Definition{
 		Name: "shop", Revision: "a1",
@@ -64,7 +65,7 @@ func newWorldAt(t *testing.T, start time.Time) *world {
 	}
 	plan, err := json.Marshal(map[string]any{"rollout": w.d})
 	require.NoError(t, err)
-	w.record = rollout.Release{ID: release, Rollout: "shop", Revision: "a1", Plan: plan, Version: 1, Phase: rollout.Active, StartedBy: "ann", StartedAt: start}
+	w.record = record.Release{ID: release, Rollout: "shop", Revision: "a1", Plan: plan, Version: 1, Phase: rollout.Active, StartedBy: "ann", StartedAt: start}
 	started := rollout.Started{
 		Meta: rollout.Meta{Seq: 1, At: start, By: "ann"}, Rollout: "shop", Revision: "a1",
 		Parameters: map[string]string{"version": "1.2.3", "note": "<!channel> @everyone\n[here](https://evil.example)"},
@@ -104,7 +105,7 @@ func (w *world) append(t *testing.T, e rollout.Event) {
 	r.Version, r.Phase, r.Outcome, r.EndedAt = next.Seq, next.Phase, next.Outcome, next.EndedAt
 	require.NoError(t, w.store.Append(t.Context(), r, w.state.Seq, e))
 	w.record, w.state = r, next
-	w.tell <- rollout.Update{Rollout: "shop", Release: release, Event: e}
+	w.tell <- record.Update{Rollout: "shop", Release: release, Event: e}
 }
 
 func (w *world) after(t *testing.T, d time.Duration) {
@@ -166,7 +167,7 @@ func (w *world) run(t *testing.T, log *slog.Logger, receivers ...Receiver) (stop
 func (w *world) notifier(log *slog.Logger, receivers ...Receiver) *Notifier {
 	return New(Options{
 		Outbox: w.store, Receivers: receivers, Log: log, Registerer: prometheus.NewRegistry(),
-		Subscribe: func(context.Context) <-chan rollout.Update { return w.tell },
+		Subscribe: func(context.Context) <-chan record.Update { return w.tell },
 		Definition: func(plan json.RawMessage) (*rollout.Definition, error) {
 			var p struct{ Rollout rollout.Definition }
 			err := json.Unmarshal(plan, &p)
@@ -275,7 +276,7 @@ func TestWhatAMessageSays(t *testing.T) {
 	w.after(t, time.Second)
 	events, err := w.store.Events(t.Context(), release, 0)
 	require.NoError(t, err)
-	messages, err := w.notifier(quiet(t), (&inbox{}).receiver("chat", all...)).messages(rollout.Untold{Release: w.record}, events)
+	messages, err := w.notifier(quiet(t), (&inbox{}).receiver("chat", all...)).messages(record.Untold{Release: w.record}, events)
 	require.NoError(t, err)
 	var got strings.Builder
 	var gate Note
@@ -349,7 +350,7 @@ func TestARefusedOrOldMessageIsGivenUpAndHoldsUpNoOther(t *testing.T) {
 	require.Eventually(t, func() bool { return in.kinds() == "step" }, soon, time.Millisecond)
 	require.Eventually(t, func() bool {
 		all, err := w.store.Outbox(t.Context(), 10)
-		return err == nil && len(all) == 2 && all[1].State == rollout.OutgoingLost && all[0].State == rollout.OutgoingSent
+		return err == nil && len(all) == 2 && all[1].State == record.OutgoingLost && all[0].State == record.OutgoingSent
 	}, soon, time.Millisecond)
 }
 

@@ -25,7 +25,7 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 	"github.com/stretchr/testify/require"
 
-	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/record"
 )
 
 const secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw" // the example of Standard Webhooks
@@ -356,7 +356,7 @@ func TestAMessageIsTriedUntilAReceiverWorks(t *testing.T) {
 	w.run(t, quiet(t), Receiver{Name: "webhook", On: []Kind{Started}, Send: c.Send})
 	require.Eventually(t, func() bool {
 		m, err := w.store.Outbox(t.Context(), 1)
-		return err == nil && len(m) == 1 && m[0].Tries > 3 && m[0].State == rollout.OutgoingWaiting
+		return err == nil && len(m) == 1 && m[0].Tries > 3 && m[0].State == record.OutgoingWaiting
 	}, soon, time.Millisecond)
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", address)
 	require.NoError(t, err)

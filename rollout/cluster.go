@@ -184,7 +184,7 @@ func (s State) replicas(d *Definition) *workload.Replicas {
 	if r.Count > 0 {
 		return &workload.Replicas{Count: r.Count}
 	}
-	weight := s.weight(d)
+	weight := s.Weight(d)
 	if p := s.Pending; p != nil && p.What == StageGray {
 		weight = max(weight, d.Steps[p.Step].(Gray).Weights[p.Stage])
 	}
@@ -247,8 +247,8 @@ func (s Job) runsOn() bool {
 	return json.Unmarshal(s.Manifest, &manifest) == nil && manifest.Metadata.Annotations[workload.WhenCancelled] == workload.RunOn
 }
 
-// leftBehind says what becomes of a Job that had not ended; empty where there is none.
-func (s State) leftBehind(d *Definition) string {
+// LeftBehind says what becomes of a Job that had not ended; empty where there is none.
+func (s State) LeftBehind(d *Definition) string {
 	step, ok := s.cut(d)
 	switch {
 	case !ok:

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/serindev/serin/figures"
 	"github.com/serindev/serin/judge"
 )
 
@@ -56,15 +57,15 @@ func (s State) decide(d *Definition, now time.Time) (Event, time.Time) {
 
 func (s State) nextBack(d *Definition, t *timer) Event {
 	if s.Stage == backDone {
-		return Ended{Outcome: s.Outcome, Why: s.Why + s.leftBehind(d), Swapped: s.Swapped}
+		return Ended{Outcome: s.Outcome, Why: s.Why + s.LeftBehind(d), Swapped: s.Swapped}
 	}
 	if t.passed(s.BackAt.Add(d.Rollback.Deadline)) {
-		return Ended{Outcome: Failed, Swapped: s.Swapped, Why: s.Why + s.leftBehind(d) + "; going back was not finished in time, " + s.unfinished()}
+		return Ended{Outcome: Failed, Swapped: s.Swapped, Why: s.Why + s.LeftBehind(d) + "; going back was not finished in time, " + s.unfinished()}
 	}
 	switch s.Stage {
 	case backRestore:
 		if t.passed(s.StageAt.Add(d.Cluster.Deadline)) {
-			return DeploymentFailed{Work: s.Work, Why: []string{"stable is not what it was after " + span(d.Cluster.Deadline)}}
+			return DeploymentFailed{Work: s.Work, Why: []string{"stable is not what it was after " + figures.Span(d.Cluster.Deadline)}}
 		}
 	case backTraffic:
 		return s.trusted(d, t)
@@ -151,7 +152,7 @@ const jobGrace = time.Minute
 func (s State) jobNext(d *Definition, t *timer, step Job) Event {
 	switch {
 	case s.Job == nil && t.passed(s.StepAt.Add(step.Deadline+jobGrace)):
-		return JobFailed{Step: s.Step, Why: "nothing was heard of its end in " + span(step.Deadline+jobGrace)}
+		return JobFailed{Step: s.Step, Why: "nothing was heard of its end in " + figures.Span(step.Deadline+jobGrace)}
 	case s.Job == nil:
 		return nil
 	case s.Job.Why != "":
@@ -215,7 +216,7 @@ func (s State) lateWork(d *Definition, t *timer) Event {
 	if s.WorkReady || long == 0 || !t.passed(at.Add(long)) {
 		return nil
 	}
-	return DeploymentFailed{Work: s.Work, Why: []string{"not ready after " + span(long)}}
+	return DeploymentFailed{Work: s.Work, Why: []string{"not ready after " + figures.Span(long)}}
 }
 
 // forcedAt is the release time at which the target will have been in force for so long.

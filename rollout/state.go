@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/serindev/serin/judge"
@@ -31,6 +32,18 @@ const (
 
 // ErrNotAllowed is returned by [State.Apply] for an event that the state does not take. Wrapped, it says why.
 var ErrNotAllowed = errors.New("not allowed")
+
+// AnsweredError is returned for a second answer to a gate.
+type AnsweredError struct {
+	Gate   string
+	By     string
+	At     time.Time
+	Answer Answer
+}
+
+func (e *AnsweredError) Error() string {
+	return fmt.Sprintf("gate %s was answered by %s at %s: %s", e.Gate, e.By, e.At.UTC().Format(time.RFC3339), e.Answer)
+}
 
 // Stages of a rollback.
 const (

@@ -56,7 +56,7 @@ func (s State) Target(d *Definition, id string) Target {
 	case RollingBack:
 		t.Traffic.Out = t.Traffic.Out && s.out()
 		if s.Stage == backRestore {
-			t.Traffic.Weight = s.weight(d)
+			t.Traffic.Weight = s.Weight(d)
 		}
 		if s.Stage == backCleanup && s.putBack(d) {
 			t.Tasks = s.rollbackTasks(d, id)
@@ -66,7 +66,7 @@ func (s State) Target(d *Definition, id string) Target {
 		return t
 	case Active:
 	}
-	t.Traffic.Weight = s.weight(d)
+	t.Traffic.Weight = s.Weight(d)
 	t.Traffic.Out = t.Traffic.Out && s.out()
 	if s.CohortStep >= 0 {
 		step := d.Steps[s.CohortStep].(AB)
@@ -115,8 +115,8 @@ func (s State) tasks(d *Definition, id string) []Task {
 	return nil
 }
 
-// weight is the canary's share of the main route while the release is active.
-func (s State) weight(d *Definition) share.Share {
+// Weight is the canary's share of the main route while the release is active.
+func (s State) Weight(d *Definition) share.Share {
 	switch {
 	case s.Doing == StagePromote && s.Promotion == 0:
 		return 1

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/serindev/serin/figures"
 	"github.com/serindev/serin/judge"
 )
 
@@ -161,7 +162,7 @@ func (s State) waitsAnalysed(d *Definition, now time.Time, what string, decide D
 	}
 	var needs []string
 	if at := s.forcedAt(least); t.Before(at) {
-		needs = append(needs, "at least "+span(at.Sub(t))+" more in force")
+		needs = append(needs, "at least "+figures.Span(at.Sub(t))+" more in force")
 	}
 	switch {
 	case pass && !s.passes():
@@ -174,7 +175,7 @@ func (s State) waitsAnalysed(d *Definition, now time.Time, what string, decide D
 	}
 	if s.Contested(now) {
 		last := s.Drifts[len(s.Drifts)-1].Add(driftWindow)
-		needs = append(needs, fmt.Sprintf("somebody else to stop writing the gateway's configuration (calm for %s more)", span(last.Sub(now))))
+		needs = append(needs, fmt.Sprintf("somebody else to stop writing the gateway's configuration (calm for %s more)", figures.Span(last.Sub(now))))
 	}
 	if len(needs) == 0 {
 		return []string{what + ": the next step"}
@@ -188,7 +189,7 @@ func (s State) soFar() string {
 	}
 	words := string(s.Look.Outcome)
 	if s.Look.Outcome == judge.Inconclusive {
-		words = reasonWords(s.Look.Reason)
+		words = ReasonWords(s.Look.Reason)
 	}
 	if s.Look.Decisive != "" {
 		words += ": " + s.Look.Decisive
@@ -196,8 +197,8 @@ func (s State) soFar() string {
 	return " (now " + words + ")"
 }
 
-// reasonWords are a reason in people's words.
-func reasonWords(r judge.Reason) string {
+// ReasonWords are a reason in people's words.
+func ReasonWords(r judge.Reason) string {
 	switch r {
 	case judge.Unreachable:
 		return "the source does not answer"
@@ -225,7 +226,7 @@ func (s State) waitsDecide(decide Decide, t time.Time) []string {
 		if s.Question != nil {
 			return nil
 		}
-		return []string{"it has been undecided for longer than " + span(decide.Max) + " and holds"}
+		return []string{"it has been undecided for longer than " + figures.Span(decide.Max) + " and holds"}
 	}
 	return []string{thenWords(decide.Inconclusive) + within(s.decideFrom().Add(decide.Max), t) + " if it is still undecided"}
 }
@@ -284,9 +285,9 @@ func (s State) waitsData(d *Definition, t time.Time) []string {
 		switch {
 		case since.IsZero():
 		case slices.Contains(s.Told, which):
-			out = append(out, words+" for "+span(t.Sub(since)))
+			out = append(out, words+" for "+figures.Span(t.Sub(since)))
 		default:
-			out = append(out, words+" for "+span(t.Sub(since))+": "+thenWords(p.Then)+within(since.Add(p.For), t))
+			out = append(out, words+" for "+figures.Span(t.Sub(since))+": "+thenWords(p.Then)+within(since.Add(p.For), t))
 		}
 	}
 	add(s.NoDataSince, "no new data", NoDataFor, scope.NoData)
@@ -295,41 +296,11 @@ func (s State) waitsData(d *Definition, t time.Time) []string {
 }
 
 // left is ": 4m left", within " in 4m".
-func left(at, now time.Time) string { return ": " + span(at.Sub(now)) + " left" }
+func left(at, now time.Time) string { return ": " + figures.Span(at.Sub(now)) + " left" }
 
 func within(at, now time.Time) string {
 	if !now.Before(at) {
 		return " now"
 	}
-	return " in " + span(at.Sub(now))
-}
-
-var units = []struct {
-	name string
-	of   time.Duration
-}{{"d", 24 * time.Hour}, {"h", time.Hour}, {"m", time.Minute}, {"s", time.Second}}
-
-// span prints a duration for people: its two largest units, rounded up so that what is left is never shown as
-// nothing before it is over.
-func span(d time.Duration) string {
-	if d <= 0 {
-		return "0s"
-	}
-	if d < time.Second {
-		return d.Round(time.Millisecond).String()
-	}
-	i := 0
-	for d < units[i].of {
-		i++
-	}
-	least := units[min(i+1, len(units)-1)].of
-	d = (d + least - 1) / least * least
-	var out strings.Builder
-	for _, u := range units[max(0, i-1):] {
-		if n := d / u.of; n > 0 {
-			fmt.Fprintf(&out, "%d%s", n, u.name)
-			d -= n * u.of
-		}
-	}
-	return out.String()
+	return " in " + figures.Span(at.Sub(now))
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 )
 
@@ -130,16 +131,16 @@ func read[I, O any](s *Server, api huma.API, o operation, f func(context.Context
 
 // change registers an operation that changes something. f fills in what the audit log has to know; whatever f
 // returns is written there, refusals too.
-func change[I, O any](s *Server, api huma.API, o operation, f func(context.Context, *I, *rollout.AuditEntry) (*O, error)) {
+func change[I, O any](s *Server, api huma.API, o operation, f func(context.Context, *I, *record.AuditEntry) (*O, error)) {
 	o.method = http.MethodPost
 	huma.Register(api, s.huma(api, o), func(ctx context.Context, in *I) (*O, error) {
-		return audited(ctx, s, o.id, func(a *rollout.AuditEntry) (*O, error) { return f(ctx, in, a) })
+		return audited(ctx, s, o.id, func(a *record.AuditEntry) (*O, error) { return f(ctx, in, a) })
 	})
 }
 
 // audited runs an action and writes down what became of it, a refusal too. Its error is a *Problem.
-func audited[O any](ctx context.Context, s *Server, action string, f func(*rollout.AuditEntry) (*O, error)) (*O, error) {
-	a := &rollout.AuditEntry{At: time.Now().UTC(), By: identity(ctx).Name, From: remote(ctx), Action: action}
+func audited[O any](ctx context.Context, s *Server, action string, f func(*record.AuditEntry) (*O, error)) (*O, error) {
+	a := &record.AuditEntry{At: time.Now().UTC(), By: identity(ctx).Name, From: remote(ctx), Action: action}
 	out, err := f(a)
 	var p *Problem
 	if err != nil {
@@ -169,7 +170,7 @@ func forbidden(who Identity, role string) error {
 // be written yet is no error.
 func acted(state rollout.State, id string, err error) (*ActionOutput, error) {
 	out := &ActionOutput{Status: http.StatusOK, Body: ActionResult{Release: id, State: state}}
-	var notWritten *rollout.NotWrittenError
+	var notWritten *record.NotWrittenError
 	switch {
 	case errors.As(err, &notWritten):
 		out.Status = http.StatusAccepted

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/server"
 )
@@ -20,13 +21,13 @@ func TestAReleaseFromStartToEnd(t *testing.T) {
 
 	a := d.post("otto", "/rollouts/shop/releases", `{"key":"ci-1","parameters":{"image":"shop:1.4"}}`)
 	require.Equal(t, http.StatusCreated, a.status, a.body)
-	id := as[rollout.Release](t, a).ID
-	v := d.until(id, func(v rollout.View) bool { return v.Gate == "start" })
+	id := as[record.Release](t, a).ID
+	v := d.until(id, func(v record.View) bool { return v.Gate == "start" })
 	require.Equal(t, "shop:1.4", v.State.Parameters["image"])
 
 	a = d.post("olga", "/rollouts/shop/releases", `{"key":"ci-1"}`)
 	require.Equal(t, http.StatusOK, a.status, "the same key gets the same release")
-	require.Equal(t, id, as[rollout.Release](t, a).ID)
+	require.Equal(t, id, as[record.Release](t, a).ID)
 
 	a = d.post("otto", "/rollouts/shop/releases", `{"key":"ci-2"}`)
 	require.Equal(t, http.StatusConflict, a.status, "there is one active release")
@@ -42,13 +43,13 @@ func TestAReleaseFromStartToEnd(t *testing.T) {
 	require.Equal(t, rollout.Approve, first.Answer)
 	require.False(t, first.At.IsZero())
 
-	d.until(id, func(v rollout.View) bool { return v.Gate == "four" })
+	d.until(id, func(v record.View) bool { return v.Gate == "four" })
 	a = d.post("otto", "/releases/"+id+"/gates/four", `{"answer":"approve"}`)
 	require.Equal(t, http.StatusForbidden, a.status, "who starts may not answer a gate for a second pair of eyes")
 	a = d.post("olga", "/releases/"+id+"/gates/four", `{"answer":"approve"}`)
 	require.Equal(t, http.StatusOK, a.status, a.body)
 
-	v = d.until(id, func(v rollout.View) bool { return v.State.Ended() })
+	v = d.until(id, func(v record.View) bool { return v.State.Ended() })
 	require.Equal(t, rollout.Released, v.State.Outcome)
 	a = d.post("ada", "/releases/"+id+"/gates/start", `{"answer":"reject"}`)
 	require.Equal(t, "quinn", as[server.Problem](t, a).Answered.By, "also once it has ended")
@@ -58,7 +59,7 @@ func TestAReleaseFromStartToEnd(t *testing.T) {
 	require.Contains(t, d.get("vera", "/rollouts/shop/explain").body, "released")
 
 	var audit []string
-	for _, e := range as[[]rollout.AuditEntry](t, d.get("vera", "/audit?rollout=shop")) {
+	for _, e := range as[[]record.AuditEntry](t, d.get("vera", "/audit?rollout=shop")) {
 		line := e.By + " " + e.Action
 		if e.Refused != "" {
 			line += " refused"
@@ -85,25 +86,25 @@ func TestActionsOfAnOperator(t *testing.T) {
 
 	a = d.post("olga", "/rollouts/shop/releases", `{"supersede":true}`)
 	require.Equal(t, http.StatusAccepted, a.status, a.body)
-	next := as[rollout.Release](t, a).ID
-	d.until(next, func(v rollout.View) bool { return v.Gate == "start" })
-	v := d.until(id, func(v rollout.View) bool { return v.State.Ended() })
+	next := as[record.Release](t, a).ID
+	d.until(next, func(v record.View) bool { return v.Gate == "start" })
+	v := d.until(id, func(v record.View) bool { return v.State.Ended() })
 	require.Equal(t, rollout.OutcomeSuperseded, v.State.Outcome)
 
 	require.Equal(t, http.StatusOK, d.post("otto", "/releases/"+next+"/cancel", `{"reason":"not today"}`).status)
-	v = d.until(next, func(v rollout.View) bool { return v.State.Ended() })
+	v = d.until(next, func(v record.View) bool { return v.State.Ended() })
 	require.Equal(t, rollout.Cancelled, v.State.Outcome)
 
-	ended := as[[]rollout.Release](t, d.get("vera", "/releases?rollout=shop&phase=ended&limit=1"))
+	ended := as[[]record.Release](t, d.get("vera", "/releases?rollout=shop&phase=ended&limit=1"))
 	require.Equal(t, next, ended[0].ID, "the newest first")
-	ended = as[[]rollout.Release](t, d.get("vera", "/releases?before="+next+"&outcome=superseded"))
+	ended = as[[]record.Release](t, d.get("vera", "/releases?before="+next+"&outcome=superseded"))
 	require.Equal(t, id, ended[0].ID)
 	for query, want := range map[string][]string{
 		"by=olga": {next}, "by=otto": {id}, "by=nobody": {}, "since=2000-01-01T00:00:00Z&by=otto": {id}, "until=2000-01-01T00:00:00Z": {},
 		"since=9999-12-31T23:59:59Z": {}, "until=0000-01-01T00:00:00Z": {},
 	} {
 		ids := []string{}
-		for _, r := range as[[]rollout.Release](t, d.get("vera", "/releases?rollout=shop&"+query)) {
+		for _, r := range as[[]record.Release](t, d.get("vera", "/releases?rollout=shop&"+query)) {
 			ids = append(ids, r.ID)
 		}
 		require.Equal(t, want, ids, query)
@@ -112,7 +113,7 @@ func TestActionsOfAnOperator(t *testing.T) {
 
 	id = d.start("cart")
 	require.Equal(t, http.StatusOK, d.post("otto", "/releases/"+id+"/rollback", `{}`).status)
-	d.until(id, func(v rollout.View) bool { return v.State.Ended() })
+	d.until(id, func(v record.View) bool { return v.State.Ended() })
 }
 
 func TestAKeyThatSupersedesIsAskedForTwice(t *testing.T) {
@@ -120,7 +121,7 @@ func TestAKeyThatSupersedesIsAskedForTwice(t *testing.T) {
 	d := newDaemon(t, func(o *server.Options) { f.Engine, o.Engine = o.Engine, f })
 	first := d.post("otto", "/rollouts/cart/releases", `{"key":"ci-7","supersede":true}`)
 	require.Equal(t, http.StatusAccepted, first.status, first.body)
-	require.Equal(t, "R7", as[rollout.Release](t, first).ID)
+	require.Equal(t, "R7", as[record.Release](t, first).ID)
 	require.NotEqual(t, http.StatusAccepted, d.post("otto", "/rollouts/cart/releases", `{"key":"ci-8"}`).status)
 	require.NotEqual(t, http.StatusAccepted, d.post("otto", "/rollouts/cart/releases", `{}`).status)
 }
@@ -128,7 +129,7 @@ func TestAKeyThatSupersedesIsAskedForTwice(t *testing.T) {
 // waiting is the real engine in a moment that is too short to be met: a release goes back and its successor waits.
 type waiting struct{ server.Engine }
 
-func (w *waiting) Rollout(name string) (rollout.View, error) {
+func (w *waiting) Rollout(name string) (record.View, error) {
 	v, err := w.Engine.Rollout(name)
 	v.State.Phase, v.State.Successor = rollout.RollingBack, &rollout.StartRequest{ID: "R7", Key: "ci-7", By: "otto"}
 	return v, err
@@ -254,10 +255,10 @@ func TestTextStaysText(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, http.StatusOK, d.post("otto", "/releases/"+id+"/pause", string(body)).status)
 
-	require.Equal(t, reason, as[rollout.View](t, d.get("vera", "/releases/"+id)).State.Pause.Reason)
+	require.Equal(t, reason, as[record.View](t, d.get("vera", "/releases/"+id)).State.Pause.Reason)
 	events := as[[]server.Event](t, d.get("vera", "/releases/"+id+"/events?after=4"))
 	require.Equal(t, reason, events[0].Event.(rollout.Paused).Reason)
-	require.Equal(t, reason, as[[]rollout.AuditEntry](t, d.get("vera", "/audit"))[0].Detail)
+	require.Equal(t, reason, as[[]record.AuditEntry](t, d.get("vera", "/audit"))[0].Detail)
 	a := d.get("vera", "/releases/"+id+"/events")
 	require.Equal(t, "application/json", a.header.Get("Content-Type"))
 
@@ -290,10 +291,10 @@ func TestWebhooksKeepTheirSecrets(t *testing.T) {
 func TestLooksArePagedForCharts(t *testing.T) {
 	d := newDaemon(t)
 	id := d.start("shop")
-	var records []rollout.LookRecord
+	var records []record.LookRecord
 	for i := 1; i <= 5; i++ {
 		at := time.Date(2026, 1, 5, 9, 0, i, 0, time.UTC)
-		records = append(records, rollout.LookRecord{
+		records = append(records, record.LookRecord{
 			Release: id, Scope: "gray", Turn: 1,
 			Look:    judge.Look{Number: i, At: at, Length: time.Second, Weight: 0.05, Observations: []judge.Observation{{Metric: "errors"}}},
 			Verdict: judge.Verdict{Outcome: judge.Inconclusive, Reason: judge.Undecided, Look: i, At: at},
@@ -424,7 +425,7 @@ func TestWatchingShowsViewsAndEvents(t *testing.T) {
 	for range plans() {
 		m := s.event()
 		require.Equal(t, "view", m.event)
-		names = append(names, as[rollout.View](t, answer{body: m.data}).Rollout)
+		names = append(names, as[record.View](t, answer{body: m.data}).Rollout)
 	}
 	require.Equal(t, []string{"big", "cart", "shop"}, names)
 	one := d.stream("vera", "/events?rollout=cart", "")

@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/record"
 )
 
 const (
@@ -21,11 +21,11 @@ const (
 // lateEntries are those that could not be written yet, in their order.
 type lateEntries struct {
 	mu      sync.Mutex // guards entries
-	entries []rollout.AuditEntry
+	entries []record.AuditEntry
 }
 
 // add keeps an entry; it is false if there is no room.
-func (l *lateEntries) add(a rollout.AuditEntry) bool {
+func (l *lateEntries) add(a record.AuditEntry) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.entries) >= maxLate {
@@ -35,7 +35,7 @@ func (l *lateEntries) add(a rollout.AuditEntry) bool {
 	return true
 }
 
-func (l *lateEntries) first() (a rollout.AuditEntry, waiting int) {
+func (l *lateEntries) first() (a record.AuditEntry, waiting int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.entries) == 0 {
@@ -53,7 +53,7 @@ func (l *lateEntries) drop() {
 
 // audit writes down what somebody did, in the daemon's log and in the audit log. An entry that the store does not take
 // is tried again until it does: a rollback while the disk is full is what people ask about afterwards.
-func (s *Server) audit(ctx context.Context, a rollout.AuditEntry) {
+func (s *Server) audit(ctx context.Context, a record.AuditEntry) {
 	result := "done"
 	if a.Refused != "" {
 		result = "refused"

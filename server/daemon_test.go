@@ -21,6 +21,7 @@ import (
 	"github.com/serindev/serin/engine"
 	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/judge/sequential"
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/server"
 	"github.com/serindev/serin/store"
@@ -209,14 +210,14 @@ func (d *daemon) start(name string) string {
 	d.t.Helper()
 	a := d.post("otto", "/rollouts/"+name+"/releases", `{}`)
 	require.Equal(d.t, http.StatusCreated, a.status, a.body)
-	id := as[rollout.Release](d.t, a).ID
-	d.until(id, func(v rollout.View) bool { return v.Gate == "start" && v.State.InForce })
+	id := as[record.Release](d.t, a).ID
+	d.until(id, func(v record.View) bool { return v.Gate == "start" && v.State.InForce })
 	return id
 }
 
-func (d *daemon) until(id string, f func(rollout.View) bool) rollout.View {
+func (d *daemon) until(id string, f func(record.View) bool) record.View {
 	d.t.Helper()
-	var v rollout.View
+	var v record.View
 	require.Eventually(d.t, func() bool {
 		var err error
 		v, err = d.engine.Release(d.t.Context(), id)

@@ -6,6 +6,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 )
 
@@ -47,7 +48,7 @@ func (s *Server) Whose(ctx context.Context, token string) (Identity, error) {
 
 // SignedIn writes down that somebody has signed in, and how.
 func (s *Server) SignedIn(ctx context.Context, who Identity, how string) {
-	s.audit(ctx, rollout.AuditEntry{At: time.Now().UTC(), By: who.Name, From: remote(ctx), Action: "signIn", Detail: shorten(how)})
+	s.audit(ctx, record.AuditEntry{At: time.Now().UTC(), By: who.Name, From: remote(ctx), Action: "signIn", Detail: shorten(how)})
 }
 
 // SignInFailed counts an attempt that was refused, and tells the log why.
@@ -58,29 +59,29 @@ func (s *Server) SignInFailed(ctx context.Context, how string, err error) {
 
 // SignedOut writes down that somebody has signed out.
 func (s *Server) SignedOut(ctx context.Context, who Identity) {
-	s.audit(ctx, rollout.AuditEntry{At: time.Now().UTC(), By: who.Name, From: remote(ctx), Action: "signOut"})
+	s.audit(ctx, record.AuditEntry{At: time.Now().UTC(), By: who.Name, From: remote(ctx), Action: "signOut"})
 }
 
 // Explain returns err as people may hear of it; what they may not is in the log.
 func (s *Server) Explain(ctx context.Context, err error) *Problem { return s.problem(ctx, err) }
 
 // Start starts a release as whoever is in ctx ([As]), like the API's startRelease. Its error is a *Problem.
-func (s *Server) Start(ctx context.Context, rolloutName string, b StartBody) (rollout.Release, error) {
-	out, err := audited(ctx, s, "startRelease", func(a *rollout.AuditEntry) (*startOutput, error) {
+func (s *Server) Start(ctx context.Context, rolloutName string, b StartBody) (record.Release, error) {
+	out, err := audited(ctx, s, "startRelease", func(a *record.AuditEntry) (*startOutput, error) {
 		if utf8.RuneCountInString(b.Key) > maxKey {
 			return nil, newProblem(http.StatusUnprocessableEntity, "the key has more than %d characters", maxKey)
 		}
 		return s.start(ctx, &startInput{RolloutInput{rolloutName}, &b}, a)
 	})
 	if err != nil {
-		return rollout.Release{}, err
+		return record.Release{}, err
 	}
 	return out.Body, nil
 }
 
 // Answer answers a gate or a question as whoever is in ctx ([As]), like the API's answerGate. Its error is a *Problem.
 func (s *Server) Answer(ctx context.Context, id, gate string, b AnswerBody) (ActionResult, error) {
-	out, err := audited(ctx, s, "answerGate", func(a *rollout.AuditEntry) (*ActionOutput, error) {
+	out, err := audited(ctx, s, "answerGate", func(a *record.AuditEntry) (*ActionOutput, error) {
 		a.Release = id
 		switch b.Answer {
 		case rollout.Approve, rollout.Reject, rollout.KeepWaiting:
@@ -104,7 +105,7 @@ func (s *Server) Act(ctx context.Context, id string, action Action, reason strin
 		if a.action != action {
 			continue
 		}
-		out, err := audited(ctx, s, a.id, func(e *rollout.AuditEntry) (*ActionOutput, error) {
+		out, err := audited(ctx, s, a.id, func(e *record.AuditEntry) (*ActionOutput, error) {
 			e.Release = id
 			if err := checkReason(reason); err != nil {
 				return nil, err
@@ -134,7 +135,7 @@ const changeEvery = time.Second
 
 // Changes streams an event `changed` (server-sent events) whenever something has happened that is wanted, at most once
 // a second, until the reader goes, still returns an error, or the server stops.
-func (s *Server) Changes(w http.ResponseWriter, r *http.Request, still func(context.Context) error, wanted func(rollout.Update) bool) {
+func (s *Server) Changes(w http.ResponseWriter, r *http.Request, still func(context.Context) error, wanted func(record.Update) bool) {
 	s.serveStream(r.Context(), w, still, func(ctx context.Context, st *stream) error {
 		updates := s.o.Engine.Subscribe(ctx)
 		pace := time.NewTicker(changeEvery)

@@ -15,6 +15,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"github.com/serindev/serin/engine"
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/server"
 )
@@ -234,11 +235,11 @@ func TestThePipelineInDeployGoesOnWhereAGateIsAnsweredInSerin(t *testing.T) {
 	require.Equal(t, http.StatusCreated, status, "%v", body)
 	id := body["id"].(string)
 	for _, gate := range []string{"start-ab-test", "undecided"} {
-		p.d.until(id, func(v rollout.View) bool { return v.Gate == gate })
+		p.d.until(id, func(v record.View) bool { return v.Gate == gate })
 		_, body = p.send(starter, http.MethodGet, body["statusUrl"].(string), nil)
 		p.answerInSerin("spinnaker", body)
 	}
-	p.d.until(id, func(v rollout.View) bool { return v.Gate == "full-release" })
+	p.d.until(id, func(v record.View) bool { return v.Gate == "full-release" })
 	ended := p.run()
 	require.NotContains(t, ended, "Start the A/B test?", "it has been answered")
 	require.Equal(t, "SUCCEEDED", ended["Full release"], "%v", ended)
@@ -315,7 +316,7 @@ func TestThePreconfiguredStageStartsAndCancels(t *testing.T) {
 		status, body = send(http.MethodPost, s.CancelEndpoint, s.CancelPayload)
 		require.Equal(t, http.StatusOK, status, "%v", body)
 	}
-	d.until(body["id"].(string), func(v rollout.View) bool { return v.State.Ended() })
+	d.until(body["id"].(string), func(v record.View) bool { return v.State.Ended() })
 	require.Equal(t, "CANCELED", poll())
 	require.Equal(t, http.StatusForbidden, d.post("vera", "/runs/cancel", `{"rollout":"k8s-flask","key":"k"}`).status)
 }

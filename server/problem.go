@@ -12,6 +12,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 )
 
@@ -66,7 +67,7 @@ type ForbiddenError struct{ Why string }
 func (e *ForbiddenError) Error() string { return e.Why }
 
 // table maps errors to status codes, the first that matches. What is not in it is a 500 whose text goes to the log
-// alone. A *rollout.NotWrittenError is not an error to the client: see [acted].
+// alone. A *record.NotWrittenError is not an error to the client: see [acted].
 var table = []struct {
 	status int
 	kind   string
@@ -76,13 +77,13 @@ var table = []struct {
 	{http.StatusConflict, "gate-answered", typed(func(e *rollout.AnsweredError, p *Problem) {
 		p.Answered = &FirstAnswer{Gate: e.Gate, By: e.By, At: e.At, Answer: e.Answer}
 	})},
-	{http.StatusConflict, "active-release", typed(func(e *rollout.ActiveError, p *Problem) { p.Release = e.ID })},
-	{http.StatusConflict, "key-used", typed(func(e *rollout.StartedError, p *Problem) { p.Release = e.ID })},
-	{http.StatusUnprocessableEntity, "parameter", typed(func(e *rollout.ParameterError, p *Problem) { p.Parameter = e.Name })},
-	{http.StatusUnprocessableEntity, "unsupported", typed(func(e *rollout.UnsupportedError, p *Problem) { p.Unsupported = e.Why })},
-	{http.StatusNotFound, "not-found", sentinel(rollout.ErrNotFound)},
+	{http.StatusConflict, "active-release", typed(func(e *record.ActiveError, p *Problem) { p.Release = e.ID })},
+	{http.StatusConflict, "key-used", typed(func(e *record.StartedError, p *Problem) { p.Release = e.ID })},
+	{http.StatusUnprocessableEntity, "parameter", typed(func(e *record.ParameterError, p *Problem) { p.Parameter = e.Name })},
+	{http.StatusUnprocessableEntity, "unsupported", typed(func(e *record.UnsupportedError, p *Problem) { p.Unsupported = e.Why })},
+	{http.StatusNotFound, "not-found", sentinel(record.ErrNotFound)},
 	{http.StatusConflict, "not-allowed", sentinel(rollout.ErrNotAllowed)},
-	{http.StatusConflict, "changed-meanwhile", sentinel(rollout.ErrConflict)},
+	{http.StatusConflict, "changed-meanwhile", sentinel(record.ErrConflict)},
 }
 
 func typed[E error](fill func(E, *Problem)) func(error, *Problem) bool {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/server"
 )
@@ -35,7 +36,7 @@ type noAudit struct {
 	broken atomic.Bool
 }
 
-func (n *noAudit) Audit(ctx context.Context, a rollout.AuditEntry) error {
+func (n *noAudit) Audit(ctx context.Context, a record.AuditEntry) error {
 	if n.broken.Load() {
 		return errors.New("disk is full")
 	}
@@ -55,14 +56,14 @@ func TestTheTableOfErrors(t *testing.T) {
 		kind   string
 		detail string
 	}{
-		{"not there", fmt.Errorf("release x: %w", rollout.ErrNotFound), 404, "urn:serin:not-found", "release x: not found"},
+		{"not there", fmt.Errorf("release x: %w", record.ErrNotFound), 404, "urn:serin:not-found", "release x: not found"},
 		{"not now", fmt.Errorf("%w: paused while ended", rollout.ErrNotAllowed), 409, "urn:serin:not-allowed", "not allowed: paused while ended"},
 		{"answered", &rollout.AnsweredError{Gate: "g", By: "bob", At: at, Answer: rollout.Reject}, 409, "urn:serin:gate-answered", "gate g was answered by bob at 2026-01-05T09:00:00Z: reject"},
-		{"active", &rollout.ActiveError{Rollout: "shop", ID: "R1"}, 409, "urn:serin:active-release", "rollout shop has an active release: R1"},
-		{"key used", &rollout.StartedError{Key: "k", ID: "R1"}, 409, "urn:serin:key-used", `key "k" has already started release R1`},
-		{"parameter", &rollout.ParameterError{Name: "image", Want: "is required"}, 422, "urn:serin:parameter", "parameter image: is required"},
-		{"unsupported", &rollout.UnsupportedError{Why: []string{"jobs"}}, 422, "urn:serin:unsupported", "this build cannot run it: jobs"},
-		{"changed meanwhile", fmt.Errorf("append: %w", rollout.ErrConflict), 409, "urn:serin:changed-meanwhile", "append: the release has changed meanwhile"},
+		{"active", &record.ActiveError{Rollout: "shop", ID: "R1"}, 409, "urn:serin:active-release", "rollout shop has an active release: R1"},
+		{"key used", &record.StartedError{Key: "k", ID: "R1"}, 409, "urn:serin:key-used", `key "k" has already started release R1`},
+		{"parameter", &record.ParameterError{Name: "image", Want: "is required"}, 422, "urn:serin:parameter", "parameter image: is required"},
+		{"unsupported", &record.UnsupportedError{Why: []string{"jobs"}}, 422, "urn:serin:unsupported", "this build cannot run it: jobs"},
+		{"changed meanwhile", fmt.Errorf("append: %w", record.ErrConflict), 409, "urn:serin:changed-meanwhile", "append: the release has changed meanwhile"},
 		{"forbidden", &server.ForbiddenError{Why: "not you"}, 403, "urn:serin:forbidden", "not you"},
 	}
 	for _, c := range cases {
@@ -74,7 +75,7 @@ func TestTheTableOfErrors(t *testing.T) {
 			require.Equal(t, c.kind, p.Type)
 			require.Equal(t, c.detail, p.Detail)
 			require.Equal(t, http.StatusText(c.status), p.Title)
-			require.Equal(t, c.detail, as[[]rollout.AuditEntry](t, d.get("vera", "/audit?limit=1"))[0].Refused)
+			require.Equal(t, c.detail, as[[]record.AuditEntry](t, d.get("vera", "/audit?limit=1"))[0].Refused)
 		})
 	}
 }
@@ -106,7 +107,7 @@ func TestFaultsTellTheClientNoMoreThanItNeeds(t *testing.T) {
 		require.Equal(t, http.StatusOK, d.get("vera", "/rollouts").status)
 	})
 	t.Run("a rollback that is carried out but not written is accepted with a warning", func(t *testing.T) {
-		var err error = &rollout.NotWrittenError{Err: errors.New("disk is full at /secret")}
+		var err error = &record.NotWrittenError{Err: errors.New("disk is full at /secret")}
 		f.err.Store(&err)
 		a := d.post("otto", "/releases/"+id+"/rollback", `{"reason":"now"}`)
 		require.Equal(t, http.StatusAccepted, a.status)
@@ -129,10 +130,10 @@ func TestAnAuditLogThatCannotBeWrittenStopsNoRollback(t *testing.T) {
 	// Once the store works again it is there, with what came after it behind it.
 	require.Equal(t, http.StatusConflict, d.post("otto", "/releases/"+id+"/rollback", `{}`).status)
 	n.broken.Store(false)
-	var kept []rollout.AuditEntry
+	var kept []record.AuditEntry
 	require.Eventually(t, func() bool {
 		var err error
-		kept, err = n.AuditLog(t.Context(), rollout.AuditFilter{Rollout: "shop", Limit: 10})
+		kept, err = n.AuditLog(t.Context(), record.AuditFilter{Rollout: "shop", Limit: 10})
 		require.NoError(t, err)
 		return len(kept) == 3
 	}, time.Minute, 10*time.Millisecond)

@@ -9,7 +9,9 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/tell"
 )
 
 type body[T any] struct{ Body T }
@@ -29,15 +31,15 @@ type ReleaseInput struct {
 func (s *Server) registerRollouts(api huma.API) {
 	read(s, api, operation{id: "listRollouts", path: "/rollouts", summary: "All rollouts with what they are doing, by name"}, s.listRollouts)
 	read(s, api, operation{id: "getRollout", path: "/rollouts/{name}", summary: "One rollout with its newest release"},
-		func(_ context.Context, in *RolloutInput) (*body[rollout.View], error) {
+		func(_ context.Context, in *RolloutInput) (*body[record.View], error) {
 			v, err := s.o.Engine.Rollout(in.Name)
 			return answer(public(v)), err
 		})
 	read(s, api, operation{id: "explainRollout", path: "/rollouts/{name}/explain",
 		summary: "Why the newest release stands where it stands, in words and numbers"},
-		func(_ context.Context, in *RolloutInput) (*body[rollout.Explanation], error) {
+		func(_ context.Context, in *RolloutInput) (*body[tell.Explanation], error) {
 			v, err := s.o.Engine.Rollout(in.Name)
-			return answer(rollout.Explain(v)), err
+			return answer(tell.Explain(v)), err
 		})
 }
 
@@ -46,13 +48,13 @@ type listRolloutsInput struct {
 	Limit int    `query:"limit" minimum:"1" maximum:"10000" default:"10000"`
 }
 
-func (s *Server) listRollouts(_ context.Context, in *listRolloutsInput) (*body[[]rollout.View], error) {
+func (s *Server) listRollouts(_ context.Context, in *listRolloutsInput) (*body[[]record.View], error) {
 	all := s.o.Engine.Rollouts()
-	from, found := slices.BinarySearchFunc(all, in.After, func(v rollout.View, name string) int { return strings.Compare(v.Rollout, name) })
+	from, found := slices.BinarySearchFunc(all, in.After, func(v record.View, name string) int { return strings.Compare(v.Rollout, name) })
 	if found {
 		from++
 	}
-	page := []rollout.View{}
+	page := []record.View{}
 	for _, v := range all[from:min(len(all), from+in.Limit)] {
 		page = append(page, public(v))
 	}
@@ -62,15 +64,15 @@ func (s *Server) listRollouts(_ context.Context, in *listRolloutsInput) (*body[[
 func (s *Server) registerReleases(api huma.API) {
 	read(s, api, operation{id: "listReleases", path: "/releases", summary: "Releases, newest first"}, s.listReleases)
 	read(s, api, operation{id: "getRelease", path: "/releases/{id}", summary: "One release, running or ended"},
-		func(ctx context.Context, in *ReleaseInput) (*body[rollout.View], error) {
+		func(ctx context.Context, in *ReleaseInput) (*body[record.View], error) {
 			v, err := s.o.Engine.Release(ctx, in.ID)
 			return answer(public(v)), err
 		})
 	read(s, api, operation{id: "explainRelease", path: "/releases/{id}/explain",
 		summary: "Why a release stands where it stands, or ended as it did, in words and numbers"},
-		func(ctx context.Context, in *ReleaseInput) (*body[rollout.Explanation], error) {
+		func(ctx context.Context, in *ReleaseInput) (*body[tell.Explanation], error) {
 			v, err := s.o.Engine.Release(ctx, in.ID)
-			return answer(rollout.Explain(v)), err
+			return answer(tell.Explain(v)), err
 		})
 	read(s, api, operation{id: "listEvents", path: "/releases/{id}/events", summary: "What happened to a release, in order"}, s.listEvents)
 	read(s, api, operation{id: "listLooks", path: "/releases/{id}/looks", summary: "The looks of a scope, in order: what charts are drawn from"}, s.listLooks)
@@ -88,8 +90,8 @@ type listReleasesInput struct {
 	Limit  int       `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 }
 
-func (s *Server) listReleases(ctx context.Context, in *listReleasesInput) (*body[[]rollout.Release], error) {
-	rs, err := s.o.Store.Releases(ctx, rollout.Filter{
+func (s *Server) listReleases(ctx context.Context, in *listReleasesInput) (*body[[]record.Release], error) {
+	rs, err := s.o.Store.Releases(ctx, record.Filter{
 		Rollout: in.Rollout, Phase: rollout.Phase(in.Phase), Outcome: rollout.Outcome(in.Outcome), By: in.By, Since: in.Since, Until: in.Until,
 		Before: in.Before, Limit: in.Limit,
 	})
@@ -142,7 +144,7 @@ func (s *Server) listLooks(ctx context.Context, in *listLooksInput) (*body[LookP
 	return answer(page), nil
 }
 
-func lastScope(v rollout.View) string {
+func lastScope(v record.View) string {
 	if v.Definition == nil || len(v.Definition.Scopes) == 0 {
 		return ""
 	}
@@ -174,8 +176,8 @@ type auditInput struct {
 	Limit   int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 }
 
-func (s *Server) listAudit(ctx context.Context, in *auditInput) (*body[[]rollout.AuditEntry], error) {
-	entries, err := s.o.Store.AuditLog(ctx, rollout.AuditFilter{Rollout: in.Rollout, By: in.By, Before: in.Before, Limit: in.Limit})
+func (s *Server) listAudit(ctx context.Context, in *auditInput) (*body[[]record.AuditEntry], error) {
+	entries, err := s.o.Store.AuditLog(ctx, record.AuditFilter{Rollout: in.Rollout, By: in.By, Before: in.Before, Limit: in.Limit})
 	return answer(orEmpty(entries)), err
 }
 

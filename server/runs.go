@@ -10,6 +10,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 )
 
@@ -89,7 +90,7 @@ func (s *Server) registerRuns(api huma.API) {
 		id: "cancelRun", path: "/runs/{id}/cancel", status: http.StatusOK, summary: "Cancel a run, or bring it back to stable if traffic has moved",
 		description: "A run that has ended, or goes back already, stays as it is, and that is no error. One that waits for the release " +
 			"before it does not begin.",
-	}, func(ctx context.Context, in *actInput, a *rollout.AuditEntry) (*body[Run], error) {
+	}, func(ctx context.Context, in *actInput, a *record.AuditEntry) (*body[Run], error) {
 		return s.cancelRun(ctx, in.ID, orZero(in.Body).Reason, a)
 	})
 	change(s, api, operation{
@@ -98,7 +99,7 @@ func (s *Server) registerRuns(api huma.API) {
 	}, s.cancelRunByKey)
 }
 
-func (s *Server) startRun(ctx context.Context, in *startRunInput, a *rollout.AuditEntry) (*startRunOutput, error) {
+func (s *Server) startRun(ctx context.Context, in *startRunInput, a *record.AuditEntry) (*startRunOutput, error) {
 	start := StartBody{Parameters: in.Body.Parameters, Key: in.Body.Key, Supersede: in.Body.Supersede}
 	if start.Key == "" {
 		start.Key = in.Key
@@ -118,7 +119,7 @@ func (s *Server) startRun(ctx context.Context, in *startRunInput, a *rollout.Aud
 // runOf is a run by the id of its release, which may not have started yet.
 func (s *Server) runOf(ctx context.Context, id string) (Run, error) {
 	v, err := s.o.Engine.Release(ctx, id)
-	if errors.Is(err, rollout.ErrNotFound) {
+	if errors.Is(err, record.ErrNotFound) {
 		if before, ok := s.before(id); ok {
 			return s.address(ctx, waitingRun(before)), nil
 		}
@@ -137,17 +138,17 @@ func (s *Server) runOf(ctx context.Context, id string) (Run, error) {
 }
 
 // before is the rollout whose release has to go back before the one with the id begins.
-func (s *Server) before(id string) (rollout.View, bool) {
+func (s *Server) before(id string) (record.View, bool) {
 	for _, v := range s.o.Engine.Rollouts() {
 		if next := v.State.Successor; next != nil && next.ID == id {
 			return v, true
 		}
 	}
-	return rollout.View{}, false
+	return record.View{}, false
 }
 
 // waitingRun is the one that waits for the release of v, and may have been cancelled meanwhile.
-func waitingRun(v rollout.View) Run {
+func waitingRun(v record.View) Run {
 	r := Run{ID: v.State.Successor.ID, Rollout: v.Rollout, Status: RunWaiting, Progress: "waits until the release before has gone back"}
 	if c := v.State.SuccessorCancelled; c != nil {
 		r.Status, r.Progress = RunCancelled, "cancelled by "+c.By+" before it began"
@@ -158,7 +159,7 @@ func waitingRun(v rollout.View) Run {
 	return r
 }
 
-func runStatus(v rollout.View) RunStatus {
+func runStatus(v record.View) RunStatus {
 	if !v.State.Ended() {
 		if v.Gate != "" && v.State.Phase == rollout.Active {
 			return RunWaiting
@@ -198,13 +199,13 @@ func (s *Server) address(ctx context.Context, r Run) Run {
 
 // cancelRun ends a run one way or the other. Spinnaker asks for it after any failure of its stage, also when there is
 // nothing to end.
-func (s *Server) cancelRun(ctx context.Context, id, reason string, a *rollout.AuditEntry) (*body[Run], error) {
+func (s *Server) cancelRun(ctx context.Context, id, reason string, a *record.AuditEntry) (*body[Run], error) {
 	a.Release, a.Rollout, a.Detail = id, s.rolloutOf(ctx, id), reason
 	if err := may(ctx, RoleOperator); err != nil {
 		return nil, err
 	}
 	v, err := s.o.Engine.Release(ctx, id)
-	if before, ok := s.before(id); ok && errors.Is(err, rollout.ErrNotFound) {
+	if before, ok := s.before(id); ok && errors.Is(err, record.ErrNotFound) {
 		return s.cancelWaiting(ctx, before, reason)
 	}
 	if err != nil {
@@ -219,7 +220,7 @@ func (s *Server) cancelRun(ctx context.Context, id, reason string, a *rollout.Au
 			break
 		}
 		_, err = s.o.Engine.Act(ctx, id, e, identity(ctx).Name)
-		var late *rollout.NotWrittenError
+		var late *record.NotWrittenError
 		if err == nil || errors.As(err, &late) {
 			break
 		}
@@ -233,7 +234,7 @@ func (s *Server) cancelRun(ctx context.Context, id, reason string, a *rollout.Au
 
 // cancelWaiting cancels the run that waits for the release of v. A refusal is told: the run would begin all the same,
 // and the pipeline must not take it for cancelled.
-func (s *Server) cancelWaiting(ctx context.Context, v rollout.View, reason string) (*body[Run], error) {
+func (s *Server) cancelWaiting(ctx context.Context, v record.View, reason string) (*body[Run], error) {
 	id := v.State.Successor.ID
 	if v.State.SuccessorCancelled == nil {
 		if _, err := s.o.Engine.Act(ctx, id, rollout.CancelRequested{Reason: reason}, identity(ctx).Name); err != nil {
@@ -244,12 +245,12 @@ func (s *Server) cancelWaiting(ctx context.Context, v rollout.View, reason strin
 	return answer(run), err
 }
 
-func (s *Server) cancelRunByKey(ctx context.Context, in *struct{ Body RunKeyBody }, a *rollout.AuditEntry) (*body[Run], error) {
+func (s *Server) cancelRunByKey(ctx context.Context, in *struct{ Body RunKeyBody }, a *record.AuditEntry) (*body[Run], error) {
 	a.Rollout, a.Detail = in.Body.Rollout, in.Body.Reason
 	if err := may(ctx, RoleOperator); err != nil {
 		return nil, err
 	}
-	found, err := s.o.Store.Releases(ctx, rollout.Filter{Rollout: in.Body.Rollout, Key: in.Body.Key, Limit: 1})
+	found, err := s.o.Store.Releases(ctx, record.Filter{Rollout: in.Body.Rollout, Key: in.Body.Key, Limit: 1})
 	if err != nil {
 		return nil, err
 	}
@@ -257,7 +258,7 @@ func (s *Server) cancelRunByKey(ctx context.Context, in *struct{ Body RunKeyBody
 		if r, ok := s.pending(in.Body.Rollout, in.Body.Key); ok {
 			return s.cancelRun(ctx, r.ID, in.Body.Reason, a)
 		}
-		return nil, fmt.Errorf("a run of %s with the key %q: %w", in.Body.Rollout, in.Body.Key, rollout.ErrNotFound)
+		return nil, fmt.Errorf("a run of %s with the key %q: %w", in.Body.Rollout, in.Body.Key, record.ErrNotFound)
 	}
 	return s.cancelRun(ctx, found[0].ID, in.Body.Reason, a)
 }

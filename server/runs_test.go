@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/serindev/serin/engine"
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/server"
 	"github.com/serindev/serin/share"
@@ -114,7 +115,7 @@ func TestAPipelineWaitsForARun(t *testing.T) {
 	require.Equal(t, run.ID, as[server.Run](t, again).ID)
 	require.Equal(t, http.StatusConflict, d.post("otto", "/runs", `{"rollout":"shop"}`).status)
 
-	d.until(run.ID, func(v rollout.View) bool { return v.Gate == "start" })
+	d.until(run.ID, func(v record.View) bool { return v.Gate == "start" })
 	poll := func() (server.Run, string) {
 		a := d.get("vera", d.local(t, run.StatusURL))
 		require.Equal(t, http.StatusOK, a.status, a.body)
@@ -126,10 +127,10 @@ func TestAPipelineWaitsForARun(t *testing.T) {
 	require.NotEmpty(t, seen.Progress)
 	require.Equal(t, "RUNNING", outcome)
 	require.Equal(t, http.StatusOK, d.post("quinn", d.local(t, seen.GateURL), `{"answer":"approve","reason":"manual judgment of ann"}`).status)
-	d.until(run.ID, func(v rollout.View) bool { return v.Gate == "four" })
+	d.until(run.ID, func(v record.View) bool { return v.Gate == "four" })
 	seen, _ = poll()
 	require.Equal(t, http.StatusOK, d.post("olga", d.local(t, seen.GateURL), `{"answer":"approve"}`).status)
-	d.until(run.ID, func(v rollout.View) bool { return v.State.Ended() })
+	d.until(run.ID, func(v record.View) bool { return v.State.Ended() })
 	seen, outcome = poll()
 	require.Equal(t, server.RunSucceeded, seen.Status)
 	require.Equal(t, "SUCCEEDED", outcome)
@@ -152,7 +153,7 @@ func TestARunIsCancelledOrGoesBack(t *testing.T) {
 		a = d.post("otto", "/runs/"+run.ID+"/cancel", `{"reason":"pipeline cancelled"}`)
 		require.Equal(t, http.StatusOK, a.status, a.body)
 	}
-	d.until(run.ID, func(v rollout.View) bool { return v.State.Ended() })
+	d.until(run.ID, func(v record.View) bool { return v.State.Ended() })
 	stage := webhookCases(t)[0].Stage
 	a = d.get("vera", "/runs/"+run.ID)
 	require.Equal(t, "CANCELED", stage.read(a.status, []byte(a.body)), a.body)
@@ -164,7 +165,7 @@ func TestARunWhoseTrafficHasMovedGoesBack(t *testing.T) {
 	d := newDaemon(t, func(o *server.Options) { o.Engine = moved{o.Engine} })
 	run := as[server.Run](t, d.post("otto", "/runs", `{"rollout":"cart"}`))
 	require.Equal(t, http.StatusOK, d.post("otto", "/runs/"+run.ID+"/cancel", `{}`).status)
-	d.until(run.ID, func(v rollout.View) bool { return v.State.Ended() })
+	d.until(run.ID, func(v record.View) bool { return v.State.Ended() })
 	a := d.get("vera", "/runs/"+run.ID)
 	require.Contains(t, as[server.Run](t, a).Progress, "rolled back", "it was asked to go back, not to cancel")
 }
@@ -172,19 +173,19 @@ func TestARunWhoseTrafficHasMovedGoesBack(t *testing.T) {
 func TestEveryStateHasItsWord(t *testing.T) {
 	stage := webhookCases(t)[0].Stage
 	for name, c := range map[string]struct {
-		view rollout.View
+		view record.View
 		word server.RunStatus
 		orca string
 	}{
-		"on its way":           {rollout.View{State: rollout.State{Phase: rollout.Active}}, server.RunRunning, "RUNNING"},
-		"at a gate":            {rollout.View{Gate: "qa", State: rollout.State{Phase: rollout.Active}}, server.RunWaiting, "RUNNING"},
-		"going back":           {rollout.View{Gate: "qa", State: rollout.State{Phase: rollout.RollingBack}}, server.RunRunning, "RUNNING"},
-		"released":             {rollout.View{State: rollout.State{Phase: rollout.PhaseEnded, Outcome: rollout.Released}}, server.RunSucceeded, "SUCCEEDED"},
-		"rolled back":          {rollout.View{State: rollout.State{Phase: rollout.PhaseEnded, Outcome: rollout.RolledBack}}, server.RunBack, "TERMINAL"},
-		"cancelled":            {rollout.View{State: rollout.State{Phase: rollout.PhaseEnded, Outcome: rollout.Cancelled}}, server.RunCancelled, "CANCELED"},
-		"superseded":           {rollout.View{State: rollout.State{Phase: rollout.PhaseEnded, Outcome: rollout.OutcomeSuperseded}}, server.RunCancelled, "CANCELED"},
-		"failed":               {rollout.View{State: rollout.State{Phase: rollout.PhaseEnded, Outcome: rollout.Failed}}, server.RunFailed, "TERMINAL"},
-		"ended in a later way": {rollout.View{State: rollout.State{Phase: rollout.PhaseEnded, Outcome: "new"}}, server.RunFailed, "TERMINAL"},
+		"on its way":           {record.View{State: rollout.State{Phase: rollout.Active}}, server.RunRunning, "RUNNING"},
+		"at a gate":            {record.View{Gate: "qa", State: rollout.State{Phase: rollout.Active}}, server.RunWaiting, "RUNNING"},
+		"going back":           {record.View{Gate: "qa", State: rollout.State{Phase: rollout.RollingBack}}, server.RunRunning, "RUNNING"},
+		"released":             {record.View{State: rollout.State{Phase: rollout.PhaseEnded, Outcome: rollout.Released}}, server.RunSucceeded, "SUCCEEDED"},
+		"rolled back":          {record.View{State: rollout.State{Phase: rollout.PhaseEnded, Outcome: rollout.RolledBack}}, server.RunBack, "TERMINAL"},
+		"cancelled":            {record.View{State: rollout.State{Phase: rollout.PhaseEnded, Outcome: rollout.Cancelled}}, server.RunCancelled, "CANCELED"},
+		"superseded":           {record.View{State: rollout.State{Phase: rollout.PhaseEnded, Outcome: rollout.OutcomeSuperseded}}, server.RunCancelled, "CANCELED"},
+		"failed":               {record.View{State: rollout.State{Phase: rollout.PhaseEnded, Outcome: rollout.Failed}}, server.RunFailed, "TERMINAL"},
+		"ended in a later way": {record.View{State: rollout.State{Phase: rollout.PhaseEnded, Outcome: "new"}}, server.RunFailed, "TERMINAL"},
 	} {
 		word := server.RunStatusOf(c.view)
 		require.Equal(t, c.word, word, name)
@@ -195,7 +196,7 @@ func TestEveryStateHasItsWord(t *testing.T) {
 // moved is the real engine with releases whose traffic seems to have moved: without a Traefik none stays there.
 type moved struct{ server.Engine }
 
-func (m moved) Release(ctx context.Context, id string) (rollout.View, error) {
+func (m moved) Release(ctx context.Context, id string) (record.View, error) {
 	v, err := m.Engine.Release(ctx, id)
 	v.State.Moved = true
 	return v, err
@@ -231,7 +232,7 @@ func TestARunThatWaitsForTheOneBeforeIsCancelled(t *testing.T) {
 			d.engine.SetPlans(all)
 			require.Eventually(t, func() bool { return len(d.engine.Rollouts()) == len(all) }, time.Minute, time.Millisecond)
 			first := as[server.Run](t, d.post("otto", "/runs", `{"rollout":"slow"}`))
-			d.until(first.ID, func(v rollout.View) bool { return v.State.Moved })
+			d.until(first.ID, func(v record.View) bool { return v.State.Moved })
 
 			run := as[server.Run](t, d.post("otto", "/runs", `{"rollout":"slow","key":"k2","supersede":true}`))
 			require.Equal(t, server.RunWaiting, run.Status)
@@ -245,7 +246,7 @@ func TestARunThatWaitsForTheOneBeforeIsCancelled(t *testing.T) {
 			a := d.get("vera", d.local(t, run.StatusURL))
 			require.Equal(t, "CANCELED", stage.read(a.status, []byte(a.body)), a.body)
 			require.Equal(t, server.RunRunning, as[server.Run](t, d.get("vera", d.local(t, first.StatusURL))).Status, "the one before goes back as it did")
-			entries, err := d.store.AuditLog(t.Context(), rollout.AuditFilter{Rollout: "slow"})
+			entries, err := d.store.AuditLog(t.Context(), record.AuditFilter{Rollout: "slow"})
 			require.NoError(t, err)
 			require.Equal(t, run.ID, entries[0].Release)
 		})
@@ -255,7 +256,7 @@ func TestARunThatWaitsForTheOneBeforeIsCancelled(t *testing.T) {
 // replaced is the real engine in a moment that is too short to be met: a release goes back and its successor waits.
 type replaced struct{ server.Engine }
 
-func (w *replaced) Rollouts() []rollout.View {
+func (w *replaced) Rollouts() []record.View {
 	all := w.Engine.Rollouts()
 	all[0].State.Phase, all[0].State.Successor = rollout.RollingBack, &rollout.StartRequest{ID: "R7", Key: "ci-7", By: "otto"}
 	return all

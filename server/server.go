@@ -22,34 +22,35 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 )
 
 // Engine is what runs releases.
 type Engine interface {
-	// Rollouts are the views of all rollouts, by name; Rollout is one of them, or rollout.ErrNotFound.
-	Rollouts() []rollout.View
-	Rollout(name string) (rollout.View, error)
-	// Release is the view of one release, running or ended; rollout.ErrNotFound if it is not there.
-	Release(ctx context.Context, id string) (rollout.View, error)
+	// Rollouts are the views of all rollouts, by name; Rollout is one of them, or record.ErrNotFound.
+	Rollouts() []record.View
+	Rollout(name string) (record.View, error)
+	// Release is the view of one release, running or ended; record.ErrNotFound if it is not there.
+	Release(ctx context.Context, id string) (record.View, error)
 	// Start starts a release. A request whose key is known gets the release that it started, whatever its ID; with
 	// supersede the release may only start later, and its Version is 0 until then.
-	Start(ctx context.Context, name string, req rollout.StartRequest, supersede bool) (rollout.Release, error)
-	// Act gives an event to a release and returns the state after it. With a *rollout.NotWrittenError the state is
+	Start(ctx context.Context, name string, req rollout.StartRequest, supersede bool) (record.Release, error)
+	// Act gives an event to a release and returns the state after it. With a *record.NotWrittenError the state is
 	// the one that is being brought about all the same.
 	Act(ctx context.Context, id string, event rollout.Event, by string) (rollout.State, error)
 	// Subscribe returns what happens from now on until ctx ends; the channel is closed earlier for a reader that is
 	// too slow, and when the engine ends.
-	Subscribe(ctx context.Context) <-chan rollout.Update
+	Subscribe(ctx context.Context) <-chan record.Update
 }
 
 // Store is what remembers releases and who did what. None of its errors leaves anything half done.
 type Store interface {
-	Releases(ctx context.Context, f rollout.Filter) ([]rollout.Release, error)
+	Releases(ctx context.Context, f record.Filter) ([]record.Release, error)
 	Events(ctx context.Context, id string, after int) ([]rollout.Event, error)
-	Looks(ctx context.Context, release, scope string, after, limit int) ([]rollout.LookRecord, error)
-	Audit(ctx context.Context, a rollout.AuditEntry) error
-	AuditLog(ctx context.Context, f rollout.AuditFilter) ([]rollout.AuditEntry, error)
+	Looks(ctx context.Context, release, scope string, after, limit int) ([]record.LookRecord, error)
+	Audit(ctx context.Context, a record.AuditEntry) error
+	AuditLog(ctx context.Context, f record.AuditFilter) ([]record.AuditEntry, error)
 }
 
 // Options is what a server is made of.

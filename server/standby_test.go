@@ -18,7 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
-	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/server"
 )
 
@@ -58,14 +58,14 @@ func TestWhatADaemonThatStandsByIsAskedTheLeaderAnswers(t *testing.T) {
 	s := d.standby(at("127.0.0.1"))
 	a := s.post("otto", "/rollouts/shop/releases", `{}`)
 	require.Equal(t, http.StatusCreated, a.status, a.body)
-	id := as[rollout.Release](t, a).ID
-	d.until(id, func(v rollout.View) bool { return v.Gate == "start" })
+	id := as[record.Release](t, a).ID
+	d.until(id, func(v record.View) bool { return v.Gate == "start" })
 	require.Equal(t, http.StatusForbidden, s.post("vera", "/releases/"+id+"/rollback", `{}`).status)
 	require.Equal(t, http.StatusUnauthorized, s.get("", "/releases/"+id).status)
 	require.Len(t, a.header.Values("X-Request-Id"), 1, "headers are the leader's, once")
 	require.Len(t, a.header.Values("Content-Security-Policy"), 1)
 
-	audit := as[[]rollout.AuditEntry](t, s.get("vera", "/audit?rollout=shop"))
+	audit := as[[]record.AuditEntry](t, s.get("vera", "/audit?rollout=shop"))
 	require.Regexp(t, `^127\.0\.0\.1:\d+ for 127\.0\.0\.1$`, audit[1].From, "who asked, and through whom")
 
 	r := s.request("vera", http.MethodGet, "/api/v1/releases/"+id+"/events/stream", "")

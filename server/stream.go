@@ -12,6 +12,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 )
 
@@ -199,7 +200,7 @@ func (s *Server) watch(_ context.Context, in *watchInput) (func(context.Context,
 }
 
 // sendUpdates sends the updates that are there, and one view for each rollout among them.
-func (s *Server) sendUpdates(st *stream, u rollout.Update, more <-chan rollout.Update, wanted func(string) bool) error {
+func (s *Server) sendUpdates(st *stream, u record.Update, more <-chan record.Update, wanted func(string) bool) error {
 	changed := map[string]bool{}
 	for ok := true; ok; {
 		if wanted(u.Rollout) {
@@ -279,7 +280,7 @@ func (s *Server) sendEvents(ctx context.Context, st *stream, id string, after in
 }
 
 // awaitUpdate returns when there may be something new of a release.
-func (s *Server) awaitUpdate(ctx context.Context, st *stream, updates <-chan rollout.Update, id string) error {
+func (s *Server) awaitUpdate(ctx context.Context, st *stream, updates <-chan record.Update, id string) error {
 	for {
 		select {
 		case <-ctx.Done():

@@ -15,15 +15,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
-	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/server"
 )
 
 // still is an engine in which nothing happens.
 type still struct{ server.Engine }
 
-func (still) Rollouts() []rollout.View                        { return nil }
-func (still) Subscribe(context.Context) <-chan rollout.Update { return nil }
+func (still) Rollouts() []record.View                        { return nil }
+func (still) Subscribe(context.Context) <-chan record.Update { return nil }
 
 // pipes is a network of this process, which lives in a bubble of time.
 type pipes struct {

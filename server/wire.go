@@ -8,6 +8,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 )
 
@@ -90,7 +91,7 @@ type Look struct {
 }
 
 // NewLook is a look as it is told.
-func NewLook(r rollout.LookRecord) Look {
+func NewLook(r record.LookRecord) Look {
 	return Look{
 		Number: r.Look.Number, At: r.Look.At, Length: r.Look.Length, Turn: r.Turn, Weight: r.Look.Weight,
 		Excluded: r.Look.Excluded, Requests: r.Look.Requests, Observations: r.Look.Observations, Verdict: r.Verdict,
@@ -118,7 +119,7 @@ type Update struct {
 }
 
 // public is a view without the secrets that webhooks carry: of their addresses the host stays, of headers the names.
-func public(v rollout.View) rollout.View {
+func public(v record.View) record.View {
 	v.Steps = slices.Clone(v.Steps)
 	for i, step := range v.Steps {
 		if w, ok := step.(rollout.Webhook); ok {

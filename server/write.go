@@ -11,6 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/oklog/ulid/v2"
 
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 )
 
@@ -33,7 +34,7 @@ type startInput struct {
 
 type startOutput struct {
 	Status int
-	Body   rollout.Release
+	Body   record.Release
 }
 
 func (s *Server) registerActions(api huma.API) {
@@ -48,7 +49,7 @@ func (s *Server) registerActions(api huma.API) {
 	}, s.answer)
 	for _, a := range acts {
 		change(s, api, operation{id: a.id, path: "/releases/{id}/" + string(a.action), summary: a.summary, status: http.StatusOK},
-			func(ctx context.Context, in *actInput, e *rollout.AuditEntry) (*ActionOutput, error) {
+			func(ctx context.Context, in *actInput, e *record.AuditEntry) (*ActionOutput, error) {
 				return s.act(ctx, a, in.ID, orZero(in.Body).Reason, e)
 			})
 	}
@@ -86,7 +87,7 @@ type act struct {
 	event       func(reason string) rollout.Event
 }
 
-func (s *Server) start(ctx context.Context, in *startInput, a *rollout.AuditEntry) (*startOutput, error) {
+func (s *Server) start(ctx context.Context, in *startInput, a *record.AuditEntry) (*startOutput, error) {
 	wanted := orZero(in.Body)
 	a.Rollout, a.Detail = in.Name, describeStart(wanted)
 	if err := may(ctx, RoleOperator); err != nil {
@@ -118,13 +119,13 @@ func (s *Server) start(ctx context.Context, in *startInput, a *rollout.AuditEntr
 }
 
 // pending is the release that a key has asked for and that waits until the one before has gone back.
-func (s *Server) pending(name, key string) (rollout.Release, bool) {
+func (s *Server) pending(name, key string) (record.Release, bool) {
 	v, err := s.o.Engine.Rollout(name)
 	next := v.State.Successor
 	if err != nil || key == "" || next == nil || next.Key != key || v.State.Ended() {
-		return rollout.Release{}, false
+		return record.Release{}, false
 	}
-	return rollout.Release{ID: next.ID, Rollout: name, Key: key, StartedBy: next.By}, true
+	return record.Release{ID: next.ID, Rollout: name, Key: key, StartedBy: next.By}, true
 }
 
 // orZero is the body of a request that may come without one.
@@ -161,11 +162,11 @@ func shorten(text string) string {
 
 func checkParameters(given map[string]string) error {
 	if len(given) > maxParameters {
-		return &rollout.ParameterError{Name: "(all)", Want: fmt.Sprintf("there may be at most %d", maxParameters)}
+		return &record.ParameterError{Name: "(all)", Want: fmt.Sprintf("there may be at most %d", maxParameters)}
 	}
 	for name, value := range given {
 		if len(value) > maxParameter || !utf8.ValidString(value) {
-			return &rollout.ParameterError{Name: name, Want: fmt.Sprintf("at most %d bytes of text", maxParameter)}
+			return &record.ParameterError{Name: name, Want: fmt.Sprintf("at most %d bytes of text", maxParameter)}
 		}
 	}
 	return nil
@@ -183,7 +184,7 @@ type actInput struct {
 }
 
 // act does an action that every operator may do.
-func (s *Server) act(ctx context.Context, a act, id, reason string, e *rollout.AuditEntry) (*ActionOutput, error) {
+func (s *Server) act(ctx context.Context, a act, id, reason string, e *record.AuditEntry) (*ActionOutput, error) {
 	e.Release, e.Rollout, e.Detail = id, s.rolloutOf(ctx, id), reason
 	if err := may(ctx, RoleOperator); err != nil {
 		return nil, err
@@ -208,7 +209,7 @@ type answerInput struct {
 	Body AnswerBody
 }
 
-func (s *Server) answer(ctx context.Context, in *answerInput, a *rollout.AuditEntry) (*ActionOutput, error) {
+func (s *Server) answer(ctx context.Context, in *answerInput, a *record.AuditEntry) (*ActionOutput, error) {
 	a.Release, a.Detail = in.ID, strings.TrimSuffix(fmt.Sprintf("%s gate %s: %s", in.Body.Answer, in.Gate, in.Body.Reason), ": ")
 	v, err := s.o.Engine.Release(ctx, in.ID)
 	if err != nil {
@@ -228,7 +229,7 @@ func (s *Server) answer(ctx context.Context, in *answerInput, a *rollout.AuditEn
 }
 
 // mayAnswer asks the definition that the release was started with.
-func mayAnswer(v rollout.View, gate string, who Identity) error {
+func mayAnswer(v record.View, gate string, who Identity) error {
 	d := v.Definition
 	if d == nil {
 		d = &rollout.Definition{}
@@ -237,7 +238,7 @@ func mayAnswer(v rollout.View, gate string, who Identity) error {
 	_, answered := v.State.Answered[gate]
 	asked := v.State.Question != nil && v.State.Question.Name == gate
 	if !declared && !answered && !asked {
-		return fmt.Errorf("gate %s of release %s: %w", gate, v.Release.ID, rollout.ErrNotFound)
+		return fmt.Errorf("gate %s of release %s: %w", gate, v.Release.ID, record.ErrNotFound)
 	}
 	if err := d.MayAnswer(gate, who.Name, who.Roles, v.State.StartedBy); err != nil {
 		return &ForbiddenError{Why: err.Error()}

@@ -8,7 +8,7 @@ import (
 	"math"
 	"strings"
 
-	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/record"
 )
 
 // keepPasts of one metric, baseline and weight: the judge takes the mean over three, and a few more stay so that
@@ -19,7 +19,7 @@ const auditColumns = `id, at, by_whom, remote, action, rollout, release, detail,
 
 // Learn keeps what a release taught; the same again replaces it. Of each metric, kind of baseline and weight the
 // newest 16 of a rollout are kept.
-func (s *Store) Learn(ctx context.Context, l []rollout.Learned) error {
+func (s *Store) Learn(ctx context.Context, l []record.Learned) error {
 	err := s.change(ctx, func(tx *sql.Tx) error {
 		for _, one := range l {
 			if err := learn(ctx, tx, one); err != nil {
@@ -34,7 +34,7 @@ func (s *Store) Learn(ctx context.Context, l []rollout.Learned) error {
 	return nil
 }
 
-func learn(ctx context.Context, tx *sql.Tx, l rollout.Learned) error {
+func learn(ctx context.Context, tx *sql.Tx, l record.Learned) error {
 	if err := checkNames(named{"rollout", l.Rollout}, named{"release", l.Release}, named{"metric", l.Metric}, named{"baseline", l.Baseline}); err != nil {
 		return err
 	}
@@ -58,14 +58,14 @@ func learn(ctx context.Context, tx *sql.Tx, l rollout.Learned) error {
 }
 
 // Learned is what is kept of a rollout, oldest first.
-func (s *Store) Learned(ctx context.Context, rolloutName string) ([]rollout.Learned, error) {
+func (s *Store) Learned(ctx context.Context, rolloutName string) ([]record.Learned, error) {
 	rows, err := s.read.QueryContext(ctx, `SELECT release, metric, baseline, weight, at, past FROM learned
 		WHERE rollout = $1 ORDER BY at, release, metric, baseline, weight`, rolloutName)
 	if err != nil {
 		return nil, fmt.Errorf("read what %s has learned: %w", rolloutName, err)
 	}
-	all, err := collect(rows, func(rows *sql.Rows) (rollout.Learned, error) {
-		l := rollout.Learned{Rollout: rolloutName}
+	all, err := collect(rows, func(rows *sql.Rows) (record.Learned, error) {
+		l := record.Learned{Rollout: rolloutName}
 		var at sql.NullInt64
 		var past []byte
 		if err := rows.Scan(&l.Release, &l.Metric, &l.Baseline, &l.Weight, &at, &past); err != nil {
@@ -82,7 +82,7 @@ func (s *Store) Learned(ctx context.Context, rolloutName string) ([]rollout.Lear
 
 // Audit appends to the audit log, which gives the entry its ID. What is not UTF-8, and NUL, is replaced, and the
 // rollout's name ends after 1,000 bytes: an entry must not be lost because of odd things in it.
-func (s *Store) Audit(ctx context.Context, a rollout.AuditEntry) error {
+func (s *Store) Audit(ctx context.Context, a record.AuditEntry) error {
 	_, err := s.write.ExecContext(ctx, `INSERT INTO audit (at, by_whom, remote, action, rollout, release, detail, refused)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`, nanos(a.At), legible(a.By), legible(a.From), legible(a.Action), name(a.Rollout),
 		legible(a.Release), legible(a.Detail), legible(a.Refused))
@@ -105,7 +105,7 @@ func name(s string) string {
 }
 
 // AuditLog lists the newest entries that a filter takes, newest first.
-func (s *Store) AuditLog(ctx context.Context, f rollout.AuditFilter) ([]rollout.AuditEntry, error) {
+func (s *Store) AuditLog(ctx context.Context, f record.AuditFilter) ([]record.AuditEntry, error) {
 	limit := f.Limit
 	if limit <= 0 || limit > maxLimit {
 		limit = maxLimit
@@ -134,8 +134,8 @@ func (s *Store) AuditLog(ctx context.Context, f rollout.AuditFilter) ([]rollout.
 	if err != nil {
 		return nil, fmt.Errorf("read the audit log: %w", err)
 	}
-	all, err := collect(rows, func(rows *sql.Rows) (rollout.AuditEntry, error) {
-		var a rollout.AuditEntry
+	all, err := collect(rows, func(rows *sql.Rows) (record.AuditEntry, error) {
+		var a record.AuditEntry
 		var at sql.NullInt64
 		err := rows.Scan(&a.ID, &at, &a.By, &a.From, &a.Action, &a.Rollout, &a.Release, &a.Detail, &a.Refused)
 		a.At = fromNanos(at)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/store/storetest"
 )
@@ -25,7 +26,7 @@ func BenchmarkSaveLooks(b *testing.B) {
 
 func benchmarkSlots(b *testing.B, url string, size int) {
 	s := storetest.Open(b, url)
-	slot := make([]rollout.LookRecord, size)
+	slot := make([]record.LookRecord, size)
 	next := func(number int) {
 		for i := range slot {
 			slot[i] = storetest.Look(fmt.Sprintf("01J%05d", (i*7919)%size), "gray", number)
@@ -79,7 +80,7 @@ func BenchmarkAppend(b *testing.B) {
 func BenchmarkEvidence(b *testing.B) {
 	s := storetest.Open(b, newSQLite(b))
 	storetest.Create(b, s, "01A", "shop", "")
-	var slot []rollout.LookRecord
+	var slot []record.LookRecord
 	for n := range 100 {
 		slot = append(slot, storetest.Look("01A", "gray", n+1))
 	}

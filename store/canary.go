@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/record"
 )
 
 // CanaryConfig is a canary config of Kayenta as it is kept: JSON, and what it is found by.
@@ -57,24 +57,24 @@ type CanaryFilter struct {
 	Limit, Offset int
 }
 
-// CreateCanaryConfig keeps a new config. It returns [rollout.ErrConflict] if the id is taken, or if one of its
+// CreateCanaryConfig keeps a new config. It returns [record.ErrConflict] if the id is taken, or if one of its
 // applications has a config of this name.
 func (s *Store) CreateCanaryConfig(ctx context.Context, c CanaryConfig) error {
 	err := s.writeCanaryConfig(ctx, c, func(tx *sql.Tx) (sql.Result, error) {
 		return tx.ExecContext(ctx, `INSERT INTO canary_configs (id, body) VALUES ($1, $2) ON CONFLICT DO NOTHING`, c.ID, text(c.Body))
-	}, rollout.ErrConflict)
+	}, record.ErrConflict)
 	if err != nil {
 		return fmt.Errorf("create canary config %s: %w", c.ID, err)
 	}
 	return nil
 }
 
-// UpdateCanaryConfig replaces a config. It returns [rollout.ErrNotFound] if there is none, and [rollout.ErrConflict]
+// UpdateCanaryConfig replaces a config. It returns [record.ErrNotFound] if there is none, and [record.ErrConflict]
 // if one of its applications has another config of this name.
 func (s *Store) UpdateCanaryConfig(ctx context.Context, c CanaryConfig) error {
 	err := s.writeCanaryConfig(ctx, c, func(tx *sql.Tx) (sql.Result, error) {
 		return tx.ExecContext(ctx, `UPDATE canary_configs SET body = $2 WHERE id = $1`, c.ID, text(c.Body))
-	}, rollout.ErrNotFound)
+	}, record.ErrNotFound)
 	if err != nil {
 		return fmt.Errorf("update canary config %s: %w", c.ID, err)
 	}
@@ -113,7 +113,7 @@ func (s *Store) writeCanaryConfig(ctx context.Context, c CanaryConfig, write fun
 				return err
 			}
 			if n, err := done.RowsAffected(); err != nil || n == 0 {
-				return errors.Join(err, rollout.ErrConflict)
+				return errors.Join(err, record.ErrConflict)
 			}
 		}
 		return nil
@@ -123,7 +123,7 @@ func (s *Store) writeCanaryConfig(ctx context.Context, c CanaryConfig, write fun
 // text is JSON as both engines can keep it.
 func text(body []byte) string { return strings.ToValidUTF8(string(body), "\uFFFD") }
 
-// CanaryConfig is the body of a config, or [rollout.ErrNotFound].
+// CanaryConfig is the body of a config, or [record.ErrNotFound].
 func (s *Store) CanaryConfig(ctx context.Context, id string) (json.RawMessage, error) {
 	var body []byte
 	err := s.read.QueryRowContext(ctx, `SELECT body FROM canary_configs WHERE id = $1`, id).Scan(&body)
@@ -149,7 +149,7 @@ func (s *Store) CanaryConfigs(ctx context.Context) ([]json.RawMessage, error) {
 	return all, nil
 }
 
-// DeleteCanaryConfig removes a config, or returns [rollout.ErrNotFound]. Runs keep the config that they had.
+// DeleteCanaryConfig removes a config, or returns [record.ErrNotFound]. Runs keep the config that they had.
 func (s *Store) DeleteCanaryConfig(ctx context.Context, id string) error {
 	err := s.change(ctx, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, `DELETE FROM canary_config_names WHERE config = $1`, id); err != nil {
@@ -160,7 +160,7 @@ func (s *Store) DeleteCanaryConfig(ctx context.Context, id string) error {
 			return err
 		}
 		if n, err := done.RowsAffected(); err != nil || n == 0 {
-			return errors.Join(err, rollout.ErrNotFound)
+			return errors.Join(err, record.ErrNotFound)
 		}
 		return nil
 	})
@@ -170,7 +170,7 @@ func (s *Store) DeleteCanaryConfig(ctx context.Context, id string) error {
 	return nil
 }
 
-// CreateCanaryRun keeps a new run, or returns [rollout.ErrConflict] if its id is taken.
+// CreateCanaryRun keeps a new run, or returns [record.ErrConflict] if its id is taken.
 func (s *Store) CreateCanaryRun(ctx context.Context, r CanaryRun) error {
 	err := checkNames(named{"id", r.ID}, named{"kind", r.Kind}, named{"application", r.Application}, named{"status", r.Status})
 	var body []byte
@@ -183,7 +183,7 @@ func (s *Store) CreateCanaryRun(ctx context.Context, r CanaryRun) error {
 			VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING`, r.ID, r.Kind, r.Application, r.Status, r.Complete, r.At.UnixNano(), body)
 		if err == nil {
 			if n, nErr := done.RowsAffected(); nErr != nil || n == 0 {
-				err = errors.Join(nErr, rollout.ErrConflict)
+				err = errors.Join(nErr, record.ErrConflict)
 			}
 		}
 	}
@@ -194,7 +194,7 @@ func (s *Store) CreateCanaryRun(ctx context.Context, r CanaryRun) error {
 }
 
 // UpdateCanaryRun writes a run's status and body, with what was measured and what follows from it, all or nothing;
-// pairs and evidence may be nil. It returns [rollout.ErrConflict] if the run is complete already or not there, and if
+// pairs and evidence may be nil. It returns [record.ErrConflict] if the run is complete already or not there, and if
 // the evidence's version is not the next one.
 func (s *Store) UpdateCanaryRun(ctx context.Context, r CanaryRun, pairs *CanaryPairs, evidence *CanaryEvidence) error {
 	body, err := deflate(r.Body)
@@ -206,7 +206,7 @@ func (s *Store) UpdateCanaryRun(ctx context.Context, r CanaryRun, pairs *CanaryP
 				return err
 			}
 			if n, err := done.RowsAffected(); err != nil || n == 0 {
-				return errors.Join(err, rollout.ErrConflict)
+				return errors.Join(err, record.ErrConflict)
 			}
 			if pairs != nil {
 				if err := insertCanaryPairs(ctx, tx, *pairs); err != nil {
@@ -244,7 +244,7 @@ func writeCanaryEvidence(ctx context.Context, tx *sql.Tx, e CanaryEvidence) erro
 		return fmt.Errorf("keep evidence %s: %w", e.ID, err)
 	}
 	if n, err := done.RowsAffected(); err != nil || n == 0 {
-		return fmt.Errorf("keep version %d of evidence %s: %w", e.Version, e.ID, errors.Join(err, rollout.ErrConflict))
+		return fmt.Errorf("keep version %d of evidence %s: %w", e.Version, e.ID, errors.Join(err, record.ErrConflict))
 	}
 	return nil
 }
@@ -270,7 +270,7 @@ func scanCanaryRun(row interface{ Scan(...any) error }) (r CanaryRun, err error)
 	return r, err
 }
 
-// CanaryRun is a run, or [rollout.ErrNotFound].
+// CanaryRun is a run, or [record.ErrNotFound].
 func (s *Store) CanaryRun(ctx context.Context, id string) (CanaryRun, error) {
 	r, err := scanCanaryRun(s.read.QueryRowContext(ctx, `SELECT `+canaryRunColumns+` FROM canary_runs WHERE id = $1`, id))
 	if err != nil {
@@ -315,7 +315,7 @@ func (s *Store) canaryRuns(ctx context.Context, query string, args ...any) ([]Ca
 	return all, nil
 }
 
-// CanaryPairs are the pairs of an id, or [rollout.ErrNotFound].
+// CanaryPairs are the pairs of an id, or [record.ErrNotFound].
 func (s *Store) CanaryPairs(ctx context.Context, id string) (json.RawMessage, error) {
 	var body []byte
 	err := s.read.QueryRowContext(ctx, `SELECT body FROM canary_pairs WHERE id = $1`, id).Scan(&body)
@@ -328,7 +328,7 @@ func (s *Store) CanaryPairs(ctx context.Context, id string) (json.RawMessage, er
 	return body, nil
 }
 
-// CanaryEvidence is the evidence of an id, or [rollout.ErrNotFound].
+// CanaryEvidence is the evidence of an id, or [record.ErrNotFound].
 func (s *Store) CanaryEvidence(ctx context.Context, id string) (CanaryEvidence, error) {
 	e := CanaryEvidence{ID: id}
 	var at int64
@@ -362,7 +362,7 @@ func (s *Store) PruneCanary(ctx context.Context, before time.Time) error {
 
 func orNotFound(err error) error {
 	if errors.Is(err, sql.ErrNoRows) {
-		return rollout.ErrNotFound
+		return record.ErrNotFound
 	}
 	return err
 }

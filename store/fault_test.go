@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/serindev/serin/internal/testbed"
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/store"
 	"github.com/serindev/serin/store/storetest"
@@ -74,7 +75,7 @@ func appendForEver(ctx context.Context, url string) error {
 		if version%5 == 0 {
 			l.Snapshot = fmt.Append(nil, version)
 		}
-		if err := s.SaveLooks(ctx, []rollout.LookRecord{l}); err != nil {
+		if err := s.SaveLooks(ctx, []record.LookRecord{l}); err != nil {
 			return err
 		}
 		fmt.Println("look", version)
@@ -237,7 +238,7 @@ func TestALockedDatabaseIsAnErrorAndWorksAgainAfterwards(t *testing.T) {
 			require.NoError(t, err)
 			defer db.Close() //nolint:errcheck // looked at enough
 			e := rollout.Paused{Meta: rollout.Meta{Seq: 2, At: storetest.Start}}
-			slot := []rollout.LookRecord{storetest.Look("01A", "gray", 1)}
+			slot := []record.LookRecord{storetest.Look("01A", "gray", 1)}
 			for range 2 {
 				tx, err := db.BeginTx(t.Context(), nil)
 				require.NoError(t, err)
@@ -397,14 +398,14 @@ func fullAndFree(ctx context.Context, folder string, fill, free func() error, wa
 }
 
 // step appends a large event and two looks, and counts what was acknowledged.
-func step(ctx context.Context, s *store.Store, r rollout.Release, version, look int) (int, int, error) {
+func step(ctx context.Context, s *store.Store, r record.Release, version, look int) (int, int, error) {
 	e := rollout.Paused{Meta: rollout.Meta{Seq: version + 1, At: storetest.Start}, Reason: strings.Repeat("x", 20_000)}
 	next := rollout.Paused{Meta: rollout.Meta{Seq: version + 2, At: storetest.Start}}
 	if err := s.Append(ctx, r, version, e, next); err != nil {
 		return version, look, err
 	}
 	a, b := storetest.Look("01A", "gray", look+1), storetest.Look("01A", "gray", look+2)
-	if err := s.SaveLooks(ctx, []rollout.LookRecord{a, b}); err != nil {
+	if err := s.SaveLooks(ctx, []record.LookRecord{a, b}); err != nil {
 		return version + 2, look, err
 	}
 	return version + 2, look + 2, nil

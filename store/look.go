@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/serindev/serin/judge"
-	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/record"
 )
 
 const (
@@ -29,20 +29,20 @@ type lookRow struct {
 	scopeKey
 	number int
 	body   []byte
-	record *rollout.LookRecord
+	record *record.LookRecord
 }
 
 // SaveLooks writes the looks of a slot in one transaction: the looks, each scope's newest cursor (a nil one leaves
 // the one before) and newest snapshot. The numbers of a scope's looks have to grow, over calls too; where one does
-// not, somebody else looks at this release, and nothing is written: [rollout.ErrConflict].
-func (s *Store) SaveLooks(ctx context.Context, looks []rollout.LookRecord) error {
+// not, somebody else looks at this release, and nothing is written: [record.ErrConflict].
+func (s *Store) SaveLooks(ctx context.Context, looks []record.LookRecord) error {
 	if err := s.saveLooks(ctx, looks); err != nil {
 		return fmt.Errorf("save %d looks: %w", len(looks), err)
 	}
 	return nil
 }
 
-func (s *Store) saveLooks(ctx context.Context, looks []rollout.LookRecord) error {
+func (s *Store) saveLooks(ctx context.Context, looks []record.LookRecord) error {
 	rows := make([]lookRow, len(looks))
 	for i := range looks {
 		l := &looks[i]
@@ -145,7 +145,7 @@ func saveScopes(ctx context.Context, tx *sql.Tx, layer []lookRow) (map[scopeKey]
 	}
 	for _, r := range layer {
 		if _, ok := ids[r.scopeKey]; !ok {
-			return nil, fmt.Errorf("look %d of %s/%s is not a new one: %w", r.number, r.release, r.scope, rollout.ErrConflict)
+			return nil, fmt.Errorf("look %d of %s/%s is not a new one: %w", r.number, r.release, r.scope, record.ErrConflict)
 		}
 	}
 	return ids, nil
@@ -230,8 +230,8 @@ func saveSnapshot(ctx context.Context, tx *sql.Tx, scope int64, look int, snapsh
 
 // Evidence of a scope as of one moment: the newest snapshot, the looks after it and the cursor. It is the zero
 // value for a scope without any.
-func (s *Store) Evidence(ctx context.Context, release, scope string) (rollout.Evidence, error) {
-	var e rollout.Evidence
+func (s *Store) Evidence(ctx context.Context, release, scope string) (record.Evidence, error) {
+	var e record.Evidence
 	err := s.view(ctx, func(tx *sql.Tx) error {
 		var id int64
 		var look sql.NullInt64
@@ -256,27 +256,27 @@ func (s *Store) Evidence(ctx context.Context, release, scope string) (rollout.Ev
 		return err
 	})
 	if err != nil {
-		return rollout.Evidence{}, fmt.Errorf("read the evidence of %s/%s: %w", release, scope, err)
+		return record.Evidence{}, fmt.Errorf("read the evidence of %s/%s: %w", release, scope, err)
 	}
 	return e, nil
 }
 
 // Looks of a scope with numbers above after, in order, at most limit, without cursors and snapshots.
-func (s *Store) Looks(ctx context.Context, release, scope string, after, limit int) ([]rollout.LookRecord, error) {
+func (s *Store) Looks(ctx context.Context, release, scope string, after, limit int) ([]record.LookRecord, error) {
 	rows, err := s.read.QueryContext(ctx, `SELECT l.body FROM scopes s JOIN looks l ON l.scope = s.id
 		WHERE s.release = $1 AND s.scope = $2 AND l.number > $3 ORDER BY l.number LIMIT $4`, release, scope, after, max(0, limit))
 	if err != nil {
 		return nil, fmt.Errorf("read the looks of %s/%s: %w", release, scope, err)
 	}
-	looks, err := collect(rows, func(rows *sql.Rows) (rollout.LookRecord, error) { return scanLook(rows, release, scope) })
+	looks, err := collect(rows, func(rows *sql.Rows) (record.LookRecord, error) { return scanLook(rows, release, scope) })
 	if err != nil {
 		return nil, fmt.Errorf("read the looks of %s/%s: %w", release, scope, err)
 	}
 	return looks, nil
 }
 
-func scanLook(rows *sql.Rows, release, scope string) (rollout.LookRecord, error) {
-	l := rollout.LookRecord{Release: release, Scope: scope}
+func scanLook(rows *sql.Rows, release, scope string) (record.LookRecord, error) {
+	l := record.LookRecord{Release: release, Scope: scope}
 	var body sql.RawBytes // decoded before the next row
 	if err := rows.Scan(&body); err != nil {
 		return l, err

@@ -8,18 +8,18 @@ import (
 	"strings"
 	"time"
 
-	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/record"
 )
 
 const outgoingColumns = `key, receiver, at, body, state, tries, due, detail`
 
 // Untold lists releases with events that nobody has been told of yet, the oldest (by id) first; at most limit.
-func (s *Store) Untold(ctx context.Context, limit int) ([]rollout.Untold, error) {
+func (s *Store) Untold(ctx context.Context, limit int) ([]record.Untold, error) {
 	rows, err := s.read.QueryContext(ctx, `SELECT id, told FROM releases WHERE told < version ORDER BY id LIMIT $1`, limit)
 	if err != nil {
 		return nil, fmt.Errorf("list what is untold: %w", err)
 	}
-	found, err := collect(rows, func(rows *sql.Rows) (u rollout.Untold, err error) {
+	found, err := collect(rows, func(rows *sql.Rows) (u record.Untold, err error) {
 		err = rows.Scan(&u.Release.ID, &u.Told)
 		return u, err
 	})
@@ -35,16 +35,16 @@ func (s *Store) Untold(ctx context.Context, limit int) ([]rollout.Untold, error)
 }
 
 // Tell notes that the events of a release up to number to have been looked at, and keeps the messages that they
-// give, all in one transaction. A message whose key is known is left as it is. It returns [rollout.ErrConflict],
+// give, all in one transaction. A message whose key is known is left as it is. It returns [record.ErrConflict],
 // and writes nothing, if the events were looked at up to another number than from: somebody else is at it.
-func (s *Store) Tell(ctx context.Context, release string, from, to int, messages []rollout.Outgoing) error {
+func (s *Store) Tell(ctx context.Context, release string, from, to int, messages []record.Outgoing) error {
 	err := s.change(ctx, func(tx *sql.Tx) error {
 		done, err := tx.ExecContext(ctx, `UPDATE releases SET told = $1 WHERE id = $2 AND told = $3`, to, release, from)
 		if err != nil {
 			return err
 		}
 		if n, err := done.RowsAffected(); err != nil || n == 0 {
-			return errors.Join(err, rollout.ErrConflict)
+			return errors.Join(err, record.ErrConflict)
 		}
 		for _, m := range messages {
 			if err := insertOutgoing(ctx, tx, m); err != nil {
@@ -59,7 +59,7 @@ func (s *Store) Tell(ctx context.Context, release string, from, to int, messages
 	return nil
 }
 
-func insertOutgoing(ctx context.Context, tx *sql.Tx, m rollout.Outgoing) error {
+func insertOutgoing(ctx context.Context, tx *sql.Tx, m record.Outgoing) error {
 	if err := checkNames(named{"key", m.Key}, named{"receiver", m.Receiver}); err != nil {
 		return err
 	}
@@ -73,7 +73,7 @@ func insertOutgoing(ctx context.Context, tx *sql.Tx, m rollout.Outgoing) error {
 // one. Messages go out in order: one that waits for its next try holds up those after it, until it has been tried
 // patience times. nil means that there is none now; next is when to ask again, zero if only a new message can
 // change that.
-func (s *Store) Take(ctx context.Context, receiver string, now, lease time.Time, patience int) (taken *rollout.Outgoing, next time.Time, err error) {
+func (s *Store) Take(ctx context.Context, receiver string, now, lease time.Time, patience int) (taken *record.Outgoing, next time.Time, err error) {
 	err = s.change(ctx, func(tx *sql.Tx) error {
 		taken, next = nil, time.Time{}
 		for _, which := range []string{`tries < $2 ORDER BY at, key`, `tries >= $2 ORDER BY due, key`} {
@@ -111,13 +111,13 @@ func (s *Store) Take(ctx context.Context, receiver string, now, lease time.Time,
 }
 
 // firstOutgoing is the first waiting message; which is SQL of ours.
-func firstOutgoing(ctx context.Context, tx *sql.Tx, which, receiver string, patience int) (rollout.Outgoing, error) {
+func firstOutgoing(ctx context.Context, tx *sql.Tx, which, receiver string, patience int) (record.Outgoing, error) {
 	row := tx.QueryRowContext(ctx, `SELECT `+outgoingColumns+` FROM outbox WHERE receiver = $1 AND state = 'waiting' AND `+which+` LIMIT 1`, //nolint:gosec // ours
 		receiver, patience)
 	return scanOutgoing(row)
 }
 
-func scanOutgoing(row interface{ Scan(dest ...any) error }) (m rollout.Outgoing, err error) {
+func scanOutgoing(row interface{ Scan(dest ...any) error }) (m record.Outgoing, err error) {
 	var at, due int64
 	var body []byte
 	err = row.Scan(&m.Key, &m.Receiver, &at, &body, &m.State, &m.Tries, &due, &m.Detail)
@@ -126,7 +126,7 @@ func scanOutgoing(row interface{ Scan(dest ...any) error }) (m rollout.Outgoing,
 }
 
 // Settle writes what has become of a message: its state, when it is due, and the detail.
-func (s *Store) Settle(ctx context.Context, m rollout.Outgoing) error {
+func (s *Store) Settle(ctx context.Context, m record.Outgoing) error {
 	_, err := s.write.ExecContext(ctx, `UPDATE outbox SET state = $1, due = $2, detail = $3 WHERE key = $4`,
 		string(m.State), m.Due.UnixNano(), legible(m.Detail), m.Key)
 	if err != nil {
@@ -146,12 +146,12 @@ func (s *Store) Backlog(ctx context.Context, receiver string) (waiting int, olde
 }
 
 // Outbox lists messages in whatever state, the newest event first; at most limit.
-func (s *Store) Outbox(ctx context.Context, limit int) ([]rollout.Outgoing, error) {
+func (s *Store) Outbox(ctx context.Context, limit int) ([]record.Outgoing, error) {
 	rows, err := s.read.QueryContext(ctx, `SELECT `+outgoingColumns+` FROM outbox ORDER BY at DESC, key DESC LIMIT $1`, limit)
 	if err != nil {
 		return nil, fmt.Errorf("list the outbox: %w", err)
 	}
-	all, err := collect(rows, func(rows *sql.Rows) (rollout.Outgoing, error) { return scanOutgoing(rows) })
+	all, err := collect(rows, func(rows *sql.Rows) (record.Outgoing, error) { return scanOutgoing(rows) })
 	if err != nil {
 		return nil, fmt.Errorf("list the outbox: %w", err)
 	}

@@ -11,7 +11,7 @@ import (
 	"sync"
 
 	"github.com/serindev/serin/judge"
-	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/record"
 )
 
 // lookBody is what is kept of a look beside its place.
@@ -47,7 +47,7 @@ var deflaters = sync.Pool{New: func() any {
 var inflaters = sync.Pool{New: func() any { return flate.NewReaderDict(nil, lookDict1) }}
 
 // encodeLook writes the body of a row of the table looks.
-func encodeLook(l rollout.LookRecord) ([]byte, error) {
+func encodeLook(l record.LookRecord) ([]byte, error) {
 	text, err := json.Marshal(lookBody{l.Turn, l.Look, l.Verdict})
 	if err != nil {
 		return nil, fmt.Errorf("encode look %d of %s/%s: %w", l.Look.Number, l.Release, l.Scope, err)
@@ -65,7 +65,7 @@ func encodeLook(l rollout.LookRecord) ([]byte, error) {
 }
 
 // decodeLook reads what encodeLook wrote into l, whose release and scope stay.
-func decodeLook(b []byte, l *rollout.LookRecord) error {
+func decodeLook(b []byte, l *record.LookRecord) error {
 	text, err := inflate(b)
 	var body lookBody
 	if err == nil {

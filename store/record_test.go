@@ -12,7 +12,7 @@ import (
 
 	"github.com/serindev/serin/internal/frozen"
 	"github.com/serindev/serin/judge"
-	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/record"
 )
 
 func TestALookThatAnEarlierVersionWroteIsRead(t *testing.T) {
@@ -22,7 +22,7 @@ func TestALookThatAnEarlierVersionWroteIsRead(t *testing.T) {
 			require.NoError(t, err)
 			b, err := hex.DecodeString(strings.TrimSpace(string(text)))
 			require.NoError(t, err)
-			var l rollout.LookRecord
+			var l record.LookRecord
 			require.NoError(t, decodeLook(b, &l))
 			require.Equal(t, 4, l.Turn)
 			require.Equal(t, judge.Look{
@@ -38,7 +38,7 @@ func TestALookThatAnEarlierVersionWroteIsRead(t *testing.T) {
 func TestALookIsStoredAsItAlwaysWas(t *testing.T) {
 	var looks []any
 	for _, line := range frozen.Lines(t, "testdata/looks.jsonl") {
-		var l rollout.LookRecord
+		var l record.LookRecord
 		require.NoError(t, decodeLook([]byte(line), &l), line)
 		b, err := encodeLook(l)
 		require.NoError(t, err)
@@ -57,7 +57,7 @@ func TestALookIsStoredAsItAlwaysWas(t *testing.T) {
 }
 
 func TestALookShrinks(t *testing.T) {
-	l := rollout.LookRecord{Look: judge.Look{Number: 1, Observations: []judge.Observation{{Metric: "errors"}, {Metric: "slow"}}}}
+	l := record.LookRecord{Look: judge.Look{Number: 1, Observations: []judge.Observation{{Metric: "errors"}, {Metric: "slow"}}}}
 	text, err := json.Marshal(lookBody{Look: l.Look})
 	require.NoError(t, err)
 	b, err := encodeLook(l)
@@ -67,7 +67,7 @@ func TestALookShrinks(t *testing.T) {
 
 // FuzzDecodeLook: whatever is in the database, it is an error or a look that comes back the same.
 func FuzzDecodeLook(f *testing.F) {
-	b, err := encodeLook(rollout.LookRecord{Turn: 1, Look: judge.Look{Number: 1}})
+	b, err := encodeLook(record.LookRecord{Turn: 1, Look: judge.Look{Number: 1}})
 	require.NoError(f, err)
 	f.Add(b)
 	f.Add([]byte(`{"turn": 1, "look": {"observations": null}}`))
@@ -77,9 +77,9 @@ func FuzzDecodeLook(f *testing.F) {
 		if len(b) > 1<<12 {
 			return
 		}
-		var l, same rollout.LookRecord
+		var l, same record.LookRecord
 		if decodeLook(b, &l) != nil {
-			require.Equal(t, rollout.LookRecord{}, l)
+			require.Equal(t, record.LookRecord{}, l)
 			return
 		}
 		once, err := encodeLook(l)

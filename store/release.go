@@ -10,11 +10,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 )
 
 const (
-	// defaultLimit and maxLimit of a list, as [rollout.Filter] says.
+	// defaultLimit and maxLimit of a list, as [record.Filter] says.
 	defaultLimit = 100
 	maxLimit     = 1000
 )
@@ -22,17 +23,17 @@ const (
 const releaseColumns = `id, rollout, revision, plan, start_key, version, phase, outcome, started_by, started_at, ended_at`
 
 // Create writes a release with its first events, in one transaction: one, or all of a release that has ended with its
-// beginning. It returns *rollout.StartedError if the key
-// has started a release of this rollout before, else *rollout.ActiveError if the rollout has an active one, else
-// [rollout.ErrConflict] if the id is taken.
-func (s *Store) Create(ctx context.Context, r rollout.Release, events ...rollout.Event) error {
+// beginning. It returns *record.StartedError if the key
+// has started a release of this rollout before, else *record.ActiveError if the rollout has an active one, else
+// [record.ErrConflict] if the id is taken.
+func (s *Store) Create(ctx context.Context, r record.Release, events ...rollout.Event) error {
 	if err := s.create(ctx, r, events); err != nil {
 		return fmt.Errorf("create release %s of %s: %w", r.ID, r.Rollout, err)
 	}
 	return nil
 }
 
-func (s *Store) create(ctx context.Context, r rollout.Release, events []rollout.Event) error {
+func (s *Store) create(ctx context.Context, r record.Release, events []rollout.Event) error {
 	err := checkNames(named{"id", r.ID}, named{"rollout", r.Rollout}, named{"key", r.Key},
 		named{"revision", r.Revision}, named{"startedBy", r.StartedBy})
 	if err != nil {
@@ -64,38 +65,38 @@ func (s *Store) create(ctx context.Context, r rollout.Release, events []rollout.
 }
 
 // inTheWay names the release because of which r cannot be created.
-func inTheWay(ctx context.Context, tx *sql.Tx, r rollout.Release) error {
+func inTheWay(ctx context.Context, tx *sql.Tx, r record.Release) error {
 	var id string
 	err := tx.QueryRowContext(ctx, `SELECT id FROM releases WHERE rollout = $1 AND start_key = $2 AND start_key <> ''`,
 		r.Rollout, r.Key).Scan(&id)
 	if err == nil {
-		return &rollout.StartedError{Key: r.Key, ID: id}
+		return &record.StartedError{Key: r.Key, ID: id}
 	}
 	if !errors.Is(err, sql.ErrNoRows) {
 		return err
 	}
 	err = tx.QueryRowContext(ctx, `SELECT id FROM releases WHERE rollout = $1 AND phase <> 'ended'`, r.Rollout).Scan(&id)
 	if err == nil {
-		return &rollout.ActiveError{Rollout: r.Rollout, ID: id}
+		return &record.ActiveError{Rollout: r.Rollout, ID: id}
 	}
 	if !errors.Is(err, sql.ErrNoRows) {
 		return err
 	}
-	return rollout.ErrConflict // its id is taken, or what was in the way has ended in this moment
+	return record.ErrConflict // its id is taken, or what was in the way has ended in this moment
 }
 
 // Append adds events to a release whose newest event is version, all or none, and keeps r's phase, outcome and
 // end. The events have to be numbered from version+1. An Ended among them also sets which set of the rollout is
-// live. It returns [rollout.ErrConflict] if the newest event is another one, and [rollout.ErrNotFound] if there is
+// live. It returns [record.ErrConflict] if the newest event is another one, and [record.ErrNotFound] if there is
 // no such release.
-func (s *Store) Append(ctx context.Context, r rollout.Release, version int, events ...rollout.Event) error {
+func (s *Store) Append(ctx context.Context, r record.Release, version int, events ...rollout.Event) error {
 	if err := s.append(ctx, r, version, events); err != nil {
 		return fmt.Errorf("append to release %s at version %d: %w", r.ID, version, err)
 	}
 	return nil
 }
 
-func (s *Store) append(ctx context.Context, r rollout.Release, version int, events []rollout.Event) error {
+func (s *Store) append(ctx context.Context, r record.Release, version int, events []rollout.Event) error {
 	if len(events) == 0 {
 		return errors.New("there is no event to append")
 	}
@@ -134,12 +135,12 @@ func whyNotAppended(ctx context.Context, tx *sql.Tx, id string) error {
 	var version int
 	err := tx.QueryRowContext(ctx, `SELECT version FROM releases WHERE id = $1`, id).Scan(&version)
 	if errors.Is(err, sql.ErrNoRows) {
-		return rollout.ErrNotFound
+		return record.ErrNotFound
 	}
 	if err != nil {
 		return err
 	}
-	return fmt.Errorf("its version is %d: %w", version, rollout.ErrConflict)
+	return fmt.Errorf("its version is %d: %w", version, record.ErrConflict)
 }
 
 // setLive takes the rollout's name from the release as it was created.
@@ -188,38 +189,38 @@ func insertEvents(ctx context.Context, tx *sql.Tx, rows []eventRow) error {
 	return nil
 }
 
-// Release returns one release, or [rollout.ErrNotFound].
-func (s *Store) Release(ctx context.Context, id string) (rollout.Release, error) {
+// Release returns one release, or [record.ErrNotFound].
+func (s *Store) Release(ctx context.Context, id string) (record.Release, error) {
 	r, err := s.release(ctx, `WHERE id = $1`, id)
 	if err != nil {
-		return rollout.Release{}, fmt.Errorf("read release %s: %w", id, err)
+		return record.Release{}, fmt.Errorf("read release %s: %w", id, err)
 	}
 	return r, nil
 }
 
-// ByKey returns the release of a rollout that a key has started, or [rollout.ErrNotFound]. The empty key has
+// ByKey returns the release of a rollout that a key has started, or [record.ErrNotFound]. The empty key has
 // started none.
-func (s *Store) ByKey(ctx context.Context, rolloutName, key string) (rollout.Release, error) {
+func (s *Store) ByKey(ctx context.Context, rolloutName, key string) (record.Release, error) {
 	r, err := s.release(ctx, `WHERE rollout = $1 AND start_key = $2 AND start_key <> ''`, rolloutName, key)
 	if err != nil {
-		return rollout.Release{}, fmt.Errorf("read the release of %s with key %q: %w", rolloutName, key, err)
+		return record.Release{}, fmt.Errorf("read the release of %s with key %q: %w", rolloutName, key, err)
 	}
 	return r, nil
 }
 
-func (s *Store) release(ctx context.Context, where string, args ...any) (rollout.Release, error) {
+func (s *Store) release(ctx context.Context, where string, args ...any) (record.Release, error) {
 	found, err := s.releases(ctx, where, args...)
 	if err != nil {
-		return rollout.Release{}, err
+		return record.Release{}, err
 	}
 	if len(found) == 0 {
-		return rollout.Release{}, rollout.ErrNotFound
+		return record.Release{}, record.ErrNotFound
 	}
 	return found[0], nil
 }
 
 // Releases lists those that match, the newest (by id) first.
-func (s *Store) Releases(ctx context.Context, f rollout.Filter) ([]rollout.Release, error) {
+func (s *Store) Releases(ctx context.Context, f record.Filter) ([]record.Release, error) {
 	where, args := []string{}, []any{}
 	add := func(condition string, arg any) {
 		args = append(args, arg)
@@ -271,13 +272,13 @@ func nearest(t time.Time) int64 {
 }
 
 // releases reads rows; tail is SQL of ours, never a user's.
-func (s *Store) releases(ctx context.Context, tail string, args ...any) ([]rollout.Release, error) {
+func (s *Store) releases(ctx context.Context, tail string, args ...any) ([]record.Release, error) {
 	rows, err := s.read.QueryContext(ctx, `SELECT `+releaseColumns+` FROM releases `+tail, args...) //nolint:gosec // ours
 	if err != nil {
 		return nil, err
 	}
-	return collect(rows, func(rows *sql.Rows) (rollout.Release, error) {
-		var r rollout.Release
+	return collect(rows, func(rows *sql.Rows) (record.Release, error) {
+		var r record.Release
 		var plan string
 		var started, ended sql.NullInt64
 		err := rows.Scan(&r.ID, &r.Rollout, &r.Revision, &plan, &r.Key, &r.Version, &r.Phase, &r.Outcome, &r.StartedBy, &started, &ended)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/server/client"
 )
@@ -55,7 +56,7 @@ has one answer: for a second one the command says who was first, and exits 1.`,
 			if keep {
 				answer, past = rollout.KeepWaiting, "told to wait on"
 			}
-			return a.act(cmd.Context(), args[0], func(ctx context.Context, c *client.Client, v rollout.View) (done, string, error) {
+			return a.act(cmd.Context(), args[0], func(ctx context.Context, c *client.Client, v record.View) (done, string, error) {
 				gate := v.Gate
 				if len(args) == 2 {
 					gate = args[1]
@@ -77,7 +78,7 @@ has one answer: for a second one the command says who was first, and exits 1.`,
 	return a.speaks(cmd)
 }
 
-func waitsFor(v rollout.View) string {
+func waitsFor(v record.View) string {
 	if v.State.Ended() {
 		return "; it has ended: " + string(v.State.Outcome)
 	}
@@ -85,7 +86,7 @@ func waitsFor(v rollout.View) string {
 }
 
 // act finds a release and does something to it.
-func (a *app) act(ctx context.Context, arg string, do func(context.Context, *client.Client, rollout.View) (done, string, error)) error {
+func (a *app) act(ctx context.Context, arg string, do func(context.Context, *client.Client, record.View) (done, string, error)) error {
 	c, err := a.client()
 	if err != nil {
 		return err
@@ -113,7 +114,7 @@ func (a *app) actionCmd(use, short, long string, action client.Action, words str
 		Args:              args(cobra.ExactArgs(1)),
 		ValidArgsFunction: a.completeRollouts(true),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.act(cmd.Context(), args[0], func(ctx context.Context, c *client.Client, v rollout.View) (done, string, error) {
+			return a.act(cmd.Context(), args[0], func(ctx context.Context, c *client.Client, v record.View) (done, string, error) {
 				result, err := c.Act(ctx, v.Release.ID, action, reason)
 				return done{Action: string(action), Reason: reason, Warning: result.Warning}, words, err
 			})

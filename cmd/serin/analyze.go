@@ -17,8 +17,10 @@ import (
 	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/judge/kayenta"
 	"github.com/serindev/serin/judge/sequential"
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/share"
+	"github.com/serindev/serin/tell"
 )
 
 // analyzing are the flags of analyze.
@@ -335,7 +337,7 @@ func (a *app) rehearsed(ctx context.Context, source *promsource.Source, def anal
 
 // explained is a verdict in words, as serin explain says it.
 func explained(v judge.Verdict) []string {
-	e := rollout.Explain(rollout.View{Release: &rollout.Release{}, State: rollout.State{Phase: rollout.Active}, Verdict: &v})
+	e := tell.Explain(record.View{Release: &record.Release{}, State: rollout.State{Phase: rollout.Active}, Verdict: &v})
 	var out []string
 	for _, m := range e.Metrics {
 		out = append(out, m.Text)

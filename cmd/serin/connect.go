@@ -17,7 +17,7 @@ import (
 	"github.com/oklog/ulid/v2"
 	"github.com/spf13/cobra"
 
-	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/server/client"
 )
 
@@ -118,7 +118,7 @@ func isRelease(arg string) bool {
 }
 
 // find gets the view of a release, or of a rollout with its newest one.
-func find(ctx context.Context, c *client.Client, arg string) (rollout.View, error) {
+func find(ctx context.Context, c *client.Client, arg string) (record.View, error) {
 	if isRelease(arg) {
 		return c.Release(ctx, arg)
 	}
@@ -126,7 +126,7 @@ func find(ctx context.Context, c *client.Client, arg string) (rollout.View, erro
 }
 
 // findRelease is find for what needs a release.
-func findRelease(ctx context.Context, c *client.Client, arg string) (rollout.View, error) {
+func findRelease(ctx context.Context, c *client.Client, arg string) (record.View, error) {
 	v, err := find(ctx, c, arg)
 	if err == nil && v.Release == nil {
 		return v, fmt.Errorf("rollout %s has had no release", arg)
@@ -170,7 +170,7 @@ func (a *app) completeGates() cobra.CompletionFunc {
 }
 
 // completionViews are none if the daemon does not answer: a shell must not show errors in the middle of a line.
-func (a *app) completionViews(cmd *cobra.Command) []rollout.View {
+func (a *app) completionViews(cmd *cobra.Command) []record.View {
 	c, err := a.client()
 	if err != nil {
 		return nil

@@ -6,11 +6,12 @@ import (
 	"strings"
 
 	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 )
 
 // phaseOf is where a release stands, in a word or two.
-func phaseOf(v rollout.View) cell {
+func phaseOf(v record.View) cell {
 	switch {
 	case v.Release == nil:
 		return cell{"no release", dim}
@@ -27,7 +28,7 @@ func phaseOf(v rollout.View) cell {
 }
 
 // weightOf is what share of the traffic the canary gets.
-func weightOf(v rollout.View) string {
+func weightOf(v record.View) string {
 	out := v.Target.Weight.String()
 	if c := v.Target.Cohort; c != nil {
 		out += " + A/B " + c.Split.String()
@@ -36,7 +37,7 @@ func weightOf(v rollout.View) string {
 }
 
 // verdictOf is the last verdict that counts for a release.
-func verdictOf(v rollout.View) *judge.Verdict {
+func verdictOf(v record.View) *judge.Verdict {
 	if v.Verdict == nil || v.State.Phase != rollout.Active {
 		return cmpPointer(v.State.LastVerdict, v.Verdict)
 	}
@@ -69,7 +70,7 @@ func verdictWords(v judge.Verdict) string {
 }
 
 // oneLine is a rollout in a line.
-func oneLine(v rollout.View) string {
+func oneLine(v record.View) string {
 	parts := []string{phaseOf(v).text}
 	if v.Release != nil && !v.State.Ended() {
 		if v.State.StepName != "" {

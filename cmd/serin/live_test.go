@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 )
 
@@ -22,7 +23,7 @@ func TestWaitingFollowsTheEventStream(t *testing.T) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /api/v1/rollouts/shop/releases", func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusCreated)
-		assert.NoError(t, json.NewEncoder(w).Encode(rollout.Release{ID: first, Rollout: "shop"}))
+		assert.NoError(t, json.NewEncoder(w).Encode(record.Release{ID: first, Rollout: "shop"}))
 	})
 	const changes = 100
 	mux.HandleFunc("GET /api/v1/releases/{id}", func(w http.ResponseWriter, _ *http.Request) {
@@ -30,7 +31,7 @@ func TestWaitingFollowsTheEventStream(t *testing.T) {
 		if asked.Add(1) > changes {
 			s = rollout.State{Phase: rollout.PhaseEnded, Outcome: rollout.Released}
 		}
-		assert.NoError(t, json.NewEncoder(w).Encode(rollout.View{Rollout: "shop", Release: &rollout.Release{ID: first}, State: s}))
+		assert.NoError(t, json.NewEncoder(w).Encode(record.View{Rollout: "shop", Release: &record.Release{ID: first}, State: s}))
 		questions <- struct{}{}
 	})
 	mux.HandleFunc("GET /api/v1/events", func(w http.ResponseWriter, r *http.Request) {

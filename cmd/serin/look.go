@@ -10,8 +10,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/server/client"
+	"github.com/serindev/serin/tell"
 )
 
 func (a *app) statusCmd() *cobra.Command {
@@ -57,7 +59,7 @@ func (a *app) statusAll(ctx context.Context, c *client.Client) error {
 
 var statusHead = []string{"ROLLOUT", "RELEASE", "PHASE", "STEP", "CANARY", "VERDICT", "WAITING FOR"}
 
-func statusRows(views []rollout.View) [][]cell {
+func statusRows(views []record.View) [][]cell {
 	rows := make([][]cell, len(views))
 	for i, v := range views {
 		id, weight, step, waiting := "", "", "", cell{cut(v.Waiting, shortLine), plain}
@@ -81,7 +83,7 @@ func statusRows(views []rollout.View) [][]cell {
 const indent = 15
 
 // detail is all that people may want to know of a release, line by line.
-func (a *app) detail(v rollout.View) []string {
+func (a *app) detail(v record.View) []string {
 	on := a.colours()
 	phase := phaseOf(v)
 	out := []string{painted(clean(v.Rollout), bold, on) + "  " + painted(clean(phase.text), phase.paint, on)}
@@ -121,7 +123,7 @@ func (a *app) detail(v rollout.View) []string {
 	return out
 }
 
-func stepWords(v rollout.View) string {
+func stepWords(v record.View) string {
 	if v.State.Step < 0 || v.State.StepName == "" {
 		return ""
 	}
@@ -131,14 +133,14 @@ func stepWords(v rollout.View) string {
 	return fmt.Sprintf("%s (%d of %d, %s)", v.State.StepName, v.State.Step+1, len(v.Steps), rollout.Kind(v.Steps[v.State.Step]))
 }
 
-func confirmation(v rollout.View) string {
+func confirmation(v record.View) string {
 	if v.Confirmation == "" {
 		return ""
 	}
 	return ", " + v.Confirmation
 }
 
-func gateWords(v rollout.View) string {
+func gateWords(v record.View) string {
 	if v.Gate == "" {
 		return ""
 	}
@@ -174,7 +176,7 @@ confidence sequence, the evidence and how much of it is needed; then what the re
 	})
 }
 
-func explanation(ctx context.Context, c *client.Client, arg string) (rollout.Explanation, error) {
+func explanation(ctx context.Context, c *client.Client, arg string) (tell.Explanation, error) {
 	if isRelease(arg) {
 		return c.Explain(ctx, arg)
 	}
@@ -182,7 +184,7 @@ func explanation(ctx context.Context, c *client.Client, arg string) (rollout.Exp
 }
 
 func (a *app) historyCmd() *cobra.Command {
-	var f rollout.Filter
+	var f record.Filter
 	cmd := &cobra.Command{
 		Use:               "history [ROLLOUT|RELEASE]",
 		Short:             "List releases, or the events of one",
@@ -215,7 +217,7 @@ func (a *app) historyCmd() *cobra.Command {
 	return a.speaks(cmd)
 }
 
-func (a *app) releases(ctx context.Context, c *client.Client, f rollout.Filter) error {
+func (a *app) releases(ctx context.Context, c *client.Client, f record.Filter) error {
 	rs, err := c.Releases(ctx, f)
 	if err != nil {
 		return a.advise(err)
@@ -262,7 +264,7 @@ func (a *app) events(ctx context.Context, c *client.Client, id string) error {
 }
 
 func (a *app) auditCmd() *cobra.Command {
-	var f rollout.AuditFilter
+	var f record.AuditFilter
 	cmd := &cobra.Command{
 		Use:   "audit [ROLLOUT]",
 		Short: "List what people and programs did",
@@ -293,7 +295,7 @@ id of the first line; -o json has the ids.`,
 	return a.speaks(cmd)
 }
 
-func (a *app) auditTable(w io.Writer, entries []rollout.AuditEntry) error {
+func (a *app) auditTable(w io.Writer, entries []record.AuditEntry) error {
 	if len(entries) == 0 {
 		_, err := fmt.Fprintln(w, "nothing yet")
 		return err

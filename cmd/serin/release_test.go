@@ -17,6 +17,7 @@ import (
 	"github.com/serindev/serin/config"
 	"github.com/serindev/serin/engine"
 	"github.com/serindev/serin/internal/testbed"
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/store"
 )
@@ -118,9 +119,9 @@ func (b *bench) start(t *testing.T) {
 }
 
 // wait returns when the release's view is as ok wants it.
-func (b *bench) wait(t *testing.T, what string, ok func(rollout.View) bool) rollout.View {
+func (b *bench) wait(t *testing.T, what string, ok func(record.View) bool) record.View {
 	t.Helper()
-	var v rollout.View
+	var v record.View
 	require.Eventually(t, func() bool {
 		var err error
 		v, err = b.engine.Rollout("shop")
@@ -129,18 +130,18 @@ func (b *bench) wait(t *testing.T, what string, ok func(rollout.View) bool) roll
 	return v
 }
 
-func ended(v rollout.View) bool { return v.State.Ended() }
+func ended(v record.View) bool { return v.State.Ended() }
 
 func TestAGoodVersionIsReleasedAndABadOneRolledBack(t *testing.T) {
 	b := newBench(t, "{api: %s}")
-	b.wait(t, "stable is served before any release", func(v rollout.View) bool { return v.Confirmation == "in force" })
+	b.wait(t, "stable is served before any release", func(v record.View) bool { return v.Confirmation == "in force" })
 
 	release, err := b.engine.Start(t.Context(), "shop", rollout.StartRequest{By: "ann", Key: "build-1"}, false)
 	require.NoError(t, err)
 	again, err := b.engine.Start(t.Context(), "shop", rollout.StartRequest{By: "ann", Key: "build-1"}, false)
 	require.NoError(t, err)
 	require.Equal(t, release.ID, again.ID, "the same key starts nothing new")
-	v := b.wait(t, "the gate is open", func(v rollout.View) bool { return v.Gate == "full-release" })
+	v := b.wait(t, "the gate is open", func(v record.View) bool { return v.Gate == "full-release" })
 	require.NotNil(t, v.Verdict)
 	_, err = b.engine.Act(t.Context(), release.ID, rollout.GateAnswered{Gate: "full-release", Answer: rollout.Approve}, "ann")
 	require.NoError(t, err)
@@ -156,7 +157,7 @@ func TestAGoodVersionIsReleasedAndABadOneRolledBack(t *testing.T) {
 	b.blue.Set(func(x *testbed.Behaviour) { x.Version, x.ErrorRate = "blue-2", 0.3 })
 	bad, err := b.engine.Start(t.Context(), "shop", rollout.StartRequest{By: "ann"}, false)
 	require.NoError(t, err)
-	v = b.wait(t, "the bad release has ended", func(v rollout.View) bool { return v.Release.ID == bad.ID && ended(v) })
+	v = b.wait(t, "the bad release has ended", func(v record.View) bool { return v.Release.ID == bad.ID && ended(v) })
 	require.Equal(t, rollout.RolledBack, v.State.Outcome, v.State.Why)
 	require.True(t, v.Swapped, "green stays stable")
 	require.NotNil(t, v.Verdict)
@@ -167,13 +168,13 @@ func TestAGoodVersionIsReleasedAndABadOneRolledBack(t *testing.T) {
 
 func TestWithoutAnAPITheShareThatIsSeenStandsIn(t *testing.T) {
 	b := newBench(t, "{for: 3s, unconfirmed: trust}")
-	b.wait(t, "the engine runs", func(v rollout.View) bool { return v.Declared })
+	b.wait(t, "the engine runs", func(v record.View) bool { return v.Declared })
 	release, err := b.engine.Start(t.Context(), "shop", rollout.StartRequest{By: "ann"}, false)
 	require.NoError(t, err)
-	b.wait(t, "the cohort's split is in force by what was seen", func(v rollout.View) bool {
+	b.wait(t, "the cohort's split is in force by what was seen", func(v record.View) bool {
 		return v.State.StepName == "ab" && v.State.InForceHow != ""
 	})
-	b.wait(t, "the gate is open", func(v rollout.View) bool { return v.Gate == "full-release" })
+	b.wait(t, "the gate is open", func(v record.View) bool { return v.Gate == "full-release" })
 	_, err = b.engine.Act(t.Context(), release.ID, rollout.RollbackRequested{Reason: "enough seen"}, "ann")
 	require.NoError(t, err)
 	v := b.wait(t, "the release has ended", ended)

@@ -19,6 +19,7 @@ import (
 	"github.com/serindev/serin/config"
 	"github.com/serindev/serin/engine"
 	"github.com/serindev/serin/leader"
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/server"
 	"github.com/serindev/serin/traffic"
@@ -168,7 +169,7 @@ type fencedStore struct {
 }
 
 // Create implements engine.Store.
-func (s fencedStore) Create(ctx context.Context, r rollout.Release, events ...rollout.Event) error {
+func (s fencedStore) Create(ctx context.Context, r record.Release, events ...rollout.Event) error {
 	if err := s.mandate.Leads(); err != nil {
 		return err
 	}
@@ -176,7 +177,7 @@ func (s fencedStore) Create(ctx context.Context, r rollout.Release, events ...ro
 }
 
 // Append implements engine.Store.
-func (s fencedStore) Append(ctx context.Context, r rollout.Release, version int, events ...rollout.Event) error {
+func (s fencedStore) Append(ctx context.Context, r record.Release, version int, events ...rollout.Event) error {
 	if err := s.mandate.Leads(); err != nil {
 		return err
 	}
@@ -184,7 +185,7 @@ func (s fencedStore) Append(ctx context.Context, r rollout.Release, version int,
 }
 
 // SaveLooks implements engine.Store.
-func (s fencedStore) SaveLooks(ctx context.Context, looks []rollout.LookRecord) error {
+func (s fencedStore) SaveLooks(ctx context.Context, looks []record.LookRecord) error {
 	if err := s.mandate.Leads(); err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/server"
 	"github.com/serindev/serin/server/client"
@@ -152,7 +153,7 @@ func (a *app) wait(ctx context.Context, c *client.Client, s client.Started, time
 
 // follow looks at a release whenever something has happened to it until it has ended, and tells of it. A daemon that does not answer is asked
 // again for as long as [patience]; a release that waits for its turn is not there yet, which is no error.
-func (a *app) follow(ctx context.Context, c *client.Client, s client.Started) (rollout.View, error) {
+func (a *app) follow(ctx context.Context, c *client.Client, s client.Started) (record.View, error) {
 	var told progress
 	changed := listen(ctx, c, s.Release.Rollout)
 	defer changed.close()
@@ -177,7 +178,7 @@ func (a *app) follow(ctx context.Context, c *client.Client, s client.Started) (r
 			a.say(fmt.Sprintf("the daemon does not answer (%v); it is asked again for %s", err, patience))
 		}
 		if changed.wait(ctx); ctx.Err() != nil {
-			return rollout.View{}, ctx.Err()
+			return record.View{}, ctx.Err()
 		}
 	}
 }
@@ -188,7 +189,7 @@ func waits(s client.Started, err error) bool {
 }
 
 // comes tells whether a release is still the successor of the active one.
-func comes(ctx context.Context, c *client.Client, r rollout.Release) bool {
+func comes(ctx context.Context, c *client.Client, r record.Release) bool {
 	v, err := c.Rollout(ctx, r.Rollout)
 	return err == nil && v.State.Successor != nil && v.State.Successor.ID == r.ID
 }
@@ -200,7 +201,7 @@ type progress struct {
 }
 
 // tell says what has happened since. Progress is a courtesy: if it cannot be had, the next poll has it.
-func (a *app) tell(ctx context.Context, c *client.Client, v rollout.View, told *progress) {
+func (a *app) tell(ctx context.Context, c *client.Client, v record.View, told *progress) {
 	if v.State.Seq > told.seq {
 		events, err := c.Events(ctx, v.Release.ID, told.seq)
 		if err != nil {

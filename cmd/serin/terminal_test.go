@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
-	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/record"
 )
 
 // terminal opens a pseudo-terminal: what is written to tty is read from screen.
@@ -58,7 +58,7 @@ func TestATerminalGetsColoursAndWatchDrawsOnIt(t *testing.T) {
 	require.Contains(t, shown("status"), "\x1b[1mshop\x1b[0m")
 	require.Contains(t, shown("status", "shop"), "\x1b[1mshop\x1b[0m")
 
-	var view rollout.View
+	var view record.View
 	pipe.Reset()
 	run(&pipe, "status", "shop", "-o", "json")
 	require.NoError(t, json.Unmarshal(pipe.Bytes(), &view))

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/server"
 )
@@ -63,19 +64,19 @@ func (d daemon) handler(t *testing.T) http.Handler {
 			d.start(w)
 			return
 		}
-		answer(w, http.StatusCreated, rollout.Release{ID: first, Rollout: "shop"})
+		answer(w, http.StatusCreated, record.Release{ID: first, Rollout: "shop"})
 	})
 	mux.HandleFunc("GET /api/v1/releases/{id}", func(w http.ResponseWriter, r *http.Request) {
 		s := d.state(time.Since(begin), w)
 		if s.Phase != "" {
-			answer(w, http.StatusOK, rollout.View{Rollout: "shop", Release: &rollout.Release{ID: r.PathValue("id")}, State: s})
+			answer(w, http.StatusOK, record.View{Rollout: "shop", Release: &record.Release{ID: r.PathValue("id")}, State: s})
 		}
 	})
 	mux.HandleFunc("GET /api/v1/releases/{id}/events", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, d.events)
 	})
 	mux.HandleFunc("GET /api/v1/rollouts/shop", func(w http.ResponseWriter, _ *http.Request) {
-		v := rollout.View{Rollout: "shop", Release: &rollout.Release{ID: first}}
+		v := record.View{Rollout: "shop", Release: &record.Release{ID: first}}
 		if time.Since(begin) < time.Hour {
 			v.State.Successor = &rollout.StartRequest{ID: second}
 		}
@@ -105,7 +106,7 @@ func after(end time.Duration, o rollout.Outcome) func(time.Duration, http.Respon
 
 func pending(w http.ResponseWriter) {
 	w.WriteHeader(http.StatusAccepted)
-	_ = json.NewEncoder(w).Encode(rollout.Release{ID: second, Rollout: "shop"})
+	_ = json.NewEncoder(w).Encode(record.Release{ID: second, Rollout: "shop"})
 }
 
 var noon = time.Date(2026, 1, 5, 12, 0, 0, 0, time.UTC)

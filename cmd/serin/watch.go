@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/server/client"
 )
 
@@ -62,7 +62,7 @@ func (a *app) watch(ctx context.Context, c *client.Client, arg string) error {
 	}
 }
 
-func watched(ctx context.Context, c *client.Client, arg string) ([]rollout.View, error) {
+func watched(ctx context.Context, c *client.Client, arg string) ([]record.View, error) {
 	if arg == "" {
 		return c.Rollouts(ctx)
 	}
@@ -70,14 +70,14 @@ func watched(ctx context.Context, c *client.Client, arg string) ([]rollout.View,
 	if err != nil && client.StatusOf(err) == http.StatusNotFound {
 		return nil, fmt.Errorf("%s: %w", arg, err)
 	}
-	return []rollout.View{v}, err
+	return []record.View{v}, err
 }
 
 // maxDetailed is how many rollouts are drawn with all that is known of them; more become a table.
 const maxDetailed = 3
 
 // draw shows the views on a screen of their own.
-func (a *app) draw(_ context.Context, views []rollout.View, trouble error) error {
+func (a *app) draw(_ context.Context, views []record.View, trouble error) error {
 	width, height, _ := a.terminal()
 	on := a.colours()
 	lines := []string{painted("serin watch", dim, on) + "  " + time.Now().Format(time.TimeOnly) + "  " + painted("Ctrl-C ends it", dim, on)}
@@ -139,11 +139,11 @@ func cutPainted(s string, width int) string {
 }
 
 // changes writes a line for whatever happens, or an object with -o json.
-func (a *app) changes(c *client.Client) func(context.Context, []rollout.View, error) error {
+func (a *app) changes(c *client.Client) func(context.Context, []record.View, error) error {
 	last := map[string]string{} // by rollout: what was last said of it
 	seen := map[string]int{}    // by release: its newest event that was told
 	silent := false
-	return func(ctx context.Context, views []rollout.View, trouble error) error {
+	return func(ctx context.Context, views []record.View, trouble error) error {
 		if trouble != nil {
 			if !silent {
 				a.say("the daemon does not answer: " + trouble.Error())
@@ -161,7 +161,7 @@ func (a *app) changes(c *client.Client) func(context.Context, []rollout.View, er
 	}
 }
 
-func (a *app) change(ctx context.Context, c *client.Client, v rollout.View, last map[string]string, seen map[string]int) error {
+func (a *app) change(ctx context.Context, c *client.Client, v record.View, last map[string]string, seen map[string]int) error {
 	now := fmt.Sprintf("%s %d %v %v %v", oneLine(v), v.State.Seq, v.Trouble, v.Differences, v.Declared)
 	if v.Verdict != nil && a.json() {
 		now += fmt.Sprint(" ", v.Verdict.Look)

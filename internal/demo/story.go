@@ -15,6 +15,7 @@ import (
 
 	"github.com/serindev/serin/internal/testbed"
 	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 )
 
@@ -59,7 +60,7 @@ func (n *narrator) command(ctx context.Context, args ...string) error {
 }
 
 // view asks Serin how the shop stands.
-func (n *narrator) view(ctx context.Context) (v rollout.View, err error) {
+func (n *narrator) view(ctx context.Context) (v record.View, err error) {
 	token, err := os.ReadFile(n.token)
 	if err != nil {
 		return v, err
@@ -81,7 +82,7 @@ func (n *narrator) view(ctx context.Context) (v rollout.View, err error) {
 }
 
 // follow tells of every step until done says so.
-func (s *stage) follow(ctx context.Context, done func(rollout.View) bool) (v rollout.View, err error) {
+func (s *stage) follow(ctx context.Context, done func(record.View) bool) (v record.View, err error) {
 	for limit := time.Now().Add(patience); time.Now().Before(limit); {
 		if v, err = s.view(ctx); err != nil {
 			return v, err
@@ -107,7 +108,7 @@ func (s *stage) follow(ctx context.Context, done func(rollout.View) bool) (v rol
 }
 
 // words are what a release does now; empty while Traefik does not serve what it asks for, which takes a moment.
-func words(v rollout.View) string {
+func words(v record.View) string {
 	st := v.State
 	switch {
 	case st.Ended():
@@ -133,14 +134,14 @@ func (s *stage) goodVersion(ctx context.Context) error {
 	if err := s.command(ctx, "start", "shop"); err != nil {
 		return err
 	}
-	if _, err := s.follow(ctx, func(v rollout.View) bool { return v.Gate != "" || v.State.Ended() }); err != nil {
+	if _, err := s.follow(ctx, func(v record.View) bool { return v.Gate != "" || v.State.Ended() }); err != nil {
 		return err
 	}
 	s.say("The gate is answered by a person: in your shell you would type the next line. The demo does it for you.")
 	if err := s.command(ctx, "approve", "shop", "full-release", "--reason", "the demo looks at the evidence and likes it"); err != nil {
 		return err
 	}
-	v, err := s.follow(ctx, func(v rollout.View) bool { return v.State.Ended() })
+	v, err := s.follow(ctx, func(v record.View) bool { return v.State.Ended() })
 	if err != nil {
 		return err
 	}
@@ -151,7 +152,7 @@ func (s *stage) goodVersion(ctx context.Context) error {
 }
 
 // verdict prints the evidence of the last look.
-func (s *stage) verdict(v rollout.View) error {
+func (s *stage) verdict(v record.View) error {
 	if v.Verdict == nil || len(v.Verdict.Metrics) == 0 {
 		return fmt.Errorf("the release has no verdict")
 	}
@@ -173,7 +174,7 @@ func (s *stage) badVersion(ctx context.Context) error {
 	served, _ := s.blue.Requests()
 	first := make(chan time.Time, 1)
 	go s.firstBad(ctx, first)
-	v, err := s.follow(ctx, func(v rollout.View) bool { return v.State.Phase == rollout.RollingBack || v.State.Ended() })
+	v, err := s.follow(ctx, func(v record.View) bool { return v.State.Phase == rollout.RollingBack || v.State.Ended() })
 	if err != nil {
 		return err
 	}
@@ -181,7 +182,7 @@ func (s *stage) badVersion(ctx context.Context) error {
 		return fmt.Errorf("the bad version was released")
 	}
 	caught := v.State
-	if v, err = s.follow(ctx, func(v rollout.View) bool { return v.State.Ended() }); err != nil {
+	if v, err = s.follow(ctx, func(v record.View) bool { return v.State.Ended() }); err != nil {
 		return err
 	}
 	total, _ := s.blue.Requests()
@@ -202,7 +203,7 @@ func (s *stage) badVersion(ctx context.Context) error {
 }
 
 // times splits the time from the first failed request until all traffic is on stable.
-func (s *stage) times(ctx context.Context, first time.Time, caught rollout.State, v rollout.View) error {
+func (s *stage) times(ctx context.Context, first time.Time, caught rollout.State, v record.View) error {
 	write, err := s.writing(ctx)
 	if err != nil {
 		return err

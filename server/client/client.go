@@ -17,8 +17,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/server"
+	"github.com/serindev/serin/tell"
 )
 
 const (
@@ -204,22 +206,22 @@ func (c *Client) url(query url.Values, path ...string) *url.URL {
 }
 
 // Rollouts are all of them, by name.
-func (c *Client) Rollouts(ctx context.Context) ([]rollout.View, error) {
-	var out []rollout.View
+func (c *Client) Rollouts(ctx context.Context) ([]record.View, error) {
+	var out []record.View
 	err := c.get(ctx, &out, nil, "rollouts")
 	return out, err
 }
 
 // Rollout is one of them with its newest release.
-func (c *Client) Rollout(ctx context.Context, name string) (rollout.View, error) {
-	var out rollout.View
+func (c *Client) Rollout(ctx context.Context, name string) (record.View, error) {
+	var out record.View
 	err := c.get(ctx, &out, nil, "rollouts", name)
 	return out, err
 }
 
 // Started is what became of a start.
 type Started struct {
-	Release rollout.Release
+	Release record.Release
 	// Known: the key had started it before. Pending: it starts once the release that it supersedes has ended; until
 	// then nothing is known of it.
 	Known, Pending bool
@@ -234,7 +236,7 @@ func (c *Client) Start(ctx context.Context, name string, s server.StartBody) (St
 }
 
 // Releases are the newest first.
-func (c *Client) Releases(ctx context.Context, f rollout.Filter) ([]rollout.Release, error) {
+func (c *Client) Releases(ctx context.Context, f record.Filter) ([]record.Release, error) {
 	q := url.Values{}
 	for name, value := range map[string]string{
 		"rollout": f.Rollout, "phase": string(f.Phase), "outcome": string(f.Outcome), "by": f.By, "before": f.Before,
@@ -247,7 +249,7 @@ func (c *Client) Releases(ctx context.Context, f rollout.Filter) ([]rollout.Rele
 	if f.Limit > 0 {
 		q.Set("limit", strconv.Itoa(f.Limit))
 	}
-	var out []rollout.Release
+	var out []record.Release
 	err := c.get(ctx, &out, q, "releases")
 	return out, err
 }
@@ -261,8 +263,8 @@ func timeText(t time.Time) string {
 }
 
 // Release is one release, running or ended.
-func (c *Client) Release(ctx context.Context, id string) (rollout.View, error) {
-	var out rollout.View
+func (c *Client) Release(ctx context.Context, id string) (record.View, error) {
+	var out record.View
 	err := c.get(ctx, &out, nil, "releases", id)
 	return out, err
 }
@@ -296,15 +298,15 @@ func (c *Client) Looks(ctx context.Context, id, scope string, after, limit int) 
 }
 
 // Explain says why a release stands where it stands.
-func (c *Client) Explain(ctx context.Context, id string) (rollout.Explanation, error) {
-	var out rollout.Explanation
+func (c *Client) Explain(ctx context.Context, id string) (tell.Explanation, error) {
+	var out tell.Explanation
 	err := c.get(ctx, &out, nil, "releases", id, "explain")
 	return out, err
 }
 
 // ExplainRollout says the same of a rollout's newest release.
-func (c *Client) ExplainRollout(ctx context.Context, name string) (rollout.Explanation, error) {
-	var out rollout.Explanation
+func (c *Client) ExplainRollout(ctx context.Context, name string) (tell.Explanation, error) {
+	var out tell.Explanation
 	err := c.get(ctx, &out, nil, "rollouts", name, "explain")
 	return out, err
 }
@@ -337,7 +339,7 @@ func (c *Client) Act(ctx context.Context, id string, action Action, reason strin
 }
 
 // Audit is what people and programs did, the newest first; limit 0 leaves the number to the daemon.
-func (c *Client) Audit(ctx context.Context, f rollout.AuditFilter) ([]rollout.AuditEntry, error) {
+func (c *Client) Audit(ctx context.Context, f record.AuditFilter) ([]record.AuditEntry, error) {
 	q := url.Values{}
 	if f.Rollout != "" {
 		q.Set("rollout", f.Rollout)
@@ -351,7 +353,7 @@ func (c *Client) Audit(ctx context.Context, f rollout.AuditFilter) ([]rollout.Au
 	if f.Limit > 0 {
 		q.Set("limit", strconv.Itoa(f.Limit))
 	}
-	var out []rollout.AuditEntry
+	var out []record.AuditEntry
 	err := c.get(ctx, &out, q, "audit")
 	return out, err
 }

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/serindev/serin/judge/kayenta"
-	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/record"
 )
 
 // analysisExecution is a standalone analysis as it is told and stored (section 3).
@@ -267,7 +267,7 @@ func (s *Service) awaitWindow(ctx context.Context, a analysisExecution, i int, w
 	id := a.Runs[i]
 	for {
 		run, err := s.o.Store.Run(ctx, id)
-		if errors.Is(err, rollout.ErrNotFound) {
+		if errors.Is(err, record.ErrNotFound) {
 			run, err = s.createWindow(ctx, a, id, w)
 		}
 		if err == nil && run.Complete {
@@ -338,7 +338,7 @@ func (s *Service) endAnalysis(ctx context.Context, a analysisExecution, done []e
 	a.set(status)
 	a.stages(a.ExecutionStatus)
 	err := s.finish(ctx, a.run(), nil, nil)
-	if errors.Is(err, rollout.ErrConflict) {
+	if errors.Is(err, record.ErrConflict) {
 		return nil // cancelled meanwhile
 	}
 	return err

@@ -15,7 +15,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/serindev/serin/judge/kayenta"
-	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/record"
 )
 
 // Bounds of what is read.
@@ -82,7 +82,7 @@ func (s *Service) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		status, message = known.status, known.message
 	case errors.As(err, &tooLarge):
 		status, message = http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is larger than %d bytes", tooLarge.Limit)
-	case errors.Is(err, rollout.ErrNotFound):
+	case errors.Is(err, record.ErrNotFound):
 		status, message = http.StatusNotFound, err.Error()
 	default: // the store, in practice: 500 would fail a stage at once, 503 is tried again
 		s.o.Log.Error("spinnaker request", "method", r.Method, "path", r.URL.Path, "err", err)

@@ -16,7 +16,7 @@ import (
 
 	"github.com/serindev/serin/analysis/metricset"
 	"github.com/serindev/serin/judge/kayenta"
-	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/record"
 )
 
 // The kinds of run in the store.
@@ -268,7 +268,7 @@ func (s *Service) readCanary(r *http.Request) (*reply, error) {
 // runOf is a run of one of the kinds.
 func (s *Service) runOf(ctx context.Context, id string, kinds ...string) (Run, error) {
 	run, err := s.o.Store.Run(ctx, id)
-	if errors.Is(err, rollout.ErrNotFound) || err == nil && !slices.Contains(kinds, run.Kind) {
+	if errors.Is(err, record.ErrNotFound) || err == nil && !slices.Contains(kinds, run.Kind) {
 		return Run{}, notFound("Pipeline execution %s was not found", id)
 	}
 	return run, err
@@ -337,7 +337,7 @@ func (s *Service) cancelRun(r *http.Request) (*reply, error) {
 func (s *Service) cancel(ctx context.Context, id string) error {
 	s.stop(ctx, id)
 	run, err := s.o.Store.Run(ctx, id)
-	if errors.Is(err, rollout.ErrNotFound) || err == nil && run.Complete {
+	if errors.Is(err, record.ErrNotFound) || err == nil && run.Complete {
 		return nil
 	}
 	if err != nil {
@@ -369,7 +369,7 @@ func (s *Service) cancel(ctx context.Context, id string) error {
 		run = e.run()
 	}
 	err = s.o.Store.UpdateRun(ctx, run, nil, nil)
-	if err != nil && !errors.Is(err, rollout.ErrConflict) { // a conflict: it has ended meanwhile
+	if err != nil && !errors.Is(err, record.ErrConflict) { // a conflict: it has ended meanwhile
 		return err
 	}
 	if err == nil {
@@ -388,7 +388,7 @@ func (s *Service) readPairs(r *http.Request) (*reply, error) {
 	}
 	id := r.PathValue("id")
 	body, err := s.o.Store.Pairs(r.Context(), id)
-	if errors.Is(err, rollout.ErrNotFound) {
+	if errors.Is(err, record.ErrNotFound) {
 		return nil, notFound("No such object named %s", id)
 	}
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/serindev/serin/judge/kayenta"
-	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/record"
 )
 
 // configName is what Kayenta lets a config be called; commas pass it by an oversight, and so here.
@@ -69,7 +69,7 @@ func (s *Service) readConfig(r *http.Request) (*reply, error) {
 // storedConfig is a config's body; one that is not there is told in Kayenta's words.
 func (s *Service) storedConfig(r *http.Request, id string) (json.RawMessage, error) {
 	body, err := s.o.Store.Config(r.Context(), id)
-	if errors.Is(err, rollout.ErrNotFound) {
+	if errors.Is(err, record.ErrNotFound) {
 		return nil, notFound("No such object named %s", id)
 	}
 	return body, err
@@ -108,7 +108,7 @@ func (s *Service) createConfig(r *http.Request) (*reply, error) {
 		return nil, err
 	}
 	err = s.o.Store.CreateConfig(r.Context(), stored)
-	if errors.Is(err, rollout.ErrConflict) {
+	if errors.Is(err, record.ErrConflict) {
 		if _, readErr := s.o.Store.Config(r.Context(), c.ID); readErr == nil {
 			return nil, bad("Canary config '%s' already exists.", c.ID)
 		}
@@ -140,9 +140,9 @@ func (s *Service) updateConfig(r *http.Request) (*reply, error) {
 	}
 	err = s.o.Store.UpdateConfig(r.Context(), stored)
 	switch {
-	case errors.Is(err, rollout.ErrNotFound):
+	case errors.Is(err, record.ErrNotFound):
 		return nil, bad("Canary config '%s' does not exist.", c.ID)
-	case errors.Is(err, rollout.ErrConflict):
+	case errors.Is(err, record.ErrConflict):
 		return nil, nameTaken(c)
 	case err != nil:
 		return nil, err
@@ -161,7 +161,7 @@ func (s *Service) deleteConfig(r *http.Request) (*reply, error) {
 	id := r.PathValue("id")
 	err := s.o.Store.DeleteConfig(r.Context(), id)
 	switch {
-	case errors.Is(err, rollout.ErrNotFound):
+	case errors.Is(err, record.ErrNotFound):
 		return nil, notFound("No such object named %s", id)
 	case err != nil:
 		return nil, err

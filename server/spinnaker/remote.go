@@ -10,7 +10,7 @@ import (
 
 	"github.com/serindev/serin/analysis/metricset"
 	"github.com/serindev/serin/judge/kayenta"
-	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/record"
 )
 
 // remoteJudge judges what another Kayenta has measured (section 4). A request that cannot be judged is a 400, so that
@@ -203,7 +203,7 @@ func (s *Service) judgeStored(r *http.Request) (*reply, error) {
 	}
 	id := q.Get("metricSetPairListId")
 	pairs, err := s.o.Store.Pairs(r.Context(), id)
-	if errors.Is(err, rollout.ErrNotFound) {
+	if errors.Is(err, record.ErrNotFound) {
 		return nil, notFound("No such object named %s", id)
 	}
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 	"github.com/serindev/serin/analysis"
 	"github.com/serindev/serin/analysis/metricset"
 	"github.com/serindev/serin/judge/kayenta"
-	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/record"
 )
 
 const (
@@ -211,7 +211,7 @@ func (s *Service) execute(ctx context.Context, e execution) error {
 			e.fail(err, time.Now())
 		}
 		err = s.finish(ctx, e.run(), pairs, evidence)
-		if !errors.Is(err, rollout.ErrConflict) {
+		if !errors.Is(err, record.ErrConflict) {
 			return err
 		}
 		// The run was cancelled, or another look of its pipeline was faster: then this one is judged after it.
@@ -241,11 +241,11 @@ func (s *Service) finish(ctx context.Context, run Run, p *Pairs, v *Evidence) er
 }
 
 // save writes a run, as often as it takes: what was measured is not measured again because a disk is full. Its error
-// is rollout.ErrConflict, or that ctx has ended.
+// is record.ErrConflict, or that ctx has ended.
 func (s *Service) save(ctx context.Context, run Run, p *Pairs, v *Evidence) error {
 	for {
 		err := s.o.Store.UpdateRun(ctx, run, p, v)
-		if err == nil || errors.Is(err, rollout.ErrConflict) {
+		if err == nil || errors.Is(err, record.ErrConflict) {
 			return err
 		}
 		s.o.Log.Error("write a run", "run", run.ID, "err", err)

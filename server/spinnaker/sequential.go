@@ -13,7 +13,7 @@ import (
 	"github.com/serindev/serin/analysis/metricset"
 	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/judge/kayenta"
-	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/record"
 )
 
 // judgeSequentially judges a look of a pipeline with all that its earlier looks have shown.
@@ -31,7 +31,7 @@ func judgeSequentially(ctx context.Context, s *Service, j judging) (judged, erro
 	before := Evidence{ID: key}
 	if key != "" {
 		before, err = s.o.Store.Evidence(ctx, key)
-		if errors.Is(err, rollout.ErrNotFound) {
+		if errors.Is(err, record.ErrNotFound) {
 			before, err = Evidence{ID: key}, nil
 		}
 		if err != nil {

@@ -61,7 +61,7 @@ type Filter struct {
 	Limit, Offset     int
 }
 
-// Store remembers. An error leaves nothing half written. rollout.ErrNotFound is what is not there, rollout.ErrConflict
+// Store remembers. An error leaves nothing half written. record.ErrNotFound is what is not there, record.ErrConflict
 // what is in the way.
 type Store interface {
 	// CreateConfig returns ErrConflict if the id is taken, or the name in one of its applications; UpdateConfig

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/server"
 )
@@ -69,7 +70,7 @@ func (s *site) live(w http.ResponseWriter, r *http.Request, _ *session) error {
 		_, err := s.session(r)
 		return err
 	}
-	s.o.Server.Changes(w, r, still, func(u rollout.Update) bool {
+	s.o.Server.Changes(w, r, still, func(u record.Update) bool {
 		return (name == "" || u.Rollout == name) && (id == "" || u.Release == id)
 	})
 	return nil

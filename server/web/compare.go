@@ -11,7 +11,7 @@ import (
 
 	"github.com/serindev/serin/chart"
 	"github.com/serindev/serin/judge"
-	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/server"
 )
 
@@ -41,7 +41,7 @@ type metricPair struct {
 func (s *site) compare(w http.ResponseWriter, r *http.Request, sess *session) error {
 	q := r.URL.Query()
 	page := &comparePage{Base: Base{Title: "Compare two releases", Nav: "history"}, A: strings.TrimSpace(q.Get("a")), B: strings.TrimSpace(q.Get("b"))}
-	rs, err := s.o.Store.Releases(r.Context(), rollout.Filter{Rollout: q.Get("rollout"), Limit: perHistory})
+	rs, err := s.o.Store.Releases(r.Context(), record.Filter{Rollout: q.Get("rollout"), Limit: perHistory})
 	if err != nil {
 		return err
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/serindev/serin/engine"
 	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/judge/sequential"
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/server"
 	"github.com/serindev/serin/server/web"
@@ -251,13 +252,13 @@ func (d *daemon) start(name string, parameters map[string]string) string {
 	d.t.Helper()
 	r, err := d.engine.Start(d.t.Context(), name, rollout.StartRequest{By: "otto", Parameters: parameters}, false)
 	require.NoError(d.t, err)
-	d.until(r.ID, func(v rollout.View) bool { return v.Gate == "start" && v.State.InForce })
+	d.until(r.ID, func(v record.View) bool { return v.Gate == "start" && v.State.InForce })
 	return r.ID
 }
 
-func (d *daemon) until(id string, f func(rollout.View) bool) rollout.View {
+func (d *daemon) until(id string, f func(record.View) bool) record.View {
 	d.t.Helper()
-	var v rollout.View
+	var v record.View
 	require.Eventually(d.t, func() bool {
 		var err error
 		v, err = d.engine.Release(d.t.Context(), id)

@@ -7,16 +7,19 @@ import (
 	"strings"
 	"time"
 
+	"github.com/serindev/serin/figures"
 	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/server"
+	"github.com/serindev/serin/tell"
 	"github.com/serindev/serin/workload"
 )
 
 // Record is all that is known of a release; its page and its report are made of nothing else.
 type Record struct {
-	View        rollout.View
-	Explanation rollout.Explanation
+	View        record.View
+	Explanation tell.Explanation
 	Events      []rollout.Event
 	// Looks by scope, in order. Cut tells that there were older ones.
 	Looks map[string][]server.Look
@@ -119,7 +122,7 @@ func newDetail(r Record, scopes []Scope) Detail {
 	if v.Release != nil {
 		d.ID, d.Revision, d.StartedBy, d.Started, d.Ended = v.Release.ID, v.Release.Revision, v.Release.StartedBy, v.Release.StartedAt, v.State.EndedAt
 		if !d.Ended.IsZero() {
-			d.Took = rollout.Span(d.Ended.Sub(d.Started))
+			d.Took = figures.Span(d.Ended.Sub(d.Started))
 		}
 	}
 	for _, w := range v.Workloads {
@@ -147,7 +150,7 @@ func drawScopes(r Record) []Scope {
 }
 
 // lead says where a release stands, or how and why it ended.
-func lead(v rollout.View) string {
+func lead(v record.View) string {
 	s := v.State
 	by := ""
 	if s.WhyBy != "" {
@@ -167,7 +170,7 @@ func lead(v rollout.View) string {
 }
 
 // reason is the last look, and the metric that decided or holds the pass back: in plain words, and in numbers.
-func reason(v rollout.View, x rollout.Explanation) (plain, look, numbers string) {
+func reason(v record.View, x tell.Explanation) (plain, look, numbers string) {
 	verdict := verdictOf(v)
 	if verdict == nil {
 		return "", "", ""
@@ -189,7 +192,7 @@ func capital(s string) string {
 }
 
 // statePill is where a release stands, in a word or two.
-func statePill(v rollout.View) Pill {
+func statePill(v record.View) Pill {
 	switch {
 	case v.Release == nil:
 		return Pill{"no release", "rest"}
@@ -237,7 +240,7 @@ func verdictPill(o judge.Outcome, reason judge.Reason) Pill {
 }
 
 // verdictOf is the last verdict that counts for a release.
-func verdictOf(v rollout.View) *judge.Verdict {
+func verdictOf(v record.View) *judge.Verdict {
 	if v.Verdict == nil || v.State.Phase != rollout.Active {
 		return cmp.Or(v.State.LastVerdict, v.Verdict)
 	}
@@ -245,7 +248,7 @@ func verdictOf(v rollout.View) *judge.Verdict {
 }
 
 // weight is the canary's share: of the cohort where only that sees it.
-func weight(v rollout.View) (text string, percent float64) {
+func weight(v record.View) (text string, percent float64) {
 	text, percent = v.Target.Weight.String(), 100*float64(v.Target.Weight)
 	if c := v.Target.Cohort; c != nil {
 		if v.Target.Weight == 0 {
@@ -256,7 +259,7 @@ func weight(v rollout.View) (text string, percent float64) {
 	return text, percent
 }
 
-func newTraffic(v rollout.View) Traffic {
+func newTraffic(v record.View) Traffic {
 	t := Traffic{Differences: v.Differences}
 	t.Weight, t.Share = weight(v)
 	if c := v.Target.Cohort; c != nil {
@@ -294,7 +297,7 @@ func workloadPill(p workload.Phase) Pill {
 	}
 }
 
-func newSplit(v rollout.View, x rollout.Explanation) *Split {
+func newSplit(v record.View, x tell.Explanation) *Split {
 	verdict := verdictOf(v)
 	if verdict == nil || verdict.SampleRatio == nil {
 		return nil
@@ -312,7 +315,7 @@ func newSplit(v rollout.View, x rollout.Explanation) *Split {
 }
 
 func newMeter(name string, log, needed float64, class string) Meter {
-	m := Meter{Name: name, Text: rollout.Odds(log) + ", needed " + rollout.Odds(needed), Class: class}
+	m := Meter{Name: name, Text: figures.Odds(log) + ", needed " + figures.Odds(needed), Class: class}
 	if needed > 0 && log > 0 {
 		m.Filled = 100 * min(1, log/needed)
 	}
@@ -320,7 +323,7 @@ func newMeter(name string, log, needed float64, class string) Meter {
 }
 
 // newAnswers are the gates that were answered, in the order of time.
-func newAnswers(v rollout.View) []Answer {
+func newAnswers(v record.View) []Answer {
 	var out []Answer
 	for gate, a := range v.State.Answered {
 		out = append(out, Answer{Gate: gate, By: a.By, At: a.At, Reason: a.Reason, Answer: answerPill(a.Answer)})
@@ -341,7 +344,7 @@ func answerPill(a rollout.Answer) Pill {
 }
 
 // Scopes are the scopes of evidence of a plan, in order.
-func Scopes(v rollout.View) []string {
+func Scopes(v record.View) []string {
 	var out []string
 	add := func(scope string) {
 		if scope != "" && !slices.Contains(out, scope) {

@@ -9,10 +9,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/server"
 	"github.com/serindev/serin/server/web"
 	"github.com/serindev/serin/share"
+	"github.com/serindev/serin/tell"
 	"github.com/serindev/serin/traffic"
 	"github.com/serindev/serin/workload"
 )
@@ -63,8 +65,8 @@ func exampleRecord(n int, text string) web.Record {
 	meta := func(seq int, by string) rollout.Meta {
 		return rollout.Meta{Seq: seq, At: begin.Add(time.Duration(seq) * time.Second), By: by}
 	}
-	v := rollout.View{
-		Rollout: "shop" + text, Declared: true, Release: &rollout.Release{ID: "01M85S15D8P8VH6SACBSNF65E0", Rollout: "shop" + text, Revision: "a1" + text, StartedBy: "ann" + text, StartedAt: begin},
+	v := record.View{
+		Rollout: "shop" + text, Declared: true, Release: &record.Release{ID: "01M85S15D8P8VH6SACBSNF65E0", Rollout: "shop" + text, Revision: "a1" + text, StartedBy: "ann" + text, StartedAt: begin},
 		Steps: rollout.Steps{
 			rollout.AB{Name: "beta" + text, Scope: "ab/beta" + text, Cohort: traffic.Cohort{Split: 0.5}}, rollout.Wait{Name: "wait", For: time.Minute},
 			rollout.Gray{Name: "everybody" + text, Weights: []share.Share{0.05, 0.2, 0.5}, Scope: "gray" + text}, rollout.Webhook{Name: "tell" + text},
@@ -90,7 +92,7 @@ func exampleRecord(n int, text string) web.Record {
 		rollout.DeploymentReady{Meta: meta(23, text)}, rollout.DeploymentFailed{Meta: meta(24, text), Why: []string{text}},
 		rollout.Drained{Meta: meta(18, text)}, rollout.CleanedUp{Meta: meta(19, text)}, rollout.Ended{Meta: meta(20, text), Outcome: rollout.Outcome(text), Why: text},
 	}
-	return web.Record{View: v, Explanation: rollout.Explain(v), Events: events, Looks: map[string][]server.Look{"gray" + text: looks}}
+	return web.Record{View: v, Explanation: tell.Explain(v), Events: events, Looks: map[string][]server.Look{"gray" + text: looks}}
 }
 
 func report(t require.TestingT, r web.Record) string {

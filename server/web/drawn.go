@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sync/singleflight"
 
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/server"
 )
@@ -42,7 +43,7 @@ const maxDrawings = 64
 
 // scopes are the drawn scopes of a release, the newest first; cut tells that older looks are left out. read reads the
 // looks of one scope.
-func (d *drawings) scopes(ctx context.Context, v rollout.View, read func(context.Context, rollout.View, string) ([]server.Look, bool, error)) (out []Scope, cut bool, err error) {
+func (d *drawings) scopes(ctx context.Context, v record.View, read func(context.Context, record.View, string) ([]server.Look, bool, error)) (out []Scope, cut bool, err error) {
 	for i, name := range Scopes(v) {
 		key, now := v.Release.ID+" "+name, momentOf(v, name)
 		d.mu.Lock()
@@ -66,7 +67,7 @@ func (d *drawings) scopes(ctx context.Context, v rollout.View, read func(context
 	return out, cut, nil
 }
 
-func (d *drawings) draw(ctx context.Context, v rollout.View, i int, name string, now moment, read func(context.Context, rollout.View, string) ([]server.Look, bool, error)) (drawing, error) {
+func (d *drawings) draw(ctx context.Context, v record.View, i int, name string, now moment, read func(context.Context, record.View, string) ([]server.Look, bool, error)) (drawing, error) {
 	looks, cut, err := read(ctx, v, name)
 	if err != nil {
 		return drawing{}, err
@@ -85,7 +86,7 @@ func (d *drawings) draw(ctx context.Context, v rollout.View, i int, name string,
 	return out, nil
 }
 
-func momentOf(v rollout.View, scope string) moment {
+func momentOf(v record.View, scope string) moment {
 	m := moment{step: v.State.Step, phase: v.State.Phase}
 	if v.State.Scope == scope && v.Verdict != nil {
 		m.look, m.at = v.Verdict.Look, v.Verdict.At.UnixNano()

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 )
 
@@ -22,7 +23,7 @@ type EventLine struct {
 }
 
 // newEventLines are events in words, the newest first.
-func newEventLines(v rollout.View, events []rollout.Event) []EventLine {
+func newEventLines(v record.View, events []rollout.Event) []EventLine {
 	out := make([]EventLine, len(events))
 	for i, e := range events {
 		out[len(events)-1-i] = newEventLine(v, e)
@@ -30,7 +31,7 @@ func newEventLines(v rollout.View, events []rollout.Event) []EventLine {
 	return out
 }
 
-func newEventLine(v rollout.View, e rollout.Event) EventLine {
+func newEventLine(v record.View, e rollout.Event) EventLine {
 	head := e.Head()
 	line := EventLine{Seq: head.Seq, At: head.At, By: head.By}
 	line.Text, line.Detail, line.Class = told(v, e)
@@ -38,7 +39,7 @@ func newEventLine(v rollout.View, e rollout.Event) EventLine {
 }
 
 // told are the words of an event: what, more of it, and its class.
-func told(v rollout.View, e rollout.Event) (text, detail, class string) {
+func told(v record.View, e rollout.Event) (text, detail, class string) {
 	switch e := e.(type) {
 	case rollout.Started:
 		return "Started", parametersOf(e.Parameters), ""
@@ -126,7 +127,7 @@ func toldLook(e rollout.LookTaken) (text, detail, class string) {
 	return fmt.Sprintf("Look %d: %s", e.Verdict.Look, p.Text), detail, p.Class
 }
 
-func stageOf(v rollout.View, e rollout.StepEntered) string {
+func stageOf(v record.View, e rollout.StepEntered) string {
 	if e.Step >= 0 && e.Step < len(v.Steps) {
 		if g, ok := v.Steps[e.Step].(rollout.Gray); ok && e.Stage >= 0 && e.Stage < len(g.Weights) {
 			return g.Weights[e.Stage].String() + " of the traffic on the canary"
@@ -141,7 +142,7 @@ func stageOf(v rollout.View, e rollout.StepEntered) string {
 	return ""
 }
 
-func stepName(v rollout.View, step int) string {
+func stepName(v record.View, step int) string {
 	if step < 0 || step >= len(v.Steps) {
 		return strconv.Itoa(step + 1)
 	}

@@ -20,7 +20,7 @@ import (
 // A release that has waited for weeks beside somebody who edits the gateway has thousands of events.
 func TestThousandsOfEventsAreListedPageByPage(t *testing.T) {
 	const n = 5000
-	record := exampleRecord(3, "")
+	example := exampleRecord(3, "")
 	store := countingStore{reads: &atomic.Int64{}}
 	store.events = append(store.events, rollout.Started{Meta: rollout.Meta{Seq: 1, At: begin, By: "ann"}})
 	for i := 2; i <= n; i++ {
@@ -28,7 +28,7 @@ func TestThousandsOfEventsAreListedPageByPage(t *testing.T) {
 			Meta: rollout.Meta{Seq: i, At: begin.Add(time.Duration(i) * time.Minute), By: "gateway"}, What: []string{fmt.Sprintf("weight-%d-of-somebody", i)},
 		})
 	}
-	h := alone(t, func(o *web.Options) { o.Store, o.Engine = store, oneEngine{view: &record.View} })
+	h := alone(t, func(o *web.Options) { o.Store, o.Engine = store, oneEngine{view: &example.View} })
 	secrets, _ := roster()
 	cookies := ask(t, h, http.MethodPost, "/sign-in", url.Values{"token": {secrets["vera"]}}, nil).Cookies()
 	read := func(path string) string {
@@ -40,7 +40,7 @@ func TestThousandsOfEventsAreListedPageByPage(t *testing.T) {
 		return string(b)
 	}
 	word := regexp.MustCompile(`weight-\d+-of-somebody`)
-	here := "/releases/" + record.View.Release.ID
+	here := "/releases/" + example.View.Release.ID
 	page := read(here)
 	require.Len(t, word.FindAllString(page, -1), 60, "the newest")
 	require.Equal(t, fmt.Sprintf("weight-%d-of-somebody", n), word.FindString(page))
@@ -71,7 +71,7 @@ func TestThousandsOfEventsAreListedPageByPage(t *testing.T) {
 	require.NotContains(t, read(here+"/events?before=1"), "weight-")
 
 	store.events = store.events[:60]
-	h = alone(t, func(o *web.Options) { o.Store, o.Engine = store, oneEngine{view: &record.View} })
+	h = alone(t, func(o *web.Options) { o.Store, o.Engine = store, oneEngine{view: &example.View} })
 	cookies = ask(t, h, http.MethodPost, "/sign-in", url.Values{"token": {secrets["vera"]}}, nil).Cookies()
 	page = read(here)
 	require.Len(t, word.FindAllString(page, -1), 59)

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/serindev/serin/figures"
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 )
 
@@ -20,7 +22,7 @@ type releaseRow struct {
 	Took                      string
 }
 
-func releaseRows(rs []rollout.Release) []releaseRow {
+func releaseRows(rs []record.Release) []releaseRow {
 	out := make([]releaseRow, len(rs))
 	for i, r := range rs {
 		out[i] = releaseRow{ID: r.ID, Rollout: r.Rollout, By: r.StartedBy, Revision: r.Revision, Started: r.StartedAt, State: outcomePill(r.Outcome)}
@@ -30,7 +32,7 @@ func releaseRows(rs []rollout.Release) []releaseRow {
 		case r.Phase == rollout.Active:
 			out[i].State = Pill{"under way", "go"}
 		case !r.EndedAt.IsZero():
-			out[i].Took = rollout.Span(r.EndedAt.Sub(r.StartedAt))
+			out[i].Took = figures.Span(r.EndedAt.Sub(r.StartedAt))
 		}
 	}
 	return out
@@ -86,7 +88,7 @@ func (s *site) history(w http.ResponseWriter, r *http.Request, sess *session) er
 	if !until.IsZero() {
 		until = until.AddDate(0, 0, 1)
 	}
-	rs, err := s.o.Store.Releases(r.Context(), rollout.Filter{
+	rs, err := s.o.Store.Releases(r.Context(), record.Filter{
 		Rollout: page.Rollout, Outcome: rollout.Outcome(page.Outcome), Phase: rollout.Phase(page.Phase), By: page.By, Since: since, Until: until,
 		Before: q.Get("before"), Limit: perHistory,
 	})
@@ -117,7 +119,7 @@ type auditPage struct {
 	Base
 
 	Rollout, By string
-	Entries     []rollout.AuditEntry
+	Entries     []record.AuditEntry
 	Next        string
 }
 
@@ -129,7 +131,7 @@ func (s *site) audit(w http.ResponseWriter, r *http.Request, sess *session) erro
 	page := &auditPage{Base: Base{Title: "Audit log", Nav: "audit"}, Rollout: strings.TrimSpace(q.Get("rollout")), By: strings.TrimSpace(q.Get("by"))}
 	before, _ := strconv.ParseInt(q.Get("before"), 10, 64) // anything else is the newest page
 	var err error
-	if page.Entries, err = s.o.Store.AuditLog(r.Context(), rollout.AuditFilter{Rollout: page.Rollout, By: page.By, Before: before, Limit: perAudit}); err != nil {
+	if page.Entries, err = s.o.Store.AuditLog(r.Context(), record.AuditFilter{Rollout: page.Rollout, By: page.By, Before: before, Limit: perAudit}); err != nil {
 		return err
 	}
 	if n := len(page.Entries); n == perAudit {

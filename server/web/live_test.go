@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/server"
 	"github.com/serindev/serin/server/web"
@@ -99,21 +100,21 @@ func drain(lines <-chan string) (out []string) {
 // oneEngine has one release.
 type oneEngine struct {
 	server.Engine
-	view *rollout.View
+	view *record.View
 }
 
-func (e oneEngine) Release(context.Context, string) (rollout.View, error) { return *e.view, nil }
+func (e oneEngine) Release(context.Context, string) (record.View, error) { return *e.view, nil }
 
 // countingStore has the looks of that release, more of them than a real store takes in the time of a test, and counts
 // how often it is asked.
 type countingStore struct {
 	noStore
-	looks  []rollout.LookRecord
+	looks  []record.LookRecord
 	events []rollout.Event
 	reads  *atomic.Int64
 }
 
-func (s countingStore) Looks(_ context.Context, _, scope string, after, limit int) ([]rollout.LookRecord, error) {
+func (s countingStore) Looks(_ context.Context, _, scope string, after, limit int) ([]record.LookRecord, error) {
 	if scope != "gray" {
 		return nil, nil
 	}
@@ -125,24 +126,24 @@ func (s countingStore) Events(context.Context, string, int) ([]rollout.Event, er
 	return s.events, nil
 }
 
-func (countingStore) Releases(context.Context, rollout.Filter) ([]rollout.Release, error) {
+func (countingStore) Releases(context.Context, record.Filter) ([]record.Release, error) {
 	return nil, nil
 }
 
 func TestTheChartsOfADayAreDrawnOnceForEverybody(t *testing.T) {
 	const looks = 9000
-	record := exampleRecord(looks, "")
+	example := exampleRecord(looks, "")
 	store := countingStore{reads: &atomic.Int64{}}
-	for _, l := range record.Looks["gray"] {
-		r := rollout.LookRecord{Scope: "gray", Verdict: l.Verdict}
+	for _, l := range example.Looks["gray"] {
+		r := record.LookRecord{Scope: "gray", Verdict: l.Verdict}
 		r.Look.Number, r.Look.At, r.Look.Length, r.Look.Weight, r.Look.Observations = l.Number, l.At, l.Length, l.Weight, l.Observations
 		store.looks = append(store.looks, r)
 	}
-	h := alone(t, func(o *web.Options) { o.Store, o.Engine = store, oneEngine{view: &record.View} })
+	h := alone(t, func(o *web.Options) { o.Store, o.Engine = store, oneEngine{view: &example.View} })
 	secrets, _ := roster()
 	cookies := ask(t, h, http.MethodPost, "/sign-in", url.Values{"token": {secrets["vera"]}}, nil).Cookies()
 	read := func() string {
-		answer := ask(t, h, http.MethodGet, "/releases/"+record.View.Release.ID, nil, cookies)
+		answer := ask(t, h, http.MethodGet, "/releases/"+example.View.Release.ID, nil, cookies)
 		require.Equal(t, http.StatusOK, answer.StatusCode)
 		var body strings.Builder
 		require.NoError(t, answer.Write(&body))
@@ -160,9 +161,9 @@ func TestTheChartsOfADayAreDrawnOnceForEverybody(t *testing.T) {
 	all.Wait()
 	require.Equal(t, first, store.reads.Load(), "nothing has happened: nothing is read again")
 
-	next := *record.View.Verdict
+	next := *example.View.Verdict
 	next.Look++
-	record.View.Verdict = &next
+	example.View.Verdict = &next
 	read()
 	require.Greater(t, store.reads.Load(), first, "there is a new look")
 }
@@ -170,16 +171,16 @@ func TestTheChartsOfADayAreDrawnOnceForEverybody(t *testing.T) {
 // A person looks at a gate, nobody looks at the gray step after it, and then the release is taken back: the page has to
 // show the looks that were taken meanwhile, which are the reason.
 func TestEvidenceThatNobodyWatchedIsShownAfterwards(t *testing.T) {
-	record := exampleRecord(50, "")
+	example := exampleRecord(50, "")
 	store := countingStore{reads: &atomic.Int64{}}
 	take := func(n int) {
-		for _, l := range record.Looks["gray"][len(store.looks):n] {
-			r := rollout.LookRecord{Scope: "gray", Verdict: l.Verdict}
+		for _, l := range example.Looks["gray"][len(store.looks):n] {
+			r := record.LookRecord{Scope: "gray", Verdict: l.Verdict}
 			r.Look.Number, r.Look.At, r.Look.Length, r.Look.Weight, r.Look.Observations = l.Number, l.At, l.Length, l.Weight, l.Observations
 			store.looks = append(store.looks, r)
 		}
 	}
-	view := record.View
+	view := example.View
 	h := alone(t, func(o *web.Options) { o.Store, o.Engine = &store, oneEngine{view: &view} })
 	secrets, _ := roster()
 	cookies := ask(t, h, http.MethodPost, "/sign-in", url.Values{"token": {secrets["vera"]}}, nil).Cookies()

@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"github.com/serindev/serin/chart"
+	"github.com/serindev/serin/figures"
 	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/server"
 	"github.com/serindev/serin/share"
@@ -60,7 +62,7 @@ const (
 	chartWidth, chartHeight = 460, 250
 )
 
-func newScope(v rollout.View, id int, name string, looks []server.Look) Scope {
+func newScope(v record.View, id int, name string, looks []server.Look) Scope {
 	last := looks[len(looks)-1]
 	s := Scope{
 		Name: name, Title: scopeTitle(v, name), Looks: last.Number, From: looks[0].At, To: last.At,
@@ -73,7 +75,7 @@ func newScope(v rollout.View, id int, name string, looks []server.Look) Scope {
 }
 
 // scopeTitle names the steps that gather this evidence.
-func scopeTitle(v rollout.View, scope string) string {
+func scopeTitle(v record.View, scope string) string {
 	var names string
 	for _, step := range v.Steps {
 		switch step := step.(type) {
@@ -100,7 +102,7 @@ func scopeTitle(v rollout.View, scope string) string {
 func newMetric(id string, looks []server.Look, m *judge.MetricVerdict) Metric {
 	out := Metric{
 		Name: m.Metric, Kind: kindOfMetric(m), Verdict: verdictPill(m.Outcome, m.Reason), Optional: m.Optional, Detail: m.Detail,
-		Canary: arm(m, m.Canary), Baseline: arm(m, m.Baseline), Margin: rollout.Number(m.Margin), Rule: rule(m),
+		Canary: arm(m, m.Canary), Baseline: arm(m, m.Baseline), Margin: figures.Number(m.Margin), Rule: rule(m),
 		Worse: newMeter("evidence that it is worse", m.LogEvidence.Worse, m.LogEvidence.FailsFrom, "bad"),
 	}
 	noWorse := "evidence that it is not worse by the margin"
@@ -109,10 +111,10 @@ func newMetric(id string, looks []server.Look, m *judge.MetricVerdict) Metric {
 	}
 	out.NoWorse = newMeter(noWorse, m.LogEvidence.NoWorse, m.LogEvidence.PassFrom, "ok")
 	if m.Kind == judge.Objective {
-		out.Baseline = Arm{Rate: rollout.Percent(m.Baseline.Rate), Counts: "the objective"}
+		out.Baseline = Arm{Rate: figures.Percent(m.Baseline.Rate), Counts: "the objective"}
 	}
 	if m.Ratio > 0 && counted(m) {
-		out.Ratio, out.Bounds = rollout.Number(m.Ratio), bounds(m)
+		out.Ratio, out.Bounds = figures.Number(m.Ratio), bounds(m)
 	}
 	out.Rates = inline(ratesChart(id, looks, m))
 	out.Sequence = inline(sequenceChart(id, looks, m))
@@ -126,11 +128,11 @@ func newMetric(id string, looks []server.Look, m *judge.MetricVerdict) Metric {
 func bounds(m *judge.MetricVerdict) string {
 	switch lower, upper := m.Bounded(); {
 	case lower && upper:
-		return rollout.Number(m.Lower) + " to " + rollout.Number(m.Upper)
+		return figures.Number(m.Lower) + " to " + figures.Number(m.Upper)
 	case lower:
-		return "at least " + rollout.Number(m.Lower)
+		return "at least " + figures.Number(m.Lower)
 	case upper:
-		return "at most " + rollout.Number(m.Upper)
+		return "at most " + figures.Number(m.Upper)
 	}
 	return "nothing excluded yet"
 }
@@ -143,7 +145,7 @@ func kindOfMetric(m *judge.MetricVerdict) string {
 	case judge.Gauge:
 		return "mean"
 	case judge.Histogram:
-		return "share above " + rollout.Number(m.Bound)
+		return "share above " + figures.Number(m.Bound)
 	case judge.Objective:
 		return "share, against an objective"
 	case judge.Counts:
@@ -153,12 +155,12 @@ func kindOfMetric(m *judge.MetricVerdict) string {
 
 func arm(m *judge.MetricVerdict, t judge.Totals) Arm {
 	if m.Kind == judge.Gauge {
-		return Arm{Rate: rollout.Number(t.Rate), Counts: "mean of its looks"}
+		return Arm{Rate: figures.Number(t.Rate), Counts: "mean of its looks"}
 	}
 	if t.Total == 0 {
 		return Arm{Rate: "–", Counts: "nothing yet"}
 	}
-	return Arm{Rate: rollout.Percent(t.Rate), Counts: rollout.Grouped(t.Bad) + " of " + rollout.Grouped(t.Total)}
+	return Arm{Rate: figures.Percent(t.Rate), Counts: figures.Grouped(t.Bad) + " of " + figures.Grouped(t.Total)}
 }
 
 // rule says how the second chart is read.
@@ -220,7 +222,7 @@ func ratesChart(id string, looks []server.Look, m *judge.MetricVerdict) chart.Ch
 	if m.Kind == judge.Objective {
 		c.Y.Max = max(topOf(canary), 1.1*m.Baseline.Rate)
 		c.Lines, c.Limits = []chart.Line{canary}, []chart.Limit{{Name: "objective", Class: "baseline", Value: m.Baseline.Rate}}
-		c.Description = fmt.Sprintf("Over %d looks the canary had %s; the objective is %s.", len(looks), arm(m, m.Canary).Rate, rollout.Percent(m.Baseline.Rate))
+		c.Description = fmt.Sprintf("Over %d looks the canary had %s; the objective is %s.", len(looks), arm(m, m.Canary).Rate, figures.Percent(m.Baseline.Rate))
 	}
 	return c
 }
@@ -308,8 +310,8 @@ func sequenceChart(id string, looks []server.Look, m *judge.MetricVerdict) chart
 	lo, hi := sequenceAxis(m)
 	text := "Nothing can be said of the ratio yet."
 	if m.Ratio > 0 {
-		text = fmt.Sprintf("The ratio is estimated at %s, between %s and %s; the margin is %s.", rollout.Number(m.Ratio), rollout.Number(m.Lower),
-			rollout.Number(m.Upper), rollout.Number(m.Margin))
+		text = fmt.Sprintf("The ratio is estimated at %s, between %s and %s; the margin is %s.", figures.Number(m.Ratio), figures.Number(m.Lower),
+			figures.Number(m.Upper), figures.Number(m.Margin))
 	}
 	return chart.Chart{
 		ID: "sequence-" + id, Title: m.Metric + ": how far a decision is", Description: text, Width: chartWidth, Height: chartHeight,
@@ -361,7 +363,7 @@ func newRow(l server.Look, m *judge.MetricVerdict) Row {
 		row.Canary, row.Baseline = valueText(c, m), valueText(b, m)
 	}
 	if m.Kind == judge.Objective {
-		row.Baseline = rollout.Percent(m.Baseline.Rate)
+		row.Baseline = figures.Percent(m.Baseline.Rate)
 	}
 	v := verdictIn(&l, m.Metric)
 	if v == nil {
@@ -375,7 +377,7 @@ func newRow(l server.Look, m *judge.MetricVerdict) Row {
 		row.Verdict = Pill{rollout.ReasonWords(l.Excluded), "rest"}
 	}
 	if v.Ratio > 0 {
-		row.Ratio, row.Bounds = rollout.Number(v.Ratio), bounds(v)
+		row.Ratio, row.Bounds = figures.Number(v.Ratio), bounds(v)
 	}
 	return row
 }
@@ -385,7 +387,7 @@ func valueText(v float64, m *judge.MetricVerdict) string {
 	case math.IsNaN(v):
 		return "–"
 	case m.Kind == judge.Gauge:
-		return rollout.Number(v)
+		return figures.Number(v)
 	}
-	return rollout.Percent(v)
+	return figures.Percent(v)
 }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/server"
 )
@@ -110,7 +111,7 @@ func grouped(list []rolloutRow) []rolloutGroup {
 	return slices.DeleteFunc(titles, func(g rolloutGroup) bool { return len(g.Rows) == 0 })
 }
 
-func newRolloutRow(v rollout.View) rolloutRow {
+func newRolloutRow(v record.View) rolloutRow {
 	row := rolloutRow{Name: v.Rollout, State: statePill(v), Text: v.Waiting, group: atRest}
 	row.Act = whoActs(v)
 	if v.Release != nil {
@@ -136,7 +137,7 @@ func newRolloutRow(v rollout.View) rolloutRow {
 }
 
 // whoActs says who has to do something; empty where Serin goes on by itself.
-func whoActs(v rollout.View) string {
+func whoActs(v record.View) string {
 	switch {
 	case len(v.Trouble) > 0:
 		return "operator: " + strings.Join(v.Trouble, "; ")
@@ -155,7 +156,7 @@ func whoActs(v rollout.View) string {
 type rolloutPage struct {
 	Base
 
-	View       rollout.View
+	View       record.View
 	State      Pill
 	Steps      []Step
 	Traffic    Traffic
@@ -172,7 +173,7 @@ func (s *site) rollout(w http.ResponseWriter, r *http.Request, sess *session) er
 	if err != nil {
 		return err
 	}
-	rs, err := s.o.Store.Releases(r.Context(), rollout.Filter{Rollout: v.Rollout, Limit: 20})
+	rs, err := s.o.Store.Releases(r.Context(), record.Filter{Rollout: v.Rollout, Limit: 20})
 	if err != nil {
 		return err
 	}
@@ -192,7 +193,7 @@ func (s *site) rollout(w http.ResponseWriter, r *http.Request, sess *session) er
 }
 
 // planOf are the steps of a rollout: where its release stands, or the plan alone once that has ended.
-func planOf(v rollout.View) []Step {
+func planOf(v record.View) []Step {
 	if v.State.Ended() {
 		v.Release = nil
 		v.State = rollout.State{}

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/server"
 	"github.com/serindev/serin/server/web"
@@ -28,32 +29,32 @@ func newPage(t *testing.T, body string) page { return page{t: t, body: body} }
 // noStore and noEngine have nothing.
 type noStore struct{ server.Store }
 
-func (noStore) Audit(context.Context, rollout.AuditEntry) error { return nil }
+func (noStore) Audit(context.Context, record.AuditEntry) error { return nil }
 
 type noEngine struct{ server.Engine }
 
-func (noEngine) Rollouts() []rollout.View { return nil }
+func (noEngine) Rollouts() []record.View { return nil }
 
 // manyEngine has as many rollouts as one daemon may have to show.
 type manyEngine struct {
 	server.Engine
-	views []rollout.View
+	views []record.View
 }
 
-func (m manyEngine) Rollouts() []rollout.View { return m.views }
+func (m manyEngine) Rollouts() []record.View { return m.views }
 
 // many are rollouts of which every tenth waits for a person, and every second is under way.
-func many(n int) []rollout.View {
-	out := make([]rollout.View, n)
+func many(n int) []record.View {
+	out := make([]record.View, n)
 	for i := range out {
-		v := rollout.View{
+		v := record.View{
 			Rollout: fmt.Sprintf("service-%04d", i), Declared: true,
 			Steps: rollout.Steps{
 				rollout.AB{Name: "beta", Scope: "ab/beta", Cohort: traffic.Cohort{Split: 0.5}},
 				rollout.Gray{Name: "everybody", Weights: []share.Share{0.01, 0.05, 0.2, 0.5}, Scope: "gray"}, rollout.Gate{Name: "full"}, rollout.Promote{Name: "promote"},
 			},
 		}
-		v.Release = &rollout.Release{ID: fmt.Sprintf("01M85T%020d", i), Rollout: v.Rollout}
+		v.Release = &record.Release{ID: fmt.Sprintf("01M85T%020d", i), Rollout: v.Rollout}
 		v.State = rollout.State{Phase: rollout.PhaseEnded, Outcome: rollout.Released, Why: "every step is done"}
 		if i%2 == 0 {
 			v.State = rollout.State{Phase: rollout.Active, Step: 1, Stage: 2, StepName: "everybody"}

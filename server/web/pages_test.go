@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 )
 
@@ -29,7 +30,7 @@ func TestAReleaseIsWalkedThroughWithoutScripts(t *testing.T) {
 	require.Equal(t, http.StatusOK, p.status, p.body)
 	require.Contains(t, p.body, "The release is started.")
 	id := strings.TrimPrefix(strings.Split(p.path, "?")[0], "/releases/")
-	d.until(id, func(v rollout.View) bool { return v.Gate == "start" && v.State.InForce })
+	d.until(id, func(v record.View) bool { return v.Gate == "start" && v.State.InForce })
 	p = otto.get("/releases/" + id)
 	require.Contains(t, p.body, "shop:2")
 	require.Contains(t, p.body, "gate start is answered by [qa], not by otto")
@@ -42,7 +43,7 @@ func TestAReleaseIsWalkedThroughWithoutScripts(t *testing.T) {
 	p = quinn.submit(p, "Approve", url.Values{"reason": {"fine " + evil}})
 	require.Equal(t, http.StatusOK, p.status, p.body)
 	require.Contains(t, p.body, "Approved.")
-	d.until(id, func(v rollout.View) bool { return v.Gate == "full" })
+	d.until(id, func(v record.View) bool { return v.Gate == "full" })
 	p = otto.get("/releases/" + id)
 	require.Contains(t, p.body, "needs a second pair of eyes")
 	require.Contains(t, p.body, "quinn", "what was answered before, and by whom")
@@ -54,7 +55,7 @@ func TestAReleaseIsWalkedThroughWithoutScripts(t *testing.T) {
 	require.Contains(t, p.body, "Resumed.")
 	stale := p
 	olga.submit(p, "Approve", nil)
-	v := d.until(id, func(v rollout.View) bool { return v.State.Ended() })
+	v := d.until(id, func(v record.View) bool { return v.State.Ended() })
 	require.Equal(t, rollout.Released, v.State.Outcome)
 	p = olga.submit(stale, "Reject", nil)
 	require.Equal(t, http.StatusConflict, p.status)
@@ -80,13 +81,13 @@ func TestAReleaseIsTakenBackByHand(t *testing.T) {
 	olga := d.as("olga")
 	p := olga.submit(olga.get("/releases/"+id), "Yes, roll back", url.Values{"reason": {evil}})
 	require.Contains(t, p.body, "all traffic goes to stable")
-	d.until(id, func(v rollout.View) bool { return v.State.Ended() })
+	d.until(id, func(v record.View) bool { return v.State.Ended() })
 	require.Contains(t, olga.get("/releases/"+id).body, "Cancelled: rolled back", "no traffic had moved")
 
 	second := d.start("shop", map[string]string{"image": "shop:9"})
 	p = olga.submit(olga.get("/releases/"+second), "Yes, cancel", nil)
 	require.Equal(t, http.StatusOK, p.status)
-	d.until(second, func(v rollout.View) bool { return v.State.Ended() })
+	d.until(second, func(v record.View) bool { return v.State.Ended() })
 	p = olga.get("/compare?a=" + id + "&b=" + second)
 	for _, text := range []string{"rolled back", "Cancelled", "shop:9", "Step start"} {
 		require.Contains(t, p.body, text)
@@ -96,11 +97,11 @@ func TestAReleaseIsTakenBackByHand(t *testing.T) {
 	third := d.start("shop", nil)
 	p = olga.submit(olga.get("/rollouts/shop"), "Start", url.Values{"supersede": {"yes"}})
 	require.Contains(t, p.body, "The active release goes back first")
-	d.until(third, func(v rollout.View) bool { return v.State.Outcome == rollout.OutcomeSuperseded })
+	d.until(third, func(v record.View) bool { return v.State.Outcome == rollout.OutcomeSuperseded })
 }
 
 // historyIsFiltered asks for a release of the rollout shop that otto has started, and that has been released.
-func historyIsFiltered(t *testing.T, otto *browser, v rollout.View) {
+func historyIsFiltered(t *testing.T, otto *browser, v record.View) {
 	t.Helper()
 	id := v.Release.ID
 	require.Contains(t, otto.get("/history?rollout=shop&outcome=released").body, id)
@@ -118,7 +119,7 @@ func historyIsFiltered(t *testing.T, otto *browser, v rollout.View) {
 func TestTheWholeAuditLogCanBeRead(t *testing.T) {
 	d := newDaemon(t)
 	for i := range 250 {
-		require.NoError(t, d.store.Audit(t.Context(), rollout.AuditEntry{At: time.Now(), By: "ci", Action: "startRelease", Rollout: "shop", Detail: fmt.Sprintf("number-%03d", i)}))
+		require.NoError(t, d.store.Audit(t.Context(), record.AuditEntry{At: time.Now(), By: "ci", Action: "startRelease", Rollout: "shop", Detail: fmt.Sprintf("number-%03d", i)}))
 	}
 	ada, seen := d.as("ada"), map[string]bool{}
 	older := regexp.MustCompile(`<a href="([^"]+)" rel="next">Older ones</a>`)

@@ -6,8 +6,10 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/server"
+	"github.com/serindev/serin/tell"
 )
 
 // Bounds of what is read for one page.
@@ -44,7 +46,7 @@ func (s *site) outline(ctx context.Context, id string) (Record, error) {
 	if err != nil {
 		return Record{}, err
 	}
-	r := Record{View: v, Explanation: rollout.Explain(v), Looks: map[string][]server.Look{}}
+	r := Record{View: v, Explanation: tell.Explain(v), Looks: map[string][]server.Look{}}
 	if r.Events, err = s.o.Store.Events(ctx, id, 0); err != nil {
 		return Record{}, fmt.Errorf("read the events of release %s: %w", id, err)
 	}
@@ -52,7 +54,7 @@ func (s *site) outline(ctx context.Context, id string) (Record, error) {
 }
 
 // looks are the newest of a scope.
-func (s *site) looks(ctx context.Context, v rollout.View, scope string) (out []server.Look, cut bool, err error) {
+func (s *site) looks(ctx context.Context, v record.View, scope string) (out []server.Look, cut bool, err error) {
 	after := 0
 	if v.State.Scope == scope && v.Verdict != nil {
 		after = max(0, v.Verdict.Look-maxLooks)
@@ -96,7 +98,7 @@ type Gate struct {
 	May      bool
 	Why      string
 	Waiting  string
-	Evidence []rollout.MetricExplanation
+	Evidence []tell.MetricExplanation
 }
 
 // Ask is an action within reach: a button that opens what asks once.
@@ -172,8 +174,8 @@ func (s *site) events(w http.ResponseWriter, r *http.Request, sess *session) err
 }
 
 // predecessor is the address that compares a release with the one before it; empty for the first one.
-func (s *site) predecessor(ctx context.Context, v rollout.View) (string, error) {
-	rs, err := s.o.Store.Releases(ctx, rollout.Filter{Rollout: v.Rollout, Before: v.Release.ID, Limit: 1})
+func (s *site) predecessor(ctx context.Context, v record.View) (string, error) {
+	rs, err := s.o.Store.Releases(ctx, record.Filter{Rollout: v.Rollout, Before: v.Release.ID, Limit: 1})
 	if err != nil || len(rs) == 0 {
 		return "", err
 	}
@@ -181,7 +183,7 @@ func (s *site) predecessor(ctx context.Context, v rollout.View) (string, error) 
 }
 
 // newGate is the open question of a release; nil for none.
-func newGate(v rollout.View, x rollout.Explanation, who server.Identity) *Gate {
+func newGate(v record.View, x tell.Explanation, who server.Identity) *Gate {
 	if v.Gate == "" || v.Definition == nil || v.State.Ended() {
 		return nil
 	}
@@ -194,7 +196,7 @@ func newGate(v rollout.View, x rollout.Explanation, who server.Identity) *Gate {
 }
 
 // actionsFor are what an operator may ask of a release that runs.
-func actionsFor(v rollout.View) []Ask {
+func actionsFor(v record.View) []Ask {
 	if v.State.Phase != rollout.Active {
 		return nil
 	}

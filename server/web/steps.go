@@ -4,6 +4,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/serindev/serin/figures"
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 )
 
@@ -39,7 +41,7 @@ type position struct {
 	status      string
 }
 
-func positionOf(v rollout.View, events []rollout.Event) position {
+func positionOf(v record.View, events []rollout.Event) position {
 	if v.Release == nil {
 		return position{step: -1, status: todo} // a plan
 	}
@@ -68,7 +70,7 @@ func (p position) at(step int) string {
 	return p.status
 }
 
-func newSteps(v rollout.View, events []rollout.Event) []Step {
+func newSteps(v record.View, events []rollout.Event) []Step {
 	p, entered := positionOf(v, events), enteredAt(events)
 	out := make([]Step, 0, len(v.Steps))
 	for i, step := range v.Steps {
@@ -107,7 +109,7 @@ func enteredAt(events []rollout.Event) map[int]time.Time {
 }
 
 // tookFrom is how long a step took until the next one, the rollback or the end; empty while it lasts.
-func tookFrom(v rollout.View, entered map[int]time.Time, step int, from time.Time) string {
+func tookFrom(v record.View, entered map[int]time.Time, step int, from time.Time) string {
 	to, ok := entered[step+1]
 	switch {
 	case ok:
@@ -118,23 +120,23 @@ func tookFrom(v rollout.View, entered map[int]time.Time, step int, from time.Tim
 	default:
 		return ""
 	}
-	return rollout.Span(to.Sub(from))
+	return figures.Span(to.Sub(from))
 }
 
 // stepDetail says in a few words what a step asks for.
 func stepDetail(step rollout.Step) string {
 	switch step := step.(type) {
 	case rollout.AB:
-		return step.Cohort.Split.String() + " of the cohort, for at least " + rollout.Span(step.Decide.Min)
+		return step.Cohort.Split.String() + " of the cohort, for at least " + figures.Span(step.Decide.Min)
 	case rollout.Gray:
-		return "at least " + rollout.Span(step.Hold) + " at each weight"
+		return "at least " + figures.Span(step.Hold) + " at each weight"
 	case rollout.Gate:
 		if len(step.Approvers) == 0 {
 			return "any operator answers"
 		}
 		return "answered by " + strings.Join(step.Approvers, ", ")
 	case rollout.Wait:
-		return rollout.Span(step.For)
+		return figures.Span(step.For)
 	case rollout.Promote:
 		return "the canary becomes stable"
 	default:

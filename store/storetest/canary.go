@@ -10,7 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/store"
 )
 
@@ -33,8 +33,8 @@ func (d Database) canaryConfigs(t *testing.T) {
 		s := d.open(t)
 		ctx := t.Context()
 		_, err := s.CanaryConfig(ctx, "b")
-		require.ErrorIs(t, err, rollout.ErrNotFound)
-		require.ErrorIs(t, s.UpdateCanaryConfig(ctx, canaryConfig("b", "x", "shop")), rollout.ErrNotFound)
+		require.ErrorIs(t, err, record.ErrNotFound)
+		require.ErrorIs(t, s.UpdateCanaryConfig(ctx, canaryConfig("b", "x", "shop")), record.ErrNotFound)
 		require.NoError(t, s.CreateCanaryConfig(ctx, canaryConfig("b", "x", "shop", "shop", "cart")))
 		require.NoError(t, s.CreateCanaryConfig(ctx, canaryConfig("a", "x", "other")))
 		got, err := s.CanaryConfig(ctx, "b")
@@ -52,20 +52,20 @@ func (d Database) canaryConfigs(t *testing.T) {
 		require.JSONEq(t, `{"new": true}`, string(got))
 		require.NoError(t, s.CreateCanaryConfig(ctx, canaryConfig("c", "x", "shop", "cart")), "the old name is free again")
 		require.NoError(t, s.DeleteCanaryConfig(ctx, "b"))
-		require.ErrorIs(t, s.DeleteCanaryConfig(ctx, "b"), rollout.ErrNotFound)
+		require.ErrorIs(t, s.DeleteCanaryConfig(ctx, "b"), record.ErrNotFound)
 		_, err = s.CanaryConfig(ctx, "b")
-		require.ErrorIs(t, err, rollout.ErrNotFound)
+		require.ErrorIs(t, err, record.ErrNotFound)
 	})
 	t.Run("a name belongs to one config in each application", func(t *testing.T) {
 		s := d.open(t)
 		ctx := t.Context()
 		require.NoError(t, s.CreateCanaryConfig(ctx, canaryConfig("a", "x", "shop", "cart")))
-		require.ErrorIs(t, s.CreateCanaryConfig(ctx, canaryConfig("a", "y", "shop")), rollout.ErrConflict)
-		require.ErrorIs(t, s.CreateCanaryConfig(ctx, canaryConfig("b", "x", "new", "cart")), rollout.ErrConflict)
+		require.ErrorIs(t, s.CreateCanaryConfig(ctx, canaryConfig("a", "y", "shop")), record.ErrConflict)
+		require.ErrorIs(t, s.CreateCanaryConfig(ctx, canaryConfig("b", "x", "new", "cart")), record.ErrConflict)
 		_, err := s.CanaryConfig(ctx, "b")
-		require.ErrorIs(t, err, rollout.ErrNotFound, "nothing of it was written")
+		require.ErrorIs(t, err, record.ErrNotFound, "nothing of it was written")
 		require.NoError(t, s.CreateCanaryConfig(ctx, canaryConfig("b", "x", "new")))
-		require.ErrorIs(t, s.UpdateCanaryConfig(ctx, canaryConfig("b", "x", "shop")), rollout.ErrConflict)
+		require.ErrorIs(t, s.UpdateCanaryConfig(ctx, canaryConfig("b", "x", "shop")), record.ErrConflict)
 		require.NoError(t, s.UpdateCanaryConfig(ctx, canaryConfig("a", "x", "shop", "cart")), "its own name is no conflict")
 	})
 	t.Run("of several that want one name one gets it", func(t *testing.T) {
@@ -83,7 +83,7 @@ func (d Database) canaryConfigs(t *testing.T) {
 				won++
 				continue
 			}
-			require.ErrorIs(t, err, rollout.ErrConflict)
+			require.ErrorIs(t, err, record.ErrConflict)
 		}
 		require.Equal(t, 1, won)
 	})
@@ -109,9 +109,9 @@ func (d Database) canaryRuns(t *testing.T) {
 		s := d.open(t)
 		ctx := t.Context()
 		r := canaryRun("01A", "shop", "running")
-		require.ErrorIs(t, s.UpdateCanaryRun(ctx, r, nil, nil), rollout.ErrConflict)
+		require.ErrorIs(t, s.UpdateCanaryRun(ctx, r, nil, nil), record.ErrConflict)
 		require.NoError(t, s.CreateCanaryRun(ctx, r))
-		require.ErrorIs(t, s.CreateCanaryRun(ctx, r), rollout.ErrConflict)
+		require.ErrorIs(t, s.CreateCanaryRun(ctx, r), record.ErrConflict)
 		got, err := s.CanaryRun(ctx, "01A")
 		require.NoError(t, err)
 		require.Equal(t, r, got)
@@ -129,14 +129,14 @@ func (d Database) canaryRuns(t *testing.T) {
 		require.JSONEq(t, string(pairs.Body), string(text))
 		again := r
 		again.Status, again.Complete = "canceled", true
-		require.ErrorIs(t, s.UpdateCanaryRun(ctx, again, nil, nil), rollout.ErrConflict)
+		require.ErrorIs(t, s.UpdateCanaryRun(ctx, again, nil, nil), record.ErrConflict)
 		open, err = s.IncompleteCanaryRuns(ctx)
 		require.NoError(t, err)
 		require.Empty(t, open)
 		_, err = s.CanaryRun(ctx, "01B")
-		require.ErrorIs(t, err, rollout.ErrNotFound)
+		require.ErrorIs(t, err, record.ErrNotFound)
 		_, err = s.CanaryPairs(ctx, "q")
-		require.ErrorIs(t, err, rollout.ErrNotFound)
+		require.ErrorIs(t, err, record.ErrNotFound)
 		require.NoError(t, s.KeepCanaryPairs(ctx, store.CanaryPairs{ID: "q", At: Start, Body: json.RawMessage(`[]`)}))
 	})
 	t.Run("canary runs are listed by application, newest first, in pages", func(t *testing.T) {
@@ -180,7 +180,7 @@ func (d Database) canaryRuns(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, []string{"03", "02"}, ids(runs))
 		_, err = s.CanaryPairs(ctx, "p")
-		require.ErrorIs(t, err, rollout.ErrNotFound)
+		require.ErrorIs(t, err, record.ErrNotFound)
 	})
 }
 
@@ -191,23 +191,23 @@ func (d Database) canaryEvidence(t *testing.T) {
 		require.NoError(t, s.CreateCanaryRun(ctx, canaryRun(id, "shop", "running")))
 	}
 	_, err := s.CanaryEvidence(ctx, "e")
-	require.ErrorIs(t, err, rollout.ErrNotFound)
+	require.ErrorIs(t, err, record.ErrNotFound)
 	finish := func(id string, version int) error {
 		r := canaryRun(id, "shop", "succeeded")
 		r.Complete = true
 		return s.UpdateCanaryRun(ctx, r, nil, &store.CanaryEvidence{ID: "e", Version: version, At: Start, Body: fmt.Appendf([]byte{0}, "%d", version)})
 	}
 	require.NoError(t, finish("01", 1))
-	require.ErrorIs(t, finish("02", 1), rollout.ErrConflict, "somebody was faster")
+	require.ErrorIs(t, finish("02", 1), record.ErrConflict, "somebody was faster")
 	r, err := s.CanaryRun(ctx, "02")
 	require.NoError(t, err)
 	require.False(t, r.Complete, "nothing of it was written")
 	require.NoError(t, finish("02", 2))
-	require.ErrorIs(t, finish("03", 4), rollout.ErrConflict, "one is missing between")
+	require.ErrorIs(t, finish("03", 4), record.ErrConflict, "one is missing between")
 	e, err := s.CanaryEvidence(ctx, "e")
 	require.NoError(t, err)
 	require.Equal(t, store.CanaryEvidence{ID: "e", Version: 2, At: Start, Body: []byte("\x002")}, e)
 	require.NoError(t, s.PruneCanary(ctx, Start.Add(time.Second)))
 	_, err = s.CanaryEvidence(ctx, "e")
-	require.ErrorIs(t, err, rollout.ErrNotFound)
+	require.ErrorIs(t, err, record.ErrNotFound)
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/store"
 )
@@ -25,7 +26,7 @@ func (d Database) concurrency(t *testing.T) {
 				return s.Append(t.Context(), r, version, e)
 			})
 			require.NotEmpty(t, won)
-			require.ErrorIs(t, lost, rollout.ErrConflict)
+			require.ErrorIs(t, lost, record.ErrConflict)
 			events, err := b.Events(t.Context(), "01A", version)
 			require.NoError(t, err)
 			require.Len(t, events, 1)
@@ -40,7 +41,7 @@ func (d Database) concurrency(t *testing.T) {
 				r, first := Release(name+who, name, "")
 				return s.Create(t.Context(), r, first)
 			})
-			var active *rollout.ActiveError
+			var active *record.ActiveError
 			require.ErrorAs(t, lost, &active)
 			require.Equal(t, name+won, active.ID)
 		}
@@ -53,7 +54,7 @@ func (d Database) concurrency(t *testing.T) {
 				r, first := Release(name+who, name, "key")
 				return s.Create(t.Context(), r, first)
 			})
-			var started *rollout.StartedError
+			var started *record.StartedError
 			require.ErrorAs(t, lost, &started)
 			require.Equal(t, name+won, started.ID)
 		}
@@ -65,7 +66,7 @@ func (d Database) concurrency(t *testing.T) {
 		}
 		for n := 1; n <= rounds; n++ {
 			_, lost := race(a, b, func(s *store.Store, who string) error {
-				var slot []rollout.LookRecord
+				var slot []record.LookRecord
 				for i := range 5 {
 					if who == "b" {
 						i = 4 - i
@@ -74,7 +75,7 @@ func (d Database) concurrency(t *testing.T) {
 				}
 				return s.SaveLooks(t.Context(), slot)
 			})
-			require.ErrorIs(t, lost, rollout.ErrConflict)
+			require.ErrorIs(t, lost, record.ErrConflict)
 		}
 	})
 	t.Run("readers see whole slots only", d.wholeSlots)
@@ -110,7 +111,7 @@ func (d Database) wholeSlots(t *testing.T) {
 			if n%10 == 0 {
 				l.Snapshot = fmt.Appendf(nil, "after %d", n)
 			}
-			errs[0] = a.SaveLooks(t.Context(), []rollout.LookRecord{l})
+			errs[0] = a.SaveLooks(t.Context(), []record.LookRecord{l})
 		}
 	})
 	both.Go(func() {

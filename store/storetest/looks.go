@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/serindev/serin/judge"
-	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/store"
 )
 
@@ -19,7 +19,7 @@ func (d Database) looks(t *testing.T) {
 		s := d.open(t)
 		e, err := s.Evidence(t.Context(), "01A", "gray")
 		require.NoError(t, err)
-		require.Equal(t, rollout.Evidence{}, e)
+		require.Equal(t, record.Evidence{}, e)
 		looks, err := s.Looks(t.Context(), "01A", "gray", 0, 10)
 		require.NoError(t, err)
 		require.Empty(t, looks)
@@ -44,7 +44,7 @@ func (d Database) looks(t *testing.T) {
 	})
 	t.Run("a slot of many scopes, some with several looks, is written as a whole", func(t *testing.T) {
 		s := d.open(t)
-		var slot []rollout.LookRecord
+		var slot []record.LookRecord
 		for i := range 200 {
 			id := fmt.Sprintf("01%03d", i)
 			Create(t, s, id, id, "")
@@ -70,35 +70,35 @@ func (d Database) looks(t *testing.T) {
 		require.NoError(t, err)
 		old := Look("01A", "gray", 3)
 		old.Cursor, old.Snapshot = []byte("back"), []byte("back")
-		for _, slot := range [][]rollout.LookRecord{
+		for _, slot := range [][]record.LookRecord{
 			{Look("01B", "gray", 1), old},
 			{Look("01A", "gray", 2), Look("01B", "gray", 1)},
 			{Look("01B", "gray", 1), Look("01B", "gray", 1)},
 		} {
-			require.ErrorIs(t, s.SaveLooks(t.Context(), slot), rollout.ErrConflict)
+			require.ErrorIs(t, s.SaveLooks(t.Context(), slot), record.ErrConflict)
 		}
 		after, err := s.Evidence(t.Context(), "01A", "gray")
 		require.NoError(t, err)
 		require.Equal(t, before, after)
 		none, err := s.Evidence(t.Context(), "01B", "gray")
 		require.NoError(t, err)
-		require.Equal(t, rollout.Evidence{}, none)
+		require.Equal(t, record.Evidence{}, none)
 	})
 	t.Run("looks of no release are refused, and so is their slot", func(t *testing.T) {
 		s := d.open(t)
 		Create(t, s, "01A", "shop", "")
-		require.Error(t, s.SaveLooks(t.Context(), []rollout.LookRecord{Look("01A", "gray", 1), Look("01X", "gray", 1)}))
+		require.Error(t, s.SaveLooks(t.Context(), []record.LookRecord{Look("01A", "gray", 1), Look("01X", "gray", 1)}))
 		require.Error(t, s.SaveSnapshot(t.Context(), "01X", "gray", 0, []byte("x")))
 		e, err := s.Evidence(t.Context(), "01A", "gray")
 		require.NoError(t, err)
-		require.Equal(t, rollout.Evidence{}, e)
+		require.Equal(t, record.Evidence{}, e)
 	})
 	t.Run("a slot whose context has ended writes nothing", func(t *testing.T) {
 		s := d.open(t)
 		Create(t, s, "01A", "shop", "")
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		require.ErrorIs(t, s.SaveLooks(ctx, []rollout.LookRecord{Look("01A", "gray", 1)}), context.Canceled)
+		require.ErrorIs(t, s.SaveLooks(ctx, []record.LookRecord{Look("01A", "gray", 1)}), context.Canceled)
 		save(t, s, "01A", "gray", 1, 1)
 	})
 }
@@ -127,7 +127,7 @@ func (d Database) evidence(t *testing.T) {
 
 	l := Look("01A", "gray", 3)
 	l.Cursor, l.Snapshot = nil, bytes.Repeat([]byte{0, 255}, 50_000)
-	require.NoError(t, s.SaveLooks(t.Context(), []rollout.LookRecord{l}))
+	require.NoError(t, s.SaveLooks(t.Context(), []record.LookRecord{l}))
 	requireEvidence(string(l.Snapshot), 3, "cursor 2")
 	save(t, s, "01A", "gray", 4, 5)
 	requireEvidence(string(l.Snapshot), 3, "cursor 5", 4, 5)
@@ -141,7 +141,7 @@ func (d Database) evidence(t *testing.T) {
 func save(t testing.TB, s *store.Store, release, scope string, from, to int) {
 	t.Helper()
 	for n := from; n <= to; n++ {
-		require.NoError(t, s.SaveLooks(t.Context(), []rollout.LookRecord{Look(release, scope, n)}))
+		require.NoError(t, s.SaveLooks(t.Context(), []record.LookRecord{Look(release, scope, n)}))
 	}
 }
 
@@ -160,8 +160,8 @@ func (d Database) prune(t *testing.T) {
 			r := Create(t, s, name, name, "")
 			require.NoError(t, s.SaveSnapshot(t.Context(), name, "gray", 0, []byte("begin")))
 			save(t, s, name, "gray", 1, 2)
-			require.NoError(t, s.Learn(t.Context(), []rollout.Learned{{Rollout: name, Release: name, Metric: "errors"}}))
-			require.NoError(t, s.Audit(t.Context(), rollout.AuditEntry{Rollout: name}))
+			require.NoError(t, s.Learn(t.Context(), []record.Learned{{Rollout: name, Release: name, Metric: "errors"}}))
+			require.NoError(t, s.Audit(t.Context(), record.AuditEntry{Rollout: name}))
 			if name != "active" {
 				End(t, s, r, false, Start.Add(time.Duration(i)*time.Hour))
 			}
@@ -176,7 +176,7 @@ func (d Database) prune(t *testing.T) {
 				learned, err := s.Learned(t.Context(), name)
 				require.NoError(t, err)
 				require.Len(t, learned, 1)
-				audit, err := s.AuditLog(t.Context(), rollout.AuditFilter{Rollout: name, Limit: 9})
+				audit, err := s.AuditLog(t.Context(), record.AuditFilter{Rollout: name, Limit: 9})
 				require.NoError(t, err)
 				require.Len(t, audit, 1)
 			}
@@ -188,7 +188,7 @@ func (d Database) prune(t *testing.T) {
 	t.Run("more than a batch goes too", func(t *testing.T) {
 		s := d.open(t)
 		r := Create(t, s, "01A", "shop", "")
-		var looks []rollout.LookRecord
+		var looks []record.LookRecord
 		for scope := range 70 {
 			looks = append(looks, Look("01A", fmt.Sprint("ab", scope), 1))
 		}
@@ -201,7 +201,7 @@ func (d Database) prune(t *testing.T) {
 		for _, scope := range []string{"gray", "ab0", "ab69"} {
 			e, err := s.Evidence(t.Context(), "01A", scope)
 			require.NoError(t, err)
-			require.Equal(t, rollout.Evidence{}, e)
+			require.Equal(t, record.Evidence{}, e)
 		}
 	})
 }
@@ -209,14 +209,14 @@ func (d Database) prune(t *testing.T) {
 func (d Database) memory(t *testing.T) {
 	t.Run("what was learned comes back, oldest first, and the same again replaces it", func(t *testing.T) {
 		s := d.open(t)
-		var all []rollout.Learned
+		var all []record.Learned
 		for i := range 3 {
-			all = append(all, rollout.Learned{
+			all = append(all, record.Learned{
 				Rollout: "shop", Release: fmt.Sprint("01", 9-i), Metric: "errors", Baseline: "concurrent", Weight: 0.1 * float64(i+1),
 				At: Start.Add(time.Duration(i)), Past: judge.Past{Noise: 1.5, Information: 0.1 + 0.2, Looks: 64},
 			})
 		}
-		require.NoError(t, s.Learn(t.Context(), []rollout.Learned{all[2], all[0]}))
+		require.NoError(t, s.Learn(t.Context(), []record.Learned{all[2], all[0]}))
 		require.NoError(t, s.Learn(t.Context(), all))
 		got, err := s.Learned(t.Context(), "shop")
 		require.NoError(t, err)
@@ -228,10 +228,10 @@ func (d Database) memory(t *testing.T) {
 	t.Run("of each weight the newest 16 are kept", func(t *testing.T) {
 		s := d.open(t)
 		for i := range 20 {
-			l := rollout.Learned{Rollout: "shop", Release: fmt.Sprint(99 - i), Metric: "errors", Weight: 0.5, At: Start.Add(time.Duration(i))}
+			l := record.Learned{Rollout: "shop", Release: fmt.Sprint(99 - i), Metric: "errors", Weight: 0.5, At: Start.Add(time.Duration(i))}
 			other := l
 			other.Weight = float64(i) / 100
-			require.NoError(t, s.Learn(t.Context(), []rollout.Learned{l, other}))
+			require.NoError(t, s.Learn(t.Context(), []record.Learned{l, other}))
 		}
 		got, err := s.Learned(t.Context(), "shop")
 		require.NoError(t, err)
@@ -240,32 +240,32 @@ func (d Database) memory(t *testing.T) {
 	})
 	t.Run("the audit log is newest first, numbered, and complete whatever is in it", func(t *testing.T) {
 		s := d.open(t)
-		a := rollout.AuditEntry{
+		a := record.AuditEntry{
 			At: Start, By: "ann", From: "192.0.2.1", Action: "approve", Rollout: "shop", Release: "01A", Detail: "gate go?", Refused: "403",
 		}
 		require.NoError(t, s.Audit(t.Context(), a))
-		require.NoError(t, s.Audit(t.Context(), rollout.AuditEntry{At: Start, Rollout: "blog", Detail: "\x00\xff"}))
-		require.NoError(t, s.Audit(t.Context(), rollout.AuditEntry{At: Start, Rollout: string(make([]byte, 5000))}))
-		all, err := s.AuditLog(t.Context(), rollout.AuditFilter{})
+		require.NoError(t, s.Audit(t.Context(), record.AuditEntry{At: Start, Rollout: "blog", Detail: "\x00\xff"}))
+		require.NoError(t, s.Audit(t.Context(), record.AuditEntry{At: Start, Rollout: string(make([]byte, 5000))}))
+		all, err := s.AuditLog(t.Context(), record.AuditFilter{})
 		require.NoError(t, err)
 		require.Len(t, all, 3)
 		require.Greater(t, all[0].ID, all[1].ID)
 		require.Greater(t, all[1].ID, all[2].ID)
 		require.Equal(t, "\uFFFD\uFFFD", all[1].Detail)
-		shop, err := s.AuditLog(t.Context(), rollout.AuditFilter{Rollout: "shop", Limit: 1})
+		shop, err := s.AuditLog(t.Context(), record.AuditFilter{Rollout: "shop", Limit: 1})
 		require.NoError(t, err)
 		a.ID = all[2].ID
-		require.Equal(t, []rollout.AuditEntry{a}, shop)
-		newest, err := s.AuditLog(t.Context(), rollout.AuditFilter{Limit: 1})
+		require.Equal(t, []record.AuditEntry{a}, shop)
+		newest, err := s.AuditLog(t.Context(), record.AuditFilter{Limit: 1})
 		require.NoError(t, err)
 		require.Equal(t, all[:1], newest)
-		older, err := s.AuditLog(t.Context(), rollout.AuditFilter{Before: all[0].ID, Limit: 1})
+		older, err := s.AuditLog(t.Context(), record.AuditFilter{Before: all[0].ID, Limit: 1})
 		require.NoError(t, err)
 		require.Equal(t, all[1:2], older)
-		anns, err := s.AuditLog(t.Context(), rollout.AuditFilter{By: "ann"})
+		anns, err := s.AuditLog(t.Context(), record.AuditFilter{By: "ann"})
 		require.NoError(t, err)
 		require.Equal(t, all[2:], anns)
-		none, err := s.AuditLog(t.Context(), rollout.AuditFilter{By: "ann", Rollout: "shop", Before: all[2].ID})
+		none, err := s.AuditLog(t.Context(), record.AuditFilter{By: "ann", Rollout: "shop", Before: all[2].ID})
 		require.NoError(t, err)
 		require.Empty(t, none)
 	})

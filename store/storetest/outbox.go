@@ -9,7 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/store"
 )
 
@@ -17,11 +17,11 @@ import (
 const patience = 3
 
 // outgoing is a message about event seq of a release.
-func outgoing(release string, seq int, receiver string) rollout.Outgoing {
+func outgoing(release string, seq int, receiver string) record.Outgoing {
 	at := Start.Add(time.Duration(seq) * time.Second)
-	return rollout.Outgoing{
+	return record.Outgoing{
 		Key: fmt.Sprintf("%s/%05d/%s", release, seq, receiver), Receiver: receiver, At: at,
-		Body: json.RawMessage(`{"title": "é"}`), State: rollout.OutgoingWaiting, Due: at,
+		Body: json.RawMessage(`{"title": "é"}`), State: record.OutgoingWaiting, Due: at,
 	}
 }
 
@@ -31,11 +31,11 @@ func (d Database) outbox(t *testing.T) {
 		s := d.open(t)
 		Create(t, s, "01A", "shop", "")
 		m := outgoing("01A", 1, "chat")
-		require.NoError(t, s.Tell(t.Context(), "01A", 0, 0, []rollout.Outgoing{m, m}))
+		require.NoError(t, s.Tell(t.Context(), "01A", 0, 0, []record.Outgoing{m, m}))
 		got, _ := take(t, s, Start.Add(time.Hour))
-		got.State = rollout.OutgoingSent
+		got.State = record.OutgoingSent
 		require.NoError(t, s.Settle(t.Context(), *got))
-		require.NoError(t, s.Tell(t.Context(), "01A", 0, 1, []rollout.Outgoing{m}))
+		require.NoError(t, s.Tell(t.Context(), "01A", 0, 1, []record.Outgoing{m}))
 		got, next := take(t, s, Start.Add(time.Hour))
 		require.Nil(t, got)
 		require.Zero(t, next)
@@ -45,7 +45,7 @@ func (d Database) outbox(t *testing.T) {
 	t.Run("what was taken and never settled comes again after its lease, as after a crash", func(t *testing.T) {
 		s := d.open(t)
 		Create(t, s, "01A", "shop", "")
-		require.NoError(t, s.Tell(t.Context(), "01A", 0, 1, []rollout.Outgoing{outgoing("01A", 1, "chat")}))
+		require.NoError(t, s.Tell(t.Context(), "01A", 0, 1, []record.Outgoing{outgoing("01A", 1, "chat")}))
 		now := Start.Add(time.Hour)
 		first, _ := take(t, s, now)
 		require.NotNil(t, first)
@@ -59,7 +59,7 @@ func (d Database) outbox(t *testing.T) {
 	t.Run("what waits is counted, and what is old is removed", func(t *testing.T) {
 		s := d.open(t)
 		Create(t, s, "01A", "shop", "")
-		require.NoError(t, s.Tell(t.Context(), "01A", 0, 1, []rollout.Outgoing{outgoing("01A", 1, "chat"), outgoing("01A", 2, "chat"), outgoing("01A", 2, "mail")}))
+		require.NoError(t, s.Tell(t.Context(), "01A", 0, 1, []record.Outgoing{outgoing("01A", 1, "chat"), outgoing("01A", 2, "chat"), outgoing("01A", 2, "mail")}))
 		n, oldest, err := s.Backlog(t.Context(), "chat")
 		require.NoError(t, err)
 		require.Equal(t, 2, n)
@@ -78,7 +78,7 @@ func (d Database) outbox(t *testing.T) {
 
 const lease = time.Minute
 
-func take(t *testing.T, s *store.Store, now time.Time) (*rollout.Outgoing, time.Time) {
+func take(t *testing.T, s *store.Store, now time.Time) (*record.Outgoing, time.Time) {
 	t.Helper()
 	m, next, err := s.Take(t.Context(), "chat", now, now.Add(lease), patience)
 	require.NoError(t, err)
@@ -96,8 +96,8 @@ func (d Database) untold(t *testing.T) {
 	require.Zero(t, found[0].Told)
 	require.NotEmpty(t, found[0].Release.Plan)
 
-	require.NoError(t, s.Tell(t.Context(), "01A", 0, 1, []rollout.Outgoing{outgoing("01A", 1, "chat")}))
-	require.ErrorIs(t, s.Tell(t.Context(), "01A", 0, 1, []rollout.Outgoing{outgoing("01A", 9, "chat")}), rollout.ErrConflict)
+	require.NoError(t, s.Tell(t.Context(), "01A", 0, 1, []record.Outgoing{outgoing("01A", 1, "chat")}))
+	require.ErrorIs(t, s.Tell(t.Context(), "01A", 0, 1, []record.Outgoing{outgoing("01A", 9, "chat")}), record.ErrConflict)
 	all, err := s.Outbox(t.Context(), 10)
 	require.NoError(t, err)
 	require.Len(t, all, 1, "a conflict writes nothing")
@@ -119,7 +119,7 @@ func (d Database) untold(t *testing.T) {
 func (d Database) order(t *testing.T) {
 	s := d.open(t)
 	Create(t, s, "01A", "shop", "")
-	require.NoError(t, s.Tell(t.Context(), "01A", 0, 1, []rollout.Outgoing{
+	require.NoError(t, s.Tell(t.Context(), "01A", 0, 1, []record.Outgoing{
 		outgoing("01A", 3, "chat"), outgoing("01A", 1, "chat"), outgoing("01A", 2, "chat"), outgoing("01A", 0, "mail"),
 	}))
 	now := Start.Add(time.Hour)
@@ -138,11 +138,11 @@ func (d Database) order(t *testing.T) {
 	}
 	second, _ := take(t, s, now)
 	require.Equal(t, "01A/00002/chat", second.Key, "no longer")
-	second.State = rollout.OutgoingLost
+	second.State = record.OutgoingLost
 	require.NoError(t, s.Settle(t.Context(), *second))
 	third, _ := take(t, s, now)
 	require.Equal(t, "01A/00003/chat", third.Key)
-	third.State = rollout.OutgoingSent
+	third.State = record.OutgoingSent
 	require.NoError(t, s.Settle(t.Context(), *third))
 	none, next := take(t, s, now)
 	require.Nil(t, none)
@@ -155,7 +155,7 @@ func (d Database) taken(t *testing.T) {
 	a, b := d.pair(t)
 	Create(t, a, "01A", "shop", "")
 	const messages = 20
-	var all []rollout.Outgoing
+	var all []record.Outgoing
 	for i := range messages {
 		all = append(all, outgoing("01A", i, "chat"))
 	}
@@ -179,7 +179,7 @@ func (d Database) taken(t *testing.T) {
 				mu.Lock()
 				taken[m.Key]++
 				mu.Unlock()
-				m.State = rollout.OutgoingSent
+				m.State = record.OutgoingSent
 				if err := s.Settle(t.Context(), *m); err != nil {
 					errs <- err
 					return

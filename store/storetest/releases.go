@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/store"
 )
@@ -28,19 +29,19 @@ func (d Database) releases(t *testing.T) {
 		s := d.open(t)
 		Create(t, s, "01A", "shop", "")
 		_, err := s.Release(t.Context(), "01B")
-		require.ErrorIs(t, err, rollout.ErrNotFound)
+		require.ErrorIs(t, err, record.ErrNotFound)
 		_, err = s.ByKey(t.Context(), "shop", "build-7")
-		require.ErrorIs(t, err, rollout.ErrNotFound)
+		require.ErrorIs(t, err, record.ErrNotFound)
 		_, err = s.ByKey(t.Context(), "shop", "")
-		require.ErrorIs(t, err, rollout.ErrNotFound, "no key is not a key")
+		require.ErrorIs(t, err, record.ErrNotFound, "no key is not a key")
 	})
 	t.Run("a rollout has one active release", func(t *testing.T) {
 		s := d.open(t)
 		r := Create(t, s, "01A", "shop", "")
 		second, first := Release("01B", "shop", "")
-		var active *rollout.ActiveError
+		var active *record.ActiveError
 		require.ErrorAs(t, s.Create(t.Context(), second, first), &active)
-		require.Equal(t, &rollout.ActiveError{Rollout: "shop", ID: "01A"}, active)
+		require.Equal(t, &record.ActiveError{Rollout: "shop", ID: "01A"}, active)
 		requireNoTrace(t, s, "01B")
 
 		r.Phase = rollout.RollingBack
@@ -74,9 +75,9 @@ func (d Database) releases(t *testing.T) {
 		r := Create(t, s, "01A", "shop", "build-7")
 		again, first := Release("01B", "shop", "build-7")
 		for range 2 {
-			var started *rollout.StartedError
+			var started *record.StartedError
 			require.ErrorAs(t, s.Create(t.Context(), again, first), &started)
-			require.Equal(t, &rollout.StartedError{Key: "build-7", ID: "01A"}, started)
+			require.Equal(t, &record.StartedError{Key: "build-7", ID: "01A"}, started)
 			if r.Version == 1 {
 				r = End(t, s, r, false, Start)
 			}
@@ -88,7 +89,7 @@ func (d Database) releases(t *testing.T) {
 		s := d.open(t)
 		Create(t, s, "01A", "shop", "")
 		r, first := Release("01A", "blog", "")
-		require.ErrorIs(t, s.Create(t.Context(), r, first), rollout.ErrConflict)
+		require.ErrorIs(t, s.Create(t.Context(), r, first), record.ErrConflict)
 	})
 	t.Run("the live set changes with the end of a release only", func(t *testing.T) {
 		s := d.open(t)
@@ -115,23 +116,23 @@ func (d Database) lists(t *testing.T) {
 		}
 	}
 	for name, c := range map[string]struct {
-		f    rollout.Filter
+		f    record.Filter
 		want []string
 	}{
-		"the newest":           {rollout.Filter{Limit: 3}, []string{"0111", "0110", "0109"}},
-		"those of one rollout": {rollout.Filter{Rollout: "shop", Limit: 3}, []string{"0110", "0108", "0106"}},
-		"those in a phase":     {rollout.Filter{Phase: rollout.Active}, []string{"0111", "0110"}},
+		"the newest":           {record.Filter{Limit: 3}, []string{"0111", "0110", "0109"}},
+		"those of one rollout": {record.Filter{Rollout: "shop", Limit: 3}, []string{"0110", "0108", "0106"}},
+		"those in a phase":     {record.Filter{Phase: rollout.Active}, []string{"0111", "0110"}},
 		"those with an outcome, on the next page": {
-			rollout.Filter{Outcome: rollout.Released, Before: "0104", Rollout: "blog"}, []string{"0103", "0101"}},
-		"the one that a key has started":  {rollout.Filter{Rollout: "blog", Key: "key 3"}, []string{"0107"}},
-		"those that somebody has started": {rollout.Filter{By: "bob"}, []string{"0110", "0107", "0104", "0101"}},
-		"those from a time on":            {rollout.Filter{Since: Start.Add(9 * 24 * time.Hour)}, []string{"0111", "0110", "0109"}},
-		"those before a time":             {rollout.Filter{Until: Start.Add(2 * 24 * time.Hour)}, []string{"0101", "0100"}},
+			record.Filter{Outcome: rollout.Released, Before: "0104", Rollout: "blog"}, []string{"0103", "0101"}},
+		"the one that a key has started":  {record.Filter{Rollout: "blog", Key: "key 3"}, []string{"0107"}},
+		"those that somebody has started": {record.Filter{By: "bob"}, []string{"0110", "0107", "0104", "0101"}},
+		"those from a time on":            {record.Filter{Since: Start.Add(9 * 24 * time.Hour)}, []string{"0111", "0110", "0109"}},
+		"those before a time":             {record.Filter{Until: Start.Add(2 * 24 * time.Hour)}, []string{"0101", "0100"}},
 		"somebody's of one day": {
-			rollout.Filter{By: "ann", Since: Start.Add(3 * 24 * time.Hour), Until: Start.Add(4 * 24 * time.Hour)}, []string{"0103"}},
+			record.Filter{By: "ann", Since: Start.Add(3 * 24 * time.Hour), Until: Start.Add(4 * 24 * time.Hour)}, []string{"0103"}},
 		"those between times that nobody will see": {
-			rollout.Filter{Since: time.Date(1, 1, 2, 0, 0, 0, 0, time.UTC), Until: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), Limit: 1}, []string{"0111"}},
-		"none": {rollout.Filter{Rollout: "nobody"}, nil},
+			record.Filter{Since: time.Date(1, 1, 2, 0, 0, 0, 0, time.UTC), Until: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), Limit: 1}, []string{"0111"}},
+		"none": {record.Filter{Rollout: "nobody"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			found, err := s.Releases(t.Context(), c.f)
@@ -143,7 +144,7 @@ func (d Database) lists(t *testing.T) {
 			require.Equal(t, c.want, ids)
 		})
 	}
-	all, err := s.Releases(t.Context(), rollout.Filter{})
+	all, err := s.Releases(t.Context(), record.Filter{})
 	require.NoError(t, err)
 	require.Len(t, all, 12)
 	one, err := s.Release(t.Context(), all[5].ID)
@@ -154,7 +155,7 @@ func (d Database) lists(t *testing.T) {
 func requireNoTrace(t *testing.T, s *store.Store, id string) {
 	t.Helper()
 	_, err := s.Release(t.Context(), id)
-	require.ErrorIs(t, err, rollout.ErrNotFound)
+	require.ErrorIs(t, err, record.ErrNotFound)
 	events, err := s.Events(t.Context(), id, 0)
 	require.NoError(t, err)
 	require.Empty(t, events)
@@ -175,7 +176,7 @@ func (d Database) events(t *testing.T) {
 		require.NoError(t, s.Append(t.Context(), r, 1, paused(2)))
 		r.Phase, r.Outcome = rollout.PhaseEnded, rollout.Failed
 		for _, version := range []int{0, 1, 3} {
-			require.ErrorIs(t, s.Append(t.Context(), r, version, paused(version+1)), rollout.ErrConflict)
+			require.ErrorIs(t, s.Append(t.Context(), r, version, paused(version+1)), record.ErrConflict)
 		}
 		got, err := s.Release(t.Context(), "01A")
 		require.NoError(t, err)
@@ -187,7 +188,7 @@ func (d Database) events(t *testing.T) {
 	})
 	t.Run("an append to no release is not found", func(t *testing.T) {
 		r, _ := Release("01A", "shop", "")
-		require.ErrorIs(t, d.open(t).Append(t.Context(), r, 1, paused(2)), rollout.ErrNotFound)
+		require.ErrorIs(t, d.open(t).Append(t.Context(), r, 1, paused(2)), record.ErrNotFound)
 	})
 	t.Run("several events are appended all or none", func(t *testing.T) {
 		s := d.open(t)
@@ -269,9 +270,9 @@ func (d Database) text(t *testing.T) {
 			id := fmt.Sprintf("01%02d %s", i, name)
 			r := Create(t, s, id, name, name)
 			l := Look(id, name, 1)
-			require.NoError(t, s.SaveLooks(t.Context(), []rollout.LookRecord{l}))
-			require.NoError(t, s.Learn(t.Context(), []rollout.Learned{{Rollout: name, Release: id, Metric: name, Baseline: name}}))
-			require.NoError(t, s.Audit(t.Context(), rollout.AuditEntry{By: name, Rollout: name, Detail: name}))
+			require.NoError(t, s.SaveLooks(t.Context(), []record.LookRecord{l}))
+			require.NoError(t, s.Learn(t.Context(), []record.Learned{{Rollout: name, Release: id, Metric: name, Baseline: name}}))
+			require.NoError(t, s.Audit(t.Context(), record.AuditEntry{By: name, Rollout: name, Detail: name}))
 			End(t, s, r, true, Start)
 		}
 		for i, name := range odd {
@@ -288,7 +289,7 @@ func (d Database) text(t *testing.T) {
 			learned, err := s.Learned(t.Context(), name)
 			require.NoError(t, err)
 			require.Equal(t, name, learned[0].Metric)
-			audit, err := s.AuditLog(t.Context(), rollout.AuditFilter{Rollout: name, Limit: 9})
+			audit, err := s.AuditLog(t.Context(), record.AuditFilter{Rollout: name, Limit: 9})
 			require.NoError(t, err)
 			require.Len(t, audit, 1)
 			require.Equal(t, name, audit[0].Detail)

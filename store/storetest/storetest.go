@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/store"
 )
@@ -67,8 +68,8 @@ func Open(t testing.TB, url string, opts ...store.Option) *store.Store {
 var Start = time.Date(2026, 3, 29, 1, 59, 59, 123456789, time.UTC)
 
 // Release is a release that has just started, with its first event.
-func Release(id, rolloutName, key string) (rollout.Release, rollout.Event) {
-	r := rollout.Release{
+func Release(id, rolloutName, key string) (record.Release, rollout.Event) {
+	r := record.Release{
 		ID: id, Rollout: rolloutName, Revision: "a1", Key: key, Plan: json.RawMessage(`{"definition": {"name": "é\u0000"}}`),
 		Version: 1, Phase: rollout.Active, StartedBy: "ann", StartedAt: Start,
 	}
@@ -79,7 +80,7 @@ func Release(id, rolloutName, key string) (rollout.Release, rollout.Event) {
 }
 
 // Create creates a release and returns it.
-func Create(t testing.TB, s *store.Store, id, rolloutName, key string) rollout.Release {
+func Create(t testing.TB, s *store.Store, id, rolloutName, key string) record.Release {
 	t.Helper()
 	r, first := Release(id, rolloutName, key)
 	require.NoError(t, s.Create(t.Context(), r, first))
@@ -87,7 +88,7 @@ func Create(t testing.TB, s *store.Store, id, rolloutName, key string) rollout.R
 }
 
 // End ends a release that has had its first event only.
-func End(t testing.TB, s *store.Store, r rollout.Release, swapped bool, at time.Time) rollout.Release {
+func End(t testing.TB, s *store.Store, r record.Release, swapped bool, at time.Time) record.Release {
 	t.Helper()
 	r.Phase, r.Outcome, r.EndedAt = rollout.PhaseEnded, rollout.Released, at
 	e := rollout.Ended{Meta: rollout.Meta{Seq: r.Version + 1, At: at, By: "serin"}, Outcome: rollout.Released, Swapped: swapped}
@@ -97,10 +98,10 @@ func End(t testing.TB, s *store.Store, r rollout.Release, swapped bool, at time.
 }
 
 // Look is a look with a verdict as large as usual: two metrics, and all the numbers that make a verdict doubtable.
-func Look(release, scope string, number int) rollout.LookRecord {
+func Look(release, scope string, number int) record.LookRecord {
 	at := Start.Add(time.Duration(number) * 10 * time.Second)
 	n := float64(number)
-	l := rollout.LookRecord{Release: release, Scope: scope, Turn: 3, Cursor: fmt.Appendf(nil, "cursor %d", number)}
+	l := record.LookRecord{Release: release, Scope: scope, Turn: 3, Cursor: fmt.Appendf(nil, "cursor %d", number)}
 	l.Look = judge.Look{
 		Number: number, At: at, Length: 10 * time.Second, Weight: 0.05,
 		Observations: []judge.Observation{

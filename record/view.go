@@ -1,4 +1,4 @@
-package rollout
+package record
 
 import (
 	"fmt"
@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/traffic"
 	"github.com/serindev/serin/workload"
 )
@@ -20,12 +21,12 @@ type View struct {
 	// Swapped: the set declared as canary is the live one.
 	Swapped bool `json:"swapped"`
 	// Release is nil for a rollout that has had none since the daemon began.
-	Release *Release `json:"release,omitempty"`
-	State   State    `json:"state,omitzero"`
-	Steps   Steps    `json:"steps,omitempty"`
+	Release *Release      `json:"release,omitempty"`
+	State   rollout.State `json:"state,omitzero"`
+	Steps   rollout.Steps `json:"steps,omitempty"`
 	// Definition that the release was started with, or the declared one while there is no release; nil if there is
-	// neither. It is what [Definition.MayAnswer] is asked of, and stays inside the daemon: webhooks carry secrets.
-	Definition *Definition `json:"-"`
+	// neither. It is what [rollout.Definition.MayAnswer] is asked of, and stays inside the daemon: webhooks carry secrets.
+	Definition *rollout.Definition `json:"-"`
 	// Target of the traffic now, how well it is known to be served ("in force", "unconfirmed", "not served") and
 	// what differs.
 	Target       traffic.Target    `json:"target,omitzero"`
@@ -51,7 +52,7 @@ type Update struct {
 	Rollout string `json:"rollout"`
 	Release string `json:"release,omitempty"`
 	// Event is nil when only the view has changed (a look without news, traffic in force).
-	Event Event `json:"-"`
+	Event rollout.Event `json:"-"`
 }
 
 // ParameterError says which parameter of a start is wrong.

@@ -1,4 +1,4 @@
-package rollout
+package record
 
 import (
 	"encoding/json"

@@ -1,17 +1,19 @@
-package rollout
+package tell
 
 import (
 	"fmt"
 	"math"
 
+	"github.com/serindev/serin/figures"
 	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/rollout"
 )
 
 // plainly says what explainMetric says to somebody who has never heard of canaries and evidence: what was counted, how
 // the two compare, and how sure that is.
 func plainly(m judge.MetricVerdict) string {
 	if !compared(m) {
-		return plainArms(m) + " There is nothing to compare yet: " + reasonWords(m.Reason) + "."
+		return plainArms(m) + " There is nothing to compare yet: " + rollout.ReasonWords(m.Reason) + "."
 	}
 	return plainArms(m) + " " + plainRatio(m) + " " + plainOutcome(m)
 }
@@ -33,11 +35,11 @@ func plainArms(m judge.MetricVerdict) string {
 	what := "counted as " + m.Metric
 	switch m.Kind {
 	case judge.Gauge:
-		return fmt.Sprintf("%sthe mean of %s is %s; %s%s.", canary, m.Metric, number(m.Canary.Rate), baseline, number(m.Baseline.Rate))
+		return fmt.Sprintf("%sthe mean of %s is %s; %s%s.", canary, m.Metric, figures.Number(m.Canary.Rate), baseline, figures.Number(m.Baseline.Rate))
 	case judge.Objective:
-		return fmt.Sprintf("%s%s %s; the objective is %s.", canary, counted(m.Canary), what, percent(m.Baseline.Rate))
+		return fmt.Sprintf("%s%s %s; the objective is %s.", canary, counted(m.Canary), what, figures.Percent(m.Baseline.Rate))
 	case judge.Histogram:
-		what = "were above " + number(m.Bound)
+		what = "were above " + figures.Number(m.Bound)
 	case judge.Counts:
 	}
 	return fmt.Sprintf("%s%s %s; %s%s.", canary, counted(m.Canary), what, baseline, counted(m.Baseline))
@@ -49,9 +51,9 @@ func plainRatio(m judge.MetricVerdict) string {
 	if m.Margin < 1 {
 		accepted = "no less than %s times is accepted"
 	}
-	out := fmt.Sprintf("That is %s times as much; "+accepted+".", number(m.Ratio), number(m.Margin))
-	if m.Outcome == judge.Fail && m.Leading > 0 && number(m.Leading) != number(m.Ratio) {
-		out += fmt.Sprintf(" In the part of it that decided, it is %s times.", number(m.Leading))
+	out := fmt.Sprintf("That is %s times as much; "+accepted+".", figures.Number(m.Ratio), figures.Number(m.Margin))
+	if m.Outcome == judge.Fail && m.Leading > 0 && figures.Number(m.Leading) != figures.Number(m.Ratio) {
+		out += fmt.Sprintf(" In the part of it that decided, it is %s times.", figures.Number(m.Leading))
 	}
 	return out
 }
@@ -74,7 +76,7 @@ func plainOutcome(m judge.MetricVerdict) string {
 	case judge.Inconclusive:
 	}
 	if m.Reason != judge.Undecided {
-		return "It is not decided: " + reasonWords(m.Reason) + "."
+		return "It is not decided: " + rollout.ReasonWords(m.Reason) + "."
 	}
 	return "It is not decided yet: by what is known so far, " + plainBounds(m) + "."
 }
@@ -82,19 +84,19 @@ func plainOutcome(m judge.MetricVerdict) string {
 func plainBounds(m judge.MetricVerdict) string {
 	switch lower, upper := m.Bounded(); {
 	case lower && upper:
-		return fmt.Sprintf("it can be anything from %s to %s times", number(m.Lower), number(m.Upper))
+		return fmt.Sprintf("it can be anything from %s to %s times", figures.Number(m.Lower), figures.Number(m.Upper))
 	case lower:
-		return fmt.Sprintf("it can be anything from %s times on", number(m.Lower))
+		return fmt.Sprintf("it can be anything from %s times on", figures.Number(m.Lower))
 	case upper:
-		return fmt.Sprintf("it can be anything up to %s times", number(m.Upper))
+		return fmt.Sprintf("it can be anything up to %s times", figures.Number(m.Upper))
 	}
 	return "it can be anything"
 }
 
 // oneOf is exp(log), at least 1, as a number of releases.
 func oneOf(log float64) string {
-	if e := math.Exp(max(log, 0)); e <= mostOdds {
-		return rounded(e)
+	if e := math.Exp(max(log, 0)); e <= figures.MostOdds {
+		return figures.Rounded(e)
 	}
 	return "more than 1,000,000"
 }

@@ -1,4 +1,4 @@
-package rollout_test
+package tell_test
 
 import (
 	"testing"
@@ -8,11 +8,12 @@ import (
 
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/share"
+	"github.com/serindev/serin/tell"
 	"github.com/serindev/serin/workload"
 )
 
 func TestWhoDescribesADeploymentSeesWhatMatters(t *testing.T) {
-	d := clustered()
+	d := &rollout.Definition{}
 	d.Steps = []rollout.Step{rollout.Gate{Name: "qa-says-yes", Approvers: []string{"qa"}}, rollout.Gray{Name: "gray", Weights: []share.Share{0.05, 0.5}}}
 	active := rollout.State{Phase: rollout.Active, GrayStep: 1, GrayStage: 1, Step: 1, StepName: "gray"}
 	back := rollout.State{Phase: rollout.RollingBack, Why: "errors are worse"}
@@ -40,7 +41,7 @@ func TestWhoDescribesADeploymentSeesWhatMatters(t *testing.T) {
 			workload.Notice{Reason: "RolledBack", Text: "the release has ended, rolledBack: errors are worse", Warning: true}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			n, ok := rollout.Notice(c.before, c.after, d, c.event)
+			n, ok := tell.Notice(c.before, c.after, d, c.event)
 			require.True(t, ok)
 			require.Equal(t, c.want, n)
 		})
@@ -49,7 +50,7 @@ func TestWhoDescribesADeploymentSeesWhatMatters(t *testing.T) {
 		"a look": rollout.LookTaken{Meta: by}, "what is in force": rollout.InForce{Meta: by}, "a weight whose pods are not there yet": rollout.StepEntered{Meta: by, Prepare: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, ok := rollout.Notice(active, active, d, event)
+			_, ok := tell.Notice(active, active, d, event)
 			require.False(t, ok, "it comes too often, or too early")
 		})
 	}

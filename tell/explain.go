@@ -1,4 +1,9 @@
-package rollout
+// Package tell puts events and states into words, in one wording for all who read them: pages, the command line, chat
+// messages and Kubernetes.
+//
+// It is pure and decides nothing: what holds a release and what follows is package rollout's. Start reading at
+// [Explain].
+package tell
 
 import (
 	"fmt"
@@ -8,7 +13,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/serindev/serin/figures"
 	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/record"
+	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/share"
 	"github.com/serindev/serin/workload"
 )
@@ -26,7 +34,7 @@ type Explanation struct {
 	// Noise says that nothing is learned yet of how much good versions of this service differ; empty once it is, or
 	// where no verdict is awaited.
 	Noise string `json:"noise,omitempty"`
-	// Waiting is [State.Waiting], Next what follows after that; both are empty once the release has ended.
+	// Waiting is [rollout.State.Waiting], Next what follows after that; both are empty once the release has ended.
 	Waiting string   `json:"waiting,omitempty"`
 	Next    string   `json:"next,omitempty"`
 	Trouble []string `json:"trouble,omitempty"`
@@ -58,7 +66,7 @@ func (e Explanation) String() string {
 }
 
 // Explain says why the last verdict is what it is, what the release waits for and what happens next.
-func Explain(v View) Explanation {
+func Explain(v record.View) Explanation {
 	e := Explanation{Rollout: v.Rollout, Trouble: slices.Clone(v.Trouble)}
 	for _, w := range v.Workloads {
 		if w.Phase != workload.Ready && w.Why != "" {
@@ -75,14 +83,14 @@ func Explain(v View) Explanation {
 	e.Release = v.Release.ID
 	verdict := v.Verdict
 	// A release that has left the state of being analysed is explained by what it was decided on.
-	if verdict == nil || v.State.Phase != Active {
+	if verdict == nil || v.State.Phase != rollout.Active {
 		if v.State.LastVerdict != nil {
 			verdict = v.State.LastVerdict
 		}
 	}
 	state := v.State
-	if state.Phase == RollingBack && v.Definition != nil {
-		state.Why += state.leftBehind(v.Definition) // once it has ended, that is said by its end
+	if state.Phase == rollout.RollingBack && v.Definition != nil {
+		state.Why += state.LeftBehind(v.Definition) // once it has ended, that is said by its end
 	}
 	e.Headline = headline(state, verdict)
 	if verdict != nil {
@@ -90,12 +98,12 @@ func Explain(v View) Explanation {
 			e.Metrics = append(e.Metrics, MetricExplanation{Metric: m.Metric, Outcome: m.Outcome, Plain: plainly(m), Text: explainMetric(m)})
 		}
 		e.SampleRatio = explainSplit(verdict.SampleRatio, v.State.Dismissed)
-		if !verdict.Learned && v.State.Phase == Active {
+		if !verdict.Learned && v.State.Phase == rollout.Active {
 			e.Noise = notLearned
 		}
 	}
 	if !v.State.Ended() {
-		e.Waiting, e.Next = v.Waiting, v.State.afterwards(v.Definition)
+		e.Waiting, e.Next = v.Waiting, afterwards(v.State, v.Definition)
 	}
 	return e
 }
@@ -104,14 +112,14 @@ func Explain(v View) Explanation {
 const notLearned = "nothing is learned yet of how much good versions of this service differ: " +
 	"until a release has gone well, versions that drift apart slowly may be taken for worse, and a pass waits longer"
 
-func headline(s State, v *judge.Verdict) string {
+func headline(s rollout.State, v *judge.Verdict) string {
 	var out string
 	switch s.Phase {
-	case PhaseEnded:
+	case rollout.PhaseEnded:
 		out = fmt.Sprintf("ended, %s: %s", s.Outcome, s.Why)
-	case RollingBack:
+	case rollout.RollingBack:
 		out = "going back: " + s.Why
-	case Active:
+	case rollout.Active:
 		out = "active at step " + s.StepName
 		if s.StepName == "" {
 			out = "active, before its first step"
@@ -120,7 +128,7 @@ func headline(s State, v *judge.Verdict) string {
 			out += ", paused by " + s.Pause.By
 		}
 	}
-	if s.WhyBy != "" && s.Phase != Active {
+	if s.WhyBy != "" && s.Phase != rollout.Active {
 		out += " (by " + s.WhyBy + ")"
 	}
 	if v == nil {
@@ -128,7 +136,7 @@ func headline(s State, v *judge.Verdict) string {
 	}
 	out += fmt.Sprintf("; look %d at %s says %s", v.Look, v.At.UTC().Format(time.RFC3339), v.Outcome)
 	if v.Outcome == judge.Inconclusive {
-		out += ", " + reasonWords(v.Reason)
+		out += ", " + rollout.ReasonWords(v.Reason)
 	}
 	if v.Decisive != "" {
 		out += " (" + v.Decisive + ")"
@@ -143,7 +151,7 @@ func explainMetric(m judge.MetricVerdict) string {
 	}
 	var parts []string
 	if m.Ratio > 0 {
-		parts = append(parts, fmt.Sprintf("ratio %s, at least %s (%s)%s", number(m.Ratio), number(m.Lower),
+		parts = append(parts, fmt.Sprintf("ratio %s, at least %s (%s)%s", figures.Number(m.Ratio), figures.Number(m.Lower),
 			level(m.LogEvidence.FailsFrom), upper(m)), against(m))
 	}
 	parts = append(parts, evidence(m)+" → "+outcome(m))
@@ -151,17 +159,17 @@ func explainMetric(m judge.MetricVerdict) string {
 }
 
 func upper(m judge.MetricVerdict) string {
-	return fmt.Sprintf(", at most %s (%s)", number(m.Upper), level(m.LogEvidence.PassFrom))
+	return fmt.Sprintf(", at most %s (%s)", figures.Number(m.Upper), level(m.LogEvidence.PassFrom))
 }
 
 func arms(m judge.MetricVerdict) string {
 	switch m.Kind {
 	case judge.Gauge:
-		return fmt.Sprintf("canary's mean %s against baseline's %s", number(m.Canary.Rate), number(m.Baseline.Rate))
+		return fmt.Sprintf("canary's mean %s against baseline's %s", figures.Number(m.Canary.Rate), figures.Number(m.Baseline.Rate))
 	case judge.Objective:
-		return "canary " + counted(m.Canary) + " against an objective of " + percent(m.Baseline.Rate)
+		return "canary " + counted(m.Canary) + " against an objective of " + figures.Percent(m.Baseline.Rate)
 	case judge.Histogram:
-		return fmt.Sprintf("above %s canary %s against baseline %s", number(m.Bound), counted(m.Canary), counted(m.Baseline))
+		return fmt.Sprintf("above %s canary %s against baseline %s", figures.Number(m.Bound), counted(m.Canary), counted(m.Baseline))
 	case judge.Counts:
 	}
 	return "canary " + counted(m.Canary) + " against baseline " + counted(m.Baseline)
@@ -171,7 +179,7 @@ func counted(t judge.Totals) string {
 	if t.Total == 0 {
 		return "nothing yet"
 	}
-	return fmt.Sprintf("%s of %s (%s)", grouped(t.Bad), grouped(t.Total), percent(t.Rate))
+	return fmt.Sprintf("%s of %s (%s)", figures.Grouped(t.Bad), figures.Grouped(t.Total), figures.Percent(t.Rate))
 }
 
 // against says where the estimate lies beside the margin: for a fail that of the comparison that decided, which may be
@@ -186,14 +194,14 @@ func against(m judge.MetricVerdict) string {
 		beyond = ratio <= m.Margin
 	}
 	if beyond {
-		return "worse than the margin allows (ratio " + number(m.Margin) + ")"
+		return "worse than the margin allows (ratio " + figures.Number(m.Margin) + ")"
 	}
-	return "within the margin (ratio " + number(m.Margin) + ")"
+	return "within the margin (ratio " + figures.Number(m.Margin) + ")"
 }
 
 func evidence(m judge.MetricVerdict) string {
 	l := m.LogEvidence
-	worse := fmt.Sprintf("evidence %s against “no worse”, needed %s", odds(l.Worse), odds(l.FailsFrom))
+	worse := fmt.Sprintf("evidence %s against “no worse”, needed %s", figures.Odds(l.Worse), figures.Odds(l.FailsFrom))
 	if m.Outcome == judge.Fail {
 		return worse
 	}
@@ -201,13 +209,13 @@ func evidence(m judge.MetricVerdict) string {
 	if m.Goal {
 		what = "“no better”"
 	}
-	return fmt.Sprintf("%s; %s against %s, needed %s", worse, odds(l.NoWorse), what, odds(l.PassFrom))
+	return fmt.Sprintf("%s; %s against %s, needed %s", worse, figures.Odds(l.NoWorse), what, figures.Odds(l.PassFrom))
 }
 
 func outcome(m judge.MetricVerdict) string {
 	out := string(m.Outcome)
 	if m.Outcome == judge.Inconclusive {
-		out += ", " + reasonWords(m.Reason)
+		out += ", " + rollout.ReasonWords(m.Reason)
 	}
 	if m.Detail != "" {
 		out += " (" + m.Detail + ")"
@@ -222,12 +230,12 @@ func explainSplit(r *judge.SampleRatio, dismissed bool) string {
 	if r == nil {
 		return ""
 	}
-	out := fmt.Sprintf("%s of %s requests went to the canary (%s), asked for %s", grouped(r.Canary), grouped(r.Canary+r.Baseline),
-		percent(r.Share), share.Share(r.Weight))
+	out := fmt.Sprintf("%s of %s requests went to the canary (%s), asked for %s", figures.Grouped(r.Canary), figures.Grouped(r.Canary+r.Baseline),
+		figures.Percent(r.Share), share.Share(r.Weight))
 	if !r.Alarm {
 		return out + ": no alarm"
 	}
-	out += fmt.Sprintf(": alarm, evidence %s against the split asked for, needed %s", odds(max(r.More, r.Fewer)), odds(r.AlarmFrom))
+	out += fmt.Sprintf(": alarm, evidence %s against the split asked for, needed %s", figures.Odds(max(r.More, r.Fewer)), figures.Odds(r.AlarmFrom))
 	if dismissed {
 		out += "; dismissed by a human for this weight"
 	}
@@ -235,61 +243,61 @@ func explainSplit(r *judge.SampleRatio, dismissed bool) string {
 }
 
 // afterwards is what happens once the release waits no longer; empty where that is the end of it.
-func (s State) afterwards(d *Definition) string {
+func afterwards(s rollout.State, d *rollout.Definition) string {
 	switch {
-	case s.Phase == RollingBack:
+	case s.Phase == rollout.RollingBack:
 		return "the release ends, " + string(s.Outcome)
-	case s.Phase != Active || d == nil || s.Step >= len(d.Steps):
+	case s.Phase != rollout.Active || d == nil || s.Step >= len(d.Steps):
 		return ""
 	}
 	if s.Step >= 0 {
 		switch step := d.Steps[s.Step].(type) {
-		case Gray:
+		case rollout.Gray:
 			if s.Stage+1 < len(step.Weights) {
-				return fmt.Sprintf("%s of traffic on the canary, for at least %s", step.Weights[s.Stage+1], span(step.Hold))
+				return fmt.Sprintf("%s of traffic on the canary, for at least %s", step.Weights[s.Stage+1], figures.Span(step.Hold))
 			}
-		case Promote:
+		case rollout.Promote:
 			switch {
-			case s.Stage == 0 && step.Strategy == Exchange:
+			case s.Stage == 0 && step.Strategy == rollout.Exchange:
 				return "the canary's servers become stable"
 			case s.Stage == 0:
 				return "all traffic on stable, which is the new version then"
-			case s.Stage == 1 && step.Strategy != Exchange:
+			case s.Stage == 1 && step.Strategy != rollout.Exchange:
 				return "the canary leaves the service and is scaled down"
 			}
-		case AB, Gate, Wait, Webhook, Job, Deploy:
+		case rollout.AB, rollout.Gate, rollout.Wait, rollout.Webhook, rollout.Job, rollout.Deploy:
 		}
 	}
 	if s.Step+1 == len(d.Steps) {
-		return "the release ends, " + string(Released)
+		return "the release ends, " + string(rollout.Released)
 	}
 	return stepWords(d.Steps[s.Step+1])
 }
 
 // stepWords say what a step does.
-func stepWords(step Step) string {
+func stepWords(step rollout.Step) string {
 	switch step := step.(type) {
-	case AB:
-		return fmt.Sprintf("A/B step %s, %s of the cohort on the canary, for at least %s", step.Name, step.Cohort.Split, span(step.Decide.Min))
-	case Gray:
-		return fmt.Sprintf("%s of traffic on the canary, for at least %s", step.Weights[0], span(step.Hold))
-	case Gate:
+	case rollout.AB:
+		return fmt.Sprintf("A/B step %s, %s of the cohort on the canary, for at least %s", step.Name, step.Cohort.Split, figures.Span(step.Decide.Min))
+	case rollout.Gray:
+		return fmt.Sprintf("%s of traffic on the canary, for at least %s", step.Weights[0], figures.Span(step.Hold))
+	case rollout.Gate:
 		return "gate " + step.Name + ", which a human answers"
-	case Wait:
-		return "wait " + step.Name + " for " + span(step.For)
-	case Webhook:
+	case rollout.Wait:
+		return "wait " + step.Name + " for " + figures.Span(step.For)
+	case rollout.Webhook:
 		return "webhook " + step.Name
-	case Job:
+	case rollout.Job:
 		return "job " + step.Name
-	case Deploy:
+	case rollout.Deploy:
 		return "deploy " + step.Name + ": Deployment " + step.Deployment.String()
-	case Promote:
+	case rollout.Promote:
 		switch step.Strategy {
-		case Patch:
+		case rollout.Patch:
 			return "promotion: stable's Deployment becomes the canary's version, then gets all traffic"
-		case AwaitStable:
+		case rollout.AwaitStable:
 			return "promotion: somebody else brings stable's Deployment to the canary's images, then it gets all traffic"
-		case Exchange:
+		case rollout.Exchange:
 		}
 		return "promotion: all traffic on the canary, whose servers then become stable"
 	}
@@ -302,77 +310,4 @@ func level(threshold float64) string {
 		return "0%"
 	}
 	return strconv.FormatFloat(100*(1-math.Exp(-threshold)), 'g', 4, 64) + "%"
-}
-
-// mostOdds is where odds stop being numbers that anybody reads.
-const mostOdds = 1e6
-
-// odds writes exp(log) as odds: "12,000 : 1". Below one they are the other way round: "1 : 3".
-func odds(log float64) string {
-	switch e := math.Exp(math.Abs(log)); {
-	case math.IsNaN(log):
-		return "none"
-	case math.IsInf(log, -1):
-		return "none"
-	case log < 0 && e > mostOdds:
-		return "less than 1 : 1,000,000"
-	case log < 0:
-		return "1 : " + rounded(e)
-	case e > mostOdds:
-		return fmt.Sprintf("10^%.0f : 1", math.Floor(log/math.Ln10+1e-9))
-	default:
-		return rounded(e) + " : 1"
-	}
-}
-
-// rounded has two digits of meaning and thousands apart.
-func rounded(v float64) string {
-	if v < 10 {
-		return strconv.FormatFloat(v, 'g', 2, 64)
-	}
-	unit := math.Pow(10, math.Floor(math.Log10(v))-1)
-	return grouped(math.Round(v/unit) * unit)
-}
-
-// number has two digits of meaning, more where they stand before the point.
-func number(v float64) string {
-	a := math.Abs(v)
-	switch {
-	case math.IsInf(v, 0), math.IsNaN(v):
-		return fmt.Sprint(v)
-	case a == 0:
-		return "0"
-	case a >= 1000:
-		return grouped(v)
-	case a >= 10:
-		return strconv.FormatFloat(v, 'f', 0, 64)
-	case a >= 1:
-		return strconv.FormatFloat(v, 'f', 1, 64)
-	case a >= 1e-4:
-		return strconv.FormatFloat(v, 'f', 1-int(math.Floor(math.Log10(a))), 64)
-	}
-	return strconv.FormatFloat(v, 'g', 2, 64)
-}
-
-// percent has at least two digits of meaning: 3.0%, 0.50%, 12%.
-func percent(rate float64) string { return number(100*rate) + "%" }
-
-// grouped writes a whole number with its thousands apart.
-func grouped(v float64) string {
-	if math.IsNaN(v) || math.Abs(v) > 1e15 {
-		return strconv.FormatFloat(v, 'g', 3, 64)
-	}
-	digits := strconv.FormatFloat(math.Abs(math.Round(v)), 'f', 0, 64)
-	var groups []string
-	for len(digits) > 3 {
-		groups = append(groups, digits[len(digits)-3:])
-		digits = digits[:len(digits)-3]
-	}
-	groups = append(groups, digits)
-	slices.Reverse(groups)
-	out := strings.Join(groups, ",")
-	if v < 0 {
-		return "-" + out
-	}
-	return out
 }

@@ -1,4 +1,9 @@
-package rollout
+// Package record says what is kept and shown of a release beside its events: the values that the rooms of the shell
+// share. The store keeps them, the engine makes them, the server and the notifier show them.
+//
+// It decides nothing and does nothing; what a release is and what follows from an event is package rollout's. Start
+// reading at [Release] and [View].
+package record
 
 import (
 	"encoding/json"
@@ -7,6 +12,7 @@ import (
 	"time"
 
 	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/rollout"
 )
 
 // ErrConflict is returned by a store for an append at a version that is no longer the newest: somebody else acts
@@ -30,18 +36,6 @@ func (e *StartedError) Error() string {
 	return fmt.Sprintf("key %q has already started release %s", e.Key, e.ID)
 }
 
-// AnsweredError is returned for a second answer to a gate.
-type AnsweredError struct {
-	Gate   string
-	By     string
-	At     time.Time
-	Answer Answer
-}
-
-func (e *AnsweredError) Error() string {
-	return fmt.Sprintf("gate %s was answered by %s at %s: %s", e.Gate, e.By, e.At.UTC().Format(time.RFC3339), e.Answer)
-}
-
 // Release is what is remembered of a release beside its events.
 type Release struct {
 	ID       string `json:"id"` // ULID
@@ -51,12 +45,12 @@ type Release struct {
 	Plan json.RawMessage `json:"-"`
 	Key  string          `json:"key,omitempty"`
 	// Version is the Seq of the newest event.
-	Version   int       `json:"version"`
-	Phase     Phase     `json:"phase"`
-	Outcome   Outcome   `json:"outcome,omitempty"`
-	StartedBy string    `json:"startedBy"`
-	StartedAt time.Time `json:"startedAt"`
-	EndedAt   time.Time `json:"endedAt,omitzero"`
+	Version   int             `json:"version"`
+	Phase     rollout.Phase   `json:"phase"`
+	Outcome   rollout.Outcome `json:"outcome,omitempty"`
+	StartedBy string          `json:"startedBy"`
+	StartedAt time.Time       `json:"startedAt"`
+	EndedAt   time.Time       `json:"endedAt,omitzero"`
 }
 
 // LookRecord is one look as it is remembered. The evidence at a look is the newest snapshot before it with every
@@ -86,8 +80,8 @@ type Evidence struct {
 // Filter picks releases; zero fields do not restrict.
 type Filter struct {
 	Rollout string
-	Phase   Phase
-	Outcome Outcome
+	Phase   rollout.Phase
+	Outcome rollout.Outcome
 	// Key that the release was started with, and By whom.
 	Key, By string
 	// Since and Until bound when it was started; Until itself is not among it.
