@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sort"
 	"strconv"
+	"time"
 )
 
 // firstAfter is the index of the first sample after t, or the number of samples.
@@ -16,6 +17,8 @@ func firstAfter(samples []Sample, t int64) int {
 type tally struct {
 	err     error
 	refused bool
+	// held: it was answered, and waits for what it belongs to.
+	held bool
 	// alive: a series of it has a sample that is not stale at the end of the window.
 	alive bool
 	// series are the answer's, and counts what each has counted, in the same order. For a histogram it is the number
@@ -32,6 +35,7 @@ type counter struct {
 	ask     Ask
 	scrapes map[Target][]int64
 	points  map[uint64]point
+	low     map[uint64]int64
 	last    int64 // the last sample seen, in the look's time
 	odd     int
 }
@@ -43,13 +47,37 @@ const (
 	base       step = iota // nothing is known of what came before
 	whole                  // the counter began anew: all of it counts
 	difference             // it went on
+	unsure                 // it is lower, and that may be another server's view of the same counter: nothing counts yet
 )
+
+// Of two servers behind one address either may answer, and each has scraped at times of its own: a sample of the other
+// one can be a little lower than the last. So between two answers a value counts as a reset only if it is far below the
+// one before it, or if the series stays below for longer than the two servers' views can differ.
+const (
+	// Skew is that bound: their clocks, and the time that a scrape takes.
+	Skew = time.Minute
+	// farBelow is a drop that no skew explains: a counter of this size at least has lost half of it.
+	farBelow = 20
+)
+
+// fell says what a sample is that is lower than the last one of its series; before is the value of the one before it in
+// the same answer, negative where there is none.
+func (c *counter) fell(id uint64, p, x point, before float64) step {
+	began, low := c.low[id]
+	switch {
+	case x.v < before, x.t-p.t >= Skew.Milliseconds(), p.v >= farBelow && x.v < p.v/2, low && x.t-began >= Skew.Milliseconds():
+		return whole
+	case !low:
+		c.low[id] = x.t
+	}
+	return unsure
+}
 
 // walk goes through the samples of one series that are not counted yet, remembers the last, and tells visit of each:
 // what it is, and what it adds.
 func (c *counter) walk(id uint64, s Series, visit func(x Sample, how step, adds float64)) {
 	p, known := c.points[id]
-	based := known
+	based, before := known, -1.0
 	for _, x := range s.Samples {
 		t, v := x.T+c.ask.shift, x.total()
 		if math.IsNaN(v) || math.IsInf(v, 0) || v < 0 {
@@ -58,6 +86,9 @@ func (c *counter) walk(id uint64, s Series, visit func(x Sample, how step, adds 
 		}
 		c.last = max(c.last, t)
 		if known && t <= p.t { // counted already, or out of order
+			if t == p.t && v == p.v {
+				before = v
+			}
 			continue
 		}
 		how := difference
@@ -66,14 +97,23 @@ func (c *counter) walk(id uint64, s Series, visit func(x Sample, how step, adds 
 			how = base
 		case !known && !c.scraped(s.Labels, c.ask.absent, t):
 			how = base
-		case !known, v < p.v:
+		case !known:
 			how = whole
 		case t-p.t > Stale.Milliseconds() && c.scraped(s.Labels, p.t+Stale.Milliseconds()-1, t):
 			how = whole
+		case v < p.v:
+			how = c.fell(id, p, point{t, v}, before)
 		}
 		based = based || !c.ask.fresh || t > c.ask.after
+		before = v
+		if how == unsure {
+			visit(x, how, 0)
+			p.t = t // the value to come up to stays
+			continue
+		}
+		delete(c.low, id)
 		switch how {
-		case base:
+		case base, unsure:
 			visit(x, how, 0)
 		case whole:
 			visit(x, how, v)
@@ -110,6 +150,8 @@ func (c *counter) native(id uint64, s Series, bounds []float64) (all float64, be
 		for j, bound := range bounds {
 			now := x.H.AtMost(bound)
 			switch how {
+			case unsure:
+				continue
 			case base:
 			case whole:
 				below[j] += now
@@ -138,20 +180,26 @@ func (c *counter) scraped(l Labels, from, to int64) bool {
 	return i < len(times) && times[i]+c.ask.shift < to
 }
 
+// pass leaves an answer uncounted: what it belongs to has none. It is asked again from where it was, or goes on from here.
+func (in *input) pass(a Ask, on bool, next *Cursor) {
+	k := next.asked[in.id]
+	k.until = a.after
+	if on {
+		k.until, k.answered = a.To.UnixMilli()+a.shift, false
+	}
+	next.asked[in.id] = k
+}
+
 // count counts an answer into next.
 func (in *input) count(a Ask, answer Answer, bounds []float64, next *Cursor) tally {
-	before := next.asked[in.id]
 	if answer.Err != nil {
 		// Not answered: the next look asks from where this one did. Refused: what was refused now may be taken once
 		// the window is smaller, so it goes on from here; the values before the gap still count.
-		before.until = a.after
-		if answer.Refused {
-			before.until, before.answered = a.To.UnixMilli()+a.shift, false
-		}
-		next.asked[in.id] = before
+		in.pass(a, answer.Refused, next)
 		return tally{err: answer.Err, refused: answer.Refused}
 	}
-	c := counter{ask: a, scrapes: answer.Scrapes, points: next.series, last: before.seen}
+	before := next.asked[in.id]
+	c := counter{ask: a, scrapes: answer.Scrapes, points: next.series, low: next.low, last: before.seen}
 	t := tally{series: answer.Series, counts: make([]float64, len(answer.Series))}
 	if len(bounds) > 0 {
 		t.below = make([][]float64, len(answer.Series))

@@ -30,7 +30,10 @@ const (
 //
 // Per series the rules are:
 //   - Counted is the sum of increments from sample to sample. A value below its predecessor is a reset and counts
-//     as a whole.
+//     as a whole, within one answer. Between two answers, which two servers may have given, it is one if it is far
+//     below, comes [Skew] later, or once the series has stayed below for so long; until then nothing counts but what
+//     exceeds the higher value. So a small counter that began again and is soon above its last value counts the
+//     difference: never too much.
 //   - A series that was not there before counts its whole first value if a scrape of its target succeeded before
 //     that sample without it: then it began after that scrape. Otherwise the first value is only a base.
 //   - So does a series that was away for longer than [Stale] while its target was scraped: it had vanished
@@ -46,6 +49,7 @@ type Cursor struct {
 
 	asked  map[uint64]asked
 	series map[uint64]point
+	low    map[uint64]int64 // of series whose last sample was below their point's value: since when, ms
 }
 
 // asked is what is known of one input of the plan.
@@ -78,12 +82,15 @@ func (c Cursor) Oldest() time.Time {
 
 // clone copies what folding changes.
 func (c Cursor) clone() Cursor {
-	c.asked, c.series = maps.Clone(c.asked), maps.Clone(c.series)
+	c.asked, c.series, c.low = maps.Clone(c.asked), maps.Clone(c.series), maps.Clone(c.low)
 	if c.asked == nil {
 		c.asked = map[uint64]asked{}
 	}
 	if c.series == nil {
 		c.series = map[uint64]point{}
+	}
+	if c.low == nil {
+		c.low = map[uint64]int64{}
 	}
 	return c
 }
@@ -91,6 +98,7 @@ func (c Cursor) clone() Cursor {
 // forget drops what has not come for long.
 func (c *Cursor) forget(at int64) {
 	maps.DeleteFunc(c.series, func(_ uint64, p point) bool { return at-p.t > Forget.Milliseconds()+MaxWindow.Milliseconds() })
+	maps.DeleteFunc(c.low, func(id uint64, _ int64) bool { _, there := c.series[id]; return !there })
 }
 
 // seed and prime are those of the 64-bit hash FNV-1a; its values are stored, so it never changes.
@@ -127,6 +135,8 @@ type cursorJSON struct {
 	// and the 8 bytes of the float.
 	Asked  string `json:"asked"`
 	Series string `json:"series"`
+	// Low is base64 of a count, and for each entry the id and the time as in Series; it is left out where it is empty.
+	Low string `json:"low,omitempty"`
 }
 
 // MarshalJSON writes the cursor; equal cursors give equal bytes.
@@ -151,7 +161,22 @@ func (c Cursor) MarshalJSON() ([]byte, error) {
 			s = binary.BigEndian.AppendUint64(append(s, 1), math.Float64bits(p.v))
 		}
 	}
-	return json.Marshal(cursorJSON{cursorVersion, c.At, base64.RawStdEncoding.EncodeToString(a), base64.RawStdEncoding.EncodeToString(s)})
+	return json.Marshal(cursorJSON{
+		cursorVersion, c.At, base64.RawStdEncoding.EncodeToString(a), base64.RawStdEncoding.EncodeToString(s),
+		base64.RawStdEncoding.EncodeToString(c.lowBytes()),
+	})
+}
+
+func (c Cursor) lowBytes() []byte {
+	if len(c.low) == 0 {
+		return nil
+	}
+	b := binary.AppendUvarint(nil, uint64(len(c.low)))
+	for _, id := range slices.Sorted(maps.Keys(c.low)) {
+		b = binary.BigEndian.AppendUint64(b, id)
+		b = binary.AppendVarint(b, c.low[id]-c.At.UnixMilli())
+	}
+	return b
 }
 
 func bit(b bool) byte {
@@ -178,6 +203,10 @@ func (c *Cursor) UnmarshalJSON(b []byte) error {
 	if err != nil {
 		return fmt.Errorf("decode cursor: %w", err)
 	}
+	low, err := base64.RawStdEncoding.DecodeString(j.Low)
+	if err != nil {
+		return fmt.Errorf("decode cursor: %w", err)
+	}
 	out := NewCursor(j.At).clone()
 	at := out.At.UnixMilli()
 	r := reader{b: a}
@@ -193,6 +222,15 @@ func (c *Cursor) UnmarshalJSON(b []byte) error {
 	}
 	if err := r.end(); err != nil {
 		return err
+	}
+	if len(low) > 0 {
+		r = reader{b: low}
+		for range r.count() {
+			out.low[r.id()] = at + r.varint()
+		}
+		if err := r.end(); err != nil {
+			return err
+		}
 	}
 	*c = out
 	return nil
@@ -217,14 +255,14 @@ func (r *reader) take(n int) []byte {
 	return out
 }
 
-// count is bounded by the bytes there are: an entry takes at least ten.
+// count is bounded by the bytes there are: an entry takes at least nine.
 func (r *reader) count() int {
 	n := r.uvarint()
-	if n > uint64(len(r.b))/10 {
+	if n > uint64(len(r.b))/9 {
 		r.broken = true
 		return 0
 	}
-	return int(n) //nolint:gosec // at most a tenth of the bytes
+	return int(n) //nolint:gosec // at most a ninth of the bytes
 }
 
 func (r *reader) byte() byte { return r.take(1)[0] }

@@ -1,6 +1,7 @@
 package analysis
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -15,41 +16,71 @@ import (
 // and returns the next cursor and the look. c is not changed.
 //
 // What was not answered stays uncounted, is Absent in the look, and is asked again, for the longer window, at the
-// next one. An arm of which the source has no live series is Missing and the observation's Absent is
+// next one; so is what belongs to it: all inputs of a metric are counted for the same window, or none is. An arm of which the source has no live series is Missing and the observation's Absent is
 // [judge.NoData]; live series that did not move are zeros, which are measured. If nothing was answered at all the
 // cursor's At stays.
 func (p Plan) Fold(c Cursor, answers []Answer, in FoldInput) (Cursor, judge.Look) {
 	asks := p.Asks(c, in.At)
 	next := c.clone()
+	for len(answers) < len(asks) {
+		answers = append(answers[:len(answers):len(answers)], Answer{Err: errNoAnswer})
+	}
 	tallies := make([]tally, len(asks))
-	answered := false
-	for i := range asks {
-		var a Answer
-		if i < len(answers) {
-			a = answers[i]
-		} else {
-			a = Answer{Err: fmt.Errorf("the source gave no answer")}
-		}
-		answered = answered || a.Err == nil
-		if asks[i].Template.Instant {
-			tallies[i] = tally{err: a.Err, refused: a.Refused, series: a.Series}
-			continue
-		}
-		tallies[i] = p.inputs[i].count(asks[i], a, p.bounds[i], &next)
+	for _, g := range p.groups {
+		p.countGroup(g, asks, answers, tallies, &next)
 	}
 	look := judge.Look{
-		Number: in.Number, At: in.At.UTC(), Length: max(in.At.Sub(c.At), 0), Weight: in.Weight, Excluded: in.Excluded,
+		Number: in.Number, At: in.At.UTC(), Length: max(in.At.Sub(c.At), 0), Weight: in.Weight,
 		Observations: make([]judge.Observation, len(p.metrics)),
 	}
+	froms := make([]time.Time, len(p.metrics))
 	for i := range p.metrics {
 		look.Observations[i] = p.observe(&p.metrics[i], tallies, &next)
+		froms[i] = time.UnixMilli(asks[p.metrics[i].canary.main].after).UTC()
 	}
 	look.Requests = p.requestsOf(asks, tallies)
-	if answered && in.At.After(c.At) {
+	in.Standing.Mark(&look, froms)
+	if look.Requests != nil && p.RequestsFrom(c).Before(in.Standing.Settled) {
+		look.Unsettled = true
+	}
+	if slices.ContainsFunc(answers[:len(asks)], func(a Answer) bool { return a.Err == nil }) && in.At.After(c.At) {
 		next.At = in.At.UTC().Truncate(time.Millisecond)
 	}
 	next.forget(next.At.UnixMilli())
 	return next, look
+}
+
+var errNoAnswer = errors.New("the source gave no answer")
+
+// countGroup counts what belongs together. Where a part of it has no answer the rest waits: it is asked again from where
+// it was. Where a part was refused, all of it goes on from here, for that part may be taken once the window is smaller;
+// the next answer counts what came in between as a whole, by the values on both sides.
+func (p *Plan) countGroup(group []int, asks []Ask, answers []Answer, tallies []tally, next *Cursor) {
+	lacking, refused := false, false
+	for _, i := range group {
+		lacking, refused = lacking || answers[i].Err != nil, refused || answers[i].Refused
+	}
+	for _, i := range group {
+		in, ask, a := &p.inputs[i], asks[i], answers[i]
+		switch {
+		case ask.Template.Instant:
+			tallies[i] = tally{err: a.Err, refused: a.Refused, series: a.Series}
+		case lacking && a.Err == nil:
+			in.pass(ask, refused, next)
+			tallies[i] = tally{held: true}
+		default:
+			tallies[i] = in.count(ask, a, p.bounds[i], next)
+		}
+	}
+}
+
+// RequestsFrom is where the window of the requests of the arms begins that c asks for next.
+func (p *Plan) RequestsFrom(c Cursor) time.Time {
+	if p.canary == none {
+		return c.At
+	}
+	a := p.inputs[p.canary].ask(&c, c.At)
+	return time.UnixMilli(a.after).UTC()
 }
 
 // allBounds are the bounds at which each input is counted.
@@ -81,10 +112,21 @@ func (p *Plan) requestsOf(asks []Ask, tallies []tally) *judge.Requests {
 		return nil
 	}
 	c, b := &tallies[p.canary], &tallies[p.baseline]
-	if c.err != nil || b.err != nil || asks[p.canary].after != asks[p.baseline].after || !c.alive && !b.alive {
+	if c.err != nil || b.err != nil || c.held || asks[p.canary].after != asks[p.baseline].after || !c.alive && !b.alive {
 		return nil
 	}
-	return &judge.Requests{Canary: sum(c.counts), Baseline: sum(b.counts)}
+	r := judge.Requests{Canary: sum(c.counts), Baseline: sum(b.counts)}
+	if !counts(r.Canary) || !counts(r.Baseline) {
+		return nil
+	}
+	return &r
+}
+
+// mostCount is the largest count that is one: beyond it a float is no exact integer.
+const mostCount = 1 << 53
+
+func counts(values ...float64) bool {
+	return !slices.ContainsFunc(values, func(v float64) bool { return !(v >= 0 && v <= mostCount) })
 }
 
 func sum(values []float64) float64 {
@@ -131,11 +173,20 @@ func (p *Plan) observeArm(s Source, a *armInputs, tallies []tally, next *Cursor)
 	if l := p.missing(a.main, main); l.reason != "" {
 		return judge.Arm{Missing: true}, l
 	}
+	if a.events != none {
+		// A counter of its own that was never seen may be misspelt: its zero is not a measurement.
+		if l := p.missing(a.events, &tallies[a.events]); l.reason != "" {
+			return judge.Arm{Missing: true}, l
+		}
+	}
+	if main.held {
+		return judge.Arm{Missing: true}, lack{}
+	}
 	var arm judge.Arm
 	var l lack
 	switch s := s.(type) {
 	case Ratio:
-		arm, l = p.observeRatio(a, main, tallies)
+		arm = p.observeRatio(a, main, tallies)
 	case Slow, Distribution:
 		arm, l = p.observeHistogram(a, main, next)
 		if _, ok := s.(Slow); ok && !arm.Missing {
@@ -143,6 +194,9 @@ func (p *Plan) observeArm(s Source, a *armInputs, tallies []tally, next *Cursor)
 		}
 	case Gauge:
 		arm, l = observeGauge(main, p.inputs[a.main].text)
+	}
+	if !counts(arm.Bad, arm.Total) || !counts(arm.Cumulative...) {
+		return judge.Arm{Missing: true}, lack{judge.NoData, fmt.Sprintf("%s counts more than 2^53 in one look, which is no count", p.inputs[a.main].text)}
 	}
 	if main.odd > 0 && l.detail == "" {
 		l.detail = fmt.Sprintf("%d samples of %s are no counts (NaN, infinite or negative) and were skipped", main.odd, p.inputs[a.main].text)
@@ -153,6 +207,8 @@ func (p *Plan) observeArm(s Source, a *armInputs, tallies []tally, next *Cursor)
 // missing says why an input has nothing to give.
 func (p *Plan) missing(i int, t *tally) lack {
 	switch text := p.inputs[i].text; {
+	case t.held:
+		return lack{}
 	case t.refused:
 		return lack{judge.NoData, fmt.Sprintf("the source refuses %s: %v", text, t.err)}
 	case t.err != nil:
@@ -163,23 +219,18 @@ func (p *Plan) missing(i int, t *tally) lack {
 	return lack{}
 }
 
-func (p *Plan) observeRatio(a *armInputs, main *tally, tallies []tally) (judge.Arm, lack) {
+func (p *Plan) observeRatio(a *armInputs, main *tally, tallies []tally) judge.Arm {
 	arm := judge.Arm{Total: sum(main.counts)}
 	if !a.split {
-		events := &tallies[a.events]
-		// A counter of its own that was never seen may be misspelt: its zero is not a measurement.
-		if l := p.missing(a.events, events); l.reason != "" {
-			return judge.Arm{Missing: true}, l
-		}
-		arm.Bad = sum(events.counts)
-		return arm, lack{}
+		arm.Bad = sum(tallies[a.events].counts)
+		return arm
 	}
 	for i, s := range main.series {
 		if main.counts[i] != 0 && matchesAll(a.part, s.Labels) {
 			arm.Bad += main.counts[i]
 		}
 	}
-	return arm, lack{}
+	return arm
 }
 
 func matchesAll(ms []labelMatcher, l Labels) bool {

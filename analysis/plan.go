@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/serindev/serin/judge"
 )
 
 // Names are what an arm is called where its metrics are.
@@ -29,10 +27,13 @@ type Arms struct{ Canary, Baseline Names }
 // and may be used by several goroutines.
 type Plan struct {
 	inputs  []input
+	groups  [][]int // the inputs that move on together, or not at all
 	metrics []reading
 	bounds  [][]float64 // at which each input is counted, if it is a histogram
 	// requests of the arms for the sample ratio; none where it is off
 	canary, baseline int
+
+	begun int // the first input of the group that is being made
 }
 
 // none is the index of no input.
@@ -41,6 +42,7 @@ const none = -1
 // input is one thing that is asked at every look.
 type input struct {
 	id       uint64 // stays the same when variables change
+	group    int
 	template Template
 	first    Template // before the first answer: all buckets, so that it can be said which there are
 	value    string
@@ -108,6 +110,7 @@ func newPlan(def Definition, arms Arms) (Plan, error) {
 	def = def.Defaults()
 	p := Plan{canary: none, baseline: none}
 	for _, m := range def.Metrics {
+		p.begun = len(p.inputs)
 		r := reading{metric: m, baseline: armInputs{main: none, events: none}}
 		var err error
 		if r.canary, err = p.arm(m.Source, "canary", arms.Canary, 0); err != nil {
@@ -124,11 +127,14 @@ func newPlan(def Definition, arms Arms) (Plan, error) {
 		if err != nil {
 			return Plan{}, fmt.Errorf("metric %s: %w", m.Name, err)
 		}
+		p.gather(m.Name, &r.canary.main, &r.canary.events, &r.baseline.main, &r.baseline.events)
 		p.metrics = append(p.metrics, r)
 	}
+	p.begun = len(p.inputs)
 	if err := p.splitInputs(def.Split, arms); err != nil {
 		return Plan{}, fmt.Errorf("requests of the arms: %w", err)
 	}
+	p.gather("requests of the arms", &p.canary, &p.baseline)
 	p.bounds = p.allBounds()
 	return p, nil
 }
@@ -282,11 +288,47 @@ func (p *Plan) add(s selector, bounds []float64, arm string, n Names, offset tim
 }
 
 func (p *Plan) keep(in input) int {
-	if i := slices.IndexFunc(p.inputs, func(o input) bool { return o.id == in.id && o.template == in.template && o.offset == in.offset }); i >= 0 {
-		return i
+	if i := slices.IndexFunc(p.inputs[p.begun:], in.same); i >= 0 {
+		return p.begun + i
 	}
 	p.inputs = append(p.inputs, in)
 	return len(p.inputs) - 1
+}
+
+// same says whether two inputs ask the same.
+func (in *input) same(o input) bool {
+	return o.id == in.id && o.template == in.template && o.offset == in.offset
+}
+
+// gather makes a group of the inputs that were added since the last one: they are the parts of one comparison, so that
+// what one of them counts is worth nothing before all others have answered for the same window. If there is a group of
+// the same inputs already, places are moved to it. A single input that other groups have as well is counted for each on
+// its own, under another id: one that cannot be asked takes nothing from what it is no part of.
+func (p *Plan) gather(name string, places ...*int) {
+	mine := p.inputs[p.begun:]
+	if len(mine) == 0 {
+		return
+	}
+	for _, g := range p.groups {
+		first := g[0]
+		if slices.EqualFunc(p.inputs[first:first+len(g)], mine, func(a, b input) bool { return a.same(b) }) {
+			for _, at := range places {
+				if *at != none {
+					*at += first - p.begun
+				}
+			}
+			p.inputs = p.inputs[:p.begun]
+			return
+		}
+	}
+	group := make([]int, len(mine))
+	for i := range mine {
+		if slices.ContainsFunc(p.inputs[:p.begun], func(o input) bool { return o.id == mine[i].id }) {
+			mine[i].id = hash(mine[i].id, name)
+		}
+		mine[i].group, group[i] = len(p.groups), p.begun+i
+	}
+	p.groups = append(p.groups, group)
 }
 
 // bind makes the template: the one matcher that is all variable is taken out, ${service} first.
@@ -350,7 +392,6 @@ type FoldInput struct {
 	At time.Time
 	// Weight is the canary's share in force, between 0 and 1.
 	Weight float64
-	// Excluded is [judge.WarmingUp] for a look that is counted and shown but not judged. It is also how a cursor is
-	// moved past a time that must not be judged (before a weight is in force): fold, and drop the look.
-	Excluded judge.Reason
+	// Standing says what the windows may count for.
+	Standing Standing
 }

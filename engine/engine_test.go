@@ -74,7 +74,7 @@ func TestAGoodReleaseGoesToItsGateAndThenToItsEnd(t *testing.T) {
 6m0s stepEntered gray 1
 6m0s inForce
 7m0s lookTaken inconclusive: undecided
-9m0s lookTaken inconclusive: waiting
+8m30s lookTaken inconclusive: waiting
 32m0s lookTaken pass
 32m0s stepEntered full-release 0
 1h2m0s gateAnswered

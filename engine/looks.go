@@ -59,7 +59,8 @@ type subject struct {
 	cursor   analysis.Cursor
 	evidence judge.Evidence
 	number   int
-	judged   bool // a look was judged: what is learned of the replicas comes too late
+	weight   *float64 // of the newest look that was settled; nil if none is known
+	judged   bool     // a look was judged: what is learned of the replicas comes too late
 }
 
 // follow is what a look has to know of its release.
@@ -68,8 +69,8 @@ type follow struct {
 	turn   int
 	weight float64
 	cohort bool
-	// judgedFrom is when the windows that count may begin; zero while nothing counts.
-	judgedFrom time.Time
+	// standing says what the windows may count for.
+	standing analysis.Standing
 }
 
 // looked is what a look says to the release's loop.
@@ -77,7 +78,7 @@ type looked struct {
 	release string
 	scope   string
 	turn    int
-	from    time.Time
+	from    time.Time // where the window of its requests begins
 	look    judge.Look
 	verdict judge.Verdict
 	// saved is false if it could not be written: then nothing may follow from it but a rollback.
@@ -116,12 +117,9 @@ func (l *loop) unlooked() {
 func (k *looks) follow(ctx context.Context, l *loop, r *release, t rollout.Target) error {
 	f := follow{scope: t.Analyse, turn: t.Turn, weight: float64(t.Exposure), cohort: t.Cohort}
 	def := r.plan.Analyses[t.Analyse].Defaults()
-	if s := r.state; t.Judged {
-		f.judgedFrom = s.InForceSince.Add(s.PausedFor + def.Settle)
-		if warm := s.ExposedAt.Add(def.WarmUp); warm.After(f.judgedFrom) {
-			f.judgedFrom = warm
-		}
-	}
+	f.standing.Warm = r.state.Warm(def.WarmUp)
+	settled, ok := r.state.Settled(def.Settle)
+	f.standing.Settled, f.standing.Unsettled = settled, !ok
 	k.mu.Lock()
 	s := k.subjects[r.record.ID]
 	k.mu.Unlock()
@@ -213,8 +211,8 @@ func (s *subject) restore(stored record.Evidence) error {
 	s.number = stored.SnapshotLook
 	s.judged = stored.SnapshotLook > 0
 	for _, look := range stored.Since {
-		s.evidence, _ = s.judge.Look(s.evidence, look)
-		s.number = look.Number
+		s.evidence, _ = judge.Take(s.judge, s.evidence, look)
+		s.number, s.weight = look.Number, &look.Weight
 		s.judged = s.judged || look.Excluded == ""
 	}
 	if stored.Cursor == nil {
@@ -390,7 +388,7 @@ func (s *subject) goOn(t taken, saved error) {
 	if saved != nil {
 		s.unsaved = append(s.unsaved, t.record)
 	}
-	s.cursor, s.evidence, s.number = t.cursor, t.evidence, t.record.Look.Number
+	s.cursor, s.evidence, s.number, s.weight = t.cursor, t.evidence, t.record.Look.Number, &t.record.Look.Weight
 	s.judged = s.judged || t.record.Look.Excluded == ""
 	if t.taught {
 		s.mu.Lock()
@@ -446,22 +444,19 @@ func (s *subject) take(at time.Time, answers []analysis.Answer) taken {
 	s.mu.Lock()
 	f, taught := s.follow, s.taught
 	s.mu.Unlock()
-	t := taken{from: s.cursor.Oldest()}
+	t := taken{from: s.plan.RequestsFrom(s.cursor)}
 	before := s.evidence
 	if taught != nil && !s.judged {
 		before, t.taught = s.judge.Begin(taught), true
 	}
-	in := analysis.FoldInput{Number: s.number + 1, At: at.Add(-s.settle), Weight: f.weight}
-	if f.judgedFrom.IsZero() || t.from.Before(f.judgedFrom) {
-		in.Excluded = judge.WarmingUp
-	}
+	in := analysis.FoldInput{Number: s.number + 1, At: at.Add(-s.settle), Weight: f.weight, Standing: f.standing}
 	var look judge.Look
 	t.cursor, look = s.plan.Fold(s.cursor, answers, in)
-	if unreachable(look) {
-		look.Excluded = "" // that nothing answers is said at any time; it changes no evidence
+	if look.Unsettled && s.weight != nil {
+		look.Weight = *s.weight
 	}
 	t.record = record.LookRecord{Release: s.release, Scope: f.scope, Turn: f.turn, Look: look}
-	t.evidence, t.record.Verdict = s.judge.Look(before, look)
+	t.evidence, t.record.Verdict = judge.Take(s.judge, before, look)
 	if t.record.Cursor, t.err = json.Marshal(t.cursor); t.err != nil {
 		return t
 	}
@@ -469,10 +464,6 @@ func (s *subject) take(at time.Time, answers []analysis.Answer) taken {
 		t.record.Snapshot, t.err = t.evidence.Encode()
 	}
 	return t
-}
-
-func unreachable(l judge.Look) bool {
-	return len(l.Observations) > 0 && !slices.ContainsFunc(l.Observations, func(o judge.Observation) bool { return o.Absent != judge.Unreachable })
 }
 
 // deliver tells the release's loop of a look. One that sends the release back is pressed: it does not wait for a loop
@@ -505,7 +496,10 @@ func (k looked) event() rollout.LookTaken {
 // looked takes what a look says. It is an event only if it says something new.
 func (l *loop) looked(ctx context.Context, k looked) {
 	r := l.running()
-	if r == nil || r.record.ID != k.release || r.back != nil || r.state.Turn != k.turn || r.state.Scope != k.scope {
+	if r == nil || r.record.ID != k.release || r.back != nil || !r.state.Watches(k.scope) {
+		return
+	}
+	if r.state.Turn != k.turn && k.verdict.Outcome != judge.Fail {
 		return
 	}
 	r.verdict = &k.verdict
@@ -515,7 +509,7 @@ func (l *loop) looked(ctx context.Context, k looked) {
 		return // what is not written must not advance anything
 	}
 	l.standIn(ctx, k)
-	if r.state.Turn != k.turn || !news(r.state.Look, k.verdict) {
+	if !rollout.News(r.state.Look, k.verdict, k.look.Unsettled) {
 		return
 	}
 	_, _ = l.append(ctx, r.event(k.event(), "judge"))
@@ -527,18 +521,11 @@ func (l *loop) standIn(ctx context.Context, k looked) {
 	if s.InForce || l.confirmed != traffic.Unconfirmed || len(l.observed.Replicas) > 0 || k.look.Requests == nil {
 		return
 	}
+	if s.Turn != k.turn {
+		return
+	}
 	weight := l.rel.state.Target(&l.rel.plan.Rollout, k.release).Exposure
 	if k.from.After(l.appliedAt) && traffic.Agrees(weight, k.look.Requests.Canary, k.look.Requests.Baseline) {
 		l.say(ctx, rollout.InForce{Turn: s.Turn, How: "metrics"})
 	}
 }
-
-// news tells whether a verdict says something that the last event did not.
-func news(last *judge.Verdict, v judge.Verdict) bool {
-	if v.Reason == judge.WarmingUp {
-		return false
-	}
-	return last == nil || last.Outcome != v.Outcome || last.Reason != v.Reason || last.Enough != v.Enough || alarm(last) != alarm(&v)
-}
-
-func alarm(v *judge.Verdict) bool { return v.SampleRatio != nil && v.SampleRatio.Alarm }

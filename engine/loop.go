@@ -536,9 +536,22 @@ func (l *loop) report(ctx context.Context) bool {
 	case inForce || l.misses < missesAllowed:
 		return false
 	case s.InForce, silent && s.UnconfirmedAt.IsZero():
-		return l.say(ctx, rollout.NotInForce{Turn: s.Turn, Unconfirmed: silent, Why: l.differences()})
+		return l.say(ctx, rollout.NotInForce{Turn: s.Turn, Unconfirmed: silent, Written: l.written(), Why: l.differences()})
+	case s.Served != nil && l.written():
+		return l.say(ctx, rollout.NotInForce{Turn: s.Turn, Written: true, Why: l.differences()})
 	}
 	return false
+}
+
+// written tells whether the target stands where the gateway reads it.
+func (l *loop) written() bool {
+	return l.applied != nil && reflect.DeepEqual(*l.applied, l.want()) && len(traffic.Drift(*l.applied, l.observed)) == 0
+}
+
+// want is the target of the traffic, the zero one where there is none.
+func (l *loop) want() traffic.Target {
+	t, _ := l.target()
+	return t
 }
 
 func (l *loop) differences() []string {

@@ -143,7 +143,7 @@ func TestTheFirstReleaseBeginsWithWhatStablesReplicasDifferBy(t *testing.T) {
 func TestReplicasComeTooLateForWhatIsJudged(t *testing.T) {
 	f := newFirstRelease(t, replicasOf(t, "a", "b"))
 	k, s := f.engine.looks, f.follow(t)
-	s.follow.judgedFrom = time.Now().Add(-time.Hour)
+	s.follow.standing = analysis.Standing{}
 	k.slot(t.Context(), s.interval, time.Now())
 	require.True(t, s.judged)
 	before := s.evidence

@@ -354,8 +354,10 @@ type users struct {
 	counters map[string]*counters
 	scrapes  []int64
 	fetched  [][]analysis.Ask
-	late     time.Duration // the next answer comes so late
-	instead  error         // in place of every answer
+	late     time.Duration    // the next answer comes so late
+	instead  error            // in place of every answer
+	failing  map[string]error // by the name of the template's metric
+	garbage  map[string]bool  // by service
 }
 
 // counters of one arm: the samples of its two series, and what is owed to the second.
@@ -462,6 +464,9 @@ func (u *users) answer(a analysis.Ask) analysis.Answer {
 	if u.instead != nil {
 		return analysis.Answer{Err: u.instead}
 	}
+	if err := u.failing[a.Template.Name]; err != nil {
+		return analysis.Answer{Err: err}
+	}
 	target := analysis.Target{Job: "traefik", Instance: "a"}
 	out := analysis.Answer{Scrapes: map[analysis.Target][]int64{target: u.scrapes}}
 	c := u.counters[a.Value]
@@ -473,6 +478,11 @@ func (u *users) answer(a analysis.Ask) analysis.Answer {
 		for _, x := range c.samples[i] {
 			if x.T > a.From.UnixMilli() && x.T <= a.To.UnixMilli() {
 				in = append(in, x)
+			}
+		}
+		if u.garbage[a.Value] {
+			for k := range in {
+				in[k].V = 1.7e308
 			}
 		}
 		labels := analysis.Labels{{Name: "code", Value: code}, {Name: "instance", Value: "a"}, {Name: "job", Value: "traefik"}, {Name: "service", Value: a.Value}}
@@ -488,9 +498,12 @@ type moody struct {
 	mu      sync.Mutex // guards what follows
 	refuses error
 	hangs   bool
-	lost    bool   // the next Create or Append is written, and its answer lost
-	barren  bool   // no release can be created
-	blind   string // what cannot be read
+	lost    bool          // the next Create or Append is written, and its answer lost
+	barren  bool          // no release can be created
+	blind   string        // what cannot be read
+	slowEnd time.Duration // an Ended takes so long
+	reads   int
+	forgets int // events that a failover has lost
 }
 
 var errFull = errors.New("no space left on device")
@@ -553,7 +566,8 @@ func (m *moody) Events(ctx context.Context, id string, after int) ([]rollout.Eve
 	if err := m.sees("events"); err != nil {
 		return nil, err
 	}
-	return m.Store.Events(ctx, id, after)
+	events, err := m.Store.Events(ctx, id, after)
+	return events[:len(events)-m.forgets], err
 }
 
 // Swapped implements engine.Store.
@@ -568,6 +582,12 @@ func (m *moody) Swapped(ctx context.Context, rolloutName string) (bool, error) {
 func (m *moody) Append(ctx context.Context, r record.Release, version int, events ...rollout.Event) error {
 	if err := m.mood(ctx); err != nil {
 		return err
+	}
+	if m.forgets > 0 {
+		return record.ErrConflict
+	}
+	if _, ok := events[0].(rollout.Ended); ok {
+		time.Sleep(m.slowEnd)
 	}
 	return m.lose(m.Store.Append(ctx, r, version, events...))
 }
@@ -585,6 +605,9 @@ func (m *moody) Release(ctx context.Context, id string) (record.Release, error) 
 	if err := m.mood(ctx); err != nil {
 		return record.Release{}, err
 	}
+	m.mu.Lock()
+	m.reads++
+	m.mu.Unlock()
 	return m.Store.Release(ctx, id)
 }
 

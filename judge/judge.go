@@ -160,7 +160,8 @@ type Observation struct {
 	Metric   string `json:"metric"`
 	Canary   Arm    `json:"canary"`
 	Baseline Arm    `json:"baseline"`
-	// Absent is empty, NoData or Unreachable.
+	// Absent is empty, NoData or Unreachable; or WarmingUp where a part of what was counted is of the canary's warm-up,
+	// although the look as a whole is not: it is shown, and not judged.
 	Absent Reason `json:"absent,omitempty"`
 	// Detail says in words what is missing, for people: which series, which error.
 	Detail string `json:"detail,omitempty"`
@@ -179,11 +180,15 @@ type Look struct {
 	// At is the end of the window, Length the window's length.
 	At     time.Time     `json:"at"`
 	Length time.Duration `json:"length"`
-	// Weight is the canary's share that was in force during the window, between 0 and 1. A change of it begins a
+	// Weight is the canary's share that was in force during the window, between 0 and 1; where it is Unsettled, the one
+	// before. A change of it begins a
 	// fresh comparison and a new sample-ratio test.
 	Weight float64 `json:"weight"`
 	// Excluded is WarmingUp while the look is counted and shown but not judged; empty otherwise.
-	Excluded     Reason        `json:"excluded,omitempty"`
+	Excluded Reason `json:"excluded,omitempty"`
+	// Unsettled: no weight was known to be in force for the whole window. Both arms were served in it all the same, so it
+	// is judged like any other; what it withholds is a pass, enough data, and the test of the split. See [Take].
+	Unsettled    bool          `json:"unsettled,omitempty"`
 	Observations []Observation `json:"observations"`
 	// Requests is nil where the gateway's split could not be seen in this look.
 	Requests *Requests `json:"requests,omitempty"`

@@ -186,6 +186,16 @@ func (s State) entered(e StepEntered) (State, error) {
 
 // moved does what entering a stage does to traffic and Deployments.
 func (s State) moved(e StepEntered) (State, error) {
+	turn, served := s.Turn, s.served()
+	s, err := s.heads(e)
+	if s.Turn != turn && served.Scope != "" {
+		s.Served = &served
+	}
+	return s, err
+}
+
+// heads turns traffic and Deployments to what a stage is about.
+func (s State) heads(e StepEntered) (State, error) {
 	if e.What != StageGate && e.What != StageStill && e.What != StageDeploy {
 		s.Doing = e.What
 	}
@@ -207,7 +217,7 @@ func (s State) moved(e StepEntered) (State, error) {
 		s.Touched = true
 		return s.working(), nil
 	case StagePatch, StageAwait:
-		s.Promoting, s.Promotion, s.Scope = true, e.Stage, ""
+		s.Promoting, s.Promotion, s.Scope, s.Served = true, e.Stage, "", nil
 		s.Patched = s.Patched || e.What == StagePatch
 		s.Touched = true
 		if s = s.working(); s.CohortStep >= 0 {
@@ -271,7 +281,7 @@ func (s State) inForce(e InForce) (State, error) {
 	}
 	now := s.Clock(e.At)
 	s.InForce, s.InForceHow, s.InForceSince = true, e.How, now
-	s.UnconfirmedAt, s.NotInForceWhy = time.Time{}, nil
+	s.UnconfirmedAt, s.NotInForceWhy, s.Served = time.Time{}, nil, nil
 	if s.Moved && s.ExposedAt.IsZero() {
 		s.ExposedAt = e.At
 	}
@@ -298,6 +308,9 @@ func (s State) notInForce(e NotInForce) (State, error) {
 		s.InForce = false
 	}
 	s.NotInForceWhy = slices.Clone(e.Why)
+	if e.Unconfirmed || e.Written {
+		s.Served = nil // whatever can be asked says that it is on its way to the users
+	}
 	switch {
 	case !e.Unconfirmed:
 		s.UnconfirmedAt = time.Time{}
@@ -307,13 +320,16 @@ func (s State) notInForce(e NotInForce) (State, error) {
 	return s, nil
 }
 
+// lookTaken takes a look at what is served. A fail of an earlier turn of the same evidence counts as well: it outranks an
+// advance that was decided meanwhile.
 func (s State) lookTaken(e LookTaken) (State, error) {
-	if s.Phase != Active || s.Scope == "" || e.Scope != s.Scope || e.Turn != s.Turn {
+	v, now := e.Verdict, s.Clock(e.At)
+	if !s.Watches(e.Scope) || e.Turn != s.Turn && (e.Turn > s.Turn || v.Outcome != judge.Fail) {
 		return s, s.refuse(e)
 	}
-	v, now := e.Verdict, s.Clock(e.At)
+	v.Enough = v.Enough && e.Scope == s.Scope // enough for what was before is none for what comes
 	s.Look, s.LastVerdict = &v, &v
-	s.Alarm = v.SampleRatio != nil && v.SampleRatio.Alarm
+	s.Alarm = alarm(&v)
 	s.Dismissed = s.Dismissed && s.Alarm
 	s.NoDataSince = since(s.NoDataSince, v.Reason == judge.NoData, now)
 	s.UnreachableSince = since(s.UnreachableSince, v.Reason == judge.Unreachable, now)
@@ -331,6 +347,19 @@ func (s State) lookTaken(e LookTaken) (State, error) {
 	}
 	return s, nil
 }
+
+// News tells whether a verdict says something that last, that of the newest event of this target, did not; last is nil
+// where there is none. What a warm-up shows is none; nor is what a look shows that is unsettled, unless it fails or there
+// is nothing to be seen.
+func News(last *judge.Verdict, v judge.Verdict, unsettled bool) bool {
+	blind := v.Reason == judge.NoData || v.Reason == judge.Unreachable
+	if v.Reason == judge.WarmingUp || unsettled && v.Outcome != judge.Fail && !blind {
+		return false
+	}
+	return last == nil || last.Outcome != v.Outcome || last.Reason != v.Reason || last.Enough != v.Enough || alarm(last) != alarm(&v)
+}
+
+func alarm(v *judge.Verdict) bool { return v.SampleRatio != nil && v.SampleRatio.Alarm }
 
 // since keeps the beginning of a condition for as long as it lasts.
 func since(began time.Time, holds bool, now time.Time) time.Time {
@@ -429,7 +458,7 @@ func (s State) back(e Event, why string, outcome Outcome) (State, error) {
 	now := s.Clock(e.Head().At)
 	s.Phase, s.StageAt, s.BackAt = RollingBack, now, now
 	s.Why, s.WhyBy, s.Outcome = why, e.Head().By, outcome
-	s.Scope, s.Gate, s.Question, s.Webhook, s.Told = "", "", nil, nil, nil // whether a Job has ended is kept
+	s.Scope, s.Served, s.Gate, s.Question, s.Webhook, s.Told = "", nil, "", nil, nil, nil // whether a Job has ended is kept
 	s.Pending = nil
 	switch {
 	case !s.Moved && !s.Touched:
@@ -471,7 +500,7 @@ func (s State) ended(e Ended) (State, error) {
 	}
 	s.Phase, s.Outcome, s.EndedAt = PhaseEnded, e.Outcome, e.At
 	s.Why, s.WhyBy = e.Why, orElse(s.WhyBy, e.By)
-	s.Scope, s.Question = "", nil
+	s.Scope, s.Served, s.Question = "", nil, nil
 	return s, nil
 }
 

@@ -85,8 +85,10 @@ type NotInForce struct {
 	Meta
 	Turn int `json:"turn"`
 	// Unconfirmed: it is written, and no replica answers.
-	Unconfirmed bool     `json:"unconfirmed,omitempty"`
-	Why         []string `json:"why,omitempty"`
+	Unconfirmed bool `json:"unconfirmed,omitempty"`
+	// Written: it is written, and a replica serves something else.
+	Written bool     `json:"written,omitempty"`
+	Why     []string `json:"why,omitempty"`
 }
 
 // Drifted: the gateway's configuration differs from what Serin wrote although nobody told Serin. It is put right.

@@ -87,6 +87,10 @@ type State struct {
 	StepAt   time.Time `json:"stepAt,omitzero"`  // release time: entry of the step
 	StageAt  time.Time `json:"stageAt,omitzero"` // release time: entry of the stage
 
+	// Served is what users are still served although another target has been decided: a write may fail, or take its
+	// time. It is nil once the current target is written, and while nothing was analysed before it.
+	Served *Served `json:"served,omitempty"`
+
 	// Moved: some user's request may have been served by the canary.
 	Moved bool `json:"moved,omitempty"`
 	// ExposedAt is when the canary's first share of the traffic was in force.
@@ -133,7 +137,8 @@ type State struct {
 	// Drifts are the times of the last three foreign edits.
 	Drifts []time.Time `json:"drifts,omitempty"`
 
-	// Scope is the evidence that is being gathered; empty while nothing is analysed. Look is the last look that
+	// Scope is the evidence that the current target is for; empty where nothing is analysed. As long as something else is
+	// Served, that is looked at. Look is the last look that
 	// said something new since the stage was entered, nil before.
 	Scope string         `json:"scope,omitempty"`
 	Look  *judge.Verdict `json:"look,omitempty"`
@@ -182,6 +187,42 @@ type Question struct {
 	Name  string    `json:"name"`
 	About Deadline  `json:"about"`
 	Since time.Time `json:"since"`
+}
+
+// Served is what is analysed of a target that another one has followed and not replaced yet.
+type Served struct {
+	Scope      string `json:"scope"`
+	GrayStep   int    `json:"grayStep"`
+	GrayStage  int    `json:"grayStage"`
+	CohortStep int    `json:"cohortStep"`
+}
+
+// served is what is analysed now: what users really get, as far as is known.
+func (s State) served() Served {
+	if s.Served != nil {
+		return *s.Served
+	}
+	return Served{Scope: s.Scope, GrayStep: s.GrayStep, GrayStage: s.GrayStage, CohortStep: s.CohortStep}
+}
+
+// Watches tells whether a look at a scope is about what users are served, or are about to be.
+func (s State) Watches(scope string) bool {
+	return s.Phase == Active && scope != "" && (scope == s.Scope || scope == s.served().Scope)
+}
+
+// Settled is the time from which on a window shows the current target of traffic and no other; ok is false while that
+// is not in force. settle is how late samples may be.
+func (s State) Settled(settle time.Duration) (at time.Time, ok bool) {
+	return s.InForceSince.Add(s.PausedFor + settle), s.InForce
+}
+
+// Warm is the end of the canary's warm-up: it counts from the first share of the traffic that was in force, and where
+// none could be confirmed so far from the time that it was decided.
+func (s State) Warm(warmUp time.Duration) time.Time {
+	if s.ExposedAt.IsZero() {
+		return s.StageAt.Add(s.PausedFor + warmUp)
+	}
+	return s.ExposedAt.Add(warmUp)
 }
 
 // Clock is the release's own time at the given one: it stands still during pauses.

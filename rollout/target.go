@@ -15,10 +15,8 @@ type Target struct {
 	// Turn identifies the target of traffic: what is observed is reported for a turn.
 	Turn    int
 	Traffic traffic.Target
-	// Analyse is the scope of evidence to look at; empty for none. Judged is false while nothing that is seen may
-	// count: the weight is not in force.
+	// Analyse is the scope of evidence to look at, which is that of what users are served; empty for none.
 	Analyse string
-	Judged  bool
 	// Exposure is the canary's share among the requests that are analysed.
 	Exposure share.Share
 	// Cohort: the arms are the cohort's services, not the main route's.
@@ -76,12 +74,22 @@ func (s State) Target(d *Definition, id string) Target {
 		}
 		t.Traffic.Cohort = &cohort
 	}
-	t.Analyse, t.Judged, t.Exposure = s.Scope, s.InForce, t.Traffic.Weight
-	if s.Scope != "" && t.Traffic.Cohort != nil && s.GrayStep < s.CohortStep {
-		t.Cohort, t.Exposure = true, t.Traffic.Cohort.Split
-	}
+	t.Analyse, t.Exposure, t.Cohort = s.served().analysed(d)
 	t.Tasks = s.tasks(d, id)
 	return t
+}
+
+// analysed is what there is to look at.
+func (s Served) analysed(d *Definition) (scope string, exposure share.Share, cohort bool) {
+	switch {
+	case s.Scope == "":
+		return "", 0, false
+	case s.CohortStep >= 0 && s.GrayStep < s.CohortStep:
+		return s.Scope, d.Steps[s.CohortStep].(AB).Cohort.Split, true
+	case s.GrayStep < 0:
+		return s.Scope, 0, false
+	}
+	return s.Scope, d.Steps[s.GrayStep].(Gray).Weights[s.GrayStage], false
 }
 
 // stickyWord is another one for every A/B step of every release: whoever was on the canary of an earlier one is drawn

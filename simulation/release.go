@@ -208,23 +208,23 @@ func (r *run) look() error {
 	}
 	interval, weight := r.scope.def.Interval, float64(target.Exposure)
 	r.now = r.now.Add(interval)
-	from := r.state.InForceSince.Add(r.scope.def.Settle)
-	if warm := r.state.ExposedAt.Add(r.scope.def.WarmUp); warm.After(from) {
-		from = warm
-	}
+	standing := analysis.Standing{Warm: r.state.Warm(r.scope.def.WarmUp)}
+	settled, ok := r.state.Settled(r.scope.def.Settle)
+	standing.Settled, standing.Unsettled = settled, !ok
 	end := r.now.Add(-r.scope.def.Settle)
 	r.scope.number++
 	look := r.users.Look(r.scope.number, end, interval, weight)
-	if end.Add(-interval).Before(from) {
-		look.Excluded = judge.WarmingUp
-	}
+	standing.Mark(&look, nil)
 	r.count(look)
-	if look.Excluded == "" && weight != r.scope.weight {
+	if look.Unsettled && r.scope.weight > 0 {
+		look.Weight = r.scope.weight
+	}
+	if look.Excluded == "" && !look.Unsettled && weight != r.scope.weight {
 		r.learn()
 		r.scope.weight = weight
 	}
 	var v judge.Verdict
-	r.scope.evidence, v = r.scope.judge.Look(r.scope.evidence, look)
+	r.scope.evidence, v = judge.Take(r.scope.judge, r.scope.evidence, look)
 	r.out.Alarms = r.out.Alarms || v.SampleRatio != nil && v.SampleRatio.Alarm
 	if v.Outcome == judge.Fail {
 		r.out.Failed, r.out.Metric = true, v.Decisive

@@ -1,0 +1,45 @@
+package analysis
+
+import (
+	"slices"
+	"time"
+
+	"github.com/serindev/serin/judge"
+)
+
+// Standing is what the state of a release says of the windows that are looked at. With the zero value everything counts
+// for everything.
+//
+// To pass needs certainty, to fail needs evidence only: so whatever is not certain withholds a pass and nothing else.
+// Only a warm-up, which the analysis declares, is not judged.
+type Standing struct {
+	// Unsettled: no weight is in force. Otherwise Settled is the time from which on one is, and a window that begins
+	// before it has seen another as well.
+	Unsettled bool
+	Settled   time.Time
+	// Warm is the end of the canary's warm-up.
+	Warm time.Time
+}
+
+// Mark says in a look what it may count for. froms are the times at which the windows of its observations begin, in
+// their order: one that could not be asked for a while has a longer one than the look, and loses nothing for the others.
+func (s Standing) Mark(l *judge.Look, froms []time.Time) {
+	begin := l.At.Add(-l.Length)
+	l.Unsettled = s.Unsettled || begin.Before(s.Settled)
+	if begin.Before(s.Warm) {
+		if !unreachable(l) { // that nothing answers is said at any time; it changes no evidence
+			l.Excluded = judge.WarmingUp
+		}
+		return
+	}
+	for i, from := range froms {
+		if o := &l.Observations[i]; o.Absent == "" && from.Before(s.Warm) {
+			o.Absent, o.Detail = judge.WarmingUp, "a part of what was counted is of the warm-up"
+		}
+	}
+}
+
+// unreachable: not one metric could be asked.
+func unreachable(l *judge.Look) bool {
+	return len(l.Observations) > 0 && !slices.ContainsFunc(l.Observations, func(o judge.Observation) bool { return o.Absent != judge.Unreachable })
+}

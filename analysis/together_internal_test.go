@@ -1,0 +1,129 @@
+package analysis
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/serindev/serin/judge"
+)
+
+// unanswered is w where what fails selects is not answered.
+func (w world) unanswered(refused bool, fails func(Ask) bool) world {
+	w.err = func(a Ask) (error, bool) {
+		if fails(a) {
+			return errors.New("timeout"), refused
+		}
+		return nil, false
+	}
+	return w
+}
+
+func TestWhatBelongsTogetherIsCountedForTheSameWindow(t *testing.T) {
+	counters := world{series: []made{
+		series(`errors_total{arm="canary"}`, "-5:0 5:50 15:50 25:50"), series(`errors_total{arm="baseline"}`, "-5:0 5:0 15:0 25:0"),
+		series(`requests_total{arm="canary"}`, "-5:0 5:100 15:200 25:300"), series(`requests_total{arm="baseline"}`, "-5:0 5:100 15:200 25:300"),
+		series(ok200, "-5:0 5:50 15:150"), series(bad500, "-5:0 5:50 15:50"), series(stable, "-5:0 5:100 15:200"),
+	}}
+	ratio := Metric{Name: "errors", Source: Ratio{Bad: `errors_total{arm="${arm}"}`, Total: `requests_total{arm="${arm}"}`}}
+	for name, c := range map[string]struct {
+		metric  Metric
+		fails   func(Ask) bool
+		refused bool
+		absent  judge.Reason
+	}{
+		"events whose total was not answered":          {ratio, func(a Ask) bool { return a.Template.Name == "requests_total" }, false, judge.Unreachable},
+		"a total whose events were not answered":       {ratio, func(a Ask) bool { return a.Template.Name == "errors_total" }, false, judge.Unreachable},
+		"events whose total was refused":               {ratio, func(a Ask) bool { return a.Template.Name == "requests_total" }, true, judge.NoData},
+		"an arm whose other arm was not answered":      {errorsMetric(), func(a Ask) bool { return a.Value == "stable@file" }, false, judge.Unreachable},
+		"a baseline whose canary could not be reached": {errorsMetric(), func(a Ask) bool { return a.Value == "canary@file" }, false, judge.Unreachable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bad, total := 50.0, 200.0
+			if c.refused { // nothing was counted before it, so its window is lost, of all that belongs together
+				bad, total = 0, 100
+			}
+			p := plan(t, c.metric)
+			cursor := NewCursor(epoch)
+			cursor, half := p.Fold(cursor, counters.unanswered(c.refused, c.fails).answer(t, p.Asks(cursor, at(10))), FoldInput{Number: 1, At: at(10)})
+			require.Equal(t, c.absent, half.Observations[0].Absent)
+			require.Equal(t, judge.Arm{Missing: true}, half.Observations[0].Canary)
+			require.Equal(t, judge.Arm{Missing: true}, half.Observations[0].Baseline)
+			_, all := p.Fold(cursor, counters.answer(t, p.Asks(cursor, at(20))), FoldInput{Number: 2, At: at(20)})
+			require.Empty(t, all.Observations[0].Absent, all.Observations[0].Detail)
+			require.Equal(t, judge.Arm{Bad: bad, Total: total}, all.Observations[0].Canary)
+			require.Equal(t, judge.Arm{Total: total}, all.Observations[0].Baseline)
+		})
+	}
+}
+
+func TestAMetricGoesOnWhileOneThatSharesACounterWithItIsHeld(t *testing.T) {
+	p := plan(t,
+		Metric{Name: "late", Source: Ratio{Bad: `late_total{arm="${arm}"}`, Total: `requests_total{arm="${arm}"}`}},
+		Metric{Name: "errors", Source: Ratio{Bad: `errors_total{arm="${arm}"}`, Total: `requests_total{arm="${arm}"}`}},
+	)
+	w := world{series: []made{
+		series(`late_total{arm="canary"}`, "-5:0 5:1 15:2"), series(`late_total{arm="baseline"}`, "-5:0 5:1 15:2"),
+		series(`errors_total{arm="canary"}`, "-5:0 5:9 15:18"), series(`errors_total{arm="baseline"}`, "-5:0 5:0 15:0"),
+		series(`requests_total{arm="canary"}`, "-5:0 5:10 15:20"), series(`requests_total{arm="baseline"}`, "-5:0 5:10 15:20"),
+		series(ok200, "-5:0 5:1 15:2"), series(stable, "-5:0 5:1 15:2"),
+	}}
+	c := NewCursor(epoch)
+	c, one := p.Fold(c, w.unanswered(false, func(a Ask) bool { return a.Template.Name == "late_total" }).answer(t, p.Asks(c, at(10))), FoldInput{Number: 1, At: at(10)})
+	require.Equal(t, judge.Unreachable, one.Observations[0].Absent)
+	require.Equal(t, judge.Arm{Bad: 9, Total: 10}, one.Observations[1].Canary)
+	_, two := p.Fold(c, w.answer(t, p.Asks(c, at(20))), FoldInput{Number: 2, At: at(20)})
+	require.Equal(t, judge.Arm{Bad: 2, Total: 20}, two.Observations[0].Canary, "both windows")
+	require.Equal(t, judge.Arm{Bad: 9, Total: 10}, two.Observations[1].Canary, "its own")
+}
+
+func TestWhichServerOfAPairAnswersMakesNoReset(t *testing.T) {
+	// Each line is what one look is answered: the samples of the server that happened to answer.
+	for name, c := range map[string]struct {
+		answers []string
+		counted float64
+	}{
+		"a sample that was taken earlier than the last one": {
+			[]string{"-5:1000000 10:1000020 20:1000040", "21:1000030 31:1000060", "40:1000070 50:1000090"}, 90},
+		"a pair that answers in turns, one ten seconds behind": {
+			[]string{"-5:400 10:1000", "11:800 21:1400", "22:1900 30:2400", "31:2200 41:2800"}, 2400},
+		"a counter of a few events": {
+			[]string{"-5:0 10:1", "11:0 20:1", "21:1 30:2", "31:1 40:2"}, 2},
+		"a counter that began again, far below":                       {[]string{"-5:1000 10:1100", "20:50 30:100"}, 200},
+		"one that began again, within one answer":                     {[]string{"-5:10 10:16 15:9 20:12", "30:13"}, 19},
+		"one that began again a little below, after a minute's view":  {[]string{"-5:10 10:16", "20:10 30:11", "40:12 70:13", "80:14"}, 20},
+		"one that began again, and is seen again only a minute later": {[]string{"-5:10 10:16", "75:10"}, 16},
+		"one that began again while it is below":                      {[]string{"-5:10 10:16", "20:12", "30:5 35:3"}, 9},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := plan(t, errorsMetric())
+			cursor, sum, stored := NewCursor(epoch), 0.0, Cursor{}
+			for i, samples := range c.answers {
+				w := world{series: []made{series(ok200, samples), series(stable, samples)}}
+				last := w.series[0].samples[len(w.series[0].samples)-1]
+				end := at(float64(last.T-epoch.UnixMilli())/1000 + 0.5)
+				var l judge.Look
+				cursor, l = p.Fold(cursor, w.answer(t, p.Asks(cursor, end)), FoldInput{Number: i + 1, At: end})
+				sum += l.Observations[0].Canary.Total
+				b, err := cursor.MarshalJSON()
+				require.NoError(t, err)
+				require.NoError(t, stored.UnmarshalJSON(b))
+				require.Equal(t, cursor, stored, "it is stored as it is")
+				cursor = stored
+			}
+			require.Equal(t, c.counted, sum)
+		})
+	}
+}
+
+func TestWhatIsNoCountIsNoData(t *testing.T) {
+	p := plan(t, errorsMetric())
+	w := world{series: []made{series(ok200, "-5:0 5:1.7e308"), series(bad500, "-5:0 5:1.7e308"), series(stable, "-5:0 5:10")}}
+	_, ls := looks(t, p, w, 10)
+	o := ls[0].Observations[0]
+	require.Equal(t, judge.NoData, o.Absent)
+	require.Contains(t, o.Detail, "2^53")
+	require.Equal(t, judge.Arm{Missing: true}, o.Canary)
+	require.Nil(t, ls[0].Requests)
+}
