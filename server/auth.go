@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -43,15 +44,14 @@ const (
 
 // Bounds of what sign-in remembers.
 const (
-	// maxVerified tokens are remembered, so that argon2id is not paid for each request.
-	maxVerified = 1024
 	// maxSources of failures are told apart; beyond that, all are forgotten.
 	maxSources = 4096
 	// failureBurst wrong tokens from one address, then one every failureEvery.
 	failureBurst = 10
 	failureEvery = 6 * time.Second
-	// argonAtOnce: each takes 19 MiB and a core for some 20 ms.
+	// argonAtOnce: each takes 19 MiB and a core for some 20 ms; maxWaiting are those of one name that wait for it.
 	argonAtOnce = 2
+	maxWaiting  = 8
 	// maxFirstToken is longer than any token.
 	maxFirstToken = 4096
 )
@@ -60,20 +60,21 @@ const (
 type Tokens struct {
 	path string // empty for the first token
 	log  *slog.Logger
-	slow chan struct{} // places for argon2id
+	slow chan struct{} // places for Argon2id
 
 	mu       sync.Mutex // guards what follows
 	stamp    fs.FileInfo
-	failed   string // of the last reading, to say it once
-	tokens   []Token
-	verified map[[sha256.Size]byte]Identity
+	failed   string                         // of the last reading, to say it once
+	good     map[[sha256.Size]byte]Identity // whose a secret of this SHA-256 is
+	old      map[string]*oldToken           // those with an Argon2id hash, by name
+	learned  map[[sha256.Size]byte]Identity // as good, of those in old that have been here
 	failures map[string]*rate.Limiter
 }
 
 func newTokens(path string, log *slog.Logger) *Tokens {
 	return &Tokens{
 		path: path, log: log, slow: make(chan struct{}, argonAtOnce),
-		verified: map[[sha256.Size]byte]Identity{}, failures: map[string]*rate.Limiter{},
+		good: map[[sha256.Size]byte]Identity{}, learned: map[[sha256.Size]byte]Identity{}, failures: map[string]*rate.Limiter{},
 	}
 }
 
@@ -102,7 +103,7 @@ func FirstToken(path string) (*Tokens, error) {
 		return nil, fmt.Errorf("%s does not hold a token: remove the file, and a new one is made", path)
 	}
 	t := newTokens("", nil)
-	t.verified[sha256.Sum256([]byte(secret))] = Identity{Name: parts[1], Roles: []string{RoleAdmin}}
+	t.good[sha256.Sum256([]byte(secret))] = Identity{Name: parts[1], Roles: []string{RoleAdmin}}
 	return t, nil
 }
 
@@ -145,8 +146,19 @@ func (t *Tokens) read() error {
 	if err != nil {
 		return err
 	}
-	t.tokens = tokens
-	clear(t.verified)
+	t.good, t.learned = map[[sha256.Size]byte]Identity{}, map[[sha256.Size]byte]Identity{}
+	t.old = map[string]*oldToken{}
+	for _, one := range tokens {
+		if sum, ok := parseSum(one.Hash); ok {
+			t.good[sum] = Identity{Name: one.Name, Roles: one.Roles}
+		} else {
+			t.old[one.Name] = newOldToken(one)
+		}
+	}
+	if len(t.old) > 0 {
+		t.log.Warn("tokens with a slow hash of an earlier release can be held up by others: make them again, and revoke these",
+			"path", t.path, "names", slices.Sorted(maps.Keys(t.old)))
+	}
 	return nil
 }
 
@@ -170,7 +182,7 @@ func (t *Tokens) follow() {
 	switch {
 	case err == nil:
 		t.failed = ""
-		t.log.Info("tokens read", "path", t.path, "tokens", len(t.tokens))
+		t.log.Info("tokens read", "path", t.path, "tokens", len(t.good)+len(t.old))
 	case t.failed != err.Error():
 		t.failed = err.Error()
 		t.log.Error("tokens cannot be read, the last good ones stay", "path", t.path, "err", err)
@@ -178,65 +190,98 @@ func (t *Tokens) follow() {
 }
 
 // Verify says whose a token is; from is the remote address. The error is a *Problem: 401 for a token that is not
-// known, 429 for an address with too many of those.
+// known, 429 where too many of those have come from the address. A token that is good gets in whatever others do.
 func (t *Tokens) Verify(ctx context.Context, token, from string) (Identity, error) {
 	t.follow()
 	sum := sha256.Sum256([]byte(token))
 	now := time.Now()
 	t.mu.Lock()
-	known, ok := t.verified[sum]
-	limiter := t.limiter(source(from))
-	t.mu.Unlock()
-	if ok {
-		return known, nil
+	who, good := t.good[sum]
+	if !good {
+		who, good = t.learned[sum]
 	}
-	if limiter.TokensAt(now) < 1 {
-		return Identity{}, &Problem{
-			Type: "urn:serin:too-many-failures", Title: http.StatusText(http.StatusTooManyRequests), Status: http.StatusTooManyRequests,
-			Detail: "too many wrong tokens from this address", retryAfter: failureEvery,
+	old, slow := t.old[nameIn(token)]
+	var brake *rate.Limiter
+	if !good {
+		brake = t.limiter(source(from))
+		if slow { // what others try from this address, with other names, takes nothing from this one
+			brake = t.limiter(source(from) + " " + old.token.Name)
 		}
 	}
-	found, err := t.find(ctx, token)
-	if err != nil {
-		return Identity{}, err
-	}
-	if found == nil {
-		limiter.AllowN(now, 1)
-		return Identity{}, newProblem(http.StatusUnauthorized, "this token is not known, or was revoked")
-	}
-	who := Identity{Name: found.Name, Roles: found.Roles}
-	t.remember(sum, who, found.Hash)
-	return who, nil
-}
-
-// find pays for one argon2id at most; nil without an error is a token that is not good.
-func (t *Tokens) find(ctx context.Context, token string) (*Token, error) {
-	t.mu.Lock()
-	tokens := t.tokens
 	t.mu.Unlock()
-	select {
-	case t.slow <- struct{}{}:
-		defer func() { <-t.slow }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	if good {
+		return who, nil
 	}
-	if found, ok := FindToken(tokens, token); ok {
-		return &found, nil
+	paid := brake.ReserveN(now, 1) // before any work, so that it holds for what comes at once
+	if paid.DelayFrom(now) > 0 {
+		paid.CancelAt(now)
+		return Identity{}, throttled("too many wrong tokens from this address")
 	}
-	return nil, nil
+	if slow {
+		good, err := old.verify(ctx, t.slow, token)
+		if err != nil || good {
+			paid.CancelAt(now)
+		}
+		if err != nil {
+			return Identity{}, err
+		}
+		if good {
+			who := old.identity()
+			t.remember(sum, old, who)
+			return who, nil
+		}
+	}
+	return Identity{}, newProblem(http.StatusUnauthorized, "this token is not known, or was revoked")
 }
 
-// remember spares the next request of the same token its argon2id.
-func (t *Tokens) remember(sum [sha256.Size]byte, who Identity, hash string) {
+func throttled(why string) *Problem {
+	return &Problem{
+		Type: "urn:serin:too-many-failures", Title: http.StatusText(http.StatusTooManyRequests), Status: http.StatusTooManyRequests,
+		Detail: why, retryAfter: failureEvery,
+	}
+}
+
+// oldToken is one with an Argon2id hash. What is tried of it waits for nothing but that, so that other tokens are not
+// held up: one hash at a time, and a few that wait for it.
+type oldToken struct {
+	token Token
+	queue chan struct{} // places for those who wait, and the one whose turn it is
+	turn  chan struct{}
+}
+
+func newOldToken(t Token) *oldToken {
+	return &oldToken{token: t, queue: make(chan struct{}, maxWaiting+1), turn: make(chan struct{}, 1)}
+}
+
+func (o *oldToken) identity() Identity { return Identity{Name: o.token.Name, Roles: o.token.Roles} }
+
+// verify pays for one Argon2id, at one of the places for all.
+func (o *oldToken) verify(ctx context.Context, places chan struct{}, secret string) (bool, error) {
+	select {
+	case o.queue <- struct{}{}:
+		defer func() { <-o.queue }()
+	default:
+		return false, throttled("too many tokens of this name at once")
+	}
+	for _, place := range []chan struct{}{o.turn, places} {
+		select {
+		case place <- struct{}{}:
+			defer func() { <-place }()
+		case <-ctx.Done():
+			return false, ctx.Err()
+		}
+	}
+	return o.token.Verify(secret), nil
+}
+
+// remember spares the next request of the same token its Argon2id.
+func (t *Tokens) remember(sum [sha256.Size]byte, of *oldToken, who Identity) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !slices.ContainsFunc(t.tokens, func(now Token) bool { return now.Name == who.Name && now.Hash == hash }) {
-		return // the file was read anew meanwhile
+	if t.old[who.Name] != of {
+		return // the file was read again meanwhile
 	}
-	if len(t.verified) >= maxVerified {
-		clear(t.verified)
-	}
-	t.verified[sum] = who
+	t.learned[sum] = who
 }
 
 // limiter is the one of an address. t.mu is held.

@@ -2,15 +2,20 @@ package server_test
 
 import (
 	"bytes"
+	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
 	"github.com/serindev/serin/server"
@@ -82,24 +87,100 @@ func TestWrongTokensAreThrottledByTheirAddress(t *testing.T) {
 	secrets, tokens := roster()
 	synctest.Test(t, func(t *testing.T) {
 		_, verify, _ := openTokens(t, tokens)
-		_, err := verify.Verify(t.Context(), secrets["vera"], "192.0.2.1:1")
-		require.NoError(t, err)
-		for range 10 {
-			_, err = verify.Verify(t.Context(), wrong(t, "ada"), "192.0.2.1:2")
-			require.Equal(t, http.StatusUnauthorized, status(err))
+		var refused [2]int
+		answers := make(chan error)
+		for range 60 { // at once: what is charged after the work is not charged in time
+			go func() {
+				_, err := verify.Verify(t.Context(), wrong(t, "ada"), "192.0.2.1:2")
+				answers <- err
+			}()
 		}
-		_, err = verify.Verify(t.Context(), wrong(t, "ada"), "192.0.2.1:3")
-		require.Equal(t, http.StatusTooManyRequests, status(err), "the eleventh at once")
-		_, err = verify.Verify(t.Context(), secrets["ada"], "192.0.2.1:3")
-		require.Equal(t, http.StatusTooManyRequests, status(err), "not even the right one: it might be guessed")
-		_, err = verify.Verify(t.Context(), secrets["vera"], "192.0.2.1:4")
-		require.NoError(t, err, "who was let in before stays in")
-		_, err = verify.Verify(t.Context(), secrets["ada"], "192.0.2.2:1")
-		require.NoError(t, err, "another address")
+		for range 60 {
+			switch status(<-answers) {
+			case http.StatusUnauthorized:
+				refused[0]++
+			case http.StatusTooManyRequests:
+				refused[1]++
+			}
+		}
+		require.Equal(t, [2]int{10, 50}, refused)
+		for _, name := range []string{"ada", "vera", "otto"} {
+			who, err := verify.Verify(t.Context(), secrets[name], "192.0.2.1:3")
+			require.NoError(t, err, "the right one gets in, whatever others do from the same address")
+			require.Equal(t, name, who.Name)
+		}
 		time.Sleep(6 * time.Second)
-		_, err = verify.Verify(t.Context(), secrets["olga"], "192.0.2.1:3")
-		require.NoError(t, err, "one more after a while")
+		_, err := verify.Verify(t.Context(), "nonsense", "192.0.2.1:3")
+		require.Equal(t, http.StatusUnauthorized, status(err), "one more after a while")
+		_, err = verify.Verify(t.Context(), "nonsense", "192.0.2.1:3")
+		require.Equal(t, http.StatusTooManyRequests, status(err))
 	})
+}
+
+func TestTokensOfAnEarlierReleaseAreTaken(t *testing.T) {
+	secrets, tokens := roster()
+	secret, old := server.OldToken(t, "gran", "operator")
+	_, verify, log := openTokens(t, append([]server.Token{old}, tokens...))
+	require.Contains(t, log.String(), "gran")
+	for range 2 {
+		who, err := verify.Verify(t.Context(), secret, "192.0.2.1:1")
+		require.NoError(t, err)
+		require.Equal(t, server.Identity{Name: "gran", Roles: []string{"operator"}}, who)
+	}
+	require.NotContains(t, log.String(), old.Hash)
+
+	// A flood of wrong ones holds up neither others nor, once it has been here, this one.
+	gone, leave := context.WithCancel(t.Context())
+	var flood sync.WaitGroup
+	for i := range 200 {
+		flood.Go(func() {
+			_, err := verify.Verify(gone, secret[:len(secret)-1]+"~", fmt.Sprintf("192.0.2.%d:1", i))
+			require.Error(t, err)
+		})
+	}
+	_, err := verify.Verify(t.Context(), secrets["ada"], "192.0.2.1:1")
+	require.NoError(t, err)
+	_, err = verify.Verify(t.Context(), secret, "192.0.2.1:1")
+	require.NoError(t, err)
+	leave()
+	flood.Wait()
+
+	for range 20 {
+		_, err = verify.Verify(t.Context(), "nonsense", "192.0.2.250:1")
+		require.Error(t, err)
+	}
+	again, verifyAgain, _ := openTokens(t, []server.Token{old})
+	require.NotEmpty(t, again)
+	for range 20 {
+		_, err = verifyAgain.Verify(t.Context(), "nonsense", "192.0.2.250:1")
+		require.Error(t, err)
+	}
+	_, err = verifyAgain.Verify(t.Context(), secret, "192.0.2.250:1")
+	require.NoError(t, err, "who tries other names takes nothing from this one")
+}
+
+// A caller that gives up is no defect of the daemon's: nobody can ring an alert by it.
+func TestACallerThatHasGoneIsNoFailureOfTheDaemon(t *testing.T) {
+	secret, old := server.OldToken(t, "gran", "operator")
+	_, verify, _ := openTokens(t, []server.Token{old})
+	registry := prometheus.NewRegistry()
+	api := server.New(server.Options{Tokens: verify, Log: quiet(), Registry: registry})
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	for range 20 { // a choice between two channels that are ready is one by chance
+		r := httptest.NewRequestWithContext(gone, http.MethodGet, "/api/v1/me", nil)
+		r.Header.Set("Authorization", "Bearer "+secret[:len(secret)-1]+"~")
+		api.Handler().ServeHTTP(httptest.NewRecorder(), r)
+	}
+	families, err := registry.Gather()
+	require.NoError(t, err)
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			for _, l := range m.GetLabel() {
+				require.False(t, l.GetName() == "code" && strings.HasPrefix(l.GetValue(), "5"), "%s", m)
+			}
+		}
+	}
 }
 
 func TestOneSiteIsOneAddress(t *testing.T) {

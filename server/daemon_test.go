@@ -35,7 +35,7 @@ var people = map[string][]string{
 	"spinnaker": {"operator", "qa", "release-managers"},
 }
 
-// roster makes the tokens once: each costs an argon2id.
+// roster makes the tokens once.
 var roster = sync.OnceValues(func() (secrets map[string]string, tokens []server.Token) {
 	secrets = map[string]string{}
 	for name, roles := range people {

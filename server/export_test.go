@@ -21,5 +21,16 @@ func Certificates(t *testing.T, cert, key string) func() string {
 	}
 }
 
+// OldToken makes a token with an Argon2id hash, as they were made before.
+func OldToken(t *testing.T, name string, roles ...string) (secret string, token Token) {
+	t.Helper()
+	secret, token, err := NewToken(name, roles)
+	require.NoError(t, err)
+	h := hash{time: 2, memory: 19 * 1024, threads: 1, salt: []byte("0123456789abcdef")}
+	h.key = h.of(secret, 32)
+	token.Hash = h.String()
+	return secret, token
+}
+
 // RunStatusOf is the word of a release for a pipeline.
 var RunStatusOf = runStatus

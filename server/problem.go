@@ -101,6 +101,9 @@ func sentinel(target error) func(error, *Problem) bool {
 	return func(err error, _ *Problem) bool { return errors.Is(err, target) }
 }
 
+// statusGone is what nobody hears, as the client has given up; it is for the metrics, in which it is no defect of ours.
+const statusGone = 499
+
 // problem is what the client hears of err.
 func (s *Server) problem(ctx context.Context, err error) *Problem {
 	var p *Problem
@@ -118,9 +121,9 @@ func (s *Server) problem(ctx context.Context, err error) *Problem {
 	id := requestID(ctx)
 	if ctx.Err() != nil {
 		s.o.Log.Debug("client has gone", "request", id, "err", err)
-	} else {
-		s.o.Log.Error("request", "request", id, "err", err)
+		return &Problem{Type: "about:blank", Title: "Client Closed Request", Status: statusGone, RequestID: id}
 	}
+	s.o.Log.Error("request", "request", id, "err", err)
 	p = newProblem(http.StatusInternalServerError, "Serin could not do this; its log says why, at request %s", id)
 	p.RequestID = id
 	return p

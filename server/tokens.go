@@ -2,8 +2,10 @@ package server
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -24,7 +26,7 @@ type Token struct {
 	Name string `yaml:"name" json:"name"`
 	// Roles are viewer, operator, judge, admin, and any that a gate names as its approvers.
 	Roles []string `yaml:"roles" json:"roles"`
-	// Hash is the secret's Argon2id hash as a PHC string.
+	// Hash is sha256: and the secret's SHA-256 in hex, or, from before, its Argon2id hash as a PHC string.
 	Hash string `yaml:"hash" json:"-"`
 }
 
@@ -42,15 +44,9 @@ const (
 	maxTokenFile = 1 << 20
 )
 
-// Cost of a hash: OWASP's second choice for Argon2id (19 MiB, two passes, one lane), some 20 ms. The secrets are
-// random, so more would only slow down the first request of each.
-const (
-	argonTime    = 2
-	argonMemory  = 19 * 1024 // KiB
-	argonThreads = 1
-	argonSalt    = 16
-	argonKey     = 32
-)
+// sumPrefix begins a hash of the kind that is made today. A slow hash protects secrets that people choose; these are
+// random (docs/decisions/0014-tokens-are-random-their-hash-is-fast.md).
+const sumPrefix = "sha256:"
 
 // Bounds of the cost that a hash in a file may ask for; above them it is a mistake or an attack on the daemon.
 const (
@@ -119,6 +115,9 @@ func checkTokens(tokens []Token) error {
 			return fmt.Errorf("tokens[%d]: there are two tokens %s", i, t.Name)
 		}
 		seen[t.Name] = true
+		if _, ok := parseSum(t.Hash); ok {
+			continue
+		}
 		if _, err := parseHash(t.Hash); err != nil {
 			return fmt.Errorf("tokens[%d]: hash: %w", i, err)
 		}
@@ -181,16 +180,28 @@ func NewToken(name string, roles []string) (secret string, t Token, err error) {
 	if err := checkToken(name, roles); err != nil {
 		return "", Token{}, err
 	}
-	random := make([]byte, secretSize+argonSalt)
+	random := make([]byte, secretSize)
 	_, _ = rand.Read(random) // it never fails, see crypto/rand
-	secret = secretPrefix + "." + name + "." + base64.RawURLEncoding.EncodeToString(random[:secretSize])
-	h := hash{time: argonTime, memory: argonMemory, threads: argonThreads, salt: random[secretSize:]}
-	h.key = h.of(secret, argonKey)
-	return secret, Token{Name: name, Roles: slices.Clone(roles), Hash: h.String()}, nil
+	secret = secretPrefix + "." + name + "." + base64.RawURLEncoding.EncodeToString(random)
+	sum := sha256.Sum256([]byte(secret))
+	return secret, Token{Name: name, Roles: slices.Clone(roles), Hash: sumPrefix + hex.EncodeToString(sum[:])}, nil
 }
 
-// Verify tells whether a secret is this token's. It takes some 20 ms and 19 MiB: remember the answer.
+// parseSum reads a hash of today's kind.
+func parseSum(text string) (sum [sha256.Size]byte, ok bool) {
+	digits, is := strings.CutPrefix(text, sumPrefix)
+	if b, err := hex.DecodeString(digits); is && err == nil && len(b) == len(sum) && digits == strings.ToLower(digits) {
+		return [sha256.Size]byte(b), true
+	}
+	return sum, false
+}
+
+// Verify tells whether a secret is this token's. With an Argon2id hash it takes some 20 ms and 19 MiB.
 func (t Token) Verify(secret string) bool {
+	if want, ok := parseSum(t.Hash); ok {
+		got := sha256.Sum256([]byte(secret))
+		return subtle.ConstantTimeCompare(got[:], want[:]) == 1
+	}
 	h, err := parseHash(t.Hash)
 	if err != nil {
 		return false
@@ -198,18 +209,13 @@ func (t Token) Verify(secret string) bool {
 	return subtle.ConstantTimeCompare(h.of(secret, uint32(len(h.key))), h.key) == 1 //nolint:gosec // bounded by parseHash
 }
 
-// FindToken finds the token that a secret belongs to. The secret says whose it wants to be, so that at most one
-// hash is computed, and none for what is no secret of Serin's.
-func FindToken(tokens []Token, secret string) (Token, bool) {
+// nameIn is whose a secret wants to be; empty for what is none of Serin's.
+func nameIn(secret string) string {
 	parts := strings.Split(secret, ".")
 	if len(parts) != 3 || parts[0] != secretPrefix || len(parts[2]) != base64.RawURLEncoding.EncodedLen(secretSize) {
-		return Token{}, false
+		return ""
 	}
-	i := slices.IndexFunc(tokens, func(t Token) bool { return t.Name == parts[1] })
-	if i < 0 || !tokens[i].Verify(secret) {
-		return Token{}, false
-	}
-	return tokens[i], true
+	return parts[1]
 }
 
 // hash is an Argon2id hash with what it was made with. Its text is the PHC string format:
@@ -237,7 +243,7 @@ var phc = regexp.MustCompile(`^\$argon2id\$v=19\$m=([1-9][0-9]{0,8}),t=([1-9][0-
 func parseHash(text string) (hash, error) {
 	m := phc.FindStringSubmatch(text)
 	if m == nil {
-		return hash{}, errors.New("expected $argon2id$v=19$m=…,t=…,p=…$SALT$KEY; `serin token new` writes it")
+		return hash{}, errors.New("expected sha256: and 64 digits (0-9, a-f); `serin token new` writes it")
 	}
 	var memory, passes, threads uint32
 	if _, err := fmt.Sscan(m[1]+" "+m[2]+" "+m[3], &memory, &passes, &threads); err != nil {

@@ -40,7 +40,7 @@ var people = map[string][]string{
 	"vera": {"viewer"}, "otto": {"operator"}, "olga": {"operator"}, "quinn": {"qa"}, "judy": {"judge"}, "ada": {"admin"},
 }
 
-// roster makes the tokens once: each costs an argon2id.
+// roster makes the tokens once.
 var roster = sync.OnceValues(func() (secrets map[string]string, tokens []server.Token) {
 	secrets = map[string]string{}
 	for name, roles := range people {
