@@ -70,14 +70,20 @@ func NewCursor(at time.Time) Cursor {
 	return Cursor{At: at.UTC().Truncate(time.Millisecond)}
 }
 
-// Oldest is how far the input was counted that is furthest behind: it is before At where a part of an answer could not
-// be had, and then the next look counts that part from there.
-func (c Cursor) Oldest() time.Time {
-	oldest := c.At.UnixMilli()
-	for _, k := range c.asked {
-		oldest = min(oldest, k.until)
+// Until is the cursor for a clock that says at, and by how much that is before the time up to which it has counted: a clock
+// that was ahead and is right again. Nothing is counted twice, because samples have the times of their source.
+func (c Cursor) Until(at time.Time) (Cursor, time.Duration) {
+	back := c.At.Sub(at)
+	if back <= 0 {
+		return c, 0
 	}
-	return time.UnixMilli(oldest).UTC()
+	c = c.clone()
+	c.At = at.UTC().Truncate(time.Millisecond)
+	for id, k := range c.asked {
+		k.until = min(k.until, c.At.UnixMilli())
+		c.asked[id] = k
+	}
+	return c, back
 }
 
 // clone copies what folding changes.

@@ -3,6 +3,7 @@ package analysis
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -126,4 +127,19 @@ func TestWhatIsNoCountIsNoData(t *testing.T) {
 	require.Contains(t, o.Detail, "2^53")
 	require.Equal(t, judge.Arm{Missing: true}, o.Canary)
 	require.Nil(t, ls[0].Requests)
+}
+
+func TestACursorOfAClockThatWasAheadGoesOnFromWhatTheClockSays(t *testing.T) {
+	p := plan(t, errorsMetric())
+	w := world{series: []made{series(ok200, "-5:0 5:10 15:20 25:30 35:40"), series(stable, "-5:0 5:10 15:20 25:30 35:40")}}
+	c, ls := looks(t, p, w, 10)
+	c, _ = p.Fold(c, world{}.answer(t, p.Asks(c, at(3600))), FoldInput{Number: 2, At: at(3600)})
+	c, back := c.Until(at(30))
+	require.Equal(t, 3570*time.Second, back)
+	_, l := p.Fold(c, w.answer(t, p.Asks(c, at(40))), FoldInput{Number: 3, At: at(40)})
+	_, before := total(ls, 0)
+	require.Equal(t, 40.0, before+l.Observations[0].Canary.Total, "each request once")
+	same, back := c.Until(at(30))
+	require.Zero(t, back)
+	require.Equal(t, c, same)
 }

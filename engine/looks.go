@@ -117,7 +117,7 @@ func (l *loop) unlooked() {
 func (k *looks) follow(ctx context.Context, l *loop, r *release, t rollout.Target) error {
 	f := follow{scope: t.Analyse, turn: t.Turn, weight: float64(t.Exposure), cohort: t.Cohort}
 	def := r.plan.Analyses[t.Analyse].Defaults()
-	f.standing.Warm = r.state.Warm(def.WarmUp)
+	f.standing.Warm = r.state.Warm(def.WarmUp, time.Now())
 	settled, ok := r.state.Settled(def.Settle)
 	f.standing.Settled, f.standing.Unsettled = settled, !ok
 	k.mu.Lock()
@@ -275,7 +275,7 @@ func (k *looks) run(ctx context.Context) error {
 
 // slots takes the slots of one interval. A late daemon skips slots and counts them.
 func (k *looks) slots(ctx context.Context, interval time.Duration) {
-	next := time.Now().Truncate(interval).Add(interval)
+	next, _ := nextSlot(time.Time{}, time.Now(), interval)
 	for {
 		timer := time.NewTimer(time.Until(next))
 		select {
@@ -285,13 +285,23 @@ func (k *looks) slots(ctx context.Context, interval time.Duration) {
 		case <-timer.C:
 		}
 		k.slot(ctx, interval, next)
-		next = next.Add(interval)
-		if now := time.Now(); next.Before(now) {
-			missed := int(now.Sub(next)/interval) + 1
-			k.e.metrics.missed.Add(float64(missed))
-			next = next.Add(time.Duration(missed) * interval)
-		}
+		var missed int
+		next, missed = nextSlot(next, time.Now(), interval)
+		k.e.metrics.missed.Add(float64(missed))
 	}
+}
+
+// nextSlot is the slot that follows last, the first one where last is zero, and how many are skipped because it is late
+// for them. A clock that was set back, by more than a slot, has a grid of its own: nobody waits until it has caught up.
+func nextSlot(last, now time.Time, interval time.Duration) (next time.Time, missed int) {
+	next = last.Add(interval)
+	switch {
+	case last.IsZero() || next.Sub(now) > 2*interval:
+		return now.Truncate(interval).Add(interval), 0
+	case next.Before(now):
+		missed = int(now.Sub(next)/interval) + 1
+	}
+	return next.Add(time.Duration(missed) * interval), missed
 }
 
 // slot takes all looks that are due at one time.
@@ -304,6 +314,10 @@ func (k *looks) slot(ctx context.Context, interval time.Duration, at time.Time) 
 	asks, parts := []analysis.Ask(nil), make([]int, 0, len(due)+1)
 	for _, s := range due {
 		parts = append(parts, len(asks))
+		if cursor, back := s.cursor.Until(at.Add(-s.settle)); back > interval {
+			k.e.o.Log.Warn("the clock was set back; looks go on from what it says now", "rollout", s.loop.name, "by", back)
+			s.cursor = cursor
+		}
 		asks = append(asks, s.plan.Asks(s.cursor, at.Add(-s.settle))...)
 	}
 	parts = append(parts, len(asks))
@@ -321,13 +335,22 @@ func (k *looks) slot(ctx context.Context, interval time.Duration, at time.Time) 
 		}
 	}
 	saved := k.save(ctx, interval, at, due, results, records)
+	var bad *record.LooksError
+	errors.As(saved, &bad)
 	for i, t := range results {
-		if errors.Is(saved, record.ErrConflict) {
+		mine := saved
+		switch {
+		case errors.Is(saved, record.ErrConflict):
 			k.forget(due[i])
-		} else {
-			due[i].goOn(t, saved)
+		case bad != nil && slices.Contains(bad.Releases, due[i].release):
+			due[i].unsaved = nil // it can never be written; what is asked next time begins where this look began
+		case bad != nil:
+			mine = nil
+			fallthrough
+		default:
+			due[i].goOn(t, mine)
 		}
-		k.deliver(ctx, due[i], t, saved)
+		k.deliver(ctx, due[i], t, mine)
 	}
 	k.e.metrics.looked(len(due), time.Since(begin))
 }

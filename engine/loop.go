@@ -58,21 +58,23 @@ type loop struct {
 	known   bool // it was, once
 	swapped bool
 
-	router     Router
-	gateway    string // what router was made from
-	way        wayBack
-	applied    *traffic.Target
-	appliedAt  time.Time
-	served     bool // applied was seen to be written, so a difference is somebody else's
-	observed   traffic.Observed
-	confirmed  traffic.Confirmation
-	misses     int
-	observeAt  time.Time
-	lookedAt   time.Time // when the gateway was asked last
-	confirmGap time.Duration
-	trouble    map[string]string
-	work       work
-	triggers   triggers
+	router    Router
+	gateway   string // what router was made from
+	way       wayBack
+	applied   *traffic.Target
+	appliedAt time.Time
+	// overwritten: something was written by hand since.
+	overwritten bool
+	served      bool // applied was seen to be written, so a difference is somebody else's
+	observed    traffic.Observed
+	confirmed   traffic.Confirmation
+	misses      int
+	observeAt   time.Time
+	lookedAt    time.Time // when the gateway was asked last
+	confirmGap  time.Duration
+	trouble     map[string]string
+	work        work
+	triggers    triggers
 	// doing is the key of the first of the tasks that are being done; stop ends them.
 	doing string
 	stop  context.CancelFunc
@@ -178,26 +180,40 @@ func (l *loop) takeUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	newest, err := l.e.o.Store.Releases(ctx, record.Filter{Rollout: l.name, Limit: 1})
-	if err != nil {
-		return err
-	}
 	l.swapped = swapped
-	if len(newest) == 0 {
-		return nil
-	}
-	r, err := l.e.o.Store.Release(ctx, newest[0].ID)
-	if err != nil {
-		return err
-	}
-	rel, err := l.e.restore(ctx, r)
-	if err != nil {
+	rel, err := l.newest(ctx)
+	if err != nil || rel == nil {
 		return err
 	}
 	rel.goOnBack(l.rel)
 	l.rel = rel
-	l.log.Info("release taken up", "release", r.ID, "phase", l.rel.state.Phase, "step", l.rel.state.StepName)
+	l.log.Info("release taken up", "release", rel.record.ID, "phase", l.rel.state.Phase, "step", l.rel.state.StepName)
 	return nil
+}
+
+// newest is the release that is under way, else the last one; nil if there has been none. Where one has ended and another
+// has taken its place, it is that one: clocks say nothing about which of the two came later.
+func (l *loop) newest(ctx context.Context) (*release, error) {
+	r, err := l.e.o.Store.Newest(ctx, l.name)
+	for seen := map[string]bool{}; ; {
+		if errors.Is(err, record.ErrNotFound) && len(seen) == 0 {
+			return nil, nil //nolint:nilnil // none is none
+		}
+		if err != nil {
+			return nil, err
+		}
+		rel, err2 := l.e.restore(ctx, r)
+		if err2 != nil {
+			return nil, err2
+		}
+		next := rel.state.Successor
+		if seen[r.ID] = true; !rel.state.Ended() || next == nil || seen[next.ID] {
+			return rel, nil
+		}
+		if r, err = l.e.o.Store.Release(ctx, next.ID); errors.Is(err, record.ErrNotFound) {
+			return rel, nil // it has not begun
+		}
+	}
 }
 
 // running is the release that is not over, or nil.
@@ -336,7 +352,10 @@ func (l *loop) target() (traffic.Target, bool) {
 	if r := l.running(); r != nil {
 		return r.now().Target(&r.plan.Rollout, r.record.ID).Traffic, true
 	}
-	if l.plan == nil || len(l.plan.Unsupported) > 0 {
+	switch {
+	case l.plan == nil && l.rel != nil && l.overwritten:
+		return l.rel.plan.Rollout.Idle(l.swapped), true // as the release that has ended left it
+	case l.plan == nil || len(l.plan.Unsupported) > 0:
 		return traffic.Target{}, false
 	}
 	return l.plan.Rollout.Idle(l.swapped), true
@@ -375,7 +394,10 @@ func (l *loop) reconcile(ctx context.Context) bool {
 }
 
 func (l *loop) ensureRouter() bool {
-	gateway := l.plan.gatewayOr(l.running())
+	gateway, ok := l.gatewayOf()
+	if !ok {
+		return false
+	}
 	if l.router != nil && string(gateway) == l.gateway {
 		return true
 	}
@@ -388,12 +410,18 @@ func (l *loop) ensureRouter() bool {
 	return true
 }
 
-// gatewayOr is the gateway's part of the plan of the release that runs, else of the configured one.
-func (p *Plan) gatewayOr(r *release) json.RawMessage {
-	if r != nil {
-		return r.plan.Gateway
+// gatewayOf is the gateway's part of the plan of the release that runs, else of the configured one, else of the release
+// that was the last of a rollout that is configured no longer.
+func (l *loop) gatewayOf() (json.RawMessage, bool) {
+	switch r := l.running(); {
+	case r != nil:
+		return r.plan.Gateway, true
+	case l.plan != nil:
+		return l.plan.Gateway, true
+	case l.rel != nil:
+		return l.rel.plan.Gateway, true
 	}
-	return p.Gateway
+	return nil, false
 }
 
 func (l *loop) write(ctx context.Context, want traffic.Target) {
@@ -408,7 +436,7 @@ func (l *loop) write(ctx context.Context, want traffic.Target) {
 		return
 	}
 	l.log.Info("traffic written", "weight", want.Weight, "cohort", want.Cohort != nil)
-	l.applied, l.appliedAt, l.served, l.misses = &want, time.Now(), false, 0
+	l.applied, l.appliedAt, l.served, l.misses, l.overwritten = &want, time.Now(), false, 0, false
 	l.lookedAt = l.appliedAt // of what was written just now it is told, too
 	l.confirmed, l.confirmGap = traffic.NotServed, confirmFirst
 	l.observeAt = time.Now().Add(l.confirmGap)

@@ -43,14 +43,36 @@ func (r *release) now() rollout.State {
 	return r.state
 }
 
+// forgotten is how a release went back of which the store knows less than before: a database that was failed over to a
+// standby that was behind has lost the newest events. Where users were sent is the one thing that may not be undone by it.
+// nil if nothing was lost, or nothing that went back.
+func (r *release) forgotten(before *release) rollout.Event {
+	s := before.state
+	if r.state.Seq >= s.Seq || r.state.Phase != rollout.Active || s.Phase == rollout.Active || s.Outcome == rollout.Released {
+		return nil
+	}
+	by := rollout.Meta{By: s.WhyBy}
+	if s.Successor != nil {
+		return rollout.Superseded{Meta: by, Next: *s.Successor}
+	}
+	return rollout.RollbackRequested{Meta: by, Reason: s.Why + " (said before; the store has lost it)"}
+}
+
 // goOnBack takes over a rollback that could not be written from what was known of the release before it was read again:
 // somebody else, or a write whose answer was lost, has come in between. Where it is going back already, or has ended,
 // there is nothing to take over.
 func (r *release) goOnBack(before *release) {
-	if before == nil || before.back == nil || before.record.ID != r.record.ID {
+	if before == nil || before.record.ID != r.record.ID {
 		return
 	}
-	event := r.event(before.back.event, before.back.event.Head().By)
+	back := r.forgotten(before)
+	if before.back != nil {
+		back = before.back.event
+	}
+	if back == nil {
+		return
+	}
+	event := r.event(back, back.Head().By)
 	if next, err := r.state.Apply(event); err == nil {
 		r.back = &pendingBack{event: event, state: next}
 	}

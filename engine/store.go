@@ -22,6 +22,9 @@ type Store interface {
 	Release(ctx context.Context, id string) (record.Release, error)
 	// ByKey returns the release that a key has started; record.ErrNotFound if there is none.
 	ByKey(ctx context.Context, rolloutName, key string) (record.Release, error)
+	// Newest returns the release of a rollout that has not ended, else the one that was started last;
+	// record.ErrNotFound if it has had none.
+	Newest(ctx context.Context, rolloutName string) (record.Release, error)
 	// Releases lists, newest first.
 	Releases(ctx context.Context, f record.Filter) ([]record.Release, error)
 	// Events of a release after a Seq, in order.

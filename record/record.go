@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/serindev/serin/judge"
@@ -66,6 +67,18 @@ type LookRecord struct {
 	// Snapshot is the encoded evidence after this look; nil in most.
 	Snapshot []byte `json:"-"`
 }
+
+// LooksError says that the looks of some releases could not be written because of what is in them; all others were.
+type LooksError struct {
+	Releases []string
+	Err      error
+}
+
+func (e *LooksError) Error() string {
+	return fmt.Sprintf("the looks of %s cannot be written: %v", strings.Join(e.Releases, ", "), e.Err)
+}
+
+func (e *LooksError) Unwrap() error { return e.Err }
 
 // Evidence is what a scope's evidence is restored from.
 type Evidence struct {

@@ -217,12 +217,17 @@ func (s State) Settled(settle time.Duration) (at time.Time, ok bool) {
 }
 
 // Warm is the end of the canary's warm-up: it counts from the first share of the traffic that was in force, and where
-// none could be confirmed so far from the time that it was decided.
-func (s State) Warm(warmUp time.Duration) time.Time {
-	if s.ExposedAt.IsZero() {
-		return s.StageAt.Add(s.PausedFor + warmUp)
+// none could be confirmed so far from the time that it was decided. It is zero if that time is still to come: a clock was
+// set back, and how long the canary has been there is not known any more.
+func (s State) Warm(warmUp time.Duration, now time.Time) time.Time {
+	from := s.ExposedAt
+	if from.IsZero() {
+		from = s.StageAt.Add(s.PausedFor)
 	}
-	return s.ExposedAt.Add(warmUp)
+	if from.After(now) {
+		return time.Time{}
+	}
+	return from.Add(warmUp)
 }
 
 // Clock is the release's own time at the given one: it stands still during pauses.

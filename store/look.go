@@ -34,7 +34,8 @@ type lookRow struct {
 
 // SaveLooks writes the looks of a slot in one transaction: the looks, each scope's newest cursor (a nil one leaves
 // the one before) and newest snapshot. The numbers of a scope's looks have to grow, over calls too; where one does
-// not, somebody else looks at this release, and nothing is written: [record.ErrConflict].
+// not, somebody else looks at this release, and nothing is written: [record.ErrConflict]. Looks that cannot be written
+// because of what is in them keep no others from it: the error is [*record.LooksError] then.
 func (s *Store) SaveLooks(ctx context.Context, looks []record.LookRecord) error {
 	if err := s.saveLooks(ctx, looks); err != nil {
 		return fmt.Errorf("save %d looks: %w", len(looks), err)
@@ -43,7 +44,8 @@ func (s *Store) SaveLooks(ctx context.Context, looks []record.LookRecord) error 
 }
 
 func (s *Store) saveLooks(ctx context.Context, looks []record.LookRecord) error {
-	rows := make([]lookRow, len(looks))
+	rows := make([]lookRow, 0, len(looks))
+	var bad *record.LooksError
 	for i := range looks {
 		l := &looks[i]
 		if err := checkNames(named{"release", l.Release}, named{"scope", l.Scope}); err != nil {
@@ -51,14 +53,25 @@ func (s *Store) saveLooks(ctx context.Context, looks []record.LookRecord) error 
 		}
 		body, err := encodeLook(*l)
 		if err != nil {
-			return err
+			if bad == nil {
+				bad = &record.LooksError{Err: err}
+			}
+			bad.Releases = append(bad.Releases, l.Release)
+			continue
 		}
-		rows[i] = lookRow{scopeKey{l.Release, l.Scope}, l.Look.Number, body, l}
+		rows = append(rows, lookRow{scopeKey{l.Release, l.Scope}, l.Look.Number, body, l})
 	}
 	// In one order everywhere, so that two daemons cannot wait for each other's rows.
 	slices.SortFunc(rows, func(a, b lookRow) int {
 		return cmp.Or(cmp.Compare(a.release, b.release), cmp.Compare(a.scope, b.scope), cmp.Compare(a.number, b.number))
 	})
+	if err := s.saveRows(ctx, rows); err != nil || bad == nil {
+		return err
+	}
+	return bad
+}
+
+func (s *Store) saveRows(ctx context.Context, rows []lookRow) error {
 	if len(rows) == 0 {
 		return nil
 	}

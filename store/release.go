@@ -219,6 +219,19 @@ func (s *Store) release(ctx context.Context, where string, args ...any) (record.
 	return found[0], nil
 }
 
+// Newest returns the release of a rollout that has not ended, whatever its id, else the one that was started last. An id
+// is a time of the clock of whoever chose it, and a clock can have been ahead: nothing may hang on it.
+func (s *Store) Newest(ctx context.Context, rolloutName string) (record.Release, error) {
+	found, err := s.releases(ctx, `WHERE rollout = $1 ORDER BY phase = 'ended', started_at DESC, id DESC LIMIT 1`, rolloutName)
+	switch {
+	case err != nil:
+		return record.Release{}, fmt.Errorf("find the newest release of %s: %w", rolloutName, err)
+	case len(found) == 0:
+		return record.Release{}, fmt.Errorf("newest release of %s: %w", rolloutName, record.ErrNotFound)
+	}
+	return found[0], nil
+}
+
 // Releases lists those that match, the newest (by id) first.
 func (s *Store) Releases(ctx context.Context, f record.Filter) ([]record.Release, error) {
 	where, args := []string{}, []any{}

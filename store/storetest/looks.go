@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math"
 	"testing"
 	"time"
 
@@ -57,6 +58,20 @@ func (d Database) looks(t *testing.T) {
 			require.Equal(t, []int{1, 2}, numbers(e.Since))
 			require.Equal(t, "cursor 2", string(e.Cursor))
 		}
+	})
+	t.Run("a look that cannot be written because of what is in it keeps no other from it", func(t *testing.T) {
+		s := d.open(t)
+		Create(t, s, "01A", "shop", "")
+		Create(t, s, "01B", "cart", "")
+		bad := Look("01A", "gray", 1)
+		bad.Verdict.Metrics[0].Ratio = math.Inf(1)
+		err := s.SaveLooks(t.Context(), []record.LookRecord{bad, Look("01B", "gray", 1)})
+		var which *record.LooksError
+		require.ErrorAs(t, err, &which)
+		require.Equal(t, []string{"01A"}, which.Releases)
+		looks, err := s.Looks(t.Context(), "01B", "gray", 0, 10)
+		require.NoError(t, err)
+		require.Len(t, looks, 1)
 	})
 	t.Run("an empty slot is nothing", func(t *testing.T) {
 		require.NoError(t, d.open(t).SaveLooks(t.Context(), nil))

@@ -103,6 +103,31 @@ func (d Database) releases(t *testing.T) {
 		requireSwapped(t, s, "shop", false)
 	})
 	t.Run("lists are filtered, paged and newest first", d.lists)
+	t.Run("the newest release is the one that has not ended, whatever its id, else the one that was started last", func(t *testing.T) {
+		s := d.open(t)
+		_, err := s.Newest(t.Context(), "shop")
+		require.ErrorIs(t, err, record.ErrNotFound)
+		end := func(id string) {
+			r, err := s.Release(t.Context(), id)
+			require.NoError(t, err)
+			seq := r.Version + 1
+			r.Version, r.Phase, r.Outcome = seq, rollout.PhaseEnded, rollout.RolledBack
+			require.NoError(t, s.Append(t.Context(), r, seq-1, rollout.Ended{Meta: rollout.Meta{Seq: seq}, Outcome: rollout.RolledBack}))
+		}
+		newest := func() string {
+			r, err := s.Newest(t.Context(), "shop")
+			require.NoError(t, err)
+			return r.ID
+		}
+		Create(t, s, "01Z", "shop", "")
+		Create(t, s, "01Q", "cart", "")
+		end("01Z")
+		require.Equal(t, "01Z", newest())
+		Create(t, s, "01B", "shop", "")
+		require.Equal(t, "01B", newest())
+		end("01B")
+		require.Contains(t, []string{"01B", "01Z"}, newest(), "they were started at one time")
+	})
 }
 
 func (d Database) lists(t *testing.T) {
