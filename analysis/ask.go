@@ -20,6 +20,8 @@ type Template struct {
 	Expression string
 	// Instant asks for the value at one time; otherwise raw samples over a range are asked for.
 	Instant bool
+	// From is the source that is asked, by name; empty: the daemon's own.
+	From string
 }
 
 // Query renders the template for all given values of By at once (sorted, without doubles; none if By is empty)
@@ -48,6 +50,36 @@ func (t Template) Query(values []string, window time.Duration) string {
 		b.WriteString("ms]")
 	}
 	return b.String()
+}
+
+// LabelMatch is one label matcher of a query.
+type LabelMatch struct{ Label, Op, Value string }
+
+// Matches are the matchers of an ask for series, in their canonical order; nil where it asks for an expression.
+func (a Ask) Matches() []LabelMatch {
+	if a.Template.Name == "" {
+		return nil
+	}
+	t := a.Template
+	t.Instant = true
+	s, err := parseSelector(t.Query([]string{a.Value}, 0))
+	if err != nil {
+		return nil // a broken invariant of ours: it was written from one
+	}
+	out := make([]LabelMatch, len(s.matchers))
+	for i, m := range s.matchers {
+		out[i] = LabelMatch{m.label, m.op, m.value}
+	}
+	return out
+}
+
+// Select writes a selector.
+func Select(name string, matches []LabelMatch) string {
+	s := selector{name: name}
+	for _, m := range matches {
+		s.matchers = append(s.matchers, matcher{m.Label, m.Op, m.Value})
+	}
+	return s.String()
 }
 
 // Ask is one thing to ask of a source: the samples of a template's series whose label By has Value, in the window
@@ -134,6 +166,8 @@ type Answer struct {
 	// again changes nothing; otherwise it could not be reached or was too slow.
 	Err     error
 	Refused bool
+	// Hint says, where there is no series, what the source has that is nearest to it; empty where nothing is.
+	Hint string
 }
 
 // ScrapesQuery asks for the outcomes of the scrapes of targets in a window, as raw samples of the series up, whose

@@ -28,6 +28,8 @@ type tally struct {
 	below  [][]float64
 	// odd is how many samples were skipped because no counter has such a value.
 	odd int
+	// hint is the answer's.
+	hint string
 }
 
 // counter counts one ask's series into a cursor.

@@ -73,7 +73,9 @@ type Split struct {
 	// Off: the split is not tested, because it cannot be seen or is not the gateway's alone.
 	Off bool `json:"off,omitempty"`
 	// Requests selects the counter of an arm's requests; the default is Traefik's.
-	Requests   Selector    `json:"requests"`
+	Requests Selector `json:"requests"`
+	// From is the source that is asked, by name; empty: the daemon's own.
+	From       string      `json:"from,omitempty"`
 	Noise      float64     `json:"noise"`
 	FalseAlarm float64     `json:"falseAlarm"`
 	Tolerance  share.Share `json:"tolerance"`
@@ -105,6 +107,8 @@ type Metric struct {
 	// Replicas is the label that tells apart the replicas of the version in service in the metric's series (pod,
 	// instance); empty where there is none. What they differ by is learned before the first release, see [Replicas].
 	Replicas string
+	// From is the source that is asked, by name; empty: the daemon's own.
+	From string
 }
 
 // Defaults returns the definition with every default filled in. d is not changed.
@@ -219,6 +223,7 @@ type metricJSON struct {
 	Weight    float64         `json:"weight"`
 	Noise     float64         `json:"noise"`
 	Replicas  string          `json:"replicas,omitempty"`
+	From      string          `json:"from,omitempty"`
 }
 
 // MarshalJSON writes source and baseline with their kind beside their fields.
@@ -231,7 +236,7 @@ func (m Metric) MarshalJSON() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return json.Marshal(metricJSON{m.Name, source, baseline, m.Margin, m.Direction, m.Goal, m.Optional, m.Weight, m.Noise, m.Replicas})
+	return json.Marshal(metricJSON{m.Name, source, baseline, m.Margin, m.Direction, m.Goal, m.Optional, m.Weight, m.Noise, m.Replicas, m.From})
 }
 
 // UnmarshalJSON reads what MarshalJSON wrote; an unknown kind is an error.
@@ -248,6 +253,6 @@ func (m *Metric) UnmarshalJSON(b []byte) error {
 	if err != nil {
 		return err
 	}
-	*m = Metric{j.Name, source, baseline, j.Margin, j.Direction, j.Goal, j.Optional, j.Weight, j.Noise, j.Replicas}
+	*m = Metric{j.Name, source, baseline, j.Margin, j.Direction, j.Goal, j.Optional, j.Weight, j.Noise, j.Replicas, j.From}
 	return nil
 }

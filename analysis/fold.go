@@ -64,12 +64,13 @@ func (p *Plan) countGroup(group []int, asks []Ask, answers []Answer, tallies []t
 		in, ask, a := &p.inputs[i], asks[i], answers[i]
 		switch {
 		case ask.Template.Instant:
-			tallies[i] = tally{err: a.Err, refused: a.Refused, series: a.Series}
+			tallies[i] = tally{err: a.Err, refused: a.Refused, series: a.Series, hint: a.Hint}
 		case lacking && a.Err == nil:
 			in.pass(ask, refused, next)
 			tallies[i] = tally{held: true}
 		default:
 			tallies[i] = in.count(ask, a, p.bounds[i], next)
+			tallies[i].hint = a.Hint
 		}
 	}
 }
@@ -173,11 +174,8 @@ func (p *Plan) observeArm(s Source, a *armInputs, tallies []tally, next *Cursor)
 	if l := p.missing(a.main, main); l.reason != "" {
 		return judge.Arm{Missing: true}, l
 	}
-	if a.events != none {
-		// A counter of its own that was never seen may be misspelt: its zero is not a measurement.
-		if l := p.missing(a.events, &tallies[a.events]); l.reason != "" {
-			return judge.Arm{Missing: true}, l
-		}
+	if l := p.missingEvents(a, tallies); l.reason != "" {
+		return judge.Arm{Missing: true}, l
 	}
 	if main.held {
 		return judge.Arm{Missing: true}, lack{}
@@ -193,7 +191,7 @@ func (p *Plan) observeArm(s Source, a *armInputs, tallies []tally, next *Cursor)
 			arm = judge.Arm{Bad: arm.Total - arm.Cumulative[0], Total: arm.Total}
 		}
 	case Gauge:
-		arm, l = observeGauge(main, p.inputs[a.main].text)
+		arm, l = p.observeGauge(a.main, main)
 	}
 	if !counts(arm.Bad, arm.Total) || !counts(arm.Cumulative...) {
 		return judge.Arm{Missing: true}, lack{judge.NoData, fmt.Sprintf("%s counts more than 2^53 in one look, which is no count", p.inputs[a.main].text)}
@@ -214,9 +212,37 @@ func (p *Plan) missing(i int, t *tally) lack {
 	case t.err != nil:
 		return lack{judge.Unreachable, t.err.Error()}
 	case !p.inputs[i].template.Instant && !t.alive:
-		return lack{judge.NoData, "no live series of " + text}
+		return p.nothing(i, t)
 	}
 	return lack{}
+}
+
+// nothing says that an input has no live series, by the query as it was sent and what the source has instead.
+func (p *Plan) nothing(i int, t *tally) lack {
+	detail := "no live series of " + p.inputs[i].sent()
+	if t.hint != "" {
+		detail += " (" + t.hint + ")"
+	}
+	return lack{judge.NoData, detail}
+}
+
+// missingEvents says why the events of a ratio have nothing to give. A counter that begins with its first event is not
+// there before it; one that is misspelt never is. They are told apart by whether anybody has such a counter.
+func (p *Plan) missingEvents(a *armInputs, tallies []tally) lack {
+	if a.events == none {
+		return lack{}
+	}
+	if a.known != none {
+		if l := p.missing(a.known, &tallies[a.known]); l.reason != "" {
+			return l
+		}
+	}
+	events := &tallies[a.events]
+	l := p.missing(a.events, events)
+	if events.err == nil && (a.absentZero || a.known != none && len(tallies[a.known].series) > 0) {
+		return lack{}
+	}
+	return l
 }
 
 func (p *Plan) observeRatio(a *armInputs, main *tally, tallies []tally) judge.Arm {
@@ -317,7 +343,7 @@ func list(bounds []float64) string {
 }
 
 // observeGauge is the mean over the series that have a finite value.
-func observeGauge(t *tally, text string) (judge.Arm, lack) {
+func (p *Plan) observeGauge(i int, t *tally) (judge.Arm, lack) {
 	total, n, odd := 0.0, 0, 0
 	for _, s := range t.series {
 		if len(s.Samples) == 0 {
@@ -335,7 +361,7 @@ func observeGauge(t *tally, text string) (judge.Arm, lack) {
 	case n > 0 && !math.IsInf(total, 0):
 		return judge.Arm{Value: total / float64(n)}, lack{}
 	case odd > 0:
-		return judge.Arm{Missing: true}, lack{judge.NoData, fmt.Sprintf("%s has no finite value", text)}
+		return judge.Arm{Missing: true}, lack{judge.NoData, fmt.Sprintf("%s has no finite value", p.inputs[i].text)}
 	}
-	return judge.Arm{Missing: true}, lack{judge.NoData, "no live series of " + text}
+	return judge.Arm{Missing: true}, p.nothing(i, t)
 }

@@ -224,12 +224,43 @@ func TestAnswersThatDoNotFitAreUnreachable(t *testing.T) {
 	require.Equal(t, judge.Unreachable, l.Observations[0].Absent)
 }
 
-func TestAnEventCounterOfItsOwnHasToHaveBeenSeen(t *testing.T) {
-	p := plan(t, Metric{Name: "crashes", Source: Ratio{Bad: `crashes_total{arm="${arm}"}`, Total: `jobs_total{arm="${arm}"}`}})
-	w := world{series: []made{series(`jobs_total{arm="canary"}`, "-5:1 5:5"), series(`jobs_total{arm="baseline"}`, "-5:1 5:5")}}
-	_, ls := looks(t, p, w, 10)
+// field.md, F8: a counter that begins with the first failure held a canary without failures for ever.
+func TestAnEventCounterOfItsOwnMayBeginWithTheFirstEvent(t *testing.T) {
+	ratio := Ratio{Bad: `crashes_total{arm="${arm}",kind="crash"}`, Total: `jobs_total{arm="${arm}"}`}
+	jobs := []made{series(`jobs_total{arm="canary"}`, "-5:1 5:5"), series(`jobs_total{arm="baseline"}`, "-5:1 5:5")}
+	zero := judge.Arm{Total: 4}
+	for name, c := range map[string]struct {
+		absentZero bool
+		events     []made
+		canary     judge.Arm
+		absent     judge.Reason
+	}{
+		"a counter that nobody has may be misspelt":           {absent: judge.NoData, canary: judge.Arm{Missing: true}},
+		"unless it is said to be zero":                        {absentZero: true, canary: zero},
+		"the baseline has it: the canary has had none":        {events: []made{series(`crashes_total{arm="baseline",kind="crash"}`, "-5:1 5:3")}, canary: zero},
+		"anybody else has it":                                 {events: []made{series(`crashes_total{arm="other",kind="crash"}`, "-5:1 5:3")}, canary: zero},
+		"another kind of it may be what was meant to be said": {events: []made{series(`crashes_total{arm="baseline",kind="panic"}`, "-5:1 5:3")}, canary: judge.Arm{Missing: true}, absent: judge.NoData},
+		"its own is counted":                                  {events: []made{series(`crashes_total{arm="canary",kind="crash"}`, "-5:1 5:3")}, canary: judge.Arm{Bad: 2, Total: 4}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := ratio
+			r.AbsentZero = c.absentZero
+			_, ls := looks(t, plan(t, Metric{Name: "crashes", Source: r}), world{series: slices.Concat(jobs, c.events)}, 10)
+			o := ls[0].Observations[0]
+			require.Equal(t, c.absent, o.Absent, o.Detail)
+			require.Equal(t, c.canary, o.Canary)
+			if c.absent != "" {
+				require.Contains(t, o.Detail, `no live series of crashes_total{kind="crash",arm="canary"}`, "as it was asked")
+			}
+		})
+	}
+}
+
+func TestWithoutExposureNoEventsAreNoZero(t *testing.T) {
+	p := plan(t, Metric{Name: "crashes", Source: Ratio{Bad: `crashes_total{arm="${arm}"}`, Total: `jobs_total{arm="${arm}"}`, AbsentZero: true}})
+	_, ls := looks(t, p, world{}, 10)
 	require.Equal(t, judge.NoData, ls[0].Observations[0].Absent)
-	require.Contains(t, ls[0].Observations[0].Detail, "crashes_total")
+	require.True(t, ls[0].Observations[0].Canary.Missing)
 }
 
 func bucket(arm, le, samples string) made {
@@ -275,7 +306,7 @@ func TestABoundThatIsNoBucketNamesThoseThatThereAre(t *testing.T) {
 }
 
 func TestADistributionIsCountedAtEveryBound(t *testing.T) {
-	p := plan(t, Metric{Name: "latency", Source: Distribution{Histogram: traefikBuckets, Bounds: []float64{0.1, 0.3}}})
+	p := plan(t, Metric{Name: "latency", Source: Distribution{Histogram: TraefikLatency(time.Second).Histogram, Bounds: []float64{0.1, 0.3}}})
 	var all []made
 	for _, arm := range []string{"canary@file", "stable@file"} {
 		all = append(all, bucket(arm, "0.1", "-5:0 5:4"), bucket(arm, "0.3", "-5:0 5:7"), bucket(arm, "1.2", "-5:0 5:8"), bucket(arm, "+Inf", "-5:0 5:9"))

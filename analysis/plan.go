@@ -64,7 +64,13 @@ type armInputs struct {
 	part   []labelMatcher // the events are main's series that match all of these
 	split  bool           // part is to be used
 	bounds []float64
+	known  int // says whether the events' counter is known of anybody, none where that does not matter
+	// absentZero: no series of events are no events, known or not.
+	absentZero bool
 }
+
+// noInputs are those of an arm that asks nothing.
+var noInputs = armInputs{main: none, events: none, known: none}
 
 // labelMatcher is a matcher that is evaluated here and not by Prometheus.
 type labelMatcher struct {
@@ -111,23 +117,25 @@ func newPlan(def Definition, arms Arms) (Plan, error) {
 	p := Plan{canary: none, baseline: none}
 	for _, m := range def.Metrics {
 		p.begun = len(p.inputs)
-		r := reading{metric: m, baseline: armInputs{main: none, events: none}}
+		r := reading{metric: m, baseline: noInputs}
 		var err error
-		if r.canary, err = p.arm(m.Source, "canary", arms.Canary, 0); err != nil {
+		canary, baseline := side{"canary", arms.Canary, 0, m.From}, side{"baseline", arms.Baseline, 0, m.From}
+		if r.canary, err = p.arm(m.Source, canary); err != nil {
 			return Plan{}, fmt.Errorf("metric %s: %w", m.Name, err)
 		}
 		switch b := m.Baseline.(type) {
 		case Concurrent:
-			r.baseline, err = p.arm(m.Source, "baseline", arms.Baseline, 0)
+			r.baseline, err = p.arm(m.Source, baseline)
 		case Offset:
-			r.baseline, err = p.arm(m.Source, "baseline", arms.Baseline, b.By)
+			baseline.offset = b.By
+			r.baseline, err = p.arm(m.Source, baseline)
 		case Fixed:
 			r.fixed = true
 		}
 		if err != nil {
 			return Plan{}, fmt.Errorf("metric %s: %w", m.Name, err)
 		}
-		p.gather(m.Name, &r.canary.main, &r.canary.events, &r.baseline.main, &r.baseline.events)
+		p.gather(m.Name, &r.canary.main, &r.canary.events, &r.canary.known, &r.baseline.main, &r.baseline.events, &r.baseline.known)
 		p.metrics = append(p.metrics, r)
 	}
 	p.begun = len(p.inputs)
@@ -145,10 +153,10 @@ func (p *Plan) splitInputs(s Split, arms Arms) error {
 		return nil
 	}
 	var err error
-	if p.canary, err = p.counter(s.Requests, "canary", arms.Canary, 0); err != nil {
+	if p.canary, err = p.counter(s.Requests, side{"canary", arms.Canary, 0, s.From}); err != nil {
 		return err
 	}
-	p.baseline, err = p.counter(s.Requests, "baseline", arms.Baseline, 0)
+	p.baseline, err = p.counter(s.Requests, side{"baseline", arms.Baseline, 0, s.From})
 	return err
 }
 
@@ -156,26 +164,34 @@ func (p *Plan) splitInputs(s Split, arms Arms) error {
 func (p *Plan) apart(canary, baseline int) error {
 	c, b := p.inputs[canary], p.inputs[baseline]
 	if c.template == b.template && c.value == b.value {
-		return fmt.Errorf("both arms would be measured by the same series, %s: use ${service}, ${arm} or another variable that tells them apart",
+		return fmt.Errorf("both arms would be measured by the same series, %s: put in what tells them apart: ${service} for Traefik's own metrics, ${version} or ${pods} for others on Kubernetes, ${instances} without it",
 			strings.TrimSpace(c.text))
 	}
 	return nil
 }
 
-func (p *Plan) arm(s Source, arm string, n Names, offset time.Duration) (armInputs, error) {
-	a := armInputs{main: none, events: none}
+// side is one arm of one metric as it is asked for.
+type side struct {
+	arm    string
+	names  Names
+	offset time.Duration
+	from   string // the source
+}
+
+func (p *Plan) arm(s Source, of side) (armInputs, error) {
+	a := noInputs
 	var err error
 	switch s := s.(type) {
 	case Ratio:
-		return p.ratio(s, arm, n, offset)
+		return p.ratio(s, of)
 	case Slow:
 		a.bounds = []float64{s.SlowerThan.Seconds()}
-		a.main, err = p.histogram(s.Histogram, a.bounds, arm, n, offset)
+		a.main, err = p.histogram(s.Histogram, a.bounds, of)
 	case Distribution:
 		a.bounds = s.Bounds
-		a.main, err = p.histogram(s.Histogram, a.bounds, arm, n, offset)
+		a.main, err = p.histogram(s.Histogram, a.bounds, of)
 	case Gauge:
-		a.main, err = p.gauge(s.Query, arm, n, offset)
+		a.main, err = p.gauge(s.Query, of)
 	case nil:
 		err = fmt.Errorf("has no source")
 	}
@@ -184,8 +200,9 @@ func (p *Plan) arm(s Source, arm string, n Names, offset time.Duration) (armInpu
 
 // ratio asks once where the events are a part of the exposure: then both come from the same samples, and an arm
 // without errors needs no series of errors.
-func (p *Plan) ratio(r Ratio, arm string, n Names, offset time.Duration) (armInputs, error) {
-	a := armInputs{main: none, events: none}
+func (p *Plan) ratio(r Ratio, of side) (armInputs, error) {
+	a := noInputs
+	a.absentZero = r.AbsentZero
 	text := r.Bad
 	if text == "" {
 		text = r.Good
@@ -198,16 +215,18 @@ func (p *Plan) ratio(r Ratio, arm string, n Names, offset time.Duration) (armInp
 	if err != nil {
 		return a, err
 	}
-	if a.main, err = p.add(total, nil, arm, n, offset); err != nil {
+	if a.main, err = p.add(total, nil, of); err != nil {
 		return a, err
 	}
 	beside, within := events.within(total)
 	if !within {
-		a.events, err = p.add(events, nil, arm, n, offset)
+		if a.events, err = p.add(events, nil, of); err == nil && !r.AbsentZero {
+			a.known = p.known(events, of)
+		}
 		return a, err
 	}
 	a.split = true
-	rendered, err := selector{matchers: beside}.substitute(n)
+	rendered, err := selector{matchers: beside}.substitute(of.names)
 	if err != nil {
 		return a, fmt.Errorf("%s: %w", text, err)
 	}
@@ -231,15 +250,30 @@ func parse(text Selector) (selector, error) {
 	return s, nil
 }
 
-func (p *Plan) counter(text Selector, arm string, n Names, offset time.Duration) (int, error) {
+// known asks whether there is a counter as this one for anybody: the same matchers, and the labels that tell arms
+// apart with any value.
+func (p *Plan) known(events selector, of side) int {
+	anybody := selector{name: events.name}
+	for _, m := range events.matchers {
+		if len(variables(m.value)) > 0 {
+			m.op, m.value = "!=", ""
+		}
+		anybody.matchers = append(anybody.matchers, m)
+	}
+	text := "count(" + anybody.String() + ")"
+	t := Template{Expression: text, Instant: true, From: of.from}
+	return p.keep(input{id: hash(hash(seed, "known"), text), offset: of.offset, text: text, template: t, first: t})
+}
+
+func (p *Plan) counter(text Selector, of side) (int, error) {
 	s, err := parse(text)
 	if err != nil {
 		return none, err
 	}
-	return p.add(s, nil, arm, n, offset)
+	return p.add(s, nil, of)
 }
 
-func (p *Plan) histogram(text Selector, bounds []float64, arm string, n Names, offset time.Duration) (int, error) {
+func (p *Plan) histogram(text Selector, bounds []float64, of side) (int, error) {
 	s, err := parse(text)
 	if err != nil {
 		return none, err
@@ -247,33 +281,34 @@ func (p *Plan) histogram(text Selector, bounds []float64, arm string, n Names, o
 	if !strings.HasSuffix(s.name, "_bucket") {
 		bounds = nil // native: a sample holds all buckets
 	}
-	return p.add(s, bounds, arm, n, offset)
+	return p.add(s, bounds, of)
 }
 
-func (p *Plan) gauge(query, arm string, n Names, offset time.Duration) (int, error) {
-	in := input{id: hash(hash(hash(seed, "gauge"), arm), query), offset: offset, text: query}
+func (p *Plan) gauge(query string, of side) (int, error) {
+	in := input{id: hash(hash(hash(seed, "gauge"), of.arm), query), offset: of.offset, text: query}
 	if s, err := parseSelector(query); err == nil {
-		if err := in.bind(s, n); err != nil {
+		if err := in.bind(s, of.names); err != nil {
 			return none, err
 		}
 	} else {
-		expression, err := n.substituteExpression(query)
+		expression, err := of.names.substituteExpression(query)
 		if err != nil {
 			return none, fmt.Errorf("%s: %w", query, err)
 		}
 		in.template = Template{Expression: expression}
 	}
-	in.template.Instant = true
+	in.template.Instant, in.template.From = true, of.from
 	in.first = in.template
 	return p.keep(in), nil
 }
 
 // add adds an input of raw samples; bounds are those of a classic histogram.
-func (p *Plan) add(s selector, bounds []float64, arm string, n Names, offset time.Duration) (int, error) {
-	in := input{offset: offset, text: s.String()}
-	if err := in.bind(s, n); err != nil {
+func (p *Plan) add(s selector, bounds []float64, of side) (int, error) {
+	in := input{offset: of.offset, text: s.String()}
+	if err := in.bind(s, of.names); err != nil {
 		return none, err
 	}
+	in.template.From = of.from
 	in.first = in.template
 	le := ""
 	if bounds != nil {
@@ -283,7 +318,7 @@ func (p *Plan) add(s selector, bounds []float64, arm string, n Names, offset tim
 		}
 		in.template.Matchers += `le=~` + quote(le)
 	}
-	in.id = hash(hash(hash(hash(seed, s.String()), arm), offset.String()), le)
+	in.id = hash(hash(hash(hash(seed, s.String()), of.arm), of.offset.String()), le)
 	return p.keep(in), nil
 }
 
@@ -349,6 +384,13 @@ func (in *input) bind(s selector, n Names) error {
 	}
 	in.template.Name, in.template.Matchers = rendered.name, join(rendered.matchers)
 	return nil
+}
+
+// sent is the selector or expression with all values in it, as it can be asked by hand.
+func (in *input) sent() string {
+	t := in.first
+	t.Instant = true
+	return t.Query([]string{in.value}, 0)
 }
 
 // Asks says what has to be asked for the look that ends at a time: one settle delay before now. The window of each

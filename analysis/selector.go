@@ -2,6 +2,7 @@ package analysis
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -41,20 +42,75 @@ func parseSelector(text string) (selector, error) {
 		return s, nil
 	}
 	if ts[0].text != "{" {
-		return selector{}, fmt.Errorf("%q at character %d: a selector is a name and matchers in braces, nothing else", ts[0].text, ts[0].at+1)
+		return selector{}, fmt.Errorf("%q at character %d: a selector is a name and matchers in braces, nothing else%s", ts[0].text, ts[0].at+1, alone(text, all))
 	}
 	rest, err := s.parseMatchers(ts[1:])
 	if err != nil {
 		return selector{}, err
 	}
 	if len(rest) > 0 {
-		return selector{}, fmt.Errorf("%q at character %d: a selector ends with its braces; Serin adds the range itself", rest[0].text, rest[0].at+1)
+		return selector{}, fmt.Errorf("%q at character %d: a selector ends with its braces; Serin adds the range itself%s", rest[0].text, rest[0].at+1, alone(text, all))
 	}
 	slices.SortFunc(s.matchers, func(a, b matcher) int {
 		return strings.Compare(a.label+"\x00"+a.op+"\x00"+a.value, b.label+"\x00"+b.op+"\x00"+b.value)
 	})
 	s.matchers = slices.Compact(s.matchers)
 	return s, nil
+}
+
+// alone says what to write in place of an expression: its counters, without what is done to them.
+func alone(text string, ts []token) string {
+	found := counters(text, ts)
+	if len(found) == 0 {
+		return ""
+	}
+	what := "the counter alone, " + found[0]
+	if len(found) > 1 {
+		what = "each counter alone, " + strings.Join(found, " and ") + ", at a field of its own"
+	}
+	if len(variables(strings.Join(found, ""))) == 0 {
+		what += `, with what tells the arms apart: {pod=~"${pods}"} on Kubernetes, {instance=~"${instances}"} without it`
+	}
+	return ". Write " + what + ". Serin reads the raw samples and counts itself: no rate(), no sum()"
+}
+
+// grouping are the words of PromQL behind which labels stand in parentheses.
+var grouping = []string{"by", "without", "on", "ignoring", "group_left", "group_right"}
+
+// counters are the selectors in an expression, each once, as they are written.
+func counters(text string, all []token) (found []string) {
+	ts := slices.DeleteFunc(slices.Clone(all), func(t token) bool { return t.kind == tokenSpace })
+	for i := 0; i < len(ts); i++ {
+		next := func(sign string) bool { return i+1 < len(ts) && ts[i+1].text == sign }
+		end := func(sign string) { // moves behind the sign that closes
+			for i < len(ts) && ts[i].text != sign {
+				i++
+			}
+		}
+		switch t := ts[i]; {
+		case t.text == "[":
+			end("]")
+		case t.kind != tokenWord || !isMetricName(t.text) || slices.Contains([]string{"and", "or", "unless", "bool", "offset"}, t.text):
+		case slices.Contains(grouping, strings.ToLower(t.text)):
+			if next("(") {
+				end(")")
+			}
+		case next("("), next("by"), next("without"): // a function
+		default:
+			to := t.at + len(t.text)
+			if next("{") {
+				end("}")
+				if i == len(ts) {
+					return nil
+				}
+				to = ts[i].at + 1
+			}
+			if s := text[t.at:to]; !slices.Contains(found, s) {
+				found = append(found, s)
+			}
+		}
+	}
+	return found
 }
 
 // parseMatchers reads up to the closing brace and returns what comes after it.
@@ -83,6 +139,36 @@ func (s *selector) parseMatchers(ts []token) ([]token, error) {
 			return nil, fmt.Errorf("%q at character %d: expected a comma or the closing brace", ts[0].text, ts[0].at+1)
 		}
 	}
+}
+
+// ParseMatchers reads label matchers as they stand between the braces of a selector, and returns them in their
+// canonical form. Variables are refused: they are the same for both arms.
+func ParseMatchers(text string) (string, error) {
+	s, err := parseSelector("m{" + text + "}")
+	if err != nil {
+		return "", fmt.Errorf("expected label matchers such as cluster=\"eu-1\", job=~\"traefik.*\": %w", err)
+	}
+	for _, m := range s.matchers {
+		if strings.Contains(m.value, "${") {
+			return "", fmt.Errorf("%s=%s: these matchers are the same for both arms, so that they have no variables", m.label, quote(m.value))
+		}
+		if _, err := (Names{}).into(m.value, m.op); err != nil {
+			return "", err
+		}
+	}
+	return join(s.matchers), nil
+}
+
+// EqualMatchers are the matchers, in their canonical form, of series that have all of these labels.
+func EqualMatchers(labels map[string]string) (string, error) {
+	var s selector
+	for _, label := range slices.Sorted(maps.Keys(labels)) {
+		if !isLabel(label) || label == "__name__" {
+			return "", fmt.Errorf("%q is not the name of a label", label)
+		}
+		s.matchers = append(s.matchers, matcher{label, "=", labels[label]})
+	}
+	return ParseMatchers(join(s.matchers))
 }
 
 func isMatch(op string) bool { return op == "=" || op == "!=" || op == "=~" || op == "!~" }

@@ -142,3 +142,55 @@ func FuzzParseSelector(f *testing.F) {
 		require.Equal(t, s.String(), again.String())
 	})
 }
+
+// newcomer.md, M3: the most likely mistake of everybody who knows PromQL is answered with what to write.
+func TestAnExpressionInPlaceOfACounterIsAnsweredWithTheCounter(t *testing.T) {
+	const apart = `, with what tells the arms apart: {pod=~"${pods}"} on Kubernetes, {instance=~"${instances}"} without it`
+	for expression, write := range map[string]string{
+		`sum(rate(orders_total[1m]))`:                                     "the counter alone, orders_total" + apart,
+		`rate(orders_total{version="${version}"}[5m])`:                    `the counter alone, orders_total{version="${version}"}`,
+		`orders_total{version="${version}", a="}"}[5m] offset 1h`:         `the counter alone, orders_total{version="${version}", a="}"}`,
+		`sum by (pod, code) (increase(orders_total[1h]))`:                 "the counter alone, orders_total" + apart,
+		`sum(rate(a_total[1m])) / on(job) group_left(x) sum(rate(b[1m]))`: "each counter alone, a_total and b, at a field of its own" + apart,
+		`a_total + a_total`: "the counter alone, a_total" + apart,
+	} {
+		_, err := parseSelector(expression)
+		require.ErrorContains(t, err, ". Write "+write+". Serin reads the raw samples", expression)
+		alone, _, _ := strings.Cut(strings.TrimPrefix(write, "the counter alone, "), ", with what")
+		if strings.HasPrefix(write, "the counter") {
+			_, err = parseSelector(alone)
+			require.NoError(t, err, "the advice is taken")
+		}
+	}
+	for _, hopeless := range []string{`sum(`, `1 + 2`, `x{a="b`, `sum(x{a="b"`} {
+		_, err := parseSelector(hopeless)
+		require.Error(t, err)
+	}
+}
+
+func TestFurtherMatchersAreCanonical(t *testing.T) {
+	got, err := ParseMatchers(`job=~"traefik.*", cluster="eu-1"`)
+	require.NoError(t, err)
+	require.Equal(t, `cluster="eu-1",job=~"traefik.*"`, got)
+	got, err = EqualMatchers(map[string]string{"job": "a\"b", "cluster": "eu-1"})
+	require.NoError(t, err)
+	require.Equal(t, `cluster="eu-1",job="a\"b"`, got)
+	for text, says := range map[string]string{
+		`cluster`: "expected label matchers", `a="b"} or x{`: "expected label matchers", `a=~"("`: "missing closing",
+		`a="${arm}"`: "the same for both arms", `__name__="x"`: "before the braces",
+	} {
+		_, err := ParseMatchers(text)
+		require.ErrorContains(t, err, says, text)
+	}
+	for _, label := range []string{"", "a b", "__name__", "1a", "a:b"} {
+		_, err := EqualMatchers(map[string]string{label: "x"})
+		require.Error(t, err, label)
+	}
+	traefik := Traefik{ServiceLabel: "exported_service", Match: `cluster="eu-1"`}.And("", `job="traefik"`)
+	require.Equal(t, Selector(`traefik_service_requests_total{exported_service="${service}",code=~"5..|499",cluster="eu-1",job="traefik"}`),
+		traefik.Errors("5xx", "499").Bad)
+	for _, s := range []Selector{traefik.Requests(), traefik.Latency(1).Histogram, traefik.Errors().Bad} {
+		_, err := parseSelector(string(s))
+		require.NoError(t, err)
+	}
+}

@@ -9,8 +9,8 @@ import (
 )
 
 // Selector is a PromQL vector selector as a user writes it: a metric name and label matchers. Serin adds the
-// range itself. ${service}, ${arm}, ${version}, ${pods} and declared parameters may stand inside label values
-// and nowhere else.
+// range itself. ${service}, ${arm}, ${version}, ${pods}, ${instances}, ${hosts} and declared parameters may stand
+// inside label values and nowhere else.
 type Selector string
 
 // Source is what a metric measures: a [Ratio], [Slow], [Distribution] or [Gauge].
@@ -26,6 +26,8 @@ type Ratio struct {
 	Good Selector `json:"good,omitempty"`
 	// Total selects the counter of the exposure.
 	Total Selector `json:"total"`
+	// AbsentZero: an arm with live exposure and no series of events has had none, whatever else is known of them.
+	AbsentZero bool `json:"absentZero,omitempty"`
 }
 
 // Slow counts requests above a bound of a latency histogram, over all requests.

@@ -21,7 +21,7 @@ type Problem struct {
 func (p *Problem) Error() string { return p.Path + ": " + p.Text }
 
 // Variables that may be used in every selector, beside a rollout's parameters.
-var builtIn = []string{"service", "arm", "version", "pods"}
+var builtIn = []string{"service", "arm", "version", "pods", "instances", "hosts"}
 
 // Validate checks a definition as a whole; parameters are the names that a rollout declares. The error joins all
 // problems, each a *[Problem]. Zero values are taken as their defaults.
@@ -198,7 +198,7 @@ func (c *checker) names() Names {
 	n := Names{Service: "x", Vars: map[string][]string{}}
 	for _, k := range c.known {
 		n.Vars[k] = []string{"x"}
-		if k == "pods" {
+		if k == "pods" || k == "instances" || k == "hosts" {
 			n.Vars[k] = []string{"x", "y"}
 		}
 	}

@@ -34,6 +34,13 @@ type AnalysisSpec struct {
 	Fresh *FreshSpec `json:"fresh,omitempty"`
 	// SampleRatio is the test whether the requests of the arms fit the weight in force.
 	SampleRatio *SampleRatioSpec `json:"sampleRatio,omitempty"`
+	// Prometheus is the name of one of the daemon's sources; the rollout's where it is left out.
+	Prometheus string `json:"prometheus,omitempty" jsonschema:"minLength=1"`
+	// ServiceLabel is what Traefik's label service is called there; what the daemon says of the source where it is left
+	// out.
+	ServiceLabel string `json:"serviceLabel,omitempty" jsonschema:"pattern=^[a-zA-Z_][a-zA-Z0-9_]*$"`
+	// Match are further matchers of Traefik's series, for presets and the sample ratio, beside the daemon's.
+	Match Matchers `json:"match,omitempty"`
 	// Kayenta judges as Kayenta judges, by a configuration written for it.
 	Kayenta *KayentaSpec `json:"kayenta,omitempty"`
 }
@@ -62,6 +69,8 @@ type SampleRatioSpec struct {
 	Disabled bool `json:"disabled,omitempty"`
 	// Requests selects the counter of an arm's requests; the default is Traefik's.
 	Requests string `json:"requests,omitempty"`
+	// Prometheus is the name of one of the daemon's sources, in place of the analysis's.
+	Prometheus string `json:"prometheus,omitempty" jsonschema:"minLength=1"`
 	// Tolerance is how far the split may be off before there is an alarm.
 	Tolerance *Share `json:"tolerance,omitempty"`
 	// FalseAlarm is the chance of an alarm although the split is right.
@@ -94,8 +103,17 @@ type MetricSpec struct {
 	Name MetricName `json:"name"`
 	// Preset is a metric that Serin knows: traefik-errors or traefik-latency.
 	Preset string `json:"preset,omitempty"`
+	// Codes that the preset traefik-errors counts, such as 499 or 5xx; 5xx where they are left out.
+	Codes []Code `json:"codes,omitempty" jsonschema:"minItems=1"`
+	// Match narrows a preset: further matchers of Traefik's series, beside the analysis's and the daemon's.
+	Match Matchers `json:"match,omitempty"`
+	// Prometheus is the name of one of the daemon's sources, in place of the analysis's.
+	Prometheus string `json:"prometheus,omitempty" jsonschema:"minLength=1"`
 	// SlowerThan is the bound of the preset traefik-latency; it has to be one of Traefik's bucket bounds.
 	SlowerThan *Duration `json:"slowerThan,omitempty"`
+	// Absent says what it means if an arm that has total has no series of bad (or good): zero takes it for none. Where it
+	// is left out, that holds as soon as anybody has such a series.
+	Absent string `json:"absent,omitempty" jsonschema:"enum=zero"`
 	// Ratio counts events over an exposure.
 	Ratio *RatioSpec `json:"ratio,omitempty"`
 	// Slow counts requests above a bound of a latency histogram.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/serindev/serin/analysis"
+	"github.com/serindev/serin/internal/spelling"
 	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/share"
 )
@@ -33,6 +34,7 @@ func (c *checker) analysis(s *AnalysisSpec, name string) {
 	if f := s.Fresh; f != nil && f.Every != nil && *f.Every <= 0 {
 		c.fail(c.spec("fresh", "every"), "expected more than 0; disabled: true switches it off")
 	}
+	c.sourceName(c.spec("prometheus"), s.Prometheus)
 	c.sampleRatio(s)
 	seen := map[MetricName]int{}
 	for i := range s.Metrics {
@@ -77,6 +79,7 @@ func (c *checker) sampleRatio(s *AnalysisSpec) {
 	if f := r.FalseAlarm; f != nil && (*f <= 0 || *f > 0.5) {
 		c.fail(at.in("falseAlarm"), "expected a chance above 0%% and at most 50%%, got %s", share.Share(*f))
 	}
+	c.sourceName(at.in("prometheus"), r.Prometheus)
 	if r.Requests == "" {
 		return
 	}
@@ -86,6 +89,7 @@ func (c *checker) sampleRatio(s *AnalysisSpec) {
 
 func (c *checker) metric(at place, m *MetricSpec) {
 	source := c.source(at, m)
+	c.sourceName(at.in("prometheus"), m.Prometheus)
 	switch {
 	case m.Optional && m.Critical:
 		c.fail(at.in("critical"), "optional says the opposite")
@@ -108,7 +112,7 @@ func (c *checker) metric(at place, m *MetricSpec) {
 	if source == "" || len(c.errs) > 0 && m.Name == "" {
 		return
 	}
-	def := m.definition()
+	def := m.definition(analysis.Traefik{})
 	if m.Replicas != "" {
 		if err := def.CheckReplicas(); err != nil {
 			c.fail(at.in("replicas"), "%s", err)
@@ -140,6 +144,15 @@ func (c *checker) source(at place, m *MetricSpec) string {
 	}
 	if m.SlowerThan != nil && m.Preset != analysis.PresetTraefikLatency {
 		c.fail(at.in("slowerThan").atKey(), "belongs to the preset %s", analysis.PresetTraefikLatency)
+	}
+	if m.Codes != nil && m.Preset != analysis.PresetTraefikErrors {
+		c.fail(at.in("codes").atKey(), "belongs to the preset %s", analysis.PresetTraefikErrors)
+	}
+	if m.Match != "" && m.Preset == "" {
+		c.fail(at.in("match").atKey(), "belongs to presets: the selectors of this metric are your own, so that the matchers stand in their braces")
+	}
+	if m.Absent != "" && m.Ratio == nil {
+		c.fail(at.in("absent").atKey(), "belongs to ratio: only there a counter may begin with the first event")
 	}
 	if m.SlowerThan != nil && *m.SlowerThan <= 0 {
 		c.fail(at.in("slowerThan"), "expected more than 0")
@@ -199,7 +212,7 @@ func (c *checker) probe(at place, def analysis.Definition, prefix string, texts 
 			return
 		}
 		for _, n := range names {
-			if best, ok := nearest(n, armNames); ok && best != n {
+			if best, ok := spelling.Nearest(n, armNames); ok && best != n {
 				c.fail(at, "${%s}: did you mean ${%s}?", n, best)
 				return
 			}
@@ -209,6 +222,8 @@ func (c *checker) probe(at place, def analysis.Definition, prefix string, texts 
 	canary.Vars[varArm], baseline.Vars[varArm] = []string{"canary"}, []string{"stable"}
 	canary.Vars[varVersion], baseline.Vars[varVersion] = []string{"2"}, []string{"1"}
 	canary.Vars[varPods], baseline.Vars[varPods] = []string{"c-1", "c-2"}, []string{"s-1", "s-2"}
+	canary.Vars[varInstances], baseline.Vars[varInstances] = []string{"c:1", "c:2"}, []string{"s:1", "s:2"}
+	canary.Vars[varHosts], baseline.Vars[varHosts] = []string{"c", "d"}, []string{"s", "t"}
 	if _, err := analysis.NewPlan(def, analysis.Arms{Canary: canary, Baseline: baseline}); err != nil {
 		c.fail(at, "%s", strings.TrimPrefix(err.Error(), prefix))
 	}
@@ -251,11 +266,11 @@ func (s *AnalysisSpec) variables() []string {
 
 // definition is the analysis in the words of package analysis; what is not said stays zero. Metrics have to be
 // checked.
-func (s *AnalysisSpec) definition(name string) analysis.Definition {
+func (s *AnalysisSpec) definition(name string, sources sourcing) analysis.Definition {
 	d := analysis.Definition{
 		Name: name, Interval: long(s.Interval, 0), FalseRollback: share.Share(or(s.FalseRollback, 0)),
 		FalseAdvance: share.Share(or(s.FalseAdvance, 0)), MinRequests: float64(or(s.MinRequests, 0)),
-		WarmUp: warmUp(s.WarmUp), Settle: long(s.Settle, 0),
+		WarmUp: warmUp(s.WarmUp), Settle: s.settle(sources),
 	}
 	if s.PassAfter != nil {
 		after := time.Duration(*s.PassAfter)
@@ -264,19 +279,28 @@ func (s *AnalysisSpec) definition(name string) analysis.Definition {
 	if f := s.Fresh; f != nil {
 		d.Fresh = analysis.Fresh{Off: f.Disabled, Every: long(f.Every, 0), Live: or(f.Live, 0)}
 	}
+	splitFrom := s.from("", sources)
 	if r := s.SampleRatio; r != nil {
+		splitFrom = s.from(r.Prometheus, sources)
 		d.Split = analysis.Split{Off: r.Disabled, Requests: analysis.Selector(r.Requests),
 			FalseAlarm: float64(or(r.FalseAlarm, 0)), Tolerance: share.Share(or(r.Tolerance, 0))}
 	}
+	d.Split.From = splitFrom
+	if traefik := s.traefik(sources.of(splitFrom)); d.Split.Requests == "" && traefik != (analysis.Traefik{}) {
+		d.Split.Requests = traefik.Requests()
+	}
 	for i := range s.Metrics {
-		d.Metrics = append(d.Metrics, s.Metrics[i].definition())
+		from := s.from(s.Metrics[i].Prometheus, sources)
+		m := s.Metrics[i].definition(s.traefik(sources.of(from)))
+		m.From = from
+		d.Metrics = append(d.Metrics, m)
 	}
 	return d
 }
 
-func (m *MetricSpec) definition() analysis.Metric {
+func (m *MetricSpec) definition(traefik analysis.Traefik) analysis.Metric {
 	out := analysis.Metric{
-		Name: string(m.Name), Source: m.toSource(), Direction: judge.Direction(m.Direction), Goal: m.Goal,
+		Name: string(m.Name), Source: m.toSource(traefik.And("", string(m.Match))), Direction: judge.Direction(m.Direction), Goal: m.Goal,
 		Optional: m.Optional, Weight: or(m.Weight, 0), Noise: float64(or(m.Noise, 0)),
 		Replicas: m.Replicas,
 	}
@@ -291,15 +315,20 @@ func (m *MetricSpec) definition() analysis.Metric {
 	return out
 }
 
-func (m *MetricSpec) toSource() analysis.Source {
+func (m *MetricSpec) toSource(traefik analysis.Traefik) analysis.Source {
 	switch {
 	case m.Preset == analysis.PresetTraefikErrors:
-		return analysis.TraefikErrors()
+		codes := make([]string, len(m.Codes))
+		for i, c := range m.Codes {
+			codes[i] = string(c)
+		}
+		return traefik.Errors(codes...)
 	case m.Preset == analysis.PresetTraefikLatency:
-		return analysis.TraefikLatency(long(m.SlowerThan, analysis.TraefikSlowerThan))
+		return traefik.Latency(long(m.SlowerThan, analysis.TraefikSlowerThan))
 	case m.Ratio != nil:
 		r := m.Ratio
-		return analysis.Ratio{Bad: analysis.Selector(r.Bad), Good: analysis.Selector(r.Good), Total: analysis.Selector(r.Total)}
+		return analysis.Ratio{Bad: analysis.Selector(r.Bad), Good: analysis.Selector(r.Good), Total: analysis.Selector(r.Total),
+			AbsentZero: m.Absent == "zero"}
 	case m.Slow != nil:
 		return analysis.Slow{Histogram: analysis.Selector(m.Slow.Histogram), SlowerThan: time.Duration(m.Slow.SlowerThan)}
 	case m.Distribution != nil:

@@ -27,6 +27,8 @@ type DaemonSpec struct {
 	StoreFile string `json:"storeFile,omitempty"`
 	// Prometheus, Thanos, Mimir, VictoriaMetrics: anything that speaks its API.
 	Prometheus PrometheusSpec `json:"prometheus"`
+	// Sources are further ones, by the names under which rollouts, analyses and metrics choose them (prometheus).
+	Sources map[string]PrometheusSpec `json:"sources,omitempty"`
 	// Kubernetes is the cluster that rollouts on Kubernetes use. Inside a cluster it is that one without further words.
 	Kubernetes *KubernetesSpec `json:"kubernetes,omitempty"`
 	// Leader lets several daemons share one store: one acts, and the others stand by.
@@ -88,6 +90,12 @@ type PrometheusSpec struct {
 	BearerTokenFile string `json:"bearerTokenFile,omitempty"`
 	// TLS of the connection.
 	TLS *ClientTLSSpec `json:"tls,omitempty"`
+	// ServiceLabel is what the label service of Traefik's series is called there: exported_service where a Prometheus
+	// operator has renamed it; service where it is left out.
+	ServiceLabel string `json:"serviceLabel,omitempty" jsonschema:"pattern=^[a-zA-Z_][a-zA-Z0-9_]*$"`
+	// Match are further matchers of Traefik's series, where those of several clusters, or of several scrapes of one
+	// Traefik, are in one place.
+	Match Matchers `json:"match,omitempty"`
 	// Headers to send along, such as X-Scope-OrgID.
 	Headers map[string]Secret `json:"headers,omitempty"`
 	// ProxyURL is an HTTP proxy on the way.

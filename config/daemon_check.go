@@ -16,7 +16,14 @@ func (c *checker) daemon(s *DaemonSpec) {
 	}
 	c.store(s)
 	c.leader(s)
-	c.prometheus(&s.Prometheus)
+	c.prometheus(c.spec("prometheus"), &s.Prometheus)
+	for name, p := range s.Sources {
+		at := c.spec("sources", name)
+		if !sourceForm.MatchString(name) {
+			c.fail(at.atKey(), "expected %s", expectedName)
+		}
+		c.prometheus(at, &p)
+	}
 	if s.Spinnaker != nil {
 		c.spinnaker(s.Spinnaker)
 	}
@@ -177,8 +184,9 @@ func (c *checker) store(s *DaemonSpec) {
 
 var headerName = regexp.MustCompile("^[!#$%&'*+\\-.^_`|~0-9A-Za-z]+$") // RFC 7230, section 3.2.6
 
-func (c *checker) prometheus(p *PrometheusSpec) {
-	at := c.spec("prometheus")
+var sourceForm = regexp.MustCompile(namePattern)
+
+func (c *checker) prometheus(at place, p *PrometheusSpec) {
 	ways := 0
 	if b := p.BasicAuth; b != nil {
 		ways++

@@ -65,6 +65,13 @@ func (s DaemonSpec) withDefaults(file string) DaemonSpec {
 	}
 	s.Auth = s.Auth.withDefaults(file)
 	s.Prometheus = s.Prometheus.withDefaults(file)
+	if s.Sources != nil {
+		sources := make(map[string]PrometheusSpec, len(s.Sources))
+		for name, p := range s.Sources {
+			sources[name] = p.withDefaults(file)
+		}
+		s.Sources = sources
+	}
 	s.Spinnaker = s.Spinnaker.withPaths(file)
 	s.Notify = notifyDefaults(s.Notify, file)
 	if s.Retention == nil || s.Retention.Evidence == nil {

@@ -22,6 +22,10 @@ import (
 type Loader struct {
 	// Settle is what analyses that do not say it wait for late samples; 0 is package analysis's default.
 	Settle time.Duration
+	// Traefik is how Traefik's series are found in the daemon's own Prometheus.
+	Traefik analysis.Traefik
+	// Sources are the daemon's further ones, by name; nil: it is not known which there are, and any name will do.
+	Sources map[string]Source
 	// Rule and Guards check what only the gateway's own parsers can: a route's rule, a circuit breaker's expression.
 	// nil checks nothing here.
 	Rule   func(rule string) error
@@ -30,6 +34,13 @@ type Loader struct {
 	Job, Template func([]byte) (json.RawMessage, error)
 	// Stdin is what the path "-" reads; nil is nothing.
 	Stdin io.Reader
+}
+
+// Source is what analyses have to know of a Prometheus that they are judged by.
+type Source struct {
+	// Settle is what analyses that do not say it wait for late samples.
+	Settle  time.Duration
+	Traefik analysis.Traefik
 }
 
 // Set is all documents at one time. It is immutable.

@@ -9,6 +9,8 @@ import (
 
 	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/token"
+
+	"github.com/serindev/serin/internal/spelling"
 )
 
 // What errors show of a file is decided by where it stands in its document, not by what it looks like: a value is shown
@@ -115,7 +117,7 @@ func shownKey(e entry, part, values map[string]any) bool {
 	if len(properties(part)) == 0 {
 		return false // no map belongs here
 	}
-	if _, near := nearest(e.key, properties(part)); near {
+	if _, near := spelling.Nearest(e.key, properties(part)); near {
 		return true
 	}
 	return fieldName.MatchString(e.key) && !alone

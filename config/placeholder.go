@@ -10,15 +10,17 @@ import (
 )
 
 // The names that an arm has in queries, beside the rollout's parameters. Version and pods are known on Kubernetes
-// only.
+// only, instances and hosts where the arms are lists of servers.
 const (
-	varService = "service"
-	varArm     = "arm"
-	varVersion = "version"
-	varPods    = "pods"
+	varService   = "service"
+	varArm       = "arm"
+	varVersion   = "version"
+	varPods      = "pods"
+	varInstances = "instances"
+	varHosts     = "hosts"
 )
 
-var armNames = []string{varArm, varPods, varService, varVersion}
+var armNames = []string{varArm, varHosts, varInstances, varPods, varService, varVersion}
 
 var errOpen = errors.New("${ is not closed by }")
 

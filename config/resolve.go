@@ -54,6 +54,7 @@ func (l Loader) next(files []file, before *state) *state {
 	for _, f := range files {
 		r.add(f)
 	}
+	r.loader = r.loader.beside(r.daemons())
 	decoded := map[*loaded]bool{}
 	for _, f := range r.files {
 		decoded[f] = f.good
@@ -113,6 +114,19 @@ func (r *resolver) add(f file) {
 		r.fallBack(now)
 	}
 	r.files = append(r.files, now)
+}
+
+// daemons are the documents of this kind that are right.
+func (r *resolver) daemons() []*DaemonSpec {
+	var out []*DaemonSpec
+	for _, f := range r.files {
+		for i := range f.fresh {
+			if d := f.fresh[i].daemon; d != nil {
+				out = append(out, &d.Spec)
+			}
+		}
+	}
+	return out
 }
 
 // fallBack puts the last good content in place of a file's documents. Without one, the documents that are right by
@@ -338,11 +352,7 @@ func (r *resolver) plans(out *state) {
 	for name, a := range analyses {
 		out.Analyses = append(out.Analyses, name)
 		if spec := a.analysis.Spec; spec.Kayenta == nil {
-			def := spec.definition(name)
-			if def.Settle == 0 {
-				def.Settle = r.loader.Settle
-			}
-			out.Definitions[name] = def
+			out.Definitions[name] = spec.definition(name, sourcing{loader: r.loader})
 		}
 	}
 	for _, d := range r.all() {

@@ -22,6 +22,9 @@ type RolloutSpec struct {
 	Guards *GuardsSpec `json:"guards,omitempty"`
 	// Analysis names the analyses of every step that has none of its own; traefik-web is built in.
 	Analysis Texts `json:"analysis,omitempty"`
+	// Prometheus is the name of one of the daemon's sources, for analyses that name none; the daemon's own where it is
+	// left out.
+	Prometheus string `json:"prometheus,omitempty" jsonschema:"minLength=1"`
 	// Steps of a release, in order.
 	Steps []StepSpec `json:"steps" jsonschema:"minItems=1"`
 	// KeepCohort leaves the route of an A/B step in place until the end of the release.

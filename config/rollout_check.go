@@ -32,6 +32,7 @@ func (c *checker) rollout(s *RolloutSpec, l Loader) {
 	c.steps(s, params)
 	c.rollback(s.Rollback, params)
 	c.analysisNames(c.spec("analysis"), s.Analysis)
+	c.sourceName(c.spec("prometheus"), s.Prometheus)
 }
 
 // parameters returns the names that are declared.

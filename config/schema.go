@@ -17,6 +17,8 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
+	"github.com/serindev/serin/analysis"
+	"github.com/serindev/serin/internal/spelling"
 	"github.com/serindev/serin/share"
 )
 
@@ -38,6 +40,8 @@ const (
 	formatURL      = "serin-url"
 	formatServer   = "serin-server"
 	formatAddress  = "serin-address"
+	formatMatchers = "serin-matchers"
+	formatCode     = "serin-code"
 )
 
 // What messages say is expected.
@@ -52,6 +56,8 @@ const (
 	expectedRegexp     = "a regular expression (RE2)"
 	expectedURL        = "an address such as http://127.0.0.1:8081"
 	expectedAddress    = "host and port such as 127.0.0.1:7474"
+	expectedMatchers   = `a map of labels such as {cluster: eu-1}, or matchers such as 'cluster="eu-1"'`
+	expectedCode       = "a status code such as 499, or a class of them such as 5xx"
 )
 
 // errNot is the answer of a format that has nothing to add to "expected …, got …".
@@ -91,6 +97,13 @@ var formats = map[string]func(v any) error{
 			return nil
 		}
 		if err != nil || n < 1 || n > 65535 {
+			return errNot
+		}
+		return nil
+	},
+	formatMatchers: checkMatchers,
+	formatCode: func(v any) error {
+		if !analysis.IsCode(strings.ToLower(fmt.Sprint(v))) {
 			return errNot
 		}
 		return nil
@@ -356,7 +369,7 @@ func enum(at place, want []any) string {
 	n := at.node
 	w := words(want)
 	if n.what == isScalar && n.scalar != nil && at.shows() {
-		if best, ok := nearest(n.text, w); ok {
+		if best, ok := spelling.Nearest(n.text, w); ok {
 			return fmt.Sprintf("expected %s, got %s: did you mean %q?", either(w), quote(n.text), best)
 		}
 		return fmt.Sprintf("expected %s, got %s", either(w), quote(n.text))

@@ -86,6 +86,13 @@ func leaf(t reflect.Type) *jsonschema.Schema {
 	case reflect.TypeFor[Texts]():
 		s = both("one text or a list of them", "", "string", "array")
 		s.Items, s.MinItems, s.MinLength = &jsonschema.Schema{Type: "string", MinLength: &one}, &one, &one
+	case reflect.TypeFor[Matchers]():
+		s = both(expectedMatchers, formatMatchers, "string", "object")
+		s.AdditionalProperties = &jsonschema.Schema{Type: "string"}
+		s.Examples = []any{map[string]string{"cluster": "eu-1"}}
+	case reflect.TypeFor[Code]():
+		s = both(expectedCode, formatCode, "string", "integer")
+		s.Examples = []any{499, "5xx"}
 	case reflect.TypeFor[Port]():
 		s = both(expectedPort, formatPort, "string", "integer")
 		s.Examples = []any{80, "http"}

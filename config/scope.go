@@ -5,7 +5,6 @@ import (
 
 	"github.com/serindev/serin/analysis"
 	"github.com/serindev/serin/rollout"
-	"github.com/serindev/serin/share"
 )
 
 // scopes gives each A/B step and all gray steps together their analysis and their patience.
@@ -32,6 +31,7 @@ func (m *planner) scopes() {
 	if len(gray) > 0 {
 		m.scope(grayScope, gray, grayAt, nil)
 	}
+	m.sourceReference(m.checker.spec("prometheus"), m.spec.Prometheus)
 	m.ready(names)
 }
 
@@ -72,20 +72,47 @@ func (m *planner) reference(at place, name string) {
 		m.once(at, "there is no analysis %s: %s", quote(name), meant(name, there))
 		return
 	}
+	for _, source := range a.analysis.Spec.sources() {
+		m.sourceReference(at, source)
+	}
 	var params []string
 	for _, p := range m.spec.Parameters {
 		params = append(params, string(p.Name))
 	}
 	for _, v := range a.analysis.Spec.variables() {
-		switch kubernetesOnly := v == varPods || v == varVersion; {
-		case slices.Contains(params, v), v == varService, v == varArm:
-		case kubernetesOnly && m.spec.Traffic.Traefik != nil:
-		case kubernetesOnly:
-			m.once(at, "analysis %s asks for ${%s}, which is known on Kubernetes only: declare a parameter of that name, or use another analysis", name, v)
-		default:
-			m.once(at, "analysis %s asks for ${%s}, which is no declared parameter", name, v)
+		if why := m.unknown(v, params); why != "" {
+			m.once(at, "analysis %s asks for ${%s}, which %s", name, v, why)
 		}
 	}
+}
+
+// unknown says why a variable has no value in this rollout, or none that holds; empty if it has.
+func (m *planner) unknown(variable string, params []string) string {
+	const instead = `instance=~"${instances}" selects the series of the arm's servers, hosts and ports`
+	servers := m.spec.Traffic.TraefikFile != nil
+	switch variable {
+	case varService:
+		return ""
+	case varArm:
+		if servers {
+			return "is the part that a set of servers plays: the sets exchange their parts with each promotion, and the labels of their series do not, so that from the second release on the verdict would be upside down. " + instead
+		}
+		return ""
+	case varPods, varVersion:
+		if servers {
+			return "is known on Kubernetes only. Without it, " + instead
+		}
+		return ""
+	case varInstances, varHosts:
+		if !servers {
+			return `is known without Kubernetes only. On it, pod=~"${pods}" selects the series of the arm's pods`
+		}
+		return ""
+	}
+	if slices.Contains(params, variable) {
+		return ""
+	}
+	return "is no declared parameter"
 }
 
 // once is fail for places that several steps share.
@@ -100,19 +127,16 @@ func (m *planner) scope(name string, used []string, at place, ab *ABSpec) {
 	noData, unreachable := patience(nil), patience(nil)
 	var defs, declared []analysis.Definition
 	for i, n := range used {
-		def, spec := m.definition(n)
+		def, spec := m.definition(n, m.sources(m.loader))
+		asDeclared, _ := m.definition(n, m.sources(Loader{}))
 		if spec != nil && spec.Kayenta != nil {
 			m.laterOnce(at, "analysis %s is Kayenta's, which this build does not judge by yet", n)
 			continue
 		}
 		if ab != nil && ab.Sticky && def.Split.Tolerance == 0 {
-			def.Split.Tolerance = stickyTolerance
+			def.Split.Tolerance, asDeclared.Split.Tolerance = stickyTolerance, stickyTolerance
 		}
-		declared = append(declared, def)
-		if def.Settle == 0 {
-			def.Settle = m.loader.Settle
-		}
-		defs = append(defs, def)
+		defs, declared = append(defs, def), append(declared, asDeclared)
 		var nd, un *PatienceSpec
 		if spec != nil {
 			nd, un = spec.NoData, spec.Unreachable
@@ -143,14 +167,14 @@ func (m *planner) laterOnce(at place, format string, args ...any) {
 }
 
 // definition is an analysis by its name; spec is nil for the built-in one and for one that is not there.
-func (m *planner) definition(name string) (analysis.Definition, *AnalysisSpec) {
+func (m *planner) definition(name string, sources sourcing) (analysis.Definition, *AnalysisSpec) {
 	if a, ok := m.analyses[name]; ok {
-		return a.analysis.Spec.definition(name), &a.analysis.Spec
+		return a.analysis.Spec.definition(name, sources), &a.analysis.Spec
 	}
-	web := analysis.TraefikWeb()
-	web.Settle, web.Split.Tolerance = 0, share.Share(0) // nobody has said anything of these
-	return web, nil
+	return sources.builtIn(), nil
 }
+
+func (m *planner) sources(l Loader) sourcing { return sourcing{loader: l, rollout: m.spec.Prometheus} }
 
 func patience(p *PatienceSpec) rollout.Patience {
 	if p == nil {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/prometheus/common/model"
+
+	"github.com/serindev/serin/analysis"
 	"github.com/serindev/serin/share"
 )
 
@@ -82,6 +84,45 @@ func (t *Texts) UnmarshalJSON(b []byte) error {
 		return err
 	}
 	*t = Texts{one}
+	return nil
+}
+
+// Matchers are label matchers in the canonical form of package analysis: written as a map of labels and values, or as
+// PromQL writes them between braces.
+type Matchers string
+
+// UnmarshalJSON reads both forms.
+func (m *Matchers) UnmarshalJSON(b []byte) error {
+	var text string
+	if err := json.Unmarshal(b, &text); err != nil {
+		var labels map[string]string
+		if err := json.Unmarshal(b, &labels); err != nil {
+			return err
+		}
+		if text, err = analysis.EqualMatchers(labels); err != nil {
+			return err
+		}
+	}
+	canonical, err := analysis.ParseMatchers(text)
+	*m = Matchers(canonical)
+	return err
+}
+
+// checkMatchers says why a value of a document is not one of [Matchers].
+func checkMatchers(v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return new(Matchers).UnmarshalJSON(b)
+}
+
+// Code is a status code such as 499, or a class of them such as 5xx.
+type Code string
+
+// UnmarshalJSON reads text or a number.
+func (c *Code) UnmarshalJSON(b []byte) error {
+	*c = Code(strings.ToLower(plain(b)))
 	return nil
 }
 

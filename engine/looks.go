@@ -155,6 +155,7 @@ func (k *looks) begin(ctx context.Context, l *loop, r *release, f follow, def an
 		return nil, err
 	}
 	sides := arms(l.router, r.state.Parameters, f)
+	nameServers(&sides, r.state.Target(&r.plan.Rollout, r.record.ID).Traffic)
 	if err := k.e.nameWorkloads(ctx, &sides, def, r.plan.Rollout.Cluster); err != nil {
 		return nil, err
 	}

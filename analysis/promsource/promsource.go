@@ -60,6 +60,7 @@ type Source struct {
 	api     v1.API
 	timeout time.Duration
 	metrics metrics
+	hinted  hints
 }
 
 type metrics struct {
@@ -99,12 +100,26 @@ func New(c Config, r prometheus.Registerer) (*Source, error) {
 	if s.timeout <= 0 {
 		s.timeout = DefaultTimeout
 	}
-	for _, m := range []prometheus.Collector{s.metrics.queries, s.metrics.errors, s.metrics.warnings, s.metrics.seconds} {
-		if err := r.Register(m); err != nil {
-			return nil, fmt.Errorf("register metrics of the prometheus source: %w", err)
-		}
+	if err := s.metrics.register(r); err != nil {
+		return nil, fmt.Errorf("register metrics of the prometheus source: %w", err)
 	}
 	return s, nil
+}
+
+// register registers the metrics, or takes those that another source has registered: they are of all together.
+func (m *metrics) register(r prometheus.Registerer) error {
+	return errors.Join(shared(r, &m.queries), shared(r, &m.errors), shared(r, &m.warnings), shared(r, &m.seconds))
+}
+
+func shared[T prometheus.Collector](r prometheus.Registerer, m *T) error {
+	err := r.Register(*m)
+	if already, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok {
+		if other, ok := already.ExistingCollector.(T); ok {
+			*m = other
+			return nil
+		}
+	}
+	return err
 }
 
 func newMetrics() metrics {
@@ -175,6 +190,7 @@ func (s *Source) Fetch(ctx context.Context, asks []analysis.Ask) []analysis.Answ
 		})
 	}
 	_ = wait.Wait() // errors are in the answers
+	s.hints(ctx, asks, answers)
 	for _, n := range scrapesNeeded(asks, answers) {
 		wait.Go(func() error {
 			s.scrapes(ctx, n, answers)

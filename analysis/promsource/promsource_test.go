@@ -481,7 +481,7 @@ func requireOneValue(t require.TestingT, base, value string) {
 	asks := plan.Asks(analysis.NewCursor(now.Add(-time.Second)), now)
 	m := asks[0].Template.Query([]string{asks[0].Value}, time.Minute)
 	require.Equal(t, []string{"__name__=m", "other=" + value, "service=" + value}, matchers(t, base, m), m)
-	g := asks[2].Template.Query(nil, 0)
+	g := asks[3].Template.Query(nil, 0)
 	require.Equal(t, []string{"__name__=m", "service=" + value}, matchers(t, base, g), g)
 }
 

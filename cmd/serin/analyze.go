@@ -92,12 +92,16 @@ func (a *app) analyze(ctx context.Context, z *analyzing, files []string) error {
 	if err := z.window(time.Now()); err != nil {
 		return err
 	}
-	_, source, err := z.source()
+	source, err := z.source()
+	if err != nil {
+		return err
+	}
+	loader, err := z.loader()
 	if err != nil {
 		return err
 	}
 	if len(files) == 0 {
-		return a.analyzeLooks(ctx, z, source, analysis.TraefikWeb())
+		return a.analyzeLooks(ctx, z, source.all, loader.Traefik.Web())
 	}
 	in, err := a.open(files[0])
 	if err != nil {
@@ -113,22 +117,22 @@ func (a *app) analyze(ctx context.Context, z *analyzing, files []string) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", files[0], err)
 		}
-		return a.analyzeConfig(ctx, z, source, config)
+		return a.analyzeConfig(ctx, z, source.own, config)
 	}
 	again := *a
 	again.stdin = bytes.NewReader(text) // a standard input is read once only
-	set, err := again.documents(files)
+	set, err := again.documents(loader, files)
 	if err != nil {
 		return err
 	}
 	if len(set.Definitions) == 0 {
 		return fmt.Errorf("%s: there is no Analysis that Serin's own judge judges; a canary config of Kayenta is given as its JSON file", files[0])
 	}
-	def, err := findAnalysis(z.name, set.Definitions)
+	def, err := findAnalysis(z.name, set.Definitions, loader.Traefik)
 	if err != nil {
 		return err
 	}
-	return a.analyzeLooks(ctx, z, source, def)
+	return a.analyzeLooks(ctx, z, source.all, def)
 }
 
 // window reads both times.
@@ -221,7 +225,7 @@ type analyzed struct {
 	Explanation []string `json:"explanation"`
 }
 
-func (a *app) analyzeLooks(ctx context.Context, z *analyzing, source *promsource.Source, def analysis.Definition) error {
+func (a *app) analyzeLooks(ctx context.Context, z *analyzing, source promsource.Sources, def analysis.Definition) error {
 	def = def.Defaults()
 	weight := share.Share(0.5)
 	if z.weight == "" {
@@ -280,7 +284,7 @@ func verdictCode(o judge.Outcome) error {
 }
 
 // looks takes the looks of the window again.
-func (a *app) looks(ctx context.Context, z *analyzing, source *promsource.Source, def analysis.Definition, weight float64) ([]judge.Verdict, error) {
+func (a *app) looks(ctx context.Context, z *analyzing, source promsource.Sources, def analysis.Definition, weight float64) ([]judge.Verdict, error) {
 	canary, err := arm("canary", "canary", z.canary)
 	if err != nil {
 		return nil, err
@@ -323,7 +327,7 @@ func (a *app) looks(ctx context.Context, z *analyzing, source *promsource.Source
 }
 
 // rehearsed is what the baseline's replicas taught in the hours before a time, as it is for a first release.
-func (a *app) rehearsed(ctx context.Context, source *promsource.Source, def analysis.Definition, j *sequential.Judge, baseline analysis.Names, before time.Time) (map[string][]judge.Past, error) {
+func (a *app) rehearsed(ctx context.Context, source promsource.Sources, def analysis.Definition, j *sequential.Judge, baseline analysis.Names, before time.Time) (map[string][]judge.Past, error) {
 	replicas, err := analysis.NewReplicas(def, baseline, func(string) bool { return true })
 	if err != nil {
 		return nil, err
@@ -369,7 +373,7 @@ func (a *app) analyzedText(w io.Writer, out analyzed) error {
 const nobody = "serin.no-such-service"
 
 // oneLook counts one arm over one window.
-func oneLook(ctx context.Context, source *promsource.Source, def analysis.Definition, baseline analysis.Names, end time.Time, over time.Duration) (judge.Look, error) {
+func oneLook(ctx context.Context, source promsource.Sources, def analysis.Definition, baseline analysis.Names, end time.Time, over time.Duration) (judge.Look, error) {
 	canary := analysis.Names{Service: nobody, Vars: map[string][]string{"arm": {nobody}}}
 	for name := range baseline.Vars {
 		canary.Vars[name] = []string{nobody}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/serindev/serin/analysis"
 	"github.com/serindev/serin/internal/testbed"
 )
 
@@ -225,7 +226,7 @@ func (p past) judgeConfig(t *testing.T, config string) {
 	})
 }
 
-func (p past) count(t *testing.T, analysis string) {
+func (p past) count(t *testing.T, file string) {
 	t.Run("a service that there is none of is no pass", func(t *testing.T) {
 		code, out, _ := serin(t, nil, p.args("--canary", "shop-none@file", "--baseline", "shop-stable@file", "--step", "5m")...)
 		require.Equal(t, exitTooLong, code)
@@ -233,15 +234,15 @@ func (p past) count(t *testing.T, analysis string) {
 	})
 	t.Run("plan counts the rates there", func(t *testing.T) {
 		source := reach{url: p.url}
-		_, s, err := source.source()
+		s, err := source.source()
 		require.NoError(t, err)
-		set, err := (&app{}).documents([]string{analysis})
+		set, err := (&app{}).documents(newLoader(0), []string{file})
 		require.NoError(t, err)
-		def, err := findAnalysis("", set.Definitions)
+		def, err := findAnalysis("", set.Definitions, analysis.Traefik{})
 		require.NoError(t, err)
 		names, err := arm("baseline", "stable", []string{"shop-stable@file", "version=v1"})
 		require.NoError(t, err)
-		look, err := oneLook(t.Context(), s, def, names, p.end, time.Hour)
+		look, err := oneLook(t.Context(), s.all, def, names, p.end, time.Hour)
 		require.NoError(t, err)
 		require.Equal(t, 180_000.0, look.Requests.Baseline)
 		require.Equal(t, 1800.0, look.Observations[0].Baseline.Bad)

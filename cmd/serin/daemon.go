@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-	"time"
 
 	rungroup "github.com/oklog/run"
 	"github.com/prometheus/client_golang/prometheus"
@@ -110,8 +109,7 @@ func serve(ctx context.Context, spec *config.DaemonSpec, s *store.Store, m manda
 	if err != nil {
 		return err
 	}
-	settle := time.Duration(*spec.Prometheus.ScrapeInterval)
-	watcher := config.NewWatcher(newLoader(settle), log, publish(e, log, registry), spec.Config...)
+	watcher := config.NewWatcher(newLoader(0).For(spec), log, publish(e, log, registry), spec.Config...)
 	tokens, err := openTokens(spec, log)
 	if err != nil {
 		return err

@@ -12,11 +12,10 @@ import (
 )
 
 // documents reads files for the commands that need no daemon. Without paths there is nothing, and that is right.
-func (a *app) documents(paths []string) (*config.Set, error) {
+func (a *app) documents(loader config.Loader, paths []string) (*config.Set, error) {
 	if len(paths) == 0 {
 		return &config.Set{}, nil
 	}
-	loader := newLoader(0)
 	loader.Stdin = a.stdin
 	set, errs := loader.Load(paths...)
 	if len(errs) > 0 {
@@ -40,26 +39,49 @@ func (r *reach) flags(cmd *cobra.Command) {
 // given tells whether there is a Prometheus to ask.
 func (r *reach) given() bool { return r.url != "" || r.config != "" }
 
-// source is the Prometheus to ask.
-func (r *reach) source() (promsource.Config, *promsource.Source, error) {
-	c := promsource.Config{URL: r.url, Timeout: r.timeout}
-	if r.config != "" {
-		spec, _, errs := config.LoadDaemon(r.config)
-		if len(errs) > 0 {
-			return c, nil, errs
-		}
-		client, err := spec.Prometheus.HTTPClient()
-		if err != nil {
-			return c, nil, err
-		}
-		c.HTTP = client
-		if c.URL == "" {
-			c.URL = string(spec.Prometheus.URL)
-		}
+// reached is the Prometheus to ask, alone and with the daemon's further ones.
+type reached struct {
+	own *promsource.Source
+	all promsource.Sources
+}
+
+// daemon is what the daemon's document says, if there is one.
+func (r *reach) daemon() (*config.DaemonSpec, error) {
+	if r.config == "" {
+		return &config.DaemonSpec{}, nil
 	}
-	s, err := promsource.New(c, prometheus.NewRegistry())
+	spec, _, errs := config.LoadDaemon(r.config)
+	if len(errs) > 0 {
+		return nil, errs
+	}
+	return spec, nil
+}
+
+// loader reads documents as that daemon does.
+func (r *reach) loader() (config.Loader, error) {
+	spec, err := r.daemon()
+	if err != nil || r.config == "" {
+		return newLoader(0), err
+	}
+	return newLoader(0).For(spec), nil
+}
+
+// source is the Prometheus to ask, with the daemon's further ones.
+func (r *reach) source() (reached, error) {
+	spec, err := r.daemon()
 	if err != nil {
-		return c, nil, err
+		return reached{}, err
 	}
-	return c, s, nil
+	own := spec.Prometheus
+	if r.url != "" {
+		own.URL = config.URL(r.url)
+	}
+	timeout, registry := config.Duration(r.timeout), prometheus.NewRegistry()
+	own.Timeout = &timeout
+	s, err := openSource(&own, registry)
+	if err != nil {
+		return reached{}, err
+	}
+	all, err := newSources(spec, s, registry)
+	return reached{own: s, all: all}, err
 }

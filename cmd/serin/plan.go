@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -99,7 +100,11 @@ type plans struct {
 }
 
 func (a *app) plan(ctx context.Context, p *planning, paths []string) error {
-	plan, err := p.load(a, paths)
+	loader, err := p.loader()
+	if err != nil {
+		return err
+	}
+	plan, err := p.load(a, loader, paths)
 	if err != nil {
 		return err
 	}
@@ -306,7 +311,7 @@ func (p *planning) count(ctx context.Context, plan simulation.Plan, base *number
 	if p.over < time.Minute || p.over > analysis.MaxWindow {
 		return fmt.Errorf("--over %s: expected 1m to %s", p.over, analysis.MaxWindow)
 	}
-	_, source, err := p.source()
+	source, err := p.source()
 	if err != nil {
 		return err
 	}
@@ -314,9 +319,9 @@ func (p *planning) count(ctx context.Context, plan simulation.Plan, base *number
 	if err != nil {
 		return err
 	}
-	end := time.Now().Add(-analysis.DefaultSettle)
+	end, detail := time.Now().Add(-analysis.DefaultSettle), ""
 	for _, scope := range plan.Definition.Scopes {
-		look, err := oneLook(ctx, source, plan.Analyses[scope.Name], analysis.Names{Service: p.service, Vars: vars}, end, p.over)
+		look, err := oneLook(ctx, source.all, plan.Analyses[scope.Name], analysis.Names{Service: p.service, Vars: vars}, end, p.over)
 		if err != nil {
 			return err
 		}
@@ -327,6 +332,9 @@ func (p *planning) count(ctx context.Context, plan simulation.Plan, base *number
 			if _, given := base.named[o.Metric]; given {
 				continue
 			}
+			if _, says, ok := strings.Cut(o.Detail, "baseline: "); ok && o.Baseline.Missing {
+				detail = ": " + says
+			}
 			if !o.Baseline.Missing && o.Baseline.Total > 0 {
 				base.named[o.Metric] = o.Baseline.Bad / o.Baseline.Total
 				if look.Requests == nil {
@@ -336,7 +344,7 @@ func (p *planning) count(ctx context.Context, plan simulation.Plan, base *number
 		}
 	}
 	if len(base.named) == 0 {
-		return fmt.Errorf("prometheus has no requests of %s in the last %s", p.service, p.over)
+		return fmt.Errorf("prometheus has no requests of %s in the last %s%s", p.service, p.over, detail)
 	}
 	return nil
 }

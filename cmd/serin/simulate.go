@@ -83,7 +83,7 @@ docs/statistics.md says what they are.`,
 }
 
 func (a *app) simulate(ctx context.Context, s *simulating, paths []string) error {
-	plan, err := s.load(a, paths)
+	plan, err := s.load(a, newLoader(0), paths)
 	if err != nil {
 		return err
 	}

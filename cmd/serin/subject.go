@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/serindev/serin/analysis"
+	"github.com/serindev/serin/config"
 	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/share"
@@ -38,8 +39,8 @@ func (s *subject) flags(cmd *cobra.Command) {
 }
 
 // load reads the files, if there are any, and finds the rollout and its analyses.
-func (s *subject) load(a *app, paths []string) (simulation.Plan, error) {
-	set, err := a.documents(paths)
+func (s *subject) load(a *app, loader config.Loader, paths []string) (simulation.Plan, error) {
+	set, err := a.documents(loader, paths)
 	if err != nil {
 		return simulation.Plan{}, err
 	}
@@ -55,7 +56,7 @@ func (s *subject) load(a *app, paths []string) (simulation.Plan, error) {
 		r, _ := set.Rollout(name)
 		return simulation.Plan{Definition: r.Plan.Rollout, Analyses: r.Plan.Analyses}, nil
 	}
-	def, err := findAnalysis(s.analysis, set.Definitions)
+	def, err := findAnalysis(s.analysis, set.Definitions, loader.Traefik)
 	if err != nil {
 		return simulation.Plan{}, err
 	}
@@ -63,9 +64,9 @@ func (s *subject) load(a *app, paths []string) (simulation.Plan, error) {
 }
 
 // findAnalysis is the analysis of a name, the only one, or the built-in one where there is none.
-func findAnalysis(name string, all map[string]analysis.Definition) (analysis.Definition, error) {
+func findAnalysis(name string, all map[string]analysis.Definition, traefik analysis.Traefik) (analysis.Definition, error) {
 	if name == analysis.BuiltInTraefikWeb || name == "" && len(all) == 0 {
-		return analysis.TraefikWeb(), nil
+		return traefik.Web(), nil
 	}
 	name, err := only("analysis", name, slices.Sorted(maps.Keys(all)))
 	return all[name], err

@@ -136,17 +136,32 @@ func enginePlans(set *config.Set) (map[string]engine.Plan, error) {
 
 // newSource is where metrics come from.
 func newSource(spec *config.DaemonSpec, r prometheus.Registerer) (*promsource.Source, error) {
-	client, err := spec.Prometheus.HTTPClient()
+	return openSource(&spec.Prometheus, r)
+}
+
+func openSource(p *config.PrometheusSpec, r prometheus.Registerer) (*promsource.Source, error) {
+	client, err := p.HTTPClient()
 	if err != nil {
 		return nil, err
 	}
-	source, err := promsource.New(promsource.Config{
-		URL: string(spec.Prometheus.URL), Timeout: time.Duration(*spec.Prometheus.Timeout), HTTP: client,
-	}, r)
+	source, err := promsource.New(promsource.Config{URL: string(p.URL), Timeout: time.Duration(*p.Timeout), HTTP: client}, r)
 	if err != nil {
 		return nil, fmt.Errorf("prometheus: %w", err)
 	}
 	return source, nil
+}
+
+// newSources are all that the daemon has: its own, and those that its document names.
+func newSources(spec *config.DaemonSpec, own *promsource.Source, r prometheus.Registerer) (promsource.Sources, error) {
+	out := promsource.Sources{"": own}
+	for name, p := range spec.Sources {
+		s, err := openSource(&p, r)
+		if err != nil {
+			return nil, fmt.Errorf("source %s: %w", name, err)
+		}
+		out[name] = s
+	}
+	return out, nil
 }
 
 // newEngine brings the rooms together. Without a term this daemon is alone and always acts.
@@ -155,8 +170,12 @@ func newEngine(spec *config.DaemonSpec, s *store.Store, source *promsource.Sourc
 	if err != nil {
 		return nil, err
 	}
+	sources, err := newSources(spec, source, r)
+	if err != nil {
+		return nil, err
+	}
 	o := engine.Options{
-		Store: s, Source: source, NewRouter: routers(k), NewJudge: newJudge,
+		Store: s, Source: sources, NewRouter: routers(k), NewJudge: newJudge,
 		Call: caller{notify.NewCaller(log)}.call, Log: log, Registerer: r,
 		Retention: retention(spec),
 	}

@@ -1,0 +1,56 @@
+package promsource
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/serindev/serin/analysis"
+)
+
+// Sources are several by name; the one that is asked where an ask names none has the empty name.
+type Sources map[string]*Source
+
+// Fetch is [Source.Fetch] of each source for the asks that name it, all at once. One that is slow or away takes
+// nothing from the others but the time until it has answered or failed. An ask of a source that is not there is
+// refused.
+func (s Sources) Fetch(ctx context.Context, asks []analysis.Ask) []analysis.Answer {
+	answers := make([]analysis.Answer, len(asks))
+	of := map[string][]int{}
+	for i, a := range asks {
+		of[a.Template.From] = append(of[a.Template.From], i)
+	}
+	var wait sync.WaitGroup
+	for name, mine := range of {
+		source := s[name]
+		if source == nil {
+			for _, i := range mine {
+				answers[i] = failed(refusal{fmt.Errorf("the daemon has no source %q; it has %s", name, s.names())})
+			}
+			continue
+		}
+		wait.Go(func() {
+			part := make([]analysis.Ask, len(mine))
+			for k, i := range mine {
+				part[k] = asks[i]
+			}
+			for k, a := range source.Fetch(ctx, part) {
+				answers[mine[k]] = a
+			}
+		})
+	}
+	wait.Wait()
+	return answers
+}
+
+// names lists those that have one.
+func (s Sources) names() string {
+	names := slices.DeleteFunc(slices.Sorted(maps.Keys(s)), func(n string) bool { return n == "" })
+	if len(names) == 0 {
+		return "none but its own"
+	}
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,116 @@
+package config
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/serindev/serin/analysis"
+)
+
+// For is l with what a daemon's document says of its sources.
+func (l Loader) For(d *DaemonSpec) Loader {
+	l.Settle, l.Traefik = long(d.Prometheus.ScrapeInterval, 0), d.Prometheus.traefik()
+	l.Sources = make(map[string]Source, len(d.Sources))
+	for name, p := range d.Sources {
+		l.Sources[name] = Source{Settle: long(p.ScrapeInterval, 0), Traefik: p.traefik()}
+	}
+	return l
+}
+
+func (p *PrometheusSpec) traefik() analysis.Traefik {
+	return analysis.Traefik{ServiceLabel: p.ServiceLabel, Match: string(p.Match)}
+}
+
+// sourcing says where the metrics of a rollout are asked for. With a zero loader it knows only what the documents say:
+// a revision is of that.
+type sourcing struct {
+	loader  Loader
+	rollout string // the source of analyses that name none
+}
+
+// of is a source by its name.
+func (s sourcing) of(name string) Source {
+	if name == "" {
+		return Source{Settle: s.loader.Settle, Traefik: s.loader.Traefik}
+	}
+	return s.loader.Sources[name]
+}
+
+// builtIn is the analysis traefik-web. What nobody has said of it stays zero.
+func (s sourcing) builtIn() analysis.Definition {
+	source := s.of(s.rollout)
+	web := source.Traefik.Web()
+	web.Settle, web.Split.Tolerance = source.Settle, 0
+	web.Split.From = s.rollout
+	for i := range web.Metrics {
+		web.Metrics[i].From = s.rollout
+	}
+	return web
+}
+
+// traefik is how an analysis finds Traefik's series in a source.
+func (s *AnalysisSpec) traefik(of Source) analysis.Traefik {
+	return of.Traefik.And(s.ServiceLabel, string(s.Match))
+}
+
+// from is the source of an analysis's metric that names its own, or none.
+func (s *AnalysisSpec) from(own string, sources sourcing) string {
+	return cmp.Or(own, s.Prometheus, sources.rollout)
+}
+
+// settle is how long late samples are waited for: as long as the slowest of the sources needs.
+func (s *AnalysisSpec) settle(sources sourcing) time.Duration {
+	if s.Settle != nil {
+		return time.Duration(*s.Settle)
+	}
+	var out time.Duration
+	for i := range s.Metrics {
+		out = max(out, sources.of(s.from(s.Metrics[i].Prometheus, sources)).Settle)
+	}
+	return out
+}
+
+// sourceName checks what should be the name of one of the daemon's sources.
+func (c *checker) sourceName(at place, name string) {
+	if strings.Contains(name, "://") {
+		c.fail(at, "expected the name of one of the daemon's sources, got an address: put that into the daemon's document, spec.sources, where its credentials are")
+	}
+}
+
+// sourceReference checks that a source is there, where it is known which there are.
+func (m *planner) sourceReference(at place, name string) {
+	if name == "" || m.loader.Sources == nil {
+		return
+	}
+	if _, ok := m.loader.Sources[name]; !ok {
+		m.once(at, "the daemon has no source %s: %s", quote(name), meant(name, slices.Sorted(maps.Keys(m.loader.Sources))))
+	}
+}
+
+// sources are those that an analysis names, each once.
+func (s *AnalysisSpec) sources() []string {
+	out := []string{s.Prometheus}
+	if s.SampleRatio != nil {
+		out = append(out, s.SampleRatio.Prometheus)
+	}
+	for i := range s.Metrics {
+		out = append(out, s.Metrics[i].Prometheus)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// beside is l, which knows the sources of the one daemon whose document is read along with the others, unless it knows
+// some already.
+func (l Loader) beside(daemons []*DaemonSpec) Loader {
+	if l.Sources != nil || len(daemons) != 1 {
+		return l
+	}
+	settle := l.Settle
+	l = l.For(daemons[0])
+	l.Settle = cmp.Or(settle, l.Settle)
+	return l
+}

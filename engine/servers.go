@@ -1,0 +1,37 @@
+package engine
+
+import (
+	"net/url"
+	"slices"
+
+	"github.com/serindev/serin/analysis"
+	"github.com/serindev/serin/traffic"
+)
+
+// nameServers puts in where the arms are served, for metrics of the servers' own: host and port as the label instance
+// has them, and the hosts alone for a scrape of another port. The sets exchange their parts with each promotion, and
+// the labels of a scrape do not, so that nothing else of them tells the arms apart.
+func nameServers(arms *analysis.Arms, t traffic.Target) {
+	for _, arm := range []struct {
+		names   *analysis.Names
+		servers []string
+	}{{&arms.Canary, t.Canary.Servers}, {&arms.Baseline, t.Stable.Servers}} {
+		var instances, hosts []string
+		for _, server := range arm.servers {
+			u, err := url.Parse(server)
+			if err != nil {
+				continue // the router refuses it
+			}
+			hosts = append(hosts, u.Hostname())
+			instances = append(instances, u.Host)
+			if port := map[string]string{"http": "80", "h2c": "80", "https": "443"}[u.Scheme]; u.Port() == "" {
+				instances = append(instances, u.Host+":"+port)
+			}
+		}
+		if len(hosts) > 0 {
+			slices.Sort(hosts)
+			slices.Sort(instances)
+			arm.names.Vars["instances"], arm.names.Vars["hosts"] = slices.Compact(instances), slices.Compact(hosts)
+		}
+	}
+}
