@@ -122,6 +122,7 @@ func conforms(t *testing.T, schemas, manifests string) (string, error) {
 }
 
 func TestTheChartAndTheKustomizeBaseConformToTheSchemas(t *testing.T) {
+	t.Parallel()
 	c := testcluster.Shared(t)
 	serviceMonitors(t, c)
 	where := schemas(t, c)

@@ -156,6 +156,7 @@ var variants = map[string]string{
 }
 
 func TestTheChartIsAcceptedByTheAPIServerFieldByField(t *testing.T) {
+	t.Parallel()
 	c := testcluster.Shared(t)
 	serviceMonitors(t, c)
 	_, err := program(t, "helm", "lint", "--strict", "helm/serin")
@@ -175,6 +176,7 @@ func TestTheChartIsAcceptedByTheAPIServerFieldByField(t *testing.T) {
 }
 
 func TestWhatWouldNotRunIsRefused(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct{ values, why string }{
 		"PostgreSQL without tokens":         {"store: {postgres: {secretName: x}}", "auth.tokensSecret"},
 		"PostgreSQL without a session key":  {"store: {postgres: {secretName: x}}\nauth: {tokensSecret: tokens}", "auth.sessionKeySecret"},
@@ -222,7 +224,7 @@ func kustomized(t *testing.T) map[string]string {
 	return out
 }
 
-func TestTheKustomizeBaseIsTheChart(t *testing.T) {
+func TestTheKustomizeBaseIsTheChart(t *testing.T) { // not parallel: it may write what others read
 	for file, text := range kustomized(t) {
 		file = filepath.Join("kustomize", file)
 		if *update {
@@ -235,6 +237,7 @@ func TestTheKustomizeBaseIsTheChart(t *testing.T) {
 }
 
 func TestKustomizePutsItIntoNamespaces(t *testing.T) {
+	t.Parallel()
 	c := testcluster.Shared(t)
 	home, pro := c.Namespace(t), c.Namespace(t)
 	here, err := os.Getwd()
@@ -313,6 +316,7 @@ spec: {selector: {app: shop}, ports: [{port: 80, targetPort: http}]}
 `
 
 func TestTheChartsRightsAreEnoughAndNoMore(t *testing.T) {
+	t.Parallel()
 	c := testcluster.Shared(t)
 	home, pro := c.Namespace(t), c.Namespace(t)
 	c.Apply(t, pro, application)
@@ -370,6 +374,7 @@ func TestTheChartsRightsAreEnoughAndNoMore(t *testing.T) {
 }
 
 func TestPrometheusIsShownATokenAndTheCertificate(t *testing.T) {
+	t.Parallel()
 	m := find(t, objects(t, mustRender(t, "serin", strings.ReplaceAll(everything, "NS", "ns"))), "ServiceMonitor", "serin")
 	endpoints, _, _ := unstructured.NestedSlice(m, "spec", "endpoints")
 	require.Equal(t, []any{map[string]any{
@@ -382,6 +387,7 @@ func TestPrometheusIsShownATokenAndTheCertificate(t *testing.T) {
 }
 
 func TestThePodNeedsNoRightsOnItsNode(t *testing.T) {
+	t.Parallel()
 	d := find(t, objects(t, mustRender(t, "serin", "")), "Deployment", "serin")
 	spec, _, _ := unstructured.NestedMap(d, "spec", "template", "spec")
 	pod := spec["securityContext"].(map[string]any)
@@ -396,6 +402,7 @@ func TestThePodNeedsNoRightsOnItsNode(t *testing.T) {
 }
 
 func TestTheNamespaceOfSerinCanBeRestricted(t *testing.T) {
+	t.Parallel()
 	c := testcluster.Shared(t)
 	ns := c.Namespace(t)
 	c.Apply(t, "", "{apiVersion: v1, kind: Namespace, metadata: {name: "+ns+", labels: {pod-security.kubernetes.io/enforce: restricted}}}")
@@ -417,6 +424,7 @@ func TestTheNamespaceOfSerinCanBeRestricted(t *testing.T) {
 }
 
 func TestTheImageIsBuiltWithTheGoOfTheModule(t *testing.T) {
+	t.Parallel()
 	module, err := os.ReadFile("../go.mod")
 	require.NoError(t, err)
 	docker, err := os.ReadFile("Dockerfile")
@@ -437,6 +445,7 @@ func shown(t *testing.T, page, name string) string {
 }
 
 func TestSeveralPodsAgreeOnOneWithTheChartsRights(t *testing.T) {
+	t.Parallel()
 	c := testcluster.Shared(t)
 	ns := c.Namespace(t)
 	list := objects(t, mustRender(t, ns, shown(t, "high-availability.md", "values-ha.yaml")))
@@ -463,6 +472,7 @@ func TestSeveralPodsAgreeOnOneWithTheChartsRights(t *testing.T) {
 }
 
 func TestTheValuesOfTheDocumentationRender(t *testing.T) {
+	t.Parallel()
 	list := objects(t, mustRender(t, "serin", shown(t, "kubernetes.md", "values.yaml")))
 	require.Contains(t, find(t, list, "ConfigMap", "serin-rollouts")["data"], "jobs__migrate.yaml")
 	volumes, _, _ := unstructured.NestedSlice(find(t, list, "Deployment", "serin"), "spec", "template", "spec", "volumes")

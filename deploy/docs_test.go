@@ -87,6 +87,7 @@ func secret(t *testing.T, c *testcluster.Cluster, name string, kind corev1.Secre
 // TestTheInstallationOfTheDocumentation runs what docs/kubernetes.md says, before a real API server: the lines of Helm
 // by Helm. There is no kubectl here; each of its lines is held word by word, and done by the API as kubectl does it.
 func TestTheInstallationOfTheDocumentation(t *testing.T) {
+	t.Parallel()
 	c := testcluster.Shared(t)
 	kubeconfig := versioned(t, c)
 	page, err := os.ReadFile("../docs/kubernetes.md")

@@ -95,6 +95,7 @@ func open(c <-chan struct{}) bool {
 }
 
 func TestOneActsAndTheOtherStandsByUntilItEnds(t *testing.T) {
+	t.Parallel()
 	c := testcluster.Shared(t)
 	ns := c.Namespace(t)
 	var acting atomic.Int32
@@ -124,6 +125,7 @@ func TestOneActsAndTheOtherStandsByUntilItEnds(t *testing.T) {
 }
 
 func TestALeaderThatCannotRenewHasStoppedBeforeAnotherBegins(t *testing.T) {
+	t.Parallel()
 	c := testcluster.Shared(t)
 	ns := c.Namespace(t)
 	var acting atomic.Int32
@@ -163,6 +165,7 @@ func (c *cable) Write(b []byte) (int, error) {
 }
 
 func TestAConnectionThatIsDeadCostsNoLease(t *testing.T) {
+	t.Parallel()
 	c := testcluster.Shared(t)
 	ns := c.Namespace(t)
 	var acting atomic.Int32
@@ -206,6 +209,7 @@ func (g *grave) Write(b []byte) (int, error) {
 }
 
 func TestALeaseThatIsTakenAwayIsLost(t *testing.T) {
+	t.Parallel()
 	c := testcluster.Shared(t)
 	ns := c.Namespace(t)
 	var acting atomic.Int32
@@ -228,6 +232,7 @@ func TestALeaseThatIsTakenAwayIsLost(t *testing.T) {
 }
 
 func TestStandingByThatFailsEndsTheCampaign(t *testing.T) {
+	t.Parallel()
 	c := testcluster.Shared(t)
 	ns := c.Namespace(t)
 	var acting atomic.Int32
@@ -245,6 +250,7 @@ func TestStandingByThatFailsEndsTheCampaign(t *testing.T) {
 }
 
 func TestWhatCannotBeRightIsRefused(t *testing.T) {
+	t.Parallel()
 	for name, change := range map[string]func(*leader.Config){
 		"no host":                 func(c *leader.Config) { c.Host = "" },
 		"an address with a path":  func(c *leader.Config) { c.Host = "http://serin" },

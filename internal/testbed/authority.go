@@ -4,9 +4,11 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"net"
 	"time"
@@ -37,6 +39,22 @@ func NewAuthority() (*Authority, error) {
 	return &Authority{parsed: parsed, key: key, Cert: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})}, err
 }
 
+// Key is its private key, as PEM: with Cert all that [LoadAuthority] needs.
+func (a *Authority) Key() ([]byte, error) { return encodeKey(a.key) }
+
+// LoadAuthority is the authority with a certificate and key that another process has made.
+func LoadAuthority(cert, key []byte) (*Authority, error) {
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		return nil, err
+	}
+	private, ok := pair.PrivateKey.(*ecdsa.PrivateKey)
+	if !ok {
+		return nil, fmt.Errorf("the key of an authority is an ECDSA key, not a %T", pair.PrivateKey)
+	}
+	return &Authority{Cert: cert, parsed: pair.Leaf, key: private}, nil
+}
+
 // Serve makes the certificate and key of a server at an address or of a name, as PEM.
 func (a *Authority) Serve(name string) (cert, key []byte, err error) {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -54,8 +72,13 @@ func (a *Authority) Serve(name string) (cert, key []byte, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	secret, err := x509.MarshalECPrivateKey(private)
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: signed}), pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: secret}), err
+	key, err = encodeKey(private)
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: signed}), key, err
+}
+
+func encodeKey(key *ecdsa.PrivateKey) ([]byte, error) {
+	secret, err := x509.MarshalECPrivateKey(key)
+	return pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: secret}), err
 }
 
 func certificate(name string) *x509.Certificate {

@@ -19,6 +19,7 @@ func valid() traefikcrd.Config {
 }
 
 func TestAConfigIsTakenOrSaysWhatIsWrong(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		change func(c *traefikcrd.Config)
 		want   string // empty: it is taken
@@ -55,6 +56,7 @@ func TestAConfigIsTakenOrSaysWhatIsWrong(t *testing.T) {
 }
 
 func TestAConfigIsKeptAsJSONWithoutItsPassword(t *testing.T) {
+	t.Parallel()
 	c := valid()
 	c.Verify.Password = traefikapi.NewSecret("geheim")
 	data, err := json.Marshal(c)
@@ -67,6 +69,7 @@ func TestAConfigIsKeptAsJSONWithoutItsPassword(t *testing.T) {
 }
 
 func TestServicesAreNamedAsTraefikNamesThem(t *testing.T) {
+	t.Parallel()
 	require.Equal(t, "pro-shop-80@kubernetescrd", traefikcrd.ServiceName("pro", stable))
 	require.Equal(t, "pro-shop-canary-http@kubernetescrd", traefikcrd.ServiceName("pro", canary))
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/traefik/traefik/v3/pkg/provider/kubernetes/crd/generated/clientset/versioned"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
 
 	"github.com/serindev/serin/internal/testbed"
 	"github.com/serindev/serin/internal/testbed/testcluster"
@@ -34,6 +35,7 @@ type world struct {
 	traefik *testbed.Traefik
 	v1, v2  *testbed.Backend
 	config  traefikcrd.Config
+	as      *rest.Config // whom the router is
 	// manifests are the user's.
 	manifests string
 }
@@ -56,8 +58,19 @@ func begin(t *testing.T, change func(w *world)) *world {
 		change(w)
 		w.Cluster.Apply(t, w.ns, w.manifests)
 	}
-	w.Router = router(t, c.Config, w.config)
+	w.as = c.Config
+	w.Router = router(t, w.as, w.config)
 	return w
+}
+
+// apart gives the router an API server of its own, for the test to end.
+func (w *world) apart(t *testing.T) *testbed.Process {
+	t.Helper()
+	server, url := w.AnotherAPIServer(t)
+	w.as = rest.CopyConfig(w.as)
+	w.as.Host = url
+	w.Router = router(t, w.as, w.config)
+	return server
 }
 
 // adopt makes the route one of the user's.
@@ -135,6 +148,7 @@ spec:
 `
 
 func TestAnAdoptedRouteKeepsAllButTheOneReference(t *testing.T) {
+	t.Parallel()
 	w := begin(t, adopt(usersRoute))
 	before, mirror := w.raw(t, "ingressroutes", "users"), w.raw(t, "traefikservices", "mirror")
 	guarded := withCohort(target(0.25))
@@ -176,6 +190,7 @@ func TestAnAdoptedRouteKeepsAllButTheOneReference(t *testing.T) {
 }
 
 func TestTheCohortsRouteHasTheMiddlewaresOfTheUsers(t *testing.T) {
+	t.Parallel()
 	w := begin(t, adopt(usersRoute))
 	w.bring(t, withCohort(target(0)))
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.traefik.URL("web"), nil)
@@ -189,12 +204,14 @@ func TestTheCohortsRouteHasTheMiddlewaresOfTheUsers(t *testing.T) {
 }
 
 func TestLettingGoIsRefusedWhileTheCanaryIsServed(t *testing.T) {
+	t.Parallel()
 	w := begin(t, adopt(usersRoute))
 	w.bring(t, target(0.25))
 	require.ErrorContains(t, w.LetGo(t.Context()), "traffic goes to the canary")
 }
 
 func TestAWeightedServiceOfTheUsersIsAdoptedOnlyIfAskedFor(t *testing.T) {
+	t.Parallel()
 	const users = `{apiVersion: traefik.io/v1alpha1, kind: TraefikService, metadata: {name: shop, annotations: {team: checkout}}, spec: {weighted: {
 		sticky: {cookie: {name: arm}}, services: [{name: shop, port: 80, nativeLB: false}, {name: shop-canary, port: http, weight: 0, serversTransport: ""}]}}}`
 	w := begin(t, nil)
@@ -221,6 +238,7 @@ func TestAWeightedServiceOfTheUsersIsAdoptedOnlyIfAskedFor(t *testing.T) {
 }
 
 func TestWhatIsSomebodyElsesIsRefusedAndLeft(t *testing.T) {
+	t.Parallel()
 	for name, manifest := range map[string]string{
 		"traefikservices/shop":        `{apiVersion: traefik.io/v1alpha1, kind: TraefikService, metadata: {name: shop}, spec: {weighted: {services: [{name: other, port: 80}]}}}`,
 		"ingressroutes/shop":          `{apiVersion: traefik.io/v1alpha1, kind: IngressRoute, metadata: {name: shop}, spec: {routes: [{kind: Rule, match: "Host(` + "`x`" + `)", services: [{name: other, port: 80}]}]}}`,
@@ -246,6 +264,7 @@ func TestWhatIsSomebodyElsesIsRefusedAndLeft(t *testing.T) {
 }
 
 func TestTwoRolloutsOnOneHostAreRefused(t *testing.T) {
+	t.Parallel()
 	w := begin(t, nil)
 	w.bring(t, target(0))
 	w.config.Rollout = "second"
@@ -258,6 +277,7 @@ func TestTwoRolloutsOnOneHostAreRefused(t *testing.T) {
 }
 
 func TestAForeignEditIsNamedWithItsWriterAndPutRight(t *testing.T) {
+	t.Parallel()
 	w := begin(t, nil)
 	w.bring(t, withCohort(target(0.1)))
 	asKubectl(t, w.Cluster, w.ns, "traefikservices", "shop", half(stable.Service, canary.Service))
@@ -283,6 +303,7 @@ func TestAForeignEditIsNamedWithItsWriterAndPutRight(t *testing.T) {
 }
 
 func TestAnAdoptedReferenceThatWasPutBackIsReplacedAgain(t *testing.T) {
+	t.Parallel()
 	w := begin(t, adopt(usersRoute))
 	w.bring(t, target(0.1))
 	w.Cluster.Apply(t, w.ns, w.manifests) // GitOps
@@ -293,6 +314,7 @@ func TestAnAdoptedReferenceThatWasPutBackIsReplacedAgain(t *testing.T) {
 }
 
 func TestACanaryWithoutEndpointsGetsNoTraffic(t *testing.T) {
+	t.Parallel()
 	w := begin(t, nil)
 	w.bring(t, target(0))
 	w.scale(t, canary.Service, 0)
@@ -319,6 +341,7 @@ func TestACanaryWithoutEndpointsGetsNoTraffic(t *testing.T) {
 }
 
 func TestNoRequestFailsWhileTheCanaryComesAndGoes(t *testing.T) {
+	t.Parallel()
 	w := begin(t, nil)
 	w.bring(t, target(0))
 	load := testbed.NewLoad(t, testbed.LoadConfig{URL: w.traefik.URL("web"), Host: w.host, Rate: 200, Workers: 8})
@@ -335,6 +358,7 @@ func TestNoRequestFailsWhileTheCanaryComesAndGoes(t *testing.T) {
 }
 
 func TestNothingOfSomebodyElsesStopsTheWayBack(t *testing.T) {
+	t.Parallel()
 	guarded := withCohort(target(0.5))
 	guarded.Guards.RateLimit = &traffic.RateLimit{Average: 1000, Burst: 1000}
 	back := target(0)
@@ -363,6 +387,7 @@ func TestNothingOfSomebodyElsesStopsTheWayBack(t *testing.T) {
 }
 
 func TestAllOfTheTrafficGoesAndComesBack(t *testing.T) {
+	t.Parallel()
 	w := begin(t, nil)
 	w.bring(t, target(1))
 	require.Equal(t, 20, w.send(t, 20, nil).Answered("v2"))
@@ -371,6 +396,7 @@ func TestAllOfTheTrafficGoesAndComesBack(t *testing.T) {
 }
 
 func TestConflictsAreTriedAgain(t *testing.T) {
+	t.Parallel()
 	w := begin(t, adopt(usersRoute))
 	w.bring(t, target(0))
 	stop := make(chan struct{})
@@ -406,6 +432,7 @@ func TestConflictsAreTriedAgain(t *testing.T) {
 }
 
 func TestTheseRightsAreEnoughAndNoneIsAnError(t *testing.T) {
+	t.Parallel()
 	w := begin(t, nil)
 	account := w.ServiceAccount(t, w.ns, "serin")
 	denied := router(t, account, w.config)
@@ -436,9 +463,11 @@ rules:
  subjects: [{kind: ServiceAccount, name: serin}]}`
 
 func TestAnAPIServerThatIsGoneIsAnErrorAndTraefikIsAskedAllTheSame(t *testing.T) {
+	t.Parallel()
 	w := begin(t, nil)
+	server := w.apart(t)
 	w.bring(t, target(0.1))
-	require.NoError(t, w.APIServer.Kill())
+	require.NoError(t, server.Kill())
 	err := w.Router.Apply(t.Context(), target(0))
 	require.ErrorContains(t, err, "connection refused")
 	o, err := w.Observe(t.Context())
@@ -446,11 +475,12 @@ func TestAnAPIServerThatIsGoneIsAnErrorAndTraefikIsAskedAllTheSame(t *testing.T)
 	require.Contains(t, o.Unreadable, "connection refused")
 	require.InDelta(t, 0.1, float64(o.Replicas[0].Main.Weight), 1e-9)
 	require.Equal(t, 20, w.send(t, 20, nil).Sent)
-	require.NoError(t, w.APIServer.Restart(t.Context()))
+	require.NoError(t, server.Restart(t.Context()))
 	w.bring(t, target(0))
 }
 
 func TestEveryReplicaBehindTraefiksServiceIsAsked(t *testing.T) {
+	t.Parallel()
 	w := begin(t, nil)
 	second := only(t, w.Cluster, w.ns, testbed.TraefikConfig{Throttle: throttle, Host: "10.77.250.2"})
 	third := only(t, w.Cluster, w.ns, testbed.TraefikConfig{Throttle: throttle, Host: "10.77.250.3"})
@@ -477,6 +507,7 @@ func TestEveryReplicaBehindTraefiksServiceIsAsked(t *testing.T) {
 }
 
 func TestTheMetricsHaveTheLabelsThatAreTold(t *testing.T) {
+	t.Parallel()
 	w := begin(t, nil)
 	w.bring(t, withCohort(target(0.5)))
 	w.send(t, 20, nil)
@@ -499,12 +530,14 @@ func TestTheMetricsHaveTheLabelsThatAreTold(t *testing.T) {
 }
 
 func TestAWatchTellsARolloutOfWhatOthersDoToItsTraffic(t *testing.T) {
+	t.Parallel()
 	w := begin(t, nil)
+	server := w.apart(t)
 	w.bring(t, target(0.1))
 	told, others := make(chan struct{}, 1000), make(chan struct{}, 1000)
 	done := make(chan error, 1)
 	ctx, cancel := context.WithCancel(t.Context())
-	clients, err := traefikcrd.Connect(w.Config)
+	clients, err := traefikcrd.Connect(w.as)
 	require.NoError(t, err)
 	go func() {
 		done <- clients.Watch(ctx, traefikcrd.Place{Namespace: w.ns}, func(c traefikcrd.Change) {
@@ -526,7 +559,8 @@ func TestAWatchTellsARolloutOfWhatOthersDoToItsTraffic(t *testing.T) {
 			return false
 		}
 	})
-	w.RestartAPIServer(t)
+	require.NoError(t, server.Kill())
+	require.NoError(t, server.Restart(t.Context()))
 	for len(told) > 0 {
 		<-told
 	}
@@ -540,6 +574,7 @@ func TestAWatchTellsARolloutOfWhatOthersDoToItsTraffic(t *testing.T) {
 
 // What docs/kubernetes.md recommends.
 func TestATraefikThatAllowsEmptyServicesFailsTheShareOfACanaryWithoutEndpointsAlone(t *testing.T) {
+	t.Parallel()
 	w := begin(t, func(w *world) {
 		w.traefik = only(t, w.Cluster, w.ns, testbed.TraefikConfig{Throttle: throttle, Args: []string{"--providers.kubernetescrd.allowemptyservices=true"}})
 		w.config.Verify.APIs = []string{w.traefik.API}

@@ -111,6 +111,7 @@ func behindAService(t *testing.T, w *world) {
 const quietMinute = 12
 
 func TestAQuietMinuteAsksTheAPIServerNothing(t *testing.T) {
+	t.Parallel()
 	for _, rollouts := range []int{1, 100} {
 		t.Run(fmt.Sprintf("%d rollouts", rollouts), func(t *testing.T) {
 			w := begin(t, nil)
@@ -150,6 +151,7 @@ func TestAQuietMinuteAsksTheAPIServerNothing(t *testing.T) {
 // What watches have told is the same as what the API server says, in each of a release's stages; and what was written a
 // moment ago is seen by a look at once, however late a watch tells of it.
 func TestALookSeesWhatWasWrittenAndWhatTheAPIServerSays(t *testing.T) {
+	t.Parallel()
 	for name, change := range map[string]func(w *world){"an owned route": nil, "an adopted route": adopt(usersRoute)} {
 		t.Run(name, func(t *testing.T) {
 			w := begin(t, change)
@@ -174,6 +176,7 @@ func TestALookSeesWhatWasWrittenAndWhatTheAPIServerSays(t *testing.T) {
 }
 
 func TestWhatOthersDoIsSeenByWhatWatchesTell(t *testing.T) {
+	t.Parallel()
 	w := begin(t, nil)
 	clients := watching(t, w.Config)
 	r := clients.router(t, w.config)
@@ -203,24 +206,27 @@ func TestWhatOthersDoIsSeenByWhatWatchesTell(t *testing.T) {
 }
 
 func TestALookAsksTheAPIServerWhileNoWatchStands(t *testing.T) {
+	t.Parallel()
 	w := begin(t, nil)
-	clients := watching(t, w.Config)
+	server := w.apart(t)
+	clients := watching(t, w.as)
 	r := clients.router(t, w.config)
 	require.NoError(t, r.Apply(t.Context(), target(0.1)))
 	clients.calm(t, r)
-	require.NoError(t, w.APIServer.Kill())
+	require.NoError(t, server.Kill())
 	eventually(t, "that it is away is said", func() bool {
 		o, err := r.Observe(t.Context())
 		require.NoError(t, err, "Traefik is there")
 		return strings.Contains(o.Unreadable, "connection refused")
 	})
-	require.NoError(t, w.APIServer.Restart(t.Context()))
+	require.NoError(t, server.Restart(t.Context()))
 	traffictest.Await(t, r, target(0.1), traffic.InForce)
 	clients.calm(t, r)
 }
 
 // A Role of before: what may be read may not be watched.
 func TestWithoutTheRightToWatchTheAPIServerIsAsked(t *testing.T) {
+	t.Parallel()
 	w := begin(t, nil)
 	behindAService(t, w)
 	account := w.ServiceAccount(t, w.ns, "serin")
@@ -237,6 +243,7 @@ func TestWithoutTheRightToWatchTheAPIServerIsAsked(t *testing.T) {
 }
 
 func TestAnotherReplicaOfTraefikConcernsTheRollout(t *testing.T) {
+	t.Parallel()
 	w := begin(t, nil)
 	behindAService(t, w)
 	clients := watching(t, w.Config)

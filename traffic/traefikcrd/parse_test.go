@@ -22,6 +22,7 @@ var adopting = Config{
 }
 
 func TestAnAdoptedRouteHasOneReferenceToStable(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		services string // of a route each, separated by ;
 		want     string // the error; empty: it is taken
@@ -170,6 +171,7 @@ func removeAt(tree map[string]any, path []string) {
 }
 
 func TestRulesForTheSameRequestsAreFound(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		a, b string
 		same bool

@@ -109,12 +109,14 @@ func half(stable, canary string) string {
 }
 
 func TestAnOwnedRoutePassesTheSuite(t *testing.T) {
+	t.Parallel()
 	suite(t, func(_ *testcluster.Cluster, w traffictest.Wanted, config *traefikcrd.Config) {
 		config.Route = &traffic.Route{Rule: w.Rule}
 	})
 }
 
 func TestAnAdoptedRoutePassesTheSuite(t *testing.T) {
+	t.Parallel()
 	suite(t, func(c *testcluster.Cluster, w traffictest.Wanted, config *traefikcrd.Config) {
 		config.IngressRoute = w.Rollout + "-users"
 		c.Apply(t, config.Namespace, fmt.Sprintf(`{apiVersion: traefik.io/v1alpha1, kind: IngressRoute, metadata: {name: %s}, spec: {routes: [

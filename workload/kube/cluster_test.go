@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/serindev/serin/engine"
+	"github.com/serindev/serin/internal/testbed"
 	"github.com/serindev/serin/internal/testbed/testcluster"
 	"github.com/serindev/serin/share"
 	"github.com/serindev/serin/workload"
@@ -74,6 +75,22 @@ func (p *place) connect(config *rest.Config) *kube.Cluster {
 	require.NoError(p.t, err)
 	p.t.Cleanup(k.Close)
 	return k
+}
+
+// apart is an API server for one user of the cluster, which a test may end, and that user's config for it.
+func (p *place) apart(user *rest.Config) (*testbed.Process, *rest.Config) {
+	p.t.Helper()
+	server, url := p.c.AnotherAPIServer(p.t)
+	own := rest.CopyConfig(user)
+	own.Host = url
+	return server, own
+}
+
+// restart kills an API server and starts it again.
+func (p *place) restart(server *testbed.Process) {
+	p.t.Helper()
+	require.NoError(p.t, server.Kill())
+	require.NoError(p.t, server.Restart(p.t.Context()))
 }
 
 func (p *place) target(release string, d ...workload.Deployment) workload.Target {
@@ -162,6 +179,7 @@ func (p *place) forget() {
 }
 
 func TestACanaryIsMadeFromStableAndPromotedAndScaledDown(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	p.until(p.newCanary("2", 0.3), workload.Ready)
 
@@ -211,6 +229,7 @@ func (p *place) events(kind, name string) (out []string) {
 }
 
 func TestWhatWasBeforeComesBack(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	p.until(p.newCanary("2", 0.3), workload.Ready)
 	p.until(workload.Deployment{Name: p.stable, From: &p.canary, Whole: true}, workload.Ready)
@@ -237,6 +256,7 @@ func TestWhatWasBeforeComesBack(t *testing.T) {
 }
 
 func TestAReleaseStartsFromWhatTheLastOneLeft(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	p.until(p.newCanary("2", 0.3), workload.Ready)
 	p.until(workload.Deployment{Name: p.canary, Before: true}, workload.Ready)
@@ -248,6 +268,7 @@ func TestAReleaseStartsFromWhatTheLastOneLeft(t *testing.T) {
 }
 
 func TestAWholeTemplateIsWrittenOnce(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	d := p.newCanary("2", 0.3)
 	p.until(d, workload.Ready)
@@ -275,6 +296,7 @@ func TestAWholeTemplateIsWrittenOnce(t *testing.T) {
 }
 
 func TestFailuresSayWhichPodAndWhy(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	p.c.SetImage(p.ns, "flask:pull", testcluster.Image{Fate: testcluster.PullError})
 	p.c.SetImage(p.ns, "flask:crash", testcluster.Image{Fate: testcluster.CrashLoop})
@@ -299,6 +321,7 @@ func TestFailuresSayWhichPodAndWhy(t *testing.T) {
 }
 
 func TestAnUnschedulablePodIsSeen(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	d := p.newCanary("2", 0.25)
 	d.Template = json.RawMessage(`{"metadata": {"labels": {"tier": "front"}}, "spec": {"nodeSelector": {"disk": "fast"}, "containers": [{"name": "flask", "image": "x"}]}}`)
@@ -312,6 +335,7 @@ func TestAnUnschedulablePodIsSeen(t *testing.T) {
 }
 
 func TestTheCanaryIsKeptApartFromStable(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	for name, c := range map[string]struct{ service, why string }{
 		"the canary's Service selects stable's pods":          {`{selector: {tier: front}, ports: [{port: 80}]}`, "and so stable's pods too"},
@@ -334,6 +358,7 @@ func TestTheCanaryIsKeptApartFromStable(t *testing.T) {
 }
 
 func TestAnAutoscalerKeepsItsReplicas(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	p.until(p.newCanary("2", 0.25), workload.Ready)
 	p.c.Apply(t, p.ns, `{apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, metadata: {name: canary}, spec: {minReplicas: 1, maxReplicas: 9, scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: flask-canary}, metrics: [{type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 50}}}]}}`)
@@ -353,6 +378,7 @@ func TestAnAutoscalerKeepsItsReplicas(t *testing.T) {
 }
 
 func TestForeignChangesArePutRightAndToldOf(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	p.until(p.newCanary("2", 0.5), workload.Ready)
 	p.until(p.newCanary("3", 0.5), workload.Ready)
@@ -378,6 +404,7 @@ func TestForeignChangesArePutRightAndToldOf(t *testing.T) {
 }
 
 func TestWaitingForSomebodyElseChangesNothing(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	p.until(p.newCanary("2", 0.25), workload.Ready)
 	watch := workload.Deployment{Name: p.stable, From: &p.canary, Watch: true}
@@ -388,6 +415,7 @@ func TestWaitingForSomebodyElseChangesNothing(t *testing.T) {
 }
 
 func TestATriggerSeesWhatSomebodyElseHasWritten(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	none, err := p.kube.Template(t.Context(), p.canary)
 	require.NoError(t, err)
@@ -416,6 +444,7 @@ func TestATriggerSeesWhatSomebodyElseHasWritten(t *testing.T) {
 }
 
 func TestRefusalsNameVerbKindAndObject(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	poor := p.connect(p.c.ServiceAccount(t, p.ns, "poor"))
 	_, err := poor.Apply(t.Context(), p.target(release, p.newCanary("2", 0.25)))
@@ -465,6 +494,7 @@ rules:`+rules+`
 }
 
 func TestTheDocumentedRightsAreEnough(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	account := p.c.ServiceAccount(t, p.ns, "serin")
 	p.grant("serin", reading+writing)
@@ -487,9 +517,12 @@ func TestTheDocumentedRightsAreEnough(t *testing.T) {
 }
 
 func TestTheAPIServerMayGoAndComeBack(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
+	server, config := p.apart(p.c.Config)
+	p.kube = p.connect(config)
 	p.apply(release, p.newCanary("2", 0.25))
-	p.c.RestartAPIServer(t)
+	p.restart(server)
 	var err error
 	p.eventually(func() bool {
 		var o workload.Observed
@@ -501,6 +534,7 @@ func TestTheAPIServerMayGoAndComeBack(t *testing.T) {
 }
 
 func TestACanaryThatIsDeletedByHandIsMadeAnew(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	d := p.newCanary("2", 0.25)
 	p.until(d, workload.Ready)
@@ -518,9 +552,10 @@ func TestACanaryThatIsDeletedByHandIsMadeAnew(t *testing.T) {
 }
 
 func TestAWatchThatIsNotAllowedAnyMoreIsSaid(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	p.c.SetImage(p.ns, "flask:hang", testcluster.Image{Fate: testcluster.Hang})
-	account := p.c.ServiceAccount(t, p.ns, "poor")
+	server, account := p.apart(p.c.ServiceAccount(t, p.ns, "poor"))
 	p.grant("poor", reading+writing)
 	p.kube = p.connect(account)
 	d := p.newCanary("hang", 0.25)
@@ -529,7 +564,7 @@ func TestAWatchThatIsNotAllowedAnyMoreIsSaid(t *testing.T) {
 		return err == nil && strings.Contains(o.Deployments[0].Why, "runs and is not ready")
 	})
 	p.grant("poor", strings.ReplaceAll(reading, "[pods, services]", "[services]")+writing)
-	p.c.RestartAPIServer(t) // a watch that is open stays so
+	p.restart(server) // a watch that is open stays so
 	why := ""
 	p.eventually(func() bool {
 		o, err := p.kube.Apply(t.Context(), p.target(release, d))
@@ -558,6 +593,7 @@ func (m *meddler) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 func TestAConflictOnEveryWriteIsDecidedAnew(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	p.until(p.newCanary("2", 0.25), workload.Ready)
 	n := 0
@@ -583,7 +619,11 @@ func TestAConflictOnEveryWriteIsDecidedAnew(t *testing.T) {
 }
 
 func TestWhoWatchesHearsOfPods(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
+	server, config := p.apart(p.c.Config)
+	p.kube = p.connect(config)
+	p.until(workload.Deployment{Name: p.stable}, workload.Ready) // what nobody has asked for is not watched
 	ctx, cancel := context.WithCancel(t.Context())
 	heard, ended := make(chan struct{}, 1), make(chan struct{})
 	go func() {
@@ -599,13 +639,13 @@ func TestWhoWatchesHearsOfPods(t *testing.T) {
 		select {
 		case <-heard:
 			return true
-		case <-time.After(20 * time.Second):
+		case <-time.After(time.Minute):
 			return false
 		}
 	}
 	p.patch(p.stable, `{"spec": {"template": {"spec": {"containers": [{"name": "flask", "image": "flask:2"}]}}}}`)
 	require.True(t, hears(), "of the Deployment, without asking again")
-	p.c.RestartAPIServer(t)
+	p.restart(server)
 	p.patch(p.stable, `{"spec": {"replicas": 1}}`)
 	require.True(t, hears(), "also after the watch was closed")
 	cancel()

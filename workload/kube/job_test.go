@@ -36,6 +36,7 @@ func (p *place) runs(j workload.Job, phase workload.Phase) workload.Status {
 }
 
 func TestAJobRunsOnceAndLeavesItsLastLines(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	p.c.SetImage(p.ns, "migrate:1", testcluster.Image{Log: "one\n\x1b[31mtwo\n"})
 	j := p.job("Migrate_the-Database of all the customers that we have ever had", "migrate:1")
@@ -54,6 +55,7 @@ func TestAJobRunsOnceAndLeavesItsLastLines(t *testing.T) {
 }
 
 func TestAJobFailsWithItsPodsAndLogs(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	p.c.SetImage(p.ns, "migrate:bad", testcluster.Image{Fate: testcluster.Fail, Log: "no such table\n"})
 	s := p.runs(p.job("migrate", "migrate:bad"), workload.Failed)
@@ -63,6 +65,7 @@ func TestAJobFailsWithItsPodsAndLogs(t *testing.T) {
 }
 
 func TestAJobIsSuspendedAtItsDeadline(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	p.c.SetImage(p.ns, "migrate:slow", testcluster.Image{Fate: testcluster.Hang})
 	j := p.job("migrate", "migrate:slow")
@@ -88,6 +91,7 @@ func (p *place) stop(j workload.Job) workload.Target {
 }
 
 func TestAJobThatNobodyWaitsForIsSuspended(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	p.c.SetImage(p.ns, "migrate:slow", testcluster.Image{Fate: testcluster.Hang})
 	j := p.job("migrate", "migrate:slow")
@@ -113,6 +117,7 @@ func TestAJobThatNobodyWaitsForIsSuspended(t *testing.T) {
 }
 
 func TestAJobThatNobodyWaitsForIsLeftAsItEndedAndNeverMade(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	ended := p.job("ended", "migrate:1")
 	s := p.runs(ended, workload.Ready)
@@ -132,6 +137,7 @@ func TestAJobThatNobodyWaitsForIsLeftAsItEndedAndNeverMade(t *testing.T) {
 }
 
 func TestAJobThatIsDeletedByHandIsNotRunAgain(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	p.c.SetImage(p.ns, "migrate:slow", testcluster.Image{Fate: testcluster.Hang})
 	j := p.job("migrate", "migrate:slow")
@@ -146,6 +152,7 @@ func TestAJobThatIsDeletedByHandIsNotRunAgain(t *testing.T) {
 }
 
 func TestAJobThatCannotBeMadeHasFailed(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	for name, c := range map[string]struct{ manifest, why string }{
 		"another kind":      {`{"apiVersion": "v1", "kind": "Pod"}`, "expected a batch/v1 Job"},

@@ -88,6 +88,7 @@ func (c *Cluster) Namespace(tb testing.TB) string {
 	name = strings.Join(slices.DeleteFunc(strings.Split(name[max(0, len(name)-40):], "-"), func(s string) bool { return s == "" }), "-") + "-"
 	made, err := c.Client.CoreV1().Namespaces().Create(tb.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: name}}, metav1.CreateOptions{})
 	require.NoError(tb, err)
+	require.NoError(tb, c.owners().claim(made.Name, c.pods.socket))
 	tb.Cleanup(func() {
 		c.pods.forget(made.Name)
 		err := c.Client.CoreV1().Namespaces().Delete(context.WithoutCancel(tb.Context()), made.Name, metav1.DeleteOptions{})

@@ -2,7 +2,8 @@
 // in the place of kubelets. It answers how tests get a cluster, pods that answer requests, and users with few rights.
 // It knows nothing of Serin. Start at [Shared].
 //
-// A package's tests share one cluster, and each has namespaces of its own in it:
+// All tests of a run share one cluster, which the command in the folder run starts; those of a package that is tested
+// by itself have one of their own, which is started when it is first asked for. Each test has namespaces of its own in it:
 //
 //	func TestMain(m *testing.M) { testcluster.Main(m) } // in a network namespace in which pod addresses are local
 //
@@ -15,13 +16,12 @@
 //		c.Client.AppsV1().Deployments(ns)…             // as the administrator
 //		traefik := c.Traefik(t, testbed.TraefikConfig{Throttle: 50 * time.Millisecond}) // reads the custom resources
 //		c.Requests(ns)                                 // what each pod was asked
-//		c.RestartAPIServer(t)                          // for everybody else who uses the cluster, too
 //		server, url := c.AnotherAPIServer(t)           // over the same etcd, to be killed or stopped by this test alone
 //	}
 //
 // Deployments, ReplicaSets, Jobs, EndpointSlices and garbage are the controller manager's. There is no scheduler:
-// pending pods are bound to the one node through the API, and those whose nodeSelector does not fit the node are
-// unschedulable. Pods are ready at once and Jobs succeed, unless [Cluster.SetImage] says otherwise; an ended pod
+// pending pods are bound to a node through the API, one for each test binary, and those whose nodeSelector does not fit
+// it are unschedulable. Pods are ready at once and Jobs succeed, unless [Cluster.SetImage] says otherwise; an ended pod
 // answers for eight seconds more. Each image answers with the header X-Version: TAG; see [Image].
 package testcluster
 
@@ -58,14 +58,18 @@ type Cluster struct {
 	// while it is away; so do Traefiks.
 	Kubeconfig string
 	// APIServer, Etcd, Controllers and Kwok can be stopped, killed and restarted; a test that does so puts it right
-	// before it ends.
+	// before it ends. They are nil where the cluster is the whole run's: see [Alone].
 	APIServer, Etcd, Controllers, Kwok *testbed.Process
 
 	dir     string
 	apiArgs []string // of API servers, but for the port
 	ca      *testbed.Authority
-	relay   *relay
+	relayed string // URL of the relay
 	pods    *pods
+
+	attached    bool // another process has started it; what follows is nil
+	relay       *relay
+	switchboard *switchboard
 }
 
 var shared struct {
@@ -74,14 +78,20 @@ var shared struct {
 	err     error
 }
 
-// Shared is the cluster of this test binary, started by its first user and ended by [Main].
+// Shared is the cluster of this run, or else of this test binary, started by its first user and ended by [Main].
 func Shared(tb testing.TB) *Cluster {
 	tb.Helper()
 	require.NotEmpty(tb, os.Getenv(inside), "the package's TestMain has to be testcluster.Main")
 	shared.mu.Lock()
 	defer shared.mu.Unlock()
 	if shared.cluster == nil && shared.err == nil {
-		shared.cluster, shared.err = Start(context.WithoutCancel(tb.Context()))
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(tb.Context()), startTimeout)
+		defer cancel()
+		if dir := handed(); dir != "" {
+			shared.cluster, shared.err = attach(ctx, dir)
+		} else {
+			shared.cluster, shared.err = Start(ctx)
+		}
 	}
 	require.NoError(tb, shared.err)
 	return shared.cluster
@@ -96,22 +106,33 @@ func closeShared(failed bool) error {
 		return nil
 	}
 	if failed && os.Getenv("SERIN_CLUSTER_LOGS") != "" {
-		for _, p := range []*testbed.Process{c.APIServer, c.Controllers, c.Kwok, c.Etcd} {
-			fmt.Fprintf(os.Stderr, "the end of %s:\n%s\n", p.LogPath(), p.LogTail())
-		}
+		c.showLogs()
 	}
 	return c.Close()
 }
 
+func (c *Cluster) showLogs() {
+	for _, p := range []*testbed.Process{c.APIServer, c.Controllers, c.Kwok, c.Etcd} {
+		if p != nil {
+			fmt.Fprintf(os.Stderr, "the end of %s:\n%s\n", p.LogPath(), p.LogTail())
+		}
+	}
+}
+
 // Start starts a cluster of its own. ctx bounds the start. On an error nothing runs any more.
 func Start(ctx context.Context) (*Cluster, error) {
-	klog.SetSlogLogger(slog.New(slog.DiscardHandler)) // client-go complains aloud of every connection that a test breaks
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
 	dir, err := os.MkdirTemp("", "serin-cluster-")
 	if err != nil {
 		return nil, fmt.Errorf("start a cluster: %w", err)
 	}
+	return startIn(ctx, dir)
+}
+
+// startIn starts a cluster whose files are in a folder, which is removed when it is closed.
+func startIn(ctx context.Context, dir string) (*Cluster, error) {
+	quiet()
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
 	c := &Cluster{dir: dir}
 	if err := c.start(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("start a cluster: %w", err), c.Close())
@@ -119,12 +140,27 @@ func Start(ctx context.Context) (*Cluster, error) {
 	return c, nil
 }
 
+// quiet silences client-go, which complains aloud of every connection that a test breaks.
+func quiet() { klog.SetSlogLogger(slog.New(slog.DiscardHandler)) }
+
 func (c *Cluster) start(ctx context.Context) error {
+	if err := os.MkdirAll(string(c.owners()), 0o700); err != nil {
+		return err
+	}
 	if err := c.startAPI(ctx); err != nil {
 		return err
 	}
-	var err error
-	if c.pods, err = startPods(c); err != nil {
+	client, err := kubernetes.NewForConfig(c.config(c.relayed, adminToken))
+	if err != nil {
+		return err
+	}
+	if c.switchboard, err = startSwitchboard(c.owners(), client); err != nil {
+		return err
+	}
+	if c.pods, err = startPods(ctx, c); err != nil {
+		return err
+	}
+	if err := c.owners().claim(theRest, c.pods.socket); err != nil {
 		return err
 	}
 	errs := make(chan error, 3)
@@ -134,11 +170,16 @@ func (c *Cluster) start(ctx context.Context) error {
 	return errors.Join(<-errs, <-errs, <-errs)
 }
 
-// Close ends all of it.
+func (c *Cluster) owners() owners { return owners(filepath.Join(c.dir, "owners")) }
+
+// Close ends what this process has started: all of it, or its part in a cluster that another has started.
 func (c *Cluster) Close() error {
 	var errs []error
 	if c.pods != nil {
 		c.pods.close()
+	}
+	if c.switchboard != nil {
+		c.switchboard.close()
 	}
 	for _, p := range []*testbed.Process{c.Controllers, c.Kwok, c.APIServer, c.Etcd} {
 		if p != nil {
@@ -148,10 +189,14 @@ func (c *Cluster) Close() error {
 	if c.relay != nil {
 		errs = append(errs, c.relay.close())
 	}
-	return errors.Join(append(errs, os.RemoveAll(c.dir))...)
+	if !c.attached {
+		errs = append(errs, os.RemoveAll(c.dir))
+	}
+	return errors.Join(errs...)
 }
 
-// RestartAPIServer kills the API server and starts it again on the same address, with what etcd has.
+// RestartAPIServer kills the API server and starts it again on the same address, with what etcd has. The cluster has to
+// be this binary's own: see [Alone].
 func (c *Cluster) RestartAPIServer(tb testing.TB) {
 	tb.Helper()
 	require.NoError(tb, c.APIServer.Kill())

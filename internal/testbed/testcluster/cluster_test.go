@@ -19,7 +19,7 @@ import (
 	"github.com/serindev/serin/internal/testbed/testcluster"
 )
 
-func TestMain(m *testing.M) { testcluster.Main(m) }
+func TestMain(m *testing.M) { testcluster.Alone(m) }
 
 func eventually(t *testing.T, what string, done func() bool) {
 	t.Helper()

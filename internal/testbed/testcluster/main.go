@@ -7,34 +7,43 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"syscall"
 	"testing"
 )
 
 const (
-	// inside is set in the environment of a test binary that runs in a network namespace of its own.
+	// inside is set in the environment of a program that runs in the network namespace of a cluster.
 	inside = "SERIN_TEST_NETWORK"
 	// podCIDR is where pods get their addresses, all of them local to that network namespace.
 	podCIDR = "10.77.0.0/16"
 )
 
-// Main is the TestMain of a package that tests with a cluster. It runs the tests in a network namespace of their
-// own, in which the addresses of pods are local, and ends the cluster after them. As another user than root it needs
-// user namespaces.
+// Main is the TestMain of a package that tests with a cluster. It runs the tests in the network namespace of the run's
+// cluster, or in one of their own, in which the addresses of pods are local, and ends a cluster of their own after them.
+// As another user than root it needs user namespaces.
 func Main(m *testing.M) { os.Exit(run(m)) }
+
+// Alone is [Main] for a package whose cluster is its own in any case: its tests stop and restart parts of it.
+func Alone(m *testing.M) {
+	os.Unsetenv(handedEnv) //nolint:errcheck,gosec // the name is a good one
+	Main(m)
+}
 
 func run(m *testing.M) int {
 	if os.Getenv(inside) == "" {
 		code, err := reenter()
 		if err != nil {
-			fmt.Fprintf(os.Stderr, "run the tests in a network namespace of their own: %v\n", err)
+			fmt.Fprintf(os.Stderr, "run the tests in the network namespace of a cluster: %v\n", err)
 			return 1
 		}
 		return code
 	}
-	if err := makeLocal(); err != nil {
-		fmt.Fprintf(os.Stderr, "make the addresses of pods local: %v\n", err)
-		return 1
+	if handed() == "" {
+		if err := makeLocal(); err != nil {
+			fmt.Fprintf(os.Stderr, "make the addresses of pods local: %v\n", err)
+			return 1
+		}
 	}
 	code := m.Run()
 	if err := closeShared(code != 0); err != nil {
@@ -44,28 +53,68 @@ func run(m *testing.M) int {
 	return code
 }
 
-// reenter runs this program again in a new network namespace and returns its exit code.
+// reenter runs this program again in the network namespace of the run's cluster, or in a new one, and returns its exit
+// code.
 func reenter() (int, error) {
+	var cmd *exec.Cmd
+	if dir := handed(); dir != "" {
+		pid, err := networkOf(dir)
+		if err != nil {
+			return 0, err
+		}
+		cmd = within(pid)
+	} else {
+		cmd = apart()
+	}
 	runtime.LockOSThread() // the parent-death signal comes when the thread ends that started the child
 	defer runtime.UnlockOSThread()
-	cmd := exec.Command("/proc/self/exe", os.Args[1:]...) //nolint:gosec,noctx // ourselves; it ends when the tests do
-	cmd.Args[0] = os.Args[0]
+	return exitCode(cmd.Run())
+}
+
+// again is this program with the same arguments.
+func again(path string, args ...string) *exec.Cmd {
+	cmd := exec.Command(path, append(args, os.Args[1:]...)...) //nolint:gosec,noctx // ourselves; it ends when the tests do
 	cmd.Env = append(os.Environ(), inside+"=1")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	return cmd
+}
+
+// apart is this program in a network namespace of its own.
+func apart() *exec.Cmd {
+	cmd := again("/proc/self/exe")
+	cmd.Args[0] = os.Args[0]
+	cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWNET
 	if uid := os.Getuid(); uid != 0 {
 		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
 		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: uid, Size: 1}}
 		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
 	}
-	err := cmd.Run()
+	return cmd
+}
+
+// within is this program in the network namespace of another process. Only a program with a single thread may enter a
+// user namespace, which no program in Go is: util-linux has one.
+func within(pid int) *exec.Cmd {
+	args := []string{"--target", strconv.Itoa(pid), "--net"}
+	if os.Getuid() != 0 {
+		args = append(args, "--user", "--preserve-credentials")
+	}
+	self, err := os.Executable()
+	if err != nil {
+		self = os.Args[0]
+	}
+	return again("nsenter", append(args, "--", self)...)
+}
+
+func exitCode(err error) (int, error) {
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
 		return max(exit.ExitCode(), 1), nil
 	}
 	return 0, err
 }
 
-// makeLocal sets up the network of a new namespace: loopback, and the addresses of pods on it. Twice is as once.
+// makeLocal sets up the network of a new namespace: loopback, and the addresses of pods on it.
 func makeLocal() error {
 	ip, err := ipProgram()
 	if err != nil {

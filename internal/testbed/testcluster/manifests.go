@@ -127,7 +127,7 @@ func served(d discovery.DiscoveryInterface) error {
 func (c *Cluster) Traefik(tb testing.TB, t testbed.TraefikConfig) *testbed.Traefik {
 	tb.Helper()
 	t.Args = append(t.Args,
-		"--providers.kubernetescrd=true", "--providers.kubernetescrd.endpoint="+c.relay.url(),
+		"--providers.kubernetescrd=true", "--providers.kubernetescrd.endpoint="+c.relayed,
 		"--providers.kubernetescrd.token="+c.Config.BearerToken, "--providers.kubernetescrd.certauthfilepath="+filepath.Join(c.dir, "ca.crt"))
 	return testbed.NewTraefik(tb, t)
 }

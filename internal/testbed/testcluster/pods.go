@@ -2,16 +2,18 @@ package testcluster
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"maps"
+	"net"
 	"net/http"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/informers"
@@ -61,23 +63,22 @@ type Pod struct {
 	Status map[int]int
 }
 
-// pods binds pods to the node, and answers for them.
+// pods binds the pods of this process's namespaces to a node of its own, and answers for them.
 type pods struct {
-	client  kubernetes.Interface
-	kubelet int // the port of the node
-	stop    context.CancelFunc
-	running sync.WaitGroup
-	queue   workqueue.TypedRateLimitingInterface[string]
-	store   cache.Store
+	client    kubernetes.Interface
+	owners    owners
+	socket    string // by which the switchboard passes on what pods are asked
+	kubelet   int    // the port of the node
+	stop      context.CancelFunc
+	running   sync.WaitGroup
+	queue     workqueue.TypedRateLimitingInterface[string]
+	store     cache.Store
+	addresses *addresses
+	servers   []*http.Server
 
-	mu      sync.Mutex // guards what follows
-	images  map[[2]string]*image
-	asked   map[string]map[string]*Pod // by namespace and name
-	byIP    map[string]*corev1.Pod
-	gone    map[string]bool // addresses whose last pod has ended
-	changed chan struct{}   // closed when byIP changes
-	servers map[int32]*http.Server
-	closed  bool
+	mu     sync.Mutex // guards what follows
+	images map[[2]string]*image
+	asked  map[string]map[string]*Pod // by namespace and name
 }
 
 type image struct {
@@ -85,106 +86,72 @@ type image struct {
 	fallback http.Handler
 }
 
-func startPods(c *Cluster) (*pods, error) {
-	client, err := kubernetes.NewForConfig(c.config(c.relay.url(), c.Config.BearerToken))
+func startPods(ctx context.Context, c *Cluster) (*pods, error) {
+	client, err := kubernetes.NewForConfig(c.config(c.relayed, c.Config.BearerToken))
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	watching, cancel := context.WithCancel(context.Background())
 	p := &pods{
-		client: client, stop: cancel, images: map[[2]string]*image{}, asked: map[string]map[string]*Pod{}, byIP: map[string]*corev1.Pod{},
-		gone: map[string]bool{}, changed: make(chan struct{}), servers: map[int32]*http.Server{},
+		client: client, owners: c.owners(), stop: cancel, images: map[[2]string]*image{}, asked: map[string]map[string]*Pod{}, addresses: newAddresses(),
 		queue: workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[string](10*time.Millisecond, time.Second)),
 	}
-	if err := p.serveKubelet(c); err != nil {
-		cancel()
+	if err := p.begin(ctx, c, watching); err != nil {
+		p.close()
 		return nil, err
-	}
-	factory := informers.NewSharedInformerFactory(client, 0)
-	podInformer := factory.Core().V1().Pods().Informer()
-	p.store = podInformer.GetStore()
-	handle := func(handler func(any, bool)) cache.ResourceEventHandlerFuncs {
-		return cache.ResourceEventHandlerFuncs{
-			AddFunc: func(o any) { handler(o, true) }, UpdateFunc: func(_, o any) { handler(o, true) },
-			DeleteFunc: func(o any) {
-				if last, ok := o.(cache.DeletedFinalStateUnknown); ok {
-					o = last.Obj
-				}
-				handler(o, false)
-			},
-		}
-	}
-	_, err = podInformer.AddEventHandler(handle(p.podChanged))
-	_, err2 := factory.Discovery().V1().EndpointSlices().Informer().AddEventHandler(handle(p.sliceChanged))
-	if err := errors.Join(err, err2); err != nil {
-		cancel()
-		return nil, err
-	}
-	factory.Start(ctx.Done())
-	for range 4 {
-		p.running.Go(func() { p.bindAll(ctx) })
 	}
 	return p, nil
+}
+
+func (p *pods) begin(ctx context.Context, c *Cluster, watching context.Context) error {
+	if err := p.serveKubelet(c.ca); err != nil {
+		return err
+	}
+	p.socket = filepath.Join(c.dir, strconv.Itoa(p.kubelet)+".sock")
+	l, err := net.Listen("unix", p.socket) //nolint:noctx // it returns at once
+	if err != nil {
+		return err
+	}
+	p.serve(switched{l}, http.HandlerFunc(p.answer))
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{
+		Name: p.node(), Labels: nodeLabels, Annotations: map[string]string{"testcluster/kubelet": strconv.Itoa(p.kubelet)},
+	}}
+	if _, err := p.client.CoreV1().Nodes().Create(ctx, node, metav1.CreateOptions{}); err != nil {
+		return fmt.Errorf("create a node: %w", err)
+	}
+	factory := informers.NewSharedInformerFactory(p.client, 0)
+	informer := factory.Core().V1().Pods().Informer()
+	p.store = informer.GetStore()
+	if _, err := informer.AddEventHandler(handle(p.podChanged)); err != nil {
+		return err
+	}
+	factory.Start(watching.Done())
+	for range 4 {
+		p.running.Go(func() { p.bindAll(watching) })
+	}
+	return nil
 }
 
 func (p *pods) close() {
 	p.stop()
 	p.queue.ShutDown()
-	p.mu.Lock()
-	p.closed = true
 	for _, s := range p.servers {
 		s.Close() //nolint:errcheck,gosec // it serves nobody any more
 	}
-	p.mu.Unlock()
 	p.running.Wait()
 }
 
-// podChanged is called for every pod that came, changed or went.
-func (p *pods) podChanged(o any, there bool) {
-	pod, ok := o.(*corev1.Pod)
-	if !ok {
-		return
-	}
-	if there && pod.Spec.NodeName == "" && pod.DeletionTimestamp == nil {
-		p.queue.Add(pod.Namespace + "/" + pod.Name)
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if ip := pod.Status.PodIP; ip != "" {
-		if there {
-			p.byIP[ip] = pod
-			delete(p.gone, ip)
-		} else if old := p.byIP[ip]; old != nil && old.UID == pod.UID {
-			delete(p.byIP, ip)
-			p.gone[ip] = true
-		}
-		close(p.changed)
-		p.changed = make(chan struct{})
-	}
-	for _, container := range pod.Spec.Containers {
-		for _, port := range container.Ports {
-			p.listen(port.ContainerPort)
-		}
-	}
-}
+// node is the name of this process's node.
+func (p *pods) node() string { return "node-" + strconv.Itoa(p.kubelet) }
 
-// sliceChanged listens on ports that Services lead to and no pod has declared.
-func (p *pods) sliceChanged(o any, there bool) {
-	slice, ok := o.(*discoveryv1.EndpointSlice)
-	if !ok || !there {
-		return
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, endpoint := range slice.Endpoints {
-		if endpoint.TargetRef == nil || endpoint.TargetRef.Kind != "Pod" {
-			continue
-		}
-		for _, port := range slice.Ports {
-			if port.Port != nil {
-				p.listen(*port.Port)
-			}
-		}
+// mine tells whether this process answers for a namespace.
+func (p *pods) mine(namespace string) bool { return p.owners.socket(namespace) == p.socket }
+
+// podChanged is called for every pod that came, changed or went.
+func (p *pods) podChanged(pod *corev1.Pod, there bool) {
+	p.addresses.put(pod, there)
+	if there && pod.Spec.NodeName == "" && pod.DeletionTimestamp == nil && p.mine(pod.Namespace) {
+		p.queue.Add(pod.Namespace + "/" + pod.Name)
 	}
 }
 
@@ -204,8 +171,8 @@ func (p *pods) bindAll(ctx context.Context) {
 	}
 }
 
-// nodeLabels are those of the one node.
-var nodeLabels = map[string]string{"kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64", "kubernetes.io/hostname": nodeName}
+// nodeLabels are those of every node.
+var nodeLabels = map[string]string{"kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64"}
 
 // bind does what a scheduler does: the pod goes to the node, or it is unschedulable.
 func (p *pods) bind(ctx context.Context, key string) error {
@@ -233,7 +200,7 @@ func (p *pods) bind(ctx context.Context, key string) error {
 	}
 	binding := &corev1.Binding{
 		ObjectMeta: metav1.ObjectMeta{Name: pod.Name, Namespace: pod.Namespace, UID: pod.UID},
-		Target:     corev1.ObjectReference{Kind: "Node", Name: nodeName},
+		Target:     corev1.ObjectReference{Kind: "Node", Name: p.node()},
 	}
 	if fate := p.image(pod.Namespace, pod.Spec.Containers[0].Image).Fate; fate != Ready {
 		binding.Annotations = map[string]string{FateAnnotation: string(fate)}
@@ -310,7 +277,9 @@ func (c *Cluster) RequestsByOwner(namespace string) map[string]map[int]int {
 	return out
 }
 
+// forget ends what this process has to do with a namespace.
 func (p *pods) forget(namespace string) {
+	p.owners.release(namespace)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.asked, namespace)

@@ -59,16 +59,22 @@ func (r *relay) close() error {
 
 // pass connects a client with the API server, as soon as that is there, until one of the two ends.
 func (r *relay) pass(ctx context.Context, client net.Conn) {
-	var ways sync.WaitGroup
-	defer ways.Wait()
-	defer client.Close() //nolint:errcheck // it is over
 	server, err := r.dial(ctx)
 	if err != nil {
+		client.Close() //nolint:errcheck,gosec // it is over
 		return
 	}
-	defer server.Close() //nolint:errcheck // it is over
+	join(ctx, client, server)
+}
+
+// join passes on what either end says, until one of the two ends or ctx does, and closes both.
+func join(ctx context.Context, a, b net.Conn) {
+	var ways sync.WaitGroup
+	defer ways.Wait()
+	defer a.Close() //nolint:errcheck // it is over
+	defer b.Close() //nolint:errcheck // it is over
 	over := make(chan struct{}, 2)
-	for _, way := range [][2]net.Conn{{client, server}, {server, client}} {
+	for _, way := range [][2]net.Conn{{a, b}, {b, a}} {
 		ways.Go(func() {
 			io.Copy(way[0], way[1]) //nolint:errcheck,gosec // either end may go at any time
 			over <- struct{}{}

@@ -2,7 +2,6 @@ package testcluster
 
 import (
 	"crypto/tls"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -15,32 +14,14 @@ import (
 	"github.com/serindev/serin/internal/testbed"
 )
 
-// known is how long a request waits for its pod to be known here: the gateway may hear of it earlier. For a pod that
-// has ended none waits: the gateway tries its connections to it one after the other, and would wait for each.
-const known = 2 * time.Second
-
-// listen answers on a port of all pods; p.mu is held.
-func (p *pods) listen(port int32) {
-	if p.servers[port] != nil || p.closed {
-		return
-	}
-	l, err := net.Listen("tcp4", net.JoinHostPort("0.0.0.0", strconv.Itoa(int(port)))) //nolint:gosec,noctx // all of a network namespace of the tests' own
-	if err != nil {
-		panic(fmt.Sprintf("listen on port %d of all pods: %v", port, err)) // the ports of servers are above 18000
-	}
-	s := &http.Server{Handler: http.HandlerFunc(p.answer), ReadHeaderTimeout: 10 * time.Second}
-	p.servers[port] = s
-	p.running.Go(func() { s.Serve(l) }) //nolint:errcheck,gosec // it ends with the cluster
-}
-
 // answer answers as the pod that has the address which was connected to. Where there is none, the connection breaks.
 func (p *pods) answer(w http.ResponseWriter, r *http.Request) {
 	address, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
 	if !ok {
 		panic(http.ErrAbortHandler)
 	}
-	pod := p.podAt(address.IP.String(), time.Now().Add(known))
-	if pod == nil || !runs(pod) {
+	pod := p.addresses.at(r.Context(), address.IP.String())
+	if pod == nil || !runs(pod) || !p.mine(pod.Namespace) {
 		panic(http.ErrAbortHandler)
 	}
 	i := p.image(pod.Namespace, pod.Spec.Containers[0].Image)
@@ -62,24 +43,6 @@ func runs(pod *corev1.Pod) bool {
 		}
 	}
 	return false
-}
-
-func (p *pods) podAt(ip string, until time.Time) *corev1.Pod {
-	timer := time.NewTimer(time.Until(until))
-	defer timer.Stop()
-	for {
-		p.mu.Lock()
-		pod, gone, changed := p.byIP[ip], p.gone[ip], p.changed
-		p.mu.Unlock()
-		if pod != nil || gone {
-			return pod
-		}
-		select {
-		case <-changed:
-		case <-timer.C:
-			return nil
-		}
-	}
 }
 
 func (p *pods) count(pod *corev1.Pod, status int) {
@@ -106,13 +69,14 @@ func (r *statusRecorder) WriteHeader(status int) {
 	r.ResponseWriter.WriteHeader(status)
 }
 
-// serveKubelet serves the one thing of a kubelet's that is asked for here, the logs of containers.
-func (p *pods) serveKubelet(c *Cluster) error {
+// serveKubelet serves the one thing of a kubelet's that is asked for here, the logs of containers. It chooses the node's
+// port.
+func (p *pods) serveKubelet(ca *testbed.Authority) error {
 	port, err := testbed.FreePort()
 	if err != nil {
 		return err
 	}
-	certPEM, keyPEM, err := c.ca.Serve(nodeIP)
+	certPEM, keyPEM, err := ca.Serve(nodeIP)
 	if err != nil {
 		return err
 	}
@@ -126,10 +90,16 @@ func (p *pods) serveKubelet(c *Cluster) error {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /containerLogs/{namespace}/{pod}/{container}", p.logs)
-	s := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
-	p.kubelet, p.servers[int32(port)] = port, s //nolint:gosec // a port
-	p.running.Go(func() { s.Serve(l) })         //nolint:errcheck,gosec // it ends with the cluster
+	p.kubelet = port
+	p.serve(l, mux)
 	return nil
+}
+
+// serve serves until the pods are closed.
+func (p *pods) serve(l net.Listener, h http.Handler) {
+	s := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
+	p.servers = append(p.servers, s)
+	p.running.Go(func() { s.Serve(l) }) //nolint:errcheck,gosec // it ends with the cluster
 }
 
 // logs answers with the last lines of a container's log.

@@ -23,11 +23,8 @@ import (
 	"github.com/serindev/serin/internal/testbed"
 )
 
-// The one node, and its address as the API server sees it.
-const (
-	nodeName = "node"
-	nodeIP   = "127.0.0.1"
-)
+// nodeIP is the address of all nodes, as the API server sees it.
+const nodeIP = "127.0.0.1"
 
 //go:embed stages.yaml
 var stages []byte
@@ -62,6 +59,7 @@ func (c *Cluster) startAPI(ctx context.Context) error {
 	if c.relay, err = startRelay(api); err != nil {
 		return err
 	}
+	c.relayed = c.relay.url()
 	args, err := c.credentials("https://" + api)
 	if err != nil {
 		return err
@@ -169,22 +167,23 @@ func (c *Cluster) startKwok(ctx context.Context) error {
 		return err
 	}
 	c.Kwok, err = c.server(ctx, "kwok", nil, "--kubeconfig="+c.Kubeconfig, "--config="+config, "--manage-all-nodes=true",
-		"--cidr="+podCIDR, "--node-ip="+nodeIP, "--node-port="+strconv.Itoa(c.pods.kubelet),
+		"--cidr="+podCIDR, "--node-ip="+nodeIP,
 		"--server-address="+net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), "--node-lease-duration-seconds=0")
-	if err != nil {
-		return err
-	}
-	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: nodeName, Labels: nodeLabels}}
-	if _, err := c.Client.CoreV1().Nodes().Create(ctx, node, metav1.CreateOptions{}); err != nil {
-		return fmt.Errorf("create the node: %w", err)
-	}
-	return nil
+	return err
 }
+
+const adminToken = "admin-token"
 
 // users are known to the API server by name and have no rights but those that a test binds to them.
 var users = []string{"alice", "bob", "carol", "dave"}
 
-const accountKey = "accounts.key"
+// Files of the cluster's folder.
+const (
+	accountKey = "accounts.key"
+	caCert     = "ca.crt"
+	caKey      = "ca.key"
+	kubeconfig = "kubeconfig"
+)
 
 // credentials makes certificates, keys and tokens, the administrator's config and kubeconfig, and returns the
 // arguments of the API server that tell it of them.
@@ -201,22 +200,26 @@ func (c *Cluster) credentials(url string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	tokens := []string{`admin-token,admin,admin,"system:masters"`}
+	authority, err := c.ca.Key()
+	if err != nil {
+		return nil, err
+	}
+	tokens := []string{adminToken + `,admin,admin,"system:masters"`}
 	for _, u := range users {
 		tokens = append(tokens, fmt.Sprintf("%s-token,%s,%s", u, u, u))
 	}
 	for name, data := range map[string][]byte{
-		"ca.crt": c.ca.Cert, "api.crt": cert, "api.key": key, accountKey: account, "tokens.csv": lines(tokens...),
+		caCert: c.ca.Cert, caKey: authority, "api.crt": cert, "api.key": key, accountKey: account, "tokens.csv": lines(tokens...),
 	} {
 		if _, err := c.file(name, data); err != nil {
 			return nil, err
 		}
 	}
-	c.Config = c.config(url, "admin-token")
-	c.Kubeconfig = filepath.Join(c.dir, "kubeconfig")
+	c.Config = c.config(url, adminToken)
+	c.Kubeconfig = filepath.Join(c.dir, kubeconfig)
 	at := func(name string) string { return filepath.Join(c.dir, name) }
 	return []string{
 		"--tls-cert-file=" + at("api.crt"), "--tls-private-key-file=" + at("api.key"), "--token-auth-file=" + at("tokens.csv"),
 		"--service-account-key-file=" + at(accountKey), "--service-account-signing-key-file=" + at(accountKey), "--cert-dir=" + c.dir,
-	}, errors.Join(writeKubeconfig(c.Kubeconfig, c.config(c.relay.url(), "admin-token")), os.MkdirAll(at("etcd"), 0o700))
+	}, errors.Join(writeKubeconfig(c.Kubeconfig, c.config(c.relayed, adminToken)), os.MkdirAll(at("etcd"), 0o700))
 }

@@ -1,0 +1,75 @@
+package testcluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"syscall"
+)
+
+// Run runs a command whose test binaries share one cluster, and returns its exit code. The cluster starts while the
+// command does, in a network namespace of its own; the command stays where it is, and test binaries enter by [Main].
+func Run(command ...string) (int, error) {
+	// An interrupt of the terminal goes to every process: the command ends by it, and the cluster after the command.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGINT, syscall.SIGTERM)
+	if os.Getenv(inside) != "" {
+		return 0, serve(handed())
+	}
+	dir, err := os.MkdirTemp("", "serin-cluster-")
+	if err != nil {
+		return 0, err
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // the server has removed it already, if it was there
+	if err := os.Setenv(handedEnv, dir); err != nil {
+		return 0, err
+	}
+	runtime.LockOSThread() // the parent-death signal comes when the thread ends that started the child
+	defer runtime.UnlockOSThread()
+	server := apart()
+	server.Stdin = nil
+	end, err := server.StdinPipe() // the server reads it, and ends with it
+	if err != nil {
+		return 0, err
+	}
+	if err := server.Start(); err != nil {
+		return 0, fmt.Errorf("start a cluster in a network namespace of its own: %w", err)
+	}
+	cmd := exec.Command(command[0], command[1:]...) //nolint:gosec,noctx // the caller's; it ends when it ends
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	code, err := exitCode(cmd.Run())
+	if code != 0 {
+		fmt.Fprintln(end, "failed") //nolint:errcheck // then it shows no logs
+	}
+	return code, errors.Join(err, end.Close(), server.Wait())
+}
+
+// serve is a cluster in this process's network namespace, for others to use until there is no more to read.
+func serve(dir string) error {
+	err := makeLocal()
+	if err == nil {
+		err = publish(dir, networkFile, strconv.Itoa(os.Getpid()))
+	}
+	if err != nil {
+		return errors.Join(err, publish(dir, brokenFile, err.Error()))
+	}
+	c, err := startIn(context.Background(), filepath.Clean(dir))
+	if err == nil {
+		err = c.hand()
+	}
+	if err != nil {
+		os.MkdirAll(dir, 0o700) //nolint:errcheck,gosec // the next line tells
+		return errors.Join(err, publish(dir, brokenFile, err.Error()))
+	}
+	text, err := io.ReadAll(os.Stdin)
+	if len(text) > 0 && os.Getenv("SERIN_CLUSTER_LOGS") != "" {
+		c.showLogs()
+	}
+	return errors.Join(err, c.Close())
+}

@@ -1,0 +1,258 @@
+package testcluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+)
+
+// known is how long a connection waits for its pod to be known here: the gateway may hear of it earlier. For a pod that
+// has ended none waits: the gateway tries its connections to it one after the other, and would wait for each.
+const known = 2 * time.Second
+
+// switchboard listens on the ports of all pods of a cluster, and passes each connection to the process that answers for
+// the pod's namespace, by that process's socket: several test binaries share a cluster, and what a pod answers is in the
+// test that has made it.
+type switchboard struct {
+	owners  owners
+	pods    *addresses
+	ctx     context.Context //nolint:containedctx // of all connections
+	stop    context.CancelFunc
+	running sync.WaitGroup
+
+	mu        sync.Mutex // guards listeners
+	listeners map[int32]net.Listener
+}
+
+func startSwitchboard(o owners, client kubernetes.Interface) (*switchboard, error) {
+	ctx, stop := context.WithCancel(context.Background())
+	s := &switchboard{owners: o, pods: newAddresses(), ctx: ctx, stop: stop, listeners: map[int32]net.Listener{}}
+	factory := informers.NewSharedInformerFactory(client, 0)
+	_, err := factory.Core().V1().Pods().Informer().AddEventHandler(handle(s.podChanged))
+	_, err2 := factory.Discovery().V1().EndpointSlices().Informer().AddEventHandler(handle(s.sliceChanged))
+	if err := errors.Join(err, err2); err != nil {
+		stop()
+		return nil, err
+	}
+	factory.Start(ctx.Done())
+	return s, nil
+}
+
+func (s *switchboard) close() {
+	s.stop()
+	s.mu.Lock()
+	for _, l := range s.listeners {
+		l.Close() //nolint:errcheck,gosec // nobody connects any more
+	}
+	s.mu.Unlock()
+	s.running.Wait()
+}
+
+// podChanged is called for every pod that came, changed or went.
+func (s *switchboard) podChanged(pod *corev1.Pod, there bool) {
+	s.pods.put(pod, there)
+	for _, container := range pod.Spec.Containers {
+		for _, port := range container.Ports {
+			s.listen(port.ContainerPort)
+		}
+	}
+}
+
+// sliceChanged listens on ports that Services lead to and no pod has declared.
+func (s *switchboard) sliceChanged(slice *discoveryv1.EndpointSlice, there bool) {
+	if !there {
+		return
+	}
+	for _, endpoint := range slice.Endpoints {
+		if endpoint.TargetRef == nil || endpoint.TargetRef.Kind != "Pod" {
+			continue
+		}
+		for _, port := range slice.Ports {
+			if port.Port != nil {
+				s.listen(*port.Port)
+			}
+		}
+	}
+}
+
+// listen takes the connections to a port of any pod.
+func (s *switchboard) listen(port int32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.listeners[port] != nil || s.ctx.Err() != nil {
+		return
+	}
+	l, err := net.Listen("tcp4", net.JoinHostPort("0.0.0.0", strconv.Itoa(int(port)))) //nolint:gosec,noctx // all of a network namespace of the tests' own
+	if err != nil {
+		panic(fmt.Sprintf("listen on port %d of all pods: %v", port, err)) // the ports of servers are above 18000
+	}
+	s.listeners[port] = l
+	s.running.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return // it was closed
+			}
+			s.running.Go(func() { s.pass(conn) })
+		}
+	})
+}
+
+// pass connects a client with the process that answers for the pod it has dialled. One that has dialled an address
+// without a pod gets to a process, too, which ends its connection as a server would.
+func (s *switchboard) pass(client net.Conn) {
+	address, namespace := "", ""
+	if tcp, ok := client.LocalAddr().(*net.TCPAddr); ok {
+		if pod := s.pods.at(s.ctx, tcp.IP.String()); pod != nil {
+			address, namespace = tcp.String(), pod.Namespace
+		}
+	}
+	owner, err := net.Dial("unix", s.owners.socket(namespace)) //nolint:noctx // it is there, or not
+	if err == nil {
+		_, err = io.WriteString(owner, address+"\n")
+	}
+	if err != nil {
+		client.Close() //nolint:errcheck,gosec // the process has ended
+		return
+	}
+	join(s.ctx, client, owner)
+}
+
+// switched is a listener for what a switchboard passes on. The address that a connection was made to is its LocalAddr.
+type switched struct{ net.Listener }
+
+// Accept implements net.Listener.
+func (l switched) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &toPod{Conn: conn, address: sync.OnceValue(func() net.Addr { return announced(conn) })}, nil
+}
+
+// toPod is a connection with a pod.
+type toPod struct {
+	net.Conn
+	address func() net.Addr
+}
+
+// LocalAddr implements net.Conn. The server asks for it before it reads.
+func (c *toPod) LocalAddr() net.Addr { return c.address() }
+
+// announced reads the line with which a switchboard begins; an empty one says that there is no pod.
+func announced(conn net.Conn) net.Addr {
+	var line []byte
+	for b := make([]byte, 1); ; line = append(line, b[0]) {
+		if _, err := conn.Read(b); err != nil || b[0] == '\n' {
+			break
+		}
+	}
+	address, err := net.ResolveTCPAddr("tcp4", string(line))
+	if err != nil || len(line) == 0 {
+		return conn.LocalAddr()
+	}
+	return address
+}
+
+// owners is a folder with a file for each namespace that a process answers for: the path of that process's socket.
+type owners string
+
+// theRest is the file of the process that answers for all other namespaces. It is no namespace's name.
+const theRest = "_"
+
+func (o owners) socket(namespace string) string {
+	for _, name := range []string{namespace, theRest} {
+		if path, err := os.ReadFile(filepath.Join(string(o), name)); err == nil {
+			return string(path)
+		}
+	}
+	return ""
+}
+
+func (o owners) claim(namespace, socket string) error {
+	return os.WriteFile(filepath.Join(string(o), namespace), []byte(socket), 0o600)
+}
+
+func (o owners) release(namespace string) {
+	os.Remove(filepath.Join(string(o), namespace)) //nolint:errcheck,gosec // it may never have been claimed
+}
+
+// addresses are the pods by their address.
+type addresses struct {
+	mu      sync.Mutex // guards what follows
+	byIP    map[string]*corev1.Pod
+	gone    map[string]bool // addresses whose last pod has ended
+	changed chan struct{}   // closed when byIP changes
+}
+
+func newAddresses() *addresses {
+	return &addresses{byIP: map[string]*corev1.Pod{}, gone: map[string]bool{}, changed: make(chan struct{})}
+}
+
+// put keeps a pod that came, changed or went.
+func (a *addresses) put(pod *corev1.Pod, there bool) {
+	ip := pod.Status.PodIP
+	if ip == "" {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if there {
+		a.byIP[ip] = pod
+		delete(a.gone, ip)
+	} else if old := a.byIP[ip]; old != nil && old.UID == pod.UID {
+		delete(a.byIP, ip)
+		a.gone[ip] = true
+	}
+	close(a.changed)
+	a.changed = make(chan struct{})
+}
+
+// at is the pod at an address; nil for none, after a while in which it might have become known.
+func (a *addresses) at(ctx context.Context, ip string) *corev1.Pod {
+	timer := time.NewTimer(known)
+	defer timer.Stop()
+	for {
+		a.mu.Lock()
+		pod, gone, changed := a.byIP[ip], a.gone[ip], a.changed
+		a.mu.Unlock()
+		if pod != nil || gone {
+			return pod
+		}
+		select {
+		case <-changed:
+		case <-timer.C:
+			return nil
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// handle makes the handler of an informer's events: each is an object, and whether it is there.
+func handle[T any](handler func(object T, there bool)) cache.ResourceEventHandlerFuncs {
+	typed := func(o any, there bool) {
+		if last, ok := o.(cache.DeletedFinalStateUnknown); ok {
+			o = last.Obj
+		}
+		if object, ok := o.(T); ok {
+			handler(object, there)
+		}
+	}
+	return cache.ResourceEventHandlerFuncs{
+		AddFunc: func(o any) { typed(o, true) }, UpdateFunc: func(_, o any) { typed(o, true) }, DeleteFunc: func(o any) { typed(o, false) },
+	}
+}
