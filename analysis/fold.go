@@ -38,7 +38,7 @@ func (p Plan) Fold(c Cursor, answers []Answer, in FoldInput) (Cursor, judge.Look
 		look.Observations[i] = p.observe(&p.metrics[i], tallies, &next)
 		froms[i] = time.UnixMilli(asks[p.metrics[i].canary.main].after).UTC()
 	}
-	look.Requests = p.requestsOf(asks, tallies)
+	look.Requests = p.requestsOf(tallies)
 	in.Standing.Mark(&look, froms)
 	if look.Requests != nil && p.RequestsFrom(c).Before(in.Standing.Settled) {
 		look.Unsettled = true
@@ -107,13 +107,14 @@ func union(a, b []float64) []float64 {
 	return slices.Compact(out)
 }
 
-// requestsOf is nil unless both arms were answered for the same window and at least one has live series.
-func (p *Plan) requestsOf(asks []Ask, tallies []tally) *judge.Requests {
+// requestsOf is nil unless both arms were answered, which are of one group and so for the same window, and at least one
+// has live series.
+func (p *Plan) requestsOf(tallies []tally) *judge.Requests {
 	if p.canary == none {
 		return nil
 	}
 	c, b := &tallies[p.canary], &tallies[p.baseline]
-	if c.err != nil || b.err != nil || c.held || asks[p.canary].after != asks[p.baseline].after || !c.alive && !b.alive {
+	if c.err != nil || b.err != nil || c.held || b.held || !c.alive && !b.alive {
 		return nil
 	}
 	r := judge.Requests{Canary: sum(c.counts), Baseline: sum(b.counts)}

@@ -20,7 +20,7 @@ type AnalysisSpec struct {
 	Metrics []MetricSpec `json:"metrics,omitempty"`
 	// NoData is what is done when there are no samples.
 	NoData *PatienceSpec `json:"noData,omitempty"`
-	// Unreachable is what is done when Prometheus does not answer.
+	// Unreachable is what is done when Prometheus does not answer. Unset: hold after 10m, back after 1h without any metric.
 	Unreachable *PatienceSpec `json:"unreachable,omitempty"`
 	// MinRequests in each arm before a pass may be given.
 	MinRequests *int `json:"minRequests,omitempty" jsonschema:"minimum=1"`

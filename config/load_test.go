@@ -49,7 +49,7 @@ func TestTheMinimalExampleGetsEveryDefault(t *testing.T) {
 		},
 		Scopes: []rollout.Scope{{Name: "gray",
 			NoData:      rollout.Patience{For: 10 * time.Minute, Then: rollout.PolicyHold},
-			Unreachable: rollout.Patience{For: 10 * time.Minute, Then: rollout.PolicyHold}}},
+			Unreachable: rollout.Patience{For: 10 * time.Minute, Then: rollout.PolicyHold, Blind: time.Hour}}},
 		Verify:   rollout.Verify{For: time.Minute, Trust: true},
 		Rollback: rollout.Rollback{Drain: 30 * time.Second, Deadline: 15 * time.Minute},
 	}, d)
@@ -135,7 +135,7 @@ spec:
 	require.Equal(t, []string{"ab", "gray", "gate", "gray-2", "ab-3", "gate-2", "gate-3", "promote"}, names, "names are kind, kind-2, … where none is given")
 	require.Equal(t, []rollout.Scope{
 		{Name: "ab/ab", NoData: rollout.Patience{For: 20 * time.Minute, Then: rollout.PolicyRollback}, Unreachable: rollout.Patience{For: 10 * time.Minute, Then: rollout.PolicyGate}},
-		{Name: "ab/ab-3", NoData: rollout.Patience{For: 10 * time.Minute, Then: rollout.PolicyHold}, Unreachable: rollout.Patience{For: 10 * time.Minute, Then: rollout.PolicyHold}},
+		{Name: "ab/ab-3", NoData: rollout.Patience{For: 10 * time.Minute, Then: rollout.PolicyHold}, Unreachable: rollout.Patience{For: 10 * time.Minute, Then: rollout.PolicyHold, Blind: time.Hour}},
 		{Name: "gray", NoData: rollout.Patience{For: 5 * time.Minute, Then: rollout.PolicyHold}, Unreachable: rollout.Patience{For: 10 * time.Minute, Then: rollout.PolicyGate}},
 	}, r.Plan.Rollout.Scopes)
 	ab := r.Plan.Analyses["ab/ab"]

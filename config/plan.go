@@ -22,6 +22,7 @@ const (
 	defaultDecideMost       = 24 * time.Hour
 	defaultInconclusive     = rollout.PolicyGate
 	defaultPatience         = 10 * time.Minute // noData and unreachable, then hold
+	defaultBlind            = time.Hour        // not one metric can be asked, and unreachable says nothing: back
 	defaultDrain            = 30 * time.Second
 	defaultRollbackDeadline = 15 * time.Minute
 	defaultVerify           = time.Minute

@@ -124,7 +124,7 @@ func (m *planner) once(at place, format string, args ...any) {
 
 // scope merges the analyses of one body of evidence. ab is nil for the gray steps.
 func (m *planner) scope(name string, used []string, at place, ab *ABSpec) {
-	noData, unreachable := patience(nil), patience(nil)
+	noData, unreachable := patience(nil), rollout.Patience{}
 	var defs, declared []analysis.Definition
 	for i, n := range used {
 		def, spec := m.definition(n, m.sources(m.loader))
@@ -141,11 +141,15 @@ func (m *planner) scope(name string, used []string, at place, ab *ABSpec) {
 		if spec != nil {
 			nd, un = spec.NoData, spec.Unreachable
 		}
+		asked := patience(un)
+		if un == nil {
+			asked.Blind = defaultBlind
+		}
 		if i == 0 {
-			noData, unreachable = patience(nd), patience(un)
+			noData, unreachable = patience(nd), asked
 			continue
 		}
-		noData, unreachable = stricter(noData, patience(nd)), stricter(unreachable, patience(un))
+		noData, unreachable = stricter(noData, patience(nd)), stricter(unreachable, asked)
 	}
 	merge := func(defs []analysis.Definition) analysis.Definition {
 		merged := analysis.Merge(defs...)

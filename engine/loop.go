@@ -557,7 +557,7 @@ func (l *loop) report(ctx context.Context) bool {
 	switch {
 	case inForce && !s.InForce:
 		l.e.metrics.inForce.WithLabelValues(l.name).Observe(time.Since(l.appliedAt).Seconds())
-		return l.say(ctx, rollout.InForce{Turn: s.Turn, How: "api"})
+		return l.say(ctx, rollout.InForce{Turn: s.Turn, How: "api", Silent: l.silent()})
 	case silent && len(l.observed.Replicas) == 0:
 		// No API is configured: the share that looks see stands in, and trust after verify.for.
 		return !s.InForce && s.UnconfirmedAt.IsZero() && l.say(ctx, rollout.NotInForce{Turn: s.Turn, Unconfirmed: true})
@@ -580,6 +580,16 @@ func (l *loop) written() bool {
 func (l *loop) want() traffic.Target {
 	t, _ := l.target()
 	return t
+}
+
+// silent are the replicas that did not answer.
+func (l *loop) silent() (out []string) {
+	for _, r := range l.observed.Replicas {
+		if r.Err != "" {
+			out = append(out, r.Name)
+		}
+	}
+	return out[:min(len(out), maxReasons)]
 }
 
 func (l *loop) differences() []string {

@@ -37,6 +37,7 @@ func (s State) clone() State {
 	s.Told = slices.Clone(s.Told)
 	s.Drifts = slices.Clone(s.Drifts)
 	s.Answered = maps.Clone(s.Answered)
+	s.Later, s.Lacks = slices.Clone(s.Later), slices.Clone(s.Lacks)
 	return s
 }
 
@@ -176,7 +177,10 @@ func (s State) entered(e StepEntered) (State, error) {
 	}
 	s.Step, s.Stage, s.StepName, s.StageAt = e.Step, e.Stage, e.Name, now
 	s.Gate = ""
-	s.Told, s.Webhook, s.Job, s.Question, s.Decided, s.Pending = nil, nil, nil, nil, false, nil
+	s.Webhook, s.Job, s.Decided, s.Pending = nil, nil, false, nil
+	for _, about := range []Deadline{GateExpired, DecideMax, PromoteMax} { // those of the stage; a lack of data outlives it
+		s = s.over(about)
+	}
 	if e.Prepare {
 		s.Pending, s.Worked, s.Touched = &e, true, true
 		return s.working(), nil
@@ -271,7 +275,70 @@ func (s State) turned() State {
 	s.InForce, s.InForceHow, s.ForceFor, s.InForceSince = false, "", 0, time.Time{}
 	s.UnconfirmedAt, s.NotInForceWhy = time.Time{}, nil
 	s.Look, s.Alarm, s.Dismissed = nil, false, false
-	s.NoDataSince, s.UnreachableSince = time.Time{}, time.Time{}
+	return s.lacking(nil)
+}
+
+// lacking takes what nothing can be said of, and ends what was about a lack that is over.
+func (s State) lacking(lacks []Lack) State {
+	s.Lacks = lacks
+	s.NoDataSince, s.UnreachableSince = earliest(lacks, judge.NoData), earliest(lacks, judge.Unreachable)
+	if s.NoDataSince.IsZero() {
+		s = s.over(NoDataFor)
+	}
+	if s.UnreachableSince.IsZero() {
+		s, s.BlindSince = s.over(UnreachableFor).over(BlindFor), time.Time{}
+	}
+	return s
+}
+
+// earliest is when the first of the lacks for a reason began that a policy waits for; zero if there is none.
+func earliest(lacks []Lack, reason judge.Reason) (at time.Time) {
+	for _, l := range lacks {
+		if l.Reason == reason && !l.Optional && (at.IsZero() || l.Since.Before(at)) {
+			at = l.Since
+		}
+	}
+	return at
+}
+
+// over ends what was told and asked about a condition: there is nothing to ask any more.
+func (s State) over(about Deadline) State {
+	s.Told = slices.DeleteFunc(s.Told, func(d Deadline) bool { return d == about })
+	s.Later = slices.DeleteFunc(s.Later, func(q Question) bool { return q.About == about })
+	if s.Question != nil && s.Question.About == about {
+		return s.nextQuestion()
+	}
+	return s
+}
+
+// nextQuestion puts the question that was asked after the open one in its place.
+func (s State) nextQuestion() State {
+	s.Question = nil
+	if len(s.Later) > 0 {
+		q := s.Later[0]
+		s.Question, s.Later = &q, s.Later[1:]
+	}
+	return s
+}
+
+// asked is an open question by its name.
+func (s State) asked(name string) (Question, bool) {
+	if s.Question != nil && s.Question.Name == name {
+		return *s.Question, true
+	}
+	i := slices.IndexFunc(s.Later, func(q Question) bool { return q.Name == name })
+	if i < 0 {
+		return Question{}, false
+	}
+	return s.Later[i], true
+}
+
+// answered takes a question away.
+func (s State) answered(q Question) State {
+	if s.Question != nil && s.Question.Name == q.Name {
+		return s.nextQuestion()
+	}
+	s.Later = slices.DeleteFunc(s.Later, func(l Question) bool { return l.Name == q.Name })
 	return s
 }
 
@@ -280,7 +347,7 @@ func (s State) inForce(e InForce) (State, error) {
 		return s, s.refuse(e)
 	}
 	now := s.Clock(e.At)
-	s.InForce, s.InForceHow, s.InForceSince = true, e.How, now
+	s.InForce, s.InForceHow, s.InForceSince, s.Silent = true, e.How, now, slices.Clone(e.Silent)
 	s.UnconfirmedAt, s.NotInForceWhy, s.Served = time.Time{}, nil, nil
 	if s.Moved && s.ExposedAt.IsZero() {
 		s.ExposedAt = e.At
@@ -331,16 +398,10 @@ func (s State) lookTaken(e LookTaken) (State, error) {
 	s.Look, s.LastVerdict = &v, &v
 	s.Alarm = alarm(&v)
 	s.Dismissed = s.Dismissed && s.Alarm
-	s.NoDataSince = since(s.NoDataSince, v.Reason == judge.NoData, now)
-	s.UnreachableSince = since(s.UnreachableSince, v.Reason == judge.Unreachable, now)
-	if q := s.Question; q != nil && (q.About == NoDataFor && s.NoDataSince.IsZero() || q.About == UnreachableFor && s.UnreachableSince.IsZero()) {
-		s.Question = nil // the data is back: there is nothing to ask any more
-	}
-	if s.NoDataSince.IsZero() {
-		s.Told = slices.DeleteFunc(s.Told, func(d Deadline) bool { return d == NoDataFor })
-	}
-	if s.UnreachableSince.IsZero() {
-		s.Told = slices.DeleteFunc(s.Told, func(d Deadline) bool { return d == UnreachableFor })
+	blind := since(s.BlindSince, blind(v), now)
+	s = s.lacking(lacksOf(v, s.Lacks, now))
+	if s.BlindSince = blind; blind.IsZero() {
+		s = s.over(BlindFor)
 	}
 	if v.Outcome == judge.Fail {
 		return s.back(e, "the canary is worse: "+v.Decisive, RolledBack)
@@ -356,7 +417,48 @@ func News(last *judge.Verdict, v judge.Verdict, unsettled bool) bool {
 	if v.Reason == judge.WarmingUp || unsettled && v.Outcome != judge.Fail && !blind {
 		return false
 	}
-	return last == nil || last.Outcome != v.Outcome || last.Reason != v.Reason || last.Enough != v.Enough || alarm(last) != alarm(&v)
+	return last == nil || last.Outcome != v.Outcome || kindOf(last.Reason) != kindOf(v.Reason) || last.Enough != v.Enough ||
+		last.Leaning != v.Leaning || alarm(last) != alarm(&v) ||
+		!slices.EqualFunc(lacksOf(*last, nil, time.Time{}), lacksOf(v, nil, time.Time{}), func(a, b Lack) bool { return a == b })
+}
+
+// kindOf is a reason as far as it makes a difference: what there is too little of and what is undecided both wait for
+// more of the same, and with little traffic every other look says one or the other.
+func kindOf(r judge.Reason) judge.Reason {
+	if r == judge.TooFew || r == judge.NotPositive {
+		return judge.Undecided
+	}
+	return r
+}
+
+// lacksOf are the metrics of which a verdict can say nothing; those that were lacking before keep their beginnings.
+func lacksOf(v judge.Verdict, before []Lack, now time.Time) (out []Lack) {
+	add := func(l Lack) {
+		l.Since = now
+		for _, b := range before {
+			if b.Metric == l.Metric && b.Reason == l.Reason {
+				l.Since = b.Since
+			}
+		}
+		out = append(out, l)
+	}
+	whole := false // the verdict's own reason is a metric's
+	for _, m := range v.Metrics {
+		if m.Reason == judge.NoData || m.Reason == judge.Unreachable {
+			whole = whole || m.Reason == v.Reason && !m.Optional
+			add(Lack{Metric: m.Metric, Reason: m.Reason, Optional: m.Optional})
+		}
+	}
+	if !whole && (v.Reason == judge.NoData || v.Reason == judge.Unreachable) {
+		add(Lack{Metric: v.Decisive, Reason: v.Reason})
+	}
+	return out
+}
+
+// blind: not one metric could be asked.
+func blind(v judge.Verdict) bool {
+	return v.Reason == judge.Unreachable &&
+		!slices.ContainsFunc(v.Metrics, func(m judge.MetricVerdict) bool { return m.Reason != judge.Unreachable })
 }
 
 func alarm(v *judge.Verdict) bool { return v.SampleRatio != nil && v.SampleRatio.Alarm }
@@ -376,7 +478,7 @@ func (s State) gateAnswered(e GateAnswered) (State, error) {
 	if a, ok := s.Answered[e.Gate]; ok {
 		return s, &AnsweredError{Gate: e.Gate, By: a.By, At: a.At, Answer: a.Answer}
 	}
-	question := s.Question != nil && s.Question.Name == e.Gate
+	asked, question := s.asked(e.Gate)
 	if s.Phase != Active || !question && (e.Gate == "" || e.Gate != s.Gate) {
 		return s, s.refuse(e)
 	}
@@ -391,7 +493,8 @@ func (s State) gateAnswered(e GateAnswered) (State, error) {
 		s.Answered[e.Gate] = e
 		if question {
 			// "Go on" also gives the weights to come their time: the step's is over.
-			s.Question, s.Decided, s.DecideFrom = nil, true, s.Clock(e.At)
+			s = s.answered(asked)
+			s.Decided, s.DecideFrom = true, s.Clock(e.At)
 		}
 		return s, nil
 	case KeepWaiting:
@@ -399,40 +502,59 @@ func (s State) gateAnswered(e GateAnswered) (State, error) {
 			return s, fmt.Errorf("%w: a gate takes approve or reject, not wait", ErrNotAllowed)
 		}
 		s.Answered[e.Gate] = e
-		return s.waitAgain(s.Clock(e.At)), nil
+		return s.answered(asked).waitAgain(asked.About, s.Clock(e.At)), nil
 	}
 	return s, fmt.Errorf("%w: unknown answer %q", ErrNotAllowed, e.Answer)
 }
 
-// waitAgain gives what the question was about its whole time once more.
-func (s State) waitAgain(now time.Time) State {
-	about := s.Question.About
-	s.Question = nil
+// waitAgain gives what a question was about its whole time once more.
+func (s State) waitAgain(about Deadline, now time.Time) State {
 	s.Told = slices.DeleteFunc(s.Told, func(d Deadline) bool { return d == about })
 	switch about {
 	case DecideMax, PromoteMax:
 		s.DecideFrom = now
 	case NoDataFor:
-		s.NoDataSince = now
+		s.NoDataSince = s.again(judge.NoData, now)
 	case UnreachableFor:
-		s.UnreachableSince = now
+		s.UnreachableSince = s.again(judge.Unreachable, now)
+	case BlindFor:
+		s.BlindSince = now
 	case GateExpired:
 	}
 	return s
 }
 
+// again lets all lacks for a reason begin now.
+func (s State) again(reason judge.Reason, now time.Time) time.Time {
+	for i := range s.Lacks {
+		if s.Lacks[i].Reason == reason {
+			s.Lacks[i].Since = now
+		}
+	}
+	return now
+}
+
 func (s State) deadlinePassed(e DeadlinePassed) (State, error) {
-	if s.Phase != Active || s.Pause != nil || slices.Contains(s.Told, e.Which) {
+	again := slices.Contains(s.Told, e.Which)
+	lack := e.Which == NoDataFor || e.Which == UnreachableFor // earlier versions told of them again at each step
+	if s.Phase != Active || s.Pause != nil || again && !lack {
 		return s, s.refuse(e)
 	}
-	s.Told = append(s.Told, e.Which)
+	if !again {
+		s.Told = append(s.Told, e.Which)
+	}
 	why := "time was over (" + string(e.Which) + ")"
 	switch e.Then {
 	case PolicyHold:
 		return s, nil
 	case PolicyGate:
 		s.Questions++
-		s.Question = &Question{Name: fmt.Sprintf("%s.%s.%d", s.StepName, e.Which, s.Questions), About: e.Which, Since: e.At}
+		q := Question{Name: fmt.Sprintf("%s.%s.%d", s.StepName, e.Which, s.Questions), About: e.Which, Since: e.At}
+		if s.Question == nil {
+			s.Question = &q
+		} else {
+			s.Later = append(s.Later, q)
+		}
 		return s, nil
 	case PolicyRollback:
 		return s.back(e, why, RolledBack)
@@ -458,7 +580,7 @@ func (s State) back(e Event, why string, outcome Outcome) (State, error) {
 	now := s.Clock(e.Head().At)
 	s.Phase, s.StageAt, s.BackAt = RollingBack, now, now
 	s.Why, s.WhyBy, s.Outcome = why, e.Head().By, outcome
-	s.Scope, s.Served, s.Gate, s.Question, s.Webhook, s.Told = "", nil, "", nil, nil, nil // whether a Job has ended is kept
+	s.Scope, s.Served, s.Gate, s.Question, s.Later, s.Webhook, s.Told = "", nil, "", nil, nil, nil, nil // whether a Job has ended is kept
 	s.Pending = nil
 	switch {
 	case !s.Moved && !s.Touched:
@@ -500,7 +622,7 @@ func (s State) ended(e Ended) (State, error) {
 	}
 	s.Phase, s.Outcome, s.EndedAt = PhaseEnded, e.Outcome, e.At
 	s.Why, s.WhyBy = e.Why, orElse(s.WhyBy, e.By)
-	s.Scope, s.Served, s.Question = "", nil, nil
+	s.Scope, s.Served, s.Question, s.Later = "", nil, nil, nil
 	return s, nil
 }
 

@@ -56,6 +56,8 @@ type Scope struct {
 type Patience struct {
 	For  time.Duration `json:"for"`
 	Then Policy        `json:"then"`
+	// Blind is how long all metrics of the scope may be unreachable at once before the release goes back; 0 is for ever.
+	Blind time.Duration `json:"blind,omitempty"`
 }
 
 // Policy is what is done when nothing can be said.
@@ -171,6 +173,11 @@ type Webhook struct {
 	Deadline time.Duration `json:"deadline"`
 	// Status is polled until it says so, if set.
 	Status string `json:"status,omitempty"`
+}
+
+// NeedsPass tells whether the weight of a stage is left on a pass only, and not already where nothing speaks against it.
+func (s Gray) NeedsPass(stage int) bool {
+	return s.Decide.On == OnPass || s.Decide.On == "" && stage == len(s.Weights)-1
 }
 
 // Promote makes the canary stable.

@@ -95,8 +95,8 @@ func TestWordsInTheLogStayTheSame(t *testing.T) {
 		require.Equal(t, StageKind(stored), word)
 	}
 	require.Equal(t, []Answer{"approve", "reject", "wait"}, []Answer{Approve, Reject, KeepWaiting})
-	require.Equal(t, []Deadline{"gate", "decide", "noData", "unreachable", "promote"},
-		[]Deadline{GateExpired, DecideMax, NoDataFor, UnreachableFor, PromoteMax})
+	require.Equal(t, []Deadline{"gate", "decide", "noData", "unreachable", "blind", "promote"},
+		[]Deadline{GateExpired, DecideMax, NoDataFor, UnreachableFor, BlindFor, PromoteMax})
 	require.Equal(t, []Policy{"hold", "gate", "rollback", "cancel"}, []Policy{PolicyHold, PolicyGate, PolicyRollback, PolicyCancel})
 	require.Equal(t, []DecideOn{"pass", "no-fail"}, []DecideOn{OnPass, OnNoFail})
 	require.Equal(t, []Strategy{"", "patch", "wait"}, []Strategy{Exchange, Patch, AwaitStable})

@@ -78,6 +78,8 @@ type InForce struct {
 	Turn int `json:"turn"`
 	// How is "api", "metrics" (no API is configured; the share that was seen stands in) or "trusted".
 	How string `json:"how"`
+	// Silent are the replicas that were asked and did not answer.
+	Silent []string `json:"silent,omitempty"`
 }
 
 // NotInForce: the target of this turn is not served, or no longer, or cannot be confirmed.
@@ -182,6 +184,7 @@ const (
 	DecideMax      Deadline = "decide"
 	NoDataFor      Deadline = "noData"
 	UnreachableFor Deadline = "unreachable"
+	BlindFor       Deadline = "blind"
 	PromoteMax     Deadline = "promote"
 )
 

@@ -51,8 +51,32 @@ func (s State) decide(d *Definition, now time.Time) (Event, time.Time) {
 		return s.nextBack(d, t), t.wake
 	case s.Phase == Active && s.Pause == nil:
 		return s.nextActive(d, t), t.wake
+	case s.Phase == Active:
+		return s.broken(d), time.Time{} // timers stand still; what has failed does not
 	}
 	return nil, time.Time{}
+}
+
+// broken goes back where something that the release needs has failed for good, also while it is paused.
+func (s State) broken(d *Definition) Event {
+	if d.Cluster != nil && !s.Out && len(s.WorkFailed) > 0 {
+		return RollbackRequested{Reason: strings.Join(s.WorkFailed, "; ")}
+	}
+	if s.Step < 0 || s.Step >= len(d.Steps) {
+		return nil
+	}
+	switch step := d.Steps[s.Step].(type) {
+	case Webhook:
+		if s.Webhook != nil && !s.Webhook.OK && !step.Ignore {
+			return RollbackRequested{Reason: "webhook " + step.Name + ": " + s.Webhook.Detail}
+		}
+	case Job:
+		if s.Job != nil && s.Job.Why != "" {
+			return RollbackRequested{Reason: "job " + step.Name + ": " + s.Job.Why}
+		}
+	case AB, Gray, Gate, Wait, Deploy, Promote:
+	}
+	return nil
 }
 
 func (s State) nextBack(d *Definition, t *timer) Event {
@@ -71,7 +95,7 @@ func (s State) nextBack(d *Definition, t *timer) Event {
 		return s.trusted(d, t)
 	case backDrain:
 		// Not in force any more: somebody else writes. Nothing is taken from the canary until it is again.
-		if s.InForce && t.passed(s.StageAt.Add(d.Rollback.Drain)) {
+		if s.InForce && t.passed(s.StageAt.Add(s.drain(d))) {
 			return Drained{Leave: d.Cluster != nil}
 		}
 	case backCleanup:
@@ -83,6 +107,15 @@ func (s State) nextBack(d *Definition, t *timer) Event {
 		}
 	}
 	return nil
+}
+
+// drain is how long the canary keeps what it needs to serve after traffic has left it. A replica of the gateway that did
+// not answer may not have heard of that: it gets the time that a write has to be confirmed in.
+func (s State) drain(d *Definition) time.Duration {
+	if len(s.Silent) > 0 {
+		return max(d.Rollback.Drain, d.Verify.For)
+	}
+	return d.Rollback.Drain
 }
 
 func (s State) unfinished() string {
@@ -102,6 +135,9 @@ func (s State) nextActive(d *Definition, t *timer) Event {
 	if e := s.outOfPatience(d, t); e != nil {
 		return e
 	}
+	if e := s.broken(d); e != nil {
+		return e
+	}
 	if e := s.lateWork(d, t); e != nil {
 		return e
 	}
@@ -113,32 +149,24 @@ func (s State) nextActive(d *Definition, t *timer) Event {
 	}
 	switch step := d.Steps[s.Step].(type) {
 	case AB:
-		long := s.InForce && t.passed(s.forcedAt(step.Decide.Min))
-		return s.analysed(d, t, step.Decide, long && s.passes() && s.steady(t))
+		return s.analysed(d, t, step.Decide, step.Decide.Min, true)
 	case Gray:
-		long := s.InForce && t.passed(s.forcedAt(step.Hold))
-		on := step.Decide.On == OnPass || step.Decide.On == "" && s.Stage == len(step.Weights)-1
-		fine := on && s.passes() || !on && s.noFail()
-		return s.analysed(d, t, step.Decide, long && fine && s.steady(t))
+		return s.analysed(d, t, step.Decide, step.Hold, step.NeedsPass(s.Stage))
 	case Gate:
 		return s.gated(d, t, step)
 	case Wait:
 		if t.passed(s.StepAt.Add(step.For)) {
-			return s.enter(d, s.Step+1, 0)
+			return s.goOn(d, t)
 		}
 	case Webhook:
-		if s.Webhook == nil {
-			return nil
+		if s.Webhook != nil {
+			return s.goOn(d, t)
 		}
-		if s.Webhook.OK || step.Ignore {
-			return s.enter(d, s.Step+1, 0)
-		}
-		return RollbackRequested{Reason: "webhook " + step.Name + ": " + s.Webhook.Detail}
 	case Job:
 		return s.jobNext(d, t, step)
 	case Deploy:
 		if s.WorkReady {
-			return s.enter(d, s.Step+1, 0)
+			return s.goOn(d, t)
 		}
 	case Promote:
 		return s.promoteNext(d, t, step)
@@ -155,10 +183,34 @@ func (s State) jobNext(d *Definition, t *timer, step Job) Event {
 		return JobFailed{Step: s.Step, Why: "nothing was heard of its end in " + figures.Span(step.Deadline+jobGrace)}
 	case s.Job == nil:
 		return nil
-	case s.Job.Why != "":
-		return RollbackRequested{Reason: "job " + step.Name + ": " + s.Job.Why}
+	}
+	return s.goOn(d, t)
+}
+
+// goOn is the next step after one that is not analysed. Nothing is promoted while the evidence leans towards worse; for
+// how long that may be so, and what follows then, is what the step before says that is.
+func (s State) goOn(d *Definition, t *timer) Event {
+	if s.Step+1 < len(d.Steps) && s.leans() && !s.Decided {
+		if _, ok := d.Steps[s.Step+1].(Promote); ok {
+			decide := s.decideBefore(d)
+			return s.deadline(t, DecideMax, s.decideFrom().Add(decide.Max), decide.Inconclusive)
+		}
 	}
 	return s.enter(d, s.Step+1, 0)
+}
+
+// decideBefore is how the newest step that is analysed is decided.
+func (s State) decideBefore(d *Definition) Decide {
+	for i := s.Step; i >= 0; i-- {
+		switch step := d.Steps[i].(type) {
+		case Gray:
+			return step.Decide
+		case AB:
+			return step.Decide
+		case Gate, Wait, Webhook, Job, Deploy, Promote:
+		}
+	}
+	return Decide{}
 }
 
 func (s State) promoteNext(d *Definition, t *timer, step Promote) Event {
@@ -173,7 +225,7 @@ func (s State) promoteNext(d *Definition, t *timer, step Promote) Event {
 		}
 		return s.deadline(t, PromoteMax, s.decideFrom().Add(step.Deadline), step.Expired)
 	case StageReturn:
-		if s.InForce && t.passed(s.forcedAt(d.Rollback.Drain)) {
+		if s.InForce && t.passed(s.forcedAt(s.drain(d))) {
 			return s.enter(d, s.Step, 2)
 		}
 	case StageLeave:
@@ -195,9 +247,6 @@ func (s State) promoteNext(d *Definition, t *timer, step Promote) Event {
 func (s State) lateWork(d *Definition, t *timer) Event {
 	if d.Cluster == nil || s.Out {
 		return nil
-	}
-	if len(s.WorkFailed) > 0 {
-		return RollbackRequested{Reason: strings.Join(s.WorkFailed, "; ")}
 	}
 	at, long := s.StageAt, time.Duration(0)
 	switch step := d.Steps[s.Step].(type) {
@@ -228,7 +277,8 @@ func (s State) passes() bool {
 	return s.Decided || s.Look != nil && s.Look.Outcome == judge.Pass && s.Look.Enough
 }
 
-// noFail: the last look says no fail on enough data. Without data, or without a source, nothing is "no fail".
+// noFail: on enough data nothing speaks against the canary. Where nothing can be said, because there is no data or no
+// answer, it is not that nothing speaks against it.
 func (s State) noFail() bool {
 	if s.passes() {
 		return true
@@ -237,39 +287,36 @@ func (s State) noFail() bool {
 		s.Look.Reason != judge.NoData && s.Look.Reason != judge.Unreachable && s.Look.Reason != judge.WarmingUp
 }
 
-// steady: no sample-ratio alarm that nobody has dismissed, and nobody else keeps writing the gateway's
-// configuration.
-func (s State) steady(t *timer) bool {
-	if s.Alarm && !s.Dismissed {
-		return false
-	}
+// leans: the evidence leans towards worse, which is far from a fail and no reason for more traffic.
+func (s State) leans() bool { return s.Look != nil && s.Look.Leaning }
+
+// contested is for how long nobody else may write the gateway's configuration before the release goes on.
+func (s State) contested(t *timer) time.Duration {
 	if len(s.Drifts) < driftLimit {
-		return true
+		return 0
 	}
 	first, last := s.Drifts[0], s.Drifts[len(s.Drifts)-1]
-	return last.Sub(first) > driftWindow || t.passed(last.Add(driftWindow-s.PausedFor))
+	calm := last.Add(driftWindow - s.PausedFor)
+	if last.Sub(first) > driftWindow || t.passed(calm) {
+		return 0
+	}
+	return calm.Sub(t.now)
 }
 
 // Contested tells whether the release holds because somebody else keeps writing the gateway's configuration.
 func (s State) Contested(now time.Time) bool {
-	calm := s
-	calm.Alarm = false
-	return !calm.steady(&timer{now: s.Clock(now)})
+	return s.contested(&timer{now: s.Clock(now)}) > 0
 }
 
-func (s State) analysed(d *Definition, t *timer, decide Decide, ready bool) Event {
-	if ready {
+func (s State) analysed(d *Definition, t *timer, decide Decide, least time.Duration, pass bool) Event {
+	if len(s.held(t, least, pass)) == 0 {
 		if gray, ok := d.Steps[s.Step].(Gray); ok && s.Stage+1 < len(gray.Weights) {
 			return s.enter(d, s.Step, s.Stage+1)
 		}
 		return s.enter(d, s.Step+1, 0)
 	}
-	from := s.StepAt
-	if !s.DecideFrom.IsZero() {
-		from = s.DecideFrom
-	}
 	if decide.Max > 0 && !s.Decided {
-		return s.deadline(t, DecideMax, from.Add(decide.Max), decide.Inconclusive)
+		return s.deadline(t, DecideMax, s.decideFrom().Add(decide.Max), decide.Inconclusive)
 	}
 	return nil
 }
@@ -295,7 +342,12 @@ func (s State) outOfPatience(d *Definition, t *timer) Event {
 		}
 	}
 	if !s.UnreachableSince.IsZero() {
-		return s.deadline(t, UnreachableFor, s.UnreachableSince.Add(scope.Unreachable.For), scope.Unreachable.Then)
+		if e := s.deadline(t, UnreachableFor, s.UnreachableSince.Add(scope.Unreachable.For), scope.Unreachable.Then); e != nil {
+			return e
+		}
+	}
+	if !s.BlindSince.IsZero() && scope.Unreachable.Blind > 0 && !s.Decided {
+		return s.deadline(t, BlindFor, s.BlindSince.Add(scope.Unreachable.Blind), PolicyRollback)
 	}
 	return nil
 }

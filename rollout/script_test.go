@@ -226,6 +226,12 @@ func verdict(args []string) judge.Verdict {
 			v.Enough = true
 		case "alarm":
 			v.SampleRatio = &judge.SampleRatio{Alarm: true}
+		case "few-pass":
+			v.Outcome, v.Reason = judge.Pass, ""
+		case "half-blind":
+			v.Reason, v.Metrics = judge.Unreachable, []judge.MetricVerdict{{Metric: "errors", Reason: judge.Unreachable}, {Metric: "slow"}}
+		case "leaning":
+			v.Leaning = true
 		default:
 			v.Reason = judge.Reason(a)
 		}
@@ -251,7 +257,7 @@ func (w *world) event(cmd string, args []string) (rollout.Event, string) {
 	case "broken":
 		return rollout.DeploymentFailed{Work: w.s.Work, Why: []string{"pod shop-1: ImagePullBackOff"}}, "cluster"
 	case "in-force":
-		return rollout.InForce{Turn: w.s.Turn, How: "api"}, "gateway"
+		return rollout.InForce{Turn: w.s.Turn, How: "api", Silent: args}, "gateway"
 	case "not-in-force":
 		return rollout.NotInForce{Turn: w.s.Turn, Unconfirmed: len(args) > 0}, "gateway"
 	case "look":

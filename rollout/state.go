@@ -134,6 +134,8 @@ type State struct {
 	ForceFor      time.Duration `json:"forceFor,omitempty"`
 	UnconfirmedAt time.Time     `json:"unconfirmedAt,omitzero"`
 	NotInForceWhy []string      `json:"notInForceWhy,omitempty"`
+	// Silent are replicas of the gateway that did not answer when the others said that they serve the target.
+	Silent []string `json:"silent,omitempty"`
 	// Drifts are the times of the last three foreign edits.
 	Drifts []time.Time `json:"drifts,omitempty"`
 
@@ -150,13 +152,19 @@ type State struct {
 	// NoDataSince and UnreachableSince are release times; zero while there is data.
 	NoDataSince      time.Time `json:"noDataSince,omitzero"`
 	UnreachableSince time.Time `json:"unreachableSince,omitzero"`
+	// BlindSince is the same for a time in which not one metric could be asked.
+	BlindSince time.Time `json:"blindSince,omitzero"`
+	// Lacks are the metrics of which nothing can be said now, each with its own beginning.
+	Lacks []Lack `json:"lacks,omitempty"`
 	// Told are the deadlines that have passed in this stage, so that each acts once.
 	Told []Deadline `json:"told,omitempty"`
 
 	// Gate is the gate that the release stands at; empty at other steps.
 	Gate string `json:"gate,omitempty"`
-	// Question is an open question of a policy to a human; Answered the gates that have their answer.
+	// Question is the open question of a policy to a human that was asked first, Later are those after it; Answered the
+	// gates that have their answer. A question lives as long as what it is about.
 	Question *Question               `json:"question,omitempty"`
+	Later    []Question              `json:"later,omitempty"`
 	Answered map[string]GateAnswered `json:"answered,omitempty"`
 	// Webhook is the answer that the current webhook step has got.
 	Webhook *WebhookAnswered `json:"webhook,omitempty"`
@@ -180,6 +188,15 @@ type State struct {
 // JobEnded is how a Job ended; Why is empty if it is complete.
 type JobEnded struct {
 	Why string `json:"why,omitempty"`
+}
+
+// Lack is that nothing can be said of a metric: Reason is [judge.NoData] or [judge.Unreachable].
+type Lack struct {
+	Metric string       `json:"metric"`
+	Reason judge.Reason `json:"reason"`
+	Since  time.Time    `json:"since"` // release time
+	// Optional: a pass does not wait for it, so no policy does.
+	Optional bool `json:"optional,omitempty"`
 }
 
 // Question is what a policy asks a human, answered like a gate.

@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -94,9 +95,8 @@ func (s State) waitsActive(d *Definition, now time.Time) []string {
 	case AB:
 		out = append(out, s.waitsAnalysed(d, now, "A/B step "+step.Name, step.Decide, step.Decide.Min, true)...)
 	case Gray:
-		on := step.Decide.On == OnPass || step.Decide.On == "" && s.Stage == len(step.Weights)-1
 		what := fmt.Sprintf("%s of traffic on the canary", step.Weights[s.Stage])
-		out = append(out, s.waitsAnalysed(d, now, what, step.Decide, step.Hold, on)...)
+		out = append(out, s.waitsAnalysed(d, now, what, step.Decide, step.Hold, step.NeedsPass(s.Stage))...)
 	case Gate:
 		out = append(out, s.waitsGate(step, t))
 	case Wait:
@@ -146,6 +146,8 @@ func aboutDeadline(which Deadline) string {
 		return "there is no new data"
 	case UnreachableFor:
 		return "the source of the metrics does not answer"
+	case BlindFor:
+		return "not one metric can be asked"
 	case GateExpired:
 		return "the gate has expired"
 	case PromoteMax:
@@ -161,26 +163,45 @@ func (s State) waitsAnalysed(d *Definition, now time.Time, what string, decide D
 		return append([]string{s.waitsForce(d, t, what)}, s.waitsDecide(decide, t)...)
 	}
 	var needs []string
-	if at := s.forcedAt(least); t.Before(at) {
-		needs = append(needs, "at least "+figures.Span(at.Sub(t))+" more in force")
-	}
-	switch {
-	case pass && !s.passes():
-		needs = append(needs, "a pass"+s.soFar())
-	case !pass && !s.noFail():
-		needs = append(needs, "enough data without a fail"+s.soFar())
-	}
-	if s.Alarm && !s.Dismissed {
-		needs = append(needs, "the sample-ratio alarm to clear or to be dismissed")
-	}
-	if s.Contested(now) {
-		last := s.Drifts[len(s.Drifts)-1].Add(driftWindow)
-		needs = append(needs, fmt.Sprintf("somebody else to stop writing the gateway's configuration (calm for %s more)", figures.Span(last.Sub(now))))
+	for _, h := range s.held(&timer{now: t}, least, pass) {
+		needs = append(needs, s.holdWords(h))
 	}
 	if len(needs) == 0 {
 		return []string{what + ": the next step"}
 	}
 	return append([]string{what + ": it needs " + strings.Join(needs, ", ")}, s.waitsDecide(decide, t)...)
+}
+
+// holdWords say what would end a hold.
+func (s State) holdWords(h Hold) string {
+	switch h := h.(type) {
+	case NeedsForce:
+		return "to be in force"
+	case NeedsTime:
+		return "at least " + figures.Span(h.Left) + " more in force"
+	case NeedsPass:
+		return "a pass" + s.soFar()
+	case NeedsData:
+		return "enough data without a fail" + s.soFar()
+	case Leans:
+		return "evidence that does not lean towards worse" + s.leaning()
+	case Alarmed:
+		return "the sample-ratio alarm to clear or to be dismissed"
+	case Contested:
+		return fmt.Sprintf("somebody else to stop writing the gateway's configuration (calm for %s more)", figures.Span(h.Calm))
+	}
+	return ""
+}
+
+// leaning says how far the evidence leans, and how far that is from a fail.
+func (s State) leaning() string {
+	for _, m := range s.Look.Metrics {
+		if m.Leaning {
+			return fmt.Sprintf(" (%s looks %.2g times the baseline's, %.3g : 1 for that; to fail it needs %.3g : 1)",
+				m.Metric, m.Leading, math.Exp(m.LogEvidence.Beyond), math.Exp(m.LogEvidence.FailsFrom))
+		}
+	}
+	return ""
 }
 
 func (s State) soFar() string {
@@ -292,6 +313,9 @@ func (s State) waitsData(d *Definition, t time.Time) []string {
 	}
 	add(s.NoDataSince, "no new data", NoDataFor, scope.NoData)
 	add(s.UnreachableSince, "the source of the metrics has not answered", UnreachableFor, scope.Unreachable)
+	if b := scope.Unreachable.Blind; !s.BlindSince.IsZero() && b > 0 && !s.Decided {
+		out = append(out, "nothing can be seen of the canary: it goes back"+within(s.BlindSince.Add(b), t))
+	}
 	return out
 }
 

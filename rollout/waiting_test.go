@@ -65,7 +65,12 @@ func TestWaiting(t *testing.T) {
 
 func (w *world) run(t *testing.T, lines string) {
 	t.Helper()
-	for line := range strings.Lines("start\n" + lines) {
+	w.goOn(t, "start\n"+lines)
+}
+
+func (w *world) goOn(t *testing.T, lines string) {
+	t.Helper()
+	for line := range strings.Lines(lines) {
 		if f := strings.Fields(line); len(f) > 0 {
 			require.NotContains(t, w.line(t, f[0], f[1:]), "refused", line)
 		}

@@ -155,8 +155,7 @@ func stages(d rollout.Definition) []stage {
 			out = append(out, stage{step.Name, step.Scope, float64(step.Cohort.Split), step.Decide.Min, step.Decide.Max, true})
 		case rollout.Gray:
 			for i, w := range step.Weights {
-				pass := step.Decide.On == rollout.OnPass || step.Decide.On == "" && i == len(step.Weights)-1
-				out = append(out, stage{step.Name, step.Scope, float64(w), step.Hold, step.Decide.Max, pass})
+				out = append(out, stage{step.Name, step.Scope, float64(w), step.Hold, step.Decide.Max, step.NeedsPass(i)})
 			}
 		default: // nothing is judged there that was not before
 		}
