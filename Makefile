@@ -41,28 +41,18 @@ demo: gateway build
 ## test: all tests, on the real servers; with the race detector where Serin's code does several things at once
 .PHONY: test
 test: deps tools build
-	@all=$$($(packages)); failed=0; \
-	of() { awk -v needs="$$1" -v race="$$2" 'index(needs, $$2) && $$3 == race { print $$1 }' <<<"$$all"; }; \
-	CGO_ENABLED=1 $(GO) build -race ./...; \
-	CGO_ENABLED=1 $(GO) test -race -timeout 40m $$(of 'nothing servers' race) || failed=1; \
-	$(GO) test -timeout 40m $$(of 'nothing servers' plain) || failed=1; \
-	CGO_ENABLED=1 $(GO) test -race -timeout 40m -p 1 $$(of cluster race) || failed=1; \
-	$(GO) test -timeout 40m -p 1 $$(of cluster plain) || failed=1; \
-	exit $$failed
+	@tools/test all
 
 ## check: format, lint, vet and the tests that need no server; under a minute once warm
 .PHONY: check
 check: lint
 	@$(GO) vet ./...
-	@$(GO) test $$($(packages) | awk '$$2 == "nothing" { print $$1 }')
+	@tools/test quick
 
-# Packages with tests, and what these need: servers if anything that they are built from is the testbed, a cluster if it
-# is the test cluster. Clusters come one after the other: with gateways and a load on each they would starve one another.
-# The race detector finds nothing in what only computes, nor in tests that start programs and look at them from outside.
-packages = $(GO) list -test -f '{{.ImportPath}} {{join .Deps " "}} ' ./... | awk '$$1 ~ /\.test$$/ { \
-	needs = /\/internal\/testbed\/testcluster / ? "cluster" : /\/internal\/testbed / ? "servers" : "nothing"; \
-	sub(/\.test$$/, "", $$1); \
-	print $$1, needs, $$1 ~ /\/(judge\/sequential|simulation|e2e|docs|dashboards|deploy)(\/|$$)/ ? "plain" : "race" }'
+## race: with the race detector what `make test` tests without it, because the binaries are large
+.PHONY: race
+race: deps tools
+	@tools/test race
 
 ## lint: format and lint, without changing anything
 .PHONY: lint
