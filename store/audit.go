@@ -83,7 +83,7 @@ func (s *Store) Learned(ctx context.Context, rolloutName string) ([]record.Learn
 // Audit appends to the audit log, which gives the entry its ID. What is not UTF-8, and NUL, is replaced, and the
 // rollout's name ends after 1,000 bytes: an entry must not be lost because of odd things in it.
 func (s *Store) Audit(ctx context.Context, a record.AuditEntry) error {
-	_, err := s.write.ExecContext(ctx, `INSERT INTO audit (at, by_whom, remote, action, rollout, release, detail, refused)
+	_, err := s.write.exec(ctx, `INSERT INTO audit (at, by_whom, remote, action, rollout, release, detail, refused)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`, nanos(a.At), legible(a.By), legible(a.From), legible(a.Action), name(a.Rollout),
 		legible(a.Release), legible(a.Detail), legible(a.Refused))
 	if err != nil {

@@ -179,7 +179,7 @@ func (s *Store) CreateCanaryRun(ctx context.Context, r CanaryRun) error {
 	}
 	if err == nil {
 		var done sql.Result
-		done, err = s.write.ExecContext(ctx, `INSERT INTO canary_runs (id, kind, application, status, complete, at, body)
+		done, err = s.write.exec(ctx, `INSERT INTO canary_runs (id, kind, application, status, complete, at, body)
 			VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING`, r.ID, r.Kind, r.Application, r.Status, r.Complete, r.At.UnixNano(), body)
 		if err == nil {
 			if n, nErr := done.RowsAffected(); nErr != nil || n == 0 {

@@ -127,7 +127,7 @@ func scanOutgoing(row interface{ Scan(dest ...any) error }) (m record.Outgoing, 
 
 // Settle writes what has become of a message: its state, when it is due, and the detail.
 func (s *Store) Settle(ctx context.Context, m record.Outgoing) error {
-	_, err := s.write.ExecContext(ctx, `UPDATE outbox SET state = $1, due = $2, detail = $3 WHERE key = $4`,
+	_, err := s.write.exec(ctx, `UPDATE outbox SET state = $1, due = $2, detail = $3 WHERE key = $4`,
 		string(m.State), m.Due.UnixNano(), legible(m.Detail), m.Key)
 	if err != nil {
 		return fmt.Errorf("settle message %s: %w", m.Key, err)
@@ -160,7 +160,7 @@ func (s *Store) Outbox(ctx context.Context, limit int) ([]record.Outgoing, error
 
 // PruneOutbox removes messages that tell of what happened before a time, whatever has become of them.
 func (s *Store) PruneOutbox(ctx context.Context, before time.Time) error {
-	if _, err := s.write.ExecContext(ctx, `DELETE FROM outbox WHERE at < $1`, before.UnixNano()); err != nil {
+	if _, err := s.write.exec(ctx, `DELETE FROM outbox WHERE at < $1`, before.UnixNano()); err != nil {
 		return fmt.Errorf("prune the outbox: %w", err)
 	}
 	return nil

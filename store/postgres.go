@@ -29,7 +29,7 @@ func openPostgres(ctx context.Context, url string, o options) (*Store, error) {
 	db := stdlib.OpenDB(*c, stdlib.OptionAfterConnect(durable), stdlib.OptionShouldPing(always))
 	db.SetMaxOpenConns(postgresConns)
 	db.SetMaxIdleConns(postgresConns)
-	s := &Store{name: fmt.Sprintf("postgres %s:%d/%s", c.Host, c.Port, c.Database), write: db, read: db}
+	s := &Store{name: fmt.Sprintf("postgres %s:%d/%s", c.Host, c.Port, c.Database), write: writer{db, o.may}, read: db}
 	if err := migratePostgres(ctx, db); err != nil {
 		return nil, fmt.Errorf("open %s: %w", s.name, errors.Join(err, db.Close()))
 	}

@@ -32,7 +32,7 @@ func openSQLite(ctx context.Context, path string, o options) (*Store, error) {
 	s := &Store{name: "sqlite:" + path}
 	err := s.openFile(ctx, path, o)
 	if err == nil {
-		err = migrate(ctx, goose.DialectSQLite3, s.write)
+		err = migrate(ctx, goose.DialectSQLite3, s.write.db)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", s.name, errors.Join(err, s.discard()))
@@ -52,12 +52,13 @@ func (s *Store) openFile(ctx context.Context, path string, o options) error {
 	if err := makeFile(path); err != nil {
 		return err
 	}
-	if s.write, err = sql.Open("sqlite", sqliteURL(path, o, url.Values{"_txlock": {"immediate"}})); err != nil {
+	s.write.may = o.may
+	if s.write.db, err = sql.Open("sqlite", sqliteURL(path, o, url.Values{"_txlock": {"immediate"}})); err != nil {
 		return err
 	}
-	s.write.SetMaxOpenConns(1)
-	s.write.SetMaxIdleConns(1)
-	if err := s.write.PingContext(ctx); err != nil {
+	s.write.db.SetMaxOpenConns(1)
+	s.write.db.SetMaxIdleConns(1)
+	if err := s.write.db.PingContext(ctx); err != nil {
 		return err
 	}
 	if s.read, err = sql.Open("sqlite", sqliteURL(path, o, url.Values{"_query_only": {"1"}})); err != nil {
@@ -71,7 +72,7 @@ func (s *Store) openFile(ctx context.Context, path string, o options) error {
 // discard closes what a failed opening has opened so far.
 func (s *Store) discard() error {
 	var errs []error
-	for _, db := range []*sql.DB{s.read, s.write} {
+	for _, db := range []*sql.DB{s.read, s.write.db} {
 		if db != nil {
 			errs = append(errs, db.Close())
 		}

@@ -32,9 +32,16 @@ const maxName = 1000
 // engine's interface of the same name, where their contracts stand.
 type Store struct {
 	name  string    // for messages, without secrets
-	write *sql.DB   // SQLite: one connection, so that writers queue here and not at the file's lock
-	read  *sql.DB   // PostgreSQL: the same as write
+	write writer    // SQLite: one connection, so that writers queue here and not at the file's lock
+	read  *sql.DB   // PostgreSQL: the same as the writer's
 	lock  io.Closer // SQLite: no second daemon on the same file
+}
+
+// writer is the only way to change anything. It asks for leave first, so that a method that is added tomorrow needs no
+// thought of it.
+type writer struct {
+	db  *sql.DB
+	may func() error
 }
 
 // Option changes how a store is opened.
@@ -42,6 +49,13 @@ type Option func(*options)
 
 type options struct {
 	lockTimeout time.Duration
+	may         func() error
+}
+
+// WithLeave makes every write ask may first; where that returns an error, nothing is written and the error is returned.
+// Of several daemons with one store, one writes: the others, and one that was frozen while another took over, must not.
+func WithLeave(may func() error) Option {
+	return func(o *options) { o.may = may }
 }
 
 // WithLockTimeout sets how long a statement waits for a lock that another process holds before it returns an
@@ -54,7 +68,7 @@ func WithLockTimeout(d time.Duration) Option {
 // "sqlite:PATH" or "postgres://USER:PASSWORD@HOST:PORT/DATABASE?…". It returns an error if another process has the
 // same SQLite file open, and if a newer Serin has changed the database.
 func Open(ctx context.Context, url string, opts ...Option) (*Store, error) {
-	o := options{lockTimeout: lockTimeout}
+	o := options{lockTimeout: lockTimeout, may: func() error { return nil }}
 	for _, set := range opts {
 		set(&o)
 	}
@@ -70,10 +84,10 @@ func Open(ctx context.Context, url string, opts ...Option) (*Store, error) {
 // Close waits for what is being written and closes the store.
 func (s *Store) Close() error {
 	var errs []error
-	if s.read != s.write {
+	if s.read != s.write.db {
 		errs = append(errs, s.read.Close())
 	}
-	errs = append(errs, s.write.Close())
+	errs = append(errs, s.write.db.Close())
 	if s.lock != nil {
 		errs = append(errs, s.lock.Close())
 	}
@@ -85,7 +99,18 @@ func (s *Store) Close() error {
 
 // change runs f in one transaction that is written as a whole or not at all.
 func (s *Store) change(ctx context.Context, f func(*sql.Tx) error) error {
-	return transact(ctx, s.write, nil, f)
+	if err := s.write.may(); err != nil {
+		return err
+	}
+	return transact(ctx, s.write.db, nil, f)
+}
+
+// exec runs one statement that changes something.
+func (w writer) exec(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	if err := w.may(); err != nil {
+		return nil, err
+	}
+	return w.db.ExecContext(ctx, query, args...)
 }
 
 // view runs f in a transaction that only reads and sees one state of the database throughout.

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/serindev/serin/analysis"
+	"github.com/serindev/serin/daemon"
 	"github.com/serindev/serin/internal/testbed"
 )
 
@@ -236,7 +237,7 @@ func (p past) count(t *testing.T, file string) {
 		source := reach{url: p.url}
 		s, err := source.source()
 		require.NoError(t, err)
-		set, err := (&app{}).documents(newLoader(0), []string{file})
+		set, err := (&app{}).documents(daemon.NewLoader(0), []string{file})
 		require.NoError(t, err)
 		def, err := findAnalysis("", set.Definitions, analysis.Traefik{})
 		require.NoError(t, err)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/serindev/serin/analysis/promsource"
 	"github.com/serindev/serin/config"
+	"github.com/serindev/serin/daemon"
 )
 
 // documents reads files for the commands that need no daemon. Without paths there is nothing, and that is right.
@@ -61,9 +62,9 @@ func (r *reach) daemon() (*config.DaemonSpec, error) {
 func (r *reach) loader() (config.Loader, error) {
 	spec, err := r.daemon()
 	if err != nil || r.config == "" {
-		return newLoader(0), err
+		return daemon.NewLoader(0), err
 	}
-	return newLoader(0).For(spec), nil
+	return daemon.NewLoader(0).For(spec), nil
 }
 
 // source is the Prometheus to ask, with the daemon's further ones.
@@ -78,10 +79,10 @@ func (r *reach) source() (reached, error) {
 	}
 	timeout, registry := config.Duration(r.timeout), prometheus.NewRegistry()
 	own.Timeout = &timeout
-	s, err := openSource(&own, registry)
+	s, err := daemon.OpenSource(&own, registry)
 	if err != nil {
 		return reached{}, err
 	}
-	all, err := newSources(spec, s, registry)
+	all, err := daemon.OpenSources(spec, s, registry)
 	return reached{own: s, all: all}, err
 }

@@ -1,5 +1,6 @@
-// Command serin releases versions through Traefik on evidence from Prometheus: the daemon that does it, and the
-// commands that people and pipelines speak to it with. Only wiring happens here. Start reading at [run].
+// Command serin holds the commands: those that people and pipelines speak to the daemon with, those that work without
+// one (analyze, judge, plan, simulate, validate), and the one that runs it, which is package daemon. A command reads its
+// flags, asks another package, and prints. Start reading at [run] and at app.root.
 package main
 
 import (

@@ -54,7 +54,10 @@ spec:
     oidc: {issuer: "%s", clientID: %s, clientSecretFile: secret, roles: {sre: [operator]}}
 `, port, h.url, prometheus.URL, h.idp.Issuer, oidctest.ClientID))
 	file := filepath.Join(traefik.Directory, "shop.yaml")
-	h.write(t, "rollouts/shop.yaml", fmt.Sprintf(shop, file, fmt.Sprintf("{api: %q}", traefik.API), h.blue.URL, h.green.URL))
+	shop, err := os.ReadFile("../../daemon/testdata/shop.yaml")
+	require.NoError(t, err)
+	h.write(t, "rollouts/shop.yaml", strings.NewReplacer("{{file}}", file, "{{verify}}", fmt.Sprintf("{api: %q}", traefik.API),
+		"{{stable}}", h.blue.URL, "{{canary}}", h.green.URL).Replace(string(shop)))
 	h.run(t)
 	for _, header := range []http.Header{nil, {"X-User-Group": {"beta"}}} {
 		testbed.NewLoad(t, testbed.LoadConfig{URL: traefik.URL("web"), Rate: 150, Header: header})

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/serindev/serin/config"
+	"github.com/serindev/serin/daemon"
 	"github.com/serindev/serin/server"
 )
 
@@ -67,7 +68,7 @@ Exit codes:
   cat shop.yaml | serin validate -`,
 		Args: args(cobra.MinimumNArgs(1)),
 		RunE: func(_ *cobra.Command, paths []string) error {
-			loader := newLoader(0)
+			loader := daemon.NewLoader(0)
 			loader.Stdin = a.stdin
 			if a.json() {
 				return a.validateJSON(loader, paths)

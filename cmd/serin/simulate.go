@@ -20,6 +20,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/serindev/serin/daemon"
 	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/simulation"
 )
@@ -83,7 +84,7 @@ docs/statistics.md says what they are.`,
 }
 
 func (a *app) simulate(ctx context.Context, s *simulating, paths []string) error {
-	plan, err := s.load(a, newLoader(0), paths)
+	plan, err := s.load(a, daemon.NewLoader(0), paths)
 	if err != nil {
 		return err
 	}

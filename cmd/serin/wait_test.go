@@ -43,14 +43,14 @@ func (h inProcess) RoundTrip(r *http.Request) (resp *http.Response, err error) {
 	return w.Result(), nil
 }
 
-// daemon is a daemon with one release, whose state is a function of the time since the first question.
-type daemon struct {
+// script is a daemon with one release, whose state is a function of the time since the first question.
+type script struct {
 	start  func(w http.ResponseWriter)
 	state  func(since time.Duration, w http.ResponseWriter) rollout.State
 	events []server.Event
 }
 
-func (d daemon) handler(t *testing.T) http.Handler {
+func (d script) handler(t *testing.T) http.Handler {
 	begin := time.Now()
 	answer := func(w http.ResponseWriter, status int, v any) {
 		w.Header().Set("Content-Type", "application/json")
@@ -114,66 +114,66 @@ var noon = time.Date(2026, 1, 5, 12, 0, 0, 0, time.UTC)
 // waitCases are what may happen while a release is waited for.
 var waitCases = []struct {
 	name           string
-	daemon         daemon
+	daemon         script
 	args           string
 	code           int
 	stdout, stderr string
 }{
-	{name: "released is 0, and its events are told meanwhile", daemon: daemon{
+	{name: "released is 0, and its events are told meanwhile", daemon: script{
 		state:  endsAs(rollout.Released),
 		events: []server.Event{{Event: rollout.Started{Meta: rollout.Meta{Seq: 1, At: noon, By: "ci"}}}},
 	}, code: 0, stdout: "release " + first + " of shop: released: because", stderr: "started by ci"},
-	{name: "rolled back is 2", daemon: daemon{state: endsAs(rollout.RolledBack)}, code: 2, stdout: "rolledBack"},
-	{name: "cancelled is 2", daemon: daemon{state: endsAs(rollout.Cancelled)}, code: 2, stdout: "cancelled"},
-	{name: "superseded is 2", daemon: daemon{state: endsAs(rollout.OutcomeSuperseded)}, code: 2, stdout: "superseded"},
-	{name: "failed is 2", daemon: daemon{state: endsAs(rollout.Failed)}, code: 2, stdout: "failed"},
-	{name: "too long is 3", daemon: daemon{state: endsAs(rollout.Released)}, args: "--timeout 1h", code: 3, stderr: "has not ended within 1h0m0s; it goes on"},
-	{name: "in time is 0", daemon: daemon{state: endsAs(rollout.Released)}, args: "--timeout 2h", code: 0},
-	{name: "a daemon that is restarted is waited for", daemon: daemon{state: func(since time.Duration, w http.ResponseWriter) rollout.State {
+	{name: "rolled back is 2", daemon: script{state: endsAs(rollout.RolledBack)}, code: 2, stdout: "rolledBack"},
+	{name: "cancelled is 2", daemon: script{state: endsAs(rollout.Cancelled)}, code: 2, stdout: "cancelled"},
+	{name: "superseded is 2", daemon: script{state: endsAs(rollout.OutcomeSuperseded)}, code: 2, stdout: "superseded"},
+	{name: "failed is 2", daemon: script{state: endsAs(rollout.Failed)}, code: 2, stdout: "failed"},
+	{name: "too long is 3", daemon: script{state: endsAs(rollout.Released)}, args: "--timeout 1h", code: 3, stderr: "has not ended within 1h0m0s; it goes on"},
+	{name: "in time is 0", daemon: script{state: endsAs(rollout.Released)}, args: "--timeout 2h", code: 0},
+	{name: "a daemon that is restarted is waited for", daemon: script{state: func(since time.Duration, w http.ResponseWriter) rollout.State {
 		if since > time.Minute && since < 4*time.Minute {
 			panic(http.ErrAbortHandler)
 		}
 		return endsAs(rollout.Released)(since, w)
 	}}, code: 0, stderr: "the daemon does not answer"},
-	{name: "a daemon that has trouble is waited for", daemon: daemon{state: func(since time.Duration, w http.ResponseWriter) rollout.State {
+	{name: "a daemon that has trouble is waited for", daemon: script{state: func(since time.Duration, w http.ResponseWriter) rollout.State {
 		if since > time.Minute && since < 4*time.Minute {
 			problem(w, http.StatusInternalServerError, `{"detail":"its log says why"}`)
 			return rollout.State{}
 		}
 		return endsAs(rollout.Released)(since, w)
 	}}, code: 0, stderr: "its log says why"},
-	{name: "a daemon that stays away is 1", daemon: daemon{state: func(time.Duration, http.ResponseWriter) rollout.State {
+	{name: "a daemon that stays away is 1", daemon: script{state: func(time.Duration, http.ResponseWriter) rollout.State {
 		panic(http.ErrAbortHandler)
 	}}, code: 1, stderr: "connection reset"},
-	{name: "a daemon that stays away longer than the timeout is 3", daemon: daemon{state: func(time.Duration, http.ResponseWriter) rollout.State {
+	{name: "a daemon that stays away longer than the timeout is 3", daemon: script{state: func(time.Duration, http.ResponseWriter) rollout.State {
 		panic(http.ErrAbortHandler)
 	}}, args: "--timeout 1m", code: 3},
-	{name: "a token that is revoked meanwhile is 1 at once", daemon: daemon{state: func(_ time.Duration, w http.ResponseWriter) rollout.State {
+	{name: "a token that is revoked meanwhile is 1 at once", daemon: script{state: func(_ time.Duration, w http.ResponseWriter) rollout.State {
 		problem(w, http.StatusUnauthorized, `{"detail":"revoked"}`)
 		return rollout.State{}
 	}}, code: 1, stderr: "revoked (HTTP 401); a token is looked for"},
-	{name: "a proxy's page is 1", daemon: daemon{state: func(_ time.Duration, w http.ResponseWriter) rollout.State {
+	{name: "a proxy's page is 1", daemon: script{state: func(_ time.Duration, w http.ResponseWriter) rollout.State {
 		_, _ = w.Write([]byte("<html>"))
 		return rollout.State{}
 	}}, code: 1, stderr: "is not Serin's"},
-	{name: "a redirect is not followed and is 1", daemon: daemon{start: func(w http.ResponseWriter) {
+	{name: "a redirect is not followed and is 1", daemon: script{start: func(w http.ResponseWriter) {
 		w.Header().Set("Location", "http://elsewhere.example/")
 		w.WriteHeader(http.StatusTemporaryRedirect)
 	}}, code: 1, stderr: "HTTP 307"},
-	{name: "an active release is 1 and is named", daemon: daemon{start: func(w http.ResponseWriter) {
+	{name: "an active release is 1 and is named", daemon: script{start: func(w http.ResponseWriter) {
 		problem(w, http.StatusConflict, `{"status":200,"detail":"rollout shop has an active release: X","release":"X"}`)
 	}}, code: 1, stderr: "has an active release: X (HTTP 409); serin start shop --supersede takes the place of X"},
-	{name: "a wrong parameter is 1 and says which", daemon: daemon{start: func(w http.ResponseWriter) {
+	{name: "a wrong parameter is 1 and says which", daemon: script{start: func(w http.ResponseWriter) {
 		problem(w, http.StatusUnprocessableEntity, `{"detail":"validation failed","errors":[{"message":"too long","location":"body.key"}]}`)
 	}}, code: 1, stderr: "validation failed; body.key: too long (HTTP 422)"},
-	{name: "a successor that is not there yet is waited for", daemon: daemon{start: pending, state: func(since time.Duration, w http.ResponseWriter) rollout.State {
+	{name: "a successor that is not there yet is waited for", daemon: script{start: pending, state: func(since time.Duration, w http.ResponseWriter) rollout.State {
 		if since < 59*time.Minute {
 			problem(w, http.StatusNotFound, `{}`)
 			return rollout.State{}
 		}
 		return endsAs(rollout.Released)(since, w)
 	}}, code: 0, stderr: "starts as soon as the active one has gone back"},
-	{name: "a successor that never comes is 1", daemon: daemon{start: pending, state: func(_ time.Duration, w http.ResponseWriter) rollout.State {
+	{name: "a successor that never comes is 1", daemon: script{start: pending, state: func(_ time.Duration, w http.ResponseWriter) rollout.State {
 		problem(w, http.StatusNotFound, `{"detail":"not found"}`)
 		return rollout.State{}
 	}}, code: 1, stderr: "not found (HTTP 404)"},
@@ -203,7 +203,7 @@ func TestInterruptedWaitingIs1AndLeavesTheReleaseAlone(t *testing.T) {
 		defer cancel()
 		var stdout, stderr bytes.Buffer
 		a := &app{
-			stdout: &stdout, stderr: &stderr, transport: inProcess{daemon{state: endsAs(rollout.Released)}.handler(t)},
+			stdout: &stdout, stderr: &stderr, transport: inProcess{script{state: endsAs(rollout.Released)}.handler(t)},
 			getenv: func(string) string { return "" },
 		}
 		require.Equal(t, exitError, a.run(ctx, []string{"start", "shop", "--wait", "--timeout", "1h"}))

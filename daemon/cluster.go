@@ -1,10 +1,9 @@
-package main
+package daemon
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"strings"
 	"sync"
@@ -40,14 +39,14 @@ type cluster struct {
 }
 
 // newCluster connects to the configured cluster, or to the one that this process runs in; it is nil without either.
-func newCluster(spec *config.KubernetesSpec, log *slog.Logger) (*cluster, error) {
-	c, err := restConfig(spec)
+func newCluster(o Options) (*cluster, error) {
+	c, err := restConfig(o.Spec.Kubernetes)
 	if c == nil || err != nil {
 		return nil, err
 	}
 	c.QPS, c.Burst = clusterQPS, clusterBurst
-	rest.AddUserAgent(c, "serin/"+versionText())
-	workloads, err := kube.New(kube.Config{REST: c, Log: log})
+	rest.AddUserAgent(c, "serin/"+o.Version)
+	workloads, err := kube.New(kube.Config{REST: c, Log: o.Log})
 	if err != nil {
 		return nil, err
 	}

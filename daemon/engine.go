@@ -1,10 +1,9 @@
-package main
+package daemon
 
 import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"os"
 	"strings"
 	"time"
@@ -109,8 +108,8 @@ func substituted(w rollout.Webhook, parameters map[string]string) (rollout.Webho
 	return w, nil
 }
 
-// newLoader reads configuration with the checks that only Traefik's own parsers can make.
-func newLoader(settle time.Duration) config.Loader {
+// NewLoader reads configuration with the checks that only Traefik's own parsers can make.
+func NewLoader(settle time.Duration) config.Loader {
 	return config.Loader{
 		Settle: settle,
 		Rule:   func(rule string) error { return traefikfile.ValidateRoute(traffic.Route{Rule: rule}) },
@@ -136,10 +135,11 @@ func enginePlans(set *config.Set) (map[string]engine.Plan, error) {
 
 // newSource is where metrics come from.
 func newSource(spec *config.DaemonSpec, r prometheus.Registerer) (*promsource.Source, error) {
-	return openSource(&spec.Prometheus, r)
+	return OpenSource(&spec.Prometheus, r)
 }
 
-func openSource(p *config.PrometheusSpec, r prometheus.Registerer) (*promsource.Source, error) {
+// OpenSource makes the source of one Prometheus.
+func OpenSource(p *config.PrometheusSpec, r prometheus.Registerer) (*promsource.Source, error) {
 	client, err := p.HTTPClient()
 	if err != nil {
 		return nil, err
@@ -151,11 +151,11 @@ func openSource(p *config.PrometheusSpec, r prometheus.Registerer) (*promsource.
 	return source, nil
 }
 
-// newSources are all that the daemon has: its own, and those that its document names.
-func newSources(spec *config.DaemonSpec, own *promsource.Source, r prometheus.Registerer) (promsource.Sources, error) {
+// OpenSources are all that the daemon has: its own, and those that its document names.
+func OpenSources(spec *config.DaemonSpec, own *promsource.Source, r prometheus.Registerer) (promsource.Sources, error) {
 	out := promsource.Sources{"": own}
 	for name, p := range spec.Sources {
-		s, err := openSource(&p, r)
+		s, err := OpenSource(&p, r)
 		if err != nil {
 			return nil, fmt.Errorf("source %s: %w", name, err)
 		}
@@ -165,27 +165,27 @@ func newSources(spec *config.DaemonSpec, own *promsource.Source, r prometheus.Re
 }
 
 // newEngine brings the rooms together. Without a term this daemon is alone and always acts.
-func newEngine(spec *config.DaemonSpec, s *store.Store, source *promsource.Source, m mandate, log *slog.Logger, r prometheus.Registerer) (*engine.Engine, error) {
-	k, err := newCluster(spec.Kubernetes, log)
+func newEngine(o Options, s *store.Store, source *promsource.Source, m mandate, r prometheus.Registerer) (*engine.Engine, error) {
+	k, err := newCluster(o)
 	if err != nil {
 		return nil, err
 	}
-	sources, err := newSources(spec, source, r)
+	sources, err := OpenSources(o.Spec, source, r)
 	if err != nil {
 		return nil, err
 	}
-	o := engine.Options{
+	eo := engine.Options{
 		Store: s, Source: sources, NewRouter: routers(k), NewJudge: newJudge,
-		Call: caller{notify.NewCaller(log)}.call, Log: log, Registerer: r,
-		Retention: retention(spec),
+		Call: caller{notify.NewCaller(o.Log)}.call, Log: o.Log, Registerer: r,
+		Retention: retention(o.Spec),
 	}
 	if k != nil {
-		o.Workloads, o.WatchGateways = k, k.watchRoutes
+		eo.Workloads, eo.WatchGateways = k, k.watchRoutes
 	}
 	if m != nil {
-		fence(&o, m)
+		fence(&eo, m)
 	}
-	return engine.New(o), nil
+	return engine.New(eo), nil
 }
 
 // retention is how long looks are kept; package config has filled in the default.

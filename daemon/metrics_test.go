@@ -1,6 +1,7 @@
-package main
+package daemon
 
 import (
+	"flag"
 	"fmt"
 	"log/slog"
 	"os"
@@ -18,6 +19,8 @@ import (
 	"github.com/serindev/serin/server"
 	"github.com/serindev/serin/server/spinnaker"
 )
+
+var update = flag.Bool("update", false, "write what is generated again")
 
 // described is how client_golang prints a metric.
 var described = regexp.MustCompile(`fqName: "(serin_[^"]*)", help: ("(?:[^"\\]|\\.)*"),.*variableLabels: \{([^}]*)\}`)
@@ -52,14 +55,14 @@ func TestTheReferenceOfTheMetricsIsTheOneOfTheDaemon(t *testing.T) {
 		rows = append(rows, fmt.Sprintf("| `%s` | %s | %s |", m[1], labels, strings.ReplaceAll(help, "|", "\\|")))
 	}
 	slices.Sort(rows)
-	want := "<!-- Written by `go generate ./cmd/serin` from the metrics themselves; a test fails if it is stale. -->\n\n# The metrics of the daemon\n\n" +
+	want := "<!-- Written by `go generate ./daemon` from the metrics themselves; a test fails if it is stale. -->\n\n# The metrics of the daemon\n\n" +
 		"Served under `/metrics`, beside those of the Go runtime and of the process. Dashboards and alerts for them: [dashboards](../../dashboards/README.md).\n\n" +
 		"| metric | labels | |\n|---|---|---|\n" + strings.Join(slices.Compact(rows), "\n") + "\n"
-	const path = "../../docs/reference/metrics.md"
+	const path = "../docs/reference/metrics.md"
 	if *update {
 		require.NoError(t, os.WriteFile(path, []byte(want), 0o644)) //nolint:gosec // for everybody to read
 	}
 	got, err := os.ReadFile(path)
 	require.NoError(t, err)
-	require.Equal(t, want, string(got), "stale: go generate ./cmd/serin")
+	require.Equal(t, want, string(got), "stale: go generate ./daemon")
 }

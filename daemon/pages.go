@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"crypto/rand"
@@ -22,21 +22,22 @@ import (
 )
 
 // pagesOptions are the pages of a daemon, but for the server that they belong to.
-func pagesOptions(spec *config.DaemonSpec, e *engine.Engine, s *store.Store, problems func() []server.ConfigProblem, log *slog.Logger) (web.Options, error) {
-	key, err := sessionKey(spec, log)
+func pagesOptions(o Options, e *engine.Engine, s *store.Store, problems func() []server.ConfigProblem) (web.Options, error) {
+	spec := o.Spec
+	key, err := sessionKey(spec, o.Log)
 	if err != nil {
 		return web.Options{}, err
 	}
-	o := web.Options{
-		Engine: e, Store: s, Problems: problems, Key: key, ExternalURL: string(spec.ExternalURL), Version: versionText(), Log: log,
+	p := web.Options{
+		Engine: e, Store: s, Problems: problems, Key: key, ExternalURL: string(spec.ExternalURL), Version: o.Version, Log: o.Log,
 		MaxAge: time.Duration(*spec.Auth.Sessions.MaxAge), Idle: time.Duration(*spec.Auth.Sessions.Idle),
 	}
 	if spec.Auth.OIDC != nil {
-		if o.Provider, err = provider(spec.Auth.OIDC); err != nil {
+		if p.Provider, err = provider(spec.Auth.OIDC); err != nil {
 			return web.Options{}, err
 		}
 	}
-	return o, nil
+	return p, nil
 }
 
 // withPages gives a server pages, and says what is wrong with them.

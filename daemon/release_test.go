@@ -1,8 +1,7 @@
-package main
+package daemon
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
@@ -32,45 +31,12 @@ type bench struct {
 	engine      *engine.Engine
 }
 
-// shop is the rollout of these tests: everything that decides is fast, the margins fit the traffic.
-const shop = `apiVersion: serin.dev/v1alpha1
-kind: Analysis
-metadata: {name: quick}
-spec:
-  interval: 1s
-  warmUp: 1s
-  passAfter: 2s
-  settle: 500ms
-  minRequests: 50
-  fresh: {every: 10m, live: 6}
-  metrics:
-    - name: errors
-      preset: traefik-errors
-      margin: {relative: 100%%, absolute: 5%%}
----
-apiVersion: serin.dev/v1alpha1
-kind: Rollout
-metadata: {name: shop}
-spec:
-  traffic:
-    traefikFile:
-      path: %s
-      rule: PathPrefix(` + "`/`" + `)
-      entryPoints: [web]
-      verify: %s
-  stable: {servers: [%s]}
-  canary: {servers: [%s]}
-  analysis: quick
-  steps:
-    - ab:
-        cohort: {header: {name: X-User-Group, value: beta}}
-        split: 50%%
-        decide: {min: 2s, max: 5m, inconclusive: rollback}
-    - gray: {weights: [20%%, 50%%], hold: 2s, decide: {max: 5m, inconclusive: rollback}}
-    - gate: {name: full-release}
-    - promote: {}
-  rollback: {drain: 1s}
-`
+// shop is the rollout of these tests.
+func shop(t *testing.T, values ...string) string {
+	b, err := os.ReadFile("testdata/shop.yaml")
+	require.NoError(t, err)
+	return strings.NewReplacer(values...).Replace(string(b))
+}
 
 // newBench starts everything; verify is the rollout's, with %s for the address of Traefik's API.
 func newBench(t *testing.T, verify string) *bench {
@@ -83,7 +49,7 @@ func newBench(t *testing.T, verify string) *bench {
 		Jobs:           []testbed.ScrapeJob{{Name: "traefik", Targets: []string{b.traefik.MetricsAddr}}},
 	})
 	b.file = filepath.Join(b.traefik.Directory, "shop.yaml")
-	text := fmt.Sprintf(shop, b.file, strings.ReplaceAll(verify, "%s", b.traefik.API), b.blue.URL, b.green.URL)
+	text := shop(t, "{{file}}", b.file, "{{verify}}", strings.ReplaceAll(verify, "%s", b.traefik.API), "{{stable}}", b.blue.URL, "{{canary}}", b.green.URL)
 	require.NoError(t, os.WriteFile(filepath.Join(b.dir, "shop.yaml"), []byte(text), 0o600))
 	b.start(t)
 	b.load = testbed.NewLoad(t, testbed.LoadConfig{URL: b.traefik.URL("web"), Rate: 200})
@@ -96,7 +62,7 @@ func (b *bench) start(t *testing.T) {
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	s, err := store.Open(t.Context(), "sqlite:"+filepath.Join(b.dir, "serin.db"))
 	require.NoError(t, err)
-	set, errs := newLoader(500 * time.Millisecond).Load(filepath.Join(b.dir, "shop.yaml"))
+	set, errs := NewLoader(500 * time.Millisecond).Load(filepath.Join(b.dir, "shop.yaml"))
 	require.Empty(t, errs)
 	plans, err := enginePlans(set)
 	require.NoError(t, err)
@@ -105,7 +71,7 @@ func (b *bench) start(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	source, err := newSource(spec, registry)
 	require.NoError(t, err)
-	b.engine, err = newEngine(spec, s, source, nil, log, registry)
+	b.engine, err = newEngine(Options{Spec: spec, Log: log}, s, source, nil, registry)
 	require.NoError(t, err)
 	b.engine.SetPlans(plans)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))

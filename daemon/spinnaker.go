@@ -1,11 +1,10 @@
-package main
+package daemon
 
 import (
 	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/url"
 	"os"
 	"strings"
@@ -19,38 +18,33 @@ import (
 	"github.com/serindev/serin/store"
 )
 
-// newSpinnaker makes Kayenta's API, as components that run side by side with the others; none where it is not
-// configured.
-func newSpinnaker(ctx context.Context, spec *config.DaemonSpec, s *store.Store, source *promsource.Source, log *slog.Logger,
-	r prometheus.Registerer) ([]func(context.Context) error, error) {
+// openSpinnaker makes Kayenta's API, side by side with the other components; nothing where it is not configured.
+func (a *acting) openSpinnaker(ctx context.Context, spec *config.DaemonSpec, s *store.Store, source *promsource.Source, log *slog.Logger,
+	r prometheus.Registerer) error {
 	own := spec.Spinnaker
 	if own == nil {
-		return nil, nil
+		return nil
 	}
 	listen, err := spinnakerListener(own)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	l, err := spinnaker.Listen(ctx, listen)
 	if err != nil {
-		return nil, err
+		return err
 	}
+	a.closers, a.spinnaker = append(a.closers, l), l.Addr()
 	o := spinnaker.Options{
 		Store: canaryStore{s}, Metrics: source, MetricsURL: withoutUser(string(spec.Prometheus.URL)), ScopeLabel: own.ScopeLabel,
 		Queries: spec.Prometheus.Concurrency, MaxRuns: own.MaxRuns, Retention: retention(spec), Log: log, Registry: r,
 	}
-	if a := own.Accounts; a != nil {
-		o.MetricsNames, o.StorageNames = a.Prometheus, a.Serin
+	if own := own.Accounts; own != nil {
+		o.MetricsNames, o.StorageNames = own.Prometheus, own.Serin
 	}
 	service := spinnaker.New(o)
+	a.components = append(a.components, service.Run, func(ctx context.Context) error { return service.Serve(ctx, l, listen) })
 	log.Info("spinnaker is served", "address", l.Addr().String())
-	return []func(context.Context) error{
-		service.Run, func(ctx context.Context) error { return serveSpinnaker(ctx, service, l, listen) },
-	}, nil
-}
-
-func serveSpinnaker(ctx context.Context, s *spinnaker.Service, l net.Listener, c spinnaker.ListenConfig) error {
-	return s.Serve(ctx, l, c)
+	return nil
 }
 
 func spinnakerListener(own *config.SpinnakerSpec) (spinnaker.ListenConfig, error) {

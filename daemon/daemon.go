@@ -1,0 +1,291 @@
+// Package daemon is Serin's daemon: it brings the rooms of the shell together, runs them side by side, and stops them
+// again. Commands start one, and tests embed one.
+//
+// It decides nothing. Of several daemons with one store it runs as the one that acts or as one that stands by, see
+// package leader. Start reading at [New].
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	rungroup "github.com/oklog/run"
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/klog/v2"
+
+	"github.com/serindev/serin/config"
+	"github.com/serindev/serin/engine"
+	"github.com/serindev/serin/leader"
+	"github.com/serindev/serin/server"
+	"github.com/serindev/serin/store"
+)
+
+//go:generate go test -run ^TestTheReference -update .
+
+// Options is what a daemon is made of.
+type Options struct {
+	Spec *config.DaemonSpec
+	// Advertise is the name or address at which the other daemons reach this one, if there are several.
+	Advertise string
+	// Version of this program, for people.
+	Version string
+	Log     *slog.Logger
+}
+
+// Daemon is one daemon: alone, or one of several of which one acts.
+type Daemon struct {
+	o         Options
+	candidate *leader.Candidate // nil for one that is alone
+
+	mu     sync.Mutex // guards what follows
+	acting *acting    // nil while it stands by
+}
+
+// clientGoLog lets what client-go says come in the daemon's own form. It has one place for that in the whole process.
+var clientGoLog sync.Once
+
+// New makes a daemon. One that is alone opens all that it needs, its store and its listeners too, so that a wrong start
+// ends at once with its reason and leaves nothing behind; one of several opens it when it comes to lead.
+func New(ctx context.Context, o Options) (*Daemon, error) {
+	clientGoLog.Do(func() { klog.SetSlogLogger(o.Log) })
+	d := &Daemon{o: o}
+	if o.Spec.Leader == nil {
+		return d, d.open(ctx, nil)
+	}
+	var err error
+	d.candidate, err = newCandidate(o)
+	return d, err
+}
+
+// Run runs until ctx ends, and closes the daemon. Of several daemons it stands by until it leads; a lease that is lost
+// is an error, after which whoever started the process starts it again.
+func (d *Daemon) Run(ctx context.Context) error {
+	act := func(ctx context.Context) error { return d.acting.run(ctx, d.o.Log) }
+	if d.candidate == nil {
+		return errors.Join(act(ctx), d.Close())
+	}
+	err := d.candidate.Run(ctx,
+		func(ctx context.Context) error { return standBy(ctx, d.o, d.candidate) },
+		func(ctx context.Context) error {
+			if err := d.open(ctx, d.candidate); err != nil {
+				return err
+			}
+			return act(ctx)
+		})
+	return errors.Join(err, d.Close())
+}
+
+// Close gives back what is open. It does nothing the second time, or after [Daemon.Run].
+func (d *Daemon) Close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.acting == nil {
+		return nil
+	}
+	err := d.acting.close()
+	d.acting = nil
+	return err
+}
+
+// Address is where the API and the pages are served; nil while this daemon does not act.
+func (d *Daemon) Address() net.Addr { return d.address(func(a *acting) net.Addr { return a.api }) }
+
+// SpinnakerAddress is where Kayenta's API is served; nil where it is not, or while this daemon does not act.
+func (d *Daemon) SpinnakerAddress() net.Addr {
+	return d.address(func(a *acting) net.Addr { return a.spinnaker })
+}
+
+func (d *Daemon) address(of func(*acting) net.Addr) net.Addr {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.acting == nil {
+		return nil
+	}
+	return of(d.acting)
+}
+
+// open opens all that acting needs, or nothing.
+func (d *Daemon) open(ctx context.Context, m mandate) error {
+	a := &acting{}
+	if err := a.open(ctx, d.o, m); err != nil {
+		return errors.Join(err, a.close())
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.acting = a
+	return nil
+}
+
+// acting is what a daemon that acts has open and runs.
+type acting struct {
+	components     []func(context.Context) error
+	closers        []io.Closer // in the order of opening
+	api, spinnaker net.Addr
+}
+
+// close undoes what open has done, the last first. A listener that was served is closed already.
+func (a *acting) close() error {
+	var errs []error
+	for _, c := range slices.Backward(a.closers) {
+		if err := c.Close(); !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	a.closers = nil
+	return errors.Join(errs...)
+}
+
+// open makes the components. What it has opened by the time of an error is among the closers.
+func (a *acting) open(ctx context.Context, o Options, m mandate) error {
+	spec, log, registry := o.Spec, o.Log, newRegistry(true)
+	s, err := openStore(ctx, spec, m)
+	if err != nil {
+		return err
+	}
+	a.closers = append(a.closers, s)
+	source, err := newSource(spec, registry)
+	if err != nil {
+		return err
+	}
+	e, err := newEngine(o, s, source, m, registry)
+	if err != nil {
+		return err
+	}
+	notifier, err := newNotifier(spec, e, s, log, registry)
+	if err != nil {
+		return err
+	}
+	watcher := config.NewWatcher(NewLoader(0).For(spec), log, publish(e, log, registry), spec.Config...)
+	tokens, err := openTokens(spec, log)
+	if err != nil {
+		return err
+	}
+	pages, err := pagesOptions(o, e, s, problems(watcher))
+	if err != nil {
+		return err
+	}
+	api, err := withPages(server.Options{
+		Engine: e, Store: s, Tokens: tokens, Problems: problems(watcher), Version: o.Version, Log: log, Registry: registry,
+		Ready: ready(watcher), ExternalURL: string(spec.ExternalURL),
+	}, pages)
+	if err != nil {
+		return err
+	}
+	listener, err := server.Listen(ctx, listenConfig(spec))
+	if err != nil {
+		return err
+	}
+	a.closers, a.api = append(a.closers, listener), listener.Addr()
+	a.components = []func(context.Context) error{
+		e.Run, watcher.Run, notifier.Run, func(ctx context.Context) error { return api.Run(ctx, listener) },
+	}
+	if err := a.openSpinnaker(ctx, spec, s, source, log, registry); err != nil {
+		return err
+	}
+	log.Info("serin runs", "version", o.Version, "address", listener.Addr().String(), "config", []string(spec.Config))
+	return nil
+}
+
+// run runs the components side by side: the first that ends takes the others with it.
+func (a *acting) run(ctx context.Context, log *slog.Logger) error {
+	var group rungroup.Group
+	for _, component := range a.components {
+		ctx, cancel := context.WithCancel(ctx)
+		group.Add(func() error { return component(ctx) }, func(error) { cancel() })
+	}
+	if err := group.Run(); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	log.Info("serin has stopped; releases go on when it is started again")
+	return nil
+}
+
+// openStore opens the store, which a daemon that may not act cannot change.
+func openStore(ctx context.Context, spec *config.DaemonSpec, m mandate) (*store.Store, error) {
+	url, err := spec.StoreURL()
+	if err != nil {
+		return nil, err
+	}
+	if m == nil {
+		return store.Open(ctx, url.Reveal())
+	}
+	return store.Open(ctx, url.Reveal(), store.WithLeave(m.Leads))
+}
+
+func listenConfig(spec *config.DaemonSpec) server.ListenConfig {
+	c := server.ListenConfig{Address: string(spec.Listen), AllowInsecure: spec.AllowInsecure}
+	if spec.TLS != nil {
+		c.Cert, c.Key = spec.TLS.Cert, spec.TLS.Key
+	}
+	return c
+}
+
+func ready(w *config.Watcher) func() error {
+	return func() error {
+		if w.Current() == nil {
+			return errors.New("the configuration has not been read yet")
+		}
+		return nil
+	}
+}
+
+// publish hands each new configuration to the engine and counts what is wrong with it.
+func publish(e *engine.Engine, log *slog.Logger, r prometheus.Registerer) func(*config.Set) {
+	wrong := prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "serin", Name: "config_errors", Help: "What is wrong in the configuration now."})
+	read := prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "serin", Name: "config_read_timestamp_seconds", Help: "When the configuration was last taken over."})
+	r.MustRegister(wrong, read)
+	return func(set *config.Set) {
+		wrong.Set(float64(len(set.Errors)))
+		read.SetToCurrentTime()
+		plans, err := enginePlans(set)
+		if err != nil {
+			log.Error("the configuration cannot be taken over", "err", err)
+			return
+		}
+		e.SetPlans(plans)
+		log.Info("configuration taken over", "rollouts", len(plans), "errors", len(set.Errors))
+	}
+}
+
+// problems are the configuration's errors as the API shows them.
+func problems(w *config.Watcher) func() []server.ConfigProblem {
+	return func() (out []server.ConfigProblem) {
+		set := w.Current()
+		if set == nil {
+			return nil
+		}
+		for _, e := range set.Errors {
+			_, source, _ := strings.Cut(e.Error(), "\n") // the line, and a mark under the place
+			out = append(out, server.ConfigProblem{File: e.File, Line: e.Line, Column: e.Column, Path: e.Path, Text: e.Message, Source: source})
+		}
+		return out
+	}
+}
+
+// openTokens reads the configured tokens. Without any the daemon makes a first one, where the command line on the
+// same machine finds it: beside the store, or beside the daemon's own file.
+func openTokens(spec *config.DaemonSpec, log *slog.Logger) (*server.Tokens, error) {
+	if spec.Auth != nil && spec.Auth.Tokens != "" {
+		return server.OpenTokens(spec.Auth.Tokens, log)
+	}
+	first := "serin.token"
+	if url, err := spec.StoreURL(); err == nil {
+		if path, ok := strings.CutPrefix(url.Reveal(), "sqlite:"); ok {
+			first = filepath.Join(filepath.Dir(path), first)
+		}
+	}
+	tokens, err := server.FirstToken(first)
+	if err != nil {
+		return nil, fmt.Errorf("make a first token: %w", err)
+	}
+	log.Info("no tokens are configured: an admin's is in a file", "file", first)
+	return tokens, nil
+}
