@@ -22,6 +22,9 @@ const (
 
 var armNames = []string{varArm, varHosts, varInstances, varPods, varService, varVersion}
 
+// releaseNames stand for the release in a webhook's address and body, unless the rollout has parameters of these names.
+var releaseNames = []string{"rollout", "release", "revision", "step"}
+
 var errOpen = errors.New("${ is not closed by }")
 
 // placeholders lists the names between ${ and } in a text, in order, each once.

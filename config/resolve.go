@@ -30,9 +30,10 @@ type loaded struct {
 	// good: docs are those of the content as it is; same: and were so before.
 	good, same bool
 	// fresh are the documents of the content as it is that could be decoded, broken the names of those that could not.
-	fresh  []parsed
-	broken []string
-	errs   Errors
+	fresh    []parsed
+	broken   []string
+	unformed []document
+	errs     Errors
 }
 
 // resolver makes a set of files. References and doubles are judged over all of them; a file whose new content is
@@ -104,7 +105,10 @@ func (r *resolver) add(f file) {
 			now.errs = append(now.errs, errs...)
 			if p.formed() {
 				now.fresh = append(now.fresh, p)
-			} else if name := d.at("metadata", "name"); !name.gone {
+				continue
+			}
+			now.unformed = append(now.unformed, d)
+			if name := d.at("metadata", "name"); !name.gone {
 				now.broken = append(now.broken, name.node.text)
 			}
 		}
@@ -208,6 +212,9 @@ func (r *resolver) rest(f *loaded) {
 			f.errs = append(f.errs, errs...)
 		}
 	}
+	for _, d := range f.unformed {
+		f.errs = append(f.errs, d.dangling(analyses, lost)...)
+	}
 	var refs []documentRef
 	for i := range f.fresh {
 		refs = append(refs, documentRef{f, &f.fresh[i]})
@@ -306,6 +313,9 @@ func (c claim) error(me, other *parsed) Error {
 // suffixes of the objects that are named after a rollout (spec/traefik.md, File provider).
 var suffixes = []string{"", "-ab", "-stable", "-canary", "-ab-stable", "-ab-canary", "-circuit-breaker", "-rate-limit"}
 
+// clusterSuffixes are those on Kubernetes (spec/traefik.md, Kubernetes CRDs).
+var clusterSuffixes = []string{"", "-ab", "-circuit-breaker", "-rate-limit"}
+
 // claims of a document, the one that matters most first.
 func (p *parsed) claims() []claim {
 	out := []claim{{claimName, p.title()}}
@@ -313,6 +323,10 @@ func (p *parsed) claims() []claim {
 	case p.rollout == nil:
 		return out
 	case p.rollout.Spec.Traffic.Traefik != nil:
+		namespace := cmp.Or(string(p.rollout.Spec.Traffic.Traefik.Namespace), defaultNamespace)
+		for _, s := range clusterSuffixes {
+			out = append(out, claim{claimObject, namespace + "/" + p.name + s})
+		}
 		return append(out, p.rollout.Spec.clusterClaims()...)
 	case p.rollout.Spec.Traffic.TraefikFile == nil:
 		return out

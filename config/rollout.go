@@ -360,9 +360,10 @@ type PromoteSpec struct {
 type WebhookSpec struct {
 	// Name of the step.
 	Name Name `json:"name,omitempty"`
-	// URL to send to; ${parameters} are substituted, escaped for an address.
+	// URL to send to; ${parameters}, ${rollout}, ${release}, ${revision} and ${step} are substituted, escaped for an
+	// address.
 	URL string `json:"url" jsonschema:"minLength=1"`
-	// Body is JSON; ${parameters} are substituted inside its quotes. Without it Serin's own description is sent.
+	// Body is JSON; the same names are substituted inside its quotes. Without it Serin's own description is sent.
 	Body string `json:"body,omitempty"`
 	// Headers to send along.
 	Headers map[string]string `json:"headers,omitempty"`

@@ -21,7 +21,7 @@ func (c *checker) rollout(s *RolloutSpec, l Loader) {
 		c.servers(s)
 	}
 	if t := s.Traffic.Traefik; t != nil {
-		c.traefik(t)
+		c.traefik(t, l)
 		c.service("stable", &s.Stable)
 		c.service("canary", &s.Canary)
 	}
@@ -67,12 +67,18 @@ func (c *checker) traefikFile(f *TraefikFileSpec, l Loader) {
 	if ext := filepath.Ext(f.Path); ext != ".yaml" && ext != ".yml" {
 		c.fail(at.in("path"), "expected a file that ends in .yaml or .yml: Traefik reads no other of this form")
 	}
-	if l.Rule != nil {
-		if err := l.Rule(f.Rule); err != nil {
-			c.fail(at.in("rule"), "%s", err)
-		}
-	}
+	c.rule(at.in("rule"), f.Rule, l)
 	c.verify(at.in("verify"), f.Verify)
+}
+
+// rule checks a route's rule by the gateway's own parser.
+func (c *checker) rule(at place, rule string, l Loader) {
+	if l.Rule == nil {
+		return
+	}
+	if err := l.Rule(rule); err != nil {
+		c.fail(at, "%s", err)
+	}
 }
 
 func (c *checker) verify(at place, v *VerifySpec) {
@@ -130,7 +136,7 @@ func (c *checker) servers(s *RolloutSpec) {
 	}
 }
 
-func (c *checker) traefik(t *TraefikSpec) {
+func (c *checker) traefik(t *TraefikSpec, l Loader) {
 	at := c.spec("traffic", "traefik")
 	switch {
 	case (t.Route == nil) == (t.IngressRoute == ""):
@@ -142,6 +148,8 @@ func (c *checker) traefik(t *TraefikSpec) {
 		if strings.ContainsAny(t.Route.Host, "`\"\\/: \t\r\n") {
 			c.fail(at.in("route", "host"), "%s is not a host", quote(t.Route.Host))
 		}
+	default:
+		c.rule(at.in("route", "rule"), t.Route.Rule, l)
 	}
 	c.verify(at.in("verify"), t.Verify)
 }
@@ -233,7 +241,7 @@ func (c *checker) known(at place, text string, params []string) {
 			continue
 		}
 		if len(params) == 0 {
-			c.fail(at, "${%s}: the rollout declares no parameters", n)
+			c.fail(at, "${%s}: the rollout declares no parameters. parameters: [{name: %s}] declares this one", n, n)
 			continue
 		}
 		c.fail(at, "${%s} is not a declared parameter: %s", n, meant(n, params))
@@ -249,13 +257,13 @@ func (c *checker) webhook(at place, w *WebhookSpec, params []string) {
 			c.fail(at.in(u.field), "expected an address such as https://chat.example.com/hooks/releases: %s", err)
 			continue
 		}
-		c.known(at.in(u.field), u.text, params)
+		c.known(at.in(u.field), u.text, slices.Concat(params, releaseNames))
 	}
 	if w.Body != "" {
 		if err := checkTemplateJSON(w.Body); err != nil {
 			c.fail(at.in("body"), "expected JSON with placeholders inside quotes: %s", err)
 		}
-		c.known(at.in("body"), w.Body, params)
+		c.known(at.in("body"), w.Body, slices.Concat(params, releaseNames))
 	}
 	for name, value := range w.Headers {
 		p := at.in("headers", name)

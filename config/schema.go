@@ -153,6 +153,8 @@ func checkShare(v any) error {
 func checkURL(text string) error {
 	u, err := url.Parse(text)
 	switch {
+	case !strings.Contains(text, "://") && hostAndPort(text):
+		return fmt.Errorf("the scheme is missing: did you mean http://%s?", text)
 	case err != nil:
 		return errors.New("it cannot be read")
 	case u.Scheme != "http" && u.Scheme != "https":
@@ -163,6 +165,12 @@ func checkURL(text string) error {
 		return errors.New("a password in it would be seen by everybody: use basicAuth or a header where there is one")
 	}
 	return nil
+}
+
+// hostAndPort tells whether a text is an address without its scheme; one with a path may have a secret in that.
+func hostAndPort(text string) bool {
+	u, err := url.Parse("http://" + text)
+	return err == nil && u.Host == strings.TrimSuffix(text, "/") && u.Port() != ""
 }
 
 // schema is the compiled schema beside its own JSON, in which messages look up what is expected.
@@ -299,14 +307,46 @@ func (d document) violation(s schema, v *jsonschema.ValidationError) Errors {
 	if at.node.what == isScalar && at.node.scalar != nil && !at.shows() {
 		return Errors{at.errorf("expected %s; what is there is not shown", expected(part))}
 	}
-	return Errors{at.errorf("expected %s, got %s", expected(part), at.describe())}
+	return Errors{at.errorf("expected %s, got %s%s", expected(part), at.describe(), asMap(at, part))}
+}
+
+// elsewhere are words of other tools, with what says the same here.
+var elsewhere = map[string]string{
+	"setWeight":      "Argo Rollouts' weights are gray: {weights: [20%]} here",
+	"pause":          "gate: {} asks a person, wait: {for: 10m} lets time pass",
+	"setHeaderRoute": "users are picked by ab: {cohort: {header: {name: X-Group, value: beta}}, split: 50%}",
+	"stepWeight":     "Flagger's weights are written out: gray: {weights: [10%, 20%, 30%]}",
+	"stepWeights":    "Flagger's weights are gray: {weights: [10%, 20%, 30%]} here",
+	"maxWeight":      "Flagger's weights are written out: gray: {weights: [10%, 20%, 30%]}",
+}
+
+// asMap says how a text is written where a map is expected, if it has a name.
+func asMap(at place, part map[string]any) string {
+	own, _ := part["properties"].(map[string]any)
+	text, is := at.node.scalar.(string)
+	if !is || own["name"] == nil {
+		return ""
+	}
+	name, value, both := strings.Cut(text, ":")
+	name, value = strings.TrimSpace(name), strings.TrimSpace(value)
+	switch {
+	case both && own["value"] != nil && headerName.MatchString(name) && value != "":
+		return fmt.Sprintf(": write {name: %s, value: %s}", name, value)
+	case !both && sourceForm.MatchString(name):
+		return fmt.Sprintf(": write {name: %s}", name)
+	}
+	return ""
 }
 
 func (d document) unknown(at place, part map[string]any, keys []string) Errors {
 	var out Errors
 	slices.Sort(keys)
 	for _, key := range keys {
-		out = append(out, at.child(key).atKey().errorf("unknown field: %s", meant(key, properties(part))))
+		what := meant(key, properties(part))
+		if own, ok := elsewhere[key]; ok {
+			what = own
+		}
+		out = append(out, at.child(key).atKey().errorf("unknown field: %s", what))
 	}
 	return out
 }

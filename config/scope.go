@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/serindev/serin/analysis"
@@ -55,22 +56,13 @@ func (m *planner) named(at place, own Texts) ([]string, place) {
 // reference checks one name of an analysis, once for each place.
 func (m *planner) reference(at place, name string) {
 	m.used[name] = true
-	if name == analysis.BuiltInTraefikWeb {
+	if why := missingAnalysis(name, m.analyses, m.lost); why != "" {
+		m.once(at, "%s", why)
 		return
 	}
 	a, ok := m.analyses[name]
-	if file, lost := m.lost[name]; !ok && lost {
-		m.once(at, "analysis %s is in %s, which has errors", name, file)
-		return
-	}
 	if !ok {
-		there := []string{analysis.BuiltInTraefikWeb}
-		for n := range m.analyses {
-			there = append(there, n)
-		}
-		slices.Sort(there)
-		m.once(at, "there is no analysis %s: %s", quote(name), meant(name, there))
-		return
+		return // the built-in one
 	}
 	for _, source := range a.analysis.Spec.sources() {
 		m.sourceReference(at, source)
@@ -113,6 +105,53 @@ func (m *planner) unknown(variable string, params []string) string {
 		return ""
 	}
 	return "is no declared parameter"
+}
+
+// missingAnalysis says why there is no analysis of a name; empty if there is one.
+func missingAnalysis(name string, analyses map[string]*parsed, lost map[string]string) string {
+	if _, ok := analyses[name]; ok || name == analysis.BuiltInTraefikWeb {
+		return ""
+	}
+	if file, ok := lost[name]; ok {
+		return fmt.Sprintf("analysis %s is in %s, which has errors", name, file)
+	}
+	there := []string{analysis.BuiltInTraefikWeb}
+	for n := range analyses {
+		there = append(there, n)
+	}
+	slices.Sort(there)
+	return fmt.Sprintf("there is no analysis %s: %s", quote(name), meant(name, there))
+}
+
+// dangling are the analyses that a rollout names and that are not there, where its form is wrong in other places: all
+// mistakes are told at once.
+func (d document) dangling(analyses map[string]*parsed, lost map[string]string) (errs Errors) {
+	if kind, _ := d.root.get("kind"); kind.value == nil || kind.value.text != KindRollout {
+		return nil
+	}
+	named := []place{d.at("spec", "analysis")}
+	if steps := d.at("spec", "steps"); !steps.gone {
+		for i := range steps.node.list {
+			named = append(named, steps.in(i, "ab", "analysis"), steps.in(i, "gray", "analysis"))
+		}
+	}
+	for _, at := range named {
+		if at.gone {
+			continue
+		}
+		all := []place{at}
+		for i := range at.node.list {
+			all = append(all, at.in(i))
+		}
+		for _, p := range all {
+			if name, ok := p.node.scalar.(string); ok {
+				if why := missingAnalysis(name, analyses, lost); why != "" {
+					errs = append(errs, p.errorf("%s", why))
+				}
+			}
+		}
+	}
+	return errs
 }
 
 // once is fail for places that several steps share.

@@ -3,6 +3,7 @@ package config
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -12,7 +13,10 @@ import (
 )
 
 // checking reads documents with the checks of the gateway's own parsers, as the daemon does.
-func checking() Loader { return Loader{Rule: traefikapi.ParseRule, Guards: traefikapi.ValidateGuards} }
+func checking() Loader { return Loader{Rule: traefikapi.CheckRule, Guards: traefikapi.ValidateGuards} }
+
+// shownRevision change with what plans hold.
+var shownRevision = regexp.MustCompile(`revision [0-9a-f]+`)
 
 // What people who release with Traefik and Prometheus tried to write, and what newcomers got wrong, each with its whole
 // answer: it is right, or refused for a reason that says what to do.
@@ -25,6 +29,7 @@ func TestWhatPeopleHaveTriedIsRightOrRefusedWithTheReason(t *testing.T) {
 			name := strings.TrimSuffix(file, ".yaml")
 			t.Run(strings.TrimPrefix(name, "testdata/"), func(t *testing.T) {
 				report, _ := checking().Validate(file)
+				report = shownRevision.ReplaceAllString(report, "revision …")
 				if *update {
 					require.NoError(t, os.WriteFile(name+".txt", []byte(report), 0o600))
 					return
@@ -34,5 +39,34 @@ func TestWhatPeopleHaveTriedIsRightOrRefusedWithTheReason(t *testing.T) {
 				require.Equal(t, string(want), report)
 			})
 		}
+	}
+}
+
+// No advice that another error refuses: what each message says to write is right.
+func TestTheAdviceOfAMessageIsRight(t *testing.T) {
+	for file, advice := range map[string][]string{
+		"field/07-rule-v2":                {"\"Host(`a.example.com`, `b.example.com`) && PathPrefix(`/api`, `/v2`)\"", "\"(Host(`a.example.com`) || Host(`b.example.com`)) && (PathPrefix(`/api`) || PathPrefix(`/v2`))\""},
+		"mistakes/03-typo-field":          {"entrypoints", "entryPoints"},
+		"mistakes/05-step-as-argo":        {"setWeight: 20", "gray: {weights: [20%]}", "pause: {duration: 10m}", "wait: {for: 10m}"},
+		"mistakes/07-missing-scheme":      {"[127.0.0.1:9082]", "[http://127.0.0.1:9082]"},
+		"mistakes/08-analysis-name":       {"onw", "own"},
+		"mistakes/10-rule-quote":          {"PathPrefix('/')", "PathPrefix(`/`)"},
+		"mistakes/11-rule-old":            {"HostRegexp(`{sub:[a-z]+}.example.com`)", "HostRegexp(`^[a-z]+\\.example\\.com$`)"},
+		"mistakes/14-header-short":        {`"X-Group: beta"`, "{name: X-Group, value: beta}"},
+		"mistakes/22-rate-in-ratio":       {"sum(rate(app_orders_failed_total[1m]))", `app_orders_failed_total{instance=~"${instances}"}`, "sum(rate(app_orders_total[1m]))", `app_orders_total{instance=~"${instances}"}`},
+		"mistakes/23-version-placeholder": {`version="${version}"`, `instance=~"${instances}"`},
+		"mistakes/24-no-arm":              {"app_orders_total", `app_orders_total{instance=~"${instances}"}`, "app_sessions_total", `app_sessions_total{instance=~"${instances}"}`},
+		"mistakes/26-arm":                 {`arm="${arm}"`, `instance=~"${instances}"`},
+		"mistakes/28-gate-as-string":      {"gate: full", "gate: {name: full}"},
+	} {
+		t.Run(file, func(t *testing.T) {
+			text, err := os.ReadFile("testdata/" + file + ".yaml") //nolint:gosec // of this test
+			require.NoError(t, err)
+			mended := strings.NewReplacer(advice...).Replace(string(text))
+			require.NotEqual(t, string(text), mended)
+			set, errs := checking().Load(write(t, map[string]string{"a.yaml": mended}))
+			require.Empty(t, errs.Error())
+			require.Len(t, set.Rollouts, 1)
+		})
 	}
 }

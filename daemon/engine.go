@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"strings"
 	"time"
@@ -18,7 +19,6 @@ import (
 	"github.com/serindev/serin/notify"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/store"
-	"github.com/serindev/serin/traffic"
 	"github.com/serindev/serin/traffic/traefikapi"
 	"github.com/serindev/serin/traffic/traefikfile"
 	"github.com/serindev/serin/workload/kube"
@@ -75,7 +75,11 @@ func newJudge(s judge.Settings) (judge.Judge, error) { return sequential.New(s) 
 type caller struct{ *notify.Caller }
 
 func (c caller) call(ctx context.Context, call engine.Call) error {
-	w, err := substituted(call.Webhook, call.State.Parameters)
+	values := map[string]string{
+		"rollout": call.Release.Rollout, "release": call.Release.ID, "revision": call.Release.Revision, "step": call.Webhook.Name,
+	}
+	maps.Copy(values, call.State.Parameters)
+	w, err := substituted(call.Webhook, values)
 	if err != nil {
 		return err
 	}
@@ -112,7 +116,7 @@ func substituted(w rollout.Webhook, parameters map[string]string) (rollout.Webho
 func NewLoader(settle time.Duration) config.Loader {
 	return config.Loader{
 		Settle: settle,
-		Rule:   func(rule string) error { return traefikfile.ValidateRoute(traffic.Route{Rule: rule}) },
+		Rule:   traefikapi.CheckRule,
 		Guards: traefikapi.ValidateGuards,
 		Job:    kube.JobManifest, Template: kube.TemplateManifest,
 	}

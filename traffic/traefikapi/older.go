@@ -1,0 +1,170 @@
+package traefikapi
+
+import (
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/serindev/serin/traffic"
+)
+
+// CheckRule is [ParseRule] for a rule that a person writes: what Traefik 2 took is refused with the form that Traefik 3
+// takes, also where Traefik 3 would build it and match nobody.
+func CheckRule(rule string) error {
+	rule = strings.TrimSpace(rule)
+	err := ParseRule(rule)
+	now, ok := modern(rule)
+	switch {
+	case ok && ParseRule(now) == nil && (err != nil || strings.ReplaceAll(now, " ", "") != strings.ReplaceAll(canonical(rule), " ", "")):
+		return fmt.Errorf("rule %q is not as Traefik 3 takes it. Write %s", rule, now)
+	case err != nil:
+		return errors.New(strings.ReplaceAll(err.Error(), "\n", "; "))
+	}
+	return nil
+}
+
+// canonical is a rule whose values are quoted as [modern] quotes them, if it can be read.
+func canonical(rule string) string {
+	e, err := parser.ParseExpr(rule)
+	if err != nil {
+		return rule
+	}
+	text, err := rewrite(e, func(name string, values []string) string { return called(name, values) })
+	if err != nil {
+		return rule
+	}
+	return text
+}
+
+// inQuotes are values as YAML or a shell quotes them.
+var inQuotes = regexp.MustCompile("'([^'\"`]*)'")
+
+// modern is a rule in the words of Traefik 3; ok is false for what cannot be read in those of either.
+func modern(rule string) (text string, ok bool) {
+	if !strings.ContainsAny(rule, "`\"") {
+		rule = inQuotes.ReplaceAllString(rule, "`$1`")
+	}
+	e, err := parser.ParseExpr(rule)
+	if err != nil {
+		return "", false
+	}
+	text, err = rewrite(e, modernCall)
+	return text, err == nil
+}
+
+var errNoRule = errors.New("no rule")
+
+// rewrite writes a rule with other matchers.
+func rewrite(e ast.Expr, call func(name string, values []string) string) (string, error) {
+	switch e := e.(type) {
+	case *ast.ParenExpr:
+		x, err := rewrite(e.X, call)
+		return "(" + x + ")", err
+	case *ast.UnaryExpr:
+		x, err := rewrite(e.X, call)
+		if e.Op != token.NOT {
+			err = errNoRule
+		}
+		return "!" + x, err
+	case *ast.BinaryExpr:
+		x, errX := rewrite(e.X, call)
+		y, errY := rewrite(e.Y, call)
+		err := errors.Join(errX, errY)
+		if e.Op != token.LAND && e.Op != token.LOR {
+			err = errNoRule
+		}
+		return x + " " + e.Op.String() + " " + y, err
+	case *ast.CallExpr:
+		name, ok := e.Fun.(*ast.Ident)
+		if !ok {
+			return "", errNoRule
+		}
+		values := make([]string, len(e.Args))
+		for i, a := range e.Args {
+			lit, ok := a.(*ast.BasicLit)
+			if !ok || lit.Kind != token.STRING {
+				return "", errNoRule
+			}
+			var err error
+			if values[i], err = strconv.Unquote(lit.Value); err != nil {
+				return "", err
+			}
+		}
+		return call(name.Name, values), nil
+	}
+	return "", errNoRule
+}
+
+func called(name string, values []string) string {
+	quoted := make([]string, len(values))
+	for i, v := range values {
+		quoted[i] = traffic.Quote(v)
+	}
+	return name + "(" + strings.Join(quoted, ", ") + ")"
+}
+
+// template is a part of a host or a path that Traefik 2 took for a regular expression with a name.
+var template = regexp.MustCompile(`\{[A-Za-z0-9_-]*:?([^{}]*(?:\{[0-9,]+\}[^{}]*)*)\}`)
+
+// modernCall is one matcher of Traefik 2 in the words of Traefik 3 (its migration guide, Router Rule Matchers).
+func modernCall(name string, values []string) string {
+	switch name {
+	case "Headers", "HeadersRegexp":
+		return called(strings.Replace(name, "Headers", "Header", 1), values)
+	case "HostHeader":
+		name = "Host"
+	case "Query":
+		if len(values) == 1 {
+			if key, value, found := strings.Cut(values[0], "="); found {
+				return called(name, []string{key, value})
+			}
+		}
+		return called(name, values)
+	case "Host", "HostRegexp", "Path", "PathPrefix", "PathRegexp", "Method", "ClientIP":
+	default:
+		return called(name, values)
+	}
+	alternatives := make([]string, len(values))
+	for i, v := range values {
+		alternatives[i] = modernValue(name, v)
+	}
+	if len(alternatives) < 2 {
+		return strings.Join(alternatives, "")
+	}
+	return "(" + strings.Join(alternatives, " || ") + ")"
+}
+
+func modernValue(name, value string) string {
+	named := template.FindStringIndex(value)
+	switch {
+	case named == nil || !strings.Contains(value, "{") || name == "Method" || name == "ClientIP":
+		return called(name, []string{value})
+	case strings.HasSuffix(name, "Regexp") && !regexp.MustCompile(`\{[A-Za-z0-9_-]+:`).MatchString(value):
+		return called(name, []string{value}) // {2,3} of a regular expression
+	}
+	var b strings.Builder
+	b.WriteByte('^')
+	at := 0
+	for _, m := range template.FindAllStringSubmatchIndex(value, -1) {
+		b.WriteString(regexp.QuoteMeta(value[at:m[0]]))
+		inner := value[m[2]:m[3]]
+		if !strings.Contains(value[m[0]:m[1]], ":") || inner == "" {
+			inner = "[^/.]+"
+		}
+		b.WriteString(inner)
+		at = m[1]
+	}
+	b.WriteString(regexp.QuoteMeta(value[at:]))
+	if name != "PathPrefix" {
+		b.WriteByte('$')
+	}
+	if strings.HasPrefix(name, "Path") {
+		return called("PathRegexp", []string{b.String()})
+	}
+	return called("HostRegexp", []string{b.String()})
+}
