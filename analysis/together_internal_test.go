@@ -143,3 +143,80 @@ func TestACursorOfAClockThatWasAheadGoesOnFromWhatTheClockSays(t *testing.T) {
 	require.Zero(t, back)
 	require.Equal(t, c, same)
 }
+
+func TestASeriesThatWasAwayIsForgottenOnlyWhenNothingCanBringItBack(t *testing.T) {
+	keeps := func(age time.Duration) bool {
+		c := NewCursor(epoch).clone()
+		c.series[1], c.low[1] = point{t: epoch.Add(-age).UnixMilli(), v: 5}, 7
+		c.forget(epoch.UnixMilli())
+		require.Equal(t, len(c.series), len(c.low))
+		return len(c.series) == 1
+	}
+	require.True(t, keeps(Forget+MaxWindow))
+	require.False(t, keeps(Forget+MaxWindow+time.Millisecond))
+}
+
+func TestAfterALongOutageNoScrapeFromBeforeTheWindowShowsThatASeriesWasAbsent(t *testing.T) {
+	p := plan(t, errorsMetric())
+	c := NewCursor(epoch)
+	end := epoch.Add(MaxWindow + time.Hour)
+	for _, a := range p.Asks(c, end) {
+		require.Equal(t, end.Add(-MaxWindow), a.From)
+		require.Equal(t, a.From, a.ScrapesFrom(), "what was before is not asked for, so it says nothing")
+	}
+	w := world{series: []made{series(ok200, "25100:1000 25150:1010"), series(stable, "25100:1000 25150:1010")}, scrapes: "3000 25050 25100 25150"}
+	_, l := p.Fold(c, w.answer(t, p.Asks(c, end)), FoldInput{Number: 1, At: end})
+	require.Equal(t, 1010.0, l.Observations[0].Canary.Total, "it began after the scrape at 25050")
+	w.scrapes = "3000 25100 25150"
+	_, l = p.Fold(c, w.answer(t, p.Asks(c, end)), FoldInput{Number: 1, At: end})
+	require.Equal(t, 10.0, l.Observations[0].Canary.Total, "a scrape that is not in the window shows nothing")
+}
+
+func TestAGapIsNoAbsenceForAsLongAsASeriesLivesWithoutSamples(t *testing.T) {
+	p := plan(t, errorsMetric())
+	for scrapes, counted := range map[string]float64{
+		"100 200 304.9 400": 9,  // within the five minutes in which a series is there without samples
+		"100 305 400":       15, // it was scraped without the series, which had vanished and began again
+	} {
+		w := world{series: []made{series(ok200, "-5:0 5:6 400:9"), series(stable, "-5:0 5:6 400:9")}, scrapes: scrapes}
+		_, ls := looks(t, p, w, 10, 405)
+		_, sum := total(ls, 0)
+		require.Equal(t, counted, sum, scrapes)
+	}
+}
+
+func TestASampleOfATimeThatWasCountedIsCountedOnce(t *testing.T) {
+	p := plan(t, errorsMetric())
+	c := NewCursor(epoch)
+	sum := 0.0
+	for i, samples := range []string{"-5:0 5:10", "5:10 15:20", "15:25 25:30"} { // another server's view of second 15
+		w := world{series: []made{series(ok200, samples), series(stable, samples)}}
+		end := at(float64(10 * (i + 1)))
+		asks := p.Asks(c, end)
+		for k := range asks {
+			asks[k].From = asks[k].From.Add(-10 * time.Second)
+		}
+		var l judge.Look
+		c, l = p.Fold(c, w.answer(t, asks), FoldInput{Number: i + 1, At: end})
+		sum += l.Observations[0].Canary.Total
+	}
+	require.Equal(t, 30.0, sum)
+}
+
+func TestScrapesOfAnEarlierBaselineAreAskedForItsTime(t *testing.T) {
+	m := errorsMetric()
+	m.Baseline = Offset{By: time.Hour}
+	p := plan(t, m)
+	for _, a := range p.Asks(NewCursor(epoch), at(10)) {
+		if a.Value == "stable@file" && a.To.Before(epoch) {
+			require.Equal(t, at(10).Add(-time.Hour), a.To)
+			require.Equal(t, epoch.Add(-time.Hour-Stale), a.ScrapesFrom())
+			return
+		}
+	}
+	t.Fatal("nothing is asked of the hour before")
+}
+
+func TestTheReplacementCharacterIsWrittenAsPromQLReadsIt(t *testing.T) {
+	require.Equal(t, `"a\ufffdb"`, quote("a\ufffdb"))
+}

@@ -147,3 +147,52 @@ func TestGuardsWithTheGatewaysDefaultsAreTheSame(t *testing.T) {
 	y.Guards.RateLimit = &traffic.RateLimit{Average: 6}
 	require.Len(t, traffic.Differences(x, observed(t, y)), 1)
 }
+
+func TestTheCohortsRouteIsComparedLikeTheMainOne(t *testing.T) {
+	x := traffic.Target{
+		Stable: traffic.Backend{Servers: []string{"http://a"}}, Canary: traffic.Backend{Servers: []string{"http://b"}},
+		Cohort: &traffic.Cohort{Match: header("A", "b"), Split: 0.5},
+	}
+	for name, c := range map[string]struct {
+		change func(*traffic.RouteServed)
+		says   string
+	}{
+		"another split":        {func(r *traffic.RouteServed) { r.Weight = 0.4 }, "replica: cohort route: canary's weight is 40%, not 50%"},
+		"another server":       {func(r *traffic.RouteServed) { r.Canary = []string{"http://c"} }, "replica: cohort route: canary is served by [http://c], not [http://b]"},
+		"it is not enabled":    {func(r *traffic.RouteServed) { r.Enabled, r.Problem = false, "no such service" }, "replica: cohort route is not enabled: no such service"},
+		"the arms change":      {func(r *traffic.RouteServed) { r.Stable = []string{"http://b"} }, "replica: cohort route: stable is served by [http://b], not [http://a]"},
+		"users keep their arm": {func(r *traffic.RouteServed) { r.Sticky = "one" }, `replica: cohort route: sticky is "one", not ""`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := observed(t, x, x)
+			route := *o.Replicas[0].Cohort
+			c.change(&route)
+			o.Replicas[0].Cohort = &route
+			require.Equal(t, []string{c.says}, traffic.Differences(x, o))
+			require.Equal(t, traffic.NotServed, traffic.Confirm(x, o))
+		})
+	}
+	o := observed(t, x, x)
+	o.Replicas[0].Cohort = nil
+	require.Equal(t, []string{"replica: cohort route is missing"}, traffic.Differences(x, o))
+}
+
+func TestTheShareThatWasSeenStandsInWithinThreeDeviations(t *testing.T) {
+	for name, c := range map[string]struct {
+		weight         share.Share
+		canary, stable float64
+		want           bool
+	}{
+		"as asked": {0.1, 1000, 9000, true},
+		"just within: 3 of 0.3% and half a percent": {0.1, 1139, 8861, true},
+		"just beyond":        {0.1, 1141, 8859, false},
+		"just within, below": {0.1, 861, 9139, true},
+		"just beyond, below": {0.1, 859, 9141, false},
+		"the weight before":  {0.1, 500, 9500, false},
+		"nothing at all":     {0, 0, 9500, true},
+		"too few to tell":    {0.5, 24, 25, false},
+		"enough to tell":     {0.5, 25, 25, true},
+	} {
+		t.Run(name, func(t *testing.T) { require.Equal(t, c.want, traffic.Agrees(c.weight, c.canary, c.stable)) })
+	}
+}
