@@ -189,7 +189,7 @@ func TestASampleOfATimeThatWasCountedIsCountedOnce(t *testing.T) {
 	p := plan(t, errorsMetric())
 	c := NewCursor(epoch)
 	sum := 0.0
-	for i, samples := range []string{"-5:0 5:10", "5:10 15:20", "15:25 25:30"} { // another server's view of second 15
+	for i, samples := range []string{"-5:0 5:10", "5:10 15:20", "15:5 25:30"} { // another server's view of second 15
 		w := world{series: []made{series(ok200, samples), series(stable, samples)}}
 		end := at(float64(10 * (i + 1)))
 		asks := p.Asks(c, end)

@@ -96,10 +96,11 @@ func TestWhatHappensInOrder(t *testing.T) {
 			"in-force\nlook enough\nafter 1m\nin-force\nlook pass\nafter 1m\nlook pass leaning\nafter 2h", "lunch/0", "lunch.decide.1"},
 		"and goes on when somebody says so": {[]rollout.Step{rollout.Wait{Name: "lunch", For: time.Minute}},
 			"in-force\nlook enough\nafter 1m\nin-force\nlook pass\nafter 1m\nlook pass leaning\nafter 2h\napprove lunch.decide.1", "promote/0", ""},
-		"a lack begins again at a weight":                      {nil, "in-force\nlook no-data\nafter 9m\nlook enough\nin-force\nlook no-data\nafter 9m", "gray/1", ""},
-		"a question about data is withdrawn when that is back": {nil, "in-force\nlook no-data\nafter 10m\nlook too-few", "gray/0", ""},
-		"one about a source too":                               {nil, "in-force\nlook unreachable\nafter 10m\nlook too-few", "gray/0", ""},
-		"a dismissal ends with its alarm":                      {nil, "in-force\nlook enough alarm\ndismiss\nlook too-few\nlook enough alarm\nafter 5m", "gray/0", ""},
+		"a lack begins again at a weight":                                   {nil, "in-force\nlook no-data\nafter 9m\nlook enough\nin-force\nlook no-data\nafter 9m", "gray/1", ""},
+		"a lack that somebody went on with begins again at the next weight": {nil, "in-force\nlook no-data\nafter 10m\napprove gray.noData.1\nin-force\nlook no-data\nafter 10m", "gray/1", "gray.noData.2"},
+		"a question about data is withdrawn when that is back":              {nil, "in-force\nlook no-data\nafter 10m\nlook too-few", "gray/0", ""},
+		"one about a source too":                                            {nil, "in-force\nlook unreachable\nafter 10m\nlook too-few", "gray/0", ""},
+		"a dismissal ends with its alarm":                                   {nil, "in-force\nlook enough alarm\ndismiss\nlook too-few\nlook enough alarm\nafter 5m", "gray/0", ""},
 		"who said go on is not asked the same at the gate": {[]rollout.Step{rollout.Gate{Name: "full"}},
 			"in-force\nlook enough\nafter 1m\nin-force\nlook no-data\nafter 10m\napprove gray.noData.1", "full/0", "full"},
 		"a second question does not swallow the first": {nil, "in-force\nafter 115m\nlook no-data\nafter 10m\nwait gray.decide.1", "gray/0", "gray.noData.2"},
@@ -239,4 +240,29 @@ func TestNews(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) { require.Equal(t, c.news, rollout.News(c.last, c.v, c.unsettled)) })
 	}
+}
+
+func TestAReleaseEndsOnlyOnceItsLastTargetIsInForceAndNobodyHasPausedIt(t *testing.T) {
+	w := &world{d: short(), now: epoch}
+	w.run(t, "in-force\nlook enough\nafter 1m\nin-force\nlook pass\nafter 1m\nin-force")
+	require.True(t, w.s.Exchanged)
+	require.False(t, w.s.InForce)
+	ended := rollout.Ended{Outcome: rollout.Released}
+	require.ErrorIs(t, w.apply(ended, "eve"), rollout.ErrNotAllowed)
+	require.NoError(t, w.apply(rollout.InForce{Turn: w.s.Turn, How: "api"}, "gateway"))
+	require.NoError(t, w.apply(rollout.Paused{}, "ann"))
+	require.ErrorIs(t, w.apply(ended, "eve"), rollout.ErrNotAllowed)
+	require.NoError(t, w.apply(rollout.Resumed{}, "ann"))
+	require.NoError(t, w.apply(ended, rollout.Serin))
+}
+
+func TestEnoughOfTheEvidenceBeforeIsNoneOfWhatComes(t *testing.T) {
+	w := &world{d: pipeline(), now: epoch}
+	w.d.KeepCohort = true
+	w.run(t, "approve start\nin-force\nafter 30m\nlook pass")
+	require.Equal(t, "gray", w.s.StepName)
+	v := judge.Verdict{Outcome: judge.Inconclusive, Reason: judge.Undecided, Enough: true}
+	require.NoError(t, w.apply(rollout.LookTaken{Scope: "ab/ab", Turn: w.s.Turn, Verdict: v}, "judge"))
+	w.goOn(t, "in-force\nafter 10m")
+	require.Equal(t, []rollout.Hold{rollout.NeedsData{}}, w.s.Holds(w.d, w.now))
 }
