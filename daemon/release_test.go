@@ -92,13 +92,14 @@ func (b *bench) wait(t *testing.T, what string, ok func(record.View) bool) recor
 		var err error
 		v, err = b.engine.Rollout("shop")
 		return err == nil && ok(v)
-	}, 90*time.Second, 50*time.Millisecond, "%s", what)
+	}, 3*time.Minute, 50*time.Millisecond, "%s", what)
 	return v
 }
 
 func ended(v record.View) bool { return v.State.Ended() }
 
 func TestAGoodVersionIsReleasedAndABadOneRolledBack(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "{api: %s}")
 	b.wait(t, "stable is served before any release", func(v record.View) bool { return v.Confirmation == "in force" })
 
@@ -117,7 +118,7 @@ func TestAGoodVersionIsReleasedAndABadOneRolledBack(t *testing.T) {
 	before := b.load.Counts()
 	require.Eventually(t, func() bool {
 		return b.load.Counts().Answered("green") > before.Answered("green")+200
-	}, 10*time.Second, 50*time.Millisecond, "all traffic goes to green")
+	}, time.Minute, 50*time.Millisecond, "all traffic goes to green")
 
 	// The next release's canary is the other set.
 	b.blue.Set(func(x *testbed.Behaviour) { x.Version, x.ErrorRate = "blue-2", 0.3 })
@@ -133,6 +134,7 @@ func TestAGoodVersionIsReleasedAndABadOneRolledBack(t *testing.T) {
 }
 
 func TestWithoutAnAPITheShareThatIsSeenStandsIn(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "{for: 3s, unconfirmed: trust}")
 	b.wait(t, "the engine runs", func(v record.View) bool { return v.Declared })
 	release, err := b.engine.Start(t.Context(), "shop", rollout.StartRequest{By: "ann"}, false)

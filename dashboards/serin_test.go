@@ -166,11 +166,11 @@ var inGrafana = strings.NewReplacer("$__rate_interval", "10s", "$__interval", "1
 func TestEveryExpressionSaysSomethingAboutARealRelease(t *testing.T) {
 	begin := time.Now()
 	s := newStage(t)
-	require.Eventually(t, func() bool { _, err := s.serin(t, "start", "shop"); return err == nil }, 20*time.Second, 100*time.Millisecond)
+	require.Eventually(t, func() bool { _, err := s.serin(t, "start", "shop"); return err == nil }, time.Minute, 100*time.Millisecond)
 	require.Eventually(t, func() bool {
 		out, err := s.serin(t, "status", "shop")
 		return err == nil && strings.Contains(out, "at a gate")
-	}, 90*time.Second, 200*time.Millisecond)
+	}, 3*time.Minute, 200*time.Millisecond)
 
 	for expr, where := range shown(t) {
 		require.Eventually(t, func() bool { return len(s.values(t, inGrafana.Replace(expr), begin)) > 0 },

@@ -147,7 +147,7 @@ func newDaemon(t *testing.T, edit ...func(*server.Options)) *daemon {
 		return errors.Join(<-done, <-done, d.store.Close())
 	})
 	t.Cleanup(func() { require.NoError(t, d.stop()) })
-	require.Eventually(t, func() bool { return len(d.engine.Rollouts()) == len(plans()) }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return len(d.engine.Rollouts()) == len(plans()) }, time.Minute, time.Millisecond)
 	d.schemas = loadSchemas(t, d)
 	return d
 }
@@ -222,7 +222,7 @@ func (d *daemon) until(id string, f func(record.View) bool) record.View {
 		var err error
 		v, err = d.engine.Release(d.t.Context(), id)
 		return err == nil && f(v)
-	}, 20*time.Second, 2*time.Millisecond)
+	}, time.Minute, 2*time.Millisecond)
 	return v
 }
 

@@ -179,7 +179,7 @@ func newPipelineDaemon(t *testing.T) *daemon {
 	}
 	all[flask.Name] = engine.Plan{Rollout: flask, Gateway: json.RawMessage(`{}`)}
 	d.engine.SetPlans(all)
-	require.Eventually(t, func() bool { return len(d.engine.Rollouts()) == len(all) }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return len(d.engine.Rollouts()) == len(all) }, time.Minute, time.Millisecond)
 	return d
 }
 

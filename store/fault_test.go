@@ -83,6 +83,7 @@ func appendForEver(ctx context.Context, url string) error {
 }
 
 func TestWhatWasAcknowledgedIsThereAfterKill9(t *testing.T) {
+	t.Parallel()
 	url := newSQLite(t)
 	s, err := store.Open(t.Context(), url)
 	require.NoError(t, err)
@@ -162,6 +163,7 @@ func intact(ctx context.Context, s *store.Store, events, looks int) error {
 }
 
 func TestAKilledPostgreSQLIsAnErrorAndHasEverythingAfterwards(t *testing.T) {
+	t.Parallel()
 	server := testbed.NewPostgres(t, testbed.PostgresConfig{})
 	s := storetest.Open(t, server.URL)
 	r := storetest.Create(t, s, "01A", "shop", "")
@@ -218,6 +220,7 @@ func TestSQLiteSyncsEveryCommit(t *testing.T) {
 }
 
 func TestALockedDatabaseIsAnErrorAndWorksAgainAfterwards(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		driver string
 		make   func(testing.TB) string

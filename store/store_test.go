@@ -35,10 +35,12 @@ func TestMain(m *testing.M) {
 func newSQLite(t testing.TB) string { return "sqlite:" + filepath.Join(t.TempDir(), "serin.db") }
 
 func TestSQLiteKeepsWhatAStoreHasToKeep(t *testing.T) {
+	t.Parallel()
 	storetest.Run(t, storetest.Database{New: newSQLite})
 }
 
 func TestPostgreSQLKeepsWhatAStoreHasToKeep(t *testing.T) {
+	t.Parallel()
 	storetest.Run(t, storetest.Database{New: newPostgres(t), Shared: true})
 }
 
@@ -55,6 +57,7 @@ func newPostgres(t testing.TB) func(testing.TB) string {
 }
 
 func TestANewerSchemaIsRefusedAndLeftAlone(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		driver string
 		make   func(testing.TB) string
@@ -120,6 +123,7 @@ func TestOddPathsAreOnlyPaths(t *testing.T) {
 }
 
 func TestASessionOfPostgreSQLCommitsToTheDisk(t *testing.T) {
+	t.Parallel()
 	fresh := newPostgres(t) // its default is synchronous_commit=off
 	u, err := url.Parse(fresh(t))
 	require.NoError(t, err)

@@ -120,6 +120,7 @@ const ordersConfig = `{"name": "orders", "applications": ["shop"], "judge": {"na
  "classifier": {"groupWeights": {"orders": 100}}}`
 
 func TestAPastHourIsAnalysedWithoutADaemon(t *testing.T) {
+	t.Parallel()
 	p := remembered(t)
 	analysis, config := filepath.Join(p.dir, "orders.yaml"), filepath.Join(p.dir, "orders.json")
 	require.NoError(t, os.WriteFile(analysis, []byte(ordersAnalysis), 0o600))

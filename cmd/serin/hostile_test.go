@@ -86,6 +86,7 @@ func (c *chromium) enters(token string, shows ...string) {
 // TestEverythingButLiveUpdatesWorksWithoutScripts: a browser that runs no script walks a release from its start to its
 // end.
 func TestEverythingButLiveUpdatesWorksWithoutScripts(t *testing.T) {
+	t.Parallel()
 	h, operator := quietHouse(t)
 	c := newChromium(t, h.url)
 	_, err := chromedp.Call(c.ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
@@ -153,6 +154,7 @@ func (c *chromium) until(path, words string) {
 // TestWhatAnEnemyWritesOrSendsDoesNothingInABrowser: whatever people may write comes to every page in a browser that
 // would run it, and a page on another port of the same machine, which the cookies go to, sends the forms.
 func TestWhatAnEnemyWritesOrSendsDoesNothingInABrowser(t *testing.T) {
+	t.Parallel()
 	h, operator := quietHouse(t)
 	c := newChromium(t, h.url)
 	c.enters(operator, "Rollouts", "shop")

@@ -75,6 +75,7 @@ func requireSame(t *testing.T, want, got any, where string, noisy bool) {
 }
 
 func TestEverythingThatTheReferenceWasAskedIsAnsweredAlikeByTheCommand(t *testing.T) {
+	t.Parallel()
 	for _, file := range []string{"cases-01", "cases-02", "cases-edges", "cases-small", "cases-typical", "cases-large"} {
 		cases := golden[[]struct {
 			Name      string
@@ -116,6 +117,7 @@ func TestEverythingThatTheReferenceWasAskedIsAnsweredAlikeByTheCommand(t *testin
 }
 
 func TestEveryGoldenLookIsAnsweredAlikeByTheCommand(t *testing.T) {
+	t.Parallel()
 	for _, file := range []string{"sequences", "more", "anew"} {
 		var in bytes.Buffer
 		var expected []map[string]any

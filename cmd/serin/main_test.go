@@ -19,6 +19,7 @@ import (
 var update = flag.Bool("update", false, "write what is generated anew")
 
 func TestScripts(t *testing.T) {
+	t.Parallel()
 	program, err := testbed.Serin(t.TempDir())
 	require.NoError(t, err)
 	testscript.Run(t, testscript.Params{

@@ -90,7 +90,7 @@ func startDaemon(t *testing.T, file, address string, log io.Writer) (stop func()
 	require.Eventually(t, func() bool {
 		res, err := http.Get("http://" + address + "/readyz") //nolint:noctx // of this test
 		return err == nil && res.Body.Close() == nil && res.StatusCode == http.StatusOK
-	}, 10*time.Second, 5*time.Millisecond)
+	}, time.Minute, 5*time.Millisecond)
 	return stop
 }
 
@@ -136,6 +136,7 @@ spec:
 }
 
 func TestADaemonThatIsRestartedTellsEverythingOnce(t *testing.T) {
+	t.Parallel()
 	h := newHook(t)
 	dir, file, address := notifiedDaemon(t, h.URL+"/hunter2?token=hunter2")
 	var log lockedLog
@@ -147,7 +148,7 @@ func TestADaemonThatIsRestartedTellsEverythingOnce(t *testing.T) {
 		return a.run(t.Context(), args), stderr.String()
 	}
 	serin := func(args ...string) {
-		require.Eventually(t, func() bool { code, _ := run("status", "shop"); return code == exitOK }, 10*time.Second, 5*time.Millisecond)
+		require.Eventually(t, func() bool { code, _ := run("status", "shop"); return code == exitOK }, time.Minute, 5*time.Millisecond)
 		code, stderr := run(args...)
 		require.Equal(t, exitOK, code, stderr)
 	}
@@ -158,7 +159,7 @@ func TestADaemonThatIsRestartedTellsEverythingOnce(t *testing.T) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		return h.tries > 0
-	}, 10*time.Second, time.Millisecond)
+	}, time.Minute, time.Millisecond)
 	stop()
 	require.Empty(t, h.kinds())
 	h.mu.Lock()
@@ -166,11 +167,11 @@ func TestADaemonThatIsRestartedTellsEverythingOnce(t *testing.T) {
 	h.mu.Unlock()
 
 	stop = startDaemon(t, file, address, &log)
-	require.Eventually(t, func() bool { return h.kinds() == "started gate" }, 20*time.Second, time.Millisecond, "%s", h.kinds())
+	require.Eventually(t, func() bool { return h.kinds() == "started gate" }, time.Minute, time.Millisecond, "%s", h.kinds())
 	stop()
 	startDaemon(t, file, address, &log)
 	serin("approve", "shop", "--reason", "seen")
-	require.Eventually(t, func() bool { return h.kinds() == "started gate finished" }, 20*time.Second, time.Millisecond, "%s", h.kinds())
+	require.Eventually(t, func() bool { return h.kinds() == "started gate finished" }, time.Minute, time.Millisecond, "%s", h.kinds())
 	require.Equal(t, "https://serin.example.com/releases/"+h.notes[1].Release, h.notes[1].Link)
 	require.Contains(t, h.notes[1].Text, "serin approve "+h.notes[1].Release+" go")
 	log.mu.Lock()

@@ -94,6 +94,7 @@ func (h *house) run(t *testing.T) {
 
 // TestAPersonWatchesDecidesAndSeesARollback is the whole way of a release manager, in a real browser.
 func TestAPersonWatchesDecidesAndSeesARollback(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	c := newChromium(t, h.url)
 	c.open("/rollouts/shop")

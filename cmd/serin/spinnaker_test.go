@@ -40,6 +40,7 @@ func askSpinnaker(t *testing.T, method, url, body string) (status int, answer ma
 
 // The daemon serves Kayenta's API where it is told to, and what was started there is still there after a restart.
 func TestTheDaemonServesSpinnakerAndGoesOnAfterARestart(t *testing.T) {
+	t.Parallel()
 	api, err := testbed.FreePort()
 	require.NoError(t, err)
 	port, err := testbed.FreePort()

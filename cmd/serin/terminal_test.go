@@ -32,6 +32,7 @@ func terminal(t *testing.T) (screen, tty *os.File) {
 
 // TestATerminalGetsColoursAndWatchDrawsOnIt, and nothing else gets any: a pipe and NO_COLOR have plain text.
 func TestATerminalGetsColoursAndWatchDrawsOnIt(t *testing.T) {
+	t.Parallel()
 	h, operator := quietHouse(t)
 	env := map[string]string{"SERIN_SERVER": h.url, "SERIN_TOKEN": operator, "TERM": "xterm"}
 	run := func(out io.Writer, args ...string) {

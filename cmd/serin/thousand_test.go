@@ -17,6 +17,7 @@ import (
 // TestTheOverviewOfAThousandRolloutsInABrowser has a daemon with a thousand rollouts, every tenth of which waits for a
 // person. Times are told and not held: they are this machine's.
 func TestTheOverviewOfAThousandRolloutsInABrowser(t *testing.T) {
+	t.Parallel()
 	h := &house{dir: t.TempDir()}
 	operator, token, err := server.NewToken("otto", []string{server.RoleOperator})
 	require.NoError(t, err)

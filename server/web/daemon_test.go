@@ -99,7 +99,7 @@ func newDaemon(t *testing.T, edit ...func(*web.Options)) *daemon {
 	})
 	d.engine.SetPlans(plans())
 	d.serve(log, registry, edit)
-	require.Eventually(t, func() bool { return len(d.engine.Rollouts()) == len(plans()) }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return len(d.engine.Rollouts()) == len(plans()) }, time.Minute, time.Millisecond)
 	return d
 }
 
@@ -263,7 +263,7 @@ func (d *daemon) until(id string, f func(record.View) bool) record.View {
 		var err error
 		v, err = d.engine.Release(d.t.Context(), id)
 		return err == nil && f(v)
-	}, 20*time.Second, 2*time.Millisecond)
+	}, time.Minute, 2*time.Millisecond)
 	return v
 }
 

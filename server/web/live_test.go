@@ -48,7 +48,7 @@ func (b *browser) follow(path string) <-chan string {
 // next is the next line that begins with prefix.
 func next(t *testing.T, lines <-chan string, prefix string) {
 	t.Helper()
-	after := time.After(30 * time.Second)
+	after := time.After(time.Minute)
 	for {
 		select {
 		case line, ok := <-lines:

@@ -36,6 +36,7 @@ func answer404(w http.ResponseWriter, r *http.Request) {
 }
 
 func TestAnAnswerThatIsNotTraefiksIsAReplicaThatCouldNotBeAsked(t *testing.T) {
+	t.Parallel()
 	json := func(text string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
@@ -102,6 +103,7 @@ func TestObserveEndsWithItsContext(t *testing.T) {
 }
 
 func TestTraefiksOwnWordIsPassedOn(t *testing.T) {
+	t.Parallel()
 	traefik := testbed.NewTraefik(t, testbed.TraefikConfig{Throttle: throttle})
 	file := filepath.Join(traefik.Directory, "shop.yaml")
 	r := newRouter(t, file, traefikfile.Replica{URL: traefik.API})
@@ -121,6 +123,7 @@ func TestTraefiksOwnWordIsPassedOn(t *testing.T) {
 }
 
 func TestTLSAndPriorityReachTraefik(t *testing.T) {
+	t.Parallel()
 	traefik := testbed.NewTraefik(t, testbed.TraefikConfig{Throttle: throttle})
 	r, err := traefikfile.New(traefikfile.Config{
 		Rollout: "shop.eu_1", File: filepath.Join(traefik.Directory, "shop.yaml"), Replicas: []traefikfile.Replica{{URL: traefik.API + "/"}},

@@ -56,6 +56,7 @@ func read(t *testing.T, file string) string {
 }
 
 func TestTraefikStoppedAndStartedAgain(t *testing.T) {
+	t.Parallel()
 	traefik := testbed.NewTraefik(t, testbed.TraefikConfig{Throttle: throttle})
 	r := newRouter(t, filepath.Join(traefik.Directory, "shop.yaml"), traefikfile.Replica{URL: traefik.API})
 	require.NoError(t, r.Apply(t.Context(), target()))
@@ -72,6 +73,7 @@ func TestTraefikStoppedAndStartedAgain(t *testing.T) {
 }
 
 func TestTraefikThatDoesNotAnswerIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
 	traefik := testbed.NewTraefik(t, testbed.TraefikConfig{Throttle: throttle})
 	r := newRouter(t, filepath.Join(traefik.Directory, "shop.yaml"), traefikfile.Replica{URL: traefik.API})
 	require.NoError(t, r.Apply(t.Context(), target()))
@@ -84,6 +86,7 @@ func TestTraefikThatDoesNotAnswerIsNotWaitedFor(t *testing.T) {
 }
 
 func TestTheFileEditedByHand(t *testing.T) {
+	t.Parallel()
 	replace := func(old, with string) func(string) string {
 		return func(text string) string { return strings.Replace(text, old, with, 1) }
 	}
@@ -138,6 +141,7 @@ func TestTheFileEditedByHand(t *testing.T) {
 }
 
 func TestTheFileRemovedOrEmptiedIsWrittenAgain(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "shop.yaml")
 	r := newRouter(t, file)
 	for _, gone := range []func() error{
@@ -317,6 +321,7 @@ func writeForever(file string) error {
 }
 
 func TestACrashInAWriteLeavesTheOldFileOrTheNewOne(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "shop.yaml")
 	r := newRouter(t, file)
 	for crash := range 20 {
@@ -346,6 +351,7 @@ func TestACrashInAWriteLeavesTheOldFileOrTheNewOne(t *testing.T) {
 }
 
 func TestWhatLooksLikeATemplateReachesTraefikAsItIs(t *testing.T) {
+	t.Parallel()
 	canary := testbed.NewBackend(t, testbed.Behaviour{Version: "v2"})
 	stable := testbed.NewBackend(t, testbed.Behaviour{Version: "v1"})
 	traefik := testbed.NewTraefik(t, testbed.TraefikConfig{Throttle: throttle})

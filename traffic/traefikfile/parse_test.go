@@ -22,6 +22,7 @@ import (
 
 // Traefik itself judges the same rules: what is taken here is enabled there, and what is refused is disabled.
 func TestRulesAreTakenAndRefusedAsTraefikDoes(t *testing.T) {
+	t.Parallel()
 	judged := []string{
 		"Host(`a`)", "host(`a`)", "HOST(`a`) && !PathPrefix(`/x`)", "Host(`ä`)", "Host()", "Host(``)", "Host(`a`, `b`)", "Host(a)",
 		"HostRegexp(`^a$`)", "HostRegexp(`(`)", "HostRegexp(`ä`)", "Path(`/a`)", "Path(`a`)", "PathPrefix(`/`)", "PathPrefix(`a`)",
@@ -190,6 +191,7 @@ func TestConfigSaysAllThatIsWrong(t *testing.T) {
 }
 
 func TestGuardsAreValidatedAsTraefikDoes(t *testing.T) {
+	t.Parallel()
 	require.NoError(t, traefikapi.ValidateGuards(traffic.Guards{}))
 	for _, expression := range []string{"NetworkErrorRatio() > 0.5", "LatencyAtQuantileMS(50.0) > 100 || ResponseCodeRatio(500, 600, 0, 600) >= 0.2"} {
 		require.NoError(t, traefikapi.ValidateGuards(traffic.Guards{CircuitBreaker: &traffic.CircuitBreaker{Expression: expression}}))

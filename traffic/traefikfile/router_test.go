@@ -26,6 +26,7 @@ func deadURL(t *testing.T) string {
 }
 
 func TestTheFileProviderPassesTheSuite(t *testing.T) {
+	t.Parallel()
 	traefik := testbed.NewTraefik(t, testbed.TraefikConfig{Throttle: throttle})
 	traffictest.Run(t, func(t *testing.T, w traffictest.Wanted) traffictest.Gateway {
 		file := filepath.Join(traefik.Directory, w.Rollout+".yaml")
