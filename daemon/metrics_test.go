@@ -17,7 +17,7 @@ import (
 	"github.com/serindev/serin/engine"
 	"github.com/serindev/serin/notify"
 	"github.com/serindev/serin/server"
-	"github.com/serindev/serin/server/spinnaker"
+	"github.com/serindev/serin/spinnaker"
 )
 
 var update = flag.Bool("update", false, "write what is generated again")

@@ -14,52 +14,12 @@ import (
 	"time"
 
 	"github.com/serindev/serin/record"
+	"github.com/serindev/serin/spinnaker/kept"
 )
-
-// CanaryConfig is a canary config of Kayenta as it is kept: JSON, and what it is found by.
-type CanaryConfig struct {
-	ID, Name     string
-	Applications []string
-	Body         json.RawMessage
-}
-
-// CanaryRun is a run of Kayenta's API as it is kept.
-type CanaryRun struct {
-	// ID is a ULID, so that later runs sort after earlier ones. Kind keeps several sorts of runs apart.
-	ID, Kind, Application string
-	// Status is a word of Kayenta's; a run that is complete is never changed again.
-	Status   string
-	Complete bool
-	At       time.Time
-	Body     json.RawMessage
-}
-
-// CanaryPairs are the samples that a run has judged.
-type CanaryPairs struct {
-	ID   string
-	At   time.Time
-	Body json.RawMessage
-}
-
-// CanaryEvidence is what the looks of one pipeline add up to. Version counts its changes from 1.
-type CanaryEvidence struct {
-	ID      string
-	Version int
-	At      time.Time
-	Body    []byte
-}
-
-// CanaryFilter says which runs to list. Empty fields do not filter, but Kind and Application have to be given.
-type CanaryFilter struct {
-	Kind, Application string
-	Statuses          []string
-	// Limit is 1,000 at most, and so where it is not positive; Offset of the newest are left out.
-	Limit, Offset int
-}
 
 // CreateCanaryConfig keeps a new config. It returns [record.ErrConflict] if the id is taken, or if one of its
 // applications has a config of this name.
-func (s *Store) CreateCanaryConfig(ctx context.Context, c CanaryConfig) error {
+func (s *Store) CreateCanaryConfig(ctx context.Context, c kept.Config) error {
 	err := s.writeCanaryConfig(ctx, c, func(tx *sql.Tx) (sql.Result, error) {
 		return tx.ExecContext(ctx, `INSERT INTO canary_configs (id, body) VALUES ($1, $2) ON CONFLICT DO NOTHING`, c.ID, text(c.Body))
 	}, record.ErrConflict)
@@ -71,7 +31,7 @@ func (s *Store) CreateCanaryConfig(ctx context.Context, c CanaryConfig) error {
 
 // UpdateCanaryConfig replaces a config. It returns [record.ErrNotFound] if there is none, and [record.ErrConflict]
 // if one of its applications has another config of this name.
-func (s *Store) UpdateCanaryConfig(ctx context.Context, c CanaryConfig) error {
+func (s *Store) UpdateCanaryConfig(ctx context.Context, c kept.Config) error {
 	err := s.writeCanaryConfig(ctx, c, func(tx *sql.Tx) (sql.Result, error) {
 		return tx.ExecContext(ctx, `UPDATE canary_configs SET body = $2 WHERE id = $1`, c.ID, text(c.Body))
 	}, record.ErrNotFound)
@@ -82,7 +42,7 @@ func (s *Store) UpdateCanaryConfig(ctx context.Context, c CanaryConfig) error {
 }
 
 // writeCanaryConfig writes a config with its names; untouched is the error where write touched nothing.
-func (s *Store) writeCanaryConfig(ctx context.Context, c CanaryConfig, write func(*sql.Tx) (sql.Result, error), untouched error) error {
+func (s *Store) writeCanaryConfig(ctx context.Context, c kept.Config, write func(*sql.Tx) (sql.Result, error), untouched error) error {
 	names := []named{{"id", c.ID}, {"name", c.Name}}
 	for _, a := range c.Applications {
 		names = append(names, named{"application", a})
@@ -171,7 +131,7 @@ func (s *Store) DeleteCanaryConfig(ctx context.Context, id string) error {
 }
 
 // CreateCanaryRun keeps a new run, or returns [record.ErrConflict] if its id is taken.
-func (s *Store) CreateCanaryRun(ctx context.Context, r CanaryRun) error {
+func (s *Store) CreateCanaryRun(ctx context.Context, r kept.Run) error {
 	err := checkNames(named{"id", r.ID}, named{"kind", r.Kind}, named{"application", r.Application}, named{"status", r.Status})
 	var body []byte
 	if err == nil {
@@ -196,7 +156,7 @@ func (s *Store) CreateCanaryRun(ctx context.Context, r CanaryRun) error {
 // UpdateCanaryRun writes a run's status and body, with what was measured and what follows from it, all or nothing;
 // pairs and evidence may be nil. It returns [record.ErrConflict] if the run is complete already or not there, and if
 // the evidence's version is not the next one.
-func (s *Store) UpdateCanaryRun(ctx context.Context, r CanaryRun, pairs *CanaryPairs, evidence *CanaryEvidence) error {
+func (s *Store) UpdateCanaryRun(ctx context.Context, r kept.Run, pairs *kept.Pairs, evidence *kept.Evidence) error {
 	body, err := deflate(r.Body)
 	if err == nil {
 		err = s.change(ctx, func(tx *sql.Tx) error {
@@ -225,7 +185,7 @@ func (s *Store) UpdateCanaryRun(ctx context.Context, r CanaryRun, pairs *CanaryP
 	return nil
 }
 
-func insertCanaryPairs(ctx context.Context, tx *sql.Tx, p CanaryPairs) error {
+func insertCanaryPairs(ctx context.Context, tx *sql.Tx, p kept.Pairs) error {
 	body, err := deflate(p.Body)
 	if err == nil {
 		_, err = tx.ExecContext(ctx, `INSERT INTO canary_pairs (id, at, body) VALUES ($1, $2, $3)`, p.ID, p.At.UnixNano(), body)
@@ -236,7 +196,7 @@ func insertCanaryPairs(ctx context.Context, tx *sql.Tx, p CanaryPairs) error {
 	return nil
 }
 
-func writeCanaryEvidence(ctx context.Context, tx *sql.Tx, e CanaryEvidence) error {
+func writeCanaryEvidence(ctx context.Context, tx *sql.Tx, e kept.Evidence) error {
 	done, err := tx.ExecContext(ctx, `INSERT INTO canary_evidence (id, version, at, body) VALUES ($1, $2, $3, $4)
 		ON CONFLICT (id) DO UPDATE SET version = excluded.version, at = excluded.at, body = excluded.body
 		WHERE canary_evidence.version = excluded.version - 1`, e.ID, e.Version, e.At.UnixNano(), e.Body)
@@ -250,7 +210,7 @@ func writeCanaryEvidence(ctx context.Context, tx *sql.Tx, e CanaryEvidence) erro
 }
 
 // KeepCanaryPairs keeps pairs that no run has measured.
-func (s *Store) KeepCanaryPairs(ctx context.Context, p CanaryPairs) error {
+func (s *Store) KeepCanaryPairs(ctx context.Context, p kept.Pairs) error {
 	if err := checkNames(named{"id", p.ID}); err != nil {
 		return fmt.Errorf("keep pairs: %w", err)
 	}
@@ -259,7 +219,7 @@ func (s *Store) KeepCanaryPairs(ctx context.Context, p CanaryPairs) error {
 
 const canaryRunColumns = `id, kind, application, status, complete, at, body`
 
-func scanCanaryRun(row interface{ Scan(...any) error }) (r CanaryRun, err error) {
+func scanCanaryRun(row interface{ Scan(...any) error }) (r kept.Run, err error) {
 	var at int64
 	var body []byte
 	if err = row.Scan(&r.ID, &r.Kind, &r.Application, &r.Status, &r.Complete, &at, &body); err != nil {
@@ -271,16 +231,16 @@ func scanCanaryRun(row interface{ Scan(...any) error }) (r CanaryRun, err error)
 }
 
 // CanaryRun is a run, or [record.ErrNotFound].
-func (s *Store) CanaryRun(ctx context.Context, id string) (CanaryRun, error) {
+func (s *Store) CanaryRun(ctx context.Context, id string) (kept.Run, error) {
 	r, err := scanCanaryRun(s.read.QueryRowContext(ctx, `SELECT `+canaryRunColumns+` FROM canary_runs WHERE id = $1`, id))
 	if err != nil {
-		return CanaryRun{}, fmt.Errorf("read canary run %s: %w", id, orNotFound(err))
+		return kept.Run{}, fmt.Errorf("read canary run %s: %w", id, orNotFound(err))
 	}
 	return r, nil
 }
 
 // CanaryRuns lists runs, newest first.
-func (s *Store) CanaryRuns(ctx context.Context, f CanaryFilter) ([]CanaryRun, error) {
+func (s *Store) CanaryRuns(ctx context.Context, f kept.Filter) ([]kept.Run, error) {
 	if f.Limit <= 0 || f.Limit > maxLimit {
 		f.Limit = maxLimit
 	}
@@ -299,16 +259,16 @@ func (s *Store) CanaryRuns(ctx context.Context, f CanaryFilter) ([]CanaryRun, er
 }
 
 // IncompleteCanaryRuns are all runs that are not complete, oldest first.
-func (s *Store) IncompleteCanaryRuns(ctx context.Context) ([]CanaryRun, error) {
+func (s *Store) IncompleteCanaryRuns(ctx context.Context) ([]kept.Run, error) {
 	return s.canaryRuns(ctx, `SELECT `+canaryRunColumns+` FROM canary_runs WHERE NOT complete ORDER BY id`)
 }
 
-func (s *Store) canaryRuns(ctx context.Context, query string, args ...any) ([]CanaryRun, error) {
+func (s *Store) canaryRuns(ctx context.Context, query string, args ...any) ([]kept.Run, error) {
 	rows, err := s.read.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("list canary runs: %w", err)
 	}
-	all, err := collect(rows, func(rows *sql.Rows) (CanaryRun, error) { return scanCanaryRun(rows) })
+	all, err := collect(rows, func(rows *sql.Rows) (kept.Run, error) { return scanCanaryRun(rows) })
 	if err != nil {
 		return nil, fmt.Errorf("list canary runs: %w", err)
 	}
@@ -329,12 +289,12 @@ func (s *Store) CanaryPairs(ctx context.Context, id string) (json.RawMessage, er
 }
 
 // CanaryEvidence is the evidence of an id, or [record.ErrNotFound].
-func (s *Store) CanaryEvidence(ctx context.Context, id string) (CanaryEvidence, error) {
-	e := CanaryEvidence{ID: id}
+func (s *Store) CanaryEvidence(ctx context.Context, id string) (kept.Evidence, error) {
+	e := kept.Evidence{ID: id}
 	var at int64
 	err := s.read.QueryRowContext(ctx, `SELECT version, at, body FROM canary_evidence WHERE id = $1`, id).Scan(&e.Version, &at, &e.Body)
 	if err != nil {
-		return CanaryEvidence{}, fmt.Errorf("read canary evidence %s: %w", id, orNotFound(err))
+		return kept.Evidence{}, fmt.Errorf("read canary evidence %s: %w", id, orNotFound(err))
 	}
 	e.At = time.Unix(0, at).UTC()
 	return e, nil

@@ -11,6 +11,7 @@ import (
 
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/spinnaker/kept"
 	"github.com/serindev/serin/store"
 )
 
@@ -46,8 +47,8 @@ func TestNothingIsWrittenWithoutLeave(t *testing.T) {
 		reflect.TypeFor[[]rollout.Event]():     reflect.ValueOf([]rollout.Event{first}),
 		reflect.TypeFor[[]record.LookRecord](): reflect.ValueOf([]record.LookRecord{{Release: "R1", Scope: "gray"}}),
 		reflect.TypeFor[[]record.Learned]():    reflect.ValueOf([]record.Learned{{Rollout: "shop", Release: "R1", Metric: "errors", At: at}}),
-		reflect.TypeFor[store.CanaryConfig]():  reflect.ValueOf(store.CanaryConfig{ID: "C1", Body: []byte("{}")}),
-		reflect.TypeFor[store.CanaryRun]():     reflect.ValueOf(store.CanaryRun{ID: "C1", Body: []byte("{}")}),
+		reflect.TypeFor[kept.Config]():         reflect.ValueOf(kept.Config{ID: "C1", Body: []byte("{}")}),
+		reflect.TypeFor[kept.Run]():            reflect.ValueOf(kept.Run{ID: "C1", Body: []byte("{}")}),
 		reflect.TypeFor[string]():              reflect.ValueOf("R1"),
 		reflect.TypeFor[[]byte]():              reflect.ValueOf([]byte("{}")),
 	}

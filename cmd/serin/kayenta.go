@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/serindev/serin/analysis/metricset"
+	"github.com/serindev/serin/spinnaker/metricset"
 	"github.com/serindev/serin/analysis/promsource"
 	"github.com/serindev/serin/chart"
 	"github.com/serindev/serin/judge/kayenta"

@@ -11,15 +11,16 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/serindev/serin/record"
+	"github.com/serindev/serin/spinnaker/kept"
 	"github.com/serindev/serin/store"
 )
 
-func canaryConfig(id, name string, applications ...string) store.CanaryConfig {
-	return store.CanaryConfig{ID: id, Name: name, Applications: applications, Body: json.RawMessage(fmt.Sprintf(`{"id": %q, "text": "é\u0000"}`, id))}
+func canaryConfig(id, name string, applications ...string) kept.Config {
+	return kept.Config{ID: id, Name: name, Applications: applications, Body: json.RawMessage(fmt.Sprintf(`{"id": %q, "text": "é\u0000"}`, id))}
 }
 
-func canaryRun(id, application, status string) store.CanaryRun {
-	return store.CanaryRun{ID: id, Kind: "canary", Application: application, Status: status, At: Start, Body: json.RawMessage(`{"a": "` + id + `"}`)}
+func canaryRun(id, application, status string) kept.Run {
+	return kept.Run{ID: id, Kind: "canary", Application: application, Status: status, At: Start, Body: json.RawMessage(`{"a": "` + id + `"}`)}
 }
 
 func (d Database) canary(t *testing.T) {
@@ -97,7 +98,7 @@ func (d Database) canaryConfigs(t *testing.T) {
 	})
 }
 
-func ids(runs []store.CanaryRun) (out []string) {
+func ids(runs []kept.Run) (out []string) {
 	for _, r := range runs {
 		out = append(out, r.ID)
 	}
@@ -117,9 +118,9 @@ func (d Database) canaryRuns(t *testing.T) {
 		require.Equal(t, r, got)
 		open, err := s.IncompleteCanaryRuns(ctx)
 		require.NoError(t, err)
-		require.Equal(t, []store.CanaryRun{r}, open)
+		require.Equal(t, []kept.Run{r}, open)
 		r.Status, r.Complete, r.At = "succeeded", true, Start.Add(time.Hour)
-		pairs := store.CanaryPairs{ID: "p", At: Start, Body: json.RawMessage(`[{"values": ["NaN"]}]`)}
+		pairs := kept.Pairs{ID: "p", At: Start, Body: json.RawMessage(`[{"values": ["NaN"]}]`)}
 		require.NoError(t, s.UpdateCanaryRun(ctx, r, &pairs, nil))
 		got, err = s.CanaryRun(ctx, "01A")
 		require.NoError(t, err)
@@ -137,7 +138,7 @@ func (d Database) canaryRuns(t *testing.T) {
 		require.ErrorIs(t, err, record.ErrNotFound)
 		_, err = s.CanaryPairs(ctx, "q")
 		require.ErrorIs(t, err, record.ErrNotFound)
-		require.NoError(t, s.KeepCanaryPairs(ctx, store.CanaryPairs{ID: "q", At: Start, Body: json.RawMessage(`[]`)}))
+		require.NoError(t, s.KeepCanaryPairs(ctx, kept.Pairs{ID: "q", At: Start, Body: json.RawMessage(`[]`)}))
 	})
 	t.Run("canary runs are listed by application, newest first, in pages", func(t *testing.T) {
 		s := d.open(t)
@@ -147,22 +148,22 @@ func (d Database) canaryRuns(t *testing.T) {
 			require.NoError(t, s.CreateCanaryRun(t.Context(), r))
 		}
 		for name, c := range map[string]struct {
-			filter store.CanaryFilter
+			filter kept.Filter
 			want   []string
 		}{
-			"all of one":     {store.CanaryFilter{Application: "shop"}, []string{"04", "02", "00"}},
-			"a page":         {store.CanaryFilter{Application: "shop", Limit: 1, Offset: 1}, []string{"02"}},
-			"by status":      {store.CanaryFilter{Application: "shop", Statuses: []string{"running", "terminal"}}, []string{"02", "00"}},
-			"nobody's":       {store.CanaryFilter{Application: "nobody"}, nil},
-			"an odd status":  {store.CanaryFilter{Application: "shop", Statuses: []string{"x' OR 1=1 --"}}, nil},
-			"beyond the end": {store.CanaryFilter{Application: "shop", Offset: 7}, nil},
+			"all of one":     {kept.Filter{Application: "shop"}, []string{"04", "02", "00"}},
+			"a page":         {kept.Filter{Application: "shop", Limit: 1, Offset: 1}, []string{"02"}},
+			"by status":      {kept.Filter{Application: "shop", Statuses: []string{"running", "terminal"}}, []string{"02", "00"}},
+			"nobody's":       {kept.Filter{Application: "nobody"}, nil},
+			"an odd status":  {kept.Filter{Application: "shop", Statuses: []string{"x' OR 1=1 --"}}, nil},
+			"beyond the end": {kept.Filter{Application: "shop", Offset: 7}, nil},
 		} {
 			c.filter.Kind = "canary"
 			got, err := s.CanaryRuns(t.Context(), c.filter)
 			require.NoError(t, err, name)
 			require.Equal(t, c.want, ids(got), name)
 		}
-		got, err := s.CanaryRuns(t.Context(), store.CanaryFilter{Kind: "other", Application: "shop"})
+		got, err := s.CanaryRuns(t.Context(), kept.Filter{Kind: "other", Application: "shop"})
 		require.NoError(t, err)
 		require.Empty(t, got)
 	})
@@ -171,12 +172,12 @@ func (d Database) canaryRuns(t *testing.T) {
 		ctx := t.Context()
 		done, open, recent := canaryRun("01", "shop", "succeeded"), canaryRun("02", "shop", "running"), canaryRun("03", "shop", "succeeded")
 		done.Complete, recent.Complete, recent.At = true, true, Start.Add(2*time.Hour)
-		for _, r := range []store.CanaryRun{done, open, recent} {
+		for _, r := range []kept.Run{done, open, recent} {
 			require.NoError(t, s.CreateCanaryRun(ctx, r))
 		}
-		require.NoError(t, s.KeepCanaryPairs(ctx, store.CanaryPairs{ID: "p", At: Start, Body: json.RawMessage(`[]`)}))
+		require.NoError(t, s.KeepCanaryPairs(ctx, kept.Pairs{ID: "p", At: Start, Body: json.RawMessage(`[]`)}))
 		require.NoError(t, s.PruneCanary(ctx, Start.Add(time.Hour)))
-		runs, err := s.CanaryRuns(ctx, store.CanaryFilter{Kind: "canary", Application: "shop"})
+		runs, err := s.CanaryRuns(ctx, kept.Filter{Kind: "canary", Application: "shop"})
 		require.NoError(t, err)
 		require.Equal(t, []string{"03", "02"}, ids(runs))
 		_, err = s.CanaryPairs(ctx, "p")
@@ -195,7 +196,7 @@ func (d Database) canaryEvidence(t *testing.T) {
 	finish := func(id string, version int) error {
 		r := canaryRun(id, "shop", "succeeded")
 		r.Complete = true
-		return s.UpdateCanaryRun(ctx, r, nil, &store.CanaryEvidence{ID: "e", Version: version, At: Start, Body: fmt.Appendf([]byte{0}, "%d", version)})
+		return s.UpdateCanaryRun(ctx, r, nil, &kept.Evidence{ID: "e", Version: version, At: Start, Body: fmt.Appendf([]byte{0}, "%d", version)})
 	}
 	require.NoError(t, finish("01", 1))
 	require.ErrorIs(t, finish("02", 1), record.ErrConflict, "somebody was faster")
@@ -206,7 +207,7 @@ func (d Database) canaryEvidence(t *testing.T) {
 	require.ErrorIs(t, finish("03", 4), record.ErrConflict, "one is missing between")
 	e, err := s.CanaryEvidence(ctx, "e")
 	require.NoError(t, err)
-	require.Equal(t, store.CanaryEvidence{ID: "e", Version: 2, At: Start, Body: []byte("\x002")}, e)
+	require.Equal(t, kept.Evidence{ID: "e", Version: 2, At: Start, Body: []byte("\x002")}, e)
 	require.NoError(t, s.PruneCanary(ctx, Start.Add(time.Second)))
 	_, err = s.CanaryEvidence(ctx, "e")
 	require.ErrorIs(t, err, record.ErrNotFound)

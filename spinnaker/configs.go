@@ -14,6 +14,7 @@ import (
 
 	"github.com/serindev/serin/judge/kayenta"
 	"github.com/serindev/serin/record"
+	"github.com/serindev/serin/spinnaker/kept"
 )
 
 // configName is what Kayenta lets a config be called; commas pass it by an oversight, and so here.
@@ -35,7 +36,7 @@ func (s *Service) listConfigs(r *http.Request) (*reply, error) {
 	if err := s.checkAccount(r, "configurationAccountName", serinAccount); err != nil {
 		return nil, err
 	}
-	bodies, err := s.o.Store.Configs(r.Context())
+	bodies, err := s.o.Store.CanaryConfigs(r.Context())
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +69,7 @@ func (s *Service) readConfig(r *http.Request) (*reply, error) {
 
 // storedConfig is a config's body; one that is not there is told in Kayenta's words.
 func (s *Service) storedConfig(r *http.Request, id string) (json.RawMessage, error) {
-	body, err := s.o.Store.Config(r.Context(), id)
+	body, err := s.o.Store.CanaryConfig(r.Context(), id)
 	if errors.Is(err, record.ErrNotFound) {
 		return nil, notFound("No such object named %s", id)
 	}
@@ -107,9 +108,9 @@ func (s *Service) createConfig(r *http.Request) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = s.o.Store.CreateConfig(r.Context(), stored)
+	err = s.o.Store.CreateCanaryConfig(r.Context(), stored)
 	if errors.Is(err, record.ErrConflict) {
-		if _, readErr := s.o.Store.Config(r.Context(), c.ID); readErr == nil {
+		if _, readErr := s.o.Store.CanaryConfig(r.Context(), c.ID); readErr == nil {
 			return nil, bad("Canary config '%s' already exists.", c.ID)
 		}
 		return nil, nameTaken(c)
@@ -138,7 +139,7 @@ func (s *Service) updateConfig(r *http.Request) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = s.o.Store.UpdateConfig(r.Context(), stored)
+	err = s.o.Store.UpdateCanaryConfig(r.Context(), stored)
 	switch {
 	case errors.Is(err, record.ErrNotFound):
 		return nil, bad("Canary config '%s' does not exist.", c.ID)
@@ -159,7 +160,7 @@ func (s *Service) deleteConfig(r *http.Request) (*reply, error) {
 		return nil, err
 	}
 	id := r.PathValue("id")
-	err := s.o.Store.DeleteConfig(r.Context(), id)
+	err := s.o.Store.DeleteCanaryConfig(r.Context(), id)
 	switch {
 	case errors.Is(err, record.ErrNotFound):
 		return nil, notFound("No such object named %s", id)
@@ -234,12 +235,12 @@ func (s *Service) checkConfig(c kayenta.Config) error {
 	return nil
 }
 
-func storable(c kayenta.Config) (Config, error) {
+func storable(c kayenta.Config) (kept.Config, error) {
 	b, err := json.Marshal(c)
 	if err != nil {
-		return Config{}, bad("the canary config cannot be written: %v", err)
+		return kept.Config{}, bad("the canary config cannot be written: %v", err)
 	}
-	return Config{ID: c.ID, Name: c.Name, Applications: c.Applications, Body: b}, nil
+	return kept.Config{ID: c.ID, Name: c.Name, Applications: c.Applications, Body: b}, nil
 }
 
 // newUUID is a random UUID (RFC 9562, version 4).

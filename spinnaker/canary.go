@@ -14,9 +14,10 @@ import (
 
 	"github.com/oklog/ulid/v2"
 
-	"github.com/serindev/serin/analysis/metricset"
 	"github.com/serindev/serin/judge/kayenta"
 	"github.com/serindev/serin/record"
+	"github.com/serindev/serin/spinnaker/kept"
+	"github.com/serindev/serin/spinnaker/metricset"
 )
 
 // The kinds of run in the store.
@@ -204,8 +205,8 @@ func checkScope(name string, side *scope) error {
 }
 
 // run is the execution as the store keeps it.
-func (e execution) run() Run {
-	return Run{
+func (e execution) run() kept.Run {
+	return kept.Run{
 		ID: e.PipelineID, Kind: kindCanary, Application: e.Application, Status: e.Status, Complete: e.Complete,
 		At: time.Now().UTC(), Body: mustJSON(e),
 	}
@@ -220,11 +221,11 @@ func mustJSON(v any) json.RawMessage {
 }
 
 // create keeps a new run and has it taken up. After an error nothing runs.
-func (s *Service) create(ctx context.Context, r Run) error {
+func (s *Service) create(ctx context.Context, r kept.Run) error {
 	if !s.opened(r.ID, s.o.MaxRuns) {
 		return busy("%d runs are open, and no more are taken; try again later", s.o.MaxRuns)
 	}
-	if err := s.o.Store.CreateRun(ctx, r); err != nil {
+	if err := s.o.Store.CreateCanaryRun(ctx, r); err != nil {
 		s.closed(r.ID)
 		return err
 	}
@@ -266,10 +267,10 @@ func (s *Service) readCanary(r *http.Request) (*reply, error) {
 }
 
 // runOf is a run of one of the kinds.
-func (s *Service) runOf(ctx context.Context, id string, kinds ...string) (Run, error) {
-	run, err := s.o.Store.Run(ctx, id)
+func (s *Service) runOf(ctx context.Context, id string, kinds ...string) (kept.Run, error) {
+	run, err := s.o.Store.CanaryRun(ctx, id)
 	if errors.Is(err, record.ErrNotFound) || err == nil && !slices.Contains(kinds, run.Kind) {
-		return Run{}, notFound("Pipeline execution %s was not found", id)
+		return kept.Run{}, notFound("Pipeline execution %s was not found", id)
 	}
 	return run, err
 }
@@ -294,11 +295,11 @@ func (s *Service) listCanaries(r *http.Request) (*reply, error) {
 		return nil, err
 	}
 	limit = min(limit, maxPage)
-	f := Filter{Kind: kindCanary, Application: orAdHoc(q.Get("application")), Limit: limit, Offset: (page - 1) * limit}
+	f := kept.Filter{Kind: kindCanary, Application: orAdHoc(q.Get("application")), Limit: limit, Offset: (page - 1) * limit}
 	for _, status := range queryList(r, "statuses") {
 		f.Statuses = append(f.Statuses, strings.ToLower(status))
 	}
-	runs, err := s.o.Store.Runs(r.Context(), f)
+	runs, err := s.o.Store.CanaryRuns(r.Context(), f)
 	if err != nil {
 		return nil, err
 	}
@@ -336,7 +337,7 @@ func (s *Service) cancelRun(r *http.Request) (*reply, error) {
 // between, which nobody would know of.
 func (s *Service) cancel(ctx context.Context, id string) error {
 	s.stop(ctx, id)
-	run, err := s.o.Store.Run(ctx, id)
+	run, err := s.o.Store.CanaryRun(ctx, id)
 	if errors.Is(err, record.ErrNotFound) || err == nil && run.Complete {
 		return nil
 	}
@@ -368,7 +369,7 @@ func (s *Service) cancel(ctx context.Context, id string) error {
 		e.end(now)
 		run = e.run()
 	}
-	err = s.o.Store.UpdateRun(ctx, run, nil, nil)
+	err = s.o.Store.UpdateCanaryRun(ctx, run, nil, nil)
 	if err != nil && !errors.Is(err, record.ErrConflict) { // a conflict: it has ended meanwhile
 		return err
 	}
@@ -387,7 +388,7 @@ func (s *Service) readPairs(r *http.Request) (*reply, error) {
 		return nil, err
 	}
 	id := r.PathValue("id")
-	body, err := s.o.Store.Pairs(r.Context(), id)
+	body, err := s.o.Store.CanaryPairs(r.Context(), id)
 	if errors.Is(err, record.ErrNotFound) {
 		return nil, notFound("No such object named %s", id)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/serindev/serin/judge/kayenta"
 	"github.com/serindev/serin/record"
+	"github.com/serindev/serin/spinnaker/kept"
 )
 
 // analysisExecution is a standalone analysis as it is told and stored (section 3).
@@ -135,8 +136,8 @@ func (a *analysisExecution) set(status string) {
 	a.Status, a.ExecutionStatus = status, strings.ToUpper(status)
 }
 
-func (a analysisExecution) run() Run {
-	return Run{
+func (a analysisExecution) run() kept.Run {
+	return kept.Run{
 		ID: a.PipelineID, Kind: kindAnalysis, Application: a.Application, Status: a.Status, Complete: a.Complete,
 		At: time.Now().UTC(), Body: mustJSON(a),
 	}
@@ -197,7 +198,7 @@ func (a *analysisExecution) stages(current string) {
 }
 
 // analyse waits, judges and waits again, until the last interval or one that fails. It goes on where it was left.
-func (s *Service) analyse(ctx context.Context, run Run, take func(string) *underWay) error {
+func (s *Service) analyse(ctx context.Context, run kept.Run, take func(string) *underWay) error {
 	var a analysisExecution
 	if err := json.Unmarshal(run.Body, &a); err != nil {
 		return fmt.Errorf("read analysis %s: %w", run.ID, err)
@@ -266,7 +267,7 @@ func (s *Service) until(ctx context.Context, due time.Time) bool {
 func (s *Service) awaitWindow(ctx context.Context, a analysisExecution, i int, w window, take func(string) *underWay) (execution, error) {
 	id := a.Runs[i]
 	for {
-		run, err := s.o.Store.Run(ctx, id)
+		run, err := s.o.Store.CanaryRun(ctx, id)
 		if errors.Is(err, record.ErrNotFound) {
 			run, err = s.createWindow(ctx, a, id, w)
 		}
@@ -277,7 +278,7 @@ func (s *Service) awaitWindow(ctx context.Context, a analysisExecution, i int, w
 		if err == nil {
 			select {
 			case <-take(id).done:
-				if run, err = s.o.Store.Run(ctx, id); err == nil && run.Complete {
+				if run, err = s.o.Store.CanaryRun(ctx, id); err == nil && run.Complete {
 					continue
 				}
 			case <-ctx.Done():
@@ -293,10 +294,10 @@ func (s *Service) awaitWindow(ctx context.Context, a analysisExecution, i int, w
 	}
 }
 
-func (s *Service) createWindow(ctx context.Context, a analysisExecution, id string, w window) (Run, error) {
+func (s *Service) createWindow(ctx context.Context, a analysisExecution, id string, w window) (kept.Run, error) {
 	c, err := kayenta.DecodeConfig(a.CanaryConfig)
 	if err != nil {
-		return Run{}, err
+		return kept.Run{}, err
 	}
 	e := newExecution(c, a.CanaryConfigID, a.Request.request(w), time.Now())
 	e.PipelineID, e.Application, e.Parent, e.accounts = id, a.Application, a.Parent, a.accounts
@@ -304,7 +305,7 @@ func (s *Service) createWindow(ctx context.Context, a analysisExecution, id stri
 		e.Parent = a.PipelineID // the looks of one analysis belong together
 	}
 	s.opened(id, math.MaxInt) // its analysis was let in
-	return e.run(), s.o.Store.CreateRun(ctx, e.run())
+	return e.run(), s.o.Store.CreateCanaryRun(ctx, e.run())
 }
 
 // stops says whether a judgement ends the analysis: one without a score, or with one that is not above marginal.

@@ -26,7 +26,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/serindev/serin/judge/kayenta"
-	"github.com/serindev/serin/server/spinnaker"
+	"github.com/serindev/serin/spinnaker"
 )
 
 // certificate makes a certificate that signs itself, and its files.

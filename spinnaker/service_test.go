@@ -22,74 +22,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/serindev/serin/analysis/promsource"
-	"github.com/serindev/serin/server/spinnaker"
+	"github.com/serindev/serin/spinnaker"
 	"github.com/serindev/serin/store"
 )
-
-// kept is a store as the service wants it; cmd/serin has the same.
-type kept struct{ *store.Store }
-
-func (k kept) CreateConfig(ctx context.Context, c spinnaker.Config) error {
-	return k.CreateCanaryConfig(ctx, store.CanaryConfig(c))
-}
-
-func (k kept) UpdateConfig(ctx context.Context, c spinnaker.Config) error {
-	return k.UpdateCanaryConfig(ctx, store.CanaryConfig(c))
-}
-
-func (k kept) DeleteConfig(ctx context.Context, id string) error {
-	return k.DeleteCanaryConfig(ctx, id)
-}
-
-func (k kept) Config(ctx context.Context, id string) (json.RawMessage, error) {
-	return k.CanaryConfig(ctx, id)
-}
-
-func (k kept) Configs(ctx context.Context) ([]json.RawMessage, error) { return k.CanaryConfigs(ctx) }
-
-func (k kept) CreateRun(ctx context.Context, r spinnaker.Run) error {
-	return k.CreateCanaryRun(ctx, store.CanaryRun(r))
-}
-
-func (k kept) UpdateRun(ctx context.Context, r spinnaker.Run, p *spinnaker.Pairs, e *spinnaker.Evidence) error {
-	return k.UpdateCanaryRun(ctx, store.CanaryRun(r), (*store.CanaryPairs)(p), (*store.CanaryEvidence)(e))
-}
-
-func (k kept) Run(ctx context.Context, id string) (spinnaker.Run, error) {
-	r, err := k.CanaryRun(ctx, id)
-	return spinnaker.Run(r), err
-}
-
-func (k kept) Runs(ctx context.Context, f spinnaker.Filter) ([]spinnaker.Run, error) {
-	return runs(k.CanaryRuns(ctx, store.CanaryFilter(f)))
-}
-
-func (k kept) IncompleteRuns(ctx context.Context) ([]spinnaker.Run, error) {
-	return runs(k.IncompleteCanaryRuns(ctx))
-}
-
-func runs(all []store.CanaryRun, err error) ([]spinnaker.Run, error) {
-	out := make([]spinnaker.Run, len(all))
-	for i := range all {
-		out[i] = spinnaker.Run(all[i])
-	}
-	return out, err
-}
-
-func (k kept) KeepPairs(ctx context.Context, p spinnaker.Pairs) error {
-	return k.KeepCanaryPairs(ctx, store.CanaryPairs(p))
-}
-
-func (k kept) Pairs(ctx context.Context, id string) (json.RawMessage, error) {
-	return k.CanaryPairs(ctx, id)
-}
-
-func (k kept) Evidence(ctx context.Context, id string) (spinnaker.Evidence, error) {
-	e, err := k.CanaryEvidence(ctx, id)
-	return spinnaker.Evidence(e), err
-}
-
-func (k kept) Prune(ctx context.Context, before time.Time) error { return k.PruneCanary(ctx, before) }
 
 // openStore opens a new store in a file.
 func openStore(t testing.TB) spinnaker.Store {
@@ -97,7 +32,7 @@ func openStore(t testing.TB) spinnaker.Store {
 	s, err := store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "serin.db"))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Close()) })
-	return kept{s}
+	return s
 }
 
 // value is what a made-up Prometheus says of a query at a time; NaN is a gap.
@@ -223,7 +158,7 @@ func (c client) ended(t testing.TB, path string) map[string]any {
 // golden reads cases of testdata/spinnaker.
 func golden[T any](t testing.TB, name string) []T {
 	t.Helper()
-	b, err := os.ReadFile("../../testdata/spinnaker/" + name)
+	b, err := os.ReadFile("../testdata/spinnaker/" + name)
 	require.NoError(t, err)
 	var cases []T
 	require.NoError(t, json.Unmarshal(b, &cases))

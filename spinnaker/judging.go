@@ -5,8 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/serindev/serin/analysis/metricset"
 	"github.com/serindev/serin/judge/kayenta"
+	"github.com/serindev/serin/spinnaker/kept"
+	"github.com/serindev/serin/spinnaker/metricset"
 )
 
 // The judges that a config may name. Kayenta's own comes first: a config without a judge means it.
@@ -29,7 +30,7 @@ type judging struct {
 type judged struct {
 	result   json.RawMessage
 	warnings []string
-	evidence *Evidence
+	evidence *kept.Evidence
 }
 
 type judgeFunc func(context.Context, *Service, judging) (judged, error)

@@ -10,10 +10,11 @@ import (
 	"math"
 	"time"
 
-	"github.com/serindev/serin/analysis/metricset"
 	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/judge/kayenta"
 	"github.com/serindev/serin/record"
+	"github.com/serindev/serin/spinnaker/kept"
+	"github.com/serindev/serin/spinnaker/metricset"
 )
 
 // judgeSequentially judges a look of a pipeline with all that its earlier looks have shown.
@@ -28,11 +29,11 @@ func judgeSequentially(ctx context.Context, s *Service, j judging) (judged, erro
 	}
 	scopes := j.execution.Request.sets()
 	key := evidenceKey(j.execution)
-	before := Evidence{ID: key}
+	before := kept.Evidence{ID: key}
 	if key != "" {
-		before, err = s.o.Store.Evidence(ctx, key)
+		before, err = s.o.Store.CanaryEvidence(ctx, key)
 		if errors.Is(err, record.ErrNotFound) {
-			before, err = Evidence{ID: key}, nil
+			before, err = kept.Evidence{ID: key}, nil
 		}
 		if err != nil {
 			return judged{}, err
@@ -60,7 +61,7 @@ func judgeSequentially(ctx context.Context, s *Service, j judging) (judged, erro
 		if err != nil {
 			return judged{}, fmt.Errorf("encode the evidence: %w", err)
 		}
-		out.evidence = &Evidence{ID: key, Version: before.Version + 1, At: time.Now().UTC(), Body: body}
+		out.evidence = &kept.Evidence{ID: key, Version: before.Version + 1, At: time.Now().UTC(), Body: body}
 	}
 	return out, nil
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
 
-	"github.com/serindev/serin/server/spinnaker"
+	"github.com/serindev/serin/spinnaker"
 )
 
 // gate is what Gate makes of Deck's requests before they come to Kayenta (docs/spinnaker.md).

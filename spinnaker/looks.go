@@ -9,9 +9,9 @@ import (
 	"slices"
 	"time"
 
-	"github.com/serindev/serin/analysis/metricset"
 	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/judge/sequential"
+	"github.com/serindev/serin/spinnaker/metricset"
 )
 
 // folded is what the looks of one pipeline add up to, as it is stored.

@@ -14,9 +14,10 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/serindev/serin/analysis"
-	"github.com/serindev/serin/analysis/metricset"
 	"github.com/serindev/serin/judge/kayenta"
 	"github.com/serindev/serin/record"
+	"github.com/serindev/serin/spinnaker/kept"
+	"github.com/serindev/serin/spinnaker/metricset"
 )
 
 const (
@@ -66,7 +67,7 @@ func (s *Service) Run(ctx context.Context) error {
 
 // lookThrough takes up every run that is not complete.
 func (s *Service) lookThrough(ctx context.Context, take func(string)) {
-	runs, err := s.o.Store.IncompleteRuns(ctx)
+	runs, err := s.o.Store.IncompleteCanaryRuns(ctx)
 	if err != nil {
 		s.o.Log.Error("list the runs that go on", "err", err)
 		return
@@ -86,7 +87,7 @@ func (s *Service) prune(ctx context.Context) {
 	}
 	before, err := s.needed(ctx, time.Now().Add(-s.o.Retention))
 	if err == nil {
-		err = s.o.Store.Prune(ctx, before)
+		err = s.o.Store.PruneCanary(ctx, before)
 	}
 	if err != nil {
 		s.o.Log.Error("prune runs", "err", err)
@@ -95,7 +96,7 @@ func (s *Service) prune(ctx context.Context) {
 
 // needed is since when runs are needed: since a time, or since the oldest run that goes on was begun.
 func (s *Service) needed(ctx context.Context, since time.Time) (time.Time, error) {
-	open, err := s.o.Store.IncompleteRuns(ctx)
+	open, err := s.o.Store.IncompleteCanaryRuns(ctx)
 	if err != nil {
 		return since, err
 	}
@@ -163,7 +164,7 @@ func (s *Service) stop(ctx context.Context, id string) {
 }
 
 func (s *Service) work(ctx context.Context, places chan struct{}, id string, take func(string) *underWay) error {
-	run, err := s.o.Store.Run(ctx, id)
+	run, err := s.o.Store.CanaryRun(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -215,7 +216,7 @@ func (s *Service) execute(ctx context.Context, e execution) error {
 			return err
 		}
 		// The run was cancelled, or another look of its pipeline was faster: then this one is judged after it.
-		if run, err := s.o.Store.Run(ctx, e.PipelineID); err != nil || run.Complete {
+		if run, err := s.o.Store.CanaryRun(ctx, e.PipelineID); err != nil || run.Complete {
 			return err
 		}
 		e = e.again()
@@ -232,7 +233,7 @@ func (e execution) deadline(now time.Time) time.Time {
 }
 
 // finish writes the end of a run.
-func (s *Service) finish(ctx context.Context, run Run, p *Pairs, v *Evidence) error {
+func (s *Service) finish(ctx context.Context, run kept.Run, p *kept.Pairs, v *kept.Evidence) error {
 	err := s.save(ctx, run, p, v)
 	if err == nil {
 		s.ended(run)
@@ -242,9 +243,9 @@ func (s *Service) finish(ctx context.Context, run Run, p *Pairs, v *Evidence) er
 
 // save writes a run, as often as it takes: what was measured is not measured again because a disk is full. Its error
 // is record.ErrConflict, or that ctx has ended.
-func (s *Service) save(ctx context.Context, run Run, p *Pairs, v *Evidence) error {
+func (s *Service) save(ctx context.Context, run kept.Run, p *kept.Pairs, v *kept.Evidence) error {
 	for {
-		err := s.o.Store.UpdateRun(ctx, run, p, v)
+		err := s.o.Store.UpdateCanaryRun(ctx, run, p, v)
 		if err == nil || errors.Is(err, record.ErrConflict) {
 			return err
 		}
@@ -256,7 +257,7 @@ func (s *Service) save(ctx context.Context, run Run, p *Pairs, v *Evidence) erro
 }
 
 // ended counts the end of a run.
-func (s *Service) ended(r Run) {
+func (s *Service) ended(r kept.Run) {
 	s.closed(r.ID)
 	s.metrics.runs.WithLabelValues(r.Kind, r.Status).Inc()
 	s.o.Log.Info("spinnaker run ended", "run", r.ID, "kind", r.Kind, "application", r.Application, "status", r.Status)
@@ -275,7 +276,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 }
 
 // conclude fills in how a run ends. Its error is a *failure; a defect of ours ends the run and not the daemon.
-func (s *Service) conclude(ctx context.Context, e *execution) (p *Pairs, v *Evidence, err error) {
+func (s *Service) conclude(ctx context.Context, e *execution) (p *kept.Pairs, v *kept.Evidence, err error) {
 	defer func() {
 		if defect := recover(); defect != nil {
 			s.o.Log.Error("panic", "run", e.PipelineID, "err", fmt.Sprint(defect), "stack", string(debug.Stack()))
@@ -285,7 +286,7 @@ func (s *Service) conclude(ctx context.Context, e *execution) (p *Pairs, v *Evid
 	return s.concluded(ctx, e)
 }
 
-func (s *Service) concluded(ctx context.Context, e *execution) (*Pairs, *Evidence, error) {
+func (s *Service) concluded(ctx context.Context, e *execution) (*kept.Pairs, *kept.Evidence, error) {
 	c, err := kayenta.DecodeConfig(e.Config)
 	if err != nil {
 		return nil, nil, &failure{stageSetup, "setupCanary", err}
@@ -315,14 +316,14 @@ func (s *Service) concluded(ctx context.Context, e *execution) (*Pairs, *Evidenc
 }
 
 // keep is what was measured as it is stored; each pair gets an id, by which results refer to it.
-func (e *execution) keep(measured []metricset.Pair) (*Pairs, []string) {
+func (e *execution) keep(measured []metricset.Pair) (*kept.Pairs, []string) {
 	e.MetricSetPairListID = newUUID()
 	wire, ids := make([]metricSetPair, len(measured)), make([]string, len(measured))
 	for i, p := range measured {
 		ids[i] = newUUID()
 		wire[i] = wirePair(p, ids[i])
 	}
-	return &Pairs{ID: e.MetricSetPairListID, At: time.Now().UTC(), Body: mustJSON(wire)}, ids
+	return &kept.Pairs{ID: e.MetricSetPairListID, At: time.Now().UTC(), Body: mustJSON(wire)}, ids
 }
 
 // duration is that of all scopes and sides, or empty where they differ.

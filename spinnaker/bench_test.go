@@ -11,7 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/serindev/serin/server/spinnaker"
+	"github.com/serindev/serin/spinnaker"
 )
 
 // BenchmarkConcurrentRuns starts 200 runs of 30 metrics over an hour at once, polls none, and waits for all: queries

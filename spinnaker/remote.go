@@ -8,9 +8,10 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/serindev/serin/analysis/metricset"
 	"github.com/serindev/serin/judge/kayenta"
 	"github.com/serindev/serin/record"
+	"github.com/serindev/serin/spinnaker/kept"
+	"github.com/serindev/serin/spinnaker/metricset"
 )
 
 // remoteJudge judges what another Kayenta has measured (section 4). A request that cannot be judged is a 400, so that
@@ -145,8 +146,8 @@ func (s *Service) keepPairs(r *http.Request) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := Pairs{ID: newUUID(), At: time.Now().UTC(), Body: body}
-	if err := s.o.Store.KeepPairs(r.Context(), p); err != nil {
+	p := kept.Pairs{ID: newUUID(), At: time.Now().UTC(), Body: body}
+	if err := s.o.Store.KeepCanaryPairs(r.Context(), p); err != nil {
 		return nil, err
 	}
 	return ok(map[string]string{"metricSetPairListId": p.ID}), nil
@@ -202,7 +203,7 @@ func (s *Service) judgeStored(r *http.Request) (*reply, error) {
 		return nil, err
 	}
 	id := q.Get("metricSetPairListId")
-	pairs, err := s.o.Store.Pairs(r.Context(), id)
+	pairs, err := s.o.Store.CanaryPairs(r.Context(), id)
 	if errors.Is(err, record.ErrNotFound) {
 		return nil, notFound("No such object named %s", id)
 	}

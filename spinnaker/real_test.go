@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/serindev/serin/internal/testbed"
-	"github.com/serindev/serin/server/spinnaker"
+	"github.com/serindev/serin/spinnaker"
 )
 
 // scrapes is how many scrapes a test waits for.

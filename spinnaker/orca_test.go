@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
-	"github.com/serindev/serin/server/spinnaker"
+	"github.com/serindev/serin/spinnaker"
 )
 
 // orca is what Orca makes of GET /canary/{id}: a reader with its rules (docs/spinnaker.md). It is first held against
@@ -567,7 +567,7 @@ func TestErrorsAreCountedOutOfTheirExposure(t *testing.T) {
 
 // deploy/spinnaker/canary-config.json is taken as it is, and passes what is no worse.
 func TestTheConfigInDeployIsRun(t *testing.T) {
-	b, err := os.ReadFile("../../deploy/spinnaker/canary-config.json")
+	b, err := os.ReadFile("../deploy/spinnaker/canary-config.json")
 	require.NoError(t, err)
 	metrics := func(q string, at time.Time) float64 {
 		switch {

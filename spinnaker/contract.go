@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"time"
 
-	"github.com/serindev/serin/analysis/metricset"
+	"github.com/serindev/serin/spinnaker/metricset"
 )
 
 // The words of Kayenta for the state of a run (spec/spinnaker.md, 1.2). Others are unreadable for Orca, or make it

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/serindev/serin/server/spinnaker"
+	"github.com/serindev/serin/spinnaker"
 )
 
 // largeRequest is a remote-judge request of 5,000 points an arm for each metric, a few of them missing: 190 kB a metric.

@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/serindev/serin/analysis"
-	"github.com/serindev/serin/analysis/metricset"
 	"github.com/serindev/serin/judge/kayenta"
+	"github.com/serindev/serin/spinnaker/metricset"
 )
 
 // golden reads an array of cases of testdata/spinnaker.

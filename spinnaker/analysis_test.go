@@ -15,7 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/serindev/serin/analysis"
-	"github.com/serindev/serin/server/spinnaker"
+	"github.com/serindev/serin/spinnaker"
+	"github.com/serindev/serin/spinnaker/kept"
 )
 
 // direct is a made-up Prometheus without a network, which a bubble of synctest could not wait for. It counts queries
@@ -388,8 +389,8 @@ type slowStore struct {
 	slow atomic.Value // its id
 }
 
-func (s *slowStore) Run(ctx context.Context, id string) (spinnaker.Run, error) {
-	r, err := s.Store.Run(ctx, id)
+func (s *slowStore) Run(ctx context.Context, id string) (kept.Run, error) {
+	r, err := s.Store.CanaryRun(ctx, id)
 	if s.slow.Load() == id {
 		time.Sleep(time.Second) // virtual
 	}

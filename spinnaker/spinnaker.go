@@ -19,71 +19,32 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/serindev/serin/analysis"
+	"github.com/serindev/serin/spinnaker/kept"
 )
-
-// Config is a canary config as it is stored: JSON, and what it is found by.
-type Config struct {
-	ID, Name     string
-	Applications []string
-	Body         json.RawMessage
-}
-
-// Run is a run as it is stored.
-type Run struct {
-	// ID is a ULID. Kind keeps judgements and analyses apart.
-	ID, Kind, Application string
-	// Status is a word of Kayenta's. A run that is complete is never changed again.
-	Status   string
-	Complete bool
-	At       time.Time
-	Body     json.RawMessage
-}
-
-// Pairs are the samples that a run has judged.
-type Pairs struct {
-	ID   string
-	At   time.Time
-	Body json.RawMessage
-}
-
-// Evidence is what the looks of one pipeline add up to; Version counts its changes from 1.
-type Evidence struct {
-	ID      string
-	Version int
-	At      time.Time
-	Body    []byte
-}
-
-// Filter says which runs to list, newest first. No statuses are all.
-type Filter struct {
-	Kind, Application string
-	Statuses          []string
-	Limit, Offset     int
-}
 
 // Store remembers. An error leaves nothing half written. record.ErrNotFound is what is not there, record.ErrConflict
 // what is in the way.
 type Store interface {
-	// CreateConfig returns ErrConflict if the id is taken, or the name in one of its applications; UpdateConfig
+	// CreateCanaryConfig returns ErrConflict if the id is taken, or the name in one of its applications; UpdateCanaryConfig
 	// returns ErrNotFound, or ErrConflict for the name.
-	CreateConfig(ctx context.Context, c Config) error
-	UpdateConfig(ctx context.Context, c Config) error
-	DeleteConfig(ctx context.Context, id string) error
-	Config(ctx context.Context, id string) (json.RawMessage, error)
-	Configs(ctx context.Context) ([]json.RawMessage, error)
-	CreateRun(ctx context.Context, r Run) error
-	// UpdateRun writes a run with what was measured and what follows from it, all or nothing; both may be nil. It
+	CreateCanaryConfig(ctx context.Context, c kept.Config) error
+	UpdateCanaryConfig(ctx context.Context, c kept.Config) error
+	DeleteCanaryConfig(ctx context.Context, id string) error
+	CanaryConfig(ctx context.Context, id string) (json.RawMessage, error)
+	CanaryConfigs(ctx context.Context) ([]json.RawMessage, error)
+	CreateCanaryRun(ctx context.Context, r kept.Run) error
+	// UpdateCanaryRun writes a run with what was measured and what follows from it, all or nothing; both may be nil. It
 	// returns ErrConflict if the run is complete already, and if the evidence's version is not the next one.
-	UpdateRun(ctx context.Context, r Run, p *Pairs, e *Evidence) error
-	Run(ctx context.Context, id string) (Run, error)
-	Runs(ctx context.Context, f Filter) ([]Run, error)
-	// IncompleteRuns are those that have to go on, oldest first.
-	IncompleteRuns(ctx context.Context) ([]Run, error)
-	KeepPairs(ctx context.Context, p Pairs) error
-	Pairs(ctx context.Context, id string) (json.RawMessage, error)
-	Evidence(ctx context.Context, id string) (Evidence, error)
-	// Prune forgets complete runs and what belongs to them that were last changed before a time.
-	Prune(ctx context.Context, before time.Time) error
+	UpdateCanaryRun(ctx context.Context, r kept.Run, p *kept.Pairs, e *kept.Evidence) error
+	CanaryRun(ctx context.Context, id string) (kept.Run, error)
+	CanaryRuns(ctx context.Context, f kept.Filter) ([]kept.Run, error)
+	// IncompleteCanaryRuns are those that have to go on, oldest first.
+	IncompleteCanaryRuns(ctx context.Context) ([]kept.Run, error)
+	KeepCanaryPairs(ctx context.Context, p kept.Pairs) error
+	CanaryPairs(ctx context.Context, id string) (json.RawMessage, error)
+	CanaryEvidence(ctx context.Context, id string) (kept.Evidence, error)
+	// PruneCanary forgets complete runs and what belongs to them that were last changed before a time.
+	PruneCanary(ctx context.Context, before time.Time) error
 }
 
 // Metrics is where samples come from.
