@@ -9,6 +9,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/share"
 	"github.com/serindev/serin/traffic"
@@ -24,16 +25,6 @@ const (
 	defaultPromoteAwait  = 24 * time.Hour
 	defaultCapacityReady = 10 * time.Minute
 )
-
-// ClusterGateway is a route of Traefik on Kubernetes: owned (Route), or one that is already there and adopted.
-type ClusterGateway struct {
-	Namespace    string          `json:"namespace"`
-	Route        *traffic.Route  `json:"route,omitempty"`
-	IngressRoute string          `json:"ingressRoute,omitempty"`
-	Adopt        bool            `json:"adopt,omitempty"`
-	Stable       traffic.Backend `json:"stable"`
-	Canary       traffic.Backend `json:"canary"`
-}
 
 func (m *planner) namespace(own Name) string {
 	switch {
@@ -68,7 +59,7 @@ func (m *planner) cluster() {
 		name := workload.Name{Namespace: m.namespace(trigger.Namespace), Name: string(trigger.Deployment)}
 		d.Cluster.Triggers = append(d.Cluster.Triggers, name)
 	}
-	m.plan.Gateway.Cluster = &ClusterGateway{
+	m.plan.Gateway.Cluster = &record.ClusterGateway{
 		Namespace: m.namespace(""), IngressRoute: string(t.IngressRoute), Adopt: t.Adopt, Stable: d.Stable, Canary: d.Canary,
 	}
 	if r := t.Route; r != nil {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/serindev/serin/analysis"
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/traffic"
 )
 
@@ -62,7 +63,7 @@ type Set struct {
 
 // Rollout is one rollout as it can be started.
 type Rollout struct {
-	Plan Plan `json:"plan"`
+	Plan record.Plan `json:"plan"`
 	// File and Line are where it is declared.
 	File string `json:"file"`
 	Line int    `json:"line"`
@@ -78,6 +79,15 @@ func (s *Set) Rollout(name string) (Rollout, bool) {
 		}
 	}
 	return Rollout{}, false
+}
+
+// Plans are the plans of all rollouts by their names.
+func (s *Set) Plans() map[string]record.Plan {
+	plans := make(map[string]record.Plan, len(s.Rollouts))
+	for _, r := range s.Rollouts {
+		plans[r.Plan.Rollout.Name] = r.Plan
+	}
+	return plans
 }
 
 // Load reads files, and folders with all that is below them, and returns every document that is right together with

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/serindev/serin/analysis"
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/share"
 	"github.com/serindev/serin/traffic"
@@ -53,7 +54,7 @@ func TestTheMinimalExampleGetsEveryDefault(t *testing.T) {
 		Verify:   rollout.Verify{For: time.Minute, Trust: true},
 		Rollback: rollout.Rollback{Drain: 30 * time.Second, Deadline: 15 * time.Minute},
 	}, d)
-	require.Equal(t, Gateway{File: "/etc/traefik/dynamic/shop.yaml",
+	require.Equal(t, record.Gateway{File: "/etc/traefik/dynamic/shop.yaml",
 		Route: traffic.Route{Rule: "Host(`shop.example.com`)", EntryPoints: []string{"web"}}}, r.Plan.Gateway)
 	require.Equal(t, map[string]analysis.Definition{"gray": analysis.Merge(analysis.TraefikWeb())}, r.Plan.Analyses)
 }
@@ -83,17 +84,17 @@ func TestThePipelineExampleIsAPlanForACluster(t *testing.T) {
 	filled, err := workload.FillJSON(job.Manifest, map[string]string{"image": "registry.example.com/flask:2"})
 	require.NoError(t, err)
 	require.Contains(t, string(filled), `"image":"registry.example.com/flask:2"`)
-	require.Equal(t, &ClusterGateway{
+	require.Equal(t, &record.ClusterGateway{
 		Namespace: "pro", Route: &traffic.Route{Rule: "Host(`pro.coding`)", EntryPoints: []string{"web"}}, Stable: d.Stable, Canary: d.Canary,
 	}, r.Plan.Gateway.Cluster)
-	require.Equal(t, []Replica{{URL: "http://traefik.traefik.svc:8080"}}, r.Plan.Gateway.Replicas)
+	require.Equal(t, []record.Replica{{URL: "http://traefik.traefik.svc:8080"}}, r.Plan.Gateway.Replicas)
 }
 
 func TestAPlanIsStoredAsJSONWithoutLoss(t *testing.T) {
 	for _, r := range loadExamples(t).Rollouts {
 		b, err := json.Marshal(r.Plan)
 		require.NoError(t, err)
-		var back Plan
+		var back record.Plan
 		require.NoError(t, json.Unmarshal(b, &back))
 		require.Equal(t, r.Plan, back)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/serindev/serin/analysis"
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/share"
 	"github.com/serindev/serin/traffic"
@@ -36,36 +37,6 @@ const stickyTolerance = share.Share(0.25)
 // grayScope is the one body of evidence of all gray steps; each A/B step has one of its own.
 const grayScope = "gray"
 
-// Plan is all that a release is started with. It is stored with the release as JSON, so that a later edit of the
-// configuration does not change what is under way.
-type Plan struct {
-	Rollout rollout.Definition `json:"rollout"`
-	// Analyses by the name of their scope.
-	Analyses map[string]analysis.Definition `json:"analyses"`
-	Gateway  Gateway                        `json:"gateway"`
-	// Unsupported says in sentences why this build cannot run it, although the document is right; empty if it can.
-	Unsupported []string `json:"unsupported,omitempty"`
-}
-
-// Gateway is where the traffic is brought about: one file of Traefik's file provider, or Traefik on Kubernetes.
-type Gateway struct {
-	Route traffic.Route `json:"route,omitzero"`
-	// File that Serin owns; absolute.
-	File string `json:"file,omitempty"`
-	// Cluster is nil for a file.
-	Cluster *ClusterGateway `json:"cluster,omitempty"`
-	// Replicas are the APIs that are asked what is served.
-	Replicas []Replica `json:"replicas,omitempty"`
-}
-
-// Replica is the API of one Traefik.
-type Replica struct {
-	URL string `json:"url"`
-	// User signs in by the password in PasswordFile, if there is one.
-	User         string `json:"user,omitempty"`
-	PasswordFile string `json:"passwordFile,omitempty"`
-}
-
 // planner makes the plan of one rollout.
 type planner struct {
 	checker
@@ -74,17 +45,17 @@ type planner struct {
 	analyses map[string]*parsed
 	lost     map[string]string // analyses in files with errors
 	used     map[string]bool
-	plan     Plan
+	plan     record.Plan
 	// declared are the plan's analyses without what only the daemon knows: what the revision is of.
 	declared map[string]analysis.Definition
 }
 
 // makePlan fills in every default and resolves every reference. analyses are those that may be named; the built-in
 // one is always there; lost are those that exist in a file with errors. There is no plan if there are errors.
-func makePlan(p *parsed, analyses map[string]*parsed, lost map[string]string, l Loader) (plan Plan, errs, warnings Errors) {
+func makePlan(p *parsed, analyses map[string]*parsed, lost map[string]string, l Loader) (plan record.Plan, errs, warnings Errors) {
 	m := &planner{checker: checker{document: p.document}, loader: l, spec: &p.rollout.Spec, analyses: analyses,
 		lost: lost, used: map[string]bool{}, declared: map[string]analysis.Definition{}}
-	m.plan = Plan{Rollout: rollout.Definition{Name: p.name, KeepCohort: m.spec.KeepCohort}, Analyses: map[string]analysis.Definition{}}
+	m.plan = record.Plan{Rollout: rollout.Definition{Name: p.name, KeepCohort: m.spec.KeepCohort}, Analyses: map[string]analysis.Definition{}}
 	m.steps()
 	m.scopes()
 	m.rest()
@@ -96,7 +67,7 @@ func makePlan(p *parsed, analyses map[string]*parsed, lost map[string]string, l 
 		}
 	}
 	if len(m.errs) > 0 {
-		return Plan{}, m.errs.sorted(), m.warnings.sorted()
+		return record.Plan{}, m.errs.sorted(), m.warnings.sorted()
 	}
 	m.plan.Rollout.Revision = m.revision()
 	m.plan.Gateway.File = m.beside(m.plan.Gateway.File)
@@ -314,7 +285,7 @@ func (m *planner) gateway() {
 	}
 	auth := or(v.BasicAuth, BasicAuthFileSpec{})
 	for _, api := range v.API {
-		g.Replicas = append(g.Replicas, Replica{URL: api, User: auth.Username, PasswordFile: auth.PasswordFile})
+		g.Replicas = append(g.Replicas, record.Replica{URL: api, User: auth.Username, PasswordFile: auth.PasswordFile})
 	}
 }
 

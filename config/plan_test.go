@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/serindev/serin/internal/frozen"
+	"github.com/serindev/serin/record"
 )
 
 // TestAPlanIsStoredAsItAlwaysWas: a release that was started by an earlier version goes on with its plan, and the
@@ -14,7 +15,7 @@ import (
 func TestAPlanIsStoredAsItAlwaysWas(t *testing.T) {
 	var plans []any
 	for _, line := range frozen.Lines(t, "testdata/stored/plans.jsonl") {
-		var p Plan
+		var p record.Plan
 		require.NoError(t, json.Unmarshal([]byte(line), &p), line)
 		again, err := json.Marshal(p)
 		require.NoError(t, err)

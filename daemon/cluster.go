@@ -14,6 +14,7 @@ import (
 
 	"github.com/serindev/serin/config"
 	"github.com/serindev/serin/engine"
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/traffic/traefikapi"
 	"github.com/serindev/serin/traffic/traefikcrd"
 	"github.com/serindev/serin/workload"
@@ -84,7 +85,7 @@ func kubeconfig(spec *config.KubernetesSpec) clientcmd.ClientConfig {
 var errNoCluster = errors.New("this daemon is not connected to a cluster: see kubernetes in its configuration")
 
 // router makes the router of a rollout on Kubernetes.
-func (c *cluster) router(name string, g *config.Gateway) (engine.Router, error) {
+func (c *cluster) router(name string, g *record.Gateway) (engine.Router, error) {
 	if c == nil {
 		return nil, errNoCluster
 	}

@@ -245,11 +245,7 @@ func publish(e *engine.Engine, log *slog.Logger, r prometheus.Registerer) func(*
 	return func(set *config.Set) {
 		wrong.Set(float64(len(set.Errors)))
 		read.SetToCurrentTime()
-		plans, err := enginePlans(set)
-		if err != nil {
-			log.Error("the configuration cannot be taken over", "err", err)
-			return
-		}
+		plans := set.Plans()
 		e.SetPlans(plans)
 		log.Info("configuration taken over", "rollouts", len(plans), "errors", len(set.Errors))
 	}

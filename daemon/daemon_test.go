@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/serindev/serin/config"
 	"github.com/serindev/serin/engine"
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/store"
 	"github.com/serindev/serin/traffic"
 	"github.com/serindev/serin/workload"
@@ -123,7 +123,7 @@ func TestADaemonThatDoesNotLeadChangesNothing(t *testing.T) {
 	o := engine.Options{
 		Workloads: never{t},
 		Call:      func(context.Context, engine.Call) error { return never{t}.refused() },
-		NewRouter: func(string, json.RawMessage) (engine.Router, error) { return neverRouter{never{t}}, nil },
+		NewRouter: func(string, record.Gateway) (engine.Router, error) { return neverRouter{never{t}}, nil },
 	}
 	fence(&o, lost{})
 
@@ -139,7 +139,7 @@ func TestADaemonThatDoesNotLeadChangesNothing(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "v1", version, "it may look")
 
-	r, err := o.NewRouter("shop", nil)
+	r, err := o.NewRouter("shop", record.Gateway{})
 	require.NoError(t, err)
 	require.ErrorIs(t, r.Apply(ctx, traffic.Target{}), errLost)
 	_, err = r.Observe(ctx)

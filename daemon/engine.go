@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
@@ -17,6 +16,7 @@ import (
 	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/judge/sequential"
 	"github.com/serindev/serin/notify"
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/store"
 	"github.com/serindev/serin/traffic/traefikapi"
@@ -35,12 +35,8 @@ func (r router) Labels(cohort bool) (canary, stable string) {
 }
 
 // routers makes the routers of rollouts from the gateway parts of their plans. c is nil without Kubernetes.
-func routers(c *cluster) func(name string, gateway json.RawMessage) (engine.Router, error) {
-	return func(name string, gateway json.RawMessage) (engine.Router, error) {
-		var g config.Gateway
-		if err := json.Unmarshal(gateway, &g); err != nil {
-			return nil, fmt.Errorf("decode the gateway of %s: %w", name, err)
-		}
+func routers(c *cluster) func(name string, g record.Gateway) (engine.Router, error) {
+	return func(name string, g record.Gateway) (engine.Router, error) {
 		if g.Cluster != nil {
 			return c.router(name, &g)
 		}
@@ -48,7 +44,7 @@ func routers(c *cluster) func(name string, gateway json.RawMessage) (engine.Rout
 	}
 }
 
-func newFileRouter(name string, g *config.Gateway) (engine.Router, error) {
+func newFileRouter(name string, g *record.Gateway) (engine.Router, error) {
 	c := traefikfile.Config{Rollout: name, File: g.File, Route: g.Route}
 	for _, r := range g.Replicas {
 		replica := traefikfile.Replica{URL: r.URL, User: r.User}
@@ -120,21 +116,6 @@ func NewLoader(settle time.Duration) config.Loader {
 		Guards: traefikapi.ValidateGuards,
 		Job:    kube.JobManifest, Template: kube.TemplateManifest,
 	}
-}
-
-// enginePlans turns the configuration into what the engine runs.
-func enginePlans(set *config.Set) (map[string]engine.Plan, error) {
-	plans := make(map[string]engine.Plan, len(set.Rollouts))
-	for _, r := range set.Rollouts {
-		gateway, err := json.Marshal(r.Plan.Gateway)
-		if err != nil {
-			return nil, fmt.Errorf("encode the gateway of %s: %w", r.Plan.Rollout.Name, err)
-		}
-		plans[r.Plan.Rollout.Name] = engine.Plan{
-			Rollout: r.Plan.Rollout, Analyses: r.Plan.Analyses, Gateway: gateway, Unsupported: r.Plan.Unsupported,
-		}
-	}
-	return plans, nil
 }
 
 // newSource is where metrics come from.

@@ -2,9 +2,9 @@ package daemon
 
 import (
 	"context"
-	"encoding/json"
 
 	"github.com/serindev/serin/engine"
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/traffic"
 	"github.com/serindev/serin/workload"
 )
@@ -22,8 +22,8 @@ type mandate interface {
 // here before anything compiles, and what it does without leave is decided then.
 func fence(o *engine.Options, m mandate) {
 	newRouter, call := o.NewRouter, o.Call
-	o.NewRouter = func(name string, gateway json.RawMessage) (engine.Router, error) {
-		r, err := newRouter(name, gateway)
+	o.NewRouter = func(name string, g record.Gateway) (engine.Router, error) {
+		r, err := newRouter(name, g)
 		if err != nil {
 			return nil, err
 		}

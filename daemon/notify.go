@@ -11,6 +11,7 @@ import (
 	"github.com/serindev/serin/config"
 	"github.com/serindev/serin/engine"
 	"github.com/serindev/serin/notify"
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/store"
 )
@@ -21,7 +22,7 @@ func newNotifier(spec *config.DaemonSpec, e *engine.Engine, s *store.Store, log 
 	o := notify.Options{
 		Outbox: s, Subscribe: e.Subscribe, Log: log, Registerer: r,
 		Definition: func(plan json.RawMessage) (*rollout.Definition, error) {
-			var p engine.Plan
+			var p record.Plan
 			if err := json.Unmarshal(plan, &p); err != nil {
 				return nil, fmt.Errorf("decode the plan: %w", err)
 			}

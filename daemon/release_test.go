@@ -64,8 +64,6 @@ func (b *bench) start(t *testing.T) {
 	require.NoError(t, err)
 	set, errs := NewLoader(500 * time.Millisecond).Load(filepath.Join(b.dir, "shop.yaml"))
 	require.Empty(t, errs)
-	plans, err := enginePlans(set)
-	require.NoError(t, err)
 	second := config.Duration(time.Second)
 	spec := &config.DaemonSpec{Prometheus: config.PrometheusSpec{URL: config.URL(b.prometheus.URL), Timeout: &second}}
 	registry := prometheus.NewRegistry()
@@ -73,7 +71,7 @@ func (b *bench) start(t *testing.T) {
 	require.NoError(t, err)
 	b.engine, err = newEngine(Options{Spec: spec, Log: log}, s, source, nil, registry)
 	require.NoError(t, err)
-	b.engine.SetPlans(plans)
+	b.engine.SetPlans(set.Plans())
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan error, 1)
 	go func() { done <- b.engine.Run(ctx) }()

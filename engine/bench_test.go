@@ -143,7 +143,7 @@ func benchRelease(b *testing.B, e *Engine, name string) {
 	}
 	l := newLoop(e, name)
 	l.router = named{name: name}
-	r := &release{plan: Plan{Rollout: d, Analyses: map[string]analysis.Definition{"gray": def}}}
+	r := &release{plan: record.Plan{Rollout: d, Analyses: map[string]analysis.Definition{"gray": def}}}
 	plan, err := json.Marshal(r.plan)
 	require.NoError(b, err)
 	r.record = record.Release{ID: "01" + name, Rollout: name, Revision: "a1", Plan: plan, Phase: rollout.Active, Version: 1, StartedBy: "bench", StartedAt: time.Now()}

@@ -44,18 +44,6 @@ type Source interface {
 	Fetch(ctx context.Context, asks []analysis.Ask) []analysis.Answer
 }
 
-// Plan is all that a release is started with. It is kept with the release, as JSON, so that a later edit of the
-// configuration does not change what is under way.
-type Plan struct {
-	Rollout rollout.Definition `json:"rollout"`
-	// Analyses by the name of their scope.
-	Analyses map[string]analysis.Definition `json:"analyses"`
-	// Gateway is what [Options.NewRouter] needs; the engine does not look inside.
-	Gateway json.RawMessage `json:"gateway"`
-	// Unsupported says in sentences why this build cannot run it; empty if it can.
-	Unsupported []string `json:"unsupported,omitempty"`
-}
-
 // Call is one webhook to be called. Key is the same however often it is asked for.
 type Call struct {
 	Key     string
@@ -69,7 +57,7 @@ type Options struct {
 	Store  Store
 	Source Source
 	// NewRouter makes the router of a rollout from its plan's Gateway.
-	NewRouter func(rolloutName string, gateway json.RawMessage) (Router, error)
+	NewRouter func(rolloutName string, g record.Gateway) (Router, error)
 	// NewJudge makes a judge from its settings.
 	NewJudge func(judge.Settings) (judge.Judge, error)
 	// Call calls a webhook until it has its answer or the webhook's deadline is over; a non-nil error is the
@@ -100,7 +88,7 @@ type Engine struct {
 	loops map[string]*loop
 	group *errgroup.Group
 	ctx   context.Context //nolint:containedctx // of Run: loops that begin later end with it as well
-	plans map[string]Plan
+	plans map[string]record.Plan
 }
 
 // New makes an engine; nothing happens before Run.
@@ -108,7 +96,7 @@ func New(o Options) *Engine {
 	if o.ObserveEvery == 0 {
 		o.ObserveEvery = 5 * time.Second
 	}
-	e := &Engine{o: o, loops: map[string]*loop{}, plans: map[string]Plan{}, metrics: newMetrics(o.Registerer), feed: newFeed()}
+	e := &Engine{o: o, loops: map[string]*loop{}, plans: map[string]record.Plan{}, metrics: newMetrics(o.Registerer), feed: newFeed()}
 	e.looks = newLooks(e)
 	return e
 }
@@ -196,7 +184,7 @@ func (e *Engine) ensureLoop(name string) *loop {
 
 // SetPlans replaces the plans of all rollouts. Releases that run keep theirs. A rollout that is gone is left as it
 // is: its traffic stays where it was.
-func (e *Engine) SetPlans(plans map[string]Plan) {
+func (e *Engine) SetPlans(plans map[string]record.Plan) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	old := e.plans

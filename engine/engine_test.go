@@ -10,7 +10,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/serindev/serin/analysis"
-	"github.com/serindev/serin/engine"
 	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
@@ -22,7 +21,7 @@ const (
 )
 
 // under is a world in which a release of shop is at its first weight, begun a minute after the world.
-func under(t *testing.T, plan engine.Plan, test func(t *testing.T, w *world, id string)) {
+func under(t *testing.T, plan record.Plan, test func(t *testing.T, w *world, id string)) {
 	t.Helper()
 	inWorld(t, func(t *testing.T, w *world) {
 		w.plan(plan)

@@ -37,7 +37,7 @@ func learner(t *testing.T, looks []judge.Look) (*Engine, *release) {
 		records[i] = record.LookRecord{Release: "01A", Scope: "gray", Look: looks[i], Cursor: []byte("{}")}
 	}
 	require.NoError(t, s.SaveLooks(t.Context(), records))
-	r := &release{record: rec, plan: Plan{
+	r := &release{record: rec, plan: record.Plan{
 		Rollout:  rollout.Definition{Name: "shop", Scopes: []rollout.Scope{{Name: "gray"}}},
 		Analyses: map[string]analysis.Definition{"gray": analysis.TraefikWeb()},
 	}}

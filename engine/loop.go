@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"log/slog"
 	"reflect"
@@ -52,14 +51,14 @@ type loop struct {
 	beside sync.WaitGroup // what goes on beside the loop: Deployments, tasks
 
 	// What follows belongs to the goroutine of run.
-	plan    *Plan // as configured now; nil if it is gone
+	plan    *record.Plan // as configured now; nil if it is gone
 	rel     *release
 	ready   bool // what the store knows has been taken up
 	known   bool // it was, once
 	swapped bool
 
 	router    Router
-	gateway   string // what router was made from
+	gateway   record.Gateway // what router was made from
 	way       wayBack
 	applied   *traffic.Target
 	appliedAt time.Time
@@ -398,21 +397,21 @@ func (l *loop) ensureRouter() bool {
 	if !ok {
 		return false
 	}
-	if l.router != nil && string(gateway) == l.gateway {
+	if l.router != nil && reflect.DeepEqual(gateway, l.gateway) {
 		return true
 	}
 	router, err := l.e.o.NewRouter(l.name, gateway)
 	if l.note("gateway", err) {
 		return false
 	}
-	l.router, l.gateway, l.applied = router, string(gateway), nil
+	l.router, l.gateway, l.applied = router, gateway, nil
 	l.way.lead(router)
 	return true
 }
 
 // gatewayOf is the gateway's part of the plan of the release that runs, else of the configured one, else of the release
 // that was the last of a rollout that is configured no longer.
-func (l *loop) gatewayOf() (json.RawMessage, bool) {
+func (l *loop) gatewayOf() (record.Gateway, bool) {
 	switch r := l.running(); {
 	case r != nil:
 		return r.plan.Gateway, true
@@ -421,7 +420,7 @@ func (l *loop) gatewayOf() (json.RawMessage, bool) {
 	case l.rel != nil:
 		return l.rel.plan.Gateway, true
 	}
-	return nil, false
+	return record.Gateway{}, false
 }
 
 func (l *loop) write(ctx context.Context, want traffic.Target) {
@@ -668,6 +667,6 @@ func (l *loop) note(about string, err error) bool {
 
 // setPlan takes over a plan from the configuration; nil if the rollout is gone from it. A release that runs keeps
 // its own.
-func (l *loop) setPlan(p *Plan) {
+func (l *loop) setPlan(p *record.Plan) {
 	l.plan = p
 }

@@ -22,7 +22,7 @@ import (
 // release is one release as its loop holds it.
 type release struct {
 	record record.Release
-	plan   Plan
+	plan   record.Plan
 	state  rollout.State
 	// back is a rollback that is carried out although it could not be written yet.
 	back *pendingBack
@@ -202,7 +202,7 @@ func (l *loop) byKey(ctx context.Context, key string) (record.Release, error) {
 
 // create begins a release. One that was cancelled while it waited has ended with that: it is found, by its id and by its
 // key, like any other.
-func (l *loop) create(ctx context.Context, p Plan, req rollout.StartRequest, cancelled *rollout.SuccessorCancelled) (record.Release, error) {
+func (l *loop) create(ctx context.Context, p record.Plan, req rollout.StartRequest, cancelled *rollout.SuccessorCancelled) (record.Release, error) {
 	plan, err := json.Marshal(p)
 	if err != nil {
 		return record.Release{}, fmt.Errorf("encode the plan of %s: %w", l.name, err)

@@ -87,7 +87,7 @@ func newFirstRelease(t *testing.T, url string) firstRelease {
 	}}}
 	f := firstRelease{engine: e, loop: newLoop(e, "shop"), log: log}
 	f.loop.router = named{name: "shop"}
-	f.rel = &release{plan: Plan{Rollout: d, Analyses: map[string]analysis.Definition{"gray": def}}}
+	f.rel = &release{plan: record.Plan{Rollout: d, Analyses: map[string]analysis.Definition{"gray": def}}}
 	plan, err := json.Marshal(f.rel.plan)
 	require.NoError(t, err)
 	now := time.Now()

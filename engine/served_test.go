@@ -8,12 +8,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/serindev/serin/analysis"
-	"github.com/serindev/serin/engine"
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 )
 
 // withSlow is a plan with a second metric, which is asked by queries of its own.
-func withSlow(plan engine.Plan) engine.Plan {
+func withSlow(plan record.Plan) record.Plan {
 	def := plan.Analyses["gray"]
 	def.Metrics = append(def.Metrics, analysis.Metric{Name: "slow", Source: analysis.Ratio{
 		Bad: `other_bad_total{service="${service}"}`, Total: `other_requests_total{service="${service}"}`,

@@ -7,7 +7,7 @@ import (
 	"github.com/oklog/ulid/v2"
 	"github.com/stretchr/testify/require"
 
-	"github.com/serindev/serin/engine"
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 )
 
@@ -64,7 +64,7 @@ func TestASuccessorIsTakenUpWhateverClocksSaidBefore(t *testing.T) {
 				w.stop()
 				w.begin()
 				w.store.change(func(m *moody) { m.reads = 0 })
-				w.SetPlans(map[string]engine.Plan{"shop": plan})
+				w.SetPlans(map[string]record.Plan{"shop": plan})
 				w.after(30 * time.Second)
 				require.Equal(t, second.ID, w.view("shop").Release.ID)
 				w.store.change(func(m *moody) { require.Less(t, m.reads, 10, "and the loop stands still") })

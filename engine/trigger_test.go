@@ -33,7 +33,7 @@ func TestATemplateThatCannotBeMarkedStartsOneRelease(t *testing.T) {
 	l := newLoop(e, "pay")
 	defer l.beside.Wait()
 	name := workload.Name{Namespace: "pro", Name: "pay"}
-	l.plan = &Plan{Rollout: rollout.Definition{
+	l.plan = &record.Plan{Rollout: rollout.Definition{
 		Name: "pay", Cluster: &rollout.Cluster{Triggers: []workload.Name{name}}, Steps: rollout.Steps{rollout.Promote{Name: "promote"}},
 	}}
 	seen := func(hash string) string {

@@ -2,7 +2,6 @@ package engine_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -71,7 +70,7 @@ func inWorld(t *testing.T, test func(t *testing.T, w *world)) {
 }
 
 // begin starts a daemon's engine; stop of the one before has to be called first.
-func (w *world) begin(plans ...engine.Plan) {
+func (w *world) begin(plans ...record.Plan) {
 	w.series = prometheus.NewRegistry()
 	var cluster engine.Workloads
 	if w.jobs != nil {
@@ -81,7 +80,7 @@ func (w *world) begin(plans ...engine.Plan) {
 		Workloads: cluster,
 		Store:     w.store, Source: w.metrics, Log: slog.New(slog.NewTextHandler(w.t.Output(), nil)), Registerer: w.series,
 		NewJudge:  func(s judge.Settings) (judge.Judge, error) { return sequential.New(s) },
-		NewRouter: func(name string, _ json.RawMessage) (engine.Router, error) { return w.gateway(name), nil },
+		NewRouter: func(name string, _ record.Gateway) (engine.Router, error) { return w.gateway(name), nil },
 		Call:      w.calls.call,
 	})
 	ctx, cancel := context.WithCancel(w.t.Context())
@@ -95,8 +94,8 @@ func (w *world) begin(plans ...engine.Plan) {
 }
 
 // plan declares rollouts.
-func (w *world) plan(plans ...engine.Plan) {
-	named := map[string]engine.Plan{}
+func (w *world) plan(plans ...record.Plan) {
+	named := map[string]record.Plan{}
 	for _, p := range plans {
 		named[p.Rollout.Name] = p
 	}
@@ -205,12 +204,12 @@ const (
 )
 
 // gray is a plan with weights of 10 and 50%, and what follows them.
-func gray(name string, then ...rollout.Step) engine.Plan {
+func gray(name string, then ...rollout.Step) record.Plan {
 	steps := rollout.Steps{rollout.Gray{
 		Name: "gray", Weights: []share.Share{0.1, 0.5}, Scope: "gray", Hold: hold,
 		Decide: rollout.Decide{Max: 24 * time.Hour, Inconclusive: rollout.PolicyGate},
 	}}
-	return engine.Plan{
+	return record.Plan{
 		Rollout: rollout.Definition{
 			Name: name, Revision: "a1",
 			Stable: traffic.Backend{Servers: []string{"http://blue"}}, Canary: traffic.Backend{Servers: []string{"http://green"}},
@@ -227,7 +226,6 @@ func gray(name string, then ...rollout.Step) engine.Plan {
 			Name: "errors", Interval: interval, Settle: scrape, WarmUp: scrape,
 			Metrics: []analysis.Metric{{Name: "errors", Source: analysis.TraefikErrors()}},
 		}},
-		Gateway: json.RawMessage("{}"),
 	}
 }
 

@@ -81,7 +81,7 @@ func (d *daemon) logged() string {
 }
 
 // plans are a rollout with two gates before all traffic moves, one that this build cannot run, and one more.
-func plans() map[string]engine.Plan {
+func plans() map[string]record.Plan {
 	shop := rollout.Definition{
 		Name: "shop", Revision: "a1",
 		Parameters: []rollout.Parameter{{Name: "image", Pattern: `shop:[\w.]+`}},
@@ -101,8 +101,8 @@ func plans() map[string]engine.Plan {
 	}
 	cart, big := shop, shop
 	cart.Name, big.Name = "cart", "big"
-	return map[string]engine.Plan{
-		"shop": {Rollout: shop, Gateway: json.RawMessage(`{}`)}, "cart": {Rollout: cart, Gateway: json.RawMessage(`{}`)},
+	return map[string]record.Plan{
+		"shop": {Rollout: shop}, "cart": {Rollout: cart},
 		"big": {Rollout: big, Unsupported: []string{"kubernetes comes later"}},
 	}
 }
@@ -122,7 +122,7 @@ func newDaemon(t *testing.T, edit ...func(*server.Options)) *daemon {
 	registry := prometheus.NewRegistry()
 	d.engine = engine.New(engine.Options{
 		Store: d.store, Log: log, Registerer: registry, ObserveEvery: 20 * time.Millisecond,
-		NewRouter: func(name string, _ json.RawMessage) (engine.Router, error) { return trusted.New(name), nil },
+		NewRouter: func(name string, _ record.Gateway) (engine.Router, error) { return trusted.New(name), nil },
 		NewJudge:  func(s judge.Settings) (judge.Judge, error) { return sequential.New(s) },
 		Call:      func(context.Context, engine.Call) error { return nil },
 	})

@@ -14,7 +14,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"gopkg.in/yaml.v3"
 
-	"github.com/serindev/serin/engine"
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/server"
@@ -177,7 +176,7 @@ func newPipelineDaemon(t *testing.T) *daemon {
 		rollout.Gate{Name: "start-ab-test", Approvers: []string{"qa"}}, rollout.Gate{Name: "undecided"},
 		rollout.Gate{Name: "full-release", Approvers: []string{"release-managers"}}, rollout.Promote{Name: "promote"},
 	}
-	all[flask.Name] = engine.Plan{Rollout: flask, Gateway: json.RawMessage(`{}`)}
+	all[flask.Name] = record.Plan{Rollout: flask}
 	d.engine.SetPlans(all)
 	require.Eventually(t, func() bool { return len(d.engine.Rollouts()) == len(all) }, time.Minute, time.Millisecond)
 	return d

@@ -11,7 +11,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/serindev/serin/engine"
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/server"
@@ -228,7 +227,7 @@ func TestARunThatWaitsForTheOneBeforeIsCancelled(t *testing.T) {
 			slow := all["cart"].Rollout
 			slow.Name, slow.Rollback = "slow", rollout.Rollback{Drain: time.Hour, Deadline: 2 * time.Hour}
 			slow.Steps = rollout.Steps{rollout.Gray{Name: "gray", Weights: []share.Share{0.5}, Hold: time.Hour, Decide: rollout.Decide{Max: 2 * time.Hour, Inconclusive: rollout.PolicyHold}}}
-			all[slow.Name] = engine.Plan{Rollout: slow, Gateway: json.RawMessage(`{}`)}
+			all[slow.Name] = record.Plan{Rollout: slow}
 			d.engine.SetPlans(all)
 			require.Eventually(t, func() bool { return len(d.engine.Rollouts()) == len(all) }, time.Minute, time.Millisecond)
 			first := as[server.Run](t, d.post("otto", "/runs", `{"rollout":"slow"}`))

@@ -2,7 +2,6 @@ package web_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
@@ -63,7 +62,7 @@ type daemon struct {
 	store  *store.Store
 }
 
-func plans() map[string]engine.Plan {
+func plans() map[string]record.Plan {
 	shop := rollout.Definition{
 		Name: "shop", Revision: "a1",
 		Parameters: []rollout.Parameter{{Name: "image", Default: "shop:1"}, {Name: "note"}},
@@ -74,8 +73,8 @@ func plans() map[string]engine.Plan {
 	}
 	cart, big := shop, shop
 	cart.Name, big.Name = "cart", "big"
-	return map[string]engine.Plan{
-		"shop": {Rollout: shop, Gateway: json.RawMessage(`{}`)}, "cart": {Rollout: cart, Gateway: json.RawMessage(`{}`)},
+	return map[string]record.Plan{
+		"shop": {Rollout: shop}, "cart": {Rollout: cart},
 		"big": {Rollout: big, Unsupported: []string{evil}},
 	}
 }
@@ -93,7 +92,7 @@ func newDaemon(t *testing.T, edit ...func(*web.Options)) *daemon {
 	registry := prometheus.NewRegistry()
 	d.engine = engine.New(engine.Options{
 		Store: d.store, Log: log, Registerer: registry, ObserveEvery: 20 * time.Millisecond,
-		NewRouter: func(name string, _ json.RawMessage) (engine.Router, error) { return trusted.New(name), nil },
+		NewRouter: func(name string, _ record.Gateway) (engine.Router, error) { return trusted.New(name), nil },
 		NewJudge:  func(s judge.Settings) (judge.Judge, error) { return sequential.New(s) },
 		Call:      func(context.Context, engine.Call) error { return nil },
 	})

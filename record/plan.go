@@ -1,0 +1,47 @@
+package record
+
+import (
+	"github.com/serindev/serin/analysis"
+	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/traffic"
+)
+
+// Plan is all that a release is started with: package config makes it, the engine runs it. It is stored with the release as JSON, so that a later edit of the
+// configuration does not change what is under way.
+type Plan struct {
+	Rollout rollout.Definition `json:"rollout"`
+	// Analyses by the name of their scope.
+	Analyses map[string]analysis.Definition `json:"analyses"`
+	Gateway  Gateway                        `json:"gateway"`
+	// Unsupported says in sentences why this build cannot run it, although the document is right; empty if it can.
+	Unsupported []string `json:"unsupported,omitempty"`
+}
+
+// Gateway is where the traffic is brought about: one file of Traefik's file provider, or Traefik on Kubernetes.
+type Gateway struct {
+	Route traffic.Route `json:"route,omitzero"`
+	// File that Serin owns; absolute.
+	File string `json:"file,omitempty"`
+	// Cluster is nil for a file.
+	Cluster *ClusterGateway `json:"cluster,omitempty"`
+	// Replicas are the APIs that are asked what is served.
+	Replicas []Replica `json:"replicas,omitempty"`
+}
+
+// Replica is the API of one Traefik.
+type Replica struct {
+	URL string `json:"url"`
+	// User signs in by the password in PasswordFile, if there is one.
+	User         string `json:"user,omitempty"`
+	PasswordFile string `json:"passwordFile,omitempty"`
+}
+
+// ClusterGateway is a route of Traefik on Kubernetes: owned (Route), or one that is already there and adopted.
+type ClusterGateway struct {
+	Namespace    string          `json:"namespace"`
+	Route        *traffic.Route  `json:"route,omitempty"`
+	IngressRoute string          `json:"ingressRoute,omitempty"`
+	Adopt        bool            `json:"adopt,omitempty"`
+	Stable       traffic.Backend `json:"stable"`
+	Canary       traffic.Backend `json:"canary"`
+}
