@@ -32,11 +32,11 @@ help:
 build:
 	@$(GO) build -ldflags '-s -w -X main.version=$(VERSION)' -o bin/serin ./cmd/serin
 
-## demo: watch a good and a bad version being released, with the real servers (KEEP=1 leaves it running)
+## demo: watch a good and a bad version being released, with the real servers (KEEP=1 leaves it running, PROMETHEUS=1 reads metrics from a Prometheus)
 .PHONY: demo
-demo: gateway build
+demo: gateway $(if $(PROMETHEUS),prometheus) build
 	@$(GO) build -o bin/demo ./internal/demo
-	@KEEP=$(KEEP) exec bin/demo
+	@KEEP=$(KEEP) PROMETHEUS=$(PROMETHEUS) exec bin/demo
 
 ## test: all tests, on the real servers; with the race detector where Serin's code does several things at once
 .PHONY: test
@@ -97,13 +97,17 @@ vuln: $(bin)/govulncheck
 
 ## tools: the servers of the tests: Traefik and Prometheus from PATH, or built once into .toolchain/bin with the test cluster, Helm, kustomize and kubeconform
 .PHONY: tools
-tools: gateway
+tools: gateway prometheus
 	@tools/build etcd kubernetes kwok helm kustomize kubeconform
 
-# The demo needs these two only.
+## gateway: Traefik alone, from PATH or built once: what the demo and the tutorial need
 .PHONY: gateway
 gateway:
-	@tools/build traefik prometheus
+	@tools/build traefik
+
+.PHONY: prometheus
+prometheus:
+	@tools/build prometheus
 
 ## deps: gcc, PostgreSQL, Chromium and iproute2 from Debian's apt, if they are missing
 .PHONY: deps

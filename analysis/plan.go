@@ -231,11 +231,9 @@ func (p *Plan) ratio(r Ratio, of side) (armInputs, error) {
 		return a, fmt.Errorf("%s: %w", text, err)
 	}
 	for _, m := range rendered.matchers {
-		l := labelMatcher{label: m.label, not: m.op[0] == '!', value: m.value}
-		if strings.HasSuffix(m.op, "~") {
-			if l.re, err = compile(m.value); err != nil {
-				return a, err
-			}
+		l, err := m.compile()
+		if err != nil {
+			return a, err
 		}
 		a.part = append(a.part, l)
 	}

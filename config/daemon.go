@@ -72,10 +72,12 @@ type ListenTLSSpec struct {
 	Key string `json:"key" jsonschema:"minLength=1"`
 }
 
-// PrometheusSpec is where metrics come from.
+// PrometheusSpec is where metrics come from: a Prometheus, or, without one, targets that Serin reads itself.
 type PrometheusSpec struct {
 	// URL of the API, without /api/v1.
-	URL URL `json:"url"`
+	URL URL `json:"url,omitempty"`
+	// Scrape reads metrics without a Prometheus. How to sign in, tls, headers and proxyURL are then for the targets.
+	Scrape *ScrapeSpec `json:"scrape,omitempty"`
 	// Timeout of one query; 10s where it is left out.
 	Timeout *Duration `json:"timeout,omitempty"`
 	// ScrapeInterval of the targets; 15s where it is left out. It is what analyses wait for late samples.
@@ -100,6 +102,16 @@ type PrometheusSpec struct {
 	Headers map[string]Secret `json:"headers,omitempty"`
 	// ProxyURL is an HTTP proxy on the way.
 	ProxyURL URL `json:"proxyURL,omitempty"`
+}
+
+// ScrapeSpec reads metrics from where they are served. Serin keeps them in memory, for about two hours, and needs a
+// Prometheus for expressions, for baselines of the past and for Spinnaker.
+type ScrapeSpec struct {
+	// Targets are whole addresses, such as http://127.0.0.1:8082/metrics: one for each replica of Traefik, or of the
+	// application.
+	Targets []URL `json:"targets" jsonschema:"minItems=1,maxItems=32"`
+	// Interval between two scrapes of a target; 2s where it is left out.
+	Interval *Duration `json:"interval,omitempty"`
 }
 
 // BasicAuthSpec is a user with a password.

@@ -25,7 +25,7 @@ func (c *checker) daemon(s *DaemonSpec) {
 		c.prometheus(at, &p)
 	}
 	if s.Spinnaker != nil {
-		c.spinnaker(s.Spinnaker)
+		c.spinnaker(s, s.Spinnaker)
 	}
 	c.notify(s.Notify)
 	if s.Auth != nil {
@@ -117,8 +117,11 @@ func (c *checker) auth(s *DaemonSpec) {
 }
 
 // spinnaker checks who may use a listener that asks for no token.
-func (c *checker) spinnaker(s *SpinnakerSpec) {
+func (c *checker) spinnaker(d *DaemonSpec, s *SpinnakerSpec) {
 	at := c.spec("spinnaker")
+	if d.Prometheus.Scrape != nil {
+		c.fail(at, "its metrics are queries: expected prometheus.url instead of prometheus.scrape")
+	}
 	if b := s.BasicAuth; b != nil && (b.Password == "") == (b.PasswordFile == "") {
 		c.fail(at.in("basicAuth"), "expected one of password or passwordFile")
 	}
@@ -187,6 +190,7 @@ var headerName = regexp.MustCompile("^[!#$%&'*+\\-.^_`|~0-9A-Za-z]+$") // RFC 72
 var sourceForm = regexp.MustCompile(namePattern)
 
 func (c *checker) prometheus(at place, p *PrometheusSpec) {
+	c.metricsFrom(at, p)
 	ways := 0
 	if b := p.BasicAuth; b != nil {
 		ways++
@@ -219,6 +223,25 @@ func (c *checker) prometheus(at place, p *PrometheusSpec) {
 		}
 	}
 }
+
+// metricsFrom checks that metrics come from one place.
+func (c *checker) metricsFrom(at place, p *PrometheusSpec) {
+	switch {
+	case (p.URL == "") == (p.Scrape == nil):
+		c.fail(at, "expected one of url, the address of a Prometheus, or scrape, where Serin reads metrics itself")
+	case p.Scrape == nil:
+	case p.ScrapeInterval != nil:
+		c.fail(at.in("scrapeInterval"), "it is for a Prometheus: expected scrape.interval")
+	case p.Scrape.Interval != nil && (time.Duration(*p.Scrape.Interval) < leastScrape || time.Duration(*p.Scrape.Interval) > mostScrape):
+		c.fail(at.in("scrape", "interval"), "expected %s to %s", leastScrape, mostScrape)
+	}
+}
+
+// Bounds on how often targets are read: neither a load for them, nor so seldom that series count as gone.
+const (
+	leastScrape = 100 * time.Millisecond
+	mostScrape  = time.Minute
+)
 
 // loopback tells whether an address can be reached from this machine only. Names other than localhost cannot be
 // known to stay.

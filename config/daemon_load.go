@@ -18,6 +18,8 @@ const (
 	defaultStore          = Secret("sqlite:serin.db")
 	defaultTimeout        = Duration(10 * time.Second)
 	defaultScrapeInterval = Duration(15 * time.Second)
+	defaultScrape         = Duration(2 * time.Second)
+	scrapeSettle          = Duration(time.Millisecond) // a look waits for the scrapes under way instead
 	defaultConcurrency    = 8
 	defaultEvidence       = Duration(90 * 24 * time.Hour)
 	defaultSession        = Duration(12 * time.Hour)
@@ -144,6 +146,13 @@ func (s *SpinnakerSpec) withPaths(file string) *SpinnakerSpec {
 }
 
 func (p PrometheusSpec) withDefaults(file string) PrometheusSpec {
+	if p.Scrape != nil {
+		scrape := *p.Scrape
+		if scrape.Interval == nil {
+			scrape.Interval = new(defaultScrape)
+		}
+		p.Scrape, p.ScrapeInterval = &scrape, new(scrapeSettle)
+	}
 	if p.Timeout == nil {
 		p.Timeout = new(defaultTimeout)
 	}

@@ -148,6 +148,24 @@ func TestTheConnectionToPrometheusSignsIn(t *testing.T) {
 	}
 }
 
+func TestMetricsComeFromAPrometheusOrAreScraped(t *testing.T) {
+	d, _ := loadDaemon(t, "  prometheus: {scrape: {targets: ['http://127.0.0.1:8082/metrics']}}\n")
+	require.Equal(t, []URL{"http://127.0.0.1:8082/metrics"}, d.Prometheus.Scrape.Targets)
+	require.Equal(t, Duration(2*time.Second), *d.Prometheus.Scrape.Interval)
+	for spec, want := range map[string]string{
+		"{}": "expected one of url, the address of a Prometheus, or scrape",
+		"{url: 'http://a', scrape: {targets: ['http://b/metrics']}}":                         "expected one of url, the address of a Prometheus, or scrape",
+		"{scrape: {targets: []}}":                                                            "prometheus.scrape.targets",
+		"{scrape: {targets: ['127.0.0.1:8082']}}":                                            "prometheus.scrape.targets[0]",
+		"{scrape: {targets: ['http://b/metrics'], interval: 2m}}":                            "expected 100ms to 1m0s",
+		"{scrapeInterval: 5s, scrape: {targets: ['http://b/metrics']}}":                      "expected scrape.interval",
+		"{scrape: {targets: ['http://b/metrics']}}\n  spinnaker: {listen: '127.0.0.1:8090'}": "its metrics are queries: expected prometheus.url",
+	} {
+		_, errs := Load(write(t, map[string]string{"serin.yaml": daemonHead + "  prometheus: " + spec + "\n"}))
+		require.Contains(t, errs.Error(), want, spec)
+	}
+}
+
 func TestReceiversHaveNamesAndReadTheirSecrets(t *testing.T) {
 	d, dir := loadDaemon(t, `  prometheus: {url: http://127.0.0.1:9090}
   notify:

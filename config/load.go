@@ -25,6 +25,8 @@ type Loader struct {
 	Settle time.Duration
 	// Traefik is how Traefik's series are found in the daemon's own Prometheus.
 	Traefik analysis.Traefik
+	// Scraped: the daemon reads targets itself in place of a Prometheus, see [Source].
+	Scraped bool
 	// Sources are the daemon's further ones, by name; nil: it is not known which there are, and any name will do.
 	Sources map[string]Source
 	// Rule and Guards check what only the gateway's own parsers can: a route's rule, a circuit breaker's expression.
@@ -42,6 +44,8 @@ type Source struct {
 	// Settle is what analyses that do not say it wait for late samples.
 	Settle  time.Duration
 	Traefik analysis.Traefik
+	// Scraped: it is no Prometheus, but targets that Serin reads itself, without PromQL and without a past.
+	Scraped bool
 }
 
 // Set is all documents at one time. It is immutable.

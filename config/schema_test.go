@@ -131,5 +131,7 @@ func one(name string, s *jsonschema.Schema) {
 	case "StepSpec", "RollbackStepSpec", "MatcherSpec", "TrafficSpec", "BaselineSpec":
 		n := uint64(1)
 		s.MinProperties, s.MaxProperties = &n, &n
+	case "PrometheusSpec":
+		s.Extras = map[string]any{"x-expected": "a map with url or scrape"}
 	}
 }

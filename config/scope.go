@@ -172,6 +172,9 @@ func (m *planner) scope(name string, used []string, at place, ab *ABSpec) {
 			m.laterOnce(at, "analysis %s is Kayenta's, which this build does not judge by yet", n)
 			continue
 		}
+		for _, why := range def.NeedsPrometheus(func(from string) bool { return m.sources(m.loader).of(from).Scraped }) {
+			m.laterOnce(at, "analysis %s: %s", n, why)
+		}
 		if ab != nil && ab.Sticky && def.Split.Tolerance == 0 {
 			def.Split.Tolerance, asDeclared.Split.Tolerance = stickyTolerance, stickyTolerance
 		}

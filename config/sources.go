@@ -12,16 +12,20 @@ import (
 
 // For is l with what a daemon's document says of its sources.
 func (l Loader) For(d *DaemonSpec) Loader {
-	l.Settle, l.Traefik = long(d.Prometheus.ScrapeInterval, 0), d.Prometheus.traefik()
+	own := d.Prometheus.source()
+	l.Settle, l.Traefik, l.Scraped = own.Settle, own.Traefik, own.Scraped
 	l.Sources = make(map[string]Source, len(d.Sources))
 	for name, p := range d.Sources {
-		l.Sources[name] = Source{Settle: long(p.ScrapeInterval, 0), Traefik: p.traefik()}
+		l.Sources[name] = p.source()
 	}
 	return l
 }
 
-func (p *PrometheusSpec) traefik() analysis.Traefik {
-	return analysis.Traefik{ServiceLabel: p.ServiceLabel, Match: string(p.Match)}
+func (p *PrometheusSpec) source() Source {
+	return Source{
+		Settle: long(p.ScrapeInterval, 0), Scraped: p.Scrape != nil,
+		Traefik: analysis.Traefik{ServiceLabel: p.ServiceLabel, Match: string(p.Match)},
+	}
 }
 
 // sourcing says where the metrics of a rollout are asked for. With a zero loader it knows only what the documents say:
@@ -34,7 +38,7 @@ type sourcing struct {
 // of is a source by its name.
 func (s sourcing) of(name string) Source {
 	if name == "" {
-		return Source{Settle: s.loader.Settle, Traefik: s.loader.Traefik}
+		return Source{Settle: s.loader.Settle, Traefik: s.loader.Traefik, Scraped: s.loader.Scraped}
 	}
 	return s.loader.Sources[name]
 }

@@ -79,3 +79,35 @@ func TestASourceThatTheDaemonHasNotIsRefused(t *testing.T) {
 	require.Len(t, errs, 1)
 	require.Contains(t, errs.Error(), `prometheus: the daemon has no source "shp": did you mean "shop"?`)
 }
+
+func TestARolloutThatNeedsAPrometheusSaysWhyWhereThereIsNone(t *testing.T) {
+	files := map[string]string{
+		"a.yaml": `
+apiVersion: serin.dev/v1alpha1
+kind: Analysis
+metadata: {name: own}
+spec:
+  metrics:
+    - {name: depth, gauge: {query: 'queue_depth{instance=~"${instances}"}'}}
+    - {name: load, gauge: {query: 'sum(rate(cpu{instance=~"${instances}"}[1m]))'}}
+    - {name: elsewhere, prometheus: big, gauge: {query: 'sum(rate(cpu{instance=~"${instances}"}[1m]))'}}
+    - {name: errors, preset: traefik-errors, baseline: {offset: 1w}}
+`,
+		"r.yaml": rolloutYAML("shop", `
+  analysis: own
+  steps: [{gray: {weights: [5%]}}, {promote: {}}]`),
+	}
+	const daemon = "\napiVersion: serin.dev/v1alpha1\nkind: Daemon\nspec:\n  sources: {big: {url: 'http://127.0.0.1:9091'}}\n  prometheus: "
+	files["serin.yaml"] = daemon + "{url: 'http://127.0.0.1:9090'}\n"
+	r, ok := load(t, files).Rollout("shop")
+	require.True(t, ok)
+	require.Empty(t, r.Plan.Unsupported)
+	files["serin.yaml"] = daemon + "{scrape: {targets: ['http://127.0.0.1:8082/metrics']}}\n"
+	set := load(t, files)
+	r, ok = set.Rollout("shop")
+	require.True(t, ok)
+	require.Len(t, r.Plan.Unsupported, 2)
+	require.Contains(t, r.Plan.Unsupported[0], `analysis own: metric load: sum(rate(cpu{instance=~"${instances}"}[1m])) is an expression of PromQL; write the plain selector`)
+	require.Contains(t, r.Plan.Unsupported[1], "analysis own: metric errors: its baseline is what was 168h0m0s ago, which is not kept without a Prometheus")
+	require.Len(t, set.Warnings, 2)
+}

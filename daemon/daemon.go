@@ -151,7 +151,7 @@ func (a *acting) open(ctx context.Context, o Options, m mandate) error {
 		return err
 	}
 	a.closers = append(a.closers, s)
-	source, err := newSource(spec, registry)
+	source, err := newMetrics(spec, log, registry)
 	if err != nil {
 		return err
 	}
@@ -184,10 +184,8 @@ func (a *acting) open(ctx context.Context, o Options, m mandate) error {
 		return err
 	}
 	a.closers, a.api = append(a.closers, listener), listener.Addr()
-	a.components = []func(context.Context) error{
-		e.Run, watcher.Run, notifier.Run, func(ctx context.Context) error { return api.Run(ctx, listener) },
-	}
-	if err := a.openSpinnaker(ctx, spec, s, source, log, registry); err != nil {
+	a.components = append(source.run, e.Run, watcher.Run, notifier.Run, func(ctx context.Context) error { return api.Run(ctx, listener) })
+	if err := a.openSpinnaker(ctx, spec, s, source.prometheus, log, registry); err != nil {
 		return err
 	}
 	log.Info("serin runs", "version", o.Version, "address", listener.Addr().String(), "config", []string(spec.Config))

@@ -10,7 +10,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/serindev/serin/analysis/promsource"
 	"github.com/serindev/serin/config"
 	"github.com/serindev/serin/engine"
 	"github.com/serindev/serin/judge"
@@ -118,49 +117,14 @@ func NewLoader(settle time.Duration) config.Loader {
 	}
 }
 
-// newSource is where metrics come from.
-func newSource(spec *config.DaemonSpec, r prometheus.Registerer) (*promsource.Source, error) {
-	return OpenSource(&spec.Prometheus, r)
-}
-
-// OpenSource makes the source of one Prometheus.
-func OpenSource(p *config.PrometheusSpec, r prometheus.Registerer) (*promsource.Source, error) {
-	client, err := p.HTTPClient()
-	if err != nil {
-		return nil, err
-	}
-	source, err := promsource.New(promsource.Config{URL: string(p.URL), Timeout: time.Duration(*p.Timeout), HTTP: client}, r)
-	if err != nil {
-		return nil, fmt.Errorf("prometheus: %w", err)
-	}
-	return source, nil
-}
-
-// OpenSources are all that the daemon has: its own, and those that its document names.
-func OpenSources(spec *config.DaemonSpec, own *promsource.Source, r prometheus.Registerer) (promsource.Sources, error) {
-	out := promsource.Sources{"": own}
-	for name, p := range spec.Sources {
-		s, err := OpenSource(&p, r)
-		if err != nil {
-			return nil, fmt.Errorf("source %s: %w", name, err)
-		}
-		out[name] = s
-	}
-	return out, nil
-}
-
 // newEngine brings the rooms together. Without a term this daemon is alone and always acts.
-func newEngine(o Options, s *store.Store, source *promsource.Source, m mandate, r prometheus.Registerer) (*engine.Engine, error) {
+func newEngine(o Options, s *store.Store, source engine.Source, m mandate, r prometheus.Registerer) (*engine.Engine, error) {
 	k, err := newCluster(o)
 	if err != nil {
 		return nil, err
 	}
-	sources, err := OpenSources(o.Spec, source, r)
-	if err != nil {
-		return nil, err
-	}
 	eo := engine.Options{
-		Store: s, Source: sources, NewRouter: routers(k), NewJudge: newJudge,
+		Store: s, Source: source, NewRouter: routers(k), NewJudge: newJudge,
 		Call: caller{notify.NewCaller(o.Log)}.call, Log: o.Log, Registerer: r,
 		Retention: retention(o.Spec),
 	}

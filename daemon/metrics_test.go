@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/serindev/serin/analysis/promsource"
+	"github.com/serindev/serin/analysis/scrape"
 	"github.com/serindev/serin/engine"
 	"github.com/serindev/serin/notify"
 	"github.com/serindev/serin/server"
@@ -28,6 +29,8 @@ var described = regexp.MustCompile(`fqName: "(serin_[^"]*)", help: ("(?:[^"\\]|\
 func TestTheReferenceOfTheMetricsIsTheOneOfTheDaemon(t *testing.T) {
 	log, r := slog.New(slog.DiscardHandler), newRegistry(true)
 	_, err := promsource.New(promsource.Config{URL: "http://127.0.0.1:1"}, r)
+	require.NoError(t, err)
+	_, err = scrape.New(scrape.Config{Targets: []string{"http://127.0.0.1:1/metrics"}}, r)
 	require.NoError(t, err)
 	e := engine.New(engine.Options{Log: log, Registerer: r})
 	notify.New(notify.Options{Registerer: r})

@@ -67,7 +67,7 @@ func (b *bench) start(t *testing.T) {
 	second := config.Duration(time.Second)
 	spec := &config.DaemonSpec{Prometheus: config.PrometheusSpec{URL: config.URL(b.prometheus.URL), Timeout: &second}}
 	registry := prometheus.NewRegistry()
-	source, err := newSource(spec, registry)
+	source, err := OpenSource(&spec.Prometheus, registry)
 	require.NoError(t, err)
 	b.engine, err = newEngine(Options{Spec: spec, Log: log}, s, source, nil, registry)
 	require.NoError(t, err)

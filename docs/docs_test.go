@@ -52,6 +52,7 @@ var elsewhere = map[string]string{
 	"../README.md: make build":               "the tutorial's commands, which are run there",
 	"../README.md: serin plan":               "margins.md, with fewer simulated releases",
 	"../README.md: serin analyze":            "cmd/serin: an hour of a real Prometheus is analysed, golden questions are judged",
+	"without-kubernetes.md: sudo ":           "changes the machine; where the token is found is tested in cmd/serin",
 	"high-availability.md: ":                 "e2e: a daemon is killed and another one takes over",
 	"kubernetes.md: kubectl create":          "deploy: Helm installs and uninstalls with the page's values before a real API server; there is no kubectl, so its lines are done by the API",
 	"kubernetes.md: kubectl -n pro get depl": "deploy: what it lists, by the API, of what Serin has made for a canary; there is no kubectl",

@@ -10,17 +10,18 @@ import (
 
 	"github.com/serindev/serin/analysis"
 	"github.com/serindev/serin/analysis/promsource"
+	"github.com/serindev/serin/analysis/sourcetest"
 	"github.com/serindev/serin/judge"
 )
 
 // field.md, F7: what is not there is told by the query as it was sent, and by what is there instead.
 func TestWhatIsNotThereIsToldByWhatIs(t *testing.T) {
 	t.Parallel()
-	e := newExporter(t)
-	e.add(0, "stable", "200", 1)
-	e.add(0, "canary", "200", 1)
-	server := prometheusOf(t, e, scrapeEvery)
-	await(t, e, server, "count(up == 1) >= 2")
+	e := sourcetest.NewExporter(t)
+	e.Add(0, "stable", "200", 1)
+	e.Add(0, "canary", "200", 1)
+	server := prometheusOf(t, sourcetest.Interval, e)
+	await(t, e, server, "up == 1")
 	p := newProxy(t, server.URL)
 	src := source(t, promsource.Config{URL: p.URL})
 	ratio := func(total analysis.Selector) analysis.Metric {
@@ -35,13 +36,13 @@ func TestWhatIsNotThereIsToldByWhatIs(t *testing.T) {
 		"a metric that nothing is near": {ratio(`orders_total{arm="${arm}"}`), `no live series of orders_total{arm="canary"} (there is no metric orders_total)`},
 		"a label": {ratio(`traefik_service_requests_total{servce="${service}"}`),
 			`no live series of traefik_service_requests_total{servce="shop0-canary@file"} (the series of traefik_service_requests_total have no label servce; the nearest is service)`},
-		"a label that a Prometheus has renamed": {ratio(`up{kind="native",ob="${service}"}`), "the series of up have no label ob; the nearest is job"},
+		"a label that a Prometheus has renamed": {ratio(`up{job="traefik",ob="${service}"}`), "the series of up have no label ob; the nearest is job"},
 		"a value":                               {ratio(`traefik_service_requests_total{service="${service}",code="20"}`), `(there is code="200")`},
 		"a value that nothing is near": {ratio(`traefik_service_requests_total{service="${service}",job="nothing-like-it"}`),
-			"(there is job of native, traefik)"},
+			"(there is job of traefik)"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			o := follow(t, src, plan(t, 0, c.metric)).look().Observations[0]
+			o := sourcetest.Follow(t, src, sourcetest.Plan(t, 0, c.metric)).Look().Observations[0]
 			require.Equal(t, judge.NoData, o.Absent)
 			require.Contains(t, o.Detail, c.says)
 		})
@@ -53,9 +54,9 @@ func TestWhatIsNotThereIsToldByWhatIs(t *testing.T) {
 		}
 		_, _ = w.Write([]byte(`{"status":"success","data":{"resultType":"matrix","result":[]}}`))
 	})
-	l := follow(t, src, plan(t, 0, ratio(`orders_total{arm="${arm}"}`))).look()
+	l := sourcetest.Follow(t, src, sourcetest.Plan(t, 0, ratio(`orders_total{arm="${arm}"}`))).Look()
 	require.Contains(t, l.Observations[0].Detail, "there is no metric orders_total", "what was found is not looked for at each look")
-	l = follow(t, source(t, promsource.Config{URL: p.URL}), plan(t, 0, errorsMetric)).look()
+	l = sourcetest.Follow(t, source(t, promsource.Config{URL: p.URL}), sourcetest.Plan(t, 0, sourcetest.Errors())).Look()
 	require.Equal(t, judge.NoData, l.Observations[0].Absent, "a hint that cannot be had is no reason")
 	require.NotContains(t, l.Observations[0].Detail, "(")
 }
@@ -63,14 +64,14 @@ func TestWhatIsNotThereIsToldByWhatIs(t *testing.T) {
 // field.md, F7: one source of several clusters, or several sources.
 func TestEachMetricIsAskedOfTheSourceThatItNames(t *testing.T) {
 	t.Parallel()
-	edge, shop := newExporter(t), newExporter(t)
-	edge.add(0, "stable", "200", 10)
-	edge.add(0, "canary", "200", 10)
-	shop.add(0, "stable", "500", 20)
-	shop.add(0, "canary", "500", 20)
-	one, two := prometheusOf(t, edge, scrapeEvery), prometheusOf(t, shop, scrapeEvery)
-	await(t, edge, one, "count(up == 1) >= 2")
-	await(t, shop, two, "count(up == 1) >= 2")
+	edge, shop := sourcetest.NewExporter(t), sourcetest.NewExporter(t)
+	edge.Add(0, "stable", "200", 10)
+	edge.Add(0, "canary", "200", 10)
+	shop.Add(0, "stable", "500", 20)
+	shop.Add(0, "canary", "500", 20)
+	one, two := prometheusOf(t, sourcetest.Interval, edge), prometheusOf(t, sourcetest.Interval, shop)
+	await(t, edge, one, "up == 1")
+	await(t, shop, two, "up == 1")
 	registry := prometheus.NewRegistry()
 	sources := promsource.Sources{}
 	for name, c := range map[string]promsource.Config{"": {URL: one.URL}, "shop": {URL: two.URL}, "away": {URL: "http://127.0.0.1:1", Timeout: time.Second}} {
@@ -79,24 +80,24 @@ func TestEachMetricIsAskedOfTheSourceThatItNames(t *testing.T) {
 		sources[name] = s
 	}
 	named := func(name, from string) analysis.Metric {
-		m := errorsMetric
+		m := sourcetest.Errors()
 		m.Name, m.From = name, from
 		return m
 	}
-	p := plan(t, 0, named("own", ""), named("shop", "shop"), named("away", "away"), named("nowhere", "shp"))
+	p := sourcetest.Plan(t, 0, named("own", ""), named("shop", "shop"), named("away", "away"), named("nowhere", "shp"))
 	begin := time.Now()
 	cursor := analysis.NewCursor(begin)
 	at := begin.Add(time.Millisecond)
 	cursor, _ = p.Fold(cursor, sources.Fetch(t.Context(), p.Asks(cursor, at)), analysis.FoldInput{Number: 1, At: at})
-	edge.add(0, "canary", "200", 3)
-	shop.add(0, "canary", "500", 5)
-	edge.scraped(t, 4)
-	shop.scraped(t, 4)
+	edge.Add(0, "canary", "200", 3)
+	shop.Add(0, "canary", "500", 5)
+	edge.Scraped(t, 4)
+	shop.Scraped(t, 4)
 	at = time.Now()
 	_, l := p.Fold(cursor, sources.Fetch(t.Context(), p.Asks(cursor, at)), analysis.FoldInput{Number: 2, At: at})
-	require.InDelta(t, 6, l.Observations[0].Canary.Total, 0, "two jobs scrape it")
+	require.InDelta(t, 3, l.Observations[0].Canary.Total, 0)
 	require.InDelta(t, 0, l.Observations[0].Canary.Bad, 0)
-	require.InDelta(t, 10, l.Observations[1].Canary.Bad, 0)
+	require.InDelta(t, 5, l.Observations[1].Canary.Bad, 0)
 	require.Equal(t, judge.Unreachable, l.Observations[2].Absent)
 	require.Equal(t, judge.NoData, l.Observations[3].Absent)
 	require.Contains(t, l.Observations[3].Detail, `the daemon has no source "shp"; it has away, shop`)

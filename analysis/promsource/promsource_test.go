@@ -1,7 +1,6 @@
 package promsource_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,13 +10,11 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/prometheus/common/config"
 	"github.com/stretchr/testify/require"
@@ -25,6 +22,7 @@ import (
 
 	"github.com/serindev/serin/analysis"
 	"github.com/serindev/serin/analysis/promsource"
+	"github.com/serindev/serin/analysis/sourcetest"
 	"github.com/serindev/serin/engine"
 	"github.com/serindev/serin/internal/testbed"
 	"github.com/serindev/serin/judge"
@@ -32,82 +30,25 @@ import (
 
 var _ engine.Source = (*promsource.Source)(nil)
 
-// scrapeEvery is short so that a test sees many scrapes, and long enough for two busy cores.
-const scrapeEvery = 500 * time.Millisecond
-
-// exporter is a target with Traefik's series of any services. A restart takes its counters away.
-type exporter struct {
-	server *httptest.Server
-	seen   chan struct{} // one for each scrape, if somebody waits
-
-	mu       sync.Mutex // guards what follows
-	requests *prometheus.CounterVec
-	seconds  *prometheus.HistogramVec
-	natives  *prometheus.HistogramVec
-	gauge    *prometheus.GaugeVec
-	handler  http.Handler
-}
-
-func newExporter(t testing.TB) *exporter {
+// prometheusOf reads exporters as one job, native histograms included.
+func prometheusOf(t testing.TB, every time.Duration, exporters ...*sourcetest.Exporter) *testbed.Prometheus {
 	t.Helper()
-	e := &exporter{seen: make(chan struct{})}
-	e.restart()
-	e.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		e.mu.Lock()
-		h := e.handler
-		e.mu.Unlock()
-		h.ServeHTTP(w, r)
-		select {
-		case e.seen <- struct{}{}:
-		default:
-		}
-	}))
-	t.Cleanup(e.server.Close)
-	return e
-}
-
-func (e *exporter) restart() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	r := prometheus.NewRegistry()
-	e.requests = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "traefik_service_requests_total", Help: "h"}, []string{"service", "code"})
-	e.seconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "traefik_service_request_duration_seconds", Help: "h",
-		Buckets: []float64{0.1, 0.3, 1.2, 5}}, []string{"service"})
-	e.natives = prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "native_seconds", Help: "h", NativeHistogramBucketFactor: 1.1}, []string{"service"})
-	e.gauge = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "depth", Help: "h"}, []string{"arm"})
-	r.MustRegister(e.requests, e.seconds, e.natives, e.gauge)
-	e.handler = promhttp.HandlerFor(r, promhttp.HandlerOpts{})
-}
-
-func (e *exporter) host() string { return strings.TrimPrefix(e.server.URL, "http://") }
-
-// scraped waits until n scrapes were answered from now on.
-func (e *exporter) scraped(t testing.TB, n int) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	for range n {
-		select {
-		case <-e.seen:
-		case <-ctx.Done():
-			require.FailNow(t, "nobody scrapes")
-		}
+	var hosts []string
+	for _, e := range exporters {
+		hosts = append(hosts, e.Host())
 	}
-}
-
-func prometheusOf(t testing.TB, e *exporter, every time.Duration) *testbed.Prometheus {
-	t.Helper()
-	native := fmt.Sprintf("  - job_name: native\n    scrape_native_histograms: true\n    static_configs:\n      - targets: [%q]\n        labels: {kind: native}\n", e.host())
-	return testbed.NewPrometheus(t, testbed.PrometheusConfig{ScrapeInterval: every, Extra: native,
-		Jobs: []testbed.ScrapeJob{{Name: "traefik", Targets: []string{e.host()}}}})
+	targets, err := json.Marshal(hosts)
+	require.NoError(t, err)
+	job := fmt.Sprintf("  - job_name: traefik\n    scrape_native_histograms: true\n    static_configs: [{targets: %s}]\n", targets)
+	return testbed.NewPrometheus(t, testbed.PrometheusConfig{ScrapeInterval: every, Extra: job})
 }
 
 // await waits until a query has a result.
-func await(t testing.TB, e *exporter, p *testbed.Prometheus, query string) {
+func await(t testing.TB, e *sourcetest.Exporter, p *testbed.Prometheus, query string) {
 	t.Helper()
 	var body struct{ Data struct{ Result []any } }
 	for range 100 {
-		e.scraped(t, 1)
+		e.Scraped(t, 1)
 		resp, err := http.PostForm(p.URL+"/api/v1/query", url.Values{"query": {query}}) //nolint:noctx // it answers at once
 		require.NoError(t, err)
 		require.NoError(t, json.NewDecoder(resp.Body).Decode(&body))
@@ -126,117 +67,17 @@ func source(t testing.TB, c promsource.Config) *promsource.Source {
 	return s
 }
 
-func service(i int, arm string) string { return fmt.Sprintf("shop%d-%s@file", i, arm) }
-
-func arms(i int) analysis.Arms {
-	names := func(arm string) analysis.Names {
-		return analysis.Names{Service: service(i, arm), Vars: map[string][]string{"arm": {arm}}}
-	}
-	return analysis.Arms{Canary: names("canary"), Baseline: names("stable")}
-}
-
-func plan(t testing.TB, i int, metrics ...analysis.Metric) analysis.Plan {
-	t.Helper()
-	p, err := analysis.NewPlan(analysis.Definition{Metrics: metrics}, arms(i))
-	require.NoError(t, err)
-	return p
-}
-
-// follower takes looks as an engine does, and adds up.
-type follower struct {
-	t      testing.TB
-	source *promsource.Source
-	plan   analysis.Plan
-	cursor analysis.Cursor
-	last   judge.Look
-	canary []judge.Arm // sums by metric
-}
-
-func follow(t testing.TB, s *promsource.Source, p analysis.Plan) *follower {
-	return &follower{t: t, source: s, plan: p, cursor: analysis.NewCursor(time.Now())}
-}
-
-func (f *follower) look() judge.Look {
-	f.t.Helper()
-	at := time.Now()
-	answers := f.source.Fetch(f.t.Context(), f.plan.Asks(f.cursor, at))
-	b, err := json.Marshal(f.cursor) // as if the daemon had been killed
-	require.NoError(f.t, err)
-	var kept analysis.Cursor
-	require.NoError(f.t, json.Unmarshal(b, &kept))
-	f.cursor, f.last = f.plan.Fold(kept, answers, analysis.FoldInput{Number: f.last.Number + 1, At: at, Weight: 0.1})
-	if f.canary == nil {
-		f.canary = make([]judge.Arm, len(f.last.Observations))
-	}
-	for i, o := range f.last.Observations {
-		f.canary[i].Bad += o.Canary.Bad
-		f.canary[i].Total += o.Canary.Total
-	}
-	return f.last
-}
-
-// until takes looks until the sums of a metric are reached, and some more to see that they stay.
-func (f *follower) until(e *exporter, metric int, bad, total float64) {
-	f.t.Helper()
-	for range 40 {
-		e.scraped(f.t, 1)
-		f.look()
-		if f.canary[metric].Bad == bad && f.canary[metric].Total == total {
-			break
+func TestItPassesTheSuiteOfSources(t *testing.T) {
+	t.Parallel()
+	sourcetest.Run(t, func(t *testing.T, exporters ...*sourcetest.Exporter) sourcetest.Backend {
+		p := prometheusOf(t, sourcetest.Interval, exporters...)
+		await(t, exporters[0], p, fmt.Sprintf("count(up == 1) == %d", len(exporters)))
+		return sourcetest.Backend{
+			Source: source(t, promsource.Config{URL: p.URL, Timeout: 2 * time.Second}),
+			Out:    func(t *testing.T) { require.NoError(t, p.Kill()) },
+			Back:   func(t *testing.T) { require.NoError(t, p.Restart(t.Context())) },
 		}
-	}
-	e.scraped(f.t, 4)
-	f.look()
-	require.Equal(f.t, judge.Arm{Bad: bad, Total: total}, f.canary[metric], "last look: %+v", f.last)
-}
-
-var errorsMetric = analysis.Metric{Name: "errors", Source: analysis.TraefikErrors()}
-
-func (e *exporter) add(i int, arm, code string, n float64) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.requests.WithLabelValues(service(i, arm), code).Add(n)
-}
-
-func TestTheFirstErrorsOfANewSeriesAreCountedExactly(t *testing.T) {
-	t.Parallel()
-	e := newExporter(t)
-	e.add(0, "stable", "200", 1000)
-	p := prometheusOf(t, e, scrapeEvery)
-	await(t, e, p, "count(up == 1) >= 2")
-	f := follow(t, source(t, promsource.Config{URL: p.URL}), plan(t, 0, errorsMetric))
-	f.look()
-	for range 3 { // samples 1, 2, 3
-		e.add(0, "canary", "500", 1)
-		e.scraped(t, 2) // both jobs scrape this target
-	}
-	f.until(e, 0, 6, 6) // and so everything is seen by two targets
-
-	e.restart() // Traefik restarts: counters begin anew
-	e.add(0, "canary", "500", 2)
-	e.add(0, "canary", "200", 5)
-	f.until(e, 0, 10, 20)
-}
-
-func TestASourceThatGoesAndComesLosesNothing(t *testing.T) {
-	t.Parallel()
-	e := newExporter(t)
-	e.add(0, "stable", "200", 1000)
-	e.add(0, "canary", "200", 10)
-	p := prometheusOf(t, e, scrapeEvery)
-	await(t, e, p, "count(up == 1) >= 2")
-	f := follow(t, source(t, promsource.Config{URL: p.URL, Timeout: 2 * time.Second}), plan(t, 0, errorsMetric))
-	f.look()
-	require.NoError(t, p.Kill())
-	e.add(0, "canary", "200", 7)
-	at := f.cursor.At
-	l := f.look()
-	require.Equal(t, judge.Unreachable, l.Observations[0].Absent)
-	require.Nil(t, l.Requests)
-	require.Equal(t, at, f.cursor.At)
-	require.NoError(t, p.Restart(t.Context()))
-	e.add(0, "canary", "500", 1)
-	f.until(e, 0, 2, 16)
+	})
 }
 
 // proxy stands in front of a Prometheus, counts queries and makes trouble.
@@ -268,15 +109,10 @@ func (p *proxy) with(f http.HandlerFunc) { p.fault.Store(&f) }
 
 func TestFaultsAreToldApart(t *testing.T) { //nolint:funlen // a table
 	t.Parallel()
-	e := newExporter(t)
-	e.add(0, "stable", "200", 1)
-	e.add(0, "canary", "200", 1)
-	e.mu.Lock()
-	e.gauge.WithLabelValues("canary").Set(nan())
-	e.gauge.WithLabelValues("stable").Set(3)
-	e.mu.Unlock()
-	server := prometheusOf(t, e, scrapeEvery)
-	await(t, e, server, "count(up == 1) >= 2")
+	e := sourcetest.NewExporter(t)
+	e.Add(0, "stable", "200", 1)
+	server := prometheusOf(t, sourcetest.Interval, e)
+	await(t, e, server, "up == 1")
 	p := newProxy(t, server.URL)
 	src := source(t, promsource.Config{URL: p.URL})
 	hasty := source(t, promsource.Config{URL: p.URL, Timeout: 300 * time.Millisecond})
@@ -294,19 +130,15 @@ func TestFaultsAreToldApart(t *testing.T) { //nolint:funlen // a table
 			case <-r.Context().Done():
 			case <-release:
 			}
-		}, metric: errorsMetric, want: judge.Unreachable, detail: "deadline"},
-		"answering 500":  {fault: func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "sick", 500) }, metric: errorsMetric, want: judge.Unreachable, detail: "500"},
-		"answering 503":  {fault: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) }, metric: errorsMetric, want: judge.Unreachable, detail: "503"},
-		"answering HTML": {fault: func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>") }, metric: errorsMetric, want: judge.Unreachable},
-		"refusing who asks": {fault: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(401) }, metric: errorsMetric,
+		}, metric: sourcetest.Errors(), want: judge.Unreachable, detail: "deadline"},
+		"answering 500":  {fault: func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "sick", 500) }, metric: sourcetest.Errors(), want: judge.Unreachable, detail: "500"},
+		"answering 503":  {fault: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) }, metric: sourcetest.Errors(), want: judge.Unreachable, detail: "503"},
+		"answering HTML": {fault: func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>") }, metric: sourcetest.Errors(), want: judge.Unreachable},
+		"refusing who asks": {fault: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(401) }, metric: sourcetest.Errors(),
 			want: judge.Unreachable, detail: "401"},
-		"hanging up": {fault: func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, metric: errorsMetric, want: judge.Unreachable},
+		"hanging up": {fault: func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, metric: sourcetest.Errors(), want: judge.Unreachable},
 		"a query that it cannot read": {metric: analysis.Metric{Name: "m", Source: analysis.Gauge{Query: `depth{arm="${arm}"} +* 1`}},
 			want: judge.NoData, detail: "parse error"},
-		"no such series": {metric: analysis.Metric{Name: "m", Source: analysis.Gauge{Query: `nothing{arm="${arm}"}`}},
-			want: judge.NoData, detail: "no live series"},
-		"a gauge that is NaN": {metric: analysis.Metric{Name: "m", Source: analysis.Gauge{Query: `depth{arm="${arm}"}`}},
-			want: judge.NoData, detail: "no finite value"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -318,106 +150,63 @@ func TestFaultsAreToldApart(t *testing.T) { //nolint:funlen // a table
 			if name == "too slow" {
 				src = hasty
 			}
-			l := follow(t, src, plan(t, 0, c.metric)).look()
+			l := sourcetest.Follow(t, src, sourcetest.Plan(t, 0, c.metric)).Look()
 			require.Equal(t, c.want, l.Observations[0].Absent, l.Observations[0].Detail)
 			require.Contains(t, l.Observations[0].Detail, c.detail)
 		})
 	}
-	p.fault.Store(nil)
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	answers := src.Fetch(ctx, plan(t, 0, errorsMetric).Asks(analysis.NewCursor(time.Now()), time.Now()))
-	require.ErrorIs(t, answers[0].Err, context.Canceled)
-}
-
-func nan() float64 { var z float64; return z / z }
-
-func TestHistogramsAreCountedClassicAndNative(t *testing.T) {
-	t.Parallel()
-	e := newExporter(t)
-	observe := func(i int, seconds ...float64) {
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		for _, s := range seconds {
-			e.seconds.WithLabelValues(service(i, "canary")).Observe(s)
-			e.natives.WithLabelValues(service(i, "canary")).Observe(s)
-			e.natives.WithLabelValues(service(i, "stable")).Observe(0.01)
-			e.seconds.WithLabelValues(service(i, "stable")).Observe(0.01)
-		}
-	}
-	observe(0, 0.05, 1)
-	p := prometheusOf(t, e, scrapeEvery)
-	await(t, e, p, "count(up == 1) >= 2")
-	native := analysis.Selector(`native_seconds{service="${service}",kind="native"}`)
-	f := follow(t, source(t, promsource.Config{URL: p.URL}), plan(t, 0,
-		analysis.Metric{Name: "classic", Source: analysis.Slow{SlowerThan: 300 * time.Millisecond,
-			Histogram: `traefik_service_request_duration_seconds_bucket{service="${service}",job="traefik"}`}},
-		analysis.Metric{Name: "native", Source: analysis.Slow{Histogram: native, SlowerThan: 500 * time.Millisecond}},
-		analysis.Metric{Name: "no bound", Source: analysis.Slow{SlowerThan: 250 * time.Millisecond,
-			Histogram: `traefik_service_request_duration_seconds_bucket{service="${service}"}`}}))
-	f.look()
-	observe(0, 0.2, 0.2, 0.7, 3, 100)
-	f.until(e, 0, 3, 5)
-	require.Equal(t, judge.Arm{Bad: 3, Total: 5}, f.canary[1])
-	require.Contains(t, f.last.Observations[2].Detail, "there are 0.1, 0.3, 1.2, 5")
-	e.restart()
-	observe(0, 0.2, 2)
-	f.until(e, 0, 4, 7)
-	require.Equal(t, judge.Arm{Bad: 4, Total: 7}, f.canary[1])
 }
 
 func TestQueriesGrowWithTemplatesAndNotWithReleases(t *testing.T) {
 	t.Parallel()
-	e := newExporter(t)
+	e := sourcetest.NewExporter(t)
 	const most = 500
 	for i := range most {
-		e.add(i, "canary", "200", float64(i))
-		e.add(i, "stable", "200", 1)
-		e.mu.Lock()
-		e.seconds.WithLabelValues(service(i, "canary")).Observe(1)
-		e.seconds.WithLabelValues(service(i, "stable")).Observe(1)
-		e.mu.Unlock()
+		for _, arm := range []string{"canary", "stable"} {
+			e.Add(i, arm, "200", 1)
+			e.Observe(i, arm, 1)
+		}
 	}
-	prom := prometheusOf(t, e, 2*time.Second) // thousands of series take their time
-	await(t, e, prom, fmt.Sprintf("count(traefik_service_requests_total) >= %d", 4*most))
+	prom := prometheusOf(t, 2*time.Second, e) // thousands of series take their time
+	await(t, e, prom, fmt.Sprintf("count(traefik_service_requests_total) >= %d", 2*most))
 	p := newProxy(t, prom.URL)
 	s := source(t, promsource.Config{URL: p.URL, Timeout: time.Minute})
 	def := analysis.TraefikWeb()
 	queries := map[int]int64{}
 	for _, n := range []int{1, most} {
-		fs := make([]*follower, n)
+		fs := make([]*sourcetest.Follower, n)
 		for i := range fs {
-			fs[i] = follow(t, s, plan(t, i, def.Metrics...))
+			fs[i] = sourcetest.Follow(t, s, sourcetest.Plan(t, i, def.Metrics...))
 		}
 		at := time.Now()
 		fetch := func() {
 			var asks []analysis.Ask
 			for _, f := range fs {
-				asks = append(asks, f.plan.Asks(f.cursor, at)...)
+				asks = append(asks, f.Plan.Asks(f.Cursor, at)...)
 			}
 			answers := s.Fetch(t.Context(), asks)
 			require.Len(t, answers, len(asks))
 			for _, f := range fs {
 				k := len(asks) / n
-				f.cursor, f.last = f.plan.Fold(f.cursor, answers[:k], analysis.FoldInput{Number: 1, At: at})
+				f.Cursor, f.Last = f.Plan.Fold(f.Cursor, answers[:k], analysis.FoldInput{Number: 1, At: at})
 				answers = answers[k:]
-				for _, o := range f.last.Observations {
+				for _, o := range f.Last.Observations {
 					require.Empty(t, o.Absent, o.Detail)
 				}
 			}
 		}
 		for _, f := range fs {
-			f.cursor = analysis.NewCursor(at.Add(-time.Second))
+			f.Cursor = analysis.NewCursor(at.Add(-time.Second))
 		}
 		fetch()
-		e.add(0, "canary", "200", 5)
-		e.add(n-1, "canary", "200", 2)
-		e.scraped(t, 6)
+		e.Add(0, "canary", "200", 5)
+		e.Add(n-1, "canary", "200", 2)
+		e.Scraped(t, 6)
 		at = time.Now()
 		before := p.queries.Load()
 		fetch()
 		queries[n] = p.queries.Load() - before
-		require.Positive(t, fs[n-1].last.Observations[0].Canary.Total)
+		require.Positive(t, fs[n-1].Last.Observations[0].Canary.Total)
 	}
 	require.Equal(t, map[int]int64{1: 2, most: 2}, queries)
 }
@@ -429,15 +218,15 @@ func TestItsOwnMetricsExistFromTheStart(t *testing.T) {
 	n, err := testutil.GatherAndCount(r)
 	require.NoError(t, err)
 	require.Equal(t, 5, n) // both kinds of errors
-	require.Equal(t, judge.Unreachable, follow(t, s, plan(t, 0, errorsMetric)).look().Observations[0].Absent)
+	require.Equal(t, judge.Unreachable, sourcetest.Follow(t, s, sourcetest.Plan(t, 0, sourcetest.Errors())).Look().Observations[0].Absent)
 	require.NoError(t, testutil.GatherAndCompare(r, strings.NewReader(`
 # HELP serin_prometheus_query_errors_total Queries without a result: Prometheus was unreachable or too slow, or it refused the query.
 # TYPE serin_prometheus_query_errors_total counter
 serin_prometheus_query_errors_total{kind="refused"} 0
 serin_prometheus_query_errors_total{kind="unreachable"} 1
 `), "serin_prometheus_query_errors_total"))
-	_, err = promsource.New(promsource.Config{URL: "http://127.0.0.1:1"}, r)
-	require.Error(t, err)
+	_, err = promsource.New(promsource.Config{URL: "http://127.0.0.1:2"}, r)
+	require.NoError(t, err, "a second source counts into the same")
 }
 
 func TestItSignsInAsPrometheusWould(t *testing.T) {
@@ -448,7 +237,7 @@ func TestItSignsInAsPrometheusWould(t *testing.T) {
 	}))
 	defer s.Close()
 	src := source(t, promsource.Config{URL: s.URL, HTTP: config.HTTPClientConfig{BasicAuth: &config.BasicAuth{Username: "serin", Password: "pw"}}})
-	follow(t, src, plan(t, 0, errorsMetric)).look()
+	sourcetest.Follow(t, src, sourcetest.Plan(t, 0, sourcetest.Errors())).Look()
 	require.Equal(t, "POST Basic c2VyaW46cHc=", got.Load())
 
 	for _, u := range []string{"", "prometheus:9090", "ftp://x", "http://", "http://a b"} {

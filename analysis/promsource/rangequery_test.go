@@ -9,14 +9,15 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/serindev/serin/analysis/promsource"
+	"github.com/serindev/serin/analysis/sourcetest"
 )
 
 func TestARangeIsAskedAtEachStepAndWithBothEnds(t *testing.T) {
 	t.Parallel()
-	e := newExporter(t)
-	e.add(0, "stable", "200", 1)
-	e.add(0, "stable", "500", 1)
-	server := prometheusOf(t, e, scrapeEvery)
+	e := sourcetest.NewExporter(t)
+	e.Add(0, "stable", "200", 1)
+	e.Add(0, "stable", "500", 1)
+	server := prometheusOf(t, sourcetest.Interval, e)
 	await(t, e, server, `traefik_service_requests_total{job="traefik"}`)
 	p := newProxy(t, server.URL)
 	s := source(t, promsource.Config{URL: p.URL})

@@ -11,8 +11,13 @@ import (
 	"github.com/serindev/serin/analysis"
 )
 
+// Fetcher answers asks, one answer for each and in order: a [Source], or one of another kind.
+type Fetcher interface {
+	Fetch(ctx context.Context, asks []analysis.Ask) []analysis.Answer
+}
+
 // Sources are several by name; the one that is asked where an ask names none has the empty name.
-type Sources map[string]*Source
+type Sources map[string]Fetcher
 
 // Fetch is [Source.Fetch] of each source for the asks that name it, all at once. One that is slow or away takes
 // nothing from the others but the time until it has answered or failed. An ask of a source that is not there is

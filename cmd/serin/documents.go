@@ -76,6 +76,8 @@ func (r *reach) source() (reached, error) {
 	own := spec.Prometheus
 	if r.url != "" {
 		own.URL = config.URL(r.url)
+	} else if own.Scrape != nil {
+		return reached{}, fmt.Errorf("%s: the daemon reads metrics itself (scrape) and keeps no past that could be asked: --prometheus says where a Prometheus is", r.config)
 	}
 	timeout, registry := config.Duration(r.timeout), prometheus.NewRegistry()
 	own.Timeout = &timeout

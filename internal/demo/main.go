@@ -1,7 +1,8 @@
 // Command demo shows the main job on the real thing: a good version is tested, raised and released, a bad one is
-// caught and rolled back, through a real Traefik on evidence from a real Prometheus, all on loopback.
+// caught and rolled back, through a real Traefik, on evidence that Serin reads from it. All is on loopback.
 //
-// KEEP=1 leaves everything running at the end and prints the addresses.
+// PROMETHEUS=1 takes the evidence from a real Prometheus instead. KEEP=1 leaves everything running at the end and prints
+// the addresses.
 package main
 
 import (
@@ -73,7 +74,11 @@ func run(ctx context.Context) (err error) {
 
 // build starts the servers, the load and Serin.
 func (s *stage) build(ctx context.Context) (err error) {
-	s.title("Starting a real Traefik, a real Prometheus, two versions of a small shop, users, and Serin")
+	with := ""
+	if os.Getenv("PROMETHEUS") != "" {
+		with = "a real Prometheus, "
+	}
+	s.title("Starting a real Traefik, " + with + "two versions of a small shop, users, and Serin")
 	if s.blue, err = testbed.StartBackend(testbed.Behaviour{Version: "v1", ErrorRate: baseErrors}, 1); err != nil {
 		return err
 	}
@@ -83,19 +88,23 @@ func (s *stage) build(ctx context.Context) (err error) {
 	if s.traefik, err = testbed.StartTraefik(ctx, testbed.TraefikConfig{}); err != nil {
 		return err
 	}
-	s.prometheus, err = testbed.StartPrometheus(ctx, testbed.PrometheusConfig{
-		ScrapeInterval: scrapeEvery, Jobs: []testbed.ScrapeJob{{Name: "traefik", Targets: []string{s.traefik.MetricsAddr}}},
-	})
-	if err != nil {
-		return err
+	if with != "" {
+		s.prometheus, err = testbed.StartPrometheus(ctx, testbed.PrometheusConfig{
+			ScrapeInterval: scrapeEvery, Jobs: []testbed.ScrapeJob{{Name: "traefik", Targets: []string{s.traefik.MetricsAddr}}},
+		})
+		if err != nil {
+			return err
+		}
 	}
 	if err := s.startSerin(ctx); err != nil {
 		return err
 	}
 	s.everybody = testbed.StartLoad(ctx, testbed.LoadConfig{URL: s.traefik.URL("web"), Rate: everybodyRate})
 	s.beta = testbed.StartLoad(ctx, testbed.LoadConfig{URL: s.traefik.URL("web"), Rate: betaRate, Header: http.Header{"X-User-Group": {"beta"}}})
-	s.say("Traefik     %s", s.traefik.URL("web"))
-	s.say("Prometheus  %s", s.prometheus.URL)
+	s.say("Traefik     %s   its metrics: %s", s.traefik.URL("web"), s.traefik.Metrics)
+	if s.prometheus != nil {
+		s.say("Prometheus  %s", s.prometheus.URL)
+	}
 	s.say("Serin       %s   its files: %s", s.address, s.dir)
 	s.say("the shop    v1 at %s, v2 at %s; %g%% of all answers are errors", s.blue.URL, s.green.URL, 100*baseErrors)
 	s.say("users       %d requests a second, and %d more from beta users (header X-User-Group: beta)", everybodyRate, betaRate)
@@ -115,7 +124,7 @@ func (s *stage) startSerin(ctx context.Context) error {
 	s.binary = filepath.Join(root, "bin", "serin")
 	s.server, s.token = s.address, filepath.Join(s.dir, "serin.token")
 	files := map[string]string{
-		"serin.yaml":         fmt.Sprintf(daemonYAML, port, s.prometheus.URL),
+		"serin.yaml":         fmt.Sprintf(daemonYAML, port, s.metrics()),
 		"rollouts/shop.yaml": fmt.Sprintf(shopYAML, filepath.Join(s.traefik.Directory, "shop.yaml"), s.traefik.API, s.blue.URL, s.green.URL),
 	}
 	if err := os.Mkdir(filepath.Join(s.dir, "rollouts"), 0o700); err != nil {
@@ -131,6 +140,14 @@ func (s *stage) startSerin(ctx context.Context) error {
 		Ready: s.ready, Dir: s.dir,
 	})
 	return err
+}
+
+// metrics says in the daemon's document where metrics come from.
+func (s *stage) metrics() string {
+	if s.prometheus != nil {
+		return fmt.Sprintf("{url: %q, scrapeInterval: %s}", s.prometheus.URL, scrapeEvery)
+	}
+	return fmt.Sprintf("{scrape: {targets: [%q], interval: %s}}", s.traefik.Metrics, scrapeEvery)
 }
 
 // ready tells whether Serin answers.
@@ -157,7 +174,9 @@ func (s *stage) end(ctx context.Context, failed error) error {
 		s.say("its pages   %s   sign in with the token in %s", s.address, s.token)
 		s.say("its command export SERIN_SERVER=%s SERIN_TOKEN_FILE=%s; %s status shop", s.address, s.token, s.binary)
 		s.say("Traefik     %s   what it serves: %s/api/http/services", s.traefik.URL("web"), s.traefik.API)
-		s.say("Prometheus  %s", s.prometheus.URL)
+		if s.prometheus != nil {
+			s.say("Prometheus  %s", s.prometheus.URL)
+		}
 		<-ctx.Done()
 	} else if failed == nil {
 		defer func() {

@@ -209,14 +209,17 @@ func (s *stage) times(ctx context.Context, first time.Time, caught rollout.State
 		return err
 	}
 	window, verdict, force := v.Verdict.At, caught.BackAt, v.State.InForceSince
-	slot := window.Add(scrapeEvery) // the settle delay is one scrape interval
+	slot, scraped := window, "scrape        none: a look waits for the scrape under way"
+	if s.prometheus != nil {
+		slot, scraped = window.Add(scrapeEvery), "scrape        until Prometheus had them (looks wait one settle delay)" // of one scrape interval
+	}
 	s.say("from its first failed request until all traffic was on stable, in force: %.2f s", force.Sub(first).Seconds())
 	for _, part := range []struct {
 		what string
 		took time.Duration
 	}{
 		{"evidence      until enough of its requests had failed", window.Sub(first)},
-		{"scrape        until Prometheus had them (looks wait one settle delay)", slot.Sub(window)},
+		{scraped, slot.Sub(window)},
 		{"look          query, judge, write the verdict", verdict.Sub(slot)},
 		{"write         the file that Traefik reads", write},
 		{"Traefik       reload, until its API confirms stable at 100%", force.Sub(verdict) - write},

@@ -5,7 +5,7 @@ kind: Daemon
 spec:
   listen: 127.0.0.1:%d
   config: rollouts/
-  prometheus: {url: "%s", scrapeInterval: 500ms}
+  prometheus: %s
 `
 
 // shopYAML looks every second, and has margins that the demo's traffic can decide in its time: one percent more

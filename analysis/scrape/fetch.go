@@ -1,0 +1,151 @@
+package scrape
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sort"
+
+	"github.com/serindev/serin/analysis"
+)
+
+// errPromQL says why an expression is refused, and what to do.
+const errPromQL = "%w, and without a Prometheus nothing computes that: write the plain selector of a gauge, or set prometheus.url"
+
+// Fetch answers all asks, in order, from what was scraped. Their windows may end now: it waits for the scrapes that are
+// under way, which takes no longer than one scrape may, so no sample of the window comes late. Expressions of PromQL are refused. Where no target can be read the answer is an error,
+// and the samples are counted once one can be; a target that cannot be read while others can gives no samples, as with
+// Prometheus.
+func (s *Source) Fetch(ctx context.Context, asks []analysis.Ask) []analysis.Answer {
+	answers := make([]analysis.Answer, len(asks))
+	if err := s.await(ctx, asks); err != nil {
+		for i := range answers {
+			answers[i].Err = err
+		}
+		return answers
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	selections := map[analysis.Template]analysis.Selection{}
+	for i, a := range asks {
+		selection, ok := selections[a.Template]
+		if !ok {
+			var err error
+			if selection, err = a.Template.Selection(); err != nil {
+				answers[i] = analysis.Answer{Err: fmt.Errorf(errPromQL, err), Refused: true}
+				continue
+			}
+			selections[a.Template] = selection
+		}
+		answers[i] = s.answer(a, selection)
+	}
+	return answers
+}
+
+// await waits until nothing is under way that belongs into the windows, and sees to it that nothing is added to them
+// later.
+func (s *Source) await(ctx context.Context, asks []analysis.Ask) error {
+	var end int64
+	for _, a := range asks {
+		end = max(end, a.To.UnixMilli())
+	}
+	s.mu.Lock()
+	s.answered = max(s.answered, end)
+	var busy []chan struct{}
+	for _, t := range s.targets {
+		if t.busy != nil && t.busyAt <= end {
+			busy = append(busy, t.busy)
+		}
+	}
+	s.mu.Unlock()
+	for _, done := range busy {
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return fmt.Errorf("wait for the targets: %w", ctx.Err())
+		}
+	}
+	return ctx.Err()
+}
+
+// answer gives an ask its series, and the scrapes of their targets where they have to be known.
+func (s *Source) answer(a analysis.Ask, selection analysis.Selection) analysis.Answer {
+	var out analysis.Answer
+	if out.Err = s.blind(a.To.UnixMilli()); out.Err != nil {
+		return out
+	}
+	for _, t := range s.targets {
+		needed := false
+		for _, x := range t.named[selection.Metric()] {
+			if a.Template.By != "" && x.labels.Get(a.Template.By) != a.Value || !selection.Matches(x.labels) {
+				continue
+			}
+			series := analysis.Series{Labels: x.labels, Samples: t.cut(x, a)}
+			if len(series.Samples) == 0 {
+				continue
+			}
+			out.Series = append(out.Series, series)
+			needed = needed || a.NeedsScrapes(series)
+		}
+		if needed {
+			if out.Scrapes == nil {
+				out.Scrapes = map[analysis.Target][]int64{}
+			}
+			out.Scrapes[t.id] = t.succeeded(a)
+		}
+	}
+	return out
+}
+
+// blind says why nothing is known at a time: the last scrape of every target has failed, or there was none.
+func (s *Source) blind(at int64) error {
+	var errs []error
+	for _, t := range s.targets {
+		i := sort.Search(len(t.scrapes), func(i int) bool { return t.scrapes[i].at > at })
+		switch {
+		case i > 0 && t.scrapes[i-1].ok:
+			return nil
+		case i > 0 && t.err != nil:
+			errs = append(errs, fmt.Errorf("scrape %s: %w", t.shown, t.err))
+		default:
+			errs = append(errs, fmt.Errorf("scrape %s: it was not read yet", t.shown))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// cut takes an ask's samples out of a series: those of its window, or the last one if it is asked for at a time. There
+// a series counts as gone, as with Prometheus, when a later scrape of its target was without it, or after
+// [analysis.Stale].
+func (t *target) cut(x *series, a analysis.Ask) []analysis.Sample {
+	from, to := a.From.UnixMilli(), a.To.UnixMilli()
+	after := func(at int64) int {
+		return sort.Search(len(x.samples), func(i int) bool { return x.samples[i].T > at })
+	}
+	j := after(to)
+	if !a.Template.Instant {
+		i := min(after(from), j)
+		return x.samples[i:j:j]
+	}
+	if j == 0 {
+		return nil
+	}
+	last := x.samples[j-1].T
+	next := sort.Search(len(t.scrapes), func(i int) bool { return t.scrapes[i].at > last })
+	if to-last > analysis.Stale.Milliseconds() || next < len(t.scrapes) && t.scrapes[next].at <= to {
+		return nil
+	}
+	return x.samples[j-1 : j : j]
+}
+
+// succeeded are the times of the target's scrapes in the window that an ask needs to know.
+func (t *target) succeeded(a analysis.Ask) []int64 {
+	from, to := a.ScrapesFrom().UnixMilli(), a.To.UnixMilli()
+	var out []int64
+	for _, x := range t.scrapes {
+		if x.ok && x.at > from && x.at <= to {
+			out = append(out, x.at)
+		}
+	}
+	return out
+}

@@ -1,0 +1,210 @@
+// Package scrape reads metrics itself, from the addresses where Traefik and applications serve them, for the asks of
+// package analysis: where there is no Prometheus, a few targets are enough for a release.
+//
+// It is no Prometheus. It keeps the samples of the last minutes in memory and nothing else: no storage, no expressions,
+// no alerts, and after a restart of Serin nothing of before. What it does count it counts as promsource does, by the
+// same rules and with the same suite of tests (package sourcetest). Start reading at [Source.Run] and [Source.Fetch].
+package scrape
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/config"
+	"golang.org/x/sync/errgroup"
+)
+
+// Bounds on what is read and kept. Beyond them a Prometheus is the right thing to have.
+const (
+	// DefaultInterval between two scrapes of a target.
+	DefaultInterval = 2 * time.Second
+	// MaxTargets is how many addresses are read.
+	MaxTargets = 32
+	// MaxBody is how large one answer of a target may be, in bytes after decompression.
+	MaxBody = 16 << 20
+	// MaxValues is how many values the series of all targets may have at once: one for each plain series, one for each
+	// bucket of a native histogram. With [raw] and [Kept] that is up to 200 MB of memory.
+	MaxValues = 20_000
+	// Kept is how far back samples go: what the replicas of stable are compared over, and the minutes before that.
+	Kept = 2*time.Hour + 10*time.Minute
+	// raw is how long every sample is kept; of older ones the last of each minute is, so that what was counted over a
+	// minute stays.
+	raw = 10 * time.Minute
+	// maxTimeout of one scrape, however long the interval is.
+	maxTimeout = 10 * time.Second
+)
+
+// Job is the value of the label job of all series, as Prometheus would give it; instance is the target's host and port.
+const Job = "serin-scrape"
+
+// Config says what is read, and how it is reached.
+type Config struct {
+	// Targets are the whole addresses of the metrics: http://127.0.0.1:8082/metrics.
+	Targets []string
+	// Interval between two scrapes of a target; 0 is [DefaultInterval].
+	Interval time.Duration
+	// HTTP is Prometheus's own configuration of a client, for all targets.
+	HTTP config.HTTPClientConfig
+	Log  *slog.Logger
+}
+
+// Source reads targets. It may be used by several goroutines.
+type Source struct {
+	targets  []*target
+	interval time.Duration
+	client   *http.Client
+	log      *slog.Logger
+	metrics  metrics
+
+	mu       sync.RWMutex // guards what follows, and what targets have read
+	values   int          // of all targets, see [MaxValues]
+	answered int64        // the latest end of a window that was answered, ms
+}
+
+type metrics struct {
+	scrapes, failures prometheus.Counter
+	seconds           prometheus.Histogram
+	values            prometheus.Gauge
+}
+
+// New makes a source, which reads nothing before [Source.Run]. Its metrics exist from now on.
+func New(c Config, r prometheus.Registerer) (*Source, error) {
+	if n := len(c.Targets); n == 0 || n > MaxTargets {
+		return nil, fmt.Errorf("scrape %d targets: expected 1 to %d; for more use a Prometheus", n, MaxTargets)
+	}
+	if err := c.HTTP.Validate(); err != nil {
+		return nil, fmt.Errorf("scrape: %w", err)
+	}
+	client, err := config.NewClientFromConfig(c.HTTP, "scrape", config.WithUserAgent("serin"))
+	if err != nil {
+		return nil, fmt.Errorf("scrape: %w", err)
+	}
+	s := &Source{interval: c.Interval, client: client, log: c.Log}
+	if s.interval <= 0 {
+		s.interval = DefaultInterval
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	seen := map[string]bool{}
+	for _, address := range c.Targets {
+		u, err := url.Parse(address)
+		if err != nil {
+			return nil, fmt.Errorf("scrape: %w", err)
+		}
+		if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+			return nil, fmt.Errorf("scrape %q: expected the whole address, such as http://127.0.0.1:8082/metrics", address)
+		}
+		if seen[u.Host] {
+			return nil, fmt.Errorf("scrape %s: another target has this host and port, and everything there would be counted twice", address)
+		}
+		seen[u.Host] = true
+		s.targets = append(s.targets, newTarget(u))
+	}
+	return s, s.register(r)
+}
+
+func (s *Source) register(r prometheus.Registerer) error {
+	s.metrics = metrics{
+		scrapes: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "serin_scrapes_total", Help: "Scrapes of targets, where Serin reads metrics itself.",
+		}),
+		failures: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "serin_scrape_failures_total", Help: "Scrapes that gave nothing: the target did not answer, or not with metrics.",
+		}),
+		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "serin_scrape_duration_seconds", Help: "Time from asking a target to having its samples.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 4, 8),
+		}),
+		values: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "serin_scrape_values", Help: "Values that the last scrapes of all targets gave: plain series, and buckets of native histograms.",
+		}),
+	}
+	return s.metrics.register(r)
+}
+
+// register registers the metrics, or takes those that another source has registered: they are of all together.
+func (m *metrics) register(r prometheus.Registerer) error {
+	return errors.Join(shared(r, &m.scrapes), shared(r, &m.failures), shared(r, &m.seconds), shared(r, &m.values))
+}
+
+func shared[T prometheus.Collector](r prometheus.Registerer, m *T) error {
+	err := r.Register(*m)
+	if already, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok {
+		if other, ok := already.ExistingCollector.(T); ok {
+			*m = other
+			return nil
+		}
+	}
+	return err
+}
+
+// Run reads all targets until ctx ends, and returns its error.
+func (s *Source) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, t := range s.targets {
+		group.Go(func() error {
+			tick := time.NewTicker(s.interval)
+			defer tick.Stop()
+			for {
+				s.read(ctx, t)
+				select {
+				case <-ctx.Done():
+					return ctx.Err()
+				case <-tick.C:
+				}
+			}
+		})
+	}
+	return group.Wait()
+}
+
+// read scrapes a target once, and keeps what it gave.
+func (s *Source) read(ctx context.Context, t *target) {
+	ctx, cancel := context.WithTimeout(ctx, min(s.interval, maxTimeout))
+	defer cancel()
+	at, done := s.begin(t)
+	defer close(done)
+	began := time.Now()
+	families, err := t.scrape(ctx, s.client)
+	s.metrics.scrapes.Inc()
+	s.metrics.seconds.Observe(time.Since(began).Seconds())
+	if err == nil {
+		err = s.keep(t, at, families)
+	}
+	if ctx.Err() != nil && errors.Is(ctx.Err(), context.Canceled) {
+		return // Serin ends
+	}
+	s.mu.Lock()
+	t.scrapes = append(t.scrapes, scraped{at, err == nil})
+	said := t.err
+	t.err = err
+	s.mu.Unlock()
+	if err != nil {
+		s.metrics.failures.Inc()
+	}
+	switch {
+	case err != nil && (said == nil || said.Error() != err.Error()):
+		s.log.Warn("a target cannot be read", "target", t.shown, "err", err)
+	case err == nil && said != nil:
+		s.log.Info("a target can be read again", "target", t.shown)
+	}
+}
+
+// begin gives a scrape its time: that of its beginning, so that what is counted at a time had happened by then, and
+// after every window that was answered already.
+func (s *Source) begin(t *target) (at int64, done chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	done = make(chan struct{})
+	at = max(time.Now().UnixMilli(), s.answered+1, t.last()+1)
+	t.busy, t.busyAt = done, at
+	return at, done
+}

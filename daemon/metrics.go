@@ -1,0 +1,87 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/serindev/serin/analysis/promsource"
+	"github.com/serindev/serin/analysis/scrape"
+	"github.com/serindev/serin/config"
+)
+
+// metrics are where metrics come from, by name: what speaks Prometheus's API, and targets that Serin reads itself.
+type metrics struct {
+	promsource.Sources
+	prometheus *promsource.Source                // the daemon's own; nil where it reads targets
+	run        []func(ctx context.Context) error // what reads targets
+}
+
+func newMetrics(spec *config.DaemonSpec, log *slog.Logger, r prometheus.Registerer) (metrics, error) {
+	m := metrics{Sources: promsource.Sources{}}
+	if err := m.add("", &spec.Prometheus, log, r); err != nil {
+		return metrics{}, err
+	}
+	m.prometheus, _ = m.Sources[""].(*promsource.Source)
+	for name, p := range spec.Sources {
+		if err := m.add(name, &p, log, r); err != nil {
+			return metrics{}, fmt.Errorf("source %s: %w", name, err)
+		}
+	}
+	return m, nil
+}
+
+func (m *metrics) add(name string, p *config.PrometheusSpec, log *slog.Logger, r prometheus.Registerer) error {
+	if p.Scrape == nil {
+		s, err := OpenSource(p, r)
+		m.Sources[name] = s
+		return err
+	}
+	client, err := p.HTTPClient()
+	if err != nil {
+		return err
+	}
+	c := scrape.Config{Interval: time.Duration(*p.Scrape.Interval), HTTP: client, Log: log}
+	for _, t := range p.Scrape.Targets {
+		c.Targets = append(c.Targets, string(t))
+	}
+	s, err := scrape.New(c, r)
+	if err != nil {
+		return err
+	}
+	m.Sources[name], m.run = s, append(m.run, s.Run)
+	return nil
+}
+
+// OpenSource makes the source of one Prometheus.
+func OpenSource(p *config.PrometheusSpec, r prometheus.Registerer) (*promsource.Source, error) {
+	client, err := p.HTTPClient()
+	if err != nil {
+		return nil, err
+	}
+	source, err := promsource.New(promsource.Config{URL: string(p.URL), Timeout: time.Duration(*p.Timeout), HTTP: client}, r)
+	if err != nil {
+		return nil, fmt.Errorf("prometheus: %w", err)
+	}
+	return source, nil
+}
+
+// OpenSources are those of the daemon that can be asked for what has passed: own, and the further ones that its document
+// names. Targets that it reads itself are not among them.
+func OpenSources(spec *config.DaemonSpec, own *promsource.Source, r prometheus.Registerer) (promsource.Sources, error) {
+	out := promsource.Sources{"": own}
+	for name, p := range spec.Sources {
+		if p.Scrape != nil {
+			continue
+		}
+		s, err := OpenSource(&p, r)
+		if err != nil {
+			return nil, fmt.Errorf("source %s: %w", name, err)
+		}
+		out[name] = s
+	}
+	return out, nil
+}
