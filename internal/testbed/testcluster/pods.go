@@ -91,19 +91,20 @@ func startPods(ctx context.Context, c *Cluster) (*pods, error) {
 	if err != nil {
 		return nil, err
 	}
-	watching, cancel := context.WithCancel(context.Background())
 	p := &pods{
-		client: client, owners: c.owners(), stop: cancel, images: map[[2]string]*image{}, asked: map[string]map[string]*Pod{}, addresses: newAddresses(),
+		client: client, owners: c.owners(), images: map[[2]string]*image{}, asked: map[string]map[string]*Pod{}, addresses: newAddresses(),
 		queue: workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[string](10*time.Millisecond, time.Second)),
 	}
-	if err := p.begin(ctx, c, watching); err != nil {
+	if err := p.begin(ctx, c); err != nil {
 		p.close()
 		return nil, err
 	}
 	return p, nil
 }
 
-func (p *pods) begin(ctx context.Context, c *Cluster, watching context.Context) error {
+func (p *pods) begin(ctx context.Context, c *Cluster) error {
+	watching, cancel := context.WithCancel(context.Background())
+	p.stop = cancel
 	if err := p.serveKubelet(c.ca); err != nil {
 		return err
 	}
