@@ -270,16 +270,23 @@ func openTokens(spec *config.DaemonSpec, log *slog.Logger) (*server.Tokens, erro
 	if spec.Auth != nil && spec.Auth.Tokens != "" {
 		return server.OpenTokens(spec.Auth.Tokens, log)
 	}
-	first := "serin.token"
-	if url, err := spec.StoreURL(); err == nil {
-		if path, ok := strings.CutPrefix(url.Reveal(), "sqlite:"); ok {
-			first = filepath.Join(filepath.Dir(path), first)
-		}
-	}
+	first := FirstToken(spec)
 	tokens, err := server.FirstToken(first)
 	if err != nil {
 		return nil, fmt.Errorf("make a first token: %w", err)
 	}
 	log.Info("no tokens are configured: an admin's is in a file", "file", first)
 	return tokens, nil
+}
+
+// FirstToken is the file that a daemon without configured tokens leaves its first one in: beside its store, or in the
+// current folder where that is no file.
+func FirstToken(spec *config.DaemonSpec) string {
+	const name = "serin.token"
+	if url, err := spec.StoreURL(); err == nil {
+		if path, ok := strings.CutPrefix(url.Reveal(), "sqlite:"); ok {
+			return filepath.Join(filepath.Dir(path), name)
+		}
+	}
+	return name
 }

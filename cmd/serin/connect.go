@@ -17,6 +17,8 @@ import (
 	"github.com/oklog/ulid/v2"
 	"github.com/spf13/cobra"
 
+	"github.com/serindev/serin/config"
+	"github.com/serindev/serin/daemon"
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/server/client"
 )
@@ -25,6 +27,8 @@ const (
 	defaultServer = "http://127.0.0.1:7474"
 	// localToken is the file in which the daemon leaves its first token, beside its store.
 	localToken = "serin.token"
+	// systemDocument is where the document of a daemon that is a service of this machine is.
+	systemDocument = "/etc/serin/serin.yaml"
 	// maxToken is longer than any token.
 	maxToken = 4096
 	// completionTimeout is how long somebody waits for a shell's Tab.
@@ -36,7 +40,8 @@ func (a *app) speaks(cmd *cobra.Command) *cobra.Command {
 	cmd.Flags().StringVar(&a.server, "server", "", "address of the daemon (env SERIN_SERVER; default "+defaultServer+")")
 	cmd.Flags().StringVar(&a.tokenFile, "token-file", "",
 		"file with the token (env SERIN_TOKEN holds the token itself, SERIN_TOKEN_FILE the file's name;\n"+
-			"without them, for a daemon on this machine: "+localToken+" in this folder)")
+			"without them, for a daemon on this machine: "+localToken+" in this folder, or beside the store of\n"+
+			"./serin.yaml or "+systemDocument+")")
 	return cmd
 }
 
@@ -64,11 +69,28 @@ func (a *app) token(server string) (string, error) {
 	if !loopback(server) {
 		return "", nil
 	}
-	token, err := readToken(localToken)
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", nil
+	for _, file := range localTokens("serin.yaml", systemDocument) {
+		token, err := readToken(file)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return token, err
+		}
 	}
-	return token, err
+	return "", nil
+}
+
+// localTokens are the places where a daemon on this machine may have left its first token: this folder, and beside the
+// stores of the documents that can be read.
+func localTokens(documents ...string) []string {
+	out := []string{localToken}
+	for _, path := range documents {
+		if _, err := os.Stat(path); err != nil {
+			continue
+		}
+		if spec, _, errs := config.LoadDaemon(path); len(errs) == 0 {
+			out = append(out, daemon.FirstToken(spec))
+		}
+	}
+	return out
 }
 
 func readToken(file string) (string, error) {
@@ -106,7 +128,7 @@ func (a *app) advise(err error) error {
 		return fmt.Errorf("the daemon cannot be reached: %w (is it running there? --server or SERIN_SERVER say where)", u)
 	}
 	if client.StatusOf(err) == http.StatusUnauthorized {
-		return fmt.Errorf("%w; a token is looked for in --token-file, SERIN_TOKEN, SERIN_TOKEN_FILE and, for a daemon on this machine, ./%s", err, localToken)
+		return fmt.Errorf("%w; a token is looked for in --token-file, SERIN_TOKEN, SERIN_TOKEN_FILE and, for a daemon on this machine, in ./%s and beside the store of ./serin.yaml or %s", err, localToken, systemDocument)
 	}
 	return err
 }

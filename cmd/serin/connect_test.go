@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"unicode"
@@ -45,6 +46,22 @@ func TestTheTokenOfThisMachineIsShownToThisMachineOnly(t *testing.T) {
 			require.Equal(t, c.want, got)
 		})
 	}
+}
+
+func TestTheTokenIsFoundBesideTheStoreThatTheDocumentNames(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o700))
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+		return path
+	}
+	const head = "apiVersion: serin.dev/v1alpha1\nkind: Daemon\nspec:\n  prometheus: {url: 'http://127.0.0.1:9090'}\n"
+	here := write("here/serin.yaml", head)
+	there := write("etc/serin.yaml", head+"  store: sqlite:../var/serin.db\n")
+	broken := write("broken.yaml", "kind: Daemon\n")
+	require.Equal(t, []string{"serin.token", filepath.Join(dir, "here", "serin.token"), filepath.Join(dir, "var", "serin.token")},
+		localTokens(here, filepath.Join(dir, "none.yaml"), broken, there))
 }
 
 func FuzzClean(f *testing.F) {
