@@ -1,0 +1,65 @@
+package docs
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+var quoted = regexp.MustCompile("`([^`]+)`")
+
+// packages are the folders of the module that hold Go code, as paths from its root.
+func packages(t *testing.T) (out []string) {
+	require.NoError(t, filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		name := d.Name()
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && path != ".." && (strings.HasPrefix(name, ".") || slices.Contains([]string{"testdata", "tools", "bin", "node_modules"}, name)):
+			return filepath.SkipDir
+		case strings.HasSuffix(name, ".go"):
+			out = append(out, filepath.ToSlash(strings.TrimPrefix(filepath.Dir(path), "../")))
+		}
+		return nil
+	}))
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// TestEveryRoomIsOnThePlan: docs/architecture.md lists the packages that there are, each once, and no others; the
+// product's stand on one floor.
+func TestEveryRoomIsOnThePlan(t *testing.T) {
+	b, err := os.ReadFile("architecture.md")
+	require.NoError(t, err)
+	var rooms, onFloors []string
+	floors := true
+	for line := range strings.Lines(string(b)) {
+		cells := strings.Split(line, "|")
+		if strings.HasPrefix(line, "| room") {
+			floors = false
+		}
+		if len(cells) < 4 || !strings.HasPrefix(line, "| ") {
+			continue
+		}
+		cell, list := cells[1], &rooms
+		if floors {
+			cell, list = cells[2], &onFloors
+		}
+		for _, m := range quoted.FindAllStringSubmatch(cell, -1) {
+			*list = append(*list, m[1])
+		}
+	}
+	all := packages(t)
+	require.ElementsMatch(t, all, rooms, "the rooms with their questions")
+	product := slices.DeleteFunc(slices.Clone(all), func(p string) bool {
+		first, _, _ := strings.Cut(p, "/")
+		return slices.Contains([]string{"internal", "e2e", "dashboards", "deploy", "docs"}, first) || strings.Contains(p, "test")
+	})
+	require.ElementsMatch(t, product, onFloors, "the floors")
+}
