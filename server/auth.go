@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"maps"
-	"net"
 	"net/http"
 	"net/netip"
 	"os"
@@ -300,10 +299,7 @@ func (t *Tokens) limiter(from string) *rate.Limiter {
 // source is what failures are counted by: an IPv4 address, or the /64 that one IPv6 site has.
 func source(remote string) string {
 	remote, _, _ = strings.Cut(remote, " for ") // what comes after it the caller may choose: see [from]
-	host, _, err := net.SplitHostPort(remote)
-	if err != nil {
-		host = remote
-	}
+	host := hostIn(remote)
 	ip, err := netip.ParseAddr(host)
 	if err != nil {
 		return host

@@ -2,6 +2,7 @@ package server
 
 import (
 	"crypto/x509"
+	"net"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -31,6 +32,15 @@ func OldToken(t *testing.T, name string, roles ...string) (secret string, token 
 	token.Hash = h.String()
 	return secret, token
 }
+
+// Bounded takes at most so many connections from l.
+func Bounded(l net.Listener, most int, proxies Proxies) *Listener {
+	conns := newConnections(most, proxies)
+	return &Listener{boundedListener{l, conns}, conns}
+}
+
+// BoundOf is how many connections a listener takes where a process may have so many files.
+var BoundOf = boundOf
 
 // RunStatusOf is the word of a release for a pipeline.
 var RunStatusOf = runStatus

@@ -20,12 +20,14 @@ type ListenConfig struct {
 	// ClientCA is a PEM file with the authorities that clients' certificates have to be of; empty asks for none. It
 	// needs Cert.
 	ClientCA string
+	// Proxies may bring the requests of many people: the bound of connections from one address does not hold for them.
+	Proxies Proxies
 	// AllowInsecure permits an address that is not loopback without TLS: tokens then travel in the clear.
 	AllowInsecure bool
 }
 
 // Listen opens the listener. It refuses an address that others can reach unless TLS is on or AllowInsecure says so.
-func Listen(ctx context.Context, c ListenConfig) (net.Listener, error) {
+func Listen(ctx context.Context, c ListenConfig) (*Listener, error) {
 	var certs *certificates
 	if c.Cert != "" || c.Key != "" {
 		certs = &certificates{cert: c.Cert, key: c.Key}
@@ -41,19 +43,21 @@ func Listen(ctx context.Context, c ListenConfig) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", c.Address, err)
 	}
+	conns := newConnections(boundOf(files()), c.Proxies)
+	bounded := boundedListener{l, conns}
 	if certs != nil {
 		config := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certs.get, NextProtos: []string{"h2", "http/1.1"}}
 		if clients != nil {
 			config.ClientAuth, config.ClientCAs = tls.RequireAndVerifyClientCert, clients
 		}
-		return tls.NewListener(l, config), nil
+		return &Listener{tls.NewListener(bounded, config), conns}, nil
 	}
 	// What was asked for may be a name; what was opened is an address.
 	if !isLoopback(l.Addr()) && !c.AllowInsecure {
 		_ = l.Close() // nothing was accepted; the refusal is what counts
 		return nil, fmt.Errorf("listen on %s: others can reach this address and could read tokens: set tls, a loopback address, or allowInsecure", c.Address)
 	}
-	return l, nil
+	return &Listener{bounded, conns}, nil
 }
 
 // clientAuthorities reads the certificates that clients' have to be signed by; nil where none are asked for.

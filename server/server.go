@@ -96,9 +96,9 @@ type Server struct {
 	o       Options
 	metrics *metrics
 	handler http.Handler
-	pages   http.Handler  // nil for none
-	streams chan struct{} // one place for each event stream
-	late    lateEntries   // of the audit log
+	pages   http.Handler // nil for none
+	places  places       // of event streams
+	late    lateEntries  // of the audit log
 
 	mu       sync.Mutex // guards loopback
 	loopback bool
@@ -112,7 +112,7 @@ func New(o Options) *Server {
 	if o.Heartbeat == 0 {
 		o.Heartbeat = 15 * time.Second
 	}
-	s := &Server{o: o, metrics: newMetrics(o.Registry), streams: make(chan struct{}, maxStreams)}
+	s := &Server{o: o, metrics: newMetrics(o.Registry)}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	s.handler = s.build()
 	return s
@@ -133,6 +133,12 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	}
 	var unused unusedConns
 	server.ConnState = unused.follow
+	if own, ok := l.(*Listener); ok {
+		server.ConnState = func(c net.Conn, state http.ConnState) {
+			own.Follow(c, state)
+			unused.follow(c, state)
+		}
+	}
 	auditing, audited := context.WithCancel(context.WithoutCancel(ctx))
 	var beside sync.WaitGroup
 	beside.Go(func() { s.catchUp(auditing) })

@@ -162,6 +162,7 @@ func Relay(ctx context.Context, l net.Listener, leader Leader, log *slog.Logger)
 	if err != nil {
 		return err
 	}
+	l = boundedListener{l, newConnections(boundOf(files()), nil)}
 	defer l.Close()                                          //nolint:errcheck // nobody is there to be told
 	defer context.AfterFunc(ctx, func() { _ = l.Close() })() // ends Accept
 	var open sync.WaitGroup
@@ -176,6 +177,9 @@ func Relay(ctx context.Context, l net.Listener, leader Leader, log *slog.Logger)
 			log.Warn("a connection was not taken", "err", err)
 			time.Sleep(acceptAgain)
 			continue
+		}
+		if own, ok := conn.(*boundedConn); ok {
+			own.of.follow(own, http.StateActive) // what is asked on it is not seen here
 		}
 		open.Go(func() {
 			if err := relay(ctx, conn, leader, port); err != nil {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -18,6 +19,9 @@ import (
 
 // maxStreams is how many event streams may be open: each has a buffer in the engine and a connection.
 const maxStreams = 256
+
+// maxStreamsEach is how many of them one person or program may have: so many pages, and others find a place.
+const maxStreamsEach = 32
 
 // streamWrite bounds one write: a reader that is slower than this has gone.
 const streamWrite = 10 * time.Second
@@ -86,15 +90,14 @@ func registerStream[I any](s *Server, api huma.API, o operation, header func(*I)
 }
 
 func (s *Server) serveStream(ctx context.Context, w http.ResponseWriter, still func(context.Context) error, send func(context.Context, *stream) error) {
-	select {
-	case s.streams <- struct{}{}:
-		defer func() { <-s.streams }()
-	default:
-		p := newProblem(http.StatusServiceUnavailable, "%d event streams are open, which is the limit", maxStreams)
+	leave, err := s.places.enter(identity(ctx).Name)
+	if err != nil {
+		p := newProblem(http.StatusServiceUnavailable, "%s", err)
 		p.RequestID, p.retryAfter = requestID(ctx), s.o.Heartbeat
 		p.write(w, s.o.Log)
 		return
 	}
+	defer leave()
 	s.metrics.streams.Inc()
 	defer s.metrics.streams.Dec()
 	ctx, cancel := context.WithCancel(ctx)
@@ -114,6 +117,37 @@ func (s *Server) serveStream(ctx context.Context, w http.ResponseWriter, still f
 	if err := send(ctx, st); err != nil && ctx.Err() == nil {
 		s.o.Log.Debug("event stream ended", "request", requestID(ctx), "err", err)
 	}
+}
+
+// places are those of event streams, counted for each who has some.
+type places struct {
+	mu  sync.Mutex // guards what follows
+	all int
+	of  map[string]int
+}
+
+func (p *places) enter(who string) (leave func(), err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.all >= maxStreams:
+		return nil, fmt.Errorf("%d event streams are open, which is the limit", maxStreams)
+	case p.of[who] >= maxStreamsEach:
+		return nil, fmt.Errorf("%s has %d event streams open, which is the limit for one", who, maxStreamsEach)
+	}
+	if p.of == nil {
+		p.of = map[string]int{}
+	}
+	p.all++
+	p.of[who]++
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.all--
+		if p.of[who]--; p.of[who] == 0 {
+			delete(p.of, who)
+		}
+	}, nil
 }
 
 // stream writes server-sent events (WHATWG HTML, section 9.2).

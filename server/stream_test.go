@@ -106,3 +106,21 @@ func TestAQuietStreamLasts(t *testing.T) {
 		})
 	}
 }
+
+func TestOneViewerDoesNotTakeAllEventStreams(t *testing.T) {
+	d := newDaemon(t)
+	var status int
+	for i := range 33 {
+		resp, err := http.DefaultClient.Do(d.request("vera", http.MethodGet, "/api/v1/events", ""))
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = resp.Body.Close() })
+		if status = resp.StatusCode; i < 32 {
+			require.Equal(t, http.StatusOK, status, i)
+		}
+	}
+	require.Equal(t, http.StatusServiceUnavailable, status)
+	resp, err := http.DefaultClient.Do(d.request("ada", http.MethodGet, "/api/v1/events", ""))
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	require.Equal(t, http.StatusOK, resp.StatusCode, "others have theirs")
+}

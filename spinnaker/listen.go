@@ -34,7 +34,7 @@ type ListenConfig struct {
 }
 
 // Listen opens the listener. It refuses an address that others can reach unless c says who may.
-func Listen(ctx context.Context, c ListenConfig) (net.Listener, error) {
+func Listen(ctx context.Context, c ListenConfig) (*server.Listener, error) {
 	if c.ClientCA != "" && c.Cert == "" {
 		return nil, errors.New("spinnaker: a clientCA needs TLS: set cert and key")
 	}
@@ -86,6 +86,9 @@ func (s *Service) Serve(ctx context.Context, l net.Listener, c ListenConfig) err
 	srv := &http.Server{
 		Handler: c.guard(s.handler, s), ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
 		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(s.o.Log.Handler(), slog.LevelDebug),
+	}
+	if own, ok := l.(*server.Listener); ok {
+		srv.ConnState = own.Follow
 	}
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(l) }()

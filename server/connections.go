@@ -1,0 +1,218 @@
+package server
+
+import (
+	"crypto/tls"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+)
+
+// Bounds of open connections. Each is a file of the process: the daemon's own, for the routes of Traefik and for the
+// store, have to find a place whatever others open.
+const (
+	// maxConns of one listener: far above the people and programs of one Serin; some 7 KB each.
+	maxConns = 1000
+	// leastConns are taken however few files a process may have.
+	leastConns = 16
+	// filesReserved are kept for the daemon's own files and connections.
+	filesReserved = 64
+	// filesPerConn: two listeners, and a daemon that stands by opens a second one for each that it takes.
+	filesPerConn = 4
+	// partOfOne: one address has at most this part of the places, so that others find one.
+	partOfOne = 4
+)
+
+// boundOf is how many connections a listener takes in a process that may open so many files.
+func boundOf(files int) int {
+	return min(max((files-filesReserved)/filesPerConn, leastConns), maxConns)
+}
+
+// Listener takes a bounded number of connections, in all and of each address. One that comes when there is no place
+// gets that of another on which nothing is asked, the oldest of the address that has most; it is closed at once if
+// there is none. So idle connections keep nobody out.
+type Listener struct {
+	net.Listener
+	conns *connections
+}
+
+// Follow is for http.Server.ConnState: it tells which connections are idle.
+func (l *Listener) Follow(c net.Conn, state http.ConnState) {
+	if own, ok := c.(*tls.Conn); ok {
+		c = own.NetConn()
+	}
+	if own, ok := c.(*boundedConn); ok {
+		l.conns.follow(own, state)
+	}
+}
+
+// boundedListener is the listener below TLS.
+type boundedListener struct {
+	net.Listener
+	conns *connections
+}
+
+// Accept implements net.Listener.
+func (l boundedListener) Accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		if own := l.conns.take(c); own != nil {
+			return own, nil
+		}
+		_ = c.Close() // there is no place
+	}
+}
+
+// connections are those of one listener that are open.
+type connections struct {
+	most, each int
+	trusted    Proxies // many people come by one of these: only the bound of all holds for them
+
+	mu    sync.Mutex // guards what follows
+	count int
+	of    map[string][]*boundedConn // by address, the one that is idle for longest first
+}
+
+func newConnections(most int, trusted Proxies) *connections {
+	return &connections{most: most, each: max(most/partOfOne, 1), trusted: trusted, of: map[string][]*boundedConn{}}
+}
+
+// boundedConn is one of them. It gives its place back when it is closed.
+type boundedConn struct {
+	net.Conn
+	of     *connections
+	from   string
+	single bool // the bound of one address holds
+	active bool // something is asked; guarded by of.mu
+	gone   bool // guarded by of.mu
+}
+
+// Close implements net.Conn.
+func (c *boundedConn) Close() error {
+	c.of.leave(c)
+	return c.Conn.Close()
+}
+
+// CloseWrite lets the other end know that nothing more comes.
+func (c *boundedConn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
+// take finds a place for a connection; nil if there is none.
+func (l *connections) take(c net.Conn) *boundedConn {
+	own := &boundedConn{Conn: c, of: l, from: source(c.RemoteAddr().String()), single: !l.trusted.has(c.RemoteAddr().String())}
+	l.mu.Lock()
+	var idle *boundedConn
+	switch {
+	case own.single && len(l.of[own.from]) >= l.each:
+		idle = firstIdle(l.of[own.from])
+		if idle == nil {
+			l.mu.Unlock()
+			return nil
+		}
+	case l.count >= l.most:
+		most := 0
+		for _, of := range l.of {
+			if first := firstIdle(of); first != nil && len(of) > most {
+				idle, most = first, len(of)
+			}
+		}
+		if idle == nil {
+			l.mu.Unlock()
+			return nil
+		}
+	}
+	if idle != nil {
+		l.remove(idle)
+	}
+	l.count++
+	l.of[own.from] = append(l.of[own.from], own)
+	l.mu.Unlock()
+	if idle != nil {
+		_ = idle.Conn.Close() // nothing is asked on it
+	}
+	return own
+}
+
+func firstIdle(of []*boundedConn) *boundedConn {
+	for _, c := range of {
+		if !c.active {
+			return c
+		}
+	}
+	return nil
+}
+
+func (l *connections) leave(c *boundedConn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.remove(c)
+}
+
+// remove takes a connection out. l.mu is held.
+func (l *connections) remove(c *boundedConn) {
+	if c.gone {
+		return
+	}
+	c.gone = true
+	l.count--
+	l.unlist(c)
+}
+
+func (l *connections) unlist(c *boundedConn) {
+	of := l.of[c.from]
+	for i, other := range of {
+		if other == c {
+			of = append(of[:i], of[i+1:]...)
+			break
+		}
+	}
+	if l.of[c.from] = of; len(of) == 0 {
+		delete(l.of, c.from)
+	}
+}
+
+func (l *connections) follow(c *boundedConn, state http.ConnState) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if c.gone {
+		return
+	}
+	c.active = state == http.StateActive || state == http.StateHijacked
+	if state == http.StateIdle { // it is the one that was used last
+		l.unlist(c)
+		l.of[c.from] = append(l.of[c.from], c)
+	}
+}
+
+// Proxies are addresses that are believed what they say of whom they pass on.
+type Proxies []netip.Prefix
+
+// has tells whether an address, with or without a port, is one of them.
+func (p Proxies) has(remote string) bool {
+	ip, err := netip.ParseAddr(hostIn(remote))
+	if err != nil {
+		return false
+	}
+	ip = ip.Unmap().WithZone("")
+	for _, prefix := range p {
+		if prefix.Contains(ip) {
+			return true
+		}
+	}
+	return false
+}
+
+func hostIn(remote string) string {
+	host, _, err := net.SplitHostPort(remote)
+	if err != nil {
+		return remote
+	}
+	return host
+}
