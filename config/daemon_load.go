@@ -264,6 +264,7 @@ func (s *DaemonSpec) StoreURL() (Secret, error) {
 // HTTPClient is the connection to Prometheus in its own words; secrets that are in files are read by its client.
 func (p *PrometheusSpec) HTTPClient() (promconfig.HTTPClientConfig, error) {
 	c := promconfig.DefaultHTTPClientConfig
+	c.FollowRedirects = false // custom headers, which may be secrets, would go along to wherever it leads
 	if b := p.BasicAuth; b != nil {
 		c.BasicAuth = &promconfig.BasicAuth{Username: b.Username, Password: promconfig.Secret(b.Password.Reveal()), PasswordFile: b.PasswordFile}
 	}

@@ -229,3 +229,23 @@ func TestTheSecretOfTheOIDCClientMayBeInAFile(t *testing.T) {
 	require.Equal(t, map[string]Texts{"sre": {"operator"}}, d.Auth.OIDC.Roles)
 	require.Equal(t, filepath.Join(dir, "key"), d.Auth.Sessions.KeyFile)
 }
+
+func TestSecretsFollowNoRedirectOfPrometheus(t *testing.T) {
+	var asked []string
+	other := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { asked = append(asked, r.Header.Get("X-Scope-OrgID")) }))
+	defer other.Close()
+	here := httptest.NewServer(http.RedirectHandler(other.URL, http.StatusTemporaryRedirect))
+	defer here.Close()
+	spec := PrometheusSpec{URL: URL(here.URL), Headers: map[string]Secret{"X-Scope-OrgID": "tenant"}}
+	c, err := spec.HTTPClient()
+	require.NoError(t, err)
+	client, err := promconfig.NewClientFromConfig(c, "test")
+	require.NoError(t, err)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, here.URL, nil)
+	require.NoError(t, err)
+	resp, err := client.Do(r)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	require.Equal(t, http.StatusTemporaryRedirect, resp.StatusCode)
+	require.Empty(t, asked)
+}

@@ -58,7 +58,7 @@ func newRedactor(secret string) redactor {
 	for _, c := range components {
 		for _, part := range append(between.Split(c, -1), append(strings.Split(c, "-"), c)...) {
 			if len(part) >= leastPart {
-				parts = append(parts, part)
+				parts = append(parts, part, oneLine(part))
 			}
 		}
 	}
@@ -72,15 +72,20 @@ var addresses = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^\s"']+`)
 // longestError that is kept and logged.
 const longestError = 300
 
+// oneLine is a text in which nothing is broken, and no blank is more than a space.
+func oneLine(text string) string {
+	return strings.Join(strings.Fields(strings.ToValidUTF8(text, "")), " ")
+}
+
 // text is what err says, without secrets and on one line.
 func (r redactor) text(err error) string {
-	out := addresses.ReplaceAllString(err.Error(), "***")
+	out := oneLine(err.Error()) // first, as it joins what was apart
+	out = addresses.ReplaceAllString(out, "***")
 	for _, p := range r.parts {
 		if p != "" {
 			out = strings.ReplaceAll(out, p, "***")
 		}
 	}
-	out = strings.Join(strings.Fields(strings.ToValidUTF8(out, "")), " ")
 	if runes := []rune(out); len(runes) > longestError {
 		out = string(runes[:longestError-1]) + "…"
 	}

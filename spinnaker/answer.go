@@ -1,12 +1,10 @@
 package spinnaker
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"path"
 	"runtime/debug"
@@ -14,21 +12,15 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/serindev/serin/judge/kayenta"
 	"github.com/serindev/serin/record"
 )
 
 // Bounds of what is read.
 const (
-	// maxBody of everything but samples: a config of 4 MiB and a request.
-	maxBody = kayenta.MaxConfig + 1<<20
-	// judgeAtOnce bounds the memory of bodies full of samples: each may take some 64 MiB and its parsed form.
+	// judgeAtOnce bounds the memory of requests full of samples in their parsed form.
 	judgeAtOnce = 4
 	// maxHeader has room for X-SPINNAKER-ACCOUNTS, which lists every account that the user of a pipeline may use.
 	maxHeader = 256 << 10
-	// maxDrain of a body that is too large is read and thrown away: most clients read no answer before they have sent
-	// everything, and would see a broken connection instead of a reason.
-	maxDrain = 256 << 20
 )
 
 // refusal is an answer that is not what was asked for.
@@ -112,25 +104,6 @@ func (s *Service) write(w http.ResponseWriter, r *http.Request, status int, body
 	_, _ = w.Write(b) // a client that has gone needs no answer
 }
 
-// readBody reads a bounded body.
-func readBody(r *http.Request, most int64) ([]byte, error) {
-	if r.ContentLength > most && r.Header.Get("Expect") != "" { // it waits for our word, and has sent nothing yet
-		return nil, &http.MaxBytesError{Limit: most}
-	}
-	// One piece of memory for a body that says how long it is: growing would take it three times over. What is not sent
-	// of it costs nothing, as the pages are not touched.
-	var b bytes.Buffer
-	b.Grow(int(min(max(r.ContentLength, 0), most)) + bytes.MinRead)
-	if _, err := b.ReadFrom(http.MaxBytesReader(nil, r.Body, most)); err != nil {
-		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-			_, _ = io.CopyN(io.Discard, r.Body, maxDrain) // what matters of it is that it is gone
-			return nil, err
-		}
-		return nil, bad("the body ended early: %v", err)
-	}
-	return b.Bytes(), nil
-}
-
 // decode reads a body as Jackson would: unknown fields are ignored.
 func decode(b []byte, into any) error {
 	if err := json.Unmarshal(quoteBare(b), into); err != nil {
@@ -152,7 +125,7 @@ func unreadable(err error) string {
 }
 
 func decodeBody(r *http.Request, into any) error {
-	b, err := readBody(r, maxBody)
+	b, err := readBody(r, maxBody, decodedTimes)
 	if err != nil {
 		return err
 	}
@@ -182,6 +155,8 @@ func (s *Service) outer(mux *http.ServeMux) http.Handler {
 			return
 		}
 		r = r.Clone(r.Context())
+		r, closed := s.bounded(w, r)
+		defer closed()
 		// A base URL that ends with a slash gives two; a redirect would lose the body.
 		r.URL.Path, r.URL.RawPath = path.Clean("/"+strings.TrimPrefix(path.Clean("/"+r.URL.Path), prefix)), ""
 		if err := legible(r); err != nil {

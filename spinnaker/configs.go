@@ -174,7 +174,7 @@ func (s *Service) configBody(r *http.Request) (kayenta.Config, error) {
 	if err := s.checkAccount(r, "configurationAccountName", serinAccount); err != nil {
 		return kayenta.Config{}, err
 	}
-	b, err := readBody(r, kayenta.MaxConfig)
+	b, err := readBody(r, kayenta.MaxConfig, decodedTimes)
 	if err != nil {
 		return kayenta.Config{}, err
 	}

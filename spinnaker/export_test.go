@@ -2,9 +2,6 @@ package spinnaker
 
 import "fmt"
 
-// JudgeAtOnce is how many bodies full of samples are read at once.
-const JudgeAtOnce = judgeAtOnce
-
 // Decide is what an analysis makes of scores, if all judgements were made.
 func Decide(scores []float64, pass, marginal *float64) (passed bool, message string, counted []float64, status string) {
 	a := analysisExecution{Request: analysisRequest{Thresholds: analysisThresholds{(*number)(pass), (*number)(marginal)}}}

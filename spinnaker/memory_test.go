@@ -9,7 +9,9 @@ import (
 	"net/http/httptest"
 	"runtime"
 	"strconv"
+	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
@@ -98,35 +100,67 @@ func (h *held) Read([]byte) (int, error) {
 	return 0, io.EOF
 }
 
-// So many large bodies are in memory at once, and no more: whoever comes then waits before anything of his is read.
-func TestLargeRequestsTakeTurns(t *testing.T) {
+// A caller says how long its body is, and sends a byte of it: that costs no memory, and takes nobody's place.
+func TestWhatIsAnnouncedAndNotSentHoldsNothing(t *testing.T) {
 	s := newService(t, spinnaker.Options{Store: openStore(t), Metrics: &direct{value: same}})
 	begun, free := make(chan struct{}), make(chan struct{})
-	post := func(ctx context.Context, path string) int {
-		r := httptest.NewRequestWithContext(ctx, http.MethodPost, path, &held{begun: begun, free: free})
+	post := func(path string, body io.Reader, length int64) int {
+		r := httptest.NewRequestWithContext(context.Background(), http.MethodPost, path, body)
+		r.ContentLength = length
 		w := httptest.NewRecorder()
 		s.Handler().ServeHTTP(w, r)
 		return w.Code
 	}
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
 	var all errgroup.Group
-	for i := range spinnaker.JudgeAtOnce {
+	for i := range 200 {
 		all.Go(func() error {
-			if code := post(context.Background(), []string{"/judge", "/metricSetPairList"}[i%2]); code != http.StatusBadRequest {
+			if code := post([]string{"/judge", "/metricSetPairList", "/canaryConfig"}[i%3], &held{begun: begun, free: free}, 4<<20); code != http.StatusBadRequest {
 				return fmt.Errorf("an empty body is answered with %d", code)
 			}
 			return nil
 		})
 		<-begun
 	}
-	gone, cancel := context.WithCancel(t.Context())
-	cancel()
-	for _, path := range []string{"/judge", "/metricSetPairList", "/judges/judge"} {
-		require.Equal(t, http.StatusServiceUnavailable, post(gone, path), "%s: all places are taken, and who waited has gone", path)
-	}
+	runtime.ReadMemStats(&after)
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(200*4<<20/8), "some pieces of 64 KiB, not 800 MiB")
+	require.Equal(t, http.StatusOK, post("/judge", bytes.NewReader(largeRequest("NetflixACAJudge-v1.0", 2)), -1), "the judge is free")
 	close(free)
 	require.NoError(t, all.Wait())
-	go func() { <-begun }()
-	require.Equal(t, http.StatusBadRequest, post(t.Context(), "/judge"), "there are places again")
+}
+
+// All bodies together have a bound; who finds no memory hears after a while that it may try again.
+func TestBodiesHaveABoundTogether(t *testing.T) {
+	s := newService(t, spinnaker.Options{Store: openStore(t), Metrics: &direct{value: same}})
+	synctest.Test(t, func(t *testing.T) {
+		begun, free := make(chan struct{}), make(chan struct{})
+		post := func(body io.Reader) int {
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/judge", body)
+			w := httptest.NewRecorder()
+			s.Handler().ServeHTTP(w, r)
+			return w.Code
+		}
+		var all sync.WaitGroup
+		for range 3 { // what is held of each grows to the next power of two
+			all.Go(func() {
+				post(io.MultiReader(io.LimitReader(zeros{}, 20<<20), &held{begun: begun, free: free}))
+			})
+			<-begun
+		}
+		require.Equal(t, http.StatusServiceUnavailable, post(io.LimitReader(zeros{}, 30<<20)))
+		close(free)
+		all.Wait()
+		require.Equal(t, http.StatusBadRequest, post(io.LimitReader(zeros{}, 30<<20)), "there is memory again")
+	})
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
 }
 
 // BenchmarkRemoteJudge judges large requests, one after the other: one of some 55 MB, and a tenth of that for Serin's own

@@ -17,15 +17,15 @@ import (
 // remoteJudge judges what another Kayenta has measured (section 4). A request that cannot be judged is a 400, so that
 // its run ends as terminal and never as a pass.
 func (s *Service) remoteJudge(r *http.Request) (*reply, error) {
+	b, err := readBody(r, kayenta.MaxRequest, 1) // before a place is taken: who sends slowly holds up nobody
+	if err != nil {
+		return nil, err
+	}
 	leave, err := s.enter(r)
 	if err != nil {
 		return nil, err
 	}
 	defer leave()
-	b, err := readBody(r, kayenta.MaxRequest)
-	if err != nil {
-		return nil, err
-	}
 	out, err := judgeRemotely(b)
 	if err != nil {
 		return nil, bad("%v", err)
@@ -133,15 +133,15 @@ func (s *Service) keepPairs(r *http.Request) (*reply, error) {
 	if err := s.checkAccount(r, "accountName", serinAccount); err != nil {
 		return nil, err
 	}
+	b, err := readBody(r, kayenta.MaxRequest, 1) // before a place is taken: who sends slowly holds up nobody
+	if err != nil {
+		return nil, err
+	}
 	leave, err := s.enter(r)
 	if err != nil {
 		return nil, err
 	}
 	defer leave()
-	b, err := readBody(r, kayenta.MaxRequest)
-	if err != nil {
-		return nil, err
-	}
 	body, err := plainPairs(b)
 	if err != nil {
 		return nil, err
@@ -189,14 +189,14 @@ func plainPairs(list []byte) ([]byte, error) {
 
 // judgeStored judges stored samples by a stored config, at once.
 func (s *Service) judgeStored(r *http.Request) (*reply, error) {
+	if _, err := readBody(r, maxBody, 1); err != nil { // none is needed
+		return nil, err
+	}
 	leave, err := s.enter(r)
 	if err != nil {
 		return nil, err
 	}
 	defer leave()
-	if _, err := readBody(r, maxBody); err != nil { // none is needed
-		return nil, err
-	}
 	q := r.URL.Query()
 	config, err := s.storedConfig(r, q.Get("canaryConfigId"))
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/serindev/serin/analysis"
 	"github.com/serindev/serin/spinnaker/kept"
@@ -85,8 +86,9 @@ const (
 type Service struct {
 	o       Options
 	handler http.Handler
-	queries chan struct{} // a place for each query under way
-	judging chan struct{} // a place for each request of the remote judge
+	queries chan struct{}       // a place for each query under way
+	judging chan struct{}       // a place for each request of the remote judge
+	bodies  *semaphore.Weighted // the memory of all bodies, in bytes
 	metrics serviceMetrics
 	cached  nameCache
 
@@ -112,7 +114,7 @@ func New(o Options) *Service {
 		o.MaxRuns = defaultMaxRuns
 	}
 	s := &Service{
-		o: o, queries: make(chan struct{}, o.Queries), judging: make(chan struct{}, judgeAtOnce), metrics: newMetrics(o.Registry),
+		o: o, queries: make(chan struct{}, o.Queries), judging: make(chan struct{}, judgeAtOnce), bodies: semaphore.NewWeighted(maxBodies), metrics: newMetrics(o.Registry),
 		started: make(chan string, o.MaxRuns), active: map[string]*underWay{}, open: map[string]bool{},
 	}
 	s.handler = s.routes()

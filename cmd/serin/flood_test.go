@@ -35,7 +35,7 @@ func TestAFloodOfConnectionsKeepsNoRollbackFromBeingWritten(t *testing.T) {
 		b, _ := os.ReadFile(filepath.Join(h.dir, "dynamic", "shop.yaml")) //nolint:gosec // the test's own
 		return string(b)
 	}
-	require.Eventually(t, func() bool { return strings.Contains(route(), "8082") }, pageTakes, 50*time.Millisecond)
+	require.Eventually(t, func() bool { return strings.Contains(route(), "weight: 5") }, pageTakes, 50*time.Millisecond)
 
 	address := strings.TrimPrefix(h.url, "http://")
 	for range 250 {
@@ -60,5 +60,5 @@ func TestAFloodOfConnectionsKeepsNoRollbackFromBeingWritten(t *testing.T) {
 	require.NoError(t, err)
 	defer back.Body.Close()
 	require.Less(t, back.StatusCode, 300, "a rollback is one word")
-	require.Eventually(t, func() bool { return !strings.Contains(route(), "8082") }, pageTakes, 50*time.Millisecond, "it is written while the flood lasts")
+	require.Eventually(t, func() bool { return !strings.Contains(route(), "weight: 5") }, pageTakes, 50*time.Millisecond, "it is written while the flood lasts")
 }
