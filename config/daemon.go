@@ -19,6 +19,9 @@ type DaemonSpec struct {
 	TLS *ListenTLSSpec `json:"tls,omitempty"`
 	// AllowInsecure listens on other addresses than loopback without TLS.
 	AllowInsecure bool `json:"allowInsecure,omitempty"`
+	// TrustedProxies are addresses or networks (10.0.0.0/8) of proxies in front of the API: they are believed whom they
+	// pass on (X-Forwarded-For) and whether that one speaks TLS (X-Forwarded-Proto). Nobody else is.
+	TrustedProxies Texts `json:"trustedProxies,omitempty"`
 	// Config is the folder or file of rollouts and analyses; it is watched.
 	Config Texts `json:"config,omitempty"`
 	// Store is sqlite:FILE or a postgres:// address; sqlite:serin.db where it is left out.

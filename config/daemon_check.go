@@ -14,6 +14,15 @@ func (c *checker) daemon(s *DaemonSpec) {
 	if s.Listen != "" && !loopback(string(s.Listen)) && s.TLS == nil && !s.AllowInsecure {
 		c.fail(c.spec("listen"), "%s can be reached from elsewhere: set tls, or allowInsecure: true if something in front of it does TLS", s.Listen)
 	}
+	for i, text := range s.TrustedProxies {
+		if _, err := parseNetwork(text); err != nil {
+			at := c.spec("trustedProxies")
+			if at.node.what == isList {
+				at = at.in(i)
+			}
+			c.fail(at, "%s is neither an address nor a network: expected 10.0.0.7 or 10.0.0.0/8", quote(text))
+		}
+	}
 	c.store(s)
 	c.leader(s)
 	c.prometheus(c.spec("prometheus"), &s.Prometheus)
@@ -34,6 +43,16 @@ func (c *checker) daemon(s *DaemonSpec) {
 	if s.Retention != nil && s.Retention.Evidence != nil && *s.Retention.Evidence <= 0 {
 		c.fail(c.spec("retention", "evidence"), "expected more than 0")
 	}
+}
+
+// parseNetwork reads an address or a network; an address is a network of its own.
+func parseNetwork(text string) (netip.Prefix, error) {
+	if ip, err := netip.ParseAddr(text); err == nil && ip.Zone() == "" {
+		ip = ip.Unmap()
+		return netip.PrefixFrom(ip, ip.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(text)
+	return p.Masked(), err
 }
 
 // leastSecret is how long a secret has to be for its signatures to be worth something.

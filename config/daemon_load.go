@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -114,6 +115,17 @@ func (a *AuthSpec) withDefaults(file string) *AuthSpec {
 	n.KeyFile = beside(file, n.KeyFile)
 	auth.Sessions = &n
 	return &auth
+}
+
+// Proxies are the networks of trustedProxies, which was checked.
+func (s *DaemonSpec) Proxies() []netip.Prefix {
+	var out []netip.Prefix
+	for _, text := range s.TrustedProxies {
+		if p, err := parseNetwork(text); err == nil {
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 // Secret is the client's secret at the provider, read from its file if it is in one; empty for a public client.

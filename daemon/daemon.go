@@ -174,7 +174,7 @@ func (a *acting) open(ctx context.Context, o Options, m mandate) error {
 	}
 	api, err := withPages(server.Options{
 		Engine: e, Store: s, Tokens: tokens, Problems: problems(watcher), Version: o.Version, Log: log, Registry: registry,
-		Ready: ready(watcher), ExternalURL: string(spec.ExternalURL),
+		Ready: ready(watcher), ExternalURL: string(spec.ExternalURL), Proxies: spec.Proxies(), PeerKey: pages.Key,
 	}, pages)
 	if err != nil {
 		return err
@@ -219,7 +219,7 @@ func openStore(ctx context.Context, spec *config.DaemonSpec, m mandate) (*store.
 }
 
 func listenConfig(spec *config.DaemonSpec) server.ListenConfig {
-	c := server.ListenConfig{Address: string(spec.Listen), AllowInsecure: spec.AllowInsecure}
+	c := server.ListenConfig{Address: string(spec.Listen), AllowInsecure: spec.AllowInsecure, Proxies: spec.Proxies()}
 	if spec.TLS != nil {
 		c.Cert, c.Key = spec.TLS.Cert, spec.TLS.Key
 	}

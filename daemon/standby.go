@@ -78,7 +78,14 @@ const knowsWithin = 5 * time.Second
 // touches neither the store nor what a release consists of.
 func standBy(ctx context.Context, o Options, c *leader.Candidate) error {
 	spec, log := o.Spec, o.Log
-	elsewhere, err := server.NewForwarder(c.Leader, listenConfig(spec), log)
+	own := listenConfig(spec)
+	if file := spec.Auth.Sessions.KeyFile; file != "" { // without one the leader has another key
+		var err error
+		if own.PeerKey, err = sessionKey(spec, log); err != nil {
+			return err
+		}
+	}
+	elsewhere, err := server.NewForwarder(c.Leader, own, log)
 	if err != nil {
 		return err
 	}
@@ -93,7 +100,8 @@ func standBy(ctx context.Context, o Options, c *leader.Candidate) error {
 		return nil
 	}
 	api := server.New(server.Options{
-		Elsewhere: elsewhere, Tokens: tokens, Version: o.Version, Log: log, Registry: newRegistry(false),
+		Elsewhere: elsewhere, Tokens: tokens, Version: o.Version, Log: log, Registry: newRegistry(false), ExternalURL: string(spec.ExternalURL),
+		Proxies: spec.Proxies(), PeerKey: own.PeerKey,
 	})
 	l, err := server.Listen(ctx, listenConfig(spec))
 	if err != nil {

@@ -63,7 +63,7 @@ func (s *Server) standby(mux *http.ServeMux) http.Handler {
 			return
 		}
 		// A leader that is frozen must not hold up the one that takes its place.
-		ctx, cancel := context.WithCancel(r.Context())
+		ctx, cancel := context.WithCancel(context.WithValue(r.Context(), keyRequest, s.known(r, "")))
 		defer cancel()
 		defer context.AfterFunc(s.stopping, cancel)()
 		s.o.Elsewhere.ServeHTTP(w, r.WithContext(ctx))

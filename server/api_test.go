@@ -237,7 +237,7 @@ func TestEveryAnswerIsForTheOneWhoAsked(t *testing.T) {
 		require.Empty(t, a.header.Get("Set-Cookie"))
 	}
 	a := d.do(d.request("vera", http.MethodDelete, "/api/v1/rollouts", ""))
-	require.Equal(t, http.StatusUnsupportedMediaType, a.status)
+	require.Equal(t, http.StatusMethodNotAllowed, a.status)
 	r := d.request("vera", http.MethodPost, "/api/v1/rollouts", "")
 	a = d.do(r)
 	require.Equal(t, http.StatusMethodNotAllowed, a.status)

@@ -298,7 +298,9 @@ func (t *Tokens) limiter(from string) *rate.Limiter {
 
 // source is what failures are counted by: an IPv4 address, or the /64 that one IPv6 site has.
 func source(remote string) string {
-	remote, _, _ = strings.Cut(remote, " for ") // what comes after it the caller may choose: see [from]
+	if _, client, ok := strings.Cut(remote, " for "); ok { // it is believed: see [origin]
+		remote = client
+	}
 	host := hostIn(remote)
 	ip, err := netip.ParseAddr(host)
 	if err != nil {

@@ -130,7 +130,7 @@ func newDaemon(t *testing.T, edit ...func(*server.Options)) *daemon {
 
 	verify, err := server.OpenTokens(d.tokens, log)
 	require.NoError(t, err)
-	o := server.Options{Engine: d.engine, Store: d.store, Tokens: verify, Version: "v1", Log: log, Registry: registry}
+	o := server.Options{Engine: d.engine, Store: d.store, Tokens: verify, Version: "v1", Log: log, Registry: registry, PeerKey: peerKey, Proxies: proxies}
 	for _, f := range edit {
 		f(&o)
 	}

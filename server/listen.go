@@ -22,6 +22,9 @@ type ListenConfig struct {
 	ClientCA string
 	// Proxies may bring the requests of many people: the bound of connections from one address does not hold for them.
 	Proxies Proxies
+	// PeerKey is a secret that all daemons of one deployment have, by which they believe each other whom they ask for;
+	// without one the leader sees who stands by as the caller.
+	PeerKey []byte
 	// AllowInsecure permits an address that is not loopback without TLS: tokens then travel in the clear.
 	AllowInsecure bool
 }

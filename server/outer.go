@@ -29,7 +29,10 @@ const (
 )
 
 // request is what the outermost handler knows.
-type request struct{ id, remote, base string }
+type request struct {
+	id, remote, base string
+	secure           bool
+}
 
 func identity(ctx context.Context) Identity {
 	i, _ := ctx.Value(keyIdentity).(Identity)
@@ -41,7 +44,8 @@ func requestID(ctx context.Context) string {
 	return r.id
 }
 
-// requestBase is the address by which the caller has reached this server, without a path.
+// requestBase is the address by which the caller has reached this server, without a path. Whoever lies in its Host gets
+// wrong addresses.
 func requestBase(ctx context.Context) string {
 	r, _ := ctx.Value(keyRequest).(request)
 	return r.base
@@ -57,7 +61,8 @@ func remote(ctx context.Context) string {
 func (s *Server) outer(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := ulid.MustNew(ulid.Now(), rand.Reader).String()
-		r = r.WithContext(context.WithValue(r.Context(), keyRequest, request{id: id, remote: from(r), base: baseOf(r)}))
+		known := s.known(r, id)
+		r = r.WithContext(context.WithValue(r.Context(), keyRequest, known))
 		h := w.Header()
 		h.Set("X-Request-Id", id)
 		h.Set("X-Content-Type-Options", "nosniff")
@@ -72,7 +77,7 @@ func (s *Server) outer(mux *http.ServeMux) http.Handler {
 				s.panicked(rec, r, v)
 			}
 			s.metrics.observe(r, rec.status, time.Since(began))
-			s.o.Log.Debug("request", "request", id, "method", r.Method, "path", r.URL.Path, "status", rec.status, "from", r.RemoteAddr)
+			s.o.Log.Debug("request", "request", id, "method", r.Method, "path", r.URL.Path, "status", rec.status, "from", known.remote)
 		}()
 		r.Body = http.MaxBytesReader(rec, r.Body, maxBody)
 		_, pattern := mux.Handler(r)
@@ -93,12 +98,19 @@ func (s *Server) outer(mux *http.ServeMux) http.Handler {
 	})
 }
 
-// baseOf is what the caller wrote before the path. Whoever lies here gets wrong addresses.
-func baseOf(r *http.Request) string {
-	if r.TLS != nil {
-		return "https://" + r.Host
+// known is what can be said of a request before anything is done for it.
+func (s *Server) known(r *http.Request, id string) request {
+	known := request{id: id}
+	known.remote, known.secure = s.origin.of(r)
+	known.base = known.scheme() + "://" + r.Host
+	return known
+}
+
+func (r request) scheme() string {
+	if r.secure {
+		return "https"
 	}
-	return "http://" + r.Host
+	return "http"
 }
 
 // panicked answers in place of a handler that has panicked. http.ErrAbortHandler is how one ends on purpose.
@@ -183,7 +195,7 @@ func (s *Server) authenticate(ctx huma.Context, next func(huma.Context)) {
 		next(ctx)
 		return
 	}
-	who, err := s.whose(ctx.Context(), ctx.Header("Authorization"), ctx.RemoteAddr())
+	who, err := s.whose(ctx.Context(), ctx.Header("Authorization"), remote(ctx.Context()))
 	if err != nil {
 		p := s.problem(ctx.Context(), err)
 		if p.Status == http.StatusUnauthorized || p.Status == http.StatusTooManyRequests {
@@ -226,7 +238,7 @@ func (s *Server) guardMetrics(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		who, err := s.whose(r.Context(), r.Header.Get("Authorization"), r.RemoteAddr)
+		who, err := s.whose(r.Context(), r.Header.Get("Authorization"), remote(r.Context()))
 		if err == nil && !who.Has(RoleViewer) {
 			err = forbidden(who, RoleViewer)
 		}

@@ -69,6 +69,10 @@ type Options struct {
 	Elsewhere http.Handler
 	// ExternalURL is where others reach this server, for addresses in answers; empty is what each caller has used.
 	ExternalURL string
+	// Proxies are believed what they say of their callers: X-Forwarded-For and X-Forwarded-Proto. Nobody else is, but
+	// for daemons that have the same PeerKey.
+	Proxies Proxies
+	PeerKey []byte
 	// Version of this build.
 	Version string
 	Log     *slog.Logger
@@ -95,6 +99,7 @@ const (
 type Server struct {
 	o       Options
 	metrics *metrics
+	origin  origin
 	handler http.Handler
 	pages   http.Handler // nil for none
 	places  places       // of event streams
@@ -112,7 +117,7 @@ func New(o Options) *Server {
 	if o.Heartbeat == 0 {
 		o.Heartbeat = 15 * time.Second
 	}
-	s := &Server{o: o, metrics: newMetrics(o.Registry)}
+	s := &Server{o: o, origin: origin{peerWord(o.PeerKey), o.Proxies, o.ExternalURL}, metrics: newMetrics(o.Registry)}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	s.handler = s.build()
 	return s

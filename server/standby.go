@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
-	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
@@ -21,7 +20,7 @@ import (
 type Leader func() (host string, ok bool)
 
 // forwardedHeader marks what another daemon has passed on: it is not passed on again, so that two that take each other
-// for the leader do not send a request back and forth.
+// for the leader do not send a request back and forth. Its value is a word that only they know: see [origin].
 const forwardedHeader = "Serin-Forwarded"
 
 // leaderRetry is how soon a caller may ask again while nobody leads.
@@ -41,7 +40,7 @@ func NewForwarder(leader Leader, c ListenConfig, log *slog.Logger) (http.Handler
 		DialContext:         (&net.Dialer{Timeout: forwardDial}).DialContext,
 		TLSHandshakeTimeout: forwardDial, MaxIdleConnsPerHost: 16, IdleConnTimeout: idleTimeout,
 	}
-	f := &forwarder{leader: leader, scheme: "http", port: port, log: log}
+	f := &forwarder{leader: leader, scheme: "http", port: port, peers: peerWord(c.PeerKey), log: log}
 	if c.Cert != "" {
 		own := &certificates{cert: c.Cert, key: c.Key}
 		if err := own.load(); err != nil {
@@ -75,6 +74,7 @@ func (c *certificates) pinned() *tls.Config {
 type forwarder struct {
 	leader       Leader
 	scheme, port string
+	peers        string // the word that the leader knows this daemon by
 	proxy        *httputil.ReverseProxy
 	log          *slog.Logger
 }
@@ -123,8 +123,16 @@ func (f *forwarder) rewrite(r *httputil.ProxyRequest) {
 	host, _ := r.In.Context().Value(leaderKey{}).(string)
 	r.SetURL(&url.URL{Scheme: f.scheme, Host: net.JoinHostPort(host, f.port)})
 	r.Out.Host = r.In.Host // addresses in answers, cookies and the checks of pages are of the caller's
-	r.SetXForwarded()
-	r.Out.Header.Set(forwardedHeader, "1")
+	// What is said of the caller is what this daemon believes; headers of the caller's own are not passed on.
+	known, _ := r.In.Context().Value(keyRequest).(request)
+	client := known.remote
+	if _, of, ok := strings.Cut(client, " for "); ok {
+		client = of
+	}
+	r.Out.Header.Set("X-Forwarded-For", hostIn(client))
+	r.Out.Header.Set("X-Forwarded-Proto", known.scheme())
+	r.Out.Header.Set("X-Forwarded-Host", r.In.Host)
+	r.Out.Header.Set(forwardedHeader, cmp.Or(f.peers, "1"))
 }
 
 func (f *forwarder) failed(w http.ResponseWriter, r *http.Request, err error) {
@@ -138,19 +146,6 @@ func (f *forwarder) nobody(w http.ResponseWriter) {
 	p := newProblem(http.StatusServiceUnavailable, "this daemon stands by, and the one that leads does not answer: another will lead in a moment")
 	p.retryAfter = leaderRetry
 	p.write(w, f.log)
-}
-
-// from is who asks. What another daemon has passed on says for whom; that is what the caller says, as it says its name.
-func from(r *http.Request) string {
-	if r.Header.Get(forwardedHeader) == "" {
-		return r.RemoteAddr
-	}
-	said, _, _ := strings.Cut(r.Header.Get("X-Forwarded-For"), ",")
-	ip, err := netip.ParseAddr(strings.TrimSpace(said))
-	if err != nil {
-		return r.RemoteAddr
-	}
-	return r.RemoteAddr + " for " + ip.String()
 }
 
 // acceptAgain is the wait after a connection that could not be taken.

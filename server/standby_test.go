@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -27,20 +28,26 @@ func at(host string) server.Leader {
 	return func() (string, bool) { return host, host != "" }
 }
 
+// peerKey is the daemons' own, and proxies what they believe.
+var (
+	peerKey = []byte(strings.Repeat("k", 32))
+	proxies = server.Proxies{netip.MustParsePrefix("127.0.0.5/32")}
+)
+
 // standby is a daemon that stands by for d, on another address of this machine and the same port.
 func (d *daemon) standby(leader server.Leader) *daemon {
 	d.t.Helper()
 	_, port, err := net.SplitHostPort(strings.TrimPrefix(d.url, "http://"))
 	require.NoError(d.t, err)
 	log := slog.New(slog.DiscardHandler)
-	c := server.ListenConfig{Address: net.JoinHostPort("127.0.0.2", port)}
+	c := server.ListenConfig{Address: net.JoinHostPort("127.0.0.2", port), PeerKey: peerKey}
 	elsewhere, err := server.NewForwarder(leader, c, log)
 	require.NoError(d.t, err)
 	tokens, err := server.OpenTokens(d.tokens, log)
 	require.NoError(d.t, err)
 	l, err := server.Listen(d.t.Context(), c)
 	require.NoError(d.t, err)
-	s := server.New(server.Options{Elsewhere: elsewhere, Tokens: tokens, Log: log, Registry: prometheus.NewRegistry()})
+	s := server.New(server.Options{Elsewhere: elsewhere, Tokens: tokens, Log: log, Registry: prometheus.NewRegistry(), PeerKey: peerKey, Proxies: proxies})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx, l) }()
@@ -274,4 +281,52 @@ func TestAConnectionThatTheLeaderEndsIsOver(t *testing.T) {
 	last, err := io.ReadAll(caller)
 	require.NoError(t, err)
 	require.Equal(t, "408", string(last))
+}
+
+// What a caller says of where it comes from is believed of configured proxies, also through a daemon that stands by, and
+// of nobody else.
+func TestOnlyConfiguredProxiesAreBelieved(t *testing.T) {
+	pages := func(o *server.Options) {
+		o.Pages = func(*server.Server) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = fmt.Fprint(w, server.Secure(r)) })
+		}
+	}
+	d := newDaemon(t, pages)
+	s := d.standby(at("127.0.0.1"))
+	asked := func(d *daemon, from string, header map[string]string) (page, audited string) {
+		client := &http.Client{Transport: &http.Transport{DialContext: (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}).DialContext, DisableKeepAlives: true}}
+		answer := ""
+		for _, r := range []*http.Request{d.request("", http.MethodGet, "/", ""), d.request("otto", http.MethodPost, "/api/v1/releases/none/rollback", "")} {
+			for name, value := range header {
+				r.Header.Set(name, value)
+			}
+			resp, err := client.Do(r)
+			require.NoError(t, err)
+			b, err := io.ReadAll(resp.Body)
+			require.NoError(t, err)
+			require.NoError(t, resp.Body.Close())
+			if r.Method == http.MethodGet {
+				answer = string(b)
+			}
+		}
+		return answer, as[[]record.AuditEntry](t, d.get("vera", "/audit?limit=1"))[0].From
+	}
+	said := map[string]string{"X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.66, 203.0.113.9%25zone, 203.0.113.9"}
+	forged := map[string]string{"X-Forwarded-Proto": "https", "X-Forwarded-For": "fe80::1%<script>", "Serin-Forwarded": "1"}
+
+	page, audited := asked(d, "127.0.0.5", said)
+	require.Equal(t, "true", page)
+	require.Regexp(t, `^127\.0\.0\.5:\d+ for 203\.0\.113\.9$`, audited)
+	page, audited = asked(s, "127.0.0.5", said)
+	require.Equal(t, "true", page, "the leader sees what the proxy in front of the other daemon said")
+	require.Regexp(t, `^127\.0\.0\.1:\d+ for 203\.0\.113\.9$`, audited)
+
+	for _, header := range []map[string]string{said, forged} {
+		page, audited = asked(d, "127.0.0.6", header)
+		require.Equal(t, "false", page)
+		require.Regexp(t, `^127\.0\.0\.6:\d+$`, audited)
+	}
+	page, audited = asked(s, "127.0.0.6", said)
+	require.Equal(t, "false", page)
+	require.Regexp(t, `^127\.0\.0\.1:\d+ for 127\.0\.0\.6$`, audited)
 }

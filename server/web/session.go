@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/serindev/serin/server"
@@ -115,15 +114,9 @@ func (s *sealer) csrf(session string) string {
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil))
 }
 
-// secure tells whether the browser speaks TLS, to us or to a proxy in front of us. A header that is not true only makes
-// a cookie stricter.
-func secure(r *http.Request) bool {
-	return r.TLS != nil || strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https")
-}
-
 func setCookie(w http.ResponseWriter, r *http.Request, name, value string, age time.Duration) {
 	c := &http.Cookie{ //nolint:gosec // Secure wherever there is TLS; on loopback there is none
-		Name: name, Value: value, Path: "/", MaxAge: int(age.Seconds()), HttpOnly: true, Secure: secure(r),
+		Name: name, Value: value, Path: "/", MaxAge: int(age.Seconds()), HttpOnly: true, Secure: server.Secure(r),
 		SameSite: http.SameSiteLaxMode, // strict would sign people out who follow a link from a chat
 	}
 	if c.Secure {
@@ -136,7 +129,7 @@ func setCookie(w http.ResponseWriter, r *http.Request, name, value string, age t
 }
 
 func cookie(r *http.Request, name string) string {
-	if secure(r) {
+	if server.Secure(r) {
 		name = hostPrefix + name
 	}
 	c, err := r.Cookie(name)

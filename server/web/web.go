@@ -133,7 +133,7 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Referrer-Policy", "same-origin") // without one, forms of our own would come from nowhere
 	h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=()")
-	if secure(r) {
+	if server.Secure(r) {
 		h.Set("Strict-Transport-Security", "max-age=31536000")
 	}
 	if _, pattern := s.mux.Handler(r); pattern == "" {
