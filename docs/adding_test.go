@@ -1,0 +1,68 @@
+package docs
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// examples are how code names the kind that a section of adding-a-kind.md takes as its example.
+var examples = map[string]string{
+	"A step":                `\brollout\.Wait\b|\bWaitSpec\b|\b(s|step)\.Wait\b|(?m)(^|[^\w.])Wait[,:\]{)]`,
+	"A gateway":             `\btraefikfile\.|\bTraefikFile\b|\.Gateway\.File\b`,
+	"A preset of a metric":  `\bPresetTraefikLatency\b`,
+	"A source of documents": `\bNewWatcher\b|fsnotify`,
+	"A notification":        `enum=drift|\bDrift +Kind\b`,
+	"A judge":               `\bsequential\.New\(`,
+	"A command":             `\bstatusCmd\b`,
+}
+
+var comment = regexp.MustCompile(`(?m)//.*$`)
+
+// naming are the files of the product in which something is named, comments aside.
+func naming(t *testing.T, what string) (out []string) {
+	pattern := regexp.MustCompile(what)
+	require.NoError(t, filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		name := d.Name()
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && path != ".." && (strings.HasPrefix(name, ".") || slices.Contains([]string{"testdata", "tools", "bin", "internal", "e2e"}, name)):
+			return filepath.SkipDir
+		case !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go"):
+			return nil
+		}
+		b, err := os.ReadFile(path)
+		if err == nil && pattern.Match(comment.ReplaceAll(b, nil)) {
+			out = append(out, filepath.ToSlash(strings.TrimPrefix(path, "../")))
+		}
+		return err
+	}))
+	return out
+}
+
+func TestAKindIsNamedWhereTheGuideSays(t *testing.T) {
+	b, err := os.ReadFile("adding-a-kind.md")
+	require.NoError(t, err)
+	sections := strings.Split(string(b), "\n## ")[1:]
+	require.Len(t, sections, len(examples))
+	for _, section := range sections {
+		title, text, _ := strings.Cut(section, "\n")
+		t.Run(title, func(t *testing.T) {
+			var listed []string
+			for line := range strings.Lines(text) {
+				if m := quoted.FindStringSubmatch(line); m != nil && strings.HasPrefix(line, "| `") {
+					listed = append(listed, m[1])
+				}
+			}
+			require.Contains(t, examples, title)
+			require.ElementsMatch(t, naming(t, examples[title]), listed)
+		})
+	}
+}
