@@ -26,7 +26,7 @@ const (
 	defaultCapacityReady = 10 * time.Minute
 )
 
-func (m *planner) namespace(own Name) string {
+func (m *planner) namespace(own Namespace) string {
 	switch {
 	case own != "":
 		return string(own)
@@ -61,9 +61,11 @@ func (m *planner) cluster() {
 	}
 	m.plan.Gateway.Cluster = &record.ClusterGateway{
 		Namespace: m.namespace(""), IngressRoute: string(t.IngressRoute), Adopt: t.Adopt, Stable: d.Stable, Canary: d.Canary,
+		StableBalancing: m.spec.Stable.balancing(), CanaryBalancing: m.spec.Canary.balancing(),
 	}
 	if r := t.Route; r != nil {
-		route := traffic.Route{Rule: r.Rule, EntryPoints: r.EntryPoints, Priority: r.Priority, TLS: r.TLS.toTraffic()}
+		route := traffic.Route{Rule: r.Rule, EntryPoints: r.EntryPoints, Priority: r.Priority, TLS: r.TLS.toTraffic(),
+			Middlewares: middlewares(r.Middlewares), Observability: r.Observability.toTraffic()}
 		if r.Host != "" {
 			// The checks have left nothing in a host that ends a rule's quotes.
 			route.Rule = "Host(`" + r.Host + "`)"

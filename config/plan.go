@@ -275,7 +275,16 @@ func (m *planner) gateway() {
 	var v *VerifySpec
 	if f := m.spec.Traffic.TraefikFile; f != nil {
 		g.File = f.Path
-		g.Route = traffic.Route{Rule: f.Rule, EntryPoints: f.EntryPoints, Priority: f.Priority, TLS: f.TLS.toTraffic()}
+		g.Route = traffic.Route{Rule: f.Rule, EntryPoints: f.EntryPoints, Priority: f.Priority, TLS: f.TLS.toTraffic(),
+			Observability: f.Observability.toTraffic()}
+		for _, name := range f.Middlewares {
+			g.Route.Middlewares = append(g.Route.Middlewares, traffic.Middleware{Name: name})
+		}
+		for _, arm := range []*ArmSpec{&m.spec.Stable, &m.spec.Canary} {
+			if how := arm.balancing(); how != (traffic.Balancing{}) {
+				g.Sets = append(g.Sets, record.ServerSet{Servers: arm.toBackend().Servers, Balancing: how})
+			}
+		}
 		v = f.Verify
 	} else if t := m.spec.Traffic.Traefik; t != nil {
 		v = t.Verify
@@ -293,5 +302,13 @@ func (t *TLSSpec) toTraffic() *traffic.TLS {
 	if t == nil {
 		return nil
 	}
-	return &traffic.TLS{SecretName: t.SecretName, CertResolver: t.CertResolver, Options: t.Options}
+	return &traffic.TLS{SecretName: t.SecretName, CertResolver: t.CertResolver, Options: t.Options,
+		OptionsNamespace: string(t.OptionsNamespace), Domains: domains(t.Domains)}
+}
+
+func domains(all []DomainSpec) (out []traffic.Domain) {
+	for _, d := range all {
+		out = append(out, traffic.Domain{Main: d.Main, SANs: d.SANs})
+	}
+	return out
 }

@@ -67,6 +67,11 @@ type TraefikFileSpec struct {
 	TLS *TLSSpec `json:"tls,omitempty"`
 	// Priority of the main route; 0 leaves it to Serin.
 	Priority int `json:"priority,omitempty" jsonschema:"minimum=0"`
+	// Middlewares of Traefik's configuration that requests go through, in this order: auth, or auth@docker of another
+	// provider.
+	Middlewares []string `json:"middlewares,omitempty" jsonschema:"minItems=1"`
+	// Observability of the route.
+	Observability *ObservabilitySpec `json:"observability,omitempty"`
 	// Verify is how it is made sure that Traefik serves what is written.
 	Verify *VerifySpec `json:"verify,omitempty"`
 }
@@ -74,11 +79,11 @@ type TraefikFileSpec struct {
 // TraefikSpec is a route of Traefik on Kubernetes: owned (route) or adopted (ingressRoute).
 type TraefikSpec struct {
 	// Namespace of the route and the Services.
-	Namespace Name `json:"namespace,omitempty"`
+	Namespace Namespace `json:"namespace,omitempty"`
 	// Route is made and owned by Serin.
 	Route *RouteSpec `json:"route,omitempty"`
 	// IngressRoute adopts one that is already there.
-	IngressRoute Name `json:"ingressRoute,omitempty"`
+	IngressRoute ObjectName `json:"ingressRoute,omitempty"`
 	// Adopt takes over objects of Serin's names that somebody else has made.
 	Adopt bool `json:"adopt,omitempty"`
 	// Verify is how it is made sure that Traefik serves what is written.
@@ -97,6 +102,10 @@ type RouteSpec struct {
 	TLS *TLSSpec `json:"tls,omitempty"`
 	// Priority of the main route; 0 leaves it to Serin.
 	Priority int `json:"priority,omitempty" jsonschema:"minimum=0"`
+	// Middlewares that requests go through, in this order.
+	Middlewares []MiddlewareSpec `json:"middlewares,omitempty" jsonschema:"minItems=1"`
+	// Observability of the route.
+	Observability *ObservabilitySpec `json:"observability,omitempty"`
 }
 
 // TLSSpec is the TLS of a route.
@@ -107,6 +116,10 @@ type TLSSpec struct {
 	CertResolver string `json:"certResolver,omitempty"`
 	// Options is the name of TLS options of Traefik's configuration.
 	Options string `json:"options,omitempty"`
+	// OptionsNamespace is where they are (Kubernetes); the route's namespace where it is left out.
+	OptionsNamespace Namespace `json:"optionsNamespace,omitempty"`
+	// Domains that certificates are asked for; Traefik takes them from the rule where it is left out.
+	Domains []DomainSpec `json:"domains,omitempty" jsonschema:"minItems=1"`
 }
 
 // VerifySpec is how it is made sure that Traefik serves what is written.
@@ -134,12 +147,16 @@ type BasicAuthFileSpec struct {
 type ArmSpec struct {
 	// Servers are base addresses, for Traefik's file provider.
 	Servers []Server `json:"servers,omitempty"`
+	// BalancingSpec is how Traefik talks to the servers; on Kubernetes it is said of the service.
+	BalancingSpec
+	// HealthCheck of the servers.
+	HealthCheck *HealthCheckSpec `json:"healthCheck,omitempty"`
 	// Deployment that runs the version.
-	Deployment Name `json:"deployment,omitempty"`
+	Deployment ObjectName `json:"deployment,omitempty"`
 	// Service in front of the Deployment.
 	Service *ServiceSpec `json:"service,omitempty"`
-	// Namespace of both; the route's where it is left out.
-	Namespace Name `json:"namespace,omitempty"`
+	// Namespace of both; it has to be the route's, which it is where it is left out.
+	Namespace Namespace `json:"namespace,omitempty"`
 	// Replicas of the canary: a number, or a share of stable's that grows with the weight.
 	Replicas Amount `json:"replicas,omitempty"`
 }
@@ -147,9 +164,15 @@ type ArmSpec struct {
 // ServiceSpec is a Kubernetes Service.
 type ServiceSpec struct {
 	// Name of the Service.
-	Name Name `json:"name"`
+	Name ServiceName `json:"name"`
 	// Port is its number or name.
 	Port Port `json:"port"`
+	// Scheme of the pods; http where it is left out, https for port 443.
+	Scheme string `json:"scheme,omitempty" jsonschema:"enum=http,enum=https,enum=h2c"`
+	// NativeLB leaves the choice among the pods to Kubernetes.
+	NativeLB *bool `json:"nativeLB,omitempty"`
+	// BalancingSpec is how Traefik talks to the pods.
+	BalancingSpec
 }
 
 // GuardsSpec are limits on both arms alike: on one arm only they would bias the comparison.
@@ -213,7 +236,7 @@ type JobSpec struct {
 	// Manifest is a file with the Job, beside this one; ${parameters} are substituted.
 	Manifest string `json:"manifest" jsonschema:"minLength=1"`
 	// Namespace to run it in; the route's where it is left out.
-	Namespace Name `json:"namespace,omitempty"`
+	Namespace Namespace `json:"namespace,omitempty"`
 	// Deadline after which it has failed.
 	Deadline *Duration `json:"deadline,omitempty"`
 }
@@ -223,9 +246,9 @@ type DeploySpec struct {
 	// Name of the step.
 	Name Name `json:"name,omitempty"`
 	// Deployment to change.
-	Deployment Name `json:"deployment"`
+	Deployment ObjectName `json:"deployment"`
 	// Namespace of the Deployment; the route's where it is left out.
-	Namespace Name `json:"namespace,omitempty"`
+	Namespace Namespace `json:"namespace,omitempty"`
 	// Image by container; ${parameters} are substituted.
 	Image map[string]string `json:"image,omitempty"`
 	// Template is a file with a whole pod template, beside this one.
@@ -404,7 +427,7 @@ type RollbackStepSpec struct {
 // TriggerSpec starts a release by itself.
 type TriggerSpec struct {
 	// Deployment whose new pod template starts a release.
-	Deployment Name `json:"deployment"`
+	Deployment ObjectName `json:"deployment"`
 	// Namespace of the Deployment; the route's where it is left out.
-	Namespace Name `json:"namespace,omitempty"`
+	Namespace Namespace `json:"namespace,omitempty"`
 }

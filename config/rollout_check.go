@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
 	"path/filepath"
@@ -19,11 +20,21 @@ func (c *checker) rollout(s *RolloutSpec, l Loader) {
 	if f := s.Traffic.TraefikFile; f != nil {
 		c.traefikFile(f, l)
 		c.servers(s)
+		c.balancing(c.spec("stable"), &s.Stable)
+		c.balancing(c.spec("canary"), &s.Canary)
+		c.alike(s)
+		var route traffic.Route
+		for _, m := range f.Middlewares {
+			route.Middlewares = append(route.Middlewares, traffic.Middleware{Name: m})
+		}
+		route.TLS = f.TLS.toTraffic()
+		c.route(c.spec("traffic", "traefikFile"), route)
 	}
 	if t := s.Traffic.Traefik; t != nil {
 		c.traefik(t, l)
-		c.service("stable", &s.Stable)
-		c.service("canary", &s.Canary)
+		c.service("stable", &s.Stable, s)
+		c.service("canary", &s.Canary, s)
+		c.alike(s)
 	}
 	if s.Stable.Replicas != "" {
 		c.fail(c.spec("stable", "replicas").atKey(), "belongs to the canary: stable keeps its replicas")
@@ -104,6 +115,9 @@ func (c *checker) verify(at place, v *VerifySpec) {
 	}
 }
 
+// ofServers are the fields of an arm without Kubernetes.
+var ofServers = []string{"servers", "replicas", "healthCheck", "serversTransport", "passHostHeader", "sticky", "responseForwarding"}
+
 // servers checks both sets of servers of the file provider.
 func (c *checker) servers(s *RolloutSpec) {
 	where := map[string]string{}
@@ -116,7 +130,7 @@ func (c *checker) servers(s *RolloutSpec) {
 			c.fail(at.in("servers"), "is missing: expected a list of addresses such as http://127.0.0.1:8081")
 		}
 		for _, e := range at.node.entries {
-			if e.key != "servers" && e.key != "replicas" {
+			if !slices.Contains(ofServers, e.key) {
 				c.fail(at.in(e.key).atKey(), "belongs to Traefik on Kubernetes; traffic is traefikFile")
 			}
 		}
@@ -151,10 +165,13 @@ func (c *checker) traefik(t *TraefikSpec, l Loader) {
 	default:
 		c.rule(at.in("route", "rule"), t.Route.Rule, l)
 	}
+	if r := t.Route; r != nil {
+		c.route(at.in("route"), traffic.Route{Middlewares: middlewares(r.Middlewares), TLS: r.TLS.toTraffic()})
+	}
 	c.verify(at.in("verify"), t.Verify)
 }
 
-func (c *checker) service(arm string, a *ArmSpec) {
+func (c *checker) service(arm string, a *ArmSpec, s *RolloutSpec) {
 	at := c.spec(arm)
 	if len(a.Servers) > 0 {
 		c.fail(at.in("servers").atKey(), "belongs to traefikFile; on Kubernetes name a deployment and a service")
@@ -164,6 +181,22 @@ func (c *checker) service(arm string, a *ArmSpec) {
 	}
 	if a.Service == nil {
 		c.fail(at.in("service"), "is missing: expected a map with name and port")
+	}
+	for _, field := range ofServers[2:] {
+		if p := at.in(field); !p.gone && field == "healthCheck" {
+			c.fail(p.atKey(), "belongs to traefikFile: on Kubernetes readiness probes say whether a pod can take requests")
+		} else if !p.gone {
+			c.fail(p.atKey(), "is said of the service: service: {name: …, port: …, %s: …}", field)
+		}
+	}
+	if t := s.Traffic.Traefik; a.Namespace != "" && a.Namespace != Namespace(cmp.Or(string(t.Namespace), defaultNamespace)) {
+		c.fail(at.in("namespace"), "%s is not the route's namespace: Traefik's objects of a rollout and the Services that they lead to are in one. An IngressRoute can stand in the Services' namespace, whatever namespace Traefik is in", a.Namespace)
+	}
+	if t := s.Traffic.Traefik; t.Route == nil && a.Service != nil && a.balancing() != (traffic.Balancing{}) {
+		c.fail(at.in("service"), "how the Service is talked to is said in the IngressRoute that is adopted, in its reference to stable's Service: both arms get it")
+	}
+	if a.Service != nil {
+		c.balancing(at.in("service"), a)
 	}
 }
 

@@ -46,18 +46,21 @@ const (
 
 // What messages say is expected.
 const (
-	expectedDuration   = "a duration such as 30s, 10m, 24h or 7d"
-	expectedShare      = "a share such as 25% or 0.25"
-	expectedAmount     = "a number of replicas such as 2, or a share such as 10%"
-	expectedPort       = "a port's number or name"
-	expectedName       = "a name of small letters, digits and dashes, at most 50 characters"
-	expectedMetricName = "a name of letters, digits, dashes, dots and underscores, at most 63 characters"
-	expectedIdentifier = "letters, digits and underscores, not beginning with a digit"
-	expectedRegexp     = "a regular expression (RE2)"
-	expectedURL        = "an address such as http://127.0.0.1:8081"
-	expectedAddress    = "host and port such as 127.0.0.1:7474"
-	expectedMatchers   = `a map of labels such as {cluster: eu-1}, or matchers such as 'cluster="eu-1"'`
-	expectedCode       = "a status code such as 499, or a class of them such as 5xx"
+	expectedDuration    = "a duration such as 30s, 10m, 24h or 7d"
+	expectedShare       = "a share such as 25% or 0.25"
+	expectedAmount      = "a number of replicas such as 2, or a share such as 10%"
+	expectedPort        = "a port's number or name"
+	expectedName        = "a name of small letters, digits and dashes, at most 50 characters"
+	expectedNamespace   = "a name of small letters, digits and dashes, at most 63 characters"
+	expectedServiceName = "a name of small letters, digits and dashes that begins with a letter, at most 60 characters"
+	expectedObjectName  = "a name of small letters, digits, dashes and dots, at most 63 characters"
+	expectedMetricName  = "a name of letters, digits, dashes, dots and underscores, at most 63 characters"
+	expectedIdentifier  = "letters, digits and underscores, not beginning with a digit"
+	expectedRegexp      = "a regular expression (RE2)"
+	expectedURL         = "an address such as http://127.0.0.1:8081"
+	expectedAddress     = "host and port such as 127.0.0.1:7474"
+	expectedMatchers    = `a map of labels such as {cluster: eu-1}, or matchers such as 'cluster="eu-1"'`
+	expectedCode        = "a status code such as 499, or a class of them such as 5xx"
 )
 
 // errNot is the answer of a format that has nothing to add to "expected …, got …".

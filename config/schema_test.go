@@ -98,6 +98,12 @@ func leaf(t reflect.Type) *jsonschema.Schema {
 		s.Examples = []any{80, "http"}
 	case reflect.TypeFor[Name]():
 		s = text(expectedName, "", namePattern)
+	case reflect.TypeFor[Namespace]():
+		s = text(expectedNamespace, "", namespacePattern)
+	case reflect.TypeFor[ServiceName]():
+		s = text(expectedServiceName, "", serviceNamePattern)
+	case reflect.TypeFor[ObjectName]():
+		s = text(expectedObjectName, "", objectNamePattern)
 	case reflect.TypeFor[MetricName]():
 		s = text(expectedMetricName, "", metricNamePattern)
 	case reflect.TypeFor[Identifier]():

@@ -20,6 +20,21 @@ type Name string
 
 const namePattern = `^[a-z0-9]([-a-z0-9]{0,48}[a-z0-9])?$`
 
+// Namespace is the name of a namespace of Kubernetes.
+type Namespace string
+
+const namespacePattern = `^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`
+
+// ServiceName is the name of a Service of Kubernetes, with room for the ending of a cohort's.
+type ServiceName string
+
+const serviceNamePattern = `^[a-z]([-a-z0-9]{0,58}[a-z0-9])?$`
+
+// ObjectName is the name of an object of Kubernetes that is there already: longer than Serin's own may be, with dots.
+type ObjectName string
+
+const objectNamePattern = `^[a-z0-9]([-.a-z0-9]{0,61}[a-z0-9])?$`
+
 // MetricName is a name of letters, digits, dashes, dots and underscores, at most 63 characters.
 type MetricName string
 

@@ -92,6 +92,7 @@ func (c *cluster) router(name string, g *record.Gateway) (engine.Router, error) 
 	k := g.Cluster
 	out := traefikcrd.Config{
 		Rollout: name, Namespace: k.Namespace, Route: k.Route, IngressRoute: k.IngressRoute, Adopt: k.Adopt, Stable: k.Stable, Canary: k.Canary,
+		StableBalancing: k.StableBalancing, CanaryBalancing: k.CanaryBalancing,
 	}
 	for _, r := range g.Replicas {
 		out.Verify.APIs = append(out.Verify.APIs, r.URL)

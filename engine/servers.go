@@ -2,6 +2,7 @@ package engine
 
 import (
 	"net/url"
+	"regexp"
 	"slices"
 
 	"github.com/serindev/serin/analysis"
@@ -34,4 +35,20 @@ func nameServers(arms *analysis.Arms, t traffic.Target) {
 			arm.names.Vars["instances"], arm.names.Vars["hosts"] = slices.Compact(instances), slices.Compact(hosts)
 		}
 	}
+}
+
+// mostGenerated is how much of a name Kubernetes keeps before the five characters that it adds to a pod's.
+const mostGenerated = 58
+
+// podsOf is a pattern of the names of a Deployment's pods, to which Kubernetes adds a hash and five characters. Of a long
+// name the end is cut, and with it the dash between the two.
+func podsOf(deployment string) string {
+	if len(deployment) >= mostGenerated {
+		return regexp.QuoteMeta(deployment[:mostGenerated]) + "[a-z0-9]{5}"
+	}
+	name := regexp.QuoteMeta(deployment) + "-[a-z0-9]+"
+	if len(deployment)+len("-")+10+len("-") <= mostGenerated {
+		return name + "-[a-z0-9]{5}"
+	}
+	return name + "(?:-[a-z0-9]{5})?"
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"regexp"
 	"slices"
 	"time"
 
@@ -243,7 +242,7 @@ func (e *Engine) nameWorkloads(ctx context.Context, arms *analysis.Arms, def ana
 		names *analysis.Names
 		of    workload.Name
 	}{{&arms.Canary, c.Arms.Canary.Deployment}, {&arms.Baseline, c.Arms.Stable.Deployment}} {
-		arm.names.Patterns = map[string]string{"pods": regexp.QuoteMeta(arm.of.Name) + "-[a-z0-9]+-[a-z0-9]{5}"}
+		arm.names.Patterns = map[string]string{"pods": podsOf(arm.of.Name)}
 		if _, own := arm.names.Vars["version"]; own || !asks {
 			continue
 		}

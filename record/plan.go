@@ -22,6 +22,8 @@ type Gateway struct {
 	Route traffic.Route `json:"route,omitzero"`
 	// File that Serin owns; absolute.
 	File string `json:"file,omitempty"`
+	// Sets are how sets of servers are talked to, where somebody has said so.
+	Sets []ServerSet `json:"sets,omitempty"`
 	// Cluster is nil for a file.
 	Cluster *ClusterGateway `json:"cluster,omitempty"`
 	// Replicas are the APIs that are asked what is served.
@@ -44,4 +46,13 @@ type ClusterGateway struct {
 	Adopt        bool            `json:"adopt,omitempty"`
 	Stable       traffic.Backend `json:"stable"`
 	Canary       traffic.Backend `json:"canary"`
+	// How the Services of an owned route are talked to.
+	StableBalancing traffic.Balancing `json:"stableBalancing,omitzero"`
+	CanaryBalancing traffic.Balancing `json:"canaryBalancing,omitzero"`
+}
+
+// ServerSet is a set of servers, whatever part it plays.
+type ServerSet struct {
+	Servers []string `json:"servers"`
+	traffic.Balancing
 }

@@ -43,6 +43,9 @@ type Route struct {
 	// Priority of the main router; 0 leaves the choice to the backend, which always writes an explicit one.
 	Priority int  `json:"priority,omitempty"`
 	TLS      *TLS `json:"tls,omitempty"`
+	// Middlewares of the user's own, in the order of the request's way, before the guards.
+	Middlewares   []Middleware   `json:"middlewares,omitempty"`
+	Observability *Observability `json:"observability,omitempty"`
 }
 
 // TLS of a route; the zero value is TLS with the gateway's defaults.
@@ -50,6 +53,10 @@ type TLS struct {
 	SecretName   string `json:"secretName,omitempty"`
 	CertResolver string `json:"certResolver,omitempty"`
 	Options      string `json:"options,omitempty"`
+	// OptionsNamespace is where the options are, on Kubernetes; the route's where it is empty.
+	OptionsNamespace string `json:"optionsNamespace,omitempty"`
+	// Domains that certificates are asked for; without any the gateway takes them from the rule.
+	Domains []Domain `json:"domains,omitempty"`
 }
 
 // Cohort is the part of the users that takes part in an A/B step.

@@ -1,6 +1,7 @@
 package traefikapi
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/traefik/traefik/v3/pkg/config/dynamic"
@@ -30,3 +31,13 @@ func StickyWord(service string, s *dynamic.Sticky) string {
 }
 
 func cookiePrefix(service string) string { return "serin-" + service + "-" }
+
+// Behind are the middlewares of a router from the first of its own on: Traefik puts those of the entry point before
+// them.
+func Behind(middlewares, own []string) []string {
+	i := slices.IndexFunc(middlewares, func(m string) bool { return slices.Contains(own, m) })
+	if i < 0 {
+		return nil
+	}
+	return middlewares[i:]
+}

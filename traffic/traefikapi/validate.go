@@ -33,7 +33,7 @@ func ValidateRoute(r traffic.Route) error {
 	if r.Priority < 0 || r.Priority > MaxPriority {
 		errs = append(errs, fmt.Errorf("priority %d is not between 0 and %d", r.Priority, MaxPriority))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, r.Validate())...)
 }
 
 // ValidateGuards says all that is wrong with guards; the circuit breaker's expression is parsed by the library that

@@ -232,7 +232,7 @@ func (r *Router) writeChildren(ctx context.Context, have *stored, w weights, kee
 	case stable >= 0:
 		set(stable, w.stable)
 	case canary >= 0 && have.owned(r.config.Rollout): // it had no weight, and so was left out
-		child := childSpec(r.config.Stable, w.stable, spec.Weighted.Services[canary].LoadBalancerSpec)
+		child := r.config.childSpec(r.config.Stable, w.stable, spec.Weighted.Services[canary].LoadBalancerSpec)
 		ops = append(ops, operation{Op: "add", Path: "/spec/weighted/services/-", Value: specMap(child)})
 	default:
 		return fmt.Errorf("%s: %w: stable's Service %s is not in it", k, ErrForeign, r.config.Stable.Service)
@@ -243,7 +243,7 @@ func (r *Router) writeChildren(ctx context.Context, have *stored, w weights, kee
 	case canary >= 0:
 		ops = append(ops, test(at(canary)+"/name", r.config.Canary.Service), operation{Op: "remove", Path: at(canary)})
 	case w.canary > 0:
-		child := childSpec(r.config.Canary, w.canary, spec.Weighted.Services[stable].LoadBalancerSpec)
+		child := r.config.childSpec(r.config.Canary, w.canary, spec.Weighted.Services[stable].LoadBalancerSpec)
 		ops = append(ops, operation{Op: "add", Path: "/spec/weighted/services/-", Value: specMap(child)})
 	}
 	if len(ops) == 1 {

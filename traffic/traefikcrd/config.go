@@ -39,7 +39,10 @@ type Config struct {
 	// Stable and Canary are the arms' Services. They play the same parts all the time.
 	Stable traffic.Backend `json:"stable"`
 	Canary traffic.Backend `json:"canary"`
-	Verify Verify          `json:"verify,omitzero"`
+	// StableBalancing and CanaryBalancing are how an owned route's Services are talked to; an adopted one says it itself.
+	StableBalancing traffic.Balancing `json:"stableBalancing,omitzero"`
+	CanaryBalancing traffic.Balancing `json:"canaryBalancing,omitzero"`
+	Verify          Verify            `json:"verify,omitzero"`
 }
 
 // Verify is how Traefik is asked whether a target is in force.
@@ -58,7 +61,7 @@ type Verify struct {
 
 // Validate says all that is wrong with c, in one error; nil: [New] takes it.
 func (c *Config) Validate() error {
-	errs := []error{name("rollout", c.Rollout), name("namespace", c.Namespace)}
+	errs := []error{name("rollout", c.Rollout, maxName), name("namespace", c.Namespace, maxLabel)}
 	for _, suffix := range []string{cohortSuffix, breakerSuffix, limitSuffix} {
 		if strings.HasSuffix(c.Rollout, suffix) {
 			errs = append(errs, fmt.Errorf("rollout %q: names ending in %s are those of another rollout's parts", c.Rollout, suffix))
@@ -72,9 +75,9 @@ func (c *Config) Validate() error {
 	case c.IngressRoute == c.Rollout+cohortSuffix:
 		errs = append(errs, fmt.Errorf("ingressRoute %q has the name of the cohort's", c.IngressRoute))
 	default:
-		errs = append(errs, name("ingressRoute", c.IngressRoute))
+		errs = append(errs, objectName("ingressRoute", c.IngressRoute))
 	}
-	errs = append(errs, arm("stable", c.Stable), arm("canary", c.Canary))
+	errs = append(errs, arm("stable", c.Stable), arm("canary", c.Canary), c.StableBalancing.Validate(), c.CanaryBalancing.Validate())
 	if c.Stable.Service == c.Canary.Service {
 		errs = append(errs, fmt.Errorf("stable and canary are the same Service %q", c.Stable.Service))
 	}
@@ -95,15 +98,26 @@ func (c *Config) Validate() error {
 // maxName leaves room in 63 characters for the suffixes.
 const maxName = 50
 
-func name(what, s string) error {
-	if problems := validation.IsDNS1123Label(s); len(problems) > 0 || len(s) > maxName {
-		return fmt.Errorf("%s %q: small letters, digits and '-' are allowed, at most %d, no '-' at an end", what, s, maxName)
+// maxLabel is what Kubernetes takes.
+const maxLabel = validation.DNS1123LabelMaxLength
+
+func name(what, s string, most int) error {
+	if problems := validation.IsDNS1123Label(s); len(problems) > 0 || len(s) > most {
+		return fmt.Errorf("%s %q: small letters, digits and '-' are allowed, at most %d, no '-' at an end", what, s, most)
+	}
+	return nil
+}
+
+// objectName is for objects that the user has made: Kubernetes takes longer names for them, with dots.
+func objectName(what, s string) error {
+	if problems := validation.IsDNS1123Subdomain(s); len(problems) > 0 {
+		return fmt.Errorf("%s %q: small letters, digits, '-' and '.' are allowed, at most 253, no sign at an end", what, s)
 	}
 	return nil
 }
 
 func arm(what string, b traffic.Backend) error {
-	errs := []error{name(what+"'s Service", b.Service)}
+	errs := []error{name(what+"'s Service", b.Service, maxLabel-len(cohortSuffix))}
 	if len(b.Servers) > 0 {
 		errs = append(errs, fmt.Errorf("%s has servers: on Kubernetes it is a Service", what))
 	}
@@ -135,7 +149,7 @@ func serviceOf(api string) (s service, ok bool, err error) {
 	if s.port == "" {
 		s.port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
 	}
-	if err := errors.Join(name("the API's Service", s.name), name("the API's namespace", s.namespace)); err != nil {
+	if err := errors.Join(name("the API's Service", s.name, maxLabel), name("the API's namespace", s.namespace, maxLabel)); err != nil {
 		return service{}, false, err
 	}
 	if u.Path != "" && u.Path != "/" {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/traefik/traefik/v3/pkg/config/dynamic"
 	"github.com/traefik/traefik/v3/pkg/provider/kubernetes/crd/traefikio/v1alpha1"
+	"github.com/traefik/traefik/v3/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/serindev/serin/share"
@@ -106,11 +107,21 @@ func (c *Config) ownedFrame() frame {
 	if route.Priority == 0 {
 		route.Priority = len(rule) // what Traefik takes for a route without priority
 	}
+	for _, m := range c.Route.Middlewares {
+		route.Middlewares = append(route.Middlewares, v1alpha1.MiddlewareRef{Name: m.Name, Namespace: m.Namespace})
+	}
+	if o := c.Route.Observability; o != nil {
+		route.Observability = &dynamic.RouterObservabilityConfig{AccessLogs: o.AccessLogs, Metrics: o.Metrics, Tracing: o.Tracing}
+		route.Observability.SetDefaults()
+	}
 	f := frame{spec: v1alpha1.IngressRouteSpec{EntryPoints: c.Route.EntryPoints, Routes: []v1alpha1.Route{route}}}
 	if t := c.Route.TLS; t != nil {
 		f.spec.TLS = &v1alpha1.TLS{SecretName: t.SecretName, CertResolver: t.CertResolver}
 		if t.Options != "" {
-			f.spec.TLS.Options = &v1alpha1.TLSOptionRef{Name: t.Options}
+			f.spec.TLS.Options = &v1alpha1.TLSOptionRef{Name: t.Options, Namespace: t.OptionsNamespace}
+		}
+		for _, d := range t.Domains {
+			f.spec.TLS.Domains = append(f.spec.TLS.Domains, types.Domain{Main: d.Main, SANs: d.SANs})
 		}
 	}
 	if c.IngressClass != "" {
@@ -131,7 +142,7 @@ func (l *layout) render(c *Config, f *frame) map[key]object {
 		put(middlewares, c.Rollout+breakerSuffix, breakerSpec(*g))
 	}
 	out[key{traefikServices, c.Rollout}] = object{
-		spec: specMap(weighted(l.main, c.Canary, c.Stable, f.child, nil)), annotations: f.mainAnnotations(),
+		spec: specMap(c.weighted(l.main, c.Canary, c.Stable, f.child, nil)), annotations: f.mainAnnotations(),
 	}
 	if c.Route != nil {
 		k := key{ingressRoutes, c.Rollout}
@@ -142,7 +153,7 @@ func (l *layout) render(c *Config, f *frame) map[key]object {
 	}
 	name := c.Rollout + cohortSuffix
 	sticky := traefikapi.Sticky(name, l.cohort.sticky, f.spec.TLS != nil)
-	put(traefikServices, name, weighted(l.cohort.weights, cohortBackend(c.Canary), cohortBackend(c.Stable), f.child, sticky))
+	put(traefikServices, name, c.weighted(l.cohort.weights, cohortBackend(c.Canary), cohortBackend(c.Stable), f.child, sticky))
 	priority := f.route().Priority
 	if priority == 0 {
 		priority = len(f.route().Match)
@@ -191,23 +202,42 @@ func (l *layout) guardRefs(c *Config) []v1alpha1.MiddlewareRef {
 }
 
 // weighted has a child for each weight above 0, each with its weight: without one Traefik takes 1.
-func weighted(w weights, canary, stable traffic.Backend, like v1alpha1.LoadBalancerSpec, sticky *dynamic.Sticky) v1alpha1.TraefikServiceSpec {
+func (c *Config) weighted(w weights, canary, stable traffic.Backend, like v1alpha1.LoadBalancerSpec, sticky *dynamic.Sticky) v1alpha1.TraefikServiceSpec {
 	spec := v1alpha1.TraefikServiceSpec{Weighted: &v1alpha1.WeightedRoundRobin{Sticky: sticky}}
 	for _, child := range []struct {
 		backend traffic.Backend
 		weight  int
 	}{{stable, w.stable}, {canary, w.canary}} {
 		if child.weight > 0 {
-			spec.Weighted.Services = append(spec.Weighted.Services, v1alpha1.Service{LoadBalancerSpec: childSpec(child.backend, child.weight, like)})
+			spec.Weighted.Services = append(spec.Weighted.Services, v1alpha1.Service{LoadBalancerSpec: c.childSpec(child.backend, child.weight, like)})
 		}
 	}
 	return spec
 }
 
-func childSpec(b traffic.Backend, weight int, like v1alpha1.LoadBalancerSpec) v1alpha1.LoadBalancerSpec {
+func (c *Config) childSpec(b traffic.Backend, weight int, like v1alpha1.LoadBalancerSpec) v1alpha1.LoadBalancerSpec {
 	spec := *like.DeepCopy()
+	if c.Route != nil {
+		how := c.StableBalancing
+		if b.Service == c.Canary.Service || b.Service == cohortBackend(c.Canary).Service {
+			how = c.CanaryBalancing
+		}
+		balance(&spec, how)
+	}
 	spec.Kind, spec.Name, spec.Port, spec.Weight = "Service", b.Service, intstr.Parse(b.Port), &weight
 	return spec
+}
+
+// balance says how a Service is talked to, all of it.
+func balance(spec *v1alpha1.LoadBalancerSpec, how traffic.Balancing) {
+	spec.Scheme, spec.ServersTransport, spec.PassHostHeader, spec.NativeLB = how.Scheme, how.ServersTransport, how.PassHostHeader, how.NativeLB
+	spec.ResponseForwarding, spec.Sticky = nil, nil
+	if how.FlushInterval != 0 {
+		spec.ResponseForwarding = &v1alpha1.ResponseForwarding{FlushInterval: how.FlushInterval.String()}
+	}
+	if k := how.Sticky; k != nil {
+		spec.Sticky = &dynamic.Sticky{Cookie: &dynamic.Cookie{Name: k.Name, Secure: k.Secure, HTTPOnly: k.HTTPOnly, SameSite: k.SameSite, MaxAge: k.MaxAge}}
+	}
 }
 
 // inferWeights are those of the children of a weighted service that have the arms' names; others are not looked at.

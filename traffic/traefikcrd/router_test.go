@@ -110,8 +110,16 @@ func half(stable, canary string) string {
 
 func TestAnOwnedRoutePassesTheSuite(t *testing.T) {
 	t.Parallel()
-	suite(t, func(_ *testcluster.Cluster, w traffictest.Wanted, config *traefikcrd.Config) {
-		config.Route = &traffic.Route{Rule: w.Rule}
+	suite(t, func(c *testcluster.Cluster, w traffictest.Wanted, config *traefikcrd.Config) {
+		c.Apply(t, config.Namespace, `{apiVersion: traefik.io/v1alpha1, kind: Middleware, metadata: {name: mark}, spec: {headers: {customRequestHeaders: {X-Mark: "yes"}}}}
+---
+{apiVersion: traefik.io/v1alpha1, kind: ServersTransport, metadata: {name: own}, spec: {maxIdleConnsPerHost: 7}}`)
+		off, no := false, false
+		config.Route = &traffic.Route{
+			Rule: w.Rule, Middlewares: []traffic.Middleware{{Name: "mark", Namespace: config.Namespace}}, Observability: &traffic.Observability{AccessLogs: &off},
+		}
+		how := traffic.Balancing{Scheme: "http", ServersTransport: "own", PassHostHeader: &no, NativeLB: &no, FlushInterval: 50 * time.Millisecond}
+		config.StableBalancing, config.CanaryBalancing = how, how
 	})
 }
 

@@ -172,6 +172,9 @@ func (r *Router) fetch(ctx context.Context, replica traefikapi.Replica, f *frame
 	return a, errors.Join(r.fetchServices(ctx, replica, a), r.fetchGuards(ctx, replica, f, a))
 }
 
+// allGuards are those that a rollout may have.
+var allGuards = traffic.Guards{CircuitBreaker: &traffic.CircuitBreaker{}, RateLimit: &traffic.RateLimit{}}
+
 func (r *Router) fetchRouter(ctx context.Context, replica traefikapi.Replica, id string, f *frame, a *answers) error {
 	var router struct {
 		dynamic.Router
@@ -189,6 +192,8 @@ func (r *Router) fetchRouter(ctx context.Context, replica traefikapi.Replica, id
 	for i, m := range router.Middlewares {
 		router.Middlewares[i] = strings.TrimSuffix(m, provider)
 	}
+	own := routerOf(&r.config, routeTo(f, "", 0, "", (&layout{guards: allGuards}).guardRefs(&r.config)), "").Middlewares
+	router.Middlewares = traefikapi.Behind(router.Middlewares, own)
 	if router.TLS != nil && router.TLS.Options == "default" && (f.spec.TLS == nil || f.spec.TLS.Options == nil) {
 		router.TLS.Options = ""
 	}

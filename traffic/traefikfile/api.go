@@ -103,7 +103,7 @@ func (r *Router) fetchRoute(ctx context.Context, replica Replica, route string, 
 		return err
 	}
 	a.note(route, router.Problem("router "+route))
-	a.http.Routers[route] = normal(&router.Router, r.config.Route.TLS)
+	a.http.Routers[route] = normal(&router.Router, &r.config)
 	for _, name := range []string{route, route + stableSuffix, route + canarySuffix} {
 		var service struct {
 			dynamic.Service
@@ -117,6 +117,9 @@ func (r *Router) fetchRoute(ctx context.Context, replica Replica, route string, 
 			return err
 		}
 		a.note(name, service.Problem("service "+name))
+		if lb := service.LoadBalancer; lb != nil {
+			lb.ServersTransport = strings.TrimSuffix(lb.ServersTransport, provider)
+		}
 		if w := service.Weighted; w != nil {
 			for i := range w.Services {
 				w.Services[i].Name = strings.TrimSuffix(w.Services[i].Name, provider)
@@ -128,11 +131,13 @@ func (r *Router) fetchRoute(ctx context.Context, replica Replica, route string, 
 }
 
 // normal takes away what Traefik adds to a router of ours.
-func normal(r *dynamic.Router, tls *traffic.TLS) *dynamic.Router {
+func normal(r *dynamic.Router, c *Config) *dynamic.Router {
+	tls := c.Route.TLS
 	r.Service = strings.TrimSuffix(r.Service, provider)
 	for i, m := range r.Middlewares {
 		r.Middlewares[i] = strings.TrimSuffix(m, provider)
 	}
+	r.Middlewares = traefikapi.Behind(r.Middlewares, slices.Concat(c.middlewares(), []string{c.Rollout + limitSuffix, c.Rollout + breakerSuffix}))
 	if r.TLS != nil && r.TLS.Options == "default" && (tls == nil || tls.Options == "") {
 		r.TLS.Options = ""
 	}

@@ -10,6 +10,7 @@ import (
 
 	ptypes "github.com/traefik/paerser/types"
 	"github.com/traefik/traefik/v3/pkg/config/dynamic"
+	"github.com/traefik/traefik/v3/pkg/types"
 
 	"github.com/serindev/serin/share"
 	"github.com/serindev/serin/traffic"
@@ -100,7 +101,7 @@ func (l *layout) render(c *Config) *dynamic.HTTPConfiguration {
 		priority = len(rule) // what Traefik takes for a router without priority
 	}
 	h.Routers[c.Rollout] = router(c, rule, priority, c.Rollout, guards)
-	l.main.render(h, c.Rollout, nil)
+	l.main.render(c, h, c.Rollout, nil)
 	if l.cohort != nil {
 		name := c.Rollout + cohortSuffix
 		// One above the main route and no more: a router of the user's own that is more specific than the main route
@@ -110,21 +111,67 @@ func (l *layout) render(c *Config) *dynamic.HTTPConfiguration {
 		if sticky != nil {
 			sticky.Cookie.SetDefaults()
 		}
-		l.cohort.render(h, name, sticky)
+		l.cohort.render(c, h, name, sticky)
 	}
 	return h
 }
 
 func router(c *Config, rule string, priority int, service string, guards []string) *dynamic.Router {
-	r := &dynamic.Router{EntryPoints: c.Route.EntryPoints, Rule: rule, Priority: priority, Service: service, Middlewares: guards}
-	if c.Route.TLS != nil {
-		r.TLS = &dynamic.RouterTLSConfig{Options: c.Route.TLS.Options, CertResolver: c.Route.TLS.CertResolver}
+	r := &dynamic.Router{EntryPoints: c.Route.EntryPoints, Rule: rule, Priority: priority, Service: service}
+	r.Middlewares = append(c.middlewares(), guards...)
+	if t := c.Route.TLS; t != nil {
+		r.TLS = &dynamic.RouterTLSConfig{Options: t.Options, CertResolver: t.CertResolver}
+		for _, d := range t.Domains {
+			r.TLS.Domains = append(r.TLS.Domains, types.Domain{Main: d.Main, SANs: d.SANs})
+		}
+	}
+	if o := c.Route.Observability; o != nil {
+		r.Observability = &dynamic.RouterObservabilityConfig{AccessLogs: o.AccessLogs, Metrics: o.Metrics, Tracing: o.Tracing}
+		r.Observability.SetDefaults()
 	}
 	return r
 }
 
+// middlewares are the user's own, as Traefik names those of the file provider.
+func (c *Config) middlewares() []string {
+	var out []string
+	for _, m := range c.Route.Middlewares {
+		out = append(out, strings.TrimSuffix(m.Name, provider))
+	}
+	return out
+}
+
+// balance fills in how a set of servers is talked to.
+func (c *Config) balance(lb *dynamic.ServersLoadBalancer, servers []string) {
+	i := slices.IndexFunc(c.Sets, func(s Set) bool { return len(servers) > 0 && slices.Contains(s.Servers, servers[0]) })
+	if i < 0 {
+		return
+	}
+	s := &c.Sets[i]
+	lb.ServersTransport = strings.TrimSuffix(s.ServersTransport, provider)
+	if s.PassHostHeader != nil {
+		lb.PassHostHeader = s.PassHostHeader
+	}
+	if s.FlushInterval != 0 {
+		lb.ResponseForwarding = &dynamic.ResponseForwarding{FlushInterval: ptypes.Duration(s.FlushInterval)}
+	}
+	if k := s.Sticky; k != nil {
+		lb.Sticky = &dynamic.Sticky{Cookie: &dynamic.Cookie{Name: k.Name, Secure: k.Secure, HTTPOnly: k.HTTPOnly, SameSite: k.SameSite, MaxAge: k.MaxAge}}
+		lb.Sticky.Cookie.SetDefaults()
+	}
+	if h := s.HealthCheck; h != nil {
+		check := &dynamic.ServerHealthCheck{}
+		check.SetDefaults()
+		check.Path, check.Scheme, check.Method, check.Hostname = h.Path, h.Scheme, h.Method, h.Hostname
+		check.Port, check.Status, check.Headers = h.Port, h.Status, h.Headers
+		setIf(&check.Interval, ptypes.Duration(h.Interval))
+		setIf(&check.Timeout, ptypes.Duration(h.Timeout))
+		lb.HealthCheck = check
+	}
+}
+
 // render adds a weighted service and its children, both always with a weight: a child without one has weight 1.
-func (a *arms) render(h *dynamic.HTTPConfiguration, name string, sticky *dynamic.Sticky) {
+func (a *arms) render(c *Config, h *dynamic.HTTPConfiguration, name string, sticky *dynamic.Sticky) {
 	h.Services[name] = &dynamic.Service{Weighted: &dynamic.WeightedRoundRobin{
 		Services: []dynamic.WRRService{
 			{Name: name + stableSuffix, Weight: &a.stableWeight}, {Name: name + canarySuffix, Weight: &a.canaryWeight},
@@ -137,6 +184,7 @@ func (a *arms) render(h *dynamic.HTTPConfiguration, name string, sticky *dynamic
 		for _, s := range servers {
 			lb.Servers = append(lb.Servers, dynamic.Server{URL: s})
 		}
+		c.balance(lb, servers)
 		h.Services[name+suffix] = &dynamic.Service{LoadBalancer: lb}
 	}
 }

@@ -30,12 +30,20 @@ type Config struct {
 	// are made in the folder .serin beside it.
 	File  string
 	Route traffic.Route
+	// Sets are how each set of servers is talked to, whatever part it plays; one that is not here gets Traefik's defaults.
+	Sets []Set
 	// Replicas are the APIs to ask whether a target is in force; none is allowed.
 	Replicas []Replica
 	// Client asks them; nil: one of its own. Redirects are never followed, whatever it says.
 	Client *http.Client
 	// Timeout bounds all questions to one replica; 0: 2 s.
 	Timeout time.Duration
+}
+
+// Set is one set of servers.
+type Set struct {
+	Servers []string
+	traffic.Balancing
 }
 
 // Replica is the API of one Traefik.

@@ -29,6 +29,9 @@ func (c *Config) Validate() error {
 		errs = append(errs, fmt.Errorf("file %q: Traefik reads .yaml and .yml", c.File))
 	}
 	errs = append(errs, ValidateRoute(c.Route))
+	for i := range c.Sets {
+		errs = append(errs, c.Sets[i].Validate())
+	}
 	for _, replica := range c.Replicas {
 		errs = append(errs, replica.Validate())
 	}
@@ -43,6 +46,11 @@ func ValidateRoute(r traffic.Route) error {
 	err := traefikapi.ValidateRoute(r)
 	if r.TLS != nil && r.TLS.SecretName != "" {
 		err = errors.Join(err, errors.New("tls.secretName is for Kubernetes: the file provider takes certificates from Traefik's own configuration"))
+	}
+	for _, m := range r.Middlewares {
+		if m.Namespace != "" {
+			err = errors.Join(err, fmt.Errorf("middleware %s: namespaces are those of Kubernetes", m.Name))
+		}
 	}
 	return err
 }

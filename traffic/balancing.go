@@ -1,0 +1,115 @@
+package traffic
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// Middleware is one of the gateway's that a route leads through, which somebody else has declared: NAME@PROVIDER, or a
+// name in a namespace of Kubernetes, the route's own where it is empty.
+type Middleware struct {
+	Name      string `json:"name"`
+	Namespace string `json:"namespace,omitempty"`
+}
+
+// Domain is what a certificate is asked for.
+type Domain struct {
+	Main string   `json:"main"`
+	SANs []string `json:"sans,omitempty"`
+}
+
+// Observability says what the gateway writes of a route's requests; nil leaves it to the entry point.
+type Observability struct {
+	AccessLogs *bool `json:"accessLogs,omitempty"`
+	Metrics    *bool `json:"metrics,omitempty"`
+	Tracing    *bool `json:"tracing,omitempty"`
+}
+
+// Balancing is how the gateway talks to the servers of one arm; the zero value leaves all to its defaults.
+type Balancing struct {
+	// Scheme of the servers behind a Kubernetes Service: http, https or h2c.
+	Scheme string `json:"scheme,omitempty"`
+	// ServersTransport names one of the gateway's.
+	ServersTransport string `json:"serversTransport,omitempty"`
+	PassHostHeader   *bool  `json:"passHostHeader,omitempty"`
+	// NativeLB leaves the choice among the pods to Kubernetes.
+	NativeLB *bool `json:"nativeLB,omitempty"`
+	// FlushInterval of answers that are copied; 0 is the gateway's, -1 at once.
+	FlushInterval time.Duration `json:"flushInterval,omitempty"`
+	HealthCheck   *HealthCheck  `json:"healthCheck,omitempty"`
+	// Sticky keeps a user on one server of the arm, by a cookie.
+	Sticky *StickyServer `json:"sticky,omitempty"`
+}
+
+// HealthCheck of servers; zeros leave the gateway's defaults.
+type HealthCheck struct {
+	Path     string            `json:"path"`
+	Scheme   string            `json:"scheme,omitempty"`
+	Method   string            `json:"method,omitempty"`
+	Hostname string            `json:"hostname,omitempty"`
+	Port     int               `json:"port,omitempty"`
+	Status   int               `json:"status,omitempty"`
+	Interval time.Duration     `json:"interval,omitempty"`
+	Timeout  time.Duration     `json:"timeout,omitempty"`
+	Headers  map[string]string `json:"headers,omitempty"`
+}
+
+// StickyServer is the cookie that keeps a user on one server of an arm.
+type StickyServer struct {
+	Name     string `json:"name"`
+	Secure   bool   `json:"secure,omitempty"`
+	HTTPOnly bool   `json:"httpOnly,omitempty"`
+	SameSite string `json:"sameSite,omitempty"`
+	MaxAge   int    `json:"maxAge,omitempty"` // seconds; 0: as long as the browser runs
+}
+
+var referenceForm = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?(@[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$`)
+
+// CheckReference says why a text is not a name of the gateway's, NAME or NAME@PROVIDER.
+func CheckReference(what, name string) error {
+	if !referenceForm.MatchString(name) {
+		return fmt.Errorf("%s %q is not a name such as auth or auth@file", what, name)
+	}
+	return nil
+}
+
+// Validate says all that is wrong with how a route is served.
+func (r *Route) Validate() error {
+	var errs []error
+	for _, m := range r.Middlewares {
+		errs = append(errs, CheckReference("middleware", m.Name))
+		if m.Namespace != "" && strings.Contains(m.Name, "@") {
+			errs = append(errs, fmt.Errorf("middleware %s has a provider, and so no namespace", m.Name))
+		}
+	}
+	if r.TLS != nil && r.TLS.Options != "" {
+		errs = append(errs, CheckReference("tls.options", r.TLS.Options))
+	}
+	return errors.Join(errs...)
+}
+
+// Validate says all that is wrong with how servers are talked to.
+func (b *Balancing) Validate() error {
+	if b == nil {
+		return nil
+	}
+	var errs []error
+	if b.ServersTransport != "" {
+		errs = append(errs, CheckReference("serversTransport", b.ServersTransport))
+	}
+	if h := b.HealthCheck; h != nil && !strings.HasPrefix(h.Path, "/") {
+		errs = append(errs, fmt.Errorf("healthCheck: path %q does not begin with /", h.Path))
+	}
+	if s := b.Sticky; s != nil {
+		if len(token7230("name", s.Name)) > 0 {
+			errs = append(errs, fmt.Errorf("sticky: %q is not the name of a cookie", s.Name))
+		}
+		if strings.HasPrefix(s.Name, "serin-") {
+			errs = append(errs, fmt.Errorf("sticky: cookies of the name serin-… keep users on an arm: take another than %s", s.Name))
+		}
+	}
+	return errors.Join(errs...)
+}
