@@ -17,7 +17,7 @@ export GOFLAGS := $(GOFLAGS) -buildvcs=false
 FUZZTIME  ?= 20s
 BENCH     ?= .
 BENCHTIME ?= 1s
-RELEASES  ?= 200
+RELEASES  ?= 400
 
 bin := .toolchain/bin
 
@@ -80,10 +80,10 @@ bench: deps tools
 	@$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem -timeout 60m \
 		$$(grep -rlE --include='*_test.go' '^func Benchmark[A-Z]' . | xargs -r -n1 dirname | sort -u)
 
-## characteristics: measure the sequential judge against its promises and peers, and write docs/statistics.md (RELEASES=200)
-.PHONY: characteristics
-characteristics:
-	@$(GO) test ./simulation -run '^TestCharacteristics$$' -timeout 2h -v -releases $(RELEASES) -characteristics ../docs
+## exam: examine the sequential judge with simulated users, and print the tables of docs/statistics.md (RELEASES=400)
+.PHONY: exam
+exam:
+	@$(GO) run ./simulation/exam -releases $(RELEASES) -keep .exam.jsonl
 
 ## generate: schema, reference and whatever else is made from the code; a test fails if it is stale
 .PHONY: generate

@@ -59,11 +59,10 @@ type Definition struct {
 	Metrics []Metric `json:"metrics"`
 }
 
-// Fresh says how comparisons begin anew, so that a good past does not hide a fault that begins late.
+// Fresh is what an earlier judge had to be told, that compared parts of a release again; this one finds a fault whenever it
+// begins. It is kept so that definitions from before can be read, and means nothing.
 type Fresh struct {
-	// Off: only the whole release is compared.
-	Off bool `json:"off,omitempty"`
-	// Every so often a fresh comparison begins; Live are kept.
+	Off   bool          `json:"off,omitempty"`
 	Every time.Duration `json:"every"`
 	Live  int           `json:"live"`
 }
@@ -104,8 +103,8 @@ type Metric struct {
 	Weight float64
 	// Noise is how much arms are supposed to differ from minute to minute before anything is learned.
 	Noise float64
-	// Replicas is the label that tells apart the replicas of the version in service in the metric's series (pod,
-	// instance); empty where there is none. What they differ by is learned before the first release, see [Replicas].
+	// Replicas is the label that tells apart the replicas of the version in service in the metric's series, such as pod;
+	// empty is instance, and none for a gateway's metrics. What they differ by is learned before a release, see [History].
 	Replicas string
 	// From is the source that is asked, by name; empty: the daemon's own.
 	From string
@@ -178,11 +177,6 @@ func (d Definition) Judge(scopes int) judge.Settings {
 		FalseRollback: float64(d.FalseRollback) / float64(max(scopes, 1)),
 		FalseAdvance:  float64(d.FalseAdvance),
 		PassAfter:     d.PassAfter,
-		FreshEvery:    d.Fresh.Every,
-		FreshLive:     d.Fresh.Live,
-	}
-	if d.Fresh.Off {
-		s.FreshEvery, s.FreshLive = 0, 0
 	}
 	if !d.Split.Off {
 		s.Split = &judge.Split{Noise: d.Split.Noise, FalseAlarm: d.Split.FalseAlarm, Tolerance: float64(d.Split.Tolerance)}
@@ -203,8 +197,10 @@ func (m *Metric) judge(minRequests float64) judge.Metric {
 	case Gauge:
 		j.Kind, j.MinRequests = judge.Gauge, 0 // a gauge has no requests
 	case Distribution:
-		j.Kind, j.Bounds, j.Nearest = judge.Histogram, slices.Clone(s.Bounds), s.Nearest
-	case Ratio, Slow:
+		j.Kind, j.Bounds, j.Nearest, j.Cold = judge.Histogram, slices.Clone(s.Bounds), s.Nearest, true
+	case Slow:
+		j.Cold = true
+	case Ratio:
 	}
 	if f, ok := m.Baseline.(Fixed); ok {
 		j.Kind, j.Objective = judge.Objective, float64(f.Rate)

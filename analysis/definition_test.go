@@ -35,23 +35,19 @@ func TestADefinitionSurvivesItsJSON(t *testing.T) {
 	require.Error(t, err)
 }
 
-// spec/sequential-judge.md, sections A metric and Sample ratio.
 func TestTheBuiltInAnalysisHasTheDefaultsOfTheSpecification(t *testing.T) {
 	d := analysis.TraefikWeb()
 	require.NoError(t, d.Validate())
 	s := d.Judge(1)
 	require.Equal(t, judge.Settings{
-		FalseRollback: 0.01, FalseAdvance: 0.05, FreshEvery: 10 * time.Minute, FreshLive: 6,
+		FalseRollback: 0.01, FalseAdvance: 0.05,
 		Split: &judge.Split{Noise: 0.02, FalseAlarm: 0.001, Tolerance: 0.1},
 		Metrics: []judge.Metric{
 			{Name: "errors", Kind: judge.Counts, Margin: judge.Margin{Relative: 0.25, Absolute: 0.001}, Direction: judge.Increase, Weight: 2, Noise: 0.3, MinRequests: 100},
-			{Name: "slow-requests", Kind: judge.Counts, Margin: judge.Margin{Relative: 0.25, Absolute: 0.01}, Direction: judge.Increase, Weight: 1, Noise: 0.3, MinRequests: 100},
+			{Name: "slow-requests", Kind: judge.Counts, Margin: judge.Margin{Relative: 0.25, Absolute: 0.01}, Direction: judge.Increase, Weight: 1, Noise: 0.3, MinRequests: 100, Cold: true},
 		},
 	}, s)
 	require.InDelta(t, 0.0025, float64(d.Judge(4).FalseRollback), 1e-12)
-	d.Fresh.Off = true
-	require.Zero(t, d.Judge(1).FreshLive)
-	require.Zero(t, d.Judge(1).FreshEvery)
 }
 
 func TestKindsHaveDefaultsOfTheirOwn(t *testing.T) {

@@ -30,7 +30,7 @@ type AnalysisSpec struct {
 	PassAfter *Duration `json:"passAfter,omitempty"`
 	// Settle is how late samples may be: one scrape interval.
 	Settle *Duration `json:"settle,omitempty"`
-	// Fresh says how comparisons begin anew, so that a good past does not hide a fault that begins late.
+	// Fresh is of the judge before this one, and has no effect: a fault is found whenever it begins.
 	Fresh *FreshSpec `json:"fresh,omitempty"`
 	// SampleRatio is the test whether the requests of the arms fit the weight in force.
 	SampleRatio *SampleRatioSpec `json:"sampleRatio,omitempty"`
@@ -53,13 +53,13 @@ type PatienceSpec struct {
 	Then string `json:"then" jsonschema:"enum=hold,enum=gate,enum=rollback"`
 }
 
-// FreshSpec says how comparisons begin anew.
+// FreshSpec is read so that documents from before go on being valid.
 type FreshSpec struct {
-	// Disabled: only the whole release is compared.
+	// Disabled has no effect.
 	Disabled bool `json:"disabled,omitempty"`
-	// Every so often a fresh comparison begins.
+	// Every has no effect.
 	Every *Duration `json:"every,omitempty"`
-	// Live is how many of them are kept.
+	// Live has no effect.
 	Live *int `json:"live,omitempty" jsonschema:"minimum=1,maximum=64"`
 }
 

@@ -31,7 +31,7 @@ const (
 )
 
 // stickyTolerance is how far the split may be off where users keep their arm: few users make many requests, so that
-// the share of requests wanders more than a gateway's rotation does (spec/sequential-judge.md, Sample ratio).
+// the share of requests wanders more than a gateway's rotation does.
 const stickyTolerance = share.Share(0.25)
 
 // grayScope is the one body of evidence of all gray steps; each A/B step has one of its own.

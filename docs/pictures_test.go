@@ -32,13 +32,15 @@ var examples = []example{
 func settings() judge.Settings {
 	wait := 10 * time.Minute
 	return judge.Settings{
-		FalseRollback: .01, FalseAdvance: .05, PassAfter: &wait, FreshEvery: 10 * time.Minute, FreshLive: 6,
+		FalseRollback: .01, FalseAdvance: .05, PassAfter: &wait,
 		Metrics: []judge.Metric{{Name: "errors", Kind: judge.Counts, Direction: judge.Increase, Weight: 1, Noise: .3, MinRequests: 100, Margin: judge.Margin{Relative: .25}}},
 	}
 }
 
 // noisy is a canary's past: the noise was learned, as it is from the second release on.
-var noisy = map[string][]judge.Past{"errors": {{Noise: 1, Information: 1, Looks: 200}}}
+var noisy = map[string][]judge.Past{"errors": {{Release: true, Rate: 0.01, Blocks: [3]judge.Blocks{
+	{Squares: 4000, Variance: 4000, Weight: 400000, Fourth: 1e9, Count: 40},
+}}}}
 
 func TestThePicturesAreThoseOfTheJudge(t *testing.T) {
 	for _, e := range examples {

@@ -70,12 +70,12 @@ func TestAGoodReleaseGoesToItsGateAndThenToItsEnd(t *testing.T) {
 1m0s stepEntered gray 0
 1m0s inForce
 2m0s lookTaken inconclusive: undecided
+5m0s lookTaken inconclusive: waiting
 6m0s stepEntered gray 1
 6m0s inForce
-7m0s lookTaken inconclusive: undecided
-8m30s lookTaken inconclusive: waiting
-32m0s lookTaken pass
-32m0s stepEntered full-release 0
+7m0s lookTaken inconclusive: waiting
+11m30s lookTaken pass
+11m30s stepEntered full-release 0
 1h2m0s gateAnswered
 1h2m0s stepEntered promote 0
 1h2m0s inForce

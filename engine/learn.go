@@ -14,9 +14,9 @@ import (
 // replayed is how many looks are read at once while a release is gone through again.
 const replayed = 500
 
-// teach keeps what the comparisons of a release that went well have shown of their noise, one past for every weight:
-// it is the next one's prior. The looks are gone through again from the beginning, so that a restart in the middle of
-// the release has lost nothing of it.
+// teach keeps what the looks of a release that went well have shown of their noise: it is a part of what the next one
+// begins with. The looks are gone through again from the beginning, so that a restart in the middle of the release has
+// lost nothing of it.
 func (k *looks) teach(ctx context.Context, r *release) error {
 	var out []record.Learned
 	for _, scope := range r.plan.Rollout.Scopes {
@@ -39,45 +39,40 @@ func (k *looks) teach(ctx context.Context, r *release) error {
 	return k.e.o.Store.Learn(ctx, out)
 }
 
-// lessons are what the looks of a scope teach, asked for before each change of weight and at the end.
+// lessons are what the looks of a scope teach.
 func (k *looks) lessons(ctx context.Context, j judge.Judge, release, scope string) ([]record.Learned, error) {
-	var out []record.Learned
 	evidence, weight, number := j.Begin(nil), 0.0, 0
-	learn := func() {
-		for metric, past := range evidence.Learned() {
-			out = append(out, record.Learned{Metric: metric, Weight: weight, Past: past})
-		}
-	}
 	for {
 		page, err := k.e.o.Store.Looks(ctx, release, scope, number, replayed)
 		if err != nil {
 			return nil, err
 		}
-		for _, record := range page {
-			if number > 0 && record.Look.Weight != weight {
-				learn()
-			}
-			weight, number = record.Look.Weight, record.Look.Number
-			evidence, _ = j.Look(evidence, record.Look)
+		for _, taken := range page {
+			weight, number = taken.Look.Weight, taken.Look.Number
+			evidence, _ = j.Look(evidence, taken.Look)
 		}
-		if len(page) < replayed {
-			learn()
-			return out, nil
+		if len(page) == replayed {
+			continue
 		}
+		var out []record.Learned
+		for metric, past := range evidence.Learned() {
+			out = append(out, record.Learned{Metric: metric, Weight: weight, Past: past})
+		}
+		return out, nil
 	}
 }
 
-// rehearsing is how many releases ask their replicas at once: what these did over hours is a heavy question, and the
+// rehearsing is how many releases ask for their past at once: what stable did over a day is a heavy question, and the
 // looks come first.
 const rehearsing = 2
 
-// rehearse asks what stable's replicas did over the last hours, where they can be told apart and no release has
-// taught anything yet: what they differ by is what the first release begins with. Without an answer it begins with
-// what the analysis supposes.
+// rehearse asks what stable did over the last day: how its rates wander, and what its replicas differ by, is what the
+// release begins with, alongside what earlier releases have taught. Without an answer it begins with what the analysis
+// supposes.
 func (k *looks) rehearse(ctx context.Context, s *subject) {
 	to := time.Now().Add(-s.settle)
-	asks := s.replicas.Asks(to)
-	if len(asks) == 0 {
+	parts := s.history.Parts(to)
+	if len(parts) == 0 {
 		return
 	}
 	select {
@@ -86,20 +81,28 @@ func (k *looks) rehearse(ctx context.Context, s *subject) {
 	case <-ctx.Done():
 		return
 	}
-	looks, err := s.replicas.Looks(k.e.o.Source.Fetch(ctx, asks), to)
-	if ctx.Err() != nil {
-		return
-	}
-	taught := s.judge.Replicas(looks)
 	log := k.e.o.Log.With("rollout", s.loop.name, "release", s.release)
-	if err != nil {
-		log.Warn("nothing learned of stable's replicas", "err", err)
+	for _, part := range parts {
+		err := s.history.Add(k.e.o.Source.Fetch(ctx, s.history.Asks(part)), part)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			log.Warn("nothing learned of a part of stable's past", "until", part, "err", err)
+		}
 	}
-	if len(taught) == 0 {
+	taught := maps.Clone(s.pasts)
+	if taught == nil {
+		taught = map[string][]judge.Past{}
+	}
+	known := s.judge.History(s.history.Sums())
+	if len(known) == 0 {
 		return
 	}
-	log.Info("noise learned of stable's replicas", "metrics", slices.Sorted(maps.Keys(taught)))
-	maps.Copy(taught, s.pasts)
+	for metric, past := range known {
+		taught[metric] = append(slices.Clone(taught[metric]), past)
+	}
+	log.Info("noise learned of stable's past", "metrics", slices.Sorted(maps.Keys(known)))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.taught = taught

@@ -61,33 +61,27 @@ func steady(from, n int, weight float64) []judge.Look {
 	return out
 }
 
-func TestAReleaseTeachesOnePastForEveryWeightThatLastedLongEnough(t *testing.T) {
-	looks := steady(1, 80, 0.05)
-	looks = append(looks, steady(81, 20, 0.1)...) // too short to teach
-	looks = append(looks, steady(101, 700, 0.25)...)
+func TestAReleaseTeachesWhatAllItsWeightsHaveShown(t *testing.T) {
+	looks := steady(1, 30, 0.05)
+	looks = append(looks, steady(31, 20, 0.1)...)
+	looks = append(looks, steady(51, 500, 0.25)...)
 	e, r := learner(t, looks)
 	require.NoError(t, e.looks.teach(t.Context(), r))
 	learned, err := e.o.Store.Learned(t.Context(), "shop")
 	require.NoError(t, err)
-	require.Len(t, learned, 2)
-	for i, want := range []struct {
-		weight float64
-		looks  int
-	}{{0.05, 80}, {0.25, 700}} {
-		l := learned[i]
-		require.Equal(t, "errors", l.Metric)
-		require.Equal(t, "concurrent", l.Baseline)
-		require.Equal(t, want.weight, l.Weight)
-		require.Equal(t, want.looks, l.Past.Looks)
-		require.Equal(t, "01A", l.Release)
-		require.GreaterOrEqual(t, l.Past.Noise, 1.0)
-	}
-	require.Greater(t, learned[1].Past.Information, learned[0].Past.Information, "more of the traffic says more")
+	require.Len(t, learned, 1)
+	l := learned[0]
+	require.Equal(t, "errors", l.Metric)
+	require.Equal(t, "concurrent", l.Baseline)
+	require.Equal(t, 0.25, l.Weight)
+	require.Equal(t, "01A", l.Release)
+	require.True(t, l.Past.Release)
+	require.Equal(t, 91.0, l.Past.Blocks[0].Count, "minutes of all weights")
 }
 
 func TestAPastOfAnotherBaselineSaysNothing(t *testing.T) {
 	def := analysis.Definition{Metrics: []analysis.Metric{{Name: "errors", Baseline: analysis.Fixed{}}, {Name: "slow"}}}
-	past := func(n float64) judge.Past { return judge.Past{Noise: n, Information: 1, Looks: 64} }
+	past := func(n float64) judge.Past { return judge.Past{Release: true, Rate: n / 10} }
 	got := pasts(def, []record.Learned{
 		{Metric: "errors", Baseline: "concurrent", Past: past(1)},
 		{Metric: "errors", Baseline: "fixed", Past: past(2)},

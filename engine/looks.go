@@ -29,7 +29,7 @@ type looks struct {
 	subjects map[string]*subject
 	changed  chan struct{}
 	failing  sync.WaitGroup // verdicts that their loops have not taken up yet
-	// rehearsals bounds how many releases ask their replicas at once.
+	// rehearsals bounds how many releases ask for their past at once.
 	rehearsals chan struct{}
 }
 
@@ -44,14 +44,14 @@ type subject struct {
 
 	mu     sync.Mutex // guards follow and taught
 	follow follow
-	// taught is what stable's replicas have said and the evidence does not know yet.
+	// taught is what stable's past has said, and the evidence does not know yet.
 	taught map[string][]judge.Past
 
-	// pasts are what earlier releases have taught. Of what they have not, the replicas are asked, once, while nothing
-	// was judged; asked belongs to looks.run.
-	pasts    map[string][]judge.Past
-	replicas analysis.Replicas
-	asked    bool
+	// pasts are what earlier releases have taught. Stable's past is asked for once, while nothing was judged; asked
+	// belongs to looks.run.
+	pasts   map[string][]judge.Past
+	history analysis.History
+	asked   bool
 
 	// What follows belongs to the slot that is being taken. unsaved are looks that are folded but could not be
 	// written yet: they go with the next ones.
@@ -60,7 +60,7 @@ type subject struct {
 	evidence judge.Evidence
 	number   int
 	weight   *float64 // of the newest look that was settled; nil if none is known
-	judged   bool     // a look was judged: what is learned of the replicas comes too late
+	judged   bool     // a look was judged: what is learned of stable's past comes too late
 }
 
 // follow is what a look has to know of its release.
@@ -184,7 +184,7 @@ func (k *looks) begin(ctx context.Context, l *loop, r *release, f follow, def an
 		return nil, err
 	}
 	s.pasts = pasts(def, learned)
-	if s.replicas, err = analysis.NewReplicas(def, sides.Baseline, func(m string) bool { return len(s.pasts[m]) == 0 }); err != nil {
+	if s.history, err = analysis.NewHistory(def, sides.Baseline); err != nil {
 		return nil, err
 	}
 	if stored.Snapshot != nil {
@@ -459,7 +459,7 @@ type taken struct {
 	evidence judge.Evidence
 	record   record.LookRecord
 	from     time.Time
-	taught   bool // the evidence begins with what the replicas have said
+	taught   bool // the evidence begins with what stable's past has said
 	err      error
 }
 

@@ -103,7 +103,7 @@ func TestWhatIsServedIsJudgedWhileTheNextTargetCannotBeWritten(t *testing.T) {
 			under(t, gray("shop", c.then...), func(t *testing.T, w *world, id string) {
 				g := w.gateway("shop")
 				if c.then == nil {
-					w.after(25 * time.Minute)
+					w.after(8 * time.Minute)
 				}
 				served := g.target().Weight
 				g.change(refuses)

@@ -19,12 +19,12 @@ type Judge interface {
 	// that a caller whose write fails can go on with the evidence it had.
 	// A look that carries no observation for a metric of the judge's is a look without data for that metric.
 	Look(e Evidence, l Look) (Evidence, Verdict)
-	// Replicas is what the replicas of one version teach about how much two good versions differ, by metric name, for
-	// Begin where no release has taught anything yet. Each element holds the looks of some replicas, in the canary's
-	// place, against others, over hours that have passed. A metric of which there is too little is left out.
-	Replicas(pairs [][]Look) map[string][]Past
-	// Decode restores evidence from what Encode wrote, this or an earlier version of the format; it returns an
-	// error for anything else and for evidence that belongs to other metrics.
+	// History is what the version in service has shown before the release, by metric name, for Begin: how its rates
+	// wander, and how its replicas differ. A metric of which there is too little is left out.
+	History(of map[string]History) map[string]Past
+	// Decode restores evidence from what Encode wrote. Evidence in an earlier version of the form begins again, and the
+	// verdicts that rest on it say so. It returns an error for anything else and for evidence that belongs to other
+	// metrics.
 	Decode(b []byte) (Evidence, error)
 }
 
@@ -32,26 +32,60 @@ type Judge interface {
 type Evidence interface {
 	// Encode writes the evidence in a versioned form that [Judge.Decode] reads back without loss.
 	Encode() ([]byte, error)
-	// Learned is what the comparisons ended with, by metric name, for the next release's Begin. Metrics that
-	// have too little to teach are left out.
+	// Learned is what the looks have shown of how much two good versions differ, by metric name, for the next release's
+	// Begin: asked for at the end of a release that went well. Metrics that have too little to teach are left out.
 	Learned() map[string]Past
 }
 
-// Past is what one earlier release of the same rollout, metric and baseline kind ended with at one weight
-// (spec/sequential-judge.md, Learned noise).
+// Past is what is known of the noise of a metric: how much good versions differ, and a rate wanders, without a fault.
+// What was stored by an earlier version of Serin reads as the zero value, which teaches nothing.
 type Past struct {
-	// Noise is φ as seen: long-run variance over the model's; for gauges in units of the squared baseline mean.
-	Noise float64 `json:"noise"`
-	// Information is v̄₀ per second.
-	Information float64 `json:"information"`
-	// Looks is how many looks it rests on.
-	Looks int `json:"looks"`
+	// Release: an earlier release of the same rollout, metric and baseline kind taught it, whose arms were compared;
+	// otherwise it is the history of the version in service alone.
+	Release bool `json:"release,omitempty"`
+	// Blocks are sums over blocks of 1, 5 and 15 minutes that show how a rate varies beyond chance, at each length.
+	Blocks [3]Blocks `json:"blocks"`
+	// Rate is the baseline's share of bad events.
+	Rate float64 `json:"rate,omitempty"`
+	// Replicas is how many replicas were told apart, Spread the standard deviation of what one's rate is of the others',
+	// and Clusters how many bad events come together (history with replicas only).
+	Replicas int     `json:"replicas,omitempty"`
+	Spread   float64 `json:"spread,omitempty"`
+	Clusters float64 `json:"clusters,omitempty"`
+	// Incident is how long an incident of one replica lasts, in seconds; 0 where none was seen.
+	Incident float64 `json:"incident,omitempty"`
+}
+
+// Blocks are sums over blocks of one length. Those of several releases add up.
+type Blocks struct {
+	// Squares sums the squared deviations from what was expected, Variance what chance makes of them, Weight the squares
+	// of that and Fourth their squares; Count is how many blocks there are.
+	Squares  float64 `json:"squares"`
+	Variance float64 `json:"variance"`
+	Weight   float64 `json:"weight"`
+	Fourth   float64 `json:"fourth"`
+	Count    float64 `json:"count"`
+}
+
+// History is what the version in service did before a release, in sums over intervals of one length.
+type History struct {
+	// Seconds is the length of an interval: a minute, or less.
+	Seconds  float64 `json:"seconds"`
+	Baseline Sums    `json:"baseline"`
+	// Replicas are the same for each replica, where they can be told apart; one that is gone has zeros.
+	Replicas []Sums `json:"replicas,omitempty"`
+}
+
+// Sums are the bad events and the exposure of each interval, the oldest first; both have the same length.
+type Sums struct {
+	Bad   []float64 `json:"bad"`
+	Total []float64 `json:"total"`
 }
 
 // Kind is what kind of comparison a metric asks for.
 type Kind string
 
-// The kinds of comparison (spec/sequential-judge.md, A comparison).
+// The kinds of comparison (docs/statistics.md).
 const (
 	Counts    Kind = "ratio"     // bad events over an exposure, both arms
 	Objective Kind = "objective" // the canary's bad events against a fixed rate
@@ -90,6 +124,8 @@ type Metric struct {
 	Optional bool `json:"optional,omitempty"`
 	// Weight is this metric's share of the chance of a false rollback, relative to the other metrics'.
 	Weight float64 `json:"weight"`
+	// Cold: what has just started may be worse for its first minutes without being at fault (latencies).
+	Cold bool `json:"cold,omitempty"`
 	// Noise is how much arms are supposed to differ from minute to minute before anything is learned (0.3).
 	Noise float64 `json:"noise"`
 	// MinRequests in each arm before a pass may be given.
@@ -110,17 +146,13 @@ type Settings struct {
 	// FalseAdvance is β: the chance of ever passing a canary that is worse by its margin.
 	FalseAdvance float64  `json:"falseAdvance"`
 	Metrics      []Metric `json:"metrics"`
-	// PassAfter is the earliest time after the first look at which a pass may be given; nil is the default of
-	// the spec (section Time): 10 minutes, 30 where nothing is learned.
+	// PassAfter is the earliest time after the first look at which a pass may be given; nil is the default, 10 minutes.
 	PassAfter *time.Duration `json:"passAfter,omitempty"`
-	// FreshEvery is how often a fresh comparison begins, FreshLive how many are kept; 0 switches them off.
-	FreshEvery time.Duration `json:"freshEvery"`
-	FreshLive  int           `json:"freshLive"`
 	// Split is the sample-ratio test; nil where the gateway's split cannot be seen.
 	Split *Split `json:"split,omitempty"`
 }
 
-// Split is what the sample-ratio test has to know (spec/sequential-judge.md, Sample ratio).
+// Split is what the sample-ratio test has to know (docs/statistics.md).
 type Split struct {
 	Noise      float64 `json:"noise"`      // 0.02: a gateway's rotation hardly wanders
 	FalseAlarm float64 `json:"falseAlarm"` // 0.001
@@ -137,7 +169,7 @@ const (
 	TooFew      Reason = "too-few"     // there is data, less than minRequests in an arm since the weight is in force
 	Undecided   Reason = "undecided"   // enough data, no decision yet
 	Waiting     Reason = "waiting"     // a pass by the evidence, but too early for one (passAfter)
-	WarmingUp   Reason = "warming-up"  // the weight is not in force, or the canary has just started: not judged
+	WarmingUp   Reason = "warming-up"  // the weight is not in force, or the canary has just started: no pass yet
 	NotPositive Reason = "baseline-not-positive"
 )
 
@@ -161,7 +193,7 @@ type Observation struct {
 	Canary   Arm    `json:"canary"`
 	Baseline Arm    `json:"baseline"`
 	// Absent is empty, NoData or Unreachable; or WarmingUp where a part of what was counted is of the canary's warm-up,
-	// although the look as a whole is not: it is shown, and not judged.
+	// although the look as a whole is not: it counts, and withholds a pass.
 	Absent Reason `json:"absent,omitempty"`
 	// Detail says in words what is missing, for people: which series, which error.
 	Detail string `json:"detail,omitempty"`
@@ -173,6 +205,14 @@ type Requests struct {
 	Baseline float64 `json:"baseline"`
 }
 
+// Replica is one replica of the canary in one look.
+type Replica struct {
+	// Age is the time since it became ready, in seconds, at the end of the look.
+	Age float64 `json:"age"`
+	// Total is its share of the exposure, in any unit that all have.
+	Total float64 `json:"total"`
+}
+
 // Look is one evaluation of all metrics of a scope at one slot.
 type Look struct {
 	// Number counts the looks of the scope from 1.
@@ -181,10 +221,13 @@ type Look struct {
 	At     time.Time     `json:"at"`
 	Length time.Duration `json:"length"`
 	// Weight is the canary's share that was in force during the window, between 0 and 1; where it is Unsettled, the one
-	// before. A change of it begins a
-	// fresh comparison and a new sample-ratio test.
+	// before. A change of it begins a new sample-ratio test; a fault may begin with it, and what it adds to the canary
+	// may be cold.
 	Weight float64 `json:"weight"`
-	// Excluded is WarmingUp while the look is counted and shown but not judged; empty otherwise.
+	// Replicas are the canary's, where they can be told apart; nil otherwise.
+	Replicas []Replica `json:"replicas,omitempty"`
+	// Excluded is WarmingUp while the canary has just started; empty otherwise. The look counts as any other, and what is
+	// overwhelming fails in it; it withholds a pass, and [Verdict.Enough].
 	Excluded Reason `json:"excluded,omitempty"`
 	// Unsettled: no weight was known to be in force for the whole window. Both arms were served in it all the same, so it
 	// is judged like any other; what it withholds is a pass, enough data, and the test of the split. See [Take].

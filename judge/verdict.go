@@ -29,7 +29,9 @@ type Verdict struct {
 	Metrics []MetricVerdict `json:"metrics"`
 	// SampleRatio is nil where the split could not be tested at all.
 	SampleRatio *SampleRatio `json:"sampleRatio,omitempty"`
-	// Learned: the noise of earlier releases was known.
+	// Begun says why the evidence begins in the midst of the release; empty where it does not.
+	Begun string `json:"begun,omitempty"`
+	// Learned: the noise was known, of earlier releases or of the version in service, before the first look.
 	Learned bool `json:"learned"`
 	// Leaning: the evidence of at least one metric leans towards worse, see [MetricVerdict.Leaning]. A fail does not
 	// need it, and a pass of the other metrics does not end it.
@@ -48,36 +50,37 @@ type MetricVerdict struct {
 	// Canary and Baseline are the totals of the whole scope: bad events, exposure, and their rate or mean.
 	Canary   Totals `json:"canary"`
 	Baseline Totals `json:"baseline"`
-	// Ratio is the estimate r̂ of canary's rate over baseline's, Lower and Upper its confidence sequence (lower at
-	// α, upper at β); the ends of the grid (about 1/245 and 245) mean that nothing is excluded. Margin is m: the ratio from which on
-	// the canary counts as worse by its margin.
+	// Ratio is the estimate of canary's rate over baseline's, Lower and Upper its confidence sequence (lower at α, upper
+	// at β); 1/245 and 245 mean that nothing beyond is excluded. Margin is m: the ratio from which on the canary counts
+	// as worse by its margin.
 	Ratio  float64 `json:"ratio"`
 	Lower  float64 `json:"lower"`
 	Upper  float64 `json:"upper"`
 	Margin float64 `json:"margin"`
-	// Leading is the estimate of the comparison with the most evidence, the whole scope's or one begun anew since:
-	// the one that is held against Margin before anything fails.
+	// Leading is the estimate of the fault that is the likeliest, since it began; Ratio is over the whole scope.
 	Leading float64 `json:"leading"`
 	// Leaning: the canary looks worse by more than its margin, and the odds for that are at least 3 to 1: far from a
 	// fail, and no reason to give it more traffic. LogEvidence has the numbers: Leading is how many times worse it
 	// looks, exp(Beyond) the odds for it, exp(Worse) the e-value, exp(FailsFrom) what that needs to fail.
 	Leaning bool `json:"leaning,omitempty"`
-	// Noise is φ, the long-run variance over the model's.
+	// Noise is how much the ratio of two good versions is supposed to wander and to differ: the standard deviation of its
+	// logarithm.
 	Noise float64 `json:"noise"`
 	// Bound is the histogram bound where the evidence is largest; 0 otherwise.
 	Bound float64 `json:"bound,omitempty"`
 	// LogEvidence are natural logarithms of e-values: Worse against "no worse" with the threshold that fails,
 	// NoWorse against "worse by its margin" with the threshold that passes.
 	LogEvidence LogEvidence `json:"logEvidence"`
-	// Fresh is how many fresh comparisons have begun.
+	// Fresh is how many parts of the release the judge before this one had begun to compare again; stored verdicts have
+	// it, and it is 0 today.
 	Fresh int `json:"fresh"`
 }
 
-// Bounded tells which ends of the confidence sequence exclude anything: those that have come in from the ends of the
-// judge's grid.
+// Bounded tells which ends of the confidence sequence exclude anything: those that have come in from the ends of what
+// is drawn.
 func (m MetricVerdict) Bounded() (lower, upper bool) {
-	const gridFrom, gridTo = 1.0 / 240, 240
-	return m.Lower > gridFrom, m.Upper < gridTo
+	const from, to = 1.0 / 240, 240
+	return m.Lower > from, m.Upper < to
 }
 
 // Totals of one arm over a whole scope.
@@ -91,7 +94,7 @@ type Totals struct {
 // LogEvidence is the evidence of a metric beside the thresholds it is held against, all natural logarithms.
 type LogEvidence struct {
 	Worse     float64 `json:"worse"`
-	Whole     float64 `json:"whole"`     // the whole scope's part of Worse, without what was begun anew
+	Whole     float64 `json:"whole"`     // of the judge before this one; 0 today
 	FailsFrom float64 `json:"failsFrom"` // log(1/α of this metric)
 	NoWorse   float64 `json:"noWorse"`
 	PassFrom  float64 `json:"passFrom"` // log(1/β)

@@ -47,7 +47,7 @@ type Outcome struct {
 	Requests, Bad, Hurt float64
 	// Alarms: the split's test was alarmed at some time, and held the release.
 	Alarms bool
-	// Learned is what the comparisons taught, by scope and metric, one past for each weight.
+	// Learned is what the comparisons taught, by scope and metric.
 	Learned map[string]map[string][]judge.Past
 }
 
@@ -122,7 +122,7 @@ type scope struct {
 	judge    *sequential.Judge
 	evidence judge.Evidence
 	number   int
-	weight   float64
+	weight   float64 // of the newest look that was settled
 }
 
 func (r *run) apply(e rollout.Event) error {
@@ -219,8 +219,7 @@ func (r *run) look() error {
 	if look.Unsettled && r.scope.weight > 0 {
 		look.Weight = r.scope.weight
 	}
-	if look.Excluded == "" && !look.Unsettled && weight != r.scope.weight {
-		r.learn()
+	if !look.Unsettled {
 		r.scope.weight = weight
 	}
 	var v judge.Verdict
@@ -244,7 +243,7 @@ func (r *run) count(l judge.Look) {
 	}
 }
 
-// learn keeps what the scope's comparisons have taught at the weight that ends.
+// learn keeps what the scope's comparisons have taught.
 func (r *run) learn() {
 	if r.scope.evidence == nil {
 		return

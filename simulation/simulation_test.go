@@ -195,7 +195,7 @@ func TestAShareHasItsInterval(t *testing.T) {
 	for _, c := range []struct {
 		share        simulation.Share
 		lower, upper float64
-	}{ // spec/characteristics.md
+	}{
 		{simulation.Share{Of: 0, All: 400}, 0, 0.010}, {simulation.Share{Of: 40, All: 400}, 0.074, 0.133},
 		{simulation.Share{Of: 7, All: 100}, 0.034, 0.137}, {simulation.Share{}, 0, 1},
 	} {

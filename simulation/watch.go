@@ -24,24 +24,16 @@ type Watched struct {
 	// Bad are the canary's bad events of the first metric until it failed, or until the end; Hurt those since the
 	// fault began.
 	Bad, Hurt float64
-	// Learned is what it taught, by metric, one past for each weight.
-	Learned map[string][]judge.Past
+	// Learned is what it taught, by metric; a failed one teaches nothing.
+	Learned map[string]judge.Past
 }
 
 // Watch lets a judge look at a world for as long as the stretches last, every interval, and goes on after a pass, as
 // a release does that waits at a weight; it ends with the first fail. No policy is asked: that is [Plan.Run]'s.
 func Watch(j judge.Judge, w World, stretches []Stretch, interval time.Duration, pasts map[string][]judge.Past, src rand.Source) Watched {
 	users, e, number := w.Users(src), j.Begin(pasts), 0
-	out := Watched{Learned: map[string][]judge.Past{}}
-	learn := func() {
-		for metric, past := range e.Learned() {
-			out.Learned[metric] = append(out.Learned[metric], past)
-		}
-	}
+	var out Watched
 	for _, s := range stretches {
-		if number > 0 {
-			learn()
-		}
 		for range int(s.For / interval) {
 			number++
 			at := time.Duration(number) * interval
@@ -60,11 +52,10 @@ func Watch(j judge.Judge, w World, stretches []Stretch, interval time.Duration, 
 			}
 			if v.Outcome == judge.Fail {
 				out.Failed, out.FailAt = true, at
-				out.Learned = nil
 				return out
 			}
 		}
 	}
-	learn()
+	out.Learned = e.Learned()
 	return out
 }

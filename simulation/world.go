@@ -35,7 +35,7 @@ type Scenario struct {
 	Cluster float64
 }
 
-// Scenarios are those of spec/characteristics.md, in its order.
+// Scenarios are what `serin simulate` knows.
 func Scenarios() []Scenario {
 	return []Scenario{
 		{Name: "iid"},

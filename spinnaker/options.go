@@ -42,8 +42,6 @@ const (
 	countsMargin      = 0.25
 	countsAbsolute    = 0.001
 	minRequests       = 100
-	freshEvery        = 10 * time.Minute
-	freshLive         = 6
 	maxPassAfterHours = 24 * 365
 )
 
@@ -120,7 +118,7 @@ func planOf(c kayenta.Config, request kayenta.Request) (plan, error) {
 	}
 	p := plan{options: o, metrics: map[string]planned{}, exposure: map[string]bool{}}
 	p.settings = judge.Settings{
-		FalseRollback: float64(o.FalseRollback), FalseAdvance: float64(o.FalseAdvance), FreshEvery: freshEvery, FreshLive: freshLive,
+		FalseRollback: float64(o.FalseRollback), FalseAdvance: float64(o.FalseAdvance),
 	}
 	if o.PassAfterMins != nil {
 		p.settings.PassAfter = new(time.Duration(float64(*o.PassAfterMins) * float64(time.Minute)))

@@ -108,9 +108,9 @@ func Explain(v record.View) Explanation {
 	return e
 }
 
-// notLearned is what whoever watches a first release has to know (spec/sequential-judge.md, Evidence begun anew).
-const notLearned = "nothing is learned yet of how much good versions of this service differ: " +
-	"until a release has gone well, versions that drift apart slowly may be taken for worse, and a pass waits longer"
+// notLearned is what somebody who watches such a release has to know.
+const notLearned = "nothing is known yet of how much good versions of this service differ: " +
+	"neither stable's past nor a release says it, so a usual amount is supposed, and a pass waits longer"
 
 func headline(s rollout.State, v *judge.Verdict) string {
 	var out string

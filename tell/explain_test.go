@@ -151,7 +151,7 @@ func TestExplainARelease(t *testing.T) {
 	}
 	require.Equal(t, `active at step gray; look 12 at 2026-01-05T09:00:00Z says inconclusive, undecided (errors)
 sample ratio: 41 of 1,000 requests went to the canary (4.1%), asked for 5%: alarm, evidence 2,000 : 1 against the split asked for, needed 1,000 : 1
-noise: nothing is learned yet of how much good versions of this service differ: until a release has gone well, versions that drift apart slowly may be taken for worse, and a pass waits longer
+noise: nothing is known yet of how much good versions of this service differ: neither stable's past nor a release says it, so a usual amount is supposed, and a pass waits longer
 waiting: 5% of traffic on the canary: it needs at least 10m more in force
 next: 20% of traffic on the canary, for at least 10m
 trouble: store: disk is full`, tell.Explain(view).String())

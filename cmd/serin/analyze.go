@@ -326,17 +326,22 @@ func (a *app) looks(ctx context.Context, z *analyzing, source promsource.Sources
 	return out, nil
 }
 
-// rehearsed is what the baseline's replicas taught in the hours before a time, as it is for a first release.
+// rehearsed is what the baseline's past before a time taught, as it is before a release.
 func (a *app) rehearsed(ctx context.Context, source promsource.Sources, def analysis.Definition, j *sequential.Judge, baseline analysis.Names, before time.Time) (map[string][]judge.Past, error) {
-	replicas, err := analysis.NewReplicas(def, baseline, func(string) bool { return true })
+	history, err := analysis.NewHistory(def, baseline)
 	if err != nil {
 		return nil, err
 	}
-	looks, err := replicas.Looks(source.Fetch(ctx, replicas.Asks(before)), before)
-	if err != nil {
-		_, _ = fmt.Fprintln(a.stderr, "serin: warning: nothing learned of the baseline's replicas: "+clean(err.Error()))
+	for _, to := range history.Parts(before) {
+		if err := history.Add(source.Fetch(ctx, history.Asks(to)), to); err != nil {
+			_, _ = fmt.Fprintln(a.stderr, "serin: warning: nothing learned of a part of the baseline's past: "+clean(err.Error()))
+		}
 	}
-	return j.Replicas(looks), nil
+	pasts := map[string][]judge.Past{}
+	for metric, past := range j.History(history.Sums()) {
+		pasts[metric] = append(pasts[metric], past)
+	}
+	return pasts, nil
 }
 
 // explained is a verdict in words, as serin explain says it.

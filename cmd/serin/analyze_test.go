@@ -133,7 +133,7 @@ func TestAPastHourIsAnalysedWithoutADaemon(t *testing.T) {
 		require.Contains(t, out, "orders: pass")
 		require.Contains(t, out, "failed-orders: canary 1,800 of 180,000 (1.0%) against baseline 1,800 of 180,000 (1.0%)")
 		require.Contains(t, out, "120 looks of 30s")
-		require.Contains(t, out, "passed first at "+at(p.begin.Add(30*time.Minute+30*time.Second)))
+		require.Contains(t, out, "passed first at "+at(p.begin.Add(13*time.Minute)))
 		picture, err := os.ReadFile(svg)
 		require.NoError(t, err)
 		require.Contains(t, string(picture), "orders: failed-orders")
@@ -148,20 +148,17 @@ func TestAPastHourIsAnalysedWithoutADaemon(t *testing.T) {
 		require.WithinRange(t, *said.FailedAt, p.begin.Add(20*time.Minute), p.begin.Add(26*time.Minute))
 		require.Equal(t, "failed-orders", said.Verdict.Decisive)
 		require.Contains(t, said.Explanation[0], "→ fail")
-		require.InDelta(t, 3, said.Verdict.Metrics[0].Leading, 0.5, "the comparison that began anew at minute 20 has found it")
+		require.InDelta(t, 3, said.Verdict.Metrics[0].Leading, 0.5, "since minute 20")
 	})
-	t.Run("what the baseline's replicas differ by is known, so a pass comes sooner", func(t *testing.T) {
-		for label, want := range map[string]struct {
-			from, to time.Duration
-			warns    string
-		}{"pod": {10 * time.Minute, 20 * time.Minute, ""}, "node": {30 * time.Minute, time.Hour, "replicas by the label node: 0 of them"}} {
+	t.Run("what the baseline did before is known, with its replicas or without", func(t *testing.T) {
+		for _, label := range []string{"pod", "node"} {
 			code, out, errs := serin(t, strings.NewReader(fmt.Sprintf(podsAnalysis, label)), p.args("-", "--canary", "version=v2", "--baseline", "version=v1", "-o", "json")...)
 			require.Equal(t, exitOK, code, errs)
 			var said analyzed
 			require.NoError(t, json.Unmarshal([]byte(out), &said))
-			require.Equal(t, label == "pod", said.Verdict.Learned)
-			require.WithinRange(t, *said.PassedAt, p.begin.Add(want.from), p.begin.Add(want.to))
-			require.Contains(t, errs, want.warns)
+			require.True(t, said.Verdict.Learned)
+			require.WithinRange(t, *said.PassedAt, p.begin.Add(10*time.Minute), p.begin.Add(time.Hour))
+			require.Empty(t, errs)
 		}
 	})
 	t.Run("services are told apart as Traefik names them, and the split is tested if a weight is given", func(t *testing.T) {

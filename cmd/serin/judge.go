@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/judge/kayenta"
 	"github.com/serindev/serin/judge/sequential"
 )
@@ -25,7 +26,7 @@ func (a *app) judging() []*cobra.Command {
 }
 
 func (a *app) judgeCmd() *cobra.Command {
-	judge := "kayenta"
+	which, learn := "kayenta", false
 	cmd := &cobra.Command{
 		Use:   "judge FILE|-",
 		Short: "Judge what is written down, without a daemon",
@@ -37,7 +38,8 @@ CanaryJudgeResult, an array an array, and one request a line (NDJSON) one result
 mislead, warnings go to stderr. A request that cannot be judged has {"error": …} in its place.
 
 --judge sequential: a line with "metric" begins a sequence and says how it is judged, each further line is a look;
-there is one answer a look, as soon as it is read. docs/statistics.md has the form.
+there is one answer a look, as soon as it is read. With --learn, a line {"learned": [...]} follows a sequence's last
+answer, which the first line of a later sequence may carry. docs/statistics.md has the form.
 
 Exit codes:
   0  everything was judged, whatever the verdicts
@@ -52,14 +54,15 @@ Exit codes:
 			}
 			defer in.Close()
 			r := bufio.NewReaderSize(in, 1<<16)
-			if judge == "sequential" {
-				return a.judgeLooks(r)
+			if which == "sequential" {
+				return a.judgeLooks(r, learn)
 			}
 			return a.judgeRequests(r)
 		},
 	}
 	judges := []string{"kayenta", "sequential"}
-	cmd.Flags().Var(&choice{&judge, judges}, "judge", "which judge")
+	cmd.Flags().Var(&choice{&which, judges}, "judge", "which judge")
+	cmd.Flags().BoolVar(&learn, "learn", false, "say after each sequence what it has taught (sequential)")
 	_ = cmd.RegisterFlagCompletionFunc("judge", cobra.FixedCompletions(judges, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
@@ -148,9 +151,17 @@ func lines(r *bufio.Reader, most int, take func(number int, text []byte) error) 
 }
 
 // judgeLooks answers each look before it waits for the next.
-func (a *app) judgeLooks(r *bufio.Reader) error {
+func (a *app) judgeLooks(r *bufio.Reader, learn bool) error {
 	out := a.answers()
 	var s sequential.Lines
+	var taught error
+	if learn {
+		s.Ended = func(learned []judge.Past) {
+			taught = errors.Join(taught, out.line(struct {
+				Learned []judge.Past `json:"learned"`
+			}{append([]judge.Past{}, learned...)}))
+		}
+	}
 	err := lines(r, sequential.MaxLine, func(number int, text []byte) error {
 		said, err := s.Line(text)
 		switch {
@@ -169,7 +180,8 @@ func (a *app) judgeLooks(r *bufio.Reader) error {
 		_ = out.out.Flush()
 		return err
 	}
-	return out.end()
+	s.End()
+	return errors.Join(taught, out.end())
 }
 
 // judgeRequests answers one request a line if the first line is one, and otherwise takes all as one document.

@@ -174,7 +174,7 @@ func (p *planning) steps(plan simulation.Plan, base map[string]float64) ([]plann
 		if err != nil {
 			return nil, fmt.Errorf("analysis of %s: %w", s.scope, err)
 		}
-		wait := max(0, j.PassWait(!p.first)-first[s.scope])
+		wait := max(0, j.PassWait()-first[s.scope])
 		for _, m := range settings.Metrics {
 			pace := sequential.Pace{Canary: p.rate * s.weight, Baseline: p.rate * (1 - s.weight), Base: base[m.Name], Learned: !p.first}
 			out = append(out, p.stage(j, m, s, pace, wait, gained))

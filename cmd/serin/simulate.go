@@ -76,7 +76,7 @@ docs/statistics.md says what they are.`,
 	f.DurationVar(&s.from, "fault-after", 0, "when the fault begins, after the canary's first request")
 	f.DurationVar(&s.limit, "limit", 24*time.Hour, "end a release that takes longer, as undecided")
 	f.IntVar(&s.releases, "releases", 200, "how many are simulated of each kind")
-	f.IntVar(&s.earlier, "earlier", 3, "how many good releases went before, of which noise is learned; 0 is a first release")
+	f.IntVar(&s.earlier, "earlier", 3, "how many good releases went before, of which noise is learned; 0 is a first release\nof which not even the past of stable is known")
 	f.Uint64Var(&s.seed, "seed", 1, "the seed of all chance")
 	f.StringVar(&s.chart, "chart", "", "draw the share of releases rolled back, over time, into this `FILE` (SVG)")
 	_ = cmd.RegisterFlagCompletionFunc("scenario", cobra.FixedCompletions(scenarios, cobra.ShellCompDirectiveNoFileComp))

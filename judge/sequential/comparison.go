@@ -4,17 +4,16 @@ import (
 	"math"
 
 	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/judge/statespace"
 )
 
-// maxBlocks is how many blocks of looks are remembered for the estimate of noise. When they are full, neighbours
-// are merged, so that a release of any length costs the same.
-const maxBlocks = 64
-
-// row holds the sums of one or several looks. By the kind of the comparison:
+// row holds what one or several looks say. By the kind of the comparison:
 //
 //	counts     canary's bad events, its exposure, baseline's bad events, its exposure
-//	objective  canary's bad events, 0, 0, the number expected of it
+//	objective  canary's bad events, its exposure, 0, the number expected of it
 //	gauge      canary's value, 1, baseline's value, 1
+//
+// Where fewer is worse the arms of counts and gauges have changed places.
 type row [4]float64
 
 func (r *row) add(o row) {
@@ -23,142 +22,244 @@ func (r *row) add(o row) {
 	}
 }
 
-// tally is what a comparison remembers of its looks, without their likelihood.
-type tally struct {
-	blocks  [maxBlocks]row // the complete ones, the oldest first
-	filled  int            // how many blocks are complete, below maxBlocks
-	size    int            // looks in a complete block: 0 before the first look, then a power of two
-	current row
-	fill    int // looks in current, below size
-	total   row
-	// The sums of Mantel and Haenszel's estimate of a common rate ratio over strata, here looks (counts only).
-	//
-	// Mantel and Haenszel, J. Natl. Cancer Inst. 22 (1959), 719–748; for rates Greenland and Robins, Biometrics 41
-	// (1985), 55–68.
-	mhA, mhB float64
-	looks    int
-	seconds  float64 // the lengths of all looks together
-}
-
-// add counts one look of the given length. A look of zeros counts as a look too: noise is measured in time.
-func (t *tally) add(kind judge.Kind, o row, seconds float64) {
-	t.looks++
-	t.seconds += seconds
-	t.total.add(o)
-	if n := o[1] + o[3]; kind == judge.Counts && n > 0 {
-		t.mhA += o[0] * (o[3] / n)
-		t.mhB += o[2] * (o[1] / n)
-	}
-	t.size = max(t.size, 1)
-	t.current.add(o)
-	t.fill++
-	if t.fill < t.size {
-		return
-	}
-	t.blocks[t.filled] = t.current
-	t.filled++
-	t.current, t.fill = row{}, 0
-	if t.filled == maxBlocks {
-		t.halve()
-	}
-}
-
-// halve merges neighbouring blocks, so that half of them are left and each is twice as long.
-func (t *tally) halve() {
-	for i := range maxBlocks / 2 {
-		sum := t.blocks[2*i]
-		sum.add(t.blocks[2*i+1])
-		t.blocks[i] = sum
-	}
-	clear(t.blocks[maxBlocks/2:])
-	t.filled, t.size = maxBlocks/2, 2*t.size
-}
-
-// ratio is the estimate of canary's rate over baseline's, finite; 0 for a gauge whose baseline is not positive.
-func (t *tally) ratio(kind judge.Kind) float64 {
-	switch kind {
-	case judge.Objective:
-		return (t.total[0] + 0.5) / (t.total[3] + 0.5)
-	case judge.Gauge:
-		if t.total[2] <= 0 {
-			return 0
-		}
-		return t.total[0] / t.total[2]
-	default:
-		w := 0.5
-		if n := t.total[1] + t.total[3]; n > 0 {
-			w = t.total[1] / n
-		}
-		return (t.mhA + (1-w)/2) / (t.mhB + w/2)
-	}
-}
-
-// comparison is one comparison of two arms: what is remembered of its looks, and the logarithm of the likelihood
-// of every ratio of the grid up to a constant (counts only; of the other kinds it is a function of the totals).
+// comparison is one question about one pair of arms: a metric has one, one for each direction, or one for each bound of
+// a histogram. It has no pointers.
 type comparison struct {
-	tally
-	logLik [gridSize]float64
+	state statespace.State
+	floor statespace.Floor // counts with an absolute margin only
+	total row
+	// waiting is what one arm alone has shown, until the other has requests as well: it is compared with those.
+	waiting row
+	teaches [len(statespace.Lengths)]teaching
+	// own is the like of this release alone, around its estimate of the ratio: what the noise is, where nothing is learned.
+	own    [2]teaching
+	spread spread // gauges only
+	begun  bool
 }
 
-// add counts one look; gain is what [countsGain] says of it.
-func (c *comparison) add(kind judge.Kind, o row, gain *[gridSize]float64, seconds float64) {
-	c.tally.add(kind, o, seconds)
-	if kind != judge.Counts || o[0]+o[2] == 0 {
+// teaching sums blocks of one length for what is learned.
+type teaching struct {
+	blocks                       statespace.Blocks
+	deviation, variance, seconds float64
+}
+
+func (t *teaching) add(length, deviation, variance, seconds float64) {
+	t.deviation += deviation
+	t.variance += variance
+	t.seconds += seconds
+	if t.seconds < length-leastSeconds {
 		return
 	}
-	for j := range c.logLik {
-		c.logLik[j] += gain[j]
-	}
+	t.blocks.Add(t.deviation, t.variance)
+	t.deviation, t.variance, t.seconds = 0, 0, 0
 }
 
-// countsGain writes the log likelihood of one look's counts at every ratio: given the total of bad events, the
-// canary's share of them is binomial with θ = ra/(1+ra), a the ratio of the exposures. What moves both arms alike
-// cancels. It is the same for every comparison that sees the look. Both exposures are above 0.
-//
-// Przyborowski and Wilenski, Homogeneity of results in testing samples from Poisson series, Biometrika 31 (1940),
-// 313–323.
-func countsGain(o row, gain *[gridSize]float64) {
-	bad := o[0] + o[2]
-	if bad == 0 {
-		return
-	}
-	a := o[1] / o[3]
-	logA := math.Log(a)
-	for j := range gain {
-		gain[j] = o[0]*(logRatios[j]+logA) - bad*math.Log1p(ratios[j]*a)
-	}
+// seen is what a look is beside its row.
+type seen struct {
+	seconds float64
+	starts  float64 // the share of the canary that has just started
+	turned  bool
 }
 
-// mostRatio is where a gauge's estimate is cut before it is compared with the grid, which ends at 245: beyond it
-// differences of squares lose their digits.
-const mostRatio = 1e6
-
-// likelihood returns the log likelihood at every ratio; scratch is where it is made when it is not kept.
-// A gauge's is in units of the baseline's mean, so that its scale does not matter.
-func (c *comparison) likelihood(kind judge.Kind, scratch *[gridSize]float64) *[gridSize]float64 {
-	if kind == judge.Counts {
-		return &c.logLik
+// add takes up one look. model is the metric's noise as it is for this kind, and whether it was learned.
+func (c *comparison) add(m *metric, q question, model statespace.Model, learned bool, o row, s seen) {
+	if !learned {
+		c.adapt(m, &model)
 	}
-	c.tally.likelihood(kind, scratch)
-	return scratch
-}
-
-// likelihood writes the log likelihood of an objective (Poisson with a known rate) or a gauge (normal, asymptotic
-// as in Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas, Ann. Statist. 52 (2024), 2613–2640), both functions of
-// the totals.
-func (t *tally) likelihood(kind judge.Kind, to *[gridSize]float64) {
-	if kind == judge.Objective {
-		for j := range to {
-			to[j] = t.total[0]*logRatios[j] - t.total[3]*ratios[j]
+	if !c.begun {
+		c.state, c.floor, c.begun = model.Begin(), model.BeginFloor(), true
+	}
+	l := statespace.Look{Seconds: s.seconds, Starts: s.starts, Turned: s.turned}
+	l.Heavy = m.comparing != judge.Gauge && o[0] > o[1]/2
+	c.total.add(o)
+	l.Margin = min(m.margin(c), mostMargin)
+	switch m.comparing {
+	case judge.Gauge:
+		c.addGauge(m, &l, o, s.seconds)
+	case judge.Objective:
+		if q.exchange {
+			l.Fewer(&model, o[0], o[3])
+		} else {
+			l.Rate(&model, o[0], o[3])
 		}
+		r := model.Ratio(&c.state)
+		c.see(o[0]-r*o[3], r*o[3], s.seconds)
+	case judge.Counts, judge.Histogram:
+		o = c.join(o)
+		l.Counts(&model, o[0], o[1], o[2], o[3])
+		c.teach(o, model.Ratio(&c.state), s.seconds)
+		if a := m.Margin.Absolute; a > 0 {
+			l.Allowed, l.Bad = o[1]*(a+c.baselineRate()), o[0]
+			model.AddFloor(&c.floor, s.seconds, o[0], o[1]*a)
+		}
+	}
+	model.Add(&c.state, &l)
+}
+
+// mostMargin keeps margins finite where the baseline has no bad events.
+const mostMargin = 1e6
+
+// join is what can be compared: this look and what was waiting, or nothing as long as one arm has no requests.
+func (c *comparison) join(o row) row {
+	c.waiting.add(o)
+	if c.waiting[1] <= 0 || c.waiting[3] <= 0 {
+		return row{}
+	}
+	o, c.waiting = c.waiting, row{}
+	return o
+}
+
+// teach counts a look towards what is learned of the noise: how far the canary's bad events are from its share of all.
+func (c *comparison) teach(o row, ratio, seconds float64) {
+	deviation, variance := apart(o, 1)
+	for i := range c.teaches {
+		c.teaches[i].add(statespace.Lengths[i], deviation, variance, seconds)
+	}
+	deviation, variance = apart(o, ratio)
+	c.see(deviation, variance, seconds)
+}
+
+// apart is how far the canary's bad events are from what they would be at a ratio, and the variance that chance gives
+// them.
+func apart(o row, ratio float64) (deviation, variance float64) {
+	b := o[0] + o[2]
+	if b <= 0 {
+		return 0, 0
+	}
+	theta := ratio * o[1] / (ratio*o[1] + o[3])
+	return o[0] - b*theta, b * theta * (1 - theta)
+}
+
+func (c *comparison) see(deviation, variance, seconds float64) {
+	for i := range c.own {
+		c.own[i].add(statespace.Lengths[i], deviation, variance, seconds)
+	}
+}
+
+// adaptsFrom is how many blocks of a minute are needed before a release's own noise says anything.
+const adaptsFrom = 4
+
+// adapt replaces the noise that is supposed by what the release itself has shown so far, where that is less.
+func (c *comparison) adapt(m *metric, model *statespace.Model) {
+	if m.comparing == judge.Gauge || c.own[0].blocks.Count < adaptsFrom {
 		return
 	}
-	clear(to[:])
-	if t.total[2] <= 0 {
+	upper := [...]float64{-1, -1, -1}
+	for i := range c.own {
+		if v, ok := c.own[i].blocks.Upper(statespace.Low5, 1); ok && c.own[i].blocks.Count >= adaptsFrom {
+			upper[i] = v
+		}
+	}
+	for i, w := range statespace.Fit(upper) {
+		model.Wander[i] = min(model.Wander[i], w)
+	}
+	if upper[1] < 0 { // nothing is known of slower ones yet
+		model.Wander[1] = min(m.model(&noise{wander: supposed(m), clusters: 1}).Wander[1], max(upper[0], model.Wander[1]))
+	}
+}
+
+// addGauge holds the log ratio of the means against the rows. What is not positive counts as next to nothing.
+func (c *comparison) addGauge(m *metric, l *statespace.Look, o row, seconds float64) {
+	if o[0] <= 0 && o[2] <= 0 {
+		l.Silence()
 		return
 	}
-	r := max(min(t.ratio(kind), mostRatio), -mostRatio)
-	for j := range to {
-		to[j] = -float64(t.looks) * (r - ratios[j]) * (r - ratios[j]) / 2
+	z := max(-mostLog, min(mostLog, math.Log(max(o[0], 0))-math.Log(max(o[2], 0))))
+	l.Value(z, c.spread.variance(m.Noise, seconds))
+	c.spread.add(z)
+}
+
+// mostLog bounds the log ratio of two means: a factor of a thousand.
+const mostLog = 6.907755278982137
+
+// spread estimates how the log ratio of two means wanders from look to look, as the variance of independent looks that
+// would make means over long times as uncertain. What stays over the release does not count.
+type spread struct{ levels [4]level }
+
+// level has blocks of 1, 2, 4 or 8 looks.
+type level struct {
+	sum, before float64 // of the current block, and the mean of the one before
+	looks       int
+	some        bool
+	squares     float64 // half the squared differences of neighbouring means, times the looks in each
+	count       float64
+}
+
+func (s *spread) add(z float64) {
+	for i := range s.levels {
+		v, size := &s.levels[i], 1<<i
+		v.sum += z
+		v.looks++
+		if v.looks < size {
+			continue
+		}
+		mean := v.sum / float64(size)
+		if v.some {
+			d := mean - v.before
+			v.squares += d * d / 2 * float64(size)
+			v.count++
+		}
+		v.before, v.some, v.sum, v.looks = mean, true, 0, 0
 	}
+}
+
+// supposedWeight is how many differences the noise that is only supposed is worth.
+const supposedWeight = 2
+
+// variance is the largest estimate over the levels. noise is what is supposed before anything was seen.
+func (s *spread) variance(noise, seconds float64) float64 {
+	return s.estimate(max(noise*noise, 1e-6) * 60 / seconds)
+}
+
+func (s *spread) estimate(prior float64) float64 {
+	most := 0.0
+	for i := range s.levels {
+		v := &s.levels[i]
+		if i == 0 || v.count >= 1 {
+			most = max(most, (supposedWeight*prior+v.squares)/(supposedWeight+v.count))
+		}
+	}
+	return max(most, 1e-12)
+}
+
+// baselineRate is p̂_b, above 0 also where nothing bad has been seen (counts only).
+func (c *comparison) baselineRate() float64 { return (c.total[2] + 0.5) / (c.total[3] + 1) }
+
+// finding is what one comparison says. Its ratios are those of the arms as the comparison has them: above 1 is worse.
+type finding struct {
+	statespace.Standing
+	lower, upper float64
+	margin       float64
+}
+
+func (c *comparison) find(m *metric, model *statespace.Model, floorShare float64) finding {
+	f := finding{margin: m.margin(c), lower: leastDrawn, upper: mostDrawn}
+	if !c.begun {
+		f.Ratio, f.Leading, f.Noise = 1, 1, model.Noise()
+		return f
+	}
+	f.Standing = model.Stand(&c.state, f.margin)
+	if m.absolute() > 0 && !m.Goal {
+		f.NoWorse = logAddExp(f.NoWorse+math.Log(1-floorShare), c.floor.Below()+math.Log(floorShare))
+	}
+	f.lower, f.upper = model.Band(&c.state, m.failsFrom, m.passFrom)
+	f.lower, f.upper = max(f.lower, leastDrawn), min(f.upper, mostDrawn)
+	return f
+}
+
+// The ends of what is drawn of a confidence sequence.
+const (
+	leastDrawn = 1 / 245.0
+	mostDrawn  = 245.0
+)
+
+// logAddExp is log(exp(x)+exp(y)); either may be -Inf.
+func logAddExp(x, y float64) float64 {
+	if x < y {
+		x, y = y, x
+	}
+	if math.IsInf(y, -1) {
+		return x
+	}
+	return x + math.Log1p(math.Exp(y-x))
 }

@@ -7,48 +7,124 @@ import (
 	"github.com/serindev/serin/judge"
 )
 
-// Without a passAfter of the user's a pass may be given this long after the first look: arms that drift for
-// minutes need time to show it, more where nothing is known of how they drift.
-const (
-	passAfterLearned  = 10 * time.Minute
-	passAfterSupposed = 30 * time.Minute
-)
+// passAfterDefault is how long after the first look a pass may be given at the earliest: arms that drift for minutes
+// need time to show it.
+const passAfterDefault = 10 * time.Minute
+
+// needed are the odds from which on a metric may fail: the canary is worse by more than the margin, not only worse.
+var needed = math.Log(20)
 
 // standing is what the decision about a metric needs to know beside its evidence.
 type standing struct {
-	reason  judge.Reason // why the metric could not be judged in this look; empty otherwise
-	detail  string
-	elapsed time.Duration // since the first look that was judged
+	reason   judge.Reason // why the metric could not be judged in this look; empty otherwise
+	detail   string
+	elapsed  time.Duration // since the first look
+	excluded judge.Reason
 }
 
-// decide says what follows for one metric.
-func (m *metric) decide(r *record, s standing, anew anew, passAfter *time.Duration) judge.MetricVerdict {
-	d, fails := m.worst(r, anew)
-	v := m.describe(r, d)
-	v.Outcome, v.Reason, v.Detail = m.outcome(r, d, fails, s, passAfter)
-	return v
+// direction is what the comparisons of one direction say together.
+type direction struct {
+	finding
+	shown int // index of the comparison with the largest evidence
+	// worse is the mean of their e-values against "no worse", noWorse the least of those that let the metric pass.
+	worse, noWorse float64
+	// leans: the estimate is beyond the margin, and so are the odds that are needed for as much.
+	leans bool
 }
 
-// worst is the direction that is shown, the one that fails or else has the more evidence, and whether any fails.
-// A metric that may go neither way needs both to let it pass.
-func (m *metric) worst(r *record, anew anew) (shown direction, fails bool) {
+// fails says whether the evidence, brought to where it is held against the threshold, fails the metric.
+func (d *direction) fails(evidence, from float64) bool { return evidence >= from && d.Beyond >= needed }
+
+// ask puts the comparisons from index lo up to hi, those of one direction, together.
+func (m *metric) ask(r *record, lo, hi int) direction {
+	d := direction{worse: math.Inf(-1), noWorse: math.Inf(1)}
+	model := m.model(&r.noise)
+	share := m.floorShare(&r.noise)
+	most := math.Inf(-1)
+	for i := lo; i < hi; i++ {
+		q := m.questions[i]
+		f := r.comparisons[i].find(m, &model, share)
+		weighed := f.Worse + math.Log(q.share)
+		d.worse = logAddExp(d.worse, weighed)
+		d.noWorse = min(d.noWorse, f.NoWorse)
+		if weighed > most {
+			most, d.finding, d.shown = weighed, f, i
+		}
+	}
+	d.leans = d.Beyond >= judge.LeansFrom && d.worse > 0
+	return d
+}
+
+// worst is the direction that is shown, the one that has the more evidence. A metric that may go neither way needs both
+// to let it pass.
+func (m *metric) worst(r *record) direction {
 	if m.Direction != judge.Either {
-		d := m.ask(r, 0, len(m.questions), anew)
-		return d, d.fails
+		return m.ask(r, 0, len(m.questions))
 	}
 	half := len(m.questions) / 2
-	more, fewer := m.ask(r, 0, half, anew), m.ask(r, half, len(m.questions), anew)
-	shown = more
-	if fewer.fails && !more.fails || fewer.fails == more.fails && fewer.worse > more.worse {
+	more, fewer := m.ask(r, 0, half), m.ask(r, half, len(m.questions))
+	shown := more
+	if fewer.worse > more.worse {
 		shown = fewer
 	}
 	shown.noWorse = min(more.noWorse, fewer.noWorse)
-	return shown, more.fails || fewer.fails
+	return shown
+}
+
+// floorShare is how much of the evidence for a pass is about the absolute margin alone. Where bad events are common it
+// says next to nothing.
+func (m *metric) floorShare(n *noise) float64 {
+	if n.rate > 0 && n.rate*m.Margin.Relative > m.Margin.Absolute {
+		return 0.05
+	}
+	return 0.5
+}
+
+// margin is m, the ratio from which on the worse arm is worse by the metric's margin.
+func (m *metric) margin(c *comparison) float64 {
+	relative := 1 + m.Margin.Relative
+	if m.comparing != judge.Counts {
+		return relative
+	}
+	return max(relative, 1+m.Margin.Absolute/c.baselineRate())
+}
+
+// decide says what follows for one metric.
+func (m *metric) decide(r *record, d *direction, s standing, passAfter *time.Duration) judge.MetricVerdict {
+	v := m.describe(r, d)
+	v.Outcome, v.Reason, v.Detail = m.outcome(r, d, s, passAfter)
+	return v
+}
+
+// together fails the metric with the most weighted evidence where all of them reach the threshold together, though none
+// does alone: the weighted mean of e-values is one. Each alone is at most that.
+//
+// Vovk and Wang, E-values: calibration, combination and applications, Ann. Statist. 49 (2021), 1736–1754.
+func (j *Judge) together(v *judge.Verdict, found []direction) {
+	sum, most, at := math.Inf(-1), math.Inf(-1), 0
+	for i := range found {
+		w := found[i].worse + j.metrics[i].stake
+		sum = logAddExp(sum, w)
+		if w > most {
+			most, at = w, i
+		}
+	}
+	m := &v.Metrics[at]
+	if m.Outcome != judge.Fail && judgeable(m.Reason) && found[at].fails(sum, math.Log(1/j.settings.FalseRollback)) {
+		m.Outcome, m.Reason = judge.Fail, ""
+		m.Detail = orElse(m.Detail, "by the evidence of all metrics together")
+	}
+}
+
+// judgeable says whether a metric had data in this look.
+func judgeable(r judge.Reason) bool {
+	return r != judge.NoData && r != judge.Unreachable
 }
 
 // outcome puts the reasons in order. A look without exposure counts and leaves the evidence as it was, so it takes
 // back no failure; but there is no pass without data.
-func (m *metric) outcome(r *record, d direction, fails bool, s standing, passAfter *time.Duration) (judge.Outcome, judge.Reason, string) {
+func (m *metric) outcome(r *record, d *direction, s standing, passAfter *time.Duration) (judge.Outcome, judge.Reason, string) {
+	fails := d.fails(d.worse, m.failsFrom)
 	if s.reason != "" && (s.reason != noExposure || !fails) {
 		reason := s.reason
 		if reason == noExposure {
@@ -58,10 +134,16 @@ func (m *metric) outcome(r *record, d direction, fails bool, s standing, passAft
 	}
 	passes := d.noWorse >= m.passFrom && m.sufficient(r.canary.Total) &&
 		(m.Kind == judge.Objective || m.sufficient(r.baseline.Total))
+	after := passAfterDefault
+	if passAfter != nil {
+		after = *passAfter
+	}
 	switch {
 	case fails:
 		return judge.Fail, "", s.detail
-	case passes && s.elapsed >= m.passAfter(r, passAfter):
+	case s.excluded != "":
+		return judge.Inconclusive, s.excluded, s.detail
+	case passes && s.elapsed >= after:
 		return judge.Pass, "", s.detail
 	case !m.enough(r):
 		return judge.Inconclusive, judge.TooFew, s.detail
@@ -71,16 +153,6 @@ func (m *metric) outcome(r *record, d direction, fails bool, s standing, passAft
 		return judge.Inconclusive, judge.Waiting, s.detail
 	}
 	return judge.Inconclusive, judge.Undecided, s.detail
-}
-
-func (m *metric) passAfter(r *record, set *time.Duration) time.Duration {
-	switch {
-	case set != nil:
-		return *set
-	case len(r.pasts) > 0:
-		return passAfterLearned
-	}
-	return passAfterSupposed
 }
 
 // sufficient says whether an arm has the exposure that a pass needs; a gauge's is its looks, and one will do.
@@ -101,8 +173,8 @@ func (m *metric) notPositive(r *record) bool {
 	if m.Kind != judge.Gauge {
 		return false
 	}
-	for i := range r.trials {
-		if r.trials[i].whole.total[2] <= 0 {
+	for i := range r.comparisons {
+		if r.comparisons[i].total[2] <= 0 {
 			return true
 		}
 	}
@@ -111,26 +183,24 @@ func (m *metric) notPositive(r *record) bool {
 
 // describe writes a direction's numbers the way people read them: canary's rate over baseline's, also where fewer
 // is worse.
-func (m *metric) describe(r *record, d direction) judge.MetricVerdict {
+func (m *metric) describe(r *record, d *direction) judge.MetricVerdict {
 	v := judge.MetricVerdict{
 		Metric: m.Name, Kind: m.Kind, Optional: m.Optional, Goal: m.Goal, Canary: r.canary, Baseline: r.baseline,
-		Ratio: d.ratio, Lower: d.lower, Upper: d.upper, Margin: d.margin, Leading: d.leading, Noise: d.phi,
+		Ratio: d.Ratio, Lower: d.lower, Upper: d.upper, Margin: d.margin, Leading: d.Leading, Noise: d.Noise,
 		LogEvidence: judge.LogEvidence{
-			Worse: d.worse, Whole: d.whole, FailsFrom: m.failsFrom, NoWorse: d.noWorse, PassFrom: m.passFrom,
-			Beyond: d.beyond,
+			Worse: d.worse, FailsFrom: m.failsFrom, NoWorse: d.noWorse, PassFrom: m.passFrom, Beyond: finite(d.Beyond),
 		},
-		Leaning: d.leading >= d.margin && d.beyond >= judge.LeansFrom,
-		Fresh:   r.begun,
+		Leaning: d.leans,
 	}
-	q, t := m.questions[d.shown], &r.trials[d.shown]
+	q, c := m.questions[d.shown], &r.comparisons[d.shown]
 	if q.exchange {
-		v.Ratio, v.Leading, v.Margin = inverse(d.ratio), inverse(d.leading), inverse(d.margin)
+		v.Ratio, v.Leading, v.Margin = inverse(d.Ratio), inverse(d.Leading), inverse(d.margin)
 		v.Lower, v.Upper = inverse(d.upper), inverse(d.lower)
 	}
 	switch m.Kind {
 	case judge.Histogram:
 		v.Bound = m.Bounds[q.bound]
-		m.describeBound(q, t, &v)
+		describeBound(q, c, &v)
 	case judge.Objective:
 		v.Baseline = judge.Totals{Rate: m.Objective}
 	case judge.Counts, judge.Gauge:
@@ -146,14 +216,25 @@ func (m *metric) describe(r *record, d direction) judge.MetricVerdict {
 }
 
 // describeBound fills in the bad events of a histogram: those above the bound that is shown.
-func (m *metric) describeBound(q question, t *trial, v *judge.MetricVerdict) {
-	c, b := [2]float64{t.whole.total[0], t.whole.total[1]}, [2]float64{t.whole.total[2], t.whole.total[3]}
+func describeBound(q question, t *comparison, v *judge.MetricVerdict) {
+	c, b := [2]float64{t.total[0], t.total[1]}, [2]float64{t.total[2], t.total[3]}
 	if q.exchange {
 		c, b = b, c
 	}
 	v.Canary = judge.Totals{Bad: c[0], Total: c[1]}
 	v.Baseline = judge.Totals{Bad: b[0], Total: b[1]}
 }
+
+// inverse is 1/r, or 0 for what is not positive.
+func inverse(r float64) float64 {
+	if r <= 0 {
+		return 0
+	}
+	return min(1/r, math.MaxFloat64)
+}
+
+// finite keeps a logarithm of odds within what JSON can say.
+func finite(x float64) float64 { return max(-math.MaxFloat64, min(math.MaxFloat64, x)) }
 
 // rate is bad events over exposure, a gauge's mean over its looks; 0 while there is nothing.
 func rate(t judge.Totals) float64 {
@@ -165,7 +246,8 @@ func rate(t judge.Totals) float64 {
 
 // rank is the order of the reasons that hold a release back: the first of them is the release's.
 var rank = map[judge.Reason]int{
-	judge.Unreachable: 0, judge.NoData: 1, judge.TooFew: 2, judge.NotPositive: 3, judge.Waiting: 4, judge.Undecided: 5,
+	judge.Unreachable: 0, judge.NoData: 1, judge.WarmingUp: 2, judge.TooFew: 3, judge.NotPositive: 4, judge.Waiting: 5,
+	judge.Undecided: 6,
 }
 
 // conclude puts the verdicts of the metrics together: one that fails makes the whole fail, and all that are not

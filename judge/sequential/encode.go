@@ -7,51 +7,142 @@ import (
 	"math"
 
 	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/judge/statespace"
 )
 
 // The form of encoded evidence: the magic bytes, the version, the fingerprint of the metrics, then fields in a
-// fixed order. Numbers that are exact integers, as counts are, take one to eight bytes; the likelihoods are kept bit
-// by bit, so that a verdict after decoding is the same to the last bit.
+// fixed order. Numbers that are exact integers, as counts are, take one to eight bytes; all others are kept bit by bit,
+// so that a verdict after decoding is the same to the last bit.
 const (
 	magic   = "sq"
-	version = 1
+	version = 2
 )
 
 // fingerprint tells evidence of other metrics apart: it covers what gives the state its shape and meaning.
 func fingerprint(metrics []metric) uint64 {
 	h := fnv.New64a()
 	for _, m := range metrics {
-		_, _ = fmt.Fprintf(h, "%q %q %q %x %x %x\n", m.Name, m.Kind, m.Direction, m.Objective, m.Margin.Absolute, m.Bounds)
+		_, _ = fmt.Fprintf(h, "%q %q %q %x %x %x %t %t\n",
+			m.Name, m.Kind, m.Direction, m.Objective, m.Margin.Absolute, m.Bounds, m.Goal, m.Cold)
 	}
 	return h.Sum64()
 }
 
 // Encode writes the evidence. It never returns an error.
 func (e *evidence) Encode() ([]byte, error) {
-	w := writer{b: make([]byte, 0, 4096)}
+	w := writer{b: make([]byte, 0, 8192)}
 	w.b = append(w.b, magic...)
 	w.b = append(w.b, version)
 	w.b = binary.LittleEndian.AppendUint64(w.b, e.judge.fingerprint)
-	w.uint(e.judged)
-	w.int(e.first)
-	w.bits(e.weight)
-	w.number(e.split.canary)
-	w.number(e.split.baseline)
-	w.comparison(judge.Counts, &e.split.comparison)
-	for i := range e.records {
-		w.record(&e.judge.metrics[i], &e.records[i])
-	}
+	e.fields(&w)
 	return w.b, nil
+}
+
+// coder writes fields, or reads them into their places.
+type coder interface {
+	uint(n *int, most int)
+	int(n *int64)
+	bool(is *bool)
+	// number is a number that may well be an integer.
+	number(x *float64, lo, hi float64)
+	bits(n statespace.Number)
+}
+
+// fields are all fields of the evidence, in the order in which they are kept.
+func (e *evidence) fields(c coder) {
+	c.uint(&e.looks, mostLooks)
+	c.int(&e.first)
+	c.bits(statespace.Number{At: &e.weight, Hi: 1})
+	c.bool(&e.again)
+	c.number(&e.split.canary, 0, mostSum)
+	c.number(&e.split.baseline, 0, mostSum)
+	c.number(&e.split.seconds, 0, mostSum)
+	e.split.spread.fields(c)
+	for i := range e.records {
+		e.records[i].fields(&e.judge.metrics[i], c)
+	}
+}
+
+func (n *noise) fields(c coder) {
+	c.bool(&n.learned)
+	for i := range n.wander {
+		c.number(&n.wander[i], 0, mostWander)
+	}
+	c.number(&n.clusters, 1, mostCount)
+	c.number(&n.incident, 1, longestLook)
+	c.number(&n.rate, 0, 1)
+	c.number(&n.spread, 0, mostWander)
+	c.uint(&n.replicas, mostReplicas)
+	c.uint(&n.canary, mostReplicas)
+}
+
+func (r *record) fields(m *metric, c coder) {
+	r.noise.fields(c)
+	for _, x := range [...]*float64{
+		&r.canary.Bad, &r.canary.Total, &r.baseline.Bad, &r.baseline.Total, &r.sinceCanary, &r.sinceBaseline,
+	} {
+		c.number(x, -mostGauge, mostGauge)
+	}
+	c.bool(&r.turned)
+	c.bits(statespace.Number{At: &r.starts, Hi: 1})
+	c.uint(&r.looks, mostLooks)
+	for i := range r.comparisons {
+		r.comparisons[i].fields(m, &r.noise, c)
+	}
+}
+
+func (o *comparison) fields(m *metric, n *noise, c coder) {
+	c.bool(&o.begun)
+	if !o.begun {
+		return
+	}
+	model := m.model(n)
+	model.Numbers(&o.state, c.bits)
+	o.state.Resume()
+	if m.absolute() > 0 {
+		model.FloorNumbers(&o.floor, c.bits)
+	}
+	for i := range o.total {
+		c.number(&o.total[i], -mostGauge, mostGauge)
+		c.number(&o.waiting[i], 0, mostSum)
+	}
+	for _, t := range [...]*teaching{&o.teaches[0], &o.teaches[1], &o.teaches[2], &o.own[0], &o.own[1]} {
+		for _, x := range [...]*float64{
+			&t.blocks.Squares, &t.blocks.Variance, &t.blocks.Weight, &t.blocks.Fourth, &t.blocks.Count, &t.variance, &t.seconds,
+		} {
+			c.number(x, 0, mostSquares)
+		}
+		c.number(&t.deviation, -mostSum, mostSum)
+	}
+	if m.comparing == judge.Gauge {
+		o.spread.fields(c)
+	}
+}
+
+func (s *spread) fields(c coder) {
+	for i := range s.levels {
+		v := &s.levels[i]
+		c.number(&v.sum, -mostSum, mostSum)
+		c.number(&v.before, -mostSum, mostSum)
+		c.uint(&v.looks, 1<<i)
+		c.bool(&v.some)
+		c.number(&v.squares, 0, mostSquares)
+		c.number(&v.count, 0, mostSum)
+	}
 }
 
 type writer struct{ b []byte }
 
-func (w *writer) uint(n int)     { w.b = binary.AppendUvarint(w.b, uint64(max(n, 0))) }
-func (w *writer) int(n int64)    { w.b = binary.AppendVarint(w.b, n) }
-func (w *writer) bits(x float64) { w.b = binary.LittleEndian.AppendUint64(w.b, math.Float64bits(x)) }
+func (w *writer) uint(n *int, _ int)       { w.b = binary.AppendUvarint(w.b, uint64(max(*n, 0))) }
+func (w *writer) int(n *int64)             { w.b = binary.AppendVarint(w.b, *n) }
+func (w *writer) bits(n statespace.Number) { w.float(*n.At) }
 
-func (w *writer) bool(is bool) {
-	if is {
+func (w *writer) float(x float64) {
+	w.b = binary.LittleEndian.AppendUint64(w.b, math.Float64bits(x))
+}
+
+func (w *writer) bool(is *bool) {
+	if *is {
 		w.b = append(w.b, 1)
 		return
 	}
@@ -59,89 +150,11 @@ func (w *writer) bool(is bool) {
 }
 
 // number writes x as an integer above 0 if it is one (x+1), else as 0 and its bits.
-func (w *writer) number(x float64) {
-	if x >= 0 && x < mostCount && x == math.Trunc(x) && !math.Signbit(x) {
-		w.b = binary.AppendUvarint(w.b, uint64(x)+1)
+func (w *writer) number(x *float64, _, _ float64) {
+	if v := *x; v >= 0 && v < mostCount && v == math.Trunc(v) && !math.Signbit(v) {
+		w.b = binary.AppendUvarint(w.b, uint64(v)+1)
 		return
 	}
 	w.b = append(w.b, 0)
-	w.bits(x)
-}
-
-func (w *writer) row(r *row) {
-	for _, x := range r {
-		w.number(x)
-	}
-}
-
-func (w *writer) tally(t *tally) {
-	w.uint(t.size)
-	w.uint(t.filled)
-	w.uint(t.fill)
-	if t.size == 0 {
-		return
-	}
-	w.number(t.seconds)
-	w.number(t.mhA)
-	w.number(t.mhB)
-	w.row(&t.total)
-	w.row(&t.current)
-	for i := range t.filled {
-		w.row(&t.blocks[i])
-	}
-}
-
-func (w *writer) comparison(kind judge.Kind, c *comparison) {
-	w.tally(&c.tally)
-	if kind != judge.Counts || c.size == 0 {
-		return
-	}
-	for _, l := range c.logLik {
-		w.bits(l)
-	}
-}
-
-func (w *writer) past(p judge.Past) {
-	w.number(p.Noise)
-	w.number(p.Information)
-	w.uint(p.Looks)
-}
-
-func (w *writer) record(m *metric, r *record) {
-	w.uint(len(r.pasts))
-	for _, p := range r.pasts {
-		w.past(p)
-	}
-	for _, x := range r.sums() {
-		w.number(*x)
-	}
-	w.bool(r.changed)
-	w.int(r.began)
-	w.uint(r.begun)
-	for i := range r.trials {
-		w.trial(m, &r.trials[i])
-	}
-}
-
-func (w *writer) trial(m *metric, t *trial) {
-	w.comparison(m.comparing, &t.whole)
-	if m.absolute() > 0 {
-		w.tally(&t.absolute)
-	}
-	w.tally(&t.since)
-	w.uint(len(t.fresh))
-	for i := range t.fresh {
-		f := &t.fresh[i]
-		w.uint(f.number)
-		w.bool(f.inherited)
-		if f.inherited {
-			w.past(f.past)
-		}
-		w.comparison(m.comparing, &f.comparison)
-	}
-}
-
-// sums are the numbers of a record that do not belong to a trial.
-func (r *record) sums() [6]*float64 {
-	return [6]*float64{&r.canary.Bad, &r.canary.Total, &r.baseline.Bad, &r.baseline.Total, &r.sinceCanary, &r.sinceBaseline}
+	w.float(*x)
 }

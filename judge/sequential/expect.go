@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/judge/statespace"
 )
 
 // Pace is how fast a metric's evidence can come: what each arm is exposed to, and what share of it is bad at stable.
@@ -14,12 +15,12 @@ type Pace struct {
 	Canary, Baseline float64
 	// Base is the baseline's share of bad events, between 0 and 1. Of an objective it is the canary's own.
 	Base float64
-	// Learned: the noise of earlier releases is known.
+	// Learned: the noise is known, of earlier releases or of the version in service.
 	Learned bool
 }
 
 // Prospect is how much evidence a decision needs and how much of it a second brings, both natural logarithms of an
-// e-value. It is a rule of thumb for independent events (spec/sequential-judge.md, Planning), within a factor of
+// e-value. It is a rule of thumb for independent events (docs/statistics.md), within a factor of
 // about 2; a simulation says more.
 type Prospect struct{ Needs, Gains float64 }
 
@@ -33,11 +34,11 @@ func (p Prospect) Time() (t time.Duration, ok bool) {
 	return time.Duration(seconds * float64(time.Second)), true
 }
 
-// Factors between the time that the likelihood alone would take and the one that was seen: the noise has to be
-// estimated, and the chance of a few bad events is no mean.
+// Factors between the time that the likelihood alone would take and the one that was seen: with the noise known, and
+// with the default that is supposed.
 const (
 	slowerSupposed = 2.5
-	slowerLearned  = 1.8
+	slowerLearned  = 1.2
 )
 
 func (p Pace) slower() float64 {
@@ -55,11 +56,16 @@ func (j *Judge) Fails(name string, p Pace, ratio float64) (Prospect, error) {
 	if err != nil {
 		return Prospect{}, err
 	}
-	out := Prospect{Needs: (m.failsFrom - math.Log(mass(ratio*0.8, math.Inf(1)))) * p.slower()}
+	out := Prospect{Needs: (m.failsFrom + statespace.Price(ratio)) * p.slower()}
 	if ratio < m.marginAt(p.Base) || ratio <= 1 {
 		return out, nil
 	}
 	out.Gains = m.gains(p, ratio, 1)
+	// It also has to be told from one that is within its margin.
+	odds := Prospect{Needs: (needed + math.Ln2) * p.slower(), Gains: m.gains(p, ratio, m.marginAt(p.Base))}
+	if odds.Needs*out.Gains > out.Needs*odds.Gains {
+		out = odds
+	}
 	return out, nil
 }
 
@@ -70,7 +76,7 @@ func (j *Judge) Passes(name string, p Pace) (Prospect, error) {
 	if err != nil {
 		return Prospect{}, err
 	}
-	out := Prospect{Needs: (m.passFrom - math.Log(mass(0, 1.25))) * p.slower(), Gains: m.gains(p, 1, m.marginAt(p.Base))}
+	out := Prospect{Needs: m.passFrom * p.slower(), Gains: m.gains(p, 1, m.marginAt(p.Base))}
 	if m.Kind == judge.Counts && m.Margin.Absolute > p.Base {
 		out.Gains = max(out.Gains, p.Canary*poisson(p.Base, m.Margin.Absolute))
 	}
@@ -78,14 +84,11 @@ func (j *Judge) Passes(name string, p Pace) (Prospect, error) {
 }
 
 // PassWait is the earliest time after the first look at which anything may pass.
-func (j *Judge) PassWait(learned bool) time.Duration {
-	switch {
-	case j.settings.PassAfter != nil:
+func (j *Judge) PassWait() time.Duration {
+	if j.settings.PassAfter != nil {
 		return *j.settings.PassAfter
-	case learned:
-		return passAfterLearned
 	}
-	return passAfterSupposed
+	return passAfterDefault
 }
 
 // counting finds a metric that counts bad events.
@@ -133,15 +136,4 @@ func poisson(is, supposed float64) float64 {
 		return supposed
 	}
 	return is*math.Log(is/supposed) - is + supposed
-}
-
-// mass is the prior's mass of the ratios between two, at least that of one cell.
-func mass(lo, hi float64) float64 {
-	sum := 0.0
-	for i, r := range ratios {
-		if r >= lo && r <= hi {
-			sum += prior[i]
-		}
-	}
-	return max(sum, prior[0])
 }

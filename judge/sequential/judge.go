@@ -1,13 +1,12 @@
 // Package sequential is the judge that may be asked after every scrape: is the canary worse than its baseline?
 //
 // Over a whole release it rolls back a canary that is no worse with a chance of at most α, however often it looks,
-// and it passes one that is worse by its margin with a chance of at most β. One construction serves error ratios,
-// objectives, gauges, histograms and the traffic's split: a grid of ratios, a likelihood, an estimate of noise, and
-// mixtures of likelihood ratios. spec/sequential-judge.md has the formulas; the sources stand beside the lines that
-// need them.
+// and it passes one that is worse by its margin with a chance of at most β. Package statespace holds the evidence of one
+// pair of counts; here metrics are made of such comparisons: error ratios, objectives, gauges, histograms, each in the
+// direction that is worse, together within one α. docs/statistics.md has the formulas and what was measured.
 //
 // It does not know where the counts come from, nor what follows from a verdict. Start reading at [New], then at
-// comparison, trial and metric, which hold each other in this order.
+// comparison, metric and decide.
 package sequential
 
 import (
@@ -25,17 +24,8 @@ import (
 type Judge struct {
 	settings    judge.Settings
 	metrics     []metric
-	anew        anew
 	fingerprint uint64
 }
-
-// anew is how often fresh comparisons begin and how many are kept.
-type anew struct {
-	every time.Duration
-	live  int
-}
-
-func (a anew) on() bool { return a.every > 0 && a.live > 0 }
 
 // mostMetrics and mostBounds bound what one look may cost.
 const (
@@ -50,14 +40,14 @@ func New(s judge.Settings) (*Judge, error) {
 	if err := check(s); err != nil {
 		return nil, err
 	}
-	j := &Judge{settings: s, anew: anew{every: s.FreshEvery, live: s.FreshLive}}
+	j := &Judge{settings: s}
 	weights := 0.0
 	for _, m := range s.Metrics {
 		weights += m.Weight
 	}
 	for _, m := range s.Metrics {
 		m.Bounds = slices.Clone(m.Bounds)
-		j.metrics = append(j.metrics, newMetric(m, s.FalseRollback*m.Weight/weights, s.FalseAdvance))
+		j.metrics = append(j.metrics, newMetric(m, s.FalseRollback, m.Weight/weights, s.FalseAdvance))
 	}
 	j.settings.Metrics = nil
 	j.fingerprint = fingerprint(j.metrics)
@@ -76,9 +66,6 @@ func check(s judge.Settings) error {
 	chance("falseAdvance", s.FalseAdvance)
 	if len(s.Metrics) == 0 || len(s.Metrics) > mostMetrics {
 		wrong("%d metrics: there have to be 1 to %d", len(s.Metrics), mostMetrics)
-	}
-	if s.FreshLive < 0 || s.FreshLive > maxFresh || s.FreshEvery < 0 {
-		wrong("freshLive %d, freshEvery %v: 0 to %d comparisons, no negative time", s.FreshLive, s.FreshEvery, maxFresh)
 	}
 	if p := s.Split; p != nil {
 		chance("split.falseAlarm", p.FalseAlarm)
@@ -141,26 +128,23 @@ func between(x, lo, hi float64) bool { return x >= lo && x <= hi }
 // evidence is the accumulated state of a scope. It is never changed once it has been handed out.
 type evidence struct {
 	judge   *Judge
-	judged  int      // looks that were judged
+	looks   int
 	first   int64    // Unix nanoseconds: the end of the first of them
 	weight  float64  // the canary's share that was in force during the last of them
 	records []record // one a metric
 	split   split
+	// again: the evidence was begun again in the midst of a release.
+	again bool
 }
 
-// Begin returns the evidence of a scope before its first look. Pasts that cannot be used (numbers that are not
-// finite, noise below the model's) are left out, and only the newest 64 of a metric are kept.
+// Begin returns the evidence of a scope before its first look. Pasts that cannot be used are left out.
 func (j *Judge) Begin(pasts map[string][]judge.Past) judge.Evidence {
-	return &evidence{judge: j, records: j.newRecords(pasts)}
-}
-
-func (j *Judge) newRecords(pasts map[string][]judge.Past) []record {
-	records := make([]record, len(j.metrics))
+	e := &evidence{judge: j, records: make([]record, len(j.metrics))}
 	for i := range j.metrics {
 		m := &j.metrics[i]
-		records[i] = record{trials: make([]trial, len(m.questions)), pasts: usable(m.comparing, pasts[m.Name])}
+		e.records[i] = record{comparisons: make([]comparison, len(m.questions)), noise: suppose(m, pasts[m.Name])}
 	}
-	return records
+	return e
 }
 
 // mine is e as this judge's own; another judge's evidence is a mistake of the program.
@@ -172,46 +156,51 @@ func (j *Judge) mine(e judge.Evidence) *evidence {
 	return own
 }
 
-// Look folds l into e and says what follows. A look that is excluded leaves the evidence as it is, its weight too,
-// and is inconclusive. A weight that is not between 0 and 1 counts as the one before.
+// Look folds l into e and says what follows. A look that is excluded counts as any other; it is inconclusive unless the
+// evidence fails. A weight that is not between 0 and 1 counts as the one before.
 func (j *Judge) Look(e judge.Evidence, l judge.Look) (judge.Evidence, judge.Verdict) {
 	before := j.mine(e)
 	if !between(l.Weight, 0, 1) {
 		l.Weight = before.weight
 	}
-	if l.Excluded != "" {
-		return before, j.excluded(before, l)
-	}
 	after := before.clone()
-	after.turn(l)
-	if j.settings.Split != nil && l.Requests != nil {
-		after.split.add(*l.Requests, l.Weight, momentOf(l).seconds)
+	after.turn(&l)
+	seconds := max(leastSeconds, min(l.Length.Seconds(), longestLook))
+	if j.settings.Split != nil && l.Requests != nil && l.Excluded == "" {
+		after.split.add(*l.Requests, l.Weight, seconds)
 	}
-	v := j.judged(after, l)
+	v := j.judged(after, &l, seconds)
 	v.SampleRatio = after.sampleRatio()
+	if after.again {
+		v.Begun = begunAgain
+	}
 	return after, v
 }
 
+// begunAgain is what verdicts say that rest on evidence which an earlier version has lost.
+const begunAgain = "the evidence gathered by an earlier version of Serin could not be taken up; it began again during this release"
+
 // judged counts the look in every metric of e, which is not yet handed out, and says what follows.
-func (j *Judge) judged(e *evidence, l judge.Look) judge.Verdict {
-	v := j.verdict(l)
+func (j *Judge) judged(e *evidence, l *judge.Look, seconds float64) judge.Verdict {
+	v := judge.Verdict{
+		Look: l.Number, At: l.At, Enough: l.Excluded == "", Learned: true, Metrics: make([]judge.MetricVerdict, len(j.metrics)),
+	}
+	found := make([]direction, len(j.metrics))
 	for i := range j.metrics {
 		m, r := &j.metrics[i], &e.records[i]
-		s := standing{elapsed: time.Duration(l.At.UnixNano() - e.first)}
-		s.reason, s.detail = m.count(r, observation(l.Observations, m.Name), l, j.anew)
-		v.Metrics[i] = m.decide(r, s, j.anew, j.settings.PassAfter)
+		s := standing{elapsed: time.Duration(l.At.UnixNano() - e.first), excluded: l.Excluded}
+		if o := observation(l.Observations, m.Name); o != nil && o.Absent == judge.WarmingUp {
+			s.excluded, v.Enough = judge.WarmingUp, false
+		}
+		s.reason, s.detail = m.count(r, l, seconds)
+		found[i] = m.worst(r)
+		v.Metrics[i] = m.decide(r, &found[i], s, j.settings.PassAfter)
 		v.Enough = v.Enough && (m.Optional || m.enough(r))
-		v.Learned = v.Learned && len(r.pasts) > 0
+		v.Learned = v.Learned && r.noise.learned
 	}
+	j.together(&v, found)
 	conclude(&v)
 	return v
-}
-
-// verdict is the beginning of the look's verdict.
-func (j *Judge) verdict(l judge.Look) judge.Verdict {
-	return judge.Verdict{
-		Look: l.Number, At: l.At, Enough: true, Learned: true, Metrics: make([]judge.MetricVerdict, len(j.metrics)),
-	}
 }
 
 // leastSeconds is the shortest that a look is taken for, so that noise by the minute stays finite.
@@ -237,24 +226,6 @@ func observation(all []judge.Observation, metric string) *judge.Observation {
 	return nil
 }
 
-// excluded is the verdict of a look that is shown and not judged: the numbers are those of the evidence so far.
-// There is enough data only if it is for the weight that is in force now.
-func (j *Judge) excluded(e *evidence, l judge.Look) judge.Verdict {
-	v := j.verdict(l)
-	v.Outcome, v.Reason, v.Enough = judge.Inconclusive, l.Excluded, l.Weight == e.weight
-	for i := range j.metrics {
-		m, r := &j.metrics[i], &e.records[i]
-		v.Metrics[i] = m.decide(r, standing{reason: l.Excluded}, j.anew, j.settings.PassAfter)
-		v.Leaning = v.Leaning || v.Metrics[i].Leaning
-		v.Enough = v.Enough && (m.Optional || m.enough(r))
-		v.Learned = v.Learned && len(r.pasts) > 0
-	}
-	if l.Weight == e.weight {
-		v.SampleRatio = e.sampleRatio()
-	}
-	return v
-}
-
 // clone copies e. Its size does not depend on how many looks it has seen.
 func (e *evidence) clone() *evidence {
 	c := *e
@@ -265,20 +236,25 @@ func (e *evidence) clone() *evidence {
 	return &c
 }
 
-// turn counts the look and notices a change of weight: exposure, the split and what is learned begin anew, and so
-// does a comparison of every metric at its next data.
-func (e *evidence) turn(l judge.Look) {
-	e.judged++
-	if e.judged == 1 {
+// turn counts the look and notices a change of weight: exposure and the split begin again, a fault may begin, and what
+// the canary has more of the traffic than before has just started.
+func (e *evidence) turn(l *judge.Look) {
+	e.looks++
+	if e.looks == 1 {
 		e.first, e.weight = l.At.UnixNano(), l.Weight
 	}
 	if e.weight == l.Weight {
 		return
 	}
+	starts := 0.0
+	if l.Weight > e.weight {
+		starts = (l.Weight - e.weight) / l.Weight
+	}
 	e.weight, e.split = l.Weight, split{}
 	for i := range e.records {
 		r := &e.records[i]
-		r.changed, r.sinceCanary, r.sinceBaseline = true, 0, 0
+		r.turned, r.sinceCanary, r.sinceBaseline = true, 0, 0
+		r.starts = 1 - (1-r.starts)*(1-starts)
 	}
 }
 
@@ -289,19 +265,22 @@ func (e *evidence) sampleRatio() *judge.SampleRatio {
 	return e.split.verdict(*e.judge.settings.Split, e.weight)
 }
 
-// Learned is what each metric's comparison has shown of its noise, for the weight that is in force, if that has been
-// so for 64 looks at least. Ask before the weight changes to keep one past for every weight. Of several trials (bounds,
-// directions) the noisiest teaches.
+// Learned is what each metric's comparisons have shown of its noise over the whole release. Of several (bounds,
+// directions) the one with the most bad events teaches.
 func (e *evidence) Learned() map[string]judge.Past {
 	learned := map[string]judge.Past{}
 	for i := range e.records {
-		m, best := &e.judge.metrics[i], judge.Past{}
-		for k := range e.records[i].trials {
-			if p, ok := e.records[i].trials[k].lesson(m.comparing); ok && p.Noise > best.Noise {
+		m := &e.judge.metrics[i]
+		if m.comparing != judge.Counts {
+			continue
+		}
+		var best judge.Past
+		for k := range e.records[i].comparisons {
+			if p, ok := e.records[i].comparisons[k].lesson(); ok && p.Blocks[0].Variance > best.Blocks[0].Variance {
 				best = p
 			}
 		}
-		if best.Looks > 0 {
+		if best.Release {
 			learned[m.Name] = best
 		}
 	}

@@ -43,8 +43,9 @@ func run(j *sequential.Judge, e judge.Evidence, from, to int, weight float64, o 
 	return e, v
 }
 
-// spec/sequential-judge.md, A metric; the order of the reasons.
+// The order of the reasons.
 func TestAVerdictIsWhatItsMetricsSay(t *testing.T) {
+	wide := counts("a", 0, 20000, 0, 20000)
 	good, bad := counts("a", 100, 20000, 100, 20000), counts("a", 200, 2000, 10, 2000)
 	optional := ratio("b")
 	optional.Optional = true
@@ -62,7 +63,7 @@ func TestAVerdictIsWhatItsMetricsSay(t *testing.T) {
 		decisive string
 		enough   bool
 	}{
-		{"two good metrics pass", settings(atOnce, ratio("a"), ratio("b")), 60, []judge.Observation{good, goodB}, judge.Pass, "", "", true},
+		{"two good metrics pass", settings(atOnce, ratio("a"), ratio("b")), 180, []judge.Observation{good, goodB}, judge.Pass, "", "", true},
 		{"one bad metric fails the whole", settings(atOnce, ratio("b"), ratio("a")), 60, []judge.Observation{bad, goodB}, judge.Fail, "", "a", true},
 		{"a bad optional metric fails the whole", settings(atOnce, ratio("a"), optional), 60,
 			[]judge.Observation{good, counts("b", 200, 2000, 10, 2000)}, judge.Fail, "", "b", true},
@@ -72,7 +73,7 @@ func TestAVerdictIsWhatItsMetricsSay(t *testing.T) {
 			[]judge.Observation{good, absent(judge.Unreachable)}, judge.Inconclusive, judge.Unreachable, "b", false},
 		{"a metric without an observation has no data", settings(atOnce, ratio("a"), ratio("b")), 60,
 			[]judge.Observation{good}, judge.Inconclusive, judge.NoData, "b", false},
-		{"an optional metric without data does not hold back", settings(atOnce, ratio("a"), optional), 60,
+		{"an optional metric without data does not hold back", settings(atOnce, ratio("a"), optional), 180,
 			[]judge.Observation{good, absent(judge.NoData)}, judge.Pass, "", "", true},
 		{"only optional metrics and none with data do not pass", settings(atOnce, optional), 60,
 			[]judge.Observation{absent(judge.NoData)}, judge.Inconclusive, judge.NoData, "b", true},
@@ -80,8 +81,8 @@ func TestAVerdictIsWhatItsMetricsSay(t *testing.T) {
 			[]judge.Observation{counts("a", 1, 2000, 1, 2000), counts("b", 0, 20, 0, 2000)}, judge.Inconclusive, judge.TooFew, "b", false},
 		{"a look without requests has no data", settings(atOnce, ratio("a")), 1,
 			[]judge.Observation{counts("a", 0, 0, 1, 2000)}, judge.Inconclusive, judge.NoData, "a", false},
-		{"a pass before its time waits", settings(nil, ratio("a")), 180, []judge.Observation{good}, judge.Inconclusive, judge.Waiting, "a", true},
-		{"a pass is given half an hour after the first look", settings(nil, ratio("a")), 181, []judge.Observation{good}, judge.Pass, "", "", true},
+		{"a pass before its time waits", settings(nil, ratio("a")), 60, []judge.Observation{wide}, judge.Inconclusive, judge.Waiting, "a", true},
+		{"a pass is given ten minutes after the first look", settings(nil, ratio("a")), 61, []judge.Observation{wide}, judge.Pass, "", "", true},
 		{"little data is undecided", settings(atOnce, ratio("a")), 1, []judge.Observation{counts("a", 3, 200, 3, 200)}, judge.Inconclusive, judge.Undecided, "a", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -171,70 +172,131 @@ func TestEachKindAndDirectionFindsItsOwnFault(t *testing.T) {
 	}
 }
 
-// spec/sequential-judge.md, Evidence begun anew.
-func TestAFaultThatBeginsLateIsFoundByAFreshComparison(t *testing.T) {
-	found := func(every time.Duration) (looks int) {
-		s := settings(nil, ratio("m"))
-		s.FreshEvery, s.FreshLive = every, 6
-		j := newJudge(t, s)
-		past := map[string][]judge.Past{"m": {{Noise: 1, Information: 2, Looks: 300}}}
-		e, _ := run(j, j.Begin(past), 1, 360, 0.5, counts("m", 100, 10000, 100, 10000))
-		for n := 361; n <= 720; n++ {
-			var v judge.Verdict
-			if e, v = j.Look(e, at(n, 0.5, counts("m", 200, 10000, 100, 10000))); v.Outcome == judge.Fail {
-				return n - 360
-			}
-		}
-		return 0
-	}
-	whole, fresh := found(0), found(10*time.Minute)
-	require.Positive(t, fresh)
-	require.True(t, whole == 0 || fresh < whole, "%d looks with fresh comparisons, %d without", fresh, whole)
+func TestAFaultThatBeginsLateIsFoundThoughAnHourWasGood(t *testing.T) {
+	j := newJudge(t, settings(nil, ratio("m")))
+	e, v := run(j, j.Begin(nil), 1, 360, 0.5, counts("m", 50, 5000, 50, 5000))
+	require.Equal(t, judge.Pass, v.Outcome)
+	_, v = run(j, e, 361, 420, 0.5, counts("m", 250, 5000, 50, 5000))
+	require.Equal(t, judge.Fail, v.Outcome, text(t, v))
+	require.InDelta(t, 5, v.Metrics[0].Leading, 2)
+	require.Less(t, v.Metrics[0].Ratio, 3.0, "over all of it")
 }
 
-// spec/sequential-judge.md, Learned noise.
+func TestWhatIsOverwhelmingFailsInTheFirstLooksAlsoOfAWarmUp(t *testing.T) {
+	j := newJudge(t, settings(nil, ratio("m")))
+	l := at(1, 0.05, counts("m", 30, 30, 3, 600))
+	l.Excluded = judge.WarmingUp
+	e, v := j.Look(j.Begin(nil), l)
+	if v.Outcome != judge.Fail {
+		l.Number, l.At = 2, l.At.Add(l.Length)
+		_, v = j.Look(e, l)
+	}
+	require.Equal(t, judge.Fail, v.Outcome, text(t, v))
+	require.True(t, v.Leaning)
+	require.False(t, v.Enough)
+}
+
+func TestALookWithoutRequestsOfTheCanaryIsComparedWithItsNext(t *testing.T) {
+	s := settings(nil, ratio("m"))
+	s.Metrics[0].Margin.Absolute = 0
+	j := newJudge(t, s)
+	apart, _ := run(j, j.Begin(nil), 1, 3, 0.5, counts("m", 0, 0, 5, 500))
+	_, v := j.Look(apart, at(4, 0.5, counts("m", 2, 20, 5, 500)))
+	require.Equal(t, 20.0, v.Metrics[0].Baseline.Bad)
+	require.InDelta(t, 10, v.Metrics[0].Ratio, 4, "2 of 20 against 20 of 2000, not against 5 of 500")
+}
+
+func TestACanaryThatIsMuchBetterNeverFails(t *testing.T) {
+	j := newJudge(t, settings(nil, ratio("m")))
+	e := j.Begin(map[string][]judge.Past{"m": {{Rate: 0.01, Blocks: [3]judge.Blocks{{Squares: 100, Variance: 100, Weight: 100, Fourth: 1, Count: 1000}}}}})
+	var v judge.Verdict
+	for n := range 360 {
+		canary := 20.0
+		if n > 180 {
+			canary = 100 // as good as the baseline, after having been better
+		}
+		e, v = j.Look(e, at(n+1, 0.5, counts("m", canary, 10000, 100, 10000)))
+		require.NotEqual(t, judge.Fail, v.Outcome, "look %d: %s", n+1, text(t, v))
+	}
+}
+
+func TestOneIncidentIsNoFaultAndAFaultThatStaysIs(t *testing.T) {
+	j := newJudge(t, settings(nil, ratio("m")))
+	good, outage := counts("m", 5, 500, 95, 9500), counts("m", 500, 500, 95, 9500)
+	past := map[string][]judge.Past{"m": {{Rate: 0.01, Blocks: [3]judge.Blocks{{Squares: 1000, Variance: 1000, Weight: 1000, Fourth: 1, Count: 1440}}}}}
+	e, _ := run(j, j.Begin(past), 1, 100, 0.05, good)
+	e, v := run(j, e, 101, 101, 0.05, outage)
+	require.NotEqual(t, judge.Fail, v.Outcome, "a restart of ten seconds")
+	_, v = run(j, e, 102, 160, 0.05, good)
+	require.NotEqual(t, judge.Fail, v.Outcome)
+	_, v = run(j, e, 102, 108, 0.05, outage)
+	require.Equal(t, judge.Fail, v.Outcome)
+}
+
+func TestMetricsThatLeanTogetherFailTogether(t *testing.T) {
+	alone, two := newJudge(t, settings(nil, ratio("a"), ratio("b"))), newJudge(t, settings(nil, ratio("a"), ratio("b")))
+	fails := func(j *sequential.Judge, o ...judge.Observation) int {
+		e := j.Begin(nil)
+		for n := 1; n <= 360; n++ {
+			var v judge.Verdict
+			if e, v = j.Look(e, at(n, 0.5, o...)); v.Outcome == judge.Fail {
+				return n
+			}
+		}
+		return 360
+	}
+	a, b := counts("a", 3, 100, 10, 1000), counts("b", 3, 100, 10, 1000)
+	require.Less(t, fails(two, a, b), fails(alone, a, counts("b", 1, 100, 10, 1000)))
+}
+
 func TestAReleaseTeachesTheNextOne(t *testing.T) {
 	j := newJudge(t, settings(nil, ratio("m")))
 	rng := rand.New(rand.NewPCG(1, 2))
-	e := j.Begin(nil)
-	for n := range 63 {
-		e, _ = j.Look(e, at(n+1, 0.5, counts("m", float64(rng.IntN(200)), 10000, float64(rng.IntN(200)), 10000)))
+	quiet := func(n int) judge.Evidence {
+		e := j.Begin(nil)
+		for i := range n {
+			e, _ = j.Look(e, at(i+1, 0.5, counts("m", float64(95+rng.IntN(10)), 10000, float64(95+rng.IntN(10)), 10000)))
+		}
+		return e
 	}
-	require.Empty(t, e.Learned(), "too few looks")
-	o := counts("m", 50, 10000, 150, 10000)
-	e, _ = run(j, e, 64, 64, 0.5, o)
-	learned := e.Learned()["m"]
-	require.Equal(t, 64, learned.Looks)
-	require.Greater(t, learned.Noise, 10.0, "arms that wander are noisy")
-	require.InDelta(t, 0.01*20000*0.25/10, learned.Information, 1)
-
-	after, _ := run(j, e, 65, 65, 0.2, o)
-	require.Empty(t, after.Learned(), "every weight is learned for itself")
-
-	_, v := run(j, j.Begin(map[string][]judge.Past{"m": {learned}}), 1, 61, 0.5, counts("m", 100, 10000, 100, 10000))
-	require.True(t, v.Learned)
-	require.Greater(t, v.Metrics[0].Noise, learned.Noise/10)
-	require.NotEqual(t, judge.Waiting, v.Reason, "ten minutes are enough where noise is learned")
-	_, v = run(j, j.Begin(nil), 1, 61, 0.5, counts("m", 100, 10000, 100, 10000))
-	require.False(t, v.Learned)
-	require.Equal(t, judge.Waiting, v.Reason)
+	require.Empty(t, quiet(11).Learned(), "less than two minutes")
+	learned := quiet(60).Learned()
+	require.True(t, learned["m"].Release)
+	require.InDelta(t, 0.01, learned["m"].Rate, 0.001)
+	_, first := run(j, j.Begin(nil), 1, 1, 0.5, counts("m", 100, 10000, 100, 10000))
+	_, later := run(j, j.Begin(map[string][]judge.Past{"m": {learned["m"]}}), 1, 1, 0.5, counts("m", 100, 10000, 100, 10000))
+	require.False(t, first.Learned)
+	require.True(t, later.Learned)
+	require.Less(t, later.Metrics[0].Noise, first.Metrics[0].Noise/2, "a quiet service is known to be quiet")
 }
 
-func TestAnExcludedLookChangesNothing(t *testing.T) {
+func TestAnExcludedLookCountsAndWithholdsAPass(t *testing.T) {
 	j := newJudge(t, settings(atOnce, ratio("m")))
-	e, v := run(j, j.Begin(nil), 1, 60, 0.5, counts("m", 100, 20000, 100, 20000))
+	e, v := run(j, j.Begin(nil), 1, 60, 0.5, counts("m", 0, 20000, 0, 20000))
 	require.Equal(t, judge.Pass, v.Outcome)
-	l := at(61, 0.5, counts("m", 500, 2000, 10, 2000))
+	l := at(61, 0.5, counts("m", 0, 20000, 0, 20000))
+	after, w := j.Look(e, l)
 	l.Excluded = judge.WarmingUp
-	after, v := j.Look(e, l)
-	require.Equal(t, encode(t, e), encode(t, after))
+	again, v := j.Look(e, l)
+	require.Equal(t, encode(t, after), encode(t, again))
+	require.Equal(t, judge.Pass, w.Outcome)
 	require.Equal(t, judge.Inconclusive, v.Outcome)
 	require.Equal(t, judge.WarmingUp, v.Reason)
-	require.Equal(t, 61, v.Look)
-	require.True(t, v.Enough)
-	l.Weight = 0.9
-	_, v = j.Look(e, l)
-	require.False(t, v.Enough, "enough for another weight is not enough for this one")
+	require.False(t, v.Enough)
+}
+
+func TestEvidenceOfTheJudgeBeforeBeginsAgainAndSaysSo(t *testing.T) {
+	j := newJudge(t, settings(nil, ratio("m")))
+	e, err := j.Decode(append([]byte{'s', 'q', 1}, make([]byte, 100)...))
+	require.NoError(t, err)
+	_, v := run(j, e, 7, 7, 0.5, counts("m", 100, 10000, 100, 10000))
+	require.Contains(t, v.Begun, "began again")
+	e, err = j.Decode(encode(t, e))
+	require.NoError(t, err)
+	_, v = run(j, e, 8, 8, 0.5, counts("m", 100, 10000, 100, 10000))
+	require.NotEmpty(t, v.Begun)
+	_, err = j.Decode(append([]byte{'s', 'q', 3}, make([]byte, 100)...))
+	require.ErrorContains(t, err, "version 3")
 }
 
 func TestChancesAreDividedByWeightAndDirection(t *testing.T) {

@@ -2,171 +2,299 @@ package sequential
 
 import (
 	"math"
-	"slices"
 
 	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/judge/statespace"
 )
 
+// noise is what is known of a metric's noise before the first look. It has no pointers and is kept with the evidence.
+type noise struct {
+	learned bool
+	// wander are the variances of one arm's log rate that come and go within 45, 200 and 900 seconds.
+	wander   [len(statespace.Lengths)]float64
+	clusters float64
+	incident float64
+	// rate is the baseline's share of bad events, 0 where it is not known.
+	rate float64
+	// replicas and spread: how many replicas the version in service has, and what they differ by; 0 if unknown.
+	replicas int
+	spread   float64
+	// canary is how many replicas the canary had in the first look; 0 if unknown, which counts as one.
+	canary int
+}
+
+// What good versions are supposed to differ by for as long as they live (the standard deviation of the log ratio): at
+// least, and where the replicas have not been told apart.
 const (
-	// teachesFrom is how many looks at one weight are needed before something is learned of them.
-	teachesFrom = 64
-	// near is the factor of information within which a past is used as it is.
-	near = 2
-	// mostPasts is how many pasts of one metric are remembered, and mostMeant how many are averaged.
-	mostPasts = 64
-	mostMeant = 3
+	leastArm    = 0.03
+	supposedArm = 0.05
 )
 
-// information is v̄₀: the model's information a second if both arms had the baseline's rate, so that a fault does
-// not carry itself. 0 before the first look.
-func (t *tally) information(kind judge.Kind) float64 {
-	if t.seconds <= 0 {
+// How long an incident of one replica is supposed to last, in seconds: where nothing is known, and where the history of
+// replicas shows none.
+const (
+	supposedIncident = 60
+	briefIncident    = 30
+)
+
+// suppose is what the pasts say. History is worth more than releases: a release's own noise counts at a length only
+// where it is clearly less than what history says, because what both arms share cancels there.
+func suppose(m *metric, pasts []judge.Past) noise {
+	n := noise{clusters: 1, incident: supposedIncident}
+	var history *judge.Past
+	var releases [len(statespace.Lengths)]statespace.Blocks
+	for i := range pasts {
+		p := &pasts[i]
+		if !isPast(p) {
+			continue
+		}
+		n.learned = true
+		n.rate = p.Rate
+		if !p.Release {
+			history = p
+			continue
+		}
+		for k := range releases {
+			releases[k] = releases[k].Plus(statespace.Blocks(p.Blocks[k]))
+		}
+	}
+	if !n.learned || m.comparing == judge.Gauge {
+		n.wander = supposed(m)
+		return n
+	}
+	var upper [len(statespace.Lengths)]float64
+	for k := range upper {
+		upper[k] = -1
+		if history != nil {
+			if v, ok := statespace.Blocks(history.Blocks[k]).Upper(statespace.Low10, max(history.Clusters, 1)); ok {
+				upper[k] = v
+			}
+		}
+		if m.comparing == judge.Objective {
+			continue
+		}
+		if v, ok := releases[k].Upper(statespace.Low5, 1); ok && (history == nil || 3*v/2 < upper[k]) {
+			upper[k] = v / 2 // of one of two arms
+		}
+	}
+	n.wander = statespace.Fit(upper)
+	if history == nil {
+		return n
+	}
+	n.clusters, n.replicas, n.spread = max(history.Clusters, 1), history.Replicas, history.Spread
+	switch {
+	case history.Incident > 0:
+		n.incident = max(supposedIncident, history.Incident)
+	case history.Replicas >= 2:
+		n.incident = briefIncident
+	}
+	return n
+}
+
+// mostSupposed bounds the variance of the log rate that is supposed: beyond it nothing could be decided anyway.
+const mostSupposed = 4
+
+// supposed is the default: arms differ by the metric's noise from minute to minute, most of it in the short run.
+func supposed(m *metric) (wander [len(statespace.Lengths)]float64) {
+	if m.comparing == judge.Gauge {
+		return wander // estimated from look to look
+	}
+	one := min(m.Noise*m.Noise/2, mostSupposed)
+	return [...]float64{one * 0.5, one * 0.45, one * 0.05}
+}
+
+// model is the noise as the filter takes it: of the log ratio of two arms, or of one against an objective.
+func (m *metric) model(n *noise) statespace.Model {
+	arms := 2.0
+	if m.comparing == judge.Objective {
+		arms = 1
+	}
+	out := statespace.Model{Arm: supposedArm, Cold: m.Cold, Clusters: n.clusters, Incident: n.incident, Goal: m.Goal}
+	for i, w := range n.wander {
+		out.Wander[i] = arms * w
+	}
+	if n.replicas > 0 {
+		canary := float64(max(n.canary, 1))
+		out.Arm = max(leastArm, n.spread*math.Sqrt(1/canary+1/float64(n.replicas)))
+	}
+	return out
+}
+
+// isPast says whether p is something that can have been taught.
+func isPast(p *judge.Past) bool {
+	some := false
+	for _, b := range p.Blocks {
+		for _, x := range [...]float64{b.Squares, b.Variance, b.Weight, b.Fourth, b.Count} {
+			if !between(x, 0, mostSquares) {
+				return false
+			}
+		}
+		some = some || b.Count >= 2
+	}
+	return some && between(p.Rate, 0, 1) && between(p.Spread, 0, mostWander) && between(p.Clusters, 0, mostCount) &&
+		between(p.Incident, 0, 86400) && p.Replicas >= 0 && p.Replicas <= 1e6
+}
+
+// lesson is what a release's comparison has shown.
+func (c *comparison) lesson() (judge.Past, bool) {
+	p := judge.Past{Release: true, Rate: min(c.baselineRate(), 1)}
+	for i := range c.teaches {
+		p.Blocks[i] = judge.Blocks(c.teaches[i].blocks)
+	}
+	return p, isPast(&p)
+}
+
+// History is what the version in service has shown before the release: how its rates wander in blocks of 1, 5 and 15
+// minutes beyond chance, and what its replicas differ by.
+func (j *Judge) History(of map[string]judge.History) map[string]judge.Past {
+	out := map[string]judge.Past{}
+	for i := range j.metrics {
+		m := &j.metrics[i]
+		h, ok := of[m.Name]
+		if !ok || m.comparing == judge.Gauge || !usableHistory(&h) {
+			continue
+		}
+		if p := past(&h); isPast(&p) {
+			out[m.Name] = p
+		}
+	}
+	return out
+}
+
+func usableHistory(h *judge.History) bool {
+	if !between(h.Seconds, leastSeconds, 86400) {
+		return false
+	}
+	for _, s := range append([]judge.Sums{h.Baseline}, h.Replicas...) {
+		if len(s.Bad) != len(s.Total) || len(s.Bad) != len(h.Baseline.Bad) {
+			return false
+		}
+		for i := range s.Bad {
+			if !isCount(s.Bad[i]) || !isCount(s.Total[i]) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func past(h *judge.History) judge.Past {
+	var bad, total float64
+	for i := range h.Baseline.Bad {
+		bad += h.Baseline.Bad[i]
+		total += h.Baseline.Total[i]
+	}
+	p := judge.Past{}
+	if total <= 0 {
+		return p
+	}
+	p.Rate = min(bad/total, 1)
+	rate := (bad + 0.5) / (total + 1)
+	for k, length := range statespace.Lengths {
+		n := max(int(math.Round(length/h.Seconds)), 1)
+		var b statespace.Blocks
+		for i := 0; i+n <= len(h.Baseline.Bad); i += n {
+			x, of := 0.0, 0.0
+			for j := i; j < i+n; j++ {
+				x += h.Baseline.Bad[j]
+				of += h.Baseline.Total[j]
+			}
+			b.Add(x-rate*of, rate*of)
+		}
+		p.Blocks[k] = judge.Blocks(b)
+	}
+	if len(h.Replicas) >= 2 {
+		compareReplicas(h, &p)
+	}
+	return p
+}
+
+// compareReplicas fills in what the replicas differ by. A minute in which one has far more bad events than the others
+// is an incident of it, and counts only as that.
+func compareReplicas(h *judge.History, p *judge.Past) {
+	n := len(h.Baseline.Bad)
+	var bads, totals []float64
+	clusters := dispersion{length: max(int(math.Round(300/h.Seconds)), 1)}
+	runs, illMinutes := 0.0, 0.0
+	for _, r := range h.Replicas {
+		bad, total, ill := 0.0, 0.0, false
+		for i := range n {
+			expected := r.Total[i] * p.Rate
+			if r.Bad[i] > 6*expected+8 {
+				illMinutes++
+				if !ill {
+					runs++
+				}
+				ill = true
+				continue
+			}
+			ill = false
+			bad += r.Bad[i]
+			total += r.Total[i]
+		}
+		if total > 0 {
+			bads, totals = append(bads, bad), append(totals, total)
+			clusters.of(&r, bad/total, p.Rate)
+		}
+	}
+	p.Clusters = clusters.value()
+	p.Replicas = len(bads)
+	p.Spread = spreadOf(bads, totals, p.Clusters)
+	if runs > 0 {
+		p.Incident = illMinutes / runs * h.Seconds
+		if p.Incident < 1.5*h.Seconds { // within a minute or two: a restart
+			p.Incident = 0
+		}
+	}
+}
+
+// dispersion is the variance over the mean of the bad events of single replicas in blocks of some minutes: 1 where they
+// come one by one.
+type dispersion struct {
+	length      int
+	squares, df float64
+}
+
+func (d *dispersion) of(r *judge.Sums, rate, all float64) {
+	for i := 0; i+d.length <= len(r.Bad); i += d.length {
+		x, n, ill := 0.0, 0.0, false
+		for j := i; j < i+d.length; j++ {
+			ill = ill || r.Bad[j] > 6*r.Total[j]*all+8
+			x += r.Bad[j]
+			n += r.Total[j]
+		}
+		if e := rate * n; e > 0 && !ill {
+			d.squares += (x - e) * (x - e) / e
+			d.df++
+		}
+	}
+}
+
+func (d *dispersion) value() float64 {
+	if d.df < 8 {
+		return 1
+	}
+	return max(1, d.squares/d.df)
+}
+
+// spreadOf is the standard deviation of the replicas' rates, relative to their mean, beyond chance.
+func spreadOf(bad, total []float64, clusters float64) float64 {
+	k := float64(len(bad))
+	if k < 2 {
 		return 0
 	}
-	switch kind {
-	case judge.Objective:
-		return t.total[3] / t.seconds
-	case judge.Gauge:
-		return float64(t.looks) / t.seconds
-	case judge.Counts, judge.Histogram:
+	mean, chance := 0.0, 0.0
+	for i := range bad {
+		mean += bad[i] / total[i] / k
 	}
-	n := t.total[1] + t.total[3]
-	if n <= 0 {
+	if mean <= 0 {
 		return 0
 	}
-	theta := t.total[1] / n
-	return baselineRate(t) * n * theta * (1 - theta) / t.seconds
-}
-
-// baselineRate is p̂_b, above 0 also where nothing bad has been seen (counts only).
-func baselineRate(t *tally) float64 { return (t.total[2] + 0.5) / (t.total[3] + 1) }
-
-// carry takes the noise of a past to today's information: what arms differ by grows with it.
-func carry(kind judge.Kind, p judge.Past, today float64) float64 {
-	if today <= p.Information {
-		return p.Noise
+	squares := 0.0
+	for i := range bad {
+		d := bad[i]/total[i] - mean
+		squares += d * d / (k - 1)
+		chance += clusters * mean / total[i] / k
 	}
-	if kind == judge.Gauge {
-		return p.Noise * (today / p.Information)
-	}
-	return 1 + (p.Noise-1)*(today/p.Information)
-}
-
-// suppose is what the pasts say of a comparison that has today's information: of the three that are nearest to it the
-// mean of those within a factor of 2, as they are. Where none is, the three are carried to today, and the largest
-// counts, because carrying multiplies what an estimate is off by. Without pasts it is the default of the metric's
-// noise.
-//
-// Three releases that went through several weights leave three pasts for each, so the nearest are those of today's
-// weight. The spec takes the newest three within a factor of 4, and carries one. Simulated, with arms that drift
-// slowly, 100 requests a second at 50% and a past at 5%, that rolled back 9% of good releases; this 1.3%.
-func suppose(m *metric, pasts []judge.Past, today float64) supposition {
-	if len(pasts) == 0 {
-		return supposition{noise: m.Noise}
-	}
-	three := nearest(pasts, today)
-	sum, n, most := 0.0, 0, 0.0
-	for _, p := range three {
-		if distance(p, today) <= near {
-			sum += p.Noise
-			n++
-		}
-		most = max(most, carry(m.Kind, p, today))
-	}
-	if n > 0 {
-		return supposition{learned: true, phi: sum / float64(n)}
-	}
-	return supposition{learned: true, phi: most}
-}
-
-// distance is the factor between the information of a past and today's, at least 1.
-func distance(p judge.Past, today float64) float64 {
-	if today <= 0 {
-		return math.MaxFloat64
-	}
-	return max(today/p.Information, p.Information/today)
-}
-
-// nearest are the pasts whose information is nearest to today's, at most [mostMeant]; of equally near ones the newer.
-func nearest(pasts []judge.Past, today float64) []judge.Past {
-	best := make([]judge.Past, 0, mostMeant+1)
-	for _, p := range slices.Backward(pasts) {
-		at := len(best)
-		for at > 0 && distance(p, today) < distance(best[at-1], today) {
-			at--
-		}
-		if at < mostMeant {
-			best = slices.Insert(best, at, p)
-			best = best[:min(len(best), mostMeant)]
-		}
-	}
-	return best
-}
-
-// supposes is what t's fresh comparison f began with, brought to today's information.
-func (f *fresh) supposes(m *metric, kind judge.Kind, pasts []judge.Past) supposition {
-	today := f.information(kind)
-	if !f.inherited {
-		return suppose(m, pasts, today)
-	}
-	return supposition{learned: true, phi: carry(kind, f.past, today)}
-}
-
-// usable keeps the newest pasts that can be used, the newest last.
-func usable(kind judge.Kind, pasts []judge.Past) []judge.Past {
-	var keep []judge.Past
-	for _, p := range pasts {
-		if isPast(kind, p) {
-			keep = append(keep, p)
-		}
-	}
-	return keep[max(0, len(keep)-mostPasts):]
-}
-
-// isPast says whether p is something that a comparison of this kind can have taught.
-func isPast(kind judge.Kind, p judge.Past) bool {
-	return p.Noise >= least(kind) && p.Noise <= mostPast && p.Information >= 1/mostPast &&
-		p.Information <= mostPast && p.Looks > 0
-}
-
-// mostPast bounds what is believed of a past, so that its products stay finite.
-const mostPast = 1e60
-
-// lesson is what t teaches: the noise as it was seen, without any prior. It is false where there is too little to
-// learn from.
-//
-// Sums over groups that are not long against the arms' wandering miss a part of its variance, which shrinks with one
-// over their length; so the difference between two lengths, the longer twice the shorter, is what the longer one still
-// misses. The largest of all estimates counts.
-//
-// Vats and Flegal, Lugsail lag windows for estimating time-average covariance matrices, Biometrika 109 (2022),
-// 735–750.
-func (t *tally) lesson(kind judge.Kind) (judge.Past, bool) {
-	if t.looks < teachesFrom {
-		return judge.Past{}, false
-	}
-	p := judge.Past{Noise: least(kind), Information: t.information(kind), Looks: t.looks}
-	shorter := math.Inf(1)
-	t.groups(kind, func(g groups) {
-		if g.k >= 4 {
-			q := g.dispersion()
-			p.Noise = max(p.Noise, q, 2*q-shorter)
-			shorter = q
-		}
-	})
-	return p, isPast(kind, p)
-}
-
-// lesson is what a trial teaches of the weight that is in force: what was seen since it is, or what the whole has
-// shown, brought to the information of this weight, if that is more. A weight is often held too briefly to show
-// a slow drift.
-func (t *trial) lesson(kind judge.Kind) (judge.Past, bool) {
-	p, ok := t.since.lesson(kind)
-	if !ok || kind == judge.Gauge {
-		return p, ok
-	}
-	if whole, ok := t.whole.lesson(kind); ok {
-		p.Noise = min(max(p.Noise, 1+(whole.Noise-1)*p.Information/whole.Information), mostPast)
-	}
-	return p, true
+	return math.Sqrt(max(squares-chance, 0)) / mean
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,6 +19,10 @@ import (
 //
 // The zero value waits for the first sequence. Lines is not for several goroutines.
 type Lines struct {
+	// Ended is called, where it is set, with what there is to learn after each sequence: what was learned before and what
+	// the sequence has taught, unless it failed. It is what "learned" takes.
+	Ended func(learned []judge.Past)
+
 	name     string
 	sequence judging
 	looks    int
@@ -26,6 +31,7 @@ type Lines struct {
 // judging is one sequence under way.
 type judging interface {
 	look(number int, l *lineLook) (Said, error)
+	learned() []judge.Past
 }
 
 // Said is the answer to one look. Numbers that a kind does not have are nil.
@@ -33,28 +39,30 @@ type Said struct {
 	Name string `json:"name"`
 	// Look counts from 1.
 	Look int `json:"look"`
-	// Ratio is r̂ of the comparison with the most evidence, Noise φ, Margin m; see [judge.MetricVerdict].
-	Ratio  float64  `json:"ratio"`
-	Noise  float64  `json:"noise"`
-	Margin *float64 `json:"margin,omitempty"`
+	// Ratio is the estimate over all looks, Leading that of the likeliest fault since it began, Noise what the ratio of
+	// good versions wanders and differs by, Margin m; see [judge.MetricVerdict].
+	Ratio   float64  `json:"ratio"`
+	Leading *float64 `json:"leading,omitempty"`
+	Noise   float64  `json:"noise"`
+	Margin  *float64 `json:"margin,omitempty"`
 	// Bound is the histogram's bound that the numbers are those of.
 	Bound *float64 `json:"bound,omitempty"`
 	// Lower and Upper are the ends of the confidence sequence.
 	Lower       *float64     `json:"lower,omitempty"`
 	Upper       *float64     `json:"upper,omitempty"`
 	LogEvidence SaidEvidence `json:"logEvidence"`
-	// Fresh is how many comparisons have begun anew, where they do.
-	Fresh *int `json:"fresh,omitempty"`
+	// Leaning: the evidence leans towards worse.
+	Leaning bool `json:"leaning,omitempty"`
 	// Verdict is fail, pass or inconclusive; of a split alarm or inconclusive.
 	Verdict string `json:"verdict"`
 }
 
-// SaidEvidence holds logarithms of e-values: against "no worse", against "worse by its margin", of the whole
-// alone, and of a split against "not more" and "not fewer" requests than asked for.
+// SaidEvidence holds logarithms of e-values: against "no worse", against "worse by its margin", and of a split against
+// "not more" and "not fewer" requests than asked for; and the logarithm of the odds for beyond the margin.
 type SaidEvidence struct {
 	Worse   *float64 `json:"worse,omitempty"`
+	Beyond  *float64 `json:"beyond,omitempty"`
 	NoWorse *float64 `json:"noWorse,omitempty"`
-	Whole   *float64 `json:"whole,omitempty"`
 	More    *float64 `json:"more,omitempty"`
 	Fewer   *float64 `json:"fewer,omitempty"`
 }
@@ -74,16 +82,13 @@ type lineMetric struct {
 	Nearest       float64         `json:"nearest"`
 	// PassAfter is in seconds; absent: a pass may be given at once.
 	PassAfter float64 `json:"passAfter"`
-	// Anew is absent where the whole is judged alone.
-	Anew *lineAnew `json:"anew"`
+	// Cold: what has just started may be worse for its first minutes. Anew is what the judge before this one needed; it
+	// is read and means nothing.
+	Cold bool      `json:"cold"`
+	Anew *struct{} `json:"anew"`
 	// FalseAlarm and Tolerance are those of a split.
 	FalseAlarm float64 `json:"falseAlarm"`
 	Tolerance  float64 `json:"tolerance"`
-}
-
-type lineAnew struct {
-	Seconds float64 `json:"seconds"`
-	Live    int     `json:"live"`
 }
 
 // lineArm is one arm of a look. Which fields are needed depends on the kind.
@@ -97,9 +102,19 @@ type lineArm struct {
 
 // lineLook is one look. An arm that is absent or null had nothing to give.
 type lineLook struct {
-	Weight   float64  `json:"weight"`
-	Canary   *lineArm `json:"canary"`
-	Baseline *lineArm `json:"baseline"`
+	Weight   float64       `json:"weight"`
+	Canary   *lineArm      `json:"canary"`
+	Baseline *lineArm      `json:"baseline"`
+	Replicas *lineReplicas `json:"replicas"`
+}
+
+// lineReplicas are the canary's replicas in one look, where they can be told apart.
+type lineReplicas struct {
+	Canary []struct {
+		Age   float64 `json:"age"`
+		Bad   float64 `json:"bad"`
+		Total float64 `json:"total"`
+	} `json:"canary"`
 }
 
 // line is any line; which one it is, Metric tells.
@@ -107,11 +122,41 @@ type line struct {
 	Name    string      `json:"name"`
 	Metric  *lineMetric `json:"metric"`
 	Seconds float64     `json:"seconds"`
+	// Learned is what earlier sequences have taught, as it was printed; History what the version in service did before.
+	Learned pastList       `json:"learned"`
+	History *judge.History `json:"history"`
 	lineLook
 }
 
-// MaxLine is how many bytes one line may have: a look of a histogram with 256 bounds takes 10 kB.
-const MaxLine = 1 << 20
+// pastList is a list of pasts, or of such lists.
+type pastList []judge.Past
+
+// UnmarshalJSON reads the lists that are within each other as one, each past once.
+func (p *pastList) UnmarshalJSON(b []byte) error {
+	var each []json.RawMessage
+	if err := json.Unmarshal(b, &each); err != nil {
+		return errors.New("learned: a list was expected of what was printed as learned")
+	}
+	for _, raw := range each {
+		if len(raw) > 0 && raw[0] == '[' {
+			if err := p.UnmarshalJSON(raw); err != nil {
+				return err
+			}
+			continue
+		}
+		var past judge.Past
+		if err := json.Unmarshal(raw, &past); err != nil {
+			return fmt.Errorf("learned: %w", err)
+		}
+		if !slices.Contains(*p, past) {
+			*p = append(*p, past)
+		}
+	}
+	return nil
+}
+
+// MaxLine is how many bytes one line may have: a history of a day by the minute with 50 replicas takes about 1 MB.
+const MaxLine = 1 << 24
 
 // splitKind is the kind of a sequence that tests the gateway's split.
 const splitKind = "split"
@@ -140,8 +185,8 @@ func (s *Lines) Line(text []byte) (*Said, error) {
 	if s.sequence == nil {
 		return nil, errors.New(`a look before the first sequence: a line with "metric" has to come first`)
 	}
-	if l.Name != "" || l.Seconds != 0 {
-		return nil, errors.New(`"name" and "seconds" belong to a line with "metric", which begins a sequence`)
+	if l.Name != "" || l.Seconds != 0 || l.Learned != nil || l.History != nil {
+		return nil, errors.New(`"name", "seconds", "learned" and "history" belong to a line with "metric", which begins a sequence`)
 	}
 	said, err := s.sequence.look(s.looks+1, &l.lineLook)
 	if err != nil {
@@ -164,13 +209,22 @@ func (s *Lines) begin(l line) error {
 	if l.Metric.Kind == splitKind {
 		sequence, err = l.Metric.split(l.Seconds)
 	} else {
-		sequence, err = l.Metric.judging(l.Seconds)
+		sequence, err = l.Metric.judging(l.Seconds, l.Learned, l.History)
 	}
 	if err != nil {
 		return fmt.Errorf("metric: %w", err)
 	}
+	s.End()
 	s.name, s.sequence, s.looks = l.Name, sequence, 0
 	return nil
+}
+
+// End ends the sequence that is under way, if there is one.
+func (s *Lines) End() {
+	if s.sequence != nil && s.Ended != nil {
+		s.Ended(s.sequence.learned())
+	}
+	s.sequence = nil
 }
 
 // judged is a sequence that a judge with one metric judges.
@@ -179,6 +233,17 @@ type judged struct {
 	evidence judge.Evidence
 	metric   *lineMetric
 	length   time.Duration
+	pasts    []judge.Past // those of earlier sequences
+	failed   bool
+}
+
+// learned are the pasts of earlier sequences and this one's, unless it failed.
+func (s *judged) learned() []judge.Past {
+	out := slices.Clone(s.pasts)
+	if p, ok := s.evidence.Learned()[lineName]; ok && !s.failed {
+		out = append(out, p)
+	}
+	return out
 }
 
 // lineName is the metric's name inside the judge.
@@ -192,7 +257,7 @@ func seconds(s float64) time.Duration {
 	return time.Duration(min(s*float64(time.Second), never))
 }
 
-func (m *lineMetric) judging(length float64) (*judged, error) {
+func (m *lineMetric) judging(length float64, learned []judge.Past, history *judge.History) (*judged, error) {
 	if !between(m.PassAfter, 0, 1e12) {
 		return nil, fmt.Errorf("passAfter %v: not a number of seconds", m.PassAfter)
 	}
@@ -201,21 +266,24 @@ func (m *lineMetric) judging(length float64) (*judged, error) {
 	if m.FalseAdvance == 0 {
 		after, s.FalseAdvance = never, 0.05
 	}
-	if a := m.Anew; a != nil {
-		if !(a.Seconds > 0 && a.Seconds < 1e12) {
-			return nil, fmt.Errorf("anew.seconds %v: not a length of time", a.Seconds)
-		}
-		s.FreshEvery, s.FreshLive = seconds(a.Seconds), a.Live
-	}
 	s.Metrics = []judge.Metric{{
 		Name: lineName, Kind: judge.Kind(m.Kind), Margin: m.Margin, Direction: m.Direction, Goal: m.Goal, Weight: 1, Noise: m.Noise,
-		MinRequests: m.MinRequests, Objective: m.Objective, Bounds: m.Bounds, Nearest: m.Nearest,
+		MinRequests: m.MinRequests, Objective: m.Objective, Bounds: m.Bounds, Nearest: m.Nearest, Cold: m.Cold || m.Kind == string(judge.Histogram),
 	}}
 	j, err := New(s)
 	if err != nil {
 		return nil, err
 	}
-	return &judged{judge: j, evidence: j.Begin(nil), metric: m, length: seconds(length)}, nil
+	pasts := map[string][]judge.Past{lineName: slices.Clone(learned)}
+	if history != nil {
+		if !usableHistory(history) {
+			return nil, errors.New("history: seconds, and lists of equal length of counts, bad and total, were expected")
+		}
+		if p, ok := j.History(map[string]judge.History{lineName: *history})[lineName]; ok {
+			pasts[lineName] = append(pasts[lineName], p)
+		}
+	}
+	return &judged{judge: j, evidence: j.Begin(pasts), metric: m, length: seconds(length), pasts: learned}, nil
 }
 
 func (s *judged) look(number int, l *lineLook) (Said, error) {
@@ -236,22 +304,26 @@ func (s *judged) look(number int, l *lineLook) (Said, error) {
 		Number: number, At: time.Unix(0, 0).UTC().Add(time.Duration(number) * s.length), Length: s.length, Weight: l.Weight,
 		Observations: []judge.Observation{{Metric: lineName, Canary: canary, Baseline: baseline}},
 	}
+	if l.Replicas != nil {
+		for _, r := range l.Replicas.Canary {
+			look.Replicas = append(look.Replicas, judge.Replica{Age: r.Age, Total: r.Total})
+		}
+	}
 	var v judge.Verdict
 	s.evidence, v = s.judge.Look(s.evidence, look)
+	s.failed = s.failed || v.Outcome == judge.Fail
 	return s.said(v), nil
 }
 
 func (s *judged) said(v judge.Verdict) Said {
 	m := v.Metrics[0]
 	said := Said{
-		Ratio: m.Leading, Noise: m.Noise, Margin: &m.Margin, Lower: &m.Lower, Upper: &m.Upper, Verdict: string(v.Outcome),
-		LogEvidence: SaidEvidence{Worse: &m.LogEvidence.Worse, NoWorse: &m.LogEvidence.NoWorse},
+		Ratio: m.Ratio, Leading: &m.Leading, Noise: m.Noise, Margin: &m.Margin, Lower: &m.Lower, Upper: &m.Upper,
+		Verdict: string(v.Outcome), Leaning: v.Leaning,
+		LogEvidence: SaidEvidence{Worse: &m.LogEvidence.Worse, Beyond: &m.LogEvidence.Beyond, NoWorse: &m.LogEvidence.NoWorse},
 	}
 	if m.Kind == judge.Histogram {
 		said.Bound = &m.Bound
-	}
-	if s.metric.Anew != nil {
-		said.LogEvidence.Whole, said.Fresh = &m.LogEvidence.Whole, &m.Fresh
 	}
 	return said
 }
@@ -298,13 +370,15 @@ func count(name string, x *float64) (float64, error) {
 	return *x, nil
 }
 
-// splitting is a sequence that tests the split. It goes on over changes of weight, as the reference does; a scope
-// begins anew there.
+// splitting is a sequence that tests the split. It begins again where the weight changes.
 type splitting struct {
 	split   split
 	by      judge.Split
 	seconds float64
+	weight  float64
 }
+
+func (s *splitting) learned() []judge.Past { return nil }
 
 func (m *lineMetric) split(length float64) (*splitting, error) {
 	by := judge.Split{Noise: m.Noise, FalseAlarm: m.FalseAlarm, Tolerance: m.Tolerance}
@@ -331,13 +405,14 @@ func (s *splitting) look(_ int, l *lineLook) (Said, error) {
 	if !between(l.Weight, leastShare, 1-leastShare) {
 		return Said{}, fmt.Errorf("weight %v: not a share between 0 and 1", l.Weight)
 	}
+	if l.Weight != s.weight {
+		s.split, s.weight = split{}, l.Weight
+	}
 	s.split.add(judge.Requests{Canary: canary, Baseline: baseline}, l.Weight, s.seconds)
-	spreads, n := s.split.noise(judge.Counts, supposition{noise: s.by.Noise})
-	p := profile{spreads: spreads, n: n}
-	said := Said{Ratio: s.split.ratio(judge.Counts), Noise: p.phi(), Verdict: string(judge.Inconclusive)}
+	said := Said{Ratio: 1, Noise: s.by.Noise, Verdict: string(judge.Inconclusive)}
 	var more, fewer float64
 	if v := s.split.verdict(s.by, l.Weight); v != nil {
-		more, fewer = v.More, v.Fewer
+		said.Ratio, more, fewer = v.Ratio, v.More, v.Fewer
 		if v.Alarm {
 			said.Verdict = "alarm"
 		}

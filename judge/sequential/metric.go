@@ -13,6 +13,7 @@ type metric struct {
 	comparing judge.Kind // the kind of its comparisons: a histogram's are counts
 	questions []question // one a trial
 	failsFrom float64    // log(1/α) of each direction
+	stake     float64    // log of its share of α, halved where both directions can fail
 	passFrom  float64    // log(1/β)
 }
 
@@ -24,13 +25,15 @@ type question struct {
 	share    float64 // of the mean of e-values of its direction
 }
 
-func newMetric(m judge.Metric, alpha, beta float64) metric {
-	out := metric{Metric: m, comparing: m.Kind, failsFrom: math.Log(1 / alpha), passFrom: math.Log(1 / beta)}
+// newMetric is a metric with its share of the chance alpha.
+func newMetric(m judge.Metric, alpha, share, beta float64) metric {
+	out := metric{Metric: m, comparing: m.Kind, stake: math.Log(share), passFrom: math.Log(1 / beta)}
 	directions := []bool{m.Direction == judge.Decrease}
 	if m.Direction == judge.Either {
 		directions = []bool{false, true}
-		out.failsFrom = math.Log(2 / alpha)
+		out.stake -= math.Ln2
 	}
+	out.failsFrom = math.Log(1/alpha) - out.stake
 	for _, exchange := range directions {
 		if m.Kind != judge.Histogram {
 			out.questions = append(out.questions, question{exchange: exchange, share: 1})
@@ -63,24 +66,23 @@ func shares(bounds []float64, objective float64) []float64 {
 
 // record is the accumulated state of one metric.
 type record struct {
-	pasts  []judge.Past // never changed, so it is shared by all evidence of a scope
-	trials []trial      // one a question
+	noise       noise
+	comparisons []comparison // one a question
 	// The arms' sums over all looks with data, also those in which only one arm had any.
 	canary, baseline judge.Totals
 	// Exposure of each arm since the weight changed (a gauge's is its looks).
 	sinceCanary, sinceBaseline float64
-	changed                    bool  // the weight has changed since the last look with data
-	began                      int64 // Unix nanoseconds: when the whole or the newest fresh comparison began
-	begun                      int   // how many fresh comparisons have begun
+	// turned and starts: the weight has changed since the last look with data, and which share of the canary has started
+	// since.
+	turned bool
+	starts float64
+	looks  int // with data
 }
 
 // clone copies r so that what follows does not change it.
 func (r *record) clone() record {
 	c := *r
-	c.trials = make([]trial, len(r.trials))
-	for i := range r.trials {
-		c.trials[i] = r.trials[i].clone()
-	}
+	c.comparisons = slices.Clone(r.comparisons)
 	return c
 }
 
@@ -89,7 +91,7 @@ func (m *metric) absence(o *judge.Observation) (judge.Reason, string) {
 	switch {
 	case o == nil:
 		return judge.NoData, ""
-	case o.Absent != "":
+	case o.Absent != "" && o.Absent != judge.WarmingUp:
 		return o.Absent, o.Detail
 	case !m.usable(o.Canary):
 		return judge.NoData, orElse(o.Detail, "nothing of the canary")
@@ -150,12 +152,12 @@ func value(x float64) float64 {
 	return x
 }
 
-// row is what an observation contributes to a trial.
+// row is what an observation contributes to a comparison.
 func (m *metric) row(q question, o *judge.Observation) row {
 	c, b := m.sums(q, o.Canary), m.sums(q, o.Baseline)
 	switch {
 	case m.Kind == judge.Objective:
-		return row{c[0], 0, 0, c[1] * m.Objective}
+		return row{c[0], c[1], 0, c[1] * m.Objective}
 	case q.exchange:
 		c, b = b, c
 	}
@@ -182,54 +184,61 @@ func (m *metric) absolute() float64 {
 	return m.Margin.Absolute
 }
 
-// moment is when a look was, for what depends on time.
-type moment struct {
-	start   int64 // Unix nanoseconds
-	seconds float64
-}
-
-func momentOf(l judge.Look) moment {
-	return moment{start: l.At.Add(-l.Length).UnixNano(), seconds: max(l.Length.Seconds(), leastSeconds)}
-}
-
 // count counts what a look has of the metric, and says why it cannot be judged by it; the reason is empty otherwise.
-func (m *metric) count(r *record, o *judge.Observation, l judge.Look, anew anew) (judge.Reason, string) {
+func (m *metric) count(r *record, l *judge.Look, seconds float64) (judge.Reason, string) {
+	o := observation(l.Observations, m.Name)
 	reason, detail := m.absence(o)
 	if reason != "" {
+		m.wait(r, seconds)
 		return reason, detail
 	}
-	m.add(r, o, momentOf(l), anew)
+	if r.looks == 0 {
+		r.noise.canary, r.starts = len(l.Replicas), 1
+	} else if fresh, ok := started(l); ok {
+		r.starts = fresh
+	}
+	r.looks++
+	model := m.model(&r.noise)
+	s := seen{seconds: seconds, starts: r.starts, turned: r.turned}
+	for i := range r.comparisons {
+		q := m.questions[i]
+		r.comparisons[i].add(m, q, model, r.noise.learned, m.row(q, o), s)
+	}
+	r.turned, r.starts = false, 0
+	m.total(&r.canary, &r.sinceCanary, o.Canary)
+	if m.Kind != judge.Objective {
+		m.total(&r.baseline, &r.sinceBaseline, o.Baseline)
+	}
 	if reason = m.exposed(o); reason != "" {
 		detail = orElse(detail, "no requests in this look")
 	}
 	return reason, detail
 }
 
-// add counts one look in r. Fresh comparisons begin before it.
-func (m *metric) add(r *record, o *judge.Observation, at moment, anew anew) {
-	first := r.trials[0].whole.looks == 0
-	due := !first && (r.changed || at.start-r.began >= int64(anew.every))
-	if due && anew.on() {
-		r.begun++
+// wait lets time pass without data.
+func (m *metric) wait(r *record, seconds float64) {
+	if r.looks == 0 {
+		return
 	}
-	if first || due {
-		r.began = at.start
+	model := m.model(&r.noise)
+	for i := range r.comparisons {
+		model.Wait(&r.comparisons[i].state, seconds)
 	}
-	for i := range r.trials {
-		t, q := &r.trials[i], m.questions[i]
-		if r.changed {
-			t.since = tally{}
+}
+
+// started is the share of the canary whose replicas have started within the look, where they can be told apart.
+func started(l *judge.Look) (share float64, ok bool) {
+	all, young := 0.0, 0.0
+	for _, r := range l.Replicas {
+		all += r.Total
+		if r.Age <= l.Length.Seconds() {
+			young += r.Total
 		}
-		if due && anew.on() {
-			t.begin(m.comparing, r.begun, anew.live, suppose(m, r.pasts, t.whole.information(m.comparing)))
-		}
-		t.add(m.comparing, m.row(q, o), m.absolute(), at.seconds)
 	}
-	r.changed = false
-	m.total(&r.canary, &r.sinceCanary, o.Canary)
-	if m.Kind != judge.Objective {
-		m.total(&r.baseline, &r.sinceBaseline, o.Baseline)
+	if !(all > 0) {
+		return 0, false
 	}
+	return young / all, true
 }
 
 // total adds an arm's look to its sums. A histogram's bad events are those of the bound that is shown.

@@ -10,27 +10,34 @@ import (
 // nothing to be seen in any number of requests that a release has.
 const leastShare = 1e-6
 
-// split is the sample-ratio test since the last change of weight: do the requests divide as the weight says? It is
-// a counts comparison whose bad events are the requests and whose exposures are the shares.
+// split is the sample-ratio test since the last change of weight: do the requests divide as the weight says?
 //
-// Lindon and Malek, Anytime-valid inference for multinomial count data, NeurIPS 2022.
+// Lindon and Malek, Anytime-valid inference for multinomial count data, NeurIPS 2022; here with the normal mixture of
+// Robbins, Ann. Math. Statist. 41 (1970), 1397–1409, so that a gateway that wanders can be allowed for.
 type split struct {
-	comparison
 	canary, baseline float64 // requests
+	seconds          float64
+	spread           spread // of the looks' standardised differences: 1 where requests are drawn one by one
 }
 
 // add counts one look. Requests that are not numbers are left out.
 func (s *split) add(r judge.Requests, weight, seconds float64) {
-	if !isCount(r.Canary) || !isCount(r.Baseline) || weight < leastShare || weight > 1-leastShare {
+	n := r.Canary + r.Baseline
+	if !isCount(r.Canary) || !isCount(r.Baseline) || n == 0 || weight < leastShare || weight > 1-leastShare {
 		return
 	}
-	var gain [gridSize]float64
-	o := row{r.Canary, weight, r.Baseline, 1 - weight}
-	countsGain(o, &gain)
-	s.comparison.add(judge.Counts, o, &gain, seconds)
 	s.canary += r.Canary
 	s.baseline += r.Baseline
+	s.seconds += seconds
+	s.spread.add((r.Canary - n*weight) / math.Sqrt(n*weight*(1-weight)))
 }
+
+const (
+	// steadies is within how many seconds a gateway's wandering comes and goes.
+	steadies = 90
+	// splitAround is how far a split that is wrong is expected to be off: the standard deviation of the log odds.
+	splitAround = 1.0
+)
 
 // verdict says whether the gateway keeps to the weight; nil before it has been seen at all.
 func (s *split) verdict(by judge.Split, weight float64) *judge.SampleRatio {
@@ -38,12 +45,22 @@ func (s *split) verdict(by judge.Split, weight float64) *judge.SampleRatio {
 	if n == 0 {
 		return nil
 	}
-	f := newProfile(judge.Counts, &s.tally, &s.logLik, supposition{noise: by.Noise})
 	v := &judge.SampleRatio{
-		Weight: weight, Share: s.canary / n, Canary: s.canary, Baseline: s.baseline,
-		Ratio: s.ratio(judge.Counts), More: f.above(one), Fewer: f.below(one),
-		AlarmFrom: math.Log(2 / by.FalseAlarm),
+		Weight: weight, Share: s.canary / n, Canary: s.canary, Baseline: s.baseline, AlarmFrom: math.Log(2 / by.FalseAlarm),
 	}
-	v.Alarm = max(v.More, v.Fewer) >= v.AlarmFrom && math.Abs(v.Ratio-1) >= by.Tolerance
+	odds := weight / (1 - weight)
+	z := math.Log((s.canary+0.5)/(s.baseline+0.5)) - math.Log(odds)
+	v.Ratio = math.Exp(z)
+	dispersion := max(1, s.spread.estimate(1))
+	variance := dispersion/(n*weight*(1-weight)) + by.Noise*by.Noise*steadies/max(s.seconds, steadies)
+	wide := variance + splitAround*splitAround
+	e := math.Log(variance/wide)/2 + z*z/2*(1/variance-1/wide)
+	// The e-value is against "exactly as asked": where it says more, it says nothing of fewer.
+	if z >= 0 {
+		v.More = e
+	} else {
+		v.Fewer = e
+	}
+	v.Alarm = e >= v.AlarmFrom && math.Abs(v.Ratio-1) >= by.Tolerance
 	return v
 }

@@ -228,7 +228,7 @@ func (d Database) memory(t *testing.T) {
 		for i := range 3 {
 			all = append(all, record.Learned{
 				Rollout: "shop", Release: fmt.Sprint("01", 9-i), Metric: "errors", Baseline: "concurrent", Weight: 0.1 * float64(i+1),
-				At: Start.Add(time.Duration(i)), Past: judge.Past{Noise: 1.5, Information: 0.1 + 0.2, Looks: 64},
+				At: Start.Add(time.Duration(i)), Past: judge.Past{Release: true, Rate: 0.1 + 0.2, Blocks: [3]judge.Blocks{{Squares: 1.5, Count: 64}}},
 			})
 		}
 		require.NoError(t, s.Learn(t.Context(), []record.Learned{all[2], all[0]}))

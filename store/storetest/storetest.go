@@ -119,7 +119,6 @@ func Look(release, scope string, number int) record.LookRecord {
 			Baseline: judge.Totals{Bad: 7 * n, Total: 951 * n, Rate: x / 951},
 			Ratio:    1 + x, Lower: 1 - x/3, Upper: 1 + x/7, Margin: 1.25 + x/100, Noise: 1 + x*x,
 			LogEvidence: judge.LogEvidence{Worse: x * 0.7, FailsFrom: 4.605170185988092, NoWorse: x * 1.3, PassFrom: 2.995732273553991},
-			Fresh:       number % 7,
 		})
 	}
 	l.Verdict.SampleRatio = &judge.SampleRatio{

@@ -114,17 +114,18 @@ func (f firstRelease) follow(t *testing.T) *subject {
 	return f.engine.looks.subjects[f.rel.record.ID]
 }
 
-// spec/sequential-judge.md, Learned noise: before the first release stable's replicas are a past.
-func TestTheFirstReleaseBeginsWithWhatStablesReplicasDifferBy(t *testing.T) {
+func TestAReleaseBeginsWithWhatStableDidBeforeAndItsReplicasDifferBy(t *testing.T) {
 	f := newFirstRelease(t, replicasOf(t, "a", "b", "c"))
 	k, s := f.engine.looks, f.follow(t)
 	require.Nil(t, s.taught)
 	k.rehearse(t.Context(), s)
-	require.Len(t, s.taught["orders"], 3, "one against the two others, three times: %s", f.log)
-	for _, p := range s.taught["orders"] {
-		require.Greater(t, p.Noise, 5.0, "they differ for ten minutes at a time")
-		require.Greater(t, p.Looks, 700)
-	}
+	require.Len(t, s.taught["orders"], 1, "%s", f.log)
+	p := s.taught["orders"][0]
+	require.False(t, p.Release)
+	require.Equal(t, 3, p.Replicas)
+	require.InDelta(t, 0.0167, p.Rate, 0.003)
+	require.Greater(t, p.Blocks[0].Count, 170.0, "minutes of three hours")
+	require.Greater(t, p.Clusters, 3.0, "they differ for ten minutes at a time")
 
 	k.slot(t.Context(), s.interval, time.Now()) // still warming up, so nothing is judged
 	require.Nil(t, s.taught)
@@ -137,10 +138,10 @@ func TestTheFirstReleaseBeginsWithWhatStablesReplicasDifferBy(t *testing.T) {
 	_, v := again.judge.Look(again.evidence, judge.Look{Number: 2, At: time.Now(), Length: 10 * time.Second, Weight: 0.5,
 		Observations: []judge.Observation{{Metric: "orders", Canary: judge.Arm{Bad: 5, Total: 500}, Baseline: judge.Arm{Bad: 5, Total: 500}}}})
 	require.True(t, v.Learned)
-	require.Empty(t, again.replicas.Asks(time.Now()), "they are asked once")
+	require.Empty(t, again.history.Parts(time.Now()), "it is asked for once")
 }
 
-func TestReplicasComeTooLateForWhatIsJudged(t *testing.T) {
+func TestThePastComesTooLateForWhatIsJudged(t *testing.T) {
 	f := newFirstRelease(t, replicasOf(t, "a", "b"))
 	k, s := f.engine.looks, f.follow(t)
 	s.follow.standing = analysis.Standing{}
@@ -154,20 +155,13 @@ func TestReplicasComeTooLateForWhatIsJudged(t *testing.T) {
 	require.Equal(t, before, s.evidence)
 }
 
-func TestReplicasThatSayNothingHoldNothingUp(t *testing.T) {
-	for name, c := range map[string]struct{ url, says string }{
-		"one replica":               {replicasOf(t, "a"), "1 of them"},
-		"a Prometheus that is away": {"http://127.0.0.1:1", "refused"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			f := newFirstRelease(t, c.url)
-			s := f.follow(t)
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-			defer cancel()
-			f.engine.looks.rehearse(ctx, s)
-			require.Nil(t, s.taught)
-			require.Contains(t, f.log.String(), c.says)
-			require.Contains(t, f.log.String(), "nothing learned of stable's replicas")
-		})
-	}
+func TestAPastThatCannotBeHadHoldsNothingUp(t *testing.T) {
+	f := newFirstRelease(t, "http://127.0.0.1:1")
+	s := f.follow(t)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	f.engine.looks.rehearse(ctx, s)
+	require.Nil(t, s.taught)
+	require.Contains(t, f.log.String(), "refused")
+	require.Contains(t, f.log.String(), "nothing learned of a part of stable's past")
 }

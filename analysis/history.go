@@ -1,0 +1,283 @@
+package analysis
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/serindev/serin/judge"
+)
+
+// How far back the past of the version in service is asked for, in parts of so much, and how finely it is summed up.
+const (
+	HistoryOver = 24 * time.Hour
+	HistoryPart = MaxWindow
+	historyStep = time.Minute
+)
+
+// mostReplicas bounds how many replicas are told apart in a history: more would teach no more.
+const mostReplicas = 32
+
+// History asks what the version in service did before a release, and sums it up by the minute: it is one version, so
+// what its rates wander by, and what its replicas differ by, is noise (docs/statistics.md). The zero value asks nothing.
+type History struct {
+	parts []past
+	sums  map[string]*summed
+}
+
+// summed are the minutes of one metric: of all, and of each replica, from the first minute to some minute.
+type summed struct {
+	all      judge.Sums
+	replicas map[string]*judge.Sums
+}
+
+// reach brings a replica's sums to n minutes: where it was not there it did nothing.
+func reach(s *judge.Sums, n int) {
+	for len(s.Total) < n {
+		s.Bad, s.Total = append(s.Bad, 0), append(s.Total, 0)
+	}
+}
+
+// past are the metrics whose replicas are told apart by the same label.
+type past struct {
+	label  string // empty where they cannot be
+	plan   Plan   // both of its arms are the version in service; only the canary's is asked
+	inputs []int
+	bounds map[string]int // of a histogram: the index of the bound that is counted
+}
+
+// NewHistory binds the metrics of a definition that count requests to the version in service. Gauges have no history:
+// what they wander by is seen in the looks. The errors are those of [NewPlan].
+func NewHistory(def Definition, stable Names) (History, error) {
+	def = def.Defaults()
+	byLabel := map[string][]Metric{}
+	for _, m := range def.Metrics {
+		if _, gauge := m.Source.(Gauge); !gauge {
+			label := m.replicas()
+			byLabel[label] = append(byLabel[label], m)
+		}
+	}
+	out := History{sums: map[string]*summed{}}
+	for _, label := range slices.Sorted(maps.Keys(byLabel)) {
+		def.Metrics, def.Split.Off = byLabel[label], true
+		plan, err := newPlan(def, Arms{Canary: stable, Baseline: stable})
+		if err != nil {
+			return History{}, err
+		}
+		p := past{label: label, plan: plan, bounds: map[string]int{}}
+		for i := range plan.metrics {
+			r := &plan.metrics[i]
+			for _, input := range []int{r.canary.main, r.canary.events} {
+				if input != none && !slices.Contains(p.inputs, input) {
+					p.inputs = append(p.inputs, input)
+				}
+			}
+			if d, ok := r.metric.Source.(Distribution); ok {
+				p.bounds[r.metric.Name] = nearestBound(d)
+			}
+		}
+		out.parts = append(out.parts, p)
+	}
+	return out, nil
+}
+
+// nearestBound is the bound by which a whole distribution's history is counted: that of the objective, or the middle one.
+func nearestBound(d Distribution) int {
+	best := len(d.Bounds) / 2
+	if d.Nearest == 0 {
+		return best
+	}
+	for i, b := range d.Bounds {
+		if gap(b, d.Nearest) < gap(d.Bounds[best], d.Nearest) {
+			best = i
+		}
+	}
+	return best
+}
+
+func gap(a, b float64) float64 { return max(a-b, b-a) }
+
+// replicas is the label that tells the replicas of the version in service apart. A gateway's metrics are labelled by the
+// gateway's own replicas, so they tell nothing of the service's.
+func (m *Metric) replicas() string {
+	if m.Replicas != "" {
+		return m.Replicas
+	}
+	var selectors []Selector
+	switch s := m.Source.(type) {
+	case Ratio:
+		selectors = []Selector{s.Total}
+	case Slow:
+		selectors = []Selector{s.Histogram}
+	case Distribution:
+		selectors = []Selector{s.Histogram}
+	case Gauge:
+	}
+	for _, s := range selectors {
+		if strings.HasPrefix(string(s), "traefik_") {
+			return ""
+		}
+	}
+	return "instance"
+}
+
+// Parts are the times at which the parts end that are asked for one after the other, the oldest first, so that the last
+// ends at a time.
+func (h *History) Parts(to time.Time) []time.Time {
+	var out []time.Time
+	if len(h.parts) == 0 {
+		return nil
+	}
+	for back := HistoryOver - HistoryPart; back >= 0; back -= HistoryPart {
+		out = append(out, to.Add(-back))
+	}
+	return out
+}
+
+// Asks says what has to be asked for the part that ends at a time.
+func (h *History) Asks(to time.Time) []Ask {
+	var asks []Ask
+	from := to.Add(-HistoryPart)
+	for _, p := range h.parts {
+		for _, i := range p.inputs {
+			in := p.plan.inputs[i]
+			a := Ask{Template: in.template, Value: in.value, cursor: &Cursor{}, id: in.id, fresh: true, after: from.UnixMilli()}
+			a.absent = a.after - Stale.Milliseconds()
+			a.From, a.To = time.UnixMilli(a.absent).UTC(), time.UnixMilli(to.UnixMilli()).UTC()
+			asks = append(asks, a)
+		}
+	}
+	return asks
+}
+
+// Add sums up the answers to what [History.Asks] asked for the part that ends at a time; parts are added the oldest
+// first. The error says of which metrics this part tells nothing, and why.
+func (h *History) Add(answers []Answer, to time.Time) error {
+	var errs []error
+	for i := range h.parts {
+		p := &h.parts[i]
+		n := min(len(p.inputs), len(answers))
+		errs = append(errs, h.add(p, answers[:n], to))
+		answers = answers[n:]
+	}
+	return errors.Join(errs...)
+}
+
+func (h *History) add(p *past, answers []Answer, to time.Time) error {
+	for i, a := range answers {
+		if a.Err != nil {
+			return fmt.Errorf("the past of %s: %w", p.plan.inputs[p.inputs[i]].text, a.Err)
+		}
+	}
+	for _, o := range p.minutes(answers, to, func(Labels) bool { return true }) {
+		of := h.sums[o.metric]
+		if of == nil {
+			of = &summed{replicas: map[string]*judge.Sums{}}
+			h.sums[o.metric] = of
+		}
+		of.all.Bad, of.all.Total = append(of.all.Bad, o.bad), append(of.all.Total, o.total)
+	}
+	names := p.names(answers)
+	if p.label == "" || len(names) < 2 {
+		return nil
+	}
+	for _, name := range names[:min(len(names), mostReplicas)] {
+		for _, o := range p.minutes(answers, to, func(l Labels) bool { return l.Get(p.label) == name }) {
+			of := h.sums[o.metric]
+			r := of.replicas[name]
+			if r == nil {
+				r = &judge.Sums{}
+				of.replicas[name] = r
+			}
+			reach(r, len(of.all.Total)-o.left)
+			r.Bad, r.Total = append(r.Bad, o.bad), append(r.Total, o.total)
+		}
+	}
+	return nil
+}
+
+// names are the replicas that are there, ascending.
+func (p *past) names(answers []Answer) []string {
+	seen := map[string]bool{}
+	for _, a := range answers {
+		for _, s := range a.Series {
+			if name := s.Labels.Get(p.label); name != "" && len(s.Samples) > 0 {
+				seen[name] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(seen))
+}
+
+// minute is what one metric counted in a minute; left says how many minutes of the part there are from it on.
+type minute struct {
+	metric     string
+	bad, total float64
+	left       int
+}
+
+// minutes sums up those series of the part that belong to something.
+func (p *past) minutes(answers []Answer, to time.Time, belongs func(Labels) bool) []minute {
+	sides := make([]Answer, len(p.plan.inputs))
+	for k, a := range answers {
+		side := Answer{Scrapes: a.Scrapes}
+		for _, s := range a.Series {
+			if belongs(s.Labels) {
+				side.Series = append(side.Series, s)
+			}
+		}
+		sides[p.inputs[k]] = side
+	}
+	var out []minute
+	begin := to.Add(-HistoryPart)
+	cursor := NewCursor(begin)
+	for at := begin.Add(historyStep); !at.After(to); at = at.Add(historyStep) {
+		cut := make([]Answer, len(sides))
+		for i, ask := range p.plan.Asks(cursor, at) {
+			cut[i] = Answer{Series: within(sides[i].Series, ask), Scrapes: sides[i].Scrapes}
+		}
+		var l judge.Look
+		cursor, l = p.plan.Fold(cursor, cut, FoldInput{At: at})
+		for _, o := range l.Observations {
+			m := minute{metric: o.Metric, bad: o.Canary.Bad, total: o.Canary.Total, left: int(to.Sub(at)/historyStep) + 1}
+			if k, ok := p.bounds[o.Metric]; ok && !o.Canary.Missing {
+				m.bad = m.total - o.Canary.Cumulative[k]
+			}
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// Sums are what was added, by metric: for [judge.Judge]'s History.
+func (h *History) Sums() map[string]judge.History {
+	out := map[string]judge.History{}
+	for name, s := range h.sums {
+		of := judge.History{Seconds: historyStep.Seconds(), Baseline: s.all}
+		for _, replica := range slices.Sorted(maps.Keys(s.replicas)) {
+			r := *s.replicas[replica]
+			reach(&r, len(s.all.Total))
+			of.Replicas = append(of.Replicas, r)
+		}
+		out[name] = of
+	}
+	return out
+}
+
+// within cuts out of whole series what a source would have answered to an ask.
+func within(series []Series, a Ask) []Series {
+	from, to := a.From.UnixMilli(), a.To.UnixMilli()
+	var out []Series
+	for _, s := range series {
+		i := firstAfter(s.Samples, from)
+		j := i + sort.Search(len(s.Samples)-i, func(j int) bool { return s.Samples[i+j].T > to })
+		if i < j {
+			out = append(out, Series{Labels: s.Labels, Samples: s.Samples[i:j:j]})
+		}
+	}
+	return out
+}

@@ -1,0 +1,430 @@
+package statespace
+
+import "math"
+
+// Alternatives are the ratios, canary's rate over baseline's, that are weighed against "no worse". Each covers what is
+// around it: the filter finds the ratio between.
+var Alternatives = [alternatives]float64{1.2, 1.4, 1.75, 2.5, 4, 8, 20, 100}
+
+const alternatives = 8
+
+// around is how wide each alternative is, as a standard deviation of the log ratio, and prior what it is worth.
+var (
+	around = [alternatives]float64{0.05, 0.08, 0.12, 0.2, 0.25, 0.4, 0.5, 1}
+	prior  = [alternatives]float64{0.04, 0.14, 0.18, 0.20, 0.16, 0.12, 0.08, 0.08}
+)
+
+// The rows of the filter: hypotheses about the log ratio, each with a belief of its own.
+const (
+	null     = 0                    // exactly as good
+	first    = 1                    // the first of the alternatives
+	better   = first + alternatives // the first of three that are better by so much, or about that
+	nulls    = 3                    // how many those are
+	passing  = better + nulls       // the first of those that pass: exactly so much better
+	passes   = 3
+	atMargin = passing + passes // worse by exactly the margin
+	open     = atMargin + 1     // any ratio: what is estimated
+	ill      = open + 1         // the null within an incident of one arm
+	rows     = ill + 1
+)
+
+// A canary may be better than its baseline: the null is a mixture of as good, mostly, and better. Without it one that is
+// much better would be as unlikely as one that is much worse.
+var (
+	betterRatios = [nulls]float64{math.Log(0.85), math.Log(0.5), math.Log(0.1)}
+	betterAround = [nulls]float64{0.08, 0.35, 1}
+	nullPrior    = [1 + nulls]float64{0.94, 0.03, 0.02, 0.01}
+)
+
+// passingRatios are the log ratios of the rows that pass. They have no width, so that the likelihood of a ratio above
+// the margin falls off from atMargin to them.
+var passingRatios = [passes]float64{math.Log(0.85), math.Log(0.6), math.Log(0.3)}
+
+// Constants of the model; docs/statistics.md says what each is for.
+const (
+	// Incidents of one arm: how often they begin, and again and again where that is the fault, how long they go on, a
+	// while with most requests failing, how large they are (of the log ratio), how they wander, and with what chance
+	// they change their size from one look to the next.
+	begins        = 1.0 / 3600
+	beginsAgain   = 1.0 / 200
+	goesOn        = 30.0
+	goesOnHeavily = 5.0
+	size          = 2.5
+	changes       = 0.25
+	wanders       = 0.1 // in ten seconds
+	// again is the share of the fault that comes again and again among the alternatives.
+	again = 0.1
+
+	// Starts: the mass of those at the first look, at each of the first changes of weight and in a release without end
+	// otherwise.
+	atFirst  = 0.5
+	atChange = 1.0 / 16
+	changing = 3
+	later    = 0.25
+	hour     = 3600.0
+
+	coldest   = 1.5 // the cold start: a standard deviation of the log ratio
+	anything  = 2.5 // of the row that estimates
+	moreThan  = 1.05
+	doubtful  = 0.2 // the better row's share of what passes
+	unlimited = 20  // margins beyond it are tested by the absolute difference as well
+)
+
+var forgetting = [most]float64{45, 200, 900, math.Inf(1), 60, 240}
+
+// Model says how a ratio of two good versions wanders. It is read only.
+type Model struct {
+	// Wander are the variances of the log ratio that come and go within 45, 200 and 900 seconds.
+	Wander [wandering]float64
+	// Arm is the standard deviation of the log ratio of two good versions that stays.
+	Arm float64
+	// Cold: what has just started may be slow.
+	Cold bool
+	// Clusters is how many bad events come together, at least 1.
+	Clusters float64
+	// Incident is how long an incident of one replica goes on, in seconds.
+	Incident float64
+	// Goal: to pass, the canary has to be better.
+	Goal bool
+}
+
+func (m *Model) components() int {
+	if m.Cold {
+		return most
+	}
+	return warm
+}
+
+// Look is what one look says.
+type Look struct {
+	// Seconds since the look before.
+	Seconds float64
+	// Starts is the share of the canary that has just started, Turned tells of a change of weight.
+	Starts float64
+	Turned bool
+	// Margin is the ratio that is worse by the margin, at least 1.
+	Margin float64
+	// Heavy: most of the canary's requests failed.
+	Heavy bool
+	// Canary's exposure in excess: how many bad events the absolute margin allows of it, how many it had.
+	Allowed, Bad float64
+	datum
+	silent bool
+}
+
+// State is the evidence of one comparison. It has no pointers: a copy of it is independent.
+type State struct {
+	rows [rows]belief
+	ill  [rows]float64 // the chance that an incident is going on, in each row
+	// worse are the logarithms of the mixtures over start times of the likelihood ratios, with their prior; again that
+	// of the fault that comes again and again, and againIll its chance of an incident.
+	worse    [alternatives]float64
+	again    float64
+	againIll float64
+	// excess is the like, of the canary's rate alone against the absolute margin.
+	excess [alternatives]float64
+	spent  float64 // the mass of the starts so far
+	turns  float64
+	at     float64 // seconds since the first look began
+	begun  bool
+	// whole are the logarithms of the probability of all looks: as good, the rows that pass, worse by the margin.
+	whole [1 + passes + 1]float64
+	// good is what each part of the null has become worth: as good, and the three that are better.
+	good [1 + nulls]float64
+}
+
+// Begin is the evidence before the first look.
+func (m *Model) Begin() State {
+	var s State
+	for r := range s.rows {
+		for i, v := range m.variances() {
+			s.rows[r].cov[at(i, i)] = v
+		}
+	}
+	grow(&s.rows[ill], size*size)
+	grow(&s.rows[open], anything*anything)
+	for i, a := range betterAround {
+		grow(&s.rows[better+i], a*a)
+	}
+	s.good = nullPrior
+	for i := range s.worse {
+		s.worse[i], s.excess[i] = math.Inf(-1), math.Inf(-1)
+	}
+	s.again = math.Inf(-1)
+	return s
+}
+
+func grow(b *belief, variance float64) { b.cov[at(arm, arm)] += variance }
+
+// variances are those of the components at rest.
+func (m *Model) variances() [most]float64 {
+	var v [most]float64
+	copy(v[:wandering], m.Wander[:])
+	v[arm] = m.Arm * m.Arm
+	return v
+}
+
+// known is the log ratio that a row supposes.
+func known(row int, margin float64) float64 {
+	switch {
+	case row >= first && row < first+alternatives:
+		return logAlternatives[row-first]
+	case row >= better && row < passing:
+		return betterRatios[row-better]
+	case row >= passing && row < atMargin:
+		return passingRatios[row-passing]
+	case row == atMargin:
+		return math.Log(margin)
+	}
+	return 0
+}
+
+var (
+	logAlternatives = logs(Alternatives)
+	logPrior        = logs(prior)
+)
+
+func logs(x [alternatives]float64) (l [alternatives]float64) {
+	for i := range x {
+		l[i] = math.Log(x[i])
+	}
+	return l
+}
+
+// Add takes up one look.
+func (m *Model) Add(s *State, l *Look) {
+	d := m.components()
+	m.pass(s, l, d)
+	m.start(s, l, d)
+	s.at += l.Seconds
+	s.begun = true
+	m.exceed(s, l)
+	lasts := m.Incident
+	if l.Heavy && !l.silent {
+		lasts = min(lasts, goesOnHeavily)
+	}
+	stays := math.Exp(-l.Seconds / lasts)
+	if l.silent {
+		stays = math.Exp(-l.Seconds / m.Incident)
+		for r := range s.ill {
+			s.ill[r] *= stays
+		}
+		s.againIll *= stays
+		return
+	}
+	m.weigh(s, l, d, stays)
+}
+
+// pass lets the time of the look pass in every row. What has just started may be cold.
+func (m *Model) pass(s *State, l *Look, d int) {
+	var forgets, gains [most]float64
+	rest := m.variances()
+	for i := range d {
+		forgets[i] = math.Exp(-l.Seconds / forgetting[i])
+		if i != arm {
+			gains[i] = rest[i] * (1 - forgets[i]*forgets[i])
+		}
+	}
+	for i := warm; i < d; i++ {
+		gains[i] = coldest * coldest / 2 * l.Starts * l.Starts
+	}
+	for r := range s.rows {
+		s.rows[r].pass(d, &forgets, &gains)
+	}
+}
+
+// mass is how much of the starts falls on the look.
+func (s *State) mass(l *Look) float64 {
+	switch {
+	case !s.begun:
+		return atFirst
+	case l.Turned && s.turns < changing:
+		return atChange
+	case l.Turned:
+		k := s.turns - changing + 1
+		return atChange / (k * (k + 1))
+	}
+	until := s.at + l.Seconds
+	return later * (hour/(hour+s.at) - hour/(hour+until))
+}
+
+// start lets alternatives begin with the look: the fault may be as old as the release or begin now. What begins
+// believes what the null does.
+func (m *Model) start(s *State, l *Look, d int) {
+	w := s.mass(l)
+	if s.begun && l.Turned {
+		s.turns++
+	}
+	s.spent += w
+	fresh := logPrior0 + math.Log(w)
+	from := &s.rows[null]
+	for i := range alternatives {
+		more := fresh + logPrior[i]
+		total := logAdd(s.worse[i], more)
+		f := math.Exp(more - total)
+		s.worse[i] = total
+		to := from.copyWith(around[i] * around[i])
+		s.rows[first+i].blend(d, f, &to)
+		s.ill[first+i] = mix(s.ill[first+i], s.ill[null], f)
+		s.excess[i] = logAdd(s.excess[i], math.Log(w)-logEight)
+	}
+	more := math.Log(w * again)
+	total := logAdd(s.again, more)
+	s.againIll = mix(s.againIll, s.ill[null], math.Exp(more-total))
+	s.again = total
+}
+
+var (
+	logPrior0 = math.Log(1 - again)
+	logEight  = math.Log(alternatives)
+	logAgain  = math.Log(again)
+)
+
+// mix is the chance of a mixture: of a, with the share f of b.
+func mix(a, b, f float64) float64 { return max(0, min(1, a+f*(b-a))) }
+
+func (b *belief) copyWith(variance float64) belief {
+	c := *b
+	grow(&c, variance)
+	return c
+}
+
+// exceed weighs the canary's rate alone: several times the absolute margin against just that.
+func (m *Model) exceed(s *State, l *Look) {
+	if l.Allowed <= 0 {
+		return
+	}
+	for i, r := range Alternatives {
+		s.excess[i] += (l.Bad*logAlternatives[i] - l.Allowed*(r-1)) / m.Clusters
+	}
+}
+
+// weigh holds the look against every row.
+func (m *Model) weigh(s *State, l *Look, d int, stays float64) {
+	fresh := s.rows[null].copyWith(size * size) // an incident that begins, or changes its size
+	grow(&s.rows[ill], min(wanders*wanders*l.Seconds/10, 1))
+	freshP := m.hold(&fresh, &l.datum, 0, d)
+	illP := m.hold(&s.rows[ill], &l.datum, 0, d)
+	onset := -math.Expm1(-begins * l.Seconds)
+	f := s.young(stays, onset, illP.log, freshP.log)
+	alike := m.isGood(s, l, stays, onset, &illP, &freshP, d)
+	for r := range rows {
+		if r == null || r >= better && r < passing || r == ill || !m.Goal && r > passing && r < atMargin {
+			continue
+		}
+		p := m.hold(&s.rows[r], &l.datum, known(r, l.Margin), d)
+		inIll, sum := incident(s.ill[r], stays, onset, p.log, illP.log, freshP.log)
+		switch {
+		case r < better:
+			s.worse[r-first] += p.log - alike
+		case r < open:
+			s.whole[1+r-passing] += sum
+		}
+		p.learn(&s.rows[r], d, 1-inIll)
+		s.ill[r] = inIll
+	}
+	illP.learn(&s.rows[ill], d, 1)
+	freshP.learn(&fresh, d, 1)
+	s.rows[ill].blend(d, f, &fresh)
+}
+
+// held is what a row says of a datum: the logarithm of its probability, and what follows for u.
+type held struct {
+	log                           float64
+	mean, variance, after, spread float64
+	with                          [most]float64
+}
+
+func (m *Model) hold(b *belief, o *datum, known float64, d int) held {
+	var h held
+	h.mean, h.variance, h.with = b.sum(d)
+	h.log, h.after, h.spread = o.predict(known, h.mean, h.variance)
+	return h
+}
+
+// learn updates a row by what it was held against, as far as that was no incident.
+func (h *held) learn(b *belief, d int, sure float64) {
+	shift := h.after - h.mean
+	less := sure * (h.variance - h.spread)
+	b.learn(d, &h.with, h.variance, sure*shift, less)
+}
+
+// within are the chances that an incident goes on as it was, and that one begins or changes its size.
+func within(before, stays, onset float64) (same, other float64) {
+	on := before * stays
+	return on * (1 - changes), (1-on)*onset + on*changes
+}
+
+// incident is the chance that an incident is going on, and the logarithm of the probability of the look with it.
+func incident(before, stays, onset, plain, goingOn, fresh float64) (after, sum float64) {
+	same, other := within(before, stays, onset)
+	in := logAdd(math.Log(same)+goingOn, math.Log(other)+fresh)
+	sum = logAdd(math.Log(max(1-same-other, 0))+plain, in)
+	return math.Exp(in - sum), sum
+}
+
+// forgives is how fast what the null has learned of a better canary is forgotten: a canary that was better may become
+// as good.
+const forgives = hour
+
+// isGood holds the look against the null, and is the logarithm of its probability there. Against that the fault is
+// weighed that comes again and again, too.
+func (m *Model) isGood(s *State, l *Look, stays, onset float64, illP, freshP *held, d int) float64 {
+	forgets := -math.Expm1(-l.Seconds / forgives)
+	var sums [1 + nulls]float64
+	all := math.Inf(-1)
+	for i := range sums {
+		r := null
+		if i > 0 {
+			r = better + i - 1
+		}
+		s.good[i] = mix(s.good[i], nullPrior[i], forgets)
+		p := m.hold(&s.rows[r], &l.datum, known(r, l.Margin), d)
+		inIll, sum := incident(s.ill[r], stays, onset, p.log, illP.log, freshP.log)
+		if r == null {
+			s.comesAgain(l, stays, p.log, sum, illP.log, freshP)
+			s.whole[0] += sum
+		}
+		sums[i] = math.Log(s.good[i]) + sum
+		all = logAdd(all, sums[i])
+		p.learn(&s.rows[r], d, 1-inIll)
+		s.ill[r] = inIll
+	}
+	for i := range sums {
+		s.good[i] = math.Exp(sums[i] - all)
+	}
+	s.again -= all
+	return all
+}
+
+// comesAgain weighs the fault of incidents that come again and again. A bad minute of the baseline is none of the
+// canary's.
+func (s *State) comesAgain(l *Look, stays, plain, nullSum, goingOn float64, fresh *held) {
+	ill, sum := incident(s.againIll, stays, -math.Expm1(-beginsAgain*l.Seconds), plain, goingOn, fresh.log)
+	if fresh.after <= 0 {
+		sum = min(sum, nullSum)
+	}
+	s.again += sum
+	s.againIll = ill
+}
+
+// young is the chance that the incident of this look, if it is one, has just begun or changed its size.
+func (s *State) young(stays, onset, goingOn, fresh float64) float64 {
+	same, other := within(s.ill[null], stays, onset)
+	in := math.Log(other) + fresh
+	return math.Exp(in - logAdd(math.Log(same)+goingOn, in))
+}
+
+// Wait lets time pass in which nothing was seen.
+func (m *Model) Wait(s *State, seconds float64) {
+	if !s.begun {
+		return
+	}
+	m.pass(s, &Look{Seconds: seconds}, m.components())
+	stays := math.Exp(-seconds / m.Incident)
+	for r := range s.ill {
+		s.ill[r] *= stays
+	}
+	s.againIll *= stays
+	s.at += seconds
+}

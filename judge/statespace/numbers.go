@@ -1,0 +1,107 @@
+package statespace
+
+import "math"
+
+// Number is one number of a state, with the bounds that it keeps to; an open one may be -Inf.
+type Number struct {
+	At     *float64
+	Lo, Hi float64
+	Open   bool
+}
+
+// What numbers can be at most: far more than any release has.
+const (
+	mostLog      = 1e40
+	mostMean     = 500
+	mostVariance = 1e4
+	mostTime     = 1e15
+)
+
+func (b *belief) numbers(d int, visit func(Number)) {
+	for i := range d {
+		visit(Number{At: &b.mean[i], Lo: -mostMean, Hi: mostMean})
+		for j := range i + 1 {
+			visit(Number{At: &b.cov[at(i, j)], Lo: -mostVariance, Hi: mostVariance})
+		}
+	}
+}
+
+// Numbers visits every number of a state that has begun, in a fixed order: it is how a state is written and read.
+func (m *Model) Numbers(s *State, visit func(Number)) {
+	d := m.components()
+	for r := range s.rows {
+		if !m.Goal && r > passing && r < atMargin {
+			continue
+		}
+		s.rows[r].numbers(d, visit)
+		visit(Number{At: &s.ill[r], Hi: 1})
+	}
+	for i := range s.worse {
+		visit(Number{At: &s.worse[i], Lo: -mostLog, Hi: mostLog, Open: true})
+		visit(Number{At: &s.excess[i], Lo: -mostLog, Hi: mostLog, Open: true})
+	}
+	visit(Number{At: &s.again, Lo: -mostLog, Hi: mostLog, Open: true})
+	visit(Number{At: &s.againIll, Hi: 1})
+	visit(Number{At: &s.spent, Lo: atFirst, Hi: 1 + 1e-9})
+	visit(Number{At: &s.turns, Hi: mostTime})
+	visit(Number{At: &s.at, Hi: mostTime})
+	for i := range s.whole {
+		visit(Number{At: &s.whole[i], Lo: -mostLog, Hi: mostLog})
+	}
+	for i := range s.good {
+		visit(Number{At: &s.good[i], Hi: 1})
+	}
+}
+
+// Resume says that a state whose numbers have been read has begun.
+func (s *State) Resume() { s.begun = true }
+
+// Sound says whether the beliefs of a state that was read can be beliefs: no component's variance is negative, and none
+// goes with another by more than both vary.
+func (m *Model) Sound(s *State) bool {
+	for r := range s.rows {
+		if !s.rows[r].sound(m.components()) {
+			return false
+		}
+	}
+	return true
+}
+
+// SoundFloor is [Model.Sound] of a floor.
+func (m *Model) SoundFloor(f *Floor) bool {
+	for r := range f.rows {
+		if !f.rows[r].sound(warm) {
+			return false
+		}
+	}
+	return true
+}
+
+func (b *belief) sound(d int) bool {
+	const rounding = 1e-6
+	for i := range d {
+		v := b.cov[at(i, i)]
+		if v < -rounding {
+			return false
+		}
+		for j := range i {
+			if math.Abs(b.cov[at(i, j)]) > math.Sqrt(max(v, 0)*max(b.cov[at(j, j)], 0))*(1+rounding)+rounding {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// FloorNumbers visits every number of a floor.
+func (m *Model) FloorNumbers(f *Floor, visit func(Number)) {
+	for r := range f.rows {
+		f.rows[r].numbers(warm, visit)
+		visit(Number{At: &f.whole[r], Lo: -mostLog, Hi: mostLog})
+	}
+}
+
+// Fits says whether x can be what the number holds.
+func (n Number) Fits(x float64) bool {
+	return x >= n.Lo && x <= n.Hi || n.Open && math.IsInf(x, -1)
+}

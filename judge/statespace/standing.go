@@ -1,0 +1,115 @@
+package statespace
+
+import "math"
+
+// Standing is what the evidence of a comparison says. All but the ratios are natural logarithms.
+type Standing struct {
+	// Worse is the e-value against "no worse".
+	Worse float64
+	// Beyond are the odds for "worse by more than the margin" against "within it".
+	Beyond float64
+	// NoWorse is the e-value against "worse by the margin", or for a goal against "no better".
+	NoWorse float64
+	// Ratio is the estimate over all looks, Leading that of the fault that is the likeliest, since it began.
+	Ratio, Leading float64
+	// Noise is the standard deviation of the log ratio that comes and goes, and that stays.
+	Noise float64
+}
+
+// Stand says where the evidence stands against a margin: the ratio that is worse by it, at least 1.
+func (m *Model) Stand(s *State, margin float64) Standing {
+	out := Standing{Worse: math.Log(max(1-s.spent, 1e-12)), Noise: m.Noise()}
+	best, lead := math.Inf(-1), null
+	beyond, within, mass := math.Inf(-1), math.Log(s.spent), 0.0 // the null itself is within every margin
+	likeliest := math.Inf(-1)
+	least := moreThan * min(margin, unlimited)
+	for i, w := range s.worse {
+		out.Worse = logAdd(out.Worse, w)
+		if w > best {
+			best, lead = w, first+i
+		}
+		if Alternatives[i] > least {
+			beyond = logAdd(beyond, w)
+			mass += prior[i] * (1 - again)
+			likeliest = max(likeliest, w-logPrior[i]-logPrior0)
+		} else {
+			within = max(within, w-logPrior[i]-logPrior0)
+		}
+	}
+	out.Worse = logAdd(out.Worse, s.again)
+	beyond = max(logAdd(beyond-math.Log(mass), s.again-logAgain-math.Ln2), likeliest-math.Ln2)
+	out.Beyond = beyond - within
+	if margin > unlimited {
+		excess := math.Inf(-1)
+		for _, w := range s.excess {
+			excess = logAdd(excess, w)
+		}
+		out.Beyond = min(out.Beyond, excess-math.Log(s.spent))
+	}
+	out.NoWorse = m.noWorse(s)
+	out.Ratio = math.Exp(s.rows[open].mean[arm])
+	out.Leading = out.Ratio
+	if s.again < best {
+		out.Leading = math.Exp(known(lead, margin) + s.rows[lead].mean[arm])
+	}
+	return out
+}
+
+// Ratio is the estimate of the ratio over all looks so far, within a factor of a thousand.
+func (m *Model) Ratio(s *State) float64 {
+	const most = 1000
+	return max(1.0/most, min(most, math.Exp(s.rows[open].mean[arm])))
+}
+
+// Noise is the standard deviation of the log ratio of two good versions.
+func (m *Model) Noise() float64 {
+	v := m.Arm * m.Arm
+	for _, w := range m.Wander {
+		v += w
+	}
+	return math.Sqrt(v)
+}
+
+func (m *Model) noWorse(s *State) float64 {
+	if m.Goal {
+		sum := math.Inf(-1)
+		for _, w := range s.whole[1 : 1+passes] {
+			sum = logAdd(sum, w)
+		}
+		return sum - math.Log(passes) - s.whole[0]
+	}
+	return logAdd(math.Log(1-doubtful)+s.whole[0], math.Log(doubtful)+s.whole[1]) - s.whole[1+passes]
+}
+
+// Band is the confidence sequence of the ratio over all looks: what is not excluded from below with the evidence fails
+// and from above with the evidence passes (natural logarithms of e-values). An end is 0 or +Inf where nothing is
+// excluded.
+//
+// A ratio is excluded where its density has fallen by so much from what was believed before the first look
+// (Dickey, Ann. Math. Statist. 42 (1971), 204–223: a ratio of densities is a Bayes factor, and so an e-value).
+func (m *Model) Band(s *State, fails, passes float64) (lower, upper float64) {
+	b := &s.rows[open]
+	was := anything*anything + m.Arm*m.Arm
+	mean, variance := b.mean[arm], max(b.cov[at(arm, arm)], leastVariance)+m.Arm*m.Arm
+	a := 1/variance - 1/was
+	if a <= 1e-9 {
+		return 0, math.Inf(1)
+	}
+	end := func(needs, sign float64) float64 {
+		c := mean*mean/variance - 2*needs - math.Log(was/variance)
+		half := mean / variance
+		return math.Exp((half + sign*math.Sqrt(max(half*half-a*c, 0))) / a)
+	}
+	return end(fails, -1), end(passes, 1)
+}
+
+// Price is how much evidence, a natural logarithm, it costs that neither the ratio nor the start of a fault is known: of
+// one that begins with the release.
+func Price(ratio float64) float64 {
+	best := math.Inf(-1)
+	for i, r := range logAlternatives {
+		d := (math.Log(ratio) - r) / around[i]
+		best = max(best, logPrior[i]-d*d/2)
+	}
+	return -math.Log(atFirst) - max(best, math.Log(0.01))
+}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/serindev/serin/judge"
+)
+
+// The kinds of traffic that the exam knows.
+var (
+	iid           = kind{name: "iid"}
+	bursts        = kind{name: "bursts", bursts: 8}
+	slow          = kind{name: "slow drift", ownSD: 0.3, ownTau: 195}
+	slower        = kind{name: "slower drift", ownSD: 0.3, ownTau: 900}
+	correlated    = kind{name: "autocorrelated", ownSD: 0.5, ownTau: 44.8}
+	common        = kind{name: "common incidents", commonIncidents: true}
+	diurnal       = kind{name: "diurnal", diurnal: true}
+	restart1      = kind{name: "one restart of 1", oneRestart: true, pods: 1}
+	restart3      = kind{name: "one restart of 3", oneRestart: true, pods: 3}
+	restarts      = kind{name: "restarts of all pods", pods: 1, stablePods: 20, restarts: 0.5, restartSeconds: 10}
+	restartsKnown = kind{name: "restarts of all pods, replicas known", pods: 1, stablePods: 20, restarts: 0.5, restartSeconds: 10, seeReplicas: true}
+	ills          = kind{name: "pod incidents", pods: 1, stablePods: 20, illPerHour: 0.5, illSeconds: 60, illShare: 0.2}
+	illsKnown     = kind{name: "pod incidents, replicas known", pods: 1, stablePods: 20, illPerHour: 0.5, illSeconds: 60, illShare: 0.2, seeReplicas: true}
+	pods          = kind{name: "pods 20%", pods: 1, stablePods: 20, podSD: 0.2}
+	podsKnown     = kind{name: "pods 20%, replicas known", pods: 1, stablePods: 20, podSD: 0.2, seeReplicas: true}
+	bound         = kind{name: "bucket bound", base: 0.2, pods: 1, stablePods: 20, speed: 0.03}
+	boundKnown    = kind{name: "bucket bound, replicas known", base: 0.2, pods: 1, stablePods: 20, speed: 0.03, seeReplicas: true}
+	sessions      = kind{name: "sessions", retries: 20}
+	sessionsKnown = kind{name: "sessions, replicas known", retries: 20, stablePods: 20, seeReplicas: true}
+	heavy         = kind{name: "heavy users", heavy: true}
+)
+
+func coldStart(amp, tau float64, name string) kind {
+	return kind{name: name, base: 0.02, amp: amp, tau: tau, cold: true}
+}
+
+// steep is the ramp of review/peers.md.
+var steep = []stretch{{0.1, 15}, {0.2, 15}, {0.3, 15}, {0.4, 15}, {0.5, 1740}}
+
+func oneMinuteOfFive(x float64) func(float64) float64 {
+	return func(t float64) float64 {
+		if math.Mod(t, 300) < 60-1e-9 {
+			return x
+		}
+		return 1
+	}
+}
+
+func cells() []cell {
+	var out []cell
+	for _, k := range []kind{iid, slow, slower, correlated, common, restart1, restart3, restarts, ills, pods, bound, sessions, heavy, bursts, diurnal,
+		podsKnown, boundKnown, illsKnown, restartsKnown, sessionsKnown,
+		coldStart(3, 120, "cold x3"), coldStart(5, 120, "cold x5"), coldStart(10, 120, "cold x10")} {
+		for _, rps := range []float64{1000, 100} {
+			for _, later := range []bool{false, true} {
+				c := cell{group: "good", kind: k, rps: rps, ramp: steps, later: later}
+				if k.cold {
+					c.margin = judge.Margin{Relative: 0.25, Absolute: 0.01}
+				}
+				out = append(out, c)
+			}
+		}
+	}
+	for _, x := range []float64{0.8, 0.5, 0.2} {
+		for _, rps := range []float64{1000, 100} {
+			out = append(out, cell{group: "margin", kind: iid, rps: rps, ramp: steps, effect: times(x), says: fmt.Sprintf("x%g", x)})
+		}
+	}
+	for _, k := range []kind{iid, slow, slower, correlated, podsKnown} {
+		for _, rps := range []float64{1000, 100} {
+			out = append(out, cell{group: "margin", kind: k, rps: rps, ramp: steps, effect: times(1.2), says: "x1.2"},
+				cell{group: "margin", kind: k, rps: rps, ramp: steps, effect: times(1.25), says: "x1.25"})
+		}
+	}
+	for _, later := range []bool{false, true} {
+		for _, e := range []struct {
+			says string
+			x    float64
+		}{{"x1.5", 1.5}, {"x2", 2}, {"x5", 5}, {"outage", 100}} {
+			for _, at := range []struct{ rps, w float64 }{{100, 0.05}, {1000, 0.5}} {
+				out = append(out, cell{group: "find", kind: iid, rps: at.rps, ramp: constant(at.w), effect: times(e.x), says: e.says, later: later})
+			}
+			if e.x > 1.5 {
+				for _, k := range []kind{slow, common} {
+					out = append(out, cell{group: "find", kind: k, rps: 1000, ramp: constant(0.5), effect: times(e.x), says: e.says, later: later})
+				}
+			}
+		}
+		for _, at := range []struct{ rps, w float64 }{{100, 0.05}, {1000, 0.5}} {
+			out = append(out,
+				cell{group: "find", kind: iid, rps: at.rps, ramp: constant(at.w), effect: times(5), says: "x5 from 30", from: 1800, later: later},
+				cell{group: "find", kind: iid, rps: at.rps, ramp: constant(at.w), effect: times(100), says: "outage from 30", from: 1800, later: later},
+				cell{group: "find", kind: iid, rps: at.rps, ramp: constant(at.w), effect: oneMinuteOfFive(5), says: "x5 one in five", later: later},
+				cell{group: "find", kind: iid, rps: at.rps, ramp: constant(at.w), effect: oneMinuteOfFive(5), says: "x5 one in five from 30", from: 1800, later: later})
+		}
+		for _, w := range []float64{0.01, 0.05} {
+			out = append(out, cell{group: "find", kind: iid, rps: 1, ramp: constant(w), effect: times(100), says: "outage", later: later},
+				cell{group: "good", kind: iid, rps: 1, ramp: constant(w), later: later})
+		}
+	}
+	low := iid
+	low.base = 0.005
+	for _, later := range []bool{false, true} {
+		out = append(out,
+			cell{group: "ramp", kind: low, rps: 30, dt: 5, ramp: steep, effect: times(5), says: "x5", later: later, after: 75, ends: 75},
+			cell{group: "ramp", kind: low, rps: 30, dt: 5, ramp: steep, effect: times(200), says: "outage", later: later, after: 75, ends: 75},
+			cell{group: "ramp", kind: low, rps: 30, dt: 5, ramp: steep, later: later, margin: judge.Margin{Relative: 1, Absolute: 0.001}, after: 75, ends: 75},
+			cell{group: "ramp", kind: low, rps: 30, dt: 5, ramp: steep, effect: times(2), says: "x2", later: later, margin: judge.Margin{Relative: 1, Absolute: 0.001}, after: 75, ends: 75})
+	}
+	for _, x := range []struct {
+		says string
+		x    float64
+	}{{"x2", 2}, {"x5", 5}} {
+		for _, at := range []struct{ rps, w float64 }{{100, 0.05}, {1000, 0.5}} {
+			k := coldStart(0, 1, "may be cold")
+			out = append(out, cell{group: "find", kind: k, rps: at.rps, ramp: constant(at.w), effect: times(x.x), says: x.says, margin: judge.Margin{Relative: 0.25, Absolute: 0.01}})
+		}
+	}
+	return out
+}

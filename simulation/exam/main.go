@@ -1,0 +1,315 @@
+// Exam examines the sequential judge: it lets simulated users meet good and bad versions in worlds that are not as the
+// judge supposes them, and counts what the judge does.
+//
+// It prints a line for each cell as soon as it is measured, and goes on where an earlier run ended: what has been
+// measured is kept in a file.
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"hash/fnv"
+	"math"
+	"math/rand/v2"
+	"os"
+	"regexp"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/judge/sequential"
+)
+
+// cell is one row of the exam at one rate of requests.
+type cell struct {
+	group  string
+	kind   kind
+	rps    float64
+	dt     float64 // 0 is 10 seconds
+	ramp   []stretch
+	effect func(t float64) float64 // nil is a good version
+	says   string                  // what the effect is, in words
+	from   float64                 // seconds at which the fault begins
+	margin judge.Margin            // zero is the default
+	hours  float64                 // of history; 0 is 24, below 0 none
+	after  float64                 // passAfter in seconds, 0 the default
+	ends   float64                 // a pass from this second on ends a good release; 0: the beginning of the last stretch and its hold
+	later  bool                    // after three good releases
+}
+
+// stretch is a time at one weight.
+type stretch struct{ weight, seconds float64 }
+
+var steps = []stretch{{0.01, 600}, {0.05, 600}, {0.20, 600}, {0.50, 1800}}
+
+func constant(w float64) []stretch { return []stretch{{w, 3600}} }
+
+func times(x float64) func(float64) float64 { return func(float64) float64 { return x } }
+
+func (c *cell) id() string {
+	s := fmt.Sprintf("%s|%s|%g rps|%s|%v", c.group, c.kind.name, c.rps, c.says, c.ramp)
+	if c.later {
+		s += "|later"
+	}
+	if c.hours != 0 {
+		s += fmt.Sprintf("|%g h", c.hours)
+	}
+	return s
+}
+
+// result is what became of one release; times in seconds, negative for never.
+type result struct {
+	Fail, Pass float64
+	Failed     float64 // bad requests of the canary until then
+	Lean       float64 // seconds in which it leaned
+	Learned    bool
+}
+
+func (c *cell) weights() (w, e []float64) {
+	dt := c.look()
+	for _, s := range c.ramp {
+		for range int(math.Round(s.seconds / dt)) {
+			w = append(w, s.weight)
+			x := 1.0
+			if t := float64(len(w)-1) * dt; c.effect != nil && t >= c.from-1e-9 {
+				x = c.effect(t - c.from)
+			}
+			e = append(e, x)
+		}
+	}
+	return w, e
+}
+
+func (c *cell) look() float64 {
+	if c.dt > 0 {
+		return c.dt
+	}
+	return 10
+}
+
+func (c *cell) judge() (*sequential.Judge, error) {
+	m := judge.Metric{Name: "m", Kind: judge.Counts, Weight: 1, Noise: 0.3, MinRequests: 100, Margin: judge.Margin{Relative: 0.25, Absolute: 0.001}, Cold: c.kind.cold}
+	if c.margin.Relative > 0 {
+		m.Margin = c.margin
+	}
+	s := judge.Settings{FalseRollback: 0.01, FalseAdvance: 0.05, Metrics: []judge.Metric{m}}
+	if c.after > 0 {
+		d := time.Duration(c.after * 1e9)
+		s.PassAfter = &d
+	}
+	return sequential.New(s)
+}
+
+func series(m minutes) judge.Sums { return judge.Sums{Bad: m.bad, Total: m.total} }
+
+// run lets one release happen.
+func (c *cell) run(i int, seed uint64) result {
+	j, err := c.judge()
+	if err != nil {
+		panic(err)
+	}
+	h := fnv.New64a()
+	fmt.Fprintf(h, "%s %d", c.id(), i)
+	d := dice{rand.New(rand.NewPCG(seed, h.Sum64()))}
+	pasts := map[string][]judge.Past{}
+	hours := c.hours
+	if hours == 0 {
+		hours = 24
+	}
+	if hours > 0 {
+		m := c.kind.past(d, c.rps, hours)
+		past := judge.History{Seconds: 60, Baseline: series(m)}
+		for _, r := range m.replicas {
+			past.Replicas = append(past.Replicas, series(r))
+		}
+		for name, p := range j.History(map[string]judge.History{"m": past}) {
+			pasts[name] = append(pasts[name], p)
+		}
+	}
+	w, e := c.weights()
+	if c.later {
+		one := make([]float64, len(w))
+		for t := range one {
+			one[t] = 1
+		}
+		for range 3 {
+			_, taught := c.follow(j, pasts, c.kind.release(d, c.rps, c.look(), w, one)[:len(w)*2/3], 1e18)
+			for name, p := range taught {
+				pasts[name] = append(pasts[name], p)
+			}
+		}
+	}
+	ends := c.ends
+	if ends == 0 {
+		for _, s := range c.ramp {
+			ends += math.Min(s.seconds, 600)
+		}
+	}
+	r, taught := c.follow(j, pasts, c.kind.release(d, c.rps, c.look(), w, e), ends)
+	r.Learned = len(taught) > 0
+	return r
+}
+
+// follow judges the looks of a release. It goes on after a pass, as long as it is not told to end by one.
+func (c *cell) follow(j *sequential.Judge, pasts map[string][]judge.Past, looks []look, ends float64) (result, map[string]judge.Past) {
+	evidence := j.Begin(pasts)
+	out := result{Fail: -1, Pass: -1}
+	dt := c.look()
+	for t, l := range looks {
+		at := float64(t+1) * dt
+		var v judge.Verdict
+		evidence, v = j.Look(evidence, judge.Look{
+			Number: t + 1, At: time.Unix(0, 0).Add(time.Duration(at * 1e9)), Length: time.Duration(dt * 1e9), Weight: l.weight,
+			Observations: []judge.Observation{{Metric: "m", Canary: judge.Arm{Bad: l.xc, Total: l.nc}, Baseline: judge.Arm{Bad: l.xb, Total: l.nb}}},
+		})
+		m := v.Metrics[0]
+		if math.IsNaN(m.LogEvidence.Worse + m.LogEvidence.NoWorse + m.LogEvidence.Beyond + m.Ratio + m.Lower + m.Upper) {
+			panic(fmt.Sprintf("%s: look %d: %+v", c.id(), t, m))
+		}
+		if out.Pass < 0 {
+			out.Failed += l.xc
+		}
+		if v.Leaning {
+			out.Lean += dt
+		}
+		if trace {
+			fmt.Printf("%4d w%.2f %g/%g %g/%g worse %.2f beyond %.2f nw %.2f r %.2f lead %.2f (%.2f %.2f) %s\n", t, l.weight, l.xc, l.nc, l.xb, l.nb, m.LogEvidence.Worse, m.LogEvidence.Beyond, m.LogEvidence.NoWorse, m.Ratio, m.Leading, m.Lower, m.Upper, v.Outcome)
+		}
+		if v.Outcome == judge.Fail {
+			out.Fail = at
+			return out, nil
+		}
+		if v.Outcome == judge.Pass && at >= ends-1e-9 && out.Pass < 0 {
+			out.Pass = at
+		}
+	}
+	return out, evidence.Learned()
+}
+
+// measured is a cell's results, as they are kept.
+type measured struct {
+	ID      string
+	Seed    uint64
+	Results []result
+}
+
+var trace bool
+
+func main() {
+	releases := flag.Int("releases", 400, "how many releases a cell of good versions has; a quarter of that where a fault is to be found")
+	seed := flag.Uint64("seed", 1, "the seed of all chance")
+	match := flag.String("run", "", "only cells whose name matches this expression")
+	keep := flag.String("keep", "", "the file that keeps what was measured")
+	one := flag.Int("trace", -1, "print the looks of one release of each cell")
+	workers := flag.Int("workers", runtime.GOMAXPROCS(0), "how many releases are simulated at once")
+	flag.Parse()
+	trace = *one >= 0
+	known := map[string]measured{}
+	if *keep != "" {
+		if f, err := os.Open(*keep); err == nil {
+			s := bufio.NewScanner(f)
+			s.Buffer(nil, 1<<26)
+			for s.Scan() {
+				var m measured
+				if json.Unmarshal(s.Bytes(), &m) == nil {
+					known[fmt.Sprint(m.ID, m.Seed)] = m
+				}
+			}
+			f.Close()
+		}
+	}
+	re := regexp.MustCompile(*match)
+	for _, c := range cells() {
+		if !re.MatchString(c.id()) {
+			continue
+		}
+		if trace {
+			fmt.Println(c.id())
+			c.run(*one, *seed)
+			continue
+		}
+		n := *releases
+		if c.effect != nil && c.group != "margin" && c.group != "ramp" {
+			n = max(n/4, 10)
+		}
+		m, ok := known[fmt.Sprint(c.id(), *seed)]
+		begun := time.Now()
+		if !ok || len(m.Results) < n {
+			m = measured{c.id(), *seed, c.all(n, *seed, *workers)}
+			if *keep != "" {
+				b, _ := json.Marshal(m)
+				f, err := os.OpenFile(*keep, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+				if err == nil {
+					f.Write(append(b, '\n'))
+					f.Close()
+				}
+			}
+		}
+		fmt.Println(c.line(m.Results), fmt.Sprintf("%.1fs", time.Since(begun).Seconds()))
+	}
+}
+
+func (c *cell) all(n int, seed uint64, workers int) []result {
+	out := make([]result, n)
+	var group sync.WaitGroup
+	for w := range workers {
+		group.Go(func() {
+			for i := w; i < n; i += workers {
+				out[i] = c.run(i, seed)
+			}
+		})
+	}
+	group.Wait()
+	return out
+}
+
+// line is what a cell's results say.
+func (c *cell) line(rs []result) string {
+	back, passed, learned := 0, 0, 0
+	var found, took, failed []float64
+	for _, r := range rs {
+		if r.Fail >= 0 && (r.Pass < 0 || r.Fail <= r.Pass) {
+			back++
+		}
+		if r.Learned {
+			learned++
+		}
+		f := math.Inf(1)
+		if r.Fail >= 0 && r.Fail > c.from {
+			f = r.Fail - c.from
+		}
+		found = append(found, f)
+		p := math.Inf(1)
+		if r.Pass >= 0 {
+			passed++
+			p = r.Pass
+		}
+		took = append(took, p)
+		failed = append(failed, r.Failed)
+	}
+	slices.Sort(found)
+	slices.Sort(took)
+	slices.Sort(failed)
+	n := len(rs)
+	fails := 0
+	for _, f := range found {
+		if !math.IsInf(f, 1) {
+			fails++
+		}
+	}
+	return fmt.Sprintf("%-60s n=%d back %s | found %.0f%% median %.2f min, 90%% %.2f | failed requests %.0f, 90%% %.0f | passes %s median %.1f | learned %d",
+		c.id(), n, percent(back, n), 100*float64(fails)/float64(n), found[n/2]/60, found[n*9/10]/60, failed[n/2], failed[n*9/10], percent(passed, n), took[n/2]/60, learned)
+}
+
+// percent is a share with its 95% interval. Wilson, J. Am. Stat. Assoc. 22 (1927), 209–212.
+func percent(k, n int) string {
+	const z = 1.959963984540054
+	p, m := float64(k)/float64(n), float64(n)
+	scale := 1 + z*z/m
+	middle, half := (p+z*z/(2*m))/scale, z*math.Sqrt(p*(1-p)/m+z*z/(4*m*m))/scale
+	return fmt.Sprintf("%.1f%% (%.1f–%.1f)", 100*p, 100*math.Max(0, middle-half), 100*math.Min(1, middle+half))
+}

@@ -1,0 +1,855 @@
+#!/usr/bin/env python3
+"""A second implementation of the sequential judge, written from docs/statistics.md, in plain Python.
+
+python3 reference.py          writes sequences.json.gz: sequences of looks, and what the judge has to say after each
+python3 reference.py FILE     judges a file of `serin judge --judge sequential` and prints the answers
+
+It is slow, and it is not to be clever: dense matrices, one hypothesis at a time. Go's tests hold its answers to 1e-9.
+"""
+import gzip, json, math, random, sys
+
+INF = math.inf
+TAU = [45.0, 200.0, 900.0, INF, 60.0, 240.0]
+RATIOS = [1.2, 1.4, 1.75, 2.5, 4.0, 8.0, 20.0, 100.0]
+WIDTH = [.05, .08, .12, .2, .25, .4, .5, 1.0]
+PRIOR = [.04, .14, .18, .20, .16, .12, .08, .08]
+GOOD = [(0.0, 0.0, .94), (math.log(.85), .08, .03), (math.log(.5), .35, .02), (math.log(.1), 1.0, .01)]
+PASS = [math.log(.85), math.log(.6), math.log(.3)]
+FLOOR = [0.0, math.log(.6), math.log(.25), math.log(.06), math.log(.005)]
+LENGTHS = [60.0, 300.0, 900.0]
+Z = [0, 0.723551018752837573322639864579, 1.46855328921666793166701573925, 2.26658058453184311180209693284, 3.19099320178152760723004779538]
+W = [0.720235215606050957124334723389, 0.432651559002555750199812112956, 0.0884745273943765732879751147476, 0.00494362427553694721722456597763, 0.0000396069772632643819045862946425]
+
+
+def log(x):
+    return math.log(x) if x > 0 else -INF
+
+
+def logadd(*xs):
+    m = max(xs)
+    return m if m == -INF else m + math.log(sum(math.exp(x - m) for x in xs))
+
+
+class Binomial:
+    """x of b bad events are the canary's; the offset is the log ratio of exposures."""
+
+    def __init__(self, x, b, offset):
+        self.x, self.b, self.offset = x, b, offset
+
+    def log(self, e):
+        return self.x * e - self.b * (max(e, 0) + math.log1p(math.exp(-abs(e))))
+
+    def slope(self, e):
+        t = 1 / (1 + math.exp(-e)) if e > -700 else 0.0
+        return self.x - self.b * t, self.b * t * (1 - t)
+
+
+class Poisson:
+    """x events where b are expected; sign -1 where fewer are worse."""
+
+    def __init__(self, x, b, sign=1):
+        self.x, self.b, self.sign, self.offset = x, b, sign, 0.0
+
+    def log(self, e):
+        return self.x * self.sign * e - self.b * math.exp(self.sign * e)
+
+    def slope(self, e):
+        l = self.b * math.exp(self.sign * e)
+        return self.sign * (self.x - l), l
+
+
+class Normal:
+    def __init__(self, z, variance):
+        self.z, self.variance, self.offset = z, variance, 0.0
+
+
+def predict(o, rho, mu, s):
+    """log probability of the datum, and the mean and variance of u after it."""
+    if isinstance(o, Normal):
+        v = s + o.variance
+        d = o.z - rho - mu
+        return -d * d / (2 * v) - math.log(v) / 2, mu + s / v * d, s * o.variance / v
+    off, u = o.offset + rho, mu
+    for _ in range(200):
+        g, h = o.slope(off + u)
+        step = (g - (u - mu) / s) / (h + 1 / s)
+        step = max(-1.5, min(1.5, step))
+        u += step
+        if abs(step) < 1e-10:
+            break
+    h = o.slope(off + u)[1]
+    width = math.sqrt(2 / (h + 1 / s))
+    f = lambda v: o.log(off + v) - (v - mu) ** 2 / (2 * s)
+    top = f(u)
+    pts = [(width * z * sg, w) for z, w in zip(Z, W) for sg in ((1, -1) if z else (1,))]
+    ws = [w * math.exp((d / width) ** 2 + f(u + d) - top) for d, w in pts]
+    tot = sum(ws)
+    m = sum(w * d for w, (d, _) in zip(ws, pts)) / tot
+    v = sum(w * d * d for w, (d, _) in zip(ws, pts)) / tot - m * m
+    return top + math.log(tot * width / math.sqrt(2 * math.pi * s)), u + m, max(v, 0.0)
+
+
+class Belief:
+    def __init__(self, var):
+        d = len(var)
+        self.m = [0.0] * d
+        self.P = [[var[i] if i == j else 0.0 for j in range(d)] for i in range(d)]
+
+    def copy(self, grow=0.0):
+        b = Belief([0.0] * len(self.m))
+        b.m, b.P = self.m[:], [r[:] for r in self.P]
+        b.P[3][3] += grow
+        return b
+
+    def pass_(self, phi, q):
+        d = len(self.m)
+        self.m = [p * x for p, x in zip(phi, self.m)]
+        self.P = [[self.P[i][j] * phi[i] * phi[j] + (q[i] if i == j else 0.0) for j in range(d)] for i in range(d)]
+
+    def sum(self):
+        with_ = [sum(r) for r in self.P]
+        return sum(self.m), max(sum(with_), 1e-9), with_
+
+    def learn(self, with_, s, shift, less):
+        k = [w / s for w in with_]
+        self.m = [x + kk * shift for x, kk in zip(self.m, k)]
+        self.P = [[self.P[i][j] - less * k[i] * k[j] for j in range(len(k))] for i in range(len(k))]
+
+    def blend(self, f, o):
+        if f <= 0:
+            return
+        gap = [b - a for a, b in zip(self.m, o.m)]
+        d = len(gap)
+        self.P = [[self.P[i][j] + f * (o.P[i][j] - self.P[i][j]) + f * (1 - f) * gap[i] * gap[j] for j in range(d)] for i in range(d)]
+        self.m = [a + f * g for a, g in zip(self.m, gap)]
+
+
+class Row:
+    def __init__(self, belief, rho):
+        self.b, self.rho, self.ill = belief, rho, 0.0
+
+    def hold(self, o, rho=None):
+        mu, s, w = self.b.sum()
+        p, after, spread = predict(o, self.rho if rho is None else rho, mu, s)
+        return p, mu, s, w, after, spread
+
+    def learn(self, h, sure):
+        p, mu, s, w, after, spread = h
+        self.b.learn(w, s, sure * (after - mu), sure * (s - spread))
+
+
+class Filter:
+    """The evidence of one comparison."""
+
+    def __init__(self, wander, arm, cold, clusters, incident, goal):
+        self.rest = list(wander) + [arm * arm] + ([0.0, 0.0] if cold else [])
+        self.arm, self.clusters, self.incident, self.goal = arm, clusters, incident, goal
+        new = lambda grow, rho: Row(Belief(self.rest).copy(grow), rho)
+        self.good = [new(w * w, r) for r, w, _ in GOOD]
+        self.worth = [p for _, _, p in GOOD]
+        self.alts = [new(w * w, math.log(r)) for r, w in zip(RATIOS, WIDTH)]
+        self.passes = [new(0, r) for r in PASS]
+        self.margin, self.open = new(0, 0.0), new(2.5 ** 2, 0.0)
+        self.illness = Belief(self.rest).copy(2.5 ** 2)
+        self.A, self.E = [-INF] * 8, [-INF] * 8
+        self.X, self.xill = -INF, 0.0
+        self.spent = self.turns = self.at = 0.0
+        self.begun = False
+        self.whole = [0.0] * 5
+        self.floor = [new(0, r) for r in FLOOR]
+        self.floorlog = [0.0] * 5
+
+    def beliefs(self):
+        return [r.b for r in self.good + self.alts + self.passes + [self.margin, self.open]] + [self.illness]
+
+    def set_wander(self, wander):
+        self.rest[:3] = wander
+
+    def steps(self, dt, starts):
+        phi = [math.exp(-dt / t) for t in TAU[:len(self.rest)]]
+        q = [v * (1 - p * p) for v, p in zip(self.rest, phi)]
+        q[3] = 0.0
+        for i in range(4, len(q)):
+            q[i] = 1.5 ** 2 / 2 * starts * starts
+        return phi, q
+
+    def wait(self, dt):
+        if not self.begun:
+            return
+        phi, q = self.steps(dt, 0.0)
+        for b in self.beliefs():
+            b.pass_(phi, q)
+        self.fade(dt)
+        self.at += dt
+
+    def fade(self, dt):
+        stays = math.exp(-dt / self.incident)
+        for r in self.good + self.alts + self.passes + [self.margin, self.open]:
+            r.ill *= stays
+        self.xill *= stays
+
+    def mass(self, dt, turned):
+        if not self.begun:
+            return .5
+        if turned and self.turns < 3:
+            return 1 / 16
+        if turned:
+            k = self.turns - 2
+            return 1 / 16 / (k * (k + 1))
+        return .25 * (3600 / (3600 + self.at) - 3600 / (3600 + self.at + dt))
+
+    def look(self, dt, starts, turned, margin, heavy, o, allowed, bad):
+        phi, q = self.steps(dt, starts)
+        for b in self.beliefs():
+            b.pass_(phi, q)
+        w = self.mass(dt, turned)
+        if self.begun and turned:
+            self.turns += 1
+        self.spent += w
+        null = self.good[0]
+        for i, r in enumerate(self.alts):
+            more = math.log(.9 * w * PRIOR[i])
+            tot = logadd(self.A[i], more)
+            f = math.exp(more - tot)
+            self.A[i] = tot
+            r.b.blend(f, null.b.copy(WIDTH[i] ** 2))
+            r.ill += f * (null.ill - r.ill)
+            self.E[i] = logadd(self.E[i], math.log(w / 8))
+        more = math.log(w * .1)
+        tot = logadd(self.X, more)
+        self.xill += math.exp(more - tot) * (null.ill - self.xill)
+        self.X = tot
+        self.at += dt
+        self.begun = True
+        if allowed > 0:
+            for i, r in enumerate(RATIOS):
+                self.E[i] += (bad * math.log(r) - allowed * (r - 1)) / self.clusters
+        if o is None:
+            self.fade(dt)
+            return
+        stays = math.exp(-dt / (min(self.incident, 5.0) if heavy else self.incident))
+        onset = 1 - math.exp(-dt / 3600)
+        fresh = Row(null.b.copy(2.5 ** 2), 0.0)
+        self.illness.P[3][3] += .1 ** 2 * dt / 10
+        ill = Row(self.illness, 0.0)
+        hf, hi = fresh.hold(o), ill.hold(o)
+
+        def incident(before, plain, onset=onset):
+            on = before * stays
+            same, other = on * .75, (1 - on) * onset + on * .25
+            inn = logadd(log(same) + hi[0], log(other) + hf[0])
+            tot = logadd(log(1 - same - other) + plain, inn)
+            return math.exp(inn - tot), tot
+
+        on = null.ill * stays
+        young = math.log((1 - on) * onset + on * .25) + hf[0]
+        f = math.exp(young - logadd(log(on * .75) + hi[0], young))
+        forget = 1 - math.exp(-dt / 3600)
+        sums = []
+        for i, r in enumerate(self.good):
+            self.worth[i] += forget * (GOOD[i][2] - self.worth[i])
+            h = r.hold(o)
+            after, tot = incident(r.ill, h[0])
+            if i == 0:
+                self.whole[0] += tot
+                xi, xt = incident(self.xill, h[0], 1 - math.exp(-dt / 200))
+                if hf[4] <= 0:
+                    xt = min(xt, tot)
+                self.X += xt
+                self.xill = xi
+            sums.append(math.log(self.worth[i]) + tot)
+            r.learn(h, 1 - after)
+            r.ill = after
+        alike = logadd(*sums)
+        self.worth = [math.exp(s - alike) for s in sums]
+        self.X -= alike
+        for i, r in enumerate(self.alts):
+            h = r.hold(o)
+            self.A[i] += h[0] - alike
+            after, _ = incident(r.ill, h[0])
+            r.learn(h, 1 - after)
+            r.ill = after
+        self.margin.rho = math.log(margin)
+        for i, r in enumerate(self.passes + [self.margin, self.open]):
+            if i in (1, 2) and not self.goal:
+                continue
+            h = r.hold(o)
+            after, tot = incident(r.ill, h[0])
+            if i < 4:
+                self.whole[1 + i] += tot
+            r.learn(h, 1 - after)
+            r.ill = after
+        ill.learn(hi, 1)
+        fresh.learn(hf, 1)
+        self.illness.blend(f, fresh.b)
+
+    def look_floor(self, dt, bad, expected):
+        phi, q = self.steps(dt, 0.0)
+        phi, q = phi[:4], q[:4]
+        o = Poisson(bad / self.clusters, expected / self.clusters)
+        for i, r in enumerate(self.floor):
+            r.b.m, r.b.P = r.b.m[:4], [x[:4] for x in r.b.P[:4]]
+            r.b.pass_(phi, q)
+            if expected <= 0:
+                continue
+            h = r.hold(o)
+            self.floorlog[i] += h[0]
+            r.learn(h, 1)
+
+    def below(self):
+        return logadd(*self.floorlog[1:]) - math.log(4) - self.floorlog[0]
+
+    def estimate(self):
+        return math.exp(self.open.b.m[3])
+
+    def stand(self, margin):
+        worse = logadd(math.log(max(1 - self.spent, 1e-12)), self.X, *self.A)
+        least = 1.05 * min(margin, 20)
+        ins = [a - math.log(.9 * p) for a, p, r in zip(self.A, PRIOR, RATIOS) if r <= least]
+        far = [(a, p) for a, p, r in zip(self.A, PRIOR, RATIOS) if r > least]
+        mean = logadd(*[a for a, _ in far]) - math.log(sum(p * .9 for _, p in far))
+        beyond = logadd(mean, self.X - math.log(.1) - math.log(2))
+        beyond = max(beyond, max(a - math.log(.9 * p) for a, p in far) - math.log(2))
+        beyond -= max([math.log(self.spent)] + ins)
+        if margin > 20:
+            beyond = min(beyond, logadd(*self.E) - math.log(self.spent))
+        if self.goal:
+            no_worse = logadd(*self.whole[1:4]) - math.log(3) - self.whole[0]
+        else:
+            no_worse = logadd(math.log(.8) + self.whole[0], math.log(.2) + self.whole[1]) - self.whole[4]
+        ratio = self.estimate()
+        lead = max(range(8), key=lambda i: self.A[i])
+        leading = ratio if self.X >= self.A[lead] else math.exp(self.alts[lead].rho + self.alts[lead].b.m[3])
+        return worse, beyond, no_worse, ratio, leading, math.sqrt(sum(self.rest[:4]))
+
+    def band(self, fails, passes):
+        was = 2.5 ** 2 + self.arm ** 2
+        m, v = self.open.b.m[3], max(self.open.b.P[3][3], 1e-9) + self.arm ** 2
+        a = 1 / v - 1 / was
+        if a <= 1e-9:
+            return 1 / 245, 245.0
+        end = lambda need, sg: math.exp((m / v + sg * math.sqrt(max((m / v) ** 2 - a * (m * m / v - 2 * need - math.log(was / v)), 0))) / a)
+        return max(end(fails, -1), 1 / 245), min(end(passes, 1), 245.0)
+
+
+# --- history -------------------------------------------------------------------------------------------------------
+
+
+def share(h, tau):
+    x = h / tau
+    return 2 / (x * x) * (x - 1 + math.exp(-x))
+
+
+def chi2(z, k):
+    c = 2 / (9 * k)
+    return k * max(1 - c + z * math.sqrt(c), .01) ** 3
+
+
+def upper(b, z, clusters):
+    if b["weight"] <= 0 or b["count"] < 2:
+        return None
+    k = max(b["weight"] ** 2 / b["fourth"] - 1, 1.5)
+    return max((b["squares"] * k / chi2(z, k) - clusters * b["variance"]) / b["weight"], 0.0)
+
+
+def solve(A, y):
+    n = len(y)
+    M = [r[:] + [v] for r, v in zip(A, y)]
+    for p in range(n):
+        if M[p][p] <= 1e-12:
+            return None
+        for q in range(n):
+            if q != p:
+                f = M[q][p] / M[p][p]
+                M[q] = [a - f * b for a, b in zip(M[q], M[p])]
+    return [M[p][n] / M[p][p] for p in range(n)]
+
+
+def fit(up):
+    rows = [(i, v, 1 / max(v, 1e-4)) for i, v in enumerate(up) if v is not None]
+    best, out = INF, [0.0] * 3
+    for mask in range(8):
+        of = [j for j in range(3) if mask >> j & 1]
+        g = lambda i, j: share(LENGTHS[i], TAU[j])
+        A = [[sum(w * w * g(i, p) * g(i, q) for i, v, w in rows) for q in of] for p in of]
+        y = [sum(w * w * g(i, p) * v for i, v, w in rows) for p in of]
+        x = solve(A, y)
+        if x is None or any(c < 0 for c in x):
+            continue
+        full = [0.0] * 3
+        for j, c in zip(of, x):
+            full[j] = c
+        miss = sum(((sum(full[j] * g(i, j) for j in range(3)) - v) * w) ** 2 for i, v, w in rows)
+        if miss < best - 1e-9:
+            best, out = miss, full
+    return [math.log1p(min(c, 4)) for c in out]
+
+
+class Blocks:
+    def __init__(self, length=0.0):
+        self.length, self.u, self.v, self.t = length, 0.0, 0.0, 0.0
+        self.s = dict(squares=0.0, variance=0.0, weight=0.0, fourth=0.0, count=0.0)
+
+    def put(self, u, v):
+        if v > 0:
+            for k, x in (("squares", u * u), ("variance", v), ("weight", v * v), ("fourth", v ** 4), ("count", 1)):
+                self.s[k] += x
+
+    def add(self, u, v, dt):
+        self.u, self.v, self.t = self.u + u, self.v + v, self.t + dt
+        if self.t >= self.length - 1e-3:
+            self.put(self.u, self.v)
+            self.u = self.v = self.t = 0.0
+
+
+def past(h):
+    """What a history teaches."""
+    X, N = h["baseline"]["bad"], h["baseline"]["total"]
+    if sum(N) <= 0:
+        return None
+    rate, r = min(sum(X) / sum(N), 1.0), (sum(X) + .5) / (sum(N) + 1)
+    out = dict(release=False, rate=rate, blocks=[], clusters=0.0, replicas=0, spread=0.0, incident=0.0)
+    for length in LENGTHS:
+        n, b = max(int(round(length / h["seconds"])), 1), Blocks()
+        for i in range(0, len(X) - n + 1, n):
+            b.put(sum(X[i:i + n]) - r * sum(N[i:i + n]), r * sum(N[i:i + n]))
+        out["blocks"].append(b.s)
+    reps = h.get("replicas") or []
+    if len(reps) < 2:
+        return out
+    tot, sq, df, runs, bad_minutes = [], 0.0, 0, 0, 0
+    n5 = max(int(round(300 / h["seconds"])), 1)
+    for p in reps:
+        sick = [x > 6 * n * rate + 8 for x, n in zip(p["bad"], p["total"])]
+        bad_minutes += sum(sick)
+        runs += sum(1 for i, s in enumerate(sick) if s and (i == 0 or not sick[i - 1]))
+        x = sum(v for v, s in zip(p["bad"], sick) if not s)
+        n = sum(v for v, s in zip(p["total"], sick) if not s)
+        if n <= 0:
+            continue
+        tot.append((x, n))
+        for i in range(0, len(sick) - n5 + 1, n5):
+            e = x / n * sum(p["total"][i:i + n5])
+            if e > 0 and not any(sick[i:i + n5]):
+                sq += (sum(p["bad"][i:i + n5]) - e) ** 2 / e
+                df += 1
+    out["clusters"] = max(1.0, sq / df) if df >= 8 else 1.0
+    out["replicas"] = len(tot)
+    k = len(tot)
+    mean = sum(x / n for x, n in tot) / k if k else 0
+    if k >= 2 and mean > 0:
+        v = sum((x / n - mean) ** 2 for x, n in tot) / (k - 1) - sum(out["clusters"] * mean / n for x, n in tot) / k
+        out["spread"] = math.sqrt(max(v, 0)) / mean
+    if runs:
+        long = bad_minutes / runs * h["seconds"]
+        out["incident"] = long if long >= 1.5 * h["seconds"] else 0.0
+    return out
+
+
+# --- a metric ------------------------------------------------------------------------------------------------------
+
+
+class Spread:
+    """The variance of independent looks that explains how a number wanders over 1, 2, 4 and 8 looks."""
+
+    def __init__(self):
+        self.l = [dict(size=1 << i, buf=[], before=None, sq=0.0, n=0) for i in range(4)]
+
+    def add(self, z):
+        for v in self.l:
+            v["buf"].append(z)
+            if len(v["buf"]) == v["size"]:
+                m = sum(v["buf"]) / v["size"]
+                if v["before"] is not None:
+                    v["sq"] += (m - v["before"]) ** 2 / 2 * v["size"]
+                    v["n"] += 1
+                v["before"], v["buf"] = m, []
+
+    def estimate(self, prior):
+        return max((2 * prior + v["sq"]) / (2 + v["n"]) for i, v in enumerate(self.l) if i == 0 or v["n"] >= 1)
+
+
+class Judge:
+    """One metric, as `serin judge --judge sequential` takes it."""
+
+    def __init__(self, head):
+        self.m = m = dict(head["metric"])
+        self.dt = head["seconds"]
+        m.setdefault("direction", "increase")
+        m.setdefault("noise", 0.0)
+        m.setdefault("minRequests", 0.0)
+        m.setdefault("passAfter", 0.0)
+        m.setdefault("goal", False)
+        self.rel, self.abs = m["margin"].get("relative", 0.0), m["margin"].get("absolute", 0.0)
+        self.cold = m.get("cold", False) or m["kind"] == "histogram"
+        bounds = m.get("bounds") or [None]
+        n = len(bounds)
+        near = m.get("nearest", 0)
+        parts = [1 / n] * n
+        if near and n > 1:
+            k = min(range(n), key=lambda i: abs(bounds[i] - near))
+            parts = [.5 if i == k else .5 / (n - 1) for i in range(n)]
+        both = m["direction"] == "either"
+        self.sides = [False, True] if both else [m["direction"] == "decrease"]
+        self.q = [(x, i, parts[i]) for x in self.sides for i in range(n)]
+        self.fails_from = math.log(1 / m["falseRollback"]) + (math.log(2) if both else 0)
+        self.pass_from = math.log(1 / m["falseAdvance"]) if m.get("falseAdvance") else INF
+        self.learned = head.get("learned") or []
+        self.past = past(head["history"]) if head.get("history") else None
+        self.noise()
+        self.f = [None] * len(self.q)
+        self.tot = [[0.0] * 4 for _ in self.q]
+        self.waiting = [[0.0] * 4 for _ in self.q]
+        self.own = [[Blocks(60.0), Blocks(300.0)] for _ in self.q]
+        self.sp = [Spread() for _ in self.q]
+        self.looks, self.weight, self.turned, self.starts, self.elapsed = 0, None, False, 0.0, 0
+        self.n = [0.0, 0.0]
+        self.since = [0.0, 0.0]
+        self.data = 0
+        self.k = 0
+
+    def noise(self):
+        m = self.m
+        self.known = bool(self.past or self.learned)
+        self.clusters, self.incident, self.replicas, self.spread, self.rate = 1.0, 60.0, 0, 0.0, 0.0
+        one = m["noise"] ** 2 / 2
+        self.supposed = [one * .5, one * .45, one * .05]
+        if m["kind"] == "gauge":
+            self.supposed = [0.0] * 3
+        if not self.known or m["kind"] == "gauge":
+            self.wander = self.supposed
+            return
+        for p in self.learned:
+            self.rate = p["rate"]
+        up = []
+        for i in range(3):
+            v = upper(self.past["blocks"][i], -1.2815515655446004, max(self.past["clusters"], 1.0)) if self.past else None
+            if m["kind"] != "objective" and self.learned:
+                b = {k: sum(p["blocks"][i][k] for p in self.learned) for k in ("squares", "variance", "weight", "fourth", "count")}
+                r = upper(b, -1.6448536269514722, 1.0)
+                if r is not None and (self.past is None or v is not None and 1.5 * r < v):
+                    v = r / 2
+            up.append(v)
+        self.wander = fit(up)
+        if self.past:
+            self.rate = self.past["rate"]
+            self.clusters, self.replicas, self.spread = max(self.past["clusters"], 1.0), self.past["replicas"], self.past["spread"]
+            if self.past["incident"] > 0:
+                self.incident = max(60.0, self.past["incident"])
+            elif self.replicas >= 2:
+                self.incident = 30.0
+
+    def row(self, exchange, bound, l):
+        kind = self.m["kind"]
+        arm = lambda a: ([a["value"], 1.0] if kind == "gauge" else [a["total"] - a["cumulative"][bound], a["total"]] if kind == "histogram" else [a["bad"], a["total"]])
+        c = arm(l["canary"])
+        if kind == "objective":
+            return [c[0], c[1], 0.0, c[1] * self.m["objective"]]
+        b = arm(l["baseline"])
+        return b + c if exchange else c + b
+
+    def baseline_rate(self, i):
+        return (self.tot[i][2] + .5) / (self.tot[i][3] + 1)
+
+    def margin(self, i):
+        if self.m["kind"] in ("objective", "gauge"):
+            return 1 + self.rel
+        return max(1 + self.rel, 1 + self.abs / self.baseline_rate(i))
+
+    def look(self, l):
+        self.looks += 1
+        w, kind = l.get("weight", 0.0), self.m["kind"]
+        if self.weight is None:
+            self.weight = w
+        if w != self.weight:
+            st = (w - self.weight) / w if w > self.weight else 0.0
+            self.weight, self.turned = w, True
+            self.starts = 1 - (1 - self.starts) * (1 - st)
+            self.since = [0.0, 0.0]
+        missing = l.get("canary") is None or kind != "objective" and l.get("baseline") is None
+        empty = False
+        if missing:
+            for f in self.f:
+                if f:
+                    f.wait(self.dt)
+        else:
+            reps = (l.get("replicas") or {}).get("canary") or []
+            if self.data == 0:
+                self.k, self.starts = len(reps), 1.0
+            elif sum(r["total"] for r in reps) > 0:
+                self.starts = sum(r["total"] for r in reps if r["age"] <= self.dt) / sum(r["total"] for r in reps)
+            self.data += 1
+            for i, (x, b, _) in enumerate(self.q):
+                self.one(i, x, self.row(x, b, l))
+            self.turned, self.starts = False, 0.0
+            size = lambda a: 1.0 if kind == "gauge" else a["total"]
+            arms = [size(l["canary"]), 0.0 if kind == "objective" else size(l["baseline"])]
+            self.n = [a + b for a, b in zip(self.n, arms)]
+            self.since = [a + b for a, b in zip(self.since, arms)]
+            empty = kind != "gauge" and (arms[0] == 0 or kind != "objective" and arms[1] == 0)
+        return self.say(missing, empty)
+
+    def one(self, i, exchange, o):
+        kind = self.m["kind"]
+        own = self.own[i]
+        arms = 1 if kind == "objective" else 2
+        wander = [arms * v for v in self.wander]
+        if not self.known and kind != "gauge" and own[0].s["count"] >= 4:
+            # what was seen is of the log ratio already; what is supposed is of one arm
+            up = [upper(b.s, -1.6448536269514722, 1.0) if b.s["count"] >= 4 else None for b in own] + [None]
+            supposed = [arms * v for v in self.supposed]
+            wander = [min(a, b) for a, b in zip(supposed, fit(up))]
+            if up[1] is None:  # nothing is known of slower ones yet
+                wander[1] = min(supposed[1], max(up[0], wander[1]))
+        if self.f[i] is None:
+            arm = .05
+            if self.replicas > 0:
+                arm = max(.03, self.spread * math.sqrt(1 / max(self.k, 1) + 1 / self.replicas))
+            self.f[i] = Filter(wander, arm, self.cold, self.clusters, self.incident, self.m["goal"])
+        f = self.f[i]
+        f.set_wander(wander)
+        heavy = kind != "gauge" and o[0] > o[1] / 2
+        self.tot[i] = [a + b for a, b in zip(self.tot[i], o)]
+        margin = min(self.margin(i), 1e6)
+        datum, allowed, bad = None, 0.0, 0.0
+        phi = self.clusters
+        if kind == "gauge":
+            if o[0] > 0 or o[2] > 0:
+                z = max(-math.log(1000), min(math.log(1000), log(max(o[0], 0)) - log(max(o[2], 0))))
+                datum = Normal(z, max(self.sp[i].estimate(max(self.m["noise"] ** 2, 1e-6) * 60 / self.dt), 1e-12))
+                self.sp[i].add(z)
+        elif kind == "objective":
+            if o[3] > 0:
+                datum = Poisson(o[0] / phi, o[3] / phi, -1 if exchange else 1)
+            r = max(1e-3, min(1e3, f.estimate()))
+            for b in own:
+                b.add(o[0] - r * o[3], r * o[3], self.dt)
+        else:
+            wt = self.waiting[i] = [a + b for a, b in zip(self.waiting[i], o)]
+            if wt[1] > 0 and wt[3] > 0:
+                o, self.waiting[i] = wt, [0.0] * 4
+            else:
+                o = [0.0] * 4
+            b = o[0] + o[2]
+            if b > 0 and o[1] > 0 and o[3] > 0:
+                datum = Binomial(o[0] / phi, b / phi, math.log(o[1] / o[3]))
+            r = max(1e-3, min(1e3, f.estimate()))
+            t = r * o[1] / (r * o[1] + o[3]) if b > 0 else 0.0
+            for bl in own:
+                bl.add(o[0] - b * t, b * t * (1 - t), self.dt)
+            if self.abs > 0:
+                allowed, bad = o[1] * (self.abs + self.baseline_rate(i)), o[0]
+                f.look_floor(self.dt, o[0], o[1] * self.abs)
+        f.look(self.dt, self.starts, self.turned, margin, heavy, datum, allowed, bad)
+
+    def say(self, missing, empty):
+        found = []
+        kind = self.m["kind"]
+        for i, (x, b, part) in enumerate(self.q):
+            f, m = self.f[i], self.margin(i)
+            if f is None:
+                found.append(dict(worse=0.0, beyond=0.0, no=0.0, ratio=1.0, leading=1.0, noise=None, lower=1 / 245, upper=245.0, margin=m, x=x, b=b, part=part))
+                continue
+            f.set_wander([(1 if kind == "objective" else 2) * v for v in self.wander])
+            worse, beyond, no, ratio, leading, noise = f.stand(m)
+            if kind in ("ratio", "histogram") and self.abs > 0 and not self.m["goal"]:
+                s = .05 if self.rate > 0 and self.rate * self.rel > self.abs else .5
+                no = logadd(no + math.log(1 - s), f.below() + math.log(s))
+            lower, up = f.band(self.fails_from, self.pass_from if self.pass_from < INF else math.log(20))
+            found.append(dict(worse=worse, beyond=beyond, no=no, ratio=ratio, leading=leading, noise=noise, lower=lower, upper=up, margin=m, x=x, b=b, part=part))
+        dirs = []
+        for side in self.sides:
+            part = [f for f in found if f["x"] == side]
+            best = max(part, key=lambda f: f["worse"] + math.log(f["part"]))
+            dirs.append(dict(best, worse=logadd(*[f["worse"] + math.log(f["part"]) for f in part]), no=min(f["no"] for f in part)))
+        d = dirs[0]
+        if len(dirs) == 2:
+            d = dict(dirs[1] if dirs[1]["worse"] > dirs[0]["worse"] else dirs[0])
+            d["no"] = min(x["no"] for x in dirs)
+        fails = d["worse"] >= self.fails_from and d["beyond"] >= math.log(20)
+        enough = lambda n: n > 0 and n >= (0 if kind == "gauge" else self.m["minRequests"])
+        ok = d["no"] >= self.pass_from and enough(self.n[0]) and (kind == "objective" or enough(self.n[1]))
+        verdict = "inconclusive"
+        if fails and not missing:
+            verdict = "fail"
+        elif not missing and not empty and ok and (self.looks - 1) * self.dt >= self.m["passAfter"]:
+            verdict = "pass"
+        inv = (lambda v: 1 / v) if d["x"] else (lambda v: v)
+        lo, hi = (inv(d["upper"]), inv(d["lower"])) if d["x"] else (d["lower"], d["upper"])
+        out = dict(ratio=inv(d["ratio"]), leading=inv(d["leading"]), margin=inv(d["margin"]), lower=lo, upper=hi,
+                   logEvidence=dict(worse=d["worse"], beyond=d["beyond"], noWorse=d["no"]), verdict=verdict)
+        if d["noise"] is not None:
+            out["noise"] = d["noise"]
+        if kind == "histogram":
+            out["bound"] = self.m["bounds"][d["b"]]
+        return out
+
+
+class Split:
+    def __init__(self, head):
+        self.m, self.dt, self.weight = head["metric"], head["seconds"], None
+        self.reset()
+
+    def reset(self):
+        self.c = self.b = self.t = 0.0
+        self.sp = Spread()
+
+    def look(self, l):
+        w = l["weight"]
+        if w != self.weight:
+            self.weight = w
+            self.reset()
+        c, b = l["canary"]["requests"], l["baseline"]["requests"]
+        n = c + b
+        if n > 0:
+            self.c, self.b, self.t = self.c + c, self.b + b, self.t + self.dt
+            self.sp.add((c - n * w) / math.sqrt(n * w * (1 - w)))
+        N = self.c + self.b
+        if N == 0:
+            return dict(ratio=1.0, noise=self.m["noise"], logEvidence=dict(more=0.0, fewer=0.0), verdict="inconclusive")
+        z = math.log((self.c + .5) / (self.b + .5)) - math.log(w / (1 - w))
+        v = max(1.0, self.sp.estimate(1.0)) / (N * w * (1 - w)) + self.m["noise"] ** 2 * 90 / max(self.t, 90)
+        e = math.log(v / (v + 1)) / 2 + z * z / 2 * (1 / v - 1 / (v + 1))
+        alarm = e >= math.log(2 / self.m["falseAlarm"]) and abs(math.exp(z) - 1) >= self.m["tolerance"]
+        return dict(ratio=math.exp(z), noise=self.m["noise"], logEvidence=dict(more=e if z >= 0 else 0.0, fewer=0.0 if z >= 0 else e),
+                    verdict="alarm" if alarm else "inconclusive")
+
+
+# --- sequences -----------------------------------------------------------------------------------------------------
+
+
+def binom(r, n, p):
+    return float(sum(r.random() < p for _ in range(int(n)))) if n < 3000 else float(min(n, max(0, round(r.gauss(n * p, math.sqrt(n * p * (1 - p)))))))
+
+
+def draw_history(r, minutes, rate, base, sd, replicas=0, pod=0.0):
+    def one(k):
+        x, bad, tot = 0.0, [], []
+        a = math.exp(-60 / 195)
+        f = math.exp(r.gauss(0, pod)) if pod else 1.0
+        for _ in range(minutes):
+            x = a * x + sd * math.sqrt(1 - a * a) * r.gauss(0, 1)
+            n = float(round(rate * 60 / k))
+            tot.append(n)
+            bad.append(binom(r, n, min(1, base * f * math.exp(x))))
+        return dict(bad=bad, total=tot)
+    if not replicas:
+        return dict(seconds=60, baseline=one(1))
+    reps = [one(replicas) for _ in range(replicas)]
+    add = lambda key: [sum(p[key][i] for p in reps) for i in range(minutes)]
+    return dict(seconds=60, baseline=dict(bad=add("bad"), total=add("total")), replicas=reps)
+
+
+def sequences():
+    r = random.Random(18)
+    out = []
+
+    def counts(name, looks=40, rps=100, base=.01, w=.2, effect=lambda t: 1.0, seconds=10, metric=None, weights=None, empty=0.0, missing=0.0, replicas=False, **head):
+        m = dict(kind="ratio", falseRollback=.01, falseAdvance=.05, margin=dict(relative=.25, absolute=.001), noise=.3, minRequests=100)
+        m.update(metric or {})
+        ls = []
+        for t in range(looks):
+            ww = weights(t) if weights else w
+            n = max(1, round(r.gauss(rps * seconds, math.sqrt(rps * seconds))))
+            nc = float(round(n * ww)) if r.random() >= empty else 0.0
+            nb = float(n - nc)
+            l = dict(weight=ww, canary=dict(bad=binom(r, nc, min(1, base * effect(t))), total=nc), baseline=dict(bad=binom(r, nb, base), total=nb))
+            if r.random() < missing:
+                l["canary"] = None
+            if replicas:
+                l["replicas"] = dict(canary=[dict(age=10.0 * t + 5, bad=0, total=nc / 2), dict(age=10.0 * (t % 12) + 3, bad=0, total=nc / 2)])
+            ls.append(l)
+        out.append(dict(name=name, metric=m, seconds=seconds, looks=ls, **head))
+
+    step = lambda t: [.01, .05, .2, .5][min(t // 12, 3)]
+    quiet = draw_history(r, 240, 100, .01, 0.0)
+    drift = draw_history(r, 240, 100, .01, .3)
+    pods = draw_history(r, 120, 100, .01, .05, 5, .2)
+    sick = draw_history(r, 120, 100, .01, .05, 4, .1)
+    for i in range(40, 44):
+        sick["replicas"][1]["bad"][i] += 200.0
+        sick["baseline"]["bad"][i] += 200.0
+    counts("good, nothing known", looks=60)
+    counts("good, quiet history", looks=60, history=quiet)
+    counts("good, history that drifts", looks=50, history=drift)
+    counts("good, history of replicas", looks=50, history=pods, replicas=True)
+    counts("good, history of replicas with an incident", looks=40, history=sick)
+    counts("twice the errors", effect=lambda t: 2.0, looks=60, history=quiet)
+    counts("five times the errors", effect=lambda t: 5.0, history=quiet)
+    counts("five times the errors, drift", effect=lambda t: 5.0, history=drift)
+    counts("an outage", effect=lambda t: 100.0, looks=5, history=quiet)
+    counts("an outage from the middle", effect=lambda t: 1.0 if t < 20 else 100.0, looks=30, history=quiet)
+    counts("a restart", effect=lambda t: 100.0 if t == 15 else 1.0, looks=40, history=quiet)
+    counts("bad minutes that come again", effect=lambda t: 30.0 if t % 12 < 3 else 1.0, looks=60, history=quiet)
+    counts("steps", weights=step, looks=60, history=quiet)
+    counts("steps, five times as bad from the third on", weights=step, effect=lambda t: 5.0 if t >= 24 else 1.0, looks=48, history=quiet)
+    counts("many small steps", weights=lambda t: (1 + t // 4) / 20, looks=44)
+    counts("down and up again", weights=lambda t: [.2, .1, .4][min(t // 10, 2)], looks=36, metric=dict(cold=True))
+    counts("little traffic", rps=1, w=.05, looks=80, empty=.3, history=draw_history(r, 600, 1, .01, 0))
+    counts("little traffic, all fails", rps=1, w=.05, looks=60, empty=.3, effect=lambda t: 100.0)
+    counts("no errors at all", base=0.0, looks=60)
+    counts("no errors at the baseline, many at the canary", base=1e-6, effect=lambda t: 3e4, looks=20)
+    counts("a better canary", effect=lambda t: .3, looks=60, history=quiet)
+    counts("better, then as good", effect=lambda t: .2 if t < 30 else 1.0, looks=60, history=quiet)
+    counts("missing looks", missing=.3, looks=50, history=quiet)
+    counts("cold, a warm canary", metric=dict(cold=True, margin=dict(relative=.25, absolute=.01)), base=.03, looks=40, history=quiet)
+    counts("cold, slow for two minutes", metric=dict(cold=True, margin=dict(relative=.25, absolute=.01)), base=.03, effect=lambda t: 1 + 6 * math.exp(-t / 8), weights=step, looks=50, history=quiet)
+    counts("cold, slow for good", metric=dict(cold=True, margin=dict(relative=.25, absolute=.01)), base=.03, effect=lambda t: 3.0, looks=50, history=quiet)
+    counts("fewer is worse", metric=dict(direction="decrease", margin=dict(relative=.25)), base=.1, effect=lambda t: .5, looks=40, history=quiet)
+    counts("neither way", metric=dict(direction="either"), base=.05, effect=lambda t: .4, looks=40)
+    counts("a goal that is reached", metric=dict(goal=True), base=.05, effect=lambda t: .4, looks=40)
+    counts("a goal that is not", metric=dict(goal=True), base=.05, looks=40)
+    counts("looks of 37 seconds", seconds=37, looks=40, history=quiet)
+    counts("a pass that waits", metric=dict(passAfter=300.0, margin=dict(relative=1.0)), base=.05, looks=45)
+    learned = [dict(release=True, rate=.0101, blocks=[dict(squares=900.0 + i, variance=1000.0, weight=40000.0, fourth=2e6, count=30.0 / (1 + i)) for i in range(3)])]
+    counts("learned of a release", looks=40, learned=learned)
+    counts("learned of releases, and a restless history", looks=40, learned=learned + [dict(learned[0], rate=.0099)], history=drift)
+    for name, rate, direction in (("an objective that is kept", .005, "increase"), ("an objective that is missed", .04, "increase"), ("fewer than an objective wants", .003, "decrease")):
+        m = dict(kind="objective", falseRollback=.01, falseAdvance=.05, margin=dict(relative=1.0), noise=.3, minRequests=100, objective=.01, direction=direction)
+        out.append(dict(name=name, metric=m, seconds=10, looks=[dict(canary=dict(bad=binom(r, 300, rate), total=300.0)) for _ in range(50)]))
+    for name, f, direction in (("a gauge that is the same", 1.0, "increase"), ("a gauge that is higher", 1.6, "increase"), ("a gauge that is lower where that is worse", .6, "decrease")):
+        m = dict(kind="gauge", falseRollback=.01, falseAdvance=.05, margin=dict(relative=.2), noise=.3, direction=direction)
+        out.append(dict(name=name, metric=m, seconds=10, looks=[dict(canary=dict(value=f * r.uniform(.9, 1.1)), baseline=dict(value=r.uniform(.9, 1.1))) for _ in range(60)]))
+    for name, f in (("a distribution that is the same", 1.0), ("a distribution that is slower", 2.5)):
+        m = dict(kind="histogram", falseRollback=.01, falseAdvance=.05, margin=dict(relative=.25, absolute=.01), noise=.3, minRequests=100, bounds=[.1, .3, 1.2], nearest=.3)
+
+        def arm(n, f):
+            above = [binom(r, n, min(.9, p * f)) for p in (.4, .1, .01)]
+            above = sorted(above, reverse=True)
+            return dict(cumulative=[n - a for a in above], total=n)
+        out.append(dict(name=name, metric=m, seconds=10, looks=[dict(weight=.3, canary=arm(300.0, f), baseline=arm(700.0, 1.0)) for _ in range(40)]))
+    for name, p in (("a split that is right", .1), ("a split that is not", .13)):
+        m = dict(kind="split", noise=.02, falseAlarm=.001, tolerance=.1)
+        ls = []
+        for _ in range(30):
+            c = binom(r, 1000, p)
+            ls.append(dict(weight=.1, canary=dict(requests=c), baseline=dict(requests=1000 - c)))
+        out.append(dict(name=name, metric=m, seconds=10, looks=ls))
+    return out
+
+
+def judge_of(head):
+    return Split(head) if head["metric"]["kind"] == "split" else Judge(head)
+
+
+def main():
+    if len(sys.argv) > 1:
+        j = None
+        for line in open(sys.argv[1]):
+            l = json.loads(line)
+            if "metric" in l:
+                j = judge_of(l)
+            else:
+                print(json.dumps(j.look(l)))
+        return
+    all_ = sequences()
+    for s in all_:
+        j = judge_of(s)
+        s["expected"] = [j.look(l) for l in s["looks"]]
+    with gzip.GzipFile("sequences.json.gz", "wb", 9, mtime=0) as f:
+        f.write(json.dumps(all_).encode())
+    print(len(all_), "sequences")
+
+
+if __name__ == "__main__":
+    main()
