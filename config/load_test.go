@@ -43,7 +43,7 @@ func TestTheMinimalExampleGetsEveryDefault(t *testing.T) {
 		Stable: traffic.Backend{Servers: []string{"http://127.0.0.1:8081"}},
 		Canary: traffic.Backend{Servers: []string{"http://127.0.0.1:8082"}},
 		Steps: rollout.Steps{
-			rollout.Gray{Name: "gray", Weights: []share.Share{0.01, 0.05, 0.2, 0.5}, Hold: 10 * time.Minute, Scope: "gray",
+			rollout.Gray{Name: "gray", Weights: []share.Share{0.1, 0.25, 0.5}, Hold: 15 * time.Minute, Scope: "gray",
 				Decide: rollout.Decide{Max: 24 * time.Hour, Inconclusive: rollout.PolicyGate}},
 			rollout.Gate{Name: "full-release"},
 			rollout.Promote{Name: "promote"},
