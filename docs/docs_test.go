@@ -49,12 +49,13 @@ func run(m *testing.M) int {
 // and flags exist is seen to in cmd/serin.
 var elsewhere = map[string]string{
 	"../README.md: make demo":                "they are how this test and the demo are run",
-	"../README.md: make build":               "the tutorial's commands, which are run there",
+	"../README.md: serin validate":           "the tutorial's commands, which are run there",
 	"../README.md: serin plan":               "margins.md, with fewer simulated releases",
 	"../README.md: serin analyze":            "cmd/serin: an hour of a real Prometheus is analysed, golden questions are judged",
 	"without-kubernetes.md: sudo ":           "changes the machine; where the token is found is tested in cmd/serin",
 	"high-availability.md: ":                 "e2e: a daemon is killed and another one takes over",
 	"kubernetes.md: kubectl create":          "deploy: Helm installs and uninstalls with the page's values before a real API server; there is no kubectl, so its lines are done by the API",
+	"kubernetes.md: kubectl -n serin port-f": "needs kubectl and a browser",
 	"kubernetes.md: kubectl -n pro get depl": "deploy: what it lists, by the API, of what Serin has made for a canary; there is no kubectl",
 	"migration.md: # 1. Nothing under way":   "needs the other controller on a cluster with users; the orphaned delete was tried by hand with Flagger 1.44.0, the rest is read from the sources of Flagger 1.44.0 and Argo Rollouts 1.9.1",
 	"migration.md: kubectl -n pro patch":     "what follows it",
