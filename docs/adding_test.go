@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// examples are how code names the kind that a section of adding-a-kind.md takes as its example.
-var examples = map[string]string{
+// exampleKinds are how code names the kind that a section of adding-a-kind.md takes as its example.
+var exampleKinds = map[string]string{
 	"A step":                `\brollout\.Wait\b|\bWaitSpec\b|\b(s|step)\.Wait\b|(?m)(^|[^\w.])Wait[,:\]{)]`,
 	"A gateway":             `\btraefikfile\.|\bTraefikFile\b|\.Gateway\.File\b`,
 	"A preset of a metric":  `\bPresetTraefikLatency\b`,
@@ -51,7 +51,7 @@ func TestAKindIsNamedWhereTheGuideSays(t *testing.T) {
 	b, err := os.ReadFile("adding-a-kind.md")
 	require.NoError(t, err)
 	sections := strings.Split(string(b), "\n## ")[1:]
-	require.Len(t, sections, len(examples))
+	require.Len(t, sections, len(exampleKinds))
 	for _, section := range sections {
 		title, text, _ := strings.Cut(section, "\n")
 		t.Run(title, func(t *testing.T) {
@@ -61,8 +61,8 @@ func TestAKindIsNamedWhereTheGuideSays(t *testing.T) {
 					listed = append(listed, m[1])
 				}
 			}
-			require.Contains(t, examples, title)
-			require.ElementsMatch(t, naming(t, examples[title]), listed)
+			require.Contains(t, exampleKinds, title)
+			require.ElementsMatch(t, naming(t, exampleKinds[title]), listed)
 		})
 	}
 }
