@@ -74,6 +74,11 @@ fmt: $(bin)/golangci-lint
 fuzz:
 	@tools/fuzz $(FUZZTIME)
 
+## reliability: every fault with every kind of canary at every place, and docs/reliability.md from what came out
+.PHONY: reliability
+reliability: deps
+	@$(GO) test ./engine -count=1 -timeout 60m -run '^TestABadVersionNeverStays' -reliability $(CURDIR)/docs/reliability.md
+
 ## bench: the benchmarks (BENCH=regexp, BENCHTIME=1s)
 .PHONY: bench
 bench: deps tools

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"strings"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -97,11 +95,7 @@ func (c *cluster) router(name string, g *record.Gateway) (engine.Router, error) 
 	for _, r := range g.Replicas {
 		out.Verify.APIs = append(out.Verify.APIs, r.URL)
 		if r.PasswordFile != "" {
-			b, err := os.ReadFile(r.PasswordFile)
-			if err != nil {
-				return nil, fmt.Errorf("read the password for %s: %w", r.URL, err)
-			}
-			out.Verify.User, out.Verify.Password = r.User, traefikapi.NewSecret(strings.TrimSpace(string(b)))
+			out.Verify.User, out.Verify.Password = r.User, traefikapi.SecretFile(r.PasswordFile)
 		}
 	}
 	r, err := c.traefik.Router(out)

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"os"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -51,11 +49,7 @@ func newFileRouter(name string, g *record.Gateway) (engine.Router, error) {
 	for _, r := range g.Replicas {
 		replica := traefikfile.Replica{URL: r.URL, User: r.User}
 		if r.PasswordFile != "" {
-			b, err := os.ReadFile(r.PasswordFile)
-			if err != nil {
-				return nil, fmt.Errorf("read the password for %s: %w", r.URL, err)
-			}
-			replica.Password = traefikapi.NewSecret(strings.TrimSpace(string(b)))
+			replica.Password = traefikapi.SecretFile(r.PasswordFile)
 		}
 		c.Replicas = append(c.Replicas, replica)
 	}

@@ -105,13 +105,13 @@ func (l *loop) follow(ctx context.Context) {
 		return
 	}
 	err := l.e.looks.follow(ctx, l, r, target)
-	l.note("analysis", err)
+	l.note(aboutAnalysis, err)
 }
 
 // unlooked: nothing is looked at, so what was wrong with looks is over.
 func (l *loop) unlooked() {
-	delete(l.trouble, "looks")
-	delete(l.trouble, "analysis")
+	delete(l.trouble, aboutLooks)
+	delete(l.trouble, aboutAnalysis)
 }
 
 func (k *looks) follow(ctx context.Context, l *loop, r *release, t rollout.Target) error {
@@ -529,7 +529,7 @@ func (l *loop) looked(ctx context.Context, k looked) {
 	r.verdict = &k.verdict
 	l.e.metrics.verdict(l.name, k.verdict)
 	l.e.feed.tell(record.Update{Rollout: l.name, Release: k.release})
-	if l.note("looks", k.saved) && k.verdict.Outcome != judge.Fail {
+	if l.note(aboutLooks, k.saved) && k.verdict.Outcome != judge.Fail {
 		return // what is not written must not advance anything
 	}
 	l.standIn(ctx, k)

@@ -71,7 +71,7 @@ type loop struct {
 	observeAt   time.Time
 	lookedAt    time.Time // when the gateway was asked last
 	confirmGap  time.Duration
-	trouble     map[string]string
+	trouble     trouble
 	work        work
 	triggers    triggers
 	// doing is the key of the first of the tasks that are being done; stop ends them.
@@ -81,7 +81,7 @@ type loop struct {
 
 func newLoop(e *Engine, name string) *loop {
 	return &loop{
-		e: e, name: name, log: e.o.Log.With("rollout", name), signal: make(chan struct{}, 1), trouble: map[string]string{},
+		e: e, name: name, log: e.o.Log.With("rollout", name), signal: make(chan struct{}, 1), trouble: trouble{},
 		way: newWayBack(),
 	}
 }
@@ -165,7 +165,7 @@ func (l *loop) know(ctx context.Context) error {
 		return nil
 	}
 	err := l.takeUp(ctx)
-	l.note("store", err)
+	l.note(aboutStore, err)
 	l.ready = err == nil
 	l.known = l.known || l.ready
 	return err
@@ -259,7 +259,7 @@ func (l *loop) append(ctx context.Context, event rollout.Event) (rollout.State, 
 		rec.Outcome, rec.EndedAt = next.Outcome, next.EndedAt
 	}
 	if err := l.save(ctx, rec, event, next); err != nil {
-		l.note("store", err)
+		l.note(aboutStore, err)
 		if errors.Is(err, record.ErrConflict) {
 			l.ready = false // somebody else acts: read again before anything else
 		}
@@ -271,7 +271,7 @@ func (l *loop) append(ctx context.Context, event rollout.Event) (rollout.State, 
 		}
 		return r.state, err
 	}
-	l.note("store", nil)
+	l.note(aboutStore, nil)
 	if next.Turn != r.state.Turn {
 		l.observeAt = time.Time{} // what is in force may be what is wanted already
 	}
@@ -374,11 +374,11 @@ func (l *loop) reconcile(ctx context.Context) bool {
 		return false
 	}
 	if l.applied == nil || !reflect.DeepEqual(*l.applied, want) {
-		if now.Before(l.observeAt) && l.trouble["gateway"] != "" {
+		if now.Before(l.observeAt) && l.trouble[aboutGateway] != nil {
 			return false // the last write failed a moment ago
 		}
 		l.write(ctx, want)
-		if l.trouble["gateway"] == "" || l.way.hasty {
+		if l.trouble[aboutGateway] == nil || l.way.hasty {
 			return false
 		}
 		// It cannot be written. What is served meanwhile has to be known all the same.
@@ -401,7 +401,7 @@ func (l *loop) ensureRouter() bool {
 		return true
 	}
 	router, err := l.e.o.NewRouter(l.name, gateway)
-	if l.note("gateway", err) {
+	if l.note(aboutGateway, err) {
 		return false
 	}
 	l.router, l.gateway, l.applied = router, gateway, nil
@@ -427,7 +427,7 @@ func (l *loop) write(ctx context.Context, want traffic.Target) {
 	begin := time.Now()
 	want, err := l.way.apply(ctx, l.router, want)
 	l.e.metrics.wrote(l.name, err, time.Since(begin))
-	if l.note("gateway", err) {
+	if l.note(aboutGateway, err) {
 		l.observeAt = time.Now().Add(retryEvery)
 		if errors.Is(err, errPressed) {
 			l.observeAt = time.Time{} // it did not fail: whoever is heard first may want it written at once
@@ -453,7 +453,7 @@ func (l *loop) observe(ctx context.Context, want traffic.Target) bool {
 	if !l.look(ctx, want) {
 		return false
 	}
-	if l.note("configuration", unreadable(l.observed)) {
+	if l.note(aboutConfiguration, unreadable(l.observed)) {
 		return l.report(ctx) // what cannot be read has not been changed by anybody
 	}
 	drift := traffic.Drift(want, l.observed)
@@ -624,7 +624,7 @@ func (l *loop) schedule(calm bool) {
 func (l *loop) wake() time.Time {
 	soon := time.Now().Add(retryEvery)
 	switch {
-	case !l.ready && l.trouble["store"] != "":
+	case !l.ready && l.trouble[aboutStore] != nil:
 		return soon // reading works where writing does not, as on a full disk
 	case !l.ready:
 		return time.Now()
@@ -643,26 +643,10 @@ func (l *loop) wake() time.Time {
 	if d, ok := r.now().Deadline(&r.plan.Rollout, time.Now()); ok && d.Before(at) {
 		at = d
 	}
-	if r.back != nil || l.trouble["store"] != "" {
+	if r.back != nil || l.trouble[aboutStore] != nil {
 		at = soon
 	}
 	return at
-}
-
-// note remembers or clears what keeps the loop from its work; it logs a change, and reports whether err is one.
-func (l *loop) note(about string, err error) bool {
-	if err == nil {
-		if _, had := l.trouble[about]; had {
-			l.log.Info("works again", "about", about)
-			delete(l.trouble, about)
-		}
-		return false
-	}
-	if l.trouble[about] != err.Error() {
-		l.log.Error("does not work", "about", about, "err", err)
-	}
-	l.trouble[about] = err.Error()
-	return true
 }
 
 // setPlan takes over a plan from the configuration; nil if the rollout is gone from it. A release that runs keeps

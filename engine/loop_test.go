@@ -27,7 +27,7 @@ func TestWhatCannotBeReadHasNotBeenChangedByAnybody(t *testing.T) {
 	want := traffic.Target{Weight: 0.1}
 	l.rel, l.router, l.applied, l.served = r, blind{}, &want, true
 	l.observe(t.Context(), want)
-	require.Equal(t, "get TraefikService shop: connection refused", l.trouble["configuration"])
+	require.EqualError(t, l.trouble[aboutConfiguration], "get TraefikService shop: connection refused")
 	require.NotNil(t, l.applied, "it is not written again")
 	events, err := e.o.Store.Events(t.Context(), r.record.ID, 0)
 	require.NoError(t, err)

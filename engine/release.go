@@ -6,9 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"regexp"
-	"slices"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -124,9 +122,7 @@ func (l *loop) publish() {
 	}
 	v.Confirmation, v.Workloads = confirmation(l.confirmed), l.work.observed.Deployments
 	v.Differences, v.Replicas = l.differences(), l.observed.Replicas
-	for _, about := range slices.Sorted(maps.Keys(l.trouble)) {
-		v.Trouble = append(v.Trouble, about+": "+l.trouble[about])
-	}
+	v.Trouble = l.trouble.words()
 	if l.rel != nil && l.rel.back != nil {
 		v.Trouble = append(v.Trouble, "the rollback is being carried out but could not be written yet")
 	}
@@ -222,11 +218,11 @@ func (l *loop) create(ctx context.Context, p record.Plan, req rollout.StartReque
 	creating, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	if err := l.e.o.Store.Create(creating, rec, events...); err != nil {
-		l.note("store", err)
+		l.note(aboutStore, err)
 		l.ready = false // it may be written all the same, or somebody else's is: read before anything else
 		return record.Release{}, err
 	}
-	l.note("store", nil)
+	l.note(aboutStore, nil)
 	l.leave(ctx)
 	l.rel, l.observeAt = &release{record: rec, plan: p}, time.Time{}
 	for i, event := range events {
@@ -393,7 +389,7 @@ func (l *loop) runTasks(ctx context.Context) {
 	if l.stop != nil {
 		l.stop()
 	}
-	delete(l.trouble, "job")
+	delete(l.trouble, aboutJob)
 	l.doing, l.stop = key, nil
 	if key == "" {
 		return

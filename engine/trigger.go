@@ -71,7 +71,7 @@ func (l *loop) triggerKey(ctx context.Context, template string) (string, error) 
 // templateSeen starts a release of a template that is new. One that is under way gives way to it: traffic goes to
 // stable first. The key makes sure that a template starts one release, however often it is seen.
 func (l *loop) templateSeen(ctx context.Context, name workload.Name, t workload.Template, err error) {
-	if l.note("trigger", err) || !t.New || l.plan == nil {
+	if l.note(aboutTrigger, err) || !t.New || l.plan == nil {
 		return
 	}
 	if l.triggers.begun[name] != t.Hash && !l.startOf(ctx, name, t) {
@@ -81,21 +81,21 @@ func (l *loop) templateSeen(ctx context.Context, name workload.Name, t workload.
 		asking, cancel := context.WithTimeout(ctx, workTimeout)
 		defer cancel()
 		err := l.e.o.Workloads.Seen(asking, name, t.Hash)
-		l.send(func(context.Context) { l.note("trigger", err) })
+		l.send(func(context.Context) { l.note(aboutTrigger, err) })
 	})
 }
 
 // startOf starts a release of a template; it is false where that was not possible.
 func (l *loop) startOf(ctx context.Context, name workload.Name, t workload.Template) bool {
 	key, err := l.triggerKey(ctx, "template/"+name.String()+"/"+t.Hash)
-	if l.note("trigger", err) {
+	if l.note(aboutTrigger, err) {
 		return false
 	}
 	req := rollout.StartRequest{
 		Key: key, Parameters: l.plan.Rollout.ParametersOf(name, t.Images), By: triggered,
 	}
 	r, err := l.start(ctx, req, true)
-	if l.note("trigger", err) {
+	if l.note(aboutTrigger, err) {
 		return false
 	}
 	if l.triggers.begun == nil {

@@ -78,11 +78,11 @@ func (l *loop) deploy(ctx context.Context) {
 	want, n, ok := l.workTarget()
 	if !ok {
 		l.work.asked, l.work.observed = nil, workload.Observed{}
-		delete(l.trouble, "cluster")
+		delete(l.trouble, aboutCluster)
 		return
 	}
 	if l.e.o.Workloads == nil {
-		l.note("cluster", errNoCluster)
+		l.note(aboutCluster, errNoCluster)
 		return
 	}
 	same := l.work.asked != nil && reflect.DeepEqual(*l.work.asked, want)
@@ -129,7 +129,7 @@ func (l *loop) leave(ctx context.Context) {
 // deployed takes what became of a target of the Deployments.
 func (l *loop) deployed(ctx context.Context, release string, n int, want workload.Target, observed workload.Observed, err error) {
 	l.work.busy, l.work.at = false, time.Now().Add(workSoon)
-	if l.note("cluster", err) {
+	if l.note(aboutCluster, err) {
 		return
 	}
 	l.work.observed = observed
@@ -202,7 +202,7 @@ func (l *loop) runJob(ctx context.Context, t rollout.Task) rollout.Event {
 	defer tick.Stop()
 	for {
 		status, err := l.askJob(ctx, *t.Job)
-		l.send(func(context.Context) { l.note("job", err) })
+		l.send(func(context.Context) { l.note(aboutJob, err) })
 		switch {
 		case err != nil:
 		case status.Phase == workload.Ready:

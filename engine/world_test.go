@@ -352,8 +352,13 @@ type users struct {
 	counters map[string]*counters
 	scrapes  []int64
 	fetched  [][]analysis.Ask
-	late     time.Duration    // the next answer comes so late
+	late     time.Duration // the next answer comes so late
+	slow     time.Duration // every answer comes so late
+	pair     bool          // of two servers either answers, and one is behind
+	answers  int
 	instead  error            // in place of every answer
+	refused  bool             // what fails is refused
+	empty    map[string]bool  // metrics without any series, by their names
 	failing  map[string]error // by the name of the template's metric
 	garbage  map[string]bool  // by service
 }
@@ -390,7 +395,11 @@ func (u *users) scrape(now time.Time) {
 			continue
 		}
 		canary, stable := g.Labels(false)
-		for service, part := range map[string]float64{canary: float64(serves.Weight), stable: 1 - float64(serves.Weight)} {
+		weight := float64(serves.Weight)
+		if serves.Cohort != nil && weight == 0 {
+			weight = float64(serves.Cohort.Split) // the whole world is of the cohort
+		}
+		for service, part := range map[string]float64{canary: weight, stable: 1 - weight} {
 			c := u.counters[service]
 			if c == nil {
 				c = &counters{}
@@ -442,7 +451,9 @@ func (u *users) change(f func(*users)) {
 func (u *users) Fetch(ctx context.Context, asks []analysis.Ask) []analysis.Answer {
 	u.mu.Lock()
 	late := u.late
+	late += u.slow
 	u.late = 0
+	u.answers++
 	u.fetched = append(u.fetched, asks)
 	u.mu.Unlock()
 	select {
@@ -463,17 +474,18 @@ func (u *users) answer(a analysis.Ask) analysis.Answer {
 		return analysis.Answer{Err: u.instead}
 	}
 	if err := u.failing[a.Template.Name]; err != nil {
-		return analysis.Answer{Err: err}
+		return analysis.Answer{Err: err, Refused: u.refused}
 	}
 	target := analysis.Target{Job: "traefik", Instance: "a"}
 	out := analysis.Answer{Scrapes: map[analysis.Target][]int64{target: u.scrapes}}
 	c := u.counters[a.Value]
-	if c == nil {
+	if c == nil || u.empty[a.Template.Name] {
 		return out
 	}
+	view := u.view(c)
 	for i, code := range []string{"200", "500"} {
 		var in []analysis.Sample
-		for _, x := range c.samples[i] {
+		for _, x := range view[i] {
 			if x.T > a.From.UnixMilli() && x.T <= a.To.UnixMilli() {
 				in = append(in, x)
 			}
@@ -485,6 +497,21 @@ func (u *users) answer(a analysis.Ask) analysis.Answer {
 		}
 		labels := analysis.Labels{{Name: "code", Value: code}, {Name: "instance", Value: "a"}, {Name: "job", Value: "traefik"}, {Name: "service", Value: a.Value}}
 		out.Series = append(out.Series, analysis.Series{Labels: labels, Samples: in})
+	}
+	return out
+}
+
+// view is what the server that answers has scraped: the second one of a pair scrapes a little later what was there a
+// moment before.
+func (u *users) view(c *counters) [2][]analysis.Sample {
+	if !u.pair || u.answers%2 == 0 {
+		return c.samples
+	}
+	var out [2][]analysis.Sample
+	for i, samples := range c.samples {
+		for k := 1; k < len(samples); k++ {
+			out[i] = append(out[i], analysis.Sample{T: samples[k].T + 3000, V: samples[k-1].V})
+		}
 	}
 	return out
 }

@@ -61,6 +61,7 @@ type Source struct {
 	timeout time.Duration
 	metrics metrics
 	hinted  hints
+	clock   *clock
 }
 
 type metrics struct {
@@ -68,6 +69,7 @@ type metrics struct {
 	errors   *prometheus.CounterVec
 	warnings prometheus.Counter
 	seconds  prometheus.Histogram
+	skew     prometheus.Gauge
 }
 
 // The ways in which a query goes wrong: label values of serin_prometheus_query_errors_total.
@@ -92,11 +94,12 @@ func New(c Config, r prometheus.Registerer) (*Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prometheus client: %w", err)
 	}
-	client, err := api.NewClient(api.Config{Address: c.URL, RoundTripper: bounded{transport, maxBytes}})
+	s := &Source{timeout: c.Timeout, metrics: newMetrics(), clock: &clock{}}
+	client, err := api.NewClient(api.Config{Address: c.URL, RoundTripper: bounded{transport, maxBytes, s.clock}})
 	if err != nil {
 		return nil, fmt.Errorf("prometheus client: %w", err)
 	}
-	s := &Source{api: v1.NewAPI(client), timeout: c.Timeout, metrics: newMetrics()}
+	s.api = v1.NewAPI(client)
 	if s.timeout <= 0 {
 		s.timeout = DefaultTimeout
 	}
@@ -108,7 +111,7 @@ func New(c Config, r prometheus.Registerer) (*Source, error) {
 
 // register registers the metrics, or takes those that another source has registered: they are of all together.
 func (m *metrics) register(r prometheus.Registerer) error {
-	return errors.Join(shared(r, &m.queries), shared(r, &m.errors), shared(r, &m.warnings), shared(r, &m.seconds))
+	return errors.Join(shared(r, &m.queries), shared(r, &m.errors), shared(r, &m.warnings), shared(r, &m.seconds), shared(r, &m.skew))
 }
 
 func shared[T prometheus.Collector](r prometheus.Registerer, m *T) error {
@@ -138,6 +141,9 @@ func newMetrics() metrics {
 			Name: "serin_prometheus_query_duration_seconds", Help: "Time from sending a query to having its result.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 4, 8),
 		}),
+		skew: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "serin_prometheus_clock_skew_seconds", Help: "By how much the clock of the Prometheus that answered last is behind Serin's own; negative if it is ahead.",
+		}),
 	}
 	m.errors.WithLabelValues(unreachable)
 	m.errors.WithLabelValues(refused)
@@ -148,14 +154,17 @@ func newMetrics() metrics {
 type bounded struct {
 	next  http.RoundTripper
 	bytes int64
+	clock *clock
 }
 
 // RoundTrip implements http.RoundTripper.
 func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
+	sent := time.Now()
 	resp, err := b.next.RoundTrip(r)
 	if err != nil {
 		return nil, err
 	}
+	b.clock.hear(resp.Header.Get("Date"), sent, time.Now())
 	resp.Body = &limited{resp.Body, b.bytes}
 	return resp, nil
 }
@@ -325,6 +334,11 @@ func (s *Source) query(ctx context.Context, text string, at int64, by string) (m
 	value, warnings, _, err := s.api.Query(ctx, text, time.UnixMilli(at), v1.WithTimeout(s.timeout))
 	s.metrics.seconds.Observe(time.Since(begin).Seconds())
 	s.metrics.warnings.Add(float64(len(warnings)))
+	behind := s.clock.skew()
+	s.metrics.skew.Set(behind.Seconds())
+	if err == nil && behind > maxBehind {
+		err = &behindError{behind}
+	}
 	if err == nil {
 		var series map[string][]analysis.Series
 		if series, err = convert(value, model.LabelName(by)); err == nil {

@@ -82,7 +82,11 @@ func (c *Client) get(ctx context.Context, replica Replica, path string, v any) e
 		return err
 	}
 	if replica.User != "" {
-		req.SetBasicAuth(replica.User, replica.Password.value)
+		password, err := replica.Password.read()
+		if err != nil {
+			return err
+		}
+		req.SetBasicAuth(replica.User, password)
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {

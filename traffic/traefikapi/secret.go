@@ -4,13 +4,31 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"strings"
 )
 
 // Secret is a credential that no log, message or JSON document shows.
-type Secret struct{ value string }
+type Secret struct{ value, file string }
 
 // NewSecret wraps a credential.
-func NewSecret(value string) Secret { return Secret{value} }
+func NewSecret(value string) Secret { return Secret{value: value} }
+
+// SecretFile is a credential that a file holds. It is read whenever it is needed: a file that is missing keeps nobody from
+// anything but being asked with it, and one that is replaced counts at once.
+func SecretFile(path string) Secret { return Secret{file: path} }
+
+// read is the credential.
+func (s Secret) read() (string, error) {
+	if s.file == "" {
+		return s.value, nil
+	}
+	b, err := os.ReadFile(s.file)
+	if err != nil {
+		return "", fmt.Errorf("read the password: %w", err)
+	}
+	return strings.TrimSpace(string(b)), nil
+}
 
 const hidden = "***"
 

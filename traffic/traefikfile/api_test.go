@@ -91,6 +91,27 @@ func TestTheAPIIsAskedWithItsPasswordWhichNobodySees(t *testing.T) {
 	require.NotContains(t, b.String(), "hunter2")
 }
 
+func TestAPasswordThatCannotBeReadKeepsNothingFromBeingWritten(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "password")
+	url := fake(t, func(w http.ResponseWriter, r *http.Request) {
+		if _, pass, _ := r.BasicAuth(); pass != "hunter2" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		answer404(w, r)
+	})
+	r := newRouter(t, filepath.Join(t.TempDir(), "shop.yaml"), traefikfile.Replica{URL: url, User: "serin", Password: traefikapi.SecretFile(file)})
+	require.NoError(t, r.Apply(t.Context(), target()))
+	o, err := r.Observe(t.Context())
+	require.NoError(t, err)
+	require.Contains(t, o.Replicas[0].Err, "read the password")
+	require.Equal(t, traffic.Unconfirmed, traffic.Confirm(target(), o))
+	require.NoError(t, os.WriteFile(file, []byte("hunter2\n"), 0o600))
+	o, err = r.Observe(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, o.Replicas[0].Err, "it is read when it is needed")
+}
+
 func TestObserveEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	r := newRouter(t, filepath.Join(t.TempDir(), "shop.yaml"), traefikfile.Replica{URL: fake(t, func(_ http.ResponseWriter, r *http.Request) {
