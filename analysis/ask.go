@@ -106,7 +106,11 @@ func (a Ask) NeedsScrapes(s Series) bool {
 	}
 	p, ok := a.cursor.series[seriesID(a.id, s.Labels)]
 	if !ok {
-		return s.Samples[0].T+a.shift > a.after
+		i := 0
+		if !a.fresh {
+			i = firstAfter(s.Samples, a.after-a.shift)
+		}
+		return i < len(s.Samples) && s.Samples[i].T+a.shift > a.after
 	}
 	i := firstAfter(s.Samples, p.t-a.shift)
 	return i < len(s.Samples) && s.Samples[i].T+a.shift-p.t > Stale.Milliseconds()

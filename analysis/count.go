@@ -37,7 +37,7 @@ type counter struct {
 	ask     Ask
 	scrapes map[Target][]int64
 	points  map[uint64]point
-	low     map[uint64]int64
+	low     map[uint64]low
 	last    int64 // the last sample seen, in the look's time
 	odd     int
 }
@@ -65,14 +65,32 @@ const (
 // fell says what a sample is that is lower than the last one of its series; before is the value of the one before it in
 // the same answer, negative where there is none.
 func (c *counter) fell(id uint64, p, x point, before float64) step {
-	began, low := c.low[id]
+	l, was := c.low[id]
 	switch {
-	case x.v < before, x.t-p.t >= Skew.Milliseconds(), p.v >= farBelow && x.v < p.v/2, low && x.t-began >= Skew.Milliseconds():
+	case x.v < before, x.t-p.t >= Skew.Milliseconds(), p.v >= farBelow && x.v < p.v/2, was && x.t-l.since >= Skew.Milliseconds():
 		return whole
-	case !low:
-		c.low[id] = x.t
+	case !was:
+		c.low[id] = low{since: x.t, input: c.ask.id}
 	}
 	return unsure
+}
+
+// beganAgain tells whether the samples that are counted already show that a series that fell began again: in one server's
+// view it fell, too. Only about the time at which it did so: what was before was counted then.
+func (c *counter) beganAgain(id uint64, s Series, until int64) bool {
+	l, was := c.low[id]
+	before := -1.0
+	for _, x := range s.Samples {
+		t, v := x.T+c.ask.shift, x.total()
+		if !was || t > until {
+			break
+		}
+		if v < before && t > l.since-Skew.Milliseconds() {
+			return true
+		}
+		before = v
+	}
+	return false
 }
 
 // walk goes through the samples of one series that are not counted yet, remembers the last, and tells visit of each:
@@ -80,6 +98,7 @@ func (c *counter) fell(id uint64, p, x point, before float64) step {
 func (c *counter) walk(id uint64, s Series, visit func(x Sample, how step, adds float64)) {
 	p, known := c.points[id]
 	based, before := known, -1.0
+	began := known && c.beganAgain(id, s, p.t)
 	for _, x := range s.Samples {
 		t, v := x.T+c.ask.shift, x.total()
 		if math.IsNaN(v) || math.IsInf(v, 0) || v < 0 {
@@ -87,6 +106,9 @@ func (c *counter) walk(id uint64, s Series, visit func(x Sample, how step, adds 
 			continue
 		}
 		c.last = max(c.last, t)
+		if !known && !c.ask.fresh && t <= c.ask.after {
+			continue // asked for because of another series
+		}
 		if known && t <= p.t { // counted already, or out of order
 			if t == p.t && v == p.v {
 				before = v
@@ -103,6 +125,8 @@ func (c *counter) walk(id uint64, s Series, visit func(x Sample, how step, adds 
 			how = whole
 		case t-p.t > Stale.Milliseconds() && c.scraped(s.Labels, p.t+Stale.Milliseconds()-1, t):
 			how = whole
+		case began:
+			how, began = whole, false
 		case v < p.v:
 			how = c.fell(id, p, point{t, v}, before)
 		}

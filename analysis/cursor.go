@@ -31,9 +31,9 @@ const (
 // Per series the rules are:
 //   - Counted is the sum of increments from sample to sample. A value below its predecessor is a reset and counts
 //     as a whole, within one answer. Between two answers, which two servers may have given, it is one if it is far
-//     below, comes [Skew] later, or once the series has stayed below for so long; until then nothing counts but what
-//     exceeds the higher value. So a small counter that began again and is soon above its last value counts the
-//     difference: never too much.
+//     below, comes [Skew] later, or once the series has stayed below for so long; else the next answer is asked for the
+//     time before as well, and shows it by itself. Until then nothing counts but what exceeds the higher value. So a
+//     small counter that began again and is soon above its last value counts the difference: never too much.
 //   - A series that was not there before counts its whole first value if a scrape of its target succeeded before
 //     that sample without it: then it began after that scrape. Otherwise the first value is only a base.
 //   - So does a series that was away for longer than [Stale] while its target was scraped: it had vanished
@@ -49,7 +49,13 @@ type Cursor struct {
 
 	asked  map[uint64]asked
 	series map[uint64]point
-	low    map[uint64]int64 // of series whose last sample was below their point's value: since when, ms
+	low    map[uint64]low // series whose last sample was below their point's value
+}
+
+// low is since when that is so, and of which input the series is: until it is known whether it began again, more is asked.
+type low struct {
+	since int64 // ms
+	input uint64
 }
 
 // asked is what is known of one input of the plan.
@@ -96,7 +102,7 @@ func (c Cursor) clone() Cursor {
 		c.series = map[uint64]point{}
 	}
 	if c.low == nil {
-		c.low = map[uint64]int64{}
+		c.low = map[uint64]low{}
 	}
 	return c
 }
@@ -104,7 +110,7 @@ func (c Cursor) clone() Cursor {
 // forget drops what has not come for long.
 func (c *Cursor) forget(at int64) {
 	maps.DeleteFunc(c.series, func(_ uint64, p point) bool { return at-p.t > Forget.Milliseconds()+MaxWindow.Milliseconds() })
-	maps.DeleteFunc(c.low, func(id uint64, _ int64) bool { _, there := c.series[id]; return !there })
+	maps.DeleteFunc(c.low, func(id uint64, _ low) bool { _, there := c.series[id]; return !there })
 }
 
 // seed and prime are those of the 64-bit hash FNV-1a; its values are stored, so it never changes.
@@ -141,7 +147,8 @@ type cursorJSON struct {
 	// and the 8 bytes of the float.
 	Asked  string `json:"asked"`
 	Series string `json:"series"`
-	// Low is base64 of a count, and for each entry the id and the time as in Series; it is left out where it is empty.
+	// Low is base64 of a count, and for each entry the id and the time as in Series and the input's id; it is left out where
+	// it is empty.
 	Low string `json:"low,omitempty"`
 }
 
@@ -180,7 +187,8 @@ func (c Cursor) lowBytes() []byte {
 	b := binary.AppendUvarint(nil, uint64(len(c.low)))
 	for _, id := range slices.Sorted(maps.Keys(c.low)) {
 		b = binary.BigEndian.AppendUint64(b, id)
-		b = binary.AppendVarint(b, c.low[id]-c.At.UnixMilli())
+		b = binary.AppendVarint(b, c.low[id].since-c.At.UnixMilli())
+		b = binary.BigEndian.AppendUint64(b, c.low[id].input)
 	}
 	return b
 }
@@ -209,7 +217,7 @@ func (c *Cursor) UnmarshalJSON(b []byte) error {
 	if err != nil {
 		return fmt.Errorf("decode cursor: %w", err)
 	}
-	low, err := base64.RawStdEncoding.DecodeString(j.Low)
+	lows, err := base64.RawStdEncoding.DecodeString(j.Low)
 	if err != nil {
 		return fmt.Errorf("decode cursor: %w", err)
 	}
@@ -229,10 +237,10 @@ func (c *Cursor) UnmarshalJSON(b []byte) error {
 	if err := r.end(); err != nil {
 		return err
 	}
-	if len(low) > 0 {
-		r = reader{b: low}
+	if len(lows) > 0 {
+		r = reader{b: lows}
 		for range r.count() {
-			out.low[r.id()] = at + r.varint()
+			out.low[r.id()] = low{since: at + r.varint(), input: r.id()}
 		}
 		if err := r.end(); err != nil {
 			return err

@@ -415,6 +415,11 @@ func (in *input) ask(c *Cursor, at time.Time) Ask {
 		a.Template = in.first
 		from -= Stale.Milliseconds()
 	}
+	for _, l := range c.low {
+		if l.input == in.id {
+			from = min(from, l.since-Stale.Milliseconds())
+		}
+	}
 	a.absent = a.after - Stale.Milliseconds()
 	if least := to - MaxWindow.Milliseconds(); from < least {
 		from, a.absent = least, least

@@ -96,6 +96,9 @@ func TestWhichServerOfAPairAnswersMakesNoReset(t *testing.T) {
 		"one that began again a little below, after a minute's view":  {[]string{"-5:10 10:16", "20:10 30:11", "40:12 70:13", "80:14"}, 20},
 		"one that began again, and is seen again only a minute later": {[]string{"-5:10 10:16", "75:10"}, 16},
 		"one that began again while it is below":                      {[]string{"-5:10 10:16", "20:12", "30:5 35:3"}, 9},
+		"one that began again a little below, by the next answer":     {[]string{"-5:10 10:16", "20:10", "10:16 20:10 30:11"}, 17},
+		"the other server's next answer shows that none has":          {[]string{"-5:1000 10:1016", "11:1010", "1:1006 11:1010 21:1020"}, 20},
+		"a restart that was counted before is none of this one":       {[]string{"-5:100 10:10 20:30", "85:50", "86:49", "10:10 20:30 86:49 96:60"}, 60},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := plan(t, errorsMetric())
@@ -147,7 +150,7 @@ func TestACursorOfAClockThatWasAheadGoesOnFromWhatTheClockSays(t *testing.T) {
 func TestASeriesThatWasAwayIsForgottenOnlyWhenNothingCanBringItBack(t *testing.T) {
 	keeps := func(age time.Duration) bool {
 		c := NewCursor(epoch).clone()
-		c.series[1], c.low[1] = point{t: epoch.Add(-age).UnixMilli(), v: 5}, 7
+		c.series[1], c.low[1] = point{t: epoch.Add(-age).UnixMilli(), v: 5}, low{since: 7}
 		c.forget(epoch.UnixMilli())
 		require.Equal(t, len(c.series), len(c.low))
 		return len(c.series) == 1
@@ -219,4 +222,25 @@ func TestScrapesOfAnEarlierBaselineAreAskedForItsTime(t *testing.T) {
 
 func TestTheReplacementCharacterIsWrittenAsPromQLReadsIt(t *testing.T) {
 	require.Equal(t, `"a\ufffdb"`, quote("a\ufffdb"))
+}
+
+// While it is not known whether a series began again, more is asked than the window. Of other series that says nothing: one
+// whose first sample came late counts as it would have.
+func TestWhatIsAskedToSeeARestartCountsNothingOfOtherSeries(t *testing.T) {
+	p := plan(t, errorsMetric())
+	c := NewCursor(epoch)
+	for i, w := range []world{
+		{series: []made{series(ok200, "-5:0 5:6"), series(stable, "-5:0 5:6")}},
+		{series: []made{series(ok200, "-5:0 5:6 15:5"), series(stable, "-5:0 5:6 15:8")}},
+		{series: []made{series(ok200, "-5:0 5:6 15:5 25:5"), series(bad500, "15:3 25:3"), series(stable, "-5:0 5:6 15:8 25:9")}, scrapes: "-5 5 15 25"},
+	} {
+		end := at(float64(10 * (i + 1)))
+		asks := p.Asks(c, end)
+		var l judge.Look
+		c, l = p.Fold(c, w.answer(t, asks), FoldInput{Number: i + 1, At: end})
+		if i == 2 {
+			require.True(t, asks[0].From.Before(epoch), "more is asked")
+			require.Equal(t, judge.Arm{Bad: 3, Total: 8}, l.Observations[0].Canary, "5 since the restart, and 3 of the new series")
+		}
+	}
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/serindev/serin/analysis"
-	"github.com/serindev/serin/engine"
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/share"
 	"github.com/serindev/serin/traffic"
@@ -24,7 +24,7 @@ var reliability = flag.String("reliability", "", "try the whole matrix, and writ
 type fault struct {
 	name string
 	does string // what Serin does
-	on   func(w *world, plan engine.Plan)
+	on   func(w *world, plan record.Plan)
 	off  func(w *world) // after offAfter; nil: it stays broken
 	// blind: nothing can be seen of the canary, so that the policy acts.
 	blind bool
@@ -42,59 +42,59 @@ const (
 
 var matrix = []fault{
 	{
-		name: "nothing", does: "goes back when the evidence is there", on: func(*world, engine.Plan) {},
+		name: "nothing", does: "goes back when the evidence is there", on: func(*world, record.Plan) {},
 	}, {
 		name: "one of two metrics cannot be asked", does: "judges the other one; says which, at once",
-		on: func(w *world, _ engine.Plan) { w.metrics.change(timesOut) },
+		on: func(w *world, _ record.Plan) { w.metrics.change(timesOut) },
 	}, {
 		name: "one of two metrics is refused by Prometheus", does: "judges the other one; says why",
-		on: func(w *world, _ engine.Plan) {
+		on: func(w *world, _ record.Plan) {
 			w.metrics.change(timesOut)
 			w.metrics.change(func(u *users) { u.refused = true })
 		},
 	}, {
 		name: "one of two metrics has no series", does: "judges the other one; says which",
-		on: func(w *world, _ engine.Plan) {
+		on: func(w *world, _ record.Plan) {
 			w.metrics.change(func(u *users) { u.empty = map[string]bool{"other_requests_total": true, "other_bad_total": true} })
 		},
 	}, {
 		name: "Prometheus answers nothing", does: "says so at once, holds, and goes back after an hour (`unreachable`)", blind: true,
-		on: func(w *world, _ engine.Plan) {
+		on: func(w *world, _ record.Plan) {
 			w.metrics.change(func(u *users) { u.instead = errors.New("connection refused") })
 		},
 	}, {
 		name: "Prometheus takes nine seconds for an answer", does: "looks as often", bound: 10 * time.Second,
-		on: func(w *world, _ engine.Plan) { w.metrics.change(func(u *users) { u.slow = 9 * time.Second }) },
+		on: func(w *world, _ record.Plan) { w.metrics.change(func(u *users) { u.slow = 9 * time.Second }) },
 	}, {
 		name: "either of two Prometheus behind one address answers", does: "counts no restart where there was none", bound: 10 * time.Second,
-		on: func(w *world, _ engine.Plan) { w.metrics.change(func(u *users) { u.pair = true }) },
+		on: func(w *world, _ record.Plan) { w.metrics.change(func(u *users) { u.pair = true }) },
 	}, {
 		name: "Traefik's API is silent", does: "judges what is written, and advances nothing",
-		on: func(w *world, _ engine.Plan) { w.gateway("shop").change(func(g *gateway) { g.silent = true }) },
+		on: func(w *world, _ record.Plan) { w.gateway("shop").change(func(g *gateway) { g.silent = true }) },
 	}, {
 		name: "the gateway takes no writes for six minutes", does: "judges what is served, and writes nothing but the way back, as soon as it can",
-		on:    func(w *world, _ engine.Plan) { w.gateway("shop").change(func(g *gateway) { g.refuses = errFull }) },
+		on:    func(w *world, _ record.Plan) { w.gateway("shop").change(func(g *gateway) { g.refuses = errFull }) },
 		off:   func(w *world) { w.gateway("shop").change(func(g *gateway) { g.refuses = nil }) },
 		bound: offAfter,
 	}, {
 		name: "the store takes no writes", does: "brings the traffic back first, and writes that when it can",
-		on: func(w *world, _ engine.Plan) { w.store.change(faults["refuses"]) },
+		on: func(w *world, _ record.Plan) { w.store.change(faults["refuses"]) },
 	}, {
 		name: "the store hangs", does: "brings the traffic back first, and writes that when it can", bound: 10 * time.Second,
-		on: func(w *world, _ engine.Plan) { w.store.change(faults["hangs"]) },
+		on: func(w *world, _ record.Plan) { w.store.change(faults["hangs"]) },
 	}, {
 		name: "the daemon is stopped for 20 s", does: "goes on where it was", bound: time.Minute,
-		on: func(w *world, plan engine.Plan) {
+		on: func(w *world, plan record.Plan) {
 			w.stop()
 			w.after(20 * time.Second)
 			w.begin(plan)
 		},
 	}, {
 		name: "the rollout's document is deleted", does: "keeps the plan that the release was started with",
-		on: func(w *world, _ engine.Plan) { w.plan() },
+		on: func(w *world, _ record.Plan) { w.plan() },
 	}, {
 		name: "another rollout's counters are garbage", does: "says so of that one; nobody else notices",
-		on: func(w *world, plan engine.Plan) {
+		on: func(w *world, plan record.Plan) {
 			w.plan(plan, gray("pay"))
 			w.start("pay", "")
 			w.metrics.change(func(u *users) { u.garbage = map[string]bool{"pay-canary@file": true} })
@@ -130,7 +130,7 @@ func places() []place {
 }
 
 // matrixPlan has two metrics that are asked apart.
-func matrixPlan(steps rollout.Steps) engine.Plan {
+func matrixPlan(steps rollout.Steps) record.Plan {
 	plan := withSlow(gray("shop"))
 	plan.Rollout.Steps = append(steps, rollout.Promote{Name: "promote"})
 	plan.Rollout.Scopes[0].Unreachable.Blind = blindFor
@@ -270,7 +270,7 @@ The times are the longest of all places, from the first request that fails until
 ## What is not in the table
 
 - **The gateway takes no writes**: nobody can send the traffic anywhere else. Serin goes back as soon as it takes one, and writes nothing else.
-- **A Prometheus whose clock is behind**: every answer has a date. From ten seconds on it counts as no answer, since the newest samples would be missed; that is said, and `+"`unreachable`"+` acts. One that is ahead costs nothing but the time until its samples are due.
+- **A Prometheus whose clock is behind**: every answer has a date. From ten seconds on it counts as no answer, since the newest samples would be missed; that is said, and ` + "`unreachable`" + ` acts. One that is ahead costs nothing but the time until its samples are due.
 - **The daemon's wall clock**: where it is set back, looks go on from what it says, and timers that had begun wait until it has caught up, which holds a release and never advances it. Where it is set ahead timers end early; a pass needs its data all the same.
 - **While a release is paused** timers stand still, and so do policies: who pauses a release that cannot be seen has to look after it.
 - What only real servers can show, such as connections, files, leases and API servers, is tried in the tests of their rooms and in e2e.

@@ -217,7 +217,7 @@ func TestItsOwnMetricsExistFromTheStart(t *testing.T) {
 	require.NoError(t, err)
 	n, err := testutil.GatherAndCount(r)
 	require.NoError(t, err)
-	require.Equal(t, 5, n) // both kinds of errors
+	require.Equal(t, 6, n) // both kinds of errors
 	require.Equal(t, judge.Unreachable, sourcetest.Follow(t, s, sourcetest.Plan(t, 0, sourcetest.Errors())).Look().Observations[0].Absent)
 	require.NoError(t, testutil.GatherAndCompare(r, strings.NewReader(`
 # HELP serin_prometheus_query_errors_total Queries without a result: Prometheus was unreachable or too slow, or it refused the query.
