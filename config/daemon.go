@@ -107,7 +107,7 @@ type PrometheusSpec struct {
 	ProxyURL URL `json:"proxyURL,omitempty"`
 }
 
-// ScrapeSpec reads metrics from where they are served. Serin keeps them in memory, for about two hours, and needs a
+// ScrapeSpec reads metrics from where they are served. Serin keeps them in memory, for a day, and needs a
 // Prometheus for expressions, for baselines of the past and for Spinnaker.
 type ScrapeSpec struct {
 	// Targets are whole addresses, such as http://127.0.0.1:8082/metrics: one for each replica of Traefik, or of the

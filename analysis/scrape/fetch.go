@@ -97,13 +97,14 @@ func (s *Source) answer(a analysis.Ask, selection analysis.Selection) analysis.A
 	return out
 }
 
-// blind says why nothing is known at a time: the last scrape of every target has failed, or there was none.
+// blind says why nothing is known at a time: the last scrape of every target has failed, or there was none yet. Of a time
+// well before the first scrape it is known that there is nothing.
 func (s *Source) blind(at int64) error {
 	var errs []error
 	for _, t := range s.targets {
 		i := sort.Search(len(t.scrapes), func(i int) bool { return t.scrapes[i].at > at })
 		switch {
-		case i > 0 && t.scrapes[i-1].ok:
+		case i > 0 && t.scrapes[i-1].ok, i == 0 && len(t.scrapes) > 0 && t.scrapes[0].at-at > analysis.Stale.Milliseconds():
 			return nil
 		case i > 0 && t.err != nil:
 			errs = append(errs, fmt.Errorf("scrape %s: %w", t.shown, t.err))
@@ -142,8 +143,8 @@ func (t *target) cut(x *series, a analysis.Ask) []analysis.Sample {
 func (t *target) succeeded(a analysis.Ask) []int64 {
 	from, to := a.ScrapesFrom().UnixMilli(), a.To.UnixMilli()
 	var out []int64
-	for _, x := range t.scrapes {
-		if x.ok && x.at > from && x.at <= to {
+	for _, x := range t.scrapes[sort.Search(len(t.scrapes), func(i int) bool { return t.scrapes[i].at > from }):] {
+		if x.ok && x.at <= to {
 			out = append(out, x.at)
 		}
 	}

@@ -19,6 +19,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/config"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/serindev/serin/analysis"
 )
 
 // Bounds on what is read and kept. Beyond them a Prometheus is the right thing to have.
@@ -31,9 +33,9 @@ const (
 	MaxBody = 16 << 20
 	// MaxValues is how many values the series of all targets may have at once: one for each plain series, one for each
 	// bucket of a native histogram. With [raw] and [Kept] that is up to 200 MB of memory.
-	MaxValues = 20_000
-	// Kept is how far back samples go: what the replicas of stable are compared over, and the minutes before that.
-	Kept = 2*time.Hour + 10*time.Minute
+	MaxValues = 5_000
+	// Kept is how far back samples go: the day that a release learns from, and some minutes before it.
+	Kept = analysis.HistoryOver + 10*time.Minute
 	// raw is how long every sample is kept; of older ones the last of each minute is, so that what was counted over a
 	// minute stays.
 	raw = 10 * time.Minute

@@ -168,7 +168,7 @@ func TestATargetThatCannotBeReadSaysWhy(t *testing.T) {
 			for i := range scrape.MaxValues + 1 {
 				_, _ = fmt.Fprintf(w, "m{i=\"%d\"} 1\n", i)
 			}
-		}, "more than 20000; for so many use a Prometheus"},
+		}, "more than 5000; for so many use a Prometheus"},
 		"several processes by turns": {func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = fmt.Fprintf(w, "process_start_time_seconds %d\nm 1\n", 1000+several.Add(1)%2)
 		}, "several processes answer at this address by turns"},
@@ -186,6 +186,26 @@ func TestATargetThatCannotBeReadSaysWhy(t *testing.T) {
 				require.Contains(c2, o.Detail, c.want)
 			}, time.Minute, 20*time.Millisecond)
 		})
+	}
+}
+
+// Before a release its past is asked for, in parts, of which a Serin that was just started knows nothing.
+func TestThePastBeforeItsStartIsEmptyAndNoFault(t *testing.T) {
+	t.Parallel()
+	e := sourcetest.NewExporter(t)
+	e.Add(0, "stable", "200", 1)
+	s := run(t, scrape.Config{Targets: []string{e.URL}})
+	e.Scraped(t, 2)
+	plan := sourcetest.Plan(t, 0, sourcetest.Errors())
+	for back, series := range map[time.Duration]int{time.Hour: 0, 0: 1} {
+		at := time.Now().Add(-back)
+		asks := plan.Asks(analysis.NewCursor(at.Add(-time.Minute)), at)
+		n := 0
+		for _, a := range s.Fetch(t.Context(), asks) {
+			require.NoError(t, a.Err)
+			n = max(n, len(a.Series))
+		}
+		require.Equal(t, series, n, back)
 	}
 }
 
