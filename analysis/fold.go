@@ -23,7 +23,7 @@ func (p Plan) Fold(c Cursor, answers []Answer, in FoldInput) (Cursor, judge.Look
 	asks := p.Asks(c, in.At)
 	next := c.clone()
 	for len(answers) < len(asks) {
-		answers = append(answers[:len(answers):len(answers)], Answer{Err: errNoAnswer})
+		answers = append(slices.Clip(answers), Answer{Err: errNoAnswer})
 	}
 	tallies := make([]tally, len(asks))
 	for _, g := range p.groups {

@@ -198,7 +198,7 @@ func TestOneUnansweredAskIsAskedAgainForItsOwnWindow(t *testing.T) {
 	c, l := p.Fold(NewCursor(epoch), half.answer(t, p.Asks(NewCursor(epoch), at(10))), FoldInput{Number: 1, At: at(10)})
 	require.Equal(t, judge.Unreachable, l.Observations[1].Absent)
 	require.Equal(t, judge.Arm{Total: 2}, l.Observations[0].Canary)
-	c, l = p.Fold(c, w.answer(t, p.Asks(c, at(20))), FoldInput{Number: 2, At: at(20)})
+	_, l = p.Fold(c, w.answer(t, p.Asks(c, at(20))), FoldInput{Number: 2, At: at(20)})
 	require.Equal(t, judge.Arm{Total: 1}, l.Observations[0].Canary)
 	require.InDelta(t, 8, l.Observations[1].Canary.Total, 0, "both windows")
 	require.InDelta(t, 3, l.Observations[1].Canary.Bad, 0, "of both windows as well")

@@ -39,7 +39,8 @@ func TestWhatIsNotCertainWithholdsNoMoreThanItHasTo(t *testing.T) {
 			c.standing.Mark(&l, []time.Time{at(60), at(c.from)})
 			require.Equal(t, c.unsettled, l.Unsettled)
 			require.Equal(t, c.excluded, l.Excluded)
-			require.Equal(t, c.marked, [2]judge.Reason{l.Observations[0].Absent, l.Observations[1].Absent})
+			got := [2]judge.Reason{l.Observations[0].Absent, l.Observations[1].Absent}
+			require.Equal(t, c.marked, got)
 		})
 	}
 }

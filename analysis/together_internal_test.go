@@ -152,7 +152,7 @@ func TestASeriesThatWasAwayIsForgottenOnlyWhenNothingCanBringItBack(t *testing.T
 		c := NewCursor(epoch).clone()
 		c.series[1], c.low[1] = point{t: epoch.Add(-age).UnixMilli(), v: 5}, low{since: 7}
 		c.forget(epoch.UnixMilli())
-		require.Equal(t, len(c.series), len(c.low))
+		require.Len(t, c.low, len(c.series))
 		return len(c.series) == 1
 	}
 	require.True(t, keeps(Forget+MaxWindow))
