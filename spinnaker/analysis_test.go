@@ -389,7 +389,7 @@ type slowStore struct {
 	slow atomic.Value // its id
 }
 
-func (s *slowStore) Run(ctx context.Context, id string) (kept.Run, error) {
+func (s *slowStore) CanaryRun(ctx context.Context, id string) (kept.Run, error) {
 	r, err := s.Store.CanaryRun(ctx, id)
 	if s.slow.Load() == id {
 		time.Sleep(time.Second) // virtual
