@@ -93,6 +93,9 @@ var timeSteps = []time.Duration{
 
 // timeTicks are round times between the ends of the axis, in the zone of From or of the first point.
 func (f *frame) timeTicks() []tick {
+	if f.c.logTime() {
+		return f.logTimeTicks()
+	}
 	span := f.to.Sub(f.from)
 	step := timeSteps[len(timeSteps)-1]
 	const label = 66 // pixels that 15:04:05 needs, with some room
@@ -120,6 +123,28 @@ func (f *frame) timeTicks() []tick {
 		}
 		if !at.Before(f.from) {
 			ticks = append(ticks, tick{f.x(at), f.time(at, step)})
+		}
+	}
+	return ticks
+}
+
+// logTimeSteps are the times since the origin that a logarithmic axis names.
+var logTimeSteps = []time.Duration{
+	time.Second, 3 * time.Second, 10 * time.Second, 30 * time.Second, time.Minute, 3 * time.Minute, 10 * time.Minute, 30 * time.Minute,
+	time.Hour, 3 * time.Hour, 10 * time.Hour, 24 * time.Hour, 3 * 24 * time.Hour, 7 * 24 * time.Hour, 30 * 24 * time.Hour,
+}
+
+// logTimeTicks leave out what would lie on its neighbour.
+func (f *frame) logTimeTicks() []tick {
+	const apart = 44
+	var ticks []tick
+	for _, d := range logTimeSteps {
+		at := f.c.Origin.Add(d)
+		if at.Before(f.from) || at.After(f.to) {
+			continue
+		}
+		if x := f.x(at); len(ticks) == 0 || x-ticks[len(ticks)-1].at >= apart {
+			ticks = append(ticks, tick{x, f.time(at, d)})
 		}
 	}
 	return ticks

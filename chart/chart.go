@@ -24,6 +24,9 @@ type Chart struct {
 	From, To time.Time
 	// Origin, if not zero, makes the axis show the time since then ("10m") instead of the time of day.
 	Origin time.Time
+	// LogTime spreads the beginning: ten seconds, a minute and an hour after Origin stand as far apart. It needs an Origin;
+	// what is less than a second after it stands there.
+	LogTime bool
 	// Y is the value axis.
 	Y Axis
 	// Bands are drawn first, then limits and moments, then lines.
@@ -31,6 +34,8 @@ type Chart struct {
 	Limits  []Limit
 	Moments []Moment
 	Lines   []Line
+	// Hover shows the lines' values at a time to whoever points at it: without a script, as titles that browsers show.
+	Hover bool
 }
 
 // Axis is the value axis.
@@ -64,6 +69,8 @@ type Line struct {
 	Steps bool
 	// Dots marks every point, for a line of few of them.
 	Dots bool
+	// Dashed tells it from another line of the same colour.
+	Dashed bool
 }
 
 // Range is from where to where a band reaches at one time. Ends that are not finite reach to the end of the axis;
@@ -145,6 +152,9 @@ func (c Chart) times() (from, to time.Time) {
 			see(r.At)
 		}
 	}
+	if c.logTime() {
+		from = c.Origin.Add(max(from.Sub(c.Origin), time.Second))
+	}
 	if !to.After(from) {
 		to = from.Add(time.Second)
 	}
@@ -192,8 +202,15 @@ func (c Chart) shown(v float64) bool {
 	return !math.IsNaN(v) && math.Abs(v) <= math.MaxFloat64/4 && (!c.Y.Log || v > 1e-300)
 }
 
+// logTime says whether the time axis is logarithmic.
+func (c Chart) logTime() bool { return c.LogTime && !c.Origin.IsZero() }
+
 // x is where a time stands.
 func (f *frame) x(t time.Time) float64 {
+	if f.c.logTime() {
+		since := func(t time.Time) float64 { return math.Log(max(t.Sub(f.c.Origin), time.Second).Seconds()) }
+		return f.left + (f.right-f.left)*(since(t)-since(f.from))/(since(f.to)-since(f.from))
+	}
 	return f.left + (f.right-f.left)*float64(t.Sub(f.from))/float64(f.to.Sub(f.from))
 }
 

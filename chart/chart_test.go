@@ -122,6 +122,10 @@ func FuzzInline(f *testing.F) {
 			Bands:   []chart.Band{{Name: title, Class: name, Ranges: []chart.Range{{begin, a, b}, {begin.Add(time.Duration(ns)), b, a}}}},
 			Limits:  []chart.Limit{{Name: name, Class: title, Value: b}},
 			Moments: []chart.Moment{{Name: title, Class: class, At: begin.Add(time.Duration(ns) / 2)}},
+			Hover:   log, LogTime: log,
+		}
+		if log {
+			c.Origin = begin
 		}
 		svg := c.Inline()
 		count, _ := elements(t, svg)

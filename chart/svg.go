@@ -64,6 +64,7 @@ func (c Chart) draw(alone bool) string {
 	}
 	b.add(`</g>`)
 	f.names(&b)
+	f.hover(&b)
 	return b.String() + `</svg>`
 }
 
@@ -143,7 +144,11 @@ func (f *frame) line(b *canvas, l Line) {
 	if n == 0 {
 		return
 	}
-	b.add(`<path class="%s" d="%s" fill="none" stroke="currentColor" stroke-width="1.8" stroke-linejoin="round"/>`, class("line", l.Class), d.String())
+	dashes := ""
+	if l.Dashed {
+		dashes = ` stroke-dasharray="5 4"`
+	}
+	b.add(`<path class="%s" d="%s" fill="none" stroke="currentColor" stroke-width="1.8" stroke-linejoin="round"%s/>`, class("line", l.Class), d.String(), dashes)
 	if l.Dots || n == 1 {
 		for _, dot := range dots {
 			b.add(`<circle class="%s" cx="%s" r="3" fill="currentColor"/>`, class("dot", l.Class), dot)
@@ -159,7 +164,11 @@ func (c Chart) legend() []entry {
 	var all []entry
 	for _, l := range c.Lines {
 		if l.Name != "" {
-			all = append(all, entry{l.Name, l.Class, `stroke-width="2.5"`})
+			sign := `stroke-width="2.5"`
+			if l.Dashed {
+				sign += ` stroke-dasharray="5 4"`
+			}
+			all = append(all, entry{l.Name, l.Class, sign})
 		}
 	}
 	for _, l := range c.Bands {
@@ -196,7 +205,11 @@ func (f *frame) names(b *canvas) {
 	}
 	for _, m := range f.c.Moments {
 		if m.Name != "" && f.inside(m.At) {
-			b.add(`<text class="%s" x="%s" y="%s" fill="currentColor">%s</text>`, class("name", m.Class), num(f.x(m.At)+3), num(f.top+11), text(m.Name))
+			x, anchor := f.x(m.At)+3, ""
+			if width := 6.5 * float64(utf8.RuneCountInString(m.Name)); x+width > f.right { // a guess that no name exceeds by much
+				x, anchor = x-6, ` text-anchor="end"`
+			}
+			b.add(`<text class="%s" x="%s" y="%s"%s fill="currentColor">%s</text>`, class("name", m.Class), num(x), num(f.top+11), anchor, text(m.Name))
 		}
 	}
 }

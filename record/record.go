@@ -54,6 +54,15 @@ type Release struct {
 	EndedAt   time.Time       `json:"endedAt,omitzero"`
 }
 
+// Past is a release as lists show it: with what it was started with and why it ended, which its first and its last event say.
+type Past struct {
+	Release
+
+	Parameters map[string]string `json:"parameters,omitempty"`
+	// Why it ended as it did; empty while it runs.
+	Why string `json:"why,omitempty"`
+}
+
 // LookRecord is one look as it is remembered. The evidence at a look is the newest snapshot before it with every
 // look after that folded in; so a look costs its own data only, and the history is what charts are drawn from.
 type LookRecord struct {
@@ -110,6 +119,10 @@ type AuditFilter struct {
 	Rollout string
 	// By is who did it.
 	By string
+	// Actions, if there are any, are the only ones; Except are those that are left out.
+	Actions, Except []string
+	// Since and Until bound when it was done; Until itself is not among it.
+	Since, Until time.Time
 	// Before is the ID of an entry: only older ones, for paging.
 	Before int64
 	// Limit is at most 1,000, which 0 means as well.

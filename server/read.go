@@ -62,7 +62,7 @@ func (s *Server) listRollouts(_ context.Context, in *listRolloutsInput) (*body[[
 }
 
 func (s *Server) registerReleases(api huma.API) {
-	read(s, api, operation{id: "listReleases", path: "/releases", summary: "Releases, newest first"}, s.listReleases)
+	read(s, api, operation{id: "listReleases", path: "/releases", summary: "Releases with what each was started with and why it ended, newest first"}, s.listReleases)
 	read(s, api, operation{id: "getRelease", path: "/releases/{id}", summary: "One release, running or ended"},
 		func(ctx context.Context, in *ReleaseInput) (*body[record.View], error) {
 			v, err := s.o.Engine.Release(ctx, in.ID)
@@ -90,8 +90,8 @@ type listReleasesInput struct {
 	Limit  int       `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 }
 
-func (s *Server) listReleases(ctx context.Context, in *listReleasesInput) (*body[[]record.Release], error) {
-	rs, err := s.o.Store.Releases(ctx, record.Filter{
+func (s *Server) listReleases(ctx context.Context, in *listReleasesInput) (*body[[]record.Past], error) {
+	rs, err := s.o.Store.History(ctx, record.Filter{
 		Rollout: in.Rollout, Phase: rollout.Phase(in.Phase), Outcome: rollout.Outcome(in.Outcome), By: in.By, Since: in.Since, Until: in.Until,
 		Before: in.Before, Limit: in.Limit,
 	})
@@ -172,12 +172,20 @@ func (s *Server) registerDaemon(api huma.API) {
 type auditInput struct {
 	Rollout string `query:"rollout"`
 	By      string `query:"by" doc:"Who did it."`
-	Before  int64  `query:"before" minimum:"1" doc:"Only entries older than the one with this id, for paging."`
-	Limit   int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+	Action  string `query:"action" doc:"What was done: startRelease, answerGate, …"`
+	// Since and Until are the zero time where they are not given.
+	Since  time.Time `query:"since" doc:"Done at this time (RFC 3339) or later"`
+	Until  time.Time `query:"until" doc:"Done before this time (RFC 3339)"`
+	Before int64     `query:"before" minimum:"1" doc:"Only entries older than the one with this id, for paging."`
+	Limit  int       `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 }
 
 func (s *Server) listAudit(ctx context.Context, in *auditInput) (*body[[]record.AuditEntry], error) {
-	entries, err := s.o.Store.AuditLog(ctx, record.AuditFilter{Rollout: in.Rollout, By: in.By, Before: in.Before, Limit: in.Limit})
+	f := record.AuditFilter{Rollout: in.Rollout, By: in.By, Since: in.Since, Until: in.Until, Before: in.Before, Limit: in.Limit}
+	if in.Action != "" {
+		f.Actions = []string{in.Action}
+	}
+	entries, err := s.o.Store.AuditLog(ctx, f)
 	return answer(orEmpty(entries)), err
 }
 

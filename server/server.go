@@ -47,6 +47,7 @@ type Engine interface {
 // Store is what remembers releases and who did what. None of its errors leaves anything half done.
 type Store interface {
 	Releases(ctx context.Context, f record.Filter) ([]record.Release, error)
+	History(ctx context.Context, f record.Filter) ([]record.Past, error)
 	Events(ctx context.Context, id string, after int) ([]rollout.Event, error)
 	Looks(ctx context.Context, release, scope string, after, limit int) ([]record.LookRecord, error)
 	Audit(ctx context.Context, a record.AuditEntry) error

@@ -125,6 +125,25 @@ func (s *Store) AuditLog(ctx context.Context, f record.AuditFilter) ([]record.Au
 	if f.Before > 0 {
 		only("id <", f.Before)
 	}
+	if !f.Since.IsZero() {
+		only("at >=", nearest(f.Since))
+	}
+	if !f.Until.IsZero() {
+		only("at <", nearest(f.Until))
+	}
+	among := func(condition string, values []string) {
+		if len(values) == 0 {
+			return
+		}
+		places := make([]string, len(values))
+		for i, v := range values {
+			args = append(args, legible(v))
+			places[i] = fmt.Sprintf("$%d", len(args))
+		}
+		where = append(where, condition+" ("+strings.Join(places, ", ")+")")
+	}
+	among("action IN", f.Actions)
+	among("action NOT IN", f.Except)
 	query := `SELECT ` + auditColumns + ` FROM audit`
 	if len(where) > 0 {
 		query += ` WHERE ` + strings.Join(where, ` AND `) //nolint:gosec // of the texts above; values are arguments

@@ -273,6 +273,48 @@ func (s *Store) Releases(ctx context.Context, f record.Filter) ([]record.Release
 	return found, nil
 }
 
+// History is [Store.Releases] with what each was started with, and why it ended.
+func (s *Store) History(ctx context.Context, f record.Filter) ([]record.Past, error) {
+	found, err := s.Releases(ctx, f)
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	out, at := make([]record.Past, len(found)), make(map[string]*record.Past, len(found))
+	places, args := make([]string, len(found)), make([]any, len(found))
+	for i, r := range found {
+		out[i] = record.Past{Release: r}
+		at[r.ID], places[i], args[i] = &out[i], fmt.Sprintf("$%d", i+1), r.ID
+	}
+	rows, err := s.read.QueryContext(ctx, `SELECT e.release, e.body FROM releases r JOIN events e ON e.release = r.id AND (e.seq = 1 OR e.seq = r.version)
+		WHERE r.id IN (`+strings.Join(places, ", ")+`)`, args...) //nolint:gosec // places are ours
+	if err != nil {
+		return nil, fmt.Errorf("read how releases began and ended: %w", err)
+	}
+	_, err = collect(rows, func(rows *sql.Rows) (struct{}, error) {
+		var id string
+		var body []byte
+		if err := rows.Scan(&id, &body); err != nil {
+			return struct{}{}, err
+		}
+		e, err := rollout.DecodeEvent(body)
+		if err != nil {
+			return struct{}{}, fmt.Errorf("release %s: %w", id, err)
+		}
+		switch e := e.(type) {
+		case rollout.Started:
+			at[id].Parameters = e.Parameters
+		case rollout.Ended:
+			at[id].Why = e.Why
+		default: // it runs: what happened last is no end
+		}
+		return struct{}{}, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read how releases began and ended: %w", err)
+	}
+	return out, nil
+}
+
 // nearest is a time in nanoseconds since 1970: one that they cannot hold is the nearest that they can.
 func nearest(t time.Time) int64 {
 	switch year := t.UTC().Year(); {

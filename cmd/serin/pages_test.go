@@ -110,7 +110,7 @@ func TestAPersonWatchesDecidesAndSeesARollback(t *testing.T) {
 
 	good := watchToTheGate(t, c)
 	c.open("/")
-	c.shows("waiting for a person", "operator: answer full-release")
+	c.shows("waiting for a person", "operator: answer full-release", "It waits for you")
 	c.inspect("overview")
 	t.Log("first paint of the overview: ", c.firstPaint())
 	c.open("/releases/" + good)
@@ -118,7 +118,7 @@ func TestAPersonWatchesDecidesAndSeesARollback(t *testing.T) {
 	const reason = `<img src=x onerror=alert(1)> looks good`
 	c.write("#gate-reason", reason)
 	c.click(`.decide button[value=approve]`)
-	c.shows("Released: every step is done", reason)
+	c.shows("Released: the new version serves everybody", reason)
 	c.clean()
 
 	h.blue.Set(func(b *testbed.Behaviour) { b.ErrorRate = 0.25 }) // blue is the canary now
@@ -127,7 +127,10 @@ func TestAPersonWatchesDecidesAndSeesARollback(t *testing.T) {
 	c.shows("The release is started.")
 	bad := strings.TrimPrefix(c.path(), "/releases/")
 	js[bool](c, "window.stays = true")
-	c.shows("Rolled back: the canary is worse: errors", "evidence that it is worse", "Ended: rolled back")
+	c.shows("Rolled back: the canary is worse: errors", "All traffic has been on stable since", "requests reached the new version", "Ended: rolled back")
+	require.True(t, js[bool](c, `/^\d\d:\d\d:\d\d$/.test(document.querySelector(".users time").textContent)`), "a time of today is one of the day")
+	require.True(t, js[bool](c, `/ ago$/.test(document.querySelector(".headline time").textContent)`))
+	require.Positive(t, js[int](c, `document.querySelectorAll("#timeline svg rect.hover title").length`), "values are told to whoever points at them")
 	require.True(t, js[bool](c, "window.stays"), "it was watched live, on one page")
 	c.inspect("rolled-back")
 	t.Log("first paint of a release: ", c.firstPaint())
@@ -147,19 +150,25 @@ func watchToTheGate(t *testing.T, c *chromium) string {
 	c.click(".start button.primary")
 	c.shows("The release is started.")
 	js[bool](c, "window.stays = true")
-	c.shows("live", "At step")
+	c.shows("live", "of the traffic is on the new version")
 	c.inspect("under-way")
 	c.click(".ask.danger summary")
 	c.write("#why-rollback", "half a sen")
 	c.shows("Roll back now?")
 	c.inspect("asked")
-	c.shows("Gate full-release", "To be answered by operator", "errors: canary")
+	c.shows("Shall everybody get the new version?", "Gate full-release", "To be answered by operator", "Approve: all users get the new version", "errors: pass")
 	require.True(t, js[bool](c, "window.stays"), "the page was not loaded again")
 	require.Equal(t, "half a sen", js[string](c, `document.querySelector("#why-rollback").value`), "what somebody is writing is left alone")
 	c.click(".ask.danger summary")
 	require.Positive(t, js[int](c, `document.querySelectorAll("svg.serin-chart path.line").length`))
 	require.Positive(t, js[int](c, `document.querySelectorAll("svg.serin-chart path.band").length`))
 	c.inspect("gate")
+	for _, l := range ways {
+		c.as(l)
+		bottom := js[float64](c, `document.querySelector(".decide button[value=reject]").getBoundingClientRect().bottom`)
+		require.LessOrEqual(t, bottom, float64(l.height), "both answers are on the first screen: "+l.name)
+	}
+	c.as(ways[0])
 	c.clean()
 	return strings.TrimPrefix(c.path(), "/releases/")
 }

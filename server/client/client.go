@@ -236,7 +236,7 @@ func (c *Client) Start(ctx context.Context, name string, s server.StartBody) (St
 }
 
 // Releases are the newest first.
-func (c *Client) Releases(ctx context.Context, f record.Filter) ([]record.Release, error) {
+func (c *Client) Releases(ctx context.Context, f record.Filter) ([]record.Past, error) {
 	q := url.Values{}
 	for name, value := range map[string]string{
 		"rollout": f.Rollout, "phase": string(f.Phase), "outcome": string(f.Outcome), "by": f.By, "before": f.Before,
@@ -249,7 +249,7 @@ func (c *Client) Releases(ctx context.Context, f record.Filter) ([]record.Releas
 	if f.Limit > 0 {
 		q.Set("limit", strconv.Itoa(f.Limit))
 	}
-	var out []record.Release
+	var out []record.Past
 	err := c.get(ctx, &out, q, "releases")
 	return out, err
 }
@@ -346,6 +346,15 @@ func (c *Client) Audit(ctx context.Context, f record.AuditFilter) ([]record.Audi
 	}
 	if f.By != "" {
 		q.Set("by", f.By)
+	}
+	if len(f.Actions) == 1 { // the API takes one
+		q.Set("action", f.Actions[0])
+	}
+	if !f.Since.IsZero() {
+		q.Set("since", timeText(f.Since))
+	}
+	if !f.Until.IsZero() {
+		q.Set("until", timeText(f.Until))
 	}
 	if f.Before > 0 {
 		q.Set("before", strconv.FormatInt(f.Before, 10))

@@ -68,15 +68,12 @@ func (s *site) asset(w http.ResponseWriter, r *http.Request) error {
 
 // functions are what templates may call.
 var functions = template.FuncMap{
-	"stamp":  stamp,
-	"moment": func(t time.Time) string { return t.UTC().Format("2 Jan 2006 15:04:05") }, // the foot says that it is UTC
-	"iso":    func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-	"short": func(id string) string {
-		if len(id) > 8 {
-			return "…" + id[len(id)-6:]
-		}
-		return id
-	},
+	"stamp":   stamp,
+	"clock":   func(t time.Time) string { return clock(t, time.Now()) },
+	"for":     func(t time.Time) string { return "for " + roughly(time.Since(t)) },
+	"ago":     func(t time.Time) string { return ago(t, time.Now()) },
+	"iso":     func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+	"short":   shortID,
 	"kind":    func(k string) string { return orElse(kindWords[k], k) },
 	"segment": url.PathEscape,
 	"address": address,
@@ -84,12 +81,12 @@ var functions = template.FuncMap{
 	"capital": capital,
 }
 
-// stamp writes a time for people, in UTC.
-func stamp(t time.Time) string {
-	if t.IsZero() {
-		return ""
+// shortID is the end of a release's id, which tells it from its neighbours.
+func shortID(id string) string {
+	if len(id) > 8 {
+		return "…" + id[len(id)-6:]
 	}
-	return t.UTC().Format("2 Jan 2006 15:04:05 UTC")
+	return id
 }
 
 // address is a path with a query of the pairs whose value is not empty.

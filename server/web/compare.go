@@ -18,12 +18,12 @@ import (
 type comparePage struct {
 	Base
 
-	A, B     string
-	Both     []Detail
-	Facts    []compareRow
-	Metrics  []metricPair
-	Releases []releaseRow
-	Known    bool
+	A, B               string
+	Both               []Detail
+	Facts              []compareRow
+	Metrics            []metricPair
+	ChoicesA, ChoicesB []Choice
+	Known              bool
 }
 
 type compareRow struct {
@@ -41,17 +41,33 @@ type metricPair struct {
 func (s *site) compare(w http.ResponseWriter, r *http.Request, sess *session) error {
 	q := r.URL.Query()
 	page := &comparePage{Base: Base{Title: "Compare two releases", Nav: "history"}, A: strings.TrimSpace(q.Get("a")), B: strings.TrimSpace(q.Get("b"))}
-	rs, err := s.o.Store.Releases(r.Context(), record.Filter{Rollout: q.Get("rollout"), Limit: perHistory})
+	rs, err := s.o.Store.History(r.Context(), record.Filter{Rollout: q.Get("rollout"), Limit: perHistory})
 	if err != nil {
 		return err
 	}
-	page.Releases = releaseRows(rs)
+	rows := releaseRows(rs)
+	page.ChoicesA, page.ChoicesB = releaseChoices(rows, page.A), releaseChoices(rows, page.B)
 	if page.A != "" && page.B != "" {
 		if err := s.compareTwo(r.Context(), page); err != nil {
 			return err
 		}
 	}
 	return s.show(w, r, http.StatusOK, "compare", sess, page)
+}
+
+// releaseChoices are the releases to choose from; one that is older than the list is on it as well.
+func releaseChoices(rows []releaseRow, chosen string) []Choice {
+	var out []Choice
+	found := false
+	for _, r := range rows {
+		text := r.Rollout + " " + orElse(r.Version, shortID(r.ID)) + ", " + r.State.Text + ", " + r.Started.UTC().Format("2 Jan 15:04")
+		out = append(out, Choice{r.ID, text, r.ID == chosen})
+		found = found || r.ID == chosen
+	}
+	if chosen != "" && !found {
+		out = append(out, Choice{chosen, chosen, true})
+	}
+	return out
 }
 
 func (s *site) compareTwo(ctx context.Context, page *comparePage) error {
@@ -63,7 +79,8 @@ func (s *site) compareTwo(ctx context.Context, page *comparePage) error {
 	if err != nil {
 		return err
 	}
-	page.Known, page.Both = true, []Detail{newDetail(a, drawScopes(a)), newDetail(b, drawScopes(b))}
+	now := time.Now()
+	page.Known, page.Both = true, []Detail{newDetail(a, drawScopes(a), now), newDetail(b, drawScopes(b), now)}
 	page.Facts, page.Metrics = facts(page.Both[0], page.Both[1]), metricPairs(a, b, page.Both)
 	return nil
 }
@@ -72,8 +89,8 @@ func facts(a, b Detail) []compareRow {
 	var out []compareRow
 	add := func(name, a, b string) { out = append(out, compareRow{name, a, b, a != b}) }
 	add("Rollout", a.Rollout, b.Rollout)
-	add("How it ended", a.State.Text, b.State.Text)
-	add("Why", a.Lead, b.Lead)
+	add("Version", orElse(a.Brings, "–"), orElse(b.Brings, "–"))
+	add("How it went", a.Headline.Text, b.Headline.Text)
 	out = append(out, compareRow{"Started", stamp(a.Started), stamp(b.Started), false}) // two never start at once
 	add("Started by", a.StartedBy, b.StartedBy)
 	add("Took", a.Took, b.Took)
@@ -136,14 +153,14 @@ func metricPairs(a, b Record, both []Detail) []metricPair {
 func ratiosChart(n int, scope Scope, metric string, a, b Record) chart.Chart {
 	origin := time.Unix(0, 0).UTC()
 	c := chart.Chart{
-		ID: fmt.Sprintf("compare-%s-%d", scope.Name, n), Title: metric + ": ratio in both", Description: "The ratio of canary to baseline, with its confidence sequence, over the time since each release began.",
-		Width: 720, Height: chartHeight, Origin: origin, Y: chart.Axis{Label: "ratio of canary to baseline", Log: true},
+		ID: fmt.Sprintf("compare-%s-%d", scope.Name, n), Title: metric + ": ratio in both", Description: "The ratio of canary to baseline, with its confidence sequence, over the time since each release began: a second, a minute and an hour stand equally far apart.",
+		Width: 720, Height: chartHeight, Origin: origin, LogTime: true, Hover: true, Y: chart.Axis{Label: "ratio of canary to baseline", Log: true},
 		Limits: []chart.Limit{{Name: "no difference", Class: "even", Value: 1}},
 	}
 	lo, hi := 0.5, 2.0
 	for i, r := range []Record{a, b} {
 		class := []string{"a", "b"}[i]
-		line, band := chart.Line{Name: strings.ToUpper(class), Class: class}, chart.Band{Class: class}
+		line, band := chart.Line{Name: strings.ToUpper(class), Class: class, Dashed: i == 1}, chart.Band{Class: class}
 		for _, part := range chunks(r.Looks[scope.Name], bins) {
 			l := &part[len(part)-1]
 			if v := verdictIn(l, metric); v != nil && v.Ratio > 0 && counted(v) {

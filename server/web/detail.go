@@ -3,6 +3,7 @@ package web
 import (
 	"cmp"
 	"fmt"
+	"html/template"
 	"slices"
 	"strings"
 	"time"
@@ -29,13 +30,16 @@ type Record struct {
 // Detail is a release as templates show it.
 type Detail struct {
 	Rollout, ID, Revision string
-	State                 Pill
-	// Lead is where it stands in a sentence, Plain what the last verdict rests on, for anybody, Look which one that is, and
-	// Reason the same as Plain in numbers.
-	Lead           string
+	// Brings is the version that is released, as people call it; empty where no parameter tells.
+	Brings   string
+	State    Pill
+	Headline Headline
+	// Users is what it meant for users; nil while it goes on, and for one that went well.
+	Users *Users
+	// Plain is what the last verdict rests on, for anybody, Look which one that is, and Reason the same as Plain in numbers.
 	Plain          string
 	Look, Reason   string
-	Waiting, Next  string
+	Waiting, Then  string
 	Noise          string
 	Over           bool
 	Trouble        []string
@@ -44,11 +48,13 @@ type Detail struct {
 	Took           string
 	Parameters     []Pair
 	Steps          []Step
-	Traffic        Traffic
-	Deployments    []Deployment
-	Split          *Split
-	Scopes         []Scope
-	Answers        []Answer
+	// Timeline are charts on one axis of time: the weight, and both arms of each metric.
+	Timeline    []template.HTML
+	Traffic     Traffic
+	Deployments []Deployment
+	Split       *Split
+	Scopes      []Scope
+	Answers     []Answer
 	// Events are the newest first. OlderEvents is where to find those that are left out, of EventCount in all; empty
 	// where none are.
 	Events      []EventLine
@@ -111,12 +117,12 @@ type Meter struct {
 	Class  string
 }
 
-// newDetail makes what is shown of a record, with the scopes as [drawScopes] has made them.
-func newDetail(r Record, scopes []Scope) Detail {
+// newDetail makes what is shown of a record at a time, with the scopes as [drawScopes] has made them.
+func newDetail(r Record, scopes []Scope, now time.Time) Detail {
 	v := r.View
 	d := Detail{
-		Rollout: v.Rollout, State: statePill(v), Lead: lead(v), Over: v.State.Ended(), Waiting: r.Explanation.Waiting,
-		Next: r.Explanation.Next, Noise: r.Explanation.Noise, Trouble: v.Trouble, Cut: r.Cut, Traffic: newTraffic(v), Split: newSplit(v, r.Explanation),
+		Rollout: v.Rollout, State: statePill(v), Brings: rollout.Version(v.State.Parameters), Headline: newHeadline(v, now), Over: v.State.Ended(),
+		Users: newUsers(v, r.Events, scopes), Waiting: r.Explanation.Waiting, Then: r.Explanation.Next, Noise: r.Explanation.Noise, Trouble: v.Trouble, Cut: r.Cut, Traffic: newTraffic(v), Split: newSplit(v, r.Explanation),
 	}
 	d.Plain, d.Look, d.Reason = reason(v, r.Explanation)
 	if v.Release != nil {
@@ -131,8 +137,8 @@ func newDetail(r Record, scopes []Scope) Detail {
 	for _, name := range sortedKeys(v.State.Parameters) {
 		d.Parameters = append(d.Parameters, Pair{name, v.State.Parameters[name]})
 	}
-	d.Steps, d.Answers = newSteps(v, r.Events), newAnswers(v)
-	d.Scopes = scopes
+	d.Steps, d.Answers = newSteps(v, r.Events, now), newAnswers(v)
+	d.Timeline, d.Scopes = newTimeline(v, r.Events, scopes, now), explained(v, scopes, r.Explanation)
 	d.Events, d.EventCount = newEventLines(v, r.Events), len(r.Events)
 	return d
 }
@@ -149,24 +155,25 @@ func drawScopes(r Record) []Scope {
 	return out
 }
 
-// lead says where a release stands, or how and why it ended.
-func lead(v record.View) string {
-	s := v.State
-	by := ""
-	if s.WhyBy != "" {
-		by = " (by " + s.WhyBy + ")"
+// explained are scopes with the words for each metric of the one whose verdict counts.
+func explained(v record.View, scopes []Scope, x tell.Explanation) []Scope {
+	verdict := verdictOf(v)
+	out := slices.Clone(scopes)
+	for i := range out {
+		if verdict == nil || out[i].Looks != verdict.Look || out[i].Verdict != verdictPill(verdict.Outcome, verdict.Reason) {
+			continue
+		}
+		out[i].Metrics = slices.Clone(out[i].Metrics)
+		for k := range out[i].Metrics {
+			for _, m := range x.Metrics {
+				if m.Metric == out[i].Metrics[k].Name {
+					out[i].Metrics[k].Plain = m.Plain
+				}
+			}
+		}
+		break
 	}
-	switch {
-	case s.Phase == rollout.PhaseEnded:
-		return capital(outcomePill(s.Outcome).Text) + ": " + s.Why + by
-	case s.Phase == rollout.RollingBack:
-		return "Going back: " + s.Why + by
-	case s.StepName == "":
-		return "About to begin"
-	case s.Pause != nil:
-		return "At step " + s.StepName + ", paused by " + s.Pause.By
-	}
-	return "At step " + s.StepName
+	return out
 }
 
 // reason is the last look, and the metric that decided or holds the pass back: in plain words, and in numbers.

@@ -73,7 +73,7 @@ func exampleRecord(n int, text string) web.Record {
 			rollout.Gate{Name: "full" + text, Approvers: []string{"qa" + text}}, rollout.Promote{Name: "promote"},
 		},
 		State: rollout.State{
-			Phase: rollout.Active, Step: 4, StepName: "full" + text, Parameters: map[string]string{"image" + text: text}, LastVerdict: &last, Scope: "gray" + text,
+			Phase: rollout.Active, Moved: true, Step: 4, StepName: "full" + text, Parameters: map[string]string{"image" + text: text}, LastVerdict: &last, Scope: "gray" + text,
 			Answered: map[string]rollout.GateAnswered{"first" + text: {Meta: meta(3, "bob"+text), Answer: rollout.Approve, Reason: text}},
 		},
 		Verdict: &last, Gate: "full" + text, Approvers: []string{"qa" + text}, Waiting: "gate" + text, Trouble: []string{text}, Differences: []string{text}, Confirmation: text,
@@ -103,16 +103,16 @@ func report(t require.TestingT, r web.Record) string {
 
 func TestAReportSaysWhatWasCountedAndHowFarADecisionIs(t *testing.T) {
 	text := report(t, exampleRecord(30, ""))
-	require.Equal(t, 10, strings.Count(text, `class="serin-chart"`), "two charts for each of five metrics")
+	require.Equal(t, 11, strings.Count(text, `class="serin-chart"`), "the weight, and two charts for each of five metrics")
 	for _, want := range []string{
-		"At step full", "Look 30, ", "On the canary, the new version, ", "What the words mean", "60 of 3,000", "30 of 3,000", "share above 0.30", "the objective", "mean of its looks", "optional",
+		"Shall everybody get the new version?", "Look 30, ", "On the canary, the new version, ", "What the words mean", "60 of 3,000", "30 of 3,000", "share above 0.30", "the objective", "mean of its looks", "optional",
 		"evidence that it is worse", "20 : 1, needed 150 : 1", "evidence that it is better", "lies below 1 with the estimate beyond the margin",
 		"the whole band lies above 1", "sample-ratio alarm", "400 of 1,000 requests went to the canary (40%)",
 		"Gray release everybody", "20% of the traffic on the canary", "approved", "bob", "Deployments", ">20%</text>", ">50%</text>",
 	} {
 		require.True(t, strings.Contains(text, want), want) //nolint:testifylint // the page itself would fill the screen
 	}
-	require.Contains(t, text, `<li class="now">20%`+`<span class="vh"> here now</span></li>`)
+	require.Contains(t, text, `<li class="now"><span class="weight">20%</span><span class="vh"> here now</span>`)
 	require.False(t, strings.Contains(text, `="http`+"s:") || strings.Contains(text, `href="`) || strings.Contains(text, "url(h"), "it loads nothing")
 	require.Less(t, len(text), 200_000, "bytes of a report with five metrics")
 }

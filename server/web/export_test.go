@@ -1,12 +1,17 @@
 package web
 
-import "bytes"
+import (
+	"bytes"
+	"time"
+
+	"github.com/serindev/serin/server"
+)
 
 // OverviewSize makes the first page of the overview and returns its size.
 func OverviewSize(o Options) int {
 	s := &site{o: o}
 	var out bytes.Buffer
-	if err := templates.ExecuteTemplate(&out, "overview", s.newOverview("", 1)); err != nil {
+	if err := templates.ExecuteTemplate(&out, "overview", s.newOverview("", 1, server.Identity{}, time.Now())); err != nil {
 		panic(err)
 	}
 	return out.Len()

@@ -17,15 +17,21 @@ const perHistory = 50
 
 type releaseRow struct {
 	ID, Rollout, By, Revision string
+	Version                   string
 	State                     Pill
-	Started                   time.Time
-	Took                      string
+	// Why it ended as it did, where that is more than "every step is done".
+	Why     string
+	Started time.Time
+	Took    string
 }
 
-func releaseRows(rs []record.Release) []releaseRow {
+func releaseRows(rs []record.Past) []releaseRow {
 	out := make([]releaseRow, len(rs))
 	for i, r := range rs {
-		out[i] = releaseRow{ID: r.ID, Rollout: r.Rollout, By: r.StartedBy, Revision: r.Revision, Started: r.StartedAt, State: outcomePill(r.Outcome)}
+		out[i] = releaseRow{ID: r.ID, Rollout: r.Rollout, By: r.StartedBy, Revision: r.Revision, Started: r.StartedAt, State: outcomePill(r.Outcome), Version: rollout.Version(r.Parameters)}
+		if r.Outcome != rollout.Released {
+			out[i].Why = whyWords(r.Why)
+		}
 		switch {
 		case r.Phase == rollout.RollingBack:
 			out[i].State = Pill{"rolling back", "bad"}
@@ -80,15 +86,11 @@ func (s *site) history(w http.ResponseWriter, r *http.Request, sess *session) er
 	if !known(page.Outcomes) || !known(page.Phases) {
 		return &httpError{http.StatusBadRequest, "The filter has a word that is none of the list"}
 	}
-	since, ok := day(page.From)
-	until, fine := day(page.To)
-	if !ok || !fine {
-		return &httpError{http.StatusBadRequest, "A day in the filter is not written like 2026-01-31"}
+	since, until, err := days(page.From, page.To)
+	if err != nil {
+		return err
 	}
-	if !until.IsZero() {
-		until = until.AddDate(0, 0, 1)
-	}
-	rs, err := s.o.Store.Releases(r.Context(), record.Filter{
+	rs, err := s.o.Store.History(r.Context(), record.Filter{
 		Rollout: page.Rollout, Outcome: rollout.Outcome(page.Outcome), Phase: rollout.Phase(page.Phase), By: page.By, Since: since, Until: until,
 		Before: q.Get("before"), Limit: perHistory,
 	})
@@ -106,6 +108,19 @@ func (s *site) history(w http.ResponseWriter, r *http.Request, sess *session) er
 	return s.show(w, r, http.StatusOK, "history", sess, page)
 }
 
+// days are the beginning of the first day and the end of the last one, as date fields send them.
+func days(first, last string) (since, until time.Time, err error) {
+	since, ok := day(first)
+	until, fine := day(last)
+	if !ok || !fine {
+		return since, until, &httpError{http.StatusBadRequest, "A day in the filter is not written like 2026-01-31"}
+	}
+	if !until.IsZero() {
+		until = until.AddDate(0, 0, 1)
+	}
+	return since, until, nil
+}
+
 // day is the beginning of a day in UTC, as a date field sends it; an empty one is none.
 func day(text string) (time.Time, bool) {
 	if text == "" {
@@ -118,9 +133,37 @@ func day(text string) (time.Time, bool) {
 type auditPage struct {
 	Base
 
-	Rollout, By string
-	Entries     []record.AuditEntry
-	Next        string
+	Rollout, By, From, To string
+	Kinds                 []Choice
+	Entries               []auditRow
+	Next                  string
+}
+
+// auditRow is one action in words.
+type auditRow struct {
+	record.AuditEntry
+
+	What string
+}
+
+// signs are the actions that only say who was there: they are left out unless somebody asks for them.
+var signs = []string{"signIn", "signOut"}
+
+// actionWords are the actions as people say them.
+var actionWords = []struct{ action, words string }{
+	{"startRelease", "Release started"}, {"answerGate", "Gate answered"}, {"pauseRelease", "Paused"}, {"resumeRelease", "Resumed"},
+	{"rollbackRelease", "Rollback asked for"}, {"cancelRelease", "Release cancelled"}, {"dismissAlarm", "Alarm dismissed"},
+	{"signIn", "Signed in"}, {"signOut", "Signed out"}, {"startRun", "Pipeline's run started"}, {"cancelRun", "Pipeline's run cancelled"},
+}
+
+// actionText is an action in words; one that has none here is shown as it is named.
+func actionText(action string) string {
+	for _, a := range actionWords {
+		if a.action == action {
+			return a.words
+		}
+	}
+	return action
 }
 
 // perAudit is how many actions one page of the audit log has.
@@ -128,14 +171,37 @@ const perAudit = 100
 
 func (s *site) audit(w http.ResponseWriter, r *http.Request, sess *session) error {
 	q := r.URL.Query()
-	page := &auditPage{Base: Base{Title: "Audit log", Nav: "audit"}, Rollout: strings.TrimSpace(q.Get("rollout")), By: strings.TrimSpace(q.Get("by"))}
-	before, _ := strconv.ParseInt(q.Get("before"), 10, 64) // anything else is the newest page
-	var err error
-	if page.Entries, err = s.o.Store.AuditLog(r.Context(), record.AuditFilter{Rollout: page.Rollout, By: page.By, Before: before, Limit: perAudit}); err != nil {
+	page := &auditPage{
+		Base: Base{Title: "Audit log", Nav: "audit"}, Rollout: strings.TrimSpace(q.Get("rollout")), By: strings.TrimSpace(q.Get("by")),
+		From: q.Get("from"), To: q.Get("to"),
+	}
+	kind := q.Get("kind")
+	page.Kinds = []Choice{{"", "everything but sign-ins", kind == ""}, {"all", "everything", kind == "all"}}
+	for _, a := range actionWords {
+		page.Kinds = append(page.Kinds, Choice{a.action, a.words, kind == a.action})
+	}
+	since, until, err := days(page.From, page.To)
+	if err != nil {
 		return err
 	}
-	if n := len(page.Entries); n == perAudit {
-		page.Next = address("/audit", "rollout", page.Rollout, "by", page.By, "before", strconv.FormatInt(page.Entries[n-1].ID, 10))
+	f := record.AuditFilter{Rollout: page.Rollout, By: page.By, Since: since, Until: until, Limit: perAudit}
+	switch {
+	case kind == "":
+		f.Except = signs
+	case kind != "all":
+		f.Actions = []string{kind}
+	}
+	f.Before, _ = strconv.ParseInt(q.Get("before"), 10, 64) // anything else is the newest page
+	entries, err := s.o.Store.AuditLog(r.Context(), f)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		page.Entries = append(page.Entries, auditRow{e, actionText(e.Action)})
+	}
+	if n := len(entries); n == perAudit {
+		page.Next = address("/audit", "rollout", page.Rollout, "by", page.By, "kind", kind, "from", page.From, "to", page.To,
+			"before", strconv.FormatInt(entries[n-1].ID, 10))
 	}
 	return s.show(w, r, http.StatusOK, "audit", sess, page)
 }

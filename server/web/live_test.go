@@ -126,7 +126,7 @@ func (s countingStore) Events(context.Context, string, int) ([]rollout.Event, er
 	return s.events, nil
 }
 
-func (countingStore) Releases(context.Context, record.Filter) ([]record.Release, error) {
+func (countingStore) History(context.Context, record.Filter) ([]record.Past, error) {
 	return nil, nil
 }
 

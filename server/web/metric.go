@@ -23,23 +23,36 @@ type Scope struct {
 	From, To    time.Time
 	Verdict     Pill
 	Metrics     []Metric
+
+	// series are the metrics over time, and requests how many the canary has had, for what is drawn and said of all scopes.
+	series   []series
+	requests float64
 }
 
 // Metric is one metric of a scope: what was counted, and how far a decision is.
 type Metric struct {
-	Name, Kind       string
-	Verdict          Pill
+	Name, Kind string
+	Verdict    Pill
+	// Plain is what was counted and what follows from it in words; only of the scope whose verdict counts.
+	Plain string
+	// Queries are what can be asked of Prometheus to see the same.
+	Queries          []Query
 	Optional         bool
 	Detail           string
 	Canary, Baseline Arm
 	Ratio            string
 	Bounds           string
-	Margin           string
+	// Margin is the ratio that is still accepted, and Accepted says so.
+	Margin, Accepted string
 	Rule             string
 	Worse, NoWorse   Meter
-	Rates, Sequence  template.HTML
+	Sequence         template.HTML
 	Rows             []Row
 }
+
+// Query is what can be asked of Prometheus by hand to see what a metric counts; Link asks it there at the release's time,
+// empty where no address is known.
+type Query struct{ Name, Text, Link string }
 
 // Arm is the totals of one arm, in words.
 type Arm struct{ Rate, Counts string }
@@ -57,9 +70,8 @@ const (
 	// bins is how many points a chart has at most: more cannot be told apart.
 	bins = 120
 	// rows is how many looks are shown in numbers.
-	rows = 8
-	// Charts stand two beside each other, and one below the other on a phone.
-	chartWidth, chartHeight = 460, 250
+	rows                    = 8
+	chartWidth, chartHeight = 560, 250
 )
 
 func newScope(v record.View, id int, name string, looks []server.Look) Scope {
@@ -70,6 +82,12 @@ func newScope(v record.View, id int, name string, looks []server.Look) Scope {
 	}
 	for i := range last.Verdict.Metrics {
 		s.Metrics = append(s.Metrics, newMetric(fmt.Sprintf("%d-%d", id, i), looks, &last.Verdict.Metrics[i]))
+		s.series = append(s.series, newSeries(looks, &last.Verdict.Metrics[i]))
+	}
+	for _, l := range looks {
+		if l.Requests != nil {
+			s.requests += l.Requests.Canary
+		}
 	}
 	return s
 }
@@ -105,6 +123,10 @@ func newMetric(id string, looks []server.Look, m *judge.MetricVerdict) Metric {
 		Canary: arm(m, m.Canary), Baseline: arm(m, m.Baseline), Margin: figures.Number(m.Margin), Rule: rule(m),
 		Worse: newMeter("evidence that it is worse", m.LogEvidence.Worse, m.LogEvidence.FailsFrom, "bad"),
 	}
+	out.Accepted = "times as much, at most"
+	if m.Margin < 1 {
+		out.Accepted = "times as much, at least"
+	}
 	noWorse := "evidence that it is not worse by the margin"
 	if m.Goal {
 		noWorse = "evidence that it is better"
@@ -116,7 +138,6 @@ func newMetric(id string, looks []server.Look, m *judge.MetricVerdict) Metric {
 	if m.Ratio > 0 && counted(m) {
 		out.Ratio, out.Bounds = figures.Number(m.Ratio), bounds(m)
 	}
-	out.Rates = inline(ratesChart(id, looks, m))
 	out.Sequence = inline(sequenceChart(id, looks, m))
 	for _, l := range slices.Backward(looks[max(0, len(looks)-rows):]) {
 		out.Rows = append(out.Rows, newRow(l, m))
@@ -163,7 +184,7 @@ func arm(m *judge.MetricVerdict, t judge.Totals) Arm {
 	return Arm{Rate: figures.Percent(t.Rate), Counts: figures.Grouped(t.Bad) + " of " + figures.Grouped(t.Total)}
 }
 
-// rule says how the second chart is read.
+// rule says how the chart of the ratio is read.
 func rule(m *judge.MetricVerdict) string {
 	above, below := "above", "below"
 	if m.Margin < 1 {
@@ -198,33 +219,23 @@ func chunks(looks []server.Look, n int) [][]server.Look {
 	return slices.Collect(slices.Chunk(looks, size))
 }
 
-// ratesChart shows both arms' values over time.
-func ratesChart(id string, looks []server.Look, m *judge.MetricVerdict) chart.Chart {
-	canary, baseline := chart.Line{Name: "canary", Class: "canary"}, chart.Line{Name: "baseline", Class: "baseline"}
+// newSeries is one metric in both arms over time.
+func newSeries(looks []server.Look, m *judge.MetricVerdict) series {
+	out := series{name: m.Metric, label: kindOfMetric(m), gauge: m.Kind == judge.Gauge}
+	if m.Kind == judge.Objective {
+		out.objective = m.Baseline.Rate
+	}
 	before := &judge.MetricVerdict{Metric: m.Metric}
 	for _, part := range chunks(looks, bins) {
 		last := &part[len(part)-1]
 		c, b := armValues(part, m, before)
-		canary.Points = append(canary.Points, chart.Point{At: last.At, Value: c})
-		baseline.Points = append(baseline.Points, chart.Point{At: last.At, Value: b})
+		out.canary = append(out.canary, chart.Point{At: last.At, Value: c})
+		out.baseline = append(out.baseline, chart.Point{At: last.At, Value: b})
 		if v := verdictIn(last, m.Metric); v != nil {
 			before = v
 		}
 	}
-	c := chart.Chart{
-		ID: "rates-" + id, Title: m.Metric + ": both arms", Width: chartWidth, Height: chartHeight,
-		Y: chart.Axis{Label: kindOfMetric(m), Percent: m.Kind != judge.Gauge}, Lines: []chart.Line{baseline, canary}, Moments: weightMoments(looks),
-	}
-	c.Description = fmt.Sprintf("Over %d looks the canary had %s, the baseline %s.", len(looks), arm(m, m.Canary).Rate, arm(m, m.Baseline).Rate)
-	if m.Kind != judge.Gauge {
-		c.Y.Max = topOf(canary, baseline)
-	}
-	if m.Kind == judge.Objective {
-		c.Y.Max = max(topOf(canary), 1.1*m.Baseline.Rate)
-		c.Lines, c.Limits = []chart.Line{canary}, []chart.Limit{{Name: "objective", Class: "baseline", Value: m.Baseline.Rate}}
-		c.Description = fmt.Sprintf("Over %d looks the canary had %s; the objective is %s.", len(looks), arm(m, m.Canary).Rate, figures.Percent(m.Baseline.Rate))
-	}
-	return c
+	return out
 }
 
 // topOf is the end of the axis of shares, which begins at 0: above the largest, or 1% where all are 0.

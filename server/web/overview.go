@@ -6,7 +6,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
+	"github.com/serindev/serin/figures"
+	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/server"
@@ -18,12 +21,18 @@ const perPage = 100
 type overviewPage struct {
 	Base
 
-	Groups            []rolloutGroup
-	People, Way, Rest int
-	Total             int
-	Query             string
-	Page, Pages       int
-	Previous, Next    string
+	Groups         []rolloutGroup
+	Sums           []sumOf
+	Total          int
+	Query          string
+	Page, Pages    int
+	Previous, Next string
+}
+
+// sumOf is how many rollouts are in a group.
+type sumOf struct {
+	ID, Text string
+	N        int
 }
 
 type rolloutGroup struct {
@@ -33,55 +42,77 @@ type rolloutGroup struct {
 
 type rolloutRow struct {
 	Name, Release string
+	Version       string
 	State         Pill
-	Step          string
-	Steps         []Step
-	Weight        string
-	Share         float64
-	Verdict       *Pill
-	Decisive      string
-	Act           string
-	Text          string
+	Headline      Headline
+	// More is what else is worth knowing in the first seconds: what users got, what is decisive.
+	More    string
+	Steps   []Step
+	Weight  string
+	Share   float64
+	Verdict *Pill
+	// Act says who has to do what; Yours that the reader may.
+	Act   string
+	Yours bool
+	Text  string
 
 	group int
 }
 
 // The groups of the overview, in order.
 const (
-	needsPeople = iota
+	onFire = iota
+	needsPeople
 	underWay
+	lately
 	atRest
 )
+
+// groups are their names on the page, and how many there are of each.
+var groups = []struct{ id, title, count string }{
+	{"fire", "Needs attention", "need attention"},
+	{"people", "Waiting for a person", "waiting for a person"},
+	{"way", "Under way", "under way"},
+	{"lately", "Released in the last 24 hours", "released in the last 24 hours"},
+	{"rest", "At rest", "at rest"},
+}
+
+// recent is how long the end of a release is news.
+const recent = 24 * time.Hour
 
 func (s *site) overview(w http.ResponseWriter, r *http.Request, sess *session) error {
 	n, err := strconv.Atoi(r.URL.Query().Get("page"))
 	if err != nil {
 		n = 1
 	}
-	page := s.newOverview(strings.ToLower(strings.TrimSpace(r.URL.Query().Get("q"))), n)
+	page := s.newOverview(strings.ToLower(strings.TrimSpace(r.URL.Query().Get("q"))), n, sess.who, time.Now())
 	return s.show(w, r, http.StatusOK, "overview", sess, page)
 }
 
-// newOverview is page n of the rollouts whose names contain query.
-func (s *site) newOverview(query string, n int) *overviewPage {
+// newOverview is page n of the rollouts whose names or versions contain query, for somebody at a time.
+func (s *site) newOverview(query string, n int, who server.Identity, now time.Time) *overviewPage {
 	page := &overviewPage{Base: Base{Title: "Rollouts", Nav: "rollouts", Live: server.LivePath}, Query: query}
+	counts := make([]int, len(groups))
 	var list []rolloutRow
 	for _, v := range s.o.Engine.Rollouts() {
-		if !strings.Contains(v.Rollout, query) {
+		if !strings.Contains(v.Rollout, query) && !strings.Contains(strings.ToLower(rollout.Version(v.State.Parameters)), query) {
 			continue
 		}
-		row := newRolloutRow(v)
-		switch row.group {
-		case needsPeople:
-			page.People++
-		case underWay:
-			page.Way++
-		default:
-			page.Rest++
-		}
+		row := newRolloutRow(v, who, now)
+		counts[row.group]++
 		list = append(list, row)
 	}
-	slices.SortStableFunc(list, func(a, b rolloutRow) int { return cmp.Compare(a.group, b.group) }) // by name within a group
+	// By name within a group, but what has ended last stands first.
+	slices.SortStableFunc(list, func(a, b rolloutRow) int {
+		ended := 0
+		if a.group == onFire || a.group == lately {
+			ended = b.Headline.Since.Compare(a.Headline.Since)
+		}
+		return cmp.Or(cmp.Compare(a.group, b.group), ended)
+	})
+	for i, g := range groups {
+		page.Sums = append(page.Sums, sumOf{ID: g.id, Text: g.count, N: counts[i]})
+	}
 	page.Total = len(list)
 	page.Pages = max(1, (len(list)+perPage-1)/perPage)
 	page.Page = min(max(n, 1), page.Pages)
@@ -102,33 +133,33 @@ func (s *site) pageLinks(query string, page, pages int) (previous, next string) 
 }
 
 func grouped(list []rolloutRow) []rolloutGroup {
-	titles := []rolloutGroup{
-		{ID: "people", Title: "Waiting for a person"}, {ID: "way", Title: "Under way"}, {ID: "rest", Title: "At rest"},
+	out := make([]rolloutGroup, len(groups))
+	for i, g := range groups {
+		out[i] = rolloutGroup{ID: g.id, Title: g.title}
 	}
 	for _, row := range list {
-		titles[row.group].Rows = append(titles[row.group].Rows, row)
+		out[row.group].Rows = append(out[row.group].Rows, row)
 	}
-	return slices.DeleteFunc(titles, func(g rolloutGroup) bool { return len(g.Rows) == 0 })
+	return slices.DeleteFunc(out, func(g rolloutGroup) bool { return len(g.Rows) == 0 })
 }
 
-func newRolloutRow(v record.View) rolloutRow {
-	row := rolloutRow{Name: v.Rollout, State: statePill(v), Text: v.Waiting, group: atRest}
-	row.Act = whoActs(v)
+func newRolloutRow(v record.View, who server.Identity, now time.Time) rolloutRow {
+	row := rolloutRow{
+		Name: v.Rollout, Version: rollout.Version(v.State.Parameters), State: statePill(v), Headline: newHeadline(v, now), group: groupOf(v, now),
+	}
+	row.Act, row.Yours = whoActs(v, who)
 	if v.Release != nil {
 		row.Release = v.Release.ID
-		if verdict := verdictOf(v); verdict != nil {
-			p := verdictPill(verdict.Outcome, verdict.Reason)
-			row.Verdict, row.Decisive = &p, verdict.Decisive
-		}
-		if !v.State.Ended() {
-			row.group, row.Step, row.Steps = underWay, v.State.StepName, newSteps(v, nil)
-			row.Weight, row.Share = weight(v)
+		if v.State.Ended() {
+			row.More = afterwards(v)
 		} else {
-			row.Text = v.State.Why
+			row.Steps = newSteps(v, nil, now)
+			row.Weight, row.Share = weight(v)
+			if verdict := verdictOf(v); verdict != nil {
+				p := verdictPill(verdict.Outcome, verdict.Reason)
+				row.Verdict = &p
+			}
 		}
-	}
-	if row.Act != "" {
-		row.group = needsPeople
 	}
 	if len(v.Unsupported) > 0 {
 		row.State, row.Text = Pill{"cannot be run", "rest"}, strings.Join(v.Unsupported, "; ")
@@ -136,21 +167,65 @@ func newRolloutRow(v record.View) rolloutRow {
 	return row
 }
 
-// whoActs says who has to do something; empty where Serin goes on by itself.
-func whoActs(v record.View) string {
+// groupOf is where on the overview a rollout stands.
+func groupOf(v record.View, now time.Time) int {
+	news := v.State.Ended() && now.Sub(v.State.EndedAt) < recent
+	bad := v.State.Outcome == rollout.RolledBack || v.State.Outcome == rollout.Failed
+	switch {
+	case len(v.Trouble) > 0, news && bad, v.State.Phase == rollout.RollingBack:
+		return onFire
+	case v.Release == nil:
+		return atRest
+	case !v.State.Ended():
+		if act, _ := whoActs(v, server.Identity{}); act != "" {
+			return needsPeople
+		}
+		return underWay
+	case news && v.State.Outcome == rollout.Released:
+		return lately
+	}
+	return atRest
+}
+
+// afterwards says what a release that has gone back meant for users, as far as its view knows.
+func afterwards(v record.View) string {
+	if v.State.Outcome == rollout.Released {
+		return ""
+	}
+	if !v.State.Moved {
+		return "No traffic had moved."
+	}
+	out := "All traffic is on stable."
+	if v.State.Outcome == rollout.Failed {
+		out = "Stable at 100% was written." // whether it is served, its page says
+	}
+	if verdict := v.State.LastVerdict; verdict != nil {
+		for _, m := range verdict.Metrics {
+			if m.Metric == verdict.Decisive && m.Kind == judge.Counts && m.Canary.Total > 0 {
+				out += " Of " + figures.Grouped(m.Canary.Total) + " requests that were judged, " + figures.Grouped(m.Canary.Bad) + " counted as " + m.Metric + "."
+			}
+		}
+	}
+	return out
+}
+
+// whoActs says who has to do something, and whether who may; empty where Serin goes on by itself.
+func whoActs(v record.View, who server.Identity) (act string, yours bool) {
+	operator := who.Has(server.RoleOperator)
 	switch {
 	case len(v.Trouble) > 0:
-		return "operator: " + strings.Join(v.Trouble, "; ")
+		return "operator: " + strings.Join(v.Trouble, "; "), operator
 	case v.Release == nil || v.State.Ended():
-		return ""
+		return "", false
 	case v.Gate != "":
-		return strings.Join(v.Approvers, ", ") + ": answer " + v.Gate
+		yours = v.Definition != nil && who.Name != "" && v.Definition.MayAnswer(v.Gate, who.Name, who.Roles, v.State.StartedBy) == nil
+		return strings.Join(v.Approvers, ", ") + ": answer " + v.Gate, yours
 	case v.State.Alarm && !v.State.Dismissed:
-		return "operator: sample-ratio alarm"
+		return "operator: sample-ratio alarm", operator
 	case v.State.Pause != nil:
-		return "operator: resume"
+		return "operator: resume", operator
 	}
-	return ""
+	return "", false
 }
 
 type rolloutPage struct {
@@ -158,6 +233,10 @@ type rolloutPage struct {
 
 	View       record.View
 	State      Pill
+	Brings     string
+	Headline   Headline
+	More       string
+	Link       string
 	Steps      []Step
 	Traffic    Traffic
 	Parameters []rollout.Parameter
@@ -173,18 +252,21 @@ func (s *site) rollout(w http.ResponseWriter, r *http.Request, sess *session) er
 	if err != nil {
 		return err
 	}
-	rs, err := s.o.Store.Releases(r.Context(), record.Filter{Rollout: v.Rollout, Limit: 20})
+	rs, err := s.o.Store.History(r.Context(), record.Filter{Rollout: v.Rollout, Limit: 20})
 	if err != nil {
 		return err
 	}
 	page := &rolloutPage{
 		Base: Base{Title: v.Rollout, Nav: "rollouts", Live: address(server.LivePath, "rollout", v.Rollout)},
-		View: v, State: statePill(v), Steps: planOf(v), Traffic: newTraffic(v), Releases: releaseRows(rs),
+		View: v, State: statePill(v), Brings: rollout.Version(v.State.Parameters), Headline: newHeadline(v, time.Now()), Steps: planOf(v), Traffic: newTraffic(v), Releases: releaseRows(rs),
 		MayStart: sess.who.Has(server.RoleOperator) && v.Declared && len(v.Unsupported) == 0,
 		Why:      strings.Join(v.Unsupported, "; "),
 	}
-	if v.Release != nil && !v.State.Ended() {
-		page.Active = v.Release.ID
+	if v.Release != nil {
+		page.Link = "/releases/" + v.Release.ID
+		if page.More = afterwards(v); !v.State.Ended() {
+			page.Active, page.More = v.Release.ID, ""
+		}
 	}
 	if v.Definition != nil {
 		page.Parameters = v.Definition.Parameters
@@ -198,7 +280,7 @@ func planOf(v record.View) []Step {
 		v.Release = nil
 		v.State = rollout.State{}
 	}
-	return newSteps(v, nil)
+	return newSteps(v, nil, time.Now())
 }
 
 type problemsPage struct {

@@ -33,14 +33,16 @@ func TestAReleaseIsWalkedThroughWithoutScripts(t *testing.T) {
 	d.until(id, func(v record.View) bool { return v.Gate == "start" && v.State.InForce })
 	p = otto.get("/releases/" + id)
 	require.Contains(t, p.body, "shop:2")
+	require.Contains(t, p.body, `<h1>shop <span class="version">2</span></h1>`)
+	require.Contains(t, p.body, "May the release of 2 go on?", "the question is the headline")
 	require.Contains(t, p.body, "gate start is answered by [qa], not by otto")
-	require.False(t, p.has("Approve"), "no button for who may not")
+	require.False(t, p.has("Approve: on to gate full"), "no button for who may not")
 	require.Contains(t, otto.get("/").body, "Waiting for a person")
 
 	quinn := d.as("quinn")
 	p = quinn.get("/releases/" + id)
 	require.False(t, p.has("Yes, roll back"), "an approver is not an operator")
-	p = quinn.submit(p, "Approve", url.Values{"reason": {"fine " + evil}})
+	p = quinn.submit(p, "Approve: on to gate full", url.Values{"reason": {"fine " + evil}})
 	require.Equal(t, http.StatusOK, p.status, p.body)
 	require.Contains(t, p.body, "Approved.")
 	d.until(id, func(v record.View) bool { return v.Gate == "full" })
@@ -50,26 +52,28 @@ func TestAReleaseIsWalkedThroughWithoutScripts(t *testing.T) {
 
 	olga := d.as("olga")
 	p = olga.submit(olga.get("/releases/"+id), "Yes, pause", url.Values{"reason": {"lunch"}})
-	require.Contains(t, p.body, "paused by olga")
+	require.Contains(t, p.body, "Paused by olga: lunch")
 	p = olga.submit(p, "Yes, resume", nil)
 	require.Contains(t, p.body, "Resumed.")
+	require.Contains(t, p.body, "Shall everybody get 2?")
 	stale := p
-	olga.submit(p, "Approve", nil)
+	olga.submit(p, "Approve: all users get 2", nil)
 	v := d.until(id, func(v record.View) bool { return v.State.Ended() })
 	require.Equal(t, rollout.Released, v.State.Outcome)
-	p = olga.submit(stale, "Reject", nil)
+	p = olga.submit(stale, "Reject: end the release", nil)
 	require.Equal(t, http.StatusConflict, p.status)
 	require.Contains(t, p.body, "olga was first: approved at")
 
 	p = otto.get("/releases/" + id)
-	require.Contains(t, p.body, "Released: every step is done")
+	require.Contains(t, p.body, "Released: 2 serves everybody")
 	require.False(t, p.has("Yes, roll back"))
 	historyIsFiltered(t, otto, v)
 	p = otto.get("/audit?rollout=shop")
-	for _, text := range []string{"startRelease", "answerGate", "pauseRelease", "quinn", "olga", "127.0.0.1:", "was answered by olga"} {
+	for _, text := range []string{"Release started", "Gate answered", "Paused", "quinn", "olga", "127.0.0.1:", "was answered by olga"} {
 		require.Contains(t, p.body, text)
 	}
-	require.Contains(t, otto.get("/audit").body, "signIn")
+	require.NotContains(t, otto.get("/audit").body, ">Signed in</span>", "sign-ins are left out unless asked for")
+	require.Contains(t, otto.get("/audit?kind=all").body, ">Signed in</span>")
 	require.Contains(t, olga.submit(p, "Sign out", nil).body, "form is not one of this session", "a form belongs to a session")
 	require.Contains(t, otto.submit(p, "Sign out", nil).body, "You are signed out.")
 	require.Contains(t, otto.get("/history").path, "/sign-in")
@@ -82,14 +86,14 @@ func TestAReleaseIsTakenBackByHand(t *testing.T) {
 	p := olga.submit(olga.get("/releases/"+id), "Yes, roll back", url.Values{"reason": {evil}})
 	require.Contains(t, p.body, "all traffic goes to stable")
 	d.until(id, func(v record.View) bool { return v.State.Ended() })
-	require.Contains(t, olga.get("/releases/"+id).body, "Cancelled: rolled back", "no traffic had moved")
+	require.Contains(t, olga.get("/releases/"+id).body, "Cancelled (by olga): ", "no traffic had moved")
 
 	second := d.start("shop", map[string]string{"image": "shop:9"})
 	p = olga.submit(olga.get("/releases/"+second), "Yes, cancel", nil)
 	require.Equal(t, http.StatusOK, p.status)
 	d.until(second, func(v record.View) bool { return v.State.Ended() })
 	p = olga.get("/compare?a=" + id + "&b=" + second)
-	for _, text := range []string{"rolled back", "Cancelled", "shop:9", "Step start"} {
+	for _, text := range []string{"Cancelled (by olga)", "shop:9", "Step start"} {
 		require.Contains(t, p.body, text)
 	}
 	require.Equal(t, http.StatusNotFound, olga.get("/compare?a="+id+"&b=nope").status)
@@ -135,9 +139,13 @@ func TestTheWholeAuditLogCanBeRead(t *testing.T) {
 		}
 	}
 	require.Len(t, seen, 250)
-	p := ada.get("/audit?by=ada")
-	require.Contains(t, p.body, "signIn")
-	require.NotContains(t, p.body, "startRelease", "somebody else did that")
+	p := ada.get("/audit?by=ada&kind=signIn")
+	require.Contains(t, p.body, ">Signed in</span>")
+	require.NotContains(t, p.body, ">Release started</span>", "somebody else did that")
+	today := time.Now().UTC().Format(time.DateOnly)
+	require.Contains(t, ada.get("/audit?from="+today+"&to="+today).body, "number-249")
+	require.Contains(t, ada.get("/audit?to=2026-01-01").body, "Nothing is like this.")
+	require.Equal(t, http.StatusBadRequest, ada.get("/audit?from=tomorrow").status)
 	require.Contains(t, ada.get("/audit?by=nobody").body, "Nothing is like this.")
 }
 
@@ -147,7 +155,7 @@ func TestWhoMayNotSeesNoButtonAndIsRefused(t *testing.T) {
 	vera := d.as("vera")
 	p := vera.get("/releases/" + id)
 	require.Equal(t, http.StatusOK, p.status)
-	for _, button := range []string{"Approve", "Yes, pause", "Yes, roll back", "Yes, cancel"} {
+	for _, button := range []string{"Approve: on to gate full", "Yes, pause", "Yes, roll back", "Yes, cancel"} {
 		require.False(t, p.has(button), button)
 	}
 	require.False(t, vera.get("/rollouts/shop").has("Start"))
@@ -177,7 +185,7 @@ func TestEveryTextOfAUserIsATextOnEveryPage(t *testing.T) {
 	d := newDaemon(t)
 	id := d.start("shop", map[string]string{"note": evil})
 	quinn, olga := d.as("quinn"), d.as("olga")
-	quinn.submit(quinn.get("/releases/"+id), "Approve", url.Values{"reason": {evil}})
+	quinn.submit(quinn.get("/releases/"+id), "Approve: on to gate full", url.Values{"reason": {evil}})
 	olga.submit(olga.get("/releases/"+id), "Yes, pause", url.Values{"reason": {evil}})
 	q := url.QueryEscape(evil)
 	for _, path := range []string{ // get looks for harm in each of them

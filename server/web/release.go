@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
@@ -92,13 +94,17 @@ type releasePage struct {
 type Gate struct {
 	Name     string
 	Question bool
-	Since    string
+	Since    time.Time
 	Who      string
+	// Approve and Reject say on the buttons what they do.
+	Approve, Reject string
 	// May is false for somebody who may not answer; Why says who may.
 	May      bool
 	Why      string
 	Waiting  string
 	Evidence []tell.MetricExplanation
+	// Summary is the evidence in a few words: "errors pass, slow undecided".
+	Summary string
 }
 
 // Ask is an action within reach: a button that opens what asks once.
@@ -119,11 +125,8 @@ func (s *site) release(w http.ResponseWriter, r *http.Request, sess *session) er
 	}
 	rec.Cut = cut
 	page := &releasePage{
-		Base:   Base{Title: v.Rollout + ": " + statePill(v).Text, Nav: "rollouts"},
-		Detail: newDetail(rec, scopes), Gate: newGate(v, rec.Explanation, sess.who), Report: "/releases/" + v.Release.ID + "/report",
-	}
-	if page.Gate != nil && len(page.Gate.Evidence) > 0 {
-		page.Plain, page.Reason = "", "" // the gate has them, for each metric
+		Base:   Base{Title: titleOf(v), Nav: "rollouts"},
+		Detail: newDetail(rec, scopes, time.Now()), Gate: newGate(v, rec.Explanation, sess.who), Report: "/releases/" + v.Release.ID + "/report",
 	}
 	if len(page.Events) > newestEvents {
 		page.Events, page.OlderEvents = page.Events[:newestEvents], "/releases/"+v.Release.ID+"/events"
@@ -138,6 +141,15 @@ func (s *site) release(w http.ResponseWriter, r *http.Request, sess *session) er
 		return err
 	}
 	return s.show(w, r, http.StatusOK, "release", sess, page)
+}
+
+// titleOf names a release's page among a browser's tabs.
+func titleOf(v record.View) string {
+	name := v.Rollout
+	if version := rollout.Version(v.State.Parameters); version != "" {
+		name += " " + version
+	}
+	return name + ": " + statePill(v).Text
 }
 
 type eventsPage struct {
@@ -175,7 +187,7 @@ func (s *site) events(w http.ResponseWriter, r *http.Request, sess *session) err
 
 // predecessor is the address that compares a release with the one before it; empty for the first one.
 func (s *site) predecessor(ctx context.Context, v record.View) (string, error) {
-	rs, err := s.o.Store.Releases(ctx, record.Filter{Rollout: v.Rollout, Before: v.Release.ID, Limit: 1})
+	rs, err := s.o.Store.History(ctx, record.Filter{Rollout: v.Rollout, Before: v.Release.ID, Limit: 1})
 	if err != nil || len(rs) == 0 {
 		return "", err
 	}
@@ -187,7 +199,13 @@ func newGate(v record.View, x tell.Explanation, who server.Identity) *Gate {
 	if v.Gate == "" || v.Definition == nil || v.State.Ended() {
 		return nil
 	}
-	g := &Gate{Name: v.Gate, Question: v.State.Question != nil, Since: stamp(v.GateSince), Who: enumerate(v.Approvers), Waiting: v.Waiting, Evidence: x.Metrics}
+	g := &Gate{Name: v.Gate, Question: v.State.Question != nil, Since: v.GateSince, Who: enumerate(v.Approvers), Waiting: v.Waiting, Evidence: x.Metrics}
+	g.Approve, g.Reject = consequences(v)
+	var words []string
+	for _, m := range x.Metrics {
+		words = append(words, m.Metric+" "+string(m.Outcome))
+	}
+	g.Summary = strings.Join(words, ", ")
 	err := v.Definition.MayAnswer(v.Gate, who.Name, who.Roles, v.State.StartedBy)
 	if g.May = err == nil; err != nil {
 		g.Why = err.Error()

@@ -27,8 +27,8 @@ func WriteReport(w io.Writer, r Record, made time.Time, by, version string) erro
 		return fmt.Errorf("read the style: %w", err)
 	}
 	var out bytes.Buffer
-	data := reportData{Detail: newDetail(r, drawScopes(r)), Style: template.CSS(style), Made: made, By: by, Version: version} //nolint:gosec // our own file
-	if err := templates.ExecuteTemplate(&out, "report", data); err != nil {
+	data := reportData{Detail: newDetail(r, drawScopes(r), made), Style: template.CSS(style), Made: made, By: by, Version: version} //nolint:gosec // our own file
+	if err := reportTemplates.ExecuteTemplate(&out, "report", data); err != nil {
 		return fmt.Errorf("make the report: %w", err)
 	}
 	if _, err := out.WriteTo(w); err != nil {

@@ -152,9 +152,9 @@ func TestPeopleSignInByTheirOrganisation(t *testing.T) {
 	require.Equal(t, "/releases/"+id, p.path, "and led back")
 	require.Contains(t, p.body, "bob@example.com")
 	bob.submit(p, "Yes, pause", url.Values{"reason": {"lunch"}})
-	audit := bob.get("/audit").body
+	audit := bob.get("/audit?kind=all").body
 	require.Contains(t, audit, "by identity provider")
-	require.Regexp(t, `bob@example.com</th><td role="cell" class="action">pauseRelease</td>.*<td role="cell" class="from id">127\.0\.0\.1:\d+</td>`, audit)
+	require.Regexp(t, `bob@example.com</th><td role="cell" class="action"><span title="pauseRelease">Paused</span></td>.*<td role="cell" class="from id">127\.0\.0\.1:\d+</td>`, audit)
 	require.Equal(t, http.StatusForbidden, bob.get(back.RequestURI()).status, "an answer is good once")
 
 	eve := d.browser()

@@ -22,6 +22,8 @@ type Step struct {
 // Stage is one weight of a gray step.
 type Stage struct {
 	Weight, Status, Says string
+	// Took is how long it was asked for, or has been until now; empty before.
+	Took string
 }
 
 // The statuses.
@@ -70,8 +72,8 @@ func (p position) at(step int) string {
 	return p.status
 }
 
-func newSteps(v record.View, events []rollout.Event) []Step {
-	p, entered := positionOf(v, events), enteredAt(events)
+func newSteps(v record.View, events []rollout.Event, now time.Time) []Step {
+	p, entered, long := positionOf(v, events), enteredAt(events), stagesTook(v, events, now)
 	out := make([]Step, 0, len(v.Steps))
 	for i, step := range v.Steps {
 		s := Step{Kind: rollout.Kind(step), Name: step.StepName(), Detail: stepDetail(step), Status: p.at(i)}
@@ -84,13 +86,41 @@ func newSteps(v record.View, events []rollout.Event) []Step {
 				if i == p.step && j != p.stage {
 					status = map[bool]string{true: done, false: todo}[j < p.stage]
 				}
-				s.Weights = append(s.Weights, Stage{Weight: w.String(), Status: status, Says: says[status]})
+				s.Weights = append(s.Weights, Stage{Weight: w.String(), Status: status, Says: says[status], Took: long[[2]int{i, j}]})
 			}
 		}
 		if from, ok := entered[i]; ok {
 			s.Took = tookFrom(v, entered, i, from)
 		}
 		out = append(out, s)
+	}
+	return out
+}
+
+// stagesTook is how long each weight lasted, or has lasted, by step and stage.
+func stagesTook(v record.View, events []rollout.Event, now time.Time) map[[2]int]string {
+	out := map[[2]int]string{}
+	var at time.Time
+	var open [2]int
+	end := func(to time.Time) {
+		if !at.IsZero() {
+			out[open] = figures.Span(max(to.Sub(at), time.Second))
+		}
+		at = time.Time{}
+	}
+	for _, e := range events {
+		if turns(e) != "" {
+			end(e.Head().At)
+		}
+		if e, ok := e.(rollout.StepEntered); ok && !e.Prepare {
+			end(e.At)
+			if at = (time.Time{}); e.What == rollout.StageGray {
+				at, open = e.At, [2]int{e.Step, e.Stage}
+			}
+		}
+	}
+	if !v.State.Ended() {
+		end(now)
 	}
 	return out
 }

@@ -280,6 +280,19 @@ func (d Database) memory(t *testing.T) {
 		anns, err := s.AuditLog(t.Context(), record.AuditFilter{By: "ann"})
 		require.NoError(t, err)
 		require.Equal(t, all[2:], anns)
+		require.NoError(t, s.Audit(t.Context(), record.AuditEntry{At: Start.Add(time.Hour), By: "ann", Action: "signIn"}))
+		for _, c := range []struct {
+			f    record.AuditFilter
+			want int
+		}{
+			{record.AuditFilter{Actions: []string{"approve"}}, 1}, {record.AuditFilter{Actions: []string{"approve", "signIn"}}, 2},
+			{record.AuditFilter{Except: []string{"signIn"}}, 3}, {record.AuditFilter{Since: Start.Add(time.Second)}, 1},
+			{record.AuditFilter{Since: Start, Until: Start.Add(time.Second)}, 3}, {record.AuditFilter{Until: Start}, 0},
+		} {
+			got, err := s.AuditLog(t.Context(), c.f)
+			require.NoError(t, err)
+			require.Len(t, got, c.want, c.f)
+		}
 		none, err := s.AuditLog(t.Context(), record.AuditFilter{By: "ann", Rollout: "shop", Before: all[2].ID})
 		require.NoError(t, err)
 		require.Empty(t, none)

@@ -2,11 +2,41 @@
 // parts that differ are put in place. What somebody is typing in, or has opened to act, is left alone.
 "use strict";
 (function () {
-  var address = document.body.dataset.live;
-  var sign = document.getElementById("live");
-  if (!address || !sign || !window.EventSource) { return; }
-  var words = document.getElementById("live-text");
-  var reading = false, again = false, over = false;
+  // Times are written by the server in UTC, and by this in the reader's own zone, with how long ago where that is asked.
+  function two(n) { return (n < 10 ? "0" : "") + n; }
+  var months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+  function day(t) { return t.getDate() + " " + months[t.getMonth()]; }
+  function hour(t) { return two(t.getHours()) + ":" + two(t.getMinutes()); }
+  function clock(t, now) {
+    if (t.getFullYear() !== now.getFullYear()) { return day(t) + " " + t.getFullYear() + " " + hour(t); }
+    if (t.toDateString() !== now.toDateString()) { return day(t) + " " + hour(t); }
+    return hour(t) + ":" + two(t.getSeconds());
+  }
+  function roughly(t, now) {
+    var s = Math.floor((now - t) / 1000), n = function (unit, word) { var k = Math.floor(s / unit); return k + " " + word + (k === 1 ? "" : "s"); };
+    if (s < 2) { return "a second"; }
+    if (s < 60) { return s + " s"; }
+    if (s < 3600) { return Math.floor(s / 60) + " min"; }
+    return s < 86400 ? n(3600, "hour") : n(86400, "day");
+  }
+  function written(kind, t, now) {
+    if (kind === "for") { return "for " + roughly(t, now); }
+    return kind === "ago" && now - t < 7 * 86400000 ? roughly(t, now) + " ago" : clock(t, now);
+  }
+  function times(root) {
+    var now = new Date();
+    root.querySelectorAll("time[datetime]").forEach(function (e) {
+      var t = new Date(e.dateTime);
+      if (isNaN(t)) { return; }
+      var text = written(e.className, t, now);
+      if (e.textContent !== text) { e.textContent = text; }
+      e.title = day(t) + " " + t.getFullYear() + " " + hour(t) + ":" + two(t.getSeconds());
+    });
+  }
+  times(document);
+  setInterval(function () { times(document); }, 5000);
+  var zone = document.getElementById("zone");
+  if (zone && window.Intl) { zone.textContent = "times are yours: " + Intl.DateTimeFormat().resolvedOptions().timeZone; }
 
   // What was just done is told once: not again when the page is loaded again.
   if (/[?&]done=/.test(location.search)) {
@@ -15,6 +45,12 @@
     history.replaceState(null, "", here);
     setTimeout(function () { document.querySelectorAll(".notice").forEach(function (n) { n.remove(); }); }, 8000);
   }
+
+  var address = document.body.dataset.live;
+  var sign = document.getElementById("live");
+  if (!address || !sign || !window.EventSource) { return; }
+  var words = document.getElementById("live-text");
+  var reading = false, again = false, over = false;
 
   function say(state, text) {
     sign.hidden = false;
@@ -47,6 +83,7 @@
 
   function take(html) {
     var fresh = new DOMParser().parseFromString(html, "text/html");
+    times(fresh);
     var before = document.querySelector("[data-announce]");
     before = before && before.textContent.split(";")[0];
     document.title = fresh.title;

@@ -1,0 +1,314 @@
+package web
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/record"
+	"github.com/serindev/serin/rollout"
+)
+
+// Headline says what is the matter with a release in one sentence, since when, and what comes next.
+type Headline struct {
+	// Class is ok, bad, wait, go or rest.
+	Class, Text string
+	// Since is zero where there is nothing to say. Lasts tells that it has been so until now, and is no event.
+	Since time.Time
+	Lasts bool
+	// Next is what comes next and when; empty where nothing does.
+	Next string
+}
+
+// subjectOf is what a release brings: its version where a parameter tells it.
+func subjectOf(v record.View) string {
+	if version := rollout.Version(v.State.Parameters); version != "" {
+		return version
+	}
+	return "the new version"
+}
+
+// newHeadline takes everything from the view, so that the overview says the same as the release's own page.
+func newHeadline(v record.View, now time.Time) Headline {
+	s := v.State
+	switch {
+	case v.Release == nil:
+		return Headline{Class: "rest", Text: "It has had no release"}
+	case s.Ended():
+		return endedHeadline(v)
+	case s.Phase == rollout.RollingBack:
+		return Headline{Class: "bad", Text: "Going back to stable: " + s.Why + byWhom(s), Since: wall(s, s.BackAt), Next: sentence(v.Waiting)}
+	case s.Pause != nil:
+		return Headline{
+			Class: "wait", Text: "Paused by " + s.Pause.By + because(s.Pause.Reason), Since: s.Pause.At,
+			Next: "It waits until somebody resumes it. A version that turns out worse still goes back by itself.",
+		}
+	case v.Gate != "":
+		return Headline{Class: "wait", Text: question(v), Since: v.GateSince}
+	case s.StepName == "":
+		return Headline{Class: "go", Text: "It is about to begin"}
+	}
+	return activeHeadline(v, now)
+}
+
+// wall is a time of the release's own as clocks had it; zero stays zero.
+func wall(s rollout.State, t time.Time) time.Time {
+	if t.IsZero() {
+		return t
+	}
+	return t.Add(s.PausedFor)
+}
+
+func because(reason string) string {
+	if reason == "" {
+		return ""
+	}
+	return ": " + reason
+}
+
+// byWhom names the person who has brought a release to where it is; Serin itself is not named.
+func byWhom(s rollout.State) string {
+	if s.WhyBy == "" || slices.Contains([]string{rollout.Serin, "judge", "gateway", "webhook"}, s.WhyBy) {
+		return ""
+	}
+	return " (by " + s.WhyBy + ")"
+}
+
+func sentence(text string) string {
+	if text == "" {
+		return ""
+	}
+	return capital(strings.TrimSuffix(text, ".")) + "."
+}
+
+func endedHeadline(v record.View) Headline {
+	s := v.State
+	h := Headline{Class: outcomePill(s.Outcome).Class, Since: s.EndedAt}
+	if s.Outcome == rollout.Released {
+		h.Text = "Released: " + subjectOf(v) + " serves everybody"
+		return h
+	}
+	h.Text = capital(outcomePill(s.Outcome).Text) + byWhom(s) + because(whyWords(s.Why))
+	return h
+}
+
+// whyWords is a reason without what the outcome says already.
+func whyWords(why string) string {
+	for _, said := range []string{"rolled back: ", "cancelled: "} {
+		why = strings.TrimPrefix(why, said)
+	}
+	if why == "no reason given" {
+		return ""
+	}
+	return why
+}
+
+// question is what a person is asked at a gate, or by a policy.
+func question(v record.View) string {
+	what := subjectOf(v)
+	if q := v.State.Question; q != nil {
+		return capital(aboutWords(q.About)) + ": shall " + what + " go on?"
+	}
+	switch step := nextStep(v).(type) {
+	case rollout.Promote:
+		return "Shall everybody get " + what + "?"
+	case rollout.Gray:
+		return fmt.Sprintf("Shall %s of the traffic go to %s?", step.Weights[0], what)
+	case rollout.AB:
+		return fmt.Sprintf("Shall %s of the cohort get %s?", step.Cohort.Split, what)
+	}
+	return "May the release of " + what + " go on?"
+}
+
+func aboutWords(d rollout.Deadline) string {
+	switch d {
+	case rollout.DecideMax:
+		return "it is still not decided whether it is worse"
+	case rollout.NoDataFor:
+		return "there is no new data"
+	case rollout.UnreachableFor:
+		return "the source of the metrics does not answer"
+	case rollout.PromoteMax:
+		return "nobody has brought stable to the new version"
+	case rollout.GateExpired:
+	}
+	return "time is over"
+}
+
+// nextStep is the step after the one where a release stands; nil after the last.
+func nextStep(v record.View) rollout.Step {
+	if i := v.State.Step + 1; i >= 0 && i < len(v.Steps) {
+		return v.Steps[i]
+	}
+	return nil
+}
+
+func stepAt(v record.View) rollout.Step {
+	if i := v.State.Step; i >= 0 && i < len(v.Steps) {
+		return v.Steps[i]
+	}
+	return nil
+}
+
+// activeHeadline is that of a release that goes on by itself, or holds for a reason of its own.
+func activeHeadline(v record.View, now time.Time) Headline {
+	s, what := v.State, subjectOf(v)
+	h := Headline{Class: "go", Since: wall(s, s.StageAt), Lasts: true, Next: comesNext(v, now)}
+	switch step := stepAt(v).(type) {
+	case rollout.Gray:
+		h.Text = fmt.Sprintf("%s of the traffic is on %s", v.Target.Weight, what)
+		if !s.InForce {
+			h.Text = fmt.Sprintf("%s of the traffic is on its way to %s", v.Target.Weight, what)
+		}
+	case rollout.AB:
+		h.Text = fmt.Sprintf("A/B test: %s of the cohort is on %s", step.Cohort.Split, what)
+	case rollout.Wait:
+		h.Text = "It waits at step " + step.Name
+	case rollout.Promote:
+		h.Text = capital(what) + " becomes stable"
+	default:
+		h.Text = "At step " + s.StepName
+	}
+	if held := holding(v, now); held != "" {
+		h.Class, h.Text, h.Next = "wait", h.Text+", held: "+held, sentence(v.Waiting)
+	}
+	return h
+}
+
+// holding says what keeps a release from going on although its time may be over; empty where nothing does.
+func holding(v record.View, now time.Time) string {
+	s := v.State
+	switch {
+	case s.Alarm && !s.Dismissed:
+		return "the gateway does not split the traffic as it was asked to"
+	case !s.UnreachableSince.IsZero():
+		return "the source of the metrics does not answer"
+	case !s.NoDataSince.IsZero() && s.Clock(now).Sub(s.NoDataSince) >= worthSaying:
+		return "there is no new data"
+	case s.Contested(now):
+		return "somebody else keeps writing the gateway's configuration"
+	}
+	return ""
+}
+
+// worthSaying is how long a lack of data has to last before a person needs to know: one look without any is nothing.
+const worthSaying = 30 * time.Second
+
+// comesNext is what comes after this weight or step, and when if nothing gets worse.
+func comesNext(v record.View, now time.Time) string {
+	s, next := v.State, capital(nextWords(v))
+	least, decides := time.Duration(0), true
+	switch step := stepAt(v).(type) {
+	case rollout.Gray:
+		least = step.Hold
+	case rollout.AB:
+		least = step.Decide.Min
+	case rollout.Wait:
+		if left := s.StepAt.Add(step.For).Sub(s.Clock(now)); left > 0 {
+			return next + " in " + inAbout(left) + "."
+		}
+		return next + " now."
+	default:
+		decides = false
+	}
+	if !decides || !s.InForce || s.Pending != nil {
+		return sentence(v.Waiting)
+	}
+	left := least - s.ForcedFor(now)
+	until := missing(v)
+	switch {
+	case left > 0 && until == "":
+		return fmt.Sprintf("%s in %s if nothing gets worse.", next, inAbout(left))
+	case left > 0:
+		return fmt.Sprintf("%s in %s at the earliest, %s.", next, inAbout(left), until)
+	case until != "":
+		return next + " " + until + "."
+	}
+	return next + " now."
+}
+
+// missing is what a verdict still lacks for the next weight; empty for a pass.
+func missing(v record.View) string {
+	const enough = "as soon as there is enough data"
+	verdict := verdictOf(v)
+	if verdict == nil {
+		return "once the first look is taken"
+	}
+	if verdict.Outcome != judge.Inconclusive {
+		return ""
+	}
+	switch verdict.Reason {
+	case judge.Undecided, judge.Waiting:
+		if needsPass(v) {
+			return "once it is shown to be no worse" + named(verdict.Decisive)
+		}
+		return ""
+	case judge.WarmingUp, judge.NoData, judge.TooFew, judge.Unreachable, judge.NotPositive:
+	}
+	return enough
+}
+
+func named(metric string) string {
+	if metric == "" {
+		return ""
+	}
+	return " (" + metric + ")"
+}
+
+// needsPass tells whether this weight or test is left on a pass only.
+func needsPass(v record.View) bool {
+	switch step := stepAt(v).(type) {
+	case rollout.AB:
+		return true
+	case rollout.Gray:
+		return step.Decide.On == rollout.OnPass || step.Decide.On == "" && v.State.Stage == len(step.Weights)-1
+	}
+	return false
+}
+
+// nextWords are what follows this weight or step.
+func nextWords(v record.View) string {
+	if step, ok := stepAt(v).(rollout.Gray); ok && v.State.Stage+1 < len(step.Weights) {
+		return step.Weights[v.State.Stage+1].String() + " of the traffic"
+	}
+	switch step := nextStep(v).(type) {
+	case rollout.Gray:
+		return step.Weights[0].String() + " of the traffic"
+	case rollout.AB:
+		return "A/B test " + step.Name
+	case rollout.Gate:
+		return "a person is asked (gate " + step.Name + ")"
+	case rollout.Promote:
+		return "all traffic"
+	case nil:
+		return "the end of the release"
+	default:
+		return "step " + step.StepName()
+	}
+}
+
+// consequences are what the answers at a gate do, as their buttons say.
+func consequences(v record.View) (approve, reject string) {
+	what := subjectOf(v)
+	reject = "Reject: end the release"
+	if v.State.Moved {
+		reject = "Reject: all users back to stable"
+	}
+	if v.State.Question != nil {
+		return "Approve: go on without a decision", reject
+	}
+	switch step := nextStep(v).(type) {
+	case rollout.Promote:
+		return "Approve: all users get " + what, reject
+	case rollout.Gray:
+		return fmt.Sprintf("Approve: %s of the traffic gets %s", step.Weights[0], what), reject
+	case rollout.AB:
+		return fmt.Sprintf("Approve: %s of the cohort gets %s", step.Cohort.Split, what), reject
+	case nil:
+		return "Approve: end the release", reject
+	default:
+		return "Approve: on to " + strings.ToLower(kindWords[rollout.Kind(step)]) + " " + step.StepName(), reject
+	}
+}

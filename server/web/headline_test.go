@@ -1,0 +1,166 @@
+package web
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/record"
+	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/share"
+	"github.com/serindev/serin/traffic"
+)
+
+var noon = time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
+
+// underWayView is a release of 1.4.2 at the second of three weights, in force for two of three minutes.
+func underWayView() record.View {
+	v := record.View{
+		Rollout: "shop", Release: &record.Release{ID: "01", Rollout: "shop"},
+		Steps: rollout.Steps{
+			rollout.Gray{Name: "canary", Weights: []share.Share{0.05, 0.2, 0.5}, Hold: 3 * time.Minute},
+			rollout.Gate{Name: "full"}, rollout.Promote{Name: "promote"},
+		},
+		State: rollout.State{
+			Phase: rollout.Active, Step: 0, Stage: 1, StepName: "canary", Moved: true, InForce: true, Parameters: map[string]string{"image": "shop:1.4.2"},
+			InForceSince: noon.Add(-2 * time.Minute), StageAt: noon.Add(-2 * time.Minute), StepAt: noon.Add(-8 * time.Minute),
+		},
+		Verdict: &judge.Verdict{Outcome: judge.Inconclusive, Reason: judge.Undecided, Decisive: "errors"},
+		Waiting: "20% of traffic on the canary: it needs this and that",
+	}
+	v.Target.Weight = 0.2
+	return v
+}
+
+func TestTheHeadlineSaysWhatIsTheMatterAndWhatComesNext(t *testing.T) {
+	type headline = Headline
+	at := func(minutes int) time.Time { return noon.Add(time.Duration(minutes) * time.Minute) }
+	for _, c := range []struct {
+		name string
+		edit func(*record.View)
+		want headline
+	}{
+		{"a weight says when the next one comes", func(*record.View) {},
+			headline{"go", "20% of the traffic is on 1.4.2", at(-2), true, "50% of the traffic in 1 min if nothing gets worse."}},
+		{"a weight whose time is over says what it lacks", func(v *record.View) {
+			v.State.InForceSince, v.Verdict.Reason = at(-9), judge.TooFew
+		}, headline{"go", "20% of the traffic is on 1.4.2", at(-2), true, "50% of the traffic as soon as there is enough data."}},
+		{"the last weight is left on a pass", func(v *record.View) { v.State.Stage, v.State.InForceSince = 2, at(-9) },
+			headline{"go", "20% of the traffic is on 1.4.2", at(-2), true, "A person is asked (gate full) once it is shown to be no worse (errors)."}},
+		{"before the first look", func(v *record.View) { v.Verdict = nil },
+			headline{"go", "20% of the traffic is on 1.4.2", at(-2), true, "50% of the traffic in 1 min at the earliest, once the first look is taken."}},
+		{"a weight that is not served yet", func(v *record.View) { v.State.InForce = false },
+			headline{"go", "20% of the traffic is on its way to 1.4.2", at(-2), true, "20% of traffic on the canary: it needs this and that."}},
+		{"a pause names the person and the reason", func(v *record.View) {
+			v.State.Pause = &rollout.Paused{Meta: rollout.Meta{By: "olga", At: at(-1)}, Reason: "lunch"}
+		}, headline{"wait", "Paused by olga: lunch", at(-1), false, "It waits until somebody resumes it. A version that turns out worse still goes back by itself."}},
+		{"a gate is a question", func(v *record.View) { v.State.Step, v.Gate, v.GateSince = 1, "full", at(-3) },
+			headline{"wait", "Shall everybody get 1.4.2?", at(-3), false, ""}},
+		{"a policy's question says what it is about", func(v *record.View) {
+			v.State.Question, v.Gate = &rollout.Question{About: rollout.DecideMax}, "canary.decide.1"
+		}, headline{"wait", "It is still not decided whether it is worse: shall 1.4.2 go on?", time.Time{}, false, ""}},
+		{"an alarm holds", func(v *record.View) { v.State.Alarm = true },
+			headline{"wait", "20% of the traffic is on 1.4.2, held: the gateway does not split the traffic as it was asked to", at(-2), true, "20% of traffic on the canary: it needs this and that."}},
+		{"one look without data is no news", func(v *record.View) { v.State.NoDataSince = noon.Add(-7 * time.Millisecond) },
+			headline{"go", "20% of the traffic is on 1.4.2", at(-2), true, "50% of the traffic in 1 min if nothing gets worse."}},
+		{"a minute without data is", func(v *record.View) { v.State.NoDataSince = at(-1) },
+			headline{"wait", "20% of the traffic is on 1.4.2, held: there is no new data", at(-2), true, "20% of traffic on the canary: it needs this and that."}},
+		{"an A/B test", func(v *record.View) {
+			v.Steps[0] = rollout.AB{Name: "beta", Cohort: traffic.Cohort{Split: 0.5}, Decide: rollout.Decide{Min: time.Hour}}
+			v.State.Stage = 0
+		}, headline{"go", "A/B test: 50% of the cohort is on 1.4.2", at(-2), true, "A person is asked (gate full) in 58 min at the earliest, once it is shown to be no worse (errors)."}},
+		{"going back", func(v *record.View) {
+			v.State.Phase, v.State.Why, v.State.WhyBy, v.State.BackAt = rollout.RollingBack, "the canary is worse: errors", "judge", at(-1)
+		}, headline{"bad", "Going back to stable: the canary is worse: errors", at(-1), false, "20% of traffic on the canary: it needs this and that."}},
+		{"rolled back by the judge", func(v *record.View) {
+			v.State.Phase, v.State.Outcome, v.State.Why, v.State.WhyBy, v.State.EndedAt = rollout.PhaseEnded, rollout.RolledBack, "the canary is worse: errors", "judge", at(-1)
+		}, headline{"bad", "Rolled back: the canary is worse: errors", at(-1), false, ""}},
+		{"rolled back by a person does not look like it", func(v *record.View) {
+			v.State.Phase, v.State.Outcome, v.State.Why, v.State.WhyBy, v.State.EndedAt = rollout.PhaseEnded, rollout.RolledBack, "rolled back: no reason given", "olga", at(-1)
+		}, headline{"bad", "Rolled back (by olga)", at(-1), false, ""}},
+		{"released", func(v *record.View) {
+			v.State.Phase, v.State.Outcome, v.State.Why, v.State.EndedAt = rollout.PhaseEnded, rollout.Released, "every step is done", at(-1)
+		}, headline{"ok", "Released: 1.4.2 serves everybody", at(-1), false, ""}},
+		{"no version is known", func(v *record.View) { v.State.Parameters = nil },
+			headline{"go", "20% of the traffic is on the new version", at(-2), true, "50% of the traffic in 1 min if nothing gets worse."}},
+		{"no release", func(v *record.View) { v.Release = nil }, headline{"rest", "It has had no release", time.Time{}, false, ""}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			v := underWayView()
+			c.edit(&v)
+			require.Equal(t, c.want, newHeadline(v, noon))
+		})
+	}
+}
+
+func TestTheButtonsOfAGateSayWhatTheyDo(t *testing.T) {
+	v := underWayView()
+	v.State.Step, v.Gate = 1, "full"
+	approve, reject := consequences(v)
+	require.Equal(t, "Approve: all users get 1.4.2", approve)
+	require.Equal(t, "Reject: all users back to stable", reject)
+	v.State.Moved = false
+	v.Steps[2] = rollout.Gray{Weights: []share.Share{0.05}}
+	approve, reject = consequences(v)
+	require.Equal(t, "Approve: 5% of the traffic gets 1.4.2", approve)
+	require.Equal(t, "Reject: end the release", reject)
+}
+
+func TestTimesAreWrittenAsPeopleSayThem(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		-time.Hour: "a second ago", time.Second: "a second ago", 40 * time.Second: "40 s ago", 90 * time.Second: "1 min ago", 59 * time.Minute: "59 min ago",
+		time.Hour: "1 hour ago", 26 * time.Hour: "1 day ago", 6 * 24 * time.Hour: "6 days ago", 8 * 24 * time.Hour: "24 Feb 12:00", 400 * 24 * time.Hour: "28 Jan 2025 12:00",
+	} {
+		require.Equal(t, want, ago(noon.Add(-d), noon), d)
+	}
+	require.Equal(t, "11:59:00", clock(noon.Add(-time.Minute), noon))
+	for d, want := range map[time.Duration]string{
+		time.Second / 2: "1 s", 59 * time.Second: "59 s", time.Minute: "1 min", 61 * time.Second: "2 min", time.Hour: "1 h", 90 * time.Minute: "1 h 30 min", 49 * time.Hour: "3 days",
+	} {
+		require.Equal(t, want, inAbout(d), d)
+	}
+}
+
+func TestWhatUsersGotAfterARollback(t *testing.T) {
+	v := underWayView()
+	fail := judge.Verdict{Outcome: judge.Fail, Decisive: "errors", Metrics: []judge.MetricVerdict{{Metric: "errors", Kind: judge.Counts, Canary: judge.Totals{Bad: 13, Total: 70}}}}
+	v.State.Phase, v.State.Outcome, v.State.LastVerdict = rollout.PhaseEnded, rollout.RolledBack, &fail
+	meta := func(seq int, after time.Duration) rollout.Meta { return rollout.Meta{Seq: seq, At: noon.Add(after)} }
+	events := []rollout.Event{
+		rollout.Started{Meta: meta(1, 0)}, rollout.InForce{Meta: meta(2, time.Second)},
+		rollout.LookTaken{Meta: meta(3, 10*time.Second), Verdict: fail}, rollout.InForce{Meta: meta(4, 12*time.Second)}, rollout.InForce{Meta: meta(5, 20*time.Second)},
+	}
+	scopes := []Scope{{requests: 60}, {requests: 16}}
+	require.Equal(t, &Users{
+		StableAt: noon.Add(12 * time.Second), After: "2s", What: "the look that found it",
+		Reached: "About 76 requests reached 1.4.2; of the 70 that were judged, 13 counted as errors.",
+	}, newUsers(v, events, scopes))
+	require.Zero(t, newUsers(v, events[:3], scopes).StableAt, "nothing is promised that was not confirmed")
+	v.State.Outcome = rollout.Released
+	require.Nil(t, newUsers(v, events, scopes))
+	v.State.Outcome, v.State.Moved = rollout.RolledBack, false
+	require.Nil(t, newUsers(v, events, scopes), "no traffic has moved")
+}
+
+func TestTheWeightIsDrawnAsAskedForAndAsServed(t *testing.T) {
+	v := underWayView()
+	meta := func(seq int, after time.Duration) rollout.Meta { return rollout.Meta{Seq: seq, At: noon.Add(after)} }
+	events := []rollout.Event{
+		rollout.Started{Meta: meta(1, 0)}, rollout.StepEntered{Meta: meta(2, time.Second), What: rollout.StageGray, Prepare: true},
+		rollout.StepEntered{Meta: meta(3, 2*time.Second), What: rollout.StageGray}, rollout.InForce{Meta: meta(4, 3*time.Second)},
+		rollout.StepEntered{Meta: meta(5, 9*time.Second), Stage: 1, What: rollout.StageGray}, rollout.RollbackRequested{Meta: meta(6, 10*time.Second)},
+		rollout.InForce{Meta: meta(7, 11*time.Second)},
+	}
+	c := weightChart(v, events, noon.Add(time.Minute))
+	values := func(i int) (out []float64) {
+		for _, p := range c.Lines[i].Points {
+			out = append(out, p.Value)
+		}
+		return out
+	}
+	require.Equal(t, []float64{0, 0.05, 0.2, 0, 0}, values(0), "asked for")
+	require.Equal(t, []float64{0, 0.05, 0, 0}, values(1), "20% never came into force")
+	require.Equal(t, "taken back", c.Moments[0].Name)
+}

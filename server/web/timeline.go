@@ -1,0 +1,201 @@
+package web
+
+import (
+	"html/template"
+	"math"
+	"time"
+
+	"github.com/serindev/serin/chart"
+	"github.com/serindev/serin/record"
+	"github.com/serindev/serin/rollout"
+)
+
+const (
+	// A timeline is as wide as the page; on a phone it is moved sideways.
+	timelineWidth  = 1160
+	timelineHeight = 170
+	// mostSeries are drawn below the weight; a release that measures more has them all in its report of each.
+	mostSeries = 8
+	// mostMoments have names: more would lie on each other.
+	mostMoments = 10
+)
+
+// series is one metric's values in both arms over time.
+type series struct {
+	name, label      string
+	gauge            bool
+	objective        float64 // 0 for none
+	canary, baseline []chart.Point
+}
+
+// newTimeline draws the weight as it was asked for and as it was served, and below it, on the same axis of time, both arms
+// of every metric. It is nil for a release of which nothing has moved.
+func newTimeline(v record.View, events []rollout.Event, scopes []Scope, now time.Time) []template.HTML {
+	if v.Release == nil || !v.State.Moved || len(events) == 0 {
+		return nil
+	}
+	from, to := events[0].Head().At, now
+	if v.State.Ended() {
+		to = v.State.EndedAt
+	}
+	to = to.Add(max(to.Sub(from)/50, time.Second)) // what happened last is not on the edge
+	weight := weightChart(v, events, to)
+	weight.From, weight.To = from, to
+	out := []template.HTML{inline(weight)}
+	for i, s := range joinedSeries(scopes) {
+		if i == mostSeries {
+			break
+		}
+		c := s.chart(i)
+		c.From, c.To, c.Moments = from, to, unnamed(weight.Moments)
+		out = append(out, inline(c))
+	}
+	return out
+}
+
+// weightChart is the canary's share of all traffic over time.
+func weightChart(v record.View, events []rollout.Event, to time.Time) chart.Chart {
+	asked := chart.Line{Name: "asked for", Class: "wanted", Steps: true, Dashed: true}
+	served := chart.Line{Name: "served", Class: "canary", Steps: true}
+	c := chart.Chart{
+		ID: "weight", Title: "Share of the traffic on the new version", Description: "How much of the traffic was asked to go to the new version, and how much did.",
+		Width: timelineWidth, Height: timelineHeight, Hover: true, Y: chart.Axis{Percent: true, Max: 1.12},
+	}
+	now := 0.0
+	put := func(l *chart.Line, at time.Time, value float64) {
+		l.Points = append(l.Points, chart.Point{At: at, Value: value})
+	}
+	for i, e := range events {
+		at := e.Head().At
+		if i == 0 {
+			put(&asked, at, 0)
+			put(&served, at, 0)
+		}
+		if name, class := momentOfEvent(e); name != "" {
+			c.Moments = append(c.Moments, chart.Moment{Name: name, Class: class, At: at})
+		}
+		if want, ok := askedFor(v, e); ok && want != now {
+			now = want
+			put(&asked, at, now)
+		}
+		if _, ok := e.(rollout.InForce); ok && served.Points[len(served.Points)-1].Value != now {
+			put(&served, at, now)
+		}
+	}
+	put(&asked, to, now)
+	put(&served, to, served.Points[len(served.Points)-1].Value)
+	c.Lines = []chart.Line{asked, served}
+	c.Moments = c.Moments[max(0, len(c.Moments)-mostMoments):]
+	return c
+}
+
+// askedFor is the share that an event asks for; ok is false for one that leaves it as it was.
+func askedFor(v record.View, e rollout.Event) (weight float64, ok bool) {
+	if turns(e) != "" {
+		return 0, true
+	}
+	entered, isEntry := e.(rollout.StepEntered)
+	if !isEntry || entered.Prepare {
+		return 0, false
+	}
+	switch entered.What {
+	case rollout.StageGray:
+		if g, isGray := stepOf(v, entered.Step).(rollout.Gray); isGray && entered.Stage >= 0 && entered.Stage < len(g.Weights) {
+			return float64(g.Weights[entered.Stage]), true
+		}
+	case rollout.StagePromote, rollout.StageReturn: // stable is, or becomes, the new version
+		return 1, true
+	case rollout.StageAB, rollout.StageDeploy, rollout.StagePatch, rollout.StageAwait, rollout.StageLeave, rollout.StageGate, rollout.StageStill:
+	}
+	return 0, false
+}
+
+func stepOf(v record.View, i int) rollout.Step {
+	if i < 0 || i >= len(v.Steps) {
+		return nil
+	}
+	return v.Steps[i]
+}
+
+// momentOfEvent is what a chart marks; empty for what it shows otherwise, or not at all.
+func momentOfEvent(e rollout.Event) (name, class string) {
+	switch turned := turns(e); {
+	case turned != "":
+		if _, judged := e.(rollout.LookTaken); judged {
+			return "found worse", "bad"
+		}
+		return "taken back", "bad"
+	}
+	switch e := e.(type) {
+	case rollout.StepEntered:
+		if e.What == rollout.StageAB && !e.Prepare {
+			return "A/B", ""
+		}
+	case rollout.GateAnswered:
+		return "gate " + answerPill(e.Answer).Text, ""
+	case rollout.Paused:
+		return "paused", "wait"
+	case rollout.Resumed:
+		return "resumed", ""
+	case rollout.Drifted:
+		return "changed from outside", "wait"
+	default:
+	}
+	return "", ""
+}
+
+func unnamed(moments []chart.Moment) []chart.Moment {
+	out := make([]chart.Moment, len(moments))
+	for i, m := range moments {
+		out[i] = chart.Moment{Class: m.Class, At: m.At}
+	}
+	return out
+}
+
+// joinedSeries are the metrics of all scopes: one that is measured in several has one chart, with a gap between them.
+func joinedSeries(scopes []Scope) []series {
+	var out []series
+	at := map[string]int{}
+	for i := len(scopes) - 1; i >= 0; i-- { // the oldest first
+		for _, s := range scopes[i].series {
+			k, known := at[s.name]
+			if !known {
+				at[s.name] = len(out)
+				out = append(out, s)
+				continue
+			}
+			joined := out[k]
+			joined.canary, joined.baseline = after(joined.canary, s.canary), after(joined.baseline, s.baseline)
+			out[k] = joined
+		}
+	}
+	return out
+}
+
+// after is b after a, which has ended: nothing is known of the time between.
+func after(a, b []chart.Point) []chart.Point {
+	if len(a) == 0 || len(b) == 0 {
+		return append(a[:len(a):len(a)], b...)
+	}
+	gap := chart.Point{At: a[len(a)-1].At, Value: math.NaN()}
+	return append(append(a[:len(a):len(a)], gap), b...)
+}
+
+// chart draws both arms.
+func (s series) chart(i int) chart.Chart {
+	canary := chart.Line{Name: "new version", Class: "canary", Points: s.canary}
+	baseline := chart.Line{Name: "version before", Class: "baseline", Dashed: true, Points: s.baseline}
+	c := chart.Chart{
+		ID: "rates-" + string(rune('a'+i)), Title: s.name, Description: s.name + " in both arms over time.",
+		Width: timelineWidth, Height: timelineHeight, Hover: true, Y: chart.Axis{Label: s.label, Percent: !s.gauge},
+		Lines: []chart.Line{baseline, canary},
+	}
+	if !s.gauge {
+		c.Y.Max = topOf(canary, baseline)
+	}
+	if s.objective > 0 {
+		c.Lines, c.Limits = []chart.Line{canary}, []chart.Limit{{Name: "objective", Class: "baseline", Value: s.objective}}
+		c.Y.Max = max(topOf(canary), 1.1*s.objective)
+	}
+	return c
+}

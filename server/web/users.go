@@ -1,0 +1,98 @@
+package web
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/serindev/serin/figures"
+	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/record"
+	"github.com/serindev/serin/rollout"
+)
+
+// Users is what a release that went back meant for them.
+type Users struct {
+	// StableAt is since when all traffic has been on stable; zero while that is not confirmed.
+	StableAt time.Time
+	// After is how long after what turned the release it was so: "2s", "the look that found it".
+	After, What string
+	// Reached says how many requests the new version got; empty where nothing is known of it.
+	Reached string
+}
+
+// newUsers is nil for a release that has not gone back, or of which no traffic has moved.
+func newUsers(v record.View, events []rollout.Event, scopes []Scope) *Users {
+	if v.State.Phase == rollout.Active || v.State.Outcome == rollout.Released || !v.State.Moved {
+		return nil
+	}
+	u := &Users{Reached: reached(v, scopes)}
+	var turned time.Time
+	for _, e := range events {
+		switch what := turns(e); {
+		case what != "" && turned.IsZero():
+			turned, u.What = e.Head().At, what
+		case !turned.IsZero():
+			if e, ok := e.(rollout.InForce); ok {
+				u.StableAt, u.After = e.At, figures.Span(e.At.Sub(turned))
+				return u
+			}
+		}
+	}
+	return u
+}
+
+// turns is what about an event takes a release back; empty for one that does not.
+func turns(e rollout.Event) string {
+	switch e := e.(type) {
+	case rollout.LookTaken:
+		if e.Verdict.Outcome == judge.Fail {
+			return "the look that found it"
+		}
+	case rollout.RollbackRequested, rollout.CancelRequested:
+		return "it was asked for"
+	case rollout.Superseded:
+		return "another release took its place"
+	case rollout.GateAnswered:
+		if e.Answer == rollout.Reject {
+			return "the answer"
+		}
+	case rollout.DeadlinePassed:
+		if e.Then == rollout.PolicyRollback || e.Then == rollout.PolicyCancel {
+			return "time was over"
+		}
+	default:
+	}
+	return ""
+}
+
+// reached says how many requests the canary has had, by what was counted, and how many of them were bad.
+func reached(v record.View, scopes []Scope) string {
+	requests := 0.0
+	for _, s := range scopes {
+		requests += s.requests
+	}
+	verdict := v.State.LastVerdict
+	if requests == 0 && verdict != nil { // the split is not counted, but the metrics are
+		for _, m := range verdict.Metrics {
+			requests = max(requests, m.Canary.Total)
+		}
+	}
+	if requests == 0 {
+		return ""
+	}
+	out := fmt.Sprintf("About %s requests reached %s", figures.Grouped(requests), subjectOf(v))
+	if verdict == nil {
+		return out + "."
+	}
+	for _, m := range verdict.Metrics {
+		if m.Metric != verdict.Decisive || m.Kind == judge.Gauge || m.Canary.Total == 0 {
+			continue
+		}
+		words := "counted as " + m.Metric
+		if m.Kind == judge.Histogram {
+			words = "were above " + figures.Number(m.Bound) + " (" + m.Metric + ")"
+		}
+		return out + fmt.Sprintf("; of the %s that were judged, %s %s.", figures.Grouped(m.Canary.Total), figures.Grouped(m.Canary.Bad), words)
+	}
+	return out + "."
+}
