@@ -258,10 +258,31 @@ func problems(w *config.Watcher) func() []server.ConfigProblem {
 		}
 		for _, e := range set.Errors {
 			_, source, _ := strings.Cut(e.Error(), "\n") // the line, and a mark under the place
-			out = append(out, server.ConfigProblem{File: e.File, Line: e.Line, Column: e.Column, Path: e.Path, Text: e.Message, Source: source})
+			out = append(out, server.ConfigProblem{File: e.File, Line: e.Line, Column: e.Column, Path: e.Path, Text: e.Message, Source: source, Rollouts: outdated(set, e.File)})
 		}
 		return out
 	}
+}
+
+// outdated are the rollouts of which an older version is in use because of an error in a file: those that are declared
+// there, or, for a file without any, all that are outdated.
+func outdated(set *config.Set, file string) []string {
+	var here, all []string
+	declares := false
+	for _, r := range set.Rollouts {
+		declares = declares || r.File == file
+		if !r.Outdated {
+			continue
+		}
+		all = append(all, r.Plan.Rollout.Name)
+		if r.File == file {
+			here = append(here, r.Plan.Rollout.Name)
+		}
+	}
+	if declares {
+		return here
+	}
+	return all
 }
 
 // openTokens reads the configured tokens. Without any the daemon makes a first one, where the command line on the

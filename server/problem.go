@@ -78,6 +78,7 @@ var table = []struct {
 		p.Answered = &FirstAnswer{Gate: e.Gate, By: e.By, At: e.At, Answer: e.Answer}
 	})},
 	{http.StatusConflict, "active-release", typed(func(e *record.ActiveError, p *Problem) { p.Release = e.ID })},
+	{http.StatusConflict, "outdated-configuration", typed(func(*OutdatedError, *Problem) {})},
 	{http.StatusConflict, "key-used", typed(func(e *record.StartedError, p *Problem) { p.Release = e.ID })},
 	{http.StatusUnprocessableEntity, "parameter", typed(func(e *record.ParameterError, p *Problem) { p.Parameter = e.Name })},
 	{http.StatusUnprocessableEntity, "unsupported", typed(func(e *record.UnsupportedError, p *Problem) { p.Unsupported = e.Why })},

@@ -3,6 +3,7 @@ package server
 import (
 	"net/url"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -48,12 +49,30 @@ type ConfigProblem struct {
 	Text    string `json:"text"`
 	Source  string `json:"source,omitempty"`
 	Warning bool   `json:"warning,omitempty"`
+	// Rollouts are those of which an older version is in use because of this.
+	Rollouts []string `json:"rollouts,omitempty"`
+}
+
+// String is a problem in one line, as compilers write it: "shop.yaml:7: steps: expected a list".
+func (p ConfigProblem) String() string {
+	place := p.File
+	if p.Line > 0 {
+		place += ":" + strconv.Itoa(p.Line)
+	}
+	out := p.Text
+	for _, part := range []string{p.Path, place} {
+		if part != "" {
+			out = part + ": " + out
+		}
+	}
+	return out
 }
 
 // StartBody starts a release.
 type StartBody struct {
 	Parameters map[string]string `json:"parameters,omitempty" doc:"Values of the rollout's parameters."`
 	Key        string            `json:"key,omitempty" maxLength:"200" doc:"The same key starts nothing twice: it gets the release that it has started."`
+	Anyway     bool              `json:"anyway,omitempty" doc:"Start the last good version of the rollout although its document has an error now."`
 	Supersede  bool              `json:"supersede,omitempty" doc:"An active release goes back to stable first, then this one starts."`
 }
 

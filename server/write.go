@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -100,6 +101,9 @@ func (s *Server) start(ctx context.Context, in *startInput, a *record.AuditEntry
 		a.Release = r.ID
 		return &startOutput{Status: http.StatusAccepted, Body: r}, nil
 	}
+	if err := s.current(ctx, in.Name, wanted); err != nil {
+		return nil, err
+	}
 	id := ulid.MustNew(ulid.Now(), rand.Reader).String()
 	r, err := s.o.Engine.Start(ctx, in.Name, rollout.StartRequest{
 		ID: id, Key: wanted.Key, Parameters: wanted.Parameters, By: identity(ctx).Name,
@@ -116,6 +120,37 @@ func (s *Server) start(ctx context.Context, in *startInput, a *record.AuditEntry
 		out.Status = http.StatusOK
 	}
 	return out, nil
+}
+
+// current refuses to start an older version of a rollout than the one that its files now say, unless that is wanted, or
+// the key has started a release already.
+func (s *Server) current(ctx context.Context, name string, wanted StartBody) error {
+	if wanted.Anyway || s.o.Problems == nil {
+		return nil
+	}
+	for _, p := range s.o.Problems() {
+		if !slices.Contains(p.Rollouts, name) {
+			continue
+		}
+		if wanted.Key != "" {
+			known, err := s.o.Store.Releases(ctx, record.Filter{Rollout: name, Key: wanted.Key, Limit: 1})
+			if err != nil || len(known) > 0 {
+				return err
+			}
+		}
+		return &OutdatedError{Rollout: name, Problem: p}
+	}
+	return nil
+}
+
+// OutdatedError says that a rollout's configuration has an error, so that a start would take its last good version.
+type OutdatedError struct {
+	Rollout string
+	Problem ConfigProblem
+}
+
+func (e *OutdatedError) Error() string {
+	return "the configuration of " + e.Rollout + " has an error, so this would start its last good version: " + e.Problem.String()
 }
 
 // pending is the release that a key has asked for and that waits until the one before has gone back.

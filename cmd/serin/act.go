@@ -93,7 +93,7 @@ func (a *app) act(ctx context.Context, arg string, do func(context.Context, *cli
 	}
 	v, err := findRelease(ctx, c, arg)
 	if err != nil {
-		return a.advise(err)
+		return a.unknown(ctx, c, arg, err)
 	}
 	d, words, err := do(ctx, c, v)
 	who := "release " + v.Release.ID + " of " + v.Rollout

@@ -95,9 +95,11 @@ weights in Traefik: A/B, gray, full, with human gates where they are configured.
 serin daemon does the work; the other commands speak to it.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
+		Version:       versionText(),
+		Args:          unknownCommand,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	root.SetVersionTemplate("serin {{.Version}}\n")
 	root.PersistentFlags().VarP(&choice{&a.output, []string{"table", "json"}}, "output", "o", "how to print: table or json")
 	a.output = "table"
 	root.PersistentFlags().Lookup("output").DefValue = "table"
@@ -125,6 +127,28 @@ serin daemon does the work; the other commands speak to it.`,
 	root.SetHelpCommandGroupID(groupRun)
 	root.SetCompletionCommandGroupID(groupRun)
 	return root
+}
+
+// otherWords are what other programs call things, with the command that does them here.
+var otherWords = map[string]string{
+	"abort": "rollback", "retry": "start", "get": "status", "list": "status", "ls": "status", "describe": "explain", "logs": "history",
+	"events": "history", "deploy": "start", "release": "start", "lint": "validate", "check": "validate", "back": "rollback", "continue": "resume",
+}
+
+// unknownCommand names what may have been meant.
+func unknownCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	cmd.SuggestionsMinimumDistance = 2
+	meant := cmd.SuggestionsFor(args[0])
+	if other, ok := otherWords[args[0]]; ok {
+		meant = []string{other}
+	}
+	if len(meant) == 0 {
+		return fmt.Errorf("there is no command %q; serin --help lists them", args[0])
+	}
+	return fmt.Errorf("there is no command %q; did you mean serin %s?", args[0], strings.Join(meant, ", or serin "))
 }
 
 // choice is a flag that takes one of a few words.

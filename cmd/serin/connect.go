@@ -147,6 +147,75 @@ func find(ctx context.Context, c *client.Client, arg string) (record.View, error
 	return c.Rollout(ctx, arg)
 }
 
+// unknown says which names there are, or which one may have been meant, where the daemon knows no rollout of a name.
+func (a *app) unknown(ctx context.Context, c *client.Client, arg string, err error) error {
+	if client.StatusOf(err) != http.StatusNotFound {
+		return a.advise(err)
+	}
+	if isRelease(arg) {
+		return fmt.Errorf("there is no release %s", arg)
+	}
+	views, listing := c.Rollouts(ctx)
+	if listing != nil {
+		return a.advise(err)
+	}
+	names := make([]string, len(views))
+	for i, v := range views {
+		names[i] = v.Rollout
+	}
+	out := fmt.Sprintf("there is no rollout %s", arg)
+	const most = 20
+	switch near := nearest(arg, names); {
+	case len(near) > 0:
+		out += "; did you mean " + strings.Join(near, " or ") + "?"
+	case len(names) == 0:
+		out += ", nor any other"
+	case len(names) > most:
+		out += fmt.Sprintf("; there are %d others, serin status lists them", len(names))
+	default:
+		out += "; there are: " + strings.Join(names, ", ")
+	}
+	return errors.New(out)
+}
+
+// nearest are the names that a few typing mistakes turn into arg, or that begin with it.
+func nearest(arg string, names []string) []string {
+	var out []string
+	for _, n := range names {
+		if distance(arg, n) <= max(1, len(arg)/4) || len(arg) > 2 && strings.HasPrefix(n, arg) {
+			out = append(out, n)
+		}
+	}
+	return out[:min(len(out), 3)]
+}
+
+// distance is how many characters have to be put in, taken out, changed, or exchanged with their neighbour to make b of a
+// (optimal string alignment).
+func distance(a, b string) int {
+	x, y := []rune(a), []rune(b)
+	rows := make([][]int, len(x)+1)
+	for i := range rows {
+		rows[i] = make([]int, len(y)+1)
+		rows[i][0] = i
+	}
+	for j := range y {
+		rows[0][j+1] = j + 1
+	}
+	for i := 1; i <= len(x); i++ {
+		for j := 1; j <= len(y); j++ {
+			change := 1
+			if x[i-1] == y[j-1] {
+				change = 0
+			}
+			rows[i][j] = min(rows[i-1][j]+1, rows[i][j-1]+1, rows[i-1][j-1]+change)
+			if i > 1 && j > 1 && x[i-1] == y[j-2] && x[i-2] == y[j-1] {
+				rows[i][j] = min(rows[i][j], rows[i-2][j-2]+1)
+			}
+		}
+	}
+	return rows[len(x)][len(y)]
+}
+
 // findRelease is find for what needs a release.
 func findRelease(ctx context.Context, c *client.Client, arg string) (record.View, error) {
 	v, err := find(ctx, c, arg)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/serindev/serin/figures"
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/server/client"
@@ -33,8 +34,9 @@ func (a *app) statusCmd() *cobra.Command {
 			}
 			v, err := find(cmd.Context(), c, args[0])
 			if err != nil {
-				return a.advise(err)
+				return a.unknown(cmd.Context(), c, args[0], err)
 			}
+			a.warn(cmd.Context(), c, v.Rollout)
 			return a.print(v, func(w io.Writer) error {
 				_, err := io.WriteString(w, strings.Join(a.detail(v), "\n")+"\n")
 				return err
@@ -48,6 +50,7 @@ func (a *app) statusAll(ctx context.Context, c *client.Client) error {
 	if err != nil {
 		return a.advise(err)
 	}
+	a.warn(ctx, c, "")
 	return a.print(list(views), func(w io.Writer) error {
 		if len(views) == 0 {
 			_, err := fmt.Fprintln(w, "no rollouts")
@@ -57,7 +60,37 @@ func (a *app) statusAll(ctx context.Context, c *client.Client) error {
 	})
 }
 
-var statusHead = []string{"ROLLOUT", "RELEASE", "PHASE", "STEP", "CANARY", "VERDICT", "WAITING FOR"}
+// warn says on stderr what is wrong with the daemon's configuration: all of it, or what concerns one rollout.
+func (a *app) warn(ctx context.Context, c *client.Client, rolloutName string) {
+	problems, err := c.Problems(ctx)
+	if err != nil {
+		return // what was asked for is there; this is said besides
+	}
+	const most = 5
+	said, old := 0, []string(nil)
+	for _, p := range problems {
+		if p.Warning || rolloutName != "" && !slices.Contains(p.Rollouts, rolloutName) {
+			continue
+		}
+		if said++; said > most {
+			continue
+		}
+		a.say("configuration: " + p.String())
+		for _, name := range p.Rollouts {
+			if !slices.Contains(old, name) {
+				old = append(old, name)
+			}
+		}
+	}
+	if len(old) > 0 {
+		a.say("configuration: until that is mended, the last good version is in use of " + cut(strings.Join(old, ", "), longLine))
+	}
+	if said > most {
+		a.say(fmt.Sprintf("configuration: %d more errors", said-most))
+	}
+}
+
+var statusHead = []string{"ROLLOUT", "VERSION", "RELEASE", "PHASE", "STEP", "CANARY", "VERDICT", "WAITING FOR"}
 
 func statusRows(views []record.View) [][]cell {
 	rows := make([][]cell, len(views))
@@ -74,7 +107,7 @@ func statusRows(views []record.View) [][]cell {
 		case v.State.Ended():
 			step, waiting.text = "", cut(v.State.Why, shortLine)
 		}
-		rows[i] = []cell{{v.Rollout, bold}, {id, plain}, phaseOf(v), {step, plain}, {weight, plain}, verdictCell(verdictOf(v)), waiting}
+		rows[i] = []cell{{v.Rollout, bold}, {rollout.Version(v.State.Parameters), plain}, {id, plain}, phaseOf(v), {step, plain}, {weight, plain}, verdictCell(verdictOf(v)), waiting}
 	}
 	return rows
 }
@@ -166,7 +199,7 @@ confidence sequence, the evidence and how much of it is needed; then what the re
 			}
 			e, err := explanation(cmd.Context(), c, args[0])
 			if err != nil {
-				return a.advise(err)
+				return a.unknown(cmd.Context(), c, args[0], err)
 			}
 			return a.print(e, func(w io.Writer) error {
 				_, err := fmt.Fprintln(w, hang(clean(e.String())))
@@ -229,16 +262,19 @@ func (a *app) releases(ctx context.Context, c *client.Client, f record.Filter) e
 		}
 		rows := make([][]cell, len(rs))
 		for i, r := range rs {
-			took := ""
+			took, why := "", ""
 			if !r.EndedAt.IsZero() {
-				took = r.EndedAt.Sub(r.StartedAt).Round(1e9).String()
+				took = figures.Span(r.EndedAt.Sub(r.StartedAt))
+			}
+			if r.Outcome != rollout.Released {
+				why = cut(r.Why, shortLine)
 			}
 			rows[i] = []cell{
-				{r.ID, plain}, {r.Rollout, plain}, {cmp.Or(string(r.Outcome), string(r.Phase)), outcomePaint(r.Outcome)},
-				{at(r.StartedAt), plain}, {took, plain}, {r.StartedBy, plain}, {r.Revision, dim},
+				{r.ID, plain}, {r.Rollout, plain}, {rollout.Version(r.Parameters), bold}, {cmp.Or(string(r.Outcome), string(r.Phase)), outcomePaint(r.Outcome)},
+				{at(r.StartedAt), plain}, {took, plain}, {r.StartedBy, plain}, {why, plain},
 			}
 		}
-		return a.table(w, []string{"RELEASE", "ROLLOUT", "OUTCOME", "STARTED", "TOOK", "BY", "REVISION"}, rows)
+		return a.table(w, []string{"RELEASE", "ROLLOUT", "VERSION", "OUTCOME", "STARTED", "TOOK", "BY", "WHY"}, rows)
 	})
 }
 

@@ -17,6 +17,17 @@ func newRoot() *cobra.Command {
 	return root
 }
 
+// exitTable is what the commands say of their exit codes, side by side.
+const exitTable = `## Exit codes
+
+| code | ` + "`start --wait`" + ` | ` + "`analyze`, `judge`" + ` | all others |
+|---|---|---|---|
+| 0 | released | pass | done |
+| 1 | something went wrong: wrong arguments, the daemon cannot be reached or says no | something went wrong | something went wrong; for ` + "`validate`" + `, an error in a file |
+| 2 | rolled back, cancelled, superseded or failed; traffic is on stable | fail | – |
+| 3 | not ended within ` + "`--timeout`" + `; it goes on | inconclusive, or marginal | – |
+`
+
 // reference is docs/cli.md.
 func reference(root *cobra.Command) string {
 	var b strings.Builder
@@ -37,7 +48,7 @@ func reference(root *cobra.Command) string {
 		fmt.Fprintf(&b, "- [`%s`](#%s): %s\n", c.CommandPath(), strings.ReplaceAll(c.CommandPath(), " ", "-"), c.Short)
 	}
 	b.WriteString("\nFor every command:\n\n```\n" + flags(root.PersistentFlags()) + "```\n\n")
-	b.WriteString(strings.ReplaceAll(exitCodes, "Exit codes:\n", "## Exit codes\n\n```\n") + "\n```\n")
+	b.WriteString(exitTable)
 	for _, c := range commands {
 		section(&b, c)
 	}

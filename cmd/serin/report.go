@@ -31,7 +31,11 @@ attached to a ticket.`,
 			}
 			record, err := fetchRecord(cmd.Context(), c, args[0])
 			if err != nil {
-				return a.advise(err)
+				return a.unknown(cmd.Context(), c, args[0], err)
+			}
+			if file == "json" { // as with every other command; a file of this name is ./json
+				a.output = file
+				return a.print(reported(record), nil)
 			}
 			var out bytes.Buffer
 			if err := web.WriteReport(&out, record, time.Now(), "", versionText()); err != nil {
@@ -49,8 +53,22 @@ attached to a ticket.`,
 		},
 	}
 	// It takes the place of the flag that says how to print: a report has one form.
-	cmd.Flags().StringVarP(&file, "output", "o", "report.html", "the `FILE` to write; - is standard output")
+	cmd.Flags().StringVarP(&file, "output", "o", "report.html", "the `FILE` to write; - is standard output, and json prints all of it as JSON there")
 	return a.speaks(cmd)
+}
+
+// reported is a release as one JSON object: what a report is made of.
+func reported(r web.Record) any {
+	events := make([]taggedEvent, len(r.Events))
+	for i, e := range r.Events {
+		events[i] = taggedEvent{e}
+	}
+	return struct {
+		View        any                      `json:"view"`
+		Explanation any                      `json:"explanation"`
+		Events      []taggedEvent            `json:"events"`
+		Looks       map[string][]server.Look `json:"looks"`
+	}{r.View, r.Explanation, events, r.Looks}
 }
 
 // looksAtOnce is the largest page of looks that the API gives.

@@ -66,6 +66,7 @@ the first.
 	cmd.Flags().StringArrayVar(&o.set, "set", nil, "a parameter, as `NAME=VALUE`; may be repeated")
 	cmd.Flags().StringVar(&o.start.Key, "key", "", "makes starting twice harmless: the same key gets the same release")
 	cmd.Flags().BoolVar(&o.start.Supersede, "supersede", false, "take the place of an active release: it goes back to stable first")
+	cmd.Flags().BoolVar(&o.start.Anyway, "anyway", false, "start the last good version although the configuration of the rollout has an error now")
 	cmd.Flags().BoolVar(&o.wait, "wait", false, "wait until the release has ended")
 	cmd.Flags().DurationVar(&o.timeout, "timeout", 0, "how long to wait at most (with --wait; default: for ever)")
 	return a.speaks(cmd)
@@ -97,8 +98,11 @@ func (a *app) start(ctx context.Context, c *client.Client, name string, s server
 	if p, ok := errors.AsType[*client.Problem](err); ok && p.Status == http.StatusConflict && p.Release != "" {
 		return fmt.Errorf("%w; serin start %s --supersede takes the place of %s", err, name, p.Release)
 	}
+	if p, ok := errors.AsType[*client.Problem](err); ok && p.Type == "urn:serin:outdated-configuration" {
+		return fmt.Errorf("%w; mend it, or start the last good version with serin start %s --anyway", err, name)
+	}
 	if err != nil {
-		return a.advise(err)
+		return a.unknown(ctx, c, name, err)
 	}
 	id := started.Release.ID
 	words := "release " + id + " of " + name + " is started"

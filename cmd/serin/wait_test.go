@@ -151,7 +151,7 @@ var waitCases = []struct {
 	{name: "a token that is revoked meanwhile is 1 at once", daemon: script{state: func(_ time.Duration, w http.ResponseWriter) rollout.State {
 		problem(w, http.StatusUnauthorized, `{"detail":"revoked"}`)
 		return rollout.State{}
-	}}, code: 1, stderr: "revoked (HTTP 401); a token is looked for"},
+	}}, code: 1, stderr: "revoked; a token is looked for"},
 	{name: "a proxy's page is 1", daemon: script{state: func(_ time.Duration, w http.ResponseWriter) rollout.State {
 		_, _ = w.Write([]byte("<html>"))
 		return rollout.State{}
@@ -159,13 +159,13 @@ var waitCases = []struct {
 	{name: "a redirect is not followed and is 1", daemon: script{start: func(w http.ResponseWriter) {
 		w.Header().Set("Location", "http://elsewhere.example/")
 		w.WriteHeader(http.StatusTemporaryRedirect)
-	}}, code: 1, stderr: "HTTP 307"},
+	}}, code: 1, stderr: "the answer is not Serin's: 307"},
 	{name: "an active release is 1 and is named", daemon: script{start: func(w http.ResponseWriter) {
 		problem(w, http.StatusConflict, `{"status":200,"detail":"rollout shop has an active release: X","release":"X"}`)
-	}}, code: 1, stderr: "has an active release: X (HTTP 409); serin start shop --supersede takes the place of X"},
+	}}, code: 1, stderr: "has an active release: X; serin start shop --supersede takes the place of X"},
 	{name: "a wrong parameter is 1 and says which", daemon: script{start: func(w http.ResponseWriter) {
 		problem(w, http.StatusUnprocessableEntity, `{"detail":"validation failed","errors":[{"message":"too long","location":"body.key"}]}`)
-	}}, code: 1, stderr: "validation failed; body.key: too long (HTTP 422)"},
+	}}, code: 1, stderr: "validation failed; body.key: too long"},
 	{name: "a successor that is not there yet is waited for", daemon: script{start: pending, state: func(since time.Duration, w http.ResponseWriter) rollout.State {
 		if since < 59*time.Minute {
 			problem(w, http.StatusNotFound, `{}`)
@@ -176,7 +176,7 @@ var waitCases = []struct {
 	{name: "a successor that never comes is 1", daemon: script{start: pending, state: func(_ time.Duration, w http.ResponseWriter) rollout.State {
 		problem(w, http.StatusNotFound, `{"detail":"not found"}`)
 		return rollout.State{}
-	}}, code: 1, stderr: "not found (HTTP 404)"},
+	}}, code: 1, stderr: "there is no rollout shop"},
 }
 
 func TestTheExitCodeOfWaiting(t *testing.T) {

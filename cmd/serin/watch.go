@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net/http"
 	"strings"
 	"time"
 
@@ -50,7 +49,7 @@ func (a *app) watch(ctx context.Context, c *client.Client, arg string) error {
 		case ctx.Err() != nil:
 			return nil
 		case err != nil && (first || !client.Temporary(err)):
-			return a.advise(err)
+			return a.unknown(ctx, c, arg, err)
 		}
 		if err := show(ctx, views, err); err != nil {
 			return err
@@ -67,9 +66,6 @@ func watched(ctx context.Context, c *client.Client, arg string) ([]record.View, 
 		return c.Rollouts(ctx)
 	}
 	v, err := find(ctx, c, arg)
-	if err != nil && client.StatusOf(err) == http.StatusNotFound {
-		return nil, fmt.Errorf("%s: %w", arg, err)
-	}
 	return []record.View{v}, err
 }
 

@@ -68,6 +68,8 @@ type Problem struct {
 	Status int    `json:"status"`
 	Title  string `json:"title,omitempty"`
 	Detail string `json:"detail,omitempty"`
+	// Type is one of the urn:serin:… names of the API; about:blank where the status says it all.
+	Type string `json:"type,omitempty"`
 	// Release is the active one that stands in the way of a start.
 	Release string `json:"release,omitempty"`
 	// RequestID leads to the daemon's log.
@@ -102,7 +104,10 @@ func (p *Problem) Error() string {
 	if p.RequestID != "" && p.Status >= http.StatusInternalServerError && !strings.Contains(out, p.RequestID) {
 		out += " (request " + p.RequestID + ")"
 	}
-	return fmt.Sprintf("%s (HTTP %d)", out, p.Status)
+	if p.Detail == "" && p.Title == "" { // not Serin's words: a proxy's, or those of another program at this address
+		return fmt.Sprintf("the answer is not Serin's: %d %s", p.Status, out)
+	}
+	return out
 }
 
 // StatusOf is the HTTP status of an error that the daemon answered with, and 0 for every other error.
@@ -335,6 +340,13 @@ const (
 func (c *Client) Act(ctx context.Context, id string, action Action, reason string) (server.ActionResult, error) {
 	var out server.ActionResult
 	_, err := c.do(ctx, http.MethodPost, c.url(nil, "releases", id, string(action)), server.ReasonBody{Reason: reason}, &out)
+	return out, err
+}
+
+// Problems is what is wrong with the daemon's configuration now.
+func (c *Client) Problems(ctx context.Context) ([]server.ConfigProblem, error) {
+	var out []server.ConfigProblem
+	err := c.get(ctx, &out, nil, "config", "problems")
 	return out, err
 }
 

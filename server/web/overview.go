@@ -2,6 +2,7 @@ package web
 
 import (
 	"cmp"
+	"errors"
 	"net/http"
 	"slices"
 	"strconv"
@@ -242,13 +243,18 @@ type rolloutPage struct {
 	Parameters []rollout.Parameter
 	Releases   []releaseRow
 	MayStart   bool
-	Active     string
-	Why        string
+	// Outdated are the errors because of which a start would take the last good version of its document.
+	Outdated []server.ConfigProblem
+	Active   string
+	Why      string
 }
 
 // rollout shows one rollout: what it would do, what it has done, and how to start it.
 func (s *site) rollout(w http.ResponseWriter, r *http.Request, sess *session) error {
 	v, err := s.o.Engine.Rollout(r.PathValue("name"))
+	if errors.Is(err, record.ErrNotFound) {
+		return &httpError{http.StatusNotFound, "There is no rollout " + r.PathValue("name")}
+	}
 	if err != nil {
 		return err
 	}
@@ -261,6 +267,13 @@ func (s *site) rollout(w http.ResponseWriter, r *http.Request, sess *session) er
 		View: v, State: statePill(v), Brings: rollout.Version(v.State.Parameters), Headline: newHeadline(v, time.Now()), Steps: planOf(v), Traffic: newTraffic(v), Releases: releaseRows(rs),
 		MayStart: sess.who.Has(server.RoleOperator) && v.Declared && len(v.Unsupported) == 0,
 		Why:      strings.Join(v.Unsupported, "; "),
+	}
+	if s.o.Problems != nil {
+		for _, p := range s.o.Problems() {
+			if slices.Contains(p.Rollouts, v.Rollout) {
+				page.Outdated = append(page.Outdated, p)
+			}
+		}
 	}
 	if v.Release != nil {
 		page.Link = "/releases/" + v.Release.ID

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -45,6 +46,9 @@ func (s *site) record(ctx context.Context, id string) (Record, error) {
 // outline is a record without its looks.
 func (s *site) outline(ctx context.Context, id string) (Record, error) {
 	v, err := s.o.Engine.Release(ctx, id)
+	if errors.Is(err, record.ErrNotFound) {
+		return Record{}, &httpError{http.StatusNotFound, "There is no release " + id}
+	}
 	if err != nil {
 		return Record{}, err
 	}
