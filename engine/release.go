@@ -84,10 +84,14 @@ func (r *release) event(e rollout.Event, by string) rollout.Event {
 // view is what may be seen of the release itself.
 func (r *release) view(now time.Time) record.View {
 	rec, s, d := r.record, r.now(), &r.plan.Rollout
+	said := s
+	if r.verdict != nil && s.Look != nil && r.verdict.Look > s.Look.Look {
+		said.Look = r.verdict // the words rest on the newest look, also where it says nothing new
+	}
 	v := record.View{
 		Rollout: rec.Rollout, Declared: true, Release: &rec, State: s, Steps: d.Steps, Definition: d,
 		Swapped: s.Swapped != s.Exchanged,
-		Target:  s.Target(d, rec.ID).Traffic, Verdict: r.verdict, Waiting: s.Waiting(d, now),
+		Target:  s.Target(d, rec.ID).Traffic, Verdict: r.verdict, Waiting: said.Waiting(d, now),
 	}
 	if v.Verdict == nil {
 		v.Verdict = s.LastVerdict

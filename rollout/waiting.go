@@ -295,6 +295,9 @@ func (s State) waitsGate(g Gate, t time.Time) string {
 	return out + "; unanswered, " + thenWords(g.Expires.Then) + within(s.StepAt.Add(g.Expires.After), t)
 }
 
+// lackSaid is how long data has to be missing before a person is told: a look without any, now and then, is nothing.
+const lackSaid = 20 * time.Second
+
 // waitsData says for how long data has been missing and what follows from that.
 func (s State) waitsData(d *Definition, t time.Time) []string {
 	scope, ok := d.Scope(s.Scope)
@@ -304,7 +307,7 @@ func (s State) waitsData(d *Definition, t time.Time) []string {
 	var out []string
 	add := func(since time.Time, words string, which Deadline, p Patience) {
 		switch {
-		case since.IsZero():
+		case since.IsZero(), t.Sub(since) < min(lackSaid, p.For/2):
 		case slices.Contains(s.Told, which):
 			out = append(out, words+" for "+figures.Span(t.Sub(since)))
 		default:

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 )
@@ -128,7 +127,7 @@ func aboutWords(d rollout.Deadline) string {
 		return "it is still not decided whether it is worse"
 	case rollout.NoDataFor:
 		return "there is no new data"
-	case rollout.UnreachableFor:
+	case rollout.UnreachableFor, rollout.BlindFor:
 		return "the source of the metrics does not answer"
 	case rollout.PromoteMax:
 		return "nobody has brought stable to the new version"
@@ -155,7 +154,8 @@ func stepAt(v record.View) rollout.Step {
 // activeHeadline is that of a release that goes on by itself, or holds for a reason of its own.
 func activeHeadline(v record.View, now time.Time) Headline {
 	s, what := v.State, subjectOf(v)
-	h := Headline{Class: "go", Since: wall(s, s.StageAt), Lasts: true, Next: comesNext(v, now)}
+	holds := s.Holds(&rollout.Definition{Steps: v.Steps}, now)
+	h := Headline{Class: "go", Since: wall(s, s.StageAt), Lasts: true, Next: comesNext(v, holds, now)}
 	switch step := stepAt(v).(type) {
 	case rollout.Gray:
 		h.Text = fmt.Sprintf("%s of the traffic is on %s", v.Target.Weight, what)
@@ -171,24 +171,38 @@ func activeHeadline(v record.View, now time.Time) Headline {
 	default:
 		h.Text = "At step " + s.StepName
 	}
-	if held := holding(v, now); held != "" {
+	if held := holding(v, holds, now); held != "" {
 		h.Class, h.Text, h.Next = "wait", h.Text+", held: "+held, sentence(v.Waiting)
 	}
 	return h
 }
 
 // holding says what keeps a release from going on although its time may be over; empty where nothing does.
-func holding(v record.View, now time.Time) string {
+func holding(v record.View, holds []rollout.Hold, now time.Time) string {
 	s := v.State
 	switch {
-	case s.Alarm && !s.Dismissed:
-		return "the gateway does not split the traffic as it was asked to"
-	case !s.UnreachableSince.IsZero():
+	case !s.UnreachableSince.IsZero() && s.Clock(now).Sub(s.UnreachableSince) >= worthSaying:
 		return "the source of the metrics does not answer"
 	case !s.NoDataSince.IsZero() && s.Clock(now).Sub(s.NoDataSince) >= worthSaying:
 		return "there is no new data"
-	case s.Contested(now):
-		return "somebody else keeps writing the gateway's configuration"
+	}
+	for _, h := range holds {
+		switch h.(type) {
+		case rollout.Leans:
+			return "the evidence leans towards worse" + named(decisive(v))
+		case rollout.Alarmed:
+			return "the gateway does not split the traffic as it was asked to"
+		case rollout.Contested:
+			return "somebody else keeps writing the gateway's configuration"
+		case rollout.NeedsForce, rollout.NeedsTime, rollout.NeedsPass, rollout.NeedsData:
+		}
+	}
+	return ""
+}
+
+func decisive(v record.View) string {
+	if verdict := verdictOf(v); verdict != nil {
+		return verdict.Decisive
 	}
 	return ""
 }
@@ -197,27 +211,35 @@ func holding(v record.View, now time.Time) string {
 const worthSaying = 30 * time.Second
 
 // comesNext is what comes after this weight or step, and when if nothing gets worse.
-func comesNext(v record.View, now time.Time) string {
+func comesNext(v record.View, holds []rollout.Hold, now time.Time) string {
 	s, next := v.State, capital(nextWords(v))
-	least, decides := time.Duration(0), true
 	switch step := stepAt(v).(type) {
-	case rollout.Gray:
-		least = step.Hold
-	case rollout.AB:
-		least = step.Decide.Min
+	case rollout.AB, rollout.Gray:
 	case rollout.Wait:
 		if left := s.StepAt.Add(step.For).Sub(s.Clock(now)); left > 0 {
 			return next + " in " + inAbout(left) + "."
 		}
 		return next + " now."
 	default:
-		decides = false
-	}
-	if !decides || !s.InForce || s.Pending != nil {
 		return sentence(v.Waiting)
 	}
-	left := least - s.ForcedFor(now)
-	until := missing(v)
+	if s.Pending != nil {
+		return sentence(v.Waiting)
+	}
+	left, until := time.Duration(0), ""
+	for _, h := range holds {
+		switch h := h.(type) {
+		case rollout.NeedsForce:
+			return sentence(v.Waiting)
+		case rollout.NeedsTime:
+			left = h.Left
+		case rollout.NeedsPass:
+			until = "once it is shown to be no worse" + named(decisive(v))
+		case rollout.NeedsData:
+			until = "as soon as there is enough data"
+		case rollout.Leans, rollout.Alarmed, rollout.Contested: // that it is held is said before
+		}
+	}
 	switch {
 	case left > 0 && until == "":
 		return fmt.Sprintf("%s in %s if nothing gets worse.", next, inAbout(left))
@@ -229,43 +251,11 @@ func comesNext(v record.View, now time.Time) string {
 	return next + " now."
 }
 
-// missing is what a verdict still lacks for the next weight; empty for a pass.
-func missing(v record.View) string {
-	const enough = "as soon as there is enough data"
-	verdict := verdictOf(v)
-	if verdict == nil {
-		return "once the first look is taken"
-	}
-	if verdict.Outcome != judge.Inconclusive {
-		return ""
-	}
-	switch verdict.Reason {
-	case judge.Undecided, judge.Waiting:
-		if needsPass(v) {
-			return "once it is shown to be no worse" + named(verdict.Decisive)
-		}
-		return ""
-	case judge.WarmingUp, judge.NoData, judge.TooFew, judge.Unreachable, judge.NotPositive:
-	}
-	return enough
-}
-
 func named(metric string) string {
 	if metric == "" {
 		return ""
 	}
 	return " (" + metric + ")"
-}
-
-// needsPass tells whether this weight or test is left on a pass only.
-func needsPass(v record.View) bool {
-	switch step := stepAt(v).(type) {
-	case rollout.AB:
-		return true
-	case rollout.Gray:
-		return step.Decide.On == rollout.OnPass || step.Decide.On == "" && v.State.Stage == len(step.Weights)-1
-	}
-	return false
 }
 
 // nextWords are what follows this weight or step.

@@ -25,6 +25,7 @@ func underWayView() record.View {
 		},
 		State: rollout.State{
 			Phase: rollout.Active, Step: 0, Stage: 1, StepName: "canary", Moved: true, InForce: true, Parameters: map[string]string{"image": "shop:1.4.2"},
+			Look:         &judge.Verdict{Outcome: judge.Inconclusive, Reason: judge.Undecided, Decisive: "errors", Enough: true},
 			InForceSince: noon.Add(-2 * time.Minute), StageAt: noon.Add(-2 * time.Minute), StepAt: noon.Add(-8 * time.Minute),
 		},
 		Verdict: &judge.Verdict{Outcome: judge.Inconclusive, Reason: judge.Undecided, Decisive: "errors"},
@@ -45,12 +46,14 @@ func TestTheHeadlineSaysWhatIsTheMatterAndWhatComesNext(t *testing.T) {
 		{"a weight says when the next one comes", func(*record.View) {},
 			headline{"go", "20% of the traffic is on 1.4.2", at(-2), true, "50% of the traffic in 1 min if nothing gets worse."}},
 		{"a weight whose time is over says what it lacks", func(v *record.View) {
-			v.State.InForceSince, v.Verdict.Reason = at(-9), judge.TooFew
+			v.State.InForceSince, v.State.Look.Enough = at(-9), false
 		}, headline{"go", "20% of the traffic is on 1.4.2", at(-2), true, "50% of the traffic as soon as there is enough data."}},
 		{"the last weight is left on a pass", func(v *record.View) { v.State.Stage, v.State.InForceSince = 2, at(-9) },
 			headline{"go", "20% of the traffic is on 1.4.2", at(-2), true, "A person is asked (gate full) once it is shown to be no worse (errors)."}},
-		{"before the first look", func(v *record.View) { v.Verdict = nil },
-			headline{"go", "20% of the traffic is on 1.4.2", at(-2), true, "50% of the traffic in 1 min at the earliest, once the first look is taken."}},
+		{"before the first look", func(v *record.View) { v.State.Look = nil },
+			headline{"go", "20% of the traffic is on 1.4.2", at(-2), true, "50% of the traffic in 1 min at the earliest, as soon as there is enough data."}},
+		{"evidence that leans towards worse holds", func(v *record.View) { v.State.Look.Leaning = true },
+			headline{"wait", "20% of the traffic is on 1.4.2, held: the evidence leans towards worse (errors)", at(-2), true, "20% of traffic on the canary: it needs this and that."}},
 		{"a weight that is not served yet", func(v *record.View) { v.State.InForce = false },
 			headline{"go", "20% of the traffic is on its way to 1.4.2", at(-2), true, "20% of traffic on the canary: it needs this and that."}},
 		{"a pause names the person and the reason", func(v *record.View) {
