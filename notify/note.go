@@ -96,7 +96,7 @@ func (t turn) kinds() []Kind {
 	case rollout.Ended:
 		out = append(out, Finished)
 	case rollout.InForce, rollout.NotInForce, rollout.LookTaken, rollout.AlarmDismissed, rollout.GateAnswered, rollout.WebhookAnswered,
-		rollout.Resumed, rollout.RollbackRequested, rollout.CancelRequested, rollout.Superseded, rollout.SuccessorCancelled, rollout.Drained, rollout.CleanedUp,
+		rollout.Resumed, rollout.WentOn, rollout.RollbackRequested, rollout.CancelRequested, rollout.Superseded, rollout.SuccessorCancelled, rollout.Drained, rollout.CleanedUp,
 		rollout.JobSucceeded, rollout.JobFailed, rollout.DeploymentReady, rollout.DeploymentFailed: // what follows from these tells
 	}
 	if gate := t.after.OpenGate(); gate != "" && gate != t.before.OpenGate() {

@@ -136,6 +136,8 @@ func (s State) foldOn(e Event) (State, error) {
 		}
 		s.Pause = &e
 		return s, nil
+	case WentOn:
+		return s.wentOn(e)
 	case Resumed:
 		if s.Phase != Active || s.Pause == nil {
 			return s, s.refuse(e)
@@ -178,6 +180,9 @@ func (s State) entered(e StepEntered) (State, error) {
 	s.Step, s.Stage, s.StepName, s.StageAt = e.Step, e.Stage, e.Name, now
 	s.Gate = ""
 	s.Webhook, s.Job, s.Decided, s.Pending = nil, nil, false, nil
+	if s.Hurry != nil && !s.Hurry.Full {
+		s.Hurry = nil
+	}
 	for _, about := range []Deadline{GateExpired, DecideMax, PromoteMax} { // those of the stage; a lack of data outlives it
 		s = s.over(about)
 	}
@@ -403,9 +408,24 @@ func (s State) lookTaken(e LookTaken) (State, error) {
 	if s.BlindSince = blind; blind.IsZero() {
 		s = s.over(BlindFor)
 	}
-	if v.Outcome == judge.Fail {
+	if v.Outcome == judge.Fail && !s.EvenIfWorse {
 		return s.back(e, "the canary is worse: "+v.Decisive, RolledBack)
 	}
+	return s, nil
+}
+
+// wentOn takes the word of a person that the release may go on. At a gate there is nothing to skip: it is answered.
+func (s State) wentOn(e WentOn) (State, error) {
+	switch {
+	case s.Phase != Active || s.Promoting:
+		return s, s.refuse(e)
+	case s.Pause != nil:
+		return s, fmt.Errorf("%w: it is paused by %s: resume it first", ErrNotAllowed, s.Pause.By)
+	case s.OpenGate() != "" && s.Question == nil && !e.Full:
+		return s, fmt.Errorf("%w: it waits at gate %s, which is to be answered", ErrNotAllowed, s.Gate)
+	}
+	e.Full = e.Full || s.Hurry != nil && s.Hurry.Full
+	s.Hurry, s.EvenIfWorse = &e, s.EvenIfWorse || e.EvenIfWorse
 	return s, nil
 }
 
@@ -581,7 +601,7 @@ func (s State) back(e Event, why string, outcome Outcome) (State, error) {
 	s.Phase, s.StageAt, s.BackAt = RollingBack, now, now
 	s.Why, s.WhyBy, s.Outcome = why, e.Head().By, outcome
 	s.Scope, s.Served, s.Gate, s.Question, s.Later, s.Webhook, s.Told = "", nil, "", nil, nil, nil, nil // whether a Job has ended is kept
-	s.Pending = nil
+	s.Pending, s.Hurry = nil, nil
 	switch {
 	case !s.Moved && !s.Touched:
 		s.Stage = backDone

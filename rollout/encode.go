@@ -177,6 +177,7 @@ var eventKinds = tableOf(
 	as[DeploymentFailed, Event]("deploymentFailed"),
 	as[Paused, Event]("paused"),
 	as[Resumed, Event]("resumed"),
+	as[WentOn, Event]("wentOn"),
 	as[RollbackRequested, Event]("rollbackRequested"),
 	as[CancelRequested, Event]("cancelRequested"),
 	as[Superseded, Event]("superseded"),

@@ -197,6 +197,18 @@ type Paused struct {
 // Resumed ends a pause.
 type Resumed struct{ Meta }
 
+// WentOn: a person takes the responsibility for going on without what the release still waits for: the rest of a hold, a
+// verdict, a lack of data, a wait. Gates stay, for they are others' to answer, and so does what has to be done.
+type WentOn struct {
+	Meta
+	Reason string `json:"reason"`
+	// Full: not this weight or step alone, but all that is left.
+	Full bool `json:"full,omitempty"`
+	// EvenIfWorse: from here on no verdict takes the release back, as for the repair of a stable version that is broken
+	// itself, where the comparison says nothing.
+	EvenIfWorse bool `json:"evenIfWorse,omitempty"`
+}
+
 // RollbackRequested: a person wants the release to go back.
 type RollbackRequested struct {
 	Meta

@@ -51,6 +51,9 @@ func (e DeadlinePassed) With(m Meta) Event { e.Meta = m; return e }
 func (e Paused) With(m Meta) Event { e.Meta = m; return e }
 
 // With implements [Event].
+func (e WentOn) With(m Meta) Event { e.Meta = m; return e }
+
+// With implements [Event].
 func (e Resumed) With(m Meta) Event { e.Meta = m; return e }
 
 // With implements [Event].

@@ -58,6 +58,9 @@ func (s State) held(t *timer, least time.Duration, pass bool) (out []Hold) {
 	if !s.InForce {
 		return []Hold{NeedsForce{}}
 	}
+	if s.Hurry != nil {
+		return nil
+	}
 	if at := s.forcedAt(least); !t.passed(at) {
 		out = append(out, NeedsTime{at.Sub(t.now)})
 	}

@@ -132,7 +132,7 @@ func (s State) nextActive(d *Definition, t *timer) Event {
 	if e := s.trusted(d, t); e != nil {
 		return e
 	}
-	if e := s.outOfPatience(d, t); e != nil {
+	if e := s.outOfPatience(d, t); e != nil && s.Hurry == nil {
 		return e
 	}
 	if e := s.broken(d); e != nil {
@@ -155,7 +155,7 @@ func (s State) nextActive(d *Definition, t *timer) Event {
 	case Gate:
 		return s.gated(d, t, step)
 	case Wait:
-		if t.passed(s.StepAt.Add(step.For)) {
+		if s.Hurry != nil || t.passed(s.StepAt.Add(step.For)) {
 			return s.goOn(d, t)
 		}
 	case Webhook:
@@ -190,7 +190,7 @@ func (s State) jobNext(d *Definition, t *timer, step Job) Event {
 // goOn is the next step after one that is not analysed. Nothing is promoted while the evidence leans towards worse; for
 // how long that may be so, and what follows then, is what the step before says that is.
 func (s State) goOn(d *Definition, t *timer) Event {
-	if s.Step+1 < len(d.Steps) && s.leans() && !s.Decided {
+	if s.Step+1 < len(d.Steps) && s.leans() && !s.Decided && s.Hurry == nil {
 		if _, ok := d.Steps[s.Step+1].(Promote); ok {
 			decide := s.decideBefore(d)
 			return s.deadline(t, DecideMax, s.decideFrom().Add(decide.Max), decide.Inconclusive)

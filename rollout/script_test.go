@@ -272,6 +272,8 @@ func (w *world) event(cmd string, args []string) (rollout.Event, string) {
 		return rollout.AlarmDismissed{Reason: "sticky"}, by
 	case "pause":
 		return rollout.Paused{Reason: "lunch"}, by
+	case "go-on":
+		return rollout.WentOn{Reason: "hotfix", Full: slices.Contains(args, "full"), EvenIfWorse: slices.Contains(args, "even-if-worse")}, by
 	case "resume":
 		return rollout.Resumed{}, by
 	case "rollback":

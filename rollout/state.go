@@ -169,6 +169,10 @@ type State struct {
 	// Webhook is the answer that the current webhook step has got.
 	Webhook *WebhookAnswered `json:"webhook,omitempty"`
 
+	// Hurry: a person lets the release go on without waiting; nil where nobody does. EvenIfWorse: no verdict takes it back.
+	Hurry       *WentOn `json:"hurry,omitempty"`
+	EvenIfWorse bool    `json:"evenIfWorse,omitempty"`
+
 	Pause     *Paused       `json:"pause,omitempty"`
 	PausedFor time.Duration `json:"pausedFor,omitempty"`
 	// Successor is the release that takes this one's place.

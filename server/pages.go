@@ -120,6 +120,22 @@ func (s *Server) Act(ctx context.Context, id string, action Action, reason strin
 	return ActionResult{}, newProblem(http.StatusNotFound, "there is no action %q", action)
 }
 
+// Promote lets a release go on without waiting as whoever is in ctx ([As]), like the API's promoteRelease. Its error is a
+// *Problem.
+func (s *Server) Promote(ctx context.Context, id string, b PromoteBody) (ActionResult, error) {
+	out, err := audited(ctx, s, "promoteRelease", func(e *record.AuditEntry) (*ActionOutput, error) {
+		e.Release = id
+		if err := checkReason(b.Reason); err != nil {
+			return nil, err
+		}
+		return s.promote(ctx, &promoteInput{ReleaseInput{id}, b}, e)
+	})
+	if err != nil {
+		return ActionResult{}, err
+	}
+	return out.Body, nil
+}
+
 func checkReason(reason string) error {
 	if utf8.RuneCountInString(reason) > maxReason {
 		return newProblem(http.StatusUnprocessableEntity, "the reason has more than %d characters", maxReason)

@@ -81,6 +81,13 @@ type ReasonBody struct {
 	Reason string `json:"reason,omitempty" maxLength:"1000" doc:"Shown in the release's events and in the audit log."`
 }
 
+// PromoteBody lets a release go on without waiting.
+type PromoteBody struct {
+	Reason      string `json:"reason" minLength:"1" maxLength:"1000" doc:"Shown in the release's events and in the audit log."`
+	Full        bool   `json:"full,omitempty" doc:"Not this weight or step alone, but all that is left, up to the next gate."`
+	EvenIfWorse bool   `json:"evenIfWorse,omitempty" doc:"From here on no verdict takes the release back."`
+}
+
 // AnswerBody answers a gate.
 type AnswerBody struct {
 	Answer rollout.Answer `json:"answer" enum:"approve,reject,wait" doc:"wait is for questions that a policy has asked."`

@@ -18,7 +18,7 @@ import (
 
 // actions are the operations that change something, as the audit log and the metrics name them.
 var actions = []string{
-	"startRelease", "answerGate", "pauseRelease", "resumeRelease", "rollbackRelease", "cancelRelease", "dismissAlarm", "signIn", "signOut", "startRun",
+	"startRelease", "answerGate", "pauseRelease", "resumeRelease", "rollbackRelease", "cancelRelease", "dismissAlarm", "promoteRelease", "signIn", "signOut", "startRun",
 	"cancelRun",
 }
 
@@ -48,12 +48,52 @@ func (s *Server) registerActions(api huma.API) {
 		id: "answerGate", path: "/releases/{id}/gates/{gate}", summary: "Answer a gate, or a question that a policy has asked",
 		description: "403: somebody else has to answer. 409: it was answered before (by whom and when is in the answer), or is not open.",
 	}, s.answer)
+	s.registerPromote(api)
 	for _, a := range acts {
 		change(s, api, operation{id: a.id, path: "/releases/{id}/" + string(a.action), summary: a.summary, status: http.StatusOK},
 			func(ctx context.Context, in *actInput, e *record.AuditEntry) (*ActionOutput, error) {
 				return s.act(ctx, a, in.ID, orZero(in.Body).Reason, e)
 			})
 	}
+}
+
+// registerPromote is the one action that says how far it goes.
+func (s *Server) registerPromote(api huma.API) {
+	change(s, api, operation{
+		id: "promoteRelease", path: "/releases/{id}/promote", status: http.StatusOK, summary: "Let a release go on without waiting, on somebody's responsibility",
+		description: "The rest of a hold, a verdict that is not there yet and a lack of data are not waited for; gates are. A worse version goes back " +
+			"all the same, unless evenIfWorse is said. 409: it is paused, at a gate, being promoted, or over.",
+	}, s.promote)
+}
+
+type promoteInput struct {
+	ReleaseInput
+	Body PromoteBody
+}
+
+func (s *Server) promote(ctx context.Context, in *promoteInput, e *record.AuditEntry) (*ActionOutput, error) {
+	e.Release, e.Rollout, e.Detail = in.ID, s.rolloutOf(ctx, in.ID), in.Body.words()
+	if err := may(ctx, RoleOperator); err != nil {
+		return nil, err
+	}
+	if strings.TrimSpace(in.Body.Reason) == "" {
+		return nil, newProblem(http.StatusUnprocessableEntity, "a reason is needed: others will ask for it")
+	}
+	event := rollout.WentOn{Reason: in.Body.Reason, Full: in.Body.Full, EvenIfWorse: in.Body.EvenIfWorse}
+	state, err := s.o.Engine.Act(ctx, in.ID, event, identity(ctx).Name)
+	return acted(state, in.ID, err)
+}
+
+// words are a promotion as the audit log has it.
+func (b PromoteBody) words() string {
+	out := b.Reason
+	if b.EvenIfWorse {
+		out = "even if it is worse: " + out
+	}
+	if b.Full {
+		out = "all that is left; " + out
+	}
+	return out
 }
 
 // Action is something that every operator may do to a release, as it is written in the API's paths.

@@ -26,6 +26,8 @@ func Notice(before, after rollout.State, d *rollout.Definition, e rollout.Event)
 		return workload.Notice{Reason: "GateAnswered", Text: sentence(fmt.Sprintf("gate %s answered by %s: %s", e.Gate, by, e.Answer), e.Reason)}, true
 	case rollout.Paused:
 		return workload.Notice{Reason: "ReleasePaused", Text: sentence("paused by "+by, e.Reason)}, true
+	case rollout.WentOn:
+		return workload.Notice{Reason: "WentOn", Text: sentence("goes on without waiting, by "+by, e.Reason), Warning: true}, true
 	case rollout.Resumed:
 		return workload.Notice{Reason: "ReleaseResumed", Text: "resumed by " + by}, true
 	case rollout.Drifted:

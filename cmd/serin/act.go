@@ -10,6 +10,7 @@ import (
 
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/server"
 	"github.com/serindev/serin/server/client"
 )
 
@@ -121,6 +122,38 @@ func (a *app) actionCmd(use, short, long string, action client.Action, words str
 		},
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why; it is kept with the release")
+	return a.speaks(cmd)
+}
+
+// promoteCmd lets a release go on.
+func (a *app) promoteCmd() *cobra.Command {
+	var b server.PromoteBody
+	cmd := &cobra.Command{
+		Use:   "promote ROLLOUT|RELEASE --reason WHY",
+		Short: "Let a release go on without waiting, on your responsibility",
+		Long: `Let a release go on without waiting, on your responsibility: past the rest of a hold, a verdict that is not there yet,
+or data that is missing. What it waited for is said first. With --full it is not this weight or step alone, but all
+that is left. Gates stay, for they are others' to answer, and each weight still has to be in force.
+
+A version that turns out worse goes back all the same. For the repair of a stable version that is broken itself, where
+the comparison says nothing, there is --even-if-worse.`,
+		Example:           "  serin promote shop --reason \"fix of the outage\"\n  serin promote shop --full --even-if-worse --reason \"stable is down, this is the fix\"",
+		Args:              args(cobra.ExactArgs(1)),
+		ValidArgsFunction: a.completeRollouts(true),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.act(cmd.Context(), args[0], func(ctx context.Context, c *client.Client, v record.View) (done, string, error) {
+				if v.Waiting != "" {
+					a.say("it waited for: " + v.Waiting)
+				}
+				result, err := c.Promote(ctx, v.Release.ID, b)
+				return done{Action: "promote", Reason: b.Reason, Warning: result.Warning}, "going on without waiting", err
+			})
+		},
+	}
+	cmd.Flags().StringVar(&b.Reason, "reason", "", "why; it is kept with the release")
+	cmd.Flags().BoolVar(&b.Full, "full", false, "all that is left, up to the next gate")
+	cmd.Flags().BoolVar(&b.EvenIfWorse, "even-if-worse", false, "from here on no verdict takes the release back")
+	_ = cmd.MarkFlagRequired("reason")
 	return a.speaks(cmd)
 }
 

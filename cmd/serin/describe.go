@@ -126,7 +126,7 @@ func describe(e rollout.Event) (string, paint) {
 		return "cleaned up", plain
 	case rollout.Ended:
 		return "ended, " + string(e.Outcome) + because(e.Why), outcomePaint(e.Outcome)
-	case rollout.AlarmDismissed, rollout.GateAnswered, rollout.Paused, rollout.Resumed, rollout.RollbackRequested,
+	case rollout.AlarmDismissed, rollout.GateAnswered, rollout.Paused, rollout.Resumed, rollout.WentOn, rollout.RollbackRequested,
 		rollout.CancelRequested, rollout.Superseded, rollout.SuccessorCancelled:
 		return describeAct(e), yellow
 	}
@@ -143,6 +143,15 @@ func describeAct(e rollout.Event) string {
 		return "gate " + e.Gate + " answered" + by + ": " + string(e.Answer) + because(e.Reason)
 	case rollout.Paused:
 		return "paused" + by + because(e.Reason)
+	case rollout.WentOn:
+		what := "told to go on without waiting"
+		if e.Full {
+			what += " at all steps but gates"
+		}
+		if e.EvenIfWorse {
+			what += ", even if it is worse,"
+		}
+		return what + by + because(e.Reason)
 	case rollout.Resumed:
 		return "resumed" + by
 	case rollout.RollbackRequested:

@@ -343,6 +343,13 @@ func (c *Client) Act(ctx context.Context, id string, action Action, reason strin
 	return out, err
 }
 
+// Promote lets a release go on without waiting.
+func (c *Client) Promote(ctx context.Context, id string, b server.PromoteBody) (server.ActionResult, error) {
+	var out server.ActionResult
+	_, err := c.do(ctx, http.MethodPost, c.url(nil, "releases", id, "promote"), b, &out)
+	return out, err
+}
+
 // Problems is what is wrong with the daemon's configuration now.
 func (c *Client) Problems(ctx context.Context) ([]server.ConfigProblem, error) {
 	var out []server.ConfigProblem

@@ -55,6 +55,15 @@ func (s *site) answer(w http.ResponseWriter, r *http.Request, _ *session) error 
 // act pauses, resumes, rolls back, cancels or dismisses an alarm.
 func (s *site) act(w http.ResponseWriter, r *http.Request, _ *session) error {
 	id, action := r.PathValue("id"), r.PathValue("action")
+	if action == "promote" {
+		_, err := s.o.Server.Promote(r.Context(), id, server.PromoteBody{
+			Reason: strings.TrimSpace(r.PostForm.Get("reason")), Full: r.PostForm.Get("full") != "", EvenIfWorse: r.PostForm.Get("evenIfWorse") != "",
+		})
+		if err == nil {
+			seeOther(w, r, address("/releases/"+url.PathEscape(id), "done", action))
+		}
+		return err
+	}
 	if _, err := s.o.Server.Act(r.Context(), id, server.Action(action), strings.TrimSpace(r.PostForm.Get("reason"))); err != nil {
 		return err
 	}

@@ -90,6 +90,8 @@ func toldByPeople(e rollout.Event) (text, detail, class string) {
 		return "Gate " + e.Gate + ": " + p.Text, e.Reason, p.Class
 	case rollout.Paused:
 		return "Paused", e.Reason, "wait"
+	case rollout.WentOn:
+		return "Told to go on without waiting" + wentOnWords(e), e.Reason, "wait"
 	case rollout.Resumed:
 		return "Resumed", "", ""
 	case rollout.RollbackRequested:
@@ -108,6 +110,18 @@ func toldByPeople(e rollout.Event) (text, detail, class string) {
 		// A kind that this page has no words for is shown by its own name rather than left out.
 		return rollout.Kind(e), "", ""
 	}
+}
+
+// wentOnWords say how far, and how much of the judge's word counts.
+func wentOnWords(e rollout.WentOn) string {
+	out := ""
+	if e.Full {
+		out = " at all steps but gates"
+	}
+	if e.EvenIfWorse {
+		out += ", even if it is worse"
+	}
+	return out
 }
 
 func toldLook(e rollout.LookTaken) (text, detail, class string) {

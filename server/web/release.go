@@ -115,6 +115,9 @@ type Gate struct {
 type Ask struct {
 	Action, Button, Title, Text, Class string
 	Reason                             bool
+	// Needed: the reason is. Options are what may be chosen besides.
+	Needed  bool
+	Options []Pair
 }
 
 func (s *site) release(w http.ResponseWriter, r *http.Request, sess *session) error {
@@ -224,17 +227,30 @@ func actionsFor(v record.View) []Ask {
 	}
 	var out []Ask
 	if v.State.Alarm && !v.State.Dismissed {
-		out = append(out, Ask{string(server.DismissAlarm), "Dismiss alarm", "Dismiss the sample-ratio alarm?",
-			"The gateway's split is not the one that was asked for. The release goes on at this weight in spite of it.", "", true})
+		out = append(out, Ask{Action: string(server.DismissAlarm), Button: "Dismiss alarm", Title: "Dismiss the sample-ratio alarm?",
+			Text: "The gateway's split is not the one that was asked for. The release goes on at this weight in spite of it.", Reason: true})
 	}
 	if v.State.Pause != nil {
-		out = append(out, Ask{string(server.Resume), "Resume", "Resume the release?", "Timers go on where they stood.", "primary", false})
+		out = append(out, Ask{Action: string(server.Resume), Button: "Resume", Title: "Resume the release?", Text: "Timers go on where they stood.", Class: "primary"})
 	} else {
-		out = append(out, Ask{string(server.Pause), "Pause", "Pause the release?",
-			"Timers and advancing stand still. Looks go on, and a fail still rolls back.", "", true})
+		if s := v.State; !s.Promoting && (v.Gate == "" || s.Question != nil) {
+			out = append(out, promoteAsk(v))
+		}
+		out = append(out, Ask{Action: string(server.Pause), Button: "Pause", Title: "Pause the release?",
+			Text: "Timers and advancing stand still. Looks go on, and a fail still rolls back.", Reason: true})
 	}
 	if !v.State.Moved {
-		out = append(out, Ask{string(server.Cancel), "Cancel", "Cancel the release?", "No traffic has moved yet: it ends as it began.", "", true})
+		out = append(out, Ask{Action: string(server.Cancel), Button: "Cancel", Title: "Cancel the release?", Text: "No traffic has moved yet: it ends as it began.", Reason: true})
 	}
-	return append(out, Ask{string(server.Rollback), "Roll back", "Roll back now?", "All traffic goes back to stable at once.", "danger", true})
+	return append(out, Ask{Action: string(server.Rollback), Button: "Roll back", Title: "Roll back now?", Text: "All traffic goes back to stable at once.", Class: "danger", Reason: true})
+}
+
+// promoteAsk says what would not be waited for.
+func promoteAsk(v record.View) Ask {
+	return Ask{
+		Action: "promote", Button: "Go on", Title: "Go on without waiting, on your responsibility?", Reason: true, Needed: true,
+		Text: orElse(sentence(v.Waiting), "It waits for nothing.") + " A worse version goes back all the same. Gates stay.",
+		Options: []Pair{{"full", "Do not wait for anything that is left, up to the next gate"},
+			{"evenIfWorse", "Go on even if it is worse: stable is broken itself, and this repairs it"}},
+	}
 }

@@ -135,6 +135,8 @@ func momentOfEvent(e rollout.Event) (name, class string) {
 		return "gate " + answerPill(e.Answer).Text, ""
 	case rollout.Paused:
 		return "paused", "wait"
+	case rollout.WentOn:
+		return "told to go on", "wait"
 	case rollout.Resumed:
 		return "resumed", ""
 	case rollout.Drifted:
