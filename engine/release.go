@@ -203,14 +203,19 @@ func (l *loop) byKey(ctx context.Context, key string) (record.Release, error) {
 // create begins a release. One that was cancelled while it waited has ended with that: it is found, by its id and by its
 // key, like any other.
 func (l *loop) create(ctx context.Context, p record.Plan, req rollout.StartRequest, cancelled *rollout.SuccessorCancelled) (record.Release, error) {
+	return l.begin(ctx, p, req, rollout.Started{}, cancelled)
+}
+
+// begin is create with what first says of the release besides.
+func (l *loop) begin(ctx context.Context, p record.Plan, req rollout.StartRequest, first rollout.Started, cancelled *rollout.SuccessorCancelled) (record.Release, error) {
 	plan, err := json.Marshal(p)
 	if err != nil {
 		return record.Release{}, fmt.Errorf("encode the plan of %s: %w", l.name, err)
 	}
-	events, states, err := beginning(&p.Rollout, rollout.Started{
-		Meta:    rollout.Meta{Seq: 1, At: time.Now().UTC(), By: req.By},
-		Rollout: l.name, Revision: p.Rollout.Revision, Parameters: req.Parameters, Key: req.Key, Swapped: l.swapped,
-	}, cancelled)
+	first.Meta = rollout.Meta{Seq: 1, At: time.Now().UTC(), By: req.By}
+	first.Rollout, first.Revision, first.Parameters = l.name, p.Rollout.Revision, req.Parameters
+	first.Key, first.Swapped = req.Key, l.swapped
+	events, states, err := beginning(&p.Rollout, first, cancelled)
 	if err != nil {
 		return record.Release{}, err
 	}

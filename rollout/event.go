@@ -36,6 +36,9 @@ type Started struct {
 	Key string `json:"key,omitempty"`
 	// Swapped: the set declared as canary is the live one, so it is this release's stable.
 	Swapped bool `json:"swapped,omitempty"`
+	// Undoes is the release whose version this one takes out of service again, for Reason; empty for an ordinary one.
+	Undoes string `json:"undoes,omitempty"`
+	Reason string `json:"reason,omitempty"`
 }
 
 // StepEntered moves the release to a step, or to the next stage of one: a weight of a gray step, a half of

@@ -66,8 +66,10 @@ type State struct {
 	Revision   string            `json:"revision"`
 	Parameters map[string]string `json:"parameters,omitempty"`
 	Key        string            `json:"key,omitempty"`
-	StartedBy  string            `json:"startedBy"`
-	StartedAt  time.Time         `json:"startedAt"`
+	// Undoes is the release whose version this one takes out of service again; empty for an ordinary one.
+	Undoes    string    `json:"undoes,omitempty"`
+	StartedBy string    `json:"startedBy"`
+	StartedAt time.Time `json:"startedAt"`
 	// Swapped: the declared canary set was live at the start. Exchanged: this release has made its canary live.
 	Swapped   bool `json:"swapped,omitempty"`
 	Exchanged bool `json:"exchanged,omitempty"`

@@ -120,6 +120,21 @@ func (s *Server) Act(ctx context.Context, id string, action Action, reason strin
 	return ActionResult{}, newProblem(http.StatusNotFound, "there is no action %q", action)
 }
 
+// Undo brings back the version before the last release as whoever is in ctx ([As]), like the API's undoRollout. Its error
+// is a *Problem.
+func (s *Server) Undo(ctx context.Context, rolloutName, reason string) (record.Release, error) {
+	out, err := audited(ctx, s, "undoRollout", func(e *record.AuditEntry) (*startOutput, error) {
+		if err := checkReason(reason); err != nil {
+			return nil, err
+		}
+		return s.undo(ctx, &undoInput{RolloutInput{rolloutName}, UndoBody{reason}}, e)
+	})
+	if err != nil {
+		return record.Release{}, err
+	}
+	return out.Body, nil
+}
+
 // Promote lets a release go on without waiting as whoever is in ctx ([As]), like the API's promoteRelease. Its error is a
 // *Problem.
 func (s *Server) Promote(ctx context.Context, id string, b PromoteBody) (ActionResult, error) {

@@ -81,6 +81,11 @@ type ReasonBody struct {
 	Reason string `json:"reason,omitempty" maxLength:"1000" doc:"Shown in the release's events and in the audit log."`
 }
 
+// UndoBody takes the last release's version out of service again.
+type UndoBody struct {
+	Reason string `json:"reason" minLength:"1" maxLength:"1000" doc:"Shown in the release's events and in the audit log."`
+}
+
 // PromoteBody lets a release go on without waiting.
 type PromoteBody struct {
 	Reason      string `json:"reason" minLength:"1" maxLength:"1000" doc:"Shown in the release's events and in the audit log."`

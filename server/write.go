@@ -18,7 +18,7 @@ import (
 
 // actions are the operations that change something, as the audit log and the metrics name them.
 var actions = []string{
-	"startRelease", "answerGate", "pauseRelease", "resumeRelease", "rollbackRelease", "cancelRelease", "dismissAlarm", "promoteRelease", "signIn", "signOut", "startRun",
+	"startRelease", "answerGate", "pauseRelease", "resumeRelease", "rollbackRelease", "cancelRelease", "dismissAlarm", "promoteRelease", "undoRollout", "signIn", "signOut", "startRun",
 	"cancelRun",
 }
 
@@ -49,6 +49,11 @@ func (s *Server) registerActions(api huma.API) {
 		description: "403: somebody else has to answer. 409: it was answered before (by whom and when is in the answer), or is not open.",
 	}, s.answer)
 	s.registerPromote(api)
+	change(s, api, operation{
+		id: "undoRollout", path: "/rollouts/{name}/undo", status: http.StatusCreated, summary: "Bring back the version that was in service before the last release",
+		description: "It starts a release of its own, which compares nothing: all traffic goes to the version before at once. 409: a release is active " +
+			"(roll it back), or it is not known, or not sure any more, what was in service before.",
+	}, s.undo)
 	for _, a := range acts {
 		change(s, api, operation{id: a.id, path: "/releases/{id}/" + string(a.action), summary: a.summary, status: http.StatusOK},
 			func(ctx context.Context, in *actInput, e *record.AuditEntry) (*ActionOutput, error) {
@@ -64,6 +69,27 @@ func (s *Server) registerPromote(api huma.API) {
 		description: "The rest of a hold, a verdict that is not there yet and a lack of data are not waited for; gates are. A worse version goes back " +
 			"all the same, unless evenIfWorse is said. 409: it is paused, at a gate, being promoted, or over.",
 	}, s.promote)
+}
+
+type undoInput struct {
+	RolloutInput
+	Body UndoBody
+}
+
+func (s *Server) undo(ctx context.Context, in *undoInput, e *record.AuditEntry) (*startOutput, error) {
+	e.Rollout, e.Detail = in.Name, in.Body.Reason
+	if err := may(ctx, RoleOperator); err != nil {
+		return nil, err
+	}
+	if strings.TrimSpace(in.Body.Reason) == "" {
+		return nil, newProblem(http.StatusUnprocessableEntity, "a reason is needed: others will ask for it")
+	}
+	r, err := s.o.Engine.Undo(ctx, in.Name, in.Body.Reason, identity(ctx).Name)
+	if err != nil {
+		return nil, err
+	}
+	e.Release = r.ID
+	return &startOutput{Status: http.StatusCreated, Body: r}, nil
 }
 
 type promoteInput struct {

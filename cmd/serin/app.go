@@ -120,7 +120,7 @@ serin daemon does the work; the other commands speak to it.`,
 		}
 	}
 	add(groupRelease, a.startCmd(), a.answerCmd("approve"), a.answerCmd("reject"), a.promoteCmd(), a.pauseCmd(), a.resumeCmd(),
-		a.rollbackCmd(), a.cancelCmd(), a.dismissCmd())
+		a.rollbackCmd(), a.undoCmd(), a.cancelCmd(), a.dismissCmd())
 	add(groupLook, a.statusCmd(), a.watchCmd(), a.explainCmd(), a.historyCmd(), a.auditCmd(), a.reportCmd())
 	add(groupJudge, a.judging()...)
 	add(groupRun, daemonCmd(), a.validateCmd(), a.tokenCmd(), a.versionCmd())

@@ -89,6 +89,9 @@ func describe(e rollout.Event) (string, paint) {
 	by := e.Head().By
 	switch e := e.(type) {
 	case rollout.Started:
+		if e.Undoes != "" {
+			return "started by " + by + " to undo release " + e.Undoes + parameters(e.Parameters) + because(e.Reason), bold
+		}
 		return "started by " + by + parameters(e.Parameters), bold
 	case rollout.StepEntered:
 		return entered(e), bold

@@ -350,6 +350,13 @@ func (c *Client) Promote(ctx context.Context, id string, b server.PromoteBody) (
 	return out, err
 }
 
+// Undo starts a release that brings back the version before the last one.
+func (c *Client) Undo(ctx context.Context, name, reason string) (Started, error) {
+	var out Started
+	_, err := c.do(ctx, http.MethodPost, c.url(nil, "rollouts", name, "undo"), server.UndoBody{Reason: reason}, &out.Release)
+	return out, err
+}
+
 // Problems is what is wrong with the daemon's configuration now.
 func (c *Client) Problems(ctx context.Context) ([]server.ConfigProblem, error) {
 	var out []server.ConfigProblem

@@ -55,6 +55,20 @@ func (s *site) answer(w http.ResponseWriter, r *http.Request, _ *session) error 
 // act pauses, resumes, rolls back, cancels or dismisses an alarm.
 func (s *site) act(w http.ResponseWriter, r *http.Request, _ *session) error {
 	id, action := r.PathValue("id"), r.PathValue("action")
+	if action == "undo" {
+		v, err := s.o.Engine.Release(r.Context(), id)
+		if err != nil {
+			return err
+		}
+		if !s.undoable(v) {
+			return &httpError{http.StatusConflict, "The version of this release is not in service any more: look at the newest one"}
+		}
+		started, err := s.o.Server.Undo(r.Context(), v.Rollout, strings.TrimSpace(r.PostForm.Get("reason")))
+		if err == nil {
+			seeOther(w, r, address("/releases/"+started.ID, "done", action))
+		}
+		return err
+	}
 	if action == "promote" {
 		_, err := s.o.Server.Promote(r.Context(), id, server.PromoteBody{
 			Reason: strings.TrimSpace(r.PostForm.Get("reason")), Full: r.PostForm.Get("full") != "", EvenIfWorse: r.PostForm.Get("evenIfWorse") != "",

@@ -71,11 +71,12 @@ func plans() map[string]record.Plan {
 		Verify:   rollout.Verify{Trust: true},
 		Rollback: rollout.Rollback{Deadline: time.Minute},
 	}
-	cart, big := shop, shop
-	cart.Name, big.Name = "cart", "big"
+	cart, big, later := shop, shop, shop
+	cart.Name, big.Name, later.Name = "cart", "big", "later"
+	later.Steps = rollout.Steps{rollout.Wait{Name: "lunch", For: time.Hour}, rollout.Promote{Name: "promote"}}
 	return map[string]record.Plan{
 		"shop": {Rollout: shop}, "cart": {Rollout: cart},
-		"big": {Rollout: big, Unsupported: []string{evil}},
+		"later": {Rollout: later}, "big": {Rollout: big, Unsupported: []string{evil}},
 	}
 }
 

@@ -42,6 +42,9 @@ func newEventLine(v record.View, e rollout.Event) EventLine {
 func told(v record.View, e rollout.Event) (text, detail, class string) {
 	switch e := e.(type) {
 	case rollout.Started:
+		if e.Undoes != "" {
+			return "Started to undo release " + e.Undoes, joined(e.Reason, parametersOf(e.Parameters)), "wait"
+		}
 		return "Started", parametersOf(e.Parameters), ""
 	case rollout.StepEntered:
 		return "Step " + e.Name, stageOf(v, e), ""

@@ -87,6 +87,9 @@ func endedHeadline(v record.View) Headline {
 	h := Headline{Class: outcomePill(s.Outcome).Class, Since: s.EndedAt}
 	if s.Outcome == rollout.Released {
 		h.Text = "Released: " + subjectOf(v) + " serves everybody"
+		if s.Undoes != "" {
+			h.Text = "Undone: " + orElse(rollout.Version(s.Parameters), "the version before") + " serves everybody again"
+		}
 		return h
 	}
 	h.Text = capital(outcomePill(s.Outcome).Text) + byWhom(s) + because(whyWords(s.Why))

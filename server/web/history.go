@@ -151,7 +151,7 @@ var signs = []string{"signIn", "signOut"}
 
 // actionWords are the actions as people say them.
 var actionWords = []struct{ action, words string }{
-	{"startRelease", "Release started"}, {"answerGate", "Gate answered"}, {"pauseRelease", "Paused"}, {"resumeRelease", "Resumed"}, {"promoteRelease", "Told to go on"},
+	{"startRelease", "Release started"}, {"answerGate", "Gate answered"}, {"pauseRelease", "Paused"}, {"resumeRelease", "Resumed"}, {"promoteRelease", "Told to go on"}, {"undoRollout", "Release undone"},
 	{"rollbackRelease", "Rollback asked for"}, {"cancelRelease", "Release cancelled"}, {"dismissAlarm", "Alarm dismissed"},
 	{"signIn", "Signed in"}, {"signOut", "Signed out"}, {"startRun", "Pipeline's run started"}, {"cancelRun", "Pipeline's run cancelled"},
 }

@@ -79,6 +79,84 @@ func TestAReleaseIsWalkedThroughWithoutScripts(t *testing.T) {
 	require.Contains(t, otto.get("/history").path, "/sign-in")
 }
 
+func TestAPersonLetsAReleaseGoOn(t *testing.T) {
+	d := newDaemon(t)
+	r, err := d.engine.Start(t.Context(), "later", rollout.StartRequest{By: "otto"}, false)
+	require.NoError(t, err)
+	d.until(r.ID, func(v record.View) bool { return v.State.StepName == "lunch" && v.State.InForce })
+	vera := d.as("vera")
+	p := vera.get("/releases/" + r.ID)
+	require.Contains(t, p.body, "All traffic in ", "the headline says when")
+	require.False(t, p.has("Yes, go on"))
+	require.Equal(t, http.StatusForbidden, vera.post("/releases/"+r.ID+"/do/promote", url.Values{"csrf": {hidden(p, "csrf")}, "reason": {"x"}}).status)
+	olga := d.as("olga")
+	p = olga.get("/releases/" + r.ID)
+	require.Contains(t, p.body, "step lunch", "what would not be waited for")
+	require.Equal(t, http.StatusUnprocessableEntity, olga.submit(p, "Yes, go on", nil).status, "a reason is needed")
+	p = olga.submit(p, "Yes, go on", url.Values{"reason": {"the fix of the outage"}, "evenIfWorse": {"yes"}})
+	require.Contains(t, p.body, "It goes on without waiting.")
+	v := d.until(r.ID, func(v record.View) bool { return v.State.Ended() })
+	require.Equal(t, rollout.Released, v.State.Outcome)
+	p = olga.get("/releases/" + r.ID)
+	require.Contains(t, p.body, "Told to go on without waiting, even if it is worse")
+	require.Contains(t, p.body, "the fix of the outage")
+	audit := olga.get("/audit?kind=promoteRelease").body
+	require.Contains(t, audit, "even if it is worse: the fix of the outage")
+	require.Equal(t, 2, strings.Count(audit, `<span class="pill bad">refused</span>`))
+	require.Equal(t, http.StatusConflict, olga.post("/releases/"+r.ID+"/do/promote", url.Values{"csrf": {hidden(p, "csrf")}, "reason": {"x"}}).status, "it is over")
+}
+
+func TestTheLastReleaseIsUndone(t *testing.T) {
+	d := newDaemon(t)
+	olga := d.as("olga")
+	release := func(image string) string {
+		r, err := d.engine.Start(t.Context(), "later", rollout.StartRequest{By: "otto", Parameters: map[string]string{"image": image}}, false)
+		require.NoError(t, err)
+		d.until(r.ID, func(v record.View) bool { return v.State.StepName == "lunch" })
+		olga.submit(olga.get("/releases/"+r.ID), "Yes, go on", url.Values{"reason": {"x"}})
+		v := d.until(r.ID, func(v record.View) bool { return v.State.Ended() })
+		require.Equal(t, rollout.Released, v.State.Outcome)
+		return r.ID
+	}
+	first, second := release("shop:1"), release("shop:2")
+	require.False(t, olga.get("/releases/"+first).has("Yes, undo"), "it is not in service any more")
+	require.False(t, d.as("vera").get("/releases/"+second).has("Yes, undo"))
+	before, err := d.engine.Rollout("later")
+	require.NoError(t, err)
+	p := olga.submit(olga.get("/releases/"+second), "Yes, undo", url.Values{"reason": {"orders are lost"}})
+	require.Contains(t, p.body, "The version before is being brought back.")
+	id := strings.TrimPrefix(strings.Split(p.path, "?")[0], "/releases/")
+	v := d.until(id, func(v record.View) bool { return v.State.Ended() })
+	require.Equal(t, rollout.Released, v.State.Outcome)
+	require.Equal(t, second, v.State.Undoes)
+	require.Equal(t, "shop:1", v.State.Parameters["image"], "it is the version before")
+	require.NotEqual(t, before.Swapped, v.Swapped, "the other servers are in service")
+	require.Len(t, v.Steps, 1, "nothing is compared or waited for")
+	p = olga.get("/releases/" + id)
+	require.Contains(t, p.body, "Undone: 1 serves everybody again")
+	require.Contains(t, p.body, "Started to undo release "+second)
+	require.Contains(t, p.body, "orders are lost")
+
+	p = olga.submit(p, "Yes, undo", url.Values{"reason": {"it was not the release"}})
+	again := strings.TrimPrefix(strings.Split(p.path, "?")[0], "/releases/")
+	v = d.until(again, func(v record.View) bool { return v.State.Ended() })
+	require.Equal(t, "shop:2", v.State.Parameters["image"], "an undo can be undone")
+
+	third, err := d.engine.Start(t.Context(), "later", rollout.StartRequest{By: "otto"}, false)
+	require.NoError(t, err)
+	_, err = d.engine.Undo(t.Context(), "later", "x", "olga")
+	var active *record.ActiveError
+	require.ErrorAs(t, err, &active)
+	d.until(third.ID, func(v record.View) bool { return v.State.StepName == "lunch" })
+	olga.submit(olga.get("/releases/"+third.ID), "Yes, cancel", nil)
+	d.until(third.ID, func(v record.View) bool { return v.State.Ended() })
+	_, err = d.engine.Undo(t.Context(), "later", "x", "olga")
+	require.ErrorIs(t, err, rollout.ErrNotAllowed)
+	require.ErrorContains(t, err, "was tried on the other servers")
+	_, err = d.engine.Undo(t.Context(), "shop", "x", "olga")
+	require.ErrorContains(t, err, "nothing has been released yet")
+}
+
 func TestAReleaseIsTakenBackByHand(t *testing.T) {
 	d := newDaemon(t)
 	id := d.start("shop", nil)

@@ -144,6 +144,10 @@ func (s *site) release(w http.ResponseWriter, r *http.Request, sess *session) er
 			page.Actions = actionsFor(v)
 		}
 	}
+	if sess.who.Has(server.RoleOperator) && s.undoable(v) {
+		page.Actions = append(page.Actions, Ask{Action: "undo", Button: "Undo", Class: "danger", Title: "Bring back the version before?", Reason: true, Needed: true,
+			Text: "All traffic goes to what was in service before this release, at once and without being compared. It is a release of its own."})
+	}
 	if page.Compare, err = s.predecessor(r.Context(), v); err != nil {
 		return err
 	}
@@ -243,6 +247,15 @@ func actionsFor(v record.View) []Ask {
 		out = append(out, Ask{Action: string(server.Cancel), Button: "Cancel", Title: "Cancel the release?", Text: "No traffic has moved yet: it ends as it began.", Reason: true})
 	}
 	return append(out, Ask{Action: string(server.Rollback), Button: "Roll back", Title: "Roll back now?", Text: "All traffic goes back to stable at once.", Class: "danger", Reason: true})
+}
+
+// undoable: the version that this release has brought is in service.
+func (s *site) undoable(v record.View) bool {
+	if v.State.Outcome != rollout.Released {
+		return false
+	}
+	now, err := s.o.Engine.Rollout(v.Rollout)
+	return err == nil && now.Declared && now.Release != nil && now.Release.ID == v.Release.ID
 }
 
 // promoteAsk says what would not be waited for.

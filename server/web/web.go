@@ -256,7 +256,7 @@ func here(r *http.Request) string {
 
 // notices are what a page says after something was done, by the word in its address.
 var notices = map[string]string{
-	"start": "The release is started.", "pause": "Paused. Looks go on, and a fail still rolls back.", "resume": "Resumed.", "promote": "It goes on without waiting.",
+	"start": "The release is started.", "pause": "Paused. Looks go on, and a fail still rolls back.", "resume": "Resumed.", "promote": "It goes on without waiting.", "undo": "The version before is being brought back.",
 	"rollback": "Rolling back: all traffic goes to stable.", "cancel": "Cancelled.", "dismiss-alarm": "The alarm is dismissed for this weight.",
 	"approve": "Approved.", "reject": "Rejected: the release goes back.", "wait": "It goes on waiting.", "signOut": "You are signed out.",
 	"supersede": "The active release goes back first; the new one starts then.",

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/serindev/serin/server/client"
+)
+
+// undoCmd brings back the version before.
+func (a *app) undoCmd() *cobra.Command {
+	var o struct {
+		reason  string
+		wait    bool
+		timeout time.Duration
+	}
+	cmd := &cobra.Command{
+		Use:   "undo ROLLOUT --reason WHY",
+		Short: "Bring back the version that was in service before the last release",
+		Long: `Bring back the version that was in service before the last release, also hours after that has ended: all traffic goes
+to it at once, and nothing is compared. It is a release of its own in the history.
+
+Without Kubernetes these are the servers that were in service before. They have to be as they were: once another release
+was tried on them the command refuses. On Kubernetes the rollout needs a deploy step: the parameters of the release
+before are deployed, and promoted as soon as they are ready.
+
+While a release is under way, serin rollback is what brings traffic back.`,
+		Example:           "  serin undo shop --reason \"orders are lost\"",
+		Args:              args(cobra.ExactArgs(1)),
+		ValidArgsFunction: a.completeRollouts(false),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if cmd.Flags().Changed("timeout") && (!o.wait || o.timeout <= 0) {
+				return errors.New("--timeout needs --wait and a time above 0")
+			}
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			started, err := c.Undo(cmd.Context(), args[0], o.reason)
+			if p, ok := errors.AsType[*client.Problem](err); ok && p.Status == http.StatusConflict && p.Release != "" {
+				return fmt.Errorf("%w; serin rollback %s brings its traffic back", err, args[0])
+			}
+			if err != nil {
+				return a.unknown(cmd.Context(), c, args[0], err)
+			}
+			words := "release " + started.Release.ID + " of " + args[0] + " brings the version before back"
+			if !o.wait {
+				return a.print(started.Release, func(w io.Writer) error {
+					_, err := fmt.Fprintln(w, clean(words))
+					return err
+				})
+			}
+			a.say(words)
+			return a.wait(cmd.Context(), c, started, o.timeout)
+		},
+	}
+	cmd.Flags().StringVar(&o.reason, "reason", "", "why; it is kept with the release")
+	cmd.Flags().BoolVar(&o.wait, "wait", false, "wait until it is done; the exit codes are those of start")
+	cmd.Flags().DurationVar(&o.timeout, "timeout", 0, "how long to wait at most (with --wait; default: no limit)")
+	_ = cmd.MarkFlagRequired("reason")
+	return a.speaks(cmd)
+}
