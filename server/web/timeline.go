@@ -59,9 +59,9 @@ func weightChart(v record.View, events []rollout.Event, to time.Time) chart.Char
 	served := chart.Line{Name: "served", Class: "canary", Steps: true}
 	c := chart.Chart{
 		ID: "weight", Title: "Share of the traffic on the new version", Description: "How much of the traffic was asked to go to the new version, and how much did.",
-		Width: timelineWidth, Height: timelineHeight, Hover: true, Y: chart.Axis{Percent: true, Max: 1.12},
+		Width: timelineWidth, Height: timelineHeight, Hover: true, Y: chart.Axis{Percent: true},
 	}
-	now := 0.0
+	now, most := 0.0, 0.08
 	put := func(l *chart.Line, at time.Time, value float64) {
 		l.Points = append(l.Points, chart.Point{At: at, Value: value})
 	}
@@ -75,7 +75,7 @@ func weightChart(v record.View, events []rollout.Event, to time.Time) chart.Char
 			c.Moments = append(c.Moments, chart.Moment{Name: name, Class: class, At: at})
 		}
 		if want, ok := askedFor(v, e); ok && want != now {
-			now = want
+			now, most = want, max(most, want)
 			put(&asked, at, now)
 		}
 		if _, ok := e.(rollout.InForce); ok && served.Points[len(served.Points)-1].Value != now {
@@ -84,6 +84,7 @@ func weightChart(v record.View, events []rollout.Event, to time.Time) chart.Char
 	}
 	put(&asked, to, now)
 	put(&served, to, served.Points[len(served.Points)-1].Value)
+	c.Y.Max = min(1.25*most, 1.12) // the names of moments stand above the lines
 	c.Lines = []chart.Line{asked, served}
 	c.Moments = c.Moments[max(0, len(c.Moments)-mostMoments):]
 	return c

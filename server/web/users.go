@@ -92,6 +92,9 @@ func reached(v record.View, scopes []Scope) string {
 		if m.Kind == judge.Histogram {
 			words = "were above " + figures.Number(m.Bound) + " (" + m.Metric + ")"
 		}
+		if figures.Grouped(m.Canary.Total) == figures.Grouped(requests) {
+			return out + fmt.Sprintf("; %s %s.", figures.Grouped(m.Canary.Bad), words)
+		}
 		return out + fmt.Sprintf("; of the %s that were judged, %s %s.", figures.Grouped(m.Canary.Total), figures.Grouped(m.Canary.Bad), words)
 	}
 	return out + "."
