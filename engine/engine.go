@@ -289,9 +289,21 @@ func (e *Engine) rolloutOf(id string) string {
 func (e *Engine) Release(ctx context.Context, id string) (record.View, error) {
 	if name := e.rolloutOf(id); name != "" {
 		if v, err := e.Rollout(name); err == nil && v.Release != nil && v.Release.ID == id {
+			if !v.State.Ended() {
+				return v, nil
+			}
+			// The rollout's view has its plan as it is declared now: this one ended with its own.
+			if own, err := e.stored(ctx, id); err == nil {
+				v.Steps, v.Definition = own.Steps, own.Definition
+			}
 			return v, nil
 		}
 	}
+	return e.stored(ctx, id)
+}
+
+// stored is the view of a release as the store has it.
+func (e *Engine) stored(ctx context.Context, id string) (record.View, error) {
 	r, err := e.o.Store.Release(ctx, id)
 	if err != nil {
 		return record.View{}, err
