@@ -32,6 +32,10 @@ func pagesOptions(o Options, e *engine.Engine, s *store.Store, problems func() [
 		Engine: e, Store: s, Problems: problems, Key: key, ExternalURL: string(spec.ExternalURL), Version: o.Version, Log: o.Log,
 		MaxAge: time.Duration(*spec.Auth.Sessions.MaxAge), Idle: time.Duration(*spec.Auth.Sessions.Idle),
 	}
+	p.Prometheus = map[string]string{"": string(spec.Prometheus.URL)}
+	for name, source := range spec.Sources {
+		p.Prometheus[name] = string(source.URL)
+	}
 	if spec.Auth.OIDC != nil {
 		if p.Provider, err = provider(spec.Auth.OIDC); err != nil {
 			return web.Options{}, err

@@ -126,6 +126,11 @@ func (l *loop) publish() {
 	}
 	v.Confirmation, v.Workloads = confirmation(l.confirmed), l.work.observed.Deployments
 	v.Differences, v.Replicas = l.differences(), l.observed.Replicas
+	if l.router != nil {
+		v.Services = &record.Services{}
+		v.Services.Canary, v.Services.Stable = l.router.Labels(false)
+		v.Services.CohortCanary, v.Services.CohortStable = l.router.Labels(true)
+	}
 	v.Trouble = l.trouble.words()
 	if l.rel != nil && l.rel.back != nil {
 		v.Trouble = append(v.Trouble, "the rollback is being carried out but could not be written yet")

@@ -33,6 +33,8 @@ type View struct {
 	Confirmation string            `json:"confirmation"`
 	Differences  []string          `json:"differences,omitempty"`
 	Replicas     []traffic.Replica `json:"replicas,omitempty"`
+	// Services are what the gateway's metrics call the arms; nil before the gateway was looked at.
+	Services *Services `json:"services,omitempty"`
 	// Workloads are the Deployments that the release asks for, as far as they have come (Kubernetes).
 	Workloads []workload.Status `json:"workloads,omitempty"`
 	// Verdict of the newest look, also when it says nothing new.
@@ -45,6 +47,14 @@ type View struct {
 	Waiting string `json:"waiting,omitempty"`
 	// Trouble says in sentences what keeps Serin from its work: the store, the gateway.
 	Trouble []string `json:"trouble,omitempty"`
+}
+
+// Services are the names of the arms in the gateway's metrics: on the main route, and on the route of an A/B test's cohort.
+type Services struct {
+	Canary       string `json:"canary"`
+	Stable       string `json:"stable"`
+	CohortCanary string `json:"cohortCanary"`
+	CohortStable string `json:"cohortStable"`
 }
 
 // Update is one thing that happened.

@@ -131,6 +131,9 @@ func (s *site) release(w http.ResponseWriter, r *http.Request, sess *session) er
 		return err
 	}
 	rec.Cut = cut
+	if now, err := s.o.Engine.Rollout(v.Rollout); err == nil {
+		scopes = withQueries(v, now.Services, scopes, s.o.Prometheus)
+	}
 	page := &releasePage{
 		Base:   Base{Title: titleOf(v), Nav: "rollouts"},
 		Detail: newDetail(rec, scopes, time.Now()), Gate: newGate(v, rec.Explanation, sess.who), Report: "/releases/" + v.Release.ID + "/report",

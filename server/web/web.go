@@ -51,6 +51,9 @@ type Options struct {
 	MaxAge, Idle time.Duration
 	// ExternalURL is where people reach the pages; needed for a Provider.
 	ExternalURL string
+	// Prometheus has the addresses of the sources of metrics by name, that of the daemon's own under the empty one: pages
+	// lead there with the queries of a metric.
+	Prometheus map[string]string
 	// Version of this build.
 	Version string
 	Log     *slog.Logger

@@ -1,0 +1,82 @@
+package web
+
+import (
+	"encoding/json"
+	"net/url"
+	"regexp"
+	"slices"
+	"time"
+
+	"github.com/serindev/serin/analysis"
+	"github.com/serindev/serin/record"
+	"github.com/serindev/serin/rollout"
+)
+
+// withQueries gives the metrics of scopes what can be asked of Prometheus by hand. Where the plan or the names of the arms
+// are not known there is nothing to ask.
+func withQueries(v record.View, services *record.Services, scopes []Scope, addresses map[string]string) []Scope {
+	var plan struct {
+		Analyses map[string]analysis.Definition `json:"analyses"`
+	}
+	if services == nil || v.Release == nil || json.Unmarshal(v.Release.Plan, &plan) != nil {
+		return scopes
+	}
+	out := slices.Clone(scopes)
+	for i := range out {
+		def, ok := plan.Analyses[out[i].Name]
+		if !ok {
+			continue
+		}
+		out[i].Metrics = slices.Clone(out[i].Metrics)
+		for _, q := range analysis.Queries(def, armsOf(v, services, out[i].Name)) {
+			for k := range out[i].Metrics {
+				if m := &out[i].Metrics[k]; m.Name == q.Metric {
+					m.Queries = append(m.Queries[:len(m.Queries):len(m.Queries)], Query{q.Arm, q.Text, inPrometheus(addresses[q.Source], q.Text, out[i].From, out[i].To)})
+				}
+			}
+		}
+	}
+	return out
+}
+
+// armsOf are what the arms of a scope are called where its metrics are.
+func armsOf(v record.View, services *record.Services, scope string) analysis.Arms {
+	canary, stable := services.Canary, services.Stable
+	for _, step := range v.Steps {
+		if ab, ok := step.(rollout.AB); ok && ab.Scope == scope {
+			canary, stable = services.CohortCanary, services.CohortStable
+		}
+	}
+	names := func(arm, service string) analysis.Names {
+		vars := map[string][]string{"arm": {arm}}
+		for name, value := range v.State.Parameters {
+			vars[name] = []string{value}
+		}
+		return analysis.Names{Service: service, Vars: vars}
+	}
+	arms := analysis.Arms{Canary: names("canary", canary), Baseline: names("stable", stable)}
+	if v.Definition != nil && v.Definition.Cluster != nil {
+		pods := func(name string) map[string]string {
+			return map[string]string{"pods": regexp.QuoteMeta(name) + "-[a-z0-9]+-[a-z0-9]{5}"}
+		}
+		of := v.Definition.Cluster.Arms
+		arms.Canary.Patterns, arms.Baseline.Patterns = pods(of.Canary.Deployment.Name), pods(of.Stable.Deployment.Name)
+	}
+	return arms
+}
+
+// inPrometheus is the address of Prometheus's own page with a query over a time; empty where its address is not known.
+func inPrometheus(address, query string, from, to time.Time) string {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return ""
+	}
+	u.User, u.Fragment = nil, ""
+	u = u.JoinPath("graph")
+	const least = 5 * time.Minute
+	u.RawQuery = url.Values{
+		"g0.expr": {query}, "g0.tab": {"0"}, "g0.end_input": {to.UTC().Format("2006-01-02 15:04:05")},
+		"g0.range_input": {max(to.Sub(from), least).Round(time.Second).String()},
+	}.Encode()
+	return u.String()
+}

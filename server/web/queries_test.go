@@ -1,0 +1,42 @@
+package web
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/serindev/serin/analysis"
+	"github.com/serindev/serin/record"
+	"github.com/serindev/serin/rollout"
+)
+
+func TestWhatAMetricCountsCanBeAskedByHand(t *testing.T) {
+	def := analysis.Definition{Metrics: []analysis.Metric{{
+		Name: "errors", Source: analysis.Ratio{Bad: `requests_total{service="${service}",code=~"5.."}`, Total: `requests_total{service="${service}"}`},
+	}}}
+	plan, err := json.Marshal(map[string]any{"analyses": map[string]any{"gray": def, "ab/beta": def}})
+	require.NoError(t, err)
+	v := underWayView()
+	v.Release.Plan = plan
+	v.Steps = append(v.Steps, rollout.AB{Name: "beta", Scope: "ab/beta"})
+	scopes := []Scope{
+		{Name: "gray", From: noon, To: noon.Add(10 * time.Minute), Metrics: []Metric{{Name: "errors"}, {Name: "slow"}}},
+		{Name: "ab/beta", From: noon, To: noon.Add(time.Minute), Metrics: []Metric{{Name: "errors"}}},
+	}
+	services := &record.Services{Canary: "shop-canary@file", Stable: "shop-stable@file", CohortCanary: "shop-cohort-canary@file", CohortStable: "shop-cohort-stable@file"}
+	got := withQueries(v, services, scopes, map[string]string{"": "http://user:secret@prom.example:9090/base/"})
+	require.Empty(t, scopes[0].Metrics[0].Queries, "what is kept for others is left alone")
+	require.Empty(t, got[0].Metrics[1].Queries)
+	require.Equal(t, []Query{
+		{
+			"canary", `sum(increase(requests_total{code=~"5..",service="shop-canary@file"}[5m])) / sum(increase(requests_total{service="shop-canary@file"}[5m]))`,
+			"http://prom.example:9090/base/graph?g0.end_input=2026-03-04+12%3A10%3A00&g0.expr=sum%28increase%28requests_total%7Bcode%3D~%225..%22%2Cservice%3D%22shop-canary%40file%22%7D%5B5m%5D%29%29+%2F+sum%28increase%28requests_total%7Bservice%3D%22shop-canary%40file%22%7D%5B5m%5D%29%29&g0.range_input=10m0s&g0.tab=0",
+		},
+	}, got[0].Metrics[0].Queries[:1])
+	require.Contains(t, got[1].Metrics[0].Queries[1].Text, "shop-cohort-stable@file")
+	require.Equal(t, scopes, withQueries(v, nil, scopes, nil))
+	require.Empty(t, withQueries(v, services, scopes, nil)[0].Metrics[0].Queries[0].Link, "no address, no link")
+	require.Empty(t, inPrometheus("javascript:alert(1)", "up", noon, noon))
+}
