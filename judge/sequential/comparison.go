@@ -150,7 +150,7 @@ func (c *comparison) adapt(m *metric, model *statespace.Model) {
 			upper[i] = v
 		}
 	}
-	for i, w := range statespace.Fit(upper) {
+	for i, w := range statespace.Wandering(upper) {
 		model.Wander[i] = min(model.Wander[i], w)
 	}
 	if upper[1] < 0 { // nothing is known of slower ones yet

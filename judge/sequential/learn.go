@@ -77,11 +77,15 @@ func suppose(m *metric, pasts []judge.Past) noise {
 			upper[k] = v / 2 // of one of two arms
 		}
 	}
-	n.wander = statespace.Fit(upper)
+	var minute float64
+	n.wander, minute = statespace.Fit(upper)
 	if history == nil {
 		return n
 	}
 	n.clusters, n.replicas, n.spread = max(history.Clusters, 1), history.Replicas, history.Spread
+	if b := history.Blocks[0]; b.Count > 0 { // as many events at a time as make a minute vary by so much
+		n.clusters = min(max(n.clusters, 1+minute*b.Variance/b.Count), mostClusters)
+	}
 	switch {
 	case history.Incident > 0:
 		n.incident = max(supposedIncident, history.Incident)
@@ -119,6 +123,9 @@ func (m *metric) model(n *noise) statespace.Model {
 	}
 	return out
 }
+
+// mostClusters bounds how many events are supposed to come at a time.
+const mostClusters = 1e6
 
 // isPast says whether p is something that can have been taught.
 func isPast(p *judge.Past) bool {

@@ -61,14 +61,53 @@ func share(h, tau float64) float64 {
 	return 2 / (x * x) * (x - 1 + math.Exp(-x))
 }
 
-// tied is the difference in what they miss below which two explanations are equally good.
-const tied = 1e-9
+// tied is the difference in what they miss below which two explanations are equally good, unexplained what wandering may
+// miss before something without memory is looked for.
+const (
+	tied        = 1e-9
+	unexplained = 0.03
+)
 
-// Fit is the variance of the logarithm at each memory that explains the relative variances of block means: non-negative
-// least squares, in relative terms. Blocks of a length that there is nothing of are left out (below 0).
-func Fit(upper [wandering]float64) [wandering]float64 {
-	best, out := math.Inf(1), [wandering]float64{}
-	for set := range 1 << wandering {
+// causes are what can explain how a rate varies: the wanderings, and what has no memory.
+const causes = wandering + 1
+
+// shown is how much of a cause's variance is left in the mean over a block: of what has no memory in proportion to a
+// minute.
+func shown(block, cause int) float64 {
+	if cause == wandering {
+		return Lengths[0] / Lengths[block]
+	}
+	return share(Lengths[block], forgetting[cause])
+}
+
+// Wandering is the variance of the logarithm at each memory that explains the relative variances of block means:
+// non-negative least squares, in relative terms. Blocks of a length that there is nothing of are left out (below 0).
+func Wandering(upper [wandering]float64) [wandering]float64 {
+	x, _ := least(upper, 1<<wandering)
+	return logVariances(&x)
+}
+
+// Fit is [Wandering] where that explains them. Otherwise events come together, too: minute is the relative variance of
+// that over a minute.
+func Fit(upper [wandering]float64) (wander [wandering]float64, minute float64) {
+	x, miss := least(upper, 1<<wandering)
+	if miss > unexplained {
+		x, _ = least(upper, 1<<causes)
+	}
+	return logVariances(&x), x[wandering]
+}
+
+func logVariances(x *[causes]float64) (wander [wandering]float64) {
+	for j := range wander {
+		wander[j] = math.Log1p(min(x[j], 4))
+	}
+	return wander
+}
+
+// least is the best explanation by the causes below a number of sets of them, and what it misses.
+func least(upper [wandering]float64, sets int) (out [causes]float64, best float64) {
+	best = math.Inf(1)
+	for set := range sets {
 		x, ok := solve(upper, set)
 		if !ok {
 			continue
@@ -80,7 +119,7 @@ func Fit(upper [wandering]float64) [wandering]float64 {
 			}
 			sum := 0.0
 			for j, xj := range x {
-				sum += xj * share(Lengths[i], forgetting[j])
+				sum += xj * shown(i, j)
 			}
 			d := (sum - v) / max(v, 1e-4)
 			miss += d * d
@@ -89,22 +128,23 @@ func Fit(upper [wandering]float64) [wandering]float64 {
 			best, out = miss, x
 		}
 	}
-	for j := range out {
-		out[j] = math.Log1p(min(out[j], 4))
-	}
-	return out
+	return out, best
 }
 
-// solve is least squares over the memories of a set; ok is false if one of them came out negative.
-func solve(upper [wandering]float64, set int) (x [wandering]float64, ok bool) {
-	var a [wandering][wandering + 1]float64
+// solve is least squares over the causes of a set; ok is false if one of them came out negative, or they cannot be told
+// apart.
+func solve(upper [wandering]float64, set int) (x [causes]float64, ok bool) {
+	var a [causes][causes + 1]float64
 	n := 0
-	var of [wandering]int
-	for j := range wandering {
+	var of [causes]int
+	for j := range causes {
 		if set&(1<<j) != 0 {
 			of[n] = j
 			n++
 		}
+	}
+	if n > wandering {
+		return x, false
 	}
 	for i, v := range upper {
 		if v < 0 {
@@ -112,11 +152,11 @@ func solve(upper [wandering]float64, set int) (x [wandering]float64, ok bool) {
 		}
 		w := 1 / max(v, 1e-4)
 		for p := range n {
-			gp := w * share(Lengths[i], forgetting[of[p]])
+			gp := w * shown(i, of[p])
 			for q := range n {
-				a[p][q] += gp * w * share(Lengths[i], forgetting[of[q]])
+				a[p][q] += gp * w * shown(i, of[q])
 			}
-			a[p][wandering] += gp * w * v
+			a[p][causes] += gp * w * v
 		}
 	}
 	for p := range n { // Gauss and Jordan's elimination; the matrix is positive definite
@@ -131,11 +171,11 @@ func solve(upper [wandering]float64, set int) (x [wandering]float64, ok bool) {
 			for c := p; c < n; c++ {
 				a[q][c] -= f * a[p][c]
 			}
-			a[q][wandering] -= f * a[p][wandering]
+			a[q][causes] -= f * a[p][causes]
 		}
 	}
 	for p := range n {
-		v := a[p][wandering] / a[p][p]
+		v := a[p][causes] / a[p][p]
 		if v < 0 {
 			return x, false
 		}

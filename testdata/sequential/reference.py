@@ -365,24 +365,37 @@ def solve(A, y):
     return [M[p][n] / M[p][p] for p in range(n)]
 
 
-def fit(up):
+def shown(i, j):
+    return 60 / LENGTHS[i] if j == 3 else share(LENGTHS[i], TAU[j])
+
+
+def least(up, causes):
     rows = [(i, v, 1 / max(v, 1e-4)) for i, v in enumerate(up) if v is not None]
-    best, out = INF, [0.0] * 3
-    for mask in range(8):
-        of = [j for j in range(3) if mask >> j & 1]
-        g = lambda i, j: share(LENGTHS[i], TAU[j])
-        A = [[sum(w * w * g(i, p) * g(i, q) for i, v, w in rows) for q in of] for p in of]
-        y = [sum(w * w * g(i, p) * v for i, v, w in rows) for p in of]
+    best, out = INF, [0.0] * 4
+    for mask in range(1 << causes):
+        of = [j for j in range(causes) if mask >> j & 1]
+        if len(of) > 3:
+            continue
+        A = [[sum(w * w * shown(i, p) * shown(i, q) for i, v, w in rows) for q in of] for p in of]
+        y = [sum(w * w * shown(i, p) * v for i, v, w in rows) for p in of]
         x = solve(A, y)
         if x is None or any(c < 0 for c in x):
             continue
-        full = [0.0] * 3
+        full = [0.0] * 4
         for j, c in zip(of, x):
             full[j] = c
-        miss = sum(((sum(full[j] * g(i, j) for j in range(3)) - v) * w) ** 2 for i, v, w in rows)
+        miss = sum(((sum(full[j] * shown(i, j) for j in range(4)) - v) * w) ** 2 for i, v, w in rows)
         if miss < best - 1e-9:
             best, out = miss, full
-    return [math.log1p(min(c, 4)) for c in out]
+    return out, best
+
+
+def fit(up, together=False):
+    x, miss = least(up, 3)
+    if together and miss > .03:
+        x, _ = least(up, 4)
+    wander = [math.log1p(min(c, 4)) for c in x[:3]]
+    return (wander, x[3]) if together else wander
 
 
 class Blocks:
@@ -530,10 +543,13 @@ class Judge:
                 if r is not None and (self.past is None or v is not None and 1.5 * r < v):
                     v = r / 2
             up.append(v)
-        self.wander = fit(up)
+        self.wander, minute = fit(up, True)
         if self.past:
             self.rate = self.past["rate"]
             self.clusters, self.replicas, self.spread = max(self.past["clusters"], 1.0), self.past["replicas"], self.past["spread"]
+            b = self.past["blocks"][0]
+            if b["count"] > 0:
+                self.clusters = min(max(self.clusters, 1 + minute * b["variance"] / b["count"]), 1e6)
             if self.past["incident"] > 0:
                 self.incident = max(60.0, self.past["incident"])
             elif self.replicas >= 2:
@@ -769,6 +785,10 @@ def sequences():
     for i in range(40, 44):
         sick["replicas"][1]["bad"][i] += 200.0
         sick["baseline"]["bad"][i] += 200.0
+    burst = draw_history(r, 240, 12, .01, 0.0)
+    burst["baseline"]["bad"] = [8 * x for x in burst["baseline"]["bad"]]
+    burst["baseline"]["total"] = [8 * n for n in burst["baseline"]["total"]]
+    counts("good, history of bursts", looks=40, history=burst)
     counts("good, nothing known", looks=60)
     counts("good, quiet history", looks=60, history=quiet)
     counts("good, history that drifts", looks=50, history=drift)
