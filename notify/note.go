@@ -138,9 +138,9 @@ func (n Note) title(event rollout.Event) string {
 	var out string
 	switch n.Kind {
 	case Started:
-		out = "release started by " + n.By
+		out = "release " + tell.Words{Text: tell.Event(event, nil).Text, Asked: true}.Line(n.By)
 	case Step:
-		out = fmt.Sprintf("step %s, %s of traffic on the canary", n.Step, n.Weight)
+		out = fmt.Sprintf("step %s: %s of traffic on the canary", n.Step, n.Weight)
 	case Gate:
 		out = "gate " + n.Gate.Name + " waits for an answer from " + strings.Join(n.Gate.Approvers, ", ")
 	case Hold:
@@ -151,7 +151,7 @@ func (n Note) title(event rollout.Event) string {
 	case Alarm:
 		out = "the split of the traffic is not the one asked for"
 	case Drift:
-		out = "somebody else changed the gateway's configuration; it was put right"
+		out = tell.Event(event, nil).Text
 	case Rollback:
 		out = "the release goes back to stable"
 	case Finished:

@@ -86,7 +86,7 @@ func (s State) waitsActive(d *Definition, now time.Time) []string {
 	t := s.Clock(now)
 	if q := s.Question; q != nil {
 		out = append(out, fmt.Sprintf("question %s: %s; any operator may answer approve (go on), wait, or reject (go back)",
-			q.Name, aboutDeadline(q.About)))
+			q.Name, DeadlineWords(q.About)))
 	}
 	if s.Pending != nil {
 		return append(append(out, "the canary's capacity, before its traffic"+within(s.StageAt.Add(d.Cluster.Deadline), t)+" at the latest"), s.waitsData(d, t)...)
@@ -119,7 +119,7 @@ func (s State) waitsPromote(d *Definition, t time.Time, step Promote) string {
 		return "stable's Deployment to be ready with the canary's pod template" + within(s.StageAt.Add(step.Deadline), t) + " at the latest"
 	case StageAwait:
 		return "somebody else to bring stable's Deployment to the canary's images; if not, " +
-			thenWords(step.Expired) + within(s.decideFrom().Add(step.Deadline), t)
+			PolicyWords(step.Expired) + within(s.decideFrom().Add(step.Deadline), t)
 	case StageReturn:
 		if s.InForce {
 			return "traffic is on stable, the canary drains" + left(s.forcedAt(d.Rollback.Drain), t)
@@ -138,7 +138,8 @@ func (s State) waitsPromote(d *Definition, t time.Time, step Promote) string {
 	}
 }
 
-func aboutDeadline(which Deadline) string {
+// DeadlineWords say what time is up for.
+func DeadlineWords(which Deadline) string {
 	switch which {
 	case DecideMax:
 		return "the comparison is still undecided"
@@ -249,7 +250,7 @@ func (s State) waitsDecide(decide Decide, t time.Time) []string {
 		}
 		return []string{"it has been undecided for longer than " + figures.Span(decide.Max) + " and holds"}
 	}
-	return []string{thenWords(decide.Inconclusive) + within(s.decideFrom().Add(decide.Max), t) + " if it is still undecided"}
+	return []string{PolicyWords(decide.Inconclusive) + within(s.decideFrom().Add(decide.Max), t) + " if it is still undecided"}
 }
 
 func (s State) decideFrom() time.Time {
@@ -259,8 +260,8 @@ func (s State) decideFrom() time.Time {
 	return s.DecideFrom
 }
 
-// thenWords are what a policy does, as something that will happen.
-func thenWords(p Policy) string {
+// PolicyWords are what a policy does, as something that will happen.
+func PolicyWords(p Policy) string {
 	switch p {
 	case PolicyHold:
 		return "it says so and goes on holding"
@@ -292,7 +293,7 @@ func (s State) waitsGate(g Gate, t time.Time) string {
 	case slices.Contains(s.Told, GateExpired):
 		return out + "; it has expired and holds"
 	}
-	return out + "; unanswered, " + thenWords(g.Expires.Then) + within(s.StepAt.Add(g.Expires.After), t)
+	return out + "; unanswered, " + PolicyWords(g.Expires.Then) + within(s.StepAt.Add(g.Expires.After), t)
 }
 
 // lackSaid is how long data has to be missing before a person is told: a look without any, now and then, is nothing.
@@ -311,7 +312,7 @@ func (s State) waitsData(d *Definition, t time.Time) []string {
 		case slices.Contains(s.Told, which):
 			out = append(out, words+" for "+figures.Span(t.Sub(since)))
 		default:
-			out = append(out, words+" for "+figures.Span(t.Sub(since))+": "+thenWords(p.Then)+within(since.Add(p.For), t))
+			out = append(out, words+" for "+figures.Span(t.Sub(since))+": "+PolicyWords(p.Then)+within(since.Add(p.For), t))
 		}
 	}
 	add(s.NoDataSince, "no new data", NoDataFor, scope.NoData)

@@ -1,9 +1,6 @@
 package tell
 
 import (
-	"fmt"
-	"maps"
-	"slices"
 	"strings"
 
 	"github.com/serindev/serin/rollout"
@@ -16,37 +13,37 @@ func Notice(before, after rollout.State, d *rollout.Definition, e rollout.Event)
 	if before.Phase == rollout.Active && after.Phase == rollout.RollingBack {
 		return workload.Notice{Reason: "RollingBack", Text: "all traffic goes back to stable: " + after.Why, Warning: true}, true
 	}
-	by := e.Head().By
+	n = workload.Notice{Text: Event(e, d.Steps).Line(e.Head().By)}
 	switch e := e.(type) {
 	case rollout.Started:
-		return workload.Notice{Reason: "ReleaseStarted", Text: "started by " + by + given(e.Parameters)}, true
+		n.Reason = "ReleaseStarted"
 	case rollout.StepEntered:
-		return stepNotice(after, d, e)
+		return stepNotice(n, d, e)
 	case rollout.GateAnswered:
-		return workload.Notice{Reason: "GateAnswered", Text: sentence(fmt.Sprintf("gate %s answered by %s: %s", e.Gate, by, e.Answer), e.Reason)}, true
+		n.Reason = "GateAnswered"
 	case rollout.Paused:
-		return workload.Notice{Reason: "ReleasePaused", Text: sentence("paused by "+by, e.Reason)}, true
-	case rollout.WentOn:
-		return workload.Notice{Reason: "WentOn", Text: sentence("goes on without waiting, by "+by, e.Reason), Warning: true}, true
+		n.Reason = "ReleasePaused"
 	case rollout.Resumed:
-		return workload.Notice{Reason: "ReleaseResumed", Text: "resumed by " + by}, true
+		n.Reason = "ReleaseResumed"
+	case rollout.WentOn:
+		n.Reason, n.Warning = "WentOn", true
 	case rollout.Drifted:
-		return workload.Notice{Reason: "ForeignEdit", Text: "put right: " + strings.Join(e.What, "; "), Warning: true}, true
+		n.Reason, n.Warning = "ForeignEdit", true
 	case rollout.JobFailed:
-		return workload.Notice{Reason: "JobFailed", Text: sentence("step "+after.StepName, e.Why), Warning: true}, true
+		n.Reason, n.Warning = "JobFailed", true
 	case rollout.DeploymentFailed:
-		return workload.Notice{Reason: "NotReady", Text: sentence("step "+after.StepName, strings.Join(e.Why, "; ")), Warning: true}, true
+		n.Reason, n.Warning = "NotReady", true
 	case rollout.Ended:
-		reason := strings.ToUpper(string(e.Outcome[:1])) + string(e.Outcome[1:])
-		return workload.Notice{Reason: reason, Text: sentence("the release has ended, "+string(e.Outcome), e.Why), Warning: e.Outcome != rollout.Released}, true
+		n.Reason, n.Warning = strings.ToUpper(string(e.Outcome[:1]))+string(e.Outcome[1:]), e.Outcome != rollout.Released
 	case rollout.InForce, rollout.NotInForce, rollout.LookTaken, rollout.AlarmDismissed, rollout.WebhookAnswered, rollout.JobSucceeded,
 		rollout.DeploymentReady, rollout.DeadlinePassed, rollout.RollbackRequested, rollout.CancelRequested, rollout.Superseded,
 		rollout.SuccessorCancelled, rollout.Drained, rollout.CleanedUp: // what follows from them is told, or seen
+		return workload.Notice{}, false
 	}
-	return workload.Notice{}, false
+	return n, true
 }
 
-func stepNotice(after rollout.State, d *rollout.Definition, e rollout.StepEntered) (workload.Notice, bool) {
+func stepNotice(n workload.Notice, d *rollout.Definition, e rollout.StepEntered) (workload.Notice, bool) {
 	switch {
 	case e.Prepare:
 		return workload.Notice{}, false // it is told once the traffic moves
@@ -57,19 +54,6 @@ func stepNotice(after rollout.State, d *rollout.Definition, e rollout.StepEntere
 		}
 		return workload.Notice{Reason: "GateOpen", Text: "gate " + e.Name + " waits for an answer from " + who}, true
 	}
-	return workload.Notice{Reason: "StepEntered", Text: fmt.Sprintf("step %s, %s of traffic on the canary", e.Name, after.Weight(d))}, true
-}
-
-func sentence(what, why string) string { return strings.TrimSuffix(what+": "+why, ": ") }
-
-// given are parameters in words.
-func given(parameters map[string]string) string {
-	var out []string
-	for _, name := range slices.Sorted(maps.Keys(parameters)) {
-		out = append(out, name+"="+parameters[name])
-	}
-	if len(out) == 0 {
-		return ""
-	}
-	return " with " + strings.Join(out, ", ")
+	n.Reason = "StepEntered"
+	return n, true
 }

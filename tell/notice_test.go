@@ -24,21 +24,21 @@ func TestWhoDescribesADeploymentSeesWhatMatters(t *testing.T) {
 		want          workload.Notice
 	}{
 		"a start, with its parameters": {rollout.State{}, active, rollout.Started{Meta: by, Parameters: map[string]string{"image": "shop:2", "a": "b"}},
-			workload.Notice{Reason: "ReleaseStarted", Text: "started by ann with a=b, image=shop:2"}},
+			workload.Notice{Reason: "ReleaseStarted", Text: "started by ann: a=b, image=shop:2"}},
 		"a weight": {active, active, rollout.StepEntered{Meta: by, Name: "gray", Step: 1, Stage: 1, What: rollout.StageGray},
-			workload.Notice{Reason: "StepEntered", Text: "step gray, 50% of traffic on the canary"}},
+			workload.Notice{Reason: "StepEntered", Text: "step gray: 50% of traffic on the canary"}},
 		"a gate, and whose it is": {active, active, rollout.StepEntered{Meta: by, Name: "qa-says-yes", What: rollout.StageGate},
 			workload.Notice{Reason: "GateOpen", Text: "gate qa-says-yes waits for an answer from qa"}},
 		"an answer": {active, active, rollout.GateAnswered{Meta: by, Gate: "qa-says-yes", Answer: rollout.Approve, Reason: "fine"},
-			workload.Notice{Reason: "GateAnswered", Text: "gate qa-says-yes answered by ann: approve: fine"}},
+			workload.Notice{Reason: "GateAnswered", Text: "gate qa-says-yes approved by ann: fine"}},
 		"whatever makes it go back": {active, back, rollout.RollbackRequested{Meta: by, Reason: "errors are worse"},
 			workload.Notice{Reason: "RollingBack", Text: "all traffic goes back to stable: errors are worse", Warning: true}},
 		"pods that do not get ready": {active, active, rollout.DeploymentFailed{Meta: by, Why: []string{"shop-canary: ImagePullBackOff"}},
-			workload.Notice{Reason: "NotReady", Text: "step gray: shop-canary: ImagePullBackOff", Warning: true}},
+			workload.Notice{Reason: "NotReady", Text: "the Deployments do not become ready: shop-canary: ImagePullBackOff", Warning: true}},
 		"a good end": {active, active, rollout.Ended{Meta: by, Outcome: rollout.Released, Why: "every step is done"},
-			workload.Notice{Reason: "Released", Text: "the release has ended, released: every step is done"}},
+			workload.Notice{Reason: "Released", Text: "ended: released: every step is done"}},
 		"another end": {back, back, rollout.Ended{Meta: by, Outcome: rollout.RolledBack, Why: "errors are worse"},
-			workload.Notice{Reason: "RolledBack", Text: "the release has ended, rolledBack: errors are worse", Warning: true}},
+			workload.Notice{Reason: "RolledBack", Text: "ended: rolled back: errors are worse", Warning: true}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			n, ok := tell.Notice(c.before, c.after, d, c.event)

@@ -1,13 +1,13 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"strings"
 
 	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/tell"
 )
 
 // phaseOf is where a release stands, in a word or two.
@@ -59,10 +59,7 @@ func verdictCell(v *judge.Verdict) cell {
 }
 
 func verdictWords(v judge.Verdict) string {
-	out := string(v.Outcome)
-	if v.Outcome == judge.Inconclusive && v.Reason != "" {
-		out = string(v.Reason)
-	}
+	out := tell.Verdict(v.Outcome, v.Reason)
 	if v.Decisive != "" {
 		out += " (" + v.Decisive + ")"
 	}
@@ -84,121 +81,12 @@ func oneLine(v record.View) string {
 	return strings.Join(parts, ", ")
 }
 
-// describe is an event in words, without its time; paint tells what an eye should find.
-func describe(e rollout.Event) (string, paint) {
-	by := e.Head().By
-	switch e := e.(type) {
-	case rollout.Started:
-		if e.Undoes != "" {
-			return "started by " + by + " to undo release " + e.Undoes + parameters(e.Parameters) + because(e.Reason), bold
-		}
-		return "started by " + by + parameters(e.Parameters), bold
-	case rollout.StepEntered:
-		return entered(e), bold
-	case rollout.InForce:
-		return "in force (" + cmp.Or(map[string]string{"api": "the gateway says so", "metrics": "by the share seen in the metrics",
-			"trusted": "nobody could be asked"}[e.How], e.How) + ")", plain
-	case rollout.NotInForce:
-		what := "not in force"
-		if e.Unconfirmed {
-			what = "written, but no replica of the gateway confirms it"
-		}
-		return what + because(strings.Join(e.Why, "; ")), yellow
-	case rollout.Drifted:
-		return "somebody else has changed the gateway's configuration; it is put right" + because(strings.Join(e.What, "; ")), yellow
-	case rollout.LookTaken:
-		return fmt.Sprintf("look %d: %s", e.Verdict.Look, verdictWords(e.Verdict)) + alarm(e.Verdict), verdictPaint(e.Verdict.Outcome)
-	case rollout.WebhookAnswered:
-		if e.OK {
-			return "webhook: done" + because(e.Detail), plain
-		}
-		return "webhook: no" + because(e.Detail), red
-	case rollout.JobSucceeded:
-		return "the Job is complete", plain
-	case rollout.JobFailed:
-		return "the Job has failed" + because(e.Why), red
-	case rollout.DeploymentReady:
-		return "the Deployments are ready", plain
-	case rollout.DeploymentFailed:
-		return "the Deployments do not become ready" + because(strings.Join(e.Why, "; ")), red
-	case rollout.DeadlinePassed:
-		return fmt.Sprintf("time is over: %s; then: %s", e.Which, e.Then), yellow
-	case rollout.Drained:
-		return "the canary has drained", plain
-	case rollout.CleanedUp:
-		return "cleaned up", plain
-	case rollout.Ended:
-		return "ended, " + string(e.Outcome) + because(e.Why), outcomePaint(e.Outcome)
-	case rollout.AlarmDismissed, rollout.GateAnswered, rollout.Paused, rollout.Resumed, rollout.WentOn, rollout.RollbackRequested,
-		rollout.CancelRequested, rollout.Superseded, rollout.SuccessorCancelled:
-		return describeAct(e), yellow
-	}
-	return rollout.Kind(e), plain
-}
-
-// describeAct is an event that a person has caused.
-func describeAct(e rollout.Event) string {
-	by := " by " + e.Head().By
-	switch e := e.(type) {
-	case rollout.AlarmDismissed:
-		return "sample-ratio alarm dismissed" + by + because(e.Reason)
-	case rollout.GateAnswered:
-		return "gate " + e.Gate + " answered" + by + ": " + string(e.Answer) + because(e.Reason)
-	case rollout.Paused:
-		return "paused" + by + because(e.Reason)
-	case rollout.WentOn:
-		what := "told to go on without waiting"
-		if e.Full {
-			what += " at all steps but gates"
-		}
-		if e.EvenIfWorse {
-			what += ", even if it is worse,"
-		}
-		return what + by + because(e.Reason)
-	case rollout.Resumed:
-		return "resumed" + by
-	case rollout.RollbackRequested:
-		return "rollback asked for" + by + because(e.Reason)
-	case rollout.CancelRequested:
-		return "cancel asked for" + by + because(e.Reason)
-	case rollout.Superseded:
-		return "superseded" + by + ": release " + e.Next.ID + " follows"
-	case rollout.SuccessorCancelled:
-		return "release " + e.ID + ", which was to follow, is cancelled" + by + because(e.Reason)
-	default: // the others are describe's
-		return rollout.Kind(e)
-	}
-}
-
-func entered(e rollout.StepEntered) string {
-	if e.Prepare {
-		return "step " + e.Name + ": the canary gets its capacity first"
-	}
-	switch e.What {
-	case rollout.StageGate:
-		return "gate " + e.Name + ": a human is asked"
-	case rollout.StageAB:
-		return "step " + e.Name + ": the A/B route appears"
-	case rollout.StageGray:
-		return fmt.Sprintf("step %s, weight %d", e.Name, e.Stage+1)
-	case rollout.StagePromote:
-		if e.Stage > 0 {
-			return "step " + e.Name + ": the canary becomes stable"
-		}
-		return "step " + e.Name + ": all traffic to the canary"
-	case rollout.StageDeploy:
-		return "step " + e.Name + ": a Deployment changes"
-	case rollout.StagePatch:
-		return "step " + e.Name + ": stable's Deployment becomes the canary's version"
-	case rollout.StageAwait:
-		return "step " + e.Name + ": somebody else brings stable's Deployment to the canary's version"
-	case rollout.StageReturn:
-		return "step " + e.Name + ": all traffic to stable, the new version"
-	case rollout.StageLeave:
-		return "step " + e.Name + ": the canary leaves the service"
-	case rollout.StageStill:
-	}
-	return "step " + e.Name
+// describe is an event in words, without its time; paint tells what an eye should find. steps are the release's, or nil.
+func describe(e rollout.Event, steps rollout.Steps) (string, paint) {
+	w := tell.Event(e, steps)
+	return w.Line(e.Head().By), map[tell.Tone]paint{
+		tell.Plain: plain, tell.Mark: bold, tell.Good: green, tell.Bad: red, tell.Warning: yellow,
+	}[w.Tone]
 }
 
 func alarm(v judge.Verdict) string {

@@ -292,7 +292,7 @@ func (a *app) events(ctx context.Context, c *client.Client, id string) error {
 	tagged := make([]taggedEvent, len(events))
 	rows := make([][]cell, len(events))
 	for i, e := range events {
-		words, p := describe(e)
+		words, p := describe(e, nil)
 		tagged[i] = taggedEvent{e}
 		rows[i] = []cell{{fmt.Sprint(e.Head().Seq), dim}, {at(e.Head().At), plain}, {words, p}}
 	}

@@ -212,7 +212,7 @@ func (a *app) tell(ctx context.Context, c *client.Client, v record.View, told *p
 			return
 		}
 		for _, e := range events {
-			words, _ := describe(e)
+			words, _ := describe(e, v.Steps)
 			a.say(e.Head().At.Local().Format(time.TimeOnly) + " " + words)
 			told.seq = e.Head().Seq
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/serindev/serin/record"
+	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/server/client"
 )
 
@@ -182,7 +183,7 @@ func (a *app) change(ctx context.Context, c *client.Client, v record.View, last 
 			seen[v.Release.ID] = v.State.Seq
 		}
 		if v.State.Seq > seen[v.Release.ID] {
-			if err := a.tellNew(ctx, c, prefix, v.Release.ID, seen); err != nil {
+			if err := a.tellNew(ctx, c, prefix, v.Release.ID, v.Steps, seen); err != nil {
 				return err
 			}
 		}
@@ -193,13 +194,13 @@ func (a *app) change(ctx context.Context, c *client.Client, v record.View, last 
 }
 
 // tellNew writes the events after the last one that was told.
-func (a *app) tellNew(ctx context.Context, c *client.Client, prefix, id string, seen map[string]int) error {
+func (a *app) tellNew(ctx context.Context, c *client.Client, prefix, id string, steps rollout.Steps, seen map[string]int) error {
 	events, err := c.Events(ctx, id, seen[id])
 	if err != nil {
 		return nil //nolint:nilerr // they come with the next change
 	}
 	for _, e := range events {
-		words, _ := describe(e)
+		words, _ := describe(e, steps)
 		if _, err := fmt.Fprintln(a.stdout, clean(e.Head().At.Local().Format(time.TimeOnly)+" "+prefix+": "+words)); err != nil {
 			return err
 		}

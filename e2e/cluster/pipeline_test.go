@@ -39,8 +39,8 @@ func TestThePipelineRunsToTheEnd(t *testing.T) {
 	require.Zero(t, *w.deployment(t, w.pro, "k8s-flask-canary").Spec.Replicas)
 	noRequestFailed(t, loads)
 	for _, deployment := range []string{"k8s-flask", "k8s-flask-canary"} {
-		w.described(t, deployment, "GateOpen: gate full-release waits for an answer from release-managers", "StepEntered: step gray, 75% of traffic on the canary",
-			"Released: the release has ended, released: every step is done", id)
+		w.described(t, deployment, "GateOpen: gate full-release waits for an answer from release-managers", "StepEntered: step gray: 75% of traffic on the canary",
+			"Released: ended: released: every step is done", id)
 	}
 	w.described(t, "k8s-flask", "ReleaseStarted: started by ", "Changed: image of flask "+image2)
 	for _, e := range w.events(t, id) {
