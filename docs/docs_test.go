@@ -53,6 +53,7 @@ var elsewhere = map[string]string{
 	"../README.md: serin plan":               "margins.md, with fewer simulated releases",
 	"../README.md: serin analyze":            "cmd/serin: an hour of a real Prometheus is analysed, golden questions are judged",
 	"without-kubernetes.md: sudo ":           "changes the machine; where the token is found is tested in cmd/serin",
+	"what-if.md: serin start shop --server":  "two daemons of two clusters; a start with --wait is run in without-kubernetes.md",
 	"high-availability.md: ":                 "e2e: a daemon is killed and another one takes over",
 	"kubernetes.md: kubectl create":          "deploy: Helm installs and uninstalls with the page's values before a real API server; there is no kubectl, so its lines are done by the API",
 	"kubernetes.md: kubectl -n serin port-f": "needs kubectl and a browser",
