@@ -76,9 +76,9 @@ func (t Traefik) Latency(slowerThan time.Duration) Slow {
 
 // Web is the built-in analysis traefik-web: errors and slow requests from Traefik's own metrics.
 func (t Traefik) Web() Definition {
-	quarter, thousandth, hundredth := share.Share(0.25), share.Share(0.001), share.Share(0.01)
+	hundredth := share.Share(0.01)
 	return Definition{Name: BuiltInTraefikWeb, Split: Split{Requests: t.Requests()}, Metrics: []Metric{
-		{Name: "errors", Source: t.Errors(), Margin: Margin{Relative: &quarter, Absolute: &thousandth}, Weight: 2},
+		{Name: "errors", Source: t.Errors(), Weight: 2},
 		{Name: "slow-requests", Source: t.Latency(TraefikSlowerThan), Margin: Margin{Absolute: &hundredth}},
 	}}.Defaults()
 }

@@ -7,6 +7,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/serindev/serin/analysis"
 	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/judge/kayenta"
 )
@@ -33,20 +34,14 @@ const (
 	inconclusiveContinues = "continue"
 )
 
-// The defaults of the sequential judge where package analysis has the same.
-const (
-	falseRollback     = 0.01
-	falseAdvance      = 0.05
-	arms              = 0.3
-	gaugeMargin       = 0.2
-	countsMargin      = 0.25
-	countsAbsolute    = 0.001
-	minRequests       = 100
-	maxPassAfterHours = 24 * 365
-)
+// maxPassAfterHours is a year: what is longer is a mistake.
+const maxPassAfterHours = 24 * 365
 
 func readJudgeOptions(c kayenta.Config) (judgeOptions, error) {
-	o := judgeOptions{FalseRollback: falseRollback, FalseAdvance: falseAdvance, Noise: arms, Inconclusive: inconclusiveFails}
+	o := judgeOptions{
+		FalseRollback: number(analysis.DefaultFalseRollback), FalseAdvance: number(analysis.DefaultFalseAdvance),
+		Noise: analysis.DefaultNoise, Inconclusive: inconclusiveFails,
+	}
 	if c.Judge == nil || len(c.Judge.Configurations) == 0 {
 		return o, nil
 	}
@@ -161,7 +156,9 @@ func metricOf(name string, s kayenta.Settings, o metricOptions, noise float64) j
 		Margin: judge.Margin{Relative: allowed(s)},
 	}
 	if o.Exposure != "" {
-		m.Kind, m.MinRequests, m.Margin = judge.Counts, minRequests, judge.Margin{Relative: countsMargin, Absolute: countsAbsolute}
+		m.Kind, m.MinRequests, m.Margin = judge.Counts, analysis.DefaultMinRequests, judge.Margin{
+			Relative: float64(analysis.DefaultRelative), Absolute: float64(analysis.DefaultAbsolute),
+		}
 	}
 	if r := o.Margin.Relative; r != nil {
 		m.Margin.Relative = float64(*r)
@@ -186,7 +183,7 @@ func allowed(s kayenta.Settings) float64 {
 		margin = min(margin, 1/s.AllowedDecrease-1)
 	}
 	if math.IsInf(margin, 1) {
-		return gaugeMargin
+		return float64(analysis.DefaultGaugeRelative)
 	}
 	return margin
 }
