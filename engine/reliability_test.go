@@ -66,7 +66,7 @@ var matrix = []fault{
 		name: "Prometheus takes nine seconds for an answer", does: "looks as often", bound: 10 * time.Second,
 		on: func(w *world, _ record.Plan) { w.metrics.change(func(u *users) { u.slow = 9 * time.Second }) },
 	}, {
-		name: "either of two Prometheus behind one address answers", does: "counts no restart where there was none", bound: 20 * time.Second,
+		name: "either of two Prometheus behind one address answers", does: "counts no restart where there was none", bound: time.Minute,
 		on: func(w *world, _ record.Plan) { w.metrics.change(func(u *users) { u.pair = true }) },
 	}, {
 		name: "Traefik's API is silent", does: "judges what is written, and advances nothing",
