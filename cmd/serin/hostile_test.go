@@ -105,7 +105,7 @@ func TestEverythingButLiveUpdatesWorksWithoutScripts(t *testing.T) {
 	c.click("details.ask:first-of-type summary")
 	c.write("#why-pause", "lunch")
 	c.click("details.ask:first-of-type form button")
-	c.shows("Paused.", "paused by otto")
+	c.shows("Paused.", "Paused by otto: lunch")
 	c.click("details.ask:first-of-type summary")
 	c.click("details.ask:first-of-type form button")
 	c.shows("Resumed.")
@@ -116,7 +116,7 @@ func TestEverythingButLiveUpdatesWorksWithoutScripts(t *testing.T) {
 	c.shows("the checklist is done")
 	c.click(".decide button[value=approve]")
 	c.shows("Approved.")
-	c.until(release, "Released: every step is done")
+	c.until(release, "serves everybody")
 
 	c.click(`form[action="/theme"] button`)
 	c.comes(`document.documentElement.dataset.theme === "dark"`)

@@ -1,3 +1,11 @@
+// Package statespace is the model of probability under the sequential judge: how likely is what a look has counted if the
+// canary is no worse than its baseline, and if it is worse by a given ratio? The logarithm of the ratio of two good
+// versions wanders, stays apart a little, starts cold and has incidents; a Gaussian belief about these components is
+// updated look by look, once for each hypothesis.
+//
+// It decides nothing: package judge/sequential turns a [Standing] into a verdict. Nor does it know metrics, requests or
+// margins by name. Start reading at [Model.Add]; docs/statistics.md, In formulas, is the specification, and
+// testdata/sequential/reference.py a second implementation of it.
 package statespace
 
 import "math"
