@@ -39,8 +39,10 @@ const (
 	// raw is how long every sample is kept; of older ones the last of each minute is, so that what was counted over a
 	// minute stays.
 	raw = 10 * time.Minute
-	// maxTimeout of one scrape, however long the interval is.
-	maxTimeout = 10 * time.Second
+	// The time that a target has to answer is the interval, within these bounds: one that is in trouble answers slowly,
+	// and is what has to be seen then, however short the interval is.
+	leastTimeout = 5 * time.Second
+	maxTimeout   = 10 * time.Second
 )
 
 // Job is the value of the label job of all series, as Prometheus would give it; instance is the target's host and port.
@@ -170,7 +172,7 @@ func (s *Source) Run(ctx context.Context) error {
 
 // read scrapes a target once, and keeps what it gave.
 func (s *Source) read(ctx context.Context, t *target) {
-	ctx, cancel := context.WithTimeout(ctx, min(s.interval, maxTimeout))
+	ctx, cancel := context.WithTimeout(ctx, min(max(s.interval, leastTimeout), maxTimeout))
 	defer cancel()
 	at, done := s.begin(t)
 	defer close(done)

@@ -229,7 +229,8 @@ func (p past) count(t *testing.T, file string) {
 	t.Run("a service that there is none of is no pass", func(t *testing.T) {
 		code, out, _ := serin(t, nil, p.args("--canary", "shop-none@file", "--baseline", "shop-stable@file", "--step", "5m")...)
 		require.Equal(t, exitTooLong, code)
-		require.Contains(t, out, "no-data")
+		require.Contains(t, out, "no new data")
+		require.Contains(t, out, `there is service="shop-good@file"`)
 	})
 	t.Run("plan counts the rates there", func(t *testing.T) {
 		source := reach{url: p.url}

@@ -176,7 +176,7 @@ var waitCases = []struct {
 	{name: "a successor that never comes is 1", daemon: script{start: pending, state: func(_ time.Duration, w http.ResponseWriter) rollout.State {
 		problem(w, http.StatusNotFound, `{"detail":"not found"}`)
 		return rollout.State{}
-	}}, code: 1, stderr: "there is no rollout shop"},
+	}}, code: 1, stderr: "release 01K0000000000000000000000B: not found"},
 }
 
 func TestTheExitCodeOfWaiting(t *testing.T) {
