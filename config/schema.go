@@ -314,6 +314,8 @@ func (d document) violation(s schema, v *jsonschema.ValidationError) Errors {
 }
 
 // elsewhere are words of other tools, with what says the same here.
+//
+//nolint:gosec // a weight is no credential
 var elsewhere = map[string]string{
 	"setWeight":      "Argo Rollouts' weights are gray: {weights: [20%]} here",
 	"pause":          "gate: {} asks a person, wait: {for: 10m} lets time pass",

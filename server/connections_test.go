@@ -32,7 +32,7 @@ func answering(t *testing.T, most int, proxies server.Proxies) (address string, 
 	t.Cleanup(func() {
 		close(end)
 		require.NoError(t, s.Close())
-		<-done
+		<-done //nolint:errcheck // it says that it was closed
 	})
 	return under.Addr().String(), begun
 }

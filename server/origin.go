@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -51,8 +52,8 @@ func (o origin) of(r *http.Request) (remote string, secure bool) {
 // written itself.
 func (o origin) client(headers []string) (string, bool) {
 	all := strings.Split(strings.Join(headers, ","), ",")
-	for i := len(all) - 1; i >= 0; i-- {
-		ip, err := netip.ParseAddr(strings.TrimSpace(all[i]))
+	for i, header := range slices.Backward(all) {
+		ip, err := netip.ParseAddr(strings.TrimSpace(header))
 		if err != nil {
 			return "", false
 		}

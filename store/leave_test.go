@@ -74,7 +74,7 @@ func TestNothingIsWrittenWithoutLeave(t *testing.T) {
 				call = method.CallSlice
 			}
 			out := call(args)
-			err, _ := out[len(out)-1].Interface().(error)
+			err, _ := reflect.TypeAssert[error](out[len(out)-1])
 			require.ErrorIs(t, err, leave)
 		})
 	}

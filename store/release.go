@@ -285,8 +285,8 @@ func (s *Store) History(ctx context.Context, f record.Filter) ([]record.Past, er
 		out[i] = record.Past{Release: r}
 		at[r.ID], places[i], args[i] = &out[i], fmt.Sprintf("$%d", i+1), r.ID
 	}
-	rows, err := s.read.QueryContext(ctx, `SELECT e.release, e.body FROM releases r JOIN events e ON e.release = r.id AND (e.seq = 1 OR e.seq = r.version)
-		WHERE r.id IN (`+strings.Join(places, ", ")+`)`, args...) //nolint:gosec // places are ours
+	const ends = `SELECT e.release, e.body FROM releases r JOIN events e ON e.release = r.id AND (e.seq = 1 OR e.seq = r.version) WHERE r.id IN (`
+	rows, err := s.read.QueryContext(ctx, ends+strings.Join(places, ", ")+`)`, args...) //nolint:gosec // places are ours
 	if err != nil {
 		return nil, fmt.Errorf("read how releases began and ended: %w", err)
 	}

@@ -9,10 +9,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/serindev/serin/spinnaker/metricset"
 	"github.com/serindev/serin/analysis/promsource"
 	"github.com/serindev/serin/chart"
 	"github.com/serindev/serin/judge/kayenta"
+	"github.com/serindev/serin/spinnaker/metricset"
 )
 
 // scopeOf reads one side of a canary config's scope.

@@ -78,7 +78,7 @@ func (b *belief) blend(d int, f float64, other *belief) {
 	for i := range d {
 		for j := range i + 1 {
 			k := at(i, j)
-			b.cov[k] += f*(other.cov[k]-b.cov[k]) + f*(1-f)*gap[i]*gap[j]
+			b.cov[k] += f*(other.cov[k]-b.cov[k]) + f*(1-f)*gap[i]*gap[j] //nolint:gosec // both are below d
 		}
 	}
 }

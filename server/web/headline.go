@@ -120,6 +120,7 @@ func question(v record.View) string {
 		return fmt.Sprintf("Shall %s of the traffic go to %s?", step.Weights[0], what)
 	case rollout.AB:
 		return fmt.Sprintf("Shall %s of the cohort get %s?", step.Cohort.Split, what)
+	case rollout.Gate, rollout.Wait, rollout.Webhook, rollout.Job, rollout.Deploy:
 	}
 	return "May the release of " + what + " go on?"
 }

@@ -3,6 +3,8 @@ package web
 import (
 	"html/template"
 	"math"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/serindev/serin/chart"
@@ -159,8 +161,8 @@ func unnamed(moments []chart.Moment) []chart.Moment {
 func joinedSeries(scopes []Scope) []series {
 	var out []series
 	at := map[string]int{}
-	for i := len(scopes) - 1; i >= 0; i-- { // the oldest first
-		for _, s := range scopes[i].series {
+	for _, scope := range slices.Backward(scopes) { // the oldest first
+		for _, s := range scope.series {
 			k, known := at[s.name]
 			if !known {
 				at[s.name] = len(out)
@@ -178,10 +180,10 @@ func joinedSeries(scopes []Scope) []series {
 // after is b after a, which has ended: nothing is known of the time between.
 func after(a, b []chart.Point) []chart.Point {
 	if len(a) == 0 || len(b) == 0 {
-		return append(a[:len(a):len(a)], b...)
+		return append(slices.Clip(a), b...)
 	}
 	gap := chart.Point{At: a[len(a)-1].At, Value: math.NaN()}
-	return append(append(a[:len(a):len(a)], gap), b...)
+	return append(append(slices.Clip(a), gap), b...)
 }
 
 // chart draws both arms.
@@ -189,7 +191,7 @@ func (s series) chart(i int) chart.Chart {
 	canary := chart.Line{Name: "new version", Class: "canary", Points: s.canary}
 	baseline := chart.Line{Name: "version before", Class: "baseline", Dashed: true, Points: s.baseline}
 	c := chart.Chart{
-		ID: "rates-" + string(rune('a'+i)), Title: s.name, Description: s.name + " in both arms over time.",
+		ID: "rates-" + strconv.Itoa(i), Title: s.name, Description: s.name + " in both arms over time.",
 		Width: timelineWidth, Height: timelineHeight, Hover: true, Y: chart.Axis{Label: s.label, Percent: !s.gauge},
 		Lines: []chart.Line{baseline, canary},
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/serindev/serin/judge"
 )
@@ -47,7 +48,10 @@ func oneMinuteOfFive(x float64) func(float64) float64 {
 	}
 }
 
-func cells() []cell {
+func cells() []cell { return slices.Concat(good(), margins(), faults(), ramps()) }
+
+// good are canaries that are no worse.
+func good() []cell {
 	var out []cell
 	for _, k := range []kind{iid, slow, slower, correlated, common, restart1, restart3, restarts, ills, pods, bound, sessions, heavy, bursts, diurnal,
 		podsKnown, boundKnown, illsKnown, restartsKnown, sessionsKnown,
@@ -62,6 +66,12 @@ func cells() []cell {
 			}
 		}
 	}
+	return out
+}
+
+// margins are canaries that are better, within the margin, or at it.
+func margins() []cell {
+	var out []cell
 	for _, x := range []float64{0.8, 0.5, 0.2} {
 		for _, rps := range []float64{1000, 100} {
 			out = append(out, cell{group: "margin", kind: iid, rps: rps, ramp: steps, effect: times(x), says: fmt.Sprintf("x%g", x)})
@@ -73,6 +83,12 @@ func cells() []cell {
 				cell{group: "margin", kind: k, rps: rps, ramp: steps, effect: times(1.25), says: "x1.25"})
 		}
 	}
+	return out
+}
+
+// faults are canaries that are worse, from the start or later, for good or at times.
+func faults() []cell {
+	var out []cell
 	for _, later := range []bool{false, true} {
 		for _, e := range []struct {
 			says string
@@ -99,6 +115,12 @@ func cells() []cell {
 				cell{group: "good", kind: iid, rps: 1, ramp: constant(w), later: later})
 		}
 	}
+	return out
+}
+
+// ramps are releases of a minute, and latencies that may be cold.
+func ramps() []cell {
+	var out []cell
 	low := iid
 	low.base = 0.005
 	for _, later := range []bool{false, true} {

@@ -6,8 +6,9 @@
 package main
 
 import (
-	"bufio"
+	"bytes"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"hash/fnv"
@@ -208,20 +209,7 @@ func main() {
 	workers := flag.Int("workers", runtime.GOMAXPROCS(0), "how many releases are simulated at once")
 	flag.Parse()
 	trace = *one >= 0
-	known := map[string]measured{}
-	if *keep != "" {
-		if f, err := os.Open(*keep); err == nil {
-			s := bufio.NewScanner(f)
-			s.Buffer(nil, 1<<26)
-			for s.Scan() {
-				var m measured
-				if json.Unmarshal(s.Bytes(), &m) == nil {
-					known[fmt.Sprint(m.ID, m.Seed)] = m
-				}
-			}
-			f.Close()
-		}
-	}
+	known := kept(*keep)
 	re := regexp.MustCompile(*match)
 	for _, c := range cells() {
 		if !re.MatchString(c.id()) {
@@ -240,13 +228,9 @@ func main() {
 		begun := time.Now()
 		if !ok || len(m.Results) < n {
 			m = measured{c.id(), *seed, c.all(n, *seed, *workers)}
-			if *keep != "" {
-				b, _ := json.Marshal(m)
-				f, err := os.OpenFile(*keep, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
-				if err == nil {
-					f.Write(append(b, '\n'))
-					f.Close()
-				}
+			if err := m.keep(*keep); err != nil {
+				fmt.Fprintln(os.Stderr, "exam:", err)
+				os.Exit(1)
 			}
 		}
 		fmt.Println(c.line(m.Results), fmt.Sprintf("%.1fs", time.Since(begun).Seconds()))
@@ -312,4 +296,37 @@ func percent(k, n int) string {
 	scale := 1 + z*z/m
 	middle, half := (p+z*z/(2*m))/scale, z*math.Sqrt(p*(1-p)/m+z*z/(4*m*m))/scale
 	return fmt.Sprintf("%.1f%% (%.1f–%.1f)", 100*p, 100*math.Max(0, middle-half), 100*math.Min(1, middle+half))
+}
+
+// kept reads what was measured before, by cell and seed, so that an exam that was interrupted goes on.
+func kept(file string) map[string]measured {
+	known := map[string]measured{}
+	b, err := os.ReadFile(file) //nolint:gosec // the user's own
+	if err != nil {
+		return known
+	}
+	for line := range bytes.Lines(b) {
+		var m measured
+		if json.Unmarshal(line, &m) == nil {
+			known[fmt.Sprint(m.ID, m.Seed)] = m
+		}
+	}
+	return known
+}
+
+// keep appends what was measured; without a file there is nothing to do.
+func (m measured) keep(file string) error {
+	if file == "" {
+		return nil
+	}
+	line, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600) //nolint:gosec // the user's own
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(append(line, '\n'))
+	return errors.Join(err, f.Close())
 }

@@ -90,9 +90,8 @@ type kind struct {
 	oneRestart               bool
 	canaryStarts             float64 // seconds of failure when the canary starts
 	retries                  float64 // sessions: a user who meets an error retries so often
-	heavy, buckets           bool    // users of unlike activity, by cookie; counted in 64 buckets
+	heavy                    bool    // users of unlike activity, by cookie
 	amp, tau                 float64 // cold start
-	warmBefore               bool
 	speed                    float64 // pods differ in speed at a bucket's bound
 	diurnal                  bool
 	seeReplicas              bool // the history tells replicas apart

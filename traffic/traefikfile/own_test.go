@@ -41,22 +41,7 @@ func TestARouteHasWhatTraefiksRoutesHave(t *testing.T) {
 	stable, canary := server(), server()
 	traefik := testbed.NewTraefik(t, testbed.TraefikConfig{Throttle: throttle, Args: []string{"--entryPoints.web.http.middlewares=entry@file"}})
 	require.NoError(t, os.WriteFile(filepath.Join(traefik.Directory, "theirs.yaml"), []byte(theirs), 0o600))
-	off, no := false, false
-	c := traefikfile.Config{
-		Rollout: "shop", File: filepath.Join(traefik.Directory, "shop.yaml"), Replicas: []traefikfile.Replica{{URL: traefik.API}},
-		Route: traffic.Route{
-			Rule: "PathPrefix(`/docs`)", EntryPoints: []string{"web"}, Observability: &traffic.Observability{AccessLogs: &off},
-			Middlewares: []traffic.Middleware{{Name: "strip@file"}, {Name: "mark"}},
-		},
-		Sets: []traefikfile.Set{
-			{Servers: []string{stable}, Balancing: traffic.Balancing{
-				ServersTransport: "own@file", PassHostHeader: &no, FlushInterval: 50 * time.Millisecond,
-				HealthCheck: &traffic.HealthCheck{Path: "/healthz", Interval: time.Second, Headers: map[string]string{"X-Check": "1"}},
-				Sticky:      &traffic.StickyServer{Name: "srv", HTTPOnly: true, SameSite: "lax", MaxAge: 60},
-			}},
-			{Servers: []string{canary}},
-		},
-	}
+	c := behindMiddlewares(traefik, stable, canary)
 	r, err := traefikfile.New(c)
 	require.NoError(t, err)
 	guards := traffic.Guards{RateLimit: &traffic.RateLimit{Average: 1000, Burst: 1000}}
@@ -103,6 +88,30 @@ func TestARouteHasWhatTraefiksRoutesHave(t *testing.T) {
 	require.Equal(t, "yes", got.Header.Get("X-Mark"))
 	require.NotEqual(t, "shop.example.com", got.Host)
 
+	missingIsSaid(t, c, target)
+}
+
+func behindMiddlewares(traefik *testbed.Traefik, stable, canary string) traefikfile.Config {
+	off, no := false, false
+	return traefikfile.Config{
+		Rollout: "shop", File: filepath.Join(traefik.Directory, "shop.yaml"), Replicas: []traefikfile.Replica{{URL: traefik.API}},
+		Route: traffic.Route{
+			Rule: "PathPrefix(`/docs`)", EntryPoints: []string{"web"}, Observability: &traffic.Observability{AccessLogs: &off},
+			Middlewares: []traffic.Middleware{{Name: "strip@file"}, {Name: "mark"}},
+		},
+		Sets: []traefikfile.Set{
+			{Servers: []string{stable}, Balancing: traffic.Balancing{
+				ServersTransport: "own@file", PassHostHeader: &no, FlushInterval: 50 * time.Millisecond,
+				HealthCheck: &traffic.HealthCheck{Path: "/healthz", Interval: time.Second, Headers: map[string]string{"X-Check": "1"}},
+				Sticky:      &traffic.StickyServer{Name: "srv", HTTPOnly: true, SameSite: "lax", MaxAge: 60},
+			}},
+			{Servers: []string{canary}},
+		},
+	}
+}
+
+func missingIsSaid(t *testing.T, c traefikfile.Config, target traffic.Target) {
+	t.Helper()
 	edit(t, c.File, func(text string) string { return text + "" + " " })
 	broken := c
 	broken.Route.Middlewares = append(broken.Route.Middlewares, traffic.Middleware{Name: "missing"})
@@ -112,7 +121,7 @@ func TestARouteHasWhatTraefiksRoutesHave(t *testing.T) {
 	require.Eventually(t, func() bool {
 		o, err := other.Observe(t.Context())
 		return err == nil && len(o.Replicas) == 1 && o.Replicas[0].Main != nil && !o.Replicas[0].Main.Enabled
-	}, 30*time.Second, 20*time.Millisecond, "a middleware that is not there is told")
+	}, 30*time.Second, 20*time.Millisecond, "a middleware that is not there is reported")
 }
 
 func TestWhatTraefikWouldNotTakeOfARouteIsRefused(t *testing.T) {
