@@ -166,7 +166,7 @@ func arms(m judge.MetricVerdict) string {
 }
 
 func (s *stage) badVersion(ctx context.Context) error {
-	s.title("A bad version: v3 takes the old servers' place and has 2% more errors")
+	s.title("A bad version: v3 takes the old servers' place, and 8% of its answers are errors")
 	s.blue.Set(func(b *testbed.Behaviour) { b.Version, b.ErrorRate = "v3", badErrors })
 	if err := s.command(ctx, "start", "shop"); err != nil {
 		return err
