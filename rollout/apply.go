@@ -166,8 +166,9 @@ func started(e Started) State {
 }
 
 func (s State) entered(e StepEntered) (State, error) {
+	p := s.Pending
 	forward := e.Step == s.Step+1 && e.Stage == 0 || e.Step == s.Step && e.Stage == s.Stage+1
-	if p := s.Pending; p != nil && !forward {
+	if p != nil && !forward {
 		forward = e.Step == p.Step && e.Stage == p.Stage && !e.Prepare && s.WorkReady
 	}
 	if s.Phase != Active || s.Pause != nil || !forward {
@@ -180,7 +181,7 @@ func (s State) entered(e StepEntered) (State, error) {
 	s.Step, s.Stage, s.StepName, s.StageAt = e.Step, e.Stage, e.Name, now
 	s.Gate = ""
 	s.Webhook, s.Job, s.Decided, s.Pending = nil, nil, false, nil
-	if s.Hurry != nil && !s.Hurry.Full {
+	if prepared := p != nil && !e.Prepare; s.Hurry != nil && !s.Hurry.Full && !prepared { // what was prepared is the stage that it was said of
 		s.Hurry = nil
 	}
 	for _, about := range []Deadline{GateExpired, DecideMax, PromoteMax} { // those of the stage; a lack of data outlives it
@@ -426,6 +427,7 @@ func (s State) wentOn(e WentOn) (State, error) {
 	}
 	e.Full = e.Full || s.Hurry != nil && s.Hurry.Full
 	s.Hurry, s.EvenIfWorse = &e, s.EvenIfWorse || e.EvenIfWorse
+	s.DecideFrom = s.Clock(e.At) // as the answer to a question, it gives the weights to come their time
 	return s, nil
 }
 
