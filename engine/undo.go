@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 
 	"github.com/oklog/ulid/v2"
 
@@ -76,50 +77,73 @@ func (l *loop) lastTwo(ctx context.Context) (last record.Release, before *record
 // wayBack is the plan of the release that brings the version before back, without anything that would be waited for.
 func (l *loop) wayBack(ctx context.Context, last record.Release, before *record.Release) (record.Plan, error) {
 	plan := *l.plan
+	if plan.Rollout.Cluster == nil {
+		plan.Rollout.Steps = slices.DeleteFunc(slices.Clone(plan.Rollout.Steps), func(step rollout.Step) bool { return !promotes(step) })
+		return plan, l.stillThere(ctx, last)
+	}
+	if before == nil {
+		return plan, fmt.Errorf("%w: only one version has been released, so the one before is not known", rollout.ErrNotAllowed)
+	}
+	then, err := l.planOf(ctx, before.ID)
+	if err != nil {
+		return plan, err
+	}
+	if then.Rollout.Cluster == nil || then.Rollout.Cluster.Arms != plan.Rollout.Cluster.Arms {
+		return plan, fmt.Errorf("%w: the Deployments of the rollout are others than those of release %s", rollout.ErrNotAllowed, before.ID)
+	}
+	// What was deployed stands in the plan of then: the one of now may name the images that are to go.
 	var steps rollout.Steps
 	deploys := false
-	for _, step := range plan.Rollout.Steps {
-		switch step.(type) {
-		case rollout.Deploy:
-			deploys = true
+	for _, step := range then.Rollout.Steps {
+		if deploy, ok := step.(rollout.Deploy); ok {
+			deploys = deploys || deploy.Deployment == plan.Rollout.Cluster.Arms.Canary.Deployment
 			steps = append(steps, step)
-		case rollout.Promote:
-			steps = append(steps, step)
-		case rollout.AB, rollout.Gray, rollout.Gate, rollout.Wait, rollout.Webhook, rollout.Job:
+		}
+		if promotes(step) {
+			steps = append(steps, plan.Rollout.Steps[slices.IndexFunc(plan.Rollout.Steps, promotes)])
 		}
 	}
-	plan.Rollout.Steps = steps
-	switch {
-	case plan.Rollout.Cluster != nil && !deploys:
-		return plan, fmt.Errorf("%w: no step of this rollout deploys a version, so Serin does not know the one before: start a release of it", rollout.ErrNotAllowed)
-	case plan.Rollout.Cluster != nil && before == nil:
-		return plan, fmt.Errorf("%w: only one version has been released, so the one before is not known", rollout.ErrNotAllowed)
-	case plan.Rollout.Cluster != nil:
-		return plan, nil
+	if !deploys {
+		return plan, fmt.Errorf("%w: no step of this rollout deployed the version before, so Serin does not know it: start a release of it", rollout.ErrNotAllowed)
 	}
-	return plan, l.stillThere(ctx, last)
+	plan.Rollout.Steps = steps
+	return plan, nil
 }
 
-// stillThere refuses where the servers that had been in service before may have another version by now.
+func promotes(step rollout.Step) bool {
+	_, ok := step.(rollout.Promote)
+	return ok
+}
+
+// stillThere refuses where the servers that had been in service before may have another version by now. A release that
+// was to undo the last one, and went back, has put nothing on them.
 func (l *loop) stillThere(ctx context.Context, last record.Release) error {
-	if newest := l.rel.record.ID; newest != last.ID {
+	if newest := l.rel; newest.record.ID != last.ID && newest.state.Undoes != last.ID {
 		return fmt.Errorf("%w: after release %s another one, %s, was tried on the other servers: what was in service before may not be there any more",
-			rollout.ErrNotAllowed, last.ID, newest)
+			rollout.ErrNotAllowed, last.ID, newest.record.ID)
 	}
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
-	defer cancel()
-	kept, err := l.e.o.Store.Release(ctx, last.ID)
+	then, err := l.planOf(ctx, last.ID)
 	if err != nil {
 		return err
-	}
-	var then record.Plan
-	if err := json.Unmarshal(kept.Plan, &then); err != nil {
-		return fmt.Errorf("decode the plan of release %s: %w", last.ID, err)
 	}
 	if !reflect.DeepEqual(then.Rollout.Stable, l.plan.Rollout.Stable) || !reflect.DeepEqual(then.Rollout.Canary, l.plan.Rollout.Canary) {
 		return fmt.Errorf("%w: the servers of the rollout are others than those of release %s", rollout.ErrNotAllowed, last.ID)
 	}
 	return nil
+}
+
+// planOf is the plan that a release was started with.
+func (l *loop) planOf(ctx context.Context, id string) (plan record.Plan, err error) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	kept, err := l.e.o.Store.Release(ctx, id)
+	if err != nil {
+		return plan, err
+	}
+	if err := json.Unmarshal(kept.Plan, &plan); err != nil {
+		return plan, fmt.Errorf("decode the plan of release %s: %w", id, err)
+	}
+	return plan, nil
 }
 
 // startedWith are the parameters of a release.

@@ -644,6 +644,7 @@ type jobs struct {
 	refuses error
 	made    []string
 	stopped []string
+	images  []string // that Deployments were asked to have, each once
 }
 
 // Run implements engine.Workloads.
@@ -665,6 +666,13 @@ func (j *jobs) Apply(_ context.Context, t workload.Target) (workload.Observed, e
 	}
 	for _, s := range t.Stop {
 		j.stopped = append(j.stopped, s.Key)
+	}
+	for _, d := range t.Deployments {
+		for container, image := range d.Images {
+			if what := d.Name.String() + " " + container + "=" + image; !slices.Contains(j.images, what) {
+				j.images = append(j.images, what)
+			}
+		}
 	}
 	return workload.Observed{}, nil
 }

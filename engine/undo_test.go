@@ -1,0 +1,96 @@
+package engine_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/serindev/serin/record"
+	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/workload"
+)
+
+// promoted is a plan that compares nothing.
+func promoted() record.Plan {
+	plan := gray("shop")
+	plan.Rollout.Steps = rollout.Steps{rollout.Promote{Name: "promote"}}
+	return plan
+}
+
+func TestAnUndoThatWentBackCanBeAskedForAgain(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.plan(promoted())
+		w.start("shop", "")
+		w.after(time.Minute)
+		require.Equal(t, "http://green", w.gateway("shop").target().Stable.Servers[0])
+		w.gateway("shop").change(func(g *gateway) { g.silent = true })
+		first, err := w.Undo(t.Context(), "shop", "orders are lost", "ann")
+		require.NoError(t, err)
+		w.after(time.Minute)
+		_, err = w.Act(t.Context(), first.ID, rollout.RollbackRequested{Reason: "not yet"}, "bob")
+		require.NoError(t, err)
+		w.gateway("shop").change(func(g *gateway) { g.silent = false })
+		w.after(time.Minute)
+		require.Equal(t, rollout.RolledBack, w.view("shop").State.Outcome)
+
+		_, err = w.Undo(t.Context(), "shop", "orders are lost", "ann")
+		require.NoError(t, err, "nobody has put anything else on the other servers")
+		w.after(time.Minute)
+		require.Equal(t, rollout.Released, w.view("shop").State.Outcome)
+		require.Equal(t, "http://blue", w.gateway("shop").target().Stable.Servers[0])
+	})
+}
+
+// deploying is a plan on Kubernetes that brings a Deployment to an image and promotes it without comparing.
+func deploying(deployment, image string) record.Plan {
+	plan := promoted()
+	arm := func(name string) workload.Arm {
+		return workload.Arm{Deployment: workload.Name{Namespace: "pro", Name: name}, Service: name}
+	}
+	plan.Rollout.Cluster = &rollout.Cluster{
+		Arms: workload.Arms{Stable: arm("shop"), Canary: arm("shop-canary")}, Replicas: workload.Replicas{Count: 1}, Deadline: time.Minute,
+	}
+	plan.Rollout.Steps = rollout.Steps{
+		rollout.Deploy{
+			Name: "deploy", Deployment: workload.Name{Namespace: "pro", Name: deployment}, Images: map[string]string{"web": image}, Deadline: time.Minute,
+		},
+		rollout.Promote{Name: "promote", Strategy: rollout.Patch, Deadline: time.Minute},
+	}
+	return plan
+}
+
+// inCluster releases two plans, one after the other.
+func inCluster(t *testing.T, first, second record.Plan, test func(t *testing.T, w *world)) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.stop()
+		w.jobs = &jobs{}
+		w.begin()
+		for _, plan := range []record.Plan{first, second} {
+			w.plan(plan)
+			w.start("shop", "")
+			w.after(2 * time.Minute)
+			require.Equal(t, rollout.Released, w.view("shop").State.Outcome)
+		}
+		w.jobs.change(func(j *jobs) { j.images = nil })
+		test(t, w)
+	})
+}
+
+func TestAnUndoDeploysWhatTheReleaseBeforeHasDeployed(t *testing.T) {
+	inCluster(t, deploying("shop-canary", "shop:1"), deploying("shop-canary", "shop:2"), func(t *testing.T, w *world) {
+		_, err := w.Undo(t.Context(), "shop", "orders are lost", "ann")
+		require.NoError(t, err)
+		w.after(2 * time.Minute)
+		require.Equal(t, rollout.Released, w.view("shop").State.Outcome)
+		w.jobs.change(func(j *jobs) { require.Equal(t, []string{"pro/shop-canary web=shop:1"}, j.images) })
+	})
+}
+
+func TestAnUndoIsRefusedWhereNobodyWouldBringTheCanaryBack(t *testing.T) {
+	plan := deploying("mailer", "mailer:1")
+	inCluster(t, plan, plan, func(t *testing.T, w *world) {
+		_, err := w.Undo(t.Context(), "shop", "orders are lost", "ann")
+		require.ErrorIs(t, err, rollout.ErrNotAllowed, "stable would get the pod template of the version that is to go")
+	})
+}
