@@ -94,6 +94,9 @@ func (s State) nextBack(d *Definition, t *timer) Event {
 	case backTraffic:
 		return s.trusted(d, t)
 	case backDrain:
+		if e := s.trusted(d, t); e != nil {
+			return e
+		}
 		// Not in force any more: somebody else writes. Nothing is taken from the canary until it is again.
 		if s.InForce && t.passed(s.StageAt.Add(s.drain(d))) {
 			return Drained{Leave: d.Cluster != nil}

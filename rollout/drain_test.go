@@ -1,0 +1,25 @@
+package rollout_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/serindev/serin/rollout"
+)
+
+func TestAGatewayThatFallsSilentWhileTheCanaryDrainsIsTrustedToo(t *testing.T) {
+	d := pipeline()
+	d.Verify.Trust = true
+	w := &world{d: d, now: epoch}
+	for _, line := range [][]string{{"start"}, {"approve", "start"}, {"in-force"}, {"rollback"}, {"in-force"}, {"not-in-force", "unconfirmed"}} {
+		e, by := w.event(line[0], line[1:])
+		require.NoError(t, w.apply(e, by), line)
+		w.settle()
+	}
+	require.Contains(t, w.s.Waiting(d, w.now), "counts as in force in 1m")
+	w.pass(d.Rollback.Deadline)
+	require.Equal(t, rollout.RolledBack, w.s.Outcome, w.s.Why)
+	require.Less(t, w.s.EndedAt.Sub(epoch), 5*time.Minute)
+}
