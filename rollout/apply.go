@@ -181,7 +181,8 @@ func (s State) entered(e StepEntered) (State, error) {
 	s.Step, s.Stage, s.StepName, s.StageAt = e.Step, e.Stage, e.Name, now
 	s.Gate = ""
 	s.Webhook, s.Job, s.Decided, s.Pending = nil, nil, false, nil
-	if prepared := p != nil && !e.Prepare; s.Hurry != nil && !s.Hurry.Full && !prepared { // what was prepared is the stage that it was said of
+	prepared := p != nil && !e.Prepare // it is the stage that a person's word was about
+	if s.Hurry != nil && (!s.Hurry.Full && !prepared || e.What == StageGate) {
 		s.Hurry = nil
 	}
 	for _, about := range []Deadline{GateExpired, DecideMax, PromoteMax} { // those of the stage; a lack of data outlives it

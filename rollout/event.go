@@ -205,7 +205,7 @@ type Resumed struct{ Meta }
 type WentOn struct {
 	Meta
 	Reason string `json:"reason"`
-	// Full: not this weight or step alone, but all that is left.
+	// Full: not this weight or step alone, but all that is left, up to the next gate.
 	Full bool `json:"full,omitempty"`
 	// EvenIfWorse: from here on no verdict takes the release back, as for the repair of a stable version that is broken
 	// itself, where the comparison says nothing.
