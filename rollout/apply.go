@@ -423,7 +423,7 @@ func (s State) wentOn(e WentOn) (State, error) {
 		return s, s.refuse(e)
 	case s.Pause != nil:
 		return s, fmt.Errorf("%w: it is paused by %s: resume it first", ErrNotAllowed, s.Pause.By)
-	case s.OpenGate() != "" && s.Question == nil && !e.Full:
+	case s.atGate() && !e.Full:
 		return s, fmt.Errorf("%w: it waits at gate %s, which is to be answered", ErrNotAllowed, s.Gate)
 	}
 	e.Full = e.Full || s.Hurry != nil && s.Hurry.Full

@@ -272,6 +272,12 @@ func (s State) ForcedFor(now time.Time) time.Duration {
 // Ended tells whether the release is over.
 func (s State) Ended() bool { return s.Phase == PhaseEnded }
 
+// atGate: the release stands at a gate that nobody has answered.
+func (s State) atGate() bool {
+	_, done := s.Answered[s.Gate]
+	return s.Gate != "" && !done
+}
+
 // OpenGate is the name of the gate or question that waits for a human, or empty.
 func (s State) OpenGate() string {
 	if s.Phase != Active {
@@ -280,7 +286,7 @@ func (s State) OpenGate() string {
 	if s.Question != nil {
 		return s.Question.Name
 	}
-	if _, done := s.Answered[s.Gate]; done {
+	if !s.atGate() {
 		return ""
 	}
 	return s.Gate
