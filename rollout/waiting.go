@@ -54,7 +54,7 @@ func (s State) waitsBack(d *Definition, now time.Time) []string {
 	case s.Stage == backDrain && !s.InForce:
 		out = append(out, "going back: "+s.waitsForce(d, t, "all traffic on stable")+", which it was before")
 	case s.Stage == backDrain:
-		out = append(out, "going back: traffic is on stable, the canary drains"+left(s.StageAt.Add(d.Rollback.Drain), t))
+		out = append(out, "going back: traffic is on stable, the canary drains"+left(s.StageAt.Add(s.drain(d)), t))
 	case s.Doing == StageLeave && (!s.Out || !s.InForce):
 		out = append(out, "going back: "+s.waitsForce(d, t, "the weighted service without the canary"))
 	case s.Doing == StageLeave && !s.putBack(d):
@@ -122,7 +122,7 @@ func (s State) waitsPromote(d *Definition, t time.Time, step Promote) string {
 			PolicyWords(step.Expired) + within(s.decideFrom().Add(step.Deadline), t)
 	case StageReturn:
 		if s.InForce {
-			return "traffic is on stable, the canary drains" + left(s.forcedAt(d.Rollback.Drain), t)
+			return "traffic is on stable, the canary drains" + left(s.forcedAt(s.drain(d)), t)
 		}
 		return s.waitsForce(d, t, "all traffic on stable, the new version,")
 	case StageLeave:

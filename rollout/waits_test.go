@@ -45,3 +45,16 @@ func TestAtAGateThereIsNothingToSkipAlsoWhereAQuestionIsOpen(t *testing.T) {
 	w.pass(time.Hour)
 	require.Equal(t, rollout.RollingBack, w.s.Phase)
 }
+
+func TestAReplicaThatWasNotHeardOfMakesTheDrainLongerInWordsToo(t *testing.T) {
+	w := &world{d: pipeline(), now: epoch}
+	for _, line := range [][]string{{"start"}, {"approve", "start"}, {"in-force"}, {"rollback"}, {"in-force", "traefik-2"}} {
+		e, by := w.event(line[0], line[1:])
+		require.NoError(t, w.apply(e, by), line)
+		w.settle()
+	}
+	at, ok := w.s.Deadline(w.d, w.now)
+	require.True(t, ok)
+	require.Equal(t, time.Minute, at.Sub(w.now))
+	require.Contains(t, w.s.Waiting(w.d, w.now), "the canary drains: 1m left")
+}
