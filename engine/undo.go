@@ -57,14 +57,19 @@ func (l *loop) undo(ctx context.Context, reason, by string) (record.Release, err
 	return l.begin(ctx, plan, req, rollout.Started{Undoes: last.ID, Reason: reason}, nil)
 }
 
+// ofClocks is among how many releases the last two are looked for: they are listed by their ids, and the clock that an id
+// is of can have been ahead.
+const ofClocks = 20
+
 // lastTwo are the release that brought the version in service, and the one before it; before is nil if there is none.
 func (l *loop) lastTwo(ctx context.Context) (last record.Release, before *record.Release, err error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	released, err := l.e.o.Store.Releases(ctx, record.Filter{Rollout: l.name, Outcome: rollout.Released, Limit: 2})
+	released, err := l.e.o.Store.Releases(ctx, record.Filter{Rollout: l.name, Outcome: rollout.Released, Limit: ofClocks})
 	if err != nil {
 		return last, nil, err
 	}
+	slices.SortStableFunc(released, func(a, b record.Release) int { return b.StartedAt.Compare(a.StartedAt) })
 	if len(released) == 0 {
 		return last, nil, fmt.Errorf("%w: nothing has been released yet, so there is no version before", rollout.ErrNotAllowed)
 	}

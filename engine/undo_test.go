@@ -94,3 +94,29 @@ func TestAnUndoIsRefusedWhereNobodyWouldBringTheCanaryBack(t *testing.T) {
 		require.ErrorIs(t, err, rollout.ErrNotAllowed, "stable would get the pod template of the version that is to go")
 	})
 }
+
+func TestWhatAnUndoBringsBackDoesNotHangOnTheClockThatNamedReleases(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.stop()
+		w.jobs = &jobs{}
+		w.begin()
+		for i, image := range []string{"shop:1", "shop:2", "shop:3"} {
+			w.plan(deploying("shop-canary", image))
+			req := rollout.StartRequest{By: "ann"}
+			if i == 0 {
+				req.ID = ahead()
+			}
+			_, err := w.Start(t.Context(), "shop", req, false)
+			require.NoError(t, err)
+			w.after(2 * time.Minute)
+			require.Equal(t, rollout.Released, w.view("shop").State.Outcome)
+		}
+		last := w.view("shop").Release.ID
+		w.jobs.change(func(j *jobs) { j.images = nil })
+		_, err := w.Undo(t.Context(), "shop", "orders are lost", "ann")
+		require.NoError(t, err)
+		w.after(2 * time.Minute)
+		w.jobs.change(func(j *jobs) { require.Equal(t, []string{"pro/shop-canary web=shop:2"}, j.images) })
+		require.Equal(t, last, w.view("shop").State.Undoes)
+	})
+}
