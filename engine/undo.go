@@ -86,6 +86,10 @@ func (l *loop) wayBack(ctx context.Context, last record.Release, before *record.
 		plan.Rollout.Steps = slices.DeleteFunc(slices.Clone(plan.Rollout.Steps), func(step rollout.Step) bool { return !promotes(step) })
 		return plan, l.stillThere(ctx, last)
 	}
+	promote := plan.Rollout.Steps[slices.IndexFunc(plan.Rollout.Steps, promotes)]
+	if promote.(rollout.Promote).Strategy == rollout.AwaitStable {
+		return plan, fmt.Errorf("%w: in this rollout something else, as Git, brings stable's Deployment to a version: undo it there", rollout.ErrNotAllowed)
+	}
 	if before == nil {
 		return plan, fmt.Errorf("%w: only one version has been released, so the one before is not known", rollout.ErrNotAllowed)
 	}
@@ -100,12 +104,13 @@ func (l *loop) wayBack(ctx context.Context, last record.Release, before *record.
 	var steps rollout.Steps
 	deploys := false
 	for _, step := range then.Rollout.Steps {
-		if deploy, ok := step.(rollout.Deploy); ok {
-			deploys = deploys || deploy.Deployment == plan.Rollout.Cluster.Arms.Canary.Deployment
+		switch step := step.(type) {
+		case rollout.Deploy:
+			deploys = deploys || step.Deployment == plan.Rollout.Cluster.Arms.Canary.Deployment
 			steps = append(steps, step)
-		}
-		if promotes(step) {
-			steps = append(steps, plan.Rollout.Steps[slices.IndexFunc(plan.Rollout.Steps, promotes)])
+		case rollout.Promote:
+			steps = append(steps, promote)
+		case rollout.AB, rollout.Gray, rollout.Gate, rollout.Wait, rollout.Webhook, rollout.Job:
 		}
 	}
 	if !deploys {

@@ -120,3 +120,16 @@ func TestWhatAnUndoBringsBackDoesNotHangOnTheClockThatNamedReleases(t *testing.T
 		require.Equal(t, last, w.view("shop").State.Undoes)
 	})
 }
+
+func TestAnUndoIsRefusedWhereSomebodyElseBringsStableToAVersion(t *testing.T) {
+	first, second := deploying("shop-canary", "shop:1"), deploying("shop-canary", "shop:2")
+	inCluster(t, first, second, func(t *testing.T, w *world) {
+		promote := second.Rollout.Steps[1].(rollout.Promote)
+		promote.Strategy, promote.Expired = rollout.AwaitStable, rollout.PolicyHold
+		second.Rollout.Steps[1] = promote
+		w.plan(second)
+		_, err := w.Undo(t.Context(), "shop", "orders are lost", "ann")
+		require.ErrorIs(t, err, rollout.ErrNotAllowed, "it would wait, with all traffic on the version that is to go")
+		require.ErrorContains(t, err, "brings stable's Deployment to a version")
+	})
+}
