@@ -226,10 +226,14 @@ func (m *metric) wait(r *record, seconds float64) {
 	}
 }
 
-// started is the share of the canary whose replicas have started within the look, where they can be told apart.
+// started is the share of the canary whose replicas have started within the look, where they can be told apart. Totals
+// that are not counts tell nothing.
 func started(l *judge.Look) (share float64, ok bool) {
 	all, young := 0.0, 0.0
 	for _, r := range l.Replicas {
+		if !isCount(r.Total) {
+			return 0, false
+		}
 		all += r.Total
 		if r.Age <= l.Length.Seconds() {
 			young += r.Total

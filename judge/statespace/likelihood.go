@@ -100,14 +100,15 @@ func (o *datum) predict(known, mean, variance float64) (logp, after, spread floa
 	}
 	_, bends = o.slope(off + u)
 	width := math.Sqrt2 / math.Sqrt(bends+1/variance)
-	// The nodes are weighed against the mode's height, so that nothing overflows.
+	// The nodes are weighed against the mode's height, so that nothing overflows: of very many events what is above it is
+	// rounding.
 	top := o.log(off+u) - (u-mean)*(u-mean)/(2*variance)
 	sum, first, second := math.Exp(scaled[0]), 0.0, 0.0
 	for i := 1; i < len(nodes); i++ {
 		z := width * nodes[i]
 		for _, d := range [2]float64{z, -z} {
 			v := u + d
-			w := math.Exp(scaled[i] + o.log(off+v) - (v-mean)*(v-mean)/(2*variance) - top)
+			w := math.Exp(scaled[i] + min(o.log(off+v)-(v-mean)*(v-mean)/(2*variance)-top, 0))
 			sum += w
 			first += w * d
 			second += w * d * d

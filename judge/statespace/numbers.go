@@ -13,7 +13,7 @@ type Number struct {
 const (
 	mostLog      = 1e40
 	mostMean     = 500
-	mostVariance = 1e4
+	mostVariance = 1e6 // a mixture of means that are so far apart
 	mostTime     = 1e15
 )
 

@@ -54,11 +54,12 @@ func (b *belief) pass(d int, forgets, gains *[most]float64) {
 	}
 }
 
-// learn takes up that u moved by shift, and that its variance fell by less, out of variance.
+// learn takes up that u moved by shift, and that its variance fell by less, out of variance. Of very many events u is
+// known better than its components, and a jump of it may throw those far: they keep to what can be read back.
 func (b *belief) learn(d int, with *[most]float64, variance, shift, less float64) {
 	for i := range d {
 		k := with[i] / variance
-		b.mean[i] += k * shift
+		b.mean[i] = max(-mostMean, min(mostMean, b.mean[i]+k*shift))
 		for j := range i + 1 {
 			b.cov[at(i, j)] -= less * k * with[j] / variance
 		}
