@@ -199,6 +199,11 @@ func (j *Judge) judged(e *evidence, l *judge.Look, seconds float64) judge.Verdic
 		v.Learned = v.Learned && r.noise.learned
 	}
 	j.together(&v, found)
+	for i := range v.Metrics { // nothing is missed of a canary that has just started
+		if m := &v.Metrics[i]; l.Excluded != "" && m.Outcome == judge.Inconclusive {
+			m.Reason = l.Excluded
+		}
+	}
 	conclude(&v)
 	return v
 }

@@ -285,6 +285,24 @@ func TestAnExcludedLookCountsAndWithholdsAPass(t *testing.T) {
 	require.False(t, v.Enough)
 }
 
+func TestNothingIsMissedOfACanaryThatIsWarmingUp(t *testing.T) {
+	j := newJudge(t, settings(nil, ratio("m")))
+	for name, o := range map[string]judge.Observation{
+		"no requests yet":    counts("m", 0, 0, 3, 600),
+		"no series yet":      {Metric: "m", Canary: judge.Arm{Missing: true}, Absent: judge.NoData},
+		"nothing of it said": {Metric: "other"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := at(1, 0.05, o)
+			l.Excluded = judge.WarmingUp
+			_, v := j.Look(j.Begin(nil), l)
+			require.Equal(t, judge.Inconclusive, v.Outcome)
+			require.Equal(t, judge.WarmingUp, v.Reason)
+			require.Equal(t, judge.WarmingUp, v.Metrics[0].Reason)
+		})
+	}
+}
+
 func TestEvidenceOfTheJudgeBeforeBeginsAgainAndSaysSo(t *testing.T) {
 	j := newJudge(t, settings(nil, ratio("m")))
 	e, err := j.Decode(append([]byte{'s', 'q', 1}, make([]byte, 100)...))
