@@ -790,3 +790,33 @@ func TestAWebhookThatSaysNoTurnsTheReleaseBack(t *testing.T) {
 		require.Equal(t, "0%", w.gateway("shop").target().Weight.String())
 	})
 }
+
+func TestAWarmUpHidesNoOutage(t *testing.T) {
+	plan := gray("shop")
+	def := plan.Analyses["gray"]
+	def.WarmUp = 10 * time.Minute
+	plan.Analyses["gray"] = def
+	under(t, plan, func(t *testing.T, w *world, id string) {
+		w.metrics.breaks(canary, 1)
+		w.after(5 * time.Minute)
+		trace := joined(w.trace(id))
+		require.Contains(t, trace, "lookTaken fail")
+		require.Contains(t, trace, "ended rolledBack")
+	})
+}
+
+func TestNoPatienceRunsOutWhileACanaryWarmsUp(t *testing.T) {
+	plan := gray("shop")
+	def := plan.Analyses["gray"]
+	def.WarmUp = 10 * time.Minute
+	plan.Analyses["gray"] = def
+	plan.Rollout.Scopes[0].NoData.Then = rollout.PolicyRollback
+	under(t, plan, func(t *testing.T, w *world, id string) {
+		w.metrics.change(func(u *users) { u.empty = map[string]bool{"traefik_service_requests_total": true} })
+		w.after(2 * time.Minute)
+		w.metrics.change(func(u *users) { u.empty = nil })
+		w.after(7 * time.Minute)
+		require.NotContains(t, joined(w.trace(id)), "no-data")
+		require.NotContains(t, joined(w.trace(id)), "deadlinePassed")
+	})
+}
