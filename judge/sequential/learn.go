@@ -2,6 +2,7 @@ package sequential
 
 import (
 	"math"
+	"slices"
 
 	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/judge/statespace"
@@ -76,6 +77,9 @@ func suppose(m *metric, pasts []judge.Past) noise {
 		if v, ok := releases[k].Upper(statespace.Low5, 1); ok && (history == nil || 3*v/2 < upper[k]) {
 			upper[k] = v / 2 // of one of two arms
 		}
+	}
+	if slices.Max(upper[:]) < 0 { // of no length there is enough to go by
+		return noise{clusters: 1, incident: supposedIncident, wander: supposed(m)}
 	}
 	var minute float64
 	n.wander, minute = statespace.Fit(upper)

@@ -85,3 +85,31 @@ func TestWhatNoServiceCountsLeavesVerdictsFiniteAndEvidenceThatCanBeReadBack(t *
 		})
 	}
 }
+
+func TestAPastThatSaysNothingLeavesTheNoiseThatIsSupposed(t *testing.T) {
+	some := func(b judge.Blocks) [3]judge.Blocks { return [3]judge.Blocks{b, b, b} }
+	for name, c := range map[string]struct {
+		kind judge.Kind
+		past judge.Past
+	}{
+		"without weight":                        {judge.Counts, judge.Past{Blocks: some(judge.Blocks{Squares: 900, Variance: 9, Count: 9})}},
+		"without fourth powers":                 {judge.Counts, judge.Past{Blocks: some(judge.Blocks{Squares: 900, Variance: 9, Weight: 9, Count: 9})}},
+		"two arms, of one that is alone":        {judge.Objective, judge.Past{Release: true, Blocks: some(judge.Blocks{Squares: 900, Variance: 9, Weight: 9, Fourth: 9, Count: 9})}},
+		"a release without weight":              {judge.Counts, judge.Past{Release: true, Blocks: some(judge.Blocks{Squares: 900, Variance: 9, Count: 9})}},
+		"of an earlier version, which is empty": {judge.Counts, judge.Past{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := judge.Metric{Name: "m", Kind: c.kind, Weight: 1, Noise: 0.3}
+			if c.kind == judge.Objective {
+				m.Objective = 0.01
+			}
+			j := newJudge(t, judge.Settings{FalseRollback: 0.01, FalseAdvance: 0.05, Metrics: []judge.Metric{m}})
+			noise := func(pasts ...judge.Past) judge.Verdict {
+				_, v := j.Look(j.Begin(map[string][]judge.Past{"m": pasts}), judge.Look{Number: 1, At: begin, Length: 10 * time.Second})
+				return v
+			}
+			require.False(t, noise(c.past).Learned)
+			require.InDelta(t, noise().Metrics[0].Noise, noise(c.past).Metrics[0].Noise, 1e-12)
+		})
+	}
+}

@@ -35,7 +35,7 @@ func (b Blocks) Plus(o Blocks) Blocks {
 // Upper is an upper bound of the relative variance beyond what chance makes of events that come so many together: low
 // is the normal quantile of the chance that the truth is above it. ok is false where there are too few blocks.
 func (b Blocks) Upper(low, clusters float64) (v float64, ok bool) {
-	if b.Weight <= 0 || b.Count < 2 {
+	if b.Weight <= 0 || b.Fourth <= 0 || b.Count < 2 {
 		return 0, false
 	}
 	k := max(b.Weight*b.Weight/b.Fourth-1, 1.5) // as many degrees of freedom as the blocks are worth
