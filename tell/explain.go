@@ -32,7 +32,7 @@ type Explanation struct {
 	// SampleRatio compares the split that was seen with the weight asked for; empty where it was not tested.
 	SampleRatio string `json:"sampleRatio,omitempty"`
 	// Noise says that nothing is learned yet of how much good versions of this service differ; empty once it is, or
-	// where no verdict is awaited.
+	// where no verdict is awaited. Before that it says why the evidence begins in the midst of the release, if it does.
 	Noise string `json:"noise,omitempty"`
 	// Waiting is [rollout.State.Waiting], Next what follows after that; both are empty once the release has ended.
 	Waiting string   `json:"waiting,omitempty"`
@@ -100,6 +100,9 @@ func Explain(v record.View) Explanation {
 		e.SampleRatio = explainSplit(verdict.SampleRatio, v.State.Dismissed)
 		if !verdict.Learned && v.State.Phase == rollout.Active {
 			e.Noise = notLearned
+		}
+		if verdict.Begun != "" && v.State.Phase == rollout.Active {
+			e.Noise = strings.TrimSuffix(verdict.Begun+"; "+e.Noise, "; ")
 		}
 	}
 	if !v.State.Ended() {

@@ -158,6 +158,10 @@ trouble: store: disk is full`, tell.Explain(view).String())
 
 	view.Verdict.Learned = true
 	require.Empty(t, tell.Explain(view).Noise)
+	view.Verdict.Begun = "the evidence began again"
+	require.Equal(t, "the evidence began again", tell.Explain(view).Noise)
+	view.Verdict.Learned = false
+	require.Contains(t, tell.Explain(view).Noise, "the evidence began again; nothing is known yet")
 
 	require.Equal(t, "rollout shop has had no release", tell.Explain(record.View{Rollout: "shop"}).String())
 }
