@@ -10,8 +10,8 @@ import (
 // Standing is what the state of a release says of the windows that are looked at. With the zero value everything counts
 // for everything.
 //
-// To pass needs certainty, to fail needs evidence only: so whatever is not certain withholds a pass and nothing else.
-// Only a warm-up, which the analysis declares, is not judged.
+// To pass needs certainty, to fail needs evidence only: so whatever is not certain withholds a pass and nothing else. In a
+// warm-up, which the analysis declares, nothing is missed of the canary either.
 type Standing struct {
 	// Unsettled: no weight is in force. Otherwise Settled is the time from which on one is, and a window that begins
 	// before it has seen another as well.
