@@ -14,21 +14,9 @@ func TestWhatNoServiceCountsLeavesVerdictsFiniteAndEvidenceThatCanBeReadBack(t *
 	const most = 1 << 53
 	for name, c := range map[string]struct {
 		metric judge.Metric
-		pasts  []judge.Past
 		look   func(n int) judge.Look
 	}{
 		"one arm is alone for an hour with the largest counts there are, then the other has requests": {
-			metric: judge.Metric{Kind: judge.Counts, Margin: judge.Margin{Relative: 0.25, Absolute: 1e-12}},
-			look: func(n int) judge.Look {
-				canary := judge.Arm{}
-				if n >= 360 {
-					canary = judge.Arm{Bad: 1, Total: 50}
-				}
-				return judge.Look{Observations: []judge.Observation{
-					{Canary: canary, Baseline: judge.Arm{Bad: most, Total: most}}}}
-			},
-		},
-		"the same where fewer is worse": {
 			metric: judge.Metric{Kind: judge.Counts, Direction: judge.Decrease, Margin: judge.Margin{Relative: 0.25, Absolute: 1e-12}},
 			look: func(n int) judge.Look {
 				canary := judge.Arm{}
@@ -57,19 +45,11 @@ func TestWhatNoServiceCountsLeavesVerdictsFiniteAndEvidenceThatCanBeReadBack(t *
 				}
 			},
 		},
-		"a past in which replicas have nothing in common": {
-			metric: judge.Metric{Kind: judge.Counts},
-			pasts: []judge.Past{{Replicas: 1, Spread: 100, Clusters: 1,
-				Blocks: [3]judge.Blocks{{Squares: 9, Variance: 9, Weight: 9, Fourth: 9, Count: 9}}}},
-			look: func(int) judge.Look {
-				return judge.Look{Observations: []judge.Observation{{Canary: judge.Arm{Bad: 1, Total: 50}, Baseline: judge.Arm{Bad: 9, Total: 950}}}}
-			},
-		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.metric.Name, c.metric.Weight, c.metric.Noise = "m", 1, 0.3
 			j := newJudge(t, judge.Settings{FalseRollback: 0.01, FalseAdvance: 0.05, Metrics: []judge.Metric{c.metric}})
-			e := j.Begin(map[string][]judge.Past{"m": c.pasts})
+			e := j.Begin(nil)
 			for n := range 400 {
 				l := c.look(n)
 				l.Number, l.At, l.Length, l.Weight = n+1, begin.Add(time.Duration(n)*10*time.Second), 10*time.Second, 0.05
