@@ -67,19 +67,24 @@ func suppose(m *metric, pasts []judge.Past) noise {
 	for k := range upper {
 		upper[k] = -1
 		if history != nil {
-			if v, ok := statespace.Blocks(history.Blocks[k]).Upper(statespace.Low10, max(history.Clusters, 1)); ok {
+			if v, ok := bound(statespace.Blocks(history.Blocks[k]), statespace.Low10, max(history.Clusters, 1)); ok {
 				upper[k] = v
 			}
 		}
 		if m.comparing == judge.Objective {
 			continue
 		}
-		if v, ok := releases[k].Upper(statespace.Low5, 1); ok && (history == nil || 3*v/2 < upper[k]) {
+		if v, ok := bound(releases[k], statespace.Low5, 1); ok && (history == nil || 3*v/2 < upper[k]) {
 			upper[k] = v / 2 // of one of two arms
 		}
 	}
 	if slices.Max(upper[:]) < 0 { // of no length there is enough to go by
 		return noise{clusters: 1, incident: supposedIncident, wander: supposed(m)}
+	}
+	for k, v := range upper {
+		if v < 0 { // what is not known at this length is what is supposed
+			upper[k] = statespace.Varies(supposed(m), k)
+		}
 	}
 	var minute float64
 	n.wander, minute = statespace.Fit(upper)
@@ -97,6 +102,17 @@ func suppose(m *metric, pasts []judge.Past) noise {
 		n.incident = briefIncident
 	}
 	return n
+}
+
+// enough is how many blocks of a length say how a rate varies over it. Of fewer the bound is anything from nothing to far
+// too much.
+const enough = 8
+
+func bound(b statespace.Blocks, low, clusters float64) (float64, bool) {
+	if b.Count < enough {
+		return 0, false
+	}
+	return b.Upper(low, clusters)
 }
 
 // mostSupposed bounds the variance of the log rate that is supposed: beyond it nothing could be decided anyway.

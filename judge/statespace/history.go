@@ -80,6 +80,15 @@ func shown(block, cause int) float64 {
 	return share(Lengths[block], forgetting[cause])
 }
 
+// Varies is the relative variance of the means over blocks of a length, an index of [Lengths], of a rate whose logarithm
+// wanders so.
+func Varies(wander [wandering]float64, length int) (v float64) {
+	for j, w := range wander {
+		v += math.Expm1(w) * shown(length, j)
+	}
+	return v
+}
+
 // Wandering is the variance of the logarithm at each memory that explains the relative variances of block means:
 // non-negative least squares, in relative terms. Blocks of a length that there is nothing of are left out (below 0).
 func Wandering(upper [wandering]float64) [wandering]float64 {

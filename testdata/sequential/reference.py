@@ -352,6 +352,10 @@ def upper(b, z, clusters):
     return max((b["squares"] * k / chi2(z, k) - clusters * b["variance"]) / b["weight"], 0.0)
 
 
+def enough(b, z, clusters):
+    return upper(b, z, clusters) if b["count"] >= 8 else None
+
+
 def solve(A, y):
     n = len(y)
     M = [r[:] + [v] for r, v in zip(A, y)]
@@ -536,13 +540,17 @@ class Judge:
             self.rate = p["rate"]
         up = []
         for i in range(3):
-            v = upper(self.past["blocks"][i], -1.2815515655446004, max(self.past["clusters"], 1.0)) if self.past else None
+            v = enough(self.past["blocks"][i], -1.2815515655446004, max(self.past["clusters"], 1.0)) if self.past else None
             if m["kind"] != "objective" and self.learned:
                 b = {k: sum(p["blocks"][i][k] for p in self.learned) for k in ("squares", "variance", "weight", "fourth", "count")}
-                r = upper(b, -1.6448536269514722, 1.0)
+                r = enough(b, -1.6448536269514722, 1.0)
                 if r is not None and (self.past is None or v is not None and 1.5 * r < v):
                     v = r / 2
             up.append(v)
+        if all(v is None for v in up):
+            self.wander, self.known, self.rate = self.supposed, False, 0.0
+            return
+        up = [sum(math.expm1(w) * share(LENGTHS[i], TAU[j]) for j, w in enumerate(self.supposed)) if v is None else v for i, v in enumerate(up)]
         self.wander, minute = fit(up, True)
         if self.past:
             self.rate = self.past["rate"]
@@ -845,6 +853,9 @@ def sequences():
             c = binom(r, 1000, p)
             ls.append(dict(weight=.1, canary=dict(requests=c), baseline=dict(requests=1000 - c)))
         out.append(dict(name=name, metric=m, seconds=10, looks=ls))
+    counts("a history of three minutes", looks=40, history=draw_history(r, 3, 100, .01, .3))
+    counts("a history of twenty minutes", looks=40, history=draw_history(r, 20, 100, .01, .3))
+    counts("learned of a short release", looks=40, learned=[dict(learned[0], blocks=[dict(learned[0]["blocks"][i], count=n) for i, n in enumerate((9.0, 2.0, 1.0))])])
     return out
 
 
