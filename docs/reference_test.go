@@ -20,7 +20,7 @@ import (
 	"github.com/serindev/serin/server"
 )
 
-//go:generate go test -run ^TestTheReference -update .
+//go:generate go test -run ^TestThe(Reference|Pictures) -update .
 
 var update = flag.Bool("update", false, "write the reference anew")
 

@@ -130,7 +130,6 @@ func Start(ctx context.Context) (*Cluster, error) {
 
 // startIn starts a cluster whose files are in a folder, which is removed when it is closed.
 func startIn(ctx context.Context, dir string) (*Cluster, error) {
-	quiet()
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	c := &Cluster{dir: dir}

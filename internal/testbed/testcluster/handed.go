@@ -96,7 +96,6 @@ func networkOf(dir string) (int, error) {
 
 // attach uses the cluster of the run. This process answers for the pods of the namespaces that it makes.
 func attach(ctx context.Context, dir string) (*Cluster, error) {
-	quiet()
 	c := &Cluster{dir: dir, attached: true, Kubeconfig: filepath.Join(dir, kubeconfig)}
 	if err := c.take(ctx); err != nil {
 		return nil, fmt.Errorf("use the cluster of this run: %w", err)

@@ -39,6 +39,7 @@ func run(m *testing.M) int {
 		}
 		return code
 	}
+	quiet() // before any test that runs alongside others uses client-go
 	if handed() == "" {
 		if err := makeLocal(); err != nil {
 			fmt.Fprintf(os.Stderr, "make the addresses of pods local: %v\n", err)
