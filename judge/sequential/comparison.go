@@ -240,7 +240,7 @@ func (c *comparison) find(m *metric, model *statespace.Model, floorShare float64
 	}
 	f.Standing = model.Stand(&c.state, f.margin)
 	if m.absolute() > 0 && !m.Goal {
-		f.NoWorse = logAddExp(f.NoWorse+math.Log(1-floorShare), c.floor.Below()+math.Log(floorShare))
+		f.NoWorse = statespace.LogAdd(f.NoWorse+math.Log(1-floorShare), c.floor.Below()+math.Log(floorShare))
 	}
 	f.lower, f.upper = model.Band(&c.state, m.failsFrom, m.passFrom)
 	f.lower, f.upper = max(f.lower, leastDrawn), min(f.upper, mostDrawn)
@@ -252,14 +252,3 @@ const (
 	leastDrawn = 1 / 245.0
 	mostDrawn  = 245.0
 )
-
-// logAddExp is log(exp(x)+exp(y)); either may be -Inf.
-func logAddExp(x, y float64) float64 {
-	if x < y {
-		x, y = y, x
-	}
-	if math.IsInf(y, -1) {
-		return x
-	}
-	return x + math.Log1p(math.Exp(y-x))
-}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/judge/statespace"
 )
 
 // passAfterDefault is how long after the first look a pass may be given at the earliest: arms that drift for minutes
@@ -45,7 +46,7 @@ func (m *metric) ask(r *record, lo, hi int) direction {
 		q := m.questions[i]
 		f := r.comparisons[i].find(m, &model, share)
 		weighed := f.Worse + math.Log(q.share)
-		d.worse = logAddExp(d.worse, weighed)
+		d.worse = statespace.LogAdd(d.worse, weighed)
 		d.noWorse = min(d.noWorse, f.NoWorse)
 		if weighed > most {
 			most, d.finding, d.shown = weighed, f, i
@@ -104,7 +105,7 @@ func (j *Judge) together(v *judge.Verdict, found []direction) {
 	sum, most, at := math.Inf(-1), math.Inf(-1), 0
 	for i := range found {
 		w := found[i].worse + j.metrics[i].stake
-		sum = logAddExp(sum, w)
+		sum = statespace.LogAdd(sum, w)
 		if w > most {
 			most, at = w, i
 		}

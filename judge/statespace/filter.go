@@ -268,16 +268,16 @@ func (m *Model) start(s *State, l *Look, d int) {
 	from := &s.rows[null]
 	for i := range alternatives {
 		more := fresh + logPrior[i]
-		total := logAdd(s.worse[i], more)
+		total := LogAdd(s.worse[i], more)
 		f := math.Exp(more - total)
 		s.worse[i] = total
 		to := from.copyWith(around[i] * around[i])
 		s.rows[first+i].blend(d, f, &to)
 		s.ill[first+i] = mix(s.ill[first+i], s.ill[null], f)
-		s.excess[i] = logAdd(s.excess[i], math.Log(w)-logEight)
+		s.excess[i] = LogAdd(s.excess[i], math.Log(w)-logEight)
 	}
 	more := math.Log(w * again)
-	total := logAdd(s.again, more)
+	total := LogAdd(s.again, more)
 	s.againIll = mix(s.againIll, s.ill[null], math.Exp(more-total))
 	s.again = total
 }
@@ -366,8 +366,8 @@ func within(before, stays, onset float64) (same, other float64) {
 // incident is the chance that an incident is going on, and the logarithm of the probability of the look with it.
 func incident(before, stays, onset, plain, goingOn, fresh float64) (after, sum float64) {
 	same, other := within(before, stays, onset)
-	in := logAdd(math.Log(same)+goingOn, math.Log(other)+fresh)
-	sum = logAdd(math.Log(max(1-same-other, 0))+plain, in)
+	in := LogAdd(math.Log(same)+goingOn, math.Log(other)+fresh)
+	sum = LogAdd(math.Log(max(1-same-other, 0))+plain, in)
 	return math.Exp(in - sum), sum
 }
 
@@ -394,7 +394,7 @@ func (m *Model) isGood(s *State, l *Look, stays, onset float64, illP, freshP *he
 			s.whole[0] += sum
 		}
 		sums[i] = math.Log(s.good[i]) + sum
-		all = logAdd(all, sums[i])
+		all = LogAdd(all, sums[i])
 		p.learn(&s.rows[r], d, 1-inIll)
 		s.ill[r] = inIll
 	}
@@ -420,7 +420,7 @@ func (s *State) comesAgain(l *Look, stays, plain, nullSum, goingOn float64, fres
 func (s *State) young(stays, onset, goingOn, fresh float64) float64 {
 	same, other := within(s.ill[null], stays, onset)
 	in := math.Log(other) + fresh
-	return math.Exp(in - logAdd(math.Log(same)+goingOn, in))
+	return math.Exp(in - LogAdd(math.Log(same)+goingOn, in))
 }
 
 // Wait lets time pass in which nothing was seen.

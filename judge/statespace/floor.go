@@ -50,7 +50,7 @@ func (m *Model) AddFloor(f *Floor, seconds, bad, expected float64) {
 func (f *Floor) Below() float64 {
 	sum := math.Inf(-1)
 	for _, w := range f.whole[1:] {
-		sum = logAdd(sum, w)
+		sum = LogAdd(sum, w)
 	}
 	return sum - math.Log(float64(len(f.whole)-1)) - f.whole[0]
 }

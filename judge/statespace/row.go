@@ -84,8 +84,8 @@ func (b *belief) blend(d int, f float64, other *belief) {
 	}
 }
 
-// logAdd is log(exp(x)+exp(y)); either may be -Inf.
-func logAdd(x, y float64) float64 {
+// LogAdd is log(exp(x)+exp(y)); either may be -Inf.
+func LogAdd(x, y float64) float64 {
 	if x < y {
 		x, y = y, x
 	}

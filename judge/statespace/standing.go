@@ -24,25 +24,25 @@ func (m *Model) Stand(s *State, margin float64) Standing {
 	likeliest := math.Inf(-1)
 	least := moreThan * min(margin, unlimited)
 	for i, w := range s.worse {
-		out.Worse = logAdd(out.Worse, w)
+		out.Worse = LogAdd(out.Worse, w)
 		if w > best {
 			best, lead = w, first+i
 		}
 		if Alternatives[i] > least {
-			beyond = logAdd(beyond, w)
+			beyond = LogAdd(beyond, w)
 			mass += prior[i] * (1 - again)
 			likeliest = max(likeliest, w-logPrior[i]-logPrior0)
 		} else {
 			within = max(within, w-logPrior[i]-logPrior0)
 		}
 	}
-	out.Worse = logAdd(out.Worse, s.again)
-	beyond = max(logAdd(beyond-math.Log(mass), s.again-logAgain-math.Ln2), likeliest-math.Ln2)
+	out.Worse = LogAdd(out.Worse, s.again)
+	beyond = max(LogAdd(beyond-math.Log(mass), s.again-logAgain-math.Ln2), likeliest-math.Ln2)
 	out.Beyond = beyond - within
 	if margin > unlimited {
 		excess := math.Inf(-1)
 		for _, w := range s.excess {
-			excess = logAdd(excess, w)
+			excess = LogAdd(excess, w)
 		}
 		out.Beyond = min(out.Beyond, excess-math.Log(s.spent))
 	}
@@ -74,11 +74,11 @@ func (m *Model) noWorse(s *State) float64 {
 	if m.Goal {
 		sum := math.Inf(-1)
 		for _, w := range s.whole[1 : 1+passes] {
-			sum = logAdd(sum, w)
+			sum = LogAdd(sum, w)
 		}
 		return sum - math.Log(passes) - s.whole[0]
 	}
-	return logAdd(math.Log(1-doubtful)+s.whole[0], math.Log(doubtful)+s.whole[1]) - s.whole[1+passes]
+	return LogAdd(math.Log(1-doubtful)+s.whole[0], math.Log(doubtful)+s.whole[1]) - s.whole[1+passes]
 }
 
 // Band is the confidence sequence of the ratio over all looks: what is not excluded from below with the evidence fails
