@@ -58,8 +58,7 @@ var elsewhere = map[string]string{
 	"kubernetes.md: kubectl create":          "deploy: Helm installs and uninstalls with the page's values before a real API server; there is no kubectl, so its lines are done by the API",
 	"kubernetes.md: kubectl -n serin port-f": "needs kubectl and a browser",
 	"kubernetes.md: kubectl -n pro get depl": "deploy: what it lists, by the API, of what Serin has made for a canary; there is no kubectl",
-	"migration.md: # 1. Nothing under way":   "needs the other controller on a cluster with users; the orphaned delete was tried by hand with Flagger 1.44.0, the rest is read from the sources of Flagger 1.44.0 and Argo Rollouts 1.9.1",
-	"migration.md: kubectl -n pro patch":     "what follows it",
+	"migration.md: ":                       "e2e/cluster: every command runs there on a real API server, with the other controller's objects and with users",
 }
 
 // block is a fenced part of a page, or what stands in a comment for the test alone: <!-- sh … -->.

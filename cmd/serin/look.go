@@ -143,6 +143,8 @@ func (a *app) detail(v record.View) []string {
 			add("step", stepWords(v), plain)
 		}
 		add("canary", weightOf(v)+confirmation(v), plain)
+	} else if v.Declared {
+		add("traffic", "all on stable"+confirmation(v), plain)
 	}
 	add("gate", gateWords(v), yellow)
 	if verdict := verdictOf(v); verdict != nil {

@@ -144,13 +144,20 @@ func newWorld(t *testing.T, e example) *world {
 // newApplication is a world before it has Serin.
 func newApplication(t *testing.T, e example) *world {
 	t.Helper()
-	w := &world{example: e, c: testcluster.Shared(t), dir: t.TempDir()}
-	w.pro, w.dev, w.gate, w.home = w.c.Namespace(t), w.c.Namespace(t), w.c.Namespace(t), w.c.Namespace(t)
-	w.host = w.pro + ".example.com"
+	w := newPlace(t, e)
 	w.c.Apply(t, w.pro, app(e.name, e.container))
 	if e.preRelease != "" {
 		w.c.Apply(t, w.dev, app(e.preRelease, e.container))
 	}
+	return w
+}
+
+// newPlace is a world without an application and without Serin.
+func newPlace(t *testing.T, e example) *world {
+	t.Helper()
+	w := &world{example: e, c: testcluster.Shared(t), dir: t.TempDir()}
+	w.pro, w.dev, w.gate, w.home = w.c.Namespace(t), w.c.Namespace(t), w.c.Namespace(t), w.c.Namespace(t)
+	w.host = w.pro + ".example.com"
 	w.startTraefik(t)
 	w.prometheus = testbed.NewPrometheus(t, testbed.PrometheusConfig{
 		ScrapeInterval: 250 * time.Millisecond,
@@ -273,22 +280,26 @@ spec:
 
 func (w *world) configure(t *testing.T) {
 	t.Helper()
-	port, err := testbed.FreePort()
-	require.NoError(t, err)
-	w.url = fmt.Sprintf("http://127.0.0.1:%d", port)
-	require.NoError(t, os.MkdirAll(filepath.Join(w.dir, "rollouts", "jobs"), 0o700))
 	migrate, err := os.ReadFile("../../examples/jobs/migrate.yaml")
 	require.NoError(t, err)
 	documents := w.rollout(t)
 	for _, name := range []string{"web", "checkout-conversion", "engagement"} {
 		documents = fmt.Sprintf(analysis, name, name) + documents
 	}
-	for name, text := range map[string]string{
-		"serin.yaml":                 fmt.Sprintf(daemonYAML, port, w.prometheus.URL, w.kubeconfig),
-		"rollouts/rollout.yaml":      documents,
-		"rollouts/jobs/migrate.yaml": string(migrate),
-	} {
-		require.NoError(t, os.WriteFile(filepath.Join(w.dir, name), []byte(text), 0o600))
+	w.configureWith(t, map[string]string{"rollout.yaml": documents, "jobs/migrate.yaml": string(migrate)})
+}
+
+// configureWith gives the daemon documents, by their file.
+func (w *world) configureWith(t *testing.T, documents map[string]string) {
+	t.Helper()
+	port, err := testbed.FreePort()
+	require.NoError(t, err)
+	w.url = fmt.Sprintf("http://127.0.0.1:%d", port)
+	require.NoError(t, os.MkdirAll(filepath.Join(w.dir, "rollouts", "jobs"), 0o700))
+	daemon := fmt.Sprintf(daemonYAML, port, w.prometheus.URL, w.kubeconfig)
+	require.NoError(t, os.WriteFile(filepath.Join(w.dir, "serin.yaml"), []byte(daemon), 0o600))
+	for name, text := range documents {
+		require.NoError(t, os.WriteFile(filepath.Join(w.dir, "rollouts", name), []byte(text), 0o600))
 	}
 }
 
