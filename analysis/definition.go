@@ -71,7 +71,8 @@ type Fresh struct {
 type Split struct {
 	// Off: the split is not tested, because it cannot be seen or is not the gateway's alone.
 	Off bool `json:"off,omitempty"`
-	// Requests selects the counter of an arm's requests; the default is Traefik's.
+	// Requests selects the counter of an arm's requests. It has no default here: which one counts them is the gateway's
+	// affair.
 	Requests Selector `json:"requests"`
 	// From is the source that is asked, by name; empty: the daemon's own.
 	From       string      `json:"from,omitempty"`
@@ -120,7 +121,6 @@ func (d Definition) Defaults() Definition {
 	or(&d.Settle, DefaultSettle)
 	or(&d.Fresh.Every, DefaultFreshEvery)
 	or(&d.Fresh.Live, DefaultFreshLive)
-	or(&d.Split.Requests, TraefikRequests)
 	or(&d.Split.Noise, DefaultSplitNoise)
 	or(&d.Split.FalseAlarm, DefaultSplitFalseAlarm)
 	or(&d.Split.Tolerance, DefaultSplitTolerance)

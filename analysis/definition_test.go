@@ -35,21 +35,6 @@ func TestADefinitionSurvivesItsJSON(t *testing.T) {
 	require.Error(t, err)
 }
 
-func TestTheBuiltInAnalysisHasTheDefaultsOfTheSpecification(t *testing.T) {
-	d := analysis.TraefikWeb()
-	require.NoError(t, d.Validate())
-	s := d.Judge(1)
-	require.Equal(t, judge.Settings{
-		FalseRollback: 0.01, FalseAdvance: 0.05,
-		Split: &judge.Split{Noise: 0.02, FalseAlarm: 0.001, Tolerance: 0.1},
-		Metrics: []judge.Metric{
-			{Name: "errors", Kind: judge.Counts, Margin: judge.Margin{Relative: 0.25, Absolute: 0.001}, Direction: judge.Increase, Weight: 2, Noise: 0.3, MinRequests: 100},
-			{Name: "slow-requests", Kind: judge.Counts, Margin: judge.Margin{Relative: 0.25, Absolute: 0.01}, Direction: judge.Increase, Weight: 1, Noise: 0.3, MinRequests: 100, Cold: true},
-		},
-	}, s)
-	require.InDelta(t, 0.0025, float64(d.Judge(4).FalseRollback), 1e-12)
-}
-
 func TestKindsHaveDefaultsOfTheirOwn(t *testing.T) {
 	d := analysis.Definition{Metrics: []analysis.Metric{
 		{Name: "good", Source: analysis.Ratio{Good: "g", Total: "t"}},
@@ -98,8 +83,8 @@ func TestALabelOfReplicasHasToTellThemApart(t *testing.T) {
 		"a label of the service's own series": {analysis.Metric{Source: own}, ""},
 		"a selector of a gauge":               {analysis.Metric{Source: analysis.Gauge{Query: `g{version="${version}"}`}}, ""},
 		"an expression of a gauge":            {analysis.Metric{Source: analysis.Gauge{Query: `max(g{version="${version}"})`}}, "needs a gauge whose query is a selector"},
-		"Traefik's series":                    {analysis.Metric{Source: analysis.TraefikErrors()}, "Traefik's replicas"},
-		"Traefik's histogram":                 {analysis.Metric{Source: analysis.TraefikLatency(time.Second)}, "Traefik's replicas"},
+		"the gateway's series":                {analysis.Metric{Source: analysis.TraefikErrors()}, "the gateway's replicas"},
+		"the gateway's histogram":             {analysis.Metric{Source: analysis.TraefikLatency(time.Second)}, "the gateway's replicas"},
 		"an earlier time":                     {analysis.Metric{Source: own, Baseline: analysis.Offset{By: time.Hour}}, "have other names"},
 		"no label":                            {analysis.Metric{Source: own, Replicas: `pod="x"`}, "not the name of a label"},
 		"nothing like a label":                {analysis.Metric{Source: own, Replicas: "po d"}, "not the name of a label"},
@@ -131,7 +116,7 @@ func TestMergingTakesWhatIsStrictest(t *testing.T) {
 	metric := func(name string) analysis.Metric {
 		return analysis.Metric{Name: name, Source: analysis.Gauge{Query: `m{arm="${arm}"}`}}
 	}
-	a := analysis.Definition{Name: "a", Interval: 5 * time.Second, FalseRollback: 0.02, MinRequests: 50, WarmUp: 2 * time.Minute, PassAfter: new(time.Minute),
+	a := analysis.Definition{Name: "a", Split: analysis.Tested(), Interval: 5 * time.Second, FalseRollback: 0.02, MinRequests: 50, WarmUp: 2 * time.Minute, PassAfter: new(time.Minute),
 		Metrics: []analysis.Metric{metric("x"), metric("y")}}
 	b := analysis.Definition{Name: "b", FalseAdvance: 0.01, PassAfter: new(time.Hour), Settle: time.Second, Metrics: []analysis.Metric{metric("y"), metric("z")}}
 	m := analysis.Merge(a, b)

@@ -434,10 +434,10 @@ func TestARequestCounterThatTellsTheArmsNotApartIsRefused(t *testing.T) {
 		{Name: "e", Source: Ratio{Bad: `e{code="5"}`, Total: `e{}`}},
 		{Name: "g", Source: Gauge{Query: `avg(mem)`}},
 	} {
-		_, err := NewPlan(Definition{Metrics: []Metric{m}}, arms)
+		_, err := NewPlan(Definition{Split: Tested(), Metrics: []Metric{m}}, arms)
 		require.ErrorContains(t, err, "both arms would be measured by the same series")
 	}
-	_, err := NewPlan(Definition{Metrics: []Metric{errorsMetric()}}, Arms{Canary: arms.Canary})
+	_, err := NewPlan(Definition{Split: Tested(), Metrics: []Metric{errorsMetric()}}, Arms{Canary: arms.Canary})
 	require.ErrorContains(t, err, "${service} has no value")
 }
 
@@ -516,7 +516,7 @@ func FuzzCursor(f *testing.F) {
 // included. Only a reset that two servers' views could explain may count for less where an answer ends before it.
 func TestWindowsOneByOneCountTheSameAsJoined(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
-		p, err := NewPlan(Definition{Metrics: []Metric{errorsMetric()}}, arms)
+		p, err := NewPlan(Definition{Split: Tested(), Metrics: []Metric{errorsMetric()}}, arms)
 		require.NoError(r, err)
 		far := rapid.Bool().Draw(r, "far")
 		w := drawWorld(r, far)
@@ -580,7 +580,7 @@ func drawWorld(r *rapid.T, far bool) world {
 // more is counted than there was, and nothing is lost but the view of the one that is ahead.
 func TestOfTwoServersBehindOneAddressNoneMakesAReset(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
-		p, err := NewPlan(Definition{Metrics: []Metric{errorsMetric()}}, arms)
+		p, err := NewPlan(Definition{Split: Tested(), Metrics: []Metric{errorsMetric()}}, arms)
 		require.NoError(r, err)
 		start, rate := rapid.IntRange(0, 1_000_000).Draw(r, "start"), rapid.IntRange(0, 5).Draw(r, "rate")
 		value := func(second int) float64 { return float64(start + rate*(second+100)) }
@@ -641,7 +641,7 @@ func TestNothingIsWrittenToTheCursorThatWasGiven(t *testing.T) {
 }
 
 func BenchmarkPlanAsksAndFold(b *testing.B) {
-	def := TraefikWeb()
+	def := Definition{Split: Tested(), Metrics: []Metric{errorsMetric(), {Name: "slow", Source: TraefikLatency(300 * time.Millisecond)}}}
 	p, err := NewPlan(def, arms)
 	require.NoError(b, err)
 	var all []made

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 	"sort"
-	"strings"
 	"time"
 
 	"github.com/serindev/serin/judge"
@@ -117,10 +116,8 @@ func (m *Metric) replicas() string {
 		selectors = []Selector{s.Histogram}
 	case Gauge:
 	}
-	for _, s := range selectors {
-		if strings.HasPrefix(string(s), "traefik_") {
-			return ""
-		}
+	if slices.ContainsFunc(selectors, ofGateway) {
+		return ""
 	}
 	return "instance"
 }

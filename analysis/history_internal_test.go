@@ -30,7 +30,7 @@ func podErrors() Metric {
 // remembered is the history of some metrics in a world.
 func remembered(t *testing.T, w world, metrics ...Metric) map[string]judge.History {
 	t.Helper()
-	def := Definition{Metrics: metrics}
+	def := Definition{Split: Tested(), Metrics: metrics}
 	require.NoError(t, def.Validate())
 	h, err := NewHistory(def, arms.Baseline)
 	require.NoError(t, err)
@@ -86,8 +86,8 @@ func TestAGatewaysMetricsDoNotTellTheServicesReplicasApart(t *testing.T) {
 	}{
 		{"a label that was named", podErrors(), "pod"},
 		{"a metric of the service's own", Metric{Source: Ratio{Bad: "b_total", Total: "requests_total"}}, "instance"},
-		{"a metric of Traefik's", Metric{Source: Ratio{Bad: "b_total", Total: `traefik_service_requests_total{service="x"}`}}, ""},
-		{"latencies of Traefik's", Metric{Source: Slow{Histogram: "traefik_service_request_duration_seconds_bucket"}}, ""},
+		{"the gateway's counter of requests", Metric{Source: Ratio{Bad: "b_total", Total: TraefikRequests}}, ""},
+		{"the gateway's histogram of latencies", Metric{Source: TraefikLatency(time.Second)}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) { require.Equal(t, c.want, c.m.replicas()) })
 	}

@@ -164,7 +164,7 @@ func (p *Plan) splitInputs(s Split, arms Arms) error {
 func (p *Plan) apart(canary, baseline int) error {
 	c, b := p.inputs[canary], p.inputs[baseline]
 	if c.template == b.template && c.value == b.value {
-		return fmt.Errorf("both arms would be measured by the same series, %s: put in what tells them apart: ${service} for Traefik's own metrics, ${version} or ${pods} for others on Kubernetes, ${instances} without it",
+		return fmt.Errorf("both arms would be measured by the same series, %s: put in what tells them apart: ${service} for the gateway's own metrics, ${version} or ${pods} for others on Kubernetes, ${instances} without it",
 			strings.TrimSpace(c.text))
 	}
 	return nil

@@ -186,11 +186,4 @@ func TestFurtherMatchersAreCanonical(t *testing.T) {
 		_, err := EqualMatchers(map[string]string{label: "x"})
 		require.Error(t, err, label)
 	}
-	traefik := Traefik{ServiceLabel: "exported_service", Match: `cluster="eu-1"`}.And("", `job="traefik"`)
-	require.Equal(t, Selector(`traefik_service_requests_total{exported_service="${service}",code=~"5..|499",cluster="eu-1",job="traefik"}`),
-		traefik.Errors("5xx", "499").Bad)
-	for _, s := range []Selector{traefik.Requests(), traefik.Latency(1).Histogram, traefik.Errors().Bad} {
-		_, err := parseSelector(string(s))
-		require.NoError(t, err)
-	}
 }

@@ -126,15 +126,19 @@ func (m Metric) CheckReplicas() error {
 		text = Selector(s.Query)
 	case nil:
 	}
-	s, err := parseSelector(string(text))
+	_, err := parseSelector(string(text))
 	switch _, gauge := m.Source.(Gauge); {
 	case gauge && err != nil:
 		return errors.New("needs a gauge whose query is a selector, a name and matchers in braces: its raw samples are asked for")
-	case err == nil && strings.HasPrefix(s.name, "traefik_"):
-		return errors.New("series of Traefik's own tell Traefik's replicas apart, not the service's")
+	case err == nil && ofGateway(text):
+		return errors.New("the gateway's own series tell the gateway's replicas apart, not the service's")
 	}
 	return nil
 }
+
+// ofGateway reports whether a selector selects series that the gateway writes: only the gateway labels them with its own
+// name of an arm's service.
+func ofGateway(s Selector) bool { return strings.Contains(string(s), "${service}") }
 
 func isLabel(s string) bool {
 	ts, err := tokens(s)
@@ -209,7 +213,7 @@ func (c *checker) names() Names {
 func (d Definition) Variables() []string {
 	var texts []string
 	if !d.Split.Off {
-		texts = append(texts, string(d.Defaults().Split.Requests))
+		texts = append(texts, string(d.Split.Requests))
 	}
 	for i := range d.Metrics {
 		switch s := d.Metrics[i].Source.(type) {

@@ -128,7 +128,7 @@ var arms = Arms{Canary: Names{Service: "canary@file", Vars: map[string][]string{
 
 func plan(t *testing.T, metrics ...Metric) Plan {
 	t.Helper()
-	d := Definition{Metrics: metrics}
+	d := Definition{Split: Tested(), Metrics: metrics}
 	require.NoError(t, d.Validate())
 	p, err := NewPlan(d, arms)
 	require.NoError(t, err)

@@ -9,6 +9,7 @@ import (
 	"github.com/serindev/serin/internal/spelling"
 	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/share"
+	"github.com/serindev/serin/traffic/traefik"
 )
 
 // minInterval between looks: a scrape is never more frequent, and each look costs queries.
@@ -16,7 +17,7 @@ const minInterval = time.Second
 
 // analysis checks the meaning of an analysis by itself; its parameters are checked where a rollout uses it.
 func (c *checker) analysis(s *AnalysisSpec, name string) {
-	if name == analysis.BuiltInTraefikWeb {
+	if name == traefik.Web {
 		c.fail(c.at("metadata", "name"), "%s is built in: take another name", name)
 	}
 	switch {
@@ -112,7 +113,7 @@ func (c *checker) metric(at place, m *MetricSpec) {
 	if source == "" || len(c.errs) > 0 && m.Name == "" {
 		return
 	}
-	def := m.definition(analysis.Traefik{})
+	def := m.definition(traefik.Series{})
 	if m.Replicas != "" {
 		if err := def.CheckReplicas(); err != nil {
 			c.fail(at.in("replicas"), "%s", err)
@@ -142,11 +143,10 @@ func (c *checker) source(at place, m *MetricSpec) string {
 		c.fail(at, "has no data source: expected exactly one of preset, ratio, slow, distribution or gauge; %s", what)
 		return ""
 	}
-	if m.SlowerThan != nil && m.Preset != analysis.PresetTraefikLatency {
-		c.fail(at.in("slowerThan").atKey(), "belongs to the preset %s", analysis.PresetTraefikLatency)
-	}
-	if m.Codes != nil && m.Preset != analysis.PresetTraefikErrors {
-		c.fail(at.in("codes").atKey(), "belongs to the preset %s", analysis.PresetTraefikErrors)
+	for _, p := range traefik.Presets() {
+		if field := at.in(p.Field); !field.gone && m.Preset != p.Name {
+			c.fail(field.atKey(), "belongs to the preset %s", p.Name)
+		}
 	}
 	if m.Match != "" && m.Preset == "" {
 		c.fail(at.in("match").atKey(), "belongs to presets: the selectors of this metric are your own, so that the matchers stand in their braces")
@@ -161,10 +161,13 @@ func (c *checker) source(at place, m *MetricSpec) string {
 }
 
 func (c *checker) sourceFields(at place, m *MetricSpec, set string) string {
-	presets := []string{analysis.PresetTraefikErrors, analysis.PresetTraefikLatency}
 	switch {
-	case m.Preset != "" && !slices.Contains(presets, m.Preset):
-		c.fail(at.in("preset"), "there is no preset %s: %s", quote(m.Preset), meant(m.Preset, presets))
+	case m.Preset != "" && m.preset() == nil:
+		var names []string
+		for _, p := range traefik.Presets() {
+			names = append(names, p.Name)
+		}
+		c.fail(at.in("preset"), "there is no preset %s: %s", quote(m.Preset), meant(m.Preset, names))
 		return ""
 	case m.Ratio != nil && (m.Ratio.Bad == "") == (m.Ratio.Good == ""):
 		c.fail(at.in("ratio"), "expected one of bad or good beside total")
@@ -286,21 +289,21 @@ func (s *AnalysisSpec) definition(name string, sources sourcing) analysis.Defini
 			FalseAlarm: float64(or(r.FalseAlarm, 0)), Tolerance: share.Share(or(r.Tolerance, 0))}
 	}
 	d.Split.From = splitFrom
-	if traefik := s.traefik(sources.of(splitFrom)); d.Split.Requests == "" && traefik != (analysis.Traefik{}) {
-		d.Split.Requests = traefik.Requests()
+	if d.Split.Requests == "" {
+		d.Split.Requests = s.series(sources.of(splitFrom)).Requests()
 	}
 	for i := range s.Metrics {
 		from := s.from(s.Metrics[i].Prometheus, sources)
-		m := s.Metrics[i].definition(s.traefik(sources.of(from)))
+		m := s.Metrics[i].definition(s.series(sources.of(from)))
 		m.From = from
 		d.Metrics = append(d.Metrics, m)
 	}
 	return d
 }
 
-func (m *MetricSpec) definition(traefik analysis.Traefik) analysis.Metric {
+func (m *MetricSpec) definition(series traefik.Series) analysis.Metric {
 	out := analysis.Metric{
-		Name: string(m.Name), Source: m.toSource(traefik.And("", string(m.Match))), Direction: judge.Direction(m.Direction), Goal: m.Goal,
+		Name: string(m.Name), Source: m.toSource(series.And("", string(m.Match))), Direction: judge.Direction(m.Direction), Goal: m.Goal,
 		Optional: m.Optional, Weight: or(m.Weight, 0), Noise: float64(or(m.Noise, 0)),
 		Replicas: m.Replicas,
 	}
@@ -315,16 +318,24 @@ func (m *MetricSpec) definition(traefik analysis.Traefik) analysis.Metric {
 	return out
 }
 
-func (m *MetricSpec) toSource(traefik analysis.Traefik) analysis.Source {
-	switch {
-	case m.Preset == analysis.PresetTraefikErrors:
-		codes := make([]string, len(m.Codes))
-		for i, c := range m.Codes {
-			codes[i] = string(c)
+// preset is the one of the metric's name; nil if there is none.
+func (m *MetricSpec) preset() *traefik.Preset {
+	for _, p := range traefik.Presets() {
+		if p.Name == m.Preset {
+			return &p
 		}
-		return traefik.Errors(codes...)
-	case m.Preset == analysis.PresetTraefikLatency:
-		return traefik.Latency(long(m.SlowerThan, analysis.TraefikSlowerThan))
+	}
+	return nil
+}
+
+func (m *MetricSpec) toSource(series traefik.Series) analysis.Source {
+	switch {
+	case m.Preset != "":
+		asked := traefik.Asked{SlowerThan: long(m.SlowerThan, 0)}
+		for _, c := range m.Codes {
+			asked.Codes = append(asked.Codes, string(c))
+		}
+		return m.preset().Source(series, asked)
 	case m.Ratio != nil:
 		r := m.Ratio
 		return analysis.Ratio{Bad: analysis.Selector(r.Bad), Good: analysis.Selector(r.Good), Total: analysis.Selector(r.Total),

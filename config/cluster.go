@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"strconv"
@@ -9,10 +10,8 @@ import (
 
 	"github.com/goccy/go-yaml"
 
-	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/share"
-	"github.com/serindev/serin/traffic"
 	"github.com/serindev/serin/workload"
 )
 
@@ -26,20 +25,15 @@ const (
 	defaultCapacityReady = 10 * time.Minute
 )
 
+// namespace is the one that is named, or the route's.
 func (m *planner) namespace(own Namespace) string {
-	switch {
-	case own != "":
-		return string(own)
-	case m.spec.Traffic.Traefik.Namespace != "":
-		return string(m.spec.Traffic.Traefik.Namespace)
-	}
-	return defaultNamespace
+	route, _ := m.spec.Traffic.cluster()
+	return cmp.Or(string(own), route)
 }
 
-// cluster fills in what a rollout has on Kubernetes beside its traffic.
-func (m *planner) cluster() {
-	t := m.spec.Traffic.Traefik
-	if t == nil {
+// workloads fills in what a rollout has on Kubernetes alongside its traffic.
+func (m *planner) workloads() {
+	if !m.cluster {
 		return
 	}
 	d := &m.plan.Rollout
@@ -58,19 +52,6 @@ func (m *planner) cluster() {
 		trigger := &m.spec.Triggers[i]
 		name := workload.Name{Namespace: m.namespace(trigger.Namespace), Name: string(trigger.Deployment)}
 		d.Cluster.Triggers = append(d.Cluster.Triggers, name)
-	}
-	m.plan.Gateway.Cluster = &record.ClusterGateway{
-		Namespace: m.namespace(""), IngressRoute: string(t.IngressRoute), Adopt: t.Adopt, Stable: d.Stable, Canary: d.Canary,
-		StableBalancing: m.spec.Stable.balancing(), CanaryBalancing: m.spec.Canary.balancing(),
-	}
-	if r := t.Route; r != nil {
-		route := traffic.Route{Rule: r.Rule, EntryPoints: r.EntryPoints, Priority: r.Priority, TLS: r.TLS.toTraffic(),
-			Middlewares: middlewares(r.Middlewares), Observability: r.Observability.toTraffic()}
-		if r.Host != "" {
-			// The checks have left nothing in a host that ends a rule's quotes.
-			route.Rule = "Host(`" + r.Host + "`)"
-		}
-		m.plan.Gateway.Cluster.Route = &route
 	}
 }
 

@@ -17,14 +17,15 @@ import (
 	"github.com/serindev/serin/analysis"
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/traffic"
+	"github.com/serindev/serin/traffic/traefik"
 )
 
 // Loader is how configuration is read. The zero value reads as [Load] does.
 type Loader struct {
 	// Settle is what analyses that do not say it wait for late samples; 0 is package analysis's default.
 	Settle time.Duration
-	// Traefik is how Traefik's series are found in the daemon's own Prometheus.
-	Traefik analysis.Traefik
+	// Series is how the gateway's own series are found in the daemon's own Prometheus.
+	Series traefik.Series
 	// Scraped: the daemon reads targets itself in place of a Prometheus, see [Source].
 	Scraped bool
 	// Sources are the daemon's further ones, by name; nil: it is not known which there are, and any name will do.
@@ -42,8 +43,9 @@ type Loader struct {
 // Source is what analyses have to know of a Prometheus that they are judged by.
 type Source struct {
 	// Settle is what analyses that do not say it wait for late samples.
-	Settle  time.Duration
-	Traefik analysis.Traefik
+	Settle time.Duration
+	// Series is how the gateway's own series are found in it.
+	Series traefik.Series
 	// Scraped: it is no Prometheus, but targets that Serin reads itself, without PromQL and without a past.
 	Scraped bool
 }

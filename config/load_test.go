@@ -8,13 +8,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/serindev/serin/analysis"
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/share"
 	"github.com/serindev/serin/traffic"
+	"github.com/serindev/serin/traffic/traefik"
 	"github.com/serindev/serin/workload"
-	"github.com/stretchr/testify/require"
 )
 
 func loadExamples(t *testing.T) *Set {
@@ -56,7 +58,7 @@ func TestTheMinimalExampleGetsEveryDefault(t *testing.T) {
 	}, d)
 	require.Equal(t, record.Gateway{File: "/etc/traefik/dynamic/shop.yaml",
 		Route: traffic.Route{Rule: "Host(`shop.example.com`)", EntryPoints: []string{"web"}}}, r.Plan.Gateway)
-	require.Equal(t, map[string]analysis.Definition{"gray": analysis.Merge(analysis.TraefikWeb())}, r.Plan.Analyses)
+	require.Equal(t, map[string]analysis.Definition{"gray": analysis.Merge(traefik.Series{}.Web())}, r.Plan.Analyses)
 }
 
 func TestThePipelineExampleIsAPlanForACluster(t *testing.T) {

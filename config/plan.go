@@ -42,6 +42,7 @@ type planner struct {
 	checker
 	loader   Loader
 	spec     *RolloutSpec
+	cluster  bool // the arms are Deployments
 	analyses map[string]*parsed
 	lost     map[string]string // analyses in files with errors
 	used     map[string]bool
@@ -56,11 +57,12 @@ func makePlan(p *parsed, analyses map[string]*parsed, lost map[string]string, l 
 	m := &planner{checker: checker{document: p.document}, loader: l, spec: &p.rollout.Spec, analyses: analyses,
 		lost: lost, used: map[string]bool{}, declared: map[string]analysis.Definition{}}
 	m.plan = record.Plan{Rollout: rollout.Definition{Name: p.name, KeepCohort: m.spec.KeepCohort}, Analyses: map[string]analysis.Definition{}}
+	_, m.cluster = m.spec.Traffic.cluster()
 	m.steps()
 	m.scopes()
 	m.rest()
+	m.workloads()
 	m.gateway()
-	m.cluster()
 	if len(m.errs) == 0 && len(m.plan.Unsupported) == 0 && !p.flawed {
 		if err := m.plan.Rollout.Check(); err != nil {
 			m.fail(m.at("spec"), "%s", err)
@@ -70,10 +72,7 @@ func makePlan(p *parsed, analyses map[string]*parsed, lost map[string]string, l 
 		return record.Plan{}, m.errs.sorted(), m.warnings.sorted()
 	}
 	m.plan.Rollout.Revision = m.revision()
-	m.plan.Gateway.File = m.beside(m.plan.Gateway.File)
-	for i := range m.plan.Gateway.Replicas {
-		m.plan.Gateway.Replicas[i].PasswordFile = m.beside(m.plan.Gateway.Replicas[i].PasswordFile)
-	}
+	m.absolute()
 	return m.plan, nil, m.warnings.sorted()
 }
 
@@ -151,7 +150,7 @@ func (m *planner) steps() {
 		case s.Gray != nil:
 			m.plan.Rollout.Steps = append(m.plan.Rollout.Steps, s.Gray.toStep(name))
 		case s.Promote != nil:
-			m.plan.Rollout.Steps = append(m.plan.Rollout.Steps, s.Promote.toStep(name, m.spec.Traffic.Traefik != nil))
+			m.plan.Rollout.Steps = append(m.plan.Rollout.Steps, s.Promote.toStep(name, m.cluster))
 		case s.Webhook != nil:
 			m.plan.Rollout.Steps = append(m.plan.Rollout.Steps, s.Webhook.toStep(name))
 		case s.Wait != nil:
@@ -233,10 +232,8 @@ func (m *planner) rest() {
 	d.Stable, d.Canary = m.spec.Stable.toBackend(), m.spec.Canary.toBackend()
 	d.Guards = m.spec.Guards.toTraffic()
 	var v VerifySpec
-	if f := m.spec.Traffic.TraefikFile; f != nil {
-		v = or(f.Verify, VerifySpec{})
-	} else if t := m.spec.Traffic.Traefik; t != nil {
-		v = or(t.Verify, VerifySpec{})
+	if g := m.spec.Traffic.gateway(); g != nil {
+		v = or(g.confirmed(), VerifySpec{})
 	}
 	d.Verify = rollout.Verify{For: long(v.For, defaultVerify), Trust: v.Unconfirmed == "trust" || v.Unconfirmed == "" && len(v.API) == 0}
 	r := or(m.spec.Rollback, RollbackSpec{})
@@ -266,49 +263,6 @@ func (a *ArmSpec) toBackend() traffic.Backend {
 	}
 	if a.Service != nil {
 		out.Service, out.Port = string(a.Service.Name), string(a.Service.Port)
-	}
-	return out
-}
-
-func (m *planner) gateway() {
-	g := &m.plan.Gateway
-	var v *VerifySpec
-	if f := m.spec.Traffic.TraefikFile; f != nil {
-		g.File = f.Path
-		g.Route = traffic.Route{Rule: f.Rule, EntryPoints: f.EntryPoints, Priority: f.Priority, TLS: f.TLS.toTraffic(),
-			Observability: f.Observability.toTraffic()}
-		for _, name := range f.Middlewares {
-			g.Route.Middlewares = append(g.Route.Middlewares, traffic.Middleware{Name: name})
-		}
-		for _, arm := range []*ArmSpec{&m.spec.Stable, &m.spec.Canary} {
-			if how := arm.balancing(); how != (traffic.Balancing{}) {
-				g.Sets = append(g.Sets, record.ServerSet{Servers: arm.toBackend().Servers, Balancing: how})
-			}
-		}
-		v = f.Verify
-	} else if t := m.spec.Traffic.Traefik; t != nil {
-		v = t.Verify
-	}
-	if v == nil {
-		return
-	}
-	auth := or(v.BasicAuth, BasicAuthFileSpec{})
-	for _, api := range v.API {
-		g.Replicas = append(g.Replicas, record.Replica{URL: api, User: auth.Username, PasswordFile: auth.PasswordFile})
-	}
-}
-
-func (t *TLSSpec) toTraffic() *traffic.TLS {
-	if t == nil {
-		return nil
-	}
-	return &traffic.TLS{SecretName: t.SecretName, CertResolver: t.CertResolver, Options: t.Options,
-		OptionsNamespace: string(t.OptionsNamespace), Domains: domains(t.Domains)}
-}
-
-func domains(all []DomainSpec) (out []traffic.Domain) {
-	for _, d := range all {
-		out = append(out, traffic.Domain{Main: d.Main, SANs: d.SANs})
 	}
 	return out
 }

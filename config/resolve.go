@@ -1,8 +1,6 @@
 package config
 
 import (
-	"cmp"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -310,30 +308,14 @@ func (c claim) error(me, other *parsed) Error {
 	return at.errorf("%s is declared a second time, in %s", me.title(), where)
 }
 
-// suffixes of the objects that are named after a rollout (spec/traefik.md, File provider).
-var suffixes = []string{"", "-ab", "-stable", "-canary", "-ab-stable", "-ab-canary", "-circuit-breaker", "-rate-limit"}
-
-// clusterSuffixes are those on Kubernetes (spec/traefik.md, Kubernetes CRDs).
-var clusterSuffixes = []string{"", "-ab", "-circuit-breaker", "-rate-limit"}
-
 // claims of a document, the one that matters most first.
 func (p *parsed) claims() []claim {
 	out := []claim{{claimName, p.title()}}
-	switch {
-	case p.rollout == nil:
-		return out
-	case p.rollout.Spec.Traffic.Traefik != nil:
-		namespace := cmp.Or(string(p.rollout.Spec.Traffic.Traefik.Namespace), defaultNamespace)
-		for _, s := range clusterSuffixes {
-			out = append(out, claim{claimObject, namespace + "/" + p.name + s})
-		}
-		return append(out, p.rollout.Spec.clusterClaims()...)
-	case p.rollout.Spec.Traffic.TraefikFile == nil:
+	if p.rollout == nil {
 		return out
 	}
-	out = append(out, claim{claimFile, filepath.Clean(beside(p.src.name, p.rollout.Spec.Traffic.TraefikFile.Path))})
-	for _, s := range suffixes {
-		out = append(out, claim{claimObject, p.name + s})
+	if g := p.rollout.Spec.Traffic.gateway(); g != nil {
+		out = append(out, g.claims(p)...)
 	}
 	return out
 }
@@ -392,29 +374,4 @@ func (r *resolver) plans(out *state) {
 	}
 	slices.Sort(out.Analyses)
 	slices.SortFunc(out.Rollouts, func(a, b Rollout) int { return strings.Compare(a.Plan.Rollout.Name, b.Plan.Rollout.Name) })
-}
-
-// clusterClaims are those of a rollout on Kubernetes.
-func (s *RolloutSpec) clusterClaims() (out []claim) {
-	t := s.Traffic.Traefik
-	for _, arm := range []ArmSpec{s.Stable, s.Canary} {
-		if arm.Deployment != "" {
-			out = append(out, claim{claimArm, cmp.Or(string(arm.Namespace), string(t.Namespace), defaultNamespace) + "/" + string(arm.Deployment)})
-		}
-	}
-	if t.Route == nil {
-		return out
-	}
-	route := strings.TrimSpace(t.Route.Rule)
-	if t.Route.Host != "" {
-		route = "host " + strings.ToLower(t.Route.Host)
-	}
-	points := t.Route.EntryPoints
-	if len(points) == 0 {
-		return append(out, claim{claimHost, route})
-	}
-	for _, point := range points {
-		out = append(out, claim{claimHost, route + " at entry point " + point})
-	}
-	return out
 }

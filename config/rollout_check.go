@@ -1,10 +1,6 @@
 package config
 
 import (
-	"cmp"
-	"fmt"
-	"net/url"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -17,23 +13,8 @@ import (
 // rollout checks the meaning of a rollout by itself; the analyses it names are checked by [resolver].
 func (c *checker) rollout(s *RolloutSpec, l Loader) {
 	params := c.parameters(s)
-	if f := s.Traffic.TraefikFile; f != nil {
-		c.traefikFile(f, l)
-		c.servers(s)
-		c.balancing(c.spec("stable"), &s.Stable)
-		c.balancing(c.spec("canary"), &s.Canary)
-		c.alike(s)
-		var route traffic.Route
-		for _, m := range f.Middlewares {
-			route.Middlewares = append(route.Middlewares, traffic.Middleware{Name: m})
-		}
-		route.TLS = f.TLS.toTraffic()
-		c.route(c.spec("traffic", "traefikFile"), route)
-	}
-	if t := s.Traffic.Traefik; t != nil {
-		c.traefik(t, l)
-		c.service("stable", &s.Stable, s)
-		c.service("canary", &s.Canary, s)
+	if g := s.Traffic.gateway(); g != nil {
+		g.check(c, s, l)
 		c.alike(s)
 	}
 	if s.Stable.Replicas != "" {
@@ -71,133 +52,6 @@ func (c *checker) parameters(s *RolloutSpec) []string {
 		}
 	}
 	return names
-}
-
-func (c *checker) traefikFile(f *TraefikFileSpec, l Loader) {
-	at := c.spec("traffic", "traefikFile")
-	if ext := filepath.Ext(f.Path); ext != ".yaml" && ext != ".yml" {
-		c.fail(at.in("path"), "expected a file that ends in .yaml or .yml: Traefik reads no other of this form")
-	}
-	c.rule(at.in("rule"), f.Rule, l)
-	c.verify(at.in("verify"), f.Verify)
-}
-
-// rule checks a route's rule by the gateway's own parser.
-func (c *checker) rule(at place, rule string, l Loader) {
-	if l.Rule == nil {
-		return
-	}
-	if err := l.Rule(rule); err != nil {
-		c.fail(at, "%s", err)
-	}
-}
-
-func (c *checker) verify(at place, v *VerifySpec) {
-	if v == nil {
-		return
-	}
-	for i, api := range v.API {
-		p := at.in("api")
-		if p.node != nil && p.node.what == isList {
-			p = p.in(i)
-		}
-		if err := checkURL(api); err != nil {
-			c.fail(p, "expected %s: %s", expectedURL, err)
-		} else if slices.Index(v.API, api) < i {
-			c.fail(p, "%s is named twice", api)
-		}
-	}
-	if v.For != nil && *v.For <= 0 {
-		c.fail(at.in("for"), "expected more than 0")
-	}
-	if v.BasicAuth != nil && len(v.API) == 0 {
-		c.fail(at.in("basicAuth").atKey(), "there is no api to sign in to")
-	}
-}
-
-// ofServers are the fields of an arm without Kubernetes.
-var ofServers = []string{"servers", "replicas", "healthCheck", "serversTransport", "passHostHeader", "sticky", "responseForwarding"}
-
-// servers checks both sets of servers of the file provider.
-func (c *checker) servers(s *RolloutSpec) {
-	where := map[string]string{}
-	for _, arm := range []struct {
-		name string
-		spec *ArmSpec
-	}{{"stable", &s.Stable}, {"canary", &s.Canary}} {
-		at := c.spec(arm.name)
-		if len(arm.spec.Servers) == 0 {
-			c.fail(at.in("servers"), "is missing: expected a list of addresses such as http://127.0.0.1:8081")
-		}
-		for _, e := range at.node.entries {
-			if !slices.Contains(ofServers, e.key) {
-				c.fail(at.in(e.key).atKey(), "belongs to Traefik on Kubernetes; traffic is traefikFile")
-			}
-		}
-		for i, server := range arm.spec.Servers {
-			p := at.in("servers", i)
-			u, err := url.Parse(string(server))
-			if err != nil {
-				continue // told already
-			}
-			key := u.Scheme + "://" + u.Host
-			if other, twice := where[key]; twice {
-				c.fail(p, "%s is in %s already", server, other)
-				continue
-			}
-			where[key] = fmt.Sprintf("%s.servers[%d]", arm.name, i)
-		}
-	}
-}
-
-func (c *checker) traefik(t *TraefikSpec, l Loader) {
-	at := c.spec("traffic", "traefik")
-	switch {
-	case (t.Route == nil) == (t.IngressRoute == ""):
-		c.fail(at, "expected one of route (Serin's own) or ingressRoute (one that is already there)")
-	case t.Route == nil:
-	case (t.Route.Host == "") == (t.Route.Rule == ""):
-		c.fail(at.in("route"), "expected one of host or rule")
-	case t.Route.Host != "":
-		if strings.ContainsAny(t.Route.Host, "`\"\\/: \t\r\n") {
-			c.fail(at.in("route", "host"), "%s is not a host", quote(t.Route.Host))
-		}
-	default:
-		c.rule(at.in("route", "rule"), t.Route.Rule, l)
-	}
-	if r := t.Route; r != nil {
-		c.route(at.in("route"), traffic.Route{Middlewares: middlewares(r.Middlewares), TLS: r.TLS.toTraffic()})
-	}
-	c.verify(at.in("verify"), t.Verify)
-}
-
-func (c *checker) service(arm string, a *ArmSpec, s *RolloutSpec) {
-	at := c.spec(arm)
-	if len(a.Servers) > 0 {
-		c.fail(at.in("servers").atKey(), "belongs to traefikFile; on Kubernetes name a deployment and a service")
-	}
-	if a.Deployment == "" {
-		c.fail(at.in("deployment"), "is missing: expected the name of a Deployment")
-	}
-	if a.Service == nil {
-		c.fail(at.in("service"), "is missing: expected a map with name and port")
-	}
-	for _, field := range ofServers[2:] {
-		if p := at.in(field); !p.gone && field == "healthCheck" {
-			c.fail(p.atKey(), "belongs to traefikFile: on Kubernetes readiness probes say whether a pod can take requests")
-		} else if !p.gone {
-			c.fail(p.atKey(), "is said of the service: service: {name: …, port: …, %s: …}", field)
-		}
-	}
-	if t := s.Traffic.Traefik; a.Namespace != "" && a.Namespace != Namespace(cmp.Or(string(t.Namespace), defaultNamespace)) {
-		c.fail(at.in("namespace"), "%s is not the route's namespace: Traefik's objects of a rollout and the Services that they lead to are in one. An IngressRoute can stand in the Services' namespace, whatever namespace Traefik is in", a.Namespace)
-	}
-	if t := s.Traffic.Traefik; t.Route == nil && a.Service != nil && a.balancing() != (traffic.Balancing{}) {
-		c.fail(at.in("service"), "how the Service is talked to is said in the IngressRoute that is adopted, in its reference to stable's Service: both arms get it")
-	}
-	if a.Service != nil {
-		c.balancing(at.in("service"), a)
-	}
 }
 
 func (c *checker) guards(g *GuardsSpec, l Loader) {

@@ -17,9 +17,10 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
-	"github.com/serindev/serin/analysis"
+
 	"github.com/serindev/serin/internal/spelling"
 	"github.com/serindev/serin/share"
+	"github.com/serindev/serin/traffic/traefik"
 )
 
 const schemaPath = "schema/serin.dev_v1alpha1.json"
@@ -106,7 +107,7 @@ var formats = map[string]func(v any) error{
 	},
 	formatMatchers: checkMatchers,
 	formatCode: func(v any) error {
-		if !analysis.IsCode(strings.ToLower(fmt.Sprint(v))) {
+		if !traefik.IsCode(strings.ToLower(fmt.Sprint(v))) {
 			return errNot
 		}
 		return nil

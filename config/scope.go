@@ -6,6 +6,7 @@ import (
 
 	"github.com/serindev/serin/analysis"
 	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/traffic/traefik"
 )
 
 // scopes gives each A/B step and all gray steps together their analysis and their patience.
@@ -81,7 +82,7 @@ func (m *planner) reference(at place, name string) {
 // unknown says why a variable has no value in this rollout, or none that holds; empty if it has.
 func (m *planner) unknown(variable string, params []string) string {
 	const instead = `instance=~"${instances}" selects the series of the arm's servers, hosts and ports`
-	servers := m.spec.Traffic.TraefikFile != nil
+	servers := !m.cluster
 	switch variable {
 	case varService:
 		return ""
@@ -109,13 +110,13 @@ func (m *planner) unknown(variable string, params []string) string {
 
 // missingAnalysis says why there is no analysis of a name; empty if there is one.
 func missingAnalysis(name string, analyses map[string]*parsed, lost map[string]string) string {
-	if _, ok := analyses[name]; ok || name == analysis.BuiltInTraefikWeb {
+	if _, ok := analyses[name]; ok || name == traefik.Web {
 		return ""
 	}
 	if file, ok := lost[name]; ok {
 		return fmt.Sprintf("analysis %s is in %s, which has errors", name, file)
 	}
-	there := []string{analysis.BuiltInTraefikWeb}
+	there := []string{traefik.Web}
 	for n := range analyses {
 		there = append(there, n)
 	}

@@ -8,12 +8,13 @@ import (
 	"time"
 
 	"github.com/serindev/serin/analysis"
+	"github.com/serindev/serin/traffic/traefik"
 )
 
 // For is l with what a daemon's document says of its sources.
 func (l Loader) For(d *DaemonSpec) Loader {
 	own := d.Prometheus.source()
-	l.Settle, l.Traefik, l.Scraped = own.Settle, own.Traefik, own.Scraped
+	l.Settle, l.Series, l.Scraped = own.Settle, own.Series, own.Scraped
 	l.Sources = make(map[string]Source, len(d.Sources))
 	for name, p := range d.Sources {
 		l.Sources[name] = p.source()
@@ -24,7 +25,7 @@ func (l Loader) For(d *DaemonSpec) Loader {
 func (p *PrometheusSpec) source() Source {
 	return Source{
 		Settle: long(p.ScrapeInterval, 0), Scraped: p.Scrape != nil,
-		Traefik: analysis.Traefik{ServiceLabel: p.ServiceLabel, Match: string(p.Match)},
+		Series: traefik.Series{ServiceLabel: p.ServiceLabel, Match: string(p.Match)},
 	}
 }
 
@@ -38,7 +39,7 @@ type sourcing struct {
 // of is a source by its name.
 func (s sourcing) of(name string) Source {
 	if name == "" {
-		return Source{Settle: s.loader.Settle, Traefik: s.loader.Traefik, Scraped: s.loader.Scraped}
+		return Source{Settle: s.loader.Settle, Series: s.loader.Series, Scraped: s.loader.Scraped}
 	}
 	return s.loader.Sources[name]
 }
@@ -46,7 +47,7 @@ func (s sourcing) of(name string) Source {
 // builtIn is the analysis traefik-web. What nobody has said of it stays zero.
 func (s sourcing) builtIn() analysis.Definition {
 	source := s.of(s.rollout)
-	web := source.Traefik.Web()
+	web := source.Series.Web()
 	web.Settle, web.Split.Tolerance = source.Settle, 0
 	web.Split.From = s.rollout
 	for i := range web.Metrics {
@@ -55,9 +56,9 @@ func (s sourcing) builtIn() analysis.Definition {
 	return web
 }
 
-// traefik is how an analysis finds Traefik's series in a source.
-func (s *AnalysisSpec) traefik(of Source) analysis.Traefik {
-	return of.Traefik.And(s.ServiceLabel, string(s.Match))
+// series is how an analysis finds the gateway's own series in a source.
+func (s *AnalysisSpec) series(of Source) traefik.Series {
+	return of.Series.And(s.ServiceLabel, string(s.Match))
 }
 
 // from is the source of an analysis's metric that names its own, or none.

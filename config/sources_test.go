@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/serindev/serin/analysis"
+	"github.com/serindev/serin/traffic/traefik"
 )
 
 const twoSources = `
@@ -61,7 +62,7 @@ spec:
 	def = c.Plan.Analyses["gray"]
 	require.Equal(t, "shop", def.Split.From)
 	require.Equal(t, "shop", def.Metrics[0].From)
-	require.Equal(t, analysis.TraefikErrors(), def.Metrics[0].Source)
+	require.Equal(t, traefik.Series{}.Errors(), def.Metrics[0].Source)
 	require.Equal(t, time.Minute, def.Settle)
 
 	files["serin.yaml"] = "# nothing is known of the daemon\n"

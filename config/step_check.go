@@ -171,12 +171,12 @@ func (c *checker) analysed(at place, names Texts, s *RolloutSpec) {
 
 func (c *checker) promote(at place, p *PromoteSpec, s *RolloutSpec) {
 	c.positive(at, "deadline", p.Deadline)
-	if s.Traffic.TraefikFile == nil {
+	if _, ok := s.Traffic.cluster(); ok {
 		return
 	}
 	for _, e := range at.node.entries {
 		if e.key != "name" {
-			c.fail(at.in(e.key).atKey(), "belongs to Traefik on Kubernetes: with traefikFile the two sets of servers exchange their roles")
+			c.fail(at.in(e.key).atKey(), "belongs to Kubernetes: without it the two sets of servers exchange their roles")
 		}
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/serindev/serin/config"
 	"github.com/serindev/serin/engine"
 	"github.com/serindev/serin/judge"
-	"github.com/serindev/serin/judge/sequential"
+	"github.com/serindev/serin/judge/choice"
 	"github.com/serindev/serin/notify"
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
@@ -60,8 +60,8 @@ func newFileRouter(name string, g *record.Gateway) (engine.Router, error) {
 	return router{r}, nil
 }
 
-// newJudge chooses the judge; there is one that watches.
-func newJudge(s judge.Settings) (judge.Judge, error) { return sequential.New(s) }
+// newJudge makes the judge that watches releases.
+func newJudge(s judge.Settings) (judge.Judge, error) { return choice.New(s) }
 
 // caller calls webhooks with the release's parameters in their places.
 type caller struct{ *notify.Caller }

@@ -15,8 +15,8 @@ import (
 // exampleKinds are how code names the kind that a section of adding-a-kind.md takes as its example.
 var exampleKinds = map[string]string{
 	"A step":                `\brollout\.Wait\b|\bWaitSpec\b|\b(s|step)\.Wait\b|(?m)(^|[^\w.])Wait[,:\]{)]`,
-	"A gateway":             `\btraefikfile\.|\bTraefikFile\b|\.Gateway\.File\b`,
-	"A preset of a metric":  `\bPresetTraefikLatency\b`,
+	"A gateway":             `\btraefikfile\.|\bTraefikFile(Spec)?\b|\bg\.File\b`,
+	"A preset of a metric":  `"traefik-latency"`,
 	"A source of documents": `\bNewWatcher\b|fsnotify`,
 	"A notification":        `enum=drift|\bDrift +Kind\b`,
 	"A judge":               `\bsequential\.New\(`,

@@ -30,6 +30,7 @@ import (
 	"github.com/serindev/serin/share"
 	"github.com/serindev/serin/store"
 	"github.com/serindev/serin/traffic"
+	"github.com/serindev/serin/traffic/traefik"
 )
 
 // benchInterval is the interval of the looks and of the scrapes; benchSlots are measured after one that warms up.
@@ -134,7 +135,7 @@ func benchEngine(b *testing.B, url string) *Engine {
 
 // benchRelease puts one release at a weight that is in force, and follows it.
 func benchRelease(b *testing.B, e *Engine, name string) {
-	def := analysis.TraefikWeb()
+	def := traefik.Series{}.Web()
 	def.Interval, def.Settle, def.WarmUp = benchInterval, benchInterval, time.Nanosecond
 	d := rollout.Definition{
 		Name: name, Revision: "a1", Stable: traffic.Backend{Servers: []string{"http://a"}}, Canary: traffic.Backend{Servers: []string{"http://b"}},

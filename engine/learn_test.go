@@ -15,6 +15,7 @@ import (
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/store"
+	"github.com/serindev/serin/traffic/traefik"
 )
 
 // learner is an engine on a store of its own, with a release whose scope "gray" has these looks.
@@ -39,7 +40,7 @@ func learner(t *testing.T, looks []judge.Look) (*Engine, *release) {
 	require.NoError(t, s.SaveLooks(t.Context(), records))
 	r := &release{record: rec, plan: record.Plan{
 		Rollout:  rollout.Definition{Name: "shop", Scopes: []rollout.Scope{{Name: "gray"}}},
-		Analyses: map[string]analysis.Definition{"gray": analysis.TraefikWeb()},
+		Analyses: map[string]analysis.Definition{"gray": traefik.Series{}.Web()},
 	}}
 	r.state.EndedAt = began.Add(time.Hour)
 	return e, r

@@ -25,6 +25,7 @@ import (
 	"github.com/serindev/serin/share"
 	"github.com/serindev/serin/store"
 	"github.com/serindev/serin/traffic"
+	"github.com/serindev/serin/traffic/traefik"
 	"github.com/serindev/serin/workload"
 )
 
@@ -223,8 +224,8 @@ func gray(name string, then ...rollout.Step) record.Plan {
 			Rollback: rollout.Rollback{Drain: 10 * time.Second, Deadline: time.Hour},
 		},
 		Analyses: map[string]analysis.Definition{"gray": {
-			Name: "errors", Interval: interval, Settle: scrape, WarmUp: scrape,
-			Metrics: []analysis.Metric{{Name: "errors", Source: analysis.TraefikErrors()}},
+			Name: "errors", Interval: interval, Settle: scrape, WarmUp: scrape, Split: analysis.Split{Requests: traefik.Series{}.Requests()},
+			Metrics: []analysis.Metric{{Name: "errors", Source: traefik.Series{}.Errors()}},
 		}},
 	}
 }

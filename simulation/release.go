@@ -9,7 +9,7 @@ import (
 
 	"github.com/serindev/serin/analysis"
 	"github.com/serindev/serin/judge"
-	"github.com/serindev/serin/judge/sequential"
+	"github.com/serindev/serin/judge/choice"
 	"github.com/serindev/serin/rollout"
 )
 
@@ -119,7 +119,7 @@ type run struct {
 type scope struct {
 	name     string
 	def      analysis.Definition
-	judge    *sequential.Judge
+	judge    judge.Judge
 	evidence judge.Evidence
 	number   int
 	weight   float64 // of the newest look that was settled
@@ -188,7 +188,7 @@ func (r *run) follow() error {
 		return fmt.Errorf("scope %s: %w", target.Analyse, ErrScope)
 	}
 	def = def.Defaults()
-	j, err := sequential.New(def.Judge(len(r.plan.Definition.Scopes)))
+	j, err := choice.New(def.Judge(len(r.plan.Definition.Scopes)))
 	if err != nil {
 		return fmt.Errorf("scope %s: %w", target.Analyse, err)
 	}

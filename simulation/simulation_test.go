@@ -13,6 +13,7 @@ import (
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/share"
 	"github.com/serindev/serin/simulation"
+	"github.com/serindev/serin/traffic/traefik"
 )
 
 func source(a, b uint64) rand.Source { return rand.NewPCG(a, b) }
@@ -121,7 +122,7 @@ func TestAHistogramFallsFromBoundToBound(t *testing.T) {
 
 // plan is a rollout of two weights with the built-in analysis.
 func plan(decide rollout.Decide) simulation.Plan {
-	def := analysis.TraefikWeb()
+	def := traefik.Series{}.Web()
 	return simulation.Plan{
 		Limit: 6 * time.Hour,
 		Definition: rollout.Definition{
@@ -139,7 +140,7 @@ func plan(decide rollout.Decide) simulation.Plan {
 
 func world(effect float64, from time.Duration) simulation.World {
 	w := simulation.World{Rate: 200, From: from}
-	for _, m := range analysis.TraefikWeb().Judge(1).Metrics {
+	for _, m := range (traefik.Series{}).Web().Judge(1).Metrics {
 		w.Metrics = append(w.Metrics, simulation.Behaviour{Metric: m, Base: 0.01, Effect: effect})
 	}
 	return w

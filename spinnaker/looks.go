@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/serindev/serin/judge"
-	"github.com/serindev/serin/judge/sequential"
+	"github.com/serindev/serin/judge/choice"
 	"github.com/serindev/serin/spinnaker/metricset"
 )
 
@@ -149,7 +149,7 @@ const trailing = 3
 
 // fold counts the points after those that f has, one look each.
 func (p plan) fold(f folded, byMetric map[string][]points, at []int64, step time.Duration) (folded, error) {
-	j, err := sequential.New(p.settings)
+	j, err := choice.New(p.settings)
 	if err != nil {
 		return f, fmt.Errorf("the judge's settings: %w", err)
 	}

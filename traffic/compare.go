@@ -107,7 +107,7 @@ func differCohort(what string, c Cohort, s *RouteServed) []string {
 		return nil // said already
 	}
 	var out []string
-	if match, err := Rule(c.Match); err != nil {
+	if match, err := c.Match.Text(); err != nil {
 		out = append(out, what+": "+err.Error())
 	} else if match != s.Match {
 		out = append(out, fmt.Sprintf("%s matches %s, not %s", what, s.Match, match))
@@ -150,7 +150,7 @@ func (g Guards) filled() Guards {
 }
 
 // Serves is what is observed of a gateway that serves t, where it names servers: no [Differences]. Its error is
-// [Rule]'s.
+// that of [Matcher.Text].
 func Serves(t Target) (Served, error) {
 	route := func(weight share.Share) *RouteServed {
 		return &RouteServed{
@@ -163,7 +163,7 @@ func Serves(t Target) (Served, error) {
 	if t.Cohort == nil {
 		return s, nil
 	}
-	match, err := Rule(t.Cohort.Match)
+	match, err := t.Cohort.Match.Text()
 	if err != nil {
 		return Served{}, err
 	}

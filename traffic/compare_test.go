@@ -5,10 +5,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/serindev/serin/share"
-	"github.com/serindev/serin/traffic"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"github.com/serindev/serin/share"
+	"github.com/serindev/serin/traffic"
 )
 
 func TestWeights(t *testing.T) {

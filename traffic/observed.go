@@ -49,7 +49,7 @@ type RouteServed struct {
 	Problem string `json:"problem,omitempty"`
 	// Weight is the canary's share by the weights that are set.
 	Weight share.Share `json:"weight"`
-	// Match is the rule of the cohort's matcher as [Rule] writes it; empty on the main route.
+	// Match is the cohort's matcher as [Matcher.Text] writes it; empty on the main route.
 	Match string `json:"match,omitempty"`
 	// Sticky is the word by which users keep their arm; empty if they do not.
 	Sticky string `json:"sticky,omitempty"`

@@ -10,6 +10,7 @@ import (
 	"github.com/serindev/serin/analysis"
 	"github.com/serindev/serin/analysis/promsource"
 	"github.com/serindev/serin/analysis/sourcetest"
+	"github.com/serindev/serin/traffic/traefik"
 )
 
 // BenchmarkFetch is one slot of releases with the built-in analysis, two asks an arm, against a real Prometheus with 16
@@ -42,7 +43,7 @@ func BenchmarkFetch(b *testing.B) {
 				}
 			}
 			for i := range fs {
-				fs[i] = sourcetest.Follow(b, s, sourcetest.Plan(b, i, analysis.TraefikWeb().Metrics...))
+				fs[i] = sourcetest.Follow(b, s, sourcetest.Plan(b, i, traefik.Series{}.Web().Metrics...))
 				fs[i].Cursor = analysis.NewCursor(at.Add(-20 * time.Second))
 				asks := fs[i].Plan.Asks(fs[i].Cursor, at)
 				fs[i].Cursor, _ = fs[i].Plan.Fold(fs[i].Cursor, make([]analysis.Answer, len(asks)), analysis.FoldInput{At: at.Add(-10 * time.Second)})

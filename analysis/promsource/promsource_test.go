@@ -26,6 +26,7 @@ import (
 	"github.com/serindev/serin/engine"
 	"github.com/serindev/serin/internal/testbed"
 	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/traffic/traefik"
 )
 
 var _ engine.Source = (*promsource.Source)(nil)
@@ -171,7 +172,7 @@ func TestQueriesGrowWithTemplatesAndNotWithReleases(t *testing.T) {
 	await(t, e, prom, fmt.Sprintf("count(traefik_service_requests_total) >= %d", 2*most))
 	p := newProxy(t, prom.URL)
 	s := source(t, promsource.Config{URL: p.URL, Timeout: time.Minute})
-	def := analysis.TraefikWeb()
+	def := traefik.Series{}.Web()
 	queries := map[int]int64{}
 	for _, n := range []int{1, most} {
 		fs := make([]*sourcetest.Follower, n)

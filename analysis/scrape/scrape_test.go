@@ -25,6 +25,7 @@ import (
 	"github.com/serindev/serin/engine"
 	"github.com/serindev/serin/internal/testbed"
 	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/traffic/traefik"
 )
 
 var _ engine.Source = (*scrape.Source)(nil)
@@ -78,9 +79,9 @@ func unreachable(t *testing.T, s *scrape.Source) bool {
 
 func TestItCountsWhatARealTraefikHasServed(t *testing.T) {
 	t.Parallel()
-	traefik := testbed.NewTraefik(t, testbed.TraefikConfig{})
+	proxy := testbed.NewTraefik(t, testbed.TraefikConfig{})
 	backend := testbed.NewBackend(t, testbed.Behaviour{Version: "v1", ErrorRate: 0.2})
-	s := run(t, scrape.Config{Targets: []string{traefik.Metrics}})
+	s := run(t, scrape.Config{Targets: []string{proxy.Metrics}})
 	route := filepath.Join(t.TempDir(), "shop.yaml")
 	require.NoError(t, os.WriteFile(route, fmt.Appendf(nil, `http:
   routers:
@@ -90,9 +91,9 @@ func TestItCountsWhatARealTraefikHasServed(t *testing.T) {
     shop0-canary: {loadBalancer: {servers: [{url: %[1]q}]}}
     shop0-stable: {loadBalancer: {servers: [{url: %[1]q}]}}
 `, backend.URL), 0o600))
-	require.NoError(t, os.Rename(route, filepath.Join(traefik.Directory, "shop.yaml")))
+	require.NoError(t, os.Rename(route, filepath.Join(proxy.Directory, "shop.yaml")))
 	get := func(path string) int {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, traefik.URL("web")+path, nil)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, proxy.URL("web")+path, nil)
 		require.NoError(t, err)
 		res, err := http.DefaultClient.Do(req)
 		require.NoError(t, err)
@@ -102,7 +103,7 @@ func TestItCountsWhatARealTraefikHasServed(t *testing.T) {
 		return res.StatusCode
 	}
 	require.Eventually(t, func() bool { return get("/stable") != http.StatusNotFound }, time.Minute, 20*time.Millisecond)
-	f := sourcetest.Follow(t, s, sourcetest.Plan(t, 0, analysis.TraefikWeb().Metrics...))
+	f := sourcetest.Follow(t, s, sourcetest.Plan(t, 0, traefik.Series{}.Web().Metrics...))
 	f.Look()
 	want := judge.Arm{}
 	for range 100 {

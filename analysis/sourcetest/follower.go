@@ -11,6 +11,7 @@ import (
 
 	"github.com/serindev/serin/analysis"
 	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/traffic/traefik"
 )
 
 // Source is what is tested.
@@ -27,14 +28,14 @@ func Plan(t testing.TB, i int, metrics ...analysis.Metric) analysis.Plan {
 	names := func(arm string) analysis.Names {
 		return analysis.Names{Service: Service(i, arm), Vars: map[string][]string{"arm": {arm}}}
 	}
-	p, err := analysis.NewPlan(analysis.Definition{Metrics: metrics}, analysis.Arms{Canary: names("canary"), Baseline: names("stable")})
+	p, err := analysis.NewPlan(analysis.Definition{Split: analysis.Split{Requests: traefik.Series{}.Requests()}, Metrics: metrics}, analysis.Arms{Canary: names("canary"), Baseline: names("stable")})
 	require.NoError(t, err)
 	return p
 }
 
 // Errors is the preset for errors.
 func Errors() analysis.Metric {
-	return analysis.Metric{Name: "errors", Source: analysis.TraefikErrors()}
+	return analysis.Metric{Name: "errors", Source: traefik.Series{}.Errors()}
 }
 
 // Follower takes looks as an engine does, and adds up.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/serindev/serin/analysis"
 	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/traffic/traefik"
 )
 
 // Interval at which a source under test has its targets read: short so that a test sees many scrapes, and long enough
@@ -223,7 +224,7 @@ func hostile(t *testing.T, open opener) {
 	at := time.Now()
 	for _, name := range names {
 		p, err := analysis.NewPlan(analysis.Definition{Split: analysis.Split{Off: true}, Metrics: []analysis.Metric{
-			{Name: "a", Source: analysis.Ratio{Bad: analysis.TraefikRequests, Total: analysis.TraefikRequests}, Baseline: analysis.Fixed{Rate: 0.5}},
+			{Name: "a", Source: analysis.Ratio{Bad: traefik.Series{}.Requests(), Total: traefik.Series{}.Requests()}, Baseline: analysis.Fixed{Rate: 0.5}},
 			{Name: "b", Source: analysis.Ratio{Bad: `traefik_service_requests_total{service=~"${service}"}`,
 				Total: `traefik_service_requests_total{service=~"${service}"}`}, Baseline: analysis.Fixed{Rate: 0.5}},
 		}}, analysis.Arms{Canary: analysis.Names{Service: name}})

@@ -15,8 +15,8 @@ import (
 	"github.com/serindev/serin/analysis"
 	"github.com/serindev/serin/analysis/promsource"
 	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/judge/choice"
 	"github.com/serindev/serin/judge/kayenta"
-	"github.com/serindev/serin/judge/sequential"
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/share"
@@ -101,7 +101,7 @@ func (a *app) analyze(ctx context.Context, z *analyzing, files []string) error {
 		return err
 	}
 	if len(files) == 0 {
-		return a.analyzeLooks(ctx, z, source.all, loader.Traefik.Web())
+		return a.analyzeLooks(ctx, z, source.all, loader.Series.Web())
 	}
 	in, err := a.open(files[0])
 	if err != nil {
@@ -128,7 +128,7 @@ func (a *app) analyze(ctx context.Context, z *analyzing, files []string) error {
 	if len(set.Definitions) == 0 {
 		return fmt.Errorf("%s: there is no Analysis that Serin's own judge judges; a canary config of Kayenta is given as its JSON file", files[0])
 	}
-	def, err := findAnalysis(z.name, set.Definitions, loader.Traefik)
+	def, err := findAnalysis(z.name, set.Definitions, loader.Series)
 	if err != nil {
 		return err
 	}
@@ -297,7 +297,7 @@ func (a *app) looks(ctx context.Context, z *analyzing, source promsource.Sources
 	if err != nil {
 		return nil, err
 	}
-	j, err := sequential.New(def.Judge(1))
+	j, err := choice.New(def.Judge(1))
 	if err != nil {
 		return nil, err
 	}
@@ -327,7 +327,7 @@ func (a *app) looks(ctx context.Context, z *analyzing, source promsource.Sources
 }
 
 // rehearsed is what the baseline's past before a time taught, as it is before a release.
-func (a *app) rehearsed(ctx context.Context, source promsource.Sources, def analysis.Definition, j *sequential.Judge, baseline analysis.Names, before time.Time) (map[string][]judge.Past, error) {
+func (a *app) rehearsed(ctx context.Context, source promsource.Sources, def analysis.Definition, j choice.Judge, baseline analysis.Names, before time.Time) (map[string][]judge.Past, error) {
 	history, err := analysis.NewHistory(def, baseline)
 	if err != nil {
 		return nil, err

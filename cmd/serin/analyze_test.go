@@ -12,9 +12,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/serindev/serin/analysis"
 	"github.com/serindev/serin/daemon"
 	"github.com/serindev/serin/internal/testbed"
+	"github.com/serindev/serin/traffic/traefik"
 )
 
 // past is an hour that a real Prometheus remembers: a stable service, a good canary beside it, and a bad one whose
@@ -238,7 +238,7 @@ func (p past) count(t *testing.T, file string) {
 		require.NoError(t, err)
 		set, err := (&app{}).documents(daemon.NewLoader(0), []string{file})
 		require.NoError(t, err)
-		def, err := findAnalysis("", set.Definitions, analysis.Traefik{})
+		def, err := findAnalysis("", set.Definitions, traefik.Series{})
 		require.NoError(t, err)
 		names, err := arm("baseline", "stable", []string{"shop-stable@file", "version=v1"})
 		require.NoError(t, err)

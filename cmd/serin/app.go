@@ -100,7 +100,7 @@ serin daemon does the work; the other commands speak to it.`,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetVersionTemplate("serin {{.Version}}\n")
-	root.PersistentFlags().VarP(&choice{&a.output, []string{"table", "json"}}, "output", "o", "how to print: table or json")
+	root.PersistentFlags().VarP(&oneOf{&a.output, []string{"table", "json"}}, "output", "o", "how to print: table or json")
 	a.output = "table"
 	root.PersistentFlags().Lookup("output").DefValue = "table"
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp))
@@ -151,14 +151,14 @@ func unknownCommand(cmd *cobra.Command, args []string) error {
 	return fmt.Errorf("there is no command %q; did you mean serin %s?", args[0], strings.Join(meant, ", or serin "))
 }
 
-// choice is a flag that takes one of a few words.
-type choice struct {
+// oneOf is a flag that takes one of a few words.
+type oneOf struct {
 	value *string
 	words []string
 }
 
 // String implements pflag.Value.
-func (c *choice) String() string {
+func (c *oneOf) String() string {
 	if c.value == nil {
 		return ""
 	}
@@ -166,7 +166,7 @@ func (c *choice) String() string {
 }
 
 // Set implements pflag.Value.
-func (c *choice) Set(s string) error {
+func (c *oneOf) Set(s string) error {
 	if slices.Contains(c.words, s) {
 		*c.value = s
 		return nil
@@ -175,7 +175,7 @@ func (c *choice) Set(s string) error {
 }
 
 // Type implements pflag.Value.
-func (c *choice) Type() string { return strings.Join(c.words, "|") }
+func (c *oneOf) Type() string { return strings.Join(c.words, "|") }
 
 // moment is a flag for a time, or for a day: the beginning of it, or with end the end.
 type moment struct {

@@ -61,7 +61,7 @@ Exit codes:
 		},
 	}
 	judges := []string{"kayenta", "sequential"}
-	cmd.Flags().Var(&choice{&which, judges}, "judge", "which judge")
+	cmd.Flags().Var(&oneOf{&which, judges}, "judge", "which judge")
 	cmd.Flags().BoolVar(&learn, "learn", false, "say after each sequence what it has taught (sequential)")
 	_ = cmd.RegisterFlagCompletionFunc("judge", cobra.FixedCompletions(judges, cobra.ShellCompDirectiveNoFileComp))
 	return cmd

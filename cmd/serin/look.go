@@ -242,7 +242,7 @@ func (a *app) historyCmd() *cobra.Command {
 		},
 	}
 	outcomes := []string{string(rollout.Released), string(rollout.RolledBack), string(rollout.Cancelled), string(rollout.OutcomeSuperseded), string(rollout.Failed)}
-	cmd.Flags().Var(&choice{(*string)(&f.Outcome), outcomes}, "outcome", "only releases that ended so")
+	cmd.Flags().Var(&oneOf{(*string)(&f.Outcome), outcomes}, "outcome", "only releases that ended so")
 	_ = cmd.RegisterFlagCompletionFunc("outcome", cobra.FixedCompletions(outcomes, cobra.ShellCompDirectiveNoFileComp))
 	cmd.Flags().StringVar(&f.By, "by", "", "only releases that this person or program has started")
 	cmd.Flags().Var(&moment{at: &f.Since}, "since", "only releases started then or later: a day such as 2026-01-31, a time of it such as \"2026-01-31 14:00\", or -24h")

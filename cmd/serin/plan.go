@@ -14,7 +14,7 @@ import (
 
 	"github.com/serindev/serin/analysis"
 	"github.com/serindev/serin/judge"
-	"github.com/serindev/serin/judge/sequential"
+	"github.com/serindev/serin/judge/choice"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/simulation"
 )
@@ -170,13 +170,13 @@ func (p *planning) steps(plan simulation.Plan, base map[string]float64) ([]plann
 	first := map[string]time.Duration{}
 	for _, s := range stages(plan.Definition) {
 		settings := judged(plan, s.scope)
-		j, err := sequential.New(settings)
+		j, err := choice.New(settings)
 		if err != nil {
 			return nil, fmt.Errorf("analysis of %s: %w", s.scope, err)
 		}
 		wait := max(0, j.PassWait()-first[s.scope])
 		for _, m := range settings.Metrics {
-			pace := sequential.Pace{Canary: p.rate * s.weight, Baseline: p.rate * (1 - s.weight), Base: base[m.Name], Learned: !p.first}
+			pace := choice.Pace{Canary: p.rate * s.weight, Baseline: p.rate * (1 - s.weight), Base: base[m.Name], Learned: !p.first}
 			out = append(out, p.stage(j, m, s, pace, wait, gained))
 		}
 		first[s.scope] += s.hold
@@ -185,7 +185,7 @@ func (p *planning) steps(plan simulation.Plan, base map[string]float64) ([]plann
 }
 
 // stage plans one weight for one metric, and adds to the evidence that is gained by its end.
-func (p *planning) stage(j *sequential.Judge, m judge.Metric, s stage, pace sequential.Pace, wait time.Duration, gained map[string]float64) planned {
+func (p *planning) stage(j choice.Judge, m judge.Metric, s stage, pace choice.Pace, wait time.Duration, gained map[string]float64) planned {
 	out := planned{Step: s.name, Weight: s.weight, Metric: m.Name, Hold: s.hold.Seconds(), Needs: s.passes,
 		Requests: pace.Canary * s.hold.Seconds(), max: s.max.Seconds(), minRequests: m.MinRequests}
 	fails, err := j.Fails(m.Name, pace, p.effect)
@@ -206,7 +206,7 @@ func (p *planning) stage(j *sequential.Judge, m judge.Metric, s stage, pace sequ
 	}
 	passes, _ := j.Passes(m.Name, pace)
 	key := s.scope + "\x00" + m.Name
-	rest := sequential.Prospect{Needs: max(0, passes.Needs-gained[key]), Gains: passes.Gains}
+	rest := choice.Prospect{Needs: max(0, passes.Needs-gained[key]), Gains: passes.Gains}
 	if t, ok := rest.Time(); ok {
 		requests := m.MinRequests / min(pace.Canary, max(pace.Baseline, 1e-9))
 		out.Passes = new(max(t.Seconds(), wait.Seconds(), requests))

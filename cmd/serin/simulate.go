@@ -72,7 +72,7 @@ docs/statistics.md says what they are.`,
 	f.StringSliceVar(&s.base, "base", []string{"1%"}, "the `SHARE` of bad requests at stable; NAME=SHARE for one metric (default, where\nthere is an objective: half of it)")
 	f.StringSliceVar(&s.effects, "effect", []string{"1.5", "2", "5"}, "how many `TIMES` as bad the worse versions are")
 	f.StringSliceVar(&s.worse, "worse", nil, "the `METRIC` that is worse (default the first); may be repeated")
-	f.Var(&choice{&s.scenario, scenarios}, "scenario", "what the traffic is like")
+	f.Var(&oneOf{&s.scenario, scenarios}, "scenario", "what the traffic is like")
 	f.DurationVar(&s.from, "fault-after", 0, "when the fault begins, after the canary's first request")
 	f.DurationVar(&s.limit, "limit", 24*time.Hour, "end a release that takes longer, as undecided")
 	f.IntVar(&s.releases, "releases", 200, "how many are simulated of each kind")

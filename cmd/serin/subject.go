@@ -17,6 +17,7 @@ import (
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/share"
 	"github.com/serindev/serin/simulation"
+	"github.com/serindev/serin/traffic/traefik"
 )
 
 // subject is what plan and simulate are about: a rollout from files, or weights given as flags.
@@ -56,7 +57,7 @@ func (s *subject) load(a *app, loader config.Loader, paths []string) (simulation
 		r, _ := set.Rollout(name)
 		return simulation.Plan{Definition: r.Plan.Rollout, Analyses: r.Plan.Analyses}, nil
 	}
-	def, err := findAnalysis(s.analysis, set.Definitions, loader.Traefik)
+	def, err := findAnalysis(s.analysis, set.Definitions, loader.Series)
 	if err != nil {
 		return simulation.Plan{}, err
 	}
@@ -64,9 +65,9 @@ func (s *subject) load(a *app, loader config.Loader, paths []string) (simulation
 }
 
 // findAnalysis is the analysis of a name, the only one, or the built-in one where there is none.
-func findAnalysis(name string, all map[string]analysis.Definition, traefik analysis.Traefik) (analysis.Definition, error) {
-	if name == analysis.BuiltInTraefikWeb || name == "" && len(all) == 0 {
-		return traefik.Web(), nil
+func findAnalysis(name string, all map[string]analysis.Definition, series traefik.Series) (analysis.Definition, error) {
+	if name == traefik.Web || name == "" && len(all) == 0 {
+		return series.Web(), nil
 	}
 	name, err := only("analysis", name, slices.Sorted(maps.Keys(all)))
 	return all[name], err

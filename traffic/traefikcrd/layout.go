@@ -13,6 +13,7 @@ import (
 
 	"github.com/serindev/serin/share"
 	"github.com/serindev/serin/traffic"
+	"github.com/serindev/serin/traffic/traefik"
 	"github.com/serindev/serin/traffic/traefikapi"
 )
 
@@ -62,7 +63,7 @@ func (c *Config) layoutOf(t traffic.Target) (layout, error) {
 		l.cohort = &cohort{sticky: t.Cohort.Sticky}
 		l.cohort.canary, l.cohort.stable, err = traffic.Weights(t.Cohort.Split)
 		errs = append(errs, err)
-		l.cohort.match, err = traffic.Rule(t.Cohort.Match)
+		l.cohort.match, err = t.Cohort.Match.Text()
 		errs = append(errs, err)
 	}
 	return l, errors.Join(errs...)
@@ -73,7 +74,7 @@ func (l *layout) place(rule string, t traffic.Target) error {
 	if l.cohort == nil {
 		return nil
 	}
-	whole, err := traffic.CohortRule(rule, t.Cohort.Match)
+	whole, err := traefik.CohortRule(rule, t.Cohort.Match)
 	if err == nil {
 		err = traefikapi.ParseRule(whole)
 	}

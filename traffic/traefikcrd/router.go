@@ -25,6 +25,7 @@ import (
 	"github.com/traefik/traefik/v3/pkg/provider/kubernetes/crd/traefikio/v1alpha1"
 
 	"github.com/serindev/serin/traffic"
+	"github.com/serindev/serin/traffic/traefik"
 	"github.com/serindev/serin/traffic/traefikapi"
 )
 
@@ -357,7 +358,7 @@ func (r *Router) infer(s *snapshot, f *frame) layout {
 func (c *cohort) setRule(route, whole string) {
 	c.rule = whole
 	var ok bool
-	if c.match, ok = traffic.CohortMatch(route, whole); !ok {
+	if c.match, ok = traefik.CohortMatch(route, whole); !ok {
 		c.rule = "(" + route + ") && …" // shows what is wrong with the one that is there
 	}
 }

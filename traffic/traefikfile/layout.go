@@ -14,6 +14,7 @@ import (
 
 	"github.com/serindev/serin/share"
 	"github.com/serindev/serin/traffic"
+	"github.com/serindev/serin/traffic/traefik"
 	"github.com/serindev/serin/traffic/traefikapi"
 )
 
@@ -64,12 +65,12 @@ func layoutOf(route traffic.Route, t traffic.Target) (layout, error) {
 	if t.Cohort != nil {
 		split.canaryWeight, split.stableWeight, err = traffic.Weights(t.Cohort.Split)
 		errs = append(errs, err)
-		rule, err := traffic.CohortRule(route.Rule, t.Cohort.Match)
+		rule, err := traefik.CohortRule(route.Rule, t.Cohort.Match)
 		if err == nil {
 			err = traefikapi.ParseRule(rule)
 		}
 		errs = append(errs, err)
-		match, _ := traffic.CohortMatch(route.Rule, rule)
+		match, _ := traefik.CohortMatch(route.Rule, rule)
 		l.cohort = &cohort{arms: split, rule: rule, match: match, sticky: t.Cohort.Sticky}
 	}
 	return l, errors.Join(errs...)
@@ -233,7 +234,7 @@ func infer(c *Config, h *dynamic.HTTPConfiguration) layout {
 	if r := h.Routers[c.Rollout+cohortSuffix]; r != nil {
 		l.cohort = &cohort{arms: inferArms(c.Rollout+cohortSuffix, h), rule: r.Rule}
 		var ok bool
-		if l.cohort.match, ok = traffic.CohortMatch(c.Route.Rule, r.Rule); !ok {
+		if l.cohort.match, ok = traefik.CohortMatch(c.Route.Rule, r.Rule); !ok {
 			l.cohort.rule = "(" + strings.TrimSpace(c.Route.Rule) + ") && …" // shows what is wrong with the one that is there
 		}
 		if s := h.Services[c.Rollout+cohortSuffix]; s != nil && s.Weighted != nil {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/serindev/serin/internal/testbed"
 	"github.com/serindev/serin/traffic"
+	"github.com/serindev/serin/traffic/traefik"
 	"github.com/serindev/serin/traffic/traefikapi"
 )
 
@@ -68,7 +69,7 @@ func FuzzCohortRule(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, header, value string) {
 		leaf := traffic.Matcher{Header: &traffic.Header{Name: header, Value: value}}
-		rule, err := traffic.CohortRule("Host(`a`) || Host(`b`)", traffic.Matcher{All: []traffic.Matcher{{Not: &leaf}, {ClientIP: "::1"}}})
+		rule, err := traefik.CohortRule("Host(`a`) || Host(`b`)", traffic.Matcher{All: []traffic.Matcher{{Not: &leaf}, {ClientIP: "::1"}}})
 		if err != nil {
 			return
 		}
@@ -94,7 +95,7 @@ func FuzzParseRule(f *testing.F) {
 		if traefikapi.ParseRule(rule) != nil {
 			return
 		}
-		cohort, err := traffic.CohortRule(rule, traffic.Matcher{ClientIP: "::1"})
+		cohort, err := traefik.CohortRule(rule, traffic.Matcher{ClientIP: "::1"})
 		if err != nil {
 			return
 		}

@@ -1,16 +1,12 @@
 package traffic_test
 
 import (
-	"go/ast"
-	"go/parser"
-	"go/token"
-	"regexp"
-	"strconv"
 	"strings"
 	"testing"
 
-	"github.com/serindev/serin/traffic"
 	"github.com/stretchr/testify/require"
+
+	"github.com/serindev/serin/traffic"
 )
 
 func header(name, value string) traffic.Matcher {
@@ -22,7 +18,7 @@ func cookie(name, value string) traffic.Matcher {
 }
 
 // The table of spec/traefik.md, Cohort matchers.
-func TestRule(t *testing.T) {
+func TestTheTextOfAMatcher(t *testing.T) {
 	not := func(m traffic.Matcher) traffic.Matcher { return traffic.Matcher{Not: &m} }
 	a, b := header("A", "1"), header("B", "2")
 	for name, c := range map[string]struct {
@@ -45,7 +41,7 @@ func TestRule(t *testing.T) {
 		"a value beyond ASCII":                      {header("A", "käse"), "Header(`A`, `käse`)"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := traffic.Rule(c.m)
+			got, err := c.m.Text()
 			require.NoError(t, err)
 			require.Equal(t, c.want, got)
 		})
@@ -87,110 +83,9 @@ func TestRuleRefusesMatchersThatAreWrongAndSaysWhere(t *testing.T) {
 				got = append(got, p.String())
 			}
 			require.Equal(t, c.want, got)
-			rule, err := traffic.Rule(c.m)
+			rule, err := c.m.Text()
 			require.Error(t, err)
 			require.Empty(t, rule)
 		})
 	}
-}
-
-func TestCohortRule(t *testing.T) {
-	const match = "Header(`A`, `1`)"
-	got, err := traffic.CohortRule(" Host(`a`) || Host(`b`) ", header("A", "1"))
-	require.NoError(t, err)
-	require.Equal(t, "(Host(`a`) || Host(`b`)) && ("+match+")", got, "the cohort is only ever a part of the route")
-	back, ok := traffic.CohortMatch("Host(`a`) || Host(`b`)", got)
-	require.True(t, ok)
-	require.Equal(t, match, back)
-	_, ok = traffic.CohortMatch("Host(`b`)", got)
-	require.False(t, ok)
-
-	for name, rule := range map[string]string{
-		"no rule":                                "",
-		"a rule that does not parse":             "Host(`a`",
-		"a rule that closes our parenthesis":     "Host(`a`)) || (Host(`b`)",
-		"a rule whose comment swallows the rest": "Host(`a`) // for now",
-		"a rule whose comment is open":           "Host(`a`) /*",
-		"two lines":                              "Host(`a`)\n",
-	} {
-		t.Run(name, func(t *testing.T) {
-			got, err := traffic.CohortRule(rule, header("A", "1"))
-			if name == "two lines" { // spaces around are no part of it
-				require.NoError(t, err)
-				return
-			}
-			require.Error(t, err)
-			require.Empty(t, got)
-		})
-	}
-	_, err = traffic.CohortRule("Host(`a`)", traffic.Matcher{})
-	require.ErrorContains(t, err, "exactly one")
-}
-
-// FuzzRule tries to break out of a rule by its values: whatever is put in, the finished rule has the structure of
-// the matcher, and the values come out as they went in. Traefik reads rules with the same parser.
-func FuzzRule(f *testing.F) {
-	for _, s := range []string{"beta", "`", "\"", "\\", "`) || Host(`x", "\") || Host(\"x", "a`\"\\`", "{{ env `HOME` }}", "\ufeff", "//", "/*", "\u2028"} {
-		f.Add("X-A", s)
-		f.Add(s, "1")
-	}
-	f.Fuzz(func(t *testing.T, name, value string) {
-		h, c := header(name, value), cookie(name, value)
-		q := traffic.Matcher{Query: &traffic.Query{Name: name, Value: value}}
-		for _, leaf := range []traffic.Matcher{h, c, q} {
-			m := traffic.Matcher{All: []traffic.Matcher{{Not: &leaf}, header("B", "2")}}
-			rule, err := traffic.CohortRule("Host(`a`) || Host(`b`)", m)
-			if err != nil {
-				require.Empty(t, rule)
-				require.NotEmpty(t, m.Problems(), "a matcher without problems has a rule")
-				continue
-			}
-			got := leafOf(t, rule)
-			if leaf.Cookie == nil {
-				require.Equal(t, []string{name, value}, got)
-				continue
-			}
-			re := regexp.MustCompile(got[1])
-			require.True(t, re.MatchString("a=b; "+name+"="+value+"; c=d"))
-			require.True(t, re.MatchString(name+"="+value))
-			require.False(t, re.MatchString("x"+name+"="+value))
-			require.False(t, re.MatchString(name+"="+value+"x"))
-		}
-	})
-}
-
-// leafOf asserts the structure (Host || Host) && (!leaf && Header) and returns the leaf's values.
-func leafOf(t *testing.T, rule string) []string {
-	t.Helper()
-	binary := func(e ast.Expr, op token.Token) *ast.BinaryExpr {
-		if p, ok := e.(*ast.ParenExpr); ok {
-			e = p.X
-		}
-		require.IsType(t, &ast.BinaryExpr{}, e, rule)
-		require.Equal(t, op, e.(*ast.BinaryExpr).Op, rule)
-		return e.(*ast.BinaryExpr)
-	}
-	expr, err := parser.ParseExpr(rule)
-	require.NoError(t, err, rule)
-	top := binary(expr, token.LAND)
-	binary(top.X, token.LOR)
-	cohort := binary(top.Y, token.LAND)
-	require.Equal(t, []string{"B", "2"}, values(t, cohort.Y))
-	require.IsType(t, &ast.UnaryExpr{}, cohort.X, rule)
-	not := cohort.X.(*ast.UnaryExpr)
-	require.Equal(t, token.NOT, not.Op)
-	return values(t, not.X)
-}
-
-func values(t *testing.T, e ast.Expr) []string {
-	t.Helper()
-	require.IsType(t, &ast.CallExpr{}, e)
-	var out []string
-	for _, arg := range e.(*ast.CallExpr).Args {
-		require.IsType(t, &ast.BasicLit{}, arg)
-		s, err := strconv.Unquote(arg.(*ast.BasicLit).Value)
-		require.NoError(t, err)
-		out = append(out, s)
-	}
-	return out
 }

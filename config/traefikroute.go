@@ -6,6 +6,20 @@ import (
 	"github.com/serindev/serin/traffic"
 )
 
+// TLSSpec is the TLS of a route.
+type TLSSpec struct {
+	// SecretName of the certificate (Kubernetes).
+	SecretName string `json:"secretName,omitempty"`
+	// CertResolver of Traefik's configuration.
+	CertResolver string `json:"certResolver,omitempty"`
+	// Options is the name of TLS options of Traefik's configuration.
+	Options string `json:"options,omitempty"`
+	// OptionsNamespace is where they are (Kubernetes); the route's namespace where it is left out.
+	OptionsNamespace Namespace `json:"optionsNamespace,omitempty"`
+	// Domains that certificates are asked for; Traefik takes them from the rule where it is left out.
+	Domains []DomainSpec `json:"domains,omitempty" jsonschema:"minItems=1"`
+}
+
 // MiddlewareSpec is a middleware that is there already.
 type MiddlewareSpec struct {
 	// Name of the Middleware, or NAME@PROVIDER for one of another provider.
@@ -178,4 +192,19 @@ func (c *checker) alike(s *RolloutSpec) {
 			c.warn(c.spec("canary"), "%s is not the same for both arms: Traefik would talk to them in different ways, which is a difference of its own", f.name)
 		}
 	}
+}
+
+func (t *TLSSpec) toTraffic() *traffic.TLS {
+	if t == nil {
+		return nil
+	}
+	return &traffic.TLS{SecretName: t.SecretName, CertResolver: t.CertResolver, Options: t.Options,
+		OptionsNamespace: string(t.OptionsNamespace), Domains: domains(t.Domains)}
+}
+
+func domains(all []DomainSpec) (out []traffic.Domain) {
+	for _, d := range all {
+		out = append(out, traffic.Domain{Main: d.Main, SANs: d.SANs})
+	}
+	return out
 }

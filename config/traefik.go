@@ -1,0 +1,152 @@
+package config
+
+import (
+	"cmp"
+	"strings"
+
+	"github.com/serindev/serin/record"
+	"github.com/serindev/serin/traffic"
+)
+
+// TraefikSpec is a route of Traefik on Kubernetes: owned (route) or adopted (ingressRoute).
+type TraefikSpec struct {
+	// Namespace of the route and the Services.
+	Namespace Namespace `json:"namespace,omitempty"`
+	// Route is made and owned by Serin.
+	Route *RouteSpec `json:"route,omitempty"`
+	// IngressRoute adopts one that is already there.
+	IngressRoute ObjectName `json:"ingressRoute,omitempty"`
+	// Adopt takes over objects of Serin's names that somebody else has made.
+	Adopt bool `json:"adopt,omitempty"`
+	// Verify is how it is made sure that Traefik serves what is written.
+	Verify *VerifySpec `json:"verify,omitempty"`
+}
+
+// RouteSpec is the route of a rollout on Kubernetes: a host or a whole rule.
+type RouteSpec struct {
+	// Host of the requests.
+	Host string `json:"host,omitempty"`
+	// Rule as Traefik writes rules, where a host is not enough.
+	Rule string `json:"rule,omitempty"`
+	// EntryPoints of Traefik; without any it listens on all of its defaults.
+	EntryPoints []string `json:"entryPoints,omitempty"`
+	// TLS of the route; {} is TLS with Traefik's defaults.
+	TLS *TLSSpec `json:"tls,omitempty"`
+	// Priority of the main route; 0 leaves it to Serin.
+	Priority int `json:"priority,omitempty" jsonschema:"minimum=0"`
+	// Middlewares that requests go through, in this order.
+	Middlewares []MiddlewareSpec `json:"middlewares,omitempty" jsonschema:"minItems=1"`
+	// Observability of the route.
+	Observability *ObservabilitySpec `json:"observability,omitempty"`
+}
+
+func (t *TraefikSpec) check(c *checker, s *RolloutSpec, l Loader) {
+	at := c.spec("traffic", "traefik")
+	switch {
+	case (t.Route == nil) == (t.IngressRoute == ""):
+		c.fail(at, "expected one of route (Serin's own) or ingressRoute (one that is already there)")
+	case t.Route == nil:
+	case (t.Route.Host == "") == (t.Route.Rule == ""):
+		c.fail(at.in("route"), "expected one of host or rule")
+	case t.Route.Host != "":
+		if strings.ContainsAny(t.Route.Host, "`\"\\/: \t\r\n") {
+			c.fail(at.in("route", "host"), "%s is not a host", quote(t.Route.Host))
+		}
+	default:
+		c.rule(at.in("route", "rule"), t.Route.Rule, l)
+	}
+	if t.Route != nil {
+		c.route(at.in("route"), t.Route.toTraffic())
+	}
+	c.verify(at.in("verify"), t.Verify)
+	c.service("stable", &s.Stable, t)
+	c.service("canary", &s.Canary, t)
+}
+
+// service checks an arm that is a Deployment behind a Service.
+func (c *checker) service(arm string, a *ArmSpec, t *TraefikSpec) {
+	at := c.spec(arm)
+	if len(a.Servers) > 0 {
+		c.fail(at.in("servers").atKey(), "belongs to traefikFile; on Kubernetes name a deployment and a service")
+	}
+	if a.Deployment == "" {
+		c.fail(at.in("deployment"), "is missing: expected the name of a Deployment")
+	}
+	if a.Service == nil {
+		c.fail(at.in("service"), "is missing: expected a map with name and port")
+	}
+	for _, field := range ofServers[2:] {
+		if p := at.in(field); !p.gone && field == "healthCheck" {
+			c.fail(p.atKey(), "belongs to traefikFile: on Kubernetes readiness probes say whether a pod can take requests")
+		} else if !p.gone {
+			c.fail(p.atKey(), "is said of the service: service: {name: …, port: …, %s: …}", field)
+		}
+	}
+	if a.Namespace != "" && a.Namespace != Namespace(cmp.Or(string(t.Namespace), defaultNamespace)) {
+		c.fail(at.in("namespace"), "%s is not the route's namespace: Traefik's objects of a rollout and the Services that they lead to are in one. An IngressRoute can stand in the Services' namespace, whatever namespace Traefik is in", a.Namespace)
+	}
+	if t.Route == nil && a.Service != nil && a.balancing() != (traffic.Balancing{}) {
+		c.fail(at.in("service"), "how the Service is talked to is said in the IngressRoute that is adopted, in its reference to stable's Service: both arms get it")
+	}
+	if a.Service != nil {
+		c.balancing(at.in("service"), a)
+	}
+}
+
+// toTraffic is the route as its gateway's package takes it.
+func (r *RouteSpec) toTraffic() traffic.Route {
+	out := traffic.Route{Rule: r.Rule, EntryPoints: r.EntryPoints, Priority: r.Priority, TLS: r.TLS.toTraffic(),
+		Middlewares: middlewares(r.Middlewares), Observability: r.Observability.toTraffic()}
+	if r.Host != "" {
+		out.Rule = "Host(" + traffic.Quote(r.Host) + ")"
+	}
+	return out
+}
+
+func (t *TraefikSpec) fill(m *planner) {
+	d := &m.plan.Rollout
+	m.plan.Gateway.Cluster = &record.ClusterGateway{
+		Namespace: m.namespace(""), IngressRoute: string(t.IngressRoute), Adopt: t.Adopt, Stable: d.Stable, Canary: d.Canary,
+		StableBalancing: m.spec.Stable.balancing(), CanaryBalancing: m.spec.Canary.balancing(),
+	}
+	if t.Route != nil {
+		route := t.Route.toTraffic()
+		m.plan.Gateway.Cluster.Route = &route
+	}
+}
+
+func (t *TraefikSpec) confirmed() *VerifySpec { return t.Verify }
+
+func (t *TraefikSpec) cluster() (namespace string, ok bool) {
+	return cmp.Or(string(t.Namespace), defaultNamespace), true
+}
+
+// clusterSuffixes are those on Kubernetes (spec/traefik.md, Kubernetes CRDs).
+var clusterSuffixes = []string{"", "-ab", "-circuit-breaker", "-rate-limit"}
+
+func (t *TraefikSpec) claims(p *parsed) (out []claim) {
+	namespace, _ := t.cluster()
+	for _, s := range clusterSuffixes {
+		out = append(out, claim{claimObject, namespace + "/" + p.name + s})
+	}
+	for _, arm := range []ArmSpec{p.rollout.Spec.Stable, p.rollout.Spec.Canary} {
+		if arm.Deployment != "" {
+			out = append(out, claim{claimArm, cmp.Or(string(arm.Namespace), namespace) + "/" + string(arm.Deployment)})
+		}
+	}
+	if t.Route == nil {
+		return out
+	}
+	route := strings.TrimSpace(t.Route.Rule)
+	if t.Route.Host != "" {
+		route = "host " + strings.ToLower(t.Route.Host)
+	}
+	points := t.Route.EntryPoints
+	if len(points) == 0 {
+		return append(out, claim{claimHost, route})
+	}
+	for _, point := range points {
+		out = append(out, claim{claimHost, route + " at entry point " + point})
+	}
+	return out
+}

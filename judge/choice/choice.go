@@ -1,0 +1,39 @@
+// Package choice says which judge judges releases. It is the one place that names it: the daemon, the simulation, the
+// plan, the analysis of past releases and Spinnaker's API all ask here, so that each of them judges as the others do.
+//
+// Kayenta's judge is not among the choices: it judges whole windows, for Spinnaker, see judge/kayenta.
+package choice
+
+import (
+	"time"
+
+	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/judge/sequential"
+)
+
+// Judge is a judge of releases, which can also be asked in advance how long its decisions will take.
+type Judge interface {
+	judge.Judge
+	// Fails is how fast a metric fails a canary whose rate is ratio times the baseline's, ratio above 1. The error is
+	// a metric that it cannot say this of.
+	Fails(metric string, p Pace, ratio float64) (Prospect, error)
+	// Passes is how fast a metric passes a canary whose rate is the baseline's. The errors are those of Fails.
+	Passes(metric string, p Pace) (Prospect, error)
+	// PassWait is the earliest time after the first look at which anything may pass.
+	PassWait() time.Duration
+}
+
+// What a judge is asked in advance, and what it answers.
+type (
+	Pace     = sequential.Pace
+	Prospect = sequential.Prospect
+)
+
+// New returns the judge for these settings, which has seen nothing yet.
+func New(s judge.Settings) (Judge, error) {
+	j, err := sequential.New(s)
+	if err != nil {
+		return nil, err
+	}
+	return j, nil
+}
