@@ -236,6 +236,9 @@ type SpinnakerSpec struct {
 	Accounts *SpinnakerAccountsSpec `json:"accounts,omitempty"`
 	// ScopeLabel finds the instances of resource type gce_instance; instance where it is left out.
 	ScopeLabel string `json:"scopeLabel,omitempty" jsonschema:"pattern=^[a-zA-Z_][a-zA-Z0-9_]*$"`
+	// MatchersInScopes takes scopes that are whole matchers, such as version="v2", where a template has a place for
+	// one. Those who may start an analysis can then change its queries: leave it out unless they may write them anyway.
+	MatchersInScopes bool `json:"matchersInScopes,omitempty"`
 	// MaxRuns is how many runs and analyses may be open at once; 1000 where it is left out.
 	MaxRuns int `json:"maxRuns,omitempty" jsonschema:"minimum=1,maximum=100000"`
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/serindev/serin/analysis/promsource"
 	"github.com/serindev/serin/config"
 	"github.com/serindev/serin/spinnaker"
+	"github.com/serindev/serin/spinnaker/metricset"
 	"github.com/serindev/serin/store"
 )
 
@@ -33,7 +34,7 @@ func (a *acting) openSpinnaker(ctx context.Context, spec *config.DaemonSpec, s *
 	}
 	a.closers, a.spinnaker = append(a.closers, l), l.Addr()
 	o := spinnaker.Options{
-		Store: s, Metrics: source, MetricsURL: withoutUser(string(spec.Prometheus.URL)), ScopeLabel: own.ScopeLabel,
+		Store: s, Metrics: source, MetricsURL: withoutUser(string(spec.Prometheus.URL)), Rules: metricset.Rules{ScopeLabel: own.ScopeLabel, Matchers: own.MatchersInScopes},
 		Queries: spec.Prometheus.Concurrency, MaxRuns: own.MaxRuns, Retention: retention(spec), Log: log, Registry: r,
 	}
 	if own := own.Accounts; own != nil {

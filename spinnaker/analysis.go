@@ -94,7 +94,8 @@ func (s *Service) startAdHocAnalysis(r *http.Request) (*reply, error) {
 	return s.begin(r, adHoc, config, *request)
 }
 
-// begin keeps an analysis. What is wrong with the request itself shows in the run, as it does in Kayenta.
+// begin keeps an analysis. What is wrong with the request itself shows in the run, as it does in Kayenta, but for a
+// step, which no run could take.
 func (s *Service) begin(r *http.Request, configID string, config json.RawMessage, request analysisRequest) (*reply, error) {
 	used, err := s.accountsOf(r)
 	if err != nil {
@@ -103,6 +104,11 @@ func (s *Service) begin(r *http.Request, configID string, config json.RawMessage
 	c, err := decodeConfig(config)
 	if err != nil {
 		return nil, err
+	}
+	for _, scope := range request.Scopes {
+		if err := checkStep(string(scope.ScopeName), scope.Step); err != nil {
+			return nil, err
+		}
 	}
 	q, now := r.URL.Query(), time.Now()
 	a := analysisExecution{
@@ -158,11 +164,14 @@ func (a *analysisExecution) cancel(now time.Time) {
 	a.stages("CANCELED")
 }
 
+// operationSetup is the stage in which an analysis ends whose request cannot be carried out.
+const operationSetup = "setupAndExecuteCanaries"
+
 // stages writes what has been done, with a status for what is under way.
 func (a *analysisExecution) stages(current string) {
 	warmUp, _, windows, err := a.Request.plan(a.BuildTimeISO.Time)
 	a.StageStatus = []analysisStage{{Type: "setupAndExecuteCanariesStage", Name: "Setup And Execute Canaries", Status: "SUCCEEDED"}}
-	if err != nil {
+	if err != nil || a.Exception != nil && a.Exception.Operation == operationSetup {
 		a.StageStatus[0].Status = current
 		return
 	}
@@ -208,7 +217,7 @@ func (s *Service) analyse(ctx context.Context, run kept.Run, take func(string) *
 		err = a.check()
 	}
 	if err != nil {
-		a.Exception = newException("setupAndExecuteCanaries", err, time.Now())
+		a.Exception = newException(operationSetup, err, time.Now())
 		return s.endAnalysis(ctx, a, nil, statusTerminal)
 	}
 	var done []execution

@@ -116,7 +116,8 @@ func escaped(c kayenta.Config) json.RawMessage {
 	}
 	c.Templates, c.Metrics = templates, slices.Clone(c.Metrics)
 	for i := range c.Metrics {
-		c.Metrics[i].Query.CustomInlineTemplate = metricset.Escape(c.Metrics[i].Query.CustomInlineTemplate)
+		q := &c.Metrics[i].Query
+		q.Template, q.CustomInlineTemplate = metricset.Escape(q.Template), metricset.Escape(q.CustomInlineTemplate)
 	}
 	b, err := json.Marshal(c)
 	if err != nil {
@@ -198,8 +199,13 @@ func checkScope(name string, side *scope) error {
 	switch {
 	case side.Start.IsZero() || side.End.IsZero():
 		return bad("Canary scope for named scope %s needs start and end", name)
-	case !(side.Step >= 1 && side.Step <= 24*60*60):
-		return bad("Canary scope for named scope %s: step %v is not between 1 and 86400 seconds", name, float64(side.Step))
+	}
+	return checkStep(name, side.Step)
+}
+
+func checkStep(scope string, step number) error {
+	if !(step >= 1 && step <= maxStep) {
+		return bad("Canary scope for named scope %s: step %v is not between 1 and %d seconds", scope, float64(step), maxStep)
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/serindev/serin/judge/kayenta"
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/spinnaker/kept"
+	"github.com/serindev/serin/spinnaker/metricset"
 )
 
 // configName is what Kayenta lets a config be called; commas pass it by an oversight, and so here.
@@ -79,6 +80,8 @@ func (s *Service) storedConfig(r *http.Request, id string) (json.RawMessage, err
 // configID is the answer to a change.
 type configID struct {
 	ID string `json:"canaryConfigId"`
+	// Warnings say what of the config will not do what it seems to; Kayenta's clients do not know them.
+	Warnings []string `json:"serinWarnings,omitempty"`
 }
 
 func (s *Service) createConfig(r *http.Request) (*reply, error) {
@@ -118,7 +121,7 @@ func (s *Service) createConfig(r *http.Request) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	return ok(configID{c.ID}), nil
+	return ok(configID{c.ID, s.configWarnings(c)}), nil
 }
 
 func (s *Service) updateConfig(r *http.Request) (*reply, error) {
@@ -148,7 +151,16 @@ func (s *Service) updateConfig(r *http.Request) (*reply, error) {
 	case err != nil:
 		return nil, err
 	}
-	return ok(configID{c.ID}), nil
+	return ok(configID{c.ID, s.configWarnings(c)}), nil
+}
+
+// configWarnings tell at save what every run of a config would meet, and Kayenta stores all the same.
+func (s *Service) configWarnings(c kayenta.Config) []string {
+	all := metricset.ConfigWarnings(c, s.o.Rules)
+	if _, err := chosen(c); err != nil {
+		all = append(all, fmt.Sprintf("every run of this config will fail: %v", err))
+	}
+	return all
 }
 
 func nameTaken(c kayenta.Config) error {
@@ -187,14 +199,12 @@ func decodeConfig(b []byte) (kayenta.Config, error) {
 	if err != nil {
 		return kayenta.Config{}, bad("%v", err)
 	}
+	if err := metricset.CheckSources(c); err != nil {
+		return kayenta.Config{}, bad("%v", err)
+	}
 	for i := range c.Metrics {
 		m := &c.Metrics[i]
-		if m.Query.Type == "" {
-			m.Query.Type = cmp.Or(m.Query.ServiceType, "prometheus") // seen in the wild (section 8, 25)
-		}
-		if m.Query.Type != "prometheus" {
-			return kayenta.Config{}, bad("Could not resolve type id '%s' of the query of metric '%s': Serin reads prometheus.", m.Query.Type, m.Name)
-		}
+		m.Query.ServiceType = m.Query.Type // Kayenta always writes it, and Deck reads no other field
 		if m.Groups == nil {
 			m.Groups = []string{} // absent is empty
 		}

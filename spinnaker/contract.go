@@ -41,6 +41,9 @@ func (s *scope) UnmarshalJSON(b []byte) error {
 		return err
 	}
 	*s = scope(in.plain)
+	if s.Step == 0 {
+		s.Step = defaultStep // clients that know no step send 0
+	}
 	s.ExtendedScopeParams = map[string]label{}
 	for name, value := range in.ExtendedScopeParams {
 		if value != nil {
@@ -50,8 +53,11 @@ func (s *scope) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// defaultStep is a minute.
-const defaultStep = 60
+// The step of a scope, in seconds.
+const (
+	defaultStep = 60
+	maxStep     = 24 * 60 * 60
+)
 
 func (s scope) set() metricset.Scope {
 	out := metricset.Scope{

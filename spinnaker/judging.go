@@ -24,6 +24,7 @@ type judging struct {
 	execution *execution
 	pairs     []metricset.Pair
 	ids       []string // of the pairs
+	same      []string // metrics for which both arms were asked the same
 }
 
 // judged is what it says: a CanaryJudgeResult, and the evidence that is written with it.
@@ -79,7 +80,12 @@ func judgeAsKayenta(_ context.Context, _ *Service, j judging) (judged, error) {
 	if err != nil {
 		return judged{}, err
 	}
-	return kayentaResult(request)
+	out, err := kayentaResult(request)
+	for _, name := range j.same {
+		out.warnings = append(out.warnings, fmt.Sprintf("metric %q: both arms were asked the same query over the same time, so it says nothing about the canary: "+
+			"use ${scope} in the query", name))
+	}
+	return out, err
 }
 
 func kayentaResult(request kayenta.Request) (judged, error) {

@@ -225,24 +225,3 @@ func (s *Service) judgeStored(r *http.Request) (*reply, error) {
 	}
 	return ok(out.result), nil
 }
-
-// dryRun answers the query that a metric of a stored config would ask.
-func (s *Service) dryRun(r *http.Request) (*reply, error) {
-	q := r.URL.Query()
-	if q.Get("dryRun") != "true" {
-		return nil, bad("Serin answers only dryRun=true here")
-	}
-	metric := kayenta.ConfigQuery{
-		Type: "prometheus", MetricName: q.Get("metricName"), LabelBindings: q["labelBindings"], GroupByFields: q["groupByFields"],
-		ResourceType: q.Get("resourceType"), CustomInlineTemplate: q.Get("customInlineTemplate"),
-	}
-	in := metricset.Scope{Scope: q.Get("scope"), Location: q.Get("location"), Params: map[string]string{}}
-	if project := q.Get("project"); project != "" {
-		in.Params["project"] = project
-	}
-	text, err := metricset.Query(nil, metric, in, s.o.ScopeLabel)
-	if err != nil {
-		return nil, bad("%v", err)
-	}
-	return ok(query{text}), nil
-}

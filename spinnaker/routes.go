@@ -23,7 +23,8 @@ func (s *Service) routes() http.Handler {
 		"PUT /pipelines/{id}/cancel":            s.cancelRun,
 		"GET /metricSetPairList/{id}":           s.readPairs,
 		"POST /metricSetPairList":               s.keepPairs,
-		"POST /fetch/prometheus/query":          s.dryRun,
+		"POST /fetch/prometheus/query":          s.fetch,
+		"GET /metricSetList/{id}":               s.readPairs, // what fetch keeps stands where pairs do
 		"POST /standalone_canary_analysis":      s.startAdHocAnalysis,
 		"POST /standalone_canary_analysis/{id}": s.startAnalysis,
 		"GET /standalone_canary_analysis/{id}":  s.readAnalysis,

@@ -295,7 +295,7 @@ func (s *Service) concluded(ctx context.Context, e *execution) (*kept.Pairs, *ke
 	if err != nil {
 		return nil, nil, &failure{stageJudge, "judge", err}
 	}
-	asks, err := metricset.Asks(c, e.Request.sets(), s.o.ScopeLabel)
+	asks, err := metricset.Asks(c, e.Request.sets(), s.o.Rules)
 	if err != nil {
 		return nil, nil, &failure{stageFetch, "prometheusFetch", err}
 	}
@@ -304,7 +304,7 @@ func (s *Service) concluded(ctx context.Context, e *execution) (*kept.Pairs, *ke
 		return nil, nil, err
 	}
 	kept, ids := e.keep(measured)
-	out, err := judge(ctx, s, judging{config: c, execution: e, pairs: measured, ids: ids})
+	out, err := judge(ctx, s, judging{config: c, execution: e, pairs: measured, ids: ids, same: metricset.Same(asks)})
 	if err != nil {
 		return kept, nil, &failure{stageJudge, "judge", err}
 	}

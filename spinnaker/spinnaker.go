@@ -21,6 +21,7 @@ import (
 
 	"github.com/serindev/serin/analysis"
 	"github.com/serindev/serin/spinnaker/kept"
+	"github.com/serindev/serin/spinnaker/metricset"
 )
 
 // Store remembers. An error leaves nothing half written. record.ErrNotFound is what is not there, record.ErrConflict
@@ -64,8 +65,8 @@ type Options struct {
 	MetricsURL string
 	// MetricsNames and StorageNames are further names of the accounts prometheus and serin.
 	MetricsNames, StorageNames []string
-	// ScopeLabel is the label by which instances of gce_instance are found; empty is "instance".
-	ScopeLabel string
+	// Rules are how queries are built.
+	Rules metricset.Rules
 	// Queries is how many queries may be under way at once; 0 is 8.
 	Queries int
 	// MaxRuns is how many runs and analyses may be open at once; 0 is 1,000. More get 503, which Orca tries again.

@@ -31,6 +31,9 @@ func (s *analysisScope) UnmarshalJSON(b []byte) error {
 		return err
 	}
 	*s = analysisScope(in)
+	if s.Step == 0 {
+		s.Step = defaultStep
+	}
 	if s.ExtendedScopeParams == nil {
 		s.ExtendedScopeParams = map[string]label{}
 	}

@@ -47,7 +47,8 @@ func (a *app) analyzeCmd() *cobra.Command {
 		Long: `Judge what two versions did during a time that has passed, from a Prometheus and without a daemon, and say why.
 
 FILE holds an Analysis (YAML), whose looks are taken again one after the other as a first release would have taken
-them, or a canary config of Kayenta (JSON), as it is, which is judged once as Kayenta does. Without a file it is the
+them, or a canary config of Kayenta (JSON or YAML, also within a request), which is judged once by the judge that it
+names. Without a file it is the
 built-in analysis of Traefik's errors and slow requests.
 
 The arms are told apart by their service, or by any variable that the file uses: --canary shop-canary@file, or
@@ -112,8 +113,7 @@ func (a *app) analyze(ctx context.Context, z *analyzing, files []string) error {
 	if err != nil {
 		return fmt.Errorf("read %s: %w", files[0], err)
 	}
-	if bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")) {
-		config, err := kayenta.DecodeConfig(text)
+	if config, is, err := canaryConfig(text); is {
 		if err != nil {
 			return fmt.Errorf("%s: %w", files[0], err)
 		}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"sigs.k8s.io/yaml"
 
 	"github.com/serindev/serin/daemon"
 	"github.com/serindev/serin/internal/testbed"
@@ -216,6 +217,29 @@ func (p past) judgeConfig(t *testing.T, config string) {
 		code, out, errs = serin(t, nil, p.args(config, "--canary", "v2", "--baseline", "v1", "-o", "json")...)
 		require.Equal(t, exitOK, code, errs)
 		require.Contains(t, out, `"classification": "Pass"`)
+	})
+	t.Run("a config in YAML and one within a request are judged alike", func(t *testing.T) {
+		text, err := yaml.JSONToYAML([]byte(ordersConfig))
+		require.NoError(t, err)
+		for _, text := range []string{string(text), `{"executionRequest": {}, "canaryConfig": ` + ordersConfig + `}`} {
+			code, out, errs := serin(t, strings.NewReader(text), p.args("-", "--canary", "v3", "--baseline", "v1")...)
+			require.Equal(t, exitNotLive, code, errs)
+			require.Contains(t, out, "NetflixACAJudge-v1.0")
+		}
+	})
+	t.Run("the judge is the one that the config names", func(t *testing.T) {
+		named := func(judge string) string {
+			return strings.Replace(ordersConfig, `{"name": "NetflixACAJudge-v1.0"}`, `{"name": "`+judge+`", "judgeConfigurations": {"passAfterMins": 0}}`, 1)
+		}
+		_, out, errs := serin(t, strings.NewReader(named("SerinSequentialJudge-v1.0")), p.args("-", "--canary", "v3", "--baseline", "v1")...)
+		require.Contains(t, out, ", says SerinSequentialJudge-v1.0", errs)
+		code, _, errs := serin(t, strings.NewReader(named("StaticBaselineJudge-v1.0")), p.args("-", "--canary", "v3", "--baseline", "v1")...)
+		require.Equal(t, exitError, code)
+		require.Contains(t, errs, "Unable to resolve canary judge 'StaticBaselineJudge-v1.0'.")
+	})
+	t.Run("arms that are asked the same are told so", func(t *testing.T) {
+		_, _, errs := serin(t, strings.NewReader(strings.ReplaceAll(ordersConfig, "${scope}", "v1")), p.args("-", "--canary", "v3", "--baseline", "v1")...)
+		require.Contains(t, errs, "both arms were asked the same query over the same time")
 	})
 	t.Run("what Prometheus refuses is said", func(t *testing.T) {
 		broken := strings.ReplaceAll(ordersConfig, "sum(rate(", "sum(rat(")

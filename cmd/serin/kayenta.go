@@ -1,7 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -9,9 +12,12 @@ import (
 	"strings"
 	"time"
 
+	"sigs.k8s.io/yaml"
+
 	"github.com/serindev/serin/analysis/promsource"
 	"github.com/serindev/serin/chart"
 	"github.com/serindev/serin/judge/kayenta"
+	"github.com/serindev/serin/spinnaker"
 	"github.com/serindev/serin/spinnaker/metricset"
 )
 
@@ -36,39 +42,109 @@ func (z *analyzing) scopeOf(flag string, texts []string) (metricset.Scope, error
 	return s, nil
 }
 
-// analyzeConfig judges a canary config once, over the whole window.
+// canaryConfig reads a canary config of Kayenta: JSON or YAML, by itself or within a request as clients send it. It says
+// whether the text is one at all; the error is of one that cannot be judged, since a verdict about a file that was not
+// understood would be worse than none.
+func canaryConfig(text []byte) (c kayenta.Config, is bool, err error) {
+	if !bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")) {
+		var keys map[string]any
+		if yaml.Unmarshal(text, &keys) != nil || keys["apiVersion"] != nil || keys["metrics"] == nil && keys["canaryConfig"] == nil {
+			return c, false, nil
+		}
+		if text, err = yaml.YAMLToJSON(text); err != nil {
+			return c, true, err
+		}
+	}
+	if wrapped, _ := kayenta.Parts(text); wrapped != nil {
+		text = wrapped
+	}
+	if c, err = kayenta.DecodeConfig(text); err != nil {
+		return c, true, err
+	}
+	if len(c.Metrics) == 0 {
+		return c, true, errors.New("there are no metrics in it: expected a canary config of Kayenta, by itself or as the canaryConfig of a request")
+	}
+	return c, true, metricset.CheckSources(c)
+}
+
+// judgement is a CanaryJudgeResult, as both judges write it.
+type judgement struct {
+	Results []struct {
+		Name   string            `json:"name"`
+		Tags   map[string]string `json:"tags"`
+		Label  string            `json:"classification"`
+		Reason string            `json:"classificationReason"`
+		Canary struct {
+			Stats armStats `json:"stats"`
+		} `json:"experimentMetadata"`
+		Baseline struct {
+			Stats armStats `json:"stats"`
+		} `json:"controlMetadata"`
+		Ratio struct {
+			Ratio looseNumber `json:"ratio"`
+		} `json:"resultMetadata"`
+	} `json:"results"`
+	Groups []struct {
+		Name  string      `json:"name"`
+		Score looseNumber `json:"score"`
+	} `json:"groupScores"`
+	Score struct {
+		Score  looseNumber `json:"score"`
+		Label  string      `json:"classification"`
+		Reason string      `json:"classificationReason"`
+	} `json:"score"`
+}
+
+type armStats struct {
+	Count int         `json:"count"`
+	Mean  looseNumber `json:"mean"`
+}
+
+// looseNumber is a number that is text where it is not finite.
+type looseNumber float64
+
+func (n *looseNumber) UnmarshalJSON(b []byte) error {
+	f, err := strconv.ParseFloat(strings.Trim(string(b), `"`), 64)
+	*n = looseNumber(f)
+	return err
+}
+
+// analyzeConfig judges a canary config once, over the whole window, by the judge that it names.
 func (a *app) analyzeConfig(ctx context.Context, z *analyzing, source *promsource.Source, c kayenta.Config) error {
 	if z.step == 0 {
 		z.step = time.Minute
 	}
-	pairs, err := a.measure(ctx, z, source, c)
+	name, err := spinnaker.JudgeName(c)
 	if err != nil {
 		return err
 	}
-	var samples []kayenta.Pair
-	for _, p := range pairs {
-		samples = append(samples, kayenta.Pair{Name: p.Name, Tags: p.Tags, Control: p.Control.Values, Experiment: p.Experiment.Values})
+	for _, w := range metricset.ConfigWarnings(c, metricset.Rules{}) {
+		a.warning(w)
 	}
-	request, err := c.Request(samples, kayenta.Thresholds{Pass: z.pass, Marginal: z.marginal})
+	asks, pairs, err := a.measure(ctx, z, source, c)
 	if err != nil {
 		return err
 	}
-	result, err := kayenta.Judge(request)
+	raw, warnings, err := spinnaker.Once(ctx, c, asks, pairs, kayenta.Thresholds{Pass: z.pass, Marginal: z.marginal})
 	if err != nil {
 		return err
 	}
-	for _, w := range kayenta.Warnings(request, result) {
-		_, _ = fmt.Fprintf(a.stderr, "serin: warning: %s\n", clean(w))
+	for _, w := range warnings {
+		a.warning(w)
+	}
+	var result judgement
+	if err := json.Unmarshal(raw, &result); err != nil {
+		return fmt.Errorf("read what %s says: %w", name, err)
 	}
 	if z.chart != "" {
 		if err := writeFile(z.chart, pairCharts(pairs, result)); err != nil {
 			return err
 		}
 	}
-	if err := a.print(result, func(w io.Writer) error { return a.kayentaTable(w, result) }); err != nil {
+	if err := a.print(raw, func(w io.Writer) error { return a.kayentaTable(w, name, result) }); err != nil {
 		return err
 	}
-	switch result.Label {
+	switch kayenta.Label(result.Score.Label) {
 	case kayenta.Pass:
 		return nil
 	case kayenta.Marginal:
@@ -78,23 +154,25 @@ func (a *app) analyzeConfig(ctx context.Context, z *analyzing, source *promsourc
 	}
 }
 
+func (a *app) warning(text string) { _, _ = fmt.Fprintf(a.stderr, "serin: warning: %s\n", clean(text)) }
+
 // measure asks for every metric of both sides.
-func (a *app) measure(ctx context.Context, z *analyzing, source *promsource.Source, c kayenta.Config) ([]metricset.Pair, error) {
+func (a *app) measure(ctx context.Context, z *analyzing, source *promsource.Source, c kayenta.Config) ([]metricset.Ask, []metricset.Pair, error) {
 	control, err := z.scopeOf("baseline", z.baseline)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	experiment, err := z.scopeOf("canary", z.canary)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	scopes := map[string]metricset.ScopePair{}
 	for _, m := range c.Metrics {
 		scopes[metricset.ScopeName(m)] = metricset.ScopePair{Control: control, Experiment: experiment}
 	}
-	asks, err := metricset.Asks(c, scopes, metricset.DefaultScopeLabel)
+	asks, err := metricset.Asks(c, scopes, metricset.Rules{})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	shown := a.progressBar("asking Prometheus", 2*len(asks))
 	defer shown.end()
@@ -104,18 +182,18 @@ func (a *app) measure(ctx context.Context, z *analyzing, source *promsource.Sour
 		for i, q := range []metricset.Question{ask.Control, ask.Experiment} {
 			answer := source.Range(ctx, q.PromQL, q.Scope.Start, q.Scope.End, q.Scope.Step)
 			if answer.Err != nil {
-				return nil, fmt.Errorf("metric %s: %w", ask.Name, answer.Err)
+				return nil, nil, fmt.Errorf("metric %s: %w", ask.Name, answer.Err)
 			}
 			sides[i] = metricset.Side{Question: q, Series: answer.Series}
 			shown.step()
 		}
 		more, err := metricset.Pairs(ask.Name, sides[0], sides[1])
 		if err != nil {
-			return nil, fmt.Errorf("metric %s: %w", ask.Name, err)
+			return nil, nil, fmt.Errorf("metric %s: %w", ask.Name, err)
 		}
 		pairs = append(pairs, more...)
 	}
-	return pairs, nil
+	return asks, pairs, nil
 }
 
 func kayentaPaint(l kayenta.Label) paint {
@@ -130,47 +208,43 @@ func kayentaPaint(l kayenta.Label) paint {
 	return plain
 }
 
-func (a *app) kayentaTable(w io.Writer, r kayenta.Result) error {
-	number := func(v float64) string { return strconv.FormatFloat(v, 'g', 4, 64) }
+func (a *app) kayentaTable(w io.Writer, judge string, r judgement) error {
+	number := func(v looseNumber) string { return strconv.FormatFloat(float64(v), 'g', 4, 64) }
 	rows := [][]cell{}
-	for _, m := range r.Metrics {
+	for _, m := range r.Results {
 		name := m.Name
 		if len(m.Tags) > 0 {
 			name += " " + strings.Join(pairs(m.Tags), ", ")
 		}
-		rows = append(rows, []cell{{name, bold}, {string(m.Label), kayentaPaint(m.Label)}, {number(m.Experiment.Mean), plain},
-			{number(m.Control.Mean), plain}, {number(m.Ratio), plain},
-			{fmt.Sprintf("%d, %d", m.Experiment.Count, m.Control.Count), plain}, {m.Reason, plain}})
+		rows = append(rows, []cell{{name, bold}, {m.Label, kayentaPaint(kayenta.Label(m.Label))}, {number(m.Canary.Stats.Mean), plain},
+			{number(m.Baseline.Stats.Mean), plain}, {number(m.Ratio.Ratio), plain},
+			{fmt.Sprintf("%d, %d", m.Canary.Stats.Count, m.Baseline.Stats.Count), plain}, {m.Reason, plain}})
 	}
 	if err := a.table(w, []string{"METRIC", "SAYS", "CANARY", "BASELINE", "RATIO", "POINTS", "REASON"}, rows); err != nil {
 		return err
 	}
 	for _, g := range r.Groups {
-		score := number(g.Score)
-		if !g.HasData {
-			score = "no data, which counts as 100"
-		}
-		_, _ = fmt.Fprintf(w, "group %s: %s\n", clean(g.Name), score)
+		_, _ = fmt.Fprintf(w, "group %s: %s\n", clean(g.Name), number(g.Score))
 	}
-	text := fmt.Sprintf("score %s: %s", number(r.Score), r.Label)
-	if r.Reason != "" {
-		text += " (" + r.Reason + ")"
+	text := fmt.Sprintf("score %s: %s", number(r.Score.Score), r.Score.Label)
+	if r.Score.Reason != "" {
+		text += " (" + r.Score.Reason + ")"
 	}
-	_, err := fmt.Fprintln(w, painted(clean(text), kayentaPaint(r.Label), a.colours()))
+	_, err := fmt.Fprintf(w, "%s, says %s\n", painted(clean(text), kayentaPaint(kayenta.Label(r.Score.Label)), a.colours()), judge)
 	return err
 }
 
 // pairCharts draws the values of both arms, a chart for each pair.
-func pairCharts(all []metricset.Pair, r kayenta.Result) []byte {
+func pairCharts(all []metricset.Pair, r judgement) []byte {
 	var charts []chart.Chart
 	for i, p := range all {
 		title := p.Name
 		if len(p.Tags) > 0 {
 			title += " " + strings.Join(pairs(p.Tags), ", ")
 		}
-		m := r.Metrics[i]
-		c := chart.Chart{Title: title + ": " + string(m.Label), Height: 200,
-			Description: fmt.Sprintf("The canary's mean is %.4g, the baseline's %.4g; %s.", m.Experiment.Mean, m.Control.Mean, m.Label)}
+		m := r.Results[i]
+		c := chart.Chart{Title: title + ": " + m.Label, Height: 200,
+			Description: fmt.Sprintf("The canary's mean is %.4g, the baseline's %.4g; %s.", m.Canary.Stats.Mean, m.Baseline.Stats.Mean, m.Label)}
 		for _, side := range []struct {
 			name string
 			set  metricset.Set

@@ -1,9 +1,11 @@
 package kayenta
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 )
 
@@ -30,6 +32,10 @@ type Config struct {
 	// Templates are what [ConfigQuery.CustomFilterTemplate] names. ${ may stand escaped as $\{ in them.
 	Templates  map[string]string `json:"templates"`
 	Classifier *ConfigClassifier `json:"classifier,omitempty"`
+
+	// Ignored are the places of members of queries that nothing reads, as metrics[0].query.queryTemplate, sorted. They
+	// are not written again.
+	Ignored []string `json:"-"`
 }
 
 // ConfigJudge is which judge a config asks for, with options that Kayenta's own does not read.
@@ -69,11 +75,15 @@ type ConfigQuery struct {
 	Type        string `json:"type"`
 	ServiceType string `json:"serviceType,omitempty"`
 	MetricName  string `json:"metricName,omitempty"`
-	// LabelBindings are ready matchers, GroupByFields labels.
-	LabelBindings []string `json:"labelBindings,omitempty"`
-	GroupByFields []string `json:"groupByFields,omitempty"`
+	// LabelBindings are ready matchers, GroupByFields labels. An empty list is kept as one.
+	LabelBindings []string `json:"labelBindings,omitzero"`
+	GroupByFields []string `json:"groupByFields,omitzero"`
 	// ResourceType is gce_instance, aws_ec2_instance, or empty.
-	ResourceType         string `json:"resourceType,omitempty"`
+	ResourceType string `json:"resourceType,omitempty"`
+	// Template is the whole query or its filter, as Kayentas since August 2026 write it (kayenta-prometheus/docs,
+	// metric-set-query-config.md); CustomInlineTemplate is what older ones call it. Both are kept as they came, and
+	// [ConfigQuery.Inline] says which counts.
+	Template             string `json:"template,omitempty"`
 	CustomInlineTemplate string `json:"customInlineTemplate,omitempty"`
 	// CustomFilterTemplate is a key of [Config.Templates].
 	CustomFilterTemplate string `json:"customFilterTemplate,omitempty"`
@@ -81,7 +91,17 @@ type ConfigQuery struct {
 	CustomFilter *string `json:"customFilter,omitempty"`
 }
 
-// DecodeConfig reads a canary config as Kayenta does: unknown fields are ignored, scalars are taken leniently (1.0 is
+// Inline is the template that a query has of its own: the newer field wins. It is empty where there is none.
+func (q ConfigQuery) Inline() string { return cmp.Or(q.Template, q.CustomInlineTemplate) }
+
+// queryKeys are the members of a query that are read.
+var queryKeys = []string{
+	"type", "serviceType", "metricName", "labelBindings", "groupByFields", "resourceType", "template", "customInlineTemplate",
+	"customFilterTemplate", "customFilter",
+}
+
+// DecodeConfig reads a canary config as Kayenta does: unknown fields are ignored (those of a query are listed in
+// [Config.Ignored]), scalars are taken leniently (1.0 is
 // the text "1.0", "75" the number 75), null is absent. What it cannot read at all is an error that names the place.
 // It does not say whether Kayenta would store the config or run it: a name, applications and metrics may be missing.
 // A weight may be NaN or infinite; such a config cannot be written again.
@@ -118,7 +138,8 @@ func DecodeConfig(data []byte) (Config, error) {
 		c.Classifier = l.classifier()
 	}
 	for i, v := range f.list("metrics").elements() {
-		c.Metrics = append(c.Metrics, f.metric(fmt.Sprintf("metrics[%d]", i), v))
+		m, ignored := f.metric(fmt.Sprintf("metrics[%d]", i), v)
+		c.Metrics, c.Ignored = append(c.Metrics, m), append(c.Ignored, ignored...)
 	}
 	if *f.first != nil {
 		return Config{}, fmt.Errorf("decode canary config: %w", *f.first)
@@ -238,10 +259,11 @@ func (f *fields) classifier() *ConfigClassifier {
 	return c
 }
 
-func (f *fields) metric(path string, v value) ConfigMetric {
+// metric reads one, and lists the members of its query that are not read.
+func (f *fields) metric(path string, v value) (_ ConfigMetric, ignored []string) {
 	if v.kind() != '{' {
 		f.fail(path, "an object")
-		return ConfigMetric{}
+		return ConfigMetric{}, nil
 	}
 	m := &fields{path: f.path + path + ".", members: v.object(), first: f.first}
 	out := ConfigMetric{
@@ -250,15 +272,20 @@ func (f *fields) metric(path string, v value) ConfigMetric {
 	}
 	q := m.inside("query")
 	if q == nil {
-		return out
+		return out, nil
+	}
+	for _, key := range slices.Sorted(maps.Keys(q.members)) {
+		if !slices.Contains(queryKeys, key) {
+			ignored = append(ignored, q.path+key)
+		}
 	}
 	out.Query = ConfigQuery{
 		Type: q.text("type"), ServiceType: q.text("serviceType"), MetricName: q.text("metricName"),
 		LabelBindings: q.texts("labelBindings"), GroupByFields: q.texts("groupByFields"), ResourceType: q.text("resourceType"),
-		CustomInlineTemplate: q.text("customInlineTemplate"), CustomFilterTemplate: q.text("customFilterTemplate"),
-		CustomFilter: q.pointer("customFilter"),
+		Template: q.text("template"), CustomInlineTemplate: q.text("customInlineTemplate"),
+		CustomFilterTemplate: q.text("customFilterTemplate"), CustomFilter: q.pointer("customFilter"),
 	}
-	return out
+	return out, ignored
 }
 
 // Request makes a judge's request of a config and of what was measured for it: pairs with their name, samples, id and

@@ -35,6 +35,32 @@ func TestAConfigFileIsTakenAsItIs(t *testing.T) {
 		CustomFilterTemplate: "byPod"}, c.Metrics[1].Query)
 }
 
+func TestTheTemplateOfNewerKayentasWinsAndBothAreKept(t *testing.T) {
+	text := `{"metrics": [{"name": "m", "query": {"type": "prometheus", "template": "PromQL:new", "customInlineTemplate": "PromQL:old", "labelBindings": []}}]}`
+	c, err := DecodeConfig([]byte(text))
+	require.NoError(t, err)
+	q := c.Metrics[0].Query
+	require.Equal(t, "PromQL:new", q.Inline())
+	written, err := json.Marshal(q)
+	require.NoError(t, err)
+	require.JSONEq(t, `{"type": "prometheus", "template": "PromQL:new", "customInlineTemplate": "PromQL:old", "labelBindings": []}`, string(written))
+	require.Equal(t, "PromQL:old", ConfigQuery{CustomInlineTemplate: "PromQL:old"}.Inline())
+}
+
+func TestWhatAQueryHasAndNothingReadsIsListed(t *testing.T) {
+	c, err := DecodeConfig([]byte(`{"isNew": true, "metrics": [{"query": {"type": "prometheus"}}, {"query": {"sumByFields": [], "queryTemplate": "x"}}]}`))
+	require.NoError(t, err)
+	require.Equal(t, []string{"metrics[1].query.queryTemplate", "metrics[1].query.sumByFields"}, c.Ignored)
+}
+
+func TestTextHasToBeUTF8AndMayBeginWithAByteOrderMark(t *testing.T) {
+	c, err := DecodeConfig([]byte("\ufeff" + `{"description": "Prüfung"}`))
+	require.NoError(t, err)
+	require.Equal(t, "Prüfung", c.Description)
+	_, err = DecodeConfig([]byte("{\"description\": \"Pr\xfcfung\"}"))
+	require.ErrorContains(t, err, "the text is not UTF-8")
+}
+
 func TestAConfigThatCannotBeReadIsRefusedWithThePlace(t *testing.T) {
 	for text, want := range map[string]string{
 		`[]`:                                             "an object was expected",

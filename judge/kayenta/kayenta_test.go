@@ -158,6 +158,35 @@ func TestWhatHurtsUsersIsToldThem(t *testing.T) {
 	require.Empty(t, Warnings(q, r), "an ordinary comparison needs no warning")
 }
 
+func TestArmsThatDifferInTheirLabelsAreNotCalledWithoutData(t *testing.T) {
+	some := repeat(20, 10, 11, 12, 9, 10.5)
+	gap := repeat(20, math.NaN())
+	pair := func(tags map[string]string, control, experiment []float64, critical bool) Pair {
+		s := DefaultSettings(false)
+		s.Critical = critical
+		return Pair{Name: "cpu", Tags: tags, Control: control, Experiment: experiment, Settings: s, Groups: []string{"g"}}
+	}
+	for _, critical := range []bool{false, true} {
+		q := Request{Pass: 95, Marginal: 75, Weights: map[string]float64{"g": 100}, Pairs: []Pair{
+			pair(map[string]string{"scope": "base", "zone": "a"}, some, gap, critical), pair(map[string]string{"scope": "slow", "zone": "a"}, gap, some, critical),
+		}}
+		r, err := Judge(q)
+		require.NoError(t, err)
+		text := strings.Join(Warnings(q, r), "\n")
+		require.Contains(t, text, `metric "cpu": both arms have data, but under different labels (scope="base" on the baseline, "slow" on the canary), so nothing was compared`)
+		require.Equal(t, 1, strings.Count(text, "both arms have data"), "once for all pairs of the metric")
+		require.NotContains(t, text, `"cpu": has no data`)
+	}
+	q := Request{Pass: 95, Marginal: 75, Weights: map[string]float64{"g": 100}, Pairs: []Pair{
+		pair(map[string]string{"pod": "a"}, some, gap, false), pair(map[string]string{"pod": "b"}, some, some, false), pair(map[string]string{"pod": "c"}, gap, some, false),
+	}}
+	r, err := Judge(q)
+	require.NoError(t, err)
+	text := strings.Join(Warnings(q, r), "\n")
+	require.Contains(t, text, `"cpu": has no data`, "a pod that came or went is no label that tells the arms apart")
+	require.NotContains(t, text, "different labels")
+}
+
 func TestJudgeRefusesWhatTheReferenceFailsOn(t *testing.T) {
 	_, err := Judge(Request{Pairs: []Pair{{Name: "m", Settings: DefaultSettings(false)}}})
 	require.ErrorIs(t, err, ErrNoGroups)

@@ -37,10 +37,10 @@ func (v value) kind() byte {
 // missing says that there is no value or null.
 func (v value) missing() bool { return v.kind() == 0 || v.kind() == 'n' }
 
-// text is a string value's; each byte of malformed UTF-8, and each lone surrogate, becomes U+FFFD.
+// text is a string value's; each lone surrogate becomes U+FFFD.
 func (v value) text() string {
 	inner := v[1 : len(v)-1]
-	if bytes.IndexByte(inner, '\\') < 0 && utf8.Valid(inner) {
+	if bytes.IndexByte(inner, '\\') < 0 {
 		return string(inner)
 	}
 	var s string
@@ -95,8 +95,15 @@ func (v value) object() map[string]value {
 	return maps.Collect(v.members())
 }
 
-// parse checks a whole document.
+// byteOrderMark may begin a document, as the reference's reader has it.
+var byteOrderMark = []byte("\uFEFF")
+
+// parse checks a whole document. Its text has to be UTF-8: what is in another encoding would be stored as U+FFFD.
 func parse(data []byte) (value, error) {
+	data = bytes.TrimPrefix(data, byteOrderMark)
+	if !utf8.Valid(data) {
+		return nil, errors.New("the text is not UTF-8")
+	}
 	s := reader{data: data}
 	s.space()
 	start := s.pos

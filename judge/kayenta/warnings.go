@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 )
 
 const (
@@ -24,12 +25,18 @@ const (
 // looks find something by chance, is no warning here.
 func Warnings(q Request, r Result) []string {
 	w := warnings(slices.Clone(q.Notes))
+	apart := apart(q.Pairs)
 	for i, m := range r.Metrics {
 		if m.Muted {
 			continue
 		}
 		s := q.Pairs[i].Settings
-		w.noData(m, s)
+		if labels, ok := apart[m.Name]; !ok || m.Compared {
+			w.noData(m, s)
+		} else if labels != "" {
+			w.add("metric %q: both arms have data, but under different labels (%s), so nothing was compared: aggregate the label away in its query", m.Name, labels)
+			apart[m.Name] = "" // once for all of its pairs
+		}
 		w.samples(m)
 		w.means(q.Pairs[i], m)
 	}
@@ -41,6 +48,56 @@ func Warnings(q Request, r Result) []string {
 type warnings []string
 
 func (w *warnings) add(format string, args ...any) { *w = append(*w, fmt.Sprintf(format, args...)) }
+
+// apart finds the metrics of which both arms have samples and no pair has both, with the labels by which they differ
+// in words: the query leaves in the series what tells the arms apart, and so no series has a partner.
+func apart(pairs []Pair) map[string]string {
+	type sides struct{ control, experiment []map[string]string }
+	found, met := map[string]*sides{}, map[string]bool{}
+	for _, p := range pairs {
+		s := found[p.Name]
+		if s == nil {
+			s = &sides{}
+			found[p.Name] = s
+		}
+		control, experiment := hasSample(p.Control), hasSample(p.Experiment)
+		switch {
+		case control && experiment:
+			met[p.Name] = true
+		case control:
+			s.control = append(s.control, p.Tags)
+		case experiment:
+			s.experiment = append(s.experiment, p.Tags)
+		}
+	}
+	out := map[string]string{}
+	for name, s := range found {
+		if !met[name] && len(s.control) > 0 && len(s.experiment) > 0 {
+			out[name] = differing(s.control[0], s.experiment[0])
+		}
+	}
+	return out
+}
+
+func hasSample(values []float64) bool {
+	return slices.ContainsFunc(values, func(v float64) bool { return !math.IsNaN(v) })
+}
+
+// differing writes the tags that are not the same on both sides. Two sets without a tag in common differ in all.
+func differing(control, experiment map[string]string) string {
+	var texts []string
+	for _, key := range slices.Sorted(maps.Keys(control)) {
+		if other, ok := experiment[key]; !ok || other != control[key] {
+			texts = append(texts, fmt.Sprintf("%s=%q on the baseline, %q on the canary", key, control[key], other))
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(experiment)) {
+		if _, ok := control[key]; !ok {
+			texts = append(texts, fmt.Sprintf("%s=%q on the canary only", key, experiment[key]))
+		}
+	}
+	return strings.Join(texts, ", ")
+}
 
 // noData tells of metrics that were not compared and yet cost nothing.
 func (w *warnings) noData(m MetricResult, s Settings) {

@@ -74,7 +74,7 @@ func Missing(c kayenta.Config, scopes map[string]ScopePair) []string {
 
 // Asks builds the queries of all metrics, in the order of the config. The error is the first metric's whose queries
 // cannot be built, in Kayenta's words where it has any: see [Query].
-func Asks(c kayenta.Config, scopes map[string]ScopePair, scopeLabel string) ([]Ask, error) {
+func Asks(c kayenta.Config, scopes map[string]ScopePair, rules Rules) ([]Ask, error) {
 	if missing := Missing(c, scopes); len(missing) > 0 {
 		return nil, fmt.Errorf("Canary metrics require scopes which were not provided in the execution request: [%s]", strings.Join(missing, ", ")) //nolint:staticcheck,revive // Kayenta's words
 	}
@@ -84,7 +84,7 @@ func Asks(c kayenta.Config, scopes map[string]ScopePair, scopeLabel string) ([]A
 		a := Ask{Metric: i, Name: m.Name, Control: Question{Scope: pair.Control}, Experiment: Question{Scope: pair.Experiment}}
 		for _, q := range []*Question{&a.Control, &a.Experiment} {
 			var err error
-			if q.PromQL, err = Query(c.Templates, m.Query, q.Scope, scopeLabel); err != nil {
+			if q.PromQL, err = Query(c.Templates, m.Query, q.Scope, rules); err != nil {
 				return nil, err
 			}
 		}

@@ -45,7 +45,7 @@ func TestQueriesAreKayentas(t *testing.T) {
 			config, err := kayenta.DecodeConfig(fmt.Appendf(nil, `{"metrics": [{"name": "m", "query": %s}]}`, c.Query))
 			require.NoError(t, err)
 			s := metricset.Scope{Scope: c.Scope.Scope, Location: c.Scope.Location, Params: c.Scope.ExtendedScopeParams}
-			got, err := metricset.Query(c.Templates, config.Metrics[0].Query, s, c.ScopeLabel)
+			got, err := metricset.Query(c.Templates, config.Metrics[0].Query, s, metricset.Rules{ScopeLabel: c.ScopeLabel})
 			if c.Expect.Error != "" {
 				require.Error(t, err)
 				require.True(t, strings.HasPrefix(err.Error(), c.Expect.Error), err.Error())
@@ -175,7 +175,7 @@ func TestAValueStaysInItsPlace(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			q := kayenta.ConfigQuery{Type: "prometheus", MetricName: "m", CustomInlineTemplate: c.template}
-			got, err := metricset.Query(nil, q, metricset.Scope{Scope: c.scope}, "")
+			got, err := metricset.Query(nil, q, metricset.Scope{Scope: c.scope}, metricset.Rules{})
 			if c.want == "" {
 				var breakout *metricset.BreakoutError
 				require.ErrorAs(t, err, &breakout)
@@ -190,9 +190,9 @@ func TestAValueStaysInItsPlace(t *testing.T) {
 
 func TestResourceTypesRefuseValuesThatBreakOut(t *testing.T) {
 	q := kayenta.ConfigQuery{Type: "prometheus", MetricName: "m", ResourceType: "aws_ec2_instance"}
-	_, err := metricset.Query(nil, q, metricset.Scope{Scope: `a"}`, Location: "eu"}, "")
+	_, err := metricset.Query(nil, q, metricset.Scope{Scope: `a"}`, Location: "eu"}, metricset.Rules{})
 	require.ErrorContains(t, err, "${scope}: the value")
-	_, err = metricset.Query(nil, q, metricset.Scope{Scope: `a`, Location: `e"`}, "")
+	_, err = metricset.Query(nil, q, metricset.Scope{Scope: `a`, Location: `e"`}, metricset.Rules{})
 	require.ErrorContains(t, err, "${location}: the value")
 }
 
@@ -211,7 +211,7 @@ func TestTemplates(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			q := kayenta.ConfigQuery{Type: "prometheus", CustomInlineTemplate: c.template}
-			got, err := metricset.Query(nil, q, metricset.Scope{Params: params}, "")
+			got, err := metricset.Query(nil, q, metricset.Scope{Params: params}, metricset.Rules{})
 			if c.err != "" {
 				require.ErrorContains(t, err, c.err)
 				return
@@ -222,6 +222,97 @@ func TestTemplates(t *testing.T) {
 	}
 }
 
+func TestWholeMatchersInScopesAreTakenWhereTheyAreAllowed(t *testing.T) {
+	for name, c := range map[string]struct{ template, scope, want string }{
+		"a matcher in the place of one":            {`PromQL:x{job="a",${scope}}`, `version="v2"`, `x{job="a",version="v2"}`},
+		"a filter that is nothing else":            {`${scope}`, `version="v2", zone!~"a.*"`, `avg(m{version="v2", zone!~"a.*"})`},
+		"a quote that the value escapes":           {`PromQL:x{${scope}}`, `v="a\"}"`, `x{v="a\"}"}`},
+		"a value that closes the brace":            {`PromQL:x{${scope}}`, `v="a"} or vector(1) or x{v="b"`, ""},
+		"a comment":                                {`PromQL:x{${scope}}`, `v="a"#`, ""},
+		"a matcher that is not closed":             {`PromQL:x{${scope}}`, `v="a`, ""},
+		"a matcher within the template's quotes":   {`PromQL:x{s="${scope}"}`, `v="a"`, ""},
+		"a call where a matcher would be expected": {`PromQL:x{${scope}}`, `sum(x)`, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			q := kayenta.ConfigQuery{Type: "prometheus", MetricName: "m", CustomInlineTemplate: c.template}
+			_, err := metricset.Query(nil, q, metricset.Scope{Scope: c.scope}, metricset.Rules{})
+			require.ErrorContains(t, err, "would change the query", "they are not allowed unless said so")
+			got, err := metricset.Query(nil, q, metricset.Scope{Scope: c.scope}, metricset.Rules{Matchers: true})
+			if c.want == "" {
+				require.ErrorContains(t, err, "would change the query")
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, c.want, got)
+		})
+	}
+	q := kayenta.ConfigQuery{Type: "prometheus", Template: `PromQL:x{${scope}}`}
+	_, err := metricset.Query(nil, q, metricset.Scope{Scope: `version="v2"`}, metricset.Rules{})
+	require.ErrorContains(t, err, "spinnaker.matchersInScopes", "who has matchers learns of the switch")
+}
+
+func TestWhatWillNotWorkIsKnownAtSave(t *testing.T) {
+	for template, want := range map[string]string{
+		`PromQL:x{job="a", ${scope} }`:         `${scope} stands where a whole matcher has to be`,
+		`PromQL:x{${scope}, job="a"}`:          `${scope} stands where a whole matcher has to be`,
+		`${scope}`:                             `${scope} stands where a whole matcher has to be`,
+		`job="a",${version}`:                   `${version} stands where a whole matcher has to be`,
+		`PromQL:x{s="${scope}"}`:               "",
+		`PromQL:x{s="{${scope}}"}`:             "",
+		`PromQL:x{s=~"a,${scope},b"}`:          "",
+		`PromQL:sum(x) by (a, ${label})`:       "",
+		`PromQL:rate(x{s="${scope}"}[${w}])`:   "",
+		`PromQL:x{${extra:-job="a"}}`:          "",
+		`s="${scope}"`:                         "",
+		`sum(rate(x{s="${scope}"}[5m]))`:       `its template calls sum(…), but is taken as a filter within m{…}: begin it with "PromQL:"`,
+		`histogram_quantile(0.9, x{s="${a}"})`: `its template calls histogram_quantile(…)`,
+	} {
+		c := kayenta.Config{Metrics: []kayenta.ConfigMetric{{Name: "a", Query: kayenta.ConfigQuery{Type: "prometheus", MetricName: "m", Template: template}}}}
+		got := strings.Join(metricset.ConfigWarnings(c, metricset.Rules{}), "\n")
+		if want == "" {
+			require.Empty(t, got, template)
+			continue
+		}
+		require.Contains(t, got, want, template)
+	}
+	c := kayenta.Config{Ignored: []string{"metrics[0].query.queryTemplate"}, Metrics: []kayenta.ConfigMetric{
+		{Name: "a", Query: kayenta.ConfigQuery{Type: "prometheus", MetricName: "m", CustomFilterTemplate: "none"}},
+		{Name: "b", Query: kayenta.ConfigQuery{Type: "prometheus", Template: `PromQL:x{${scope}}`}},
+	}}
+	require.Equal(t, []string{
+		"metrics[0].query.queryTemplate is not read",
+		`metric "a": every run will fail: Custom filter template 'none' was referenced, but no templates were defined.`,
+	}, metricset.ConfigWarnings(c, metricset.Rules{Matchers: true}))
+}
+
+func TestOnlyPrometheusIsRead(t *testing.T) {
+	for kind, want := range map[string]string{
+		"prometheus": "",
+		"":           `missing type id property 'type' in the query of metric 'a'`,
+		"datadog":    "Could not resolve type id 'datadog' of the query of metric 'a': Serin reads prometheus.",
+	} {
+		err := metricset.CheckSources(kayenta.Config{Metrics: []kayenta.ConfigMetric{{Name: "a", Query: kayenta.ConfigQuery{Type: kind}}}})
+		if want == "" {
+			require.NoError(t, err)
+			continue
+		}
+		require.ErrorContains(t, err, want)
+	}
+}
+
+func TestArmsThatAreAskedTheSameAreFound(t *testing.T) {
+	now := time.Date(2026, 1, 2, 15, 4, 5, 0, time.UTC)
+	side := func(query string, at time.Time) metricset.Question {
+		return metricset.Question{PromQL: query, Scope: metricset.Scope{Start: at, End: at.Add(time.Hour), Step: time.Minute}}
+	}
+	asks := []metricset.Ask{
+		{Name: "same", Control: side("up", now), Experiment: side("up", now)},
+		{Name: "before and after", Control: side("up", now.Add(-time.Hour)), Experiment: side("up", now)},
+		{Name: "two scopes", Control: side("up{a=\"b\"}", now), Experiment: side("up{a=\"c\"}", now)},
+	}
+	require.Equal(t, []string{"same"}, metricset.Same(asks))
+}
+
 func TestAsksFollowTheConfig(t *testing.T) {
 	c := kayenta.Config{Metrics: []kayenta.ConfigMetric{
 		{Name: "a", Query: kayenta.ConfigQuery{CustomInlineTemplate: `PromQL:a{s="${scope}"}`}},
@@ -230,9 +321,9 @@ func TestAsksFollowTheConfig(t *testing.T) {
 	pair := func(c, e string) metricset.ScopePair {
 		return metricset.ScopePair{Control: metricset.Scope{Scope: c}, Experiment: metricset.Scope{Scope: e}}
 	}
-	_, err := metricset.Asks(c, map[string]metricset.ScopePair{"other": pair("x", "y")}, "")
+	_, err := metricset.Asks(c, map[string]metricset.ScopePair{"other": pair("x", "y")}, metricset.Rules{})
 	require.EqualError(t, err, "Canary metrics require scopes which were not provided in the execution request: [default, edge]")
-	asks, err := metricset.Asks(c, map[string]metricset.ScopePair{"default": pair("x", "y"), "edge": pair("u", "v")}, "")
+	asks, err := metricset.Asks(c, map[string]metricset.ScopePair{"default": pair("x", "y"), "edge": pair("u", "v")}, metricset.Rules{})
 	require.NoError(t, err)
 	var got []string
 	for _, a := range asks {
@@ -248,7 +339,7 @@ func FuzzQueryStaysInItsPlace(f *testing.F) {
 	f.Add("${scope}")
 	f.Fuzz(func(t *testing.T, scope string) {
 		q := kayenta.ConfigQuery{CustomInlineTemplate: `PromQL:sum(x{s="${scope}"}[${w:-5m}])`}
-		got, err := metricset.Query(nil, q, metricset.Scope{Scope: scope}, "")
+		got, err := metricset.Query(nil, q, metricset.Scope{Scope: scope}, metricset.Rules{})
 		if err != nil {
 			require.Empty(t, got)
 			return

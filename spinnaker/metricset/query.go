@@ -1,6 +1,7 @@
 package metricset
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -25,10 +26,18 @@ const (
 	aws = "aws_ec2_instance"
 )
 
-// Query is the PromQL of a metric in one scope (spec/spinnaker.md, 5.3). scopeLabel is the label of a gce_instance;
-// empty is [DefaultScopeLabel]. Errors are Kayenta's in its words, and one of Serin's own: a *[BreakoutError] for a
+// Rules are what an installation decides about queries.
+type Rules struct {
+	// ScopeLabel is the label of a gce_instance; empty is [DefaultScopeLabel].
+	ScopeLabel string
+	// Matchers lets the values of a scope be whole matchers, such as version="v2", where a template has a place for
+	// one. It is for installations where those who start an analysis may write queries as well.
+	Matchers bool
+}
+
+// Query is the PromQL of a metric in one scope (spec/spinnaker.md, 5.3). Errors are Kayenta's in its words, and one of Serin's own: a *[BreakoutError] for a
 // value that would leave its place in the query.
-func Query(templates map[string]string, q kayenta.ConfigQuery, s Scope, scopeLabel string) (string, error) {
+func Query(templates map[string]string, q kayenta.ConfigQuery, s Scope, rules Rules) (string, error) {
 	if q.CustomFilter != nil {
 		return "", errCustomFilter
 	}
@@ -38,7 +47,7 @@ func Query(templates map[string]string, q kayenta.ConfigQuery, s Scope, scopeLab
 	}
 	filter := ""
 	if template != "" {
-		if filter, err = expand(template, bindings(q, s)); err != nil {
+		if filter, err = expand(template, bindings(q, s), rules.Matchers); err != nil {
 			return "", err
 		}
 	}
@@ -54,7 +63,7 @@ func Query(templates map[string]string, q kayenta.ConfigQuery, s Scope, scopeLab
 			filters = append(filters, f)
 		}
 		filters = append(filters, q.LabelBindings...)
-	} else if filters, err = resourceFilters(q, s, scopeLabel); err != nil {
+	} else if filters, err = resourceFilters(q, s, rules.ScopeLabel); err != nil {
 		return "", err
 	}
 	return average(q, filters), nil
@@ -75,7 +84,7 @@ func average(q kayenta.ConfigQuery, filters []string) string {
 }
 
 func templateOf(templates map[string]string, q kayenta.ConfigQuery) (string, error) {
-	text := q.CustomInlineTemplate
+	text := q.Inline()
 	if text == "" && q.CustomFilterTemplate != "" {
 		if len(templates) == 0 {
 			return "", fmt.Errorf("Custom filter template '%s' was referenced, but no templates were defined.", q.CustomFilterTemplate) //nolint:staticcheck,revive // Kayenta's words
@@ -128,9 +137,7 @@ func resourceFilters(q kayenta.ConfigQuery, s Scope, scopeLabel string) ([]strin
 			return nil, &BreakoutError{Name: name, Value: value}
 		}
 	}
-	if scopeLabel == "" {
-		scopeLabel = DefaultScopeLabel
-	}
+	scopeLabel = cmp.Or(scopeLabel, DefaultScopeLabel)
 	filters := append([]string(nil), q.LabelBindings...)
 	add := func(format string, args ...any) { filters = append(filters, fmt.Sprintf(format, args...)) }
 	switch {

@@ -2,6 +2,7 @@ package metricset
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 )
 
@@ -14,8 +15,12 @@ type BreakoutError struct {
 }
 
 func (e *BreakoutError) Error() string {
-	return fmt.Sprintf("${%s}: the value %.80q would change the query beyond its place: within quotes no quote, backslash or line break is taken, "+
+	text := fmt.Sprintf("${%s}: the value %.80q would change the query beyond its place: within quotes no quote, backslash or line break is taken, "+
 		"elsewhere only letters, digits and _ : .", e.Name, e.Value)
+	if listOfMatchers.MatchString(e.Value) {
+		text += `; spinnaker.matchersInScopes: true in the daemon's document lets scopes hold whole matchers`
+	}
+	return text
 }
 
 // maxDepth is how often a value may stand for another one; deeper means that they stand for each other.
@@ -27,7 +32,9 @@ const maxQuery = 64 << 10
 
 // expand replaces ${name} and ${name:-text} in a template. $${name} stays as ${name}, what is not closed stays as it
 // is, and values are expanded themselves. A name that is bound to nothing fails the template.
-func expand(template string, bound map[string]string) (string, error) {
+//
+// With matchers a value outside of quotes may also be a list of matchers.
+func expand(template string, bound map[string]string, matchers bool) (string, error) {
 	x := expander{bound: bound}
 	var b strings.Builder
 	var q quotes
@@ -45,7 +52,8 @@ func expand(template string, bound map[string]string) (string, error) {
 		if !own {
 			name, _, _ = strings.Cut(name, ":-")
 			whole := b.Len() < len(promQL) && strings.HasPrefix(b.String()+value, promQL) // a filter that would become a query
-			if whole || q.escaped || !fits(value, q.open) {
+			asMatchers := matchers && q.open == 0 && listOfMatchers.MatchString(value)
+			if whole || q.escaped || !fits(value, q.open) && !asMatchers {
 				return "", &BreakoutError{Name: name, Value: value}
 			}
 		} else {
@@ -57,6 +65,12 @@ func expand(template string, bound map[string]string) (string, error) {
 	}
 	return b.String(), nil
 }
+
+// listOfMatchers is PromQL's matchers in double quotes, separated by commas: a text that closes no brace and begins no
+// expression.
+var listOfMatchers = regexp.MustCompile(`^\s*` + oneMatcher + `(\s*,\s*` + oneMatcher + `)*\s*,?\s*$`)
+
+const oneMatcher = `[a-zA-Z_][a-zA-Z0-9_]*\s*(=~|!~|!=|=)\s*"([^"\\\n\r\x00]|\\[^\n\r\x00])*"`
 
 // next cuts a template at its first ${…}: the text before it, what is within, and the rest.
 func next(template string) (text, name, rest string, found bool) {

@@ -1,0 +1,171 @@
+package spinnaker_test
+
+import (
+	"maps"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/serindev/serin/spinnaker"
+	"github.com/serindev/serin/spinnaker/metricset"
+)
+
+// saved stores a config and returns the answer and the config as it is given back.
+func (c client) saved(t *testing.T, config map[string]any) (answer, back any) {
+	t.Helper()
+	status, answer := c.do(t, http.MethodPost, "/canaryConfig", nil, config)
+	require.Equal(t, http.StatusOK, status, "%v", answer)
+	status, back = c.do(t, http.MethodGet, "/canaryConfig/"+pointer(answer, "/canaryConfigId").(string), nil, nil)
+	require.Equal(t, http.StatusOK, status)
+	return answer, back
+}
+
+func TestTheTemplateOfNewerKayentasIsKeptAndAsked(t *testing.T) {
+	t.Parallel()
+	asked := &direct{value: same}
+	s := newService(t, spinnaker.Options{Store: openStore(t), Metrics: asked})
+	c := config("", nil, query("errors", map[string]any{
+		"template": `PromQL:errors{job="${scope}"}`, "metricName": "other", "resourceType": "gce_instance", "labelBindings": []string{},
+	}))
+	answer, back := s.saved(t, c)
+	require.NotContains(t, answer, "serinWarnings")
+	require.Equal(t, map[string]any{
+		"type": "prometheus", "serviceType": "prometheus", "template": `PromQL:errors{job="${scope}"}`, "metricName": "other",
+		"resourceType": "gce_instance", "labelBindings": []any{},
+	}, pointer(back, "/metrics/0/query"), "Deck takes a metric for Prometheus's by its serviceType, and by nothing else")
+
+	run := s.judged(t, c, execution("base", "next"), nil)
+	require.Equal(t, "succeeded", run["status"], "%v", run["exception"])
+	require.Equal(t, `PromQL:errors{job="$\{scope}"}`, pointer(run, "/config/metrics/0/query/template"))
+	_, pairs := s.do(t, http.MethodGet, "/metricSetPairList/"+run["metricSetPairListId"].(string), nil, nil)
+	require.Equal(t, `errors{job="next"}`, pointer(pairs, "/0/attributes/experiment/query"))
+}
+
+func TestSavingAConfigTellsWhatEveryRunWouldMeet(t *testing.T) {
+	t.Parallel()
+	s := newService(t, spinnaker.Options{Store: openStore(t), Metrics: &direct{value: same}})
+	c := config("dredd-v1.0", nil, query("errors", map[string]any{"customInlineTemplate": `PromQL:errors{${scope}}`, "aggregationPeriod": 60}))
+	answer, _ := s.saved(t, c)
+	warnings := pointer(answer, "/serinWarnings").([]any)
+	require.Len(t, warnings, 3)
+	require.Equal(t, "metrics[0].query.aggregationPeriod is not read", warnings[0])
+	require.Contains(t, warnings[1], "${scope} stands where a whole matcher has to be")
+	require.Equal(t, "every run of this config will fail: Unable to resolve canary judge 'dredd-v1.0'.", warnings[2])
+
+	status, body := s.do(t, http.MethodPost, "/canaryConfig", nil, config("", nil, map[string]any{"name": "m", "query": map[string]any{"serviceType": "prometheus"}}))
+	require.Equal(t, http.StatusBadRequest, status)
+	require.Contains(t, pointer(body, "/message"), "missing type id property 'type' in the query of metric 'm'")
+}
+
+func TestScopesMayBeMatchersWhereThatIsConfigured(t *testing.T) {
+	t.Parallel()
+	c := config("", nil, query("errors", map[string]any{"customInlineTemplate": `PromQL:errors{job="shop",${scope}}`}))
+	r := execution(`version="v1"`, `version="v2"`)
+	trusting := newService(t, spinnaker.Options{Store: openStore(t), Metrics: &direct{value: same}, Rules: metricset.Rules{Matchers: true}})
+	run := trusting.judged(t, c, r, nil)
+	require.Equal(t, "succeeded", run["status"], "%v", run["exception"])
+	_, pairs := trusting.do(t, http.MethodGet, "/metricSetPairList/"+run["metricSetPairListId"].(string), nil, nil)
+	require.Equal(t, `errors{job="shop",version="v2"}`, pointer(pairs, "/0/attributes/experiment/query"))
+
+	run = newService(t, spinnaker.Options{Store: openStore(t), Metrics: &direct{value: same}}).judged(t, c, r, nil)
+	require.Equal(t, "terminal", run["status"])
+	require.Contains(t, pointer(run, "/exception/details/errors/0"), "spinnaker.matchersInScopes")
+}
+
+func TestArmsThatAreAskedTheSameAreNoQuietPass(t *testing.T) {
+	t.Parallel()
+	s := newService(t, spinnaker.Options{Store: openStore(t), Metrics: &direct{value: same}})
+	both := query("errors", map[string]any{"customInlineTemplate": `PromQL:sum(errors)`})
+	run := s.judged(t, config("", nil, both), execution("base", "next"), nil)
+	require.EqualValues(t, 100, pointer(run, "/result/judgeResult/score/score"), "Kayenta's judge gives what Kayenta's does")
+	require.Contains(t, run["serinWarnings"], `metric "errors": both arms were asked the same query over the same time, so it says nothing about the canary: use ${scope} in the query`)
+
+	run = s.judged(t, config(sequentialJudge, nil, both), execution("base", "next"), nil)
+	require.Equal(t, "terminal", run["status"], "to pass needs certainty")
+	require.Contains(t, pointer(run, "/exception/details/errors/0"), "both arms are asked the same query over the same time")
+}
+
+func TestAStepOfZeroIsTheDefaultAndOneThatNobodyCanTakeIsRefusedAtOnce(t *testing.T) {
+	t.Parallel()
+	s := newService(t, spinnaker.Options{Store: openStore(t), Metrics: &direct{value: same}})
+	standalone := func(step int) (int, any) {
+		return s.do(t, http.MethodPost, "/standalone_canary_analysis", nil, map[string]any{"canaryConfig": config("", nil), "executionRequest": map[string]any{
+			"scopes":     []any{map[string]any{"controlScope": "base", "experimentScope": "next", "step": step, "startTimeIso": "2026-01-02T15:00:00Z", "endTimeIso": "2026-01-02T16:00:00Z"}},
+			"thresholds": map[string]any{"pass": 95, "marginal": 75},
+		}})
+	}
+	status, body := standalone(0)
+	require.Equal(t, http.StatusOK, status)
+	end := s.ended(t, "/standalone_canary_analysis/"+pointer(body, "/canaryAnalysisExecutionId").(string))
+	require.Equal(t, "succeeded", end["status"], "%v", end["exception"])
+	status, body = standalone(-1)
+	require.Equal(t, http.StatusBadRequest, status)
+	require.Contains(t, pointer(body, "/message"), "step -1 is not between 1 and 86400 seconds")
+
+	r := execution("base", "next")
+	for _, side := range []string{"controlScope", "experimentScope"} {
+		pointer(r, "/scopes/default/"+side).(map[string]any)["step"] = 0
+	}
+	require.Equal(t, "succeeded", s.judged(t, config("", nil), r, nil)["status"])
+}
+
+func TestAnAnalysisThatCannotBeginShowsItInItsFirstStage(t *testing.T) {
+	t.Parallel()
+	s := newService(t, spinnaker.Options{Store: openStore(t), Metrics: &direct{value: same}})
+	_, body := s.do(t, http.MethodPost, "/standalone_canary_analysis", nil, map[string]any{
+		"canaryConfig":     config("nobody-v1.0", nil),
+		"executionRequest": map[string]any{"scopes": []any{map[string]any{"controlScope": "a", "experimentScope": "b"}}, "lifetimeDurationMins": 60, "thresholds": map[string]any{"pass": 95}},
+	})
+	end := s.ended(t, "/standalone_canary_analysis/"+pointer(body, "/canaryAnalysisExecutionId").(string))
+	require.Equal(t, "terminal", end["status"])
+	require.Equal(t, "setupAndExecuteCanaries", pointer(end, "/exception/operation"))
+	require.Equal(t, "TERMINAL", pointer(end, "/stageStatus/0/status"))
+}
+
+// Gate's query test asks without dryRun.
+func TestAQueryIsTriedOutOnTheStoreOfMetrics(t *testing.T) {
+	t.Parallel()
+	s := newService(t, spinnaker.Options{Store: openStore(t), Metrics: madeUp(t, steady)})
+	ask := map[string]string{
+		"metricSetName": "errors", "metricName": "m", "scope": "next", "customFilter": `PromQL:errors{s="${scope}"}`, "step": "60",
+		"start": "2026-01-02T15:00:00Z", "end": "2026-01-02T15:10:00Z",
+	}
+	status, body := s.do(t, http.MethodPost, "/fetch/prometheus/query", ask, nil)
+	require.Equal(t, http.StatusOK, status, "%v", body)
+	status, sets := s.do(t, http.MethodGet, "/metricSetList/"+pointer(body, "/metricSetListId").(string), nil, nil)
+	require.Equal(t, http.StatusOK, status)
+	require.Len(t, sets, 1)
+	require.Equal(t, "errors", pointer(sets, "/0/name"))
+	require.Equal(t, `errors{s="next"}`, pointer(sets, "/0/attributes/query"))
+	require.Equal(t, ask["start"], pointer(sets, "/0/startTimeIso"))
+	require.Equal(t, ask["end"], pointer(sets, "/0/endTimeIso"))
+	require.Len(t, pointer(sets, "/0/values"), 11)
+
+	for _, c := range []struct{ name, value, want string }{
+		{"start", "yesterday", "start: 'yesterday' is no ISO timestamp"},
+		{"end", "2026-01-02T14:00:00Z", "is before the start"},
+		{"step", "-5", "step: '-5' is not between 1 and 86400 seconds"},
+		{"metricsAccountName", "nobody", "Unable to resolve account nobody."},
+		{"scope", `x"}`, "would change the query"},
+	} {
+		wrong := maps.Clone(ask)
+		wrong[c.name] = c.value
+		status, body := s.do(t, http.MethodPost, "/fetch/prometheus/query", wrong, nil)
+		require.GreaterOrEqual(t, status, 400)
+		require.Less(t, status, 500)
+		require.Contains(t, pointer(body, "/message"), c.want)
+	}
+}
+
+func TestATriedOutQueryThatPrometheusRefusesIsAnsweredWithItsWords(t *testing.T) {
+	t.Parallel()
+	s := newService(t, spinnaker.Options{Store: openStore(t), Metrics: &direct{value: same}})
+	status, body := s.do(t, http.MethodPost, "/fetch/prometheus/query", map[string]string{
+		"metricSetName": "m", "metricName": "m", "customFilter": "PromQL:m", "step": "1",
+		"start": time.Now().Add(-24 * time.Hour).UTC().Format(time.RFC3339), "end": time.Now().UTC().Format(time.RFC3339),
+	}, nil)
+	require.Equal(t, http.StatusBadRequest, status)
+	require.Contains(t, pointer(body, "/message"), "11,000")
+}
