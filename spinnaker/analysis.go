@@ -16,7 +16,7 @@ import (
 	"github.com/serindev/serin/spinnaker/kept"
 )
 
-// analysisExecution is a standalone analysis as it is told and stored (section 3).
+// analysisExecution is a standalone analysis as it is answered and stored (section 3).
 type analysisExecution struct {
 	Application     string          `json:"application"`
 	User            string          `json:"user"`
@@ -206,7 +206,7 @@ func (a *analysisExecution) stages(current string) {
 	a.StageStatus = append(a.StageStatus, analysisStage{Type: "generateCanaryAnalysisResultStage", Name: "Generate Canary Analysis Result", Status: last})
 }
 
-// analyse waits, judges and waits again, until the last interval or one that fails. It goes on where it was left.
+// analyse waits, judges and waits again, until the last interval or one that fails. It resumes where it stopped.
 func (s *Service) analyse(ctx context.Context, run kept.Run, take func(string) *underWay) error {
 	var a analysisExecution
 	if err := json.Unmarshal(run.Body, &a); err != nil {
@@ -244,7 +244,7 @@ func (s *Service) analyse(ctx context.Context, run kept.Run, take func(string) *
 	return s.endAnalysis(ctx, a, done, statusSucceeded)
 }
 
-// check holds what is needed before anything is waited for: an error is better seen at once than after an hour.
+// check applies every check before the first wait: an error is better seen at once than after an hour.
 func (a analysisExecution) check() error {
 	c, err := kayenta.DecodeConfig(a.CanaryConfig)
 	if err != nil {
@@ -263,7 +263,7 @@ func (a analysisExecution) check() error {
 	return checkRequest(c, a.Request.request(window{Start: a.BuildTimeISO.Time, End: a.BuildTimeISO.Time}))
 }
 
-// until waits for a time, which may have passed while nobody was there.
+// until waits for a time, which may have passed while the daemon was down.
 func (s *Service) until(ctx context.Context, due time.Time) bool {
 	wait := time.Until(due)
 	if wait < -time.Minute {
@@ -354,7 +354,7 @@ func (s *Service) endAnalysis(ctx context.Context, a analysisExecution, done []e
 	return err
 }
 
-// fewPoints is below what a judgement's confidence is doubted by Kayenta.
+// fewPoints is the count below which Kayenta warns about a judgement's confidence.
 const fewPoints = 50
 
 func (a analysisExecution) conclude(done []execution, now time.Time) *analysisResult {
@@ -400,7 +400,7 @@ func (e execution) few() bool {
 	return false
 }
 
-// decide holds the last score against the thresholds, in Kayenta's words.
+// decide compares the last score with the thresholds, in Kayenta's words.
 func (t analysisThresholds) decide(last float64, scored bool) (passed bool, message string) {
 	text := javaDouble(last)
 	switch {

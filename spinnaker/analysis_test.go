@@ -168,7 +168,7 @@ func TestAnAnalysisGoesOnAfterARestart(t *testing.T) {
 		synctest.Wait()
 		require.Len(t, runsOf(t, s), 1)
 		s.stop()
-		time.Sleep(15 * time.Minute) // the second interval passes while nobody is there
+		time.Sleep(15 * time.Minute) // the second interval passes while the daemon is down
 		s = newService(t, spinnaker.Options{Store: kept, Metrics: metrics})
 		synctest.Wait()
 		require.Len(t, runsOf(t, s), 2)
@@ -334,7 +334,7 @@ func TestWhatIsWrongWithAnAnalysisShowsInItsRun(t *testing.T) {
 		"no scope":            {map[string]any{"lifetimeDurationMins": 60}, "must contain at least one scope"},
 		"no lifetime":         {map[string]any{"scopes": scopes}, "must include either"},
 		"a lifetime of NaN":   {map[string]any{"scopes": scopes, "lifetimeDurationMins": "NaN"}, "lifetime of an analysis"},
-		"a lifetime for ever": {map[string]any{"scopes": scopes, "lifetimeDurationMins": 1e300}, "lifetime of an analysis"},
+		"an endless lifetime": {map[string]any{"scopes": scopes, "lifetimeDurationMins": 1e300}, "lifetime of an analysis"},
 		"too many intervals":  {map[string]any{"scopes": scopes, "lifetimeDurationMins": 60000, "analysisIntervalMins": 0.01}, "intervals are too many"},
 		"an end before its start": {map[string]any{"scopes": []any{map[string]any{
 			"startTimeIso": "2025-04-08T20:00:00Z", "endTimeIso": "2025-04-08T19:00:00Z"}}}, "lifetime of an analysis"},
@@ -428,7 +428,7 @@ func cancelledJustBefore(t *testing.T, before time.Duration, begun int) {
 	})
 }
 
-// Orca asks for 12 hours; a run that nobody asks for any more does not go on for ever. One that nobody worked at for so
+// Orca polls for 12 hours; a run does not outlive its last poll. One that was not worked on for so
 // long still gets its time.
 func TestARunIsGivenUpWhenNobodyAsksForItAnyMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -135,7 +135,7 @@ func decodeBody(r *http.Request, into any) error {
 // prefix is where the API is found besides its root, for callers that want one.
 const prefix = "/kayenta"
 
-// outer is what every request passes: security, a clean path, a net for panics, and JSON where there is no endpoint.
+// outer wraps every request: security headers, a clean path, a panic handler, and JSON where there is no endpoint.
 func (s *Service) outer(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
@@ -144,7 +144,7 @@ func (s *Service) outer(mux *http.ServeMux) http.Handler {
 					panic(v)
 				}
 				s.o.Log.Error("panic", "path", r.URL.Path, "err", fmt.Sprint(v), "stack", string(debug.Stack()))
-				s.refuse(w, r, &refusal{http.StatusInternalServerError, "Serin has a defect here; its log has the details"})
+				s.refuse(w, r, &refusal{http.StatusInternalServerError, "internal error in Serin; its log has the details"})
 			}
 		}()
 		h := w.Header()
@@ -192,8 +192,8 @@ func legible(r *http.Request) error {
 	return nil
 }
 
-// fromBrowser tells a page's request, which Spinnaker's servers never send: it could come from any site, through
-// somebody who can reach this listener without signing in.
+// fromBrowser recognises a page's request, which Spinnaker's servers never send: it could come from any site, by way
+// of a user who can reach this listener without signing in.
 func fromBrowser(r *http.Request) bool {
 	site := r.Header.Get("Sec-Fetch-Site")
 	return r.Header.Get("Origin") != "" || site != "" && site != "none"

@@ -13,22 +13,22 @@ import (
 	"github.com/serindev/serin/judge/kayenta"
 )
 
-// Bounds of what is read. Who sends a body may be anybody who reaches the listener, and the process has more to do.
+// Bounds on what is read: anyone who reaches the listener may send a body, and the process has other work.
 const (
 	// maxBody of everything but samples: a config of 4 MiB and a request.
 	maxBody = kayenta.MaxConfig + 1<<20
-	// maxDrain of a body that is too large is read and thrown away: most clients read no answer before they have sent
-	// everything, and would see a broken connection instead of a reason.
+	// maxDrain is how much of a body that is too large is read and discarded: most clients read no answer before they
+	// have sent everything, and would see a broken connection instead of the reason.
 	maxDrain = 256 << 20
-	// maxBodies is the memory of all bodies together: two of the largest. Who comes then waits for memoryWait.
+	// maxBodies is the memory of all bodies together: two of the largest. Further requests wait for memoryWait.
 	maxBodies  = 2 * kayenta.MaxRequest
 	memoryWait = 15 * time.Second
-	// decodedTimes is how much more memory a body takes that is decoded as a whole.
+	// decodedTimes is how many times its size a body takes once it is decoded as a whole.
 	decodedTimes = 4
-	// firstPiece is what a body gets at first. What it says of its length costs nothing until an eighth of it has come.
+	// firstPiece is a body's first buffer. An announced length allocates nothing until an eighth of it has arrived.
 	firstPiece = 64 << 10
 	earnest    = 8
-	// flowPiece of a body has to come within flowTime, or the caller is too slow for others to wait for its memory.
+	// flowPiece of a body has to arrive within flowTime; a slower caller would hold memory that others wait for.
 	flowPiece = 1 << 20
 	flowTime  = 5 * time.Second
 )
@@ -65,7 +65,7 @@ func (a *memory) giveBack(size int64) {
 	a.of.Release(size)
 }
 
-// flow is a body that has to keep coming.
+// flow is a body that has to keep arriving at a minimum pace.
 type flow struct {
 	io.ReadCloser
 	control *http.ResponseController
@@ -74,7 +74,7 @@ type flow struct {
 	got     int
 }
 
-// Read implements io.Reader. Time in which nobody reads does not count.
+// Read implements io.Reader. Only the time spent inside Read counts.
 func (f *flow) Read(p []byte) (int, error) {
 	began := time.Now()
 	until := began.Add(flowTime - f.spent)
@@ -90,10 +90,10 @@ func (f *flow) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// readBody reads a bounded body; with what is made of it, it takes times as much memory. The memory grows as the body
-// comes: a length is easily said.
+// readBody reads a bounded body. times is how much memory it takes, decoded, as a multiple of its length. The memory
+// grows as the body arrives, because anyone can announce a length.
 func readBody(r *http.Request, most int64, times int64) ([]byte, error) {
-	if r.ContentLength > most && r.Header.Get("Expect") != "" { // it waits for our word, and has sent nothing yet
+	if r.ContentLength > most && r.Header.Get("Expect") != "" { // the client waits for 100 Continue and has sent nothing yet
 		return nil, &http.MaxBytesError{Limit: most}
 	}
 	a, _ := r.Context().Value(memoryKey{}).(*memory)
@@ -108,7 +108,7 @@ func readBody(r *http.Request, most int64, times int64) ([]byte, error) {
 			if grown >= most {
 				grown = most + 1
 			}
-			if int64(len(b)) >= r.ContentLength/earnest { // it is in earnest, and gets it in one piece: growing takes it twice
+			if int64(len(b)) >= r.ContentLength/earnest { // the length is plausible: one allocation, since growing holds the body twice
 				grown = max(grown, min(r.ContentLength, most)+1)
 			}
 			if err := a.take(r.Context(), times*grown); err != nil {
@@ -131,7 +131,7 @@ func readBody(r *http.Request, most int64, times int64) ([]byte, error) {
 // unread is what is wrong with a body that did not come to its end.
 func unread(r *http.Request, err error) error {
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-		_, _ = io.CopyN(io.Discard, r.Body, maxDrain) // what matters of it is that it is gone
+		_, _ = io.CopyN(io.Discard, r.Body, maxDrain) // drained, so that the client reads the answer
 		return err
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {

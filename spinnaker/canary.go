@@ -161,7 +161,7 @@ const (
 	stageNone  = "none" // all have succeeded
 )
 
-// checkRequest holds what Kayenta holds before it answers, in its order and words (section 1.1).
+// checkRequest applies Kayenta's checks of a request, in its order and words (section 1.1).
 func checkRequest(c kayenta.Config, r executionRequest) error {
 	if len(c.Metrics) == 0 {
 		return bad("The canary config must specify at least one metric. Otherwise we're not analyzing anything. :)")
@@ -226,7 +226,7 @@ func mustJSON(v any) json.RawMessage {
 	return b
 }
 
-// create keeps a new run and has it taken up. After an error nothing runs.
+// create stores a new run and starts it. After an error nothing runs.
 func (s *Service) create(ctx context.Context, r kept.Run) error {
 	if !s.opened(r.ID, s.o.MaxRuns) {
 		return busy("%d runs are open, and no more are taken; try again later", s.o.MaxRuns)
@@ -340,7 +340,7 @@ func (s *Service) cancelRun(r *http.Request) (*reply, error) {
 }
 
 // cancel stops the work before it reads and writes the run: an analysis could otherwise begin one more judgement in
-// between, which nobody would know of.
+// between, of which no caller would learn.
 func (s *Service) cancel(ctx context.Context, id string) error {
 	s.stop(ctx, id)
 	run, err := s.o.Store.CanaryRun(ctx, id)
@@ -382,7 +382,7 @@ func (s *Service) cancel(ctx context.Context, id string) error {
 	if err == nil {
 		s.ended(run)
 	}
-	s.stop(ctx, id) // it may have been taken up again before it was written
+	s.stop(ctx, id) // it may have been resumed before this was written
 	if child == "" {
 		return nil
 	}

@@ -68,7 +68,7 @@ func (s *Service) readConfig(r *http.Request) (*reply, error) {
 	return ok(body), nil
 }
 
-// storedConfig is a config's body; one that is not there is told in Kayenta's words.
+// storedConfig is a config's body; a missing one is answered in Kayenta's words.
 func (s *Service) storedConfig(r *http.Request, id string) (json.RawMessage, error) {
 	body, err := s.o.Store.CanaryConfig(r.Context(), id)
 	if errors.Is(err, record.ErrNotFound) {
@@ -215,7 +215,7 @@ func decodeConfig(b []byte) (kayenta.Config, error) {
 	return c, nil
 }
 
-// checkConfig holds what Kayenta holds before it stores a config, in its order and words.
+// checkConfig applies Kayenta's checks before a config is stored, in its order and words.
 func (s *Service) checkConfig(c kayenta.Config) error {
 	switch {
 	case c.Name == "":

@@ -17,7 +17,7 @@ import (
 )
 
 // ListenConfig is where the API is served, and to whom. Spinnaker's services send no credentials unless the base URL
-// holds some, so that one of these has to say who may: a loopback address, ClientCA, Username, or AllowAnonymous.
+// holds some, so one of these has to decide who may call: a loopback address, ClientCA, Username, or AllowAnonymous.
 type ListenConfig struct {
 	// Address is host:port.
 	Address string
@@ -27,7 +27,7 @@ type ListenConfig struct {
 	ClientCA string
 	// Username and Password are what callers have in their base URL: http://USERNAME:PASSWORD@HOST.
 	Username, Password string
-	// AllowAnonymous lets everybody who can reach the address use this API.
+	// AllowAnonymous lets anyone who can reach the address use this API.
 	AllowAnonymous bool
 	// AllowInsecure lets a password travel in the clear.
 	AllowInsecure bool
@@ -76,7 +76,7 @@ const (
 	writeTimeout      = 2 * time.Minute
 	idleTimeout       = 2 * time.Minute
 	shutdownTimeout   = 5 * time.Second
-	// Wrong passwords: some at once, then one a second, whoever sends them.
+	// Wrong passwords: a burst, then one a second, over all callers.
 	failureBurst = 20
 )
 

@@ -297,7 +297,7 @@ func TestWhoSendsTooMuchIsTold(t *testing.T) {
 	}
 }
 
-// A client that asks before it sends is told at once.
+// A client that sends Expect: 100-continue gets its refusal at once.
 func TestWhoAsksBeforeItSendsNeedNotSend(t *testing.T) {
 	address := serving(t, spinnaker.ListenConfig{})
 	var d net.Dialer

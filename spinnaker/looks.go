@@ -30,7 +30,7 @@ type folded struct {
 	Silent int `json:"silent,omitempty"`
 }
 
-// mostSilent looks without data may follow on a verdict before it counts no more: a quantile has no value in a minute
+// mostSilent is how many looks without data may follow a verdict before it no longer counts: a quantile has no value in a minute
 // without requests.
 const mostSilent = 5
 

@@ -100,7 +100,7 @@ func (h *held) Read([]byte) (int, error) {
 	return 0, io.EOF
 }
 
-// A caller says how long its body is, and sends a byte of it: that costs no memory, and takes nobody's place.
+// A caller announces a long body and sends one byte of it: that costs no memory and blocks no other caller.
 func TestWhatIsAnnouncedAndNotSentHoldsNothing(t *testing.T) {
 	s := newService(t, spinnaker.Options{Store: openStore(t), Metrics: &direct{value: same}})
 	begun, free := make(chan struct{}), make(chan struct{})

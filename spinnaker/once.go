@@ -8,7 +8,7 @@ import (
 	"github.com/serindev/serin/spinnaker/metricset"
 )
 
-// JudgeName is the judge that a config asks for: kayenta.Name where it names none. A judge that nobody has is an error
+// JudgeName is the judge that a config asks for: kayenta.Name where it names none. An unknown judge is an error
 // in Kayenta's words.
 func JudgeName(c kayenta.Config) (string, error) { return chosen(c) }
 

@@ -499,7 +499,7 @@ func TestTheLooksOfOnePipelineShareOneEvidence(t *testing.T) {
 		require.Equal(t, "Pass", again, "the same points again change nothing")
 	}
 	label, _ := look("other", 41, 60, true)
-	require.Equal(t, "Marginal", label, "another pipeline begins anew")
+	require.Equal(t, "Marginal", label, "another pipeline starts from nothing")
 	label, _ = look("", 41, 60, true)
 	require.Equal(t, "Marginal", label, "and so does a run without one")
 }
@@ -525,7 +525,7 @@ func TestLooksOfOnePipelineAtOnceFollowOneAnother(t *testing.T) {
 	all.Wait()
 }
 
-// A counter of errors beside one of requests: a service without errors passes, which as a gauge it could not.
+// A counter of errors along with one of requests: a service without errors passes, which as a gauge it could not.
 func TestErrorsAreCountedOutOfTheirExposure(t *testing.T) {
 	counts := map[string]any{"canary": map[string]any{"direction": "increase"}, "serin": map[string]any{"exposure": "requests"}}
 	c := config(sequentialJudge, map[string]any{"passAfterMins": 0}, metric("errors", counts), metric("requests", nil))

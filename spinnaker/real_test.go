@@ -46,7 +46,7 @@ func scrapedShop(t *testing.T) string {
 		select {
 		case <-seen:
 		case <-time.After(time.Minute):
-			require.FailNow(t, "nobody scrapes")
+			require.FailNow(t, "Prometheus does not scrape")
 		}
 	}
 	return server.URL

@@ -17,7 +17,7 @@ import (
 // remoteJudge judges what another Kayenta has measured (section 4). A request that cannot be judged is a 400, so that
 // its run ends as terminal and never as a pass.
 func (s *Service) remoteJudge(r *http.Request) (*reply, error) {
-	b, err := readBody(r, kayenta.MaxRequest, 1) // before a place is taken: who sends slowly holds up nobody
+	b, err := readBody(r, kayenta.MaxRequest, 1) // before a slot is taken: a slow sender must not block others
 	if err != nil {
 		return nil, err
 	}
@@ -33,7 +33,7 @@ func (s *Service) remoteJudge(r *http.Request) (*reply, error) {
 	return ok(out.result), nil
 }
 
-// enter waits for a place among the requests that are full of samples.
+// enter waits for a slot among the requests that carry samples.
 func (s *Service) enter(r *http.Request) (leave func(), err error) {
 	select {
 	case s.judging <- struct{}{}:
@@ -69,7 +69,7 @@ func judgeRemotely(body []byte) (judged, error) {
 	return judgeWindow(c, request, pairs)
 }
 
-// decodePairs reads pairs one by one: reading them at once would take their text twice more.
+// decodePairs reads pairs one by one: reading them at once would hold their text twice more.
 func decodePairs(parts [][]byte) ([]metricSetPair, error) {
 	pairs := make([]metricSetPair, len(parts))
 	for i, part := range parts {
@@ -80,7 +80,7 @@ func decodePairs(parts [][]byte) ([]metricSetPair, error) {
 	return pairs, nil
 }
 
-// judgeWindow judges one window by itself: a remote judge is not told to which pipeline it belongs. Its points are
+// judgeWindow judges one window by itself: a remote judge does not learn which pipeline it belongs to. Its points are
 // placed by start and step, since Kayenta leaves out gaps.
 func judgeWindow(c kayenta.Config, request kayenta.Request, wire []metricSetPair) (judged, error) {
 	p, err := planOf(c, request)
@@ -133,7 +133,7 @@ func (s *Service) keepPairs(r *http.Request) (*reply, error) {
 	if err := s.checkAccount(r, "accountName", serinAccount); err != nil {
 		return nil, err
 	}
-	b, err := readBody(r, kayenta.MaxRequest, 1) // before a place is taken: who sends slowly holds up nobody
+	b, err := readBody(r, kayenta.MaxRequest, 1) // before a slot is taken: a slow sender must not block others
 	if err != nil {
 		return nil, err
 	}
@@ -158,7 +158,7 @@ func (s *Service) keepPairs(r *http.Request) (*reply, error) {
 const maxPairs = kayenta.MaxRequest - kayenta.MaxConfig - 1<<10
 
 // plainPairs is a list of pairs as every client can read it, and as it is stored. One pair after the other is read and
-// written, so that the list is in memory twice and no more.
+// written, so that the list is in memory at most twice.
 func plainPairs(list []byte) ([]byte, error) {
 	parts, array, err := kayenta.Split(list)
 	if err != nil {

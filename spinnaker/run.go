@@ -27,14 +27,14 @@ const (
 	attempts = 10
 	// maxPoints of one run, 16 bytes each: 300 metrics of 1,000 points a side.
 	maxPoints = 600_000
-	// lookAgain is how often the store is looked through for runs that nobody works at, pruneAgain for old ones.
+	// lookAgain is how often the store is searched for runs that nothing works on, pruneAgain for old ones.
 	lookAgain  = time.Minute
 	pruneAgain = time.Hour
 	// writeAgain is the wait after a write that the store did not take.
 	writeAgain = 2 * time.Second
 	// stopTakes is how long a cancellation waits for the work to stop.
 	stopTakes = 5 * time.Second
-	// longestRun is how long Orca asks for a run. One that nobody worked at for so long, such as while the daemon was
+	// longestRun is how long Orca polls a run. One that was not worked on for so long, such as while the daemon was
 	// away, gets as long as its queries may take.
 	longestRun = 12 * time.Hour
 	lastTry    = time.Hour
@@ -65,7 +65,7 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 }
 
-// lookThrough takes up every run that is not complete.
+// lookThrough resumes every run that is not complete.
 func (s *Service) lookThrough(ctx context.Context, take func(string)) {
 	runs, err := s.o.Store.IncompleteCanaryRuns(ctx)
 	if err != nil {
@@ -112,7 +112,7 @@ func (s *Service) needed(ctx context.Context, since time.Time) (time.Time, error
 	return since, nil
 }
 
-// take begins to work at a run unless somebody does. An analysis waits most of the time, so it needs no place.
+// take starts work on a run unless it is under way. An analysis waits most of the time, so it needs no slot.
 func (s *Service) take(ctx context.Context, work *sync.WaitGroup, places chan struct{}, id string) *underWay {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -139,14 +139,14 @@ func (s *Service) take(ctx context.Context, work *sync.WaitGroup, places chan st
 	return u
 }
 
-// recovered keeps a defect of ours with the run that has met it: the next look through the store takes it up again.
+// recovered confines a panic to the run that met it: the next search of the store resumes that run.
 func (s *Service) recovered(id string) {
 	if defect := recover(); defect != nil {
 		s.o.Log.Error("panic", "run", id, "err", fmt.Sprint(defect), "stack", string(debug.Stack()))
 	}
 }
 
-// stop ends the work at a run, and waits a moment for its last word.
+// stop ends the work on a run, and waits a moment for it to finish.
 func (s *Service) stop(ctx context.Context, id string) {
 	s.mu.Lock()
 	u, ok := s.active[id]
@@ -159,7 +159,7 @@ func (s *Service) stop(ctx context.Context, id string) {
 	defer cancel()
 	select {
 	case <-u.done:
-	case <-ctx.Done(): // it judges: what it says then is not taken
+	case <-ctx.Done(): // still judging: its result will be discarded
 	}
 }
 
@@ -203,7 +203,7 @@ func (s *Service) execute(ctx context.Context, e execution) error {
 	for {
 		pairs, evidence, err := s.conclude(limited, &e)
 		if ctx.Err() != nil {
-			return ctx.Err() // stopped or cancelled; who did it has written what there is to write
+			return ctx.Err() // stopped or cancelled; the canceller has written the end
 		}
 		if err != nil && limited.Err() != nil {
 			err = &failure{stageFetch, "prometheusFetch", fmt.Errorf("not judged within %g hours, and given up", longestRun.Hours())}
@@ -223,7 +223,7 @@ func (s *Service) execute(ctx context.Context, e execution) error {
 	}
 }
 
-// deadline is when a run that is worked at from now on is given up: nobody asks for it any more.
+// deadline is when work on a run is given up, because no client polls it any longer.
 func (e execution) deadline(now time.Time) time.Time {
 	end := e.BuildTimeISO.Add(longestRun)
 	if least := now.Add(lastTry); end.Before(least) {
@@ -275,12 +275,12 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// conclude fills in how a run ends. Its error is a *failure; a defect of ours ends the run and not the daemon.
+// conclude fills in how a run ends. Its error is a *failure; a panic ends the run and not the daemon.
 func (s *Service) conclude(ctx context.Context, e *execution) (p *kept.Pairs, v *kept.Evidence, err error) {
 	defer func() {
 		if defect := recover(); defect != nil {
 			s.o.Log.Error("panic", "run", e.PipelineID, "err", fmt.Sprint(defect), "stack", string(debug.Stack()))
-			p, v, err = nil, nil, &failure{stageJudge, "judge", errors.New("Serin has a defect here; its log has the details")} //nolint:staticcheck,revive // shown as a sentence
+			p, v, err = nil, nil, &failure{stageJudge, "judge", errors.New("internal error in Serin; its log has the details")} //nolint:staticcheck,revive // shown as a sentence
 		}
 	}()
 	return s.concluded(ctx, e)
@@ -402,7 +402,7 @@ func (s *Service) measure(ctx context.Context, asks []metricset.Ask) ([]metricse
 	return pairs, nil
 }
 
-// ask asks one question until it is answered or refused.
+// ask repeats one question until it is answered or refused.
 func (s *Service) ask(ctx context.Context, q metricset.Question) ([]analysis.Series, error) {
 	wait := time.Second
 	for attempt := 1; ; attempt++ {

@@ -24,8 +24,8 @@ import (
 	"github.com/serindev/serin/spinnaker/metricset"
 )
 
-// Store remembers. An error leaves nothing half written. record.ErrNotFound is what is not there, record.ErrConflict
-// what is in the way.
+// Store keeps configs and runs. After an error nothing is half written. record.ErrNotFound says that something does not
+// exist, record.ErrConflict that it is in the way.
 type Store interface {
 	// CreateCanaryConfig returns ErrConflict if the id is taken, or the name in one of its applications; UpdateCanaryConfig
 	// returns ErrNotFound, or ErrConflict for the name.
@@ -71,7 +71,7 @@ type Options struct {
 	Queries int
 	// MaxRuns is how many runs and analyses may be open at once; 0 is 1,000. More get 503, which Orca tries again.
 	MaxRuns int
-	// Retention is how long runs are kept after their end, and those of an analysis until it has ended; 0 is for ever.
+	// Retention is how long runs are kept after their end, and those of an analysis until it has ended; 0 is forever.
 	Retention time.Duration
 	Log       *slog.Logger
 	Registry  prometheus.Registerer

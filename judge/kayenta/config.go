@@ -327,7 +327,7 @@ func (c Config) Request(pairs []Pair, t Thresholds) (Request, error) {
 	}
 	for _, name := range names {
 		if !d.used[name] {
-			d.note("metric %q has no samples in this request and is left out without a word", name)
+			d.note("metric %q has no samples in this request and is silently left out", name)
 		}
 	}
 	return d.Request, nil

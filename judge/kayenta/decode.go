@@ -14,9 +14,9 @@ import (
 const MaxRequest = 64 << 20
 
 // DecodeRequest reads a remote-judge request. What the reference ignores is ignored here: unknown keys, scopes,
-// attributes, judgeConfigurations, classifier.scoreThresholds. What it reads as something surprising is read so here,
-// and told in Notes: null in a series is 0, not missing. Everything on which it fails as a whole is an error that
-// names the place; no part of a request is returned then.
+// attributes, judgeConfigurations, classifier.scoreThresholds. Where it reads something surprising, so does this, with a
+// line in Notes: null in a series is 0, not missing. Everything on which it fails as a whole is an error that names the
+// place; no part of a request is returned then.
 //
 // Beyond the reference, an empty string in a series, a null among groups, and anything after the document are errors:
 // it reads the first as 0.
@@ -81,7 +81,7 @@ func (d *decoder) request(doc value) error {
 	}
 	for _, name := range names {
 		if !d.used[name] {
-			d.note("metric %q has no samples in this request and is left out without a word", name)
+			d.note("metric %q has no samples in this request and is silently left out", name)
 		}
 	}
 	return nil

@@ -1,7 +1,7 @@
 // Package kayenta judges as Kayenta's NetflixACAJudge-v1.0 does: the same labels, reasons and scores for the same
-// remote-judge request, so that whoever moves from there gets no other verdicts than before.
+// remote-judge request, so that a team that moves from there gets the same verdicts as before.
 //
-// It is a copy of a behaviour, not a recommendation. What that behaviour does to its users is told by [Warnings];
+// It is a copy of a behaviour, not a recommendation. [Warnings] says what that behaviour does to its users;
 // Serin's own judge is judge/sequential. Where the samples come from, and what follows from a score, is not its
 // business, and it has no settings of its own: tolerance and confidence level are fixed in the reference.
 //

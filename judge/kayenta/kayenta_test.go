@@ -95,7 +95,7 @@ func TestOfRepeatedMetricsTheFirstIsReadAndOfRepeatedKeysTheLast(t *testing.T) {
 	require.Equal(t, []string{
 		`metric "m" is configured more than once; the first counts`,
 		`judgeConfigurations.tolerance is not read: tolerance is 0.25 and the confidence level 0.98, always`,
-		`metric "unused" has no samples in this request and is left out without a word`,
+		`metric "unused" has no samples in this request and is silently left out`,
 	}, q.Notes)
 }
 
@@ -121,7 +121,7 @@ func repeat(n int, values ...float64) []float64 {
 	return a
 }
 
-func TestWhatHurtsUsersIsToldThem(t *testing.T) {
+func TestUsersAreWarnedOfWhatMisleads(t *testing.T) {
 	some := repeat(20, 10, 11, 12, 9, 10.5)
 	for _, c := range []struct {
 		name                string

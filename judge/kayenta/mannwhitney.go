@@ -91,7 +91,7 @@ func newRankSum(x, y []float64) *rankSum {
 	return w
 }
 
-// reset begins anew with other arms, in the memory that is there.
+// reset starts again with other arms, in the same memory.
 func (w *rankSum) reset(x, y []float64) {
 	*w = rankSum{floats: w.floats, ints: w.ints}
 	m, n := len(x), len(y)

@@ -174,7 +174,7 @@ func (s *settings) number(path string, otherwise float64) float64 {
 	return otherwise
 }
 
-// unknownKeys tells of keys that the judge does not read, as a misspelt one.
+// unknownKeys notes keys that the judge does not read, such as a misspelt one.
 func unknownKeys(canary value) (notes []string) {
 	known := map[string][]string{
 		"":           {"direction", "nanStrategy", "outliers", "critical", "mustHaveData", "muted", "effectSize"},

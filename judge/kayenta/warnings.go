@@ -17,7 +17,7 @@ const (
 	smallBracket = 2 * rootTolerance
 )
 
-// Warnings tells in words what users should know about a judgement before they trust it: what the decoder noticed,
+// Warnings lists in words what users should know about a judgement before they trust it: what the decoder noticed,
 // and where the reference's behaviour, which is kept, is likely to mislead. r has to be what [Judge] returned for q.
 // The order is the pairs', then the groups' and the score's.
 //
@@ -99,7 +99,7 @@ func differing(control, experiment map[string]string) string {
 	return strings.Join(texts, ", ")
 }
 
-// noData tells of metrics that were not compared and yet cost nothing.
+// noData warns of metrics that were not compared and yet cost nothing.
 func (w *warnings) noData(m MetricResult, s Settings) {
 	empty := m.Experiment.Count == 0 || m.Control.Count == 0
 	switch {
@@ -119,7 +119,7 @@ func insisted(s Settings) string {
 	return ""
 }
 
-// samples tells where the samples are of a kind that the comparison does not serve.
+// samples warns where the samples are of a kind that the comparison does not suit.
 func (w *warnings) samples(m MetricResult) {
 	x, y := m.Experiment, m.Control
 	if x.Count == 0 || y.Count == 0 {
@@ -142,7 +142,7 @@ func (w *warnings) samples(m MetricResult) {
 	}
 }
 
-// means tells where the ratio of means overrules the ranks, or is turned round by a sign.
+// means warns where the ratio of means overrules the ranks, or is reversed by a sign.
 func (w *warnings) means(p Pair, m MetricResult) {
 	s := p.Settings
 	if !m.Compared || s.CLES {
@@ -168,7 +168,7 @@ func (w *warnings) means(p Pair, m MetricResult) {
 	}
 }
 
-// groups tells of groups that count without evidence and of weights that are not what they seem.
+// groups warns of groups that count without evidence and of weights that are not what they seem.
 func (w *warnings) groups(q Request, r Result) {
 	occurs := map[string]bool{}
 	unweighted := 0
