@@ -18,6 +18,9 @@ FUZZTIME  ?= 20s
 BENCH     ?= .
 BENCHTIME ?= 1s
 RELEASES  ?= 400
+SAMPLE    ?= 1
+SEED      ?= 1
+PACKAGE   ?= traffic analysis judge/statespace judge/sequential rollout
 
 bin := .toolchain/bin
 
@@ -74,6 +77,12 @@ fmt: $(bin)/golangci-lint
 fuzz:
 	@tools/fuzz $(FUZZTIME)
 
+## mutate: see that the tests notice mistakes in the core (PACKAGE=rollout; SAMPLE=0.2 SEED=2 tries some; FRESH=1 also what was noticed before)
+.PHONY: mutate
+mutate: $(bin)/gremlins
+	@$(GO) build -o bin/mutation ./internal/mutation
+	@nice -n 19 bin/mutation -gremlins $(bin)/gremlins -sample $(SAMPLE) -seed $(SEED) $(if $(FRESH),-fresh) $(PACKAGE)
+
 ## reliability: every fault with every kind of canary at every place, and docs/reliability.md from what came out
 .PHONY: reliability
 reliability: deps
@@ -125,8 +134,10 @@ clean:
 	@rm -rf bin .demo
 
 # The scripts know whether there is anything to do.
-.PHONY: $(bin)/golangci-lint $(bin)/govulncheck
+.PHONY: $(bin)/golangci-lint $(bin)/govulncheck $(bin)/gremlins
 $(bin)/golangci-lint:
 	@tools/build lint
 $(bin)/govulncheck:
 	@tools/build vuln
+$(bin)/gremlins:
+	@tools/build gremlins

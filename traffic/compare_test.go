@@ -20,7 +20,7 @@ func TestWeights(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, want, [2]int{canary, stable}, s)
 	}
-	for _, s := range []share.Share{-0.01, 1.01, 0.00005, 0.12345, share.Share(math.NaN()), share.Share(math.Inf(1))} {
+	for _, s := range []share.Share{-0.01, 1.01, 0.00005, 0.12345, 1e-8, share.Share(math.NaN()), share.Share(math.Inf(1))} {
 		canary, stable, err := traffic.Weights(s)
 		require.Error(t, err, s)
 		require.Zero(t, canary+stable)
@@ -124,6 +124,7 @@ func TestConfirm(t *testing.T) {
 		}), traffic.NotServed, "replica: main route is not enabled: no such middleware"},
 		"a replica has no such route":            {change(func(o *traffic.Observed) { o.Replicas[0].Main = nil }), traffic.NotServed, "replica: main route is missing"},
 		"a replica still has the cohort's route": {change(func(o *traffic.Observed) { o.Replicas[0].Cohort = &traffic.RouteServed{} }), traffic.NotServed, "replica: cohort route is still there"},
+		"a replica does not name its servers":    {change(func(o *traffic.Observed) { o.Replicas[0].Main.Stable, o.Replicas[0].Main.Canary = nil, nil }), traffic.InForce, ""},
 		"the weight is a hundredth off":          {change(func(o *traffic.Observed) { o.Replicas[0].Main.Weight = 0.0501 }), traffic.NotServed, "replica: main route: canary's weight is 5.01%, not 5%"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -147,6 +148,59 @@ func TestGuardsWithTheGatewaysDefaultsAreTheSame(t *testing.T) {
 	require.Empty(t, traffic.Differences(x, observed(t, y)))
 	y.Guards.RateLimit = &traffic.RateLimit{Average: 6}
 	require.Len(t, traffic.Differences(x, observed(t, y)), 1)
+}
+
+func TestGuardsAreComparedWithTheirLimits(t *testing.T) {
+	breaker := func(expression string) *traffic.CircuitBreaker {
+		return &traffic.CircuitBreaker{Expression: expression}
+	}
+	x := traffic.Target{Guards: traffic.Guards{CircuitBreaker: breaker("e"), RateLimit: &traffic.RateLimit{Average: 5}}}
+	for name, c := range map[string]struct {
+		limits *traffic.Guards
+		says   []string
+	}{
+		"the same":                           {&x.Guards, nil},
+		"another breaker":                    {&traffic.Guards{CircuitBreaker: breaker("f"), RateLimit: x.Guards.RateLimit}, []string{"replica: circuitBreaker is {Expression:f CheckPeriod:100ms Fallback:10s Recovery:10s ResponseCode:503}, not {Expression:e CheckPeriod:100ms Fallback:10s Recovery:10s ResponseCode:503}"}},
+		"another limit":                      {&traffic.Guards{CircuitBreaker: x.Guards.CircuitBreaker, RateLimit: &traffic.RateLimit{Average: 6}}, []string{"replica: rateLimit is {Average:6 Period:1s Burst:1 By:}, not {Average:5 Period:1s Burst:1 By:}"}},
+		"the gateway says the breaker alone": {&traffic.Guards{CircuitBreaker: x.Guards.CircuitBreaker}, nil},
+		"the gateway says the rate alone":    {&traffic.Guards{RateLimit: x.Guards.RateLimit}, nil},
+		"the gateway says that it has them":  {nil, nil},
+		"the gateway has values of neither":  {&traffic.Guards{}, nil},
+		"both differ, and both are said":     {&traffic.Guards{CircuitBreaker: &traffic.CircuitBreaker{Expression: "e", ResponseCode: 500}, RateLimit: &traffic.RateLimit{Average: 5, By: "X-User"}}, []string{"replica: circuitBreaker is {Expression:e CheckPeriod:100ms Fallback:10s Recovery:10s ResponseCode:500}, not {Expression:e CheckPeriod:100ms Fallback:10s Recovery:10s ResponseCode:503}", "replica: rateLimit is {Average:5 Period:1s Burst:1 By:X-User}, not {Average:5 Period:1s Burst:1 By:}"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := observed(t, x, x)
+			o.Replicas[0].Limits = c.limits
+			require.Equal(t, c.says, traffic.Differences(x, o))
+		})
+	}
+	require.Equal(t, []string{"circuitBreaker", "rateLimit"}, x.Guards.Names())
+	require.Equal(t, []string{"rateLimit"}, traffic.Guards{RateLimit: x.Guards.RateLimit}.Names())
+	require.Empty(t, traffic.Guards{}.Names())
+	o := observed(t, traffic.Target{}, x)
+	require.Equal(t, []string{"replica: guards are [circuitBreaker rateLimit], not []"}, traffic.Differences(traffic.Target{}, o))
+}
+
+func TestARoundingOfFloatsIsNoOtherWeight(t *testing.T) {
+	for served, same := range map[share.Share]bool{0: true, 1e-7: true, 1e-6: true, 1e-5: false, 0.0001: false} {
+		o := observed(t, traffic.Target{}, traffic.Target{})
+		o.Replicas[0].Main.Weight = served
+		require.Equal(t, same, len(traffic.Differences(traffic.Target{}, o)) == 0, served)
+	}
+}
+
+func TestBrokenRoutesAreThoseThatAreWrittenAndCannotBeServed(t *testing.T) {
+	x := traffic.Target{Cohort: &traffic.Cohort{Match: header("A", "b"), Split: 0.5}}
+	require.Empty(t, traffic.Broken(traffic.Observed{}), "nothing is written")
+	o := observed(t, x)
+	require.Empty(t, traffic.Broken(o))
+	o.Configured.Main.Enabled, o.Configured.Main.Problem = false, "no endpoints"
+	o.Configured.Cohort.Enabled, o.Configured.Cohort.Problem = false, "no such middleware"
+	want := []string{"configuration: main route is not enabled: no endpoints", "configuration: cohort route is not enabled: no such middleware"}
+	require.Equal(t, want, traffic.Broken(o))
+	require.Subset(t, traffic.Drift(x, o), want)
+	o.Configured.Main = nil
+	require.Equal(t, want[1:], traffic.Broken(o), "what is not there is not broken")
 }
 
 func TestTheCohortsRouteIsComparedLikeTheMainOne(t *testing.T) {
@@ -186,13 +240,15 @@ func TestTheShareThatWasSeenStandsInWithinThreeDeviations(t *testing.T) {
 	}{
 		"as asked": {0.1, 1000, 9000, true},
 		"just within: 3 of 0.3% and half a percent": {0.1, 1139, 8861, true},
-		"just beyond":        {0.1, 1141, 8859, false},
-		"just within, below": {0.1, 861, 9139, true},
-		"just beyond, below": {0.1, 859, 9141, false},
-		"the weight before":  {0.1, 500, 9500, false},
-		"nothing at all":     {0, 0, 9500, true},
-		"too few to tell":    {0.5, 24, 25, false},
-		"enough to tell":     {0.5, 25, 25, true},
+		"just beyond":                             {0.1, 1141, 8859, false},
+		"just within, below":                      {0.1, 861, 9139, true},
+		"just beyond, below":                      {0.1, 859, 9141, false},
+		"the weight before":                       {0.1, 500, 9500, false},
+		"nothing at all":                          {0, 0, 9500, true},
+		"too few to tell":                         {0.5, 24, 25, false},
+		"enough to tell":                          {0.5, 25, 25, true},
+		"half a percent where none was asked for": {0, 1, 199, true},
+		"more than that":                          {0, 2, 198, false},
 	} {
 		t.Run(name, func(t *testing.T) { require.Equal(t, c.want, traffic.Agrees(c.weight, c.canary, c.stable)) })
 	}

@@ -49,28 +49,30 @@ func TestTheTextOfAMatcher(t *testing.T) {
 }
 
 func TestRuleRefusesMatchersThatAreWrongAndSaysWhere(t *testing.T) {
-	deep := header("A", "1")
+	deep, list := header("A", "1"), header("A", "1")
 	for range 20 {
-		deep = traffic.Matcher{Not: &deep}
+		inner := deep
+		deep, list = traffic.Matcher{Not: &inner}, traffic.Matcher{All: []traffic.Matcher{list}}
 	}
 	for name, c := range map[string]struct {
 		m    traffic.Matcher
 		want []string
 	}{
-		"nothing is set":   {traffic.Matcher{}, []string{"a matcher has exactly one of header, cookie, query, clientIP, all, any, not; here are 0"}},
-		"two are set":      {traffic.Matcher{ClientIP: "::1", Cookie: &traffic.Cookie{Name: "a", Value: "b"}}, []string{"a matcher has exactly one of header, cookie, query, clientIP, all, any, not; here are 2"}},
-		"a header's name":  {header("X Y", "1"), []string{`header.name: ' ' is not allowed in a name`}},
-		"the host":         {header("host", "1"), []string{"header.name: the host is no header to the gateway: put it into the route's rule"}},
-		"value and regexp": {traffic.Matcher{Header: &traffic.Header{Name: "A", Value: "1", Regexp: "1"}}, []string{"header: value and regexp exclude each other"}},
-		"no value":         {header("A", ""), []string{"header.value: is missing"}},
-		"spaces around":    {header("A", " 1"), []string{"header.value: spaces around a header's value never arrive: it would match nobody"}},
-		"a broken regexp":  {traffic.Matcher{Header: &traffic.Header{Name: "A", Regexp: "("}}, []string{"header.regexp: error parsing regexp: missing closing ): `(`"}},
-		"a line feed":      {header("A", "1\n2"), []string{"header.value: has control characters"}},
-		"no UTF-8":         {header("A", "\xff"), []string{"header.value: is not UTF-8"}},
-		"a cookie's end":   {cookie("a", "b;c"), []string{"cookie.value: a semicolon ends a cookie: it would match nobody"}},
-		"no address":       {traffic.Matcher{ClientIP: "10.0.0.0/33"}, []string{`clientIP: "10.0.0.0/33" is neither an address nor a CIDR such as 10.0.0.0/8`}},
-		"a zone":           {traffic.Matcher{ClientIP: "fe80::1%`)||"}, []string{"clientIP: \"fe80::1%`)||\" is neither an address nor a CIDR such as 10.0.0.0/8"}},
-		"too deep":         {deep, []string{strings.TrimSuffix(strings.Repeat("not.", 16), ".") + ": matchers are nested more than 16 deep"}},
+		"nothing is set":    {traffic.Matcher{}, []string{"a matcher has exactly one of header, cookie, query, clientIP, all, any, not; here are 0"}},
+		"two are set":       {traffic.Matcher{ClientIP: "::1", Cookie: &traffic.Cookie{Name: "a", Value: "b"}}, []string{"a matcher has exactly one of header, cookie, query, clientIP, all, any, not; here are 2"}},
+		"a header's name":   {header("X Y", "1"), []string{`header.name: ' ' is not allowed in a name`}},
+		"the host":          {header("host", "1"), []string{"header.name: the host is no header to the gateway: put it into the route's rule"}},
+		"value and regexp":  {traffic.Matcher{Header: &traffic.Header{Name: "A", Value: "1", Regexp: "1"}}, []string{"header: value and regexp exclude each other"}},
+		"no value":          {header("A", ""), []string{"header.value: is missing"}},
+		"spaces around":     {header("A", " 1"), []string{"header.value: spaces around a header's value never arrive: it would match nobody"}},
+		"a broken regexp":   {traffic.Matcher{Header: &traffic.Header{Name: "A", Regexp: "("}}, []string{"header.regexp: error parsing regexp: missing closing ): `(`"}},
+		"a line feed":       {header("A", "1\n2"), []string{"header.value: has control characters"}},
+		"no UTF-8":          {header("A", "\xff"), []string{"header.value: is not UTF-8"}},
+		"a cookie's end":    {cookie("a", "b;c"), []string{"cookie.value: a semicolon ends a cookie: it would match nobody"}},
+		"no address":        {traffic.Matcher{ClientIP: "10.0.0.0/33"}, []string{`clientIP: "10.0.0.0/33" is neither an address nor a CIDR such as 10.0.0.0/8`}},
+		"a zone":            {traffic.Matcher{ClientIP: "fe80::1%`)||"}, []string{"clientIP: \"fe80::1%`)||\" is neither an address nor a CIDR such as 10.0.0.0/8"}},
+		"too deep":          {deep, []string{strings.TrimSuffix(strings.Repeat("not.", 16), ".") + ": matchers are nested more than 16 deep"}},
+		"too deep in lists": {list, []string{strings.TrimSuffix(strings.Repeat("all[0].", 16), ".") + ": matchers are nested more than 16 deep"}},
 		"all that is wrong, each with its place": {
 			traffic.Matcher{All: []traffic.Matcher{header("A", "1"), {Any: []traffic.Matcher{cookie("", ""), {}}}}},
 			[]string{"all[1].any[0].cookie.name: is missing", "all[1].any[0].cookie.value: is missing",
