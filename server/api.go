@@ -89,9 +89,9 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 // operation describes one operation of the API.
 type operation struct {
 	id, method, path, summary, description string
-	// public needs no token.
-	public bool
-	status int
+	// public needs no token, anybody no role.
+	public, anybody bool
+	status          int
 }
 
 // huma is the operation as the HTTP library takes it.
@@ -112,13 +112,14 @@ func (s *Server) huma(api huma.API, o operation) huma.Operation {
 	return op
 }
 
-// read registers an operation that changes nothing: everybody who may read, may.
+// read registers an operation that changes nothing. It is for everybody who may read something: what of it, f has to
+// ask the [Sight] for.
 func read[I, O any](s *Server, api huma.API, o operation, f func(context.Context, *I) (*O, error)) {
 	o.method = http.MethodGet
 	huma.Register(api, s.huma(api, o), func(ctx context.Context, in *I) (*O, error) {
 		if !o.public {
-			if who := identity(ctx); !who.Has(RoleViewer) {
-				return nil, s.problem(ctx, forbidden(who, RoleViewer))
+			if who := identity(ctx); !o.anybody && !who.Reads() {
+				return nil, s.problem(ctx, forbidden(who, VerbGet, ""))
 			}
 		}
 		out, err := f(ctx, in)
@@ -152,18 +153,6 @@ func audited[O any](ctx context.Context, s *Server, action string, f func(*recor
 		return nil, p
 	}
 	return out, nil
-}
-
-// may returns an error unless somebody has a role.
-func may(ctx context.Context, role string) error {
-	if who := identity(ctx); !who.Has(role) {
-		return forbidden(who, role)
-	}
-	return nil
-}
-
-func forbidden(who Identity, role string) error {
-	return &ForbiddenError{Why: who.Name + " needs the role " + role + " for this"}
 }
 
 // acted turns what an engine says of an event into an answer: a rollback that is carried out although it could not

@@ -19,27 +19,16 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Identity is who makes a request.
-type Identity struct {
-	Name  string   `json:"name"`
-	Roles []string `json:"roles"`
-}
-
-// Has tells whether somebody has a role; an admin has every one, and everybody who is not only a judge may read.
-func (i Identity) Has(role string) bool {
-	if slices.Contains(i.Roles, RoleAdmin) || slices.Contains(i.Roles, role) {
-		return true
-	}
-	return role == RoleViewer && slices.ContainsFunc(i.Roles, func(r string) bool { return r != RoleJudge })
-}
-
 // The roles that Serin knows; any other word is a role that gates may name as approver.
 const (
 	RoleViewer   = "viewer"   // reads
 	RoleOperator = "operator" // starts, pauses, resumes, rolls back, cancels, dismisses alarms, answers gates without approvers
-	RoleJudge    = "judge"    // the judging APIs only: by itself it does not read releases
+	RoleJudge    = "judge"    // opens nothing: tokens of an earlier release have it, and must not read because of that
 	RoleAdmin    = "admin"    // everything
 )
+
+// ownRoles are those with a meaning of their own.
+var ownRoles = []string{RoleViewer, RoleOperator, RoleJudge, RoleAdmin}
 
 // Bounds of what sign-in remembers.
 const (
@@ -149,7 +138,7 @@ func (t *Tokens) read() error {
 	t.old = map[string]*oldToken{}
 	for _, one := range tokens {
 		if sum, ok := parseSum(one.Hash); ok {
-			t.good[sum] = Identity{Name: one.Name, Roles: one.Roles}
+			t.good[sum] = one.identity()
 		} else {
 			t.old[one.Name] = newOldToken(one)
 		}
@@ -211,26 +200,44 @@ func (t *Tokens) Verify(ctx context.Context, token, from string) (Identity, erro
 	if good {
 		return who, nil
 	}
-	paid := brake.ReserveN(now, 1) // before any work, so that it holds for what comes at once
+	err := pay(brake, now, func() error {
+		if slow {
+			if good, err := old.verify(ctx, t.slow, token); good || err != nil {
+				return err
+			}
+		}
+		return newProblem(http.StatusUnauthorized, "this token is not known, or was revoked")
+	})
+	if err != nil {
+		return Identity{}, err
+	}
+	who = old.token.identity()
+	t.remember(sum, old, who)
+	return who, nil
+}
+
+// pay takes one from the brake before any work, so that it holds for what comes at once, and gives it back unless the
+// work finds that the token is wrong.
+func pay(brake *rate.Limiter, now time.Time, work func() error) error {
+	paid := brake.ReserveN(now, 1)
 	if paid.DelayFrom(now) > 0 {
 		paid.CancelAt(now)
-		return Identity{}, throttled("too many wrong tokens from this address")
+		return throttled("too many wrong tokens from this address")
 	}
-	if slow {
-		good, err := old.verify(ctx, t.slow, token)
-		if err != nil || good {
-			paid.CancelAt(now)
-		}
-		if err != nil {
-			return Identity{}, err
-		}
-		if good {
-			who := old.identity()
-			t.remember(sum, old, who)
-			return who, nil
-		}
+	err := work()
+	var p *Problem
+	if !errors.As(err, &p) || p.Status != http.StatusUnauthorized {
+		paid.CancelAt(now)
 	}
-	return Identity{}, newProblem(http.StatusUnauthorized, "this token is not known, or was revoked")
+	return err
+}
+
+// braked does the work of finding out whose a token is, slowed down after too many wrong ones of a name from an address.
+func (t *Tokens) braked(from, name string, work func() error) error {
+	t.mu.Lock()
+	brake := t.limiter(source(from) + " cluster " + name)
+	t.mu.Unlock()
+	return pay(brake, time.Now(), work)
 }
 
 func throttled(why string) *Problem {
@@ -251,8 +258,6 @@ type oldToken struct {
 func newOldToken(t Token) *oldToken {
 	return &oldToken{token: t, queue: make(chan struct{}, maxWaiting+1), turn: make(chan struct{}, 1)}
 }
-
-func (o *oldToken) identity() Identity { return Identity{Name: o.token.Name, Roles: o.token.Roles} }
 
 // verify pays for one Argon2id, at one of the places for all.
 func (o *oldToken) verify(ctx context.Context, places chan struct{}, secret string) (bool, error) {

@@ -27,7 +27,7 @@ func As(ctx context.Context, who Identity) context.Context {
 // SignIn says whose a token is, and writes down that somebody has signed in. Its error is a *Problem: 401, or 429 for
 // an address with too many wrong tokens.
 func (s *Server) SignIn(ctx context.Context, token string) (Identity, error) {
-	who, err := s.o.Tokens.Verify(ctx, token, remote(ctx))
+	who, err := s.verify(ctx, token, remote(ctx))
 	if err != nil {
 		s.metrics.signInFailures.Inc()
 		return Identity{}, s.problem(ctx, err)
@@ -39,7 +39,7 @@ func (s *Server) SignIn(ctx context.Context, token string) (Identity, error) {
 // Whose says whose a token is, for every request of a session that was begun with it: a token that is revoked ends
 // its sessions. Its error is a *Problem.
 func (s *Server) Whose(ctx context.Context, token string) (Identity, error) {
-	who, err := s.o.Tokens.Verify(ctx, token, remote(ctx))
+	who, err := s.verify(ctx, token, remote(ctx))
 	if err != nil {
 		return Identity{}, s.problem(ctx, err)
 	}
@@ -61,6 +61,9 @@ func (s *Server) SignInFailed(ctx context.Context, how string, err error) {
 func (s *Server) SignedOut(ctx context.Context, who Identity) {
 	s.audit(ctx, record.AuditEntry{At: time.Now().UTC(), By: who.Name, From: remote(ctx), Action: "signOut"})
 }
+
+// Sight is what whoever is in a context ([As]) may see.
+func (s *Server) Sight() Sight { return s.sight }
 
 // Explain returns err as people may hear of it; what they may not is in the log.
 func (s *Server) Explain(ctx context.Context, err error) *Problem { return s.problem(ctx, err) }
@@ -167,6 +170,7 @@ const changeEvery = time.Second
 // Changes streams an event `changed` (server-sent events) whenever something has happened that is wanted, at most once
 // a second, until the reader goes, still returns an error, or the server stops.
 func (s *Server) Changes(w http.ResponseWriter, r *http.Request, still func(context.Context) error, wanted func(record.Update) bool) {
+	wanted = seenUpdates(r.Context(), wanted)
 	s.serveStream(r.Context(), w, still, func(ctx context.Context, st *stream) error {
 		updates := s.o.Engine.Subscribe(ctx)
 		pace := time.NewTicker(changeEvery)

@@ -31,14 +31,14 @@ type ReleaseInput struct {
 func (s *Server) registerRollouts(api huma.API) {
 	read(s, api, operation{id: "listRollouts", path: "/rollouts", summary: "All rollouts with what they are doing, by name"}, s.listRollouts)
 	read(s, api, operation{id: "getRollout", path: "/rollouts/{name}", summary: "One rollout with its newest release"},
-		func(_ context.Context, in *RolloutInput) (*body[record.View], error) {
-			v, err := s.o.Engine.Rollout(in.Name)
+		func(ctx context.Context, in *RolloutInput) (*body[record.View], error) {
+			v, err := s.sight.Rollout(ctx, in.Name)
 			return answer(public(v)), err
 		})
 	read(s, api, operation{id: "explainRollout", path: "/rollouts/{name}/explain",
 		summary: "Why the newest release stands where it stands, in words and numbers"},
-		func(_ context.Context, in *RolloutInput) (*body[tell.Explanation], error) {
-			v, err := s.o.Engine.Rollout(in.Name)
+		func(ctx context.Context, in *RolloutInput) (*body[tell.Explanation], error) {
+			v, err := s.sight.Rollout(ctx, in.Name)
 			return answer(tell.Explain(v)), err
 		})
 }
@@ -48,8 +48,11 @@ type listRolloutsInput struct {
 	Limit int    `query:"limit" minimum:"1" maximum:"10000" default:"10000"`
 }
 
-func (s *Server) listRollouts(_ context.Context, in *listRolloutsInput) (*body[[]record.View], error) {
-	all := s.o.Engine.Rollouts()
+func (s *Server) listRollouts(ctx context.Context, in *listRolloutsInput) (*body[[]record.View], error) {
+	all, err := s.sight.Rollouts(ctx)
+	if err != nil {
+		return nil, err
+	}
 	from, found := slices.BinarySearchFunc(all, in.After, func(v record.View, name string) int { return strings.Compare(v.Rollout, name) })
 	if found {
 		from++
@@ -65,13 +68,13 @@ func (s *Server) registerReleases(api huma.API) {
 	read(s, api, operation{id: "listReleases", path: "/releases", summary: "Releases with what each was started with and why it ended, newest first"}, s.listReleases)
 	read(s, api, operation{id: "getRelease", path: "/releases/{id}", summary: "One release, running or ended"},
 		func(ctx context.Context, in *ReleaseInput) (*body[record.View], error) {
-			v, err := s.o.Engine.Release(ctx, in.ID)
+			v, err := s.sight.Release(ctx, in.ID)
 			return answer(public(v)), err
 		})
 	read(s, api, operation{id: "explainRelease", path: "/releases/{id}/explain",
 		summary: "Why a release stands where it stands, or ended as it did, in words and numbers"},
 		func(ctx context.Context, in *ReleaseInput) (*body[tell.Explanation], error) {
-			v, err := s.o.Engine.Release(ctx, in.ID)
+			v, err := s.sight.Release(ctx, in.ID)
 			return answer(tell.Explain(v)), err
 		})
 	read(s, api, operation{id: "listEvents", path: "/releases/{id}/events", summary: "What happened to a release, in order"}, s.listEvents)
@@ -91,7 +94,7 @@ type listReleasesInput struct {
 }
 
 func (s *Server) listReleases(ctx context.Context, in *listReleasesInput) (*body[[]record.Past], error) {
-	rs, err := s.o.Store.History(ctx, record.Filter{
+	rs, err := s.sight.History(ctx, record.Filter{
 		Rollout: in.Rollout, Phase: rollout.Phase(in.Phase), Outcome: rollout.Outcome(in.Outcome), By: in.By, Since: in.Since, Until: in.Until,
 		Before: in.Before, Limit: in.Limit,
 	})
@@ -104,10 +107,10 @@ type listEventsInput struct {
 }
 
 func (s *Server) listEvents(ctx context.Context, in *listEventsInput) (*body[[]Event], error) {
-	if _, err := s.o.Engine.Release(ctx, in.ID); err != nil {
+	if _, err := s.sight.Release(ctx, in.ID); err != nil {
 		return nil, err
 	}
-	events, err := s.o.Store.Events(ctx, in.ID, in.After)
+	events, err := s.sight.Events(ctx, in.ID, in.After)
 	page := []Event{}
 	for _, e := range events {
 		page = append(page, Event{e})
@@ -123,7 +126,7 @@ type listLooksInput struct {
 }
 
 func (s *Server) listLooks(ctx context.Context, in *listLooksInput) (*body[LookPage], error) {
-	v, err := s.o.Engine.Release(ctx, in.ID)
+	v, err := s.sight.Release(ctx, in.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +134,7 @@ func (s *Server) listLooks(ctx context.Context, in *listLooksInput) (*body[LookP
 	if page.Scope == "" {
 		return answer(page), nil
 	}
-	records, err := s.o.Store.Looks(ctx, in.ID, page.Scope, in.After, in.Limit)
+	records, err := s.sight.Looks(ctx, in.ID, page.Scope, in.After, in.Limit)
 	if err != nil {
 		return nil, err
 	}
@@ -152,7 +155,7 @@ func lastScope(v record.View) string {
 }
 
 func (s *Server) registerDaemon(api huma.API) {
-	read(s, api, operation{id: "getMe", path: "/me", summary: "Whose token this is"},
+	read(s, api, operation{id: "getMe", path: "/me", summary: "Whose token this is", anybody: true},
 		func(ctx context.Context, _ *struct{}) (*body[Identity], error) { return answer(identity(ctx)), nil })
 	read(s, api, operation{id: "getVersion", path: "/version", summary: "Version of the daemon", public: true},
 		func(context.Context, *struct{}) (*body[Version], error) {
@@ -160,11 +163,9 @@ func (s *Server) registerDaemon(api huma.API) {
 		})
 	read(s, api, operation{id: "listConfigProblems", path: "/config/problems",
 		summary: "What is wrong with the configuration; the last good version of its documents is in use"},
-		func(context.Context, *struct{}) (*body[[]ConfigProblem], error) {
-			if s.o.Problems == nil {
-				return answer([]ConfigProblem{}), nil
-			}
-			return answer(orEmpty(s.o.Problems())), nil
+		func(ctx context.Context, _ *struct{}) (*body[[]ConfigProblem], error) {
+			found, err := s.sight.Problems(ctx)
+			return answer(orEmpty(found)), err
 		})
 	read(s, api, operation{id: "listAudit", path: "/audit", summary: "Who did what, or was refused; newest first"}, s.listAudit)
 }
@@ -185,7 +186,7 @@ func (s *Server) listAudit(ctx context.Context, in *auditInput) (*body[[]record.
 	if in.Action != "" {
 		f.Actions = []string{in.Action}
 	}
-	entries, err := s.o.Store.AuditLog(ctx, f)
+	entries, err := s.sight.AuditLog(ctx, f)
 	return answer(orEmpty(entries)), err
 }
 

@@ -118,9 +118,9 @@ func (s *Server) startRun(ctx context.Context, in *startRunInput, a *record.Audi
 
 // runOf is a run by the id of its release, which may not have started yet.
 func (s *Server) runOf(ctx context.Context, id string) (Run, error) {
-	v, err := s.o.Engine.Release(ctx, id)
+	v, err := s.sight.Release(ctx, id)
 	if errors.Is(err, record.ErrNotFound) {
-		if before, ok := s.before(id); ok {
+		if before, ok := s.before(id); ok && may(ctx, VerbGet, before.Rollout) == nil {
 			return s.address(ctx, waitingRun(before)), nil
 		}
 	}
@@ -200,8 +200,9 @@ func (s *Server) address(ctx context.Context, r Run) Run {
 // cancelRun ends a run one way or the other. Spinnaker asks for it after any failure of its stage, also when there is
 // nothing to end.
 func (s *Server) cancelRun(ctx context.Context, id, reason string, a *record.AuditEntry) (*body[Run], error) {
-	a.Release, a.Rollout, a.Detail = id, s.rolloutOf(ctx, id), reason
-	if err := may(ctx, RoleOperator); err != nil {
+	a.Release, a.Detail = id, reason
+	var err error
+	if a.Rollout, err = s.mayTouch(ctx, VerbRollback, id); err != nil {
 		return nil, err
 	}
 	v, err := s.o.Engine.Release(ctx, id)
@@ -247,7 +248,7 @@ func (s *Server) cancelWaiting(ctx context.Context, v record.View, reason string
 
 func (s *Server) cancelRunByKey(ctx context.Context, in *struct{ Body RunKeyBody }, a *record.AuditEntry) (*body[Run], error) {
 	a.Rollout, a.Detail = in.Body.Rollout, in.Body.Reason
-	if err := may(ctx, RoleOperator); err != nil {
+	if err := may(ctx, VerbRollback, in.Body.Rollout); err != nil {
 		return nil, err
 	}
 	found, err := s.o.Store.Releases(ctx, record.Filter{Rollout: in.Body.Rollout, Key: in.Body.Key, Limit: 1})

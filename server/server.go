@@ -60,6 +60,8 @@ type Options struct {
 	Engine Engine
 	Store  Store
 	Tokens *Tokens
+	// Cluster says whose the tokens are that are not of Serin's form; nil where nobody does.
+	Cluster Authenticator
 	// Problems lists what is wrong with the configuration now; nil for a daemon without any.
 	Problems func() []ConfigProblem
 	// Ready says why the daemon cannot do its work yet; nil when it can.
@@ -104,8 +106,9 @@ type Server struct {
 	origin  origin
 	handler http.Handler
 	pages   http.Handler // nil for none
-	places  places       // of event streams
-	late    lateEntries  // of the audit log
+	sight   Sight
+	places  places      // of event streams
+	late    lateEntries // of the audit log
 
 	mu       sync.Mutex // guards loopback
 	loopback bool
@@ -119,7 +122,7 @@ func New(o Options) *Server {
 	if o.Heartbeat == 0 {
 		o.Heartbeat = 15 * time.Second
 	}
-	s := &Server{o: o, origin: origin{peerWord(o.PeerKey), o.Proxies, o.ExternalURL}, metrics: newMetrics(o.Registry)}
+	s := &Server{o: o, origin: origin{peerWord(o.PeerKey), o.Proxies, o.ExternalURL}, metrics: newMetrics(o.Registry), sight: NewSight(o.Engine, o.Store, o.Problems)}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	s.handler = s.build()
 	return s

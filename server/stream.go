@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -68,8 +69,8 @@ func registerStream[I any](s *Server, api huma.API, o operation, header func(*I)
 		"text/event-stream": {Schema: &huma.Schema{Type: huma.TypeString}},
 	}}
 	huma.Register(api, op, func(ctx context.Context, in *I) (*huma.StreamResponse, error) {
-		if who := identity(ctx); !who.Has(RoleViewer) {
-			return nil, s.problem(ctx, forbidden(who, RoleViewer))
+		if who := identity(ctx); !who.Reads() {
+			return nil, s.problem(ctx, forbidden(who, VerbGet, ""))
 		}
 		send, err := f(ctx, in)
 		if err != nil {
@@ -82,7 +83,10 @@ func registerStream[I any](s *Server, api huma.API, o operation, header func(*I)
 				return
 			}
 			s.serveStream(ctx, w, func(ctx context.Context) error {
-				_, err := s.whose(ctx, header(in), remote(ctx))
+				who, err := s.whose(ctx, header(in), remote(ctx))
+				if err == nil && !who.Same(identity(ctx)) {
+					err = errRolesChanged
+				}
 				return err
 			}, send)
 		}}, nil
@@ -197,17 +201,17 @@ func (st *stream) heartbeat(ctx context.Context) error {
 }
 
 // watch streams all that happens.
-func (s *Server) watch(_ context.Context, in *watchInput) (func(context.Context, *stream) error, error) {
+func (s *Server) watch(ctx context.Context, in *watchInput) (func(context.Context, *stream) error, error) {
 	if in.Rollout != "" {
-		if _, err := s.o.Engine.Rollout(in.Rollout); err != nil {
+		if _, err := s.sight.Rollout(ctx, in.Rollout); err != nil {
 			return nil, err
 		}
 	}
-	wanted := func(name string) bool { return in.Rollout == "" || in.Rollout == name }
+	wanted := seenUpdates(ctx, func(u record.Update) bool { return in.Rollout == "" || in.Rollout == u.Rollout })
 	return func(ctx context.Context, st *stream) error {
 		updates := s.o.Engine.Subscribe(ctx) // before the views, so that nothing is between them
 		for _, v := range s.o.Engine.Rollouts() {
-			if wanted(v.Rollout) {
+			if wanted(record.Update{Rollout: v.Rollout}) {
 				if err := st.send("view", 0, public(v)); err != nil {
 					return err
 				}
@@ -233,11 +237,26 @@ func (s *Server) watch(_ context.Context, in *watchInput) (func(context.Context,
 	}, nil
 }
 
+// seenUpdates are those that are wanted, of rollouts that the caller may see. One of which that cannot be found out now
+// is left out.
+func seenUpdates(ctx context.Context, wanted func(record.Update) bool) func(record.Update) bool {
+	return func(u record.Update) bool {
+		if !wanted(u) {
+			return false
+		}
+		ok, err := sees(ctx, u.Rollout)
+		return ok && err == nil
+	}
+}
+
+// errRolesChanged ends a stream whose reader may see more or less than when it began: the reader begins again.
+var errRolesChanged = errors.New("the roles of this token have changed")
+
 // sendUpdates sends the updates that are there, and one view for each rollout among them.
-func (s *Server) sendUpdates(st *stream, u record.Update, more <-chan record.Update, wanted func(string) bool) error {
+func (s *Server) sendUpdates(st *stream, u record.Update, more <-chan record.Update, wanted func(record.Update) bool) error {
 	changed := map[string]bool{}
 	for ok := true; ok; {
-		if wanted(u.Rollout) {
+		if wanted(u) {
 			changed[u.Rollout] = true
 			if u.Event != nil {
 				if err := st.send("event", 0, Update{Rollout: u.Rollout, Release: u.Release, Event: Event{u.Event}}); err != nil {
@@ -274,7 +293,7 @@ func (s *Server) follow(ctx context.Context, in *followInput) (func(context.Cont
 		}
 		after = n
 	}
-	v, err := s.o.Engine.Release(ctx, in.ID)
+	v, err := s.sight.Release(ctx, in.ID)
 	if err != nil {
 		return nil, err
 	}

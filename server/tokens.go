@@ -26,6 +26,8 @@ type Token struct {
 	Name string `yaml:"name" json:"name"`
 	// Roles are viewer, operator, judge, admin, and any that a gate names as its approvers.
 	Roles []string `yaml:"roles" json:"roles"`
+	// Rollouts that the roles hold for, as patterns of whole names (see [Grant]); empty is all of them.
+	Rollouts []string `yaml:"rollouts,omitempty" json:"rollouts,omitempty"`
 	// Hash is sha256: and the secret's SHA-256 in hex, or, from before, its Argon2id hash as a PHC string.
 	Hash string `yaml:"hash" json:"-"`
 }
@@ -53,6 +55,14 @@ const (
 	maxArgonTime   = 16
 	maxArgonMemory = 256 * 1024 // KiB
 )
+
+// identity is who comes with this token.
+func (t Token) identity() Identity {
+	if len(t.Rollouts) == 0 {
+		return Identity{Name: t.Name, Roles: t.Roles}
+	}
+	return Identity{Name: t.Name, Roles: []string{}, Bound: []Grant{{t.Roles, t.Rollouts}}}
+}
 
 var tokenName = regexp.MustCompile(`^[a-z0-9]([-_a-z0-9]{0,61}[a-z0-9])?$`)
 
@@ -115,6 +125,11 @@ func checkTokens(tokens []Token) error {
 			return fmt.Errorf("tokens[%d]: there are two tokens %s", i, t.Name)
 		}
 		seen[t.Name] = true
+		if t.Rollouts != nil {
+			if err := (Grant{t.Roles, t.Rollouts}).check(); err != nil {
+				return fmt.Errorf("tokens[%d]: %w", i, err)
+			}
+		}
 		if _, ok := parseSum(t.Hash); ok {
 			continue
 		}

@@ -78,7 +78,7 @@ type undoInput struct {
 
 func (s *Server) undo(ctx context.Context, in *undoInput, e *record.AuditEntry) (*startOutput, error) {
 	e.Rollout, e.Detail = in.Name, in.Body.Reason
-	if err := may(ctx, RoleOperator); err != nil {
+	if err := may(ctx, VerbRollback, in.Name); err != nil {
 		return nil, err
 	}
 	if strings.TrimSpace(in.Body.Reason) == "" {
@@ -98,8 +98,9 @@ type promoteInput struct {
 }
 
 func (s *Server) promote(ctx context.Context, in *promoteInput, e *record.AuditEntry) (*ActionOutput, error) {
-	e.Release, e.Rollout, e.Detail = in.ID, s.rolloutOf(ctx, in.ID), in.Body.words()
-	if err := may(ctx, RoleOperator); err != nil {
+	e.Release, e.Detail = in.ID, in.Body.words()
+	var err error
+	if e.Rollout, err = s.mayTouch(ctx, VerbPromote, in.ID); err != nil {
 		return nil, err
 	}
 	if strings.TrimSpace(in.Body.Reason) == "" {
@@ -136,20 +137,21 @@ const (
 
 // acts are the actions with their names in the audit log, and the events that they are.
 var acts = []act{
-	{Pause, "pauseRelease", "Let timers and advancing stand still; looks go on, and a fail still rolls back",
+	{Pause, VerbPause, "pauseRelease", "Let timers and advancing stand still; looks go on, and a fail still rolls back",
 		func(reason string) rollout.Event { return rollout.Paused{Reason: reason} }},
-	{Resume, "resumeRelease", "End a pause",
+	{Resume, VerbPause, "resumeRelease", "End a pause",
 		func(string) rollout.Event { return rollout.Resumed{} }},
-	{Rollback, "rollbackRelease", "Bring all traffic back to stable, from any state; 202 with a warning where it could not be written yet",
+	{Rollback, VerbRollback, "rollbackRelease", "Bring all traffic back to stable, from any state; 202 with a warning where it could not be written yet",
 		func(reason string) rollout.Event { return rollout.RollbackRequested{Reason: reason} }},
-	{Cancel, "cancelRelease", "End a release of which no traffic has moved; after that it is a rollback",
+	{Cancel, VerbRollback, "cancelRelease", "End a release of which no traffic has moved; after that it is a rollback",
 		func(reason string) rollout.Event { return rollout.CancelRequested{Reason: reason} }},
-	{DismissAlarm, "dismissAlarm", "Let the release go on at this weight in spite of its sample-ratio alarm",
+	{DismissAlarm, VerbPromote, "dismissAlarm", "Let the release go on at this weight in spite of its sample-ratio alarm",
 		func(reason string) rollout.Event { return rollout.AlarmDismissed{Reason: reason} }},
 }
 
 type act struct {
 	action      Action
+	verb        Verb
 	id, summary string
 	event       func(reason string) rollout.Event
 }
@@ -157,7 +159,7 @@ type act struct {
 func (s *Server) start(ctx context.Context, in *startInput, a *record.AuditEntry) (*startOutput, error) {
 	wanted := orZero(in.Body)
 	a.Rollout, a.Detail = in.Name, describeStart(wanted)
-	if err := may(ctx, RoleOperator); err != nil {
+	if err := may(ctx, VerbStart, in.Name); err != nil {
 		return nil, err
 	}
 	if err := checkParameters(wanted.Parameters); err != nil {
@@ -286,16 +288,24 @@ type actInput struct {
 
 // act does an action that every operator may do.
 func (s *Server) act(ctx context.Context, a act, id, reason string, e *record.AuditEntry) (*ActionOutput, error) {
-	e.Release, e.Rollout, e.Detail = id, s.rolloutOf(ctx, id), reason
-	if err := may(ctx, RoleOperator); err != nil {
+	e.Release, e.Detail = id, reason
+	var err error
+	if e.Rollout, err = s.mayTouch(ctx, a.verb, id); err != nil {
 		return nil, err
 	}
 	state, err := s.o.Engine.Act(ctx, id, a.event(reason), identity(ctx).Name)
 	return acted(state, id, err)
 }
 
-// rolloutOf names the rollout of a release for the audit log; empty where that cannot be found out, which stops
-// nothing.
+// mayTouch returns the rollout of a release, and an error unless the caller may do something to it. Where the rollout
+// cannot be found out, it is empty, and only those may who may do so everywhere: a store that does not work stops no
+// rollback.
+func (s *Server) mayTouch(ctx context.Context, verb Verb, id string) (string, error) {
+	name := s.rolloutOf(ctx, id)
+	return name, mayOr(ctx, verb, name, fmt.Errorf("read release %s: %w", id, record.ErrNotFound)) // as one that is not there
+}
+
+// rolloutOf names the rollout of a release; empty where that cannot be found out.
 func (s *Server) rolloutOf(ctx context.Context, id string) string {
 	v, err := s.o.Engine.Release(ctx, id)
 	if err != nil {
@@ -312,13 +322,13 @@ type answerInput struct {
 
 func (s *Server) answer(ctx context.Context, in *answerInput, a *record.AuditEntry) (*ActionOutput, error) {
 	a.Release, a.Detail = in.ID, strings.TrimSuffix(fmt.Sprintf("%s gate %s: %s", in.Body.Answer, in.Gate, in.Body.Reason), ": ")
-	v, err := s.o.Engine.Release(ctx, in.ID)
+	v, err := s.sight.Release(ctx, in.ID)
 	if err != nil {
 		return nil, err
 	}
 	a.Rollout = v.Rollout
 	who := identity(ctx)
-	if err := mayAnswer(v, in.Gate, who); err != nil {
+	if err := mayAnswer(ctx, v, in.Gate, who); err != nil {
 		return nil, err
 	}
 	// The engine refuses a second answer too; it cannot once the release has ended.
@@ -330,7 +340,10 @@ func (s *Server) answer(ctx context.Context, in *answerInput, a *record.AuditEnt
 }
 
 // mayAnswer asks the definition that the release was started with.
-func mayAnswer(v record.View, gate string, who Identity) error {
+func mayAnswer(ctx context.Context, v record.View, gate string, who Identity) error {
+	if err := may(ctx, VerbApprove, v.Rollout); err != nil {
+		return err
+	}
 	d := v.Definition
 	if d == nil {
 		d = &rollout.Definition{}
@@ -341,7 +354,11 @@ func mayAnswer(v record.View, gate string, who Identity) error {
 	if !declared && !answered && !asked {
 		return fmt.Errorf("gate %s of release %s: %w", gate, v.Release.ID, record.ErrNotFound)
 	}
-	if err := d.MayAnswer(gate, who.Name, who.Roles, v.State.StartedBy); err != nil {
+	name, roles, err := who.Approver(ctx, v.Rollout)
+	if err != nil {
+		return err
+	}
+	if err := d.MayAnswer(gate, name, roles, v.State.StartedBy); err != nil {
 		return &ForbiddenError{Why: err.Error()}
 	}
 	return nil

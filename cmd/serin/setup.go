@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -106,7 +107,7 @@ func (a *app) validateJSON(loader config.Loader, paths []string) error {
 }
 
 // builtinRoles are those that the daemon knows; gates may name others.
-var builtinRoles = []string{"viewer", "operator", "judge", "admin"}
+var builtinRoles = []string{"viewer", "operator", "admin"}
 
 func (a *app) tokenCmd() *cobra.Command {
 	var file string
@@ -116,8 +117,8 @@ func (a *app) tokenCmd() *cobra.Command {
 		Long: `Make, list and revoke the tokens in the file that the daemon's configuration names (auth.tokens). The file holds
 hashes only: a token is shown once, when it is made.
 
-Roles: viewer (read), operator (start, pause, resume, roll back, cancel, answer gates that name nobody), judge (only
-the judging APIs), admin (everything), and any other that a gate names as its approvers.`,
+Roles: viewer (read), operator (start, pause, resume, roll back, cancel, answer gates that name nobody), admin
+(everything), and any other that a gate names as its approvers.`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -127,12 +128,12 @@ the judging APIs), admin (everything), and any other that a gate names as its ap
 }
 
 func (a *app) tokenNewCmd(file *string) *cobra.Command {
-	var roles []string
+	var roles, rollouts []string
 	cmd := &cobra.Command{
 		Use:     "new NAME --role ROLE",
 		Short:   "Make a token and show it",
 		Long:    "Make a token and show it, once. The file is made if there is none, for its owner only.",
-		Example: "  serin token new ci --role operator\n  serin token new alice --role operator --role release-managers --tokens /etc/serin/tokens.yaml",
+		Example: "  serin token new ci --role operator\n  serin token new alice --role operator --role release-managers --tokens /etc/serin/tokens.yaml\n  serin token new shop-team --role operator --rollout 'shop-*'",
 		Args:    args(cobra.ExactArgs(1)),
 		RunE: func(_ *cobra.Command, args []string) error {
 			tokens, err := server.LoadTokens(*file)
@@ -146,6 +147,7 @@ func (a *app) tokenNewCmd(file *string) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			t.Rollouts = rollouts
 			if err := server.SaveTokens(*file, append(tokens, t)); err != nil {
 				return err
 			}
@@ -160,6 +162,7 @@ func (a *app) tokenNewCmd(file *string) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringSliceVar(&roles, "role", nil, "a `ROLE`; may be repeated")
+	cmd.Flags().StringSliceVar(&rollouts, "rollout", nil, "a `NAME` of rollouts that the roles hold for, in which * stands for any characters but a slash; may be repeated; all of them without it")
 	_ = cmd.MarkFlagRequired("role")
 	_ = cmd.RegisterFlagCompletionFunc("role", cobra.FixedCompletions(builtinRoles, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
@@ -177,9 +180,9 @@ func (a *app) tokenListCmd(file *string) *cobra.Command {
 			}
 			rows := make([][]cell, len(tokens))
 			for i, t := range tokens {
-				rows[i] = []cell{{t.Name, bold}, {strings.Join(t.Roles, ", "), plain}}
+				rows[i] = []cell{{t.Name, bold}, {strings.Join(t.Roles, ", "), plain}, {cmp.Or(strings.Join(t.Rollouts, ", "), "all"), plain}}
 			}
-			return a.print(list(tokens), func(w io.Writer) error { return a.table(w, []string{"NAME", "ROLES"}, rows) })
+			return a.print(list(tokens), func(w io.Writer) error { return a.table(w, []string{"NAME", "ROLES", "ROLLOUTS"}, rows) })
 		},
 	}
 }

@@ -56,11 +56,11 @@ func (s *site) answer(w http.ResponseWriter, r *http.Request, _ *session) error 
 func (s *site) act(w http.ResponseWriter, r *http.Request, _ *session) error {
 	id, action := r.PathValue("id"), r.PathValue("action")
 	if action == "undo" {
-		v, err := s.o.Engine.Release(r.Context(), id)
+		v, err := s.sight.Release(r.Context(), id)
 		if err != nil {
 			return err
 		}
-		if !s.undoable(v) {
+		if !s.undoable(r.Context(), v) {
 			return &httpError{http.StatusConflict, "The version of this release is not in service any more: look at the newest one"}
 		}
 		started, err := s.o.Server.Undo(r.Context(), v.Rollout, strings.TrimSpace(r.PostForm.Get("reason")))
@@ -86,11 +86,14 @@ func (s *site) act(w http.ResponseWriter, r *http.Request, _ *session) error {
 }
 
 // live tells an open page that it is no longer up to date.
-func (s *site) live(w http.ResponseWriter, r *http.Request, _ *session) error {
+func (s *site) live(w http.ResponseWriter, r *http.Request, sess *session) error {
 	q := r.URL.Query()
 	name, id := q.Get("rollout"), q.Get("release")
 	still := func(context.Context) error {
-		_, err := s.session(r)
+		now, err := s.session(r)
+		if err == nil && !now.who.Same(sess.who) {
+			err = errors.New("the roles have changed")
+		}
 		return err
 	}
 	s.o.Server.Changes(w, r, still, func(u record.Update) bool {

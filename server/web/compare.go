@@ -41,7 +41,7 @@ type metricPair struct {
 func (s *site) compare(w http.ResponseWriter, r *http.Request, sess *session) error {
 	q := r.URL.Query()
 	page := &comparePage{Base: Base{Title: "Compare two releases", Nav: "history"}, A: strings.TrimSpace(q.Get("a")), B: strings.TrimSpace(q.Get("b"))}
-	rs, err := s.o.Store.History(r.Context(), record.Filter{Rollout: q.Get("rollout"), Limit: perHistory})
+	rs, err := s.sight.History(r.Context(), record.Filter{Rollout: q.Get("rollout"), Limit: perHistory})
 	if err != nil {
 		return err
 	}

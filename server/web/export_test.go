@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"context"
 	"time"
 
 	"github.com/serindev/serin/server"
@@ -9,9 +10,13 @@ import (
 
 // OverviewSize makes the first page of the overview and returns its size.
 func OverviewSize(o Options) int {
-	s := &site{o: o}
+	s := &site{o: o, sight: server.NewSight(o.Engine, o.Store, o.Problems)}
+	page, err := s.newOverview(server.As(context.Background(), server.Identity{Roles: []string{server.RoleViewer}}), "", 1, server.Identity{}, time.Now())
+	if err != nil {
+		panic(err)
+	}
 	var out bytes.Buffer
-	if err := templates.ExecuteTemplate(&out, "overview", s.newOverview("", 1, server.Identity{}, time.Now())); err != nil {
+	if err := templates.ExecuteTemplate(&out, "overview", page); err != nil {
 		panic(err)
 	}
 	return out.Len()

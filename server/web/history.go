@@ -90,7 +90,7 @@ func (s *site) history(w http.ResponseWriter, r *http.Request, sess *session) er
 	if err != nil {
 		return err
 	}
-	rs, err := s.o.Store.History(r.Context(), record.Filter{
+	rs, err := s.sight.History(r.Context(), record.Filter{
 		Rollout: page.Rollout, Outcome: rollout.Outcome(page.Outcome), Phase: rollout.Phase(page.Phase), By: page.By, Since: since, Until: until,
 		Before: q.Get("before"), Limit: perHistory,
 	})
@@ -102,7 +102,11 @@ func (s *site) history(w http.ResponseWriter, r *http.Request, sess *session) er
 		page.Next = address("/history", "rollout", page.Rollout, "outcome", page.Outcome, "phase", page.Phase,
 			"by", page.By, "from", page.From, "to", page.To, "before", rs[len(rs)-1].ID)
 	}
-	for _, v := range s.o.Engine.Rollouts() {
+	rollouts, err := s.sight.Rollouts(r.Context())
+	if err != nil {
+		return err
+	}
+	for _, v := range rollouts {
 		page.Rollouts = append(page.Rollouts, v.Rollout)
 	}
 	return s.show(w, r, http.StatusOK, "history", sess, page)
@@ -192,7 +196,7 @@ func (s *site) audit(w http.ResponseWriter, r *http.Request, sess *session) erro
 		f.Actions = []string{kind}
 	}
 	f.Before, _ = strconv.ParseInt(q.Get("before"), 10, 64) // anything else is the newest page
-	entries, err := s.o.Store.AuditLog(r.Context(), f)
+	entries, err := s.sight.AuditLog(r.Context(), f)
 	if err != nil {
 		return err
 	}

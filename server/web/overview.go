@@ -2,6 +2,7 @@ package web
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"net/http"
 	"slices"
@@ -86,20 +87,27 @@ func (s *site) overview(w http.ResponseWriter, r *http.Request, sess *session) e
 	if err != nil {
 		n = 1
 	}
-	page := s.newOverview(strings.ToLower(strings.TrimSpace(r.URL.Query().Get("q"))), n, sess.who, time.Now())
+	page, err := s.newOverview(r.Context(), strings.ToLower(strings.TrimSpace(r.URL.Query().Get("q"))), n, sess.who, time.Now())
+	if err != nil {
+		return err
+	}
 	return s.show(w, r, http.StatusOK, "overview", sess, page)
 }
 
 // newOverview is page n of the rollouts whose names or versions contain query, for somebody at a time.
-func (s *site) newOverview(query string, n int, who server.Identity, now time.Time) *overviewPage {
+func (s *site) newOverview(ctx context.Context, query string, n int, who server.Identity, now time.Time) (*overviewPage, error) {
+	rollouts, err := s.sight.Rollouts(ctx)
+	if err != nil {
+		return nil, err
+	}
 	page := &overviewPage{Base: Base{Title: "Rollouts", Nav: "rollouts", Live: server.LivePath}, Query: query}
 	counts := make([]int, len(groups))
 	var list []rolloutRow
-	for _, v := range s.o.Engine.Rollouts() {
+	for _, v := range rollouts {
 		if !strings.Contains(v.Rollout, query) && !strings.Contains(strings.ToLower(rollout.Version(v.State.Parameters)), query) {
 			continue
 		}
-		row := newRolloutRow(v, who, now)
+		row := newRolloutRow(ctx, v, who, now)
 		counts[row.group]++
 		list = append(list, row)
 	}
@@ -119,7 +127,7 @@ func (s *site) newOverview(query string, n int, who server.Identity, now time.Ti
 	page.Page = min(max(n, 1), page.Pages)
 	page.Previous, page.Next = s.pageLinks(query, page.Page, page.Pages)
 	page.Groups = grouped(list[(page.Page-1)*perPage : min(len(list), page.Page*perPage)])
-	return page
+	return page, nil
 }
 
 func (s *site) pageLinks(query string, page, pages int) (previous, next string) {
@@ -144,11 +152,12 @@ func grouped(list []rolloutRow) []rolloutGroup {
 	return slices.DeleteFunc(out, func(g rolloutGroup) bool { return len(g.Rows) == 0 })
 }
 
-func newRolloutRow(v record.View, who server.Identity, now time.Time) rolloutRow {
+func newRolloutRow(ctx context.Context, v record.View, who server.Identity, now time.Time) rolloutRow {
 	row := rolloutRow{
 		Name: v.Rollout, Version: rollout.Version(v.State.Parameters), State: statePill(v), Headline: newHeadline(v, now), group: groupOf(v, now),
 	}
-	row.Act, row.Yours = whoActs(v, who)
+	row.Act = whoActs(v)
+	row.Yours = row.Act != "" && isActor(ctx, v, who)
 	if v.Release != nil {
 		row.Release = v.Release.ID
 		if v.State.Ended() {
@@ -178,7 +187,7 @@ func groupOf(v record.View, now time.Time) int {
 	case v.Release == nil:
 		return atRest
 	case !v.State.Ended():
-		if act, _ := whoActs(v, server.Identity{}); act != "" {
+		if whoActs(v) != "" {
 			return needsPeople
 		}
 		return underWay
@@ -210,23 +219,36 @@ func afterwards(v record.View) string {
 	return out
 }
 
-// whoActs says who has to do something, and whether who may; empty where Serin goes on by itself.
-func whoActs(v record.View, who server.Identity) (act string, yours bool) {
-	operator := who.Has(server.RoleOperator)
+// whoActs says who has to do what; empty where Serin goes on by itself.
+func whoActs(v record.View) string {
 	switch {
 	case len(v.Trouble) > 0:
-		return "operator: " + strings.Join(v.Trouble, "; "), operator
+		return "operator: " + strings.Join(v.Trouble, "; ")
 	case v.Release == nil || v.State.Ended():
-		return "", false
+		return ""
 	case v.Gate != "":
-		yours = v.Definition != nil && who.Name != "" && v.Definition.MayAnswer(v.Gate, who.Name, who.Roles, v.State.StartedBy) == nil
-		return strings.Join(v.Approvers, ", ") + ": answer " + v.Gate, yours
+		return strings.Join(v.Approvers, ", ") + ": answer " + v.Gate
 	case v.State.Alarm && !v.State.Dismissed:
-		return "operator: sample-ratio alarm", operator
+		return "operator: sample-ratio alarm"
 	case v.State.Pause != nil:
-		return "operator: resume", operator
+		return "operator: resume"
 	}
-	return "", false
+	return ""
+}
+
+// isActor tells whether somebody may do what [whoActs] asks for.
+func isActor(ctx context.Context, v record.View, who server.Identity) bool {
+	switch {
+	case who.Name == "":
+		return false
+	case len(v.Trouble) > 0:
+		return may(ctx, who, server.VerbRollback, v.Rollout)
+	case v.Gate != "":
+		return v.Definition != nil && mayAnswer(ctx, who, v) == nil
+	case v.State.Alarm && !v.State.Dismissed:
+		return may(ctx, who, server.VerbPromote, v.Rollout)
+	}
+	return may(ctx, who, server.VerbPause, v.Rollout)
 }
 
 type rolloutPage struct {
@@ -251,28 +273,30 @@ type rolloutPage struct {
 
 // rollout shows one rollout: what it would do, what it has done, and how to start it.
 func (s *site) rollout(w http.ResponseWriter, r *http.Request, sess *session) error {
-	v, err := s.o.Engine.Rollout(r.PathValue("name"))
+	v, err := s.sight.Rollout(r.Context(), r.PathValue("name"))
 	if errors.Is(err, record.ErrNotFound) {
 		return &httpError{http.StatusNotFound, "There is no rollout " + r.PathValue("name")}
 	}
 	if err != nil {
 		return err
 	}
-	rs, err := s.o.Store.History(r.Context(), record.Filter{Rollout: v.Rollout, Limit: 20})
+	rs, err := s.sight.History(r.Context(), record.Filter{Rollout: v.Rollout, Limit: 20})
 	if err != nil {
 		return err
 	}
 	page := &rolloutPage{
 		Base: Base{Title: v.Rollout, Nav: "rollouts", Live: address(server.LivePath, "rollout", v.Rollout)},
 		View: v, State: statePill(v), Brings: rollout.Version(v.State.Parameters), Headline: newHeadline(v, time.Now()), Steps: planOf(v), Traffic: newTraffic(v), Releases: releaseRows(rs),
-		MayStart: sess.who.Has(server.RoleOperator) && v.Declared && len(v.Unsupported) == 0,
+		MayStart: may(r.Context(), sess.who, server.VerbStart, v.Rollout) && v.Declared && len(v.Unsupported) == 0,
 		Why:      strings.Join(v.Unsupported, "; "),
 	}
-	if s.o.Problems != nil {
-		for _, p := range s.o.Problems() {
-			if slices.Contains(p.Rollouts, v.Rollout) {
-				page.Outdated = append(page.Outdated, p)
-			}
+	problems, err := s.sight.Problems(r.Context())
+	if err != nil {
+		return err
+	}
+	for _, p := range problems {
+		if slices.Contains(p.Rollouts, v.Rollout) {
+			page.Outdated = append(page.Outdated, p)
 		}
 	}
 	if v.Release != nil {
@@ -304,8 +328,9 @@ type problemsPage struct {
 
 func (s *site) problems(w http.ResponseWriter, r *http.Request, sess *session) error {
 	page := &problemsPage{Base: Base{Title: "Problems of the configuration", Nav: "problems"}}
-	if s.o.Problems != nil {
-		page.List = s.o.Problems()
+	var err error
+	if page.List, err = s.sight.Problems(r.Context()); err != nil {
+		return err
 	}
 	return s.show(w, r, http.StatusOK, "problems", sess, page)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -45,7 +46,7 @@ func (s *site) record(ctx context.Context, id string) (Record, error) {
 
 // outline is a record without its looks.
 func (s *site) outline(ctx context.Context, id string) (Record, error) {
-	v, err := s.o.Engine.Release(ctx, id)
+	v, err := s.sight.Release(ctx, id)
 	if errors.Is(err, record.ErrNotFound) {
 		return Record{}, &httpError{http.StatusNotFound, "There is no release " + id}
 	}
@@ -53,7 +54,7 @@ func (s *site) outline(ctx context.Context, id string) (Record, error) {
 		return Record{}, err
 	}
 	r := Record{View: v, Explanation: tell.Explain(v), Looks: map[string][]server.Look{}}
-	if r.Events, err = s.o.Store.Events(ctx, id, 0); err != nil {
+	if r.Events, err = s.sight.Events(ctx, id, 0); err != nil {
 		return Record{}, fmt.Errorf("read the events of release %s: %w", id, err)
 	}
 	return r, nil
@@ -67,7 +68,7 @@ func (s *site) looks(ctx context.Context, v record.View, scope string) (out []se
 	}
 	cut = after > 0
 	for {
-		page, err := s.o.Store.Looks(ctx, v.Release.ID, scope, after, looksAtOnce)
+		page, err := s.sight.Looks(ctx, v.Release.ID, scope, after, looksAtOnce)
 		if err != nil {
 			return nil, false, fmt.Errorf("read the looks of %s: %w", scope, err)
 		}
@@ -118,6 +119,8 @@ type Ask struct {
 	// Needed: the reason is. Options are what may be chosen besides.
 	Needed  bool
 	Options []Pair
+
+	verb server.Verb
 }
 
 func (s *site) release(w http.ResponseWriter, r *http.Request, sess *session) error {
@@ -131,23 +134,21 @@ func (s *site) release(w http.ResponseWriter, r *http.Request, sess *session) er
 		return err
 	}
 	rec.Cut = cut
-	if now, err := s.o.Engine.Rollout(v.Rollout); err == nil {
+	if now, err := s.sight.Rollout(r.Context(), v.Rollout); err == nil {
 		scopes = withQueries(v, now.Services, scopes, s.o.Prometheus)
 	}
 	page := &releasePage{
 		Base:   Base{Title: titleOf(v), Nav: "rollouts"},
-		Detail: newDetail(rec, scopes, time.Now()), Gate: newGate(v, rec.Explanation, sess.who), Report: "/releases/" + v.Release.ID + "/report",
+		Detail: newDetail(rec, scopes, time.Now()), Gate: newGate(r.Context(), v, rec.Explanation, sess.who), Report: "/releases/" + v.Release.ID + "/report",
 	}
 	if len(page.Events) > newestEvents {
 		page.Events, page.OlderEvents = page.Events[:newestEvents], "/releases/"+v.Release.ID+"/events"
 	}
 	if !v.State.Ended() {
 		page.Live = address(server.LivePath, "release", v.Release.ID)
-		if sess.who.Has(server.RoleOperator) {
-			page.Actions = actionsFor(v)
-		}
+		page.Actions = slices.DeleteFunc(actionsFor(v), func(a Ask) bool { return !may(r.Context(), sess.who, a.verb, v.Rollout) })
 	}
-	if sess.who.Has(server.RoleOperator) && s.undoable(v) {
+	if may(r.Context(), sess.who, server.VerbRollback, v.Rollout) && s.undoable(r.Context(), v) {
 		page.Actions = append(page.Actions, Ask{Action: "undo", Button: "Undo", Class: "danger", Title: "Bring back the version before?", Reason: true, Needed: true,
 			Text: "All traffic goes to what was in service before this release, at once and without being compared. It is a release of its own."})
 	}
@@ -201,7 +202,7 @@ func (s *site) events(w http.ResponseWriter, r *http.Request, sess *session) err
 
 // predecessor is the address that compares a release with the one before it; empty for the first one.
 func (s *site) predecessor(ctx context.Context, v record.View) (string, error) {
-	rs, err := s.o.Store.History(ctx, record.Filter{Rollout: v.Rollout, Before: v.Release.ID, Limit: 1})
+	rs, err := s.sight.History(ctx, record.Filter{Rollout: v.Rollout, Before: v.Release.ID, Limit: 1})
 	if err != nil || len(rs) == 0 {
 		return "", err
 	}
@@ -209,7 +210,7 @@ func (s *site) predecessor(ctx context.Context, v record.View) (string, error) {
 }
 
 // newGate is the open question of a release; nil for none.
-func newGate(v record.View, x tell.Explanation, who server.Identity) *Gate {
+func newGate(ctx context.Context, v record.View, x tell.Explanation, who server.Identity) *Gate {
 	if v.Gate == "" || v.Definition == nil || v.State.Ended() {
 		return nil
 	}
@@ -220,7 +221,7 @@ func newGate(v record.View, x tell.Explanation, who server.Identity) *Gate {
 		words = append(words, m.Metric+" "+string(m.Outcome))
 	}
 	g.Summary = strings.Join(words, ", ")
-	err := v.Definition.MayAnswer(v.Gate, who.Name, who.Roles, v.State.StartedBy)
+	err := mayAnswer(ctx, who, v)
 	if g.May = err == nil; err != nil {
 		g.Why = err.Error()
 	}
@@ -234,37 +235,37 @@ func actionsFor(v record.View) []Ask {
 	}
 	var out []Ask
 	if v.State.Alarm && !v.State.Dismissed {
-		out = append(out, Ask{Action: string(server.DismissAlarm), Button: "Dismiss alarm", Title: "Dismiss the sample-ratio alarm?",
+		out = append(out, Ask{verb: server.VerbPromote, Action: string(server.DismissAlarm), Button: "Dismiss alarm", Title: "Dismiss the sample-ratio alarm?",
 			Text: "The gateway's split is not the one that was asked for. The release goes on at this weight in spite of it.", Reason: true})
 	}
 	if v.State.Pause != nil {
-		out = append(out, Ask{Action: string(server.Resume), Button: "Resume", Title: "Resume the release?", Text: "Timers go on where they stood.", Class: "primary"})
+		out = append(out, Ask{verb: server.VerbPause, Action: string(server.Resume), Button: "Resume", Title: "Resume the release?", Text: "Timers go on where they stood.", Class: "primary"})
 	} else {
 		if s := v.State; !s.Promoting && (v.Gate == "" || s.Question != nil) {
 			out = append(out, promoteAsk(v))
 		}
-		out = append(out, Ask{Action: string(server.Pause), Button: "Pause", Title: "Pause the release?",
+		out = append(out, Ask{verb: server.VerbPause, Action: string(server.Pause), Button: "Pause", Title: "Pause the release?",
 			Text: "Timers and advancing stand still. Looks go on, and a fail still rolls back.", Reason: true})
 	}
 	if !v.State.Moved {
-		out = append(out, Ask{Action: string(server.Cancel), Button: "Cancel", Title: "Cancel the release?", Text: "No traffic has moved yet: it ends as it began.", Reason: true})
+		out = append(out, Ask{verb: server.VerbRollback, Action: string(server.Cancel), Button: "Cancel", Title: "Cancel the release?", Text: "No traffic has moved yet: it ends as it began.", Reason: true})
 	}
-	return append(out, Ask{Action: string(server.Rollback), Button: "Roll back", Title: "Roll back now?", Text: "All traffic goes back to stable at once.", Class: "danger", Reason: true})
+	return append(out, Ask{verb: server.VerbRollback, Action: string(server.Rollback), Button: "Roll back", Title: "Roll back now?", Text: "All traffic goes back to stable at once.", Class: "danger", Reason: true})
 }
 
 // undoable: the version that this release has brought is in service.
-func (s *site) undoable(v record.View) bool {
+func (s *site) undoable(ctx context.Context, v record.View) bool {
 	if v.State.Outcome != rollout.Released {
 		return false
 	}
-	now, err := s.o.Engine.Rollout(v.Rollout)
+	now, err := s.sight.Rollout(ctx, v.Rollout)
 	return err == nil && now.Declared && now.Release != nil && now.Release.ID == v.Release.ID
 }
 
 // promoteAsk says what would not be waited for.
 func promoteAsk(v record.View) Ask {
 	return Ask{
-		Action: "promote", Button: "Go on", Title: "Go on without waiting, on your responsibility?", Reason: true, Needed: true,
+		verb: server.VerbPromote, Action: "promote", Button: "Go on", Title: "Go on without waiting, on your responsibility?", Reason: true, Needed: true,
 		Text: orElse(sentence(v.Waiting), "It waits for nothing.") + " A worse version goes back all the same. Gates stay.",
 		Options: []Pair{{"full", "Do not wait for anything that is left, up to the next gate"},
 			{"evenIfWorse", "Go on even if it is worse: stable is broken itself, and this repairs it"}},

@@ -199,7 +199,7 @@ func (s *site) signedIn(f func(http.ResponseWriter, *http.Request, *session) err
 				return err
 			}
 		}
-		if !sess.who.Has(server.RoleViewer) && r.URL.Path != "/sign-out" {
+		if !sess.who.Reads() && r.URL.Path != "/sign-out" {
 			return &httpError{http.StatusForbidden, sess.who.Name + " has no role that reads"}
 		}
 		return f(w, r.WithContext(server.As(r.Context(), sess.who)), sess)

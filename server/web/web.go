@@ -19,10 +19,12 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/server"
 )
 
@@ -62,6 +64,7 @@ type Options struct {
 // site serves the pages.
 type site struct {
 	o      Options
+	sight  server.Sight
 	mux    *http.ServeMux
 	seal   *sealer
 	assets map[string]asset
@@ -83,7 +86,7 @@ func New(o Options) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &site{o: o, mux: http.NewServeMux(), seal: seal, assets: loadAssets(), signedOut: map[string]time.Time{}}
+	s := &site{o: o, sight: server.NewSight(o.Engine, o.Store, o.Problems), mux: http.NewServeMux(), seal: seal, assets: loadAssets(), signedOut: map[string]time.Time{}}
 	s.routes()
 	return s, nil
 }
@@ -211,9 +214,38 @@ type Base struct {
 
 // Who is signed in, as a page knows it.
 type Who struct {
-	Name     string
-	Roles    []string
-	Operator bool
+	Name  string
+	Roles []string
+}
+
+// roleWords are somebody's roles, with the rollouts that they hold for where that is not all of them.
+func roleWords(who server.Identity) []string {
+	out := slices.Clone(who.Roles)
+	for _, g := range who.Bound {
+		for _, role := range g.Roles {
+			out = append(out, role+" on "+strings.Join(g.Rollouts, ", "))
+		}
+	}
+	return out
+}
+
+// may tells whether somebody may do something to a rollout, for what a page offers: what cannot be found out now is not
+// offered. Whether it is done is asked again then.
+func may(ctx context.Context, who server.Identity, verb server.Verb, rolloutName string) bool {
+	ok, err := who.May(ctx, verb, rolloutName)
+	return ok && err == nil
+}
+
+// mayAnswer tells whether somebody may answer the open gate or question of a release; the error says who may.
+func mayAnswer(ctx context.Context, who server.Identity, v record.View) error {
+	name, roles, err := who.Approver(ctx, v.Rollout)
+	if err != nil {
+		return err
+	}
+	if !may(ctx, who, server.VerbApprove, v.Rollout) {
+		return fmt.Errorf("%s may not answer gates of %s", name, v.Rollout)
+	}
+	return v.Definition.MayAnswer(v.Gate, name, roles, v.State.StartedBy)
 }
 
 func (b *Base) base() *Base { return b }
@@ -228,12 +260,14 @@ func (s *site) show(w http.ResponseWriter, r *http.Request, status int, name str
 	b.Theme = theme(r)
 	b.ThemeNext = map[string]string{"": "dark", "dark": "light", "light": "auto"}[b.Theme]
 	if sess != nil {
-		b.Who = &Who{Name: sess.who.Name, Roles: sess.who.Roles, Operator: sess.who.Has(server.RoleOperator)}
+		b.Who = &Who{Name: sess.who.Name, Roles: roleWords(sess.who)}
 		b.CSRF = s.seal.csrf(sess.ID)
 		b.Notice = notices[r.URL.Query().Get("done")]
-		if s.o.Problems != nil {
-			b.Problems = len(s.o.Problems())
+		found, err := s.sight.Problems(server.As(r.Context(), sess.who))
+		if err != nil {
+			s.o.Log.Warn("the problems of the configuration are not counted on a page", "err", err)
 		}
+		b.Problems = len(found)
 	}
 	var out bytes.Buffer
 	if err := templates.ExecuteTemplate(&out, name, page); err != nil {

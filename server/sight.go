@@ -1,0 +1,194 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/serindev/serin/record"
+	"github.com/serindev/serin/rollout"
+)
+
+// Sight is what the caller in a context ([As]) may see. A rollout that the caller may not get is not there: it is in no
+// list, and asked for by name it gives the same error as one that does not exist.
+type Sight struct {
+	engine   Engine
+	store    Store
+	problems func() []ConfigProblem
+}
+
+// NewSight makes a Sight; problems is nil for a daemon without any.
+func NewSight(e Engine, s Store, problems func() []ConfigProblem) Sight { return Sight{e, s, problems} }
+
+// readAtOnce is how many rows are read at once where only some of them may be seen.
+const readAtOnce = 1000
+
+// sees tells whether the caller may see a rollout; an empty name asks about all of them.
+func sees(ctx context.Context, rolloutName string) (bool, error) {
+	return identity(ctx).May(ctx, VerbGet, rolloutName)
+}
+
+// Rollouts are those that the caller may see, by name.
+func (s Sight) Rollouts(ctx context.Context) ([]record.View, error) {
+	all := s.engine.Rollouts()
+	if ok, err := sees(ctx, ""); ok || err != nil {
+		return all, err
+	}
+	out := []record.View{}
+	for _, v := range all {
+		ok, err := sees(ctx, v.Rollout)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			out = append(out, v)
+		}
+	}
+	return out, nil
+}
+
+// Rollout is one of them, or record.ErrNotFound.
+func (s Sight) Rollout(ctx context.Context, name string) (record.View, error) {
+	v, err := s.engine.Rollout(name)
+	if err != nil {
+		return record.View{}, err
+	}
+	return v, may(ctx, VerbGet, v.Rollout)
+}
+
+// Release is one release, running or ended, or record.ErrNotFound.
+func (s Sight) Release(ctx context.Context, id string) (record.View, error) {
+	v, err := s.engine.Release(ctx, id)
+	if err != nil {
+		return record.View{}, err
+	}
+	switch ok, err := sees(ctx, v.Rollout); {
+	case err != nil:
+		return record.View{}, err
+	case !ok:
+		return record.View{}, fmt.Errorf("read release %s: %w", id, record.ErrNotFound) // as the store says it
+	}
+	return v, nil
+}
+
+// Events of a release after a number, in order.
+func (s Sight) Events(ctx context.Context, id string, after int) ([]rollout.Event, error) {
+	if err := s.known(ctx, id); err != nil {
+		return nil, err
+	}
+	return s.store.Events(ctx, id, after)
+}
+
+// Looks of a scope of a release after a number, in order.
+func (s Sight) Looks(ctx context.Context, release, scope string, after, limit int) ([]record.LookRecord, error) {
+	if err := s.known(ctx, release); err != nil {
+		return nil, err
+	}
+	return s.store.Looks(ctx, release, scope, after, limit)
+}
+
+// known refuses a release that the caller may not see. Who sees everything needs no look at it.
+func (s Sight) known(ctx context.Context, id string) error {
+	if ok, err := sees(ctx, ""); ok || err != nil {
+		return err
+	}
+	_, err := s.Release(ctx, id)
+	return err
+}
+
+// History lists releases with what each was started with, newest first.
+func (s Sight) History(ctx context.Context, f record.Filter) ([]record.Past, error) {
+	return seen(ctx, f.Rollout, f.Limit, func(limit int, last *record.Past) ([]record.Past, error) {
+		f.Limit = limit
+		if last != nil {
+			f.Before = last.ID
+		}
+		return s.store.History(ctx, f)
+	}, func(p record.Past) (bool, error) { return sees(ctx, p.Rollout) })
+}
+
+// AuditLog lists who did what, newest first. What concerns no rollout is seen by those who see everything, and by the
+// one who did it.
+func (s Sight) AuditLog(ctx context.Context, f record.AuditFilter) ([]record.AuditEntry, error) {
+	return seen(ctx, f.Rollout, f.Limit, func(limit int, last *record.AuditEntry) ([]record.AuditEntry, error) {
+		f.Limit = limit
+		if last != nil {
+			f.Before = last.ID
+		}
+		return s.store.AuditLog(ctx, f)
+	}, func(a record.AuditEntry) (bool, error) {
+		if a.Rollout == "" {
+			return a.By == identity(ctx).Name, nil
+		}
+		return sees(ctx, a.Rollout)
+	})
+}
+
+// seen reads until there are enough rows that the caller may see. Each of read's answers goes on after the last row of
+// the one before.
+func seen[T any](ctx context.Context, rolloutName string, limit int, read func(limit int, last *T) ([]T, error), may func(T) (bool, error)) ([]T, error) {
+	if ok, err := sees(ctx, ""); ok || err != nil {
+		if err != nil {
+			return nil, err
+		}
+		return read(limit, nil)
+	}
+	if rolloutName != "" {
+		if ok, err := sees(ctx, rolloutName); !ok || err != nil {
+			return nil, err
+		}
+	}
+	var out []T
+	var last *T
+	for {
+		rows, err := read(readAtOnce, last)
+		if err != nil {
+			return nil, err
+		}
+		for i := range rows {
+			ok, err := may(rows[i])
+			if err != nil {
+				return nil, err
+			}
+			if ok {
+				out = append(out, rows[i])
+			}
+			if len(out) == limit {
+				return out, nil
+			}
+		}
+		if len(rows) < readAtOnce {
+			return out, nil
+		}
+		last = &rows[len(rows)-1]
+	}
+}
+
+// Problems is what is wrong with the configuration now. Who sees some rollouts only gets what keeps these at an older
+// version.
+func (s Sight) Problems(ctx context.Context) ([]ConfigProblem, error) {
+	if s.problems == nil {
+		return nil, nil
+	}
+	all := s.problems()
+	if ok, err := sees(ctx, ""); ok || err != nil {
+		return all, err
+	}
+	var out []ConfigProblem
+	for _, p := range all {
+		var unknown error
+		p.Rollouts = slices.DeleteFunc(slices.Clone(p.Rollouts), func(name string) bool {
+			ok, err := sees(ctx, name)
+			unknown = errors.Join(unknown, err)
+			return !ok
+		})
+		if unknown != nil {
+			return nil, unknown
+		}
+		if len(p.Rollouts) > 0 {
+			out = append(out, p)
+		}
+	}
+	return out, nil
+}
