@@ -90,19 +90,14 @@ func (r *release) view(now time.Time) record.View {
 	}
 	v := record.View{
 		Rollout: rec.Rollout, Declared: true, Release: &rec, State: s, Steps: d.Steps, Definition: d,
-		Swapped: s.Swapped != s.Exchanged,
+		Swapped: s.SwappedNow(),
 		Target:  s.Target(d, rec.ID).Traffic, Verdict: r.verdict, Waiting: said.Waiting(d, now),
 	}
-	if v.Verdict == nil {
-		v.Verdict = s.LastVerdict
-	}
+	v.Verdict = v.LastVerdict()
 	if gate := s.OpenGate(); gate != "" {
-		v.Gate, v.Approvers, v.GateSince = gate, []string{"operator"}, s.StepAt.Add(s.PausedFor)
+		v.Gate, v.Approvers, v.GateSince = gate, d.Approvers(gate), s.StepAt.Add(s.PausedFor)
 		if s.Question != nil {
 			v.GateSince = s.Question.Since
-		}
-		if g, ok := d.Gate(gate); ok && len(g.Approvers) > 0 {
-			v.Approvers = g.Approvers
 		}
 	}
 	return v

@@ -125,10 +125,7 @@ func (t turn) note(kind Kind, link string) Note {
 		}),
 	}
 	if name := s.OpenGate(); name != "" {
-		n.Gate = &GateNote{Name: name, Approvers: []string{"operator"}, Question: s.Question != nil}
-		if g, ok := t.definition.Gate(name); ok && len(g.Approvers) > 0 {
-			n.Gate.Approvers = g.Approvers
-		}
+		n.Gate = &GateNote{Name: name, Approvers: t.definition.Approvers(name), Question: s.Question != nil}
 	}
 	n.Title, n.Text = plain(n.title(t.event)), n.text()
 	return n

@@ -37,7 +37,7 @@ type View struct {
 	Services *Services `json:"services,omitempty"`
 	// Workloads are the Deployments that the release asks for, as far as they have come (Kubernetes).
 	Workloads []workload.Status `json:"workloads,omitempty"`
-	// Verdict of the newest look, also when it says nothing new.
+	// Verdict of the newest look, also when it says nothing new; [View.LastVerdict] is the one that counts.
 	Verdict *judge.Verdict `json:"verdict,omitempty"`
 	// Gate that waits for a human, and who may answer; empty for none.
 	Gate      string    `json:"gate,omitempty"`
@@ -47,6 +47,15 @@ type View struct {
 	Waiting string `json:"waiting,omitempty"`
 	// Trouble says in sentences what keeps Serin from its work: the store, the gateway.
 	Trouble []string `json:"trouble,omitempty"`
+}
+
+// LastVerdict is the verdict that counts for the release: that of the newest look while it is analysed, and afterwards the
+// one that it was decided on. It is nil where there is none.
+func (v View) LastVerdict() *judge.Verdict {
+	if v.State.LastVerdict != nil && (v.Verdict == nil || v.State.Phase != rollout.Active) {
+		return v.State.LastVerdict
+	}
+	return v.Verdict
 }
 
 // Services are the names of the arms in the gateway's metrics: on the main route, and on the route of an A/B test's cohort.

@@ -374,7 +374,7 @@ func (s State) trusted(d *Definition, t *timer) Event {
 // enter is the event that moves to a step and stage, or the end after the last step.
 func (s State) enter(d *Definition, step, stage int) Event {
 	if step == len(d.Steps) {
-		return Ended{Outcome: Released, Why: "every step is done", Swapped: s.Swapped != s.Exchanged}
+		return Ended{Outcome: Released, Why: "every step is done", Swapped: s.SwappedNow()}
 	}
 	e := s.stage(d, step, stage)
 	e.Prepare = d.Cluster != nil && (e.What == StageAB || e.What == StageGray)

@@ -70,7 +70,8 @@ type State struct {
 	Undoes    string    `json:"undoes,omitempty"`
 	StartedBy string    `json:"startedBy"`
 	StartedAt time.Time `json:"startedAt"`
-	// Swapped: the declared canary set was live at the start. Exchanged: this release has made its canary live.
+	// Swapped: the declared canary set was live at the start. Exchanged: this release has made its own canary live.
+	// [State.SwappedNow] is what follows from both.
 	Swapped   bool `json:"swapped,omitempty"`
 	Exchanged bool `json:"exchanged,omitempty"`
 
@@ -268,6 +269,9 @@ func (s State) ForcedFor(now time.Time) time.Duration {
 	}
 	return s.ForceFor + max(0, s.Clock(now).Sub(s.InForceSince))
 }
+
+// SwappedNow tells whether the set that is declared as canary is the live one now.
+func (s State) SwappedNow() bool { return s.Swapped != s.Exchanged }
 
 // Ended tells whether the release is over.
 func (s State) Ended() bool { return s.Phase == PhaseEnded }

@@ -49,7 +49,7 @@ func (d *Definition) Idle(swapped bool) traffic.Target {
 
 // Target is what the world has to look like in this state. id is the release's, for the keys of tasks.
 func (s State) Target(d *Definition, id string) Target {
-	t := Target{Turn: s.Turn, Traffic: d.Idle(s.Swapped != s.Exchanged), Workloads: s.workloads(d, id), Work: s.Work}
+	t := Target{Turn: s.Turn, Traffic: d.Idle(s.SwappedNow()), Workloads: s.workloads(d, id), Work: s.Work}
 	switch s.Phase {
 	case RollingBack:
 		t.Traffic.Out = t.Traffic.Out && s.out()
@@ -164,14 +164,19 @@ func (d *Definition) MayAnswer(gate, user string, roles []string, startedBy stri
 	if slices.Contains(roles, "admin") {
 		return nil
 	}
-	may := g.Approvers
-	if len(may) == 0 {
-		may = []string{"operator"}
-	}
+	may := d.Approvers(gate)
 	if slices.Contains(may, user) || slices.ContainsFunc(roles, func(r string) bool { return slices.Contains(may, r) }) {
 		return nil
 	}
 	return fmt.Errorf("gate %s is answered by %v, not by %s", gate, may, user)
+}
+
+// Approvers are the roles or users who may answer a gate, or a question of a policy: every operator where none is named.
+func (d *Definition) Approvers(gate string) []string {
+	if g, ok := d.Gate(gate); ok && len(g.Approvers) > 0 {
+		return g.Approvers
+	}
+	return []string{"operator"}
 }
 
 // Gate finds a gate by name; ok is false for a name that is none of its gates.

@@ -81,14 +81,7 @@ func Explain(v record.View) Explanation {
 		return e
 	}
 	e.Release = v.Release.ID
-	verdict := v.Verdict
-	// A release that has left the state of being analysed is explained by what it was decided on.
-	if verdict == nil || v.State.Phase != rollout.Active {
-		if v.State.LastVerdict != nil {
-			verdict = v.State.LastVerdict
-		}
-	}
-	state := v.State
+	verdict, state := v.LastVerdict(), v.State
 	if state.Phase == rollout.RollingBack && v.Definition != nil {
 		state.Why += state.LeftBehind(v.Definition) // once it has ended, that is said by its end
 	}

@@ -36,21 +36,6 @@ func weightOf(v record.View) string {
 	return out
 }
 
-// verdictOf is the last verdict that counts for a release.
-func verdictOf(v record.View) *judge.Verdict {
-	if v.Verdict == nil || v.State.Phase != rollout.Active {
-		return cmpPointer(v.State.LastVerdict, v.Verdict)
-	}
-	return v.Verdict
-}
-
-func cmpPointer[T any](first, second *T) *T {
-	if first != nil {
-		return first
-	}
-	return second
-}
-
 func verdictCell(v *judge.Verdict) cell {
 	if v == nil {
 		return cell{"", plain}
@@ -74,7 +59,7 @@ func oneLine(v record.View) string {
 			parts = append(parts, "step "+v.State.StepName)
 		}
 		parts = append(parts, weightOf(v)+" on the canary")
-		if verdict := verdictOf(v); verdict != nil {
+		if verdict := v.LastVerdict(); verdict != nil {
 			parts = append(parts, verdictWords(*verdict))
 		}
 	}

@@ -107,7 +107,7 @@ func statusRows(views []record.View) [][]cell {
 		case v.State.Ended():
 			step, waiting.text = "", cut(v.State.Why, shortLine)
 		}
-		rows[i] = []cell{{v.Rollout, bold}, {rollout.Version(v.State.Parameters), plain}, {id, plain}, phaseOf(v), {step, plain}, {weight, plain}, verdictCell(verdictOf(v)), waiting}
+		rows[i] = []cell{{v.Rollout, bold}, {rollout.Version(v.State.Parameters), plain}, {id, plain}, phaseOf(v), {step, plain}, {weight, plain}, verdictCell(v.LastVerdict()), waiting}
 	}
 	return rows
 }
@@ -147,7 +147,7 @@ func (a *app) detail(v record.View) []string {
 		add("traffic", "all on stable"+confirmation(v), plain)
 	}
 	add("gate", gateWords(v), yellow)
-	if verdict := verdictOf(v); verdict != nil {
+	if verdict := v.LastVerdict(); verdict != nil {
 		add("verdict", fmt.Sprintf("%s, look %d at %s%s", verdictWords(*verdict), verdict.Look, at(verdict.At), alarm(*verdict)), verdictPaint(verdict.Outcome))
 	}
 	add("waiting for", v.Waiting, plain)

@@ -153,10 +153,11 @@ func (s *stage) goodVersion(ctx context.Context) error {
 
 // verdict prints the evidence of the last look.
 func (s *stage) verdict(v record.View) error {
-	if v.Verdict == nil || len(v.Verdict.Metrics) == 0 {
+	verdict := v.LastVerdict()
+	if verdict == nil || len(verdict.Metrics) == 0 {
 		return fmt.Errorf("the release has no verdict")
 	}
-	s.say("evidence: %s after look %d: %s", v.Verdict.Outcome, v.Verdict.Look, arms(v.Verdict.Metrics[0]))
+	s.say("evidence: %s after look %d: %s", verdict.Outcome, verdict.Look, arms(verdict.Metrics[0]))
 	return nil
 }
 

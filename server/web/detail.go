@@ -157,7 +157,7 @@ func drawScopes(r Record) []Scope {
 
 // explained are scopes with the words for each metric of the one whose verdict counts.
 func explained(v record.View, scopes []Scope, x tell.Explanation) []Scope {
-	verdict := verdictOf(v)
+	verdict := v.LastVerdict()
 	out := slices.Clone(scopes)
 	for i := range out {
 		if verdict == nil || out[i].Looks != verdict.Look || out[i].Verdict != verdictPill(verdict.Outcome, verdict.Reason) {
@@ -178,7 +178,7 @@ func explained(v record.View, scopes []Scope, x tell.Explanation) []Scope {
 
 // reason is the last look, and the metric that decided or holds the pass back: in plain words, and in numbers.
 func reason(v record.View, x tell.Explanation) (plain, look, numbers string) {
-	verdict := verdictOf(v)
+	verdict := v.LastVerdict()
 	if verdict == nil {
 		return "", "", ""
 	}
@@ -246,14 +246,6 @@ func verdictPill(o judge.Outcome, reason judge.Reason) Pill {
 	return Pill{rollout.ReasonWords(reason), "rest"}
 }
 
-// verdictOf is the last verdict that counts for a release.
-func verdictOf(v record.View) *judge.Verdict {
-	if v.Verdict == nil || v.State.Phase != rollout.Active {
-		return cmp.Or(v.State.LastVerdict, v.Verdict)
-	}
-	return v.Verdict
-}
-
 // weight is the canary's share: of the cohort where only that sees it.
 func weight(v record.View) (text string, percent float64) {
 	text, percent = v.Target.Weight.String(), 100*float64(v.Target.Weight)
@@ -305,7 +297,7 @@ func workloadPill(p workload.Phase) Pill {
 }
 
 func newSplit(v record.View, x tell.Explanation) *Split {
-	verdict := verdictOf(v)
+	verdict := v.LastVerdict()
 	if verdict == nil || verdict.SampleRatio == nil {
 		return nil
 	}

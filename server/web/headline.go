@@ -205,7 +205,7 @@ func holding(v record.View, holds []rollout.Hold, now time.Time) string {
 }
 
 func decisive(v record.View) string {
-	if verdict := verdictOf(v); verdict != nil {
+	if verdict := v.LastVerdict(); verdict != nil {
 		return verdict.Decisive
 	}
 	return ""

@@ -165,7 +165,7 @@ func newRolloutRow(ctx context.Context, v record.View, who server.Identity, now 
 		} else {
 			row.Steps = newSteps(v, nil, now)
 			row.Weight, row.Share = weight(v)
-			if verdict := verdictOf(v); verdict != nil {
+			if verdict := v.LastVerdict(); verdict != nil {
 				p := verdictPill(verdict.Outcome, verdict.Reason)
 				row.Verdict = &p
 			}
@@ -209,7 +209,7 @@ func afterwards(v record.View) string {
 	if v.State.Outcome == rollout.Failed {
 		out = "Stable at 100% was written." // whether it is served, its page says
 	}
-	if verdict := v.State.LastVerdict; verdict != nil {
+	if verdict := v.LastVerdict(); verdict != nil {
 		for _, m := range verdict.Metrics {
 			if m.Metric == verdict.Decisive && m.Kind == judge.Counts && m.Canary.Total > 0 {
 				out += " Of " + figures.Grouped(m.Canary.Total) + " requests that were judged, " + figures.Grouped(m.Canary.Bad) + " counted as " + m.Metric + "."

@@ -71,7 +71,7 @@ func reached(v record.View, scopes []Scope) string {
 	for _, s := range scopes {
 		requests += s.requests
 	}
-	verdict := v.State.LastVerdict
+	verdict := v.LastVerdict()
 	if requests == 0 && verdict != nil { // the split is not counted, but the metrics are
 		for _, m := range verdict.Metrics {
 			requests = max(requests, m.Canary.Total)
