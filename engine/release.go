@@ -14,6 +14,7 @@ import (
 	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/tell"
 	"github.com/serindev/serin/traffic"
 )
 
@@ -91,7 +92,7 @@ func (r *release) view(now time.Time) record.View {
 	v := record.View{
 		Rollout: rec.Rollout, Declared: true, Release: &rec, State: s, Steps: d.Steps, Definition: d,
 		Swapped: s.SwappedNow(),
-		Target:  s.Target(d, rec.ID).Traffic, Verdict: r.verdict, Waiting: said.Waiting(d, now),
+		Target:  s.Target(d, rec.ID).Traffic, Verdict: r.verdict, Waiting: tell.Waiting(said, d, now),
 	}
 	v.Verdict = v.LastVerdict()
 	if gate := s.OpenGate(); gate != "" {
@@ -215,6 +216,9 @@ func (l *loop) begin(ctx context.Context, p record.Plan, req rollout.StartReques
 	first.Meta = rollout.Meta{Seq: 1, At: time.Now().UTC(), By: req.By}
 	first.Rollout, first.Revision, first.Parameters = l.name, p.Rollout.Revision, req.Parameters
 	first.Key, first.Swapped = req.Key, l.swapped
+	if l.rel != nil {
+		first.After = l.rel.record.ID
+	}
 	events, states, err := beginning(&p.Rollout, first, cancelled)
 	if err != nil {
 		return record.Release{}, err

@@ -1,9 +1,11 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -15,18 +17,19 @@ import (
 )
 
 // Undo starts a release that takes the version of the last one out of service again: all traffic goes back to what was in
-// service before, at once and without being compared. It is a release of its own. by is the user's name.
+// service before, at once and without being compared. It is a release of its own, by req.By; the same req.Key gets the same
+// release, and req.ID is chosen here unless it is set. The parameters are those of the release whose version comes back.
 // Errors: record.ErrNotFound, *record.ActiveError, *record.UnsupportedError; rollout.ErrNotAllowed where it is not known,
 // or not sure any more, what was in service before.
-func (e *Engine) Undo(ctx context.Context, name, reason, by string) (record.Release, error) {
+func (e *Engine) Undo(ctx context.Context, name, reason string, req rollout.StartRequest) (record.Release, error) {
 	l, ok := e.loop(name)
 	if !ok {
 		return record.Release{}, fmt.Errorf("rollout %s: %w", name, record.ErrNotFound)
 	}
-	return ask(ctx, l, func(ctx context.Context) (record.Release, error) { return l.undo(ctx, reason, by) })
+	return ask(ctx, l, func(ctx context.Context) (record.Release, error) { return l.undo(ctx, reason, req) })
 }
 
-func (l *loop) undo(ctx context.Context, reason, by string) (record.Release, error) {
+func (l *loop) undo(ctx context.Context, reason string, req rollout.StartRequest) (record.Release, error) {
 	if l.plan == nil {
 		return record.Release{}, fmt.Errorf("rollout %s: %w", l.name, record.ErrNotFound)
 	}
@@ -36,93 +39,97 @@ func (l *loop) undo(ctx context.Context, reason, by string) (record.Release, err
 	if len(l.plan.Unsupported) > 0 {
 		return record.Release{}, &record.UnsupportedError{Why: l.plan.Unsupported}
 	}
+	if req.Key != "" {
+		if r, err := l.byKey(ctx, req.Key); !errors.Is(err, record.ErrNotFound) {
+			return r, err
+		}
+	}
 	if r := l.running(); r != nil || l.waits() {
-		id := l.rel.record.ID
-		return record.Release{}, &record.ActiveError{Rollout: l.name, ID: id}
+		return record.Release{}, &record.ActiveError{Rollout: l.name, ID: l.rel.record.ID}
 	}
 	last, before, err := l.lastTwo(ctx)
 	if err != nil {
 		return record.Release{}, err
 	}
-	plan, err := l.wayBack(ctx, last, before)
+	plan := *l.plan
+	plan.Rollout, err = l.undoing(ctx, last, before)
 	if err != nil {
 		return record.Release{}, err
 	}
-	req := rollout.StartRequest{ID: ulid.MustNew(ulid.Now(), rand.Reader).String(), By: by}
 	if before != nil {
-		if req.Parameters, err = l.startedWith(ctx, before.ID); err != nil {
+		started, err := l.first(ctx, before.ID)
+		if err != nil {
 			return record.Release{}, err
 		}
+		req.Parameters = started.Parameters
 	}
+	req.ID = cmp.Or(req.ID, ulid.MustNew(ulid.Now(), rand.Reader).String())
 	return l.begin(ctx, plan, req, rollout.Started{Undoes: last.ID, Reason: reason}, nil)
 }
 
-// ofClocks is among how many releases the last two are looked for: they are listed by their ids, and the clock that an id
-// is of can have been ahead.
-const ofClocks = 20
+// farBack is how many releases the last two that were released are looked for among.
+const farBack = 20
 
-// lastTwo are the release that brought the version in service, and the one before it; before is nil if there is none.
+// lastTwo are the release that brought the version in service, and the one before it; before is nil if there is none. Each
+// release says which one it came after. Of releases that were started by a version of Serin that did not say so, nothing
+// but the clock tells the order.
 func (l *loop) lastTwo(ctx context.Context) (last record.Release, before *record.Release, err error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	released, err := l.e.o.Store.Releases(ctx, record.Filter{Rollout: l.name, Outcome: rollout.Released, Limit: ofClocks})
-	if err != nil {
-		return last, nil, err
+	var released []record.Release
+	seen, id := map[string]bool{}, ""
+	if l.rel != nil {
+		id = l.rel.record.ID
 	}
-	slices.SortStableFunc(released, func(a, b record.Release) int { return b.StartedAt.Compare(a.StartedAt) })
-	if len(released) == 0 {
+	for id != "" && !seen[id] && len(seen) < farBack && len(released) < 2 {
+		seen[id] = true
+		r, err := l.e.o.Store.Release(ctx, id)
+		if err != nil {
+			return last, nil, err
+		}
+		started, err := l.first(ctx, id)
+		if err != nil {
+			return last, nil, err
+		}
+		if r.Outcome == rollout.Released {
+			released = append(released, r)
+		}
+		id = started.After
+	}
+	if len(released) < 2 {
+		older, err := l.e.o.Store.Releases(ctx, record.Filter{Rollout: l.name, Outcome: rollout.Released, Limit: farBack})
+		if err != nil {
+			return last, nil, err
+		}
+		older = slices.DeleteFunc(older, func(r record.Release) bool { return seen[r.ID] })
+		slices.SortStableFunc(older, func(a, b record.Release) int { return b.StartedAt.Compare(a.StartedAt) })
+		released = append(released, older...)
+	}
+	switch len(released) {
+	case 0:
 		return last, nil, fmt.Errorf("%w: nothing has been released yet, so there is no version before", rollout.ErrNotAllowed)
+	case 1:
+		return released[0], nil, nil
 	}
-	if len(released) > 1 {
-		before = &released[1]
-	}
-	return released[0], before, nil
+	return released[0], &released[1], nil
 }
 
-// wayBack is the plan of the release that brings the version before back, without anything that would be waited for.
-func (l *loop) wayBack(ctx context.Context, last record.Release, before *record.Release) (record.Plan, error) {
-	plan := *l.plan
-	if plan.Rollout.Cluster == nil {
-		plan.Rollout.Steps = slices.DeleteFunc(slices.Clone(plan.Rollout.Steps), func(step rollout.Step) bool { return !promotes(step) })
-		return plan, l.stillThere(ctx, last)
-	}
-	promote := plan.Rollout.Steps[slices.IndexFunc(plan.Rollout.Steps, promotes)]
-	if promote.(rollout.Promote).Strategy == rollout.AwaitStable {
-		return plan, fmt.Errorf("%w: in this rollout something else, as Git, brings stable's Deployment to a version: undo it there", rollout.ErrNotAllowed)
+// undoing is the definition of the release that brings the version before back.
+func (l *loop) undoing(ctx context.Context, last record.Release, before *record.Release) (rollout.Definition, error) {
+	d := &l.plan.Rollout
+	if d.Cluster == nil {
+		if err := l.stillThere(ctx, last); err != nil {
+			return *d, err
+		}
 	}
 	if before == nil {
-		return plan, fmt.Errorf("%w: only one version has been released, so the one before is not known", rollout.ErrNotAllowed)
+		return d.Undoing(nil)
 	}
 	then, err := l.planOf(ctx, before.ID)
 	if err != nil {
-		return plan, err
+		return *d, err
 	}
-	if then.Rollout.Cluster == nil || then.Rollout.Cluster.Arms != plan.Rollout.Cluster.Arms {
-		return plan, fmt.Errorf("%w: the Deployments of the rollout are others than those of release %s", rollout.ErrNotAllowed, before.ID)
-	}
-	// What was deployed stands in the plan of then: the one of now may name the images that are to go.
-	var steps rollout.Steps
-	deploys := false
-	for _, step := range then.Rollout.Steps {
-		switch step := step.(type) {
-		case rollout.Deploy:
-			deploys = deploys || step.Deployment == plan.Rollout.Cluster.Arms.Canary.Deployment
-			steps = append(steps, step)
-		case rollout.Promote:
-			steps = append(steps, promote)
-		case rollout.AB, rollout.Gray, rollout.Gate, rollout.Wait, rollout.Webhook, rollout.Job:
-		}
-	}
-	if !deploys {
-		return plan, fmt.Errorf("%w: no step of this rollout deployed the version before, so Serin does not know it: start a release of it", rollout.ErrNotAllowed)
-	}
-	plan.Rollout.Steps = steps
-	return plan, nil
-}
-
-func promotes(step rollout.Step) bool {
-	_, ok := step.(rollout.Promote)
-	return ok
+	return d.Undoing(&rollout.Before{ID: before.ID, Definition: then.Rollout})
 }
 
 // stillThere refuses where the servers that had been in service before may have another version by now. A release that
@@ -156,18 +163,14 @@ func (l *loop) planOf(ctx context.Context, id string) (plan record.Plan, err err
 	return plan, nil
 }
 
-// startedWith are the parameters of a release.
-func (l *loop) startedWith(ctx context.Context, id string) (map[string]string, error) {
+// first is the first event of a release.
+func (l *loop) first(ctx context.Context, id string) (rollout.Started, error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	events, err := l.e.o.Store.Events(ctx, id, 0)
-	if err != nil {
-		return nil, err
+	if err != nil || len(events) == 0 {
+		return rollout.Started{}, err
 	}
-	for _, e := range events {
-		if e, ok := e.(rollout.Started); ok {
-			return e.Parameters, nil
-		}
-	}
-	return nil, nil
+	started, _ := events[0].(rollout.Started)
+	return started, nil
 }

@@ -121,7 +121,7 @@ func (t turn) note(kind Kind, link string) Note {
 		Outcome: s.Outcome, Step: s.StepName, Weight: weight, Link: link,
 		Explanation: tell.Explain(record.View{
 			Rollout: t.release.Rollout, Declared: true, Release: &t.release, State: s, Steps: t.definition.Steps, Definition: t.definition,
-			Verdict: s.LastVerdict, Waiting: s.Waiting(t.definition, head.At),
+			Verdict: s.LastVerdict, Waiting: tell.Waiting(s, t.definition, head.At),
 		}),
 	}
 	if name := s.OpenGate(); name != "" {

@@ -7,6 +7,7 @@ import (
 	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/share"
+	"github.com/serindev/serin/tell"
 	"github.com/serindev/serin/workload"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -54,6 +55,7 @@ func (w *world) randomEvent(t *rapid.T) (rollout.Event, string) {
 		func() (rollout.Event, string) { return w.clusterEvent(true) },
 		func() (rollout.Event, string) { return rollout.Drifted{What: []string{"x"}}, "gateway" },
 		func() (rollout.Event, string) { return rollout.AlarmDismissed{}, "ann" },
+		func() (rollout.Event, string) { return rollout.WentOn{Full: v.Enough}, "ann" },
 		func() (rollout.Event, string) { return rollout.Paused{}, "ann" },
 		func() (rollout.Event, string) { return rollout.Resumed{}, "ann" },
 		func() (rollout.Event, string) {
@@ -236,6 +238,23 @@ func TestEveryRollbackEndsOnStable(t *testing.T) {
 			idle := w.d.Idle(w.s.Swapped)
 			idle.Out = w.s.Target(w.d, "R1").Traffic.Out
 			require.Equal(t, idle, w.s.Target(w.d, "R1").Traffic)
+		}
+	})
+}
+
+// TestWhatDoesNotGoOnIsHeld: what a release waits for is said by the same conditions by which it goes on.
+func TestWhatDoesNotGoOnIsHeld(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := walk(t, func(_, after *world, _ rollout.Event) {
+			held := len(after.s.Holds(after.d, after.now)) > 0
+			if _, goes := after.s.Next(after.d, after.now); !goes && !after.s.Ended() {
+				require.True(t, held, "%s", after)
+			}
+			require.Equal(t, after.s.Ended(), tell.Waiting(after.s, after.d, after.now) == "")
+		})
+		w.settle()
+		for _, due := range w.s.Dues(w.d, w.now) {
+			require.True(t, due.Acted(w.s) || due.Left(w.s, w.now) > 0 || w.s.Hurry != nil, "%s: %v", w, due)
 		}
 	})
 }

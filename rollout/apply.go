@@ -71,7 +71,7 @@ func (s State) fold(e Event) (State, error) {
 		if !s.InForce {
 			return s, s.refuse(e) // somebody may be served by the canary again
 		}
-		next, err := s.rollbackStage(e, backDrain, backCleanup)
+		next, err := s.rollbackStage(e, BackDrain, BackCleanup)
 		if err == nil && e.Leave {
 			next.Doing = StageLeave
 			next = next.turned()
@@ -81,7 +81,7 @@ func (s State) fold(e Event) (State, error) {
 		if s.Doing == StageLeave && !s.Out {
 			return s, s.refuse(e)
 		}
-		return s.rollbackStage(e, backCleanup, backDone)
+		return s.rollbackStage(e, BackCleanup, BackDone)
 	case Ended:
 		return s.ended(e)
 	default:
@@ -171,7 +171,7 @@ func (s State) entered(e StepEntered) (State, error) {
 	if p != nil && !forward {
 		forward = e.Step == p.Step && e.Stage == p.Stage && !e.Prepare && s.WorkReady
 	}
-	if s.Phase != Active || s.Pause != nil || !forward {
+	if s.Phase != Active || s.Pause != nil || !forward || s.atGate() {
 		return s, s.refuse(e)
 	}
 	now := s.Clock(e.At)
@@ -261,7 +261,7 @@ func (s State) worked(e Event, work int, failed []string) (State, error) {
 		return s, s.refuse(e)
 	}
 	s.WorkReady, s.WorkFailed = failed == nil, failed
-	if s.Phase == RollingBack && s.Stage == backRestore {
+	if s.Phase == RollingBack && s.Back == BackRestore {
 		// Stable is whole again, or cannot be made so: the canary's traffic goes back to it either way.
 		return s.toStable(s.Clock(e.Head().At)), nil
 	}
@@ -360,9 +360,9 @@ func (s State) inForce(e InForce) (State, error) {
 		s.ExposedAt = e.At
 	}
 	switch {
-	case s.Phase == RollingBack && s.Stage == backTraffic:
-		s.Stage, s.StageAt = backDrain, now
-	case s.Doing == StageLeave && !s.Out && (s.Phase == Active || s.Stage == backCleanup):
+	case s.Phase == RollingBack && s.Back == BackTraffic:
+		s.Back, s.StageAt = BackDrain, now
+	case s.Doing == StageLeave && !s.Out && (s.Phase == Active || s.Back == BackCleanup):
 		s.Out = true // now its replicas may go
 		s = s.working()
 	case s.CohortGoes:
@@ -607,11 +607,11 @@ func (s State) back(e Event, why string, outcome Outcome) (State, error) {
 	s.Pending, s.Hurry = nil, nil
 	switch {
 	case !s.Moved && !s.Touched:
-		s.Stage = backDone
+		s.Back = BackDone
 		s.Doing = ""
 		return s, nil
 	case s.Doing == StagePatch && len(s.WorkFailed) > 0:
-		s.Stage = backRestore
+		s.Back = BackRestore
 		return s.working(), nil
 	}
 	look := s.Look
@@ -622,7 +622,7 @@ func (s State) back(e Event, why string, outcome Outcome) (State, error) {
 
 // toStable begins a rollback's first target: all traffic on stable.
 func (s State) toStable(now time.Time) State {
-	s.Stage, s.StageAt = backTraffic, now
+	s.Back, s.StageAt = BackTraffic, now
 	s.Exchanged, s.Promoting, s.Promotion = false, false, 0
 	s.CohortStep, s.CohortGoes, s.GrayStep, s.GrayStage = -1, false, -1, 0
 	if s.Doing != StageLeave {
@@ -639,7 +639,7 @@ func (s State) toStable(now time.Time) State {
 // rollback was begun for, or failed while going back.
 func (s State) ended(e Ended) (State, error) {
 	released := s.Phase == Active && s.Pause == nil && e.Outcome == Released && (s.Exchanged || s.Out) && s.InForce
-	back := s.Phase == RollingBack && (e.Outcome == Failed || s.Stage == backDone && e.Outcome == s.Outcome)
+	back := s.Phase == RollingBack && (e.Outcome == Failed || s.Back == BackDone && e.Outcome == s.Outcome)
 	if !released && !back {
 		return s, s.refuse(e)
 	}
@@ -649,11 +649,11 @@ func (s State) ended(e Ended) (State, error) {
 	return s, nil
 }
 
-func (s State) rollbackStage(e Event, from, to int) (State, error) {
-	if s.Phase != RollingBack || s.Stage != from {
+func (s State) rollbackStage(e Event, from, to BackStage) (State, error) {
+	if s.Phase != RollingBack || s.Back != from {
 		return s, s.refuse(e)
 	}
-	s.Stage, s.StageAt = to, s.Clock(e.Head().At)
+	s.Back, s.StageAt = to, s.Clock(e.Head().At)
 	return s, nil
 }
 

@@ -1,7 +1,6 @@
 package rollout
 
 import (
-	"encoding/json"
 	"time"
 
 	"github.com/serindev/serin/share"
@@ -19,55 +18,10 @@ type Cluster struct {
 	Triggers []workload.Name `json:"triggers,omitempty"`
 }
 
-// Job runs a Kubernetes Job to its end.
-type Job struct {
-	Name      string `json:"name"`
-	Namespace string `json:"namespace,omitempty"`
-	// Manifest is a batch/v1 Job as JSON; ${parameters} stand in its strings.
-	Manifest json.RawMessage `json:"manifest"`
-	// Deadline counts from the Job's creation; without a cluster that answers, from the entry of the step.
-	Deadline time.Duration `json:"deadline"`
-}
-
-// Deploy brings a Deployment to an image or a whole pod template, and waits until it is ready.
-type Deploy struct {
-	Name       string        `json:"name"`
-	Deployment workload.Name `json:"deployment"`
-	// Images by container; ${parameters} stand in them.
-	Images map[string]string `json:"images,omitempty"`
-	// Template is a core/v1 PodTemplateSpec as JSON; ${parameters} stand in its strings.
-	Template json.RawMessage `json:"template,omitempty"`
-	Deadline time.Duration   `json:"deadline"`
-	// Restore puts the Deployment back when the release goes back. The canary's is always put back.
-	Restore bool `json:"restore,omitempty"`
-}
-
-// Strategy is how a canary becomes stable.
-type Strategy string
-
-// The strategies.
-const (
-	// Exchange: the two sets of servers exchange their roles (without Kubernetes).
-	Exchange Strategy = ""
-	// Patch: stable's Deployment gets the canary's pod template, and the traffic back.
-	Patch Strategy = "patch"
-	// AwaitStable: somebody else (GitOps) brings stable's Deployment to the canary's images.
-	AwaitStable Strategy = "wait"
-)
-
-func (Job) step()    {}
-func (Deploy) step() {}
-
-// StepName implements [Step].
-func (s Job) StepName() string { return s.Name }
-
-// StepName implements [Step].
-func (s Deploy) StepName() string { return s.Name }
-
 // deployed is the newest deploy step of the canary's Deployment that has been entered, or nil.
 func (s State) deployed(d *Definition) *Deploy {
 	for i := min(s.Step, len(d.Steps)-1); i >= 0; i-- {
-		if step, ok := d.Steps[i].(Deploy); ok && step.Deployment == d.Cluster.Arms.Canary.Deployment {
+		if step, ok := d.Steps[i].(Deploy); ok && step.canarys(d) {
 			return &step
 		}
 	}
@@ -128,22 +82,8 @@ func (s State) deployments(d *Definition) []workload.Deployment {
 		return []workload.Deployment{{Name: canary, Replicas: &workload.Replicas{}}}
 	}
 	var out []workload.Deployment
-	if s.Step >= 0 && s.Step < len(d.Steps) {
-		switch step := d.Steps[s.Step].(type) {
-		case Deploy:
-			if step.Deployment != canary {
-				out = append(out, s.filled(step, workload.Deployment{Name: step.Deployment}))
-			}
-		case Promote:
-			switch s.Doing {
-			case StagePatch:
-				out = append(out, workload.Deployment{Name: stable, From: &canary, Whole: step.Whole})
-			case StageAwait:
-				out = append(out, workload.Deployment{Name: stable, From: &canary, Whole: step.Whole, Watch: true})
-			case "", StageAB, StageGray, StagePromote, StageDeploy, StageReturn, StageLeave, StageGate, StageStill:
-			}
-		case AB, Gray, Gate, Wait, Webhook, Job:
-		}
+	if step := s.at(d); step != nil {
+		out = step.deployments(s, d)
 	}
 	if !s.owned(d) {
 		return out
@@ -156,26 +96,6 @@ func (s State) deployments(d *Definition) []workload.Deployment {
 		keep = s.filled(*deploy, keep)
 	}
 	return append([]workload.Deployment{keep}, out...)
-}
-
-// filled is a deployment with what a step asks for, its parameters in their places.
-func (s State) filled(step Deploy, w workload.Deployment) workload.Deployment {
-	w.Template = step.Template
-	if len(step.Images) > 0 {
-		w.Images = map[string]string{}
-	}
-	var err error
-	for container, image := range step.Images {
-		if w.Images[container], err = workload.Fill(image, s.Parameters); err != nil {
-			w.Unfilled = err.Error()
-		}
-	}
-	if step.Template != nil {
-		if w.Template, err = workload.FillJSON(step.Template, s.Parameters); err != nil {
-			w.Unfilled = err.Error()
-		}
-	}
-	return w
 }
 
 // replicas are the canary's for the larger of the weight that is served and the one that is prepared.
@@ -215,56 +135,9 @@ func (s State) deploymentsBack(d *Definition) []workload.Deployment {
 		out = append(out, workload.Deployment{Name: d.Cluster.Arms.Canary.Deployment, Before: true})
 	}
 	for i := 0; i <= s.Step && i < len(d.Steps); i++ {
-		if step, ok := d.Steps[i].(Deploy); ok && step.Restore && step.Deployment != d.Cluster.Arms.Canary.Deployment {
+		if step, ok := d.Steps[i].(Deploy); ok && step.Restore && !step.canarys(d) {
 			out = append(out, workload.Deployment{Name: step.Deployment, Before: true})
 		}
 	}
 	return out
-}
-
-// cut is the job step that the release has left before the Job's end, by going back.
-func (s State) cut(d *Definition) (Job, bool) {
-	if s.Phase == Active || s.Outcome == Released || s.Job != nil || s.Step < 0 || s.Step >= len(d.Steps) {
-		return Job{}, false
-	}
-	step, ok := d.Steps[s.Step].(Job)
-	return step, ok
-}
-
-// stopped are the Jobs that nobody waits for any more.
-func (s State) stopped(d *Definition, id string) []workload.JobName {
-	step, ok := s.cut(d)
-	if !ok || step.runsOn() {
-		return nil
-	}
-	return []workload.JobName{{Key: id + "/" + step.Name, Namespace: step.Namespace}}
-}
-
-func (s Job) runsOn() bool {
-	var manifest struct {
-		Metadata struct{ Annotations map[string]string }
-	}
-	return json.Unmarshal(s.Manifest, &manifest) == nil && manifest.Metadata.Annotations[workload.WhenCancelled] == workload.RunOn
-}
-
-// LeftBehind says what becomes of a Job that had not ended; empty where there is none.
-func (s State) LeftBehind(d *Definition) string {
-	step, ok := s.cut(d)
-	switch {
-	case !ok:
-		return ""
-	case step.runsOn():
-		return "; job " + step.Name + " had not ended, and runs on in namespace " + step.Namespace
-	}
-	return "; job " + step.Name + " had not ended, and is suspended in namespace " + step.Namespace + ": what it has done is not known"
-}
-
-// job is the step's Job with the parameters in their places; the error is the Job's to fail with.
-func (s State) job(step Job, key string) *workload.Job {
-	j := &workload.Job{Key: key, Namespace: step.Namespace, Deadline: step.Deadline}
-	var err error
-	if j.Manifest, err = workload.FillJSON(step.Manifest, s.Parameters); err != nil {
-		j.Unfilled = err.Error()
-	}
-	return j
 }

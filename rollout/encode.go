@@ -5,12 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
-
-	"github.com/serindev/serin/traffic"
 )
-
-// Steps is a plan. As JSON each step is an object with its kind beside its fields: {"kind": "gray", …}.
-type Steps []Step
 
 // Kind names an event or a step as the log, the API and metrics show it; empty for what is neither.
 func Kind(v any) string {
@@ -89,28 +84,6 @@ func decodeTagged[T any](b []byte, table kinds[T]) (T, error) {
 		return none, fmt.Errorf("decode %s: %w", tag.Kind, err)
 	}
 	return v, nil
-}
-
-// UnmarshalJSON reads a plan of before each step drew its users anew as well: there the cohort says, with true, that they
-// keep their arm. Whoever takes part in such a step now is drawn once more.
-func (s *AB) UnmarshalJSON(b []byte) error {
-	type cohort traffic.Cohort
-	type plain AB
-	in := struct {
-		*plain
-		Cohort struct {
-			*cohort
-			Sticky any `json:"sticky"`
-		} `json:"cohort"`
-	}{plain: (*plain)(s)}
-	in.Cohort.cohort = (*cohort)(&s.Cohort)
-	if err := json.Unmarshal(b, &in); err != nil {
-		return err
-	}
-	if in.Cohort.Sticky == true {
-		s.Sticky = true
-	}
-	return nil
 }
 
 // kinds are the words by which the types of a sealed set are stored, both ways.

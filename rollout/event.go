@@ -39,6 +39,9 @@ type Started struct {
 	// Undoes is the release whose version this one takes out of service again, for Reason; empty for an ordinary one.
 	Undoes string `json:"undoes,omitempty"`
 	Reason string `json:"reason,omitempty"`
+	// After is the release of the same rollout that was there before this one; empty for the first one, and in events that
+	// were stored before releases said so.
+	After string `json:"after,omitempty"`
 }
 
 // StepEntered moves the release to a step, or to the next stage of one: a weight of a gray step, a half of

@@ -1,7 +1,6 @@
 package rollout
 
 import (
-	"slices"
 	"strings"
 	"time"
 
@@ -62,38 +61,35 @@ func (s State) broken(d *Definition) Event {
 	if d.Cluster != nil && !s.Out && len(s.WorkFailed) > 0 {
 		return RollbackRequested{Reason: strings.Join(s.WorkFailed, "; ")}
 	}
-	if s.Step < 0 || s.Step >= len(d.Steps) {
-		return nil
-	}
-	switch step := d.Steps[s.Step].(type) {
-	case Webhook:
-		if s.Webhook != nil && !s.Webhook.OK && !step.Ignore {
-			return RollbackRequested{Reason: "webhook " + step.Name + ": " + s.Webhook.Detail}
-		}
-	case Job:
-		if s.Job != nil && s.Job.Why != "" {
-			return RollbackRequested{Reason: "job " + step.Name + ": " + s.Job.Why}
-		}
-	case AB, Gray, Gate, Wait, Deploy, Promote:
+	if step := s.at(d); step != nil {
+		return step.broken(s)
 	}
 	return nil
 }
 
+// at is the step that the release is at; nil before the first.
+func (s State) at(d *Definition) Step {
+	if s.Step < 0 || s.Step >= len(d.Steps) {
+		return nil
+	}
+	return d.Steps[s.Step]
+}
+
 func (s State) nextBack(d *Definition, t *timer) Event {
-	if s.Stage == backDone {
+	if s.Back == BackDone {
 		return Ended{Outcome: s.Outcome, Why: s.Why + s.LeftBehind(d), Swapped: s.Swapped}
 	}
 	if t.passed(s.BackAt.Add(d.Rollback.Deadline)) {
 		return Ended{Outcome: Failed, Swapped: s.Swapped, Why: s.Why + s.LeftBehind(d) + "; going back was not finished in time, " + s.unfinished()}
 	}
-	switch s.Stage {
-	case backRestore:
+	switch s.Back {
+	case BackRestore:
 		if t.passed(s.StageAt.Add(d.Cluster.Deadline)) {
 			return DeploymentFailed{Work: s.Work, Why: []string{"stable is not what it was after " + figures.Span(d.Cluster.Deadline)}}
 		}
-	case backTraffic:
+	case BackTraffic:
 		return s.trusted(d, t)
-	case backDrain:
+	case BackDrain:
 		if e := s.trusted(d, t); e != nil {
 			return e
 		}
@@ -101,7 +97,7 @@ func (s State) nextBack(d *Definition, t *timer) Event {
 		if s.InForce && t.passed(s.StageAt.Add(s.drain(d))) {
 			return Drained{Leave: d.Cluster != nil}
 		}
-	case backCleanup:
+	case BackCleanup:
 		if e := s.trusted(d, t); e != nil {
 			return e
 		}
@@ -122,7 +118,7 @@ func (s State) drain(d *Definition) time.Duration {
 }
 
 func (s State) unfinished() string {
-	if s.Stage == backTraffic || !s.InForce {
+	if s.Back == BackTraffic || !s.InForce {
 		return "stable at 100% is written but no replica of the gateway confirms it"
 	}
 	return "traffic is on stable, cleaning up is not done"
@@ -135,8 +131,10 @@ func (s State) nextActive(d *Definition, t *timer) Event {
 	if e := s.trusted(d, t); e != nil {
 		return e
 	}
-	if e := s.outOfPatience(d, t); e != nil && s.Hurry == nil {
-		return e
+	for _, due := range s.lacksDue(d) {
+		if e := s.passed(t, due); e != nil && !s.hurries() {
+			return e
+		}
 	}
 	if e := s.broken(d); e != nil {
 		return e
@@ -150,100 +148,39 @@ func (s State) nextActive(d *Definition, t *timer) Event {
 		}
 		return nil
 	}
-	switch step := d.Steps[s.Step].(type) {
-	case AB:
-		return s.analysed(d, t, step.Decide, step.Decide.Min, true)
-	case Gray:
-		return s.analysed(d, t, step.Decide, step.Hold, step.NeedsPass(s.Stage))
-	case Gate:
-		return s.gated(d, t, step)
-	case Wait:
-		if s.Hurry != nil || t.passed(s.StepAt.Add(step.For)) {
-			return s.goOn(d, t)
-		}
-	case Webhook:
-		if s.Webhook != nil {
-			return s.goOn(d, t)
-		}
-	case Job:
-		return s.jobNext(d, t, step)
-	case Deploy:
-		if s.WorkReady {
-			return s.goOn(d, t)
-		}
-	case Promote:
-		return s.promoteNext(d, t, step)
-	}
-	return nil
-}
-
-// jobGrace is what a Job's own deadline may be late by before the step gives up on hearing of it.
-const jobGrace = time.Minute
-
-func (s State) jobNext(d *Definition, t *timer, step Job) Event {
-	switch {
-	case s.Job == nil && t.passed(s.StepAt.Add(step.Deadline+jobGrace)):
-		return JobFailed{Step: s.Step, Why: "nothing was heard of its end in " + figures.Span(step.Deadline+jobGrace)}
-	case s.Job == nil:
-		return nil
-	}
-	return s.goOn(d, t)
+	return d.Steps[s.Step].next(s, d, t)
 }
 
 // goOn is the next step after one that is not analysed. Nothing is promoted while the evidence leans towards worse; for
 // how long that may be so, and what follows then, is what the step before says that is.
 func (s State) goOn(d *Definition, t *timer) Event {
-	if s.Step+1 < len(d.Steps) && s.leans() && !s.Decided && s.Hurry == nil {
-		if _, ok := d.Steps[s.Step+1].(Promote); ok {
-			decide := s.decideBefore(d)
-			return s.deadline(t, DecideMax, s.decideFrom().Add(decide.Max), decide.Inconclusive)
-		}
+	if s.leansBefore(d) {
+		decide := s.decideBefore(d)
+		return s.passed(t, Due{DecideMax, s.decideFrom(), decide.Max, decide.Inconclusive})
 	}
 	return s.enter(d, s.Step+1, 0)
+}
+
+// hurries: a person's word that the release may go on counts now. A gate is nothing that can be skipped, so what is given
+// there counts from its answer on.
+func (s State) hurries() bool { return s.Hurry != nil && !s.atGate() }
+
+// leansBefore: promote is next, and the evidence leans towards worse.
+func (s State) leansBefore(d *Definition) bool {
+	if s.Step+1 >= len(d.Steps) || !s.leans() || s.Decided || s.Hurry != nil {
+		return false
+	}
+	return promotes(d.Steps[s.Step+1])
 }
 
 // decideBefore is how the newest step that is analysed is decided.
 func (s State) decideBefore(d *Definition) Decide {
 	for i := s.Step; i >= 0; i-- {
-		switch step := d.Steps[i].(type) {
-		case Gray:
-			return step.Decide
-		case AB:
-			return step.Decide
-		case Gate, Wait, Webhook, Job, Deploy, Promote:
+		if stages := d.Steps[i].stages(); len(stages) > 0 {
+			return stages[0].Decide
 		}
 	}
 	return Decide{}
-}
-
-func (s State) promoteNext(d *Definition, t *timer, step Promote) Event {
-	switch s.Doing {
-	case StagePatch:
-		if s.WorkReady {
-			return s.enter(d, s.Step, 1)
-		}
-	case StageAwait:
-		if s.WorkReady {
-			return s.enter(d, s.Step, 1)
-		}
-		return s.deadline(t, PromoteMax, s.decideFrom().Add(step.Deadline), step.Expired)
-	case StageReturn:
-		if s.InForce && t.passed(s.forcedAt(s.drain(d))) {
-			return s.enter(d, s.Step, 2)
-		}
-	case StageLeave:
-		if s.Out && s.InForce && (s.WorkReady || t.passed(s.StageAt.Add(d.Cluster.Deadline))) {
-			return s.enter(d, s.Step+1, 0)
-		}
-	default: // the sets of servers exchange their roles
-		if s.InForce && s.Stage == 0 {
-			return s.enter(d, s.Step, 1)
-		}
-		if s.InForce {
-			return s.enter(d, s.Step+1, 0)
-		}
-	}
-	return nil
 }
 
 // lateWork goes back where the Deployments have failed, or are not ready in time.
@@ -251,21 +188,11 @@ func (s State) lateWork(d *Definition, t *timer) Event {
 	if d.Cluster == nil || s.Out {
 		return nil
 	}
-	at, long := s.StageAt, time.Duration(0)
-	switch step := d.Steps[s.Step].(type) {
-	case Deploy:
-		long = step.Deadline
-	case Promote:
-		if s.Doing == StagePatch {
-			long = step.Deadline
-		}
-	case AB, Gray:
-		if s.Pending != nil {
-			long = d.Cluster.Deadline
-		}
-	case Job, Gate, Wait, Webhook:
+	long := d.Steps[s.Step].ready(s)
+	if s.Pending != nil {
+		long = d.Cluster.Deadline
 	}
-	if s.WorkReady || long == 0 || !t.passed(at.Add(long)) {
+	if s.WorkReady || long == 0 || !t.passed(s.StageAt.Add(long)) {
 		return nil
 	}
 	return DeploymentFailed{Work: s.Work, Why: []string{"not ready after " + figures.Span(long)}}
@@ -311,56 +238,19 @@ func (s State) Contested(now time.Time) bool {
 	return s.contested(&timer{now: s.Clock(now)}) > 0
 }
 
-func (s State) analysed(d *Definition, t *timer, decide Decide, least time.Duration, pass bool) Event {
-	if len(s.held(t, least, pass)) == 0 {
-		if gray, ok := d.Steps[s.Step].(Gray); ok && s.Stage+1 < len(gray.Weights) {
+// analysed is what follows at one of the stages of a step: the next one once nothing holds it.
+func (s State) analysed(d *Definition, t *timer, stages []Stage) Event {
+	stage := stages[s.Stage]
+	if len(s.held(t, stage)) == 0 {
+		if s.Stage+1 < len(stages) {
 			return s.enter(d, s.Step, s.Stage+1)
 		}
 		return s.enter(d, s.Step+1, 0)
 	}
-	if decide.Max > 0 && !s.Decided {
-		return s.deadline(t, DecideMax, s.decideFrom().Add(decide.Max), decide.Inconclusive)
+	if due, ok := s.undecided(stage.Decide); ok {
+		return s.passed(t, due)
 	}
 	return nil
-}
-
-func (s State) gated(d *Definition, t *timer, g Gate) Event {
-	if a, ok := s.Answered[g.Name]; ok && a.Answer == Approve {
-		return s.enter(d, s.Step+1, 0)
-	}
-	if g.Expires == nil {
-		return nil
-	}
-	return s.deadline(t, GateExpired, s.StepAt.Add(g.Expires.After), g.Expires.Then)
-}
-
-func (s State) outOfPatience(d *Definition, t *timer) Event {
-	scope, ok := d.Scope(s.Scope)
-	if !ok {
-		return nil
-	}
-	if !s.NoDataSince.IsZero() {
-		if e := s.deadline(t, NoDataFor, s.NoDataSince.Add(scope.NoData.For), scope.NoData.Then); e != nil {
-			return e
-		}
-	}
-	if !s.UnreachableSince.IsZero() {
-		if e := s.deadline(t, UnreachableFor, s.UnreachableSince.Add(scope.Unreachable.For), scope.Unreachable.Then); e != nil {
-			return e
-		}
-	}
-	if !s.BlindSince.IsZero() && scope.Unreachable.Blind > 0 && !s.Decided {
-		return s.deadline(t, BlindFor, s.BlindSince.Add(scope.Unreachable.Blind), PolicyRollback)
-	}
-	return nil
-}
-
-// deadline is the event of a time that is over, once.
-func (s State) deadline(t *timer, which Deadline, at time.Time, then Policy) Event {
-	if slices.Contains(s.Told, which) || !t.passed(at) {
-		return nil
-	}
-	return DeadlinePassed{Which: which, Then: then}
 }
 
 // trusted puts a written target that nobody confirms in force, where the definition says so.
@@ -371,9 +261,13 @@ func (s State) trusted(d *Definition, t *timer) Event {
 	return InForce{Turn: s.Turn, How: "trusted"}
 }
 
-// enter is the event that moves to a step and stage, or the end after the last step.
+// enter is the event that moves to a step and stage, or the end after the last step; nil while what is released is not
+// what is served.
 func (s State) enter(d *Definition, step, stage int) Event {
 	if step == len(d.Steps) {
+		if !s.InForce {
+			return nil
+		}
 		return Ended{Outcome: Released, Why: "every step is done", Swapped: s.SwappedNow()}
 	}
 	e := s.stage(d, step, stage)
@@ -383,34 +277,8 @@ func (s State) enter(d *Definition, step, stage int) Event {
 
 // stage is the event that enters a stage at once.
 func (s State) stage(d *Definition, step, stage int) StepEntered {
-	e := StepEntered{Step: step, Stage: stage, Name: d.Steps[step].StepName(), What: StageStill}
-	switch to := d.Steps[step].(type) {
-	case AB:
-		e.What, e.Scope = StageAB, to.Scope
-	case Gray:
-		e.What, e.Scope, e.KeepCohort = StageGray, to.Scope, d.KeepCohort
-	case Promote:
-		e.What = promoteStage(to.Strategy, stage)
-	case Gate:
-		e.What = StageGate
-	case Deploy:
-		e.What = StageDeploy
-	case Wait, Webhook, Job:
-	}
+	to := d.Steps[step]
+	e := StepEntered{Step: step, Stage: stage, Name: to.StepName(), What: StageStill}
+	to.enter(d, &e)
 	return e
-}
-
-// promoteStage is what a stage of promote does.
-func promoteStage(strategy Strategy, stage int) StageKind {
-	switch {
-	case strategy == Exchange:
-		return StagePromote
-	case stage == 1:
-		return StageReturn
-	case stage == 2:
-		return StageLeave
-	case strategy == AwaitStable:
-		return StageAwait
-	}
-	return StagePatch
 }

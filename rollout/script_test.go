@@ -152,6 +152,9 @@ func (w *world) pass(d time.Duration) (out []string) {
 func (w *world) String() string {
 	t := w.s.Target(w.d, "R1")
 	line := fmt.Sprintf("%s %s/%d  weight=%s", w.s.Phase, w.s.StepName, w.s.Stage, t.Traffic.Weight)
+	if w.s.Back != "" {
+		line += " back=" + string(w.s.Back)
+	}
 	if t.Traffic.Cohort != nil {
 		line += fmt.Sprintf(" cohort=%s", t.Traffic.Cohort.Split)
 	}

@@ -45,15 +45,18 @@ func (e *AnsweredError) Error() string {
 	return fmt.Sprintf("gate %s was answered by %s at %s: %s", e.Gate, e.By, e.At.UTC().Format(time.RFC3339), e.Answer)
 }
 
-// Stages of a rollback.
+// BackStage is how far a release has come on its way back.
+type BackStage string
+
+// The stages of going back; the zero value is a release that does not.
 const (
-	backTraffic = iota // until stable at 100% is in force
-	backDrain          // until rollback.drain has passed
-	backCleanup        // until everything else is as it was
-	backDone
-	// backRestore comes first where stable's Deployment could not be brought to the new version: its template is put
+	// BackRestore comes first where stable's Deployment could not be brought to the new version: its template is put
 	// back before the canary's traffic comes to it.
-	backRestore
+	BackRestore BackStage = "restore"
+	BackTraffic BackStage = "traffic" // until stable at 100% is in force
+	BackDrain   BackStage = "drain"   // until rollback.drain has passed
+	BackCleanup BackStage = "cleanup" // until everything else is as it was
+	BackDone    BackStage = "done"
 )
 
 // State of a release: the fold of its events. The zero value is a release before its first event.
@@ -82,13 +85,14 @@ type State struct {
 	WhyBy   string    `json:"whyBy,omitempty"`
 	EndedAt time.Time `json:"endedAt,omitzero"`
 
-	// Step is the index of the current step, -1 before the first; Stage the weight of a gray step, the half of
-	// promote, or the stage of a rollback.
+	// Step is the index of the current step, -1 before the first; Stage the weight of a gray step or the part of promote.
+	// A release that goes back keeps where it turned, and Back says how far back it has come.
 	Step     int       `json:"step"`
 	StepName string    `json:"stepName,omitempty"`
 	Stage    int       `json:"stage"`
 	StepAt   time.Time `json:"stepAt,omitzero"`  // release time: entry of the step
-	StageAt  time.Time `json:"stageAt,omitzero"` // release time: entry of the stage
+	StageAt  time.Time `json:"stageAt,omitzero"` // release time: entry of the stage, also of one of going back
+	Back     BackStage `json:"back,omitempty"`
 
 	// Served is what users are still served although another target has been decided: a write may fail, or take its
 	// time. It is nil once the current target is written, and while nothing was analysed before it.

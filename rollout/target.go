@@ -53,10 +53,10 @@ func (s State) Target(d *Definition, id string) Target {
 	switch s.Phase {
 	case RollingBack:
 		t.Traffic.Out = t.Traffic.Out && s.out()
-		if s.Stage == backRestore {
+		if s.Back == BackRestore {
 			t.Traffic.Weight = s.Weight(d)
 		}
-		if s.Stage == backCleanup && s.putBack(d) {
+		if s.Back == BackCleanup && s.putBack(d) {
 			t.Tasks = s.rollbackTasks(d, id)
 		}
 		return t
@@ -105,22 +105,16 @@ func (s State) out() bool {
 }
 
 func (s State) tasks(d *Definition, id string) []Task {
-	if s.Step < 0 || s.Step >= len(d.Steps) {
+	step := s.at(d)
+	if step == nil || step.done(s) {
 		return nil
 	}
-	switch step := d.Steps[s.Step].(type) {
-	case Webhook:
-		if s.Webhook == nil {
-			return []Task{{Key: id + "/" + step.Name, Step: s.Step, Webhook: step}}
-		}
-	case Job:
-		if s.Job == nil {
-			key := id + "/" + step.Name
-			return []Task{{Key: key, Step: s.Step, Job: s.job(step, key)}}
-		}
-	case AB, Gray, Gate, Wait, Promote, Deploy:
+	task, ok := step.task(s, id+"/"+step.StepName())
+	if !ok {
+		return nil
 	}
-	return nil
+	task.Step = s.Step
+	return []Task{task}
 }
 
 // Weight is the canary's share of the main route while the release is active.
@@ -134,19 +128,12 @@ func (s State) Weight(d *Definition) share.Share {
 	return d.Steps[s.GrayStep].(Gray).Weights[s.GrayStage]
 }
 
-func (s State) rollbackTasks(d *Definition, id string) []Task {
-	var out []Task
+func (s State) rollbackTasks(d *Definition, id string) (out []Task) {
 	for i, step := range d.Rollback.Steps {
-		task := Task{Key: fmt.Sprintf("%s/rollback/%d", id, i), Step: i}
-		switch step := step.(type) {
-		case Webhook:
-			task.Webhook = step
-		case Job:
-			task.Job = s.job(step, task.Key)
-		case AB, Gray, Gate, Wait, Promote, Deploy:
-			continue // Check refuses them
+		if task, ok := step.task(s, fmt.Sprintf("%s/rollback/%d", id, i)); ok {
+			task.Step = i
+			out = append(out, task)
 		}
-		out = append(out, task)
 	}
 	return out
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/tell"
 	"github.com/stretchr/testify/require"
 )
 
@@ -58,7 +59,7 @@ func TestWaiting(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			w := &world{d: pipeline(), now: epoch}
 			w.run(t, c.lines)
-			require.Equal(t, c.want, w.s.Waiting(w.d, w.now))
+			require.Equal(t, c.want, tell.Waiting(w.s, w.d, w.now))
 		})
 	}
 }
@@ -86,9 +87,9 @@ func TestWaitingOfTheRest(t *testing.T) {
 		Verify:   rollout.Verify{For: time.Minute, Trust: true},
 		Rollback: rollout.Rollback{Deadline: time.Minute, Steps: rollout.Steps{rollout.Webhook{Name: "undo"}}},
 	}
-	waits := func(s rollout.State) string { return s.Waiting(d, epoch) }
+	waits := func(s rollout.State) string { return tell.Waiting(s, d, epoch) }
 	active := rollout.State{Phase: rollout.Active, StepAt: epoch, StartedBy: "ann"}
-	back := rollout.State{Phase: rollout.RollingBack, BackAt: epoch, Stage: 2, InForce: true}
+	back := rollout.State{Phase: rollout.RollingBack, BackAt: epoch, Back: rollout.BackCleanup, InForce: true}
 
 	require.Empty(t, waits(rollout.State{}), "before its start")
 	require.Empty(t, waits(rollout.State{Phase: rollout.PhaseEnded}), "after its end")
@@ -112,6 +113,6 @@ func TestWaitingOfTheRest(t *testing.T) {
 		"gateway confirms it; it counts as in force in 40s", waits(s))
 
 	require.Equal(t, "going back: traffic is on stable, cleaning up (undo); it counts as failed unless that is done in 1m", waits(back))
-	back.Stage = 3
+	back.Back = rollout.BackDone
 	require.Equal(t, "it is back, and about to end", waits(back))
 }

@@ -36,7 +36,7 @@ type Engine interface {
 	// Start starts a release. A request whose key is known gets the release that it started, whatever its ID; with
 	// supersede the release may only start later, and its Version is 0 until then.
 	Start(ctx context.Context, name string, req rollout.StartRequest, supersede bool) (record.Release, error)
-	Undo(ctx context.Context, name, reason, by string) (record.Release, error)
+	Undo(ctx context.Context, name, reason string, req rollout.StartRequest) (record.Release, error)
 	// Act gives an event to a release and returns the state after it. With a *record.NotWrittenError the state is
 	// the one that is being brought about all the same.
 	Act(ctx context.Context, id string, event rollout.Event, by string) (rollout.State, error)

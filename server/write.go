@@ -84,7 +84,7 @@ func (s *Server) undo(ctx context.Context, in *undoInput, e *record.AuditEntry) 
 	if strings.TrimSpace(in.Body.Reason) == "" {
 		return nil, newProblem(http.StatusUnprocessableEntity, "a reason is needed: others will ask for it")
 	}
-	r, err := s.o.Engine.Undo(ctx, in.Name, in.Body.Reason, identity(ctx).Name)
+	r, err := s.o.Engine.Undo(ctx, in.Name, in.Body.Reason, rollout.StartRequest{By: identity(ctx).Name})
 	if err != nil {
 		return nil, err
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"github.com/serindev/serin/analysis"
@@ -60,7 +59,7 @@ var epoch = time.Unix(0, 0).UTC()
 // Run lets one release happen in a world. pasts are what earlier releases taught, by scope and metric; src decides
 // everything that is left to chance. The gateway has each weight in force at once and splits as it is told.
 func (p Plan) Run(w World, pasts map[string]map[string][]judge.Past, src rand.Source) (Outcome, error) {
-	p.Definition = withoutCluster(p.Definition)
+	p.Definition = p.Definition.WithoutCluster() // what only a cluster has is there at once: no user notices it, and no judge
 	r := run{plan: p, users: w.Users(src), world: w, pasts: pasts, now: epoch}
 	r.out.Learned = map[string]map[string][]judge.Past{}
 	if err := r.apply(rollout.Started{Rollout: p.Definition.Name, Revision: p.Definition.Revision}); err != nil {
@@ -81,26 +80,6 @@ func (p Plan) Run(w World, pasts map[string]map[string][]judge.Past, src rand.So
 			return Outcome{}, err
 		}
 	}
-}
-
-// withoutCluster leaves out what no user notices and no judge looks at: Jobs and Deployments, which are there at
-// once, and how the canary becomes stable.
-func withoutCluster(d rollout.Definition) rollout.Definition {
-	d.Cluster = nil
-	d.Steps = slices.DeleteFunc(slices.Clone(d.Steps), func(s rollout.Step) bool {
-		switch s.(type) {
-		case rollout.Job, rollout.Deploy:
-			return true
-		case rollout.AB, rollout.Gray, rollout.Gate, rollout.Wait, rollout.Webhook, rollout.Promote:
-		}
-		return false
-	})
-	for i, s := range d.Steps {
-		if promote, ok := s.(rollout.Promote); ok {
-			d.Steps[i] = rollout.Promote{Name: promote.Name}
-		}
-	}
-	return d
 }
 
 // run is a release under way.
@@ -165,10 +144,8 @@ func (r *run) next() (rollout.Event, error) {
 	if gate := r.state.OpenGate(); gate != "" {
 		return rollout.GateAnswered{Gate: gate, Answer: rollout.Approve}, nil
 	}
-	if r.state.Step >= 0 && r.state.Webhook == nil {
-		if _, ok := r.plan.Definition.Steps[r.state.Step].(rollout.Webhook); ok {
-			return rollout.WebhookAnswered{Step: r.state.Step, OK: true}, nil
-		}
+	for _, task := range r.state.Target(&r.plan.Definition, "simulated").Tasks {
+		return rollout.WebhookAnswered{Step: task.Step, OK: true}, nil // without a cluster there are no others
 	}
 	if !r.state.InForce {
 		return rollout.InForce{Turn: r.state.Turn, How: "api"}, r.follow()

@@ -219,10 +219,11 @@ func (s *Store) release(ctx context.Context, where string, args ...any) (record.
 	return found[0], nil
 }
 
-// Newest returns the release of a rollout that has not ended, whatever its id, else the one that was started last. An id
-// is a time of the clock of whoever chose it, and a clock can have been ahead: nothing may hang on it.
+// Newest returns the release of a rollout that has not ended, whatever its id, else the one that ended last. Neither ids
+// nor the times of starts say which that is: both are of a clock, and a clock can have been ahead.
 func (s *Store) Newest(ctx context.Context, rolloutName string) (record.Release, error) {
-	found, err := s.releases(ctx, `WHERE rollout = $1 ORDER BY phase = 'ended', started_at DESC, id DESC LIMIT 1`, rolloutName)
+	found, err := s.releases(ctx, `WHERE rollout = $1
+		ORDER BY phase = 'ended', id = (SELECT release FROM live WHERE live.rollout = $1) DESC, started_at DESC, id DESC LIMIT 1`, rolloutName)
 	switch {
 	case err != nil:
 		return record.Release{}, fmt.Errorf("find the newest release of %s: %w", rolloutName, err)

@@ -77,7 +77,7 @@ func Event(e rollout.Event, steps rollout.Steps) Words {
 	case rollout.LookTaken:
 		return look(e.Verdict)
 	case rollout.DeadlinePassed:
-		return Words{"time is up: " + rollout.DeadlineWords(e.Which), rollout.PolicyWords(e.Then), false, Warning}
+		return Words{"time is up: " + Deadline(e.Which), Policy(e.Then), false, Warning}
 	case rollout.Drained:
 		return Words{"the canary has drained", "", false, Plain}
 	case rollout.CleanedUp:
@@ -179,7 +179,7 @@ func Verdict(o judge.Outcome, r judge.Reason) string {
 	if o != judge.Inconclusive || r == "" {
 		return string(o)
 	}
-	return rollout.ReasonWords(r)
+	return Reason(r)
 }
 
 // Outcome is how a release ended.

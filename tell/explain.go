@@ -34,7 +34,7 @@ type Explanation struct {
 	// Noise says that nothing is learned yet of how much good versions of this service differ; empty once it is, or
 	// where no verdict is awaited. Before that it says why the evidence begins in the midst of the release, if it does.
 	Noise string `json:"noise,omitempty"`
-	// Waiting is [rollout.State.Waiting], Next what follows after that; both are empty once the release has ended.
+	// Waiting is [Waiting], Next what follows after that; both are empty once the release has ended.
 	Waiting string   `json:"waiting,omitempty"`
 	Next    string   `json:"next,omitempty"`
 	Trouble []string `json:"trouble,omitempty"`
@@ -132,7 +132,7 @@ func headline(s rollout.State, v *judge.Verdict) string {
 	}
 	out += fmt.Sprintf("; look %d at %s says %s", v.Look, v.At.UTC().Format(time.RFC3339), v.Outcome)
 	if v.Outcome == judge.Inconclusive {
-		out += ", " + rollout.ReasonWords(v.Reason)
+		out += ", " + Reason(v.Reason)
 	}
 	if v.Decisive != "" {
 		out += " (" + v.Decisive + ")"
@@ -211,7 +211,7 @@ func evidence(m judge.MetricVerdict) string {
 func outcome(m judge.MetricVerdict) string {
 	out := string(m.Outcome)
 	if m.Outcome == judge.Inconclusive {
-		out += ", " + rollout.ReasonWords(m.Reason)
+		out += ", " + Reason(m.Reason)
 	}
 	if m.Detail != "" {
 		out += " (" + m.Detail + ")"
@@ -250,7 +250,7 @@ func afterwards(s rollout.State, d *rollout.Definition) string {
 		switch step := d.Steps[s.Step].(type) {
 		case rollout.Gray:
 			if s.Stage+1 < len(step.Weights) {
-				return fmt.Sprintf("%s of traffic on the canary, for at least %s", step.Weights[s.Stage+1], figures.Span(step.Hold))
+				return Weight(step, s.Stage+1)
 			}
 		case rollout.Promote:
 			switch {
@@ -261,43 +261,13 @@ func afterwards(s rollout.State, d *rollout.Definition) string {
 			case s.Stage == 1 && step.Strategy != rollout.Exchange:
 				return "the canary leaves the service and is scaled down"
 			}
-		case rollout.AB, rollout.Gate, rollout.Wait, rollout.Webhook, rollout.Job, rollout.Deploy:
+		default:
 		}
 	}
 	if s.Step+1 == len(d.Steps) {
 		return "the release ends, " + string(rollout.Released)
 	}
-	return stepWords(d.Steps[s.Step+1])
-}
-
-// stepWords say what a step does.
-func stepWords(step rollout.Step) string {
-	switch step := step.(type) {
-	case rollout.AB:
-		return fmt.Sprintf("A/B step %s, %s of the cohort on the canary, for at least %s", step.Name, step.Cohort.Split, figures.Span(step.Decide.Min))
-	case rollout.Gray:
-		return fmt.Sprintf("%s of traffic on the canary, for at least %s", step.Weights[0], figures.Span(step.Hold))
-	case rollout.Gate:
-		return "gate " + step.Name + ", which a human answers"
-	case rollout.Wait:
-		return "wait " + step.Name + " for " + figures.Span(step.For)
-	case rollout.Webhook:
-		return "webhook " + step.Name
-	case rollout.Job:
-		return "job " + step.Name
-	case rollout.Deploy:
-		return "deploy " + step.Name + ": Deployment " + step.Deployment.String()
-	case rollout.Promote:
-		switch step.Strategy {
-		case rollout.Patch:
-			return "promotion: stable's Deployment becomes the canary's version, then gets all traffic"
-		case rollout.AwaitStable:
-			return "promotion: somebody else brings stable's Deployment to the canary's images, then it gets all traffic"
-		case rollout.Exchange:
-		}
-		return "promotion: all traffic on the canary, whose servers then become stable"
-	}
-	return ""
+	return Step(d.Steps[s.Step+1], "").Does
 }
 
 // level is the confidence that belongs to a threshold on the log scale: log 100 is 99%.

@@ -6,14 +6,13 @@ import (
 
 	"github.com/serindev/serin/figures"
 	"github.com/serindev/serin/judge"
-	"github.com/serindev/serin/rollout"
 )
 
 // plainly says what explainMetric says to somebody who has never heard of canaries and evidence: what was counted, how
 // the two compare, and how sure that is.
 func plainly(m judge.MetricVerdict) string {
 	if !compared(m) {
-		return plainArms(m) + " There is nothing to compare yet: " + rollout.ReasonWords(m.Reason) + "."
+		return plainArms(m) + " There is nothing to compare yet: " + Reason(m.Reason) + "."
 	}
 	return plainArms(m) + " " + plainRatio(m) + " " + plainOutcome(m)
 }
@@ -76,7 +75,7 @@ func plainOutcome(m judge.MetricVerdict) string {
 	case judge.Inconclusive:
 	}
 	if m.Reason != judge.Undecided {
-		return "It is not decided: " + rollout.ReasonWords(m.Reason) + "."
+		return "It is not decided: " + Reason(m.Reason) + "."
 	}
 	return "It is not decided yet: by what is known so far, " + plainBounds(m) + "."
 }

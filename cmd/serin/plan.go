@@ -137,57 +137,32 @@ func (a *app) plan(ctx context.Context, p *planning, paths []string) error {
 	return a.print(out, func(w io.Writer) error { return a.planTable(w, p, out) })
 }
 
-// stage is one weight of the plan.
-type stage struct {
-	name   string
-	scope  string
-	weight float64
-	hold   time.Duration
-	max    time.Duration
-	passes bool // a pass is waited for
-}
-
-func stages(d rollout.Definition) []stage {
-	var out []stage
-	for _, step := range d.Steps {
-		switch step := step.(type) {
-		case rollout.AB:
-			out = append(out, stage{step.Name, step.Scope, float64(step.Cohort.Split), step.Decide.Min, step.Decide.Max, true})
-		case rollout.Gray:
-			for i, w := range step.Weights {
-				out = append(out, stage{step.Name, step.Scope, float64(w), step.Hold, step.Decide.Max, step.NeedsPass(i)})
-			}
-		default: // nothing is judged there that was not before
-		}
-	}
-	return out
-}
-
 // steps plans every weight for every metric.
 func (p *planning) steps(plan simulation.Plan, base map[string]float64) ([]planned, error) {
 	var out []planned
 	gained := map[string]float64{} // evidence for a pass, by scope and metric
 	first := map[string]time.Duration{}
-	for _, s := range stages(plan.Definition) {
-		settings := judged(plan, s.scope)
+	for _, s := range plan.Definition.Steps.Stages() {
+		settings := judged(plan, s.Scope)
 		j, err := choice.New(settings)
 		if err != nil {
-			return nil, fmt.Errorf("analysis of %s: %w", s.scope, err)
+			return nil, fmt.Errorf("analysis of %s: %w", s.Scope, err)
 		}
-		wait := max(0, j.PassWait()-first[s.scope])
+		wait := max(0, j.PassWait()-first[s.Scope])
 		for _, m := range settings.Metrics {
-			pace := choice.Pace{Canary: p.rate * s.weight, Baseline: p.rate * (1 - s.weight), Base: base[m.Name], Learned: !p.first}
+			weight := float64(s.Exposure)
+			pace := choice.Pace{Canary: p.rate * weight, Baseline: p.rate * (1 - weight), Base: base[m.Name], Learned: !p.first}
 			out = append(out, p.stage(j, m, s, pace, wait, gained))
 		}
-		first[s.scope] += s.hold
+		first[s.Scope] += s.Least
 	}
 	return out, nil
 }
 
 // stage plans one weight for one metric, and adds to the evidence that is gained by its end.
-func (p *planning) stage(j choice.Judge, m judge.Metric, s stage, pace choice.Pace, wait time.Duration, gained map[string]float64) planned {
-	out := planned{Step: s.name, Weight: s.weight, Metric: m.Name, Hold: s.hold.Seconds(), Needs: s.passes,
-		Requests: pace.Canary * s.hold.Seconds(), max: s.max.Seconds(), minRequests: m.MinRequests}
+func (p *planning) stage(j choice.Judge, m judge.Metric, s rollout.Stage, pace choice.Pace, wait time.Duration, gained map[string]float64) planned {
+	out := planned{Step: s.Name, Weight: float64(s.Exposure), Metric: m.Name, Hold: s.Least.Seconds(), Needs: s.Pass,
+		Requests: pace.Canary * s.Least.Seconds(), max: s.Decide.Max.Seconds(), minRequests: m.MinRequests}
 	fails, err := j.Fails(m.Name, pace, p.effect)
 	if err != nil {
 		out.Unplanned = err.Error()
@@ -197,21 +172,21 @@ func (p *planning) stage(j choice.Judge, m judge.Metric, s stage, pace choice.Pa
 		out.Found = new(t.Seconds())
 		out.Spoiled = new(t.Seconds() * pace.Canary * min(1, pace.Base*p.effect))
 	}
-	for effect := 1.05; effect < 200 && s.hold > 0; effect *= 1.02 {
+	for effect := 1.05; effect < 200 && s.Least > 0; effect *= 1.02 {
 		f, _ := j.Fails(m.Name, pace, effect)
-		if t, ok := f.Time(); ok && t <= s.hold {
+		if t, ok := f.Time(); ok && t <= s.Least {
 			out.Finds = &effect
 			break
 		}
 	}
 	passes, _ := j.Passes(m.Name, pace)
-	key := s.scope + "\x00" + m.Name
+	key := s.Scope + "\x00" + m.Name
 	rest := choice.Prospect{Needs: max(0, passes.Needs-gained[key]), Gains: passes.Gains}
 	if t, ok := rest.Time(); ok {
 		requests := m.MinRequests / min(pace.Canary, max(pace.Baseline, 1e-9))
 		out.Passes = new(max(t.Seconds(), wait.Seconds(), requests))
 	}
-	gained[key] += passes.Gains * s.hold.Seconds()
+	gained[key] += passes.Gains * s.Least.Seconds()
 	return out
 }
 

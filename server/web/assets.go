@@ -74,7 +74,6 @@ var functions = template.FuncMap{
 	"ago":     func(t time.Time) string { return ago(t, time.Now()) },
 	"iso":     func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 	"short":   shortID,
-	"kind":    func(k string) string { return orElse(kindWords[k], k) },
 	"segment": url.PathEscape,
 	"address": address,
 	"lower":   strings.ToLower,

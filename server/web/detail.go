@@ -243,7 +243,7 @@ func verdictPill(o judge.Outcome, reason judge.Reason) Pill {
 	if reason == "" {
 		return Pill{string(o), "rest"}
 	}
-	return Pill{rollout.ReasonWords(reason), "rest"}
+	return Pill{tell.Reason(reason), "rest"}
 }
 
 // weight is the canary's share: of the cohort where only that sees it.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/tell"
 )
 
 // Headline says what is the matter with a release in one sentence, since when, and what comes next.
@@ -113,14 +114,8 @@ func question(v record.View) string {
 	if q := v.State.Question; q != nil {
 		return capital(aboutWords(q.About)) + ": shall " + what + " go on?"
 	}
-	switch step := nextStep(v).(type) {
-	case rollout.Promote:
-		return "Shall everybody get " + what + "?"
-	case rollout.Gray:
-		return fmt.Sprintf("Shall %s of the traffic go to %s?", step.Weights[0], what)
-	case rollout.AB:
-		return fmt.Sprintf("Shall %s of the cohort get %s?", step.Cohort.Split, what)
-	case rollout.Gate, rollout.Wait, rollout.Webhook, rollout.Job, rollout.Deploy:
+	if next := nextStep(v); next != nil {
+		return tell.Step(next, what).Question
 	}
 	return "May the release of " + what + " go on?"
 }
@@ -166,14 +161,10 @@ func activeHeadline(v record.View, now time.Time) Headline {
 		if !s.InForce {
 			h.Text = fmt.Sprintf("%s of the traffic is on its way to %s", v.Target.Weight, what)
 		}
-	case rollout.AB:
-		h.Text = fmt.Sprintf("A/B test: %s of the cohort is on %s", step.Cohort.Split, what)
-	case rollout.Wait:
-		h.Text = "It waits at step " + step.Name
-	case rollout.Promote:
-		h.Text = capital(what) + " becomes stable"
-	default:
+	case nil:
 		h.Text = "At step " + s.StepName
+	default:
+		h.Text = tell.Step(step, what).Now
 	}
 	if held := holding(v, holds, now); held != "" {
 		h.Class, h.Text, h.Next = "wait", h.Text+", held: "+held, sentence(v.Waiting)
@@ -198,7 +189,7 @@ func holding(v record.View, holds []rollout.Hold, now time.Time) string {
 			return "the gateway does not split the traffic as it was asked to"
 		case rollout.Contested:
 			return "somebody else keeps writing the gateway's configuration"
-		case rollout.NeedsForce, rollout.NeedsTime, rollout.NeedsPass, rollout.NeedsData:
+		default:
 		}
 	}
 	return ""
@@ -216,32 +207,21 @@ const worthSaying = 30 * time.Second
 
 // comesNext is what comes after this weight or step, and when if nothing gets worse.
 func comesNext(v record.View, holds []rollout.Hold, now time.Time) string {
-	s, next := v.State, capital(nextWords(v))
-	switch step := stepAt(v).(type) {
-	case rollout.AB, rollout.Gray:
-	case rollout.Wait:
-		if left := s.StepAt.Add(step.For).Sub(s.Clock(now)); left > 0 {
-			return next + " in " + inAbout(left) + "."
-		}
-		return next + " now."
-	default:
-		return sentence(v.Waiting)
-	}
-	if s.Pending != nil {
-		return sentence(v.Waiting)
-	}
+	next := capital(nextWords(v))
 	left, until := time.Duration(0), ""
 	for _, h := range holds {
 		switch h := h.(type) {
-		case rollout.NeedsForce:
-			return sentence(v.Waiting)
 		case rollout.NeedsTime:
 			left = h.Left
+		case rollout.Elapses:
+			return next + " in " + inAbout(h.Left) + "."
 		case rollout.NeedsPass:
 			until = "once it is shown to be no worse" + named(decisive(v))
 		case rollout.NeedsData:
 			until = "as soon as there is enough data"
 		case rollout.Leans, rollout.Alarmed, rollout.Contested: // that it is held is said before
+		default:
+			return sentence(v.Waiting)
 		}
 	}
 	switch {
@@ -267,20 +247,10 @@ func nextWords(v record.View) string {
 	if step, ok := stepAt(v).(rollout.Gray); ok && v.State.Stage+1 < len(step.Weights) {
 		return step.Weights[v.State.Stage+1].String() + " of the traffic"
 	}
-	switch step := nextStep(v).(type) {
-	case rollout.Gray:
-		return step.Weights[0].String() + " of the traffic"
-	case rollout.AB:
-		return "A/B test " + step.Name
-	case rollout.Gate:
-		return "a person is asked (gate " + step.Name + ")"
-	case rollout.Promote:
-		return "all traffic"
-	case nil:
-		return "the end of the release"
-	default:
-		return "step " + step.StepName()
+	if next := nextStep(v); next != nil {
+		return tell.Step(next, subjectOf(v)).Next
 	}
+	return "the end of the release"
 }
 
 // consequences are what the answers at a gate do, as their buttons say.
@@ -293,16 +263,8 @@ func consequences(v record.View) (approve, reject string) {
 	if v.State.Question != nil {
 		return "Approve: go on without a decision", reject
 	}
-	switch step := nextStep(v).(type) {
-	case rollout.Promote:
-		return "Approve: all users get " + what, reject
-	case rollout.Gray:
-		return fmt.Sprintf("Approve: %s of the traffic gets %s", step.Weights[0], what), reject
-	case rollout.AB:
-		return fmt.Sprintf("Approve: %s of the cohort gets %s", step.Cohort.Split, what), reject
-	case nil:
-		return "Approve: end the release", reject
-	default:
-		return "Approve: on to " + strings.ToLower(kindWords[rollout.Kind(step)]) + " " + step.StepName(), reject
+	if next := nextStep(v); next != nil {
+		return "Approve: " + tell.Step(next, what).Approve, reject
 	}
+	return "Approve: end the release", reject
 }

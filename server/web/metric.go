@@ -14,6 +14,7 @@ import (
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/server"
 	"github.com/serindev/serin/share"
+	"github.com/serindev/serin/tell"
 )
 
 // Scope is the evidence of an A/B step, or of all gray steps together.
@@ -385,7 +386,7 @@ func newRow(l server.Look, m *judge.MetricVerdict) Row {
 	}
 	row.Verdict = verdictPill(v.Outcome, v.Reason)
 	if l.Excluded != "" {
-		row.Verdict = Pill{rollout.ReasonWords(l.Excluded), "rest"}
+		row.Verdict = Pill{tell.Reason(l.Excluded), "rest"}
 	}
 	if v.Ratio > 0 {
 		row.Ratio, row.Bounds = figures.Number(v.Ratio), bounds(v)

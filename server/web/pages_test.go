@@ -144,16 +144,16 @@ func TestTheLastReleaseIsUndone(t *testing.T) {
 
 	third, err := d.engine.Start(t.Context(), "later", rollout.StartRequest{By: "otto"}, false)
 	require.NoError(t, err)
-	_, err = d.engine.Undo(t.Context(), "later", "x", "olga")
+	_, err = d.engine.Undo(t.Context(), "later", "x", rollout.StartRequest{By: "olga"})
 	var active *record.ActiveError
 	require.ErrorAs(t, err, &active)
 	d.until(third.ID, func(v record.View) bool { return v.State.StepName == "lunch" })
 	olga.submit(olga.get("/releases/"+third.ID), "Yes, cancel", nil)
 	d.until(third.ID, func(v record.View) bool { return v.State.Ended() })
-	_, err = d.engine.Undo(t.Context(), "later", "x", "olga")
+	_, err = d.engine.Undo(t.Context(), "later", "x", rollout.StartRequest{By: "olga"})
 	require.ErrorIs(t, err, rollout.ErrNotAllowed)
 	require.ErrorContains(t, err, "was tried on the other servers")
-	_, err = d.engine.Undo(t.Context(), "shop", "x", "olga")
+	_, err = d.engine.Undo(t.Context(), "shop", "x", rollout.StartRequest{By: "olga"})
 	require.ErrorContains(t, err, "nothing has been released yet")
 }
 

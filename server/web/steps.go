@@ -1,12 +1,12 @@
 package web
 
 import (
-	"strings"
 	"time"
 
 	"github.com/serindev/serin/figures"
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/tell"
 )
 
 // Step is one step of the plan on the line.
@@ -76,7 +76,8 @@ func newSteps(v record.View, events []rollout.Event, now time.Time) []Step {
 	p, entered, long := positionOf(v, events), enteredAt(events), stagesTook(v, events, now)
 	out := make([]Step, 0, len(v.Steps))
 	for i, step := range v.Steps {
-		s := Step{Kind: rollout.Kind(step), Name: step.StepName(), Detail: stepDetail(step), Status: p.at(i)}
+		words := tell.Step(step, subjectOf(v))
+		s := Step{Kind: words.Kind, Name: step.StepName(), Detail: words.Detail, Status: p.at(i)}
 		if s.Says = says[s.Status]; s.Status == todo && v.State.Ended() {
 			s.Says = "not reached"
 		}
@@ -151,30 +152,4 @@ func tookFrom(v record.View, entered map[int]time.Time, step int, from time.Time
 		return ""
 	}
 	return figures.Span(to.Sub(from))
-}
-
-// stepDetail says in a few words what a step asks for.
-func stepDetail(step rollout.Step) string {
-	switch step := step.(type) {
-	case rollout.AB:
-		return step.Cohort.Split.String() + " of the cohort, for at least " + figures.Span(step.Decide.Min)
-	case rollout.Gray:
-		return "at least " + figures.Span(step.Hold) + " at each weight"
-	case rollout.Gate:
-		if len(step.Approvers) == 0 {
-			return "any operator answers"
-		}
-		return "answered by " + strings.Join(step.Approvers, ", ")
-	case rollout.Wait:
-		return figures.Span(step.For)
-	case rollout.Promote:
-		return "the canary becomes stable"
-	default:
-		return ""
-	}
-}
-
-// kindWords are the kinds of steps as people say them.
-var kindWords = map[string]string{
-	"ab": "A/B test", "gray": "Gray", "gate": "Gate", "wait": "Wait", "webhook": "Webhook", "promote": "Promote", "job": "Job", "deploy": "Deploy",
 }

@@ -126,7 +126,7 @@ func (d Database) releases(t *testing.T) {
 		requireSwapped(t, s, "shop", false)
 	})
 	t.Run("lists are filtered, paged and newest first", d.lists)
-	t.Run("the newest release is the one that has not ended, whatever its id, else the one that was started last", func(t *testing.T) {
+	t.Run("the newest release is the one that has not ended, whatever its id, else the one that ended last", func(t *testing.T) {
 		s := d.open(t)
 		_, err := s.Newest(t.Context(), "shop")
 		require.ErrorIs(t, err, record.ErrNotFound)
@@ -149,7 +149,14 @@ func (d Database) releases(t *testing.T) {
 		Create(t, s, "01B", "shop", "")
 		require.Equal(t, "01B", newest())
 		end("01B")
-		require.Contains(t, []string{"01B", "01Z"}, newest(), "they were started at one time")
+		require.Equal(t, "01B", newest(), "they were started at one time")
+		ahead, first := Release("01Y", "shop", "")
+		ahead.StartedAt = Start.Add(time.Hour)
+		require.NoError(t, s.Create(t.Context(), ahead, first))
+		end("01Y")
+		Create(t, s, "01A", "shop", "")
+		end("01A")
+		require.Equal(t, "01A", newest(), "the clock was ahead when 01Y was started")
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/tell"
 )
 
 func TestAGatewayThatFallsSilentWhileTheCanaryDrainsIsTrustedToo(t *testing.T) {
@@ -18,7 +19,7 @@ func TestAGatewayThatFallsSilentWhileTheCanaryDrainsIsTrustedToo(t *testing.T) {
 		require.NoError(t, w.apply(e, by), line)
 		w.settle()
 	}
-	require.Contains(t, w.s.Waiting(d, w.now), "counts as in force in 1m")
+	require.Contains(t, tell.Waiting(w.s, d, w.now), "counts as in force in 1m")
 	w.pass(d.Rollback.Deadline)
 	require.Equal(t, rollout.RolledBack, w.s.Outcome, w.s.Why)
 	require.Less(t, w.s.EndedAt.Sub(epoch), 5*time.Minute)
@@ -56,5 +57,36 @@ func TestAReplicaThatWasNotHeardOfMakesTheDrainLongerInWordsToo(t *testing.T) {
 	at, ok := w.s.Deadline(w.d, w.now)
 	require.True(t, ok)
 	require.Equal(t, time.Minute, at.Sub(w.now))
-	require.Contains(t, w.s.Waiting(w.d, w.now), "the canary drains: 1m left")
+	require.Contains(t, tell.Waiting(w.s, w.d, w.now), "the canary drains: 1m left")
+}
+
+func TestAGateThatNobodyHasAnsweredIsNotLeftByAnyEvent(t *testing.T) {
+	w := &world{d: pipeline(), now: epoch}
+	w.run(t, "")
+	require.Equal(t, "start", w.s.OpenGate())
+	require.ErrorIs(t, w.apply(rollout.StepEntered{Step: 1, Name: "ab", What: rollout.StageAB, Scope: "ab/ab"}, "eve"), rollout.ErrNotAllowed)
+}
+
+func TestWhatIsDoneWithAStepStillHoldsItInWords(t *testing.T) {
+	const toLunch = toGray + "look pass\nafter 10m\nin-force\nlook pass\nafter 10m\n"
+	for _, c := range []struct{ name, lines, want string }{
+		{"what is released has to be served", "approve start\nin-force\ngo-on full\nin-force\nin-force\nin-force\nin-force\napprove full\nin-force\nin-force\nnot-in-force\nwebhook ok",
+			"webhook announce: the exchange of roles (the canary's servers as stable) is not in force yet"},
+		{"a wait that is over holds nothing but a promotion", toLunch + "look enough leaning\nafter 30m", "step lunch: 30m left"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := &world{d: pipeline(), now: epoch}
+			w.run(t, c.lines)
+			require.Equal(t, c.want, tell.Waiting(w.s, w.d, w.now))
+		})
+	}
+
+	t.Run("evidence that leans keeps from a promotion, and what follows is said", func(t *testing.T) {
+		d := pipeline()
+		d.Steps = rollout.Steps{d.Steps[2], d.Steps[3], d.Steps[6]}
+		w := &world{d: d, now: epoch}
+		w.run(t, "in-force\nlook pass\nafter 10m\nin-force\nlook pass\nafter 10m\nlook enough leaning\nafter 1h")
+		require.Equal(t, "step lunch: it needs evidence that does not lean towards worse; it asks a human in 1h if it is still undecided",
+			tell.Waiting(w.s, w.d, w.now))
+	})
 }

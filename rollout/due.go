@@ -1,0 +1,80 @@
+package rollout
+
+import (
+	"slices"
+	"time"
+)
+
+// Due is what follows by itself once something has lasted for too long. It acts once: what has acted is in [State.Told].
+type Due struct {
+	Which Deadline
+	// Since is when it began, in the release's own time.
+	Since time.Time
+	For   time.Duration
+	Then  Policy
+}
+
+// Left is the time that is left until it acts; it is negative where it should have acted already.
+func (due Due) Left(s State, now time.Time) time.Duration {
+	return due.Since.Add(due.For).Sub(s.Clock(now))
+}
+
+// Acted tells whether it has acted in this state.
+func (due Due) Acted(s State) bool { return slices.Contains(s.Told, due.Which) }
+
+// passed is the event of something that has lasted for too long, once.
+func (s State) passed(t *timer, due Due) Event {
+	if due.Acted(s) || !t.passed(due.Since.Add(due.For)) {
+		return nil
+	}
+	return DeadlinePassed{Which: due.Which, Then: due.Then}
+}
+
+// Dues are what acts on an active release if it goes on like this: a lack of data, and a comparison that stays undecided.
+func (s State) Dues(d *Definition, now time.Time) []Due {
+	if s.Phase != Active || s.Pause != nil {
+		return nil
+	}
+	out := s.lacksDue(d)
+	step := s.at(d)
+	if step == nil || s.Pending != nil {
+		return out
+	}
+	if len(step.stages()) > 0 || s.leansBefore(d) && len(step.holds(s, d, &timer{now: s.Clock(now)})) == 0 {
+		if due, ok := s.undecided(s.decideBefore(d)); ok {
+			out = append(out, due)
+		}
+	}
+	return out
+}
+
+// undecided is what acts on a stage that stays undecided.
+func (s State) undecided(decide Decide) (Due, bool) {
+	return Due{DecideMax, s.decideFrom(), decide.Max, decide.Inconclusive}, decide.Max > 0 && !s.Decided
+}
+
+// decideFrom is when the time to decide began: with the step, or when a person gave it its whole time once more.
+func (s State) decideFrom() time.Time {
+	if s.DecideFrom.IsZero() {
+		return s.StepAt
+	}
+	return s.DecideFrom
+}
+
+// lacksDue are what acts on a lack of data.
+func (s State) lacksDue(d *Definition) (out []Due) {
+	scope, ok := d.Scope(s.Scope)
+	if !ok {
+		return nil
+	}
+	if !s.NoDataSince.IsZero() {
+		out = append(out, Due{NoDataFor, s.NoDataSince, scope.NoData.For, scope.NoData.Then})
+	}
+	if !s.UnreachableSince.IsZero() {
+		out = append(out, Due{UnreachableFor, s.UnreachableSince, scope.Unreachable.For, scope.Unreachable.Then})
+	}
+	if blind := scope.Unreachable.Blind; !s.BlindSince.IsZero() && blind > 0 && !s.Decided {
+		out = append(out, Due{BlindFor, s.BlindSince, blind, PolicyRollback})
+	}
+	return out
+}

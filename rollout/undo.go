@@ -1,0 +1,53 @@
+package rollout
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Before is the release that brought what was in service before the last one.
+type Before struct {
+	ID         string
+	Definition Definition
+}
+
+// Undoing is d as the definition of a release that takes the last version out of service again: nothing but what brings
+// the version before back, at once and without comparing it. before is nil where that is not known; without a cluster it
+// is not needed, for the other set of servers still has that version. The error wraps [ErrNotAllowed] and says why Serin
+// cannot undo it.
+func (d *Definition) Undoing(before *Before) (Definition, error) {
+	out := *d
+	part := func(s Step) bool { return s.undoes(d) }
+	if d.Cluster == nil {
+		out.Steps = slices.DeleteFunc(slices.Clone(d.Steps), func(s Step) bool { return !part(s) })
+		return out, nil
+	}
+	promote := d.Steps[slices.IndexFunc(d.Steps, promotes)]
+	switch {
+	case promote.(Promote).Strategy == AwaitStable:
+		return out, fmt.Errorf("%w: in this rollout something else, as Git, brings stable's Deployment to a version: undo it there", ErrNotAllowed)
+	case before == nil:
+		return out, fmt.Errorf("%w: only one version has been released, so the one before is not known", ErrNotAllowed)
+	case before.Definition.Cluster == nil || before.Definition.Cluster.Arms != d.Cluster.Arms:
+		return out, fmt.Errorf("%w: the Deployments of the rollout are others than those of release %s", ErrNotAllowed, before.ID)
+	}
+	// What was deployed then stands in the definition of then: the one of now may name the images that are to go.
+	out.Steps = nil
+	for _, s := range before.Definition.Steps {
+		switch {
+		case promotes(s):
+			out.Steps = append(out.Steps, promote)
+		case part(s):
+			out.Steps = append(out.Steps, s)
+		}
+	}
+	if len(out.Steps) < 2 {
+		return out, fmt.Errorf("%w: no step of this rollout deployed the version before, so Serin does not know it: start a release of it", ErrNotAllowed)
+	}
+	return out, nil
+}
+
+func promotes(s Step) bool {
+	_, ok := s.(Promote)
+	return ok
+}

@@ -1,0 +1,105 @@
+package tell
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/serindev/serin/figures"
+	"github.com/serindev/serin/rollout"
+)
+
+// StepWords are all that is said of a step, in one place for each kind.
+type StepWords struct {
+	// Kind names the kind, as a heading.
+	Kind string
+	// Detail says in a few words what the step asks for; empty where its kind and its name say all.
+	Detail string
+	// Does says what it does, as what comes next; Next is the same in the fewest words.
+	Does, Next string
+	// Now says where a release is that is at it.
+	Now string
+	// Question is what a person is asked before it; Approve what their approval does.
+	Question, Approve string
+}
+
+// Step puts a step into words; subject is the version that is released, as people call it.
+func Step(step rollout.Step, subject string) StepWords {
+	name := step.StepName()
+	w := StepWords{Next: "step " + name, Now: "At step " + name, Question: "May the release of " + subject + " go on?"}
+	switch step := step.(type) {
+	case rollout.AB:
+		share := step.Cohort.Split.String() + " of the cohort"
+		w.Question, w.Approve = "Shall "+share+" get "+subject+"?", share+" gets "+subject
+		w.Kind, w.Next = "A/B test", "A/B test "+name
+		w.Detail = share + ", for at least " + figures.Span(step.Decide.Min)
+		w.Does = "A/B step " + name + ", " + share + " on the canary, for at least " + figures.Span(step.Decide.Min)
+		w.Now = "A/B test: " + share + " is on " + subject
+	case rollout.Gray:
+		share := step.Weights[0].String() + " of the traffic"
+		w.Question, w.Approve = "Shall "+share+" go to "+subject+"?", share+" gets "+subject
+		w.Kind, w.Next = "Gray", share
+		w.Detail = "at least " + figures.Span(step.Hold) + " at each weight"
+		w.Does = Weight(step, 0)
+	case rollout.Gate:
+		w.Kind, w.Detail = "Gate", "any operator answers"
+		if len(step.Approvers) > 0 {
+			w.Detail = "answered by " + strings.Join(step.Approvers, ", ")
+		}
+		w.Does, w.Next = "gate "+name+", which a human answers", "a person is asked (gate "+name+")"
+	case rollout.Wait:
+		w.Kind, w.Detail = "Wait", figures.Span(step.For)
+		w.Does, w.Now = "wait "+name+" for "+figures.Span(step.For), "It waits at step "+name
+	case rollout.Webhook:
+		w.Kind, w.Does = "Webhook", "webhook "+name
+	case rollout.Job:
+		w.Kind, w.Does = "Job", "job "+name
+	case rollout.Deploy:
+		w.Kind, w.Does = "Deploy", "deploy "+name+": Deployment "+step.Deployment.String()
+	case rollout.Promote:
+		w.Kind, w.Detail, w.Does, w.Next = "Promote", "the canary becomes stable", promotion(step.Strategy), "all traffic"
+		w.Now, w.Question, w.Approve = capital(subject)+" becomes stable", "Shall everybody get "+subject+"?", "all users get "+subject
+	}
+	if w.Approve == "" {
+		w.Approve = "on to " + strings.ToLower(w.Kind) + " " + name
+	}
+	return w
+}
+
+// Weight says what a weight of a gray step does.
+func Weight(step rollout.Gray, stage int) string {
+	return fmt.Sprintf("%s of traffic on the canary, for at least %s", step.Weights[stage], figures.Span(step.Hold))
+}
+
+func promotion(s rollout.Strategy) string {
+	switch s {
+	case rollout.Patch:
+		return "promotion: stable's Deployment becomes the canary's version, then gets all traffic"
+	case rollout.AwaitStable:
+		return "promotion: somebody else brings stable's Deployment to the canary's images, then it gets all traffic"
+	case rollout.Exchange:
+	}
+	return "promotion: all traffic on the canary, whose servers then become stable"
+}
+
+// atStep names where a release is, as what a sentence is about.
+func atStep(step rollout.Step, stage int) string {
+	switch step := step.(type) {
+	case rollout.AB:
+		return "A/B step " + step.Name
+	case rollout.Gray:
+		return step.Weights[stage].String() + " of traffic on the canary"
+	case rollout.Promote:
+		return "promotion"
+	case rollout.Webhook, rollout.Job, rollout.Gate:
+		return rollout.Kind(step) + " " + step.StepName()
+	default:
+		return "step " + step.StepName()
+	}
+}
+
+func capital(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
+}
