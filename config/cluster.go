@@ -66,38 +66,6 @@ func (a Amount) toReplicas() workload.Replicas {
 	return workload.Replicas{Share: s}
 }
 
-func (m *planner) job(at place, j *JobSpec, name string) rollout.Job {
-	return rollout.Job{
-		Name: name, Namespace: m.namespace(j.Namespace), Deadline: long(j.Deadline, defaultJobDeadline),
-		Manifest: m.manifest(at.in("manifest"), j.Manifest, m.loader.Job),
-	}
-}
-
-func (m *planner) deploy(at place, d *DeploySpec, name string) rollout.Deploy {
-	out := rollout.Deploy{
-		Name: name, Deployment: workload.Name{Namespace: m.namespace(d.Namespace), Name: string(d.Deployment)}, Images: d.Image,
-		Deadline: long(d.Deadline, defaultDeploy), Restore: d.OnRollback == "restore",
-	}
-	if d.Template != "" {
-		out.Template = m.manifest(at.in("template"), d.Template, m.loader.Template)
-	}
-	return out
-}
-
-func (p *PromoteSpec) toStep(name string, cluster bool) rollout.Promote {
-	out := rollout.Promote{Name: name}
-	if !cluster {
-		return out
-	}
-	out.Strategy, out.Whole = rollout.Patch, p.Template == "whole"
-	if p.Strategy == string(rollout.AwaitStable) {
-		out.Strategy, out.Deadline, out.Expired = rollout.AwaitStable, long(p.Deadline, defaultPromoteAwait), policy(p.Expired)
-		return out
-	}
-	out.Deadline = long(p.Deadline, defaultPromote)
-	return out
-}
-
 // manifest reads a file of Kubernetes beside the document as JSON. read checks its form; without it any YAML will do.
 func (m *planner) manifest(at place, path string, read func([]byte) (json.RawMessage, error)) json.RawMessage {
 	b, err := readFile(m.beside(path))

@@ -133,96 +133,6 @@ func (m *planner) later(at place, format string, args ...any) {
 	m.plan.Unsupported = append(m.plan.Unsupported, at.String()+": "+fmt.Sprintf(format, args...))
 }
 
-// steps fills in names and defaults.
-func (m *planner) steps() {
-	names := stepNames(m.spec.Steps)
-	for i := range m.spec.Steps {
-		s, name, at := &m.spec.Steps[i], names[i], m.checker.spec("steps", i)
-		switch {
-		case s.Job != nil:
-			m.plan.Rollout.Steps = append(m.plan.Rollout.Steps, m.job(at.in("job"), s.Job, name))
-		case s.Deploy != nil:
-			m.plan.Rollout.Steps = append(m.plan.Rollout.Steps, m.deploy(at.in("deploy"), s.Deploy, name))
-		case s.Gate != nil:
-			m.plan.Rollout.Steps = append(m.plan.Rollout.Steps, s.Gate.toStep(name))
-		case s.AB != nil:
-			m.plan.Rollout.Steps = append(m.plan.Rollout.Steps, s.AB.toStep(name))
-		case s.Gray != nil:
-			m.plan.Rollout.Steps = append(m.plan.Rollout.Steps, s.Gray.toStep(name))
-		case s.Promote != nil:
-			m.plan.Rollout.Steps = append(m.plan.Rollout.Steps, s.Promote.toStep(name, m.cluster))
-		case s.Webhook != nil:
-			m.plan.Rollout.Steps = append(m.plan.Rollout.Steps, s.Webhook.toStep(name))
-		case s.Wait != nil:
-			m.plan.Rollout.Steps = append(m.plan.Rollout.Steps, rollout.Wait{Name: name, For: time.Duration(s.Wait.For)})
-		}
-	}
-}
-
-// stepNames gives every step a name of its own: the one that it has, or its kind, with a number where that is taken.
-func stepNames(steps []StepSpec) []string {
-	taken, out := map[string]bool{}, make([]string, len(steps))
-	for i := range steps {
-		_, name := steps[i].kind()
-		out[i] = string(name)
-		taken[out[i]] = true
-	}
-	for i := range steps {
-		if out[i] != "" {
-			continue
-		}
-		kind, _ := steps[i].kind()
-		name := kind
-		for n := 2; taken[name]; n++ {
-			name = fmt.Sprintf("%s-%d", kind, n)
-		}
-		out[i], taken[name] = name, true
-	}
-	return out
-}
-
-func (g *GateSpec) toStep(name string) rollout.Gate {
-	out := rollout.Gate{Name: name, Approvers: g.Approvers, FourEyes: g.FourEyes}
-	if e := g.Expires; e != nil {
-		out.Expires = &rollout.Expiry{After: time.Duration(e.After), Then: rollout.Policy(e.Then)}
-	}
-	return out
-}
-
-func (a *ABSpec) toStep(name string) rollout.AB {
-	d := or(a.Decide, DecideABSpec{})
-	return rollout.AB{
-		Name: name, Scope: "ab/" + name,
-		Cohort: traffic.Cohort{Match: a.Cohort.toTraffic(), Split: share.Share(a.Split)},
-		Sticky: a.Sticky,
-		Decide: rollout.Decide{Min: long(d.Min, defaultDecideLeast), Max: long(d.Max, defaultDecideMost), Inconclusive: policy(d.Inconclusive)},
-	}
-}
-
-func (g *GraySpec) toStep(name string) rollout.Gray {
-	d := or(g.Decide, DecideGraySpec{})
-	out := rollout.Gray{
-		Name: name, Scope: grayScope, Hold: long(g.Hold, defaultHold),
-		Decide: rollout.Decide{Max: long(d.Max, defaultDecideMost), Inconclusive: policy(d.Inconclusive), On: rollout.DecideOn(d.On)},
-	}
-	for _, w := range g.Weights {
-		out.Weights = append(out.Weights, share.Share(w))
-	}
-	return out
-}
-
-func (w *WebhookSpec) toStep(name string) rollout.Webhook {
-	return rollout.Webhook{Name: name, URL: w.URL, Body: w.Body, Headers: w.Headers, Ignore: w.OnFailure == "ignore",
-		Deadline: long(w.Deadline, defaultWebhook), Status: w.Status}
-}
-
-func policy(p string) rollout.Policy {
-	if p == "" {
-		return defaultInconclusive
-	}
-	return rollout.Policy(p)
-}
-
 // rest fills in what is neither step nor analysis.
 func (m *planner) rest() {
 	d := &m.plan.Rollout
@@ -246,12 +156,12 @@ func (m *planner) rest() {
 			}
 			return string(own)
 		}
+		at := m.checker.spec("rollback", "steps", i)
 		switch {
 		case step.Webhook != nil:
-			d.Rollback.Steps = append(d.Rollback.Steps, step.Webhook.toStep(name(step.Webhook.Name)))
+			d.Rollback.Steps = append(d.Rollback.Steps, step.Webhook.step(m, at.in("webhook"), name(step.Webhook.Name)))
 		case step.Job != nil:
-			at := m.checker.spec("rollback", "steps", i, "job")
-			d.Rollback.Steps = append(d.Rollback.Steps, m.job(at, step.Job, name(step.Job.Name)))
+			d.Rollback.Steps = append(d.Rollback.Steps, step.Job.step(m, at.in("job"), name(step.Job.Name)))
 		}
 	}
 }

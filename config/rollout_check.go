@@ -104,7 +104,7 @@ func (c *checker) rollback(r *RollbackSpec, params []string) {
 	}
 	for i := range r.Steps {
 		if w := r.Steps[i].Webhook; w != nil {
-			c.webhook(at.in("steps", i, "webhook"), w, params)
+			w.check(c, at.in("steps", i, "webhook"), nil, params)
 			if w.OnFailure == "fail" {
 				c.fail(at.in("steps", i, "webhook", "onFailure"), "nothing stops a rollback: whatever it answers, it goes on")
 			}
@@ -132,37 +132,6 @@ func (c *checker) known(at place, text string, params []string) {
 			continue
 		}
 		c.fail(at, "${%s} is not a declared parameter: %s", n, meant(n, params))
-	}
-}
-
-func (c *checker) webhook(at place, w *WebhookSpec, params []string) {
-	for _, u := range []struct{ field, text string }{{"url", w.URL}, {"status", w.Status}} {
-		if u.text == "" {
-			continue
-		}
-		if err := checkTemplateURL(u.text); err != nil {
-			c.fail(at.in(u.field), "expected an address such as https://chat.example.com/hooks/releases: %s", err)
-			continue
-		}
-		c.known(at.in(u.field), u.text, slices.Concat(params, releaseNames))
-	}
-	if w.Body != "" {
-		if err := checkTemplateJSON(w.Body); err != nil {
-			c.fail(at.in("body"), "expected JSON with placeholders inside quotes: %s", err)
-		}
-		c.known(at.in("body"), w.Body, slices.Concat(params, releaseNames))
-	}
-	for name, value := range w.Headers {
-		p := at.in("headers", name)
-		if !headerName.MatchString(name) || strings.ContainsAny(value, "\r\n\x00") {
-			c.fail(p.atKey(), "is not a header that can be sent")
-		}
-		if strings.Contains(value, "${") {
-			c.fail(p, "placeholders stand in url and body only")
-		}
-	}
-	if w.Deadline != nil && *w.Deadline <= 0 {
-		c.fail(at.in("deadline"), "expected more than 0")
 	}
 }
 

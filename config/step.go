@@ -1,0 +1,151 @@
+package config
+
+import (
+	"fmt"
+
+	"github.com/serindev/serin/rollout"
+)
+
+// StepSpec is one step: a map with exactly one key that names what it does.
+type StepSpec struct {
+	// Job runs a Kubernetes Job.
+	Job *JobSpec `json:"job,omitempty"`
+	// Deploy brings a Deployment to an image or a template.
+	Deploy *DeploySpec `json:"deploy,omitempty"`
+	// Gate asks a human.
+	Gate *GateSpec `json:"gate,omitempty"`
+	// AB compares both versions among a cohort of users.
+	AB *ABSpec `json:"ab,omitempty"`
+	// Gray raises the canary's share of all traffic step by step.
+	Gray *GraySpec `json:"gray,omitempty"`
+	// Promote makes the canary stable.
+	Promote *PromoteSpec `json:"promote,omitempty"`
+	// Webhook tells another system.
+	Webhook *WebhookSpec `json:"webhook,omitempty"`
+	// Wait lets time pass.
+	Wait *WaitSpec `json:"wait,omitempty"`
+}
+
+// stepSpec is what a kind of step knows of its part of a document. Each kind has a file with its type and these methods,
+// and a field in [StepSpec].
+type stepSpec interface {
+	// named is the name that the document gives it; empty for none.
+	named() Name
+	// check finds what is wrong with the step, as far as its form does not say.
+	check(c *checker, at place, s *RolloutSpec, params []string)
+	// step is the step of the plan, with its defaults.
+	step(m *planner, at place, name string) rollout.Step
+}
+
+// kind is the step's key, and what stands below it; it is nil if there is none, which the form does not allow.
+func (s *StepSpec) kind() (string, stepSpec) {
+	switch {
+	case s.Job != nil:
+		return "job", s.Job
+	case s.Deploy != nil:
+		return "deploy", s.Deploy
+	case s.Gate != nil:
+		return "gate", s.Gate
+	case s.AB != nil:
+		return "ab", s.AB
+	case s.Gray != nil:
+		return "gray", s.Gray
+	case s.Promote != nil:
+		return "promote", s.Promote
+	case s.Webhook != nil:
+		return "webhook", s.Webhook
+	case s.Wait != nil:
+		return "wait", s.Wait
+	}
+	return "", nil
+}
+
+// steps checks the plan as a whole, and each step.
+func (c *checker) steps(s *RolloutSpec, params []string) {
+	names, promoted, last := map[Name]int{}, -1, Share(0)
+	for i := range s.Steps {
+		step, at := &s.Steps[i], c.spec("steps", i)
+		kind, spec := step.kind()
+		if spec == nil {
+			continue
+		}
+		name := spec.named()
+		if first, twice := names[name]; twice && name != "" {
+			c.fail(at.in(kind, "name"), "%q is the name of steps[%d] already", name, first)
+		} else {
+			names[name] = i
+		}
+		if promoted >= 0 {
+			switch kind {
+			case "promote":
+				c.fail(at, "a second promote: steps[%d] makes the canary stable already", promoted)
+			case "ab", "gray":
+				c.fail(at, "%s after promote: there is no canary any more", kind)
+			}
+		}
+		if kind == "promote" {
+			promoted = i
+		}
+		spec.check(c, at.in(kind), s, params)
+		if step.Gray != nil {
+			last = c.weights(at.in("gray", "weights"), step.Gray.Weights, last)
+		}
+	}
+	if promoted < 0 {
+		c.fail(c.spec("steps"), "there is no promote: a release that never makes its canary stable does not end well")
+	}
+}
+
+func (c *checker) positive(at place, field string, d *Duration) {
+	if d != nil && *d <= 0 {
+		c.fail(at.in(field), "expected more than 0")
+	}
+}
+
+// analysed demands that something says what is compared.
+func (c *checker) analysed(at place, names Texts, s *RolloutSpec) {
+	c.analysisNames(at.in("analysis"), names)
+	if len(names) == 0 && len(s.Analysis) == 0 {
+		c.fail(at.in("analysis"), "is missing: name one here or at spec.analysis; traefik-web is built in")
+	}
+}
+
+// steps fills in names and defaults.
+func (m *planner) steps() {
+	names := stepNames(m.spec.Steps)
+	for i := range m.spec.Steps {
+		if kind, spec := m.spec.Steps[i].kind(); spec != nil {
+			m.plan.Rollout.Steps = append(m.plan.Rollout.Steps, spec.step(m, m.checker.spec("steps", i, kind), names[i]))
+		}
+	}
+}
+
+// stepNames gives every step a name of its own: the one that it has, or its kind, with a number where that is taken.
+func stepNames(steps []StepSpec) []string {
+	taken, out := map[string]bool{}, make([]string, len(steps))
+	for i := range steps {
+		if _, spec := steps[i].kind(); spec != nil {
+			out[i] = string(spec.named())
+		}
+		taken[out[i]] = true
+	}
+	for i := range steps {
+		if out[i] != "" {
+			continue
+		}
+		kind, _ := steps[i].kind()
+		name := kind
+		for n := 2; taken[name]; n++ {
+			name = fmt.Sprintf("%s-%d", kind, n)
+		}
+		out[i], taken[name] = name, true
+	}
+	return out
+}
+
+func policy(p string) rollout.Policy {
+	if p == "" {
+		return defaultInconclusive
+	}
+	return rollout.Policy(p)
+}

@@ -1,0 +1,70 @@
+package config
+
+import (
+	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/share"
+	"github.com/serindev/serin/traffic"
+)
+
+// ABSpec compares both versions among a cohort of users.
+type ABSpec struct {
+	// Name of the step.
+	Name Name `json:"name,omitempty"`
+	// Cohort picks the users that take part.
+	Cohort MatcherSpec `json:"cohort"`
+	// Split is the canary's share of the cohort.
+	Split Share `json:"split"`
+	// Sticky: a user keeps their arm for as long as the step lasts, by cookie.
+	Sticky bool `json:"sticky,omitempty"`
+	// Analysis of this step, in place of the rollout's.
+	Analysis Texts `json:"analysis,omitempty"`
+	// Decide is when the step may be left.
+	Decide *DecideABSpec `json:"decide,omitempty"`
+}
+
+// DecideABSpec is when an A/B step may be left.
+type DecideABSpec struct {
+	// Min is the least time in force.
+	Min *Duration `json:"min,omitempty"`
+	// Max is the longest time without a decision.
+	Max *Duration `json:"max,omitempty"`
+	// Inconclusive is what is done then.
+	Inconclusive string `json:"inconclusive,omitempty" jsonschema:"enum=hold,enum=gate,enum=rollback"`
+}
+
+func (a *ABSpec) named() Name { return a.Name }
+
+func (a *ABSpec) check(c *checker, at place, s *RolloutSpec, _ []string) {
+	c.cohort(at.in("cohort"), a.Cohort)
+	if split := at.in("split"); c.weight(split, a.Split) {
+		switch a.Split {
+		case 0:
+			c.fail(split, "at 0%% nobody would be on the canary")
+		case 1:
+			c.warn(split, "the arms are not randomised: the whole cohort is on the canary, and is compared with everybody else")
+		}
+	}
+	c.analysed(at, a.Analysis, s)
+	d := a.Decide
+	if d == nil {
+		d = &DecideABSpec{}
+	}
+	c.positive(at.in("decide"), "max", d.Max)
+	if least, most := long(d.Min, defaultDecideLeast), long(d.Max, defaultDecideMost); least > most {
+		p := at.in("decide", "min")
+		if d.Min == nil {
+			p = at.in("decide", "max")
+		}
+		c.fail(p, "min is %s and max is %s: it could never be decided", show(least), show(most))
+	}
+}
+
+func (a *ABSpec) step(_ *planner, _ place, name string) rollout.Step {
+	d := or(a.Decide, DecideABSpec{})
+	return rollout.AB{
+		Name: name, Scope: "ab/" + name,
+		Cohort: traffic.Cohort{Match: a.Cohort.toTraffic(), Split: share.Share(a.Split)},
+		Sticky: a.Sticky,
+		Decide: rollout.Decide{Min: long(d.Min, defaultDecideLeast), Max: long(d.Max, defaultDecideMost), Inconclusive: policy(d.Inconclusive)},
+	}
+}

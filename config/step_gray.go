@@ -1,0 +1,82 @@
+package config
+
+import (
+	"time"
+
+	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/share"
+)
+
+// GraySpec raises the canary's share of all traffic step by step.
+type GraySpec struct {
+	// Name of the step.
+	Name Name `json:"name,omitempty"`
+	// Weights are the canary's shares, growing, below 100%: promote does the rest.
+	Weights []Share `json:"weights" jsonschema:"minItems=1"`
+	// Hold is the least time in force at each weight.
+	Hold *Duration `json:"hold,omitempty"`
+	// Analysis of all gray steps, in place of the rollout's.
+	Analysis Texts `json:"analysis,omitempty"`
+	// Decide is when the step may be left.
+	Decide *DecideGraySpec `json:"decide,omitempty"`
+}
+
+// DecideGraySpec is when a gray step may be left.
+type DecideGraySpec struct {
+	// Max is the longest time without a decision.
+	Max *Duration `json:"max,omitempty"`
+	// Inconclusive is what is done then.
+	Inconclusive string `json:"inconclusive,omitempty" jsonschema:"enum=hold,enum=gate,enum=rollback"`
+	// On is what a weight is left on. Without it: no-fail at every weight but the last, pass at the last.
+	On string `json:"on,omitempty" jsonschema:"enum=pass,enum=no-fail"`
+}
+
+func (g *GraySpec) named() Name { return g.Name }
+
+func (g *GraySpec) check(c *checker, at place, s *RolloutSpec, _ []string) {
+	c.analysed(at, g.Analysis, s)
+	var d DecideGraySpec
+	if g.Decide != nil {
+		d = *g.Decide
+	}
+	c.positive(at.in("decide"), "max", d.Max)
+	hold, most := long(g.Hold, defaultHold), long(d.Max, defaultDecideMost)
+	if all := hold * time.Duration(len(g.Weights)); all > most || hold > most {
+		p := at.in("hold")
+		if g.Hold == nil {
+			p = at.in("decide", "max")
+		}
+		c.fail(p, "%s of %s take longer than decide.max, %s: it could never be decided",
+			count(len(g.Weights), "weight", "weights"), show(hold), show(most))
+	}
+}
+
+// weights returns the last weight, for the next gray step.
+func (c *checker) weights(at place, weights []Share, last Share) Share {
+	for i, w := range weights {
+		p := at.in(i)
+		switch {
+		case !c.weight(p, w):
+		case w == 0:
+			c.fail(p, "at 0%% nobody would be on the canary")
+		case w == 1:
+			c.fail(p, "weights stay below 100%%: promote does the rest")
+		case w <= last:
+			c.fail(p, "%s after %s: weights have to grow", share.Share(w), share.Share(last))
+		}
+		last = max(last, w)
+	}
+	return last
+}
+
+func (g *GraySpec) step(_ *planner, _ place, name string) rollout.Step {
+	d := or(g.Decide, DecideGraySpec{})
+	out := rollout.Gray{
+		Name: name, Scope: grayScope, Hold: long(g.Hold, defaultHold),
+		Decide: rollout.Decide{Max: long(d.Max, defaultDecideMost), Inconclusive: policy(d.Inconclusive), On: rollout.DecideOn(d.On)},
+	}
+	for _, w := range g.Weights {
+		out.Weights = append(out.Weights, share.Share(w))
+	}
+	return out
+}
