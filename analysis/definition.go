@@ -46,8 +46,8 @@ type Definition struct {
 	FalseAdvance share.Share `json:"falseAdvance"`
 	// MinRequests in each arm before a pass may be given.
 	MinRequests float64 `json:"minRequests"`
-	// WarmUp after a replica of the canary becomes ready: shown and counted, but not judged.
-	WarmUp time.Duration `json:"warmUp"`
+	// WarmUp after a replica of the canary becomes ready: shown and counted, but not judged. nil is the default; 0 is none.
+	WarmUp *time.Duration `json:"warmUp"`
 	// PassAfter is the earliest time after the first look at which a pass may be given; nil is the judge's own.
 	PassAfter *time.Duration `json:"passAfter,omitempty"`
 	// Settle is how long before now a look's window ends, so that late samples are in: one scrape interval.
@@ -117,7 +117,9 @@ func (d Definition) Defaults() Definition {
 	or(&d.FalseRollback, DefaultFalseRollback)
 	or(&d.FalseAdvance, DefaultFalseAdvance)
 	or(&d.MinRequests, DefaultMinRequests)
-	or(&d.WarmUp, DefaultWarmUp)
+	if d.WarmUp == nil {
+		d.WarmUp = new(DefaultWarmUp)
+	}
 	or(&d.Settle, DefaultSettle)
 	or(&d.Fresh.Every, DefaultFreshEvery)
 	or(&d.Fresh.Live, DefaultFreshLive)

@@ -116,7 +116,7 @@ func TestMergingTakesWhatIsStrictest(t *testing.T) {
 	metric := func(name string) analysis.Metric {
 		return analysis.Metric{Name: name, Source: analysis.Gauge{Query: `m{arm="${arm}"}`}}
 	}
-	a := analysis.Definition{Name: "a", Split: analysis.Tested(), Interval: 5 * time.Second, FalseRollback: 0.02, MinRequests: 50, WarmUp: 2 * time.Minute, PassAfter: new(time.Minute),
+	a := analysis.Definition{Name: "a", Split: analysis.Tested(), Interval: 5 * time.Second, FalseRollback: 0.02, MinRequests: 50, WarmUp: new(2 * time.Minute), PassAfter: new(time.Minute),
 		Metrics: []analysis.Metric{metric("x"), metric("y")}}
 	b := analysis.Definition{Name: "b", FalseAdvance: 0.01, PassAfter: new(time.Hour), Settle: time.Second, Metrics: []analysis.Metric{metric("y"), metric("z")}}
 	m := analysis.Merge(a, b)
@@ -125,7 +125,7 @@ func TestMergingTakesWhatIsStrictest(t *testing.T) {
 	require.InDelta(t, 0.01, float64(m.FalseRollback), 0)
 	require.InDelta(t, 0.01, float64(m.FalseAdvance), 0)
 	require.InDelta(t, 100, m.MinRequests, 0)
-	require.Equal(t, 2*time.Minute, m.WarmUp)
+	require.Equal(t, 2*time.Minute, *m.WarmUp)
 	require.Equal(t, analysis.DefaultSettle, m.Settle)
 	require.Equal(t, time.Hour, *m.PassAfter)
 	var names []string

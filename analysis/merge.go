@@ -47,7 +47,7 @@ func (d *Definition) strictest(o Definition) {
 	d.FalseRollback = min(d.FalseRollback, o.FalseRollback)
 	d.FalseAdvance = min(d.FalseAdvance, o.FalseAdvance)
 	d.MinRequests = max(d.MinRequests, o.MinRequests)
-	d.WarmUp = max(d.WarmUp, o.WarmUp)
+	d.WarmUp = new(max(*d.WarmUp, *o.WarmUp))
 	d.Settle = max(d.Settle, o.Settle)
 	switch {
 	case d.PassAfter == nil || o.PassAfter == nil:

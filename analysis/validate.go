@@ -32,7 +32,7 @@ func (d Definition) Validate(parameters ...string) error {
 	c.check(d.FalseRollback > 0 && d.FalseRollback < 0.5, "falseRollback", "has to be above 0 and below 50%%")
 	c.check(d.FalseAdvance > 0 && d.FalseAdvance < 0.5, "falseAdvance", "has to be above 0 and below 50%%")
 	c.check(d.MinRequests >= 0 && d.MinRequests < 1<<53, "minRequests", "has to be a number of requests")
-	c.check(d.WarmUp >= 0, "warmUp", "must not be negative")
+	c.check(*d.WarmUp >= 0, "warmUp", "must not be negative")
 	c.check(d.PassAfter == nil || *d.PassAfter >= 0, "passAfter", "must not be negative")
 	c.check(d.Settle >= 0 && d.Settle <= Stale, "settle", "has to be between 0 and %s", Stale)
 	c.check(d.Fresh.Every > 0, "fresh.every", "has to be above 0")

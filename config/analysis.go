@@ -41,8 +41,6 @@ type AnalysisSpec struct {
 	ServiceLabel string `json:"serviceLabel,omitempty" jsonschema:"pattern=^[a-zA-Z_][a-zA-Z0-9_]*$"`
 	// Match are further matchers of Traefik's series, for presets and the sample ratio, beside the daemon's.
 	Match Matchers `json:"match,omitempty"`
-	// Kayenta judges as Kayenta judges, by a configuration written for it.
-	Kayenta *KayentaSpec `json:"kayenta,omitempty"`
 }
 
 // PatienceSpec is how long a lack of data is waited for, and what is done then.
@@ -77,26 +75,6 @@ type SampleRatioSpec struct {
 	FalseAlarm *Share `json:"falseAlarm,omitempty"`
 }
 
-// KayentaSpec is a configuration written for Kayenta.
-type KayentaSpec struct {
-	// Config is the file of the canary config, beside this one.
-	Config string `json:"config" jsonschema:"minLength=1"`
-	// Thresholds of the score.
-	Thresholds ThresholdsSpec `json:"thresholds"`
-	// Interval is how often it is judged.
-	Interval *Duration `json:"interval,omitempty"`
-	// Lookback is the window that is judged; without it, all since the start.
-	Lookback *Duration `json:"lookback,omitempty"`
-}
-
-// ThresholdsSpec are scores from 0 to 100.
-type ThresholdsSpec struct {
-	// Marginal: a score below it fails.
-	Marginal float64 `json:"marginal" jsonschema:"minimum=0,maximum=100"`
-	// Pass: a score from it on passes.
-	Pass float64 `json:"pass" jsonschema:"minimum=0,maximum=100"`
-}
-
 // MetricSpec is one thing that is measured, by exactly one of preset, ratio, slow, distribution and gauge.
 type MetricSpec struct {
 	// Name of the metric.
@@ -128,8 +106,6 @@ type MetricSpec struct {
 	Margin *MarginSpec `json:"margin,omitempty"`
 	// Direction is which way is worse.
 	Direction string `json:"direction,omitempty" jsonschema:"enum=increase,enum=decrease,enum=either"`
-	// Critical: when it fails, the release fails. The sequential judge treats every metric so; Kayenta's does not.
-	Critical bool `json:"critical,omitempty"`
 	// Weight is its share of the chance of a false rollback, relative to the other metrics'.
 	Weight *float64 `json:"weight,omitempty" jsonschema:"exclusiveMinimum=0,maximum=1000"`
 	// Goal: it passes only when improved, not already when no worse.

@@ -7,7 +7,6 @@ import (
 
 	"github.com/serindev/serin/analysis"
 	"github.com/serindev/serin/internal/spelling"
-	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/share"
 	"github.com/serindev/serin/traffic/traefik"
 )
@@ -20,12 +19,8 @@ func (c *checker) analysis(s *AnalysisSpec, name string) {
 	if name == traefik.Web {
 		c.fail(c.at("metadata", "name"), "%s is built in: take another name", name)
 	}
-	switch {
-	case s.Kayenta != nil:
-		c.kayenta(s)
-		return
-	case len(s.Metrics) == 0:
-		c.fail(c.spec("metrics"), "there is nothing to compare: expected at least one metric, or kayenta")
+	if len(s.Metrics) == 0 {
+		c.fail(c.spec("metrics"), "there is nothing to compare: expected at least one metric")
 	}
 	c.chance("falseRollback", s.FalseRollback)
 	c.chance("falseAdvance", s.FalseAdvance)
@@ -55,19 +50,6 @@ func (c *checker) chance(field string, s *Share) {
 	}
 }
 
-func (c *checker) kayenta(s *AnalysisSpec) {
-	for _, e := range c.spec().node.entries {
-		switch e.key {
-		case "kayenta", "noData", "unreachable":
-		default:
-			c.fail(c.spec(e.key).atKey(), "does not go together with kayenta: a Kayenta configuration brings its own")
-		}
-	}
-	if t := s.Kayenta.Thresholds; t.Marginal > t.Pass {
-		c.fail(c.spec("kayenta", "thresholds", "marginal"), "%v is above pass, %v", t.Marginal, t.Pass)
-	}
-}
-
 func (c *checker) sampleRatio(s *AnalysisSpec) {
 	r := s.SampleRatio
 	if r == nil {
@@ -91,10 +73,7 @@ func (c *checker) sampleRatio(s *AnalysisSpec) {
 func (c *checker) metric(at place, m *MetricSpec) {
 	source := c.source(at, m)
 	c.sourceName(at.in("prometheus"), m.Prometheus)
-	switch {
-	case m.Optional && m.Critical:
-		c.fail(at.in("critical"), "optional says the opposite")
-	case m.Optional && m.Goal:
+	if m.Optional && m.Goal {
 		c.fail(at.in("goal"), "a goal has to be reached: it cannot be optional")
 	}
 	if b := m.Baseline; b != nil {
@@ -265,102 +244,4 @@ func (s *AnalysisSpec) variables() []string {
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
-}
-
-// definition is the analysis in the words of package analysis; what is not said stays zero. Metrics have to be
-// checked.
-func (s *AnalysisSpec) definition(name string, sources sourcing) analysis.Definition {
-	d := analysis.Definition{
-		Name: name, Interval: long(s.Interval, 0), FalseRollback: share.Share(or(s.FalseRollback, 0)),
-		FalseAdvance: share.Share(or(s.FalseAdvance, 0)), MinRequests: float64(or(s.MinRequests, 0)),
-		WarmUp: warmUp(s.WarmUp), Settle: s.settle(sources),
-	}
-	if s.PassAfter != nil {
-		after := time.Duration(*s.PassAfter)
-		d.PassAfter = &after
-	}
-	if f := s.Fresh; f != nil {
-		d.Fresh = analysis.Fresh{Off: f.Disabled, Every: long(f.Every, 0), Live: or(f.Live, 0)}
-	}
-	splitFrom := s.from("", sources)
-	if r := s.SampleRatio; r != nil {
-		splitFrom = s.from(r.Prometheus, sources)
-		d.Split = analysis.Split{Off: r.Disabled, Requests: analysis.Selector(r.Requests),
-			FalseAlarm: float64(or(r.FalseAlarm, 0)), Tolerance: share.Share(or(r.Tolerance, 0))}
-	}
-	d.Split.From = splitFrom
-	if d.Split.Requests == "" {
-		d.Split.Requests = s.series(sources.of(splitFrom)).Requests()
-	}
-	for i := range s.Metrics {
-		from := s.from(s.Metrics[i].Prometheus, sources)
-		m := s.Metrics[i].definition(s.series(sources.of(from)))
-		m.From = from
-		d.Metrics = append(d.Metrics, m)
-	}
-	return d
-}
-
-func (m *MetricSpec) definition(series traefik.Series) analysis.Metric {
-	out := analysis.Metric{
-		Name: string(m.Name), Source: m.toSource(series.And("", string(m.Match))), Direction: judge.Direction(m.Direction), Goal: m.Goal,
-		Optional: m.Optional, Weight: or(m.Weight, 0), Noise: float64(or(m.Noise, 0)),
-		Replicas: m.Replicas,
-	}
-	if b := m.Baseline; b != nil && b.Fixed != nil {
-		out.Baseline = analysis.Fixed{Rate: share.Share(*b.Fixed)}
-	} else if b != nil && b.Offset != nil {
-		out.Baseline = analysis.Offset{By: time.Duration(*b.Offset)}
-	}
-	if g := m.Margin; g != nil {
-		out.Margin = analysis.Margin{Relative: (*share.Share)(g.Relative), Absolute: (*share.Share)(g.Absolute)}
-	}
-	return out
-}
-
-// preset is the one of the metric's name; nil if there is none.
-func (m *MetricSpec) preset() *traefik.Preset {
-	for _, p := range traefik.Presets() {
-		if p.Name == m.Preset {
-			return &p
-		}
-	}
-	return nil
-}
-
-func (m *MetricSpec) toSource(series traefik.Series) analysis.Source {
-	switch {
-	case m.Preset != "":
-		asked := traefik.Asked{SlowerThan: long(m.SlowerThan, 0)}
-		for _, c := range m.Codes {
-			asked.Codes = append(asked.Codes, string(c))
-		}
-		return m.preset().Source(series, asked)
-	case m.Ratio != nil:
-		r := m.Ratio
-		return analysis.Ratio{Bad: analysis.Selector(r.Bad), Good: analysis.Selector(r.Good), Total: analysis.Selector(r.Total),
-			AbsentZero: m.Absent == "zero"}
-	case m.Slow != nil:
-		return analysis.Slow{Histogram: analysis.Selector(m.Slow.Histogram), SlowerThan: time.Duration(m.Slow.SlowerThan)}
-	case m.Distribution != nil:
-		d := analysis.Distribution{Histogram: analysis.Selector(m.Distribution.Histogram)}
-		for _, b := range m.Distribution.Bounds {
-			d.Bounds = append(d.Bounds, time.Duration(b).Seconds())
-		}
-		if o := m.Distribution.Objective; o != nil {
-			d.Nearest = time.Duration(*o).Seconds()
-		}
-		return d
-	case m.Gauge != nil:
-		return analysis.Gauge{Query: m.Gauge.Query}
-	}
-	return nil
-}
-
-// warmUp is none at 0s; left out it is 0 here, which package analysis replaces by its default.
-func warmUp(d *Duration) time.Duration {
-	if d != nil && *d == 0 {
-		return time.Nanosecond
-	}
-	return long(d, 0)
 }

@@ -56,7 +56,7 @@ type Set struct {
 	Rollouts []Rollout
 	// Analyses are the names of the documents of this kind, ascending; the built-in one is not among them.
 	Analyses []string
-	// Definitions are what the documents of this kind measure, by name; Kayenta's own are not among them.
+	// Definitions are what the documents of this kind measure, by name.
 	Definitions map[string]analysis.Definition
 	// Daemons are the documents of this kind; usually one, or none. Defaults are filled in.
 	Daemons []DaemonSpec

@@ -27,7 +27,7 @@ func loadExamples(t *testing.T) *Set {
 
 func TestEveryExampleIsRight(t *testing.T) {
 	set := loadExamples(t)
-	require.Equal(t, []string{"checkout-conversion", "engagement", "legacy", "web"}, set.Analyses)
+	require.Equal(t, []string{"checkout-conversion", "engagement", "web"}, set.Analyses)
 	require.Len(t, set.Rollouts, 3)
 	require.Len(t, set.Daemons, 1)
 }
@@ -36,7 +36,6 @@ func TestEveryExampleIsRight(t *testing.T) {
 func TestTheMinimalExampleGetsEveryDefault(t *testing.T) {
 	r, ok := loadExamples(t).Rollout("shop")
 	require.True(t, ok)
-	require.Empty(t, r.Plan.Unsupported)
 	d := r.Plan.Rollout
 	require.NoError(t, d.Check())
 	d.Revision = ""
@@ -64,7 +63,6 @@ func TestTheMinimalExampleGetsEveryDefault(t *testing.T) {
 func TestThePipelineExampleIsAPlanForACluster(t *testing.T) {
 	r, ok := loadExamples(t).Rollout("k8s-flask")
 	require.True(t, ok)
-	require.Empty(t, r.Plan.Unsupported)
 	d := r.Plan.Rollout
 	require.NoError(t, d.Check())
 	pro := func(name string) workload.Name { return workload.Name{Namespace: "pro", Name: name} }

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/serindev/serin/analysis"
@@ -45,7 +44,6 @@ type planner struct {
 	cluster  bool // the arms are Deployments
 	analyses map[string]*parsed
 	lost     map[string]string // analyses in files with errors
-	used     map[string]bool
 	plan     record.Plan
 	// declared are the plan's analyses without what only the daemon knows: what the revision is of.
 	declared map[string]analysis.Definition
@@ -55,7 +53,7 @@ type planner struct {
 // one is always there; lost are those that exist in a file with errors. There is no plan if there are errors.
 func makePlan(p *parsed, analyses map[string]*parsed, lost map[string]string, l Loader) (plan record.Plan, errs, warnings Errors) {
 	m := &planner{checker: checker{document: p.document}, loader: l, spec: &p.rollout.Spec, analyses: analyses,
-		lost: lost, used: map[string]bool{}, declared: map[string]analysis.Definition{}}
+		lost: lost, declared: map[string]analysis.Definition{}}
 	m.plan = record.Plan{Rollout: rollout.Definition{Name: p.name, KeepCohort: m.spec.KeepCohort}, Analyses: map[string]analysis.Definition{}}
 	_, m.cluster = m.spec.Traffic.cluster()
 	m.steps()
@@ -63,7 +61,7 @@ func makePlan(p *parsed, analyses map[string]*parsed, lost map[string]string, l 
 	m.rest()
 	m.workloads()
 	m.gateway()
-	if len(m.errs) == 0 && len(m.plan.Unsupported) == 0 && !p.flawed {
+	if len(m.errs) == 0 && !p.flawed {
 		if err := m.plan.Rollout.Check(); err != nil {
 			m.fail(m.at("spec"), "%s", err)
 		}
@@ -76,39 +74,17 @@ func makePlan(p *parsed, analyses map[string]*parsed, lost map[string]string, l 
 	return m.plan, nil, m.warnings.sorted()
 }
 
-// revision is a hash over the plan as it is before paths are made absolute, and over what is declared but not part
-// of a plan yet. It does not change with comments, the order of keys, the way a value is written, or with other
+// revision is a hash over the plan as it is before paths are made absolute. It does not change with comments, the order of keys, the way a value is written, or with other
 // documents, the daemon's among them: validate says the same on any machine.
 func (m *planner) revision() string {
 	h := sha256.New()
 	e := json.NewEncoder(h)
 	plan := m.plan
 	plan.Analyses = m.declared
-	parts := []any{plan}
-	if len(m.plan.Unsupported) > 0 {
-		parts = append(parts, m.spec)
-		for _, n := range slices.Sorted(keys(m.used)) {
-			if a, ok := m.analyses[n]; ok {
-				parts = append(parts, a.analysis.Spec)
-			}
-		}
-	}
-	for _, p := range parts {
-		if err := e.Encode(p); err != nil {
-			m.fail(m.at(), "cannot be encoded: %s", err) // a broken invariant of ours: there is no such value
-		}
+	if err := e.Encode(plan); err != nil {
+		m.fail(m.at(), "cannot be encoded: %s", err) // a broken invariant of ours: there is no such value
 	}
 	return hex.EncodeToString(h.Sum(nil)[:8])
-}
-
-func keys(set map[string]bool) func(func(string) bool) {
-	return func(yield func(string) bool) {
-		for k := range set {
-			if !yield(k) {
-				return
-			}
-		}
-	}
 }
 
 // beside makes a path absolute; relative ones are meant from the folder of the document.
@@ -123,14 +99,6 @@ func beside(file, path string) string {
 		return path
 	}
 	return abs
-}
-
-// later says that something is right but not driven by this build.
-func (m *planner) later(at place, format string, args ...any) {
-	e := at.errorf(format, args...)
-	e.Message += "; the document is right, but releases of it are refused"
-	m.warnings = append(m.warnings, e)
-	m.plan.Unsupported = append(m.plan.Unsupported, at.String()+": "+fmt.Sprintf(format, args...))
 }
 
 // rest fills in what is neither step nor analysis.

@@ -347,9 +347,7 @@ func (r *resolver) plans(out *state) {
 	out.Definitions = map[string]analysis.Definition{}
 	for name, a := range analyses {
 		out.Analyses = append(out.Analyses, name)
-		if spec := a.analysis.Spec; spec.Kayenta == nil {
-			out.Definitions[name] = spec.definition(name, sourcing{loader: r.loader})
-		}
+		out.Definitions[name] = a.analysis.Spec.definition(name, sourcing{loader: r.loader})
 	}
 	for _, d := range r.all() {
 		if d.doc.rollout == nil {

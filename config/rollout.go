@@ -79,40 +79,6 @@ type ServiceSpec struct {
 	BalancingSpec
 }
 
-// GuardsSpec are limits on both arms alike: on one arm only they would bias the comparison.
-type GuardsSpec struct {
-	// CircuitBreaker of Traefik.
-	CircuitBreaker *CircuitBreakerSpec `json:"circuitBreaker,omitempty"`
-	// RateLimit of Traefik.
-	RateLimit *RateLimitSpec `json:"rateLimit,omitempty"`
-}
-
-// CircuitBreakerSpec is Traefik's circuit breaker.
-type CircuitBreakerSpec struct {
-	// Expression that opens it, as Traefik writes it.
-	Expression string `json:"expression" jsonschema:"minLength=1"`
-	// CheckPeriod is how often it is evaluated; Traefik's default is 100ms.
-	CheckPeriod *Duration `json:"checkPeriod,omitempty"`
-	// Fallback is how long it stays open; Traefik's default is 10s.
-	Fallback *Duration `json:"fallback,omitempty"`
-	// Recovery is how long it takes to close; Traefik's default is 10s.
-	Recovery *Duration `json:"recovery,omitempty"`
-	// ResponseCode while it is open; Traefik's default is 503.
-	ResponseCode int `json:"responseCode,omitempty" jsonschema:"minimum=100,maximum=599"`
-}
-
-// RateLimitSpec is Traefik's rate limit.
-type RateLimitSpec struct {
-	// Average number of requests in a period.
-	Average int64 `json:"average" jsonschema:"minimum=1"`
-	// Period; Traefik's default is 1s.
-	Period *Duration `json:"period,omitempty"`
-	// Burst of requests that may come at once; Traefik's default is 1.
-	Burst int64 `json:"burst,omitempty" jsonschema:"minimum=1"`
-	// By names the header that tells sources apart; without it the client's address does.
-	By string `json:"by,omitempty"`
-}
-
 // MatcherSpec picks users by exactly one of its fields.
 type MatcherSpec struct {
 	// Header of the request.

@@ -54,34 +54,6 @@ func (c *checker) parameters(s *RolloutSpec) []string {
 	return names
 }
 
-func (c *checker) guards(g *GuardsSpec, l Loader) {
-	if g == nil {
-		return
-	}
-	at := c.spec("guards")
-	if g.CircuitBreaker != nil {
-		for _, d := range []struct {
-			name  string
-			value *Duration
-		}{{"checkPeriod", g.CircuitBreaker.CheckPeriod}, {"fallback", g.CircuitBreaker.Fallback}, {"recovery", g.CircuitBreaker.Recovery}} {
-			if d.value != nil && *d.value <= 0 {
-				c.fail(at.in("circuitBreaker", d.name), "expected more than 0")
-			}
-		}
-	}
-	if g.RateLimit != nil && g.RateLimit.Period != nil && *g.RateLimit.Period <= 0 {
-		c.fail(at.in("rateLimit", "period"), "expected more than 0")
-	}
-	if l.Guards == nil {
-		return
-	}
-	for name, one := range map[string]*GuardsSpec{"circuitBreaker": {CircuitBreaker: g.CircuitBreaker}, "rateLimit": {RateLimit: g.RateLimit}} {
-		if err := l.Guards(one.toTraffic()); err != nil {
-			c.fail(at.in(name), "%s", err)
-		}
-	}
-}
-
 func (c *checker) analysisNames(at place, names Texts) {
 	for i, n := range names {
 		if slices.Index(names, n) < i {
@@ -169,21 +141,6 @@ func (m MatcherSpec) toTraffic() traffic.Matcher {
 	if m.Not != nil {
 		not := m.Not.toTraffic()
 		out.Not = &not
-	}
-	return out
-}
-
-func (g *GuardsSpec) toTraffic() traffic.Guards {
-	var out traffic.Guards
-	if g == nil {
-		return out
-	}
-	if b := g.CircuitBreaker; b != nil {
-		out.CircuitBreaker = &traffic.CircuitBreaker{Expression: b.Expression, CheckPeriod: long(b.CheckPeriod, 0),
-			Fallback: long(b.Fallback, 0), Recovery: long(b.Recovery, 0), ResponseCode: b.ResponseCode}
-	}
-	if r := g.RateLimit; r != nil {
-		out.RateLimit = &traffic.RateLimit{Average: r.Average, Period: long(r.Period, 0), Burst: r.Burst, By: r.By}
 	}
 	return out
 }

@@ -324,6 +324,8 @@ var elsewhere = map[string]string{
 	"stepWeight":     "Flagger's weights are written out: gray: {weights: [10%, 20%, 30%]}",
 	"stepWeights":    "Flagger's weights are gray: {weights: [10%, 20%, 30%]} here",
 	"maxWeight":      "Flagger's weights are written out: gray: {weights: [10%, 20%, 30%]}",
+	"kayenta":        "no release is judged by a Kayenta configuration: serin analyze FILE judges a past window by it, and Spinnaker's stages call Serin in Kayenta's place; for a release write its metrics here",
+	"critical":       "every metric is critical: a release fails as soon as one of them fails. Leave it out; optional: true keeps a metric from holding a pass back",
 }
 
 // asMap says how a text is written where a map is expected, if it has a name.

@@ -56,7 +56,6 @@ func (m *planner) named(at place, own Texts) ([]string, place) {
 
 // reference checks one name of an analysis, once for each place.
 func (m *planner) reference(at place, name string) {
-	m.used[name] = true
 	if why := missingAnalysis(name, m.analyses, m.lost); why != "" {
 		m.once(at, "%s", why)
 		return
@@ -169,12 +168,8 @@ func (m *planner) scope(name string, used []string, at place, ab *ABSpec) {
 	for i, n := range used {
 		def, spec := m.definition(n, m.sources(m.loader))
 		asDeclared, _ := m.definition(n, m.sources(Loader{}))
-		if spec != nil && spec.Kayenta != nil {
-			m.laterOnce(at, "analysis %s is Kayenta's, which this build does not judge by yet", n)
-			continue
-		}
 		for _, why := range def.NeedsPrometheus(func(from string) bool { return m.sources(m.loader).of(from).Scraped }) {
-			m.laterOnce(at, "analysis %s: %s", n, why)
+			m.once(at, "analysis %s: %s", n, why)
 		}
 		if ab != nil && ab.Sticky && def.Split.Tolerance == 0 {
 			def.Split.Tolerance, asDeclared.Split.Tolerance = stickyTolerance, stickyTolerance
@@ -203,14 +198,6 @@ func (m *planner) scope(name string, used []string, at place, ab *ABSpec) {
 	}
 	m.plan.Analyses[name], m.declared[name] = merge(defs), merge(declared)
 	m.plan.Rollout.Scopes = append(m.plan.Rollout.Scopes, rollout.Scope{Name: name, NoData: noData, Unreachable: unreachable})
-}
-
-func (m *planner) laterOnce(at place, format string, args ...any) {
-	before := len(m.plan.Unsupported)
-	m.later(at, format, args...)
-	if said := m.plan.Unsupported[before]; slices.Contains(m.plan.Unsupported[:before], said) {
-		m.plan.Unsupported = m.plan.Unsupported[:before]
-	}
 }
 
 // definition is an analysis by its name; spec is nil for the built-in one and for one that is not there.

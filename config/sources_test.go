@@ -1,6 +1,8 @@
 package config
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -100,15 +102,15 @@ spec:
 	}
 	const daemon = "\napiVersion: serin.dev/v1alpha1\nkind: Daemon\nspec:\n  sources: {big: {url: 'http://127.0.0.1:9091'}}\n  prometheus: "
 	files["serin.yaml"] = daemon + "{url: 'http://127.0.0.1:9090'}\n"
-	r, ok := load(t, files).Rollout("shop")
+	_, ok := load(t, files).Rollout("shop")
 	require.True(t, ok)
-	require.Empty(t, r.Plan.Unsupported)
 	files["serin.yaml"] = daemon + "{scrape: {targets: ['http://127.0.0.1:8082/metrics']}}\n"
-	set := load(t, files)
-	r, ok = set.Rollout("shop")
-	require.True(t, ok)
-	require.Len(t, r.Plan.Unsupported, 2)
-	require.Contains(t, r.Plan.Unsupported[0], `analysis own: metric load: sum(rate(cpu{instance=~"${instances}"}[1m])) is an expression of PromQL; write the plain selector`)
-	require.Contains(t, r.Plan.Unsupported[1], "analysis own: metric errors: its baseline is what was 168h0m0s ago, which is not kept without a Prometheus")
-	require.Len(t, set.Warnings, 2)
+	dir := t.TempDir()
+	for name, text := range files {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
+	}
+	_, errs := Load(dir)
+	require.Len(t, errs, 2)
+	require.Contains(t, errs[1].Message, `analysis own: metric load: sum(rate(cpu{instance=~"${instances}"}[1m])) is an expression of PromQL; write the plain selector`)
+	require.Contains(t, errs[0].Message, "analysis own: metric errors: its baseline is what was 168h0m0s ago, which is not kept without a Prometheus")
 }

@@ -26,11 +26,7 @@ func (l Loader) Validate(paths ...string) (report string, ok bool) {
 		return b.String(), false
 	}
 	for _, r := range set.Rollouts {
-		fmt.Fprintf(&b, "rollout %s: revision %s, %s", r.Plan.Rollout.Name, r.Plan.Rollout.Revision, count(len(r.Plan.Rollout.Steps), "step", "steps"))
-		if len(r.Plan.Unsupported) > 0 {
-			b.WriteString(" (right, but this build cannot run it yet)")
-		}
-		b.WriteByte('\n')
+		fmt.Fprintf(&b, "rollout %s: revision %s, %s\n", r.Plan.Rollout.Name, r.Plan.Rollout.Revision, count(len(r.Plan.Rollout.Steps), "step", "steps"))
 	}
 	fmt.Fprintf(&b, "OK: %s, %s, %s in %s\n", count(len(set.Rollouts), "rollout", "rollouts"),
 		count(len(set.Analyses), "analysis", "analyses"), count(len(set.Daemons), "daemon", "daemons"), count(set.Files, "file", "files"))

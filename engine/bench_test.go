@@ -136,7 +136,7 @@ func benchEngine(b *testing.B, url string) *Engine {
 // benchRelease puts one release at a weight that is in force, and follows it.
 func benchRelease(b *testing.B, e *Engine, name string) {
 	def := traefik.Series{}.Web()
-	def.Interval, def.Settle, def.WarmUp = benchInterval, benchInterval, time.Nanosecond
+	def.Interval, def.Settle, def.WarmUp = benchInterval, benchInterval, new(time.Duration)
 	d := rollout.Definition{
 		Name: name, Revision: "a1", Stable: traffic.Backend{Servers: []string{"http://a"}}, Canary: traffic.Backend{Servers: []string{"http://b"}},
 		Steps:  rollout.Steps{rollout.Gray{Name: "gray", Weights: []share.Share{0.5}, Scope: "gray", Hold: time.Hour}, rollout.Promote{Name: "promote"}},

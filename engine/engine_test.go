@@ -794,7 +794,7 @@ func TestAWebhookThatSaysNoTurnsTheReleaseBack(t *testing.T) {
 func TestAWarmUpHidesNoOutage(t *testing.T) {
 	plan := gray("shop")
 	def := plan.Analyses["gray"]
-	def.WarmUp = 10 * time.Minute
+	def.WarmUp = new(10 * time.Minute)
 	plan.Analyses["gray"] = def
 	under(t, plan, func(t *testing.T, w *world, id string) {
 		w.metrics.breaks(canary, 1)
@@ -808,7 +808,7 @@ func TestAWarmUpHidesNoOutage(t *testing.T) {
 func TestNoPatienceRunsOutWhileACanaryWarmsUp(t *testing.T) {
 	plan := gray("shop")
 	def := plan.Analyses["gray"]
-	def.WarmUp = 10 * time.Minute
+	def.WarmUp = new(10 * time.Minute)
 	plan.Analyses["gray"] = def
 	plan.Rollout.Scopes[0].NoData.Then = rollout.PolicyRollback
 	under(t, plan, func(t *testing.T, w *world, id string) {

@@ -117,7 +117,7 @@ func (l *loop) unlooked() {
 func (k *looks) follow(ctx context.Context, l *loop, r *release, t rollout.Target) error {
 	f := follow{scope: t.Analyse, turn: t.Turn, weight: float64(t.Exposure), cohort: t.Cohort}
 	def := r.plan.Analyses[t.Analyse].Defaults()
-	f.standing.Warm = r.state.Warm(def.WarmUp, time.Now())
+	f.standing.Warm = r.state.Warm(*def.WarmUp, time.Now())
 	settled, ok := r.state.Settled(def.Settle)
 	f.standing.Settled, f.standing.Unsettled = settled, !ok
 	k.mu.Lock()

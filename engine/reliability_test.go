@@ -135,7 +135,7 @@ func matrixPlan(steps rollout.Steps) record.Plan {
 	plan.Rollout.Steps = append(steps, rollout.Promote{Name: "promote"})
 	plan.Rollout.Scopes[0].Unreachable.Blind = blindFor
 	def := plan.Analyses["gray"]
-	def.Interval, def.Settle, def.WarmUp = analysis.DefaultInterval, analysis.DefaultSettle, analysis.DefaultWarmUp
+	def.Interval, def.Settle, def.WarmUp = analysis.DefaultInterval, analysis.DefaultSettle, new(analysis.DefaultWarmUp)
 	plan.Analyses["gray"] = def
 	return plan
 }

@@ -224,7 +224,7 @@ func gray(name string, then ...rollout.Step) record.Plan {
 			Rollback: rollout.Rollback{Drain: 10 * time.Second, Deadline: time.Hour},
 		},
 		Analyses: map[string]analysis.Definition{"gray": {
-			Name: "errors", Interval: interval, Settle: scrape, WarmUp: scrape, Split: analysis.Split{Requests: traefik.Series{}.Requests()},
+			Name: "errors", Interval: interval, Settle: scrape, WarmUp: new(time.Duration(scrape)), Split: analysis.Split{Requests: traefik.Series{}.Requests()},
 			Metrics: []analysis.Metric{{Name: "errors", Source: traefik.Series{}.Errors()}},
 		}},
 	}

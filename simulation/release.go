@@ -185,7 +185,7 @@ func (r *run) look() error {
 	}
 	interval, weight := r.scope.def.Interval, float64(target.Exposure)
 	r.now = r.now.Add(interval)
-	standing := analysis.Standing{Warm: r.state.Warm(r.scope.def.WarmUp, r.now)}
+	standing := analysis.Standing{Warm: r.state.Warm(*r.scope.def.WarmUp, r.now)}
 	settled, ok := r.state.Settled(r.scope.def.Settle)
 	standing.Settled, standing.Unsettled = settled, !ok
 	end := r.now.Add(-r.scope.def.Settle)

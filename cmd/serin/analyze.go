@@ -126,7 +126,7 @@ func (a *app) analyze(ctx context.Context, z *analyzing, files []string) error {
 		return err
 	}
 	if len(set.Definitions) == 0 {
-		return fmt.Errorf("%s: there is no Analysis that Serin's own judge judges; a canary config of Kayenta is given as its JSON file", files[0])
+		return fmt.Errorf("%s: there is no Analysis in it; a canary config of Kayenta is given as its JSON file", files[0])
 	}
 	def, err := findAnalysis(z.name, set.Definitions, loader.Series)
 	if err != nil {

@@ -51,8 +51,6 @@ type validRollout struct {
 	Revision string `json:"revision"`
 	File     string `json:"file"`
 	Line     int    `json:"line"`
-	// Unsupported says why this build cannot run it.
-	Unsupported []string `json:"unsupported,omitempty"`
 }
 
 func (a *app) validateCmd() *cobra.Command {
@@ -95,7 +93,7 @@ func (a *app) validateJSON(loader config.Loader, paths []string) error {
 		v.Errors = config.Errors{{File: strings.Join(paths, ", "), Message: "nothing to check: no documents"}}
 	}
 	for _, r := range set.Rollouts {
-		v.Rollouts = append(v.Rollouts, validRollout{r.Plan.Rollout.Name, r.Plan.Rollout.Revision, r.File, r.Line, r.Plan.Unsupported})
+		v.Rollouts = append(v.Rollouts, validRollout{r.Plan.Rollout.Name, r.Plan.Rollout.Revision, r.File, r.Line})
 	}
 	if err := a.print(v, nil); err != nil {
 		return err
