@@ -15,7 +15,6 @@ import (
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/traffic/traefikapi"
 	"github.com/serindev/serin/traffic/traefikcrd"
-	"github.com/serindev/serin/workload"
 	"github.com/serindev/serin/workload/kube"
 )
 
@@ -28,8 +27,8 @@ const (
 
 // cluster is the Kubernetes of the rollouts that have one: their Deployments, and Traefik's custom resources.
 type cluster struct {
-	workloads *kube.Cluster
-	traefik   *traefikcrd.Clients
+	*kube.Cluster // implements [engine.Workloads], but for Watch
+	traefik       *traefikcrd.Clients
 
 	mu      sync.Mutex                    // guards what follows
 	routers map[string]*traefikcrd.Router // by rollout
@@ -53,7 +52,7 @@ func newCluster(o Options) (*cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &cluster{workloads: workloads, traefik: traefik, routers: map[string]*traefikcrd.Router{}, places: map[traefikcrd.Place]bool{}}, nil
+	return &cluster{Cluster: workloads, traefik: traefik, routers: map[string]*traefikcrd.Router{}, places: map[traefikcrd.Place]bool{}}, nil
 }
 
 func restConfig(spec *config.KubernetesSpec) (*rest.Config, error) {
@@ -155,37 +154,6 @@ func (c *cluster) concerned(change traefikcrd.Change) (rollouts []string) {
 
 // Watch implements [engine.Workloads].
 func (c *cluster) Watch(ctx context.Context, changed func()) {
-	c.workloads.Watch(ctx, changed)
-	c.workloads.Close()
-}
-
-// Apply implements [engine.Workloads].
-func (c *cluster) Apply(ctx context.Context, t workload.Target) (workload.Observed, error) {
-	return c.workloads.Apply(ctx, t)
-}
-
-// Run implements [engine.Workloads].
-func (c *cluster) Run(ctx context.Context, j workload.Job) (workload.Status, error) {
-	return c.workloads.Run(ctx, j)
-}
-
-// Tell implements [engine.Workloads].
-func (c *cluster) Tell(ctx context.Context, release string, deployments []workload.Name, n workload.Notice) {
-	c.workloads.Tell(ctx, release, deployments, n)
-}
-
-// Version implements [engine.Workloads].
-func (c *cluster) Version(ctx context.Context, d workload.Name) (string, error) {
-	return c.workloads.Version(ctx, d)
-}
-
-// Template implements [engine.Workloads].
-func (c *cluster) Template(ctx context.Context, d workload.Name) (workload.Template, error) {
-	t, err := c.workloads.Template(ctx, d)
-	return workload.Template(t), err
-}
-
-// Seen implements [engine.Workloads].
-func (c *cluster) Seen(ctx context.Context, d workload.Name, hash string) error {
-	return c.workloads.Seen(ctx, d, hash)
+	c.Cluster.Watch(ctx, changed)
+	c.Close()
 }

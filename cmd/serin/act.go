@@ -106,7 +106,7 @@ func (a *app) act(ctx context.Context, arg string, do func(context.Context, *cli
 }
 
 // actionCmd is a command that does one thing to a release.
-func (a *app) actionCmd(use, short, long string, action client.Action, words string) *cobra.Command {
+func (a *app) actionCmd(use, short, long string, action server.Action, words string) *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
 		Use:               use + " ROLLOUT|RELEASE",
@@ -159,30 +159,30 @@ the comparison says nothing, there is --even-if-worse.`,
 
 func (a *app) pauseCmd() *cobra.Command {
 	return a.actionCmd("pause", "Stop a release from advancing",
-		"Timers and advancing stand still. Looks go on, and a fail still rolls back.", client.Pause, "paused")
+		"Timers and advancing stand still. Looks go on, and a fail still rolls back.", server.Pause, "paused")
 }
 
 func (a *app) resumeCmd() *cobra.Command {
 	return a.actionCmd("resume", "Let a paused release go on",
-		"Its timers go on where they stood.", client.Resume, "resumed")
+		"Its timers go on where they stood.", server.Resume, "resumed")
 }
 
 func (a *app) rollbackCmd() *cobra.Command {
 	return a.actionCmd("rollback", "Bring all traffic back to stable",
 		"It works in every state of a release, needs no Prometheus, and brings traffic to stable before anything else.",
-		client.Rollback, "going back to stable")
+		server.Rollback, "going back to stable")
 }
 
 func (a *app) cancelCmd() *cobra.Command {
 	return a.actionCmd("cancel", "End a release of which no traffic has moved",
-		"Once traffic has moved it is a rollback.", client.Cancel, "being cancelled")
+		"Once traffic has moved it is a rollback.", server.Cancel, "being cancelled")
 }
 
 func (a *app) dismissCmd() *cobra.Command {
 	cmd := a.actionCmd("dismiss", "Let a release go on despite its sample-ratio alarm",
 		`The alarm says that the gateway does not split the requests as it was asked to, so that the comparison may be
 of unlike users. Look for the cause first: serin explain shows both shares. The alarm stays dismissed until
-the weight changes.`, client.DismissAlarm, "sample-ratio alarm dismissed at this weight")
+the weight changes.`, server.DismissAlarm, "sample-ratio alarm dismissed at this weight")
 	cmd.Use = "dismiss ROLLOUT|RELEASE --reason WHY"
 	_ = cmd.MarkFlagRequired("reason")
 	return cmd

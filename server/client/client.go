@@ -63,25 +63,8 @@ func New(server, token string, transport http.RoundTripper) (*Client, error) {
 	}, nil
 }
 
-// Problem is an answer that is an error (RFC 9457).
-type Problem struct {
-	Status int    `json:"status"`
-	Title  string `json:"title,omitempty"`
-	Detail string `json:"detail,omitempty"`
-	// Type is one of the urn:serin:… names of the API; about:blank where the status says it all.
-	Type string `json:"type,omitempty"`
-	// Release is the active one that stands in the way of a start.
-	Release string `json:"release,omitempty"`
-	// RequestID leads to the daemon's log.
-	RequestID string         `json:"requestId,omitempty"`
-	Errors    []ProblemField `json:"errors,omitempty"`
-}
-
-// ProblemField is one thing that is wrong with a request.
-type ProblemField struct {
-	Message  string `json:"message,omitempty"`
-	Location string `json:"location,omitempty"`
-}
+// Problem is an answer that is an error (RFC 9457), as much of it as could be read.
+type Problem struct{ server.Problem }
 
 // Error is the detail, or as much as is known.
 func (p *Problem) Error() string {
@@ -324,20 +307,8 @@ func (c *Client) Answer(ctx context.Context, id, gate string, answer rollout.Ans
 	return out, err
 }
 
-// Action is what a person may do to a release.
-type Action string
-
-// The actions.
-const (
-	Pause        Action = "pause"
-	Resume       Action = "resume"
-	Rollback     Action = "rollback"
-	Cancel       Action = "cancel"
-	DismissAlarm Action = "dismiss-alarm"
-)
-
 // Act does something to a release. The result has a warning where it could not be written yet.
-func (c *Client) Act(ctx context.Context, id string, action Action, reason string) (server.ActionResult, error) {
+func (c *Client) Act(ctx context.Context, id string, action server.Action, reason string) (server.ActionResult, error) {
 	var out server.ActionResult
 	_, err := c.do(ctx, http.MethodPost, c.url(nil, "releases", id, string(action)), server.ReasonBody{Reason: reason}, &out)
 	return out, err
