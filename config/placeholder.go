@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/serindev/serin/workload"
 )
 
 // The names that an arm has in queries, beside the rollout's parameters. Version and pods are known on Kubernetes
@@ -46,29 +48,6 @@ func placeholders(text string) ([]string, error) {
 	}
 }
 
-// substitute puts values into a text, each escaped by escape. It returns an error, and no text, for a name without
-// a value.
-func substitute(text string, values map[string]string, escape func(string) string) (string, error) {
-	var b strings.Builder
-	for {
-		before, after, found := strings.Cut(text, "${")
-		b.WriteString(before)
-		if !found {
-			return b.String(), nil
-		}
-		name, rest, closed := strings.Cut(after, "}")
-		if !closed {
-			return "", errOpen
-		}
-		v, ok := values[name]
-		if !ok {
-			return "", fmt.Errorf("${%s} has no value", name)
-		}
-		b.WriteString(escape(v))
-		text = rest
-	}
-}
-
 // SubstituteURL puts values into an address. Everything but letters, digits and -._~ becomes %XX, so that a value
 // stays inside its part of the path or query; values that are . or .. in a path are refused. Only the part behind the
 // host may have placeholders.
@@ -76,7 +55,7 @@ func SubstituteURL(text string, values map[string]string) (string, error) {
 	if err := checkTemplateURL(text); err != nil {
 		return "", err
 	}
-	out, err := substitute(text, values, escapeURL)
+	out, err := workload.FillEscaped(text, values, escapeURL)
 	if err != nil {
 		return "", fmt.Errorf("address: %w", err)
 	}
@@ -113,7 +92,7 @@ func SubstituteJSON(text string, values map[string]string) (string, error) {
 	if err := checkTemplateJSON(text); err != nil {
 		return "", err
 	}
-	out, err := substitute(text, values, escapeJSON)
+	out, err := workload.FillEscaped(text, values, escapeJSON)
 	if err != nil {
 		return "", fmt.Errorf("body: %w", err)
 	}
@@ -138,7 +117,7 @@ func checkTemplateJSON(text string) error {
 	for _, n := range names {
 		values[n] = "a"
 	}
-	as, err := substitute(text, values, func(v string) string { return v })
+	as, err := workload.Fill(text, values)
 	if err != nil {
 		return err
 	}

@@ -4,13 +4,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
 	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/share"
 	"github.com/serindev/serin/tell"
 	"github.com/serindev/serin/workload"
-	"github.com/stretchr/testify/require"
-	"pgregory.net/rapid"
 )
 
 // randomEvent draws something that might happen to a release, sensible or not.

@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -123,7 +124,7 @@ func (s State) foldOn(e Event) (State, error) {
 	case JobSucceeded:
 		return s.jobEnded(e, e.Step, "")
 	case JobFailed:
-		return s.jobEnded(e, e.Step, orElse(e.Why, "no reason is known"))
+		return s.jobEnded(e, e.Step, cmp.Or(e.Why, "no reason is known"))
 	case DeploymentReady:
 		return s.worked(e, e.Work, nil)
 	case DeploymentFailed:
@@ -644,7 +645,7 @@ func (s State) ended(e Ended) (State, error) {
 		return s, s.refuse(e)
 	}
 	s.Phase, s.Outcome, s.EndedAt = PhaseEnded, e.Outcome, e.At
-	s.Why, s.WhyBy = e.Why, orElse(s.WhyBy, e.By)
+	s.Why, s.WhyBy = e.Why, cmp.Or(s.WhyBy, e.By)
 	s.Scope, s.Served, s.Question, s.Later = "", nil, nil, nil
 	return s, nil
 }
@@ -666,11 +667,4 @@ func (s State) unpaused(at time.Time) State {
 	return s
 }
 
-func orNone(reason string) string { return orElse(reason, "no reason given") }
-
-func orElse(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
-}
+func orNone(reason string) string { return cmp.Or(reason, "no reason given") }

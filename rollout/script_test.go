@@ -9,12 +9,13 @@ import (
 	"time"
 
 	"github.com/cockroachdb/datadriven"
+	"github.com/stretchr/testify/require"
+
 	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/share"
 	"github.com/serindev/serin/traffic"
 	"github.com/serindev/serin/workload"
-	"github.com/stretchr/testify/require"
 )
 
 // pipeline is the rollout that the scripts and the properties run: A/B, two gray steps with a gate between them, a

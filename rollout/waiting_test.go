@@ -5,9 +5,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/tell"
-	"github.com/stretchr/testify/require"
 )
 
 // toGray brings the pipeline to its first weight, in force, and then without the cohort in force again.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"runtime"
 	"slices"
@@ -130,7 +131,7 @@ func (s *Server) listLooks(ctx context.Context, in *listLooksInput) (*body[LookP
 	if err != nil {
 		return nil, err
 	}
-	page := LookPage{Scope: orElse(in.Scope, orElse(v.State.Scope, lastScope(v))), Looks: []Look{}}
+	page := LookPage{Scope: cmp.Or(in.Scope, cmp.Or(v.State.Scope, lastScope(v))), Looks: []Look{}}
 	if page.Scope == "" {
 		return answer(page), nil
 	}
@@ -196,11 +197,4 @@ func orEmpty[T any](v []T) []T {
 		return []T{}
 	}
 	return v
-}
-
-func orElse(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
 }

@@ -10,6 +10,11 @@ import (
 // Fill puts values in place of ${name}. It returns an error, and no text, for a name without a value and for a ${
 // that is not closed.
 func Fill(text string, values map[string]string) (string, error) {
+	return FillEscaped(text, values, func(v string) string { return v })
+}
+
+// FillEscaped is [Fill], with each value escaped for the place that it goes to.
+func FillEscaped(text string, values map[string]string, escape func(string) string) (string, error) {
 	var b strings.Builder
 	for {
 		before, after, found := strings.Cut(text, "${")
@@ -25,7 +30,7 @@ func Fill(text string, values map[string]string) (string, error) {
 		if !ok {
 			return "", fmt.Errorf("${%s} has no value", name)
 		}
-		b.WriteString(v)
+		b.WriteString(escape(v))
 		text = rest
 	}
 }

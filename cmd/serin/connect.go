@@ -19,6 +19,7 @@ import (
 
 	"github.com/serindev/serin/config"
 	"github.com/serindev/serin/daemon"
+	"github.com/serindev/serin/internal/spelling"
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/server/client"
 )
@@ -182,38 +183,11 @@ func (a *app) unknown(ctx context.Context, c *client.Client, arg string, err err
 func nearest(arg string, names []string) []string {
 	var out []string
 	for _, n := range names {
-		if distance(arg, n) <= max(1, len(arg)/4) || len(arg) > 2 && strings.HasPrefix(n, arg) {
+		if spelling.Distance(arg, n) <= max(1, len(arg)/4) || len(arg) > 2 && strings.HasPrefix(n, arg) {
 			out = append(out, n)
 		}
 	}
 	return out[:min(len(out), 3)]
-}
-
-// distance is how many characters have to be put in, taken out, changed, or exchanged with their neighbour to make b of a
-// (optimal string alignment).
-func distance(a, b string) int {
-	x, y := []rune(a), []rune(b)
-	rows := make([][]int, len(x)+1)
-	for i := range rows {
-		rows[i] = make([]int, len(y)+1)
-		rows[i][0] = i
-	}
-	for j := range y {
-		rows[0][j+1] = j + 1
-	}
-	for i := 1; i <= len(x); i++ {
-		for j := 1; j <= len(y); j++ {
-			change := 1
-			if x[i-1] == y[j-1] {
-				change = 0
-			}
-			rows[i][j] = min(rows[i-1][j]+1, rows[i][j-1]+1, rows[i-1][j-1]+change)
-			if i > 1 && j > 1 && x[i-1] == y[j-2] && x[i-2] == y[j-1] {
-				rows[i][j] = min(rows[i][j], rows[i-2][j-2]+1)
-			}
-		}
-	}
-	return rows[len(x)][len(y)]
 }
 
 // findRelease is find for what needs a release.

@@ -7,17 +7,17 @@ import "strings"
 func Nearest(word string, candidates []string) (best string, ok bool) {
 	most := 1 + len(word)/4
 	for _, c := range candidates {
-		d := distance(strings.ToLower(word), strings.ToLower(c))
-		if d <= most && (!ok || d < distance(strings.ToLower(word), strings.ToLower(best))) {
+		d := Distance(strings.ToLower(word), strings.ToLower(c))
+		if d <= most && (!ok || d < Distance(strings.ToLower(word), strings.ToLower(best))) {
 			best, ok = c, true
 		}
 	}
 	return best, ok
 }
 
-// distance is the number of characters to insert, remove, change or swap with their neighbour to get from a to b
+// Distance is the number of characters to insert, remove, change or swap with their neighbour to get from a to b
 // (optimal string alignment). It costs O(len(a)·len(b)) and gives up on words longer than any field's name.
-func distance(a, b string) int {
+func Distance(a, b string) int {
 	const longest = 40
 	if len(a) > longest || len(b) > longest {
 		return longest

@@ -1,6 +1,7 @@
 package sequential
 
 import (
+	"cmp"
 	"math"
 	"time"
 
@@ -113,7 +114,7 @@ func (j *Judge) together(v *judge.Verdict, found []direction) {
 	m := &v.Metrics[at]
 	if m.Outcome != judge.Fail && judgeable(m.Reason) && found[at].fails(sum, math.Log(1/j.settings.FalseRollback)) {
 		m.Outcome, m.Reason = judge.Fail, ""
-		m.Detail = orElse(m.Detail, "by the evidence of all metrics together")
+		m.Detail = cmp.Or(m.Detail, "by the evidence of all metrics together")
 	}
 }
 
@@ -149,7 +150,7 @@ func (m *metric) outcome(r *record, d *direction, s standing, passAfter *time.Du
 	case !m.enough(r):
 		return judge.Inconclusive, judge.TooFew, s.detail
 	case m.notPositive(r):
-		return judge.Inconclusive, judge.NotPositive, orElse(s.detail, "the mean to compare with is not positive")
+		return judge.Inconclusive, judge.NotPositive, cmp.Or(s.detail, "the mean to compare with is not positive")
 	case passes:
 		return judge.Inconclusive, judge.Waiting, s.detail
 	}

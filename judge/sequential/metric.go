@@ -1,6 +1,7 @@
 package sequential
 
 import (
+	"cmp"
 	"math"
 	"slices"
 
@@ -94,18 +95,11 @@ func (m *metric) absence(o *judge.Observation) (judge.Reason, string) {
 	case o.Absent != "" && o.Absent != judge.WarmingUp:
 		return o.Absent, o.Detail
 	case !m.usable(o.Canary):
-		return judge.NoData, orElse(o.Detail, "nothing of the canary")
+		return judge.NoData, cmp.Or(o.Detail, "nothing of the canary")
 	case m.Kind != judge.Objective && !m.usable(o.Baseline):
-		return judge.NoData, orElse(o.Detail, "nothing of the baseline")
+		return judge.NoData, cmp.Or(o.Detail, "nothing of the baseline")
 	}
 	return "", o.Detail
-}
-
-func orElse(s, other string) string {
-	if s != "" {
-		return s
-	}
-	return other
 }
 
 // usable says whether an arm has what the metric needs.
@@ -210,7 +204,7 @@ func (m *metric) count(r *record, l *judge.Look, seconds float64) (judge.Reason,
 		m.total(&r.baseline, &r.sinceBaseline, o.Baseline)
 	}
 	if reason = m.exposed(o); reason != "" {
-		detail = orElse(detail, "no requests in this look")
+		detail = cmp.Or(detail, "no requests in this look")
 	}
 	return reason, detail
 }

@@ -102,13 +102,6 @@ func address(to string, pairs ...string) string {
 	return to + "?" + q.Encode()
 }
 
-func orElse(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
-}
-
 // enumerate joins names: a, b or c.
 func enumerate(names []string) string {
 	if len(names) < 2 {

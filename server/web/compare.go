@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"html/template"
@@ -60,7 +61,7 @@ func releaseChoices(rows []releaseRow, chosen string) []Choice {
 	var out []Choice
 	found := false
 	for _, r := range rows {
-		text := r.Rollout + " " + orElse(r.Version, shortID(r.ID)) + ", " + r.State.Text + ", " + r.Started.UTC().Format("2 Jan 15:04")
+		text := r.Rollout + " " + cmp.Or(r.Version, shortID(r.ID)) + ", " + r.State.Text + ", " + r.Started.UTC().Format("2 Jan 15:04")
 		out = append(out, Choice{r.ID, text, r.ID == chosen})
 		found = found || r.ID == chosen
 	}
@@ -89,7 +90,7 @@ func facts(a, b Detail) []compareRow {
 	var out []compareRow
 	add := func(name, a, b string) { out = append(out, compareRow{name, a, b, a != b}) }
 	add("Rollout", a.Rollout, b.Rollout)
-	add("Version", orElse(a.Brings, "–"), orElse(b.Brings, "–"))
+	add("Version", cmp.Or(a.Brings, "–"), cmp.Or(b.Brings, "–"))
 	add("How it went", a.Headline.Text, b.Headline.Text)
 	out = append(out, compareRow{"Started", stamp(a.Started), stamp(b.Started), false}) // two never start at once
 	add("Started by", a.StartedBy, b.StartedBy)
@@ -111,13 +112,13 @@ func facts(a, b Detail) []compareRow {
 	took := func(d Detail) map[string]string {
 		m := map[string]string{}
 		for _, s := range d.Steps {
-			m[s.Name] = orElse(s.Took, s.Says)
+			m[s.Name] = cmp.Or(s.Took, s.Says)
 		}
 		return m
 	}
 	ta, tb := took(a), took(b)
 	for _, s := range a.Steps {
-		add("Step "+s.Name, ta[s.Name], orElse(tb[s.Name], "–"))
+		add("Step "+s.Name, ta[s.Name], cmp.Or(tb[s.Name], "–"))
 	}
 	return out
 }

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -89,7 +90,7 @@ func endedHeadline(v record.View) Headline {
 	if s.Outcome == rollout.Released {
 		h.Text = "Released: " + subjectOf(v) + " serves everybody"
 		if s.Undoes != "" {
-			h.Text = "Undone: " + orElse(rollout.Version(s.Parameters), "the version before") + " serves everybody again"
+			h.Text = "Undone: " + cmp.Or(rollout.Version(s.Parameters), "the version before") + " serves everybody again"
 		}
 		return h
 	}

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -266,7 +267,7 @@ func (s *site) undoable(ctx context.Context, v record.View) bool {
 func promoteAsk(v record.View) Ask {
 	return Ask{
 		verb: server.VerbPromote, Action: "promote", Button: "Go on", Title: "Go on without waiting, on your responsibility?", Reason: true, Needed: true,
-		Text: orElse(sentence(v.Waiting), "It waits for nothing.") + " A worse version goes back all the same. Gates stay.",
+		Text: cmp.Or(sentence(v.Waiting), "It waits for nothing.") + " A worse version goes back all the same. Gates stay.",
 		Options: []Pair{{"full", "Do not wait for anything that is left, up to the next gate"},
 			{"evenIfWorse", "Go on even if it is worse: stable is broken itself, and this repairs it"}},
 	}

@@ -4,13 +4,13 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/serindev/serin/traffic"
+	"github.com/serindev/serin/traffic/traefikapi"
 )
 
 // readTimeout bounds the reading of the cluster in one observation: what Traefik serves is to be known even while an
@@ -43,17 +43,7 @@ func (r *Router) Observe(ctx context.Context) (traffic.Observed, error) {
 	if err := ctx.Err(); err != nil {
 		return traffic.Observed{}, fmt.Errorf("observe the traffic of %s: %w", r.config.Rollout, err)
 	}
-	if err == nil {
-		return o, nil
-	}
-	errs := []error{err}
-	for _, replica := range o.Replicas {
-		if replica.Err == "" {
-			return o, nil
-		}
-		errs = append(errs, fmt.Errorf("replica %s: %s", replica.Name, replica.Err))
-	}
-	return traffic.Observed{}, fmt.Errorf("observe the traffic of %s: %w", r.config.Rollout, errors.Join(errs...))
+	return traefikapi.Answered(r.config.Rollout, o, err)
 }
 
 // configured is what the cluster says; nil while there is nothing of the rollout's in it.

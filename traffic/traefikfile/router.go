@@ -8,7 +8,6 @@ package traefikfile
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -117,17 +116,7 @@ func (r *Router) Observe(ctx context.Context) (traffic.Observed, error) {
 	if err := ctx.Err(); err != nil {
 		return traffic.Observed{}, fmt.Errorf("observe the traffic of %s: %w", r.config.Rollout, err)
 	}
-	if err == nil {
-		return o, nil
-	}
-	errs := []error{err}
-	for _, replica := range o.Replicas {
-		if replica.Err == "" {
-			return o, nil
-		}
-		errs = append(errs, fmt.Errorf("replica %s: %s", replica.Name, replica.Err))
-	}
-	return traffic.Observed{}, fmt.Errorf("observe the traffic of %s: %w", r.config.Rollout, errors.Join(errs...))
+	return traefikapi.Answered(r.config.Rollout, o, err)
 }
 
 // configured is what the file says; nil without an error while there is nothing in it.
