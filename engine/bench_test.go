@@ -143,7 +143,7 @@ func benchRelease(b *testing.B, e *Engine, name string) {
 		Scopes: []rollout.Scope{{Name: "gray"}},
 	}
 	l := newLoop(e, name)
-	l.router = named{name: name}
+	l.gw.router = named{name: name}
 	r := &release{plan: record.Plan{Rollout: d, Analyses: map[string]analysis.Definition{"gray": def}}}
 	plan, err := json.Marshal(r.plan)
 	require.NoError(b, err)

@@ -155,7 +155,7 @@ func (l *loop) deployed(ctx context.Context, release string, n int, want workloa
 	case phase == workload.Ready && !s.WorkReady:
 		_, _ = l.append(ctx, r.event(rollout.DeploymentReady{Work: n}, "cluster"))
 	case phase == workload.Failed && len(s.WorkFailed) == 0:
-		_, _ = l.append(ctx, r.event(rollout.DeploymentFailed{Work: n, Why: why[:min(len(why), maxReasons)]}, "cluster"))
+		_, _ = l.append(ctx, r.event(rollout.DeploymentFailed{Work: n, Why: few(why)}, "cluster"))
 	}
 }
 
@@ -189,7 +189,7 @@ func (l *loop) changedByOthers(ctx context.Context, r *release, observed workloa
 		return
 	}
 	l.e.metrics.drift.WithLabelValues(l.name).Inc()
-	_, _ = l.append(ctx, r.event(rollout.Drifted{What: what[:min(len(what), maxReasons)]}, "cluster"))
+	_, _ = l.append(ctx, r.event(rollout.Drifted{What: few(what)}, "cluster"))
 }
 
 // runJob runs a Job to its end; what it says is the event. A cluster that does not answer is asked again: the

@@ -86,7 +86,7 @@ func newFirstRelease(t *testing.T, url string) firstRelease {
 		Source: analysis.Ratio{Bad: `orders_total{version="${stable}",arm=~"|${arm}",code="500"}`, Total: `orders_total{version="${stable}",arm=~"|${arm}"}`},
 	}}}
 	f := firstRelease{engine: e, loop: newLoop(e, "shop"), log: log}
-	f.loop.router = named{name: "shop"}
+	f.loop.gw.router = named{name: "shop"}
 	f.rel = &release{plan: record.Plan{Rollout: d, Analyses: map[string]analysis.Definition{"gray": def}}}
 	plan, err := json.Marshal(f.rel.plan)
 	require.NoError(t, err)

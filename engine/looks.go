@@ -154,7 +154,7 @@ func (k *looks) begin(ctx context.Context, l *loop, r *release, f follow, def an
 	if err != nil {
 		return nil, err
 	}
-	sides := arms(l.router, r.state.Parameters, f)
+	sides := arms(l.gw.router, r.state.Parameters, f)
 	nameServers(&sides, r.state.Target(&r.plan.Rollout, r.record.ID).Traffic)
 	if err := k.e.nameWorkloads(ctx, &sides, def, r.plan.Rollout.Cluster); err != nil {
 		return nil, err
@@ -541,15 +541,13 @@ func (l *loop) looked(ctx context.Context, k looked) {
 
 // standIn puts a target in force by the share that was seen, where no API of the gateway is configured.
 func (l *loop) standIn(ctx context.Context, k looked) {
-	s := l.rel.state
-	if s.InForce || l.confirmed != traffic.Unconfirmed || len(l.observed.Replicas) > 0 || k.look.Requests == nil {
+	want, _ := l.target()
+	if l.gw.confirmed != traffic.Unconfirmed || len(l.gw.observed.Replicas) > 0 || k.look.Requests == nil || !l.gw.holds(want) {
 		return
 	}
-	if s.Turn != k.turn {
-		return
-	}
-	weight := l.rel.state.Target(&l.rel.plan.Rollout, k.release).Exposure
-	if k.from.After(l.appliedAt) && traffic.Agrees(weight, k.look.Requests.Canary, k.look.Requests.Baseline) {
-		l.say(ctx, rollout.InForce{Turn: s.Turn, How: "metrics"})
+	r := l.rel
+	seen := rollout.Requests{Turn: k.turn, From: k.from, Canary: k.look.Requests.Canary, Baseline: k.look.Requests.Baseline}
+	if r.state.StandsIn(r.state.Target(&r.plan.Rollout, k.release).Exposure, seen, l.gw.appliedAt) {
+		l.say(ctx, rollout.InForce{Turn: k.turn, How: "metrics"})
 	}
 }

@@ -25,10 +25,10 @@ func TestWhatCannotBeReadHasNotBeenChangedByAnybody(t *testing.T) {
 	e, r := learner(t, nil)
 	l := newLoop(e, "shop")
 	want := traffic.Target{Weight: 0.1}
-	l.rel, l.router, l.applied, l.served = r, blind{}, &want, true
+	l.rel, l.gw.router, l.gw.applied, l.gw.seen = r, blind{}, &want, true
 	l.observe(t.Context(), want)
 	require.EqualError(t, l.trouble[aboutConfiguration], "get TraefikService shop: connection refused")
-	require.NotNil(t, l.applied, "it is not written again")
+	require.NotNil(t, l.gw.applied, "it is not written again")
 	events, err := e.o.Store.Events(t.Context(), r.record.ID, 0)
 	require.NoError(t, err)
 	require.Len(t, events, 1, "and nothing is told but that it has started")
@@ -46,15 +46,15 @@ func TestAChangeOfTheGatewayIsLookedAtSoonAndNotAllTheTime(t *testing.T) {
 			}
 			l.mail = nil
 		}
-		l.lookedAt, l.observeAt = time.Now().Add(-4*time.Second), time.Now().Add(time.Second)
+		l.gw.lookedAt, l.gw.observeAt = time.Now().Add(-4*time.Second), time.Now().Add(time.Second)
 		heard()
-		require.False(t, l.observeAt.After(time.Now()), "at once")
-		l.lookedAt, l.observeAt = time.Now(), time.Now().Add(5*time.Second)
+		require.False(t, l.gw.observeAt.After(time.Now()), "at once")
+		l.gw.lookedAt, l.gw.observeAt = time.Now(), time.Now().Add(5*time.Second)
 		heard()
-		require.Equal(t, time.Now().Add(stirGap), l.observeAt, "it was looked at just now")
-		l.observeAt = time.Now().Add(50 * time.Millisecond)
+		require.Equal(t, time.Now().Add(stirGap), l.gw.observeAt, "it was looked at just now")
+		l.gw.observeAt = time.Now().Add(50 * time.Millisecond)
 		heard()
-		require.Equal(t, time.Now().Add(50*time.Millisecond), l.observeAt, "it is looked at sooner anyway")
+		require.Equal(t, time.Now().Add(50*time.Millisecond), l.gw.observeAt, "it is looked at sooner anyway")
 		e.gatewayChanged("nobody's")
 	})
 }

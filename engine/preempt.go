@@ -208,7 +208,7 @@ func press[T any](ctx context.Context, l *loop, id string, event rollout.Event, 
 		l.way.hear(by)
 		defer func() {
 			if l.way.decide(by) {
-				l.applied, l.overwritten = nil, true // whatever was written last, it was not by the loop
+				l.gw.applied, l.gw.overwritten = nil, true // whatever was written last, it was not by the loop
 			}
 		}()
 		return f(ctx)

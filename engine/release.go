@@ -120,12 +120,12 @@ func (l *loop) publish() {
 			v.Steps, v.Definition, v.Target = l.plan.Rollout.Steps, &l.plan.Rollout, l.plan.Rollout.Idle(l.swapped)
 		}
 	}
-	v.Confirmation, v.Workloads = confirmation(l.confirmed), l.work.observed.Deployments
-	v.Differences, v.Replicas = l.differences(), l.observed.Replicas
-	if l.router != nil {
+	v.Confirmation, v.Workloads = confirmation(l.gw.confirmed), l.work.observed.Deployments
+	v.Differences, v.Replicas = l.gw.differences(), l.gw.observed.Replicas
+	if l.gw.router != nil {
 		v.Services = &record.Services{}
-		v.Services.Canary, v.Services.Stable = l.router.Labels(false)
-		v.Services.CohortCanary, v.Services.CohortStable = l.router.Labels(true)
+		v.Services.Canary, v.Services.Stable = l.gw.router.Labels(false)
+		v.Services.CohortCanary, v.Services.CohortStable = l.gw.router.Labels(true)
 	}
 	v.Trouble = l.trouble.words()
 	if l.rel != nil && l.rel.back != nil {
@@ -237,7 +237,7 @@ func (l *loop) begin(ctx context.Context, p record.Plan, req rollout.StartReques
 	}
 	l.note(aboutStore, nil)
 	l.leave(ctx)
-	l.rel, l.observeAt = &release{record: rec, plan: p}, time.Time{}
+	l.rel, l.gw.observeAt = &release{record: rec, plan: p}, time.Time{}
 	for i, event := range events {
 		before := l.rel.state
 		l.rel.state = states[i]
@@ -382,71 +382,4 @@ func (l *loop) actOnNext(ctx context.Context, event rollout.Event, by string) (r
 		return rollout.State{}, err
 	}
 	return l.rel.state, nil
-}
-
-// runTasks begins the tasks of the target that have not been begun by this daemon, and stops those that are no part of
-// it any more. Their keys make it harmless that an earlier daemon may have begun them as well.
-func (l *loop) runTasks(ctx context.Context) {
-	var tasks []rollout.Task
-	r := l.running()
-	if r != nil && r.back == nil {
-		tasks = r.state.Target(&r.plan.Rollout, r.record.ID).Tasks
-	}
-	key := ""
-	if len(tasks) > 0 {
-		key = tasks[0].Key
-	}
-	if key == l.doing {
-		return
-	}
-	if l.stop != nil {
-		l.stop()
-	}
-	delete(l.trouble, aboutJob)
-	l.doing, l.stop = key, nil
-	if key == "" {
-		return
-	}
-	ctx, l.stop = context.WithCancel(ctx)
-	rec, state := r.record, r.state
-	l.beside.Go(func() {
-		var answer rollout.Event
-		for _, t := range tasks {
-			answer = l.do(ctx, t, rec, state)
-		}
-		if ctx.Err() == nil {
-			l.send(func(ctx context.Context) { l.taskDone(ctx, rec.ID, tasks[0], answer) })
-		}
-	})
-}
-
-// do does one task; what it returns says how it went, and is nil if ctx has ended.
-func (l *loop) do(ctx context.Context, t rollout.Task, rec record.Release, state rollout.State) rollout.Event {
-	if t.Job != nil {
-		return l.runJob(ctx, t)
-	}
-	err := l.e.o.Call(ctx, Call{Key: t.Key, Webhook: t.Webhook, Release: rec, State: state})
-	if err != nil {
-		return rollout.WebhookAnswered{Step: t.Step, Detail: err.Error()}
-	}
-	return rollout.WebhookAnswered{Step: t.Step, OK: true}
-}
-
-// taskDone makes the answer to what the release is doing durable. One that cannot be written is asked for again: its
-// key is the same. While cleaning up the answers do not matter.
-func (l *loop) taskDone(ctx context.Context, id string, t rollout.Task, answer rollout.Event) {
-	r := l.running()
-	if r == nil || r.record.ID != id || l.doing != t.Key {
-		return
-	}
-	by := "webhook"
-	if t.Job != nil {
-		by = "cluster"
-	}
-	if r.state.Phase == rollout.RollingBack {
-		answer = rollout.CleanedUp{}
-	}
-	if _, err := l.append(ctx, r.event(answer, by)); err != nil && !errors.Is(err, rollout.ErrNotAllowed) {
-		l.doing = ""
-	}
 }

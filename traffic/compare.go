@@ -68,6 +68,40 @@ func Drift(t Target, o Observed) []string {
 	return append(out, differ("configuration", t, o.Configured.Served)...)
 }
 
+// Finding is what an observation says of a target that was written.
+type Finding int
+
+// The findings.
+const (
+	// FoundWritten: it stands as it was written.
+	FoundWritten Finding = iota
+	// FoundUnreadable: what stands there cannot be read, so nobody is known to have changed it.
+	FoundUnreadable
+	// FoundBroken: it stands as it was written, and cannot be served any more, as when an arm has lost its endpoints.
+	FoundBroken
+	// FoundChanged: an external writer has changed it.
+	FoundChanged
+	// FoundNever: it differs, and was never seen as it was written.
+	FoundNever
+)
+
+// Find says whose doing it is that what is written differs from the target, and how it differs. seen tells whether it was
+// seen since it was written: only then a difference is an external writer's.
+func Find(t Target, o Observed, seen bool) (f Finding, how []string) {
+	how = Drift(t, o)
+	switch {
+	case o.Unreadable != "":
+		return FoundUnreadable, how
+	case len(how) == 0:
+		return FoundWritten, nil
+	case !seen:
+		return FoundNever, how
+	case len(how) == len(Broken(o)):
+		return FoundBroken, how
+	}
+	return FoundChanged, how
+}
+
 // Broken lists the routes that are written and cannot be served, with the reason, such as an arm without endpoints:
 // nobody has changed what is written. They are among what [Drift] lists.
 func Broken(o Observed) []string {

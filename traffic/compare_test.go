@@ -253,3 +253,40 @@ func TestTheShareThatWasSeenStandsInWithinThreeDeviations(t *testing.T) {
 		t.Run(name, func(t *testing.T) { require.Equal(t, c.want, traffic.Agrees(c.weight, c.canary, c.stable)) })
 	}
 }
+
+func TestWhoseDoingADifferenceIs(t *testing.T) {
+	x := traffic.Target{Stable: traffic.Backend{Servers: []string{"http://a"}}, Canary: traffic.Backend{Servers: []string{"http://b"}}, Weight: 0.05}
+	change := func(f func(*traffic.Observed)) traffic.Observed {
+		o := observed(t, x)
+		f(&o)
+		return o
+	}
+	broken := change(func(o *traffic.Observed) {
+		o.Configured.Main.Enabled, o.Configured.Main.Problem = false, "no endpoints"
+	})
+	foreign := change(func(o *traffic.Observed) { o.Configured.Foreign = []string{"priority is 7"} })
+	both := change(func(o *traffic.Observed) {
+		*o.Configured = *broken.Configured
+		o.Configured.Foreign = []string{"priority is 7"}
+	})
+	for name, c := range map[string]struct {
+		o    traffic.Observed
+		seen bool
+		want traffic.Finding
+	}{
+		"it stands as it was written":                              {observed(t, x), false, traffic.FoundWritten},
+		"what cannot be read has not been changed":                 {traffic.Observed{Unreadable: "permission denied"}, true, traffic.FoundUnreadable},
+		"what was never seen was never there":                      {foreign, false, traffic.FoundNever},
+		"what cannot be served and was never seen was never there": {broken, false, traffic.FoundNever},
+		"what cannot be served any more is nobody's doing":         {broken, true, traffic.FoundBroken},
+		"what was there and differs was changed":                   {foreign, true, traffic.FoundChanged},
+		"what cannot be served and differs was changed as well":    {both, true, traffic.FoundChanged},
+		"what was there and is gone was changed":                   {traffic.Observed{}, true, traffic.FoundChanged},
+	} {
+		t.Run(name, func(t *testing.T) {
+			found, how := traffic.Find(x, c.o, c.seen)
+			require.Equal(t, c.want, found)
+			require.Equal(t, traffic.Drift(x, c.o), how)
+		})
+	}
+}
