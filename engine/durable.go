@@ -170,4 +170,3 @@ func (l *loop) happened(ctx context.Context, event rollout.Event) {
 	l.publish() // who is told may ask at once
 	l.e.feed.tell(record.Update{Rollout: l.name, Release: r.record.ID, Event: event})
 }
-

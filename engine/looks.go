@@ -494,7 +494,7 @@ func (s *subject) take(at time.Time, answers []analysis.Answer) taken {
 // that waits for something else.
 func (k *looks) deliver(ctx context.Context, s *subject, t taken, saved error) {
 	if t.err != nil {
-		saved = t.err
+		saved = &record.LooksError{Releases: []string{s.release}, Err: t.err}
 	}
 	l, res := s.loop, looked{
 		release: s.release, scope: t.record.Scope, turn: t.record.Turn, from: t.from,
@@ -526,10 +526,14 @@ func (l *loop) looked(ctx context.Context, k looked) {
 	if r.state.Turn != k.turn && k.verdict.Outcome != judge.Fail {
 		return
 	}
+	var kept *record.LooksError
+	if errors.As(k.saved, &kept) && k.verdict.Outcome != judge.Fail {
+		k.verdict = unusable(k.verdict, kept) // it will not be written later either: the release has seen nothing
+	}
 	r.verdict = &k.verdict
 	l.e.metrics.verdict(l.name, k.verdict)
 	l.e.feed.tell(record.Update{Rollout: l.name, Release: k.release})
-	if l.note(aboutLooks, k.saved) && k.verdict.Outcome != judge.Fail {
+	if l.note(aboutLooks, k.saved) && k.verdict.Outcome != judge.Fail && kept == nil {
 		return // what is not written must not advance anything
 	}
 	l.standIn(ctx, k)
@@ -537,6 +541,21 @@ func (l *loop) looked(ctx context.Context, k looked) {
 		return
 	}
 	_, _ = l.append(ctx, r.event(k.event(), "judge"))
+}
+
+// unusable is the verdict of a look that cannot be kept because of what is in it: the source might as well not have
+// answered.
+func unusable(v judge.Verdict, why error) judge.Verdict {
+	v.Outcome, v.Reason, v.Enough, v.Leaning, v.SampleRatio = judge.Inconclusive, judge.Unreachable, false, false, nil
+	v.Metrics = slices.Clone(v.Metrics)
+	for i := range v.Metrics {
+		m := &v.Metrics[i]
+		*m = judge.MetricVerdict{Metric: m.Metric, Kind: m.Kind, Optional: m.Optional, Outcome: v.Outcome, Reason: v.Reason, Detail: why.Error()}
+	}
+	if len(v.Metrics) > 0 {
+		v.Decisive = v.Metrics[0].Metric
+	}
+	return v
 }
 
 // standIn puts a target in force by the share that was seen, where no API of the gateway is configured.

@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -114,6 +115,33 @@ func TestAWishThatComesTooLateLeavesTheTrafficOfARolloutThatIsGoneAsTheReleaseEn
 		require.Contains(t, joined(w.trace(id)), "ended released")
 		require.Equal(t, "http://green", w.gateway("shop").target().Stable.Servers[0], joined(w.gateway("shop").log()))
 		require.Zero(t, w.gateway("shop").target().Weight)
+	})
+}
+
+func TestLooksThatCannotBeWrittenForWhatIsInThemCountAsNotSeen(t *testing.T) {
+	plan := gray("shop", rollout.Gate{Name: "full-release"})
+	plan.Rollout.Scopes[0].Unreachable = rollout.Patience{For: patience, Then: rollout.PolicyHold, Blind: 30 * time.Minute}
+	unfit := errors.New("a number that is none")
+	under(t, plan, func(t *testing.T, w *world, id string) {
+		w.after(2 * time.Minute)
+		w.store.change(func(m *moody) { m.unfit = unfit })
+		w.after(time.Minute)
+		v := w.view("shop")
+		require.Contains(t, v.Waiting, "nothing can be seen of the canary: it goes back in ")
+		require.Contains(t, joined(v.Trouble), unfit.Error())
+		require.Contains(t, v.State.LastVerdict.Metrics[0].Detail, unfit.Error())
+		w.after(30 * time.Minute)
+		require.Equal(t, "0%", w.gateway("shop").target().Weight.String(), joined(w.trace(id)))
+	})
+	t.Run("until they can be written again", func(t *testing.T) {
+		under(t, plan, func(t *testing.T, w *world, id string) {
+			w.after(2 * time.Minute)
+			w.store.change(func(m *moody) { m.unfit = unfit })
+			w.after(2 * time.Minute)
+			w.store.change(func(m *moody) { m.unfit = nil })
+			w.after(2 * time.Hour)
+			require.Equal(t, "full-release", w.view("shop").Gate, joined(w.trace(id)))
+		})
 	})
 }
 

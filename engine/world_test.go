@@ -527,6 +527,7 @@ type moody struct {
 	lost    bool          // the next Create or Append is written, and its answer lost
 	barren  bool          // no release can be created
 	blind   string        // what cannot be read
+	unfit   error         // why no look can be written, for what is in it
 	slowEnd time.Duration // an Ended takes so long
 	reads   int
 	forgets int // events that a failover has lost
@@ -622,6 +623,15 @@ func (m *moody) Append(ctx context.Context, r record.Release, version int, event
 func (m *moody) SaveLooks(ctx context.Context, looks []record.LookRecord) error {
 	if err := m.mood(ctx); err != nil {
 		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.unfit != nil {
+		bad := &record.LooksError{Err: m.unfit}
+		for _, l := range looks {
+			bad.Releases = append(bad.Releases, l.Release)
+		}
+		return bad
 	}
 	return m.Store.SaveLooks(ctx, looks)
 }

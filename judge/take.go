@@ -1,17 +1,28 @@
 package judge
 
+import "slices"
+
 // Take lets a judge look, and holds its verdict to what the look can show: without a weight that was in force for the
 // whole window there is no split to test, nothing is enough, and nothing passes. A fail stands: that the canary's
 // requests failed is true whatever the weight was.
 func Take(j Judge, e Evidence, l Look) (Evidence, Verdict) {
-	if !l.Unsettled {
-		return j.Look(e, l)
+	if l.Unsettled {
+		l.Requests = nil
 	}
-	l.Requests = nil
 	e, v := j.Look(e, l)
+	v.Blind = l.blind()
+	if !l.Unsettled {
+		return e, v
+	}
 	v.Enough = false
 	if v.Outcome == Pass {
 		v.Outcome, v.Reason = Inconclusive, Waiting
 	}
 	return e, v
+}
+
+// blind tells whether nothing of any metric could be seen.
+func (l Look) blind() bool {
+	seen := func(o Observation) bool { return o.Absent != NoData && o.Absent != Unreachable }
+	return l.Excluded == "" && len(l.Observations) > 0 && !slices.ContainsFunc(l.Observations, seen)
 }

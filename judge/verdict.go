@@ -36,6 +36,9 @@ type Verdict struct {
 	// Leaning: the evidence of at least one metric leans towards worse, see [MetricVerdict.Leaning]. A fail does not
 	// need it, and a pass of the other metrics does not end it.
 	Leaning bool `json:"leaning,omitempty"`
+	// Blind: the look has shown nothing of any metric: it could not be asked, or nothing of what it counts is there. A
+	// zero that was measured is something.
+	Blind bool `json:"blind,omitempty"`
 }
 
 // MetricVerdict is what a judge says of one metric.

@@ -294,7 +294,10 @@ func (s State) lacking(lacks []Lack) State {
 		s = s.over(NoDataFor)
 	}
 	if s.UnreachableSince.IsZero() {
-		s, s.BlindSince = s.over(UnreachableFor).over(BlindFor), time.Time{}
+		s = s.over(UnreachableFor)
+	}
+	if len(lacks) == 0 {
+		s, s.BlindSince = s.over(BlindFor), time.Time{}
 	}
 	return s
 }
@@ -437,12 +440,12 @@ func (s State) wentOn(e WentOn) (State, error) {
 // where there is none. What a warm-up shows is none; nor is what a look shows that is unsettled, unless it fails or there
 // is nothing to be seen.
 func News(last *judge.Verdict, v judge.Verdict, unsettled bool) bool {
-	blind := v.Reason == judge.NoData || v.Reason == judge.Unreachable
-	if v.Reason == judge.WarmingUp || unsettled && v.Outcome != judge.Fail && !blind {
+	lacks := v.Reason == judge.NoData || v.Reason == judge.Unreachable
+	if v.Reason == judge.WarmingUp || unsettled && v.Outcome != judge.Fail && !lacks {
 		return false
 	}
 	return last == nil || last.Outcome != v.Outcome || kindOf(last.Reason) != kindOf(v.Reason) || last.Enough != v.Enough ||
-		last.Leaning != v.Leaning || alarm(last) != alarm(&v) ||
+		last.Leaning != v.Leaning || blind(*last) != blind(v) || alarm(last) != alarm(&v) ||
 		!slices.EqualFunc(lacksOf(*last, nil, time.Time{}), lacksOf(v, nil, time.Time{}), func(a, b Lack) bool { return a == b })
 }
 
@@ -479,10 +482,15 @@ func lacksOf(v judge.Verdict, before []Lack, now time.Time) (out []Lack) {
 	return out
 }
 
-// blind: not one metric could be asked.
+// blind: not one metric could be asked; or what there was of the metrics is gone although the canary has been serving users,
+// or is seen to. Where nothing was ever seen of it, it may be that nobody has used it so far.
 func blind(v judge.Verdict) bool {
-	return v.Reason == judge.Unreachable &&
-		!slices.ContainsFunc(v.Metrics, func(m judge.MetricVerdict) bool { return m.Reason != judge.Unreachable })
+	if v.Reason == judge.Unreachable && !slices.ContainsFunc(v.Metrics, func(m judge.MetricVerdict) bool { return m.Reason != judge.Unreachable }) {
+		return true
+	}
+	serves := v.SampleRatio != nil && v.SampleRatio.Canary > 0 ||
+		slices.ContainsFunc(v.Metrics, func(m judge.MetricVerdict) bool { return m.Canary.Total > 0 })
+	return v.Blind && serves
 }
 
 func alarm(v *judge.Verdict) bool { return v.SampleRatio != nil && v.SampleRatio.Alarm }
@@ -595,10 +603,10 @@ func (s State) back(e Event, why string, outcome Outcome) (State, error) {
 		return s, s.refuse(e)
 	}
 	s = s.unpaused(e.Head().At)
-	if outcome == Cancelled && s.Moved {
+	switch served := s.Moved || s.Patched; { // users may have been served by the version that is released
+	case outcome == Cancelled && served:
 		outcome = RolledBack
-	}
-	if outcome == RolledBack && !s.Moved {
+	case outcome == RolledBack && !served:
 		outcome = Cancelled
 	}
 	now := s.Clock(e.Head().At)
@@ -640,7 +648,7 @@ func (s State) toStable(now time.Time) State {
 // rollback was begun for, or failed while going back.
 func (s State) ended(e Ended) (State, error) {
 	released := s.Phase == Active && s.Pause == nil && e.Outcome == Released && (s.Exchanged || s.Out) && s.InForce
-	back := s.Phase == RollingBack && (e.Outcome == Failed || s.Back == BackDone && e.Outcome == s.Outcome)
+	back := s.Phase == RollingBack && (e.Outcome == Failed || s.Back == BackDone && (e.Outcome == s.Outcome || s.saidCancelled(e)))
 	if !released && !back {
 		return s, s.refuse(e)
 	}
@@ -648,6 +656,11 @@ func (s State) ended(e Ended) (State, error) {
 	s.Why, s.WhyBy = e.Why, cmp.Or(s.WhyBy, e.By)
 	s.Scope, s.Served, s.Question, s.Later = "", nil, nil, nil
 	return s, nil
+}
+
+// saidCancelled: earlier versions stored that a release had been cancelled although stable's Deployment had been changed.
+func (s State) saidCancelled(e Ended) bool {
+	return e.Outcome == Cancelled && s.Outcome == RolledBack && s.Patched && !s.Moved
 }
 
 func (s State) rollbackStage(e Event, from, to BackStage) (State, error) {

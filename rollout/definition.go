@@ -55,7 +55,8 @@ type Scope struct {
 type Patience struct {
 	For  time.Duration `json:"for"`
 	Then Policy        `json:"then"`
-	// Blind is how long all metrics of the scope may be unreachable at once before the release goes back; 0 is forever.
+	// Blind, of Unreachable, is how long nothing of any metric of the scope may be seen before the release goes back; 0 is
+	// forever.
 	Blind time.Duration `json:"blind,omitempty"`
 }
 

@@ -1,6 +1,7 @@
 package rollout_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/share"
+	"github.com/serindev/serin/tell"
 	"github.com/serindev/serin/traffic"
 )
 
@@ -154,6 +156,60 @@ func TestEachMetricLacksOnItsOwn(t *testing.T) {
 	require.Empty(t, w.s.Lacks)
 	require.Zero(t, w.s.BlindSince)
 	require.Zero(t, w.s.UnreachableSince)
+}
+
+func TestNothingOfACanaryThatServesUsersIsBlindness(t *testing.T) {
+	metric := func(reason judge.Reason, total float64) judge.MetricVerdict {
+		return judge.MetricVerdict{Metric: "errors", Reason: reason, Canary: judge.Totals{Total: total}}
+	}
+	split := func(canary float64) *judge.SampleRatio { return &judge.SampleRatio{Canary: canary} }
+	for _, c := range []struct {
+		name string
+		v    judge.Verdict
+		want bool
+	}{
+		{"its series are gone", judge.Verdict{Reason: judge.NoData, Blind: true, Metrics: []judge.MetricVerdict{metric(judge.NoData, 7)}}, true},
+		{"its series were never there, and the gateway counts its requests",
+			judge.Verdict{Reason: judge.NoData, Blind: true, Metrics: []judge.MetricVerdict{metric(judge.NoData, 0)}, SampleRatio: split(7)}, true},
+		{"its series were never there, and nobody is seen to use it",
+			judge.Verdict{Reason: judge.NoData, Blind: true, Metrics: []judge.MetricVerdict{metric(judge.NoData, 0)}, SampleRatio: split(0)}, false},
+		{"it is a quiet night", judge.Verdict{Reason: judge.NoData, Metrics: []judge.MetricVerdict{metric(judge.NoData, 7)}, SampleRatio: split(7)}, false},
+		{"not one metric can be asked", judge.Verdict{Reason: judge.Unreachable, Metrics: []judge.MetricVerdict{metric(judge.Unreachable, 0)}}, true},
+		{"one of two can be asked", judge.Verdict{Reason: judge.Unreachable, Metrics: []judge.MetricVerdict{metric(judge.Unreachable, 7), metric(judge.Undecided, 7)}}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.v.Outcome, c.v.Decisive = judge.Inconclusive, "errors"
+			d := pipeline()
+			d.Scopes[1].Unreachable = rollout.Patience{For: 2 * time.Hour, Then: rollout.PolicyHold, Blind: time.Hour}
+			w := &world{d: d, now: epoch}
+			w.run(t, toGray)
+			require.NoError(t, w.apply(rollout.LookTaken{Scope: w.s.Scope, Turn: w.s.Turn, Verdict: c.v}, "judge"))
+			require.Equal(t, c.want, !w.s.BlindSince.IsZero())
+			require.Equal(t, c.want, strings.Contains(tell.Waiting(w.s, w.d, w.now), "nothing can be seen of the canary: it goes back in 1h"), "it is said at once")
+			w.pass(time.Hour)
+			require.Equal(t, c.want, w.s.Phase == rollout.RollingBack)
+		})
+	}
+}
+
+func TestDataThatIsThereAgainEndsBlindness(t *testing.T) {
+	gone := judge.Verdict{Outcome: judge.Inconclusive, Reason: judge.NoData, Blind: true, Decisive: "errors", Metrics: []judge.MetricVerdict{
+		{Metric: "errors", Reason: judge.NoData, Canary: judge.Totals{Total: 7}}, {Metric: "slow", Reason: judge.NoData},
+	}}
+	back := gone
+	back.Blind, back.Metrics = false, []judge.MetricVerdict{gone.Metrics[0], {Metric: "slow", Reason: judge.Undecided}}
+	w := &world{d: pipeline(), now: epoch}
+	w.run(t, toGray)
+	for _, v := range []judge.Verdict{gone, back} {
+		require.NoError(t, w.apply(rollout.LookTaken{Scope: w.s.Scope, Turn: w.s.Turn, Verdict: v}, "judge"))
+		require.Equal(t, v.Blind, !w.s.BlindSince.IsZero())
+	}
+	require.NotZero(t, w.s.NoDataSince)
+	quiet := gone
+	quiet.Blind = false
+	require.True(t, rollout.News(&quiet, gone, false), "that the series are gone is news after a quiet hour")
+	require.True(t, rollout.News(&gone, quiet, false))
+	require.False(t, rollout.News(&gone, gone, false))
 }
 
 // What has failed for good does not wait until somebody resumes the release.

@@ -159,7 +159,7 @@ type State struct {
 	// NoDataSince and UnreachableSince are release times; zero while there is data.
 	NoDataSince      time.Time `json:"noDataSince,omitzero"`
 	UnreachableSince time.Time `json:"unreachableSince,omitzero"`
-	// BlindSince is the same for a time in which not one metric could be asked.
+	// BlindSince is the same for a time in which nothing could be seen of any metric.
 	BlindSince time.Time `json:"blindSince,omitzero"`
 	// Lacks are the metrics of which nothing can be said now, each with its own beginning.
 	Lacks []Lack `json:"lacks,omitempty"`

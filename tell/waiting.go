@@ -277,7 +277,7 @@ func Deadline(which rollout.Deadline) string {
 	case rollout.UnreachableFor:
 		return "the source of the metrics does not answer"
 	case rollout.BlindFor:
-		return "not one metric can be asked"
+		return "nothing can be seen of the canary"
 	case rollout.GateExpired:
 		return "the gate has expired"
 	case rollout.PromoteMax:

@@ -127,8 +127,10 @@ func aboutWords(d rollout.Deadline) string {
 		return "it is still not decided whether it is worse"
 	case rollout.NoDataFor:
 		return "there is no new data"
-	case rollout.UnreachableFor, rollout.BlindFor:
+	case rollout.UnreachableFor:
 		return "the source of the metrics does not answer"
+	case rollout.BlindFor:
+		return "nothing can be seen of the canary"
 	case rollout.PromoteMax:
 		return "nobody has brought stable to the new version"
 	case rollout.GateExpired:
