@@ -173,6 +173,21 @@ type OIDCSpec struct {
 	Roles map[string]Texts `json:"roles,omitempty"`
 	// Everybody has these roles, whatever the groups. Without them a person in none of the groups is refused.
 	Everybody Texts `json:"everybody,omitempty"`
+	// Teams have roles on some rollouts only; the others are not shown to them.
+	Teams []OIDCTeamSpec `json:"teams,omitempty"`
+	// Recheck is how long the groups of a person count before the provider is asked for them again; 15m where it is left
+	// out.
+	Recheck *Duration `json:"recheck,omitempty"`
+}
+
+// OIDCTeamSpec is what the members of some groups may do to some rollouts.
+type OIDCTeamSpec struct {
+	// Groups of the team.
+	Groups Texts `json:"groups" jsonschema:"minItems=1"`
+	// Roles of its members.
+	Roles Texts `json:"roles" jsonschema:"minItems=1"`
+	// Rollouts that the roles hold for: whole names, in which * stands for any characters but a slash.
+	Rollouts Texts `json:"rollouts" jsonschema:"minItems=1"`
 }
 
 // SessionsSpec is how long people stay signed in to the pages.

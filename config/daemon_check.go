@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"path"
 	"regexp"
 	"strings"
 	"time"
@@ -110,7 +111,7 @@ func (c *checker) auth(s *DaemonSpec) {
 		if s.ExternalURL == "" {
 			c.fail(at, "spec.externalURL is needed: the identity provider sends people back to it")
 		}
-		if len(o.Roles) == 0 && len(o.Everybody) == 0 {
+		if len(o.Roles) == 0 && len(o.Everybody) == 0 && len(o.Teams) == 0 {
 			c.fail(at, "expected roles of at least one group, or of everybody: nobody could sign in")
 		}
 		check := func(at place, roles Texts) {
@@ -124,6 +125,17 @@ func (c *checker) auth(s *DaemonSpec) {
 			check(at.in("roles", group), roles)
 		}
 		check(at.in("everybody"), o.Everybody)
+		for i, t := range o.Teams {
+			check(at.in("teams", i, "roles"), t.Roles)
+			for k, pattern := range t.Rollouts {
+				if _, err := path.Match(pattern, ""); err != nil || pattern == "" {
+					c.fail(at.in("teams", i, "rollouts", k), "expected a name such as shop or shop-*, where * stands for any characters but a slash")
+				}
+			}
+		}
+		if o.Recheck != nil && *o.Recheck <= 0 {
+			c.fail(at.in("recheck"), "expected more than 0")
+		}
 	}
 	if n := s.Auth.Sessions; n != nil {
 		at := c.spec("auth", "sessions")

@@ -30,13 +30,16 @@ func pagesOptions(o Options, e *engine.Engine, s *store.Store, problems func() [
 	}
 	p := web.Options{
 		Engine: e, Store: s, Problems: problems, Key: key, ExternalURL: string(spec.ExternalURL), Version: o.Version, Log: o.Log,
-		MaxAge: time.Duration(*spec.Auth.Sessions.MaxAge), Idle: time.Duration(*spec.Auth.Sessions.Idle),
+		MaxAge: time.Duration(*spec.Auth.Sessions.MaxAge), Idle: time.Duration(*spec.Auth.Sessions.Idle), Sessions: s,
 	}
 	p.Prometheus = map[string]string{"": string(spec.Prometheus.URL)}
 	for name, source := range spec.Sources {
 		p.Prometheus[name] = string(source.URL)
 	}
 	if spec.Auth.OIDC != nil {
+		if d := spec.Auth.OIDC.Recheck; d != nil {
+			p.Recheck = time.Duration(*d)
+		}
 		if p.Provider, err = provider(spec.Auth.OIDC); err != nil {
 			return web.Options{}, err
 		}
@@ -66,9 +69,17 @@ func provider(spec *config.OIDCSpec) (*oidc.Provider, error) {
 	for group, names := range spec.Roles {
 		roles[group] = names
 	}
+	var teams []oidc.Team
+	for _, t := range spec.Teams {
+		grant, err := server.NewGrant(t.Roles, t.Rollouts)
+		if err != nil {
+			return nil, fmt.Errorf("auth.oidc.teams: %w", err)
+		}
+		teams = append(teams, oidc.Team{Groups: t.Groups, Grant: grant})
+	}
 	return oidc.New(oidc.Config{
 		Issuer: string(spec.Issuer), ClientID: spec.ClientID, ClientSecret: secret.Reveal(), Scopes: spec.Scopes,
-		NameClaim: spec.NameClaim, GroupsClaim: spec.GroupsClaim, Roles: roles, Everybody: spec.Everybody,
+		NameClaim: spec.NameClaim, GroupsClaim: spec.GroupsClaim, Roles: roles, Everybody: spec.Everybody, Teams: teams,
 	}), nil
 }
 

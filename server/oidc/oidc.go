@@ -38,8 +38,16 @@ type Config struct {
 	// Roles of the members of a group, and those that everybody has.
 	Roles     map[string][]string
 	Everybody []string
+	// Teams have roles on some rollouts only.
+	Teams []Team
 	// HTTP asks the provider; nil is a client with a timeout of 10 s.
 	HTTP *http.Client
+}
+
+// Team is the members of some groups, and what they may do to which rollouts.
+type Team struct {
+	Groups []string
+	Grant  server.Grant
 }
 
 // RefusedError says why somebody who came back from the provider is not let in, in words for them.
@@ -62,7 +70,7 @@ type Provider struct {
 // Bounds of what comes from a provider.
 const (
 	timeout = 10 * time.Second
-	// maxName is longer than any address of mail (RFC 5321, section 4.5.3.1).
+	// maxName is longer than any email address (RFC 5321, section 4.5.3.1).
 	maxName = 320
 )
 
@@ -134,33 +142,44 @@ func (p *Provider) Begin(ctx context.Context, callback string) (address, keep st
 	return address, string(b), nil
 }
 
-// Finish says who has come back. query is what the provider has sent along. A *RefusedError is for people; other
-// errors are for the log.
-func (p *Provider) Finish(ctx context.Context, callback, kept string, query url.Values) (server.Identity, error) {
+// Finish says who has come back, and which of the configuration's groups they are in. query is what the provider has
+// sent along. A *RefusedError is for people; other errors are for the log.
+func (p *Provider) Finish(ctx context.Context, callback, kept string, query url.Values) (name string, groups []string, err error) {
 	var t ticket
 	if err := json.Unmarshal([]byte(kept), &t); err != nil {
-		return server.Identity{}, &RefusedError{"the sign-in was not begun here, or took too long: begin again"}
+		return "", nil, &RefusedError{"the sign-in was not begun here, or took too long: begin again"}
 	}
 	if subtle.ConstantTimeCompare([]byte(t.State), []byte(query.Get("state"))) != 1 {
-		return server.Identity{}, &RefusedError{"the sign-in was begun in another window, or not by you: begin again"}
+		return "", nil, &RefusedError{"the sign-in was begun in another window, or not by you: begin again"}
 	}
 	if query.Get("error") != "" {
-		return server.Identity{}, &RefusedError{"the identity provider says no: " + legible(query.Get("error")+" "+query.Get("error_description"))}
+		return "", nil, &RefusedError{"the identity provider says no: " + legible(query.Get("error")+" "+query.Get("error_description"))}
 	}
 	found, err := p.discover(ctx)
 	if err != nil {
-		return server.Identity{}, err
+		return "", nil, err
 	}
 	ctx = oidc.ClientContext(ctx, p.c.HTTP)
 	token, err := p.client(found, callback).Exchange(ctx, query.Get("code"), oauth2.VerifierOption(t.Verifier))
 	if err != nil {
-		return server.Identity{}, fmt.Errorf("exchange the code at %s: %w", p.c.Issuer, err)
+		return "", nil, fmt.Errorf("exchange the code at %s: %w", p.c.Issuer, err)
 	}
 	claims, err := p.claims(ctx, found, token, t.Nonce)
 	if err != nil {
-		return server.Identity{}, err
+		return "", nil, err
 	}
-	return p.identity(claims)
+	if name, err = p.name(claims); err != nil {
+		return "", nil, err
+	}
+	return name, p.ours(listed(claims[p.c.GroupsClaim])), nil
+}
+
+// ours are the groups that the configuration names: the others have no meaning here, and may be hundreds.
+func (p *Provider) ours(groups []string) []string {
+	return slices.DeleteFunc(groups, func(g string) bool {
+		_, known := p.c.Roles[g]
+		return !known && !slices.ContainsFunc(p.c.Teams, func(t Team) bool { return slices.Contains(t.Groups, g) })
+	})
 }
 
 // claims are those of the ID token, and of the user info endpoint for what is not in it.
@@ -204,35 +223,47 @@ func (p *Provider) claims(ctx context.Context, found *oidc.Provider, token *oaut
 	return claims, nil
 }
 
-// identity is who the claims speak of, and what they may do.
-func (p *Provider) identity(claims map[string]any) (server.Identity, error) {
+// name is what the claims call a person.
+func (p *Provider) name(claims map[string]any) (string, error) {
 	name, _ := claims[p.c.NameClaim].(string)
 	if name = strings.TrimSpace(name); name == "" {
-		return server.Identity{}, &RefusedError{"the identity provider does not say your " + p.c.NameClaim}
+		return "", &RefusedError{"the identity provider does not say your " + p.c.NameClaim}
 	}
 	// Anybody may claim an address; some providers leave the word out where it would be false.
 	if verified := claims["email_verified"]; p.c.NameClaim == "email" && verified != true && verified != "true" {
-		return server.Identity{}, &RefusedError{"the identity provider has not verified your address of mail"}
+		return "", &RefusedError{"the identity provider has not verified your email address"}
 	}
 	if len(name) > maxName || !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) {
-		return server.Identity{}, &RefusedError{"your " + p.c.NameClaim + " is not a name that Serin can show"}
+		return "", &RefusedError{"your " + p.c.NameClaim + " is not a name that Serin can show"}
 	}
 	if !strings.Contains(name, "@") {
 		name = "oidc:" + name // a token's owner may be called the same
 	}
-	roles := slices.Clone(p.c.Everybody)
-	for _, g := range groups(claims[p.c.GroupsClaim]) {
-		roles = append(roles, p.c.Roles[g]...)
-	}
-	if len(roles) == 0 {
-		return server.Identity{}, &RefusedError{name + " is in no group that has a role here"}
-	}
-	slices.Sort(roles)
-	return server.Identity{Name: name, Roles: slices.Compact(roles)}, nil
+	return name, nil
 }
 
-// groups reads a list of names, or a single one.
-func groups(claim any) []string {
+// Identity is what somebody of these groups may do, as the configuration says now. The error is a *RefusedError where
+// that is nothing.
+func (p *Provider) Identity(name string, groups []string) (server.Identity, error) {
+	who := server.Identity{Name: name, Roles: slices.Clone(p.c.Everybody)}
+	for _, g := range groups {
+		who.Roles = append(who.Roles, p.c.Roles[g]...)
+	}
+	for _, t := range p.c.Teams {
+		if slices.ContainsFunc(t.Groups, func(g string) bool { return slices.Contains(groups, g) }) {
+			who.Bound = append(who.Bound, t.Grant)
+		}
+	}
+	if len(who.Roles) == 0 && len(who.Bound) == 0 {
+		return server.Identity{}, &RefusedError{name + " is in no group that has a role here"}
+	}
+	slices.Sort(who.Roles)
+	who.Roles = slices.Compact(who.Roles)
+	return who, nil
+}
+
+// listed reads a list of names, or a single one.
+func listed(claim any) []string {
 	switch claim := claim.(type) {
 	case string:
 		return []string{claim}

@@ -36,7 +36,11 @@ func through(t *testing.T, idp *oidctest.Provider, p *oidc.Provider, who string)
 	require.NoError(t, err)
 	back := idp.SignIn(t, address, who)
 	require.Equal(t, "/sign-in/callback", back.Path)
-	return p.Finish(t.Context(), callback, ticket, back.Query())
+	name, groups, err := p.Finish(t.Context(), callback, ticket, back.Query())
+	if err != nil {
+		return server.Identity{}, err
+	}
+	return p.Identity(name, groups)
 }
 
 func TestPeopleHaveTheRolesOfTheirGroups(t *testing.T) {
@@ -47,15 +51,21 @@ func TestPeopleHaveTheRolesOfTheirGroups(t *testing.T) {
 		want    server.Identity
 		refused string
 	}{
-		"of all their groups, each once":                   {who: "bob", want: server.Identity{Name: "bob@example.com", Roles: []string{"operator", "qa"}}},
-		"none without a group of ours":                     {who: "eve", refused: "eve@example.com is in no group that has a role here"},
-		"none without any group":                           {who: "alone", refused: "alone@example.com is in no group that has a role here"},
-		"but what everybody has":                           {who: "eve", edit: func(c *oidc.Config) { c.Everybody = []string{"viewer"} }, want: server.Identity{Name: "eve@example.com", Roles: []string{"viewer"}}},
-		"not by an address of mail that anybody may claim": {who: "mallory", refused: "has not verified your address of mail"},
-		"not without a name":                               {who: "nobody", refused: "does not say your email"},
+		"of all their groups, each once":                 {who: "bob", want: server.Identity{Name: "bob@example.com", Roles: []string{"operator", "qa"}}},
+		"none without a group of ours":                   {who: "eve", refused: "eve@example.com is in no group that has a role here"},
+		"none without any group":                         {who: "alone", refused: "alone@example.com is in no group that has a role here"},
+		"but what everybody has":                         {who: "eve", edit: func(c *oidc.Config) { c.Everybody = []string{"viewer"} }, want: server.Identity{Name: "eve@example.com", Roles: []string{"viewer"}}},
+		"not by an email address that anybody may claim": {who: "mallory", refused: "has not verified your email address"},
+		"not without a name":                             {who: "nobody", refused: "does not say your email"},
 		"a name without @ cannot be a token's": {
 			who: "bob", edit: func(c *oidc.Config) { c.NameClaim = "preferred_username" },
 			want: server.Identity{Name: "oidc:bob", Roles: []string{"operator", "qa"}},
+		},
+		"of a team, for its rollouts only": {
+			who: "eve", edit: func(c *oidc.Config) {
+				c.Teams = []oidc.Team{{Groups: []string{"sales", "it"}, Grant: server.Grant{Roles: []string{"operator"}, Rollouts: []string{"shop-*"}}}}
+			},
+			want: server.Identity{Name: "eve@example.com", Bound: []server.Grant{{Roles: []string{"operator"}, Rollouts: []string{"shop-*"}}}},
 		},
 		"not of a claim that is not there":          {who: "bob", edit: func(c *oidc.Config) { c.GroupsClaim = "teams" }, refused: "in no group"},
 		"not without the scope that the name needs": {who: "bob", edit: func(c *oidc.Config) { c.Scopes = []string{"openid"} }, refused: "does not say your email"},
@@ -93,24 +103,25 @@ func TestASignInBelongsToTheBrowserThatBeganIt(t *testing.T) {
 	theirs, _ := begin()
 	var refused *oidc.RefusedError
 
-	_, err := p.Finish(t.Context(), callback, ticket, idp.SignIn(t, theirs, "bob").Query())
+	_, _, err := p.Finish(t.Context(), callback, ticket, idp.SignIn(t, theirs, "bob").Query())
 	require.ErrorAs(t, err, &refused, "a code of somebody else's sign-in")
-	_, err = p.Finish(t.Context(), callback, "", idp.SignIn(t, mine, "bob").Query())
+	_, _, err = p.Finish(t.Context(), callback, "", idp.SignIn(t, mine, "bob").Query())
 	require.ErrorAs(t, err, &refused, "a browser without a ticket")
 
 	back := idp.SignIn(t, mine, "bob").Query()
 	swapped := idp.SignIn(t, theirs, "bob").Query()
 	swapped.Set("state", back.Get("state"))
-	_, err = p.Finish(t.Context(), callback, ticket, swapped)
+	_, _, err = p.Finish(t.Context(), callback, ticket, swapped)
 	require.Error(t, err, "the code belongs to another verifier")
 
-	who, err := p.Finish(t.Context(), callback, ticket, back)
+	name, groups, err := p.Finish(t.Context(), callback, ticket, back)
 	require.NoError(t, err)
-	require.Equal(t, "bob@example.com", who.Name)
-	_, err = p.Finish(t.Context(), callback, ticket, back)
+	require.Equal(t, "bob@example.com", name)
+	require.ElementsMatch(t, []string{"sre", "qa-leads"}, groups, "no group that the configuration does not name")
+	_, _, err = p.Finish(t.Context(), callback, ticket, back)
 	require.Error(t, err, "a code is good once")
 
-	_, err = p.Finish(t.Context(), callback, ticket, url.Values{"state": back["state"], "error": {"access_denied"}, "error_description": {"<b>\x00no"}})
+	_, _, err = p.Finish(t.Context(), callback, ticket, url.Values{"state": back["state"], "error": {"access_denied"}, "error_description": {"<b>\x00no"}})
 	require.ErrorAs(t, err, &refused)
 	require.Equal(t, "the identity provider says no: access_denied <b> no", refused.Why)
 }
@@ -139,7 +150,7 @@ func TestAProviderThatIsDownIsAskedAgain(t *testing.T) {
 	require.NoError(t, err)
 	back := idp.SignIn(t, address, "bob")
 	idp.Stop()
-	_, err = p.Finish(t.Context(), callback, ticket, back.Query())
+	_, _, err = p.Finish(t.Context(), callback, ticket, back.Query())
 	require.ErrorContains(t, err, "exchange the code")
 }
 

@@ -91,8 +91,8 @@ func (s *site) live(w http.ResponseWriter, r *http.Request, sess *session) error
 	name, id := q.Get("rollout"), q.Get("release")
 	still := func(context.Context) error {
 		now, err := s.session(r)
-		if err == nil && !now.who.Same(sess.who) {
-			err = errors.New("the roles have changed")
+		if err == nil && (s.stale(now) || !now.who.Same(sess.who)) {
+			err = errors.New("the roles have changed, or have to be confirmed")
 		}
 		return err
 	}

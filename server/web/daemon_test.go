@@ -33,7 +33,7 @@ import (
 )
 
 // evil is a text that must never be more than a text.
-const evil = `"'><script>alert(1)</script><img src=x onerror=alert(1)>{{.}}` + "`${1}\u202e"
+const evil = `"'><script>alert(1)</script><img src=x onerror=alert(1)>{{.}}` + "`${1}\u202e\x1b[2K\u009b"
 
 var people = map[string][]string{
 	"vera": {"viewer"}, "otto": {"operator"}, "olga": {"operator"}, "quinn": {"qa"}, "judy": {"judge"}, "ada": {"admin"},
@@ -223,6 +223,8 @@ func (p page) has(button string) bool { return strings.Contains(p.body, ">"+butt
 
 // harmless reads a page as browsers do, and finds nothing in it that runs, loads from elsewhere, or is styled in place.
 func harmless(t require.TestingT, text string) {
+	require.NotContains(t, text, "\u202e", "nothing turns the direction of what follows")
+	require.NotContains(t, text, "\x1b", "nor is there any other control")
 	doc, err := html.Parse(strings.NewReader(text))
 	require.NoError(t, err)
 	for n := range doc.Descendants() {

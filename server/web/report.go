@@ -31,7 +31,7 @@ func WriteReport(w io.Writer, r Record, made time.Time, by, version string) erro
 	if err := reportTemplates.ExecuteTemplate(&out, "report", data); err != nil {
 		return fmt.Errorf("make the report: %w", err)
 	}
-	if _, err := out.WriteTo(w); err != nil {
+	if _, err := w.Write(visible(out.Bytes())); err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
 	return nil

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
@@ -19,14 +20,18 @@ import (
 )
 
 // session is who is signed in. It is kept in the browser, sealed, so that several daemons can serve one person, and a
-// restart signs nobody out. A session that was begun with a token holds it: it ends when the token is revoked.
+// restart signs nobody out. A session that was begun with a token holds it: it ends when the token is revoked. One that
+// was begun at an identity provider holds the person's groups. Each request asks what roles these give today, and the
+// provider is asked for them again every [Options.Recheck].
 type session struct {
-	ID    string    `json:"id"`
-	Token string    `json:"token,omitempty"`
-	Name  string    `json:"name,omitempty"`
-	Roles []string  `json:"roles,omitempty"`
-	Began time.Time `json:"began"`
-	Seen  time.Time `json:"seen"`
+	ID    string `json:"id"`
+	Token string `json:"token,omitempty"`
+	// Name and Groups are what the provider said at Confirmed.
+	Name      string    `json:"name,omitempty"`
+	Groups    []string  `json:"groups,omitempty"`
+	Confirmed time.Time `json:"confirmed,omitzero"`
+	Began     time.Time `json:"began"`
+	Seen      time.Time `json:"seen"`
 
 	who server.Identity
 }
@@ -43,12 +48,14 @@ const (
 const (
 	// ticketAge is how long somebody may take at the identity provider.
 	ticketAge = 10 * time.Minute
-	// touchEvery is how often a session that is in use is written anew.
+	// touchEvery is how often a session that is in use is written again.
 	touchEvery = time.Minute
 	// maxSignedOut sessions are remembered; beyond that those which would have ended are forgotten first.
 	maxSignedOut = 10_000
-	// minKey is what nobody guesses.
+	// minKey is how many bytes a key has at least.
 	minKey = 32
+	// sessionTimeout bounds what is asked of the store about sessions.
+	sessionTimeout = 5 * time.Second
 )
 
 // errSignedOut says that nobody is signed in.
@@ -146,6 +153,17 @@ func (s *site) begin(w http.ResponseWriter, r *http.Request, sess session) error
 	return s.keep(w, r, &sess)
 }
 
+// confirm goes on with a session of the same person, or signs somebody in. What the provider has confirmed again and
+// again still ends after [Options.MaxAge].
+func (s *site) confirm(w http.ResponseWriter, r *http.Request, sess session) error {
+	before, err := s.session(r)
+	if err != nil || before.Token != "" || before.Name != sess.Name {
+		return s.begin(w, r, sess)
+	}
+	sess.ID, sess.Began, sess.Seen = before.ID, before.Began, time.Now()
+	return s.keep(w, r, &sess)
+}
+
 func (s *site) keep(w http.ResponseWriter, r *http.Request, sess *session) error {
 	sealed, err := s.seal.close(sessionCookie, sess)
 	if err != nil {
@@ -153,7 +171,7 @@ func (s *site) keep(w http.ResponseWriter, r *http.Request, sess *session) error
 	}
 	const most = 4000 // browsers keep 4,096 bytes with the name (RFC 6265, section 6.1)
 	if len(sealed) > most {
-		return &httpError{http.StatusForbidden, "You have more roles than a session can hold"}
+		return &httpError{http.StatusForbidden, "You are in more groups than a session can hold"}
 	}
 	setCookie(w, r, sessionCookie, sealed, s.o.MaxAge)
 	return nil
@@ -170,15 +188,43 @@ func (s *site) session(r *http.Request) (*session, error) {
 	if now.Sub(sess.Began) >= s.o.MaxAge || now.Sub(sess.Seen) >= s.o.Idle || s.isSignedOut(sess.ID) {
 		return nil, errSignedOut
 	}
-	sess.who = server.Identity{Name: sess.Name, Roles: sess.Roles}
-	if sess.Token != "" {
-		who, err := s.o.Server.Whose(r.Context(), sess.Token)
-		if err != nil {
-			return nil, errSignedOut // revoked
-		}
-		sess.who = who
+	var err error
+	switch {
+	case sess.Token != "":
+		sess.who, err = s.o.Server.Whose(r.Context(), sess.Token)
+	case s.o.Provider != nil:
+		sess.who, err = s.o.Provider.Identity(sess.Name, sess.Groups)
+	default:
+		err = errSignedOut
+	}
+	if err != nil {
+		return nil, errSignedOut // the token was revoked, or the groups have no role any more
 	}
 	return &sess, nil
+}
+
+// stale tells whether the provider has to be asked again who somebody is.
+func (s *site) stale(sess *session) bool {
+	return sess.Token == "" && time.Since(sess.Confirmed) >= s.o.Recheck
+}
+
+// askAgain sends somebody through the provider, which needs no click while it knows them, and back to the page. What a
+// form wanted is not done: its sender may have lost the role for it.
+func (s *site) askAgain(w http.ResponseWriter, r *http.Request) error {
+	if isScript(r) {
+		w.Header().Set("Serin-Sign-In", "again")
+		return &httpError{http.StatusUnauthorized, "Your sign-in has to be confirmed: load the page again"}
+	}
+	to := here(r)
+	if r.Method != http.MethodGet {
+		from, err := url.Parse(r.Referer())
+		if err != nil {
+			from = &url.URL{Path: "/"}
+		}
+		to = local(address(from.EscapedPath(), "done", "confirm"))
+	}
+	http.Redirect(w, r, address("/sign-in/provider", "to", to), http.StatusSeeOther)
+	return nil
 }
 
 // signedIn lets in who is signed in and may read; others are led to the sign-in page and back.
@@ -191,6 +237,9 @@ func (s *site) signedIn(f func(http.ResponseWriter, *http.Request, *session) err
 			}
 			http.Redirect(w, r, "/sign-in?"+url.Values{"to": {here(r)}}.Encode(), http.StatusSeeOther)
 			return nil
+		}
+		if s.stale(sess) && r.URL.Path != "/sign-out" {
+			return s.askAgain(w, r)
 		}
 		// What a page does by itself is not the person's doing: it keeps no session alive.
 		if now := time.Now(); !isScript(r) && now.Sub(sess.Seen) >= touchEvery {
@@ -244,8 +293,16 @@ func (s *site) isSignedOut(id string) bool {
 	return out
 }
 
-// forget makes a session worthless, also to somebody who has copied it.
-func (s *site) forget(sess *session) {
+// forget ends a session, so that a copy of its cookie is worth nothing either: here at once, and after a restart or in
+// the daemon that takes over because the store remembers it.
+func (s *site) forget(ctx context.Context, sess *session) {
+	if s.o.Sessions != nil {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sessionTimeout)
+		defer cancel()
+		if err := s.o.Sessions.SignOut(ctx, sess.ID, sess.Began.Add(s.o.MaxAge), time.Now()); err != nil {
+			s.o.Log.Error("a session that was ended counts as ended until this daemon stops only", "by", sess.who.Name, "err", err)
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if now := time.Now(); len(s.signedOut) >= maxSignedOut {

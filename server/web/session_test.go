@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -18,6 +19,7 @@ import (
 	"github.com/serindev/serin/server/oidc"
 	"github.com/serindev/serin/server/oidc/oidctest"
 	"github.com/serindev/serin/server/web"
+	"github.com/serindev/serin/store"
 )
 
 func TestAFormOfAnotherSiteDoesNothing(t *testing.T) {
@@ -293,4 +295,79 @@ func TestACookieIsSealed(t *testing.T) {
 
 	_, err := web.New(web.Options{Key: []byte("short")})
 	require.ErrorContains(t, err, "expected 32 or more")
+}
+
+func TestASessionThatWasEndedStaysEndedAfterARestart(t *testing.T) {
+	s, err := store.Open(t.Context(), "sqlite:"+t.TempDir()+"/serin.db")
+	require.NoError(t, err)
+	defer s.Close()
+	remembered := func(o *web.Options) { o.Sessions = s }
+	secrets, _ := roster()
+	before := alone(t, remembered)
+	in := ask(t, before, http.MethodPost, "/sign-in", url.Values{"token": {secrets["vera"]}, "to": {"/"}}, nil)
+	require.Equal(t, http.StatusSeeOther, in.StatusCode)
+	stays, ends := in.Cookies(), ask(t, before, http.MethodPost, "/sign-in", url.Values{"token": {secrets["vera"]}, "to": {"/"}}, nil).Cookies()
+	csrf := hidden(newPage(t, text(t, ask(t, before, http.MethodGet, "/", nil, ends))), "csrf")
+	out := ask(t, before, http.MethodPost, "/sign-out", url.Values{"csrf": {csrf}}, ends)
+	require.Equal(t, "/sign-in?done=signOut", out.Header.Get("Location"))
+
+	after := alone(t, remembered)
+	require.Equal(t, http.StatusOK, ask(t, after, http.MethodGet, "/", nil, stays).StatusCode, "a restart signs nobody out")
+	require.Equal(t, http.StatusSeeOther, ask(t, after, http.MethodGet, "/", nil, ends).StatusCode, "a copy of the cookie is worth nothing")
+}
+
+func text(t *testing.T, r *http.Response) string {
+	b, err := io.ReadAll(r.Body)
+	require.NoError(t, err)
+	return string(b)
+}
+
+func TestRolesFollowTheGroups(t *testing.T) {
+	var idp *oidctest.Provider
+	provider := func(roles map[string][]string) *oidc.Provider {
+		return oidc.New(oidc.Config{Issuer: idp.Issuer, ClientID: oidctest.ClientID, ClientSecret: oidctest.ClientSecret, Roles: roles})
+	}
+	sre := map[string][]string{"sre": {"operator"}, "readers": {"viewer"}}
+	d := newDaemon(t, func(o *web.Options) {
+		idp = oidctest.Start(t, o.ExternalURL+"/sign-in/callback", oidctest.Person{Name: "bob", Email: "bob@example.com", Groups: []string{"sre"}})
+		o.Provider = provider(sre)
+	})
+	bob := d.browser()
+	bob.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	signIn := func() page {
+		p := bob.get("/sign-in/provider?to=%2F")
+		return bob.get(idp.SignIn(t, p.header.Get("Location"), "bob").RequestURI())
+	}
+	require.Equal(t, "/", signIn().header.Get("Location"))
+	p := bob.get("/rollouts/shop")
+	require.True(t, p.has("Start"))
+	csrf := hidden(p, "csrf")
+
+	// at is the same browser at a daemon with the same key: cookies know no ports.
+	at := func(edit func(*web.Options)) *browser { return &browser{newDaemon(t, edit), bob.http} }
+	stale := at(func(o *web.Options) { o.Provider, o.Recheck = provider(sre), time.Nanosecond })
+	require.Equal(t, "/sign-in/provider?to=%2Frollouts%2Fshop", stale.get("/rollouts/shop").header.Get("Location"), "the provider is asked again")
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, stale.d.url+"/rollouts/shop", nil)
+	require.NoError(t, err)
+	r.Header.Set("X-Serin-Live", "1")
+	p = stale.do(r)
+	require.Equal(t, http.StatusUnauthorized, p.status)
+	require.Equal(t, "again", p.header.Get("Serin-Sign-In"), "an open page is told to load itself again")
+	r, err = http.NewRequestWithContext(t.Context(), http.MethodPost, stale.d.url+"/rollouts/shop/start", strings.NewReader("csrf="+csrf))
+	require.NoError(t, err)
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Referer", stale.d.url+"/rollouts/shop")
+	require.Equal(t, "/sign-in/provider?to=%2Frollouts%2Fshop%3Fdone%3Dconfirm", stale.do(r).header.Get("Location"), "nothing is done, and the page says so")
+	require.Equal(t, http.StatusOK, stale.get("/sign-in").status, "a token helps where the provider is down")
+
+	require.Equal(t, "/", signIn().header.Get("Location"))
+	require.Equal(t, csrf, hidden(bob.get("/rollouts/shop"), "csrf"), "confirmed, it is still the same session: forms in other windows stay good")
+	less := at(func(o *web.Options) { o.Provider = provider(map[string][]string{"sre": {"viewer"}}) })
+	require.False(t, less.get("/rollouts/shop").has("Start"), "what the configuration says now counts at once")
+	none := at(func(o *web.Options) { o.Provider = provider(map[string][]string{"readers": {"viewer"}}) })
+	require.Contains(t, none.get("/").header.Get("Location"), "/sign-in?")
+
+	idp.Move("bob", "readers")
+	require.Equal(t, "/", signIn().header.Get("Location"))
+	require.False(t, bob.get("/rollouts/shop").has("Start"), "and what the provider says of the groups from the next time on that it is asked")
 }

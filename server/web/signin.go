@@ -20,7 +20,7 @@ type signInPage struct {
 
 func (s *site) signInPage(w http.ResponseWriter, r *http.Request) error {
 	to := local(r.URL.Query().Get("to"))
-	if _, err := s.session(r); err == nil {
+	if sess, err := s.session(r); err == nil && !s.stale(sess) {
 		seeOther(w, r, to)
 		return nil
 	}
@@ -54,7 +54,7 @@ func (s *site) signIn(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *site) signOut(w http.ResponseWriter, r *http.Request, sess *session) error {
-	s.forget(sess)
+	s.forget(r.Context(), sess)
 	s.o.Server.SignedOut(r.Context(), sess.who)
 	setCookie(w, r, sessionCookie, "", 0)
 	http.Redirect(w, r, "/sign-in?done=signOut", http.StatusSeeOther)
@@ -106,7 +106,11 @@ func (s *site) fromProvider(w http.ResponseWriter, r *http.Request) error {
 		t = ticket{To: "/"}
 	}
 	setCookie(w, r, ticketCookie, "", 0) // good for one try
-	who, err := s.o.Provider.Finish(r.Context(), s.callback(), t.Ticket, r.URL.Query())
+	name, groups, err := s.o.Provider.Finish(r.Context(), s.callback(), t.Ticket, r.URL.Query())
+	var who server.Identity
+	if err == nil {
+		who, err = s.o.Provider.Identity(name, groups)
+	}
 	if err != nil {
 		s.o.Server.SignInFailed(r.Context(), "provider", err)
 		// Errors of a provider that are meant for people are short sentences; others may hold what is not theirs.
@@ -117,7 +121,7 @@ func (s *site) fromProvider(w http.ResponseWriter, r *http.Request) error {
 		}
 		return s.askWho(w, r, http.StatusForbidden, t.To, why)
 	}
-	if err := s.begin(w, r, session{Name: who.Name, Roles: who.Roles}); err != nil {
+	if err := s.confirm(w, r, session{Name: name, Groups: groups, Confirmed: time.Now()}); err != nil {
 		return err
 	}
 	s.o.Server.SignedIn(r.Context(), who, "by identity provider")

@@ -23,6 +23,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/server"
@@ -33,8 +34,16 @@ type Provider interface {
 	// Begin returns the address to send a browser to, and a ticket that only this browser may keep; callback is where
 	// the provider sends it back to.
 	Begin(ctx context.Context, callback string) (address, ticket string, err error)
-	// Finish says who has come back with this ticket and query.
-	Finish(ctx context.Context, callback, ticket string, query url.Values) (server.Identity, error)
+	// Finish says who has come back with this ticket and query, and which of their groups have to do with roles.
+	Finish(ctx context.Context, callback, ticket string, query url.Values) (name string, groups []string, err error)
+	// Identity is what such a person may do now; an error where that is nothing.
+	Identity(name string, groups []string) (server.Identity, error)
+}
+
+// Sessions remembers which sessions people have ended.
+type Sessions interface {
+	SignOut(ctx context.Context, session string, until, now time.Time) error
+	SignedOut(ctx context.Context, now time.Time) (map[string]time.Time, error)
 }
 
 // Options is what pages are made of.
@@ -49,8 +58,11 @@ type Options struct {
 	Provider Provider
 	// Key seals sessions: 32 random bytes or more, the same in all daemons behind one address.
 	Key []byte
-	// MaxAge and Idle end a session; 0 is 12 hours and 2 hours.
-	MaxAge, Idle time.Duration
+	// MaxAge and Idle end a session; 0 is 12 hours and 2 hours. Recheck is how long the groups of a person count that a
+	// Provider has told; 0 is 15 minutes.
+	MaxAge, Idle, Recheck time.Duration
+	// Sessions remembers ended ones over restarts; nil is this process only.
+	Sessions Sessions
 	// ExternalURL is where people reach the pages; needed for a Provider.
 	ExternalURL string
 	// Prometheus has the addresses of the sources of metrics by name, that of the daemon's own under the empty one: pages
@@ -74,7 +86,7 @@ type site struct {
 	signedOut map[string]time.Time // sessions by id, until they would have ended by themselves
 }
 
-// New makes the pages; a key that is too short is its only error.
+// New makes the pages. It returns an error for a key that is too short, and where the ended sessions cannot be read.
 func New(o Options) (http.Handler, error) {
 	if o.MaxAge == 0 {
 		o.MaxAge = 12 * time.Hour
@@ -82,12 +94,22 @@ func New(o Options) (http.Handler, error) {
 	if o.Idle == 0 {
 		o.Idle = 2 * time.Hour
 	}
+	if o.Recheck == 0 {
+		o.Recheck = 15 * time.Minute
+	}
 	seal, err := newSealer(o.Key)
 	if err != nil {
 		return nil, err
 	}
 	s := &site{o: o, sight: server.NewSight(o.Engine, o.Store, o.Problems), mux: http.NewServeMux(), seal: seal, assets: loadAssets(), signedOut: map[string]time.Time{}}
 	s.routes()
+	if o.Sessions != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), sessionTimeout)
+		defer cancel()
+		if s.signedOut, err = o.Sessions.SignedOut(ctx, time.Now()); err != nil {
+			return nil, err
+		}
+	}
 	return s, nil
 }
 
@@ -275,8 +297,19 @@ func (s *site) show(w http.ResponseWriter, r *http.Request, status int, name str
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
-	_, _ = w.Write(out.Bytes()) // a browser that has gone needs no page
+	_, _ = w.Write(visible(out.Bytes())) // a browser that has gone needs no page
 	return nil
+}
+
+// visible replaces the characters of a page that nobody sees and that change how the rest is read: controls, and those
+// that turn the direction of what follows. Users have written them; templates have none.
+func visible(page []byte) []byte {
+	return bytes.Map(func(r rune) rune {
+		if r != '\n' && r != '\t' && unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, page)
 }
 
 // here is the page's own address without what was only told once.
@@ -296,6 +329,7 @@ var notices = map[string]string{
 	"start": "The release is started.", "pause": "Paused. Looks go on, and a fail still rolls back.", "resume": "Resumed.", "promote": "It goes on without waiting.", "undo": "The version before is being brought back.",
 	"rollback": "Rolling back: all traffic goes to stable.", "cancel": "Cancelled.", "dismiss-alarm": "The alarm is dismissed for this weight.",
 	"approve": "Approved.", "reject": "Rejected: the release goes back.", "wait": "It goes on waiting.", "signOut": "You are signed out.",
+	"confirm":   "Your sign-in is confirmed. Nothing was done: do it again.",
 	"supersede": "The active release goes back first; the new one starts then.",
 }
 

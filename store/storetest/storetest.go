@@ -36,6 +36,7 @@ func Run(t *testing.T, d Database) {
 	t.Run("canary", d.canary)
 	t.Run("opening", d.opening)
 	t.Run("outbox", d.outbox)
+	t.Run("sessions", d.sessions)
 }
 
 // open opens a new, empty database.

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -29,7 +30,7 @@ const (
 // Person is somebody whom the provider knows.
 type Person struct {
 	Name, Email string
-	// Unverified: the provider does not vouch for the address of mail.
+	// Unverified: the provider does not vouch for the email address.
 	Unverified bool
 	Groups     []string
 }
@@ -40,6 +41,7 @@ type Provider struct {
 	Issuer string
 
 	server *httptest.Server
+	users  *users
 }
 
 // Start starts a provider that sends people back to callback only. It ends with the test.
@@ -47,16 +49,25 @@ func Start(t testing.TB, callback string, people ...Person) *Provider {
 	t.Helper()
 	s := httptest.NewUnstartedServer(nil)
 	issuer := "http://" + s.Listener.Addr().String()
-	users := users{}
+	users := &users{of: map[string]Person{}}
 	for _, p := range people {
-		users[p.Name] = p
+		users.of[p.Name] = p
 	}
 	client := storage.WebClient(ClientID, ClientSecret, callback)
 	store := &groups{storage.NewStorageWithClients(users, map[string]*storage.Client{ClientID: client}), users}
 	s.Config.Handler = exampleop.SetupServer(issuer, store, nil, false)
 	s.Start()
 	t.Cleanup(s.Close)
-	return &Provider{issuer, s}
+	return &Provider{issuer, s, users}
+}
+
+// Move puts somebody into other groups.
+func (p *Provider) Move(name string, groups ...string) {
+	p.users.mu.Lock()
+	defer p.users.mu.Unlock()
+	person := p.users.of[name]
+	person.Groups = groups
+	p.users.of[name] = person
 }
 
 // Stop ends the provider before the test does.
@@ -101,11 +112,21 @@ func body(t testing.TB, r *http.Response) string {
 }
 
 // users are the provider's people, by name, which is their id too.
-type users map[string]Person
+type users struct {
+	mu sync.Mutex // guards of
+	of map[string]Person
+}
+
+func (u *users) person(name string) (Person, bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	p, ok := u.of[name]
+	return p, ok
+}
 
 // GetUserByID implements storage.UserStore.
-func (u users) GetUserByID(id string) *storage.User {
-	p, ok := u[id]
+func (u *users) GetUserByID(id string) *storage.User {
+	p, ok := u.person(id)
 	if !ok {
 		return nil
 	}
@@ -116,15 +137,15 @@ func (u users) GetUserByID(id string) *storage.User {
 }
 
 // GetUserByUsername implements storage.UserStore.
-func (u users) GetUserByUsername(name string) *storage.User { return u.GetUserByID(name) }
+func (u *users) GetUserByUsername(name string) *storage.User { return u.GetUserByID(name) }
 
 // ExampleClientID implements storage.UserStore.
-func (users) ExampleClientID() string { return storage.ServiceUserID }
+func (*users) ExampleClientID() string { return storage.ServiceUserID }
 
 // groups is the provider's own storage, and the groups of its people.
 type groups struct {
 	*storage.Storage
-	users users
+	users *users
 }
 
 // SetUserinfoFromToken implements op.Storage.
@@ -132,8 +153,8 @@ func (g *groups) SetUserinfoFromToken(ctx context.Context, info *oidc.UserInfo, 
 	if err := g.Storage.SetUserinfoFromToken(ctx, info, token, subject, origin); err != nil {
 		return err
 	}
-	if list := g.users[subject].Groups; list != nil {
-		info.AppendClaims("groups", list)
+	if p, _ := g.users.person(subject); p.Groups != nil {
+		info.AppendClaims("groups", p.Groups)
 	}
 	return nil
 }

@@ -102,7 +102,13 @@
     reading = true;
     fetch(location.href, { headers: { "X-Serin-Live": "1" }, credentials: "same-origin", redirect: "error" })
       .then(function (answer) {
-        if (answer.status === 401) { over = true; source.close(); say("off", "signed out"); return null; }
+        if (answer.status === 401) {
+          over = true;
+          source.close();
+          say("off", "signed out");
+          if (answer.headers.get("Serin-Sign-In") && !typed(document) && !busy(document)) { location.reload(); } // the provider confirms who it is, mostly without a click
+          return null;
+        }
         return answer.ok ? answer.text() : null;
       })
       .then(function (html) { if (html) { take(html); } })
