@@ -27,9 +27,17 @@ func loadExamples(t *testing.T) *Set {
 
 func TestEveryExampleIsRight(t *testing.T) {
 	set := loadExamples(t)
-	require.Equal(t, []string{"checkout-conversion", "engagement", "web"}, set.Analyses)
-	require.Len(t, set.Rollouts, 3)
+	require.Equal(t, []string{"checkout-conversion", "engagement", "grpc", "orders", "sparse", "web"}, set.Analyses)
+	require.Len(t, set.Rollouts, 6)
 	require.Len(t, set.Daemons, 1)
+}
+
+func TestAnExampleThatNamesNoOtherFileIsRightByItself(t *testing.T) {
+	for _, file := range []string{"minimal", "grpc", "own-metrics", "low-traffic"} {
+		set, errs := Load("../examples/" + file + ".yaml")
+		require.Empty(t, errs.Error(), file)
+		require.Len(t, set.Rollouts, 1, file)
+	}
 }
 
 // spec/rollout.md, Defaults; spec/traefik.md, In force.
