@@ -123,7 +123,7 @@ serin daemon does the work; the other commands speak to it.`,
 		a.rollbackCmd(), a.undoCmd(), a.cancelCmd(), a.dismissCmd())
 	add(groupLook, a.statusCmd(), a.watchCmd(), a.explainCmd(), a.historyCmd(), a.auditCmd(), a.reportCmd())
 	add(groupJudge, a.judging()...)
-	add(groupRun, daemonCmd(), a.validateCmd(), a.tokenCmd(), a.versionCmd())
+	add(groupRun, daemonCmd(), a.validateCmd(), a.migrateCmd(), a.tokenCmd(), a.versionCmd())
 	root.SetHelpCommandGroupID(groupRun)
 	root.SetCompletionCommandGroupID(groupRun)
 	return root
@@ -133,6 +133,7 @@ serin daemon does the work; the other commands speak to it.`,
 var otherWords = map[string]string{
 	"abort": "rollback", "retry": "start", "get": "status", "list": "status", "ls": "status", "describe": "explain", "logs": "history",
 	"events": "history", "deploy": "start", "release": "start", "lint": "validate", "check": "validate", "back": "rollback", "continue": "resume",
+	"convert": "migrate", "import": "migrate",
 }
 
 // unknownCommand names what may have been meant.

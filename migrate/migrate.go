@@ -1,0 +1,215 @@
+// Package migrate answers what a service that Flagger or Argo Rollouts releases looks like as a Rollout of Serin's.
+//
+// It reads a Canary with its MetricTemplates, or a Rollout with its AnalysisTemplates, and writes Serin's documents,
+// with comments on what differs. A field that it does not know, or that has no counterpart, is named and never dropped
+// silently. It is pure: it reads no files and asks no cluster. What the fields mean is from the documentation of Flagger
+// (docs.flagger.app: how it works, metrics analysis, webhooks, Traefik) and of Argo Rollouts (argo-rollouts.readthedocs.io:
+// specification, analysis, Traefik). Start at [Convert].
+package migrate
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// maxSource bounds one source: an export of a namespace has less.
+const maxSource = 4 << 20
+
+// Source is a file with documents, or what stands for one.
+type Source struct {
+	// Name is shown in errors.
+	Name string
+	// Text is YAML or JSON: documents, and Lists of them, as kubectl get writes them.
+	Text []byte
+}
+
+// Service is one service as Serin would release it.
+type Service struct {
+	// From is the document that it was made from: "Canary test/podinfo".
+	From string
+	// Rollout is the name of Serin's Rollout.
+	Rollout string
+	// Text is Serin's documents, with comments.
+	Text string
+	// Today is how a good version moves with the old controller.
+	Today Pace
+	// Missing is what a person has to fill in.
+	Missing []string
+	// Left is what was not taken over, each with its path.
+	Left []string
+}
+
+// Pace is how a release moves.
+type Pace struct {
+	// Weights the canary gets, below 100%.
+	Weights int
+	// Total is the least time at all of them together.
+	Total time.Duration
+	// Gates a person has to answer.
+	Gates int
+}
+
+// String is the pace in words: "50s at 5 weights, and a person's answer".
+func (p Pace) String() string {
+	out := fmt.Sprintf("%s at %d weights", span(p.Total), p.Weights)
+	if p.Weights == 1 {
+		out = span(p.Total) + " at one weight"
+	}
+	switch p.Gates {
+	case 0:
+		return out
+	case 1:
+		return out + ", and a person's answer"
+	}
+	return fmt.Sprintf("%s, and %d answers of people", out, p.Gates)
+}
+
+// ErrNothing is returned by [Convert] if there is neither a Canary nor a Rollout.
+var ErrNothing = errors.New("neither a Canary of Flagger's nor a Rollout of Argo's")
+
+// Convert makes a service of each Canary and each Rollout, in their order. Its errors name the source and the field.
+func Convert(sources ...Source) ([]Service, error) {
+	in, err := read(sources)
+	if err != nil {
+		return nil, err
+	}
+	var out []Service
+	taken := map[string]bool{}
+	for _, o := range in.of(canaryKind) {
+		s, err := fromCanary(in, o)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, s.service(o.id()))
+	}
+	for _, o := range in.of(argoKind) {
+		s, err := fromArgo(in, o)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, s.service(o.id()))
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("%w%s", ErrNothing, in.found())
+	}
+	for _, s := range out {
+		if taken[s.Rollout] {
+			return nil, fmt.Errorf("%s: there are two of this name: convert them one by one", s.From)
+		}
+		taken[s.Rollout] = true
+	}
+	return out, nil
+}
+
+// The kinds that are read.
+var (
+	canaryKind   = kind{"flagger.app", "Canary"}
+	templateKind = kind{"flagger.app", "MetricTemplate"}
+	argoKind     = kind{"argoproj.io", "Rollout"}
+	analysisKind = kind{"argoproj.io", "AnalysisTemplate"}
+	clusterKind  = kind{"argoproj.io", "ClusterAnalysisTemplate"}
+	routeKind    = kind{"traefik.io", "IngressRoute"}
+	workloadKind = kind{"apps", "Deployment"}
+)
+
+// release is what Serin's documents are written from.
+type release struct {
+	name, namespace string
+	from            string // the product
+	stable, canary  arm
+	route           route
+	container       string
+	deadline        time.Duration
+	interval        time.Duration
+	metrics         []metric
+	before, after   []step // the gray ones
+	steps           []step
+	pace            Pace
+	comments        []string
+	missing, left   []string
+}
+
+// arm is a Deployment with its Service.
+type arm struct {
+	deployment, service, port string
+}
+
+// route is where requests come in.
+type route struct {
+	host, rule  string
+	entryPoints []string
+	secret      string
+	resolver    string
+	tls         bool
+}
+
+// step is one of a release.
+type step struct {
+	kind     string // gate, webhook, gray, wait
+	name     string
+	weights  []int
+	hold     time.Duration
+	url      string
+	body     string
+	optional bool // a failure is passed over
+	comment  string
+}
+
+// stages collects weights: those that follow each other with the same hold are one step.
+func stages(steps []step) []step {
+	var out []step
+	for _, s := range steps {
+		last := len(out) - 1
+		if s.kind == "gray" && last >= 0 && out[last].kind == "gray" && out[last].hold == s.hold && s.comment == "" {
+			out[last].weights = append(slices.Clone(out[last].weights), s.weights...)
+			continue
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// suffix of the name of Serin's Rollout: its objects are called like it, and the old controller's TraefikService often
+// has the plain name.
+const suffix = "-release"
+
+// maxRollout is how long a Rollout's name may be: what it makes is named after it, with endings.
+const maxRollout = 50
+
+var nameForm = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
+
+// checkName refuses what is no name of an object: it is written into documents.
+func checkName(at, name string) error {
+	if !nameForm.MatchString(name) {
+		return fmt.Errorf("%s: expected the name of an object, such as shop, got %q", at, short(name))
+	}
+	return nil
+}
+
+// rolloutName is the name of Serin's Rollout.
+func rolloutName(name string) string {
+	return strings.TrimRight(name[:min(len(name), maxRollout-len(suffix))], "-") + suffix
+}
+
+// slug makes a name of a text, of no more than 50 characters.
+func slug(text, fallback string) string {
+	s := strings.Trim(notAName.ReplaceAllString(strings.ToLower(text), "-"), "-")
+	s = strings.Trim(s[:min(len(s), 50)], "-")
+	return cmp.Or(s, fallback)
+}
+
+var notAName = regexp.MustCompile(`[^a-z0-9]+`)
+
+// short cuts a text for an error.
+func short(text string) string {
+	const most = 80
+	if len(text) > most {
+		return strings.ToValidUTF8(text[:most], "") + "…"
+	}
+	return text
+}
