@@ -38,6 +38,7 @@ type counter struct {
 	scrapes map[Target][]int64
 	points  map[uint64]point
 	low     map[uint64]low
+	fallen  map[uint64]fall
 	last    int64 // the last sample seen, in the look's time
 	odd     int
 }
@@ -93,6 +94,44 @@ func (c *counter) beganAgain(id uint64, s Series, until int64) bool {
 	return false
 }
 
+// restarts remembers the last time at which each target of an answer was seen to have begun again: a series of it fell
+// within one server's view, or so far that no skew explains it.
+func (c *counter) restarts(series []Series) {
+	for _, s := range series {
+		target, ok := c.targetID(s.Labels)
+		if !ok {
+			continue
+		}
+		p, known := c.points[seriesID(c.ask.id, s.Labels)]
+		far := known // whether p may be another server's view
+		for _, x := range s.Samples {
+			now := point{x.T + c.ask.shift, x.total()}
+			if !(now.v >= 0) || known && now.t <= p.t || !known && now.t <= c.ask.after {
+				continue
+			}
+			if known && (far && p.v >= farBelow && now.v < p.v/2 || !far && now.v < p.v) && now.t > c.fallen[target].at {
+				c.fallen[target] = fall{before: p.t, at: now.t}
+			}
+			p, known, far = now, true, false
+		}
+	}
+}
+
+// targetID names the target of a series among those of an input; ok is false where the series does not say which that is.
+func (c *counter) targetID(l Labels) (id uint64, ok bool) {
+	t, ok := TargetOf(l)
+	return hash(hash(c.ask.id, t.Job), t.Instance), ok
+}
+
+// beganWithItsTarget tells whether a series began again with its target before it came back at t, although it may be above
+// its last value p by now: another series of the target, which was scraped together with this one until then, fell in a
+// scrape that this one was missing from.
+func (c *counter) beganWithItsTarget(l Labels, p point, t int64) bool {
+	target, ok := c.targetID(l)
+	f, fell := c.fallen[target]
+	return ok && fell && p.t == f.before && f.at < t
+}
+
 // walk goes through the samples of one series that are not counted yet, remembers the last, and tells visit of each:
 // what it is, and what it adds.
 func (c *counter) walk(id uint64, s Series, visit func(x Sample, how step, adds float64)) {
@@ -127,6 +166,8 @@ func (c *counter) walk(id uint64, s Series, visit func(x Sample, how step, adds 
 			how = whole
 		case began:
 			how, began = whole, false
+		case c.beganWithItsTarget(s.Labels, p, t):
+			how = whole
 		case v < p.v:
 			how = c.fell(id, p, point{t, v}, before)
 		}
@@ -225,11 +266,12 @@ func (in *input) count(a Ask, answer Answer, bounds []float64, next *Cursor) tal
 		return tally{err: answer.Err, refused: answer.Refused}
 	}
 	before := next.asked[in.id]
-	c := counter{ask: a, scrapes: answer.Scrapes, points: next.series, low: next.low, last: before.seen}
+	c := counter{ask: a, scrapes: answer.Scrapes, points: next.series, low: next.low, fallen: next.fallen, last: before.seen}
 	t := tally{series: answer.Series, counts: make([]float64, len(answer.Series))}
 	if len(bounds) > 0 {
 		t.below = make([][]float64, len(answer.Series))
 	}
+	c.restarts(answer.Series)
 	for i, s := range answer.Series {
 		id := seriesID(in.id, s.Labels)
 		if isNative(s) {

@@ -38,8 +38,11 @@ const (
 //     that sample without it: then it began after that scrape. Otherwise the first value is only a base.
 //   - So does a series that was away for longer than [Stale] while its target was scraped: it had vanished
 //     (Traefik drops the series of a removed service). Without such a scrape it was an outage, and the difference
-//     counts. A series that was away for less and comes back above its last value counts the difference: never too
-//     much.
+//     counts.
+//   - So does a series that was away for less, if another series of the same input and target, which was scraped together with
+//     it before, fell in a scrape that this one was missing from: then the process restarted. If none did, a series that comes back above its last value
+//     counts the difference: an exporter may have left it out of one scrape. That is too little by at most the last
+//     value, and never too much.
 //   - Samples at or before the last one counted, NaN, infinite and negative ones are skipped.
 //
 // The number of series is bounded by [Forget] and by the source's bounds on an answer.
@@ -49,7 +52,8 @@ type Cursor struct {
 
 	asked  map[uint64]asked
 	series map[uint64]point
-	low    map[uint64]low // series whose last sample was below their point's value
+	low    map[uint64]low  // series whose last sample was below their point's value
+	fallen map[uint64]fall // when a target of an input was last seen to have begun again
 }
 
 // low is since when that is so, and of which input the series is: until it is known whether it began again, more is asked.
@@ -57,6 +61,9 @@ type low struct {
 	since int64 // ms
 	input uint64
 }
+
+// fall is when a series of a target was scraped for the last time before it fell, and when it had fallen.
+type fall struct{ before, at int64 } // ms
 
 // asked is what is known of one input of the plan.
 type asked struct {
@@ -94,7 +101,7 @@ func (c Cursor) Until(at time.Time) (Cursor, time.Duration) {
 
 // clone copies what folding changes.
 func (c Cursor) clone() Cursor {
-	c.asked, c.series, c.low = maps.Clone(c.asked), maps.Clone(c.series), maps.Clone(c.low)
+	c.asked, c.series, c.low, c.fallen = maps.Clone(c.asked), maps.Clone(c.series), maps.Clone(c.low), maps.Clone(c.fallen)
 	if c.asked == nil {
 		c.asked = map[uint64]asked{}
 	}
@@ -104,12 +111,16 @@ func (c Cursor) clone() Cursor {
 	if c.low == nil {
 		c.low = map[uint64]low{}
 	}
+	if c.fallen == nil {
+		c.fallen = map[uint64]fall{}
+	}
 	return c
 }
 
 // forget drops what has not come for long.
 func (c *Cursor) forget(at int64) {
 	maps.DeleteFunc(c.series, func(_ uint64, p point) bool { return at-p.t > Forget.Milliseconds()+MaxWindow.Milliseconds() })
+	maps.DeleteFunc(c.fallen, func(_ uint64, f fall) bool { return at-f.at > Forget.Milliseconds()+MaxWindow.Milliseconds() })
 	maps.DeleteFunc(c.low, func(id uint64, _ low) bool { _, there := c.series[id]; return !there })
 }
 
@@ -150,6 +161,8 @@ type cursorJSON struct {
 	// Low is base64 of a count, and for each entry the id and the time as in Series and the input's id; it is left out where
 	// it is empty.
 	Low string `json:"low,omitempty"`
+	// Fallen is base64 of a count, and for each entry the id and both times as in Series; it is left out where it is empty.
+	Fallen string `json:"fallen,omitempty"`
 }
 
 // MarshalJSON writes the cursor; equal cursors give equal bytes.
@@ -176,8 +189,21 @@ func (c Cursor) MarshalJSON() ([]byte, error) {
 	}
 	return json.Marshal(cursorJSON{
 		cursorVersion, c.At, base64.RawStdEncoding.EncodeToString(a), base64.RawStdEncoding.EncodeToString(s),
-		base64.RawStdEncoding.EncodeToString(c.lowBytes()),
+		base64.RawStdEncoding.EncodeToString(c.lowBytes()), base64.RawStdEncoding.EncodeToString(c.fallenBytes()),
 	})
+}
+
+func (c Cursor) fallenBytes() []byte {
+	if len(c.fallen) == 0 {
+		return nil
+	}
+	b := binary.AppendUvarint(nil, uint64(len(c.fallen)))
+	for _, id := range slices.Sorted(maps.Keys(c.fallen)) {
+		b = binary.BigEndian.AppendUint64(b, id)
+		b = binary.AppendVarint(b, c.fallen[id].before-c.At.UnixMilli())
+		b = binary.AppendVarint(b, c.fallen[id].at-c.At.UnixMilli())
+	}
+	return b
 }
 
 func (c Cursor) lowBytes() []byte {
@@ -209,38 +235,29 @@ func (c *Cursor) UnmarshalJSON(b []byte) error {
 	if j.Version != cursorVersion {
 		return fmt.Errorf("decode cursor: version %d is not known", j.Version)
 	}
-	a, err := base64.RawStdEncoding.DecodeString(j.Asked)
-	if err != nil {
-		return fmt.Errorf("decode cursor: %w", err)
-	}
-	s, err := base64.RawStdEncoding.DecodeString(j.Series)
-	if err != nil {
-		return fmt.Errorf("decode cursor: %w", err)
-	}
-	lows, err := base64.RawStdEncoding.DecodeString(j.Low)
-	if err != nil {
-		return fmt.Errorf("decode cursor: %w", err)
+	parts := make([][]byte, 4)
+	for i, text := range []string{j.Asked, j.Series, j.Low, j.Fallen} {
+		var err error
+		if parts[i], err = base64.RawStdEncoding.DecodeString(text); err != nil {
+			return fmt.Errorf("decode cursor: %w", err)
+		}
 	}
 	out := NewCursor(j.At).clone()
 	at := out.At.UnixMilli()
-	r := reader{b: a}
-	for range r.count() {
-		out.asked[r.id()] = asked{until: at + r.varint(), seen: at + r.varint(), answered: r.byte() == 1}
-	}
-	if err := r.end(); err != nil {
-		return err
-	}
-	r = reader{b: s}
-	for range r.count() {
-		out.series[r.id()] = point{t: at + r.varint(), v: r.value()}
-	}
-	if err := r.end(); err != nil {
-		return err
-	}
-	if len(lows) > 0 {
-		r = reader{b: lows}
+	for i, entry := range []func(r *reader){
+		func(r *reader) {
+			out.asked[r.id()] = asked{until: at + r.varint(), seen: at + r.varint(), answered: r.byte() == 1}
+		},
+		func(r *reader) { out.series[r.id()] = point{t: at + r.varint(), v: r.value()} },
+		func(r *reader) { out.low[r.id()] = low{since: at + r.varint(), input: r.id()} },
+		func(r *reader) { out.fallen[r.id()] = fall{before: at + r.varint(), at: at + r.varint()} },
+	} {
+		if i >= 2 && len(parts[i]) == 0 {
+			continue // left out where it is empty
+		}
+		r := reader{b: parts[i]}
 		for range r.count() {
-			out.low[r.id()] = low{since: at + r.varint(), input: r.id()}
+			entry(&r)
 		}
 		if err := r.end(); err != nil {
 			return err

@@ -472,8 +472,10 @@ func TestATimeThatIsNotAfterTheCursorCountsNothing(t *testing.T) {
 
 func TestACursorSurvivesItsJSON(t *testing.T) {
 	p := plan(t, errorsMetric())
-	w := world{series: []made{series(ok200, "-5:100 5:110.5"), series(stable, "-5:1 5:9007199254740991"), series(bad500, "-5:0 5:0")}}
-	c, _ := looks(t, p, w, 10)
+	w := world{series: []made{series(ok200, "-5:100 5:110.5"), series(stable, "-5:1 5:9007199254740991"), series(bad500, "-5:0 5:0 15:0 18:0"),
+		series(`traefik_service_requests_total{service="canary@file",code="404"}`, "-5:100 15:100 18:3")}}
+	c, _ := looks(t, p, w, 10, 20)
+	require.NotEmpty(t, c.fallen)
 	b, err := json.Marshal(c)
 	require.NoError(t, err)
 	var back Cursor
@@ -510,6 +512,30 @@ func FuzzCursor(f *testing.F) {
 		require.NoError(t, err)
 		require.Equal(t, first, second)
 	})
+}
+
+// Codes that nobody gets for a while are missing from Traefik's metrics after it has restarted, and may be above their
+// last value when they come back. The codes that are there show the restart.
+func TestASeriesThatComesBackHigherAfterARestartCountsAsAWhole(t *testing.T) {
+	for name, c := range map[string]struct {
+		ok, bad string
+		counted float64
+	}{
+		"a restart that another code has shown":             {"-5:1000 5:1010 15:1020 60:5 75:10 90:20", "-5:0 5:3 15:3 90:9", 12},
+		"one that is shown by the same answer":              {"-5:1000 5:1010 15:1020 92:5 97:10", "-5:0 5:3 15:3 97:9", 12},
+		"no restart: it was left out of a scrape":           {"-5:1000 5:1010 15:1020 60:1025 75:1030 90:1040", "-5:0 5:3 15:3 90:9", 9},
+		"a restart after it had already been missing":       {"-5:1000 5:1010 15:1020 30:1030 60:5 75:10 90:20", "-5:0 5:3 15:3 90:9", 9},
+		"it comes back in the scrape that shows a restart":  {"-5:1000 5:1010 15:1020 60:5 75:10 90:20", "-5:0 5:3 15:3 60:9", 9},
+		"an exporter whose series have times of their own":  {"-5:1000 5:1010 14:1020 60:5 75:10 90:20", "-5:0 5:3 15:3 90:9", 9},
+		"two restarts, of which only the last can be known": {"-5:1000 5:1010 15:1020 30:5 45:50 60:5 90:20", "-5:0 5:3 15:3 90:9", 9},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := world{series: []made{series(bad500, c.bad), series(ok200, c.ok), series(stable, "-5:1 5:1 15:1 60:1 75:1 90:1")}}
+			_, ls := looks(t, plan(t, errorsMetric()), w, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100)
+			bad, _ := total(ls, 0)
+			require.Equal(t, c.counted, bad)
+		})
+	}
 }
 
 // Whether windows come one by one or joined, the same is counted: resets, first appearances and outages of scraping

@@ -3,6 +3,7 @@ package scrape
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -102,6 +103,11 @@ func (t *target) scrape(ctx context.Context, client *http.Client) ([]*dto.Metric
 
 // parse reads the metrics by Prometheus's own parser.
 func parse(body []byte, format expfmt.Format) ([]*dto.MetricFamily, error) {
+	if format.FormatType() == expfmt.TypeProtoDelim {
+		if err := whole(body); err != nil {
+			return nil, fmt.Errorf("read its metrics: %w", err)
+		}
+	}
 	decoder := expfmt.NewDecoder(bytes.NewReader(body), format)
 	var out []*dto.MetricFamily
 	for {
@@ -115,6 +121,19 @@ func parse(body []byte, format expfmt.Format) ([]*dto.MetricFamily, error) {
 		}
 		out = append(out, &f)
 	}
+}
+
+// whole checks that a body holds the messages whose lengths it announces: the decoder makes room for a message before it
+// reads it, and a length that a target made up could be more than there is memory.
+func whole(body []byte) error {
+	for len(body) > 0 {
+		length, n := binary.Uvarint(body)
+		if n <= 0 || length > uint64(len(body)-n) {
+			return io.ErrUnexpectedEOF
+		}
+		body = body[uint64(n)+length:]
+	}
+	return nil
 }
 
 // mixedFor is how long a target is not believed after two processes have answered for it.
