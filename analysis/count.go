@@ -30,6 +30,15 @@ type tally struct {
 	odd int
 	// hint is the answer's.
 	hint string
+	// repeated is the scraping, one of them, of a process that is counted by another one already; empty if there is none.
+	repeated string
+}
+
+func (t *tally) belowOf(i int) []float64 {
+	if t.below == nil {
+		return nil
+	}
+	return t.below[i]
 }
 
 // counter counts one ask's series into a cursor.
@@ -39,6 +48,7 @@ type counter struct {
 	points  map[uint64]point
 	low     map[uint64]low
 	fallen  map[uint64]fall
+	repeats map[uint64]repeat
 	last    int64 // the last sample seen, in the look's time
 	odd     int
 }
@@ -266,19 +276,25 @@ func (in *input) count(a Ask, answer Answer, bounds []float64, next *Cursor) tal
 		return tally{err: answer.Err, refused: answer.Refused}
 	}
 	before := next.asked[in.id]
-	c := counter{ask: a, scrapes: answer.Scrapes, points: next.series, low: next.low, fallen: next.fallen, last: before.seen}
+	c := counter{ask: a, scrapes: answer.Scrapes, points: next.series, low: next.low, fallen: next.fallen, repeats: next.repeats, last: before.seen}
 	t := tally{series: answer.Series, counts: make([]float64, len(answer.Series))}
 	if len(bounds) > 0 {
 		t.below = make([][]float64, len(answer.Series))
 	}
 	c.restarts(answer.Series)
+	var skip []bool
+	skip, t.repeated = c.repeated(answer.Series)
 	for i, s := range answer.Series {
 		id := seriesID(in.id, s.Labels)
 		if isNative(s) {
 			t.counts[i], t.below[i] = c.native(id, s, bounds)
-			continue
+		} else {
+			t.counts[i] = c.float(id, s)
 		}
-		t.counts[i] = c.float(id, s)
+		if skip != nil && skip[i] { // its last sample is remembered, in case that the other scraping ends
+			t.counts[i] = 0
+			clear(t.belowOf(i))
+		}
 	}
 	to := a.To.UnixMilli() + a.shift
 	t.odd = c.odd

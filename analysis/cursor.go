@@ -45,15 +45,18 @@ const (
 //     value, and never too much.
 //   - Samples at or before the last one counted, NaN, infinite and negative ones are skipped.
 //
+// One process that several scrapings bring, see [sameProcess], is counted once.
+//
 // The number of series is bounded by [Forget] and by the source's bounds on an answer.
 type Cursor struct {
 	// At is the end of the last window of which anything was answered.
 	At time.Time
 
-	asked  map[uint64]asked
-	series map[uint64]point
-	low    map[uint64]low  // series whose last sample was below their point's value
-	fallen map[uint64]fall // when a target of an input was last seen to have begun again
+	asked   map[uint64]asked
+	series  map[uint64]point
+	low     map[uint64]low    // series whose last sample was below their point's value
+	repeats map[uint64]repeat // scrapings whose processes are counted by another one
+	fallen  map[uint64]fall   // when a target of an input was last seen to have begun again
 }
 
 // low is since when that is so, and of which input the series is: until it is known whether it began again, more is asked.
@@ -101,7 +104,8 @@ func (c Cursor) Until(at time.Time) (Cursor, time.Duration) {
 
 // clone copies what folding changes.
 func (c Cursor) clone() Cursor {
-	c.asked, c.series, c.low, c.fallen = maps.Clone(c.asked), maps.Clone(c.series), maps.Clone(c.low), maps.Clone(c.fallen)
+	c.asked, c.series = maps.Clone(c.asked), maps.Clone(c.series)
+	c.low, c.fallen, c.repeats = maps.Clone(c.low), maps.Clone(c.fallen), maps.Clone(c.repeats)
 	if c.asked == nil {
 		c.asked = map[uint64]asked{}
 	}
@@ -114,12 +118,16 @@ func (c Cursor) clone() Cursor {
 	if c.fallen == nil {
 		c.fallen = map[uint64]fall{}
 	}
+	if c.repeats == nil {
+		c.repeats = map[uint64]repeat{}
+	}
 	return c
 }
 
 // forget drops what has not come for long.
 func (c *Cursor) forget(at int64) {
 	maps.DeleteFunc(c.series, func(_ uint64, p point) bool { return at-p.t > Forget.Milliseconds()+MaxWindow.Milliseconds() })
+	maps.DeleteFunc(c.repeats, func(_ uint64, r repeat) bool { return at-r.seen > Forget.Milliseconds()+MaxWindow.Milliseconds() })
 	maps.DeleteFunc(c.fallen, func(_ uint64, f fall) bool { return at-f.at > Forget.Milliseconds()+MaxWindow.Milliseconds() })
 	maps.DeleteFunc(c.low, func(id uint64, _ low) bool { _, there := c.series[id]; return !there })
 }
@@ -163,6 +171,9 @@ type cursorJSON struct {
 	Low string `json:"low,omitempty"`
 	// Fallen is base64 of a count, and for each entry the id and both times as in Series; it is left out where it is empty.
 	Fallen string `json:"fallen,omitempty"`
+	// Repeats is base64 of a count, and for each entry the id, the time as in Series and the other one's id; it is left out
+	// where it is empty.
+	Repeats string `json:"repeats,omitempty"`
 }
 
 // MarshalJSON writes the cursor; equal cursors give equal bytes.
@@ -190,7 +201,21 @@ func (c Cursor) MarshalJSON() ([]byte, error) {
 	return json.Marshal(cursorJSON{
 		cursorVersion, c.At, base64.RawStdEncoding.EncodeToString(a), base64.RawStdEncoding.EncodeToString(s),
 		base64.RawStdEncoding.EncodeToString(c.lowBytes()), base64.RawStdEncoding.EncodeToString(c.fallenBytes()),
+		base64.RawStdEncoding.EncodeToString(c.repeatsBytes()),
 	})
+}
+
+func (c Cursor) repeatsBytes() []byte {
+	if len(c.repeats) == 0 {
+		return nil
+	}
+	b := binary.AppendUvarint(nil, uint64(len(c.repeats)))
+	for _, id := range slices.Sorted(maps.Keys(c.repeats)) {
+		b = binary.BigEndian.AppendUint64(b, id)
+		b = binary.AppendVarint(b, c.repeats[id].seen-c.At.UnixMilli())
+		b = binary.BigEndian.AppendUint64(b, c.repeats[id].other)
+	}
+	return b
 }
 
 func (c Cursor) fallenBytes() []byte {
@@ -235,8 +260,8 @@ func (c *Cursor) UnmarshalJSON(b []byte) error {
 	if j.Version != cursorVersion {
 		return fmt.Errorf("decode cursor: version %d is not known", j.Version)
 	}
-	parts := make([][]byte, 4)
-	for i, text := range []string{j.Asked, j.Series, j.Low, j.Fallen} {
+	parts := make([][]byte, 5)
+	for i, text := range []string{j.Asked, j.Series, j.Low, j.Fallen, j.Repeats} {
 		var err error
 		if parts[i], err = base64.RawStdEncoding.DecodeString(text); err != nil {
 			return fmt.Errorf("decode cursor: %w", err)
@@ -251,6 +276,7 @@ func (c *Cursor) UnmarshalJSON(b []byte) error {
 		func(r *reader) { out.series[r.id()] = point{t: at + r.varint(), v: r.value()} },
 		func(r *reader) { out.low[r.id()] = low{since: at + r.varint(), input: r.id()} },
 		func(r *reader) { out.fallen[r.id()] = fall{before: at + r.varint(), at: at + r.varint()} },
+		func(r *reader) { out.repeats[r.id()] = repeat{seen: at + r.varint(), other: r.id()} },
 	} {
 		if i >= 2 && len(parts[i]) == 0 {
 			continue // left out where it is empty

@@ -200,6 +200,9 @@ func (p *Plan) observeArm(s Source, a *armInputs, tallies []tally, next *Cursor)
 	if main.odd > 0 && l.detail == "" {
 		l.detail = fmt.Sprintf("%d samples of %s are no counts (NaN, infinite or negative) and were skipped", main.odd, p.inputs[a.main].text)
 	}
+	if main.repeated != "" && l.detail == "" {
+		l.detail = fmt.Sprintf("the series of %s are those of a process that another job or Prometheus scrapes as well; they are counted once", main.repeated)
+	}
 	return arm, l
 }
 

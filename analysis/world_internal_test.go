@@ -2,6 +2,7 @@ package analysis
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -94,10 +95,16 @@ func (m made) within(t *testing.T, a Ask) (Series, bool) {
 	require.NoError(t, err)
 	own, err := parseSelector(m.selector)
 	require.NoError(t, err)
-	l := Labels{{"instance", target.Instance}, {"job", target.Job}}
+	var l Labels
 	for _, o := range own.matchers {
 		l = append(l, Label{o.label, o.value})
 	}
+	for _, o := range []Label{{"instance", target.Instance}, {"job", target.Job}} {
+		if l.Get(o.Name) == "" {
+			l = append(l, o)
+		}
+	}
+	slices.SortFunc(l, func(a, b Label) int { return strings.Compare(a.Name, b.Name) })
 	if own.name != asked.name {
 		return Series{}, false
 	}

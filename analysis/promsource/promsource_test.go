@@ -81,6 +81,41 @@ func TestItPassesTheSuiteOfSources(t *testing.T) {
 	})
 }
 
+// field.md, 13, on a real Prometheus: a ServiceMonitor and an annotation, which give a target other labels.
+func TestATargetOfTwoJobsIsCountedOnce(t *testing.T) {
+	t.Parallel()
+	e := sourcetest.NewExporter(t)
+	job := func(name, labels string) string {
+		return fmt.Sprintf("  - job_name: %s\n    static_configs: [{targets: [%q]%s}]\n", name, e.Host(), labels)
+	}
+	p := testbed.NewPrometheus(t, testbed.PrometheusConfig{
+		ScrapeInterval: sourcetest.Interval, Extra: job("traefik", "") + job("pods", `, labels: {namespace: gateway, pod: traefik-1}`),
+	})
+	e.AddTo("canary@file", "200", 1000)
+	e.AddTo("stable@file", "200", 1000)
+	await(t, e, p, `count(traefik_service_requests_total) == 4`)
+	d := analysis.Definition{Metrics: []analysis.Metric{{Name: "errors", Source: analysis.TraefikErrors()}}}
+	plan, err := analysis.NewPlan(d, analysis.Arms{Canary: analysis.Names{Service: "canary@file"}, Baseline: analysis.Names{Service: "stable@file"}})
+	require.NoError(t, err)
+	s, cursor := source(t, promsource.Config{URL: p.URL}), analysis.NewCursor(time.Now().Add(-sourcetest.Interval))
+	counted, asked := judge.Look{}, judge.Requests{}
+	for range 12 {
+		e.AddTo("canary@file", "200", 50)
+		e.AddTo("stable@file", "500", 50)
+		e.Scraped(t, 4) // both jobs have
+		at := time.Now()
+		cursor, counted = plan.Fold(cursor, s.Fetch(t.Context(), plan.Asks(cursor, at)), analysis.FoldInput{At: at})
+		require.Empty(t, counted.Observations[0].Absent, counted.Observations[0].Detail)
+		asked.Canary += counted.Requests.Canary
+		asked.Baseline += counted.Observations[0].Baseline.Bad
+	}
+	require.Contains(t, counted.Observations[0].Detail, "scrapes as well; they are counted once")
+	require.LessOrEqual(t, asked.Canary, 12*50.0)
+	require.LessOrEqual(t, asked.Baseline, 12*50.0)
+	require.Greater(t, asked.Canary, 9*50.0)
+	require.Greater(t, asked.Baseline, 9*50.0)
+}
+
 // proxy stands in front of a Prometheus, counts queries and makes trouble.
 type proxy struct {
 	*httptest.Server

@@ -1,0 +1,182 @@
+package analysis
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// scrapeLabels say by which scrape a sample was got, and nothing of the process: two jobs may scrape one target, and of
+// two Prometheus that scrape the same targets a query layer may return both.
+var scrapeLabels = []string{
+	"__replica__", "endpoint", "job", "monitor", "prometheus", "prometheus_replica", "receive", "receive_replica", "replica", "tenant_id",
+}
+
+// slack is how far apart two scrapes of one process have to be before the later one must not be lower: what a scrape may
+// take, and what clocks may differ by.
+const slack = 10 * time.Second
+
+// scraping names what scraped a series: the values of its scrape labels, and the address that was scraped.
+func scraping(l Labels) string {
+	parts := make([]string, 0, 4)
+	for _, x := range l {
+		if slices.Contains(scrapeLabels, x.Name) || x.Name == "instance" {
+			parts = append(parts, x.Name+"="+x.Value)
+		}
+	}
+	return strings.Join(parts, ",")
+}
+
+// sameProcess tells whether two series are of one process by their labels: one address, and no difference but by which
+// scrape they were got. A label that only one of them has may be its job's; one that differs tells processes apart.
+func sameProcess(a, b Labels) bool {
+	address, differs := a.Get("instance"), false
+	if address != b.Get("instance") || address == "" && a.Get("job") != b.Get("job") {
+		return false
+	}
+	for len(a) > 0 || len(b) > 0 {
+		switch {
+		case len(b) == 0 || len(a) > 0 && a[0].Name < b[0].Name:
+			differs = differs || slices.Contains(scrapeLabels, a[0].Name)
+			a = a[1:]
+		case len(a) == 0 || b[0].Name < a[0].Name:
+			differs = differs || slices.Contains(scrapeLabels, b[0].Name)
+			b = b[1:]
+		default:
+			if a[0].Value != b[0].Value {
+				if !slices.Contains(scrapeLabels, a[0].Name) {
+					return false
+				}
+				differs = true
+			}
+			a, b = a[1:], b[1:]
+		}
+	}
+	return differs
+}
+
+// repeat says of a scraping of a process that another one is counted in its place, and when that one was last seen.
+type repeat struct {
+	other uint64
+	seen  int64 // ms
+}
+
+// repeated tells which series of an answer are of a process that is counted by another scraping already, and says whose.
+// It is known from the first answer that has series of both, for as long as the other one is there, and unless their
+// counts contradict it.
+func (c *counter) repeated(series []Series) (skip []bool, who string) {
+	if len(c.repeats) == 0 && !several(series) {
+		return nil, ""
+	}
+	skip = make([]bool, len(series))
+	names, newest := make([]string, len(series)), map[uint64]int64{}
+	for i, s := range series {
+		names[i] = scraping(s.Labels)
+		if n := len(s.Samples); n > 0 {
+			newest[c.scrapingID(names[i])] = max(newest[c.scrapingID(names[i])], s.Samples[n-1].T+c.ask.shift)
+		}
+	}
+	for id, r := range c.repeats {
+		if t, ok := newest[r.other]; ok {
+			c.repeats[id] = repeat{r.other, max(r.seen, t)}
+		}
+	}
+	c.pair(series, names, newest)
+	for i := range series {
+		id := c.scrapingID(names[i])
+		r, ok := c.repeats[id]
+		switch {
+		case !ok:
+		case newest[id]-r.seen > Stale.Milliseconds(): // the other one is gone
+			delete(c.repeats, id)
+		default:
+			skip[i], who = true, names[i]
+		}
+	}
+	return skip, who
+}
+
+// several tells whether an address was scraped in more than one way.
+func several(series []Series) bool {
+	first := make(map[string]Labels, 1)
+	for _, s := range series {
+		address := s.Labels.Get("instance")
+		if l, ok := first[address]; !ok {
+			first[address] = s.Labels
+		} else if slices.ContainsFunc(scrapeLabels, func(name string) bool { return l.Get(name) != s.Labels.Get(name) }) {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *counter) scrapingID(name string) uint64 { return hash(hash(c.ask.id, "scraping"), name) }
+
+// pair compares the series of an answer that may be of one process. Of two scrapings the one whose name comes first counts.
+func (c *counter) pair(series []Series, names []string, newest map[uint64]int64) {
+	byAddress := map[string][]int{}
+	for i, s := range series {
+		byAddress[s.Labels.Get("instance")] = append(byAddress[s.Labels.Get("instance")], i)
+	}
+	pairs := map[[2]string]bool{} // whether the counts contradict it
+	for _, at := range byAddress {
+		if !slices.ContainsFunc(at, func(i int) bool { return names[i] != names[at[0]] }) {
+			continue
+		}
+		for k, i := range at {
+			for _, j := range at[k+1:] {
+				if names[i] == names[j] || !sameProcess(series[i].Labels, series[j].Labels) {
+					continue
+				}
+				key := [2]string{max(names[i], names[j]), min(names[i], names[j])}
+				pairs[key] = pairs[key] || c.lower(series[i], series[j]) || c.lower(series[j], series[i])
+			}
+		}
+	}
+	for _, key := range slices.SortedFunc(maps.Keys(pairs), func(a, b [2]string) int { return slices.Compare(b[:], a[:]) }) {
+		id, other := c.scrapingID(key[0]), c.scrapingID(key[1])
+		if pairs[key] {
+			if c.repeats[id].other == other {
+				delete(c.repeats, id)
+			}
+			continue
+		}
+		c.repeats[id] = repeat{other, newest[other]}
+	}
+}
+
+// seen are the last sample of a series that was counted, and those of its answer that are not.
+func (c *counter) seen(s Series) []point {
+	var out []point
+	p, known := c.points[seriesID(c.ask.id, s.Labels)]
+	if known {
+		out = append(out, p)
+	}
+	for _, x := range s.Samples {
+		if now := (point{x.T + c.ask.shift, x.total()}); now.v >= 0 && (!known || now.t > p.t) {
+			out = append(out, now)
+		}
+	}
+	return out
+}
+
+// lower tells whether two series cannot be of one process: a sample of a is lower than one of b well before it, although
+// a has not begun again since.
+func (c *counter) lower(a, b Series) bool {
+	target, _ := c.targetID(a.Labels)
+	began, k := c.fallen[target].at, -1
+	mine, others := c.seen(a), c.seen(b)
+	for i, x := range mine {
+		if i > 0 && x.v < mine[i-1].v {
+			began = max(began, x.t)
+		}
+		for k+1 < len(others) && others[k+1].t <= x.t-slack.Milliseconds() {
+			k++
+		}
+		if k >= 0 && others[k].t > began && x.v < others[k].v {
+			return true
+		}
+	}
+	return false
+}
