@@ -52,11 +52,12 @@ type Cursor struct {
 	// At is the end of the last window of which anything was answered.
 	At time.Time
 
-	asked   map[uint64]asked
-	series  map[uint64]point
-	low     map[uint64]low    // series whose last sample was below their point's value
-	repeats map[uint64]repeat // scrapings whose processes are counted by another one
-	fallen  map[uint64]fall   // when a target of an input was last seen to have begun again
+	asked     map[uint64]asked
+	series    map[uint64]point
+	low       map[uint64]low    // series whose last sample was below their point's value
+	exposures *exposures        // since the weight changed; what it points to is never changed
+	repeats   map[uint64]repeat // scrapings whose processes are counted by another one
+	fallen    map[uint64]fall   // when a target of an input was last seen to have begun again
 }
 
 // low is since when that is so, and of which input the series is: until it is known whether it began again, more is asked.
@@ -174,6 +175,8 @@ type cursorJSON struct {
 	// Repeats is base64 of a count, and for each entry the id, the time as in Series and the other one's id; it is left out
 	// where it is empty.
 	Repeats string `json:"repeats,omitempty"`
+	// Exposures are what contradictions are found by.
+	Exposures *exposures `json:"exposures,omitempty"`
 }
 
 // MarshalJSON writes the cursor; equal cursors give equal bytes.
@@ -201,7 +204,7 @@ func (c Cursor) MarshalJSON() ([]byte, error) {
 	return json.Marshal(cursorJSON{
 		cursorVersion, c.At, base64.RawStdEncoding.EncodeToString(a), base64.RawStdEncoding.EncodeToString(s),
 		base64.RawStdEncoding.EncodeToString(c.lowBytes()), base64.RawStdEncoding.EncodeToString(c.fallenBytes()),
-		base64.RawStdEncoding.EncodeToString(c.repeatsBytes()),
+		base64.RawStdEncoding.EncodeToString(c.repeatsBytes()), c.exposures,
 	})
 }
 
@@ -289,6 +292,7 @@ func (c *Cursor) UnmarshalJSON(b []byte) error {
 			return err
 		}
 	}
+	out.exposures = j.Exposures
 	*c = out
 	return nil
 }

@@ -109,6 +109,8 @@ type Metric struct {
 	Replicas string
 	// From is the source that is asked, by name; empty: the daemon's own.
 	From string
+	// Uneven: its exposure is not that of users' requests, and need not divide between the arms as these do.
+	Uneven bool
 }
 
 // Defaults returns the definition with every default filled in. d is not changed.
@@ -222,6 +224,7 @@ type metricJSON struct {
 	Noise     float64         `json:"noise"`
 	Replicas  string          `json:"replicas,omitempty"`
 	From      string          `json:"from,omitempty"`
+	Uneven    bool            `json:"uneven,omitempty"`
 }
 
 // MarshalJSON writes source and baseline with their kind beside their fields.
@@ -234,7 +237,7 @@ func (m Metric) MarshalJSON() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return json.Marshal(metricJSON{m.Name, source, baseline, m.Margin, m.Direction, m.Goal, m.Optional, m.Weight, m.Noise, m.Replicas, m.From})
+	return json.Marshal(metricJSON{m.Name, source, baseline, m.Margin, m.Direction, m.Goal, m.Optional, m.Weight, m.Noise, m.Replicas, m.From, m.Uneven})
 }
 
 // UnmarshalJSON reads what MarshalJSON wrote; an unknown kind is an error.
@@ -251,6 +254,6 @@ func (m *Metric) UnmarshalJSON(b []byte) error {
 	if err != nil {
 		return err
 	}
-	*m = Metric{j.Name, source, baseline, j.Margin, j.Direction, j.Goal, j.Optional, j.Weight, j.Noise, j.Replicas, j.From}
+	*m = Metric{j.Name, source, baseline, j.Margin, j.Direction, j.Goal, j.Optional, j.Weight, j.Noise, j.Replicas, j.From, j.Uneven}
 	return nil
 }

@@ -43,6 +43,7 @@ func (p Plan) Fold(c Cursor, answers []Answer, in FoldInput) (Cursor, judge.Look
 	if look.Requests != nil && p.RequestsFrom(c).Before(in.Standing.Settled) {
 		look.Unsettled = true
 	}
+	look.Contradictions = p.contradictions(&look, asks, &next)
 	if slices.ContainsFunc(answers[:len(asks)], func(a Answer) bool { return a.Err == nil }) && in.At.After(c.At) {
 		next.At = in.At.UTC().Truncate(time.Millisecond)
 	}

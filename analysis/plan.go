@@ -32,6 +32,7 @@ type Plan struct {
 	bounds  [][]float64 // at which each input is counted, if it is a histogram
 	// requests of the arms for the sample ratio; none where it is off
 	canary, baseline int
+	falseAlarm       float64 // of contradictions, for each metric
 
 	begun int // the first input of the group that is being made
 }
@@ -144,6 +145,7 @@ func newPlan(def Definition, arms Arms) (Plan, error) {
 	}
 	p.gather("requests of the arms", &p.canary, &p.baseline)
 	p.bounds = p.allBounds()
+	p.falseAlarm = def.Split.FalseAlarm / float64(max(len(p.metrics), 1))
 	return p, nil
 }
 

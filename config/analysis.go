@@ -117,6 +117,9 @@ type MetricSpec struct {
 	// Replicas is the label that tells apart the replicas of stable in the metric's series (pod, instance): how much
 	// they differ from each other is learned before the first release. Not for Traefik's own metrics.
 	Replicas string `json:"replicas,omitempty"`
+	// Uneven: what it counts is not of the users' requests (queues, jobs, probes), and need not divide between the arms as
+	// these do. Otherwise there is an alarm where it does not.
+	Uneven bool `json:"uneven,omitempty"`
 }
 
 // RatioSpec counts events over an exposure.

@@ -18,6 +18,7 @@ type metrics struct {
 	outcome, ratio, bound      *prometheus.GaugeVec
 	rate, samples, evidence    *prometheus.GaugeVec
 	sampleRatioAlarm           *prometheus.GaugeVec
+	exposureAlarm              *prometheus.GaugeVec
 	events, drift, writeErrors *prometheus.CounterVec
 	releases                   *prometheus.CounterVec
 	writes                     *prometheus.HistogramVec
@@ -48,6 +49,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		samples:          gauge("arm_samples", "Exposure of an arm over the scope: requests.", "metric", "arm"),
 		evidence:         gauge("evidence_log", "Natural logarithm of the e-values.", "metric", "against"),
 		sampleRatioAlarm: gauge("sample_ratio_alarm", "1 while the split that was seen is not the weight in force."),
+		exposureAlarm:    gauge("exposure_alarm", "1 while what a metric counts of the arms contradicts the requests that they got."),
 		events:           counter("events_total", "Events of releases.", "event"),
 		releases:         counter("releases_total", "Releases that have ended, by how.", "outcome"),
 		drift:            counter("drift_total", "Foreign edits of the gateway's configuration that were put right."),
@@ -59,7 +61,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		slot:             prometheus.NewHistogram(seconds("look_slot_seconds", "Time for all looks of a slot together.")),
 	}
 	r.MustRegister(m.weight, m.gateAge, m.noDataAge, m.phase, m.outcome, m.ratio, m.bound, m.rate, m.samples, m.evidence,
-		m.sampleRatioAlarm, m.events, m.releases, m.drift, m.writeErrors, m.writes, m.inForce, m.looks, m.missed, m.slot)
+		m.sampleRatioAlarm, m.exposureAlarm, m.events, m.releases, m.drift, m.writeErrors, m.writes, m.inForce, m.looks, m.missed, m.slot)
 	return m
 }
 
@@ -81,7 +83,9 @@ func (m *metrics) show(name string, v record.View, now time.Time) {
 	}
 	m.drift.WithLabelValues(name)
 	m.writeErrors.WithLabelValues(name)
-	m.sampleRatioAlarm.WithLabelValues(name).Set(is(v.State.Alarm))
+	verdict := v.State.Look
+	m.sampleRatioAlarm.WithLabelValues(name).Set(is(v.State.Alarm && verdict.SampleRatio != nil && verdict.SampleRatio.Alarm))
+	m.exposureAlarm.WithLabelValues(name).Set(is(v.State.Alarm && len(verdict.Contradictions) > 0))
 }
 
 func (m *metrics) verdict(name string, v judge.Verdict) {

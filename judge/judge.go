@@ -235,4 +235,6 @@ type Look struct {
 	Observations []Observation `json:"observations"`
 	// Requests is nil where the gateway's split could not be seen in this look.
 	Requests *Requests `json:"requests,omitempty"`
+	// Contradictions are what package analysis found wrong with the exposures, see [Take].
+	Contradictions []Contradiction `json:"contradictions,omitempty"`
 }

@@ -10,7 +10,7 @@ func Take(j Judge, e Evidence, l Look) (Evidence, Verdict) {
 		l.Requests = nil
 	}
 	e, v := j.Look(e, l)
-	v.Blind = l.blind()
+	v.Blind, v.Contradictions = l.blind(), l.Contradictions
 	if !l.Unsettled {
 		return e, v
 	}

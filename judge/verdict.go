@@ -29,6 +29,9 @@ type Verdict struct {
 	Metrics []MetricVerdict `json:"metrics"`
 	// SampleRatio is nil where the split could not be tested at all.
 	SampleRatio *SampleRatio `json:"sampleRatio,omitempty"`
+	// Contradictions are those of the look: exposures that cannot be of the requests that the gateway divided. They fail
+	// nothing, and people have to look at them before the release goes on.
+	Contradictions []Contradiction `json:"contradictions,omitempty"`
 	// Begun says why the evidence begins in the midst of the release; empty where it does not.
 	Begun string `json:"begun,omitempty"`
 	// Learned: the noise was known, of earlier releases or of the version in service, before the first look.
@@ -122,5 +125,30 @@ type SampleRatio struct {
 	Ratio     float64 `json:"ratio"`
 	More      float64 `json:"more"`
 	Fewer     float64 `json:"fewer"`
+	AlarmFrom float64 `json:"alarmFrom"`
+}
+
+// What the exposure of a metric may contradict, where it is not another metric's.
+const (
+	AgainstRequests = "requests" // those that the gateway sent to the arms
+	AgainstWeight   = "weight"   // the one in force
+)
+
+// Contradiction says that the exposure of a metric divides between the arms in another way than the requests do, since the
+// last change of weight: its labels are swapped or foreign, or an arm is counted twice.
+type Contradiction struct {
+	Metric string `json:"metric"`
+	// Canary and Baseline are the exposure of the metric.
+	Canary   float64 `json:"canary"`
+	Baseline float64 `json:"baseline"`
+	// Against is [AgainstRequests], [AgainstWeight] or the name of another metric; OtherCanary and OtherBaseline are its
+	// counts in the same looks, 0 for the weight.
+	Against       string  `json:"against"`
+	OtherCanary   float64 `json:"otherCanary,omitempty"`
+	OtherBaseline float64 `json:"otherBaseline,omitempty"`
+	// Ratio is how many times as much there is on the canary as there should be.
+	Ratio float64 `json:"ratio"`
+	// Evidence is the log e-value against "they agree but for a half", AlarmFrom its threshold.
+	Evidence  float64 `json:"evidence"`
 	AlarmFrom float64 `json:"alarmFrom"`
 }

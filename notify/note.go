@@ -147,6 +147,9 @@ func (n Note) title(event rollout.Event) string {
 		}
 	case Alarm:
 		out = "the split of the traffic is not the one asked for"
+		if n.Explanation.Exposure != "" {
+			out = "what a metric counts contradicts the traffic that was sent"
+		}
 	case Drift:
 		out = tell.Event(event, nil).Text
 	case Rollback:
@@ -198,7 +201,7 @@ func explained(e tell.Explanation) []string {
 	for _, m := range e.Metrics {
 		lines = append(lines, fmt.Sprintf("- %s, %s: %s", m.Metric, m.Outcome, m.Plain))
 	}
-	for _, part := range []struct{ name, text string }{{"sample ratio", e.SampleRatio}, {"waiting", e.Waiting}, {"next", e.Next}} {
+	for _, part := range []struct{ name, text string }{{"sample ratio", e.SampleRatio}, {"exposure", e.Exposure}, {"waiting", e.Waiting}, {"next", e.Next}} {
 		if part.text != "" {
 			lines = append(lines, part.name+": "+part.text)
 		}

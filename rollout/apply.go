@@ -406,9 +406,10 @@ func (s State) lookTaken(e LookTaken) (State, error) {
 		return s, s.refuse(e)
 	}
 	v.Enough = v.Enough && e.Scope == s.Scope // enough for what was before is none for what comes
+	before, raised := alarms(s.Look), alarms(&v)
 	s.Look, s.LastVerdict = &v, &v
-	s.Alarm = alarm(&v)
-	s.Dismissed = s.Dismissed && s.Alarm
+	s.Alarm = raised != Alarmed{}
+	s.Dismissed = s.Dismissed && s.Alarm && (before.Split || !raised.Split) && (before.Exposures || !raised.Exposures)
 	blind := since(s.BlindSince, blind(v), now)
 	s = s.lacking(lacksOf(v, s.Lacks, now))
 	if s.BlindSince = blind; blind.IsZero() {
@@ -445,7 +446,7 @@ func News(last *judge.Verdict, v judge.Verdict, unsettled bool) bool {
 		return false
 	}
 	return last == nil || last.Outcome != v.Outcome || kindOf(last.Reason) != kindOf(v.Reason) || last.Enough != v.Enough ||
-		last.Leaning != v.Leaning || blind(*last) != blind(v) || alarm(last) != alarm(&v) ||
+		last.Leaning != v.Leaning || blind(*last) != blind(v) || alarms(last) != alarms(&v) ||
 		!slices.EqualFunc(lacksOf(*last, nil, time.Time{}), lacksOf(v, nil, time.Time{}), func(a, b Lack) bool { return a == b })
 }
 
@@ -493,7 +494,13 @@ func blind(v judge.Verdict) bool {
 	return v.Blind && serves
 }
 
-func alarm(v *judge.Verdict) bool { return v.SampleRatio != nil && v.SampleRatio.Alarm }
+// alarms are what a verdict has found wrong with the data itself; v may be nil.
+func alarms(v *judge.Verdict) Alarmed {
+	if v == nil {
+		return Alarmed{}
+	}
+	return Alarmed{Split: v.SampleRatio != nil && v.SampleRatio.Alarm, Exposures: len(v.Contradictions) > 0}
+}
 
 // since keeps the beginning of a condition for as long as it lasts.
 func since(began time.Time, holds bool, now time.Time) time.Time {

@@ -113,7 +113,7 @@ type LookTaken struct {
 	Verdict judge.Verdict `json:"verdict"`
 }
 
-// AlarmDismissed: a human has looked at a sample-ratio alarm and lets the release go on at this weight.
+// AlarmDismissed: a human has looked at an alarm about the split or the exposures and lets the release go on at this weight.
 type AlarmDismissed struct {
 	Meta
 	Reason string `json:"reason"`

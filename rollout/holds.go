@@ -25,8 +25,9 @@ type (
 	NeedsData struct{}
 	// Leans: the evidence leans towards worse.
 	Leans struct{}
-	// Alarmed: the split that was seen is not the weight in force, and nobody has dismissed that.
-	Alarmed struct{}
+	// Alarmed: the split that was seen is not the weight in force, or what a metric counts contradicts it, and nobody has
+	// dismissed that.
+	Alarmed struct{ Split, Exposures bool }
 	// Contested: another writer keeps changing the gateway's configuration; it has to be calm for as long as Calm.
 	Contested struct{ Calm time.Duration }
 )
@@ -190,7 +191,7 @@ func (s State) held(t *timer, stage Stage) (out []Hold) {
 		out = append(out, Leans{})
 	}
 	if s.Alarm && !s.Dismissed {
-		out = append(out, Alarmed{})
+		out = append(out, alarms(s.Look))
 	}
 	if calm := s.contested(t); calm > 0 {
 		out = append(out, Contested{calm})

@@ -230,6 +230,8 @@ func verdict(args []string) judge.Verdict {
 			v.Enough = true
 		case "alarm":
 			v.SampleRatio = &judge.SampleRatio{Alarm: true}
+		case "contradiction":
+			v.Contradictions = []judge.Contradiction{{Metric: "orders"}}
 		case "few-pass":
 			v.Outcome, v.Reason = judge.Pass, ""
 		case "half-blind":

@@ -153,7 +153,7 @@ type State struct {
 	Look  *judge.Verdict `json:"look,omitempty"`
 	// LastVerdict is the last one of the whole release, for people.
 	LastVerdict *judge.Verdict `json:"lastVerdict,omitempty"`
-	// Alarm: the split that was seen is not the weight in force. Dismissed: a human lets this weight go on.
+	// Alarm: the split that was seen is not the weight in force, or what a metric counts contradicts it. Dismissed: a human lets this weight go on.
 	Alarm     bool `json:"alarm,omitempty"`
 	Dismissed bool `json:"dismissed,omitempty"`
 	// NoDataSince and UnreachableSince are release times; zero while there is data.

@@ -35,6 +35,8 @@ func TestWaiting(t *testing.T) {
 			"20% of traffic on the canary: it needs a pass (now undecided); it asks a human in 1h40m if it is still undecided"},
 		{"a sample-ratio alarm waits for a human", toGray + "after 10m\nlook enough alarm",
 			"5% of traffic on the canary: it needs the sample-ratio alarm to clear or to be dismissed; it asks a human in 1h50m if it is still undecided"},
+		{"so does what a metric counts", toGray + "after 10m\nlook enough contradiction",
+			"5% of traffic on the canary: it needs the alarm about contradictory exposures to clear or to be dismissed; it asks a human in 1h50m if it is still undecided"},
 		{"somebody else who keeps writing is waited for", toGray + "look pass\nafter 9m50s\ndrift\ndrift\ndrift\nafter 20s",
 			"5% of traffic on the canary: it needs somebody else to stop writing the gateway's configuration (calm for 40s more); it asks a human in 1h50m if it is still undecided"},
 		{"missing data has a policy and a time", toGray + "look no-data\nafter 2m",

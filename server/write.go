@@ -145,7 +145,7 @@ var acts = []act{
 		func(reason string) rollout.Event { return rollout.RollbackRequested{Reason: reason} }},
 	{Cancel, VerbRollback, "cancelRelease", "End a release of which no traffic has moved; after that it is a rollback",
 		func(reason string) rollout.Event { return rollout.CancelRequested{Reason: reason} }},
-	{DismissAlarm, VerbPromote, "dismissAlarm", "Let the release go on at this weight in spite of its sample-ratio alarm",
+	{DismissAlarm, VerbPromote, "dismissAlarm", "Let the release go on at this weight in spite of an alarm about its data",
 		func(reason string) rollout.Event { return rollout.AlarmDismissed{Reason: reason} }},
 }
 

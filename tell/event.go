@@ -116,7 +116,7 @@ func worked(e rollout.Event, steps rollout.Steps) Words {
 func asked(e rollout.Event) Words {
 	switch e := e.(type) {
 	case rollout.AlarmDismissed:
-		return Words{"sample-ratio alarm dismissed", e.Reason, true, Warning}
+		return Words{"alarm dismissed", e.Reason, true, Warning}
 	case rollout.GateAnswered:
 		what, tone := answerWords(e.Answer)
 		return Words{"gate " + e.Gate + " " + what, e.Reason, true, tone}
@@ -167,6 +167,12 @@ func look(v judge.Verdict) Words {
 	if r := v.SampleRatio; r != nil && r.Alarm {
 		alarm := fmt.Sprintf("sample-ratio alarm: %.3g%% of requests went to the canary, not %.3g%%", 100*r.Share, 100*r.Weight)
 		w.Detail = together([]string{w.Detail, alarm})
+		if w.Tone == Plain {
+			w.Tone = Warning
+		}
+	}
+	for _, c := range v.Contradictions {
+		w.Detail = together([]string{w.Detail, Contradiction(c)})
 		if w.Tone == Plain {
 			w.Tone = Warning
 		}

@@ -31,6 +31,8 @@ type Explanation struct {
 	Metrics []MetricExplanation `json:"metrics,omitempty"`
 	// SampleRatio compares the split that was seen with the weight asked for; empty where it was not tested.
 	SampleRatio string `json:"sampleRatio,omitempty"`
+	// Exposure says which metrics count what contradicts the requests; empty where none does.
+	Exposure string `json:"exposure,omitempty"`
 	// Noise says that nothing is learned yet of how much good versions of this service differ; empty once it is, or
 	// where no verdict is awaited. Before that it says why the evidence begins in the midst of the release, if it does.
 	Noise string `json:"noise,omitempty"`
@@ -56,7 +58,7 @@ func (e Explanation) String() string {
 		lines = append(lines, "  "+m.Metric+": "+m.Plain, "    in numbers: "+strings.TrimPrefix(m.Text, m.Metric+": "))
 	}
 	for _, part := range []struct{ name, text string }{
-		{"sample ratio", e.SampleRatio}, {"noise", e.Noise}, {"waiting", e.Waiting}, {"next", e.Next}, {"trouble", strings.Join(e.Trouble, "; ")},
+		{"sample ratio", e.SampleRatio}, {"exposure", e.Exposure}, {"noise", e.Noise}, {"waiting", e.Waiting}, {"next", e.Next}, {"trouble", strings.Join(e.Trouble, "; ")},
 	} {
 		if part.text != "" {
 			lines = append(lines, part.name+": "+part.text)
@@ -91,6 +93,7 @@ func Explain(v record.View) Explanation {
 			e.Metrics = append(e.Metrics, MetricExplanation{Metric: m.Metric, Outcome: m.Outcome, Plain: plainly(m), Text: explainMetric(m)})
 		}
 		e.SampleRatio = explainSplit(verdict.SampleRatio, v.State.Dismissed)
+		e.Exposure = explainExposures(verdict.Contradictions, v.State.Dismissed)
 		if !verdict.Learned && v.State.Phase == rollout.Active {
 			e.Noise = notLearned
 		}
@@ -236,6 +239,40 @@ func explainSplit(r *judge.SampleRatio, dismissed bool) string {
 		out += "; dismissed by a human for this weight"
 	}
 	return out
+}
+
+func explainExposures(found []judge.Contradiction, dismissed bool) string {
+	if len(found) == 0 {
+		return ""
+	}
+	var out []string
+	for _, c := range found {
+		out = append(out, Contradiction(c))
+	}
+	end := "the labels of the arms may be swapped or name another version, or an arm is counted twice; " +
+		"nothing passes until that is put right, or dismissed by a human for this weight"
+	if dismissed {
+		end = "dismissed by a human for this weight"
+	}
+	return strings.Join(append(out, end), "; ")
+}
+
+// Contradiction says how the exposure of a metric contradicts what it has to agree with.
+func Contradiction(c judge.Contradiction) string {
+	out := fmt.Sprintf("alarm: %s counts %s on the canary and %s on the baseline, ", c.Metric, figures.Grouped(c.Canary), figures.Grouped(c.Baseline))
+	switch c.Against {
+	case judge.AgainstWeight:
+		out += "which is not the weight in force"
+	case judge.AgainstRequests:
+		out += fmt.Sprintf("where the gateway sent %s and %s requests", figures.Grouped(c.OtherCanary), figures.Grouped(c.OtherBaseline))
+	default:
+		out += fmt.Sprintf("where %s counts %s and %s", c.Against, figures.Grouped(c.OtherCanary), figures.Grouped(c.OtherBaseline))
+	}
+	times, than := c.Ratio, "times as much on the canary as there should be"
+	if times < 1 {
+		times, than = 1/times, "times too little on the canary"
+	}
+	return fmt.Sprintf("%s: %.2g %s", out, times, than)
 }
 
 // afterwards is what happens once the release waits no longer; empty where that is the end of it.

@@ -74,6 +74,9 @@ func (w waiting) need(h rollout.Hold) (words string, ok bool) {
 	case rollout.Leans:
 		return "evidence that does not lean towards worse" + w.leaning(), true
 	case rollout.Alarmed:
+		if !h.Split {
+			return "the alarm about contradictory exposures to clear or to be dismissed", true
+		}
 		return "the sample-ratio alarm to clear or to be dismissed", true
 	case rollout.Contested:
 		return fmt.Sprintf("somebody else to stop writing the gateway's configuration (calm for %s more)", figures.Span(h.Calm)), true

@@ -94,7 +94,9 @@ func TestATargetOfTwoJobsIsCountedOnce(t *testing.T) {
 	e.AddTo("canary@file", "200", 1000)
 	e.AddTo("stable@file", "200", 1000)
 	await(t, e, p, `count(traefik_service_requests_total) == 4`)
-	d := analysis.Definition{Metrics: []analysis.Metric{{Name: "errors", Source: analysis.TraefikErrors()}}}
+	d := analysis.Definition{Metrics: []analysis.Metric{{Name: "errors", Source: analysis.Ratio{
+		Bad: `traefik_service_requests_total{service="${service}",code=~"5.."}`, Total: `traefik_service_requests_total{service="${service}"}`,
+	}}}, Split: analysis.Split{Requests: `traefik_service_requests_total{service="${service}"}`}}
 	plan, err := analysis.NewPlan(d, analysis.Arms{Canary: analysis.Names{Service: "canary@file"}, Baseline: analysis.Names{Service: "stable@file"}})
 	require.NoError(t, err)
 	s, cursor := source(t, promsource.Config{URL: p.URL}), analysis.NewCursor(time.Now().Add(-sourcetest.Interval))

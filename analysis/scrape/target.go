@@ -128,10 +128,13 @@ func parse(body []byte, format expfmt.Format) ([]*dto.MetricFamily, error) {
 func whole(body []byte) error {
 	for len(body) > 0 {
 		length, n := binary.Uvarint(body)
-		if n <= 0 || length > uint64(len(body)-n) {
+		if n <= 0 {
 			return io.ErrUnexpectedEOF
 		}
-		body = body[uint64(n)+length:]
+		if body = body[n:]; length > uint64(len(body)) {
+			return io.ErrUnexpectedEOF
+		}
+		body = body[length:]
 	}
 	return nil
 }

@@ -179,10 +179,10 @@ func (a *app) cancelCmd() *cobra.Command {
 }
 
 func (a *app) dismissCmd() *cobra.Command {
-	cmd := a.actionCmd("dismiss", "Let a release go on despite its sample-ratio alarm",
-		`The alarm says that the gateway does not split the requests as it was asked to, so that the comparison may be
-of unlike users. Look for the cause first: serin explain shows both shares. The alarm stays dismissed until
-the weight changes.`, server.DismissAlarm, "sample-ratio alarm dismissed at this weight")
+	cmd := a.actionCmd("dismiss", "Let a release go on despite an alarm about its data",
+		`The alarm says that the gateway does not split the requests as it was asked to, or that what a metric counts of the
+arms contradicts the requests that they got, so that the comparison may be of unlike users, or of the wrong arms.
+Look for the cause first: serin explain shows the numbers. The alarm stays dismissed until the weight changes.`, server.DismissAlarm, "alarm dismissed at this weight")
 	cmd.Use = "dismiss ROLLOUT|RELEASE --reason WHY"
 	_ = cmd.MarkFlagRequired("reason")
 	return cmd

@@ -75,6 +75,9 @@ func describe(e rollout.Event, steps rollout.Steps) (string, paint) {
 }
 
 func alarm(v judge.Verdict) string {
+	if len(v.Contradictions) > 0 {
+		return "; " + tell.Contradiction(v.Contradictions[0])
+	}
 	if v.SampleRatio == nil || !v.SampleRatio.Alarm {
 		return ""
 	}

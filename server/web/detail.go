@@ -53,8 +53,11 @@ type Detail struct {
 	Traffic     Traffic
 	Deployments []Deployment
 	Split       *Split
-	Scopes      []Scope
-	Answers     []Answer
+	// Exposure says which metrics count what contradicts the requests; empty where none does.
+	Exposure      string
+	ExposureState Pill
+	Scopes        []Scope
+	Answers       []Answer
 	// Events are the newest first. OlderEvents is where to find those that are left out, of EventCount in all; empty
 	// where none are.
 	Events      []EventLine
@@ -123,6 +126,7 @@ func newDetail(r Record, scopes []Scope, now time.Time) Detail {
 	d := Detail{
 		Rollout: v.Rollout, State: statePill(v), Brings: rollout.Version(v.State.Parameters), Headline: newHeadline(v, now), Over: v.State.Ended(),
 		Users: newUsers(v, r.Events, scopes), Waiting: r.Explanation.Waiting, Then: r.Explanation.Next, Noise: r.Explanation.Noise, Trouble: v.Trouble, Cut: r.Cut, Traffic: newTraffic(v), Split: newSplit(v, r.Explanation),
+		Exposure: r.Explanation.Exposure, ExposureState: alarmPill(v.State.Dismissed),
 	}
 	d.Plain, d.Look, d.Reason = reason(v, r.Explanation)
 	if v.Release != nil {
@@ -296,6 +300,13 @@ func workloadPill(p workload.Phase) Pill {
 	}
 }
 
+func alarmPill(dismissed bool) Pill {
+	if dismissed {
+		return Pill{"alarm, dismissed", "wait"}
+	}
+	return Pill{"alarm", "bad"}
+}
+
 func newSplit(v record.View, x tell.Explanation) *Split {
 	verdict := v.LastVerdict()
 	if verdict == nil || verdict.SampleRatio == nil {
@@ -303,11 +314,8 @@ func newSplit(v record.View, x tell.Explanation) *Split {
 	}
 	r := verdict.SampleRatio
 	s := &Split{Text: x.SampleRatio, State: Pill{"as asked", "ok"}, Asked: 100 * r.Weight, Seen: 100 * r.Share}
-	switch {
-	case r.Alarm && v.State.Dismissed:
-		s.State = Pill{"alarm, dismissed", "wait"}
-	case r.Alarm:
-		s.State = Pill{"alarm", "bad"}
+	if r.Alarm {
+		s.State = alarmPill(v.State.Dismissed)
 	}
 	s.Evidence = newMeter("evidence against the split that was asked for", max(r.More, r.Fewer), r.AlarmFrom, "bad")
 	return s

@@ -185,10 +185,13 @@ func holding(v record.View, holds []rollout.Hold, now time.Time) string {
 		return "there is no new data"
 	}
 	for _, h := range holds {
-		switch h.(type) {
+		switch h := h.(type) {
 		case rollout.Leans:
 			return "the evidence leans towards worse" + named(decisive(v))
 		case rollout.Alarmed:
+			if !h.Split {
+				return "what a metric counts contradicts the traffic that was sent"
+			}
 			return "the gateway does not split the traffic as it was asked to"
 		case rollout.Contested:
 			return "somebody else keeps writing the gateway's configuration"

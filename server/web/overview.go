@@ -229,7 +229,7 @@ func whoActs(v record.View) string {
 	case v.Gate != "":
 		return strings.Join(v.Approvers, ", ") + ": answer " + v.Gate
 	case v.State.Alarm && !v.State.Dismissed:
-		return "operator: sample-ratio alarm"
+		return "operator: an alarm about the data"
 	case v.State.Pause != nil:
 		return "operator: resume"
 	}

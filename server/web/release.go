@@ -229,6 +229,15 @@ func newGate(ctx context.Context, v record.View, x tell.Explanation, who server.
 	return g
 }
 
+// alarmWords say what is wrong with the data.
+func alarmWords(v record.View) string {
+	verdict := verdictOf(v)
+	if verdict == nil || verdict.SampleRatio != nil && verdict.SampleRatio.Alarm || len(verdict.Contradictions) == 0 {
+		return "The gateway's split is not the one that was asked for."
+	}
+	return capital(strings.TrimPrefix(tell.Contradiction(verdict.Contradictions[0]), "alarm: ")) + "."
+}
+
 // actionsFor are what an operator may ask of a release that runs.
 func actionsFor(v record.View) []Ask {
 	if v.State.Phase != rollout.Active {
@@ -236,8 +245,8 @@ func actionsFor(v record.View) []Ask {
 	}
 	var out []Ask
 	if v.State.Alarm && !v.State.Dismissed {
-		out = append(out, Ask{verb: server.VerbPromote, Action: string(server.DismissAlarm), Button: "Dismiss alarm", Title: "Dismiss the sample-ratio alarm?",
-			Text: "The gateway's split is not the one that was asked for. The release goes on at this weight in spite of it.", Reason: true})
+		out = append(out, Ask{verb: server.VerbPromote, Action: string(server.DismissAlarm), Button: "Dismiss alarm", Title: "Dismiss the alarm?",
+			Text: alarmWords(v) + " The release goes on at this weight in spite of it.", Reason: true})
 	}
 	if v.State.Pause != nil {
 		out = append(out, Ask{verb: server.VerbPause, Action: string(server.Resume), Button: "Resume", Title: "Resume the release?", Text: "Timers go on where they stood.", Class: "primary"})

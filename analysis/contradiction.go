@@ -1,0 +1,192 @@
+package analysis
+
+import (
+	"maps"
+	"math"
+	"time"
+
+	"github.com/serindev/serin/judge"
+)
+
+// The exposures of the arms are those of one stream of requests that a gateway divides, so all metrics divide alike, and as
+// the weight does. One that does not is measured wrongly: its labels name the other arm, or a version that is no part of
+// the release, or an arm is counted twice. What is concluded from it would be of something else.
+const (
+	// unlike is by how many times exposures may differ between the arms because the versions do: requests that lead to
+	// others, and users who do not come as far.
+	unlike = 1.5
+	// wander is by how much the ratio of two exposures wanders from one minute and a half to the next without a reason.
+	wander  = 0.1
+	wanders = 90 * time.Second
+	// unlikeAround is how far beyond unlike a wrong one is expected: the standard deviation of the log ratio.
+	unlikeAround = 1.0
+	// leastLooks is how many looks it takes to see in what bursts events come.
+	leastLooks = 5
+)
+
+// divided is how an exposure divided between the arms since the weight changed.
+type divided struct {
+	Canary   float64 `json:"canary"`
+	Baseline float64 `json:"baseline"`
+	// Squares sums the canary's squared share of each look's exposure, times that exposure, over Looks looks.
+	Squares float64 `json:"squares"`
+	Looks   int     `json:"looks"`
+}
+
+func (d *divided) add(canary, baseline float64) {
+	if n := canary + baseline; n > 0 {
+		d.Canary, d.Baseline = d.Canary+canary, d.Baseline+baseline
+		d.Squares += canary * canary / n
+		d.Looks++
+	}
+}
+
+// logOdds is the logarithm of canary over baseline, and its variance. Events that come in bursts vary more than chance lets
+// single ones, by as much as Pearson's statistic says.
+func (d divided) logOdds() (at, variance float64) {
+	canary, baseline := d.Canary+0.5, d.Baseline+0.5
+	n, dispersion := canary+baseline, 1.0
+	if p := d.Canary / (d.Canary + d.Baseline); d.Looks > 1 && p > 0 && p < 1 {
+		free := float64(d.Looks - 1)
+		dispersion = (d.Squares - d.Canary*p) / (p * (1 - p) * free)
+		dispersion *= 1 + 3*math.Sqrt(2/free) // it is not known better than that
+	}
+	return math.Log(canary / baseline), max(1, dispersion) * n / (canary * baseline)
+}
+
+// exposure is how two exposures divided in the same looks: a metric's, and what it has to agree with.
+type exposure struct {
+	Mine   divided `json:"mine"`
+	Theirs divided `json:"theirs"` // empty where Mine has to agree with the weight
+	// Seconds is how long the looks were.
+	Seconds float64 `json:"seconds"`
+}
+
+// contradiction tells whether the exposures cannot be of the same requests, although versions may make them differ by
+// [unlike]; nil if they can. alpha is the chance that this is ever said, however often it is asked, of exposures that agree
+// within that. weight is the canary's share, for an exposure that has to agree with it.
+//
+// The evidence is that of Robbins's normal mixture (Ann. Math. Statist. 41 (1970), 1397–1409), as for the sample ratio; the
+// log ratio is held against the bound that is nearest to it.
+func (e exposure) contradiction(weight, alpha float64) *judge.Contradiction {
+	at, variance := e.Mine.logOdds()
+	theirs, more := math.Log(weight/(1-weight)), 0.0
+	if e.Theirs.Looks > 0 {
+		theirs, more = e.Theirs.logOdds()
+	}
+	ratio := at - theirs
+	variance += more + wander*wander*wanders.Seconds()/max(e.Seconds, wanders.Seconds())
+	beyond := math.Abs(ratio) - math.Log(unlike)
+	wide := variance + unlikeAround*unlikeAround
+	evidence := math.Log(variance/wide)/2 + beyond*beyond/2*(1/variance-1/wide)
+	if alarm := math.Log(2 / alpha); e.Mine.Looks >= leastLooks && beyond > 0 && evidence >= alarm {
+		return &judge.Contradiction{
+			Canary: e.Mine.Canary, Baseline: e.Mine.Baseline, OtherCanary: e.Theirs.Canary, OtherBaseline: e.Theirs.Baseline,
+			Ratio: math.Exp(ratio), Evidence: evidence, AlarmFrom: alarm,
+		}
+	}
+	return nil
+}
+
+// exposures are those of a scope since the weight changed, by metric.
+type exposures struct {
+	Weight float64             `json:"weight"`
+	Of     map[string]exposure `json:"of"`
+}
+
+// contradictions adds a look's exposures to those before, and says which contradict the gateway's requests, or the weight
+// where these cannot be had, or, where the weight is not to be trusted either, another metric.
+func (p *Plan) contradictions(look *judge.Look, asks []Ask, next *Cursor) []judge.Contradiction {
+	if look.Unsettled || look.Weight <= 0 || look.Weight >= 1 {
+		return nil
+	}
+	sums := exposures{Weight: look.Weight, Of: map[string]exposure{}}
+	if next.exposures != nil && next.exposures.Weight == look.Weight {
+		maps.Copy(sums.Of, next.exposures.Of)
+	}
+	other, from, against := p.reference(look, asks)
+	var found []judge.Contradiction
+	for i := range p.metrics {
+		o, r := &look.Observations[i], &p.metrics[i]
+		if !p.divides(r) || o.Metric == against {
+			continue
+		}
+		e := sums.Of[o.Metric]
+		if bothArms(o) && asks[r.canary.main].after == from {
+			e = e.plus(o, other, look.Length)
+			sums.Of[o.Metric] = e
+		}
+		if e.Theirs.Looks > 0 && against == judge.AgainstWeight {
+			against = judge.AgainstRequests // that cannot be had in this look
+		}
+		if e.Mine.Looks == 0 || e.Theirs.Looks == 0 && against != judge.AgainstWeight {
+			continue
+		}
+		if c := e.contradiction(look.Weight, p.falseAlarm); c != nil {
+			c.Metric, c.Against = o.Metric, against
+			found = append(found, *c)
+		}
+	}
+	if len(sums.Of) > 0 {
+		next.exposures = &sums
+	}
+	return found
+}
+
+// plus adds a look. Where requests were seen once, looks without them say nothing, and those before them no more.
+func (e exposure) plus(o *judge.Observation, other *judge.Requests, length time.Duration) exposure {
+	switch {
+	case other == nil && e.Theirs.Looks > 0:
+		return e
+	case other != nil && e.Theirs.Looks == 0:
+		e = exposure{}
+	}
+	if other != nil {
+		e.Theirs.add(other.Canary, other.Baseline)
+		if e.Theirs.Looks == 0 {
+			return exposure{}
+		}
+	}
+	e.Mine.add(o.Canary.Total, o.Baseline.Total)
+	e.Seconds += length.Seconds()
+	return e
+}
+
+// reference is what exposures have to agree with in a look, from when on it was counted, and its name.
+func (p *Plan) reference(look *judge.Look, asks []Ask) (of *judge.Requests, from int64, name string) {
+	if p.canary != none {
+		from = asks[p.canary].after
+		if look.Requests != nil {
+			return look.Requests, from, judge.AgainstRequests
+		}
+		return nil, from, judge.AgainstWeight
+	}
+	for i := range p.metrics {
+		if o := &look.Observations[i]; p.divides(&p.metrics[i]) {
+			if !bothArms(o) {
+				return nil, 0, o.Metric
+			}
+			return &judge.Requests{Canary: o.Canary.Total, Baseline: o.Baseline.Total}, asks[p.metrics[i].canary.main].after, o.Metric
+		}
+	}
+	return nil, 0, ""
+}
+
+// bothArms: both arms were counted.
+func bothArms(o *judge.Observation) bool {
+	return (o.Absent == "" || o.Absent == judge.WarmingUp) && !o.Canary.Missing && !o.Baseline.Missing
+}
+
+// divides tells whether a metric has an exposure of both arms that has to divide as the requests do.
+func (p *Plan) divides(r *reading) bool {
+	if _, ok := r.metric.Baseline.(Concurrent); !ok || r.metric.Uneven {
+		return false
+	}
+	if _, ok := r.metric.Source.(Gauge); ok {
+		return false
+	}
+	return p.canary == none || !p.inputs[r.canary.main].asksAs(p.inputs[p.canary]) || !p.inputs[r.baseline.main].asksAs(p.inputs[p.baseline])
+}
+
+// asksAs tells whether two inputs select the same series.
+func (in *input) asksAs(o input) bool { return in.template == o.template && in.value == o.value }
