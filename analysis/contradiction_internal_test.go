@@ -138,6 +138,7 @@ func TestALookSaysWhichExposureContradictsTheRequests(t *testing.T) {
 		"an exposure that is not the users' need not divide as they": {uneven, append(swapped, requests...), Split{}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
+			c.split.Requests = TraefikRequests
 			p, err := NewPlan(Definition{Metrics: []Metric{errorsMetric(), c.metric}, Split: c.split}, arms)
 			require.NoError(t, err)
 			cursor, l := looks(t, p, world{series: c.series}, 10, 20, 30, 40, 50, 60, 70)

@@ -231,7 +231,7 @@ func newGate(ctx context.Context, v record.View, x tell.Explanation, who server.
 
 // alarmWords say what is wrong with the data.
 func alarmWords(v record.View) string {
-	verdict := verdictOf(v)
+	verdict := v.LastVerdict()
 	if verdict == nil || verdict.SampleRatio != nil && verdict.SampleRatio.Alarm || len(verdict.Contradictions) == 0 {
 		return "The gateway's split is not the one that was asked for."
 	}
