@@ -66,14 +66,22 @@ func (a Amount) toReplicas() workload.Replicas {
 	return workload.Replicas{Share: s}
 }
 
-// manifest reads a file of Kubernetes beside the document as JSON. read checks its form; without it any YAML will do.
-func (m *planner) manifest(at place, path string, read func([]byte) (json.RawMessage, error)) json.RawMessage {
-	b, err := readFile(m.beside(path))
+// manifest reads an object of Kubernetes as JSON: a file alongside the document, or what stands in it. read checks its
+// form; without it any YAML will do.
+func (m *planner) manifest(at place, given Manifest, read func([]byte) (json.RawMessage, error)) json.RawMessage {
+	if m.src.object != nil && given.Inline == nil {
+		return nil // it is refused: see confine
+	}
+	b, err, who := []byte(given.Inline), error(nil), ""
+	if given.Inline == nil {
+		who = given.File + ": "
+		b, err = readFile(m.beside(given.File))
+	}
 	if err == nil && len(b) > maxFileSize {
 		err = errors.New("too large for a manifest")
 	}
 	if err != nil {
-		m.fail(at, "%s: %s", path, err)
+		m.fail(at, "%s%s", who, err)
 		return nil
 	}
 	if read == nil {
@@ -81,7 +89,7 @@ func (m *planner) manifest(at place, path string, read func([]byte) (json.RawMes
 	}
 	out, err := read(b)
 	if err != nil {
-		m.fail(at, "%s: %s", path, err)
+		m.fail(at, "%s%s", who, err)
 		return nil
 	}
 	m.known(at, string(out), m.parameterNames())

@@ -54,6 +54,21 @@ type KubernetesSpec struct {
 	Kubeconfig string `json:"kubeconfig,omitempty"`
 	// Context of that file; its current one where it is left out.
 	Context string `json:"context,omitempty"`
+	// Resources reads rollouts and analyses that are custom resources of the cluster, in addition to those in files, and
+	// writes their status. Their definitions have to be installed.
+	Resources *ResourcesSpec `json:"resources,omitempty"`
+}
+
+// ResourcesSpec says which custom resources are read, and what they may say. A rollout that is one acts in its own
+// namespace, reads nothing from the daemon's disk, and has nobody called, unless more is said here.
+type ResourcesSpec struct {
+	// Namespaces whose rollouts and analyses are read; the whole cluster where it is left out.
+	Namespaces []Namespace `json:"namespaces,omitempty" jsonschema:"minItems=1"`
+	// Reach are further namespaces in which the rollouts of one may act, by the latter: {pro: [dev]}. Whoever may write
+	// rollouts in pro then acts in dev with Serin's rights.
+	Reach map[string][]Namespace `json:"reach,omitempty"`
+	// Hosts may be named by their webhooks and as Traefik's API (verify.api); *.example.com is every one below.
+	Hosts []string `json:"hosts,omitempty" jsonschema:"minItems=1"`
 }
 
 // LeaderSpec is how several daemons agree on the one that acts. The others take over when it is gone, and pass on to it

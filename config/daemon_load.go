@@ -54,7 +54,7 @@ func (s DaemonSpec) withDefaults(file string) DaemonSpec {
 	}
 	s.StoreFile = beside(file, s.StoreFile)
 	if k := s.Kubernetes; k != nil {
-		s.Kubernetes = &KubernetesSpec{Kubeconfig: beside(file, k.Kubeconfig), Context: k.Context}
+		s.Kubernetes = &KubernetesSpec{Kubeconfig: beside(file, k.Kubeconfig), Context: k.Context, Resources: k.Resources}
 	}
 	if l := s.Leader; l != nil && l.Duration == nil {
 		s.Leader = &LeaderSpec{Lease: l.Lease, Namespace: l.Namespace, Duration: new(defaultLease)}

@@ -9,7 +9,9 @@ import (
 // parsed is one document of a file. Exactly one of the kinds is set, none if its form is wrong.
 type parsed struct {
 	document
-	kind, name string
+	kind string
+	// name is unique among the documents of the kind: see [document.identity].
+	name string
 
 	daemon   *DaemonDocument
 	analysis *AnalysisDocument
@@ -61,11 +63,14 @@ func (d document) decode(l Loader) (parsed, Errors) {
 		c.daemon(&p.daemon.Spec)
 	case KindAnalysis:
 		p.analysis = decodeInto[AnalysisDocument](c, b)
-		p.name = string(p.analysis.Metadata.Name)
-		c.analysis(&p.analysis.Spec, p.name)
+		p.name = d.identity(p.analysis.Metadata.Name)
+		c.analysis(&p.analysis.Spec, string(p.analysis.Metadata.Name))
 	case KindRollout:
 		p.rollout = decodeInto[RolloutDocument](c, b)
-		p.name = string(p.rollout.Metadata.Name)
+		p.name = d.identity(p.rollout.Metadata.Name)
+		if d.src.object != nil {
+			c.confine(&p.rollout.Spec, l)
+		}
 		c.rollout(&p.rollout.Spec, l)
 	}
 	p.warnings, p.flawed = c.warnings, len(c.errs) > 0

@@ -19,6 +19,8 @@ type TrafficSpec struct {
 type gateway interface {
 	// check finds what is wrong with the gateway's part, and with the arms as this gateway reaches them.
 	check(c *checker, s *RolloutSpec, l Loader)
+	// confine is [checker.confine] of the gateway's part.
+	confine(c *checker, l Loader)
 	// fill completes the plan with what the gateway's package needs to write routes.
 	fill(m *planner)
 	// confirmed is how it is confirmed that the gateway serves what is written; nil where the document does not say.

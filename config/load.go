@@ -38,6 +38,8 @@ type Loader struct {
 	Job, Template func([]byte) (json.RawMessage, error)
 	// Stdin is what the path "-" reads; nil is nothing.
 	Stdin io.Reader
+	// Objects is what documents in a cluster may say.
+	Objects Objects
 }
 
 // Source is what analyses have to know of a Prometheus that they are judged by.
@@ -62,6 +64,9 @@ type Set struct {
 	Daemons []DaemonSpec
 	// Files is how many files were read.
 	Files int
+	// Objects are the generations of the objects in a cluster that were read. What is wrong with one is in Errors, where its
+	// [ObjectSource] is the File.
+	Objects map[ObjectSource]int64
 	// Errors of the files as they are; documents that had been right before are still here in their last good
 	// version. Warnings are worth a second look.
 	Errors, Warnings Errors
@@ -112,6 +117,8 @@ type file struct {
 	sum  [sha256.Size]byte
 	body []byte
 	err  error // it could not be read
+	// object is what was read in place of a file; nil for a file.
+	object *Object
 }
 
 // read reads all files, ascending by name.
@@ -180,6 +187,14 @@ func (l Loader) list(path string) []file {
 		out = append(out, file{name: path, err: unwrapPath(err)})
 	}
 	return out
+}
+
+// documents of a file, or the one that an object is.
+func (f file) documents() ([]document, Errors) {
+	if f.object != nil {
+		return f.object.document()
+	}
+	return parse(f.name, f.body)
 }
 
 func yamlName(path string) bool {

@@ -102,5 +102,10 @@ func (p place) String() string {
 	return b.String()
 }
 
-// where is the place in short, for messages about another one: FILE:LINE.
-func (p place) where() string { return fmt.Sprintf("%s:%d", p.src.name, p.line) }
+// where is the place in short, for messages about another one: FILE:LINE, or an object's name.
+func (p place) where() string {
+	if p.src.object != nil {
+		return p.src.name
+	}
+	return fmt.Sprintf("%s:%d", p.src.name, p.line)
+}

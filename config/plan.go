@@ -39,21 +39,20 @@ const grayScope = "gray"
 // planner makes the plan of one rollout.
 type planner struct {
 	checker
-	loader   Loader
-	spec     *RolloutSpec
-	cluster  bool // the arms are Deployments
-	analyses map[string]*parsed
-	lost     map[string]string // analyses in files with errors
-	plan     record.Plan
+	loader  Loader
+	spec    *RolloutSpec
+	cluster bool // the arms are Deployments
+	sight
+	plan record.Plan
 	// declared are the plan's analyses without what only the daemon knows: what the revision is of.
 	declared map[string]analysis.Definition
 }
 
-// makePlan fills in every default and resolves every reference. analyses are those that may be named; the built-in
-// one is always there; lost are those that exist in a file with errors. There is no plan if there are errors.
-func makePlan(p *parsed, analyses map[string]*parsed, lost map[string]string, l Loader) (plan record.Plan, errs, warnings Errors) {
-	m := &planner{checker: checker{document: p.document}, loader: l, spec: &p.rollout.Spec, analyses: analyses,
-		lost: lost, declared: map[string]analysis.Definition{}}
+// makePlan fills in every default and resolves every reference. seen are the analyses that may be named; the built-in
+// one is always there. There is no plan if there are errors.
+func makePlan(p *parsed, seen *sight, l Loader) (plan record.Plan, errs, warnings Errors) {
+	m := &planner{checker: checker{document: p.document}, loader: l, spec: &p.rollout.Spec, sight: *seen,
+		declared: map[string]analysis.Definition{}}
 	m.plan = record.Plan{Rollout: rollout.Definition{Name: p.name, KeepCohort: m.spec.KeepCohort}, Analyses: map[string]analysis.Definition{}}
 	_, m.cluster = m.spec.Traffic.cluster()
 	m.steps()

@@ -95,6 +95,9 @@ func (e Errors) shown() Errors {
 		if of[one.File]++; of[one.File] > maxErrors {
 			continue
 		}
+		if one.src != nil && one.src.object != nil { // nobody has seen its lines
+			one.Line, one.Column, one.src = 0, 0, nil
+		}
 		if one.src != nil {
 			m, ok := files[one.src]
 			if !ok {

@@ -66,10 +66,14 @@ func (l Loader) next(files []file, before *state) *state {
 			r.rest(f)
 		}
 	}
-	out := &state{Set: &Set{Files: len(files)}, files: map[string]*loaded{}, plans: map[string]planned{}}
+	out := &state{Set: &Set{Files: len(files), Objects: map[ObjectSource]int64{}}, files: map[string]*loaded{}, plans: map[string]planned{}}
 	r.plans(out)
 	for _, f := range r.files {
 		out.files[f.name] = f
+		if f.object != nil {
+			out.Files--
+			out.Objects[f.object.source()] = f.object.Generation
+		}
 		r.errs = append(r.errs, f.errs...)
 		for i := range f.docs {
 			r.warns = append(r.warns, f.docs[i].warnings...)
@@ -86,14 +90,18 @@ func (l Loader) next(files []file, before *state) *state {
 func (r *resolver) add(f file) {
 	old, known := r.before.files[f.name]
 	if known && f.err == nil && old.good && old.sum == f.sum {
-		r.files = append(r.files, &loaded{file: old.file, docs: old.docs, fresh: old.docs, good: true, same: true})
+		same := old.file
+		if f.object != nil {
+			same.object = f.object // whose generation may be another
+		}
+		r.files = append(r.files, &loaded{file: same, docs: old.docs, fresh: old.docs, good: true, same: true})
 		return
 	}
 	now := &loaded{file: f}
 	if f.err != nil {
 		now.errs = Errors{{File: f.name, Message: f.err.Error()}}
 	} else {
-		docs, errs := parse(f.name, f.body)
+		docs, errs := f.documents()
 		now.errs = errs
 		for _, d := range docs {
 			if d.manifest() {
@@ -107,7 +115,7 @@ func (r *resolver) add(f file) {
 			}
 			now.unformed = append(now.unformed, d)
 			if name := d.at("metadata", "name"); !name.gone {
-				now.broken = append(now.broken, name.node.text)
+				now.broken = append(now.broken, d.identity(Name(name.node.text)))
 			}
 		}
 	}
@@ -179,7 +187,7 @@ func (r *resolver) lost() map[string]string {
 
 // dangling takes out changed files whose rollouts refer to what is not there, and tells whether there was one.
 func (r *resolver) dangling() bool {
-	analyses, lost := r.analyses(nil), r.lost()
+	seen := sight{analyses: r.analyses(nil), lost: r.lost()}
 	found := false
 	for _, f := range r.files {
 		if !f.good || f.same {
@@ -188,7 +196,7 @@ func (r *resolver) dangling() bool {
 		var errs Errors
 		for i := range f.docs {
 			if d := &f.docs[i]; d.rollout != nil {
-				_, e, _ := makePlan(d, analyses, lost, r.loader)
+				_, e, _ := makePlan(d, seen.from(d.document), r.loader)
 				errs = append(errs, e...)
 			}
 		}
@@ -203,15 +211,15 @@ func (r *resolver) dangling() bool {
 
 // rest finds what else is wrong with a file that was wrong before its references were looked at.
 func (r *resolver) rest(f *loaded) {
-	analyses, lost := r.analyses(f), r.lost()
+	seen := sight{analyses: r.analyses(f), lost: r.lost()}
 	for i := range f.fresh {
 		if d := &f.fresh[i]; d.rollout != nil {
-			_, errs, _ := makePlan(d, analyses, lost, r.loader)
+			_, errs, _ := makePlan(d, seen.from(d.document), r.loader)
 			f.errs = append(f.errs, errs...)
 		}
 	}
 	for _, d := range f.unformed {
-		f.errs = append(f.errs, d.dangling(analyses, lost)...)
+		f.errs = append(f.errs, d.dangling(seen.from(d))...)
 	}
 	var refs []documentRef
 	for i := range f.fresh {
@@ -343,9 +351,9 @@ func clashes(docs []documentRef) []clash {
 
 // plans makes the plan of every rollout. One that has become wrong through no change of its own keeps its last plan.
 func (r *resolver) plans(out *state) {
-	analyses, lost := r.analyses(nil), r.lost()
+	seen := sight{analyses: r.analyses(nil), lost: r.lost()}
 	out.Definitions = map[string]analysis.Definition{}
-	for name, a := range analyses {
+	for name, a := range seen.analyses {
 		out.Analyses = append(out.Analyses, name)
 		out.Definitions[name] = a.analysis.Spec.definition(name, sourcing{loader: r.loader})
 	}
@@ -353,8 +361,11 @@ func (r *resolver) plans(out *state) {
 		if d.doc.rollout == nil {
 			continue
 		}
-		plan, errs, warns := makePlan(d.doc, analyses, lost, r.loader)
+		plan, errs, warns := makePlan(d.doc, seen.from(d.doc.document), r.loader)
 		now := Rollout{Plan: plan, File: d.file.name, Line: d.doc.root.line, Outdated: !d.file.good}
+		if d.file.object != nil {
+			now.Line = 0
+		}
 		if len(errs) > 0 {
 			if d.file.good {
 				d.file.errs = append(d.file.errs, errs...)

@@ -61,6 +61,7 @@ const (
 	expectedURL         = "an address such as http://127.0.0.1:8081"
 	expectedAddress     = "host and port such as 127.0.0.1:7474"
 	expectedMatchers    = `a map of labels such as {cluster: eu-1}, or matchers such as 'cluster="eu-1"'`
+	expectedManifest    = "the name of a file, or the object itself"
 	expectedCode        = "a status code such as 499, or a class of them such as 5xx"
 )
 

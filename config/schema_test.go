@@ -90,6 +90,9 @@ func leaf(t reflect.Type) *jsonschema.Schema {
 		s = both(expectedMatchers, formatMatchers, "string", "object")
 		s.AdditionalProperties = &jsonschema.Schema{Type: "string"}
 		s.Examples = []any{map[string]string{"cluster": "eu-1"}}
+	case reflect.TypeFor[Manifest]():
+		s = both(expectedManifest, "", "string", "object")
+		s.MinLength = &one
 	case reflect.TypeFor[Code]():
 		s = both(expectedCode, formatCode, "string", "integer")
 		s.Examples = []any{499, "5xx"}

@@ -125,7 +125,7 @@ func missingAnalysis(name string, analyses map[string]*parsed, lost map[string]s
 
 // dangling are the analyses that a rollout names and that are not there, where its form is wrong in other places: all
 // mistakes are told at once.
-func (d document) dangling(analyses map[string]*parsed, lost map[string]string) (errs Errors) {
+func (d document) dangling(seen *sight) (errs Errors) {
 	if kind, _ := d.root.get("kind"); kind.value == nil || kind.value.text != KindRollout {
 		return nil
 	}
@@ -145,7 +145,7 @@ func (d document) dangling(analyses map[string]*parsed, lost map[string]string) 
 		}
 		for _, p := range all {
 			if name, ok := p.node.scalar.(string); ok {
-				if why := missingAnalysis(name, analyses, lost); why != "" {
+				if why := missingAnalysis(name, seen.analyses, seen.lost); why != "" {
 					errs = append(errs, p.errorf("%s", why))
 				}
 			}

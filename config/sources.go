@@ -15,6 +15,14 @@ import (
 func (l Loader) For(d *DaemonSpec) Loader {
 	own := d.Prometheus.source()
 	l.Settle, l.Series, l.Scraped = own.Settle, own.Series, own.Scraped
+	if k := d.Kubernetes; k != nil && k.Resources != nil {
+		l.Objects = Objects{Reach: map[string][]string{}, Hosts: k.Resources.Hosts}
+		for from, to := range k.Resources.Reach {
+			for _, namespace := range to {
+				l.Objects.Reach[from] = append(l.Objects.Reach[from], string(namespace))
+			}
+		}
+	}
 	l.Sources = make(map[string]Source, len(d.Sources))
 	for name, p := range d.Sources {
 		l.Sources[name] = p.source()

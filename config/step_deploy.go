@@ -15,8 +15,8 @@ type DeploySpec struct {
 	Namespace Namespace `json:"namespace,omitempty"`
 	// Image by container; ${parameters} are substituted.
 	Image map[string]string `json:"image,omitempty"`
-	// Template is a file with a whole pod template, beside this one.
-	Template string `json:"template,omitempty"`
+	// Template is a file with a whole v1 PodTemplate, alongside this one, or the PodTemplate itself.
+	Template Manifest `json:"template,omitzero"`
 	// Deadline after which it has failed.
 	Deadline *Duration `json:"deadline,omitempty"`
 	// OnRollback: keep leaves the Deployment as it is when the release goes back, restore puts it back.
@@ -27,7 +27,7 @@ func (d *DeploySpec) named() Name { return d.Name }
 
 func (d *DeploySpec) check(c *checker, at place, _ *RolloutSpec, params []string) {
 	c.positive(at, "deadline", d.Deadline)
-	if (len(d.Image) == 0) == (d.Template == "") {
+	if (len(d.Image) == 0) == d.Template.IsZero() {
 		c.fail(at, "expected one of image (by container) or template")
 	}
 	for container, image := range d.Image {
@@ -40,7 +40,7 @@ func (d *DeploySpec) step(m *planner, at place, name string) rollout.Step {
 		Name: name, Deployment: workload.Name{Namespace: m.namespace(d.Namespace), Name: string(d.Deployment)}, Images: d.Image,
 		Deadline: long(d.Deadline, defaultDeploy), Restore: d.OnRollback == "restore",
 	}
-	if d.Template != "" {
+	if !d.Template.IsZero() {
 		out.Template = m.manifest(at.in("template"), d.Template, m.loader.Template)
 	}
 	return out

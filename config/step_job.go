@@ -6,8 +6,8 @@ import "github.com/serindev/serin/rollout"
 type JobSpec struct {
 	// Name of the step.
 	Name Name `json:"name,omitempty"`
-	// Manifest is a file with the Job, beside this one; ${parameters} are substituted.
-	Manifest string `json:"manifest" jsonschema:"minLength=1"`
+	// Manifest is a file with the Job, alongside this one, or the Job itself; ${parameters} are substituted.
+	Manifest Manifest `json:"manifest"`
 	// Namespace to run it in; the route's where it is left out.
 	Namespace Namespace `json:"namespace,omitempty"`
 	// Deadline after which it has failed.

@@ -103,6 +103,21 @@ func (r *RouteSpec) toTraffic() traffic.Route {
 	return out
 }
 
+func (t *TraefikSpec) confine(c *checker, l Loader) {
+	if t.Namespace == "" {
+		t.Namespace = Namespace(c.src.object.Namespace)
+	}
+	at := c.spec("traffic", "traefik")
+	c.reaches(at, t.Namespace, l)
+	v := or(t.Verify, VerifySpec{})
+	if v.BasicAuth != nil {
+		c.fail(at.in("verify", "basicAuth").atKey(), "belongs to documents in files: passwordFile is a file of the daemon's")
+	}
+	for _, api := range v.API {
+		c.calls(at.in("verify", "api"), api, l)
+	}
+}
+
 func (t *TraefikSpec) fill(m *planner) {
 	d := &m.plan.Rollout
 	m.plan.Gateway.Cluster = &record.ClusterGateway{
@@ -127,7 +142,7 @@ var clusterSuffixes = []string{"", "-ab", "-circuit-breaker", "-rate-limit"}
 func (t *TraefikSpec) claims(p *parsed) (out []claim) {
 	namespace, _ := t.cluster()
 	for _, s := range clusterSuffixes {
-		out = append(out, claim{claimObject, namespace + "/" + p.name + s})
+		out = append(out, claim{claimObject, namespace + "/" + string(p.rollout.Metadata.Name) + s})
 	}
 	for _, arm := range []ArmSpec{p.rollout.Spec.Stable, p.rollout.Spec.Canary} {
 		if arm.Deployment != "" {

@@ -89,6 +89,10 @@ func (f *TraefikFileSpec) route() traffic.Route {
 	return out
 }
 
+func (f *TraefikFileSpec) confine(c *checker, _ Loader) {
+	c.fail(c.spec("traffic", "traefikFile").atKey(), "belongs to documents in files: it is a file of the daemon's")
+}
+
 func (f *TraefikFileSpec) fill(m *planner) {
 	g := &m.plan.Gateway
 	g.File, g.Route = f.Path, f.route()

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -130,6 +131,34 @@ func checkMatchers(v any) error {
 		return err
 	}
 	return new(Matchers).UnmarshalJSON(b)
+}
+
+// Manifest is an object of Kubernetes: the name of a file with it, or the object itself. Exactly one of the two is set, none
+// where nothing is said.
+type Manifest struct {
+	File   string
+	Inline json.RawMessage
+}
+
+// IsZero tells whether nothing is said.
+func (m Manifest) IsZero() bool { return m.File == "" && m.Inline == nil }
+
+// MarshalJSON writes what was read.
+func (m Manifest) MarshalJSON() ([]byte, error) {
+	if m.Inline != nil {
+		return m.Inline, nil
+	}
+	return json.Marshal(m.File)
+}
+
+// UnmarshalJSON reads both forms.
+func (m *Manifest) UnmarshalJSON(b []byte) error {
+	if len(b) > 0 && b[0] == '{' {
+		*m = Manifest{Inline: bytes.Clone(b)}
+		return nil
+	}
+	*m = Manifest{}
+	return json.Unmarshal(b, &m.File)
 }
 
 // Code is a status code such as 499, or a class of them such as 5xx.

@@ -27,13 +27,25 @@ const (
 	// stable is how often files are read again until two readings agree, so that a folder that is being swapped is
 	// not read half from before and half from after.
 	stable = 5
+	// objectsWithin is how long the first set waits for a cluster that does not say which objects it has: rollouts in files
+	// do not depend on it.
+	objectsWithin = 10 * time.Second
 )
+
+// Cluster tells which documents are objects in a cluster.
+type Cluster interface {
+	// Documents are those that there are now, and are not being deleted; known is false as long as the cluster has not said.
+	Documents() (objects []Object, known bool)
+	// Changed has something in it when Documents may have changed.
+	Changed() <-chan struct{}
+}
 
 // Watcher keeps a [Set] up to date with the files. A file that becomes wrong keeps its last good documents; what is
 // wrong is in the set's Errors. It reads on events, and every 30 s in case there were none.
 type Watcher struct {
 	loader  Loader
 	paths   []string
+	cluster Cluster // nil for none
 	log     *slog.Logger
 	publish func(*Set)
 	current atomic.Pointer[Set]
@@ -43,6 +55,12 @@ type Watcher struct {
 // one after the other; it must not block for long. Nothing happens before Run.
 func NewWatcher(l Loader, log *slog.Logger, publish func(*Set), paths ...string) *Watcher {
 	return &Watcher{loader: l, paths: paths, log: log, publish: publish}
+}
+
+// With reads the documents in a cluster too. It is called before Run.
+func (w *Watcher) With(c Cluster) *Watcher {
+	w.cluster = c
+	return w
 }
 
 // Current is the newest set, nil before Run has published its first.
@@ -56,6 +74,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 	}
 	defer func() { _ = notify.Close() }()
 	r := reader{Watcher: w, notify: notify, folders: map[string]fs.FileInfo{}}
+	objects := r.objects(ctx)
 	r.reload()
 	again := time.NewTicker(poll)
 	defer again.Stop()
@@ -73,6 +92,11 @@ func (w *Watcher) Run(ctx context.Context) error {
 			if !w.concerns(e) {
 				continue
 			}
+			if since.IsZero() {
+				since = time.Now()
+			}
+			settled.Reset(max(0, min(quiet, patient-time.Since(since))))
+		case <-objects:
 			if since.IsZero() {
 				since = time.Now()
 			}
@@ -119,10 +143,10 @@ type reader struct {
 // reload watches what is there now, reads it, and publishes what is new.
 func (r *reader) reload() {
 	r.follow() // first, so that nothing that changes while it is read goes unseen
-	files := r.loader.read(r.paths)
+	files := r.read()
 	digest := digestOf(files)
 	for range stable {
-		again := r.loader.read(r.paths)
+		again := r.read()
 		d := digestOf(again)
 		if d == digest {
 			break
@@ -137,6 +161,43 @@ func (r *reader) reload() {
 	r.before, r.digest = next, digest
 	r.current.Store(next.Set)
 	r.publish(next.Set)
+}
+
+// read reads files and objects.
+func (r *reader) read() []file {
+	files := r.loader.read(r.paths)
+	if r.cluster == nil {
+		return files
+	}
+	objects, _ := r.cluster.Documents()
+	sortObjects(objects)
+	for i := range objects {
+		files = append(files, objects[i].file())
+	}
+	return files
+}
+
+// objects tells of changes in the cluster. It returns once the cluster has said what there is, or after [objectsWithin]: a
+// rollout must not seem to be gone because the cluster is slow.
+func (r *reader) objects(ctx context.Context) <-chan struct{} {
+	if r.cluster == nil {
+		return nil
+	}
+	end := time.NewTimer(objectsWithin)
+	defer end.Stop()
+	for {
+		if _, known := r.cluster.Documents(); known {
+			return r.cluster.Changed()
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-r.cluster.Changed():
+		case <-end.C:
+			r.log.Warn("the cluster does not say which rollouts it has; those in files are taken over without them")
+			return r.cluster.Changed()
+		}
+	}
 }
 
 // tell logs what is new.
@@ -204,6 +265,9 @@ func digestOf(files []file) (out [sha256.Size]byte) {
 	h := sha256.New()
 	for _, f := range files {
 		_, _ = fmt.Fprintf(h, "%q %x %v\n", f.name, f.sum, f.err) // a hash takes everything
+		if f.object != nil {
+			_, _ = fmt.Fprintln(h, f.object.Generation)
+		}
 	}
 	return [sha256.Size]byte(h.Sum(nil))
 }

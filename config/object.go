@@ -1,0 +1,250 @@
+package config
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Object is a document that is an object in a cluster: a custom resource of kind Rollout or Analysis. It is read as a
+// document in a file is, with the same schema and the same checks, and with three differences: its name is
+// NAMESPACE.NAME (see [ObjectID.String]), it may say nothing that is read from the daemon's own disk, and it acts in its
+// own namespace, unless [Objects] says more.
+type Object struct {
+	Kind string
+	ObjectID
+	// Generation is Kubernetes' own: it counts the changes of the spec.
+	Generation int64
+	// Spec is JSON.
+	Spec json.RawMessage
+}
+
+// ObjectID is what a rollout or an analysis that is an object is called outside of its cluster.
+type ObjectID struct{ Namespace, Name string }
+
+// String is NAMESPACE.NAME. Neither part has a dot, and names of documents in files have none either, so that the three
+// never meet; there is no slash in it, which proxies refuse in the middle of an address.
+func (n ObjectID) String() string { return n.Namespace + "." + n.Name }
+
+// ParseObjectID is the opposite of [ObjectID.String]; ok is false for the name of a document in a file.
+func ParseObjectID(name string) (id ObjectID, ok bool) {
+	namespace, name, ok := strings.Cut(name, ".")
+	return ObjectID{namespace, name}, ok
+}
+
+// Objects is what documents in a cluster may say. The zero value lets each act in its own namespace, and call nobody.
+type Objects struct {
+	// Reach are further namespaces in which the rollouts of one may act, by the latter.
+	Reach map[string][]string
+	// Hosts may be named by webhooks and as Traefik's API; *.example.com is every one below.
+	Hosts []string
+}
+
+// ObjectSource names an object in errors, in place of a file.
+type ObjectSource struct{ Kind, Namespace, Name string }
+
+func (s ObjectSource) String() string { return s.Kind + " " + s.Namespace + "/" + s.Name }
+
+// source of an object.
+func (o *Object) source() ObjectSource { return ObjectSource{o.Kind, o.Namespace, o.Name} }
+
+// file is the object as the resolver takes it.
+func (o *Object) file() file {
+	return file{name: o.source().String(), object: o, sum: sha256.Sum256(o.Spec)}
+}
+
+// document is the object's document, or what is wrong with its form.
+func (o *Object) document() ([]document, Errors) {
+	name := o.source().String()
+	if len(o.Spec) > maxFileSize {
+		return nil, Errors{{File: name, Message: fmt.Sprintf("larger than %d KiB: this is not a configuration", maxFileSize>>10)}}
+	}
+	d := json.NewDecoder(bytes.NewReader(o.Spec))
+	d.UseNumber()
+	var spec any
+	if err := d.Decode(&spec); err != nil && err != io.EOF { //nolint:errorlint // as it is documented
+		return nil, Errors{{File: name, Path: "spec", Message: "cannot be read: " + err.Error()}}
+	}
+	b := &jsonBuilder{}
+	root := b.build(map[string]any{
+		"apiVersion": APIVersion, "kind": o.Kind, "metadata": map[string]any{"name": o.Name}, "spec": spec,
+	})
+	switch {
+	case root.size > maxNodes:
+		return nil, Errors{{File: name, Message: fmt.Sprintf("more than %d values", maxNodes)}}
+	case root.deep > maxDepth:
+		return nil, Errors{{File: name, Message: fmt.Sprintf("nested more than %d levels deep", maxDepth)}}
+	}
+	src := &source{name: name, object: o, parts: []part{{root: root}}}
+	return []document{{src, root}}, nil
+}
+
+// jsonBuilder makes nodes of plain values. Each key and value gets a place of its own: nobody sees it, but the order of
+// errors and what may be shown of the document go by it.
+type jsonBuilder struct{ places int }
+
+func (b *jsonBuilder) place() int { b.places++; return b.places }
+
+func (b *jsonBuilder) build(v any) *node {
+	out := &node{line: b.place(), column: 1, size: 1, deep: 1}
+	switch v := v.(type) {
+	case map[string]any:
+		out.what = isMap
+		for _, key := range slices.Sorted(maps.Keys(v)) {
+			e := entry{key: key, line: b.place(), column: 1}
+			e.value = b.build(v[key])
+			out.put(e)
+		}
+	case []any:
+		out.what = isList
+		for _, one := range v {
+			out.add(b.build(one))
+		}
+	case string:
+		out.scalar, out.text = v, v
+	case json.Number:
+		out.scalar, out.text = v, v.String()
+	case bool:
+		out.scalar, out.text = v, strconv.FormatBool(v)
+	}
+	return out
+}
+
+// confine checks that an object's rollout acts where it may, and says nothing that is read from the daemon's disk. It
+// fills in the namespace that the object has by itself.
+func (c *checker) confine(s *RolloutSpec, l Loader) {
+	if g := s.Traffic.gateway(); g != nil {
+		g.confine(c, l)
+	}
+	for i := range s.Steps {
+		step, at := &s.Steps[i], c.spec("steps", i)
+		c.confineWork(at, step.Job, step.Webhook, l)
+		if d := step.Deploy; d != nil {
+			c.reaches(at.in("deploy"), d.Namespace, l)
+			if d.Template.File != "" {
+				c.fail(at.in("deploy", "template"), "is the name of a file, and an object has none beside it: write the PodTemplate itself here")
+			}
+		}
+	}
+	for i := range or(s.Rollback, RollbackSpec{}).Steps {
+		step := &s.Rollback.Steps[i]
+		c.confineWork(c.spec("rollback", "steps", i), step.Job, step.Webhook, l)
+	}
+	for i := range s.Triggers {
+		c.reaches(c.spec("triggers", i), s.Triggers[i].Namespace, l)
+	}
+}
+
+func (c *checker) confineWork(at place, j *JobSpec, w *WebhookSpec, l Loader) {
+	if j != nil {
+		c.reaches(at.in("job"), j.Namespace, l)
+		if j.Manifest.File != "" {
+			c.fail(at.in("job", "manifest"), "is the name of a file, and an object has none beside it: write the Job itself here")
+		}
+	}
+	if w != nil {
+		c.calls(at.in("webhook", "url"), w.URL, l)
+		c.calls(at.in("webhook", "status"), w.Status, l)
+	}
+}
+
+// reaches refuses a namespace in which the object's rollouts may not act. Without it everybody who may write Rollouts
+// somewhere could act, by the daemon's rights, wherever the daemon may.
+func (c *checker) reaches(at place, namespace Namespace, l Loader) {
+	own := c.src.object.Namespace
+	if namespace == "" || string(namespace) == own || slices.Contains(l.Objects.Reach[own], string(namespace)) {
+		return
+	}
+	c.fail(at.in("namespace"), "a Rollout in namespace %s acts in that one alone; the daemon's document can let it act in %s too: kubernetes.resources.reach", own, namespace)
+}
+
+// calls refuses an address that no object may have the daemon call.
+func (c *checker) calls(at place, address string, l Loader) {
+	if address == "" {
+		return
+	}
+	u, err := url.Parse(address)
+	if err != nil || u.Hostname() == "" || !slices.ContainsFunc(l.Objects.Hosts, func(host string) bool { return covers(host, u.Hostname()) }) {
+		c.fail(at, "Serin calls no host for an object that the daemon's document does not name: kubernetes.resources.hosts")
+	}
+}
+
+// covers tells whether a name is a host, or below *.HOST.
+func covers(host, name string) bool {
+	if below, ok := strings.CutPrefix(host, "*."); ok {
+		return strings.HasSuffix(strings.ToLower(name), "."+strings.ToLower(below))
+	}
+	return strings.EqualFold(host, name)
+}
+
+// seenFrom are the documents of a kind that one in a namespace can name, by the names that it gives them: those in files,
+// and before them those of its own namespace. A document in a file has the namespace "" and sees only files.
+func seenFrom[T any](namespace string, all map[string]T) map[string]T {
+	out := map[string]T{}
+	for name, v := range all {
+		id, object := ParseObjectID(name)
+		if !object {
+			if _, own := all[ObjectID{namespace, name}.String()]; !own || namespace == "" {
+				out[name] = v
+			}
+			continue
+		}
+		if namespace != "" && id.Namespace == namespace {
+			out[id.Name] = v
+		}
+	}
+	return out
+}
+
+// sight is the analyses that rollouts may name, and those that are lost in files with errors. What each namespace sees
+// of them is found once.
+type sight struct {
+	analyses map[string]*parsed
+	lost     map[string]string
+	seen     map[string]*sight
+}
+
+// from is what a document sees.
+func (n *sight) from(d document) *sight {
+	namespace := d.namespace()
+	if n.seen == nil {
+		n.seen = map[string]*sight{}
+	}
+	out := n.seen[namespace]
+	if out == nil {
+		out = &sight{analyses: seenFrom(namespace, n.analyses), lost: seenFrom(namespace, n.lost)}
+		n.seen[namespace] = out
+	}
+	return out
+}
+
+// namespace of an object; empty for a document in a file.
+func (d document) namespace() string {
+	if d.src.object == nil {
+		return ""
+	}
+	return d.src.object.Namespace
+}
+
+// identity is what a document is called: unique among those of its kind.
+func (d document) identity(name Name) string {
+	if d.src.object == nil {
+		return string(name)
+	}
+	return ObjectID{d.src.object.Namespace, string(name)}.String()
+}
+
+// sortObjects sorts by kind, namespace and name.
+func sortObjects(objects []Object) {
+	slices.SortFunc(objects, func(a, b Object) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	})
+}
