@@ -82,11 +82,14 @@ func kubeconfig(spec *config.KubernetesSpec) clientcmd.ClientConfig {
 var errNoCluster = errors.New("this daemon is not connected to a cluster: see kubernetes in its configuration")
 
 // router makes the router of a rollout on Kubernetes.
-func (c *cluster) router(name string, g *record.Gateway) (engine.Router, error) {
+func (c *cluster) router(rollout string, g *record.Gateway) (engine.Router, error) {
 	if c == nil {
 		return nil, errNoCluster
 	}
-	k := g.Cluster
+	k, name := g.Cluster, rollout
+	if object, ok := config.ParseObjectID(name); ok {
+		name = object.Name // Traefik's objects are named as the rollout's own is, in its namespace
+	}
 	out := traefikcrd.Config{
 		Rollout: name, Namespace: k.Namespace, Route: k.Route, IngressRoute: k.IngressRoute, Adopt: k.Adopt, Stable: k.Stable, Canary: k.Canary,
 		StableBalancing: k.StableBalancing, CanaryBalancing: k.CanaryBalancing,
@@ -103,7 +106,7 @@ func (c *cluster) router(name string, g *record.Gateway) (engine.Router, error) 
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.routers[name] = r
+	c.routers[rollout] = r
 	for _, p := range r.Places() {
 		if !c.places[p] {
 			c.places[p] = true

@@ -155,15 +155,24 @@ func (a *acting) open(ctx context.Context, o Options, m mandate) error {
 	if err != nil {
 		return err
 	}
-	e, err := newEngine(o, s, source, m, registry)
+	k, err := newCluster(o)
 	if err != nil {
 		return err
 	}
+	objects, err := newResources(o, m)
+	if err != nil {
+		return err
+	}
+	e := newEngine(o, s, source, k, objects, m, registry)
 	notifier, err := newNotifier(spec, e, s, log, registry)
 	if err != nil {
 		return err
 	}
-	watcher := config.NewWatcher(NewLoader(0).For(spec), log, publish(e, log, registry), spec.Config...)
+	watcher := config.NewWatcher(NewLoader(0).For(spec), log, publish(e, objects, log, registry), spec.Config...)
+	if objects != nil {
+		watcher.With(objects)
+		a.components = append(a.components, objects.Run, objects.reporter(e, s, k))
+	}
 	tokens, err := openTokens(spec, log)
 	if err != nil {
 		return err
@@ -184,7 +193,8 @@ func (a *acting) open(ctx context.Context, o Options, m mandate) error {
 		return err
 	}
 	a.closers, a.api = append(a.closers, listener), listener.Addr()
-	a.components = append(source.run, e.Run, watcher.Run, notifier.Run, func(ctx context.Context) error { return api.Run(ctx, listener) })
+	a.components = append(a.components, source.run...)
+	a.components = append(a.components, e.Run, watcher.Run, notifier.Run, func(ctx context.Context) error { return api.Run(ctx, listener) })
 	if err := a.openSpinnaker(ctx, spec, s, source.prometheus, log, registry); err != nil {
 		return err
 	}
@@ -236,7 +246,7 @@ func ready(w *config.Watcher) func() error {
 }
 
 // publish hands each new configuration to the engine and counts what is wrong with it.
-func publish(e *engine.Engine, log *slog.Logger, r prometheus.Registerer) func(*config.Set) {
+func publish(e *engine.Engine, objects *resources, log *slog.Logger, r prometheus.Registerer) func(*config.Set) {
 	wrong := prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "serin", Name: "config_errors", Help: "What is wrong in the configuration now."})
 	read := prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "serin", Name: "config_read_timestamp_seconds", Help: "When the configuration was last taken over."})
 	r.MustRegister(wrong, read)
@@ -245,6 +255,9 @@ func publish(e *engine.Engine, log *slog.Logger, r prometheus.Registerer) func(*
 		read.SetToCurrentTime()
 		plans := set.Plans()
 		e.SetPlans(plans)
+		if objects != nil {
+			objects.loaded(set)
+		}
 		log.Info("configuration taken over", "rollouts", len(plans), "errors", len(set.Errors))
 	}
 }

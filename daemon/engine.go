@@ -115,11 +115,8 @@ func NewLoader(settle time.Duration) config.Loader {
 }
 
 // newEngine brings the rooms together. Without a term this daemon is alone and always acts.
-func newEngine(o Options, s *store.Store, source engine.Source, m mandate, r prometheus.Registerer) (*engine.Engine, error) {
-	k, err := newCluster(o)
-	if err != nil {
-		return nil, err
-	}
+// k and objects are nil without Kubernetes, and without custom resources.
+func newEngine(o Options, s *store.Store, source engine.Source, k *cluster, objects *resources, m mandate, r prometheus.Registerer) *engine.Engine {
 	eo := engine.Options{
 		Store: s, Source: source, NewRouter: routers(k), NewJudge: newJudge,
 		Call: caller{notify.NewCaller(o.Log)}.call, Log: o.Log, Registerer: r,
@@ -128,10 +125,13 @@ func newEngine(o Options, s *store.Store, source engine.Source, m mandate, r pro
 	if k != nil {
 		eo.Workloads, eo.WatchGateways = k, k.watchRoutes
 	}
+	if objects != nil {
+		eo.Notice = objects.Tell
+	}
 	if m != nil {
 		fence(&eo, m)
 	}
-	return engine.New(eo), nil
+	return engine.New(eo)
 }
 
 // retention is how long looks are kept; package config has filled in the default.

@@ -36,7 +36,7 @@ func TestTheReferenceOfTheMetricsIsTheOneOfTheDaemon(t *testing.T) {
 	notify.New(notify.Options{Registerer: r})
 	server.New(server.Options{Registry: r})
 	spinnaker.New(spinnaker.Options{Registry: r, Log: log})
-	publish(e, log, r)
+	publish(e, nil, log, r)
 
 	descs := make(chan *prometheus.Desc, 1000)
 	r.Describe(descs)

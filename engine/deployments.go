@@ -174,6 +174,9 @@ func (l *loop) tell(ctx context.Context, before, after rollout.State, event roll
 		telling, cancel := context.WithTimeout(ctx, tellTimeout)
 		defer cancel()
 		l.e.o.Workloads.Tell(telling, release, []workload.Name{c.Arms.Stable.Deployment, c.Arms.Canary.Deployment}, n)
+		if l.e.o.Notice != nil {
+			l.e.o.Notice(telling, l.name, release, n)
+		}
 	}()
 }
 

@@ -24,6 +24,7 @@ import (
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/traffic"
+	"github.com/serindev/serin/workload"
 )
 
 // Router brings the traffic of one rollout to a target and says what is in force.
@@ -65,6 +66,9 @@ type Options struct {
 	Call func(ctx context.Context, c Call) error
 	// Workloads is nil in a daemon without a cluster.
 	Workloads Workloads
+	// Notice is told what people should see of a release where they look at its rollout; nil tells nobody. Nothing depends
+	// on it.
+	Notice func(ctx context.Context, rollout, release string, n workload.Notice)
 	// WatchGateways calls changed, from any goroutine, whenever what the traffic of a rollout depends on may have
 	// changed, until ctx ends; its error ends the engine. Nil: gateways are looked at every ObserveEvery alone.
 	WatchGateways func(ctx context.Context, changed func(rollout string)) error

@@ -35,6 +35,26 @@ func (c *Cluster) Version(ctx context.Context, n workload.Name) (string, error) 
 	return "", fmt.Errorf("Deployment %s tells no version: its pods have no label %s, and its image has no tag", n, versionLabel) //nolint:staticcheck // a kind's name
 }
 
+// Images are those of a Deployment's pod template: of its first container, and of all containers by their names. They are
+// empty where it is not there.
+func (c *Cluster) Images(ctx context.Context, n workload.Name) (first string, all map[string]string, err error) {
+	o, err := c.deployment(ctx, n, false)
+	if o == nil || err != nil {
+		return "", nil, err
+	}
+	containers, _ := at(template(o), "spec")["containers"].([]any)
+	all = make(map[string]string, len(containers))
+	for i, one := range containers {
+		container, _ := one.(map[string]any)
+		name, _ := container["name"].(string)
+		image, _ := container["image"].(string)
+		if all[name] = image; i == 0 {
+			first = image
+		}
+	}
+	return first, all, nil
+}
+
 // tag of an image: what is behind the colon of its last part, without a digest.
 func tag(image string) string {
 	image, _, _ = strings.Cut(image, "@")

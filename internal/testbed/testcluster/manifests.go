@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/discovery/cached/memory"
@@ -130,4 +131,38 @@ func (c *Cluster) Traefik(tb testing.TB, t testbed.TraefikConfig) *testbed.Traef
 		"--providers.kubernetescrd=true", "--providers.kubernetescrd.endpoint="+c.relayed,
 		"--providers.kubernetescrd.token="+c.Config.BearerToken, "--providers.kubernetescrd.certauthfilepath="+filepath.Join(c.dir, "ca.crt"))
 	return testbed.NewTraefik(tb, t)
+}
+
+// Definitions applies a file of CustomResourceDefinitions and waits until they are served. They stay: the cluster is shared,
+// and they are the same for all tests.
+func (c *Cluster) Definitions(tb testing.TB, path string) {
+	tb.Helper()
+	text, err := os.ReadFile(path) //nolint:gosec // of the test
+	require.NoError(tb, err)
+	c.Apply(tb, "", string(text))
+	client, err := dynamic.NewForConfig(c.Config)
+	require.NoError(tb, err)
+	all := client.Resource(schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"})
+	decoder := yaml.NewYAMLOrJSONDecoder(strings.NewReader(string(text)), 4096)
+	for {
+		o := &unstructured.Unstructured{}
+		if err := decoder.Decode(&o.Object); errors.Is(err, io.EOF) {
+			return
+		} else if len(o.Object) == 0 {
+			continue
+		}
+		require.Eventually(tb, func() bool {
+			got, err := all.Get(tb.Context(), o.GetName(), metav1.GetOptions{})
+			if err != nil {
+				return false
+			}
+			list, _, _ := unstructured.NestedSlice(got.Object, "status", "conditions")
+			for _, one := range list {
+				if m, _ := one.(map[string]any); m["type"] == "Established" && m["status"] == "True" {
+					return true
+				}
+			}
+			return false
+		}, startTimeout, 20*time.Millisecond, "%s is served", o.GetName())
+	}
 }

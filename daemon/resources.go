@@ -1,0 +1,100 @@
+package daemon
+
+import (
+	"context"
+	"strings"
+
+	"k8s.io/client-go/rest"
+
+	"github.com/serindev/serin/config"
+	"github.com/serindev/serin/engine"
+	"github.com/serindev/serin/record"
+	"github.com/serindev/serin/resource"
+	"github.com/serindev/serin/resource/kube"
+	"github.com/serindev/serin/store"
+	"github.com/serindev/serin/workload"
+)
+
+// resources are rollouts and analyses that are custom resources, as package config wants them.
+type resources struct{ *kube.Cluster }
+
+var _ config.Cluster = (*resources)(nil)
+
+// newResources is nil for a daemon that reads none.
+func newResources(o Options, m mandate) (*resources, error) {
+	if o.Spec.Kubernetes == nil || o.Spec.Kubernetes.Resources == nil {
+		return nil, nil //nolint:nilnil // it is as it says
+	}
+	c, err := restConfig(o.Spec.Kubernetes)
+	switch {
+	case err != nil:
+		return nil, err
+	case c == nil:
+		return nil, errNoCluster
+	}
+	c.QPS, c.Burst = clusterQPS, clusterBurst
+	of := kube.Config{REST: rest.AddUserAgent(c, "serin/"+o.Version), Log: o.Log}
+	for _, namespace := range o.Spec.Kubernetes.Resources.Namespaces {
+		of.Namespaces = append(of.Namespaces, string(namespace))
+	}
+	if m != nil {
+		of.Leads = m.Leads
+	}
+	k, err := kube.New(of)
+	if err != nil {
+		return nil, err
+	}
+	return &resources{k}, nil
+}
+
+// Documents implements [config.Cluster].
+func (r *resources) Documents() ([]config.Object, bool) {
+	documents, known := r.Cluster.Documents()
+	out := make([]config.Object, len(documents))
+	for i, d := range documents {
+		out[i] = config.Object{Kind: d.Kind, ObjectID: config.ObjectID{Namespace: d.Namespace, Name: d.Name}, Generation: d.Generation, Spec: d.Spec}
+	}
+	return out, known
+}
+
+// loaded tells what was made of the objects.
+func (r *resources) loaded(set *config.Set) {
+	problems := map[string][]resource.Problem{}
+	for _, e := range set.Errors {
+		problems[e.File] = append(problems[e.File], resource.Problem{Path: fieldPath(e.Path), Message: e.Message})
+	}
+	all := make(map[kube.ID]kube.Loaded, len(set.Objects))
+	for id, generation := range set.Objects {
+		all[kube.ID(id)] = kube.Loaded{Generation: generation, Problems: problems[id.String()]}
+	}
+	r.Cluster.Loaded(all)
+}
+
+// fieldPath is the path of a field as kubectl has it: from the object on.
+func fieldPath(path string) string {
+	if path == "" || strings.HasPrefix(path, "metadata") || strings.HasPrefix(path, "spec") {
+		return path
+	}
+	return "spec." + path
+}
+
+// reporter keeps the statuses of the objects.
+func (r *resources) reporter(e *engine.Engine, s *store.Store, k *cluster) func(context.Context) error {
+	sources := kube.Sources{
+		Engine: e,
+		Past: func(ctx context.Context, rollout string) ([]record.Past, error) {
+			return s.History(ctx, record.Filter{Rollout: rollout, Limit: shownReleases})
+		},
+		Images: func(ctx context.Context, d workload.Name) resource.Images {
+			first, all, err := k.Images(ctx, d)
+			if err != nil {
+				return resource.Images{} // the release says what it misses
+			}
+			return resource.Images{First: first, All: all}
+		},
+	}
+	return func(ctx context.Context) error { return r.Report(ctx, sources) }
+}
+
+// shownReleases are those that a status is made of: the last five that have ended, and the one under way.
+const shownReleases = 6

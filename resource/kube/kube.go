@@ -1,0 +1,377 @@
+// Package kube is how rollouts and analyses that are custom resources get to Serin, and their statuses to the cluster. It
+// answers which objects there are ([Cluster.Documents]), and keeps the status of each as it should be ([Cluster.Report]).
+//
+// It does not know what is right in an object: it hands them on as they are, and learns what was made of them
+// ([Cluster.Loaded]). It decides nothing about releases but that one goes back when its object is deleted. Objects are
+// watched, with one watch for each kind, or one for each kind and namespace, and never polled.
+//
+// # Rights
+//
+//	serin.dev  rollouts, analyses                get list watch
+//	           rollouts                          patch     (finalizer)
+//	           rollouts/status, analyses/status  patch
+//	           events                            create    (for kubectl describe; optional)
+//
+// A cluster without the definitions, or a daemon without these rights, is one without such objects; both are looked for
+// again.
+package kube
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/util/workqueue"
+)
+
+// Group and Version of the custom resources.
+const (
+	Group   = "serin.dev"
+	Version = "v1alpha1"
+)
+
+// The kinds of objects.
+const (
+	Rollout  = "Rollout"
+	Analysis = "Analysis"
+)
+
+var resources = map[string]schema.GroupVersionResource{
+	Rollout:  {Group: Group, Version: Version, Resource: "rollouts"},
+	Analysis: {Group: Group, Version: Version, Resource: "analyses"},
+}
+
+const (
+	// manager is Serin among the field managers.
+	manager = "serin"
+	// finalizer, on a Rollout with a release under way, holds its deletion until all traffic is on one version.
+	finalizer = Group + "/release"
+)
+
+// Config is what a [Cluster] needs.
+type Config struct {
+	// REST says where the API server is, who asks, and how often it may be asked.
+	REST *rest.Config
+	// Namespaces that are watched; the whole cluster where there are none.
+	Namespaces []string
+	// Leads is nil while no other daemon can have begun to act; nothing is written else. Nil is a daemon that is alone.
+	Leads func() error
+	Log   *slog.Logger
+}
+
+// Document is an object as its author wrote it.
+type Document struct {
+	Kind, Namespace, Name string
+	Generation            int64
+	Spec                  json.RawMessage
+}
+
+// Cluster is one cluster. Its methods may be called at the same time.
+type Cluster struct {
+	client  kubernetes.Interface
+	dynamic dynamic.Interface
+	leads   func() error
+	log     *slog.Logger
+	feeds   []*feed
+	changed chan struct{}
+	queue   workqueue.TypedDelayingInterface[key]
+
+	mu      sync.Mutex // guards what follows
+	read    map[key]read
+	loaded  map[key]Loaded
+	written map[key]written
+}
+
+// key names an object.
+type key struct{ kind, namespace, name string }
+
+// rollout is what the daemon calls the object.
+func (k key) rollout() string { return k.namespace + "." + k.name }
+
+func (k key) String() string { return k.kind + " " + k.namespace + "/" + k.name }
+
+// read is a document as it was made from a version of an object.
+type read struct {
+	uid types.UID
+	Document
+}
+
+// feed is one watch.
+type feed struct {
+	kind, namespace string
+	informer        cache.SharedIndexInformer
+
+	mu     sync.Mutex
+	absent error // why there can be no objects; nil where they are watched
+}
+
+// New makes a cluster without asking it anything.
+func New(c Config) (*Cluster, error) {
+	if c.REST == nil || c.Log == nil {
+		return nil, errors.New("a cluster needs the API server's address and a log")
+	}
+	client, err := kubernetes.NewForConfig(c.REST)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the cluster: %w", err)
+	}
+	d, err := dynamic.NewForConfig(c.REST)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the cluster: %w", err)
+	}
+	out := &Cluster{
+		client: client, dynamic: d, leads: c.Leads, log: c.Log, changed: make(chan struct{}, 1),
+		queue: workqueue.NewTypedDelayingQueue[key](), read: map[key]read{}, loaded: map[key]Loaded{}, written: map[key]written{},
+	}
+	if out.leads == nil {
+		out.leads = func() error { return nil }
+	}
+	namespaces := c.Namespaces
+	if len(namespaces) == 0 {
+		namespaces = []string{metav1.NamespaceAll}
+	}
+	for _, kind := range []string{Analysis, Rollout} {
+		for _, namespace := range namespaces {
+			f, err := out.feed(kind, namespace)
+			if err != nil {
+				return nil, err
+			}
+			out.feeds = append(out.feeds, f)
+		}
+	}
+	return out, nil
+}
+
+func (c *Cluster) feed(kind, namespace string) (*feed, error) {
+	f := &feed{kind: kind, namespace: namespace}
+	objects := c.dynamic.Resource(resources[kind]).Namespace(namespace)
+	f.informer = cache.NewSharedIndexInformer(&cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			list, err := objects.List(ctx, o)
+			if err == nil {
+				f.stands(c)
+			}
+			return list, err
+		},
+		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+			w, err := objects.Watch(ctx, o)
+			if err == nil {
+				f.stands(c)
+			}
+			return w, err
+		},
+	}, &unstructured.Unstructured{}, 0, cache.Indexers{})
+	err := f.informer.SetTransform(slim)
+	if err == nil {
+		err = f.informer.SetWatchErrorHandlerWithContext(func(_ context.Context, _ *cache.Reflector, err error) { f.failed(c, err) })
+	}
+	if err == nil {
+		_, err = f.informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+			AddFunc:    func(o any) { c.saw(kind, nil, o) },
+			UpdateFunc: func(old, o any) { c.saw(kind, old, o) },
+			DeleteFunc: func(o any) { c.saw(kind, nil, o) },
+		})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("watch objects of kind %s: %w", kind, err)
+	}
+	return f, nil
+}
+
+// slim drops what is not asked for here.
+func slim(o any) (any, error) {
+	if u, ok := o.(*unstructured.Unstructured); ok {
+		u.SetManagedFields(nil)
+		u.SetAnnotations(nil)
+	}
+	return o, nil
+}
+
+// stands is called when the cluster has answered.
+func (f *feed) stands(c *Cluster) {
+	f.mu.Lock()
+	was := f.absent
+	f.absent = nil
+	f.mu.Unlock()
+	if was != nil {
+		c.log.Info("custom resources are watched", "kind", f.kind, "namespace", f.namespace)
+	}
+}
+
+// failed is called when the cluster has refused, or has not answered.
+func (f *feed) failed(c *Cluster, err error) {
+	if !apierrors.IsNotFound(err) && !apierrors.IsForbidden(err) && !apierrors.IsMethodNotSupported(err) {
+		c.log.Debug("the watch of custom resources has ended, it begins again", "kind", f.kind, "err", err)
+		return
+	}
+	f.mu.Lock()
+	known := f.absent != nil
+	f.absent = err
+	f.mu.Unlock()
+	if known {
+		return
+	}
+	what := "Serin may not watch custom resources of this kind"
+	if apierrors.IsNotFound(err) {
+		what = "the definitions of Serin's custom resources are not installed"
+	}
+	c.log.Warn("no custom resources are read", "kind", f.kind, "namespace", f.namespace, "why", what, "err", err)
+	c.stir()
+}
+
+// known tells whether it is known which objects there are.
+func (f *feed) known() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.absent != nil || f.informer.HasSynced()
+}
+
+// Run watches until ctx ends.
+func (c *Cluster) Run(ctx context.Context) error {
+	var running sync.WaitGroup
+	defer running.Wait()
+	for _, f := range c.feeds {
+		running.Go(func() { f.informer.RunWithContext(ctx) })
+		running.Go(func() {
+			if cache.WaitForCacheSync(ctx.Done(), f.informer.HasSynced) {
+				c.stir()
+			}
+		})
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// Changed has something in it when [Cluster.Documents] may have changed.
+func (c *Cluster) Changed() <-chan struct{} { return c.changed }
+
+func (c *Cluster) stir() {
+	select {
+	case c.changed <- struct{}{}:
+	default: // it is told of already
+	}
+}
+
+// saw is called for each object that has come, changed or gone.
+func (c *Cluster) saw(kind string, old, o any) {
+	if last, ok := o.(cache.DeletedFinalStateUnknown); ok {
+		o = last.Obj
+	}
+	u, ok := o.(*unstructured.Unstructured)
+	if !ok {
+		return
+	}
+	c.queue.Add(keyOf(kind, u))
+	if before, ok := old.(*unstructured.Unstructured); ok && before.GetUID() == u.GetUID() &&
+		before.GetGeneration() == u.GetGeneration() && (before.GetDeletionTimestamp() == nil) == (u.GetDeletionTimestamp() == nil) {
+		return // its status, or its labels
+	}
+	c.stir()
+}
+
+func keyOf(kind string, u *unstructured.Unstructured) key {
+	return key{kind, u.GetNamespace(), u.GetName()}
+}
+
+// Documents are the objects that there are and that are not being deleted; known is false before the cluster has said which
+// there are.
+func (c *Cluster) Documents() (out []Document, known bool) {
+	known = true
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	here := map[key]read{}
+	for _, f := range c.feeds {
+		known = known && f.known()
+		for _, o := range f.informer.GetStore().List() {
+			u, ok := o.(*unstructured.Unstructured)
+			if !ok || u.GetDeletionTimestamp() != nil {
+				continue
+			}
+			k := keyOf(f.kind, u)
+			r := c.read[k]
+			if r.uid != u.GetUID() || r.Generation != u.GetGeneration() {
+				r = document(f.kind, u)
+			}
+			here[k] = r
+			out = append(out, r.Document)
+		}
+	}
+	c.read = here
+	return out, known
+}
+
+func document(kind string, u *unstructured.Unstructured) read {
+	spec, err := json.Marshal(u.Object["spec"])
+	if err != nil {
+		spec = nil // what came as JSON can be written as such
+	}
+	return read{u.GetUID(), Document{
+		Kind: kind, Namespace: u.GetNamespace(), Name: u.GetName(), Generation: u.GetGeneration(), Spec: spec,
+	}}
+}
+
+// object is an object as it is known here, nil if there is none. It must not be changed.
+func (c *Cluster) object(k key) *unstructured.Unstructured {
+	for _, f := range c.feeds {
+		if f.kind != k.kind || f.namespace != metav1.NamespaceAll && f.namespace != k.namespace {
+			continue
+		}
+		o, there, err := f.informer.GetStore().GetByKey(k.namespace + "/" + k.name)
+		if u, ok := o.(*unstructured.Unstructured); ok && there && err == nil {
+			return u
+		}
+	}
+	return nil
+}
+
+// watched tells whether an object would be known here if it were there.
+func (c *Cluster) watched(k key) bool {
+	for _, f := range c.feeds {
+		if f.kind == k.kind && (f.namespace == metav1.NamespaceAll || f.namespace == k.namespace) {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			return f.absent == nil && f.informer.HasSynced()
+		}
+	}
+	return false
+}
+
+// maxNote is how long the API server lets an Event's message be.
+const maxNote = 1024
+
+// note leaves an Event on an object. Nothing depends on Events.
+func (c *Cluster) note(ctx context.Context, u *unstructured.Unstructured, reason, text string, warning bool) {
+	now, kind := metav1.Now(), corev1.EventTypeNormal
+	if warning {
+		kind = corev1.EventTypeWarning
+	}
+	if len(text) > maxNote {
+		text = string([]rune(text)[:maxNote/4]) + "…"
+	}
+	e := &corev1.Event{
+		ObjectMeta: metav1.ObjectMeta{Namespace: u.GetNamespace(), Name: fmt.Sprintf("%s.%x", u.GetName(), time.Now().UnixNano())},
+		InvolvedObject: corev1.ObjectReference{
+			APIVersion: u.GetAPIVersion(), Kind: u.GetKind(), Namespace: u.GetNamespace(), Name: u.GetName(), UID: u.GetUID(),
+		},
+		Reason: reason, Message: text, Type: kind, Count: 1, FirstTimestamp: now, LastTimestamp: now,
+		Source: corev1.EventSource{Component: manager}, ReportingController: "serin.dev/serin", ReportingInstance: manager,
+	}
+	if _, err := c.client.CoreV1().Events(u.GetNamespace()).Create(ctx, e, metav1.CreateOptions{}); err != nil {
+		c.log.Debug("an Event was not written", "err", err)
+	}
+}

@@ -1,0 +1,376 @@
+package kube
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/serindev/serin/record"
+	"github.com/serindev/serin/resource"
+	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/workload"
+)
+
+const (
+	// writeGap is the least time between two statuses of one object.
+	writeGap = time.Second
+	// underWay is how often a rollout with a release is looked at although nobody tells of it: trouble that comes and goes
+	// is no event.
+	underWay = 5 * time.Second
+	// againAfter is how long a write that was refused waits for the next try.
+	againAfter = 5 * time.Second
+	// soon is when a rollout is looked at again whose engine has not taken it up.
+	soon = 200 * time.Millisecond
+	// reporters work at the same time.
+	reporters = 4
+	// reportTimeout bounds what is asked for one object.
+	reportTimeout = 30 * time.Second
+)
+
+// Engine is what runs releases.
+type Engine interface {
+	// Rollout is the view of one rollout; record.ErrNotFound if it is not there.
+	Rollout(name string) (record.View, error)
+	// Act gives an event to a release and returns the state after it.
+	Act(ctx context.Context, id string, event rollout.Event, by string) (rollout.State, error)
+	// Subscribe returns what happens from now on until ctx ends; the channel is closed earlier for a reader that is too slow.
+	Subscribe(ctx context.Context) <-chan record.Update
+}
+
+// Sources is what statuses are made of.
+type Sources struct {
+	Engine Engine
+	// Past are the newest releases of a rollout, newest first, the one under way among them.
+	Past func(ctx context.Context, rollout string) ([]record.Past, error)
+	// Images are those of a Deployment, by what is known; the zero value where it is not.
+	Images func(ctx context.Context, deployment workload.Name) resource.Images
+}
+
+// Loaded is what was made of one object.
+type Loaded struct {
+	// Generation that was read last.
+	Generation int64
+	// Problems are what is wrong with it.
+	Problems []resource.Problem
+}
+
+// ID names an object.
+type ID struct{ Kind, Namespace, Name string }
+
+// Loaded takes over what was made of all objects.
+func (c *Cluster) Loaded(all map[ID]Loaded) {
+	c.mu.Lock()
+	c.loaded = make(map[key]Loaded, len(all))
+	for id, l := range all {
+		c.loaded[key{id.Kind, id.Namespace, id.Name}] = l
+	}
+	c.mu.Unlock()
+	c.all()
+}
+
+// all looks at every object again.
+func (c *Cluster) all() {
+	for _, f := range c.feeds {
+		for _, o := range f.informer.GetStore().List() {
+			if u, ok := o.(*unstructured.Unstructured); ok {
+				c.queue.Add(keyOf(f.kind, u))
+			}
+		}
+	}
+}
+
+// Report keeps statuses as they should be until ctx ends.
+func (c *Cluster) Report(ctx context.Context, s Sources) error {
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer c.queue.ShutDown()
+	running.Go(func() { c.follow(ctx, s.Engine) })
+	for range reporters {
+		running.Go(func() {
+			for {
+				k, over := c.queue.Get()
+				if over {
+					return
+				}
+				c.report(ctx, s, k)
+				c.queue.Done(k)
+			}
+		})
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// follow looks at the rollouts to which something happens.
+func (c *Cluster) follow(ctx context.Context, e Engine) {
+	for ctx.Err() == nil {
+		updates := e.Subscribe(ctx)
+		c.all() // what was missed
+		for u := range updates {
+			if namespace, name, ok := strings.Cut(u.Rollout, "."); ok {
+				c.queue.Add(key{Rollout, namespace, name})
+			}
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(writeGap):
+		}
+	}
+}
+
+// written is the status that was written last.
+type written struct {
+	uid    types.UID
+	at     time.Time
+	status resource.Status
+}
+
+// report brings one object to where it should be, and says when it is to be looked at again.
+func (c *Cluster) report(ctx context.Context, s Sources, k key) {
+	ctx, cancel := context.WithTimeout(ctx, reportTimeout)
+	defer cancel()
+	var again time.Duration
+	err := c.leads()
+	switch {
+	case err != nil:
+		return // another daemon does it
+	case k.kind == Analysis:
+		again, err = c.reportAnalysis(ctx, k)
+	default:
+		again, err = c.reportRollout(ctx, s, k)
+	}
+	if err != nil && ctx.Err() == nil {
+		c.log.Warn("the status of an object cannot be written yet", "object", k.String(), "err", err)
+		again = againAfter
+	}
+	if again > 0 {
+		c.queue.AddAfter(k, again)
+	}
+}
+
+func (c *Cluster) reportRollout(ctx context.Context, s Sources, k key) (again time.Duration, err error) {
+	view, err := s.Engine.Rollout(k.rollout())
+	known := err == nil
+	if err != nil && !errors.Is(err, record.ErrNotFound) {
+		return 0, err
+	}
+	u := c.object(k)
+	if u == nil {
+		c.forget(k)
+		if known && c.watched(k) && resource.MustGoBack(&view) {
+			return underWay, c.goBack(ctx, s, &view)
+		}
+		return 0, nil
+	}
+	loaded, read := c.loadedOf(k)
+	going := u.GetDeletionTimestamp() != nil
+	if !read && !going || !known && len(loaded.Problems) == 0 && !going {
+		return soon, nil // it is on its way
+	}
+	if going && known && resource.MustGoBack(&view) {
+		if err := c.goBack(ctx, s, &view); err != nil {
+			return 0, err
+		}
+	}
+	before, at := c.before(k, u)
+	if wait := writeGap - time.Since(at); wait > 0 {
+		return wait, nil
+	}
+	past, err := s.Past(ctx, k.rollout())
+	if err != nil {
+		return 0, err
+	}
+	if err := c.hold(ctx, u, known && resource.Under(&view) || slices.ContainsFunc(past, running)); err != nil {
+		return 0, err
+	}
+	in := resource.In{Generation: loaded.Generation, Problems: loaded.Problems, Past: past, Before: before, Now: time.Now()}
+	if !read {
+		in.Generation = before.ObservedGeneration
+	}
+	if known {
+		in.View = &view
+		in.Stable, in.Canary = images(ctx, s, &view)
+		if resource.Under(&view) {
+			again = underWay
+		}
+	}
+	return again, c.write(ctx, k, u, before, resource.Of(in))
+}
+
+// forget drops what is remembered of an object that is gone.
+func (c *Cluster) forget(k key) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.written, k)
+}
+
+// running tells whether a release has not ended.
+func running(p record.Past) bool { return p.Phase != rollout.PhaseEnded }
+
+func images(ctx context.Context, s Sources, v *record.View) (stable, canary resource.Images) {
+	if v.Definition == nil || v.Definition.Cluster == nil {
+		return stable, canary
+	}
+	arms := v.Definition.Cluster.Arms
+	return s.Images(ctx, arms.Stable.Deployment), s.Images(ctx, arms.Canary.Deployment)
+}
+
+// goBack brings all traffic to stable: the object is gone, or going.
+func (c *Cluster) goBack(ctx context.Context, s Sources, v *record.View) error {
+	_, err := s.Engine.Act(ctx, v.Release.ID, rollout.RollbackRequested{Reason: "its Rollout is deleted"}, manager)
+	var later *record.NotWrittenError
+	if errors.As(err, &later) || errors.Is(err, rollout.ErrNotAllowed) { // it goes back already, or can go on only
+		return nil
+	}
+	return err
+}
+
+func (c *Cluster) loadedOf(k key) (Loaded, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l, ok := c.loaded[k]
+	return l, ok
+}
+
+// before is the status that an object has, and when it was written here: the watch may not have told of that yet.
+func (c *Cluster) before(k key, u *unstructured.Unstructured) (s resource.Status, at time.Time) {
+	c.mu.Lock()
+	w, ok := c.written[k]
+	c.mu.Unlock()
+	if ok && w.uid == u.GetUID() {
+		at = w.at
+		if time.Since(w.at) < underWay {
+			return w.status, at
+		}
+	}
+	decode(u, &s)
+	return s, at
+}
+
+// decode reads the status of an object. What others have written there, and is not one of ours, is nothing.
+func decode[T any](u *unstructured.Unstructured, into *T) {
+	b, err := json.Marshal(u.Object["status"])
+	if err == nil {
+		err = json.Unmarshal(b, into)
+	}
+	if err != nil {
+		var nothing T
+		*into = nothing
+	}
+}
+
+// write writes a status that says something new.
+func (c *Cluster) write(ctx context.Context, k key, u *unstructured.Unstructured, before, now resource.Status) error {
+	if resource.Same(before, now) {
+		return nil
+	}
+	if err := c.apply(ctx, k, u, now); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	c.written[k] = written{u.GetUID(), time.Now(), now}
+	c.mu.Unlock()
+	c.noteProblems(ctx, u, before.Problems, now.Problems)
+	return nil
+}
+
+func (c *Cluster) noteProblems(ctx context.Context, u *unstructured.Unstructured, before, now []resource.Problem) {
+	if len(now) == 0 || slices.Equal(before, now) {
+		return
+	}
+	lines := make([]string, len(now))
+	for i, p := range now {
+		lines[i] = p.String()
+	}
+	c.note(ctx, u, string(resource.Invalid), strings.Join(lines, "; "), true)
+}
+
+// apply writes a status by server-side apply: its fields are Serin's, and no others.
+func (c *Cluster) apply(ctx context.Context, k key, u *unstructured.Unstructured, status any) error {
+	b, err := json.Marshal(status)
+	if err != nil {
+		return fmt.Errorf("encode the status of %s: %w", k, err)
+	}
+	var plain map[string]any
+	if err := json.Unmarshal(b, &plain); err != nil {
+		return fmt.Errorf("encode the status of %s: %w", k, err)
+	}
+	o := bare(u)
+	o.Object["status"] = plain
+	_, err = c.dynamic.Resource(resources[k.kind]).Namespace(k.namespace).ApplyStatus(ctx, k.name, o, metav1.ApplyOptions{FieldManager: manager, Force: true})
+	return ignoreGone(err)
+}
+
+// bare is an object as server-side apply finds it. With its UID nothing is made anew where it is gone.
+func bare(u *unstructured.Unstructured) *unstructured.Unstructured {
+	return &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": Group + "/" + Version, "kind": u.GetKind(),
+		"metadata": map[string]any{"name": u.GetName(), "namespace": u.GetNamespace(), "uid": string(u.GetUID())},
+	}}
+}
+
+// ignoreGone: what is gone, or another object by now, needs nothing.
+func ignoreGone(err error) error {
+	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
+		return nil
+	}
+	return err
+}
+
+// hold puts the finalizer on a Rollout while a release is under way, and takes it off when there is none: an object without
+// a release goes at once, also where no Serin is left.
+func (c *Cluster) hold(ctx context.Context, u *unstructured.Unstructured, wanted bool) error {
+	has := slices.Contains(u.GetFinalizers(), finalizer)
+	if has == wanted || wanted && u.GetDeletionTimestamp() != nil {
+		return nil
+	}
+	o := bare(u)
+	if wanted {
+		o.SetFinalizers([]string{finalizer})
+	}
+	_, err := c.dynamic.Resource(resources[Rollout]).Namespace(u.GetNamespace()).Apply(ctx, u.GetName(), o, metav1.ApplyOptions{FieldManager: manager, Force: true})
+	return ignoreGone(err)
+}
+
+func (c *Cluster) reportAnalysis(ctx context.Context, k key) (again time.Duration, err error) {
+	u := c.object(k)
+	if u == nil || u.GetDeletionTimestamp() != nil {
+		return 0, nil
+	}
+	loaded, read := c.loadedOf(k)
+	if !read {
+		return soon, nil
+	}
+	var before resource.AnalysisStatus
+	decode(u, &before)
+	now := resource.OfAnalysis(loaded.Generation, loaded.Problems, before, time.Now())
+	if resource.SameAnalysis(before, now) {
+		return 0, nil
+	}
+	if err := c.apply(ctx, k, u, now); err != nil {
+		return 0, err
+	}
+	c.noteProblems(ctx, u, before.Problems, now.Problems)
+	return 0, nil
+}
+
+// Tell leaves an Event with a notice on a rollout's object, if it is one.
+func (c *Cluster) Tell(ctx context.Context, rolloutName, release string, n workload.Notice) {
+	namespace, name, ok := strings.Cut(rolloutName, ".")
+	if !ok || c.leads() != nil {
+		return
+	}
+	if u := c.object(key{Rollout, namespace, name}); u != nil {
+		c.note(ctx, u, n.Reason, n.Text+" (release "+release+")", n.Warning)
+	}
+}
