@@ -58,7 +58,9 @@ var elsewhere = map[string]string{
 	"kubernetes.md: kubectl create":          "deploy: Helm installs and uninstalls with the page's values before a real API server; there is no kubectl, so its lines are done by the API",
 	"kubernetes.md: kubectl -n serin port-f": "needs kubectl and a browser",
 	"kubernetes.md: kubectl -n pro get depl": "deploy: what it lists, by the API, of what Serin has made for a canary; there is no kubectl",
-	"migration.md: ":                       "e2e/cluster: every command runs there on a real API server, with the other controller's objects and with users",
+	"kubernetes.md: kubectl -n pro apply":    "e2e/cluster and resource/kube: the same by kubectl, with a rollout of its own",
+	"kubernetes.md: kubectl -n pro wait":     "e2e/cluster and resource/kube: the same by kubectl, with a rollout of its own",
+	"migration.md: ":                         "e2e/cluster: every command runs there on a real API server, with the other controller's objects and with users",
 }
 
 // block is a fenced part of a page, or what stands in a comment for the test alone: <!-- sh … -->.

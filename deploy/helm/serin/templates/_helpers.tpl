@@ -41,6 +41,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- else }}
 {{- $_ := set $spec "store" "sqlite:/var/lib/serin/serin.db" }}
 {{- end }}
+{{- if .Values.customResources.enabled }}
+{{- $resources := dict "namespaces" (.Values.namespaces | default (list .Release.Namespace)) }}
+{{- with .Values.customResources.reach }}{{ $_ := set $resources "reach" . }}{{ end }}
+{{- with .Values.customResources.hosts }}{{ $_ := set $resources "hosts" . }}{{ end }}
+{{- $_ := set $spec "kubernetes" (dict "resources" $resources) }}
+{{- end }}
 {{- $auth := dict }}
 {{- if .Values.auth.tokensSecret }}
 {{- $_ := set $auth "tokens" "/etc/serin/tokens/tokens.yaml" }}
