@@ -146,7 +146,7 @@ func (c *counter) beganWithItsTarget(l Labels, p point, t int64) bool {
 // what it is, and what it adds.
 func (c *counter) walk(id uint64, s Series, visit func(x Sample, how step, adds float64)) {
 	p, known := c.points[id]
-	counted, before := known, -1.0 // counted: before this answer
+	based, before := known, -1.0
 	began := known && c.beganAgain(id, s, p.t)
 	for _, x := range s.Samples {
 		t, v := x.T+c.ask.shift, x.total()
@@ -166,7 +166,7 @@ func (c *counter) walk(id uint64, s Series, visit func(x Sample, how step, adds 
 		}
 		how := difference
 		switch {
-		case !counted && c.ask.fresh && t <= c.ask.after: // before counting began
+		case !based && c.ask.fresh && t <= c.ask.after: // before counting began
 			how = base
 		case !known && !c.scraped(s.Labels, c.ask.absent, t):
 			how = base
@@ -181,6 +181,7 @@ func (c *counter) walk(id uint64, s Series, visit func(x Sample, how step, adds 
 		case v < p.v:
 			how = c.fell(id, p, point{t, v}, before)
 		}
+		based = based || !c.ask.fresh || t > c.ask.after
 		before = v
 		if how == unsure {
 			visit(x, how, 0)
@@ -285,7 +286,7 @@ func (in *input) count(a Ask, answer Answer, bounds []float64, next *Cursor) tal
 	skip, t.repeated = c.repeated(answer.Series)
 	for i, s := range answer.Series {
 		id := seriesID(in.id, s.Labels)
-		if len(bounds) > 0 && isNative(s) { // where no bounds are asked for, a histogram is its number of observations
+		if isNative(s) {
 			t.counts[i], t.below[i] = c.native(id, s, bounds)
 		} else {
 			t.counts[i] = c.float(id, s)

@@ -70,7 +70,7 @@ func TestAGoodReleaseGoesToItsGateAndThenToItsEnd(t *testing.T) {
 1m0s stepEntered gray 0
 1m0s inForce
 2m0s lookTaken inconclusive: undecided
-5m0s lookTaken inconclusive: waiting
+5m30s lookTaken inconclusive: waiting
 6m0s stepEntered gray 1
 6m0s inForce
 7m0s lookTaken inconclusive: waiting

@@ -54,6 +54,8 @@ type Past struct {
 	Clusters float64 `json:"clusters,omitempty"`
 	// Incident is how long an incident of one replica lasts, in seconds; 0 where none was seen.
 	Incident float64 `json:"incident,omitempty"`
+	// Users is the relative variance of the whole rate that comes from the number of users (history with groups of users).
+	Users float64 `json:"users,omitempty"`
 }
 
 // Blocks are sums over blocks of one length. Those of several releases add up.
@@ -126,6 +128,8 @@ type Metric struct {
 	Weight float64 `json:"weight"`
 	// Cold: what has just started may be worse for its first minutes without being at fault (latencies).
 	Cold bool `json:"cold,omitempty"`
+	// Users: the arms are divided by users, not by requests, and the replicas of a [History] are groups of users.
+	Users bool `json:"users,omitempty"`
 	// Noise is how much arms are supposed to differ from minute to minute before anything is learned (0.3).
 	Noise float64 `json:"noise"`
 	// MinRequests in each arm before a pass may be given.

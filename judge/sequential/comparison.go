@@ -32,9 +32,10 @@ type comparison struct {
 	waiting row
 	teaches [len(statespace.Lengths)]teaching
 	// own is the like of this release alone, around its estimate of the ratio: what the noise is, where nothing is learned.
-	own    [2]teaching
-	spread spread // gauges only
-	begun  bool
+	// base is the like of the baseline's rate.
+	own, base teaching
+	spread    spread // gauges only
+	begun     bool
 }
 
 // teaching sums blocks of one length for what is learned.
@@ -59,6 +60,7 @@ type seen struct {
 	seconds float64
 	starts  float64 // the share of the canary that has just started
 	turned  bool
+	weight  float64 // the canary's share
 }
 
 // add takes up one look. model is the metric's noise as it is for this kind, and whether it was learned.
@@ -69,7 +71,7 @@ func (c *comparison) add(m *metric, q question, model statespace.Model, learned 
 	if !c.begun {
 		c.state, c.floor, c.begun = model.Begin(), model.BeginFloor(), true
 	}
-	l := statespace.Look{Seconds: s.seconds, Starts: s.starts, Turned: s.turned}
+	l := statespace.Look{Seconds: s.seconds, Starts: s.starts, Turned: s.turned, Weight: s.weight}
 	l.Heavy = m.comparing != judge.Gauge && o[0] > o[1]/2
 	c.total.add(o)
 	l.Margin = min(m.margin(c), mostMargin)
@@ -117,6 +119,8 @@ func (c *comparison) teach(o row, ratio, seconds float64) {
 	}
 	deviation, variance = apart(o, ratio)
 	c.see(deviation, variance, seconds)
+	expected := c.baselineRate() * o[3]
+	c.base.add(statespace.Lengths[0], o[2]-expected, expected, seconds)
 }
 
 // apart is how far the canary's bad events are from what they would be at a ratio, and the variance that chance gives
@@ -131,30 +135,29 @@ func apart(o row, ratio float64) (deviation, variance float64) {
 }
 
 func (c *comparison) see(deviation, variance, seconds float64) {
-	for i := range c.own {
-		c.own[i].add(statespace.Lengths[i], deviation, variance, seconds)
-	}
+	c.own.add(statespace.Lengths[0], deviation, variance, seconds)
 }
 
 // adaptsFrom is how many blocks of a minute are needed before a release's own noise says anything.
 const adaptsFrom = 4
 
-// adapt replaces the noise that is supposed by what the release itself has shown so far, where that is less.
+// adapt fits the noise that is only supposed to the release. The baseline's minutes may show that more is to be expected;
+// those of the ratio, around its own estimate, how much there can be at most. So a canary that is bad all the time teaches
+// nothing by that, and one that is bad at times keeps the noise as it is supposed.
 func (c *comparison) adapt(m *metric, model *statespace.Model) {
-	if m.comparing == judge.Gauge || c.own[0].blocks.Count < adaptsFrom {
+	if m.comparing == judge.Gauge || c.own.blocks.Count < adaptsFrom {
 		return
 	}
-	upper := [...]float64{-1, -1, -1}
-	for i := range c.own {
-		if v, ok := c.own[i].blocks.Upper(statespace.Low5, 1); ok && c.own[i].blocks.Count >= adaptsFrom {
-			upper[i] = v
-		}
+	shows := statespace.Apart(model.Wander, c.own.blocks.Count)
+	scale := 1.0
+	if b := &c.base.blocks; b.Count >= adaptsFrom && b.Surely(1) {
+		scale = max(scale, min(2*(b.Squares-b.Variance)/b.Weight/shows, mostSupposed/model.Wander[1]))
 	}
-	for i, w := range statespace.Wandering(upper) {
-		model.Wander[i] = min(model.Wander[i], w)
+	if upper, ok := c.own.blocks.Upper(statespace.Low10, 1); ok {
+		scale = min(scale, upper/shows)
 	}
-	if upper[1] < 0 { // nothing is known of slower ones yet
-		model.Wander[1] = min(m.model(&noise{wander: supposed(m), clusters: 1}).Wander[1], max(upper[0], model.Wander[1]))
+	for i := range model.Wander {
+		model.Wander[i] *= scale
 	}
 }
 

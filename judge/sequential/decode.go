@@ -17,8 +17,8 @@ var ErrOtherMetrics = errors.New("evidence belongs to other metrics")
 var errMalformed = errors.New("not evidence of the sequential judge")
 
 // Decode restores what Encode wrote for the same metrics. It takes nothing that Encode could not have written, byte
-// by byte, and what it allocates is bounded by the settings. Evidence in the first version of the form, of the judge that
-// was before this one, begins again; the verdicts that rest on it say so.
+// by byte, and what it allocates is bounded by the settings. Evidence in an earlier version of the form, of a judge
+// with another model, begins again; the verdicts that rest on it say so.
 func (j *Judge) Decode(b []byte) (judge.Evidence, error) {
 	const head = len(magic) + 1 + 8
 	if len(b) < head || string(b[:len(magic)]) != magic {
@@ -26,7 +26,7 @@ func (j *Judge) Decode(b []byte) (judge.Evidence, error) {
 	}
 	e := j.Begin(nil).(*evidence)
 	switch v := b[len(magic)]; v {
-	case 1:
+	case 1, 2:
 		e.again = true
 		return e, nil
 	case version:
@@ -80,6 +80,7 @@ type reader struct {
 }
 
 func (r *reader) fail() {
+	
 	r.failed, r.b = true, nil
 }
 

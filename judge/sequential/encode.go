@@ -15,15 +15,15 @@ import (
 // so that a verdict after decoding is the same to the last bit.
 const (
 	magic   = "sq"
-	version = 2
+	version = 3
 )
 
 // fingerprint tells evidence of other metrics apart: it covers what gives the state its shape and meaning.
 func fingerprint(metrics []metric) uint64 {
 	h := fnv.New64a()
 	for _, m := range metrics {
-		_, _ = fmt.Fprintf(h, "%q %q %q %x %x %x %t %t\n",
-			m.Name, m.Kind, m.Direction, m.Objective, m.Margin.Absolute, m.Bounds, m.Goal, m.Cold)
+		_, _ = fmt.Fprintf(h, "%q %q %q %x %x %x %t %t %t\n",
+			m.Name, m.Kind, m.Direction, m.Objective, m.Margin.Absolute, m.Bounds, m.Goal, m.Cold, m.Users)
 	}
 	return h.Sum64()
 }
@@ -70,6 +70,8 @@ func (n *noise) fields(c coder) {
 	}
 	c.number(&n.clusters, 1, mostCount)
 	c.number(&n.incident, 1, longestLook)
+	c.number(&n.lumps, 0, mostCount)
+	c.number(&n.users, 0, mostWander)
 	c.number(&n.rate, 0, 1)
 	c.number(&n.spread, 0, mostWander)
 	c.uint(&n.replicas, mostReplicas)
@@ -106,7 +108,7 @@ func (o *comparison) fields(m *metric, n *noise, c coder) {
 		c.number(&o.total[i], -mostGauge, mostGauge)
 		c.number(&o.waiting[i], 0, mostSum)
 	}
-	for _, t := range [...]*teaching{&o.teaches[0], &o.teaches[1], &o.teaches[2], &o.own[0], &o.own[1]} {
+	for _, t := range [...]*teaching{&o.teaches[0], &o.teaches[1], &o.teaches[2], &o.own, &o.base} {
 		for _, x := range [...]*float64{
 			&t.blocks.Squares, &t.blocks.Variance, &t.blocks.Weight, &t.blocks.Fourth, &t.blocks.Count, &t.variance, &t.seconds,
 		} {

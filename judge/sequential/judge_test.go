@@ -305,16 +305,18 @@ func TestNothingIsMissedOfACanaryThatIsWarmingUp(t *testing.T) {
 
 func TestEvidenceOfTheJudgeBeforeBeginsAgainAndSaysSo(t *testing.T) {
 	j := newJudge(t, settings(nil, ratio("m")))
-	e, err := j.Decode(append([]byte{'s', 'q', 1}, make([]byte, 100)...))
-	require.NoError(t, err)
-	_, v := run(j, e, 7, 7, 0.5, counts("m", 100, 10000, 100, 10000))
-	require.Contains(t, v.Begun, "began again")
-	e, err = j.Decode(encode(t, e))
-	require.NoError(t, err)
-	_, v = run(j, e, 8, 8, 0.5, counts("m", 100, 10000, 100, 10000))
-	require.NotEmpty(t, v.Begun)
-	_, err = j.Decode(append([]byte{'s', 'q', 3}, make([]byte, 100)...))
-	require.ErrorContains(t, err, "version 3")
+	for earlier := range byte(2) {
+		e, err := j.Decode(append([]byte{'s', 'q', 1 + earlier}, make([]byte, 100)...))
+		require.NoError(t, err)
+		_, v := run(j, e, 7, 7, 0.5, counts("m", 100, 10000, 100, 10000))
+		require.Contains(t, v.Begun, "began again")
+		e, err = j.Decode(encode(t, e))
+		require.NoError(t, err)
+		_, v = run(j, e, 8, 8, 0.5, counts("m", 100, 10000, 100, 10000))
+		require.NotEmpty(t, v.Begun)
+	}
+	_, err := j.Decode(append([]byte{'s', 'q', 4}, make([]byte, 100)...))
+	require.ErrorContains(t, err, "version 4")
 }
 
 func TestChancesAreDividedByWeightAndDirection(t *testing.T) {

@@ -15,6 +15,11 @@ type noise struct {
 	wander   [len(statespace.Lengths)]float64
 	clusters float64
 	incident float64
+	// lumps is the exposure a second at which the history was seen, where what wanders may be events that come in lumps; 0
+	// where it is not.
+	lumps float64
+	// users is the relative variance of the rate that comes from the number of users, 0 where that is of no matter.
+	users float64
 	// rate is the baseline's share of bad events, 0 where it is not known.
 	rate float64
 	// replicas and spread: how many replicas the version in service has, and what they differ by; 0 if unknown.
@@ -59,6 +64,7 @@ func suppose(m *metric, pasts []judge.Past) noise {
 			releases[k] = releases[k].Plus(statespace.Blocks(p.Blocks[k]))
 		}
 	}
+	n.users = m.supposedUsers(history)
 	if !n.learned || m.comparing == judge.Gauge {
 		n.wander = supposed(m)
 		return n
@@ -66,9 +72,11 @@ func suppose(m *metric, pasts []judge.Past) noise {
 	var upper [len(statespace.Lengths)]float64
 	for k := range upper {
 		upper[k] = -1
-		if history != nil {
+		surely := false
+		if history != nil && history.Rate > 0 { // where nothing bad happened it cannot have varied
 			if v, ok := bound(statespace.Blocks(history.Blocks[k]), statespace.Low10, max(history.Clusters, 1)); ok {
 				upper[k] = v
+				surely = statespace.Blocks(history.Blocks[k]).Surely(max(history.Clusters, 1))
 			}
 		}
 		if m.comparing == judge.Objective {
@@ -76,10 +84,14 @@ func suppose(m *metric, pasts []judge.Past) noise {
 		}
 		if v, ok := bound(releases[k], statespace.Low5, 1); ok && (history == nil || 3*v/2 < upper[k]) {
 			upper[k] = v / 2 // of one of two arms
+			surely = false
+		}
+		if b := history; surely && b.Replicas < 2 && b.Users == 0 && b.Rate > 0 {
+			n.lumps = b.Blocks[k].Variance / (b.Blocks[k].Count * statespace.Lengths[k] * b.Rate)
 		}
 	}
 	if slices.Max(upper[:]) < 0 { // of no length there is enough to go by
-		return noise{clusters: 1, incident: supposedIncident, wander: supposed(m)}
+		return noise{clusters: 1, incident: supposedIncident, wander: supposed(m), users: n.users}
 	}
 	for k, v := range upper {
 		if v < 0 { // what is not known at this length is what is supposed
@@ -118,13 +130,13 @@ func bound(b statespace.Blocks, low, clusters float64) (float64, bool) {
 // mostSupposed bounds the variance of the log rate that is supposed: beyond it nothing could be decided anyway.
 const mostSupposed = 4
 
-// supposed is the default: arms differ by the metric's noise from minute to minute, most of it in the short run.
+// supposed is the default: each arm wanders by the metric's noise, half of it within minutes, the rest faster and slower.
 func supposed(m *metric) (wander [len(statespace.Lengths)]float64) {
 	if m.comparing == judge.Gauge {
 		return wander // estimated from look to look
 	}
-	one := min(m.Noise*m.Noise/2, mostSupposed)
-	return [...]float64{one * 0.5, one * 0.45, one * 0.05}
+	one := min(m.Noise*m.Noise, mostSupposed)
+	return [...]float64{0.3 * one, 0.6 * one, 0.1 * one}
 }
 
 // model is the noise as the filter takes it: of the log ratio of two arms, or of one against an objective.
@@ -133,7 +145,10 @@ func (m *metric) model(n *noise) statespace.Model {
 	if m.comparing == judge.Objective {
 		arms = 1
 	}
-	out := statespace.Model{Arm: supposedArm, Cold: m.Cold, Clusters: n.clusters, Incident: n.incident, Goal: m.Goal}
+	out := statespace.Model{Arm: supposedArm, Cold: m.Cold, Clusters: n.clusters, Incident: n.incident, Goal: m.Goal, Users: n.users}
+	if slices.Max(n.wander[:]) > 0 {
+		out.Lumps = n.lumps
+	}
 	for i, w := range n.wander {
 		out.Wander[i] = arms * w
 	}
@@ -143,6 +158,21 @@ func (m *metric) model(n *noise) statespace.Model {
 	}
 	return out
 }
+
+// supposedUsers is what is known of the users of a metric that tells them apart.
+func (m *metric) supposedUsers(history *judge.Past) float64 {
+	switch {
+	case !m.Users || m.comparing != judge.Counts:
+		return 0
+	case history != nil && history.Users > 0:
+		return history.Users
+	}
+	return fewUsers
+}
+
+// fewUsers is what users are supposed to differ by where nothing is known of them: as twenty would of whom each has errors
+// or none.
+const fewUsers = 0.05
 
 // mostClusters bounds how many events are supposed to come at a time.
 const mostClusters = 1e6
@@ -158,7 +188,7 @@ func isPast(p *judge.Past) bool {
 		}
 		some = some || b.Count >= 2
 	}
-	return some && between(p.Rate, 0, 1) && between(p.Spread, 0, mostWander) && between(p.Clusters, 0, mostCount) &&
+	return some && between(p.Rate, 0, 1) && between(p.Users, 0, mostWander) && between(p.Spread, 0, mostWander) && between(p.Clusters, 0, mostCount) &&
 		between(p.Incident, 0, 86400) && p.Replicas >= 0 && p.Replicas <= 1e6
 }
 
@@ -181,7 +211,7 @@ func (j *Judge) History(of map[string]judge.History) map[string]judge.Past {
 		if !ok || m.comparing == judge.Gauge || !usableHistory(&h) {
 			continue
 		}
-		if p := past(&h); isPast(&p) {
+		if p := m.past(&h); isPast(&p) {
 			out[m.Name] = p
 		}
 	}
@@ -205,7 +235,7 @@ func usableHistory(h *judge.History) bool {
 	return true
 }
 
-func past(h *judge.History) judge.Past {
+func (m *metric) past(h *judge.History) judge.Past {
 	var bad, total float64
 	for i := range h.Baseline.Bad {
 		bad += h.Baseline.Bad[i]
@@ -230,7 +260,10 @@ func past(h *judge.History) judge.Past {
 		}
 		p.Blocks[k] = judge.Blocks(b)
 	}
-	if len(h.Replicas) >= 2 {
+	switch {
+	case len(h.Replicas) >= 2 && m.Users:
+		compareUsers(h, &p)
+	case len(h.Replicas) >= 2:
 		compareReplicas(h, &p)
 	}
 	return p
@@ -273,6 +306,37 @@ func compareReplicas(h *judge.History, p *judge.Past) {
 			p.Incident = 0
 		}
 	}
+}
+
+// compareUsers fills in what groups of users differ by: the relative variance of the rate of all that comes from there
+// being so few users who count, by the variance of a ratio between clusters.
+//
+// Cochran, Sampling Techniques, 1977, chapter 6.
+func compareUsers(h *judge.History, p *judge.Past) {
+	k, squares, fourth, all := 0.0, 0.0, 0.0, 0.0
+	clusters := dispersion{length: max(int(math.Round(300/h.Seconds)), 1)}
+	for _, r := range h.Replicas {
+		bad, total := 0.0, 0.0
+		for i := range r.Bad {
+			bad += r.Bad[i]
+			total += r.Total[i]
+		}
+		if total <= 0 {
+			continue
+		}
+		d := bad - p.Rate*total
+		k++
+		squares += d * d
+		fourth += d * d * d * d
+		all += bad
+		clusters.of(&r, bad/total, 1)
+	}
+	p.Clusters = clusters.value()
+	if k < 2 || all <= 0 || fourth <= 0 {
+		return
+	}
+	groups := max(min(squares*squares/fourth, k-1), 1.5) // as many as count
+	p.Users = max(squares*k/(k-1)-p.Clusters*all, 0) / (all * all) * statespace.Inflate(groups)
 }
 
 // dispersion is the variance over the mean of the bad events of single replicas in blocks of some minutes: 1 where they

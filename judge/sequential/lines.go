@@ -86,6 +86,8 @@ type lineMetric struct {
 	// is read and means nothing.
 	Cold bool      `json:"cold"`
 	Anew *struct{} `json:"anew"`
+	// Users: the arms are divided by users, and the replicas of the history are groups of users.
+	Users bool `json:"users"`
 	// FalseAlarm and Tolerance are those of a split.
 	FalseAlarm float64 `json:"falseAlarm"`
 	Tolerance  float64 `json:"tolerance"`
@@ -268,7 +270,7 @@ func (m *lineMetric) judging(length float64, learned []judge.Past, history *judg
 	}
 	s.Metrics = []judge.Metric{{
 		Name: lineName, Kind: judge.Kind(m.Kind), Margin: m.Margin, Direction: m.Direction, Goal: m.Goal, Weight: 1, Noise: m.Noise,
-		MinRequests: m.MinRequests, Objective: m.Objective, Bounds: m.Bounds, Nearest: m.Nearest, Cold: m.Cold || m.Kind == string(judge.Histogram),
+		MinRequests: m.MinRequests, Objective: m.Objective, Bounds: m.Bounds, Nearest: m.Nearest, Cold: m.Cold || m.Kind == string(judge.Histogram), Users: m.Users,
 	}}
 	j, err := New(s)
 	if err != nil {

@@ -59,7 +59,7 @@ func TestAnArmThatIsMissingIsNeitherPassNorFail(t *testing.T) {
 
 func TestAPassWaitsWhereThatIsAsked(t *testing.T) {
 	var s sequential.Lines
-	_, err := s.Line([]byte(`{"seconds": 10, "metric": {"kind": "ratio", "falseRollback": 0.01, "falseAdvance": 0.05, "margin": {"relative": 1}, "noise": 0.3, "passAfter": 100}}`))
+	_, err := s.Line([]byte(`{"seconds": 10, "metric": {"kind": "ratio", "falseRollback": 0.01, "falseAdvance": 0.05, "margin": {"relative": 1}, "noise": 0.1, "passAfter": 100}}`))
 	require.NoError(t, err)
 	for n := range 12 {
 		said, err := s.Line([]byte(`{"canary": {"bad": 100, "total": 10000}, "baseline": {"bad": 100, "total": 10000}}`))

@@ -193,7 +193,7 @@ func (m *metric) count(r *record, l *judge.Look, seconds float64) (judge.Reason,
 	}
 	r.looks++
 	model := m.model(&r.noise)
-	s := seen{seconds: seconds, starts: r.starts, turned: r.turned}
+	s := seen{seconds: seconds, starts: r.starts, turned: r.turned, weight: l.Weight}
 	for i := range r.comparisons {
 		q := m.questions[i]
 		r.comparisons[i].add(m, q, model, r.noise.learned, m.row(q, o), s)

@@ -9,6 +9,9 @@ import "math"
 // 313–323.
 func (l *Look) Counts(m *Model, canaryBad, canary, baselineBad, baseline float64) {
 	b := canaryBad + baselineBad
+	if canary > 0 && baseline > 0 {
+		l.exposed = [2]float64{canary, baseline}
+	}
 	if b <= 0 || canary <= 0 || baseline <= 0 {
 		l.silent = true
 		return

@@ -41,7 +41,9 @@ const (
 var (
 	betterRatios = [nulls]float64{math.Log(0.85), math.Log(0.5), math.Log(0.1)}
 	betterAround = [nulls]float64{0.08, 0.35, 1}
-	nullPrior    = [1 + nulls]float64{0.94, 0.03, 0.02, 0.01}
+	nullPrior    = [1 + nulls + 1]float64{0.94, 0.03, 0.02, 0.01, 0}
+	// lumpyPrior is the same where events may come in lumps: the last part is as good, with lumps.
+	lumpyPrior = [1 + nulls + 1]float64{0.44, 0.03, 0.02, 0.01, 0.50}
 )
 
 // passingRatios are the log ratios of the rows that pass. They have no width, so that the likelihood of a ratio above
@@ -78,7 +80,7 @@ const (
 	unlimited = 20  // margins beyond it are tested by the absolute difference as well
 )
 
-var forgetting = [most]float64{45, 200, 900, math.Inf(1), 60, 240}
+var forgetting = [most]float64{45, 200, 900, math.Inf(1), math.Inf(1), 60, 240}
 
 // Model says how a ratio of two good versions wanders. It is read only.
 type Model struct {
@@ -86,6 +88,12 @@ type Model struct {
 	Wander [wandering]float64
 	// Arm is the standard deviation of the log ratio of two good versions that stays.
 	Arm float64
+	// Lumps is the exposure a second at which Wander was seen, where what wanders may be lumps of events, such as of a user
+	// who tries again and again: then an arm with fewer requests wanders more. 0 where it does not.
+	Lumps float64
+	// Users is the relative variance of the rate of all users together that comes from their number: where the arms are
+	// divided by users, each has the smaller share of them the more of it. 0 where they are divided by requests.
+	Users float64
 	// Cold: what has just started may be slow.
 	Cold bool
 	// Clusters is how many bad events come together, at least 1.
@@ -97,10 +105,26 @@ type Model struct {
 }
 
 func (m *Model) components() int {
-	if m.Cold {
+	switch {
+	case m.Cold:
 		return most
+	case m.Users > 0:
+		return users + 1
 	}
 	return warm
+}
+
+// prior is what each part of the null is worth before anything was seen.
+func (m *Model) prior() *[1 + nulls + 1]float64 {
+	if m.Lumps > 0 {
+		return &lumpyPrior
+	}
+	return &nullPrior
+}
+
+// skips says whether a row has no part in the model.
+func (m *Model) skips(row int) bool {
+	return !m.Goal && row > passing && row < atMargin
 }
 
 // Look is what one look says.
@@ -110,6 +134,8 @@ type Look struct {
 	// Starts is the share of the canary that has just started, Turned tells of a change of weight.
 	Starts float64
 	Turned bool
+	// Weight is the share of the canary, where the arms are divided by users.
+	Weight float64
 	// Margin is the ratio that is worse by the margin, at least 1.
 	Margin float64
 	// Heavy: most of the canary's requests failed.
@@ -118,6 +144,8 @@ type Look struct {
 	Allowed, Bad float64
 	datum
 	silent bool
+	// exposed is the exposure of both arms, 0 where one has none.
+	exposed [2]float64
 }
 
 // State is the evidence of one comparison. It has no pointers: a copy of it is independent.
@@ -137,8 +165,10 @@ type State struct {
 	begun  bool
 	// whole are the logarithms of the probability of all looks: as good, the rows that pass, worse by the margin.
 	whole [1 + passes + 1]float64
-	// good is what each part of the null has become worth: as good, and the three that are better.
-	good [1 + nulls]float64
+	// good is what each part of the null has become worth: as good, the three that are better, as good with lumps.
+	good   [1 + nulls + 1]float64
+	lumps  lumps
+	weight float64 // the share of the users that is the canary's
 }
 
 // Begin is the evidence before the first look.
@@ -154,7 +184,7 @@ func (m *Model) Begin() State {
 	for i, a := range betterAround {
 		grow(&s.rows[better+i], a*a)
 	}
-	s.good = nullPrior
+	s.good = *m.prior()
 	for i := range s.worse {
 		s.worse[i], s.excess[i] = math.Inf(-1), math.Inf(-1)
 	}
@@ -218,6 +248,7 @@ func (m *Model) Add(s *State, l *Look) {
 			s.ill[r] *= stays
 		}
 		s.againIll *= stays
+		s.lumps.fade(stays)
 		return
 	}
 	m.weigh(s, l, d, stays)
@@ -233,13 +264,39 @@ func (m *Model) pass(s *State, l *Look, d int) {
 			gains[i] = rest[i] * (1 - forgets[i]*forgets[i])
 		}
 	}
-	for i := warm; i < d; i++ {
+	for i := cold; i < d; i++ {
 		gains[i] = coldest * coldest / 2 * l.Starts * l.Starts
+	}
+	if d > users {
+		forgets[users], gains[users] = m.divide(s, l)
 	}
 	for r := range s.rows {
 		s.rows[r].pass(d, &forgets, &gains)
 	}
+	if m.Lumps > 0 {
+		m.lump(s, l)
+	}
 }
+
+// divide is what becomes of the difference of the arms' users with a change of weight: those that were there stay, others
+// come.
+func (m *Model) divide(s *State, l *Look) (stays, gains float64) {
+	w := max(leastWeight, min(l.Weight, 1-leastWeight))
+	if m.Users <= 0 || w == s.weight {
+		return 1, 0
+	}
+	was, is := 0.0, m.Users/(w*(1-w))
+	if s.weight > 0 {
+		was, stays = m.Users/(s.weight*(1-s.weight)), min(1, s.weight/w)
+	}
+	s.weight = w
+	return stays, max(is-stays*stays*was, 0)
+}
+
+const (
+	// leastWeight is the smallest share of the users.
+	leastWeight = 1e-3
+)
 
 // mass is how much of the starts falls on the look.
 func (s *State) mass(l *Look) float64 {
@@ -317,7 +374,7 @@ func (m *Model) weigh(s *State, l *Look, d int, stays float64) {
 	f := s.young(stays, onset, illP.log, freshP.log)
 	alike := m.isGood(s, l, stays, onset, &illP, &freshP, d)
 	for r := range rows {
-		if r == null || r >= better && r < passing || r == ill || !m.Goal && r > passing && r < atMargin {
+		if r == null || r >= better && r < passing || r == ill || m.skips(r) {
 			continue
 		}
 		p := m.hold(&s.rows[r], &l.datum, known(r, l.Margin), d)
@@ -379,14 +436,11 @@ const forgives = hour
 // weighed that comes again and again, too.
 func (m *Model) isGood(s *State, l *Look, stays, onset float64, illP, freshP *held, d int) float64 {
 	forgets := -math.Expm1(-l.Seconds / forgives)
-	var sums [1 + nulls]float64
-	all := math.Inf(-1)
-	for i := range sums {
-		r := null
-		if i > 0 {
-			r = better + i - 1
-		}
-		s.good[i] = mix(s.good[i], nullPrior[i], forgets)
+	var sums [1 + nulls + 1]float64
+	sums[1+nulls] = m.inLumps(s, l, stays, onset, illP, freshP)
+	all, prior := sums[1+nulls], m.prior()
+	for i, r := range [...]int{null, better, better + 1, better + 2} {
+		s.good[i] = mix(s.good[i], prior[i]/(1-prior[1+nulls])*(1-s.good[1+nulls]), forgets)
 		p := m.hold(&s.rows[r], &l.datum, known(r, l.Margin), d)
 		inIll, sum := incident(s.ill[r], stays, onset, p.log, illP.log, freshP.log)
 		if r == null {
@@ -428,11 +482,12 @@ func (m *Model) Wait(s *State, seconds float64) {
 	if !s.begun {
 		return
 	}
-	m.pass(s, &Look{Seconds: seconds}, m.components())
+	m.pass(s, &Look{Seconds: seconds, Weight: s.weight}, m.components())
 	stays := math.Exp(-seconds / m.Incident)
 	for r := range s.ill {
 		s.ill[r] *= stays
 	}
 	s.againIll *= stays
+	s.lumps.fade(stays)
 	s.at += seconds
 }

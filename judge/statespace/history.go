@@ -42,6 +42,18 @@ func (b Blocks) Upper(low, clusters float64) (v float64, ok bool) {
 	return max((b.Squares*k/chiSquared(low, k)-clusters*b.Variance)/b.Weight, 0), true
 }
 
+// Inflate is by how much the upper bound of a variance, 90%, exceeds its estimate with so many degrees of freedom.
+func Inflate(freedom float64) float64 { return freedom / chiSquared(Low10, freedom) }
+
+// Surely says whether the rate varies beyond chance with all but certainty, and not only perhaps.
+func (b Blocks) Surely(clusters float64) bool {
+	if b.Weight <= 0 || b.Fourth <= 0 || b.Count < 2 {
+		return false
+	}
+	k := max(b.Weight*b.Weight/b.Fourth-1, 1.5)
+	return b.Squares*k/chiSquared(High1, k) > clusters*b.Variance
+}
+
 // chiSquared is the quantile of χ² with k degrees of freedom, by Wilson and Hilferty's cube root; low is the normal
 // quantile.
 func chiSquared(low, k float64) float64 {
@@ -49,10 +61,11 @@ func chiSquared(low, k float64) float64 {
 	return k * math.Pow(max(1-c+low*math.Sqrt(c), 0.01), 3)
 }
 
-// Quantiles of the normal distribution: 10% and 5%.
+// Quantiles of the normal distribution: 10%, 5% and 99%.
 const (
 	Low10 = -1.2815515655446004
 	Low5  = -1.6448536269514722
+	High1 = 2.3263478740408408
 )
 
 // share is how much of a wandering's variance is left in the mean over a block: h its length, tau its memory.
@@ -89,15 +102,17 @@ func Varies(wander [wandering]float64, length int) (v float64) {
 	return v
 }
 
-// Wandering is the variance of the logarithm at each memory that explains the relative variances of block means:
-// non-negative least squares, in relative terms. Blocks of a length that there is nothing of are left out (below 0).
-func Wandering(upper [wandering]float64) [wandering]float64 {
-	x, _ := least(upper, 1<<wandering)
-	return logVariances(&x)
+// Apart is how much the means of minutes differ from that of so many of them, of what wanders so.
+func Apart(wander [wandering]float64, minutes float64) (v float64) {
+	for j, w := range wander {
+		v += w * (share(Lengths[0], forgetting[j]) - share(minutes*Lengths[0], forgetting[j]))
+	}
+	return v
 }
 
-// Fit is [Wandering] where that explains them. Otherwise events come together, too: minute is the relative variance of
-// that over a minute.
+// Fit is the variance of the logarithm at each memory that explains the relative variances of block means: non-negative
+// least squares, in relative terms. Blocks of a length that there is nothing of are left out (below 0). Where wandering
+// does not explain them, events come together, too: minute is the relative variance of that over a minute.
 func Fit(upper [wandering]float64) (wander [wandering]float64, minute float64) {
 	x, miss := least(upper, 1<<wandering)
 	if miss > unexplained {

@@ -30,7 +30,7 @@ func (b *belief) numbers(d int, visit func(Number)) {
 func (m *Model) Numbers(s *State, visit func(Number)) {
 	d := m.components()
 	for r := range s.rows {
-		if !m.Goal && r > passing && r < atMargin {
+		if m.skips(r) {
 			continue
 		}
 		s.rows[r].numbers(d, visit)
@@ -50,6 +50,24 @@ func (m *Model) Numbers(s *State, visit func(Number)) {
 	}
 	for i := range s.good {
 		visit(Number{At: &s.good[i], Hi: 1})
+	}
+	if m.Lumps > 0 {
+		s.lumps.numbers(visit)
+	}
+	if m.Users > 0 {
+		visit(Number{At: &s.weight, Hi: 1})
+	}
+}
+
+func (w *lumps) numbers(visit func(Number)) {
+	visit(Number{At: &w.step, Hi: wide})
+	for of := range w.chance {
+		visit(Number{At: &w.exposed[of], Hi: mostLog})
+		visit(Number{At: &w.ill[of], Hi: 1})
+		visit(Number{At: &w.whole[of], Lo: -mostLog, Hi: mostLog})
+		for i := range w.chance[of] {
+			visit(Number{At: &w.chance[of][i], Hi: 1 + 1e-9})
+		}
 	}
 }
 

@@ -2,12 +2,15 @@ package statespace
 
 import "math"
 
-// The components of the log ratio: three that wander, one that stays, and two that pass after a start.
+// The components of the log ratio: three that wander, one that stays, what the users of the arms differ by, and two that
+// pass after a start.
 const (
 	wandering = 3
 	arm       = 3
-	warm      = 4 // without the cold start
-	most      = 6
+	users     = 4
+	warm      = 4 // without users and the cold start
+	cold      = 5 // the first of those that pass
+	most      = 7
 )
 
 // packed is how many numbers a symmetric matrix over the components has.
@@ -93,4 +96,14 @@ func LogAdd(x, y float64) float64 {
 		return x
 	}
 	return x + math.Log1p(math.Exp(y-x))
+}
+
+// trigamma is the variance of the logarithm of a gamma distribution of this shape.
+func trigamma(x float64) float64 {
+	sum := 0.0
+	for ; x < 6; x++ {
+		sum += 1 / (x * x)
+	}
+	y := 1 / (x * x)
+	return sum + 1/x + y/2 + y/x*(1.0/6-y*(1.0/30-y/42))
 }

@@ -78,7 +78,19 @@ func (m *Model) noWorse(s *State) float64 {
 		}
 		return sum - math.Log(passes) - s.whole[0]
 	}
-	return LogAdd(math.Log(1-doubtful)+s.whole[0], math.Log(doubtful)+s.whole[1]) - s.whole[1+passes]
+	good := LogAdd(math.Log(1-doubtful)+s.whole[0], math.Log(doubtful)+s.whole[1])
+	if m.Lumps == 0 {
+		return good - s.whole[1+passes]
+	}
+	return weighed(good, s.lumps.whole[0]) - weighed(s.whole[1+passes], s.lumps.whole[1])
+}
+
+// lumped is the share of the world in which events come in lumps, where a pass is weighed.
+const lumped = 0.3
+
+// weighed is the logarithm of the probability of all looks in a world that may have lumps.
+func weighed(without, with float64) float64 {
+	return LogAdd(math.Log(1-lumped)+without, math.Log(lumped)+with)
 }
 
 // Band is the confidence sequence of the ratio over all looks: what is not excluded from below with the evidence fails

@@ -13,6 +13,8 @@ var (
 	iid           = kind{name: "iid"}
 	bursts        = kind{name: "bursts", bursts: 8}
 	slow          = kind{name: "slow drift", ownSD: 0.3, ownTau: 195}
+	slow10        = kind{name: "slow drift of 10%", ownSD: 0.1, ownTau: 195}
+	slow20        = kind{name: "slow drift of 21%", ownSD: 0.21, ownTau: 195}
 	slower        = kind{name: "slower drift", ownSD: 0.3, ownTau: 900}
 	correlated    = kind{name: "autocorrelated", ownSD: 0.5, ownTau: 44.8}
 	common        = kind{name: "common incidents", commonIncidents: true}
@@ -30,6 +32,7 @@ var (
 	sessions      = kind{name: "sessions", retries: 20}
 	sessionsKnown = kind{name: "sessions, replicas known", retries: 20, stablePods: 20, seeReplicas: true}
 	heavy         = kind{name: "heavy users", heavy: true}
+	heavyKnown    = kind{name: "heavy users, 64 groups known", heavy: true, groups: true}
 )
 
 func coldStart(amp, tau float64, name string) kind {
@@ -54,7 +57,7 @@ func cells() []cell { return slices.Concat(good(), margins(), faults(), ramps())
 func good() []cell {
 	var out []cell
 	for _, k := range []kind{iid, slow, slower, correlated, common, restart1, restart3, restarts, ills, pods, bound, sessions, heavy, bursts, diurnal,
-		podsKnown, boundKnown, illsKnown, restartsKnown, sessionsKnown,
+		podsKnown, boundKnown, illsKnown, restartsKnown, sessionsKnown, heavyKnown,
 		coldStart(3, 120, "cold x3"), coldStart(5, 120, "cold x5"), coldStart(10, 120, "cold x10")} {
 		for _, rps := range []float64{1000, 100} {
 			for _, later := range []bool{false, true} {
@@ -65,6 +68,19 @@ func good() []cell {
 				out = append(out, c)
 			}
 		}
+	}
+	for _, k := range []kind{iid, slow10, slow20, slow, correlated} { // of a service that nothing is known of
+		for _, rps := range []float64{1000, 100} {
+			out = append(out, cell{group: "no past", kind: k, rps: rps, ramp: []stretch{{0.5, 2400}}, hours: -1})
+			out = append(out, cell{group: "no past", kind: k, rps: rps, ramp: steps, hours: -1})
+		}
+	}
+	for _, x := range []struct {
+		says string
+		x    float64
+	}{{"x2", 2}, {"x5", 5}, {"outage", 100}} {
+		out = append(out, cell{group: "no past", kind: iid, rps: 1000, ramp: constant(0.5), effect: times(x.x), says: x.says, hours: -1},
+			cell{group: "no past", kind: iid, rps: 100, ramp: constant(0.05), effect: times(x.x), says: x.says, hours: -1})
 	}
 	return out
 }

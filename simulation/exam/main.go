@@ -93,7 +93,7 @@ func (c *cell) look() float64 {
 }
 
 func (c *cell) judge() (*sequential.Judge, error) {
-	m := judge.Metric{Name: "m", Kind: judge.Counts, Weight: 1, Noise: 0.3, MinRequests: 100, Margin: judge.Margin{Relative: 0.25, Absolute: 0.001}, Cold: c.kind.cold}
+	m := judge.Metric{Name: "m", Kind: judge.Counts, Weight: 1, Noise: 0.3, MinRequests: 100, Margin: judge.Margin{Relative: 0.25, Absolute: 0.001}, Cold: c.kind.cold, Users: c.kind.groups}
 	if c.margin.Relative > 0 {
 		m.Margin = c.margin
 	}
@@ -117,6 +117,11 @@ func (c *cell) run(i int, seed uint64) result {
 	fmt.Fprintf(h, "%s %d", c.id(), i)
 	d := dice{rand.New(rand.NewPCG(seed, h.Sum64()))}
 	pasts := map[string][]judge.Past{}
+	if c.kind.heavy {
+		one := *c
+		one.kind.people = d.people()
+		c = &one
+	}
 	hours := c.hours
 	if hours == 0 {
 		hours = 24

@@ -91,6 +91,8 @@ type kind struct {
 	canaryStarts             float64 // seconds of failure when the canary starts
 	retries                  float64 // sessions: a user who meets an error retries so often
 	heavy                    bool    // users of unlike activity, by cookie
+	people                   []person
+	groups                   bool    // the history tells groups of users apart
 	amp, tau                 float64 // cold start
 	speed                    float64 // pods differ in speed at a bucket's bound
 	diurnal                  bool
@@ -267,7 +269,7 @@ func (k kind) byPods(d dice, dt, base float64, effect, pc, pb []float64) {
 func (k kind) sessions(d dice, dt, base float64, effect []float64, out []look) {
 	lambda := base / (1 + k.retries)
 	keep := math.Pow(1-1/k.retries, dt/5)
-	aliveC, aliveB := 0.0, 0.0
+	aliveC, aliveB := 0.0, d.poisson(out[0].nb*lambda/(1-keep)) // the canary's users are yet to come
 	for t := range out {
 		o := &out[t]
 		for a := range 2 {
@@ -290,40 +292,54 @@ func (k kind) sessions(d dice, dt, base float64, effect []float64, out []look) {
 	}
 }
 
-// users: by cookie, of Pareto activity; some fail much more often.
-func (k kind) users(d dice, rps, dt, base float64, effect []float64, out []look) {
-	const users = 2000
-	type user struct {
-		activity, order float64
-		bad             bool
-	}
-	all := make([]user, users)
+// person is one of a service's users: how much of the traffic is his, and whether he fails much more often than others.
+type person struct {
+	share float64
+	bad   bool
+}
+
+// people draws the users of a service, of Pareto activity.
+func (d dice) people() []person {
+	all := make([]person, 2000)
 	sum := 0.0
 	for i := range all {
-		all[i] = user{math.Pow(1-d.Float64(), -1/1.5) - 1 + 0.05, d.Float64(), d.Float64() < 0.03}
-		sum += all[i].activity
+		all[i] = person{math.Pow(1-d.Float64(), -1/1.5) - 1 + 0.05, d.Float64() < 0.03}
+		sum += all[i].share
 	}
-	rate := 0.0
-	for t := range out {
-		o := &out[t]
-		if t == 0 || o.weight != out[t-1].weight {
-			rate = o.weight
-		}
-		_ = rate
+	for i := range all {
+		all[i].share /= sum
 	}
-	var goodC, badC, goodB, badB, at float64
-	at = -1
+	return all
+}
+
+// chance is how likely a request of a person's is bad.
+func (p person) chance(base float64) float64 {
+	if p.bad {
+		return math.Min(1, base*20)
+	}
+	return base * (1 - 0.03*20) / 0.97
+}
+
+// users: divided by cookie.
+func (k kind) users(d dice, rps, dt, base float64, effect []float64, out []look) {
+	order := make([]float64, len(k.people))
+	for i := range order {
+		order[i] = d.Float64()
+	}
+	good, ill := person{}.chance(base), person{bad: true}.chance(base)
+	var goodC, badC, goodB, badB float64
+	at := -1.0
 	for t := range out {
 		o := &out[t]
 		if o.weight != at {
 			at = o.weight
 			goodC, badC, goodB, badB = 0, 0, 0, 0
-			for _, u := range all {
-				a := u.activity / sum * rps * dt
+			for i, u := range k.people {
+				a := u.share * rps * dt
 				switch {
-				case u.order < at && u.bad:
+				case order[i] < at && u.bad:
 					badC += a
-				case u.order < at:
+				case order[i] < at:
 					goodC += a
 				case u.bad:
 					badB += a
@@ -332,12 +348,37 @@ func (k kind) users(d dice, rps, dt, base float64, effect []float64, out []look)
 				}
 			}
 		}
-		good, ill := base*(1-0.03*20)/0.97, math.Min(1, base*20)
 		gc, bc, gb, bb := d.poisson(goodC), d.poisson(badC), d.poisson(goodB), d.poisson(badB)
 		o.nc, o.nb = gc+bc, gb+bb
 		o.xc = d.binomial(gc, math.Min(1, good*effect[t])) + d.binomial(bc, math.Min(1, ill*effect[t]))
 		o.xb = d.binomial(gb, good) + d.binomial(bb, ill)
 	}
+}
+
+// groupsPast is what stable did before, of all and of 64 groups of users.
+func (k kind) groupsPast(d dice, rps float64, n int) minutes {
+	m := minutes{bad: make([]float64, n), total: make([]float64, n), replicas: make([]minutes, 64)}
+	type rates struct{ good, bad float64 }
+	of := make([]rates, len(m.replicas))
+	for i, u := range k.people {
+		g := &of[i%len(of)]
+		if u.bad {
+			g.bad += u.share * rps * 60
+		} else {
+			g.good += u.share * rps * 60
+		}
+	}
+	for g, r := range of {
+		for i := range n {
+			good, bad := d.poisson(r.good), d.poisson(r.bad)
+			x := d.binomial(good, person{}.chance(k.baseRate())) + d.binomial(bad, person{bad: true}.chance(k.baseRate()))
+			m.replicas[g].bad = append(m.replicas[g].bad, x)
+			m.replicas[g].total = append(m.replicas[g].total, good+bad)
+			m.bad[i] += x
+			m.total[i] += good + bad
+		}
+	}
+	return m
 }
 
 // past draws what stable did for some hours before, in sums of a minute.
@@ -346,6 +387,9 @@ func (k kind) past(d dice, rps, hours float64) minutes {
 	n := int(hours * 360)
 	h := k
 	h.oneRestart, h.amp, h.canaryStarts, h.diurnal = false, 0, 0, false
+	if k.groups {
+		return k.groupsPast(d, rps, n/6)
+	}
 	if !k.seeReplicas || k.stablePods == 0 {
 		weights, effect := make([]float64, n), make([]float64, n)
 		for t := range weights {

@@ -9,7 +9,7 @@ It is slow, and it is not to be clever: dense matrices, one hypothesis at a time
 import gzip, json, math, random, sys
 
 INF = math.inf
-TAU = [45.0, 200.0, 900.0, INF, 60.0, 240.0]
+TAU = [45.0, 200.0, 900.0, INF, INF, 60.0, 240.0]
 RATIOS = [1.2, 1.4, 1.75, 2.5, 4.0, 8.0, 20.0, 100.0]
 WIDTH = [.05, .08, .12, .2, .25, .4, .5, 1.0]
 PRIOR = [.04, .14, .18, .20, .16, .12, .08, .08]
@@ -138,15 +138,86 @@ class Row:
         self.b.learn(w, s, sure * (after - mu), sure * (s - spread))
 
 
+def trigamma(x):
+    s = 0.0
+    while x < 6:
+        s, x = s + 1 / x ** 2, x + 1
+    return s + 1 / x + 1 / (2 * x ** 2) + 1 / (6 * x ** 3) - 1 / (30 * x ** 5) + 1 / (42 * x ** 7)
+
+
+class Lumps:
+    """The world in which what wanders are lumps of events: the log ratio of two gamma variables, on a grid."""
+
+    def __init__(self, exposure):
+        self.exposure, self.exposed, self.step = exposure, None, 0.0
+        self.p, self.ill, self.whole = [None, None], [0.0, 0.0], [0.0, 0.0]
+
+    def pass_(self, rest, dt, turned, exposed):
+        if exposed and min(exposed) > 0:
+            self.exposed = [n / dt for n in exposed]
+        if not self.exposed:
+            return
+        total = sum(rest[:3]) / 2
+        lasts = sum(v / 2 * t for v, t in zip(rest[:3], TAU)) / total
+        a, b = [max(1e-3, min(n / (self.exposure * total), 1e6)) for n in self.exposed]
+        begins = self.step == 0 or turned
+        if begins:
+            self.step = max(.02, min(8 * math.sqrt(trigamma(a) + trigamma(b)) / 70, .15))
+        self.v = [(i - 40) * self.step for i in range(71)]
+        dens = [a * v - (a + b) * math.log1p(a / b * math.exp(v)) for v in self.v]
+        if begins:
+            p = [math.exp(d - max(dens)) for d in dens]
+            self.p = [[x / sum(p) for x in p] for _ in range(2)]
+            return
+        up, down = [], []
+        for i in range(70):
+            v = (self.v[i] + self.v[i + 1]) / 2
+            spread = (math.exp(-b / (a + b) * v) / a + math.exp(a / (a + b) * v) / b) * dt / lasts / self.step ** 2
+            slope = max(-30, min((dens[i + 1] - dens[i]) / 2, 30))
+            up.append(spread * math.exp(slope))
+            down.append(spread * math.exp(-slope))
+        self.p = [self.move(p, up, down) for p in self.p]
+
+    @staticmethod
+    def move(p, up, down):
+        """Solves p' = p + what comes in p' from the neighbours - what goes to them, from below upwards."""
+        n, keep, carry = len(p), [1.0], [p[0]]
+        for i in range(n - 1):  # what stays of a point and those below it, where a share goes up and comes back
+            keep.append(1 + down[i] * keep[i] / (keep[i] + up[i]))
+            carry.append(p[i + 1] + up[i] * carry[i] / (keep[i] + up[i]))
+        out = [0.0] * n
+        out[-1] = carry[-1] / keep[-1]
+        for i in range(n - 2, -1, -1):
+            out[i] = (carry[i] + down[i] * out[i + 1]) / (keep[i] + up[i])
+        return out
+
+    def look(self, o, margin, incident):
+        for k, rho in enumerate((0.0, math.log(margin))):
+            l = [o.log(o.offset + rho + v) for v in self.v]
+            w = [p * math.exp(x - max(l)) for p, x in zip(self.p[k], l)]
+            tot = sum(w)
+            ill, s = incident(self.ill[k], max(max(l) + log(tot), -1e6))
+            self.whole[k] += s
+            self.ill[k] = ill
+            if tot > 0:
+                self.p[k] = [p + (1 - ill) * (x / tot - p) for p, x in zip(self.p[k], w)]
+            if k == 0:
+                null = s
+        return null
+
+
 class Filter:
     """The evidence of one comparison."""
 
-    def __init__(self, wander, arm, cold, clusters, incident, goal):
-        self.rest = list(wander) + [arm * arm] + ([0.0, 0.0] if cold else [])
+    def __init__(self, wander, arm, cold, clusters, incident, goal, lumps=0.0, users=0.0):
+        self.rest = list(wander) + [arm * arm] + ([0.0] * 3 if cold else [0.0] if users else [])
+        self.users, self.weight = users, 0.0
+        self.lumps = Lumps(lumps) if lumps > 0 and max(wander) > 0 else None
         self.arm, self.clusters, self.incident, self.goal = arm, clusters, incident, goal
         new = lambda grow, rho: Row(Belief(self.rest).copy(grow), rho)
         self.good = [new(w * w, r) for r, w, _ in GOOD]
-        self.worth = [p for _, _, p in GOOD]
+        self.prior = [.44, .03, .02, .01, .5] if self.lumps else [p for _, _, p in GOOD] + [0.0]
+        self.worth = self.prior[:]
         self.alts = [new(w * w, math.log(r)) for r, w in zip(RATIOS, WIDTH)]
         self.passes = [new(0, r) for r in PASS]
         self.margin, self.open = new(0, 0.0), new(2.5 ** 2, 0.0)
@@ -165,20 +236,35 @@ class Filter:
     def set_wander(self, wander):
         self.rest[:3] = wander
 
-    def steps(self, dt, starts):
+    def divide(self, w):
+        """What becomes of the difference of the users with a weight: the share that stays, and the variance that comes."""
+        w = max(1e-3, min(w, 1 - 1e-3))
+        if self.users <= 0 or w == self.weight:
+            return 1.0, 0.0
+        v = lambda w: self.users / (w * (1 - w))
+        stays = min(1.0, self.weight / w) if self.weight > 0 else 0.0
+        come = v(w) - stays * stays * v(self.weight) if stays else v(w)
+        self.weight = w
+        return stays, max(come, 0.0)
+
+    def steps(self, dt, starts, weight=None):
         phi = [math.exp(-dt / t) for t in TAU[:len(self.rest)]]
         q = [v * (1 - p * p) for v, p in zip(self.rest, phi)]
         q[3] = 0.0
-        for i in range(4, len(q)):
+        for i in range(5, len(q)):
             q[i] = 1.5 ** 2 / 2 * starts * starts
+        if len(q) > 4 and weight is not None:
+            phi[4], q[4] = self.divide(weight)
         return phi, q
 
     def wait(self, dt):
         if not self.begun:
             return
-        phi, q = self.steps(dt, 0.0)
+        phi, q = self.steps(dt, 0.0, self.weight)
         for b in self.beliefs():
             b.pass_(phi, q)
+        if self.lumps:
+            self.lumps.pass_(self.rest, dt, False, None)
         self.fade(dt)
         self.at += dt
 
@@ -187,6 +273,8 @@ class Filter:
         for r in self.good + self.alts + self.passes + [self.margin, self.open]:
             r.ill *= stays
         self.xill *= stays
+        if self.lumps:
+            self.lumps.ill = [i * stays for i in self.lumps.ill]
 
     def mass(self, dt, turned):
         if not self.begun:
@@ -198,10 +286,12 @@ class Filter:
             return 1 / 16 / (k * (k + 1))
         return .25 * (3600 / (3600 + self.at) - 3600 / (3600 + self.at + dt))
 
-    def look(self, dt, starts, turned, margin, heavy, o, allowed, bad):
-        phi, q = self.steps(dt, starts)
+    def look(self, dt, starts, turned, margin, heavy, o, allowed, bad, weight, exposed):
+        phi, q = self.steps(dt, starts, weight)
         for b in self.beliefs():
             b.pass_(phi, q)
+        if self.lumps:
+            self.lumps.pass_(self.rest, dt, turned, exposed)
         w = self.mass(dt, turned)
         if self.begun and turned:
             self.turns += 1
@@ -247,7 +337,7 @@ class Filter:
         forget = 1 - math.exp(-dt / 3600)
         sums = []
         for i, r in enumerate(self.good):
-            self.worth[i] += forget * (GOOD[i][2] - self.worth[i])
+            self.worth[i] += forget * (self.prior[i] / (1 - self.prior[4]) * (1 - self.worth[4]) - self.worth[i])
             h = r.hold(o)
             after, tot = incident(r.ill, h[0])
             if i == 0:
@@ -260,6 +350,10 @@ class Filter:
             sums.append(math.log(self.worth[i]) + tot)
             r.learn(h, 1 - after)
             r.ill = after
+        sums.append(-INF)
+        if self.lumps:
+            lumped = self.lumps.look(o, margin, incident)
+            sums[4] = math.log(self.worth[4]) + lumped
         alike = logadd(*sums)
         self.worth = [math.exp(s - alike) for s in sums]
         self.X -= alike
@@ -316,7 +410,12 @@ class Filter:
         if self.goal:
             no_worse = logadd(*self.whole[1:4]) - math.log(3) - self.whole[0]
         else:
-            no_worse = logadd(math.log(.8) + self.whole[0], math.log(.2) + self.whole[1]) - self.whole[4]
+            no_worse = logadd(math.log(.8) + self.whole[0], math.log(.2) + self.whole[1])
+            at = self.whole[4]
+            if self.lumps:
+                no_worse = logadd(math.log(.7) + no_worse, math.log(.3) + self.lumps.whole[0])
+                at = logadd(math.log(.7) + at, math.log(.3) + self.lumps.whole[1])
+            no_worse -= at
         ratio = self.estimate()
         lead = max(range(8), key=lambda i: self.A[i])
         leading = ratio if self.X >= self.A[lead] else math.exp(self.alts[lead].rho + self.alts[lead].b.m[3])
@@ -350,6 +449,13 @@ def upper(b, z, clusters):
         return None
     k = max(b["weight"] ** 2 / b["fourth"] - 1, 1.5)
     return max((b["squares"] * k / chi2(z, k) - clusters * b["variance"]) / b["weight"], 0.0)
+
+
+def surely(b, clusters):
+    if b["weight"] <= 0 or b["count"] < 2:
+        return False
+    k = max(b["weight"] ** 2 / b["fourth"] - 1, 1.5)
+    return b["squares"] * k / chi2(2.3263478740408408, k) > clusters * b["variance"]
 
 
 def enough(b, z, clusters):
@@ -394,12 +500,11 @@ def least(up, causes):
     return out, best
 
 
-def fit(up, together=False):
+def fit(up):
     x, miss = least(up, 3)
-    if together and miss > .03:
+    if miss > .03:
         x, _ = least(up, 4)
-    wander = [math.log1p(min(c, 4)) for c in x[:3]]
-    return (wander, x[3]) if together else wander
+    return [math.log1p(min(c, 4)) for c in x[:3]], x[3]
 
 
 class Blocks:
@@ -419,13 +524,13 @@ class Blocks:
             self.u = self.v = self.t = 0.0
 
 
-def past(h):
+def past(h, groups):
     """What a history teaches."""
     X, N = h["baseline"]["bad"], h["baseline"]["total"]
     if sum(N) <= 0:
         return None
     rate, r = min(sum(X) / sum(N), 1.0), (sum(X) + .5) / (sum(N) + 1)
-    out = dict(release=False, rate=rate, blocks=[], clusters=0.0, replicas=0, spread=0.0, incident=0.0)
+    out = dict(release=False, rate=rate, blocks=[], clusters=0.0, replicas=0, spread=0.0, incident=0.0, users=0.0)
     for length in LENGTHS:
         n, b = max(int(round(length / h["seconds"])), 1), Blocks()
         for i in range(0, len(X) - n + 1, n):
@@ -434,6 +539,8 @@ def past(h):
     reps = h.get("replicas") or []
     if len(reps) < 2:
         return out
+    if groups:
+        return users(h, out)
     tot, sq, df, runs, bad_minutes = [], 0.0, 0, 0, 0
     n5 = max(int(round(300 / h["seconds"])), 1)
     for p in reps:
@@ -460,6 +567,29 @@ def past(h):
     if runs:
         long = bad_minutes / runs * h["seconds"]
         out["incident"] = long if long >= 1.5 * h["seconds"] else 0.0
+    return out
+
+
+def users(h, out):
+    """What groups of users teach, by the variance of a ratio between clusters."""
+    n5, sq, df, all_, d = max(int(round(300 / h["seconds"])), 1), 0.0, 0, 0.0, []
+    for p in h["replicas"]:
+        x, n = sum(p["bad"]), sum(p["total"])
+        if n <= 0:
+            continue
+        d.append(x - out["rate"] * n)
+        all_ += x
+        for i in range(0, len(p["bad"]) - n5 + 1, n5):
+            big = any(v > 6 * t + 8 for v, t in zip(p["bad"][i:i + n5], p["total"][i:i + n5]))
+            e = x / n * sum(p["total"][i:i + n5])
+            if e > 0 and not big:
+                sq += (sum(p["bad"][i:i + n5]) - e) ** 2 / e
+                df += 1
+    out["clusters"] = max(1.0, sq / df) if df >= 8 else 1.0
+    s2, s4, k = sum(x * x for x in d), sum(x ** 4 for x in d), len(d)
+    if k >= 2 and all_ > 0 and s4 > 0:
+        g = max(min(s2 * s2 / s4, k - 1), 1.5)
+        out["users"] = max(s2 * k / (k - 1) - out["clusters"] * all_, 0) / all_ ** 2 * g / chi2(-1.2815515655446004, g)
     return out
 
 
@@ -512,12 +642,13 @@ class Judge:
         self.fails_from = math.log(1 / m["falseRollback"]) + (math.log(2) if both else 0)
         self.pass_from = math.log(1 / m["falseAdvance"]) if m.get("falseAdvance") else INF
         self.learned = head.get("learned") or []
-        self.past = past(head["history"]) if head.get("history") else None
+        self.past = past(head["history"], bool(m.get("users"))) if head.get("history") else None
         self.noise()
         self.f = [None] * len(self.q)
         self.tot = [[0.0] * 4 for _ in self.q]
         self.waiting = [[0.0] * 4 for _ in self.q]
-        self.own = [[Blocks(60.0), Blocks(300.0)] for _ in self.q]
+        self.own = [Blocks(60.0) for _ in self.q]
+        self.base = [Blocks(60.0) for _ in self.q]
         self.sp = [Spread() for _ in self.q]
         self.looks, self.weight, self.turned, self.starts, self.elapsed = 0, None, False, 0.0, 0
         self.n = [0.0, 0.0]
@@ -529,8 +660,11 @@ class Judge:
         m = self.m
         self.known = bool(self.past or self.learned)
         self.clusters, self.incident, self.replicas, self.spread, self.rate = 1.0, 60.0, 0, 0.0, 0.0
-        one = m["noise"] ** 2 / 2
-        self.supposed = [one * .5, one * .45, one * .05]
+        one = min(m["noise"] ** 2, 4)
+        self.supposed = [.3 * one, .6 * one, .1 * one]
+        self.lumps = self.users = 0.0
+        if m.get("users") and m["kind"] in ("ratio", "histogram"):
+            self.users = self.past["users"] if self.past and self.past["users"] > 0 else .05
         if m["kind"] == "gauge":
             self.supposed = [0.0] * 3
         if not self.known or m["kind"] == "gauge":
@@ -540,18 +674,22 @@ class Judge:
             self.rate = p["rate"]
         up = []
         for i in range(3):
-            v = enough(self.past["blocks"][i], -1.2815515655446004, max(self.past["clusters"], 1.0)) if self.past else None
+            h = self.past["blocks"][i] if self.past and self.past["rate"] > 0 else None
+            v = enough(h, -1.2815515655446004, max(self.past["clusters"], 1.0)) if h else None
+            lumpy = v is not None and surely(h, max(self.past["clusters"], 1.0)) and self.past["replicas"] < 2 and self.past["users"] == 0
             if m["kind"] != "objective" and self.learned:
                 b = {k: sum(p["blocks"][i][k] for p in self.learned) for k in ("squares", "variance", "weight", "fourth", "count")}
                 r = enough(b, -1.6448536269514722, 1.0)
                 if r is not None and (self.past is None or v is not None and 1.5 * r < v):
-                    v = r / 2
+                    v, lumpy = r / 2, False
+            if lumpy:
+                self.lumps = h["variance"] / (h["count"] * LENGTHS[i] * self.past["rate"])
             up.append(v)
         if all(v is None for v in up):
-            self.wander, self.known, self.rate = self.supposed, False, 0.0
+            self.wander, self.known, self.rate, self.lumps = self.supposed, False, 0.0, 0.0
             return
         up = [sum(math.expm1(w) * share(LENGTHS[i], TAU[j]) for j, w in enumerate(self.supposed)) if v is None else v for i, v in enumerate(up)]
-        self.wander, minute = fit(up, True)
+        self.wander, minute = fit(up)
         if self.past:
             self.rate = self.past["rate"]
             self.clusters, self.replicas, self.spread = max(self.past["clusters"], 1.0), self.past["replicas"], self.past["spread"]
@@ -618,18 +756,21 @@ class Judge:
         own = self.own[i]
         arms = 1 if kind == "objective" else 2
         wander = [arms * v for v in self.wander]
-        if not self.known and kind != "gauge" and own[0].s["count"] >= 4:
-            # what was seen is of the log ratio already; what is supposed is of one arm
-            up = [upper(b.s, -1.6448536269514722, 1.0) if b.s["count"] >= 4 else None for b in own] + [None]
-            supposed = [arms * v for v in self.supposed]
-            wander = [min(a, b) for a, b in zip(supposed, fit(up))]
-            if up[1] is None:  # nothing is known of slower ones yet
-                wander[1] = min(supposed[1], max(up[0], wander[1]))
+        if not self.known and kind != "gauge" and own.s["count"] >= 4:
+            n = own.s["count"]
+            shows = sum(w * (share(60, TAU[k]) - share(60 * n, TAU[k])) for k, w in enumerate(wander))
+            scale, b = 1.0, self.base[i].s
+            if b["count"] >= 4 and surely(b, 1.0):
+                scale = max(1.0, min(2 * (b["squares"] - b["variance"]) / b["weight"] / shows, 4 / wander[1]))
+            most = upper(own.s, -1.2815515655446004, 1.0)
+            if most is not None:
+                scale = min(scale, most / shows)
+            wander = [w * scale for w in wander]
         if self.f[i] is None:
             arm = .05
             if self.replicas > 0:
                 arm = max(.03, self.spread * math.sqrt(1 / max(self.k, 1) + 1 / self.replicas))
-            self.f[i] = Filter(wander, arm, self.cold, self.clusters, self.incident, self.m["goal"])
+            self.f[i] = Filter(wander, arm, self.cold, self.clusters, self.incident, self.m["goal"], self.lumps, self.users)
         f = self.f[i]
         f.set_wander(wander)
         heavy = kind != "gauge" and o[0] > o[1] / 2
@@ -646,8 +787,7 @@ class Judge:
             if o[3] > 0:
                 datum = Poisson(o[0] / phi, o[3] / phi, -1 if exchange else 1)
             r = max(1e-3, min(1e3, f.estimate()))
-            for b in own:
-                b.add(o[0] - r * o[3], r * o[3], self.dt)
+            own.add(o[0] - r * o[3], r * o[3], self.dt)
         else:
             wt = self.waiting[i] = [a + b for a, b in zip(self.waiting[i], o)]
             if wt[1] > 0 and wt[3] > 0:
@@ -659,12 +799,13 @@ class Judge:
                 datum = Binomial(o[0] / phi, b / phi, math.log(o[1] / o[3]))
             r = max(1e-3, min(1e3, f.estimate()))
             t = r * o[1] / (r * o[1] + o[3]) if b > 0 else 0.0
-            for bl in own:
-                bl.add(o[0] - b * t, b * t * (1 - t), self.dt)
+            own.add(o[0] - b * t, b * t * (1 - t), self.dt)
+            e = self.baseline_rate(i) * o[3]
+            self.base[i].add(o[2] - e, e, self.dt)
             if self.abs > 0:
                 allowed, bad = o[1] * (self.abs + self.baseline_rate(i)), o[0]
                 f.look_floor(self.dt, o[0], o[1] * self.abs)
-        f.look(self.dt, self.starts, self.turned, margin, heavy, datum, allowed, bad)
+        f.look(self.dt, self.starts, self.turned, margin, heavy, datum, allowed, bad, self.weight, [o[1], o[3]] if kind in ("ratio", "histogram") else None)
 
     def say(self, missing, empty):
         found = []
@@ -855,6 +996,43 @@ def sequences():
         out.append(dict(name=name, metric=m, seconds=10, looks=ls))
     counts("a history of three minutes", looks=40, history=draw_history(r, 3, 100, .01, .3))
     counts("a history of twenty minutes", looks=40, history=draw_history(r, 20, 100, .01, .3))
+    def lumpy(mean, lasts, rate, looks, seconds, base):
+        """Bad events of users who try again and again: each look's of an arm with so many requests a second."""
+        alive, out = float(round(mean)), []
+        for _ in range(looks):
+            alive = binom(r, alive, math.exp(-seconds / lasts)) + float(sum(r.random() < mean * seconds / lasts / 50 for _ in range(50)))
+            out.append(min(binom(r, 200, min(1, alive / mean * base * rate * seconds / 200)), rate * seconds))
+        return out
+
+    def sessions(name, rps, w, mean, looks, **head):
+        counts(name, rps=rps, looks=looks, base=0.0, weights=w if callable(w) else None, w=0.0 if callable(w) else w, **head)
+        s = out[-1]["looks"]
+        share = w(0) if callable(w) else w
+        for l, x, y in zip(s, lumpy(mean * share, 100, rps * share, looks, 10, .01), lumpy(mean * (1 - share), 100, rps * (1 - share), looks, 10, .01)):
+            l["canary"]["bad"], l["baseline"]["bad"] = min(x, l["canary"]["total"]), min(y, l["baseline"]["total"])
+
+    retries = dict(seconds=60, baseline=dict(bad=lumpy(5, 100, 100, 300, 60, .01), total=[6000.0] * 300))
+    sessions("lumps of events", 100, .3, 5, 60, history=retries)
+    sessions("lumps of events, few at the canary", 100, .05, 5, 50, history=retries)
+    sessions("lumps of events and steps", 200, step, 10, 50, history=retries)
+    sessions("lumps of events, a goal", 100, .5, 5, 40, history=retries, metric=dict(goal=True))
+    sessions("lumps of events, of which nothing is known", 100, .5, 5, 60)
+    counts("lumps in the history, five times as bad", w=.5, effect=lambda t: 5.0, looks=40, history=retries)
+    counts("lumps in the history, looks without data", w=.2, missing=.2, empty=.2, looks=40, history=retries)
+    unlike = draw_history(r, 60, 100, .01, 0.0, 16, 0.0)
+    for i, p in enumerate(unlike["replicas"]):
+        f = [.3, .3, .3, 3.0][i % 4]
+        unlike["baseline"]["bad"] = [b + round(x * f) - x for b, x in zip(unlike["baseline"]["bad"], p["bad"])]
+        p["bad"] = [float(round(x * f)) for x in p["bad"]]
+    counts("users that differ, groups known", metric=dict(users=True), weights=step, looks=50, history=unlike)
+    counts("users that differ, three times as bad", metric=dict(users=True), weights=lambda t: [.5, .2, .4][min(t // 12, 2)], effect=lambda t: 3.0, looks=40, history=unlike)
+    counts("users that differ, groups not known, cold", metric=dict(users=True, cold=True), w=.3, looks=40, missing=.1, history=quiet)
+    counts("users that differ, nothing known", metric=dict(users=True), w=.3, looks=40)
+    counts("a history without a bad event", looks=40, history=draw_history(r, 120, 100, 0.0, 0.0))
+    counts("nothing known, a baseline that wanders", base=.05, looks=70, weights=lambda t: .5)
+    for i, l in enumerate(out[-1]["looks"]):
+        for a in ("canary", "baseline"):
+            l[a]["bad"] = min(l[a]["total"], float(round(l[a]["bad"] * [.4, 2.5][(i // 6 + (a == "canary")) % 2])))
     counts("learned of a short release", looks=40, learned=[dict(learned[0], blocks=[dict(learned[0]["blocks"][i], count=n) for i, n in enumerate((9.0, 2.0, 1.0))])])
     return out
 
