@@ -31,6 +31,9 @@ func (r router) Labels(cohort bool) (canary, stable string) {
 	return r.ServiceName(traefikfile.Canary, cohort), r.ServiceName(traefikfile.Stable, cohort)
 }
 
+// Watched implements engine.Router: nobody watches the file.
+func (r router) Watched() bool { return false }
+
 // routers makes the routers of rollouts from the gateway parts of their plans. c is nil without Kubernetes.
 func routers(c *cluster) func(name string, g record.Gateway) (engine.Router, error) {
 	return func(name string, g record.Gateway) (engine.Router, error) {

@@ -63,6 +63,9 @@ func (r fencedRouter) Observe(ctx context.Context) (traffic.Observed, error) {
 // Labels implements [engine.Router].
 func (r fencedRouter) Labels(cohort bool) (canary, stable string) { return r.router.Labels(cohort) }
 
+// Watched implements [engine.Router].
+func (r fencedRouter) Watched() bool { return r.router.Watched() }
+
 // fencedWorkloads lets looking through always, and everything else while this daemon leads.
 type fencedWorkloads struct {
 	workloads engine.Workloads

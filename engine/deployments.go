@@ -58,6 +58,12 @@ type work struct {
 	left     string // release that has ended, and of which nothing is left to do
 }
 
+// hasWork tells whether there is anything that Deployments have to be.
+func (l *loop) hasWork() bool {
+	_, _, ok := l.workTarget()
+	return ok && l.e.o.Workloads != nil
+}
+
 // workTarget is what the Deployments have to be now, and the number of that target.
 func (l *loop) workTarget() (workload.Target, int, bool) {
 	if l.rel == nil || l.rel.plan.Rollout.Cluster == nil {
@@ -266,6 +272,9 @@ func (e *Engine) clusterChanged() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, l := range e.loops {
+		if l.quiet.Load() {
+			continue // what it needs to know, it asks when a release begins
+		}
 		l.send(func(context.Context) { l.work.at, l.triggers.at = time.Time{}, time.Time{} })
 	}
 }

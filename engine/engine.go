@@ -38,6 +38,9 @@ type Router interface {
 	// Labels are the values of the gateway's service label under which the arms of the main route, or of the
 	// cohort's, are counted.
 	Labels(cohort bool) (canary, stable string)
+	// Watched tells whether [Options.WatchGateways] would report, at this moment, an external change to what Apply has
+	// written. Then the gateway need hardly be asked while nothing is under way.
+	Watched() bool
 }
 
 // Source answers what plans ask, one answer for each ask, in order. What could not be had is in the answer.
@@ -75,7 +78,8 @@ type Options struct {
 	Log           *slog.Logger
 	// Registerer takes the metrics serin_*.
 	Registerer prometheus.Registerer
-	// ObserveEvery is how often the gateway is compared with the target while that is in force; 0 is 5 s.
+	// ObserveEvery is how often the gateway is compared with the target while a release is under way and the target is in
+	// force; 0 is 5 s. Between releases it is asked less often, see restWatched.
 	ObserveEvery time.Duration
 	// Retention is how long the looks of releases that have ended are kept; 0 keeps them for ever.
 	Retention time.Duration

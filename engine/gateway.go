@@ -25,6 +25,14 @@ const (
 	stirGap = 200 * time.Millisecond
 )
 
+// How often a gateway is asked while its rollout is at rest: no release is under way, and what was written last was seen.
+// An external change to what Serin wrote is then noticed at once where a watch reports it, and otherwise within
+// restUnwatched. That a replica of Traefik alone differs is noticed within these bounds as well.
+const (
+	restWatched   = 5 * time.Minute
+	restUnwatched = 30 * time.Second
+)
+
 // maxReasons bounds what an event says in words: a gateway with a hundred replicas may differ in a hundred ways.
 const maxReasons = 8
 
@@ -97,8 +105,8 @@ func (g *gatewaySide) differences() []string {
 func few(words []string) []string { return words[:min(len(words), maxReasons)] }
 
 // schedule sets when the gateway is asked next: soon and then less often while a write is on its way, every calm while all
-// is well.
-func (g *gatewaySide) schedule(calm time.Duration) {
+// is well. Last is the longest gap while it is not.
+func (g *gatewaySide) schedule(calm, last time.Duration) {
 	gap := calm
 	if g.confirmed == traffic.InForce {
 		g.misses = 0
@@ -106,7 +114,7 @@ func (g *gatewaySide) schedule(calm time.Duration) {
 		g.misses++
 	}
 	if g.confirmed == traffic.NotServed || g.confirmed == traffic.Unconfirmed && len(g.observed.Replicas) > 0 {
-		g.confirmGap = min(2*g.confirmGap, confirmLast)
+		g.confirmGap = min(2*g.confirmGap, last)
 		gap = min(g.confirmGap, gap)
 	}
 	g.observeAt = time.Now().Add(gap)
@@ -305,9 +313,27 @@ func (e *Engine) gatewayChanged(rolloutName string) {
 	}
 }
 
+// schedule sets when the gateway is asked next.
+func (l *loop) schedule() {
+	often := l.e.o.ObserveEvery
+	switch {
+	case !l.atRest():
+		l.gw.schedule(often, confirmLast)
+	case l.gw.router.Watched():
+		l.gw.schedule(max(often, restWatched), often)
+	default:
+		l.gw.schedule(max(often, restUnwatched), often)
+	}
+}
+
+// atRest tells whether nothing is under way, and the gateway was seen as it was written.
+func (l *loop) atRest() bool {
+	return l.ready && l.running() == nil && !l.waits() && !l.way.wanted() && l.gw.applied != nil && l.gw.seen
+}
+
 // report turns what was seen into an event, if it says something new.
 func (l *loop) report(ctx context.Context, want traffic.Target) bool {
-	l.gw.schedule(l.e.o.ObserveEvery)
+	l.schedule()
 	r := l.affected()
 	if r == nil {
 		return false

@@ -25,6 +25,7 @@ type loop struct {
 	mu     sync.Mutex // guards mail
 	mail   []func(context.Context)
 	signal chan struct{}
+	quiet  atomic.Bool    // nothing here depends on a Deployment
 	beside sync.WaitGroup // what goes on beside the loop: Deployments, tasks
 
 	// What follows belongs to the goroutine of run: the release and what the store knows of it (durable.go), the gateway
@@ -85,6 +86,7 @@ func (l *loop) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		wake := l.turn(ctx)
 		l.publish()
+		l.quiet.Store(l.atRest() && !l.triggered() && !l.hasWork())
 		timer := time.NewTimer(time.Until(wake))
 		select {
 		case <-ctx.Done():
@@ -166,10 +168,16 @@ func (l *loop) wake() time.Time {
 		return time.Now()
 	}
 	at := time.Now().Add(l.e.o.ObserveEvery)
+	if l.atRest() && len(l.trouble) == 0 {
+		at = l.gw.observeAt
+		if l.triggered() && !l.triggers.busy && l.triggers.at.Before(at) {
+			at = l.triggers.at
+		}
+	}
 	if l.gw.observeAt.Before(at) {
 		at = l.gw.observeAt
 	}
-	if _, _, ok := l.workTarget(); ok && !l.work.busy && l.e.o.Workloads != nil && l.work.at.Before(at) {
+	if l.hasWork() && !l.work.busy && l.work.at.Before(at) {
 		at = l.work.at
 	}
 	r := l.running()

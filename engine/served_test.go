@@ -124,3 +124,57 @@ func TestWhatIsServedIsJudgedWhileTheNextTargetCannotBeWritten(t *testing.T) {
 		})
 	}
 }
+
+func TestAtRestAGatewayIsHardlyAsked(t *testing.T) {
+	for name, c := range map[string]struct {
+		watched bool
+		bound   time.Duration // in which an external edit is put right that nobody reports
+	}{
+		"whose changes are reported":   {true, 5 * time.Minute},
+		"whose changes nobody reports": {false, 30 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w *world) {
+				g := w.gateway("shop")
+				g.change(func(g *gateway) { g.watched = c.watched })
+				w.plan(gray("shop"))
+				w.after(time.Minute)
+				before := g.asked()
+				w.after(time.Hour)
+				require.LessOrEqual(t, g.asked()-before, int(time.Hour/c.bound)+1)
+
+				edited := func(g *gateway) {
+					theirs := *g.serves
+					theirs.Weight = 0.8
+					g.serves = &theirs
+				}
+				g.change(edited)
+				w.after(c.bound + time.Second)
+				require.Equal(t, "0%", g.target().Weight.String())
+
+				r := w.start("shop", "")
+				w.after(time.Minute)
+				g.change(edited)
+				w.after(6 * time.Second)
+				require.Equal(t, "10%", g.target().Weight.String(), "while a release is under way it is asked every five seconds")
+				require.Contains(t, joined(w.trace(r.ID)), "drifted")
+			})
+		})
+	}
+}
+
+func TestAReplicaThatIsSilentAtRestIsNotAskedAgainAndAgain(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		g := w.gateway("shop")
+		w.plan(gray("shop"))
+		w.after(time.Minute)
+		g.change(func(g *gateway) { g.silent = true })
+		w.after(time.Minute)
+		before := g.asked()
+		w.after(time.Minute)
+		require.LessOrEqual(t, g.asked()-before, 13, "every five seconds")
+		g.change(func(g *gateway) { g.silent = false })
+		w.after(6 * time.Second)
+		require.Equal(t, "in force", w.view("shop").Confirmation)
+	})
+}

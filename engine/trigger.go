@@ -25,15 +25,17 @@ type triggers struct {
 	begun map[workload.Name]string
 }
 
+// triggered tells whether Deployments start releases of this rollout.
+func (l *loop) triggered() bool {
+	return l.plan != nil && l.plan.Rollout.Cluster != nil && l.e.o.Workloads != nil && len(l.plan.Rollout.Cluster.Triggers) > 0
+}
+
 // trigger looks beside everything else whether a pod template is new, and starts a release of it.
 func (l *loop) trigger(ctx context.Context) {
-	if l.plan == nil || l.plan.Rollout.Cluster == nil || l.e.o.Workloads == nil || l.triggers.busy || time.Now().Before(l.triggers.at) {
+	if !l.triggered() || l.triggers.busy || time.Now().Before(l.triggers.at) {
 		return
 	}
 	names := l.plan.Rollout.Cluster.Triggers
-	if len(names) == 0 {
-		return
-	}
 	l.triggers.busy = true
 	l.beside.Go(func() {
 		asking, cancel := context.WithTimeout(ctx, workTimeout)

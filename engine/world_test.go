@@ -237,6 +237,7 @@ type gateway struct {
 
 	mu       sync.Mutex // guards what follows
 	serves   *traffic.Target
+	watched  bool // the engine is notified of changes
 	writes   []string
 	wrote    time.Duration // since the world began
 	refuses  error
@@ -311,6 +312,20 @@ func (g *gateway) Observe(ctx context.Context) (traffic.Observed, error) {
 // Labels implements engine.Router.
 func (g *gateway) Labels(bool) (canary, stable string) {
 	return g.name + "-canary@file", g.name + "-stable@file"
+}
+
+// Watched implements engine.Router.
+func (g *gateway) Watched() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.watched
+}
+
+// asked is how often it was asked what it serves.
+func (g *gateway) asked() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.observed
 }
 
 func (g *gateway) change(f func(*gateway)) {

@@ -34,11 +34,12 @@ type between struct {
 	tries     map[string]int
 	conflicts int
 	watches   map[int]context.CancelFunc
-	next      int
+	next      int // watches begun so far
 	cut       int
+	asked     int // requests so far, watches among them
 }
 
-func newBetween(t *testing.T, c *testcluster.Cluster) *between {
+func newBetween(t testing.TB, c *testcluster.Cluster) *between {
 	t.Helper()
 	api, err := url.Parse(c.Config.Host)
 	require.NoError(t, err)
@@ -72,6 +73,7 @@ func (b *between) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	b.mu.Lock()
+	b.asked++
 	if watch := r.URL.Query().Get("watch"); watch == "true" || watch == "1" {
 		b.next++
 		id := b.next

@@ -93,6 +93,8 @@ type example struct {
 	meddled bool
 	// apart: the daemon has an API server of its own over the same etcd, for a test to kill.
 	apart bool
+	// empty: Traefik takes Services without pods.
+	empty bool
 	// change edits the text further: old, new, old, new.
 	change []string
 }
@@ -153,7 +155,7 @@ func newApplication(t *testing.T, e example) *world {
 }
 
 // newPlace is a world without an application and without Serin.
-func newPlace(t *testing.T, e example) *world {
+func newPlace(t testing.TB, e example) *world {
 	t.Helper()
 	w := &world{example: e, c: testcluster.Shared(t), dir: t.TempDir()}
 	w.pro, w.dev, w.gate, w.home = w.c.Namespace(t), w.c.Namespace(t), w.c.Namespace(t), w.c.Namespace(t)
@@ -168,13 +170,17 @@ func newPlace(t *testing.T, e example) *world {
 }
 
 // startTraefik starts a Traefik with a Service in front of it, by which the examples name its API.
-func (w *world) startTraefik(t *testing.T) {
+func (w *world) startTraefik(t testing.TB) {
 	t.Helper()
 	// It sees this test's namespace only: each change of another's would make it begin its circuit breakers anew, and a
 	// new one opens if the first answer that it sees is an error.
+	args := []string{"--providers.kubernetescrd.namespaces=" + w.pro}
+	if w.empty {
+		args = append(args, "--providers.kubernetescrd.allowemptyservices=true")
+	}
 	w.traefik = w.c.Traefik(t, testbed.TraefikConfig{
 		Host: traefikHost, EntryPoints: []string{"web", "websecure"},
-		Throttle: 100 * time.Millisecond, Args: []string{"--providers.kubernetescrd.namespaces=" + w.pro},
+		Throttle: 100 * time.Millisecond, Args: args,
 	})
 	_, port, err := net.SplitHostPort(w.traefik.Addr("traefik"))
 	require.NoError(t, err)
@@ -197,7 +203,7 @@ func (w *world) startTraefik(t *testing.T) {
 }
 
 // account makes the ServiceAccount that the daemon is, with the chart's rights.
-func (w *world) account(t *testing.T) {
+func (w *world) account(t testing.TB) {
 	t.Helper()
 	config := w.c.ServiceAccount(t, w.home, "serin")
 	if w.meddled {
@@ -215,7 +221,7 @@ func (w *world) account(t *testing.T) {
 
 // grant gives the daemon what the chart gives it, with more of its values: Roles in the namespaces of the rollout and of
 // Traefik.
-func (w *world) grant(t *testing.T, more ...string) {
+func (w *world) grant(t testing.TB, more ...string) {
 	t.Helper()
 	helm, err := testbed.Tool("helm")
 	require.NoError(t, err)
@@ -290,7 +296,7 @@ func (w *world) configure(t *testing.T) {
 }
 
 // configureWith gives the daemon documents, by their file.
-func (w *world) configureWith(t *testing.T, documents map[string]string) {
+func (w *world) configureWith(t testing.TB, documents map[string]string) {
 	t.Helper()
 	port, err := testbed.FreePort()
 	require.NoError(t, err)
@@ -303,7 +309,7 @@ func (w *world) configureWith(t *testing.T, documents map[string]string) {
 	}
 }
 
-func (w *world) begin(t *testing.T) {
+func (w *world) begin(t testing.TB) {
 	t.Helper()
 	path, err := program()
 	require.NoError(t, err)
@@ -312,7 +318,7 @@ func (w *world) begin(t *testing.T) {
 }
 
 // signIn waits until the daemon is ready, and takes its first token.
-func (w *world) signIn(t *testing.T) {
+func (w *world) signIn(t testing.TB) {
 	t.Helper()
 	until(t, "the daemon is ready", func() string {
 		status, text := w.get("/readyz", nil)
@@ -327,7 +333,7 @@ func (w *world) signIn(t *testing.T) {
 }
 
 // until polls until check says nothing, and fails with its last word.
-func until(t *testing.T, what string, check func() string) {
+func until(t testing.TB, what string, check func() string) {
 	t.Helper()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()

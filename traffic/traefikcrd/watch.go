@@ -143,6 +143,22 @@ func version(o any) string {
 	return ""
 }
 
+// Watched tells whether watches stand on everything that the rollout's traffic depends on in the cluster.
+func (r *Router) Watched() bool {
+	for _, p := range r.Places() {
+		kinds := []kindName{coreServices, endpoints}
+		if p.Service == "" {
+			kinds = append(kinds, ingressRoutes, traefikServices, middlewares)
+		}
+		for _, kind := range kinds {
+			if r.knowledge.believed(p, kind) == nil {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // Concerns tells whether a change is one of what the rollout's traffic depends on.
 func (r *Router) Concerns(c Change) bool {
 	if c.namespace != r.config.Namespace {

@@ -43,6 +43,9 @@ func (r *Router) Observe(context.Context) (traffic.Observed, error) {
 	return traffic.Observed{Configured: &traffic.Configured{Served: *r.served}}, nil
 }
 
+// Watched says that nobody reports changes.
+func (r *Router) Watched() bool { return false }
+
 // Labels implements engine.Router.
 func (r *Router) Labels(bool) (canary, stable string) {
 	return r.rollout + "-canary@file", r.rollout + "-stable@file"
