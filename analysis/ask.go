@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Template is what asks of many releases have in common: an ask without the one label value that is its own.
+// Template is the part of an ask that many releases share: everything but the one label value of its own.
 // Two asks with equal templates (==) can be one query.
 type Template struct {
 	// Name is the metric's name and Matchers the other matchers, comma-separated, in canonical order, escaped.
@@ -98,7 +98,7 @@ type Ask struct {
 }
 
 // NeedsScrapes says whether counting s needs to know when its target was scraped: because the series was not
-// there before, or was away so long that it may have begun anew. A source then puts [Answer.Scrapes] into its
+// there before, or was away so long that it may have begun again. A source then puts [Answer.Scrapes] into its
 // answer, for the window that [Ask.ScrapesFrom] begins.
 func (a Ask) NeedsScrapes(s Series) bool {
 	if a.Template.Instant || len(s.Samples) == 0 {

@@ -58,9 +58,9 @@ type step int
 
 const (
 	base       step = iota // nothing is known of what came before
-	whole                  // the counter began anew: all of it counts
+	whole                  // the counter began again: all of it counts
 	difference             // it went on
-	unsure                 // it is lower, and that may be another server's view of the same counter: nothing counts yet
+	unsure                 // it is lower, perhaps because another server answered: nothing counts yet
 )
 
 // Of two servers behind one address either may answer, and each has scraped at times of its own: a sample of the other
@@ -212,7 +212,7 @@ func (c *counter) float(id uint64, s Series) float64 {
 }
 
 // native counts a native histogram: all observations, and those at most each bound. The count of all says when the
-// histogram began anew; what is at most a bound can also shrink because the buckets became coarser, and that is no
+// histogram began again; what is at most a bound can also shrink because the buckets became coarser, and that is no
 // reset.
 func (c *counter) native(id uint64, s Series, bounds []float64) (all float64, below []float64) {
 	below = make([]float64, len(bounds))

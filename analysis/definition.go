@@ -59,8 +59,8 @@ type Definition struct {
 	Metrics []Metric `json:"metrics"`
 }
 
-// Fresh is what an earlier judge had to be told, that compared parts of a release again; this one finds a fault whenever it
-// begins. It is kept so that definitions from before can be read, and means nothing.
+// Fresh configured an earlier judge, which compared parts of a release again; today's judge finds a fault whenever it
+// begins. The field has no effect. It is kept so that older definitions can be read.
 type Fresh struct {
 	Off   bool          `json:"off,omitempty"`
 	Every time.Duration `json:"every"`
@@ -227,7 +227,7 @@ type metricJSON struct {
 	Uneven    bool            `json:"uneven,omitempty"`
 }
 
-// MarshalJSON writes source and baseline with their kind beside their fields.
+// MarshalJSON writes source and baseline with their kind among their fields.
 func (m Metric) MarshalJSON() ([]byte, error) {
 	source, err := marshalSource(m.Source)
 	if err != nil {

@@ -56,7 +56,8 @@ func sameProcess(a, b Labels) bool {
 	return differs
 }
 
-// repeat says of a scraping of a process that another one is counted in its place, and when that one was last seen.
+// repeat records that another scraping of the same process is counted in the place of this one, and when that other one was
+// last seen.
 type repeat struct {
 	other uint64
 	seen  int64 // ms

@@ -15,10 +15,10 @@ import (
 // Fold counts the answers to what [Plan.Asks] asked of c for in.At, one answer for each ask and in the same order,
 // and returns the next cursor and the look. c is not changed.
 //
-// What was not answered stays uncounted, is Absent in the look, and is asked again, for the longer window, at the
-// next one; so is what belongs to it: all inputs of a metric are counted for the same window, or none is. An arm of which the source has no live series is Missing and the observation's Absent is
-// [judge.NoData]; live series that did not move are zeros, which are measured. If nothing was answered at all the
-// cursor's At stays.
+// An input without an answer is not counted, is Absent in the look, and is asked for again at the next look, with a longer
+// window. All inputs of a metric are counted for the same window or not at all. If the source has no live series of an
+// arm, the arm is Missing and the observation's Absent is [judge.NoData]; live series that did not move are measured
+// zeros. If nothing was answered at all, the cursor's At stays.
 func (p Plan) Fold(c Cursor, answers []Answer, in FoldInput) (Cursor, judge.Look) {
 	asks := p.Asks(c, in.At)
 	next := c.clone()
@@ -53,9 +53,9 @@ func (p Plan) Fold(c Cursor, answers []Answer, in FoldInput) (Cursor, judge.Look
 
 var errNoAnswer = errors.New("the source gave no answer")
 
-// countGroup counts what belongs together. Where a part of it has no answer the rest waits: it is asked again from where
-// it was. Where a part was refused, all of it goes on from here, for that part may be taken once the window is smaller;
-// the next answer counts what came in between as a whole, by the values on both sides.
+// countGroup counts inputs that belong together. If one of them has no answer, the others wait and are asked for again
+// from where they were. If one was refused, all of them move on, because a smaller window may be accepted; the next
+// answer covers the gap, by the values on both sides of it.
 func (p *Plan) countGroup(group []int, asks []Ask, answers []Answer, tallies []tally, next *Cursor) {
 	lacking, refused := false, false
 	for _, i := range group {
@@ -140,7 +140,7 @@ func sum(values []float64) float64 {
 	return s
 }
 
-// lack says what is missing of an arm.
+// lack says what an arm is missing, and why.
 type lack struct {
 	reason judge.Reason
 	detail string
@@ -207,7 +207,7 @@ func (p *Plan) observeArm(s Source, a *armInputs, tallies []tally, next *Cursor)
 	return arm, l
 }
 
-// missing says why an input has nothing to give.
+// missing says why an input has no data.
 func (p *Plan) missing(i int, t *tally) lack {
 	switch text := p.inputs[i].text; {
 	case t.held:
@@ -222,7 +222,7 @@ func (p *Plan) missing(i int, t *tally) lack {
 	return lack{}
 }
 
-// nothing says that an input has no live series, by the query as it was sent and what the source has instead.
+// nothing says that an input has no live series. It shows the query as it was sent, and what the source has instead.
 func (p *Plan) nothing(i int, t *tally) lack {
 	detail := "no live series of " + p.inputs[i].sent()
 	if t.hint != "" {
@@ -231,8 +231,8 @@ func (p *Plan) nothing(i int, t *tally) lack {
 	return lack{judge.NoData, detail}
 }
 
-// missingEvents says why the events of a ratio have nothing to give. A counter that begins with its first event is not
-// there before it; one that is misspelt never is. They are told apart by whether anybody has such a counter.
+// missingEvents says why the events of a ratio have no data. A counter that begins with its first event does not exist
+// before it; a misspelt one never exists. The two are distinguished by whether any arm has such a counter.
 func (p *Plan) missingEvents(a *armInputs, tallies []tally) lack {
 	if a.events == none {
 		return lack{}
@@ -274,7 +274,7 @@ func matchesAll(ms []labelMatcher, l Labels) bool {
 }
 
 // observeHistogram sums what was counted at most each bound. Where a bound is not one of the buckets the input is
-// asked anew with all buckets, so that it can be said which there are.
+// asked again with all buckets, so that the message can list the bounds that exist.
 func (p *Plan) observeHistogram(a *armInputs, main *tally, next *Cursor) (judge.Arm, lack) {
 	arm := judge.Arm{Cumulative: make([]float64, len(a.bounds))}
 	var have []float64

@@ -69,7 +69,7 @@ func countings() map[string]counting { //nolint:funlen // a table
 		"a gap in the scrapes counts the difference over it": {
 			series: []made{series(ok200, "-5:100 995:160")}, scrapes: "-5 995", ends: []float64{10, 20, 1000}, all: 60,
 		},
-		"a series that vanished while its target was scraped begins anew, even above its last value": {
+		"a series that vanished while its target was scraped begins again, even above its last value": {
 			series:  []made{series(bad500, "-5:100 5:101 995:150")},
 			scrapes: "-5 5 100 200 300 400 500 995", ends: []float64{10, 200, 500, 1000}, bad: 151, all: 151,
 		},
@@ -224,7 +224,7 @@ func TestAnswersThatDoNotFitAreUnreachable(t *testing.T) {
 	require.Equal(t, judge.Unreachable, l.Observations[0].Absent)
 }
 
-// field.md, F8: a counter that begins with the first failure held a canary without failures for ever.
+// field.md, F8: a counter that begins with the first failure held a canary without failures forever.
 func TestAnEventCounterOfItsOwnMayBeginWithTheFirstEvent(t *testing.T) {
 	ratio := Ratio{Bad: `crashes_total{arm="${arm}",kind="crash"}`, Total: `jobs_total{arm="${arm}"}`}
 	jobs := []made{series(`jobs_total{arm="canary"}`, "-5:1 5:5"), series(`jobs_total{arm="baseline"}`, "-5:1 5:5")}
@@ -235,7 +235,7 @@ func TestAnEventCounterOfItsOwnMayBeginWithTheFirstEvent(t *testing.T) {
 		canary     judge.Arm
 		absent     judge.Reason
 	}{
-		"a counter that nobody has may be misspelt":           {absent: judge.NoData, canary: judge.Arm{Missing: true}},
+		"a counter that no arm has may be misspelt":           {absent: judge.NoData, canary: judge.Arm{Missing: true}},
 		"unless it is said to be zero":                        {absentZero: true, canary: zero},
 		"the baseline has it: the canary has had none":        {events: []made{series(`crashes_total{arm="baseline",kind="crash"}`, "-5:1 5:3")}, canary: zero},
 		"anybody else has it":                                 {events: []made{series(`crashes_total{arm="other",kind="crash"}`, "-5:1 5:3")}, canary: zero},
@@ -514,8 +514,8 @@ func FuzzCursor(f *testing.F) {
 	})
 }
 
-// Codes that nobody gets for a while are missing from Traefik's metrics after it has restarted, and may be above their
-// last value when they come back. The codes that are there show the restart.
+// After a restart, Traefik has no series of a status code until it answers with that code again. By then the new count
+// may be above the old one. The series of other codes show the restart.
 func TestASeriesThatComesBackHigherAfterARestartCountsAsAWhole(t *testing.T) {
 	for name, c := range map[string]struct {
 		ok, bad string

@@ -18,7 +18,7 @@ const (
 	historyStep = time.Minute
 )
 
-// mostReplicas bounds how many replicas are told apart in a history: more would teach no more.
+// mostReplicas bounds how many replicas a history distinguishes: more would add no information.
 const mostReplicas = 32
 
 // History asks what the version in service did before a release, and sums it up by the minute: it is one version, so
@@ -41,7 +41,7 @@ func reach(s *judge.Sums, n int) {
 	}
 }
 
-// past are the metrics whose replicas are told apart by the same label.
+// past groups the metrics whose replicas are distinguished by the same label.
 type past struct {
 	label  string // empty where they cannot be
 	plan   Plan   // both of its arms are the version in service; only the canary's is asked
@@ -100,8 +100,8 @@ func nearestBound(d Distribution) int {
 
 func gap(a, b float64) float64 { return max(a-b, b-a) }
 
-// replicas is the label that tells the replicas of the version in service apart. A gateway's metrics are labelled by the
-// gateway's own replicas, so they tell nothing of the service's.
+// replicas is the label that distinguishes the replicas of the version in service. A gateway labels its metrics with its
+// own replicas, which say nothing about the service's.
 func (m *Metric) replicas() string {
 	if m.Replicas != "" {
 		return m.Replicas

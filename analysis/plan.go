@@ -162,7 +162,7 @@ func (p *Plan) splitInputs(s Split, arms Arms) error {
 	return err
 }
 
-// apart refuses two arms that ask the same.
+// apart rejects two arms that select the same series.
 func (p *Plan) apart(canary, baseline int) error {
 	c, b := p.inputs[canary], p.inputs[baseline]
 	if c.template == b.template && c.value == b.value {
@@ -220,7 +220,7 @@ func (p *Plan) ratio(r Ratio, of side) (armInputs, error) {
 	if a.main, err = p.add(total, nil, of); err != nil {
 		return a, err
 	}
-	beside, within := events.within(total)
+	rest, within := events.within(total)
 	if !within {
 		if a.events, err = p.add(events, nil, of); err == nil && !r.AbsentZero {
 			a.known = p.known(events, of)
@@ -228,7 +228,7 @@ func (p *Plan) ratio(r Ratio, of side) (armInputs, error) {
 		return a, err
 	}
 	a.split = true
-	rendered, err := selector{matchers: beside}.substitute(of.names)
+	rendered, err := selector{matchers: rest}.substitute(of.names)
 	if err != nil {
 		return a, fmt.Errorf("%s: %w", text, err)
 	}
@@ -250,8 +250,8 @@ func parse(text Selector) (selector, error) {
 	return s, nil
 }
 
-// known asks whether there is a counter as this one for anybody: the same matchers, and the labels that tell arms
-// apart with any value.
+// known asks whether such a counter exists for any arm: the same matchers, with any value of the labels that distinguish
+// the arms.
 func (p *Plan) known(events selector, of side) int {
 	anybody := selector{name: events.name}
 	for _, m := range events.matchers {
@@ -335,10 +335,10 @@ func (in *input) same(o input) bool {
 	return o.id == in.id && o.template == in.template && o.offset == in.offset
 }
 
-// gather makes a group of the inputs that were added since the last one: they are the parts of one comparison, so that
-// what one of them counts is worth nothing before all others have answered for the same window. If there is a group of
-// the same inputs already, places are moved to it. A single input that other groups have as well is counted for each on
-// its own, under another id: one that cannot be asked takes nothing from what it is no part of.
+// gather makes a group of the inputs that were added since the last one. They are the parts of one comparison: the count
+// of one is useless until all have answered for the same window. If a group of the same inputs exists, places are
+// redirected to it. An input that several groups share is counted for each of them under an id of its own, so that a
+// group that cannot be answered holds up no other.
 func (p *Plan) gather(name string, places ...*int) {
 	mine := p.inputs[p.begun:]
 	if len(mine) == 0 {

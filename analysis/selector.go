@@ -191,18 +191,18 @@ func join(ms []matcher) string {
 	return b.String()
 }
 
-// within says whether s selects a part of what o selects, because it has all of o's matchers; beside is what it has
+// within says whether s selects a part of what o selects, because it has all of o's matchers; rest is what it has
 // more.
-func (s selector) within(o selector) (beside []matcher, ok bool) {
+func (s selector) within(o selector) (rest []matcher, ok bool) {
 	if s.name != o.name {
 		return nil, false
 	}
 	for _, m := range s.matchers {
 		if !slices.Contains(o.matchers, m) {
-			beside = append(beside, m)
+			rest = append(rest, m)
 		}
 	}
-	return beside, len(s.matchers)-len(beside) == len(o.matchers)
+	return rest, len(s.matchers)-len(rest) == len(o.matchers)
 }
 
 // substitute puts values into the matchers. s is not changed.

@@ -7,11 +7,10 @@ import (
 	"github.com/serindev/serin/judge"
 )
 
-// Standing is what the state of a release says of the windows that are looked at. With the zero value everything counts
-// for everything.
+// Standing says what the state of a release allows its looks to prove. With the zero value, every look counts in full.
 //
-// To pass needs certainty, to fail needs evidence only: so whatever is not certain withholds a pass and nothing else. In a
-// warm-up, which the analysis declares, nothing is missed of the canary either.
+// A pass needs certainty, a fail needs evidence only: so doubt withholds a pass and nothing else. That holds during the
+// warm-up, too, which the analysis declares.
 type Standing struct {
 	// Unsettled: no weight is in force. Otherwise Settled is the time from which on one is, and a window that begins
 	// before it has seen another as well.

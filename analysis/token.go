@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// tokenKind is what a piece of a PromQL text is. Only what matters for finding label values is told apart.
+// tokenKind is the kind of a piece of PromQL. It distinguishes only what is needed to find label values.
 type tokenKind int
 
 const (
@@ -96,7 +96,7 @@ func stringEnd(s string) (int, error) {
 	return 0, fmt.Errorf("a string does not end")
 }
 
-// unquote returns what a string literal means. It refuses what is not valid UTF-8: no label value can be.
+// unquote returns the value of a string literal. It rejects invalid UTF-8, which no label value can contain.
 func unquote(literal string) (string, error) {
 	quote, body := literal[0], literal[1:len(literal)-1]
 	if quote == '`' {

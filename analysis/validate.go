@@ -20,7 +20,7 @@ type Problem struct {
 // Error implements error.
 func (p *Problem) Error() string { return p.Path + ": " + p.Text }
 
-// Variables that may be used in every selector, beside a rollout's parameters.
+// The variables that every selector may use, in addition to a rollout's parameters.
 var builtIn = []string{"service", "arm", "version", "pods", "instances", "hosts"}
 
 // Validate checks a definition as a whole; parameters are the names that a rollout declares. The error joins all

@@ -40,7 +40,7 @@ func TestByHowMuchAServerIsBehind(t *testing.T) {
 }
 
 // A server whose clock is behind would answer with samples that are missing the newest ones, so its answer is none.
-func TestAServerThatIsFarBehindIsNotBelieved(t *testing.T) {
+func TestAServerThatIsFarBehindIsNotTrusted(t *testing.T) {
 	for behind, says := range map[time.Duration]string{0: "", 5 * time.Second: "", time.Minute: "behind this daemon's", -time.Hour: ""} {
 		t.Run(behind.String(), func(t *testing.T) {
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

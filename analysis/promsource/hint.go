@@ -15,16 +15,16 @@ import (
 	"github.com/serindev/serin/internal/spelling"
 )
 
-// Bounds on looking for what there is in place of series that there are not: it is for people, and holds nothing up.
+// Bounds on the search for what exists in place of missing series. Hints are for people, so the search must not hold anything up.
 const (
 	hintTimeout = time.Second      // for all questions of one hint
-	hintEvery   = time.Minute      // how long a hint is believed, one that could not be had too
+	hintEvery   = time.Minute      // how long a hint is reused, and how long a failed search is not repeated
 	hintOver    = 10 * time.Minute // how far back something counts as there
 	maxHints    = 4                // looked for in one fetch
-	maxNamed    = 3                // values that are told
+	maxNamed    = 3                // values named in a hint
 )
 
-// hints are those that were looked for lately, by what was asked.
+// hints are the results of recent searches, by what was asked.
 type hints struct {
 	mu    sync.Mutex // guards known
 	known map[hintKey]hint
@@ -40,7 +40,7 @@ type hint struct {
 	at   time.Time
 }
 
-// hints says for asks that were answered with no series what there is instead.
+// hints adds to answers without series what exists instead.
 func (s *Source) hints(ctx context.Context, asks []analysis.Ask, answers []analysis.Answer) {
 	var wait errgroup.Group
 	wait.SetLimit(parallel)
@@ -91,7 +91,7 @@ func (h *hints) put(k hintKey, v hint) {
 	h.known[k] = v
 }
 
-// hint looks for what is nearest to a selector that selects nothing: the metric's name, a label, or a value.
+// hint finds the nearest match for a selector that selects nothing: another metric name, label or value.
 func (s *Source) hint(ctx context.Context, a analysis.Ask) string {
 	ctx, cancel := context.WithTimeout(ctx, min(hintTimeout, s.timeout))
 	defer cancel()
@@ -112,7 +112,7 @@ func (s *Source) hint(ctx context.Context, a analysis.Ask) string {
 	return s.hintValue(ctx, a)
 }
 
-// hintName is for a metric that is not there at all.
+// hintName handles a metric that does not exist at all.
 func (s *Source) hintName(ctx context.Context, a analysis.Ask) string {
 	values, _, _, err := s.api.LabelValues(ctx, model.MetricNameLabel, nil, a.To.Add(-hintOver), a.To)
 	if err != nil {
@@ -124,8 +124,8 @@ func (s *Source) hintName(ctx context.Context, a analysis.Ask) string {
 	return "there is no metric " + a.Template.Name
 }
 
-// hintLabel is for a metric without one of the labels. Prometheus puts exported_ before a label of a target that its
-// own labels hide.
+// hintLabel handles a metric that lacks one of the labels. Where a target's label collides with one of Prometheus's own,
+// Prometheus renames it to exported_….
 func hintLabel(name, label string, labels []string) string {
 	out := fmt.Sprintf("the series of %s have no label %s", name, label)
 	if exported := "exported_" + label; slices.Contains(labels, exported) {
@@ -142,7 +142,7 @@ func hintLabel(name, label string, labels []string) string {
 	return out + "; they have " + strings.Join(labels, ", ")
 }
 
-// hintValue is for a label with other values: of the first matcher without which there is something.
+// hintValue handles a label that has other values. It names those of the first matcher that, left out, makes the selector match.
 func (s *Source) hintValue(ctx context.Context, a analysis.Ask) string {
 	matches := a.Matches()
 	for i, m := range matches {

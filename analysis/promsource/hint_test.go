@@ -14,7 +14,7 @@ import (
 	"github.com/serindev/serin/judge"
 )
 
-// field.md, F7: what is not there is told by the query as it was sent, and by what is there instead.
+// field.md, F7: an answer without series says which query was sent and what exists instead.
 func TestWhatIsNotThereIsToldByWhatIs(t *testing.T) {
 	t.Parallel()
 	e := sourcetest.NewExporter(t)

@@ -1,9 +1,9 @@
 // Package promsource gets samples from Prometheus, or from anything that speaks its HTTP API, for the asks of
 // package analysis.
 //
-// All asks of a slot are fetched together: those with the same template become one query, with their services as
-// alternatives of one regular expression, and each ask is handed its own series. So the number of queries grows with
-// what is measured and not with how many releases measure it. Start reading at [Source.Fetch].
+// All asks of a slot are fetched together. Asks with the same template become one query, whose regular expression lists
+// their services as alternatives, and each ask gets its own series. So the number of queries grows with the number of
+// different metrics, not with the number of releases. Start reading at [Source.Fetch].
 package promsource
 
 import (
@@ -36,12 +36,12 @@ const (
 	maxValues = 4000
 	// maxBytes bounds one response in memory; the samples of 4,000 services in a window take a tenth of it.
 	maxBytes = 256 << 20
-	// maxSeries and maxPoints bound one answer, so that a selector that matches everything stays the trouble of the
-	// release that has it.
+	// maxSeries and maxPoints bound one answer, so that a selector that matches everything affects only its own
+	// release.
 	maxSeries = 10_000
 	maxPoints = 1_000_000
-	// parallel is how many queries are under way at once: few, because a Prometheus runs 20 by default and has
-	// others to serve.
+	// parallel is how many queries are under way at once. It is low because Prometheus runs 20 at a time by default and
+	// serves other clients too.
 	parallel = 4
 )
 
@@ -78,7 +78,7 @@ const (
 	refused     = "refused"
 )
 
-// New makes a source; it asks nothing yet. Its metrics exist from now on.
+// New makes a source and registers its metrics. It sends no query yet.
 func New(c Config, r prometheus.Registerer) (*Source, error) {
 	u, err := url.Parse(c.URL)
 	if err != nil {
@@ -183,8 +183,8 @@ func (l *limited) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Fetch answers all asks, in order. What could not be had is said in the answer; it never fails as a whole. It
-// returns when ctx ends at the latest. The number of queries depends on the number of distinct templates, ends of
+// Fetch answers all asks, in order. An answer that could not be obtained carries its error; Fetch never fails as a whole.
+// It returns at the latest when ctx ends. The number of queries depends on the number of distinct templates, ends of
 // windows (one for a slot, one more for each offset), and classes of window length (at most three), not on the
 // number of asks, up to 4,000 services a template; and there is at most one more per end for the scrapes of targets.
 func (s *Source) Fetch(ctx context.Context, asks []analysis.Ask) []analysis.Answer {
@@ -261,7 +261,7 @@ func group(asks []analysis.Ask) []*query {
 	return out
 }
 
-// answer asks for one group and hands each ask its own series.
+// answer sends the queries of one group and gives each ask its own series.
 func (s *Source) answer(ctx context.Context, q *query, asks []analysis.Ask, answers []analysis.Answer) {
 	byValue := map[string][]int{}
 	for _, i := range q.asks {
@@ -348,7 +348,7 @@ func (s *Source) query(ctx context.Context, text string, at int64, by string) (m
 	return nil, s.fail(err, text).Err
 }
 
-// classify tells a refused query from a source that is not there. What is not known is the latter.
+// classify distinguishes a refused query from an unreachable source. Unknown errors count as the latter.
 func classify(err error, text string) error {
 	if len(text) > 200 {
 		text = strings.ToValidUTF8(text[:200], "") + "…"

@@ -10,14 +10,14 @@ import (
 	"github.com/serindev/serin/analysis"
 )
 
-// need is whose scrapes have to be known for asks whose windows end at the same time.
+// need names the targets whose scrapes must be known to count asks whose windows end at the same time.
 type need struct {
 	from, to int64
 	targets  map[analysis.Target]bool
 	asks     []int
 }
 
-// scrapesNeeded looks for series that were not there before. In most slots there are none.
+// scrapesNeeded finds series that did not exist before. Most slots have none.
 func scrapesNeeded(asks []analysis.Ask, answers []analysis.Answer) []*need {
 	needs := map[int64]*need{}
 	for i, a := range asks {
@@ -48,8 +48,8 @@ func scrapesNeeded(asks []analysis.Ask, answers []analysis.Answer) []*need {
 	return out
 }
 
-// scrapes asks for the scrapes of all targets of a need. If that fails its asks are not answered: counting a new
-// series without knowing whether it is new would be a guess.
+// scrapes queries the scrapes of all targets of a need. If the query fails, so do the asks: counting a series without
+// knowing whether it is new would be guesswork.
 func (s *Source) scrapes(ctx context.Context, n *need, answers []analysis.Answer) {
 	targets := slices.SortedFunc(maps.Keys(n.targets), func(a, b analysis.Target) int {
 		return strings.Compare(a.Job+"\x00"+a.Instance, b.Job+"\x00"+b.Instance)

@@ -20,8 +20,8 @@ type point struct {
 	values int // how many of [MaxValues] it is
 }
 
-// points makes the samples of all families, stamped with the time of the scrape: what a target says of times is not
-// believed. Series carry the target's labels; a label of the same name is called exported_…, as Prometheus does it.
+// points makes the samples of all families. They get the time of the scrape; timestamps that a target sets itself are
+// ignored. Series carry the target's labels; a label of the same name is called exported_…, as Prometheus does it.
 func points(families []*dto.MetricFamily, at int64, target analysis.Labels) []point {
 	b := builder{at: at, target: target}
 	for _, f := range families {

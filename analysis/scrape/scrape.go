@@ -78,7 +78,7 @@ type metrics struct {
 	values            prometheus.Gauge
 }
 
-// New makes a source, which reads nothing before [Source.Run]. Its metrics exist from now on.
+// New makes a source and registers its metrics. It reads nothing before [Source.Run].
 func New(c Config, r prometheus.Registerer) (*Source, error) {
 	if n := len(c.Targets); n == 0 || n > MaxTargets {
 		return nil, fmt.Errorf("scrape %d targets: expected 1 to %d; for more use a Prometheus", n, MaxTargets)

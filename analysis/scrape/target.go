@@ -139,7 +139,7 @@ func whole(body []byte) error {
 	return nil
 }
 
-// mixedFor is how long a target is not believed after two processes have answered for it.
+// mixedFor is how long a target is not trusted after two processes have answered at its address.
 const mixedFor = 5 * 60 * 1000
 
 // keep adds the samples of a scrape. It fails, and keeps nothing, where there are too many or where the address stands

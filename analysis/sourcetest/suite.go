@@ -1,4 +1,4 @@
-// Package sourcetest is the suite that every source of samples passes: what package analysis relies on, whoever reads
+// Package sourcetest is the suite that every source of samples passes: what package analysis relies on, regardless of which source reads
 // the metrics.
 package sourcetest
 
