@@ -131,7 +131,7 @@ func checkHistory(t *testing.T, events []event, steps [][2]int) {
 	require.Equal(t, 1, count(events, "started"), "%+v", events)
 	require.Equal(t, 1, count(events, "ended"), "%+v", events)
 	require.Equal(t, "ended", events[len(events)-1].Kind)
-	require.Zero(t, count(events, "drifted"), "nobody but Serin has written: %+v", events)
+	require.Zero(t, count(events, "drifted"), "only Serin has written: %+v", events)
 }
 
 // checkLooks: no look is missing, and none counts what another one has counted.
@@ -269,7 +269,7 @@ func inOrder(t *testing.T, want, seen []int) {
 	require.Equal(t, want[len(want)-1], seen[len(seen)-1])
 }
 
-// receiver is another system that webhooks tell, and remembers what it was told.
+// receiver is another system that webhooks call. It remembers the calls.
 type receiver struct {
 	URL  string
 	mu   sync.Mutex
@@ -346,9 +346,9 @@ func TestADaemonKilledInAWebhookAndWhileAReleaseIsSuperseded(t *testing.T) {
 	require.Equal(t, "released", events[len(events)-1].Outcome)
 
 	told := hook.told()
-	t.Logf("the other system was told: %v", told)
+	t.Logf("the other system was called: %v", told)
 	require.ElementsMatch(t, []string{first + "/announce", second + "/announce"}, slices.Collect(maps.Keys(told)),
-		"however often it is told, it is told under one key for each release")
+		"however often it is called, all calls for a release have the same key")
 	status, text := w.call(http.MethodPost, "/api/v1/rollouts/shop/releases", map[string]string{"key": "two"}, nil)
 	require.Equal(t, http.StatusOK, status, text)
 	require.Contains(t, text, second, "the key has started one release")

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// proxy stands in front of a real server and passes everything on, until it is told otherwise.
+// proxy stands in front of a real server and forwards everything, until [proxy.answer] replaces the answers.
 type proxy struct {
 	*httptest.Server
 	instead atomic.Pointer[http.HandlerFunc]
@@ -34,7 +34,7 @@ func newProxy(t *testing.T, target string) *proxy {
 		through.ServeHTTP(w, r)
 	}))
 	t.Cleanup(func() {
-		p.CloseClientConnections() // one that waits for an answer in vain too
+		p.CloseClientConnections() // including those that still wait for an answer
 		p.Close()
 	})
 	return p

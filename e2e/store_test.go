@@ -21,7 +21,7 @@ import (
 // fill takes all that is left on the store's file system, and returns what gives it back.
 func (w *world) fill(t *testing.T) (free func()) {
 	t.Helper()
-	path := filepath.Join(w.store, "somebody-elses")
+	path := filepath.Join(w.store, "external")
 	f, err := os.Create(path) //nolint:gosec // the test's own folder
 	require.NoError(t, err)
 	block := make([]byte, 4096)

@@ -20,7 +20,7 @@ func TestATraefikInTrouble(t *testing.T) {
 		return func(v view) bool { return at(0, stage)(v) && v.State.InForce && settled(v) }
 	}
 
-	// Its API does not answer: the first weight is written and served, and nobody knows.
+	// Its API does not answer: the first weight is written and served, and the daemon cannot know.
 	w.wait(t, "shop", "the first weight is in force", inForce(0))
 	old, err := os.ReadFile(w.file("shop"))
 	require.NoError(t, err)
@@ -51,7 +51,7 @@ func TestATraefikInTrouble(t *testing.T) {
 	t.Logf("%v from the start of Traefik until its lost file is there again", time.Since(begin))
 	w.wait(t, "shop", "the gate is open", func(v view) bool { return atGate(v) && settled(v) })
 
-	// Somebody edits its file.
+	// An external edit changes its file.
 	before, drifted := w.metric("serin_drift_total"), count(w.events(t, id), "drifted")
 	require.NoError(t, os.WriteFile(w.file("shop"), old, 0o600))
 	begin = time.Now()
