@@ -23,7 +23,7 @@ func doing(what string) func(view) bool {
 	return func(v view) bool { return v.State.StepName == "promote" && v.State.Doing == what && v.State.InForce }
 }
 
-// keep holds the canary's pods back from ending, or lets them go.
+// keep prevents the canary's pods from terminating, or lets them terminate.
 func (w *world) keep(t *testing.T, kept bool) {
 	t.Helper()
 	finalizers := "null"
@@ -39,7 +39,7 @@ func (w *world) keep(t *testing.T, kept bool) {
 	}
 }
 
-// way is a place from which a release is sent back.
+// way is a point from which a release is rolled back.
 type way struct {
 	from, outcome string
 	before        func(w *world, image string)                   // before the release starts
@@ -139,7 +139,7 @@ var duringPromotion = []way{
 	},
 }
 
-// In each world one release after another is sent back, and leaves everything as the next one wants it.
+// In each world several releases are rolled back in turn. Each leaves everything as the next one needs it.
 func TestAReleaseGoesBackFromEveryStep(t *testing.T) {
 	t.Parallel()
 	for name, ways := range map[string][]way{
@@ -178,7 +178,7 @@ func (w *world) goesBack(t *testing.T, loads []*testbed.Load, from way, image st
 	w.asBefore(t, loads)
 }
 
-// jobSuspended: the migration does not run on, and the release says so.
+// jobSuspended checks that the migration is stopped and that the release says so.
 func (w *world) jobSuspended(t *testing.T, v view) {
 	t.Helper()
 	says := "job migrate-database had not ended, and is suspended in namespace " + w.pro
@@ -195,7 +195,7 @@ func (w *world) jobSuspended(t *testing.T, v view) {
 	})
 }
 
-// asBefore: stable has its image and replicas, the canary has no pods, and nobody is answered by it any more.
+// asBefore checks that stable has its image and replicas, and that the canary has no pods and answers nobody any more.
 func (w *world) asBefore(t *testing.T, loads []*testbed.Load) {
 	t.Helper()
 	stable := w.deployment(t, w.pro, w.name)

@@ -21,8 +21,8 @@ import (
 	"github.com/serindev/serin/internal/testbed/testcluster"
 )
 
-// between stands between the daemon and the API server, and does what happens on bad days. What the daemon is
-// answered comes from the real API server all the same.
+// between is a proxy between the daemon and the API server that causes the faults of bad days. The daemon's answers still
+// come from the real API server.
 type between struct {
 	URL   string
 	admin *http.Client
@@ -30,7 +30,7 @@ type between struct {
 	proxy *httputil.ReverseProxy
 
 	mu        sync.Mutex // guards what follows
-	late      int        // tries of each write that come too late, because somebody else has just written the object
+	late      int        // attempts at each write that lose the race against another writer
 	tries     map[string]int
 	conflicts int
 	watches   map[int]context.CancelFunc
@@ -91,7 +91,7 @@ func (b *between) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	b.proxy.ServeHTTP(w, r.WithContext(ctx))
 }
 
-// tooLate tells whether somebody else writes the object before this write.
+// tooLate tells whether another writer changes the object before this write.
 func (b *between) tooLate(r *http.Request) bool {
 	if r.Method != http.MethodPatch && r.Method != http.MethodDelete || r.URL.Query().Has("dryRun") {
 		return false
@@ -109,7 +109,7 @@ func (b *between) tooLate(r *http.Request) bool {
 	return true
 }
 
-// touch writes an object as somebody else.
+// touch writes an object as another writer.
 func (b *between) touch(ctx context.Context, path string) {
 	b.mu.Lock()
 	n := b.conflicts
@@ -125,7 +125,7 @@ func (b *between) touch(ctx context.Context, path string) {
 	}
 }
 
-// setLate makes so many tries of each write come too late.
+// setLate makes n attempts at each write lose the race against another writer.
 func (b *between) setLate(n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

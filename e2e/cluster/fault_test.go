@@ -15,7 +15,7 @@ import (
 	"github.com/serindev/serin/internal/testbed/testcluster"
 )
 
-// explained waits until `explain` says something: what a person reads who wants to know what is wrong.
+// explained waits until `explain` says want. It is what a person reads to find out what is wrong.
 func (w *world) explained(t *testing.T, want string) {
 	t.Helper()
 	until(t, "explain says "+want, func() string {
@@ -27,10 +27,10 @@ func (w *world) explained(t *testing.T, want string) {
 	})
 }
 
-// explainedNoMore waits until it says that no more.
+// explainedNoMore waits until it no longer says gone.
 func (w *world) explainedNoMore(t *testing.T, gone string) {
 	t.Helper()
-	until(t, "explain says no more "+gone, func() string {
+	until(t, "explain no longer says "+gone, func() string {
 		status, text := w.get("/api/v1/rollouts/"+w.name+"/explain", nil)
 		if status == http.StatusOK && !strings.Contains(text, gone) {
 			return ""
@@ -58,8 +58,8 @@ func TestACanaryDeploymentThatIsDeletedByHandComesBackWhileStableServes(t *testi
 	require.NoError(t, w.c.Client.AppsV1().Deployments(w.pro).Delete(t.Context(), "k8s-flask-canary", metav1.DeleteOptions{}))
 	w.explained(t, "k8s-flask-canary: it was deleted by somebody else, and was made again: ")
 	w.explained(t, "no ready endpoints behind Service k8s-flask-canary: all requests go to stable")
-	until(t, "the canary is made anew", func() string {
-		w.revive(t, w.pro, image2) // again: one that was bound a moment before would hang for ever
+	until(t, "the canary is made again", func() string {
+		w.revive(t, w.pro, image2) // in each attempt: a pod that was bound a moment before would hang forever
 		d, err := w.c.Client.AppsV1().Deployments(w.pro).Get(t.Context(), "k8s-flask-canary", metav1.GetOptions{})
 		switch {
 		case err != nil:
@@ -115,7 +115,7 @@ func TestATraefikServiceEditedByHandIsPutRight(t *testing.T) {
 	status, text := w.call(http.MethodPost, "/api/v1/releases/"+id+"/pause", map[string]string{"reason": "look"}, nil)
 	require.Equal(t, http.StatusOK, status, text)
 	w.c.Apply(t, w.pro, `{apiVersion: traefik.io/v1alpha1, kind: TraefikService, metadata: {name: k8s-flask}, spec: {weighted: {services: [{name: k8s-flask, port: 80, weight: 1}, {name: k8s-flask-canary, port: 80, weight: 1}]}}}`)
-	until(t, "it is told of", func() string {
+	until(t, "the release reports it", func() string {
 		for _, e := range w.events(t, id) {
 			if e.Kind == "drifted" {
 				return ""
@@ -258,7 +258,7 @@ func TestEveryWriteComesTooLateTwice(t *testing.T) {
 	require.Greater(t, w.between.conflicts, 20)
 }
 
-// An API server that takes requests and answers none: nobody waits for it, and when it answers again traffic goes back.
+// The API server accepts requests and answers none. Nothing waits for it, and once it answers again traffic goes back.
 func TestAPersonIsAnsweredWhileTheAPIServerIsSilent(t *testing.T) {
 	t.Parallel()
 	apart := pipeline.with("hold: 1s", "hold: 8s")

@@ -65,12 +65,12 @@ func newReplicas(t *testing.T, e example) *replicas {
 	return r
 }
 
-// use asks one daemon from now on.
+// use sends requests to one of the daemons from now on.
 func (r *replicas) use(i int) {
 	r.url = "http://" + r.hosts[i] + r.url[strings.LastIndex(r.url, ":"):]
 }
 
-// leads is the daemon that the Lease names, or -1.
+// leads returns the index of the daemon that the Lease names, or -1.
 func (r *replicas) leads() int {
 	l, err := r.c.Client.CoordinationV1().Leases(r.home).Get(context.Background(), "serin", metav1.GetOptions{})
 	if err != nil || l.Spec.HolderIdentity == nil {
@@ -84,7 +84,7 @@ func (r *replicas) leads() int {
 	return -1
 }
 
-// once holds what may happen only once in a release against its events.
+// once checks that what may happen only once in a release happened once.
 func (w *world) once(t *testing.T, id string) {
 	t.Helper()
 	seen := map[string]int{}

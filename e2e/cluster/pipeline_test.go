@@ -88,7 +88,7 @@ func TestAFailedMigrationEndsTheReleaseBeforeAnyTrafficMoved(t *testing.T) {
 	require.Equal(t, image1, imageOf(w.deployment(t, w.dev, "k8s-flask-nodeport")))
 }
 
-// worse is a version that fails often.
+// worse answers for a version that fails often.
 func worse() http.Handler {
 	return testbed.Unserved(testbed.Behaviour{Version: "2", ErrorRate: 0.3}, 1)
 }
@@ -105,7 +105,7 @@ func TestABadVersionGoesBackByItself(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, pipeline.with("min: 1s", "min: 10s", "hold: 1s", "hold: 10s",
-				// The breaker's own window is short: at a handful of errors it would close the cohort's route for both arms.
+				// The breaker's window is short: a handful of errors would open it and stop the cohort's route for both arms.
 				"> 0.25", "> 0.90"))
 			loads := w.users(t, beta)
 			id := w.start(t, image2)
@@ -121,7 +121,7 @@ func TestABadVersionGoesBackByItself(t *testing.T) {
 	}
 }
 
-// logRollback tells how long it took from the decision to go back, a person's or a verdict, until every replica of
+// logRollback logs how long it took from the decision to roll back, a person's or a verdict's, until every replica of
 // Traefik said that stable has all the traffic.
 func (w *world) logRollback(t *testing.T, id string) {
 	t.Helper()
@@ -158,7 +158,7 @@ func TestAPersonGoesBackFromTheSecondGate(t *testing.T) {
 	w.asBefore(t, loads)
 }
 
-// Argo CD, say, brings stable to the version, and an autoscaler has given it more pods meanwhile.
+// Another program, such as Argo CD, brings stable to the new version, and an autoscaler has added pods meanwhile.
 func TestSomebodyElsePromotesAndAnAutoscalerCountsThePods(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, pipeline.with("strategy: patch", "strategy: wait"))
@@ -190,7 +190,7 @@ func (w *world) patchStable(t *testing.T, who, patch string) {
 
 func TestTheFiveStepsRunToTheEnd(t *testing.T) {
 	t.Parallel()
-	// It names no API of Traefik's: what is written is trusted after a minute, which is a second here.
+	// It names no API of Traefik's, so what is written is trusted after a minute, which is a second here.
 	w := newWorld(t, fiveSteps.with("tls: {secretName: feed-tls}}", "tls: {secretName: feed-tls}}, verify: {for: 1s}"))
 	employees := http.Header{"X-Employee": {"yes"}}
 	payers := http.Header{"X-Country": {"NZ"}, "Cookie": {"tier=premium"}}

@@ -11,14 +11,14 @@ import (
 	"github.com/serindev/serin/internal/testbed"
 )
 
-// sample is what users had been answered, and pods asked, just before the rollout was seen like this.
+// sample is what users had been answered, and how often pods had been asked, just before the rollout was in this state.
 type sample struct {
 	view  view
 	users []testbed.LoadCounts
 	pods  map[string]int // requests by the pods' image
 }
 
-// recorder takes samples all the time.
+// recorder takes samples continuously.
 type recorder struct {
 	w       *world
 	loads   []*testbed.Load
@@ -73,14 +73,15 @@ func (r *recorder) end() {
 	r.done.Wait()
 }
 
-// enough requests for a share: one more or less, by where Traefik's round begins, is then one in a hundred.
+// enough is how many requests a share is computed from: where Traefik's round robin begins then changes it by no more than
+// one in a hundred.
 const enough = 100
 
-// underWay is how many requests of the two groups of users may be under way at a time, 16 of each.
+// underWay is how many requests of the two groups of users may be in flight at a time, 16 of each.
 const underWay = 32
 
-// tolerance is for the requests under way when a weight came into force, and for Traefik's round, which begins anew at
-// each reload.
+// tolerance allows for the requests in flight when a weight came into force, and for Traefik's round robin, which begins
+// again at each reload.
 func tolerance(counts map[string]int) float64 {
 	all := 0
 	for _, n := range counts {
@@ -89,8 +90,8 @@ func tolerance(counts map[string]int) float64 {
 	return 0.03 + underWay/float64(all)
 }
 
-// during is what happened while a weight was in force: answers to each group of users by version, and requests at
-// the pods by image.
+// during returns what happened while a weight was in force: the answers to each group of users by version, and the
+// requests to the pods by image.
 func (r *recorder) during(t *testing.T, step string, stage int) (users []map[string]int, pods map[string]int) {
 	t.Helper()
 	var first, last *sample
@@ -117,7 +118,7 @@ func (r *recorder) during(t *testing.T, step string, stage int) (users []map[str
 	return users, pods
 }
 
-// share is the new version's part of two counts.
+// share is the new version's part of the two counts together.
 func share(t *testing.T, counts map[string]int, old, canary string) float64 {
 	t.Helper()
 	all := counts[old] + counts[canary]
@@ -125,8 +126,8 @@ func share(t *testing.T, counts map[string]int, old, canary string) float64 {
 	return float64(counts[canary]) / float64(all)
 }
 
-// splitAsAsked: every weight of the pipeline was what users got and pods were asked, from the A/B test on, and nobody
-// was on the canary before.
+// splitAsAsked checks that, from the A/B test on, users and pods saw every weight of the pipeline, and that nobody was on
+// the canary before.
 func (r *recorder) splitAsAsked(t *testing.T) {
 	t.Helper()
 	users, pods := r.during(t, "ab", 0)
@@ -141,7 +142,7 @@ func (r *recorder) splitAsAsked(t *testing.T) {
 	}
 	for stage, weight := range []float64{0.05, 0.1, 0.25, 0.5, 0.75} {
 		users, pods := r.during(t, "gray", stage)
-		// Together: Traefik takes the versions in turn, and so may each group that asks as often as the other.
+		// Both groups together: Traefik alternates between the versions, and so may two groups that send as many requests.
 		all := map[string]int{}
 		for _, group := range users {
 			for version, n := range group {
@@ -149,7 +150,7 @@ func (r *recorder) splitAsAsked(t *testing.T) {
 			}
 		}
 		require.InDelta(t, weight, share(t, all, "1", "2"), tolerance(all), "weight %v, as users see it", weight)
-		if stage > 0 { // at the first one the cohort's route is still there for a moment
+		if stage > 0 { // at the first weight the cohort's route is still there for a moment
 			require.InDelta(t, weight, share(t, pods, image1, image2), tolerance(pods), "weight %v, at the pods", weight)
 		}
 	}
@@ -162,7 +163,7 @@ func (r *recorder) splitAsAsked(t *testing.T) {
 			answered[image1] += l.Counts().Answered("1")
 			answered[image2] += l.Counts().Answered("2")
 		}
-		// A request that was under way when its user left is counted, and was not answered.
+		// A request in flight when the load ended is counted at the pod, although its user got no answer.
 		if more := counted[image2] - answered[image2]; counted[image1] >= answered[image1] && more >= 0 && more <= underWay {
 			return ""
 		}

@@ -1,6 +1,6 @@
 // Package cluster runs the whole pipeline on a real API server with real controllers, a real Traefik that reads its
-// custom resources, a real Prometheus, and pods that answer. The daemon is the built program. It is a ServiceAccount
-// with the Roles that the Helm chart makes, and no other right. Start reading at [world].
+// custom resources, a real Prometheus, and pods that answer. The daemon is the built program. It runs as a ServiceAccount
+// with the Roles that the Helm chart makes and no other rights. Start reading at [world].
 package cluster
 
 import (
@@ -32,15 +32,15 @@ import (
 	"github.com/serindev/serin/internal/testbed/testcluster"
 )
 
-// patience is how long a test waits for what has to happen: far more than it takes, on the slowest machine.
+// patience is how long a test waits for something that has to happen: far longer than it takes on the slowest machine.
 const patience = 4 * time.Minute
 
-// beside is how many tests run at once: they wait most of the time.
-const beside = "5"
+// parallel is how many tests run at once: they wait most of the time.
+const parallel = "5"
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if err := flag.Set("test.parallel", beside); err != nil {
+	if err := flag.Set("test.parallel", parallel); err != nil {
 		panic(err) // every test binary has that flag
 	}
 	testcluster.Main(m)
@@ -55,7 +55,7 @@ var program = sync.OnceValues(func() (string, error) {
 	return testbed.Serin(dir)
 })
 
-// The images of the tests. What a version's pods answer is set by its image.
+// The images of the tests. An image determines what its pods answer.
 const (
 	image1 = "registry.example.com/flask:1"
 	image2 = "registry.example.com/flask:2"
@@ -79,21 +79,21 @@ metadata: {name: NAME}
 spec: {selector: {app: NAME}, ports: [{name: http, port: 80, targetPort: http}]}
 `
 
-// example is one of ../../examples, and the application that it is for. It runs as it is written, but for hosts and
-// for times: those of the examples are for real users, and would take hours here.
+// example is one of ../../examples, and the application that it is for. It runs as it is written except for hosts and
+// times: the times of the examples are meant for real users and would take hours here.
 type example struct {
 	file, name, container string
-	// preRelease is a Deployment that the example takes for granted, in a namespace of its own.
+	// preRelease is a Deployment that the example expects to exist, in a namespace of its own.
 	preRelease string
-	// secret of the certificate for the host; the users then come by HTTPS.
+	// secret names the Secret of the host's certificate. If it is set, users come by HTTPS.
 	secret string
-	// powerless: the daemon begins without any right.
+	// powerless: the daemon starts without any rights.
 	powerless bool
-	// meddled: somebody stands between the daemon and the API server.
+	// meddled: a proxy stands between the daemon and the API server, see between.
 	meddled bool
-	// apart: the daemon has an API server of its own over the same etcd, for a test to kill.
+	// apart: the daemon has an API server of its own over the same etcd, which a test may kill.
 	apart bool
-	// empty: Traefik takes Services without pods.
+	// empty: Traefik accepts Services without pods.
 	empty bool
 	// change edits the text further: old, new, old, new.
 	change []string
@@ -172,8 +172,8 @@ func newPlace(t testing.TB, e example) *world {
 // startTraefik starts a Traefik with a Service in front of it, by which the examples name its API.
 func (w *world) startTraefik(t testing.TB) {
 	t.Helper()
-	// It sees this test's namespace only: each change of another's would make it begin its circuit breakers anew, and a
-	// new one opens if the first answer that it sees is an error.
+	// It sees this test's namespace only. A change in another namespace would make it reload, which resets its circuit
+	// breakers, and a new circuit breaker opens if the first answer that it sees is an error.
 	args := []string{"--providers.kubernetescrd.namespaces=" + w.pro}
 	if w.empty {
 		args = append(args, "--providers.kubernetescrd.allowemptyservices=true")
@@ -202,7 +202,7 @@ func (w *world) startTraefik(t testing.TB) {
 	w.entry, w.tls = "https://"+w.traefik.Addr("websecure"), &tls.Config{RootCAs: roots, ServerName: w.host, MinVersion: tls.VersionTLS12}
 }
 
-// account makes the ServiceAccount that the daemon is, with the chart's rights.
+// account makes the daemon's ServiceAccount, with the rights that the chart gives it.
 func (w *world) account(t testing.TB) {
 	t.Helper()
 	config := w.c.ServiceAccount(t, w.home, "serin")
@@ -219,8 +219,8 @@ func (w *world) account(t testing.TB) {
 	}
 }
 
-// grant gives the daemon what the chart gives it, with more of its values: Roles in the namespaces of the rollout and of
-// Traefik.
+// grant gives the daemon the rights that the chart gives it: Roles in the namespaces of the rollout and of Traefik. More
+// are further arguments of helm.
 func (w *world) grant(t testing.TB, more ...string) {
 	t.Helper()
 	helm, err := testbed.Tool("helm")
@@ -237,7 +237,7 @@ func (w *world) grant(t testing.TB, more ...string) {
 	w.c.Apply(t, w.home, string(roles))
 }
 
-// revoke takes the rights in the rollout's namespace away.
+// revoke takes away the daemon's rights in the rollout's namespace.
 func (w *world) revoke(t *testing.T) {
 	t.Helper()
 	require.NoError(t, w.c.Client.RbacV1().RoleBindings(w.pro).Delete(t.Context(), "serin", metav1.DeleteOptions{}))
@@ -295,7 +295,7 @@ func (w *world) configure(t *testing.T) {
 	w.configureWith(t, map[string]string{"rollout.yaml": documents, "jobs/migrate.yaml": string(migrate)})
 }
 
-// configureWith gives the daemon documents, by their file.
+// configureWith writes the daemon's configuration, with these documents by file name.
 func (w *world) configureWith(t testing.TB, documents map[string]string) {
 	t.Helper()
 	port, err := testbed.FreePort()
@@ -317,7 +317,7 @@ func (w *world) begin(t testing.TB) {
 	w.signIn(t)
 }
 
-// signIn waits until the daemon is ready, and takes its first token.
+// signIn waits until the daemon is ready, and reads its first token.
 func (w *world) signIn(t testing.TB) {
 	t.Helper()
 	until(t, "the daemon is ready", func() string {
@@ -332,7 +332,7 @@ func (w *world) signIn(t testing.TB) {
 	w.token = strings.TrimSpace(string(token))
 }
 
-// until polls until check says nothing, and fails with its last word.
+// until polls until check returns nothing, and fails with what it returned last.
 func until(t testing.TB, what string, check func() string) {
 	t.Helper()
 	tick := time.NewTicker(50 * time.Millisecond)
@@ -350,7 +350,7 @@ func until(t testing.TB, what string, check func() string) {
 	}
 }
 
-// call sends a request to the daemon's API and decodes a good answer. The status is 0 if there was none.
+// call sends a request to the daemon's API and decodes a successful answer. The status is 0 if there was no answer.
 func (w *world) call(method, path string, body, out any) (int, string) {
 	var send bytes.Buffer
 	if body != nil {
@@ -385,14 +385,14 @@ func (w *world) get(path string, out any) (int, string) {
 	return w.call(http.MethodGet, path, nil, out)
 }
 
-// view is what these tests want to know of a rollout.
+// view is the part of a rollout's state that these tests look at.
 type view struct {
 	Release struct{ ID string }
 	State   struct {
 		Phase, Outcome, Why, StepName, Doing string
 		Seq, Step, Stage                     int
 		InForce                              bool
-		Pending                              json.RawMessage // what the canary gets its pods for; the traffic is as before
+		Pending                              json.RawMessage // what the canary is being scaled for; the traffic has not changed yet
 	}
 	Confirmation, Gate, Waiting string
 	Differences, Trouble        []string
@@ -415,7 +415,7 @@ func (w *world) view() (v view, err error) {
 	return v, nil
 }
 
-// wait returns when the rollout is as ok wants it.
+// wait returns once ok accepts the rollout's state.
 func (w *world) wait(t *testing.T, what string, ok func(view) bool) (v view) {
 	t.Helper()
 	until(t, what, func() string {
@@ -442,7 +442,7 @@ func at(step string, stage int) func(view) bool {
 	}
 }
 
-// start begins a release of an image.
+// start starts a release of an image.
 func (w *world) start(t *testing.T, image string) string {
 	t.Helper()
 	var r struct{ ID string }
@@ -457,14 +457,14 @@ func (w *world) approve(t *testing.T, id, gate string) {
 	require.Equal(t, http.StatusOK, status, text)
 }
 
-// rate is how often a second each group of users asks: under the race detector, requests are most of what these tests
-// cost. Whoever counts shares needs more of them.
+// Requests a second of each group of users. Under the race detector, requests are most of what these tests cost. Tests
+// that measure shares need more of them.
 const (
 	rate        = 50
 	countedRate = 100
 )
 
-// users ask all the time: everybody, and those of the cohorts.
+// users starts a constant load of ordinary users, and one for each cohort.
 func (w *world) users(t *testing.T, cohorts ...http.Header) []*testbed.Load {
 	t.Helper()
 	return w.usersAt(t, rate, cohorts...)
@@ -498,7 +498,7 @@ func (w *world) usersAt(t *testing.T, rate float64, cohorts ...http.Header) (loa
 	return loads
 }
 
-// event is what these tests want to know of an event.
+// event is the part of an event that these tests look at.
 type event struct {
 	Kind, By string
 	At       time.Time
@@ -507,7 +507,7 @@ type event struct {
 	What, Why json.RawMessage
 }
 
-// told is what a release's events of a kind say.
+// told returns what a release's events of a kind say.
 func (w *world) told(t *testing.T, id, kind string) string {
 	t.Helper()
 	var out strings.Builder
@@ -553,7 +553,7 @@ func (w *world) runs(t *testing.T, namespace, image string) {
 	})
 }
 
-// revive lets a Job's pods that hang end well, and a Deployment's be made anew.
+// revive lets the hanging pods of a Job succeed, and those of a Deployment be made again.
 func (w *world) revive(t *testing.T, namespace, image string) {
 	t.Helper()
 	w.c.SetImage(namespace, image, testcluster.Image{})
@@ -580,7 +580,7 @@ func (w *world) revive(t *testing.T, namespace, image string) {
 
 func imageOf(d *appsv1.Deployment) string { return d.Spec.Template.Spec.Containers[0].Image }
 
-// noRequestFailed that the canary did not fail: whatever Serin does, users do not notice.
+// noRequestFailed checks that only the canary itself failed requests: users notice nothing of what Serin does.
 func noRequestFailed(t *testing.T, loads []*testbed.Load) {
 	t.Helper()
 	for _, l := range loads {
