@@ -7,8 +7,8 @@ import (
 	"github.com/serindev/serin/traffic"
 )
 
-// Answered is what was observed of a rollout's traffic. Its error is that nobody answered: unread is why the
-// configuration could not be read, and no replica said what it serves.
+// Answered returns what was observed of a rollout's traffic. It returns an error if nothing answered: the configuration
+// could not be read, for the reason unread, and no replica said what it serves.
 func Answered(rollout string, o traffic.Observed, unread error) (traffic.Observed, error) {
 	if unread == nil {
 		return o, nil

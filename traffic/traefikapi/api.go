@@ -1,7 +1,7 @@
-// Package traefikapi asks a Traefik what it serves, and knows what a Traefik takes: rules, priorities, guards.
+// Package traefikapi asks a Traefik what it serves, and knows what a Traefik accepts: rules, priorities, guards.
 //
-// It is what the backends of traffic have in common, whatever they write and wherever. It writes nothing. Start at
-// [Client.Get] and [Compare].
+// The backends of traffic share it, whatever they write and wherever they write it. The package itself writes nothing.
+// Start at [Client.Get] and [Compare].
 package traefikapi
 
 import (
@@ -16,31 +16,31 @@ import (
 	"strings"
 )
 
-// maxAnswer bounds one answer of the API: a service with a thousand servers has less.
+// maxAnswer bounds one answer of the API, in bytes: one that describes a service with a thousand servers is smaller.
 const maxAnswer = 1 << 20
 
-// Enabled is the status of what works in Traefik's runtime configuration.
+// Enabled is the status of an object that works in Traefik's runtime configuration.
 const Enabled = "enabled"
 
 // Replica is the API of one Traefik.
 type Replica struct {
-	// URL is its base, without /api. It has no credentials in it.
+	// URL is its base, without /api. It contains no credentials.
 	URL string
-	// User and Password are sent by basic authentication, if User is set.
+	// User and Password are sent as basic authentication if User is set.
 	User     string
 	Password Secret
 }
 
-// Name is the address, which holds nothing secret.
+// Name is the address. It contains no secret.
 func (p *Replica) Name() string { return strings.TrimSuffix(p.URL, "/") }
 
-// State is Traefik's word on an object, which it adds to the object itself.
+// State is what Traefik adds to an object when it shows it: whether the object works, and why it does not.
 type State struct {
 	Status string   `json:"status"`
 	Errors []string `json:"error"`
 }
 
-// Problem is what is wrong with an object, empty if it is enabled. What tells which: "router shop".
+// Problem says what is wrong with an object; it is empty if the object is enabled. what names the object: "router shop".
 func (s State) Problem(what string) string {
 	if s.Status == Enabled {
 		return ""
@@ -51,10 +51,11 @@ func (s State) Problem(what string) string {
 // ErrNoObject is returned by [Client.Get] when the API answers that it has no such object.
 var ErrNoObject = errors.New("no such object")
 
-// Client asks replicas.
+// Client sends requests to the APIs of replicas.
 type Client struct{ http http.Client }
 
-// NewClient makes a client that asks as c does, nil: as a client of its own; it never follows redirects.
+// NewClient makes a client that sends requests through a copy of c, or through a new HTTP client if c is nil. It never
+// follows redirects.
 func NewClient(c *http.Client) *Client {
 	client := &Client{}
 	if c != nil {
@@ -64,13 +65,13 @@ func NewClient(c *http.Client) *Client {
 	return client
 }
 
-// Get asks for /api/http/KIND/NAME and decodes the answer into v. [ErrNoObject]: there is none.
+// Get asks for /api/http/KIND/NAME and decodes the answer into v. It returns [ErrNoObject] if there is no such object.
 func (c *Client) Get(ctx context.Context, replica Replica, kind, name string, v any) error {
 	return c.get(ctx, replica, kind+"/"+url.PathEscape(name), v)
 }
 
-// Search asks for the objects of a kind whose name (or rule, or service) holds text, and decodes the list into v: at
-// most a thousand.
+// Search asks for the objects of a kind whose name (or rule, or service) contains text, and decodes the list, of at most
+// a thousand, into v.
 func (c *Client) Search(ctx context.Context, replica Replica, kind, text string, v any) error {
 	return c.get(ctx, replica, kind+"?per_page=1000&search="+url.QueryEscape(text), v)
 }
@@ -112,7 +113,7 @@ func (c *Client) get(ctx context.Context, replica Replica, path string, v any) e
 	return nil
 }
 
-// isMissing tells the API's own 404, which is a message in JSON, from that of a port without the API.
+// isMissing distinguishes the API's own 404, which carries a JSON message, from the 404 of a port without the API.
 func isMissing(body []byte) bool {
 	var answer struct {
 		Message string `json:"message"`

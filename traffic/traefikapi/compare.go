@@ -10,13 +10,13 @@ import (
 	"github.com/traefik/traefik/v3/pkg/config/dynamic"
 )
 
-// Difference is a field of an object that is not as it should be.
+// Difference is one field of an object that differs from what it should be.
 type Difference struct {
 	Object string // its name in Traefik
 	Text   string
 }
 
-// Texts are the texts of differences.
+// Texts returns the texts of differences.
 func Texts(differences []Difference) []string {
 	var out []string
 	for _, d := range differences {
@@ -25,11 +25,11 @@ func Texts(differences []Difference) []string {
 	return out
 }
 
-// fields are the values of one object by their path, as JSON.
+// fields maps the path of each field of one object to its value, as JSON.
 type fields map[string]string
 
-// Compare lists what differs between what should be there and what is, sorted. Exact: nothing more may be there;
-// otherwise fields and objects that should not be there are passed over, for Traefik adds some.
+// Compare lists, sorted, how got differs from want. If exact is set, got may have nothing more; otherwise additional
+// fields and objects are ignored, because Traefik adds some.
 func Compare(want, got *dynamic.HTTPConfiguration, exact bool) []Difference {
 	w, g := flatten(want), flatten(got)
 	var out []Difference
@@ -52,8 +52,8 @@ func Compare(want, got *dynamic.HTTPConfiguration, exact bool) []Difference {
 	return out
 }
 
-// Differ lists in words what differs between what an object should be and what it is, field by field as JSON, sorted.
-// Exact: nothing more may be there; otherwise what should not be there is passed over.
+// Differ lists in words, sorted, how the JSON fields of an object differ from those it should have. If exact is set, got
+// may have nothing more; otherwise additional fields are ignored.
 func Differ(object string, want, got any, exact bool) []string {
 	return differ(object, fieldsOf(want), fieldsOf(got), exact)
 }
@@ -64,7 +64,7 @@ func differ(key string, want, got fields, exact bool) []string {
 		switch value, ok := got[path]; {
 		case ok && value != want[path]:
 			out = append(out, fmt.Sprintf("%s: %s is %s, not %s", key, path, value, want[path]))
-		case !ok && want[path] == empty && !exact && hasBelow(got, path): // something in it is not nothing
+		case !ok && want[path] == empty && !exact && hasBelow(got, path): // an empty object was wanted, and one with fields is there
 		case !ok:
 			out = append(out, fmt.Sprintf("%s: %s is missing, not %s", key, path, want[path]))
 		}
@@ -86,7 +86,7 @@ func hasBelow(f fields, path string) bool {
 	return false
 }
 
-// flatten is every object by its kind and name.
+// flatten returns the fields of every object by its kind and name.
 func flatten(h *dynamic.HTTPConfiguration) map[string]fields {
 	out := map[string]fields{}
 	for name, r := range h.Routers {
@@ -107,14 +107,14 @@ const empty = "{}"
 func fieldsOf(object any) fields {
 	var tree any
 	if err := json.Unmarshal(toJSON(object), &tree); err != nil {
-		panic(fmt.Sprintf("JSON of a %T: %v", object, err)) // it has just been written by the same package
+		panic(fmt.Sprintf("JSON of a %T: %v", object, err)) // encoding/json has just produced it
 	}
 	out := fields{}
 	out.add("", tree)
 	return out
 }
 
-// add takes objects apart; lists stay whole, for their order counts.
+// add descends into objects. Lists stay whole, because their order matters.
 func (f fields) add(path string, tree any) {
 	object, ok := tree.(map[string]any)
 	if !ok || len(object) == 0 {
@@ -126,13 +126,13 @@ func (f fields) add(path string, tree any) {
 	}
 }
 
-// toJSON writes without the escapes for HTML, because people read it.
+// toJSON encodes without HTML escapes, because people read the result.
 func toJSON(v any) []byte {
 	var b strings.Builder
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	if err := e.Encode(v); err != nil {
-		panic(fmt.Sprintf("JSON of a %T: %v", v, err)) // Traefik's types all have one
+		panic(fmt.Sprintf("JSON of a %T: %v", v, err)) // all of Traefik's types can be encoded
 	}
 	return []byte(strings.TrimSuffix(b.String(), "\n"))
 }

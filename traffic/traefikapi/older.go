@@ -13,8 +13,8 @@ import (
 	"github.com/serindev/serin/traffic"
 )
 
-// CheckRule is [ParseRule] for a rule that a person writes: what Traefik 2 took is refused with the form that Traefik 3
-// takes, also where Traefik 3 would build it and match nobody.
+// CheckRule is [ParseRule] for a rule that a person wrote. A rule in the syntax of Traefik 2 is refused, and the error
+// shows it in the syntax of Traefik 3. That includes rules that Traefik 3 would accept but that would match no request.
 func CheckRule(rule string) error {
 	rule = strings.TrimSpace(rule)
 	err := ParseRule(rule)
@@ -28,7 +28,7 @@ func CheckRule(rule string) error {
 	return nil
 }
 
-// canonical is a rule whose values are quoted as [modern] quotes them, if it can be read.
+// canonical returns a rule with its values quoted as [modern] quotes them, or the rule itself if it cannot be parsed.
 func canonical(rule string) string {
 	e, err := parser.ParseExpr(rule)
 	if err != nil {
@@ -41,10 +41,10 @@ func canonical(rule string) string {
 	return text
 }
 
-// inQuotes are values as YAML or a shell quotes them.
+// inQuotes matches values in the single quotes of YAML and shells.
 var inQuotes = regexp.MustCompile("'([^'\"`]*)'")
 
-// modern is a rule in the words of Traefik 3; ok is false for what cannot be read in those of either.
+// modern returns a rule in the syntax of Traefik 3; ok is false if it is valid in neither syntax.
 func modern(rule string) (text string, ok bool) {
 	if !strings.ContainsAny(rule, "`\"") {
 		rule = inQuotes.ReplaceAllString(rule, "`$1`")
@@ -59,7 +59,7 @@ func modern(rule string) (text string, ok bool) {
 
 var errNoRule = errors.New("no rule")
 
-// rewrite writes a rule with other matchers.
+// rewrite prints a rule, with each matcher as call prints it.
 func rewrite(e ast.Expr, call func(name string, values []string) string) (string, error) {
 	switch e := e.(type) {
 	case *ast.ParenExpr:
@@ -108,10 +108,10 @@ func called(name string, values []string) string {
 	return name + "(" + strings.Join(quoted, ", ") + ")"
 }
 
-// template is a part of a host or a path that Traefik 2 took for a regular expression with a name.
+// template matches a part of a host or path that Traefik 2 read as a named regular expression.
 var template = regexp.MustCompile(`\{[A-Za-z0-9_-]*:?([^{}]*(?:\{[0-9,]+\}[^{}]*)*)\}`)
 
-// modernCall is one matcher of Traefik 2 in the words of Traefik 3 (its migration guide, Router Rule Matchers).
+// modernCall returns a matcher of Traefik 2 in the syntax of Traefik 3 (its migration guide, Router Rule Matchers).
 func modernCall(name string, values []string) string {
 	switch name {
 	case "Headers", "HeadersRegexp":
@@ -145,7 +145,7 @@ func modernValue(name, value string) string {
 	case named == nil || !strings.Contains(value, "{") || name == "Method" || name == "ClientIP":
 		return called(name, []string{value})
 	case strings.HasSuffix(name, "Regexp") && !regexp.MustCompile(`\{[A-Za-z0-9_-]+:`).MatchString(value):
-		return called(name, []string{value}) // {2,3} of a regular expression
+		return called(name, []string{value}) // a quantifier such as {2,3}
 	}
 	var b strings.Builder
 	b.WriteByte('^')

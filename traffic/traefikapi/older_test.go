@@ -8,8 +8,7 @@ import (
 	"github.com/serindev/serin/traffic/traefikapi"
 )
 
-// field.md, F1 and newcomer.md, M4 and M8: what everybody has who came from Traefik 2. The form that is told is one that
-// Traefik 3 takes.
+// Everybody who comes from Traefik 2 has rules like these. The form that the error suggests is one that Traefik 3 accepts.
 func TestARuleOfTraefik2IsRefusedWithTheOneOfTraefik3(t *testing.T) {
 	for rule, write := range map[string]string{
 		"Host(`a.example.com`, `b.example.com`) && PathPrefix(`/api`, `/v2`)": "(Host(`a.example.com`) || Host(`b.example.com`)) && (PathPrefix(`/api`) || PathPrefix(`/v2`))",

@@ -13,14 +13,14 @@ import (
 	"github.com/traefik/traefik/v3/pkg/rules"
 )
 
-// matcher is what Traefik takes as one of its matchers: how many values, and what they have to be.
+// matcher describes one of Traefik's matchers: how many values it takes, and what they have to be.
 type matcher struct {
 	values []int
 	check  func(values []string) error
 }
 
-// matchers are those of Traefik 3.6, pkg/muxer/http/matcher.go. That package itself does not build without Traefik's
-// replacement of gorilla/mux, so the checks are written again; a test has the real one judge the same rules.
+// matchers are those of Traefik 3.6 (pkg/muxer/http/matcher.go). That package builds only with Traefik's replacement of
+// gorilla/mux, so its checks are reimplemented here. A test compares them with the real Traefik.
 var matchers = map[string]matcher{
 	"ClientIP":     {[]int{1}, func(v []string) error { _, err := ip.NewChecker(v); return err }},
 	"Method":       {[]int{1}, nil},
@@ -59,7 +59,7 @@ func lastRegexp(values []string) error {
 	return err
 }
 
-// ParseRule parses a rule as Traefik does, and refuses what Traefik would not build.
+// ParseRule parses a rule as Traefik does, and returns an error for a rule that Traefik would not accept.
 func ParseRule(rule string) error {
 	tree, err := RuleTree(rule)
 	if err != nil {
@@ -71,7 +71,7 @@ func ParseRule(rule string) error {
 	return nil
 }
 
-// RuleTree is the rule as Traefik's parser reads it.
+// RuleTree returns the rule as Traefik's parser reads it.
 func RuleTree(rule string) (*rules.Tree, error) {
 	parser, err := rules.NewParser(slices.Sorted(maps.Keys(matchers)))
 	if err != nil {

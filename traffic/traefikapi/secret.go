@@ -8,17 +8,17 @@ import (
 	"strings"
 )
 
-// Secret is a credential that no log, message or JSON document shows.
+// Secret is a credential that is never shown in a log, message or JSON document.
 type Secret struct{ value, file string }
 
 // NewSecret wraps a credential.
 func NewSecret(value string) Secret { return Secret{value: value} }
 
-// SecretFile is a credential that a file holds. It is read whenever it is needed: a file that is missing keeps nobody from
-// anything but being asked with it, and one that is replaced counts at once.
+// SecretFile is a credential in a file. The file is read each time the credential is needed, so a replaced file takes
+// effect at once, and a missing one fails only the requests that need it.
 func SecretFile(path string) Secret { return Secret{file: path} }
 
-// read is the credential.
+// read returns the credential.
 func (s Secret) read() (string, error) {
 	if s.file == "" {
 		return s.value, nil
@@ -34,7 +34,7 @@ const hidden = "***"
 
 // Format writes "***" for every verb; without it %d would look inside.
 func (Secret) Format(f fmt.State, _ rune) {
-	io.WriteString(f, hidden) //nolint:errcheck,gosec // a Formatter has nowhere to say it
+	io.WriteString(f, hidden) //nolint:errcheck,gosec // a Formatter cannot return an error
 }
 
 // LogValue is "***".

@@ -14,10 +14,11 @@ import (
 	"github.com/serindev/serin/traffic"
 )
 
-// MaxPriority is what Traefik leaves to users, less one for the cohort's router; above are its own routers.
+// MaxPriority is the highest priority that Traefik leaves to users, less one for the cohort's router. Traefik's own
+// routers are above it.
 const MaxPriority = math.MaxInt - 1001
 
-// ValidateRoute says all that is wrong with a route; its rule is parsed by Traefik's own parser.
+// ValidateRoute reports everything that is wrong with a route. Traefik's own parser parses the rule.
 func ValidateRoute(r traffic.Route) error {
 	var errs []error
 	if strings.TrimSpace(r.Rule) == "" {
@@ -36,8 +37,8 @@ func ValidateRoute(r traffic.Route) error {
 	return errors.Join(append(errs, r.Validate())...)
 }
 
-// ValidateGuards says all that is wrong with guards; the circuit breaker's expression is parsed by the library that
-// Traefik takes for it.
+// ValidateGuards reports everything that is wrong with guards. The circuit breaker's expression is parsed by the library
+// that Traefik uses for it.
 func ValidateGuards(g traffic.Guards) error {
 	var errs []error
 	if b := g.CircuitBreaker; b != nil {
@@ -62,7 +63,7 @@ func ValidateGuards(g traffic.Guards) error {
 	return errors.Join(errs...)
 }
 
-// Validate says all that is wrong with a replica's address.
+// Validate reports everything that is wrong with a replica's address.
 func (p *Replica) Validate() error {
 	u, err := url.Parse(p.URL)
 	switch {
