@@ -146,7 +146,7 @@ func (c *counter) beganWithItsTarget(l Labels, p point, t int64) bool {
 // what it is, and what it adds.
 func (c *counter) walk(id uint64, s Series, visit func(x Sample, how step, adds float64)) {
 	p, known := c.points[id]
-	based, before := known, -1.0
+	counted, before := known, -1.0 // counted: before this answer
 	began := known && c.beganAgain(id, s, p.t)
 	for _, x := range s.Samples {
 		t, v := x.T+c.ask.shift, x.total()
@@ -166,7 +166,7 @@ func (c *counter) walk(id uint64, s Series, visit func(x Sample, how step, adds 
 		}
 		how := difference
 		switch {
-		case !based && c.ask.fresh && t <= c.ask.after: // before counting began
+		case !counted && c.ask.fresh && t <= c.ask.after: // before counting began
 			how = base
 		case !known && !c.scraped(s.Labels, c.ask.absent, t):
 			how = base
@@ -181,7 +181,6 @@ func (c *counter) walk(id uint64, s Series, visit func(x Sample, how step, adds 
 		case v < p.v:
 			how = c.fell(id, p, point{t, v}, before)
 		}
-		based = based || !c.ask.fresh || t > c.ask.after
 		before = v
 		if how == unsure {
 			visit(x, how, 0)
@@ -286,7 +285,7 @@ func (in *input) count(a Ask, answer Answer, bounds []float64, next *Cursor) tal
 	skip, t.repeated = c.repeated(answer.Series)
 	for i, s := range answer.Series {
 		id := seriesID(in.id, s.Labels)
-		if isNative(s) {
+		if len(bounds) > 0 && isNative(s) { // where no bounds are asked for, a histogram is its number of observations
 			t.counts[i], t.below[i] = c.native(id, s, bounds)
 		} else {
 			t.counts[i] = c.float(id, s)

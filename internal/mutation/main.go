@@ -9,15 +9,19 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -49,7 +53,7 @@ type options struct {
 	keep      string  // the folder for what is kept from one run to the next
 	sample    float64 // the share of mutants that are tried
 	seed      string  // another seed, another sample
-	fresh     bool    // forget the kills that are kept
+	fresh     bool    // forget the outcomes that are kept
 }
 
 // run tests the mutants of the packages named, folders below the module's root, where it has to be called.
@@ -58,10 +62,10 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("mutation", flag.ContinueOnError)
 	flags.StringVar(&o.gremlins, "gremlins", ".toolchain/bin/gremlins", "the mutation tester")
 	flags.StringVar(&o.survivors, "survivors", "tools/gremlins/survivors.txt", "the mutants that no test can notice, with the reasons")
-	flags.StringVar(&o.keep, "keep", ".toolchain/mutation", "where kills are kept")
+	flags.StringVar(&o.keep, "keep", ".toolchain/mutation", "where outcomes are kept")
 	flags.Float64Var(&o.sample, "sample", 1, "the share of mutants that are tried")
 	flags.StringVar(&o.seed, "seed", "1", "the seed of the sample")
-	flags.BoolVar(&o.fresh, "fresh", false, "try again what was killed in an earlier run")
+	flags.BoolVar(&o.fresh, "fresh", false, "try again what an earlier run has tried")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -154,17 +158,21 @@ func (p subject) instructions(work, tree string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	kills := filepath.Join(keep, "kills", strings.ReplaceAll(p.path, "/", "-"))
+	kept := filepath.Join(keep, "outcomes", strings.ReplaceAll(p.path, "/", "-"))
 	if p.fresh {
-		if err := os.RemoveAll(kills); err != nil {
+		if err := os.RemoveAll(kept); err != nil {
 			return "", err
 		}
 	}
-	if err := os.MkdirAll(kills, 0o750); err != nil {
+	if err := os.MkdirAll(kept, 0o750); err != nil {
+		return "", err
+	}
+	state, err := stateOf(filepath.Join(tree, p.path), filepath.Join(tree, p.path, proofs[p.path]))
+	if err != nil {
 		return "", err
 	}
 	in := instructions{
-		Go: goPath, Package: p.path, Proofs: proofs[p.path], Tree: tree, Journal: filepath.Join(work, "journal"), Kills: kills,
+		Go: goPath, Package: p.path, Proofs: proofs[p.path], Tree: tree, Journal: filepath.Join(work, "journal"), Kept: kept, State: state,
 		Cache: filepath.Join(keep, "cache"), Sample: p.sample, Seed: p.seed,
 	}
 	return in.write(filepath.Join(work, "instructions.json"))
@@ -199,6 +207,26 @@ func copyTree(from, to string) error {
 		}
 	}
 	return nil
+}
+
+// stateOf is a hash of all that is in some folders.
+func stateOf(folders ...string) (string, error) {
+	sum := sha256.New()
+	for _, folder := range slices.Compact(folders) {
+		files := os.DirFS(folder)
+		err := fs.WalkDir(files, ".", func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			b, err := fs.ReadFile(files, path)
+			fmt.Fprintf(sum, "%s %d\n%s", path, len(b), b)
+			return err
+		})
+		if err != nil {
+			return "", err
+		}
+	}
+	return hex.EncodeToString(sum.Sum(nil)[:6]), nil
 }
 
 // interval is the 95% interval of Wilson around k of n: what a sample says of the whole.

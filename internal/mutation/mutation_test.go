@@ -51,12 +51,12 @@ func newModule(t *testing.T) module {
 	require.NoError(t, err)
 	m := module{
 		in: instructions{
-			Go: goPath, Package: "p", Tree: tree, Journal: filepath.Join(folder, "journal"), Kills: filepath.Join(folder, "kills"),
+			Go: goPath, Package: "p", Tree: tree, Journal: filepath.Join(folder, "journal"), Kept: filepath.Join(folder, "kept"), State: "1",
 			Cache: strings.TrimSpace(string(cache)), Sample: 1, Seed: "1",
 		},
 		work: filepath.Join(work, "p"), goname: filepath.Join(folder, "go"),
 	}
-	require.NoError(t, os.Mkdir(m.in.Kills, 0o750))
+	require.NoError(t, os.Mkdir(m.in.Kept, 0o750))
 	self, err := os.Executable()
 	require.NoError(t, err)
 	require.NoError(t, os.Symlink(self, m.goname))
@@ -112,7 +112,9 @@ func TestTheStandInForGoSaysWhatBecameOfAMutant(t *testing.T) {
 	require.Equal(t, "p.go\tkilled\np.go\tlived\np.go\tunviable\n\tunviable\n", string(journal))
 
 	require.NoError(t, os.WriteFile(filepath.Join(m.work, "p_test.go"), []byte("package p\n\nimport \"testing\"\n\nfunc Test(t *testing.T) { t.Fail() }\n"), 0o600))
-	require.Equal(t, 1, m.mutate(t, "a > b", "a >= b"), "what lived is tried again, with the tests as they are now")
+	require.Equal(t, 0, m.mutate(t, "a > b", "a >= b"), "what lived is not tried again")
+	m.in.State = "2"
+	require.Equal(t, 1, m.mutate(t, "a > b", "a >= b"), "unless anything in the package has changed")
 	require.NoError(t, os.Remove(filepath.Join(m.work, "p_test.go")))
 	require.Equal(t, 1, m.mutate(t, "a < b", "a <= b"), "what was killed is not: it is killed even without tests")
 

@@ -46,7 +46,8 @@ type instructions struct {
 	Proofs  string  // the folder of another package whose tests are the proof of this one, from the package's; or empty
 	Tree    string  // the module without any mistake
 	Journal string  // a line for each mutant: its file and what became of it
-	Kills   string  // a folder with a file for each mutant that was killed, named by its content
+	Kept    string  // a folder with a file for each mutant whose outcome is known, named by its content
+	State   string  // a hash of the package and its tests
 	Cache   string  // go's cache for the mutants, none of which is ever built again
 	Sample  float64 // the share of mutants that are tried
 	Seed    string
@@ -174,23 +175,30 @@ func (in instructions) mistake() (name string, content []byte, err error) {
 	return "", nil, nil
 }
 
-// outcome says what becomes of a mutant. A kill is kept by the content of the file: it is not tried again while that
-// stays what it is, though tests and other files may change.
+// outcome says what becomes of a mutant. What is known of it is kept by the content of the file: a kill for as long as
+// that stays what it is, though tests and other files may change; that it lived until anything in the package changes.
 func (in instructions) outcome(name string, content []byte) (string, error) {
 	sum := sha256.Sum256(append([]byte(name+"\n"), content...))
-	kept := filepath.Join(in.Kills, hex.EncodeToString(sum[:12]))
 	drawn := sha256.Sum256(append([]byte(in.Seed+"\n"), sum[:]...))
 	if float64(binary.BigEndian.Uint64(drawn[:])) >= in.Sample*math.MaxUint64 {
 		return leftOut, nil
 	}
-	if before, err := os.ReadFile(kept); err == nil {
-		return string(before), nil
+	dead := filepath.Join(in.Kept, hex.EncodeToString(sum[:12]))
+	alive := dead + "-" + in.State
+	for _, path := range []string{dead, alive} {
+		if before, err := os.ReadFile(path); err == nil {
+			return string(before), nil
+		}
 	}
 	outcome, _, err := in.test(".")
-	if err != nil || outcome == lived {
-		return outcome, err
+	if err != nil {
+		return "", err
 	}
-	return outcome, os.WriteFile(kept, []byte(outcome), 0o600)
+	path := dead
+	if outcome == lived {
+		path = alive
+	}
+	return outcome, os.WriteFile(path, []byte(outcome), 0o600)
 }
 
 // test runs the tests of the package in a folder, under limits.
