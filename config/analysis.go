@@ -28,22 +28,22 @@ type AnalysisSpec struct {
 	WarmUp *Duration `json:"warmUp,omitempty"`
 	// PassAfter is the earliest time after the first look at which a pass may be given.
 	PassAfter *Duration `json:"passAfter,omitempty"`
-	// Settle is how late samples may be: one scrape interval.
+	// Settle is how long late samples are awaited: one scrape interval.
 	Settle *Duration `json:"settle,omitempty"`
-	// Fresh is of the judge before this one, and has no effect: a fault is found whenever it begins.
+	// Fresh belongs to an earlier judge and has no effect: a fault is found whenever it begins.
 	Fresh *FreshSpec `json:"fresh,omitempty"`
-	// SampleRatio is the test whether the requests of the arms fit the weight in force.
+	// SampleRatio tests whether the requests of the arms fit the weight in force.
 	SampleRatio *SampleRatioSpec `json:"sampleRatio,omitempty"`
 	// Prometheus is the name of one of the daemon's sources; the rollout's where it is left out.
 	Prometheus string `json:"prometheus,omitempty" jsonschema:"minLength=1"`
-	// ServiceLabel is what Traefik's label service is called there; what the daemon says of the source where it is left
-	// out.
+	// ServiceLabel is the name of Traefik's label service in that source; by default, the one that the daemon's
+	// document gives for the source.
 	ServiceLabel string `json:"serviceLabel,omitempty" jsonschema:"pattern=^[a-zA-Z_][a-zA-Z0-9_]*$"`
-	// Match are further matchers of Traefik's series, for presets and the sample ratio, beside the daemon's.
+	// Match adds matchers for Traefik's series, for presets and the sample ratio, to the daemon's.
 	Match Matchers `json:"match,omitempty"`
 }
 
-// PatienceSpec is how long a lack of data is waited for, and what is done then.
+// PatienceSpec is how long to put up with a lack of data, and what to do then.
 type PatienceSpec struct {
 	// For how long.
 	For Duration `json:"for"`
@@ -51,7 +51,7 @@ type PatienceSpec struct {
 	Then string `json:"then" jsonschema:"enum=hold,enum=gate,enum=rollback"`
 }
 
-// FreshSpec is read so that documents from before go on being valid.
+// FreshSpec is read so that older documents stay valid.
 type FreshSpec struct {
 	// Disabled has no effect.
 	Disabled bool `json:"disabled,omitempty"`
@@ -61,9 +61,9 @@ type FreshSpec struct {
 	Live *int `json:"live,omitempty" jsonschema:"minimum=1,maximum=64"`
 }
 
-// SampleRatioSpec is the test whether the requests of the arms fit the weight in force.
+// SampleRatioSpec tests whether the requests of the arms fit the weight in force.
 type SampleRatioSpec struct {
-	// Disabled: it is not tested.
+	// Disabled switches the test off.
 	Disabled bool `json:"disabled,omitempty"`
 	// Requests selects the counter of an arm's requests; the default is Traefik's.
 	Requests string `json:"requests,omitempty"`
@@ -75,22 +75,22 @@ type SampleRatioSpec struct {
 	FalseAlarm *Share `json:"falseAlarm,omitempty"`
 }
 
-// MetricSpec is one thing that is measured, by exactly one of preset, ratio, slow, distribution and gauge.
+// MetricSpec is one thing to measure, with exactly one of preset, ratio, slow, distribution and gauge.
 type MetricSpec struct {
 	// Name of the metric.
 	Name MetricName `json:"name"`
 	// Preset is a metric that Serin knows: traefik-errors or traefik-latency.
 	Preset string `json:"preset,omitempty"`
-	// Codes that the preset traefik-errors counts, such as 499 or 5xx; 5xx where they are left out.
+	// Codes that the preset traefik-errors counts, such as 499 or 5xx; 5xx by default.
 	Codes []Code `json:"codes,omitempty" jsonschema:"minItems=1"`
-	// Match narrows a preset: further matchers of Traefik's series, beside the analysis's and the daemon's.
+	// Match narrows a preset: further matchers for Traefik's series, in addition to the analysis's and the daemon's.
 	Match Matchers `json:"match,omitempty"`
 	// Prometheus is the name of one of the daemon's sources, in place of the analysis's.
 	Prometheus string `json:"prometheus,omitempty" jsonschema:"minLength=1"`
 	// SlowerThan is the bound of the preset traefik-latency; it has to be one of Traefik's bucket bounds.
 	SlowerThan *Duration `json:"slowerThan,omitempty"`
-	// Absent says what it means if an arm that has total has no series of bad (or good): zero takes it for none. Where it
-	// is left out, that holds as soon as anybody has such a series.
+	// Absent says what it means if an arm has a series for total and none for bad (or good): zero means no events. If
+	// it is left out, that holds as soon as any arm has had such a series.
 	Absent string `json:"absent,omitempty" jsonschema:"enum=zero"`
 	// Ratio counts events over an exposure.
 	Ratio *RatioSpec `json:"ratio,omitempty"`
@@ -100,22 +100,22 @@ type MetricSpec struct {
 	Distribution *DistributionSpec `json:"distribution,omitempty"`
 	// Gauge compares the mean of a value.
 	Gauge *GaugeSpec `json:"gauge,omitempty"`
-	// Baseline is what it is compared with in place of stable at the same time.
+	// Baseline is what to compare with instead of stable at the same time.
 	Baseline *BaselineSpec `json:"baseline,omitempty"`
 	// Margin is how much worse is still acceptable: worse by more than both is a regression.
 	Margin *MarginSpec `json:"margin,omitempty"`
-	// Direction is which way is worse.
+	// Direction says which way is worse.
 	Direction string `json:"direction,omitempty" jsonschema:"enum=increase,enum=decrease,enum=either"`
 	// Weight is its share of the chance of a false rollback, relative to the other metrics'.
 	Weight *float64 `json:"weight,omitempty" jsonschema:"exclusiveMinimum=0,maximum=1000"`
-	// Goal: it passes only when improved, not already when no worse.
+	// Goal: it passes only when it has improved; not being worse is not enough.
 	Goal bool `json:"goal,omitempty"`
 	// Optional: no data is not held against the canary.
 	Optional bool `json:"optional,omitempty"`
-	// Noise is how much the arms are supposed to differ from minute to minute before anything is learned.
+	// Noise is how much the arms are assumed to differ from minute to minute before anything has been learned.
 	Noise *Share `json:"noise,omitempty"`
-	// Replicas is the label that tells apart the replicas of stable in the metric's series (pod, instance): how much
-	// they differ from each other is learned before the first release. Not for Traefik's own metrics.
+	// Replicas is the label that distinguishes the replicas of stable in the metric's series (pod, instance): Serin
+	// learns before the first release how much they differ. It is not for Traefik's own metrics.
 	Replicas string `json:"replicas,omitempty"`
 	// Uneven: what it counts is not of the users' requests (queues, jobs, probes), and need not divide between the arms as
 	// these do. Otherwise there is an alarm where it does not.
@@ -158,9 +158,9 @@ type GaugeSpec struct {
 
 // BaselineSpec is what a metric is compared with: exactly one of its fields.
 type BaselineSpec struct {
-	// Fixed is a rate that is not to be exceeded.
+	// Fixed is a rate that must not be exceeded.
 	Fixed *Share `json:"fixed,omitempty"`
-	// Offset compares with the same metric so long ago.
+	// Offset compares with the same metric that long ago.
 	Offset *Duration `json:"offset,omitempty"`
 }
 

@@ -14,7 +14,7 @@ import (
 // minInterval between looks: a scrape is never more frequent, and each look costs queries.
 const minInterval = time.Second
 
-// analysis checks the meaning of an analysis by itself; its parameters are checked where a rollout uses it.
+// analysis checks the meaning of an analysis on its own; its parameters are checked where a rollout uses it.
 func (c *checker) analysis(s *AnalysisSpec, name string) {
 	if name == traefik.Web {
 		c.fail(c.at("metadata", "name"), "%s is built in: take another name", name)
@@ -102,7 +102,7 @@ func (c *checker) metric(at place, m *MetricSpec) {
 		"metric "+def.Name+": ", m.queries()...)
 }
 
-// source checks what a metric measures and returns the field that says it; "" if it cannot be said.
+// source checks what a metric measures and returns the field that says so, or "" if that cannot be determined.
 func (c *checker) source(at place, m *MetricSpec) string {
 	var set []string
 	for _, f := range []struct {
@@ -149,7 +149,7 @@ func (c *checker) sourceFields(at place, m *MetricSpec, set string) string {
 		c.fail(at.in("preset"), "there is no preset %s: %s", quote(m.Preset), meant(m.Preset, names))
 		return ""
 	case m.Ratio != nil && (m.Ratio.Bad == "") == (m.Ratio.Good == ""):
-		c.fail(at.in("ratio"), "expected one of bad or good beside total")
+		c.fail(at.in("ratio"), "expected one of bad or good in addition to total")
 		return ""
 	case m.Slow != nil && m.Slow.SlowerThan <= 0:
 		c.fail(at.in("slow", "slowerThan"), "expected more than 0")
@@ -183,7 +183,7 @@ func (c *checker) baseline(at place, m *MetricSpec) {
 	}
 }
 
-// probe binds a definition to two imagined arms, so that everything that a release would stumble over shows now.
+// probe binds a definition to two imaginary arms, so that whatever a release would stumble over is found now.
 func (c *checker) probe(at place, def analysis.Definition, prefix string, texts ...string) {
 	canary, baseline := analysis.Names{Service: "canary@file"}, analysis.Names{Service: "stable@file"}
 	canary.Vars, baseline.Vars = map[string][]string{}, map[string][]string{}
@@ -211,7 +211,7 @@ func (c *checker) probe(at place, def analysis.Definition, prefix string, texts 
 	}
 }
 
-// queries are the texts of a metric that may have placeholders.
+// queries returns the texts of a metric that may contain placeholders.
 func (m *MetricSpec) queries() []string {
 	switch {
 	case m.Ratio != nil:
@@ -226,7 +226,7 @@ func (m *MetricSpec) queries() []string {
 	return nil // presets know ${service} only
 }
 
-// variables are the names that an analysis asks for, sorted.
+// variables returns the names of the placeholders that an analysis uses, sorted.
 func (s *AnalysisSpec) variables() []string {
 	var out []string
 	texts := []string{}

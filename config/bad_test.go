@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Each bad file has its complete report beside it; a new message starts there (STYLE.md, Configuration).
+// Each bad file has its complete report next to it; a new message starts there (STYLE.md, Configuration).
 func TestEveryBadFileIsAnsweredWithAllThatIsWrong(t *testing.T) {
 	files, err := filepath.Glob("testdata/bad/*.yaml")
 	require.NoError(t, err)

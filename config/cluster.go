@@ -15,7 +15,7 @@ import (
 	"github.com/serindev/serin/workload"
 )
 
-// The defaults of what a rollout has on Kubernetes (spec/rollout.md leaves them open).
+// Defaults for rollouts on Kubernetes (spec/rollout.md leaves them open).
 const (
 	defaultNamespace     = "default"
 	defaultJobDeadline   = 15 * time.Minute
@@ -25,13 +25,13 @@ const (
 	defaultCapacityReady = 10 * time.Minute
 )
 
-// namespace is the one that is named, or the route's.
+// namespace returns own, or the route's namespace if own is empty.
 func (m *planner) namespace(own Namespace) string {
 	route, _ := m.spec.Traffic.cluster()
 	return cmp.Or(string(own), route)
 }
 
-// workloads fills in what a rollout has on Kubernetes alongside its traffic.
+// workloads fills in the Deployments of a rollout on Kubernetes, and its triggers.
 func (m *planner) workloads() {
 	if !m.cluster {
 		return
@@ -60,7 +60,7 @@ func (a Amount) toReplicas() workload.Replicas {
 		return workload.Replicas{Count: n}
 	}
 	s, err := share.Parse(string(a))
-	if err != nil { // empty: it grows with the weight alone; anything else has been refused
+	if err != nil { // empty: the replicas grow with the weight alone; anything else has been refused
 		return workload.Replicas{}
 	}
 	return workload.Replicas{Share: s}
@@ -75,7 +75,7 @@ func (m *planner) manifest(at place, given Manifest, read func([]byte) (json.Raw
 	b, err, who := []byte(given.Inline), error(nil), ""
 	if given.Inline == nil {
 		who = given.File + ": "
-		b, err = readFile(m.beside(given.File))
+		b, err = readFile(m.absolutePath(given.File))
 	}
 	if err == nil && len(b) > maxFileSize {
 		err = errors.New("too large for a manifest")

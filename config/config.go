@@ -1,9 +1,9 @@
-// Package config answers what the user wrote, and what is wrong with it.
+// Package config answers what the user has written, and what is wrong with it.
 //
-// Bytes become a syntax tree, the tree is held against the JSON Schema that is generated from the document types
-// (all violations, each at its line and column), then decoded, then checked for meaning (all violations), and
-// becomes an immutable [Set] of plans with their revisions. Nothing is half loaded. It starts no release and
-// talks to no server; what it knows of other rooms are the definitions that it fills in.
+// Bytes become a syntax tree; the tree is validated against the JSON Schema that is generated from the document types
+// (all violations, each at its line and column), decoded, checked for meaning (all violations again), and turned into
+// an immutable [Set] of plans with their revisions. Nothing is loaded by half. The package starts no release and talks
+// to no server; all it knows about other packages is the definitions that it fills in.
 //
 // Start reading at [Load]; the documents are [RolloutSpec], [AnalysisSpec] and [DaemonSpec].
 package config
@@ -24,7 +24,7 @@ var kinds = []string{KindDaemon, KindAnalysis, KindRollout}
 
 // Bounds of the input. Configuration is written by people: what is larger is a mistake or an attack.
 const (
-	// maxFileSize is far above any written rollout (about 2 KiB) and far below what hurts.
+	// maxFileSize is far above any real rollout (about 2 KiB) and far below what hurts.
 	maxFileSize = 1 << 20
 	// maxTokens of one document: the YAML parser's time grows with the square of the tokens of one mapping, and
 	// its stack with their nesting; 20,000 take a tenth of a second.
@@ -42,8 +42,8 @@ const (
 type Metadata struct {
 	// Name is unique among the documents of its kind; objects in Traefik are named after a rollout.
 	Name Name `json:"name"`
-	// Labels are for people and other programs; Serin does not look at them.
+	// Labels are for people and other programs; Serin ignores them.
 	Labels map[string]string `json:"labels,omitempty"`
-	// Annotations are for people and other programs; Serin does not look at them.
+	// Annotations are for people and other programs; Serin ignores them.
 	Annotations map[string]string `json:"annotations,omitempty"`
 }

@@ -46,7 +46,7 @@ func (c *checker) daemon(s *DaemonSpec) {
 	}
 }
 
-// parseNetwork reads an address or a network; an address is a network of its own.
+// parseNetwork parses an address or a network; an address is a network of one.
 func parseNetwork(text string) (netip.Prefix, error) {
 	if ip, err := netip.ParseAddr(text); err == nil && ip.Zone() == "" {
 		ip = ip.Unmap()
@@ -56,7 +56,7 @@ func parseNetwork(text string) (netip.Prefix, error) {
 	return p.Masked(), err
 }
 
-// leastSecret is how long a secret has to be for its signatures to be worth something.
+// leastSecret is the shortest secret whose signatures are worth anything.
 const leastSecret = 16
 
 func (c *checker) notify(receivers []NotifySpec) {
@@ -147,7 +147,7 @@ func (c *checker) auth(s *DaemonSpec) {
 	}
 }
 
-// spinnaker checks who may use a listener that asks for no token.
+// spinnaker checks that a listener without tokens says who may use it.
 func (c *checker) spinnaker(d *DaemonSpec, s *SpinnakerSpec) {
 	at := c.spec("spinnaker")
 	if d.Prometheus.Scrape != nil {
@@ -169,7 +169,7 @@ func (c *checker) spinnaker(d *DaemonSpec, s *SpinnakerSpec) {
 	}
 }
 
-// spinnakerAccounts checks that a name leads to one account.
+// spinnakerAccounts checks that each name belongs to one account.
 func (c *checker) spinnakerAccounts(at place, a *SpinnakerAccountsSpec) {
 	if a == nil {
 		return
@@ -255,7 +255,7 @@ func (c *checker) prometheus(at place, p *PrometheusSpec) {
 	}
 }
 
-// metricsFrom checks that metrics come from one place.
+// metricsFrom checks that metrics come from exactly one place.
 func (c *checker) metricsFrom(at place, p *PrometheusSpec) {
 	switch {
 	case (p.URL == "") == (p.Scrape == nil):
@@ -268,14 +268,14 @@ func (c *checker) metricsFrom(at place, p *PrometheusSpec) {
 	}
 }
 
-// Bounds on how often targets are read: neither a load for them, nor so seldom that series count as gone.
+// Bounds on the scrape interval: targets must not suffer, and series must not count as gone between two scrapes.
 const (
 	leastScrape = 100 * time.Millisecond
 	mostScrape  = time.Minute
 )
 
-// loopback tells whether an address can be reached from this machine only. Names other than localhost cannot be
-// known to stay.
+// loopback reports whether an address can be reached from this machine only. Names other than localhost may change
+// their address, so they do not count.
 func loopback(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {

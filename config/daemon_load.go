@@ -20,7 +20,7 @@ const (
 	defaultTimeout        = Duration(10 * time.Second)
 	defaultScrapeInterval = Duration(15 * time.Second)
 	defaultScrape         = Duration(2 * time.Second)
-	scrapeSettle          = Duration(time.Millisecond) // a look waits for the scrapes under way instead
+	scrapeSettle          = Duration(time.Millisecond) // a look waits for scrapes under way instead
 	defaultConcurrency    = 8
 	defaultEvidence       = Duration(90 * 24 * time.Hour)
 	defaultSession        = Duration(12 * time.Hour)
@@ -41,7 +41,7 @@ func LoadDaemon(path string) (daemon *DaemonSpec, warnings, errs Errors) {
 	return &set.Daemons[0], set.Warnings, nil
 }
 
-// withDefaults fills in what is not said; file is where it was read from.
+// withDefaults fills in what the document leaves out; file is where it was read from.
 func (s DaemonSpec) withDefaults(file string) DaemonSpec {
 	if s.Listen == "" {
 		s.Listen = defaultListen
@@ -50,21 +50,21 @@ func (s DaemonSpec) withDefaults(file string) DaemonSpec {
 		s.Store = defaultStore
 	}
 	if at, ok := strings.CutPrefix(s.Store.Reveal(), "sqlite:"); ok && !strings.HasPrefix(at, ":") {
-		s.Store = Secret("sqlite:" + beside(file, at))
+		s.Store = Secret("sqlite:" + fromFolderOf(file, at))
 	}
-	s.StoreFile = beside(file, s.StoreFile)
+	s.StoreFile = fromFolderOf(file, s.StoreFile)
 	if k := s.Kubernetes; k != nil {
-		s.Kubernetes = &KubernetesSpec{Kubeconfig: beside(file, k.Kubeconfig), Context: k.Context, Resources: k.Resources}
+		s.Kubernetes = &KubernetesSpec{Kubeconfig: fromFolderOf(file, k.Kubeconfig), Context: k.Context, Resources: k.Resources}
 	}
 	if l := s.Leader; l != nil && l.Duration == nil {
 		s.Leader = &LeaderSpec{Lease: l.Lease, Namespace: l.Namespace, Duration: new(defaultLease)}
 	}
 	s.Config = append(Texts(nil), s.Config...)
 	for i := range s.Config {
-		s.Config[i] = beside(file, s.Config[i])
+		s.Config[i] = fromFolderOf(file, s.Config[i])
 	}
 	if s.TLS != nil {
-		s.TLS = &ListenTLSSpec{beside(file, s.TLS.Cert), beside(file, s.TLS.Key)}
+		s.TLS = &ListenTLSSpec{fromFolderOf(file, s.TLS.Cert), fromFolderOf(file, s.TLS.Key)}
 	}
 	s.Auth = s.Auth.withDefaults(file)
 	s.Prometheus = s.Prometheus.withDefaults(file)
@@ -96,10 +96,10 @@ func (a *AuthSpec) withDefaults(file string) *AuthSpec {
 	if a != nil {
 		auth = *a
 	}
-	auth.Tokens = beside(file, auth.Tokens)
+	auth.Tokens = fromFolderOf(file, auth.Tokens)
 	if auth.OIDC != nil {
 		o := *auth.OIDC
-		o.ClientSecretFile = beside(file, o.ClientSecretFile)
+		o.ClientSecretFile = fromFolderOf(file, o.ClientSecretFile)
 		auth.OIDC = &o
 	}
 	var n SessionsSpec
@@ -112,12 +112,12 @@ func (a *AuthSpec) withDefaults(file string) *AuthSpec {
 	if n.Idle == nil {
 		n.Idle = new(defaultIdle)
 	}
-	n.KeyFile = beside(file, n.KeyFile)
+	n.KeyFile = fromFolderOf(file, n.KeyFile)
 	auth.Sessions = &n
 	return &auth
 }
 
-// Proxies are the networks of trustedProxies, which was checked.
+// Proxies returns the networks of trustedProxies, which has been checked.
 func (s *DaemonSpec) Proxies() []netip.Prefix {
 	var out []netip.Prefix
 	for _, text := range s.TrustedProxies {
@@ -128,7 +128,7 @@ func (s *DaemonSpec) Proxies() []netip.Prefix {
 	return out
 }
 
-// Secret is the client's secret at the provider, read from its file if it is in one; empty for a public client.
+// Secret returns the client's secret at the provider, read from its file if it is in one; empty for a public client.
 func (o *OIDCSpec) Secret() (Secret, error) {
 	if o.ClientSecretFile == "" {
 		return o.ClientSecret, nil
@@ -140,18 +140,18 @@ func (o *OIDCSpec) Secret() (Secret, error) {
 	return Secret(strings.TrimSpace(string(b))), nil
 }
 
-// withPaths makes the paths absolute; nil stays nil.
+// withPaths makes paths absolute; nil stays nil.
 func (s *SpinnakerSpec) withPaths(file string) *SpinnakerSpec {
 	if s == nil {
 		return nil
 	}
 	out := *s
 	if t := s.TLS; t != nil {
-		out.TLS = &SpinnakerTLSSpec{beside(file, t.Cert), beside(file, t.Key), beside(file, t.ClientCA)}
+		out.TLS = &SpinnakerTLSSpec{fromFolderOf(file, t.Cert), fromFolderOf(file, t.Key), fromFolderOf(file, t.ClientCA)}
 	}
 	if s.BasicAuth != nil {
 		auth := *s.BasicAuth
-		auth.PasswordFile = beside(file, auth.PasswordFile)
+		auth.PasswordFile = fromFolderOf(file, auth.PasswordFile)
 		out.BasicAuth = &auth
 	}
 	return &out
@@ -174,34 +174,34 @@ func (p PrometheusSpec) withDefaults(file string) PrometheusSpec {
 	if p.Concurrency == 0 {
 		p.Concurrency = defaultConcurrency
 	}
-	p.BearerTokenFile = beside(file, p.BearerTokenFile)
+	p.BearerTokenFile = fromFolderOf(file, p.BearerTokenFile)
 	if p.BasicAuth != nil {
 		auth := *p.BasicAuth
-		auth.PasswordFile = beside(file, auth.PasswordFile)
+		auth.PasswordFile = fromFolderOf(file, auth.PasswordFile)
 		p.BasicAuth = &auth
 	}
 	if p.TLS != nil {
 		t := *p.TLS
-		t.CAFile, t.CertFile, t.KeyFile = beside(file, t.CAFile), beside(file, t.CertFile), beside(file, t.KeyFile)
+		t.CAFile, t.CertFile, t.KeyFile = fromFolderOf(file, t.CAFile), fromFolderOf(file, t.CertFile), fromFolderOf(file, t.KeyFile)
 		p.TLS = &t
 	}
 	return p
 }
 
-// defaultOn is what people have to hear of: where somebody has to act, and how it ends.
+// defaultOn is what people have to know: where somebody has to act, and how a release ends.
 var defaultOn = []string{"gate", "hold", "alarm", "rollback", "finished"}
 
 func notifyDefaults(receivers []NotifySpec, file string) []NotifySpec {
 	out := make([]NotifySpec, len(receivers))
 	for i, n := range receivers {
 		n.Name = Name(n.Receiver())
-		n.URLFile = beside(file, n.URLFile)
+		n.URLFile = fromFolderOf(file, n.URLFile)
 		if len(n.On) == 0 {
 			n.On = defaultOn
 		}
 		if n.Webhook != nil {
 			w := *n.Webhook
-			w.URLFile, w.SecretFile = beside(file, w.URLFile), beside(file, w.SecretFile)
+			w.URLFile, w.SecretFile = fromFolderOf(file, w.URLFile), fromFolderOf(file, w.SecretFile)
 			n.Webhook = &w
 		}
 		out[i] = n
@@ -212,7 +212,7 @@ func notifyDefaults(receivers []NotifySpec, file string) []NotifySpec {
 // notAName is what a name cannot hold.
 var notAName = regexp.MustCompile(`[^a-z0-9]+`)
 
-// Receiver is what it is called: its name, else the scheme of its URL or the name of the file that holds that.
+// Receiver returns the name, or else the scheme of the URL, or else the name of the file that holds the URL.
 func (n *NotifySpec) Receiver() string {
 	service, _, ok := strings.Cut(n.URL.Reveal(), "://")
 	if !ok {
@@ -235,17 +235,17 @@ func (n *NotifySpec) Receiver() string {
 // maxReceiver is as long as a [Name] may be.
 const maxReceiver = 50
 
-// Address is what the messages are sent to, read from its file if it is in one.
+// Address returns where messages are sent, read from its file if it is in one.
 func (n *NotifySpec) Address() (Secret, error) {
 	return secretFrom(n.URL, n.URLFile, "the address of receiver "+n.Receiver())
 }
 
-// Address is where events are posted to, read from its file if it is in one.
+// Address returns where events are posted, read from its file if it is in one.
 func (w *NotifyWebhookSpec) Address() (Secret, error) {
 	return secretFrom(w.URL, w.URLFile, "the address of a webhook")
 }
 
-// Key is what events are signed with, read from its file if it is in one.
+// Key returns the key that signs events, read from its file if it is in one.
 func (w *NotifyWebhookSpec) Key() (Secret, error) {
 	return secretFrom(w.Secret, w.SecretFile, "the secret of a webhook")
 }
@@ -261,7 +261,7 @@ func secretFrom(value Secret, file, what string) (Secret, error) {
 	return Secret(strings.TrimSpace(string(b))), nil
 }
 
-// StoreURL is the address of the store, read from its file if it is in one.
+// StoreURL returns the address of the store, read from its file if it is in one.
 func (s *DaemonSpec) StoreURL() (Secret, error) {
 	if s.StoreFile == "" {
 		return s.Store, nil
@@ -273,10 +273,10 @@ func (s *DaemonSpec) StoreURL() (Secret, error) {
 	return Secret(strings.TrimSpace(string(b))), nil
 }
 
-// HTTPClient is the connection to Prometheus in its own words; secrets that are in files are read by its client.
+// HTTPClient returns the connection in the form of Prometheus's own client, which reads secrets from their files.
 func (p *PrometheusSpec) HTTPClient() (promconfig.HTTPClientConfig, error) {
 	c := promconfig.DefaultHTTPClientConfig
-	c.FollowRedirects = false // custom headers, which may be secrets, would go along to wherever it leads
+	c.FollowRedirects = false // a redirect would take custom headers, which may be secrets, along
 	if b := p.BasicAuth; b != nil {
 		c.BasicAuth = &promconfig.BasicAuth{Username: b.Username, Password: promconfig.Secret(b.Password.Reveal()), PasswordFile: b.PasswordFile}
 	}

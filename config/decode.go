@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// parsed is one document of a file. Exactly one of the kinds is set, none if its form is wrong.
+// parsed is one document of a file. Exactly one of the kinds is set; none is if the form is wrong.
 type parsed struct {
 	document
 	kind string
@@ -17,14 +17,14 @@ type parsed struct {
 	analysis *AnalysisDocument
 	rollout  *RolloutDocument
 	warnings Errors
-	// flawed: its form is right, its meaning is not.
+	// flawed: the form is right, the meaning is not.
 	flawed bool
 }
 
-// formed tells whether the document could be decoded.
+// formed reports whether the document could be decoded.
 func (p *parsed) formed() bool { return p.daemon != nil || p.analysis != nil || p.rollout != nil }
 
-// checker gathers what is wrong with one document.
+// checker collects what is wrong with one document.
 type checker struct {
 	document
 	errs, warnings Errors
@@ -40,7 +40,7 @@ func (c *checker) warn(p place, format string, args ...any) {
 	c.warnings = append(c.warnings, p.errorf(format, args...))
 }
 
-// decode reads one document: its form, then its own meaning. References to others come later, in [resolver].
+// decode checks one document: its form, then its meaning. References to other documents come later, in [resolver].
 func (d document) decode(l Loader) (parsed, Errors) {
 	p := parsed{document: d}
 	if errs := d.envelope(); errs != nil {
@@ -77,7 +77,7 @@ func (d document) decode(l Loader) (parsed, Errors) {
 	return p, c.errs.sorted()
 }
 
-// emptySteps reads "promote:" and "gate:" without anything behind as if {} were there: people write it so.
+// emptySteps reads "promote:" and "gate:" with nothing after them as {}: people write them so.
 func (d document) emptySteps() {
 	spec, _ := d.root.get("spec")
 	steps, _ := spec.value.get("steps")
@@ -95,13 +95,13 @@ func (d document) emptySteps() {
 
 func decodeInto[T any](c *checker, b []byte) *T {
 	v := new(T)
-	if err := json.Unmarshal(b, v); err != nil { // the schema has let it through: whole numbers beyond 64 bits, say
+	if err := json.Unmarshal(b, v); err != nil { // the schema let it pass: whole numbers beyond 64 bits, for example
 		c.fail(c.at(), "cannot be read: %s", err)
 	}
 	return v
 }
 
-// envelope checks what decides by which part of the schema the rest is read.
+// envelope checks the fields that decide which part of the schema applies to the rest.
 func (d document) envelope() Errors {
 	if d.root.what != isMap {
 		return Errors{d.at().errorf("expected a document with apiVersion, kind, metadata and spec, got %s", d.at().describe())}
@@ -121,7 +121,7 @@ func (d document) envelope() Errors {
 	return out
 }
 
-// manifest tells whether this is one of the documents of Kubernetes that rollouts name, and that stand beside them.
+// manifest reports whether this is a Kubernetes manifest, which rollouts name and which lies next to them.
 func (d document) manifest() bool {
 	version, kind := d.at("apiVersion"), d.at("kind")
 	if version.gone || kind.gone {
@@ -131,7 +131,7 @@ func (d document) manifest() bool {
 		kind.node.text == "PodTemplate" && version.node.text == "v1"
 }
 
-// title names a document in messages about others.
+// title names a document in messages about other documents.
 func (p parsed) title() string {
 	if p.name == "" {
 		return p.kind

@@ -9,8 +9,8 @@ import (
 	"github.com/serindev/serin/traffic/traefik"
 )
 
-// definition is the analysis in the words of package analysis; what is not said stays zero. Metrics have to be
-// checked.
+// definition is the analysis in the terms of package analysis; what the document leaves out stays zero. Metrics have to
+// be checked first.
 func (s *AnalysisSpec) definition(name string, sources sourcing) analysis.Definition {
 	d := analysis.Definition{
 		Name: name, Interval: long(s.Interval, 0), FalseRollback: share.Share(or(s.FalseRollback, 0)),
@@ -57,7 +57,7 @@ func (m *MetricSpec) definition(series traefik.Series) analysis.Metric {
 	return out
 }
 
-// preset is the one of the metric's name; nil if there is none.
+// preset returns the preset that the metric names; nil if there is none.
 func (m *MetricSpec) preset() *traefik.Preset {
 	for _, p := range traefik.Presets() {
 		if p.Name == m.Preset {

@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Whatever is in a file: no panic, errors or a result but never both, every error at a place that exists, and what
-// was decoded is decoded again to the same revision.
+// Whatever a file holds: no panic; errors or a result but never both; every error at a place that exists; and decoding
+// the result again gives the same revision.
 func FuzzDecode(f *testing.F) {
 	for _, pattern := range []string{"../examples/*.yaml", "testdata/bad/*.yaml"} {
 		files, err := filepath.Glob(pattern)

@@ -14,7 +14,7 @@ type TrafficSpec struct {
 	Traefik *TraefikSpec `json:"traefik,omitempty"`
 }
 
-// gateway is what a kind of gateway knows of its part of a document. Each kind has a file with its type and these
+// gateway is what a kind of gateway knows about its part of a document. Each kind has a file with its type and these
 // methods, and a field in [TrafficSpec].
 type gateway interface {
 	// check finds what is wrong with the gateway's part, and with the arms as this gateway reaches them.
@@ -25,14 +25,14 @@ type gateway interface {
 	fill(m *planner)
 	// confirmed is how it is confirmed that the gateway serves what is written; nil where the document does not say.
 	confirmed() *VerifySpec
-	// claims are what the rollout has for itself alone: no other may name the same.
+	// claims returns what the rollout needs for itself alone: no other may name the same.
 	claims(p *parsed) []claim
-	// cluster is the namespace of the arms, which are Deployments behind Services; ok is false where they are sets of
-	// servers, without Kubernetes.
+	// cluster returns the namespace of the arms, which are Deployments behind Services; ok is false where they are sets
+	// of servers, without Kubernetes.
 	cluster() (namespace string, ok bool)
 }
 
-// gateway is the one that the document names; nil if it names none, which its form does not allow.
+// gateway returns the one that the document names; nil if it names none, which its form does not allow.
 func (t *TrafficSpec) gateway() gateway {
 	switch {
 	case t.TraefikFile != nil:
@@ -43,7 +43,7 @@ func (t *TrafficSpec) gateway() gateway {
 	return nil
 }
 
-// cluster is the namespace of the arms; ok is false without Kubernetes.
+// cluster returns the namespace of the arms; ok is false without Kubernetes.
 func (t *TrafficSpec) cluster() (namespace string, ok bool) {
 	if g := t.gateway(); g != nil {
 		return g.cluster()
@@ -51,20 +51,20 @@ func (t *TrafficSpec) cluster() (namespace string, ok bool) {
 	return "", false
 }
 
-// VerifySpec is how it is made sure that Traefik serves what is written.
+// VerifySpec is how Serin makes sure that Traefik serves what was written.
 type VerifySpec struct {
 	// API is the address of Traefik's API, or one for each replica.
 	API Texts `json:"api,omitempty"`
 	// BasicAuth signs in to the API.
 	BasicAuth *BasicAuthFileSpec `json:"basicAuth,omitempty"`
-	// For is how long a target that no replica confirms is waited for.
+	// For is how long to wait for a target that no replica confirms.
 	For *Duration `json:"for,omitempty"`
-	// Unconfirmed is what is done then: hold, or trust what is written. The default is hold where an API is named,
-	// trust where none is.
+	// Unconfirmed is what to do then: hold, or trust what was written. The default is hold where an API is named, trust
+	// where none is.
 	Unconfirmed string `json:"unconfirmed,omitempty" jsonschema:"enum=hold,enum=trust"`
 }
 
-// BasicAuthFileSpec is a user whose password is in a file: it is not kept with releases.
+// BasicAuthFileSpec is a user whose password is in a file, so that it is not stored with releases.
 type BasicAuthFileSpec struct {
 	// Username to sign in with.
 	Username string `json:"username" jsonschema:"minLength=1"`
@@ -95,7 +95,7 @@ func (c *checker) verify(at place, v *VerifySpec) {
 	}
 }
 
-// rule checks a route's rule by the gateway's own parser.
+// rule checks a route's rule with the gateway's own parser.
 func (c *checker) rule(at place, rule string, l Loader) {
 	if l.Rule == nil {
 		return
@@ -122,11 +122,11 @@ func (m *planner) gateway() {
 	}
 }
 
-// absolute makes the paths of the gateway's part absolute; until then they are as written, so that the revision is too.
+// absolute makes the paths of the gateway's part absolute. Until then they are as written, and so is the revision.
 func (m *planner) absolute() {
 	g := &m.plan.Gateway
-	g.File = m.beside(g.File)
+	g.File = m.absolutePath(g.File)
 	for i := range g.Replicas {
-		g.Replicas[i].PasswordFile = m.beside(g.Replicas[i].PasswordFile)
+		g.Replicas[i].PasswordFile = m.absolutePath(g.Replicas[i].PasswordFile)
 	}
 }

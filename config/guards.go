@@ -2,7 +2,7 @@ package config
 
 import "github.com/serindev/serin/traffic"
 
-// GuardsSpec are limits on both arms alike: on one arm only they would bias the comparison.
+// GuardsSpec holds limits that apply to both arms alike: on one arm only they would bias the comparison.
 type GuardsSpec struct {
 	// CircuitBreaker of Traefik.
 	CircuitBreaker *CircuitBreakerSpec `json:"circuitBreaker,omitempty"`
@@ -32,7 +32,7 @@ type RateLimitSpec struct {
 	Period *Duration `json:"period,omitempty"`
 	// Burst of requests that may come at once; Traefik's default is 1.
 	Burst int64 `json:"burst,omitempty" jsonschema:"minimum=1"`
-	// By names the header that tells sources apart; without it the client's address does.
+	// By names the header that identifies the source of a request; by default it is the client's address.
 	By string `json:"by,omitempty"`
 }
 

@@ -22,43 +22,44 @@ import (
 
 // Loader is how configuration is read. The zero value reads as [Load] does.
 type Loader struct {
-	// Settle is what analyses that do not say it wait for late samples; 0 is package analysis's default.
+	// Settle is how long analyses wait for late samples if they do not say; 0 is package analysis's default.
 	Settle time.Duration
 	// Series is how the gateway's own series are found in the daemon's own Prometheus.
 	Series traefik.Series
-	// Scraped: the daemon reads targets itself in place of a Prometheus, see [Source].
+	// Scraped: the daemon reads targets itself instead of querying a Prometheus, see [Source].
 	Scraped bool
-	// Sources are the daemon's further ones, by name; nil: it is not known which there are, and any name will do.
+	// Sources are the daemon's further ones, by name; nil means that they are not known, and any name will do.
 	Sources map[string]Source
 	// Rule and Guards check what only the gateway's own parsers can: a route's rule, a circuit breaker's expression.
-	// nil checks nothing here.
+	// nil skips the check.
 	Rule   func(rule string) error
 	Guards func(traffic.Guards) error
-	// Job and Template read a manifest of a batch/v1 Job, and of a v1 PodTemplate, strictly, as JSON. nil takes any YAML.
+	// Job and Template parse a manifest of a batch/v1 Job, and of a v1 PodTemplate, strictly, and return it as JSON.
+	// nil takes any YAML.
 	Job, Template func([]byte) (json.RawMessage, error)
-	// Stdin is what the path "-" reads; nil is nothing.
+	// Stdin is what the path "-" reads; nil is empty.
 	Stdin io.Reader
 	// Objects is what documents in a cluster may say.
 	Objects Objects
 }
 
-// Source is what analyses have to know of a Prometheus that they are judged by.
+// Source is what analyses have to know about a source of metrics.
 type Source struct {
-	// Settle is what analyses that do not say it wait for late samples.
+	// Settle is how long analyses wait for late samples if they do not say.
 	Settle time.Duration
 	// Series is how the gateway's own series are found in it.
 	Series traefik.Series
-	// Scraped: it is no Prometheus, but targets that Serin reads itself, without PromQL and without a past.
+	// Scraped: not a Prometheus but targets that Serin reads itself, without PromQL and without a history.
 	Scraped bool
 }
 
-// Set is all documents at one time. It is immutable.
+// Set holds all documents as they were at one time. It is immutable.
 type Set struct {
 	// Rollouts by name, ascending.
 	Rollouts []Rollout
 	// Analyses are the names of the documents of this kind, ascending; the built-in one is not among them.
 	Analyses []string
-	// Definitions are what the documents of this kind measure, by name.
+	// Definitions is what those analyses measure, by name.
 	Definitions map[string]analysis.Definition
 	// Daemons are the documents of this kind; usually one, or none. Defaults are filled in.
 	Daemons []DaemonSpec
@@ -67,8 +68,8 @@ type Set struct {
 	// Objects are the generations of the objects in a cluster that were read. What is wrong with one is in Errors, where its
 	// [ObjectSource] is the File.
 	Objects map[ObjectSource]int64
-	// Errors of the files as they are; documents that had been right before are still here in their last good
-	// version. Warnings are worth a second look.
+	// Errors of the files as they are now; documents that used to be right are still here in their last good version.
+	// Warnings are worth a second look.
 	Errors, Warnings Errors
 }
 
@@ -82,7 +83,7 @@ type Rollout struct {
 	Outdated bool `json:"outdated,omitempty"`
 }
 
-// Rollout finds a rollout by its name.
+// Rollout finds a rollout by name.
 func (s *Set) Rollout(name string) (Rollout, bool) {
 	for _, r := range s.Rollouts {
 		if r.Plan.Rollout.Name == name {
@@ -92,7 +93,7 @@ func (s *Set) Rollout(name string) (Rollout, bool) {
 	return Rollout{}, false
 }
 
-// Plans are the plans of all rollouts by their names.
+// Plans returns the plans of all rollouts by name.
 func (s *Set) Plans() map[string]record.Plan {
 	plans := make(map[string]record.Plan, len(s.Rollouts))
 	for _, r := range s.Rollouts {
@@ -101,8 +102,8 @@ func (s *Set) Plans() map[string]record.Plan {
 	return plans
 }
 
-// Load reads files, and folders with all that is below them, and returns every document that is right together with
-// everything that is wrong. Files end in .yaml or .yml; names that begin with a dot are passed over.
+// Load reads files, and folders recursively, and returns every document without errors together with everything that is
+// wrong. Files end in .yaml or .yml; names that begin with a dot are skipped.
 func Load(paths ...string) (*Set, Errors) { return Loader{}.Load(paths...) }
 
 // Load is [Load] with this loader's checks.
@@ -111,7 +112,7 @@ func (l Loader) Load(paths ...string) (*Set, Errors) {
 	return set.Set, set.Errors
 }
 
-// file is what was read of one file.
+// file is the content of one file.
 type file struct {
 	name string
 	sum  [sha256.Size]byte
@@ -166,7 +167,7 @@ func (l Loader) list(path string) []file {
 	err = filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
 		switch hidden := strings.HasPrefix(d.Name(), ".") && p != path; {
 		case err != nil:
-			if !errors.Is(err, fs.ErrNotExist) { // gone meanwhile is gone
+			if !errors.Is(err, fs.ErrNotExist) { // deleted meanwhile: skipped
 				out = append(out, file{name: p, err: unwrapPath(err)})
 			}
 			return nil
@@ -215,7 +216,7 @@ func readFile(name string) ([]byte, error) {
 	return bytes.Clone(b), nil
 }
 
-// unwrapPath leaves out the path, which the message begins with.
+// unwrapPath leaves out the path, with which the message begins anyway.
 func unwrapPath(err error) error {
 	if p, ok := errors.AsType[*fs.PathError](err); ok {
 		return p.Err

@@ -275,12 +275,12 @@ func TestTheGatewaysOwnChecksArePlacedAtTheirFields(t *testing.T) {
 	require.Equal(t, "guards.circuitBreaker", errs[1].Path)
 }
 
-// short is the rest of a rollout that is right.
+// short completes a valid rollout.
 const short = `
   analysis: traefik-web
   steps: [{gray: {weights: [5%]}}, {promote: {}}]`
 
-// rolloutYAML is a rollout with the given rest of its spec.
+// rolloutYAML is a rollout with rest in its spec.
 func rolloutYAML(name, rest string) string {
 	return `apiVersion: serin.dev/v1alpha1
 kind: Rollout

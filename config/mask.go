@@ -13,16 +13,17 @@ import (
 	"github.com/serindev/serin/internal/spelling"
 )
 
-// What errors show of a file is decided by where it stands in its document, not by what it looks like: a value is shown
-// where the schema has a plain, non-secret value, a key where the schema knows it. Everything else is covered by stars:
-// secrets, what stands under unknown keys, comments, and all values of a document that cannot be read, as their place is
-// not known; the schema's own words excepted, wherever they stand. So a mistake in the same line, whatever it is, brings no secret to light.
+// What errors show of a file depends on where it is in the document, not on what it looks like: a value is shown where
+// the schema has a plain, non-secret value, a key where the schema knows it. Everything else is masked with stars:
+// secrets, whatever is below unknown keys, comments, and all values of a document that cannot be parsed, since their
+// place is not known. Only the schema's own words are shown wherever they are. So no mistake on the same line can
+// reveal a secret.
 
 // spot is a place in a file: line and column, both from 1.
 type spot struct{ line, column int }
 
-// visibility says of the places of keys and values whether they may be shown; a place that is not in it may not. What is
-// reached in two ways, by an alias, is shown only if it may be on both.
+// visibility says which keys and values may be shown; a place that is not in it may not. What can be reached in two
+// ways, through an alias, is shown only if both allow it.
 type visibility map[spot]bool
 
 func (v visibility) put(line, column int, shown bool) {
@@ -31,7 +32,7 @@ func (v visibility) put(line, column int, shown bool) {
 	v[at] = shown && (before || !known)
 }
 
-// document marks what may be shown of a document.
+// document marks the parts of a document that may be shown.
 func (v visibility) document(root *node) {
 	s := loadSchema()
 	part := s.raw
@@ -41,7 +42,7 @@ func (v visibility) document(root *node) {
 	v.mark(s, root, part)
 }
 
-// mark marks what is at n and below; part is the schema there, nil where it has nothing to say.
+// mark marks n and everything below it; part is the schema for it, nil where the schema has nothing to say.
 func (v visibility) mark(s schema, n *node, part map[string]any) {
 	part = s.follow(part)
 	switch n.what {
@@ -58,7 +59,7 @@ func (v visibility) mark(s schema, n *node, part map[string]any) {
 		}
 	case isList:
 		items, ok := part["items"].(map[string]any)
-		if !ok { // a list of what should be there once
+		if !ok { // a list where a single value belongs
 			items = part
 		}
 		for _, c := range n.list {
@@ -104,15 +105,15 @@ func (s schema) secret(part map[string]any, seen map[string]bool) bool {
 // fieldName is what keys look like; addresses, and headers with their values, do not.
 var fieldName = regexp.MustCompile(`^[A-Za-z][-_A-Za-z0-9]{0,39}$`)
 
-// shownKey tells whether a key that the schema does not name may be shown. A key without a value is often a value whose
-// key was forgotten.
+// shownKey reports whether a key that the schema does not name may be shown. A key without a value is often a value
+// whose key was forgotten.
 func shownKey(e entry, part, values map[string]any) bool {
 	alone := e.value.what == isScalar && e.value.scalar == nil
 	if secret, _ := values["x-secret"].(bool); secret {
 		return headerName.MatchString(e.key) && !alone
 	}
 	if len(values) > 0 {
-		return true // a map of the author's own names
+		return true // a map with names of the author's choice
 	}
 	if len(properties(part)) == 0 {
 		return false // no map belongs here
@@ -123,7 +124,7 @@ func shownKey(e entry, part, values map[string]any) bool {
 	return fieldName.MatchString(e.key) && !alone
 }
 
-// visible is what may be shown of this file; it is found out when an error needs it.
+// visible is what may be shown of this file, computed when an error needs it.
 func (s *source) visible() visibility {
 	s.once.Do(func() {
 		s.marks = visibility{}
@@ -136,10 +137,10 @@ func (s *source) visible() visibility {
 	return s.marks
 }
 
-// shows tells whether a place's value may be quoted in a message.
+// shows reports whether a message may quote the value at a place.
 func (p place) shows() bool { return p.src.visible()[spot{p.node.line, p.node.column}] }
 
-// describe says what stands at a place, as far as it may be shown.
+// describe says what is at a place, as far as that may be shown.
 func (p place) describe() string {
 	if p.node.what == isScalar && p.node.scalar != nil && !p.shows() {
 		return "something that is not shown"
@@ -147,7 +148,7 @@ func (p place) describe() string {
 	return p.node.describe()
 }
 
-// number is the text of a number.
+// number returns the text of a number.
 func (p place) number() string {
 	if !p.shows() {
 		return "another one"
@@ -166,14 +167,14 @@ func (s *source) keyText(e entry) string {
 	return hiddenKey
 }
 
-// masks are the lines of one file as they may be shown, by line, from 1.
+// masks holds the lines of one file as they may be shown, by line number from 1.
 type masks struct {
 	src   *source
 	lines map[int]string
-	done  map[int]bool // the parts that are in lines, by their number
+	done  map[int]bool // the parts already in lines, by number
 }
 
-// line is a line with stars over what may not be shown, as many as it has characters there.
+// line returns a line in which every character that may not be shown is a star.
 func (m *masks) line(number int) string {
 	at := -1
 	for i, p := range m.src.parts {
@@ -191,14 +192,14 @@ func (m *masks) line(number int) string {
 	return m.lines[number]
 }
 
-// part masks the lines of one document. What the lexer does not survive is not shown at all.
+// part masks the lines of one document. If the lexer fails, nothing is shown.
 func (m *masks) part(p part) {
 	defer func() { _ = recover() }() //nolint:errcheck // goccy's, for input that it does not expect
 	tokens := lexer.Tokenize(p.text)
 	if len(tokens) > maxTokens {
 		return
 	}
-	tokens = mend(tokens)
+	tokens = rejoin(tokens)
 	for i := range strings.Count(p.text, "\n") {
 		if number := p.before + i + 1; number <= len(m.src.lines) && len(m.src.lines[number-1]) <= maxLine {
 			m.lines[number] = m.src.lines[number-1]
@@ -211,7 +212,7 @@ func (m *masks) part(p part) {
 		}
 	}
 	sure := m.src.visible()
-	var block bool // the token before was | or > of a text that may be shown
+	var block bool // the token before was the | or > of a text that may be shown
 	for _, t := range tokens {
 		if t.Position == nil {
 			continue
@@ -228,7 +229,7 @@ func (m *masks) part(p part) {
 	}
 }
 
-// covered is a line of stars, but for its blanks and the mark of a new document.
+// covered returns a line of stars, except for blanks and a document separator.
 func covered(line string) string {
 	if marker(line, "---") {
 		return "---" + covered(line[3:])
@@ -241,15 +242,15 @@ func covered(line string) string {
 	}, line)
 }
 
-// uncover takes the stars off a token: each of its lines, where the file has it at the place that the lexer says.
-// Whatever the lexer says, nothing else than this token's own text comes out.
+// uncover removes the stars from a token: each of its lines, if the file has it at the place that the lexer reports.
+// Whatever the lexer reports, only this token's own text is revealed.
 func (m *masks) uncover(starred map[int][]rune, at spot, t *token.Token) {
 	text := strings.Trim(t.Origin, "\n")
 	for i, own := range strings.Split(text, "\n") {
 		if own = strings.TrimSpace(own); own == "" {
 			continue
 		}
-		for _, number := range []int{at.line + i, at.line + i - 1, at.line + i + 1} { // of block text the lexer's line may be one off
+		for _, number := range []int{at.line + i, at.line + i - 1, at.line + i + 1} { // for block text the lexer's line may be off by one
 			line, want := []rune(m.lines[number]), []rune(own)
 			column := at.column
 			if number != at.line && t.Prev != nil && !isBlock(t.Prev) {
@@ -268,7 +269,7 @@ func (m *masks) uncover(starred map[int][]rune, at spot, t *token.Token) {
 
 func isBlock(t *token.Token) bool { return t.Type == token.LiteralType || t.Type == token.FoldedType }
 
-// sign tells whether a token is one of YAML's own signs.
+// sign reports whether a token is YAML punctuation.
 func sign(t *token.Token) bool {
 	switch t.Type {
 	case token.SequenceEntryType, token.MappingKeyType, token.MappingValueType, token.MergeKeyType, token.CollectEntryType,
@@ -279,13 +280,13 @@ func sign(t *token.Token) bool {
 	return false
 }
 
-// vocabulary is the words of the schema: they may be shown wherever they stand.
+// vocabulary holds the words of the schema, which may be shown anywhere.
 func vocabulary() []string { return loadSchema().words }
 
-// address: what stands before @ in it may be a password, and of schemes other than the web's all may be a token.
+// address: the part before @ may be a password, and with schemes other than the web's all of it may be a token.
 var address = regexp.MustCompile(`[A-Za-z][-+.A-Za-z0-9]*://[^\s,"'}\]]+`)
 
-// addresses puts stars over the users and passwords of addresses that stand where none belong.
+// addresses masks users and passwords in addresses that are where none belong.
 func addresses(line string) string {
 	return address.ReplaceAllStringFunc(line, func(a string) string {
 		scheme, rest, _ := strings.Cut(a, "://")

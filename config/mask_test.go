@@ -43,7 +43,7 @@ spec:
     - promote: {}
 `
 
-// Whatever else is wrong in the same line, or around it: no error shows a secret. What is tried are the mistakes that
+// Whatever else is wrong on the same line or around it, no error shows a secret. The test makes the mistakes that
 // people make in YAML, at each of the places.
 func TestNoErrorShowsASecret(t *testing.T) {
 	dir := t.TempDir()

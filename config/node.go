@@ -15,14 +15,14 @@ import (
 // alias shares the node of its anchor, so violations inside it are placed where the text is.
 type node struct {
 	line, column int
-	// text is a scalar as it is written.
+	// text is a scalar as written.
 	text string
 	// scalar is nil, bool, json.Number or string; it means nothing for lists and maps.
 	scalar  any
 	list    []*node
 	entries []entry
 	what    shape
-	// size counts the nodes below, aliases written out; deep their levels.
+	// size counts the nodes below, with aliases expanded; deep is the number of their levels.
 	size, deep int
 }
 
@@ -34,7 +34,7 @@ const (
 	isMap
 )
 
-// entry is a key of a map with its value and its own place.
+// entry is a key of a map with its value and its position.
 type entry struct {
 	key          string
 	line, column int
@@ -53,7 +53,7 @@ func (n *node) get(key string) (entry, bool) {
 	return entry{}, false
 }
 
-// value is the plain value that JSON Schema and encoding/json understand.
+// value returns the plain value that JSON Schema and encoding/json understand.
 func (n *node) value() any {
 	switch n.what {
 	case isList:
@@ -73,7 +73,7 @@ func (n *node) value() any {
 	return n.scalar
 }
 
-// describe says in words what stands at a place.
+// describe says in words what is at a place.
 func (n *node) describe() string {
 	switch n.what {
 	case isList:
@@ -93,7 +93,7 @@ func (n *node) describe() string {
 	return n.text
 }
 
-// builder makes nodes of goccy's syntax tree.
+// builder makes nodes from goccy's syntax tree.
 type builder struct {
 	anchors map[string]*node
 	lines   int // lines of the file before this document
@@ -115,7 +115,7 @@ func (b *builder) place(t *token.Token) (line, column int) {
 	return b.lines + t.Position.Line, max(t.Position.Column, 1)
 }
 
-// build returns the node of n; after an error it is a stand-in, and the error is in b.errs.
+// build returns the node for n; after an error it is a placeholder, and the error is in b.errs.
 func (b *builder) build(n ast.Node, depth int) *node {
 	out := &node{size: 1, deep: 1}
 	if n == nil {
@@ -192,7 +192,7 @@ func (b *builder) alias(n *ast.AliasNode, depth int, out *node) *node {
 	return v
 }
 
-// tagged keeps !!str, which quotes a value; what other tags would mean is nowhere needed.
+// tagged honours !!str, which quotes a value; no other tag is ever needed.
 func (b *builder) tagged(n *ast.TagNode, depth int) *node {
 	v := b.build(n.Value, depth+1)
 	if tag := n.GetToken().Value; tag != "!!str" || v.what != isScalar {
@@ -239,7 +239,7 @@ func (b *builder) mapping(out *node, values []*ast.MappingValueNode, flow bool, 
 			return
 		}
 	}
-	for _, e := range merged { // what the map says itself comes before what it takes over, the first before the rest
+	for _, e := range merged { // the map's own keys take precedence over merged ones, and earlier merges over later ones
 		if _, there := out.get(e.key); !there {
 			out.put(e)
 		}
@@ -316,7 +316,7 @@ func (b *builder) scalar(out *node, n ast.Node) {
 	}
 }
 
-// integer is the number as JSON has it; one that fits no integer stays text, and is then refused as such.
+// integer returns the number as JSON writes it; one that does not fit stays text, and is refused as such later.
 func integer(v any, text string) any {
 	switch v := v.(type) {
 	case int64:

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// place is where in a document something is, or would be if it were there.
+// place is a position in a document where something is, or would be if it were there.
 type place struct {
 	src  *source
 	path []string
@@ -20,7 +20,7 @@ type place struct {
 	gone  bool   // nothing is there
 }
 
-// at finds a place by keys and indices; it goes as far as the document does.
+// at finds a place by keys and indices, as far as the document goes.
 func (d document) at(path ...string) place {
 	p := place{src: d.src, node: d.root, line: d.root.line, col: d.root.column}
 	for _, step := range path {
@@ -55,7 +55,7 @@ func (p place) child(step string) place {
 	case isScalar:
 	}
 	out.gone = true
-	if p.key != nil { // what is missing is missed at the key above
+	if p.key != nil { // what is missing is reported at the key above
 		out.line, out.col = p.key.line, p.key.column
 	}
 	return out
@@ -82,7 +82,7 @@ func (p place) errorf(format string, args ...any) Error {
 	return Error{File: p.src.name, Line: p.line, Column: p.col, Path: p.String(), Message: fmt.Sprintf(format, args...), src: p.src}
 }
 
-// String is the path as people write it: steps[0].gray.weights[2]. What is in spec is written without it.
+// String returns the path as people write it: steps[0].gray.weights[2], without a leading spec.
 func (p place) String() string {
 	path := p.shown
 	if len(path) > 1 && path[0] == "spec" {

@@ -11,8 +11,8 @@ import (
 	"github.com/serindev/serin/workload"
 )
 
-// The names that an arm has in queries, beside the rollout's parameters. Version and pods are known on Kubernetes
-// only, instances and hosts where the arms are lists of servers.
+// Variables of an arm in queries, in addition to the rollout's parameters. Version and pods are known on Kubernetes
+// only, instances and hosts only where the arms are lists of servers.
 const (
 	varService   = "service"
 	varArm       = "arm"
@@ -24,7 +24,8 @@ const (
 
 var armNames = []string{varArm, varHosts, varInstances, varPods, varService, varVersion}
 
-// releaseNames stand for the release in a webhook's address and body, unless the rollout has parameters of these names.
+// releaseNames are variables in a webhook's address and body that stand for the release, unless the rollout has
+// parameters of these names.
 var releaseNames = []string{"rollout", "release", "revision", "step"}
 
 var errOpen = errors.New("${ is not closed by }")
@@ -74,7 +75,7 @@ func escapeURL(v string) string {
 	return strings.ReplaceAll(url.QueryEscape(v), "+", "%20")
 }
 
-// checkTemplateURL refuses what is no http address, and placeholders that could change where it leads to.
+// checkTemplateURL refuses anything but an http address, and placeholders that could change where it leads.
 func checkTemplateURL(text string) error {
 	before, _, templated := strings.Cut(text, "${")
 	if err := checkURL(strings.NewReplacer("${", "", "}", "").Replace(text)); err != nil {

@@ -22,18 +22,18 @@ const (
 	defaultDecideMost       = 24 * time.Hour
 	defaultInconclusive     = rollout.PolicyGate
 	defaultPatience         = 10 * time.Minute // noData and unreachable, then hold
-	defaultBlind            = time.Hour        // not one metric can be asked, and unreachable says nothing: back
+	defaultBlind            = time.Hour        // no metric at all can be queried, and unreachable does not say: roll back
 	defaultDrain            = 30 * time.Second
 	defaultRollbackDeadline = 15 * time.Minute
 	defaultVerify           = time.Minute
 	defaultWebhook          = time.Minute
 )
 
-// stickyTolerance is how far the split may be off where users keep their arm: few users make many requests, so that
-// the share of requests wanders more than a gateway's rotation does.
+// stickyTolerance is how far the split may be off where users keep their arm: a few users send many requests, so their
+// share wanders more than a gateway's rotation does.
 const stickyTolerance = share.Share(0.25)
 
-// grayScope is the one body of evidence of all gray steps; each A/B step has one of its own.
+// grayScope is the scope of evidence that all gray steps share; each A/B step has its own.
 const grayScope = "gray"
 
 // planner makes the plan of one rollout.
@@ -44,7 +44,7 @@ type planner struct {
 	cluster bool // the arms are Deployments
 	sight
 	plan record.Plan
-	// declared are the plan's analyses without what only the daemon knows: what the revision is of.
+	// declared are the plan's analyses without what only the daemon knows; the revision is computed from them.
 	declared map[string]analysis.Definition
 }
 
@@ -73,8 +73,8 @@ func makePlan(p *parsed, seen *sight, l Loader) (plan record.Plan, errs, warning
 	return m.plan, nil, m.warnings.sorted()
 }
 
-// revision is a hash over the plan as it is before paths are made absolute. It does not change with comments, the order of keys, the way a value is written, or with other
-// documents, the daemon's among them: validate says the same on any machine.
+// revision is a hash of the plan before paths are made absolute. It does not depend on comments, the order of keys, the
+// notation of values or other documents, not even the daemon's: validate prints the same on any machine.
 func (m *planner) revision() string {
 	h := sha256.New()
 	e := json.NewEncoder(h)
@@ -86,10 +86,10 @@ func (m *planner) revision() string {
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }
 
-// beside makes a path absolute; relative ones are meant from the folder of the document.
-func (m *planner) beside(path string) string { return beside(m.src.name, path) }
+// absolutePath makes a path absolute; relative ones are relative to the folder of the document.
+func (m *planner) absolutePath(path string) string { return fromFolderOf(m.src.name, path) }
 
-func beside(file, path string) string {
+func fromFolderOf(file, path string) string {
 	if path == "" || filepath.IsAbs(path) {
 		return path
 	}
@@ -100,7 +100,7 @@ func beside(file, path string) string {
 	return abs
 }
 
-// rest fills in what is neither step nor analysis.
+// rest fills in everything but steps and analyses.
 func (m *planner) rest() {
 	d := &m.plan.Rollout
 	for _, p := range m.spec.Parameters {

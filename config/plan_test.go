@@ -10,8 +10,8 @@ import (
 	"github.com/serindev/serin/record"
 )
 
-// TestAPlanIsStoredAsItAlwaysWas: a release that was started by an earlier version goes on with its plan, and the
-// revision of a rollout that nobody has changed stays the same, as it is a hash of this form.
+// TestAPlanIsStoredAsItAlwaysWas holds that a release started by an earlier version goes on with its plan, and that the
+// revision of an unchanged rollout stays the same: it is a hash of this form.
 func TestAPlanIsStoredAsItAlwaysWas(t *testing.T) {
 	var plans []any
 	for _, line := range frozen.Lines(t, "testdata/stored/plans.jsonl") {

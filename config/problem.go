@@ -14,17 +14,17 @@ import (
 // Error is one thing that is wrong with the configuration, or, as a warning, worth a second look.
 type Error struct {
 	File string `json:"file"`
-	// Line and Column count from 1, the column in characters; 0 where the file as a whole is meant.
+	// Line and Column count from 1, the column in characters; 0 means the file as a whole.
 	Line   int `json:"line,omitempty"`
 	Column int `json:"column,omitempty"`
-	// Path leads to the field: steps[0].gray.weights[2]. It begins inside spec where it can.
+	// Path leads to the field: steps[0].gray.weights[2], without a leading spec.
 	Path    string `json:"path,omitempty"`
 	Message string `json:"message"`
-	// Source is the line as it is written, shortened where it is long, with stars over what may be a secret: see mask.go.
+	// Source is the line as written, shortened if it is long, with stars for whatever may be a secret: see mask.go.
 	Source string `json:"source,omitempty"`
 	// caret is the column in Source.
 	caret int
-	// src is where Source will be taken from, once it is known which errors are shown.
+	// src is where Source is taken from once it is clear which errors are shown.
 	src *source
 }
 
@@ -84,7 +84,7 @@ func (e Errors) sorted() Errors {
 	return slices.Compact(out)
 }
 
-// maxErrors is how many errors of one file are shown: nobody reads more before mending the first.
+// maxErrors is how many errors of one file are shown: nobody reads more before fixing the first.
 const maxErrors = 100
 
 // shown returns the errors in order, with their lines, at most [maxErrors] of a file.
@@ -118,13 +118,13 @@ func (e Errors) shown() Errors {
 	return out
 }
 
-// maxSource is how much of a line is shown: a terminal's width or so.
+// maxSource is how much of a line is shown: about the width of a terminal.
 const maxSource = 110
 
-// maxLine is the longest line of which a part is shown; no person has written a longer one.
+// maxLine is the longest line of which a part is shown; people do not write longer ones.
 const maxLine = 10_000
 
-// show fills in the source line of e, which is masked already.
+// show fills in the source line of e, which has been masked.
 func (e *Error) show(line string) {
 	r := []rune(strings.Map(printable, line))
 	e.caret = min(max(e.Column, 1), len(r)+1)
@@ -138,7 +138,7 @@ func (e *Error) show(line string) {
 	}
 }
 
-// printable keeps a terminal safe from what is in a file.
+// printable protects the terminal from the content of a file.
 func printable(r rune) rune {
 	if r == '\t' || unicode.IsGraphic(r) && r != utf8.RuneError {
 		return r
@@ -155,7 +155,7 @@ func quote(s string) string {
 	return `"` + strings.Map(printable, s) + `"`
 }
 
-// meant is the end of a message about an unknown word: what was probably meant, or what there is.
+// meant ends a message about an unknown word: with what was probably meant, or with what exists.
 func meant(word string, candidates []string) string {
 	if c, ok := spelling.Nearest(word, candidates); ok {
 		return fmt.Sprintf("did you mean %q?", c)

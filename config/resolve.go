@@ -7,7 +7,7 @@ import (
 	"github.com/serindev/serin/analysis"
 )
 
-// state is a set together with what the next one falls back on.
+// state is a set together with what the next one can fall back on.
 type state struct {
 	*Set
 	files map[string]*loaded
@@ -20,31 +20,31 @@ type planned struct {
 	file    string
 }
 
-// loaded is one file: what is in it, or its last good content.
+// loaded is one file: its content, or its last good content.
 type loaded struct {
 	file
-	// docs take part in the set.
+	// docs are the documents that are part of the set.
 	docs []parsed
-	// good: docs are those of the content as it is; same: and were so before.
+	// good: docs are the current content; same: it has not changed either.
 	good, same bool
-	// fresh are the documents of the content as it is that could be decoded, broken the names of those that could not.
+	// fresh are the documents of the current content that could be decoded, broken the names of those that could not.
 	fresh    []parsed
 	broken   []string
 	unformed []document
 	errs     Errors
 }
 
-// resolver makes a set of files. References and doubles are judged over all of them; a file whose new content is
-// wrong takes part with its last good content.
+// resolver makes a set from files. References and duplicates are checked across all of them; a file whose new content
+// is wrong is represented by its last good content.
 type resolver struct {
 	loader Loader
 	before *state
 	files  []*loaded
-	errs   Errors // of files as they are
+	errs   Errors // of the files as they are now
 	warns  Errors
 }
 
-// next makes the set that follows before, which is nil at first.
+// next makes the set that follows before; before is nil for the first one.
 func (l Loader) next(files []file, before *state) *state {
 	if before == nil {
 		before = &state{files: map[string]*loaded{}, plans: map[string]planned{}}
@@ -53,12 +53,12 @@ func (l Loader) next(files []file, before *state) *state {
 	for _, f := range files {
 		r.add(f)
 	}
-	r.loader = r.loader.beside(r.daemons())
+	r.loader = r.loader.along(r.daemons())
 	decoded := map[*loaded]bool{}
 	for _, f := range r.files {
 		decoded[f] = f.good
 	}
-	for again := true; again; { // each time at least one file falls back
+	for again := true; again; { // each round at least one file falls back
 		again = r.doubles() || r.dangling()
 	}
 	for _, f := range r.files {
@@ -86,7 +86,7 @@ func (l Loader) next(files []file, before *state) *state {
 	return out
 }
 
-// add reads one file, or takes what is known of it.
+// add parses one file, or reuses what is known about it.
 func (r *resolver) add(f file) {
 	old, known := r.before.files[f.name]
 	if known && f.err == nil && old.good && old.sum == f.sum {
@@ -105,7 +105,7 @@ func (r *resolver) add(f file) {
 		now.errs = errs
 		for _, d := range docs {
 			if d.manifest() {
-				continue // a file that rollouts name
+				continue // a manifest that rollouts name
 			}
 			p, errs := d.decode(r.loader)
 			now.errs = append(now.errs, errs...)
@@ -126,7 +126,7 @@ func (r *resolver) add(f file) {
 	r.files = append(r.files, now)
 }
 
-// daemons are the documents of this kind that are right.
+// daemons returns the valid documents of this kind.
 func (r *resolver) daemons() []*DaemonSpec {
 	var out []*DaemonSpec
 	for _, f := range r.files {
@@ -139,8 +139,8 @@ func (r *resolver) daemons() []*DaemonSpec {
 	return out
 }
 
-// fallBack puts the last good content in place of a file's documents. Without one, the documents that are right by
-// themselves stay out as well: half a file is not what the user wrote.
+// fallBack replaces a file's documents with its last good content. If there is none, its valid documents stay out as
+// well: half a file is not what the user wrote.
 func (r *resolver) fallBack(f *loaded) {
 	f.good, f.same, f.docs = false, false, nil
 	if old, ok := r.before.files[f.name]; ok {
@@ -148,7 +148,7 @@ func (r *resolver) fallBack(f *loaded) {
 	}
 }
 
-// analyses are those that take part, and of one more file those of its content as it is.
+// analyses returns those of the set, and for one more file those of its current content.
 func (r *resolver) analyses(more *loaded) map[string]*parsed {
 	out := map[string]*parsed{}
 	for _, d := range r.all() {
@@ -166,7 +166,7 @@ func (r *resolver) analyses(more *loaded) map[string]*parsed {
 	return out
 }
 
-// lost are analyses that exist, but in a file with errors.
+// lost returns the analyses that exist, but in a file with errors.
 func (r *resolver) lost() map[string]string {
 	out := map[string]string{}
 	for _, f := range r.files {
@@ -185,7 +185,8 @@ func (r *resolver) lost() map[string]string {
 	return out
 }
 
-// dangling takes out changed files whose rollouts refer to what is not there, and tells whether there was one.
+// dangling removes changed files whose rollouts refer to something that does not exist, and reports whether there was
+// one.
 func (r *resolver) dangling() bool {
 	seen := sight{analyses: r.analyses(nil), lost: r.lost()}
 	found := false
@@ -209,7 +210,7 @@ func (r *resolver) dangling() bool {
 	return found
 }
 
-// rest finds what else is wrong with a file that was wrong before its references were looked at.
+// rest finds what else is wrong with a file that had errors before its references were checked.
 func (r *resolver) rest(f *loaded) {
 	seen := sight{analyses: r.analyses(f), lost: r.lost()}
 	for i := range f.fresh {
@@ -230,7 +231,7 @@ func (r *resolver) rest(f *loaded) {
 	}
 }
 
-// documentRef is one document and the file it takes part with.
+// documentRef is a document and the file through which it is part of the set.
 type documentRef struct {
 	file *loaded
 	doc  *parsed
@@ -246,13 +247,13 @@ func (r *resolver) all() []documentRef {
 	return out
 }
 
-// doubles takes out files that declare what others declare, and tells whether there were any. A file that was there
+// doubles removes files that declare what others declare, and reports whether there were any. A file that was there
 // before keeps its documents; where both are new, neither can be trusted.
 func (r *resolver) doubles() bool {
 	bad := map[*loaded]bool{}
 	for _, c := range clashes(r.all()) {
 		for _, pair := range [][2]documentRef{{c.a, c.b}, {c.b, c.a}} {
-			if me, other := pair[0], pair[1]; !r.had(me) || r.had(other) { // else it was here first
+			if me, other := pair[0], pair[1]; !r.had(me) || r.had(other) { // otherwise it was here first
 				me.file.errs = append(me.file.errs, c.error(me.doc, other.doc))
 				bad[me.file] = true
 			}
@@ -268,19 +269,19 @@ func (r *resolver) doubles() bool {
 	return len(bad) > 0
 }
 
-// had tells whether the document was part of the set before, from this file.
+// had reports whether the document was already part of the set, from this file.
 func (r *resolver) had(d documentRef) bool {
 	old, ok := r.before.files[d.file.name]
 	return ok && slices.ContainsFunc(old.docs, func(o parsed) bool { return o.kind == d.doc.kind && o.name == d.doc.name })
 }
 
-// clash is two documents that cannot be there together.
+// clash is a pair of documents that cannot coexist.
 type clash struct {
 	claim
 	a, b documentRef
 }
 
-// claim is what only one document may have.
+// claim is something that only one document may have.
 type claim struct {
 	what claimed
 	of   string
@@ -296,7 +297,7 @@ const (
 	claimArm                   // a Deployment
 )
 
-// error is told of one of the two documents.
+// error is the message for one of the two documents.
 func (c claim) error(me, other *parsed) Error {
 	at, where := me.at("metadata", "name"), other.at("metadata", "name").where()
 	if me.kind == KindDaemon {
@@ -316,7 +317,7 @@ func (c claim) error(me, other *parsed) Error {
 	return at.errorf("%s is declared a second time, in %s", me.title(), where)
 }
 
-// claims of a document, the one that matters most first.
+// claims returns those of a document, the most important first.
 func (p *parsed) claims() []claim {
 	out := []claim{{claimName, p.title()}}
 	if p.rollout == nil {
@@ -328,7 +329,7 @@ func (p *parsed) claims() []claim {
 	return out
 }
 
-// clashes finds documents that claim what another one before them claims; of two documents the first reason only.
+// clashes finds documents that claim what an earlier one claims, with only the first reason for each pair.
 func clashes(docs []documentRef) []clash {
 	var out []clash
 	first := map[claim]documentRef{}
@@ -349,7 +350,7 @@ func clashes(docs []documentRef) []clash {
 	return out
 }
 
-// plans makes the plan of every rollout. One that has become wrong through no change of its own keeps its last plan.
+// plans makes the plan of every rollout. One that has become invalid through no change of its own keeps its last plan.
 func (r *resolver) plans(out *state) {
 	seen := sight{analyses: r.analyses(nil), lost: r.lost()}
 	out.Definitions = map[string]analysis.Definition{}

@@ -14,7 +14,7 @@ type RolloutSpec struct {
 	Parameters []ParameterSpec `json:"parameters,omitempty"`
 	// Traffic is how requests arrive: exactly one gateway.
 	Traffic TrafficSpec `json:"traffic"`
-	// Stable is the version in service.
+	// Stable is the version in production.
 	Stable ArmSpec `json:"stable"`
 	// Canary is the version on trial.
 	Canary ArmSpec `json:"canary"`
@@ -22,8 +22,7 @@ type RolloutSpec struct {
 	Guards *GuardsSpec `json:"guards,omitempty"`
 	// Analysis names the analyses of every step that has none of its own; traefik-web is built in.
 	Analysis Texts `json:"analysis,omitempty"`
-	// Prometheus is the name of one of the daemon's sources, for analyses that name none; the daemon's own where it is
-	// left out.
+	// Prometheus is the name of one of the daemon's sources, for analyses that name none; the daemon's own by default.
 	Prometheus string `json:"prometheus,omitempty" jsonschema:"minLength=1"`
 	// Steps of a release, in order.
 	Steps []StepSpec `json:"steps" jsonschema:"minItems=1"`
@@ -31,7 +30,7 @@ type RolloutSpec struct {
 	KeepCohort bool `json:"keepCohort,omitempty"`
 	// Rollback is how a release goes back.
 	Rollback *RollbackSpec `json:"rollback,omitempty"`
-	// Triggers start a release by themselves.
+	// Triggers start a release automatically.
 	Triggers []TriggerSpec `json:"triggers,omitempty"`
 }
 
@@ -41,7 +40,7 @@ type ParameterSpec struct {
 	Name Identifier `json:"name"`
 	// Required: a release is not started without it.
 	Required bool `json:"required,omitempty"`
-	// Default stands in where it is not given.
+	// Default is the value if none is given.
 	Default string `json:"default,omitempty"`
 	// Pattern is a regular expression that the whole value has to match.
 	Pattern Regexp `json:"pattern,omitempty"`
@@ -51,7 +50,7 @@ type ParameterSpec struct {
 type ArmSpec struct {
 	// Servers are base addresses, for Traefik's file provider.
 	Servers []Server `json:"servers,omitempty"`
-	// BalancingSpec is how Traefik talks to the servers; on Kubernetes it is said of the service.
+	// BalancingSpec is how Traefik talks to the servers; on Kubernetes it belongs to the service.
 	BalancingSpec
 	// HealthCheck of the servers.
 	HealthCheck *HealthCheckSpec `json:"healthCheck,omitempty"`
@@ -59,7 +58,7 @@ type ArmSpec struct {
 	Deployment ObjectName `json:"deployment,omitempty"`
 	// Service in front of the Deployment.
 	Service *ServiceSpec `json:"service,omitempty"`
-	// Namespace of both; it has to be the route's, which it is where it is left out.
+	// Namespace of both; it has to be the route's, which is the default.
 	Namespace Namespace `json:"namespace,omitempty"`
 	// Replicas of the canary: a number, or a share of stable's that grows with the weight.
 	Replicas Amount `json:"replicas,omitempty"`
@@ -71,7 +70,7 @@ type ServiceSpec struct {
 	Name ServiceName `json:"name"`
 	// Port is its number or name.
 	Port Port `json:"port"`
-	// Scheme of the pods; http where it is left out, https for port 443.
+	// Scheme of the pods; http by default, https for port 443.
 	Scheme string `json:"scheme,omitempty" jsonschema:"enum=http,enum=https,enum=h2c"`
 	// NativeLB leaves the choice among the pods to Kubernetes.
 	NativeLB *bool `json:"nativeLB,omitempty"`
@@ -101,9 +100,9 @@ type MatcherSpec struct {
 type HeaderSpec struct {
 	// Name of the header.
 	Name string `json:"name" jsonschema:"minLength=1"`
-	// Value, the whole of it.
+	// Value has to match as a whole.
 	Value string `json:"value,omitempty"`
-	// Regexp that is found in the value.
+	// Regexp that matches somewhere in the value.
 	Regexp string `json:"regexp,omitempty"`
 }
 
@@ -111,32 +110,32 @@ type HeaderSpec struct {
 type PairSpec struct {
 	// Name of the cookie or parameter.
 	Name string `json:"name" jsonschema:"minLength=1"`
-	// Value, the whole of it.
+	// Value has to match as a whole.
 	Value string `json:"value" jsonschema:"minLength=1"`
 }
 
 // RollbackSpec is how a release goes back.
 type RollbackSpec struct {
-	// Drain is the time between traffic on stable and cleaning up.
+	// Drain is the time between moving all traffic to stable and cleaning up.
 	Drain *Duration `json:"drain,omitempty"`
-	// Deadline of the whole way back; after it the release has failed, with traffic on stable.
+	// Deadline of the whole rollback; after it the release has failed, with traffic on stable.
 	Deadline *Duration `json:"deadline,omitempty"`
-	// Steps of your own while cleaning up.
+	// Steps of your own during cleanup.
 	Steps []RollbackStepSpec `json:"steps,omitempty"`
 }
 
-// RollbackStepSpec is a step while cleaning up: a map with exactly one key.
+// RollbackStepSpec is a step of the cleanup: a map with exactly one key.
 type RollbackStepSpec struct {
 	// Job runs a Kubernetes Job.
 	Job *JobSpec `json:"job,omitempty"`
-	// Webhook tells another system, whatever it answers.
+	// Webhook notifies another system, whatever it answers.
 	Webhook *WebhookSpec `json:"webhook,omitempty"`
 }
 
-// TriggerSpec starts a release by itself.
+// TriggerSpec starts a release automatically.
 type TriggerSpec struct {
 	// Deployment whose new pod template starts a release.
 	Deployment ObjectName `json:"deployment"`
-	// Namespace of the Deployment; the route's where it is left out.
+	// Namespace of the Deployment; the route's by default.
 	Namespace Namespace `json:"namespace,omitempty"`
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/serindev/serin/traffic"
 )
 
-// rollout checks the meaning of a rollout by itself; the analyses it names are checked by [resolver].
+// rollout checks the meaning of a rollout on its own; [resolver] checks the analyses that it names.
 func (c *checker) rollout(s *RolloutSpec, l Loader) {
 	params := c.parameters(s)
 	if g := s.Traffic.gateway(); g != nil {
@@ -84,7 +84,7 @@ func (c *checker) rollback(r *RollbackSpec, params []string) {
 	}
 }
 
-// known refuses placeholders that are not declared.
+// known rejects placeholders that are not declared.
 func (c *checker) known(at place, text string, params []string) {
 	names, err := placeholders(text)
 	if err != nil {
@@ -110,7 +110,7 @@ func (c *checker) known(at place, text string, params []string) {
 // identifier is the name of a parameter.
 var identifier = regexp.MustCompile(identifierPattern)
 
-// cohort checks a matcher with package traffic's own rules, each problem at its field.
+// cohort checks a matcher with package traffic's rules and reports each problem at its field.
 func (c *checker) cohort(at place, m MatcherSpec) {
 	for _, p := range m.toTraffic().Problems() {
 		where := at
@@ -145,7 +145,7 @@ func (m MatcherSpec) toTraffic() traffic.Matcher {
 	return out
 }
 
-// weight checks a share that Traefik has to serve.
+// weight checks a share that the gateway has to serve.
 func (c *checker) weight(at place, w Share) bool {
 	if _, _, err := traffic.Weights(share.Share(w)); err != nil {
 		c.fail(at, "%s", strings.TrimPrefix(err.Error(), "weight "))

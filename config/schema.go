@@ -31,7 +31,7 @@ var schemaJSON []byte
 // Schema is the JSON Schema of all documents, for editors.
 func Schema() []byte { return bytes.Clone(schemaJSON) }
 
-// Formats that the schema names and that are checked here; editors do not know them and let them be.
+// Formats that the schema names and this package checks; editors do not know them and ignore them.
 const (
 	formatDuration = "serin-duration"
 	formatShare    = "serin-share"
@@ -45,7 +45,7 @@ const (
 	formatCode     = "serin-code"
 )
 
-// What messages say is expected.
+// What messages call the expected value.
 const (
 	expectedDuration    = "a duration such as 30s, 10m, 24h or 7d"
 	expectedShare       = "a share such as 25% or 0.25"
@@ -65,7 +65,7 @@ const (
 	expectedCode        = "a status code such as 499, or a class of them such as 5xx"
 )
 
-// errNot is the answer of a format that has nothing to add to "expected …, got …".
+// errNot is the error of a format that has nothing to add to "expected …, got …".
 var errNot = errors.New("not of this format")
 
 // formats checks single values. Their errors say why a value is not what is expected.
@@ -172,13 +172,14 @@ func checkURL(text string) error {
 	return nil
 }
 
-// hostAndPort tells whether a text is an address without its scheme; one with a path may have a secret in that.
+// hostAndPort reports whether a text is an address without its scheme. One with a path does not count: it may contain a
+// secret.
 func hostAndPort(text string) bool {
 	u, err := url.Parse("http://" + text)
 	return err == nil && u.Host == strings.TrimSuffix(text, "/") && u.Port() != ""
 }
 
-// schema is the compiled schema beside its own JSON, in which messages look up what is expected.
+// schema is the compiled schema together with its JSON, in which messages look up what is expected.
 type schema struct {
 	compiled *jsonschema.Schema
 	raw      map[string]any
@@ -202,7 +203,7 @@ var loadSchema = sync.OnceValue(func() schema {
 	return schema{c.MustCompile(schemaPath), doc.(map[string]any), slices.Compact(slices.Sorted(slices.Values(allWords(doc))))}
 })
 
-// allWords are the names of fields and the values of enumerations in a schema.
+// allWords returns the names of fields and the values of enumerations in a schema.
 func allWords(v any) []string {
 	var out []string
 	switch v := v.(type) {
@@ -219,7 +220,7 @@ func allWords(v any) []string {
 	return out
 }
 
-// onlyScalars leaves wrong types to the keyword type.
+// onlyScalars applies a format to scalars only: wrong types are reported by the keyword type.
 func onlyScalars(f func(any) error) func(any) error {
 	return func(v any) error {
 		switch v.(type) {
@@ -251,13 +252,13 @@ func (s schema) at(location string) map[string]any {
 	return m
 }
 
-// properties are the keys that a map may have, sorted.
+// properties returns the keys that a map may have, sorted.
 func properties(s map[string]any) []string {
 	p, _ := s["properties"].(map[string]any)
 	return slices.Sorted(maps.Keys(p))
 }
 
-// violations holds a document against the schema.
+// violations validates a document against the schema.
 func (d document) violations() Errors {
 	s := loadSchema()
 	var invalid *jsonschema.ValidationError
@@ -278,7 +279,7 @@ func (d document) violations() Errors {
 	return out
 }
 
-// violation says in words what one violation means.
+// violation puts one violation into words.
 func (d document) violation(s schema, v *jsonschema.ValidationError) Errors {
 	at := d.at(v.InstanceLocation...)
 	part := s.at(v.SchemaURL)
@@ -315,7 +316,7 @@ func (d document) violation(s schema, v *jsonschema.ValidationError) Errors {
 	return Errors{at.errorf("expected %s, got %s%s", expected(part), at.describe(), asMap(at, part))}
 }
 
-// elsewhere are words of other tools, with what says the same here.
+// elsewhere maps words of other tools to what says the same here.
 //
 //nolint:gosec // a weight is no credential
 var elsewhere = map[string]string{
@@ -329,7 +330,7 @@ var elsewhere = map[string]string{
 	"critical":       "every metric is critical: a release fails as soon as one of them fails. Leave it out; optional: true keeps a metric from holding a pass back",
 }
 
-// asMap says how a text is written where a map is expected, if it has a name.
+// asMap says how to write a text where a map with a name is expected.
 func asMap(at place, part map[string]any) string {
 	own, _ := part["properties"].(map[string]any)
 	text, is := at.node.scalar.(string)

@@ -12,9 +12,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var update = flag.Bool("update", false, "write golden files and the schema anew")
+var update = flag.Bool("update", false, "write golden files and the schema again")
 
-// The schema is what editors and the decoder go by; go generate writes it.
+// Editors and the decoder use the schema; go generate writes it.
 func TestTheSchemaIsTheOneOfTheTypes(t *testing.T) {
 	got := generate(t)
 	if *update {
@@ -27,7 +27,7 @@ func TestTheSchemaIsTheOneOfTheTypes(t *testing.T) {
 	require.Equal(t, string(want), string(Schema()), "what is embedded is what is checked in")
 }
 
-// generate makes one schema of the three kinds of documents; which one holds is told by the field kind.
+// generate makes one schema for the three kinds of documents; the field kind says which one applies.
 func generate(t *testing.T) []byte {
 	r := &jsonschema.Reflector{Anonymous: true, Mapper: leaf}
 	require.NoError(t, r.AddGoComments("github.com/serindev/serin/config", "."))
@@ -126,7 +126,7 @@ func leaf(t reflect.Type) *jsonschema.Schema {
 	return s
 }
 
-// one demands exactly one key, where that is the rule.
+// one requires exactly one key where that is the rule.
 func one(name string, s *jsonschema.Schema) {
 	switch name {
 	case "WebhookSpec": // its addresses and headers hold the tokens of chats

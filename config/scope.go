@@ -9,7 +9,7 @@ import (
 	"github.com/serindev/serin/traffic/traefik"
 )
 
-// scopes gives each A/B step and all gray steps together their analysis and their patience.
+// scopes determines the analysis and the patience of each A/B step and of all gray steps together.
 func (m *planner) scopes() {
 	names := stepNames(m.spec.Steps)
 	var gray []string
@@ -37,7 +37,7 @@ func (m *planner) scopes() {
 	m.ready(names)
 }
 
-// named is what a step is analysed by, and the place that says so.
+// named returns the analyses of a step, and the place that names them.
 func (m *planner) named(at place, own Texts) ([]string, place) {
 	where := at
 	names := []string(own)
@@ -54,7 +54,7 @@ func (m *planner) named(at place, own Texts) ([]string, place) {
 	return names, where
 }
 
-// reference checks one name of an analysis, once for each place.
+// reference checks the name of an analysis, once per place.
 func (m *planner) reference(at place, name string) {
 	if why := missingAnalysis(name, m.analyses, m.lost); why != "" {
 		m.once(at, "%s", why)
@@ -78,7 +78,7 @@ func (m *planner) reference(at place, name string) {
 	}
 }
 
-// unknown says why a variable has no value in this rollout, or none that holds; empty if it has.
+// unknown says why a variable has no value in this rollout, or none that lasts; empty if it has one.
 func (m *planner) unknown(variable string, params []string) string {
 	const instead = `instance=~"${instances}" selects the series of the arm's servers, hosts and ports`
 	servers := !m.cluster
@@ -107,7 +107,7 @@ func (m *planner) unknown(variable string, params []string) string {
 	return "is no declared parameter"
 }
 
-// missingAnalysis says why there is no analysis of a name; empty if there is one.
+// missingAnalysis says why there is no analysis of that name; empty if there is one.
 func missingAnalysis(name string, analyses map[string]*parsed, lost map[string]string) string {
 	if _, ok := analyses[name]; ok || name == traefik.Web {
 		return ""
@@ -123,8 +123,8 @@ func missingAnalysis(name string, analyses map[string]*parsed, lost map[string]s
 	return fmt.Sprintf("there is no analysis %s: %s", quote(name), meant(name, there))
 }
 
-// dangling are the analyses that a rollout names and that are not there, where its form is wrong in other places: all
-// mistakes are told at once.
+// dangling reports the analyses that a rollout names and that do not exist, where its form has other errors: all
+// mistakes are reported at once.
 func (d document) dangling(seen *sight) (errs Errors) {
 	if kind, _ := d.root.get("kind"); kind.value == nil || kind.value.text != KindRollout {
 		return nil
@@ -154,14 +154,14 @@ func (d document) dangling(seen *sight) (errs Errors) {
 	return errs
 }
 
-// once is fail for places that several steps share.
+// once is fail for places that several steps share: the same message appears once.
 func (m *planner) once(at place, format string, args ...any) {
 	if e := at.errorf(format, args...); !slices.Contains(m.errs, e) {
 		m.errs = append(m.errs, e)
 	}
 }
 
-// scope merges the analyses of one body of evidence. ab is nil for the gray steps.
+// scope merges the analyses of one scope of evidence. ab is nil for the gray steps.
 func (m *planner) scope(name string, used []string, at place, ab *ABSpec) {
 	noData, unreachable := patience(nil), rollout.Patience{}
 	var defs, declared []analysis.Definition
@@ -200,7 +200,7 @@ func (m *planner) scope(name string, used []string, at place, ab *ABSpec) {
 	m.plan.Rollout.Scopes = append(m.plan.Rollout.Scopes, rollout.Scope{Name: name, NoData: noData, Unreachable: unreachable})
 }
 
-// definition is an analysis by its name; spec is nil for the built-in one and for one that is not there.
+// definition returns an analysis by name; spec is nil for the built-in one and for one that does not exist.
 func (m *planner) definition(name string, sources sourcing) (analysis.Definition, *AnalysisSpec) {
 	if a, ok := m.analyses[name]; ok {
 		return a.analysis.Spec.definition(name, sources), &a.analysis.Spec
@@ -217,7 +217,7 @@ func patience(p *PatienceSpec) rollout.Patience {
 	return rollout.Patience{For: long(&p.For, 0), Then: rollout.Policy(p.Then)}
 }
 
-// stricter is the policy that does more, and of equal ones the one that does it sooner.
+// stricter returns the policy that does more, and of two that do the same the one that does it sooner.
 func stricter(a, b rollout.Patience) rollout.Patience {
 	order := []rollout.Policy{rollout.PolicyHold, rollout.PolicyGate, rollout.PolicyRollback}
 	x, y := slices.Index(order, a.Then), slices.Index(order, b.Then)
@@ -227,7 +227,7 @@ func stricter(a, b rollout.Patience) rollout.Patience {
 	return a
 }
 
-// ready warns of a release that nobody judges.
+// ready warns of a release that nothing judges.
 func (m *planner) ready(names []string) {
 	if len(m.plan.Rollout.Scopes) > 0 || len(names) == 0 {
 		return

@@ -11,7 +11,7 @@ import (
 	"github.com/serindev/serin/traffic/traefik"
 )
 
-// For is l with what a daemon's document says of its sources.
+// For returns l with what a daemon's document says about its sources.
 func (l Loader) For(d *DaemonSpec) Loader {
 	own := d.Prometheus.source()
 	l.Settle, l.Series, l.Scraped = own.Settle, own.Series, own.Scraped
@@ -37,14 +37,14 @@ func (p *PrometheusSpec) source() Source {
 	}
 }
 
-// sourcing says where the metrics of a rollout are asked for. With a zero loader it knows only what the documents say:
-// a revision is of that.
+// sourcing says where the metrics of a rollout come from. With a zero loader it knows only what the documents say,
+// which is what the revision covers.
 type sourcing struct {
 	loader  Loader
 	rollout string // the source of analyses that name none
 }
 
-// of is a source by its name.
+// of returns a source by name.
 func (s sourcing) of(name string) Source {
 	if name == "" {
 		return Source{Settle: s.loader.Settle, Series: s.loader.Series, Scraped: s.loader.Scraped}
@@ -52,7 +52,7 @@ func (s sourcing) of(name string) Source {
 	return s.loader.Sources[name]
 }
 
-// builtIn is the analysis traefik-web. What nobody has said of it stays zero.
+// builtIn returns the analysis traefik-web. What no document sets stays zero.
 func (s sourcing) builtIn() analysis.Definition {
 	source := s.of(s.rollout)
 	web := source.Series.Web()
@@ -64,17 +64,17 @@ func (s sourcing) builtIn() analysis.Definition {
 	return web
 }
 
-// series is how an analysis finds the gateway's own series in a source.
+// series returns how an analysis finds the gateway's own series in a source.
 func (s *AnalysisSpec) series(of Source) traefik.Series {
 	return of.Series.And(s.ServiceLabel, string(s.Match))
 }
 
-// from is the source of an analysis's metric that names its own, or none.
+// from returns the source of a metric, which may name its own.
 func (s *AnalysisSpec) from(own string, sources sourcing) string {
 	return cmp.Or(own, s.Prometheus, sources.rollout)
 }
 
-// settle is how long late samples are waited for: as long as the slowest of the sources needs.
+// settle is how long to wait for late samples: as long as the slowest of the sources needs.
 func (s *AnalysisSpec) settle(sources sourcing) time.Duration {
 	if s.Settle != nil {
 		return time.Duration(*s.Settle)
@@ -86,14 +86,14 @@ func (s *AnalysisSpec) settle(sources sourcing) time.Duration {
 	return out
 }
 
-// sourceName checks what should be the name of one of the daemon's sources.
+// sourceName checks a text that should be the name of one of the daemon's sources.
 func (c *checker) sourceName(at place, name string) {
 	if strings.Contains(name, "://") {
 		c.fail(at, "expected the name of one of the daemon's sources, got an address: put that into the daemon's document, spec.sources, where its credentials are")
 	}
 }
 
-// sourceReference checks that a source is there, where it is known which there are.
+// sourceReference checks that a source exists, if it is known which ones do.
 func (m *planner) sourceReference(at place, name string) {
 	if name == "" || m.loader.Sources == nil {
 		return
@@ -103,7 +103,7 @@ func (m *planner) sourceReference(at place, name string) {
 	}
 }
 
-// sources are those that an analysis names, each once.
+// sources returns those that an analysis names, each once.
 func (s *AnalysisSpec) sources() []string {
 	out := []string{s.Prometheus}
 	if s.SampleRatio != nil {
@@ -116,9 +116,9 @@ func (s *AnalysisSpec) sources() []string {
 	return slices.Compact(out)
 }
 
-// beside is l, which knows the sources of the one daemon whose document is read along with the others, unless it knows
+// along returns l with the sources of the one daemon whose document is loaded together with the others, unless l knows
 // some already.
-func (l Loader) beside(daemons []*DaemonSpec) Loader {
+func (l Loader) along(daemons []*DaemonSpec) Loader {
 	if l.Sources != nil || len(daemons) != 1 {
 		return l
 	}

@@ -11,7 +11,7 @@ type DeploySpec struct {
 	Name Name `json:"name,omitempty"`
 	// Deployment to change.
 	Deployment ObjectName `json:"deployment"`
-	// Namespace of the Deployment; the route's where it is left out.
+	// Namespace of the Deployment; the route's by default.
 	Namespace Namespace `json:"namespace,omitempty"`
 	// Image by container; ${parameters} are substituted.
 	Image map[string]string `json:"image,omitempty"`

@@ -16,7 +16,7 @@ import (
 	"github.com/goccy/go-yaml/token"
 )
 
-// source is one file: its name as errors show it, and its lines.
+// source is a file: its name as errors show it, and its lines.
 type source struct {
 	name  string
 	lines []string
@@ -34,8 +34,8 @@ type document struct {
 	root *node
 }
 
-// parse reads the documents of a file. What is not YAML, or larger than any configuration, is in the errors;
-// documents beside a broken one are still returned.
+// parse reads the documents of a file. Anything that is not YAML, or larger than any configuration, is reported in the
+// errors; documents next to a broken one are still returned.
 func parse(name string, b []byte) ([]document, Errors) {
 	src := &source{name: name}
 	if len(b) > maxFileSize {
@@ -67,7 +67,7 @@ func parse(name string, b []byte) ([]document, Errors) {
 	return docs, src.finish(errs)
 }
 
-// finish fills in file and line of errors that have only a place yet.
+// finish fills in file and line of errors that have only a position so far.
 func (s *source) finish(errs Errors) Errors {
 	for i := range errs {
 		errs[i].File, errs[i].src = s.name, s
@@ -79,13 +79,13 @@ func (s *source) finish(errs Errors) Errors {
 type part struct {
 	text   string
 	before int
-	// root is what could be read of it; nil if its form is not known.
+	// root is what could be parsed; nil if nothing could.
 	root *node
 }
 
-// split cuts a file into its documents. goccy's parser can do that too, but v1.19.2 loses every document after an
-// empty one without a word. In YAML a line that begins with --- or ... ends a document wherever it stands, in
-// quoted and block text too.
+// split cuts a file into its documents. goccy's parser can do that too, but v1.19.2 silently loses every document after
+// an empty one. In YAML a line that begins with --- or ... ends a document wherever it stands, in quoted and block text
+// too.
 func split(lines []string) []part {
 	var out []part
 	var at int
@@ -119,7 +119,7 @@ func marker(line, mark string) bool {
 // parse returns the root of the document, nil if there is nothing in it.
 func (p part) parse() (root *node, errs Errors) {
 	defer func() {
-		if r := recover(); r != nil { // goccy's, for input that it does not expect; ours are found by the fuzz test
+		if r := recover(); r != nil { // a panic of goccy's on unexpected input; the fuzz test finds ours
 			root, errs = nil, Errors{{Line: p.before + 1, Column: 1, Message: "not readable as YAML"}}
 		}
 	}()
@@ -127,7 +127,7 @@ func (p part) parse() (root *node, errs Errors) {
 	if len(tokens) > maxTokens {
 		return nil, Errors{{Line: p.before + 1, Column: 1, Message: fmt.Sprintf("more than %d words and signs in one document", maxTokens)}}
 	}
-	file, err := parser.Parse(mend(tokens), 0, parser.AllowDuplicateMapKey())
+	file, err := parser.Parse(rejoin(tokens), 0, parser.AllowDuplicateMapKey())
 	b := &builder{anchors: map[string]*node{}, lines: p.before}
 	if err != nil {
 		return nil, Errors{b.syntaxError(err)}
@@ -148,10 +148,10 @@ func (p part) parse() (root *node, errs Errors) {
 	return root, b.errs
 }
 
-// mend puts plain text together again that goccy's scanner v1.19.2 takes for a key and its value: in a list inside a
-// flow map it cuts http://127.0.0.1:8081 before the port. In YAML 1.2 (section 7.3.3) a colon ends plain text only
-// where a space or a flow sign follows.
-func mend(in token.Tokens) token.Tokens {
+// rejoin joins plain text that goccy's scanner v1.19.2 takes for a key and its value: in a list inside a flow map it
+// cuts http://127.0.0.1:8081 before the port. In YAML 1.2 (section 7.3.3) a colon ends plain text only where a space or
+// a flow sign follows.
+func rejoin(in token.Tokens) token.Tokens {
 	var out token.Tokens
 	for i := 0; i < len(in); i++ {
 		t := in[i]
@@ -176,7 +176,7 @@ func touching(key, colon, value *token.Token) bool {
 		colon.Position.Column+1 == value.Position.Column
 }
 
-// quoted is text of the file in the parser's messages: it may be a secret.
+// quoted matches text from the file in the parser's messages: it may be a secret.
 var quoted = regexp.MustCompile(`"(?:[^"\\]|\\.)*"`)
 
 func (b *builder) syntaxError(err error) Error {

@@ -8,7 +8,7 @@ import (
 	"github.com/serindev/serin/traffic"
 )
 
-// TraefikSpec is a route of Traefik on Kubernetes: owned (route) or adopted (ingressRoute).
+// TraefikSpec is a route of Traefik on Kubernetes: Serin's own (route) or an adopted one (ingressRoute).
 type TraefikSpec struct {
 	// Namespace of the route and the Services.
 	Namespace Namespace `json:"namespace,omitempty"`
@@ -16,9 +16,9 @@ type TraefikSpec struct {
 	Route *RouteSpec `json:"route,omitempty"`
 	// IngressRoute adopts one that is already there.
 	IngressRoute ObjectName `json:"ingressRoute,omitempty"`
-	// Adopt takes over objects of Serin's names that somebody else has made.
+	// Adopt takes over existing objects that have the names Serin would use.
 	Adopt bool `json:"adopt,omitempty"`
-	// Verify is how it is made sure that Traefik serves what is written.
+	// Verify is how Serin makes sure that Traefik serves what was written.
 	Verify *VerifySpec `json:"verify,omitempty"`
 }
 
@@ -26,13 +26,13 @@ type TraefikSpec struct {
 type RouteSpec struct {
 	// Host of the requests.
 	Host string `json:"host,omitempty"`
-	// Rule as Traefik writes rules, where a host is not enough.
+	// Rule in Traefik's rule language, where a host is not enough.
 	Rule string `json:"rule,omitempty"`
 	// EntryPoints of Traefik; without any it listens on all of its defaults.
 	EntryPoints []string `json:"entryPoints,omitempty"`
 	// TLS of the route; {} is TLS with Traefik's defaults.
 	TLS *TLSSpec `json:"tls,omitempty"`
-	// Priority of the main route; 0 leaves it to Serin.
+	// Priority of the main route; 0 leaves the choice to Serin.
 	Priority int `json:"priority,omitempty" jsonschema:"minimum=0"`
 	// Middlewares that requests go through, in this order.
 	Middlewares []MiddlewareSpec `json:"middlewares,omitempty" jsonschema:"minItems=1"`
@@ -93,7 +93,7 @@ func (c *checker) service(arm string, a *ArmSpec, t *TraefikSpec) {
 	}
 }
 
-// toTraffic is the route as its gateway's package takes it.
+// toTraffic converts the route for its gateway's package.
 func (r *RouteSpec) toTraffic() traffic.Route {
 	out := traffic.Route{Rule: r.Rule, EntryPoints: r.EntryPoints, Priority: r.Priority, TLS: r.TLS.toTraffic(),
 		Middlewares: middlewares(r.Middlewares), Observability: r.Observability.toTraffic()}

@@ -12,22 +12,22 @@ import (
 
 // TraefikFileSpec is one file of Traefik's file provider.
 type TraefikFileSpec struct {
-	// Path of the file. Serin owns it: it is written whole, and a file with anything else in it is refused.
+	// Path of the file. Serin owns it: it writes the file as a whole, and refuses one with anything else in it.
 	Path string `json:"path" jsonschema:"minLength=1"`
-	// Rule of the main route, as Traefik writes rules.
+	// Rule of the main route, in Traefik's rule language.
 	Rule string `json:"rule" jsonschema:"minLength=1"`
 	// EntryPoints of Traefik; without any it listens on all of its defaults.
 	EntryPoints []string `json:"entryPoints,omitempty"`
 	// TLS of the route; {} is TLS with Traefik's defaults.
 	TLS *TLSSpec `json:"tls,omitempty"`
-	// Priority of the main route; 0 leaves it to Serin.
+	// Priority of the main route; 0 leaves the choice to Serin.
 	Priority int `json:"priority,omitempty" jsonschema:"minimum=0"`
 	// Middlewares of Traefik's configuration that requests go through, in this order: auth, or auth@docker of another
 	// provider.
 	Middlewares []string `json:"middlewares,omitempty" jsonschema:"minItems=1"`
 	// Observability of the route.
 	Observability *ObservabilitySpec `json:"observability,omitempty"`
-	// Verify is how it is made sure that Traefik serves what is written.
+	// Verify is how Serin makes sure that Traefik serves what was written.
 	Verify *VerifySpec `json:"verify,omitempty"`
 }
 
@@ -44,7 +44,7 @@ func (f *TraefikFileSpec) check(c *checker, s *RolloutSpec, l Loader) {
 	c.route(at, f.route())
 }
 
-// ofServers are the fields of an arm without Kubernetes.
+// ofServers lists the fields of an arm without Kubernetes.
 var ofServers = []string{"servers", "replicas", "healthCheck", "serversTransport", "passHostHeader", "sticky", "responseForwarding"}
 
 // servers checks both sets of servers of the file provider.
@@ -111,7 +111,7 @@ func (f *TraefikFileSpec) cluster() (namespace string, ok bool) { return "", fal
 var fileSuffixes = []string{"", "-ab", "-stable", "-canary", "-ab-stable", "-ab-canary", "-circuit-breaker", "-rate-limit"}
 
 func (f *TraefikFileSpec) claims(p *parsed) []claim {
-	out := []claim{{claimFile, filepath.Clean(beside(p.src.name, f.Path))}}
+	out := []claim{{claimFile, filepath.Clean(fromFolderOf(p.src.name, f.Path))}}
 	for _, s := range fileSuffixes {
 		out = append(out, claim{claimObject, p.name + s})
 	}

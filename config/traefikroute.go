@@ -14,21 +14,21 @@ type TLSSpec struct {
 	CertResolver string `json:"certResolver,omitempty"`
 	// Options is the name of TLS options of Traefik's configuration.
 	Options string `json:"options,omitempty"`
-	// OptionsNamespace is where they are (Kubernetes); the route's namespace where it is left out.
+	// OptionsNamespace is their namespace (Kubernetes); the route's by default.
 	OptionsNamespace Namespace `json:"optionsNamespace,omitempty"`
-	// Domains that certificates are asked for; Traefik takes them from the rule where it is left out.
+	// Domains to request certificates for; by default Traefik takes them from the rule.
 	Domains []DomainSpec `json:"domains,omitempty" jsonschema:"minItems=1"`
 }
 
-// MiddlewareSpec is a middleware that is there already.
+// MiddlewareSpec is an existing middleware.
 type MiddlewareSpec struct {
 	// Name of the Middleware, or NAME@PROVIDER for one of another provider.
 	Name string `json:"name" jsonschema:"minLength=1"`
-	// Namespace of the Middleware; the route's where it is left out. Traefik's allowCrossNamespace has to be on for others.
+	// Namespace of the Middleware; the route's by default. Any other needs Traefik's allowCrossNamespace.
 	Namespace Namespace `json:"namespace,omitempty"`
 }
 
-// DomainSpec is what a certificate is asked for.
+// DomainSpec is a domain to request a certificate for.
 type DomainSpec struct {
 	// Main name of the certificate.
 	Main string `json:"main" jsonschema:"minLength=1"`
@@ -36,7 +36,8 @@ type DomainSpec struct {
 	SANs []string `json:"sans,omitempty"`
 }
 
-// ObservabilitySpec switches what Traefik writes of a route's requests. Without metrics Serin sees nothing.
+// ObservabilitySpec switches on and off what Traefik records about a route's requests. Metrics stay on: without them
+// Serin sees nothing.
 type ObservabilitySpec struct {
 	// AccessLogs of the route.
 	AccessLogs *bool `json:"accessLogs,omitempty"`
@@ -44,21 +45,21 @@ type ObservabilitySpec struct {
 	Tracing *bool `json:"tracing,omitempty"`
 }
 
-// BalancingSpec is how Traefik talks to servers; what is left out is as Traefik has it.
+// BalancingSpec is how Traefik talks to servers; what is left out keeps Traefik's default.
 type BalancingSpec struct {
-	// ServersTransport is one of Traefik's, such as private-ca@file.
+	// ServersTransport names one of Traefik's, such as private-ca@file.
 	ServersTransport string `json:"serversTransport,omitempty"`
-	// PassHostHeader hands the Host header of the request on; Traefik's default is true.
+	// PassHostHeader forwards the Host header of the request; Traefik's default is true.
 	PassHostHeader *bool `json:"passHostHeader,omitempty"`
 	// Sticky keeps a user on one server of the arm.
 	Sticky *StickySpec `json:"sticky,omitempty"`
-	// ResponseForwarding is how answers are copied.
+	// ResponseForwarding is how responses are copied.
 	ResponseForwarding *ResponseForwardingSpec `json:"responseForwarding,omitempty"`
 }
 
 // StickySpec keeps a user on one server by a cookie.
 type StickySpec struct {
-	// Cookie that says which one.
+	// Cookie that identifies the server.
 	Cookie StickyCookieSpec `json:"cookie"`
 }
 
@@ -72,11 +73,11 @@ type StickyCookieSpec struct {
 	HTTPOnly bool `json:"httpOnly,omitempty"`
 	// SameSite policy of the cookie.
 	SameSite string `json:"sameSite,omitempty" jsonschema:"enum=none,enum=lax,enum=strict"`
-	// MaxAge in seconds; 0 is as long as the browser runs.
+	// MaxAge in seconds; 0 means until the browser closes.
 	MaxAge int `json:"maxAge,omitempty"`
 }
 
-// ResponseForwardingSpec is how answers are copied.
+// ResponseForwardingSpec is how responses are copied.
 type ResponseForwardingSpec struct {
 	// FlushInterval between writes to the client; Traefik's default is 100ms.
 	FlushInterval Duration `json:"flushInterval"`
@@ -86,15 +87,15 @@ type ResponseForwardingSpec struct {
 type HealthCheckSpec struct {
 	// Path to ask for.
 	Path string `json:"path" jsonschema:"minLength=1"`
-	// Scheme, Method and Hostname of the request; the server's, GET and its address where they are left out.
+	// Scheme, Method and Hostname of the request; by default the server's, GET and its address.
 	Scheme string `json:"scheme,omitempty" jsonschema:"enum=http,enum=https"`
 	// Method of the request.
 	Method string `json:"method,omitempty"`
 	// Hostname of the request.
 	Hostname string `json:"hostname,omitempty"`
-	// Port in place of the server's.
+	// Port instead of the server's.
 	Port int `json:"port,omitempty" jsonschema:"minimum=1,maximum=65535"`
-	// Status that is right; any of 2xx and 3xx where it is left out.
+	// Status to expect; any of 2xx and 3xx by default.
 	Status int `json:"status,omitempty" jsonschema:"minimum=100,maximum=599"`
 	// Interval between two checks; Traefik's default is 30s.
 	Interval *Duration `json:"interval,omitempty"`
@@ -116,7 +117,7 @@ func (b BalancingSpec) toTraffic() traffic.Balancing {
 	return out
 }
 
-// balancing is how the servers of an arm, or its Service, are talked to.
+// balancing returns how Traefik talks to the servers of an arm, or to its Service.
 func (a *ArmSpec) balancing() traffic.Balancing {
 	if s := a.Service; s != nil {
 		out := s.BalancingSpec.toTraffic()
@@ -147,7 +148,7 @@ func middlewares(all []MiddlewareSpec) (out []traffic.Middleware) {
 	return out
 }
 
-// route checks what a route says of things that are Traefik's.
+// route checks a route's references to Traefik's own configuration.
 func (c *checker) route(at place, r traffic.Route) {
 	for i, m := range r.Middlewares {
 		one := traffic.Route{Middlewares: []traffic.Middleware{m}}
@@ -163,7 +164,7 @@ func (c *checker) route(at place, r traffic.Route) {
 	}
 }
 
-// balancing checks how an arm is talked to, at the place that says it.
+// balancing checks how Traefik is to talk to an arm; at is the place that says so.
 func (c *checker) balancing(at place, a *ArmSpec) {
 	how := a.balancing()
 	if err := how.Validate(); err != nil {
@@ -175,7 +176,7 @@ func (c *checker) balancing(at place, a *ArmSpec) {
 	}
 }
 
-// alike warns of arms that are talked to in different ways: one that cannot be reached looks worse than it is.
+// alike warns if Traefik talks to the arms in different ways: one that cannot be reached looks worse than it is.
 func (c *checker) alike(s *RolloutSpec) {
 	stable, canary := s.Stable.balancing(), s.Canary.balancing()
 	for _, f := range []struct {

@@ -12,14 +12,14 @@ import (
 	"github.com/serindev/serin/traffic/traefikapi"
 )
 
-// checking reads documents with the checks of the gateway's own parsers, as the daemon does.
+// checking loads documents with the checks of the gateway's own parsers, as the daemon does.
 func checking() Loader { return Loader{Rule: traefikapi.CheckRule, Guards: traefikapi.ValidateGuards} }
 
 // shownRevision change with what plans hold.
 var shownRevision = regexp.MustCompile(`revision [0-9a-f]+`)
 
-// What people who release with Traefik and Prometheus tried to write, and what newcomers got wrong, each with its whole
-// answer: it is right, or refused for a reason that says what to do.
+// What people who release with Traefik and Prometheus tried to write, and what newcomers got wrong, each with its
+// complete output: it is valid, or refused for a reason that says what to do.
 func TestWhatPeopleHaveTriedIsRightOrRefusedWithTheReason(t *testing.T) {
 	for _, folder := range []string{"field", "mistakes"} {
 		files, err := filepath.Glob("testdata/" + folder + "/*.yaml")
@@ -42,7 +42,7 @@ func TestWhatPeopleHaveTriedIsRightOrRefusedWithTheReason(t *testing.T) {
 	}
 }
 
-// No advice that another error refuses: what each message says to write is right.
+// No message gives advice that another error refuses: what each says to write is valid.
 func TestTheAdviceOfAMessageIsRight(t *testing.T) {
 	for file, advice := range map[string][]string{
 		"field/07-rule-v2":                {"\"Host(`a.example.com`, `b.example.com`) && PathPrefix(`/api`, `/v2`)\"", "\"(Host(`a.example.com`) || Host(`b.example.com`)) && (PathPrefix(`/api`) || PathPrefix(`/v2`))\""},
@@ -62,9 +62,9 @@ func TestTheAdviceOfAMessageIsRight(t *testing.T) {
 		t.Run(file, func(t *testing.T) {
 			text, err := os.ReadFile("testdata/" + file + ".yaml") //nolint:gosec // of this test
 			require.NoError(t, err)
-			mended := strings.NewReplacer(advice...).Replace(string(text))
-			require.NotEqual(t, string(text), mended)
-			set, errs := checking().Load(write(t, map[string]string{"a.yaml": mended}))
+			fixed := strings.NewReplacer(advice...).Replace(string(text))
+			require.NotEqual(t, string(text), fixed)
+			set, errs := checking().Load(write(t, map[string]string{"a.yaml": fixed}))
 			require.Empty(t, errs.Error())
 			require.Len(t, set.Rollouts, 1)
 		})

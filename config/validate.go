@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Validate reads files and folders as [Loader.Load] does and says in words what it found: everything that is wrong,
-// everything that is worth a second look, and a last line with the sum. ok is false if anything is wrong.
+// Validate loads files and folders as [Loader.Load] does and reports what it found: everything that is wrong,
+// everything that is worth a second look, and a summary as the last line. ok is false if anything is wrong.
 func (l Loader) Validate(paths ...string) (report string, ok bool) {
 	set, errs := l.Load(paths...)
 	var b strings.Builder

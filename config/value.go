@@ -31,7 +31,7 @@ type ServiceName string
 
 const serviceNamePattern = `^[a-z]([-a-z0-9]{0,58}[a-z0-9])?$`
 
-// ObjectName is the name of an object of Kubernetes that is there already: longer than Serin's own may be, with dots.
+// ObjectName is the name of an existing Kubernetes object: it may be longer than Serin's own, and contain dots.
 type ObjectName string
 
 const objectNamePattern = `^[a-z0-9]([-.a-z0-9]{0,61}[a-z0-9])?$`
@@ -67,7 +67,7 @@ func parseDuration(text string) (time.Duration, error) {
 	return time.Duration(v), nil
 }
 
-// Share is written as 25% or 0.25. A bare number has to be below 1: whether 5 means 5% or five times is not clear,
+// Share is written as 25% or 0.25. A bare number has to be below 1: it is not clear whether 5 means 5% or five times,
 // and neither is 1.
 type Share share.Share
 
@@ -124,7 +124,7 @@ func (m *Matchers) UnmarshalJSON(b []byte) error {
 	return err
 }
 
-// checkMatchers says why a value of a document is not one of [Matchers].
+// checkMatchers says why a value is not valid as [Matchers].
 func checkMatchers(v any) error {
 	b, err := json.Marshal(v)
 	if err != nil {
@@ -200,7 +200,7 @@ type Server string
 // Address is where to listen: host:port.
 type Address string
 
-// plain is a JSON scalar as text.
+// plain returns a JSON scalar as text.
 func plain(b []byte) string {
 	var s string
 	if json.Unmarshal(b, &s) == nil {
@@ -209,10 +209,10 @@ func plain(b []byte) string {
 	return strings.TrimSpace(string(b))
 }
 
-// hidden is what is shown of a secret.
+// hidden is shown in place of a secret.
 const hidden = "***"
 
-// Secret is a value that is never shown: logs, JSON and fmt print *** for it. Reveal gives it to whoever needs it.
+// Secret is a value that is never shown: logs, JSON and fmt print ***. Reveal returns it where it is needed.
 type Secret string
 
 // Reveal returns the secret itself.
@@ -235,7 +235,7 @@ func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 // MarshalJSON writes ***.
 func (s Secret) MarshalJSON() ([]byte, error) { return json.Marshal(s.String()) }
 
-// or is the value that was given, or else the default.
+// or returns the given value, or else the default.
 func or[T any](given *T, otherwise T) T {
 	if given == nil {
 		return otherwise

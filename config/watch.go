@@ -18,14 +18,14 @@ import (
 )
 
 const (
-	// quiet is how long nothing may happen before files are read: an editor's save is several events.
+	// quiet is how long there must be no event before files are read: an editor's save causes several.
 	quiet = 100 * time.Millisecond
-	// patient is how long a stream of events can put that off.
+	// patient is how long a stream of events can delay that.
 	patient = time.Second
-	// poll finds what no event tells of: network file systems, links that lead out of the watched folders.
+	// poll finds what no event reports: network file systems, and links that lead out of the watched folders.
 	poll = 30 * time.Second
-	// stable is how often files are read again until two readings agree, so that a folder that is being swapped is
-	// not read half from before and half from after.
+	// stable is how many times files are read again until two readings agree, so that a folder that is being swapped is
+	// not read half old and half new.
 	stable = 5
 	// objectsWithin is how long the first set waits for a cluster that does not say which objects it has: rollouts in files
 	// do not depend on it.
@@ -40,8 +40,8 @@ type Cluster interface {
 	Changed() <-chan struct{}
 }
 
-// Watcher keeps a [Set] up to date with the files. A file that becomes wrong keeps its last good documents; what is
-// wrong is in the set's Errors. It reads on events, and every 30 s in case there were none.
+// Watcher keeps a [Set] up to date with the files. A file that becomes invalid keeps its last good documents; the set's
+// Errors say what is wrong. It reads on events, and every 30 s in case events are missing.
 type Watcher struct {
 	loader  Loader
 	paths   []string
@@ -63,10 +63,10 @@ func (w *Watcher) With(c Cluster) *Watcher {
 	return w
 }
 
-// Current is the newest set, nil before Run has published its first.
+// Current returns the newest set; nil before Run has published the first.
 func (w *Watcher) Current() *Set { return w.current.Load() }
 
-// Run publishes the set as it is, whatever is wrong with it, and a new one after every change, until ctx ends.
+// Run publishes the current set, even with errors, and a new one after every change, until ctx ends.
 func (w *Watcher) Run(ctx context.Context) error {
 	notify, err := fsnotify.NewWatcher()
 	if err != nil {
@@ -80,7 +80,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 	defer again.Stop()
 	settled := time.NewTimer(quiet)
 	settled.Stop()
-	var since time.Time // of the first event that was not read yet
+	var since time.Time // of the first event since the last read
 	for {
 		select {
 		case <-ctx.Done():
@@ -113,8 +113,8 @@ func (w *Watcher) Run(ctx context.Context) error {
 	}
 }
 
-// concerns tells whether an event is about something that is read. Folders above are watched for the sake of one
-// name in them.
+// concerns reports whether an event is about something that is read. Folders above are watched for the sake of one name
+// in them.
 func (w *Watcher) concerns(e fsnotify.Event) bool {
 	if e.Op == fsnotify.Chmod {
 		return false
@@ -140,9 +140,9 @@ type reader struct {
 	digest  [sha256.Size]byte
 }
 
-// reload watches what is there now, reads it, and publishes what is new.
+// reload watches what exists now, reads it, and publishes what is new.
 func (r *reader) reload() {
-	r.follow() // first, so that nothing that changes while it is read goes unseen
+	r.follow() // first, so that no change during the read goes unnoticed
 	files := r.read()
 	digest := digestOf(files)
 	for range stable {
@@ -220,7 +220,7 @@ func (r *reader) tell(now *Set) {
 	}
 }
 
-// follow watches every folder that is read, and the one above each path, where the path itself comes and goes.
+// follow watches every folder that is read, and the parent of each path, where the path itself appears and disappears.
 func (r *reader) follow() {
 	wanted := map[string]fs.FileInfo{}
 	want := func(dir string) {
@@ -233,7 +233,7 @@ func (r *reader) follow() {
 		_ = filepath.WalkDir(p, func(dir string, d fs.DirEntry, err error) error {
 			switch {
 			case err != nil:
-				return nil // gone, or not to be read: reading says so
+				return nil // gone or unreadable: the read reports it
 			case d.IsDir() && dir != p && strings.HasPrefix(d.Name(), "."):
 				return filepath.SkipDir
 			case d.IsDir() || dir == p:
@@ -246,10 +246,10 @@ func (r *reader) follow() {
 		if was, ok := r.folders[dir]; ok && os.SameFile(was, info) {
 			continue
 		}
-		_ = r.notify.Remove(dir) // another folder of this name, or none
+		_ = r.notify.Remove(dir) // a different folder of this name, or none
 		if err := r.notify.Add(dir); err != nil {
 			r.log.Warn("watch folder", "folder", dir, "err", err)
-			delete(wanted, dir) // tried again at the next reading
+			delete(wanted, dir) // tried again at the next read
 		}
 	}
 	for dir := range r.folders {

@@ -11,23 +11,23 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// How long the API server may take. It lets no request wait in a queue of its own for longer than a quarter of a minute;
-// what it answers is read within a minute, the largest lists too. A watch lasts for as long as it likes.
+// How long the API server may take. It keeps no request in its queue for longer than 15 seconds; reading even the
+// largest list takes less than a minute. A watch may last as long as it likes.
 const (
 	answerTimeout = 15 * time.Second
 	readTimeout   = time.Minute
 )
 
-// errSilent is said of an API server that takes a request and does not answer.
+// errSilent reports an API server that accepts a request and does not answer.
 var errSilent = errors.New("the API server does not answer")
 
-// bounded is c with an end to each of its requests. The client's own timeout would end watches as well.
+// bounded returns c with a time limit for each request. The client's own timeout would end watches as well.
 func bounded(c *rest.Config) *rest.Config {
 	c.Wrap(func(next http.RoundTripper) http.RoundTripper { return inTime{next, answerTimeout, readTimeout} })
 	return c
 }
 
-// inTime ends requests that are not answered in time.
+// inTime cancels requests that are not answered in time.
 type inTime struct {
 	next         http.RoundTripper
 	answer, read time.Duration
@@ -58,7 +58,7 @@ func isWatch(r *http.Request) bool {
 	return watch == "true" || watch == "1"
 }
 
-// why says that the API server does not answer where an end of patience is the reason, this client's or the caller's.
+// why maps a timeout, ours or the caller's, to errSilent.
 func why(ctx context.Context, err error) error {
 	cause := context.Cause(ctx)
 	switch {
@@ -70,7 +70,7 @@ func why(ctx context.Context, err error) error {
 	return err
 }
 
-// bodyInTime is an answer that has to be read in time.
+// bodyInTime is a response body that has to be read in time.
 type bodyInTime struct {
 	io.ReadCloser
 	ctx context.Context //nolint:containedctx // of the request

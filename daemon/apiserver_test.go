@@ -45,7 +45,7 @@ func TestNoRequestWaitsForASilentAPIServerAndAWatchLasts(t *testing.T) {
 	hurried, cancel := context.WithTimeout(t.Context(), moment)
 	defer cancel()
 	_, err = get(hurried, client(time.Hour, time.Hour), "/silent") //nolint:bodyclose // there is none
-	require.ErrorIs(t, err, errSilent, "the caller's own patience is told of in the same words")
+	require.ErrorIs(t, err, errSilent, "the caller's own timeout is reported in the same words")
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 
 	stopped, stop := context.WithCancel(t.Context())
@@ -61,7 +61,7 @@ func TestNoRequestWaitsForASilentAPIServerAndAWatchLasts(t *testing.T) {
 
 	watch, err := get(t.Context(), client(time.Hour, moment), "/events?watch=1")
 	require.NoError(t, err)
-	time.AfterFunc(4*moment, func() { close(over) }) // what another request may not take
+	time.AfterFunc(4*moment, func() { close(over) }) // what other requests may not take
 	text, err := io.ReadAll(watch.Body)
 	require.NoError(t, err)
 	require.Equal(t, "begun ended", string(text))

@@ -18,14 +18,14 @@ import (
 	"github.com/serindev/serin/workload/kube"
 )
 
-// Requests a second to the API server, for all rollouts together. A write takes about fifteen; a look takes none while
-// watches stand, and about ten while they do not.
+// Requests per second to the API server, for all rollouts together. A write takes about fifteen; a look takes none
+// while watches are open, and about ten otherwise.
 const (
 	clusterQPS   = 100
 	clusterBurst = 200
 )
 
-// cluster is the Kubernetes of the rollouts that have one: their Deployments, and Traefik's custom resources.
+// cluster is the Kubernetes cluster of the rollouts: their Deployments, and Traefik's custom resources.
 type cluster struct {
 	*kube.Cluster // implements [engine.Workloads], but for Watch
 	traefik       *traefikcrd.Clients
@@ -33,7 +33,7 @@ type cluster struct {
 	mu      sync.Mutex                    // guards what follows
 	routers map[string]*traefikcrd.Router // by rollout
 	places  map[traefikcrd.Place]bool     // that they look at
-	watch   func(traefikcrd.Place)        // begins to watch one; nil before anybody watches
+	watch   func(traefikcrd.Place)        // starts to watch one; nil before Run
 }
 
 // newCluster connects to the configured cluster, or to the one that this process runs in; it is nil without either.
@@ -118,8 +118,8 @@ func (c *cluster) router(rollout string, g *record.Gateway) (engine.Router, erro
 	return r, nil
 }
 
-// watchRoutes keeps what routers look at up to date, and calls changed with each rollout of whose traffic something has
-// changed in the cluster, until ctx ends.
+// watchRoutes keeps the routers' view of the cluster up to date, and calls changed with each rollout whose traffic has
+// changed there, until ctx ends.
 func (c *cluster) watchRoutes(ctx context.Context, changed func(rollout string)) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { <-ctx.Done(); return nil })

@@ -1,8 +1,8 @@
-// Package daemon is Serin's daemon: it brings the rooms of the shell together, runs them side by side, and stops them
-// again. Commands start one, and tests embed one.
+// Package daemon is Serin's daemon: it wires the packages of the shell together, runs them alongside each other, and
+// stops them. The command starts one, and tests embed one.
 //
-// It decides nothing. Of several daemons with one store it runs as the one that acts or as one that stands by, see
-// package leader. Start reading at [New].
+// It decides nothing. Of several daemons with one store, one acts and the others stand by, see package leader. Start
+// reading at [New].
 package daemon
 
 import (
@@ -30,7 +30,7 @@ import (
 
 //go:generate go test -run ^TestTheReference -update .
 
-// Options is what a daemon is made of.
+// Options configures a daemon.
 type Options struct {
 	Spec *config.DaemonSpec
 	// Advertise is the name or address at which the other daemons reach this one, if there are several.
@@ -49,11 +49,12 @@ type Daemon struct {
 	acting *acting    // nil while it stands by
 }
 
-// clientGoLog lets what client-go says come in the daemon's own form. It has one place for that in the whole process.
+// clientGoLog sends client-go's log to the daemon's. There is one such setting in the whole process.
 var clientGoLog sync.Once
 
-// New makes a daemon. One that is alone opens all that it needs, its store and its listeners too, so that a wrong start
-// ends at once with its reason and leaves nothing behind; one of several opens it when it comes to lead.
+// New makes a daemon. A single one opens everything that it needs, including its store and its listeners, so that a
+// faulty start fails at once with the reason and leaves nothing behind; one of several does so when it becomes the
+// leader.
 func New(ctx context.Context, o Options) (*Daemon, error) {
 	clientGoLog.Do(func() { klog.SetSlogLogger(o.Log) })
 	d := &Daemon{o: o}
@@ -65,8 +66,8 @@ func New(ctx context.Context, o Options) (*Daemon, error) {
 	return d, err
 }
 
-// Run runs until ctx ends, and closes the daemon. Of several daemons it stands by until it leads; a lease that is lost
-// is an error, after which whoever started the process starts it again.
+// Run runs until ctx ends, and closes the daemon. One of several daemons stands by until it leads; losing the lease is
+// an error, after which the process manager starts it again.
 func (d *Daemon) Run(ctx context.Context) error {
 	act := func(ctx context.Context) error { return d.acting.run(ctx, d.o.Log) }
 	if d.candidate == nil {
@@ -83,7 +84,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	return errors.Join(err, d.Close())
 }
 
-// Close gives back what is open. It does nothing the second time, or after [Daemon.Run].
+// Close releases what is open. It does nothing the second time, or after [Daemon.Run].
 func (d *Daemon) Close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -95,10 +96,10 @@ func (d *Daemon) Close() error {
 	return err
 }
 
-// Address is where the API and the pages are served; nil while this daemon does not act.
+// Address returns where the API and the pages are served; nil while this daemon does not act.
 func (d *Daemon) Address() net.Addr { return d.address(func(a *acting) net.Addr { return a.api }) }
 
-// SpinnakerAddress is where Kayenta's API is served; nil where it is not, or while this daemon does not act.
+// SpinnakerAddress returns where Kayenta's API is served; nil if it is not, or while this daemon does not act.
 func (d *Daemon) SpinnakerAddress() net.Addr {
 	return d.address(func(a *acting) net.Addr { return a.spinnaker })
 }
@@ -112,7 +113,7 @@ func (d *Daemon) address(of func(*acting) net.Addr) net.Addr {
 	return of(d.acting)
 }
 
-// open opens all that acting needs, or nothing.
+// open opens everything that acting needs, or nothing.
 func (d *Daemon) open(ctx context.Context, m mandate) error {
 	a := &acting{}
 	if err := a.open(ctx, d.o, m); err != nil {
@@ -124,14 +125,14 @@ func (d *Daemon) open(ctx context.Context, m mandate) error {
 	return nil
 }
 
-// acting is what a daemon that acts has open and runs.
+// acting is what an acting daemon has open and runs.
 type acting struct {
 	components     []func(context.Context) error
 	closers        []io.Closer // in the order of opening
 	api, spinnaker net.Addr
 }
 
-// close undoes what open has done, the last first. A listener that was served is closed already.
+// close undoes what open has done, in reverse order. Listeners in use have been closed already.
 func (a *acting) close() error {
 	var errs []error
 	for _, c := range slices.Backward(a.closers) {
@@ -143,7 +144,7 @@ func (a *acting) close() error {
 	return errors.Join(errs...)
 }
 
-// open makes the components. What it has opened by the time of an error is among the closers.
+// open makes the components. After an error, closers holds what has been opened.
 func (a *acting) open(ctx context.Context, o Options, m mandate) error {
 	spec, log, registry := o.Spec, o.Log, newRegistry(true)
 	s, err := openStore(ctx, spec, m)
@@ -202,7 +203,7 @@ func (a *acting) open(ctx context.Context, o Options, m mandate) error {
 	return nil
 }
 
-// run runs the components side by side: the first that ends takes the others with it.
+// run runs the components concurrently: the first that ends stops the others.
 func (a *acting) run(ctx context.Context, log *slog.Logger) error {
 	var group rungroup.Group
 	for _, component := range a.components {
@@ -216,7 +217,7 @@ func (a *acting) run(ctx context.Context, log *slog.Logger) error {
 	return nil
 }
 
-// openStore opens the store, which a daemon that may not act cannot change.
+// openStore opens the store; a daemon that may not act cannot write to it.
 func openStore(ctx context.Context, spec *config.DaemonSpec, m mandate) (*store.Store, error) {
 	url, err := spec.StoreURL()
 	if err != nil {
@@ -245,7 +246,7 @@ func ready(w *config.Watcher) func() error {
 	}
 }
 
-// publish hands each new configuration to the engine and counts what is wrong with it.
+// publish passes each new configuration to the engine and counts its errors.
 func publish(e *engine.Engine, objects *resources, log *slog.Logger, r prometheus.Registerer) func(*config.Set) {
 	wrong := prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "serin", Name: "config_errors", Help: "What is wrong in the configuration now."})
 	read := prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "serin", Name: "config_read_timestamp_seconds", Help: "When the configuration was last taken over."})
@@ -262,7 +263,7 @@ func publish(e *engine.Engine, objects *resources, log *slog.Logger, r prometheu
 	}
 }
 
-// problems are the configuration's errors as the API shows them.
+// problems returns the configuration's errors as the API shows them.
 func problems(w *config.Watcher) func() []server.ConfigProblem {
 	return func() (out []server.ConfigProblem) {
 		set := w.Current()
@@ -270,15 +271,15 @@ func problems(w *config.Watcher) func() []server.ConfigProblem {
 			return nil
 		}
 		for _, e := range set.Errors {
-			_, source, _ := strings.Cut(e.Error(), "\n") // the line, and a mark under the place
+			_, source, _ := strings.Cut(e.Error(), "\n") // the line, with a mark under the position
 			out = append(out, server.ConfigProblem{File: e.File, Line: e.Line, Column: e.Column, Path: e.Path, Text: e.Message, Source: source, Rollouts: outdated(set, e.File)})
 		}
 		return out
 	}
 }
 
-// outdated are the rollouts of which an older version is in use because of an error in a file: those that are declared
-// there, or, for a file without any, all that are outdated.
+// outdated returns the rollouts of which an older version is in use because of an error in a file: those declared
+// there, or, for a file that declares none, all outdated ones.
 func outdated(set *config.Set, file string) []string {
 	var here, all []string
 	declares := false
@@ -298,8 +299,8 @@ func outdated(set *config.Set, file string) []string {
 	return all
 }
 
-// openTokens reads the configured tokens. Without any the daemon makes a first one, where the command line on the
-// same machine finds it: beside the store, or beside the daemon's own file.
+// openTokens reads the configured tokens. If there are none, the daemon creates a first one where commands on the same
+// machine find it: see [FirstToken].
 func openTokens(spec *config.DaemonSpec, log *slog.Logger) (*server.Tokens, error) {
 	if spec.Auth != nil && spec.Auth.Tokens != "" {
 		return server.OpenTokens(spec.Auth.Tokens, log)
@@ -313,8 +314,8 @@ func openTokens(spec *config.DaemonSpec, log *slog.Logger) (*server.Tokens, erro
 	return tokens, nil
 }
 
-// FirstToken is the file that a daemon without configured tokens leaves its first one in: beside its store, or in the
-// current folder where that is no file.
+// FirstToken is the file in which a daemon without configured tokens leaves its first one: next to its store, or in the
+// current folder if the store is not a file.
 func FirstToken(spec *config.DaemonSpec) string {
 	const name = "serin.token"
 	if url, err := spec.StoreURL(); err == nil {

@@ -22,7 +22,7 @@ import (
 	"github.com/serindev/serin/workload"
 )
 
-// options are those of a daemon that needs no server; more is put into its document.
+// options are those of a daemon that needs no server; more is added to its document.
 func options(t *testing.T, more string) Options {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "serin.yaml")
@@ -82,14 +82,14 @@ func TestAStartThatFailsLeavesNothingOpen(t *testing.T) {
 	require.NoError(t, s.Close())
 }
 
-// errLost is what a daemon without its lease gets.
-var errLost = errors.New("somebody else leads")
+// errLost is the error of a daemon without its lease.
+var errLost = errors.New("another daemon leads")
 
 type lost struct{}
 
 func (lost) Leads() error { return errLost }
 
-// never is a cluster, and a router, that nothing that changes anything may reach.
+// never is a cluster, and a router, that no write may reach.
 type never struct{ t *testing.T }
 
 func (n never) refused() error { n.t.Error("it was let through"); return nil }

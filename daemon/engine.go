@@ -21,7 +21,7 @@ import (
 	"github.com/serindev/serin/workload/kube"
 )
 
-// router is Traefik's file provider as the engine wants it.
+// router adapts Traefik's file provider to the engine.
 type router struct{ *traefikfile.Router }
 
 var _ engine.Router = router{}
@@ -66,7 +66,7 @@ func newFileRouter(name string, g *record.Gateway) (engine.Router, error) {
 // newJudge makes the judge that watches releases.
 func newJudge(s judge.Settings) (judge.Judge, error) { return choice.New(s) }
 
-// caller calls webhooks with the release's parameters in their places.
+// caller calls webhooks, with the release's parameters filled in.
 type caller struct{ *notify.Caller }
 
 func (c caller) call(ctx context.Context, call engine.Call) error {
@@ -84,7 +84,7 @@ func (c caller) call(ctx context.Context, call engine.Call) error {
 	})
 }
 
-// substituted puts the release's parameters in their places. What a webhook leaves out stays out.
+// substituted fills in the release's parameters. What a webhook leaves out stays empty.
 func substituted(w rollout.Webhook, parameters map[string]string) (rollout.Webhook, error) {
 	for _, part := range []struct {
 		name string
@@ -107,7 +107,7 @@ func substituted(w rollout.Webhook, parameters map[string]string) (rollout.Webho
 	return w, nil
 }
 
-// NewLoader reads configuration with the checks that only Traefik's own parsers can make.
+// NewLoader returns a loader with the checks that only Traefik's own parsers can make.
 func NewLoader(settle time.Duration) config.Loader {
 	return config.Loader{
 		Settle: settle,
@@ -117,8 +117,8 @@ func NewLoader(settle time.Duration) config.Loader {
 	}
 }
 
-// newEngine brings the rooms together. Without a term this daemon is alone and always acts.
-// k and objects are nil without Kubernetes, and without custom resources.
+// newEngine wires the engine to the other packages. Without a mandate this daemon is alone and always acts. k and
+// objects are nil without Kubernetes, and without custom resources.
 func newEngine(o Options, s *store.Store, source engine.Source, k *cluster, objects *resources, m mandate, r prometheus.Registerer) *engine.Engine {
 	eo := engine.Options{
 		Store: s, Source: source, NewRouter: routers(k), NewJudge: newJudge,
@@ -137,7 +137,7 @@ func newEngine(o Options, s *store.Store, source engine.Source, k *cluster, obje
 	return engine.New(eo)
 }
 
-// retention is how long looks are kept; package config has filled in the default.
+// retention is how long looks are kept; package config has filled in the default value.
 func retention(spec *config.DaemonSpec) time.Duration {
 	if spec.Retention == nil || spec.Retention.Evidence == nil {
 		return 0

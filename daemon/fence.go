@@ -15,11 +15,11 @@ type mandate interface {
 	Leads() error
 }
 
-// fence lets an engine act on the world only while this daemon leads: one that was frozen for longer than its lease must
-// not undo what another one has done since. The store has a fence of its own ([store.WithLeave]).
+// fence lets an engine change anything only while this daemon leads: one that was frozen for longer than its lease must
+// not undo what another has done since. The store has its own fence ([store.WithLeave]).
 //
-// It is closed by default. The types below embed nothing: a method that an interface gets tomorrow has to be written
-// here before anything compiles, and what it does without leave is decided then.
+// It is closed by default. The types below embed nothing: a method added to an interface has to be written here before
+// anything compiles, which forces the decision what it may do without leave.
 func fence(o *engine.Options, m mandate) {
 	newRouter, call := o.NewRouter, o.Call
 	o.NewRouter = func(name string, g record.Gateway) (engine.Router, error) {
@@ -41,7 +41,7 @@ func fence(o *engine.Options, m mandate) {
 	}
 }
 
-// fencedRouter lets looking through always, and writing while this daemon leads.
+// fencedRouter always permits reads, and writes only while this daemon leads.
 type fencedRouter struct {
 	router  engine.Router
 	mandate mandate

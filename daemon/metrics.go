@@ -13,11 +13,11 @@ import (
 	"github.com/serindev/serin/config"
 )
 
-// metrics are where metrics come from, by name: what speaks Prometheus's API, and targets that Serin reads itself.
+// metrics holds the sources of metrics by name: those with Prometheus's API, and targets that Serin reads itself.
 type metrics struct {
 	promsource.Sources
 	prometheus *promsource.Source                // the daemon's own; nil where it reads targets
-	run        []func(ctx context.Context) error // what reads targets
+	run        []func(ctx context.Context) error // the readers of targets
 }
 
 func newMetrics(spec *config.DaemonSpec, log *slog.Logger, r prometheus.Registerer) (metrics, error) {
@@ -69,8 +69,8 @@ func OpenSource(p *config.PrometheusSpec, r prometheus.Registerer) (*promsource.
 	return source, nil
 }
 
-// OpenSources are those of the daemon that can be asked for what has passed: own, and the further ones that its document
-// names. Targets that it reads itself are not among them.
+// OpenSources returns the daemon's sources that have a history: its own, and the further ones that its document names.
+// Targets that it reads itself are not among them.
 func OpenSources(spec *config.DaemonSpec, own *promsource.Source, r prometheus.Registerer) (promsource.Sources, error) {
 	out := promsource.Sources{"": own}
 	for name, p := range spec.Sources {

@@ -59,7 +59,7 @@ func TestTheReferenceOfTheMetricsIsTheOneOfTheDaemon(t *testing.T) {
 	}
 	slices.Sort(rows)
 	want := "<!-- Written by `go generate ./daemon` from the metrics themselves; a test fails if it is stale. -->\n\n# The metrics of the daemon\n\n" +
-		"Served under `/metrics`, beside those of the Go runtime and of the process. Dashboards and alerts for them: [dashboards](../../dashboards/README.md).\n\n" +
+		"Served under `/metrics`, in addition to those of the Go runtime and of the process. Dashboards and alerts for them: [dashboards](../../dashboards/README.md).\n\n" +
 		"| metric | labels | |\n|---|---|---|\n" + strings.Join(slices.Compact(rows), "\n") + "\n"
 	const path = "../docs/reference/metrics.md"
 	if *update {

@@ -16,7 +16,7 @@ import (
 	"github.com/serindev/serin/store"
 )
 
-// newNotifier makes what tells people and programs. Receivers that cannot be right are refused at the start.
+// newNotifier makes the notifier of people and programs. Receivers that cannot work are refused at the start.
 func newNotifier(spec *config.DaemonSpec, e *engine.Engine, s *store.Store, log *slog.Logger, r prometheus.Registerer) (*notify.Notifier, error) {
 	external := strings.TrimRight(string(spec.ExternalURL), "/")
 	o := notify.Options{

@@ -21,7 +21,7 @@ import (
 	"github.com/serindev/serin/store"
 )
 
-// pagesOptions are the pages of a daemon, but for the server that they belong to.
+// pagesOptions configures the pages of a daemon, except for the server that they belong to.
 func pagesOptions(o Options, e *engine.Engine, s *store.Store, problems func() []server.ConfigProblem) (web.Options, error) {
 	spec := o.Spec
 	key, err := sessionKey(spec, o.Log)
@@ -47,7 +47,7 @@ func pagesOptions(o Options, e *engine.Engine, s *store.Store, problems func() [
 	return p, nil
 }
 
-// withPages gives a server pages, and says what is wrong with them.
+// withPages adds pages to a server; the error says what is wrong with their options.
 func withPages(o server.Options, pages web.Options) (*server.Server, error) {
 	var failed error
 	o.Pages = func(s *server.Server) http.Handler {
@@ -83,11 +83,11 @@ func provider(spec *config.OIDCSpec) (*oidc.Provider, error) {
 	}), nil
 }
 
-// sessionKeyName is the file in which a daemon keeps the key of its sessions, beside its store.
+// sessionKeyName is the file, next to the store, in which a daemon keeps the key of its sessions.
 const sessionKeyName = "serin.session-key"
 
-// sessionKey is the secret that sessions are sealed with: from its file, which is made if it is not there, so that a
-// restart signs nobody out. A daemon without a folder of its own has one in memory.
+// sessionKey returns the secret that seals sessions. It comes from its file, which is created if missing, so that a
+// restart signs nobody out. A daemon without a folder of its own keeps one in memory.
 func sessionKey(spec *config.DaemonSpec, log *slog.Logger) ([]byte, error) {
 	path := spec.Auth.Sessions.KeyFile
 	if path == "" {

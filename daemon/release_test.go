@@ -21,7 +21,7 @@ import (
 	"github.com/serindev/serin/store"
 )
 
-// bench is a whole Serin on real servers, without its HTTP side.
+// bench is a complete Serin on real servers, without its HTTP side.
 type bench struct {
 	blue, green *testbed.Backend
 	traefik     *testbed.Traefik
@@ -81,7 +81,7 @@ func (b *bench) start(t *testing.T) {
 	})
 }
 
-// wait returns when the release's view is as ok wants it.
+// wait returns when ok accepts the release's view.
 func (b *bench) wait(t *testing.T, what string, ok func(record.View) bool) record.View {
 	t.Helper()
 	var v record.View

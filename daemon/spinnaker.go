@@ -17,7 +17,7 @@ import (
 	"github.com/serindev/serin/store"
 )
 
-// openSpinnaker makes Kayenta's API, side by side with the other components; nothing where it is not configured.
+// openSpinnaker adds Kayenta's API to the components; it does nothing if that is not configured.
 func (a *acting) openSpinnaker(ctx context.Context, spec *config.DaemonSpec, s *store.Store, source *promsource.Source, log *slog.Logger,
 	r prometheus.Registerer) error {
 	own := spec.Spinnaker

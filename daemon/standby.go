@@ -19,7 +19,7 @@ import (
 	"github.com/serindev/serin/server"
 )
 
-// newCandidate makes what several daemons agree by.
+// newCandidate makes the candidate through which several daemons elect a leader.
 func newCandidate(o Options) (*leader.Candidate, error) {
 	spec := o.Spec
 	if o.Advertise == "" {
@@ -51,7 +51,7 @@ func newCandidate(o Options) (*leader.Candidate, error) {
 	})
 }
 
-// namespaceFile is where a pod finds the name of its namespace.
+// namespaceFile is where a pod finds its namespace.
 const namespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 
 // ownNamespace is the pod's, or that of the kubeconfig's context.
@@ -70,12 +70,12 @@ func ownNamespace(spec *config.KubernetesSpec) (string, error) {
 	return namespace, nil
 }
 
-// knowsWithin is how long a daemon that was just started does not listen yet because it does not know who leads: it
-// could pass nothing on. It listens all the same where the API server does not say.
+// knowsWithin is how long a daemon that has just started waits to learn who leads before it listens: until then it
+// could not forward anything. If the API server does not say, it listens anyway.
 const knowsWithin = 5 * time.Second
 
-// standBy answers for health and metrics, and passes on everything else to the daemon that leads, until ctx ends. It
-// touches neither the store nor what a release consists of.
+// standBy answers for health and metrics, and forwards everything else to the leader, until ctx ends. It touches
+// neither the store nor any release.
 func standBy(ctx context.Context, o Options, c *leader.Candidate) error {
 	spec, log := o.Spec, o.Log
 	own := listenConfig(spec)
@@ -123,7 +123,7 @@ func standBy(ctx context.Context, o Options, c *leader.Candidate) error {
 	return nil
 }
 
-// newRegistry takes the metrics of this process, and whether it acts.
+// newRegistry makes a registry with the metrics of this process, and whether it acts.
 func newRegistry(acts bool) *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	leading := prometheus.NewGauge(prometheus.GaugeOpts{
