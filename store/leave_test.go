@@ -39,7 +39,7 @@ func TestNothingIsWrittenWithoutLeave(t *testing.T) {
 	require.NoError(t, s.Create(t.Context(), ended, first))
 	require.NoError(t, s.SaveLooks(t.Context(), []record.LookRecord{{Release: "R2", Scope: "gray"}}))
 
-	leave = errors.New("somebody else leads")
+	leave = errors.New("another daemon leads")
 	given := map[reflect.Type]reflect.Value{
 		reflect.TypeFor[context.Context]():     reflect.ValueOf(t.Context()),
 		reflect.TypeFor[time.Time]():           reflect.ValueOf(at.Add(time.Hour)),

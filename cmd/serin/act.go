@@ -21,7 +21,7 @@ type done struct {
 	Action  string `json:"action"`
 	Gate    string `json:"gate,omitempty"`
 	Reason  string `json:"reason,omitempty"`
-	// Warning says that it is being done although it could not be written yet.
+	// Warning says that the action is under way although it could not be stored yet.
 	Warning string `json:"warning,omitempty"`
 }
 
@@ -35,7 +35,7 @@ func (a *app) printDone(d done, words string) error {
 	})
 }
 
-// answerCmd is approve or reject.
+// answerCmd makes the command approve or reject.
 func (a *app) answerCmd(verb string) *cobra.Command {
 	short, answer, past := "Answer a gate: go on", rollout.Approve, "approved"
 	if verb == "reject" {
@@ -86,7 +86,7 @@ func waitsFor(v record.View) string {
 	return because(v.Waiting)
 }
 
-// act finds a release and does something to it.
+// act finds a release and applies an action to it.
 func (a *app) act(ctx context.Context, arg string, do func(context.Context, *client.Client, record.View) (done, string, error)) error {
 	c, err := a.client()
 	if err != nil {
@@ -105,7 +105,7 @@ func (a *app) act(ctx context.Context, arg string, do func(context.Context, *cli
 	return a.printDone(d, who+": "+words)
 }
 
-// actionCmd is a command that does one thing to a release.
+// actionCmd makes a command that applies one action to a release.
 func (a *app) actionCmd(use, short, long string, action server.Action, words string) *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
@@ -125,7 +125,7 @@ func (a *app) actionCmd(use, short, long string, action server.Action, words str
 	return a.speaks(cmd)
 }
 
-// promoteCmd lets a release go on.
+// promoteCmd lets a release go on without waiting.
 func (a *app) promoteCmd() *cobra.Command {
 	var b server.PromoteBody
 	cmd := &cobra.Command{

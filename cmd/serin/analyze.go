@@ -23,7 +23,7 @@ import (
 	"github.com/serindev/serin/tell"
 )
 
-// analyzing are the flags of analyze.
+// analyzing holds the flags of analyze.
 type analyzing struct {
 	reach
 	name             string
@@ -36,7 +36,7 @@ type analyzing struct {
 	begin, end       time.Time
 }
 
-// mostLooks bounds how often Prometheus is asked by one call.
+// mostLooks bounds how many times one call queries Prometheus.
 const mostLooks = 20_000
 
 func (a *app) analyzeCmd() *cobra.Command {
@@ -51,7 +51,7 @@ them, or a canary config of Kayenta (JSON or YAML, also within a request), which
 names. Without a file it is the
 built-in analysis of Traefik's errors and slow requests.
 
-The arms are told apart by their service, or by any variable that the file uses: --canary shop-canary@file, or
+The arms are distinguished by their service, or by any variable that the file uses: --canary shop-canary@file, or
 --canary version=v2. For a canary config the plain value is the scope, location=VALUE the location, and every other
 NAME=VALUE an extended scope parameter.
 
@@ -120,7 +120,7 @@ func (a *app) analyze(ctx context.Context, z *analyzing, files []string) error {
 		return a.analyzeConfig(ctx, z, source.own, config)
 	}
 	again := *a
-	again.stdin = bytes.NewReader(text) // a standard input is read once only
+	again.stdin = bytes.NewReader(text) // standard input can be read only once
 	set, err := again.documents(loader, files)
 	if err != nil {
 		return err
@@ -135,7 +135,7 @@ func (a *app) analyze(ctx context.Context, z *analyzing, files []string) error {
 	return a.analyzeLooks(ctx, z, source.all, def)
 }
 
-// window reads both times.
+// window parses the flags for both times.
 func (z *analyzing) window(now time.Time) (err error) {
 	if z.begin, err = when(z.from, now); err != nil {
 		return fmt.Errorf("--from: %w", err)
@@ -152,7 +152,7 @@ func (z *analyzing) window(now time.Time) (err error) {
 	return nil
 }
 
-// when reads a time.
+// when parses a time.
 func when(text string, now time.Time) (time.Time, error) {
 	if text == "now" {
 		return now, nil
@@ -173,7 +173,7 @@ func when(text string, now time.Time) (time.Time, error) {
 	return time.Time{}, fmt.Errorf("%q: expected 2026-01-02T15:04:05Z, \"2026-01-02 15:04\", -2h or now", text)
 }
 
-// arm reads one arm: a service, variables, or both.
+// arm parses one arm: a service, variables, or both.
 func arm(flag, name string, texts []string) (analysis.Names, error) {
 	n := analysis.Names{}
 	var vars []string
@@ -197,7 +197,7 @@ func arm(flag, name string, texts []string) (analysis.Names, error) {
 	return n, nil
 }
 
-// variables reads NAME=VALUE; several values of one name are any of them.
+// variables parses NAME=VALUE; several values for one name mean any of them.
 func variables(texts []string) (map[string][]string, error) {
 	vars := map[string][]string{}
 	for _, text := range texts {
@@ -210,7 +210,7 @@ func variables(texts []string) (map[string][]string, error) {
 	return vars, nil
 }
 
-// analyzed is what analyze says of an Analysis, as JSON.
+// analyzed is the result of analyze for an Analysis, as JSON.
 type analyzed struct {
 	Analysis string        `json:"analysis"`
 	From     time.Time     `json:"from"`
@@ -218,10 +218,10 @@ type analyzed struct {
 	Step     string        `json:"step"`
 	Looks    int           `json:"looks"`
 	Verdict  judge.Verdict `json:"verdict"`
-	// FailedAt and PassedAt are the ends of the first looks that said so; absent if none did.
+	// FailedAt and PassedAt are when the first looks ended whose verdict was that; absent if there was none.
 	FailedAt *time.Time `json:"failedAt,omitempty"`
 	PassedAt *time.Time `json:"passedAt,omitempty"`
-	// Explanation says in words why the verdict is what it is.
+	// Explanation gives the reason for the verdict in words.
 	Explanation []string `json:"explanation"`
 }
 
@@ -283,7 +283,7 @@ func verdictCode(o judge.Outcome) error {
 	return nil
 }
 
-// looks takes the looks of the window again.
+// looks replays the looks of the window.
 func (a *app) looks(ctx context.Context, z *analyzing, source promsource.Sources, def analysis.Definition, weight float64) ([]judge.Verdict, error) {
 	canary, err := arm("canary", "canary", z.canary)
 	if err != nil {
@@ -326,7 +326,7 @@ func (a *app) looks(ctx context.Context, z *analyzing, source promsource.Sources
 	return out, nil
 }
 
-// rehearsed is what the baseline's past before a time taught, as it is before a release.
+// rehearsed is what the judge learns from the baseline's history before a time, as it does before a release.
 func (a *app) rehearsed(ctx context.Context, source promsource.Sources, def analysis.Definition, j choice.Judge, baseline analysis.Names, before time.Time) (map[string][]judge.Past, error) {
 	history, err := analysis.NewHistory(def, baseline)
 	if err != nil {
@@ -344,7 +344,7 @@ func (a *app) rehearsed(ctx context.Context, source promsource.Sources, def anal
 	return pasts, nil
 }
 
-// explained is a verdict in words, as serin explain says it.
+// explained puts a verdict into words, as serin explain does.
 func explained(v judge.Verdict) []string {
 	e := tell.Explain(record.View{Release: &record.Release{}, State: rollout.State{Phase: rollout.Active}, Verdict: &v})
 	var out []string
@@ -374,10 +374,10 @@ func (a *app) analyzedText(w io.Writer, out analyzed) error {
 	return err
 }
 
-// nobody is a service that there is none of, for what looks at one arm alone.
+// nobody is a service that does not exist, for queries about one arm alone.
 const nobody = "serin.no-such-service"
 
-// oneLook counts one arm over one window.
+// oneLook counts a single arm over one window.
 func oneLook(ctx context.Context, source promsource.Sources, def analysis.Definition, baseline analysis.Names, end time.Time, over time.Duration) (judge.Look, error) {
 	canary := analysis.Names{Service: nobody, Vars: map[string][]string{"arm": {nobody}}}
 	for name := range baseline.Vars {

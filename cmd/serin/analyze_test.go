@@ -18,8 +18,8 @@ import (
 	"github.com/serindev/serin/traffic/traefik"
 )
 
-// past is an hour that a real Prometheus remembers: a stable service, a good canary beside it, and a bad one whose
-// errors are tripled from minute 20 on. Each serves 50 requests a second, and has one error in a hundred.
+// past is an hour of samples in a real Prometheus: a stable service, a good canary alongside it, and a bad one whose
+// errors triple from minute 20 on. Each serves 50 requests a second, and has one error in a hundred.
 type past struct {
 	url        string
 	begin, end time.Time
@@ -162,7 +162,7 @@ func TestAPastHourIsAnalysedWithoutADaemon(t *testing.T) {
 			require.Empty(t, errs)
 		}
 	})
-	t.Run("services are told apart as Traefik names them, and the split is tested if a weight is given", func(t *testing.T) {
+	t.Run("services are distinguished by the names that Traefik gives them, and the split is tested if a weight is given", func(t *testing.T) {
 		code, out, errs := serin(t, strings.NewReader(strings.ReplaceAll(ordersAnalysis, "'orders_failed_total{version=\"${version}\"}'", "'traefik_service_requests_total{service=\"${service}\",code=~\"5..\"}'")),
 			p.args("-", "--canary", "shop-bad@file", "--canary", "version=v3", "--baseline", "shop-stable@file", "--baseline", "version=v1", "--weight", "20%")...)
 		require.Equal(t, exitNotLive, code, errs)
@@ -237,7 +237,7 @@ func (p past) judgeConfig(t *testing.T, config string) {
 		require.Equal(t, exitError, code)
 		require.Contains(t, errs, "Unable to resolve canary judge 'StaticBaselineJudge-v1.0'.")
 	})
-	t.Run("arms that are asked the same are told so", func(t *testing.T) {
+	t.Run("arms with the same queries are reported", func(t *testing.T) {
 		_, _, errs := serin(t, strings.NewReader(strings.ReplaceAll(ordersConfig, "${scope}", "v1")), p.args("-", "--canary", "v3", "--baseline", "v1")...)
 		require.Contains(t, errs, "both arms were asked the same query over the same time")
 	})

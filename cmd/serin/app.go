@@ -21,14 +21,14 @@ const (
 	exitTooLong = 3 // it has not ended in time
 )
 
-// exitCodes is the part of the help that says so.
+// exitCodes is the part of the help that lists them.
 const exitCodes = `Exit codes:
   0  done; with --wait: the release is released
   1  something went wrong: wrong arguments, the daemon cannot be reached or says no
   2  with --wait: the release was rolled back, cancelled, superseded, or has failed; traffic is on stable
   3  with --wait: it has not ended within --timeout, and goes on`
 
-// app is what the commands share.
+// app holds what the commands share.
 type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
@@ -41,7 +41,7 @@ type app struct {
 	server, tokenFile string
 }
 
-// codeError ends the process with another code than 1. What had to be said is said if err is nil.
+// codeError ends the process with an exit code other than 1. If err is nil, the message has already been printed.
 type codeError struct {
 	code int
 	err  error
@@ -84,7 +84,7 @@ const (
 	groupRun     = "run"
 )
 
-// root is the whole tree of commands.
+// root builds the whole tree of commands.
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "serin",
@@ -129,14 +129,14 @@ serin daemon does the work; the other commands speak to it.`,
 	return root
 }
 
-// otherWords are what other programs call things, with the command that does them here.
+// otherWords maps the names that other programs use to the command that does the same here.
 var otherWords = map[string]string{
 	"abort": "rollback", "retry": "start", "get": "status", "list": "status", "ls": "status", "describe": "explain", "logs": "history",
 	"events": "history", "deploy": "start", "release": "start", "lint": "validate", "check": "validate", "back": "rollback", "continue": "resume",
 	"convert": "migrate", "import": "migrate",
 }
 
-// unknownCommand names what may have been meant.
+// unknownCommand suggests what the user may have meant.
 func unknownCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -152,7 +152,7 @@ func unknownCommand(cmd *cobra.Command, args []string) error {
 	return fmt.Errorf("there is no command %q; did you mean serin %s?", args[0], strings.Join(meant, ", or serin "))
 }
 
-// oneOf is a flag that takes one of a few words.
+// oneOf is a flag whose value is one of a few words.
 type oneOf struct {
 	value *string
 	words []string
@@ -178,7 +178,7 @@ func (c *oneOf) Set(s string) error {
 // Type implements pflag.Value.
 func (c *oneOf) Type() string { return strings.Join(c.words, "|") }
 
-// moment is a flag for a time, or for a day: the beginning of it, or with end the end.
+// moment is a flag for a point in time. A bare date means the beginning of that day, or its end where end is set.
 type moment struct {
 	at   *time.Time
 	end  bool
@@ -206,7 +206,7 @@ func (m *moment) Set(s string) error {
 // Type implements pflag.Value.
 func (m *moment) Type() string { return "TIME" }
 
-// args wraps cobra's checks of arguments with the way to the help.
+// args wraps cobra's argument checks and points to the help.
 func args(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if err := check(cmd, args); err != nil {

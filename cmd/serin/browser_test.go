@@ -27,11 +27,11 @@ import (
 	"github.com/serindev/serin/internal/testbed"
 )
 
-// pageTakes is how long a page may take to show what it has to.
+// pageTakes is how long a page may take to show what is expected.
 const pageTakes = 90 * time.Second
 
-// chromium is a real browser. Whatever it complains about fails the test: a script's error, something that the
-// Content-Security-Policy forbids, a file that is not there.
+// chromium is a real browser. Anything it reports fails the test: a script error, a violation of the
+// Content-Security-Policy, a missing file.
 type chromium struct {
 	t    *testing.T
 	base string
@@ -41,7 +41,7 @@ type chromium struct {
 	wrong []string
 }
 
-// newChromium starts a browser that has not signed in.
+// newChromium starts a browser without a session.
 func newChromium(t *testing.T, base string) *chromium {
 	t.Helper()
 	var path string
@@ -93,7 +93,7 @@ func (c *chromium) complain(e *cdplog.Entry) {
 	}
 }
 
-// clean fails if the browser has complained, but for what is expected.
+// clean fails if the browser has reported anything that is not expected.
 func (c *chromium) clean(expected ...string) {
 	c.t.Helper()
 	c.mu.Lock()
@@ -162,10 +162,10 @@ func (c *chromium) shows(words ...string) {
 	require.True(c.t, ok, "the page never shows %q; it shows:\n%s", missing, text)
 }
 
-// path is where the browser is.
+// path is the path of the current page.
 func (c *chromium) path() string { return js[string](c, "location.pathname") }
 
-// look is a way to look at a page.
+// look is one way of viewing a page: theme and screen size.
 type look struct {
 	name          string
 	width, height int64
@@ -184,7 +184,7 @@ func (c *chromium) as(l look) {
 	c.do(c.size(l.width, l.height))
 }
 
-// violation is a rule of accessibility that a page does not keep.
+// violation is an accessibility rule that a page breaks.
 type violation struct {
 	ID, Help string
 	Nodes    []struct {
@@ -193,8 +193,8 @@ type violation struct {
 	}
 }
 
-// inspect looks at the page as it is, in every way: no violation of WCAG 2.2 A or AA, nothing wider than the screen;
-// and leaves pictures for people in .demo/pages.
+// inspect checks the page in every theme and size: no violation of WCAG 2.2 A or AA, nothing wider than the screen. It
+// leaves screenshots in .demo/pages.
 func (c *chromium) inspect(name string) {
 	c.t.Helper()
 	root, err := testbed.Root()
@@ -249,10 +249,10 @@ func axeSource(t *testing.T) string {
 	return text
 }
 
-// firstPaint is how long after the click the browser has painted something.
+// firstPaint is the time from the click until the browser painted something.
 func (c *chromium) firstPaint() string {
 	c.t.Helper()
-	require.Eventually(c.t, func() bool { // a page may be there before it is painted
+	require.Eventually(c.t, func() bool { // a page may be loaded before it is painted
 		return js[int](c, `performance.getEntriesByName("first-contentful-paint").length`) > 0
 	}, pageTakes, 50*time.Millisecond)
 	return fmt.Sprintf("%.0f ms", js[float64](c, `performance.getEntriesByName("first-contentful-paint")[0].startTime`))

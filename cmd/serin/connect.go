@@ -26,27 +26,27 @@ import (
 
 const (
 	defaultServer = "http://127.0.0.1:7474"
-	// localToken is the file in which the daemon leaves its first token, beside its store.
+	// localToken is the file in which the daemon leaves its first token, next to its store.
 	localToken = "serin.token"
-	// systemDocument is where the document of a daemon that is a service of this machine is.
+	// systemDocument is the path of the daemon's document where it runs as a service of this machine.
 	systemDocument = "/etc/serin/serin.yaml"
 	// maxToken is longer than any token.
 	maxToken = 4096
-	// completionTimeout is how long somebody waits for a shell's Tab.
+	// completionTimeout bounds how long a Tab in the shell may take.
 	completionTimeout = time.Second
 )
 
-// speaks gives a command the flags of those that speak to the daemon.
+// speaks adds the flags that every command needs that talks to the daemon.
 func (a *app) speaks(cmd *cobra.Command) *cobra.Command {
 	cmd.Flags().StringVar(&a.server, "server", "", "address of the daemon (env SERIN_SERVER; default "+defaultServer+")")
 	cmd.Flags().StringVar(&a.tokenFile, "token-file", "",
 		"file with the token (env SERIN_TOKEN holds the token itself, SERIN_TOKEN_FILE the file's name;\n"+
-			"without them, for a daemon on this machine: "+localToken+" in this folder, or beside the store of\n"+
+			"without them, for a daemon on this machine: "+localToken+" in this folder, or next to the store of\n"+
 			"./serin.yaml or "+systemDocument+")")
 	return cmd
 }
 
-// client makes the client that the flags and the environment ask for.
+// client makes a client from the flags and the environment.
 func (a *app) client() (*client.Client, error) {
 	server := cmp.Or(a.server, a.getenv("SERIN_SERVER"), defaultServer)
 	token, err := a.token(server)
@@ -56,8 +56,8 @@ func (a *app) client() (*client.Client, error) {
 	return client.New(server, token, a.transport)
 }
 
-// token is the flag's, or the environment's, or the one that a daemon on this machine has left here. The last is not
-// shown to other machines.
+// token comes from the flag, the environment, or the file that a daemon on this machine left here. The last is never
+// sent to another machine.
 func (a *app) token(server string) (string, error) {
 	if a.tokenFile == "" {
 		if t := a.getenv("SERIN_TOKEN"); t != "" {
@@ -79,8 +79,8 @@ func (a *app) token(server string) (string, error) {
 	return "", nil
 }
 
-// localTokens are the places where a daemon on this machine may have left its first token: this folder, and beside the
-// stores of the documents that can be read.
+// localTokens lists where a daemon on this machine may have left its first token: this folder, and next to the stores
+// of the documents that can be read.
 func localTokens(documents ...string) []string {
 	out := []string{localToken}
 	for _, path := range documents {
@@ -120,7 +120,7 @@ func loopback(server string) bool {
 	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// advise adds to an error of the daemon what can be done about it.
+// advise adds a remedy to an error of the daemon.
 func (a *app) advise(err error) error {
 	if err == nil || errors.Is(err, context.Canceled) {
 		return err
@@ -129,18 +129,18 @@ func (a *app) advise(err error) error {
 		return fmt.Errorf("the daemon cannot be reached: %w (is it running there? --server or SERIN_SERVER say where)", u)
 	}
 	if client.StatusOf(err) == http.StatusUnauthorized {
-		return fmt.Errorf("%w; a token is looked for in --token-file, SERIN_TOKEN, SERIN_TOKEN_FILE and, for a daemon on this machine, in ./%s and beside the store of ./serin.yaml or %s", err, localToken, systemDocument)
+		return fmt.Errorf("%w; a token is looked for in --token-file, SERIN_TOKEN, SERIN_TOKEN_FILE and, for a daemon on this machine, in ./%s and next to the store of ./serin.yaml or %s", err, localToken, systemDocument)
 	}
 	return err
 }
 
-// isRelease tells a release's id from a rollout's name, which has no capitals.
+// isRelease tells the id of a release from the name of a rollout, which has no capitals.
 func isRelease(arg string) bool {
 	_, err := ulid.ParseStrict(arg)
 	return err == nil && arg == strings.ToUpper(arg)
 }
 
-// find gets the view of a release, or of a rollout with its newest one.
+// find gets the view of a release, or of a rollout with its newest release.
 func find(ctx context.Context, c *client.Client, arg string) (record.View, error) {
 	if isRelease(arg) {
 		return c.Release(ctx, arg)
@@ -148,7 +148,7 @@ func find(ctx context.Context, c *client.Client, arg string) (record.View, error
 	return c.Rollout(ctx, arg)
 }
 
-// unknown says which names there are, or which one may have been meant, where the daemon knows no rollout of a name.
+// unknown is the error for a rollout that the daemon does not know: it lists the names, or suggests one.
 func (a *app) unknown(ctx context.Context, c *client.Client, arg string, err error) error {
 	if client.StatusOf(err) != http.StatusNotFound {
 		return a.advise(err)
@@ -179,7 +179,7 @@ func (a *app) unknown(ctx context.Context, c *client.Client, arg string, err err
 	return errors.New(out)
 }
 
-// nearest are the names that a few typing mistakes turn into arg, or that begin with it.
+// nearest returns the names that differ from arg by a few typing mistakes, or begin with it.
 func nearest(arg string, names []string) []string {
 	var out []string
 	for _, n := range names {
@@ -190,7 +190,7 @@ func nearest(arg string, names []string) []string {
 	return out[:min(len(out), 3)]
 }
 
-// findRelease is find for what needs a release.
+// findRelease is find for commands that need a release.
 func findRelease(ctx context.Context, c *client.Client, arg string) (record.View, error) {
 	v, err := find(ctx, c, arg)
 	if err == nil && v.Release == nil {
@@ -199,7 +199,7 @@ func findRelease(ctx context.Context, c *client.Client, arg string) (record.View
 	return v, err
 }
 
-// completeRollouts completes the first argument with the rollouts that there are, and the releases that run.
+// completeRollouts completes the first argument with rollouts, and with releases under way.
 func (a *app) completeRollouts(releases bool) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		const none = cobra.ShellCompDirectiveNoFileComp
@@ -217,7 +217,7 @@ func (a *app) completeRollouts(releases bool) cobra.CompletionFunc {
 	}
 }
 
-// completeGates completes a rollout and then the gate that it waits at.
+// completeGates completes a rollout, then the gate at which it waits.
 func (a *app) completeGates() cobra.CompletionFunc {
 	first := a.completeRollouts(true)
 	return func(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
@@ -234,7 +234,7 @@ func (a *app) completeGates() cobra.CompletionFunc {
 	}
 }
 
-// completionViews are none if the daemon does not answer: a shell must not show errors in the middle of a line.
+// completionViews returns nothing if the daemon does not answer: a shell must not show errors in the middle of a line.
 func (a *app) completionViews(cmd *cobra.Command) []record.View {
 	c, err := a.client()
 	if err != nil {

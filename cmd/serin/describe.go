@@ -10,7 +10,7 @@ import (
 	"github.com/serindev/serin/tell"
 )
 
-// phaseOf is where a release stands, in a word or two.
+// phaseOf is the phase of a release in a word or two.
 func phaseOf(v record.View) cell {
 	switch {
 	case v.Release == nil:
@@ -27,7 +27,7 @@ func phaseOf(v record.View) cell {
 	return cell{"active", plain}
 }
 
-// weightOf is what share of the traffic the canary gets.
+// weightOf is the canary's share of the traffic.
 func weightOf(v record.View) string {
 	out := v.Target.Weight.String()
 	if c := v.Target.Cohort; c != nil {
@@ -51,7 +51,7 @@ func verdictWords(v judge.Verdict) string {
 	return out
 }
 
-// oneLine is a rollout in a line.
+// oneLine describes a rollout in one line.
 func oneLine(v record.View) string {
 	parts := []string{phaseOf(v).text}
 	if v.Release != nil && !v.State.Ended() {
@@ -66,7 +66,8 @@ func oneLine(v record.View) string {
 	return strings.Join(parts, ", ")
 }
 
-// describe is an event in words, without its time; paint tells what an eye should find. steps are the release's, or nil.
+// describe puts an event into words, without its time; paint marks what should catch the eye. steps are those of the
+// release, or nil.
 func describe(e rollout.Event, steps rollout.Steps) (string, paint) {
 	w := tell.Event(e, steps)
 	return w.Line(e.Head().By), map[tell.Tone]paint{

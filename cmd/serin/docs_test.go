@@ -19,8 +19,8 @@ var (
 	ends       = regexp.MustCompile(`\s(?:#|\||&|>|2>|;|<).*$`)
 )
 
-// TestEveryCommandOfTheDocumentationExists: also those that only a person runs. In blocks the arguments have to be
-// right as well; in a sentence they may be left out.
+// TestEveryCommandOfTheDocumentationExists covers commands that only people run, too. In code blocks the arguments have
+// to be right as well; in a sentence they may be left out.
 func TestEveryCommandOfTheDocumentationExists(t *testing.T) {
 	pages, err := filepath.Glob("../../docs/*.md")
 	require.NoError(t, err)
@@ -53,7 +53,7 @@ func TestEveryCommandOfTheDocumentationExists(t *testing.T) {
 	require.Greater(t, n, 80, "they are found at all")
 }
 
-// exists sees that a line is a command with flags that it has, and as many arguments as it takes.
+// exists checks that a line is a command, with flags that it knows and as many arguments as it takes.
 func exists(t *testing.T, where, line string, whole bool) {
 	t.Helper()
 	words := word.FindAllString(ends.ReplaceAllString(line, ""), -1)

@@ -12,7 +12,7 @@ import (
 	"github.com/serindev/serin/daemon"
 )
 
-// documents reads files for the commands that need no daemon. Without paths there is nothing, and that is right.
+// documents reads files for the commands that need no daemon. No paths give an empty set, which is no error.
 func (a *app) documents(loader config.Loader, paths []string) (*config.Set, error) {
 	if len(paths) == 0 {
 		return &config.Set{}, nil
@@ -25,7 +25,7 @@ func (a *app) documents(loader config.Loader, paths []string) (*config.Set, erro
 	return set, nil
 }
 
-// reach is how a Prometheus is reached without a daemon.
+// reach holds the flags that say how to reach a Prometheus without a daemon.
 type reach struct {
 	url, config string
 	timeout     time.Duration
@@ -37,16 +37,16 @@ func (r *reach) flags(cmd *cobra.Command) {
 	cmd.Flags().DurationVar(&r.timeout, "timeout", 30*time.Second, "of one query")
 }
 
-// given tells whether there is a Prometheus to ask.
+// given reports whether there is a Prometheus to query.
 func (r *reach) given() bool { return r.url != "" || r.config != "" }
 
-// reached is the Prometheus to ask, alone and with the daemon's further ones.
+// reached is the Prometheus to query, alone and together with the daemon's further sources.
 type reached struct {
 	own *promsource.Source
 	all promsource.Sources
 }
 
-// daemon is what the daemon's document says, if there is one.
+// daemon is the daemon's document, if one is given.
 func (r *reach) daemon() (*config.DaemonSpec, error) {
 	if r.config == "" {
 		return &config.DaemonSpec{}, nil
@@ -58,7 +58,7 @@ func (r *reach) daemon() (*config.DaemonSpec, error) {
 	return spec, nil
 }
 
-// loader reads documents as that daemon does.
+// loader reads documents the way that daemon does.
 func (r *reach) loader() (config.Loader, error) {
 	spec, err := r.daemon()
 	if err != nil || r.config == "" {
@@ -67,7 +67,7 @@ func (r *reach) loader() (config.Loader, error) {
 	return daemon.NewLoader(0).For(spec), nil
 }
 
-// source is the Prometheus to ask, with the daemon's further ones.
+// source is the Prometheus to query, with the daemon's further sources.
 func (r *reach) source() (reached, error) {
 	spec, err := r.daemon()
 	if err != nil {

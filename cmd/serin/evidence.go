@@ -8,7 +8,7 @@ import (
 	"github.com/serindev/serin/judge"
 )
 
-// The ends of a chart of ratios: beyond them nobody reads a value.
+// The limits of a chart of ratios: nobody reads values beyond them.
 const (
 	leastRatio = 0.2
 	mostRatio  = 20
@@ -46,7 +46,7 @@ func evidenceChart(out analyzed, verdicts []judge.Verdict) []byte {
 	return chart.Stack(charts...)
 }
 
-// writeFile writes a picture for everybody to read.
+// writeFile writes a picture that anybody may read.
 func writeFile(path string, svg []byte) error {
 	if err := os.WriteFile(path, svg, 0o644); err != nil { //nolint:gosec // a picture
 		return fmt.Errorf("write the chart: %w", err)

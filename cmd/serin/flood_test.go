@@ -17,8 +17,8 @@ import (
 	"github.com/serindev/serin/server"
 )
 
-// TestAFloodOfConnectionsKeepsNoRollbackFromBeingWritten has a daemon that may open few files, and a caller without a
-// token who opens more connections than that and leaves them open.
+// TestAFloodOfConnectionsKeepsNoRollbackFromBeingWritten runs a daemon that may open few files, and a caller without a
+// token that opens more connections than that and leaves them open.
 func TestAFloodOfConnectionsKeepsNoRollbackFromBeingWritten(t *testing.T) {
 	h := &house{dir: t.TempDir()}
 	operator, token, err := server.NewToken("otto", []string{server.RoleOperator})

@@ -18,7 +18,7 @@ import (
 	"github.com/serindev/serin/server"
 )
 
-// hostile is what somebody writes who wants a script to run in another's browser.
+// hostile is a text that tries to run a script in the reader's browser.
 const hostile = `"'></textarea></title><script>alert(1)</script><img src=x onerror=alert(2)><svg onload=alert(3)>{{.}}<a href=javascript:alert(4)>x</a>`
 
 const trusting = `apiVersion: serin.dev/v1alpha1
@@ -37,7 +37,7 @@ spec:
     - promote: {}
 `
 
-// quietHouse is a daemon without Traefik and Prometheus: nothing has to be judged, and what is written is trusted.
+// quietHouse is a daemon without Traefik and Prometheus: nothing is judged, and writes are trusted.
 func quietHouse(t *testing.T) (h *house, operator string) {
 	h = &house{dir: t.TempDir()}
 	var tokens []server.Token
@@ -58,7 +58,7 @@ func quietHouse(t *testing.T) (h *house, operator string) {
 	return h, operator
 }
 
-// quiet configures a daemon without a Prometheus, for those who have the tokens.
+// quiet configures a daemon without a Prometheus and with these tokens.
 func (h *house) quiet(t *testing.T, tokens ...server.Token) {
 	require.NoError(t, server.SaveTokens(filepath.Join(h.dir, "tokens.yaml"), tokens))
 	port, err := testbed.FreePort()
@@ -74,7 +74,7 @@ spec:
 `, port))
 }
 
-// enters signs in with a token, and waits for the overview to show something.
+// enters signs in with a token and waits until the overview shows something.
 func (c *chromium) enters(token string, shows ...string) {
 	c.t.Helper()
 	c.open("/")
@@ -83,8 +83,7 @@ func (c *chromium) enters(token string, shows ...string) {
 	c.shows(shows...)
 }
 
-// TestEverythingButLiveUpdatesWorksWithoutScripts: a browser that runs no script walks a release from its start to its
-// end.
+// TestEverythingButLiveUpdatesWorksWithoutScripts takes a release from start to end in a browser that runs no scripts.
 func TestEverythingButLiveUpdatesWorksWithoutScripts(t *testing.T) {
 	t.Parallel()
 	h, operator := quietHouse(t)
@@ -130,7 +129,7 @@ func TestEverythingButLiveUpdatesWorksWithoutScripts(t *testing.T) {
 	c.clean()
 }
 
-// comes waits until an expression is true.
+// comes waits until an expression becomes true.
 func (c *chromium) comes(expression string) {
 	c.t.Helper()
 	require.Eventually(c.t, func() bool {
@@ -139,7 +138,7 @@ func (c *chromium) comes(expression string) {
 	}, pageTakes, 50*time.Millisecond, expression)
 }
 
-// until loads a page again and again, as somebody without scripts does, until it shows this.
+// until reloads a page, as a person without scripts would, until it shows this.
 func (c *chromium) until(path, words string) {
 	c.t.Helper()
 	require.Eventually(c.t, func() bool {
@@ -151,8 +150,8 @@ func (c *chromium) until(path, words string) {
 	}, pageTakes, 100*time.Millisecond, "%s never shows %s", path, words)
 }
 
-// TestWhatAnEnemyWritesOrSendsDoesNothingInABrowser: whatever people may write comes to every page in a browser that
-// would run it, and a page on another port of the same machine, which the cookies go to, sends the forms.
+// TestWhatAnEnemyWritesOrSendsDoesNothingInABrowser puts hostile text wherever people may write and opens every page in
+// a browser that would run it. A page on another port of the same machine, which gets the cookies, sends the forms.
 func TestWhatAnEnemyWritesOrSendsDoesNothingInABrowser(t *testing.T) {
 	t.Parallel()
 	h, operator := quietHouse(t)
@@ -180,7 +179,7 @@ func TestWhatAnEnemyWritesOrSendsDoesNothingInABrowser(t *testing.T) {
 		c.shows("Serin")
 		require.Zero(t, js[int](c, `document.querySelectorAll("main script, main img, main [onload], main [onerror], a[href^=javascript]").length`), path)
 	}
-	c.clean("404", "400") // any script, dialog or breach of the policy would be told here
+	c.clean("404", "400") // any script, dialog or breach of the policy would be reported here
 
 	theForms(t, c, h, id)
 	report := filepath.Join(t.TempDir(), "report.html")
@@ -193,10 +192,10 @@ func TestWhatAnEnemyWritesOrSendsDoesNothingInABrowser(t *testing.T) {
 	c.clean()
 }
 
-// theForms are sent by a page of the same machine: for cookies it is the same site, for the daemon it is another origin.
+// theForms are sent by a page on the same machine: the same site for cookies, another origin for the daemon.
 func theForms(t *testing.T, c *chromium, h *house, id string) {
 	c.open("/releases/" + id)
-	word := js[string](c, `document.querySelector("input[name=csrf]").value`) // more than an enemy would have
+	word := js[string](c, `document.querySelector("input[name=csrf]").value`) // more than an attacker would have
 	paths := []string{"/releases/" + id + "/do/rollback", "/releases/" + id + "/do/pause", "/releases/" + id + "/answer", "/rollouts/shop/start", "/sign-out", "/theme", "/sign-in"}
 	next := 0
 	enemy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -17,10 +17,10 @@ import (
 	"github.com/serindev/serin/judge/sequential"
 )
 
-// maxDocument bounds what judge reads as one document; requests beyond it belong on lines of their own.
+// maxDocument bounds what judge reads as one document; larger input goes as one request per line.
 const maxDocument = 1 << 30
 
-// judging are the commands that judge without a daemon.
+// judging holds what the judge commands, which need no daemon, share.
 func (a *app) judging() []*cobra.Command {
 	return []*cobra.Command{a.judgeCmd(), a.analyzeCmd(), a.planCmd(), a.simulateCmd()}
 }
@@ -75,7 +75,7 @@ func (a *app) open(name string) (io.ReadCloser, error) {
 	return os.Open(name)
 }
 
-// answers writes answers and counts what could not be answered.
+// answers writes answers and counts the input that could not be answered.
 type answers struct {
 	app    *app
 	out    *bufio.Writer
@@ -84,7 +84,7 @@ type answers struct {
 
 func (a *app) answers() *answers { return &answers{app: a, out: bufio.NewWriter(a.stdout)} }
 
-// line writes an answer in a line.
+// line writes an answer on a line of its own.
 func (s *answers) line(v any) error {
 	b, err := encodePlain(v)
 	if err != nil {
@@ -94,7 +94,7 @@ func (s *answers) line(v any) error {
 	return err
 }
 
-// encodePlain encodes without escaping what only matters in HTML.
+// encodePlain encodes without HTML escapes.
 func encodePlain(v any) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -105,13 +105,13 @@ func encodePlain(v any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
-// wrong says on stderr what is wrong with a line.
+// wrong reports on stderr what is wrong with a line.
 func (s *answers) wrong(line int, err error) {
 	s.failed++
 	_, _ = fmt.Fprintf(s.app.stderr, "serin: line %d: %s\n", line, clean(err.Error()))
 }
 
-// end writes what is left, and tells by the exit code if something was wrong.
+// end flushes, and returns an exit code that says if anything was wrong.
 func (s *answers) end() error {
 	if err := s.out.Flush(); err != nil {
 		return fmt.Errorf("print: %w", err)
@@ -122,8 +122,8 @@ func (s *answers) end() error {
 	return nil
 }
 
-// lines hands over each line that is not blank, with its number, as soon as it is there. Lines longer than most are
-// an error.
+// lines passes each line that is not blank on as soon as it arrives, with its number. Lines longer than most are an
+// error.
 func lines(r *bufio.Reader, most int, take func(number int, text []byte) error) error {
 	var text []byte
 	for number := 1; ; {
@@ -167,7 +167,7 @@ func (a *app) judgeLooks(r *bufio.Reader, learn bool) error {
 		switch {
 		case err != nil:
 			out.wrong(number, err)
-			return out.end() // what follows would be judged as if this look had never been
+			return out.end() // the looks after it would be judged as if this one did not exist
 		case said == nil:
 			return nil
 		}
@@ -184,7 +184,8 @@ func (a *app) judgeLooks(r *bufio.Reader, learn bool) error {
 	return errors.Join(taught, out.end())
 }
 
-// judgeRequests answers one request a line if the first line is one, and otherwise takes all as one document.
+// judgeRequests answers one request per line if the first line is a whole request, and otherwise reads everything as
+// one document.
 func (a *app) judgeRequests(r *bufio.Reader) error {
 	first, r, err := firstLine(r)
 	if err != nil {
@@ -193,7 +194,7 @@ func (a *app) judgeRequests(r *bufio.Reader) error {
 	out := a.answers()
 	if _, array, err := kayenta.Split(first); err == nil && !array {
 		err := lines(r, kayenta.MaxRequest, func(number int, text []byte) error {
-			if err := out.line(out.judge(kayenta.Part{Text: text, Line: number})); err != nil || r.Buffered() > 0 { // more to come at once
+			if err := out.line(out.judge(kayenta.Part{Text: text, Line: number})); err != nil || r.Buffered() > 0 { // more has been read already
 				return err
 			}
 			return out.out.Flush()
@@ -210,7 +211,7 @@ func (a *app) judgeRequests(r *bufio.Reader) error {
 	return out.end()
 }
 
-// firstLine reads up to the end of the first line that is not blank, and returns what it has read as a part of all.
+// firstLine reads up to the end of the first line that is not blank. all starts with what it has read.
 func firstLine(r *bufio.Reader) (first []byte, all *bufio.Reader, err error) {
 	for err == nil && len(bytes.TrimSpace(first)) == 0 && len(first) <= maxDocument {
 		var part []byte
@@ -223,7 +224,7 @@ func firstLine(r *bufio.Reader) (first []byte, all *bufio.Reader, err error) {
 	return first, bufio.NewReaderSize(io.MultiReader(bytes.NewReader(first), r), r.Size()), nil
 }
 
-// judgeDocument answers one request or an array of them, in the form of the question.
+// judgeDocument answers one request or an array of them, in the same form.
 func (a *app) judgeDocument(out *answers, r io.Reader) error {
 	data, err := io.ReadAll(io.LimitReader(r, maxDocument+1))
 	if err != nil {
@@ -258,12 +259,12 @@ func (a *app) judgeDocument(out *answers, r io.Reader) error {
 	return nil
 }
 
-// refused stands in the place of a result that there is none of.
+// refused takes the place of a result where there is none.
 type refused struct {
 	Error string `json:"error"`
 }
 
-// judge is the answer to one request.
+// judge answers one request.
 func (s *answers) judge(p kayenta.Part) any {
 	q, err := kayenta.DecodeRequest(p.Text)
 	var r kayenta.Result

@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The golden data of both judges goes through the command as others would send it: what is held here is that the
-// command asks the judges and prints what they say, in order; the judges' own tests compare every number.
+// The golden data of both judges goes through the command the way other programs would send it. This test holds that
+// the command asks the judges and prints their answers in order; the judges' own tests compare every number.
 
 func golden[T any](t *testing.T, path string) (data T) {
 	t.Helper()
@@ -29,7 +29,7 @@ func golden[T any](t *testing.T, path string) (data T) {
 	return data
 }
 
-// serin runs a command on an input.
+// serin runs a command with an input.
 func serin(t *testing.T, in io.Reader, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
@@ -38,8 +38,8 @@ func serin(t *testing.T, in io.Reader, args ...string) (code int, stdout, stderr
 	return code, out.String(), errs.String()
 }
 
-// requireSame holds what was printed against what is expected of it: numbers agree to 1e-9 of their size, and to 1e-9
-// near 0. Where the reference adds noise, ratios may differ.
+// requireSame compares the output with what is expected: numbers agree to a relative 1e-9, and an absolute one near 0.
+// Where the reference adds noise, ratios may differ.
 func requireSame(t *testing.T, want, got any, where string, noisy bool) {
 	t.Helper()
 	switch w := want.(type) {
@@ -50,7 +50,7 @@ func requireSame(t *testing.T, want, got any, where string, noisy bool) {
 	case []any:
 		g := got.([]any)
 		require.Len(t, g, len(w), where)
-		if strings.HasSuffix(where, ".groupScores") { // their order means nothing
+		if strings.HasSuffix(where, ".groupScores") { // their order has no meaning
 			byName := func(a, b any) int {
 				return strings.Compare(a.(map[string]any)["name"].(string), b.(map[string]any)["name"].(string))
 			}
@@ -147,7 +147,7 @@ func TestEveryGoldenLookIsAnsweredAlikeByTheCommand(t *testing.T) {
 	}
 }
 
-// slow hands over one line, and then nothing until the answer was seen.
+// slow delivers one line, then nothing until the answer has been seen.
 type slow struct {
 	lines []string
 	seen  func() string

@@ -21,7 +21,7 @@ import (
 	"github.com/serindev/serin/spinnaker/metricset"
 )
 
-// scopeOf reads one side of a canary config's scope.
+// scopeOf parses one side of a canary config's scope.
 func (z *analyzing) scopeOf(flag string, texts []string) (metricset.Scope, error) {
 	s := metricset.Scope{Start: z.begin, End: z.end, Step: z.step, Params: map[string]string{}}
 	for _, text := range texts {
@@ -42,8 +42,8 @@ func (z *analyzing) scopeOf(flag string, texts []string) (metricset.Scope, error
 	return s, nil
 }
 
-// canaryConfig reads a canary config of Kayenta: JSON or YAML, by itself or within a request as clients send it. It says
-// whether the text is one at all; the error is of one that cannot be judged, since a verdict about a file that was not
+// canaryConfig reads a canary config of Kayenta: JSON or YAML, on its own or inside a request as clients send it. It
+// reports whether the text is one at all; an error means that it cannot be judged: a verdict about a file that was not
 // understood would be worse than none.
 func canaryConfig(text []byte) (c kayenta.Config, is bool, err error) {
 	if !bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")) {
@@ -67,7 +67,7 @@ func canaryConfig(text []byte) (c kayenta.Config, is bool, err error) {
 	return c, true, metricset.CheckSources(c)
 }
 
-// judgement is a CanaryJudgeResult, as both judges write it.
+// judgement is a CanaryJudgeResult as both judges write it.
 type judgement struct {
 	Results []struct {
 		Name   string            `json:"name"`
@@ -100,7 +100,7 @@ type armStats struct {
 	Mean  looseNumber `json:"mean"`
 }
 
-// looseNumber is a number that is text where it is not finite.
+// looseNumber is a number that is written as text where it is not finite.
 type looseNumber float64
 
 func (n *looseNumber) UnmarshalJSON(b []byte) error {
@@ -109,7 +109,7 @@ func (n *looseNumber) UnmarshalJSON(b []byte) error {
 	return err
 }
 
-// analyzeConfig judges a canary config once, over the whole window, by the judge that it names.
+// analyzeConfig judges a canary config once, over the whole window, with the judge that it names.
 func (a *app) analyzeConfig(ctx context.Context, z *analyzing, source *promsource.Source, c kayenta.Config) error {
 	if z.step == 0 {
 		z.step = time.Minute
@@ -156,7 +156,7 @@ func (a *app) analyzeConfig(ctx context.Context, z *analyzing, source *promsourc
 
 func (a *app) warning(text string) { _, _ = fmt.Fprintf(a.stderr, "serin: warning: %s\n", clean(text)) }
 
-// measure asks for every metric of both sides.
+// measure queries every metric of both sides.
 func (a *app) measure(ctx context.Context, z *analyzing, source *promsource.Source, c kayenta.Config) ([]metricset.Ask, []metricset.Pair, error) {
 	control, err := z.scopeOf("baseline", z.baseline)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Command serin holds the commands: those that people and pipelines speak to the daemon with, those that work without
-// one (analyze, judge, plan, simulate, validate), and the one that runs it, which is package daemon. A command reads its
+// Command serin holds the commands: those with which people and pipelines talk to the daemon, those that work without
+// one (analyze, judge, plan, simulate, validate), and the one that runs it (see package daemon). A command reads its
 // flags, asks another package, and prints. Start reading at [run] and at app.root.
 package main
 
@@ -25,13 +25,13 @@ func main() {
 	os.Exit(code)
 }
 
-// run is serin with these arguments; it returns the exit code.
+// run executes serin with these arguments and returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	a := &app{stdin: os.Stdin, stdout: stdout, stderr: stderr, getenv: os.Getenv}
 	return a.run(ctx, args)
 }
 
-// versionText is the version that was linked in, or what Go knows of the build.
+// versionText is the version that was linked in, or what Go knows about the build.
 func versionText() string {
 	if version != "" {
 		return version

@@ -16,7 +16,7 @@ import (
 	"github.com/serindev/serin/internal/testbed"
 )
 
-var update = flag.Bool("update", false, "write what is generated anew")
+var update = flag.Bool("update", false, "write what is generated again")
 
 func TestScripts(t *testing.T) {
 	t.Parallel()
@@ -51,7 +51,7 @@ func TestScripts(t *testing.T) {
 				text := os.Expand(ts.ReadFile(args[0]), ts.Getenv)
 				ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
 			},
-			// until PATTERN COMMAND…: the command's output comes to match within two minutes.
+			// until PATTERN COMMAND…: the command's output matches within two minutes.
 			"until": func(ts *testscript.TestScript, _ bool, args []string) {
 				pattern := regexp.MustCompile(args[0])
 				for end := time.Now().Add(2 * time.Minute); ; {
@@ -62,7 +62,7 @@ func TestScripts(t *testing.T) {
 					if time.Now().After(end) {
 						ts.Fatalf("it never said %s: %v", args[0], err)
 					}
-					time.Sleep(20 * time.Millisecond) // between two looks at a real process
+					time.Sleep(20 * time.Millisecond) // between two polls of a real process
 				}
 			},
 			// exits CODE COMMAND…: the command ends with exactly this exit code.

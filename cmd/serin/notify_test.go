@@ -21,7 +21,7 @@ import (
 	"github.com/serindev/serin/notify"
 )
 
-// gated is a rollout that asks before it moves anything; %s is a folder.
+// gated is a rollout with a gate before any traffic moves; %s is a folder.
 const gated = `apiVersion: serin.dev/v1alpha1
 kind: Rollout
 metadata: {name: shop}
@@ -94,7 +94,7 @@ func startDaemon(t *testing.T, file, address string, log io.Writer) (stop func()
 	return stop
 }
 
-// lockedLog is a log that is read while it is written.
+// lockedLog is a log that can be read while it is written.
 type lockedLog struct {
 	mu sync.Mutex // guards b
 	b  bytes.Buffer
@@ -106,7 +106,7 @@ func (l *lockedLog) Write(p []byte) (int, error) {
 	return l.b.Write(p)
 }
 
-// notifiedDaemon writes the files of a daemon that tells a program.
+// notifiedDaemon writes the files of a daemon that notifies a program.
 func notifiedDaemon(t *testing.T, hook string) (dir, file, address string) {
 	t.Helper()
 	dir = t.TempDir()

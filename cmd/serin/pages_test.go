@@ -17,7 +17,7 @@ import (
 	"github.com/serindev/serin/server/oidc/oidctest"
 )
 
-// house is a whole daemon on real servers, with an identity provider.
+// house is a complete daemon on real servers, with an identity provider.
 type house struct {
 	blue, green *testbed.Backend
 	idp         *oidctest.Provider
@@ -92,7 +92,7 @@ func (h *house) run(t *testing.T) {
 	}, pageTakes, 50*time.Millisecond)
 }
 
-// TestAPersonWatchesDecidesAndSeesARollback is the whole way of a release manager, in a real browser.
+// TestAPersonWatchesDecidesAndSeesARollback follows a release manager from start to end, in a real browser.
 func TestAPersonWatchesDecidesAndSeesARollback(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -121,7 +121,7 @@ func TestAPersonWatchesDecidesAndSeesARollback(t *testing.T) {
 	c.shows("Released: the new version serves everybody", reason)
 	c.clean()
 
-	h.blue.Set(func(b *testbed.Behaviour) { b.ErrorRate = 0.25 }) // blue is the canary now
+	h.blue.Set(func(b *testbed.Behaviour) { b.ErrorRate = 0.25 }) // blue is the canary after the first release
 	c.open("/rollouts/shop")
 	c.click(".start button.primary")
 	c.shows("The release is started.")
@@ -130,7 +130,7 @@ func TestAPersonWatchesDecidesAndSeesARollback(t *testing.T) {
 	c.shows("Rolled back: the canary is worse: errors", "All traffic has been on stable since", "requests reached the new version", "Ended: rolled back")
 	require.True(t, js[bool](c, `/^\d\d:\d\d:\d\d$/.test(document.querySelector(".users time").textContent)`), "a time of today is one of the day")
 	require.True(t, js[bool](c, `/ ago$/.test(document.querySelector(".headline time").textContent)`))
-	require.Positive(t, js[int](c, `document.querySelectorAll("#timeline svg rect.hover title").length`), "values are told to whoever points at them")
+	require.Positive(t, js[int](c, `document.querySelectorAll("#timeline svg rect.hover title").length`), "values appear where one points at them")
 	require.True(t, js[bool](c, "window.stays"), "it was watched live, on one page")
 	c.inspect("rolled-back")
 	t.Log("first paint of a release: ", c.firstPaint())
@@ -145,7 +145,7 @@ func TestAPersonWatchesDecidesAndSeesARollback(t *testing.T) {
 	theReport(t, c, h, bad)
 }
 
-// watchToTheGate starts a release and watches it until it stands at its gate, without loading the page again.
+// watchToTheGate starts a release and watches it until it waits at its gate, without reloading the page.
 func watchToTheGate(t *testing.T, c *chromium) string {
 	c.click(".start button.primary")
 	c.shows("The release is started.")
@@ -173,7 +173,7 @@ func watchToTheGate(t *testing.T, c *chromium) string {
 	return strings.TrimPrefix(c.path(), "/releases/")
 }
 
-// withoutRights is somebody who may only read.
+// withoutRights is a user who may only read.
 func withoutRights(t *testing.T, h *house, id string) {
 	c := newChromium(t, h.url)
 	c.open("/releases/" + id)
@@ -197,7 +197,7 @@ func withoutRights(t *testing.T, h *house, id string) {
 	c.shows("Gate full-release")
 }
 
-// theReport is read in the browser from a file, as an attachment of a ticket would be.
+// theReport is opened from a file in the browser, as an attachment of a ticket would be.
 func theReport(t *testing.T, c *chromium, h *house, id string) {
 	file := filepath.Join(t.TempDir(), "report.html")
 	code := (&app{stdout: t.Output(), stderr: t.Output(), getenv: func(name string) string {

@@ -19,7 +19,7 @@ import (
 	"github.com/serindev/serin/simulation"
 )
 
-// planning are the flags of plan.
+// planning holds the flags of plan.
 type planning struct {
 	subject
 	reach
@@ -60,26 +60,26 @@ These are rules of thumb for errors that come one by one, right within a factor 
 	f.BoolVar(&p.first, "first", false, "a first release, of which nothing is learned yet")
 	f.StringVar(&p.service, "service", "", "the `SERVICE` to count the rates of in Prometheus, as its metrics name it")
 	f.StringSliceVar(&p.settings, "set", nil, "`NAME=VALUE` of a variable that the analysis uses; may be repeated")
-	f.DurationVar(&p.over, "over", time.Hour, "how much of the past is counted in Prometheus, at most 6h")
+	f.DurationVar(&p.over, "over", time.Hour, "how much history is counted in Prometheus, at most 6h")
 	return cmd
 }
 
-// planned is the plan of one weight and one metric, as JSON. Times are nil where they cannot be expected within a year.
+// planned is the plan for one weight and one metric, as JSON. Times are nil where they are not expected within a year.
 type planned struct {
 	Step   string  `json:"step"`
 	Weight float64 `json:"weight"`
 	Metric string  `json:"metric"`
 	// Hold is the least time at the weight.
 	Hold float64 `json:"holdSeconds"`
-	// Finds is how many times as bad a version has to be to be found within Hold; nil where nothing is.
+	// Finds is how many times as bad a version has to be so that it is found within Hold; nil where none is.
 	Finds *float64 `json:"findsWithinHold"`
-	// Found is when the bad version is found at this weight, Spoiled how many of its requests are bad by then.
+	// Found is how long the bad version goes undetected at this weight, Spoiled how many of its requests fail by then.
 	Found   *float64 `json:"foundAfterSeconds"`
 	Spoiled *float64 `json:"badRequestsUntilFound"`
-	// Passes is when a good version has passed, counted from the beginning of the weight, with the evidence of the
-	// weights before.
+	// Passes is how long a good version takes to pass, from the beginning of the weight and with the evidence of
+	// earlier weights.
 	Passes *float64 `json:"passesAfterSeconds"`
-	// Needs says whether the step waits for a pass.
+	// Needs: the step waits for a pass.
 	Needs bool `json:"waitsForPass"`
 	// Requests the canary gets within Hold.
 	Requests float64 `json:"canaryRequestsWithinHold"`
@@ -89,7 +89,7 @@ type planned struct {
 	max, minRequests float64
 }
 
-// plans is all that plan says.
+// plans is the whole output of plan.
 type plans struct {
 	Rollout  string             `json:"rollout"`
 	Rate     float64            `json:"rate"`
@@ -140,7 +140,7 @@ func (a *app) plan(ctx context.Context, p *planning, paths []string) error {
 // steps plans every weight for every metric.
 func (p *planning) steps(plan simulation.Plan, base map[string]float64) ([]planned, error) {
 	var out []planned
-	gained := map[string]float64{} // evidence for a pass, by scope and metric
+	gained := map[string]float64{} // evidence for a pass so far, by scope and metric
 	first := map[string]time.Duration{}
 	for _, s := range plan.Definition.Steps.Stages() {
 		settings := judged(plan, s.Scope)
@@ -159,7 +159,7 @@ func (p *planning) steps(plan simulation.Plan, base map[string]float64) ([]plann
 	return out, nil
 }
 
-// stage plans one weight for one metric, and adds to the evidence that is gained by its end.
+// stage plans one weight for one metric and adds the evidence gained by its end to gained.
 func (p *planning) stage(j choice.Judge, m judge.Metric, s rollout.Stage, pace choice.Pace, wait time.Duration, gained map[string]float64) planned {
 	out := planned{Step: s.Name, Weight: float64(s.Exposure), Metric: m.Name, Hold: s.Least.Seconds(), Needs: s.Pass,
 		Requests: pace.Canary * s.Least.Seconds(), max: s.Decide.Max.Seconds(), minRequests: m.MinRequests}
@@ -190,7 +190,7 @@ func (p *planning) stage(j choice.Judge, m judge.Metric, s rollout.Stage, pace c
 	return out
 }
 
-// warnings tells of weights that decide nothing.
+// warnings lists weights at which nothing can be decided.
 func warnings(p plans) []string {
 	var out []string
 	for _, s := range p.Steps {
@@ -277,7 +277,7 @@ func lastingOr(seconds *float64) string {
 	return lasting(*seconds)
 }
 
-// count takes the rates from Prometheus: what the service has served, and how much of it was bad.
+// count takes the rates from Prometheus: how many requests the service has served, and how many of them were bad.
 func (p *planning) count(ctx context.Context, plan simulation.Plan, base *numbers) error {
 	if p.service == "" {
 		return fmt.Errorf("--service: which service's requests are to be counted? As its metrics name it: shop-stable@file")

@@ -16,10 +16,10 @@ import (
 	"github.com/serindev/serin/rollout"
 )
 
-// json tells whether JSON was asked for.
+// json reports whether JSON was requested.
 func (a *app) json() bool { return a.output == "json" }
 
-// print writes v as JSON, or what table writes.
+// print writes v as JSON, or calls table.
 func (a *app) print(v any, table func(w io.Writer) error) error {
 	if !a.json() {
 		return table(a.stdout)
@@ -33,7 +33,7 @@ func (a *app) print(v any, table func(w io.Writer) error) error {
 	return nil
 }
 
-// list is v with an empty list instead of null.
+// list returns v, or an empty list in place of null.
 func list[T any](v []T) []T {
 	if v == nil {
 		return []T{}
@@ -41,7 +41,7 @@ func list[T any](v []T) []T {
 	return v
 }
 
-// terminal tells whether stdout is one, and its size.
+// terminal reports whether stdout is a terminal, and its size.
 func (a *app) terminal() (width, height int, ok bool) {
 	f, isFile := a.stdout.(*os.File)
 	if !isFile || !term.IsTerminal(int(f.Fd())) || a.getenv("TERM") == "dumb" { //nolint:gosec // a descriptor fits
@@ -49,7 +49,7 @@ func (a *app) terminal() (width, height int, ok bool) {
 	}
 	width, height, err := term.GetSize(int(f.Fd())) //nolint:gosec // a descriptor fits
 	if err != nil || width < 20 || height < 5 {
-		return 80, 24, true // it does not tell, or has no room for anything
+		return 80, 24, true // it does not say, or has no room for anything
 	}
 	return width, height, true
 }
@@ -66,7 +66,7 @@ const (
 	dim    paint = "2"
 )
 
-// colours tells whether stdout gets any: only a terminal does, and not where NO_COLOR is set (no-color.org).
+// colours reports whether stdout gets colours: only a terminal does, and not where NO_COLOR is set (no-color.org).
 func (a *app) colours() bool {
 	_, _, terminal := a.terminal()
 	return terminal && a.getenv("NO_COLOR") == ""
@@ -79,13 +79,13 @@ func painted(text string, p paint, on bool) string {
 	return "\x1b[" + string(p) + "m" + text + "\x1b[0m"
 }
 
-// cell is a part of a table's row.
+// cell is one cell of a table.
 type cell struct {
 	text string
 	paint
 }
 
-// table writes rows under a head, each column as wide as its widest cell. Cells are cleaned here.
+// table writes rows under a heading, each column as wide as its widest cell. It cleans the cells.
 func (a *app) table(w io.Writer, head []string, rows [][]cell) error {
 	on := a.colours()
 	widths := make([]int, len(head))
@@ -115,14 +115,14 @@ func (a *app) table(w io.Writer, head []string, rows [][]cell) error {
 	return err
 }
 
-// Widths of text for people: of a sentence at the end of a table, and of a line. They do not follow the terminal, so that
-// what is piped reads the same.
+// Widths of text for people: of a sentence in the last column of a table, and of a line. They do not depend on the
+// terminal, so that piped output reads the same.
 const (
 	shortLine = 80
 	longLine  = 100
 )
 
-// cut is the beginning of a text in words, with … for the rest: one that is longer has a place where all of it is shown.
+// cut shortens a text at a word boundary, with … for the rest: longer texts are shown in full elsewhere.
 func cut(text string, most int) string {
 	lines := wrap(text, most-1)
 	if len(lines) < 2 {
@@ -131,7 +131,7 @@ func cut(text string, most int) string {
 	return strings.TrimRight(lines[0], ";:,") + "…"
 }
 
-// wrap breaks a text between its words into lines; a word that is longer than a line has one of its own.
+// wrap breaks a text into lines between words; a word that is longer than a line gets a line of its own.
 func wrap(text string, most int) []string {
 	var lines []string
 	line, n := "", 0
@@ -148,7 +148,7 @@ func wrap(text string, most int) []string {
 	return append(lines, line)
 }
 
-// hang breaks long lines of a text; what follows stands two more spaces in than the line did.
+// hang breaks long lines of a text and indents the continuation by two more spaces.
 func hang(text string) string {
 	var out []string
 	for line := range strings.SplitSeq(text, "\n") {
@@ -159,7 +159,7 @@ func hang(text string) string {
 	return strings.Join(out, "\n")
 }
 
-// clean keeps a terminal safe from what others have written: reasons, the gateway's words. Line ends stay.
+// clean protects the terminal from text that others wrote, such as reasons and messages of the gateway. Line ends stay.
 func clean(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r == '\n' || r == '\t' || unicode.IsGraphic(r) && r != utf8.RuneError {
@@ -169,7 +169,7 @@ func clean(s string) string {
 	}, s)
 }
 
-// at is a time for people, in their own zone.
+// at formats a time for people, in their own time zone.
 func at(t time.Time) string {
 	if t.IsZero() {
 		return ""

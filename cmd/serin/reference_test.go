@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// newRoot is the tree of commands with those that cobra adds.
+// newRoot is the tree of commands, with those that cobra adds.
 func newRoot() *cobra.Command {
 	a := &app{getenv: func(string) string { return "" }}
 	root := a.root()
@@ -17,7 +17,7 @@ func newRoot() *cobra.Command {
 	return root
 }
 
-// exitTable is what the commands say of their exit codes, side by side.
+// exitTable shows the exit codes of all commands in one table.
 const exitTable = `## Exit codes
 
 | code | ` + "`start --wait`" + ` | ` + "`analyze`, `judge`" + ` | all others |
@@ -61,7 +61,7 @@ func section(b *strings.Builder, c *cobra.Command) {
 		long = c.Short + "."
 	}
 	fmt.Fprintf(b, "\n## %s\n\n", c.CommandPath())
-	// What is not a sentence of our own has its own lines: exit codes, and the help of cobra's commands.
+	// Exit codes and the help of cobra's own commands keep their line breaks.
 	if strings.Contains(long, "\n  ") || strings.Contains(long, "\n\t") {
 		fmt.Fprintf(b, "```\n%s\n```\n", strings.TrimSpace(long))
 	} else {
@@ -87,7 +87,7 @@ func section(b *strings.Builder, c *cobra.Command) {
 
 func flags(f *pflag.FlagSet) string { return dedent(f.FlagUsages()) }
 
-// dedent takes two spaces off each line.
+// dedent removes two spaces from the start of each line.
 func dedent(s string) string {
 	lines := strings.Split(s, "\n")
 	for i := range lines {

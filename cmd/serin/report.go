@@ -33,7 +33,7 @@ attached to a ticket.`,
 			if err != nil {
 				return a.unknown(cmd.Context(), c, args[0], err)
 			}
-			if file == "json" { // as with every other command; a file of this name is ./json
+			if file == "json" { // as with every other command; a file of that name is ./json
 				a.output = file
 				return a.print(reported(record), nil)
 			}
@@ -52,12 +52,12 @@ attached to a ticket.`,
 			return err
 		},
 	}
-	// It takes the place of the flag that says how to print: a report has one form.
+	// This flag replaces the one for the output format: a report has only one.
 	cmd.Flags().StringVarP(&file, "output", "o", "report.html", "the `FILE` to write; - is standard output, and json prints all of it as JSON there")
 	return a.speaks(cmd)
 }
 
-// reported is a release as one JSON object: what a report is made of.
+// reported is a release as one JSON object: the input of a report.
 func reported(r web.Record) any {
 	events := make([]taggedEvent, len(r.Events))
 	for i, e := range r.Events {
@@ -71,10 +71,10 @@ func reported(r web.Record) any {
 	}{r.View, r.Explanation, events, r.Looks}
 }
 
-// looksAtOnce is the largest page of looks that the API gives.
+// looksAtOnce is the largest page of looks that the API returns.
 const looksAtOnce = 5000
 
-// fetchRecord asks the daemon for all that a report is made of.
+// fetchRecord gets everything that a report needs from the daemon.
 func fetchRecord(ctx context.Context, c *client.Client, arg string) (web.Record, error) {
 	v, err := findRelease(ctx, c, arg)
 	if err != nil {

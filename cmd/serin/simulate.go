@@ -25,7 +25,7 @@ import (
 	"github.com/serindev/serin/simulation"
 )
 
-// simulating are the flags of simulate.
+// simulating holds the flags of simulate.
 type simulating struct {
 	subject
 	rate          float64
@@ -39,7 +39,7 @@ type simulating struct {
 	chart         string
 }
 
-// mostReleases bounds what one call may cost.
+// mostReleases bounds the cost of one call.
 const mostReleases = 1_000_000
 
 func (a *app) simulateCmd() *cobra.Command {
@@ -121,7 +121,7 @@ func (a *app) simulate(ctx context.Context, s *simulating, paths []string) error
 	}{plan.Definition.Name, s.rate, s.scenario, s.earlier, s.seed, out}, func(w io.Writer) error { return a.simulatedTable(w, s, out) })
 }
 
-// world is what the flags say, with nothing worse yet, and the effects to try, 1 the first.
+// world is the traffic that the flags describe, with nothing worse yet, and the effects to try, beginning with 1.
 func (s *simulating) world(plan simulation.Plan) (simulation.World, []float64, error) {
 	names := metricNames(plan)
 	base, err := parseNumbers("base", s.base, parseShare)
@@ -174,8 +174,8 @@ func (s *simulating) world(plan simulation.Plan) (simulation.World, []float64, e
 	return w, effects, nil
 }
 
-// baseOf is the share of bad requests at stable. Where a metric has an objective, and nothing is said of it by name,
-// stable keeps it with half of it to spare.
+// baseOf is the share of bad requests at stable. Where a metric has an objective and the flags do not name it, stable
+// uses half of it.
 func (s *simulating) baseOf(base numbers, m judge.Metric) float64 {
 	if _, named := base.named[m.Name]; !named && m.Kind == judge.Objective {
 		return m.Objective / 2
@@ -183,9 +183,8 @@ func (s *simulating) baseOf(base numbers, m judge.Metric) float64 {
 	return base.of(m.Name, 0.01)
 }
 
-// behaviour is how stable behaves in one metric. A gauge's mean has no unit here, and wanders by 5%; of
-// a histogram the base is the share above its middle bound, ten times more above the lowest and ten times less above
-// the highest.
+// behaviour is how stable behaves in one metric. A gauge's mean has no unit here and wanders by 5%. For a histogram the
+// base is the share above its middle bound: ten times as much lies above the lowest, a tenth above the highest.
 func behaviour(m judge.Metric, base float64) simulation.Behaviour {
 	b := simulation.Behaviour{Metric: m, Base: base}
 	switch m.Kind {
@@ -204,7 +203,7 @@ func behaviour(m judge.Metric, base float64) simulation.Behaviour {
 	return b
 }
 
-// worsen makes the metrics that are to be worse so, by more or, where less is worse, by less.
+// worsen makes the chosen metrics worse: by more, or by less where less is worse.
 func (s *simulating) worsen(w simulation.World, effect float64) simulation.World {
 	w.Metrics = slices.Clone(w.Metrics)
 	for i := range w.Metrics {
@@ -218,10 +217,10 @@ func (s *simulating) worsen(w simulation.World, effect float64) simulation.World
 	return w
 }
 
-// taught is what one earlier release taught, by scope and metric.
+// taught is what the judge learned from one earlier release, by scope and metric.
 type taught = map[string]map[string][]judge.Past
 
-// learn lets good releases go before, of which each release then has had some.
+// learn simulates good releases first; each of the releases to come then has some of them in its past.
 func (s *simulating) learn(ctx context.Context, plan simulation.Plan, w simulation.World, shown *gauge) ([]taught, error) {
 	if s.earlier == 0 {
 		return nil, nil
@@ -241,7 +240,8 @@ func (s *simulating) learn(ctx context.Context, plan simulation.Plan, w simulati
 	return pool, nil
 }
 
-// run simulates n releases on all processors. Each has its own source, so how many there are changes nothing.
+// run simulates n releases on all processors. Each has a source of randomness of its own, so the number of processors
+// makes no difference.
 func (s *simulating) run(ctx context.Context, plan simulation.Plan, w simulation.World, pool []taught, kind string, n int, step func()) ([]simulation.Outcome, error) {
 	outcomes, errs := make([]simulation.Outcome, n), make([]error, n)
 	var next atomic.Int64
@@ -258,14 +258,14 @@ func (s *simulating) run(ctx context.Context, plan simulation.Plan, w simulation
 	return outcomes, cmp.Or(errors.Join(errs...), ctx.Err())
 }
 
-// source is the chance of one release.
+// source is the source of randomness of one release.
 func (s *simulating) source(kind string, i int) rand.Source {
 	h := fnv.New64a()
 	_, _ = h.Write(binary.LittleEndian.AppendUint64([]byte(kind), uint64(i))) //nolint:gosec // i is not negative
 	return rand.NewPCG(s.seed, h.Sum64())
 }
 
-// drawn is what some of the earlier releases taught.
+// drawn picks what some of the earlier releases taught.
 func (s *simulating) drawn(pool []taught, kind string, i int) taught {
 	out := taught{}
 	order := rand.New(s.source("past of "+kind, i)).Perm(len(pool)) //nolint:gosec // a simulation

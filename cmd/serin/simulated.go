@@ -14,11 +14,11 @@ import (
 	"github.com/serindev/serin/simulation"
 )
 
-// simulated is what became of the releases of one kind, as JSON.
+// simulated is the outcome of the releases of one kind, as JSON.
 type simulated struct {
-	// Effect is how many times as bad the canary was; 1 is no worse.
+	// Effect is how many times as bad the canary was; 1 is not worse.
 	Effect float64 `json:"effect"`
-	// Failed were rolled back by a verdict, the others of the ends by what the rollout says.
+	// Failed were rolled back by a verdict, the others ended by the rollout's policies.
 	Failed   counted            `json:"failed"`
 	Ends     map[string]counted `json:"ends"`
 	Metrics  map[string]int     `json:"failedMetrics"`
@@ -51,7 +51,7 @@ func (c counted) String() string {
 	return fmt.Sprintf("%.1f%% (%.1f–%.1f)", 100*c.Share, 100*c.Lower, 100*c.Upper)
 }
 
-// spread is the middle and the middle 80% of what was seen; nil where nothing was.
+// spread is the median and the middle 80% of what was seen; nil where nothing was.
 type spread struct {
 	Low    float64 `json:"p10"`
 	Middle float64 `json:"median"`
@@ -152,7 +152,7 @@ func (a *app) simulatedTable(w io.Writer, s *simulating, kinds []simulated) erro
 	return err
 }
 
-// draw writes the chart, if one is asked for.
+// draw writes the chart, if one was requested.
 func (s *simulating) draw(kinds []simulated, w simulation.World) error {
 	if s.chart == "" {
 		return nil

@@ -17,7 +17,7 @@ import (
 	"github.com/serindev/serin/internal/testbed"
 )
 
-// askSpinnaker sends a request until the daemon answers it.
+// askSpinnaker repeats a request until the daemon answers it.
 func askSpinnaker(t *testing.T, method, url, body string) (status int, answer map[string]any) {
 	t.Helper()
 	require.Eventually(t, func() bool {
@@ -26,19 +26,19 @@ func askSpinnaker(t *testing.T, method, url, body string) (status int, answer ma
 		r.Header.Set("Content-Type", "application/json")
 		resp, err := http.DefaultClient.Do(r)
 		if err != nil {
-			return false // it is not there yet
+			return false // it does not listen yet
 		}
 		defer resp.Body.Close()
 		b, err := io.ReadAll(resp.Body)
 		require.NoError(t, err)
 		status, answer = resp.StatusCode, nil
-		_ = json.Unmarshal(b, &answer) // a list is of no interest here
+		_ = json.Unmarshal(b, &answer) // lists do not matter here
 		return true
 	}, time.Minute, 20*time.Millisecond)
 	return status, answer
 }
 
-// The daemon serves Kayenta's API where it is told to, and what was started there is still there after a restart.
+// The daemon serves Kayenta's API where its document says so, and keeps what was started there through a restart.
 func TestTheDaemonServesSpinnakerAndGoesOnAfterARestart(t *testing.T) {
 	t.Parallel()
 	api, err := testbed.FreePort()

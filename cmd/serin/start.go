@@ -20,9 +20,9 @@ import (
 )
 
 const (
-	// pollEvery is how often a release is asked after where there is no event stream.
+	// pollEvery is how often a release is polled where there is no event stream.
 	pollEvery = time.Second
-	// patience is how long a daemon that does not answer is asked again: longer than its restart.
+	// patience is how long to keep asking a daemon that does not answer: longer than its restart takes.
 	patience = 5 * time.Minute
 )
 
@@ -68,11 +68,11 @@ the first.
 	cmd.Flags().BoolVar(&o.start.Supersede, "supersede", false, "take the place of an active release: it goes back to stable first")
 	cmd.Flags().BoolVar(&o.start.Anyway, "anyway", false, "start the last good version although the configuration of the rollout has an error now")
 	cmd.Flags().BoolVar(&o.wait, "wait", false, "wait until the release has ended")
-	cmd.Flags().DurationVar(&o.timeout, "timeout", 0, "how long to wait at most (with --wait; default: for ever)")
+	cmd.Flags().DurationVar(&o.timeout, "timeout", 0, "how long to wait at most (with --wait; default: forever)")
 	return a.speaks(cmd)
 }
 
-// parseSet reads NAME=VALUE; a value may be empty and hold further equal signs.
+// parseSet parses NAME=VALUE; a value may be empty, and may contain equal signs.
 func parseSet(set []string) (map[string]string, error) {
 	out := map[string]string{}
 	for _, s := range set {
@@ -99,7 +99,7 @@ func (a *app) start(ctx context.Context, c *client.Client, name string, s server
 		return fmt.Errorf("%w; serin start %s --supersede takes the place of %s", err, name, p.Release)
 	}
 	if p, ok := errors.AsType[*client.Problem](err); ok && p.Type == "urn:serin:outdated-configuration" {
-		return fmt.Errorf("%w; mend it, or start the last good version with serin start %s --anyway", err, name)
+		return fmt.Errorf("%w; fix it, or start the last good version with serin start %s --anyway", err, name)
 	}
 	if err != nil {
 		return a.unknown(ctx, c, name, err)
@@ -122,10 +122,10 @@ func (a *app) start(ctx context.Context, c *client.Client, name string, s server
 	return a.wait(ctx, c, started, timeout)
 }
 
-// say writes a line of progress.
+// say prints a line of progress.
 func (a *app) say(words string) { _, _ = fmt.Fprintln(a.stderr, clean(words)) }
 
-// wait waits for the end of a release and turns it into an exit code.
+// wait waits for a release to end and turns its outcome into an exit code.
 func (a *app) wait(ctx context.Context, c *client.Client, s client.Started, timeout time.Duration) error {
 	outer := ctx
 	if timeout > 0 {
@@ -155,8 +155,9 @@ func (a *app) wait(ctx context.Context, c *client.Client, s client.Started, time
 	return nil
 }
 
-// follow looks at a release whenever something has happened to it until it has ended, and tells of it. A daemon that does not answer is asked
-// again for as long as [patience]; a release that waits for its turn is not there yet, which is no error.
+// follow reads a release whenever something has happened to it, and reports that, until the release has ended. A daemon
+// that does not answer is asked again for up to [patience]; a release that waits for its turn does not exist yet, which
+// is no error.
 func (a *app) follow(ctx context.Context, c *client.Client, s client.Started) (record.View, error) {
 	var told progress
 	changed := listen(ctx, c, s.Release.Rollout)
@@ -187,24 +188,24 @@ func (a *app) follow(ctx context.Context, c *client.Client, s client.Started) (r
 	}
 }
 
-// waits tells whether an error only says that a release has not had its turn yet.
+// waits reports whether an error only means that a release has not had its turn yet.
 func waits(s client.Started, err error) bool {
 	return s.Pending && client.StatusOf(err) == http.StatusNotFound
 }
 
-// comes tells whether a release is still the successor of the active one.
+// comes reports whether a release is still the successor of the active one.
 func comes(ctx context.Context, c *client.Client, r record.Release) bool {
 	v, err := c.Rollout(ctx, r.Rollout)
 	return err == nil && v.State.Successor != nil && v.State.Successor.ID == r.ID
 }
 
-// progress is what was told of a release: the number of its newest event, and the trouble.
+// progress is what has been printed about a release: the number of its newest event, and the trouble.
 type progress struct {
 	seq     int
 	trouble string
 }
 
-// tell says what has happened since. Progress is a courtesy: if it cannot be had, the next poll has it.
+// tell prints what has happened since. Progress is a courtesy: if it is not available, the next poll has it.
 func (a *app) tell(ctx context.Context, c *client.Client, v record.View, told *progress) {
 	if v.State.Seq > told.seq {
 		events, err := c.Events(ctx, v.Release.ID, told.seq)

@@ -14,7 +14,7 @@ import (
 	"github.com/serindev/serin/record"
 )
 
-// terminal opens a pseudo-terminal: what is written to tty is read from screen.
+// terminal opens a pseudo-terminal: output written to tty can be read from screen.
 func terminal(t *testing.T) (screen, tty *os.File) {
 	t.Helper()
 	screen, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
@@ -30,7 +30,7 @@ func terminal(t *testing.T) (screen, tty *os.File) {
 	return screen, tty
 }
 
-// TestATerminalGetsColoursAndWatchDrawsOnIt, and nothing else gets any: a pipe and NO_COLOR have plain text.
+// TestATerminalGetsColoursAndWatchDrawsOnIt holds that nothing else gets colours: a pipe and NO_COLOR get plain text.
 func TestATerminalGetsColoursAndWatchDrawsOnIt(t *testing.T) {
 	t.Parallel()
 	h, operator := quietHouse(t)

@@ -14,8 +14,8 @@ import (
 	"github.com/serindev/serin/server"
 )
 
-// TestTheOverviewOfAThousandRolloutsInABrowser has a daemon with a thousand rollouts, every tenth of which waits for a
-// person. Times are told and not held: they are this machine's.
+// TestTheOverviewOfAThousandRolloutsInABrowser runs a daemon with a thousand rollouts, every tenth of which waits for a
+// person. Times are logged and not asserted: they depend on the machine.
 func TestTheOverviewOfAThousandRolloutsInABrowser(t *testing.T) {
 	t.Parallel()
 	h := &house{dir: t.TempDir()}
@@ -63,7 +63,7 @@ spec:
 	c.clean()
 }
 
-// starts asks for a release, as often as one likes: its key makes it one.
+// starts starts a release; repeating it is safe, because the key makes it one release.
 func (h *house) starts(t *testing.T, rollout, token string) bool {
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, h.url+"/api/v1/rollouts/"+rollout+"/releases", strings.NewReader(`{"key": "one"}`))
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/serindev/serin/server/client"
 )
 
-// undoCmd brings back the version before.
+// undoCmd brings back the previous version.
 func (a *app) undoCmd() *cobra.Command {
 	var o struct {
 		reason  string

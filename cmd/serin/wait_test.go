@@ -25,10 +25,10 @@ const (
 	second = "01K0000000000000000000000B"
 )
 
-// inProcess hands requests to a handler without a network, so that time stands still between them.
+// inProcess passes requests to a handler without a network, so that no time passes between them.
 type inProcess struct{ http.Handler }
 
-// RoundTrip implements http.RoundTripper. A handler that panics is a connection that breaks.
+// RoundTrip implements http.RoundTripper. A handler that panics looks like a broken connection.
 func (h inProcess) RoundTrip(r *http.Request) (resp *http.Response, err error) {
 	if err := r.Context().Err(); err != nil {
 		return nil, err
@@ -111,7 +111,7 @@ func pending(w http.ResponseWriter) {
 
 var noon = time.Date(2026, 1, 5, 12, 0, 0, 0, time.UTC)
 
-// waitCases are what may happen while a release is waited for.
+// waitCases covers what may happen while a command waits for a release.
 var waitCases = []struct {
 	name           string
 	daemon         script
@@ -119,7 +119,7 @@ var waitCases = []struct {
 	code           int
 	stdout, stderr string
 }{
-	{name: "released is 0, and its events are told meanwhile", daemon: script{
+	{name: "released is 0, and its events are printed meanwhile", daemon: script{
 		state:  endsAs(rollout.Released),
 		events: []server.Event{{Event: rollout.Started{Meta: rollout.Meta{Seq: 1, At: noon, By: "ci"}}}},
 	}, code: 0, stdout: "release " + first + " of shop: released: because", stderr: "started by ci"},
@@ -212,7 +212,7 @@ func TestInterruptedWaitingIs1AndLeavesTheReleaseAlone(t *testing.T) {
 	})
 }
 
-// contextWithEnd is cancelled after d, as Ctrl-C does it: without a deadline.
+// contextWithEnd is cancelled after d like by Ctrl-C: without a deadline.
 func contextWithEnd(t *testing.T, d time.Duration) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(t.Context())
 	timer := time.AfterFunc(d, cancel)

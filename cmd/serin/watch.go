@@ -20,7 +20,7 @@ func (a *app) watchCmd() *cobra.Command {
 		Use:   "watch [ROLLOUT|RELEASE]",
 		Short: "Follow the rollouts live",
 		Long: `Follow all rollouts, or one, until Ctrl-C; a release is followed until it has ended. In a terminal the picture is
-drawn anew; elsewhere there is a line for whatever happens, and with -o json an object on a line of its own
+drawn again; elsewhere there is a line for whatever happens, and with -o json an object on a line of its own
 whenever something has changed.`,
 		Args:              args(cobra.MaximumNArgs(1)),
 		ValidArgsFunction: a.completeRollouts(true),
@@ -34,12 +34,12 @@ whenever something has changed.`,
 	})
 }
 
-// watch looks whenever something has happened, until ctx ends, which is how it is meant to end.
+// watch reads the daemon whenever something has happened, until ctx ends, which is its regular end.
 func (a *app) watch(ctx context.Context, c *client.Client, arg string) error {
 	show := a.changes(c)
 	if _, _, live := a.terminal(); live && !a.json() {
-		_, _ = io.WriteString(a.stdout, "\x1b[?1049h\x1b[?25l")                    // another screen, no cursor
-		defer func() { _, _ = io.WriteString(a.stdout, "\x1b[?25h\x1b[?1049l") }() // as it was
+		_, _ = io.WriteString(a.stdout, "\x1b[?1049h\x1b[?25l")                    // alternate screen, no cursor
+		defer func() { _, _ = io.WriteString(a.stdout, "\x1b[?25h\x1b[?1049l") }() // the screen as it was before
 		show = a.draw
 	}
 	changed := listen(ctx, c, "")
@@ -70,7 +70,7 @@ func watched(ctx context.Context, c *client.Client, arg string) ([]record.View, 
 	return []record.View{v}, err
 }
 
-// maxDetailed is how many rollouts are drawn with all that is known of them; more become a table.
+// maxDetailed is how many rollouts are drawn in full; more of them become a table.
 const maxDetailed = 3
 
 // draw shows the views on a screen of their own.
@@ -101,12 +101,12 @@ func (a *app) draw(_ context.Context, views []record.View, trouble error) error 
 	for i := range lines {
 		lines[i] = cutPainted(lines[i], width)
 	}
-	// Home, each line with what was behind it, and nothing below: no flicker.
+	// Go home, clear the rest of each line, then everything below: no flicker.
 	_, err := io.WriteString(a.stdout, "\x1b[H"+strings.Join(lines, "\x1b[K\n")+"\x1b[J")
 	return err
 }
 
-// bar is a share as a bar.
+// bar draws a share as a bar.
 func bar(share float64, width int) string {
 	full := int(share*float64(width) + 0.5)
 	if share > 0 && full == 0 {
@@ -115,7 +115,7 @@ func bar(share float64, width int) string {
 	return strings.Repeat("█", full) + strings.Repeat("░", max(0, width-full))
 }
 
-// cutPainted is cut for a line that may hold colours, which take no room.
+// cutPainted is cut for a line with colours, which take no room.
 func cutPainted(s string, width int) string {
 	var b strings.Builder
 	n, escape := 0, false
@@ -135,10 +135,10 @@ func cutPainted(s string, width int) string {
 	return b.String()
 }
 
-// changes writes a line for whatever happens, or an object with -o json.
+// changes prints a line for everything that happens, or an object with -o json.
 func (a *app) changes(c *client.Client) func(context.Context, []record.View, error) error {
-	last := map[string]string{} // by rollout: what was last said of it
-	seen := map[string]int{}    // by release: its newest event that was told
+	last := map[string]string{} // by rollout: what was last printed about it
+	seen := map[string]int{}    // by release: its newest event that was printed
 	silent := false
 	return func(ctx context.Context, views []record.View, trouble error) error {
 		if trouble != nil {
@@ -179,7 +179,7 @@ func (a *app) change(ctx context.Context, c *client.Client, v record.View, last 
 	prefix := v.Rollout
 	if v.Release != nil {
 		prefix += " " + v.Release.ID
-		if !known { // what was before the watch is the history's
+		if !known { // what happened before the watch began belongs to serin history
 			seen[v.Release.ID] = v.State.Seq
 		}
 		if v.State.Seq > seen[v.Release.ID] {
@@ -193,7 +193,7 @@ func (a *app) change(ctx context.Context, c *client.Client, v record.View, last 
 	return err
 }
 
-// tellNew writes the events after the last one that was told.
+// tellNew prints the events after the last one printed.
 func (a *app) tellNew(ctx context.Context, c *client.Client, prefix, id string, steps rollout.Steps, seen map[string]int) error {
 	events, err := c.Events(ctx, id, seen[id])
 	if err != nil {

@@ -39,7 +39,7 @@ func (s *subject) flags(cmd *cobra.Command) {
 	cmd.Flags().DurationVar(&s.hold, "hold", defaultHold, "the least time at each of --weights")
 }
 
-// load reads the files, if there are any, and finds the rollout and its analyses.
+// load reads the files, if any are given, and finds the rollout and its analyses.
 func (s *subject) load(a *app, loader config.Loader, paths []string) (simulation.Plan, error) {
 	set, err := a.documents(loader, paths)
 	if err != nil {
@@ -64,7 +64,7 @@ func (s *subject) load(a *app, loader config.Loader, paths []string) (simulation
 	return s.gray(def)
 }
 
-// findAnalysis is the analysis of a name, the only one, or the built-in one where there is none.
+// findAnalysis returns the analysis of that name, or the only one, or the built-in one where there is none.
 func findAnalysis(name string, all map[string]analysis.Definition, series traefik.Series) (analysis.Definition, error) {
 	if name == traefik.Web || name == "" && len(all) == 0 {
 		return series.Web(), nil
@@ -73,7 +73,7 @@ func findAnalysis(name string, all map[string]analysis.Definition, series traefi
 	return all[name], err
 }
 
-// only chooses among names: the one that was asked for, or the only one there is.
+// only chooses a name: the one asked for, or the only one.
 func only(what, asked string, names []string) (string, error) {
 	switch {
 	case asked == "" && len(names) == 1:
@@ -86,7 +86,7 @@ func only(what, asked string, names []string) (string, error) {
 	return asked, nil
 }
 
-// gray is a rollout of one gray step over the weights.
+// gray makes a rollout with a single gray step over the weights.
 func (s *subject) gray(def analysis.Definition) (simulation.Plan, error) {
 	text := s.weights
 	if text == "" {
@@ -117,13 +117,13 @@ func (s *subject) gray(def analysis.Definition) (simulation.Plan, error) {
 	return p, nil
 }
 
-// numbers are values for metrics: one for all of them, or NAME=VALUE for one.
+// numbers holds values for metrics: one for all of them, or NAME=VALUE for a single one.
 type numbers struct {
 	all   *float64
 	named map[string]float64
 }
 
-// parseNumbers reads the values of a flag that may be repeated.
+// parseNumbers parses a flag that may be repeated.
 func parseNumbers(flag string, texts []string, parse func(string) (float64, error)) (numbers, error) {
 	n := numbers{named: map[string]float64{}}
 	for _, text := range texts {
@@ -144,7 +144,7 @@ func parseNumbers(flag string, texts []string, parse func(string) (float64, erro
 	return n, nil
 }
 
-// of is the value of a metric.
+// of returns the value for a metric.
 func (n numbers) of(metric string, otherwise float64) float64 {
 	if v, ok := n.named[metric]; ok {
 		return v
@@ -155,7 +155,7 @@ func (n numbers) of(metric string, otherwise float64) float64 {
 	return otherwise
 }
 
-// known refuses names that no metric has.
+// known rejects names that no metric has.
 func (n numbers) known(flag string, metrics []string) error {
 	for name := range n.named {
 		if !slices.Contains(metrics, name) {
@@ -173,7 +173,7 @@ func parseShare(text string) (float64, error) {
 	return float64(s), err
 }
 
-// parseEffect reads how many times as bad: 2, x2, ×2.
+// parseEffect parses how many times as bad: 2, x2, ×2.
 func parseEffect(text string) (float64, error) {
 	v, err := strconv.ParseFloat(strings.TrimLeft(strings.TrimSpace(text), "x×"), 64)
 	if err != nil || !(v > 0 && v <= 1000) {
@@ -182,7 +182,7 @@ func parseEffect(text string) (float64, error) {
 	return v, nil
 }
 
-// metricNames are the names of all metrics of all analyses, each once, in order.
+// metricNames lists the metrics of all analyses, each once, in order.
 func metricNames(p simulation.Plan) []string {
 	var names []string
 	for _, scope := range p.Definition.Scopes {
@@ -195,7 +195,7 @@ func metricNames(p simulation.Plan) []string {
 	return names
 }
 
-// judged is a scope with the metrics as its judge has them.
+// judged returns the judge's settings for a scope.
 func judged(p simulation.Plan, scope string) judge.Settings {
 	def := p.Analyses[scope]
 	return def.Judge(len(p.Definition.Scopes))

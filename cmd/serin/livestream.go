@@ -9,14 +9,14 @@ import (
 )
 
 const (
-	// calmEvery is how often the daemon is asked while its event stream is there: for times that are left, which are
-	// no events.
+	// calmEvery is how often the daemon is polled while its event stream is open: remaining times change without an
+	// event.
 	calmEvery = 5 * time.Second
-	// streamEvery is how soon a stream that ended is opened anew.
+	// streamEvery is how soon a stream that ended is opened again.
 	streamEvery = 2 * time.Second
 )
 
-// live tells when the daemon is worth asking: at once when its event stream says so, else now and then.
+// live says when to poll the daemon: at once when its event stream reports a change, otherwise now and then.
 type live struct {
 	stirred chan struct{}
 	open    atomic.Bool
@@ -24,8 +24,8 @@ type live struct {
 	cancel  context.CancelFunc
 }
 
-// listen opens the event stream of a rollout, or of all for the empty name. A daemon that has none, or a proxy that
-// lets none through, is polled. close ends it.
+// listen opens the event stream of a rollout, or of all of them for the empty name. If the daemon has none, or a proxy
+// lets none through, the daemon is polled. close ends it.
 func listen(ctx context.Context, c *client.Client, rolloutName string) *live {
 	l := &live{stirred: make(chan struct{}, 1), done: make(chan struct{})}
 	ctx, l.cancel = context.WithCancel(ctx)
@@ -51,7 +51,7 @@ func (l *live) stir() {
 	}
 }
 
-// wait returns when something has happened, or when it is time to ask all the same, or when ctx ends.
+// wait returns when something has happened, when it is time to poll anyway, or when ctx ends.
 func (l *live) wait(ctx context.Context) {
 	every := pollEvery
 	if l.open.Load() {

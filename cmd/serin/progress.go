@@ -10,7 +10,7 @@ import (
 	"golang.org/x/term"
 )
 
-// gauge shows progress: a bar on stderr, if that is a terminal.
+// gauge shows progress as a bar on stderr, if that is a terminal.
 type gauge struct {
 	out   io.Writer
 	what  string
@@ -29,7 +29,7 @@ func (a *app) progressBar(what string, all int) *gauge {
 	return p
 }
 
-// more makes it longer.
+// more adds steps to the total.
 func (p *gauge) more(n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -53,7 +53,7 @@ func (p *gauge) step() {
 	_, _ = fmt.Fprintf(p.out, "\r%s [%s%s] %d of %d", p.what, strings.Repeat("=", full), strings.Repeat(" ", barWidth-full), p.done, p.all)
 }
 
-// end takes the bar away.
+// end removes the bar.
 func (p *gauge) end() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

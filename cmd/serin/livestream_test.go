@@ -16,7 +16,7 @@ import (
 	"github.com/serindev/serin/rollout"
 )
 
-// A hundred events, each a change, are followed with about as many questions; the end is seen by its event.
+// A hundred events, each a change, cost about as many requests; the end is noticed by its event.
 func TestWaitingFollowsTheEventStream(t *testing.T) {
 	var asked atomic.Int64
 	questions, stream := make(chan struct{}, 1000), make(chan struct{})
@@ -43,7 +43,7 @@ func TestWaitingFollowsTheEventStream(t *testing.T) {
 			case <-r.Context().Done():
 				close(stream)
 				return
-			case <-questions: // it was asked, so something may happen
+			case <-questions: // it was polled, so something may happen
 				_, _ = io.WriteString(w, "event: view\ndata: {}\n\n")
 			}
 		}

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/serindev/serin/record"
+)
+
+func (a *app) auditCmd() *cobra.Command {
+	var f record.AuditFilter
+	cmd := &cobra.Command{
+		Use:   "audit [ROLLOUT]",
+		Short: "List what people and programs did",
+		Long: `List what people and programs did to Serin or tried to do, the oldest first. For older ones say --before and the
+id of the first line; -o json has the ids.`,
+		Args:              args(cobra.MaximumNArgs(1)),
+		ValidArgsFunction: a.completeRollouts(false),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if f.Limit < 1 || f.Limit > 1000 {
+				return fmt.Errorf("--limit %d: expected 1 to 1000", f.Limit)
+			}
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			f.Rollout = strings.Join(args, "")
+			entries, err := c.Audit(cmd.Context(), f)
+			if err != nil {
+				return a.advise(err)
+			}
+			slices.Reverse(entries)
+			return a.print(list(entries), func(w io.Writer) error { return a.auditTable(w, entries) })
+		},
+	}
+	cmd.Flags().StringVar(&f.By, "by", "", "what this person or program did")
+	cmd.Flags().Int64Var(&f.Before, "before", 0, "what was before the entry with this id")
+	cmd.Flags().IntVar(&f.Limit, "limit", 100, "how many of the newest at most, up to 1000")
+	return a.speaks(cmd)
+}
+
+func (a *app) auditTable(w io.Writer, entries []record.AuditEntry) error {
+	if len(entries) == 0 {
+		_, err := fmt.Fprintln(w, "nothing yet")
+		return err
+	}
+	rows := make([][]cell, len(entries))
+	for i, e := range entries {
+		result := cell{"done", plain}
+		if e.Refused != "" {
+			result = cell{"refused: " + e.Refused, red}
+		}
+		rows[i] = []cell{{at(e.At), plain}, {e.By, bold}, {e.From, dim}, {e.Action, plain}, {e.Rollout, plain}, {e.Release, plain}, {e.Detail, plain}, result}
+	}
+	return a.table(w, []string{"TIME", "BY", "FROM", "ACTION", "ROLLOUT", "RELEASE", "DETAIL", "RESULT"}, rows)
+}
