@@ -34,7 +34,7 @@ func (r router) Labels(cohort bool) (canary, stable string) {
 // Watched implements engine.Router: nobody watches the file.
 func (r router) Watched() bool { return false }
 
-// routers makes the routers of rollouts from the gateway parts of their plans. c is nil without Kubernetes.
+// routers makes routers from the gateway part of plans. c is nil without Kubernetes.
 func routers(c *cluster) func(name string, g record.Gateway) (engine.Router, error) {
 	return func(name string, g record.Gateway) (engine.Router, error) {
 		if g.Cluster != nil {

@@ -66,7 +66,7 @@ func (r fencedRouter) Labels(cohort bool) (canary, stable string) { return r.rou
 // Watched implements [engine.Router].
 func (r fencedRouter) Watched() bool { return r.router.Watched() }
 
-// fencedWorkloads lets looking through always, and everything else while this daemon leads.
+// fencedWorkloads always permits reads, and everything else only while this daemon leads.
 type fencedWorkloads struct {
 	workloads engine.Workloads
 	mandate   mandate
