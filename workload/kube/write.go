@@ -169,7 +169,7 @@ func (c *Cluster) note(ctx context.Context, o *unstructured.Unstructured, releas
 		Reason: n.Reason, Message: text + suffix, Type: kind, Count: 1, FirstTimestamp: now, LastTimestamp: now,
 		Source: corev1.EventSource{Component: manager}, ReportingController: "serin.dev/serin", ReportingInstance: manager,
 	}
-	if _, err := c.client.CoreV1().Events(o.GetNamespace()).Create(ctx, event, metav1.CreateOptions{}); err != nil {
+	if _, err := c.client.CoreV1().Events(o.GetNamespace()).Create(ctx, event, metav1.CreateOptions{FieldManager: manager}); err != nil {
 		c.log.Debug("an Event was not written", "err", err)
 	}
 }

@@ -1,0 +1,193 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+)
+
+// syncer applies what is in Git again and again, by server-side apply with force, as a GitOps controller does that heals
+// itself, and deletes what Git has no more.
+type syncer struct {
+	w    *world
+	stop context.CancelFunc
+	done sync.WaitGroup
+
+	mu     sync.Mutex // guards what follows
+	image  string     // of stable, in Git
+	images []string   // that stable had, one after the other
+	errs   []error
+}
+
+// syncEvery is more often than controllers do: nothing they do is missed in a test that is short.
+const syncEvery = 250 * time.Millisecond
+
+func (w *world) sync(t *testing.T) *syncer {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	s := &syncer{w: w, stop: cancel, image: image1}
+	s.done.Go(func() {
+		tick := time.NewTicker(syncEvery)
+		defer tick.Stop()
+		for ctx.Err() == nil {
+			s.apply(ctx)
+			select {
+			case <-ctx.Done():
+			case <-tick.C:
+			}
+		}
+	})
+	t.Cleanup(s.end)
+	return s
+}
+
+func (s *syncer) end() {
+	s.stop()
+	s.done.Wait()
+}
+
+// commit changes stable's image in Git.
+func (s *syncer) commit(image string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.image = image
+}
+
+// apply applies Git once. Replicas are not in Git, as in every repository beside an autoscaler.
+func (s *syncer) apply(ctx context.Context) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	git := fmt.Sprintf(`{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": %q, "labels": {"app.kubernetes.io/instance": "flask"}},
+		"spec": {"selector": {"matchLabels": {"app": %[1]q}}, "template": {"metadata": {"labels": {"app": %[1]q}},
+		"spec": {"containers": [{"name": "flask", "image": %q, "ports": [{"name": "http", "containerPort": 8080}]}]}}}}`, s.w.name, s.image)
+	force := true
+	deployments := s.w.c.Client.AppsV1().Deployments(s.w.pro)
+	before, err := deployments.Get(ctx, s.w.name, metav1.GetOptions{})
+	if err == nil {
+		if n := len(s.images); n == 0 || s.images[n-1] != imageOf(before) {
+			s.images = append(s.images, imageOf(before))
+		}
+		_, err = deployments.Patch(ctx, s.w.name, types.ApplyPatchType, []byte(git), metav1.PatchOptions{FieldManager: "argocd-controller", Force: &force})
+	}
+	// Prune: everything with its label that is not in Git. Serin's objects must not carry it.
+	if err == nil {
+		err = s.prune(ctx)
+	}
+	if err != nil && ctx.Err() == nil {
+		s.errs = append(s.errs, err)
+	}
+}
+
+func (s *syncer) prune(ctx context.Context) error {
+	selector := metav1.ListOptions{LabelSelector: "app.kubernetes.io/instance=flask"}
+	list, err := s.w.c.Client.AppsV1().Deployments(s.w.pro).List(ctx, selector)
+	if err != nil {
+		return err
+	}
+	for i := range list.Items {
+		if name := list.Items[i].Name; name != s.w.name {
+			if err := s.w.c.Client.AppsV1().Deployments(s.w.pro).Delete(ctx, name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// had are the images that stable had, one after the other.
+func (s *syncer) had(t *testing.T) []string {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	require.Empty(t, s.errs)
+	return slices.Clone(s.images)
+}
+
+// toPromotion starts a release and takes it through both gates.
+func (w *world) toPromotion(t *testing.T, image string) string {
+	t.Helper()
+	id := w.start(t, image)
+	w.pass(t, id, "start-ab-test")
+	w.pass(t, id, "full-release")
+	return id
+}
+
+func TestAControllerThatHealsItselfPromotesByACommit(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, pipeline.with("strategy: patch", "strategy: wait"))
+	git := w.sync(t)
+	loads := w.users(t, beta)
+	id := w.toPromotion(t, image2)
+	w.explained(t, "image of flask "+image2)
+	git.commit(image2)
+	v := w.wait(t, "the release has ended", ended)
+	require.Equal(t, "released", v.State.Outcome, v.State.Why)
+	git.apply(t.Context())
+	require.Equal(t, []string{image1, image2}, git.had(t), "nothing flaps")
+	require.Empty(t, w.told(t, id, "drifted"), "no weight was changed, and nothing of Serin's")
+	noRequestFailed(t, loads)
+	w.writtenBySerin(t)
+}
+
+// writtenBySerin holds that every field of the traffic's objects has the field manager serin, so that managedFieldsManagers
+// of Argo CD, and Flux's ownership, leave them alone.
+func (w *world) writtenBySerin(t *testing.T) {
+	t.Helper()
+	client, err := dynamic.NewForConfig(w.c.Config)
+	require.NoError(t, err)
+	for _, kind := range []string{"traefikservices", "ingressroutes", "middlewares"} {
+		resource := schema.GroupVersionResource{Group: "traefik.io", Version: "v1alpha1", Resource: kind}
+		list, err := client.Resource(resource).Namespace(w.pro).List(t.Context(), metav1.ListOptions{})
+		require.NoError(t, err)
+		require.NotEmpty(t, list.Items, kind)
+		for _, o := range list.Items {
+			for _, m := range o.GetManagedFields() {
+				require.Equal(t, "serin", m.Manager, "%s %s: %s", kind, o.GetName(), m.FieldsV1)
+			}
+		}
+	}
+	canary, err := w.c.Client.AppsV1().Deployments(w.pro).Get(t.Context(), w.name+"-canary", metav1.GetOptions{})
+	require.NoError(t, err)
+	for _, m := range canary.ManagedFields {
+		if m.Subresource != "status" {
+			require.Contains(t, []string{"serin", "kube-controller-manager"}, m.Manager)
+		}
+	}
+}
+
+// Git still has the old image while Serin brings stable to the new one: the two take turns, and that is told. The release
+// does not end before Git has the new one too.
+func TestAControllerThatPutsTheOldImageBackIsTold(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, pipeline)
+	git := w.sync(t)
+	loads := w.users(t, beta)
+	id := w.toPromotion(t, image2)
+	until(t, "the release says who changes the image", func() string {
+		told := w.told(t, id, "drifted")
+		if strings.Contains(told, "argocd-controller") {
+			return ""
+		}
+		v, err := w.view()
+		return fmt.Sprint(told, v, err)
+	})
+	v, err := w.view()
+	require.NoError(t, err)
+	require.False(t, ended(v), "%s", v)
+	git.commit(image2)
+	v = w.wait(t, "the release has ended", ended)
+	require.Equal(t, "released", v.State.Outcome, v.State.Why)
+	require.Equal(t, image2, imageOf(w.deployment(t, w.pro, w.name)))
+	noRequestFailed(t, loads)
+}

@@ -1,0 +1,48 @@
+package cluster
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// image3 is what a release brings that is regretted afterwards.
+const image3 = "registry.example.com/flask:3"
+
+// undo asks for the version before the last release.
+func (w *world) undo() (id string, status int, text string) {
+	var out struct{ ID string }
+	status, text = w.call(http.MethodPost, "/api/v1/rollouts/"+w.name+"/undo", map[string]string{"reason": "orders are lost"}, &out)
+	return out.ID, status, text
+}
+
+func TestAReleaseThatHasEndedIsUndone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, pipeline)
+	loads := w.users(t, beta)
+	for _, image := range []string{image2, image3} {
+		id := w.toPromotion(t, image)
+		v := w.wait(t, "the release of "+image+" has ended", func(v view) bool { return v.Release.ID == id && ended(v) })
+		require.Equal(t, "released", v.State.Outcome, v.State.Why)
+		require.Equal(t, image, imageOf(w.deployment(t, w.pro, w.name)))
+		if image == image2 {
+			_, status, text := w.undo()
+			require.Equal(t, http.StatusConflict, status, text)
+			require.Contains(t, text, "the one before is not known", "Serin has not released it")
+		}
+	}
+
+	id, status, text := w.undo()
+	require.Equal(t, http.StatusCreated, status, text)
+	v := w.wait(t, "the undo has ended", func(v view) bool { return v.Release.ID == id && ended(v) })
+	require.Equal(t, "released", v.State.Outcome, v.State.Why)
+	require.Equal(t, image2, imageOf(w.deployment(t, w.pro, w.name)))
+	require.EqualValues(t, 4, *w.deployment(t, w.pro, w.name).Spec.Replicas)
+	require.Zero(t, *w.deployment(t, w.pro, w.name+"-canary").Spec.Replicas)
+	noRequestFailed(t, loads)
+	list, err := w.c.Client.BatchV1().Jobs(w.pro).List(t.Context(), metav1.ListOptions{LabelSelector: "serin.dev/release=" + id})
+	require.NoError(t, err)
+	require.Empty(t, list.Items, "a migration is not run again to go back")
+}
