@@ -109,10 +109,10 @@ generate:
 vuln: $(bin)/govulncheck
 	@$(bin)/govulncheck ./...
 
-## tools: the servers of the tests: Traefik and Prometheus from PATH, or built once into .toolchain/bin with the test cluster, Helm, kustomize and kubeconform
+## tools: the servers of the tests: Traefik and Prometheus from PATH, or built once into .toolchain/bin with the test cluster, Helm, kustomize, kubeconform and schemathesis
 .PHONY: tools
 tools: gateway prometheus
-	@tools/build etcd kubernetes kwok helm kustomize kubeconform
+	@tools/build etcd kubernetes kwok helm kustomize kubeconform schemathesis
 
 ## gateway: Traefik alone, from PATH or built once: what the demo and the tutorial need
 .PHONY: gateway

@@ -105,14 +105,26 @@ type Notifier struct {
 	o       Options
 	metrics *metrics
 	wake    []chan struct{} // one for each receiver
+	// folded is how far releases that go on have been looked at; only [Notifier.follow] uses it.
+	folded map[string]folded
 }
+
+// folded is a release after its first seq events.
+type folded struct {
+	definition *rollout.Definition
+	state      rollout.State
+	seq        int
+}
+
+// maxFolded releases are remembered, which is more than go on at a time; of others all events are read again.
+const maxFolded = 4096
 
 // New makes a Notifier; nothing happens before Run.
 func New(o Options) *Notifier {
 	if o.Pause == nil {
 		o.Pause = Pause
 	}
-	n := &Notifier{o: o, metrics: newMetrics(o.Registerer, o.Receivers)}
+	n := &Notifier{o: o, metrics: newMetrics(o.Registerer, o.Receivers), folded: map[string]folded{}}
 	for range o.Receivers {
 		n.wake = append(n.wake, make(chan struct{}, 1))
 	}
@@ -180,26 +192,35 @@ func (n *Notifier) tell(ctx context.Context) error {
 	}
 }
 
-// tellOf looks at the new events of one release. What cannot be read is passed over, loudly: it would be in the way
-// for ever.
+// tellOf looks at the new events of one release, and reads the old ones only if it does not know what came of them.
+// What cannot be read is passed over with an error in the log: it would be in the way forever.
 func (n *Notifier) tellOf(ctx context.Context, u record.Untold) error {
-	events, err := n.o.Outbox.Events(ctx, u.Release.ID, 0)
-	if err != nil {
+	id := u.Release.ID
+	known := n.folded[id]
+	delete(n.folded, id) // until it is known again
+	if known.seq != u.Told {
+		known = folded{} // another daemon has looked at it meanwhile
+	}
+	events, err := n.o.Outbox.Events(ctx, id, known.seq)
+	if err != nil || len(events) == 0 {
 		return err
 	}
-	to := u.Told
-	messages, err := n.messages(u, events)
+	messages, err := n.messages(u, &known, events)
 	if err != nil {
-		n.o.Log.Error("what happened cannot be told", "release", u.Release.ID, "err", err)
+		n.o.Log.Error("what happened cannot be told", "release", id, "err", err)
 	}
-	if len(events) > 0 {
-		to = max(to, events[len(events)-1].Head().Seq)
-	}
-	if to == u.Told {
+	to := events[len(events)-1].Head().Seq
+	if to <= u.Told {
 		return nil
 	}
-	if err := n.o.Outbox.Tell(ctx, u.Release.ID, u.Told, to, messages); err != nil {
+	if err := n.o.Outbox.Tell(ctx, id, u.Told, to, messages); err != nil {
 		return err
+	}
+	if known.seq == to && !known.state.Ended() {
+		if len(n.folded) >= maxFolded {
+			clear(n.folded)
+		}
+		n.folded[id] = known
 	}
 	if len(messages) > 0 {
 		for _, w := range n.wake {
@@ -216,20 +237,21 @@ func wakeUp(w chan struct{}) {
 	}
 }
 
-// messages are those of the events after the ones that were looked at.
-func (n *Notifier) messages(u record.Untold, events []rollout.Event) ([]record.Outgoing, error) {
-	definition, err := n.o.Definition(u.Release.Plan)
-	if err != nil {
-		return nil, fmt.Errorf("read the plan: %w", err)
+// messages are those of the events after the ones that were looked at. The events go on from what is known, and become
+// known.
+func (n *Notifier) messages(u record.Untold, known *folded, events []rollout.Event) (out []record.Outgoing, err error) {
+	if known.definition == nil {
+		if known.definition, err = n.o.Definition(u.Release.Plan); err != nil {
+			return nil, fmt.Errorf("read the plan: %w", err)
+		}
 	}
-	var out []record.Outgoing
-	var s rollout.State
 	for _, e := range events {
-		t := turn{release: u.Release, definition: definition, before: s, event: e}
-		if s, err = s.Apply(e); err != nil {
+		t := turn{release: u.Release, definition: known.definition, before: known.state, event: e}
+		if t.after, err = known.state.Apply(e); err != nil {
 			return out, fmt.Errorf("fold event %d: %w", e.Head().Seq, err)
 		}
-		if t.after = s; e.Head().Seq <= u.Told {
+		known.state, known.seq = t.after, e.Head().Seq
+		if known.seq <= u.Told {
 			continue
 		}
 		for _, kind := range t.kinds() {

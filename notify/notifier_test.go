@@ -276,7 +276,7 @@ func TestWhatAMessageSays(t *testing.T) {
 	w.after(t, time.Second)
 	events, err := w.store.Events(t.Context(), release, 0)
 	require.NoError(t, err)
-	messages, err := w.notifier(quiet(t), (&inbox{}).receiver("chat", all...)).messages(record.Untold{Release: w.record}, events)
+	messages, err := w.notifier(quiet(t), (&inbox{}).receiver("chat", all...)).messages(record.Untold{Release: w.record}, &folded{}, events)
 	require.NoError(t, err)
 	var got strings.Builder
 	var gate Note
@@ -361,4 +361,35 @@ func TestPausesGrow(t *testing.T) {
 	require.Equal(t, 128*time.Second, Pause(8))
 	require.Equal(t, 15*time.Minute, Pause(11))
 	require.Equal(t, 15*time.Minute, Pause(1<<30))
+}
+
+// countingOutbox counts the events that are read of it.
+type countingOutbox struct {
+	Outbox
+	read int
+}
+
+func (o *countingOutbox) Events(ctx context.Context, id string, after int) ([]rollout.Event, error) {
+	events, err := o.Outbox.Events(ctx, id, after)
+	o.read += len(events)
+	return events, err
+}
+
+func TestOnlyNewEventsAreRead(t *testing.T) {
+	w := newWorld(t)
+	o := &countingOutbox{Outbox: w.store}
+	n, other := w.notifier(slog.New(slog.DiscardHandler)), w.notifier(slog.New(slog.DiscardHandler))
+	n.o.Outbox = o
+	require.NoError(t, n.tell(t.Context()))
+	for range 20 {
+		w.happens(t, "ann", rollout.Paused{}, rollout.Resumed{})
+		require.NoError(t, n.tell(t.Context()))
+	}
+	require.Equal(t, w.state.Seq, o.read, "each once")
+	w.happens(t, "ann", rollout.Paused{})
+	require.NoError(t, other.tell(t.Context()))
+	w.happens(t, "ann", rollout.Resumed{})
+	o.read = 0
+	require.NoError(t, n.tell(t.Context()))
+	require.Equal(t, w.state.Seq, o.read, "where another daemon has looked meanwhile, all of them once more")
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -34,7 +35,7 @@ func (s *Server) build() http.Handler {
 		"token": {Type: "http", Scheme: "bearer", Description: "A token of tokens.yaml, or the daemon's first one (serin.token)."},
 	}
 	api := humago.New(mux, config)
-	api.UseMiddleware(s.authenticate)
+	api.UseMiddleware(s.authenticate, s.refuseEmpty)
 	s.registerRollouts(api)
 	s.registerReleases(api)
 	s.registerActions(api)
@@ -92,6 +93,8 @@ type operation struct {
 	// public needs no token, anybody no role.
 	public, anybody bool
 	status          int
+	// also are further answers with the same body, by status, with what each means.
+	also map[string]string
 }
 
 // huma is the operation as the HTTP library takes it.
@@ -134,9 +137,14 @@ func read[I, O any](s *Server, api huma.API, o operation, f func(context.Context
 // returns is written there, refusals too.
 func change[I, O any](s *Server, api huma.API, o operation, f func(context.Context, *I, *record.AuditEntry) (*O, error)) {
 	o.method = http.MethodPost
-	huma.Register(api, s.huma(api, o), func(ctx context.Context, in *I) (*O, error) {
+	op := s.huma(api, o)
+	huma.Register(api, op, func(ctx context.Context, in *I) (*O, error) {
 		return audited(ctx, s, o.id, func(a *record.AuditEntry) (*O, error) { return f(ctx, in, a) })
 	})
+	first := op.Responses[strconv.Itoa(o.status)]
+	for status, what := range o.also {
+		op.Responses[status] = &huma.Response{Description: what, Headers: first.Headers, Content: first.Content}
+	}
 }
 
 // audited runs an action and writes down what became of it, a refusal too. Its error is a *Problem.

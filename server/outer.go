@@ -87,13 +87,13 @@ func (s *Server) outer(mux *http.ServeMux) http.Handler {
 			s.pages.ServeHTTP(rec, r)
 			return
 		}
+		if pattern == "" {
+			s.noSuch(rec, r, mux)
+			return
+		}
 		if p := checkWrite(r); p != nil {
 			p.RequestID = id
 			p.write(rec, s.o.Log)
-			return
-		}
-		if pattern == "" {
-			s.noSuch(rec, r, mux)
 			return
 		}
 		mux.ServeHTTP(rec, r)
@@ -207,6 +207,25 @@ func (s *Server) authenticate(ctx huma.Context, next func(huma.Context)) {
 		return
 	}
 	next(huma.WithValue(ctx, keyIdentity, who))
+}
+
+// refuseEmpty refuses a number or a time that is given and empty, which the HTTP library takes for one that is not given.
+func (s *Server) refuseEmpty(ctx huma.Context, next func(huma.Context)) {
+	u := ctx.URL()
+	query := u.Query()
+	for _, p := range ctx.Operation().Parameters {
+		if p.In != "query" || p.Schema == nil || p.Schema.Type == huma.TypeString && p.Schema.Format == "" {
+			continue
+		}
+		if query.Has(p.Name) && query.Get(p.Name) == "" {
+			problem := newProblem(http.StatusUnprocessableEntity, "validation failed")
+			problem.RequestID = requestID(ctx.Context())
+			problem.Errors = []Violation{{Message: "expected a value", Location: "query." + p.Name}}
+			s.writeProblem(ctx, problem)
+			return
+		}
+	}
+	next(ctx)
 }
 
 func (s *Server) writeProblem(ctx huma.Context, p *Problem) {

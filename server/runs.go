@@ -54,15 +54,15 @@ type Run struct {
 type RunKeyBody struct {
 	Rollout string `json:"rollout" minLength:"1" maxLength:"253"`
 	Key     string `json:"key" minLength:"1" maxLength:"200" doc:"The key that it was started with."`
-	Reason  string `json:"reason,omitempty" maxLength:"1000" doc:"Shown in the release's events and in the audit log."`
+	Reason  string `json:"reason,omitempty" nullable:"true" maxLength:"1000" doc:"Shown in the release's events and in the audit log."`
 }
 
 // RunBody starts a run.
 type RunBody struct {
 	Rollout    string            `json:"rollout" minLength:"1" maxLength:"253"`
-	Parameters map[string]string `json:"parameters,omitempty" doc:"Values of the rollout's parameters."`
-	Key        string            `json:"key,omitempty" maxLength:"200" doc:"The same key starts nothing twice, such as ${execution.id}. The header Idempotency-Key says the same."`
-	Supersede  bool              `json:"supersede,omitempty" doc:"An active release goes back to stable first, then this one starts."`
+	Parameters map[string]string `json:"parameters,omitempty" nullable:"true" doc:"Values of the rollout's parameters."`
+	Key        string            `json:"key,omitempty" nullable:"true" maxLength:"200" doc:"The same key starts nothing twice, such as ${execution.id}. The header Idempotency-Key says the same."`
+	Supersede  bool              `json:"supersede,omitempty" nullable:"true" doc:"An active release goes back to stable first, then this one starts."`
 }
 
 type startRunInput struct {
@@ -78,7 +78,7 @@ type startRunOutput struct {
 
 func (s *Server) registerRuns(api huma.API) {
 	change(s, api, operation{
-		id: "startRun", path: "/runs", status: http.StatusCreated, summary: "Start a release and wait for it from a pipeline",
+		id: "startRun", path: "/runs", status: http.StatusCreated, also: startedAlready, summary: "Start a release and wait for it from a pipeline",
 		description: "As startRelease, with absolute addresses for a pipeline to poll and to cancel. 200: the key had started it before.",
 	}, s.startRun)
 	read(s, api, operation{id: "getRun", path: "/runs/{id}", summary: "What a pipeline waits for, in one word"},

@@ -36,7 +36,7 @@ type followInput struct {
 	ReleaseInput
 	Authorization string `header:"Authorization" hidden:"true"`
 	After         int    `query:"after" minimum:"0" doc:"Number of the last event that is known; the header Last-Event-ID goes before it"`
-	LastEventID   string `header:"Last-Event-ID"`
+	LastEventID   string `header:"Last-Event-ID" pattern:"^[0-9]*$" doc:"Number of the last event that is known"`
 }
 
 // registerStreams registers the server-sent events.
@@ -66,7 +66,7 @@ func registerStream[I any](s *Server, api huma.API, o operation, header func(*I)
 	o.method = http.MethodGet
 	op := s.huma(api, o)
 	op.Responses["200"] = &huma.Response{Description: "Server-sent events", Content: map[string]*huma.MediaType{
-		"text/event-stream": {Schema: &huma.Schema{Type: huma.TypeString}},
+		"text/event-stream": {}, // of a stream, not of one event
 	}}
 	huma.Register(api, op, func(ctx context.Context, in *I) (*huma.StreamResponse, error) {
 		if who := identity(ctx); !who.Reads() {

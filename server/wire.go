@@ -70,15 +70,15 @@ func (p ConfigProblem) String() string {
 
 // StartBody starts a release.
 type StartBody struct {
-	Parameters map[string]string `json:"parameters,omitempty" doc:"Values of the rollout's parameters."`
-	Key        string            `json:"key,omitempty" maxLength:"200" doc:"The same key starts nothing twice: it gets the release that it has started."`
-	Anyway     bool              `json:"anyway,omitempty" doc:"Start the last good version of the rollout although its document has an error now."`
-	Supersede  bool              `json:"supersede,omitempty" doc:"An active release goes back to stable first, then this one starts."`
+	Parameters map[string]string `json:"parameters,omitempty" nullable:"true" doc:"Values of the rollout's parameters."`
+	Key        string            `json:"key,omitempty" nullable:"true" maxLength:"200" doc:"The same key starts nothing twice: it gets the release that it has started."`
+	Anyway     bool              `json:"anyway,omitempty" nullable:"true" doc:"Start the last good version of the rollout although its document has an error now."`
+	Supersede  bool              `json:"supersede,omitempty" nullable:"true" doc:"An active release goes back to stable first, then this one starts."`
 }
 
 // ReasonBody says why.
 type ReasonBody struct {
-	Reason string `json:"reason,omitempty" maxLength:"1000" doc:"Shown in the release's events and in the audit log."`
+	Reason string `json:"reason,omitempty" nullable:"true" maxLength:"1000" doc:"Shown in the release's events and in the audit log."`
 }
 
 // UndoBody takes the last release's version out of service again.
@@ -89,14 +89,14 @@ type UndoBody struct {
 // PromoteBody lets a release go on without waiting.
 type PromoteBody struct {
 	Reason      string `json:"reason" minLength:"1" maxLength:"1000" doc:"Shown in the release's events and in the audit log."`
-	Full        bool   `json:"full,omitempty" doc:"Not this weight or step alone, but all that is left, up to the next gate."`
-	EvenIfWorse bool   `json:"evenIfWorse,omitempty" doc:"From here on no verdict takes the release back."`
+	Full        bool   `json:"full,omitempty" nullable:"true" doc:"Not this weight or step alone, but all that is left, up to the next gate."`
+	EvenIfWorse bool   `json:"evenIfWorse,omitempty" nullable:"true" doc:"From here on no verdict takes the release back."`
 }
 
 // AnswerBody answers a gate.
 type AnswerBody struct {
 	Answer rollout.Answer `json:"answer" enum:"approve,reject,wait" doc:"wait is for questions that a policy has asked."`
-	Reason string         `json:"reason,omitempty" maxLength:"1000"`
+	Reason string         `json:"reason,omitempty" nullable:"true" maxLength:"1000"`
 }
 
 // ActionResult is what became of an action.

@@ -40,11 +40,12 @@ type startOutput struct {
 
 func (s *Server) registerActions(api huma.API) {
 	change(s, api, operation{
-		id: "startRelease", path: "/rollouts/{name}/releases", status: http.StatusCreated, summary: "Start a release",
+		id: "startRelease", path: "/rollouts/{name}/releases", status: http.StatusCreated, summary: "Start a release", also: startedAlready,
 		description: "201: started. 200: the key had started it before. 202: it starts once the active one, which it supersedes, " +
 			"has gone back. 409: another one is active (its id is in the answer). 422: a parameter is wrong, or this build cannot run the rollout.",
 	}, s.start)
 	change(s, api, operation{
+		status: http.StatusOK, also: notWritten,
 		id: "answerGate", path: "/releases/{id}/gates/{gate}", summary: "Answer a gate, or a question that a policy has asked",
 		description: "403: somebody else has to answer. 409: it was answered before (by whom and when is in the answer), or is not open.",
 	}, s.answer)
@@ -55,7 +56,7 @@ func (s *Server) registerActions(api huma.API) {
 			"(roll it back), or it is not known, or not sure any more, what was in service before.",
 	}, s.undo)
 	for _, a := range acts {
-		change(s, api, operation{id: a.id, path: "/releases/{id}/" + string(a.action), summary: a.summary, status: http.StatusOK},
+		change(s, api, operation{id: a.id, path: "/releases/{id}/" + string(a.action), summary: a.summary, status: http.StatusOK, also: notWritten},
 			func(ctx context.Context, in *actInput, e *record.AuditEntry) (*ActionOutput, error) {
 				return s.act(ctx, a, in.ID, orZero(in.Body).Reason, e)
 			})
@@ -65,11 +66,20 @@ func (s *Server) registerActions(api huma.API) {
 // registerPromote is the one action that says how far it goes.
 func (s *Server) registerPromote(api huma.API) {
 	change(s, api, operation{
-		id: "promoteRelease", path: "/releases/{id}/promote", status: http.StatusOK, summary: "Let a release go on without waiting, on somebody's responsibility",
+		id: "promoteRelease", path: "/releases/{id}/promote", status: http.StatusOK, also: notWritten, summary: "Let a release go on without waiting, on somebody's responsibility",
 		description: "The rest of a hold, a verdict that is not there yet and a lack of data are not waited for; gates are. A worse version goes back " +
 			"all the same, unless evenIfWorse is said. 409: it is paused, at a gate, being promoted, or over.",
 	}, s.promote)
 }
+
+// startedAlready and notWritten are the answers besides the usual one to a start and to an action.
+var (
+	startedAlready = map[string]string{
+		"200": "The key had started it before",
+		"202": "It waits for its turn: the release that it supersedes goes back first",
+	}
+	notWritten = map[string]string{"202": "Traffic goes back to stable; this could not be written yet, and will be"}
+)
 
 type undoInput struct {
 	RolloutInput
