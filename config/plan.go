@@ -108,6 +108,9 @@ func (m *planner) rest() {
 	}
 	d.Stable, d.Canary = m.spec.Stable.toBackend(), m.spec.Canary.toBackend()
 	d.Guards = m.spec.Guards.toTraffic()
+	if o := m.spec.Override; o != nil {
+		d.Override = &rollout.Override{Approvers: o.Approvers, FourEyes: o.FourEyes}
+	}
 	var v VerifySpec
 	if g := m.spec.Traffic.gateway(); g != nil {
 		v = or(g.confirmed(), VerifySpec{})

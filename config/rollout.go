@@ -28,10 +28,20 @@ type RolloutSpec struct {
 	Steps []StepSpec `json:"steps" jsonschema:"minItems=1"`
 	// KeepCohort leaves the route of an A/B step in place until the end of the release.
 	KeepCohort bool `json:"keepCohort,omitempty"`
+	// Override is who may let a release go on without waiting (serin promote); every operator where it is left out.
+	Override *OverrideSpec `json:"override,omitempty"`
 	// Rollback is how a release goes back.
 	Rollback *RollbackSpec `json:"rollback,omitempty"`
 	// Triggers start a release automatically.
 	Triggers []TriggerSpec `json:"triggers,omitempty"`
+}
+
+// OverrideSpec is who may let a release go on without waiting.
+type OverrideSpec struct {
+	// Approvers are roles or users; without any every operator may.
+	Approvers Texts `json:"approvers,omitempty"`
+	// FourEyes: the person who started the release may not.
+	FourEyes bool `json:"fourEyes,omitempty"`
 }
 
 // ParameterSpec is a value given at the start of a release; ${name} stands for it.

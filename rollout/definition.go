@@ -31,8 +31,18 @@ type Definition struct {
 	Steps      Steps    `json:"steps"`
 	Scopes     []Scope  `json:"scopes"`
 	KeepCohort bool     `json:"keepCohort,omitempty"`
-	Verify     Verify   `json:"verify"`
-	Rollback   Rollback `json:"rollback"`
+	// Override says who may let a release go on without waiting ([WentOn]); nil is every operator.
+	Override *Override `json:"override,omitempty"`
+	Verify   Verify    `json:"verify"`
+	Rollback Rollback  `json:"rollback"`
+}
+
+// Override is who may let a release go on without waiting.
+type Override struct {
+	// Approvers are roles or users; without any, every operator may.
+	Approvers []string `json:"approvers,omitempty"`
+	// FourEyes: the person who started the release may not.
+	FourEyes bool `json:"fourEyes,omitempty"`
 }
 
 // Parameter is a value given at the start of a release.

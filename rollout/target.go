@@ -158,6 +158,25 @@ func (d *Definition) MayAnswer(gate, user string, roles []string, startedBy stri
 	return fmt.Errorf("gate %s is answered by %v, not by %s", gate, may, user)
 }
 
+// MayOverride tells whether a person may let a release go on without waiting; the error says who may.
+func (d *Definition) MayOverride(user string, roles []string, startedBy string) error {
+	var o Override
+	if d.Override != nil {
+		o = *d.Override
+	}
+	if o.FourEyes && user == startedBy {
+		return fmt.Errorf("going on without waiting needs a second pair of eyes: %s has started the release", user)
+	}
+	may := o.Approvers
+	if len(may) == 0 {
+		may = []string{"operator"}
+	}
+	if slices.Contains(roles, "admin") || slices.Contains(may, user) || slices.ContainsFunc(roles, func(r string) bool { return slices.Contains(may, r) }) {
+		return nil
+	}
+	return fmt.Errorf("%v may let a release go on without waiting, not %s", may, user)
+}
+
 // Approvers are the roles or users who may answer a gate, or a question of a policy: every operator where none is named.
 func (d *Definition) Approvers(gate string) []string {
 	if g, ok := d.Gate(gate); ok && len(g.Approvers) > 0 {

@@ -71,8 +71,8 @@ func (s *Server) Explain(ctx context.Context, err error) *Problem { return s.pro
 // Start starts a release as whoever is in ctx ([As]), like the API's startRelease. Its error is a *Problem.
 func (s *Server) Start(ctx context.Context, rolloutName string, b StartBody) (record.Release, error) {
 	out, err := audited(ctx, s, "startRelease", func(a *record.AuditEntry) (*startOutput, error) {
-		if utf8.RuneCountInString(b.Key) > maxKey {
-			return nil, newProblem(http.StatusUnprocessableEntity, "the key has more than %d characters", maxKey)
+		if err := checkKey(b.Key); err != nil {
+			return nil, err
 		}
 		return s.start(ctx, &startInput{RolloutInput{rolloutName}, &b}, a)
 	})
@@ -125,12 +125,15 @@ func (s *Server) Act(ctx context.Context, id string, action Action, reason strin
 
 // Undo brings back the version before the last release as whoever is in ctx ([As]), like the API's undoRollout. Its error
 // is a *Problem.
-func (s *Server) Undo(ctx context.Context, rolloutName, reason string) (record.Release, error) {
+func (s *Server) Undo(ctx context.Context, rolloutName string, b UndoBody) (record.Release, error) {
 	out, err := audited(ctx, s, "undoRollout", func(e *record.AuditEntry) (*startOutput, error) {
-		if err := checkReason(reason); err != nil {
+		if err := checkReason(b.Reason); err != nil {
 			return nil, err
 		}
-		return s.undo(ctx, &undoInput{RolloutInput{rolloutName}, UndoBody{reason}}, e)
+		if err := checkKey(b.Key); err != nil {
+			return nil, err
+		}
+		return s.undo(ctx, &undoInput{RolloutInput{rolloutName}, b}, e)
 	})
 	if err != nil {
 		return record.Release{}, err
@@ -152,6 +155,13 @@ func (s *Server) Promote(ctx context.Context, id string, b PromoteBody) (ActionR
 		return ActionResult{}, err
 	}
 	return out.Body, nil
+}
+
+func checkKey(key string) error {
+	if utf8.RuneCountInString(key) > maxKey {
+		return newProblem(http.StatusUnprocessableEntity, "the key has more than %d characters", maxKey)
+	}
+	return nil
 }
 
 func checkReason(reason string) error {

@@ -129,14 +129,15 @@ func (i Identity) Reads() bool {
 	})
 }
 
-// Approver is somebody as the gates of a rollout see them, for [rollout.Definition.MayAnswer]: their name, and their
-// roles. Where rights decide, those who may approve count as operators, and no group makes anybody more than that.
-func (i Identity) Approver(ctx context.Context, rolloutName string) (name string, roles []string, err error) {
+// Approver is somebody as a definition sees them, for [rollout.Definition.MayAnswer] (with [VerbApprove]) and
+// [rollout.Definition.MayOverride] (with [VerbPromote]): their name, and their roles. Where rights decide, those who have
+// the verb count as operators, and no group makes anybody more than that.
+func (i Identity) Approver(ctx context.Context, verb Verb, rolloutName string) (name string, roles []string, err error) {
 	if i.Rights == nil {
 		return i.Name, i.RolesOn(rolloutName), nil
 	}
 	roles = slices.DeleteFunc(slices.Clone(i.Roles), func(r string) bool { return slices.Contains(ownRoles, r) })
-	ok, err := i.May(ctx, VerbApprove, rolloutName)
+	ok, err := i.May(ctx, verb, rolloutName)
 	if ok {
 		roles = append(roles, RoleOperator)
 	}

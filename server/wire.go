@@ -84,6 +84,7 @@ type ReasonBody struct {
 // UndoBody takes the last release's version out of service again.
 type UndoBody struct {
 	Reason string `json:"reason" minLength:"1" maxLength:"1000" doc:"Shown in the release's events and in the audit log."`
+	Key    string `json:"key,omitempty" nullable:"true" maxLength:"200" doc:"The same key undoes nothing twice: it gets the release that it has started."`
 }
 
 // PromoteBody lets a release go on without waiting.

@@ -51,7 +51,7 @@ func (s *Server) registerActions(api huma.API) {
 	}, s.answer)
 	s.registerPromote(api)
 	change(s, api, operation{
-		id: "undoRollout", path: "/rollouts/{name}/undo", status: http.StatusCreated, summary: "Bring back the version that was in service before the last release",
+		id: "undoRollout", path: "/rollouts/{name}/undo", status: http.StatusCreated, also: map[string]string{"200": startedAlready["200"]}, summary: "Bring back the version that was in service before the last release",
 		description: "It starts a release of its own, which compares nothing: all traffic goes to the version before at once. 409: a release is active " +
 			"(roll it back), or it is not known, or not sure any more, what was in service before.",
 	}, s.undo)
@@ -94,12 +94,17 @@ func (s *Server) undo(ctx context.Context, in *undoInput, e *record.AuditEntry) 
 	if strings.TrimSpace(in.Body.Reason) == "" {
 		return nil, newProblem(http.StatusUnprocessableEntity, "a reason is needed: others will ask for it")
 	}
-	r, err := s.o.Engine.Undo(ctx, in.Name, in.Body.Reason, rollout.StartRequest{By: identity(ctx).Name})
+	id := ulid.MustNew(ulid.Now(), rand.Reader).String()
+	r, err := s.o.Engine.Undo(ctx, in.Name, in.Body.Reason, rollout.StartRequest{ID: id, Key: in.Body.Key, By: identity(ctx).Name})
 	if err != nil {
 		return nil, err
 	}
 	e.Release = r.ID
-	return &startOutput{Status: http.StatusCreated, Body: r}, nil
+	out := &startOutput{Status: http.StatusCreated, Body: r}
+	if r.ID != id {
+		out.Status = http.StatusOK
+	}
+	return out, nil
 }
 
 type promoteInput struct {
@@ -116,9 +121,28 @@ func (s *Server) promote(ctx context.Context, in *promoteInput, e *record.AuditE
 	if strings.TrimSpace(in.Body.Reason) == "" {
 		return nil, newProblem(http.StatusUnprocessableEntity, "a reason is needed: others will ask for it")
 	}
+	if err := s.mayOverride(ctx, in.ID); err != nil {
+		return nil, err
+	}
 	event := rollout.WentOn{Reason: in.Body.Reason, Full: in.Body.Full, EvenIfWorse: in.Body.EvenIfWorse}
 	state, err := s.o.Engine.Act(ctx, in.ID, event, identity(ctx).Name)
 	return acted(state, in.ID, err)
+}
+
+// mayOverride asks the definition that the release was started with.
+func (s *Server) mayOverride(ctx context.Context, id string) error {
+	v, err := s.o.Engine.Release(ctx, id)
+	if err != nil || v.Definition == nil {
+		return err
+	}
+	name, roles, err := identity(ctx).Approver(ctx, VerbPromote, v.Rollout)
+	if err != nil {
+		return err
+	}
+	if err := v.Definition.MayOverride(name, roles, v.State.StartedBy); err != nil {
+		return &ForbiddenError{Why: err.Error()}
+	}
+	return nil
 }
 
 // words are a promotion as the audit log has it.
@@ -364,7 +388,7 @@ func mayAnswer(ctx context.Context, v record.View, gate string, who Identity) er
 	if !declared && !answered && !asked {
 		return fmt.Errorf("gate %s of release %s: %w", gate, v.Release.ID, record.ErrNotFound)
 	}
-	name, roles, err := who.Approver(ctx, v.Rollout)
+	name, roles, err := who.Approver(ctx, VerbApprove, v.Rollout)
 	if err != nil {
 		return err
 	}

@@ -9,13 +9,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/serindev/serin/server"
 	"github.com/serindev/serin/server/client"
 )
 
 // undoCmd brings back the previous version.
 func (a *app) undoCmd() *cobra.Command {
 	var o struct {
-		reason  string
+		body    server.UndoBody
 		wait    bool
 		timeout time.Duration
 	}
@@ -41,7 +42,7 @@ While a release is under way, serin rollback is what brings traffic back.`,
 			if err != nil {
 				return err
 			}
-			started, err := c.Undo(cmd.Context(), args[0], o.reason)
+			started, err := c.Undo(cmd.Context(), args[0], o.body)
 			if p, ok := errors.AsType[*client.Problem](err); ok && p.Status == http.StatusConflict && p.Release != "" {
 				return fmt.Errorf("%w; serin rollback %s brings its traffic back", err, args[0])
 			}
@@ -59,7 +60,8 @@ While a release is under way, serin rollback is what brings traffic back.`,
 			return a.wait(cmd.Context(), c, started, o.timeout)
 		},
 	}
-	cmd.Flags().StringVar(&o.reason, "reason", "", "why; it is kept with the release")
+	cmd.Flags().StringVar(&o.body.Reason, "reason", "", "why; it is kept with the release")
+	cmd.Flags().StringVar(&o.body.Key, "key", "", "the same `KEY` undoes nothing twice")
 	cmd.Flags().BoolVar(&o.wait, "wait", false, "wait until it is done; the exit codes are those of start")
 	cmd.Flags().DurationVar(&o.timeout, "timeout", 0, "how long to wait at most (with --wait; default: no limit)")
 	_ = cmd.MarkFlagRequired("reason")

@@ -321,10 +321,11 @@ func (c *Client) Promote(ctx context.Context, id string, b server.PromoteBody) (
 	return out, err
 }
 
-// Undo starts a release that brings back the version before the last one.
-func (c *Client) Undo(ctx context.Context, name, reason string) (Started, error) {
+// Undo starts a release that brings back the version before the last one. The same key undoes nothing twice.
+func (c *Client) Undo(ctx context.Context, name string, b server.UndoBody) (Started, error) {
 	var out Started
-	_, err := c.do(ctx, http.MethodPost, c.url(nil, "rollouts", name, "undo"), server.UndoBody{Reason: reason}, &out.Release)
+	status, err := c.do(ctx, http.MethodPost, c.url(nil, "rollouts", name, "undo"), b, &out.Release)
+	out.Known = status == http.StatusOK
 	return out, err
 }
 

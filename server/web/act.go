@@ -60,10 +60,15 @@ func (s *site) act(w http.ResponseWriter, r *http.Request, _ *session) error {
 		if err != nil {
 			return err
 		}
+		key := r.PostForm.Get("key")
+		if known, err := s.sight.History(r.Context(), record.Filter{Rollout: v.Rollout, Key: key, Limit: 1}); key != "" && err == nil && len(known) > 0 {
+			seeOther(w, r, address("/releases/"+known[0].ID, "done", action)) // the button was pressed twice
+			return nil
+		}
 		if !s.undoable(r.Context(), v) {
 			return &httpError{http.StatusConflict, "The version of this release is not in service any more: look at the newest one"}
 		}
-		started, err := s.o.Server.Undo(r.Context(), v.Rollout, strings.TrimSpace(r.PostForm.Get("reason")))
+		started, err := s.o.Server.Undo(r.Context(), v.Rollout, server.UndoBody{Reason: strings.TrimSpace(r.PostForm.Get("reason")), Key: key})
 		if err == nil {
 			seeOther(w, r, address("/releases/"+started.ID, "done", action))
 		}

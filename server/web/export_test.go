@@ -5,8 +5,18 @@ import (
 	"context"
 	"time"
 
+	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/server"
 )
+
+// ActionsOf are the names of what an operator is offered for a release.
+func ActionsOf(v record.View) []string {
+	var out []string
+	for _, a := range actionsFor(v) {
+		out = append(out, a.Action)
+	}
+	return out
+}
 
 // OverviewSize makes the first page of the overview and returns its size.
 func OverviewSize(o Options) int {

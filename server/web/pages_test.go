@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/server/web"
 )
 
 func TestAReleaseIsWalkedThroughWithoutScripts(t *testing.T) {
@@ -123,7 +125,8 @@ func TestTheLastReleaseIsUndone(t *testing.T) {
 	require.False(t, d.as("vera").get("/releases/"+second).has("Yes, undo"))
 	before, err := d.engine.Rollout("later")
 	require.NoError(t, err)
-	p := olga.submit(olga.get("/releases/"+second), "Yes, undo", url.Values{"reason": {"orders are lost"}})
+	stale := olga.get("/releases/" + second)
+	p := olga.submit(stale, "Yes, undo", url.Values{"reason": {"orders are lost"}})
 	require.Contains(t, p.body, "The version before is being brought back.")
 	id := strings.TrimPrefix(strings.Split(p.path, "?")[0], "/releases/")
 	v := d.until(id, func(v record.View) bool { return v.State.Ended() })
@@ -136,6 +139,8 @@ func TestTheLastReleaseIsUndone(t *testing.T) {
 	require.Contains(t, p.body, "Undone: 1 serves everybody again")
 	require.Contains(t, p.body, "Started to undo release "+second)
 	require.Contains(t, p.body, "orders are lost")
+
+	require.Equal(t, "/releases/"+id, strings.Split(olga.submit(stale, "Yes, undo", url.Values{"reason": {"orders are lost"}}).path, "?")[0], "pressed twice, it is done once")
 
 	p = olga.submit(p, "Yes, undo", url.Values{"reason": {"it was not the release"}})
 	again := strings.TrimPrefix(strings.Split(p.path, "?")[0], "/releases/")
@@ -155,6 +160,48 @@ func TestTheLastReleaseIsUndone(t *testing.T) {
 	require.ErrorContains(t, err, "was tried on the other servers")
 	_, err = d.engine.Undo(t.Context(), "shop", "x", rollout.StartRequest{By: "olga"})
 	require.ErrorContains(t, err, "nothing has been released yet")
+}
+
+func TestAGateIsAnsweredAndNotSkipped(t *testing.T) {
+	for what, c := range map[string]struct {
+		state rollout.State
+		want  bool
+	}{
+		"between gates":                  {rollout.State{}, true},
+		"after a gate was answered":      {rollout.State{Gate: "full", Answered: map[string]rollout.GateAnswered{"full": {}}}, true},
+		"at a gate":                      {rollout.State{Gate: "full"}, false},
+		"at a gate, and with a question": {rollout.State{Gate: "full", Question: &rollout.Question{Name: "drift"}}, false},
+		"with a question at a weight":    {rollout.State{Question: &rollout.Question{Name: "undecided"}}, true},
+		"while it is promoted":           {rollout.State{Promoting: true}, false},
+	} {
+		t.Run(what, func(t *testing.T) {
+			c.state.Phase = rollout.Active
+			require.Equal(t, c.want, slices.Contains(web.ActionsOf(record.View{State: c.state}), "promote"))
+		})
+	}
+}
+
+func TestWhatWasReleasedBeforeARollbackCanBeUndoneWhereVersionsAreDeployed(t *testing.T) {
+	d := newDaemon(t)
+	olga := d.as("olga")
+	run := func(name string, ends string) string {
+		r, err := d.engine.Start(t.Context(), name, rollout.StartRequest{By: "otto"}, false)
+		require.NoError(t, err)
+		d.until(r.ID, func(v record.View) bool { return v.State.StepName == "lunch" })
+		olga.submit(olga.get("/releases/"+r.ID), ends, url.Values{"reason": {"x"}})
+		d.until(r.ID, func(v record.View) bool { return v.State.Ended() })
+		return r.ID
+	}
+	run("later", "Yes, go on")
+	back := run("later", "Yes, roll back")
+	require.False(t, olga.get("/releases/"+back).has("Yes, undo"), "the other servers had the version that was taken back")
+	p := plans()["later"]
+	p.Rollout.Steps = append(rollout.Steps{rollout.Deploy{}}, p.Rollout.Steps...)
+	all := plans()
+	all["later"] = p
+	d.engine.SetPlans(all)
+	require.Eventually(t, func() bool { return olga.get("/releases/" + back).has("Yes, undo") }, time.Minute, 10*time.Millisecond)
+	require.Contains(t, olga.get("/releases/"+back).body, "before the last one that was released")
 }
 
 func TestAReleaseIsTakenBackByHand(t *testing.T) {

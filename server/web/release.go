@@ -3,6 +3,7 @@ package web
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/http"
@@ -117,6 +118,8 @@ type Gate struct {
 type Ask struct {
 	Action, Button, Title, Text, Class string
 	Reason                             bool
+	// Key: the same does nothing twice; empty for what has none.
+	Key string
 	// Needed: the reason is. Options are what may be chosen besides.
 	Needed  bool
 	Options []Pair
@@ -147,11 +150,13 @@ func (s *site) release(w http.ResponseWriter, r *http.Request, sess *session) er
 	}
 	if !v.State.Ended() {
 		page.Live = address(server.LivePath, "release", v.Release.ID)
-		page.Actions = slices.DeleteFunc(actionsFor(v), func(a Ask) bool { return !may(r.Context(), sess.who, a.verb, v.Rollout) })
+		page.Actions = slices.DeleteFunc(actionsFor(v), func(a Ask) bool {
+			return !may(r.Context(), sess.who, a.verb, v.Rollout) || a.Action == "promote" && !mayOverride(r.Context(), sess.who, v)
+		})
 	}
 	if may(r.Context(), sess.who, server.VerbRollback, v.Rollout) && s.undoable(r.Context(), v) {
 		page.Actions = append(page.Actions, Ask{Action: "undo", Button: "Undo", Class: "danger", Title: "Bring back the version before?", Reason: true, Needed: true,
-			Text: "All traffic goes to what was in service before this release, at once and without being compared. It is a release of its own."})
+			Text: undoText(v), Key: rand.Text()})
 	}
 	if page.Compare, err = s.predecessor(r.Context(), v); err != nil {
 		return err
@@ -251,7 +256,7 @@ func actionsFor(v record.View) []Ask {
 	if v.State.Pause != nil {
 		out = append(out, Ask{verb: server.VerbPause, Action: string(server.Resume), Button: "Resume", Title: "Resume the release?", Text: "Timers go on where they stood.", Class: "primary"})
 	} else {
-		if s := v.State; !s.Promoting && (v.Gate == "" || s.Question != nil) {
+		if _, answered := v.State.Answered[v.State.Gate]; !v.State.Promoting && (v.State.Gate == "" || answered) { // a gate is answered, not skipped
 			out = append(out, promoteAsk(v))
 		}
 		out = append(out, Ask{verb: server.VerbPause, Action: string(server.Pause), Button: "Pause", Title: "Pause the release?",
@@ -263,13 +268,41 @@ func actionsFor(v record.View) []Ask {
 	return append(out, Ask{verb: server.VerbRollback, Action: string(server.Rollback), Button: "Roll back", Title: "Roll back now?", Text: "All traffic goes back to stable at once.", Class: "danger", Reason: true})
 }
 
-// undoable: the version that this release has brought is in service.
+// mayOverride tells whether somebody may let a release go on without waiting.
+func mayOverride(ctx context.Context, who server.Identity, v record.View) bool {
+	name, roles, err := who.Approver(ctx, server.VerbPromote, v.Rollout)
+	return err == nil && (v.Definition == nil || v.Definition.MayOverride(name, roles, v.State.StartedBy) == nil)
+}
+
+// undoable: this is the newest release, it is over, and the version before the one in service can come back. One that
+// was released has brought the version in service. After any other the version in service is that of a release before
+// it, and it can be replaced where versions are deployed: sets of servers were used by the newest release.
 func (s *site) undoable(ctx context.Context, v record.View) bool {
-	if v.State.Outcome != rollout.Released {
+	if !v.State.Ended() {
 		return false
 	}
 	now, err := s.sight.Rollout(ctx, v.Rollout)
-	return err == nil && now.Declared && now.Release != nil && now.Release.ID == v.Release.ID
+	if err != nil || !now.Declared || now.Release == nil || now.Release.ID != v.Release.ID {
+		return false
+	}
+	if v.State.Outcome == rollout.Released {
+		return true
+	}
+	deploys := slices.ContainsFunc(now.Steps, func(step rollout.Step) bool { _, ok := step.(rollout.Deploy); return ok })
+	if !deploys {
+		return false
+	}
+	released, err := s.sight.History(ctx, record.Filter{Rollout: v.Rollout, Outcome: rollout.Released, Limit: 1})
+	return err == nil && len(released) > 0
+}
+
+// undoText says what comes back.
+func undoText(v record.View) string {
+	what := "this release"
+	if v.State.Outcome != rollout.Released {
+		what = "the last one that was released"
+	}
+	return "All traffic goes to what was in service before " + what + ", at once and without being compared. It is a release of its own."
 }
 
 // promoteAsk says what would not be waited for.

@@ -260,7 +260,7 @@ func may(ctx context.Context, who server.Identity, verb server.Verb, rolloutName
 
 // mayAnswer tells whether somebody may answer the open gate or question of a release; the error says who may.
 func mayAnswer(ctx context.Context, who server.Identity, v record.View) error {
-	name, roles, err := who.Approver(ctx, v.Rollout)
+	name, roles, err := who.Approver(ctx, server.VerbApprove, v.Rollout)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,61 @@
+package server_test
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/serindev/serin/record"
+	"github.com/serindev/serin/rollout"
+)
+
+func TestGoingOnWithoutWaitingCanNeedASecondPerson(t *testing.T) {
+	d := newDaemon(t)
+	all := plans()
+	p := all["cart"]
+	p.Rollout.Override = &rollout.Override{FourEyes: true}
+	all["cart"] = p
+	p = all["shop"]
+	p.Rollout.Override = &rollout.Override{Approvers: []string{"qa", "otto"}}
+	all["shop"] = p
+	d.engine.SetPlans(all)
+	cart, shop := d.start("cart"), d.start("shop")
+	for what, c := range map[string]struct {
+		who, release string
+		status       int
+		says         string
+	}{
+		"not the one who has started it":     {"otto", cart, http.StatusForbidden, "needs a second pair of eyes: otto has started the release"},
+		"another operator":                   {"olga", cart, http.StatusOK, ""},
+		"not whoever is none of those named": {"olga", shop, http.StatusForbidden, "[qa otto] may let a release go on without waiting, not olga"},
+		"a person by name":                   {"otto", shop, http.StatusOK, ""},
+	} {
+		t.Run(what, func(t *testing.T) {
+			a := d.post(c.who, "/releases/"+c.release+"/promote", `{"reason": "x", "full": true}`)
+			require.Equal(t, c.status, a.status, a.body)
+			require.Contains(t, a.body, c.says)
+		})
+	}
+}
+
+func TestAnUndoWithAKeyIsDoneOnce(t *testing.T) {
+	d := newDaemon(t)
+	all := plans()
+	p := all["cart"]
+	p.Rollout.Steps = rollout.Steps{rollout.Promote{Name: "promote"}}
+	all["cart"] = p
+	d.engine.SetPlans(all)
+	for range 2 {
+		a := d.post("otto", "/rollouts/cart/releases", `{}`)
+		require.Equal(t, http.StatusCreated, a.status, a.body)
+		d.until(as[record.Release](t, a).ID, func(v record.View) bool { return v.State.Ended() })
+	}
+	first := d.post("otto", "/rollouts/cart/undo", `{"reason": "x", "key": "k"}`)
+	require.Equal(t, http.StatusCreated, first.status, first.body)
+	id := as[record.Release](t, first).ID
+	d.until(id, func(v record.View) bool { return v.State.Ended() })
+	again := d.post("otto", "/rollouts/cart/undo", `{"reason": "x", "key": "k"}`)
+	require.Equal(t, http.StatusOK, again.status, again.body)
+	require.Equal(t, id, as[record.Release](t, again).ID)
+}
