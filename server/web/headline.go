@@ -189,7 +189,7 @@ func holding(v record.View, holds []rollout.Hold, now time.Time) string {
 		case rollout.Leans:
 			return "the evidence leans towards worse" + named(decisive(v))
 		case rollout.Alarmed:
-			if !h.Split {
+			if h.Exposures && !h.Split {
 				return "what a metric counts contradicts the traffic that was sent"
 			}
 			return "the gateway does not split the traffic as it was asked to"
