@@ -24,23 +24,14 @@ import (
 	"github.com/serindev/serin/traffic/traffictest/trusted"
 )
 
-// The database of a daemon of November 2026, with one release that is released and one that waits at its last gate:
-// an A/B step, two weights, fifty looks of a real Prometheus, and what the first release has taught. It is as that
-// version wrote it, and is not made again.
-const (
-	earlierStore    = "testdata/serin-2026-11.db.gz"
-	earlierReleased = "01M8MPV4THAC7270DBPP2GADD9"
-	earlierUnderWay = "01M8MPW3Q4NRDF1TJ3AQEP4S2B"
-)
-
-// openEarlier opens a copy of that database.
-func openEarlier(t *testing.T) *store.Store {
-	file, err := os.Open(earlierStore)
+// openEarlier opens a copy of a database that an earlier version of Serin wrote.
+func openEarlier(t *testing.T, packed string) *store.Store {
+	file, err := os.Open(packed) //nolint:gosec // a fixture
 	require.NoError(t, err)
 	defer file.Close()
-	packed, err := gzip.NewReader(file)
+	unpacked, err := gzip.NewReader(file)
 	require.NoError(t, err)
-	b, err := io.ReadAll(packed)
+	b, err := io.ReadAll(unpacked)
 	require.NoError(t, err)
 	path := filepath.Join(t.TempDir(), "serin.db")
 	require.NoError(t, os.WriteFile(path, b, 0o600))
@@ -56,10 +47,26 @@ func (noData) Fetch(_ context.Context, asks []analysis.Ask) []analysis.Answer {
 	return make([]analysis.Answer, len(asks))
 }
 
-func TestTheStoreOfAnEarlierVersionIsTakenUp(t *testing.T) {
+// Each version that is released leaves its database here as testdata/serin-VERSION.db.gz, as that version wrote it: the
+// rollout shop with one release that is released and one that waits at its last gate, full-release, with looks of both,
+// and what the first has taught. A new one needs no code.
+func TestTheStoreOfEachEarlierVersionIsTakenOver(t *testing.T) {
+	files, err := filepath.Glob("testdata/serin-*.db.gz")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) { takenOver(t, file) })
+	}
+}
+
+func takenOver(t *testing.T, file string) {
 	synctest.Test(t, func(t *testing.T) {
-		time.Sleep(time.Until(time.Date(2026, 11, 29, 23, 0, 0, 0, time.UTC)))
-		s := openEarlier(t)
+		s := openEarlier(t, file)
+		releases, err := s.Releases(t.Context(), record.Filter{Rollout: "shop"})
+		require.NoError(t, err)
+		require.Len(t, releases, 2, "the newest first")
+		underWay, released := releases[0].ID, releases[1].ID
+		time.Sleep(time.Until(releases[0].StartedAt.Add(12 * time.Hour)))
 		gateway := trusted.New("shop")
 		e := engine.New(engine.Options{
 			Store: s, Source: noData{}, Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Registerer: prometheus.NewRegistry(),
@@ -78,27 +85,27 @@ func TestTheStoreOfAnEarlierVersionIsTakenUp(t *testing.T) {
 		time.Sleep(time.Minute)
 		synctest.Wait()
 
-		ended, err := e.Release(t.Context(), earlierReleased)
+		ended, err := e.Release(t.Context(), released)
 		require.NoError(t, err)
 		require.Equal(t, rollout.Released, ended.State.Outcome)
 		require.Equal(t, "looks good", ended.State.Answered["full-release"].Reason)
 		require.Equal(t, judge.Pass, ended.State.LastVerdict.Outcome)
-		looks, err := s.Looks(t.Context(), earlierReleased, "gray", 0, 1000)
+		looks, err := s.Looks(t.Context(), released, "gray", 0, 1000)
 		require.NoError(t, err)
 		require.NotEmpty(t, looks, "its charts are drawn from them")
 
 		v, err := e.Rollout("shop")
 		require.NoError(t, err)
-		require.Equal(t, earlierUnderWay, v.Release.ID)
+		require.Equal(t, underWay, v.Release.ID)
 		require.Equal(t, "full-release", v.Gate)
 		require.True(t, v.Swapped, "the first release's canary is live")
 		require.Equal(t, "50%", v.Target.Weight.String())
-		evidence, err := s.Evidence(t.Context(), earlierUnderWay, "gray")
+		evidence, err := s.Evidence(t.Context(), underWay, "gray")
 		require.NoError(t, err)
 		require.NotEmpty(t, evidence.Snapshot)
 		require.Greater(t, evidence.Since[len(evidence.Since)-1].Number, 14, "it goes on looking, with the evidence that it had")
 
-		_, err = e.Act(t.Context(), earlierUnderWay, rollout.GateAnswered{Gate: "full-release", Answer: rollout.Approve}, "quinn")
+		_, err = e.Act(t.Context(), underWay, rollout.GateAnswered{Gate: "full-release", Answer: rollout.Approve}, "quinn")
 		require.NoError(t, err)
 		time.Sleep(5 * time.Minute)
 		synctest.Wait()
