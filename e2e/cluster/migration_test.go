@@ -50,11 +50,32 @@ spec:
   scope: Namespaced
   versions:
     - {name: v1alpha1, served: true, storage: true, subresources: {status: {}}, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}
+---
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: metrictemplates.flagger.app}
+spec:
+  group: flagger.app
+  names: {plural: metrictemplates, singular: metrictemplate, kind: MetricTemplate, listKind: MetricTemplateList}
+  scope: Namespaced
+  versions: [{name: v1beta1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}]
+---
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: analysistemplates.argoproj.io}
+spec:
+  group: argoproj.io
+  names: {plural: analysistemplates, singular: analysistemplate, kind: AnalysisTemplate, listKind: AnalysisTemplateList}
+  scope: Namespaced
+  versions: [{name: v1alpha1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}]
 `
 
 var (
 	canaries = schema.GroupVersionResource{Group: "flagger.app", Version: "v1beta1", Resource: "canaries"}
 	rollouts = schema.GroupVersionResource{Group: "argoproj.io", Version: "v1alpha1", Resource: "rollouts"}
+	// What they measure by is only read.
+	metricTemplates   = schema.GroupVersionResource{Group: "flagger.app", Version: "v1beta1", Resource: "metrictemplates"}
+	analysisTemplates = schema.GroupVersionResource{Group: "argoproj.io", Version: "v1alpha1", Resource: "analysistemplates"}
 )
 
 // migration is a service of another controller's that moves to Serin by the page.
@@ -94,7 +115,7 @@ func (m *migration) installPeers(t *testing.T) {
 	t.Helper()
 	m.c.Apply(t, "", peers)
 	until(t, "the other controllers' kinds are served", func() string {
-		for _, kind := range []schema.GroupVersionResource{canaries, rollouts} {
+		for _, kind := range []schema.GroupVersionResource{canaries, rollouts, metricTemplates, analysisTemplates} {
 			if _, err := m.dynamic.Resource(kind).Namespace(m.pro).List(t.Context(), metav1.ListOptions{}); err != nil {
 				return err.Error()
 			}
@@ -289,6 +310,9 @@ func TestAServiceOfFlaggersMovesByThePage(t *testing.T) {
 			m.place(t, "podinfo.yaml")
 		}
 		out := m.run(t, commands)
+		if strings.Contains(commands, "serin migrate") {
+			m.migrated(t, "from-flagger.yaml", "host: "+m.host, "image: {podinfod: '${image}'}", "baseline: {fixed: 1%}")
+		}
 		if strings.Contains(commands, "--cascade=orphan") {
 			require.NotRegexp(t, `(?m) Canary$`, out, "the Canary owns nothing any more")
 		}
@@ -303,6 +327,16 @@ func TestAServiceOfFlaggersMovesByThePage(t *testing.T) {
 	require.EqualValues(t, 2, m.deployment(t, m.pro, "podinfo-primary").Status.ReadyReplicas)
 	m.releases(t, "podinfo", "podinfo-primary", "registry.example.com/podinfo:2")
 	noneFailed(t, loads...)
+}
+
+// migrated holds that what serin migrate wrote contains all of it.
+func (m *migration) migrated(t *testing.T, file string, want ...string) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(m.files, file))
+	require.NoError(t, err)
+	for _, one := range want {
+		require.Contains(t, string(text), one)
+	}
 }
 
 // releases brings a version into service by Serin's Rollout.
@@ -377,6 +411,9 @@ func TestAServiceOfArgoRolloutsMovesByThePage(t *testing.T) {
 					m.place(t, "shop.yaml")
 				}
 				out := m.run(t, commands)
+				if strings.Contains(commands, "serin migrate") {
+					m.migrated(t, "from-argo.yaml", "host: "+m.host, "- gate: {name: after-50-percent}")
+				}
 				if strings.Contains(commands, "--cascade=orphan") {
 					require.Regexp(t, `shop-6d4cf56db6 +6 +<none>`, out, "the pods have stayed, and are nobody's")
 				}
