@@ -162,8 +162,17 @@ type AuthSpec struct {
 	Tokens string `json:"tokens,omitempty"`
 	// OIDC signs people in to the pages through an identity provider.
 	OIDC *OIDCSpec `json:"oidc,omitempty"`
+	// Kubernetes takes bearer tokens of the cluster, whose own rights say what their owners may do.
+	Kubernetes *KubernetesAuthSpec `json:"kubernetes,omitempty"`
 	// Sessions of people on the pages.
 	Sessions *SessionsSpec `json:"sessions,omitempty"`
+}
+
+// KubernetesAuthSpec takes the cluster's bearer tokens (TokenReview). What their owners may do are verbs on
+// rollouts.serin.dev: get, start, approve, pause, promote and rollback (SubjectAccessReview).
+type KubernetesAuthSpec struct {
+	// Audiences of which a token has to be for one; the API server's own where it is left out.
+	Audiences []string `json:"audiences,omitempty" jsonschema:"minItems=1"`
 }
 
 // OIDCSpec is an identity provider that speaks OpenID Connect. Its client needs the address

@@ -178,12 +178,16 @@ func (a *acting) open(ctx context.Context, o Options, m mandate) error {
 	if err != nil {
 		return err
 	}
+	authenticator, err := newAuthenticator(o)
+	if err != nil {
+		return err
+	}
 	pages, err := pagesOptions(o, e, s, problems(watcher))
 	if err != nil {
 		return err
 	}
 	api, err := withPages(server.Options{
-		Engine: e, Store: s, Tokens: tokens, Problems: problems(watcher), Version: o.Version, Log: log, Registry: registry,
+		Engine: e, Store: s, Tokens: tokens, Cluster: authenticator, Problems: problems(watcher), Version: o.Version, Log: log, Registry: registry,
 		Ready: ready(watcher), ExternalURL: string(spec.ExternalURL), Proxies: spec.Proxies(), PeerKey: pages.Key,
 	}, pages)
 	if err != nil {

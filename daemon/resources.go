@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"k8s.io/client-go/rest"
@@ -11,6 +12,8 @@ import (
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/resource"
 	"github.com/serindev/serin/resource/kube"
+	"github.com/serindev/serin/server"
+	rights "github.com/serindev/serin/server/kube"
 	"github.com/serindev/serin/store"
 	"github.com/serindev/serin/workload"
 )
@@ -98,3 +101,19 @@ func (r *resources) reporter(e *engine.Engine, s *store.Store, k *cluster) func(
 
 // shownReleases are those that a status is made of: the last five that have ended, and the one under way.
 const shownReleases = 6
+
+// newAuthenticator takes the cluster's tokens; it is nil for a daemon that takes none.
+func newAuthenticator(o Options) (server.Authenticator, error) {
+	if o.Spec.Auth == nil || o.Spec.Auth.Kubernetes == nil {
+		return nil, nil //nolint:nilnil // it is as it says
+	}
+	c, err := restConfig(o.Spec.Kubernetes)
+	switch {
+	case err != nil:
+		return nil, err
+	case c == nil:
+		return nil, fmt.Errorf("auth.kubernetes: %w", errNoCluster)
+	}
+	c.QPS, c.Burst = clusterQPS, clusterBurst
+	return rights.New(rights.Config{REST: rest.AddUserAgent(c, "serin/"+o.Version), Audiences: o.Spec.Auth.Kubernetes.Audiences})
+}

@@ -54,6 +54,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if .Values.auth.sessionKeySecret }}
 {{- $_ := set $auth "sessions" (dict "keyFile" "/etc/serin/sessions/key") }}
 {{- end }}
+{{- if .Values.auth.kubernetes }}
+{{- $_ := set $auth "kubernetes" dict }}
+{{- end }}
 {{- if $auth }}
 {{- $_ := set $spec "auth" $auth }}
 {{- end }}

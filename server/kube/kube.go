@@ -1,0 +1,180 @@
+// Package kube answers whose a bearer token of the cluster is, and what its owner may do to rollouts. Both are asked of the
+// API server (TokenReview, SubjectAccessReview), which has Kubernetes' own answer: Roles and their bindings decide, and a
+// right that is taken away is gone here as well, after [Config.Remember].
+//
+// It keeps no rights of its own and knows no role of Serin's. Start reading at [Cluster.Verify].
+package kube
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"github.com/serindev/serin/server"
+)
+
+const (
+	// defaultRemember is long enough for a page with hundreds of rollouts, and short enough for a right that was taken away.
+	defaultRemember = 10 * time.Second
+	// maxAnswers are kept at once; beyond that, all are forgotten.
+	maxAnswers = 20_000
+	// The objects that rights are asked about.
+	group, resource = "serin.dev", "rollouts"
+)
+
+// Config is what a [Cluster] needs.
+type Config struct {
+	// REST says where the API server is and who asks; that one has to be able to create TokenReviews and
+	// SubjectAccessReviews (the ClusterRole system:auth-delegator).
+	REST *rest.Config
+	// Audiences of which a token has to be for one; without any it is the API server's own.
+	Audiences []string
+	// Remember is how long an answer holds; 0 is ten seconds.
+	Remember time.Duration
+}
+
+// Cluster asks one cluster. Its methods may be called at the same time.
+type Cluster struct {
+	client    kubernetes.Interface
+	audiences []string
+	remember  time.Duration
+
+	mu     sync.Mutex // guards what follows
+	tokens map[[sha256.Size]byte]verified
+	access map[access]decided
+}
+
+var _ server.Authenticator = (*Cluster)(nil)
+
+// verified is whose a token is; known is false for nobody's.
+type verified struct {
+	who   authenticationv1.UserInfo
+	known bool
+	until time.Time
+}
+
+// access is one question about rights.
+type access struct{ user, verb, namespace, name string }
+
+type decided struct {
+	allowed bool
+	until   time.Time
+}
+
+// New makes a cluster without asking it anything.
+func New(c Config) (*Cluster, error) {
+	client, err := kubernetes.NewForConfig(c.REST)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the cluster: %w", err)
+	}
+	if c.Remember == 0 {
+		c.Remember = defaultRemember
+	}
+	return &Cluster{
+		client: client, audiences: c.Audiences, remember: c.Remember,
+		tokens: map[[sha256.Size]byte]verified{}, access: map[access]decided{},
+	}, nil
+}
+
+// Verify says whose a token is. Its owner's groups are roles that gates may name as approvers; what else they may do, the
+// API server is asked each time.
+func (c *Cluster) Verify(ctx context.Context, token string) (server.Identity, error) {
+	sum := sha256.Sum256([]byte(token))
+	c.mu.Lock()
+	v, ok := c.tokens[sum]
+	c.mu.Unlock()
+	if !ok || time.Now().After(v.until) {
+		review, err := c.client.AuthenticationV1().TokenReviews().Create(ctx, &authenticationv1.TokenReview{
+			Spec: authenticationv1.TokenReviewSpec{Token: token, Audiences: c.audiences},
+		}, metav1.CreateOptions{})
+		if err != nil {
+			return server.Identity{}, fmt.Errorf("ask the cluster whose a token is: %w", err)
+		}
+		v = verified{review.Status.User, review.Status.Authenticated && review.Status.User.Username != "", time.Now().Add(c.remember)}
+		c.mu.Lock()
+		if len(c.tokens) >= maxAnswers {
+			clear(c.tokens)
+		}
+		c.tokens[sum] = v
+		c.mu.Unlock()
+	}
+	if !v.known {
+		return server.Identity{}, server.ErrUnknownToken
+	}
+	return server.Identity{Name: v.who.Username, Roles: v.who.Groups, Rights: rights{c, v.who}}, nil
+}
+
+// rights are those of one person or program of the cluster.
+type rights struct {
+	cluster *Cluster
+	who     authenticationv1.UserInfo
+}
+
+// May implements [server.Rights]. A rollout in a file belongs to no namespace, and neither does the daemon: what is asked
+// about them has to be allowed in all.
+func (r rights) May(ctx context.Context, verb server.Verb, rolloutName string) (bool, error) {
+	everywhere, err := r.may(ctx, verb, "", "")
+	if everywhere || err != nil {
+		return everywhere, err
+	}
+	namespace, name, object := strings.Cut(rolloutName, ".")
+	if !object {
+		return false, nil
+	}
+	if all, err := r.may(ctx, verb, namespace, ""); all || err != nil {
+		return all, err
+	}
+	return r.may(ctx, verb, namespace, name)
+}
+
+func (r rights) may(ctx context.Context, verb server.Verb, namespace, name string) (bool, error) {
+	c := r.cluster
+	asked := access{r.user(), string(verb), namespace, name}
+	c.mu.Lock()
+	d, ok := c.access[asked]
+	c.mu.Unlock()
+	if ok && time.Now().Before(d.until) {
+		return d.allowed, nil
+	}
+	extra := map[string]authorizationv1.ExtraValue{}
+	for k, v := range r.who.Extra {
+		extra[k] = authorizationv1.ExtraValue(v)
+	}
+	review, err := c.client.AuthorizationV1().SubjectAccessReviews().Create(ctx, &authorizationv1.SubjectAccessReview{
+		Spec: authorizationv1.SubjectAccessReviewSpec{
+			User: r.who.Username, UID: r.who.UID, Groups: r.who.Groups, Extra: extra,
+			ResourceAttributes: &authorizationv1.ResourceAttributes{
+				Verb: string(verb), Group: group, Version: "*", Resource: resource, Namespace: namespace, Name: name,
+			},
+		},
+	}, metav1.CreateOptions{})
+	switch {
+	case err != nil:
+		return false, fmt.Errorf("ask the cluster what %s may do: %w", r.who.Username, err)
+	case review.Status.EvaluationError != "" && !review.Status.Allowed && !review.Status.Denied:
+		return false, errors.New("the cluster cannot tell what " + r.who.Username + " may do: " + review.Status.EvaluationError)
+	}
+	d = decided{review.Status.Allowed && !review.Status.Denied, time.Now().Add(c.remember)}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.access) >= maxAnswers {
+		clear(c.access)
+	}
+	c.access[asked] = d
+	return d.allowed, nil
+}
+
+// user tells users apart: two with one name may have other groups.
+func (r rights) user() string {
+	return fmt.Sprintf("%q %q %q %v", r.who.Username, r.who.UID, r.who.Groups, r.who.Extra)
+}

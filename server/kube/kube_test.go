@@ -1,0 +1,102 @@
+package kube_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/serindev/serin/internal/testbed/testcluster"
+	"github.com/serindev/serin/server"
+	"github.com/serindev/serin/server/kube"
+)
+
+func TestMain(m *testing.M) { testcluster.Main(m) }
+
+// delegator may ask the API server about others, and nothing else.
+const delegator = `
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: NS-serin}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: "system:auth-delegator"}
+subjects: [{kind: ServiceAccount, name: serin, namespace: NS}]
+`
+
+const team = `
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: team}
+rules:
+  - {apiGroups: [serin.dev], resources: [rollouts], verbs: [get, start]}
+  - {apiGroups: [serin.dev], resources: [rollouts], resourceNames: [shop], verbs: [approve]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: team}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: team}
+subjects: [{kind: ServiceAccount, name: deployer, namespace: NS}]
+`
+
+func TestRightsAreThoseOfTheCluster(t *testing.T) {
+	t.Parallel()
+	c := testcluster.Shared(t)
+	ns, other := c.Namespace(t), c.Namespace(t)
+	c.Apply(t, ns, strings.ReplaceAll(delegator+"---"+team, "NS", ns))
+	t.Cleanup(func() {
+		_ = c.Client.RbacV1().ClusterRoleBindings().Delete(t.Context(), ns+"-serin", metav1.DeleteOptions{})
+	})
+	k, err := kube.New(kube.Config{REST: c.ServiceAccount(t, ns, "serin"), Remember: time.Millisecond})
+	require.NoError(t, err)
+	token := c.ServiceAccount(t, ns, "deployer").BearerToken
+
+	_, err = k.Verify(t.Context(), token+"x")
+	require.ErrorIs(t, err, server.ErrUnknownToken)
+	who, err := k.Verify(t.Context(), token)
+	require.NoError(t, err)
+	require.Equal(t, "system:serviceaccount:"+ns+":deployer", who.Name)
+	require.Contains(t, who.Roles, "system:serviceaccounts:"+ns)
+	for _, one := range []struct {
+		verb    server.Verb
+		rollout string
+		allowed bool
+	}{
+		{server.VerbGet, ns + ".shop", true},
+		{server.VerbStart, ns + ".web", true},
+		{server.VerbApprove, ns + ".shop", true},
+		{server.VerbApprove, ns + ".web", false}, // another's by its name
+		{server.VerbRollback, ns + ".shop", false},
+		{server.VerbGet, other + ".shop", false}, // another team's
+		{server.VerbGet, "shop", false},          // in a file: nobody's namespace
+		{server.VerbGet, "", false},
+	} {
+		ok, err := who.May(t.Context(), one.verb, one.rollout)
+		require.NoError(t, err)
+		require.Equal(t, one.allowed, ok, "%s %s", one.verb, one.rollout)
+	}
+	admin, err := k.Verify(t.Context(), c.Config.BearerToken)
+	require.NoError(t, err)
+	for _, rollout := range []string{"", "shop", other + ".shop"} {
+		ok, err := admin.May(t.Context(), server.VerbPromote, rollout)
+		require.NoError(t, err)
+		require.True(t, ok, rollout)
+	}
+
+	require.NoError(t, c.Client.RbacV1().RoleBindings(ns).Delete(t.Context(), "team", metav1.DeleteOptions{}))
+	require.Eventually(t, func() bool {
+		ok, err := who.May(t.Context(), server.VerbGet, ns+".shop")
+		return err == nil && !ok
+	}, time.Minute, 50*time.Millisecond, "a right that is taken away is gone")
+}
+
+func TestADaemonThatMayNotAskLetsNobodyIn(t *testing.T) {
+	t.Parallel()
+	c := testcluster.Shared(t)
+	ns := c.Namespace(t)
+	k, err := kube.New(kube.Config{REST: c.ServiceAccount(t, ns, "serin")})
+	require.NoError(t, err)
+	_, err = k.Verify(t.Context(), c.Config.BearerToken)
+	require.ErrorContains(t, err, "tokenreviews")
+	require.NotErrorIs(t, err, server.ErrUnknownToken, "it is not the token that is wrong")
+}
