@@ -36,6 +36,9 @@ type app struct {
 	// transport of requests to the daemon; nil is the default one.
 	transport http.RoundTripper
 
+	// plugin is nil unless this is kubectl serin.
+	plugin *plugin
+
 	// Flags.
 	output            string
 	server, tokenFile string
@@ -57,7 +60,7 @@ func (e *codeError) Error() string {
 func (e *codeError) Unwrap() error { return e.err }
 
 func (a *app) run(ctx context.Context, args []string) int {
-	root := a.root()
+	root := a.tree()
 	root.SetArgs(args)
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
@@ -74,6 +77,14 @@ func (a *app) run(ctx context.Context, args []string) int {
 	}
 	_, _ = fmt.Fprintln(a.stderr, "serin: "+clean(err.Error()))
 	return code
+}
+
+// tree is the tree of commands for the name that the program was called by.
+func (a *app) tree() *cobra.Command {
+	if a.plugin != nil {
+		return a.pluginRoot()
+	}
+	return a.root()
 }
 
 // The groups of commands in the help.

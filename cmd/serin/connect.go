@@ -48,6 +48,9 @@ func (a *app) speaks(cmd *cobra.Command) *cobra.Command {
 
 // client makes a client from the flags and the environment.
 func (a *app) client() (*client.Client, error) {
+	if a.plugin != nil {
+		return a.pluginClient()
+	}
 	server := cmp.Or(a.server, a.getenv("SERIN_SERVER"), defaultServer)
 	token, err := a.token(server)
 	if err != nil {

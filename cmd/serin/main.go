@@ -10,6 +10,8 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+
+	"github.com/spf13/cobra"
 )
 
 //go:generate go test -run ^TestTheReference -update .
@@ -20,14 +22,22 @@ var version = ""
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
-	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	code := run(ctx, os.Args, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
 }
 
-// run executes serin with these arguments and returns the exit code.
+// run is serin, or its plugin for kubectl, with these arguments, the first of which is the name that it was called by; it
+// returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	a := &app{stdin: os.Stdin, stdout: stdout, stderr: stderr, getenv: os.Getenv}
+	name, args := args[0], args[1:]
+	switch {
+	case isNamed(name, pluginName):
+		a.plugin = &plugin{}
+	case isNamed(name, completerName):
+		a.plugin, args = &plugin{}, append([]string{cobra.ShellCompRequestCmd}, args...)
+	}
 	return a.run(ctx, args)
 }
 

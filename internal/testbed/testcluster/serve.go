@@ -69,7 +69,7 @@ func (r *statusRecorder) WriteHeader(status int) {
 	r.ResponseWriter.WriteHeader(status)
 }
 
-// serveKubelet serves the one thing of a kubelet's that is asked for here, the logs of containers. It chooses the node's
+// serveKubelet serves what is asked here of a kubelet: the logs of containers, and ports that are forwarded. It chooses the node's
 // port.
 func (p *pods) serveKubelet(ca *testbed.Authority) error {
 	port, err := testbed.FreePort()
@@ -90,6 +90,7 @@ func (p *pods) serveKubelet(ca *testbed.Authority) error {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /containerLogs/{namespace}/{pod}/{container}", p.logs)
+	mux.HandleFunc("/portForward/{namespace}/{pod}", p.forward)
 	p.kubelet = port
 	p.serve(l, mux)
 	return nil

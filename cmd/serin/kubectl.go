@@ -1,0 +1,290 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/httpstream"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/tools/portforward"
+	"k8s.io/client-go/transport"
+	"k8s.io/client-go/transport/spdy"
+
+	"github.com/serindev/serin/config"
+	"github.com/serindev/serin/server/client"
+)
+
+// The names under which kubectl finds this program: for kubectl serin, and for what completes its command line.
+const (
+	pluginName    = "kubectl-serin"
+	completerName = "kubectl_complete-serin"
+)
+
+// isNamed tells whether this program was called under a name.
+func isNamed(path, name string) bool { return strings.TrimSuffix(filepath.Base(path), ".exe") == name }
+
+// plugin is what kubectl serin knows of a cluster.
+type plugin struct {
+	kubeconfig, context, namespace, home string
+	stop                                 chan struct{} // ends the forwarding
+}
+
+// serinSelector finds Serin's Service: the chart and the kustomize base label it so.
+const serinSelector = "app.kubernetes.io/name=serin"
+
+// findTimeout bounds how long Serin's pod is looked for and connected to.
+const findTimeout = 30 * time.Second
+
+// pluginRoot is the tree of commands as kubectl serin: those that speak to the daemon, with kubectl's words and flags.
+func (a *app) pluginRoot() *cobra.Command {
+	root := a.root()
+	root.Use, root.Short = "kubectl-serin", "Serin's releases, with the kubeconfig's cluster and rights"
+	root.Annotations = map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl serin"}
+	for _, c := range root.Commands() {
+		if (c.GroupID != groupRelease && c.GroupID != groupLook) || c.Flags().Lookup("server") == nil {
+			if c.Name() != "version" {
+				root.RemoveCommand(c)
+			}
+			continue
+		}
+		switch c.Name() {
+		case "status":
+			c.Aliases = append(c.Aliases, "get", "list")
+		case "history":
+			c.Aliases = append(c.Aliases, "logs")
+		}
+		c.Flags().Lookup("server").Usage = "address of the daemon, in place of a port that is forwarded (env SERIN_SERVER)"
+	}
+	f := root.PersistentFlags()
+	f.StringVar(&a.plugin.kubeconfig, "kubeconfig", "", "kubeconfig to use (env KUBECONFIG)")
+	f.StringVar(&a.plugin.context, "context", "", "context of the kubeconfig")
+	f.StringVarP(&a.plugin.namespace, "namespace", "n", "", "namespace of the rollout; the context's where it is left out")
+	f.StringVar(&a.plugin.home, "serin-namespace", "", "namespace in which Serin runs (env SERIN_NAMESPACE); looked for in all where it is left out")
+	root.PersistentPreRunE = func(_ *cobra.Command, args []string) error { return a.nameInCluster(args) }
+	return root
+}
+
+// clientConfig is what the kubeconfig and the flags say.
+func (p *plugin) clientConfig() clientcmd.ClientConfig {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = p.kubeconfig
+	overrides := &clientcmd.ConfigOverrides{CurrentContext: p.context}
+	overrides.Context.Namespace = p.namespace
+	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, overrides)
+}
+
+// nameInCluster turns the name of a Rollout into that of a rollout: shop, in the namespace of the context, and pro/shop
+// are pro.shop.
+func (a *app) nameInCluster(args []string) error {
+	if len(args) == 0 || isRelease(args[0]) || strings.Contains(args[0], ".") {
+		return nil
+	}
+	namespace, name, both := strings.Cut(args[0], "/")
+	if !both {
+		var err error
+		name = args[0]
+		if namespace, _, err = a.plugin.clientConfig().Namespace(); err != nil {
+			return fmt.Errorf("kubeconfig: %w", err)
+		}
+	}
+	args[0] = config.ObjectID{Namespace: namespace, Name: name}.String()
+	return nil
+}
+
+// pluginClient speaks to the daemon with the token of the kubeconfig, by a port that is forwarded to it.
+func (a *app) pluginClient() (*client.Client, error) {
+	c, err := a.plugin.clientConfig().ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("kubeconfig: %w", err)
+	}
+	token, err := tokenOf(c)
+	if err != nil {
+		return nil, err
+	}
+	if given := cmp.Or(a.getenv("SERIN_TOKEN"), token); given != "" {
+		token = strings.TrimSpace(given)
+	}
+	if token == "" {
+		return nil, errors.New("the kubeconfig signs in without a token (with a certificate, say), which Serin cannot check: give it one, " +
+			`as in SERIN_TOKEN=$(kubectl create token ACCOUNT) kubectl serin …`)
+	}
+	if server := cmp.Or(a.server, a.getenv("SERIN_SERVER")); server != "" {
+		return client.New(server, token, a.transport)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), findTimeout)
+	defer cancel()
+	server, err := a.plugin.forward(ctx, c, cmp.Or(a.plugin.home, a.getenv("SERIN_NAMESPACE")))
+	if err != nil {
+		return nil, err
+	}
+	// The way to the pod is the API server's and is authenticated; the certificate is for the Service's name, and by an
+	// authority that this machine does not know.
+	return client.New(server, token, &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}) //nolint:gosec // see above
+}
+
+// captured is the transport that only looks at what a request would carry.
+type captured struct{ header string }
+
+func (c *captured) RoundTrip(r *http.Request) (*http.Response, error) {
+	c.header = r.Header.Get("Authorization")
+	return &http.Response{StatusCode: http.StatusNoContent, Body: http.NoBody, Request: r, Header: http.Header{}}, nil
+}
+
+// tokenOf is the bearer token by which a kubeconfig signs in: written there, in a file, or by a program (exec). It is empty
+// where there is none.
+func tokenOf(c *rest.Config) (string, error) {
+	tc, err := c.TransportConfig()
+	if err != nil {
+		return "", fmt.Errorf("kubeconfig: %w", err)
+	}
+	var seen captured
+	rt, err := transport.HTTPWrappersForConfig(tc, &seen)
+	if err != nil {
+		return "", fmt.Errorf("kubeconfig: %w", err)
+	}
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "https://kubernetes.default.svc/", http.NoBody)
+	if err != nil {
+		return "", err
+	}
+	res, err := rt.RoundTrip(req)
+	if err != nil {
+		return "", fmt.Errorf("sign in as the kubeconfig says: %w", err)
+	}
+	_ = res.Body.Close() // there is none
+	token, _ := strings.CutPrefix(seen.header, "Bearer ")
+	if token == seen.header {
+		return "", nil
+	}
+	return token, nil
+}
+
+// forward finds Serin's pod and forwards a port of this machine to it until the process ends.
+func (p *plugin) forward(ctx context.Context, c *rest.Config, home string) (server string, err error) {
+	k, err := kubernetes.NewForConfig(c)
+	if err != nil {
+		return "", fmt.Errorf("kubeconfig: %w", err)
+	}
+	pod, port, err := findSerin(ctx, k, home)
+	if err != nil {
+		return "", err
+	}
+	dialer, err := dialerTo(k, c, pod)
+	if err != nil {
+		return "", err
+	}
+	p.stop = make(chan struct{})
+	ready := make(chan struct{})
+	f, err := portforward.NewOnAddresses(dialer, []string{"127.0.0.1"}, []string{fmt.Sprintf("0:%d", port)}, p.stop, ready, io.Discard, io.Discard)
+	if err != nil {
+		return "", fmt.Errorf("forward a port to pod %s/%s: %w", pod.Namespace, pod.Name, err)
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- f.ForwardPorts() }()
+	select {
+	case err := <-failed:
+		return "", fmt.Errorf("forward a port to pod %s/%s (the right to create pods/portforward there is needed): %w", pod.Namespace, pod.Name, err)
+	case <-ctx.Done():
+		return "", fmt.Errorf("forward a port to pod %s/%s: %w", pod.Namespace, pod.Name, ctx.Err())
+	case <-ready:
+	}
+	ports, err := f.GetPorts()
+	if err != nil {
+		return "", fmt.Errorf("forward a port to pod %s/%s: %w", pod.Namespace, pod.Name, err)
+	}
+	address := fmt.Sprintf("127.0.0.1:%d", ports[0].Local)
+	return scheme(ctx, address) + "://" + address, nil
+}
+
+// scheme is https unless what answers does not speak TLS: a chart with tls.insecure.
+func scheme(ctx context.Context, address string) string {
+	d := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // see pluginClient
+	conn, err := d.DialContext(ctx, "tcp", address)
+	if conn != nil {
+		_ = conn.Close() // nothing was sent
+	}
+	if _, plain := errors.AsType[tls.RecordHeaderError](err); plain {
+		return "http"
+	}
+	return "https"
+}
+
+// findSerin finds a ready pod behind Serin's Service, and its port.
+func findSerin(ctx context.Context, k kubernetes.Interface, home string) (*corev1.Pod, int32, error) {
+	services, err := k.CoreV1().Services(home).List(ctx, metav1.ListOptions{LabelSelector: serinSelector})
+	if err != nil {
+		return nil, 0, fmt.Errorf("find Serin's Service (--serin-namespace says where it is): %w", err)
+	}
+	if len(services.Items) == 0 {
+		return nil, 0, fmt.Errorf("there is no Service with the label %s: --serin-namespace says where Serin is, --server at which address", serinSelector)
+	}
+	s := &services.Items[0]
+	pods, err := k.CoreV1().Pods(s.Namespace).List(ctx, metav1.ListOptions{LabelSelector: labels.SelectorFromSet(s.Spec.Selector).String()})
+	if err != nil {
+		return nil, 0, fmt.Errorf("find Serin's pod in namespace %s: %w", s.Namespace, err)
+	}
+	for i := range pods.Items {
+		if pod := &pods.Items[i]; slices.ContainsFunc(pod.Status.Conditions, isReady) {
+			if port, ok := portOf(s, pod); ok {
+				return pod, port, nil
+			}
+		}
+	}
+	return nil, 0, fmt.Errorf("no pod behind Service %s/%s is ready", s.Namespace, s.Name)
+}
+
+func isReady(c corev1.PodCondition) bool {
+	return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
+}
+
+// portOf is the port of a pod to which the Service's port http leads.
+func portOf(s *corev1.Service, pod *corev1.Pod) (int32, bool) {
+	for _, p := range s.Spec.Ports {
+		if p.Name != "http" {
+			continue
+		}
+		if p.TargetPort.StrVal == "" {
+			return cmp.Or(p.TargetPort.IntVal, p.Port), true
+		}
+		for i := range pod.Spec.Containers {
+			for _, own := range pod.Spec.Containers[i].Ports {
+				if own.Name == p.TargetPort.StrVal {
+					return own.ContainerPort, true
+				}
+			}
+		}
+	}
+	return 0, false
+}
+
+// dialerTo connects as kubectl port-forward does: by a web socket, or by SPDY where the API server is older.
+func dialerTo(k kubernetes.Interface, c *rest.Config, pod *corev1.Pod) (httpstream.Dialer, error) {
+	to := k.CoreV1().RESTClient().Post().Resource("pods").Namespace(pod.Namespace).Name(pod.Name).SubResource("portforward").URL()
+	rt, upgrader, err := spdy.RoundTripperFor(c)
+	if err != nil {
+		return nil, fmt.Errorf("kubeconfig: %w", err)
+	}
+	old := spdy.NewDialer(upgrader, &http.Client{Transport: rt}, http.MethodPost, (*url.URL)(to))
+	socket, err := portforward.NewSPDYOverWebsocketDialer(to, c)
+	if err != nil {
+		return nil, fmt.Errorf("kubeconfig: %w", err)
+	}
+	return portforward.NewFallbackDialer(socket, old, func(err error) bool {
+		return httpstream.IsUpgradeFailure(err) || httpstream.IsHTTPSProxyError(err)
+	}), nil
+}

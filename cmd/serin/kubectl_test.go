@@ -1,0 +1,88 @@
+package main
+
+import (
+	"bytes"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/tools/clientcmd/api"
+)
+
+// kubeconfig writes one with a user, and the namespace pro.
+func kubeconfig(t *testing.T, user *api.AuthInfo) string {
+	t.Helper()
+	k := api.NewConfig()
+	k.Clusters["c"], k.AuthInfos["u"] = &api.Cluster{Server: "https://127.0.0.1:1"}, user
+	k.Contexts["x"], k.CurrentContext = &api.Context{Cluster: "c", AuthInfo: "u", Namespace: "pro"}, "x"
+	path := filepath.Join(t.TempDir(), "kubeconfig")
+	require.NoError(t, clientcmd.WriteToFile(*k, path))
+	return path
+}
+
+// The way to the pod, and what the cluster says of the token, are tested in e2e/cluster.
+func TestThePluginSignsInAsTheKubeconfigSays(t *testing.T) {
+	t.Parallel()
+	program := filepath.Join(t.TempDir(), "credentials")
+	require.NoError(t, os.WriteFile(program, []byte("#!/bin/sh\n"+
+		`echo '{"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": "of-a-program"}}'`+"\n"), 0o700)) //nolint:gosec // a program
+	for name, c := range map[string]struct {
+		user *api.AuthInfo
+		want string // the header that the daemon gets; empty: the error says what to do
+	}{
+		"a token":                      {&api.AuthInfo{Token: "written"}, "Bearer written"},
+		"a program's token":            {&api.AuthInfo{Exec: &api.ExecConfig{APIVersion: "client.authentication.k8s.io/v1", Command: program, InteractiveMode: api.NeverExecInteractiveMode}}, "Bearer of-a-program"},
+		"nothing that Serin can check": {&api.AuthInfo{Username: "alice", Password: "secret"}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var header, path string
+			daemon := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				header, path = r.Header.Get("Authorization"), r.URL.Path
+				w.WriteHeader(http.StatusTeapot)
+			}))
+			t.Cleanup(daemon.Close)
+			var out, wrong bytes.Buffer
+			code := run(t.Context(), []string{"/usr/local/bin/kubectl-serin", "--kubeconfig", kubeconfig(t, c.user), "get", "shop", "--server", daemon.URL}, &out, &wrong)
+			require.Equal(t, exitError, code)
+			if c.want == "" {
+				require.Contains(t, wrong.String(), "SERIN_TOKEN=$(kubectl create token ACCOUNT) kubectl serin")
+				return
+			}
+			require.Equal(t, c.want, header)
+			require.Equal(t, "/api/v1/rollouts/pro.shop", path, "a name is one of the context's namespace")
+		})
+	}
+}
+
+func TestThePluginHasTheCommandsThatSpeakToTheDaemon(t *testing.T) {
+	t.Parallel()
+	a := &app{plugin: &plugin{}, getenv: func(string) string { return "" }}
+	root := a.pluginRoot()
+	for _, word := range []string{"get", "list", "start", "approve", "promote", "rollback", "undo", "explain", "logs", "watch"} {
+		c, _, err := root.Find([]string{word})
+		require.NoError(t, err, word)
+		require.NotEqual(t, root, c, word)
+	}
+	for _, word := range []string{"daemon", "plan", "judge", "token"} {
+		c, _, err := root.Find([]string{word})
+		require.NoError(t, err, word)
+		require.Equal(t, root, c, "%s is no command of the plugin", word)
+	}
+}
+
+func TestANameInACluster(t *testing.T) {
+	t.Parallel()
+	a := &app{plugin: &plugin{kubeconfig: kubeconfig(t, &api.AuthInfo{Token: "t"})}}
+	for given, want := range map[string]string{
+		"shop": "pro.shop", "dev/shop": "dev.shop", "dev.shop": "dev.shop", "01KZ0000000000000000000000": "01KZ0000000000000000000000",
+	} {
+		args := []string{given}
+		require.NoError(t, a.nameInCluster(args))
+		require.Equal(t, want, args[0])
+	}
+}
