@@ -1,0 +1,271 @@
+package cluster
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/yaml"
+
+	"github.com/serindev/serin/internal/testbed"
+	"github.com/serindev/serin/internal/testbed/testcluster"
+)
+
+// team is what the people of a service need besides Kubernetes' own roles: the chart's ClusterRoles, which aggregate to
+// those, bound to two ServiceAccounts. Only one of them may answer gates.
+const team = `
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: deployer}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: serin-rollouts-edit}
+subjects: [{kind: ServiceAccount, name: deployer, namespace: NS}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: deployer-view}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: serin-rollouts-view}
+subjects: [{kind: ServiceAccount, name: deployer, namespace: NS}, {kind: ServiceAccount, name: approver, namespace: NS}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: approver}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: serin-rollouts-admin}
+subjects: [{kind: ServiceAccount, name: approver, namespace: NS}]
+`
+
+// kubectl runs kubectl as the administrator in a namespace, and logs what was typed and what was said.
+func (w *world) kubectl(t *testing.T, namespace, stdin string, args ...string) (string, error) {
+	t.Helper()
+	path, err := testbed.Tool("kubectl")
+	require.NoError(t, err)
+	cmd := exec.CommandContext(t.Context(), path, append([]string{"--kubeconfig", w.c.Kubeconfig, "-n", namespace}, args...)...) //nolint:gosec // of this test
+	cmd.Stdin = strings.NewReader(stdin)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err = cmd.Run()
+	t.Logf("$ kubectl -n %s %s\n%s", namespace, strings.Join(args, " "), out.String())
+	return out.String(), err
+}
+
+func (w *world) mustKubectl(t *testing.T, namespace, stdin string, args ...string) string {
+	t.Helper()
+	out, err := w.kubectl(t, namespace, stdin, args...)
+	require.NoError(t, err, out)
+	return out
+}
+
+// resources are the documents of the example as custom resources: what is a file there stands in them.
+func (w *world) resources(t *testing.T) string {
+	t.Helper()
+	migrate, err := os.ReadFile("../../examples/jobs/migrate.yaml")
+	require.NoError(t, err)
+	job, err := yaml.YAMLToJSON(migrate)
+	require.NoError(t, err)
+	out := ""
+	for _, name := range []string{"web", "checkout-conversion"} {
+		out += fmt.Sprintf(analysis, name, name)
+	}
+	return out + strings.NewReplacer(
+		"manifest: jobs/migrate.yaml", "manifest: "+string(job),
+		"api: http://traefik."+w.gate+".svc:8080", "api: [http://traefik."+w.gate+".svc:8080]",
+		"analysis: web\n", "analysis: [web]\n",
+		"approvers: [qa]", "approvers: ['system:serviceaccount:"+w.pro+":approver']",
+		"approvers: [release-managers]", "approvers: ['system:serviceaccount:"+w.pro+":approver']",
+	).Replace(w.rollout(t))
+}
+
+// newResourceWorld is a world whose rollouts are custom resources, with the chart's rights for that.
+func newResourceWorld(t *testing.T, e example) *world {
+	t.Helper()
+	w := newApplication(t, e)
+	require.NoError(t, testbed.Reads("deploy/kustomize/definitions"))
+	w.c.Definitions(t, "../../deploy/kustomize/definitions/definitions.yaml")
+	values := []string{"--set", "customResources.enabled=true", "--set", "customResources.install=false", "--set", "auth.kubernetes=true"}
+	w.grant(t, values...)
+	w.grant(t, append(values, "--show-only", "templates/definitions.yaml")...)
+	t.Cleanup(func() {
+		_ = w.c.Client.RbacV1().ClusterRoleBindings().Delete(t.Context(), w.home+"-serin-auth-delegator", metav1.DeleteOptions{})
+	})
+	w.c.Apply(t, w.pro, strings.ReplaceAll(team, "NS", w.pro))
+	w.configure(t)
+	require.NoError(t, os.RemoveAll(filepath.Join(w.dir, "rollouts", "rollout.yaml")))
+	file := filepath.Join(w.dir, "serin.yaml")
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	nobody, err := url.Parse(w.traefik.API)
+	require.NoError(t, err)
+	more := strings.Replace(string(text), "kubernetes: {", fmt.Sprintf("auth: {kubernetes: {}}\n  kubernetes: {resources: {namespaces: [%s], reach: {%s: [%s]}, hosts: [traefik.%s.svc, %s]}, ",
+		w.pro, w.pro, w.dev, w.gate, nobody.Hostname()), 1)
+	require.NoError(t, os.WriteFile(file, []byte(more), 0o600))
+	w.begin(t)
+	w.name = w.pro + "." + e.name
+	return w
+}
+
+// inTheCluster puts the daemon behind a pod with the chart's Service, for those who come by kubectl.
+func (w *world) inTheCluster(t *testing.T) {
+	t.Helper()
+	to, err := url.Parse(w.url)
+	require.NoError(t, err)
+	w.c.SetImage(w.home, "serin:1", testcluster.Image{Handler: httputil.NewSingleHostReverseProxy(to)})
+	w.c.Apply(t, w.home, strings.NewReplacer("NAME", "serin", "PRO", w.pro).Replace(`
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: serin}
+spec:
+  selector: {matchLabels: {app.kubernetes.io/name: serin}}
+  template:
+    metadata: {labels: {app.kubernetes.io/name: serin}}
+    spec: {containers: [{name: serin, image: "serin:1", ports: [{name: http, containerPort: 7474}]}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: serin, labels: {app.kubernetes.io/name: serin}}
+spec: {selector: {app.kubernetes.io/name: serin}, ports: [{name: http, port: 7474, targetPort: http}]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: forward}
+rules:
+  - {apiGroups: [""], resources: [services, pods], verbs: [get, list]}
+  - {apiGroups: [""], resources: [pods/portforward], verbs: [create, get]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: forward}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: forward}
+subjects: [{kind: ServiceAccount, name: deployer, namespace: PRO}, {kind: ServiceAccount, name: approver, namespace: PRO}]
+`))
+	until(t, "the daemon's pod is ready", func() string {
+		d := w.deployment(t, w.home, "serin")
+		if d.Status.ReadyReplicas == 1 {
+			return ""
+		}
+		return fmt.Sprint(d.Status)
+	})
+}
+
+// plugin runs kubectl serin as a ServiceAccount of the application's namespace: the program finds Serin's Service, and has
+// its port forwarded.
+func (w *world) plugin(t *testing.T, account string, args ...string) (string, error) {
+	t.Helper()
+	kubectl, err := testbed.Tool("kubectl")
+	require.NoError(t, err)
+	path, err := program()
+	require.NoError(t, err)
+	dir := t.TempDir()
+	require.NoError(t, os.Symlink(path, filepath.Join(dir, "kubectl-serin")))
+	cmd := exec.CommandContext(t.Context(), kubectl, append([]string{"serin", "-n", w.pro, "--serin-namespace", w.home}, args...)...) //nolint:gosec // of this test
+	cmd.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"), "KUBECONFIG="+w.c.WriteKubeconfig(t, w.serviceAccount(t, account)))
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err = cmd.Run()
+	t.Logf("%s$ kubectl serin -n %s %s\n%s", account, w.pro, strings.Join(args, " "), out.String())
+	return out.String(), err
+}
+
+func (w *world) mustPlugin(t *testing.T, account string, args ...string) string {
+	t.Helper()
+	out, err := w.plugin(t, account, args...)
+	require.NoError(t, err, out)
+	return out
+}
+
+// as calls the daemon's API with the token of a ServiceAccount of the application's namespace.
+func (w *world) as(t *testing.T, account, path string, body any) (int, string) {
+	t.Helper()
+	own := w.token
+	defer func() { w.token = own }()
+	w.token = w.serviceAccount(t, account).BearerToken
+	return w.call(http.MethodPost, path, body, nil)
+}
+
+func (w *world) serviceAccount(t *testing.T, name string) *rest.Config {
+	return w.c.ServiceAccount(t, w.pro, name)
+}
+
+// The pipeline of the seed: a migration, a pre-release in another namespace, a gate, A/B by header, gray, a gate, full
+// release, a circuit breaker and a rate limit, all from custom resources.
+func TestThePipelineRunsFromCustomResources(t *testing.T) {
+	t.Parallel()
+	w := newResourceWorld(t, pipeline)
+	const app = "k8s-flask"
+	bad := strings.Replace(w.resources(t), "weights: [5%, 10%", "weights: [50%, 10%", 1)
+	w.mustKubectl(t, w.pro, bad, "apply", "-f", "-")
+	until(t, "what is wrong stands in the status", func() string {
+		out, err := w.kubectl(t, w.pro, "", "get", "rollouts.serin.dev", app, "-o", "jsonpath={.status.message}")
+		require.NoError(t, err)
+		if strings.Contains(out, "spec.steps[5].gray.weights[1]: 10% after 50%: weights have to grow") {
+			return ""
+		}
+		return out
+	})
+	w.mustKubectl(t, w.pro, w.resources(t), "apply", "-f", "-")
+	w.mustKubectl(t, w.pro, "", "wait", "rollouts.serin.dev/"+app, "--for=condition=Ready", "--timeout=120s")
+	w.mustKubectl(t, w.pro, "", "get", "rollouts.serin.dev")
+	loads := w.users(t, beta)
+
+	status, text := w.as(t, "nobody", "/api/v1/rollouts/"+w.name+"/releases", map[string]any{"parameters": map[string]string{"image": image2}})
+	require.Equal(t, http.StatusNotFound, status, "who may not see it does not learn that it is there: %s", text)
+	w.inTheCluster(t)
+	w.mustPlugin(t, "deployer", "start", app, "--set", "image="+image2)
+	w.mustKubectl(t, w.pro, "", "wait", "rollouts.serin.dev/"+app, "--for=jsonpath={.status.gate.name}=start-ab-test", "--timeout=240s")
+	w.mustKubectl(t, w.pro, "", "get", "rollouts.serin.dev")
+	require.Equal(t, image2, imageOf(w.deployment(t, w.dev, "k8s-flask-nodeport")), "pre-release runs the new version")
+	approve := map[string]string{"answer": "approve", "reason": "looks good"}
+	id := w.mustKubectl(t, w.pro, "", "get", "rollouts.serin.dev", app, "-o", "jsonpath={.status.release.id}")
+	out, err := w.plugin(t, "deployer", "approve", app, "start-ab-test")
+	require.Error(t, err)
+	require.Contains(t, out, "may not approve rollouts.serin.dev")
+	require.Contains(t, w.mustPlugin(t, "approver", "get", app), "start-ab-test")
+	status, text = w.as(t, "deployer", "/api/v1/releases/"+id+"/gates/start-ab-test", approve)
+	require.Equal(t, http.StatusForbidden, status, text)
+	t.Logf("the ServiceAccount deployer approves: %d %s", status, text)
+	w.mustPlugin(t, "approver", "approve", app, "start-ab-test", "--reason", "looks good")
+
+	w.mustKubectl(t, w.pro, "", "wait", "rollouts.serin.dev/"+app, "--for=jsonpath={.status.gate.name}=full-release", "--timeout=240s")
+	w.mustKubectl(t, w.pro, "", "get", "rollouts.serin.dev", "-o", "wide")
+	status, text = w.as(t, "approver", "/api/v1/releases/"+id+"/gates/full-release", approve)
+	require.Equal(t, http.StatusOK, status, text)
+	w.mustKubectl(t, w.pro, "", "wait", "rollouts.serin.dev/"+app, "--for=condition=Released", "--timeout=240s")
+	w.mustKubectl(t, w.pro, "", "get", "rollouts.serin.dev", app, "-o", "yaml")
+	require.Equal(t, image2, imageOf(w.deployment(t, w.pro, "k8s-flask")), "stable is the new version")
+	noRequestFailed(t, loads)
+	w.mustPlugin(t, "approver", "explain", app)
+	w.mustPlugin(t, "approver", "logs", w.pro+"/"+app)
+	require.Contains(t, w.mustPlugin(t, "approver", "list"), w.name)
+	out = w.mustKubectl(t, w.pro, "", "describe", "rollouts.serin.dev", app)
+	require.Contains(t, out, "ReleaseStarted")
+	require.Contains(t, out, "GateOpen")
+}
+
+func TestARolloutThatIsDeletedWhileUsersAreOnTheCanaryGoesBackFirst(t *testing.T) {
+	t.Parallel()
+	w := newResourceWorld(t, pipeline.with("hold: 1s", "hold: 10m", "min: 1s", "min: 10m"))
+	const app = "k8s-flask"
+	w.mustKubectl(t, w.pro, w.resources(t), "apply", "-f", "-")
+	w.mustKubectl(t, w.pro, "", "wait", "rollouts.serin.dev/"+app, "--for=condition=Ready", "--timeout=120s")
+	loads := w.users(t, beta)
+	id := w.start(t, image2)
+	w.wait(t, "the first gate is open", atGate("start-ab-test"))
+	w.approve(t, id, "start-ab-test")
+	w.wait(t, "users are on the canary", at("ab", 0))
+	w.mustKubectl(t, w.pro, "", "delete", "rollouts.serin.dev", app, "--timeout=240s")
+	var v view
+	status, text := w.get("/api/v1/releases/"+id, &v)
+	require.Equal(t, http.StatusOK, status, text)
+	require.Equal(t, "rolledBack", v.State.Outcome, "it was gone only after the release had ended")
+	require.Contains(t, v.State.Why, "its Rollout is deleted")
+	require.Equal(t, image1, imageOf(w.deployment(t, w.pro, "k8s-flask")))
+	noRequestFailed(t, loads)
+}
