@@ -34,7 +34,7 @@ type Chart struct {
 	Limits  []Limit
 	Moments []Moment
 	Lines   []Line
-	// Hover shows the lines' values at a time to whoever points at it: without a script, as titles that browsers show.
+	// Hover shows the lines' values at a time under the pointer: without a script, as titles that browsers show.
 	Hover bool
 }
 

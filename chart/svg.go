@@ -12,8 +12,8 @@ import (
 	"unicode/utf8"
 )
 
-// style is the look of a chart that stands alone. The colours can be told apart by people who see few of them
-// (Okabe and Ito, Color universal design, 2008), on white and on black.
+// style is the look of a chart that stands alone. The colours can be distinguished by people who see few of them (Okabe
+// and Ito, Color universal design, 2008), on white and on black.
 const style = `.serin-chart{color:#24292f;background:#fff;font:12px system-ui,sans-serif}` +
 	`.serin-chart .canary,.serin-chart .a{color:#b34700}.serin-chart .baseline,.serin-chart .b{color:#005a9c}` +
 	`.serin-chart .c{color:#00735c}.serin-chart .d{color:#a03a77}.serin-chart .e{color:#7a6400}.serin-chart .f{color:#57606a}` +
@@ -156,7 +156,7 @@ func (f *frame) line(b *canvas, l Line) {
 	}
 }
 
-// entry is one name in the legend, with the sign beside it.
+// entry is one name in the legend, with its sign.
 type entry struct{ name, class, sign string }
 
 // legend names lines and bands.
@@ -179,7 +179,7 @@ func (c Chart) legend() []entry {
 	return all
 }
 
-// columns is how many names stand beside each other: four short ones or two long ones.
+// columns is how many names fit on a row: four short ones or two long ones.
 func (c Chart) columns() int {
 	for _, e := range c.legend() {
 		if utf8.RuneCountInString(e.name) > 22 {
@@ -189,7 +189,7 @@ func (c Chart) columns() int {
 	return 4
 }
 
-// names writes the legend, and beside limits and moments what they are.
+// names writes the legend, and labels limits and moments.
 func (f *frame) names(b *canvas) {
 	for i, e := range f.c.legend() {
 		columns := f.c.columns()

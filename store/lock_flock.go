@@ -11,9 +11,9 @@ import (
 	"syscall"
 )
 
-// lockFile locks a file beside the database until it is closed. The kernel drops the lock with the process,
-// however that ends, so a left-over file means nothing. The database itself cannot be the one: SQLite loses its
-// own locks when anybody in the process closes that file.
+// lockFile locks a file next to the database until it is closed. The kernel drops the lock with the process, however
+// that ends, so a left-over file means nothing. The database itself cannot be the one: SQLite loses its own locks when
+// anybody in the process closes that file.
 func lockFile(path string) (io.Closer, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the operator's path
 	if err != nil {

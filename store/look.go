@@ -32,10 +32,10 @@ type lookRow struct {
 	record *record.LookRecord
 }
 
-// SaveLooks writes the looks of a slot in one transaction: the looks, each scope's newest cursor (a nil one leaves
-// the one before) and newest snapshot. The numbers of a scope's looks have to grow, over calls too; where one does
-// not, somebody else looks at this release, and nothing is written: [record.ErrConflict]. Looks that cannot be written
-// because of what is in them keep no others from it: the error is [*record.LooksError] then.
+// SaveLooks writes the looks of a slot in one transaction: the looks, each scope's newest cursor (a nil one leaves the
+// one before) and newest snapshot. The numbers of a scope's looks have to grow, over calls too; where one does not,
+// another daemon takes looks at this release, and nothing is written: [record.ErrConflict]. Looks that cannot be
+// written because of what is in them keep no others from it: the error is [*record.LooksError] then.
 func (s *Store) SaveLooks(ctx context.Context, looks []record.LookRecord) error {
 	if err := s.saveLooks(ctx, looks); err != nil {
 		return fmt.Errorf("save %d looks: %w", len(looks), err)
@@ -164,7 +164,7 @@ func saveScopes(ctx context.Context, tx *sql.Tx, layer []lookRow) (map[scopeKey]
 	return ids, nil
 }
 
-// batch is a statement over many rows, prepared anew only when their number changes.
+// batch is a statement over many rows, prepared again only when their number changes.
 type batch struct {
 	tx            *sql.Tx
 	before, after string

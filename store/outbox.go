@@ -34,9 +34,9 @@ func (s *Store) Untold(ctx context.Context, limit int) ([]record.Untold, error) 
 	return found, nil
 }
 
-// Tell notes that the events of a release up to number to have been looked at, and keeps the messages that they
-// give, all in one transaction. A message whose key is known is left as it is. It returns [record.ErrConflict],
-// and writes nothing, if the events were looked at up to another number than from: somebody else is at it.
+// Tell notes that the events of a release up to number to have been looked at, and keeps the messages that they give,
+// all in one transaction. A message whose key is known is left as it is. It returns [record.ErrConflict], and writes
+// nothing, if the events were handled up to a number other than from: another daemon is at it.
 func (s *Store) Tell(ctx context.Context, release string, from, to int, messages []record.Outgoing) error {
 	err := s.change(ctx, func(tx *sql.Tx) error {
 		done, err := tx.ExecContext(ctx, `UPDATE releases SET told = $1 WHERE id = $2 AND told = $3`, to, release, from)

@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	// sqliteReaders read beside the one writer: as many pages as people and the engine look at in one moment.
+	// sqliteReaders read alongside the one writer: as many pages as people and the engine look at in one moment.
 	sqliteReaders = 4
 	// sqliteCache of the writer, in KiB: the newest pages of some thousand releases' looks.
 	sqliteCache = 32 << 10
@@ -133,7 +133,7 @@ func makeFile(path string) error {
 	return errors.Join(dir.Sync(), dir.Close())
 }
 
-// inUse is what a second daemon is told. Who the first one is it finds in the lock file, if that could be written.
+// inUse is the error that a second daemon gets. The lock file names the first one, if it could be written.
 func inUse(lock *os.File) error {
 	owner := "another process"
 	b := make([]byte, 32)

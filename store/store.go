@@ -21,7 +21,7 @@ import (
 	"unicode/utf8"
 )
 
-// lockTimeout is how long a statement waits for a lock that somebody else holds: longer than any transaction of
+// lockTimeout is how long a statement waits for a lock that another transaction holds: longer than any transaction of
 // Serin's, and short beside a slot of looks, for a fail verdict waits behind the looks that cannot be written.
 const lockTimeout = time.Second
 

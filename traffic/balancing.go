@@ -8,20 +8,20 @@ import (
 	"time"
 )
 
-// Middleware is one of the gateway's that a route leads through, which somebody else has declared: NAME@PROVIDER, or a
-// name in a namespace of Kubernetes, the route's own where it is empty.
+// Middleware is an existing middleware of the gateway that a route goes through: NAME@PROVIDER, or a name in a
+// Kubernetes namespace, the route's own if it is empty.
 type Middleware struct {
 	Name      string `json:"name"`
 	Namespace string `json:"namespace,omitempty"`
 }
 
-// Domain is what a certificate is asked for.
+// Domain is a domain to request a certificate for.
 type Domain struct {
 	Main string   `json:"main"`
 	SANs []string `json:"sans,omitempty"`
 }
 
-// Observability says what the gateway writes of a route's requests; nil leaves it to the entry point.
+// Observability says what the gateway records about a route's requests; nil leaves it to the entry point.
 type Observability struct {
 	AccessLogs *bool `json:"accessLogs,omitempty"`
 	Metrics    *bool `json:"metrics,omitempty"`
@@ -37,7 +37,7 @@ type Balancing struct {
 	PassHostHeader   *bool  `json:"passHostHeader,omitempty"`
 	// NativeLB leaves the choice among the pods to Kubernetes.
 	NativeLB *bool `json:"nativeLB,omitempty"`
-	// FlushInterval of answers that are copied; 0 is the gateway's, -1 at once.
+	// FlushInterval of copied responses; 0 is the gateway's default, -1 means at once.
 	FlushInterval time.Duration `json:"flushInterval,omitempty"`
 	HealthCheck   *HealthCheck  `json:"healthCheck,omitempty"`
 	// Sticky keeps a user on one server of the arm, by a cookie.
@@ -63,12 +63,12 @@ type StickyServer struct {
 	Secure   bool   `json:"secure,omitempty"`
 	HTTPOnly bool   `json:"httpOnly,omitempty"`
 	SameSite string `json:"sameSite,omitempty"`
-	MaxAge   int    `json:"maxAge,omitempty"` // seconds; 0: as long as the browser runs
+	MaxAge   int    `json:"maxAge,omitempty"` // seconds; 0: until the browser closes
 }
 
 var referenceForm = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?(@[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$`)
 
-// CheckReference says why a text is not a name of the gateway's, NAME or NAME@PROVIDER.
+// CheckReference says why a text is not a name that the gateway knows, NAME or NAME@PROVIDER.
 func CheckReference(what, name string) error {
 	if !referenceForm.MatchString(name) {
 		return fmt.Errorf("%s %q is not a name such as auth or auth@file", what, name)
@@ -76,7 +76,7 @@ func CheckReference(what, name string) error {
 	return nil
 }
 
-// Validate says all that is wrong with how a route is served.
+// Validate reports everything that is wrong with the way a route is served.
 func (r *Route) Validate() error {
 	var errs []error
 	for _, m := range r.Middlewares {
@@ -91,7 +91,7 @@ func (r *Route) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Validate says all that is wrong with how servers are talked to.
+// Validate reports everything that is wrong with the way the gateway talks to servers.
 func (b *Balancing) Validate() error {
 	if b == nil {
 		return nil

@@ -10,7 +10,7 @@ import (
 	"github.com/serindev/serin/share"
 )
 
-// weightTolerance is for the rounding of floats only: whole numbers stand for shares exactly, see [Weights].
+// weightTolerance covers the rounding of floats only: whole numbers represent shares exactly, see [Weights].
 const weightTolerance = 1e-6
 
 // Confirmation says how well it is known that a target is served.
@@ -26,8 +26,8 @@ const (
 	InForce
 )
 
-// Confirm says whether t is served, by what was observed. Replicas that do not answer do not count against it as
-// long as one does: they are shown, and asked again.
+// Confirm says whether t is served, according to what was observed. Replicas that do not answer do not count against it
+// as long as one does: they are shown, and asked again.
 func Confirm(t Target, o Observed) Confirmation {
 	if o.Configured == nil || len(Differences(t, o)) > 0 {
 		return NotServed
@@ -40,8 +40,8 @@ func Confirm(t Target, o Observed) Confirmation {
 	return Unconfirmed
 }
 
-// Differences lists in words where what was observed differs from the target; none means none was seen. Replicas
-// that did not answer are not differences.
+// Differences lists in words where the observation differs from the target; an empty list means that no difference was
+// seen. Replicas that did not answer are not differences.
 func Differences(t Target, o Observed) []string {
 	out := Drift(t, o)
 	for _, r := range o.Replicas {
@@ -52,8 +52,8 @@ func Differences(t Target, o Observed) []string {
 	return out
 }
 
-// Drift lists where the written configuration differs from the target, whatever the replicas serve. After a write
-// that worked it is somebody else's doing.
+// Drift lists where the written configuration differs from the target, whatever the replicas serve. After a successful
+// write it is the work of an external writer.
 func Drift(t Target, o Observed) []string {
 	switch {
 	case o.Unreadable != "":
@@ -68,16 +68,17 @@ func Drift(t Target, o Observed) []string {
 	return append(out, differ("configuration", t, o.Configured.Served)...)
 }
 
-// Finding is what an observation says of a target that was written.
+// Finding is what an observation says about a target that was written.
 type Finding int
 
 // The findings.
 const (
-	// FoundWritten: it stands as it was written.
+	// FoundWritten: it is as it was written.
 	FoundWritten Finding = iota
-	// FoundUnreadable: what stands there cannot be read, so nobody is known to have changed it.
+	// FoundUnreadable: what is there cannot be read, so nobody is known to have changed it.
 	FoundUnreadable
-	// FoundBroken: it stands as it was written, and cannot be served any more, as when an arm has lost its endpoints.
+	// FoundBroken: it is as it was written but can no longer be served, for example because an arm has lost its
+	// endpoints.
 	FoundBroken
 	// FoundChanged: an external writer has changed it.
 	FoundChanged
@@ -85,8 +86,8 @@ const (
 	FoundNever
 )
 
-// Find says whose doing it is that what is written differs from the target, and how it differs. seen tells whether it was
-// seen since it was written: only then a difference is an external writer's.
+// Find says who caused the written configuration to differ from the target, and how it differs. seen: it has been seen
+// as written; only then is a difference the work of an external writer.
 func Find(t Target, o Observed, seen bool) (f Finding, how []string) {
 	how = Drift(t, o)
 	switch {
@@ -164,7 +165,7 @@ func differLimits(who string, want, got Guards) []string {
 	return out
 }
 
-// filled is g with the gateway's defaults in place of zeros.
+// filled returns g with the gateway's defaults in place of zeros.
 func (g Guards) filled() Guards {
 	if g.CircuitBreaker != nil {
 		c := *g.CircuitBreaker
@@ -183,8 +184,8 @@ func (g Guards) filled() Guards {
 	return g
 }
 
-// Serves is what is observed of a gateway that serves t, where it names servers: no [Differences]. Its error is
-// that of [Matcher.Text].
+// Serves returns what is observed of a gateway that serves t, if it names servers: no [Differences]. Its error is that
+// of [Matcher.Text].
 func Serves(t Target) (Served, error) {
 	route := func(weight share.Share) *RouteServed {
 		return &RouteServed{

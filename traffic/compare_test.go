@@ -118,7 +118,7 @@ func TestConfirm(t *testing.T) {
 		"written, no replica configured":              {observed(t, x), traffic.Unconfirmed, ""},
 		"written, no replica answers":                 {change(func(o *traffic.Observed) { o.Replicas = []traffic.Replica{down, down} }), traffic.Unconfirmed, ""},
 		"one of two answers":                          {change(func(o *traffic.Observed) { o.Replicas = append(o.Replicas, down) }), traffic.InForce, ""},
-		"somebody else wrote":                         {change(func(o *traffic.Observed) { o.Configured.Foreign = []string{"priority is 7"} }), traffic.NotServed, "configuration: priority is 7"},
+		"an external writer wrote":                    {change(func(o *traffic.Observed) { o.Configured.Foreign = []string{"priority is 7"} }), traffic.NotServed, "configuration: priority is 7"},
 		"a replica has it and cannot enable it": {change(func(o *traffic.Observed) {
 			o.Replicas[0].Main.Enabled, o.Replicas[0].Main.Problem = false, "no such middleware"
 		}), traffic.NotServed, "replica: main route is not enabled: no such middleware"},

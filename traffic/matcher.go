@@ -41,7 +41,7 @@ type Query struct {
 	Value string `json:"value"`
 }
 
-// maxDepth bounds how deep matchers may be nested: no cohort that a person understands comes near it.
+// maxDepth bounds the nesting of matchers: no cohort that people understand comes near it.
 const maxDepth = 16
 
 // Problem is one thing that is wrong with a matcher.
@@ -59,7 +59,8 @@ func (p Problem) String() string {
 	return p.Path + ": " + p.Text
 }
 
-// Problems lists all that is wrong with m, in the order of its fields; none means that every gateway can match it.
+// Problems lists everything that is wrong with m, in the order of its fields; an empty list means that every gateway
+// can match it.
 func (m Matcher) Problems() []Problem { return m.problems("", 1) }
 
 func (m Matcher) problems(path string, depth int) []Problem {
@@ -145,7 +146,7 @@ func (q Query) problems() []Problem {
 	return append(plain("name", q.Name), plain("value", q.Value)...)
 }
 
-// token7230 are the names of headers and cookies: RFC 7230, section 3.2.6; RFC 6265, section 4.1.1.
+// token7230 checks the name of a header or cookie: RFC 7230, section 3.2.6; RFC 6265, section 4.1.1.
 func token7230(field, s string) []Problem {
 	for _, r := range s {
 		if !strings.ContainsRune("!#$%&'*+-.^_`|~", r) && (r > unicode.MaxASCII || !unicode.IsLetter(r) && !unicode.IsDigit(r)) {
@@ -158,7 +159,7 @@ func token7230(field, s string) []Problem {
 	return nil
 }
 
-// plain refuses what cannot be in a rule, or never in a request.
+// plain refuses what cannot be in a rule, or is never in a request.
 func plain(field, s string) []Problem {
 	switch {
 	case s == "":
@@ -182,10 +183,10 @@ func canonicalIP(text string) (string, error) {
 	return "", fmt.Errorf("%q is neither an address nor a CIDR such as 10.0.0.0/8", text)
 }
 
-// Text writes the matcher, the same text for the same meaning, so that what a gateway serves can be compared with what it
-// should serve: every backend reports its matchers in this notation. It is one of Go expressions, such as
-// Header(`X-Group`, `beta`) && !ClientIP(`10.0.0.0/8`), in which a cookie is a regular expression over its header.
-// Traefik takes it as a rule. Its error holds all [Problem]s.
+// Text writes the matcher in a canonical notation, so that what a gateway serves can be compared with what it should
+// serve: every backend reports its matchers in it. The notation is that of Go expressions, such as Header(`X-Group`,
+// `beta`) && !ClientIP(`10.0.0.0/8`), in which a cookie is a regular expression over its header. Traefik takes it as a
+// rule. Its error holds all [Problem]s.
 func (m Matcher) Text() (string, error) {
 	if problems := m.Problems(); len(problems) > 0 {
 		errs := make([]error, len(problems))
@@ -197,7 +198,7 @@ func (m Matcher) Text() (string, error) {
 	return m.text(), nil
 }
 
-// text is that of a matcher without problems.
+// text is [Matcher.Text] for a matcher without problems.
 func (m Matcher) text() string {
 	switch {
 	case m.Header != nil && m.Header.Regexp != "":

@@ -6,16 +6,15 @@ import (
 	"github.com/serindev/serin/share"
 )
 
-// The share that was seen stands in for a gateway that cannot be asked: it has to lie within three standard
-// deviations of a random split, and a little more for gateways whose rotation begins anew at each reload. It says
+// The observed share replaces the answer of a gateway that cannot be asked: it has to lie within three standard
+// deviations of a random split, and a little more for gateways whose rotation starts over at each reload. It says
 // nothing below minSeen requests.
 const (
 	minSeen   = 50
 	seenSlack = 0.005
 )
 
-// Agrees tells whether the requests that were seen fit the canary's share that was asked for. It is false while
-// there are too few to tell.
+// Agrees reports whether the observed requests fit the canary's share. It is false while there are too few to tell.
 func Agrees(weight share.Share, canary, stable float64) bool {
 	n, w := canary+stable, float64(weight)
 	if n < minSeen {

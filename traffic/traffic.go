@@ -1,4 +1,4 @@
-// Package traffic says what a target of traffic is, what was observed of it, and whether the two agree.
+// Package traffic says what a traffic target is, what has been observed of it, and whether the two agree.
 //
 // It knows no statistics, no rollout and no gateway: traffic/traefikfile and traffic/traefikcrd bring a [Target]
 // about and report an [Observed]. [Confirm] and [Differences] compare the two. All of it is pure. Start at [Target].
@@ -13,15 +13,15 @@ import (
 // Target is what the traffic of one rollout has to look like now. It is a level: applying it twice is the same
 // as once.
 type Target struct {
-	// Stable serves what Canary does not. Which set of servers plays which part is the rollout's decision.
+	// Stable serves what Canary does not. Which set of servers plays which role is the rollout's decision.
 	Stable Backend `json:"stable"`
 	Canary Backend `json:"canary"`
 	// Weight is the canary's share of the main route.
 	Weight share.Share `json:"weight"`
-	// Out: the canary is not only at weight 0 but no part of the weighted service, so that its pods may go
+	// Out: the canary is not just at weight 0 but not part of the weighted service at all, so that its pods may go
 	// (Kubernetes; servers in a file stay, at weight 0).
 	Out bool `json:"out,omitempty"`
-	// Cohort is the A/B route beside the main one; nil for none.
+	// Cohort is the A/B route in front of the main one; nil for none.
 	Cohort *Cohort `json:"cohort,omitempty"`
 	Guards Guards  `json:"guards,omitzero"`
 }
@@ -37,13 +37,13 @@ type Backend struct {
 
 // Route is where the gateway receives the requests of a rollout. It does not change during a release.
 type Route struct {
-	// Rule is a Traefik rule as the user wrote it, parsed before it is used.
+	// Rule is a rule of the gateway as the user wrote it, parsed before it is used.
 	Rule        string   `json:"rule"`
 	EntryPoints []string `json:"entryPoints,omitempty"`
 	// Priority of the main router; 0 leaves the choice to the backend, which always writes an explicit one.
 	Priority int  `json:"priority,omitempty"`
 	TLS      *TLS `json:"tls,omitempty"`
-	// Middlewares of the user's own, in the order of the request's way, before the guards.
+	// Middlewares of the user's own, in the order in which a request passes them, before the guards.
 	Middlewares   []Middleware   `json:"middlewares,omitempty"`
 	Observability *Observability `json:"observability,omitempty"`
 }
@@ -53,9 +53,9 @@ type TLS struct {
 	SecretName   string `json:"secretName,omitempty"`
 	CertResolver string `json:"certResolver,omitempty"`
 	Options      string `json:"options,omitempty"`
-	// OptionsNamespace is where the options are, on Kubernetes; the route's where it is empty.
+	// OptionsNamespace is the options' namespace on Kubernetes; the route's if it is empty.
 	OptionsNamespace string `json:"optionsNamespace,omitempty"`
-	// Domains that certificates are asked for; without any the gateway takes them from the rule.
+	// Domains to request certificates for; without any the gateway takes them from the rule.
 	Domains []Domain `json:"domains,omitempty"`
 }
 
@@ -64,8 +64,8 @@ type Cohort struct {
 	Match Matcher `json:"match"`
 	// Split is the canary's share inside the cohort.
 	Split share.Share `json:"split"`
-	// Sticky: users keep their arm, by a cookie, for as long as this word is the same; empty: they do not. It is of
-	// the characters that a cookie's name may have.
+	// Sticky: users keep their arm, by a cookie, as long as this word stays the same; empty: they do not. It has only
+	// characters that are allowed in the name of a cookie.
 	Sticky string `json:"sticky,omitempty"`
 }
 
@@ -75,7 +75,8 @@ type Guards struct {
 	RateLimit      *RateLimit      `json:"rateLimit,omitempty"`
 }
 
-// CircuitBreaker as Traefik has it; zero durations leave Traefik's defaults (10 s each, check every 100 ms).
+// CircuitBreaker opens when its expression holds; zero durations leave the gateway's defaults (10 s each, checked every
+// 100 ms).
 type CircuitBreaker struct {
 	Expression  string        `json:"expression"`
 	CheckPeriod time.Duration `json:"checkPeriod,omitempty"`
@@ -85,11 +86,11 @@ type CircuitBreaker struct {
 	ResponseCode int `json:"responseCode,omitempty"`
 }
 
-// RateLimit as Traefik has it: Average requests per Period (default 1 s), bursts up to Burst (default 1).
+// RateLimit allows Average requests per Period (default 1 s), with bursts up to Burst (default 1).
 type RateLimit struct {
 	Average int64         `json:"average"`
 	Period  time.Duration `json:"period,omitempty"`
 	Burst   int64         `json:"burst,omitempty"`
-	// By names the header whose value tells sources apart; empty is the client's address.
+	// By names the header that identifies the source of a request; empty means the client's address.
 	By string `json:"by,omitempty"`
 }

@@ -7,9 +7,9 @@ import (
 	"github.com/serindev/serin/share"
 )
 
-// Weights are the smallest whole numbers out of 100, 1,000 or 10,000 that stand for the canary's share: 5% is 5 and
-// 95, 0.5% is 5 and 995. It refuses shares outside of 0 to 100% and finer than 0.01%: they would take more than
-// 10,000 requests to be served once.
+// Weights returns the smallest whole numbers out of 100, 1,000 or 10,000 that represent the canary's share: 5% is 5 and
+// 95, 0.5% is 5 and 995. It refuses shares outside of 0 to 100% and finer than 0.01%: one round of those would take
+// more than 10,000 requests.
 func Weights(s share.Share) (canary, stable int, err error) {
 	if !(s >= 0 && s <= 1) { // also NaN
 		return 0, 0, fmt.Errorf("weight %s is not between 0%% and 100%%", s)

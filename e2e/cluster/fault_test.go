@@ -56,7 +56,7 @@ func TestACanaryDeploymentThatIsDeletedByHandComesBackWhileStableServes(t *testi
 	id := w.toGray(t, 1)
 	w.hang(w.pro, image2) // so that what is said while it comes back can be read
 	require.NoError(t, w.c.Client.AppsV1().Deployments(w.pro).Delete(t.Context(), "k8s-flask-canary", metav1.DeleteOptions{}))
-	w.explained(t, "k8s-flask-canary: it was deleted by somebody else, and was made again: ")
+	w.explained(t, "k8s-flask-canary: it was deleted by another writer, and was made again: ")
 	w.explained(t, "no ready endpoints behind Service k8s-flask-canary: all requests go to stable")
 	until(t, "the canary is made again", func() string {
 		w.revive(t, w.pro, image2) // in each attempt: a pod that was bound a moment before would hang forever
@@ -70,7 +70,7 @@ func TestACanaryDeploymentThatIsDeletedByHandComesBackWhileStableServes(t *testi
 		return ""
 	})
 	w.wait(t, "the second gate is open", atGate("full-release"))
-	require.Contains(t, w.told(t, id, "drifted"), "k8s-flask-canary: it was deleted by somebody else, and is made again")
+	require.Contains(t, w.told(t, id, "drifted"), "k8s-flask-canary: it was deleted by another writer, and is made again")
 	require.NotContains(t, w.told(t, id, "drifted"), "endpoints", "nobody has edited the routes")
 	require.Contains(t, w.told(t, id, "notInForce"), "no ready endpoints behind Service k8s-flask-canary")
 	w.approve(t, id, "full-release")
@@ -244,7 +244,7 @@ func TestEveryWriteComesTooLateTwice(t *testing.T) {
 	w.wait(t, "the second gate is open", atGate("full-release"))
 	w.between.setLate(1_000_000)
 	w.approve(t, id, "full-release")
-	w.explained(t, "somebody else changed it each time between reading and writing it")
+	w.explained(t, "another writer changed it each time between reading and writing it")
 	noRequestFailed(t, loads)
 	w.between.setLate(2)
 	v := w.wait(t, "the release has ended", ended)

@@ -33,7 +33,7 @@ func (d Database) concurrency(t *testing.T) {
 			require.Equal(t, won, events[0].Head().By)
 		}
 	})
-	t.Run("of two starts one wins and the other is told which", func(t *testing.T) {
+	t.Run("of two starts one wins and the other learns which", func(t *testing.T) {
 		a, b := d.pair(t)
 		for i := range rounds {
 			name := fmt.Sprint("rollout", i)
@@ -46,7 +46,7 @@ func (d Database) concurrency(t *testing.T) {
 			require.Equal(t, name+won, active.ID)
 		}
 	})
-	t.Run("of two starts with one key one wins and the other is told which", func(t *testing.T) {
+	t.Run("of two starts with one key one wins and the other learns which", func(t *testing.T) {
 		a, b := d.pair(t)
 		for i := range rounds {
 			name := fmt.Sprint("rollout", i)

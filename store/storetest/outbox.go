@@ -26,7 +26,7 @@ func outgoing(release string, seq int, receiver string) record.Outgoing {
 }
 
 func (d Database) outbox(t *testing.T) {
-	t.Run("what has happened is told of once, and stays told", d.untold)
+	t.Run("what has happened is delivered once, and stays delivered", d.untold)
 	t.Run("a message whose key is known is left as it is", func(t *testing.T) {
 		s := d.open(t)
 		Create(t, s, "01A", "shop", "")

@@ -15,8 +15,8 @@ import (
 	"github.com/serindev/serin/traffic/traefikapi"
 )
 
-// defaultTimeout bounds all questions to one replica: an answer takes a few milliseconds, and a replica that is
-// slower than that is not one to wait for during a rollback.
+// defaultTimeout bounds all requests to one replica: an answer takes a few milliseconds, and a rollback must not wait
+// for a replica slower than this.
 const defaultTimeout = 2 * time.Second
 
 // Config is what a [Router] has to know of its rollout. It is kept with a release as JSON; what is secret or of this
@@ -33,8 +33,8 @@ type Config struct {
 	IngressRoute string `json:"ingressRoute,omitempty"`
 	// IngressClass is the annotation that Traefiks with an ingress class look for, on an owned route.
 	IngressClass string `json:"ingressClass,omitempty"`
-	// Adopt takes over a TraefikService of the rollout's name that somebody else has made; only the weights of its
-	// two children are changed, and it is never deleted.
+	// Adopt takes over an existing TraefikService with the rollout's name; only the weights of its two children are
+	// changed, and it is never deleted.
 	Adopt bool `json:"adopt,omitempty"`
 	// Stable and Canary are the arms' Services. They play the same parts all the time.
 	Stable traffic.Backend `json:"stable"`
@@ -53,9 +53,9 @@ type Verify struct {
 	// User signs in by basic authentication, if it is set.
 	User     string            `json:"user,omitempty"`
 	Password traefikapi.Secret `json:"-"`
-	// Timeout bounds all questions to one replica; 0: 2 s.
+	// Timeout bounds all requests to one replica; 0: 2 s.
 	Timeout time.Duration `json:"timeout,omitempty"`
-	// Client asks them; nil: one of its own. Redirects are never followed, whatever it says.
+	// Client for these requests; nil: one of its own. Redirects are never followed, whatever it says.
 	Client *http.Client `json:"-"`
 }
 

@@ -176,7 +176,7 @@ func TestAnAdoptedRouteKeepsAllButTheOneReference(t *testing.T) {
 			require.Equal(t, reference[field], child[field], "%s of %s is as the user has it", field, name)
 		}
 	}
-	// Traefik begins its round anew at each reload, and one more may come after what was written is in force.
+	// Traefik's rotation starts over at each reload, and one more reload may come after the write is in force.
 	require.InDelta(t, 25, w.send(t, 100, nil).Answered("v2"), 2)
 	require.InDelta(t, 20, w.send(t, 40, inCohort).Answered("v2"), 2)
 

@@ -17,9 +17,9 @@ import (
 	"github.com/traefik/traefik/v3/pkg/provider/kubernetes/crd/traefikio/v1alpha1"
 )
 
-// knowledge is what the watches of all rollouts have told of the cluster. An object is believed to be as it is known
-// while a watch of its kind stands there, and if that watch has come as far as what Serin itself wrote. Where it is not,
-// the API server is asked: a daemon without the right to watch works as well, at more requests.
+// knowledge is what the watches of all rollouts have reported about the cluster. A cached object is trusted while a
+// watch of its kind stands there, and if that watch has come as far as what Serin itself wrote. Where it is not, the
+// API server is asked: a daemon without the right to watch works as well, at more requests.
 type knowledge struct {
 	mu    sync.Mutex // guards what follows
 	feeds map[feedKey]*feed
@@ -58,14 +58,14 @@ type feed struct {
 	stand int        // watches that stand
 }
 
-// believed tells whether what is known is what there is, but for a moment.
-func (f *feed) believed() bool {
+// current reports whether the cache is up to date, except for events in flight.
+func (f *feed) current() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.stand > 0 && f.informer.HasSynced()
 }
 
-// standing is a watch that is counted until it is stopped. A reflector stops one that ends.
+// standing is a watch that counts as open until it is stopped. A reflector stops one that ends.
 type standing struct {
 	watch.Interface
 	end func()
@@ -76,7 +76,7 @@ func (s *standing) Stop() {
 	s.Interface.Stop()
 }
 
-// begun counts a watch that was begun.
+// begun counts a watch as open.
 func (f *feed) begun(w watch.Interface, err error) (watch.Interface, error) {
 	if err != nil {
 		return nil, err
@@ -91,12 +91,12 @@ func (f *feed) count(n int) {
 	f.stand += n
 }
 
-// believed is the feed of a kind in a place, nil while the API server has to be asked.
-func (n *knowledge) believed(p Place, kind kindName) cache.Indexer {
+// current returns the feed of a kind in a place; nil while the API server has to be asked.
+func (n *knowledge) current(p Place, kind kindName) cache.Indexer {
 	n.mu.Lock()
 	f := n.feeds[feedKey{p, kind}]
 	n.mu.Unlock()
-	if f == nil || !f.believed() {
+	if f == nil || !f.current() {
 		return nil
 	}
 	return f.informer.GetIndexer()
@@ -112,7 +112,7 @@ func (n *knowledge) put(k feedKey, f *feed) {
 	n.feeds[k] = f
 }
 
-// mark keeps what Serin has made of an object.
+// mark remembers the version of an object that Serin has written.
 func (n *knowledge) mark(namespace string, k key, m mark) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -125,7 +125,7 @@ func (n *knowledge) forget(namespace string, k key) {
 	delete(n.wrote, writtenKey{namespace, k})
 }
 
-// caughtUp tells whether what is known of an object is as new as what Serin has made of it; o is nil if none is known.
+// caughtUp reports whether the cached object is at least as new as Serin's own last write; o is nil if none is cached.
 func (n *knowledge) caughtUp(namespace string, k key, o metav1.Object) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -141,21 +141,21 @@ func (n *knowledge) caughtUp(namespace string, k key, o metav1.Object) bool {
 	return true
 }
 
-// asNew compares versions, which are numbers that grow.
+// asNew compares versions, which are growing numbers.
 func asNew(version, than string) bool {
 	a, errA := strconv.ParseUint(version, 10, 64)
 	b, errB := strconv.ParseUint(than, 10, 64)
 	return errA == nil && errB == nil && a >= b
 }
 
-// known reads what is known, and from the API server what is not.
+// known reads from the cache what it has, and the rest from the API server.
 type known struct {
 	*live
 	knowledge *knowledge
 }
 
 func (c *known) object(ctx context.Context, k key) (*stored, error) {
-	if in := c.knowledge.believed(Place{Namespace: c.namespace}, k.kind); in != nil {
+	if in := c.knowledge.current(Place{Namespace: c.namespace}, k.kind); in != nil {
 		o, err := objectIn(in, c.namespace, k.name)
 		if err == nil && c.knowledge.caughtUp(c.namespace, k, o) {
 			if o == nil {
@@ -166,25 +166,25 @@ func (c *known) object(ctx context.Context, k key) (*stored, error) {
 	}
 	s, err := c.live.object(ctx, k)
 	if err == nil && s == nil {
-		c.knowledge.forget(c.namespace, k) // somebody else has deleted what Serin wrote
+		c.knowledge.forget(c.namespace, k) // another writer has deleted what Serin wrote
 	}
 	return s, err
 }
 
 func (c *known) ingressRoute(ctx context.Context, name string) ([]byte, error) {
 	k := key{ingressRoutes, name}
-	if in := c.knowledge.believed(Place{Namespace: c.namespace}, k.kind); in != nil {
+	if in := c.knowledge.current(Place{Namespace: c.namespace}, k.kind); in != nil {
 		o, err := objectIn(in, c.namespace, name)
 		if err == nil && o != nil && c.knowledge.caughtUp(c.namespace, k, o) {
 			return json.Marshal(o)
 		}
 	}
-	return c.live.ingressRoute(ctx, name) // it says best that there is none
+	return c.live.ingressRoute(ctx, name) // the API server's answer is the best way to say that there is none
 }
 
 func (c *known) service(ctx context.Context, namespace, name string) (*corev1.Service, error) {
 	for _, p := range []Place{{Namespace: namespace}, {Namespace: namespace, Service: name}} {
-		if in := c.knowledge.believed(p, coreServices); in != nil {
+		if in := c.knowledge.current(p, coreServices); in != nil {
 			o, err := objectIn(in, namespace, name)
 			if s, ok := o.(*corev1.Service); ok && err == nil {
 				return s, nil
@@ -196,7 +196,7 @@ func (c *known) service(ctx context.Context, namespace, name string) (*corev1.Se
 
 func (c *known) slices(ctx context.Context, namespace, service string) ([]discoveryv1.EndpointSlice, error) {
 	for _, p := range []Place{{Namespace: namespace}, {Namespace: namespace, Service: service}} {
-		in := c.knowledge.believed(p, endpoints)
+		in := c.knowledge.current(p, endpoints)
 		if in == nil {
 			continue
 		}
@@ -215,7 +215,7 @@ func (c *known) slices(ctx context.Context, namespace, service string) ([]discov
 	return c.live.slices(ctx, namespace, service)
 }
 
-// objectIn is an object of a feed; nil if there is none.
+// objectIn returns an object of a feed; nil if there is none.
 func objectIn(in cache.Indexer, namespace, name string) (metav1.Object, error) {
 	found, there, err := in.GetByKey(namespace + "/" + name)
 	if err != nil || !there {
@@ -238,8 +238,8 @@ var indexers = cache.Indexers{byService: func(o any) ([]string, error) {
 	return nil, nil
 }}
 
-// slim drops what nobody asks for here: a namespace may have thousands of endpoints. Who wrote the fields of Serin's own
-// objects, and of Traefik's, is told in what is said of them.
+// slim drops what is not needed here: a namespace may have thousands of endpoints. Managed fields stay on Serin's own
+// objects and Traefik's: messages say who wrote what.
 func slim(o any) (any, error) {
 	switch o := o.(type) {
 	case *discoveryv1.EndpointSlice:
@@ -256,7 +256,7 @@ func slim(o any) (any, error) {
 	return o, nil
 }
 
-// routeOf is an IngressRoute in Traefik's type.
+// routeOf converts an IngressRoute to Traefik's type.
 func routeOf(o *unstructured.Unstructured) (*v1alpha1.IngressRoute, error) {
 	data, err := json.Marshal(o)
 	if err != nil {

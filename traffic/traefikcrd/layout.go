@@ -17,13 +17,14 @@ import (
 	"github.com/serindev/serin/traffic/traefikapi"
 )
 
-// layout is what changes in a rollout's life. A target has one, and one can be inferred from whatever is in the
-// cluster; what render makes of that one is what the rest should have been.
+// layout is what changes during a rollout. Every target has one, and one can be inferred from whatever is in the
+// cluster; rendering the inferred one shows what everything else should have been.
 type layout struct {
 	main   weights
 	cohort *cohort
 	guards traffic.Guards
-	// out: the canary is no part of the user's own weighted service either. It is never part of one of Serin's at weight 0.
+	// out: the canary is not part of the user's own weighted service either. It is never part of one of Serin's at
+	// weight 0.
 	out bool
 }
 
@@ -33,9 +34,9 @@ type weights struct{ canary, stable int }
 
 type cohort struct {
 	weights
-	rule   string // the whole of it; empty: ours cannot be told
-	match  string // the part of rule that is the matcher's
-	sticky string // the word by which users keep their arm
+	rule   string // the whole rule; empty if it is not known to be ours
+	match  string // the part of rule that comes from the matcher
+	sticky string // the word that keeps users on their arm
 }
 
 func (w weights) share() share.Share {
@@ -45,7 +46,7 @@ func (w weights) share() share.Share {
 	return share.Share(float64(w.canary) / float64(w.canary+w.stable))
 }
 
-// layoutOf checks all of a target but the cohort's rule, which needs the route's.
+// layoutOf checks a target except for the cohort's rule, which needs the rule of the route.
 func (c *Config) layoutOf(t traffic.Target) (layout, error) {
 	var l layout
 	var errs []error
@@ -82,31 +83,32 @@ func (l *layout) place(rule string, t traffic.Target) error {
 	return err
 }
 
-// serves tells whether any request goes to the canary by it.
+// serves reports whether any request goes to the canary.
 func (l *layout) serves() bool { return l.main.canary > 0 || l.cohort != nil }
 
-// frame is the route that a rollout is on, without what changes in the rollout's life: made from the configuration,
-// or found in the adopted IngressRoute.
+// frame is the route of a rollout without what changes during the rollout: made from the configuration, or found in the
+// adopted IngressRoute.
 type frame struct {
 	spec v1alpha1.IngressRouteSpec // with the one route, and the user's own middlewares
-	// child is what the reference to stable's Service says beside name, port and weight; both arms get it.
+	// child is what the reference to stable's Service says in addition to name, port and weight; both arms get it.
 	child v1alpha1.LoadBalancerSpec
 	// annotations of a route of ours, as the user's has them.
 	annotations map[string]string
-	// shared: the route has other services beside the rollout's.
+	// shared: the route has services other than the rollout's.
 	shared bool
-	// replaced is what stood in the adopted route; nil for an owned one, or if it led to the TraefikService already.
+	// replaced is the reference that was in the adopted route; nil for an owned one, or if it led to the TraefikService
+	// already.
 	replaced *replacement
 }
 
 func (f *frame) route() *v1alpha1.Route { return &f.spec.Routes[0] }
 
-// ownedFrame is the one of an owned route.
+// ownedFrame returns the frame of an owned route.
 func (c *Config) ownedFrame() frame {
 	rule := strings.TrimSpace(c.Route.Rule)
 	route := v1alpha1.Route{Kind: "Rule", Match: rule, Priority: c.Route.Priority}
 	if route.Priority == 0 {
-		route.Priority = len(rule) // what Traefik takes for a route without priority
+		route.Priority = len(rule) // what Traefik assumes for a route without priority
 	}
 	for _, m := range c.Route.Middlewares {
 		route.Middlewares = append(route.Middlewares, v1alpha1.MiddlewareRef{Name: m.Name, Namespace: m.Namespace})
@@ -131,7 +133,7 @@ func (c *Config) ownedFrame() frame {
 	return f
 }
 
-// render is all that Serin owns, by key, as it has to be.
+// render returns everything that Serin owns, by key, as it has to be.
 func (l *layout) render(c *Config, f *frame) map[key]object {
 	out := map[key]object{}
 	put := func(k kindName, name string, spec any) { out[key{k, name}] = object{spec: specMap(spec)} }
@@ -202,7 +204,7 @@ func (l *layout) guardRefs(c *Config) []v1alpha1.MiddlewareRef {
 	return out
 }
 
-// weighted has a child for each weight above 0, each with its weight: without one Traefik takes 1.
+// weighted has a child for each weight above 0, with its weight: Traefik assumes 1 if none is given.
 func (c *Config) weighted(w weights, canary, stable traffic.Backend, like v1alpha1.LoadBalancerSpec, sticky *dynamic.Sticky) v1alpha1.TraefikServiceSpec {
 	spec := v1alpha1.TraefikServiceSpec{Weighted: &v1alpha1.WeightedRoundRobin{Sticky: sticky}}
 	for _, child := range []struct {
@@ -229,7 +231,7 @@ func (c *Config) childSpec(b traffic.Backend, weight int, like v1alpha1.LoadBala
 	return spec
 }
 
-// balance says how a Service is talked to, all of it.
+// balance says how Traefik talks to a Service, in full.
 func balance(spec *v1alpha1.LoadBalancerSpec, how traffic.Balancing) {
 	spec.Scheme, spec.ServersTransport, spec.PassHostHeader, spec.NativeLB = how.Scheme, how.ServersTransport, how.PassHostHeader, how.NativeLB
 	spec.ResponseForwarding, spec.Sticky = nil, nil
@@ -241,7 +243,7 @@ func balance(spec *v1alpha1.LoadBalancerSpec, how traffic.Balancing) {
 	}
 }
 
-// inferWeights are those of the children of a weighted service that have the arms' names; others are not looked at.
+// inferWeights returns the weights of the children of a weighted service that have the arms' names; others are ignored.
 func inferWeights(spec *v1alpha1.TraefikServiceSpec, canary, stable traffic.Backend) weights {
 	var w weights
 	if spec == nil || spec.Weighted == nil {
@@ -266,7 +268,7 @@ func isChild(s v1alpha1.LoadBalancerSpec, b traffic.Backend) bool {
 	return (s.Kind == "" || s.Kind == "Service") && s.Name == b.Service
 }
 
-// specMap is a spec as the API server has it: as JSON, without the empty ports that Traefik's types write.
+// specMap returns a spec as the API server has it: as JSON, without the empty ports that Traefik's types write.
 func specMap(spec any) map[string]any {
 	data, err := json.Marshal(spec)
 	out := map[string]any{}

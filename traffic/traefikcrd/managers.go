@@ -10,7 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// strangers says which fields of a spec of Serin's were last written by others, by whom and when.
+// strangers lists the fields of one of Serin's specs that others wrote last, with who and when.
 func strangers(k key, have *stored) []string {
 	ours := map[string]bool{}
 	for _, m := range have.GetManagedFields() {
@@ -46,7 +46,8 @@ func who(m metav1.ManagedFieldsEntry) string {
 	return fmt.Sprintf("%q at %s", m.Manager, m.Time.UTC().Format(time.RFC3339))
 }
 
-// specFields are the paths below spec that a manager owns, sorted: "weighted.services". What cannot be read is nothing.
+// specFields returns the paths below spec that a manager owns, sorted: "weighted.services". What cannot be read counts
+// as none.
 func specFields(m metav1.ManagedFieldsEntry) []string {
 	if m.FieldsV1 == nil {
 		return nil

@@ -17,19 +17,19 @@ const (
 
 	// provider is what Traefik adds to a name that came from custom resources.
 	provider = "@kubernetescrd"
-	// manager is Serin among the field managers.
+	// manager is Serin's name among the field managers.
 	manager = "serin"
 	// The labels of what Serin owns.
 	managedLabel = "app.kubernetes.io/managed-by"
 	rolloutLabel = "serin.dev/rollout"
 	// replacedAnnotation, on the rollout's TraefikService, is the reference that stood in the adopted route.
 	replacedAnnotation = "serin.dev/replaced-reference"
-	// ruleAnnotation, beside it, is the rule of the main route, by which two rollouts on one host are found.
+	// ruleAnnotation, next to it, is the rule of the main route, by which two rollouts on one host are found.
 	ruleAnnotation  = "serin.dev/rule"
 	classAnnotation = "kubernetes.io/ingress.class"
 )
 
-// normal is Traefik's way to make a name of its own (provider.Normalize): what is neither letter nor digit separates.
+// normal derives a name as Traefik does (provider.Normalize): anything but letters and digits separates.
 func normal(s string) string {
 	return strings.Join(strings.FieldsFunc(s, func(c rune) bool { return !unicode.IsLetter(c) && !unicode.IsNumber(c) }), "-")
 }

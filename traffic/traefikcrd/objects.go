@@ -21,8 +21,8 @@ import (
 	"github.com/serindev/serin/traffic/traefikapi"
 )
 
-// ErrForeign is returned by [Router.Apply] if an object of one of Serin's names is somebody else's, or if another
-// rollout has the host. Nothing was changed.
+// ErrForeign is returned by [Router.Apply] if an object with one of Serin's names is not Serin's, or if another rollout
+// has the host. Nothing was changed.
 var ErrForeign = errors.New("not Serin's")
 
 // errConflict is returned by writes that came too late: the object has changed since it was read.
@@ -46,7 +46,7 @@ type key struct {
 
 func (k key) String() string { return string(k.kind) + " " + k.name }
 
-// object is how an object of Serin's has to be.
+// object is the required state of one of Serin's objects.
 type object struct {
 	spec        map[string]any
 	annotations map[string]string
@@ -56,11 +56,11 @@ type object struct {
 type stored struct {
 	metav1.Object
 	spec map[string]any
-	// typed is the spec in Traefik's or Kubernetes's type.
+	// typed is the spec in Traefik's or Kubernetes's own type.
 	typed any
 }
 
-// owned tells whether the object carries the marks of a rollout.
+// owned reports whether the object carries the labels of a rollout.
 func (s *stored) owned(rollout string) bool {
 	labels := s.GetLabels()
 	return labels[managedLabel] == manager && labels[rolloutLabel] == rollout
@@ -76,7 +76,7 @@ type client[T any] interface {
 // kind reads and writes the objects of one kind in the rollout's namespace.
 type kind struct {
 	apiVersion string
-	// partly: the API server adds fields of its own to a spec.
+	// partly: the API server adds fields to the spec.
 	partly bool
 	get    func(ctx context.Context, name string) (*stored, error)
 	// of wraps an object of a watch.
@@ -129,8 +129,8 @@ func kindsOf(namespace string, k kubernetes.Interface, t versioned.Interface) ma
 	}
 }
 
-// write brings an object of Serin's to what it has to be by server-side apply, unless it is so already. [ErrForeign]:
-// it is somebody else's; errConflict: it is not the one any more that was read.
+// write brings one of Serin's objects to its required state by server-side apply, unless it is there already.
+// [ErrForeign]: it is not Serin's; errConflict: it is no longer the one that was read.
 func (r *Router) write(ctx context.Context, k key, want object, have *stored) error {
 	if have != nil && !have.owned(r.config.Rollout) {
 		return fmt.Errorf("%s: %w: it has not the labels %s=%s and %s=%s", k, ErrForeign, managedLabel, manager, rolloutLabel, r.config.Rollout)
@@ -149,7 +149,7 @@ func (r *Router) write(ctx context.Context, k key, want object, have *stored) er
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", k, err)
 	}
-	force := have != nil // what we take over in an object of ours is ours; one that we make anew is nobody's yet
+	force := have != nil // fields that we take over in our own object are ours; a new object belongs to nobody yet
 	got, err := r.send(ctx, k, types.ApplyPatchType, data, metav1.PatchOptions{FieldManager: manager, Force: &force})
 	if err != nil {
 		return writeError("apply "+k.String(), err)
@@ -212,7 +212,7 @@ func (r *Router) patch(ctx context.Context, k key, ops []operation) error {
 	return writeError("patch "+k.String(), err)
 }
 
-// send sends a patch, and keeps how far watches have to come to be believed.
+// send sends a patch, and remembers the version that watches have to reach before they count.
 func (r *Router) send(ctx context.Context, k key, pt types.PatchType, data []byte, o metav1.PatchOptions) (*stored, error) {
 	got, err := r.live.kinds[k.kind].patch(ctx, k.name, pt, data, o)
 	if err == nil {
@@ -221,7 +221,7 @@ func (r *Router) send(ctx context.Context, k key, pt types.PatchType, data []byt
 	return got, err
 }
 
-// remove deletes an object of Serin's; what is not Serin's, and what is not there, is left.
+// remove deletes one of Serin's objects; it leaves objects of others, and accepts missing ones.
 func (r *Router) remove(ctx context.Context, k key, have *stored) error {
 	if have == nil || !have.owned(r.config.Rollout) {
 		return nil
@@ -237,7 +237,7 @@ func (r *Router) remove(ctx context.Context, k key, have *stored) error {
 	return writeError("delete "+k.String(), err)
 }
 
-// writeError says errConflict for what is worth another try with what is there by now.
+// writeError returns errConflict where another try, with the current state, may succeed.
 func writeError(act string, err error) error {
 	switch {
 	case err == nil:
@@ -248,7 +248,7 @@ func writeError(act string, err error) error {
 	return fmt.Errorf("%s: %w", act, err)
 }
 
-// differences says what in an object of Serin's is not as it has to be, and by whom.
+// differences says what in one of Serin's objects is not as it has to be, and who changed it.
 func (r *Router) differences(k key, want object, have *stored) []string {
 	out := traefikapi.Differ(k.String(), want.spec, have.spec, !r.live.kinds[k.kind].partly)
 	if k.kind == coreServices {

@@ -13,13 +13,13 @@ import (
 	"github.com/serindev/serin/traffic/traefikapi"
 )
 
-// readTimeout bounds the reading of the cluster in one observation: what Traefik serves is to be known even while an
-// API server takes requests and answers none.
+// readTimeout bounds the time to read the cluster in one observation: what Traefik serves has to be known even while
+// the API server takes requests and answers none.
 const readTimeout = 5 * time.Second
 
-// Observe reads the cluster, by what watches have told of it as far as there are any, and asks every replica of Traefik,
-// all at once. Replicas that do not answer are listed with the reason, and so is a Service of which the replicas could
-// not be found. It returns an error only if neither the cluster could be read nor any replica answered.
+// Observe reads the cluster, from watches as far as there are any, and asks every replica of Traefik, all at once.
+// Replicas that do not answer are listed with the reason, and so is a Service of which the replicas could not be found.
+// It returns an error only if neither the cluster could be read nor any replica answered.
 func (r *Router) Observe(ctx context.Context) (traffic.Observed, error) {
 	o := traffic.Observed{}
 	reading, cancel := context.WithTimeout(ctx, readTimeout)
@@ -46,7 +46,7 @@ func (r *Router) Observe(ctx context.Context) (traffic.Observed, error) {
 	return traefikapi.Answered(r.config.Rollout, o, err)
 }
 
-// configured is what the cluster says; nil while there is nothing of the rollout's in it.
+// configured returns what the cluster says; nil while it holds nothing of the rollout.
 func (r *Router) configured(ctx context.Context, s *snapshot, f *frame) *traffic.Configured {
 	if len(s.objects) == 0 && (s.adopted == nil || !s.adopted.replaced) {
 		return nil
@@ -80,7 +80,7 @@ func (r *Router) checkArms(ctx context.Context, c *traffic.Configured) {
 	}
 }
 
-// routed tells whether the main route leads to the rollout's TraefikService.
+// routed reports whether the main route leads to the rollout's TraefikService.
 func (s *snapshot) routed(c *Config) bool {
 	if s.weighted(c.Rollout) == nil {
 		return false
@@ -125,7 +125,7 @@ func (r *Router) foreign(s *snapshot, f *frame, l *layout) []string {
 			out = append(out, r.differences(k, o, have)...)
 		case have != nil && k.kind == coreServices && l.cohort != nil:
 			out = append(out, strangers(k, have)...) // what it has to be follows from another Service
-		case have != nil && !slices.Contains(r.config.cohortKeys(), k): // those go with the next write
+		case have != nil && !slices.Contains(r.config.cohortKeys(), k): // the next write removes those
 			out = append(out, k.String()+" should not be there")
 		}
 	}
@@ -143,7 +143,7 @@ func (r *Router) foreign(s *snapshot, f *frame, l *layout) []string {
 	return out
 }
 
-// lastWriter says who else was the last to write the routes of the user's IngressRoute.
+// lastWriter says who, other than Serin, last wrote the routes of the user's IngressRoute.
 func lastWriter(a *adopted) string {
 	for _, m := range a.object.ManagedFields {
 		if m.Manager != manager && m.Subresource == "" && slices.Contains(specFields(m), "routes") {

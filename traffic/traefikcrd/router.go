@@ -1,11 +1,11 @@
 // Package traefikcrd brings the traffic of one rollout to a target through Traefik's custom resources, and asks each
 // replica of Traefik what it serves.
 //
-// It owns a weighted TraefikService and an IngressRoute, or adopts an IngressRoute of the user's and changes no more in
-// it than it must; for a cohort it makes a route and Services of its own. What it owns it writes by server-side apply
-// as the field manager "serin". It keeps no state: what it writes is decided by what the API server says then, and what
-// it sees by what watches have told ([knowledge]) and by Traefik's API, which is asked each time. Pods and replicas are
-// not its business. Start at [Router]; layout.go has the content, names.go the names.
+// It owns a weighted TraefikService and an IngressRoute, or adopts an IngressRoute of the user's and changes as little
+// in it as possible; for a cohort it makes a route and Services of its own. It writes what it owns by server-side apply
+// as the field manager "serin". It keeps no state: writes depend on what the API server says at that moment,
+// observations on what watches have reported ([knowledge]) and on Traefik's API, which is asked each time. It does not
+// deal with pods and replicas. Start at [Router]; layout.go has the content, names.go the names.
 package traefikcrd
 
 import (
@@ -33,16 +33,16 @@ import (
 // do not undo each other's work as long as they have the same target.
 type Router struct {
 	config    Config
-	live      *live  // what is written is decided by it
-	known     source // and what is looked at is seen in it
+	live      *live  // writes are decided by it
+	known     source // and observations read it
 	knowledge *knowledge
 	api       *traefikapi.Client
 
-	writing sync.Mutex // held from reading the objects to having written them
+	writing sync.Mutex // held from reading the objects until they are written
 }
 
-// New returns a router that nobody watches for. It touches nothing; its error is [Config.Validate]'s. Each look takes
-// about ten requests to the API server; with [Clients.Watch] it takes none.
+// New returns a router without watches. It changes nothing; its error is that of [Config.Validate]. Each observation
+// takes about ten requests to the API server; with [Clients.Watch] it takes none.
 func New(c Config, k kubernetes.Interface, t versioned.Interface) (*Router, error) {
 	return newRouter(c, k, t, newKnowledge())
 }
@@ -58,11 +58,11 @@ func newRouter(c Config, k kubernetes.Interface, t versioned.Interface, n *knowl
 	return &Router{config: c, live: l, known: &known{l, n}, knowledge: n, api: traefikapi.NewClient(c.Verify.Client)}, nil
 }
 
-// Apply writes t, unless the cluster says it already. It returns once the change is written, not once Traefik serves
+// Apply writes t, unless the cluster already says so. It returns once the change is written, not once Traefik serves
 // it. Each route changes at once, by one write; after an error there may be a new object that no route leads to.
-// [ErrForeign] is returned, and nothing is changed, if an object of a name of Serin's is somebody else's or if another
-// rollout has the route. [ErrNoEndpoints]: t is not written, because an arm that is to get requests has no endpoint;
-// if it is the canary that has lost its own, all requests go to stable.
+// [ErrForeign] is returned, and nothing is changed, if an object with one of Serin's names is not Serin's or if another
+// rollout has the route. [ErrNoEndpoints]: t is not written, because an arm that is to get requests has no endpoint; if
+// it is the canary that has lost its own, all requests go to stable.
 func (r *Router) Apply(ctx context.Context, t traffic.Target) error {
 	l, err := r.config.layoutOf(t)
 	if err != nil {
@@ -73,7 +73,7 @@ func (r *Router) Apply(ctx context.Context, t traffic.Target) error {
 	return r.retry(ctx, "traffic of", func() error { return r.apply(ctx, l, t) })
 }
 
-// conflicts are tried again, for about two seconds: whoever else writes has done so within a few milliseconds.
+// conflicts are tried again, for about two seconds: the other writer finishes within a few milliseconds.
 var conflicts = wait.Backoff{Steps: 12, Duration: 5 * time.Millisecond, Factor: 1.5, Jitter: 1}
 
 func (r *Router) retry(ctx context.Context, act string, write func() error) error {
@@ -92,7 +92,7 @@ func (r *Router) apply(ctx context.Context, l layout, t traffic.Target) error {
 	if err != nil {
 		return err
 	}
-	if !l.serves() { // traffic first: whatever else is wrong, the canary gets none
+	if !l.serves() { // traffic first: whatever else is wrong, the canary must get none
 		if err := r.takeOut(ctx, s, !l.out); err != nil {
 			return err
 		}
@@ -133,8 +133,8 @@ func (r *Router) addCohortServices(want map[key]object, stable, canary *backend)
 	return nil
 }
 
-// protect takes the canary out if it has lost its endpoints, for then Traefik drops the whole weighted service.
-// It returns cause in any case.
+// protect takes the canary out if it has lost its endpoints, because Traefik then drops the whole weighted service. It
+// returns cause in any case.
 func (r *Router) protect(ctx context.Context, s *snapshot, f *frame, stable, canary *backend, cause error) error {
 	if !errors.Is(cause, ErrNoEndpoints) || stable == nil || len(stable.ready) == 0 || canary != nil && len(canary.ready) > 0 {
 		return cause
@@ -163,7 +163,7 @@ func (r *Router) takeOut(ctx context.Context, s *snapshot, keep bool) error {
 	return nil
 }
 
-// refuse says which of the objects that are to be written is not Serin's.
+// refuse returns an error if one of the objects to be written is not Serin's.
 func (r *Router) refuse(want map[key]object, s *snapshot) error {
 	var errs []error
 	for k := range want {
@@ -175,13 +175,13 @@ func (r *Router) refuse(want map[key]object, s *snapshot) error {
 	return errors.Join(errs...)
 }
 
-// adopts tells whether an object may be somebody else's.
+// adopts reports whether an object may belong to others.
 func (r *Router) adopts(k key) bool {
 	return r.config.Adopt && k == key{traefikServices, r.config.Rollout}
 }
 
-// bring writes what is wanted. Its order keeps every route whole at every moment: what a route needs comes before the
-// route, and goes after it. Traffic goes back to stable even if something else cannot be removed.
+// bring writes what is wanted, in an order that keeps every route intact at every moment: what a route needs is written
+// before the route and removed after it. Traffic goes back to stable even if something else cannot be removed.
 func (r *Router) bring(ctx context.Context, want map[key]object, s *snapshot, l *layout) error {
 	var errs []error
 	cohortRoute := key{ingressRoutes, r.config.Rollout + cohortSuffix}
@@ -227,9 +227,9 @@ func (r *Router) bring(ctx context.Context, want map[key]object, s *snapshot, l 
 	return errors.Join(errs...)
 }
 
-// leads tells whether the cohort's route led to k a moment ago. Traefik hears of routes, Services and endpoints by
-// watches of their own, in no order: a route that it still has, to a Service that is gone already, would answer 503. So
-// what the route led to goes with a later write.
+// leads reports whether the cohort's route led to k a moment ago. Traefik learns of routes, Services and endpoints
+// through separate watches, in no particular order: a route that it still has, to a Service that is already gone, would
+// answer 503. So a later write removes what the route led to.
 func (s *snapshot) leads(k key, c *Config) bool {
 	return s.objects[key{ingressRoutes, c.Rollout + cohortSuffix}] != nil && slices.Contains(c.cohortKeys(), k)
 }
@@ -258,7 +258,7 @@ func (r *Router) reachable(ctx context.Context) bool {
 	return err == nil
 }
 
-// cohortKeys are what the cohort's route leads to.
+// cohortKeys are the objects that the cohort's route leads to.
 func (c *Config) cohortKeys() []key {
 	return []key{
 		{coreServices, cohortBackend(c.Stable).Service}, {coreServices, cohortBackend(c.Canary).Service},
@@ -279,7 +279,7 @@ func (c *Config) keys() []key {
 
 // snapshot is what is in the cluster.
 type snapshot struct {
-	objects map[key]*stored // without those that are not there
+	objects map[key]*stored // without those that do not exist
 	adopted *adopted        // nil for an owned route, and if it could not be read
 	unread  error           // why not
 }
@@ -320,7 +320,7 @@ func (s *snapshot) frame(c *Config) (frame, error) {
 	return c.adoptedFrame(s.adopted, s.objects[key{traefikServices, c.Rollout}])
 }
 
-// infer is the layout that comes nearest to what is there.
+// infer returns the layout that comes closest to what is there.
 func (r *Router) infer(s *snapshot, f *frame) layout {
 	c := &r.config
 	l := layout{main: inferWeights(s.weighted(c.Rollout), c.Canary, c.Stable)}
@@ -335,7 +335,7 @@ func (r *Router) infer(s *snapshot, f *frame) layout {
 	if !used[c.Rollout+breakerSuffix] {
 		breaker = nil
 	}
-	if guards, err := guardsOf(limit, breaker); err == nil { // else they are missing from it, which differs
+	if guards, err := guardsOf(limit, breaker); err == nil { // otherwise they are missing from it, which is a difference
 		l.guards = guards
 	}
 	name := c.Rollout + cohortSuffix

@@ -49,7 +49,7 @@ func deploy(t testing.TB, c *testcluster.Cluster, ns string, stable, canary stri
 	awaitEndpoints(t, c, ns, canary, 1)
 }
 
-// only is a Traefik that sees one namespace: what ends in another would make it begin its rotation anew.
+// only is a Traefik that sees one namespace: an end of traffic in another would make its rotation start over.
 func only(t testing.TB, c *testcluster.Cluster, ns string, config testbed.TraefikConfig) *testbed.Traefik {
 	t.Helper()
 	config.Args = append(config.Args, "--providers.kubernetescrd.namespaces="+ns)
@@ -93,7 +93,7 @@ func deadURL(t *testing.T) string {
 	return b.URL
 }
 
-// asKubectl patches as somebody else would.
+// asKubectl patches as another user would.
 func asKubectl(t *testing.T, c *testcluster.Cluster, ns, resource, name, patch string) {
 	t.Helper()
 	client := versioned.NewForConfigOrDie(c.Config).TraefikV1alpha1().RESTClient()

@@ -13,8 +13,8 @@ import (
 	"github.com/traefik/traefik/v3/pkg/provider/kubernetes/crd/generated/clientset/versioned"
 )
 
-// source is where objects are read: the API server itself, which is asked before a write, or what is [known] of it.
-// What it returns must not be changed.
+// source is where objects are read from: the API server itself, before a write, or the cache, see [known]. Callers must
+// not change what it returns.
 type source interface {
 	// object of the rollout's namespace; nil if there is none.
 	object(ctx context.Context, k key) (*stored, error)

@@ -15,8 +15,8 @@ import (
 	"github.com/serindev/serin/traffic/traefikapi"
 )
 
-// discover are the replicas to ask: the given addresses, and the ready endpoints of the given Services. What could not
-// be found is listed as a replica that does not answer.
+// discover returns the replicas to ask: the given addresses, and the ready endpoints of the given Services. What could
+// not be found is listed as a replica that does not answer.
 func (r *Router) discover(ctx context.Context) (found []traefikapi.Replica, failed []traffic.Replica) {
 	for _, api := range r.config.Verify.APIs {
 		s, isService, err := serviceOf(api)
@@ -74,7 +74,7 @@ func (a *answers) note(name, problem string) {
 	}
 }
 
-// ask is one replica's answer, compared with what it would have to be.
+// ask gets one replica's answer and compares it with what it should be.
 func (r *Router) ask(ctx context.Context, replica traefikapi.Replica, f *frame) traffic.Replica {
 	ctx, cancel := context.WithTimeout(ctx, r.config.Verify.Timeout)
 	defer cancel()
@@ -103,7 +103,7 @@ func (r *Router) ask(ctx context.Context, replica traefikapi.Replica, f *frame) 
 	return out
 }
 
-// leads tells whether the main router leads to the rollout's weighted service, directly or among others.
+// leads reports whether the main router leads to the rollout's weighted service, directly or among others.
 func (a *answers) leads(c *Config, f *frame) bool {
 	router, service := a.http.Routers[c.mainRouter(f)], c.objectID(c.Rollout)
 	if router == nil {
@@ -112,7 +112,7 @@ func (a *answers) leads(c *Config, f *frame) bool {
 	return router.Service == service || f.shared && a.has(router.Service, service)
 }
 
-// judge is a route, disabled if one of its parts has a problem.
+// judge returns a route, disabled if one of its parts has a problem.
 func (a *answers) judge(w weights, parts ...string) *traffic.RouteServed {
 	s := &traffic.RouteServed{Enabled: true, Weight: w.share()}
 	var all []string
@@ -134,7 +134,7 @@ func (c *Config) mainRouter(f *frame) string {
 	return c.routerID(name, f.route().Match)
 }
 
-// cohortRouter tells whether a router is the cohort's, whose name depends on its rule.
+// cohortRouter reports whether a router is the cohort's, whose name depends on its rule.
 func (c *Config) cohortRouter(id string) bool {
 	hash, ok := strings.CutPrefix(id, c.objectID(c.Rollout+cohortSuffix)+"-")
 	return ok && hashForm.MatchString(hash)
@@ -142,7 +142,7 @@ func (c *Config) cohortRouter(id string) bool {
 
 var hashForm = regexp.MustCompile(`^[0-9a-f]{20}$`)
 
-// fetch asks for all objects of the rollout, one after the other: they come over one connection within milliseconds.
+// fetch gets all objects of the rollout, one after the other: they arrive over one connection within milliseconds.
 func (r *Router) fetch(ctx context.Context, replica traefikapi.Replica, f *frame) (*answers, error) {
 	c := &r.config
 	a := &answers{problems: map[string][]string{}, http: dynamic.HTTPConfiguration{
@@ -201,7 +201,7 @@ func (r *Router) fetchRouter(ctx context.Context, replica traefikapi.Replica, id
 	return nil
 }
 
-// fetchServices asks for the services of the routers that are there, and for the children of the weighted ones.
+// fetchServices gets the services of the existing routers, and the children of the weighted ones.
 func (r *Router) fetchServices(ctx context.Context, replica traefikapi.Replica, a *answers) error {
 	var todo []string
 	for _, router := range a.http.Routers {
@@ -264,7 +264,7 @@ func (r *Router) fetchGuards(ctx context.Context, replica traefikapi.Replica, f 
 	return nil
 }
 
-// infer is the layout that comes nearest to a replica's answers.
+// infer returns the layout that comes closest to a replica's answers.
 func (a *answers) infer(c *Config, f *frame) layout {
 	l := layout{main: a.weights(c, c.Rollout, c.Canary, c.Stable)}
 	if m := a.http.Middlewares[c.objectID(c.Rollout+limitSuffix)]; m != nil && m.RateLimit != nil {
@@ -313,8 +313,8 @@ func (a *answers) weights(c *Config, name string, canary, stable traffic.Backend
 	return w
 }
 
-// dynamic is what a replica has to have by a layout, as far as it can be told: routers, and the weighted services that
-// are there.
+// dynamic is what a replica should have according to a layout, as far as that is known: routers, and the weighted
+// services that are there.
 func (l *layout) dynamic(c *Config, f *frame, a *answers) *dynamic.HTTPConfiguration {
 	h := &dynamic.HTTPConfiguration{Routers: map[string]*dynamic.Router{}, Services: map[string]*dynamic.Service{}}
 	guards := l.guardRefs(c)
@@ -352,7 +352,7 @@ func (l *layout) dynamic(c *Config, f *frame, a *answers) *dynamic.HTTPConfigura
 	return h
 }
 
-// has tells whether a weighted service has a child.
+// has reports whether a weighted service has a child.
 func (a *answers) has(service, child string) bool {
 	s := a.http.Services[service]
 	if s == nil || s.Weighted == nil {

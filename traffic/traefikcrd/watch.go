@@ -21,7 +21,7 @@ import (
 // its endpoints, such as Traefik's.
 type Place struct{ Namespace, Service string }
 
-// Places are where the objects are that a router looks at.
+// Places returns where the objects are that a router looks at.
 func (r *Router) Places() []Place {
 	out := []Place{{Namespace: r.config.Namespace}}
 	for _, api := range r.config.Verify.APIs {
@@ -32,16 +32,16 @@ func (r *Router) Places() []Place {
 	return out
 }
 
-// Change is an object that has come, changed or gone, or a Service whose endpoints have. See [Router.Concerns].
+// Change is an object that was created, changed or deleted, or a Service whose endpoints were. See [Router.Concerns].
 type Change struct {
 	namespace string
 	object    key
 }
 
-// Watch watches a place until ctx ends; then it returns nil. Routers of these clients see there what it is told, without
-// a request, and changed is called, from several goroutines, whenever anything of Traefik's, a Service or any endpoint
-// has changed. One watch serves all rollouts of a place. Watches that break are begun anew by themselves; until they
-// stand again, and where they are not allowed, routers ask the API server.
+// Watch watches a place until ctx ends; then it returns nil. Routers of these clients then see the place without
+// requests, and changed is called, from several goroutines, whenever an object of Traefik's, a Service or an endpoint
+// has changed. One watch serves all rollouts of a place. Broken watches are opened again automatically; until they are,
+// and where they are not allowed, routers ask the API server.
 func (c *Clients) Watch(ctx context.Context, p Place, changed func(Change)) error {
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -50,7 +50,7 @@ func (c *Clients) Watch(ctx context.Context, p Place, changed func(Change)) erro
 	for kind, f := range c.feeds(p) {
 		err := f.informer.SetTransform(slim)
 		if err == nil {
-			// What is wrong is said by who asks the API server instead.
+			// Errors are reported by the requests to the API server that replace the watch.
 			err = f.informer.SetWatchErrorHandlerWithContext(func(context.Context, *cache.Reflector, error) {})
 		}
 		if err == nil {
@@ -143,7 +143,7 @@ func version(o any) string {
 	return ""
 }
 
-// Watched tells whether watches stand on everything that the rollout's traffic depends on in the cluster.
+// Watched reports whether there are watches on everything in the cluster that the rollout's traffic depends on.
 func (r *Router) Watched() bool {
 	for _, p := range r.Places() {
 		kinds := []kindName{coreServices, endpoints}
@@ -151,7 +151,7 @@ func (r *Router) Watched() bool {
 			kinds = append(kinds, ingressRoutes, traefikServices, middlewares)
 		}
 		for _, kind := range kinds {
-			if r.knowledge.believed(p, kind) == nil {
+			if r.knowledge.current(p, kind) == nil {
 				return false
 			}
 		}
@@ -159,7 +159,7 @@ func (r *Router) Watched() bool {
 	return true
 }
 
-// Concerns tells whether a change is one of what the rollout's traffic depends on.
+// Concerns reports whether a change affects something that the rollout's traffic depends on.
 func (r *Router) Concerns(c Change) bool {
 	if c.namespace != r.config.Namespace {
 		for _, p := range r.Places() {

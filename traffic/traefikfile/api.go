@@ -58,7 +58,7 @@ func judge(s *traffic.RouteServed, route string, problems map[string][]string) {
 	}
 }
 
-// fetch asks for all objects of the rollout, one after the other: they come over one connection within milliseconds.
+// fetch gets all objects of the rollout, one after the other: they arrive over one connection within milliseconds.
 func (r *Router) fetch(ctx context.Context, replica Replica) (*answers, error) {
 	a := &answers{problems: map[string][]string{}, http: dynamic.HTTPConfiguration{
 		Routers: map[string]*dynamic.Router{}, Services: map[string]*dynamic.Service{}, Middlewares: map[string]*dynamic.Middleware{},

@@ -245,7 +245,7 @@ func TestTheFileKeepsItsModeAndIsReadableByOthersFromTheStart(t *testing.T) {
 	require.NoError(t, err)
 	info, err := os.Stat(filepath.Join(filepath.Dir(file), ".serin"))
 	require.NoError(t, err)
-	require.Equal(t, fs.ModeDir|0o755, info.Mode(), "a Traefik that cannot look into a folder reads none of the files beside it")
+	require.Equal(t, fs.ModeDir|0o755, info.Mode(), "a Traefik that cannot look into a folder reads none of the files next to it")
 	info, err = os.Stat(file)
 	require.NoError(t, err)
 	require.Equal(t, fs.FileMode(0o644), info.Mode())

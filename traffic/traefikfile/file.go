@@ -17,18 +17,19 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// maxFile bounds what is read: ours has a few kilobytes, and a hundred servers an arm would add ten.
+// maxFile bounds what is read: our file has a few kilobytes; a hundred servers per arm would add ten.
 const maxFile = 1 << 20
 
-// ErrForeign is returned by [Router.Apply] for a file that is not Serin's, or has something else in it. Somebody has
-// to look at it: Serin does not write there until it is gone.
+// ErrForeign is returned by [Router.Apply] for a file that is not Serin's, or contains anything else. A person has to
+// look at it: Serin does not write there until it is gone.
 var ErrForeign = errors.New("not only Serin's")
 
 // content is a file that is Serin's.
 type content struct {
 	http   *dynamic.HTTPConfiguration
 	digest string
-	// broken says why it could not be read although it is Serin's: edited by hand, and by half. http is nil then.
+	// broken says why the file could not be read although it is Serin's, for example after an incomplete manual edit.
+	// http is nil then.
 	broken string
 }
 
@@ -58,7 +59,7 @@ func read(path, rollout string) (*content, error) {
 	return c, nil
 }
 
-// parse decides whose the file is, and reads it as Traefik does.
+// parse determines the owner of the file, and reads it as Traefik does.
 func parse(data []byte, rollout string) (*content, error) {
 	switch owner := owner(string(data)); {
 	case owner == "":
@@ -100,7 +101,7 @@ func owner(text string) string {
 	return ""
 }
 
-// foreign looks for entries that are not the rollout's. Other errors mean that it is not readable as YAML.
+// foreign looks for entries that do not belong to the rollout. Other errors mean that the file is not valid YAML.
 func foreign(data []byte, rollout string) error {
 	decoder := yaml.NewDecoder(strings.NewReader(string(data)))
 	var top map[string]any
@@ -138,7 +139,7 @@ func foreign(data []byte, rollout string) error {
 // decode is Traefik's own way from a file to a configuration, without its template: a file of ours has none.
 func decode(data []byte) (h *dynamic.HTTPConfiguration, err error) {
 	defer func() {
-		if p := recover(); p != nil { // Traefik's parser was not made for files that nobody has checked
+		if p := recover(); p != nil { // Traefik's parser was not made for files that have not been checked
 			h, err = nil, fmt.Errorf("decode: %v", p)
 		}
 	}()
@@ -152,13 +153,13 @@ func decode(data []byte) (h *dynamic.HTTPConfiguration, err error) {
 	return configuration.HTTP, nil
 }
 
-// tempFolder, beside the file, is where it is written before it is renamed. A folder that Traefik watches is no
-// place for that: the temporary file's own events make it read the folder and then wait for its throttle, so that
-// every change takes 2 s; by a rename from here it takes 0.02 to 0.1 s. It looks into the folder and finds nothing,
-// for our files have no suffix that it knows.
+// tempFolder, next to the file, is where the file is written before it is renamed. The watched folder itself will not
+// do: the events of the temporary file make Traefik read the folder and then wait for its throttle, so that every
+// change takes 2 s; a rename from here takes 0.02 to 0.1 s. Traefik looks into the folder and finds nothing, because
+// our files have no suffix that it knows.
 const tempFolder = ".serin"
 
-// write replaces the file: after it the file is durable; after an error, or a crash, it is the old or the new one.
+// write replaces the file durably; after an error or a crash it is either the old or the new one.
 func write(path string, data []byte) (err error) {
 	defer func() {
 		if err != nil {
@@ -197,8 +198,8 @@ func write(path string, data []byte) (err error) {
 
 const tempSuffix = ".tmp"
 
-// makeTemp makes the folder readable for all, whatever the umask: a Traefik of another user that cannot look into it
-// reads nothing at all any more.
+// makeTemp makes the folder readable for all, whatever the umask: a Traefik of another user that cannot look into it no
+// longer reads any file.
 func makeTemp(temp string) error {
 	err := os.Mkdir(temp, 0o755) //nolint:gosec // see above
 	if errors.Is(err, fs.ErrExist) {
@@ -210,7 +211,7 @@ func makeTemp(temp string) error {
 	return os.Chmod(temp, 0o755) //nolint:gosec // see above
 }
 
-// sweep removes what a crash has left of earlier writes of this file.
+// sweep removes what earlier writes of this file left behind after a crash.
 func sweep(temp, name string) error {
 	entries, err := os.ReadDir(temp)
 	if err != nil {

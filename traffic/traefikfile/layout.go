@@ -30,8 +30,8 @@ const (
 	provider = "@file"
 )
 
-// layout is the content of the file, reduced to what changes in a rollout's life. A target has one, and one can be
-// inferred from any file or answer of Traefik; what render makes of that one is what the rest should have been.
+// layout is the content of the file, reduced to what changes during a rollout. Every target has one, and one can be
+// inferred from any file or answer of Traefik; rendering the inferred one shows what everything else should have been.
 type layout struct {
 	main   arms
 	cohort *cohort
@@ -47,11 +47,11 @@ type arms struct {
 type cohort struct {
 	arms
 	rule   string
-	match  string // the part of rule that is the matcher's; empty if rule is not one of ours
-	sticky string // the word by which users keep their arm
+	match  string // the part of rule that comes from the matcher; empty if rule is not ours
+	sticky string // the word that keeps users on their arm
 }
 
-// layoutOf checks all of a target and says how it looks in Traefik.
+// layoutOf checks a target completely and returns its layout in Traefik.
 func layoutOf(route traffic.Route, t traffic.Target) (layout, error) {
 	var l layout
 	errs := append(checkServers("stable", t.Stable.Servers), checkServers("canary", t.Canary.Servers)...)
@@ -90,7 +90,8 @@ func checkServers(arm string, servers []string) []error {
 	return errs
 }
 
-// render is all that the file holds. Traefik's defaults are filled in, so that what is read back is the same.
+// render returns the complete content of the file. Traefik's defaults are filled in, so that reading it back gives the
+// same.
 func (l *layout) render(c *Config) *dynamic.HTTPConfiguration {
 	h := &dynamic.HTTPConfiguration{
 		Routers: map[string]*dynamic.Router{}, Services: map[string]*dynamic.Service{}, Middlewares: map[string]*dynamic.Middleware{},
@@ -99,14 +100,14 @@ func (l *layout) render(c *Config) *dynamic.HTTPConfiguration {
 	rule := strings.TrimSpace(c.Route.Rule)
 	priority := c.Route.Priority
 	if priority == 0 {
-		priority = len(rule) // what Traefik takes for a router without priority
+		priority = len(rule) // what Traefik assumes for a router without priority
 	}
 	h.Routers[c.Rollout] = router(c, rule, priority, c.Rollout, guards)
 	l.main.render(c, h, c.Rollout, nil)
 	if l.cohort != nil {
 		name := c.Rollout + cohortSuffix
 		// One above the main route and no more: a router of the user's own that is more specific than the main route
-		// keeps its requests, the cohort's too.
+		// keeps its requests, even those of the cohort.
 		h.Routers[name] = router(c, l.cohort.rule, priority+1, name, guards)
 		sticky := traefikapi.Sticky(name, l.cohort.sticky, c.Route.TLS != nil)
 		if sticky != nil {

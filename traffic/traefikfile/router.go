@@ -1,9 +1,9 @@
 // Package traefikfile brings the traffic of one rollout to a target through Traefik's file provider, and asks each
 // Traefik what it serves.
 //
-// It owns one file a rollout: it writes it whole or not at all, refuses one that holds anything else, and puts right
-// what somebody changed in it. It keeps no state: what it says is read from the file and from Traefik's API each
-// time. What the traffic should be is not its business. Start at [Router]; layout.go has the names and the content.
+// It owns one file per rollout: it writes the file as a whole or not at all, refuses one that holds anything else, and
+// reverts external changes. It keeps no state: everything is read from the file and from Traefik's API each time. It
+// does not decide what the traffic should be. Start at [Router]; layout.go has the names and the content.
 package traefikfile
 
 import (
@@ -17,25 +17,26 @@ import (
 	"github.com/serindev/serin/traffic/traefikapi"
 )
 
-// defaultTimeout bounds all questions to one replica: an answer takes a few milliseconds, and a replica that is
-// slower than that is not one to wait for during a rollback.
+// defaultTimeout bounds all requests to one replica: an answer takes a few milliseconds, and a rollback must not wait
+// for a replica slower than this.
 const defaultTimeout = 2 * time.Second
 
-// Config is what a [Router] has to know of its rollout and of Traefik.
+// Config is what a [Router] has to know about its rollout and Traefik.
 type Config struct {
-	// Rollout is the name from which all names in Traefik are made. It does not change in the rollout's life.
+	// Rollout is the name from which all names in Traefik are derived. It never changes.
 	Rollout string
 	// File is the path of the file that Serin owns, in a folder that Traefik watches; .yaml or .yml. Temporary files
-	// are made in the folder .serin beside it.
+	// are made in the folder .serin next to it.
 	File  string
 	Route traffic.Route
-	// Sets are how each set of servers is talked to, whatever part it plays; one that is not here gets Traefik's defaults.
+	// Sets say how Traefik talks to each set of servers, whatever its role; a set that is not listed gets Traefik's
+	// defaults.
 	Sets []Set
 	// Replicas are the APIs to ask whether a target is in force; none is allowed.
 	Replicas []Replica
-	// Client asks them; nil: one of its own. Redirects are never followed, whatever it says.
+	// Client for these requests; nil: one of its own. Redirects are never followed, whatever it says.
 	Client *http.Client
-	// Timeout bounds all questions to one replica; 0: 2 s.
+	// Timeout bounds all requests to one replica; 0: 2 s.
 	Timeout time.Duration
 }
 
@@ -54,10 +55,10 @@ type Router struct {
 	config Config
 	api    *traefikapi.Client
 
-	writing sync.Mutex // held from reading the file to having written it
+	writing sync.Mutex // held from reading the file until it is written
 }
 
-// New returns a router. It touches nothing; its error is [Config.Validate]'s.
+// New returns a router. It changes nothing; its error is that of [Config.Validate].
 func New(c Config) (*Router, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
@@ -68,9 +69,9 @@ func New(c Config) (*Router, error) {
 	return &Router{config: c, api: traefikapi.NewClient(c.Client)}, nil
 }
 
-// Apply writes t, unless the file says it already. It returns once the change is durable, not once Traefik serves
-// it. After an error the file is the old one or the new one, never a part. [ErrForeign] is returned, and the file
-// left alone, if it holds anything that is not Serin's.
+// Apply writes t, unless the file already says so. It returns once the change is durable, not once Traefik serves it.
+// After an error the file is the old one or the new one, never a part. [ErrForeign] is returned, and the file left
+// alone, if it holds anything that is not Serin's.
 func (r *Router) Apply(ctx context.Context, t traffic.Target) error {
 	l, err := layoutOf(r.config.Route, t)
 	if err != nil {
@@ -119,7 +120,7 @@ func (r *Router) Observe(ctx context.Context) (traffic.Observed, error) {
 	return traefikapi.Answered(r.config.Rollout, o, err)
 }
 
-// configured is what the file says; nil without an error while there is nothing in it.
+// configured returns what the file says; nil without an error while it is empty.
 func (r *Router) configured() (*traffic.Configured, error) {
 	c, err := read(r.config.File, r.config.Rollout)
 	if err != nil || c == nil {
@@ -137,7 +138,7 @@ func (r *Router) configured() (*traffic.Configured, error) {
 // Arm is one side of the comparison.
 type Arm string
 
-// The arms, as they are in the names of services.
+// The arms, as they appear in the names of services.
 const (
 	Stable Arm = "stable"
 	Canary Arm = "canary"

@@ -43,7 +43,7 @@ type Gateway struct {
 	URL string
 	// Stable and Canary are the arms as this backend names them.
 	Stable, Canary traffic.Backend
-	// Meddle gives the canary half of the main route's traffic, as somebody else would, behind the router's back.
+	// Meddle gives the canary half of the main route's traffic, as an external writer would, behind the router's back.
 	Meddle func(t *testing.T)
 }
 
@@ -275,7 +275,7 @@ func sticky(t *testing.T, newGateway New) {
 	target.Cohort.Sticky, target.Cohort.Split = "two", 0
 	f.bring(t, target)
 	for _, user := range users {
-		require.Equal(t, map[string]int{stable: 10}, send(user), "the next test draws its users anew")
+		require.Equal(t, map[string]int{stable: 10}, send(user), "the next test draws its users again")
 	}
 }
 

@@ -18,8 +18,8 @@ import (
 	"github.com/serindev/serin/workload"
 )
 
-// tries is how often one write is decided anew because somebody else was faster: the controller itself writes the
-// status several times after each change. Whoever calls comes again anyway.
+// tries is how often one write is decided again because another writer was faster: the controller itself writes the
+// status several times after each change. The caller comes again anyway.
 const tries = 10
 
 // again waits a little before the next try.
@@ -123,7 +123,7 @@ func (c *Cluster) bring(ctx context.Context, t *workload.Target, d *workload.Dep
 		err = c.write(ctx, t, d, w, &p)
 		switch {
 		case apierrors.IsConflict(err), apierrors.IsAlreadyExists(err):
-			again(ctx, try) // somebody else was faster
+			again(ctx, try) // another writer was faster
 			continue
 		case apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
 			s.Phase, s.Why = workload.Failed, err.Error()
@@ -136,7 +136,7 @@ func (c *Cluster) bring(ctx context.Context, t *workload.Target, d *workload.Dep
 			s.Changed = append(s.Changed, c.deleted(t, d)...)
 		}
 	}
-	return s, fmt.Errorf("patch Deployment %s: somebody else changed it each time between reading and writing it", d.Name)
+	return s, fmt.Errorf("patch Deployment %s: another writer changed it each time between reading and writing it", d.Name)
 }
 
 // see keeps that a Deployment was there in a release.
@@ -149,7 +149,7 @@ func (c *Cluster) see(release string, n workload.Name, w *world) {
 	c.there[n] = release
 }
 
-const wasDeleted = "it was deleted by somebody else"
+const wasDeleted = "it was deleted by another writer"
 
 // deleted says that a Deployment that was made a moment ago had been there in this release before.
 func (c *Cluster) deleted(t *workload.Target, d *workload.Deployment) []string {

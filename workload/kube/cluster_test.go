@@ -577,7 +577,7 @@ func TestAWatchThatIsNotAllowedAnyMoreIsSaid(t *testing.T) {
 	require.Contains(t, why, "pods is forbidden")
 }
 
-// meddler is a transport that changes the object before each of the first writes of it, as somebody else would.
+// meddler is a transport that changes the object before each of the first writes to it, as another writer would.
 type meddler struct {
 	http.RoundTripper
 	before func()
@@ -612,7 +612,7 @@ func TestAConflictOnEveryWriteIsDecidedAnew(t *testing.T) {
 
 	m.left = 100
 	_, err := p.kube.Apply(t.Context(), p.target(release, workload.Deployment{Name: p.stable, Before: true}))
-	require.ErrorContains(t, err, "patch Deployment "+p.stable.String()+": somebody else changed it each time")
+	require.ErrorContains(t, err, "patch Deployment "+p.stable.String()+": another writer changed it each time")
 	m.left = 0
 	p.until(workload.Deployment{Name: p.stable, Before: true}, workload.Ready)
 	require.Equal(t, "flask:1", p.images(p.stable)["flask"])

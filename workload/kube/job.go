@@ -137,7 +137,8 @@ func (c *Cluster) createJob(ctx context.Context, j workload.Job, s workload.Stat
 		s.Why = "nobody waits for it any more"
 		return s, nil
 	}
-	// Who does not wait any longer is told nothing, but whether it is made has to be known: it may have to be stopped.
+	// A caller that no longer waits gets no answer, but whether the Job was made has to be known: it may have to be
+	// stopped.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), makeTimeout)
 	defer cancel()
 	made, err := c.dynamic.Resource(jobResource).Namespace(j.Namespace).Create(ctx, o, metav1.CreateOptions{FieldManager: manager, FieldValidation: metav1.FieldValidationStrict})
@@ -238,7 +239,7 @@ func (c *Cluster) suspend(ctx context.Context, job *batchv1.Job, n workload.Name
 	patch := fmt.Sprintf(`{"metadata":{"resourceVersion":%q},"spec":{"suspend":true}}`, job.ResourceVersion)
 	_, err := c.client.BatchV1().Jobs(n.Namespace).Patch(ctx, n.Name, types.MergePatchType, []byte(patch), metav1.PatchOptions{FieldManager: manager})
 	if err != nil && !apierrors.IsNotFound(err) {
-		return fmt.Errorf("patch Job %s: %w", n, err) // a conflict, too: whoever calls comes again
+		return fmt.Errorf("patch Job %s: %w", n, err) // a conflict, too: the caller comes again
 	}
 	return nil
 }
@@ -272,7 +273,7 @@ func (c *Cluster) stopJob(ctx context.Context, j workload.JobName) error {
 		}
 		again(ctx, try)
 	}
-	return fmt.Errorf("patch Job %s: somebody else changed it each time between reading and writing it", name)
+	return fmt.Errorf("patch Job %s: another writer changed it each time between reading and writing it", name)
 }
 
 // podsOf are a Job's pods, oldest first.

@@ -113,7 +113,7 @@ func TestAJobThatNobodyWaitsForIsSuspended(t *testing.T) {
 	require.Eventually(t, func() bool { return pods() == 0 }, time.Minute, 20*time.Millisecond)
 	events, err := p.c.Client.CoreV1().Events(p.ns).List(t.Context(), metav1.ListOptions{FieldSelector: "involvedObject.kind=Job,reason=Suspended,source=serin"})
 	require.NoError(t, err)
-	require.Len(t, events.Items, 1, "it is told of once")
+	require.Len(t, events.Items, 1, "it is reported once")
 }
 
 func TestAJobThatNobodyWaitsForIsLeftAsItEndedAndNeverMade(t *testing.T) {

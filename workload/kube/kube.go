@@ -40,7 +40,7 @@ import (
 )
 
 const (
-	// manager is Serin among the field managers.
+	// manager is Serin's name among the field managers.
 	manager = "serin"
 	// The labels of what Serin makes.
 	managedLabel    = "app.kubernetes.io/managed-by"
@@ -58,7 +58,7 @@ const (
 	// defaultPatience is for how long an image may be impossible to pull: registries and their credentials have short
 	// troubles, and the kubelet has tried four times by then.
 	defaultPatience = time.Minute
-	// settle is how long changes are collected before they are told of: one change of a Deployment makes many.
+	// settle is how long changes are collected before they are reported: one change of a Deployment causes many.
 	settle = 100 * time.Millisecond
 )
 
@@ -66,7 +66,7 @@ const (
 type Config struct {
 	// REST says where the API server is, who asks, and how often it may be asked.
 	REST *rest.Config
-	// Log is told of everything that is changed.
+	// Log gets everything that is changed.
 	Log *slog.Logger
 	// Patience is for how long an image may be impossible to pull before its Deployment has failed; 0: a minute.
 	Patience time.Duration
@@ -90,7 +90,7 @@ type Cluster struct {
 	confirmed map[workload.Name]string    // the resourceVersion that the API server itself has answered with
 	same      map[workload.Name]rendering // what the API server makes of a template
 	there     map[workload.Name]string    // the release that has seen it
-	remade    map[workload.Name]bool      // it was deleted by somebody else, and is not ready again
+	remade    map[workload.Name]bool      // it was deleted by another writer, and is not ready again
 	jobs      map[string]*jobState        // by key
 }
 
@@ -134,7 +134,7 @@ func (c *Cluster) Close() {
 }
 
 // Watch calls changed, without blocking it, whenever a Deployment that was asked about, a pod or ReplicaSet of it, a
-// Job of Serin's or a pod of one, a Service or an autoscaler beside them may have changed, at most ten times a second,
+// Job of Serin's or a pod of one, a Service or an autoscaler of theirs may have changed, at most ten times a second,
 // until ctx ends. What is watched is what [Cluster.Apply] and [Cluster.Run] have been asked for so far.
 func (c *Cluster) Watch(ctx context.Context, changed func()) {
 	signal := make(chan struct{}, 1)
@@ -158,7 +158,7 @@ func (c *Cluster) Watch(ctx context.Context, changed func()) {
 		case <-time.After(settle):
 		}
 		select {
-		case <-signal: // it is told of now
+		case <-signal: // it is reported now
 		default:
 		}
 		changed()

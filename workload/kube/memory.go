@@ -21,7 +21,7 @@ type memory struct {
 	Template map[string]any `json:"template,omitempty"`
 	Replicas *int64         `json:"replicas,omitempty"`
 	// Wrote and Scaled are what the release wrote last: the hash of a template, and replicas. What is otherwise has
-	// been changed by somebody else.
+	// been changed by another writer.
 	Wrote  string `json:"wrote,omitempty"`
 	Scaled *int64 `json:"scaled,omitempty"`
 }

@@ -34,7 +34,7 @@ type plan struct {
 	made     string // hash of what the API server makes of template
 	replicas *int64
 	memory   *memory
-	changed  []string // what somebody else has changed
+	changed  []string // what another writer has changed
 	did      []string // what is done, for people
 }
 

@@ -49,5 +49,5 @@ func (c *Cluster) Seen(ctx context.Context, n workload.Name, templateHash string
 		}
 		again(ctx, try)
 	}
-	return fmt.Errorf("patch Deployment %s: somebody else changed it each time between reading and writing it", n)
+	return fmt.Errorf("patch Deployment %s: another writer changed it each time between reading and writing it", n)
 }

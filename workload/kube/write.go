@@ -37,7 +37,7 @@ func (c *Cluster) write(ctx context.Context, t *workload.Target, d *workload.Dep
 			c.learn(d.Name, rendering{hash(p.template), made})
 		}
 		if made == hash(template(w.object)) {
-			return nil // defaults and admission make it what is there: decided anew, there is no template to write
+			return nil // defaults and admission make it what is there: decided again, there is no template to write
 		}
 		if p.made = made; p.memory != nil {
 			p.memory.Wrote = made
@@ -107,7 +107,7 @@ func (c *Cluster) patch(ctx context.Context, o *unstructured.Unstructured, opera
 }
 
 // dryRun returns the hash of what the API server would make of a template: it fills in defaults, and admission may
-// change it. A cluster whose admission does not take dry runs is believed to change nothing.
+// change it. If admission does not support dry runs, it is assumed to change nothing.
 func (c *Cluster) dryRun(ctx context.Context, o *unstructured.Unstructured, want map[string]any) (string, error) {
 	out, err := c.patch(ctx, o, []operation{{"replace", "/spec/template", want}}, true)
 	if apierrors.IsBadRequest(err) && strings.Contains(err.Error(), "dry run") {
@@ -256,5 +256,5 @@ func (c *Cluster) forgetOne(ctx context.Context, release string, o *unstructured
 			return err
 		}
 	}
-	return fmt.Errorf("patch Deployment %s: somebody else changed it each time between reading and writing it", name)
+	return fmt.Errorf("patch Deployment %s: another writer changed it each time between reading and writing it", name)
 }
