@@ -17,7 +17,8 @@ import (
 
 // reads are the methods of a store that change nothing. A method that is not among them has to ask for leave.
 var reads = map[string]bool{
-	"Release": true, "ByKey": true, "Releases": true, "Newest": true, "History": true, "Events": true, "Swapped": true, "Evidence": true, "Looks": true,
+	"SignedOut": true,
+	"Release":   true, "ByKey": true, "Releases": true, "Newest": true, "History": true, "Events": true, "Swapped": true, "Evidence": true, "Looks": true,
 	"Learned": true, "AuditLog": true, "Untold": true, "Backlog": true, "Outbox": true,
 	"CanaryConfig": true, "CanaryConfigs": true, "CanaryRun": true, "CanaryRuns": true, "IncompleteCanaryRuns": true,
 	"CanaryPairs": true, "CanaryEvidence": true,
