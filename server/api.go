@@ -15,10 +15,10 @@ import (
 	"github.com/serindev/serin/rollout"
 )
 
-// Prefix is where the API begins; a change that breaks clients gets another one beside it.
+// Prefix is where the API begins; a change that breaks clients gets a new one alongside it.
 const Prefix = "/api/v1"
 
-// build puts the whole handler together.
+// build assembles the whole handler.
 func (s *Server) build() http.Handler {
 	ownErrors()
 	mux := http.NewServeMux()
@@ -48,14 +48,14 @@ func (s *Server) build() http.Handler {
 	return s.outer(mux)
 }
 
-// registerOwn registers what every daemon answers for itself, whoever leads.
+// registerOwn registers what every daemon answers itself, whichever one leads.
 func (s *Server) registerOwn(mux *http.ServeMux) {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answerPlain(w, http.StatusOK, "ok\n") })
 	mux.HandleFunc("GET /readyz", s.readyz)
 	mux.Handle("GET /metrics", s.guardMetrics(promhttp.HandlerFor(s.o.Registry, promhttp.HandlerOpts{Registry: s.o.Registry})))
 }
 
-// standby answers for this daemon what is only its own, and leaves the rest to the one that leads.
+// standby answers what concerns this daemon alone, and forwards the rest to the one that leads.
 func (s *Server) standby(mux *http.ServeMux) http.Handler {
 	own := s.outer(mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -115,8 +115,8 @@ func (s *Server) huma(api huma.API, o operation) huma.Operation {
 	return op
 }
 
-// read registers an operation that changes nothing. It is for everybody who may read something: what of it, f has to
-// ask the [Sight] for.
+// read registers an operation that changes nothing. Any caller who may read something gets in; f reads through the
+// [Sight], which leaves out what the caller may not see.
 func read[I, O any](s *Server, api huma.API, o operation, f func(context.Context, *I) (*O, error)) {
 	o.method = http.MethodGet
 	huma.Register(api, s.huma(api, o), func(ctx context.Context, in *I) (*O, error) {
@@ -133,8 +133,8 @@ func read[I, O any](s *Server, api huma.API, o operation, f func(context.Context
 	})
 }
 
-// change registers an operation that changes something. f fills in what the audit log has to know; whatever f
-// returns is written there, refusals too.
+// change registers an operation that changes something. f fills in the entry for the audit log, which is written whether
+// f succeeds or refuses.
 func change[I, O any](s *Server, api huma.API, o operation, f func(context.Context, *I, *record.AuditEntry) (*O, error)) {
 	o.method = http.MethodPost
 	op := s.huma(api, o)
@@ -147,7 +147,7 @@ func change[I, O any](s *Server, api huma.API, o operation, f func(context.Conte
 	}
 }
 
-// audited runs an action and writes down what became of it, a refusal too. Its error is a *Problem.
+// audited runs an action and records its outcome, including a refusal. Its error is a *Problem.
 func audited[O any](ctx context.Context, s *Server, action string, f func(*record.AuditEntry) (*O, error)) (*O, error) {
 	a := &record.AuditEntry{At: time.Now().UTC(), By: identity(ctx).Name, From: remote(ctx), Action: action}
 	out, err := f(a)
@@ -163,8 +163,8 @@ func audited[O any](ctx context.Context, s *Server, action string, f func(*recor
 	return out, nil
 }
 
-// acted turns what an engine says of an event into an answer: a rollback that is carried out although it could not
-// be written yet is no error.
+// acted turns the engine's result for an event into an answer. A rollback that is being carried out although it could not
+// be written yet is not an error.
 func acted(state rollout.State, id string, err error) (*ActionOutput, error) {
 	out := &ActionOutput{Status: http.StatusOK, Body: ActionResult{Release: id, State: state}}
 	var notWritten *record.NotWrittenError

@@ -9,12 +9,12 @@ import (
 )
 
 const (
-	// auditTimeout bounds how long an answer waits for the audit log. What was done is done: the log may be late, the
-	// answer may not.
+	// auditTimeout bounds how long an answer waits for the audit log. The action has been carried out, so the log may be
+	// late, but the answer may not.
 	auditTimeout = 2 * time.Second
 	// auditEvery is how often entries that are late are tried again.
 	auditEvery = time.Second
-	// maxLate entries wait for the store: what some hundred people do in an hour.
+	// maxLate entries wait for the store: about what a hundred people do in an hour.
 	maxLate = 10_000
 )
 
@@ -51,8 +51,8 @@ func (l *lateEntries) drop() {
 	l.entries = l.entries[1:]
 }
 
-// audit writes down what somebody did, in the daemon's log and in the audit log. An entry that the store does not take
-// is tried again until it does: a rollback while the disk is full is what people ask about afterwards.
+// audit records an action in the daemon's log and in the audit log. An entry that the store refuses is retried until it
+// is accepted: a rollback while the disk is full is exactly what people will ask about afterwards.
 func (s *Server) audit(ctx context.Context, a record.AuditEntry) {
 	result := "done"
 	if a.Refused != "" {
@@ -76,7 +76,7 @@ func (s *Server) audit(ctx context.Context, a record.AuditEntry) {
 	}
 }
 
-// catchUp writes entries that are late until ctx ends, and tries once more then.
+// catchUp keeps writing late entries until ctx ends, and then tries once more.
 func (s *Server) catchUp(ctx context.Context) {
 	tick := time.NewTicker(auditEvery)
 	defer tick.Stop()

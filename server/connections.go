@@ -8,8 +8,8 @@ import (
 	"sync"
 )
 
-// Bounds of open connections. Each is a file of the process: the daemon's own, for the routes of Traefik and for the
-// store, have to find a place whatever others open.
+// Bounds of open connections. Each takes a file descriptor, and the daemon's own files, Traefik's routes and the store
+// among them, must always find one.
 const (
 	// maxConns of one listener: far above the people and programs of one Serin; some 7 KB each.
 	maxConns = 1000
@@ -19,7 +19,7 @@ const (
 	filesReserved = 64
 	// filesPerConn: two listeners, and a daemon that stands by opens a second one for each that it takes.
 	filesPerConn = 4
-	// partOfOne: one address has at most this part of the places, so that others find one.
+	// partOfOne: one address gets at most this fraction of the places.
 	partOfOne = 4
 )
 
@@ -30,7 +30,7 @@ func boundOf(files int) int {
 
 // Listener takes a bounded number of connections, in all and of each address. One that comes when there is no place
 // gets that of another on which nothing is asked, the oldest of the address that has most; it is closed at once if
-// there is none. So idle connections keep nobody out.
+// there is none. So idle connections cannot keep others out.
 type Listener struct {
 	net.Listener
 	conns *connections
@@ -69,7 +69,7 @@ func (l boundedListener) Accept() (net.Conn, error) {
 // connections are those of one listener that are open.
 type connections struct {
 	most, each int
-	trusted    Proxies // many people come by one of these: only the bound of all holds for them
+	trusted    Proxies // each carries many people, so only the overall bound applies to it
 
 	mu    sync.Mutex // guards what follows
 	count int
@@ -80,7 +80,7 @@ func newConnections(most int, trusted Proxies) *connections {
 	return &connections{most: most, each: max(most/partOfOne, 1), trusted: trusted, of: map[string][]*boundedConn{}}
 }
 
-// boundedConn is one of them. It gives its place back when it is closed.
+// boundedConn is one of them. Closing it frees its place.
 type boundedConn struct {
 	net.Conn
 	of     *connections
@@ -104,7 +104,7 @@ func (c *boundedConn) CloseWrite() error {
 	return nil
 }
 
-// take finds a place for a connection; nil if there is none.
+// take finds a place for a connection, and returns nil if there is none.
 func (l *connections) take(c net.Conn) *boundedConn {
 	own := &boundedConn{Conn: c, of: l, from: source(c.RemoteAddr().String()), single: !l.trusted.has(c.RemoteAddr().String())}
 	l.mu.Lock()
@@ -191,7 +191,7 @@ func (l *connections) follow(c *boundedConn, state http.ConnState) {
 	}
 }
 
-// Proxies are addresses that are believed what they say of whom they pass on.
+// Proxies are the addresses that are trusted to say on whose behalf they forward a request.
 type Proxies []netip.Prefix
 
 // has tells whether an address, with or without a port, is one of them.

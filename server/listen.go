@@ -22,8 +22,8 @@ type ListenConfig struct {
 	ClientCA string
 	// Proxies may bring the requests of many people: the bound of connections from one address does not hold for them.
 	Proxies Proxies
-	// PeerKey is a secret that all daemons of one deployment have, by which they believe each other whom they ask for;
-	// without one the leader sees who stands by as the caller.
+	// PeerKey is a secret that all daemons of one deployment have, by which they trust what they say of their
+	// callers; without one the leader takes the standby for the caller.
 	PeerKey []byte
 	// AllowInsecure permits an address that is not loopback without TLS: tokens then travel in the clear.
 	AllowInsecure bool
@@ -84,8 +84,8 @@ func isLoopback(a net.Addr) bool {
 	return ok && tcp.IP.IsLoopback()
 }
 
-// certificates hands out a certificate and reads it anew when its files have changed. Files that cannot be read
-// leave the last good one in use: a half-written renewal must not stop the API.
+// certificates serves a certificate and reloads it when its files change. If they cannot be read, the last good one stays
+// in use: a half-written renewal must not stop the API.
 type certificates struct {
 	cert, key string
 

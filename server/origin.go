@@ -12,9 +12,9 @@ import (
 	"strings"
 )
 
-// origin is where a request comes from, and whether the caller speaks TLS: to us, or to somebody in front of us who is
-// believed. Believed are the proxies that the configuration names, and other daemons of this deployment, which know a
-// word; what anybody else says of it is not read.
+// origin determines where a request comes from, and whether the caller uses TLS, to this server or to a trusted proxy in
+// front of it. Trusted are the proxies that the configuration names and the other daemons of this deployment, which share
+// a word. Headers from anyone else are ignored.
 type origin struct {
 	peers    string // the word; empty where there is none
 	proxies  Proxies
@@ -28,7 +28,7 @@ func peerWord(key []byte) string {
 	}
 	word, err := hkdf.Key(sha256.New, key, nil, "serin forwarded", 32)
 	if err != nil {
-		return "" // then nobody is believed
+		return "" // then no peer is trusted
 	}
 	return base64.RawURLEncoding.EncodeToString(word)
 }
@@ -48,8 +48,7 @@ func (o origin) of(r *http.Request) (remote string, secure bool) {
 	return r.RemoteAddr, secure
 }
 
-// client is the last of those that were passed on whom no proxy of ours has been: what stands before it, it may have
-// written itself.
+// client returns the last forwarded address that is not one of our proxies. It may have made up whatever precedes it.
 func (o origin) client(headers []string) (string, bool) {
 	all := strings.Split(strings.Join(headers, ","), ",")
 	for i, header := range slices.Backward(all) {
@@ -74,7 +73,7 @@ func (o origin) isExternal(r *http.Request) bool {
 	return err == nil && u.Scheme == "https" && u.Host != "" && strings.EqualFold(u.Host, r.Host)
 }
 
-// Secure tells whether the caller speaks TLS, to this server or to a proxy that is believed.
+// Secure reports whether the caller uses TLS, to this server or to a trusted proxy.
 func Secure(r *http.Request) bool {
 	known, _ := r.Context().Value(keyRequest).(request)
 	return r.TLS != nil || known.secure

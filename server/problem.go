@@ -16,14 +16,14 @@ import (
 	"github.com/serindev/serin/rollout"
 )
 
-// Problem is an error as the API tells it (RFC 9457, application/problem+json).
+// Problem is an error in the API's form (RFC 9457, application/problem+json).
 type Problem struct {
 	// Type is one of the urn:serin:… names of the table below; about:blank where the status says it all.
 	Type   string `json:"type" example:"urn:serin:gate-answered"`
 	Title  string `json:"title" example:"Conflict"`
 	Status int    `json:"status" example:"409"`
 	Detail string `json:"detail,omitempty" example:"gate full was answered by bob at 2026-01-05T09:00:00Z: approve"`
-	// RequestID is in the daemon's log beside what really happened.
+	// RequestID finds the entry in the daemon's log that says what really happened.
 	RequestID string `json:"requestId,omitempty"`
 	// Release is the active one that stands in the way of a start.
 	Release string `json:"release,omitempty"`
@@ -38,7 +38,7 @@ type Problem struct {
 	retryAfter time.Duration
 }
 
-// FirstAnswer is who answered a gate first, when and how.
+// FirstAnswer says who answered a gate first, when and how.
 type FirstAnswer struct {
 	Gate   string         `json:"gate"`
 	By     string         `json:"by"`
@@ -61,13 +61,12 @@ func (p *Problem) GetStatus() int { return p.Status }
 // ContentType is how the HTTP library learns the content type.
 func (p *Problem) ContentType(string) string { return "application/problem+json" }
 
-// ForbiddenError says that somebody who is known may not do this.
+// ForbiddenError says that an authenticated caller may not do this.
 type ForbiddenError struct{ Why string }
 
 func (e *ForbiddenError) Error() string { return e.Why }
 
-// table maps errors to status codes, the first that matches. What is not in it is a 500 whose text goes to the log
-// alone. A *record.NotWrittenError is not an error to the client: see [acted].
+// table maps errors to status codes; the first match wins. Any other error is a 500, and its text goes to the log only. A *record.NotWrittenError is not an error to the client: see [acted].
 var table = []struct {
 	status int
 	kind   string
@@ -102,10 +101,11 @@ func sentinel(target error) func(error, *Problem) bool {
 	return func(err error, _ *Problem) bool { return errors.Is(err, target) }
 }
 
-// statusGone is what nobody hears, as the client has given up; it is for the metrics, in which it is no defect of ours.
+// statusGone is recorded in the metrics when the client has given up. Nobody receives it, and it is not our fault, so it
+// must not count as a 5xx.
 const statusGone = 499
 
-// problem is what the client hears of err.
+// problem converts err to what the client may see.
 func (s *Server) problem(ctx context.Context, err error) *Problem {
 	var p *Problem
 	if errors.As(err, &p) {
@@ -134,8 +134,8 @@ func newProblem(status int, format string, args ...any) *Problem {
 	return &Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: fmt.Sprintf(format, args...)}
 }
 
-// ownErrors lets what the HTTP library finds wrong with a request be told as a [Problem] too. The values that it
-// would echo stay out: they may be secrets. The library has one place for this in the whole process.
+// ownErrors makes the HTTP library report invalid requests as a [Problem] too. It leaves out the values that the library
+// would echo, since they may be secrets. The library has a single, process-wide hook for this.
 var ownErrors = sync.OnceFunc(func() {
 	huma.NewError = func(status int, text string, errs ...error) huma.StatusError {
 		p := newProblem(status, "%s", text)

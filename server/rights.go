@@ -23,22 +23,22 @@ const (
 	VerbRollback Verb = "rollback" // roll back, cancel, undo
 )
 
-// Rights decide what their owner may do to rollouts, where that is not a matter of Serin's own roles.
+// Rights decide what their owner may do to rollouts, in place of Serin's own roles.
 type Rights interface {
-	// May tells whether the owner may do something to a rollout, named as the API names it; an empty name asks about
-	// every rollout there can be, and about the daemon as a whole. It is asked for each rollout of a list: it has to
-	// remember its answers for a while. An error says that it cannot be found out now; nothing is allowed then.
+	// May reports whether the owner may do something to a rollout, under the name that the API uses. An empty name stands
+	// for every possible rollout and for the daemon as a whole. It is called for each rollout of a list,
+	// so it has to cache its answers for a while. An error means that it cannot be determined now; nothing is allowed then.
 	May(ctx context.Context, verb Verb, rolloutName string) (bool, error)
 }
 
-// Authenticator says whose the tokens are that Serin has not made.
+// Authenticator verifies tokens that Serin has not issued.
 type Authenticator interface {
-	// Verify says whose a token is. It is asked at every request: it has to remember its answers for a while. The error
-	// is [ErrUnknownToken] for a token that is nobody's; any other says that it cannot be found out now.
+	// Verify returns the owner of a token. It is called at every request, so it has to cache its answers for a while. The
+	// error is [ErrUnknownToken] for an invalid token; any other means that it cannot be determined now.
 	Verify(ctx context.Context, token string) (Identity, error)
 }
 
-// Identity is who makes a request.
+// Identity is the person or program that makes a request.
 type Identity struct {
 	Name string `json:"name"`
 	// Roles hold for every rollout and for the daemon as a whole. Where Rights decide, they are groups that a gate may
@@ -57,7 +57,7 @@ type Grant struct {
 	Rollouts []string `json:"rollouts"`
 }
 
-// covers tells whether a grant holds for a rollout.
+// covers reports whether a grant holds for a rollout.
 func (g Grant) covers(rolloutName string) bool {
 	return slices.ContainsFunc(g.Rollouts, func(pattern string) bool {
 		ok, err := path.Match(pattern, rolloutName)
@@ -84,7 +84,7 @@ func NewGrant(roles, rollouts []string) (Grant, error) {
 	return g, g.check()
 }
 
-// RolesOn are the roles that somebody has on a rollout; an empty name asks for those that hold everywhere.
+// RolesOn returns the roles that an identity has on a rollout; with an empty name, those that hold everywhere.
 func (i Identity) RolesOn(rolloutName string) []string {
 	roles := slices.Clone(i.Roles)
 	for _, g := range i.Bound {
@@ -95,8 +95,8 @@ func (i Identity) RolesOn(rolloutName string) []string {
 	return roles
 }
 
-// May tells whether somebody may do something to a rollout; an empty name asks about all of them and the daemon as a
-// whole. Whether a gate takes an answer is a further question: see [Identity.Approver].
+// May reports whether an identity may do something to a rollout; an empty name stands for all of them and for the daemon
+// as a whole. Whether a gate takes an answer is a further question: see [Identity.Approver].
 func (i Identity) May(ctx context.Context, verb Verb, rolloutName string) (bool, error) {
 	if i.Rights != nil {
 		ok, err := i.Rights.May(ctx, verb, rolloutName)
@@ -111,15 +111,15 @@ func (i Identity) May(ctx context.Context, verb Verb, rolloutName string) (bool,
 	return reads && (verb == VerbGet || verb == VerbApprove), nil
 }
 
-// Same tells whether two identities are the same person with the same roles. Rights may change at any time, and are
-// asked for each time.
+// Same reports whether two identities are the same person with the same roles. Rights are not compared: they may change
+// at any time, and are consulted each time.
 func (i Identity) Same(other Identity) bool {
 	return i.Name == other.Name && slices.Equal(i.Roles, other.Roles) && slices.EqualFunc(i.Bound, other.Bound, func(a, b Grant) bool {
 		return slices.Equal(a.Roles, b.Roles) && slices.Equal(a.Rollouts, b.Rollouts)
 	})
 }
 
-// Reads tells whether somebody may read anything at all.
+// Reads reports whether an identity may read anything at all.
 func (i Identity) Reads() bool {
 	if i.Rights != nil {
 		return true // of each rollout it is asked
@@ -129,9 +129,9 @@ func (i Identity) Reads() bool {
 	})
 }
 
-// Approver is somebody as a definition sees them, for [rollout.Definition.MayAnswer] (with [VerbApprove]) and
-// [rollout.Definition.MayOverride] (with [VerbPromote]): their name, and their roles. Where rights decide, those who have
-// the verb count as operators, and no group makes anybody more than that.
+// Approver returns the name and roles by which a definition knows an identity, for [rollout.Definition.MayAnswer] (with [VerbApprove]) and
+// [rollout.Definition.MayOverride] (with [VerbPromote]). Where Rights decide, an
+// identity that has the verb counts as an operator, and no group makes it more than that.
 func (i Identity) Approver(ctx context.Context, verb Verb, rolloutName string) (name string, roles []string, err error) {
 	if i.Rights == nil {
 		return i.Name, i.RolesOn(rolloutName), nil
@@ -165,7 +165,7 @@ func mayOr(ctx context.Context, verb Verb, rolloutName string, unseen error) err
 	return forbidden(who, verb, rolloutName)
 }
 
-// forbidden says what somebody lacks.
+// forbidden says what the caller lacks.
 func forbidden(who Identity, verb Verb, rolloutName string) error {
 	on := ""
 	if rolloutName != "" && (who.Rights != nil || len(who.Bound) > 0) {

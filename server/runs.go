@@ -14,8 +14,7 @@ import (
 	"github.com/serindev/serin/rollout"
 )
 
-// Runs are releases in the few fixed words that a pipeline of somebody else's can wait for, such as a webhook stage of
-// Spinnaker: absolute addresses to ask and to cancel, a status that is a single string at any time, a key by which
+// Runs are releases in the few fixed words that an external pipeline can wait for, such as a webhook stage of Spinnaker: absolute addresses to ask and to cancel, a status that is a single string at any time, a key by which
 // nothing is started twice. docs/spinnaker.md has the stage.
 
 // RunStatus is the word that a pipeline waits for. There are no others.
@@ -31,7 +30,7 @@ const (
 	RunCancelled RunStatus = "cancelled"
 )
 
-// Run is a release for a pipeline. No field is ever absent, because some pipelines stop at that.
+// Run is a release in a form for pipelines. No field is ever absent, because some pipelines fail on a missing one.
 type Run struct {
 	ID      string    `json:"id"`
 	Rollout string    `json:"rollout"`
@@ -233,7 +232,7 @@ func (s *Server) cancelRun(ctx context.Context, id, reason string, a *record.Aud
 	return answer(run), err
 }
 
-// cancelWaiting cancels the run that waits for the release of v. A refusal is told: the run would begin all the same,
+// cancelWaiting cancels the run that waits for the release of v. A refusal is returned, because the run would begin all the same,
 // and the pipeline must not take it for cancelled.
 func (s *Server) cancelWaiting(ctx context.Context, v record.View, reason string) (*body[Run], error) {
 	id := v.State.Successor.ID

@@ -1,8 +1,8 @@
 // Package server answers what may be asked and told over HTTP: the API under /api/v1 with its OpenAPI document,
 // sign-in by bearer tokens, server-sent events, health and metrics.
 //
-// It decides nothing about releases: it says who may, passes on, and writes down who did what. Errors become status
-// codes in one table ([Problem]). The API knows no cookies, so a foreign page can do nothing in somebody's name, and no
+// It decides nothing about releases: it checks who may do what, passes requests on, and records who did what. Errors become status
+// codes in one table ([Problem]). The API knows no cookies, so another site's page cannot act on a user's behalf, and no
 // CORS; the pages of server/web have sessions and forms of their own, and act through [Server.Act] and its like, so
 // that who may and what is written down is the same everywhere. Reading needs any token, except /healthz, /readyz, /api/v1/version and the OpenAPI document; /metrics is
 // open to this machine while the listener is a loopback one, and needs a token otherwise.
@@ -60,7 +60,7 @@ type Options struct {
 	Engine Engine
 	Store  Store
 	Tokens *Tokens
-	// Cluster says whose the tokens are that are not of Serin's form; nil where nobody does.
+	// Cluster authenticates tokens that are not in Serin's form; nil where there are none.
 	Cluster Authenticator
 	// Problems lists what is wrong with the configuration now; nil for a daemon without any.
 	Problems func() []ConfigProblem
@@ -73,8 +73,8 @@ type Options struct {
 	Elsewhere http.Handler
 	// ExternalURL is where others reach this server, for addresses in answers; empty is what each caller has used.
 	ExternalURL string
-	// Proxies are believed what they say of their callers: X-Forwarded-For and X-Forwarded-Proto. Nobody else is, but
-	// for daemons that have the same PeerKey.
+	// Proxies are trusted to name their callers in X-Forwarded-For and X-Forwarded-Proto, as are daemons that have the
+	// same PeerKey. Nobody else is.
 	Proxies Proxies
 	PeerKey []byte
 	// Version of this build.
@@ -95,7 +95,7 @@ const (
 	readTimeout       = 15 * time.Second
 	writeTimeout      = 60 * time.Second
 	idleTimeout       = 2 * time.Minute
-	// shutdownTimeout bounds how long requests may take after the daemon was told to stop.
+	// shutdownTimeout bounds how long requests may take after the daemon was asked to stop.
 	shutdownTimeout = 5 * time.Second
 )
 
@@ -128,7 +128,7 @@ func New(o Options) *Server {
 	return s
 }
 
-// Handler is the whole API, for a listener of somebody else's.
+// Handler is the whole API, for an external listener.
 func (s *Server) Handler() http.Handler { return s.handler }
 
 // Run serves on l until ctx ends, then lets requests in progress finish for a few seconds; event streams end at
@@ -150,9 +150,9 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 		}
 	}
 	auditing, audited := context.WithCancel(context.WithoutCancel(ctx))
-	var beside sync.WaitGroup
-	beside.Go(func() { s.catchUp(auditing) })
-	defer beside.Wait()
+	var background sync.WaitGroup
+	background.Go(func() { s.catchUp(auditing) })
+	defer background.Wait()
 	defer audited() // after the last request
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(l) }()
@@ -182,8 +182,8 @@ func (s *Server) onLoopback() bool {
 	return s.loopback
 }
 
-// unusedConns are the connections on which nothing was asked yet. Shutdown would wait 5 seconds for each, and clients
-// open some in advance.
+// unusedConns are the connections that have not carried a request yet. Clients open some in advance, and Shutdown would
+// wait 5 seconds for each.
 type unusedConns struct {
 	mu     sync.Mutex // guards what follows
 	conns  map[net.Conn]struct{}

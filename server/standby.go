@@ -20,10 +20,10 @@ import (
 type Leader func() (host string, ok bool)
 
 // forwardedHeader marks what another daemon has passed on: it is not passed on again, so that two that take each other
-// for the leader do not send a request back and forth. Its value is a word that only they know: see [origin].
+// for the leader do not send a request back and forth. Its value is a word that only the daemons share: see [origin].
 const forwardedHeader = "Serin-Forwarded"
 
-// leaderRetry is how soon a caller may ask again while nobody leads.
+// leaderRetry is how soon a caller may retry while there is no leader.
 const leaderRetry = 2 * time.Second
 
 // forwardDial bounds how long a leader that has just died is waited for.
@@ -95,7 +95,7 @@ func (f *forwarder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.proxy.ServeHTTP(to, r.WithContext(context.WithValue(r.Context(), leaderKey{}, host)))
 }
 
-// patient writes to a caller for as long as the caller reads: one that does not would cost a connection for ever.
+// patient keeps writing while the client keeps reading; a client that stops reading would hold a connection forever.
 type patient struct {
 	http.ResponseWriter
 	control *http.ResponseController
@@ -123,7 +123,7 @@ func (f *forwarder) rewrite(r *httputil.ProxyRequest) {
 	host, _ := r.In.Context().Value(leaderKey{}).(string)
 	r.SetURL(&url.URL{Scheme: f.scheme, Host: net.JoinHostPort(host, f.port)})
 	r.Out.Host = r.In.Host // addresses in answers, cookies and the checks of pages are of the caller's
-	// What is said of the caller is what this daemon believes; headers of the caller's own are not passed on.
+	// The leader gets what this daemon trusts; the caller's own headers are not passed on.
 	known, _ := r.In.Context().Value(keyRequest).(request)
 	client := known.remote
 	if _, of, ok := strings.Cut(client, " for "); ok {
@@ -148,7 +148,7 @@ func (f *forwarder) nobody(w http.ResponseWriter) {
 	p.write(w, f.log)
 }
 
-// acceptAgain is the wait after a connection that could not be taken.
+// acceptAgain is how long to wait after a connection that could not be accepted.
 const acceptAgain = 100 * time.Millisecond
 
 // Relay passes connections on to the same port of the daemon that leads, byte for byte, until ctx ends. It closes l.
@@ -158,7 +158,7 @@ func Relay(ctx context.Context, l net.Listener, leader Leader, log *slog.Logger)
 		return err
 	}
 	l = boundedListener{l, newConnections(boundOf(files()), nil)}
-	defer l.Close()                                          //nolint:errcheck // nobody is there to be told
+	defer l.Close()                                          //nolint:errcheck // there is no caller to report it to
 	defer context.AfterFunc(ctx, func() { _ = l.Close() })() // ends Accept
 	var open sync.WaitGroup
 	defer open.Wait()
@@ -201,7 +201,7 @@ func relay(ctx context.Context, conn net.Conn, leader Leader, port string) error
 	both.Go(func() { pass(to, conn) })
 	both.Go(func() {
 		pass(conn, to)
-		_ = conn.SetReadDeadline(time.Now().Add(relayLinger)) // what comes now is for nobody
+		_ = conn.SetReadDeadline(time.Now().Add(relayLinger)) // whatever arrives now is discarded
 	})
 	both.Wait()
 	return nil

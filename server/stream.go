@@ -21,10 +21,11 @@ import (
 // maxStreams is how many event streams may be open: each has a buffer in the engine and a connection.
 const maxStreams = 256
 
-// maxStreamsEach is how many of them one person or program may have: so many pages, and others find a place.
+// maxStreamsEach is how many of them one person or program may have open: enough for many pages, and it leaves places
+// for others.
 const maxStreamsEach = 32
 
-// streamWrite bounds one write: a reader that is slower than this has gone.
+// streamWrite bounds one write: a slower reader is taken to be gone.
 const streamWrite = 10 * time.Second
 
 type watchInput struct {
@@ -59,7 +60,7 @@ func isStream(r *http.Request) bool {
 	return r.URL.Path == Prefix+"/events" || r.URL.Path == LivePath || strings.HasSuffix(r.URL.Path, "/events/stream")
 }
 
-// begin is what a stream starts with: it checks the request, and returns nil where there is nothing to send.
+// begin checks the request of a stream and returns the function that sends it, or nil if there is nothing to send.
 type begin[I any] func(context.Context, *I) (func(context.Context, *stream) error, error)
 
 func registerStream[I any](s *Server, api huma.API, o operation, header func(*I) string, f begin[I]) {
@@ -123,7 +124,7 @@ func (s *Server) serveStream(ctx context.Context, w http.ResponseWriter, still f
 	}
 }
 
-// places are those of event streams, counted for each who has some.
+// places counts the open event streams, in all and for each reader.
 type places struct {
 	mu  sync.Mutex // guards what follows
 	all int
@@ -159,7 +160,7 @@ type stream struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
 	beat    <-chan time.Time
-	// still returns an error once the reader's token is good no more.
+	// still returns an error once the reader's token is no longer valid.
 	still func(context.Context) error
 }
 
@@ -192,7 +193,7 @@ func (st *stream) write(text string) error {
 	return st.control.SetWriteDeadline(time.Time{}) // HTTP/2 would end a stream on which nothing is written when it passes
 }
 
-// heartbeat keeps proxies from closing a quiet stream, and ends one whose token was revoked.
+// heartbeat keeps proxies from closing a quiet stream, and ends a stream whose token was revoked.
 func (st *stream) heartbeat(ctx context.Context) error {
 	if err := st.still(ctx); err != nil {
 		return err
@@ -237,8 +238,7 @@ func (s *Server) watch(ctx context.Context, in *watchInput) (func(context.Contex
 	}, nil
 }
 
-// seenUpdates are those that are wanted, of rollouts that the caller may see. One of which that cannot be found out now
-// is left out.
+// seenUpdates narrows wanted to rollouts that the caller may see. An update is left out while that cannot be determined.
 func seenUpdates(ctx context.Context, wanted func(record.Update) bool) func(record.Update) bool {
 	return func(u record.Update) bool {
 		if !wanted(u) {
@@ -249,7 +249,7 @@ func seenUpdates(ctx context.Context, wanted func(record.Update) bool) func(reco
 	}
 }
 
-// errRolesChanged ends a stream whose reader may see more or less than when it began: the reader begins again.
+// errRolesChanged ends a stream whose reader may now see more or less than when it began; the reader reconnects.
 var errRolesChanged = errors.New("the roles of this token have changed")
 
 // sendUpdates sends the updates that are there, and one view for each rollout among them.
@@ -332,7 +332,7 @@ func (s *Server) sendEvents(ctx context.Context, st *stream, id string, after in
 	return after, false, nil
 }
 
-// awaitUpdate returns when there may be something new of a release.
+// awaitUpdate returns when a release may have something new.
 func (s *Server) awaitUpdate(ctx context.Context, st *stream, updates <-chan record.Update, id string) error {
 	for {
 		select {

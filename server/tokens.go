@@ -20,7 +20,7 @@ import (
 	"golang.org/x/crypto/argon2"
 )
 
-// Token is who may do what with a secret that only its owner has. The file of tokens holds a hash of it.
+// Token says who may do what. Its secret is known to its owner only; the file of tokens holds a hash of it.
 type Token struct {
 	// Name is unique in its file; it is what the audit log shows.
 	Name string `yaml:"name" json:"name"`
@@ -40,7 +40,7 @@ type tokenFile struct {
 const (
 	// secretPrefix lets people and scanners of leaked secrets see what a string is.
 	secretPrefix = "serin"
-	// secretSize in random bytes: nobody guesses 192 bits.
+	// secretSize is in random bytes: 192 bits cannot be guessed.
 	secretSize = 24
 	// maxTokenFile is far above any list of tokens that people keep by hand.
 	maxTokenFile = 1 << 20
@@ -69,8 +69,8 @@ var tokenName = regexp.MustCompile(`^[a-z0-9]([-_a-z0-9]{0,61}[a-z0-9])?$`)
 // reservedNames are the authors of events that no person causes.
 var reservedNames = []string{"serin", "judge", "gateway", "webhook"}
 
-// LoadTokens reads a file of tokens. A file that is not there is an error that wraps [fs.ErrNotExist]; so that a
-// mistyped path is not the same as nobody being allowed in.
+// LoadTokens reads a file of tokens. A missing file is an error that wraps [fs.ErrNotExist]: a mistyped path must not
+// silently lock everyone out.
 func LoadTokens(path string) ([]Token, error) {
 	f, err := os.Open(path) //nolint:gosec // the operator says where the tokens are
 	if err != nil {
@@ -148,7 +148,7 @@ func checkToken(name string, roles []string) error {
 		return fmt.Errorf("token %s has no role: expected viewer, operator, judge, admin, or one that a gate names", name)
 	}
 	if slices.Contains(reservedNames, name) {
-		return fmt.Errorf("name %q: events that nobody causes have it as their author", name)
+		return fmt.Errorf("name %q is reserved: it is the author of events that no person causes", name)
 	}
 	for _, r := range roles {
 		if !tokenName.MatchString(r) {
@@ -172,7 +172,7 @@ func SaveTokens(path string, tokens []Token) error {
 	return WriteSecretFile(path, b)
 }
 
-// WriteSecretFile writes a file of mode 0600 as a whole or not at all, and has it on disk when it returns.
+// WriteSecretFile writes a file of mode 0600 atomically, and syncs it to disk before it returns.
 func WriteSecretFile(path string, b []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // 0600
 	if err != nil {
@@ -202,7 +202,7 @@ func NewToken(name string, roles []string) (secret string, t Token, err error) {
 	return secret, Token{Name: name, Roles: slices.Clone(roles), Hash: sumPrefix + hex.EncodeToString(sum[:])}, nil
 }
 
-// parseSum reads a hash of today's kind.
+// parseSum reads a hash of the current kind.
 func parseSum(text string) (sum [sha256.Size]byte, ok bool) {
 	digits, is := strings.CutPrefix(text, sumPrefix)
 	if b, err := hex.DecodeString(digits); is && err == nil && len(b) == len(sum) && digits == strings.ToLower(digits) {
@@ -211,7 +211,7 @@ func parseSum(text string) (sum [sha256.Size]byte, ok bool) {
 	return sum, false
 }
 
-// Verify tells whether a secret is this token's. With an Argon2id hash it takes some 20 ms and 19 MiB.
+// Verify reports whether a secret is this token's. With an Argon2id hash it takes some 20 ms and 19 MiB.
 func (t Token) Verify(secret string) bool {
 	if want, ok := parseSum(t.Hash); ok {
 		got := sha256.Sum256([]byte(secret))
@@ -224,7 +224,7 @@ func (t Token) Verify(secret string) bool {
 	return subtle.ConstantTimeCompare(h.of(secret, uint32(len(h.key))), h.key) == 1 //nolint:gosec // bounded by parseHash
 }
 
-// nameIn is whose a secret wants to be; empty for what is none of Serin's.
+// nameIn returns the name that a secret claims; empty for a text that is not in Serin's form.
 func nameIn(secret string) string {
 	parts := strings.Split(secret, ".")
 	if len(parts) != 3 || parts[0] != secretPrefix || len(parts[2]) != base64.RawURLEncoding.EncodedLen(secretSize) {

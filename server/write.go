@@ -16,13 +16,13 @@ import (
 	"github.com/serindev/serin/rollout"
 )
 
-// actions are the operations that change something, as the audit log and the metrics name them.
+// actions are the operations that change something, under the names that the audit log and the metrics use.
 var actions = []string{
 	"startRelease", "answerGate", "pauseRelease", "resumeRelease", "rollbackRelease", "cancelRelease", "dismissAlarm", "promoteRelease", "undoRollout", "signIn", "signOut", "startRun",
 	"cancelRun",
 }
 
-// Bounds of a start's parameters: images, tags, numbers; not documents.
+// Bounds of a start's parameters, which are images, tags and numbers, not documents.
 const (
 	maxParameters = 64
 	maxParameter  = 4096
@@ -47,7 +47,7 @@ func (s *Server) registerActions(api huma.API) {
 	change(s, api, operation{
 		status: http.StatusOK, also: notWritten,
 		id: "answerGate", path: "/releases/{id}/gates/{gate}", summary: "Answer a gate, or a question that a policy has asked",
-		description: "403: somebody else has to answer. 409: it was answered before (by whom and when is in the answer), or is not open.",
+		description: "403: the gate names other approvers. 409: it was answered before (by whom and when is in the answer), or is not open.",
 	}, s.answer)
 	s.registerPromote(api)
 	change(s, api, operation{
@@ -63,10 +63,10 @@ func (s *Server) registerActions(api huma.API) {
 	}
 }
 
-// registerPromote is the one action that says how far it goes.
+// registerPromote registers the one action whose body says how far it goes.
 func (s *Server) registerPromote(api huma.API) {
 	change(s, api, operation{
-		id: "promoteRelease", path: "/releases/{id}/promote", status: http.StatusOK, also: notWritten, summary: "Let a release go on without waiting, on somebody's responsibility",
+		id: "promoteRelease", path: "/releases/{id}/promote", status: http.StatusOK, also: notWritten, summary: "Let a release go on without waiting, on the caller's responsibility",
 		description: "The rest of a hold, a verdict that is not there yet and a lack of data are not waited for; gates are. A worse version goes back " +
 			"all the same, unless evenIfWorse is said. 409: it is paused, at a gate, being promoted, or over.",
 	}, s.promote)
@@ -129,7 +129,7 @@ func (s *Server) promote(ctx context.Context, in *promoteInput, e *record.AuditE
 	return acted(state, in.ID, err)
 }
 
-// mayOverride asks the definition that the release was started with.
+// mayOverride checks the caller against the definition that the release was started with.
 func (s *Server) mayOverride(ctx context.Context, id string) error {
 	v, err := s.o.Engine.Release(ctx, id)
 	if err != nil || v.Definition == nil {
@@ -145,7 +145,7 @@ func (s *Server) mayOverride(ctx context.Context, id string) error {
 	return nil
 }
 
-// words are a promotion as the audit log has it.
+// words describes a promotion for the audit log.
 func (b PromoteBody) words() string {
 	out := b.Reason
 	if b.EvenIfWorse {
@@ -157,7 +157,7 @@ func (b PromoteBody) words() string {
 	return out
 }
 
-// Action is something that every operator may do to a release, as it is written in the API's paths.
+// Action is something that every operator may do to a release. Its value is the last segment of the API's path.
 type Action string
 
 // The actions.
@@ -169,7 +169,7 @@ const (
 	DismissAlarm Action = "dismiss-alarm"
 )
 
-// acts are the actions with their names in the audit log, and the events that they are.
+// acts lists the actions with their names in the audit log and the events that they cause.
 var acts = []act{
 	{Pause, VerbPause, "pauseRelease", "Let timers and advancing stand still; looks go on, and a fail still rolls back",
 		func(reason string) rollout.Event { return rollout.Paused{Reason: reason} }},
@@ -224,8 +224,8 @@ func (s *Server) start(ctx context.Context, in *startInput, a *record.AuditEntry
 	return out, nil
 }
 
-// current refuses to start an older version of a rollout than the one that its files now say, unless that is wanted, or
-// the key has started a release already.
+// current refuses a start while the rollout's files have an error, because that would start an older version than the
+// files describe. The caller may ask for it anyway, and a key that has already started a release gets that one.
 func (s *Server) current(ctx context.Context, name string, wanted StartBody) error {
 	if wanted.Anyway || s.o.Problems == nil {
 		return nil
@@ -245,7 +245,7 @@ func (s *Server) current(ctx context.Context, name string, wanted StartBody) err
 	return nil
 }
 
-// OutdatedError says that a rollout's configuration has an error, so that a start would take its last good version.
+// OutdatedError says that a rollout's configuration has an error, so a start would use its last good version.
 type OutdatedError struct {
 	Rollout string
 	Problem ConfigProblem
@@ -255,7 +255,7 @@ func (e *OutdatedError) Error() string {
 	return "the configuration of " + e.Rollout + " has an error, so this would start its last good version: " + e.Problem.String()
 }
 
-// pending is the release that a key has asked for and that waits until the one before has gone back.
+// pending finds the release that was requested with a key and is waiting for the previous one to go back.
 func (s *Server) pending(name, key string) (record.Release, bool) {
 	v, err := s.o.Engine.Rollout(name)
 	next := v.State.Successor
@@ -265,7 +265,7 @@ func (s *Server) pending(name, key string) (record.Release, bool) {
 	return record.Release{ID: next.ID, Rollout: name, Key: key, StartedBy: next.By}, true
 }
 
-// orZero is the body of a request that may come without one.
+// orZero returns the body of a request whose body is optional.
 func orZero[T any](v *T) T {
 	if v == nil {
 		var zero T
@@ -288,7 +288,7 @@ func describeStart(b StartBody) string {
 	return shorten(strings.Join(parts, ", "))
 }
 
-// shorten bounds what one entry of the audit log takes.
+// shorten bounds the size of one entry in the audit log.
 func shorten(text string) string {
 	const most = 2000
 	if len(text) <= most {
@@ -320,7 +320,7 @@ type actInput struct {
 	Body *ReasonBody
 }
 
-// act does an action that every operator may do.
+// act performs one of [acts].
 func (s *Server) act(ctx context.Context, a act, id, reason string, e *record.AuditEntry) (*ActionOutput, error) {
 	e.Release, e.Detail = id, reason
 	var err error
@@ -373,7 +373,7 @@ func (s *Server) answer(ctx context.Context, in *answerInput, a *record.AuditEnt
 	return acted(state, in.ID, err)
 }
 
-// mayAnswer asks the definition that the release was started with.
+// mayAnswer checks the caller against the definition that the release was started with.
 func mayAnswer(ctx context.Context, v record.View, gate string, who Identity) error {
 	if err := may(ctx, VerbApprove, v.Rollout); err != nil {
 		return err

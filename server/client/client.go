@@ -57,7 +57,7 @@ func New(server, token string, transport http.RoundTripper) (*Client, error) {
 		base: u.JoinPath("api", "v1"), token: token,
 		http: &http.Client{
 			Transport: transport,
-			// A daemon does not redirect: whoever does is not it, and gets no token.
+			// A daemon never redirects. A server that does is not one, and gets no token.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}, nil
@@ -166,7 +166,7 @@ func decode(resp *http.Response, u *url.URL, out any) error {
 	return nil
 }
 
-// problem reads an error. What is not one of Serin's (a proxy's page) is told by its status alone.
+// problem reads an error. What does not come from Serin, such as a proxy's page, is reported by its status alone.
 func problem(resp *http.Response) error {
 	p := &Problem{}
 	b, err := io.ReadAll(io.LimitReader(resp.Body, maxProblem))

@@ -1,4 +1,4 @@
-// Package oidc answers who somebody is by an identity provider that speaks OpenID Connect: the authorization code flow
+// Package oidc answers who a person is, with an identity provider that speaks OpenID Connect: the authorization code flow
 // with PKCE, and roles by groups.
 //
 // It keeps nothing between the two halves of a sign-in: what has to be remembered is a ticket, which the caller keeps
@@ -31,11 +31,11 @@ import (
 type Config struct {
 	Issuer                 string
 	ClientID, ClientSecret string
-	// Scopes beside openid; nil is profile and email.
+	// Scopes besides openid; nil is profile and email.
 	Scopes []string
 	// NameClaim is what people are called by; empty is email. GroupsClaim lists their groups; empty is groups.
 	NameClaim, GroupsClaim string
-	// Roles of the members of a group, and those that everybody has.
+	// Roles of the members of each group, and those that everyone has.
 	Roles     map[string][]string
 	Everybody []string
 	// Teams have roles on some rollouts only.
@@ -50,7 +50,7 @@ type Team struct {
 	Grant  server.Grant
 }
 
-// RefusedError says why somebody who came back from the provider is not let in, in words for them.
+// RefusedError tells a person who came back from the provider why they are not let in.
 type RefusedError struct{ Why string }
 
 func (e *RefusedError) Error() string { return e.Why }
@@ -126,8 +126,8 @@ type ticket struct {
 	Verifier string `json:"verifier"`
 }
 
-// Begin returns the address to send a browser to, and a ticket: it belongs to this browser alone, and [Provider.Finish]
-// wants it back. callback is where the provider sends the browser then.
+// Begin returns the address to send the browser to, and a ticket that belongs to this browser alone and that
+// [Provider.Finish] needs. callback is where the provider then sends the browser.
 func (p *Provider) Begin(ctx context.Context, callback string) (address, keep string, err error) {
 	found, err := p.discover(ctx)
 	if err != nil {
@@ -142,8 +142,8 @@ func (p *Provider) Begin(ctx context.Context, callback string) (address, keep st
 	return address, string(b), nil
 }
 
-// Finish says who has come back, and which of the configuration's groups they are in. query is what the provider has
-// sent along. A *RefusedError is for people; other errors are for the log.
+// Finish returns who has come back, and which of the configuration's groups they are in. query is what the provider has
+// sent. A *RefusedError is for people; other errors are for the log.
 func (p *Provider) Finish(ctx context.Context, callback, kept string, query url.Values) (name string, groups []string, err error) {
 	var t ticket
 	if err := json.Unmarshal([]byte(kept), &t); err != nil {
@@ -174,7 +174,7 @@ func (p *Provider) Finish(ctx context.Context, callback, kept string, query url.
 	return name, p.ours(listed(claims[p.c.GroupsClaim])), nil
 }
 
-// ours are the groups that the configuration names: the others have no meaning here, and may be hundreds.
+// ours keeps the groups that the configuration names: the others have no meaning here, and there may be hundreds.
 func (p *Provider) ours(groups []string) []string {
 	return slices.DeleteFunc(groups, func(g string) bool {
 		_, known := p.c.Roles[g]
@@ -182,7 +182,7 @@ func (p *Provider) ours(groups []string) []string {
 	})
 }
 
-// claims are those of the ID token, and of the user info endpoint for what is not in it.
+// claims returns those of the ID token, completed by those of the user info endpoint.
 func (p *Provider) claims(ctx context.Context, found *oidc.Provider, token *oauth2.Token, nonce string) (map[string]any, error) {
 	raw, ok := token.Extra("id_token").(string)
 	if !ok {
@@ -209,7 +209,7 @@ func (p *Provider) claims(ctx context.Context, found *oidc.Provider, token *oaut
 		return nil, fmt.Errorf("ask the identity provider for more of %s: %w", id.Subject, err)
 	}
 	if info.Subject != id.Subject { // OpenID Connect Core 1.0, section 5.3.2
-		return nil, errors.New("the user info is of somebody else than the ID token")
+		return nil, errors.New("the user info and the ID token are of different people")
 	}
 	more := map[string]any{}
 	if err := info.Claims(&more); err != nil {
@@ -229,7 +229,7 @@ func (p *Provider) name(claims map[string]any) (string, error) {
 	if name = strings.TrimSpace(name); name == "" {
 		return "", &RefusedError{"the identity provider does not say your " + p.c.NameClaim}
 	}
-	// Anybody may claim an address; some providers leave the word out where it would be false.
+	// Anyone may claim an address, and some providers omit email_verified instead of sending false.
 	if verified := claims["email_verified"]; p.c.NameClaim == "email" && verified != true && verified != "true" {
 		return "", &RefusedError{"the identity provider has not verified your email address"}
 	}
@@ -242,7 +242,7 @@ func (p *Provider) name(claims map[string]any) (string, error) {
 	return name, nil
 }
 
-// Identity is what somebody of these groups may do, as the configuration says now. The error is a *RefusedError where
+// Identity returns what a member of these groups may do under the current configuration. The error is a *RefusedError where
 // that is nothing.
 func (p *Provider) Identity(name string, groups []string) (server.Identity, error) {
 	who := server.Identity{Name: name, Roles: slices.Clone(p.c.Everybody)}
@@ -279,7 +279,7 @@ func listed(claim any) []string {
 	return nil
 }
 
-// legible bounds a text of somebody else's.
+// legible makes an external text printable, and bounds its length.
 func legible(s string) string {
 	const most = 200
 	s = strings.Map(func(r rune) rune {

@@ -30,7 +30,7 @@ const (
 	keyRequest
 )
 
-// request is what the outermost handler knows.
+// request is what the outermost handler knows of a request.
 type request struct {
 	id, remote, base string
 	secure           bool
@@ -46,8 +46,8 @@ func requestID(ctx context.Context) string {
 	return r.id
 }
 
-// requestBase is the address by which the caller has reached this server, without a path. Whoever lies in its Host gets
-// wrong addresses.
+// requestBase is the address by which the caller has reached this server, without a path. A caller who sends a false Host
+// gets wrong addresses.
 func requestBase(ctx context.Context) string {
 	r, _ := ctx.Value(keyRequest).(request)
 	return r.base
@@ -58,8 +58,8 @@ func remote(ctx context.Context) string {
 	return r.remote
 }
 
-// outer is what every request passes: an id, security headers, bounds, a last net for panics, and answers in the
-// API's own form where no operation is found.
+// outer wraps every request: it assigns an id, sets security headers and bounds, recovers from panics, and answers in the
+// API's own form where there is no such operation.
 func (s *Server) outer(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := ulid.MustNew(ulid.Now(), rand.Reader).String()
@@ -100,7 +100,7 @@ func (s *Server) outer(mux *http.ServeMux) http.Handler {
 	})
 }
 
-// known is what can be said of a request before anything is done for it.
+// known collects what can be said of a request before it is handled.
 func (s *Server) known(r *http.Request, id string) request {
 	known := request{id: id}
 	known.remote, known.secure = s.origin.of(r)
@@ -126,9 +126,9 @@ func (s *Server) panicked(rec *recorder, r *http.Request, v any) {
 	}
 }
 
-// checkWrite holds what protects the API's writes from other sites' pages, beside the lack of cookies: a form cannot send
-// JSON, and a script of another origin may not without asking first, which nothing here allows. What has no body needs
-// no type: the token in its header is what another site's page cannot send.
+// checkWrite protects the API's writes from other sites' pages, in addition to the lack of cookies: a form cannot send
+// JSON, and a script of another origin may not without a preflight request, which nothing here allows. A request without
+// a body needs no type: another site's page cannot send the token in its header.
 func checkWrite(r *http.Request) *Problem {
 	switch r.Method {
 	case http.MethodPost, http.MethodPut, http.MethodPatch:
@@ -144,7 +144,7 @@ func checkWrite(r *http.Request) *Problem {
 	return nil
 }
 
-// noSuch answers where there is no operation, with the status and the Allow header that the mux has for it.
+// noSuch answers a request for which there is no operation, with the status and the Allow header that the mux gives.
 func (s *Server) noSuch(rec *recorder, r *http.Request, mux *http.ServeMux) {
 	silent := &silentWriter{header: http.Header{}}
 	mux.ServeHTTP(silent, r)
@@ -191,7 +191,7 @@ func (r *recorder) Write(b []byte) (int, error) {
 // Unwrap is for http.ResponseController.
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
-// authenticate puts the identity into the context, or refuses.
+// authenticate puts the caller's identity into the context, or refuses the request.
 func (s *Server) authenticate(ctx huma.Context, next func(huma.Context)) {
 	if len(ctx.Operation().Security) == 0 {
 		next(ctx)
@@ -241,10 +241,10 @@ func (s *Server) whose(ctx context.Context, header, from string) (Identity, erro
 	return s.verify(ctx, token, from)
 }
 
-// ErrUnknownToken is what an [Authenticator] says of a token that is nobody's.
+// ErrUnknownToken is what an [Authenticator] returns for an invalid token.
 var ErrUnknownToken = errors.New("this token is not known, or has expired")
 
-// verify says whose a token is: one of Serin's form is looked for among its own, any other is the cluster's.
+// verify returns the owner of a token. One in Serin's form is looked up among its own; any other is the cluster's.
 func (s *Server) verify(ctx context.Context, token, from string) (Identity, error) {
 	if s.o.Cluster == nil || nameIn(token) != "" {
 		return s.o.Tokens.Verify(ctx, token, from)
@@ -260,8 +260,8 @@ func (s *Server) verify(ctx context.Context, token, from string) (Identity, erro
 	return who, err
 }
 
-// subjectIn is whose a JSON Web Token says that it is, which nobody has verified; empty for any other text. Wrong
-// tokens are counted by it, so that those of one name do not slow down those of another.
+// subjectIn returns the subject that a JSON Web Token claims, unverified; empty for any other text. Wrong tokens are
+// counted by it, so that those of one name do not slow down those of another.
 func subjectIn(token string) string {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
@@ -289,8 +289,8 @@ func bearer(header string) (string, error) {
 	return token, nil
 }
 
-// guardMetrics lets this machine read metrics while nobody else can reach the listener, and whoever has a token
-// otherwise. The Host header has to name this machine, so that a page cannot reach them by a name of its own
+// guardMetrics lets this machine read metrics without a token while only it can reach the listener, and otherwise callers
+// with a token. The Host header has to name this machine, so that a page cannot reach them by a name of its own
 // (DNS rebinding).
 func (s *Server) guardMetrics(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -90,7 +90,7 @@ type UndoBody struct {
 // PromoteBody lets a release go on without waiting.
 type PromoteBody struct {
 	Reason      string `json:"reason" minLength:"1" maxLength:"1000" doc:"Shown in the release's events and in the audit log."`
-	Full        bool   `json:"full,omitempty" nullable:"true" doc:"Not this weight or step alone, but all that is left, up to the next gate."`
+	Full        bool   `json:"full,omitempty" nullable:"true" doc:"Skip everything up to the next gate, not just this weight or step."`
 	EvenIfWorse bool   `json:"evenIfWorse,omitempty" nullable:"true" doc:"From here on no verdict takes the release back."`
 }
 
@@ -108,7 +108,7 @@ type ActionResult struct {
 	Warning string `json:"warning,omitempty"`
 }
 
-// Look is one look as charts need it.
+// Look is one look, with what a chart needs.
 type Look struct {
 	Number   int           `json:"number"`
 	At       time.Time     `json:"at"`
@@ -122,7 +122,7 @@ type Look struct {
 	Verdict      judge.Verdict       `json:"verdict"`
 }
 
-// NewLook is a look as it is told.
+// NewLook converts a stored look to its JSON form.
 func NewLook(r record.LookRecord) Look {
 	return Look{
 		Number: r.Look.Number, At: r.Look.At, Length: r.Look.Length, Turn: r.Turn, Weight: r.Look.Weight,
@@ -130,7 +130,7 @@ func NewLook(r record.LookRecord) Look {
 	}
 }
 
-// LookPage is the looks of a scope in order. Next is the number to continue after; 0 at the end.
+// LookPage is a page of the looks of a scope, in order. Next is the number to continue after; 0 at the end.
 type LookPage struct {
 	Scope string `json:"scope"`
 	Looks []Look `json:"looks"`

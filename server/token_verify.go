@@ -32,7 +32,7 @@ var ownRoles = []string{RoleViewer, RoleOperator, RoleJudge, RoleAdmin}
 
 // Bounds of what sign-in remembers.
 const (
-	// maxSources of failures are told apart; beyond that, all are forgotten.
+	// maxSources are tracked separately; beyond that all failures are forgotten.
 	maxSources = 4096
 	// failureBurst wrong tokens from one address, then one every failureEvery.
 	failureBurst = 10
@@ -44,7 +44,7 @@ const (
 	maxFirstToken = 4096
 )
 
-// Tokens says whose a token is. It follows its file: what is written there counts from the next request on.
+// Tokens knows the owners of tokens. It follows its file: a change counts from the next request on.
 type Tokens struct {
 	path string // empty for the first token
 	log  *slog.Logger
@@ -66,8 +66,8 @@ func newTokens(path string, log *slog.Logger) *Tokens {
 	}
 }
 
-// OpenTokens reads tokens.yaml; an error says all that is wrong with it. Later a broken file leaves the last good
-// one in use, with an error in the log.
+// OpenTokens reads tokens.yaml; its error lists everything that is wrong with it. If the file breaks later, the last good
+// tokens stay in use, and the log has the error.
 func OpenTokens(path string, log *slog.Logger) (*Tokens, error) {
 	t := newTokens(path, log)
 	if _, err := os.Stat(path); err != nil {
@@ -79,8 +79,8 @@ func OpenTokens(path string, log *slog.Logger) (*Tokens, error) {
 	return t, nil
 }
 
-// FirstToken is for a daemon without a tokens file: it makes a token of an admin's in a file of mode 0600, unless it
-// is there already, and takes that one alone. It refuses a file that others may read.
+// FirstToken is for a daemon without a tokens file: it creates an admin's token in a file of mode 0600, unless the file
+// exists, and accepts that token only. It refuses a file that others may read.
 func FirstToken(path string) (*Tokens, error) {
 	secret, err := firstToken(path)
 	if err != nil {
@@ -95,7 +95,7 @@ func FirstToken(path string) (*Tokens, error) {
 	return t, nil
 }
 
-// firstName is who the first token's owner is in events and in the audit log.
+// firstName is the name of the first token's owner in events and in the audit log.
 const firstName = "local-admin"
 
 func firstToken(path string) (string, error) {
@@ -177,8 +177,8 @@ func (t *Tokens) follow() {
 	}
 }
 
-// Verify says whose a token is; from is the remote address. The error is a *Problem: 401 for a token that is not
-// known, 429 where too many of those have come from the address. A token that is good gets in whatever others do.
+// Verify returns the owner of a token; from is the remote address. The error is a *Problem: 401 for an unknown token, 429
+// if too many of those have come from the address. A valid token gets in whatever others do.
 func (t *Tokens) Verify(ctx context.Context, token, from string) (Identity, error) {
 	t.follow()
 	sum := sha256.Sum256([]byte(token))
@@ -216,7 +216,7 @@ func (t *Tokens) Verify(ctx context.Context, token, from string) (Identity, erro
 	return who, nil
 }
 
-// pay takes one from the brake before any work, so that it holds for what comes at once, and gives it back unless the
+// pay charges the brake before any work, so that it also holds for parallel requests, and refunds the charge unless the
 // work finds that the token is wrong.
 func pay(brake *rate.Limiter, now time.Time, work func() error) error {
 	paid := brake.ReserveN(now, 1)
@@ -232,7 +232,7 @@ func pay(brake *rate.Limiter, now time.Time, work func() error) error {
 	return err
 }
 
-// braked does the work of finding out whose a token is, slowed down after too many wrong ones of a name from an address.
+// braked runs the check of a token, and slows it down after too many wrong tokens of one name from one address.
 func (t *Tokens) braked(from, name string, work func() error) error {
 	t.mu.Lock()
 	brake := t.limiter(source(from) + " cluster " + name)
@@ -247,8 +247,8 @@ func throttled(why string) *Problem {
 	}
 }
 
-// oldToken is one with an Argon2id hash. What is tried of it waits for nothing but that, so that other tokens are not
-// held up: one hash at a time, and a few that wait for it.
+// oldToken is one with an Argon2id hash. Attempts at it queue among themselves, one hash at a time and a few waiting, so
+// that they hold up no other token.
 type oldToken struct {
 	token Token
 	queue chan struct{} // places for those who wait, and the one whose turn it is
@@ -301,9 +301,9 @@ func (t *Tokens) limiter(from string) *rate.Limiter {
 	return l
 }
 
-// source is what failures are counted by: an IPv4 address, or the /64 that one IPv6 site has.
+// source is the key by which failures are counted: an IPv4 address, or the /64 of an IPv6 site.
 func source(remote string) string {
-	if _, client, ok := strings.Cut(remote, " for "); ok { // it is believed: see [origin]
+	if _, client, ok := strings.Cut(remote, " for "); ok { // trusted: see [origin]
 		remote = client
 	}
 	host := hostIn(remote)

@@ -19,13 +19,14 @@ const (
 	maxKey    = 200
 )
 
-// As returns ctx with who acts in it; pages put there whom their session belongs to.
+// As returns a context that carries the identity on whose behalf something is done; pages put the owner of the session
+// there.
 func As(ctx context.Context, who Identity) context.Context {
 	return context.WithValue(ctx, keyIdentity, who)
 }
 
-// SignIn says whose a token is, and writes down that somebody has signed in. Its error is a *Problem: 401, or 429 for
-// an address with too many wrong tokens.
+// SignIn returns the owner of a token and records the sign-in. Its error is a *Problem: 401, or 429 for an address with
+// too many wrong tokens.
 func (s *Server) SignIn(ctx context.Context, token string) (Identity, error) {
 	who, err := s.verify(ctx, token, remote(ctx))
 	if err != nil {
@@ -36,8 +37,8 @@ func (s *Server) SignIn(ctx context.Context, token string) (Identity, error) {
 	return who, nil
 }
 
-// Whose says whose a token is, for every request of a session that was begun with it: a token that is revoked ends
-// its sessions. Its error is a *Problem.
+// Whose returns the owner of a token. Pages ask at every request of a session that was begun with the token, so that
+// revoking it ends the session. Its error is a *Problem.
 func (s *Server) Whose(ctx context.Context, token string) (Identity, error) {
 	who, err := s.verify(ctx, token, remote(ctx))
 	if err != nil {
@@ -46,29 +47,29 @@ func (s *Server) Whose(ctx context.Context, token string) (Identity, error) {
 	return who, nil
 }
 
-// SignedIn writes down that somebody has signed in, and how.
+// SignedIn records a sign-in, and how it was done.
 func (s *Server) SignedIn(ctx context.Context, who Identity, how string) {
 	s.audit(ctx, record.AuditEntry{At: time.Now().UTC(), By: who.Name, From: remote(ctx), Action: "signIn", Detail: shorten(how)})
 }
 
-// SignInFailed counts an attempt that was refused, and tells the log why.
+// SignInFailed counts a refused attempt, and logs why.
 func (s *Server) SignInFailed(ctx context.Context, how string, err error) {
 	s.metrics.signInFailures.Inc()
 	s.o.Log.Warn("sign-in refused", "how", how, "from", remote(ctx), "request", requestID(ctx), "err", err)
 }
 
-// SignedOut writes down that somebody has signed out.
+// SignedOut records a sign-out.
 func (s *Server) SignedOut(ctx context.Context, who Identity) {
 	s.audit(ctx, record.AuditEntry{At: time.Now().UTC(), By: who.Name, From: remote(ctx), Action: "signOut"})
 }
 
-// Sight is what whoever is in a context ([As]) may see.
+// Sight is what the identity in a context ([As]) may see.
 func (s *Server) Sight() Sight { return s.sight }
 
-// Explain returns err as people may hear of it; what they may not is in the log.
+// Explain returns what people may see of err; the rest is in the log.
 func (s *Server) Explain(ctx context.Context, err error) *Problem { return s.problem(ctx, err) }
 
-// Start starts a release as whoever is in ctx ([As]), like the API's startRelease. Its error is a *Problem.
+// Start starts a release on behalf of the identity in ctx ([As]), like the API's startRelease. Its error is a *Problem.
 func (s *Server) Start(ctx context.Context, rolloutName string, b StartBody) (record.Release, error) {
 	out, err := audited(ctx, s, "startRelease", func(a *record.AuditEntry) (*startOutput, error) {
 		if err := checkKey(b.Key); err != nil {
@@ -82,7 +83,7 @@ func (s *Server) Start(ctx context.Context, rolloutName string, b StartBody) (re
 	return out.Body, nil
 }
 
-// Answer answers a gate or a question as whoever is in ctx ([As]), like the API's answerGate. Its error is a *Problem.
+// Answer answers a gate or a question on behalf of the identity in ctx ([As]), like the API's answerGate. Its error is a *Problem.
 func (s *Server) Answer(ctx context.Context, id, gate string, b AnswerBody) (ActionResult, error) {
 	out, err := audited(ctx, s, "answerGate", func(a *record.AuditEntry) (*ActionOutput, error) {
 		a.Release = id
@@ -102,7 +103,7 @@ func (s *Server) Answer(ctx context.Context, id, gate string, b AnswerBody) (Act
 	return out.Body, nil
 }
 
-// Act does an action to a release as whoever is in ctx ([As]), like the API's operation. Its error is a *Problem.
+// Act performs an action on a release on behalf of the identity in ctx ([As]), like the API's operation. Its error is a *Problem.
 func (s *Server) Act(ctx context.Context, id string, action Action, reason string) (ActionResult, error) {
 	for _, a := range acts {
 		if a.action != action {
@@ -123,7 +124,7 @@ func (s *Server) Act(ctx context.Context, id string, action Action, reason strin
 	return ActionResult{}, newProblem(http.StatusNotFound, "there is no action %q", action)
 }
 
-// Undo brings back the version before the last release as whoever is in ctx ([As]), like the API's undoRollout. Its error
+// Undo brings back the version before the last release on behalf of the identity in ctx ([As]), like the API's undoRollout. Its error
 // is a *Problem.
 func (s *Server) Undo(ctx context.Context, rolloutName string, b UndoBody) (record.Release, error) {
 	out, err := audited(ctx, s, "undoRollout", func(e *record.AuditEntry) (*startOutput, error) {
@@ -141,7 +142,7 @@ func (s *Server) Undo(ctx context.Context, rolloutName string, b UndoBody) (reco
 	return out.Body, nil
 }
 
-// Promote lets a release go on without waiting as whoever is in ctx ([As]), like the API's promoteRelease. Its error is a
+// Promote lets a release go on without waiting on behalf of the identity in ctx ([As]), like the API's promoteRelease. Its error is a
 // *Problem.
 func (s *Server) Promote(ctx context.Context, id string, b PromoteBody) (ActionResult, error) {
 	out, err := audited(ctx, s, "promoteRelease", func(e *record.AuditEntry) (*ActionOutput, error) {
@@ -174,11 +175,11 @@ func checkReason(reason string) error {
 	return nil
 }
 
-// changeEvery is the least time between two changes that a page is told of: it reads itself anew each time.
+// changeEvery is the shortest time between two changes that a page is notified of, since it reloads itself each time.
 const changeEvery = time.Second
 
-// Changes streams an event `changed` (server-sent events) whenever something has happened that is wanted, at most once
-// a second, until the reader goes, still returns an error, or the server stops.
+// Changes streams an event `changed` (server-sent events) whenever a wanted update arrives, at most once a second, until
+// the reader leaves, still returns an error, or the server stops.
 func (s *Server) Changes(w http.ResponseWriter, r *http.Request, still func(context.Context) error, wanted func(record.Update) bool) {
 	wanted = seenUpdates(r.Context(), wanted)
 	s.serveStream(r.Context(), w, still, func(ctx context.Context, st *stream) error {
