@@ -81,7 +81,7 @@ func (n *Notifier) deliverAll(ctx context.Context, r *Receiver) (time.Time, erro
 			}
 			return next, n.count(ctx, r)
 		}
-		// A message at hand is finished, and what became of it written, although the daemon stops meanwhile.
+		// A delivery in progress is finished, and its outcome written, even if the daemon is stopping.
 		err = n.deliverOne(context.WithoutCancel(ctx), r, *m)
 		if err := errors.Join(err, n.count(ctx, r)); err != nil {
 			return later, err
@@ -104,7 +104,7 @@ func (n *Notifier) count(ctx context.Context, r *Receiver) error {
 	return nil
 }
 
-// deliverOne tries once and writes what has become of it.
+// deliverOne tries once and records the outcome.
 func (n *Notifier) deliverOne(ctx context.Context, r *Receiver, m record.Outgoing) error {
 	err := n.send(ctx, r, m)
 	m.State, m.Detail = record.OutgoingWaiting, ""

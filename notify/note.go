@@ -14,23 +14,23 @@ import (
 	"github.com/serindev/serin/tell"
 )
 
-// Kind is what a note tells of.
+// Kind is what a note is about.
 type Kind string
 
 // The kinds of notes.
 const (
 	Started  Kind = "started"
 	Step     Kind = "step"     // a step, or the next weight of one, was entered
-	Gate     Kind = "gate"     // a human is asked
-	Hold     Kind = "hold"     // not advancing: time was over for something, or somebody has paused it
+	Gate     Kind = "gate"     // a person is asked
+	Hold     Kind = "hold"     // not advancing: a deadline has passed, or a person has paused it
 	Alarm    Kind = "alarm"    // the split that was seen is not the weight in force
-	Drift    Kind = "drift"    // somebody else has changed the gateway's configuration
+	Drift    Kind = "drift"    // something other than Serin has changed the gateway's configuration
 	Rollback Kind = "rollback" // traffic goes back to stable
 	Finished Kind = "finished"
 )
 
-// Note is one thing that somebody has to hear of. It is all that a message is made from, and is kept until it is
-// delivered; programs get it as JSON.
+// Note is one thing that a receiver has to learn. A message is made from it alone, and it is kept until it is delivered;
+// programs get it as JSON.
 type Note struct {
 	Kind    Kind      `json:"kind"`
 	Rollout string    `json:"rollout"`
@@ -46,20 +46,20 @@ type Note struct {
 	Phase      rollout.Phase     `json:"phase"`
 	Outcome    rollout.Outcome   `json:"outcome,omitempty"`
 	Step       string            `json:"step,omitempty"`
-	// Weight of the canary on the main route that is asked for now.
+	// Weight that is now asked for of the canary on the main route.
 	Weight share.Share `json:"weight"`
 	// Gate that waits for an answer; nil for none.
 	Gate        *GateNote        `json:"gate,omitempty"`
 	Explanation tell.Explanation `json:"explanation"`
 	// Link to the release's page; empty for a daemon without an externalURL.
 	Link string `json:"link,omitempty"`
-	// Title and Text are the note in words, without markup. What users have written stands in them only in a form that
-	// pings nobody and breaks no line.
+	// Title and Text are the note in words, without markup. What users have written is made safe first: it pings nobody and
+	// breaks no line.
 	Title string `json:"title"`
 	Text  string `json:"text"`
 }
 
-// GateNote is what has to be known to answer a gate.
+// GateNote is what a person has to know to answer a gate.
 type GateNote struct {
 	Name      string   `json:"name"`
 	Approvers []string `json:"approvers"`
@@ -75,7 +75,7 @@ type turn struct {
 	event         rollout.Event
 }
 
-// kinds of notes that an event gives; most give none.
+// kinds returns the kinds of notes that an event causes; most cause none.
 func (t turn) kinds() []Kind {
 	var out []Kind
 	switch e := t.event.(type) {
@@ -111,7 +111,7 @@ func (t turn) kinds() []Kind {
 	return out
 }
 
-// note says in a note of the given kind what the event has brought about.
+// note makes a note of the given kind about what the event has changed.
 func (t turn) note(kind Kind, link string) Note {
 	head, s := t.event.Head(), t.after
 	weight := s.Target(t.definition, t.release.ID).Traffic.Weight
@@ -163,7 +163,7 @@ func (n Note) title(event rollout.Event) string {
 	return n.Rollout + ": " + out
 }
 
-// mostParameters of a release are shown in a message; all are in the JSON.
+// mostParameters of a release are shown in a message; the JSON has all of them.
 const mostParameters = 5
 
 func (n Note) text() string {
@@ -194,8 +194,8 @@ func (n Note) text() string {
 	return strings.Join(lines, "\n")
 }
 
-// explained is an explanation as lines. It is put together here, and not taken as a text, since a reason may have line
-// breaks in it.
+// explained renders an explanation as lines. It builds them itself instead of splitting a text, since a reason may contain
+// line breaks.
 func explained(e tell.Explanation) []string {
 	lines := []string{e.Headline}
 	for _, m := range e.Metrics {
@@ -209,7 +209,7 @@ func explained(e tell.Explanation) []string {
 	return lines
 }
 
-// answers say how a gate is answered. Names of releases and gates are ours or the configuration's.
+// answers says how to answer a gate. The names of releases and gates are Serin's own or the configuration's.
 func (n Note) answers() []string {
 	command := n.Release + " " + n.Gate.Name + ` --reason "…"`
 	out := []string{
@@ -223,7 +223,7 @@ func (n Note) answers() []string {
 	return out
 }
 
-// outgoing puts a note into the outbox's form.
+// outgoing converts a note to the outbox's form.
 func (n Note) outgoing(receiver string) (record.Outgoing, error) {
 	body, err := json.Marshal(n)
 	if err != nil {

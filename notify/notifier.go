@@ -16,15 +16,14 @@ import (
 	"github.com/serindev/serin/rollout"
 )
 
-// Outbox remembers what has to be told until it has been. Errors other than the named one mean that nothing was
-// written.
+// Outbox keeps messages until they are delivered. Errors other than the named one mean that nothing was written.
 type Outbox interface {
 	// Untold lists releases with events after those that have been looked at, at most limit.
 	Untold(ctx context.Context, limit int) ([]record.Untold, error)
 	// Events of a release after a number, in order.
 	Events(ctx context.Context, id string, after int) ([]rollout.Event, error)
 	// Tell keeps messages and notes that a release's events up to number to were looked at, in one transaction.
-	// record.ErrConflict: somebody else has looked further than from meanwhile.
+	// record.ErrConflict: another daemon has looked further than from in the meantime.
 	Tell(ctx context.Context, release string, from, to int, messages []record.Outgoing) error
 	// Take gives the message that a receiver gets now, and keeps it from others until lease; nil if there is none, and
 	// next is then when to ask again, zero for never. A message that was tried patience times holds up no other.
@@ -37,20 +36,20 @@ type Outbox interface {
 	PruneOutbox(ctx context.Context, before time.Time) error
 }
 
-// Receiver is a person's or a program's place to be told.
+// Receiver is where a person or a program gets messages.
 type Receiver struct {
 	// Name in logs, metrics and keys.
 	Name string
-	// On is what it is told of.
+	// On lists the kinds of notes that it gets.
 	On []Kind
-	// Send delivers a note once. key is the same however often it is tried. Its errors hold no secret.
+	// Send delivers a note once. key is the same at every try. Its errors contain no secret.
 	Send func(ctx context.Context, key string, n Note) error
 }
 
-// ErrRefused marks a note that the receiver will never take.
+// ErrRefused marks a note that the receiver will never accept.
 var ErrRefused = errors.New("refused")
 
-// RetryError is returned where a receiver says when to try again.
+// RetryError is returned if the receiver says when to try again.
 type RetryError struct {
 	After time.Duration
 	Err   error
@@ -64,7 +63,7 @@ func (e *RetryError) Unwrap() error { return e.Err }
 type Options struct {
 	Outbox    Outbox
 	Receivers []Receiver
-	// Subscribe wakes it when something happens; what happened is read from the outbox.
+	// Subscribe wakes the notifier when something happens; what has happened is read from the outbox.
 	Subscribe func(ctx context.Context) <-chan record.Update
 	// Definition reads the definition that a release was started with from its plan.
 	Definition func(plan json.RawMessage) (*rollout.Definition, error)
@@ -81,13 +80,13 @@ const (
 	sendTimeout = 10 * time.Second
 	// leaseTime is longer than a try with what is written after it.
 	leaseTime = time.Minute
-	// patience is after how many tries, some four minutes, a message holds up those after it no longer.
+	// patience is after how many tries, some four minutes, a message no longer holds up those after it.
 	patience = 8
-	// giveUpAfter: what happened a day ago helps nobody to act any more.
+	// giveUpAfter: nobody can act any more on what happened a day ago.
 	giveUpAfter = 24 * time.Hour
-	// keepFor is how long messages are kept for looking up what became of them.
+	// keepFor is how long messages are kept, so that people can look up what became of them.
 	keepFor = 7 * 24 * time.Hour
-	// lookEvery finds what other daemons on the same store have left.
+	// lookEvery is how often to look for what other daemons on the same store have left.
 	lookEvery = 15 * time.Second
 	// untoldAtOnce bounds what is read in one go.
 	untoldAtOnce = 100
@@ -131,9 +130,8 @@ func New(o Options) *Notifier {
 	return n
 }
 
-// Run turns what has happened and what happens into messages, and delivers them, until ctx ends. A message at hand
-// is finished first. Without receivers it still notes how far it has looked, so that one that is configured later
-// is not told old stories.
+// Run turns past and new events into messages, and delivers them, until ctx ends. A delivery in progress is finished first.
+// Without receivers it still notes how far it has looked, so that one that is configured later does not get stale news.
 func (n *Notifier) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { n.follow(ctx); return nil })
@@ -173,7 +171,7 @@ func (n *Notifier) follow(ctx context.Context) {
 	}
 }
 
-// tell looks at every event that nobody was told of.
+// tell looks at every event that has not been looked at.
 func (n *Notifier) tell(ctx context.Context) error {
 	for {
 		found, err := n.o.Outbox.Untold(ctx, untoldAtOnce)
@@ -207,7 +205,7 @@ func (n *Notifier) tellOf(ctx context.Context, u record.Untold) error {
 	}
 	messages, err := n.messages(u, &known, events)
 	if err != nil {
-		n.o.Log.Error("what happened cannot be told", "release", id, "err", err)
+		n.o.Log.Error("messages about a release cannot be made", "release", id, "err", err)
 	}
 	to := events[len(events)-1].Head().Seq
 	if to <= u.Told {
@@ -237,8 +235,8 @@ func wakeUp(w chan struct{}) {
 	}
 }
 
-// messages are those of the events after the ones that were looked at. The events go on from what is known, and become
-// known.
+// messages returns those for the events that have not been looked at. The events continue from what is known, and are
+// added to it.
 func (n *Notifier) messages(u record.Untold, known *folded, events []rollout.Event) (out []record.Outgoing, err error) {
 	if known.definition == nil {
 		if known.definition, err = n.o.Definition(u.Release.Plan); err != nil {
@@ -265,7 +263,7 @@ func (n *Notifier) messages(u record.Untold, known *folded, events []rollout.Eve
 	return out, nil
 }
 
-// address makes a message to each receiver that wants to hear of it.
+// address makes a message to each receiver that wants the note.
 func (n *Notifier) address(note Note) ([]record.Outgoing, error) {
 	var out []record.Outgoing
 	for _, r := range n.o.Receivers {

@@ -8,14 +8,14 @@ import (
 	"unicode"
 )
 
-// longestLine of a message, in characters: what does not fit is on the page that it links to.
+// longestLine of a message, in characters: the page that it links to has the rest.
 const longestLine = 600
 
 // marks are what chats take for more than itself: <!channel> and @everyone ping everybody, [text](address) hides
 // where a link leads.
 var marks = strings.NewReplacer("<", "‹", ">", "›", "@", "@\u200b", "](", "] (")
 
-// plain makes one line of a text that others have written, which pings nobody in any chat and hides no link.
+// plain turns an external text into a single line that pings nobody in any chat and hides no link.
 func plain(text string) string {
 	text = strings.Map(func(r rune) rune {
 		switch {
@@ -33,8 +33,8 @@ func plain(text string) string {
 	return marks.Replace(string(runes))
 }
 
-// redactor takes an address and its parts out of texts: chat systems put their secrets into paths, users, passwords
-// and parameters.
+// redactor removes an address and its parts from texts: chat systems put their secrets into paths, users, passwords and
+// parameters.
 type redactor struct{ parts []string }
 
 // leastPart is how long a part of an address has to be to be a secret; shorter ones stand in common words.
@@ -72,12 +72,12 @@ var addresses = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^\s"']+`)
 // longestError that is kept and logged.
 const longestError = 300
 
-// oneLine is a text in which nothing is broken, and no blank is more than a space.
+// oneLine returns a text as valid UTF-8, with every run of white space reduced to one space.
 func oneLine(text string) string {
 	return strings.Join(strings.Fields(strings.ToValidUTF8(text, "")), " ")
 }
 
-// text is what err says, without secrets and on one line.
+// text returns the message of err on one line, without secrets.
 func (r redactor) text(err error) string {
 	out := oneLine(err.Error()) // first, as it joins what was apart
 	out = addresses.ReplaceAllString(out, "***")

@@ -1,12 +1,12 @@
-// Package notify answers who has to hear of a release: the people and programs that the daemon's configuration
+// Package notify answers who has to be notified of a release: the people and programs that the daemon's configuration
 // names ([Notifier]), and the systems that a release's webhook steps name ([Caller]).
 //
-// A message goes through an outbox: it is made in the transaction that notes how far events have been looked at, so
-// a restart neither loses nor repeats it, and tried until it is delivered. A call is a task that may happen only
+// A message goes through an outbox: it is created in the transaction that records how far events have been looked at, so
+// a restart neither loses nor repeats it, and it is retried until it is delivered. A call is a task that may happen only
 // once: every try carries the same Idempotency-Key, so a receiver that has seen it can answer without doing it
 // again. Whether a release may go on after an answer is package rollout's decision.
 //
-// Start at [Notifier.Run], then note.go for what is said.
+// Start reading at [Notifier.Run], then note.go for the wording.
 package notify
 
 import (
@@ -25,7 +25,7 @@ import (
 	"github.com/serindev/serin/rollout"
 )
 
-// Message is what a webhook without a body of its own gets.
+// Message is the body that a webhook gets if it has none of its own.
 type Message struct {
 	Rollout    string            `json:"rollout"`
 	Release    string            `json:"release"`
@@ -138,7 +138,7 @@ func retryable(code int) bool {
 	return code == http.StatusRequestTimeout || code == http.StatusTooEarly || code == http.StatusTooManyRequests
 }
 
-// redact takes the address out of an error of package http: chat systems put a secret into it.
+// redact removes the address from an error of package http: chat systems put a secret into it.
 func redact(err error) error {
 	if e, ok := errors.AsType[*url.Error](err); ok {
 		return e.Err
@@ -146,7 +146,7 @@ func redact(err error) error {
 	return err
 }
 
-// host is the part of an address that may be shown.
+// host returns the part of an address that may be shown.
 func host(address string) string {
 	u, err := url.Parse(address)
 	if err != nil {
