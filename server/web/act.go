@@ -12,7 +12,7 @@ import (
 	"github.com/serindev/serin/server"
 )
 
-// start starts a release from the form of a rollout: parameters are the fields p-NAME.
+// start starts a release from a rollout's form, whose fields p-NAME are its parameters.
 func (s *site) start(w http.ResponseWriter, r *http.Request, _ *session) error {
 	body := server.StartBody{Supersede: r.PostForm.Get("supersede") != "", Anyway: r.PostForm.Get("anyway") != "", Key: strings.TrimSpace(r.PostForm.Get("key"))}
 	for field, values := range r.PostForm {
@@ -90,7 +90,7 @@ func (s *site) act(w http.ResponseWriter, r *http.Request, _ *session) error {
 	return nil
 }
 
-// live tells an open page that it is no longer up to date.
+// live notifies an open page that it is out of date.
 func (s *site) live(w http.ResponseWriter, r *http.Request, sess *session) error {
 	q := r.URL.Query()
 	name, id := q.Get("rollout"), q.Get("release")

@@ -17,7 +17,7 @@ import (
 	"github.com/serindev/serin/workload"
 )
 
-// Record is all that is known of a release; its page and its report are made of nothing else.
+// Record is everything that is known about a release; its page and its report are made from it alone.
 type Record struct {
 	View        record.View
 	Explanation tell.Explanation
@@ -72,7 +72,7 @@ type Pill struct{ Text, Class string }
 // Pair is a name with its value.
 type Pair struct{ Name, Value string }
 
-// Answer is what somebody has answered to a gate.
+// Answer is an answer that was given at a gate.
 type Answer struct {
 	Gate, By, Reason string
 	Answer           Pill
@@ -112,7 +112,7 @@ type Split struct {
 	Evidence    Meter
 }
 
-// Meter is evidence beside what is needed of it.
+// Meter shows evidence against how much is needed.
 type Meter struct {
 	Name, Text string
 	// Filled is 0 to 100.

@@ -50,7 +50,7 @@ func (d *drawings) scopes(ctx context.Context, v record.View, read func(context.
 		last, ok := d.kept[key]
 		d.mu.Unlock()
 		if !ok || last.moment != now {
-			// Whoever asks meanwhile gets the same; if the one who has asked goes away, the others get it all the same.
+			// Concurrent requests share the result, even if the first one is cancelled.
 			got, err, _ := d.once.Do(key, func() (any, error) {
 				return d.draw(context.WithoutCancel(ctx), v, i, name, now, read)
 			})

@@ -132,7 +132,7 @@ func aboutWords(d rollout.Deadline) string {
 	case rollout.BlindFor:
 		return "nothing can be seen of the canary"
 	case rollout.PromoteMax:
-		return "nobody has brought stable to the new version"
+		return "stable has not been brought to the new version"
 	case rollout.GateExpired:
 	}
 	return "time is over"
@@ -153,7 +153,7 @@ func stepAt(v record.View) rollout.Step {
 	return nil
 }
 
-// activeHeadline is that of a release that goes on by itself, or holds for a reason of its own.
+// activeHeadline is the headline of a release that continues by itself, or holds for a reason of its own.
 func activeHeadline(v record.View, now time.Time) Headline {
 	s, what := v.State, subjectOf(v)
 	holds := s.Holds(&rollout.Definition{Steps: v.Steps}, now)
@@ -194,7 +194,7 @@ func holding(v record.View, holds []rollout.Hold, now time.Time) string {
 			}
 			return "the gateway does not split the traffic as it was asked to"
 		case rollout.Contested:
-			return "somebody else keeps writing the gateway's configuration"
+			return "another program keeps changing the gateway's configuration"
 		default:
 		}
 	}

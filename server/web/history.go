@@ -84,7 +84,7 @@ func (s *site) history(w http.ResponseWriter, r *http.Request, sess *session) er
 		Choice{Value: string(rollout.RollingBack), Text: "rolling back"}, Choice{Value: string(rollout.PhaseEnded), Text: "ended"})
 	known := func(list []Choice) bool { return slices.ContainsFunc(list, func(c Choice) bool { return c.Chosen }) }
 	if !known(page.Outcomes) || !known(page.Phases) {
-		return &httpError{http.StatusBadRequest, "The filter has a word that is none of the list"}
+		return &httpError{http.StatusBadRequest, "The filter has a value that is not on the list"}
 	}
 	since, until, err := days(page.From, page.To)
 	if err != nil {
@@ -150,7 +150,7 @@ type auditRow struct {
 	What string
 }
 
-// signs are the actions that only say who was there: they are left out unless somebody asks for them.
+// signs are the actions that only show who was there: they are left out unless the reader asks for them.
 var signs = []string{"signIn", "signOut"}
 
 // actionWords are the actions as people say them.

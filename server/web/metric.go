@@ -305,7 +305,7 @@ func (s *sum) value() float64 {
 	return s.bad / s.of
 }
 
-// sequenceChart shows the ratio with its confidence sequence beside the margin.
+// sequenceChart shows the ratio with its confidence sequence, against the margin.
 func sequenceChart(id string, looks []server.Look, m *judge.MetricVerdict) chart.Chart {
 	line, band := chart.Line{Name: "ratio, canary to baseline", Class: "canary"}, chart.Band{Name: "confidence sequence", Class: "canary"}
 	for _, part := range chunks(looks, bins) {

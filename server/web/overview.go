@@ -17,7 +17,7 @@ import (
 	"github.com/serindev/serin/server"
 )
 
-// perPage rows are quick to make and to draw; those that need somebody come first.
+// perPage is how many rows a page has: few enough to be quick. Those that need a person come first.
 const perPage = 100
 
 type overviewPage struct {
@@ -94,7 +94,7 @@ func (s *site) overview(w http.ResponseWriter, r *http.Request, sess *session) e
 	return s.show(w, r, http.StatusOK, "overview", sess, page)
 }
 
-// newOverview is page n of the rollouts whose names or versions contain query, for somebody at a time.
+// newOverview makes page n of the rollouts whose names or versions contain query, as a person sees them at a time.
 func (s *site) newOverview(ctx context.Context, query string, n int, who server.Identity, now time.Time) (*overviewPage, error) {
 	rollouts, err := s.sight.Rollouts(ctx)
 	if err != nil {
@@ -177,7 +177,7 @@ func newRolloutRow(ctx context.Context, v record.View, who server.Identity, now 
 	return row
 }
 
-// groupOf is where on the overview a rollout stands.
+// groupOf returns the group of the overview that a rollout belongs to.
 func groupOf(v record.View, now time.Time) int {
 	news := v.State.Ended() && now.Sub(v.State.EndedAt) < recent
 	bad := v.State.Outcome == rollout.RolledBack || v.State.Outcome == rollout.Failed
@@ -219,7 +219,7 @@ func afterwards(v record.View) string {
 	return out
 }
 
-// whoActs says who has to do what; empty where Serin goes on by itself.
+// whoActs says who has to do what; empty if Serin continues by itself.
 func whoActs(v record.View) string {
 	switch {
 	case len(v.Trouble) > 0:
@@ -236,7 +236,7 @@ func whoActs(v record.View) string {
 	return ""
 }
 
-// isActor tells whether somebody may do what [whoActs] asks for.
+// isActor reports whether a person may do what [whoActs] asks for.
 func isActor(ctx context.Context, v record.View, who server.Identity) bool {
 	switch {
 	case who.Name == "":

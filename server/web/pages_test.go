@@ -127,7 +127,7 @@ func TestTheLastReleaseIsUndone(t *testing.T) {
 	require.NoError(t, err)
 	stale := olga.get("/releases/" + second)
 	p := olga.submit(stale, "Yes, undo", url.Values{"reason": {"orders are lost"}})
-	require.Contains(t, p.body, "The version before is being brought back.")
+	require.Contains(t, p.body, "The previous version is being brought back.")
 	id := strings.TrimPrefix(strings.Split(p.path, "?")[0], "/releases/")
 	v := d.until(id, func(v record.View) bool { return v.State.Ended() })
 	require.Equal(t, rollout.Released, v.State.Outcome)

@@ -25,12 +25,12 @@ const (
 	// looksAtOnce is a page of the store.
 	looksAtOnce = 2000
 	// newestEvents are listed on the page of a release, perEvents on each page of all of them: a release that waits for
-	// weeks beside somebody who edits the gateway has thousands.
+	// weeks while someone edits the gateway has thousands.
 	newestEvents = 60
 	perEvents    = 200
 )
 
-// record reads all that is known of a release.
+// record reads everything that is known about a release.
 func (s *site) record(ctx context.Context, id string) (Record, error) {
 	r, err := s.outline(ctx, id)
 	if err != nil {
@@ -105,7 +105,7 @@ type Gate struct {
 	Who      string
 	// Approve and Reject say on the buttons what they do.
 	Approve, Reject string
-	// May is false for somebody who may not answer; Why says who may.
+	// May is false for a reader who may not answer; Why says who may.
 	May      bool
 	Why      string
 	Waiting  string
@@ -114,13 +114,13 @@ type Gate struct {
 	Summary string
 }
 
-// Ask is an action within reach: a button that opens what asks once.
+// Ask is an action that is offered: a button that opens a confirmation.
 type Ask struct {
 	Action, Button, Title, Text, Class string
 	Reason                             bool
 	// Key: the same does nothing twice; empty for what has none.
 	Key string
-	// Needed: the reason is. Options are what may be chosen besides.
+	// Needed: the reason is mandatory. Options are further choices.
 	Needed  bool
 	Options []Pair
 
@@ -164,7 +164,7 @@ func (s *site) release(w http.ResponseWriter, r *http.Request, sess *session) er
 	return s.show(w, r, http.StatusOK, "release", sess, page)
 }
 
-// titleOf names a release's page among a browser's tabs.
+// titleOf names a release's page in a browser tab.
 func titleOf(v record.View) string {
 	name := v.Rollout
 	if version := rollout.Version(v.State.Parameters); version != "" {
@@ -206,7 +206,7 @@ func (s *site) events(w http.ResponseWriter, r *http.Request, sess *session) err
 	return s.show(w, r, http.StatusOK, "all-events", sess, page)
 }
 
-// predecessor is the address that compares a release with the one before it; empty for the first one.
+// predecessor returns the address that compares a release with the previous one; empty for the first one.
 func (s *site) predecessor(ctx context.Context, v record.View) (string, error) {
 	rs, err := s.sight.History(ctx, record.Filter{Rollout: v.Rollout, Before: v.Release.ID, Limit: 1})
 	if err != nil || len(rs) == 0 {
@@ -243,7 +243,7 @@ func alarmWords(v record.View) string {
 	return capital(strings.TrimPrefix(tell.Contradiction(verdict.Contradictions[0]), "alarm: ")) + "."
 }
 
-// actionsFor are what an operator may ask of a release that runs.
+// actionsFor lists what an operator may ask of a running release.
 func actionsFor(v record.View) []Ask {
 	if v.State.Phase != rollout.Active {
 		return nil
@@ -268,15 +268,15 @@ func actionsFor(v record.View) []Ask {
 	return append(out, Ask{verb: server.VerbRollback, Action: string(server.Rollback), Button: "Roll back", Title: "Roll back now?", Text: "All traffic goes back to stable at once.", Class: "danger", Reason: true})
 }
 
-// mayOverride tells whether somebody may let a release go on without waiting.
+// mayOverride reports whether a person may let a release go on without waiting.
 func mayOverride(ctx context.Context, who server.Identity, v record.View) bool {
 	name, roles, err := who.Approver(ctx, server.VerbPromote, v.Rollout)
 	return err == nil && (v.Definition == nil || v.Definition.MayOverride(name, roles, v.State.StartedBy) == nil)
 }
 
-// undoable: this is the newest release, it is over, and the version before the one in service can come back. One that
-// was released has brought the version in service. After any other the version in service is that of a release before
-// it, and it can be replaced where versions are deployed: sets of servers were used by the newest release.
+// undoable: this is the newest release, it is over, and the version before the one in service can come back. If it was
+// released, it brought the version in service. Otherwise an earlier release did, and that can be undone only where
+// versions are deployed: without Kubernetes the newest release has used the other set of servers.
 func (s *site) undoable(ctx context.Context, v record.View) bool {
 	if !v.State.Ended() {
 		return false
@@ -305,7 +305,7 @@ func undoText(v record.View) string {
 	return "All traffic goes to what was in service before " + what + ", at once and without being compared. It is a release of its own."
 }
 
-// promoteAsk says what would not be waited for.
+// promoteAsk says what the release would no longer wait for.
 func promoteAsk(v record.View) Ask {
 	return Ask{
 		verb: server.VerbPromote, Action: "promote", Button: "Go on", Title: "Go on without waiting, on your responsibility?", Reason: true, Needed: true,

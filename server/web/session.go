@@ -19,7 +19,7 @@ import (
 	"github.com/serindev/serin/server"
 )
 
-// session is who is signed in. It is kept in the browser, sealed, so that several daemons can serve one person, and a
+// session is a signed-in person. It is kept in the browser, sealed, so that several daemons can serve one person and a
 // restart signs nobody out. A session that was begun with a token holds it: it ends when the token is revoked. One that
 // was begun at an identity provider holds the person's groups. Each request asks what roles these give today, and the
 // provider is asked for them again every [Options.Recheck].
@@ -46,11 +46,11 @@ const (
 )
 
 const (
-	// ticketAge is how long somebody may take at the identity provider.
+	// ticketAge is how long a person may take at the identity provider.
 	ticketAge = 10 * time.Minute
-	// touchEvery is how often a session that is in use is written again.
+	// touchEvery is how often the cookie of a session in use is renewed.
 	touchEvery = time.Minute
-	// maxSignedOut sessions are remembered; beyond that those which would have ended are forgotten first.
+	// maxSignedOut ended sessions are remembered; beyond that, those that would have expired by now are forgotten first.
 	maxSignedOut = 10_000
 	// minKey is how many bytes a key has at least.
 	minKey = 32
@@ -61,7 +61,7 @@ const (
 // errSignedOut says that nobody is signed in.
 var errSignedOut = errors.New("nobody is signed in")
 
-// sealer seals what browsers keep, and makes the words that protect forms.
+// sealer encrypts what browsers keep, and makes the CSRF words of forms.
 type sealer struct {
 	aead   cipher.AEAD
 	macKey []byte
@@ -90,7 +90,7 @@ func newSealer(key []byte) (*sealer, error) {
 	return &sealer{aead, macKey}, nil
 }
 
-// close seals v for one purpose: what was sealed for another does not open.
+// close seals v for one purpose: it cannot be opened for another.
 func (s *sealer) close(purpose string, v any) (string, error) {
 	b, err := json.Marshal(v)
 	if err != nil {
@@ -114,7 +114,7 @@ func (s *sealer) open(purpose, sealed string, v any) error {
 	return nil
 }
 
-// csrf is the word that forms of a session carry.
+// csrf returns the word that the forms of a session carry.
 func (s *sealer) csrf(session string) string {
 	h := hmac.New(sha256.New, s.macKey)
 	h.Write([]byte(session))
@@ -146,15 +146,15 @@ func cookie(r *http.Request, name string) string {
 	return c.Value
 }
 
-// begin signs somebody in.
+// begin signs a person in.
 func (s *site) begin(w http.ResponseWriter, r *http.Request, sess session) error {
 	now := time.Now()
 	sess.ID, sess.Began, sess.Seen = rand.Text(), now, now
 	return s.keep(w, r, &sess)
 }
 
-// confirm goes on with a session of the same person, or signs somebody in. What the provider has confirmed again and
-// again still ends after [Options.MaxAge].
+// confirm continues a session of the same person, or begins one. However often the provider confirms it, a session ends
+// after [Options.MaxAge].
 func (s *site) confirm(w http.ResponseWriter, r *http.Request, sess session) error {
 	before, err := s.session(r)
 	if err != nil || before.Token != "" || before.Name != sess.Name {
@@ -203,13 +203,13 @@ func (s *site) session(r *http.Request) (*session, error) {
 	return &sess, nil
 }
 
-// stale tells whether the provider has to be asked again who somebody is.
+// stale reports whether the provider has to confirm again who a person is.
 func (s *site) stale(sess *session) bool {
 	return sess.Token == "" && time.Since(sess.Confirmed) >= s.o.Recheck
 }
 
-// askAgain sends somebody through the provider, which needs no click while it knows them, and back to the page. What a
-// form wanted is not done: its sender may have lost the role for it.
+// askAgain sends a person through the provider, which takes no click while it knows them, and back to the page. A form is
+// not acted on: its sender may have lost the role for it.
 func (s *site) askAgain(w http.ResponseWriter, r *http.Request) error {
 	if isScript(r) {
 		w.Header().Set("Serin-Sign-In", "again")
@@ -227,7 +227,7 @@ func (s *site) askAgain(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// signedIn lets in who is signed in and may read; others are led to the sign-in page and back.
+// signedIn lets in a person who is signed in and may read; anyone else is sent to the sign-in page and back.
 func (s *site) signedIn(f func(http.ResponseWriter, *http.Request, *session) error) func(http.ResponseWriter, *http.Request) error {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		sess, err := s.session(r)
@@ -241,7 +241,7 @@ func (s *site) signedIn(f func(http.ResponseWriter, *http.Request, *session) err
 		if s.stale(sess) && r.URL.Path != "/sign-out" {
 			return s.askAgain(w, r)
 		}
-		// What a page does by itself is not the person's doing: it keeps no session alive.
+		// A page that updates itself must not keep a session alive: its person may have left.
 		if now := time.Now(); !isScript(r) && now.Sub(sess.Seen) >= touchEvery {
 			sess.Seen = now
 			if err := s.keep(w, r, sess); err != nil {
@@ -255,13 +255,13 @@ func (s *site) signedIn(f func(http.ResponseWriter, *http.Request, *session) err
 	}
 }
 
-// isScript tells whether a page's script asks.
+// isScript reports whether the request comes from a page's script.
 func isScript(r *http.Request) bool {
 	return r.Header.Get("X-Serin-Live") != "" || r.URL.Path == server.LivePath
 }
 
-// ownForm refuses what does not come from a form of ours: another site's page has neither our origin nor the session's
-// word.
+// ownForm refuses a request that does not come from one of our forms: another site's page has neither our origin nor the
+// session's CSRF word.
 func (s *site) ownForm(f func(http.ResponseWriter, *http.Request, *session) error) func(http.ResponseWriter, *http.Request, *session) error {
 	return func(w http.ResponseWriter, r *http.Request, sess *session) error {
 		if err := sameOrigin(r); err != nil {
@@ -293,14 +293,14 @@ func (s *site) isSignedOut(id string) bool {
 	return out
 }
 
-// forget ends a session, so that a copy of its cookie is worth nothing either: here at once, and after a restart or in
-// the daemon that takes over because the store remembers it.
+// forget revokes a session, and with it every copy of its cookie: at once in this process, and through the store also
+// after a restart and in a daemon that takes over.
 func (s *site) forget(ctx context.Context, sess *session) {
 	if s.o.Sessions != nil {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sessionTimeout)
 		defer cancel()
 		if err := s.o.Sessions.SignOut(ctx, sess.ID, sess.Began.Add(s.o.MaxAge), time.Now()); err != nil {
-			s.o.Log.Error("a session that was ended counts as ended until this daemon stops only", "by", sess.who.Name, "err", err)
+			s.o.Log.Error("an ended session will be valid again after a restart: the store did not take its end", "by", sess.who.Name, "err", err)
 		}
 	}
 	s.mu.Lock()

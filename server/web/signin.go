@@ -32,8 +32,8 @@ func (s *site) askWho(w http.ResponseWriter, r *http.Request, status int, to, wr
 	return s.show(w, r, status, "sign-in", nil, page)
 }
 
-// signIn signs in by token. There is no session yet, so the origin alone protects the form: another site could at most
-// sign somebody in under its own token, and has no way to.
+// signIn signs in by token. There is no session yet, so only the origin protects the form: all that another site
+// could try is to sign a person in with its own token, and the check of the origin prevents that.
 func (s *site) signIn(w http.ResponseWriter, r *http.Request) error {
 	if err := sameOrigin(r); err != nil {
 		return err
@@ -61,7 +61,7 @@ func (s *site) signOut(w http.ResponseWriter, r *http.Request, sess *session) er
 	return nil
 }
 
-// ticket is what the browser keeps while its owner is at the identity provider.
+// ticket is kept in the browser while its owner is at the identity provider.
 type ticket struct {
 	Ticket string    `json:"ticket"`
 	To     string    `json:"to"`
@@ -78,7 +78,7 @@ func (s *site) toProvider(w http.ResponseWriter, r *http.Request) error {
 	if s.o.Provider == nil {
 		return errNoProvider
 	}
-	// The ticket has to come back to the host that the provider knows; whoever came by another name starts there.
+	// The ticket has to come back to the host that the provider knows; a browser that came by another name starts there.
 	if u, err := url.Parse(s.o.ExternalURL); err == nil && u.Host != "" && !strings.EqualFold(u.Host, r.Host) {
 		http.Redirect(w, r, strings.TrimSuffix(s.o.ExternalURL, "/")+"/sign-in", http.StatusSeeOther)
 		return nil
@@ -113,7 +113,7 @@ func (s *site) fromProvider(w http.ResponseWriter, r *http.Request) error {
 	}
 	if err != nil {
 		s.o.Server.SignInFailed(r.Context(), "provider", err)
-		// Errors of a provider that are meant for people are short sentences; others may hold what is not theirs.
+		// Errors that a provider means for people are short sentences; others may contain what people should not see.
 		why := "The identity provider's answer could not be verified. Begin again; the daemon's log says more."
 		var refused interface{ Refused() string }
 		if errors.As(err, &refused) {

@@ -1,7 +1,7 @@
 // Package web answers what people see: pages to watch releases, to decide at gates, and to find out afterwards why one
 // was rolled back.
 //
-// It computes nothing: what it shows is what the daemon knows, and what it does goes through the same door as the API
+// It computes nothing: it shows what the daemon knows, and acts through the same methods as the API
 // ([server.Server.Act] and its like). Pages are made on the server, whole, from embedded templates; they work without
 // scripts, which only keep an open page up to date. Nothing is loaded from elsewhere, and the Content-Security-Policy
 // says so to the browser.
@@ -171,7 +171,7 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mux.ServeHTTP(w, r)
 }
 
-// httpError is an error of the pages themselves, in words for people.
+// httpError is an error of the pages themselves, worded for people.
 type httpError struct {
 	status int
 	text   string
@@ -240,7 +240,7 @@ type Who struct {
 	Roles []string
 }
 
-// roleWords are somebody's roles, with the rollouts that they hold for where that is not all of them.
+// roleWords lists a person's roles, with the rollouts that they hold for if that is not all of them.
 func roleWords(who server.Identity) []string {
 	out := slices.Clone(who.Roles)
 	for _, g := range who.Bound {
@@ -251,14 +251,14 @@ func roleWords(who server.Identity) []string {
 	return out
 }
 
-// may tells whether somebody may do something to a rollout, for what a page offers: what cannot be found out now is not
-// offered. Whether it is done is asked again then.
+// may decides whether a page offers a person an action. If that cannot be determined now, it does not; the action itself
+// is checked again when it is requested.
 func may(ctx context.Context, who server.Identity, verb server.Verb, rolloutName string) bool {
 	ok, err := who.May(ctx, verb, rolloutName)
 	return ok && err == nil
 }
 
-// mayAnswer tells whether somebody may answer the open gate or question of a release; the error says who may.
+// mayAnswer returns an error, which says who may, unless a person may answer the open gate or question of a release.
 func mayAnswer(ctx context.Context, who server.Identity, v record.View) error {
 	name, roles, err := who.Approver(ctx, server.VerbApprove, v.Rollout)
 	if err != nil {
@@ -301,8 +301,8 @@ func (s *site) show(w http.ResponseWriter, r *http.Request, status int, name str
 	return nil
 }
 
-// visible replaces the characters of a page that nobody sees and that change how the rest is read: controls, and those
-// that turn the direction of what follows. Users have written them; templates have none.
+// visible replaces invisible characters that change how the rest of a page is read: controls, and those that turn the
+// direction of text. They can only come from what users have written, since templates contain none.
 func visible(page []byte) []byte {
 	return bytes.Map(func(r rune) rune {
 		if r != '\n' && r != '\t' && unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
@@ -312,7 +312,7 @@ func visible(page []byte) []byte {
 	}, page)
 }
 
-// here is the page's own address without what was only told once.
+// here is the page's own address, without the notice of what was just done.
 func here(r *http.Request) string {
 	if r.Method != http.MethodGet {
 		return "/"
@@ -326,14 +326,14 @@ func here(r *http.Request) string {
 
 // notices are what a page says after something was done, by the word in its address.
 var notices = map[string]string{
-	"start": "The release is started.", "pause": "Paused. Looks go on, and a fail still rolls back.", "resume": "Resumed.", "promote": "It goes on without waiting.", "undo": "The version before is being brought back.",
+	"start": "The release is started.", "pause": "Paused. Looks go on, and a fail still rolls back.", "resume": "Resumed.", "promote": "It goes on without waiting.", "undo": "The previous version is being brought back.",
 	"rollback": "Rolling back: all traffic goes to stable.", "cancel": "Cancelled.", "dismiss-alarm": "The alarm is dismissed for this weight.",
 	"approve": "Approved.", "reject": "Rejected: the release goes back.", "wait": "It goes on waiting.", "signOut": "You are signed out.",
-	"confirm":   "Your sign-in is confirmed. Nothing was done: do it again.",
+	"confirm":   "Your sign-in is confirmed. Nothing has been done yet: please try again.",
 	"supersede": "The active release goes back first; the new one starts then.",
 }
 
-// local keeps a way back inside of this site; anything else is the first page.
+// local returns an address within this site unchanged, and the first page for anything else.
 func local(to string) string {
 	u, err := url.Parse(to)
 	if err != nil || u.Scheme != "" || u.Host != "" || u.Opaque != "" || u.User != nil || !strings.HasPrefix(to, "/") ||
