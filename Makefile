@@ -6,12 +6,12 @@ SHELL       := /bin/bash
 
 export GO ?= go
 
-# The version comes from git; in a tree without git give VERSION=…, or there is none.
+# The version comes from git. In a tree without git, set VERSION=…; otherwise there is none.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 
-# Serin is a static binary. Only the race detector needs cgo; all else shares one build cache without it.
+# Serin is a static binary. Only the race detector needs cgo; everything else is built without it and shares one cache.
 export CGO_ENABLED := 0
-# The version is given above, so go need not ask git, which refuses in a folder that belongs to somebody else.
+# The version is set above, so go need not ask git, which refuses to work in a folder that another user owns.
 export GOFLAGS := $(GOFLAGS) -buildvcs=false
 
 FUZZTIME  ?= 20s
@@ -20,6 +20,7 @@ BENCHTIME ?= 1s
 RELEASES  ?= 400
 SAMPLE    ?= 1
 SEED      ?= 1
+PLATFORMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
 PACKAGE   ?= traffic analysis judge/statespace judge/sequential rollout
 
 bin := .toolchain/bin
@@ -52,7 +53,7 @@ check: lint
 	@$(GO) vet ./...
 	@tools/test quick
 
-## race: with the race detector what `make test` tests without it, because the binaries are large
+## race: with the race detector, the packages that `make test` tests without it because their binaries are large
 .PHONY: race
 race: deps tools
 	@tools/test race
@@ -62,7 +63,7 @@ race: deps tools
 lint: $(bin)/golangci-lint
 	@$(bin)/golangci-lint run ./...
 
-## lint-selftest: see that the linter still stops what the architecture forbids
+## lint-selftest: prove that the linter still refuses what the architecture forbids
 .PHONY: lint-selftest
 lint-selftest: $(bin)/golangci-lint
 	@tools/lint/selftest
@@ -77,13 +78,13 @@ fmt: $(bin)/golangci-lint
 fuzz:
 	@tools/fuzz $(FUZZTIME)
 
-## mutate: see that the tests notice mistakes in the core (PACKAGE=rollout; SAMPLE=0.2 SEED=2 tries some; FRESH=1 also what was noticed before)
+## mutate: check that tests notice mistakes in the core (PACKAGE=rollout takes one, SAMPLE=0.2 SEED=2 a part of the mistakes, FRESH=1 forgets earlier runs)
 .PHONY: mutate
 mutate: $(bin)/gremlins
 	@$(GO) build -o bin/mutation ./internal/mutation
 	@nice -n 19 bin/mutation -gremlins $(bin)/gremlins -sample $(SAMPLE) -seed $(SEED) $(if $(FRESH),-fresh) $(PACKAGE)
 
-## reliability: every fault with every kind of canary at every place, and docs/reliability.md from what came out
+## reliability: every fault with every kind of canary at every step; writes the outcome into docs/reliability.md
 .PHONY: reliability
 reliability: deps
 	@$(GO) test ./engine -count=1 -timeout 60m -run '^TestABadVersionNeverStays' -reliability $(CURDIR)/docs/reliability.md
@@ -99,22 +100,22 @@ bench: deps tools
 exam:
 	@$(GO) run ./simulation/exam -releases $(RELEASES) -keep .exam.jsonl
 
-## generate: schema, reference and whatever else is made from the code; a test fails if it is stale
+## generate: schema, reference and everything else that is made from the code; a test fails if it is stale
 .PHONY: generate
 generate:
 	@$(GO) generate ./...
 
-## vuln: known vulnerabilities in what is built; asks the vulnerability database online
+## vuln: known vulnerabilities in what is built; queries the online vulnerability database
 .PHONY: vuln
 vuln: $(bin)/govulncheck
 	@$(bin)/govulncheck ./...
 
-## tools: the servers of the tests: Traefik and Prometheus from PATH, or built once into .toolchain/bin with the test cluster, Helm, kustomize, kubeconform and schemathesis
+## tools: the servers of the tests: Traefik and Prometheus from PATH, or built once into .toolchain/bin with the test cluster, Helm, kustomize, kubeconform, schemathesis and cyclonedx-gomod
 .PHONY: tools
 tools: gateway prometheus
-	@tools/build etcd kubernetes kwok helm kustomize kubeconform schemathesis
+	@tools/build etcd kubernetes kwok helm kustomize kubeconform schemathesis cyclonedx
 
-## gateway: Traefik alone, from PATH or built once: what the demo and the tutorial need
+## gateway: only Traefik, from PATH or built once: all that the demo and the tutorial need
 .PHONY: gateway
 gateway:
 	@tools/build traefik
@@ -128,16 +129,25 @@ prometheus:
 deps:
 	@tools/deps
 
+## dist: dist/: archives for Linux and macOS, container image, chart, SBOMs and checksums, the same bytes each time (PLATFORMS=linux/amd64)
+.PHONY: dist
+dist: $(bin)/cyclonedx-gomod
+	@tools/build helm
+	@rm -rf dist
+	@VERSION=$(VERSION) tools/dist dist $(PLATFORMS)
+
 ## clean: remove what was built, but not the tools
 .PHONY: clean
 clean:
-	@rm -rf bin .demo
+	@rm -rf bin dist .demo
 
-# The scripts know whether there is anything to do.
-.PHONY: $(bin)/golangci-lint $(bin)/govulncheck $(bin)/gremlins
+# The scripts decide whether there is anything to do.
+.PHONY: $(bin)/golangci-lint $(bin)/govulncheck $(bin)/gremlins $(bin)/cyclonedx-gomod
 $(bin)/golangci-lint:
 	@tools/build lint
 $(bin)/govulncheck:
 	@tools/build vuln
 $(bin)/gremlins:
 	@tools/build gremlins
+$(bin)/cyclonedx-gomod:
+	@tools/build cyclonedx

@@ -134,7 +134,7 @@ serin daemon does the work; the other commands speak to it.`,
 		a.rollbackCmd(), a.undoCmd(), a.cancelCmd(), a.dismissCmd())
 	add(groupLook, a.statusCmd(), a.watchCmd(), a.explainCmd(), a.historyCmd(), a.auditCmd(), a.reportCmd())
 	add(groupJudge, a.judging()...)
-	add(groupRun, daemonCmd(), a.validateCmd(), a.migrateCmd(), a.tokenCmd(), a.versionCmd())
+	add(groupRun, daemonCmd(), a.validateCmd(), a.migrateCmd(), a.tokenCmd(), a.versionCmd(), manCmd())
 	root.SetHelpCommandGroupID(groupRun)
 	root.SetCompletionCommandGroupID(groupRun)
 	return root
