@@ -3,8 +3,7 @@
 // test of the package itself notices is a hole in the tests, and fails the run unless tools/gremlins/survivors.txt says
 // why no test can notice it.
 //
-// Gremlins looks up go in PATH, and what it finds there is this program under the name go: it decides how a mutant is
-// tested. Start reading at [subject.run] for the one side and at [standIn] for the other.
+// Gremlins looks up go in PATH and finds this program under that name, which decides how a mutant is tested. Start reading at [subject.run] for the one side and at [standIn] for the other.
 package main
 
 import (
@@ -119,7 +118,7 @@ func (p subject) run(ctx context.Context) ([]mutant, error) {
 		return nil, err
 	}
 	report := filepath.Join(work, "report.json")
-	// The mutants are what is tested: gremlins' own limits of time depend on how busy the machine is, so ours count.
+	// Gremlins' own time limit depends on how busy the machine is, so it is set out of reach: the stand-in has limits.
 	args := []string{"unleash", "--workers", "1", "--timeout-coefficient", "100000", "--output", report, "--output-statuses", "l"}
 	for _, kind := range []string{"invert-logical", "invert-loopctrl", "invert-assignments", "invert-bitwise", "invert-bwassign", "remove-self-assignments"} {
 		args = append(args, "--"+kind)

@@ -19,8 +19,8 @@ import (
 // instructionsVariable names the file with the instructions, in the environment of the stand-in.
 const instructionsVariable = "SERIN_MUTATION"
 
-// Limits of one test run, each far above what the unchanged package needs. A mutant that never ends uses processor
-// time or memory; how long that takes by the clock depends on the machine.
+// Limits of one test run, each far above what the unchanged package needs. A mutant that never ends uses up processor
+// time or memory, which does not depend on how busy the machine is, as time by the clock does.
 const (
 	processorSeconds = 30
 	memoryBytes      = 6 << 30
@@ -36,7 +36,7 @@ const (
 	leftOut  = "left out"  // not in the sample
 )
 
-// exits are the codes by which gremlins knows what became of a mutant. It has none for the last.
+// exits are the codes that tell gremlins what became of a mutant. Gremlins has none for the last.
 var exits = map[string]int{killed: 1, timedOut: 1, lived: 0, unviable: 2, leftOut: 2}
 
 // instructions are what the stand-in is given by the program that started gremlins.
@@ -88,11 +88,11 @@ func (in instructions) answer(args []string) (int, error) {
 	case len(args) > 0 && args[0] == "test":
 		return in.mutant()
 	}
-	return 0, fmt.Errorf("gremlins called go %s, and nobody knows what for: was it updated?", strings.Join(args, " "))
+	return 0, fmt.Errorf("gremlins called go %s, which this program does not answer: has gremlins been updated?", strings.Join(args, " "))
 }
 
-// cover sees that the tests pass as long as there is no mistake, and says that they cover everything. Gremlins tries no
-// mutant on a line that no test reaches, and by go's account none reaches a constant or the condition of a case.
+// cover checks that the tests pass without any mistake, and reports that they cover everything: gremlins skips mutants on
+// lines that no test reaches, and go's coverage never counts a constant or the condition of a case as reached.
 func (in instructions) cover(profile string) (int, error) {
 	outcome, output, err := in.test(filepath.Join(in.Tree, in.Package))
 	if err != nil {

@@ -139,8 +139,8 @@ type verdict struct {
 	folder                           string
 	tried, noticed, unviable, listed int
 	sampled                          bool
-	holes                            []mutant // that no test noticed, and nothing excuses
-	stale                            []site   // that the list excuses although a test notices them, or they are gone
+	holes                            []mutant // neither noticed nor listed
+	stale                            []site   // listed, although a test notices them or they are gone
 }
 
 func judge(folder string, mutants []mutant, list map[site]string, sampled bool) verdict {
@@ -150,7 +150,7 @@ func judge(folder string, mutants []mutant, list map[site]string, sampled bool) 
 		here[m.site] = true
 		switch _, excused := list[m.site]; {
 		case m.outcome == leftOut:
-			needed[m.site] = true // nobody knows
+			needed[m.site] = true // it was not tried, and may still survive
 			continue
 		case m.outcome == unviable:
 			v.unviable++
