@@ -10,17 +10,17 @@ import (
 	"github.com/serindev/serin/judge"
 )
 
-// driftWindow and driftLimit: so many foreign edits within this time mean that somebody else keeps writing.
+// driftLimit external changes within driftWindow mean that another writer keeps changing the configuration.
 const (
 	driftWindow = time.Minute
 	driftLimit  = 3
 )
 
-// Apply folds one event into the state; e's time is the only time it knows. For an event that this state does not
-// take it returns an error that wraps [ErrNotAllowed] (or an [*AnsweredError]) and the state unchanged.
+// Apply folds one event into the state; e's time is the only time it knows. For an event that the state does not accept it
+// returns the state unchanged, and an error that wraps [ErrNotAllowed] or is an [*AnsweredError].
 //
-// Apply does not decide: what follows by itself is an event of its own, from [State.Next]. So a log is folded the
-// same by every version of the program, however its decisions have improved.
+// Apply decides nothing: every decision is an event of its own, from [State.Next]. So each version of the program folds a
+// log to the same state, even if it would decide differently.
 func (s State) Apply(e Event) (State, error) {
 	if got, want := e.Head().Seq, s.Seq+1; got != want {
 		return s, fmt.Errorf("%w: event %d after %d", ErrNotAllowed, got, s.Seq)
@@ -33,7 +33,7 @@ func (s State) Apply(e Event) (State, error) {
 	return next, nil
 }
 
-// clone copies what fold may change in place, so that the old state stays what it was.
+// clone copies what fold changes in place, so that the old state stays valid.
 func (s State) clone() State {
 	s.Told = slices.Clone(s.Told)
 	s.Drifts = slices.Clone(s.Drifts)
@@ -70,7 +70,7 @@ func (s State) fold(e Event) (State, error) {
 		return s, nil
 	case Drained:
 		if !s.InForce {
-			return s, s.refuse(e) // somebody may be served by the canary again
+			return s, s.refuse(e) // the canary may be serving users again
 		}
 		next, err := s.rollbackStage(e, BackDrain, BackCleanup)
 		if err == nil && e.Leave {
@@ -90,7 +90,7 @@ func (s State) fold(e Event) (State, error) {
 	}
 }
 
-// foldOn folds the events of a release that goes on, or stands still.
+// foldOn folds the events of a release that goes on or is paused.
 func (s State) foldOn(e Event) (State, error) {
 	switch e := e.(type) {
 	case Started:
@@ -149,7 +149,7 @@ func (s State) foldOn(e Event) (State, error) {
 	panic(fmt.Sprintf("rollout: event %T is not folded", e))
 }
 
-// refuse says that the state does not take an event.
+// refuse is the error for an event that the state does not accept.
 func (s State) refuse(e Event) error {
 	where := string(s.Phase)
 	if s.StepName != "" && s.Phase == Active {
@@ -182,11 +182,11 @@ func (s State) entered(e StepEntered) (State, error) {
 	s.Step, s.Stage, s.StepName, s.StageAt = e.Step, e.Stage, e.Name, now
 	s.Gate = ""
 	s.Webhook, s.Job, s.Decided, s.Pending = nil, nil, false, nil
-	prepared := p != nil && !e.Prepare // it is the stage that a person's word was about
+	prepared := p != nil && !e.Prepare // the stage that the person's word was about
 	if s.Hurry != nil && (!s.Hurry.Full && !prepared || e.What == StageGate) {
 		s.Hurry = nil
 	}
-	for _, about := range []Deadline{GateExpired, DecideMax, PromoteMax} { // those of the stage; a lack of data outlives it
+	for _, about := range []Deadline{GateExpired, DecideMax, PromoteMax} { // missing data outlives the stage
 		s = s.over(about)
 	}
 	if e.Prepare {
@@ -196,7 +196,7 @@ func (s State) entered(e StepEntered) (State, error) {
 	return s.moved(e)
 }
 
-// moved does what entering a stage does to traffic and Deployments.
+// moved changes traffic and Deployments as entering a stage does, and remembers what users are still served.
 func (s State) moved(e StepEntered) (State, error) {
 	turn, served := s.Turn, s.served()
 	s, err := s.heads(e)
@@ -206,7 +206,7 @@ func (s State) moved(e StepEntered) (State, error) {
 	return s, err
 }
 
-// heads turns traffic and Deployments to what a stage is about.
+// heads points traffic and Deployments at what a stage wants.
 func (s State) heads(e StepEntered) (State, error) {
 	if e.What != StageGate && e.What != StageStill && e.What != StageDeploy {
 		s.Doing = e.What
@@ -220,7 +220,7 @@ func (s State) heads(e StepEntered) (State, error) {
 		s.CohortGoes = s.CohortStep >= 0 && !e.KeepCohort
 		return s.turned(), nil
 	case StagePromote:
-		// Both arms are, or are about to be, one version: there is nothing left to compare.
+		// Both arms are, or are about to be, the same version: there is nothing left to compare.
 		s.Moved, s.Promoting, s.Promotion, s.Scope = true, true, e.Stage, ""
 		s.CohortStep, s.CohortGoes = -1, false
 		s.Exchanged = e.Stage == 1
@@ -249,21 +249,21 @@ func (s State) heads(e StepEntered) (State, error) {
 	return s, fmt.Errorf("%w: unknown stage %q", ErrNotAllowed, e.What)
 }
 
-// working begins a new target of the Deployments: nothing is known of it yet.
+// working begins a new target of the Deployments, of which nothing is known yet.
 func (s State) working() State {
 	s.Work++
 	s.WorkReady, s.WorkFailed = false, nil
 	return s
 }
 
-// worked takes what is known of the Deployments; failed is nil if they are ready.
+// worked records how far the Deployments have come; failed is nil if they are ready.
 func (s State) worked(e Event, work int, failed []string) (State, error) {
 	if work != s.Work || work == 0 || failed == nil && s.WorkReady {
 		return s, s.refuse(e)
 	}
 	s.WorkReady, s.WorkFailed = failed == nil, failed
 	if s.Phase == RollingBack && s.Back == BackRestore {
-		// Stable is whole again, or cannot be made so: the canary's traffic goes back to it either way.
+		// Whether or not stable could be restored, the canary's traffic now goes back to it.
 		return s.toStable(s.Clock(e.Head().At)), nil
 	}
 	return s, nil
@@ -277,7 +277,7 @@ func (s State) jobEnded(e Event, step int, why string) (State, error) {
 	return s, nil
 }
 
-// turned begins a new target of traffic: nothing is known of it yet, and what was seen before counts for nothing.
+// turned begins a new target of traffic: nothing is known of it yet, and earlier observations do not count.
 func (s State) turned() State {
 	s.Turn++
 	s.InForce, s.InForceHow, s.ForceFor, s.InForceSince = false, "", 0, time.Time{}
@@ -286,7 +286,7 @@ func (s State) turned() State {
 	return s.lacking(nil)
 }
 
-// lacking takes what nothing can be said of, and ends what was about a lack that is over.
+// lacking records the metrics without data, and ends what was about missing data that is back.
 func (s State) lacking(lacks []Lack) State {
 	s.Lacks = lacks
 	s.NoDataSince, s.UnreachableSince = earliest(lacks, judge.NoData), earliest(lacks, judge.Unreachable)
@@ -302,7 +302,7 @@ func (s State) lacking(lacks []Lack) State {
 	return s
 }
 
-// earliest is when the first of the lacks for a reason began that a policy waits for; zero if there is none.
+// earliest is when the first lack for a reason began, optional metrics aside; zero if there is none.
 func earliest(lacks []Lack, reason judge.Reason) (at time.Time) {
 	for _, l := range lacks {
 		if l.Reason == reason && !l.Optional && (at.IsZero() || l.Since.Before(at)) {
@@ -312,7 +312,7 @@ func earliest(lacks []Lack, reason judge.Reason) (at time.Time) {
 	return at
 }
 
-// over ends what was told and asked about a condition: there is nothing to ask any more.
+// over withdraws the questions about a condition that has ended, and lets its deadline act again.
 func (s State) over(about Deadline) State {
 	s.Told = slices.DeleteFunc(s.Told, func(d Deadline) bool { return d == about })
 	s.Later = slices.DeleteFunc(s.Later, func(q Question) bool { return q.About == about })
@@ -322,7 +322,7 @@ func (s State) over(about Deadline) State {
 	return s
 }
 
-// nextQuestion puts the question that was asked after the open one in its place.
+// nextQuestion replaces the open question with the one that was asked after it.
 func (s State) nextQuestion() State {
 	s.Question = nil
 	if len(s.Later) > 0 {
@@ -332,7 +332,7 @@ func (s State) nextQuestion() State {
 	return s
 }
 
-// asked is an open question by its name.
+// asked finds an open question by its name.
 func (s State) asked(name string) (Question, bool) {
 	if s.Question != nil && s.Question.Name == name {
 		return *s.Question, true
@@ -344,7 +344,7 @@ func (s State) asked(name string) (Question, bool) {
 	return s.Later[i], true
 }
 
-// answered takes a question away.
+// answered removes a question.
 func (s State) answered(q Question) State {
 	if s.Question != nil && s.Question.Name == q.Name {
 		return s.nextQuestion()
@@ -367,7 +367,7 @@ func (s State) inForce(e InForce) (State, error) {
 	case s.Phase == RollingBack && s.Back == BackTraffic:
 		s.Back, s.StageAt = BackDrain, now
 	case s.Doing == StageLeave && !s.Out && (s.Phase == Active || s.Back == BackCleanup):
-		s.Out = true // now its replicas may go
+		s.Out = true // now its replicas may be removed
 		s = s.working()
 	case s.CohortGoes:
 		s.CohortStep, s.CohortGoes = -1, false
@@ -387,7 +387,7 @@ func (s State) notInForce(e NotInForce) (State, error) {
 	}
 	s.NotInForceWhy = slices.Clone(e.Why)
 	if e.Unconfirmed || e.Written {
-		s.Served = nil // whatever can be asked says that it is on its way to the users
+		s.Served = nil // it is written, so it is on its way to the users
 	}
 	switch {
 	case !e.Unconfirmed:
@@ -398,14 +398,14 @@ func (s State) notInForce(e NotInForce) (State, error) {
 	return s, nil
 }
 
-// lookTaken takes a look at what is served. A fail of an earlier turn of the same evidence counts as well: it outranks an
-// advance that was decided meanwhile.
+// lookTaken folds a look at what is served. A fail of an earlier turn of the same evidence counts too: it outranks an
+// advance that has been decided meanwhile.
 func (s State) lookTaken(e LookTaken) (State, error) {
 	v, now := e.Verdict, s.Clock(e.At)
 	if !s.Watches(e.Scope) || e.Turn != s.Turn && (e.Turn > s.Turn || v.Outcome != judge.Fail) {
 		return s, s.refuse(e)
 	}
-	v.Enough = v.Enough && e.Scope == s.Scope // enough for what was before is none for what comes
+	v.Enough = v.Enough && e.Scope == s.Scope // enough data for the previous scope says nothing about this one
 	before, raised := alarms(s.Look), alarms(&v)
 	s.Look, s.LastVerdict = &v, &v
 	s.Alarm = raised != Alarmed{}
@@ -421,7 +421,8 @@ func (s State) lookTaken(e LookTaken) (State, error) {
 	return s, nil
 }
 
-// wentOn takes the word of a person that the release may go on. At a gate there is nothing to skip: it is answered.
+// wentOn folds a person's word that the release may go on. A gate is answered instead; only a word about all that is left
+// can be given there.
 func (s State) wentOn(e WentOn) (State, error) {
 	switch {
 	case s.Phase != Active || s.Promoting:
@@ -437,9 +438,8 @@ func (s State) wentOn(e WentOn) (State, error) {
 	return s, nil
 }
 
-// News tells whether a verdict says something that last, that of the newest event of this target, did not; last is nil
-// where there is none. What a warm-up shows is none; nor is what a look shows that is unsettled, unless it fails or there
-// is nothing to be seen.
+// News tells whether a verdict says something that last, the verdict of this target's newest event, did not; last is nil
+// if there is none. A warm-up is never news, nor is an unsettled look, unless it fails or has no data.
 func News(last *judge.Verdict, v judge.Verdict, unsettled bool) bool {
 	lacks := v.Reason == judge.NoData || v.Reason == judge.Unreachable
 	if v.Reason == judge.WarmingUp || unsettled && v.Outcome != judge.Fail && !lacks {
@@ -450,8 +450,8 @@ func News(last *judge.Verdict, v judge.Verdict, unsettled bool) bool {
 		!slices.EqualFunc(lacksOf(*last, nil, time.Time{}), lacksOf(v, nil, time.Time{}), func(a, b Lack) bool { return a == b })
 }
 
-// kindOf is a reason as far as it makes a difference: what there is too little of and what is undecided both wait for
-// more of the same, and with little traffic every other look says one or the other.
+// kindOf maps reasons that make no difference to one: too few requests and undecided both wait for more data, and with
+// little traffic looks alternate between them.
 func kindOf(r judge.Reason) judge.Reason {
 	if r == judge.TooFew || r == judge.NotPositive {
 		return judge.Undecided
@@ -459,7 +459,7 @@ func kindOf(r judge.Reason) judge.Reason {
 	return r
 }
 
-// lacksOf are the metrics of which a verdict can say nothing; those that were lacking before keep their beginnings.
+// lacksOf are a verdict's metrics without data; those that had none before keep their beginnings.
 func lacksOf(v judge.Verdict, before []Lack, now time.Time) (out []Lack) {
 	add := func(l Lack) {
 		l.Since = now
@@ -483,8 +483,8 @@ func lacksOf(v judge.Verdict, before []Lack, now time.Time) (out []Lack) {
 	return out
 }
 
-// blind: not one metric could be asked; or what there was of the metrics is gone although the canary has been serving users,
-// or is seen to. Where nothing was ever seen of it, it may be that nobody has used it so far.
+// blind tells whether a verdict shows nothing of a canary that serves users: no metric could be asked, or all data is gone
+// although the canary has served requests. A canary without any data so far may not have had a user yet.
 func blind(v judge.Verdict) bool {
 	if v.Reason == judge.Unreachable && !slices.ContainsFunc(v.Metrics, func(m judge.MetricVerdict) bool { return m.Reason != judge.Unreachable }) {
 		return true
@@ -502,7 +502,7 @@ func alarms(v *judge.Verdict) Alarmed {
 	return Alarmed{Split: v.SampleRatio != nil && v.SampleRatio.Alarm, Exposures: len(v.Contradictions) > 0}
 }
 
-// since keeps the beginning of a condition for as long as it lasts.
+// since keeps the beginning of a condition while it lasts.
 func since(began time.Time, holds bool, now time.Time) time.Time {
 	switch {
 	case !holds:
@@ -531,7 +531,7 @@ func (s State) gateAnswered(e GateAnswered) (State, error) {
 	case Approve:
 		s.Answered[e.Gate] = e
 		if question {
-			// "Go on" also gives the weights to come their time: the step's is over.
+			// "Go on" also gives the remaining weights their time: the step's own has passed.
 			s = s.answered(asked)
 			s.Decided, s.DecideFrom = true, s.Clock(e.At)
 		}
@@ -546,7 +546,7 @@ func (s State) gateAnswered(e GateAnswered) (State, error) {
 	return s, fmt.Errorf("%w: unknown answer %q", ErrNotAllowed, e.Answer)
 }
 
-// waitAgain gives what a question was about its whole time once more.
+// waitAgain gives the condition of a question its full time again.
 func (s State) waitAgain(about Deadline, now time.Time) State {
 	s.Told = slices.DeleteFunc(s.Told, func(d Deadline) bool { return d == about })
 	switch about {
@@ -575,7 +575,7 @@ func (s State) again(reason judge.Reason, now time.Time) time.Time {
 
 func (s State) deadlinePassed(e DeadlinePassed) (State, error) {
 	again := slices.Contains(s.Told, e.Which)
-	lack := e.Which == NoDataFor || e.Which == UnreachableFor // earlier versions told of them again at each step
+	lack := e.Which == NoDataFor || e.Which == UnreachableFor // earlier versions repeated them at each step
 	if s.Phase != Active || s.Pause != nil || again && !lack {
 		return s, s.refuse(e)
 	}
@@ -603,14 +603,14 @@ func (s State) deadlinePassed(e DeadlinePassed) (State, error) {
 	return s, fmt.Errorf("%w: unknown policy %q", ErrNotAllowed, e.Then)
 }
 
-// back turns the release towards stable. A release of which no traffic has moved has nothing to go back from: it
-// is cancelled, by Next, without a rollback.
+// back turns the release towards stable. A release that has moved no traffic has nothing to go back from: Next ends it as
+// cancelled, without a rollback.
 func (s State) back(e Event, why string, outcome Outcome) (State, error) {
 	if s.Phase != Active {
 		return s, s.refuse(e)
 	}
 	s = s.unpaused(e.Head().At)
-	switch served := s.Moved || s.Patched; { // users may have been served by the version that is released
+	switch served := s.Moved || s.Patched; { // users may have been served by the new version
 	case outcome == Cancelled && served:
 		outcome = RolledBack
 	case outcome == RolledBack && !served:
@@ -619,7 +619,7 @@ func (s State) back(e Event, why string, outcome Outcome) (State, error) {
 	now := s.Clock(e.Head().At)
 	s.Phase, s.StageAt, s.BackAt = RollingBack, now, now
 	s.Why, s.WhyBy, s.Outcome = why, e.Head().By, outcome
-	s.Scope, s.Served, s.Gate, s.Question, s.Later, s.Webhook, s.Told = "", nil, "", nil, nil, nil, nil // whether a Job has ended is kept
+	s.Scope, s.Served, s.Gate, s.Question, s.Later, s.Webhook, s.Told = "", nil, "", nil, nil, nil, nil // Job is kept: the end says what became of it
 	s.Pending, s.Hurry = nil, nil
 	switch {
 	case !s.Moved && !s.Touched:
@@ -642,7 +642,7 @@ func (s State) toStable(now time.Time) State {
 	s.Exchanged, s.Promoting, s.Promotion = false, false, 0
 	s.CohortStep, s.CohortGoes, s.GrayStep, s.GrayStage = -1, false, -1, 0
 	if s.Doing != StageLeave {
-		s.Doing = "" // a canary that has left already does not come back
+		s.Doing = "" // a canary that has left already stays out
 	}
 	s.Out = false
 	if s.Touched {
@@ -651,8 +651,8 @@ func (s State) toStable(now time.Time) State {
 	return s.turned()
 }
 
-// ended takes the one end that each way has: released with the roles exchanged and all of it in force, what the
-// rollback was begun for, or failed while going back.
+// ended accepts the one end that each way has: released, with the promotion in force; the outcome that the rollback was
+// begun for; or failed while going back.
 func (s State) ended(e Ended) (State, error) {
 	released := s.Phase == Active && s.Pause == nil && e.Outcome == Released && (s.Exchanged || s.Out) && s.InForce
 	back := s.Phase == RollingBack && (e.Outcome == Failed || s.Back == BackDone && (e.Outcome == s.Outcome || s.saidCancelled(e)))
@@ -665,7 +665,7 @@ func (s State) ended(e Ended) (State, error) {
 	return s, nil
 }
 
-// saidCancelled: earlier versions stored that a release had been cancelled although stable's Deployment had been changed.
+// saidCancelled accepts what earlier versions stored: cancelled, although stable's Deployment had been changed.
 func (s State) saidCancelled(e Ended) bool {
 	return e.Outcome == Cancelled && s.Outcome == RolledBack && s.Patched && !s.Moved
 }
@@ -678,7 +678,7 @@ func (s State) rollbackStage(e Event, from, to BackStage) (State, error) {
 	return s, nil
 }
 
-// unpaused lets the release's own time go on.
+// unpaused lets the release's own time run again.
 func (s State) unpaused(at time.Time) State {
 	if s.Pause != nil {
 		s.PausedFor += max(0, at.Sub(s.Pause.At))

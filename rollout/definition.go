@@ -1,10 +1,9 @@
-// Package rollout answers what state a release is in, what an event does to it, what follows from it by itself,
-// and what the world should look like.
+// Package rollout says what state a release is in, what an event does to it, what follows without anybody's doing, and
+// how the world should look.
 //
-// It is pure: [State.Apply] folds an event, [State.Next] is the only place where decisions are made,
-// [State.Target] is a level that the shell brings the world to, [State.Deadline] is when to ask Next again.
-// It knows no gateway, no metrics and no clock. The rules are those of the release's specification: see
-// docs/how-a-release-moves.md. Start reading at [State].
+// It is pure: [State.Apply] folds an event, [State.Next] is the only place that makes decisions, [State.Target] is the
+// state of the world that the shell works towards, and [State.Deadline] is when to call Next again. It knows no gateway,
+// no metrics and no clock. The rules are those of docs/how-a-release-moves.md. Start reading at [State].
 package rollout
 
 import (
@@ -15,14 +14,14 @@ import (
 	"github.com/serindev/serin/traffic"
 )
 
-// Definition is what a rollout declares, with every default filled in. A release keeps the one it started with.
+// Definition is what a rollout declares, with all defaults filled in. A release keeps the one it started with.
 type Definition struct {
 	Name string `json:"name"`
 	// Revision is a hash of the definition and the analyses it uses.
 	Revision   string      `json:"revision"`
 	Parameters []Parameter `json:"parameters,omitempty"`
-	// Stable and Canary are the two sets as declared. Without Kubernetes they exchange their roles at each
-	// promotion; which one is live is remembered beside the definition ([State.Exchanged]).
+	// Stable and Canary are the two sets as declared. Without Kubernetes they exchange their roles at each promotion; the
+	// store remembers which one is live ([State.SwappedNow]).
 	Stable traffic.Backend `json:"stable"`
 	Canary traffic.Backend `json:"canary"`
 	Guards traffic.Guards  `json:"guards,omitzero"`
@@ -50,7 +49,7 @@ type Parameter struct {
 	Name     string `json:"name"`
 	Required bool   `json:"required,omitempty"`
 	Default  string `json:"default,omitempty"`
-	// Pattern is a regular expression (RE2) that the whole value has to match; empty takes anything.
+	// Pattern is a regular expression (RE2) that the whole value has to match; empty allows any value.
 	Pattern string `json:"pattern,omitempty"`
 }
 
@@ -61,7 +60,7 @@ type Scope struct {
 	Unreachable Patience `json:"unreachable"`
 }
 
-// Patience is how long a lack of data is waited for, and what is done then.
+// Patience is how long a release waits for missing data, and what happens then.
 type Patience struct {
 	For  time.Duration `json:"for"`
 	Then Policy        `json:"then"`
@@ -70,31 +69,31 @@ type Patience struct {
 	Blind time.Duration `json:"blind,omitempty"`
 }
 
-// Policy is what is done when nothing can be said.
+// Policy is what happens when no decision can be made.
 type Policy string
 
 // The policies.
 const (
-	PolicyHold     Policy = "hold"     // stay, and tell
+	PolicyHold     Policy = "hold"     // stay, and notify
 	PolicyGate     Policy = "gate"     // ask a human: go on, wait, or back
 	PolicyRollback Policy = "rollback" // go back
-	PolicyCancel   Policy = "cancel"   // a gate's expiry before traffic moved; after it, the same as rollback
+	PolicyCancel   Policy = "cancel"   // of an expired gate, before traffic moved; afterwards the same as rollback
 )
 
-// Verify is what to do with a target that is written but that no replica of the gateway confirms.
+// Verify is what happens to a target that is written and that no replica of the gateway confirms.
 type Verify struct {
 	For time.Duration `json:"for"`
-	// Trust: after For it counts as in force; otherwise the release holds.
+	// Trust: after For the target counts as in force; otherwise the release holds.
 	Trust bool `json:"trust,omitempty"`
 }
 
 // Rollback is how a release goes back.
 type Rollback struct {
-	// Drain is the time between traffic on stable and cleaning up.
+	// Drain is how long to wait, with all traffic on stable, before cleaning up.
 	Drain time.Duration `json:"drain"`
-	// Deadline of the whole rollback: after it the release has failed, with traffic on stable.
+	// Deadline of the whole rollback. A release that exceeds it has failed, with its traffic on stable.
 	Deadline time.Duration `json:"deadline"`
-	// Steps are the user's own, jobs and webhooks: done at the end of cleaning up, in order, whatever comes of them.
+	// Steps are the user's own jobs and webhooks. They run in order at the end of the cleanup, whether or not they succeed.
 	Steps Steps `json:"steps,omitempty"`
 }
 

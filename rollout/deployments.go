@@ -7,18 +7,18 @@ import (
 	"github.com/serindev/serin/workload"
 )
 
-// Cluster is what a rollout has on Kubernetes beside its traffic.
+// Cluster is what a rollout has on Kubernetes, apart from its traffic.
 type Cluster struct {
 	Arms workload.Arms `json:"arms"`
 	// Replicas of the canary: a number (Count), or a share of stable's that grows with the weight.
 	Replicas workload.Replicas `json:"replicas,omitzero"`
-	// Deadline of bringing the canary to the capacity for a weight, before the weight moves.
+	// Deadline for bringing the canary to the capacity for a weight, before the weight changes.
 	Deadline time.Duration `json:"deadline"`
-	// Triggers are Deployments of which a new pod template starts a release.
+	// Triggers are Deployments whose new pod template starts a release.
 	Triggers []workload.Name `json:"triggers,omitempty"`
 }
 
-// deployed is the newest deploy step of the canary's Deployment that has been entered, or nil.
+// deployed is the last entered deploy step of the canary's Deployment, or nil.
 func (s State) deployed(d *Definition) *Deploy {
 	for i := min(s.Step, len(d.Steps)-1); i >= 0; i-- {
 		if step, ok := d.Steps[i].(Deploy); ok && step.canarys(d) {
@@ -28,7 +28,7 @@ func (s State) deployed(d *Definition) *Deploy {
 	return nil
 }
 
-// workloads is what the Deployments have to look like in this state.
+// workloads is how the Deployments have to look in this state.
 func (s State) workloads(d *Definition, id string) workload.Target {
 	if d.Cluster == nil {
 		return workload.Target{}
@@ -41,7 +41,7 @@ func (s State) workloads(d *Definition, id string) workload.Target {
 		t.Deployments = s.deploymentsBack(d)
 		t.Stop = s.stopped(d, id)
 	case PhaseEnded:
-		// What was before a release that has failed is kept for the human who has to put it right.
+		// After a failed release the earlier state is kept, for the human who has to restore it.
 		t.Forget = s.Outcome != Failed
 		t.Stop = s.stopped(d, id)
 	case "":
@@ -49,8 +49,8 @@ func (s State) workloads(d *Definition, id string) workload.Target {
 	return t
 }
 
-// ParametersOf are the parameters of a release that a new pod template starts: where a deploy step gives a container
-// of that Deployment an image that is nothing but a parameter, the parameter is the container's image.
+// ParametersOf are the parameters of a release that a new pod template starts: if a deploy step sets the image of one of
+// that Deployment's containers to a parameter and nothing else, the container's image is the parameter's value.
 func (d *Definition) ParametersOf(deployment workload.Name, images map[string]string) map[string]string {
 	out := map[string]string{}
 	for _, s := range d.Steps {
@@ -69,7 +69,7 @@ func (d *Definition) ParametersOf(deployment workload.Name, images map[string]st
 	return out
 }
 
-// owned: the canary's Deployment is this release's, by a step or because it has been prepared.
+// owned tells whether this release controls the canary's Deployment: a step deploys it, or its capacity was prepared.
 func (s State) owned(d *Definition) bool { return s.Worked || s.deployed(d) != nil }
 
 func (s State) deployments(d *Definition) []workload.Deployment {
@@ -77,7 +77,7 @@ func (s State) deployments(d *Definition) []workload.Deployment {
 	canary, stable := arms.Canary.Deployment, arms.Stable.Deployment
 	if s.Out {
 		if !s.InForce {
-			return nil // somebody brought the canary back into service: nothing is taken from it until it is out again
+			return nil // an external change brought the canary back into service: it keeps its pods until it is out again
 		}
 		return []workload.Deployment{{Name: canary, Replicas: &workload.Replicas{}}}
 	}
@@ -91,14 +91,14 @@ func (s State) deployments(d *Definition) []workload.Deployment {
 	keep := workload.Deployment{Name: canary, Replicas: s.replicas(d)}
 	if deploy := s.deployed(d); deploy != nil {
 		keep.Create = &stable
-		// Only the step itself changes a template that is there: later somebody else may begin the next release by it.
+		// Only the step itself changes an existing template: a later external change may be the start of the next release.
 		keep.IfMissing = s.Step >= len(d.Steps) || d.Steps[s.Step].StepName() != deploy.Name
 		keep = s.filled(*deploy, keep)
 	}
 	return append([]workload.Deployment{keep}, out...)
 }
 
-// replicas are the canary's for the larger of the weight that is served and the one that is prepared.
+// replicas are the canary's, for the larger of the served weight and the one being prepared.
 func (s State) replicas(d *Definition) *workload.Replicas {
 	r := d.Cluster.Replicas
 	if r.Count > 0 {
@@ -109,20 +109,19 @@ func (s State) replicas(d *Definition) *workload.Replicas {
 		weight = max(weight, d.Steps[p.Step].(Gray).Weights[p.Stage])
 	}
 	if s.Promoting && s.GrayStep >= 0 {
-		weight = d.Steps[s.GrayStep].(Gray).Weights[s.GrayStage] // it keeps its capacity until it is out of service
+		weight = d.Steps[s.GrayStep].(Gray).Weights[s.GrayStage] // capacity stays until the canary is out of service
 	}
 	stable := d.Cluster.Arms.Stable.Deployment
 	return &workload.Replicas{Share: max(r.Share, weight, share.Share(0)), Of: &stable}
 }
 
-// putBack tells whether everything is as it was before the release: the canary is out of service, and nothing is left
-// that a Deployment would have to become.
+// putBack tells whether everything is as it was before the release: the canary is out of service, and all Deployments are
+// restored.
 func (s State) putBack(d *Definition) bool {
 	return d.Cluster == nil || s.Out && s.InForce && (s.WorkReady || len(s.deploymentsBack(d)) == 0)
 }
 
-// deploymentsBack puts stable's template back together with the traffic, and everything else once the canary is out
-// of service.
+// deploymentsBack restores stable's template along with the traffic, and everything else once the canary is out of service.
 func (s State) deploymentsBack(d *Definition) []workload.Deployment {
 	var out []workload.Deployment
 	if s.Patched {

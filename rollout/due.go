@@ -5,16 +5,16 @@ import (
 	"time"
 )
 
-// Due is what follows by itself once something has lasted for too long. It acts once: what has acted is in [State.Told].
+// Due is what happens once a condition has lasted too long. It acts once: [State.Told] has those that have acted.
 type Due struct {
 	Which Deadline
-	// Since is when it began, in the release's own time.
+	// Since is when the condition began, in the release's own time.
 	Since time.Time
 	For   time.Duration
 	Then  Policy
 }
 
-// Left is the time that is left until it acts; it is negative where it should have acted already.
+// Left is the time until it acts; negative if that has passed.
 func (due Due) Left(s State, now time.Time) time.Duration {
 	return due.Since.Add(due.For).Sub(s.Clock(now))
 }
@@ -22,7 +22,7 @@ func (due Due) Left(s State, now time.Time) time.Duration {
 // Acted tells whether it has acted in this state.
 func (due Due) Acted(s State) bool { return slices.Contains(s.Told, due.Which) }
 
-// passed is the event of something that has lasted for too long, once.
+// passed is the event of a condition that has lasted too long; nil before, and once it has acted.
 func (s State) passed(t *timer, due Due) Event {
 	if due.Acted(s) || !t.passed(due.Since.Add(due.For)) {
 		return nil
@@ -30,7 +30,7 @@ func (s State) passed(t *timer, due Due) Event {
 	return DeadlinePassed{Which: due.Which, Then: due.Then}
 }
 
-// Dues are what acts on an active release if it goes on like this: a lack of data, and a comparison that stays undecided.
+// Dues are what will act on an active release unless its condition ends: missing data, and an undecided comparison.
 func (s State) Dues(d *Definition, now time.Time) []Due {
 	if s.Phase != Active || s.Pause != nil {
 		return nil
@@ -48,12 +48,12 @@ func (s State) Dues(d *Definition, now time.Time) []Due {
 	return out
 }
 
-// undecided is what acts on a stage that stays undecided.
+// undecided is what acts on a stage that stays undecided; ok is false if nothing does.
 func (s State) undecided(decide Decide) (Due, bool) {
 	return Due{DecideMax, s.decideFrom(), decide.Max, decide.Inconclusive}, decide.Max > 0 && !s.Decided
 }
 
-// decideFrom is when the time to decide began: with the step, or when a person gave it its whole time once more.
+// decideFrom is when the time to decide began: with the step, or when a person gave it its full time again.
 func (s State) decideFrom() time.Time {
 	if s.DecideFrom.IsZero() {
 		return s.StepAt
@@ -61,7 +61,7 @@ func (s State) decideFrom() time.Time {
 	return s.DecideFrom
 }
 
-// lacksDue are what acts on a lack of data.
+// lacksDue are what acts on missing data.
 func (s State) lacksDue(d *Definition) (out []Due) {
 	scope, ok := d.Scope(s.Scope)
 	if !ok {

@@ -7,7 +7,7 @@ import (
 	"reflect"
 )
 
-// Kind names an event or a step as the log, the API and metrics show it; empty for what is neither.
+// Kind names an event or a step as the log, the API and metrics show it; empty for anything else.
 func Kind(v any) string {
 	t := reflect.TypeOf(v)
 	return cmp.Or(eventKinds.names[t], stepKinds.names[t])
@@ -47,8 +47,8 @@ func (s *Steps) UnmarshalJSON(b []byte) error {
 // EncodeEvent writes an event with its kind; [DecodeEvent] reads it back.
 func EncodeEvent(e Event) ([]byte, error) { return encodeTagged(e) }
 
-// DecodeEvent reads what [EncodeEvent] wrote. It refuses an unknown kind: a log with an event that this version
-// does not know must not be folded as if it were not there.
+// DecodeEvent reads what [EncodeEvent] wrote. It refuses an unknown kind: an event that this version does not know must
+// not be skipped.
 func DecodeEvent(b []byte) (Event, error) { return decodeTagged(b, eventKinds) }
 
 func encodeTagged(v any) ([]byte, error) {
@@ -86,7 +86,7 @@ func decodeTagged[T any](b []byte, table kinds[T]) (T, error) {
 	return v, nil
 }
 
-// kinds are the words by which the types of a sealed set are stored, both ways.
+// kinds maps the types of a sealed set to their stored names, and back.
 type kinds[I any] struct {
 	names   map[reflect.Type]string
 	decodes map[string]func([]byte) (I, error)
@@ -107,7 +107,7 @@ func tableOf[I any](rows ...kind[I]) kinds[I] {
 	return table
 }
 
-// as is the row of V, which implements the interface I.
+// as makes the row of V, which implements the interface I.
 func as[V, I any](name string) kind[I] {
 	return kind[I]{name, reflect.TypeFor[V](), func(b []byte) (I, error) {
 		var v V
@@ -119,8 +119,8 @@ func as[V, I any](name string) kind[I] {
 	}}
 }
 
-// What is on the left of a row may be renamed at will. What is on the right is in databases, and in the programs of
-// those who read the API: testdata/stored holds it.
+// The Go types below may be renamed at will. The names are in databases and in programs that read the API; testdata/stored
+// freezes them.
 
 var stepKinds = tableOf(
 	as[AB, Step]("ab"),

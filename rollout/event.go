@@ -11,7 +11,7 @@ import (
 //sumtype:decl
 type Event interface {
 	event()
-	// Head tells when, the how-manieth of its release, and by whom.
+	// Head is the event's number in its release, its time and its author.
 	Head() Meta
 	// With returns the same event with another head.
 	With(Meta) Event
@@ -22,7 +22,7 @@ type Meta struct {
 	// Seq counts the events of a release from 1.
 	Seq int       `json:"seq"`
 	At  time.Time `json:"at"`
-	// By is who or what caused it: a user's name, "serin", "judge", "gateway".
+	// By is the author: a user's name, "serin", "judge", "gateway", "cluster" or "webhook".
 	By string `json:"by"`
 }
 
@@ -32,32 +32,30 @@ type Started struct {
 	Rollout    string            `json:"rollout"`
 	Revision   string            `json:"revision"`
 	Parameters map[string]string `json:"parameters,omitempty"`
-	// Key makes starting idempotent; empty for none.
+	// Key makes the start idempotent; empty for none.
 	Key string `json:"key,omitempty"`
 	// Swapped: the set declared as canary is the live one, so it is this release's stable.
 	Swapped bool `json:"swapped,omitempty"`
 	// Undoes is the release whose version this one takes out of service again, for Reason; empty for an ordinary one.
 	Undoes string `json:"undoes,omitempty"`
 	Reason string `json:"reason,omitempty"`
-	// After is the release of the same rollout that was there before this one; empty for the first one, and in events that
-	// were stored before releases said so.
+	// After is the previous release of the same rollout; empty for the first one, and in events of earlier versions.
 	After string `json:"after,omitempty"`
 }
 
-// StepEntered moves the release to a step, or to the next stage of one: a weight of a gray step, a half of
-// promote.
+// StepEntered moves the release to a step, or to its next stage: a weight of a gray step, a part of promote.
 type StepEntered struct {
 	Meta
 	Step  int    `json:"step"`
 	Stage int    `json:"stage"`
 	Name  string `json:"name"`
-	// What is done to the traffic, so that the log can be folded without the definition.
+	// What entering does to the traffic, so that the log can be folded without the definition.
 	What StageKind `json:"what"`
-	// Scope of the evidence that is gathered from here on (StageAB, StageGray).
+	// Scope is the body of evidence that is gathered from here on (StageAB, StageGray).
 	Scope string `json:"scope,omitempty"`
-	// KeepCohort: a cohort route that is there stays; otherwise it goes once this weight is in force (StageGray).
+	// KeepCohort: an existing cohort route stays; otherwise it is removed once this weight is in force (StageGray).
 	KeepCohort bool `json:"keepCohort,omitempty"`
-	// Prepare: the canary is brought to its capacity first; the traffic moves with the DeploymentReady that says so.
+	// Prepare: the canary gets its capacity first; traffic moves once DeploymentReady confirms that.
 	Prepare bool `json:"prepare,omitempty"`
 }
 
@@ -70,25 +68,25 @@ const (
 	StageGray    StageKind = "gray"    // the main route's weight changes
 	StagePromote StageKind = "promote" // all traffic to the canary, then the roles are exchanged
 	StageDeploy  StageKind = "deploy"  // traffic stays, a Deployment changes
-	StagePatch   StageKind = "patch"   // traffic stays, stable becomes the canary's version; nothing is compared any more
-	StageAwait   StageKind = "await"   // the same, but somebody else changes stable
-	StageReturn  StageKind = "return"  // all traffic to stable, which is the new version now
+	StagePatch   StageKind = "patch"   // traffic stays, stable becomes the canary's version; the comparison has ended
+	StageAwait   StageKind = "await"   // the same, but another system changes stable
+	StageReturn  StageKind = "return"  // all traffic to stable, which is now the new version
 	StageLeave   StageKind = "leave"   // the canary leaves the weighted service, then it is scaled down
 	StageGate    StageKind = "gate"    // traffic stays, a human is asked
 	StageStill   StageKind = "still"   // traffic stays as it was
 )
 
-// InForce: the target of this turn is served by every replica that was asked.
+// InForce: every replica that answered serves the target of this turn.
 type InForce struct {
 	Meta
 	Turn int `json:"turn"`
-	// How is "api", "metrics" (no API is configured; the share that was seen stands in) or "trusted".
+	// How is "api", "metrics" (no API is configured, and requests were seen to be split like this) or "trusted".
 	How string `json:"how"`
-	// Silent are the replicas that were asked and did not answer.
+	// Silent are the replicas that did not answer.
 	Silent []string `json:"silent,omitempty"`
 }
 
-// NotInForce: the target of this turn is not served, or no longer, or cannot be confirmed.
+// NotInForce: the target of this turn is not served, is no longer served, or cannot be confirmed.
 type NotInForce struct {
 	Meta
 	Turn int `json:"turn"`
@@ -99,13 +97,13 @@ type NotInForce struct {
 	Why     []string `json:"why,omitempty"`
 }
 
-// Drifted: the gateway's configuration differs from what Serin wrote although nobody told Serin. It is put right.
+// Drifted: an external change of the gateway's configuration, or of a Deployment, was found and is reverted.
 type Drifted struct {
 	Meta
 	What []string `json:"what"`
 }
 
-// LookTaken: a look said something new.
+// LookTaken: a look was news.
 type LookTaken struct {
 	Meta
 	Scope   string        `json:"scope"`
@@ -113,7 +111,7 @@ type LookTaken struct {
 	Verdict judge.Verdict `json:"verdict"`
 }
 
-// AlarmDismissed: a human has looked at an alarm about the split or the exposures and lets the release go on at this weight.
+// AlarmDismissed: a human has considered an alarm about the split or the exposures and lets the release go on at this weight.
 type AlarmDismissed struct {
 	Meta
 	Reason string `json:"reason"`
@@ -137,7 +135,7 @@ const (
 	KeepWaiting Answer = "wait"
 )
 
-// WebhookAnswered: a webhook step has its answer.
+// WebhookAnswered: a webhook step got its answer.
 type WebhookAnswered struct {
 	Meta
 	Step   int    `json:"step"`
@@ -153,7 +151,7 @@ type JobSucceeded struct {
 	Log []string `json:"log,omitempty"`
 }
 
-// JobFailed: the Job of a step has failed, or its time was over.
+// JobFailed: the Job of a step has failed, or exceeded its deadline.
 type JobFailed struct {
 	Meta
 	Step int      `json:"step"`
@@ -161,27 +159,27 @@ type JobFailed struct {
 	Log  []string `json:"log,omitempty"`
 }
 
-// DeploymentReady: all Deployments are as the target of this work asks.
+// DeploymentReady: all Deployments are as this target wants them.
 type DeploymentReady struct {
 	Meta
 	Work int `json:"work"`
 }
 
-// DeploymentFailed: they will not become so by themselves, or their time is over.
+// DeploymentFailed: the Deployments cannot get there, or did not in time.
 type DeploymentFailed struct {
 	Meta
 	Work int      `json:"work"`
 	Why  []string `json:"why"`
 }
 
-// DeadlinePassed: time is over for something, and Then is what the definition says about it.
+// DeadlinePassed: a condition has lasted too long, and Then is what the definition wants done about it.
 type DeadlinePassed struct {
 	Meta
 	Which Deadline `json:"which"`
 	Then  Policy   `json:"then"`
 }
 
-// Deadline names what time was over for.
+// Deadline names a condition that has lasted too long.
 type Deadline string
 
 // The deadlines.
@@ -194,7 +192,7 @@ const (
 	PromoteMax     Deadline = "promote"
 )
 
-// Paused: timers and advancing stand still. Looks go on, and a fail still rolls back.
+// Paused stops timers and progress. Looks continue, and a fail still rolls back.
 type Paused struct {
 	Meta
 	Reason string `json:"reason,omitempty"`
@@ -203,38 +201,38 @@ type Paused struct {
 // Resumed ends a pause.
 type Resumed struct{ Meta }
 
-// WentOn: a person takes the responsibility for going on without what the release still waits for: the rest of a hold, a
-// verdict, a lack of data, a wait. Gates stay, for they are others' to answer, and so does what has to be done.
+// WentOn: a person takes responsibility for going on without what the release still waits for: the rest of a hold, a
+// verdict, missing data, a wait. Gates still have to be answered, and work still has to be done.
 type WentOn struct {
 	Meta
 	Reason string `json:"reason"`
-	// Full: not this weight or step alone, but all that is left, up to the next gate.
+	// Full: this and everything up to the next gate, not only the current weight or step.
 	Full bool `json:"full,omitempty"`
-	// EvenIfWorse: from here on no verdict takes the release back, as for the repair of a stable version that is broken
-	// itself, where the comparison says nothing.
+	// EvenIfWorse: from here on no verdict takes the release back. It is meant for the repair of a broken stable version, with
+	// which no comparison makes sense.
 	EvenIfWorse bool `json:"evenIfWorse,omitempty"`
 }
 
-// RollbackRequested: a person wants the release to go back.
+// RollbackRequested: a person, or a failed step, sends the release back.
 type RollbackRequested struct {
 	Meta
 	Reason string `json:"reason,omitempty"`
 }
 
-// CancelRequested ends a release of which no traffic has moved; after that it is a rollback.
+// CancelRequested ends a release that has moved no traffic; afterwards it is a rollback.
 type CancelRequested struct {
 	Meta
 	Reason string `json:"reason,omitempty"`
 }
 
-// Superseded: another release takes this one's place as soon as this one has gone back.
+// Superseded: another release takes this one's place once this one has gone back.
 type Superseded struct {
 	Meta
 	// Next is the release to start afterwards.
 	Next StartRequest `json:"next"`
 }
 
-// SuccessorCancelled: the release that waits until this one has gone back is not to start.
+// SuccessorCancelled: the release that waits for this one to go back will not start.
 type SuccessorCancelled struct {
 	Meta
 	// ID of the release that waits.
@@ -257,7 +255,7 @@ type Drained struct {
 	Leave bool `json:"leave,omitempty"`
 }
 
-// CleanedUp: what has to be done after a rollback is done.
+// CleanedUp: the cleanup after a rollback is done.
 type CleanedUp struct{ Meta }
 
 // Ended is the last event of every release.
@@ -265,6 +263,6 @@ type Ended struct {
 	Meta
 	Outcome Outcome `json:"outcome"`
 	Why     string  `json:"why"`
-	// Swapped: from now on the set declared as canary is the live one.
+	// Swapped: the set declared as canary is the live one from here on.
 	Swapped bool `json:"swapped,omitempty"`
 }

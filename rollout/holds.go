@@ -6,8 +6,8 @@ import (
 	"github.com/serindev/serin/workload"
 )
 
-// Hold is one thing that keeps a release where it is. The release goes on when there is none left: [State.Next] asks no
-// more than that, and all that says what a release waits for words the same values.
+// Hold is one thing that keeps a release where it is. The release goes on when none is left: [State.Next] decides by the
+// holds, and everything that says what a release waits for words the same values.
 //
 //sumtype:decl
 type Hold interface{ hold() }
@@ -16,16 +16,15 @@ type Hold interface{ hold() }
 type (
 	// NeedsForce: the target of traffic is not in force; Of says which part of it, empty for that of the step itself.
 	NeedsForce struct{ Of Wanted }
-	// NeedsTime: it was not in force for long enough; Left is what is missing.
+	// NeedsTime: it has not been in force long enough; Left is what is missing.
 	NeedsTime struct{ Left time.Duration }
 	// NeedsPass: the judge has not said pass, on enough data of this weight.
 	NeedsPass struct{}
-	// NeedsData: there is not enough data of this weight, or nothing can be said of it, without which it is not known
-	// whether anything speaks against the canary.
+	// NeedsData: this weight has too little data, or none, to know whether anything speaks against the canary.
 	NeedsData struct{}
 	// Leans: the evidence leans towards worse.
 	Leans struct{}
-	// Alarmed: the split that was seen is not the weight in force, or what a metric counts contradicts it, and nobody has
+	// Alarmed: the observed split is not the weight in force, or what a metric counts contradicts it, and no human has
 	// dismissed that.
 	Alarmed struct{ Split, Exposures bool }
 	// Contested: another writer keeps changing the gateway's configuration; it has to be calm for as long as Calm.
@@ -47,7 +46,7 @@ type (
 	}
 	// NeedsCapacity: the canary is brought to its capacity before its traffic, within Left.
 	NeedsCapacity struct{ Left time.Duration }
-	// Elapses: the step lets time pass.
+	// Elapses: the step lets time pass; Left is the rest of it.
 	Elapses struct{ Left time.Duration }
 	// NeedsReply: a webhook has not answered.
 	NeedsReply struct{}
@@ -62,7 +61,7 @@ type (
 	NeedsPatch struct{ Left time.Duration }
 	// NeedsOthers: another system brings stable to the new version.
 	NeedsOthers struct{ Due }
-	// Drains: traffic is on stable, and the canary gets time to finish what it serves.
+	// Drains: traffic is on stable, and the canary has time to finish its requests.
 	Drains struct{ Left time.Duration }
 	// NeedsScaleDown: the canary is out of service, and still has its pods.
 	NeedsScaleDown struct{}
@@ -80,10 +79,10 @@ type (
 	FailsAfter struct{ Left time.Duration }
 )
 
-// Wanted is a part of a target of traffic, as far as it is not the exposure of a step.
+// Wanted names a target of traffic that is not the exposure of a step.
 type Wanted string
 
-// What can be wanted.
+// The targets.
 const (
 	WantStable      Wanted = "stable"       // all traffic on stable
 	WantStableAgain Wanted = "stable again" // which it was before
@@ -118,7 +117,7 @@ func (NeedsPutBack) hold()    {}
 func (NeedsCleanup) hold()    {}
 func (FailsAfter) hold()      {}
 
-// Holds are what keeps a release where it is at the given time; there are none before its start and after its end.
+// Holds are what keeps a release where it is at the given time; none before its start and after its end.
 func (s State) Holds(d *Definition, now time.Time) []Hold {
 	t := &timer{now: s.Clock(now)}
 	switch {
@@ -149,7 +148,7 @@ func (s State) Holds(d *Definition, now time.Time) []Hold {
 	return append(out, own...)
 }
 
-// heldAfter are the holds of a step that has done what it is for.
+// heldAfter are the holds of a step whose own work is done.
 func (s State) heldAfter(d *Definition) []Hold {
 	switch last := s.Step+1 == len(d.Steps); {
 	case s.leansBefore(d):
@@ -162,7 +161,7 @@ func (s State) heldAfter(d *Definition) []Hold {
 	return nil
 }
 
-// capacityBy is when the canary has to have its capacity.
+// capacityBy is when the canary must have its capacity, in release time.
 func (s State) capacityBy(d *Definition) time.Time {
 	if d.Cluster == nil {
 		return s.StageAt

@@ -8,13 +8,13 @@ import (
 	"github.com/serindev/serin/judge"
 )
 
-// Serin is the author of what follows by itself.
+// Serin is the author of events that the state machine decides.
 const Serin = "serin"
 
-// Next is what follows from the state by itself at the given time: the next step or weight, a deadline, the end.
-// ok is false when nothing does. The event's head has the time and the author; Seq is the next one.
+// Next is the event that follows from the state at the given time: the next step or weight, a deadline, the end. ok is
+// false when there is none. The event's head has the next Seq, the time and the author.
 //
-// It returns one event at a time: apply it, and ask again.
+// It returns one event at a time: apply it, and call Next again.
 func (s State) Next(d *Definition, now time.Time) (e Event, ok bool) {
 	e, _ = s.decide(d, now)
 	if e == nil {
@@ -23,14 +23,14 @@ func (s State) Next(d *Definition, now time.Time) (e Event, ok bool) {
 	return e.With(Meta{Seq: s.Seq + 1, At: now, By: Serin}), true
 }
 
-// Deadline is the next time after now at which Next has to be asked again although nothing has happened; ok is
-// false if there is none. Next may still have nothing to say then.
+// Deadline is the next time after now at which Next has to be called even if nothing has happened; ok is false if there
+// is none. Next may still return no event then.
 func (s State) Deadline(d *Definition, now time.Time) (at time.Time, ok bool) {
 	_, wake := s.decide(d, now)
 	return wake.Add(s.PausedFor), !wake.IsZero()
 }
 
-// timer compares release times with now and remembers the earliest that is still to come.
+// timer compares release times with now and remembers the earliest one in the future.
 type timer struct{ now, wake time.Time }
 
 func (t *timer) passed(at time.Time) bool {
@@ -51,12 +51,12 @@ func (s State) decide(d *Definition, now time.Time) (Event, time.Time) {
 	case s.Phase == Active && s.Pause == nil:
 		return s.nextActive(d, t), t.wake
 	case s.Phase == Active:
-		return s.broken(d), time.Time{} // timers stand still; what has failed does not
+		return s.broken(d), time.Time{} // timers stop; failures do not
 	}
 	return nil, time.Time{}
 }
 
-// broken goes back where something that the release needs has failed for good, also while it is paused.
+// broken sends the release back, paused or not, if something that it needs has failed for good.
 func (s State) broken(d *Definition) Event {
 	if d.Cluster != nil && !s.Out && len(s.WorkFailed) > 0 {
 		return RollbackRequested{Reason: strings.Join(s.WorkFailed, "; ")}
@@ -67,7 +67,7 @@ func (s State) broken(d *Definition) Event {
 	return nil
 }
 
-// at is the step that the release is at; nil before the first.
+// at is the step that the release is at; nil before the first one.
 func (s State) at(d *Definition) Step {
 	if s.Step < 0 || s.Step >= len(d.Steps) {
 		return nil
@@ -93,7 +93,7 @@ func (s State) nextBack(d *Definition, t *timer) Event {
 		if e := s.trusted(d, t); e != nil {
 			return e
 		}
-		// Not in force any more: somebody else writes. Nothing is taken from the canary until it is again.
+		// While an external writer has taken it out of force, the canary keeps everything it needs to serve.
 		if s.InForce && t.passed(s.StageAt.Add(s.drain(d))) {
 			return Drained{Leave: d.Cluster != nil}
 		}
@@ -109,7 +109,7 @@ func (s State) nextBack(d *Definition, t *timer) Event {
 }
 
 // drain is how long the canary keeps what it needs to serve after traffic has left it. A replica of the gateway that did
-// not answer may not have heard of that: it gets the time that a write has to be confirmed in.
+// not answer may not know that yet: it gets as long as a write has to be confirmed.
 func (s State) drain(d *Definition) time.Duration {
 	if len(s.Silent) > 0 {
 		return max(d.Rollback.Drain, d.Verify.For)
@@ -151,8 +151,8 @@ func (s State) nextActive(d *Definition, t *timer) Event {
 	return d.Steps[s.Step].next(s, d, t)
 }
 
-// goOn is the next step after one that is not analysed. Nothing is promoted while the evidence leans towards worse; for
-// how long that may be so, and what follows then, is what the step before says that is.
+// goOn is the next step after one that is not analysed. Nothing is promoted while the evidence leans towards worse; the
+// last analysed step says how long that may last, and what happens then.
 func (s State) goOn(d *Definition, t *timer) Event {
 	if s.leansBefore(d) {
 		decide := s.decideBefore(d)
@@ -161,11 +161,11 @@ func (s State) goOn(d *Definition, t *timer) Event {
 	return s.enter(d, s.Step+1, 0)
 }
 
-// hurries: a person's word that the release may go on counts now. A gate is nothing that can be skipped, so what is given
-// there counts from its answer on.
+// hurries tells whether a person's word that the release may go on has effect now. A gate cannot be skipped, so a word
+// given there takes effect with the gate's answer.
 func (s State) hurries() bool { return s.Hurry != nil && !s.atGate() }
 
-// leansBefore: promote is next, and the evidence leans towards worse.
+// leansBefore tells whether promote is next while the evidence leans towards worse.
 func (s State) leansBefore(d *Definition) bool {
 	if s.Step+1 >= len(d.Steps) || !s.leans() || s.Decided || s.Hurry != nil {
 		return false
@@ -173,7 +173,7 @@ func (s State) leansBefore(d *Definition) bool {
 	return promotes(d.Steps[s.Step+1])
 }
 
-// decideBefore is how the newest step that is analysed is decided.
+// decideBefore is how the last analysed step is decided.
 func (s State) decideBefore(d *Definition) Decide {
 	for i := s.Step; i >= 0; i-- {
 		if stages := d.Steps[i].stages(); len(stages) > 0 {
@@ -183,7 +183,7 @@ func (s State) decideBefore(d *Definition) Decide {
 	return Decide{}
 }
 
-// lateWork goes back where the Deployments have failed, or are not ready in time.
+// lateWork reports Deployments that are not ready in time.
 func (s State) lateWork(d *Definition, t *timer) Event {
 	if d.Cluster == nil || s.Out {
 		return nil
@@ -198,17 +198,17 @@ func (s State) lateWork(d *Definition, t *timer) Event {
 	return DeploymentFailed{Work: s.Work, Why: []string{"not ready after " + figures.Span(long)}}
 }
 
-// forcedAt is the release time at which the target will have been in force for so long.
+// forcedAt is the release time at which the target will have been in force for long.
 func (s State) forcedAt(long time.Duration) time.Time { return s.InForceSince.Add(long - s.ForceFor) }
 
-// passes: the last look since this weight is in force says pass, on enough data at this weight, or a human said
-// "go on". Evidence lasts over weights, so a pass alone may rest on the weights before.
+// passes tells whether the last look in this stage says pass, on enough data at this weight, or a human has said "go on".
+// Evidence carries over from weight to weight, so a pass alone may rest on earlier weights.
 func (s State) passes() bool {
 	return s.Decided || s.Look != nil && s.Look.Outcome == judge.Pass && s.Look.Enough
 }
 
-// noFail: on enough data nothing speaks against the canary. Where nothing can be said, because there is no data or no
-// answer, it is not that nothing speaks against it.
+// noFail tells whether nothing speaks against the canary, on enough data. A lack of data or of an answer is no such
+// finding.
 func (s State) noFail() bool {
 	if s.passes() {
 		return true
@@ -217,10 +217,10 @@ func (s State) noFail() bool {
 		s.Look.Reason != judge.NoData && s.Look.Reason != judge.Unreachable && s.Look.Reason != judge.WarmingUp
 }
 
-// leans: the evidence leans towards worse, which is far from a fail and no reason for more traffic.
+// leans tells whether the evidence leans towards worse, which is far from a fail, but no reason for more traffic.
 func (s State) leans() bool { return s.Look != nil && s.Look.Leaning }
 
-// contested is for how long nobody else may write the gateway's configuration before the release goes on.
+// contested is how long the gateway's configuration has to stay free of external changes before the release goes on.
 func (s State) contested(t *timer) time.Duration {
 	if len(s.Drifts) < driftLimit {
 		return 0
@@ -233,7 +233,7 @@ func (s State) contested(t *timer) time.Duration {
 	return calm.Sub(t.now)
 }
 
-// Contested tells whether the release holds because somebody else keeps writing the gateway's configuration.
+// Contested tells whether the release holds because an external writer keeps changing the gateway's configuration.
 func (s State) Contested(now time.Time) bool {
 	return s.contested(&timer{now: s.Clock(now)}) > 0
 }
@@ -253,7 +253,7 @@ func (s State) analysed(d *Definition, t *timer, stages []Stage) Event {
 	return nil
 }
 
-// trusted puts a written target that nobody confirms in force, where the definition says so.
+// trusted puts a written target in force that no replica confirms, if the definition allows it.
 func (s State) trusted(d *Definition, t *timer) Event {
 	if s.InForce || s.UnconfirmedAt.IsZero() || !d.Verify.Trust || !t.passed(s.UnconfirmedAt.Add(d.Verify.For)) {
 		return nil
@@ -261,8 +261,8 @@ func (s State) trusted(d *Definition, t *timer) Event {
 	return InForce{Turn: s.Turn, How: "trusted"}
 }
 
-// enter is the event that moves to a step and stage, or the end after the last step; nil while what is released is not
-// what is served.
+// enter is the event that moves to a step and stage, or the end after the last step; nil while the released version is
+// not what is served.
 func (s State) enter(d *Definition, step, stage int) Event {
 	if step == len(d.Steps) {
 		if !s.InForce {
@@ -275,7 +275,7 @@ func (s State) enter(d *Definition, step, stage int) Event {
 	return e
 }
 
-// stage is the event that enters a stage at once.
+// stage is the event that enters a stage without preparing capacity.
 func (s State) stage(d *Definition, step, stage int) StepEntered {
 	to := d.Steps[step]
 	e := StepEntered{Step: step, Stage: stage, Name: to.StepName(), What: StageStill}

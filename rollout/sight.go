@@ -7,24 +7,24 @@ import (
 	"github.com/serindev/serin/traffic"
 )
 
-// missesAllowed is how often in a row a target may not be seen in force before that is said: one observation in which a
-// replica did not answer in time says nothing yet.
+// missesAllowed is the number of observations in a row from which a target counts as not in force: a single one in which a
+// replica did not answer in time says nothing.
 const missesAllowed = 2
 
-// Sight is what was seen of the current target of traffic at the gateway.
+// Sight is what the gateway shows of the current target of traffic.
 type Sight struct {
 	Confirmed traffic.Confirmation
-	// Asks: there is something at the gateway that can be asked; without it, what users are served stands in.
+	// Asks: the gateway has an API that can be asked; without one, users' requests show what is served.
 	Asks bool
 	// Written: the target stands where the gateway reads it.
 	Written bool
-	// Misses is how often in a row it was not seen in force, this time included.
+	// Misses is how many times in a row it was not seen in force, including this time.
 	Misses int
 	// Silent are the replicas that did not answer; Why says what differs.
 	Silent, Why []string
 }
 
-// Saw is the event that a sight is for a release; ok is false if it says nothing new.
+// Saw is the event that a sight means for a release; ok is false if it is nothing new.
 func (s State) Saw(v Sight) (e Event, ok bool) {
 	inForce, silent := v.Confirmed == traffic.InForce, v.Confirmed == traffic.Unconfirmed
 	switch {
@@ -42,20 +42,19 @@ func (s State) Saw(v Sight) (e Event, ok bool) {
 	return nil, false
 }
 
-// Requests are what a look has counted of users' requests.
+// Requests are the requests that a look has counted.
 type Requests struct {
 	Turn int
-	// From is where the window begins that they were counted in.
+	// From is the beginning of the window in which they were counted.
 	From             time.Time
 	Canary, Baseline float64
 }
 
-// StandsIn tells whether the requests of a look show the target in force, where the gateway has nothing that can be
-// asked: all of them came after the target of this turn was written, at writtenAt, and seen to be written; and they are
-// split as it says.
+// StandsIn tells whether the requests of a look show the target to be in force, for a gateway without an API: the target of
+// this turn is known to be written, all requests came after that, at writtenAt, and they are split as it says.
 func (s State) StandsIn(exposure share.Share, r Requests, writtenAt time.Time) bool {
 	if s.InForce || s.UnconfirmedAt.IsZero() || r.Turn != s.Turn {
-		return false // what is not known to be written shows nothing, however well the requests agree with it
+		return false // requests may well agree with a target that is not written yet
 	}
 	return r.From.After(writtenAt) && traffic.Agrees(exposure, r.Canary, r.Baseline)
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/serindev/serin/judge"
 )
 
-// Phase is where a release stands as a whole.
+// Phase is the overall state of a release.
 type Phase string
 
 // The phases. The zero value is a release that has not started.
@@ -27,10 +27,10 @@ const (
 	RolledBack        Outcome = "rolledBack"
 	Cancelled         Outcome = "cancelled" // before any traffic moved
 	OutcomeSuperseded Outcome = "superseded"
-	Failed            Outcome = "failed" // neither on nor back by itself; traffic is on stable
+	Failed            Outcome = "failed" // could not finish going back; traffic is on stable
 )
 
-// ErrNotAllowed is returned by [State.Apply] for an event that the state does not take. Wrapped, it says why.
+// ErrNotAllowed is returned by [State.Apply], wrapped with the reason, for an event that the state does not accept.
 var ErrNotAllowed = errors.New("not allowed")
 
 // AnsweredError is returned for a second answer to a gate.
@@ -61,15 +61,14 @@ const (
 
 // State of a release: the fold of its events. The zero value is a release before its first event.
 //
-// Times that belong to timers are kept in the release's own time, which stands still while it is paused: see
-// [State.Clock].
+// Timers use the release's own time, which stops while the release is paused: see [State.Clock].
 type State struct {
 	Seq        int               `json:"seq"`
 	Rollout    string            `json:"rollout"`
 	Revision   string            `json:"revision"`
 	Parameters map[string]string `json:"parameters,omitempty"`
 	Key        string            `json:"key,omitempty"`
-	// Undoes is the release whose version this one takes out of service again; empty for an ordinary one.
+	// Undoes is the release whose version this one takes out of service again; empty for an ordinary release.
 	Undoes    string    `json:"undoes,omitempty"`
 	StartedBy string    `json:"startedBy"`
 	StartedAt time.Time `json:"startedAt"`
@@ -80,7 +79,7 @@ type State struct {
 
 	Phase   Phase   `json:"phase"`
 	Outcome Outcome `json:"outcome,omitempty"`
-	// Why the release goes back or how it ended, in a sentence, and by whom.
+	// Why the release goes back, or how it ended, in one sentence; WhyBy is who caused it.
 	Why     string    `json:"why,omitempty"`
 	WhyBy   string    `json:"whyBy,omitempty"`
 	EndedAt time.Time `json:"endedAt,omitzero"`
@@ -94,46 +93,46 @@ type State struct {
 	StageAt  time.Time `json:"stageAt,omitzero"` // release time: entry of the stage, also of one of going back
 	Back     BackStage `json:"back,omitempty"`
 
-	// Served is what users are still served although another target has been decided: a write may fail, or take its
-	// time. It is nil once the current target is written, and while nothing was analysed before it.
+	// Served is what users still get although a newer target has been decided: writing it may fail or take time. It is nil
+	// once the current target is written, and where nothing was analysed before.
 	Served *Served `json:"served,omitempty"`
 
-	// Moved: some user's request may have been served by the canary.
+	// Moved: the canary may have served a user's request.
 	Moved bool `json:"moved,omitempty"`
-	// ExposedAt is when the canary's first share of the traffic was in force.
+	// ExposedAt is when the canary's first share of traffic came into force.
 	ExposedAt time.Time `json:"exposedAt,omitzero"`
 	// GrayStep and GrayStage are the weight that holds on the main route; GrayStep is -1 before the first.
 	GrayStep  int `json:"grayStep"`
 	GrayStage int `json:"grayStage"`
 	// CohortStep is the A/B step whose cohort route is there, or -1.
 	CohortStep int `json:"cohortStep"`
-	// CohortGoes: it goes as soon as the weight that was entered after it is in force.
+	// CohortGoes: that route is removed once the weight that was entered after it is in force.
 	CohortGoes bool `json:"cohortGoes,omitempty"`
-	// Promoting is true from the entry of promote on; analysis has ended then. Promotion is its half: 1 means that
-	// the roles are exchanged.
+	// Promoting is true once promote is entered, which ends the analysis. Promotion is its stage: 1 means that the roles
+	// are exchanged.
 	Promoting bool `json:"promoting,omitempty"`
 	Promotion int  `json:"promotion,omitempty"`
-	// Doing is what the last stage that moves traffic or stable's Deployment does.
+	// Doing is what the last stage does that moves traffic or changes stable's Deployment.
 	Doing StageKind `json:"doing,omitempty"`
 
-	// Work counts the targets of the Deployments; WorkReady and WorkFailed are what is known of the current one.
+	// Work numbers the targets of the Deployments; WorkReady and WorkFailed describe the current one.
 	Work       int      `json:"work,omitempty"`
 	WorkReady  bool     `json:"workReady,omitempty"`
 	WorkFailed []string `json:"workFailed,omitempty"`
-	// Worked: the canary has been prepared for traffic. Touched: some Deployment is changed by this release. Patched:
-	// stable's is.
+	// Worked: the canary has been prepared for traffic. Touched: this release has changed a Deployment. Patched: it has
+	// changed stable's.
 	Worked  bool `json:"worked,omitempty"`
 	Touched bool `json:"touched,omitempty"`
 	Patched bool `json:"patched,omitempty"`
-	// Pending is the stage whose capacity is being prepared; the traffic is as before.
+	// Pending is the stage whose capacity is being prepared; traffic stays as it was.
 	Pending *StepEntered `json:"pending,omitempty"`
 	// Out: the canary has left the weighted service.
 	Out bool `json:"out,omitempty"`
-	// Job is the outcome of the current job step; nil while it runs, and if the release went back while it ran.
+	// Job is the outcome of the current job step; nil while the Job runs, and if the release went back meanwhile.
 	Job *JobEnded `json:"job,omitempty"`
 
-	// Turn counts the changes of the traffic's target. InForce tells whether the current one is served, since
-	// when (release time), and ForceFor for how long before that in this stage.
+	// Turn numbers the targets of traffic. InForce tells whether the current one is served, InForceSince since when
+	// (release time), and ForceFor for how long it had been served earlier in this stage.
 	Turn          int           `json:"turn"`
 	InForce       bool          `json:"inForce"`
 	InForceHow    string        `json:"inForceHow,omitempty"`
@@ -141,42 +140,42 @@ type State struct {
 	ForceFor      time.Duration `json:"forceFor,omitempty"`
 	UnconfirmedAt time.Time     `json:"unconfirmedAt,omitzero"`
 	NotInForceWhy []string      `json:"notInForceWhy,omitempty"`
-	// Silent are replicas of the gateway that did not answer when the others said that they serve the target.
+	// Silent are the gateway's replicas that did not answer when the others confirmed the target.
 	Silent []string `json:"silent,omitempty"`
-	// Drifts are the times of the last three foreign edits.
+	// Drifts are the times of the last three external changes.
 	Drifts []time.Time `json:"drifts,omitempty"`
 
-	// Scope is the evidence that the current target is for; empty where nothing is analysed. As long as something else is
-	// Served, that is looked at. Look is the last look that
-	// said something new since the stage was entered, nil before.
+	// Scope is the body of evidence that the current target adds to; empty where nothing is analysed. While something else
+	// is Served, looks are about that. Look is the verdict of the last look that was news in this stage, nil before one.
 	Scope string         `json:"scope,omitempty"`
 	Look  *judge.Verdict `json:"look,omitempty"`
-	// LastVerdict is the last one of the whole release, for people.
+	// LastVerdict is the last such verdict of the whole release.
 	LastVerdict *judge.Verdict `json:"lastVerdict,omitempty"`
-	// Alarm: the split that was seen is not the weight in force, or what a metric counts contradicts it. Dismissed: a human lets this weight go on.
+	// Alarm: the observed split is not the weight in force, or what a metric counts contradicts it. Dismissed: a human lets
+	// this weight go on all the same.
 	Alarm     bool `json:"alarm,omitempty"`
 	Dismissed bool `json:"dismissed,omitempty"`
 	// NoDataSince and UnreachableSince are release times; zero while there is data.
 	NoDataSince      time.Time `json:"noDataSince,omitzero"`
 	UnreachableSince time.Time `json:"unreachableSince,omitzero"`
-	// BlindSince is the same for a time in which nothing could be seen of any metric.
+	// BlindSince is when it began that no metric shows anything; zero while one does.
 	BlindSince time.Time `json:"blindSince,omitzero"`
-	// Lacks are the metrics of which nothing can be said now, each with its own beginning.
+	// Lacks are the metrics without data now, each since its own time.
 	Lacks []Lack `json:"lacks,omitempty"`
-	// Told are the deadlines that have passed in this stage, so that each acts once.
+	// Told are the deadlines that have acted in this stage, so that each acts once.
 	Told []Deadline `json:"told,omitempty"`
 
-	// Gate is the gate that the release stands at; empty at other steps.
+	// Gate is the gate that the release is at; empty at other steps.
 	Gate string `json:"gate,omitempty"`
-	// Question is the open question of a policy to a human that was asked first, Later are those after it; Answered the
-	// gates that have their answer. A question lives as long as what it is about.
+	// Question is the oldest open question that a policy has asked, Later are the others. Answered has the gates and
+	// questions that have been answered. A question ends with the condition that it is about.
 	Question *Question               `json:"question,omitempty"`
 	Later    []Question              `json:"later,omitempty"`
 	Answered map[string]GateAnswered `json:"answered,omitempty"`
-	// Webhook is the answer that the current webhook step has got.
+	// Webhook is the answer of the current webhook step; nil before it.
 	Webhook *WebhookAnswered `json:"webhook,omitempty"`
 
-	// Hurry: a person lets the release go on without waiting; nil where nobody does. EvenIfWorse: no verdict takes it back.
+	// Hurry: a person lets the release go on without waiting; nil otherwise. EvenIfWorse: no verdict takes it back.
 	Hurry       *WentOn `json:"hurry,omitempty"`
 	EvenIfWorse bool    `json:"evenIfWorse,omitempty"`
 
@@ -184,40 +183,40 @@ type State struct {
 	PausedFor time.Duration `json:"pausedFor,omitempty"`
 	// Successor is the release that takes this one's place.
 	Successor *StartRequest `json:"successor,omitempty"`
-	// SuccessorCancelled: it ends as cancelled instead of starting.
+	// SuccessorCancelled: the successor ends as cancelled instead of starting.
 	SuccessorCancelled *SuccessorCancelled `json:"successorCancelled,omitempty"`
-	// Decided: a human has answered a question with "go on", so this stage needs no verdict any more.
+	// Decided: a human has answered a question with "go on", so this stage no longer needs a verdict.
 	Decided bool `json:"decided,omitempty"`
-	// DecideFrom is set when a human gave an undecided step its whole time once more (release time).
+	// DecideFrom is when a human gave an undecided step its full time again (release time); zero if none did.
 	DecideFrom time.Time `json:"decideFrom,omitzero"`
-	// Questions counts the questions asked, so that each has a name of its own.
+	// Questions counts the questions, to give each a unique name.
 	Questions int `json:"questions,omitempty"`
 	// BackAt is when the rollback began (release time).
 	BackAt time.Time `json:"backAt,omitzero"`
 }
 
-// JobEnded is how a Job ended; Why is empty if it is complete.
+// JobEnded is how a Job ended; Why is empty if it succeeded.
 type JobEnded struct {
 	Why string `json:"why,omitempty"`
 }
 
-// Lack is that nothing can be said of a metric: Reason is [judge.NoData] or [judge.Unreachable].
+// Lack is a metric without data; Reason is [judge.NoData] or [judge.Unreachable].
 type Lack struct {
 	Metric string       `json:"metric"`
 	Reason judge.Reason `json:"reason"`
 	Since  time.Time    `json:"since"` // release time
-	// Optional: a pass does not wait for it, so no policy does.
+	// Optional: neither a pass nor a policy waits for it.
 	Optional bool `json:"optional,omitempty"`
 }
 
-// Question is what a policy asks a human, answered like a gate.
+// Question is what a policy asks a human; it is answered like a gate.
 type Question struct {
 	Name  string    `json:"name"`
 	About Deadline  `json:"about"`
 	Since time.Time `json:"since"`
 }
 
-// Served is what is analysed of a target that another one has followed and not replaced yet.
+// Served is what is analysed of a target that has been superseded and is still served.
 type Served struct {
 	Scope      string `json:"scope"`
 	GrayStep   int    `json:"grayStep"`
@@ -225,7 +224,7 @@ type Served struct {
 	CohortStep int    `json:"cohortStep"`
 }
 
-// served is what is analysed now: what users really get, as far as is known.
+// served is what is analysed now: what users get, as far as is known.
 func (s State) served() Served {
 	if s.Served != nil {
 		return *s.Served
@@ -233,20 +232,20 @@ func (s State) served() Served {
 	return Served{Scope: s.Scope, GrayStep: s.GrayStep, GrayStage: s.GrayStage, CohortStep: s.CohortStep}
 }
 
-// Watches tells whether a look at a scope is about what users are served, or are about to be.
+// Watches tells whether a look at a scope is about what users get now, or are about to get.
 func (s State) Watches(scope string) bool {
 	return s.Phase == Active && scope != "" && (scope == s.Scope || scope == s.served().Scope)
 }
 
-// Settled is the time from which on a window shows the current target of traffic and no other; ok is false while that
-// is not in force. settle is how late samples may be.
+// Settled is the time from which a window shows only the current target of traffic; ok is false while that is not in
+// force. settle is how late samples may be.
 func (s State) Settled(settle time.Duration) (at time.Time, ok bool) {
 	return s.InForceSince.Add(s.PausedFor + settle), s.InForce
 }
 
-// Warm is the end of the canary's warm-up: it counts from the first share of the traffic that was in force, and where
-// none could be confirmed so far from the time that it was decided. It is zero if that time is still to come: a clock was
-// set back, and how long the canary has been there is not known any more.
+// Warm is the end of the canary's warm-up, which begins with its first share of traffic in force, or with the decision
+// where no share has been confirmed yet. It is zero if that lies in the future: the clock was set back, and how long the
+// canary has been serving is no longer known.
 func (s State) Warm(warmUp time.Duration, now time.Time) time.Time {
 	from := s.ExposedAt
 	if from.IsZero() {
@@ -258,7 +257,7 @@ func (s State) Warm(warmUp time.Duration, now time.Time) time.Time {
 	return from.Add(warmUp)
 }
 
-// Clock is the release's own time at the given one: it stands still during pauses.
+// Clock converts a wall time to the release's own time, which stops during pauses.
 func (s State) Clock(at time.Time) time.Time {
 	if s.Pause != nil {
 		at = s.Pause.At
@@ -280,7 +279,7 @@ func (s State) SwappedNow() bool { return s.Swapped != s.Exchanged }
 // Ended tells whether the release is over.
 func (s State) Ended() bool { return s.Phase == PhaseEnded }
 
-// atGate: the release stands at a gate that nobody has answered.
+// atGate tells whether the release is at a gate that has not been answered.
 func (s State) atGate() bool {
 	_, done := s.Answered[s.Gate]
 	return s.Gate != "" && !done

@@ -7,38 +7,38 @@ import (
 	"github.com/serindev/serin/workload"
 )
 
-// Step is one entry of the plan. Each kind has a file of its own with everything that the state machine has to know of
-// it: its fields, the rules that it keeps, when it is left and what holds it, what has to be done meanwhile.
+// Step is one entry of the plan. Each kind has its own file with everything that the state machine knows of it: its
+// fields, its rules, when it is left, what holds it, and what has to be done meanwhile.
 //
 //sumtype:decl
 type Step interface {
 	// StepName is unique in its rollout.
 	StepName() string
 
-	// check says which of the rules that the state machine builds on the step breaks.
+	// check returns which of the rules that the state machine builds on the step breaks.
 	check(c *checked) error
 	// enter completes the event that enters a stage of the step.
 	enter(d *Definition, e *StepEntered)
-	// stages are the exposures that are analysed, in order; none where nothing is compared that was not before.
+	// stages are the exposures that are analysed, in order; none if the step compares nothing new.
 	stages() []Stage
-	// next is what follows by itself while a release is at the step; nil while it has to wait.
+	// next is the event that follows while a release is at the step; nil while it has to wait.
 	next(s State, d *Definition, t *timer) Event
-	// holds are what it waits for.
+	// holds are what the release waits for.
 	holds(s State, d *Definition, t *timer) []Hold
-	// broken is what sends the release back because the step has failed for good, also while it is paused; nil if it
-	// has not failed.
+	// broken is the event that sends the release back, paused or not, because the step has failed for good; nil if it has
+	// not.
 	broken(s State) Event
-	// task is what may happen only once, under a key; ok is false where there is nothing to do. done tells whether its
+	// task is the step's work that may happen only once, under a key; ok is false if it has none. done tells whether its
 	// outcome is known.
 	task(s State, key string) (t Task, ok bool)
 	done(s State) bool
-	// deployments are what the step asks of Deployments while a release is at it, and ready how long they may take for
-	// it; 0 does not bound it.
+	// deployments are what the step wants of Deployments while a release is at it, and ready is how long they may take; 0 is
+	// no limit.
 	deployments(s State, d *Definition) []workload.Deployment
 	ready(s State) time.Duration
-	// onCluster: it is about something that only a cluster has.
+	// onCluster tells whether it needs a cluster.
 	onCluster() bool
-	// undoes: it is a part of bringing an earlier version back.
+	// undoes tells whether bringing an earlier version back takes it.
 	undoes(d *Definition) bool
 }
 
@@ -94,8 +94,8 @@ type checked struct {
 	promoted bool
 }
 
-// still is embedded in every kind of step: what a kind does that moves no traffic, compares nothing, asks nothing of a
-// cluster and goes on at once.
+// still is embedded in every kind of step. It has the behaviour of a step that moves no traffic, compares nothing, needs no
+// cluster and is left at once.
 type still struct{}
 
 func (still) check(*checked) error                                 { return nil }

@@ -39,8 +39,8 @@ func (s AB) next(st State, d *Definition, t *timer) Event { return st.analysed(d
 
 func (s AB) holds(st State, _ *Definition, t *timer) []Hold { return st.held(t, s.stages()[0]) }
 
-// UnmarshalJSON also reads plans that were stored before each step drew its users again: in those the cohort says, with
-// true, that users keep their arm. Users in such a step are drawn once more.
+// UnmarshalJSON also reads the plans of versions in which the cohort said, with true, that users keep their arm. Such a
+// step now draws its users again.
 func (s *AB) UnmarshalJSON(b []byte) error {
 	type cohort traffic.Cohort
 	type plain AB

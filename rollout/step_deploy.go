@@ -49,7 +49,7 @@ func (p Deploy) holds(s State, _ *Definition, t *timer) []Hold {
 	return []Hold{NeedsDeployment{p.Deployment, s.StageAt.Add(p.Deadline).Sub(t.now)}}
 }
 
-// deployments asks for nothing of the canary's Deployment, which is asked for from here on: see [State.deployments].
+// deployments leaves out the canary's Deployment, which is part of every target from here on: see [State.deployments].
 func (p Deploy) deployments(s State, d *Definition) []workload.Deployment {
 	if p.canarys(d) {
 		return nil
@@ -61,15 +61,15 @@ func (p Deploy) ready(State) time.Duration { return p.Deadline }
 
 func (Deploy) onCluster() bool { return true }
 
-// undoes: what else was deployed, a worker or a database's schema, is not what serves the users that are to be sent back.
+// undoes is false for other Deployments, such as a worker's: users are not served by them.
 func (p Deploy) undoes(d *Definition) bool { return p.canarys(d) }
 
-// canarys tells whether the step is about the canary's Deployment.
+// canarys tells whether the step deploys the canary.
 func (p Deploy) canarys(d *Definition) bool {
 	return d.Cluster != nil && p.Deployment == d.Cluster.Arms.Canary.Deployment
 }
 
-// filled is a deployment with what a step asks for, its parameters in their places.
+// filled is a deployment with what a step wants, parameters filled in.
 func (s State) filled(step Deploy, w workload.Deployment) workload.Deployment {
 	w.Template = step.Template
 	if len(step.Images) > 0 {

@@ -17,11 +17,11 @@ type Job struct {
 	Namespace string `json:"namespace,omitempty"`
 	// Manifest is a batch/v1 Job as JSON; ${parameters} stand in its strings.
 	Manifest json.RawMessage `json:"manifest"`
-	// Deadline counts from the Job's creation; without a cluster that answers, from the entry of the step.
+	// Deadline counts from the Job's creation, or from the entry of the step while the cluster does not answer.
 	Deadline time.Duration `json:"deadline"`
 }
 
-// jobGrace is what a Job's own deadline may be late by before the step gives up on hearing of it.
+// jobGrace is how long after a Job's own deadline the step still waits for its outcome.
 const jobGrace = time.Minute
 
 // StepName implements [Step].
@@ -58,7 +58,7 @@ func (j Job) broken(s State) Event {
 	return RollbackRequested{Reason: "job " + j.Name + ": " + s.Job.Why}
 }
 
-// task is the Job with the parameters in their places; where they cannot be filled in, the Job fails with that.
+// task is the Job with its parameters filled in. If they cannot be, the Job fails with that reason.
 func (j Job) task(s State, key string) (Task, bool) {
 	job := &workload.Job{Key: key, Namespace: j.Namespace, Deadline: j.Deadline}
 	var err error
@@ -80,7 +80,7 @@ func (j Job) runsOn() bool {
 	return json.Unmarshal(j.Manifest, &manifest) == nil && manifest.Metadata.Annotations[workload.WhenCancelled] == workload.RunOn
 }
 
-// cut is the job step that the release has left before the Job's end, by going back.
+// cut is the job step that the release left, by going back, before the Job ended.
 func (s State) cut(d *Definition) (Job, bool) {
 	if s.Phase == Active || s.Outcome == Released || s.Job != nil || s.Step < 0 || s.Step >= len(d.Steps) {
 		return Job{}, false
@@ -89,7 +89,7 @@ func (s State) cut(d *Definition) (Job, bool) {
 	return step, ok
 }
 
-// stopped are the Jobs that nobody waits for any more.
+// stopped are the Jobs that the release no longer waits for.
 func (s State) stopped(d *Definition, id string) []workload.JobName {
 	step, ok := s.cut(d)
 	if !ok || step.runsOn() {
@@ -98,7 +98,7 @@ func (s State) stopped(d *Definition, id string) []workload.JobName {
 	return []workload.JobName{{Key: id + "/" + step.Name, Namespace: step.Namespace}}
 }
 
-// LeftBehind says what becomes of a Job that had not ended; empty where there is none.
+// LeftBehind says what becomes of a Job that had not ended; empty if there is none.
 func (s State) LeftBehind(d *Definition) string {
 	step, ok := s.cut(d)
 	switch {

@@ -117,7 +117,7 @@ func (p Promote) holds(s State, d *Definition, t *timer) []Hold {
 	return []Hold{NeedsForce{needs}}
 }
 
-// due is when another system has to have brought stable to the new version.
+// due is the deadline for another system to bring stable to the new version.
 func (p Promote) due(s State) Due { return Due{PromoteMax, s.decideFrom(), p.Deadline, p.Expired} }
 
 func (p Promote) deployments(s State, d *Definition) []workload.Deployment {

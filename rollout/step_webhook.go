@@ -2,7 +2,7 @@ package rollout
 
 import "time"
 
-// Webhook tells another system, and may wait for its word.
+// Webhook notifies another system, and may wait for its answer.
 type Webhook struct {
 	still
 
@@ -11,11 +11,11 @@ type Webhook struct {
 	// Body is sent as JSON; empty sends Serin's own description of the release.
 	Body    string            `json:"body,omitempty"`
 	Headers map[string]string `json:"headers,omitempty"`
-	// Ignore: whatever comes back, or nothing, the release goes on.
+	// Ignore: the release goes on whatever the answer is, even without one.
 	Ignore bool `json:"ignore,omitempty"`
 	// Deadline of all tries together.
 	Deadline time.Duration `json:"deadline"`
-	// Status is polled until it says so, if set.
+	// Status is an address that is polled for the outcome; empty if the first answer is the outcome.
 	Status string `json:"status,omitempty"`
 }
 

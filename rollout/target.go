@@ -10,16 +10,16 @@ import (
 	"github.com/serindev/serin/workload"
 )
 
-// Target is what the world has to look like in a state, and nothing about how to get there.
+// Target is how the world has to look in a state. It says nothing about how to get there.
 type Target struct {
-	// Turn identifies the target of traffic: what is observed is reported for a turn.
+	// Turn identifies the target of traffic; observations name the turn that they are of.
 	Turn    int
 	Traffic traffic.Target
-	// Analyse is the scope of evidence to look at, which is that of what users are served; empty for none.
+	// Analyse is the body of evidence that looks add to, that of what users are served; empty for none.
 	Analyse string
 	// Exposure is the canary's share among the requests that are analysed.
 	Exposure share.Share
-	// Cohort: the arms are the cohort's services, not the main route's.
+	// Cohort: the arms are the services of the cohort's route, not of the main one.
 	Cohort bool
 	// Tasks may happen only once each.
 	Tasks []Task
@@ -28,7 +28,7 @@ type Target struct {
 	Work      int
 }
 
-// Task is a part of a target that may happen only once. Whoever does it sends Key along, so that asking twice is
+// Task is a part of a target that may happen only once. The call or the Job carries Key, so that repeating it is
 // harmless.
 type Task struct {
 	Key  string
@@ -47,7 +47,7 @@ func (d *Definition) Idle(swapped bool) traffic.Target {
 	return t
 }
 
-// Target is what the world has to look like in this state. id is the release's, for the keys of tasks.
+// Target is how the world has to look in this state. id is the release's; the keys of tasks begin with it.
 func (s State) Target(d *Definition, id string) Target {
 	t := Target{Turn: s.Turn, Traffic: d.Idle(s.SwappedNow()), Workloads: s.workloads(d, id), Work: s.Work}
 	switch s.Phase {
@@ -79,7 +79,7 @@ func (s State) Target(d *Definition, id string) Target {
 	return t
 }
 
-// analysed is what there is to look at.
+// analysed is what looks are about.
 func (s Served) analysed(d *Definition) (scope string, exposure share.Share, cohort bool) {
 	switch {
 	case s.Scope == "":
@@ -92,14 +92,14 @@ func (s Served) analysed(d *Definition) (scope string, exposure share.Share, coh
 	return s.Scope, d.Steps[s.GrayStep].(Gray).Weights[s.GrayStage], false
 }
 
-// stickyWord is another one for every A/B step of every release: whoever was on the canary of an earlier one is drawn
-// anew by the split of this one.
+// stickyWord is unique to each A/B step of each release, so that each step draws its users again, whatever arm an earlier
+// one gave them.
 func stickyWord(id string, step int) string {
 	const most = 10 // the end of a ULID is random
 	return fmt.Sprintf("%s-%d", strings.ToLower(id[max(0, len(id)-most):]), step+1)
 }
 
-// out: no traffic goes to the canary, and none has to be able to.
+// out tells whether no traffic goes to the canary and none needs to be able to.
 func (s State) out() bool {
 	return s.Doing == StageLeave || !s.Moved
 }
@@ -138,8 +138,8 @@ func (s State) rollbackTasks(d *Definition, id string) (out []Task) {
 	return out
 }
 
-// MayAnswer tells whether a person may answer a gate; the error says who may. Questions of policies are every
-// operator's, as gates without approvers are.
+// MayAnswer returns an error that says who may answer a gate unless this person may. Questions of policies may be answered
+// by every operator, like gates without approvers.
 func (d *Definition) MayAnswer(gate, user string, roles []string, startedBy string) error {
 	g, ok := d.Gate(gate)
 	if !ok {
@@ -177,7 +177,7 @@ func (d *Definition) MayOverride(user string, roles []string, startedBy string) 
 	return fmt.Errorf("%v may let a release go on without waiting, not %s", may, user)
 }
 
-// Approvers are the roles or users who may answer a gate, or a question of a policy: every operator where none is named.
+// Approvers are the roles or users who may answer a gate or a policy's question: every operator where none is named.
 func (d *Definition) Approvers(gate string) []string {
 	if g, ok := d.Gate(gate); ok && len(g.Approvers) > 0 {
 		return g.Approvers
@@ -185,7 +185,7 @@ func (d *Definition) Approvers(gate string) []string {
 	return []string{"operator"}
 }
 
-// Gate finds a gate by name; ok is false for a name that is none of its gates.
+// Gate finds a gate by name; ok is false if there is none.
 func (d *Definition) Gate(name string) (g Gate, ok bool) {
 	for _, s := range d.Steps {
 		if g, ok := s.(Gate); ok && g.Name == name {

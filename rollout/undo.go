@@ -11,10 +11,10 @@ type Before struct {
 	Definition Definition
 }
 
-// Undoing is d as the definition of a release that takes the last version out of service again: nothing but what brings
-// the version before back, at once and without comparing it. before is nil where that is not known; without a cluster it
-// is not needed, for the other set of servers still has that version. The error wraps [ErrNotAllowed] and says why Serin
-// cannot undo it.
+// Undoing is the definition of a release of d that takes the last version out of service again: only the steps that bring
+// the previous version back, at once and without comparing it. before is nil if that version is not known; without a
+// cluster it is not needed, since the other set of servers still has it. The error wraps [ErrNotAllowed] and says why
+// Serin cannot undo the release.
 func (d *Definition) Undoing(before *Before) (Definition, error) {
 	out := *d
 	part := func(s Step) bool { return s.undoes(d) }
@@ -31,7 +31,7 @@ func (d *Definition) Undoing(before *Before) (Definition, error) {
 	case before.Definition.Cluster == nil || before.Definition.Cluster.Arms != d.Cluster.Arms:
 		return out, fmt.Errorf("%w: the Deployments of the rollout are others than those of release %s", ErrNotAllowed, before.ID)
 	}
-	// What was deployed then stands in the definition of then: the one of now may name the images that are to go.
+	// The earlier definition says what was deployed then: the current one may name the images that have to go.
 	out.Steps = nil
 	for _, s := range before.Definition.Steps {
 		switch {

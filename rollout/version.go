@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-// versionNames are what people call the parameter that says which version is released, the most telling first.
+// versionNames are common names of the parameter that says which version is released, the most telling first.
 var versionNames = []string{"version", "tag", "image", "release", "build", "commit", "sha", "revision", "ref"}
 
-// Version is what people call the version of a release by the parameters that it was started with: a version, the tag of
-// an image, a commit; or the one parameter that there is. It is empty where none says so.
+// Version is the version that a release's parameters name: a version, an image's tag, a commit, or the only parameter. It
+// is empty if none of them does.
 func Version(parameters map[string]string) string {
 	names := slices.Sorted(maps.Keys(parameters))
 	names = slices.DeleteFunc(names, func(n string) bool { return parameters[n] == "" })
@@ -40,7 +40,7 @@ var (
 	commit = regexp.MustCompile(`^[0-9a-f]{40}$`)
 )
 
-// shortVersion is the tag of an image, and what is enough of a digest or a commit to tell it from others.
+// shortVersion is an image's tag, or as much of a digest or commit as tells it from others.
 func shortVersion(value string) string {
 	const most, enough = 40, 12
 	value = strings.TrimSpace(value)
