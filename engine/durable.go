@@ -18,7 +18,7 @@ const (
 	storeTimeout = 15 * time.Second
 )
 
-// know takes up what the store knows, unless that is done.
+// know loads the rollout from the store, unless that is done.
 func (l *loop) know(ctx context.Context) error {
 	if l.ready {
 		return nil
@@ -30,7 +30,7 @@ func (l *loop) know(ctx context.Context) error {
 	return err
 }
 
-// takeUp reads what the store knows of this rollout.
+// takeUp loads the rollout from the store.
 func (l *loop) takeUp(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
@@ -45,12 +45,12 @@ func (l *loop) takeUp(ctx context.Context) error {
 	}
 	rel.goOnBack(l.rel)
 	l.rel = rel
-	l.log.Info("release taken up", "release", rel.record.ID, "phase", l.rel.state.Phase, "step", l.rel.state.StepName)
+	l.log.Info("release loaded", "release", rel.record.ID, "phase", l.rel.state.Phase, "step", l.rel.state.StepName)
 	return nil
 }
 
-// newest is the release that is under way, else the last one; nil if there has been none. Where one has ended and another
-// has taken its place, it is that one: clocks say nothing about which of the two came later.
+// newest is the release under way, else the last one; nil if there has been none. An ended release that another one has
+// superseded is not the last one, whatever the clocks say.
 func (l *loop) newest(ctx context.Context) (*release, error) {
 	r, err := l.e.o.Store.Newest(ctx, l.name)
 	for seen := map[string]bool{}; ; {
@@ -69,12 +69,12 @@ func (l *loop) newest(ctx context.Context) (*release, error) {
 			return rel, nil
 		}
 		if r, err = l.e.o.Store.Release(ctx, next.ID); errors.Is(err, record.ErrNotFound) {
-			return rel, nil // it has not begun
+			return rel, nil // the successor has not begun
 		}
 	}
 }
 
-// append makes an event durable and folds it. The event's head is the next one.
+// append makes an event durable and folds it. The event's head must be the next one.
 func (l *loop) append(ctx context.Context, event rollout.Event) (rollout.State, error) {
 	r := l.rel
 	next, err := r.state.Apply(event)
@@ -89,10 +89,10 @@ func (l *loop) append(ctx context.Context, event rollout.Event) (rollout.State, 
 	if err := l.save(ctx, rec, event, next); err != nil {
 		l.note(aboutStore, err)
 		if errors.Is(err, record.ErrConflict) {
-			l.ready = false // somebody else acts: read again before anything else
+			l.ready = false // another daemon acts on it: load it again before anything else
 		}
 		if turnsBack(r.state, next) && r.back == nil {
-			// The one effect that need not wait for its event: traffic back to stable.
+			// The one effect that does not wait for its event: traffic back to stable.
 			l.log.Warn("rollback cannot be written yet, traffic goes back all the same", "release", rec.ID, "err", err)
 			r.back = &pendingBack{event: event, state: next}
 			return next, &record.NotWrittenError{Err: err}
@@ -101,7 +101,7 @@ func (l *loop) append(ctx context.Context, event rollout.Event) (rollout.State, 
 	}
 	l.note(aboutStore, nil)
 	if next.Turn != r.state.Turn {
-		l.gw.observeAt = time.Time{} // what is in force may be what is wanted already
+		l.gw.observeAt = time.Time{} // the new target may be in force already
 	}
 	l.tell(ctx, r.state, next, event)
 	r.state, r.record, r.back = next, rec, nil
@@ -109,8 +109,8 @@ func (l *loop) append(ctx context.Context, event rollout.Event) (rollout.State, 
 	return next, nil
 }
 
-// save makes an event durable. A rollback does not wait for a store that is slow, as a locked one is: after a moment
-// the traffic goes back, whatever becomes of the event.
+// save makes an event durable. A rollback does not wait for a slow store, such as a locked database: after a moment the
+// traffic goes back, whatever becomes of the event.
 func (l *loop) save(ctx context.Context, rec record.Release, event rollout.Event, next rollout.State) error {
 	r := l.rel
 	gateway := ctx
@@ -136,10 +136,10 @@ func (l *loop) save(ctx context.Context, rec record.Release, event rollout.Event
 	return <-done
 }
 
-// teach goes through a whole release again, so the loop does not wait for it.
+// teach replays a whole release to learn its noise, so the loop does not wait for it.
 func (l *loop) teach(ctx context.Context, r *release) {
 	if err := l.e.looks.teach(ctx, r); err != nil {
-		l.log.Warn("what the release taught about noise is lost", "release", r.record.ID, "err", err)
+		l.log.Warn("the noise learned from the release is lost", "release", r.record.ID, "err", err)
 	}
 }
 
@@ -147,14 +147,14 @@ func turnsBack(before, after rollout.State) bool {
 	return before.Phase == rollout.Active && after.Phase == rollout.RollingBack
 }
 
-// writeBack tries again to write a rollback that is being carried out already.
+// writeBack tries again to write a rollback that is already being carried out.
 func (l *loop) writeBack(ctx context.Context) {
 	if r := l.running(); r != nil && r.back != nil {
-		_, _ = l.append(ctx, r.back.event) // what went wrong is noted there
+		_, _ = l.append(ctx, r.back.event) // append notes the error
 	}
 }
 
-// happened tells of an event that is durable, and does what belongs to no target.
+// happened publishes a durable event, and does what is not part of a target.
 func (l *loop) happened(ctx context.Context, event rollout.Event) {
 	r := l.rel
 	l.log.Info("event", "release", r.record.ID, "event", rollout.Kind(event), "by", event.Head().By,
@@ -167,6 +167,6 @@ func (l *loop) happened(ctx context.Context, event rollout.Event) {
 			l.beside.Go(func() { l.teach(ctx, r) })
 		}
 	}
-	l.publish() // who is told may ask at once
+	l.publish() // before the update: subscribers may query immediately
 	l.e.feed.tell(record.Update{Rollout: l.name, Release: r.record.ID, Event: event})
 }

@@ -1,8 +1,9 @@
-// Package engine answers what happens next: it is the only room where time passes, and it decides nothing.
+// Package engine makes happen what the state machine decides: it is the only package in which time passes, and it decides
+// nothing.
 //
-// One loop owns a rollout ([loop]): it asks the state machine what follows, makes it durable, brings the gateway
-// to the target and reports what is in force. Looks are taken in slots, for all releases together ([looks]), so
-// that queries grow with what is asked and not with who asks. Start reading at [Engine.Run] and [loop.run].
+// One loop owns a rollout ([loop]): it asks the state machine what follows, makes it durable, brings the gateway to the
+// target and reports what is in force. Looks are taken in slots, for all releases together ([looks]), so that the number
+// of queries depends on what is asked and not on how many releases ask. Start reading at [Engine.Run] and [loop.run].
 package engine
 
 import (
@@ -30,25 +31,24 @@ import (
 // Router brings the traffic of one rollout to a target and says what is in force.
 type Router interface {
 	// Apply writes t. It is idempotent and returns once the change is written, not once it is in force.
-	// After an error the gateway has either the old configuration or the new one, never a part.
+	// After an error the gateway has either the old configuration or the new one, never part of it.
 	Apply(ctx context.Context, t traffic.Target) error
-	// Observe asks the gateway itself. Replicas that do not answer are listed in the result; it returns
-	// an error only if nothing could be asked at all.
+	// Observe asks the gateway itself. The result lists the replicas that do not answer; an error means that nothing could
+	// be asked at all.
 	Observe(ctx context.Context) (traffic.Observed, error)
-	// Labels are the values of the gateway's service label under which the arms of the main route, or of the
-	// cohort's, are counted.
+	// Labels are the values of the gateway's service label for the arms of the main route, or of the cohort's.
 	Labels(cohort bool) (canary, stable string)
 	// Watched tells whether [Options.WatchGateways] would report, at this moment, an external change to what Apply has
 	// written. Then the gateway need hardly be asked while nothing is under way.
 	Watched() bool
 }
 
-// Source answers what plans ask, one answer for each ask, in order. What could not be had is in the answer.
+// Source answers the asks of analysis plans, one answer for each, in order. An answer says itself what it lacks.
 type Source interface {
 	Fetch(ctx context.Context, asks []analysis.Ask) []analysis.Answer
 }
 
-// Call is one webhook to be called. Key is the same however often it is asked for.
+// Call is one webhook to be called. Key is the same each time it is called.
 type Call struct {
 	Key     string
 	Webhook rollout.Webhook
@@ -56,7 +56,7 @@ type Call struct {
 	State   rollout.State
 }
 
-// Options is what an engine is made of.
+// Options are what an engine needs.
 type Options struct {
 	Store  Store
 	Source Source
@@ -64,16 +64,15 @@ type Options struct {
 	NewRouter func(rolloutName string, g record.Gateway) (Router, error)
 	// NewJudge makes a judge from its settings.
 	NewJudge func(judge.Settings) (judge.Judge, error)
-	// Call calls a webhook until it has its answer or the webhook's deadline is over; a non-nil error is the
-	// answer "no".
+	// Call calls a webhook until it has an answer or the webhook's deadline has passed; an error is the answer "no".
 	Call func(ctx context.Context, c Call) error
 	// Workloads is nil in a daemon without a cluster.
 	Workloads Workloads
-	// Notice is told what people should see of a release where they look at its rollout; nil tells nobody. Nothing depends
+	// Notice leaves what people should see of a release where they look at its rollout; nil leaves it nowhere. Nothing depends
 	// on it.
 	Notice func(ctx context.Context, rollout, release string, n workload.Notice)
-	// WatchGateways calls changed, from any goroutine, whenever what the traffic of a rollout depends on may have
-	// changed, until ctx ends; its error ends the engine. Nil: gateways are looked at every ObserveEvery alone.
+	// WatchGateways calls changed, from any goroutine, whenever something that the traffic of a rollout depends on may have
+	// changed, until ctx ends; its error ends the engine. If nil, gateways are observed every ObserveEvery only.
 	WatchGateways func(ctx context.Context, changed func(rollout string)) error
 	Log           *slog.Logger
 	// Registerer takes the metrics serin_*.
@@ -81,7 +80,7 @@ type Options struct {
 	// ObserveEvery is how often the gateway is compared with the target while a release is under way and the target is in
 	// force; 0 is 5 s. Between releases it is asked less often, see restWatched.
 	ObserveEvery time.Duration
-	// Retention is how long the looks of releases that have ended are kept; 0 keeps them for ever.
+	// Retention is how long the looks of ended releases are kept; 0 keeps them forever.
 	Retention time.Duration
 }
 
@@ -95,7 +94,7 @@ type Engine struct {
 	mu    sync.Mutex // guards loops and what follows
 	loops map[string]*loop
 	group *errgroup.Group
-	ctx   context.Context //nolint:containedctx // of Run: loops that begin later end with it as well
+	ctx   context.Context //nolint:containedctx // of Run: it also ends loops that begin later
 	plans map[string]record.Plan
 }
 
@@ -109,8 +108,8 @@ func New(o Options) *Engine {
 	return e
 }
 
-// Run takes up every release that has not ended and runs until ctx ends. Releases in progress stay as they are
-// then; the next Run goes on with them.
+// Run resumes every release that has not ended and runs until ctx ends. Releases in progress stay as they are then; the next
+// Run resumes them.
 func (e *Engine) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	active, err := e.active(ctx)
@@ -142,10 +141,10 @@ func (e *Engine) Run(ctx context.Context) error {
 	return err
 }
 
-// pruneEvery is how often old looks are removed: little at a time.
+// pruneEvery is how often old looks are removed, so that each time there is little to remove.
 const pruneEvery = time.Hour
 
-// prune removes what is kept no longer, until ctx ends.
+// prune removes looks beyond the retention, until ctx ends.
 func (e *Engine) prune(ctx context.Context) {
 	ticker := time.NewTicker(pruneEvery)
 	defer ticker.Stop()
@@ -158,7 +157,7 @@ func (e *Engine) prune(ctx context.Context) {
 				continue
 			}
 			if err := e.o.Store.Prune(ctx, now.Add(-e.o.Retention)); err != nil && ctx.Err() == nil {
-				e.o.Log.Warn("old looks are still there", "err", err)
+				e.o.Log.Warn("old looks could not be removed", "err", err)
 			}
 		}
 	}
@@ -176,7 +175,7 @@ func (e *Engine) active(ctx context.Context) ([]record.Release, error) {
 	return out, nil
 }
 
-// ensureLoop begins the loop of a rollout unless there is one. e.mu is held and Run has begun.
+// ensureLoop starts the loop of a rollout unless it is running. The caller holds e.mu, and Run has begun.
 func (e *Engine) ensureLoop(name string) *loop {
 	l := e.loops[name]
 	if l == nil {
@@ -190,8 +189,8 @@ func (e *Engine) ensureLoop(name string) *loop {
 	return l
 }
 
-// SetPlans replaces the plans of all rollouts. Releases that run keep theirs. A rollout that is gone is left as it
-// is: its traffic stays where it was.
+// SetPlans replaces the plans of all rollouts. Running releases keep theirs. The traffic of a rollout that is gone stays
+// where it was.
 func (e *Engine) SetPlans(plans map[string]record.Plan) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -242,7 +241,7 @@ func (e *Engine) Rollouts() []record.View {
 	return out
 }
 
-// Rollout is the view of one rollout; record.ErrNotFound if it is not there.
+// Rollout is the view of one rollout; record.ErrNotFound if there is none.
 func (e *Engine) Rollout(name string) (record.View, error) {
 	if l, ok := e.loop(name); ok {
 		if v := l.view.Load(); v != nil {
@@ -253,9 +252,9 @@ func (e *Engine) Rollout(name string) (record.View, error) {
 }
 
 // Start starts a release of a rollout. The id is chosen here unless req has one. With supersede an active release
-// goes back to stable first, and the new one starts when it has ended: Version is 0 until then.
-// Errors: record.ErrNotFound, *record.ActiveError, *record.ParameterError, *record.UnsupportedError. The same key gets the same
-// release, without an error.
+// goes back to stable first, and the new one starts once that has ended: Version is 0 until then.
+// Errors: record.ErrNotFound, *record.ActiveError, *record.ParameterError, *record.UnsupportedError. The same key returns
+// the same release, without an error.
 func (e *Engine) Start(ctx context.Context, name string, req rollout.StartRequest, supersede bool) (record.Release, error) {
 	l, ok := e.loop(name)
 	if !ok {
@@ -264,11 +263,11 @@ func (e *Engine) Start(ctx context.Context, name string, req rollout.StartReques
 	return ask(ctx, l, func(ctx context.Context) (record.Release, error) { return l.start(ctx, req, supersede) })
 }
 
-// Act gives an event to the release that it is meant for and returns the state after it. by is the user's name.
+// Act applies an event to a release and returns the state after it. by is the user's name.
 // Errors: record.ErrNotFound, rollout.ErrNotAllowed, *rollout.AnsweredError. A rollback that cannot be written is
 // carried out all the same: the error then is *record.NotWrittenError.
 func (e *Engine) Act(ctx context.Context, id string, event rollout.Event, by string) (rollout.State, error) {
-	name := e.rolloutOf(id) // first, for the store may be what does not work: a rollback must get through
+	name := e.rolloutOf(id) // before the store, which may be failing: a rollback must get through
 	if name == "" {
 		r, err := e.o.Store.Release(ctx, id)
 		if err != nil {
@@ -283,7 +282,7 @@ func (e *Engine) Act(ctx context.Context, id string, event rollout.Event, by str
 	return press(ctx, l, id, event, func(ctx context.Context) (rollout.State, error) { return l.act(ctx, id, event, by) })
 }
 
-// rolloutOf is the rollout whose newest release has the id, or the one that follows it.
+// rolloutOf is the rollout whose newest release, or its successor, has the id; empty if there is none.
 func (e *Engine) rolloutOf(id string) string {
 	for _, v := range e.Rollouts() {
 		if v.Release != nil && v.Release.ID == id || v.State.Successor != nil && v.State.Successor.ID == id {
@@ -293,14 +292,14 @@ func (e *Engine) rolloutOf(id string) string {
 	return ""
 }
 
-// Release is the view of one release, running or ended; record.ErrNotFound if it is not there.
+// Release is the view of one release, running or ended; record.ErrNotFound if there is none.
 func (e *Engine) Release(ctx context.Context, id string) (record.View, error) {
 	if name := e.rolloutOf(id); name != "" {
 		if v, err := e.Rollout(name); err == nil && v.Release != nil && v.Release.ID == id {
 			if !v.State.Ended() {
 				return v, nil
 			}
-			// The rollout's view has its plan as it is declared now: this one ended with its own.
+			// The rollout's view has the plan that is declared now; the ended release had its own.
 			if own, err := e.stored(ctx, id); err == nil {
 				v.Steps, v.Definition = own.Steps, own.Definition
 			}
@@ -310,7 +309,7 @@ func (e *Engine) Release(ctx context.Context, id string) (record.View, error) {
 	return e.stored(ctx, id)
 }
 
-// stored is the view of a release as the store has it.
+// stored is the view of a release from the store.
 func (e *Engine) stored(ctx context.Context, id string) (record.View, error) {
 	r, err := e.o.Store.Release(ctx, id)
 	if err != nil {
@@ -323,8 +322,8 @@ func (e *Engine) stored(ctx context.Context, id string) (record.View, error) {
 	return rel.view(time.Now()), nil
 }
 
-// Subscribe returns what happens from now on until ctx ends. A subscriber that does not read fast enough loses its
-// channel (closed), and may begin again from the store.
+// Subscribe returns all updates until ctx ends. The channel of a subscriber that does not read fast enough is closed; it can
+// catch up from the store.
 func (e *Engine) Subscribe(ctx context.Context) <-chan record.Update { return e.feed.subscribe(ctx) }
 
 // restore folds the events of a release.

@@ -7,7 +7,7 @@ import (
 	"github.com/serindev/serin/record"
 )
 
-// feedBuffer is how far a subscriber may fall behind: a release has some dozens of events.
+// feedBuffer is how many updates a subscriber may fall behind; a release has some dozens of events.
 const feedBuffer = 256
 
 // feed hands updates to subscribers.

@@ -240,7 +240,7 @@ func (l *loop) observe(ctx context.Context, want traffic.Target) bool {
 		l.gw.seen = true
 	case traffic.FoundNever:
 		l.gw.applied = nil // it was never seen as it was written: write it again
-	case traffic.FoundUnreadable: // what cannot be read has not been changed by anybody
+	case traffic.FoundUnreadable: // that is no external change
 	}
 	return l.report(ctx, want)
 }
@@ -252,7 +252,7 @@ func unreadable(o traffic.Observed) error {
 	return errors.New(o.Unreadable)
 }
 
-// look asks the gateway; it is false if the daemon stops, or another request is heard first: what was not asked to the end
+// look asks the gateway; it is false if the daemon stops or another request comes first, since an interrupted observation
 // says nothing.
 func (l *loop) look(ctx context.Context, want traffic.Target) bool {
 	l.gw.lookedAt = time.Now()
@@ -279,9 +279,9 @@ func (l *loop) affected() *release {
 	return nil
 }
 
-// drifted puts an external change right, and tells of it.
+// drifted reverts an external change, and records it.
 func (l *loop) drifted(ctx context.Context, what []string) bool {
-	l.log.Warn("external change of the gateway's configuration, put right", "differences", what)
+	l.log.Warn("external change of the gateway's configuration, reverting it", "differences", what)
 	l.e.metrics.drift.WithLabelValues(l.name).Inc()
 	l.gw.again()
 	if l.affected() != nil {
@@ -290,8 +290,9 @@ func (l *loop) drifted(ctx context.Context, what []string) bool {
 	return true
 }
 
-// broken writes again what is written and cannot be served any more, as when the canary has lost its endpoints: the
-// gateway knows what else can be. Nobody has changed anything, so the release says why it is not in force, and no more.
+// broken writes the target again that is written and can no longer be served, for example because the canary has lost its
+// endpoints: the gateway may have a substitute. It is no external change, so the release only records why it is not in
+// force.
 func (l *loop) broken(ctx context.Context, why []string) bool {
 	l.log.Warn("what is written cannot be served any more", "why", why)
 	l.gw.again()
@@ -301,8 +302,8 @@ func (l *loop) broken(ctx context.Context, why []string) bool {
 	return true
 }
 
-// gatewayChanged lets a rollout's loop look at its gateway soon: an external change, or an arm without endpoints, costs
-// users requests until it is put right.
+// gatewayChanged lets a rollout's loop observe its gateway soon: an external change, or an arm without endpoints, costs
+// users requests until it is corrected.
 func (e *Engine) gatewayChanged(rolloutName string) {
 	if l, ok := e.loop(rolloutName); ok {
 		l.send(func(context.Context) {

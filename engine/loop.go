@@ -14,7 +14,7 @@ import (
 // retryEvery is how often a loop tries again what did not work.
 const retryEvery = time.Second
 
-// loop owns a rollout: its release, its traffic, and the order in which things happen to them. Others send it
+// loop owns a rollout: its release, its traffic, and the order in which things happen to them. Other goroutines send it
 // functions and read its view.
 type loop struct {
 	e    *Engine
@@ -26,14 +26,14 @@ type loop struct {
 	mail   []func(context.Context)
 	signal chan struct{}
 	quiet  atomic.Bool    // nothing here depends on a Deployment
-	beside sync.WaitGroup // what goes on beside the loop: Deployments, tasks
+	beside sync.WaitGroup // goroutines alongside the loop: Deployments, tasks
 
 	// What follows belongs to the goroutine of run: the release and what the store knows of it (durable.go), the gateway
 	// (gateway.go), the Deployments (deployments.go), the tasks (tasks.go).
-	plan    *record.Plan // as configured now; nil if it is gone
+	plan    *record.Plan // the configured one; nil if the rollout is gone
 	rel     *release
-	ready   bool // what the store knows has been taken up
-	known   bool // it was, once
+	ready   bool // loaded from the store, and still current
+	known   bool // has been loaded at least once
 	swapped bool
 
 	gw       gatewaySide
@@ -41,7 +41,7 @@ type loop struct {
 	trouble  trouble
 	work     work
 	triggers triggers
-	// doing is the key of the first of the tasks that are being done; stop ends them.
+	// doing is the key of the first running task; stop ends the running tasks.
 	doing string
 	stop  context.CancelFunc
 }
@@ -53,7 +53,7 @@ func newLoop(e *Engine, name string) *loop {
 	}
 }
 
-// send queues f for the loop. It never blocks: the mailbox holds what people and looks send, which is little.
+// send queues f for the loop. It never blocks: the mailbox is unbounded, but people and looks send little.
 func (l *loop) send(f func(context.Context)) {
 	l.mu.Lock()
 	l.mail = append(l.mail, f)
@@ -64,7 +64,7 @@ func (l *loop) send(f func(context.Context)) {
 	}
 }
 
-// answer is what a function that was run in the loop has returned.
+// answer is what a function returned that ran in the loop.
 type answer[T any] struct {
 	v   T
 	err error
@@ -107,7 +107,7 @@ func (l *loop) run(ctx context.Context) {
 // turn does all that can be done now and returns when to do more.
 func (l *loop) turn(ctx context.Context) time.Time {
 	if r := l.running(); !l.ready && (r != nil && r.back != nil || r == nil && l.known) {
-		l.reconcile(ctx) // stable keeps all traffic, or gets it back, whatever the store says
+		l.reconcile(ctx) // stable keeps all traffic, or gets it back, even if the store fails
 	}
 	if l.know(ctx) != nil {
 		return time.Now().Add(retryEvery)
@@ -127,7 +127,7 @@ func (l *loop) turn(ctx context.Context) time.Time {
 	return l.wake()
 }
 
-// running is the release that is not over, or nil.
+// running is the release that has not ended, or nil.
 func (l *loop) running() *release {
 	if l.rel == nil || l.rel.state.Ended() {
 		return nil
@@ -135,7 +135,7 @@ func (l *loop) running() *release {
 	return l.rel
 }
 
-// advance makes durable what follows by itself; it reports whether anything did.
+// advance makes durable what the state machine decides; it reports whether it decided anything.
 func (l *loop) advance(ctx context.Context) bool {
 	r := l.running()
 	if r == nil {
@@ -149,7 +149,7 @@ func (l *loop) advance(ctx context.Context) bool {
 		return false
 	}
 	if late, ok := event.(rollout.DeploymentFailed); ok {
-		// The state machine knows that time is over; the cluster says what was in the way.
+		// The state machine knows that the time is up; the cluster knows why.
 		_, why := l.work.observed.Phase()
 		late.Why = append(late.Why, few(why)...)
 		event = late
@@ -158,12 +158,12 @@ func (l *loop) advance(ctx context.Context) bool {
 	return err == nil
 }
 
-// wake is when the loop has to turn again although nobody sends it anything.
+// wake is when the loop has to turn again without mail.
 func (l *loop) wake() time.Time {
 	soon := time.Now().Add(retryEvery)
 	switch {
 	case !l.ready && l.trouble[aboutStore] != nil:
-		return soon // reading works where writing does not, as on a full disk
+		return soon // reading may work while writing fails, as on a full disk
 	case !l.ready:
 		return time.Now()
 	}
@@ -193,8 +193,7 @@ func (l *loop) wake() time.Time {
 	return at
 }
 
-// setPlan takes over a plan from the configuration; nil if the rollout is gone from it. A release that runs keeps
-// its own.
+// setPlan sets the configured plan; nil if the rollout is gone. A running release keeps its own.
 func (l *loop) setPlan(p *record.Plan) {
 	l.plan = p
 }

@@ -12,19 +12,19 @@ import (
 	"github.com/serindev/serin/traffic"
 )
 
-// wayBack is how traffic gets back to stable while the loop waits for something: a store that hangs, a cluster that
-// does not answer. Whoever wants something of the release, and is not heard in time, ends what the loop asks of its
-// gateway. Whoever wants it back, and is not heard for another reason, writes the traffic with their own hand. Until the
-// loop has decided about the wish it advances nothing, and nothing but the wish's target is written.
+// wayBack brings traffic back to stable while the loop waits for something: a store that hangs, a cluster that does not
+// answer. A request to the release that the loop does not get to in time cancels the loop's call to its gateway. If the
+// loop is blocked by something else, a request to go back writes the traffic directly. Until the loop has handled such a
+// request it advances nothing, and only the request's target is written.
 type wayBack struct {
-	// writing is held while traffic is written, so that nothing overtakes the way back.
+	// writing is held while traffic is written, so that no older write overtakes the way back.
 	writing chan struct{}
-	// hasty: somebody waits for what the loop asks of the gateway now. It is the loop's own.
+	// hasty: a caller waits for the loop's current call to the gateway. Only the loop uses it.
 	hasty bool
 
 	mu      sync.Mutex         // guards what follows
-	asking  context.CancelFunc // ends what the loop asks of the gateway; nil while it asks nothing
-	waiting map[*wish]bool     // that the loop does not hear yet, although it was time
+	asking  context.CancelFunc // cancels the loop's call to the gateway; nil without one
+	waiting map[*wish]bool     // overdue, and not accepted by the loop yet
 	router  Router             // the loop's; nil before it has one
 	wishes  map[*wish]traffic.Target
 }
@@ -33,30 +33,30 @@ func newWayBack() wayBack {
 	return wayBack{writing: make(chan struct{}, 1), waiting: map[*wish]bool{}, wishes: map[*wish]traffic.Target{}}
 }
 
-// wish is what somebody wants of a release: most of the time that it goes back.
+// wish is a request to a release, most of the time to go back.
 type wish struct {
-	heard   bool // the loop is at it
-	taken   bool // the traffic was written by hand
-	decided bool
+	heard   bool // the loop is handling it
+	taken   bool // the traffic was written directly
+	decided bool // the loop has handled it
 }
 
-// errPressed is what a gateway has answered that the loop did not wait for any longer.
-var errPressed = errors.New("it has not answered yet, and somebody who wants something else is heard first")
+// errPressed is the error of a call to the gateway that was cancelled in favour of a request.
+var errPressed = errors.New("it has not answered yet, and another request comes first")
 
-// lead tells which router leads back.
+// lead sets the router that writes the way back.
 func (w *wayBack) lead(r Router) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.router = r
 }
 
-// wanted tells whether a wish stands that the loop has not decided about.
+// wanted tells whether there is a request to go back that the loop has not handled.
 func (w *wayBack) wanted() bool {
 	_, ok := w.target()
 	return ok
 }
 
-// target of the wishes that stand. They are about one release, so they want the same.
+// target is what the open requests to go back want. They are about one release, so they want the same.
 func (w *wayBack) target() (traffic.Target, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -66,7 +66,7 @@ func (w *wayBack) target() (traffic.Target, bool) {
 	return traffic.Target{}, false
 }
 
-// ask is how the loop asks its gateway for anything: until it has answered, or somebody waits for the loop.
+// ask makes a call to the loop's gateway. It ends early if an overdue request waits for the loop.
 func (w *wayBack) ask(ctx context.Context, f func(context.Context) error) error {
 	most := gatewayTimeout
 	if w.hasty {
@@ -91,7 +91,7 @@ func (w *wayBack) ask(ctx context.Context, f func(context.Context) error) error 
 	return err
 }
 
-// apply writes t, or what is wished for in its place, and says what it was.
+// apply writes t, or the target of an open request to go back, and returns which it was.
 func (w *wayBack) apply(ctx context.Context, r Router, t traffic.Target) (traffic.Target, error) {
 	err := w.ask(ctx, func(ctx context.Context) error {
 		if err := w.lock(ctx); err != nil {
@@ -117,8 +117,8 @@ func (w *wayBack) lock(ctx context.Context) error {
 
 func (w *wayBack) unlock() { <-w.writing }
 
-// hurry makes the loop hear of a wish: it does not wait for its gateway any longer. It reports whether the loop is at
-// the wish, or will be in a moment.
+// hurry preempts the loop's call to its gateway in favour of a request. It reports whether the loop is handling the request,
+// or will be in a moment.
 func (w *wayBack) hurry(by *wish) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -133,7 +133,7 @@ func (w *wayBack) hurry(by *wish) bool {
 	return true
 }
 
-// hear begins a wish's turn.
+// hear marks a request as being handled by the loop.
 func (w *wayBack) hear(by *wish) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -141,7 +141,8 @@ func (w *wayBack) hear(by *wish) {
 	delete(w.waiting, by)
 }
 
-// take goes back to t at once, unless the loop is at it meanwhile. An error is the loop's to find: it tries again.
+// take writes t directly, unless the loop has handled the request meanwhile. The loop writes it again, so it meets an error
+// as well.
 func (w *wayBack) take(ctx context.Context, by *wish, t traffic.Target) (taken bool, err error) {
 	if !w.stand(by, t) {
 		return false, nil
@@ -160,7 +161,7 @@ func (w *wayBack) take(ctx context.Context, by *wish, t traffic.Target) (taken b
 	return true, r.Apply(ctx, t)
 }
 
-// stand lets a wish stand until the loop has decided about it.
+// stand opens a request until the loop has handled it; it is false if the loop is at it, or has no router.
 func (w *wayBack) stand(by *wish, t traffic.Target) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -171,7 +172,7 @@ func (w *wayBack) stand(by *wish, t traffic.Target) bool {
 	return true
 }
 
-// decide ends a wish: what the loop's state says counts again. It reports whether the traffic was written by hand.
+// decide closes a request: the loop's state counts again. It reports whether the traffic was written directly.
 func (w *wayBack) decide(by *wish) (taken bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -180,8 +181,8 @@ func (w *wayBack) decide(by *wish) (taken bool) {
 	return by.taken
 }
 
-// backFrom is where an event sends the traffic of a release, by what can be seen of it; ok is false if the event does
-// not send it back.
+// backFrom is the target of traffic after an event, according to the release's view; ok is false if the event does not send
+// the release back.
 func backFrom(v *record.View, id string, event rollout.Event) (t traffic.Target, ok bool) {
 	if event == nil || v == nil || v.Release == nil || v.Release.ID != id || v.Definition == nil {
 		return t, false
@@ -194,26 +195,25 @@ func backFrom(v *record.View, id string, event rollout.Event) (t traffic.Target,
 	return next.Target(v.Definition, id).Traffic, true
 }
 
-// ask runs f in the loop and waits for what it returns. A loop that waits for its gateway is not waited for longer than
-// storeMoment.
+// ask runs f in the loop and waits for its result. After storeMoment it preempts the loop's call to its gateway.
 func ask[T any](ctx context.Context, l *loop, f func(context.Context) (T, error)) (T, error) {
 	return press(ctx, l, "", nil, f)
 }
 
-// press is [ask] for an event of a release that may send it back: if the loop waits for anything else than its gateway
-// the traffic goes first.
+// press is [ask] for an event that may send the release back: if the loop is blocked by anything but its gateway, the
+// traffic goes back directly.
 func press[T any](ctx context.Context, l *loop, id string, event rollout.Event, f func(context.Context) (T, error)) (T, error) {
 	by := &wish{}
 	answered := post(l, func(ctx context.Context) (T, error) {
 		l.way.hear(by)
 		defer func() {
 			if l.way.decide(by) {
-				l.gw.applied, l.gw.overwritten = nil, true // whatever was written last, it was not by the loop
+				l.gw.applied, l.gw.overwritten = nil, true // the last write was not the loop's
 			}
 		}()
 		return f(ctx)
 	})
-	hand, stop := context.WithCancel(context.WithoutCancel(ctx)) // who has gone away still wants it
+	hand, stop := context.WithCancel(context.WithoutCancel(ctx)) // it holds even if the caller has gone away
 	defer stop()
 	var retreating sync.WaitGroup
 	defer retreating.Wait()
@@ -236,7 +236,7 @@ func press[T any](ctx context.Context, l *loop, id string, event rollout.Event, 
 	}
 }
 
-// retreat brings the traffic back although the loop has not decided about the event yet.
+// retreat writes the traffic of an event directly, before the loop has handled the event.
 func (l *loop) retreat(ctx context.Context, id string, event rollout.Event, by *wish) {
 	t, ok := backFrom(l.view.Load(), id, event)
 	if !ok {
@@ -246,10 +246,10 @@ func (l *loop) retreat(ctx context.Context, id string, event rollout.Event, by *
 	defer cancel()
 	taken, err := l.way.take(ctx, by, t)
 	switch {
-	case errors.Is(err, context.Canceled): // the loop goes back itself
+	case errors.Is(err, context.Canceled): // the loop writes it
 	case err != nil:
-		l.log.Error("traffic cannot go back yet", "release", id, "err", err)
+		l.log.Error("traffic could not be sent back yet", "release", id, "err", err)
 	case taken:
-		l.log.Warn("the release is busy, traffic goes back before that is written", "release", id)
+		l.log.Warn("the release is busy, traffic goes back before the event is written", "release", id)
 	}
 }

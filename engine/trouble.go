@@ -5,10 +5,10 @@ import (
 	"slices"
 )
 
-// about is what a loop can be kept from its work by.
+// about names a component that can keep a loop from its work.
 type about string
 
-// What there is; the words are shown to people.
+// The components; people see the names.
 const (
 	aboutStore         about = "store"
 	aboutGateway       about = "gateway"
@@ -20,10 +20,10 @@ const (
 	aboutConfiguration about = "configuration"
 )
 
-// trouble is what keeps a loop from its work now, as the errors that say so. Only what is shown to people is text.
+// trouble has the error of each failing component. It becomes text only for people.
 type trouble map[about]error
 
-// words are what people read of it.
+// words are what people read.
 func (t trouble) words() []string {
 	var out []string
 	for _, a := range slices.Sorted(maps.Keys(t)) {
@@ -32,18 +32,18 @@ func (t trouble) words() []string {
 	return out
 }
 
-// note remembers or clears what keeps the loop from its work; it logs a change, and reports whether err is one.
+// note sets or clears a component's error and logs the change; it reports whether err is an error.
 func (l *loop) note(a about, err error) bool {
 	before, had := l.trouble[a]
 	switch {
 	case err == nil && had:
-		l.log.Info("works again", "about", a)
+		l.log.Info("recovered", "component", a)
 		fallthrough
 	case err == nil:
 		delete(l.trouble, a)
 		return false
 	case !had || before.Error() != err.Error():
-		l.log.Error("does not work", "about", a, "err", err)
+		l.log.Error("failing", "component", a, "err", err)
 	}
 	l.trouble[a] = err
 	return true
