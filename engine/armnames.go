@@ -9,9 +9,9 @@ import (
 	"github.com/serindev/serin/traffic"
 )
 
-// nameServers puts in where the arms are served, for metrics of the servers' own: host and port as the label instance
-// has them, and the hosts alone for a scrape of another port. The sets exchange their parts with each promotion, and
-// the labels of a scrape do not, so that nothing else of them tells the arms apart.
+// nameServers adds the arms' addresses, for metrics that the servers export themselves: host and port as in the label
+// instance, and the host alone, for a scrape of another port. The sets exchange their roles with each promotion while the
+// labels of a scrape stay, so nothing else distinguishes the arms.
 func nameServers(arms *analysis.Arms, t traffic.Target) {
 	for _, arm := range []struct {
 		names   *analysis.Names
@@ -40,8 +40,8 @@ func nameServers(arms *analysis.Arms, t traffic.Target) {
 // mostGenerated is how much of a name Kubernetes keeps before the five characters that it adds to a pod's.
 const mostGenerated = 58
 
-// podsOf is a pattern of the names of a Deployment's pods, to which Kubernetes adds a hash and five characters. Of a long
-// name the end is cut, and with it the dash between the two.
+// podsOf is a pattern for the names of a Deployment's pods, to which Kubernetes adds a hash and five characters. It cuts
+// the end of a long name, and with it the dash between the two.
 func podsOf(deployment string) string {
 	if len(deployment) >= mostGenerated {
 		return regexp.QuoteMeta(deployment[:mostGenerated]) + "[a-z0-9]{5}"

@@ -16,46 +16,43 @@ import (
 
 // Workloads brings Deployments and Jobs to where a release needs them.
 type Workloads interface {
-	// Apply brings t about as far as it can now, and says how far each Deployment of t has come. It is idempotent.
+	// Apply does as much of t as it can now, and says how far each of its Deployments has come. It is idempotent.
 	// An error means that the cluster could not be asked, or refused; it names verb, kind and object.
 	Apply(ctx context.Context, t workload.Target) (workload.Observed, error)
-	// Run creates j unless it is there, and says how far it has come.
+	// Run creates j unless it exists, and says how far it has come.
 	Run(ctx context.Context, j workload.Job) (workload.Status, error)
 	// Version is what the pods of a Deployment run: its pod template's label app.kubernetes.io/version, else the tag
 	// of its first container's image.
 	Version(ctx context.Context, d workload.Name) (string, error)
-	// Template says what pod template a Deployment has, and whether it is new; Seen keeps that a release was started
-	// for it.
+	// Template is the pod template of a Deployment, and whether it is new; Seen records that a release was started for it.
 	Template(ctx context.Context, d workload.Name) (workload.Template, error)
 	Seen(ctx context.Context, d workload.Name, hash string) error
-	// Tell leaves a notice where somebody looks who describes the Deployments of a release; those that are not there are
-	// left out. Nothing depends on it, so what goes wrong is logged and no more.
+	// Tell leaves a notice that `kubectl describe` shows on the Deployments of a release, as far as they exist. Nothing
+	// depends on it, so an error is only logged.
 	Tell(ctx context.Context, release string, deployments []workload.Name, n workload.Notice)
-	// Watch calls changed, without blocking, whenever something that was asked about may have changed, until ctx
-	// ends.
+	// Watch calls changed, without blocking, whenever something that was queried may have changed, until ctx ends.
 	Watch(ctx context.Context, changed func())
 }
 
-// How often Deployments are asked for while they are on their way, and while all is well. A watch makes most of these
-// asks come sooner.
+// How often Deployments are queried while they change, and while all is well. A watch makes most of these queries sooner.
 const (
 	workSoon    = time.Second
 	workCalm    = 10 * time.Second
 	workTimeout = 30 * time.Second
-	// tellTimeout bounds what nothing depends on.
+	// tellTimeout bounds writing a notice.
 	tellTimeout = 5 * time.Second
 )
 
-// errNoCluster is what a release on Kubernetes says in a daemon that has none.
+// errNoCluster is the trouble of a release on Kubernetes in a daemon without a cluster.
 var errNoCluster = errors.New("this daemon is not connected to a cluster: see kubernetes in its configuration")
 
-// work is what a loop knows of its Deployments.
+// work is what a loop knows about its Deployments.
 type work struct {
 	asked    *workload.Target
 	busy     bool
 	at       time.Time // when to ask again
 	observed workload.Observed
-	left     string // release that has ended, and of which nothing is left to do
+	left     string // an ended release that leaves nothing to do
 }
 
 // hasWork tells whether there is anything that Deployments have to be.
@@ -78,8 +75,8 @@ func (l *loop) workTarget() (workload.Target, int, bool) {
 	return w, t.Work, len(w.Deployments)+len(w.Stop) > 0
 }
 
-// deploy begins to bring the Deployments to the target, beside everything else the loop does: a cluster that answers
-// slowly must not keep traffic from going back.
+// deploy starts to bring the Deployments to the target, alongside everything else the loop does: a slow cluster must not
+// keep traffic from going back.
 func (l *loop) deploy(ctx context.Context) {
 	want, n, ok := l.workTarget()
 	if !ok {
@@ -107,7 +104,7 @@ func (l *loop) deploy(ctx context.Context) {
 	})
 }
 
-// leave does what a release that has ended leaves to do, beside the one that takes its place.
+// leave finishes what an ended release leaves to do, alongside the release that takes its place.
 func (l *loop) leave(ctx context.Context) {
 	want, _, ok := l.workTarget()
 	if !ok || l.e.o.Workloads == nil {
@@ -132,7 +129,7 @@ func (l *loop) leave(ctx context.Context) {
 	})
 }
 
-// deployed takes what became of a target of the Deployments.
+// deployed handles how far a target of the Deployments has come.
 func (l *loop) deployed(ctx context.Context, release string, n int, want workload.Target, observed workload.Observed, err error) {
 	l.work.busy, l.work.at = false, time.Now().Add(workSoon)
 	if l.note(aboutCluster, err) {
@@ -140,7 +137,7 @@ func (l *loop) deployed(ctx context.Context, release string, n int, want workloa
 	}
 	l.work.observed = observed
 	if now, _, ok := l.workTarget(); !ok || l.rel.record.ID != release || !reflect.DeepEqual(now, want) {
-		l.work.at = time.Time{} // it is of the past
+		l.work.at = time.Time{} // stale: the target has changed since
 		return
 	}
 	if l.rel.state.Ended() {
@@ -165,7 +162,7 @@ func (l *loop) deployed(ctx context.Context, release string, n int, want workloa
 	}
 }
 
-// tell leaves a notice of an event on the Deployments of both arms, beside everything else the loop does.
+// tell leaves a notice of an event on the Deployments of both arms, alongside everything else the loop does.
 func (l *loop) tell(ctx context.Context, before, after rollout.State, event rollout.Event) {
 	c := l.rel.plan.Rollout.Cluster
 	if c == nil || l.e.o.Workloads == nil {
@@ -186,7 +183,7 @@ func (l *loop) tell(ctx context.Context, before, after rollout.State, event roll
 	}()
 }
 
-// changedByOthers tells of foreign edits that were put right.
+// changedByOthers records external changes that were reverted.
 func (l *loop) changedByOthers(ctx context.Context, r *release, observed workload.Observed) {
 	var what []string
 	for _, s := range observed.Deployments {
@@ -201,8 +198,8 @@ func (l *loop) changedByOthers(ctx context.Context, r *release, observed workloa
 	_, _ = l.append(ctx, r.event(rollout.Drifted{What: few(what)}, "cluster"))
 }
 
-// runJob runs a Job to its end; what it says is the event. A cluster that does not answer is asked again: the
-// state machine knows when that has been for too long.
+// runJob runs a Job to its end and returns the event of its outcome. A cluster that does not answer is asked again: the
+// state machine knows how long that may last.
 func (l *loop) runJob(ctx context.Context, t rollout.Task) rollout.Event {
 	if t.Job.Unfilled != "" {
 		return rollout.JobFailed{Step: t.Step, Why: t.Job.Unfilled}
@@ -240,8 +237,8 @@ func (l *loop) askJob(ctx context.Context, j workload.Job) (workload.Status, err
 	return status, nil
 }
 
-// nameWorkloads puts in what only the cluster knows of the arms: their version, where a metric asks for it, and a
-// pattern of their pods' names, which a Deployment makes of its own, a hash and five characters.
+// nameWorkloads adds what only the cluster knows of the arms: their version, where a metric asks for it, and a pattern for
+// the names of their pods.
 func (e *Engine) nameWorkloads(ctx context.Context, arms *analysis.Arms, def analysis.Definition, c *rollout.Cluster) error {
 	if c == nil {
 		return nil
@@ -267,7 +264,7 @@ func (e *Engine) nameWorkloads(ctx context.Context, arms *analysis.Arms, def ana
 	return nil
 }
 
-// clusterChanged lets every loop ask for its Deployments at once.
+// clusterChanged makes every loop query its Deployments now.
 func (e *Engine) clusterChanged() {
 	e.mu.Lock()
 	defer e.mu.Unlock()

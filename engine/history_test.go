@@ -163,5 +163,5 @@ func TestAPastThatCannotBeHadHoldsNothingUp(t *testing.T) {
 	f.engine.looks.rehearse(ctx, s)
 	require.Nil(t, s.taught)
 	require.Contains(t, f.log.String(), "refused")
-	require.Contains(t, f.log.String(), "nothing learned of a part of stable's past")
+	require.Contains(t, f.log.String(), "nothing learned from a part of stable's history")
 }

@@ -17,23 +17,23 @@ import (
 	"github.com/serindev/serin/traffic"
 )
 
-// snapshotEvery is after how many looks the evidence is written as a whole; a restart folds at most as many looks.
+// snapshotEvery is the number of looks between snapshots of the evidence, and so the most that a restart has to fold.
 const snapshotEvery = 64
 
-// looks takes the looks of all releases, in slots: everything that is due at a slot is asked at once and written
-// in one transaction.
+// looks takes the looks of all releases, in slots: everything that is due in a slot is queried together and written in one
+// transaction.
 type looks struct {
 	e *Engine
 
 	mu       sync.Mutex // guards subjects
 	subjects map[string]*subject
 	changed  chan struct{}
-	failing  sync.WaitGroup // verdicts that their loops have not taken up yet
-	// rehearsals bounds how many releases ask for their past at once.
+	failing  sync.WaitGroup // fail verdicts that are being delivered
+	// rehearsals bounds how many releases query stable's history at once.
 	rehearsals chan struct{}
 }
 
-// subject is one release that is looked at.
+// subject is one release that looks are taken of.
 type subject struct {
 	loop     *loop
 	release  string
@@ -44,44 +44,44 @@ type subject struct {
 
 	mu     sync.Mutex // guards follow and taught
 	follow follow
-	// taught is what stable's past has said, and the evidence does not know yet.
+	// taught is what stable's history has shown and the evidence does not contain yet.
 	taught map[string][]judge.Past
 
-	// pasts are what earlier releases have taught. Stable's past is asked for once, while nothing was judged; asked
-	// belongs to looks.run.
+	// pasts are what earlier releases have taught. Stable's history is queried once, before anything is judged; asked belongs
+	// to looks.run.
 	pasts   map[string][]judge.Past
 	history analysis.History
 	asked   bool
 
-	// What follows belongs to the slot that is being taken. unsaved are looks that are folded but could not be
-	// written yet: they go with the next ones.
+	// What follows belongs to the slot under way. unsaved are looks that are folded but could not be written yet: they are
+	// written with the next ones.
 	unsaved  []record.LookRecord
 	cursor   analysis.Cursor
 	evidence judge.Evidence
 	number   int
-	weight   *float64 // of the newest look that was settled; nil if none is known
-	judged   bool     // a look was judged: what is learned of stable's past comes too late
+	weight   *float64 // of the newest settled look; nil if none is known
+	judged   bool     // a look was judged: stable's history comes too late to be used
 }
 
-// follow is what a look has to know of its release.
+// follow is what a look needs to know about its release.
 type follow struct {
 	scope  string
 	turn   int
 	weight float64
 	cohort bool
-	// standing says what the windows may count for.
+	// standing says what windows may count towards.
 	standing analysis.Standing
 }
 
-// looked is what a look says to the release's loop.
+// looked is what the release's loop learns from a look.
 type looked struct {
 	release string
 	scope   string
 	turn    int
-	from    time.Time // where the window of its requests begins
+	from    time.Time // beginning of the window of its requests
 	look    judge.Look
 	verdict judge.Verdict
-	// saved is false if it could not be written: then nothing may follow from it but a rollback.
+	// saved is why it could not be written; then nothing but a rollback may follow from it.
 	saved error
 }
 
@@ -91,7 +91,7 @@ func newLooks(e *Engine) *looks {
 	}
 }
 
-// follow keeps the looks of the loop's release in step with its state.
+// follow keeps the looks in step with the state of the loop's release.
 func (l *loop) follow(ctx context.Context) {
 	r := l.running()
 	if r == nil {
@@ -108,7 +108,7 @@ func (l *loop) follow(ctx context.Context) {
 	l.note(aboutAnalysis, err)
 }
 
-// unlooked: nothing is looked at, so what was wrong with looks is over.
+// unlooked clears the trouble of looks where none are taken.
 func (l *loop) unlooked() {
 	delete(l.trouble, aboutLooks)
 	delete(l.trouble, aboutAnalysis)
@@ -143,7 +143,7 @@ func (k *looks) follow(ctx context.Context, l *loop, r *release, t rollout.Targe
 	return nil
 }
 
-// begin makes a subject, from what the store has of its scope.
+// begin makes a subject from what the store has of its scope.
 func (k *looks) begin(ctx context.Context, l *loop, r *release, f follow, def analysis.Definition) (*subject, error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
@@ -193,7 +193,7 @@ func (k *looks) begin(ctx context.Context, l *loop, r *release, f follow, def an
 	return s, k.fresh(ctx, s)
 }
 
-// fresh begins evidence with what earlier releases have taught.
+// fresh begins evidence from what earlier releases have taught.
 func (k *looks) fresh(ctx context.Context, s *subject) error {
 	s.evidence = s.judge.Begin(s.pasts)
 	snapshot, err := s.evidence.Encode()
@@ -203,7 +203,7 @@ func (k *looks) fresh(ctx context.Context, s *subject) error {
 	return k.e.o.Store.SaveSnapshot(ctx, s.release, s.follow.scope, 0, snapshot)
 }
 
-// restore folds the looks after the newest snapshot: the judge is pure, so the evidence is what it was.
+// restore folds the looks since the newest snapshot. The judge is pure, so the result is the evidence as it was.
 func (s *subject) restore(stored record.Evidence) error {
 	var err error
 	if s.evidence, err = s.judge.Decode(stored.Snapshot); err != nil {
@@ -225,11 +225,11 @@ func (s *subject) restore(stored record.Evidence) error {
 	return nil
 }
 
-// arms names the two sides where their metrics are.
+// arms are the names of both sides in their metrics.
 func arms(r Router, parameters map[string]string, f follow) analysis.Arms {
 	canary, stable := r.Labels(f.cohort)
 	if f.cohort && f.weight >= 1 {
-		_, stable = r.Labels(false) // nobody of the cohort is on stable: everybody else is the baseline
+		_, stable = r.Labels(false) // the whole cohort is on the canary: all other users are the baseline
 	}
 	names := func(arm, service string) analysis.Names {
 		vars := map[string][]string{"arm": {arm}}
@@ -248,7 +248,7 @@ func (k *looks) drop(release string) {
 	delete(k.subjects, release)
 }
 
-// run takes looks until ctx ends: one goroutine for each interval that is in use.
+// run takes looks until ctx ends, with one goroutine for each interval in use.
 func (k *looks) run(ctx context.Context) error {
 	var running sync.WaitGroup
 	defer func() { running.Wait(); k.failing.Wait() }()
@@ -274,7 +274,7 @@ func (k *looks) run(ctx context.Context) error {
 	}
 }
 
-// slots takes the slots of one interval. A late daemon skips slots and counts them.
+// slots runs the slots of one interval. A late daemon skips slots and counts them.
 func (k *looks) slots(ctx context.Context, interval time.Duration) {
 	next, _ := nextSlot(time.Time{}, time.Now(), interval)
 	for {
@@ -292,8 +292,8 @@ func (k *looks) slots(ctx context.Context, interval time.Duration) {
 	}
 }
 
-// nextSlot is the slot that follows last, the first one where last is zero, and how many are skipped because it is late
-// for them. A clock that was set back, by more than a slot, has a grid of its own: nobody waits until it has caught up.
+// nextSlot is the slot after last, or the first one if last is zero, and how many slots are skipped because it is too late
+// for them. After the clock was set back by more than a slot, a new grid begins instead of waiting for it to catch up.
 func nextSlot(last, now time.Time, interval time.Duration) (next time.Time, missed int) {
 	next = last.Add(interval)
 	switch {
@@ -316,7 +316,7 @@ func (k *looks) slot(ctx context.Context, interval time.Duration, at time.Time) 
 	for _, s := range due {
 		parts = append(parts, len(asks))
 		if cursor, back := s.cursor.Until(at.Add(-s.settle)); back > interval {
-			k.e.o.Log.Warn("the clock was set back; looks go on from what it says now", "rollout", s.loop.name, "by", back)
+			k.e.o.Log.Warn("the clock was set back; looks continue from the new time", "rollout", s.loop.name, "by", back)
 			s.cursor = cursor
 		}
 		asks = append(asks, s.plan.Asks(s.cursor, at.Add(-s.settle))...)
@@ -324,7 +324,7 @@ func (k *looks) slot(ctx context.Context, interval time.Duration, at time.Time) 
 	parts = append(parts, len(asks))
 	answers := k.e.o.Source.Fetch(ctx, asks)
 	if ctx.Err() != nil {
-		return // the daemon stops: what it got is asked for again
+		return // the daemon stops: the next one asks again
 	}
 	results := make([]taken, len(due))
 	each(len(due), func(i int) { results[i] = due[i].take(at, answers[parts[i]:parts[i+1]]) })
@@ -344,7 +344,7 @@ func (k *looks) slot(ctx context.Context, interval time.Duration, at time.Time) 
 		case errors.Is(saved, record.ErrConflict):
 			k.forget(due[i])
 		case bad != nil && slices.Contains(bad.Releases, due[i].release):
-			due[i].unsaved = nil // it can never be written; what is asked next time begins where this look began
+			due[i].unsaved = nil // it can never be written; the next look begins where this one began
 		case bad != nil:
 			mine = nil
 			fallthrough
@@ -356,12 +356,11 @@ func (k *looks) slot(ctx context.Context, interval time.Duration, at time.Time) 
 	k.e.metrics.looked(len(due), time.Since(begin))
 }
 
-// errSlow is what stands for a store's answer that has not come yet.
+// errSlow stands for the answer of a store that has not answered yet.
 var errSlow = errors.New("the store has not written the looks yet")
 
-// save writes the looks of the slot at a time. It gives up before the next slot begins, so that none is missed where
-// nothing can be written, but not before it had half an interval for it. A fail verdict does not wait for a store that
-// is slow.
+// save writes the looks of a slot. It gives up before the next slot begins, so that a failing store costs no slots, but not
+// before half an interval has passed. A fail verdict does not wait for a slow store.
 func (k *looks) save(ctx context.Context, interval time.Duration, at time.Time, due []*subject, results []taken, records []record.LookRecord) error {
 	patience := min(interval, storeTimeout)
 	saving, cancel := context.WithTimeout(ctx, max(time.Until(at.Add(patience-patience/10)), patience/2))
@@ -384,8 +383,8 @@ func (k *looks) save(ctx context.Context, interval time.Duration, at time.Time, 
 	}
 }
 
-// forget lets the loop begin a subject anew from the store, which has looks that the subject does not know: written
-// by another daemon, or by this one when the answer was lost.
+// forget lets the loop load a subject from the store again, which has looks that the subject does not know: of another
+// daemon, or of this one if the store's answer was lost.
 func (k *looks) forget(s *subject) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -394,17 +393,17 @@ func (k *looks) forget(s *subject) {
 	}
 }
 
-// maxUnsaved bounds the looks that wait for a store that cannot be written, of one release.
+// maxUnsaved bounds the looks of one release that wait for a failing store.
 const maxUnsaved = 1000
 
-// goOn moves the subject past a look. One that could not be written is remembered: nothing advances by it, but a
-// fault has to be found while the disk is full as well.
+// goOn moves the subject past a look. One that could not be written is kept: nothing advances by it, but a fault has to be
+// found even while the disk is full.
 func (s *subject) goOn(t taken, saved error) {
 	switch {
 	case saved == nil:
 		s.unsaved = nil
 	case len(s.unsaved) >= maxUnsaved:
-		return // what is asked next time begins where this look began
+		return // the next look begins where this one began
 	}
 	if t.err != nil {
 		return
@@ -453,13 +452,13 @@ func each(n int, f func(int)) {
 	group.Wait()
 }
 
-// taken is a look that is not written yet: only then the subject goes on to it.
+// taken is a look that is not written yet; the subject moves past it once it is.
 type taken struct {
 	cursor   analysis.Cursor
 	evidence judge.Evidence
 	record   record.LookRecord
 	from     time.Time
-	taught   bool // the evidence begins with what stable's past has said
+	taught   bool // the evidence begins with stable's history
 	err      error
 }
 
@@ -490,8 +489,7 @@ func (s *subject) take(at time.Time, answers []analysis.Answer) taken {
 	return t
 }
 
-// deliver tells the release's loop of a look. One that sends the release back is pressed: it does not wait for a loop
-// that waits for something else.
+// deliver sends a look to the release's loop. A look that sends the release back preempts what the loop waits for.
 func (k *looks) deliver(ctx context.Context, s *subject, t taken, saved error) {
 	if t.err != nil {
 		saved = &record.LooksError{Releases: []string{s.release}, Err: t.err}
@@ -512,12 +510,12 @@ func (k *looks) deliver(ctx context.Context, s *subject, t taken, saved error) {
 	})
 }
 
-// event is what a look becomes if it says something new.
+// event is the event of a look that is news.
 func (k looked) event() rollout.LookTaken {
 	return rollout.LookTaken{Meta: rollout.Meta{By: "judge"}, Scope: k.scope, Turn: k.turn, Verdict: k.verdict}
 }
 
-// looked takes what a look says. It is an event only if it says something new.
+// looked handles a look. It becomes an event only if it is news.
 func (l *loop) looked(ctx context.Context, k looked) {
 	r := l.running()
 	if r == nil || r.record.ID != k.release || r.back != nil || !r.state.Watches(k.scope) {
@@ -528,13 +526,13 @@ func (l *loop) looked(ctx context.Context, k looked) {
 	}
 	var kept *record.LooksError
 	if errors.As(k.saved, &kept) && k.verdict.Outcome != judge.Fail {
-		k.verdict = unusable(k.verdict, kept) // it will not be written later either: the release has seen nothing
+		k.verdict = unusable(k.verdict, kept) // it never will be written: the release has seen nothing
 	}
 	r.verdict = &k.verdict
 	l.e.metrics.verdict(l.name, k.verdict)
 	l.e.feed.tell(record.Update{Rollout: l.name, Release: k.release})
 	if l.note(aboutLooks, k.saved) && k.verdict.Outcome != judge.Fail && kept == nil {
-		return // what is not written must not advance anything
+		return // an unwritten look must not advance anything
 	}
 	l.standIn(ctx, k)
 	if !rollout.News(r.state.Look, k.verdict, k.look.Unsettled) {
@@ -558,7 +556,7 @@ func unusable(v judge.Verdict, why error) judge.Verdict {
 	return v
 }
 
-// standIn puts a target in force by the share that was seen, where no API of the gateway is configured.
+// standIn puts a target in force by how requests were split, where no API of the gateway is configured.
 func (l *loop) standIn(ctx context.Context, k looked) {
 	want, _ := l.target()
 	if l.gw.confirmed != traffic.Unconfirmed || len(l.gw.observed.Replicas) > 0 || k.look.Requests == nil || !l.gw.holds(want) {

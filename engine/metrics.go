@@ -65,7 +65,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	return m
 }
 
-// show sets what a view says.
+// show sets the series of a view.
 func (m *metrics) show(name string, v record.View, now time.Time) {
 	m.weight.WithLabelValues(name).Set(float64(v.Target.Weight))
 	age := 0.0
@@ -126,7 +126,7 @@ func (m *metrics) looked(n int, took time.Duration) {
 	m.slot.Observe(took.Seconds())
 }
 
-// since is the age of a time that the release's own clock gave, while it is active.
+// since is the age of a time of the release's own clock; 0 unless the release is active.
 func since(s rollout.State, at, now time.Time) float64 {
 	if at.IsZero() || s.Phase != rollout.Active {
 		return 0

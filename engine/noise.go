@@ -11,12 +11,11 @@ import (
 	"github.com/serindev/serin/record"
 )
 
-// replayed is how many looks are read at once while a release is gone through again.
+// replayed is how many looks are read at once while a release is replayed.
 const replayed = 500
 
-// teach keeps what the looks of a release that went well have shown of their noise: it is a part of what the next one
-// begins with. The looks are gone through again from the beginning, so that a restart in the middle of the release has
-// lost nothing of it.
+// teach stores the noise that the looks of a successful release have shown; the next release begins with it. The looks are
+// replayed from the beginning, so a restart in the middle of the release has lost nothing.
 func (k *looks) teach(ctx context.Context, r *release) error {
 	var out []record.Learned
 	for _, scope := range r.plan.Rollout.Scopes {
@@ -62,13 +61,11 @@ func (k *looks) lessons(ctx context.Context, j judge.Judge, release, scope strin
 	}
 }
 
-// rehearsing is how many releases ask for their past at once: what stable did over a day is a heavy question, and the
-// looks come first.
+// rehearsing is how many releases query stable's history at once: a day of history is a heavy query, and looks come first.
 const rehearsing = 2
 
-// rehearse asks what stable did over the last day: how its rates wander, and what its replicas differ by, is what the
-// release begins with, alongside what earlier releases have taught. Without an answer it begins with what the analysis
-// supposes.
+// rehearse queries what stable did over the last day. The release begins with how its rates wandered and how its replicas
+// differed, alongside what earlier releases have taught. Without an answer it begins with what the analysis assumes.
 func (k *looks) rehearse(ctx context.Context, s *subject) {
 	to := time.Now().Add(-s.settle)
 	parts := s.history.Parts(to)
@@ -88,7 +85,7 @@ func (k *looks) rehearse(ctx context.Context, s *subject) {
 			return
 		}
 		if err != nil {
-			log.Warn("nothing learned of a part of stable's past", "until", part, "err", err)
+			log.Warn("nothing learned from a part of stable's history", "until", part, "err", err)
 		}
 	}
 	taught := maps.Clone(s.pasts)
@@ -102,14 +99,14 @@ func (k *looks) rehearse(ctx context.Context, s *subject) {
 	for metric, past := range known {
 		taught[metric] = append(slices.Clone(taught[metric]), past)
 	}
-	log.Info("noise learned of stable's past", "metrics", slices.Sorted(maps.Keys(known)))
+	log.Info("noise learned from stable's history", "metrics", slices.Sorted(maps.Keys(known)))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.taught = taught
 }
 
-// pasts are what earlier releases have taught about each metric of def, oldest first. What was compared with another
-// kind of baseline says nothing.
+// pasts are what earlier releases have taught about each metric of def, oldest first. Comparisons with another kind of
+// baseline do not count.
 func pasts(def analysis.Definition, learned []record.Learned) map[string][]judge.Past {
 	out := map[string][]judge.Past{}
 	for _, l := range learned {
@@ -120,7 +117,7 @@ func pasts(def analysis.Definition, learned []record.Learned) map[string][]judge
 	return out
 }
 
-// baselineOf is the kind of baseline of a metric; empty for a metric that is not there.
+// baselineOf is the kind of a metric's baseline; empty if def has no such metric.
 func baselineOf(def analysis.Definition, metric string) string {
 	for _, m := range def.Metrics {
 		if m.Name == metric {

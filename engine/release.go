@@ -25,7 +25,7 @@ type release struct {
 	state  rollout.State
 	// back is a rollback that is carried out although it could not be written yet.
 	back *pendingBack
-	// verdict of the newest look, also when it says nothing new.
+	// verdict of the newest look, whether or not it was news.
 	verdict *judge.Verdict
 }
 
@@ -42,9 +42,9 @@ func (r *release) now() rollout.State {
 	return r.state
 }
 
-// forgotten is how a release went back of which the store knows less than before: a database that was failed over to a
-// standby that was behind has lost the newest events. Where users were sent is the one thing that may not be undone by it.
-// nil if nothing was lost, or nothing that went back.
+// forgotten is the event that sent a release back and that the store has lost: a database that failed over to a standby that
+// was behind has lost the newest events, and that must not send users to the canary again. It is nil if no such event was
+// lost.
 func (r *release) forgotten(before *release) rollout.Event {
 	s := before.state
 	if r.state.Seq >= s.Seq || r.state.Phase != rollout.Active || s.Phase == rollout.Active || s.Outcome == rollout.Released {
@@ -54,11 +54,11 @@ func (r *release) forgotten(before *release) rollout.Event {
 	if s.Successor != nil {
 		return rollout.Superseded{Meta: by, Next: *s.Successor}
 	}
-	return rollout.RollbackRequested{Meta: by, Reason: s.Why + " (said before; the store has lost it)"}
+	return rollout.RollbackRequested{Meta: by, Reason: s.Why + " (requested before; the store had lost it)"}
 }
 
-// goOnBack takes over a rollback that could not be written from what was known of the release before it was read again:
-// somebody else, or a write whose answer was lost, has come in between. Where it is going back already, or has ended,
+// goOnBack takes over a rollback that could not be written from the release as it was before it was loaded again, because
+// another daemon, or a write whose answer was lost, came in between. If the release is going back already, or has ended,
 // there is nothing to take over.
 func (r *release) goOnBack(before *release) {
 	if before == nil || before.record.ID != r.record.ID {
@@ -77,17 +77,17 @@ func (r *release) goOnBack(before *release) {
 	}
 }
 
-// event gives an event the head that comes next.
+// event gives an event the next head.
 func (r *release) event(e rollout.Event, by string) rollout.Event {
 	return e.With(rollout.Meta{Seq: r.state.Seq + 1, At: time.Now().UTC(), By: by})
 }
 
-// view is what may be seen of the release itself.
+// view is the release's part of a view.
 func (r *release) view(now time.Time) record.View {
 	rec, s, d := r.record, r.now(), &r.plan.Rollout
 	said := s
 	if r.verdict != nil && s.Look != nil && r.verdict.Look > s.Look.Look {
-		said.Look = r.verdict // the words rest on the newest look, also where it says nothing new
+		said.Look = r.verdict // the words are about the newest look, even if it is no news
 	}
 	v := record.View{
 		Rollout: rec.Rollout, Declared: true, Release: &rec, State: s, Steps: d.Steps, Definition: d,
@@ -146,7 +146,7 @@ func confirmation(c traffic.Confirmation) string {
 	return "not served"
 }
 
-// start begins a release, or makes room for it.
+// start starts a release, or supersedes the active one for it.
 func (l *loop) start(ctx context.Context, req rollout.StartRequest, supersede bool) (record.Release, error) {
 	if l.plan == nil {
 		return record.Release{}, fmt.Errorf("rollout %s: %w", l.name, record.ErrNotFound)
@@ -157,7 +157,7 @@ func (l *loop) start(ctx context.Context, req rollout.StartRequest, supersede bo
 	if len(l.plan.Unsupported) > 0 {
 		return record.Release{}, &record.UnsupportedError{Why: l.plan.Unsupported}
 	}
-	if l.waits() { // it was here first, and its caller was told that it will begin
+	if l.waits() { // it came first, and its caller expects it to start
 		if err := l.succeed(ctx); err != nil {
 			return record.Release{}, err
 		}
@@ -201,13 +201,13 @@ func (l *loop) byKey(ctx context.Context, key string) (record.Release, error) {
 	return l.e.o.Store.ByKey(ctx, l.name, key)
 }
 
-// create begins a release. One that was cancelled while it waited has ended with that: it is found, by its id and by its
-// key, like any other.
+// create starts a release. One that was cancelled while it waited ends at once, so that it is found by its id and its key
+// like any other.
 func (l *loop) create(ctx context.Context, p record.Plan, req rollout.StartRequest, cancelled *rollout.SuccessorCancelled) (record.Release, error) {
 	return l.begin(ctx, p, req, rollout.Started{}, cancelled)
 }
 
-// begin is create with what first says of the release besides.
+// begin is create with further fields of the first event.
 func (l *loop) begin(ctx context.Context, p record.Plan, req rollout.StartRequest, first rollout.Started, cancelled *rollout.SuccessorCancelled) (record.Release, error) {
 	plan, err := json.Marshal(p)
 	if err != nil {
@@ -232,7 +232,7 @@ func (l *loop) begin(ctx context.Context, p record.Plan, req rollout.StartReques
 	defer cancel()
 	if err := l.e.o.Store.Create(creating, rec, events...); err != nil {
 		l.note(aboutStore, err)
-		l.ready = false // it may be written all the same, or somebody else's is: read before anything else
+		l.ready = false // this release may be written all the same, or another one: load before anything else
 		return record.Release{}, err
 	}
 	l.note(aboutStore, nil)
@@ -247,7 +247,7 @@ func (l *loop) begin(ctx context.Context, p record.Plan, req rollout.StartReques
 	return rec, nil
 }
 
-// beginning are the first events of a release with the state after each.
+// beginning are the first events of a release, with the state after each.
 func beginning(d *rollout.Definition, first rollout.Started, cancelled *rollout.SuccessorCancelled) ([]rollout.Event, []rollout.State, error) {
 	state, err := rollout.State{}.Apply(first)
 	events, states := []rollout.Event{first}, []rollout.State{state}
@@ -266,8 +266,8 @@ func beginning(d *rollout.Definition, first rollout.Started, cancelled *rollout.
 	return events, states, nil
 }
 
-// waits tells whether a release is to begin in the place of one that has ended. It cannot while its rollout is not
-// declared, or needs what is not there.
+// waits tells whether a release waits to take the place of an ended one, and can. It cannot while its rollout is not
+// declared or not supported.
 func (l *loop) waits() bool {
 	if l.rel == nil || !l.rel.state.Ended() || l.rel.state.Successor == nil {
 		return false
@@ -279,25 +279,25 @@ func (l *loop) waits() bool {
 func (l *loop) succeed(ctx context.Context) error {
 	plan, cancelled := l.plan, l.rel.state.SuccessorCancelled
 	if plan == nil {
-		plan = &l.rel.plan // it is cancelled and does nothing any more, so any will do
+		plan = &l.rel.plan // it is cancelled and will do nothing, so any plan will do
 	}
 	next := *l.rel.state.Successor
 	asking, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	if _, err := l.e.o.Store.Release(asking, next.ID); err == nil {
-		l.ready = false // it has been started, by this daemon before it was stopped: take it up
+		l.ready = false // it was started before this daemon was restarted: load it
 		return nil
 	}
 	if params, err := checkParameters(plan.Rollout.Parameters, next.Parameters); err == nil {
 		next.Parameters = params
-	} else if cancelled == nil { // they fitted the rollout as it was when this release was asked for
+	} else if cancelled == nil { // they fitted the rollout as it was when the release was requested
 		cancelled = &rollout.SuccessorCancelled{Meta: rollout.Meta{By: rollout.Serin}, ID: next.ID, Reason: "the rollout has changed: " + err.Error()}
 	}
 	_, err := l.create(ctx, *plan, next, cancelled)
 	return err
 }
 
-// checkParameters fills in defaults and refuses what is not declared, missing or does not match.
+// checkParameters fills in defaults. It refuses parameters that are undeclared, missing or do not match.
 func checkParameters(declared []rollout.Parameter, given map[string]string) (map[string]string, error) {
 	out := map[string]string{}
 	for _, p := range declared {
@@ -308,7 +308,7 @@ func checkParameters(declared []rollout.Parameter, given map[string]string) (map
 		if !ok {
 			v = p.Default
 		}
-		if p.Pattern != "" && ok && v != p.Default { // a default need not match, also where it was filled in before
+		if p.Pattern != "" && ok && v != p.Default { // a default need not match, even if it was filled in earlier
 			re, err := regexp.Compile(`^(?:` + p.Pattern + `)$`)
 			if err != nil || !re.MatchString(v) {
 				return nil, &record.ParameterError{Name: p.Name, Want: "has to match " + p.Pattern}
@@ -324,7 +324,7 @@ func checkParameters(declared []rollout.Parameter, given map[string]string) (map
 	return out, nil
 }
 
-// act gives a person's event to the release.
+// act applies a person's event to the release.
 func (l *loop) act(ctx context.Context, id string, event rollout.Event, by string) (rollout.State, error) {
 	if l.rel != nil && l.rel.state.Successor != nil && l.rel.state.Successor.ID == id {
 		defer l.publish()
@@ -339,8 +339,8 @@ func (l *loop) act(ctx context.Context, id string, event rollout.Event, by strin
 	}
 	s, err := l.append(ctx, r.event(event, by))
 	if err == nil || errors.As(err, new(*record.NotWrittenError)) {
-		// Traffic first: the caller may go as soon as it is written, and sees it in the answer. A gateway that does not
-		// answer is not waited for: what is durable happens.
+		// Traffic first: the caller's answer shows it as written. It does not wait long for a gateway that does not answer:
+		// the event is durable, so its effect will come.
 		l.advance(ctx)
 		l.hastily(func() { l.reconcile(ctx) })
 	}
@@ -348,8 +348,8 @@ func (l *loop) act(ctx context.Context, id string, event rollout.Event, by strin
 	return s, err
 }
 
-// actOnNext gives a person's event to the release that waits until this one has gone back. It can be cancelled, and no
-// more: a rollback of what has not begun is the same.
+// actOnNext applies a person's event to the release that waits for this one to go back. It can only be cancelled; a
+// rollback of a release that has not begun is the same.
 func (l *loop) actOnNext(ctx context.Context, event rollout.Event, by string) (rollout.State, error) {
 	r, cancelled := l.rel, rollout.SuccessorCancelled{ID: l.rel.state.Successor.ID}
 	switch event := event.(type) {
@@ -371,7 +371,7 @@ func (l *loop) actOnNext(ctx context.Context, event rollout.Event, by string) (r
 		}
 		return rollout.State{Rollout: l.name, Phase: rollout.PhaseEnded, Outcome: rollout.Cancelled, Why: "cancelled before it began", WhyBy: by}, nil
 	}
-	// The one before has ended, and this one could not be started so far.
+	// The previous release has ended, and this one could not be started so far.
 	plan := l.plan
 	if plan == nil {
 		plan = &r.plan

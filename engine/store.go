@@ -8,22 +8,21 @@ import (
 	"github.com/serindev/serin/rollout"
 )
 
-// Store remembers every turn. Errors other than the named ones mean that nothing was written; the caller holds
-// and tries again.
+// Store keeps releases, events, looks and the audit log. Errors other than the named ones mean that nothing was written;
+// the caller holds and tries again.
 type Store interface {
 	// Create writes a release with its first event in one transaction. It returns *record.ActiveError if the
 	// rollout has an active release and *record.StartedError if the key is known for this rollout.
 	Create(ctx context.Context, r record.Release, events ...rollout.Event) error
-	// Append adds events to a release whose newest event is version, all or none, and keeps the release's phase,
-	// outcome and end as given in r (Ended with Swapped also sets what is live). It returns record.ErrConflict
-	// if the newest is another.
+	// Append adds events, all or none, to a release whose newest event is version, and stores the release's phase, outcome
+	// and end from r (Ended also sets which set is live). It returns record.ErrConflict if another event is the newest.
 	Append(ctx context.Context, r record.Release, version int, events ...rollout.Event) error
 	// Release returns one release; record.ErrNotFound if there is none.
 	Release(ctx context.Context, id string) (record.Release, error)
 	// ByKey returns the release that a key has started; record.ErrNotFound if there is none.
 	ByKey(ctx context.Context, rolloutName, key string) (record.Release, error)
-	// Newest returns the release of a rollout that has not ended, else the one that was started last;
-	// record.ErrNotFound if it has had none.
+	// Newest returns the release of a rollout that has not ended, else the one that ended last; record.ErrNotFound if the
+	// rollout has had none.
 	Newest(ctx context.Context, rolloutName string) (record.Release, error)
 	// Releases lists, newest first.
 	Releases(ctx context.Context, f record.Filter) ([]record.Release, error)

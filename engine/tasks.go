@@ -8,8 +8,8 @@ import (
 	"github.com/serindev/serin/rollout"
 )
 
-// runTasks begins the tasks of the target that have not been begun by this daemon, and stops those that are no part of
-// it any more. Their keys make it harmless that an earlier daemon may have begun them as well.
+// runTasks starts the tasks of the target that this daemon has not started, and stops those that are no longer part of it.
+// Their keys make it harmless that an earlier daemon may have started them as well.
 func (l *loop) runTasks(ctx context.Context) {
 	var tasks []rollout.Task
 	r := l.running()
@@ -44,7 +44,7 @@ func (l *loop) runTasks(ctx context.Context) {
 	})
 }
 
-// do does one task; what it returns says how it went, and is nil if ctx has ended.
+// do does one task and returns the event of its outcome, nil if ctx has ended.
 func (l *loop) do(ctx context.Context, t rollout.Task, rec record.Release, state rollout.State) rollout.Event {
 	if t.Job != nil {
 		return l.runJob(ctx, t)
@@ -56,8 +56,8 @@ func (l *loop) do(ctx context.Context, t rollout.Task, rec record.Release, state
 	return rollout.WebhookAnswered{Step: t.Step, OK: true}
 }
 
-// taskDone makes the answer to what the release is doing durable. One that cannot be written is asked for again: its
-// key is the same. While cleaning up the answers do not matter.
+// taskDone makes the outcome of a task durable. If that fails, the task is repeated, with the same key. During cleanup the
+// outcomes do not matter.
 func (l *loop) taskDone(ctx context.Context, id string, t rollout.Task, answer rollout.Event) {
 	r := l.running()
 	if r == nil || r.record.ID != id || l.doing != t.Key {

@@ -10,18 +10,18 @@ import (
 	"github.com/serindev/serin/workload"
 )
 
-// triggerEvery is how often Deployments that start releases are looked at where no watch tells of them.
+// triggerEvery is how often Deployments that start releases are queried without a watch.
 const triggerEvery = 10 * time.Second
 
-// triggered is who starts a release that a new pod template starts.
+// triggered is the author of a release that a new pod template starts.
 const triggered = "trigger"
 
-// triggers is what a loop knows of the Deployments that start its releases.
+// triggers is what a loop knows about the Deployments that start its releases.
 type triggers struct {
 	busy bool
 	at   time.Time
-	// begun is the template of each Deployment that a release was started for last. The Deployment knows as well, but
-	// it may not be possible to write it there, and a release must not begin again for that.
+	// begun is the template of each Deployment for which a release was last started. It is recorded at the Deployment too,
+	// but if that write fails, the template must not start another release.
 	begun map[workload.Name]string
 }
 
@@ -30,7 +30,7 @@ func (l *loop) triggered() bool {
 	return l.plan != nil && l.plan.Rollout.Cluster != nil && l.e.o.Workloads != nil && len(l.plan.Rollout.Cluster.Triggers) > 0
 }
 
-// trigger looks beside everything else whether a pod template is new, and starts a release of it.
+// trigger checks, alongside everything else, whether a pod template is new, and starts a release of it.
 func (l *loop) trigger(ctx context.Context) {
 	if !l.triggered() || l.triggers.busy || time.Now().Before(l.triggers.at) {
 		return
@@ -52,8 +52,7 @@ func (l *loop) trigger(ctx context.Context) {
 	})
 }
 
-// triggerKey is a key that no release that has ended has: a template that was there before, and comes back after
-// another, starts a release again.
+// triggerKey is a key that no ended release has: a template that comes back after another one starts a release again.
 func (l *loop) triggerKey(ctx context.Context, template string) (string, error) {
 	key := template
 	for {
@@ -70,8 +69,8 @@ func (l *loop) triggerKey(ctx context.Context, template string) (string, error) 
 	}
 }
 
-// templateSeen starts a release of a template that is new. One that is under way gives way to it: traffic goes to
-// stable first. The key makes sure that a template starts one release, however often it is seen.
+// templateSeen starts a release of a new template. It supersedes a release under way, whose traffic goes to stable first.
+// The key makes sure that a template starts one release, however often it is seen.
 func (l *loop) templateSeen(ctx context.Context, name workload.Name, t workload.Template, err error) {
 	if l.note(aboutTrigger, err) || !t.New || l.plan == nil {
 		return
@@ -87,7 +86,7 @@ func (l *loop) templateSeen(ctx context.Context, name workload.Name, t workload.
 	})
 }
 
-// startOf starts a release of a template; it is false where that was not possible.
+// startOf starts a release of a template; it is false if that was not possible.
 func (l *loop) startOf(ctx context.Context, name workload.Name, t workload.Template) bool {
 	key, err := l.triggerKey(ctx, "template/"+name.String()+"/"+t.Hash)
 	if l.note(aboutTrigger, err) {

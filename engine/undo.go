@@ -17,10 +17,10 @@ import (
 )
 
 // Undo starts a release that takes the version of the last one out of service again: all traffic goes back to what was in
-// service before, at once and without being compared. It is a release of its own, by req.By; the same req.Key gets the same
-// release, and req.ID is chosen here unless it is set. The parameters are those of the release whose version comes back.
-// Errors: record.ErrNotFound, *record.ActiveError, *record.UnsupportedError; rollout.ErrNotAllowed where it is not known,
-// or not sure any more, what was in service before.
+// service before, at once and without a comparison. The author is req.By; the same req.Key returns the same release; req.ID
+// is chosen here unless it is set. The parameters are those of the release whose version comes back.
+// Errors: record.ErrNotFound, *record.ActiveError, *record.UnsupportedError; rollout.ErrNotAllowed if it is not known, or no
+// longer certain, what was in service before.
 func (e *Engine) Undo(ctx context.Context, name, reason string, req rollout.StartRequest) (record.Release, error) {
 	l, ok := e.loop(name)
 	if !ok {
@@ -67,12 +67,12 @@ func (l *loop) undo(ctx context.Context, reason string, req rollout.StartRequest
 	return l.begin(ctx, plan, req, rollout.Started{Undoes: last.ID, Reason: reason}, nil)
 }
 
-// farBack is how many releases the last two that were released are looked for among.
+// farBack is among how many releases the last two with outcome released are searched.
 const farBack = 20
 
-// lastTwo are the release that brought the version in service, and the one before it; before is nil if there is none. Each
-// release says which one it came after. Of releases that were started by a version of Serin that did not say so, nothing
-// but the clock tells the order.
+// lastTwo are the release that brought the current version into service and the one before it; before is nil if there is
+// none. Each release names its predecessor. Releases of earlier versions of Serin do not, so only the clock tells their
+// order.
 func (l *loop) lastTwo(ctx context.Context) (last record.Release, before *record.Release, err error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
@@ -132,8 +132,8 @@ func (l *loop) undoing(ctx context.Context, last record.Release, before *record.
 	return d.Undoing(&rollout.Before{ID: before.ID, Definition: then.Rollout})
 }
 
-// stillThere refuses where the servers that had been in service before may have another version by now. A release that
-// was to undo the last one, and went back, has put nothing on them.
+// stillThere returns an error if the servers that were in service before may have another version by now. An undo of the
+// last release that went back itself has put nothing on them.
 func (l *loop) stillThere(ctx context.Context, last record.Release) error {
 	if newest := l.rel; newest.record.ID != last.ID && newest.state.Undoes != last.ID {
 		return fmt.Errorf("%w: after release %s another one, %s, was tried on the other servers: what was in service before may not be there any more",
