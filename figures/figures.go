@@ -1,6 +1,6 @@
-// Package figures writes numbers for people: with as many digits as mean something, thousands apart, and units.
+// Package figures formats numbers for people: with significant digits only, grouped thousands, and units.
 //
-// It is pure and knows nothing of Serin. Pages, the command line and messages all write numbers by it.
+// It is pure and knows nothing of Serin. Pages, the command line and messages all use it.
 package figures
 
 import (
@@ -12,10 +12,10 @@ import (
 	"time"
 )
 
-// MostOdds is where odds stop being numbers that anybody reads.
+// MostOdds is the largest odds that are written as a number.
 const MostOdds = 1e6
 
-// Odds writes exp(log) as odds: "12,000 : 1". Below one they are the other way round: "1 : 3".
+// Odds formats exp(log) as odds: "12,000 : 1". Below one they are the other way round: "1 : 3".
 func Odds(log float64) string {
 	switch e := math.Exp(math.Abs(log)); {
 	case math.IsNaN(log):
@@ -33,7 +33,7 @@ func Odds(log float64) string {
 	}
 }
 
-// Rounded has two digits of meaning and thousands apart.
+// Rounded has two significant digits and grouped thousands.
 func Rounded(v float64) string {
 	if v < 10 {
 		return strconv.FormatFloat(v, 'g', 2, 64)
@@ -42,7 +42,7 @@ func Rounded(v float64) string {
 	return Grouped(math.Round(v/unit) * unit)
 }
 
-// Number has two digits of meaning, more where they stand before the point.
+// Number has two significant digits, or all digits before the point.
 func Number(v float64) string {
 	a := math.Abs(v)
 	switch {
@@ -62,10 +62,10 @@ func Number(v float64) string {
 	return strconv.FormatFloat(v, 'g', 2, 64)
 }
 
-// Percent has at least two digits of meaning: 3.0%, 0.50%, 12%.
+// Percent has at least two significant digits: 3.0%, 0.50%, 12%.
 func Percent(rate float64) string { return Number(100*rate) + "%" }
 
-// Grouped writes a whole number with its thousands apart.
+// Grouped formats a whole number with grouped thousands.
 func Grouped(v float64) string {
 	if math.IsNaN(v) || math.Abs(v) > 1e15 {
 		return strconv.FormatFloat(v, 'g', 3, 64)
@@ -90,8 +90,8 @@ var units = []struct {
 	of   time.Duration
 }{{"d", 24 * time.Hour}, {"h", time.Hour}, {"m", time.Minute}, {"s", time.Second}}
 
-// Span prints a duration for people: its two largest units, rounded up so that what is left is never shown as
-// nothing before it is over.
+// Span formats a duration for people: its two largest units, rounded up, so that time left is never shown as zero before it
+// has passed.
 func Span(d time.Duration) string {
 	if d <= 0 {
 		return "0s"

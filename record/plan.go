@@ -6,23 +6,23 @@ import (
 	"github.com/serindev/serin/traffic"
 )
 
-// Plan is all that a release is started with: package config makes it, the engine runs it. It is stored with the release as JSON, so that a later edit of the
-// configuration does not change what is under way.
+// Plan is everything that a release is started with: package config makes it, the engine runs it. It is stored with the
+// release as JSON, so that later edits of the configuration do not change a running release.
 type Plan struct {
 	Rollout rollout.Definition `json:"rollout"`
 	// Analyses by the name of their scope.
 	Analyses map[string]analysis.Definition `json:"analyses"`
 	Gateway  Gateway                        `json:"gateway"`
-	// Unsupported says in sentences why this build cannot run it, although the document is right; empty if it can.
+	// Unsupported says in sentences why this build cannot run it although the document is correct; empty if it can.
 	Unsupported []string `json:"unsupported,omitempty"`
 }
 
-// Gateway is where the traffic is brought about: one file of Traefik's file provider, or Traefik on Kubernetes.
+// Gateway is what routes the traffic: one file of Traefik's file provider, or Traefik on Kubernetes.
 type Gateway struct {
 	Route traffic.Route `json:"route,omitzero"`
 	// File that Serin owns; absolute.
 	File string `json:"file,omitempty"`
-	// Sets are how sets of servers are talked to, where somebody has said so.
+	// Sets are the settings for talking to sets of servers, where the document has any.
 	Sets []ServerSet `json:"sets,omitempty"`
 	// Cluster is nil for a file.
 	Cluster *ClusterGateway `json:"cluster,omitempty"`
@@ -51,7 +51,7 @@ type ClusterGateway struct {
 	CanaryBalancing traffic.Balancing `json:"canaryBalancing,omitzero"`
 }
 
-// ServerSet is a set of servers, whatever part it plays.
+// ServerSet is a set of servers, whatever its role.
 type ServerSet struct {
 	Servers []string `json:"servers"`
 	traffic.Balancing

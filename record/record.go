@@ -1,7 +1,7 @@
-// Package record says what is kept and shown of a release beside its events: the values that the rooms of the shell
-// share. The store keeps them, the engine makes them, the server and the notifier show them.
+// Package record has what is kept and shown of a release apart from its events: the values that the packages of the shell
+// share. The engine makes them, the store keeps them, the server and the notifier show them.
 //
-// It decides nothing and does nothing; what a release is and what follows from an event is package rollout's. Start
+// It decides nothing and does nothing; package rollout says what a release is and what follows from an event. Start
 // reading at [Release] and [View].
 package record
 
@@ -16,11 +16,11 @@ import (
 	"github.com/serindev/serin/rollout"
 )
 
-// ErrConflict is returned by a store for an append at a version that is no longer the newest: somebody else acts
-// on this release. The caller has to load it anew before it does anything more.
+// ErrConflict is returned by a store for an append at a version that is no longer the newest: another daemon acts on this
+// release. The caller has to load it again before anything else.
 var ErrConflict = errors.New("the release has changed meanwhile")
 
-// ErrNotFound is returned for a release, rollout or gate that is not there.
+// ErrNotFound is returned for a release, rollout or gate that does not exist.
 var ErrNotFound = errors.New("not found")
 
 // ActiveError is returned for a second start: a rollout has one active release at a time.
@@ -37,12 +37,12 @@ func (e *StartedError) Error() string {
 	return fmt.Sprintf("key %q has already started release %s", e.Key, e.ID)
 }
 
-// Release is what is remembered of a release beside its events.
+// Release is what is stored of a release apart from its events.
 type Release struct {
 	ID       string `json:"id"` // ULID
 	Rollout  string `json:"rollout"`
 	Revision string `json:"revision"`
-	// Plan is all that the release was started with (definition, analyses, route), as the engine writes it.
+	// Plan is everything that the release was started with (definition, analyses, route), as the engine encodes it.
 	Plan json.RawMessage `json:"-"`
 	Key  string          `json:"key,omitempty"`
 	// Version is the Seq of the newest event.
@@ -54,7 +54,7 @@ type Release struct {
 	EndedAt   time.Time       `json:"endedAt,omitzero"`
 }
 
-// Past is a release as lists show it: with what it was started with and why it ended, which its first and its last event say.
+// Past is a release as lists show it, with its parameters and why it ended, from its first and its last event.
 type Past struct {
 	Release
 
@@ -63,8 +63,8 @@ type Past struct {
 	Why string `json:"why,omitempty"`
 }
 
-// LookRecord is one look as it is remembered. The evidence at a look is the newest snapshot before it with every
-// look after that folded in; so a look costs its own data only, and the history is what charts are drawn from.
+// LookRecord is one look as it is stored. The evidence at a look is the newest snapshot before it with all looks since
+// folded in, so a look stores only its own data. Charts are drawn from the history of looks.
 type LookRecord struct {
 	Release string        `json:"release"`
 	Scope   string        `json:"scope"`
@@ -77,7 +77,7 @@ type LookRecord struct {
 	Snapshot []byte `json:"-"`
 }
 
-// LooksError says that the looks of some releases could not be written because of what is in them; all others were.
+// LooksError says that the looks of some releases could not be written because of their content; all others were.
 type LooksError struct {
 	Releases []string
 	Err      error
@@ -106,7 +106,7 @@ type Filter struct {
 	Outcome rollout.Outcome
 	// Key that the release was started with, and By whom.
 	Key, By string
-	// Since and Until bound when it was started; Until itself is not among it.
+	// Since and Until bound the time of its start; Until itself is excluded.
 	Since, Until time.Time
 	// Before is a release id: only older ones, for paging.
 	Before string
@@ -114,18 +114,18 @@ type Filter struct {
 	Limit int
 }
 
-// AuditFilter chooses entries of the audit log; the zero value takes all.
+// AuditFilter selects entries of the audit log; the zero value selects all.
 type AuditFilter struct {
 	Rollout string
 	// By is who did it.
 	By string
-	// Actions, if there are any, are the only ones; Except are those that are left out.
+	// Actions are the only ones to select, all if empty; Except are those to leave out.
 	Actions, Except []string
-	// Since and Until bound when it was done; Until itself is not among it.
+	// Since and Until bound the time of the action; Until itself is excluded.
 	Since, Until time.Time
 	// Before is the ID of an entry: only older ones, for paging.
 	Before int64
-	// Limit is at most 1,000, which 0 means as well.
+	// Limit is at most 1,000; 0 means 1,000.
 	Limit int
 }
 

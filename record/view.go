@@ -11,31 +11,29 @@ import (
 	"github.com/serindev/serin/workload"
 )
 
-// View is what people and programs may see of a rollout and its newest release. It is a snapshot and not changed
-// after it was given out.
+// View is what people and programs may see of a rollout and its newest release. It is a snapshot that does not change.
 type View struct {
 	Rollout string `json:"rollout"`
-	// Declared: there is a document for it now.
+	// Declared: the configuration has a document for it now.
 	Declared    bool     `json:"declared"`
 	Unsupported []string `json:"unsupported,omitempty"`
 	// Swapped: the set declared as canary is the live one.
 	Swapped bool `json:"swapped"`
-	// Release is nil for a rollout that has had none since the daemon began.
+	// Release is nil for a rollout that has had none.
 	Release *Release      `json:"release,omitempty"`
 	State   rollout.State `json:"state,omitzero"`
 	Steps   rollout.Steps `json:"steps,omitempty"`
-	// Definition that the release was started with, or the declared one while there is no release; nil if there is
-	// neither. It is what [rollout.Definition.MayAnswer] is asked of, and stays inside the daemon: webhooks carry secrets.
+	// Definition that the release was started with, or the declared one if no release is running; nil if there is neither.
+	// It stays inside the daemon, for [rollout.Definition.MayAnswer] and words: webhooks carry secrets.
 	Definition *rollout.Definition `json:"-"`
-	// Target of the traffic now, how well it is known to be served ("in force", "unconfirmed", "not served") and
-	// what differs.
+	// Target of the traffic now, whether it is served ("in force", "unconfirmed", "not served"), and what differs.
 	Target       traffic.Target    `json:"target,omitzero"`
 	Confirmation string            `json:"confirmation"`
 	Differences  []string          `json:"differences,omitempty"`
 	Replicas     []traffic.Replica `json:"replicas,omitempty"`
-	// Services are what the gateway's metrics call the arms; nil before the gateway was looked at.
+	// Services are the arms' names in the gateway's metrics; nil before the gateway was first observed.
 	Services *Services `json:"services,omitempty"`
-	// Workloads are the Deployments that the release asks for, as far as they have come (Kubernetes).
+	// Workloads are how far the Deployments of the release have come (Kubernetes).
 	Workloads []workload.Status `json:"workloads,omitempty"`
 	// Verdict of the newest look, also when it says nothing new; [View.LastVerdict] is the one that counts.
 	Verdict *judge.Verdict `json:"verdict,omitempty"`
@@ -45,12 +43,12 @@ type View struct {
 	Approvers []string  `json:"approvers,omitempty"`
 	// Waiting says in a sentence what the release waits for.
 	Waiting string `json:"waiting,omitempty"`
-	// Trouble says in sentences what keeps Serin from its work: the store, the gateway.
+	// Trouble says in sentences what keeps Serin from its work, such as the store or the gateway.
 	Trouble []string `json:"trouble,omitempty"`
 }
 
-// LastVerdict is the verdict that counts for the release: that of the newest look while it is analysed, and afterwards the
-// one that it was decided on. It is nil where there is none.
+// LastVerdict is the verdict that counts for the release: the newest look's while it is active, and afterwards the one that
+// decided. It is nil if there is none.
 func (v View) LastVerdict() *judge.Verdict {
 	if v.State.LastVerdict != nil && (v.Verdict == nil || v.State.Phase != rollout.Active) {
 		return v.State.LastVerdict

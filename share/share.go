@@ -1,7 +1,7 @@
-// Package share holds the one unit that crosses every room: a part of a whole, written as 25%.
+// Package share has the one unit that all packages share: a part of a whole, written as 25%.
 //
-// A bare 0.25 does not say whether it means a quarter or a quarter of a percent; a [Share] does. It lives on
-// the floor of values and knows nothing else of Serin.
+// A bare 0.25 does not say whether it means a quarter or a quarter of a percent; a [Share] does. The package knows nothing
+// else of Serin.
 package share
 
 import (

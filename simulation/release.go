@@ -16,15 +16,15 @@ import (
 type Plan struct {
 	Definition rollout.Definition
 	Analyses   map[string]analysis.Definition
-	// Limit ends a release that goes on for longer, as undecided.
+	// Limit ends a longer release as undecided.
 	Limit time.Duration
 }
 
 // End is how a simulated release ended.
 type End string
 
-// The ends. Gates are approved at once; a question that a policy asks ends the release as Asked, because what
-// a person says to it is nobody's to simulate.
+// The ends. Gates are approved at once. A policy's question ends the release as Asked, because a person's answer cannot be
+// simulated.
 const (
 	RolledBack End = "rolledBack"
 	Released   End = "released"
@@ -38,13 +38,13 @@ type Outcome struct {
 	// Failed: it was rolled back because a metric failed, not by a policy; Metric is which.
 	Failed bool
 	Metric string
-	// Took is the time since the canary's first share of the traffic was in force, Fault since its fault began;
-	// Fault is negative where the end came before the fault.
+	// Took is the time since the canary's first share of traffic came into force, Fault the time since its fault began,
+	// negative if the end came first.
 	Took, Fault time.Duration
-	// Requests are those that the canary served, Bad the bad ones of them, of all metrics that count requests;
-	// Hurt are those of Bad since the fault began.
+	// Requests are those that the canary served; Bad are the bad ones among them, in all metrics that count requests; Hurt are
+	// those of Bad since the fault began.
 	Requests, Bad, Hurt float64
-	// Alarms: the split's test was alarmed at some time, and held the release.
+	// Alarms: the test of the split raised an alarm at some time, and held the release.
 	Alarms bool
 	// Learned is what the comparisons taught, by scope and metric.
 	Learned map[string]map[string][]judge.Past
@@ -56,10 +56,10 @@ var ErrScope = errors.New("no analysis")
 // epoch is when simulated time begins; no result depends on it.
 var epoch = time.Unix(0, 0).UTC()
 
-// Run lets one release happen in a world. pasts are what earlier releases taught, by scope and metric; src decides
-// everything that is left to chance. The gateway has each weight in force at once and splits as it is told.
+// Run simulates one release in a world. pasts are what earlier releases taught, by scope and metric; src is the source of
+// all randomness. The gateway puts each weight in force at once and splits requests accordingly.
 func (p Plan) Run(w World, pasts map[string]map[string][]judge.Past, src rand.Source) (Outcome, error) {
-	p.Definition = p.Definition.WithoutCluster() // what only a cluster has is there at once: no user notices it, and no judge
+	p.Definition = p.Definition.WithoutCluster() // what a cluster does affects neither users nor the judge
 	r := run{plan: p, users: w.Users(src), world: w, pasts: pasts, now: epoch}
 	r.out.Learned = map[string]map[string][]judge.Past{}
 	if err := r.apply(rollout.Started{Rollout: p.Definition.Name, Revision: p.Definition.Revision}); err != nil {
@@ -113,7 +113,7 @@ func (r *run) apply(e rollout.Event) error {
 	return nil
 }
 
-// settle lets everything happen that follows at this time, until nothing does or the release has ended.
+// settle applies everything that follows at this time, until nothing does or the release has ended.
 func (r *run) settle() (End, error) {
 	for {
 		switch s := r.state; {
@@ -173,10 +173,10 @@ func (r *run) follow() error {
 	return nil
 }
 
-// defaultStep is how time passes where nothing is looked at.
+// defaultStep is how time advances while no looks are taken.
 const defaultStep = 10 * time.Second
 
-// look lets the time to the next look pass, and takes it.
+// look advances time to the next look, and takes it.
 func (r *run) look() error {
 	target := r.state.Target(&r.plan.Definition, "simulated")
 	if target.Analyse == "" {
@@ -208,7 +208,7 @@ func (r *run) look() error {
 	return r.apply(rollout.LookTaken{Scope: r.scope.name, Turn: r.state.Turn, Verdict: v})
 }
 
-// count adds what users met.
+// count adds up what users got.
 func (r *run) count(l judge.Look) {
 	r.out.Requests += l.Requests.Canary
 	faulty := !l.At.Add(-l.Length).Before(r.users.begun.Add(r.world.From))

@@ -5,10 +5,10 @@ import (
 	"slices"
 )
 
-// Share is a number of cases of all, with what it may be off by.
+// Share is a number of cases out of all, with a confidence interval.
 type Share struct{ Of, All int }
 
-// Value is the share itself, 0 of none.
+// Value is the share itself, 0 if there are no cases.
 func (s Share) Value() float64 {
 	if s.All == 0 {
 		return 0
@@ -16,7 +16,7 @@ func (s Share) Value() float64 {
 	return float64(s.Of) / float64(s.All)
 }
 
-// Interval is the 95% confidence interval of the share; 0 to 1 where there are no cases.
+// Interval is the 95% confidence interval of the share; 0 to 1 if there are no cases.
 //
 // Wilson, Probable inference, the law of succession, and statistical inference, J. Am. Stat. Assoc. 22 (1927),
 // 209–212.
@@ -31,8 +31,7 @@ func (s Share) Interval() (lower, upper float64) {
 	return max(0, (middle-half)/scale), min(1, (middle+half)/scale)
 }
 
-// Quantile is the q-quantile (0 to 1) of values, which are not changed; NaN of none. Between two values it is on the
-// line that joins them.
+// Quantile is the q-quantile (0 to 1) of values, which are not modified, interpolated linearly; NaN if there are none.
 func Quantile(values []float64, q float64) float64 {
 	if len(values) == 0 {
 		return math.NaN()

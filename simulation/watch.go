@@ -15,10 +15,11 @@ type Stretch struct {
 
 // Watched is what a judge said over a stretch of time.
 type Watched struct {
-	// FailAt and PassAt are when it first failed and first passed, after the beginning; ok is false if it never did.
+	// FailAt and PassAt are when it first failed and first passed, since the beginning; Failed and Passed are false if it
+	// never did.
 	FailAt, PassAt time.Duration
 	Failed, Passed bool
-	// Alarmed: the split's test was alarmed, first at AlarmAt.
+	// Alarmed: the test of the split raised an alarm, first at AlarmAt.
 	Alarmed bool
 	AlarmAt time.Duration
 	// Bad are the canary's bad events of the first metric until it failed, or until the end; Hurt those since the
@@ -28,8 +29,8 @@ type Watched struct {
 	Learned map[string]judge.Past
 }
 
-// Watch lets a judge look at a world for as long as the stretches last, every interval, and goes on after a pass, as
-// a release does that waits at a weight; it ends with the first fail. No policy is asked: that is [Plan.Run]'s.
+// Watch lets a judge look at a world every interval while the stretches last. It goes on after a pass, like a release that
+// waits at a weight, and ends with the first fail. It applies no policy; [Plan.Run] does.
 func Watch(j judge.Judge, w World, stretches []Stretch, interval time.Duration, pasts map[string][]judge.Past, src rand.Source) Watched {
 	users, e, number := w.Users(src), j.Begin(pasts), 0
 	var out Watched

@@ -1,9 +1,9 @@
-// Package simulation answers what a judge, or a whole rollout, would do: it lets simulated users meet a canary and
-// counts what follows. It is pure: all chance comes from the source that is handed in, so the same seed gives the
-// same releases, on as many goroutines as the caller has.
+// Package simulation says what a judge, or a whole rollout, would do: simulated users use a canary, and it counts what
+// follows. It is pure: all randomness comes from the caller's source, so the same seed gives the same releases on any
+// number of goroutines.
 //
-// It holds no judge of its own and no policy: looks go to the real judge, and verdicts to the real state machine of
-// package rollout. Start reading at [World], then at [Plan.Run].
+// It has no judge and no policy of its own: looks go to the real judge, and verdicts to the real state machine of package
+// rollout. Start reading at [World], then at [Plan.Run].
 package simulation
 
 import (
@@ -21,15 +21,15 @@ const reference = 10
 // logarithm with itself ten seconds later. The zero value stands still at 1.
 type Wander struct{ Correlation, Deviation float64 }
 
-// Scenario is what makes the arms differ beside the fault, and errors come otherwise than one by one. The zero value
-// has independent errors. Rates are by look.
+// Scenario is what makes the arms differ apart from the fault, and errors come in other ways than one by one. The zero value
+// has independent errors. Rates are per look.
 type Scenario struct {
 	Name string
 	// Shared moves the rates of both arms together.
 	Shared Wander
-	// Own moves each arm's rate by itself: the arms really differ for as long as it lasts.
+	// Own moves each arm's rate separately: the arms really differ while it lasts.
 	Own Wander
-	// Redrawn is the standard deviation of a factor that is drawn anew for each arm and look (gamma).
+	// Redrawn is the standard deviation of a factor that is drawn again for each arm and look (gamma).
 	Redrawn float64
 	// Cluster is the mean size of the clusters in which errors come; 0 and 1 are single errors.
 	Cluster float64
@@ -71,11 +71,11 @@ type Behaviour struct {
 	Above []float64
 	// Effect is canary's rate or mean over the baseline's while the fault lasts; 0 is taken as 1: no fault.
 	Effect float64
-	// Spread is how a gauge's mean wanders by itself in each arm (Gauge).
+	// Spread is how a gauge's mean wanders separately in each arm (Gauge).
 	Spread Wander
 }
 
-// Users are the users of one simulated release. They are not for several goroutines.
+// Users are the users of one simulated release. They are not safe for concurrent use.
 type Users struct {
 	world   World
 	dice    dice
@@ -92,7 +92,7 @@ type arm struct {
 	gauges []wandering
 }
 
-// Users begins a release's users; src decides everything that is left to chance.
+// Users are the users of a new release; src is the source of all randomness.
 func (w World) Users(src rand.Source) *Users {
 	u := &Users{world: w, dice: dice{rand.New(src)}} //nolint:gosec // a simulation wants to be repeated, not to be secret
 	u.traffic.by, u.shared.by = w.Traffic, w.Shared

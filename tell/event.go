@@ -15,16 +15,16 @@ import (
 
 // Words are an event in words.
 type Words struct {
-	// Text says what happened, without the time and without who caused it; it begins with a small letter.
+	// Text says what happened, without the time and the author; it begins with a lower-case letter.
 	Text string
-	// Detail says more: why, how, with what. Users may have written it.
+	// Detail says why, how, or with what. Users may have written it.
 	Detail string
-	// Asked: a person or another program has asked for it, and who is worth saying.
+	// Asked: a person or another program requested it, and the author is worth naming.
 	Asked bool
 	Tone  Tone
 }
 
-// Tone tells what an eye should find.
+// Tone says how much an event should stand out.
 type Tone string
 
 // The tones.
@@ -36,7 +36,7 @@ const (
 	Warning Tone = "warning"
 )
 
-// Line is the event in one line; by is who caused it.
+// Line is the event in one line; by is its author.
 func (w Words) Line(by string) string {
 	out := w.Text
 	if w.Asked {
@@ -48,8 +48,8 @@ func (w Words) Line(by string) string {
 	return out
 }
 
-// Event puts an event into words: the same ones on the pages, on the command line, in messages and in Kubernetes.
-// steps are the release's; they may be missing, and then steps are named by less.
+// Event puts an event into words: the same on the pages, on the command line, in messages and in Kubernetes. steps are the
+// release's; without them the words say less about a step.
 func Event(e rollout.Event, steps rollout.Steps) Words {
 	switch e := e.(type) {
 	case rollout.Started:
@@ -112,7 +112,7 @@ func worked(e rollout.Event, steps rollout.Steps) Words {
 	}
 }
 
-// asked are the events that people, and programs in their place, cause.
+// asked are the events that people, or programs on their behalf, cause.
 func asked(e rollout.Event) Words {
 	switch e := e.(type) {
 	case rollout.AlarmDismissed:
@@ -180,7 +180,7 @@ func look(v judge.Verdict) Words {
 	return w
 }
 
-// Verdict is a judge's word: pass, fail, or why there is neither.
+// Verdict is pass, fail, or the reason for neither.
 func Verdict(o judge.Outcome, r judge.Reason) string {
 	if o != judge.Inconclusive || r == "" {
 		return string(o)

@@ -1,8 +1,6 @@
-// Package tell puts events and states into words, in one wording for all who read them: pages, the command line, chat
-// messages and Kubernetes.
+// Package tell puts events and states into words, in one wording for pages, the command line, chat messages and Kubernetes.
 //
-// It is pure and decides nothing: what holds a release and what follows is package rollout's. Start reading at
-// [Explain].
+// It is pure and decides nothing: package rollout says what holds a release and what follows. Start reading at [Explain].
 package tell
 
 import (
@@ -21,20 +19,20 @@ import (
 	"github.com/serindev/serin/workload"
 )
 
-// Explanation is why a release stands where it stands, in words and numbers.
+// Explanation says, in words and numbers, why a release is where it is.
 type Explanation struct {
 	Rollout string `json:"rollout"`
 	Release string `json:"release,omitempty"`
-	// Headline is the last verdict, or how the release ended, in a sentence.
+	// Headline is the last verdict, or how the release ended, in one sentence.
 	Headline string `json:"headline"`
 	// Metrics are in the order of the verdict; empty before the first look.
 	Metrics []MetricExplanation `json:"metrics,omitempty"`
-	// SampleRatio compares the split that was seen with the weight asked for; empty where it was not tested.
+	// SampleRatio compares the observed split with the requested weight; empty if it was not tested.
 	SampleRatio string `json:"sampleRatio,omitempty"`
-	// Exposure says which metrics count what contradicts the requests; empty where none does.
+	// Exposure says which metrics count what contradicts the requests; empty if none does.
 	Exposure string `json:"exposure,omitempty"`
-	// Noise says that nothing is learned yet of how much good versions of this service differ; empty once it is, or
-	// where no verdict is awaited. Before that it says why the evidence begins in the midst of the release, if it does.
+	// Noise says why the evidence began in the middle of the release, if it did, and that it is not known yet how much good
+	// versions of this service differ; empty once that is known, and if no verdict is awaited.
 	Noise string `json:"noise,omitempty"`
 	// Waiting is [Waiting], Next what follows after that; both are empty once the release has ended.
 	Waiting string   `json:"waiting,omitempty"`
@@ -46,7 +44,7 @@ type Explanation struct {
 type MetricExplanation struct {
 	Metric  string        `json:"metric"`
 	Outcome judge.Outcome `json:"outcome"`
-	// Plain is for somebody who knows nothing of Serin, Text for somebody who wants every number.
+	// Plain is for readers who do not know Serin, Text for those who want every number.
 	Plain string `json:"plain"`
 	Text  string `json:"text"`
 }
@@ -85,7 +83,7 @@ func Explain(v record.View) Explanation {
 	e.Release = v.Release.ID
 	verdict, state := v.LastVerdict(), v.State
 	if state.Phase == rollout.RollingBack && v.Definition != nil {
-		state.Why += state.LeftBehind(v.Definition) // once it has ended, that is said by its end
+		state.Why += state.LeftBehind(v.Definition) // the end of the release says it itself
 	}
 	e.Headline = headline(state, verdict)
 	if verdict != nil {
@@ -107,7 +105,7 @@ func Explain(v record.View) Explanation {
 	return e
 }
 
-// notLearned is what somebody who watches such a release has to know.
+// notLearned is what people who watch such a release have to know.
 const notLearned = "nothing is known yet of how much good versions of this service differ: " +
 	"neither stable's past nor a release says it, so a usual amount is supposed, and a pass waits longer"
 
@@ -181,8 +179,8 @@ func counted(t judge.Totals) string {
 	return fmt.Sprintf("%s of %s (%s)", figures.Grouped(t.Bad), figures.Grouped(t.Total), figures.Percent(t.Rate))
 }
 
-// against says where the estimate lies beside the margin: for a fail that of the comparison that decided, which may be
-// one begun anew since. A margin below 1 belongs to a metric of which less is worse.
+// against says how the estimate compares with the margin. For a fail it is the estimate of the comparison that decided,
+// which may have begun later. A margin below 1 belongs to a metric of which less is worse.
 func against(m judge.MetricVerdict) string {
 	ratio := m.Ratio
 	if m.Outcome == judge.Fail && m.Leading > 0 {
@@ -275,7 +273,7 @@ func Contradiction(c judge.Contradiction) string {
 	return fmt.Sprintf("%s: %.2g %s", out, times, than)
 }
 
-// afterwards is what happens once the release waits no longer; empty where that is the end of it.
+// afterwards is what happens once the release no longer waits; empty if that is its end.
 func afterwards(s rollout.State, d *rollout.Definition) string {
 	switch {
 	case s.Phase == rollout.RollingBack:

@@ -8,8 +8,8 @@ import (
 	"github.com/serindev/serin/judge"
 )
 
-// plainly says what explainMetric says to somebody who has never heard of canaries and evidence: what was counted, how
-// the two compare, and how sure that is.
+// plainly is explainMetric for readers who have never heard of canaries and evidence: what was counted, how the two
+// compare, and how certain that is.
 func plainly(m judge.MetricVerdict) string {
 	if !compared(m) {
 		return plainArms(m) + " There is nothing to compare yet: " + Reason(m.Reason) + "."
@@ -57,8 +57,8 @@ func plainRatio(m judge.MetricVerdict) string {
 	return out
 }
 
-// plainOutcome says how sure the outcome is. An e-value of 200 comes up in at most one of 200 releases to which what it
-// speaks against applies, however often one looks (Ville's inequality).
+// plainOutcome says how certain the outcome is. Against a hypothesis that is true, an e-value of 200 comes up in at most one
+// of 200 releases, however often one looks (Ville's inequality).
 func plainOutcome(m judge.MetricVerdict) string {
 	l := m.LogEvidence
 	switch m.Outcome {

@@ -7,8 +7,8 @@ import (
 	"github.com/serindev/serin/workload"
 )
 
-// Notice is what somebody who describes one of the rollout's Deployments is to see of an event that made before into
-// after; ok is false for the many that say nothing to them.
+// Notice is what `kubectl describe` shows, on the rollout's Deployments, of an event that made before into after; ok is
+// false for the many events that do not matter there.
 func Notice(before, after rollout.State, d *rollout.Definition, e rollout.Event) (n workload.Notice, ok bool) {
 	if before.Phase == rollout.Active && after.Phase == rollout.RollingBack {
 		return workload.Notice{Reason: "RollingBack", Text: "all traffic goes back to stable: " + after.Why, Warning: true}, true
@@ -37,7 +37,7 @@ func Notice(before, after rollout.State, d *rollout.Definition, e rollout.Event)
 		n.Reason, n.Warning = strings.ToUpper(string(e.Outcome[:1]))+string(e.Outcome[1:]), e.Outcome != rollout.Released
 	case rollout.InForce, rollout.NotInForce, rollout.LookTaken, rollout.AlarmDismissed, rollout.WebhookAnswered, rollout.JobSucceeded,
 		rollout.DeploymentReady, rollout.DeadlinePassed, rollout.RollbackRequested, rollout.CancelRequested, rollout.Superseded,
-		rollout.SuccessorCancelled, rollout.Drained, rollout.CleanedUp: // what follows from them is told, or seen
+		rollout.SuccessorCancelled, rollout.Drained, rollout.CleanedUp: // what follows from them has a notice, or shows itself
 		return workload.Notice{}, false
 	}
 	return n, true
@@ -46,7 +46,7 @@ func Notice(before, after rollout.State, d *rollout.Definition, e rollout.Event)
 func stepNotice(n workload.Notice, d *rollout.Definition, e rollout.StepEntered) (workload.Notice, bool) {
 	switch {
 	case e.Prepare:
-		return workload.Notice{}, false // it is told once the traffic moves
+		return workload.Notice{}, false // the notice comes when the traffic moves
 	case e.What == rollout.StageGate:
 		who := "an operator"
 		if g, ok := d.Gate(e.Name); ok && len(g.Approvers) > 0 {

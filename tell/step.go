@@ -8,21 +8,21 @@ import (
 	"github.com/serindev/serin/rollout"
 )
 
-// StepWords are all that is said of a step, in one place for each kind.
+// StepWords are all words about a step, so that each kind has them in one place.
 type StepWords struct {
 	// Kind names the kind, as a heading.
 	Kind string
-	// Detail says in a few words what the step asks for; empty where its kind and its name say all.
+	// Detail says in a few words what the step does; empty if its kind and name say everything.
 	Detail string
-	// Does says what it does, as what comes next; Next is the same in the fewest words.
+	// Does announces the step; Next does so in the fewest words.
 	Does, Next string
-	// Now says where a release is that is at it.
+	// Now says that a release is at the step.
 	Now string
-	// Question is what a person is asked before it; Approve what their approval does.
+	// Question is what a person is asked at a gate before the step; Approve is what approval does.
 	Question, Approve string
 }
 
-// Step puts a step into words; subject is the version that is released, as people call it.
+// Step puts a step into words; subject is what people call the released version.
 func Step(step rollout.Step, subject string) StepWords {
 	name := step.StepName()
 	w := StepWords{Next: "step " + name, Now: "At step " + name, Question: "May the release of " + subject + " go on?"}
@@ -81,7 +81,7 @@ func promotion(s rollout.Strategy) string {
 	return "promotion: all traffic on the canary, whose servers then become stable"
 }
 
-// atStep names where a release is, as what a sentence is about.
+// atStep names the step, or its weight, as the subject of a sentence.
 func atStep(step rollout.Step, stage int) string {
 	switch step := step.(type) {
 	case rollout.AB:

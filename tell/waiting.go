@@ -11,8 +11,8 @@ import (
 	"github.com/serindev/serin/rollout"
 )
 
-// Waiting says in a sentence what a release waits for at the given time, with the time that is left where there is any;
-// empty for a release that has not started or has ended. It words what [rollout.State.Holds] and [rollout.State.Dues] say.
+// Waiting says in a sentence what a release waits for at the given time, and for how long if that is bounded; empty for a
+// release that has not started or has ended. It words [rollout.State.Holds] and [rollout.State.Dues].
 func Waiting(s rollout.State, d *rollout.Definition, now time.Time) string {
 	if s.Phase != rollout.Active && s.Phase != rollout.RollingBack {
 		return ""
@@ -62,7 +62,7 @@ func (w waiting) subject() string {
 	return atStep(w.d.Steps[w.s.Step], w.s.Stage)
 }
 
-// need says what an exposure that is in force needs before it is left; ok is false for all other holds.
+// need says what an exposure in force still needs; ok is false for all other holds.
 func (w waiting) need(h rollout.Hold) (words string, ok bool) {
 	switch h := h.(type) {
 	case rollout.NeedsTime:
@@ -85,7 +85,7 @@ func (w waiting) need(h rollout.Hold) (words string, ok bool) {
 	}
 }
 
-// clause words a hold that stands for itself.
+// clause words a hold that is a clause of its own.
 func (w waiting) clause(h rollout.Hold) string {
 	switch h := h.(type) {
 	case rollout.NeedsForce:
@@ -140,7 +140,7 @@ func back(h rollout.Hold) string {
 	}
 }
 
-// aim says what is done for what: going back, or promotion.
+// aim prefixes a clause with its purpose: going back, or promotion.
 func (w waiting) aim(what string) string {
 	if w.s.Phase == rollout.RollingBack {
 		return "going back: " + what
@@ -148,7 +148,7 @@ func (w waiting) aim(what string) string {
 	return w.subject() + ": " + what
 }
 
-// force says why a target of traffic is not in force, and whether that can end by itself.
+// force says why a target of traffic is not in force, and whether it will count as in force after a time.
 func (w waiting) force(of rollout.Wanted) string {
 	switch of {
 	case rollout.WantStable:
@@ -193,7 +193,7 @@ func (w waiting) gate(h rollout.NeedsAnswer) string {
 	return out + "; unanswered, " + Policy(h.Expires.Then) + within(h.Expires.Left(w.s, w.now))
 }
 
-// leaning says how far the evidence leans, and how far that is from a fail.
+// leaning says how much the evidence leans towards worse, and how far that is from a fail.
 func (w waiting) leaning() string {
 	for _, m := range w.s.Look.Metrics {
 		if m.Leaning {
@@ -219,11 +219,10 @@ func (w waiting) soFar() string {
 	return " (now " + words + ")"
 }
 
-// lackSaid is how long data has to be missing before a person hears of it: a look without any, now and then, is nothing.
+// lackSaid is how long data has to be missing before it is mentioned: a single look without data means nothing.
 const lackSaid = 20 * time.Second
 
-// dues say what will happen by itself if it goes on like this: first for a comparison that stays undecided, then for how
-// long data has been missing.
+// dues say what will happen unless something changes: first about an undecided comparison, then about missing data.
 func (w waiting) dues() []string {
 	var undecided, lacks []string
 	for _, due := range w.s.Dues(w.d, w.now) {
@@ -270,7 +269,7 @@ func within(left time.Duration) string {
 	return " in " + figures.Span(left)
 }
 
-// Deadline says what time is up for.
+// Deadline says what has lasted too long.
 func Deadline(which rollout.Deadline) string {
 	switch which {
 	case rollout.DecideMax:
@@ -310,7 +309,7 @@ func Reason(r judge.Reason) string {
 	return string(r)
 }
 
-// Policy says what a policy does, as something that will happen.
+// Policy says what a policy will do.
 func Policy(p rollout.Policy) string {
 	switch p {
 	case rollout.PolicyHold:

@@ -7,13 +7,13 @@ import (
 	"strings"
 )
 
-// Fill puts values in place of ${name}. It returns an error, and no text, for a name without a value and for a ${
-// that is not closed.
+// Fill replaces each ${name} by its value. It returns an error, and no text, for a name without a value and for an
+// unclosed ${.
 func Fill(text string, values map[string]string) (string, error) {
 	return FillEscaped(text, values, func(v string) string { return v })
 }
 
-// FillEscaped is [Fill], with each value escaped for the place that it goes to.
+// FillEscaped is [Fill] with each value escaped for where it is inserted.
 func FillEscaped(text string, values map[string]string, escape func(string) string) (string, error) {
 	var b strings.Builder
 	for {
@@ -35,8 +35,8 @@ func FillEscaped(text string, values map[string]string, escape func(string) stri
 	}
 }
 
-// FillJSON puts values in place of ${name} in the strings of a JSON document; keys, numbers and the document's shape
-// stay as they are, whatever the values contain.
+// FillJSON replaces each ${name} in the strings of a JSON document; keys, numbers and the document's shape stay as they are,
+// whatever the values contain.
 func FillJSON(doc json.RawMessage, values map[string]string) (json.RawMessage, error) {
 	d := json.NewDecoder(bytes.NewReader(doc))
 	d.UseNumber()

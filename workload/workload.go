@@ -1,7 +1,7 @@
-// Package workload says what the workloads of a release have to look like: Deployments, their replicas, and Jobs.
+// Package workload says how the workloads of a release have to look: Deployments, their replicas, and Jobs.
 //
-// It knows no cluster and no rollout. Package rollout makes a [Target] from a state, workload/kube brings it about
-// and answers with an [Observed]. All of it is pure. Start at [Target].
+// It knows no cluster and no rollout. Package rollout makes a [Target] from a state; workload/kube works towards it and
+// answers with an [Observed]. Everything here is pure. Start reading at [Target].
 package workload
 
 import (
@@ -36,22 +36,22 @@ type Arm struct {
 	Service    string `json:"service"`
 }
 
-// Target is what the Deployments of one rollout have to look like now. It is a level: bringing it about twice is the
-// same as once. What a release changes first is remembered in the cluster, beside what it changes, so that it can be
-// put back whatever happens in between.
+// Target is how the Deployments of one rollout have to look now. Applying it twice is the same as once. Before a release
+// changes a Deployment, its earlier state is recorded in the cluster, at the Deployment, so that it can be restored
+// whatever happens in between.
 type Target struct {
-	// Release whose target this is; empty for none. What was there before is remembered under it.
+	// Release whose target this is; empty for none. Earlier states are recorded under it.
 	Release     string       `json:"release"`
 	Arms        Arms         `json:"arms"`
 	Deployments []Deployment `json:"deployments,omitempty"`
-	// Forget: the release is over as it should be, and what was remembered of the time before it is dropped.
+	// Forget: the release ended without failing, and the recorded earlier states are dropped.
 	Forget bool `json:"forget,omitempty"`
-	// Stop are Jobs whose ends nobody waits for any more. One that still runs is suspended, one that is not there is
-	// never made.
+	// Stop are Jobs that the release no longer waits for. One that still runs is suspended; one that does not exist is never
+	// created.
 	Stop []JobName `json:"stop,omitempty"`
 }
 
-// JobName is what a Job is found by.
+// JobName identifies a Job.
 type JobName struct {
 	Key       string `json:"key"`
 	Namespace string `json:"namespace"`
@@ -65,30 +65,30 @@ const (
 	RunOn         = "run-on"
 )
 
-// Deployment is how one Deployment has to be. Without any of Images, Template, From and Before its pod template stays
-// as it is.
+// Deployment is how one Deployment has to look. Its pod template stays as it is unless Images, Template, From or Before is
+// set.
 type Deployment struct {
 	Name Name `json:"name"`
 	// Images by container.
 	Images map[string]string `json:"images,omitempty"`
-	// Template is a whole pod template (core/v1 PodTemplateSpec) as JSON, but for the labels that the Deployment
-	// selects by: those stay.
+	// Template is a whole pod template (core/v1 PodTemplateSpec) as JSON, except for the labels that the Deployment selects
+	// by, which stay.
 	Template json.RawMessage `json:"template,omitempty"`
-	// From takes the pod template of another Deployment: its images (Whole false) or all of it but the labels.
+	// From copies the pod template of another Deployment: its images, or with Whole all of it but the labels.
 	From  *Name `json:"from,omitempty"`
 	Whole bool  `json:"whole,omitempty"`
-	// Before puts template and replicas back to what they were before the release.
+	// Before restores template and replicas to what they were before the release.
 	Before bool `json:"before,omitempty"`
-	// Create makes the Deployment from another one's pod template if it is not there.
+	// Create creates the Deployment from another one's pod template if it does not exist.
 	Create *Name `json:"create,omitempty"`
-	// IfMissing: Images and Template are for a Deployment that has to be made; one that is there keeps its template.
+	// IfMissing: Images and Template apply only when the Deployment is created; an existing one keeps its template.
 	IfMissing bool `json:"ifMissing,omitempty"`
-	// Unfilled says why Images or Template could not be filled in; nothing is done then, and the Deployment has failed.
+	// Unfilled says why Images or Template could not be filled in. Then nothing is changed, and the Deployment has failed.
 	Unfilled string `json:"unfilled,omitempty"`
-	// Replicas is nil where they stay as they are. Those of a Deployment with a HorizontalPodAutoscaler are never
-	// changed, but for 0, which turns the autoscaler off, and for leaving 0.
+	// Replicas is nil if they stay as they are. Those of a Deployment with a HorizontalPodAutoscaler are never changed, except
+	// to 0, which turns the autoscaler off, and back from it.
 	Replicas *Replicas `json:"replicas,omitempty"`
-	// Watch: nothing is changed, somebody else brings it to From's images; it is ready when they are equal.
+	// Watch: nothing is changed; another system brings it to From's images, and it is ready when they are equal.
 	Watch bool `json:"watch,omitempty"`
 }
 
@@ -100,7 +100,7 @@ type Replicas struct {
 	Of *Name `json:"of,omitempty"`
 }
 
-// Job is run once. Its name in the cluster is made from Key, so that asking twice is harmless.
+// Job runs once. Its name in the cluster is made from Key, so that requesting it twice is harmless.
 type Job struct {
 	// Key is the release's and the step's, such as 01J…/migrate-database.
 	Key       string `json:"key"`
@@ -109,7 +109,7 @@ type Job struct {
 	Manifest json.RawMessage `json:"manifest"`
 	// Deadline from its creation.
 	Deadline time.Duration `json:"deadline"`
-	// Unfilled says why the parameters could not be filled in; it is not run then, and has failed.
+	// Unfilled says why the parameters could not be filled in. Then it does not run, and has failed.
 	Unfilled string `json:"unfilled,omitempty"`
 }
 
@@ -119,8 +119,8 @@ type Phase string
 // The phases.
 const (
 	Progressing Phase = "progressing"
-	Ready       Phase = "ready"  // a Deployment as it has to be, with all its pods available; a Job complete
-	Failed      Phase = "failed" // it will not become ready by itself
+	Ready       Phase = "ready"  // a Deployment is as it has to be, with all pods available; a Job is complete
+	Failed      Phase = "failed" // it will not become ready without a change
 )
 
 // Status is how far a Deployment or a Job has come.
@@ -131,7 +131,7 @@ type Status struct {
 	Why string `json:"why,omitempty"`
 	// Log has the last lines of a Job's pods, oldest first.
 	Log []string `json:"log,omitempty"`
-	// Changed says what somebody else has changed since Serin wrote it, and who; it has been put right.
+	// Changed says what was changed externally since Serin wrote it, and by whom; it has been reverted.
 	Changed []string `json:"changed,omitempty"`
 }
 
@@ -140,7 +140,7 @@ type Observed struct {
 	Deployments []Status `json:"deployments,omitempty"`
 }
 
-// Phase of all Deployments together, with the sentences of those that are not ready. Without any it is Ready.
+// Phase of all Deployments together, with the sentences of those that are not ready; Ready if there are none.
 func (o Observed) Phase() (Phase, []string) {
 	phase, why := Ready, []string(nil)
 	for _, s := range o.Deployments {
@@ -165,11 +165,11 @@ type Template struct {
 	New bool
 }
 
-// Notice is something about a release that somebody who describes its Deployments wants to see. Nothing depends on it.
+// Notice is something about a release that `kubectl describe` shows on its Deployments. Nothing depends on it.
 type Notice struct {
 	// Reason is one word in Kubernetes' own style, such as RollingBack.
 	Reason string
 	Text   string
-	// Warning: somebody may have to do something.
+	// Warning: a person may have to act.
 	Warning bool
 }
