@@ -136,7 +136,7 @@ func (l *loop) undoing(ctx context.Context, last record.Release, before *record.
 // last release that went back itself has put nothing on them.
 func (l *loop) stillThere(ctx context.Context, last record.Release) error {
 	if newest := l.rel; newest.record.ID != last.ID && newest.state.Undoes != last.ID {
-		return fmt.Errorf("%w: after release %s another one, %s, was tried on the other servers: what was in service before may not be there any more",
+		return fmt.Errorf("%w: after release %s another one, %s, was tried on the other servers: what was in service before may no longer be there",
 			rollout.ErrNotAllowed, last.ID, newest.record.ID)
 	}
 	then, err := l.planOf(ctx, last.ID)
@@ -144,7 +144,7 @@ func (l *loop) stillThere(ctx context.Context, last record.Release) error {
 		return err
 	}
 	if !reflect.DeepEqual(then.Rollout.Stable, l.plan.Rollout.Stable) || !reflect.DeepEqual(then.Rollout.Canary, l.plan.Rollout.Canary) {
-		return fmt.Errorf("%w: the servers of the rollout are others than those of release %s", rollout.ErrNotAllowed, last.ID)
+		return fmt.Errorf("%w: the servers of the rollout differ from those of release %s", rollout.ErrNotAllowed, last.ID)
 	}
 	return nil
 }

@@ -25,11 +25,11 @@ func (d *Definition) Undoing(before *Before) (Definition, error) {
 	promote := d.Steps[slices.IndexFunc(d.Steps, promotes)]
 	switch {
 	case promote.(Promote).Strategy == AwaitStable:
-		return out, fmt.Errorf("%w: in this rollout something else, as Git, brings stable's Deployment to a version: undo it there", ErrNotAllowed)
+		return out, fmt.Errorf("%w: in this rollout another system, such as Git, brings stable's Deployment to a version: undo it there", ErrNotAllowed)
 	case before == nil:
 		return out, fmt.Errorf("%w: only one version has been released, so the one before is not known", ErrNotAllowed)
 	case before.Definition.Cluster == nil || before.Definition.Cluster.Arms != d.Cluster.Arms:
-		return out, fmt.Errorf("%w: the Deployments of the rollout are others than those of release %s", ErrNotAllowed, before.ID)
+		return out, fmt.Errorf("%w: the Deployments of the rollout differ from those of release %s", ErrNotAllowed, before.ID)
 	}
 	// The earlier definition says what was deployed then: the current one may name the images that have to go.
 	out.Steps = nil

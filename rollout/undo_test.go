@@ -41,10 +41,10 @@ func TestAnUndoIsWhatBringsTheVersionBeforeBackAndNoMore(t *testing.T) {
 		{"the canary's Deployment, and no other, gets what it had", clustered(), before(as), []string{"canary", "promote"}, ""},
 		{"another system that brings stable to a version has to undo it", awaiting(), before(as), nil, "undo it there"},
 		{"a first release has nothing before it", clustered(), nil, nil, "only one version has been released"},
-		{"a rollout that had no cluster then had other Deployments", clustered(), before(func(d *rollout.Definition) { d.Cluster = nil }), nil, "others than those of release R1"},
+		{"a rollout that had no cluster then had other Deployments", clustered(), before(func(d *rollout.Definition) { d.Cluster = nil }), nil, "differ from those of release R1"},
 		{"other Deployments are not brought back", clustered(), before(func(d *rollout.Definition) {
 			d.Cluster.Arms.Canary.Deployment = workload.Name{Namespace: "pro", Name: "other"}
-		}), nil, "others than those of release R1"},
+		}), nil, "differ from those of release R1"},
 		{"what no step deployed is not known", clustered(), before(func(d *rollout.Definition) {
 			d.Steps = append(rollout.Steps{d.Steps[1]}, d.Steps[4:]...)
 		}), nil, "no step of this rollout deployed the version before"},

@@ -73,7 +73,7 @@ func Event(e rollout.Event, steps rollout.Steps) Words {
 		}
 		return Words{"not in force", together(e.Why), false, Warning}
 	case rollout.Drifted:
-		return Words{"an external change of the gateway's configuration was put right", together(e.What), false, Warning}
+		return Words{"an external change of the gateway's configuration was reverted", together(e.What), false, Warning}
 	case rollout.LookTaken:
 		return look(e.Verdict)
 	case rollout.DeadlinePassed:
@@ -123,7 +123,7 @@ func asked(e rollout.Event) Words {
 	case rollout.Paused:
 		return Words{"paused", e.Reason, true, Warning}
 	case rollout.WentOn:
-		what := "told to go on without waiting"
+		what := "sent on without waiting"
 		if e.Full {
 			what += " at all steps but gates"
 		}

@@ -44,7 +44,7 @@ func TestAnEventInALine(t *testing.T) {
 		"look 7: too few requests yet: errors":                             rollout.LookTaken{Verdict: judge.Verdict{Outcome: judge.Inconclusive, Reason: judge.TooFew, Look: 7, Decisive: "errors"}},
 		"in force: every replica of the gateway serves it":                 rollout.InForce{How: "api"},
 		"in force: word-of-a-later-version":                                rollout.InForce{How: "word-of-a-later-version"},
-		"told to go on without waiting at all steps but gates by ann: fix": rollout.WentOn{Meta: by, Full: true, Reason: "fix"},
+		"sent on without waiting at all steps but gates by ann: fix": rollout.WentOn{Meta: by, Full: true, Reason: "fix"},
 	} {
 		require.Equal(t, want, tell.Event(e, steps).Line(e.Head().By))
 	}

@@ -75,7 +75,7 @@ func promotion(s rollout.Strategy) string {
 	case rollout.Patch:
 		return "promotion: stable's Deployment becomes the canary's version, then gets all traffic"
 	case rollout.AwaitStable:
-		return "promotion: somebody else brings stable's Deployment to the canary's images, then it gets all traffic"
+		return "promotion: another system brings stable's Deployment to the canary's images, then it gets all traffic"
 	case rollout.Exchange:
 	}
 	return "promotion: all traffic on the canary, whose servers then become stable"

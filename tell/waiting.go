@@ -79,7 +79,7 @@ func (w waiting) need(h rollout.Hold) (words string, ok bool) {
 		}
 		return "the sample-ratio alarm to clear or to be dismissed", true
 	case rollout.Contested:
-		return fmt.Sprintf("somebody else to stop writing the gateway's configuration (calm for %s more)", figures.Span(h.Calm)), true
+		return fmt.Sprintf("other writers to leave the gateway's configuration alone (for %s more)", figures.Span(h.Calm)), true
 	default:
 		return "", false
 	}
@@ -91,7 +91,7 @@ func (w waiting) clause(h rollout.Hold) string {
 	case rollout.NeedsForce:
 		return w.force(h.Of)
 	case rollout.NeedsResume:
-		return "paused by " + h.By + because(h.Reason) + ": it waits for somebody to resume it"
+		return "paused by " + h.By + because(h.Reason) + ": it waits to be resumed"
 	case rollout.NeedsBeginning:
 		return "about to begin"
 	case rollout.NeedsDecision:
@@ -111,7 +111,7 @@ func (w waiting) clause(h rollout.Hold) string {
 	case rollout.NeedsPatch:
 		return w.subject() + ": stable's Deployment to be ready with the canary's pod template" + within(h.Left) + " at the latest"
 	case rollout.NeedsOthers:
-		return w.subject() + ": somebody else to bring stable's Deployment to the canary's images; if not, " +
+		return w.subject() + ": another system to bring stable's Deployment to the canary's images; if not, " +
 			Policy(h.Then) + within(h.Due.Left(w.s, w.now))
 	case rollout.Drains:
 		return w.aim("traffic is on stable, the canary drains") + left(h.Left)
@@ -283,7 +283,7 @@ func Deadline(which rollout.Deadline) string {
 	case rollout.GateExpired:
 		return "the gate has expired"
 	case rollout.PromoteMax:
-		return "nobody has brought stable to the new version"
+		return "no other system has brought stable to the new version"
 	}
 	return string(which)
 }
