@@ -34,7 +34,7 @@ type (
 // The holds of people, of steps that compare nothing, and of promotion.
 type (
 	// NeedsResume: a person has paused the release.
-	NeedsResume struct{ Paused }
+	NeedsResume struct{ By, Reason string }
 	// NeedsBeginning: the first step is not entered yet.
 	NeedsBeginning struct{}
 	// NeedsDecision: a policy has asked people a question.
@@ -126,7 +126,7 @@ func (s State) Holds(d *Definition, now time.Time) []Hold {
 	case s.Phase != Active:
 		return nil
 	case s.Pause != nil:
-		return []Hold{NeedsResume{*s.Pause}}
+		return []Hold{NeedsResume{s.Pause.By, s.Pause.Reason}}
 	case s.Step < 0:
 		return []Hold{NeedsBeginning{}}
 	}

@@ -104,6 +104,7 @@ func (s State) nextBack(d *Definition, t *timer) Event {
 		if len(d.Rollback.Steps) == 0 && s.putBack(d) {
 			return CleanedUp{}
 		}
+	case BackDone: // its end is above
 	}
 	return nil
 }

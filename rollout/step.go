@@ -94,15 +94,13 @@ type checked struct {
 	promoted bool
 }
 
-// still is embedded in every kind of step. It has the behaviour of a step that moves no traffic, compares nothing, needs no
-// cluster and is left at once.
+// still is embedded in every kind of step. It has the behaviour of a step that moves no traffic, compares nothing and needs
+// no cluster. What holds a step and what follows it, each kind says itself.
 type still struct{}
 
 func (still) check(*checked) error                                 { return nil }
 func (still) enter(*Definition, *StepEntered)                      {}
 func (still) stages() []Stage                                      { return nil }
-func (still) next(s State, d *Definition, t *timer) Event          { return s.goOn(d, t) }
-func (still) holds(State, *Definition, *timer) []Hold              { return nil }
 func (still) broken(State) Event                                   { return nil }
 func (still) task(State, string) (t Task, ok bool)                 { return Task{}, false }
 func (still) done(State) bool                                      { return false }

@@ -157,7 +157,7 @@ func stepAt(v record.View) rollout.Step {
 func activeHeadline(v record.View, now time.Time) Headline {
 	s, what := v.State, subjectOf(v)
 	holds := s.Holds(&rollout.Definition{Steps: v.Steps}, now)
-	h := Headline{Class: "go", Since: wall(s, s.StageAt), Lasts: true, Next: comesNext(v, holds, now)}
+	h := Headline{Class: "go", Since: wall(s, s.StageAt), Lasts: true, Next: comesNext(v, holds)}
 	switch step := stepAt(v).(type) {
 	case rollout.Gray:
 		h.Text = fmt.Sprintf("%s of the traffic is on %s", v.Target.Weight, what)
@@ -212,7 +212,7 @@ func decisive(v record.View) string {
 const worthSaying = 30 * time.Second
 
 // comesNext is what comes after this weight or step, and when if nothing gets worse.
-func comesNext(v record.View, holds []rollout.Hold, now time.Time) string {
+func comesNext(v record.View, holds []rollout.Hold) string {
 	next := capital(nextWords(v))
 	left, until := time.Duration(0), ""
 	for _, h := range holds {

@@ -100,7 +100,7 @@ func TestAPersonLetsAReleaseGoOn(t *testing.T) {
 	v := d.until(r.ID, func(v record.View) bool { return v.State.Ended() })
 	require.Equal(t, rollout.Released, v.State.Outcome)
 	p = olga.get("/releases/" + r.ID)
-	require.Contains(t, p.body, "Told to go on without waiting, even if it is worse")
+	require.Contains(t, p.body, "Sent on without waiting, even if it is worse")
 	require.Contains(t, p.body, "the fix of the outage")
 	audit := olga.get("/audit?kind=promoteRelease").body
 	require.Contains(t, audit, "even if it is worse: the fix of the outage")

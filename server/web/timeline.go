@@ -139,7 +139,7 @@ func momentOfEvent(e rollout.Event) (name, class string) {
 	case rollout.Paused:
 		return "paused", "wait"
 	case rollout.WentOn:
-		return "told to go on", "wait"
+		return "sent on", "wait"
 	case rollout.Resumed:
 		return "resumed", ""
 	case rollout.Drifted:
