@@ -111,6 +111,11 @@ type Metric struct {
 	From string
 	// Uneven: its exposure is not that of users' requests, and need not divide between the arms as these do.
 	Uneven bool
+	// Clusters is the label that tells apart groups of users, 64 or so, by a hash of the cookie that divides the arms; empty
+	// where the arms are divided by requests. What the groups differ by is learned before a release.
+	Clusters string
+	// DryRun: judged and shown, and decides nothing.
+	DryRun bool
 }
 
 // Defaults returns the definition with every default filled in. d is not changed.
@@ -193,7 +198,7 @@ func (d Definition) Judge(scopes int) judge.Settings {
 
 func (m *Metric) judge(minRequests float64) judge.Metric {
 	j := judge.Metric{
-		Name: m.Name, Kind: judge.Counts, Direction: m.Direction, Goal: m.Goal, Optional: m.Optional,
+		Name: m.Name, Kind: judge.Counts, Direction: m.Direction, Goal: m.Goal, Optional: m.Optional, DryRun: m.DryRun, Users: m.Clusters != "",
 		Weight: m.Weight, Noise: m.Noise, MinRequests: minRequests,
 		Margin: judge.Margin{Relative: float64(*m.Margin.Relative), Absolute: float64(*m.Margin.Absolute)},
 	}
@@ -225,6 +230,8 @@ type metricJSON struct {
 	Replicas  string          `json:"replicas,omitempty"`
 	From      string          `json:"from,omitempty"`
 	Uneven    bool            `json:"uneven,omitempty"`
+	Clusters  string          `json:"clusters,omitempty"`
+	DryRun    bool            `json:"dryRun,omitempty"`
 }
 
 // MarshalJSON writes source and baseline with their kind among their fields.
@@ -237,7 +244,7 @@ func (m Metric) MarshalJSON() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return json.Marshal(metricJSON{m.Name, source, baseline, m.Margin, m.Direction, m.Goal, m.Optional, m.Weight, m.Noise, m.Replicas, m.From, m.Uneven})
+	return json.Marshal(metricJSON{m.Name, source, baseline, m.Margin, m.Direction, m.Goal, m.Optional, m.Weight, m.Noise, m.Replicas, m.From, m.Uneven, m.Clusters, m.DryRun})
 }
 
 // UnmarshalJSON reads what MarshalJSON wrote; an unknown kind is an error.
@@ -254,6 +261,6 @@ func (m *Metric) UnmarshalJSON(b []byte) error {
 	if err != nil {
 		return err
 	}
-	*m = Metric{j.Name, source, baseline, j.Margin, j.Direction, j.Goal, j.Optional, j.Weight, j.Noise, j.Replicas, j.From, j.Uneven}
+	*m = Metric{j.Name, source, baseline, j.Margin, j.Direction, j.Goal, j.Optional, j.Weight, j.Noise, j.Replicas, j.From, j.Uneven, j.Clusters, j.DryRun}
 	return nil
 }

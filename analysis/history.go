@@ -21,6 +21,9 @@ const (
 // mostReplicas bounds how many replicas a history distinguishes: more would add no information.
 const mostReplicas = 32
 
+// mostClusters bounds how many groups of users are.
+const mostClusters = 256
+
 // History asks what the version in service did before a release, and sums it up by the minute: it is one version, so
 // what its rates wander by, and what its replicas differ by, is noise (docs/statistics.md). The zero value asks nothing.
 type History struct {
@@ -44,6 +47,7 @@ func reach(s *judge.Sums, n int) {
 // past groups the metrics whose replicas are distinguished by the same label.
 type past struct {
 	label  string // empty where they cannot be
+	most   int    // so many of them
 	plan   Plan   // both of its arms are the version in service; only the canary's is asked
 	inputs []int
 	bounds map[string]int // of a histogram: the index of the bound that is counted
@@ -67,9 +71,12 @@ func NewHistory(def Definition, stable Names) (History, error) {
 		if err != nil {
 			return History{}, err
 		}
-		p := past{label: label, plan: plan, bounds: map[string]int{}}
+		p := past{label: label, most: mostReplicas, plan: plan, bounds: map[string]int{}}
 		for i := range plan.metrics {
 			r := &plan.metrics[i]
+			if r.metric.Clusters != "" {
+				p.most = mostClusters
+			}
 			for _, input := range []int{r.canary.main, r.canary.events} {
 				if input != none && !slices.Contains(p.inputs, input) {
 					p.inputs = append(p.inputs, input)
@@ -103,7 +110,10 @@ func gap(a, b float64) float64 { return max(a-b, b-a) }
 // replicas is the label that distinguishes the replicas of the version in service. A gateway labels its metrics with its
 // own replicas, which say nothing about the service's.
 func (m *Metric) replicas() string {
-	if m.Replicas != "" {
+	switch {
+	case m.Clusters != "":
+		return m.Clusters
+	case m.Replicas != "":
 		return m.Replicas
 	}
 	var selectors []Selector
@@ -182,7 +192,7 @@ func (h *History) add(p *past, answers []Answer, to time.Time) error {
 	if p.label == "" || len(names) < 2 {
 		return nil
 	}
-	for _, name := range names[:min(len(names), mostReplicas)] {
+	for _, name := range names[:min(len(names), p.most)] {
 		for _, o := range p.minutes(answers, to, func(l Labels) bool { return l.Get(p.label) == name }) {
 			of := h.sums[o.metric]
 			r := of.replicas[name]

@@ -104,6 +104,26 @@ func (c *checker) metric(path string, m *Metric) {
 		err := m.CheckReplicas()
 		c.check(err == nil, path+".replicas", "%v", err)
 	}
+	if m.Clusters != "" {
+		err := m.CheckClusters()
+		c.check(err == nil, path+".clusters", "%v", err)
+	}
+}
+
+// CheckClusters says why [Metric.Clusters] cannot tell apart groups of users.
+func (m Metric) CheckClusters() error {
+	_, gauge := m.Source.(Gauge)
+	_, fixed := m.Baseline.(Fixed)
+	_, offset := m.Baseline.(Offset)
+	switch {
+	case !isLabel(m.Clusters):
+		return fmt.Errorf("%q is not the name of a label", m.Clusters)
+	case m.Replicas != "":
+		return errors.New("a metric has either clusters, where users are divided, or replicas")
+	case gauge || fixed || offset:
+		return errors.New("is for counts of two arms that serve at the same time: users are divided between those")
+	}
+	return nil
 }
 
 // CheckReplicas says why [Metric.Replicas] cannot tell apart the replicas of the version in service.

@@ -120,6 +120,11 @@ type MetricSpec struct {
 	// Uneven: what it counts is not of the users' requests (queues, jobs, probes), and need not divide between the arms as
 	// these do. Otherwise there is an alarm where it does not.
 	Uneven bool `json:"uneven,omitempty"`
+	// Clusters is the label that tells apart groups of users (64 or so, by a hash of the cookie that divides the arms): how
+	// much few users make a rate differ is learned before the first release.
+	Clusters string `json:"clusters,omitempty"`
+	// DryRun: it is judged and shown, and decides nothing.
+	DryRun bool `json:"dryRun,omitempty"`
 }
 
 // RatioSpec counts events over an exposure.

@@ -21,6 +21,8 @@ func (c *checker) analysis(s *AnalysisSpec, name string) {
 	}
 	if len(s.Metrics) == 0 {
 		c.fail(c.spec("metrics"), "there is nothing to compare: expected at least one metric")
+	} else if !slices.ContainsFunc(s.Metrics, func(m MetricSpec) bool { return !m.DryRun }) {
+		c.fail(c.spec("metrics"), "all of them are dry runs: expected at least one metric that decides")
 	}
 	c.chance("falseRollback", s.FalseRollback)
 	c.chance("falseAdvance", s.FalseAdvance)
@@ -76,6 +78,9 @@ func (c *checker) metric(at place, m *MetricSpec) {
 	if m.Optional && m.Goal {
 		c.fail(at.in("goal"), "a goal has to be reached: it cannot be optional")
 	}
+	if m.DryRun && (m.Goal || m.Optional) {
+		c.fail(at.in("dryRun"), "decides nothing: leave out goal and optional")
+	}
 	if b := m.Baseline; b != nil {
 		c.baseline(at, m)
 	}
@@ -96,6 +101,11 @@ func (c *checker) metric(at place, m *MetricSpec) {
 	if m.Replicas != "" {
 		if err := def.CheckReplicas(); err != nil {
 			c.fail(at.in("replicas"), "%s", err)
+		}
+	}
+	if m.Clusters != "" {
+		if err := def.CheckClusters(); err != nil {
+			c.fail(at.in("clusters"), "%s", err)
 		}
 	}
 	c.probe(at.in(source), analysis.Definition{Metrics: []analysis.Metric{def}, Split: analysis.Split{Off: true}},

@@ -548,7 +548,7 @@ func unusable(v judge.Verdict, why error) judge.Verdict {
 	v.Metrics = slices.Clone(v.Metrics)
 	for i := range v.Metrics {
 		m := &v.Metrics[i]
-		*m = judge.MetricVerdict{Metric: m.Metric, Kind: m.Kind, Optional: m.Optional, Outcome: v.Outcome, Reason: v.Reason, Detail: why.Error()}
+		*m = judge.MetricVerdict{Metric: m.Metric, Kind: m.Kind, Optional: m.Optional, DryRun: m.DryRun, Outcome: v.Outcome, Reason: v.Reason, Detail: why.Error()}
 	}
 	if len(v.Metrics) > 0 {
 		v.Decisive = v.Metrics[0].Metric

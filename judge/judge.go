@@ -124,6 +124,9 @@ type Metric struct {
 	Goal bool `json:"goal,omitempty"`
 	// Optional: missing data and an undecided comparison do not hold a pass back. It can still fail.
 	Optional bool `json:"optional,omitempty"`
+	// DryRun: it is judged and shown, and decides nothing: it neither fails, nor holds a pass back, nor has a share of the
+	// chance of a false rollback.
+	DryRun bool `json:"dryRun,omitempty"`
 	// Weight is this metric's share of the chance of a false rollback, relative to the other metrics'.
 	Weight float64 `json:"weight"`
 	// Cold: what has just started may be worse for its first minutes without being at fault (latencies).

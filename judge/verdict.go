@@ -53,6 +53,8 @@ type MetricVerdict struct {
 	Detail   string  `json:"detail,omitempty"`
 	Optional bool    `json:"optional,omitempty"`
 	Goal     bool    `json:"goal,omitempty"`
+	// DryRun: what it says decides nothing.
+	DryRun bool `json:"dryRun,omitempty"`
 	// Canary and Baseline are the totals of the whole scope: bad events, exposure, and their rate or mean.
 	Canary   Totals `json:"canary"`
 	Baseline Totals `json:"baseline"`

@@ -472,7 +472,7 @@ func lacksOf(v judge.Verdict, before []Lack, now time.Time) (out []Lack) {
 	}
 	whole := false // the verdict's own reason is a metric's
 	for _, m := range v.Metrics {
-		if m.Reason == judge.NoData || m.Reason == judge.Unreachable {
+		if !m.DryRun && (m.Reason == judge.NoData || m.Reason == judge.Unreachable) {
 			whole = whole || m.Reason == v.Reason && !m.Optional
 			add(Lack{Metric: m.Metric, Reason: m.Reason, Optional: m.Optional})
 		}

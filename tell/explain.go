@@ -220,6 +220,9 @@ func outcome(m judge.MetricVerdict) string {
 	if m.Optional {
 		out += "; optional"
 	}
+	if m.DryRun {
+		out += "; a dry run, which decides nothing"
+	}
 	return out
 }
 

@@ -196,7 +196,7 @@ func (w waiting) gate(h rollout.NeedsAnswer) string {
 // leaning says how much the evidence leans towards worse, and how far that is from a fail.
 func (w waiting) leaning() string {
 	for _, m := range w.s.Look.Metrics {
-		if m.Leaning {
+		if m.Leaning && !m.DryRun {
 			return fmt.Sprintf(" (%s looks %.2g times the baseline's, %.3g : 1 for that; to fail it needs %.3g : 1)",
 				m.Metric, m.Leading, math.Exp(m.LogEvidence.Beyond), math.Exp(m.LogEvidence.FailsFrom))
 		}

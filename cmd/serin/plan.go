@@ -150,6 +150,9 @@ func (p *planning) steps(plan simulation.Plan, base map[string]float64) ([]plann
 		}
 		wait := max(0, j.PassWait()-first[s.Scope])
 		for _, m := range settings.Metrics {
+			if m.DryRun { // nothing waits for it
+				continue
+			}
 			weight := float64(s.Exposure)
 			pace := choice.Pace{Canary: p.rate * weight, Baseline: p.rate * (1 - weight), Base: base[m.Name], Learned: !p.first}
 			out = append(out, p.stage(j, m, s, pace, wait, gained))

@@ -105,6 +105,9 @@ func (m *metric) decide(r *record, d *direction, s standing, passAfter *time.Dur
 func (j *Judge) together(v *judge.Verdict, found []direction) {
 	sum, most, at := math.Inf(-1), math.Inf(-1), 0
 	for i := range found {
+		if j.metrics[i].DryRun {
+			continue
+		}
 		w := found[i].worse + j.metrics[i].stake
 		sum = statespace.LogAdd(sum, w)
 		if w > most {
@@ -187,7 +190,7 @@ func (m *metric) notPositive(r *record) bool {
 // is worse.
 func (m *metric) describe(r *record, d *direction) judge.MetricVerdict {
 	v := judge.MetricVerdict{
-		Metric: m.Name, Kind: m.Kind, Optional: m.Optional, Goal: m.Goal, Canary: r.canary, Baseline: r.baseline,
+		Metric: m.Name, Kind: m.Kind, Optional: m.Optional, Goal: m.Goal, DryRun: m.DryRun, Canary: r.canary, Baseline: r.baseline,
 		Ratio: d.Ratio, Lower: d.lower, Upper: d.upper, Margin: d.margin, Leading: d.Leading, Noise: d.Noise,
 		LogEvidence: judge.LogEvidence{
 			Worse: d.worse, FailsFrom: m.failsFrom, NoWorse: d.noWorse, PassFrom: m.passFrom, Beyond: finite(d.Beyond),
@@ -253,15 +256,19 @@ var rank = map[judge.Reason]int{
 }
 
 // conclude puts the verdicts of the metrics together: one that fails makes the whole fail, and all that are not
-// optional have to pass. Where every metric is optional, one at least has to: no data is never a pass.
+// optional have to pass. Where every metric is optional, one at least has to: no data is never a pass. A dry run has no
+// say.
 func conclude(v *judge.Verdict) {
 	v.Outcome = judge.Pass
 	required, passed := 0, 0
 	for i := range v.Metrics {
-		v.Leaning = v.Leaning || v.Metrics[i].Leaning
+		v.Leaning = v.Leaning || v.Metrics[i].Leaning && !v.Metrics[i].DryRun
 	}
 	for i := range v.Metrics {
 		m := &v.Metrics[i]
+		if m.DryRun {
+			continue
+		}
 		if m.Outcome == judge.Fail {
 			v.Outcome, v.Reason, v.Decisive = judge.Fail, "", m.Metric
 			return
@@ -278,7 +285,7 @@ func conclude(v *judge.Verdict) {
 	}
 	for i := range v.Metrics {
 		m := &v.Metrics[i]
-		if m.Outcome == judge.Pass || m.Optional && required > 0 {
+		if m.Outcome == judge.Pass || m.DryRun || m.Optional && required > 0 {
 			continue
 		}
 		if v.Outcome == judge.Pass || rank[m.Reason] < rank[v.Reason] {

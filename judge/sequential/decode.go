@@ -80,7 +80,7 @@ type reader struct {
 }
 
 func (r *reader) fail() {
-	
+
 	r.failed, r.b = true, nil
 }
 

@@ -43,11 +43,17 @@ func New(s judge.Settings) (*Judge, error) {
 	j := &Judge{settings: s}
 	weights := 0.0
 	for _, m := range s.Metrics {
-		weights += m.Weight
+		if !m.DryRun {
+			weights += m.Weight
+		}
 	}
 	for _, m := range s.Metrics {
 		m.Bounds = slices.Clone(m.Bounds)
-		j.metrics = append(j.metrics, newMetric(m, s.FalseRollback, m.Weight/weights, s.FalseAdvance))
+		share := m.Weight / weights
+		if m.DryRun { // what it would have if it decided as well
+			share = m.Weight / (weights + m.Weight)
+		}
+		j.metrics = append(j.metrics, newMetric(m, s.FalseRollback, share, s.FalseAdvance))
 	}
 	j.settings.Metrics = nil
 	j.fingerprint = fingerprint(j.metrics)
@@ -66,6 +72,9 @@ func check(s judge.Settings) error {
 	chance("falseAdvance", s.FalseAdvance)
 	if len(s.Metrics) == 0 || len(s.Metrics) > mostMetrics {
 		wrong("%d metrics: there have to be 1 to %d", len(s.Metrics), mostMetrics)
+	}
+	if !slices.ContainsFunc(s.Metrics, func(m judge.Metric) bool { return !m.DryRun }) && len(s.Metrics) > 0 {
+		wrong("all metrics are dry runs: one at least has to decide")
 	}
 	if p := s.Split; p != nil {
 		chance("split.falseAlarm", p.FalseAlarm)
@@ -190,13 +199,13 @@ func (j *Judge) judged(e *evidence, l *judge.Look, seconds float64) judge.Verdic
 		m, r := &j.metrics[i], &e.records[i]
 		s := standing{elapsed: time.Duration(l.At.UnixNano() - e.first), excluded: l.Excluded}
 		if o := observation(l.Observations, m.Name); o != nil && o.Absent == judge.WarmingUp {
-			s.excluded, v.Enough = judge.WarmingUp, false
+			s.excluded, v.Enough = judge.WarmingUp, v.Enough && m.DryRun
 		}
 		s.reason, s.detail = m.count(r, l, seconds)
 		found[i] = m.worst(r)
 		v.Metrics[i] = m.decide(r, &found[i], s, j.settings.PassAfter)
-		v.Enough = v.Enough && (m.Optional || m.enough(r))
-		v.Learned = v.Learned && r.noise.learned
+		v.Enough = v.Enough && (m.Optional || m.DryRun || m.enough(r))
+		v.Learned = v.Learned && (m.DryRun || r.noise.learned)
 	}
 	j.together(&v, found)
 	for i := range v.Metrics { // nothing is missed of a canary that has just started

@@ -319,6 +319,30 @@ func TestEvidenceOfTheJudgeBeforeBeginsAgainAndSaysSo(t *testing.T) {
 	require.ErrorContains(t, err, "version 4")
 }
 
+func TestADryRunIsJudgedAndDecidesNothing(t *testing.T) {
+	dry := ratio("dry")
+	dry.DryRun = true
+	bad := counts("dry", 200, 2000, 10, 2000)
+	good := counts("a", 100, 20000, 100, 20000)
+	j := newJudge(t, settings(atOnce, ratio("a"), dry))
+	_, v := run(j, j.Begin(nil), 1, 180, 0.5, good, bad)
+	require.Equal(t, judge.Pass, v.Outcome)
+	require.False(t, v.Leaning)
+	require.Equal(t, judge.Fail, v.Metrics[1].Outcome)
+	require.True(t, v.Metrics[1].DryRun)
+	require.InDelta(t, 4.6052, v.Metrics[0].LogEvidence.FailsFrom, 1e-4, "it has no share of the chance")
+	require.InDelta(t, 5.2983, v.Metrics[1].LogEvidence.FailsFrom, 1e-4, "as if it had")
+
+	_, v = run(j, j.Begin(nil), 1, 180, 0.5, good) // no data of the dry run
+	require.Equal(t, judge.Pass, v.Outcome)
+
+	_, v = run(j, j.Begin(nil), 1, 20, 0.5, counts("a", 200, 2000, 10, 2000), counts("dry", 100, 20000, 100, 20000))
+	require.Equal(t, judge.Fail, v.Outcome)
+
+	_, err := sequential.New(settings(nil, dry))
+	require.ErrorContains(t, err, "one at least has to decide")
+}
+
 func TestChancesAreDividedByWeightAndDirection(t *testing.T) {
 	heavy, both := ratio("heavy"), ratio("both")
 	heavy.Weight, both.Direction = 3, judge.Either

@@ -263,7 +263,7 @@ func (c *Cluster) Changed() <-chan struct{} { return c.changed }
 func (c *Cluster) stir() {
 	select {
 	case c.changed <- struct{}{}:
-	default: // a change is pending already
+	default: // it is told of already
 	}
 }
 

@@ -38,7 +38,7 @@ type Metric struct {
 	Plain string
 	// Queries are what can be asked of Prometheus to see the same.
 	Queries          []Query
-	Optional         bool
+	Optional, DryRun bool
 	Detail           string
 	Canary, Baseline Arm
 	Ratio            string
@@ -120,7 +120,7 @@ func scopeTitle(v record.View, scope string) string {
 
 func newMetric(id string, looks []server.Look, m *judge.MetricVerdict) Metric {
 	out := Metric{
-		Name: m.Metric, Kind: kindOfMetric(m), Verdict: verdictPill(m.Outcome, m.Reason), Optional: m.Optional, Detail: m.Detail,
+		Name: m.Metric, Kind: kindOfMetric(m), Verdict: verdictPill(m.Outcome, m.Reason), Optional: m.Optional, DryRun: m.DryRun, Detail: m.Detail,
 		Canary: arm(m, m.Canary), Baseline: arm(m, m.Baseline), Margin: figures.Number(m.Margin), Rule: rule(m),
 		Worse: newMeter("evidence that it is worse", m.LogEvidence.Worse, m.LogEvidence.FailsFrom, "bad"),
 	}
