@@ -243,6 +243,10 @@ type NotifySpec struct {
 	// Webhook gets each message as a CloudEvent over HTTP.
 	Webhook *NotifyWebhookSpec `json:"webhook,omitempty"`
 	// On which occasions; gate, hold, alarm, rollback and finished by default.
+	// Rollouts that the messages are about: whole names, in which * stands for any characters but a slash; all of them
+	// where it is left out.
+	Rollouts Texts `json:"rollouts,omitempty"`
+	// On what: gate, hold, alarm, rollback and finished where it is left out.
 	On []string `json:"on,omitempty" jsonschema:"enum=started,enum=step,enum=gate,enum=hold,enum=alarm,enum=drift,enum=rollback,enum=finished"`
 }
 

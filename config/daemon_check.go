@@ -59,10 +59,20 @@ func parseNetwork(text string) (netip.Prefix, error) {
 // leastSecret is the shortest secret whose signatures are worth anything.
 const leastSecret = 16
 
+// patterns checks names of rollouts in which * may stand.
+func (c *checker) patterns(at place, patterns Texts) {
+	for i, pattern := range patterns {
+		if _, err := path.Match(pattern, ""); err != nil || pattern == "" {
+			c.fail(at.in(i), "expected a name such as shop or shop-*, where * stands for any characters but a slash")
+		}
+	}
+}
+
 func (c *checker) notify(receivers []NotifySpec) {
 	seen := map[string]int{}
 	for i := range receivers {
 		n, at := &receivers[i], c.spec("notify", i)
+		c.patterns(at.in("rollouts"), n.Rollouts)
 		ways := 0
 		for _, set := range []bool{n.URL != "", n.URLFile != "", n.Webhook != nil} {
 			if set {
@@ -127,11 +137,7 @@ func (c *checker) auth(s *DaemonSpec) {
 		check(at.in("everybody"), o.Everybody)
 		for i, t := range o.Teams {
 			check(at.in("teams", i, "roles"), t.Roles)
-			for k, pattern := range t.Rollouts {
-				if _, err := path.Match(pattern, ""); err != nil || pattern == "" {
-					c.fail(at.in("teams", i, "rollouts", k), "expected a name such as shop or shop-*, where * stands for any characters but a slash")
-				}
-			}
+			c.patterns(at.in("teams", i, "rollouts"), t.Rollouts)
 		}
 		if o.Recheck != nil && *o.Recheck <= 0 {
 			c.fail(at.in("recheck"), "expected more than 0")

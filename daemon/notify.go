@@ -46,7 +46,7 @@ func newNotifier(spec *config.DaemonSpec, e *engine.Engine, s *store.Store, log 
 }
 
 func newReceiver(n *config.NotifySpec, external string) (notify.Receiver, error) {
-	r := notify.Receiver{Name: string(n.Name)}
+	r := notify.Receiver{Name: string(n.Name), Rollouts: n.Rollouts}
 	for _, kind := range n.On {
 		r.On = append(r.On, notify.Kind(kind))
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path"
 	"slices"
 	"time"
 
@@ -42,6 +43,8 @@ type Receiver struct {
 	Name string
 	// On lists the kinds of notes that it gets.
 	On []Kind
+	// Rollouts are patterns of whole names, as [path.Match] takes them, of the rollouts that it is about; empty is all.
+	Rollouts []string
 	// Send delivers a note once. key is the same at every try. Its errors contain no secret.
 	Send func(ctx context.Context, key string, n Note) error
 }
@@ -263,11 +266,19 @@ func (n *Notifier) messages(u record.Untold, known *folded, events []rollout.Eve
 	return out, nil
 }
 
+// isAbout reports whether a receiver gets messages about a rollout.
+func (r *Receiver) isAbout(rolloutName string) bool {
+	return len(r.Rollouts) == 0 || slices.ContainsFunc(r.Rollouts, func(pattern string) bool {
+		ok, err := path.Match(pattern, rolloutName)
+		return ok && err == nil
+	})
+}
+
 // address makes a message to each receiver that wants the note.
 func (n *Notifier) address(note Note) ([]record.Outgoing, error) {
 	var out []record.Outgoing
 	for _, r := range n.o.Receivers {
-		if !slices.Contains(r.On, note.Kind) {
+		if !slices.Contains(r.On, note.Kind) || !r.isAbout(note.Rollout) {
 			continue
 		}
 		m, err := note.outgoing(r.Name)

@@ -393,3 +393,26 @@ func TestOnlyNewEventsAreRead(t *testing.T) {
 	require.NoError(t, n.tell(t.Context()))
 	require.Equal(t, w.state.Seq, o.read, "where another daemon has looked meanwhile, all of them once more")
 }
+
+func TestAReceiverGetsWhatIsAboutItsRollouts(t *testing.T) {
+	for what, c := range map[string]struct {
+		rollouts []string
+		want     bool
+	}{
+		"all where none is named":    {nil, true},
+		"its own":                    {[]string{"cart", "shop"}, true},
+		"by the beginning of a name": {[]string{"sh*"}, true},
+		"no other":                   {[]string{"cart"}, false},
+		"no part of a name":          {[]string{"ho", "shop-*"}, false},
+		"no name of a namespace":     {[]string{"*/shop"}, false},
+	} {
+		t.Run(what, func(t *testing.T) {
+			w := newWorld(t)
+			n := w.notifier(slog.New(slog.DiscardHandler), Receiver{Name: "team", On: []Kind{Started}, Rollouts: c.rollouts})
+			require.NoError(t, n.tell(t.Context()))
+			waiting, _, err := w.store.Backlog(t.Context(), "team")
+			require.NoError(t, err)
+			require.Equal(t, c.want, waiting == 1)
+		})
+	}
+}
