@@ -232,10 +232,7 @@ func TestASeriesIsANativeHistogramIfAllItsSamplesAre(t *testing.T) {
 }
 
 func TestANativeHistogramWhereACounterIsAskedForCountsItsObservations(t *testing.T) {
-	m := made{selector: ok200}
-	for _, x := range observations([4]float64{3595, 1, 1, 4}, [4]float64{3605, 2, 2, 9}).Samples {
-		m.samples = append(m.samples, x)
-	}
+	m := made{selector: ok200, samples: observations([4]float64{3595, 1, 1, 4}, [4]float64{3605, 2, 2, 9}).Samples}
 	_, ls := looks(t, plan(t, errorsMetric()), world{series: []made{m}}, 10)
 	_, all := total(ls, 0)
 	require.Equal(t, 5.0, all)
@@ -251,7 +248,7 @@ func TestASeriesLivesAsLongAsPrometheusSays(t *testing.T) {
 func TestASeriesIsForgottenADayAfterWhatCanStillBeAsked(t *testing.T) {
 	const now = 1e12
 	keep := (Forget + MaxWindow).Milliseconds()
-	require.EqualValues(t, 30*time.Hour.Milliseconds(), keep)
+	require.Equal(t, 30*time.Hour.Milliseconds(), keep)
 	c := Cursor{
 		series: map[uint64]point{1: {t: now - keep}, 2: {t: now - keep - 1}, 3: {t: now}},
 		low:    map[uint64]low{1: {}, 2: {}},

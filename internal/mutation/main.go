@@ -200,7 +200,7 @@ func copyTree(from, to string) error {
 			if err != nil {
 				return err
 			}
-			if err := os.WriteFile(filepath.Join(to, name), b, 0o600); err != nil {
+			if err := os.WriteFile(filepath.Join(to, name), b, 0o600); err != nil { //nolint:gosec // names of our own tree
 				return err
 			}
 		}
