@@ -86,6 +86,10 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		v.print(out)
 		failed = failed || v.failed()
 	}
+	// No mutant is built again, and together they take gigabytes; an interrupted run still needs the rest of the cache.
+	if err := os.RemoveAll(filepath.Join(o.keep, "cache")); err != nil {
+		return err
+	}
 	if failed {
 		return errors.New("write the test that notices the mistake; if none can, say why in " + o.survivors)
 	}
