@@ -103,6 +103,13 @@ func suppose(m *metric, pasts []judge.Past) noise {
 	if history == nil {
 		return n
 	}
+	n.take(history, minute)
+	return n
+}
+
+// take takes over what a history tells of replicas, clusters and incidents; minute is the relative variance over a minute
+// of events that come together.
+func (n *noise) take(history *judge.Past, minute float64) {
 	n.clusters, n.replicas, n.spread = max(history.Clusters, 1), history.Replicas, history.Spread
 	if b := history.Blocks[0]; b.Count > 0 { // as many events at a time as make a minute vary by so much
 		n.clusters = min(max(n.clusters, 1+minute*b.Variance/b.Count), mostClusters)
@@ -113,7 +120,6 @@ func suppose(m *metric, pasts []judge.Past) noise {
 	case history.Replicas >= 2:
 		n.incident = briefIncident
 	}
-	return n
 }
 
 // enough is how many blocks of a length say how a rate varies over it. Of fewer the bound is anything from nothing to far
@@ -130,7 +136,7 @@ func bound(b statespace.Blocks, low, clusters float64) (float64, bool) {
 // mostSupposed bounds the variance of the log rate that is supposed: beyond it nothing could be decided anyway.
 const mostSupposed = 4
 
-// supposed is the default: each arm wanders by the metric's noise, half of it within minutes, the rest faster and slower.
+// supposed is the default: each arm wanders by the metric's noise, most of it within minutes.
 func supposed(m *metric) (wander [len(statespace.Lengths)]float64) {
 	if m.comparing == judge.Gauge {
 		return wander // estimated from look to look
