@@ -64,7 +64,7 @@ type KubernetesSpec struct {
 type ResourcesSpec struct {
 	// Namespaces whose rollouts and analyses are read; the whole cluster where it is left out.
 	Namespaces []Namespace `json:"namespaces,omitempty" jsonschema:"minItems=1"`
-	// Reach are further namespaces in which the rollouts of one may act, by the latter: {pro: [dev]}. Whoever may write
+	// Reach are further namespaces in which the rollouts of one may act, by the latter: {pro: [dev]}. Anyone who may write
 	// rollouts in pro then acts in dev with Serin's rights.
 	Reach map[string][]Namespace `json:"reach,omitempty"`
 	// Hosts may be named by their webhooks and as Traefik's API (verify.api); *.example.com is every one below.

@@ -130,7 +130,7 @@ func (c *checker) confine(s *RolloutSpec, l Loader) {
 		if d := step.Deploy; d != nil {
 			c.reaches(at.in("deploy"), d.Namespace, l)
 			if d.Template.File != "" {
-				c.fail(at.in("deploy", "template"), "is the name of a file, and an object has none beside it: write the PodTemplate itself here")
+				c.fail(at.in("deploy", "template"), "is the name of a file, and an object has none next to it: write the PodTemplate itself here")
 			}
 		}
 	}
@@ -147,7 +147,7 @@ func (c *checker) confineWork(at place, j *JobSpec, w *WebhookSpec, l Loader) {
 	if j != nil {
 		c.reaches(at.in("job"), j.Namespace, l)
 		if j.Manifest.File != "" {
-			c.fail(at.in("job", "manifest"), "is the name of a file, and an object has none beside it: write the Job itself here")
+			c.fail(at.in("job", "manifest"), "is the name of a file, and an object has none next to it: write the Job itself here")
 		}
 	}
 	if w != nil {

@@ -129,7 +129,7 @@ func TestAnObjectIsRefusedWithThePathOfTheField(t *testing.T) {
 			objects: Objects{Hosts: []string{"*.example.com"}},
 			change:  []string{"{promote: {}}", "{promote: {}}, {webhook: {url: 'https://chat.example.com/hook'}}"},
 		},
-		"a host beside the one that is named": {
+		"a host next to the one that is named": {
 			objects: Objects{Hosts: []string{"*.example.com"}},
 			change:  []string{"{promote: {}}", "{promote: {}}, {webhook: {url: 'https://evilexample.com/hook'}}"},
 			want:    "Rollout pro/shop: steps[2].webhook.url: Serin calls no host",

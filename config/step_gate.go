@@ -12,9 +12,9 @@ type GateSpec struct {
 	Name Name `json:"name,omitempty"`
 	// Approvers are roles or users; without any every operator may answer.
 	Approvers []string `json:"approvers,omitempty" jsonschema:"minItems=1"`
-	// Expires is what becomes of it when nobody answers; without it, it waits for ever.
+	// Expires is what becomes of it when nobody answers; without it, it waits forever.
 	Expires *ExpirySpec `json:"expires,omitempty"`
-	// FourEyes: whoever started the release may not answer.
+	// FourEyes: the person who started the release may not answer.
 	FourEyes bool `json:"fourEyes,omitempty"`
 }
 

@@ -1,5 +1,5 @@
 // Package dashboards answers what Grafana shows of Serin. The JSON files in this folder are what one imports; they
-// are written from the few tables here by go generate, so that all panels look alike. rules.yaml beside them are the
+// are written from the few tables here by go generate, so that all panels look alike. rules.yaml next to them are the
 // alerts and recording rules for Prometheus.
 //
 // Nothing of it is part of the program. Start reading at [Overview].
@@ -207,7 +207,7 @@ func Daemon() Dashboard {
 				query{expr: "sum by (kind) (" + rate("serin_prometheus_query_errors_total") + ")", legend: "without a result: {{kind}}"},
 				query{expr: "sum(" + rate("serin_prometheus_query_warnings_total") + ")", legend: "warnings"}),
 			graph("Time of a query", "99th percentile.", "s", query{expr: p99("", "serin_prometheus_query_duration_seconds"), legend: "p99"}),
-			graph("Clock of Prometheus", "By how much it is behind. From ten seconds on its answers are not believed.", "s", query{expr: "serin_prometheus_clock_skew_seconds", legend: "behind"}),
+			graph("Clock of Prometheus", "By how much it is behind. From ten seconds on its answers are not trusted.", "s", query{expr: "serin_prometheus_clock_skew_seconds", legend: "behind"}),
 			row("Gateway"),
 			graph("Writing the gateway's configuration", "99th percentile, for each rollout.", "s", query{expr: p99("rollout, ", "serin_traffic_write_seconds"), legend: "{{rollout}}"}),
 			graph("Until a write is in force", "99th percentile, for each rollout.", "s", query{expr: p99("rollout, ", "serin_traffic_in_force_seconds"), legend: "{{rollout}}"}),

@@ -16,7 +16,7 @@ import (
 	"github.com/serindev/serin/internal/testbed"
 )
 
-var update = flag.Bool("update", false, "write the dashboards anew")
+var update = flag.Bool("update", false, "write the dashboards again")
 
 func TestTheDashboardsAreTheOnesOfTheTables(t *testing.T) {
 	for file, d := range All() {

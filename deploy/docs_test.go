@@ -33,7 +33,7 @@ func helm(t *testing.T, kubeconfig, dir, line string) string {
 	require.Equal(t, "helm", words[0])
 	for i, w := range words {
 		if _, err := os.Stat(filepath.Join(dir, w)); err == nil {
-			words[i] = filepath.Join(dir, w) // what the page has the reader write beside it
+			words[i] = filepath.Join(dir, w) // what the page has the reader write next to it
 		}
 	}
 	cmd := exec.CommandContext(t.Context(), tool(t, "helm"), words[1:]...) //nolint:gosec // our own documentation

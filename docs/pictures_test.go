@@ -26,7 +26,7 @@ type example struct {
 var examples = []example{
 	{"good.svg", "A canary that is no worse", "The ratio of the arms' error rates over half an hour: the band narrows around 1 until all of it lies below the margin.", .01, 0, 30 * time.Minute},
 	{"bad.svg", "A canary that is worse", "The ratio over some minutes: the whole band lies above 1 and the estimate above the margin.", .03, 0, 4 * time.Minute},
-	{"late.svg", "A canary that becomes worse after 15 minutes", "The ratio of the whole release rises slowly; evidence that was begun anew finds the fault within minutes.", .03, 15 * time.Minute, 22 * time.Minute},
+	{"late.svg", "A canary that becomes worse after 15 minutes", "The ratio of the whole release rises slowly; evidence that was begun again finds the fault within minutes.", .03, 15 * time.Minute, 22 * time.Minute},
 }
 
 func settings() judge.Settings {

@@ -22,7 +22,7 @@ import (
 
 //go:generate go test -run ^TestThe(Reference|Pictures) -update .
 
-var update = flag.Bool("update", false, "write the reference anew")
+var update = flag.Bool("update", false, "write the reference again")
 
 func current(t *testing.T, file, want string) {
 	t.Helper()

@@ -50,7 +50,7 @@ func (n named) Labels(bool) (canary, stable string) {
 }
 
 // BenchmarkSlot takes the looks of many releases at once: a real Prometheus is asked, two metrics are judged, and
-// all of it is written to SQLite. The sizes stand beside each other, so that the price of one more release shows.
+// all of it is written to SQLite. The sizes are next to each other, so that the price of one more release shows.
 func BenchmarkSlot(b *testing.B) {
 	for _, releases := range []int{1, 100, 1000, 10_000} {
 		b.Run(fmt.Sprintf("releases=%d", releases), func(b *testing.B) { benchSlot(b, releases) })

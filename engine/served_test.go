@@ -22,7 +22,7 @@ func withSlow(plan record.Plan) record.Plan {
 	return plan
 }
 
-// timesOut lets the second metric be asked in vain.
+// timesOut lets the second metric be asked without an answer.
 func timesOut(u *users) {
 	err := errors.New("query timed out")
 	u.failing = map[string]error{"other_requests_total": err, "other_bad_total": err}

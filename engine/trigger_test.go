@@ -46,7 +46,7 @@ func TestATemplateThatCannotBeMarkedStartsOneRelease(t *testing.T) {
 	require.True(t, l.advance(t.Context()))
 	require.True(t, l.rel.state.Ended())
 	require.Equal(t, first, seen("bad"), "who has cancelled it has not cancelled it for ten seconds")
-	second := seen("mended")
+	second := seen("fixed")
 	require.NotEqual(t, first, second)
 }
 

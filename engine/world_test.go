@@ -662,7 +662,7 @@ func (m *moody) Release(ctx context.Context, id string) (record.Release, error) 
 	return m.Store.Release(ctx, id)
 }
 
-// jobs are a cluster in which Jobs run for ever, and that may refuse.
+// jobs are a cluster in which Jobs run forever, and that may refuse.
 type jobs struct {
 	engine.Workloads
 

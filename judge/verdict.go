@@ -99,7 +99,7 @@ type Totals struct {
 	Rate float64 `json:"rate"`
 }
 
-// LogEvidence is the evidence of a metric beside the thresholds it is held against, all natural logarithms.
+// LogEvidence is the evidence of a metric with the thresholds it is compared with, all natural logarithms.
 type LogEvidence struct {
 	Worse     float64 `json:"worse"`
 	Whole     float64 `json:"whole"`     // of the judge before this one; 0 today

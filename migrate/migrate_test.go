@@ -48,7 +48,7 @@ func valid(t *testing.T, text string) *config.Set {
 	return set
 }
 
-// canary is a Canary with more in its analysis and beside it.
+// canary is a Canary with more in its analysis and next to it.
 func canary(analysis, spec string) string {
 	return "apiVersion: flagger.app/v1beta1\nkind: Canary\nmetadata: {name: podinfo, namespace: test}\nspec:\n  targetRef: {apiVersion: apps/v1, kind: Deployment, name: podinfo}\n" +
 		"  service: {port: 80}\n" + spec + "  analysis:\n    interval: 10s\n    stepWeight: 10\n    maxWeight: 50\n" + analysis

@@ -28,7 +28,7 @@ import (
 var (
 	_ Outbox = (*store.Store)(nil)
 
-	update = flag.Bool("update", false, "write golden files anew")
+	update = flag.Bool("update", false, "write golden files again")
 )
 
 const release = "01K0000000000000000000000A"

@@ -154,7 +154,7 @@ func TestWhatCannotBeDoneHasItsStatus(t *testing.T) {
 		{"a gate that is not open yet", "ada", "/releases/" + id + "/gates/four", `{"answer":"approve"}`, 409, "urn:serin:not-allowed"},
 		{"waiting is no answer to a gate", "ada", "/releases/" + id + "/gates/start", `{"answer":"wait"}`, 409, "urn:serin:not-allowed"},
 		{"an answer that is none", "ada", "/releases/" + id + "/gates/start", `{"answer":"perhaps"}`, 422, ""},
-		{"somebody else's gate", "otto", "/releases/" + id + "/gates/start", `{"answer":"approve"}`, 403, "urn:serin:forbidden"},
+		{"another user's gate", "otto", "/releases/" + id + "/gates/start", `{"answer":"approve"}`, 403, "urn:serin:forbidden"},
 		{"an unknown field", "otto", "/releases/" + id + "/pause", `{"resaon":"typo"}`, 422, ""},
 		{"a reason that is too long", "otto", "/releases/" + id + "/pause", `{"reason":"` + long + `"}`, 422, ""},
 		{"a body that is no JSON", "otto", "/releases/" + id + "/pause", `{`, 400, ""},

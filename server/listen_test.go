@@ -112,7 +112,7 @@ func TestMetricsAreForThisMachineAndForTokens(t *testing.T) {
 	}{
 		{"this machine needs no token", "", "", "", 200},
 		{"by its name", "", "localhost:7474", "", 200},
-		{"a name of somebody else's does (DNS rebinding)", "", "evil.example", "", 401},
+		{"an external name does (DNS rebinding)", "", "evil.example", "", 401},
 		{"and so does what a proxy forwards", "", "", "203.0.113.9", 401},
 		{"a token will do", "vera", "evil.example", "", 200},
 		{"but not a judge's", "judy", "evil.example", "", 403},

@@ -26,10 +26,10 @@ func TestGoingOnWithoutWaitingCanNeedASecondPerson(t *testing.T) {
 		status       int
 		says         string
 	}{
-		"not the one who has started it":     {"otto", cart, http.StatusForbidden, "needs a second pair of eyes: otto has started the release"},
-		"another operator":                   {"olga", cart, http.StatusOK, ""},
-		"not whoever is none of those named": {"olga", shop, http.StatusForbidden, "[qa otto] may let a release go on without waiting, not olga"},
-		"a person by name":                   {"otto", shop, http.StatusOK, ""},
+		"not the one who has started it":        {"otto", cart, http.StatusForbidden, "needs a second pair of eyes: otto has started the release"},
+		"another operator":                      {"olga", cart, http.StatusOK, ""},
+		"not a user who is none of those named": {"olga", shop, http.StatusForbidden, "[qa otto] may let a release go on without waiting, not olga"},
+		"a person by name":                      {"otto", shop, http.StatusOK, ""},
 	} {
 		t.Run(what, func(t *testing.T) {
 			a := d.post(c.who, "/releases/"+c.release+"/promote", `{"reason": "x", "full": true}`)

@@ -201,7 +201,7 @@ func TestACallerThatDoesNotReadIsNotWaitedForForEver(t *testing.T) {
 		require.False(t, bound.IsZero(), "each write has an end")
 	}
 	require.False(t, caller.deadline.IsZero(), "what net/http writes afterwards, too")
-	require.False(t, caller.reading, "nor is its body waited for for ever")
+	require.False(t, caller.reading, "nor is its body waited for forever")
 }
 
 func TestConnectionsAreRelayedByteForByte(t *testing.T) {
@@ -283,7 +283,7 @@ func TestAConnectionThatTheLeaderEndsIsOver(t *testing.T) {
 	require.Equal(t, "408", string(last))
 }
 
-// What a caller says of where it comes from is believed of configured proxies, also through a daemon that stands by, and
+// What a caller says of where it comes from is trusted of configured proxies, also through a daemon that stands by, and
 // of nobody else.
 func TestOnlyConfiguredProxiesAreBelieved(t *testing.T) {
 	pages := func(o *server.Options) {

@@ -47,7 +47,7 @@ func TestCountsHaveTheMeanAndTheVarianceOfTheirDistribution(t *testing.T) {
 		{"many", 1000, 0.5, 0.1, simulation.Scenario{}, 500, 500},
 		{"most are bad", 1000, 0.5, 0.9, simulation.Scenario{}, 4500, 4500},
 		{"in clusters of 8", 1000, 0.5, 0.1, simulation.Scenario{Cluster: 8}, 500, 500 * 15},
-		{"rates drawn anew", 1000, 0.5, 0.1, simulation.Scenario{Redrawn: 0.3}, 500, 500 + 500*500*0.09},
+		{"rates drawn again", 1000, 0.5, 0.1, simulation.Scenario{Redrawn: 0.3}, 500, 500 + 500*500*0.09},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := simulation.World{Rate: c.rate, Scenario: c.scenario, Metrics: []simulation.Behaviour{{Metric: errorsMetric(), Base: c.base}}}

@@ -117,7 +117,7 @@ func realPath(path string) (string, error) {
 }
 
 // makeFile makes an empty database for nobody but its owner, and closes one that is open to others; the files
-// beside it get its mode from SQLite. The folder is synced, so that a crash does not take the new file away.
+// next to it get its mode from SQLite. The folder is synced, so that a crash does not take the new file away.
 func makeFile(path string) error {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the operator's path
 	if err != nil {

@@ -22,7 +22,7 @@ import (
 )
 
 // lockTimeout is how long a statement waits for a lock that another transaction holds: longer than any transaction of
-// Serin's, and short beside a slot of looks, for a fail verdict waits behind the looks that cannot be written.
+// Serin's, and short next to a slot of looks, for a fail verdict waits behind the looks that cannot be written.
 const lockTimeout = time.Second
 
 // maxName bounds what stands in an index: PostgreSQL's index entries end at 2,704 bytes, and two names share one.

@@ -64,7 +64,7 @@ func (s *syncer) commit(image string) {
 	s.image = image
 }
 
-// apply applies Git once. Replicas are not in Git, as in every repository beside an autoscaler.
+// apply applies Git once. Replicas are not in Git, as in every repository with an autoscaler.
 func (s *syncer) apply(ctx context.Context) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -52,7 +52,7 @@ func StartBackend(b Behaviour, seed uint64) (*Backend, error) {
 	return s, s.Restart()
 }
 
-// Unserved is a backend that listens nowhere: somebody else's server calls its ServeHTTP.
+// Unserved is a backend that listens nowhere: another server calls its ServeHTTP.
 func Unserved(b Behaviour, seed uint64) *Backend {
 	return &Backend{behaviour: b, counts: map[int]int{}, random: rand.New(rand.NewPCG(seed, 0))} //nolint:gosec // a test's dice
 }

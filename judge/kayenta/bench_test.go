@@ -59,7 +59,7 @@ var sizes = []struct {
 	reference       float64 // ms; the middle where a range was measured
 }{{1, 60, 0.7}, {30, 60, 26.5}, {1, 1000, 14}, {1, 5000, 85}}
 
-// BenchmarkKayenta stands beside the reference judge: ref-ms/op is its time, and times-ref how many judgements are made
+// BenchmarkKayenta stands next to the reference judge: ref-ms/op is its time, and times-ref how many judgements are made
 // here in that time. Arms that are alike or far apart are decided at a glance. On the edge, where every other metric is
 // about to be High, most need the whole interval: nothing is slower. Each takes 30 metrics in turn, as no two are alike.
 func BenchmarkKayenta(b *testing.B) {

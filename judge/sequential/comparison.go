@@ -55,7 +55,7 @@ func (t *teaching) add(length, deviation, variance, seconds float64) {
 	t.deviation, t.variance, t.seconds = 0, 0, 0
 }
 
-// seen is what a look is beside its row.
+// seen is a look without its row.
 type seen struct {
 	seconds float64
 	starts  float64 // the share of the canary that has just started

@@ -16,7 +16,7 @@ const passAfterDefault = 10 * time.Minute
 // needed are the odds from which on a metric may fail: the canary is worse by more than the margin, not only worse.
 var needed = math.Log(20)
 
-// standing is what the decision about a metric needs to know beside its evidence.
+// standing is what the decision about a metric needs to know in addition to its evidence.
 type standing struct {
 	reason   judge.Reason // why the metric could not be judged in this look; empty otherwise
 	detail   string

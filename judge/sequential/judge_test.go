@@ -67,7 +67,7 @@ func TestAVerdictIsWhatItsMetricsSay(t *testing.T) {
 		{"one bad metric fails the whole", settings(atOnce, ratio("b"), ratio("a")), 60, []judge.Observation{bad, goodB}, judge.Fail, "", "a", true},
 		{"a bad optional metric fails the whole", settings(atOnce, ratio("a"), optional), 60,
 			[]judge.Observation{good, counts("b", 200, 2000, 10, 2000)}, judge.Fail, "", "b", true},
-		{"a fail stands beside a source that cannot be reached", settings(atOnce, ratio("a"), ratio("b")), 60,
+		{"a fail stands next to a source that cannot be reached", settings(atOnce, ratio("a"), ratio("b")), 60,
 			[]judge.Observation{bad, absent(judge.Unreachable)}, judge.Fail, "", "a", false},
 		{"an unreachable metric holds the pass back", settings(atOnce, ratio("a"), ratio("b")), 60,
 			[]judge.Observation{good, absent(judge.Unreachable)}, judge.Inconclusive, judge.Unreachable, "b", false},

@@ -82,7 +82,7 @@ type lineMetric struct {
 	Nearest       float64         `json:"nearest"`
 	// PassAfter is in seconds; absent: a pass may be given at once.
 	PassAfter float64 `json:"passAfter"`
-	// Cold: what has just started may be worse for its first minutes. Anew is what the judge before this one needed; it
+	// Cold: what has just started may be worse for its first minutes. The last field belongs to an earlier judge; it
 	// is read and means nothing.
 	Cold bool      `json:"cold"`
 	Anew *struct{} `json:"anew"`

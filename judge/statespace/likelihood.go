@@ -71,7 +71,7 @@ func (o *datum) log(e float64) float64 {
 	return o.x*e - o.b*math.Log1p(math.Exp(e))
 }
 
-// predict is the logarithm of the probability of the datum where u, added to a known log ratio, is believed to have
+// predict is the logarithm of the probability of the datum where u, added to a known log ratio, is assumed to have
 // this mean and variance; and the mean and variance of u after it was seen.
 //
 // The integral over u is Gauss and Hermite's around the mode. For ten events or a thousand it is right to some 1e-6,

@@ -21,7 +21,7 @@ const (
 	narrow = 0.02
 )
 
-// lumps is what is believed of the log ratio in that world: in the null, and where the canary is worse by the margin.
+// lumps is what is assumed about the log ratio in that world: in the null, and where the canary is worse by the margin.
 type lumps struct {
 	step    float64
 	exposed [2]float64 // of both arms, a second, in the last look that had any

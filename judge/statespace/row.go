@@ -25,7 +25,7 @@ type belief struct {
 	cov  [packed]float64
 }
 
-// sum is what is believed of u, the sum of the first d components: its mean and variance, and every component's
+// sum is what is known about u, the sum of the first d components: its mean and variance, and every component's
 // covariance with it.
 func (b *belief) sum(d int) (mean, variance float64, with [most]float64) {
 	for i := range d {

@@ -97,7 +97,7 @@ func weighed(without, with float64) float64 {
 // and from above with the evidence passes (natural logarithms of e-values). An end is 0 or +Inf where nothing is
 // excluded.
 //
-// A ratio is excluded where its density has fallen by so much from what was believed before the first look
+// A ratio is excluded where its density has fallen by so much from what was assumed before the first look
 // (Dickey, Ann. Math. Statist. 42 (1971), 204–223: a ratio of densities is a Bayes factor, and so an e-value).
 func (m *Model) Band(s *State, fails, passes float64) (lower, upper float64) {
 	b := &s.rows[open]

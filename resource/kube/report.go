@@ -311,7 +311,7 @@ func (c *Cluster) apply(ctx context.Context, k key, u *unstructured.Unstructured
 	return ignoreGone(err)
 }
 
-// bare is an object as server-side apply finds it. With its UID nothing is made anew where it is gone.
+// bare is an object as server-side apply finds it. With its UID nothing is made again where it is gone.
 func bare(u *unstructured.Unstructured) *unstructured.Unstructured {
 	return &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": Group + "/" + Version, "kind": u.GetKind(),

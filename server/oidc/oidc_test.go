@@ -104,7 +104,7 @@ func TestASignInBelongsToTheBrowserThatBeganIt(t *testing.T) {
 	var refused *oidc.RefusedError
 
 	_, _, err := p.Finish(t.Context(), callback, ticket, idp.SignIn(t, theirs, "bob").Query())
-	require.ErrorAs(t, err, &refused, "a code of somebody else's sign-in")
+	require.ErrorAs(t, err, &refused, "a code of another user's sign-in")
 	_, _, err = p.Finish(t.Context(), callback, "", idp.SignIn(t, mine, "bob").Query())
 	require.ErrorAs(t, err, &refused, "a browser without a ticket")
 

@@ -22,7 +22,7 @@ func TestAReleaseIsWalkedThroughWithoutScripts(t *testing.T) {
 	d := newDaemon(t)
 	otto := d.browser()
 	p := otto.get("/rollouts/shop")
-	require.Equal(t, "/sign-in?to=%2Frollouts%2Fshop", p.path, "whoever is not signed in is asked to")
+	require.Equal(t, "/sign-in?to=%2Frollouts%2Fshop", p.path, "anyone who is not signed in is asked to")
 	secrets, _ := roster()
 	require.Equal(t, http.StatusUnauthorized, otto.submit(p, "Sign in with a token", url.Values{"token": {"serin.otto.wrong"}}).status)
 	p = otto.submit(p, "Sign in with a token", url.Values{"token": {secrets["otto"]}})

@@ -35,7 +35,7 @@ func TestAFormOfAnotherSiteDoesNothing(t *testing.T) {
 		}{
 			"without the session's word":        {},
 			"with a wrong word":                 {form: url.Values{"csrf": {mine + "x"}}},
-			"with somebody else's word":         {form: url.Values{"csrf": {theirs}}},
+			"with another user's word":          {form: url.Values{"csrf": {theirs}}},
 			"from another site, with the word":  {form: url.Values{"csrf": {mine}}, header: http.Header{"Sec-Fetch-Site": {"cross-site"}}},
 			"from a sister site, with the word": {form: url.Values{"csrf": {mine}}, header: http.Header{"Sec-Fetch-Site": {"same-site"}}},
 			"from another origin, with it":      {form: url.Values{"csrf": {mine}}, header: http.Header{"Origin": {"https://evil.example"}}},
@@ -169,7 +169,7 @@ func TestPeopleSignInByTheirOrganisation(t *testing.T) {
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, d.url+"/sign-in/provider", nil)
 	require.NoError(t, err)
 	r.Host = "127.0.0.1.nip.example"
-	require.Equal(t, "/sign-in", elsewhere.do(r).path, "whoever came by another name starts at the one that the provider knows")
+	require.Equal(t, "/sign-in", elsewhere.do(r).path, "anyone who came by another name starts at the one that the provider knows")
 }
 
 // alone is the pages of a daemon without an engine: enough to sign in. The store is where the audit log goes.

@@ -135,10 +135,10 @@ func (d Database) evidence(t *testing.T) {
 		}
 	}
 	requireEvidence("begin", 0, "")
-	require.NoError(t, s.SaveSnapshot(t.Context(), "01A", "gray", 0, []byte("anew")))
-	requireEvidence("anew", 0, "")
+	require.NoError(t, s.SaveSnapshot(t.Context(), "01A", "gray", 0, []byte("again")))
+	requireEvidence("again", 0, "")
 	save(t, s, "01A", "gray", 1, 2)
-	requireEvidence("anew", 0, "cursor 2", 1, 2)
+	requireEvidence("again", 0, "cursor 2", 1, 2)
 
 	l := Look("01A", "gray", 3)
 	l.Cursor, l.Snapshot = nil, bytes.Repeat([]byte{0, 255}, 50_000)

@@ -20,7 +20,7 @@
 //	batch        jobs                      get list watch create patch    (for job steps)
 //	             events                    create                         (for kubectl describe; optional)
 //
-// Deployments need create only where the canary's is to be made, Services only where the canary's is. Whoever may
+// Deployments need create only where the canary's is to be made, Services only where the canary's is. Anyone who may
 // create Deployments or Jobs in a namespace can run any image with any ServiceAccount and mount any Secret there.
 package kube
 

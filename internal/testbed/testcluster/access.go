@@ -19,7 +19,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd/api"
 )
 
-// config is that of whoever has the token. Tests ask as often as they like.
+// config is that of anyone who has the token. Tests ask as often as they like.
 func (c *Cluster) config(url, token string) *rest.Config {
 	return &rest.Config{Host: url, BearerToken: token, TLSClientConfig: rest.TLSClientConfig{CAData: c.ca.Cert}, QPS: -1}
 }

@@ -31,7 +31,7 @@ type Fate string
 const (
 	// Ready at once; the pods of a Job succeed.
 	Ready Fate = ""
-	// PullError: ImagePullBackOff for ever.
+	// PullError: ImagePullBackOff forever.
 	PullError Fate = "pull-error"
 	// CrashLoop: CrashLoopBackOff after four restarts.
 	CrashLoop Fate = "crash-loop"
