@@ -97,9 +97,9 @@ type Ask struct {
 	id     uint64
 }
 
-// NeedsScrapes says whether counting s needs to know when its target was scraped: because the series was not
-// there before, or was away so long that it may have begun again. A source then puts [Answer.Scrapes] into its
-// answer, for the window that [Ask.ScrapesFrom] begins.
+// NeedsScrapes says whether counting s needs the times at which its target was scraped: the series is new, or was away
+// so long that it may have begun again. The source then adds [Answer.Scrapes] to its answer, for the window that
+// begins at [Ask.ScrapesFrom].
 func (a Ask) NeedsScrapes(s Series) bool {
 	if a.Template.Instant || len(s.Samples) == 0 {
 		return false

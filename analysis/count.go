@@ -73,8 +73,8 @@ const (
 	farBelow = 20
 )
 
-// fell says what a sample is that is lower than the last one of its series; before is the value of the one before it in
-// the same answer, negative where there is none.
+// fell classifies a sample that is lower than the last one of its series. before is the value of the preceding sample in
+// the same answer, negative if there is none.
 func (c *counter) fell(id uint64, p, x point, before float64) step {
 	l, was := c.low[id]
 	switch {
@@ -86,8 +86,8 @@ func (c *counter) fell(id uint64, p, x point, before float64) step {
 	return unsure
 }
 
-// beganAgain tells whether the samples that are counted already show that a series that fell began again: in one server's
-// view it fell, too. Only about the time at which it did so: what was before was counted then.
+// beganAgain tells whether samples that were counted already show that a series began again: it fell within one server's
+// view, too. Only samples from around the time of the fall matter; earlier falls were counted at their time.
 func (c *counter) beganAgain(id uint64, s Series, until int64) bool {
 	l, was := c.low[id]
 	before := -1.0
@@ -142,8 +142,8 @@ func (c *counter) beganWithItsTarget(l Labels, p point, t int64) bool {
 	return ok && fell && p.t == f.before && f.at < t
 }
 
-// walk goes through the samples of one series that are not counted yet, remembers the last, and tells visit of each:
-// what it is, and what it adds.
+// walk goes through the samples of one series that are not counted yet, remembers the last one, and calls visit for
+// each with its kind and what it adds.
 func (c *counter) walk(id uint64, s Series, visit func(x Sample, how step, adds float64)) {
 	p, known := c.points[id]
 	counted, before := known, -1.0 // counted: before this answer
@@ -210,9 +210,8 @@ func (c *counter) float(id uint64, s Series) float64 {
 	return sum
 }
 
-// native counts a native histogram: all observations, and those at most each bound. The count of all says when the
-// histogram began again; what is at most a bound can also shrink because the buckets became coarser, and that is no
-// reset.
+// native counts a native histogram: all observations, and those up to each bound. The total shows when the histogram
+// began again. The number up to a bound can also shrink because buckets became coarser, which is no reset.
 func (c *counter) native(id uint64, s Series, bounds []float64) (all float64, below []float64) {
 	below = make([]float64, len(bounds))
 	before := make([]float64, len(bounds))
@@ -256,7 +255,7 @@ func (c *counter) scraped(l Labels, from, to int64) bool {
 	return i < len(times) && times[i]+c.ask.shift < to
 }
 
-// pass leaves an answer uncounted: what it belongs to has none. It is asked again from where it was, or goes on from here.
+// pass skips an answer whose group is incomplete. It is asked for again from where it was, or moves on from here.
 func (in *input) pass(a Ask, on bool, next *Cursor) {
 	k := next.asked[in.id]
 	k.until = a.after

@@ -60,7 +60,8 @@ type Cursor struct {
 	fallen    map[uint64]fall   // when a target of an input was last seen to have begun again
 }
 
-// low is since when that is so, and of which input the series is: until it is known whether it began again, more is asked.
+// low records since when a series has been low, and its input: until it is clear whether it began again, a longer window is
+// asked for.
 type low struct {
 	since int64 // ms
 	input uint64
@@ -125,7 +126,7 @@ func (c Cursor) clone() Cursor {
 	return c
 }
 
-// forget drops what has not come for long.
+// forget drops series that have not come for a long time.
 func (c *Cursor) forget(at int64) {
 	maps.DeleteFunc(c.series, func(_ uint64, p point) bool { return at-p.t > Forget.Milliseconds()+MaxWindow.Milliseconds() })
 	maps.DeleteFunc(c.repeats, func(_ uint64, r repeat) bool { return at-r.seen > Forget.Milliseconds()+MaxWindow.Milliseconds() })
@@ -147,7 +148,7 @@ func hash(h uint64, text string) uint64 {
 	return (h ^ 0xff) * prime // 0xff is in no UTF-8 text
 }
 
-// seriesID tells apart the series of a scope. With 10,000 of them two are alike with a chance of 3e-12.
+// seriesID identifies a series within a scope. Among 10,000 series, two collide with a probability of 3e-12.
 func seriesID(input uint64, l Labels) uint64 {
 	h := input
 	for i := range l {

@@ -9,13 +9,13 @@ import (
 	"github.com/serindev/serin/analysis"
 )
 
-// errPromQL says why an expression is refused, and what to do.
+// errPromQL says why an expression is refused, and what to write instead.
 const errPromQL = "%w, and without a Prometheus nothing computes that: write the plain selector of a gauge, or set prometheus.url"
 
-// Fetch answers all asks, in order, from what was scraped. Their windows may end now: it waits for the scrapes that are
-// under way, which takes no longer than one scrape may, so no sample of the window comes late. Expressions of PromQL are refused. Where no target can be read the answer is an error,
-// and the samples are counted once one can be; a target that cannot be read while others can gives no samples, as with
-// Prometheus.
+// Fetch answers all asks, in order, from what was scraped. A window may end now: Fetch waits for the scrapes under way, at
+// most for as long as one scrape may take, so no sample of the window comes late. PromQL expressions are refused. If no
+// target can be read, the answers are errors, and the samples are counted as soon as a target can be read again. If only
+// some targets can be read, the others contribute no samples, as with Prometheus.
 func (s *Source) Fetch(ctx context.Context, asks []analysis.Ask) []analysis.Answer {
 	answers := make([]analysis.Answer, len(asks))
 	if err := s.await(ctx, asks); err != nil {
@@ -42,7 +42,7 @@ func (s *Source) Fetch(ctx context.Context, asks []analysis.Ask) []analysis.Answ
 	return answers
 }
 
-// await waits until nothing is under way that belongs into the windows, and sees to it that nothing is added to them
+// await waits until no scrape is under way whose samples belong in the windows, and makes sure that none are added
 // later.
 func (s *Source) await(ctx context.Context, asks []analysis.Ask) error {
 	var end int64
@@ -68,7 +68,7 @@ func (s *Source) await(ctx context.Context, asks []analysis.Ask) error {
 	return ctx.Err()
 }
 
-// answer gives an ask its series, and the scrapes of their targets where they have to be known.
+// answer returns the series of an ask, and the scrapes of their targets where counting needs them.
 func (s *Source) answer(a analysis.Ask, selection analysis.Selection) analysis.Answer {
 	var out analysis.Answer
 	if out.Err = s.blind(a.To.UnixMilli()); out.Err != nil {
@@ -97,8 +97,8 @@ func (s *Source) answer(a analysis.Ask, selection analysis.Selection) analysis.A
 	return out
 }
 
-// blind says why nothing is known at a time: the last scrape of every target has failed, or there was none yet. Of a time
-// well before the first scrape it is known that there is nothing.
+// blind says why nothing is known about a time: the last scrape of every target failed, or there has been none. Well
+// before the first scrape, it is known that there was nothing.
 func (s *Source) blind(at int64) error {
 	var errs []error
 	for _, t := range s.targets {
@@ -115,8 +115,8 @@ func (s *Source) blind(at int64) error {
 	return errors.Join(errs...)
 }
 
-// cut takes an ask's samples out of a series: those of its window, or the last one if it is asked for at a time. There
-// a series counts as gone, as with Prometheus, when a later scrape of its target was without it, or after
+// cut returns the samples of a series that an ask wants: those of its window, or the last one for an instant ask. For
+// an instant ask a series is gone, as with Prometheus, once a later scrape of its target lacked it, or after
 // [analysis.Stale].
 func (t *target) cut(x *series, a analysis.Ask) []analysis.Sample {
 	from, to := a.From.UnixMilli(), a.To.UnixMilli()
@@ -139,7 +139,7 @@ func (t *target) cut(x *series, a analysis.Ask) []analysis.Sample {
 	return x.samples[j-1 : j : j]
 }
 
-// succeeded are the times of the target's scrapes in the window that an ask needs to know.
+// succeeded returns the times of the target's successful scrapes in the window that an ask needs.
 func (t *target) succeeded(a analysis.Ask) []int64 {
 	from, to := a.ScrapesFrom().UnixMilli(), a.To.UnixMilli()
 	var out []int64

@@ -130,7 +130,7 @@ func (b *builder) add(name string, m *dto.Metric, label, value string, x analysi
 // The schemas of native histograms with exponential buckets; there are others, which are left out.
 const minSchema, maxSchema = -4, 8
 
-// native is a native histogram, or nil where h is a classic one only.
+// native returns the native histogram of h, or nil if h has only classic buckets.
 func native(h *dto.Histogram, count float64) *analysis.Histogram {
 	// A native histogram without observations has an empty span, so that it can be told from a classic one.
 	spans := len(h.GetPositiveSpan()) + len(h.GetNegativeSpan())
@@ -154,8 +154,8 @@ func native(h *dto.Histogram, count float64) *analysis.Histogram {
 	return out
 }
 
-// buckets reads spans of buckets whose counts are given as differences, or, where the histogram has fractions, as they
-// are. What is cut off is left out.
+// buckets reads spans of buckets. Their counts are given as differences, or as absolute values if the histogram has
+// fractions. Counts that are missing at the end are left out.
 func buckets(schema int32, spans []*dto.BucketSpan, deltas []int64, counts []float64) []analysis.Bucket {
 	out := make([]analysis.Bucket, 0, max(len(deltas), len(counts)))
 	index, i, sum := int32(0), 0, int64(0)

@@ -20,7 +20,7 @@ import (
 // accept asks for protobuf, which alone has native histograms, and takes the text that everything speaks.
 const accept = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,text/plain;version=0.0.4;q=0.5"
 
-// target is one address and what it gave. All but the first four is guarded by the source.
+// target is one address and what was read from it. The source guards all fields but the first four.
 type target struct {
 	address string
 	shown   string // without user and password
@@ -142,8 +142,8 @@ func whole(body []byte) error {
 // mixedFor is how long a target is not trusted after two processes have answered at its address.
 const mixedFor = 5 * 60 * 1000
 
-// keep adds the samples of a scrape. It fails, and keeps nothing, where there are too many or where the address stands
-// for several processes: their counters would look like restarts.
+// keep adds the samples of a scrape. It fails and keeps nothing if there are too many, or if several processes answer at
+// the address: their counters would look like restarts.
 func (s *Source) keep(t *target, at int64, families []*dto.MetricFamily) error {
 	found := points(families, at, t.labels)
 	values := 0
@@ -208,7 +208,7 @@ func (s *Source) room(t *target, at int64, found []point) error {
 	return nil
 }
 
-// startOf is when the process that answered was started; 0 where it does not say so.
+// startOf is when the process that answered was started, or 0 if it does not say.
 func startOf(found []point) float64 {
 	for i := range found {
 		if found[i].name == "process_start_time_seconds" {
