@@ -242,6 +242,7 @@ type gateway struct {
 	wrote    time.Duration // since the world began
 	refuses  error
 	silent   bool  // its API does not answer
+	half     bool  // of two replicas one does not answer
 	hangs    bool  // it takes what it is asked and answers nothing
 	broken   error // why what is written cannot be served
 	observed int
@@ -302,6 +303,9 @@ func (g *gateway) Observe(ctx context.Context) (traffic.Observed, error) {
 		main := *served.Main
 		main.Enabled, main.Problem = false, g.broken.Error()
 		o.Configured.Main = &main
+	}
+	if g.half {
+		o.Replicas = append(o.Replicas, traffic.Replica{Name: "traefik-2", Err: "no answer"})
 	}
 	if g.silent {
 		o.Replicas[0] = traffic.Replica{Name: "traefik", Err: "no answer"}
@@ -377,6 +381,9 @@ type users struct {
 	empty    map[string]bool  // metrics without any series, by their names
 	failing  map[string]error // by the name of the template's metric
 	garbage  map[string]bool  // by service
+	swapped  map[string]bool  // metrics whose labels name the other arm
+	hanging  map[string]int   // scrapes, by service, until the first user gives up
+	behind   time.Duration    // samples come so late
 }
 
 // counters of one arm: the samples of its two series, and what is owed to the second.
@@ -422,6 +429,10 @@ func (u *users) scrape(now time.Time) {
 				u.counters[service] = c
 			}
 			n := rate * scrape.Seconds() * part
+			if u.hanging[service] > 0 { // nobody has given up yet
+				u.hanging[service]--
+				n = 0
+			}
 			c.all += n
 			c.bad += n * u.broken[service]
 			for i, v := range []float64{float64(int(c.all)) - float64(int(c.bad)), float64(int(c.bad))} {
@@ -495,6 +506,9 @@ func (u *users) answer(a analysis.Ask) analysis.Answer {
 	target := analysis.Target{Job: "traefik", Instance: "a"}
 	out := analysis.Answer{Scrapes: map[analysis.Target][]int64{target: u.scrapes}}
 	c := u.counters[a.Value]
+	if other := map[string]string{canary: stable, stable: canary}[a.Value]; u.swapped[a.Template.Name] {
+		c = u.counters[other]
+	}
 	if c == nil || u.empty[a.Template.Name] {
 		return out
 	}
@@ -502,7 +516,7 @@ func (u *users) answer(a analysis.Ask) analysis.Answer {
 	for i, code := range []string{"200", "500"} {
 		var in []analysis.Sample
 		for _, x := range view[i] {
-			if x.T > a.From.UnixMilli() && x.T <= a.To.UnixMilli() {
+			if x.T > a.From.UnixMilli() && x.T <= a.To.UnixMilli() && x.T <= time.Now().Add(-u.behind).UnixMilli() {
 				in = append(in, x)
 			}
 		}
