@@ -9,6 +9,7 @@
 package config
 
 //go:generate go test -run ^TestTheSchemaIsTheOneOfTheTypes$ -update .
+//go:generate go test -run ^TestTheDefinitionsAreThoseOfTheSchema$ ../deploy -update
 
 // APIVersion is the version of every document that this package reads.
 const APIVersion = "serin.dev/v1alpha1"

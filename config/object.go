@@ -119,7 +119,7 @@ func (b *jsonBuilder) build(v any) *node {
 }
 
 // confine checks that an object's rollout acts where it may, and says nothing that is read from the daemon's disk. It
-// fills in the namespace that the object has by itself.
+// fills in the object's own namespace where none is named.
 func (c *checker) confine(s *RolloutSpec, l Loader) {
 	if g := s.Traffic.gateway(); g != nil {
 		g.confine(c, l)
@@ -130,7 +130,7 @@ func (c *checker) confine(s *RolloutSpec, l Loader) {
 		if d := step.Deploy; d != nil {
 			c.reaches(at.in("deploy"), d.Namespace, l)
 			if d.Template.File != "" {
-				c.fail(at.in("deploy", "template"), "is the name of a file, and an object has none next to it: write the PodTemplate itself here")
+				c.fail(at.in("deploy", "template"), "is the name of a file, and an object has no files: write the PodTemplate itself here")
 			}
 		}
 	}
@@ -147,7 +147,7 @@ func (c *checker) confineWork(at place, j *JobSpec, w *WebhookSpec, l Loader) {
 	if j != nil {
 		c.reaches(at.in("job"), j.Namespace, l)
 		if j.Manifest.File != "" {
-			c.fail(at.in("job", "manifest"), "is the name of a file, and an object has none next to it: write the Job itself here")
+			c.fail(at.in("job", "manifest"), "is the name of a file, and an object has no files: write the Job itself here")
 		}
 	}
 	if w != nil {
@@ -156,8 +156,8 @@ func (c *checker) confineWork(at place, j *JobSpec, w *WebhookSpec, l Loader) {
 	}
 }
 
-// reaches refuses a namespace in which the object's rollouts may not act. Without it everybody who may write Rollouts
-// somewhere could act, by the daemon's rights, wherever the daemon may.
+// reaches refuses a namespace in which the object's rollouts may not act. Otherwise anyone who may write Rollouts in
+// one namespace could act, with the daemon's rights, in all of the daemon's.
 func (c *checker) reaches(at place, namespace Namespace, l Loader) {
 	own := c.src.object.Namespace
 	if namespace == "" || string(namespace) == own || slices.Contains(l.Objects.Reach[own], string(namespace)) {

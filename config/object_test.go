@@ -102,11 +102,11 @@ func TestAnObjectIsRefusedWithThePathOfTheField(t *testing.T) {
 		},
 		"a file with a Job": {
 			change: []string{"{promote: {}}", "{job: {manifest: /var/lib/serin/serin.token}}, {promote: {}}"},
-			want:   "Rollout pro/shop: steps[1].job.manifest: is the name of a file, and an object has none",
+			want:   "Rollout pro/shop: steps[1].job.manifest: is the name of a file, and an object has no files",
 		},
 		"a file with a pod template": {
 			change: []string{"{promote: {}}", "{deploy: {deployment: shop, template: t.yaml}}, {promote: {}}"},
-			want:   "Rollout pro/shop: steps[1].deploy.template: is the name of a file, and an object has none",
+			want:   "Rollout pro/shop: steps[1].deploy.template: is the name of a file, and an object has no files",
 		},
 		"a password in a file": {
 			objects: Objects{Hosts: []string{"traefik.example.com"}},
@@ -129,7 +129,7 @@ func TestAnObjectIsRefusedWithThePathOfTheField(t *testing.T) {
 			objects: Objects{Hosts: []string{"*.example.com"}},
 			change:  []string{"{promote: {}}", "{promote: {}}, {webhook: {url: 'https://chat.example.com/hook'}}"},
 		},
-		"a host next to the one that is named": {
+		"a host that only looks like the one that is named": {
 			objects: Objects{Hosts: []string{"*.example.com"}},
 			change:  []string{"{promote: {}}", "{promote: {}}, {webhook: {url: 'https://evilexample.com/hook'}}"},
 			want:    "Rollout pro/shop: steps[2].webhook.url: Serin calls no host",

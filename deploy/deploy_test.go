@@ -152,7 +152,8 @@ daemon: {log: {format: json}, retention: {evidence: 30d}}
 // variants of the chart's values, by what they are for.
 var variants = map[string]string{
 	"as it is": "", "without TLS": "tls: {insecure: true}", "with everything": everything,
-	"with few rights": "rbac: {jobs: false, createCanary: false}\nnetworkPolicy: {enabled: false}\npodDisruptionBudget: {enabled: false}\nexistingConfigMap: mine\nstore: {sqlite: {existingClaim: mine}}",
+	"with custom resources": "namespaces: [NS]\ncustomResources: {enabled: true, install: false, aggregateRoles: false, reach: {NS: [NS2]}, hosts: [traefik.NS2.svc]}\nauth: {kubernetes: true}",
+	"with few rights":       "rbac: {jobs: false, createCanary: false}\nnetworkPolicy: {enabled: false}\npodDisruptionBudget: {enabled: false}\nexistingConfigMap: mine\nstore: {sqlite: {existingClaim: mine}}",
 }
 
 func TestTheChartIsAcceptedByTheAPIServerFieldByField(t *testing.T) {

@@ -21,7 +21,7 @@ import (
 	"github.com/serindev/serin/internal/testbed/testcluster"
 )
 
-// team is what the people of a service need besides Kubernetes' own roles: the chart's ClusterRoles, which aggregate to
+// team is what the people of a service need in addition to Kubernetes' own roles: the chart's ClusterRoles, which aggregate to
 // those, bound to two ServiceAccounts. Only one of them may answer gates.
 const team = `
 apiVersion: rbac.authorization.k8s.io/v1

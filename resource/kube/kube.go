@@ -263,7 +263,7 @@ func (c *Cluster) Changed() <-chan struct{} { return c.changed }
 func (c *Cluster) stir() {
 	select {
 	case c.changed <- struct{}{}:
-	default: // it is told of already
+	default: // a change is pending already
 	}
 }
 

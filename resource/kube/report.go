@@ -24,8 +24,7 @@ import (
 const (
 	// writeGap is the least time between two statuses of one object.
 	writeGap = time.Second
-	// underWay is how often a rollout with a release is looked at although nobody tells of it: trouble that comes and goes
-	// is no event.
+	// underWay is how often a rollout with a release is looked at without a reason: trouble that comes and goes is no event.
 	underWay = 5 * time.Second
 	// againAfter is how long a write that was refused waits for the next try.
 	againAfter = 5 * time.Second
@@ -242,7 +241,7 @@ func (c *Cluster) loadedOf(k key) (Loaded, bool) {
 	return l, ok
 }
 
-// before is the status that an object has, and when it was written here: the watch may not have told of that yet.
+// before is the status that an object has, and when it was written here: the watch may not have reported that yet.
 func (c *Cluster) before(k key, u *unstructured.Unstructured) (s resource.Status, at time.Time) {
 	c.mu.Lock()
 	w, ok := c.written[k]
@@ -311,7 +310,7 @@ func (c *Cluster) apply(ctx context.Context, k key, u *unstructured.Unstructured
 	return ignoreGone(err)
 }
 
-// bare is an object as server-side apply finds it. With its UID nothing is made again where it is gone.
+// bare is an object as server-side apply finds it. Its UID keeps an object that is gone from being created again.
 func bare(u *unstructured.Unstructured) *unstructured.Unstructured {
 	return &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": Group + "/" + Version, "kind": u.GetKind(),

@@ -56,7 +56,7 @@ type Cluster struct {
 
 var _ server.Authenticator = (*Cluster)(nil)
 
-// verified is whose a token is; known is false for nobody's.
+// verified says whose token it is; known is false for a token that the cluster does not know.
 type verified struct {
 	who   authenticationv1.UserInfo
 	known bool
