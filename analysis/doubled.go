@@ -13,6 +13,10 @@ var scrapeLabels = []string{
 	"__replica__", "endpoint", "job", "monitor", "prometheus", "prometheus_replica", "receive", "receive_replica", "replica", "tenant_id",
 }
 
+// jobLabels are those of scrapeLabels that an application may have as well, for the paths or the tenants that it counts
+// apart. They are a scrape's only where the jobs differ too.
+var jobLabels = []string{"endpoint", "tenant_id"}
+
 // slack is how far apart two scrapes of one process have to be before the later one must not be lower: what a scrape may
 // take, and what clocks may differ by.
 const slack = 10 * time.Second
@@ -31,8 +35,8 @@ func scraping(l Labels) string {
 // sameProcess tells whether two series are of one process by their labels: one address, and no difference but by which
 // scrape they were got. A label that only one of them has may be its job's; one that differs tells processes apart.
 func sameProcess(a, b Labels) bool {
-	address, differs := a.Get("instance"), false
-	if address != b.Get("instance") || address == "" && a.Get("job") != b.Get("job") {
+	address, differs, jobs := a.Get("instance"), false, a.Get("job") != b.Get("job")
+	if address != b.Get("instance") || address == "" && jobs {
 		return false
 	}
 	for len(a) > 0 || len(b) > 0 {
@@ -45,7 +49,7 @@ func sameProcess(a, b Labels) bool {
 			b = b[1:]
 		default:
 			if a[0].Value != b[0].Value {
-				if !slices.Contains(scrapeLabels, a[0].Name) {
+				if !slices.Contains(scrapeLabels, a[0].Name) || !jobs && slices.Contains(jobLabels, a[0].Name) {
 					return false
 				}
 				differs = true
