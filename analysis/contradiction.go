@@ -177,9 +177,10 @@ func bothArms(o *judge.Observation) bool {
 	return (o.Absent == "" || o.Absent == judge.WarmingUp) && !o.Canary.Missing && !o.Baseline.Missing
 }
 
-// divides tells whether a metric has an exposure of both arms that has to divide as the requests do.
+// divides tells whether a metric has an exposure of both arms that has to divide as the requests do. That of a dry run does
+// not, since people would have to look at it before the release goes on.
 func (p *Plan) divides(r *reading) bool {
-	if _, ok := r.metric.Baseline.(Concurrent); !ok || r.metric.Uneven {
+	if _, ok := r.metric.Baseline.(Concurrent); !ok || r.metric.Uneven || r.metric.DryRun {
 		return false
 	}
 	if _, ok := r.metric.Source.(Gauge); ok {

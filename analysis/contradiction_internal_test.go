@@ -116,8 +116,8 @@ func TestExposuresThatAreNotOfTheRequestsAreFound(t *testing.T) {
 // quarter passed.
 func TestALookSaysWhichExposureContradictsTheRequests(t *testing.T) {
 	orders := Metric{Name: "orders", Source: Ratio{Good: `orders_total{arm="${arm}"}`, Total: `visits_total{arm="${arm}"}`}}
-	uneven := orders
-	uneven.Uneven = true
+	uneven, dry := orders, orders
+	uneven.Uneven, dry.DryRun = true, true
 	more := func(name, samples string) []made {
 		return []made{series(`orders_total{arm="`+name+`"}`, samples), series(`visits_total{arm="`+name+`"}`, samples)}
 	}
@@ -135,6 +135,7 @@ func TestALookSaysWhichExposureContradictsTheRequests(t *testing.T) {
 		"and the weight where there are no requests to be seen":      {orders, swapped, Split{}, judge.AgainstWeight},
 		"and another metric where the weight is not to be trusted":   {orders, append(swapped, requests...), Split{Off: true}, "errors"},
 		"right ones contradict nothing":                              {orders, append(right, requests...), Split{}, ""},
+		"a dry run holds nothing back":                               {dry, append(swapped, requests...), Split{}, ""},
 		"an exposure that is not the users' need not divide as they": {uneven, append(swapped, requests...), Split{}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {

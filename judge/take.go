@@ -10,7 +10,7 @@ func Take(j Judge, e Evidence, l Look) (Evidence, Verdict) {
 		l.Requests = nil
 	}
 	e, v := j.Look(e, l)
-	v.Blind, v.Contradictions = l.blind(), l.Contradictions
+	v.Blind, v.Contradictions = l.blind(v), l.Contradictions
 	if !l.Unsettled {
 		return e, v
 	}
@@ -21,8 +21,11 @@ func Take(j Judge, e Evidence, l Look) (Evidence, Verdict) {
 	return e, v
 }
 
-// blind tells whether nothing of any metric could be seen.
-func (l Look) blind() bool {
-	seen := func(o Observation) bool { return o.Absent != NoData && o.Absent != Unreachable }
+// blind tells whether nothing could be seen of any metric that has a say in v.
+func (l Look) blind(v Verdict) bool {
+	seen := func(o Observation) bool {
+		return o.Absent != NoData && o.Absent != Unreachable &&
+			!slices.ContainsFunc(v.Metrics, func(m MetricVerdict) bool { return m.DryRun && m.Metric == o.Metric })
+	}
 	return l.Excluded == "" && len(l.Observations) > 0 && !slices.ContainsFunc(l.Observations, seen)
 }

@@ -74,3 +74,13 @@ func TestWhatIsUnsettledWithholdsAPassAndNoFail(t *testing.T) {
 		})
 	}
 }
+
+func TestADryRunShowsNothingOfACanary(t *testing.T) {
+	dry := says{verdict: judge.Verdict{Metrics: []judge.MetricVerdict{{Metric: "errors"}, {Metric: "tried", DryRun: true}}}}
+	gone := judge.Look{Observations: []judge.Observation{{Metric: "errors", Absent: judge.NoData}, {Metric: "tried"}}}
+	_, v := judge.Take(dry, nil, gone)
+	require.True(t, v.Blind, "it decides nothing, so it protects nobody")
+	gone.Observations[0].Absent = ""
+	_, v = judge.Take(dry, nil, gone)
+	require.False(t, v.Blind)
+}

@@ -486,7 +486,8 @@ func lacksOf(v judge.Verdict, before []Lack, now time.Time) (out []Lack) {
 // blind tells whether a verdict shows nothing of a canary that serves users: no metric could be asked, or all data is gone
 // although the canary has served requests. A canary without any data so far may not have had a user yet.
 func blind(v judge.Verdict) bool {
-	if v.Reason == judge.Unreachable && !slices.ContainsFunc(v.Metrics, func(m judge.MetricVerdict) bool { return m.Reason != judge.Unreachable }) {
+	asked := func(m judge.MetricVerdict) bool { return !m.DryRun && m.Reason != judge.Unreachable }
+	if v.Reason == judge.Unreachable && !slices.ContainsFunc(v.Metrics, asked) {
 		return true
 	}
 	serves := v.SampleRatio != nil && v.SampleRatio.Canary > 0 ||

@@ -179,6 +179,8 @@ func TestNothingOfACanaryThatServesUsersIsBlindness(t *testing.T) {
 			judge.Verdict{Reason: judge.NoData, Blind: true, Metrics: []judge.MetricVerdict{metric(judge.NoData, 0)}, SampleRatio: split(0)}, false},
 		{"it is a quiet night", judge.Verdict{Reason: judge.NoData, Metrics: []judge.MetricVerdict{metric(judge.NoData, 7)}, SampleRatio: split(7)}, false},
 		{"not one metric can be asked", judge.Verdict{Reason: judge.Unreachable, Metrics: []judge.MetricVerdict{metric(judge.Unreachable, 0)}}, true},
+		{"only a dry run can be asked", judge.Verdict{Reason: judge.Unreachable, Metrics: []judge.MetricVerdict{metric(judge.Unreachable, 7),
+			{Metric: "tried", DryRun: true, Reason: judge.Undecided}}}, true},
 		{"one of two can be asked", judge.Verdict{Reason: judge.Unreachable, Metrics: []judge.MetricVerdict{metric(judge.Unreachable, 7), metric(judge.Undecided, 7)}}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
