@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -69,7 +68,7 @@ var tokenName = regexp.MustCompile(`^[a-z0-9]([-_a-z0-9]{0,61}[a-z0-9])?$`)
 // reservedNames are the authors of events that no person causes.
 var reservedNames = []string{"serin", "judge", "gateway", "webhook"}
 
-// LoadTokens reads a file of tokens. A missing file is an error that wraps [fs.ErrNotExist]: a mistyped path must not
+// LoadTokens reads a file of tokens. A missing file is an error that wraps [os.ErrNotExist]: a mistyped path must not
 // silently lock everyone out.
 func LoadTokens(path string) ([]Token, error) {
 	f, err := os.Open(path) //nolint:gosec // the operator says where the tokens are
@@ -278,16 +277,4 @@ func parseHash(text string) (hash, error) {
 		return hash{}, fmt.Errorf("key: %w", err)
 	}
 	return hash{time: passes, memory: memory, threads: uint8(threads), salt: salt, key: key}, nil
-}
-
-// TokensExist tells whether there is a file of tokens at path. Any other trouble than its absence is returned.
-func TokensExist(path string) (bool, error) {
-	_, err := os.Stat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return false, nil
-	case err != nil:
-		return false, fmt.Errorf("look for tokens: %w", err)
-	}
-	return true, nil
 }
