@@ -113,6 +113,10 @@ type LogEvidence struct {
 // LeansFrom is the logarithm of the odds from which on a metric leans towards worse: 3 to 1.
 const LeansFrom = 1.0986122886681098
 
+// BeyondFrom is the logarithm of the odds for "worse by more than the margin" that a fail needs, in addition to its
+// evidence: 20 to 1.
+const BeyondFrom = 2.995732273553991
+
 // SampleRatio is the test of the split that the gateway made against the weight in force, since the last change
 // of weight.
 type SampleRatio struct {

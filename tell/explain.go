@@ -202,6 +202,9 @@ func evidence(m judge.MetricVerdict) string {
 	if m.Outcome == judge.Fail {
 		return worse
 	}
+	if l.Worse >= l.FailsFrom && l.Beyond < judge.BeyondFrom { // or a reader takes it for a fail
+		worse += fmt.Sprintf(", but %s for “worse by more than the margin”, needed %s", figures.Odds(l.Beyond), figures.Odds(judge.BeyondFrom))
+	}
 	what := "“worse by the margin”"
 	if m.Goal {
 		what = "“no better”"

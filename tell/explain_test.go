@@ -53,6 +53,10 @@ func TestExplain(t *testing.T) {
 		}, "errors: canary 61 of 2,034 (3.0%) against baseline 41 of 8,120 (0.50%): ratio 1.0, at least 3.1 (99%), at most 9.2 (95%); " +
 			"within the margin (ratio 3.0); evidence 1 : 2 against “no worse”, needed 100 : 1; " +
 			"1 : 400 against “worse by the margin”, needed 20 : 1 → inconclusive, undecided"},
+		{"evidence is enough and the odds for more than the margin are not", func(m *judge.MetricVerdict) {
+			m.Outcome, m.Reason, m.LogEvidence.Worse, m.LogEvidence.Beyond = judge.Inconclusive, judge.Undecided, math.Log(370), math.Log(12)
+		}, "evidence 370 : 1 against “no worse”, needed 100 : 1, but 12 : 1 for “worse by more than the margin”, needed 20 : 1; " +
+			"1 : 400 against “worse by the margin”, needed 20 : 1 → inconclusive, undecided"},
 		{"without any data there is no ratio", func(m *judge.MetricVerdict) {
 			*m = judge.MetricVerdict{Metric: "errors", Kind: judge.Counts, Outcome: judge.Inconclusive, Reason: judge.NoData, Detail: "no series", Optional: true}
 		}, "errors: canary nothing yet against baseline nothing yet: there is no data to compare yet → inconclusive, no new data (no series); optional"},
@@ -174,6 +178,16 @@ trouble: store: disk is full`, tell.Explain(view).String())
 	require.Contains(t, tell.Explain(view).Noise, "the evidence began again; nothing is known yet")
 
 	require.Equal(t, "rollout shop has had no release", tell.Explain(record.View{Rollout: "shop"}).String())
+}
+
+func TestWhatLeansSaysBothThingsThatAFailNeeds(t *testing.T) {
+	m := errorsVerdict()
+	m.Outcome, m.Reason, m.Leaning, m.Leading = judge.Inconclusive, judge.Undecided, true, 5
+	m.LogEvidence.Worse, m.LogEvidence.Beyond = math.Log(370), math.Log(12)
+	v := judge.Verdict{Outcome: m.Outcome, Reason: m.Reason, Look: 7, At: epoch, Leaning: true, Enough: true, Decisive: "errors", Metrics: []judge.MetricVerdict{m}}
+	s := rollout.State{Phase: rollout.Active, Step: 2, InForce: true, InForceSince: epoch, Look: &v}
+	require.Contains(t, tell.Waiting(s, pipeline(), epoch.Add(time.Hour)), "(errors looks 5.0 times the baseline's; evidence 370 : 1 that it is worse, "+
+		"12 : 1 that it is by more than the margin; to fail it needs 100 : 1 and 20 : 1)")
 }
 
 func TestNextOfEveryStep(t *testing.T) {

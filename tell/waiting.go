@@ -2,7 +2,6 @@ package tell
 
 import (
 	"fmt"
-	"math"
 	"strings"
 	"time"
 
@@ -197,8 +196,9 @@ func (w waiting) gate(h rollout.NeedsAnswer) string {
 func (w waiting) leaning() string {
 	for _, m := range w.s.Look.Metrics {
 		if m.Leaning && !m.DryRun {
-			return fmt.Sprintf(" (%s looks %.2g times the baseline's, %.3g : 1 for that; to fail it needs %.3g : 1)",
-				m.Metric, m.Leading, math.Exp(m.LogEvidence.Beyond), math.Exp(m.LogEvidence.FailsFrom))
+			l := m.LogEvidence
+			return fmt.Sprintf(" (%s looks %s times the baseline's; evidence %s that it is worse, %s that it is by more than the margin; to fail it needs %s and %s)",
+				m.Metric, figures.Number(m.Leading), figures.Odds(l.Worse), figures.Odds(l.Beyond), figures.Odds(l.FailsFrom), figures.Odds(judge.BeyondFrom))
 		}
 	}
 	return ""

@@ -13,9 +13,6 @@ import (
 // need time to show it.
 const passAfterDefault = 10 * time.Minute
 
-// needed are the odds from which on a metric may fail: the canary is worse by more than the margin, not only worse.
-var needed = math.Log(20)
-
 // standing is what the decision about a metric needs to know in addition to its evidence.
 type standing struct {
 	reason   judge.Reason // why the metric could not be judged in this look; empty otherwise
@@ -35,7 +32,9 @@ type direction struct {
 }
 
 // fails says whether the evidence, brought to where it is held against the threshold, fails the metric.
-func (d *direction) fails(evidence, from float64) bool { return evidence >= from && d.Beyond >= needed }
+func (d *direction) fails(evidence, from float64) bool {
+	return evidence >= from && d.Beyond >= judge.BeyondFrom
+}
 
 // ask puts the comparisons from index lo up to hi, those of one direction, together.
 func (m *metric) ask(r *record, lo, hi int) direction {

@@ -62,7 +62,7 @@ func (j *Judge) Fails(name string, p Pace, ratio float64) (Prospect, error) {
 	}
 	out.Gains = m.gains(p, ratio, 1)
 	// It also has to be told from one that is within its margin.
-	odds := Prospect{Needs: (needed + math.Ln2) * p.slower(), Gains: m.gains(p, ratio, m.marginAt(p.Base))}
+	odds := Prospect{Needs: (judge.BeyondFrom + math.Ln2) * p.slower(), Gains: m.gains(p, ratio, m.marginAt(p.Base))}
 	if odds.Needs*out.Gains > out.Needs*odds.Gains {
 		out = odds
 	}
