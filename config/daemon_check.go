@@ -269,9 +269,28 @@ func (c *checker) metricsFrom(at place, p *PrometheusSpec) {
 	case p.Scrape == nil:
 	case p.ScrapeInterval != nil:
 		c.fail(at.in("scrapeInterval"), "it is for a Prometheus: expected scrape.interval")
+	case c.scrapedTwice(at.in("scrape", "targets"), p.Scrape.Targets):
 	case p.Scrape.Interval != nil && (time.Duration(*p.Scrape.Interval) < leastScrape || time.Duration(*p.Scrape.Interval) > mostScrape):
 		c.fail(at.in("scrape", "interval"), "expected %s to %s", leastScrape, mostScrape)
 	}
+}
+
+// scrapedTwice refuses targets of one process, as the daemon would when it starts.
+func (c *checker) scrapedTwice(at place, targets []URL) (found bool) {
+	first := map[string]int{}
+	for i, target := range targets {
+		u, err := url.Parse(string(target))
+		if err != nil {
+			continue
+		}
+		if j, seen := first[u.Host]; seen {
+			c.fail(at.in(i), "has the host and port of targets[%d]: everything there would be counted twice", j)
+			found = true
+			continue
+		}
+		first[u.Host] = i
+	}
+	return found
 }
 
 // Bounds on the scrape interval: targets must not suffer, and series must not count as gone between two scrapes.

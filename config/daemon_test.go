@@ -158,6 +158,7 @@ func TestMetricsComeFromAPrometheusOrAreScraped(t *testing.T) {
 		"{scrape: {targets: []}}":                                                            "prometheus.scrape.targets",
 		"{scrape: {targets: ['127.0.0.1:8082']}}":                                            "prometheus.scrape.targets[0]",
 		"{scrape: {targets: ['http://b/metrics'], interval: 2m}}":                            "expected 100ms to 1m0s",
+		"{scrape: {targets: ['http://b/metrics', 'http://c/metrics', 'http://b/other']}}":    "prometheus.scrape.targets[2]: has the host and port of targets[0]",
 		"{scrapeInterval: 5s, scrape: {targets: ['http://b/metrics']}}":                      "expected scrape.interval",
 		"{scrape: {targets: ['http://b/metrics']}}\n  spinnaker: {listen: '127.0.0.1:8090'}": "its metrics are queries: expected prometheus.url",
 	} {
