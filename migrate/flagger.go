@@ -292,7 +292,7 @@ func (r *release) flaggerHook(o *object) {
 		r.after = append([]step{{kind: "gate", name: name, comment: "was asked for at " + url}}, r.after...)
 		r.pace.Gates++
 	case "pre-rollout":
-		s.comment = "Flagger sends a body of its own, with name, namespace and metadata; what answers may have to be told by body"
+		s.comment = "Flagger adds a phase and a checksum to this body; change it if the receiver needs them"
 		r.hook(o, &r.before, s)
 	case "rollout":
 		s.comment = "called once here, before the first weight; Flagger calls it at each check"

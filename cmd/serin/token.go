@@ -25,8 +25,8 @@ func (a *app) tokenCmd() *cobra.Command {
 		Long: `Make, list and revoke the tokens in the file that the daemon's configuration names (auth.tokens). The file holds
 hashes only: a token is shown once, when it is made.
 
-Roles: viewer (read), operator (start, pause, resume, roll back, cancel, answer gates that name nobody), admin
-(everything), and any other that a gate names as its approvers.`,
+Roles: viewer (read), operator (start, pause, resume, promote, roll back, undo, cancel, dismiss alarms, answer gates that
+name nobody), admin (everything), and any other that a gate names as its approvers.`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
