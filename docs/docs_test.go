@@ -61,6 +61,7 @@ var elsewhere = map[string]string{
 	"kubernetes.md: kubectl -n pro apply":    "e2e/cluster and resource/kube: the same by kubectl, with a rollout of its own",
 	"kubernetes.md: ln -s":                   "e2e/cluster: the plugin is called by kubectl, with a rollout of its own",
 	"kubernetes.md: kubectl -n pro wait":     "e2e/cluster and resource/kube: the same by kubectl, with a rollout of its own",
+	"install.md: ":                           "e2e: a release is made, its checksums are checked and its archives opened; the rest needs GitHub and a registry",
 	"migration.md: ":                         "e2e/cluster: every command runs there on a real API server, with the other controller's objects and with users",
 }
 
