@@ -59,7 +59,7 @@ func TestAnObjectIsReadAsADocumentOfItsNamespace(t *testing.T) {
 	require.Zero(t, set.Files, "an object is no file")
 }
 
-func TestAnObjectIsRefusedWithThePathOfTheField(t *testing.T) {
+func TestAnObjectIsRefusedWithThePathOfTheField(t *testing.T) { //nolint:funlen // a table
 	t.Parallel()
 	for name, c := range map[string]struct {
 		objects Objects
