@@ -17,8 +17,9 @@ import (
 	"github.com/serindev/serin/internal/testbed"
 )
 
-// lease is how long the daemons of these tests wait for a leader that is silent.
-const lease = 3 * time.Second
+// lease is how long the daemons of these tests wait for a leader that is silent. A busy machine may hold up the API
+// server, and with it a renewal, for some seconds.
+const lease = 9 * time.Second
 
 const replicaYAML = `apiVersion: serin.dev/v1alpha1
 kind: Daemon
