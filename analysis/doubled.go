@@ -109,7 +109,9 @@ func several(series []Series) bool {
 		address := s.Labels.Get("instance")
 		if l, ok := first[address]; !ok {
 			first[address] = s.Labels
-		} else if slices.ContainsFunc(scrapeLabels, func(name string) bool { return l.Get(name) != s.Labels.Get(name) }) {
+		} else if slices.ContainsFunc(scrapeLabels, func(name string) bool {
+			return !slices.Contains(jobLabels, name) && l.Get(name) != s.Labels.Get(name)
+		}) {
 			return true
 		}
 	}

@@ -36,4 +36,8 @@ func TestTwoJobsMayNameThePortOfOneProcessDifferently(t *testing.T) {
 	}
 	require.True(t, sameProcess(of("shop", "http"), of("pods", "web")))
 	require.False(t, sameProcess(of("shop", "http"), of("shop", "web")))
+
+	one := func(l Labels) Series { return Series{Labels: l} }
+	require.False(t, several([]Series{one(of("shop", "/cart")), one(of("shop", "/pay"))}), "and thousands of paths or tenants are not compared with each other")
+	require.True(t, several([]Series{one(of("shop", "http")), one(of("pods", "web"))}))
 }
