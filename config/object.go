@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Object is a document that is an object in a cluster: a custom resource of kind Rollout or Analysis. It is read as a
@@ -23,6 +24,8 @@ type Object struct {
 	ObjectID
 	// Generation is Kubernetes' own: it counts the changes of the spec.
 	Generation int64
+	// Created is when the object was made: of two that claim the same, the older one keeps it.
+	Created time.Time
 	// Spec is JSON.
 	Spec json.RawMessage
 }
@@ -221,6 +224,13 @@ func (n *sight) from(d document) *sight {
 	out := n.seen[namespace]
 	if out == nil {
 		out = &sight{analyses: seenFrom(namespace, n.analyses), lost: seenFrom(namespace, n.lost)}
+		for name, source := range out.lost {
+			// One of the namespace's own that is wrong must not be replaced by a file's of the same name, unnoticed.
+			own := ObjectID{namespace, name}
+			if _, good := n.analyses[own.String()]; !good && source == (ObjectSource{KindAnalysis, own.Namespace, own.Name}).String() {
+				delete(out.analyses, name)
+			}
+		}
 		n.seen[namespace] = out
 	}
 	return out

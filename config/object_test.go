@@ -251,3 +251,42 @@ func TestAnObjectOfAnyFormIsReadOrRefused(t *testing.T) {
 		require.NotEmpty(t, set.Errors, spec)
 	}
 }
+
+func TestNobodyTakesAnothersRolloutAwayByClaimingTheSame(t *testing.T) {
+	t.Parallel()
+	pro, dev := rolloutObject(t, "pro", "shop"), rolloutObject(t, "dev", "shop", "shop.example.com", "dev.example.com")
+	pro.Created, dev.Created = time.Unix(1, 0), time.Unix(2, 0)
+	hostile := rolloutObject(t, "dev", "shop")
+	hostile.Generation, hostile.Created = 2, dev.Created
+	check := func(set *state) {
+		t.Helper()
+		r, ok := set.Rollout("pro.shop")
+		require.True(t, ok)
+		require.False(t, r.Outdated)
+		require.Len(t, set.Errors, 1)
+		require.Equal(t, "Rollout dev/shop", set.Errors[0].File)
+	}
+	running := setOf(Loader{}, setOf(Loader{}, nil, dev, pro), hostile, pro)
+	check(running)
+	check(setOf(Loader{}, running, hostile, pro))
+	check(setOf(Loader{}, nil, hostile, pro)) // after a restart
+	inFile := file{name: "shop.yaml", body: []byte("apiVersion: serin.dev/v1alpha1\nkind: Rollout\nmetadata: {name: shop}\nspec:" +
+		strings.ReplaceAll(strings.ReplaceAll(shop, "\n", "\n  "), "{traefik: {", "{traefik: {namespace: pro, "))}
+	set := Loader{}.next([]file{hostile.file(), inFile}, nil)
+	_, ok := set.Rollout("shop")
+	require.True(t, ok, "a file goes before an object: %v", set.Errors)
+	require.Len(t, set.Errors, 1)
+}
+
+func TestAnAnalysisThatIsWrongIsNotReplacedByAFilesOfTheSameName(t *testing.T) {
+	t.Parallel()
+	inFile := file{name: "shared.yaml", body: []byte("apiVersion: serin.dev/v1alpha1\nkind: Analysis\nmetadata: {name: slow}\nspec: {metrics: [{name: errors, preset: traefik-errors}]}\n")}
+	own := object(t, KindAnalysis, "pro", "slow", "metrics: [{name: errors, preset: nonsense}]")
+	r := rolloutObject(t, "pro", "shop", "traefik-web", "slow")
+	set := Loader{}.next([]file{inFile, own.file(), r.file()}, nil)
+	require.Empty(t, set.Rollouts)
+	require.Contains(t, set.Errors.Error(), "analysis slow is in Analysis pro/slow, which has errors")
+	elsewhere := rolloutObject(t, "dev", "shop", "traefik-web", "slow")
+	set = Loader{}.next([]file{inFile, own.file(), elsewhere.file()}, nil)
+	require.Len(t, set.Rollouts, 1, "the others' is the file's")
+}

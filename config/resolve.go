@@ -247,13 +247,13 @@ func (r *resolver) all() []documentRef {
 	return out
 }
 
-// doubles removes files that declare what others declare, and reports whether there were any. A file that was there
-// before keeps its documents; where both are new, neither can be trusted.
+// doubles removes files that declare what others declare, and reports whether there were any. Which of two stays,
+// [resolver.first] says.
 func (r *resolver) doubles() bool {
 	bad := map[*loaded]bool{}
 	for _, c := range clashes(r.all()) {
 		for _, pair := range [][2]documentRef{{c.a, c.b}, {c.b, c.a}} {
-			if me, other := pair[0], pair[1]; !r.had(me) || r.had(other) { // otherwise it was here first
+			if me, other := pair[0], pair[1]; !r.first(me, other, c.claim) {
 				me.file.errs = append(me.file.errs, c.error(me.doc, other.doc))
 				bad[me.file] = true
 			}
@@ -269,10 +269,26 @@ func (r *resolver) doubles() bool {
 	return len(bad) > 0
 }
 
-// had reports whether the document was already part of the set, from this file.
-func (r *resolver) had(d documentRef) bool {
+// first reports whether me keeps what other claims too. The one that had it before keeps it. After a restart nobody had
+// anything: then a file goes before an object, so that nobody who may only write objects takes a file's rollout away, and
+// an older object before a younger one. Of two new files neither can be trusted.
+func (r *resolver) first(me, other documentRef, c claim) bool {
+	mine, others := r.had(me, c), r.had(other, c)
+	switch {
+	case mine != others:
+		return mine
+	case mine || me.file.object == nil:
+		return !mine && other.file.object != nil
+	}
+	return other.file.object != nil && me.file.object.Created.Before(other.file.object.Created)
+}
+
+// had reports whether the document was already part of the set, from this file and with this claim.
+func (r *resolver) had(d documentRef, c claim) bool {
 	old, ok := r.before.files[d.file.name]
-	return ok && slices.ContainsFunc(old.docs, func(o parsed) bool { return o.kind == d.doc.kind && o.name == d.doc.name })
+	return ok && slices.ContainsFunc(old.docs, func(o parsed) bool {
+		return o.kind == d.doc.kind && o.name == d.doc.name && slices.Contains(o.claims(), c)
+	})
 }
 
 // clash is a pair of documents that cannot coexist.

@@ -22,6 +22,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -79,6 +80,7 @@ type Config struct {
 type Document struct {
 	Kind, Namespace, Name string
 	Generation            int64
+	Created               time.Time
 	Spec                  json.RawMessage
 }
 
@@ -141,7 +143,7 @@ func New(c Config) (*Cluster, error) {
 	if out.leads == nil {
 		out.leads = func() error { return nil }
 	}
-	namespaces := c.Namespaces
+	namespaces := slices.Compact(slices.Sorted(slices.Values(c.Namespaces)))
 	if len(namespaces) == 0 {
 		namespaces = []string{metav1.NamespaceAll}
 	}
@@ -321,7 +323,8 @@ func document(kind string, u *unstructured.Unstructured) read {
 		spec = nil // what came as JSON can be written as such
 	}
 	return read{u.GetUID(), Document{
-		Kind: kind, Namespace: u.GetNamespace(), Name: u.GetName(), Generation: u.GetGeneration(), Spec: spec,
+		Kind: kind, Namespace: u.GetNamespace(), Name: u.GetName(), Generation: u.GetGeneration(),
+		Created: u.GetCreationTimestamp().Time, Spec: spec,
 	}}
 }
 
