@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -144,6 +147,8 @@ type world struct {
 	objects *kube.Cluster
 	engine  *engine
 	admin   dynamic.NamespaceableResourceInterface
+	lost    atomic.Bool  // this daemon does not lead now
+	asked   atomic.Int32 // how often it was asked so since
 }
 
 var rollouts = schema.GroupVersionResource{Group: "serin.dev", Version: "v1alpha1", Resource: "rollouts"}
@@ -158,7 +163,7 @@ func newWorld(t *testing.T, allowed bool) *world {
 		w.allow()
 	}
 	var err error
-	w.objects, err = kube.New(kube.Config{REST: c.ServiceAccount(t, w.ns, "serin"), Namespaces: []string{w.ns}, Log: slog.New(slog.DiscardHandler)})
+	w.objects, err = kube.New(kube.Config{REST: c.ServiceAccount(t, w.ns, "serin"), Namespaces: []string{w.ns, w.ns}, Leads: w.leads, Log: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
 	admin, err := dynamic.NewForConfig(c.Config)
 	require.NoError(t, err)
@@ -174,6 +179,14 @@ func newWorld(t *testing.T, allowed bool) *world {
 	})
 	t.Cleanup(func() { cancel(); running.Wait() })
 	return w
+}
+
+func (w *world) leads() error {
+	if w.lost.Load() {
+		w.asked.Add(1)
+		return errors.New("the lease cannot be renewed")
+	}
+	return nil
 }
 
 func (w *world) allow() {
@@ -292,6 +305,34 @@ func TestAReleaseWhoseObjectIsGoneByForceGoesBack(t *testing.T) {
 	w.until("it is known that there is none", func() bool { _, known := w.objects.Documents(); return known })
 	w.engine.set(underWay)
 	w.until("it goes back", func() bool { return len(w.engine.did()) > 0 })
+}
+
+// A backup that is restored, or anybody, writes it too: then it has a second field manager.
+func TestAFinalizerThatSomebodyElseHasWrittenGoesAsWell(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, true)
+	w.c.Apply(t, w.ns, strings.Replace(shop, "name: shop}", "name: shop, finalizers: [serin.dev/release, example.com/other]}", 1))
+	w.engine.begin(w.idle())
+	w.loaded(1)
+	w.until("a release that is not there holds nothing", func() bool {
+		return slices.Equal(w.object("shop").GetFinalizers(), []string{"example.com/other"})
+	})
+	w.engine.set(underWay)
+	w.until("one that is there does", func() bool { return len(w.object("shop").GetFinalizers()) == 2 })
+}
+
+func TestWhatHappensWhileNobodyLeadsIsMadeUpFor(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, true)
+	w.lost.Store(true)
+	w.c.Apply(t, w.ns, shop)
+	w.engine.begin(w.idle())
+	w.loaded(1)
+	w.until("it is looked at", func() bool { return w.asked.Load() > 0 })
+	time.Sleep(time.Second) // nothing else comes
+	require.Empty(t, w.object("shop").Object["status"], "another one could lead")
+	w.lost.Store(false)
+	w.until("it is ready", func() bool { return w.status("shop").Phase == resource.Idle })
 }
 
 func TestWithoutRightsThereAreNoObjectsAndNothingIsTakenForGone(t *testing.T) {

@@ -142,7 +142,7 @@ func (c *Cluster) report(ctx context.Context, s Sources, k key) {
 	err := c.leads()
 	switch {
 	case err != nil:
-		return // another daemon does it
+		again, err = againAfter, nil // another daemon does it, or this one again soon
 	case k.kind == Analysis:
 		again, err = c.reportAnalysis(ctx, k)
 	default:
@@ -333,11 +333,33 @@ func (c *Cluster) hold(ctx context.Context, u *unstructured.Unstructured, wanted
 	if has == wanted || wanted && u.GetDeletionTimestamp() != nil {
 		return nil
 	}
-	o := bare(u)
-	if wanted {
-		o.SetFinalizers([]string{finalizer})
+	if !wanted {
+		return c.letGo(ctx, u)
 	}
+	o := bare(u)
+	o.SetFinalizers([]string{finalizer})
 	_, err := c.dynamic.Resource(resources[Rollout]).Namespace(u.GetNamespace()).Apply(ctx, u.GetName(), o, metav1.ApplyOptions{FieldManager: manager, Force: true})
+	return ignoreGone(err)
+}
+
+// letGo takes the finalizer off. Not by server-side apply: that would leave it where another field manager has written it
+// as well, such as a restored backup, and the object would never go.
+func (c *Cluster) letGo(ctx context.Context, u *unstructured.Unstructured) error {
+	type step struct {
+		Op    string `json:"op"`
+		Path  string `json:"path"`
+		Value string `json:"value,omitempty"`
+	}
+	at := fmt.Sprintf("/metadata/finalizers/%d", slices.Index(u.GetFinalizers(), finalizer))
+	patch, err := json.Marshal([]step{
+		{Op: "test", Path: "/metadata/uid", Value: string(u.GetUID())},
+		{Op: "test", Path: at, Value: finalizer},
+		{Op: "remove", Path: at},
+	})
+	if err != nil {
+		return fmt.Errorf("take the finalizer off: %w", err)
+	}
+	_, err = c.dynamic.Resource(resources[Rollout]).Namespace(u.GetNamespace()).Patch(ctx, u.GetName(), types.JSONPatchType, patch, metav1.PatchOptions{FieldManager: manager})
 	return ignoreGone(err)
 }
 
