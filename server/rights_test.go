@@ -179,13 +179,14 @@ func TestPatternsOfRolloutsAreOfWholeNames(t *testing.T) {
 type table struct {
 	may  map[string]bool
 	down atomic.Bool
+	gone atomic.Bool // all of them
 }
 
 func (r *table) May(_ context.Context, verb server.Verb, rolloutName string) (bool, error) {
 	if r.down.Load() {
 		return false, errors.New("the API server does not answer")
 	}
-	return r.may[string(verb)+" "+rolloutName], nil
+	return !r.gone.Load() && r.may[string(verb)+" "+rolloutName], nil
 }
 
 // cluster knows one token.
@@ -196,6 +197,27 @@ func (c cluster) Verify(_ context.Context, token string) (server.Identity, error
 		return server.Identity{}, server.ErrUnknownToken
 	}
 	return server.Identity{Name: "dev@example.com", Roles: []string{"admin", "qa"}, Rights: c.rights}, nil
+}
+
+// a right is taken away between two events.
+func TestAReleaseIsNotFollowedOnceTheRightToSeeItIsGone(t *testing.T) {
+	rights := &table{may: map[string]bool{"get shop": true}}
+	d := newDaemon(t, func(o *server.Options) { o.Cluster = cluster{rights} })
+	d.secrets = maps.Clone(d.secrets)
+	d.secrets["dev"] = "cluster-token"
+	id := d.start("shop")
+	resp, err := http.DefaultClient.Do(d.request("dev", http.MethodGet, "/api/v1/releases/"+id+"/events/stream", ""))
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	lines := bufio.NewScanner(resp.Body)
+	for lines.Scan() && !strings.Contains(lines.Text(), "gate") { // what has happened so far
+		require.NotContains(t, lines.Text(), "aused")
+	}
+	rights.gone.Store(true)
+	require.Equal(t, http.StatusOK, d.post("otto", "/releases/"+id+"/pause", `{}`).status)
+	for lines.Scan() {
+		require.NotContains(t, lines.Text(), "aused")
+	}
 }
 
 func TestTheClusterSaysWhoMayDoWhat(t *testing.T) {

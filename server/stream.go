@@ -303,6 +303,10 @@ func (s *Server) follow(ctx context.Context, in *followInput) (func(context.Cont
 	return func(ctx context.Context, st *stream) error {
 		updates := s.o.Engine.Subscribe(ctx)
 		for {
+			// A right can be taken away while the token stays good.
+			if ok, err := sees(ctx, v.Rollout); !ok || err != nil {
+				return errors.Join(errRolesChanged, err)
+			}
 			last, ended, err := s.sendEvents(ctx, st, in.ID, after)
 			if err != nil || ended {
 				return err
