@@ -113,12 +113,9 @@ func (a *app) pluginClient() (*client.Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("kubeconfig: %w", err)
 	}
-	token, err := tokenOf(c)
+	token, err := a.pluginToken(c)
 	if err != nil {
 		return nil, err
-	}
-	if given := cmp.Or(a.getenv("SERIN_TOKEN"), token); given != "" {
-		token = strings.TrimSpace(given)
 	}
 	if token == "" {
 		return nil, errors.New("the kubeconfig signs in without a token (with a certificate, say), which Serin cannot check: give it one, " +
@@ -136,6 +133,20 @@ func (a *app) pluginClient() (*client.Client, error) {
 	// The way to the pod is the API server's and is authenticated; the certificate is for the Service's name, and by an
 	// authority that this machine does not know.
 	return client.New(server, token, &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}) //nolint:gosec // see above
+}
+
+// pluginToken is the one that was given, by flag or environment, or else the kubeconfig's.
+func (a *app) pluginToken(c *rest.Config) (string, error) {
+	if a.tokenFile == "" {
+		if given := strings.TrimSpace(a.getenv("SERIN_TOKEN")); given != "" {
+			return given, nil
+		}
+	}
+	if file := cmp.Or(a.tokenFile, a.getenv("SERIN_TOKEN_FILE")); file != "" {
+		return readToken(file)
+	}
+	token, err := tokenOf(c)
+	return strings.TrimSpace(token), err
 }
 
 // captured is the transport that only looks at what a request would carry.
@@ -230,10 +241,10 @@ func findSerin(ctx context.Context, k kubernetes.Interface, home string) (*corev
 	if err != nil {
 		return nil, 0, fmt.Errorf("find Serin's Service (--serin-namespace says where it is): %w", err)
 	}
-	if len(services.Items) == 0 {
-		return nil, 0, fmt.Errorf("there is no Service with the label %s: --serin-namespace says where Serin is, --server at which address", serinSelector)
+	s, err := serviceAmong(services.Items)
+	if err != nil {
+		return nil, 0, err
 	}
-	s := &services.Items[0]
 	pods, err := k.CoreV1().Pods(s.Namespace).List(ctx, metav1.ListOptions{LabelSelector: labels.SelectorFromSet(s.Spec.Selector).String()})
 	if err != nil {
 		return nil, 0, fmt.Errorf("find Serin's pod in namespace %s: %w", s.Namespace, err)
@@ -246,6 +257,26 @@ func findSerin(ctx context.Context, k kubernetes.Interface, home string) (*corev
 		}
 	}
 	return nil, 0, fmt.Errorf("no pod behind Service %s/%s is ready", s.Namespace, s.Name)
+}
+
+// serviceAmong is Serin's Service of those that have its label. The caller's token goes there, and anybody who may make a
+// Service in some namespace can put the label on it: where there are several, the caller has to say which.
+func serviceAmong(services []corev1.Service) (*corev1.Service, error) {
+	var namespaces []string
+	for i := range services {
+		namespaces = append(namespaces, services[i].Namespace)
+	}
+	slices.Sort(namespaces)
+	switch namespaces = slices.Compact(namespaces); {
+	case len(namespaces) == 0:
+		return nil, fmt.Errorf("there is no Service with the label %s: --serin-namespace says where Serin is, --server at which address", serinSelector)
+	case len(namespaces) > 1:
+		return nil, fmt.Errorf("Services of several namespaces have the label %s (%s): --serin-namespace has to say in which one Serin is that may have your token",
+			serinSelector, strings.Join(namespaces, ", "))
+	case len(services[0].Spec.Selector) == 0:
+		return nil, fmt.Errorf("Service %s/%s selects no pods", services[0].Namespace, services[0].Name)
+	}
+	return &services[0], nil
 }
 
 func isReady(c corev1.PodCondition) bool {

@@ -9,6 +9,9 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/clientcmd/api"
 )
@@ -57,6 +60,43 @@ func TestThePluginSignsInAsTheKubeconfigSays(t *testing.T) {
 			require.Equal(t, "/api/v1/rollouts/pro.shop", path, "a name is one of the context's namespace")
 		})
 	}
+}
+
+func TestATokenThatIsGivenGoesBeforeTheKubeconfigs(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "token")
+	require.NoError(t, os.WriteFile(file, []byte("of-a-file\n"), 0o600))
+	for name, c := range map[string]struct {
+		flag string
+		env  map[string]string
+		want string
+	}{
+		"the flag":                  {file, map[string]string{"SERIN_TOKEN": "mine"}, "of-a-file"},
+		"the environment":           {"", map[string]string{"SERIN_TOKEN": "mine", "SERIN_TOKEN_FILE": file}, "mine"},
+		"the environment's file":    {"", map[string]string{"SERIN_TOKEN_FILE": file}, "of-a-file"},
+		"nothing: the kubeconfig's": {"", nil, "written"},
+	} {
+		a := &app{tokenFile: c.flag, getenv: func(n string) string { return c.env[n] }}
+		token, err := a.pluginToken(&rest.Config{BearerToken: "written"})
+		require.NoError(t, err, name)
+		require.Equal(t, c.want, token, name)
+	}
+}
+
+func TestATokenGoesToNoServiceThatMerelySaysItIsSerins(t *testing.T) {
+	t.Parallel()
+	service := func(namespace string) corev1.Service {
+		return corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "serin"}, Spec: corev1.ServiceSpec{Selector: map[string]string{"a": "b"}}}
+	}
+	s, err := serviceAmong([]corev1.Service{service("serin")})
+	require.NoError(t, err)
+	require.Equal(t, "serin", s.Namespace)
+	_, err = serviceAmong([]corev1.Service{service("hostile"), service("serin")})
+	require.ErrorContains(t, err, "(hostile, serin): --serin-namespace has to say in which one")
+	_, err = serviceAmong(nil)
+	require.ErrorContains(t, err, "there is no Service with the label")
+	_, err = serviceAmong([]corev1.Service{{}})
+	require.ErrorContains(t, err, "selects no pods", "or any pod of the namespace would do")
 }
 
 func TestThePluginHasTheCommandsThatSpeakToTheDaemon(t *testing.T) {
