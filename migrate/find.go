@@ -57,6 +57,7 @@ func (r *release) takeRoute(o *object, i int) {
 		return
 	}
 	route := routes[i]
+	r.route.entryPoints, r.route.middlewares = nil, nil
 	r.route.rule = route.text("match")
 	if h := hostForm.FindStringSubmatch(r.route.rule); h != nil {
 		r.route.host, r.route.rule = h[1], ""
@@ -68,10 +69,13 @@ func (r *release) takeRoute(o *object, i int) {
 	}
 	if tls := spec.object("tls"); tls != nil {
 		r.route.tls, r.route.secret, r.route.resolver = true, tls.text("secretName"), tls.text("certResolver")
-		tls.drop("write it to tls of the route", "options", "domains", "store")
+		r.takeOptions(tls)
+		tls.drop("write it to tls of the route", "domains", "store")
 	}
 	route.skip("kind", "services", "syntax")
-	route.drop("write them to middlewares of the route", "middlewares")
+	for _, m := range route.list("middlewares") {
+		r.takeMiddleware(m)
+	}
 	route.drop("write it to the route, if it is above what Traefik computes", "priority", "observability")
 	o.skip("metadata")
 	if len(routes) > 1 {
@@ -85,6 +89,33 @@ func (r *release) takeRoute(o *object, i int) {
 	for _, l := range o.left() {
 		r.left = appendOnce(r.left, "IngressRoute "+l)
 	}
+}
+
+// middlewareForm is the name of a Middleware, or of another provider's: NAME@PROVIDER.
+var middlewareForm = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?(@[a-z]{1,30})?$`)
+
+// takeMiddleware adds one. Sign-in, lists of addresses and rate limits are middlewares: a route without them is open.
+func (r *release) takeMiddleware(o *object) {
+	m := named{o.text("name"), o.text("namespace")}
+	if !middlewareForm.MatchString(m.name) || m.namespace != "" && !nameForm.MatchString(m.namespace) {
+		r.missing = append(r.missing, fmt.Sprintf("a middleware of your IngressRoute (%q), without which its requests may come unchecked: write it to middlewares of the route", short(m.name)))
+		return
+	}
+	r.route.middlewares = append(r.route.middlewares, m)
+}
+
+// takeOptions takes over the TLS options, which can ask for a certificate of the client.
+func (r *release) takeOptions(tls *object) {
+	options := tls.object("options")
+	if options == nil {
+		return
+	}
+	n := named{options.text("name"), options.text("namespace")}
+	if !nameForm.MatchString(n.name) || n.namespace != "" && !nameForm.MatchString(n.namespace) {
+		r.missing = append(r.missing, fmt.Sprintf("the TLS options of your IngressRoute (%q): write them to tls of the route", short(n.name)))
+		return
+	}
+	r.route.options = n
 }
 
 // findContainer takes the name of the container from the Deployment.

@@ -288,6 +288,9 @@ func (r *release) flaggerHook(o *object) {
 	case "confirm-rollout":
 		r.before = append(r.before, step{kind: "gate", name: name, comment: "was asked for at " + url})
 		r.pace.Gates++
+	case "confirm-traffic-increase":
+		r.before = append(r.before, step{kind: "gate", name: name, comment: "was asked for at " + url + " before each weight; here once, before the first"})
+		r.pace.Gates++
 	case "confirm-promotion":
 		r.after = append([]step{{kind: "gate", name: name, comment: "was asked for at " + url}}, r.after...)
 		r.pace.Gates++

@@ -146,7 +146,12 @@ type route struct {
 	secret      string
 	resolver    string
 	tls         bool
+	options     named
+	middlewares []named
 }
+
+// named is an object of Traefik's that the route names; without a namespace it is the route's.
+type named struct{ name, namespace string }
 
 // step is one of a release.
 type step struct {

@@ -60,6 +60,12 @@ func argo(steps string) string {
 		"      trafficRouting: {traefik: {weightedTraefikServiceName: shop}}\n      steps: " + steps + "\n"
 }
 
+// routeOf is an IngressRoute that leads to the Canary's TraefikService.
+func routeOf(route, tls string) string {
+	return "---\napiVersion: traefik.io/v1alpha1\nkind: IngressRoute\nmetadata: {name: podinfo, namespace: test}\nspec:\n  routes:\n" +
+		"    - {match: \"Host(`app.example.com`)\", kind: Rule, services: [{name: podinfo, kind: TraefikService}], " + route + "}\n  tls: " + tls + "\n"
+}
+
 func convert(t *testing.T, text string) migrate.Service {
 	t.Helper()
 	services, err := migrate.Convert(migrate.Source{Name: "in.yaml", Text: []byte(text)})
@@ -95,6 +101,20 @@ var becomes = map[string]struct {
 	"a gate before the promotion stays one": {
 		in:   canary("    webhooks: [{name: ask, type: confirm-promotion, url: \"http://gate.test/\"}]\n", ""),
 		want: []string{"- gate: {name: ask}\n    - promote: {}"}, pace: migrate.Pace{Weights: 5, Total: 50 * time.Second, Gates: 1},
+	},
+	"a gate before each weight stays one before the first": {
+		in:   canary("    webhooks: [{name: ask, type: confirm-traffic-increase, url: \"http://gate.test/\"}]\n", ""),
+		want: []string{"before each weight; here once, before the first\n    - gate: {name: ask}\n    - deploy:"}, pace: migrate.Pace{Weights: 5, Total: 50 * time.Second, Gates: 1},
+	},
+	"what guards a route goes with it": {
+		in:   canary("", "") + routeOf("middlewares: [{name: sign-in, namespace: auth}, {name: limit@file}]", "{secretName: a, options: {name: mtls, namespace: traefik}}"),
+		want: []string{"tls: {secretName: a, options: mtls, optionsNamespace: traefik}", "middlewares:\n          - {name: sign-in, namespace: auth}\n          - {name: \"limit@file\"}"},
+		pace: migrate.Pace{Weights: 5, Total: 50 * time.Second},
+	},
+	"a guard that cannot be taken over has to be filled in": {
+		in:   canary("", "") + routeOf("middlewares: [{name: \"Sign in\"}]", "{options: {name: \"M TLS\"}}"),
+		want: []string{"# Fill in or check:\n", "# - a middleware of your IngressRoute (\"Sign in\"), without which", "# - the TLS options of your IngressRoute (\"M TLS\")"},
+		pace: migrate.Pace{Weights: 5, Total: 50 * time.Second},
 	},
 	"webhooks of one name get different ones": {
 		in:   canary("    webhooks: [{name: a, url: \"http://gate.test/1\"}, {name: a, url: \"http://gate.test/2\"}]\n", ""),

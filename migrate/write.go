@@ -192,14 +192,27 @@ func (r *release) writeRoute(w *writer) {
 	if len(r.route.entryPoints) > 0 {
 		w.line("        entryPoints: [%s]", strings.Join(r.route.entryPoints, ", "))
 	}
-	switch {
-	case r.route.secret != "":
-		w.line("        tls: {secretName: %s}", text(r.route.secret))
-	case r.route.resolver != "":
-		w.line("        tls: {certResolver: %s}", text(r.route.resolver))
-	case r.route.tls:
-		w.line("        tls: {}")
+	if r.route.tls {
+		w.line("        tls: {%s}", fields(
+			"secretName", r.route.secret, "certResolver", r.route.resolver, "options", r.route.options.name, "optionsNamespace", r.route.options.namespace))
 	}
+	if len(r.route.middlewares) > 0 {
+		w.line("        middlewares:")
+	}
+	for _, m := range r.route.middlewares {
+		w.line("          - {%s}", fields("name", m.name, "namespace", m.namespace))
+	}
+}
+
+// fields are pairs of a field and its value, without those that have none.
+func fields(pairs ...string) string {
+	var out []string
+	for i := 0; i < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			out = append(out, pairs[i]+": "+text(pairs[i+1]))
+		}
+	}
+	return strings.Join(out, ", ")
 }
 
 func (s step) write(w *writer) {
