@@ -10,6 +10,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -100,7 +101,7 @@ func (c *Cluster) Verify(ctx context.Context, token string) (server.Identity, er
 		if err != nil {
 			return server.Identity{}, fmt.Errorf("ask the cluster whose a token is: %w", err)
 		}
-		v = verified{review.Status.User, review.Status.Authenticated && review.Status.User.Username != "", time.Now().Add(c.remember)}
+		v = verified{review.Status.User, review.Status.Authenticated && review.Status.User.Username != "" && c.meant(review.Status.Audiences), time.Now().Add(c.remember)}
 		c.mu.Lock()
 		if len(c.tokens) >= maxAnswers {
 			clear(c.tokens)
@@ -112,6 +113,12 @@ func (c *Cluster) Verify(ctx context.Context, token string) (server.Identity, er
 		return server.Identity{}, server.ErrUnknownToken
 	}
 	return server.Identity{Name: v.who.Username, Roles: v.who.Groups, Rights: rights{c, v.who}}, nil
+}
+
+// meant reports whether a token is for one of the audiences that were asked for. A cluster whose authenticator knows
+// nothing of audiences answers without any, and takes every token of its own.
+func (c *Cluster) meant(audiences []string) bool {
+	return len(c.audiences) == 0 || slices.ContainsFunc(audiences, func(a string) bool { return slices.Contains(c.audiences, a) })
 }
 
 // rights are those of one person or program of the cluster.

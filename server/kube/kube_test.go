@@ -1,12 +1,16 @@
 package kube_test
 
 import (
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
 
 	"github.com/serindev/serin/internal/testbed/testcluster"
 	"github.com/serindev/serin/server"
@@ -99,4 +103,21 @@ func TestADaemonThatMayNotAskLetsNobodyIn(t *testing.T) {
 	_, err = k.Verify(t.Context(), c.Config.BearerToken)
 	require.ErrorContains(t, err, "tokenreviews")
 	require.NotErrorIs(t, err, server.ErrUnknownToken, "it is not the token that is wrong")
+}
+
+// The API server of the tests answers with audiences; one whose tokens a webhook checks need not.
+func TestATokenHasToBeForAnAudienceThatWasAskedFor(t *testing.T) {
+	t.Parallel()
+	for answered, good := range map[string]bool{`["serin"]`: true, `["other"]`: false, `[]`: false} {
+		api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, `{"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "status": {"authenticated": true, `+
+				`"user": {"username": "alice"}, "audiences": `+answered+`}}`)
+		}))
+		t.Cleanup(api.Close)
+		k, err := kube.New(kube.Config{REST: &rest.Config{Host: api.URL}, Audiences: []string{"serin"}})
+		require.NoError(t, err)
+		_, err = k.Verify(t.Context(), "token")
+		require.Equal(t, good, err == nil, "%s: %v", answered, err)
+	}
 }
