@@ -193,23 +193,27 @@ func (r *release) writeRoute(w *writer) {
 		w.line("        entryPoints: [%s]", strings.Join(r.route.entryPoints, ", "))
 	}
 	if r.route.tls {
-		w.line("        tls: {%s}", fields(
-			"secretName", r.route.secret, "certResolver", r.route.resolver, "options", r.route.options.name, "optionsNamespace", r.route.options.namespace))
+		w.line("        tls: {%s}", fields([]field{
+			{"secretName", r.route.secret}, {"certResolver", r.route.resolver}, {"options", r.route.options.name}, {"optionsNamespace", r.route.options.namespace},
+		}))
 	}
 	if len(r.route.middlewares) > 0 {
 		w.line("        middlewares:")
 	}
 	for _, m := range r.route.middlewares {
-		w.line("          - {%s}", fields("name", m.name, "namespace", m.namespace))
+		w.line("          - {%s}", fields([]field{{"name", m.name}, {"namespace", m.namespace}}))
 	}
 }
 
-// fields are pairs of a field and its value, without those that have none.
-func fields(pairs ...string) string {
+// field of a map that is written in one line.
+type field struct{ name, value string }
+
+// fields writes those that have a value.
+func fields(all []field) string {
 	var out []string
-	for i := 0; i < len(pairs); i += 2 {
-		if pairs[i+1] != "" {
-			out = append(out, pairs[i]+": "+text(pairs[i+1]))
+	for _, f := range all {
+		if f.value != "" {
+			out = append(out, f.name+": "+text(f.value))
 		}
 	}
 	return strings.Join(out, ", ")

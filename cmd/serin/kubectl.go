@@ -271,10 +271,10 @@ func serviceAmong(services []corev1.Service) (*corev1.Service, error) {
 	case len(namespaces) == 0:
 		return nil, fmt.Errorf("there is no Service with the label %s: --serin-namespace says where Serin is, --server at which address", serinSelector)
 	case len(namespaces) > 1:
-		return nil, fmt.Errorf("Services of several namespaces have the label %s (%s): --serin-namespace has to say in which one Serin is that may have your token",
+		return nil, fmt.Errorf("the label %s is on Services of several namespaces (%s): --serin-namespace has to say in which one Serin is that may have your token",
 			serinSelector, strings.Join(namespaces, ", "))
 	case len(services[0].Spec.Selector) == 0:
-		return nil, fmt.Errorf("Service %s/%s selects no pods", services[0].Namespace, services[0].Name)
+		return nil, fmt.Errorf("the Service %s/%s selects no pods", services[0].Namespace, services[0].Name)
 	}
 	return &services[0], nil
 }
