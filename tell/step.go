@@ -3,6 +3,8 @@ package tell
 import (
 	"fmt"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/serindev/serin/figures"
 	"github.com/serindev/serin/rollout"
@@ -98,8 +100,9 @@ func atStep(step rollout.Step, stage int) string {
 }
 
 func capital(s string) string {
-	if s == "" {
+	first, size := utf8.DecodeRuneInString(s)
+	if size == 0 {
 		return s
 	}
-	return strings.ToUpper(s[:1]) + s[1:]
+	return string(unicode.ToUpper(first)) + s[size:]
 }
