@@ -183,69 +183,49 @@ type cursorJSON struct {
 // MarshalJSON writes the cursor; equal cursors give equal bytes.
 func (c Cursor) MarshalJSON() ([]byte, error) {
 	at := c.At.UnixMilli()
-	a := binary.AppendUvarint(nil, uint64(len(c.asked)))
-	for _, id := range slices.Sorted(maps.Keys(c.asked)) {
-		k := c.asked[id]
-		a = binary.BigEndian.AppendUint64(a, id)
-		a = binary.AppendVarint(a, k.until-at)
-		a = binary.AppendVarint(a, k.seen-at)
-		a = append(a, bit(k.answered))
-	}
-	s := binary.AppendUvarint(make([]byte, 0, 8+16*len(c.series)), uint64(len(c.series)))
-	for _, id := range slices.Sorted(maps.Keys(c.series)) {
-		p := c.series[id]
-		s = binary.BigEndian.AppendUint64(s, id)
-		s = binary.AppendVarint(s, p.t-at)
-		if p.v >= 0 && p.v < 1<<53 && p.v == math.Trunc(p.v) && !math.Signbit(p.v) {
-			s = binary.AppendUvarint(s, uint64(p.v)<<1)
-		} else {
-			s = binary.BigEndian.AppendUint64(append(s, 1), math.Float64bits(p.v))
-		}
-	}
 	return json.Marshal(cursorJSON{
-		cursorVersion, c.At, base64.RawStdEncoding.EncodeToString(a), base64.RawStdEncoding.EncodeToString(s),
-		base64.RawStdEncoding.EncodeToString(c.lowBytes()), base64.RawStdEncoding.EncodeToString(c.fallenBytes()),
-		base64.RawStdEncoding.EncodeToString(c.repeatsBytes()), c.exposures,
+		cursorVersion, c.At,
+		entries(c.asked, func(b []byte, k asked) []byte {
+			return append(binary.AppendVarint(binary.AppendVarint(b, k.until-at), k.seen-at), bit(k.answered))
+		}),
+		entries(c.series, func(b []byte, p point) []byte { return appendValue(binary.AppendVarint(b, p.t-at), p.v) }),
+		someEntries(c.low, func(b []byte, l low) []byte {
+			return binary.BigEndian.AppendUint64(binary.AppendVarint(b, l.since-at), l.input)
+		}),
+		someEntries(c.fallen, func(b []byte, f fall) []byte {
+			return binary.AppendVarint(binary.AppendVarint(b, f.before-at), f.at-at)
+		}),
+		someEntries(c.repeats, func(b []byte, r repeat) []byte {
+			return binary.BigEndian.AppendUint64(binary.AppendVarint(b, r.seen-at), r.other)
+		}),
+		c.exposures,
 	})
 }
 
-func (c Cursor) repeatsBytes() []byte {
-	if len(c.repeats) == 0 {
-		return nil
+// entries writes how many there are and then each, by id, with what put appends of it, in base64. UnmarshalJSON has the
+// other half of each put.
+func entries[V any](m map[uint64]V, put func([]byte, V) []byte) string {
+	b := binary.AppendUvarint(make([]byte, 0, 8+16*len(m)), uint64(len(m)))
+	for _, id := range slices.Sorted(maps.Keys(m)) {
+		b = put(binary.BigEndian.AppendUint64(b, id), m[id])
 	}
-	b := binary.AppendUvarint(nil, uint64(len(c.repeats)))
-	for _, id := range slices.Sorted(maps.Keys(c.repeats)) {
-		b = binary.BigEndian.AppendUint64(b, id)
-		b = binary.AppendVarint(b, c.repeats[id].seen-c.At.UnixMilli())
-		b = binary.BigEndian.AppendUint64(b, c.repeats[id].other)
-	}
-	return b
+	return base64.RawStdEncoding.EncodeToString(b)
 }
 
-func (c Cursor) fallenBytes() []byte {
-	if len(c.fallen) == 0 {
-		return nil
+// someEntries is empty where there are none: what came later than the first version is left out then.
+func someEntries[V any](m map[uint64]V, put func([]byte, V) []byte) string {
+	if len(m) == 0 {
+		return ""
 	}
-	b := binary.AppendUvarint(nil, uint64(len(c.fallen)))
-	for _, id := range slices.Sorted(maps.Keys(c.fallen)) {
-		b = binary.BigEndian.AppendUint64(b, id)
-		b = binary.AppendVarint(b, c.fallen[id].before-c.At.UnixMilli())
-		b = binary.AppendVarint(b, c.fallen[id].at-c.At.UnixMilli())
-	}
-	return b
+	return entries(m, put)
 }
 
-func (c Cursor) lowBytes() []byte {
-	if len(c.low) == 0 {
-		return nil
+// appendValue writes a whole number, as most counters are, in few bytes.
+func appendValue(b []byte, v float64) []byte {
+	if v >= 0 && v < 1<<53 && v == math.Trunc(v) && !math.Signbit(v) {
+		return binary.AppendUvarint(b, uint64(v)<<1)
 	}
-	b := binary.AppendUvarint(nil, uint64(len(c.low)))
-	for _, id := range slices.Sorted(maps.Keys(c.low)) {
-		b = binary.BigEndian.AppendUint64(b, id)
-		b = binary.AppendVarint(b, c.low[id].since-c.At.UnixMilli())
-		b = binary.BigEndian.AppendUint64(b, c.low[id].input)
-	}
-	return b
+	return binary.BigEndian.AppendUint64(append(b, 1), math.Float64bits(v))
 }
 
 func bit(b bool) byte {

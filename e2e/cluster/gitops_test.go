@@ -166,7 +166,7 @@ func (w *world) writtenBySerin(t *testing.T) {
 	}
 }
 
-// Git still has the old image while Serin brings stable to the new one: the two take turns, and that is told. The release
+// Git still has the old image while Serin brings stable to the new one: the two take turns, and Serin says so. The release
 // does not end before Git has the new one too.
 func TestAControllerThatPutsTheOldImageBackIsTold(t *testing.T) {
 	t.Parallel()

@@ -352,7 +352,7 @@ func TestRolesFollowTheGroups(t *testing.T) {
 	r.Header.Set("X-Serin-Live", "1")
 	p = stale.do(r)
 	require.Equal(t, http.StatusUnauthorized, p.status)
-	require.Equal(t, "again", p.header.Get("Serin-Sign-In"), "an open page is told to load itself again")
+	require.Equal(t, "again", p.header.Get("Serin-Sign-In"), "an open page learns that it has to reload")
 	r, err = http.NewRequestWithContext(t.Context(), http.MethodPost, stale.d.url+"/rollouts/shop/start", strings.NewReader("csrf="+csrf))
 	require.NoError(t, err)
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
