@@ -38,12 +38,10 @@ type cluster struct {
 
 // newCluster connects to the configured cluster, or to the one that this process runs in; it is nil without either.
 func newCluster(o Options) (*cluster, error) {
-	c, err := restConfig(o.Spec.Kubernetes)
+	c, err := clusterConfig(o)
 	if c == nil || err != nil {
 		return nil, err
 	}
-	c.QPS, c.Burst = clusterQPS, clusterBurst
-	rest.AddUserAgent(c, "serin/"+o.Version)
 	workloads, err := kube.New(kube.Config{REST: c, Log: o.Log})
 	if err != nil {
 		return nil, err
@@ -53,6 +51,16 @@ func newCluster(o Options) (*cluster, error) {
 		return nil, err
 	}
 	return &cluster{Cluster: workloads, traefik: traefik, routers: map[string]*traefikcrd.Router{}, places: map[traefikcrd.Place]bool{}}, nil
+}
+
+// clusterConfig is how the daemon's parts speak to the API server, each with its own limit; it is nil without a cluster.
+func clusterConfig(o Options) (*rest.Config, error) {
+	c, err := restConfig(o.Spec.Kubernetes)
+	if c == nil || err != nil {
+		return nil, err
+	}
+	c.QPS, c.Burst = clusterQPS, clusterBurst
+	return rest.AddUserAgent(c, "serin/"+o.Version), nil
 }
 
 func restConfig(spec *config.KubernetesSpec) (*rest.Config, error) {

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"strings"
 
-	"k8s.io/client-go/rest"
-
 	"github.com/serindev/serin/config"
 	"github.com/serindev/serin/engine"
 	"github.com/serindev/serin/record"
@@ -28,15 +26,14 @@ func newResources(o Options, m mandate) (*resources, error) {
 	if o.Spec.Kubernetes == nil || o.Spec.Kubernetes.Resources == nil {
 		return nil, nil //nolint:nilnil // it is as it says
 	}
-	c, err := restConfig(o.Spec.Kubernetes)
+	c, err := clusterConfig(o)
 	switch {
 	case err != nil:
 		return nil, err
 	case c == nil:
 		return nil, errNoCluster
 	}
-	c.QPS, c.Burst = clusterQPS, clusterBurst
-	of := kube.Config{REST: rest.AddUserAgent(c, "serin/"+o.Version), Log: o.Log}
+	of := kube.Config{REST: c, Log: o.Log}
 	for _, namespace := range o.Spec.Kubernetes.Resources.Namespaces {
 		of.Namespaces = append(of.Namespaces, string(namespace))
 	}
@@ -108,13 +105,12 @@ func newAuthenticator(o Options) (server.Authenticator, error) {
 	if o.Spec.Auth == nil || o.Spec.Auth.Kubernetes == nil {
 		return nil, nil //nolint:nilnil // it is as it says
 	}
-	c, err := restConfig(o.Spec.Kubernetes)
+	c, err := clusterConfig(o)
 	switch {
 	case err != nil:
 		return nil, err
 	case c == nil:
 		return nil, fmt.Errorf("auth.kubernetes: %w", errNoCluster)
 	}
-	c.QPS, c.Burst = clusterQPS, clusterBurst
-	return rights.New(rights.Config{REST: rest.AddUserAgent(c, "serin/"+o.Version), Audiences: o.Spec.Auth.Kubernetes.Audiences})
+	return rights.New(rights.Config{REST: c, Audiences: o.Spec.Auth.Kubernetes.Audiences})
 }

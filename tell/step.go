@@ -59,7 +59,7 @@ func Step(step rollout.Step, subject string) StepWords {
 		w.Kind, w.Does = "Deploy", "deploy "+name+": Deployment "+step.Deployment.String()
 	case rollout.Promote:
 		w.Kind, w.Detail, w.Does, w.Next = "Promote", "the canary becomes stable", promotion(step.Strategy), "all traffic"
-		w.Now, w.Question, w.Approve = capital(subject)+" becomes stable", "Shall everybody get "+subject+"?", "all users get "+subject
+		w.Now, w.Question, w.Approve = Capital(subject)+" becomes stable", "Shall everybody get "+subject+"?", "all users get "+subject
 	}
 	if w.Approve == "" {
 		w.Approve = "on to " + strings.ToLower(w.Kind) + " " + name
@@ -99,7 +99,8 @@ func atStep(step rollout.Step, stage int) string {
 	}
 }
 
-func capital(s string) string {
+// Capital begins a text as a sentence, in any alphabet.
+func Capital(s string) string {
 	first, size := utf8.DecodeRuneInString(s)
 	if size == 0 {
 		return s

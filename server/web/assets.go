@@ -11,6 +11,8 @@ import (
 	"path"
 	"strings"
 	"time"
+
+	"github.com/serindev/serin/tell"
 )
 
 //go:embed templates assets
@@ -77,7 +79,7 @@ var functions = template.FuncMap{
 	"segment": url.PathEscape,
 	"address": address,
 	"lower":   strings.ToLower,
-	"capital": capital,
+	"capital": tell.Capital,
 }
 
 // shortID is the end of a release's id, which tells it from its neighbours.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"html/template"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/serindev/serin/figures"
@@ -193,13 +192,6 @@ func reason(v record.View, x tell.Explanation) (plain, look, numbers string) {
 		}
 	}
 	return "", look, ""
-}
-
-func capital(s string) string {
-	if s == "" {
-		return s
-	}
-	return strings.ToUpper(s[:1]) + s[1:]
 }
 
 // statePill is where a release stands, in a word or two.

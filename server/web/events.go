@@ -32,7 +32,7 @@ func newEventLine(v record.View, e rollout.Event) EventLine {
 	head := e.Head()
 	line := EventLine{Seq: head.Seq, At: head.At, By: head.By}
 	w := tell.Event(e, v.Steps)
-	line.Text, line.Detail, line.Class = capital(w.Text), w.Detail, toneClass[w.Tone]
+	line.Text, line.Detail, line.Class = tell.Capital(w.Text), w.Detail, toneClass[w.Tone]
 	return line
 }
 

@@ -81,7 +81,7 @@ func sentence(text string) string {
 	if text == "" {
 		return ""
 	}
-	return capital(strings.TrimSuffix(text, ".")) + "."
+	return tell.Capital(strings.TrimSuffix(text, ".")) + "."
 }
 
 func endedHeadline(v record.View) Headline {
@@ -94,7 +94,7 @@ func endedHeadline(v record.View) Headline {
 		}
 		return h
 	}
-	h.Text = capital(outcomePill(s.Outcome).Text) + byWhom(s) + because(whyWords(s.Why))
+	h.Text = tell.Capital(outcomePill(s.Outcome).Text) + byWhom(s) + because(whyWords(s.Why))
 	return h
 }
 
@@ -113,7 +113,7 @@ func whyWords(why string) string {
 func question(v record.View) string {
 	what := subjectOf(v)
 	if q := v.State.Question; q != nil {
-		return capital(aboutWords(q.About)) + ": shall " + what + " go on?"
+		return tell.Capital(aboutWords(q.About)) + ": shall " + what + " go on?"
 	}
 	if next := nextStep(v); next != nil {
 		return tell.Step(next, what).Question
@@ -125,12 +125,8 @@ func aboutWords(d rollout.Deadline) string {
 	switch d {
 	case rollout.DecideMax:
 		return "it is still not decided whether it is worse"
-	case rollout.NoDataFor:
-		return "there is no new data"
-	case rollout.UnreachableFor:
-		return "the source of the metrics does not answer"
-	case rollout.BlindFor:
-		return "nothing can be seen of the canary"
+	case rollout.NoDataFor, rollout.UnreachableFor, rollout.BlindFor:
+		return tell.Deadline(d)
 	case rollout.PromoteMax:
 		return "stable has not been brought to the new version"
 	case rollout.GateExpired:
@@ -213,7 +209,7 @@ const worthSaying = 30 * time.Second
 
 // comesNext is what comes after this weight or step, and when if nothing gets worse.
 func comesNext(v record.View, holds []rollout.Hold) string {
-	next := capital(nextWords(v))
+	next := tell.Capital(nextWords(v))
 	left, until := time.Duration(0), ""
 	for _, h := range holds {
 		switch h := h.(type) {

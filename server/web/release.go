@@ -240,7 +240,7 @@ func alarmWords(v record.View) string {
 	if verdict == nil || verdict.SampleRatio != nil && verdict.SampleRatio.Alarm || len(verdict.Contradictions) == 0 {
 		return "The gateway's split is not the one that was asked for."
 	}
-	return capital(strings.TrimPrefix(tell.Contradiction(verdict.Contradictions[0]), "alarm: ")) + "."
+	return tell.Capital(strings.TrimPrefix(tell.Contradiction(verdict.Contradictions[0]), "alarm: ")) + "."
 }
 
 // actionsFor lists what an operator may ask of a running release.
