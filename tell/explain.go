@@ -143,7 +143,7 @@ func headline(s rollout.State, v *judge.Verdict) string {
 
 // explainMetric is one metric with the numbers that its outcome rests on.
 func explainMetric(m judge.MetricVerdict) string {
-	if !compared(m) {
+	if !Compared(m) {
 		return m.Metric + ": " + arms(m) + ": there is no data to compare yet → " + outcome(m)
 	}
 	var parts []string

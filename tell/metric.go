@@ -11,14 +11,14 @@ import (
 // plainly is explainMetric for readers who have never heard of canaries and evidence: what was counted, how the two
 // compare, and how certain that is.
 func plainly(m judge.MetricVerdict) string {
-	if !compared(m) {
+	if !Compared(m) {
 		return plainArms(m) + " There is nothing to compare yet: " + Reason(m.Reason) + "."
 	}
 	return plainArms(m) + " " + plainRatio(m) + " " + plainOutcome(m)
 }
 
-// compared tells whether there is something on both sides.
-func compared(m judge.MetricVerdict) bool {
+// Compared tells whether there is something on both sides.
+func Compared(m judge.MetricVerdict) bool {
 	switch m.Kind {
 	case judge.Gauge:
 		return m.Ratio > 0

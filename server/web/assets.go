@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/serindev/serin/figures"
 	"github.com/serindev/serin/tell"
 )
 
@@ -72,7 +73,7 @@ func (s *site) asset(w http.ResponseWriter, r *http.Request) error {
 var functions = template.FuncMap{
 	"stamp":   stamp,
 	"clock":   func(t time.Time) string { return clock(t, time.Now()) },
-	"for":     func(t time.Time) string { return "for " + roughly(time.Since(t)) },
+	"for":     func(t time.Time) string { return "for " + figures.Roughly(time.Since(t)) },
 	"ago":     func(t time.Time) string { return ago(t, time.Now()) },
 	"iso":     func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 	"short":   shortID,

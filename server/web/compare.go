@@ -14,6 +14,7 @@ import (
 	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/server"
+	"github.com/serindev/serin/tell"
 )
 
 type comparePage struct {
@@ -164,7 +165,7 @@ func ratiosChart(n int, scope Scope, metric string, a, b Record) chart.Chart {
 		line, band := chart.Line{Name: strings.ToUpper(class), Class: class, Dashed: i == 1}, chart.Band{Class: class}
 		for _, part := range chunks(r.Looks[scope.Name], bins) {
 			l := &part[len(part)-1]
-			if v := verdictIn(l, metric); v != nil && v.Ratio > 0 && counted(v) {
+			if v := verdictIn(l, metric); v != nil && tell.Compared(*v) {
 				at := origin.Add(l.At.Sub(r.View.Release.StartedAt))
 				line.Points = append(line.Points, chart.Point{At: at, Value: v.Ratio})
 				band.Ranges = append(band.Ranges, chart.Range{At: at, Lower: v.Lower, Upper: v.Upper})

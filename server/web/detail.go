@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/serindev/serin/figures"
-	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/server"
@@ -65,8 +64,19 @@ type Detail struct {
 	Cut         bool
 }
 
-// Pill is a word with a colour: ok, bad, wait, go or rest.
-type Pill struct{ Text, Class string }
+// What package tell has words for.
+type (
+	// Pill is a word with a colour: ok, bad, wait, go or rest.
+	Pill = tell.Badge
+	// Headline says what is the matter with a release in one sentence.
+	Headline = tell.Headline
+	// Step is one step of the plan.
+	Step = tell.PlanStep
+	// Arm is what one arm of a metric has shown.
+	Arm = tell.Arm
+	// Meter shows evidence against how much is needed.
+	Meter = tell.Meter
+)
 
 // Pair is a name with its value.
 type Pair struct{ Name, Value string }
@@ -111,19 +121,11 @@ type Split struct {
 	Evidence    Meter
 }
 
-// Meter shows evidence against how much is needed.
-type Meter struct {
-	Name, Text string
-	// Filled is 0 to 100.
-	Filled float64
-	Class  string
-}
-
 // newDetail makes what is shown of a record at a time, with the scopes as [drawScopes] has made them.
 func newDetail(r Record, scopes []Scope, now time.Time) Detail {
 	v := r.View
 	d := Detail{
-		Rollout: v.Rollout, State: statePill(v), Brings: rollout.Version(v.State.Parameters), Headline: newHeadline(v, now), Over: v.State.Ended(),
+		Rollout: v.Rollout, State: tell.StateBadge(v), Brings: rollout.Version(v.State.Parameters), Headline: tell.HeadlineOf(v, now), Over: v.State.Ended(),
 		Users: newUsers(v, r.Events, scopes), Waiting: r.Explanation.Waiting, Then: r.Explanation.Next, Noise: r.Explanation.Noise, Trouble: v.Trouble, Cut: r.Cut, Traffic: newTraffic(v), Split: newSplit(v, r.Explanation),
 		Exposure: r.Explanation.Exposure, ExposureState: alarmPill(v.State.Dismissed),
 	}
@@ -140,7 +142,7 @@ func newDetail(r Record, scopes []Scope, now time.Time) Detail {
 	for _, name := range sortedKeys(v.State.Parameters) {
 		d.Parameters = append(d.Parameters, Pair{name, v.State.Parameters[name]})
 	}
-	d.Steps, d.Answers = newSteps(v, r.Events, now), newAnswers(v)
+	d.Steps, d.Answers = tell.PlanOf(v, r.Events, now), newAnswers(v)
 	d.Timeline, d.Scopes = newTimeline(v, r.Events, scopes, now), explained(v, scopes, r.Explanation)
 	d.Events, d.EventCount = newEventLines(v, r.Events), len(r.Events)
 	return d
@@ -163,7 +165,7 @@ func explained(v record.View, scopes []Scope, x tell.Explanation) []Scope {
 	verdict := v.LastVerdict()
 	out := slices.Clone(scopes)
 	for i := range out {
-		if verdict == nil || out[i].Looks != verdict.Look || out[i].Verdict != verdictPill(verdict.Outcome, verdict.Reason) {
+		if verdict == nil || out[i].Looks != verdict.Look || out[i].Verdict != tell.VerdictBadge(verdict.Outcome, verdict.Reason) {
 			continue
 		}
 		out[i].Metrics = slices.Clone(out[i].Metrics)
@@ -185,61 +187,13 @@ func reason(v record.View, x tell.Explanation) (plain, look, numbers string) {
 	if verdict == nil {
 		return "", "", ""
 	}
-	look = fmt.Sprintf("Look %d, %s, says %s.", verdict.Look, stamp(verdict.At), verdictPill(verdict.Outcome, verdict.Reason).Text)
+	look = fmt.Sprintf("Look %d, %s, says %s.", verdict.Look, stamp(verdict.At), tell.VerdictBadge(verdict.Outcome, verdict.Reason).Text)
 	for _, m := range x.Metrics {
 		if m.Metric == verdict.Decisive {
 			return m.Plain, look, m.Text + "."
 		}
 	}
 	return "", look, ""
-}
-
-// statePill is where a release stands, in a word or two.
-func statePill(v record.View) Pill {
-	switch {
-	case v.Release == nil:
-		return Pill{"no release", "rest"}
-	case v.State.Ended():
-		return outcomePill(v.State.Outcome)
-	case v.State.Phase == rollout.RollingBack:
-		return Pill{"rolling back", "bad"}
-	case v.State.Pause != nil:
-		return Pill{"paused", "wait"}
-	case v.Gate != "":
-		return Pill{"waits for a person", "wait"}
-	}
-	return Pill{"under way", "go"}
-}
-
-func outcomePill(o rollout.Outcome) Pill {
-	switch o {
-	case rollout.Released:
-		return Pill{"released", "ok"}
-	case rollout.RolledBack:
-		return Pill{"rolled back", "bad"}
-	case rollout.Failed:
-		return Pill{"failed", "bad"}
-	case rollout.Cancelled:
-		return Pill{"cancelled", "rest"}
-	case rollout.OutcomeSuperseded:
-		return Pill{"superseded", "rest"}
-	}
-	return Pill{string(o), "rest"}
-}
-
-// verdictPill is a judge's word; reason is empty unless it is inconclusive.
-func verdictPill(o judge.Outcome, reason judge.Reason) Pill {
-	switch o {
-	case judge.Pass:
-		return Pill{"pass", "ok"}
-	case judge.Fail:
-		return Pill{"fail", "bad"}
-	case judge.Inconclusive:
-	}
-	if reason == "" {
-		return Pill{string(o), "rest"}
-	}
-	return Pill{tell.Reason(reason), "rest"}
 }
 
 // weight is the canary's share: of the cohort where only that sees it.
@@ -262,19 +216,19 @@ func newTraffic(v record.View) Traffic {
 	}
 	switch v.Confirmation {
 	case "in force":
-		t.Confirmation = Pill{"in force", "ok"}
+		t.Confirmation = Pill{Text: "in force", Class: "ok"}
 	case "unconfirmed":
-		t.Confirmation = Pill{"unconfirmed", "wait"}
+		t.Confirmation = Pill{Text: "unconfirmed", Class: "wait"}
 	case "not served":
-		t.Confirmation = Pill{"not served yet", "wait"}
+		t.Confirmation = Pill{Text: "not served yet", Class: "wait"}
 	}
 	if v.State.Ended() {
 		t.Confirmation = Pill{}
 	}
 	for _, r := range v.Replicas {
-		state := Pill{"answers", "ok"}
+		state := Pill{Text: "answers", Class: "ok"}
 		if r.Err != "" {
-			state = Pill{r.Err, "bad"}
+			state = Pill{Text: r.Err, Class: "bad"}
 		}
 		t.Replicas = append(t.Replicas, Replica{r.Name, state})
 	}
@@ -284,19 +238,19 @@ func newTraffic(v record.View) Traffic {
 func workloadPill(p workload.Phase) Pill {
 	switch p {
 	case workload.Ready:
-		return Pill{"ready", "ok"}
+		return Pill{Text: "ready", Class: "ok"}
 	case workload.Failed:
-		return Pill{"failed", "bad"}
+		return Pill{Text: "failed", Class: "bad"}
 	default:
-		return Pill{"on its way", "wait"}
+		return Pill{Text: "on its way", Class: "wait"}
 	}
 }
 
 func alarmPill(dismissed bool) Pill {
 	if dismissed {
-		return Pill{"alarm, dismissed", "wait"}
+		return Pill{Text: "alarm, dismissed", Class: "wait"}
 	}
-	return Pill{"alarm", "bad"}
+	return Pill{Text: "alarm", Class: "bad"}
 }
 
 func newSplit(v record.View, x tell.Explanation) *Split {
@@ -305,20 +259,12 @@ func newSplit(v record.View, x tell.Explanation) *Split {
 		return nil
 	}
 	r := verdict.SampleRatio
-	s := &Split{Text: x.SampleRatio, State: Pill{"as asked", "ok"}, Asked: 100 * r.Weight, Seen: 100 * r.Share}
+	s := &Split{Text: x.SampleRatio, State: Pill{Text: "as asked", Class: "ok"}, Asked: 100 * r.Weight, Seen: 100 * r.Share}
 	if r.Alarm {
 		s.State = alarmPill(v.State.Dismissed)
 	}
-	s.Evidence = newMeter("evidence against the split that was asked for", max(r.More, r.Fewer), r.AlarmFrom, "bad")
+	s.Evidence = tell.NewMeter("evidence against the split that was asked for", max(r.More, r.Fewer), r.AlarmFrom, "bad")
 	return s
-}
-
-func newMeter(name string, log, needed float64, class string) Meter {
-	m := Meter{Name: name, Text: figures.Odds(log) + ", needed " + figures.Odds(needed), Class: class}
-	if needed > 0 && log > 0 {
-		m.Filled = 100 * min(1, log/needed)
-	}
-	return m
 }
 
 // newAnswers are the gates that were answered, in the order of time.
@@ -334,12 +280,12 @@ func newAnswers(v record.View) []Answer {
 func answerPill(a rollout.Answer) Pill {
 	switch a {
 	case rollout.Approve:
-		return Pill{"approved", "ok"}
+		return Pill{Text: "approved", Class: "ok"}
 	case rollout.Reject:
-		return Pill{"rejected", "bad"}
+		return Pill{Text: "rejected", Class: "bad"}
 	case rollout.KeepWaiting:
 	}
-	return Pill{"to wait", "wait"}
+	return Pill{Text: "to wait", Class: "wait"}
 }
 
 // Scopes are the scopes of evidence of a plan, in order.

@@ -10,6 +10,7 @@ import (
 	"github.com/serindev/serin/figures"
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/tell"
 )
 
 // perHistory is how many releases one page of the history has.
@@ -28,15 +29,15 @@ type releaseRow struct {
 func releaseRows(rs []record.Past) []releaseRow {
 	out := make([]releaseRow, len(rs))
 	for i, r := range rs {
-		out[i] = releaseRow{ID: r.ID, Rollout: r.Rollout, By: r.StartedBy, Revision: r.Revision, Started: r.StartedAt, State: outcomePill(r.Outcome), Version: rollout.Version(r.Parameters)}
+		out[i] = releaseRow{ID: r.ID, Rollout: r.Rollout, By: r.StartedBy, Revision: r.Revision, Started: r.StartedAt, State: tell.OutcomeBadge(r.Outcome), Version: rollout.Version(r.Parameters)}
 		if r.Outcome != rollout.Released {
-			out[i].Why = whyWords(r.Why)
+			out[i].Why = tell.WhyWords(r.Why)
 		}
 		switch {
 		case r.Phase == rollout.RollingBack:
-			out[i].State = Pill{"rolling back", "bad"}
+			out[i].State = Pill{Text: "rolling back", Class: "bad"}
 		case r.Phase == rollout.Active:
-			out[i].State = Pill{"under way", "go"}
+			out[i].State = Pill{Text: "under way", Class: "go"}
 		case !r.EndedAt.IsZero():
 			out[i].Took = figures.Span(r.EndedAt.Sub(r.StartedAt))
 		}

@@ -55,9 +55,6 @@ type Metric struct {
 // empty where no address is known.
 type Query struct{ Name, Text, Link string }
 
-// Arm is the totals of one arm, in words.
-type Arm struct{ Rate, Counts string }
-
 // Row is one look in numbers.
 type Row struct {
 	Look             int
@@ -79,7 +76,7 @@ func newScope(v record.View, id int, name string, looks []server.Look) Scope {
 	last := looks[len(looks)-1]
 	s := Scope{
 		Name: name, Title: scopeTitle(v, name), Looks: last.Number, From: looks[0].At, To: last.At,
-		Verdict: verdictPill(last.Verdict.Outcome, last.Verdict.Reason),
+		Verdict: tell.VerdictBadge(last.Verdict.Outcome, last.Verdict.Reason),
 	}
 	for i := range last.Verdict.Metrics {
 		s.Metrics = append(s.Metrics, newMetric(fmt.Sprintf("%d-%d", id, i), looks, &last.Verdict.Metrics[i]))
@@ -119,25 +116,17 @@ func scopeTitle(v record.View, scope string) string {
 }
 
 func newMetric(id string, looks []server.Look, m *judge.MetricVerdict) Metric {
+	words := tell.Compare(*m)
 	out := Metric{
-		Name: m.Metric, Kind: kindOfMetric(m), Verdict: verdictPill(m.Outcome, m.Reason), Optional: m.Optional, DryRun: m.DryRun, Detail: m.Detail,
-		Canary: arm(m, m.Canary), Baseline: arm(m, m.Baseline), Margin: figures.Number(m.Margin), Rule: rule(m),
-		Worse: newMeter("evidence that it is worse", m.LogEvidence.Worse, m.LogEvidence.FailsFrom, "bad"),
+		Name: m.Metric, Kind: kindOfMetric(m), Verdict: words.Verdict, Optional: m.Optional, DryRun: m.DryRun, Detail: m.Detail, Canary: words.Canary,
+		Baseline: words.Baseline, Ratio: words.Ratio, Margin: figures.Number(m.Margin), Rule: rule(m), Worse: words.Worse, NoWorse: words.NoWorse,
 	}
 	out.Accepted = "times as much, at most"
 	if m.Margin < 1 {
 		out.Accepted = "times as much, at least"
 	}
-	noWorse := "evidence that it is not worse by the margin"
-	if m.Goal {
-		noWorse = "evidence that it is better"
-	}
-	out.NoWorse = newMeter(noWorse, m.LogEvidence.NoWorse, m.LogEvidence.PassFrom, "ok")
-	if m.Kind == judge.Objective {
-		out.Baseline = Arm{Rate: figures.Percent(m.Baseline.Rate), Counts: "the objective"}
-	}
-	if m.Ratio > 0 && counted(m) {
-		out.Ratio, out.Bounds = figures.Number(m.Ratio), bounds(m)
+	if out.Ratio != "" {
+		out.Bounds = bounds(m)
 	}
 	out.Sequence = inline(sequenceChart(id, looks, m))
 	for _, l := range slices.Backward(looks[max(0, len(looks)-rows):]) {
@@ -175,16 +164,6 @@ func kindOfMetric(m *judge.MetricVerdict) string {
 	return "share"
 }
 
-func arm(m *judge.MetricVerdict, t judge.Totals) Arm {
-	if m.Kind == judge.Gauge {
-		return Arm{Rate: figures.Number(t.Rate), Counts: "mean of its looks"}
-	}
-	if t.Total == 0 {
-		return Arm{Rate: "–", Counts: "nothing yet"}
-	}
-	return Arm{Rate: figures.Percent(t.Rate), Counts: figures.Grouped(t.Bad) + " of " + figures.Grouped(t.Total)}
-}
-
 // rule says how the chart of the ratio is read.
 func rule(m *judge.MetricVerdict) string {
 	above, below := "above", "below"
@@ -197,11 +176,6 @@ func rule(m *judge.MetricVerdict) string {
 	}
 	return fmt.Sprintf("It fails once the evidence is enough and the band lies %s 1 with the estimate beyond the margin; it passes once the whole band lies %s %s.",
 		above, below, pass)
-}
-
-// counted tells whether both arms have anything to compare; before that a ratio of 1 says nothing.
-func counted(m *judge.MetricVerdict) bool {
-	return m.Kind == judge.Gauge || m.Canary.Total > 0 && (m.Kind == judge.Objective || m.Baseline.Total > 0)
 }
 
 // verdictIn finds a metric in a look's verdict; nil where it has none.
@@ -311,7 +285,7 @@ func sequenceChart(id string, looks []server.Look, m *judge.MetricVerdict) chart
 	for _, part := range chunks(looks, bins) {
 		l := &part[len(part)-1]
 		v := verdictIn(l, m.Metric)
-		if v == nil || v.Ratio <= 0 || !counted(v) {
+		if v == nil || !tell.Compared(*v) {
 			line.Points = append(line.Points, chart.Point{At: l.At, Value: math.NaN()})
 			band.Ranges = append(band.Ranges, chart.Range{At: l.At, Lower: math.NaN(), Upper: math.NaN()})
 			continue
@@ -350,7 +324,7 @@ func sequenceAxis(m *judge.MetricVerdict) (lo, hi float64) {
 		lo = min(lo, m.Lower/2.5)
 	}
 	ratio := margin
-	if m.Ratio > 0 && counted(m) {
+	if tell.Compared(*m) {
 		ratio = m.Ratio
 	}
 	hi, lo = max(hi, 1.5*ratio), min(lo, ratio/1.5)
@@ -382,11 +356,12 @@ func newRow(l server.Look, m *judge.MetricVerdict) Row {
 		return row
 	}
 	if m.Kind == judge.Histogram {
-		row.Canary, row.Baseline = arm(v, v.Canary).Rate, arm(v, v.Baseline).Rate
+		both := tell.Compare(*v)
+		row.Canary, row.Baseline = both.Canary.Rate, both.Baseline.Rate
 	}
-	row.Verdict = verdictPill(v.Outcome, v.Reason)
+	row.Verdict = tell.VerdictBadge(v.Outcome, v.Reason)
 	if l.Excluded != "" {
-		row.Verdict = Pill{tell.Reason(l.Excluded), "rest"}
+		row.Verdict = Pill{Text: tell.Reason(l.Excluded), Class: "rest"}
 	}
 	if v.Ratio > 0 {
 		row.Ratio, row.Bounds = figures.Number(v.Ratio), bounds(v)

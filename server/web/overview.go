@@ -15,6 +15,7 @@ import (
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/server"
+	"github.com/serindev/serin/tell"
 )
 
 // perPage is how many rows a page has: few enough to be quick. Those that need a person come first.
@@ -58,29 +59,17 @@ type rolloutRow struct {
 	Yours bool
 	Text  string
 
-	group int
+	group tell.Urgency
 }
 
-// The groups of the overview, in order.
-const (
-	onFire = iota
-	needsPeople
-	underWay
-	lately
-	atRest
-)
-
-// groups are their names on the page, and how many there are of each.
-var groups = []struct{ id, title, count string }{
-	{"fire", "Needs attention", "need attention"},
-	{"people", "Waiting for a person", "waiting for a person"},
-	{"way", "Under way", "under way"},
-	{"lately", "Released in the last 24 hours", "released in the last 24 hours"},
-	{"rest", "At rest", "at rest"},
+// groups are the overview's: their anchors on the page, and how many there are of each. [tell.Urgencies] are their titles.
+var groups = [...]struct{ id, count string }{
+	tell.OnFire:      {"fire", "need attention"},
+	tell.NeedsPerson: {"people", "waiting for a person"},
+	tell.UnderWay:    {"way", "under way"},
+	tell.Lately:      {"lately", "released in the last 24 hours"},
+	tell.AtRest:      {"rest", "at rest"},
 }
-
-// recent is how long the end of a release is news.
-const recent = 24 * time.Hour
 
 func (s *site) overview(w http.ResponseWriter, r *http.Request, sess *session) error {
 	n, err := strconv.Atoi(r.URL.Query().Get("page"))
@@ -114,7 +103,7 @@ func (s *site) newOverview(ctx context.Context, query string, n int, who server.
 	// By name within a group, but what has ended last stands first.
 	slices.SortStableFunc(list, func(a, b rolloutRow) int {
 		ended := 0
-		if a.group == onFire || a.group == lately {
+		if a.group == tell.OnFire || a.group == tell.Lately {
 			ended = b.Headline.Since.Compare(a.Headline.Since)
 		}
 		return cmp.Or(cmp.Compare(a.group, b.group), ended)
@@ -144,7 +133,7 @@ func (s *site) pageLinks(query string, page, pages int) (previous, next string) 
 func grouped(list []rolloutRow) []rolloutGroup {
 	out := make([]rolloutGroup, len(groups))
 	for i, g := range groups {
-		out[i] = rolloutGroup{ID: g.id, Title: g.title}
+		out[i] = rolloutGroup{ID: g.id, Title: tell.Urgencies[i]}
 	}
 	for _, row := range list {
 		out[row.group].Rows = append(out[row.group].Rows, row)
@@ -154,47 +143,27 @@ func grouped(list []rolloutRow) []rolloutGroup {
 
 func newRolloutRow(ctx context.Context, v record.View, who server.Identity, now time.Time) rolloutRow {
 	row := rolloutRow{
-		Name: v.Rollout, Version: rollout.Version(v.State.Parameters), State: statePill(v), Headline: newHeadline(v, now), group: groupOf(v, now),
+		Name: v.Rollout, Version: rollout.Version(v.State.Parameters), State: tell.StateBadge(v), Headline: tell.HeadlineOf(v, now), group: tell.UrgencyOf(v, now),
 	}
-	row.Act = whoActs(v)
+	row.Act = tell.WhoActs(v)
 	row.Yours = row.Act != "" && isActor(ctx, v, who)
 	if v.Release != nil {
 		row.Release = v.Release.ID
 		if v.State.Ended() {
 			row.More = afterwards(v)
 		} else {
-			row.Steps = newSteps(v, nil, now)
+			row.Steps = tell.PlanOf(v, nil, now)
 			row.Weight, row.Share = weight(v)
 			if verdict := v.LastVerdict(); verdict != nil {
-				p := verdictPill(verdict.Outcome, verdict.Reason)
+				p := tell.VerdictBadge(verdict.Outcome, verdict.Reason)
 				row.Verdict = &p
 			}
 		}
 	}
 	if len(v.Unsupported) > 0 {
-		row.State, row.Text = Pill{"cannot be run", "rest"}, strings.Join(v.Unsupported, "; ")
+		row.State, row.Text = Pill{Text: "cannot be run", Class: "rest"}, strings.Join(v.Unsupported, "; ")
 	}
 	return row
-}
-
-// groupOf returns the group of the overview that a rollout belongs to.
-func groupOf(v record.View, now time.Time) int {
-	news := v.State.Ended() && now.Sub(v.State.EndedAt) < recent
-	bad := v.State.Outcome == rollout.RolledBack || v.State.Outcome == rollout.Failed
-	switch {
-	case len(v.Trouble) > 0, news && bad, v.State.Phase == rollout.RollingBack:
-		return onFire
-	case v.Release == nil:
-		return atRest
-	case !v.State.Ended():
-		if whoActs(v) != "" {
-			return needsPeople
-		}
-		return underWay
-	case news && v.State.Outcome == rollout.Released:
-		return lately
-	}
-	return atRest
 }
 
 // afterwards says what a release that has gone back meant for users, as far as its view knows.
@@ -219,24 +188,7 @@ func afterwards(v record.View) string {
 	return out
 }
 
-// whoActs says who has to do what; empty if Serin continues by itself.
-func whoActs(v record.View) string {
-	switch {
-	case len(v.Trouble) > 0:
-		return "operator: " + strings.Join(v.Trouble, "; ")
-	case v.Release == nil || v.State.Ended():
-		return ""
-	case v.Gate != "":
-		return strings.Join(v.Approvers, ", ") + ": answer " + v.Gate
-	case v.State.Alarm && !v.State.Dismissed:
-		return "operator: an alarm about the data"
-	case v.State.Pause != nil:
-		return "operator: resume"
-	}
-	return ""
-}
-
-// isActor reports whether a person may do what [whoActs] asks for.
+// isActor reports whether a person may do what [tell.WhoActs] asks for.
 func isActor(ctx context.Context, v record.View, who server.Identity) bool {
 	switch {
 	case who.Name == "":
@@ -286,7 +238,7 @@ func (s *site) rollout(w http.ResponseWriter, r *http.Request, sess *session) er
 	}
 	page := &rolloutPage{
 		Base: Base{Title: v.Rollout, Nav: "rollouts", Live: address(server.LivePath, "rollout", v.Rollout)},
-		View: v, State: statePill(v), Brings: rollout.Version(v.State.Parameters), Headline: newHeadline(v, time.Now()), Steps: planOf(v), Traffic: newTraffic(v), Releases: releaseRows(rs),
+		View: v, State: tell.StateBadge(v), Brings: rollout.Version(v.State.Parameters), Headline: tell.HeadlineOf(v, time.Now()), Steps: planOf(v), Traffic: newTraffic(v), Releases: releaseRows(rs),
 		MayStart: may(r.Context(), sess.who, server.VerbStart, v.Rollout) && v.Declared && len(v.Unsupported) == 0,
 		Why:      strings.Join(v.Unsupported, "; "),
 	}
@@ -317,7 +269,7 @@ func planOf(v record.View) []Step {
 		v.Release = nil
 		v.State = rollout.State{}
 	}
-	return newSteps(v, nil, time.Now())
+	return tell.PlanOf(v, nil, time.Now())
 }
 
 type problemsPage struct {

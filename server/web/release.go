@@ -1,7 +1,6 @@
 package web
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -151,12 +150,13 @@ func (s *site) release(w http.ResponseWriter, r *http.Request, sess *session) er
 	if !v.State.Ended() {
 		page.Live = address(server.LivePath, "release", v.Release.ID)
 		page.Actions = slices.DeleteFunc(actionsFor(v), func(a Ask) bool {
-			return !may(r.Context(), sess.who, a.verb, v.Rollout) || a.Action == "promote" && !mayOverride(r.Context(), sess.who, v)
+			return !may(r.Context(), sess.who, a.verb, v.Rollout) || a.Action == string(tell.GoOn) && !mayOverride(r.Context(), sess.who, v)
 		})
 	}
 	if may(r.Context(), sess.who, server.VerbRollback, v.Rollout) && s.undoable(r.Context(), v) {
-		page.Actions = append(page.Actions, Ask{Action: "undo", Button: "Undo", Class: "danger", Title: "Bring back the version before?", Reason: true, Needed: true,
-			Text: undoText(v), Key: rand.Text()})
+		undo := newAsk(tell.UndoOffer(v))
+		undo.Key = rand.Text()
+		page.Actions = append(page.Actions, undo)
 	}
 	if page.Compare, err = s.predecessor(r.Context(), v); err != nil {
 		return err
@@ -170,7 +170,7 @@ func titleOf(v record.View) string {
 	if version := rollout.Version(v.State.Parameters); version != "" {
 		name += " " + version
 	}
-	return name + ": " + statePill(v).Text
+	return name + ": " + tell.StateBadge(v).Text
 }
 
 type eventsPage struct {
@@ -221,7 +221,7 @@ func newGate(ctx context.Context, v record.View, x tell.Explanation, who server.
 		return nil
 	}
 	g := &Gate{Name: v.Gate, Question: v.State.Question != nil, Since: v.GateSince, Who: enumerate(v.Approvers), Waiting: v.Waiting, Evidence: x.Metrics}
-	g.Approve, g.Reject = consequences(v)
+	g.Approve, g.Reject = tell.Consequences(v)
 	var words []string
 	for _, m := range x.Metrics {
 		words = append(words, m.Metric+" "+string(m.Outcome))
@@ -234,38 +234,36 @@ func newGate(ctx context.Context, v record.View, x tell.Explanation, who server.
 	return g
 }
 
-// alarmWords say what is wrong with the data.
-func alarmWords(v record.View) string {
-	verdict := v.LastVerdict()
-	if verdict == nil || verdict.SampleRatio != nil && verdict.SampleRatio.Alarm || len(verdict.Contradictions) == 0 {
-		return "The gateway's split is not the one that was asked for."
-	}
-	return tell.Capital(strings.TrimPrefix(tell.Contradiction(verdict.Contradictions[0]), "alarm: ")) + "."
+// verbs are what a person has to be allowed for each deed.
+var verbs = map[tell.Deed]server.Verb{
+	tell.Dismiss: server.VerbPromote, tell.GoOn: server.VerbPromote, tell.PauseIt: server.VerbPause, tell.Resume: server.VerbPause,
+	tell.Cancel: server.VerbRollback, tell.RollBack: server.VerbRollback, tell.Undo: server.VerbRollback,
 }
 
 // actionsFor lists what an operator may ask of a running release.
 func actionsFor(v record.View) []Ask {
-	if v.State.Phase != rollout.Active {
-		return nil
+	offers := tell.Offers(v)
+	out := make([]Ask, len(offers))
+	for i, o := range offers {
+		out[i] = newAsk(o)
 	}
-	var out []Ask
-	if v.State.Alarm && !v.State.Dismissed {
-		out = append(out, Ask{verb: server.VerbPromote, Action: string(server.DismissAlarm), Button: "Dismiss alarm", Title: "Dismiss the alarm?",
-			Text: alarmWords(v) + " The release goes on at this weight in spite of it.", Reason: true})
+	return out
+}
+
+// newAsk is an offer as a form.
+func newAsk(o tell.Offer) Ask {
+	a := Ask{Action: string(o.Deed), Button: o.Button, Title: o.Title, Text: o.Text, Reason: o.Reason, Needed: o.Needed, verb: verbs[o.Deed]}
+	switch o.Deed {
+	case tell.RollBack, tell.Undo:
+		a.Class = "danger"
+	case tell.Resume:
+		a.Class = "primary"
+	case tell.GoOn:
+		a.Options = []Pair{{"full", "Do not wait for anything that is left, up to the next gate"},
+			{"evenIfWorse", "Go on even if it is worse: stable is broken itself, and this repairs it"}}
+	default:
 	}
-	if v.State.Pause != nil {
-		out = append(out, Ask{verb: server.VerbPause, Action: string(server.Resume), Button: "Resume", Title: "Resume the release?", Text: "Timers go on where they stood.", Class: "primary"})
-	} else {
-		if _, answered := v.State.Answered[v.State.Gate]; !v.State.Promoting && (v.State.Gate == "" || answered) { // a gate is answered, not skipped
-			out = append(out, promoteAsk(v))
-		}
-		out = append(out, Ask{verb: server.VerbPause, Action: string(server.Pause), Button: "Pause", Title: "Pause the release?",
-			Text: "Timers and advancing stand still. Looks go on, and a fail still rolls back.", Reason: true})
-	}
-	if !v.State.Moved {
-		out = append(out, Ask{verb: server.VerbRollback, Action: string(server.Cancel), Button: "Cancel", Title: "Cancel the release?", Text: "No traffic has moved yet: it ends as it began.", Reason: true})
-	}
-	return append(out, Ask{verb: server.VerbRollback, Action: string(server.Rollback), Button: "Roll back", Title: "Roll back now?", Text: "All traffic goes back to stable at once.", Class: "danger", Reason: true})
+	return a
 }
 
 // mayOverride reports whether a person may let a release go on without waiting.
@@ -294,23 +292,4 @@ func (s *site) undoable(ctx context.Context, v record.View) bool {
 	}
 	released, err := s.sight.History(ctx, record.Filter{Rollout: v.Rollout, Outcome: rollout.Released, Limit: 1})
 	return err == nil && len(released) > 0
-}
-
-// undoText says what comes back.
-func undoText(v record.View) string {
-	what := "this release"
-	if v.State.Outcome != rollout.Released {
-		what = "the last one that was released"
-	}
-	return "All traffic goes to what was in service before " + what + ", at once and without being compared. It is a release of its own."
-}
-
-// promoteAsk says what the release would no longer wait for.
-func promoteAsk(v record.View) Ask {
-	return Ask{
-		verb: server.VerbPromote, Action: "promote", Button: "Go on", Title: "Go on without waiting, on your responsibility?", Reason: true, Needed: true,
-		Text: cmp.Or(sentence(v.Waiting), "It waits for nothing.") + " A worse version goes back all the same. Gates stay.",
-		Options: []Pair{{"full", "Do not wait for anything that is left, up to the next gate"},
-			{"evenIfWorse", "Go on even if it is worse: stable is broken itself, and this repairs it"}},
-	}
 }

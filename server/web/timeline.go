@@ -10,6 +10,7 @@ import (
 	"github.com/serindev/serin/chart"
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/tell"
 )
 
 const (
@@ -94,7 +95,7 @@ func weightChart(v record.View, events []rollout.Event, to time.Time) chart.Char
 
 // askedFor is the share that an event asks for; ok is false for one that leaves it as it was.
 func askedFor(v record.View, e rollout.Event) (weight float64, ok bool) {
-	if turns(e) != "" {
+	if tell.Turns(e) != "" {
 		return 0, true
 	}
 	entered, isEntry := e.(rollout.StepEntered)
@@ -122,7 +123,7 @@ func stepOf(v record.View, i int) rollout.Step {
 
 // momentOfEvent is what a chart marks; empty for what it shows otherwise, or not at all.
 func momentOfEvent(e rollout.Event) (name, class string) {
-	switch turned := turns(e); {
+	switch turned := tell.Turns(e); {
 	case turned != "":
 		if _, judged := e.(rollout.LookTaken); judged {
 			return "found worse", "bad"

@@ -8,6 +8,7 @@ import (
 	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/tell"
 )
 
 // Users is what a release that went back meant for them.
@@ -28,7 +29,7 @@ func newUsers(v record.View, events []rollout.Event, scopes []Scope) *Users {
 	u := &Users{Reached: reached(v, scopes)}
 	var turned time.Time
 	for _, e := range events {
-		switch what := turns(e); {
+		switch what := tell.Turns(e); {
 		case what != "" && turned.IsZero():
 			turned, u.What = e.Head().At, what
 		case !turned.IsZero():
@@ -39,30 +40,6 @@ func newUsers(v record.View, events []rollout.Event, scopes []Scope) *Users {
 		}
 	}
 	return u
-}
-
-// turns is what about an event takes a release back; empty for one that does not.
-func turns(e rollout.Event) string {
-	switch e := e.(type) {
-	case rollout.LookTaken:
-		if e.Verdict.Outcome == judge.Fail {
-			return "the look that found it"
-		}
-	case rollout.RollbackRequested, rollout.CancelRequested:
-		return "it was asked for"
-	case rollout.Superseded:
-		return "another release took its place"
-	case rollout.GateAnswered:
-		if e.Answer == rollout.Reject {
-			return "the answer"
-		}
-	case rollout.DeadlinePassed:
-		if e.Then == rollout.PolicyRollback || e.Then == rollout.PolicyCancel {
-			return "time was over"
-		}
-	default:
-	}
-	return ""
 }
 
 // reached says how many requests the canary has had, by what was counted, and how many of them were bad.
@@ -80,7 +57,7 @@ func reached(v record.View, scopes []Scope) string {
 	if requests == 0 {
 		return ""
 	}
-	out := fmt.Sprintf("About %s requests reached %s", figures.Grouped(requests), subjectOf(v))
+	out := fmt.Sprintf("About %s requests reached %s", figures.Grouped(requests), tell.Subject(v))
 	if verdict == nil {
 		return out + "."
 	}

@@ -1,41 +1,65 @@
-package web
+package tell
 
 import (
 	"time"
 
 	"github.com/serindev/serin/figures"
+	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
-	"github.com/serindev/serin/tell"
 )
 
-// Step is one step of the plan on the line.
-type Step struct {
+// PlanStep is one step of the plan on the line.
+type PlanStep struct {
 	Kind, Name, Detail string
 	// Status is done, now, stopped (the release went back from here) or todo; Says is the same in words.
 	Status, Says string
 	// Weights of a gray step.
-	Weights []Stage
+	Weights []PlanWeight
 	Took    string
 }
 
-// Stage is one weight of a gray step.
-type Stage struct {
+// PlanWeight is one weight of a gray step.
+type PlanWeight struct {
 	Weight, Status, Says string
 	// Took is how long it was asked for, or has been until now; empty before.
 	Took string
 }
 
-// The statuses.
+// The statuses of a step and of a weight.
 const (
-	done    = "done"
-	now     = "now"
-	stopped = "stopped"
-	todo    = "todo"
+	StepDone    = "done"
+	StepNow     = "now"
+	StepStopped = "stopped"
+	StepToDo    = "todo"
 )
 
 // says are the statuses in words, for those who do not see the colours.
-var says = map[string]string{done: "done", now: "here now", stopped: "stopped here", todo: "not yet"}
+var says = map[string]string{StepDone: "done", StepNow: "here now", StepStopped: "stopped here", StepToDo: "not yet"}
+
+// Turns is what about an event takes a release back; empty for one that does not.
+func Turns(e rollout.Event) string {
+	switch e := e.(type) {
+	case rollout.LookTaken:
+		if e.Verdict.Outcome == judge.Fail {
+			return "the look that found it"
+		}
+	case rollout.RollbackRequested, rollout.CancelRequested:
+		return "it was asked for"
+	case rollout.Superseded:
+		return "another release took its place"
+	case rollout.GateAnswered:
+		if e.Answer == rollout.Reject {
+			return "the answer"
+		}
+	case rollout.DeadlinePassed:
+		if e.Then == rollout.PolicyRollback || e.Then == rollout.PolicyCancel {
+			return "time was over"
+		}
+	default:
+	}
+	return ""
+}
 
 // position is where a release stands, or stood when it turned back.
 type position struct {
@@ -45,9 +69,9 @@ type position struct {
 
 func positionOf(v record.View, events []rollout.Event) position {
 	if v.Release == nil {
-		return position{step: -1, status: todo} // a plan
+		return position{step: -1, status: StepToDo} // a plan
 	}
-	p := position{step: v.State.Step, stage: v.State.Stage, status: now}
+	p := position{step: v.State.Step, stage: v.State.Stage, status: StepNow}
 	for _, e := range events {
 		if e, ok := e.(rollout.StepEntered); ok {
 			p.step, p.stage = e.Step, e.Stage
@@ -57,7 +81,7 @@ func positionOf(v record.View, events []rollout.Event) position {
 	case v.State.Outcome == rollout.Released:
 		p.step = len(v.Steps)
 	case v.State.Phase != rollout.Active:
-		p.status = stopped
+		p.status = StepStopped
 	}
 	return p
 }
@@ -65,29 +89,30 @@ func positionOf(v record.View, events []rollout.Event) position {
 func (p position) at(step int) string {
 	switch {
 	case step < p.step:
-		return done
+		return StepDone
 	case step > p.step:
-		return todo
+		return StepToDo
 	}
 	return p.status
 }
 
-func newSteps(v record.View, events []rollout.Event, now time.Time) []Step {
+// PlanOf is the plan with what has become of it. Without events it has no times.
+func PlanOf(v record.View, events []rollout.Event, now time.Time) []PlanStep {
 	p, entered, long := positionOf(v, events), enteredAt(events), stagesTook(v, events, now)
-	out := make([]Step, 0, len(v.Steps))
+	out := make([]PlanStep, 0, len(v.Steps))
 	for i, step := range v.Steps {
-		words := tell.Step(step, subjectOf(v))
-		s := Step{Kind: words.Kind, Name: step.StepName(), Detail: words.Detail, Status: p.at(i)}
-		if s.Says = says[s.Status]; s.Status == todo && v.State.Ended() {
+		words := Step(step, Subject(v))
+		s := PlanStep{Kind: words.Kind, Name: step.StepName(), Detail: words.Detail, Status: p.at(i)}
+		if s.Says = says[s.Status]; s.Status == StepToDo && v.State.Ended() {
 			s.Says = "not reached"
 		}
 		if gray, ok := step.(rollout.Gray); ok {
 			for j, w := range gray.Weights {
 				status := s.Status
 				if i == p.step && j != p.stage {
-					status = map[bool]string{true: done, false: todo}[j < p.stage]
+					status = map[bool]string{true: StepDone, false: StepToDo}[j < p.stage]
 				}
-				s.Weights = append(s.Weights, Stage{Weight: w.String(), Status: status, Says: says[status], Took: long[[2]int{i, j}]})
+				s.Weights = append(s.Weights, PlanWeight{Weight: w.String(), Status: status, Says: says[status], Took: long[[2]int{i, j}]})
 			}
 		}
 		if from, ok := entered[i]; ok {
@@ -110,7 +135,7 @@ func stagesTook(v record.View, events []rollout.Event, now time.Time) map[[2]int
 		at = time.Time{}
 	}
 	for _, e := range events {
-		if turns(e) != "" {
+		if Turns(e) != "" {
 			end(e.Head().At)
 		}
 		if e, ok := e.(rollout.StepEntered); ok && !e.Prepare {

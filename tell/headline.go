@@ -1,4 +1,4 @@
-package web
+package tell
 
 import (
 	"cmp"
@@ -7,9 +7,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/serindev/serin/figures"
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
-	"github.com/serindev/serin/tell"
 )
 
 // Headline says what is the matter with a release in one sentence, since when, and what comes next.
@@ -23,16 +23,16 @@ type Headline struct {
 	Next string
 }
 
-// subjectOf is what a release brings: its version where a parameter tells it.
-func subjectOf(v record.View) string {
+// Subject is what a release brings: its version where a parameter tells it.
+func Subject(v record.View) string {
 	if version := rollout.Version(v.State.Parameters); version != "" {
 		return version
 	}
 	return "the new version"
 }
 
-// newHeadline takes everything from the view, so that the overview says the same as the release's own page.
-func newHeadline(v record.View, now time.Time) Headline {
+// HeadlineOf says it of a release. It takes everything from the view, so that the overview says the same as the release's own page.
+func HeadlineOf(v record.View, now time.Time) Headline {
 	s := v.State
 	switch {
 	case v.Release == nil:
@@ -40,10 +40,10 @@ func newHeadline(v record.View, now time.Time) Headline {
 	case s.Ended():
 		return endedHeadline(v)
 	case s.Phase == rollout.RollingBack:
-		return Headline{Class: "bad", Text: "Going back to stable: " + s.Why + byWhom(s), Since: wall(s, s.BackAt), Next: sentence(v.Waiting)}
+		return Headline{Class: "bad", Text: "Going back to stable: " + s.Why + byWhom(s), Since: wall(s, s.BackAt), Next: Sentence(v.Waiting)}
 	case s.Pause != nil:
 		return Headline{
-			Class: "wait", Text: "Paused by " + s.Pause.By + because(s.Pause.Reason), Since: s.Pause.At,
+			Class: "wait", Text: "Paused by " + s.Pause.By + colon(s.Pause.Reason), Since: s.Pause.At,
 			Next: "It waits until somebody resumes it. A version that turns out worse still goes back by itself.",
 		}
 	case v.Gate != "":
@@ -62,7 +62,8 @@ func wall(s rollout.State, t time.Time) time.Time {
 	return t.Add(s.PausedFor)
 }
 
-func because(reason string) string {
+// colon appends a reason.
+func colon(reason string) string {
 	if reason == "" {
 		return ""
 	}
@@ -77,29 +78,30 @@ func byWhom(s rollout.State) string {
 	return " (by " + s.WhyBy + ")"
 }
 
-func sentence(text string) string {
+// Sentence is a text as a sentence of its own; empty for none.
+func Sentence(text string) string {
 	if text == "" {
 		return ""
 	}
-	return tell.Capital(strings.TrimSuffix(text, ".")) + "."
+	return Capital(strings.TrimSuffix(text, ".")) + "."
 }
 
 func endedHeadline(v record.View) Headline {
 	s := v.State
-	h := Headline{Class: outcomePill(s.Outcome).Class, Since: s.EndedAt}
+	h := Headline{Class: OutcomeBadge(s.Outcome).Class, Since: s.EndedAt}
 	if s.Outcome == rollout.Released {
-		h.Text = "Released: " + subjectOf(v) + " serves everybody"
+		h.Text = "Released: " + Subject(v) + " serves everybody"
 		if s.Undoes != "" {
 			h.Text = "Undone: " + cmp.Or(rollout.Version(s.Parameters), "the version before") + " serves everybody again"
 		}
 		return h
 	}
-	h.Text = tell.Capital(outcomePill(s.Outcome).Text) + byWhom(s) + because(whyWords(s.Why))
+	h.Text = Capital(OutcomeBadge(s.Outcome).Text) + byWhom(s) + colon(WhyWords(s.Why))
 	return h
 }
 
-// whyWords is a reason without what the outcome says already.
-func whyWords(why string) string {
+// WhyWords is a reason without what the outcome says already.
+func WhyWords(why string) string {
 	for _, said := range []string{"rolled back: ", "cancelled: "} {
 		why = strings.TrimPrefix(why, said)
 	}
@@ -111,12 +113,12 @@ func whyWords(why string) string {
 
 // question is what a person is asked at a gate, or by a policy.
 func question(v record.View) string {
-	what := subjectOf(v)
+	what := Subject(v)
 	if q := v.State.Question; q != nil {
-		return tell.Capital(aboutWords(q.About)) + ": shall " + what + " go on?"
+		return Capital(aboutWords(q.About)) + ": shall " + what + " go on?"
 	}
 	if next := nextStep(v); next != nil {
-		return tell.Step(next, what).Question
+		return Step(next, what).Question
 	}
 	return "May the release of " + what + " go on?"
 }
@@ -126,7 +128,7 @@ func aboutWords(d rollout.Deadline) string {
 	case rollout.DecideMax:
 		return "it is still not decided whether it is worse"
 	case rollout.NoDataFor, rollout.UnreachableFor, rollout.BlindFor:
-		return tell.Deadline(d)
+		return Deadline(d)
 	case rollout.PromoteMax:
 		return "stable has not been brought to the new version"
 	case rollout.GateExpired:
@@ -151,7 +153,7 @@ func stepAt(v record.View) rollout.Step {
 
 // activeHeadline is the headline of a release that continues by itself, or holds for a reason of its own.
 func activeHeadline(v record.View, now time.Time) Headline {
-	s, what := v.State, subjectOf(v)
+	s, what := v.State, Subject(v)
 	holds := s.Holds(&rollout.Definition{Steps: v.Steps}, now)
 	h := Headline{Class: "go", Since: wall(s, s.StageAt), Lasts: true, Next: comesNext(v, holds)}
 	switch step := stepAt(v).(type) {
@@ -163,10 +165,10 @@ func activeHeadline(v record.View, now time.Time) Headline {
 	case nil:
 		h.Text = "At step " + s.StepName
 	default:
-		h.Text = tell.Step(step, what).Now
+		h.Text = Step(step, what).Now
 	}
 	if held := holding(v, holds, now); held != "" {
-		h.Class, h.Text, h.Next = "wait", h.Text+", held: "+held, sentence(v.Waiting)
+		h.Class, h.Text, h.Next = "wait", h.Text+", held: "+held, Sentence(v.Waiting)
 	}
 	return h
 }
@@ -209,28 +211,28 @@ const worthSaying = 30 * time.Second
 
 // comesNext is what comes after this weight or step, and when if nothing gets worse.
 func comesNext(v record.View, holds []rollout.Hold) string {
-	next := tell.Capital(nextWords(v))
+	next := Capital(nextWords(v))
 	left, until := time.Duration(0), ""
 	for _, h := range holds {
 		switch h := h.(type) {
 		case rollout.NeedsTime:
 			left = h.Left
 		case rollout.Elapses:
-			return next + " in " + inAbout(h.Left) + "."
+			return next + " in " + figures.Ahead(h.Left) + "."
 		case rollout.NeedsPass:
 			until = "once it is shown to be no worse" + named(decisive(v))
 		case rollout.NeedsData:
 			until = "as soon as there is enough data"
 		case rollout.Leans, rollout.Alarmed, rollout.Contested: // that it is held is said before
 		default:
-			return sentence(v.Waiting)
+			return Sentence(v.Waiting)
 		}
 	}
 	switch {
 	case left > 0 && until == "":
-		return fmt.Sprintf("%s in %s if nothing gets worse.", next, inAbout(left))
+		return fmt.Sprintf("%s in %s if nothing gets worse.", next, figures.Ahead(left))
 	case left > 0:
-		return fmt.Sprintf("%s in %s at the earliest, %s.", next, inAbout(left), until)
+		return fmt.Sprintf("%s in %s at the earliest, %s.", next, figures.Ahead(left), until)
 	case until != "":
 		return next + " " + until + "."
 	}
@@ -250,14 +252,14 @@ func nextWords(v record.View) string {
 		return step.Weights[v.State.Stage+1].String() + " of the traffic"
 	}
 	if next := nextStep(v); next != nil {
-		return tell.Step(next, subjectOf(v)).Next
+		return Step(next, Subject(v)).Next
 	}
 	return "the end of the release"
 }
 
-// consequences are what the answers at a gate do, as their buttons say.
-func consequences(v record.View) (approve, reject string) {
-	what := subjectOf(v)
+// Consequences are what the answers at a gate do, as their buttons say.
+func Consequences(v record.View) (approve, reject string) {
+	what := Subject(v)
 	reject = "Reject: end the release"
 	if v.State.Moved {
 		reject = "Reject: all users back to stable"
@@ -266,7 +268,7 @@ func consequences(v record.View) (approve, reject string) {
 		return "Approve: go on without a decision", reject
 	}
 	if next := nextStep(v); next != nil {
-		return "Approve: " + tell.Step(next, what).Approve, reject
+		return "Approve: " + Step(next, what).Approve, reject
 	}
 	return "Approve: end the release", reject
 }

@@ -1,4 +1,4 @@
-package web
+package tell_test
 
 import (
 	"testing"
@@ -10,6 +10,7 @@ import (
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/share"
+	"github.com/serindev/serin/tell"
 	"github.com/serindev/serin/traffic"
 )
 
@@ -36,7 +37,7 @@ func underWayView() record.View {
 }
 
 func TestTheHeadlineSaysWhatIsTheMatterAndWhatComesNext(t *testing.T) {
-	type headline = Headline
+	type headline = tell.Headline
 	at := func(minutes int) time.Time { return noon.Add(time.Duration(minutes) * time.Minute) }
 	for _, c := range []struct {
 		name string
@@ -93,7 +94,7 @@ func TestTheHeadlineSaysWhatIsTheMatterAndWhatComesNext(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			v := underWayView()
 			c.edit(&v)
-			require.Equal(t, c.want, newHeadline(v, noon))
+			require.Equal(t, c.want, tell.HeadlineOf(v, noon))
 		})
 	}
 }
@@ -101,69 +102,12 @@ func TestTheHeadlineSaysWhatIsTheMatterAndWhatComesNext(t *testing.T) {
 func TestTheButtonsOfAGateSayWhatTheyDo(t *testing.T) {
 	v := underWayView()
 	v.State.Step, v.Gate = 1, "full"
-	approve, reject := consequences(v)
+	approve, reject := tell.Consequences(v)
 	require.Equal(t, "Approve: all users get 1.4.2", approve)
 	require.Equal(t, "Reject: all users back to stable", reject)
 	v.State.Moved = false
 	v.Steps[2] = rollout.Gray{Weights: []share.Share{0.05}}
-	approve, reject = consequences(v)
+	approve, reject = tell.Consequences(v)
 	require.Equal(t, "Approve: 5% of the traffic gets 1.4.2", approve)
 	require.Equal(t, "Reject: end the release", reject)
-}
-
-func TestTimesAreWrittenAsPeopleSayThem(t *testing.T) {
-	for d, want := range map[time.Duration]string{
-		-time.Hour: "a second ago", time.Second: "a second ago", 40 * time.Second: "40 s ago", 90 * time.Second: "1 min ago", 59 * time.Minute: "59 min ago",
-		time.Hour: "1 hour ago", 26 * time.Hour: "1 day ago", 6 * 24 * time.Hour: "6 days ago", 8 * 24 * time.Hour: "24 Feb 12:00", 400 * 24 * time.Hour: "28 Jan 2025 12:00",
-	} {
-		require.Equal(t, want, ago(noon.Add(-d), noon), d)
-	}
-	require.Equal(t, "11:59:00", clock(noon.Add(-time.Minute), noon))
-	for d, want := range map[time.Duration]string{
-		time.Second / 2: "1 s", 59 * time.Second: "59 s", time.Minute: "1 min", 61 * time.Second: "2 min", time.Hour: "1 h", 90 * time.Minute: "1 h 30 min", 49 * time.Hour: "3 days",
-	} {
-		require.Equal(t, want, inAbout(d), d)
-	}
-}
-
-func TestWhatUsersGotAfterARollback(t *testing.T) {
-	v := underWayView()
-	fail := judge.Verdict{Outcome: judge.Fail, Decisive: "errors", Metrics: []judge.MetricVerdict{{Metric: "errors", Kind: judge.Counts, Canary: judge.Totals{Bad: 13, Total: 70}}}}
-	v.State.Phase, v.State.Outcome, v.State.LastVerdict = rollout.PhaseEnded, rollout.RolledBack, &fail
-	meta := func(seq int, after time.Duration) rollout.Meta { return rollout.Meta{Seq: seq, At: noon.Add(after)} }
-	events := []rollout.Event{
-		rollout.Started{Meta: meta(1, 0)}, rollout.InForce{Meta: meta(2, time.Second)},
-		rollout.LookTaken{Meta: meta(3, 10*time.Second), Verdict: fail}, rollout.InForce{Meta: meta(4, 12*time.Second)}, rollout.InForce{Meta: meta(5, 20*time.Second)},
-	}
-	scopes := []Scope{{requests: 60}, {requests: 16}}
-	require.Equal(t, &Users{
-		StableAt: noon.Add(12 * time.Second), After: "2s", What: "the look that found it",
-		Reached: "About 76 requests reached 1.4.2; of the 70 that were judged, 13 counted as errors.",
-	}, newUsers(v, events, scopes))
-	require.Zero(t, newUsers(v, events[:3], scopes).StableAt, "nothing is promised that was not confirmed")
-	v.State.Outcome = rollout.Released
-	require.Nil(t, newUsers(v, events, scopes))
-	v.State.Outcome, v.State.Moved = rollout.RolledBack, false
-	require.Nil(t, newUsers(v, events, scopes), "no traffic has moved")
-}
-
-func TestTheWeightIsDrawnAsAskedForAndAsServed(t *testing.T) {
-	v := underWayView()
-	meta := func(seq int, after time.Duration) rollout.Meta { return rollout.Meta{Seq: seq, At: noon.Add(after)} }
-	events := []rollout.Event{
-		rollout.Started{Meta: meta(1, 0)}, rollout.StepEntered{Meta: meta(2, time.Second), What: rollout.StageGray, Prepare: true},
-		rollout.StepEntered{Meta: meta(3, 2*time.Second), What: rollout.StageGray}, rollout.InForce{Meta: meta(4, 3*time.Second)},
-		rollout.StepEntered{Meta: meta(5, 9*time.Second), Stage: 1, What: rollout.StageGray}, rollout.RollbackRequested{Meta: meta(6, 10*time.Second)},
-		rollout.InForce{Meta: meta(7, 11*time.Second)},
-	}
-	c := weightChart(v, events, noon.Add(time.Minute))
-	values := func(i int) (out []float64) {
-		for _, p := range c.Lines[i].Points {
-			out = append(out, p.Value)
-		}
-		return out
-	}
-	require.Equal(t, []float64{0, 0.05, 0.2, 0, 0}, values(0), "asked for")
-	require.Equal(t, []float64{0, 0.05, 0, 0}, values(1), "20% never came into force")
-	require.Equal(t, "taken back", c.Moments[0].Name)
 }

@@ -1,0 +1,87 @@
+package web
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/record"
+	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/share"
+)
+
+var noon = time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
+
+// underWayView is a release of 1.4.2 at the second of three weights, in force for two of three minutes.
+func underWayView() record.View {
+	v := record.View{
+		Rollout: "shop", Release: &record.Release{ID: "01", Rollout: "shop"},
+		Steps: rollout.Steps{
+			rollout.Gray{Name: "canary", Weights: []share.Share{0.05, 0.2, 0.5}, Hold: 3 * time.Minute},
+			rollout.Gate{Name: "full"}, rollout.Promote{Name: "promote"},
+		},
+		State: rollout.State{
+			Phase: rollout.Active, Step: 0, Stage: 1, StepName: "canary", Moved: true, InForce: true, Parameters: map[string]string{"image": "shop:1.4.2"},
+			Look:         &judge.Verdict{Outcome: judge.Inconclusive, Reason: judge.Undecided, Decisive: "errors", Enough: true},
+			InForceSince: noon.Add(-2 * time.Minute), StageAt: noon.Add(-2 * time.Minute), StepAt: noon.Add(-8 * time.Minute),
+		},
+		Verdict: &judge.Verdict{Outcome: judge.Inconclusive, Reason: judge.Undecided, Decisive: "errors"},
+		Waiting: "20% of traffic on the canary: it needs this and that",
+	}
+	v.Target.Weight = 0.2
+	return v
+}
+
+func TestTimesAreWrittenAsPeopleSayThem(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		-time.Hour: "a second ago", time.Second: "a second ago", 40 * time.Second: "40 s ago", 90 * time.Second: "1 min ago", 59 * time.Minute: "59 min ago",
+		time.Hour: "1 hour ago", 26 * time.Hour: "1 day ago", 6 * 24 * time.Hour: "6 days ago", 8 * 24 * time.Hour: "24 Feb 12:00", 400 * 24 * time.Hour: "28 Jan 2025 12:00",
+	} {
+		require.Equal(t, want, ago(noon.Add(-d), noon), d)
+	}
+	require.Equal(t, "11:59:00", clock(noon.Add(-time.Minute), noon))
+}
+
+func TestWhatUsersGotAfterARollback(t *testing.T) {
+	v := underWayView()
+	fail := judge.Verdict{Outcome: judge.Fail, Decisive: "errors", Metrics: []judge.MetricVerdict{{Metric: "errors", Kind: judge.Counts, Canary: judge.Totals{Bad: 13, Total: 70}}}}
+	v.State.Phase, v.State.Outcome, v.State.LastVerdict = rollout.PhaseEnded, rollout.RolledBack, &fail
+	meta := func(seq int, after time.Duration) rollout.Meta { return rollout.Meta{Seq: seq, At: noon.Add(after)} }
+	events := []rollout.Event{
+		rollout.Started{Meta: meta(1, 0)}, rollout.InForce{Meta: meta(2, time.Second)},
+		rollout.LookTaken{Meta: meta(3, 10*time.Second), Verdict: fail}, rollout.InForce{Meta: meta(4, 12*time.Second)}, rollout.InForce{Meta: meta(5, 20*time.Second)},
+	}
+	scopes := []Scope{{requests: 60}, {requests: 16}}
+	require.Equal(t, &Users{
+		StableAt: noon.Add(12 * time.Second), After: "2s", What: "the look that found it",
+		Reached: "About 76 requests reached 1.4.2; of the 70 that were judged, 13 counted as errors.",
+	}, newUsers(v, events, scopes))
+	require.Zero(t, newUsers(v, events[:3], scopes).StableAt, "nothing is promised that was not confirmed")
+	v.State.Outcome = rollout.Released
+	require.Nil(t, newUsers(v, events, scopes))
+	v.State.Outcome, v.State.Moved = rollout.RolledBack, false
+	require.Nil(t, newUsers(v, events, scopes), "no traffic has moved")
+}
+
+func TestTheWeightIsDrawnAsAskedForAndAsServed(t *testing.T) {
+	v := underWayView()
+	meta := func(seq int, after time.Duration) rollout.Meta { return rollout.Meta{Seq: seq, At: noon.Add(after)} }
+	events := []rollout.Event{
+		rollout.Started{Meta: meta(1, 0)}, rollout.StepEntered{Meta: meta(2, time.Second), What: rollout.StageGray, Prepare: true},
+		rollout.StepEntered{Meta: meta(3, 2*time.Second), What: rollout.StageGray}, rollout.InForce{Meta: meta(4, 3*time.Second)},
+		rollout.StepEntered{Meta: meta(5, 9*time.Second), Stage: 1, What: rollout.StageGray}, rollout.RollbackRequested{Meta: meta(6, 10*time.Second)},
+		rollout.InForce{Meta: meta(7, 11*time.Second)},
+	}
+	c := weightChart(v, events, noon.Add(time.Minute))
+	values := func(i int) (out []float64) {
+		for _, p := range c.Lines[i].Points {
+			out = append(out, p.Value)
+		}
+		return out
+	}
+	require.Equal(t, []float64{0, 0.05, 0.2, 0, 0}, values(0), "asked for")
+	require.Equal(t, []float64{0, 0.05, 0, 0}, values(1), "20% never came into force")
+	require.Equal(t, "taken back", c.Moments[0].Name)
+}

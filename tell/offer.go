@@ -1,0 +1,109 @@
+package tell
+
+import (
+	"cmp"
+	"strings"
+
+	"github.com/serindev/serin/record"
+	"github.com/serindev/serin/rollout"
+)
+
+// Deed is something that a person may do to a release.
+type Deed string
+
+// The deeds. The words are those of the API where that has one.
+const (
+	Approve     Deed = "approve"
+	Reject      Deed = "reject"
+	KeepWaiting Deed = "wait"
+	Dismiss     Deed = "dismiss-alarm"
+	Resume      Deed = "resume"
+	GoOn        Deed = "promote"
+	PauseIt     Deed = "pause"
+	Cancel      Deed = "cancel"
+	RollBack    Deed = "rollback"
+	Undo        Deed = "undo"
+)
+
+// Offer is a deed that makes sense now, with the words of its button and of the question before it is done. Whether a
+// person may do it is another question.
+type Offer struct {
+	Deed Deed
+	// Button says what it does, in a few words.
+	Button string
+	// Title is the question before it is done, Text what follows from it.
+	Title, Text string
+	// Reason: one is asked for. Needed: it is not done without.
+	Reason, Needed bool
+	// Danger: it takes a version away from its users.
+	Danger bool
+	// Gate that an answer is for; empty for everything else.
+	Gate string
+}
+
+// Answers are the answers to what a person is asked now; none where nobody is.
+func Answers(v record.View) []Offer {
+	if v.Gate == "" || v.State.Ended() {
+		return nil
+	}
+	approve, reject := Consequences(v)
+	out := []Offer{
+		{Deed: Approve, Button: approve, Title: question(v), Text: afterColon(approve), Reason: true, Gate: v.Gate},
+		{Deed: Reject, Button: reject, Title: question(v), Text: afterColon(reject), Reason: true, Danger: true, Gate: v.Gate},
+	}
+	if v.State.Question != nil {
+		out = append(out, Offer{Deed: KeepWaiting, Button: "Wait on", Title: "Go on waiting?", Text: "It asks again later.", Reason: true, Gate: v.Gate})
+	}
+	return out
+}
+
+// afterColon is what an answer does, as a sentence.
+func afterColon(button string) string {
+	_, what, _ := strings.Cut(button, ": ")
+	return Sentence(what)
+}
+
+// Offers are what an operator may ask of a running release.
+func Offers(v record.View) []Offer {
+	if v.State.Phase != rollout.Active {
+		return nil
+	}
+	var out []Offer
+	if v.State.Alarm && !v.State.Dismissed {
+		out = append(out, Offer{Deed: Dismiss, Button: "Dismiss alarm", Title: "Dismiss the alarm?",
+			Text: alarmWords(v) + " The release goes on at this weight in spite of it.", Reason: true, Needed: true})
+	}
+	if v.State.Pause != nil {
+		out = append(out, Offer{Deed: Resume, Button: "Resume", Title: "Resume the release?", Text: "Timers go on where they stood."})
+	} else {
+		if _, answered := v.State.Answered[v.State.Gate]; !v.State.Promoting && (v.State.Gate == "" || answered) { // a gate is answered, not skipped
+			out = append(out, Offer{Deed: GoOn, Button: "Go on", Title: "Go on without waiting, on your responsibility?",
+				Text: cmp.Or(Sentence(v.Waiting), "It waits for nothing.") + " A worse version goes back all the same. Gates stay.", Reason: true, Needed: true})
+		}
+		out = append(out, Offer{Deed: PauseIt, Button: "Pause", Title: "Pause the release?",
+			Text: "Timers and advancing stand still. Looks go on, and a fail still rolls back.", Reason: true})
+	}
+	if !v.State.Moved {
+		out = append(out, Offer{Deed: Cancel, Button: "Cancel", Title: "Cancel the release?", Text: "No traffic has moved yet: it ends as it began.", Reason: true, Danger: true})
+	}
+	return append(out, Offer{Deed: RollBack, Button: "Roll back", Title: "Roll back now?", Text: "All traffic goes back to stable at once.", Reason: true, Danger: true})
+}
+
+// UndoOffer is what may be done once a release is over.
+func UndoOffer(v record.View) Offer {
+	what := "this release"
+	if v.State.Outcome != rollout.Released {
+		what = "the last one that was released"
+	}
+	return Offer{Deed: Undo, Button: "Undo", Title: "Bring back the version before?", Reason: true, Needed: true, Danger: true,
+		Text: "All traffic goes to what was in service before " + what + ", at once and without being compared. It is a release of its own."}
+}
+
+// alarmWords say what is wrong with the data.
+func alarmWords(v record.View) string {
+	verdict := v.LastVerdict()
+	if verdict == nil || verdict.SampleRatio != nil && verdict.SampleRatio.Alarm || len(verdict.Contradictions) == 0 {
+		return "The gateway's split is not the one that was asked for."
+	}
+	return Capital(strings.TrimPrefix(Contradiction(verdict.Contradictions[0]), "alarm: ")) + "."
+}
