@@ -2,12 +2,14 @@
 // caught and rolled back, through a real Traefik, on evidence that Serin reads from it. All is on loopback.
 //
 // PROMETHEUS=1 takes the evidence from a real Prometheus instead. KEEP=1 leaves everything running at the end and prints
-// the addresses.
+// the addresses. With -result, what has happened is also written as JSON; the test of the demo reads it.
 package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"net/http"
 	"os"
@@ -30,9 +32,24 @@ const (
 	scrapeEvery   = 500 * time.Millisecond
 )
 
+// options say how the demo runs; their zero values are completed by main.
+type options struct {
+	// binary is the serin that is shown.
+	binary string
+	// result is the file that gets what has happened, as JSON; empty for none.
+	result string
+	// patience is how long one thing may take to happen.
+	patience time.Duration
+}
+
 func main() {
+	var o options
+	flag.StringVar(&o.binary, "serin", "", "the program `FILE` to show (default bin/serin of the repository)")
+	flag.StringVar(&o.result, "result", "", "write what has happened into this `FILE`, as JSON")
+	flag.DurationVar(&o.patience, "patience", 3*time.Minute, "how long one thing may take to happen")
+	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx)
+	err := run(ctx, o)
 	stop()
 	switch {
 	case errors.Is(err, context.Canceled):
@@ -47,6 +64,8 @@ func main() {
 // stage is everything that the demo runs on.
 type stage struct {
 	*narrator
+	options
+	result      result
 	dir         string
 	blue, green *testbed.Backend
 	traefik     *testbed.Traefik
@@ -57,12 +76,12 @@ type stage struct {
 	address     string
 }
 
-func run(ctx context.Context) (err error) {
+func run(ctx context.Context, o options) (err error) {
 	dir, err := os.MkdirTemp("", "serin-demo-")
 	if err != nil {
 		return err
 	}
-	s := &stage{narrator: newNarrator(os.Stdout), dir: dir}
+	s := &stage{narrator: newNarrator(os.Stdout), options: o, dir: dir}
 	defer func() { err = errors.Join(err, s.end(ctx, err)) }()
 	if err := s.build(ctx); err != nil {
 		return err
@@ -70,14 +89,30 @@ func run(ctx context.Context) (err error) {
 	if err := s.goodVersion(ctx); err != nil {
 		return err
 	}
-	return s.badVersion(ctx)
+	if err := s.badVersion(ctx); err != nil {
+		return err
+	}
+	return s.report()
+}
+
+// report writes what has happened, if anybody wants it.
+func (s *stage) report() error {
+	if s.options.result == "" {
+		return nil
+	}
+	text, err := json.MarshalIndent(s.result, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(s.options.result, text, 0o600)
 }
 
 // build starts the servers, the load and Serin.
 func (s *stage) build(ctx context.Context) (err error) {
 	with := ""
+	s.result.Source = "scrape"
 	if os.Getenv("PROMETHEUS") != "" {
-		with = "a real Prometheus, "
+		s.result.Source, with = "prometheus", "a real Prometheus, "
 	}
 	s.title("Starting a real Traefik, " + with + "two versions of a small shop, users, and Serin")
 	if s.blue, err = testbed.StartBackend(testbed.Behaviour{Version: "v1", ErrorRate: baseErrors}, 1); err != nil {
@@ -113,16 +148,18 @@ func (s *stage) build(ctx context.Context) (err error) {
 }
 
 func (s *stage) startSerin(ctx context.Context) error {
-	root, err := testbed.Root()
-	if err != nil {
-		return err
+	if s.binary = s.options.binary; s.binary == "" {
+		root, err := testbed.Root()
+		if err != nil {
+			return err
+		}
+		s.binary = filepath.Join(root, "bin", "serin")
 	}
 	port, err := testbed.FreePort()
 	if err != nil {
 		return err
 	}
 	s.address = fmt.Sprintf("http://127.0.0.1:%d", port)
-	s.binary = filepath.Join(root, "bin", "serin")
 	s.server, s.token = s.address, filepath.Join(s.dir, "serin.token")
 	files := map[string]string{
 		"serin.yaml":         fmt.Sprintf(daemonYAML, port, s.metrics()),

@@ -19,20 +19,16 @@ import (
 	"github.com/serindev/serin/rollout"
 )
 
-// patience is how long the demo waits for one thing to happen.
-const patience = 3 * time.Minute
-
-// silence is how long nothing may be told while evidence is gathered: somebody watches.
+// silence is how long the demo may say nothing while evidence is gathered: somebody is watching.
 const silence = 15 * time.Second
 
-// narrator tells what happens, and asks Serin for it as anybody would.
+// narrator says what happens, and asks Serin for it as any client would.
 type narrator struct {
 	out    io.Writer
 	began  time.Time
-	binary string
 	server string
 	token  string
-	told   string // of the release; nothing is told twice
+	told   string // what was last said of the release; nothing is said twice
 	heard  time.Time
 }
 
@@ -45,13 +41,13 @@ func (n *narrator) say(format string, args ...any) {
 }
 
 // command runs bin/serin as a user would, shows it, and shows what it says.
-func (n *narrator) command(ctx context.Context, args ...string) error {
-	n.say("$ serin %s", strings.Join(args, " "))
-	cmd := exec.CommandContext(ctx, n.binary, args...) //nolint:gosec // our own binary with our own words
-	cmd.Env = append(os.Environ(), "SERIN_SERVER="+n.server, "SERIN_TOKEN_FILE="+n.token, "NO_COLOR=1")
+func (s *stage) command(ctx context.Context, args ...string) error {
+	s.say("$ serin %s", strings.Join(args, " "))
+	cmd := exec.CommandContext(ctx, s.binary, args...) //nolint:gosec // our own binary with our own words
+	cmd.Env = append(os.Environ(), "SERIN_SERVER="+s.server, "SERIN_TOKEN_FILE="+s.token, "NO_COLOR=1")
 	text, err := cmd.CombinedOutput()
 	for line := range strings.Lines(string(text)) {
-		fmt.Fprintf(n.out, "         | %s\n", strings.TrimRight(line, "\n"))
+		fmt.Fprintf(s.out, "         | %s\n", strings.TrimRight(line, "\n"))
 	}
 	if err != nil {
 		return fmt.Errorf("serin %s: %w", args[0], err)
@@ -59,7 +55,7 @@ func (n *narrator) command(ctx context.Context, args ...string) error {
 	return nil
 }
 
-// view asks Serin how the shop stands.
+// view asks Serin where the shop's release stands.
 func (n *narrator) view(ctx context.Context) (v record.View, err error) {
 	token, err := os.ReadFile(n.token)
 	if err != nil {
@@ -81,9 +77,9 @@ func (n *narrator) view(ctx context.Context) (v record.View, err error) {
 	return v, json.NewDecoder(res.Body).Decode(&v)
 }
 
-// follow tells of every step until done says so.
+// follow reports every step until done returns true.
 func (s *stage) follow(ctx context.Context, done func(record.View) bool) (v record.View, err error) {
-	for limit := time.Now().Add(patience); time.Now().Before(limit); {
+	for limit := time.Now().Add(s.options.patience); time.Now().Before(limit); {
 		if v, err = s.view(ctx); err != nil {
 			return v, err
 		}
@@ -107,7 +103,7 @@ func (s *stage) follow(ctx context.Context, done func(record.View) bool) (v reco
 	return v, fmt.Errorf("nothing more happened: %s", v.Waiting)
 }
 
-// words are what a release does now; empty while Traefik does not serve what it asks for, which takes a moment.
+// words say what a release is doing; empty until Traefik serves what was asked for, which takes a moment.
 func words(v record.View) string {
 	st := v.State
 	switch {
@@ -148,6 +144,7 @@ func (s *stage) goodVersion(ctx context.Context) error {
 	if v.State.Outcome != rollout.Released {
 		return fmt.Errorf("the good version was not released: %s", v.State.Why)
 	}
+	s.result.Good = ending(v)
 	return s.verdict(v)
 }
 
@@ -168,13 +165,13 @@ func arms(m judge.MetricVerdict) string {
 
 func (s *stage) badVersion(ctx context.Context) error {
 	s.title("A bad version: v3 takes the old servers' place, and 8% of its answers are errors")
-	s.blue.Set(func(b *testbed.Behaviour) { b.Version, b.ErrorRate = "v3", badErrors })
+	s.blue.Set(func(b *testbed.Behaviour) { b.Version, b.ErrorRate = bad, badErrors })
+	served, answers := s.blue.Requests()
+	first := make(chan time.Time, 1)
+	go s.firstBad(ctx, answers[http.StatusInternalServerError], first)
 	if err := s.command(ctx, "start", "shop"); err != nil {
 		return err
 	}
-	served, _ := s.blue.Requests()
-	first := make(chan time.Time, 1)
-	go s.firstBad(ctx, first)
 	v, err := s.follow(ctx, func(v record.View) bool { return v.State.Phase == rollout.RollingBack || v.State.Ended() })
 	if err != nil {
 		return err
@@ -187,9 +184,10 @@ func (s *stage) badVersion(ctx context.Context) error {
 		return err
 	}
 	total, _ := s.blue.Requests()
-	bad := s.everybody.Counts().Status["v3"][http.StatusInternalServerError] + s.beta.Counts().Status["v3"][http.StatusInternalServerError]
+	s.result.Bad = ending(v)
+	s.result.Requests, s.result.Failed = total-served, s.everybody.Counts().Failed(bad)+s.beta.Counts().Failed(bad)
 	s.title("What the bad version cost")
-	s.say("%d requests reached it, %d of them failed; the other users noticed nothing", total-served, bad)
+	s.say("%d requests reached it, %d of them failed; the other users noticed nothing", s.result.Requests, s.result.Failed)
 	select {
 	case at := <-first:
 		if err := s.times(ctx, at, caught, v); err != nil {
@@ -200,16 +198,41 @@ func (s *stage) badVersion(ctx context.Context) error {
 	if err := s.verdict(v); err != nil {
 		return err
 	}
-	return s.command(ctx, "explain", "shop")
+	if err := s.command(ctx, "explain", "shop"); err != nil {
+		return err
+	}
+	return s.safe(ctx)
 }
 
-// times splits the time from the first failed request until all traffic is on stable.
+// safe lets users ask on after the rollback, and counts those that still get the bad version.
+func (s *stage) safe(ctx context.Context) error {
+	before, _ := s.blue.Requests()
+	asked := s.everybody.Counts().Sent + s.beta.Counts().Sent
+	for limit := time.Now().Add(s.options.patience); s.result.Afterwards < afterwards; {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+		if time.Now().After(limit) {
+			return errors.New("users have stopped asking")
+		}
+		s.result.Afterwards = s.everybody.Counts().Sent + s.beta.Counts().Sent - asked
+	}
+	after, _ := s.blue.Requests()
+	s.result.StillBad = after - before
+	s.say("%d requests since then: %d of them reached it", s.result.Afterwards, s.result.StillBad)
+	return nil
+}
+
+// times splits up the time from the first failed request until all traffic is on stable.
 func (s *stage) times(ctx context.Context, first time.Time, caught rollout.State, v record.View) error {
 	write, err := s.writing(ctx)
 	if err != nil {
 		return err
 	}
 	window, verdict, force := v.Verdict.At, caught.BackAt, v.State.InForceSince
+	s.result.Took = force.Sub(first)
 	slot, scraped := window, "scrape        none: a look waits for the scrape under way"
 	if s.prometheus != nil {
 		slot, scraped = window.Add(scrapeEvery), "scrape        until Prometheus had them (looks wait one settle delay)" // of one scrape interval
@@ -253,11 +276,10 @@ func (s *stage) writing(ctx context.Context) (time.Duration, error) {
 	return time.Duration(sum / count * float64(time.Second)), nil
 }
 
-// firstBad notes when the bad version fails a request for the first time.
-func (s *stage) firstBad(ctx context.Context, at chan<- time.Time) {
-	_, before := s.blue.Requests()
+// firstBad notes when the bad version fails a request for the first time, after so many failures of its predecessor.
+func (s *stage) firstBad(ctx context.Context, before int, at chan<- time.Time) {
 	for ctx.Err() == nil {
-		if _, now := s.blue.Requests(); now[http.StatusInternalServerError] > before[http.StatusInternalServerError] {
+		if _, now := s.blue.Requests(); now[http.StatusInternalServerError] > before {
 			at <- time.Now()
 			return
 		}

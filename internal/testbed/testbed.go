@@ -99,25 +99,28 @@ func Root() (string, error) {
 	}
 }
 
-// Serin builds the program into a folder, as it is shipped and whatever the test is built with, and returns its path.
+// Serin builds the program into a folder, as it is shipped and however the test is built, and returns its path.
+func Serin(folder string) (string, error) { return Program(folder, "cmd/serin") }
+
+// Program builds a program of this repository into a folder, named after the folder of its source, and returns its path.
 // What it is built from counts as read: see [Reads].
-func Serin(folder string) (string, error) {
+func Program(folder, source string) (string, error) {
 	root, err := Root()
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(folder, "serin")
-	if _, err := goTool(root, "build", "-buildvcs=false", "-o", path, "./cmd/serin"); err != nil {
+	path := filepath.Join(folder, filepath.Base(source))
+	if _, err := goTool(root, "build", "-buildvcs=false", "-o", path, "./"+source); err != nil {
 		return "", err
 	}
 	const files = "{{$dir := .Dir}}{{$dir}}{{range .EmbedFiles}}\n{{$dir}}/{{.}}{{end}}"
-	sources, err := goTool(root, "list", "-deps", "-f", "{{if .Module}}{{if .Module.Main}}"+files+"{{end}}{{end}}", "./cmd/serin")
+	sources, err := goTool(root, "list", "-deps", "-f", "{{if .Module}}{{if .Module.Main}}"+files+"{{end}}{{end}}", "./"+source)
 	if err != nil {
 		return "", err
 	}
 	for source := range strings.Lines(sources) {
 		if err := read(strings.TrimSuffix(source, "\n")); err != nil {
-			return "", fmt.Errorf("build serin: %w", err)
+			return "", fmt.Errorf("build %s: %w", path, err)
 		}
 	}
 	return path, nil
@@ -131,7 +134,7 @@ func goTool(root string, args ...string) (string, error) {
 	cmd.Stderr = &wrong
 	out, err := cmd.Output()
 	if err != nil {
-		return "", fmt.Errorf("build serin: go %s: %w: %s", args[0], err, wrong.String())
+		return "", fmt.Errorf("go %s: %w: %s", strings.Join(args, " "), err, wrong.String())
 	}
 	return string(out), nil
 }
