@@ -1,0 +1,84 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/record"
+	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/traffic"
+)
+
+// looked is what the release's loop learns from a look.
+type looked struct {
+	release string
+	scope   string
+	turn    int
+	from    time.Time // beginning of the window of its requests
+	look    judge.Look
+	verdict judge.Verdict
+	// saved is why it could not be written; then nothing but a rollback may follow from it.
+	saved error
+}
+
+// event is the event of a look that is news.
+func (k looked) event() rollout.LookTaken {
+	return rollout.LookTaken{Meta: rollout.Meta{By: "judge"}, Scope: k.scope, Turn: k.turn, Verdict: k.verdict}
+}
+
+// looked handles a look. It becomes an event only if it is news.
+func (l *loop) looked(ctx context.Context, k looked) {
+	r := l.running()
+	if r == nil || r.record.ID != k.release || r.back != nil || !r.state.Watches(k.scope) {
+		return
+	}
+	if r.state.Turn != k.turn && k.verdict.Outcome != judge.Fail {
+		return
+	}
+	var kept *record.LooksError
+	if errors.As(k.saved, &kept) && k.verdict.Outcome != judge.Fail {
+		k.verdict = unusable(k.verdict, kept) // it never will be written: the release has seen nothing
+	}
+	r.verdict = &k.verdict
+	l.e.metrics.verdict(l.name, k.verdict)
+	l.e.feed.tell(record.Update{Rollout: l.name, Release: k.release})
+	if l.note(aboutLooks, k.saved) && k.verdict.Outcome != judge.Fail && kept == nil {
+		return // an unwritten look must not advance anything
+	}
+	l.standIn(ctx, k)
+	if !rollout.News(r.state.Look, k.verdict, k.look.Unsettled) {
+		return
+	}
+	_, _ = l.append(ctx, r.event(k.event(), "judge"))
+}
+
+// unusable is the verdict of a look that cannot be kept because of what is in it: the source might as well not have
+// answered.
+func unusable(v judge.Verdict, why error) judge.Verdict {
+	v.Outcome, v.Reason, v.Enough, v.Leaning, v.SampleRatio = judge.Inconclusive, judge.Unreachable, false, false, nil
+	v.Metrics = slices.Clone(v.Metrics)
+	for i := range v.Metrics {
+		m := &v.Metrics[i]
+		*m = judge.MetricVerdict{Metric: m.Metric, Kind: m.Kind, Optional: m.Optional, DryRun: m.DryRun, Outcome: v.Outcome, Reason: v.Reason, Detail: why.Error()}
+	}
+	if len(v.Metrics) > 0 {
+		v.Decisive = v.Metrics[0].Metric
+	}
+	return v
+}
+
+// standIn puts a target in force by how requests were split, where no API of the gateway is configured.
+func (l *loop) standIn(ctx context.Context, k looked) {
+	want, _ := l.target()
+	if l.gw.confirmed != traffic.Unconfirmed || len(l.gw.observed.Replicas) > 0 || k.look.Requests == nil || !l.gw.holds(want) {
+		return
+	}
+	r := l.rel
+	seen := rollout.Requests{Turn: k.turn, From: k.from, Canary: k.look.Requests.Canary, Baseline: k.look.Requests.Baseline}
+	if r.state.StandsIn(r.state.Target(&r.plan.Rollout, k.release).Exposure, seen, l.gw.appliedAt) {
+		l.say(ctx, rollout.InForce{Turn: k.turn, How: "metrics"})
+	}
+}

@@ -1,0 +1,218 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/serindev/serin/analysis"
+	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/record"
+)
+
+// snapshotEvery is the number of looks between snapshots of the evidence, and so the most that a restart has to fold.
+const snapshotEvery = 64
+
+// subject is one release that looks are taken of.
+type subject struct {
+	loop     *loop
+	release  string
+	interval time.Duration
+	settle   time.Duration
+	plan     analysis.Plan
+	judge    judge.Judge
+
+	mu     sync.Mutex // guards follow and taught
+	follow follow
+	// taught is what stable's history has shown and the evidence does not contain yet.
+	taught map[string][]judge.Past
+
+	// pasts are what earlier releases have taught. Stable's history is queried once, before anything is judged; asked belongs
+	// to looks.run.
+	pasts   map[string][]judge.Past
+	history analysis.History
+	asked   bool
+
+	// What follows belongs to the slot under way. unsaved are looks that are folded but could not be written yet: they are
+	// written with the next ones.
+	unsaved  []record.LookRecord
+	cursor   analysis.Cursor
+	evidence judge.Evidence
+	number   int
+	weight   *float64 // of the newest settled look; nil if none is known
+	judged   bool     // a look was judged: stable's history comes too late to be used
+}
+
+// follow is what a look needs to know about its release.
+type follow struct {
+	scope  string
+	turn   int
+	weight float64
+	cohort bool
+	// standing says what windows may count towards.
+	standing analysis.Standing
+}
+
+// begin makes a subject from what the store has of its scope.
+func (k *looks) begin(ctx context.Context, l *loop, r *release, f follow, def analysis.Definition) (*subject, error) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	if f.cohort && f.weight >= 1 {
+		def.Split.Off = true // the whole cohort is on the canary: there is no split to test
+	}
+	j, err := k.e.o.NewJudge(def.Judge(len(r.plan.Rollout.Scopes)))
+	if err != nil {
+		return nil, err
+	}
+	sides := arms(l.gw.router, r.state.Parameters, f)
+	nameServers(&sides, r.state.Target(&r.plan.Rollout, r.record.ID).Traffic)
+	if err := k.e.nameWorkloads(ctx, &sides, def, r.plan.Rollout.Cluster); err != nil {
+		return nil, err
+	}
+	plan, err := analysis.NewPlan(def, sides)
+	if err != nil {
+		return nil, err
+	}
+	s := &subject{
+		loop: l, release: r.record.ID, interval: def.Interval, settle: def.Settle, plan: plan, judge: j, follow: f,
+		cursor: analysis.NewCursor(time.Now().Add(-def.Settle)),
+	}
+	stored, err := k.e.o.Store.Evidence(ctx, s.release, f.scope)
+	if err != nil {
+		return nil, err
+	}
+	if stored.Snapshot != nil {
+		if err := s.restore(stored); err != nil {
+			return nil, err
+		}
+	}
+	if stored.Snapshot != nil && s.judged {
+		return s, nil
+	}
+	learned, err := k.e.o.Store.Learned(ctx, r.record.Rollout)
+	if err != nil {
+		return nil, err
+	}
+	s.pasts = pasts(def, learned)
+	if s.history, err = analysis.NewHistory(def, sides.Baseline); err != nil {
+		return nil, err
+	}
+	if stored.Snapshot != nil {
+		return s, nil
+	}
+	return s, k.fresh(ctx, s)
+}
+
+// fresh begins evidence from what earlier releases have taught.
+func (k *looks) fresh(ctx context.Context, s *subject) error {
+	s.evidence = s.judge.Begin(s.pasts)
+	snapshot, err := s.evidence.Encode()
+	if err != nil {
+		return err
+	}
+	return k.e.o.Store.SaveSnapshot(ctx, s.release, s.follow.scope, 0, snapshot)
+}
+
+// restore folds the looks since the newest snapshot. The judge is pure, so the result is the evidence as it was.
+func (s *subject) restore(stored record.Evidence) error {
+	var err error
+	if s.evidence, err = s.judge.Decode(stored.Snapshot); err != nil {
+		return fmt.Errorf("decode evidence: %w", err)
+	}
+	s.number = stored.SnapshotLook
+	s.judged = stored.SnapshotLook > 0
+	for _, look := range stored.Since {
+		s.evidence, _ = judge.Take(s.judge, s.evidence, look)
+		s.number, s.weight = look.Number, &look.Weight
+		s.judged = s.judged || look.Excluded == ""
+	}
+	if stored.Cursor == nil {
+		return nil
+	}
+	if err := json.Unmarshal(stored.Cursor, &s.cursor); err != nil {
+		return fmt.Errorf("decode cursor: %w", err)
+	}
+	return nil
+}
+
+// arms are the names of both sides in their metrics.
+func arms(r Router, parameters map[string]string, f follow) analysis.Arms {
+	canary, stable := r.Labels(f.cohort)
+	if f.cohort && f.weight >= 1 {
+		_, stable = r.Labels(false) // the whole cohort is on the canary: all other users are the baseline
+	}
+	names := func(arm, service string) analysis.Names {
+		vars := map[string][]string{"arm": {arm}}
+		for name, value := range parameters {
+			vars[name] = []string{value}
+		}
+		return analysis.Names{Service: service, Vars: vars}
+	}
+	return analysis.Arms{Canary: names("canary", canary), Baseline: names("stable", stable)}
+}
+
+// taken is a look that is not written yet; the subject moves past it once it is.
+type taken struct {
+	cursor   analysis.Cursor
+	evidence judge.Evidence
+	record   record.LookRecord
+	from     time.Time
+	taught   bool // the evidence begins with stable's history
+	err      error
+}
+
+// take folds the answers of one slot; the subject stays as it is.
+func (s *subject) take(at time.Time, answers []analysis.Answer) taken {
+	s.mu.Lock()
+	f, taught := s.follow, s.taught
+	s.mu.Unlock()
+	t := taken{from: s.plan.RequestsFrom(s.cursor)}
+	before := s.evidence
+	if taught != nil && !s.judged {
+		before, t.taught = s.judge.Begin(taught), true
+	}
+	in := analysis.FoldInput{Number: s.number + 1, At: at.Add(-s.settle), Weight: f.weight, Standing: f.standing}
+	var look judge.Look
+	t.cursor, look = s.plan.Fold(s.cursor, answers, in)
+	if look.Unsettled && s.weight != nil {
+		look.Weight = *s.weight
+	}
+	t.record = record.LookRecord{Release: s.release, Scope: f.scope, Turn: f.turn, Look: look}
+	t.evidence, t.record.Verdict = judge.Take(s.judge, before, look)
+	if t.record.Cursor, t.err = json.Marshal(t.cursor); t.err != nil {
+		return t
+	}
+	if look.Number%snapshotEvery == 0 || t.taught {
+		t.record.Snapshot, t.err = t.evidence.Encode()
+	}
+	return t
+}
+
+// maxUnsaved bounds the looks of one release that wait for a failing store.
+const maxUnsaved = 1000
+
+// goOn moves the subject past a look. One that could not be written is kept: nothing advances by it, but a fault has to be
+// found even while the disk is full.
+func (s *subject) goOn(t taken, saved error) {
+	switch {
+	case saved == nil:
+		s.unsaved = nil
+	case len(s.unsaved) >= maxUnsaved:
+		return // the next look begins where this one began
+	}
+	if t.err != nil {
+		return
+	}
+	if saved != nil {
+		s.unsaved = append(s.unsaved, t.record)
+	}
+	s.cursor, s.evidence, s.number, s.weight = t.cursor, t.evidence, t.record.Look.Number, &t.record.Look.Weight
+	s.judged = s.judged || t.record.Look.Excluded == ""
+	if t.taught {
+		s.mu.Lock()
+		s.taught = nil
+		s.mu.Unlock()
+	}
+}
