@@ -253,8 +253,8 @@ func (e *Engine) Rollout(name string) (record.View, error) {
 
 // Start starts a release of a rollout. The id is chosen here unless req has one. With supersede an active release
 // goes back to stable first, and the new one starts once that has ended: Version is 0 until then.
-// Errors: record.ErrNotFound, *record.ActiveError, *record.ParameterError, *record.UnsupportedError. The same key returns
-// the same release, without an error.
+// Errors: record.ErrNotFound, *record.ActiveError, *record.ParameterError. The same key returns the same release,
+// without an error.
 func (e *Engine) Start(ctx context.Context, name string, req rollout.StartRequest, supersede bool) (record.Release, error) {
 	l, ok := e.loop(name)
 	if !ok {

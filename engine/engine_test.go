@@ -667,17 +667,6 @@ func TestAReleaseThatWaitsForTheOneBeforeCanBeCancelled(t *testing.T) {
 			w.after(time.Minute)
 			endedBeforeItBegan(t, w, first, next)
 		},
-		"and cannot begin, as its rollout cannot be run any more": func(t *testing.T, w *world, first string, next record.Release) {
-			broken := plan
-			broken.Unsupported = []string{"a gateway of another kind"}
-			w.plan(broken)
-			w.after(time.Hour)
-			require.Equal(t, first, w.view("shop").Release.ID)
-			cancel(t, w, next.ID)
-			w.plan(plan)
-			w.after(time.Minute)
-			endedBeforeItBegan(t, w, first, next)
-		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			under(t, plan, func(t *testing.T, w *world, first string) {

@@ -131,7 +131,7 @@ func (l *loop) target() (traffic.Target, bool) {
 	switch {
 	case l.plan == nil && l.rel != nil && l.gw.overwritten:
 		return l.rel.plan.Rollout.Idle(l.swapped), true // as the release that has ended left it
-	case l.plan == nil || len(l.plan.Unsupported) > 0:
+	case l.plan == nil:
 		return traffic.Target{}, false
 	}
 	return l.plan.Rollout.Idle(l.swapped), true

@@ -115,7 +115,6 @@ func (l *loop) publish() {
 		}
 	}
 	if v.Declared = l.plan != nil; v.Declared {
-		v.Unsupported = l.plan.Unsupported
 		if l.running() == nil {
 			v.Steps, v.Definition, v.Target = l.plan.Rollout.Steps, &l.plan.Rollout, l.plan.Rollout.Idle(l.swapped)
 		}
@@ -153,9 +152,6 @@ func (l *loop) start(ctx context.Context, req rollout.StartRequest, supersede bo
 	}
 	if err := l.know(ctx); err != nil {
 		return record.Release{}, err
-	}
-	if len(l.plan.Unsupported) > 0 {
-		return record.Release{}, &record.UnsupportedError{Why: l.plan.Unsupported}
 	}
 	if l.waits() { // it came first, and its caller expects it to start
 		if err := l.succeed(ctx); err != nil {
@@ -267,12 +263,12 @@ func beginning(d *rollout.Definition, first rollout.Started, cancelled *rollout.
 }
 
 // waits tells whether a release waits to take the place of an ended one, and can. It cannot while its rollout is not
-// declared or not supported.
+// declared.
 func (l *loop) waits() bool {
 	if l.rel == nil || !l.rel.state.Ended() || l.rel.state.Successor == nil {
 		return false
 	}
-	return l.rel.state.SuccessorCancelled != nil || l.plan != nil && len(l.plan.Unsupported) == 0
+	return l.rel.state.SuccessorCancelled != nil || l.plan != nil
 }
 
 // succeed starts the release that waits.

@@ -19,8 +19,8 @@ import (
 // Undo starts a release that takes the version of the last one out of service again: all traffic goes back to what was in
 // service before, at once and without a comparison. The author is req.By; the same req.Key returns the same release; req.ID
 // is chosen here unless it is set. The parameters are those of the release whose version comes back.
-// Errors: record.ErrNotFound, *record.ActiveError, *record.UnsupportedError; rollout.ErrNotAllowed if it is not known, or no
-// longer certain, what was in service before.
+// Errors: record.ErrNotFound, *record.ActiveError; rollout.ErrNotAllowed if it is not known, or no longer certain, what was in
+// service before.
 func (e *Engine) Undo(ctx context.Context, name, reason string, req rollout.StartRequest) (record.Release, error) {
 	l, ok := e.loop(name)
 	if !ok {
@@ -35,9 +35,6 @@ func (l *loop) undo(ctx context.Context, reason string, req rollout.StartRequest
 	}
 	if err := l.know(ctx); err != nil {
 		return record.Release{}, err
-	}
-	if len(l.plan.Unsupported) > 0 {
-		return record.Release{}, &record.UnsupportedError{Why: l.plan.Unsupported}
 	}
 	if req.Key != "" {
 		if r, err := l.byKey(ctx, req.Key); !errors.Is(err, record.ErrNotFound) {

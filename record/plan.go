@@ -13,8 +13,6 @@ type Plan struct {
 	// Analyses by the name of their scope.
 	Analyses map[string]analysis.Definition `json:"analyses"`
 	Gateway  Gateway                        `json:"gateway"`
-	// Unsupported says in sentences why this build cannot run it although the document is correct; empty if it can.
-	Unsupported []string `json:"unsupported,omitempty"`
 }
 
 // Gateway is what routes the traffic: one file of Traefik's file provider, or Traefik on Kubernetes.

@@ -2,7 +2,6 @@ package record
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/serindev/serin/judge"
@@ -15,8 +14,7 @@ import (
 type View struct {
 	Rollout string `json:"rollout"`
 	// Declared: the configuration has a document for it now.
-	Declared    bool     `json:"declared"`
-	Unsupported []string `json:"unsupported,omitempty"`
+	Declared bool `json:"declared"`
 	// Swapped: the set declared as canary is the live one.
 	Swapped bool `json:"swapped"`
 	// Release is nil for a rollout that has had none.
@@ -76,13 +74,6 @@ type Update struct {
 type ParameterError struct{ Name, Want string }
 
 func (e *ParameterError) Error() string { return fmt.Sprintf("parameter %s: %s", e.Name, e.Want) }
-
-// UnsupportedError says why this build cannot run a rollout.
-type UnsupportedError struct{ Why []string }
-
-func (e *UnsupportedError) Error() string {
-	return "this build cannot run it: " + strings.Join(e.Why, "; ")
-}
 
 // NotWrittenError says that a rollback is being carried out although it could not be written yet.
 type NotWrittenError struct{ Err error }

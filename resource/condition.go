@@ -3,8 +3,6 @@ package resource
 import (
 	"encoding/json"
 	"time"
-
-	"github.com/serindev/serin/record"
 )
 
 // Condition is one of Kubernetes' conditions.
@@ -34,7 +32,7 @@ func conditions(s *Status, in In) []Condition {
 	under := in.View != nil && Under(in.View)
 	bad := s.Phase == RolledBack || s.Phase == Failed
 	wrong := len(s.Problems) > 0
-	stalled := wrong || bad || unsupported(in.View)
+	stalled := wrong || bad
 	reason := string(s.Phase)
 	if wrong {
 		reason = string(Invalid)
@@ -58,8 +56,6 @@ func conditions(s *Status, in In) []Condition {
 	}
 	return out
 }
-
-func unsupported(v *record.View) bool { return v != nil && len(v.Unsupported) > 0 }
 
 func condition(kind string, is bool, reason, message string) Condition {
 	status := "False"

@@ -262,7 +262,7 @@ func phaseOf(v *record.View) Phase {
 		return Paused
 	case v.Gate != "":
 		return Waiting
-	case s.Promoting:
+	case s.Promoting():
 		return Promoting
 	}
 	return Progressing
@@ -424,11 +424,8 @@ func (s *Status) sentence(v *record.View) string {
 			out += ": " + v.State.Why
 		}
 	}
-	switch {
-	case len(s.Problems) > 0:
+	if len(s.Problems) > 0 {
 		out += "; " + s.wrong("the last good version is in use")
-	case len(v.Unsupported) > 0:
-		out += "; this build cannot run it: " + strings.Join(v.Unsupported, "; ")
 	}
 	return out
 }
@@ -459,7 +456,7 @@ func whole(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }
 // MustGoBack tells whether a release has to go back when its object goes. One that is being promoted ends by itself, with
 // all traffic on one version.
 func MustGoBack(v *record.View) bool {
-	return Under(v) && v.State.Phase == rollout.Active && !v.State.Promoting
+	return Under(v) && v.State.Phase == rollout.Active && !v.State.Promoting()
 }
 
 // Under tells whether a release is under way.

@@ -134,29 +134,26 @@ func scenarios(t *testing.T) map[string]scenario {
 		{Name: "10.0.0.3", Err: "does not answer"},
 	}
 	promoting := view(t, slices.Concat(judged(judge.Pass, ""), []rollout.Event{rollout.StepEntered{Step: 2, Name: "promote", What: rollout.StagePatch}})...)
-	refused := view(t, inForce...)
-	refused.Unsupported = []string{"steps[1]: sticky sessions"}
 	trouble := view(t, inForce...)
 	trouble.Trouble = []string{"the store does not answer", strings.Repeat("a long word ", 100)}
 	return map[string]scenario{
-		"invalid from the start":         {resource.In{Problems: wrong}, "Degraded", status.FailedStatus},
-		"idle":                           {resource.In{View: view(t)}, "Healthy", status.CurrentStatus},
-		"idle and wrong by now":          {resource.In{View: view(t), Problems: wrong[:1]}, "Degraded", status.FailedStatus},
-		"progressing before its weight":  {resource.In{View: served}, "Progressing", status.InProgressStatus},
-		"progressing at its weight":      {resource.In{View: view(t, inForce...)}, "Progressing", status.InProgressStatus},
-		"progressing with a verdict":     {resource.In{View: view(t, judged(judge.Pass, "")...)}, "Progressing", status.InProgressStatus},
-		"progressing and wrong by now":   {resource.In{View: view(t, inForce...), Problems: wrong}, "Degraded", status.InProgressStatus},
-		"progressing with trouble":       {resource.In{View: trouble}, "Progressing", status.InProgressStatus},
-		"progressing, but not once more": {resource.In{View: refused}, "Progressing", status.InProgressStatus},
-		"waiting":                        {resource.In{View: view(t, atGate...)}, "Suspended", status.InProgressStatus},
-		"paused":                         {resource.In{View: view(t, append(slices.Clone(inForce), rollout.Paused{Meta: rollout.Meta{By: "carol"}, Reason: "lunch"})...)}, "Suspended", status.InProgressStatus},
-		"promoting":                      {resource.In{View: promoting}, "Progressing", status.InProgressStatus},
-		"rolling back":                   {resource.In{View: view(t, goesBack...)}, "Progressing", status.InProgressStatus},
-		"released":                       {resource.In{View: end(t, rollout.Released, "every step is done")}, "Healthy", status.CurrentStatus},
-		"rolled back":                    {resource.In{View: end(t, rollout.RolledBack, "the canary is worse: errors")}, "Degraded", status.FailedStatus},
-		"cancelled":                      {resource.In{View: end(t, rollout.Cancelled, "nobody has answered gate begin")}, "Healthy", status.CurrentStatus},
-		"superseded":                     {resource.In{View: end(t, rollout.OutcomeSuperseded, "another release")}, "Healthy", status.CurrentStatus},
-		"failed":                         {resource.In{View: end(t, rollout.Failed, "it took too long to go back")}, "Degraded", status.FailedStatus},
+		"invalid from the start":        {resource.In{Problems: wrong}, "Degraded", status.FailedStatus},
+		"idle":                          {resource.In{View: view(t)}, "Healthy", status.CurrentStatus},
+		"idle and wrong by now":         {resource.In{View: view(t), Problems: wrong[:1]}, "Degraded", status.FailedStatus},
+		"progressing before its weight": {resource.In{View: served}, "Progressing", status.InProgressStatus},
+		"progressing at its weight":     {resource.In{View: view(t, inForce...)}, "Progressing", status.InProgressStatus},
+		"progressing with a verdict":    {resource.In{View: view(t, judged(judge.Pass, "")...)}, "Progressing", status.InProgressStatus},
+		"progressing and wrong by now":  {resource.In{View: view(t, inForce...), Problems: wrong}, "Degraded", status.InProgressStatus},
+		"progressing with trouble":      {resource.In{View: trouble}, "Progressing", status.InProgressStatus},
+		"waiting":                       {resource.In{View: view(t, atGate...)}, "Suspended", status.InProgressStatus},
+		"paused":                        {resource.In{View: view(t, append(slices.Clone(inForce), rollout.Paused{Meta: rollout.Meta{By: "carol"}, Reason: "lunch"})...)}, "Suspended", status.InProgressStatus},
+		"promoting":                     {resource.In{View: promoting}, "Progressing", status.InProgressStatus},
+		"rolling back":                  {resource.In{View: view(t, goesBack...)}, "Progressing", status.InProgressStatus},
+		"released":                      {resource.In{View: end(t, rollout.Released, "every step is done")}, "Healthy", status.CurrentStatus},
+		"rolled back":                   {resource.In{View: end(t, rollout.RolledBack, "the canary is worse: errors")}, "Degraded", status.FailedStatus},
+		"cancelled":                     {resource.In{View: end(t, rollout.Cancelled, "nobody has answered gate begin")}, "Healthy", status.CurrentStatus},
+		"superseded":                    {resource.In{View: end(t, rollout.OutcomeSuperseded, "another release")}, "Healthy", status.CurrentStatus},
+		"failed":                        {resource.In{View: end(t, rollout.Failed, "it took too long to go back")}, "Degraded", status.FailedStatus},
 	}
 }
 
@@ -249,7 +246,7 @@ func TestAReleaseGoesBackWithItsObjectUnlessItIsBeingPromoted(t *testing.T) {
 	require.False(t, resource.MustGoBack(view(t, goesBack...)))
 	require.False(t, resource.MustGoBack(end(t, rollout.Released, "")))
 	promoting := view(t, inForce...)
-	promoting.State.Promoting = true
+	promoting.State.Doing = rollout.StagePromote
 	require.False(t, resource.MustGoBack(promoting))
 }
 

@@ -160,7 +160,7 @@ func TestAlwaysTrue(t *testing.T) {
 			if after.s.Ended() && after.s.Outcome == rollout.Cancelled {
 				require.False(t, moved, "cancelled means that no traffic has moved")
 			}
-			if after.s.Promoting {
+			if after.s.Promoting() {
 				require.Empty(t, after.s.Scope, "both arms are one version: nothing is analysed")
 			}
 		})
@@ -186,7 +186,7 @@ func TestAlwaysTrue(t *testing.T) {
 func restoring(w *world) bool {
 	for _, d := range w.s.Target(w.d, "R1").Workloads.Deployments {
 		if d.Before && d.Name == w.d.Cluster.Arms.Stable.Deployment {
-			return w.s.Phase == rollout.RollingBack && w.s.StageAt.Equal(w.s.BackAt) && w.s.Promoting
+			return w.s.Phase == rollout.RollingBack && w.s.StageAt.Equal(w.s.BackAt) && w.s.Promoting()
 		}
 	}
 	return false
@@ -226,7 +226,7 @@ func TestEveryRollbackEndsOnStable(t *testing.T) {
 		for confirmed && !w.s.Ended() && (!w.s.InForce || w.s.Doing == rollout.StageLeave && !w.s.WorkReady) {
 			if w.s.InForce {
 				require.NoError(t, w.apply(rollout.DeploymentReady{Work: w.s.Work}, "cluster"))
-			} else if w.s.Work > 0 && w.s.Promoting {
+			} else if w.s.Work > 0 && w.s.Promoting() {
 				require.NoError(t, w.apply(rollout.DeploymentReady{Work: w.s.Work}, "cluster"))
 			} else {
 				require.NoError(t, w.apply(rollout.InForce{Turn: w.s.Turn, How: "api"}, "gateway"))

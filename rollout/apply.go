@@ -190,7 +190,7 @@ func (s State) entered(e StepEntered) (State, error) {
 		s = s.over(about)
 	}
 	if e.Prepare {
-		s.Pending, s.Worked, s.Touched = &e, true, true
+		s.Pending, s.Worked = &e, true
 		return s.working(), nil
 	}
 	return s.moved(e)
@@ -221,24 +221,21 @@ func (s State) heads(e StepEntered) (State, error) {
 		return s.turned(), nil
 	case StagePromote:
 		// Both arms are, or are about to be, the same version: there is nothing left to compare.
-		s.Moved, s.Promoting, s.Promotion, s.Scope = true, true, e.Stage, ""
+		s.Moved, s.Scope = true, ""
 		s.CohortStep, s.CohortGoes = -1, false
 		s.Exchanged = e.Stage == 1
 		return s.turned(), nil
 	case StageDeploy:
-		s.Touched = true
 		return s.working(), nil
 	case StagePatch, StageAwait:
-		s.Promoting, s.Promotion, s.Scope, s.Served = true, e.Stage, "", nil
+		s.Scope, s.Served = "", nil
 		s.Patched = s.Patched || e.What == StagePatch
-		s.Touched = true
 		if s = s.working(); s.CohortStep >= 0 {
 			s.CohortStep, s.CohortGoes = -1, false
 			s = s.turned()
 		}
 		return s, nil
 	case StageReturn, StageLeave:
-		s.Promotion = e.Stage
 		return s.turned(), nil
 	case StageGate:
 		s.Gate = e.Name
@@ -425,7 +422,7 @@ func (s State) lookTaken(e LookTaken) (State, error) {
 // can be given there.
 func (s State) wentOn(e WentOn) (State, error) {
 	switch {
-	case s.Phase != Active || s.Promoting:
+	case s.Phase != Active || s.Promoting():
 		return s, s.refuse(e)
 	case s.Pause != nil:
 		return s, fmt.Errorf("%w: it is paused by %s: resume it first", ErrNotAllowed, s.Pause.By)
@@ -623,7 +620,7 @@ func (s State) back(e Event, why string, outcome Outcome) (State, error) {
 	s.Scope, s.Served, s.Gate, s.Question, s.Later, s.Webhook, s.Told = "", nil, "", nil, nil, nil, nil // Job is kept: the end says what became of it
 	s.Pending, s.Hurry = nil, nil
 	switch {
-	case !s.Moved && !s.Touched:
+	case !s.Moved && s.Work == 0:
 		s.Back = BackDone
 		s.Doing = ""
 		return s, nil
@@ -640,13 +637,13 @@ func (s State) back(e Event, why string, outcome Outcome) (State, error) {
 // toStable begins a rollback's first target: all traffic on stable.
 func (s State) toStable(now time.Time) State {
 	s.Back, s.StageAt = BackTraffic, now
-	s.Exchanged, s.Promoting, s.Promotion = false, false, 0
+	s.Exchanged = false
 	s.CohortStep, s.CohortGoes, s.GrayStep, s.GrayStage = -1, false, -1, 0
 	if s.Doing != StageLeave {
 		s.Doing = "" // a canary that has left already stays out
 	}
 	s.Out = false
-	if s.Touched {
+	if s.Work > 0 {
 		s = s.working()
 	}
 	return s.turned()

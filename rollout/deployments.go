@@ -108,7 +108,7 @@ func (s State) replicas(d *Definition) *workload.Replicas {
 	if p := s.Pending; p != nil && p.What == StageGray {
 		weight = max(weight, d.Steps[p.Step].(Gray).Weights[p.Stage])
 	}
-	if s.Promoting && s.GrayStep >= 0 {
+	if s.Promoting() && s.GrayStep >= 0 {
 		weight = d.Steps[s.GrayStep].(Gray).Weights[s.GrayStage] // capacity stays until the canary is out of service
 	}
 	stable := d.Cluster.Arms.Stable.Deployment

@@ -254,7 +254,7 @@ func TestWhatIsServedIsAnalysedUntilAnotherTargetIsWritten(t *testing.T) {
 	exposure := func() share.Share { return w.s.Target(w.d, "R1").Exposure }
 	require.Equal(t, share.Share(0.1), exposure(), "50%% is decided")
 	w.goOn(t, "in-force\nlook pass\nafter 1m")
-	require.True(t, w.s.Promoting)
+	require.True(t, w.s.Promoting())
 	require.Equal(t, "gray", w.s.Target(w.d, "R1").Analyse)
 	require.Equal(t, share.Share(0.5), exposure())
 	t.Run("a fail outranks the advance, whatever turn it is of", func(t *testing.T) {

@@ -108,21 +108,16 @@ type State struct {
 	CohortStep int `json:"cohortStep"`
 	// CohortGoes: that route is removed once the weight that was entered after it is in force.
 	CohortGoes bool `json:"cohortGoes,omitempty"`
-	// Promoting is true once promote is entered, which ends the analysis. Promotion is its stage: 1 means that the roles
-	// are exchanged.
-	Promoting bool `json:"promoting,omitempty"`
-	Promotion int  `json:"promotion,omitempty"`
 	// Doing is what the last stage does that moves traffic or changes stable's Deployment.
 	Doing StageKind `json:"doing,omitempty"`
 
-	// Work numbers the targets of the Deployments; WorkReady and WorkFailed describe the current one.
+	// Work numbers the targets of the Deployments, 0 while this release has changed none; WorkReady and WorkFailed describe
+	// the current one.
 	Work       int      `json:"work,omitempty"`
 	WorkReady  bool     `json:"workReady,omitempty"`
 	WorkFailed []string `json:"workFailed,omitempty"`
-	// Worked: the canary has been prepared for traffic. Touched: this release has changed a Deployment. Patched: it has
-	// changed stable's.
+	// Worked: the canary has been prepared for traffic. Patched: stable's Deployment has been changed.
 	Worked  bool `json:"worked,omitempty"`
-	Touched bool `json:"touched,omitempty"`
 	Patched bool `json:"patched,omitempty"`
 	// Pending is the stage whose capacity is being prepared; traffic stays as it was.
 	Pending *StepEntered `json:"pending,omitempty"`
@@ -271,6 +266,18 @@ func (s State) ForcedFor(now time.Time) time.Duration {
 		return s.ForceFor
 	}
 	return s.ForceFor + max(0, s.Clock(now).Sub(s.InForceSince))
+}
+
+// Promoting tells whether promote is entered and not taken back, which ends the analysis.
+func (s State) Promoting() bool {
+	switch s.Doing {
+	case StagePromote, StagePatch, StageAwait, StageReturn:
+		return true
+	case StageLeave:
+		return s.Back == "" // the canary leaves at the end of a rollback, too
+	case "", StageAB, StageGray, StageDeploy, StageGate, StageStill:
+	}
+	return false
 }
 
 // SwappedNow tells whether the set that is declared as canary is the live one now.

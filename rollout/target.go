@@ -120,7 +120,7 @@ func (s State) tasks(d *Definition, id string) []Task {
 // Weight is the canary's share of the main route while the release is active.
 func (s State) Weight(d *Definition) share.Share {
 	switch {
-	case s.Doing == StagePromote && s.Promotion == 0:
+	case s.Doing == StagePromote && !s.Exchanged:
 		return 1
 	case s.Doing == StagePromote, s.Doing == StageReturn, s.Doing == StageLeave, s.GrayStep < 0:
 		return 0

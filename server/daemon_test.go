@@ -101,10 +101,7 @@ func plans() map[string]record.Plan {
 	}
 	cart, big := shop, shop
 	cart.Name, big.Name = "cart", "big"
-	return map[string]record.Plan{
-		"shop": {Rollout: shop}, "cart": {Rollout: cart},
-		"big": {Rollout: big, Unsupported: []string{"kubernetes comes later"}},
-	}
+	return map[string]record.Plan{"shop": {Rollout: shop}, "cart": {Rollout: cart}, "big": {Rollout: big}}
 }
 
 func newDaemon(t *testing.T, edit ...func(*server.Options)) *daemon {

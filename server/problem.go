@@ -29,9 +29,8 @@ type Problem struct {
 	Release string `json:"release,omitempty"`
 	// Answered says who was first at a gate.
 	Answered *FirstAnswer `json:"answered,omitempty"`
-	// Parameter is the one that is wrong, Unsupported what this build cannot do.
-	Parameter   string   `json:"parameter,omitempty"`
-	Unsupported []string `json:"unsupported,omitempty"`
+	// Parameter is the one that is wrong.
+	Parameter string `json:"parameter,omitempty"`
 	// Errors are the violations of a body or a query.
 	Errors []Violation `json:"errors,omitempty"`
 
@@ -80,7 +79,6 @@ var table = []struct {
 	{http.StatusConflict, "outdated-configuration", typed(func(*OutdatedError, *Problem) {})},
 	{http.StatusConflict, "key-used", typed(func(e *record.StartedError, p *Problem) { p.Release = e.ID })},
 	{http.StatusUnprocessableEntity, "parameter", typed(func(e *record.ParameterError, p *Problem) { p.Parameter = e.Name })},
-	{http.StatusUnprocessableEntity, "unsupported", typed(func(e *record.UnsupportedError, p *Problem) { p.Unsupported = e.Why })},
 	{http.StatusNotFound, "not-found", sentinel(record.ErrNotFound)},
 	{http.StatusConflict, "not-allowed", sentinel(rollout.ErrNotAllowed)},
 	{http.StatusConflict, "changed-meanwhile", sentinel(record.ErrConflict)},

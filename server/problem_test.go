@@ -62,7 +62,6 @@ func TestTheTableOfErrors(t *testing.T) {
 		{"active", &record.ActiveError{Rollout: "shop", ID: "R1"}, 409, "urn:serin:active-release", "rollout shop has an active release: R1"},
 		{"key used", &record.StartedError{Key: "k", ID: "R1"}, 409, "urn:serin:key-used", `key "k" has already started release R1`},
 		{"parameter", &record.ParameterError{Name: "image", Want: "is required"}, 422, "urn:serin:parameter", "parameter image: is required"},
-		{"unsupported", &record.UnsupportedError{Why: []string{"jobs"}}, 422, "urn:serin:unsupported", "this build cannot run it: jobs"},
 		{"changed meanwhile", fmt.Errorf("append: %w", record.ErrConflict), 409, "urn:serin:changed-meanwhile", "append: the release has changed meanwhile"},
 		{"forbidden", &server.ForbiddenError{Why: "not you"}, 403, "urn:serin:forbidden", "not you"},
 	}

@@ -121,7 +121,7 @@ func (r *run) settle() (End, error) {
 			return RolledBack, nil
 		case s.Ended():
 			return Released, nil
-		case s.Promoting:
+		case s.Promoting():
 			return Released, nil
 		case s.Question != nil:
 			return Asked, nil

@@ -75,9 +75,6 @@ func Explain(v record.View) Explanation {
 	}
 	if v.Release == nil {
 		e.Headline = "rollout " + v.Rollout + " has had no release"
-		if len(v.Unsupported) > 0 {
-			e.Headline += ", and this build cannot run it: " + strings.Join(v.Unsupported, "; ")
-		}
 		return e
 	}
 	e.Release = v.Release.ID

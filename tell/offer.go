@@ -76,7 +76,7 @@ func Offers(v record.View) []Offer {
 	if v.State.Pause != nil {
 		out = append(out, Offer{Deed: Resume, Button: "Resume", Title: "Resume the release?", Text: "Timers go on where they stood."})
 	} else {
-		if _, answered := v.State.Answered[v.State.Gate]; !v.State.Promoting && (v.State.Gate == "" || answered) { // a gate is answered, not skipped
+		if _, answered := v.State.Answered[v.State.Gate]; !v.State.Promoting() && (v.State.Gate == "" || answered) { // a gate is answered, not skipped
 			out = append(out, Offer{Deed: GoOn, Button: "Go on", Title: "Go on without waiting, on your responsibility?",
 				Text: cmp.Or(Sentence(v.Waiting), "It waits for nothing.") + " A worse version goes back all the same. Gates stay.", Reason: true, Needed: true})
 		}

@@ -98,8 +98,6 @@ func statusRows(views []record.View) [][]cell {
 			id, weight, step = v.Release.ID, weightOf(v), v.State.StepName
 		}
 		switch {
-		case len(v.Unsupported) > 0:
-			waiting = cell{"this build cannot run it: " + strings.Join(v.Unsupported, "; "), yellow}
 		case len(v.Trouble) > 0:
 			waiting = cell{"trouble: " + strings.Join(v.Trouble, "; "), red}
 		case v.State.Ended():
@@ -128,7 +126,6 @@ func (a *app) detail(v record.View) []string {
 			}
 		}
 	}
-	add("unsupported", strings.Join(v.Unsupported, "; "), yellow)
 	if !v.Declared {
 		add("declared", "no longer: its document is gone", yellow)
 	}

@@ -115,7 +115,7 @@ func words(v record.View) string {
 		return "the release begins"
 	case v.Gate != "":
 		return "gate " + v.Gate + ": Serin waits for a person; the canary keeps its " + v.Target.Weight.String() + " and is watched"
-	case st.Promoting:
+	case st.Promoting():
 		return "promoting: the canary becomes stable"
 	case !st.InForce:
 		return ""

@@ -76,7 +76,7 @@ func plans() map[string]record.Plan {
 	later.Steps = rollout.Steps{rollout.Wait{Name: "lunch", For: time.Hour}, rollout.Promote{Name: "promote"}}
 	return map[string]record.Plan{
 		"shop": {Rollout: shop}, "cart": {Rollout: cart},
-		"later": {Rollout: later}, "big": {Rollout: big, Unsupported: []string{evil}},
+		"later": {Rollout: later}, "big": {Rollout: big},
 	}
 }
 

@@ -160,9 +160,6 @@ func newRolloutRow(ctx context.Context, v record.View, who server.Identity, now 
 			}
 		}
 	}
-	if len(v.Unsupported) > 0 {
-		row.State, row.Text = Pill{Text: "cannot be run", Class: "rest"}, strings.Join(v.Unsupported, "; ")
-	}
 	return row
 }
 
@@ -220,7 +217,6 @@ type rolloutPage struct {
 	// Outdated are the errors because of which a start would take the last good version of its document.
 	Outdated []server.ConfigProblem
 	Active   string
-	Why      string
 }
 
 // rollout shows one rollout: what it would do, what it has done, and how to start it.
@@ -239,8 +235,7 @@ func (s *site) rollout(w http.ResponseWriter, r *http.Request, sess *session) er
 	page := &rolloutPage{
 		Base: Base{Title: v.Rollout, Nav: "rollouts", Live: address(server.LivePath, "rollout", v.Rollout)},
 		View: v, State: tell.StateBadge(v), Brings: rollout.Version(v.State.Parameters), Headline: tell.HeadlineOf(v, time.Now()), Steps: planOf(v), Traffic: newTraffic(v), Releases: releaseRows(rs),
-		MayStart: may(r.Context(), sess.who, server.VerbStart, v.Rollout) && v.Declared && len(v.Unsupported) == 0,
-		Why:      strings.Join(v.Unsupported, "; "),
+		MayStart: may(r.Context(), sess.who, server.VerbStart, v.Rollout) && v.Declared,
 	}
 	problems, err := s.sight.Problems(r.Context())
 	if err != nil {
