@@ -63,6 +63,15 @@ func clusterConfig(o Options) (*rest.Config, error) {
 	return rest.AddUserAgent(c, "serin/"+o.Version), nil
 }
 
+// needCluster is the same for a part that cannot do without one.
+func needCluster(o Options) (*rest.Config, error) {
+	c, err := clusterConfig(o)
+	if err == nil && c == nil {
+		err = errNoCluster
+	}
+	return c, err
+}
+
 func restConfig(spec *config.KubernetesSpec) (*rest.Config, error) {
 	if spec == nil || spec.Kubeconfig == "" {
 		c, err := rest.InClusterConfig()

@@ -26,12 +26,9 @@ func newResources(o Options, m mandate) (*resources, error) {
 	if o.Spec.Kubernetes == nil || o.Spec.Kubernetes.Resources == nil {
 		return nil, nil //nolint:nilnil // it is as it says
 	}
-	c, err := clusterConfig(o)
-	switch {
-	case err != nil:
+	c, err := needCluster(o)
+	if err != nil {
 		return nil, err
-	case c == nil:
-		return nil, errNoCluster
 	}
 	of := kube.Config{REST: c, Log: o.Log}
 	for _, namespace := range o.Spec.Kubernetes.Resources.Namespaces {
@@ -105,12 +102,9 @@ func newAuthenticator(o Options) (server.Authenticator, error) {
 	if o.Spec.Auth == nil || o.Spec.Auth.Kubernetes == nil {
 		return nil, nil //nolint:nilnil // it is as it says
 	}
-	c, err := clusterConfig(o)
-	switch {
-	case err != nil:
-		return nil, err
-	case c == nil:
-		return nil, fmt.Errorf("auth.kubernetes: %w", errNoCluster)
+	c, err := needCluster(o)
+	if err != nil {
+		return nil, fmt.Errorf("auth.kubernetes: %w", err)
 	}
 	return rights.New(rights.Config{REST: c, Audiences: o.Spec.Auth.Kubernetes.Audiences})
 }

@@ -27,23 +27,7 @@ import (
 // serin is the program, built once.
 var serin string
 
-func TestMain(m *testing.M) {
-	os.Exit(run(m))
-}
-
-func run(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "serin-docs-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "make a folder for the program:", err)
-		return 1
-	}
-	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
-	if serin, err = testbed.Serin(dir); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return m.Run()
-}
+func TestMain(m *testing.M) { testbed.Main(m, &serin) }
 
 // elsewhere are the blocks, by how they begin, that are not run here, and who does. All others are. That their commands
 // and flags exist is seen to in cmd/serin.

@@ -4,11 +4,8 @@
 package e2e
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -29,23 +26,7 @@ const patience = 90 * time.Second
 // serin is the program under test, built once.
 var serin string
 
-func TestMain(m *testing.M) {
-	os.Exit(run(m))
-}
-
-func run(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "serin-e2e-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "make a folder for the program:", err)
-		return 1
-	}
-	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
-	if serin, err = testbed.Serin(dir); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return m.Run()
-}
+func TestMain(m *testing.M) { testbed.Main(m, &serin) }
 
 // world is a whole Serin as people run it: the daemon as a process of its own between a real Traefik and a real
 // Prometheus, with two versions of an application and users who never stop asking.
@@ -179,62 +160,20 @@ func (w *world) restart(t *testing.T) {
 	w.ready(t)
 }
 
-// until polls until check says nothing, and fails with its last word.
+// until waits until check returns nothing: see [testbed.Until].
 func until(t *testing.T, what string, check func() string) {
 	t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	end := time.Now().Add(patience)
-	for {
-		last := check()
-		if last == "" {
-			return
-		}
-		if time.Now().After(end) {
-			require.FailNow(t, what, "%s", last)
-		}
-		<-tick.C
-	}
+	testbed.Until(t, patience, what, check)
 }
 
-// call sends a request to the daemon's API and decodes a good answer. The status is 0 if there was none.
+// call sends a request to the daemon's API: see [testbed.Call].
 func (w *world) call(method, path string, body, out any) (int, string) {
-	var send bytes.Buffer
-	if body != nil {
-		if err := json.NewEncoder(&send).Encode(body); err != nil {
-			return 0, err.Error()
-		}
-	}
-	req, err := http.NewRequest(method, w.url+path, &send) //nolint:noctx // the client has a timeout
-	if err != nil {
-		return 0, err.Error()
-	}
-	req.Header.Set("Authorization", "Bearer "+w.token)
-	req.Header.Set("Content-Type", "application/json")
 	client := http.Client{Timeout: time.Minute, Transport: &http.Transport{DisableKeepAlives: true}}
-	return exchange(&client, req, out)
+	return testbed.Call(&client, method, w.url+path, w.token, body, out)
 }
 
 func (w *world) get(path string, out any) (int, string) {
 	return w.call(http.MethodGet, path, nil, out)
-}
-
-func exchange(client *http.Client, req *http.Request, out any) (int, string) {
-	res, err := client.Do(req)
-	if err != nil {
-		return 0, err.Error()
-	}
-	defer res.Body.Close() //nolint:errcheck // only read
-	text, err := io.ReadAll(res.Body)
-	if err != nil {
-		return 0, err.Error()
-	}
-	if out != nil && res.StatusCode < 300 {
-		if err := json.Unmarshal(text, out); err != nil {
-			return 0, err.Error() + ": " + string(text)
-		}
-	}
-	return res.StatusCode, string(text)
 }
 
 // view is what these tests want to know of a rollout.
@@ -376,11 +315,7 @@ func (w *world) share(name string) (int, error) {
 			}
 		}
 	}
-	req, err := http.NewRequest(http.MethodGet, w.traefik.API+"/api/http/services/"+name+"@file", http.NoBody) //nolint:noctx // the client has a timeout
-	if err != nil {
-		return 0, err
-	}
-	status, text := exchange(&http.Client{Timeout: 5 * time.Second}, req, &answer)
+	status, text := testbed.Call(&http.Client{Timeout: 5 * time.Second}, http.MethodGet, w.traefik.API+"/api/http/services/"+name+"@file", "", nil, &answer)
 	if status != http.StatusOK {
 		return 0, errors.New(text)
 	}
@@ -419,9 +354,7 @@ func (w *world) users(t *testing.T, name string) []*testbed.Load {
 	t.Helper()
 	url := w.traefik.URL("web") + "/" + name
 	until(t, name+" is served", func() string {
-		req, err := http.NewRequest(http.MethodGet, url, http.NoBody) //nolint:noctx // the client has a timeout
-		require.NoError(t, err)
-		if status, text := exchange(&http.Client{Timeout: 5 * time.Second}, req, nil); status != http.StatusOK {
+		if status, text := testbed.Call(&http.Client{Timeout: 5 * time.Second}, http.MethodGet, url, "", nil, nil); status != http.StatusOK {
 			return text
 		}
 		return ""

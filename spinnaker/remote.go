@@ -17,11 +17,7 @@ import (
 // remoteJudge judges what another Kayenta has measured (section 4). A request that cannot be judged is a 400, so that
 // its run ends as terminal and never as a pass.
 func (s *Service) remoteJudge(r *http.Request) (*reply, error) {
-	b, err := readBody(r, kayenta.MaxRequest, 1) // before a slot is taken: a slow sender must not block others
-	if err != nil {
-		return nil, err
-	}
-	leave, err := s.enter(r)
+	b, leave, err := s.samples(r)
 	if err != nil {
 		return nil, err
 	}
@@ -33,7 +29,19 @@ func (s *Service) remoteJudge(r *http.Request) (*reply, error) {
 	return ok(out.result), nil
 }
 
-// enter waits for a slot among the requests that carry samples.
+// samples reads a request that carries samples and waits for a slot among those that do. The body is read first, so that a
+// slow sender blocks nobody.
+func (s *Service) samples(r *http.Request) (body []byte, leave func(), err error) {
+	if body, err = readBody(r, kayenta.MaxRequest, 1); err != nil {
+		return nil, nil, err
+	}
+	if leave, err = s.enter(r); err != nil {
+		return nil, nil, err
+	}
+	return body, leave, nil
+}
+
+// enter waits for such a slot.
 func (s *Service) enter(r *http.Request) (leave func(), err error) {
 	select {
 	case s.judging <- struct{}{}:
@@ -133,11 +141,7 @@ func (s *Service) keepPairs(r *http.Request) (*reply, error) {
 	if err := s.checkAccount(r, "accountName", serinAccount); err != nil {
 		return nil, err
 	}
-	b, err := readBody(r, kayenta.MaxRequest, 1) // before a slot is taken: a slow sender must not block others
-	if err != nil {
-		return nil, err
-	}
-	leave, err := s.enter(r)
+	b, leave, err := s.samples(r)
 	if err != nil {
 		return nil, err
 	}

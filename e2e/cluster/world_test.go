@@ -10,7 +10,6 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -332,53 +331,15 @@ func (w *world) signIn(t testing.TB) {
 	w.token = strings.TrimSpace(string(token))
 }
 
-// until polls until check returns nothing, and fails with what it returned last.
+// until waits until check returns nothing: see [testbed.Until].
 func until(t testing.TB, what string, check func() string) {
 	t.Helper()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	end := time.Now().Add(patience)
-	for {
-		last := check()
-		if last == "" {
-			return
-		}
-		if time.Now().After(end) {
-			require.FailNow(t, what, "%s", last)
-		}
-		<-tick.C
-	}
+	testbed.Until(t, patience, what, check)
 }
 
-// call sends a request to the daemon's API and decodes a successful answer. The status is 0 if there was no answer.
+// call sends a request to the daemon's API: see [testbed.Call].
 func (w *world) call(method, path string, body, out any) (int, string) {
-	var send bytes.Buffer
-	if body != nil {
-		if err := json.NewEncoder(&send).Encode(body); err != nil {
-			return 0, err.Error()
-		}
-	}
-	req, err := http.NewRequest(method, w.url+path, &send) //nolint:noctx // the client has a timeout
-	if err != nil {
-		return 0, err.Error()
-	}
-	req.Header.Set("Authorization", "Bearer "+w.token)
-	req.Header.Set("Content-Type", "application/json")
-	res, err := (&http.Client{Timeout: time.Minute}).Do(req)
-	if err != nil {
-		return 0, err.Error()
-	}
-	defer res.Body.Close() //nolint:errcheck // only read
-	text, err := io.ReadAll(res.Body)
-	if err != nil {
-		return 0, err.Error()
-	}
-	if out != nil && res.StatusCode < 300 {
-		if err := json.Unmarshal(text, out); err != nil {
-			return 0, err.Error() + ": " + string(text)
-		}
-	}
-	return res.StatusCode, string(text)
+	return testbed.Call(&http.Client{Timeout: time.Minute}, method, w.url+path, w.token, body, out)
 }
 
 func (w *world) get(path string, out any) (int, string) {

@@ -33,31 +33,33 @@ func (d Database) concurrency(t *testing.T) {
 			require.Equal(t, won, events[0].Head().By)
 		}
 	})
-	t.Run("of two starts one wins and the other learns which", func(t *testing.T) {
+	// starts lets two processes start a release of the same rollout, and calls winner with the id that won and what the
+	// other one got.
+	starts := func(t *testing.T, key string, winner func(id string, lost error)) {
+		t.Helper()
 		a, b := d.pair(t)
 		for i := range rounds {
 			name := fmt.Sprint("rollout", i)
 			won, lost := race(a, b, func(s *store.Store, who string) error {
-				r, first := Release(name+who, name, "")
+				r, first := Release(name+who, name, key)
 				return s.Create(t.Context(), r, first)
 			})
+			winner(name+won, lost)
+		}
+	}
+	t.Run("of two starts one wins and the other learns which", func(t *testing.T) {
+		starts(t, "", func(id string, lost error) {
 			var active *record.ActiveError
 			require.ErrorAs(t, lost, &active)
-			require.Equal(t, name+won, active.ID)
-		}
+			require.Equal(t, id, active.ID)
+		})
 	})
 	t.Run("of two starts with one key one wins and the other learns which", func(t *testing.T) {
-		a, b := d.pair(t)
-		for i := range rounds {
-			name := fmt.Sprint("rollout", i)
-			won, lost := race(a, b, func(s *store.Store, who string) error {
-				r, first := Release(name+who, name, "key")
-				return s.Create(t.Context(), r, first)
-			})
+		starts(t, "key", func(id string, lost error) {
 			var started *record.StartedError
 			require.ErrorAs(t, lost, &started)
-			require.Equal(t, name+won, started.ID)
-		}
+			require.Equal(t, id, started.ID)
+		})
 	})
 	t.Run("of two slots with the same looks one is written, in whatever order they come", func(t *testing.T) {
 		a, b := d.pair(t)
