@@ -5,6 +5,7 @@ import (
 	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/workload"
 )
 
 // Badge is a word or two with a colour: ok, bad, wait, go or rest.
@@ -57,6 +58,31 @@ func VerdictBadge(o judge.Outcome, reason judge.Reason) Badge {
 		return Badge{string(o), "rest"}
 	}
 	return Badge{Reason(reason), "rest"}
+}
+
+// Confirmation says whether the traffic that is asked for is served.
+func Confirmation(text string) Badge {
+	switch text {
+	case "in force":
+		return Badge{"in force", "ok"}
+	case "unconfirmed":
+		return Badge{"unconfirmed", "wait"}
+	case "not served":
+		return Badge{"not served yet", "wait"}
+	}
+	return Badge{}
+}
+
+// WorkloadBadge says how far a Deployment has come.
+func WorkloadBadge(p workload.Phase) Badge {
+	switch p {
+	case workload.Ready:
+		return Badge{"ready", "ok"}
+	case workload.Failed:
+		return Badge{"failed", "bad"}
+	default:
+		return Badge{"on its way", "wait"}
+	}
 }
 
 // Comparison is one metric in both arms, in as few words as a row of a table has room for.

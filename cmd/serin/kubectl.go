@@ -135,6 +135,11 @@ func (a *app) pluginClient() (*client.Client, error) {
 	return client.New(server, token, &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}) //nolint:gosec // see above
 }
 
+// forwards reports whether the daemon is reached by a forwarded port, which ends with its pod.
+func (a *app) forwards() bool {
+	return a.plugin != nil && a.server == "" && a.getenv("SERIN_SERVER") == ""
+}
+
 // pluginToken is the one that was given, by flag or environment, or else the kubeconfig's.
 func (a *app) pluginToken(c *rest.Config) (string, error) {
 	if a.tokenFile == "" {
@@ -198,6 +203,9 @@ func (p *plugin) forward(ctx context.Context, c *rest.Config, home string) (serv
 	dialer, err := dialerTo(k, c, pod)
 	if err != nil {
 		return "", err
+	}
+	if p.stop != nil {
+		close(p.stop) // the one before, whose pod is gone
 	}
 	p.stop = make(chan struct{})
 	ready := make(chan struct{})

@@ -7,13 +7,13 @@ import (
 	"os"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/term"
 
 	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/screen"
 )
 
 // json reports whether JSON was requested.
@@ -159,15 +159,8 @@ func hang(text string) string {
 	return strings.Join(out, "\n")
 }
 
-// clean protects the terminal from text that others wrote, such as reasons and messages of the gateway. Line ends stay.
-func clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r == '\n' || r == '\t' || unicode.IsGraphic(r) && r != utf8.RuneError {
-			return r
-		}
-		return '·'
-	}, s)
-}
+// clean protects the terminal from text that others wrote.
+func clean(s string) string { return screen.Clean(s) }
 
 // at formats a time for people, in their own time zone.
 func at(t time.Time) string {

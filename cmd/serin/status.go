@@ -16,7 +16,8 @@ import (
 )
 
 func (a *app) statusCmd() *cobra.Command {
-	return a.speaks(&cobra.Command{
+	follow := false
+	cmd := a.speaks(&cobra.Command{
 		Use:               "status [ROLLOUT|RELEASE]",
 		Short:             "Show where the rollouts stand",
 		Long:              "Show where all rollouts stand, or one of them with all that is known of its newest release.",
@@ -26,6 +27,9 @@ func (a *app) statusCmd() *cobra.Command {
 			c, err := a.client()
 			if err != nil {
 				return err
+			}
+			if follow {
+				return a.watch(cmd.Context(), c, strings.Join(args, ""), false)
 			}
 			if len(args) == 0 {
 				return a.statusAll(cmd.Context(), c)
@@ -41,6 +45,8 @@ func (a *app) statusCmd() *cobra.Command {
 			})
 		},
 	})
+	cmd.Flags().BoolVarP(&follow, "watch", "w", false, "go on showing it, as watch does")
+	return cmd
 }
 
 func (a *app) statusAll(ctx context.Context, c *client.Client) error {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -10,8 +9,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
-
-	"github.com/serindev/serin/record"
 )
 
 // terminal opens a pseudo-terminal: output written to tty can be read from screen.
@@ -30,8 +27,8 @@ func terminal(t *testing.T) (screen, tty *os.File) {
 	return screen, tty
 }
 
-// TestATerminalGetsColoursAndWatchDrawsOnIt holds that nothing else gets colours: a pipe and NO_COLOR get plain text.
-func TestATerminalGetsColoursAndWatchDrawsOnIt(t *testing.T) {
+// TestATerminalGetsColours holds that nothing else does: a pipe and NO_COLOR get plain text.
+func TestATerminalGetsColours(t *testing.T) {
 	t.Parallel()
 	h, operator := quietHouse(t)
 	env := map[string]string{"SERIN_SERVER": h.url, "SERIN_TOKEN": operator, "TERM": "xterm"}
@@ -58,21 +55,6 @@ func TestATerminalGetsColoursAndWatchDrawsOnIt(t *testing.T) {
 	require.NotContains(t, pipe.String(), "\x1b")
 	require.Contains(t, shown("status"), "\x1b[1mshop\x1b[0m")
 	require.Contains(t, shown("status", "shop"), "\x1b[1mshop\x1b[0m")
-
-	var view record.View
-	pipe.Reset()
-	run(&pipe, "status", "shop", "-o", "json")
-	require.NoError(t, json.Unmarshal(pipe.Bytes(), &view))
-	id := view.Release.ID
-	watching := make(chan string)
-	go func() { watching <- shown("watch", id) }()
-	run(&pipe, "cancel", "shop")
-	picture := <-watching // a release is followed until it has ended
-	require.Contains(t, picture, "\x1b[?1049h\x1b[?25l\x1b[H", "a screen of its own")
-	require.Contains(t, picture, "serin watch")
-	require.Contains(t, picture, "cancelled")
-	require.NotContains(t, picture, "\x1b[2J", "it is drawn over, and does not flicker")
-	require.Regexp(t, `\x1b\[\?25h\x1b\[\?1049l$`, picture, "and the screen is as it was")
 
 	env["NO_COLOR"] = "1"
 	require.NotContains(t, shown("status"), "\x1b[1m")

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
@@ -16,12 +15,18 @@ import (
 )
 
 func (a *app) watchCmd() *cobra.Command {
-	return a.speaks(&cobra.Command{
+	lines := false
+	cmd := a.speaks(&cobra.Command{
 		Use:   "watch [ROLLOUT|RELEASE]",
 		Short: "Follow the rollouts live",
-		Long: `Follow all rollouts, or one, until Ctrl-C; a release is followed until it has ended. In a terminal the picture is
-drawn again; elsewhere there is a line for whatever happens, and with -o json an object on a line of its own
-whenever something has changed.`,
+		Long: `Follow all rollouts, or one, until q or Ctrl-C; a release is followed until it has ended.
+
+In a terminal it is a screen with the plan, the weight as asked for and as served, both arms of every metric with how
+far a decision is, and what has happened. Its last line has the keys for what may be done now, each of which is
+confirmed: answer a gate, go on, pause, resume, roll back, undo.
+
+With --lines, and where there is no terminal, there is a line for whatever happens: for logs, and for screen readers.
+With -o json it is an object on a line of its own whenever something has changed.`,
 		Args:              args(cobra.MaximumNArgs(1)),
 		ValidArgsFunction: a.completeRollouts(true),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -29,19 +34,19 @@ whenever something has changed.`,
 			if err != nil {
 				return err
 			}
-			return a.watch(cmd.Context(), c, strings.Join(args, ""))
+			return a.watch(cmd.Context(), c, strings.Join(args, ""), lines)
 		},
 	})
+	cmd.Flags().BoolVar(&lines, "lines", false, "a line for whatever happens, in a terminal too")
+	return cmd
 }
 
 // watch reads the daemon whenever something has happened, until ctx ends, which is its regular end.
-func (a *app) watch(ctx context.Context, c *client.Client, arg string) error {
-	show := a.changes(c)
-	if _, _, live := a.terminal(); live && !a.json() {
-		_, _ = io.WriteString(a.stdout, "\x1b[?1049h\x1b[?25l")                    // alternate screen, no cursor
-		defer func() { _, _ = io.WriteString(a.stdout, "\x1b[?25h\x1b[?1049l") }() // the screen as it was before
-		show = a.draw
+func (a *app) watch(ctx context.Context, c *client.Client, arg string, lines bool) error {
+	if a.keyboard() && !lines && !a.json() {
+		return a.watchScreen(ctx, c, arg)
 	}
+	show := a.changes(c)
 	changed := listen(ctx, c, "")
 	defer changed.close()
 	for first := true; ; first = false {
@@ -68,71 +73,6 @@ func watched(ctx context.Context, c *client.Client, arg string) ([]record.View, 
 	}
 	v, err := find(ctx, c, arg)
 	return []record.View{v}, err
-}
-
-// maxDetailed is how many rollouts are drawn in full; more of them become a table.
-const maxDetailed = 3
-
-// draw shows the views on a screen of their own.
-func (a *app) draw(_ context.Context, views []record.View, trouble error) error {
-	width, height, _ := a.terminal()
-	on := a.colours()
-	lines := []string{painted("serin watch", dim, on) + "  " + time.Now().Format(time.TimeOnly) + "  " + painted("Ctrl-C ends it", dim, on)}
-	if trouble != nil {
-		lines = append(lines, painted(clean("the daemon does not answer: "+trouble.Error()), red, on))
-	}
-	if len(views) > maxDetailed {
-		var b strings.Builder
-		if err := a.table(&b, statusHead, statusRows(views)); err != nil {
-			return err
-		}
-		lines = append(lines, strings.Split(strings.TrimSpace(b.String()), "\n")...)
-		views = nil
-	}
-	for _, v := range views {
-		lines = append(append(lines, ""), a.detail(v)...)
-		if v.Release != nil && !v.State.Ended() {
-			lines = append(lines, "  "+bar(float64(v.Target.Weight), min(50, width-10))+" "+v.Target.Weight.String())
-		}
-	}
-	if len(lines) > height {
-		lines = append(lines[:height-1], "…")
-	}
-	for i := range lines {
-		lines[i] = cutPainted(lines[i], width)
-	}
-	// Go home, clear the rest of each line, then everything below: no flicker.
-	_, err := io.WriteString(a.stdout, "\x1b[H"+strings.Join(lines, "\x1b[K\n")+"\x1b[J")
-	return err
-}
-
-// bar draws a share as a bar.
-func bar(share float64, width int) string {
-	full := int(share*float64(width) + 0.5)
-	if share > 0 && full == 0 {
-		full = 1
-	}
-	return strings.Repeat("█", full) + strings.Repeat("░", max(0, width-full))
-}
-
-// cutPainted is cut for a line with colours, which take no room.
-func cutPainted(s string, width int) string {
-	var b strings.Builder
-	n, escape := 0, false
-	for _, r := range s {
-		switch {
-		case r == '\x1b':
-			escape = true
-		case escape:
-			escape = r != 'm'
-		default:
-			if n++; n > width {
-				return b.String() + "\x1b[0m"
-			}
-		}
-		b.WriteRune(r)
-	}
-	return b.String()
 }
 
 // changes prints a line for everything that happens, or an object with -o json.

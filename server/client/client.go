@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/serindev/serin/record"
@@ -37,6 +38,8 @@ type Client struct {
 	base  *url.URL
 	token string
 	http  *http.Client
+	// ahead is how far the daemon's clock is ahead of this one, in nanoseconds.
+	ahead atomic.Int64
 }
 
 // New makes a client of the daemon at server (http://127.0.0.1:7474; a path before /api/v1 may follow). token may be
@@ -143,6 +146,7 @@ func (c *Client) do(ctx context.Context, method string, u *url.URL, body, out an
 		return 0, err // a *url.Error: it says method and address
 	}
 	defer func() { _ = resp.Body.Close() }() // read only
+	c.compare(resp)
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		return 0, problem(resp)
 	}
@@ -151,6 +155,22 @@ func (c *Client) do(ctx context.Context, method string, u *url.URL, body, out an
 	}
 	return resp.StatusCode, decode(resp, u, out)
 }
+
+// compare learns the daemon's time from the date of an answer, which has whole seconds.
+func (c *Client) compare(resp *http.Response) {
+	at, err := http.ParseTime(resp.Header.Get("Date"))
+	if err != nil {
+		return
+	}
+	ahead := time.Until(at.Add(time.Second / 2))
+	if ahead.Abs() < 2*time.Second { // the way takes that long
+		ahead = 0
+	}
+	c.ahead.Store(int64(ahead))
+}
+
+// Now is the daemon's time, as far as its last answer told it: this machine's clock may be another.
+func (c *Client) Now() time.Time { return time.Now().Add(time.Duration(c.ahead.Load())) }
 
 func decode(resp *http.Response, u *url.URL, out any) error {
 	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))

@@ -12,7 +12,6 @@ import (
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/server"
 	"github.com/serindev/serin/tell"
-	"github.com/serindev/serin/workload"
 )
 
 // Record is everything that is known about a release; its page and its report are made from it alone.
@@ -137,7 +136,7 @@ func newDetail(r Record, scopes []Scope, now time.Time) Detail {
 		}
 	}
 	for _, w := range v.Workloads {
-		d.Deployments = append(d.Deployments, Deployment{w.Name.String(), workloadPill(w.Phase), w.Why, w.Changed})
+		d.Deployments = append(d.Deployments, Deployment{w.Name.String(), tell.WorkloadBadge(w.Phase), w.Why, w.Changed})
 	}
 	for _, name := range sortedKeys(v.State.Parameters) {
 		d.Parameters = append(d.Parameters, Pair{name, v.State.Parameters[name]})
@@ -214,14 +213,7 @@ func newTraffic(v record.View) Traffic {
 	if c := v.Target.Cohort; c != nil {
 		t.Cohort = c.Split.String()
 	}
-	switch v.Confirmation {
-	case "in force":
-		t.Confirmation = Pill{Text: "in force", Class: "ok"}
-	case "unconfirmed":
-		t.Confirmation = Pill{Text: "unconfirmed", Class: "wait"}
-	case "not served":
-		t.Confirmation = Pill{Text: "not served yet", Class: "wait"}
-	}
+	t.Confirmation = tell.Confirmation(v.Confirmation)
 	if v.State.Ended() {
 		t.Confirmation = Pill{}
 	}
@@ -233,17 +225,6 @@ func newTraffic(v record.View) Traffic {
 		t.Replicas = append(t.Replicas, Replica{r.Name, state})
 	}
 	return t
-}
-
-func workloadPill(p workload.Phase) Pill {
-	switch p {
-	case workload.Ready:
-		return Pill{Text: "ready", Class: "ok"}
-	case workload.Failed:
-		return Pill{Text: "failed", Class: "bad"}
-	default:
-		return Pill{Text: "on its way", Class: "wait"}
-	}
 }
 
 func alarmPill(dismissed bool) Pill {

@@ -1,0 +1,176 @@
+package screen
+
+import (
+	"crypto/rand"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	tea "charm.land/bubbletea/v2"
+
+	"github.com/serindev/serin/record"
+	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/tell"
+)
+
+// ask is a question that is open: shall this be done, and why?
+type ask struct {
+	tell.Offer
+
+	order Order
+	// reason as it is being written, and whether it is missing.
+	reason  string
+	missing bool
+	// choice is how far [tell.GoOn] goes.
+	choice int
+	// of is what the person saw: an answer to something else is not theirs.
+	of place
+}
+
+// place is where a release stood.
+type place struct {
+	release, gate string
+	phase         rollout.Phase
+	step, stage   int
+	paused        bool
+}
+
+func placeOf(v record.View) place {
+	p := place{gate: v.Gate, phase: v.State.Phase, step: v.State.Step, stage: v.State.Stage, paused: v.State.Pause != nil}
+	if v.Release != nil {
+		p.release = v.Release.ID
+	}
+	return p
+}
+
+// choices are how far somebody goes on.
+var choices = []string{
+	"past what it waits for now",
+	"past all that is left, up to the next gate",
+	"past all that is left, even if it is worse: stable is broken itself, and this repairs it",
+}
+
+// longestReason is the most that the daemon takes, in characters.
+const longestReason = 1000
+
+// keyOf are the keys for what may be done.
+var keyOf = map[tell.Deed]string{
+	tell.Approve: "a", tell.Reject: "x", tell.KeepWaiting: "w", tell.GoOn: "g", tell.PauseIt: "p", tell.Resume: "p",
+	tell.RollBack: "b", tell.Cancel: "c", tell.Dismiss: "d", tell.Undo: "u",
+}
+
+// offers are what may be done to what is shown, answers first.
+func (m *model) offers() []tell.Offer {
+	v := m.shown()
+	if v == nil || !m.open || m.trouble != nil {
+		return nil
+	}
+	out := append(tell.Answers(*v), tell.Offers(*v)...)
+	if v.State.Outcome == rollout.Released && v.Declared && !m.o.Release {
+		out = append(out, tell.UndoOffer(*v))
+	}
+	return out
+}
+
+// begin opens the question about an offer whose key was pressed; ok is false for a key that nothing has.
+func (m *model) begin(key string) (ok bool) {
+	for _, o := range m.offers() {
+		if keyOf[o.Deed] != key {
+			continue
+		}
+		v := m.shown()
+		m.ask = &ask{Offer: o, of: placeOf(*v), order: Order{Deed: o.Deed, Rollout: v.Rollout, Gate: o.Gate}}
+		m.ask.order.Release = m.ask.of.release
+		if o.Deed == tell.Undo {
+			m.ask.order.Key = rand.Text()
+		}
+		m.said = said{}
+		return true
+	}
+	return false
+}
+
+// outdate closes a question when the release is no longer where it was: going on would then skip a weight that nobody has
+// seen. Going back is right everywhere.
+func (m *model) outdate() {
+	if m.ask == nil {
+		return
+	}
+	i := slices.IndexFunc(m.views, func(v record.View) bool { return v.Rollout == m.ask.order.Rollout })
+	if i >= 0 {
+		now := placeOf(m.views[i])
+		if now == m.ask.of || m.ask.Deed == tell.RollBack && now.release == m.ask.of.release && now.phase == rollout.Active {
+			return
+		}
+	}
+	m.ask = nil
+	m.said = said{"It has changed in the meantime, and nothing was done: look again.", true}
+}
+
+// write puts text where text is being written.
+func (m *model) write(text string) {
+	text = strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r):
+			return ' '
+		case !unicode.IsPrint(r):
+			return -1
+		}
+		return r
+	}, text)
+	switch {
+	case m.ask != nil && m.ask.Reason:
+		m.ask.reason = head(m.ask.reason+text, longestReason)
+		m.ask.missing = false
+	case m.typing:
+		m.filter, m.top = head(m.filter+text, 100), 0
+	}
+}
+
+// head are the first n characters.
+func head(s string, n int) string {
+	if utf8.RuneCountInString(s) <= n {
+		return s
+	}
+	return string([]rune(s)[:n])
+}
+
+// rubOut takes the last character away.
+func rubOut(s string) string {
+	_, size := utf8.DecodeLastRuneInString(s)
+	return s[:len(s)-size]
+}
+
+// pressAsked is a key while a question is open.
+func (m *model) pressAsked(k tea.KeyPressMsg) (tea.Model, tea.Cmd) {
+	a := m.ask
+	switch k.String() {
+	case "esc", "ctrl+c":
+		m.ask = nil
+	case "enter":
+		if a.Needed && strings.TrimSpace(a.reason) == "" {
+			a.missing = true
+			return m, nil
+		}
+		o := a.order
+		o.Reason, o.Full, o.EvenIfWorse = strings.TrimSpace(a.reason), a.choice > 0, a.choice > 1
+		m.ask, m.doing = nil, true
+		ctx, d := m.ctx, m.daemon
+		return m, func() tea.Msg {
+			text, err := d.Do(ctx, o)
+			return done{text, err}
+		}
+	case "backspace", "ctrl+h":
+		a.reason = rubOut(a.reason)
+	case "ctrl+u":
+		a.reason = ""
+	case "tab":
+		if a.Deed == tell.GoOn {
+			a.choice = (a.choice + 1) % len(choices)
+		}
+	default:
+		m.write(k.Text)
+	}
+	return m, nil
+}

@@ -1,0 +1,229 @@
+package screen
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+
+	"github.com/serindev/serin/record"
+	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/tell"
+)
+
+// model is what the screen knows. Messages change it ([model.Update]), and [model.View] draws it.
+type model struct {
+	ctx    context.Context //nolint:containedctx // of the program: what it asks the daemon ends with it
+	daemon Daemon
+	o      Options
+
+	width, height int
+	now           time.Time // the daemon's
+
+	// views in the order of the list; answered is when they came, zero before the first ones. trouble is why none have come
+	// since; since then.
+	views    []record.View
+	answered time.Time
+	trouble  error
+	lost     time.Time
+	// events of the release that is shown.
+	events map[string][]rollout.Event
+
+	// chosen is the rollout that the list's cursor is on, and open that it is shown in full. top is the first line on the
+	// screen.
+	chosen string
+	open   bool
+	top    int
+	// filter that names or versions have to contain; typing while it is being written.
+	filter string
+	typing bool
+	help   bool
+
+	ask   *ask
+	doing bool
+	said  said
+	// fatal ends the screen: the daemon will not answer otherwise.
+	fatal error
+}
+
+// said is what became of the last order.
+type said struct {
+	text string
+	bad  bool
+}
+
+// The messages.
+type (
+	answer struct {
+		views   []record.View
+		release string
+		events  []rollout.Event
+		err     error
+		// again: it was asked because something may have changed, and the next such question follows it.
+		again bool
+	}
+	stirred struct{}
+	second  struct{}
+	done    struct {
+		text string
+		err  error
+	}
+)
+
+func newModel(ctx context.Context, d Daemon, o Options) *model {
+	return &model{ctx: ctx, daemon: d, o: o, width: 80, height: 24, now: d.Now(), open: o.Title != "", events: map[string][]rollout.Event{}}
+}
+
+// Init implements [tea.Model].
+func (m *model) Init() tea.Cmd { return tea.Batch(m.fetch(true), tick()) }
+
+func tick() tea.Cmd { return tea.Tick(time.Second, func(time.Time) tea.Msg { return second{} }) }
+
+// fetch asks the daemon for what is watched.
+func (m *model) fetch(again bool) tea.Cmd {
+	ctx, d, release := m.ctx, m.daemon, ""
+	if v := m.shown(); m.open && v != nil && v.Release != nil {
+		release = v.Release.ID
+	}
+	alone := m.o.Title != ""
+	return func() tea.Msg {
+		a := answer{release: release, again: again}
+		if a.views, a.err = d.Views(ctx); a.err != nil {
+			return a
+		}
+		if alone && len(a.views) == 1 && a.views[0].Release != nil {
+			a.release = a.views[0].Release.ID
+		}
+		if a.release != "" {
+			a.events, _ = d.Events(ctx, a.release) //nolint:errcheck // they come with the next answer
+		}
+		return a
+	}
+}
+
+func (m *model) wait() tea.Cmd {
+	ctx, d := m.ctx, m.daemon
+	return func() tea.Msg {
+		d.Wait(ctx)
+		return stirred{}
+	}
+}
+
+// Update implements [tea.Model].
+func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
+	m.now = m.daemon.Now()
+	switch msg := msg.(type) {
+	case tea.WindowSizeMsg:
+		m.width, m.height = msg.Width, msg.Height
+	case second:
+		return m, tick()
+	case stirred:
+		return m, m.fetch(true)
+	case answer:
+		return m.take(msg)
+	case done:
+		m.doing, m.said = false, said{line(msg.text), false}
+		if msg.err != nil {
+			m.said = said{line(msg.err.Error()), true}
+		}
+		return m, m.fetch(false)
+	case tea.PasteMsg:
+		m.write(msg.Content)
+	case tea.KeyPressMsg:
+		return m.press(msg)
+	}
+	return m, nil
+}
+
+// take shows what the daemon has answered.
+func (m *model) take(a answer) (tea.Model, tea.Cmd) {
+	var next tea.Cmd
+	if a.again {
+		next = m.wait()
+	}
+	switch {
+	case a.err == nil:
+	case m.ctx.Err() != nil:
+		return m, tea.Quit
+	case m.answered.IsZero() || !m.daemon.Temporary(a.err):
+		m.fatal = a.err
+		return m, tea.Quit
+	default:
+		if m.trouble == nil {
+			m.lost = m.now
+		}
+		m.trouble = a.err
+		return m, next
+	}
+	m.trouble, m.answered, m.views = nil, m.now, sorted(a.views, m.now)
+	if a.events != nil {
+		m.events = map[string][]rollout.Event{a.release: a.events}
+	}
+	m.follow()
+	m.outdate()
+	if m.o.Release && len(m.views) == 1 && m.views[0].State.Ended() {
+		return m, tea.Quit
+	}
+	return m, next
+}
+
+// sorted puts those first that need a person; of what has ended, the latest.
+func sorted(views []record.View, now time.Time) []record.View {
+	out := slices.Clone(views)
+	slices.SortStableFunc(out, func(a, b record.View) int {
+		urgency := tell.UrgencyOf(a, now)
+		ended := 0
+		if urgency == tell.OnFire || urgency == tell.Lately {
+			ended = b.State.EndedAt.Compare(a.State.EndedAt)
+		}
+		return cmp.Or(cmp.Compare(urgency, tell.UrgencyOf(b, now)), ended, cmp.Compare(a.Rollout, b.Rollout))
+	})
+	return out
+}
+
+// list are the views that the filter leaves.
+func (m *model) list() []record.View {
+	if m.filter == "" {
+		return m.views
+	}
+	want := strings.ToLower(m.filter)
+	return slices.DeleteFunc(slices.Clone(m.views), func(v record.View) bool {
+		return !strings.Contains(v.Rollout, want) && !strings.Contains(strings.ToLower(rollout.Version(v.State.Parameters)), want)
+	})
+}
+
+// at is the chosen rollout's place in the list; -1 if it is not there.
+func (m *model) at() int {
+	return slices.IndexFunc(m.list(), func(v record.View) bool { return v.Rollout == m.chosen })
+}
+
+// shown is the rollout whose keys work; nil for none.
+func (m *model) shown() *record.View {
+	list := m.list()
+	if m.open { // what is open stays so when a filter would leave it out
+		list = m.views
+	}
+	for i := range list {
+		if list[i].Rollout == m.chosen {
+			return &list[i]
+		}
+	}
+	return nil
+}
+
+// follow keeps the cursor on something. What is open is never exchanged for another rollout: a key might be on its way.
+func (m *model) follow() {
+	if m.shown() != nil {
+		return
+	}
+	if m.open && m.o.Title == "" && m.chosen != "" {
+		m.open, m.top, m.said = false, 0, said{m.chosen + " is no longer there.", true}
+	}
+	m.chosen = ""
+	if list := m.list(); len(list) > 0 {
+		m.chosen = list[0].Rollout
+	}
+}
