@@ -82,7 +82,6 @@ func (m *model) troubles(v record.View) []string {
 		}
 	}
 	add("Trouble", v.Trouble, red)
-	add("Cannot be run", v.Unsupported, amber)
 	add("Differs", v.Differences, amber)
 	if !v.Declared {
 		add("Declared", []string{"no longer: its document is gone"}, amber)
