@@ -2,17 +2,22 @@ package e2e
 
 import (
 	"cmp"
+	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -32,65 +37,156 @@ type realFault struct {
 	begin func(w *world, t *testing.T) (end func())
 	// always: it is tried by every `make test`, and not only by `make reliability`.
 	always bool
-	// by is the rollout that it is tried with, shop where it is empty.
-	by    string
+	// at is where the release stands meanwhile; zero is at 20%.
+	at    *place
 	hangs bool // the canary hangs until its clients give up
 	// mounts: the daemon sees file systems of its own, which end with it.
 	mounts bool
 }
 
-func (f realFault) rollout() string { return cmp.Or(f.by, "shop") }
+func (f realFault) place() *place { return cmp.Or(f.at, &shop) }
+
+// place is where a release stands, with a rollout of its own.
+type place struct {
+	name    string // what the page calls it
+	rollout string
+	policy  string // the rollout's analysis
+	steps   string
+	// reach brings a release there that is at its first weight.
+	reach func(w *world, t *testing.T, id string)
+	// cohort: only a group of users gets the canary, by a route of its own.
+	cohort bool
+	// back: a person sends the release back in the moment in which the fault begins.
+	back bool
+}
+
+const (
+	staysAt = `
+    - gray: {weights: [%s], hold: 1h, decide: {max: 2h, inconclusive: gate}}
+    - gate: {name: full-release}
+    - promote: {}`
+	compares = `
+    - ab:
+        cohort: {header: {name: X-User-Group, value: beta}}
+        split: 50%
+        decide: {min: 1h, max: 2h, inconclusive: gate}
+    - promote: {}`
+	asks = `
+    - gray: {weights: [50%], hold: 1s, decide: {max: 2h, inconclusive: gate}}
+    - gate: {name: full-release}
+    - promote: {}`
+)
+
+var (
+	shop      = place{name: "20%", rollout: "shop", policy: "patiently", steps: fmt.Sprintf(staysAt, "20%")}
+	hasty     = place{name: "20%", rollout: "impatient", policy: "impatiently", steps: fmt.Sprintf(staysAt, "20%")}
+	wary      = place{name: "20%", rollout: "wary", policy: "warily", steps: fmt.Sprintf(staysAt, "20%")}
+	hanging   = place{name: "20%", rollout: "hanging", policy: "patiently", steps: fmt.Sprintf(staysAt, "20%")}
+	returning = place{name: "20%, and a person sends it back", rollout: "returning", policy: "patiently", steps: fmt.Sprintf(staysAt, "20%"), back: true}
+	half      = place{name: "50%", rollout: "half", policy: "patiently", steps: fmt.Sprintf(staysAt, "50%")}
+	beta      = place{name: "A/B", rollout: "beta", policy: "patiently", steps: compares, cohort: true}
+	paused    = place{name: "paused", rollout: "paused", policy: "patiently", steps: fmt.Sprintf(staysAt, "20%"), reach: (*world).pause}
+	gated     = place{name: "at a gate", rollout: "gated", policy: "patiently", steps: asks, reach: func(w *world, t *testing.T, _ string) {
+		w.wait(t, "gated", "the gate is open", atGate)
+	}}
+)
+
+var places = []*place{&shop, &hasty, &wary, &hanging, &returning, &half, &beta, &paused, &gated}
+
+func (w *world) pause(t *testing.T, id string) {
+	status, text := w.call(http.MethodPost, "/api/v1/releases/"+id+"/pause", map[string]string{"reason": "to look at it"}, nil)
+	require.Equal(t, http.StatusOK, status, text)
+}
+
+// service is what divides the place's users in Traefik.
+func (p *place) service() string {
+	if p.cohort {
+		return p.rollout + "-ab"
+	}
+	return p.rollout
+}
+
+// served is how many percent of the place's users Traefik sends to the canary.
+func (w *world) served(p *place) (int, error) {
+	percent, err := w.share(p.service())
+	if err == nil || !p.cohort || !errors.Is(err, errNoService) {
+		return percent, err
+	}
+	return w.share(p.rollout) // the group is served as everybody is
+}
+
+// until nobody is served by the canary.
+func (w *world) off(t *testing.T, p *place) time.Duration {
+	begin := time.Now()
+	until(t, "nobody is served by the canary in Traefik", func() string {
+		switch percent, err := w.served(p); {
+		case err != nil:
+			return err.Error()
+		case percent > 0:
+			return fmt.Sprint(percent)
+		}
+		return ""
+	})
+	return time.Since(begin)
+}
+
+// everywhere tries a fault at several places.
+func everywhere(f realFault, at ...*place) (out []realFault) {
+	for _, p := range at {
+		f.at = p
+		out = append(out, f)
+	}
+	return out
+}
 
 // realFaults are tried one after the other in each world, and the worlds next to each other.
 var realFaults = [][]realFault{{
 	{name: "nothing", does: "goes back when the evidence is there", begin: nothingBroken, always: true},
 	{name: "the daemon is killed, and started again after two seconds", does: "goes on where it was", begin: (*world).killDaemon},
-	{name: "the daemon is stopped by SIGSTOP for ten seconds", does: "goes on where it was", begin: (*world).stopDaemon, always: true},
+	{name: "the daemon is stopped by SIGSTOP for ten seconds", does: "goes on where it was", begin: stopDaemon(10 * time.Second), always: true},
+	{name: "the daemon is stopped by SIGSTOP for a minute", does: "goes on where it was", begin: stopDaemon(time.Minute)},
 	// The last one, since clients that give up late would count against the next release.
-	{name: "nothing, and the canary hangs", does: "goes back when its clients give up", begin: nothingBroken, hangs: true},
+	{name: "nothing, and the canary hangs", does: "goes back when its clients give up", begin: nothingBroken, hangs: true, at: &hanging},
 }, {
 	{name: "Traefik's API answers with errors", does: "judges what is written", begin: apiAnswers(broken)},
 	{name: "Traefik's API is silent", does: "judges what is written", begin: apiAnswers(silent), always: true},
 	{name: "Traefik's folder is read-only for ten seconds", does: "goes back as soon as it can write", begin: (*world).readOnly, mounts: true, always: true},
+	{name: "Traefik's folder is on a disk that is full for ten seconds", does: "goes back as soon as it can write", begin: (*world).full, mounts: true, always: true},
+	{name: "the store is on a disk that is full", does: "brings the traffic back first, and writes that when it can", begin: (*world).fill, mounts: true},
 	{name: "strangers hold a thousand of the daemon's connections", does: "needs none of them", begin: (*world).crowd},
 }, {
 	{name: "Prometheus takes 800 ms of the second that it has", does: "looks as often", begin: (*world).slowPrometheus, always: true},
 	{name: "Prometheus is killed and started again after three seconds", does: "judges what came in between", begin: (*world).restartPrometheus},
+	{name: "either of two Prometheus behind one address answers", does: "counts no restart where there was none", begin: (*world).pair, always: true},
 	{name: "the rollout's document is deleted", does: "keeps the release's plan", begin: (*world).deleteDocument},
 	{name: "the rollout's document is broken", does: "keeps the release's plan", begin: (*world).breakDocument},
-	{name: "Prometheus is gone, and its policy is rollback after three seconds", does: "goes back by its policy", begin: (*world).endPrometheus, by: "impatient"},
-}}
-
-const standing = `
-    - gray: {weights: [20%], hold: 1h, decide: {max: 2h, inconclusive: gate}}
-    - gate: {name: full-release}
-    - promote: {}`
+	{name: "Prometheus is gone, and its policy is rollback after three seconds", does: "goes back by its policy", begin: (*world).endPrometheus, at: &hasty},
+	{name: "samples are dated a minute late, and its policy is rollback after eight seconds", does: "goes back by its policy", begin: dated(-time.Minute), at: &wary},
+}, {
+	// The only one of its world: once the dates are right again, Prometheus takes no sample for a minute.
+	{name: "samples are dated a minute ahead", does: "judges them when their time has come", begin: dated(time.Minute)},
+}, slices.Concat(
+	everywhere(realFault{name: "nothing", does: "goes back when the evidence is there", begin: nothingBroken}, &half, &beta, &paused, &gated),
+	everywhere(realFault{name: "Traefik's API is silent", does: "judges what is written", begin: apiAnswers(silent)}, &half, &beta, &paused, &gated, &returning),
+	everywhere(realFault{
+		name: "Traefik's folder is on a disk that is full for ten seconds", does: "goes back as soon as it can write", begin: (*world).full, mounts: true,
+	}, &half, &beta, &paused, &gated, &returning),
+), slices.Concat(
+	everywhere(realFault{name: "the daemon is killed, and started again after two seconds", does: "goes on where it was", begin: (*world).killDaemon}, &half, &beta, &paused, &gated, &returning),
+	everywhere(realFault{
+		name: "Prometheus is killed and started again after three seconds", does: "judges what came in between", begin: (*world).restartPrometheus,
+	}, &half, &beta, &paused, &gated, &returning),
+)}
 
 // A canary that fails its users is off the traffic of a real Traefik whatever else is broken, and the release says so in
 // the end. How long it took is written into the page, and depends on the machine.
 func TestABadVersionNeverStaysOnTheRealServers(t *testing.T) {
 	took := make([][]time.Duration, len(realFaults))
-	var wait sync.WaitGroup
-	wait.Add(len(realFaults))
 	for i, faults := range realFaults {
 		took[i] = make([]time.Duration, len(faults))
 		t.Run("world "+strconv.Itoa(i+1), func(t *testing.T) {
 			t.Parallel()
-			defer wait.Done()
-			made := setup{documents: func(w *world) string {
-				return counting(quick("patiently", patient)) + counting(quick("impatiently", impatient)) +
-					w.document("shop", "patiently", standing) + w.document("impatient", "impatiently", standing)
-			}}
-			if slices.ContainsFunc(faults, func(f realFault) bool { return f.mounts }) {
-				made.tmpfs = "64m"
-			}
-			w := newWorld(t, made)
-			for _, name := range []string{"shop", "impatient"} {
-				if slices.ContainsFunc(faults, func(f realFault) bool { return f.rollout() == name }) {
-					w.wait(t, name, "stable is served", settled)
-					testbed.NewLoad(t, testbed.LoadConfig{URL: w.traefik.URL("web") + "/" + name, Rate: 150, Workers: 100, Timeout: time.Second})
-				}
-			}
+			w := newWorld(t, setupFor(faults))
 			for k, f := range faults {
 				if f.always || *reliability != "" {
 					t.Run(f.name, func(t *testing.T) { took[i][k] = w.brave(t, f) })
@@ -99,39 +195,96 @@ func TestABadVersionNeverStaysOnTheRealServers(t *testing.T) {
 		})
 	}
 	t.Cleanup(func() {
-		wait.Wait()
 		if *reliability != "" && !t.Failed() {
 			writeTable(t, took)
 		}
 	})
 }
 
+// setupFor is what these faults need.
+func setupFor(faults []realFault) setup {
+	s := setup{documents: func(w *world) string {
+		text := counting(quick("patiently", patient)) + counting(quick("impatiently", impatient)) + counting(quick("warily", noSamples))
+		for _, p := range places {
+			text += w.document(p.rollout, p.policy, p.steps)
+		}
+		return text
+	}}
+	if slices.ContainsFunc(faults, func(f realFault) bool { return f.mounts }) {
+		s.tmpfs = "64m"
+	}
+	return s
+}
+
+// noSamples is a policy about samples that do not come.
+const noSamples = `  unreachable: {for: 10m, then: hold}
+  noData: {for: 8s, then: rollback}`
+
 // counting lets an analysis count the clients that gave up among the errors.
 func counting(document string) string {
 	return strings.Replace(document, "preset: traefik-errors", "preset: traefik-errors\n      codes: [5xx, 499]", 1)
 }
 
+// usersOf are the place's users. Those of a canary that hangs give up after a second; all others are patient, since what a
+// busy machine lets wait would count as failed by both arms.
+func (w *world) usersOf(t *testing.T, p *place) *testbed.Load {
+	c := testbed.LoadConfig{URL: w.traefik.URL("web") + "/" + p.rollout, Rate: 150, Workers: 100, Timeout: 20 * time.Second}
+	if p == &hanging {
+		c.Timeout = time.Second
+	}
+	if p.cohort {
+		c.Header = http.Header{"X-User-Group": {"beta"}}
+	}
+	return testbed.NewLoad(t, c)
+}
+
 // brave lets the canary go bad while something is broken, and says after how long Traefik sent nobody there.
 func (w *world) brave(t *testing.T, f realFault) time.Duration {
-	name := f.rollout()
-	id := w.start(t, name)
-	w.wait(t, name, "the weight is in force", func(v view) bool { return at(0, 0)(v) && v.State.InForce })
-	w.waitShare(t, name, 20)
+	p := f.place()
+	w.wait(t, p.rollout, "stable is served", settled)
+	load := w.usersOf(t, p)
+	id := w.start(t, p.rollout)
+	w.wait(t, p.rollout, "the weight is in force", func(v view) bool { return at(0, 0)(v) && v.State.InForce })
 	w.looks(t, 3)
+	if p.reach != nil {
+		p.reach(w, t, id)
+	}
+	percent, err := w.served(p)
+	require.NoError(t, err)
+	require.NotZero(t, percent, "users get the canary")
 	end := f.begin(w, t)
 	w.green.Set(func(b *testbed.Behaviour) {
 		if b.ErrorRate = 1; f.hangs {
 			b.ErrorRate, b.Latency = 0, time.Minute
 		}
 	})
-	took := w.waitShare(t, name, 0)
+	if p.back {
+		go w.sendBack(id)
+	}
+	took := w.off(t, p)
 	t.Logf("%v until nobody is served by the canary", took)
 	end()
 	w.green.Set(func(b *testbed.Behaviour) { b.ErrorRate, b.Latency = 0, 0 })
-	v := w.wait(t, name, "the release has ended", func(v view) bool { return v.Release.ID == id && ended(v) })
+	v := w.wait(t, p.rollout, "the release has ended", func(v view) bool { return v.Release.ID == id && ended(v) })
 	require.Equal(t, "rolledBack", v.State.Outcome, v.State.Why)
-	require.Zero(t, count(w.events(t, id), "rollbackRequested"), "no person has asked for it")
+	if v.Verdict != nil {
+		t.Logf("the last look: %+v", *v.Verdict)
+	}
+	asked := count(w.events(t, id), "rollbackRequested")
+	require.LessOrEqual(t, asked, 1)
+	require.True(t, p.back || asked == 0, "no person has asked for it")
+	load.Stop()
 	return took
+}
+
+// sendBack is a person who tries again until the daemon has heard it, or the release has ended.
+func (w *world) sendBack(id string) {
+	for range 100 {
+		if status, _ := w.rollback(id); status != 0 {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
 }
 
 func nothingBroken(*world, *testing.T) func() { return func() {} }
@@ -141,9 +294,11 @@ func (w *world) killDaemon(t *testing.T) func() {
 	return later(t, 2*time.Second, func() error { return w.daemon.Restart(t.Context()) })
 }
 
-func (w *world) stopDaemon(t *testing.T) func() {
-	require.NoError(t, w.daemon.Signal(syscall.SIGSTOP))
-	return later(t, 10*time.Second, func() error { return w.daemon.Signal(syscall.SIGCONT) })
+func stopDaemon(d time.Duration) func(w *world, t *testing.T) func() {
+	return func(w *world, t *testing.T) func() {
+		require.NoError(t, w.daemon.Signal(syscall.SIGSTOP))
+		return later(t, d, func() error { return w.daemon.Signal(syscall.SIGCONT) })
+	}
 }
 
 // later puts something right after a time; what it returns waits until that is done.
@@ -182,19 +337,68 @@ func (w *world) endPrometheus(t *testing.T) func() {
 	return func() { require.NoError(t, w.prometheus.Restart(t.Context())) }
 }
 
+// pair is a second Prometheus behind the same address, which scrapes the same. They answer in turn, and each has scraped at
+// times of its own.
+func (w *world) pair(t *testing.T) func() {
+	second := testbed.NewPrometheus(t, testbed.PrometheusConfig{ScrapeInterval: scrapeInterval, Jobs: w.jobs()})
+	w.looks(t, 3)
+	handlers := []http.Handler{newProxy(t, w.prometheus.URL).Config.Handler, newProxy(t, second.URL).Config.Handler}
+	var asked atomic.Int64
+	w.metrics.answer(func(out http.ResponseWriter, r *http.Request) {
+		handlers[asked.Add(1)%2].ServeHTTP(out, r)
+	})
+	return func() { w.metrics.answer(nil) }
+}
+
+// dated gives Traefik's samples dates of their own, off by d: those of an exporter whose clock is wrong.
+func dated(d time.Duration) func(w *world, t *testing.T) func() {
+	return func(w *world, t *testing.T) func() {
+		u, err := url.Parse("http://" + w.traefik.MetricsAddr)
+		require.NoError(t, err)
+		through := httputil.NewSingleHostReverseProxy(u)
+		w.exposition.answer(func(out http.ResponseWriter, r *http.Request) {
+			r.Header.Del("Accept-Encoding")
+			r.Header.Set("Accept", "text/plain;version=0.0.4")
+			answer := httptest.NewRecorder()
+			through.ServeHTTP(answer, r)
+			out.Header().Set("Content-Type", answer.Header().Get("Content-Type"))
+			out.WriteHeader(answer.Code)
+			at := strconv.FormatInt(time.Now().Add(d).UnixMilli(), 10)
+			for line := range strings.Lines(answer.Body.String()) {
+				if line[0] != '#' && line[0] != '\n' {
+					line = strings.TrimSuffix(line, "\n") + " " + at + "\n"
+				}
+				_, _ = io.WriteString(out, line)
+			}
+		})
+		return func() { w.exposition.answer(nil) }
+	}
+}
+
+// enter runs a program where the daemon sees file systems of its own.
+func (w *world) enter(args ...string) error {
+	out, err := exec.Command("nsenter", append([]string{"-m", "-t", strconv.Itoa(w.daemon.PID())}, args...)...).CombinedOutput() //nolint:noctx,gosec // it ends at once
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, out)
+	}
+	return nil
+}
+
 // readOnly lets the daemon see Traefik's folder read-only, as a file system that has failed is; Traefik sees it as it was.
 func (w *world) readOnly(t *testing.T) func() {
-	enter := func(args ...string) error {
-		out, err := exec.Command("nsenter", append([]string{"-m", "-t", strconv.Itoa(w.daemon.PID())}, args...)...).CombinedOutput() //nolint:noctx,gosec // it ends at once
-		if err != nil {
-			return fmt.Errorf("%w: %s", err, out)
-		}
-		return nil
-	}
 	folder := w.traefik.Directory
-	require.NoError(t, enter("mount", "--bind", folder, folder))
-	require.NoError(t, enter("mount", "-o", "remount,bind,ro", folder))
-	return later(t, 10*time.Second, func() error { return enter("umount", folder) })
+	require.NoError(t, w.enter("mount", "--bind", folder, folder))
+	require.NoError(t, w.enter("mount", "-o", "remount,bind,ro", folder))
+	return later(t, 10*time.Second, func() error { return w.enter("umount", folder) })
+}
+
+// full lets the daemon see Traefik's folder on a small file system that has no room left; Traefik sees it as it was.
+func (w *world) full(t *testing.T) func() {
+	const fill = `mount -t tmpfs -o size=512k full "$1" && cp "$2"/* "$1" && ! cat /dev/zero 2>/dev/null >"$1/external"`
+	folder, copied := w.traefik.Directory, t.TempDir()
+	require.NoError(t, os.CopyFS(copied, os.DirFS(folder)))
+	require.NoError(t, w.enter("sh", "-c", fill, "sh", folder, copied))
+	return later(t, 10*time.Second, func() error { return w.enter("umount", folder) })
 }
 
 // crowd holds connections to the daemon and says nothing.
@@ -235,8 +439,8 @@ func (w *world) change(t *testing.T, change func(text string) string, read strin
 }
 
 func (w *world) deleteDocument(t *testing.T) func() {
-	shop := w.document("shop", "patiently", standing)
-	return w.change(t, func(text string) string { return strings.Replace(text, shop, "", 1) }, `"declared":false`)
+	document := w.document(shop.rollout, shop.policy, shop.steps)
+	return w.change(t, func(text string) string { return strings.Replace(text, document, "", 1) }, `"declared":false`)
 }
 
 func (w *world) breakDocument(t *testing.T) func() {
@@ -253,14 +457,14 @@ func writeTable(t *testing.T, took [][]time.Duration) {
 	_, rest, found = strings.Cut(rest, end)
 	require.True(t, found)
 	var table strings.Builder
-	table.WriteString("\n| what is broken | what Serin does | off the traffic after |\n|---|---|---|\n")
+	table.WriteString("\n| what is broken | where it stands | what Serin does | off the traffic after |\n|---|---|---|---|\n")
 	for i, faults := range realFaults {
 		for k, f := range faults {
-			fmt.Fprintf(&table, "| %s | %s | %s |\n", f.name, f.does, took[i][k].Round(100*time.Millisecond))
+			fmt.Fprintf(&table, "| %s | %s | %s | %s |\n", f.name, f.place().name, f.does, took[i][k].Round(100*time.Millisecond))
 		}
 	}
 	intro := "\nThe built binary, a real Traefik and a real Prometheus, which scrapes every 250 ms; 150 requests a second, of which " +
-		"a fifth get the canary, and a look a second, so that the times are shorter than above. " +
+		"a fifth get the canary unless it says otherwise, and a look a second, so that the times are shorter than above. " +
 		"All of the canary's requests fail from the moment that the fault begins, until Traefik itself says that nobody gets it.\n"
 	require.NoError(t, os.WriteFile(*reliability, []byte(head+begin+intro+table.String()+end+rest), 0o600))
 }

@@ -21,7 +21,7 @@ import (
 )
 
 // patience is how long a test waits for what has to happen: far more than it takes, on the slowest machine.
-const patience = 90 * time.Second
+const patience = 3 * time.Minute
 
 // serin is the program under test, built once.
 var serin string
@@ -34,8 +34,8 @@ type world struct {
 	blue, green *testbed.Backend
 	traefik     *testbed.Traefik
 	prometheus  *testbed.Prometheus
-	// api and metrics stand in front of Traefik's API and of Prometheus.
-	api, metrics *proxy
+	// api, exposition and metrics stand in front of Traefik's API, of its metrics, and of Prometheus.
+	api, exposition, metrics *proxy
 
 	dir, url, token string
 	store           string // folder of the store, as this process sees it
@@ -62,10 +62,8 @@ func newWorld(t *testing.T, s setup) *world {
 	w.blue = testbed.NewBackend(t, testbed.Behaviour{Version: "blue"})
 	w.green = testbed.NewBackend(t, testbed.Behaviour{Version: "green"})
 	w.traefik = testbed.NewTraefik(t, testbed.TraefikConfig{Throttle: 100 * time.Millisecond})
-	w.prometheus = testbed.NewPrometheus(t, testbed.PrometheusConfig{
-		ScrapeInterval: 250 * time.Millisecond,
-		Jobs:           []testbed.ScrapeJob{{Name: "traefik", Targets: []string{w.traefik.MetricsAddr}}},
-	})
+	w.exposition = newProxy(t, "http://"+w.traefik.MetricsAddr)
+	w.prometheus = testbed.NewPrometheus(t, testbed.PrometheusConfig{ScrapeInterval: scrapeInterval, Jobs: w.jobs()})
 	w.api, w.metrics = newProxy(t, w.traefik.API), newProxy(t, w.prometheus.URL)
 	w.configure(t, s)
 	w.log = newDaemonLog(t, filepath.Join(w.dir, "log.fifo"), func() int {
@@ -76,6 +74,13 @@ func newWorld(t *testing.T, s setup) *world {
 	})
 	w.begin(t, s.tmpfs)
 	return w
+}
+
+// scrapeInterval is also said in daemonYAML.
+const scrapeInterval = 250 * time.Millisecond
+
+func (w *world) jobs() []testbed.ScrapeJob {
+	return []testbed.ScrapeJob{{Name: "traefik", Targets: []string{w.exposition.Listener.Addr().String()}}}
 }
 
 const daemonYAML = `apiVersion: serin.dev/v1alpha1
@@ -316,7 +321,10 @@ func (w *world) share(name string) (int, error) {
 		}
 	}
 	status, text := testbed.Call(&http.Client{Timeout: 5 * time.Second}, http.MethodGet, w.traefik.API+"/api/http/services/"+name+"@file", "", nil, &answer)
-	if status != http.StatusOK {
+	switch {
+	case status == http.StatusNotFound:
+		return 0, fmt.Errorf("%w: %s", errNoService, name)
+	case status != http.StatusOK:
 		return 0, errors.New(text)
 	}
 	canary, all := 0, 0
@@ -331,6 +339,9 @@ func (w *world) share(name string) (int, error) {
 	}
 	return 100 * canary / all, nil
 }
+
+// errNoService: Traefik has no service of that name.
+var errNoService = errors.New("no such service")
 
 // waitShare returns how long it took until Traefik served a share to the canary.
 func (w *world) waitShare(t *testing.T, name string, percent int) time.Duration {
