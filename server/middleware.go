@@ -250,13 +250,19 @@ func (s *Server) verify(ctx context.Context, token, from string) (Identity, erro
 		return s.o.Tokens.Verify(ctx, token, from)
 	}
 	var who Identity
-	err := s.o.Tokens.braked(from, subjectIn(token), func() (err error) {
+	verify := func() (err error) {
 		who, err = s.o.Cluster.Verify(ctx, token)
 		if errors.Is(err, ErrUnknownToken) {
 			err = newProblem(http.StatusUnauthorized, "%s", err)
 		}
 		return err
-	})
+	}
+	var err error
+	if s.o.Cluster.Genuine(ctx, token) {
+		err = verify()
+	} else {
+		err = s.o.Tokens.braked(from, subjectIn(token), verify)
+	}
 	return who, err
 }
 

@@ -36,6 +36,10 @@ type Authenticator interface {
 	// Verify returns the owner of a token. It is called at every request, so it has to cache its answers for a while. The
 	// error is [ErrUnknownToken] for an invalid token; any other means that it cannot be determined now.
 	Verify(ctx context.Context, token string) (Identity, error)
+	// Genuine tells, at next to no cost, whether nobody but the owner can have come by a token: it was valid before, or it is
+	// signed. A token that is not may be valid all the same. Those that are not genuine are braked, so that strangers
+	// cannot make Verify ask for each of their guesses; genuine ones never wait for them.
+	Genuine(ctx context.Context, token string) bool
 }
 
 // Identity is the person or program that makes a request.

@@ -37,6 +37,10 @@ const (
 	// failureBurst wrong tokens from one address, then one every failureEvery.
 	failureBurst = 10
 	failureEvery = 6 * time.Second
+	// The same for tokens of the cluster, by the name that they claim: each costs the API server a question, and a valid
+	// one that is new to this daemon and not signed by the cluster (a person's, of an identity provider) is among them.
+	clusterBurst = 100
+	clusterEvery = 100 * time.Millisecond
 	// argonAtOnce: each takes 19 MiB and a core for some 20 ms; maxWaiting are those of one name that wait for it.
 	argonAtOnce = 2
 	maxWaiting  = 8
@@ -191,9 +195,9 @@ func (t *Tokens) Verify(ctx context.Context, token, from string) (Identity, erro
 	old, slow := t.old[nameIn(token)]
 	var brake *rate.Limiter
 	if !good {
-		brake = t.limiter(source(from))
+		brake = t.limiter(source(from), failureEvery, failureBurst)
 		if slow { // what others try from this address, with other names, takes nothing from this one
-			brake = t.limiter(source(from) + " " + old.token.Name)
+			brake = t.limiter(source(from)+" "+old.token.Name, failureEvery, failureBurst)
 		}
 	}
 	t.mu.Unlock()
@@ -235,7 +239,7 @@ func pay(brake *rate.Limiter, now time.Time, work func() error) error {
 // braked runs the check of a token, and slows it down after too many wrong tokens of one name from one address.
 func (t *Tokens) braked(from, name string, work func() error) error {
 	t.mu.Lock()
-	brake := t.limiter(source(from) + " cluster " + name)
+	brake := t.limiter(source(from)+" cluster "+name, clusterEvery, clusterBurst)
 	t.mu.Unlock()
 	return pay(brake, time.Now(), work)
 }
@@ -288,14 +292,14 @@ func (t *Tokens) remember(sum [sha256.Size]byte, of *oldToken, who Identity) {
 	t.learned[sum] = who
 }
 
-// limiter is the one of an address. t.mu is held.
-func (t *Tokens) limiter(from string) *rate.Limiter {
+// limiter is the one of an address, made at its first use. t.mu is held.
+func (t *Tokens) limiter(from string, every time.Duration, burst int) *rate.Limiter {
 	l, ok := t.failures[from]
 	if !ok {
 		if len(t.failures) >= maxSources {
 			clear(t.failures)
 		}
-		l = rate.NewLimiter(rate.Every(failureEvery), failureBurst)
+		l = rate.NewLimiter(rate.Every(every), burst)
 		t.failures[from] = l
 	}
 	return l

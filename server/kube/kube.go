@@ -50,17 +50,19 @@ type Cluster struct {
 	audiences []string
 	remember  time.Duration
 
+	keys *keys
+
 	mu     sync.Mutex // guards what follows
-	tokens map[[sha256.Size]byte]verified
+	good   map[[sha256.Size]byte]verified
+	wrong  map[[sha256.Size]byte]time.Time // tokens that the cluster does not know, until when that holds
 	access map[access]decided
 }
 
 var _ server.Authenticator = (*Cluster)(nil)
 
-// verified says whose token it is; known is false for a token that the cluster does not know.
+// verified says whose token it is.
 type verified struct {
 	who   authenticationv1.UserInfo
-	known bool
 	until time.Time
 }
 
@@ -82,37 +84,63 @@ func New(c Config) (*Cluster, error) {
 		c.Remember = defaultRemember
 	}
 	return &Cluster{
-		client: client, audiences: c.Audiences, remember: c.Remember,
-		tokens: map[[sha256.Size]byte]verified{}, access: map[access]decided{},
+		client: client, audiences: c.Audiences, remember: c.Remember, keys: &keys{api: client.CoreV1().RESTClient()},
+		good: map[[sha256.Size]byte]verified{}, wrong: map[[sha256.Size]byte]time.Time{}, access: map[access]decided{},
 	}, nil
+}
+
+// Genuine implements [server.Authenticator]. A token that was good once stays recognized, also while wrong ones come by the
+// thousand.
+func (c *Cluster) Genuine(ctx context.Context, token string) bool {
+	c.mu.Lock()
+	_, ok := c.good[sha256.Sum256([]byte(token))]
+	c.mu.Unlock()
+	return ok || c.keys.signed(ctx, token)
 }
 
 // Verify says whose a token is. Its owner's groups are roles that gates may name as approvers; what else they may do, the
 // API server is asked each time.
 func (c *Cluster) Verify(ctx context.Context, token string) (server.Identity, error) {
-	sum := sha256.Sum256([]byte(token))
+	sum, now := sha256.Sum256([]byte(token)), time.Now()
 	c.mu.Lock()
-	v, ok := c.tokens[sum]
+	v, wrong := c.good[sum], c.wrong[sum]
 	c.mu.Unlock()
-	if !ok || time.Now().After(v.until) {
-		review, err := c.client.AuthenticationV1().TokenReviews().Create(ctx, &authenticationv1.TokenReview{
-			Spec: authenticationv1.TokenReviewSpec{Token: token, Audiences: c.audiences},
-		}, metav1.CreateOptions{})
-		if err != nil {
-			return server.Identity{}, fmt.Errorf("ask the cluster whose a token is: %w", err)
-		}
-		v = verified{review.Status.User, review.Status.Authenticated && review.Status.User.Username != "" && c.meant(review.Status.Audiences), time.Now().Add(c.remember)}
-		c.mu.Lock()
-		if len(c.tokens) >= maxAnswers {
-			clear(c.tokens)
-		}
-		c.tokens[sum] = v
-		c.mu.Unlock()
+	switch {
+	case now.Before(wrong):
+		return server.Identity{}, server.ErrUnknownToken
+	case now.Before(v.until):
+		return c.identity(v.who), nil
 	}
-	if !v.known {
+	review, err := c.client.AuthenticationV1().TokenReviews().Create(ctx, &authenticationv1.TokenReview{
+		Spec: authenticationv1.TokenReviewSpec{Token: token, Audiences: c.audiences},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		return server.Identity{}, fmt.Errorf("ask the cluster whose a token is: %w", err)
+	}
+	until := time.Now().Add(c.remember)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	who := review.Status.User
+	if !review.Status.Authenticated || who.Username == "" || !c.meant(review.Status.Audiences) {
+		delete(c.good, sum)
+		keep(c.wrong, sum, until)
 		return server.Identity{}, server.ErrUnknownToken
 	}
-	return server.Identity{Name: v.who.Username, Roles: v.who.Groups, Rights: rights{c, v.who}}, nil
+	delete(c.wrong, sum)
+	keep(c.good, sum, verified{who, until})
+	return c.identity(who), nil
+}
+
+func (c *Cluster) identity(who authenticationv1.UserInfo) server.Identity {
+	return server.Identity{Name: who.Username, Roles: who.Groups, Rights: rights{c, who}}
+}
+
+// keep adds an answer; beyond maxAnswers all others are forgotten.
+func keep[K comparable, V any](answers map[K]V, k K, v V) {
+	if len(answers) >= maxAnswers {
+		clear(answers)
+	}
+	answers[k] = v
 }
 
 // meant reports whether a token is for one of the audiences that were asked for. A cluster whose authenticator knows
@@ -174,10 +202,7 @@ func (r rights) may(ctx context.Context, verb server.Verb, namespace, name strin
 	d = decided{review.Status.Allowed && !review.Status.Denied, time.Now().Add(c.remember)}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.access) >= maxAnswers {
-		clear(c.access)
-	}
-	c.access[asked] = d
+	keep(c.access, asked, d)
 	return d.allowed, nil
 }
 

@@ -1,13 +1,18 @@
 package kube_test
 
 import (
+	"encoding/base64"
+	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
@@ -92,6 +97,57 @@ func TestRightsAreThoseOfTheCluster(t *testing.T) {
 		ok, err := who.May(t.Context(), server.VerbGet, ns+".shop")
 		return err == nil && !ok
 	}, time.Minute, 50*time.Millisecond, "a right that is taken away is gone")
+}
+
+// forged are tokens that say what a genuine one says, and are signed by nobody.
+func forged(genuine string, n int) []string {
+	head, _, _ := strings.Cut(genuine, ".")
+	out := make([]string, n)
+	for i := range out {
+		payload := strings.Split(genuine, ".")[1]
+		signature := base64.RawURLEncoding.EncodeToString(fmt.Append(make([]byte, 200), i))
+		out[i] = head + "." + payload + "." + signature
+	}
+	return out
+}
+
+func TestAGenuineTokenGetsInWhateverStrangersSendInItsName(t *testing.T) {
+	t.Parallel()
+	c := testcluster.Shared(t)
+	ns := c.Namespace(t)
+	c.Apply(t, ns, strings.ReplaceAll(delegator, "NS", ns))
+	t.Cleanup(func() {
+		_ = c.Client.RbacV1().ClusterRoleBindings().Delete(t.Context(), ns+"-serin", metav1.DeleteOptions{})
+	})
+	k, err := kube.New(kube.Config{REST: c.ServiceAccount(t, ns, "serin"), Remember: time.Millisecond})
+	require.NoError(t, err)
+	tokens, err := server.FirstToken(filepath.Join(t.TempDir(), "token"))
+	require.NoError(t, err)
+	log := slog.New(slog.DiscardHandler)
+	api := server.New(server.Options{Tokens: tokens, Cluster: k, Log: log, Registry: prometheus.NewRegistry()}).Handler()
+	ask := func(token string) int {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/api/v1/me", nil)
+		r.Header.Set("Authorization", "Bearer "+token)
+		w := httptest.NewRecorder()
+		api.ServeHTTP(w, r)
+		return w.Code
+	}
+	alice := c.User(t, "alice").BearerToken // no JSON Web Token
+	require.Equal(t, http.StatusOK, ask(alice))
+	genuine := c.ServiceAccount(t, ns, "deployer").BearerToken
+	answers := map[int]int{}
+	for _, token := range forged(genuine, 150) {
+		answers[ask(token)]++
+	}
+	for i := range 150 {
+		answers[ask(fmt.Sprint("nonsense", i))]++
+	}
+	require.Len(t, answers, 2, "%v", answers)
+	require.NotZero(t, answers[http.StatusTooManyRequests])
+	require.Equal(t, http.StatusOK, ask(genuine), "its first time here")
+	require.Equal(t, http.StatusOK, ask(c.ServiceAccount(t, ns, "deployer").BearerToken), "and another one of the same account")
+	require.Equal(t, http.StatusOK, ask(alice), "it was here before")
+	require.Equal(t, http.StatusTooManyRequests, ask("nonsense"))
 }
 
 func TestADaemonThatMayNotAskLetsNobodyIn(t *testing.T) {
