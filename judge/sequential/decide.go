@@ -91,7 +91,7 @@ func (m *metric) margin(c *comparison) float64 {
 }
 
 // decide says what follows for one metric.
-func (m *metric) decide(r *record, d *direction, s standing, passAfter *time.Duration) judge.MetricVerdict {
+func (m *metric) decide(r *record, d *direction, s standing, passAfter time.Duration) judge.MetricVerdict {
 	v := m.describe(r, d)
 	v.Outcome, v.Reason, v.Detail = m.outcome(r, d, s, passAfter)
 	return v
@@ -127,7 +127,7 @@ func judgeable(r judge.Reason) bool {
 
 // outcome puts the reasons in order. A look without exposure counts and leaves the evidence as it was, so it takes
 // back no failure; but there is no pass without data.
-func (m *metric) outcome(r *record, d *direction, s standing, passAfter *time.Duration) (judge.Outcome, judge.Reason, string) {
+func (m *metric) outcome(r *record, d *direction, s standing, passAfter time.Duration) (judge.Outcome, judge.Reason, string) {
 	fails := d.fails(d.worse, m.failsFrom)
 	if s.reason != "" && (s.reason != noExposure || !fails) {
 		reason := s.reason
@@ -138,16 +138,12 @@ func (m *metric) outcome(r *record, d *direction, s standing, passAfter *time.Du
 	}
 	passes := d.noWorse >= m.passFrom && m.sufficient(r.canary.Total) &&
 		(m.Kind == judge.Objective || m.sufficient(r.baseline.Total))
-	after := passAfterDefault
-	if passAfter != nil {
-		after = *passAfter
-	}
 	switch {
 	case fails:
 		return judge.Fail, "", s.detail
 	case s.excluded != "":
 		return judge.Inconclusive, s.excluded, s.detail
-	case passes && s.elapsed >= after:
+	case passes && s.elapsed >= passAfter:
 		return judge.Pass, "", s.detail
 	case !m.enough(r):
 		return judge.Inconclusive, judge.TooFew, s.detail

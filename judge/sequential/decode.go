@@ -25,11 +25,12 @@ func (j *Judge) Decode(b []byte) (judge.Evidence, error) {
 		return nil, errMalformed
 	}
 	e := j.Begin(nil).(*evidence)
-	switch v := b[len(magic)]; v {
+	v := b[len(magic)]
+	switch v {
 	case 1, 2:
 		e.again = true
 		return e, nil
-	case version:
+	case withoutQuiet, version:
 	default:
 		return nil, fmt.Errorf("evidence in version %d of its form, this is version %d", v, version)
 	}
@@ -37,11 +38,11 @@ func (j *Judge) Decode(b []byte) (judge.Evidence, error) {
 		return nil, ErrOtherMetrics
 	}
 	r := reader{b: b[head:]}
-	e.fields(&r)
+	e.fields(v, &r)
 	if r.failed || len(r.b) != 0 || !e.sound() {
 		return nil, errMalformed
 	}
-	if again, err := e.Encode(); err != nil || !bytes.Equal(again, b) {
+	if !bytes.Equal(e.encode(v), b) {
 		return nil, errMalformed
 	}
 	return e, nil

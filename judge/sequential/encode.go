@@ -15,7 +15,9 @@ import (
 // so that a verdict after decoding is the same to the last bit.
 const (
 	magic   = "sq"
-	version = 3
+	version = 4
+	// withoutQuiet is the version before, which does not have [record.quiet].
+	withoutQuiet = 3
 )
 
 // fingerprint tells evidence of other metrics apart: it covers what gives the state its shape and meaning.
@@ -29,13 +31,15 @@ func fingerprint(metrics []metric) uint64 {
 }
 
 // Encode writes the evidence. It never returns an error.
-func (e *evidence) Encode() ([]byte, error) {
+func (e *evidence) Encode() ([]byte, error) { return e.encode(version), nil }
+
+func (e *evidence) encode(version byte) []byte {
 	w := writer{b: make([]byte, 0, 8192)}
 	w.b = append(w.b, magic...)
 	w.b = append(w.b, version)
 	w.b = binary.LittleEndian.AppendUint64(w.b, e.judge.fingerprint)
-	e.fields(&w)
-	return w.b, nil
+	e.fields(version, &w)
+	return w.b
 }
 
 // coder writes fields, or reads them into their places.
@@ -48,8 +52,8 @@ type coder interface {
 	bits(n statespace.Number)
 }
 
-// fields are all fields of the evidence, in the order in which they are kept.
-func (e *evidence) fields(c coder) {
+// fields are all fields of the evidence in a version of the form, in the order in which they are kept.
+func (e *evidence) fields(version byte, c coder) {
 	c.uint(&e.looks, mostLooks)
 	c.int(&e.first)
 	c.bits(statespace.Number{At: &e.weight, Hi: 1})
@@ -59,7 +63,7 @@ func (e *evidence) fields(c coder) {
 	c.number(&e.split.seconds, 0, mostSum)
 	e.split.spread.fields(c)
 	for i := range e.records {
-		e.records[i].fields(&e.judge.metrics[i], c)
+		e.records[i].fields(&e.judge.metrics[i], version, c)
 	}
 }
 
@@ -78,7 +82,7 @@ func (n *noise) fields(c coder) {
 	c.uint(&n.canary, mostReplicas)
 }
 
-func (r *record) fields(m *metric, c coder) {
+func (r *record) fields(m *metric, version byte, c coder) {
 	r.noise.fields(c)
 	for _, x := range [...]*float64{
 		&r.canary.Bad, &r.canary.Total, &r.baseline.Bad, &r.baseline.Total, &r.sinceCanary, &r.sinceBaseline,
@@ -88,6 +92,9 @@ func (r *record) fields(m *metric, c coder) {
 	c.bool(&r.turned)
 	c.bits(statespace.Number{At: &r.starts, Hi: 1})
 	c.uint(&r.looks, mostLooks)
+	if version > withoutQuiet {
+		c.number(&r.quiet, 0, mostSum)
+	}
 	for i := range r.comparisons {
 		r.comparisons[i].fields(m, &r.noise, c)
 	}

@@ -138,7 +138,7 @@ func between(x, lo, hi float64) bool { return x >= lo && x <= hi }
 type evidence struct {
 	judge   *Judge
 	looks   int
-	first   int64    // Unix nanoseconds: the end of the first of them
+	first   int64    // Unix nanoseconds: the end of the first of them, see keepTime
 	weight  float64  // the canary's share that was in force during the last of them
 	records []record // one a metric
 	split   split
@@ -201,9 +201,9 @@ func (j *Judge) judged(e *evidence, l *judge.Look, seconds float64) judge.Verdic
 		if o := observation(l.Observations, m.Name); o != nil && o.Absent == judge.WarmingUp {
 			s.excluded, v.Enough = judge.WarmingUp, v.Enough && m.DryRun
 		}
-		s.reason, s.detail = m.count(r, l, seconds)
+		s.reason, s.detail = m.count(r, l, seconds, s.elapsed.Seconds())
 		found[i] = m.worst(r)
-		v.Metrics[i] = m.decide(r, &found[i], s, j.settings.PassAfter)
+		v.Metrics[i] = m.decide(r, &found[i], s, j.PassWait())
 		v.Enough = v.Enough && (m.Optional || m.DryRun || m.enough(r))
 		v.Learned = v.Learned && (m.DryRun || r.noise.learned)
 	}
@@ -220,15 +220,12 @@ func (j *Judge) judged(e *evidence, l *judge.Look, seconds float64) judge.Verdic
 // leastSeconds is the shortest that a look is taken for, so that noise by the minute stays finite.
 const leastSeconds = 1e-3
 
-// noExposure stands for a look that has data, and no requests in it.
+// noExposure stands for looks that have data, and no requests in them although there should be some.
 const noExposure judge.Reason = "no-exposure"
 
 // exposed says whether an observation has any exposure that can be compared.
-func (m *metric) exposed(o *judge.Observation) judge.Reason {
-	if m.Kind != judge.Gauge && (o.Canary.Total == 0 || m.Kind != judge.Objective && o.Baseline.Total == 0) {
-		return noExposure
-	}
-	return ""
+func (m *metric) exposed(o *judge.Observation) bool {
+	return m.Kind == judge.Gauge || o.Canary.Total > 0 && (m.Kind == judge.Objective || o.Baseline.Total > 0)
 }
 
 func observation(all []judge.Observation, metric string) *judge.Observation {
@@ -256,6 +253,8 @@ func (e *evidence) turn(l *judge.Look) {
 	e.looks++
 	if e.looks == 1 {
 		e.first, e.weight = l.At.UnixNano(), l.Weight
+	} else {
+		e.keepTime(l)
 	}
 	if e.weight == l.Weight {
 		return
@@ -270,6 +269,16 @@ func (e *evidence) turn(l *judge.Look) {
 		r.turned, r.sinceCanary, r.sinceBaseline = true, 0, 0
 		r.starts = 1 - (1-r.starts)*(1-starts)
 	}
+}
+
+// keepTime moves the time of the first look where the clock has jumped, so that a pass has waited for time that looks have
+// shown. One that was set ahead leaves a single long look, as does an outage of the source; it counts as half of the
+// time at most, since what a canary did within it cannot be told apart.
+func (e *evidence) keepTime(l *judge.Look) {
+	if beyond := l.Length - max(e.judge.PassWait()/2, time.Minute); beyond > 0 {
+		e.first += int64(beyond)
+	}
+	e.first = min(e.first, l.At.UnixNano())
 }
 
 func (e *evidence) sampleRatio() *judge.SampleRatio {

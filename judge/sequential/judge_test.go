@@ -2,6 +2,7 @@ package sequential_test
 
 import (
 	"math/rand/v2"
+	"os"
 	"testing"
 	"time"
 
@@ -315,8 +316,23 @@ func TestEvidenceOfTheJudgeBeforeBeginsAgainAndSaysSo(t *testing.T) {
 		_, v = run(j, e, 8, 8, 0.5, counts("m", 100, 10000, 100, 10000))
 		require.NotEmpty(t, v.Begun)
 	}
-	_, err := j.Decode(append([]byte{'s', 'q', 4}, make([]byte, 100)...))
-	require.ErrorContains(t, err, "version 4")
+	_, err := j.Decode(append([]byte{'s', 'q', 5}, make([]byte, 100)...))
+	require.ErrorContains(t, err, "version 5")
+}
+
+// testdata/evidence-3 was written by the release before: 30 looks of settings(nil, ratio("m")).
+func TestEvidenceOfTheVersionBeforeGoesOn(t *testing.T) {
+	b, err := os.ReadFile("testdata/evidence-3")
+	require.NoError(t, err)
+	j := newJudge(t, settings(nil, ratio("m")))
+	before, err := j.Decode(b)
+	require.NoError(t, err)
+	now, _ := run(j, j.Begin(nil), 1, 30, 0.5, counts("m", 100, 20000, 100, 20000))
+	require.Equal(t, encode(t, now), encode(t, before))
+	_, v := run(j, before, 31, 31, 0.5, counts("m", 100, 20000, 100, 20000))
+	require.Empty(t, v.Begun)
+	_, err = j.Decode(append(b, 0))
+	require.Error(t, err)
 }
 
 func TestADryRunIsJudgedAndDecidesNothing(t *testing.T) {

@@ -78,6 +78,8 @@ type record struct {
 	turned bool
 	starts float64
 	looks  int // with data
+	// quiet is how many seconds the looks with data have lasted since one in which each arm had exposure.
+	quiet float64
 }
 
 // clone copies r so that what follows does not change it.
@@ -179,7 +181,8 @@ func (m *metric) absolute() float64 {
 }
 
 // count counts what a look has of the metric, and says why it cannot be judged by it; the reason is empty otherwise.
-func (m *metric) count(r *record, l *judge.Look, seconds float64) (judge.Reason, string) {
+// elapsed is the time since the first look.
+func (m *metric) count(r *record, l *judge.Look, seconds, elapsed float64) (judge.Reason, string) {
 	o := observation(l.Observations, m.Name)
 	reason, detail := m.absence(o)
 	if reason != "" {
@@ -203,10 +206,34 @@ func (m *metric) count(r *record, l *judge.Look, seconds float64) (judge.Reason,
 	if m.Kind != judge.Objective {
 		m.total(&r.baseline, &r.sinceBaseline, o.Baseline)
 	}
-	if reason = m.exposed(o); reason != "" {
-		detail = cmp.Or(detail, "no requests in this look")
+	if m.exposed(o) {
+		r.quiet = 0
+		return "", detail
 	}
-	return reason, detail
+	r.quiet += seconds
+	detail = cmp.Or(detail, "no requests in this look")
+	if r.silent(o, elapsed+seconds) {
+		return noExposure, detail
+	}
+	return "", detail
+}
+
+// A look without requests is by chance where few come. It is a lack of data once so many were expected, or so much time
+// has passed.
+const (
+	quietMost = 5.0 // none of so many come with a chance of 1%
+	quietLong = 600 // seconds
+)
+
+// silent says whether an arm that has no exposure in an observation should have had some. It began elapsed seconds ago.
+func (r *record) silent(o *judge.Observation, elapsed float64) bool {
+	if r.quiet >= quietLong {
+		return true
+	}
+	lacks := func(a judge.Arm, sum judge.Totals) bool {
+		return a.Total == 0 && (sum.Total == 0 || sum.Total*r.quiet >= quietMost*elapsed)
+	}
+	return lacks(o.Canary, r.canary) || lacks(o.Baseline, r.baseline)
 }
 
 // wait lets time pass without data.
