@@ -157,6 +157,39 @@ spec:
 	require.NoError(t, r.Plan.Rollout.Check())
 }
 
+func TestWhoGivesDataLongToComeIsToldWhatASilentPrometheusDoes(t *testing.T) {
+	document := func(more string) map[string]string {
+		return map[string]string{"r.yaml": rolloutYAML("shop", `
+  analysis: web
+  steps:
+    - ab: {cohort: {header: {name: X, value: y}}, split: 50%}
+    - gray: {weights: [10%]}
+    - promote: {}`), "a.yaml": `
+apiVersion: serin.dev/v1alpha1
+kind: Analysis
+metadata: {name: web}
+spec:
+  metrics: [{name: errors, preset: traefik-errors}]
+  noData: {for: 8h, then: hold}
+` + more}
+	}
+	set := load(t, document(""))
+	r, _ := set.Rollout("shop")
+	for _, s := range r.Plan.Rollout.Scopes {
+		require.Equal(t, rollout.Patience{For: 8 * time.Hour, Then: rollout.PolicyHold, Blind: 8 * time.Hour}, s.NoData)
+		require.Equal(t, time.Hour, s.Unreachable.Blind)
+	}
+	require.Len(t, set.Warnings, 1)
+	require.ErrorContains(t, set.Warnings[0], "noData waits 8h for data that is gone, but a release goes back after 1h in which Prometheus cannot be asked at all")
+
+	set = load(t, document("  unreachable: {for: 8h, then: hold}\n"))
+	r, _ = set.Rollout("shop")
+	require.Empty(t, set.Warnings)
+	for _, s := range r.Plan.Rollout.Scopes {
+		require.Zero(t, s.Unreachable.Blind, "what is written takes the default's place")
+	}
+}
+
 func TestTheRevisionIsTheSameForEveryDaemon(t *testing.T) {
 	here, errs := Load("../examples")
 	require.Empty(t, errs)

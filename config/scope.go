@@ -3,8 +3,10 @@ package config
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/serindev/serin/analysis"
+	"github.com/serindev/serin/figures"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/traffic/traefik"
 )
@@ -179,15 +181,19 @@ func (m *planner) scope(name string, used []string, at place, ab *ABSpec) {
 		if spec != nil {
 			nd, un = spec.NoData, spec.Unreachable
 		}
-		asked := patience(un)
+		lacks, asked := patience(nd), patience(un)
 		if un == nil {
 			asked.Blind = defaultBlind
+			if lacks.For > defaultBlind {
+				lacks.Blind = lacks.For // an author who gives data so long to come does not want it to be blindness before
+				m.blindness(at, n, lacks.For)
+			}
 		}
 		if i == 0 {
-			noData, unreachable = patience(nd), asked
+			noData, unreachable = lacks, asked
 			continue
 		}
-		noData, unreachable = stricter(noData, patience(nd)), stricter(unreachable, asked)
+		noData, unreachable = stricter(noData, lacks), stricter(unreachable, asked)
 	}
 	merge := func(defs []analysis.Definition) analysis.Definition {
 		merged := analysis.Merge(defs...)
@@ -198,6 +204,16 @@ func (m *planner) scope(name string, used []string, at place, ab *ABSpec) {
 	}
 	m.plan.Analyses[name], m.declared[name] = merge(defs), merge(declared)
 	m.plan.Rollout.Scopes = append(m.plan.Rollout.Scopes, rollout.Scope{Name: name, NoData: noData, Unreachable: unreachable})
+}
+
+// blindness says what an analysis does that gives data longer to come than a release may be blind, and does not say how
+// long Prometheus may be unreachable.
+func (m *planner) blindness(at place, name string, noData time.Duration) {
+	said := at.errorf("analysis %s: noData waits %s for data that is gone, but a release goes back after %s in which Prometheus cannot be asked at all: say how long with unreachable",
+		name, figures.Span(noData), figures.Span(defaultBlind))
+	if !slices.Contains(m.warnings, said) {
+		m.warnings = append(m.warnings, said)
+	}
 }
 
 // definition returns an analysis by name; spec is nil for the built-in one and for one that does not exist.

@@ -65,7 +65,7 @@ type Patience struct {
 	For  time.Duration `json:"for"`
 	Then Policy        `json:"then"`
 	// Blind, of Unreachable, is how long nothing of any metric of the scope may be seen before the release goes back; 0 is
-	// forever.
+	// forever. NoData's takes its place where it is longer, and every metric that has a say was asked and had no data.
 	Blind time.Duration `json:"blind,omitempty"`
 }
 

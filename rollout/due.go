@@ -73,8 +73,17 @@ func (s State) lacksDue(d *Definition) (out []Due) {
 	if !s.UnreachableSince.IsZero() {
 		out = append(out, Due{UnreachableFor, s.UnreachableSince, scope.Unreachable.For, scope.Unreachable.Then})
 	}
-	if blind := scope.Unreachable.Blind; !s.BlindSince.IsZero() && blind > 0 && !s.Decided {
+	if blind := s.blindFor(scope); !s.BlindSince.IsZero() && blind > 0 && !s.Decided {
 		out = append(out, Due{BlindFor, s.BlindSince, blind, PolicyRollback})
 	}
 	return out
+}
+
+// blindFor is how long the release may stay blind.
+func (s State) blindFor(scope Scope) time.Duration {
+	blind := scope.Unreachable.Blind
+	if blind > 0 && s.UnreachableSince.IsZero() {
+		blind = max(blind, scope.NoData.Blind)
+	}
+	return blind
 }

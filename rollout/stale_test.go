@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/serindev/serin/figures"
 	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/share"
@@ -194,6 +195,38 @@ func TestNothingOfACanaryThatServesUsersIsBlindness(t *testing.T) {
 			require.Equal(t, c.want, strings.Contains(tell.Waiting(w.s, w.d, w.now), "nothing can be seen of the canary: it goes back in 1h"), "it is said at once")
 			w.pass(time.Hour)
 			require.Equal(t, c.want, w.s.Phase == rollout.RollingBack)
+		})
+	}
+}
+
+// An author who lets data be away for long says nothing about a source that cannot be asked.
+func TestALongPatienceForDataIsNoPatienceForASourceThatIsSilent(t *testing.T) {
+	metric := func(reason judge.Reason) judge.MetricVerdict {
+		return judge.MetricVerdict{Metric: "errors", Reason: reason, Canary: judge.Totals{Total: 7}}
+	}
+	gone := judge.Verdict{Reason: judge.NoData, Blind: true, Metrics: []judge.MetricVerdict{metric(judge.NoData)}}
+	silent := judge.Verdict{Reason: judge.Unreachable, Blind: true, Metrics: []judge.MetricVerdict{metric(judge.Unreachable)}}
+	for _, c := range []struct {
+		name   string
+		v      judge.Verdict
+		stands time.Duration
+	}{
+		{"all data is gone", gone, 8 * time.Hour},
+		{"nothing can be asked", silent, time.Hour},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.v.Outcome, c.v.Decisive = judge.Inconclusive, "errors"
+			d := pipeline()
+			d.Scopes[1].Unreachable = rollout.Patience{For: 10 * time.Minute, Then: rollout.PolicyHold, Blind: time.Hour}
+			d.Scopes[1].NoData = rollout.Patience{For: 8 * time.Hour, Then: rollout.PolicyHold, Blind: 8 * time.Hour}
+			w := &world{d: d, now: epoch}
+			w.run(t, toGray)
+			require.NoError(t, w.apply(rollout.LookTaken{Scope: w.s.Scope, Turn: w.s.Turn, Verdict: c.v}, "judge"))
+			require.Contains(t, tell.Waiting(w.s, w.d, w.now), "it goes back in "+figures.Span(c.stands))
+			w.pass(c.stands - time.Minute)
+			require.Equal(t, rollout.Active, w.s.Phase)
+			w.pass(time.Minute)
+			require.Equal(t, rollout.RollingBack, w.s.Phase)
 		})
 	}
 }
