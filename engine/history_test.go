@@ -149,7 +149,8 @@ func TestThePastComesTooLateForWhatIsJudged(t *testing.T) {
 	require.True(t, s.judged)
 	before := s.evidence
 	k.rehearse(t.Context(), s)
-	require.NotNil(t, s.taught)
+	require.Nil(t, s.taught, "it is not even asked for")
+	s.taught = map[string][]judge.Past{} // it was under way
 	at := time.Now().Add(time.Second)
 	require.False(t, s.take(at, k.e.o.Source.Fetch(t.Context(), s.plan.Asks(s.cursor, at))).taught)
 	require.Equal(t, before, s.evidence)
@@ -160,8 +161,30 @@ func TestAPastThatCannotBeHadHoldsNothingUp(t *testing.T) {
 	s := f.follow(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	f.engine.looks.rehearse(ctx, s)
+	require.False(t, f.engine.looks.rehearsed(ctx, s), "it is tried again")
 	require.Nil(t, s.taught)
 	require.Contains(t, f.log.String(), "refused")
 	require.Contains(t, f.log.String(), "nothing learned from a part of stable's history")
+	f.engine.looks.drop("01shop")
+	f.engine.looks.rehearse(ctx, s) // until the release has ended
+	require.NoError(t, ctx.Err())
+}
+
+// A Prometheus that was away when a release began has its past as well, as long as nothing is judged without it.
+func TestThePastIsAskedForAgainUntilSomethingIsJudged(t *testing.T) {
+	f := newFirstRelease(t, "http://127.0.0.1:1")
+	k, s := f.engine.looks, f.follow(t)
+	s.follow.standing = analysis.Standing{}
+	require.False(t, k.rehearsed(t.Context(), s))
+	k.slot(t.Context(), s.interval, time.Now())
+	require.False(t, s.judged, "a look without an answer shows nothing")
+	source, err := promsource.New(promsource.Config{URL: replicasOf(t, "a", "b")}, prometheus.NewRegistry())
+	require.NoError(t, err)
+	k.e.o.Source = source
+	require.True(t, k.rehearsed(t.Context(), s))
+	require.Len(t, s.taught["orders"], 1)
+	k.slot(t.Context(), s.interval, time.Now().Add(time.Second))
+	require.Nil(t, s.taught, "and it is used")
+	require.True(t, s.judged)
+	require.True(t, k.rehearsed(t.Context(), s), "there is nothing left to ask")
 }

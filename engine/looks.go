@@ -87,6 +87,13 @@ func (k *looks) drop(release string) {
 	delete(k.subjects, release)
 }
 
+// follows tells whether looks of a subject are still taken.
+func (k *looks) follows(s *subject) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.subjects[s.release] == s
+}
+
 // forget lets the loop load a subject from the store again, which has looks that the subject does not know: of another
 // daemon, or of this one if the store's answer was lost.
 func (k *looks) forget(s *subject) {

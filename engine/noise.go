@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"log/slog"
 	"maps"
 	"slices"
 	"time"
@@ -64,30 +65,57 @@ func (k *looks) lessons(ctx context.Context, j judge.Judge, release, scope strin
 // rehearsing is how many releases query stable's history at once: a day of history is a heavy query, and looks come first.
 const rehearsing = 2
 
+// rehearseAgain is after how long stable's history is queried again where none of it could be had.
+const rehearseAgain = 10 * time.Second
+
 // rehearse queries what stable did over the last day. The release begins with how its rates wandered and how its replicas
-// differed, alongside what earlier releases have taught. Without an answer it begins with what the analysis assumes.
+// differed, alongside what earlier releases have taught. Without an answer it begins with what the analysis assumes; the
+// query is repeated until then.
 func (k *looks) rehearse(ctx context.Context, s *subject) {
+	for !k.rehearsed(ctx, s) {
+		select {
+		case <-time.After(rehearseAgain):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// rehearsed queries it once, and reports whether there is nothing left to try.
+func (k *looks) rehearsed(ctx context.Context, s *subject) bool {
+	s.mu.Lock()
+	late := s.judged
+	s.mu.Unlock()
 	to := time.Now().Add(-s.settle)
 	parts := s.history.Parts(to)
-	if len(parts) == 0 {
-		return
+	if late || len(parts) == 0 || !k.follows(s) {
+		return true
 	}
 	select {
 	case k.rehearsals <- struct{}{}:
 		defer func() { <-k.rehearsals }()
 	case <-ctx.Done():
-		return
+		return true
 	}
 	log := k.e.o.Log.With("rollout", s.loop.name, "release", s.release)
+	answered := false
 	for _, part := range parts {
 		err := s.history.Add(k.e.o.Source.Fetch(ctx, s.history.Asks(part)), part)
 		if ctx.Err() != nil {
-			return
+			return true
 		}
-		if err != nil {
+		if answered = answered || err == nil; err != nil {
 			log.Warn("nothing learned from a part of stable's history", "until", part, "err", err)
 		}
 	}
+	if answered {
+		s.learn(log)
+	}
+	return answered
+}
+
+// learn takes over what the history shows.
+func (s *subject) learn(log *slog.Logger) {
 	taught := maps.Clone(s.pasts)
 	if taught == nil {
 		taught = map[string][]judge.Past{}

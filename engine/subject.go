@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,10 +25,11 @@ type subject struct {
 	plan     analysis.Plan
 	judge    judge.Judge
 
-	mu     sync.Mutex // guards follow and taught
+	mu     sync.Mutex // guards follow, taught and judged
 	follow follow
 	// taught is what stable's history has shown and the evidence does not contain yet.
 	taught map[string][]judge.Past
+	judged bool // a look with data was judged: stable's history comes too late to be used
 
 	// pasts are what earlier releases have taught. Stable's history is queried once, before anything is judged; asked belongs
 	// to looks.run.
@@ -42,7 +44,6 @@ type subject struct {
 	evidence judge.Evidence
 	number   int
 	weight   *float64 // of the newest settled look; nil if none is known
-	judged   bool     // a look was judged: stable's history comes too late to be used
 }
 
 // follow is what a look needs to know about its release.
@@ -126,7 +127,7 @@ func (s *subject) restore(stored record.Evidence) error {
 	for _, look := range stored.Since {
 		s.evidence, _ = judge.Take(s.judge, s.evidence, look)
 		s.number, s.weight = look.Number, &look.Weight
-		s.judged = s.judged || look.Excluded == ""
+		s.judged = s.judged || shows(look)
 	}
 	if stored.Cursor == nil {
 		return nil
@@ -166,11 +167,11 @@ type taken struct {
 // take folds the answers of one slot; the subject stays as it is.
 func (s *subject) take(at time.Time, answers []analysis.Answer) taken {
 	s.mu.Lock()
-	f, taught := s.follow, s.taught
+	f, taught, judged := s.follow, s.taught, s.judged
 	s.mu.Unlock()
 	t := taken{from: s.plan.RequestsFrom(s.cursor)}
 	before := s.evidence
-	if taught != nil && !s.judged {
+	if taught != nil && !judged {
 		before, t.taught = s.judge.Begin(taught), true
 	}
 	in := analysis.FoldInput{Number: s.number + 1, At: at.Add(-s.settle), Weight: f.weight, Standing: f.standing}
@@ -209,10 +210,17 @@ func (s *subject) goOn(t taken, saved error) {
 		s.unsaved = append(s.unsaved, t.record)
 	}
 	s.cursor, s.evidence, s.number, s.weight = t.cursor, t.evidence, t.record.Look.Number, &t.record.Look.Weight
-	s.judged = s.judged || t.record.Look.Excluded == ""
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.judged = s.judged || shows(t.record.Look)
 	if t.taught {
-		s.mu.Lock()
 		s.taught = nil
-		s.mu.Unlock()
 	}
+}
+
+// shows tells whether a look has anything that is judged.
+func shows(l judge.Look) bool {
+	return l.Excluded == "" && slices.ContainsFunc(l.Observations, func(o judge.Observation) bool {
+		return o.Absent == "" || o.Absent == judge.WarmingUp
+	})
 }
