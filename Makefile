@@ -25,6 +25,10 @@ PACKAGE   ?= traffic analysis judge/statespace judge/sequential rollout
 
 bin := .toolchain/bin
 
+release := -ldflags '-s -w -X main.version=$(VERSION)'
+# What of Serin shares little with Traefik. It is fetched and compiled with the time that Traefik's build leaves idle.
+alongside := ./store ./simulation ./tell
+
 ## help: list the targets
 .PHONY: help
 help:
@@ -34,12 +38,15 @@ help:
 ## build: bin/serin
 .PHONY: build
 build:
-	@$(GO) build -ldflags '-s -w -X main.version=$(VERSION)' -o bin/serin ./cmd/serin
+	@$(GO) build $(release) -o bin/ ./cmd/serin
 
 ## demo: watch a good and a bad version being released, with the real servers (KEEP=1 leaves it running, PROMETHEUS=1 reads metrics from a Prometheus)
 .PHONY: demo
-demo: gateway $(if $(PROMETHEUS),prometheus) build
-	@$(GO) build -o bin/demo ./internal/demo
+demo:
+	@nice -n 19 $(GO) build $(alongside) >/dev/null 2>&1 & trap "kill $$! 2>/dev/null || :" EXIT; \
+		tools/build traefik $(if $(PROMETHEUS),prometheus); wait
+	@{ sleep 5; echo 'serin: building into bin; with cold caches that takes about a minute on two cores'; } & \
+		trap "kill $$! 2>/dev/null || :" EXIT; $(GO) build $(release) -o bin/ ./cmd/serin ./internal/demo
 	@KEEP=$(KEEP) PROMETHEUS=$(PROMETHEUS) exec bin/demo
 
 ## test: all tests, on the real servers; with the race detector where Serin's code does several things at once

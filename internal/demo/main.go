@@ -26,7 +26,7 @@ import (
 // yet, so a smaller difference would have to last for minutes to be told from a passing one.
 const (
 	everybodyRate = 400
-	betaRate      = 300
+	betaRate      = 500
 	baseErrors    = 0.005
 	badErrors     = 0.08
 	scrapeEvery   = 500 * time.Millisecond

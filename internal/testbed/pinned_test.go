@@ -4,6 +4,7 @@ import (
 	"debug/buildinfo"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime/debug"
 	"strings"
 	"testing"
@@ -13,42 +14,88 @@ import (
 	"github.com/serindev/serin/internal/testbed"
 )
 
-// trimmed is the only module that a server is built with another copy of: tools/README.md.
+// trimmed is a module of which Traefik is built with a copy that leaves a part out: tools/README.md.
 const trimmed = "github.com/go-acme/lego/v4"
 
 // TestTheServersAreThePinnedOnes: whatever is left out of their build, every module of it is the one that go.sum has,
-// and that includes the server's own. A server from PATH is nobody's build of ours.
+// and that includes the server's own. A server from PATH was not built by us.
 func TestTheServersAreThePinnedOnes(t *testing.T) {
-	root, err := testbed.Root()
-	require.NoError(t, err)
 	require.NoError(t, testbed.Reads("tools/traefik", "tools/prometheus"))
 	for program, tool := range map[string]string{"traefik": "traefik", "prometheus": "prometheus", "promtool": "prometheus"} {
-		path, err := testbed.Tool(program)
-		require.NoError(t, err)
-		if !strings.Contains(path, ".toolchain") {
+		info := built(t, program)
+		if info == nil {
 			continue
 		}
-		info, err := buildinfo.ReadFile(path)
-		require.NoError(t, err)
-		sums, err := os.ReadFile(filepath.Join(root, "tools", tool, "go.sum")) //nolint:gosec // of this repository
-		require.NoError(t, err)
-		mod, err := os.ReadFile(filepath.Join(root, "tools", tool, "go.mod")) //nolint:gosec // of this repository
-		require.NoError(t, err)
+		sums, mod := text(t, "tools", tool, "go.sum"), text(t, "tools", tool, "go.mod")
 		for _, m := range append(info.Deps, &info.Main) {
-			upstream(t, program, m, string(sums), string(mod))
+			upstream(t, program, m, sums, mod)
 		}
 	}
 }
 
-func upstream(t *testing.T, program string, m *debug.Module, sums, mod string) {
-	t.Helper()
-	if m.Path == trimmed {
-		require.Contains(t, mod, m.Path+" "+m.Version, "%s: the version of the copy", program)
+// TestSerinAndTraefikShareTheirModules: what both are built from is compiled once, as long as it has one version, but for
+// Traefik's forks. `go get -C tools/traefik MODULE@VERSION` gives Traefik the version that Serin has.
+func TestSerinAndTraefikShareTheirModules(t *testing.T) {
+	info := built(t, "traefik")
+	if info == nil {
 		return
 	}
-	if m.Replace != nil {
-		require.Contains(t, mod, m.Path+" => "+m.Replace.Path+" "+m.Replace.Version, "%s replaces a module that its go.mod does not", program)
+	serin := map[string]string{}
+	for _, m := range regexp.MustCompile(`(?m)^(?:require )?\s*(\S+) (v\S+)`).FindAllStringSubmatch(text(t, "go.mod"), -1) {
+		serin[m[1]] = m[2]
+	}
+	require.NotEmpty(t, serin["k8s.io/client-go"])
+	for _, m := range info.Deps {
+		if m.Replace != nil && m.Replace.Path == m.Path {
+			m = m.Replace
+		}
+		if want, both := serin[m.Path]; both && m.Replace == nil {
+			require.Equal(t, want, m.Version, m.Path)
+		}
+	}
+}
+
+// built is what a server was built from; nil if it is not ours.
+func built(t *testing.T, program string) *buildinfo.BuildInfo {
+	t.Helper()
+	path, err := testbed.Tool(program)
+	require.NoError(t, err)
+	if !strings.Contains(path, ".toolchain") {
+		return nil
+	}
+	info, err := buildinfo.ReadFile(path)
+	require.NoError(t, err)
+	return info
+}
+
+func text(t *testing.T, path ...string) string {
+	t.Helper()
+	root, err := testbed.Root()
+	require.NoError(t, err)
+	b, err := os.ReadFile(filepath.Join(append([]string{root}, path...)...))
+	require.NoError(t, err)
+	return string(b)
+}
+
+// standsIn tells whether a module's place is taken by one of our own that does nothing: tools/README.md.
+func standsIn(m *debug.Module) bool {
+	return m.Replace != nil && strings.HasPrefix(filepath.Base(filepath.Dir(m.Replace.Path)), "without")
+}
+
+func upstream(t *testing.T, program string, m *debug.Module, sums, mod string) {
+	t.Helper()
+	switch {
+	case m.Path == trimmed:
+		require.True(t, strings.Contains(mod, m.Path+" "+m.Version), "%s: the version of the copy", program)
+		return
+	case standsIn(m):
+		own := text(t, "tools", "traefik", "without", filepath.Base(m.Replace.Path), "go.mod")
+		require.True(t, strings.HasPrefix(own, "module "+m.Path+"\n"), "%s: %s stands in for %s", program, m.Replace.Path, m.Path)
+		return
+	case m.Replace != nil:
+		require.True(t, strings.Contains(mod, m.Path+" => "+m.Replace.Path+" "+m.Replace.Version),
+			"%s replaces %s, and its go.mod does not", program, m.Path)
 		m = m.Replace
 	}
-	require.Contains(t, sums, m.Path+" "+m.Version+" "+m.Sum, "%s is built from another %s than the pinned one", program, m.Path)
+	require.True(t, strings.Contains(sums, m.Path+" "+m.Version+" "+m.Sum), "%s is built from another %s than the pinned one", program, m.Path)
 }

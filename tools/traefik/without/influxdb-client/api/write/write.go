@@ -1,0 +1,4 @@
+// Package write has the points.
+package write
+
+type Point struct{}

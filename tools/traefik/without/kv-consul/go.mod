@@ -1,0 +1,3 @@
+module github.com/kvtools/consul
+
+go 1.24

@@ -1,0 +1,3 @@
+module github.com/kvtools/etcdv3
+
+go 1.24

@@ -1,0 +1,3 @@
+module github.com/kvtools/zookeeper
+
+go 1.24
