@@ -58,6 +58,8 @@ type Cursor struct {
 	exposures *exposures        // since the weight changed; what it points to is never changed
 	repeats   map[uint64]repeat // scrapings whose processes are counted by another one
 	fallen    map[uint64]fall   // when a target of an input was last seen to have begun again
+	// values are, by metric, those of its label By that are judged one by one; the lists are never changed.
+	values map[string][]string
 }
 
 // low records since when a series has been low, and its input: until it is clear whether it began again, a longer window is
@@ -123,6 +125,7 @@ func (c Cursor) clone() Cursor {
 	if c.repeats == nil {
 		c.repeats = map[uint64]repeat{}
 	}
+	c.values = maps.Clone(c.values)
 	return c
 }
 
@@ -178,6 +181,8 @@ type cursorJSON struct {
 	Repeats string `json:"repeats,omitempty"`
 	// Exposures are what contradictions are found by.
 	Exposures *exposures `json:"exposures,omitempty"`
+	// Values are, by metric, those of its label By that are judged one by one.
+	Values map[string][]string `json:"values,omitempty"`
 }
 
 // MarshalJSON writes the cursor; equal cursors give equal bytes.
@@ -199,6 +204,7 @@ func (c Cursor) MarshalJSON() ([]byte, error) {
 			return binary.BigEndian.AppendUint64(binary.AppendVarint(b, r.seen-at), r.other)
 		}),
 		c.exposures,
+		c.values,
 	})
 }
 
@@ -273,7 +279,7 @@ func (c *Cursor) UnmarshalJSON(b []byte) error {
 			return err
 		}
 	}
-	out.exposures = j.Exposures
+	out.exposures, out.values = j.Exposures, j.Values
 	*c = out
 	return nil
 }

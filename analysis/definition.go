@@ -22,6 +22,7 @@ const (
 	DefaultFreshLive     = 6
 	DefaultNoise         = 0.3
 	DefaultWeight        = 1.0
+	DefaultValues        = 20
 
 	DefaultRelative          = share.Share(0.25)  // ratio metrics and gauges of a kind of their own below
 	DefaultAbsolute          = share.Share(0.001) // ratio metrics
@@ -116,6 +117,10 @@ type Metric struct {
 	Clusters string
 	// DryRun: judged and shown, and decides nothing.
 	DryRun bool
+	// By is a label whose values, such as routes, are also judged one by one; empty for none. Values is how many at most: the
+	// first that are seen, those with the most exposure before others; the rest is judged together.
+	By     string
+	Values int
 }
 
 // Defaults returns the definition with every default filled in. d is not changed.
@@ -146,6 +151,9 @@ func (m *Metric) defaults() {
 	}
 	or(&m.Weight, DefaultWeight)
 	or(&m.Noise, DefaultNoise)
+	if m.By != "" {
+		or(&m.Values, DefaultValues)
+	}
 	relative, absolute := DefaultRelative, DefaultAbsolute
 	direction := judge.Increase
 	switch s := m.Source.(type) {
@@ -199,7 +207,7 @@ func (d Definition) Judge(scopes int) judge.Settings {
 func (m *Metric) judge(minRequests float64) judge.Metric {
 	j := judge.Metric{
 		Name: m.Name, Kind: judge.Counts, Direction: m.Direction, Goal: m.Goal, Optional: m.Optional, DryRun: m.DryRun, Users: m.Clusters != "",
-		Weight: m.Weight, Noise: m.Noise, MinRequests: minRequests,
+		By: m.By, Values: m.Values, Weight: m.Weight, Noise: m.Noise, MinRequests: minRequests,
 		Margin: judge.Margin{Relative: float64(*m.Margin.Relative), Absolute: float64(*m.Margin.Absolute)},
 	}
 	switch s := m.Source.(type) {
@@ -232,6 +240,8 @@ type metricJSON struct {
 	Uneven    bool            `json:"uneven,omitempty"`
 	Clusters  string          `json:"clusters,omitempty"`
 	DryRun    bool            `json:"dryRun,omitempty"`
+	By        string          `json:"by,omitempty"`
+	Values    int             `json:"values,omitempty"`
 }
 
 // MarshalJSON writes source and baseline with their kind among their fields.
@@ -244,7 +254,7 @@ func (m Metric) MarshalJSON() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return json.Marshal(metricJSON{m.Name, source, baseline, m.Margin, m.Direction, m.Goal, m.Optional, m.Weight, m.Noise, m.Replicas, m.From, m.Uneven, m.Clusters, m.DryRun})
+	return json.Marshal(metricJSON{m.Name, source, baseline, m.Margin, m.Direction, m.Goal, m.Optional, m.Weight, m.Noise, m.Replicas, m.From, m.Uneven, m.Clusters, m.DryRun, m.By, m.Values})
 }
 
 // UnmarshalJSON reads what MarshalJSON wrote; an unknown kind is an error.
@@ -261,6 +271,6 @@ func (m *Metric) UnmarshalJSON(b []byte) error {
 	if err != nil {
 		return err
 	}
-	*m = Metric{j.Name, source, baseline, j.Margin, j.Direction, j.Goal, j.Optional, j.Weight, j.Noise, j.Replicas, j.From, j.Uneven, j.Clusters, j.DryRun}
+	*m = Metric{j.Name, source, baseline, j.Margin, j.Direction, j.Goal, j.Optional, j.Weight, j.Noise, j.Replicas, j.From, j.Uneven, j.Clusters, j.DryRun, j.By, j.Values}
 	return nil
 }

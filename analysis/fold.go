@@ -167,6 +167,9 @@ func (p *Plan) observe(r *reading, tallies []tally, next *Cursor) judge.Observat
 		}
 	}
 	o.Detail = strings.Join(details, "; ")
+	if r.metric.By != "" && !o.Canary.Missing && (p.alone || !o.Baseline.Missing) {
+		o.Parts = p.parts(r, tallies, next)
+	}
 	return o
 }
 

@@ -35,6 +35,7 @@ type History struct {
 type summed struct {
 	all      judge.Sums
 	replicas map[string]*judge.Sums
+	parts    map[string]*judge.Sums // by value of the metric's label By
 }
 
 // reach brings a replica's sums to n minutes: where it was not there it did nothing.
@@ -71,6 +72,7 @@ func NewHistory(def Definition, stable Names) (History, error) {
 		if err != nil {
 			return History{}, err
 		}
+		plan.alone = true
 		p := past{label: label, most: mostReplicas, plan: plan, bounds: map[string]int{}}
 		for i := range plan.metrics {
 			r := &plan.metrics[i]
@@ -183,8 +185,17 @@ func (h *History) add(p *past, answers []Answer, to time.Time) error {
 	for _, o := range p.minutes(answers, to, func(Labels) bool { return true }) {
 		of := h.sums[o.metric]
 		if of == nil {
-			of = &summed{replicas: map[string]*judge.Sums{}}
+			of = &summed{replicas: map[string]*judge.Sums{}, parts: map[string]*judge.Sums{}}
 			h.sums[o.metric] = of
+		}
+		for _, part := range o.parts {
+			s := of.parts[part.Value]
+			if s == nil {
+				s = &judge.Sums{}
+				of.parts[part.Value] = s
+			}
+			reach(s, len(of.all.Total))
+			s.Bad, s.Total = append(s.Bad, part.Canary.Bad), append(s.Total, part.Canary.Total)
 		}
 		of.all.Bad, of.all.Total = append(of.all.Bad, o.bad), append(of.all.Total, o.total)
 	}
@@ -225,6 +236,7 @@ type minute struct {
 	metric     string
 	bad, total float64
 	left       int
+	parts      []judge.Part // both arms are the version in service
 }
 
 // minutes sums up those series of the part that belong to something.
@@ -250,7 +262,7 @@ func (p *past) minutes(answers []Answer, to time.Time, belongs func(Labels) bool
 		var l judge.Look
 		cursor, l = p.plan.Fold(cursor, cut, FoldInput{At: at})
 		for _, o := range l.Observations {
-			m := minute{metric: o.Metric, bad: o.Canary.Bad, total: o.Canary.Total, left: int(to.Sub(at)/historyStep) + 1}
+			m := minute{metric: o.Metric, bad: o.Canary.Bad, total: o.Canary.Total, left: int(to.Sub(at)/historyStep) + 1, parts: o.Parts}
 			if k, ok := p.bounds[o.Metric]; ok && !o.Canary.Missing {
 				m.bad = m.total - o.Canary.Cumulative[k]
 			}
@@ -265,12 +277,19 @@ func (h *History) Sums() map[string]judge.History {
 	out := map[string]judge.History{}
 	for name, s := range h.sums {
 		of := judge.History{Seconds: historyStep.Seconds(), Baseline: s.all}
-		for _, replica := range slices.Sorted(maps.Keys(s.replicas)) {
-			r := *s.replicas[replica]
-			reach(&r, len(s.all.Total))
-			of.Replicas = append(of.Replicas, r)
-		}
+		of.Replicas, of.Parts = aligned(s.replicas, len(s.all.Total)), aligned(s.parts, len(s.all.Total))
 		out[name] = of
+	}
+	return out
+}
+
+// aligned are sums by name, in ascending order of the names, each brought to n minutes.
+func aligned(by map[string]*judge.Sums, n int) []judge.Sums {
+	var out []judge.Sums
+	for _, name := range slices.Sorted(maps.Keys(by)) {
+		s := *by[name]
+		reach(&s, n)
+		out = append(out, s)
 	}
 	return out
 }

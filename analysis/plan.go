@@ -34,6 +34,8 @@ type Plan struct {
 	canary, baseline int
 	falseAlarm       float64 // of contradictions, for each metric
 
+	alone bool // only the canary's inputs are asked: it is a history
+
 	begun int // the first input of the group that is being made
 }
 

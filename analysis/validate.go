@@ -1,6 +1,7 @@
 package analysis
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -108,6 +109,48 @@ func (c *checker) metric(path string, m *Metric) {
 		err := m.CheckClusters()
 		c.check(err == nil, path+".clusters", "%v", err)
 	}
+	if m.By != "" {
+		err := m.CheckBy()
+		c.check(err == nil, path+".by", "%v", err)
+		c.check(m.Values >= 1 && m.Values <= MostValues, path+".values", "has to be between 1 and %d", MostValues)
+	}
+	c.check(m.By != "" || m.Values == 0, path+".values", "is how many values of the label that by names are judged one by one; there is no by")
+}
+
+// MostValues bounds how many values of a label are judged one by one: each costs as much as a metric.
+const MostValues = 100
+
+// CheckBy says why [Metric.By] cannot divide what the metric counts.
+func (m Metric) CheckBy() error {
+	var counted, all Selector
+	switch s := m.Source.(type) {
+	case Ratio:
+		counted, all = Selector(cmp.Or(string(s.Bad), string(s.Good))), s.Total
+	case Slow:
+		counted, all = s.Histogram, s.Histogram
+	case Distribution, Gauge, nil:
+		return errors.New("is for ratio and slow: a whole distribution or a gauge is not divided")
+	}
+	_, fixed := m.Baseline.(Fixed)
+	switch {
+	case !isLabel(m.By):
+		return fmt.Errorf("%q is not the name of a label", m.By)
+	case fixed:
+		return errors.New("needs a baseline that is divided as well, not a fixed rate")
+	case m.Clusters != "":
+		return errors.New("a metric has either clusters, where users are divided, or by")
+	case m.By == "le":
+		return errors.New("le is the label of a histogram's buckets")
+	}
+	events, err := parseSelector(string(counted))
+	total, err2 := parseSelector(string(all))
+	if err != nil || err2 != nil {
+		return nil // said by the selector itself
+	}
+	if rest, _ := events.within(total); slices.ContainsFunc(rest, func(o matcher) bool { return o.label == m.By }) {
+		return fmt.Errorf("the label %s is what makes a request count as an event: choose another one, such as route", m.By)
+	}
+	return nil
 }
 
 // CheckClusters says why [Metric.Clusters] cannot tell apart groups of users.

@@ -125,6 +125,11 @@ type MetricSpec struct {
 	Clusters string `json:"clusters,omitempty"`
 	// DryRun: it is judged and shown, and decides nothing.
 	DryRun bool `json:"dryRun,omitempty"`
+	// By is a label, such as route, whose values are also judged one by one, so that a fault of one of them is found although
+	// it hardly shows in the whole. For ratio, slow and presets.
+	By string `json:"by,omitempty" jsonschema:"minLength=1"`
+	// Values is how many values of the label by may have; 20 by default. The rest is judged together.
+	Values *int `json:"values,omitempty" jsonschema:"minimum=1,maximum=100"`
 }
 
 // RatioSpec counts events over an exposure.

@@ -108,6 +108,13 @@ func (c *checker) metric(at place, m *MetricSpec) {
 			c.fail(at.in("clusters"), "%s", err)
 		}
 	}
+	if m.By != "" {
+		if err := def.CheckBy(); err != nil {
+			c.fail(at.in("by"), "%s", err)
+		}
+	} else if m.Values != nil {
+		c.fail(at.in("values").atKey(), "belongs to by: it is how many values of that label are judged one by one")
+	}
 	c.probe(at.in(source), analysis.Definition{Metrics: []analysis.Metric{def}, Split: analysis.Split{Off: true}},
 		"metric "+def.Name+": ", m.queries()...)
 }

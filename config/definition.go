@@ -45,6 +45,7 @@ func (m *MetricSpec) definition(series traefik.Series) analysis.Metric {
 		Name: string(m.Name), Source: m.toSource(series.And("", string(m.Match))), Direction: judge.Direction(m.Direction), Goal: m.Goal,
 		Optional: m.Optional, Weight: or(m.Weight, 0), Noise: float64(or(m.Noise, 0)),
 		Replicas: m.Replicas, Clusters: m.Clusters, DryRun: m.DryRun, Uneven: m.Uneven,
+		By: m.By, Values: or(m.Values, 0),
 	}
 	if b := m.Baseline; b != nil && b.Fixed != nil {
 		out.Baseline = analysis.Fixed{Rate: share.Share(*b.Fixed)}

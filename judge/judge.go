@@ -56,6 +56,8 @@ type Past struct {
 	Incident float64 `json:"incident,omitempty"`
 	// Users is the relative variance of the whole rate that comes from the number of users (history with groups of users).
 	Users float64 `json:"users,omitempty"`
+	// Parts are like Blocks, over the values of a metric's label By: each value's deviations from its own rate, added up.
+	Parts [3]Blocks `json:"parts,omitzero"`
 }
 
 // Blocks are sums over blocks of one length. Those of several releases add up.
@@ -76,6 +78,8 @@ type History struct {
 	Baseline Sums    `json:"baseline"`
 	// Replicas are the same for each replica, where they can be told apart; one that is gone has zeros.
 	Replicas []Sums `json:"replicas,omitempty"`
+	// Parts are the same for each value of the metric's label By.
+	Parts []Sums `json:"parts,omitempty"`
 }
 
 // Sums are the bad events and the exposure of each interval, the oldest first; both have the same length.
@@ -133,6 +137,11 @@ type Metric struct {
 	Cold bool `json:"cold,omitempty"`
 	// Users: the arms are divided by users, not by requests, and the replicas of a [History] are groups of users.
 	Users bool `json:"users,omitempty"`
+	// By is a label, such as route, each value of which is also judged by itself (Kind Counts): half of the metric's stake is
+	// on the whole, the rest divided evenly among Values values and one more for all others. A pass is about the whole
+	// alone.
+	By     string `json:"by,omitempty"`
+	Values int    `json:"values,omitempty"`
 	// Noise is how much arms are supposed to differ from minute to minute before anything is learned (0.3).
 	Noise float64 `json:"noise"`
 	// MinRequests in each arm before a pass may be given.
@@ -204,6 +213,17 @@ type Observation struct {
 	Absent Reason `json:"absent,omitempty"`
 	// Detail says in words what is missing, for people: which series, which error.
 	Detail string `json:"detail,omitempty"`
+	// Parts divide the arms by the values of the metric's label By, those with the most exposure first. A value that did
+	// nothing in this look may be left out.
+	Parts []Part `json:"parts,omitempty"`
+}
+
+// Part is what one value of a metric's label By contributed to one look.
+type Part struct {
+	// Value is empty for all values together that have no place of their own.
+	Value    string `json:"value"`
+	Canary   Arm    `json:"canary"`
+	Baseline Arm    `json:"baseline"`
 }
 
 // Requests is how many requests the gateway sent to each arm in one look.

@@ -1,6 +1,9 @@
 package judge
 
-import "time"
+import (
+	"strconv"
+	"time"
+)
 
 // Outcome is the word of a verdict. There are three: a canary about which nothing can be said is neither good
 // nor bad.
@@ -74,6 +77,11 @@ type MetricVerdict struct {
 	// Noise is how much the ratio of two good versions is supposed to wander and to differ: the standard deviation of its
 	// logarithm.
 	Noise float64 `json:"noise"`
+	// By is the metric's label By where the numbers are those of one of its values, because the evidence against that one is
+	// the strongest; it is empty where they are those of the whole. Value is that value, empty for all values together that
+	// are not judged one by one.
+	By    string `json:"by,omitempty"`
+	Value string `json:"value,omitempty"`
 	// Bound is the histogram bound where the evidence is largest; 0 otherwise.
 	Bound float64 `json:"bound,omitempty"`
 	// LogEvidence are natural logarithms of e-values: Worse against "no worse" with the threshold that fails,
@@ -82,6 +90,36 @@ type MetricVerdict struct {
 	// Fresh is how many parts of the release the judge before this one had begun to compare again; stored verdicts have
 	// it, and it is 0 today.
 	Fresh int `json:"fresh"`
+}
+
+// Part names the value of the label By that the numbers are those of: route "/cart". It is empty where they are those of the
+// whole.
+func (m MetricVerdict) Part() string {
+	switch {
+	case m.By == "":
+		return ""
+	case m.Value == "":
+		return "a " + m.By + " that is not judged by itself"
+	}
+	return m.By + " " + strconv.Quote(m.Value)
+}
+
+// Named is the metric's name, with the value of its label that the numbers are those of: errors of route "/cart".
+func (m MetricVerdict) Named() string {
+	if part := m.Part(); part != "" {
+		return m.Metric + " of " + part
+	}
+	return m.Metric
+}
+
+// DecisiveName is [Verdict.Decisive], named as its verdict names it.
+func (v *Verdict) DecisiveName() string {
+	for i := range v.Metrics {
+		if v.Metrics[i].Metric == v.Decisive {
+			return v.Metrics[i].Named()
+		}
+	}
+	return v.Decisive
 }
 
 // Bounded tells which ends of the confidence sequence exclude anything: those that have come in from the ends of what

@@ -413,7 +413,7 @@ func (s State) lookTaken(e LookTaken) (State, error) {
 		s = s.over(BlindFor)
 	}
 	if v.Outcome == judge.Fail && !s.EvenIfWorse {
-		return s.back(e, "the canary is worse: "+v.Decisive, RolledBack)
+		return s.back(e, "the canary is worse: "+v.DecisiveName(), RolledBack)
 	}
 	return s, nil
 }

@@ -165,6 +165,9 @@ func arms(m judge.MetricVerdict) string {
 	case judge.Histogram:
 		return fmt.Sprintf("above %s canary %s against baseline %s", figures.Number(m.Bound), counted(m.Canary), counted(m.Baseline))
 	case judge.Counts:
+		if m.By != "" {
+			return m.Part() + ": canary " + counted(m.Canary) + " against baseline " + counted(m.Baseline)
+		}
 	}
 	return "canary " + counted(m.Canary) + " against baseline " + counted(m.Baseline)
 }

@@ -71,6 +71,8 @@ func TestExplain(t *testing.T) {
 		}, "errors: canary 61 of 2,034 (3.0%) against an objective of 0.10%: "},
 		{"a histogram names the bound", func(m *judge.MetricVerdict) { m.Kind, m.Bound = judge.Histogram, 0.3 },
 			"errors: above 0.30 canary 61 of 2,034 (3.0%) against baseline 41 of 8,120 (0.50%): "},
+		{"a value of a label is named", func(m *judge.MetricVerdict) { m.By, m.Value = "route", "/cart" },
+			"errors: route \"/cart\": canary 61 of 2,034 (3.0%) against baseline 41 of 8,120 (0.50%): "},
 		{"where less is worse the margin lies below one", func(m *judge.MetricVerdict) { m.Ratio, m.Margin = 0.4, 0.98 },
 			"worse than the margin allows (ratio 0.98)"},
 		{"odds beyond reading are powers of ten", func(m *judge.MetricVerdict) { m.LogEvidence.Worse = 50 * math.Ln10 },

@@ -40,6 +40,7 @@ func plainArms(m judge.MetricVerdict) string {
 	case judge.Histogram:
 		what = "were above " + figures.Number(m.Bound)
 	case judge.Counts:
+		what = "counted as " + m.Named()
 	}
 	return fmt.Sprintf("%s%s %s; %s%s.", canary, counted(m.Canary), what, baseline, counted(m.Baseline))
 }

@@ -61,6 +61,7 @@ type seen struct {
 	starts  float64 // the share of the canary that has just started
 	turned  bool
 	weight  float64 // the canary's share
+	part    bool    // of one value of the label By, which passes nothing
 }
 
 // add takes up one look. model is the metric's noise as it is for this kind, and whether it was learned.
@@ -92,7 +93,9 @@ func (c *comparison) add(m *metric, q question, model statespace.Model, learned 
 		c.teach(o, model.Ratio(&c.state), s.seconds)
 		if a := m.Margin.Absolute; a > 0 {
 			l.Allowed, l.Bad = o[1]*(a+c.baselineRate()), o[0]
-			model.AddFloor(&c.floor, s.seconds, o[0], o[1]*a)
+			if !s.part {
+				model.AddFloor(&c.floor, s.seconds, o[0], o[1]*a)
+			}
 		}
 	}
 	model.Add(&c.state, &l)

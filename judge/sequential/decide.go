@@ -25,6 +25,7 @@ type standing struct {
 type direction struct {
 	finding
 	shown int // index of the comparison with the largest evidence
+	part  int // index of the value of the label By that it belongs to, none for the whole
 	// worse is the mean of their e-values against "no worse", noWorse the least of those that let the metric pass.
 	worse, noWorse float64
 	// leans: the estimate is beyond the margin, and so are the odds that are needed for as much.
@@ -45,12 +46,16 @@ func (m *metric) ask(r *record, lo, hi int) direction {
 	for i := lo; i < hi; i++ {
 		q := m.questions[i]
 		f := r.comparisons[i].find(m, &model, share)
-		weighed := f.Worse + math.Log(q.share)
+		weighed := f.Worse + math.Log(q.share*m.whole)
 		d.worse = statespace.LogAdd(d.worse, weighed)
 		d.noWorse = min(d.noWorse, f.NoWorse)
 		if weighed > most {
 			most, d.finding, d.shown = weighed, f, i
 		}
+	}
+	d.part = none
+	if m.By != "" {
+		m.askParts(r, lo, hi, &d)
 	}
 	d.leans = d.Beyond >= judge.LeansFrom && d.worse > 0
 	return d
@@ -193,6 +198,11 @@ func (m *metric) describe(r *record, d *direction) judge.MetricVerdict {
 		Leaning: d.leans,
 	}
 	q, c := m.questions[d.shown], &r.comparisons[d.shown]
+	if d.part != none {
+		p := &r.parts[d.part]
+		c, v.By, v.Value = &p.comparisons[d.shown], m.By, p.value
+		describeSums(q, c, &v)
+	}
 	if q.exchange {
 		v.Ratio, v.Leading, v.Margin = inverse(d.Ratio), inverse(d.Leading), inverse(d.margin)
 		v.Lower, v.Upper = inverse(d.upper), inverse(d.lower)
@@ -200,7 +210,7 @@ func (m *metric) describe(r *record, d *direction) judge.MetricVerdict {
 	switch m.Kind {
 	case judge.Histogram:
 		v.Bound = m.Bounds[q.bound]
-		describeBound(q, c, &v)
+		describeSums(q, c, &v)
 	case judge.Objective:
 		v.Baseline = judge.Totals{Rate: m.Objective}
 	case judge.Counts, judge.Gauge:
@@ -215,8 +225,9 @@ func (m *metric) describe(r *record, d *direction) judge.MetricVerdict {
 	return v
 }
 
-// describeBound fills in the bad events of a histogram: those above the bound that is shown.
-func describeBound(q question, t *comparison, v *judge.MetricVerdict) {
+// describeSums fills in what a comparison has counted that is not of the whole metric: of a histogram what is above the
+// bound that is shown, of a label's value what belongs to it.
+func describeSums(q question, t *comparison, v *judge.MetricVerdict) {
 	c, b := [2]float64{t.total[0], t.total[1]}, [2]float64{t.total[2], t.total[3]}
 	if q.exchange {
 		c, b = b, c

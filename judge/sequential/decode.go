@@ -59,6 +59,9 @@ func (e *evidence) sound() bool {
 				return false
 			}
 		}
+		if !m.soundParts(r) {
+			return false
+		}
 	}
 	return true
 }
@@ -118,6 +121,17 @@ func (r *reader) bool(is *bool) {
 	n := 0
 	r.uint(&n, 1)
 	*is = n == 1
+}
+
+func (r *reader) text(to *string, most int) {
+	n := 0
+	r.uint(&n, most)
+	if n > len(r.b) {
+		r.fail()
+		return
+	}
+	*to = string(r.b[:n])
+	r.b = r.b[n:]
 }
 
 // float reads a number bit by bit.

@@ -26,6 +26,9 @@ func fingerprint(metrics []metric) uint64 {
 	for _, m := range metrics {
 		_, _ = fmt.Fprintf(h, "%q %q %q %x %x %x %t %t %t\n",
 			m.Name, m.Kind, m.Direction, m.Objective, m.Margin.Absolute, m.Bounds, m.Goal, m.Cold, m.Users)
+		if m.By != "" {
+			_, _ = fmt.Fprintf(h, "by %q %d\n", m.By, m.Values)
+		}
 	}
 	return h.Sum64()
 }
@@ -50,6 +53,8 @@ type coder interface {
 	// number is a number that may well be an integer.
 	number(x *float64, lo, hi float64)
 	bits(n statespace.Number)
+	// text is a text of at most so many bytes.
+	text(s *string, most int)
 }
 
 // fields are all fields of the evidence in a version of the form, in the order in which they are kept.
@@ -96,11 +101,14 @@ func (r *record) fields(m *metric, version byte, c coder) {
 		c.number(&r.quiet, 0, mostSum)
 	}
 	for i := range r.comparisons {
-		r.comparisons[i].fields(m, &r.noise, c)
+		r.comparisons[i].fields(m, &r.noise, m.absolute() > 0, c)
+	}
+	if m.By != "" {
+		r.partFields(m, c)
 	}
 }
 
-func (o *comparison) fields(m *metric, n *noise, c coder) {
+func (o *comparison) fields(m *metric, n *noise, floor bool, c coder) {
 	c.bool(&o.begun)
 	if !o.begun {
 		return
@@ -108,7 +116,7 @@ func (o *comparison) fields(m *metric, n *noise, c coder) {
 	model := m.model(n)
 	model.Numbers(&o.state, c.bits)
 	o.state.Resume()
-	if m.absolute() > 0 {
+	if floor {
 		model.FloorNumbers(&o.floor, c.bits)
 	}
 	for i := range o.total {
@@ -145,6 +153,12 @@ type writer struct{ b []byte }
 func (w *writer) uint(n *int, _ int)       { w.b = binary.AppendUvarint(w.b, uint64(max(*n, 0))) }
 func (w *writer) int(n *int64)             { w.b = binary.AppendVarint(w.b, *n) }
 func (w *writer) bits(n statespace.Number) { w.float(*n.At) }
+
+func (w *writer) text(s *string, most int) {
+	n := len(*s)
+	w.uint(&n, most)
+	w.b = append(w.b, *s...)
+}
 
 func (w *writer) float(x float64) {
 	w.b = binary.LittleEndian.AppendUint64(w.b, math.Float64bits(x))

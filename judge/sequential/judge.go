@@ -31,6 +31,7 @@ type Judge struct {
 const (
 	mostMetrics = 1024
 	mostBounds  = 256
+	mostValues  = 256
 )
 
 // New makes a judge. The error names everything that is wrong with the settings: chances outside of 0 to 1, metrics
@@ -115,6 +116,9 @@ func checkMetric(m judge.Metric) (errs []error) {
 	default:
 		wrong("unknown kind %q", m.Kind)
 	}
+	if m.By != "" && (m.Kind != judge.Counts || m.Values < 1 || m.Values > mostValues) {
+		wrong("by %q with %d values: is for counts of two arms, with 1 to %d values", m.By, m.Values, mostValues)
+	}
 	switch m.Direction {
 	case judge.Increase, judge.Decrease, judge.Either, "":
 	default:
@@ -152,6 +156,9 @@ func (j *Judge) Begin(pasts map[string][]judge.Past) judge.Evidence {
 	for i := range j.metrics {
 		m := &j.metrics[i]
 		e.records[i] = record{comparisons: make([]comparison, len(m.questions)), noise: suppose(m, pasts[m.Name])}
+		if m.By != "" {
+			e.records[i].partNoise = supposeParts(m, pasts[m.Name])
+		}
 	}
 	return e
 }
@@ -304,6 +311,9 @@ func (e *evidence) Learned() map[string]judge.Past {
 			}
 		}
 		if best.Release {
+			for k := range e.records[i].parts {
+				e.records[i].parts[k].teach(&best)
+			}
 			learned[m.Name] = best
 		}
 	}

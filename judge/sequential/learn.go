@@ -186,13 +186,13 @@ const mostClusters = 1e6
 // isPast says whether p is something that can have been taught.
 func isPast(p *judge.Past) bool {
 	some := false
-	for _, b := range p.Blocks {
+	for i, b := range slices.Concat(p.Blocks[:], p.Parts[:]) {
 		for _, x := range [...]float64{b.Squares, b.Variance, b.Weight, b.Fourth, b.Count} {
 			if !between(x, 0, mostSquares) {
 				return false
 			}
 		}
-		some = some || b.Count >= 2
+		some = some || i < len(p.Blocks) && b.Count >= 2
 	}
 	return some && between(p.Rate, 0, 1) && between(p.Users, 0, mostWander) && between(p.Spread, 0, mostWander) && between(p.Clusters, 0, mostCount) &&
 		between(p.Incident, 0, 86400) && p.Replicas >= 0 && p.Replicas <= 1e6
@@ -228,7 +228,7 @@ func usableHistory(h *judge.History) bool {
 	if !between(h.Seconds, leastSeconds, 86400) {
 		return false
 	}
-	for _, s := range append([]judge.Sums{h.Baseline}, h.Replicas...) {
+	for _, s := range slices.Concat([]judge.Sums{h.Baseline}, h.Replicas, h.Parts) {
 		if len(s.Bad) != len(s.Total) || len(s.Bad) != len(h.Baseline.Bad) {
 			return false
 		}
@@ -252,19 +252,9 @@ func (m *metric) past(h *judge.History) judge.Past {
 		return p
 	}
 	p.Rate = min(bad/total, 1)
-	rate := (bad + 0.5) / (total + 1)
-	for k, length := range statespace.Lengths {
-		n := max(int(math.Round(length/h.Seconds)), 1)
-		var b statespace.Blocks
-		for i := 0; i+n <= len(h.Baseline.Bad); i += n {
-			x, of := 0.0, 0.0
-			for j := i; j < i+n; j++ {
-				x += h.Baseline.Bad[j]
-				of += h.Baseline.Total[j]
-			}
-			b.Add(x-rate*of, rate*of)
-		}
-		p.Blocks[k] = judge.Blocks(b)
+	p.Blocks = blocksOf(&h.Baseline, h.Seconds)
+	if m.By != "" {
+		compareParts(h, &p)
 	}
 	switch {
 	case len(h.Replicas) >= 2 && m.Users:
@@ -273,6 +263,30 @@ func (m *metric) past(h *judge.History) judge.Past {
 		compareReplicas(h, &p)
 	}
 	return p
+}
+
+// blocksOf are the blocks of intervals of so many seconds: how far each is from what the rate of all makes expect.
+func blocksOf(s *judge.Sums, seconds float64) (out [len(statespace.Lengths)]judge.Blocks) {
+	bad, total := 0.0, 0.0
+	for i := range s.Bad {
+		bad += s.Bad[i]
+		total += s.Total[i]
+	}
+	rate := (bad + 0.5) / (total + 1)
+	for k, length := range statespace.Lengths {
+		n := max(int(math.Round(length/seconds)), 1)
+		var b statespace.Blocks
+		for i := 0; i+n <= len(s.Bad); i += n {
+			x, of := 0.0, 0.0
+			for j := i; j < i+n; j++ {
+				x += s.Bad[j]
+				of += s.Total[j]
+			}
+			b.Add(x-rate*of, rate*of)
+		}
+		out[k] = judge.Blocks(b)
+	}
+	return out
 }
 
 // compareReplicas fills in what the replicas differ by. A minute in which one has far more bad events than the others

@@ -45,8 +45,9 @@ type Said struct {
 	Leading *float64 `json:"leading,omitempty"`
 	Noise   float64  `json:"noise"`
 	Margin  *float64 `json:"margin,omitempty"`
-	// Bound is the histogram's bound that the numbers are those of.
+	// Bound is the histogram's bound that the numbers are those of, Part the part's value where they are those of one.
 	Bound *float64 `json:"bound,omitempty"`
+	Part  *string  `json:"part,omitempty"`
 	// Lower and Upper are the ends of the confidence sequence.
 	Lower       *float64     `json:"lower,omitempty"`
 	Upper       *float64     `json:"upper,omitempty"`
@@ -88,6 +89,8 @@ type lineMetric struct {
 	Anew *struct{} `json:"anew"`
 	// Users: the arms are divided by users, and the replicas of the history are groups of users.
 	Users bool `json:"users"`
+	// Values is how many parts are judged one by one, besides the rest; 0 where there are no parts.
+	Values int `json:"values"`
 	// FalseAlarm and Tolerance are those of a split.
 	FalseAlarm float64 `json:"falseAlarm"`
 	Tolerance  float64 `json:"tolerance"`
@@ -108,6 +111,14 @@ type lineLook struct {
 	Canary   *lineArm      `json:"canary"`
 	Baseline *lineArm      `json:"baseline"`
 	Replicas *lineReplicas `json:"replicas"`
+	Parts    []linePart    `json:"parts"`
+}
+
+// linePart is what one part of the requests, such as a route, contributed to a look.
+type linePart struct {
+	Value    string   `json:"value"`
+	Canary   *lineArm `json:"canary"`
+	Baseline *lineArm `json:"baseline"`
 }
 
 // lineReplicas are the canary's replicas in one look, where they can be told apart.
@@ -272,6 +283,9 @@ func (m *lineMetric) judging(length float64, learned []judge.Past, history *judg
 		Name: lineName, Kind: judge.Kind(m.Kind), Margin: m.Margin, Direction: m.Direction, Goal: m.Goal, Weight: 1, Noise: m.Noise,
 		MinRequests: m.MinRequests, Objective: m.Objective, Bounds: m.Bounds, Nearest: m.Nearest, Cold: m.Cold || m.Kind == string(judge.Histogram), Users: m.Users,
 	}}
+	if m.Values != 0 {
+		s.Metrics[0].By, s.Metrics[0].Values = "part", m.Values
+	}
 	j, err := New(s)
 	if err != nil {
 		return nil, err
@@ -302,9 +316,13 @@ func (s *judged) look(number int, l *lineLook) (Said, error) {
 	if !between(l.Weight, 0, 1) {
 		return Said{}, fmt.Errorf("weight %v: not a share between 0 and 1", l.Weight)
 	}
+	parts, err := s.parts(l)
+	if err != nil {
+		return Said{}, err
+	}
 	look := judge.Look{
 		Number: number, At: time.Unix(0, 0).UTC().Add(time.Duration(number) * s.length), Length: s.length, Weight: l.Weight,
-		Observations: []judge.Observation{{Metric: lineName, Canary: canary, Baseline: baseline}},
+		Observations: []judge.Observation{{Metric: lineName, Canary: canary, Baseline: baseline, Parts: parts}},
 	}
 	if l.Replicas != nil {
 		for _, r := range l.Replicas.Canary {
@@ -317,6 +335,29 @@ func (s *judged) look(number int, l *lineLook) (Said, error) {
 	return s.said(v), nil
 }
 
+// parts reads the parts of a look: each of both arms.
+func (s *judged) parts(l *lineLook) ([]judge.Part, error) {
+	if len(l.Parts) > 0 && s.metric.Values == 0 {
+		return nil, errors.New(`parts: the sequence has none: "values" of its metric says how many there may be`)
+	}
+	parts := make([]judge.Part, len(l.Parts))
+	for i, p := range l.Parts {
+		if p.Canary == nil || p.Baseline == nil {
+			return nil, fmt.Errorf("parts[%d]: canary and baseline were expected", i)
+		}
+		c, err := p.Canary.arm(s.metric)
+		if err != nil {
+			return nil, fmt.Errorf("parts[%d].canary.%w", i, err)
+		}
+		b, err := p.Baseline.arm(s.metric)
+		if err != nil {
+			return nil, fmt.Errorf("parts[%d].baseline.%w", i, err)
+		}
+		parts[i] = judge.Part{Value: p.Value, Canary: c, Baseline: b}
+	}
+	return parts, nil
+}
+
 func (s *judged) said(v judge.Verdict) Said {
 	m := v.Metrics[0]
 	said := Said{
@@ -326,6 +367,9 @@ func (s *judged) said(v judge.Verdict) Said {
 	}
 	if m.Kind == judge.Histogram {
 		said.Bound = &m.Bound
+	}
+	if m.By != "" {
+		said.Part = &m.Value
 	}
 	return said
 }

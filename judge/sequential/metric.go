@@ -16,6 +16,8 @@ type metric struct {
 	failsFrom float64    // log(1/α) of each direction
 	stake     float64    // log of its share of α, halved where both directions can fail
 	passFrom  float64    // log(1/β)
+	whole     float64    // the share of the whole in the mean of e-values, and of each value of the label By
+	part      float64
 }
 
 // question is what one trial of a metric asks.
@@ -28,7 +30,10 @@ type question struct {
 
 // newMetric is a metric with its share of the chance alpha.
 func newMetric(m judge.Metric, alpha, share, beta float64) metric {
-	out := metric{Metric: m, comparing: m.Kind, stake: math.Log(share), passFrom: math.Log(1 / beta)}
+	out := metric{Metric: m, comparing: m.Kind, stake: math.Log(share), passFrom: math.Log(1 / beta), whole: 1}
+	if m.By != "" {
+		out.whole, out.part = wholeShare, (1-wholeShare)/float64(m.Values+1)
+	}
 	directions := []bool{m.Direction == judge.Decrease}
 	if m.Direction == judge.Either {
 		directions = []bool{false, true}
@@ -69,6 +74,8 @@ func shares(bounds []float64, objective float64) []float64 {
 type record struct {
 	noise       noise
 	comparisons []comparison // one a question
+	partNoise   noise
+	parts       []part // those values of the label By that have been seen
 	// The arms' sums over all looks with data, also those in which only one arm had any.
 	canary, baseline judge.Totals
 	// Exposure of each arm since the weight changed (a gauge's is its looks).
@@ -86,6 +93,10 @@ type record struct {
 func (r *record) clone() record {
 	c := *r
 	c.comparisons = slices.Clone(r.comparisons)
+	c.parts = slices.Clone(r.parts)
+	for i := range c.parts {
+		c.parts[i].comparisons = slices.Clone(c.parts[i].comparisons)
+	}
 	return c
 }
 
@@ -190,7 +201,7 @@ func (m *metric) count(r *record, l *judge.Look, seconds, elapsed float64) (judg
 		return reason, detail
 	}
 	if r.looks == 0 {
-		r.noise.canary, r.starts = len(l.Replicas), 1
+		r.noise.canary, r.partNoise.canary, r.starts = len(l.Replicas), len(l.Replicas), 1
 	} else if fresh, ok := started(l); ok {
 		r.starts = fresh
 	}
@@ -200,6 +211,9 @@ func (m *metric) count(r *record, l *judge.Look, seconds, elapsed float64) (judg
 	for i := range r.comparisons {
 		q := m.questions[i]
 		r.comparisons[i].add(m, q, model, r.noise.learned, m.row(q, o), s)
+	}
+	if m.By != "" {
+		m.countParts(r, o.Parts, s)
 	}
 	r.turned, r.starts = false, 0
 	m.total(&r.canary, &r.sinceCanary, o.Canary)
@@ -245,6 +259,7 @@ func (m *metric) wait(r *record, seconds float64) {
 	for i := range r.comparisons {
 		model.Wait(&r.comparisons[i].state, seconds)
 	}
+	m.waitParts(r, seconds)
 }
 
 // started is the share of the canary whose replicas have started within the look, where they can be told apart. Totals

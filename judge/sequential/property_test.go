@@ -45,6 +45,9 @@ func drawSettings(t *rapid.T) judge.Settings {
 		if m.Kind == judge.Counts || m.Kind == judge.Histogram {
 			m.Margin.Absolute = rapid.SampledFrom([]float64{0, 0.001}).Draw(t, "absolute")
 		}
+		if m.Kind == judge.Counts && rapid.Bool().Draw(t, "by") {
+			m.By, m.Values = "route", rapid.IntRange(1, 3).Draw(t, "values")
+		}
 		s.Metrics = append(s.Metrics, m)
 	}
 	return s
@@ -100,6 +103,11 @@ func drawLook(t *rapid.T, s judge.Settings, n int, wild bool) judge.Look {
 	}
 	for _, m := range s.Metrics {
 		o := judge.Observation{Metric: m.Name, Canary: drawArm(t, m, wild), Baseline: drawArm(t, m, wild)}
+		if m.By != "" {
+			for _, value := range rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"", "/", "/a", "/b", "/c"}), 0, 5, rapid.ID).Draw(t, "values") {
+				o.Parts = append(o.Parts, judge.Part{Value: value, Canary: drawArm(t, m, wild), Baseline: drawArm(t, m, wild)})
+			}
+		}
 		o.Absent = rapid.SampledFrom([]judge.Reason{"", "", "", "", "", "", judge.NoData, judge.Unreachable}).Draw(t, "absent")
 		if rapid.IntRange(0, 15).Draw(t, "there") > 0 {
 			l.Observations = append(l.Observations, o)
@@ -125,6 +133,9 @@ func drawPasts(t *rapid.T, s judge.Settings) map[string][]judge.Past {
 					Squares: rapid.SampledFrom([]float64{0, 1.5, 2000, math.NaN(), math.Inf(1)}).Draw(t, "squares"), Variance: 100,
 					Weight: rapid.SampledFrom([]float64{0, 1000}).Draw(t, "weight"), Fourth: 1e5, Count: float64(rapid.IntRange(0, 50).Draw(t, "count")),
 				}
+			}
+			if rapid.Bool().Draw(t, "of parts") {
+				p.Parts = p.Blocks
 			}
 			pasts[m.Name] = append(pasts[m.Name], p)
 		}
@@ -197,7 +208,7 @@ func TestWithoutDataThereIsNeitherPassNorFail(t *testing.T) {
 				case 2:
 					o.Canary.Missing = true
 				default: // no requests, or for a gauge nothing
-					o.Canary = judge.Arm{Value: math.NaN(), Cumulative: make([]float64, 3)}
+					o.Canary, o.Parts = judge.Arm{Value: math.NaN(), Cumulative: make([]float64, 3)}, nil
 				}
 			}
 			var v judge.Verdict
@@ -238,6 +249,10 @@ func TestExchangedArmsJudgedTheOtherWayRoundAreTheMirrorImage(t *testing.T) {
 			for i := range exchanged.Observations {
 				o := &exchanged.Observations[i]
 				o.Canary, o.Baseline = o.Baseline, o.Canary
+				o.Parts = slices.Clone(o.Parts)
+				for k, part := range o.Parts {
+					o.Parts[k].Canary, o.Parts[k].Baseline = part.Baseline, part.Canary
+				}
 			}
 			var v, w judge.Verdict
 			e, v = j.Look(e, l)

@@ -160,6 +160,9 @@ func kindOfMetric(m *judge.MetricVerdict) string {
 	case judge.Objective:
 		return "share, against an objective"
 	case judge.Counts:
+		if m.By != "" {
+			return "share of " + m.Part()
+		}
 	}
 	return "share"
 }
@@ -242,9 +245,18 @@ func armValues(part []server.Look, m, before *judge.MetricVerdict) (canary, base
 	var c, b sum
 	for _, l := range part {
 		for _, o := range l.Observations {
-			if o.Metric == m.Metric {
+			switch {
+			case o.Metric != m.Metric:
+			case m.By == "":
 				c.add(o.Canary, m.Kind)
 				b.add(o.Baseline, m.Kind)
+			default: // one value of its label
+				for _, p := range o.Parts {
+					if p.Value == m.Value {
+						c.add(p.Canary, m.Kind)
+						b.add(p.Baseline, m.Kind)
+					}
+				}
 			}
 		}
 	}
@@ -285,7 +297,7 @@ func sequenceChart(id string, looks []server.Look, m *judge.MetricVerdict) chart
 	for _, part := range chunks(looks, bins) {
 		l := &part[len(part)-1]
 		v := verdictIn(l, m.Metric)
-		if v == nil || !tell.Compared(*v) {
+		if v == nil || !tell.Compared(*v) || v.By != m.By || v.Value != m.Value {
 			line.Points = append(line.Points, chart.Point{At: l.At, Value: math.NaN()})
 			band.Ranges = append(band.Ranges, chart.Range{At: l.At, Lower: math.NaN(), Upper: math.NaN()})
 			continue

@@ -178,7 +178,7 @@ func afterwards(v record.View) string {
 	if verdict := v.LastVerdict(); verdict != nil {
 		for _, m := range verdict.Metrics {
 			if m.Metric == verdict.Decisive && m.Kind == judge.Counts && m.Canary.Total > 0 {
-				out += " Of " + figures.Grouped(m.Canary.Total) + " requests that were judged, " + figures.Grouped(m.Canary.Bad) + " counted as " + m.Metric + "."
+				out += " Of " + figures.Grouped(m.Canary.Total) + " requests that were judged, " + figures.Grouped(m.Canary.Bad) + " counted as " + m.Named() + "."
 			}
 		}
 	}

@@ -65,7 +65,7 @@ func reached(v record.View, scopes []Scope) string {
 		if m.Metric != verdict.Decisive || m.Kind == judge.Gauge || m.Canary.Total == 0 {
 			continue
 		}
-		words := "counted as " + m.Metric
+		words := "counted as " + m.Named()
 		if m.Kind == judge.Histogram {
 			words = "were above " + figures.Number(m.Bound) + " (" + m.Metric + ")"
 		}

@@ -32,6 +32,8 @@ var (
 	sessions      = kind{name: "sessions", retries: 20}
 	sessionsKnown = kind{name: "sessions, replicas known", retries: 20, stablePods: 20, seeReplicas: true}
 	heavy         = kind{name: "heavy users", heavy: true}
+	routes        = kind{name: "ten routes", routes: true}
+	slowRoutes    = kind{name: "ten routes, slow drift", routes: true, ownSD: 0.3, ownTau: 195}
 	heavyKnown    = kind{name: "heavy users, 64 groups known", heavy: true, groups: true}
 )
 
@@ -57,7 +59,7 @@ func cells() []cell { return slices.Concat(good(), margins(), faults(), ramps())
 func good() []cell {
 	var out []cell
 	for _, k := range []kind{iid, slow, slower, correlated, common, restart1, restart3, restarts, ills, pods, bound, sessions, heavy, bursts, diurnal,
-		podsKnown, boundKnown, illsKnown, restartsKnown, sessionsKnown, heavyKnown,
+		podsKnown, boundKnown, illsKnown, restartsKnown, sessionsKnown, heavyKnown, routes, slowRoutes,
 		coldStart(3, 120, "cold x3"), coldStart(5, 120, "cold x5"), coldStart(10, 120, "cold x10")} {
 		for _, rps := range []float64{1000, 100} {
 			for _, later := range []bool{false, true} {
@@ -125,6 +127,14 @@ func faults() []cell {
 				cell{group: "find", kind: iid, rps: at.rps, ramp: constant(at.w), effect: times(100), says: "outage from 30", from: 1800, later: later},
 				cell{group: "find", kind: iid, rps: at.rps, ramp: constant(at.w), effect: oneMinuteOfFive(5), says: "x5 one in five", later: later},
 				cell{group: "find", kind: iid, rps: at.rps, ramp: constant(at.w), effect: oneMinuteOfFive(5), says: "x5 one in five from 30", from: 1800, later: later})
+		}
+		for _, k := range []kind{routes, slowRoutes} {
+			for _, at := range []struct {
+				rps  float64
+				ramp []stretch
+			}{{100, constant(0.05)}, {1000, constant(0.05)}, {100, steps}} {
+				out = append(out, cell{group: "find", kind: k, rps: at.rps, ramp: at.ramp, effect: times(100), says: "one route of 0.2% fails", later: later})
+			}
 		}
 		for _, w := range []float64{0.01, 0.05} {
 			out = append(out, cell{group: "find", kind: iid, rps: 1, ramp: constant(w), effect: times(100), says: "outage", later: later},

@@ -97,6 +97,9 @@ func (c *cell) judge() (*sequential.Judge, error) {
 	if c.margin.Relative > 0 {
 		m.Margin = c.margin
 	}
+	if c.kind.routes {
+		m.By, m.Values = "route", 20
+	}
 	s := judge.Settings{FalseRollback: 0.01, FalseAdvance: 0.05, Metrics: []judge.Metric{m}}
 	if c.after > 0 {
 		d := time.Duration(c.after * 1e9)
@@ -131,6 +134,9 @@ func (c *cell) run(i int, seed uint64) result {
 		past := judge.History{Seconds: 60, Baseline: series(m)}
 		for _, r := range m.replicas {
 			past.Replicas = append(past.Replicas, series(r))
+		}
+		for _, r := range m.routes {
+			past.Parts = append(past.Parts, series(r))
 		}
 		for name, p := range j.History(map[string]judge.History{"m": past}) {
 			pasts[name] = append(pasts[name], p)
@@ -170,7 +176,7 @@ func (c *cell) follow(j *sequential.Judge, pasts map[string][]judge.Past, looks 
 		var v judge.Verdict
 		evidence, v = j.Look(evidence, judge.Look{
 			Number: t + 1, At: time.Unix(0, 0).Add(time.Duration(at * 1e9)), Length: time.Duration(dt * 1e9), Weight: l.weight,
-			Observations: []judge.Observation{{Metric: "m", Canary: judge.Arm{Bad: l.xc, Total: l.nc}, Baseline: judge.Arm{Bad: l.xb, Total: l.nb}}},
+			Observations: []judge.Observation{l.observation()},
 		})
 		m := v.Metrics[0]
 		if math.IsNaN(m.LogEvidence.Worse + m.LogEvidence.NoWorse + m.LogEvidence.Beyond + m.Ratio + m.Lower + m.Upper) {
@@ -194,6 +200,16 @@ func (c *cell) follow(j *sequential.Judge, pasts map[string][]judge.Past, looks 
 		}
 	}
 	return out, evidence.Learned()
+}
+
+// observation is a look as the judge takes it.
+func (l *look) observation() judge.Observation {
+	o := judge.Observation{Metric: "m", Canary: judge.Arm{Bad: l.xc, Total: l.nc}, Baseline: judge.Arm{Bad: l.xb, Total: l.nb}}
+	for i, r := range l.routes {
+		o.Parts = append(o.Parts, judge.Part{
+			Value: fmt.Sprint("/", i), Canary: judge.Arm{Bad: r.xc, Total: r.nc}, Baseline: judge.Arm{Bad: r.xb, Total: r.nb}})
+	}
+	return o
 }
 
 // measured is a cell's results, as they are kept.

@@ -66,12 +66,16 @@ func (d dice) episodes(share []float64, dt, perHour, seconds float64, exact bool
 }
 
 // look is one look of a release: weight, the canary's bad and total, the baseline's.
-type look struct{ weight, xc, nc, xb, nb float64 }
+type look struct {
+	weight, xc, nc, xb, nb float64
+	routes                 []look // the same of each route, where there are any
+}
 
 // minutes is what stable did before: sums a minute, of all and of each replica where they are known.
 type minutes struct {
 	bad, total []float64
 	replicas   []minutes
+	routes     []minutes
 }
 
 // kind is what the traffic of a scenario is like. The zero value has independent errors.
@@ -99,7 +103,11 @@ type kind struct {
 	seeReplicas              bool // the history tells replicas apart
 	cold                     bool // a metric that may be cold
 	bursts                   float64
+	routes                   bool // the metric is broken down by routes; a fault is one of the rarest alone
 }
+
+// routeShares are the routes of a service; the last one is rare.
+var routeShares = []float64{0.4, 0.25, 0.15, 0.1, 0.05, 0.03, 0.01, 0.006, 0.002, 0.002}
 
 func (k kind) baseRate() float64 {
 	if k.base > 0 {
@@ -130,6 +138,10 @@ func (k kind) release(d dice, rps, dt float64, weights, effect []float64) []look
 		k.sessions(d, dt, base, effect, out)
 	case k.heavy:
 		k.users(d, rps, dt, base, effect, out)
+	case k.routes:
+		for t := range out {
+			k.byRoute(d, &out[t], pc[t], pb[t], effect[t])
+		}
 	case k.bursts > 1:
 		for t := range out {
 			o := &out[t]
@@ -142,6 +154,24 @@ func (k kind) release(d dice, rps, dt float64, weights, effect []float64) []look
 		}
 	}
 	return out
+}
+
+// byRoute divides a look among the routes. The effect is that of the last route alone.
+func (k kind) byRoute(d dice, o *look, pc, pb, effect float64) {
+	nc, nb, left := o.nc, o.nb, 1.0
+	o.routes = make([]look, len(routeShares))
+	for i, share := range routeShares {
+		r := &o.routes[i]
+		r.nc, r.nb = d.binomial(nc, math.Min(1, share/left)), d.binomial(nb, math.Min(1, share/left))
+		nc, nb, left = nc-r.nc, nb-r.nb, left-share
+		p := pc / effect
+		if i == len(routeShares)-1 {
+			p = math.Min(1, pc)
+		}
+		r.xc, r.xb = d.binomial(r.nc, p), d.binomial(r.nb, pb)
+		o.xc, o.xb = o.xc+r.xc, o.xb+r.xb
+	}
+	o.nc, o.nb = o.nc-nc, o.nb-nb // but for rounding all are of a route
 }
 
 func (k kind) burst(d dice, n, p float64) float64 {
@@ -398,6 +428,12 @@ func (k kind) past(d dice, rps, hours float64) minutes {
 		var m minutes
 		for t, o := range h.release(d, rps, dt, weights, effect) {
 			m.add(t, o.xb, o.nb)
+			if o.routes != nil && m.routes == nil {
+				m.routes = make([]minutes, len(o.routes))
+			}
+			for i, r := range o.routes {
+				m.routes[i].add(t, r.xb, r.nb)
+			}
 		}
 		return m
 	}

@@ -524,18 +524,28 @@ class Blocks:
             self.u = self.v = self.t = 0.0
 
 
-def past(h, groups):
+def blocks_of(s, seconds):
+    """Blocks of one series of sums, around its own rate."""
+    X, N, out = s["bad"], s["total"], []
+    r = (sum(X) + .5) / (sum(N) + 1)
+    for length in LENGTHS:
+        n, b = max(int(round(length / seconds)), 1), Blocks()
+        for i in range(0, len(X) - n + 1, n):
+            b.put(sum(X[i:i + n]) - r * sum(N[i:i + n]), r * sum(N[i:i + n]))
+        out.append(b.s)
+    return out
+
+
+def past(h, groups, values=0):
     """What a history teaches."""
     X, N = h["baseline"]["bad"], h["baseline"]["total"]
     if sum(N) <= 0:
         return None
-    rate, r = min(sum(X) / sum(N), 1.0), (sum(X) + .5) / (sum(N) + 1)
-    out = dict(release=False, rate=rate, blocks=[], clusters=0.0, replicas=0, spread=0.0, incident=0.0, users=0.0)
-    for length in LENGTHS:
-        n, b = max(int(round(length / h["seconds"])), 1), Blocks()
-        for i in range(0, len(X) - n + 1, n):
-            b.put(sum(X[i:i + n]) - r * sum(N[i:i + n]), r * sum(N[i:i + n]))
-        out["blocks"].append(b.s)
+    rate = min(sum(X) / sum(N), 1.0)
+    out = dict(release=False, rate=rate, blocks=blocks_of(h["baseline"], h["seconds"]), clusters=0.0, replicas=0, spread=0.0, incident=0.0, users=0.0)
+    parts = [blocks_of(p, h["seconds"]) for p in h.get("parts") or []]
+    if parts and values:
+        out["parts"] = [{k: sum(p[i][k] for p in parts) for k in parts[0][i]} for i in range(3)]
     reps = h.get("replicas") or []
     if len(reps) < 2:
         return out
@@ -642,7 +652,8 @@ class Judge:
         self.fails_from = math.log(1 / m["falseRollback"]) + (math.log(2) if both else 0)
         self.pass_from = math.log(1 / m["falseAdvance"]) if m.get("falseAdvance") else INF
         self.learned = head.get("learned") or []
-        self.past = past(head["history"], bool(m.get("users"))) if head.get("history") else None
+        self.past = past(head["history"], bool(m.get("users")), m.get("values", 0)) if head.get("history") else None
+        self.values, self.parts = m.get("values", 0), []
         self.noise()
         self.f = [None] * len(self.q)
         self.tot = [[0.0] * 4 for _ in self.q]
@@ -701,6 +712,62 @@ class Judge:
             elif self.replicas >= 2:
                 self.incident = 30.0
 
+    def new_part(self):
+        """A judge of one part: the noise of all parts pooled where the pasts have it, else the whole's, not learned."""
+        head = dict(metric={k: v for k, v in self.m.items() if k != "values"}, seconds=self.dt)
+        p = Judge(head)
+        pooled = [dict(q, blocks=q["parts"]) for q in self.learned if q.get("parts")]
+        of = dict(self.past, blocks=self.past["parts"]) if self.past and self.past.get("parts") else None
+        p.learned, p.past = (pooled, of) if pooled or of else (self.learned, self.past)
+        p.noise()
+        if not (pooled or of):
+            p.known = False
+        p.k = self.k
+        return p
+
+    def part(self, value):
+        for v, p in self.parts:
+            if v == value:
+                return p
+        if value and (sum(1 for v, _ in self.parts if v) >= self.values or len(value.encode()) > 256):
+            return self.part("")
+        p = self.new_part()
+        self.parts.append((value, p))
+        return p
+
+    def look_parts(self, l):
+        sums = {}
+        for x in l.get("parts") or []:
+            p = self.part(x["value"])
+            c, b = sums.setdefault(id(p), ([0.0, 0.0], [0.0, 0.0]))
+            for to, arm in ((c, x["canary"]), (b, x["baseline"])):
+                to[0] += arm["bad"]
+                to[1] += arm["total"]
+        for _, p in self.parts:
+            c, b = sums.get(id(p), ([0.0, 0.0], [0.0, 0.0]))
+            for i, (x, _, _) in enumerate(self.q):
+                p.weight, p.turned = self.weight, self.turned
+                p.starts = self.starts if p.f[i] else 1.0
+                p.one(i, x, b + c if x else c + b)
+
+    def say_parts(self, side, d):
+        """Puts the parts' evidence into that of one direction, d."""
+        stake = .5 / (self.values + 1)
+        worse, most = d["worse"] + math.log(.5), max(0.0, d["own"] + math.log(.5))
+        free = self.values + 1 - len(self.parts)
+        if free:
+            worse = logadd(worse, math.log(stake * free))
+        shown = d
+        for v, p in self.parts:
+            for f in p.find():
+                if f["x"] != side:
+                    continue
+                e = f["worse"] + math.log(stake)
+                worse = logadd(worse, e)
+                if e > most:
+                    most, shown = e, dict(f, value=v)
+        return dict(shown, worse=worse, no=d["no"])
+
     def row(self, exchange, bound, l):
         kind = self.m["kind"]
         arm = lambda a: ([a["value"], 1.0] if kind == "gauge" else [a["total"] - a["cumulative"][bound], a["total"]] if kind == "histogram" else [a["bad"], a["total"]])
@@ -734,6 +801,9 @@ class Judge:
             for f in self.f:
                 if f:
                     f.wait(self.dt)
+            for _, p in self.parts:
+                for f in p.f:
+                    f.wait(self.dt)
         else:
             reps = (l.get("replicas") or {}).get("canary") or []
             if self.data == 0:
@@ -743,6 +813,8 @@ class Judge:
             self.data += 1
             for i, (x, b, _) in enumerate(self.q):
                 self.one(i, x, self.row(x, b, l))
+            if self.values:
+                self.look_parts(l)
             self.turned, self.starts = False, 0.0
             size = lambda a: 1.0 if kind == "gauge" else a["total"]
             arms = [size(l["canary"]), 0.0 if kind == "objective" else size(l["baseline"])]
@@ -807,7 +879,8 @@ class Judge:
                 f.look_floor(self.dt, o[0], o[1] * self.abs)
         f.look(self.dt, self.starts, self.turned, margin, heavy, datum, allowed, bad, self.weight, [o[1], o[3]] if kind in ("ratio", "histogram") else None)
 
-    def say(self, missing, empty):
+    def find(self):
+        """What each comparison says."""
         found = []
         kind = self.m["kind"]
         for i, (x, b, part) in enumerate(self.q):
@@ -822,11 +895,15 @@ class Judge:
                 no = logadd(no + math.log(1 - s), f.below() + math.log(s))
             lower, up = f.band(self.fails_from, self.pass_from if self.pass_from < INF else math.log(20))
             found.append(dict(worse=worse, beyond=beyond, no=no, ratio=ratio, leading=leading, noise=noise, lower=lower, upper=up, margin=m, x=x, b=b, part=part))
-        dirs = []
+        return found
+
+    def say(self, missing, empty):
+        found, kind, dirs = self.find(), self.m["kind"], []
         for side in self.sides:
             part = [f for f in found if f["x"] == side]
             best = max(part, key=lambda f: f["worse"] + math.log(f["part"]))
-            dirs.append(dict(best, worse=logadd(*[f["worse"] + math.log(f["part"]) for f in part]), no=min(f["no"] for f in part)))
+            d = dict(best, own=best["worse"] + math.log(best["part"]), worse=logadd(*[f["worse"] + math.log(f["part"]) for f in part]), no=min(f["no"] for f in part))
+            dirs.append(self.say_parts(side, d) if self.values else d)
         d = dirs[0]
         if len(dirs) == 2:
             d = dict(dirs[1] if dirs[1]["worse"] > dirs[0]["worse"] else dirs[0])
@@ -847,6 +924,8 @@ class Judge:
             out["noise"] = d["noise"]
         if kind == "histogram":
             out["bound"] = self.m["bounds"][d["b"]]
+        if "value" in d:
+            out["part"] = d["value"]
         return out
 
 
@@ -1034,6 +1113,31 @@ def sequences():
         for a in ("canary", "baseline"):
             l[a]["bad"] = min(l[a]["total"], float(round(l[a]["bad"] * [.4, 2.5][(i // 6 + (a == "canary")) % 2])))
     counts("learned of a short release", looks=40, learned=[dict(learned[0], blocks=[dict(learned[0]["blocks"][i], count=n) for i, n in enumerate((9.0, 2.0, 1.0))])])
+    def by_parts(name, looks, shares, effect, rps=100, w=.1, base=.01, steps=None, **head):
+        counts(name, rps=0, looks=looks, base=0.0, weights=steps, w=w, **head)
+        for t, l in enumerate(out[-1]["looks"]):
+            ps = []
+            for v, s in shares.items():
+                n = binom(r, rps * 10, s)
+                c = binom(r, n, l["weight"])
+                if n > 0 and not (v.startswith("late") and t < looks // 3):
+                    ps.append(dict(value=v, canary=dict(bad=binom(r, c, min(1, base * effect(t, v))), total=c), baseline=dict(bad=binom(r, n - c, base), total=n - c)))
+            for arm in ("canary", "baseline"):
+                if l[arm] is not None:
+                    l[arm] = dict(bad=sum(p[arm]["bad"] for p in ps), total=sum(p[arm]["total"] for p in ps))
+            l["parts"] = ps
+
+    routes = {"/": .5, "/cart": .3, "/pay": .15, "late /new": .03, "/rare": .02}
+    split_history = draw_history(r, 240, 100, .01, .1)
+    split_history["parts"] = []
+    for s in (.5, .3, .2):
+        split_history["parts"].append(dict(bad=[binom(r, b, s) for b in split_history["baseline"]["bad"]], total=[float(round(n * s)) for n in split_history["baseline"]["total"]]))
+    by_parts("by route, good", 50, routes, lambda t, v: 1.0, metric=dict(values=20), history=split_history)
+    by_parts("by route, a dead one", 50, routes, lambda t, v: 100.0 if v == "/rare" else 1.0, metric=dict(values=20), history=split_history)
+    by_parts("by route, one that comes late is bad", 60, routes, lambda t, v: 30.0 if v == "late /new" else 1.0, metric=dict(values=20), steps=step, missing=.1)
+    by_parts("by route, two places, nothing known of each", 40, routes, lambda t, v: 5.0 if v in ("/pay", "/rare") else 1.0, metric=dict(values=2), history=quiet)
+    by_parts("by route, fewer is worse", 40, routes, lambda t, v: .2 if v == "/cart" else 1.0, base=.3, metric=dict(values=20, direction="decrease", margin=dict(relative=.25)), learned=[dict(learned[0], parts=learned[0]["blocks"])])
+    by_parts("by route, neither way, cold", 40, routes, lambda t, v: 3.0 if v == "/cart" else 1.0, base=.05, metric=dict(values=3, direction="either", cold=True), steps=step, history=split_history)
     return out
 
 
