@@ -114,7 +114,7 @@ func TestTheEvidenceIsTheMeanOverTheWholeAndAllPlaces(t *testing.T) {
 			f, w = alone.Look(f, at(n+1, 0.5, o))
 			// The only value is the whole: its e-value has half of the stake, and its place's share of the other half.
 			one, share := math.Exp(w.Metrics[0].LogEvidence.Worse), 0.5/float64(values+1)
-			require.InEpsilon(t, (0.5+share)*one+share*float64(values), math.Exp(v.Metrics[0].LogEvidence.Worse), 1e-9)
+			require.InEpsilon(t, math.Exp(v.Metrics[0].LogEvidence.Worse), (0.5+share)*one+share*float64(values), 1e-9)
 			require.Equal(t, w.Metrics[0].LogEvidence.NoWorse, v.Metrics[0].LogEvidence.NoWorse, "a pass is of the whole")
 		}
 	})
