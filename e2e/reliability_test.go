@@ -152,6 +152,7 @@ var realFaults = [][]realFault{{
 	{name: "Traefik's API is silent", does: "judges what is written", begin: apiAnswers(silent), always: true},
 	{name: "Traefik's folder is read-only for ten seconds", does: "goes back as soon as it can write", begin: (*world).readOnly, mounts: true, always: true},
 	{name: "Traefik's folder is on a disk that is full for ten seconds", does: "goes back as soon as it can write", begin: (*world).full, mounts: true, always: true},
+	{name: "somebody has added a router to Serin's file", does: "goes back, leaves the router, and says so", begin: (*world).addRouter},
 	{name: "the store is on a disk that is full", does: "brings the traffic back first, and writes that when it can", begin: (*world).fill, mounts: true},
 	{name: "strangers hold a thousand of the daemon's connections", does: "needs none of them", begin: (*world).crowd},
 }, {
@@ -399,6 +400,21 @@ func (w *world) full(t *testing.T) func() {
 	require.NoError(t, os.CopyFS(copied, os.DirFS(folder)))
 	require.NoError(t, w.enter("sh", "-c", fill, "sh", folder, copied))
 	return later(t, 10*time.Second, func() error { return w.enter("umount", folder) })
+}
+
+// addRouter adds a router of its own to the file of shop, which is there when all is over.
+func (w *world) addRouter(t *testing.T) func() {
+	before, err := os.ReadFile(w.file("shop"))
+	require.NoError(t, err)
+	const theirs = "\n    theirs: {rule: \"Path(`/theirs`)\", service: noop@internal}"
+	require.NoError(t, os.WriteFile(w.file("shop"), []byte(strings.Replace(string(before), "\n  routers:", "\n  routers:"+theirs, 1)), 0o600))
+	w.wait(t, "shop", "it is said", func(v view) bool { return strings.Contains(strings.Join(v.Trouble, " "), "theirs") })
+	return func() {
+		after, err := os.ReadFile(w.file("shop"))
+		require.NoError(t, err)
+		require.Contains(t, string(after), "theirs: {rule: \"Path(`/theirs`)\", service: noop@internal}")
+		require.NoError(t, os.Remove(w.file("shop"))) // somebody puts it right
+	}
 }
 
 // crowd holds connections to the daemon and says nothing.

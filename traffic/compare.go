@@ -56,7 +56,7 @@ func Differences(t Target, o Observed) []string {
 // write it is the work of an external writer.
 func Drift(t Target, o Observed) []string {
 	switch {
-	case o.Unreadable != "":
+	case o.Unreadable != "" && o.Configured == nil:
 		return []string{"configuration: " + o.Unreadable}
 	case o.Configured == nil:
 		return []string{"configuration: nothing is written"}

@@ -115,6 +115,7 @@ func TestConfirm(t *testing.T) {
 		"nothing is written":                          {traffic.Observed{}, traffic.NotServed, "configuration: nothing is written"},
 		"nothing is written, and a replica serves it": {change(func(o *traffic.Observed) { o.Configured = nil }), traffic.NotServed, "configuration: nothing is written"},
 		"what is written cannot be read":              {change(func(o *traffic.Observed) { o.Configured, o.Unreadable = nil, "permission denied" }), traffic.NotServed, "configuration: permission denied"},
+		"written next to what is not Serin's":         {change(func(o *traffic.Observed) { o.Unreadable = "it has more" }), traffic.InForce, ""},
 		"written, no replica configured":              {observed(t, x), traffic.Unconfirmed, ""},
 		"written, no replica answers":                 {change(func(o *traffic.Observed) { o.Replicas = []traffic.Replica{down, down} }), traffic.Unconfirmed, ""},
 		"one of two answers":                          {change(func(o *traffic.Observed) { o.Replicas = append(o.Replicas, down) }), traffic.InForce, ""},

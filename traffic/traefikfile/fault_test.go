@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"gopkg.in/yaml.v3"
 
 	"github.com/serindev/serin/internal/testbed"
 	"github.com/serindev/serin/share"
@@ -166,11 +167,6 @@ func TestAFileWithAnythingElseIsRefusedAndLeftAlone(t *testing.T) {
 		"the comment too late":    {"http: {}\n" + mark, "it does not begin with the comment"},
 		"not even YAML":           {"{{{", "it does not begin with the comment"},
 		"another rollout's":       {"# serin.dev/rollout: other\nhttp: {}\n", "it belongs to the rollout other"},
-		"a router":                {mark + "http:\n  routers:\n    mine: {rule: a}\n", `it has "http.routers.mine"`},
-		"a service":               {mark + "http:\n  services:\n    shop-extra: {}\n", `it has "http.services.shop-extra"`},
-		"a middleware":            {mark + "http:\n  middlewares:\n    auth: {}\n", `it has "http.middlewares.auth"`},
-		"another kind":            {mark + "http:\n  serversTransports:\n    shop: {}\n", `it has "http.serversTransports"`},
-		"another section":         {mark + "tls:\n  options: {}\n", `it has "tls"`},
 		"a second document":       {mark + "http: {}\n---\nhttp: {}\n", "it has a second document"},
 		"a template":              {mark + "http: {} # {{ env \"HOME\" }}\n", "it has actions of a template"},
 		"larger than any of ours": {mark + strings.Repeat("#\n", 1<<19), "it is larger than"},
@@ -194,6 +190,92 @@ func TestAFileWithAnythingElseIsRefusedAndLeftAlone(t *testing.T) {
 			require.Equal(t, traffic.NotServed, traffic.Confirm(target(), o))
 		})
 	}
+}
+
+// Entries that others have added to Serin's file hold a release, and never a rollback: they are served as before.
+func TestEntriesOfOthersStayAndHoldNoRollback(t *testing.T) {
+	for name, c := range map[string]struct{ add, says string }{
+		"a router":        {"http:\n  routers:\n    mine: {rule: Host(`a`), service: shop}\n", `it has "http.routers.mine"`},
+		"a service":       {"http:\n  services:\n    shop-extra:\n      # a comment\n      loadBalancer: {servers: [{url: http://127.0.0.1:3}]}\n", `it has "http.services.shop-extra"`},
+		"a middleware":    {"http:\n  middlewares:\n    auth: {basicAuth: {users: [\"a:b\"]}}\n", `it has "http.middlewares.auth"`},
+		"another kind":    {"http:\n  serversTransports:\n    shop: {insecureSkipVerify: true}\n", `it has "http.serversTransports"`},
+		"another section": {"tls:\n  options: {strict: {minVersion: VersionTLS13}}\n", `it has "tls"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "shop.yaml")
+			r := newRouter(t, file)
+			require.NoError(t, r.Apply(t.Context(), target()))
+			var ours, theirs map[string]any
+			require.NoError(t, yaml.Unmarshal([]byte(read(t, file)), &ours))
+			require.NoError(t, yaml.Unmarshal([]byte(c.add), &theirs))
+			both, err := yaml.Marshal(merged(ours, theirs))
+			require.NoError(t, err)
+			require.NoError(t, os.WriteFile(file, append([]byte("# serin.dev/rollout: shop\n"), both...), 0o600))
+			edited := read(t, file)
+
+			more := target()
+			more.Weight = 0.5
+			err = r.Apply(t.Context(), more)
+			require.ErrorIs(t, err, traefikfile.ErrForeign)
+			require.ErrorContains(t, err, c.says)
+			require.Equal(t, edited, read(t, file))
+			o, err := r.Observe(t.Context())
+			require.NoError(t, err)
+			require.Contains(t, o.Unreadable, c.says, "it is said")
+			require.Equal(t, traffic.Unconfirmed, traffic.Confirm(target(), o), "and what is Serin's is known")
+
+			back := target()
+			back.Weight, back.Cohort = 0, nil
+			require.NoError(t, r.Apply(t.Context(), back))
+			o, err = r.Observe(t.Context())
+			require.NoError(t, err)
+			require.Contains(t, o.Unreadable, c.says)
+			require.Equal(t, traffic.Unconfirmed, traffic.Confirm(back, o), "%v", traffic.Differences(back, o))
+			var now map[string]any
+			require.NoError(t, yaml.Unmarshal([]byte(read(t, file)), &now))
+			require.Subset(t, flat("", now), flat("", theirs), "all of theirs is there")
+			written := read(t, file)
+			require.NoError(t, r.Apply(t.Context(), back))
+			require.Equal(t, written, read(t, file), "and it is not written again")
+		})
+	}
+}
+
+// merged is a with all that only b has.
+func merged(a, b map[string]any) map[string]any {
+	for k, v := range b {
+		into, both := a[k].(map[string]any)
+		from, maps := v.(map[string]any)
+		if both && maps {
+			v = merged(into, from)
+		}
+		a[k] = v
+	}
+	return a
+}
+
+// flat has a line for each value.
+func flat(path string, v any) (out []string) {
+	m, ok := v.(map[string]any)
+	if !ok {
+		return []string{fmt.Sprint(path, "=", v)}
+	}
+	for k, v := range m {
+		out = append(out, flat(path+"."+k, v)...)
+	}
+	return out
+}
+
+func TestAFileWithAliasesIsLeftAlone(t *testing.T) {
+	const text = "# serin.dev/rollout: shop\nhttp:\n  routers:\n    shop: &a {rule: a, service: shop}\n    mine: *a\n"
+	file := filepath.Join(t.TempDir(), "shop.yaml")
+	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+	back := target()
+	back.Weight, back.Cohort = 0, nil
+	err := newRouter(t, file).Apply(t.Context(), back)
+	require.ErrorIs(t, err, traefikfile.ErrForeign)
+	require.ErrorContains(t, err, "aliases")
+	require.Equal(t, text, read(t, file))
 }
 
 func TestAFailedWriteLeavesTheOldFile(t *testing.T) {

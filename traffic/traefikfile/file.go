@@ -9,19 +9,18 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/traefik/paerser/file"
 	"github.com/traefik/traefik/v3/pkg/config/dynamic"
-	"gopkg.in/yaml.v3"
 )
 
 // maxFile bounds what is read: our file has a few kilobytes; a hundred servers per arm would add ten.
 const maxFile = 1 << 20
 
 // ErrForeign is returned by [Router.Apply] for a file that is not Serin's, or contains anything else. A person has to
-// look at it: Serin does not write there until it is gone.
+// look at it: Serin does not write there until it is gone. The one exception is all traffic on stable, see
+// [Router.Apply].
 var ErrForeign = errors.New("not only Serin's")
 
 // content is a file that is Serin's.
@@ -31,6 +30,9 @@ type content struct {
 	// broken says why the file could not be read although it is Serin's, for example after an incomplete manual edit.
 	// http is nil then.
 	broken string
+	// others says which entries are not Serin's; http and broken are of the rest. text is the file.
+	others error
+	text   []byte
 }
 
 // read reads the file. It returns nil for one that is missing or empty, and [ErrForeign] for one that is not ours.
@@ -70,15 +72,16 @@ func parse(data []byte, rollout string) (*content, error) {
 		return nil, fmt.Errorf("%w: it has actions of a template (%s)", ErrForeign, action)
 	}
 	sum := sha256.Sum256(data)
-	c := &content{digest: hex.EncodeToString(sum[:])}
-	if err := foreign(data, rollout); err != nil {
-		if errors.Is(err, ErrForeign) {
-			return nil, err
-		}
-		c.broken = err.Error()
+	c := &content{digest: hex.EncodeToString(sum[:]), text: data}
+	var own []byte
+	switch own, c.others = ours(data, rollout); {
+	case errors.Is(c.others, ErrForeign) && own == nil:
+		return nil, c.others
+	case c.others != nil && own == nil:
+		c.broken, c.others = c.others.Error(), nil
 		return c, nil
 	}
-	h, err := decode(data)
+	h, err := decode(own)
 	if err != nil {
 		c.broken = err.Error()
 		return c, nil
@@ -99,41 +102,6 @@ func owner(text string) string {
 		}
 	}
 	return ""
-}
-
-// foreign looks for entries that do not belong to the rollout. Other errors mean that the file is not valid YAML.
-func foreign(data []byte, rollout string) error {
-	decoder := yaml.NewDecoder(strings.NewReader(string(data)))
-	var top map[string]any
-	if err := decoder.Decode(&top); err != nil && !errors.Is(err, io.EOF) {
-		return err
-	}
-	if err := decoder.Decode(new(any)); !errors.Is(err, io.EOF) {
-		return fmt.Errorf("%w: it has a second document", ErrForeign)
-	}
-	routes := []string{rollout, rollout + cohortSuffix}
-	own := map[string][]string{"routers": routes, "services": slices.Clone(routes), "middlewares": {rollout + limitSuffix, rollout + breakerSuffix}}
-	for _, route := range routes {
-		own["services"] = append(own["services"], route+stableSuffix, route+canarySuffix)
-	}
-	for section, value := range top {
-		if section != "http" {
-			return fmt.Errorf("%w: it has %q", ErrForeign, section)
-		}
-		kinds, _ := value.(map[string]any)
-		for kind, value := range kinds {
-			if own[kind] == nil {
-				return fmt.Errorf("%w: it has %q", ErrForeign, "http."+kind)
-			}
-			entries, _ := value.(map[string]any)
-			for name := range entries {
-				if !slices.Contains(own[kind], name) {
-					return fmt.Errorf("%w: it has %q", ErrForeign, "http."+kind+"."+name)
-				}
-			}
-		}
-	}
-	return nil
 }
 
 // decode is Traefik's own way from a file to a configuration, without its template: a file of ours has none.

@@ -71,7 +71,8 @@ func New(c Config) (*Router, error) {
 
 // Apply writes t, unless the file already says so. It returns once the change is durable, not once Traefik serves it.
 // After an error the file is the old one or the new one, never a part. [ErrForeign] is returned, and the file left
-// alone, if it holds anything that is not Serin's.
+// alone, if it holds anything that is not Serin's. Entries next to Serin's own are no reason to leave users with a version
+// that is worse: they stay as they are where t has all traffic on stable.
 func (r *Router) Apply(ctx context.Context, t traffic.Target) error {
 	l, err := layoutOf(r.config.Route, t)
 	if err != nil {
@@ -90,6 +91,14 @@ func (r *Router) Apply(ctx context.Context, t traffic.Target) error {
 	}
 	if old != nil && old.broken == "" && len(traefikapi.Compare(want, old.http, true)) == 0 {
 		return nil
+	}
+	if old != nil && old.others != nil {
+		if t.Weight > 0 || t.Cohort != nil {
+			return fmt.Errorf("%s: %w", r.config.File, old.others)
+		}
+		if data, err = withOthers(data, old.text, r.config.Rollout); err != nil {
+			return fmt.Errorf("%s: %w; its own part cannot be written alone: %w", r.config.File, old.others, err)
+		}
 	}
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("write %s: %w", r.config.File, err)
@@ -117,22 +126,29 @@ func (r *Router) Observe(ctx context.Context) (traffic.Observed, error) {
 	if err := ctx.Err(); err != nil {
 		return traffic.Observed{}, fmt.Errorf("observe the traffic of %s: %w", r.config.Rollout, err)
 	}
+	if configured != nil {
+		err = nil // what is Serin's in it could be read
+	}
 	return traefikapi.Answered(r.config.Rollout, o, err)
 }
 
-// configured returns what the file says; nil without an error while it is empty.
+// configured returns what the file says; nil without an error while it is empty. Next to entries that are not Serin's there
+// are both.
 func (r *Router) configured() (*traffic.Configured, error) {
 	c, err := read(r.config.File, r.config.Rollout)
 	if err != nil || c == nil {
 		return nil, err
 	}
+	if c.others != nil {
+		err = fmt.Errorf("%s: %w", r.config.File, c.others)
+	}
 	if c.broken != "" {
-		return &traffic.Configured{Digest: c.digest, Foreign: []string{r.config.File + ": " + c.broken}}, nil
+		return &traffic.Configured{Digest: c.digest, Foreign: []string{r.config.File + ": " + c.broken}}, err
 	}
 	l := infer(&r.config, c.http)
 	return &traffic.Configured{
 		Digest: c.digest, Foreign: traefikapi.Texts(traefikapi.Compare(l.render(&r.config), c.http, true)), Served: l.served(c.http, r.config.Rollout),
-	}, nil
+	}, err
 }
 
 // Arm is one side of the comparison.

@@ -1,0 +1,153 @@
+package traefikfile
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"gopkg.in/yaml.v3"
+)
+
+// ownNames are the names that a rollout's entries have, by section of http.
+func ownNames(rollout string) map[string][]string {
+	routes := []string{rollout, rollout + cohortSuffix}
+	own := map[string][]string{"routers": routes, "services": slices.Clone(routes), "middlewares": {rollout + limitSuffix, rollout + breakerSuffix}}
+	for _, route := range routes {
+		own["services"] = append(own["services"], route+stableSuffix, route+canarySuffix)
+	}
+	return own
+}
+
+// ours is the part of a file that is the rollout's, as YAML, and an [ErrForeign] that names the first entry that is not;
+// nil if there is none, and then all of the file is ours. Without any part there is only an error: [ErrForeign] for a second
+// document, any other for a file that is no YAML.
+func ours(data []byte, rollout string) (part []byte, others error) {
+	doc, err := document(data)
+	if err != nil {
+		return nil, err
+	}
+	others = sift(doc, rollout, func(bool) bool { return true })
+	if others == nil {
+		return data, nil
+	}
+	_ = sift(doc, rollout, func(own bool) bool { return own })
+	part, err = yaml.Marshal(doc)
+	if err != nil {
+		return nil, others // nothing can be taken out of it
+	}
+	return part, others
+}
+
+// document is the only one of a file.
+func document(data []byte) (*yaml.Node, error) {
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	var doc yaml.Node
+	if err := decoder.Decode(&doc); err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("%w: it has a second document", ErrForeign)
+	}
+	return &doc, nil
+}
+
+// sift leaves the entries of a document that keep wants, by whether they are the rollout's, and returns an [ErrForeign] that
+// names the first one that is not.
+func sift(doc *yaml.Node, rollout string, keep func(own bool) bool) (others error) {
+	own := ownNames(rollout)
+	foreign := func(format string, args ...any) bool {
+		if others == nil {
+			others = fmt.Errorf("%w: it has %q", ErrForeign, fmt.Sprintf(format, args...))
+		}
+		return keep(false)
+	}
+	filter(top(doc), func(section string, value *yaml.Node) bool {
+		if section != "http" {
+			return foreign("%s", section)
+		}
+		filter(value, func(kind string, value *yaml.Node) bool {
+			if own[kind] == nil {
+				return foreign("http.%s", kind)
+			}
+			filter(value, func(name string, _ *yaml.Node) bool {
+				if !slices.Contains(own[kind], name) {
+					return foreign("http.%s.%s", kind, name)
+				}
+				return keep(true)
+			})
+			return true
+		})
+		return true
+	})
+	return others
+}
+
+// top is a document's value.
+func top(doc *yaml.Node) *yaml.Node {
+	if doc.Kind == yaml.DocumentNode && len(doc.Content) == 1 {
+		return doc.Content[0]
+	}
+	return doc
+}
+
+// filter removes the entries of a map that keep does not want; what is no map stays.
+func filter(n *yaml.Node, keep func(key string, value *yaml.Node) bool) {
+	if n.Kind != yaml.MappingNode {
+		return
+	}
+	var left []*yaml.Node
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if keep(n.Content[i].Value, n.Content[i+1]) {
+			left = append(left, n.Content[i], n.Content[i+1])
+		}
+	}
+	n.Content = left
+}
+
+// withOthers is our file, with the entries of the old one that are not ours.
+func withOthers(ours, old []byte, rollout string) ([]byte, error) {
+	into, err := document(ours)
+	if err != nil {
+		return nil, err
+	}
+	from, err := document(old)
+	if err != nil {
+		return nil, err
+	}
+	if aliased(from) {
+		return nil, errors.New("it has aliases, which may be of entries of both")
+	}
+	_ = sift(from, rollout, func(own bool) bool { return !own })
+	join(top(into), top(from))
+	var out bytes.Buffer
+	encoder := yaml.NewEncoder(&out)
+	encoder.SetIndent(2)
+	err = errors.Join(encoder.Encode(into), encoder.Close())
+	return out.Bytes(), err
+}
+
+func aliased(n *yaml.Node) bool {
+	return n.Kind == yaml.AliasNode || slices.ContainsFunc(n.Content, aliased)
+}
+
+// join adds to a map the entries of another one that it does not have, and goes on in those that both have.
+func join(into, from *yaml.Node) {
+	if into.Kind != yaml.MappingNode || from.Kind != yaml.MappingNode {
+		return
+	}
+	for i := 0; i+1 < len(from.Content); i += 2 {
+		k := -1
+		for n := 0; n+1 < len(into.Content) && k < 0; n += 2 {
+			if into.Content[n].Value == from.Content[i].Value {
+				k = n
+			}
+		}
+		if k < 0 {
+			into.Content = append(into.Content, from.Content[i], from.Content[i+1])
+			continue
+		}
+		join(into.Content[k+1], from.Content[i+1])
+	}
+}
