@@ -121,8 +121,7 @@ func walk(t *rapid.T, check func(before, after *world, e rollout.Event)) *world 
 // TestAlwaysTrue holds the section "Always true" of the release's specification; the numbers are its own.
 func TestAlwaysTrue(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		allowed := share.Share(0)
-		var moved bool
+		allowed, moved := share.Share(0), false
 		w := walk(t, func(before, after *world, e rollout.Event) {
 			target := after.s.Target(after.d, "R1")
 			if e, ok := e.(rollout.StepEntered); ok {
@@ -150,6 +149,7 @@ func TestAlwaysTrue(t *testing.T) {
 				require.Equal(t, idle, target.Traffic)
 			}
 			checkCapacity(t, before, after)
+			checkNumbers(t, before, after)
 			if _, ok := e.(rollout.Drained); ok {
 				require.True(t, before.s.InForce, "3: nothing is taken from a canary that may still be served")
 			}
@@ -190,6 +190,15 @@ func restoring(w *world) bool {
 		}
 	}
 	return false
+}
+
+// checkNumbers: a number names one target of the traffic or of the Deployments, and none is used again.
+func checkNumbers(t *rapid.T, before, after *world) {
+	require.GreaterOrEqual(t, after.s.Turn, before.s.Turn)
+	require.GreaterOrEqual(t, after.s.Work, before.s.Work)
+	if before.s.Target(before.d, "R1").Traffic.Weight != after.s.Target(after.d, "R1").Traffic.Weight {
+		require.Greater(t, after.s.Turn, before.s.Turn, "another weight is another target")
+	}
 }
 
 // checkCapacity holds 3 and 4: the canary's pods go only when no traffic can reach them, and traffic comes only when

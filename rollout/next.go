@@ -119,7 +119,10 @@ func (s State) drain(d *Definition) time.Duration {
 }
 
 func (s State) unfinished() string {
-	if s.Back == BackTraffic || !s.InForce {
+	switch {
+	case s.Back == BackRestore:
+		return "stable's Deployment is not what it was, and traffic waited for that"
+	case !s.InForce:
 		return "stable at 100% is written but no replica of the gateway confirms it"
 	}
 	return "traffic is on stable, cleaning up is not done"

@@ -49,6 +49,18 @@ func stale(s rollout.State) []rollout.Event {
 	if !s.InForce {
 		out = append(out, rollout.Ended{Outcome: rollout.Released}, rollout.Drained{})
 	}
+	if s.WorkReady || s.Work == 0 {
+		out = append(out, rollout.DeploymentReady{Work: s.Work})
+	}
+	if s.Back != rollout.BackDrain {
+		out = append(out, rollout.Drained{})
+	}
+	if s.Back != rollout.BackCleanup {
+		out = append(out, rollout.CleanedUp{})
+	}
+	if s.Phase != rollout.Active || s.Promoting() {
+		out = append(out, rollout.WentOn{Reason: "hotfix", Full: true})
+	}
 	return out
 }
 
@@ -110,12 +122,22 @@ func TestWhatHappensInOrder(t *testing.T) {
 		"a dismissal ends with its alarm":                                   {nil, "in-force\nlook enough alarm\ndismiss\nlook too-few\nlook enough alarm\nafter 5m", "gray/0", ""},
 		"who said go on is not asked the same at the gate": {[]rollout.Step{rollout.Gate{Name: "full"}},
 			"in-force\nlook enough\nafter 1m\nin-force\nlook no-data\nafter 10m\napprove gray.noData.1", "full/0", "full"},
-		"a second question does not swallow the first": {nil, "in-force\nafter 115m\nlook no-data\nafter 10m\nwait gray.decide.1", "gray/0", "gray.noData.2"},
-		"nor the first the second":                     {nil, "in-force\nafter 115m\nlook no-data\nafter 10m\napprove gray.noData.2", "gray/1", ""},
-		"blind for an hour is too long":                {nil, "in-force\nlook unreachable\nafter 1h", "gray/0", "back"},
-		"blind for less is not":                        {nil, "in-force\nlook unreachable\nafter 59m", "gray/0", "gray.unreachable.1"},
-		"nor is who sees a little":                     {nil, "in-force\nlook half-blind\nafter 3h", "gray/0", "gray.unreachable.1"},
-		"a replica that did not hear of it gets time":  {nil, "in-force\nrollback\nin-force traefik-2\nafter 59s", "gray/1 draining", "back"},
+		"a second question does not swallow the first":                {nil, "in-force\nafter 115m\nlook no-data\nafter 10m\nwait gray.decide.1", "gray/0", "gray.noData.2"},
+		"nor the first the second":                                    {nil, "in-force\nafter 115m\nlook no-data\nafter 10m\napprove gray.noData.2", "gray/1", ""},
+		"a question about time stays when data is back":               {nil, "in-force\nafter 2h\nlook no-data\nlook too-few", "gray/0", "gray.decide.1"},
+		"a second question about data is withdrawn when that is back": {nil, "in-force\nafter 115m\nlook no-data\nafter 10m\nlook too-few\nwait gray.decide.1", "gray/0", ""},
+		"a second question about time is not":                         {nil, "in-force\nlook no-data\nafter 2h\nlook no-data\nwait gray.noData.1", "gray/0", "gray.decide.2"},
+		"a person who waits for data has the whole time again":        {nil, "in-force\nlook no-data\nafter 10m\nwait gray.noData.1\nlook no-data\nafter 9m", "gray/0", ""},
+		"and is asked after it":                                       {nil, "in-force\nlook no-data\nafter 10m\nwait gray.noData.1\nlook no-data\nafter 10m", "gray/0", "gray.noData.2"},
+		"an alarm that goes on is not dismissed by that":              {nil, "in-force\nlook enough alarm\nlook enough alarm\nafter 5m", "gray/0", ""},
+		"a dismissal lasts as long as the alarm about the split":      {nil, "in-force\nlook enough alarm\ndismiss\nlook enough alarm\nafter 5m", "gray/1", ""},
+		"and as long as that about a metric":                          {nil, "in-force\nlook enough contradiction\ndismiss\nlook enough contradiction\nafter 5m", "gray/1", ""},
+		"a dismissal of both holds for the one that is left":          {nil, "in-force\nlook enough alarm contradiction\ndismiss\nlook enough contradiction\nafter 5m", "gray/1", ""},
+		"blindness begins again at the next weight":                   {nil, "in-force\nlook unreachable\nafter 30m\napprove gray.unreachable.1\nin-force\nlook unreachable\nafter 45m", "gray/1", "gray.unreachable.2"},
+		"blind for an hour is too long":                               {nil, "in-force\nlook unreachable\nafter 1h", "gray/0", "back"},
+		"blind for less is not":                                       {nil, "in-force\nlook unreachable\nafter 59m", "gray/0", "gray.unreachable.1"},
+		"nor is who sees a little":                                    {nil, "in-force\nlook half-blind\nafter 3h", "gray/0", "gray.unreachable.1"},
+		"a replica that did not hear of it gets time":                 {nil, "in-force\nrollback\nin-force traefik-2\nafter 59s", "gray/1 draining", "back"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := &world{d: short(c.then...), now: epoch}

@@ -48,8 +48,7 @@ func (g Gate) holds(s State, _ *Definition, _ *timer) []Hold {
 }
 
 func (g Gate) approved(s State) bool {
-	a, ok := s.Answered[g.Name]
-	return ok && a.Answer == Approve
+	return s.Answered[g.Name].Answer == Approve
 }
 
 func (g Gate) due(s State) (Due, bool) {

@@ -35,6 +35,7 @@ func sticky(t *testing.T, id string, step int) string {
 func TestUsersKeepTheirArmForOneStepOfOneRelease(t *testing.T) {
 	const one, two = "01JDG5Y0QKZ8V6X4TPM1B7N2RC", "01JDG5Y0QKZ8V6X4TPM1B7N2RD"
 	require.Regexp(t, `^[a-z0-9-]+$`, sticky(t, one, 0))
+	require.Equal(t, "tpm1b7n2rc-1", sticky(t, one, 0), "a daemon that is updated in the middle of a test leaves everybody where they are")
 	require.NotEqual(t, sticky(t, one, 0), sticky(t, two, 0), "another release draws again")
 	require.NotEqual(t, sticky(t, one, 0), sticky(t, one, 1), "another split draws again")
 }

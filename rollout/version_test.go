@@ -26,6 +26,8 @@ func TestTheVersionOfARelease(t *testing.T) {
 		{"what is empty says nothing", map[string]string{"version": "", "candidate": "blue"}, "blue"},
 		{"several that say nothing", map[string]string{"a": "1", "b": "2"}, ""},
 		{"a long one is cut", map[string]string{"version": strings.Repeat("é", 100)}, strings.Repeat("é", 39) + "…"},
+		{"one that just fits is not", map[string]string{"version": strings.Repeat("é", 40)}, strings.Repeat("é", 40)},
+		{"a value that begins with a colon", map[string]string{"version": ":7"}, "7"},
 		{"a value that ends in a colon", map[string]string{"version": "1:"}, "1:"},
 	} {
 		t.Run(c.name, func(t *testing.T) { require.Equal(t, c.want, rollout.Version(c.of)) })
