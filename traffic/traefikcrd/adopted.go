@@ -9,9 +9,9 @@ import (
 	"slices"
 
 	"github.com/traefik/traefik/v3/pkg/provider/kubernetes/crd/traefikio/v1alpha1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	"k8s.io/client-go/util/retry"
+
+	"github.com/serindev/serin/traffic/kubeobjects"
 )
 
 // adopted is the user's IngressRoute, with the one place in it that is Serin's to change.
@@ -33,13 +33,13 @@ type replacement struct {
 
 // readAdopted reads the user's IngressRoute and finds the reference; there has to be one and no other.
 func (r *Router) readAdopted(ctx context.Context, in source) (*adopted, error) {
-	k := key{ingressRoutes, r.config.IngressRoute}
-	data, err := in.ingressRoute(ctx, k.name)
-	if apierrors.IsNotFound(err) {
+	k := named(ingressRoutes, r.config.IngressRoute)
+	data, err := in.Raw(ctx, k)
+	if errors.Is(err, kubeobjects.ErrMissing) {
 		return nil, fmt.Errorf("%s, which is to be adopted, does not exist", k)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("get %s: %w", k, err)
+		return nil, err
 	}
 	a, err := r.config.parseAdopted(data)
 	if err != nil {
@@ -137,26 +137,26 @@ func (a *adopted) pointTo(rollout string) map[string]any {
 func (r *Router) writeAdopted(ctx context.Context, a *adopted, reference map[string]any, guards []v1alpha1.MiddlewareRef) error {
 	base := fmt.Sprintf("/spec/routes/%d", a.route)
 	at := fmt.Sprintf("%s/services/%d", base, a.service)
-	ops := []operation{test("/metadata/resourceVersion", a.object.ResourceVersion)}
+	ops := []kubeobjects.Operation{kubeobjects.Test("/metadata/resourceVersion", a.object.ResourceVersion)}
 	if reference != nil && !reflect.DeepEqual(reference, a.reference) {
-		ops = append(ops, test(at, a.reference), operation{Op: "replace", Path: at, Value: reference})
+		ops = append(ops, kubeobjects.Test(at, a.reference), kubeobjects.Operation{Op: "replace", Path: at, Value: reference})
 	}
 	ops = append(ops, a.guardOperations(base+"/middlewares", &r.config, guards)...)
 	if len(ops) == 1 {
 		return nil
 	}
-	return r.patch(ctx, key{ingressRoutes, r.config.IngressRoute}, ops)
+	return r.objects.Patch(ctx, named(ingressRoutes, r.config.IngressRoute), ops)
 }
 
 // pointAdopted leads the adopted route to the rollout's TraefikService. A version of the user's object that changed
 // meanwhile in something else is read again by itself: that window is shorter than the one of all objects.
 func (r *Router) pointAdopted(ctx context.Context, a *adopted, guards []v1alpha1.MiddlewareRef) error {
-	return retry.OnError(conflicts, func(err error) bool { return errors.Is(err, errConflict) && ctx.Err() == nil }, func() error {
+	return kubeobjects.Retry(ctx, func() error {
 		err := r.writeAdopted(ctx, a, a.pointTo(r.config.Rollout), guards)
-		if !errors.Is(err, errConflict) {
+		if !errors.Is(err, kubeobjects.ErrConflict) {
 			return err
 		}
-		now, readErr := r.readAdopted(ctx, r.live)
+		now, readErr := r.readAdopted(ctx, r.objects.Live())
 		if readErr != nil {
 			return readErr
 		}
@@ -172,7 +172,7 @@ func (r *Router) pointAdopted(ctx context.Context, a *adopted, guards []v1alpha1
 var errSpec = errors.New("the adopted route has changed meanwhile")
 
 // guardOperations bring the list of middlewares to the user's own and then the guards.
-func (a *adopted) guardOperations(path string, c *Config, guards []v1alpha1.MiddlewareRef) []operation {
+func (a *adopted) guardOperations(path string, c *Config, guards []v1alpha1.MiddlewareRef) []kubeobjects.Operation {
 	want := []any{}
 	for _, m := range a.middlewares {
 		ref, ok := m.(map[string]any)
@@ -192,22 +192,22 @@ func (a *adopted) guardOperations(path string, c *Config, guards []v1alpha1.Midd
 	case len(want) == 0 && len(a.middlewares) == 0, reflect.DeepEqual(want, a.middlewares):
 		return nil
 	case a.middlewares == nil:
-		return []operation{{Op: "add", Path: path, Value: want}}
+		return []kubeobjects.Operation{{Op: "add", Path: path, Value: want}}
 	case len(want) == 0:
-		return []operation{test(path, a.middlewares), {Op: "remove", Path: path}}
+		return []kubeobjects.Operation{kubeobjects.Test(path, a.middlewares), {Op: "remove", Path: path}}
 	}
-	return []operation{test(path, a.middlewares), {Op: "replace", Path: path, Value: want}}
+	return []kubeobjects.Operation{kubeobjects.Test(path, a.middlewares), {Op: "replace", Path: path, Value: want}}
 }
 
 // writeChildren changes no more in the rollout's TraefikService than the weights of the arms and the canary's child:
 // in one of the user's, or on the way back to stable. keep leaves that child at weight 0.
 func (r *Router) writeChildren(ctx context.Context, have *stored, w weights, keep bool) error {
-	k := key{traefikServices, r.config.Rollout}
-	spec, ok := have.typed.(*v1alpha1.TraefikServiceSpec)
+	k := named(traefikServices, r.config.Rollout)
+	spec, ok := have.Typed.(*v1alpha1.TraefikServiceSpec)
 	if !ok || spec.Weighted == nil {
 		return fmt.Errorf("%s: %w: to be adopted it has to be a weighted one", k, ErrForeign)
 	}
-	ops := []operation{test("/metadata/resourceVersion", have.GetResourceVersion())}
+	ops := []kubeobjects.Operation{kubeobjects.Test("/metadata/resourceVersion", have.GetResourceVersion())}
 	stable, canary := -1, -1
 	for i, child := range spec.Weighted.Services {
 		switch {
@@ -223,17 +223,17 @@ func (r *Router) writeChildren(ctx context.Context, have *stored, w weights, kee
 	set := func(i, weight int) {
 		switch old := spec.Weighted.Services[i].Weight; {
 		case old == nil:
-			ops = append(ops, operation{Op: "add", Path: at(i) + "/weight", Value: weight})
+			ops = append(ops, kubeobjects.Operation{Op: "add", Path: at(i) + "/weight", Value: weight})
 		case *old != weight:
-			ops = append(ops, test(at(i)+"/weight", *old), operation{Op: "replace", Path: at(i) + "/weight", Value: weight})
+			ops = append(ops, kubeobjects.Test(at(i)+"/weight", *old), kubeobjects.Operation{Op: "replace", Path: at(i) + "/weight", Value: weight})
 		}
 	}
 	switch {
 	case stable >= 0:
 		set(stable, w.stable)
-	case canary >= 0 && have.owned(r.config.Rollout): // it had no weight, and so was left out
+	case canary >= 0 && have.Owned(r.config.Rollout): // it had no weight, and so was left out
 		child := r.config.childSpec(r.config.Stable, w.stable, spec.Weighted.Services[canary].LoadBalancerSpec)
-		ops = append(ops, operation{Op: "add", Path: "/spec/weighted/services/-", Value: specMap(child)})
+		ops = append(ops, kubeobjects.Operation{Op: "add", Path: "/spec/weighted/services/-", Value: kubeobjects.SpecMap(child)})
 	default:
 		return fmt.Errorf("%s: %w: stable's Service %s is not in it", k, ErrForeign, r.config.Stable.Service)
 	}
@@ -241,15 +241,15 @@ func (r *Router) writeChildren(ctx context.Context, have *stored, w weights, kee
 	case canary >= 0 && (w.canary > 0 || keep):
 		set(canary, w.canary)
 	case canary >= 0:
-		ops = append(ops, test(at(canary)+"/name", r.config.Canary.Service), operation{Op: "remove", Path: at(canary)})
+		ops = append(ops, kubeobjects.Test(at(canary)+"/name", r.config.Canary.Service), kubeobjects.Operation{Op: "remove", Path: at(canary)})
 	case w.canary > 0:
 		child := r.config.childSpec(r.config.Canary, w.canary, spec.Weighted.Services[stable].LoadBalancerSpec)
-		ops = append(ops, operation{Op: "add", Path: "/spec/weighted/services/-", Value: specMap(child)})
+		ops = append(ops, kubeobjects.Operation{Op: "add", Path: "/spec/weighted/services/-", Value: kubeobjects.SpecMap(child)})
 	}
 	if len(ops) == 1 {
 		return nil
 	}
-	return r.patch(ctx, k, ops)
+	return r.objects.Patch(ctx, k, ops)
 }
 
 // LetGo puts the adopted route back to what it was and deletes what Serin made, all of it. It is refused while any
@@ -261,7 +261,7 @@ func (r *Router) LetGo(ctx context.Context) error {
 		return fmt.Errorf("let go of %s: its route is Serin's own", r.config.Rollout)
 	}
 	return r.retry(ctx, "let go of", func() error {
-		s, err := r.read(ctx, r.live)
+		s, err := r.read(ctx, r.objects.Live())
 		if err != nil {
 			return err
 		}
@@ -281,7 +281,7 @@ func (r *Router) LetGo(ctx context.Context) error {
 		}
 		var errs []error
 		for _, k := range r.config.keys() {
-			errs = append(errs, r.remove(ctx, k, s.objects[k]))
+			errs = append(errs, r.objects.Remove(ctx, k, s.objects[k]))
 		}
 		return errors.Join(errs...)
 	})

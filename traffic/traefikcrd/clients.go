@@ -1,13 +1,19 @@
 package traefikcrd
 
 import (
+	"context"
 	"fmt"
+	"slices"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
 	"github.com/traefik/traefik/v3/pkg/provider/kubernetes/crd/generated/clientset/versioned"
+	"github.com/traefik/traefik/v3/pkg/provider/kubernetes/crd/traefikio/v1alpha1"
+
+	"github.com/serindev/serin/traffic/kubeobjects"
 )
 
 // Clients talk to one cluster, for the routers of all rollouts there: they share a limit of requests a second, and what
@@ -16,7 +22,7 @@ type Clients struct {
 	kubernetes kubernetes.Interface
 	traefik    versioned.Interface
 	dynamic    dynamic.Interface
-	knowledge  *knowledge
+	knowledge  *kubeobjects.Knowledge
 }
 
 // Connect makes clients for the cluster that c leads to; nothing is asked yet.
@@ -33,10 +39,49 @@ func Connect(c *rest.Config) (*Clients, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to the cluster: %w", err)
 	}
-	return &Clients{kubernetes: k, traefik: t, dynamic: d, knowledge: newKnowledge()}, nil
+	return &Clients{kubernetes: k, traefik: t, dynamic: d, knowledge: kubeobjects.NewKnowledge()}, nil
 }
 
 // Router is [New] with these clients, and with what their watches tell.
 func (c *Clients) Router(config Config) (*Router, error) {
 	return newRouter(config, c.kubernetes, c.traefik, c.knowledge)
+}
+
+// Place and Change are what [Clients.Watch] is about.
+type (
+	Place  = kubeobjects.Place
+	Change = kubeobjects.Change
+)
+
+// Watch is [kubeobjects.Knowledge.Watch] with Traefik's kinds, for the routers of these clients.
+func (c *Clients) Watch(ctx context.Context, p Place, changed func(Change)) error {
+	traefik := c.traefik.TraefikV1alpha1()
+	// In Traefik's type an adopted IngressRoute would lose what the type does not know.
+	routes := c.dynamic.Resource(v1alpha1.SchemeGroupVersion.WithResource("ingressroutes")).Namespace(p.Namespace)
+	return c.knowledge.Watch(ctx, c.kubernetes, p, map[kubeobjects.KindName]*kubeobjects.Feed{
+		ingressRoutes:   kubeobjects.FeedOf(&unstructured.Unstructured{}, routes),
+		traefikServices: kubeobjects.FeedOf(&v1alpha1.TraefikService{}, traefik.TraefikServices(p.Namespace)),
+		middlewares:     kubeobjects.FeedOf(&v1alpha1.Middleware{}, traefik.Middlewares(p.Namespace)),
+	}, changed)
+}
+
+// Places returns where the objects are that a router looks at.
+func (r *Router) Places() []Place { return r.objects.Places(&r.config.Verify) }
+
+// Watched reports whether there are watches on everything in the cluster that the rollout's traffic depends on.
+func (r *Router) Watched() bool { return r.objects.Watched(r.Places()) }
+
+// Concerns reports whether a change affects something that the rollout's traffic depends on.
+func (r *Router) Concerns(c Change) bool {
+	if c.Namespace != r.config.Namespace {
+		return r.objects.Behind(r.Places(), c)
+	}
+	if slices.Contains(r.config.keys(), c.Object) {
+		return true
+	}
+	switch c.Object {
+	case named(ingressRoutes, r.config.IngressRoute), named(coreServices, r.config.Stable.Service), named(coreServices, r.config.Canary.Service):
+		return true
+	}
+	return false
 }

@@ -9,21 +9,22 @@ import (
 	"github.com/traefik/traefik/v3/pkg/rules"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/serindev/serin/traffic/kubeobjects"
 	"github.com/serindev/serin/traffic/traefikapi"
 )
 
 // alone refuses a route whose requests another rollout of the namespace has: two rollouts on one host would take
 // turns in having them. Rollouts that share a host and differ in anything else, such as the path, are none.
 func (r *Router) alone(ctx context.Context, rule string) error {
-	list, err := r.live.traefik.TraefikV1alpha1().TraefikServices(r.config.Namespace).List(ctx, metav1.ListOptions{
-		LabelSelector: managedLabel + "=" + manager + "," + rolloutLabel + "!=" + r.config.Rollout,
+	list, err := r.traefik.TraefikV1alpha1().TraefikServices(r.config.Namespace).List(ctx, metav1.ListOptions{
+		LabelSelector: kubeobjects.ManagedLabel + "=" + kubeobjects.Manager + "," + kubeobjects.RolloutLabel + "!=" + r.config.Rollout,
 	})
 	if err != nil {
 		return fmt.Errorf("list the TraefikServices of other rollouts: %w", err)
 	}
 	for _, other := range list.Items {
 		if theirs := other.Annotations[ruleAnnotation]; theirs != "" && sameRequests(rule, theirs) {
-			return fmt.Errorf("rule %s: %w: rollout %s has %s", rule, ErrForeign, other.Labels[rolloutLabel], theirs)
+			return fmt.Errorf("rule %s: %w: rollout %s has %s", rule, ErrForeign, other.Labels[kubeobjects.RolloutLabel], theirs)
 		}
 	}
 	return nil

@@ -13,6 +13,7 @@ import (
 
 	"github.com/serindev/serin/share"
 	"github.com/serindev/serin/traffic"
+	"github.com/serindev/serin/traffic/kubeobjects"
 	"github.com/serindev/serin/traffic/traefik"
 	"github.com/serindev/serin/traffic/traefikapi"
 )
@@ -136,7 +137,9 @@ func (c *Config) ownedFrame() frame {
 // render returns everything that Serin owns, by key, as it has to be.
 func (l *layout) render(c *Config, f *frame) map[key]object {
 	out := map[key]object{}
-	put := func(k kindName, name string, spec any) { out[key{k, name}] = object{spec: specMap(spec)} }
+	put := func(k kubeobjects.KindName, name string, spec any) {
+		out[named(k, name)] = object{Spec: kubeobjects.SpecMap(spec)}
+	}
 	guards := l.guardRefs(c)
 	if g := l.guards.RateLimit; g != nil {
 		put(middlewares, c.Rollout+limitSuffix, limitSpec(*g))
@@ -144,12 +147,12 @@ func (l *layout) render(c *Config, f *frame) map[key]object {
 	if g := l.guards.CircuitBreaker; g != nil {
 		put(middlewares, c.Rollout+breakerSuffix, breakerSpec(*g))
 	}
-	out[key{traefikServices, c.Rollout}] = object{
-		spec: specMap(c.weighted(l.main, c.Canary, c.Stable, f.child, nil)), annotations: f.mainAnnotations(),
+	out[named(traefikServices, c.Rollout)] = object{
+		Spec: kubeobjects.SpecMap(c.weighted(l.main, c.Canary, c.Stable, f.child, nil)), Annotations: f.mainAnnotations(),
 	}
 	if c.Route != nil {
-		k := key{ingressRoutes, c.Rollout}
-		out[k] = object{spec: specMap(routeTo(f, f.route().Match, f.route().Priority, c.Rollout, guards)), annotations: f.annotations}
+		k := named(ingressRoutes, c.Rollout)
+		out[k] = object{Spec: kubeobjects.SpecMap(routeTo(f, f.route().Match, f.route().Priority, c.Rollout, guards)), Annotations: f.annotations}
 	}
 	if l.cohort == nil {
 		return out
@@ -163,8 +166,8 @@ func (l *layout) render(c *Config, f *frame) map[key]object {
 	}
 	// One above the main route and no more: a route of the user's own that is more specific than the main one keeps
 	// its requests, the cohort's too.
-	k := key{ingressRoutes, name}
-	out[k] = object{spec: specMap(routeTo(f, l.cohort.rule, priority+1, name, guards)), annotations: f.annotations}
+	k := named(ingressRoutes, name)
+	out[k] = object{Spec: kubeobjects.SpecMap(routeTo(f, l.cohort.rule, priority+1, name, guards)), Annotations: f.annotations}
 	return out
 }
 
@@ -266,34 +269,4 @@ func inferWeights(spec *v1alpha1.TraefikServiceSpec, canary, stable traffic.Back
 
 func isChild(s v1alpha1.LoadBalancerSpec, b traffic.Backend) bool {
 	return (s.Kind == "" || s.Kind == "Service") && s.Name == b.Service
-}
-
-// specMap returns a spec as the API server has it: as JSON, without the empty ports that Traefik's types write.
-func specMap(spec any) map[string]any {
-	data, err := json.Marshal(spec)
-	out := map[string]any{}
-	if err == nil {
-		err = json.Unmarshal(data, &out)
-	}
-	if err != nil {
-		panic(fmt.Sprintf("JSON of a %T: %v", spec, err)) // all of them have one
-	}
-	dropZeroPorts(out)
-	return out
-}
-
-func dropZeroPorts(v any) {
-	switch v := v.(type) {
-	case map[string]any:
-		if v["port"] == float64(0) {
-			delete(v, "port")
-		}
-		for _, value := range v {
-			dropZeroPorts(value)
-		}
-	case []any:
-		for _, value := range v {
-			dropZeroPorts(value)
-		}
-	}
 }

@@ -7,27 +7,26 @@ import (
 	"unicode"
 
 	"github.com/serindev/serin/traffic"
+	"github.com/serindev/serin/traffic/kubeobjects"
 )
 
 // The names in the cluster, behind the rollout's own or a Service's: spec/traefik.md, Kubernetes CRDs.
 const (
-	cohortSuffix  = "-ab"
+	cohortSuffix  = kubeobjects.CohortSuffix
 	breakerSuffix = "-circuit-breaker"
 	limitSuffix   = "-rate-limit"
 
 	// provider is what Traefik adds to a name that came from custom resources.
 	provider = "@kubernetescrd"
-	// manager is Serin's name among the field managers.
-	manager = "serin"
-	// The labels of what Serin owns.
-	managedLabel = "app.kubernetes.io/managed-by"
-	rolloutLabel = "serin.dev/rollout"
 	// replacedAnnotation, on the rollout's TraefikService, is the reference that stood in the adopted route.
 	replacedAnnotation = "serin.dev/replaced-reference"
 	// ruleAnnotation, next to it, is the rule of the main route, by which two rollouts on one host are found.
 	ruleAnnotation  = "serin.dev/rule"
 	classAnnotation = "kubernetes.io/ingress.class"
 )
+
+// cohortBackend is an arm of the cohort.
+func cohortBackend(b traffic.Backend) traffic.Backend { return kubeobjects.CohortBackend(b) }
 
 // normal derives a name as Traefik does (provider.Normalize): anything but letters and digits separates.
 func normal(s string) string {
@@ -38,11 +37,6 @@ func normal(s string) string {
 // a weighted one: NAMESPACE-SERVICE-PORT@kubernetescrd, the port as it is written, number or name.
 func ServiceName(namespace string, b traffic.Backend) string {
 	return normal(namespace+"-"+b.Service+"-"+b.Port) + provider
-}
-
-// cohortBackend is an arm of the cohort: a Service of its own over the same pods, with a port that is written alike.
-func cohortBackend(b traffic.Backend) traffic.Backend {
-	return traffic.Backend{Service: b.Service + cohortSuffix, Port: b.Port}
 }
 
 // Labels are the values of Traefik's service label under which the arms of the main route, or of the cohort's, are

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/serindev/serin/traffic"
+	"github.com/serindev/serin/traffic/kubeobjects"
 	"github.com/serindev/serin/traffic/traefikapi"
 )
 
@@ -24,7 +25,7 @@ func (r *Router) Observe(ctx context.Context) (traffic.Observed, error) {
 	o := traffic.Observed{}
 	reading, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	s, err := r.read(reading, r.known)
+	s, err := r.read(reading, r.objects.Known())
 	var f *frame
 	if err == nil {
 		var found frame
@@ -69,7 +70,7 @@ func (r *Router) configured(ctx context.Context, s *snapshot, f *frame) *traffic
 
 // checkArms disables the routes if Traefik drops them, or is about to.
 func (r *Router) checkArms(ctx context.Context, c *traffic.Configured) {
-	_, _, err := r.arms(ctx, r.known)
+	_, _, err := r.objects.Arms(ctx, r.objects.Known(), r.config.Stable, r.config.Canary)
 	if err == nil {
 		return
 	}
@@ -95,7 +96,7 @@ func (s *snapshot) routed(c *Config) bool {
 func (s *snapshot) digest() string {
 	all := map[string]any{}
 	for k, o := range s.objects {
-		all[k.String()] = o.spec
+		all[k.String()] = o.Spec
 	}
 	if s.adopted != nil {
 		all["adopted"] = []any{s.adopted.reference, s.adopted.middlewares}
@@ -117,21 +118,21 @@ func (r *Router) foreign(s *snapshot, f *frame, l *layout) []string {
 		switch {
 		case have == nil && wanted:
 			out = append(out, k.String()+" is missing")
-		case have != nil && !have.owned(r.config.Rollout):
+		case have != nil && !have.Owned(r.config.Rollout):
 			if !r.adopts(k) {
 				out = append(out, k.String()+" is not Serin's")
 			}
 		case have != nil && wanted:
-			out = append(out, r.differences(k, o, have)...)
-		case have != nil && k.kind == coreServices && l.cohort != nil:
-			out = append(out, strangers(k, have)...) // what it has to be follows from another Service
+			out = append(out, r.objects.Differences(k, o, have)...)
+		case have != nil && k.Kind == coreServices && l.cohort != nil:
+			out = append(out, kubeobjects.Strangers(k, have)...) // what it has to be follows from another Service
 		case have != nil && !slices.Contains(r.config.cohortKeys(), k): // the next write removes those
 			out = append(out, k.String()+" should not be there")
 		}
 	}
 	if l.cohort != nil {
 		for _, b := range []traffic.Backend{r.config.Stable, r.config.Canary} {
-			if k := (key{coreServices, cohortBackend(b).Service}); s.objects[k] == nil {
+			if k := named(coreServices, cohortBackend(b).Service); s.objects[k] == nil {
 				out = append(out, k.String()+" is missing")
 			}
 		}
@@ -146,8 +147,8 @@ func (r *Router) foreign(s *snapshot, f *frame, l *layout) []string {
 // lastWriter says who, other than Serin, last wrote the routes of the user's IngressRoute.
 func lastWriter(a *adopted) string {
 	for _, m := range a.object.ManagedFields {
-		if m.Manager != manager && m.Subresource == "" && slices.Contains(specFields(m), "routes") {
-			return ": it was last written by " + who(m)
+		if m.Manager != kubeobjects.Manager && m.Subresource == "" && slices.Contains(kubeobjects.SpecFields(m), "routes") {
+			return ": it was last written by " + kubeobjects.Who(m)
 		}
 	}
 	return ""
@@ -155,7 +156,7 @@ func lastWriter(a *adopted) string {
 
 // replicas asks all of them. f is nil if the route is not known.
 func (r *Router) replicas(ctx context.Context, f *frame) []traffic.Replica {
-	found, failed := r.discover(ctx)
+	found, failed := r.objects.Discover(ctx, &r.config.Verify)
 	out := make([]traffic.Replica, len(found))
 	var asked sync.WaitGroup
 	for i, replica := range found {

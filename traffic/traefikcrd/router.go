@@ -3,8 +3,8 @@
 //
 // It owns a weighted TraefikService and an IngressRoute, or adopts an IngressRoute of the user's and changes as little
 // in it as possible; for a cohort it makes a route and Services of its own. It writes what it owns by server-side apply
-// as the field manager "serin". It keeps no state: writes depend on what the API server says at that moment,
-// observations on what watches have reported ([knowledge]) and on Traefik's API, which is asked each time. It does not
+// as the field kubeobjects.Manager "serin". It keeps no state: writes depend on what the API server says at that moment,
+// observations on what watches have reported ([kubeobjects.Knowledge]) and on Traefik's API, which is asked each time. It does not
 // deal with pods and replicas. Start at [Router]; layout.go has the content, names.go the names.
 package traefikcrd
 
@@ -14,17 +14,15 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"time"
 
 	"golang.org/x/sync/errgroup"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/util/retry"
 
 	"github.com/traefik/traefik/v3/pkg/provider/kubernetes/crd/generated/clientset/versioned"
 	"github.com/traefik/traefik/v3/pkg/provider/kubernetes/crd/traefikio/v1alpha1"
 
 	"github.com/serindev/serin/traffic"
+	"github.com/serindev/serin/traffic/kubeobjects"
 	"github.com/serindev/serin/traffic/traefik"
 	"github.com/serindev/serin/traffic/traefikapi"
 )
@@ -32,11 +30,10 @@ import (
 // Router is the traffic of one rollout. Its methods may be called from several goroutines. Two routers for one rollout
 // do not undo each other's work as long as they have the same target.
 type Router struct {
-	config    Config
-	live      *live  // writes are decided by it
-	known     source // and observations read it
-	knowledge *knowledge
-	api       *traefikapi.Client
+	config  Config
+	objects *kubeobjects.Store
+	traefik versioned.Interface
+	api     *traefikapi.Client
 
 	writing sync.Mutex // held from reading the objects until they are written
 }
@@ -44,18 +41,18 @@ type Router struct {
 // New returns a router without watches. It changes nothing; its error is that of [Config.Validate]. Each observation
 // takes about ten requests to the API server; with [Clients.Watch] it takes none.
 func New(c Config, k kubernetes.Interface, t versioned.Interface) (*Router, error) {
-	return newRouter(c, k, t, newKnowledge())
+	return newRouter(c, k, t, kubeobjects.NewKnowledge())
 }
 
-func newRouter(c Config, k kubernetes.Interface, t versioned.Interface, n *knowledge) (*Router, error) {
+func newRouter(c Config, k kubernetes.Interface, t versioned.Interface, n *kubeobjects.Knowledge) (*Router, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	if c.Verify.Timeout == 0 {
-		c.Verify.Timeout = defaultTimeout
-	}
-	l := &live{namespace: c.Namespace, kubernetes: k, traefik: t, kinds: kindsOf(c.Namespace, k, t)}
-	return &Router{config: c, live: l, known: &known{l, n}, knowledge: n, api: traefikapi.NewClient(c.Verify.Client)}, nil
+	c.Verify.Timeout = c.Verify.Patience()
+	return &Router{
+		config: c, traefik: t, objects: kubeobjects.NewStore(c.Rollout, c.Namespace, k, kindsOf(c.Namespace, t), n),
+		api: traefikapi.NewClient(c.Verify.Client),
+	}, nil
 }
 
 // Apply writes t, unless the cluster already says so. It returns once the change is written, not once Traefik serves
@@ -73,22 +70,15 @@ func (r *Router) Apply(ctx context.Context, t traffic.Target) error {
 	return r.retry(ctx, "traffic of", func() error { return r.apply(ctx, l, t) })
 }
 
-// conflicts are tried again, for about two seconds: the other writer finishes within a few milliseconds.
-var conflicts = wait.Backoff{Steps: 12, Duration: 5 * time.Millisecond, Factor: 1.5, Jitter: 1}
-
 func (r *Router) retry(ctx context.Context, act string, write func() error) error {
-	again := func(err error) bool {
-		return (errors.Is(err, errConflict) || errors.Is(err, errSpec)) && ctx.Err() == nil
-	}
-	err := retry.OnError(conflicts, again, write)
-	if err != nil {
+	if err := kubeobjects.Retry(ctx, write, errSpec); err != nil {
 		return fmt.Errorf("%s %s: %w", act, r.config.Rollout, err)
 	}
 	return nil
 }
 
 func (r *Router) apply(ctx context.Context, l layout, t traffic.Target) error {
-	s, err := r.read(ctx, r.live)
+	s, err := r.read(ctx, r.objects.Live())
 	if err != nil {
 		return err
 	}
@@ -106,7 +96,7 @@ func (r *Router) apply(ctx context.Context, l layout, t traffic.Target) error {
 	}
 	want := l.render(&r.config, &f)
 	if l.serves() {
-		stable, canary, err := r.arms(ctx, r.live)
+		stable, canary, err := r.objects.Arms(ctx, r.objects.Live(), r.config.Stable, r.config.Canary)
 		if err != nil {
 			return r.protect(ctx, s, &f, stable, canary, err)
 		}
@@ -122,21 +112,21 @@ func (r *Router) apply(ctx context.Context, l layout, t traffic.Target) error {
 	return r.bring(ctx, want, s, &l)
 }
 
-func (r *Router) addCohortServices(want map[key]object, stable, canary *backend) error {
-	for name, b := range map[string]*backend{cohortBackend(r.config.Stable).Service: stable, cohortBackend(r.config.Canary).Service: canary} {
-		o, err := cohortService(b.service)
+func (r *Router) addCohortServices(want map[key]object, stable, canary *kubeobjects.Backend) error {
+	for name, b := range map[string]*kubeobjects.Backend{cohortBackend(r.config.Stable).Service: stable, cohortBackend(r.config.Canary).Service: canary} {
+		o, err := kubeobjects.CohortService(b.Service)
 		if err != nil {
 			return err
 		}
-		want[key{coreServices, name}] = o
+		want[named(coreServices, name)] = o
 	}
 	return nil
 }
 
 // protect takes the canary out if it has lost its endpoints, because Traefik then drops the whole weighted service. It
 // returns cause in any case.
-func (r *Router) protect(ctx context.Context, s *snapshot, f *frame, stable, canary *backend, cause error) error {
-	if !errors.Is(cause, ErrNoEndpoints) || stable == nil || len(stable.ready) == 0 || canary != nil && len(canary.ready) > 0 {
+func (r *Router) protect(ctx context.Context, s *snapshot, f *frame, stable, canary *kubeobjects.Backend, cause error) error {
+	if !kubeobjects.LostCanary(cause, stable, canary) {
 		return cause
 	}
 	if now := r.infer(s, f); !now.serves() {
@@ -151,11 +141,11 @@ func (r *Router) protect(ctx context.Context, s *snapshot, f *frame, stable, can
 // takeOut takes the canary out of what is served: the cohort's route goes, and the main one serves stable alone. It
 // needs nothing but the two objects. keep is [Router.writeMain]'s.
 func (r *Router) takeOut(ctx context.Context, s *snapshot, keep bool) error {
-	route := key{ingressRoutes, r.config.Rollout + cohortSuffix}
-	err := r.remove(ctx, route, s.objects[route])
-	main := s.objects[key{traefikServices, r.config.Rollout}]
-	if main != nil && (main.owned(r.config.Rollout) || r.config.Adopt) && inferWeights(s.weighted(r.config.Rollout), r.config.Canary, r.config.Stable).canary > 0 {
-		err = errors.Join(err, r.writeChildren(ctx, main, weights{stable: 100}, keep && !main.owned(r.config.Rollout) && r.reachable(ctx)))
+	route := named(ingressRoutes, r.config.Rollout+cohortSuffix)
+	err := r.objects.Remove(ctx, route, s.objects[route])
+	main := s.objects[named(traefikServices, r.config.Rollout)]
+	if main != nil && (main.Owned(r.config.Rollout) || r.config.Adopt) && inferWeights(s.weighted(r.config.Rollout), r.config.Canary, r.config.Stable).canary > 0 {
+		err = errors.Join(err, r.writeChildren(ctx, main, weights{stable: 100}, keep && !main.Owned(r.config.Rollout) && r.reachable(ctx)))
 	}
 	if err != nil {
 		return fmt.Errorf("take the canary out: %w", err)
@@ -168,8 +158,8 @@ func (r *Router) refuse(want map[key]object, s *snapshot) error {
 	var errs []error
 	for k := range want {
 		have := s.objects[k]
-		if have != nil && !have.owned(r.config.Rollout) && !r.adopts(k) {
-			errs = append(errs, fmt.Errorf("%s is there and %w: it has not the labels %s=%s and %s=%s", k, ErrForeign, managedLabel, manager, rolloutLabel, r.config.Rollout))
+		if have != nil && !have.Owned(r.config.Rollout) && !r.adopts(k) {
+			errs = append(errs, r.objects.NotOwned(k))
 		}
 	}
 	return errors.Join(errs...)
@@ -177,16 +167,16 @@ func (r *Router) refuse(want map[key]object, s *snapshot) error {
 
 // adopts reports whether an object may belong to others.
 func (r *Router) adopts(k key) bool {
-	return r.config.Adopt && k == key{traefikServices, r.config.Rollout}
+	return r.config.Adopt && k == named(traefikServices, r.config.Rollout)
 }
 
 // bring writes what is wanted, in an order that keeps every route intact at every moment: what a route needs is written
 // before the route and removed after it. Traffic goes back to stable even if something else cannot be removed.
 func (r *Router) bring(ctx context.Context, want map[key]object, s *snapshot, l *layout) error {
 	var errs []error
-	cohortRoute := key{ingressRoutes, r.config.Rollout + cohortSuffix}
+	cohortRoute := named(ingressRoutes, r.config.Rollout+cohortSuffix)
 	if l.cohort == nil {
-		errs = append(errs, r.remove(ctx, cohortRoute, s.objects[cohortRoute]))
+		errs = append(errs, r.objects.Remove(ctx, cohortRoute, s.objects[cohortRoute]))
 	}
 	for _, k := range r.config.keys() {
 		o, wanted := want[k]
@@ -194,16 +184,16 @@ func (r *Router) bring(ctx context.Context, want map[key]object, s *snapshot, l 
 			continue
 		}
 		var err error
-		if main := (key{traefikServices, r.config.Rollout}); k == main {
+		if main := named(traefikServices, r.config.Rollout); k == main {
 			err = r.writeMain(ctx, o, s.objects[k], l.main, !l.out)
 		} else {
-			err = r.write(ctx, k, o, s.objects[k])
+			err = r.objects.Write(ctx, k, o, s.objects[k])
 		}
 		if err != nil {
 			return errors.Join(append(errs, err)...)
 		}
-		if k.kind == coreServices {
-			if err := r.awaitEndpoints(ctx, traffic.Backend{Service: k.name, Port: r.portOf(k.name)}); err != nil {
+		if k.Kind == coreServices {
+			if err := r.objects.AwaitEndpoints(ctx, traffic.Backend{Service: k.Name, Port: r.portOf(k.Name)}); err != nil {
 				return errors.Join(append(errs, err)...)
 			}
 		}
@@ -214,14 +204,14 @@ func (r *Router) bring(ctx context.Context, want map[key]object, s *snapshot, l 
 		}
 	}
 	if o, wanted := want[cohortRoute]; wanted {
-		errs = append(errs, r.write(ctx, cohortRoute, o, s.objects[cohortRoute]))
+		errs = append(errs, r.objects.Write(ctx, cohortRoute, o, s.objects[cohortRoute]))
 	}
 	for _, k := range r.config.keys() {
 		if s.leads(k, &r.config) {
 			continue
 		}
 		if _, wanted := want[k]; !wanted && k != cohortRoute {
-			errs = append(errs, r.remove(ctx, k, s.objects[k]))
+			errs = append(errs, r.objects.Remove(ctx, k, s.objects[k]))
 		}
 	}
 	return errors.Join(errs...)
@@ -231,7 +221,7 @@ func (r *Router) bring(ctx context.Context, want map[key]object, s *snapshot, l 
 // through separate watches, in no particular order: a route that it still has, to a Service that is already gone, would
 // answer 503. So a later write removes what the route led to.
 func (s *snapshot) leads(k key, c *Config) bool {
-	return s.objects[key{ingressRoutes, c.Rollout + cohortSuffix}] != nil && slices.Contains(c.cohortKeys(), k)
+	return s.objects[named(ingressRoutes, c.Rollout+cohortSuffix)] != nil && slices.Contains(c.cohortKeys(), k)
 }
 
 // portOf is the port of a cohort's Service.
@@ -245,36 +235,36 @@ func (r *Router) portOf(service string) string {
 // writeMain writes the rollout's TraefikService, or the weights in one of the user's. keep leaves a canary at weight 0
 // in the user's, as long as it has endpoints.
 func (r *Router) writeMain(ctx context.Context, want object, have *stored, w weights, keep bool) error {
-	k := key{traefikServices, r.config.Rollout}
-	if have == nil || have.owned(r.config.Rollout) {
-		return r.write(ctx, k, want, have)
+	k := named(traefikServices, r.config.Rollout)
+	if have == nil || have.Owned(r.config.Rollout) {
+		return r.objects.Write(ctx, k, want, have)
 	}
 	return r.writeChildren(ctx, have, w, keep && (w.canary > 0 || r.reachable(ctx)))
 }
 
 // reachable tells whether the canary is known to have endpoints.
 func (r *Router) reachable(ctx context.Context) bool {
-	_, err := r.backend(ctx, r.live, r.config.Canary)
+	_, err := r.objects.Backend(ctx, r.objects.Live(), r.config.Canary)
 	return err == nil
 }
 
 // cohortKeys are the objects that the cohort's route leads to.
 func (c *Config) cohortKeys() []key {
 	return []key{
-		{coreServices, cohortBackend(c.Stable).Service}, {coreServices, cohortBackend(c.Canary).Service},
-		{traefikServices, c.Rollout + cohortSuffix},
+		named(coreServices, cohortBackend(c.Stable).Service), named(coreServices, cohortBackend(c.Canary).Service),
+		named(traefikServices, c.Rollout+cohortSuffix),
 	}
 }
 
 // keys are all objects that a rollout may have, in the order in which they are written.
 func (c *Config) keys() []key {
-	ks := []key{{middlewares, c.Rollout + limitSuffix}, {middlewares, c.Rollout + breakerSuffix}}
+	ks := []key{named(middlewares, c.Rollout+limitSuffix), named(middlewares, c.Rollout+breakerSuffix)}
 	ks = append(ks, c.cohortKeys()...)
-	ks = append(ks, key{traefikServices, c.Rollout})
+	ks = append(ks, named(traefikServices, c.Rollout))
 	if c.Route != nil {
-		ks = append(ks, key{ingressRoutes, c.Rollout})
+		ks = append(ks, named(ingressRoutes, c.Rollout))
 	}
-	return append(ks, key{ingressRoutes, c.Rollout + cohortSuffix})
+	return append(ks, named(ingressRoutes, c.Rollout+cohortSuffix))
 }
 
 // snapshot is what is in the cluster.
@@ -286,20 +276,9 @@ type snapshot struct {
 
 // read reads all objects of the rollout at about the same time.
 func (r *Router) read(ctx context.Context, in source) (*snapshot, error) {
-	s := &snapshot{objects: map[key]*stored{}}
+	s := &snapshot{}
 	group, ctx := errgroup.WithContext(ctx)
-	var mu sync.Mutex // guards s.objects
-	for _, k := range r.config.keys() {
-		group.Go(func() error {
-			o, err := in.object(ctx, k)
-			if o != nil {
-				mu.Lock()
-				s.objects[k] = o
-				mu.Unlock()
-			}
-			return err
-		})
-	}
+	group.Go(func() (err error) { s.objects, err = r.objects.Read(ctx, in, r.config.keys()); return err })
 	if r.config.Route == nil {
 		group.Go(func() error { s.adopted, s.unread = r.readAdopted(ctx, in); return nil })
 	}
@@ -317,7 +296,7 @@ func (s *snapshot) frame(c *Config) (frame, error) {
 	if s.unread != nil {
 		return frame{}, s.unread
 	}
-	return c.adoptedFrame(s.adopted, s.objects[key{traefikServices, c.Rollout}])
+	return c.adoptedFrame(s.adopted, s.objects[named(traefikServices, c.Rollout)])
 }
 
 // infer returns the layout that comes closest to what is there.
@@ -364,20 +343,20 @@ func (c *cohort) setRule(route, whole string) {
 }
 
 func (s *snapshot) weighted(name string) *v1alpha1.TraefikServiceSpec {
-	return typed[v1alpha1.TraefikServiceSpec](s, key{traefikServices, name})
+	return typed[v1alpha1.TraefikServiceSpec](s, named(traefikServices, name))
 }
 
 func (s *snapshot) middleware(name string) *v1alpha1.MiddlewareSpec {
-	return typed[v1alpha1.MiddlewareSpec](s, key{middlewares, name})
+	return typed[v1alpha1.MiddlewareSpec](s, named(middlewares, name))
 }
 
 func (s *snapshot) ingressRoute(name string) *v1alpha1.IngressRouteSpec {
-	return typed[v1alpha1.IngressRouteSpec](s, key{ingressRoutes, name})
+	return typed[v1alpha1.IngressRouteSpec](s, named(ingressRoutes, name))
 }
 
 func typed[T any](s *snapshot, k key) *T {
 	if o := s.objects[k]; o != nil {
-		if spec, ok := o.typed.(*T); ok {
+		if spec, ok := o.Typed.(*T); ok {
 			return spec
 		}
 	}

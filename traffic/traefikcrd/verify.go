@@ -3,7 +3,6 @@ package traefikcrd
 import (
 	"context"
 	"errors"
-	"fmt"
 	"regexp"
 	"strings"
 	"time"
@@ -14,52 +13,6 @@ import (
 	"github.com/serindev/serin/traffic"
 	"github.com/serindev/serin/traffic/traefikapi"
 )
-
-// discover returns the replicas to ask: the given addresses, and the ready endpoints of the given Services. What could
-// not be found is listed as a replica that does not answer.
-func (r *Router) discover(ctx context.Context) (found []traefikapi.Replica, failed []traffic.Replica) {
-	for _, api := range r.config.Verify.APIs {
-		s, isService, err := serviceOf(api)
-		if err != nil || !isService { // err: it was valid when the router was made
-			found = append(found, r.replica(api))
-			continue
-		}
-		addresses, err := r.endpointsOf(ctx, s)
-		if err != nil {
-			failed = append(failed, traffic.Replica{Name: strings.TrimSuffix(api, "/"), Err: err.Error()})
-		}
-		for _, a := range addresses {
-			found = append(found, r.replica(s.scheme+"://"+a))
-		}
-	}
-	return found, failed
-}
-
-func (r *Router) replica(url string) traefikapi.Replica {
-	return traefikapi.Replica{URL: url, User: r.config.Verify.User, Password: r.config.Verify.Password}
-}
-
-func (r *Router) endpointsOf(ctx context.Context, s service) ([]string, error) {
-	ctx, cancel := context.WithTimeout(ctx, r.config.Verify.Timeout)
-	defer cancel()
-	object, err := r.known.service(ctx, s.namespace, s.name)
-	if err != nil {
-		return nil, fmt.Errorf("get Service %s in namespace %s: %w", s.name, s.namespace, err)
-	}
-	port, err := portOf(object, s.port)
-	if err != nil {
-		return nil, err
-	}
-	list, err := r.known.slices(ctx, s.namespace, s.name)
-	if err != nil {
-		return nil, err
-	}
-	found := addresses(list, port.Name)
-	if len(found) == 0 {
-		return nil, fmt.Errorf("%w behind Service %s in namespace %s", ErrNoEndpoints, s.name, s.namespace)
-	}
-	return found, nil
-}
 
 // answers are the objects of a rollout as one replica has them, and what is wrong with each by its name.
 type answers struct {

@@ -1,4 +1,4 @@
-package traefikcrd
+package kubeobjects
 
 import (
 	"context"
@@ -17,8 +17,7 @@ import (
 	"github.com/serindev/serin/traffic"
 )
 
-// ErrNoEndpoints is returned by [Router.Apply] if a Service that is to get requests has no ready endpoint. Where the
-// canary's has none any more, all its requests go to stable.
+// ErrNoEndpoints is returned for a Service that is to get requests and has no ready endpoint.
 var ErrNoEndpoints = errors.New("no ready endpoints")
 
 // endpointsTimeout bounds the wait for the endpoints of Services that were just made: the controller takes less than
@@ -58,66 +57,71 @@ func addresses(slicesOf []discoveryv1.EndpointSlice, portName string) []string {
 	return slices.Compact(out)
 }
 
-// backend is a Service as it is, with its ready endpoints.
-type backend struct {
-	service *corev1.Service
-	ready   []string
+// Backend is a Service as it is, with its ready endpoints.
+type Backend struct {
+	Service *corev1.Service
+	Ready   []string
 }
 
-// backend reads a Service and its endpoints. [ErrNoEndpoints] comes with the backend: it is there, without any.
-func (r *Router) backend(ctx context.Context, in source, b traffic.Backend) (*backend, error) {
-	s, err := in.service(ctx, r.config.Namespace, b.Service)
+// Backend reads a Service and its endpoints. [ErrNoEndpoints] comes with the backend: it is there, without any.
+func (s *Store) Backend(ctx context.Context, in Source, b traffic.Backend) (*Backend, error) {
+	service, err := in.Service(ctx, s.namespace, b.Service)
 	if apierrors.IsNotFound(err) {
 		return nil, fmt.Errorf("%w behind Service %s: it does not exist", ErrNoEndpoints, b.Service)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("get Service %s: %w", b.Service, err)
 	}
-	port, err := portOf(s, b.Port)
+	port, err := portOf(service, b.Port)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoEndpoints, err)
 	}
-	if s.Spec.Type == corev1.ServiceTypeExternalName {
-		return &backend{s, []string{net.JoinHostPort(s.Spec.ExternalName, strconv.Itoa(int(port.Port)))}}, nil
+	if service.Spec.Type == corev1.ServiceTypeExternalName {
+		return &Backend{service, []string{net.JoinHostPort(service.Spec.ExternalName, strconv.Itoa(int(port.Port)))}}, nil
 	}
-	list, err := in.slices(ctx, r.config.Namespace, b.Service)
+	list, err := in.Slices(ctx, s.namespace, b.Service)
 	if err != nil {
 		return nil, err
 	}
-	found := &backend{s, addresses(list, port.Name)}
-	if len(found.ready) == 0 {
+	found := &Backend{service, addresses(list, port.Name)}
+	if len(found.Ready) == 0 {
 		return found, fmt.Errorf("%w behind Service %s", ErrNoEndpoints, b.Service)
 	}
 	return found, nil
 }
 
-// arms are both backends. Stable's endpoints must not be the canary's as well: its pods would get requests unasked.
-func (r *Router) arms(ctx context.Context, in source) (stable, canary *backend, err error) {
-	stable, err = r.backend(ctx, in, r.config.Stable)
-	canary, err2 := r.backend(ctx, in, r.config.Canary)
+// Arms reads both backends. Stable's endpoints must not be the canary's as well: its pods would get requests unasked.
+func (s *Store) Arms(ctx context.Context, in Source, stableArm, canaryArm traffic.Backend) (stable, canary *Backend, err error) {
+	stable, err = s.Backend(ctx, in, stableArm)
+	canary, err2 := s.Backend(ctx, in, canaryArm)
 	if err = errors.Join(err, err2); err != nil {
 		return stable, canary, err
 	}
-	if stable.service.Spec.Type == corev1.ServiceTypeExternalName {
+	if stable.Service.Spec.Type == corev1.ServiceTypeExternalName {
 		return stable, canary, nil
 	}
-	for _, address := range canary.ready {
-		if slices.Contains(stable.ready, address) {
+	for _, address := range canary.Ready {
+		if slices.Contains(stable.Ready, address) {
 			return stable, canary, fmt.Errorf("the pod at %s is behind Service %s and Service %s: stable's selector has to leave the canary's pods out",
-				address, r.config.Stable.Service, r.config.Canary.Service)
+				address, stableArm.Service, canaryArm.Service)
 		}
 	}
 	return stable, canary, nil
 }
 
-// cohortService is a Service over the same pods as another.
-func cohortService(like *corev1.Service) (object, error) {
+// LostCanary reports whether cause is that the canary, and it alone, has no endpoint.
+func LostCanary(cause error, stable, canary *Backend) bool {
+	return errors.Is(cause, ErrNoEndpoints) && stable != nil && len(stable.Ready) > 0 && (canary == nil || len(canary.Ready) == 0)
+}
+
+// CohortService is a Service over the same pods as another.
+func CohortService(like *corev1.Service) (Object, error) {
 	spec := map[string]any{"type": string(corev1.ServiceTypeClusterIP)}
 	switch {
 	case like.Spec.Type == corev1.ServiceTypeExternalName:
 		spec["type"], spec["externalName"] = string(like.Spec.Type), like.Spec.ExternalName
 	case len(like.Spec.Selector) == 0:
-		return object{}, fmt.Errorf("no selector in Service %s: a cohort's Service could not have the same pods", like.Name)
+		return Object{}, fmt.Errorf("no selector in Service %s: a cohort's Service could not have the same pods", like.Name)
 	default:
 		spec["selector"] = like.Spec.Selector
 		if like.Spec.ClusterIP == corev1.ClusterIPNone {
@@ -130,32 +134,30 @@ func cohortService(like *corev1.Service) (object, error) {
 		ports = append(ports, p)
 	}
 	spec["ports"] = ports
-	return object{spec: specMap(spec)}, nil
+	return Object{Spec: SpecMap(spec)}, nil
 }
 
-// awaitEndpoints watches until Services have ready endpoints.
-func (r *Router) awaitEndpoints(ctx context.Context, backends ...traffic.Backend) error {
+// AwaitEndpoints watches until a Service has ready endpoints.
+func (s *Store) AwaitEndpoints(ctx context.Context, b traffic.Backend) error {
 	ctx, cancel := context.WithTimeout(ctx, endpointsTimeout)
 	defer cancel()
-	for _, b := range backends {
-		if err := r.awaitBackend(ctx, b); err != nil {
-			return fmt.Errorf("wait for endpoints: %w", err)
-		}
+	if err := s.awaitBackend(ctx, b); err != nil {
+		return fmt.Errorf("wait for endpoints: %w", err)
 	}
 	return nil
 }
 
-func (r *Router) awaitBackend(ctx context.Context, b traffic.Backend) error {
-	if _, err := r.backend(ctx, r.live, b); err == nil || !errors.Is(err, ErrNoEndpoints) {
+func (s *Store) awaitBackend(ctx context.Context, b traffic.Backend) error {
+	if _, err := s.Backend(ctx, s.Live(), b); err == nil || !errors.Is(err, ErrNoEndpoints) {
 		return err
 	}
-	w, err := r.live.kubernetes.DiscoveryV1().EndpointSlices(r.config.Namespace).Watch(ctx, selects(b.Service))
+	w, err := s.kubernetes.DiscoveryV1().EndpointSlices(s.namespace).Watch(ctx, selects(b.Service))
 	if err != nil {
 		return fmt.Errorf("watch the EndpointSlices of Service %s: %w", b.Service, err)
 	}
 	defer w.Stop()
 	for { // asked again at first: it may have come before the watch began
-		_, err := r.backend(ctx, r.live, b)
+		_, err := s.Backend(ctx, s.Live(), b)
 		if err == nil || !errors.Is(err, ErrNoEndpoints) {
 			return err
 		}

@@ -1,4 +1,4 @@
-package traefikcrd
+package kubeobjects
 
 import (
 	"context"
@@ -9,35 +9,29 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
-
-	"github.com/traefik/traefik/v3/pkg/provider/kubernetes/crd/traefikio/v1alpha1"
 )
 
-// knowledge is what the watches of all rollouts have reported about the cluster. A cached object is trusted while a
+// Knowledge is what the watches of all rollouts have reported about the cluster. A cached object is trusted while a
 // watch of its kind stands there, and if that watch has come as far as what Serin itself wrote. Where it is not, the
 // API server is asked: a daemon without the right to watch works as well, at more requests.
-type knowledge struct {
+type Knowledge struct {
 	mu    sync.Mutex // guards what follows
-	feeds map[feedKey]*feed
+	feeds map[feedKey]*Feed
 	wrote map[writtenKey]mark
 }
 
 // feedKey is a kind of objects in a place.
 type feedKey struct {
 	Place
-	kind kindName
+	kind KindName
 }
-
-// endpoints is the kind of EndpointSlices, which belong to a Service.
-const endpoints kindName = "EndpointSlice"
 
 type writtenKey struct {
 	namespace string
-	key
+	Key
 }
 
 // mark is what Serin has made of an object last: a version of it, or that the one with the UID is gone.
@@ -46,12 +40,13 @@ type mark struct {
 	gone    types.UID
 }
 
-func newKnowledge() *knowledge {
-	return &knowledge{feeds: map[feedKey]*feed{}, wrote: map[writtenKey]mark{}}
+// NewKnowledge knows nothing yet.
+func NewKnowledge() *Knowledge {
+	return &Knowledge{feeds: map[feedKey]*Feed{}, wrote: map[writtenKey]mark{}}
 }
 
-// feed is one kind in one place, kept up to date by a watch.
-type feed struct {
+// Feed is one kind in one place, kept up to date by a watch.
+type Feed struct {
 	informer cache.SharedIndexInformer
 
 	mu    sync.Mutex // guards stand
@@ -59,7 +54,7 @@ type feed struct {
 }
 
 // current reports whether the cache is up to date, except for events in flight.
-func (f *feed) current() bool {
+func (f *Feed) current() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.stand > 0 && f.informer.HasSynced()
@@ -77,7 +72,7 @@ func (s *standing) Stop() {
 }
 
 // begun counts a watch as open.
-func (f *feed) begun(w watch.Interface, err error) (watch.Interface, error) {
+func (f *Feed) begun(w watch.Interface, err error) (watch.Interface, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -85,14 +80,14 @@ func (f *feed) begun(w watch.Interface, err error) (watch.Interface, error) {
 	return &standing{w, sync.OnceFunc(func() { f.count(-1) })}, nil
 }
 
-func (f *feed) count(n int) {
+func (f *Feed) count(n int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.stand += n
 }
 
 // current returns the feed of a kind in a place; nil while the API server has to be asked.
-func (n *knowledge) current(p Place, kind kindName) cache.Indexer {
+func (n *Knowledge) current(p Place, kind KindName) cache.Indexer {
 	n.mu.Lock()
 	f := n.feeds[feedKey{p, kind}]
 	n.mu.Unlock()
@@ -102,7 +97,7 @@ func (n *knowledge) current(p Place, kind kindName) cache.Indexer {
 	return f.informer.GetIndexer()
 }
 
-func (n *knowledge) put(k feedKey, f *feed) {
+func (n *Knowledge) put(k feedKey, f *Feed) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if f == nil {
@@ -113,20 +108,20 @@ func (n *knowledge) put(k feedKey, f *feed) {
 }
 
 // mark remembers the version of an object that Serin has written.
-func (n *knowledge) mark(namespace string, k key, m mark) {
+func (n *Knowledge) mark(namespace string, k Key, m mark) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.wrote[writtenKey{namespace, k}] = m
 }
 
-func (n *knowledge) forget(namespace string, k key) {
+func (n *Knowledge) forget(namespace string, k Key) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	delete(n.wrote, writtenKey{namespace, k})
 }
 
 // caughtUp reports whether the cached object is at least as new as Serin's own last write; o is nil if none is cached.
-func (n *knowledge) caughtUp(namespace string, k key, o metav1.Object) bool {
+func (n *Knowledge) caughtUp(namespace string, k Key, o metav1.Object) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	at := writtenKey{namespace, k}
@@ -149,52 +144,48 @@ func asNew(version, than string) bool {
 }
 
 // known reads from the cache what it has, and the rest from the API server.
-type known struct {
-	*live
-	knowledge *knowledge
-}
+type known struct{ live }
 
-func (c *known) object(ctx context.Context, k key) (*stored, error) {
-	if in := c.knowledge.current(Place{Namespace: c.namespace}, k.kind); in != nil {
-		o, err := objectIn(in, c.namespace, k.name)
+func (c *known) Object(ctx context.Context, k Key) (*Stored, error) {
+	if in := c.knowledge.current(Place{Namespace: c.namespace}, k.Kind); in != nil {
+		o, err := objectIn(in, c.namespace, k.Name)
 		if err == nil && c.knowledge.caughtUp(c.namespace, k, o) {
 			if o == nil {
 				return nil, nil //nolint:nilnil // nothing is an answer
 			}
-			return c.kinds[k.kind].of(o)
+			return c.kinds[k.Kind].of(o)
 		}
 	}
-	s, err := c.live.object(ctx, k)
+	s, err := c.live.Object(ctx, k)
 	if err == nil && s == nil {
 		c.knowledge.forget(c.namespace, k) // another writer has deleted what Serin wrote
 	}
 	return s, err
 }
 
-func (c *known) ingressRoute(ctx context.Context, name string) ([]byte, error) {
-	k := key{ingressRoutes, name}
-	if in := c.knowledge.current(Place{Namespace: c.namespace}, k.kind); in != nil {
-		o, err := objectIn(in, c.namespace, name)
+func (c *known) Raw(ctx context.Context, k Key) ([]byte, error) {
+	if in := c.knowledge.current(Place{Namespace: c.namespace}, k.Kind); in != nil {
+		o, err := objectIn(in, c.namespace, k.Name)
 		if err == nil && o != nil && c.knowledge.caughtUp(c.namespace, k, o) {
 			return json.Marshal(o)
 		}
 	}
-	return c.live.ingressRoute(ctx, name) // the API server's answer is the best way to say that there is none
+	return c.live.Raw(ctx, k) // the API server's answer is the best way to say that there is none
 }
 
-func (c *known) service(ctx context.Context, namespace, name string) (*corev1.Service, error) {
+func (c *known) Service(ctx context.Context, namespace, name string) (*corev1.Service, error) {
 	for _, p := range []Place{{Namespace: namespace}, {Namespace: namespace, Service: name}} {
-		if in := c.knowledge.current(p, coreServices); in != nil {
+		if in := c.knowledge.current(p, Services); in != nil {
 			o, err := objectIn(in, namespace, name)
 			if s, ok := o.(*corev1.Service); ok && err == nil {
 				return s, nil
 			}
 		}
 	}
-	return c.live.service(ctx, namespace, name)
+	return c.live.Service(ctx, namespace, name)
 }
 
-func (c *known) slices(ctx context.Context, namespace, service string) ([]discoveryv1.EndpointSlice, error) {
+func (c *known) Slices(ctx context.Context, namespace, service string) ([]discoveryv1.EndpointSlice, error) {
 	for _, p := range []Place{{Namespace: namespace}, {Namespace: namespace, Service: service}} {
 		in := c.knowledge.current(p, endpoints)
 		if in == nil {
@@ -212,7 +203,7 @@ func (c *known) slices(ctx context.Context, namespace, service string) ([]discov
 		}
 		return out, nil
 	}
-	return c.live.slices(ctx, namespace, service)
+	return c.live.Slices(ctx, namespace, service)
 }
 
 // objectIn returns an object of a feed; nil if there is none.
@@ -249,19 +240,9 @@ func slim(o any) (any, error) {
 			*e = discoveryv1.Endpoint{Addresses: e.Addresses, Conditions: discoveryv1.EndpointConditions{Ready: e.Conditions.Ready}}
 		}
 	case *corev1.Service:
-		if o.Labels[managedLabel] != manager {
+		if o.Labels[ManagedLabel] != Manager {
 			o.ManagedFields = nil
 		}
 	}
 	return o, nil
-}
-
-// routeOf converts an IngressRoute to Traefik's type.
-func routeOf(o *unstructured.Unstructured) (*v1alpha1.IngressRoute, error) {
-	data, err := json.Marshal(o)
-	if err != nil {
-		return nil, err
-	}
-	route := &v1alpha1.IngressRoute{}
-	return route, json.Unmarshal(data, route)
 }

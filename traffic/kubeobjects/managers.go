@@ -1,4 +1,4 @@
-package traefikcrd
+package kubeobjects
 
 import (
 	"encoding/json"
@@ -10,45 +10,46 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// strangers lists the fields of one of Serin's specs that others wrote last, with who and when.
-func strangers(k key, have *stored) []string {
+// Strangers lists the fields of one of Serin's specs that others wrote last, with who and when.
+func Strangers(k Key, have *Stored) []string {
 	ours := map[string]bool{}
 	for _, m := range have.GetManagedFields() {
-		if m.Manager == manager {
-			for _, path := range specFields(m) {
+		if m.Manager == Manager {
+			for _, path := range SpecFields(m) {
 				ours[path] = true
 			}
 		}
 	}
 	var out []string
 	for _, m := range have.GetManagedFields() {
-		if m.Manager == manager || m.Subresource != "" {
+		if m.Manager == Manager || m.Subresource != "" {
 			continue
 		}
 		var paths []string
-		for _, path := range specFields(m) {
+		for _, path := range SpecFields(m) {
 			if !ours[path] {
 				paths = append(paths, path)
 			}
 		}
 		if len(paths) > 0 {
-			out = append(out, fmt.Sprintf("%s: %s was written by %s", k, strings.Join(paths, ", "), who(m)))
+			out = append(out, fmt.Sprintf("%s: %s was written by %s", k, strings.Join(paths, ", "), Who(m)))
 		}
 	}
 	slices.Sort(out)
 	return out
 }
 
-func who(m metav1.ManagedFieldsEntry) string {
+// Who names a manager and the time of its last write.
+func Who(m metav1.ManagedFieldsEntry) string {
 	if m.Time == nil {
 		return fmt.Sprintf("%q", m.Manager)
 	}
 	return fmt.Sprintf("%q at %s", m.Manager, m.Time.UTC().Format(time.RFC3339))
 }
 
-// specFields returns the paths below spec that a manager owns, sorted: "weighted.services". What cannot be read counts
+// SpecFields returns the paths below spec that a manager owns, sorted: "weighted.services". What cannot be read counts
 // as none.
-func specFields(m metav1.ManagedFieldsEntry) []string {
+func SpecFields(m metav1.ManagedFieldsEntry) []string {
 	if m.FieldsV1 == nil {
 		return nil
 	}

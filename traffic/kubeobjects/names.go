@@ -1,0 +1,52 @@
+package kubeobjects
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/serindev/serin/traffic"
+)
+
+// CohortSuffix ends the names of what belongs to a cohort.
+const CohortSuffix = "-ab"
+
+// maxLabel is what Kubernetes takes.
+const maxLabel = validation.DNS1123LabelMaxLength
+
+// CohortBackend is an arm of the cohort: a Service of its own over the same pods, with a port that is written alike.
+func CohortBackend(b traffic.Backend) traffic.Backend {
+	return traffic.Backend{Service: b.Service + CohortSuffix, Port: b.Port}
+}
+
+// Label says why s is not a name of at most so many characters without dots. what is the thing that is named.
+func Label(what, s string, most int) error {
+	if problems := validation.IsDNS1123Label(s); len(problems) > 0 || len(s) > most {
+		return fmt.Errorf("%s %q: small letters, digits and '-' are allowed, at most %d, no '-' at an end", what, s, most)
+	}
+	return nil
+}
+
+// ObjectName says why s is not the name of an object that the user has made: Kubernetes takes longer names for them,
+// with dots.
+func ObjectName(what, s string) error {
+	if problems := validation.IsDNS1123Subdomain(s); len(problems) > 0 {
+		return fmt.Errorf("%s %q: small letters, digits, '-' and '.' are allowed, at most 253, no sign at an end", what, s)
+	}
+	return nil
+}
+
+// CheckArm says why a backend is not a Service with a port.
+func CheckArm(what string, b traffic.Backend) error {
+	errs := []error{Label(what+"'s Service", b.Service, maxLabel-len(CohortSuffix))}
+	if len(b.Servers) > 0 {
+		errs = append(errs, fmt.Errorf("%s has servers: on Kubernetes it is a Service", what))
+	}
+	number, err := strconv.Atoi(b.Port)
+	if err == nil && (len(validation.IsValidPortNum(number)) > 0 || strconv.Itoa(number) != b.Port) || err != nil && len(validation.IsValidPortName(b.Port)) > 0 {
+		errs = append(errs, fmt.Errorf("%s's port %q is neither a number nor a name", what, b.Port))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,83 @@
+// Package kubeobjects reads, watches and writes the objects in a cluster that the traffic of a rollout consists of, and
+// says who else has written them.
+//
+// The backends of traffic that write to Kubernetes share it, and nothing else imports it. It knows no kind of route: a
+// backend brings its own kinds. What Serin owns it writes by server-side apply as the field manager "serin"; it changes
+// users' objects by JSON patches that test what they replace. Start at [Store].
+package kubeobjects
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/util/retry"
+)
+
+// Manager is Serin's name among the field managers.
+const Manager = "serin"
+
+// The labels of what Serin owns.
+const (
+	ManagedLabel = "app.kubernetes.io/managed-by"
+	RolloutLabel = "serin.dev/rollout"
+)
+
+// Store is what one rollout has in its namespace. Its methods may be called from several goroutines.
+type Store struct {
+	rollout, namespace string
+	kubernetes         kubernetes.Interface
+	kinds              map[KindName]Kind
+	knowledge          *Knowledge
+}
+
+// NewStore returns the store of a rollout. kinds are those of the backend; Services are always among them. Nothing is
+// asked yet.
+func NewStore(rollout, namespace string, k kubernetes.Interface, kinds map[KindName]Kind, n *Knowledge) *Store {
+	s := &Store{rollout: rollout, namespace: namespace, kubernetes: k, knowledge: n, kinds: map[KindName]Kind{Services: servicesOf(namespace, k)}}
+	for name, kind := range kinds {
+		s.kinds[name] = kind
+	}
+	return s
+}
+
+// Live is the API server: writes depend on what it says.
+func (s *Store) Live() Source { return &live{s} }
+
+// Known is what watches have reported, and the API server where they have not: observations depend on it.
+func (s *Store) Known() Source { return &known{live{s}} }
+
+// Read returns the objects of all keys that exist, read at about the same time.
+func (s *Store) Read(ctx context.Context, in Source, keys []Key) (map[Key]*Stored, error) {
+	out := map[Key]*Stored{}
+	group, ctx := errgroup.WithContext(ctx)
+	var mu sync.Mutex // guards out
+	for _, k := range keys {
+		group.Go(func() error {
+			o, err := in.Object(ctx, k)
+			if o != nil {
+				mu.Lock()
+				out[k] = o
+				mu.Unlock()
+			}
+			return err
+		})
+	}
+	return out, group.Wait()
+}
+
+// conflicts are tried again, for about two seconds: the other writer finishes within a few milliseconds.
+var conflicts = wait.Backoff{Steps: 12, Duration: 5 * time.Millisecond, Factor: 1.5, Jitter: 1}
+
+// Retry calls write again, for about two seconds or until ctx ends, while it returns [ErrConflict] or one of the errors
+// in also.
+func Retry(ctx context.Context, write func() error, also ...error) error {
+	return retry.OnError(conflicts, func(err error) bool {
+		return ctx.Err() == nil && (errors.Is(err, ErrConflict) || slices.ContainsFunc(also, func(e error) bool { return errors.Is(err, e) }))
+	}, write)
+}

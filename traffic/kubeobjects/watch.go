@@ -1,0 +1,160 @@
+package kubeobjects
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+)
+
+// Place is where objects are watched: what traffic consists of in a namespace, or one Service in another namespace with
+// its endpoints, such as Traefik's.
+type Place struct{ Namespace, Service string }
+
+// Change is an object that was created, changed or deleted, or a Service whose endpoints were.
+type Change struct {
+	Namespace string
+	Object    Key
+}
+
+// Watch watches a place until ctx ends; then it returns nil. Stores with this knowledge then see the place without
+// requests, and changed is called, from several goroutines, whenever an object of the feeds, a Service or an endpoint
+// has changed. feeds are the backend's own kinds; they are watched in whole namespaces only. One watch serves all
+// rollouts of a place. Broken watches are opened again automatically; until they are, and where they are not allowed,
+// stores ask the API server.
+func (n *Knowledge) Watch(ctx context.Context, k kubernetes.Interface, p Place, feeds map[KindName]*Feed, changed func(Change)) error {
+	var running sync.WaitGroup
+	defer running.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	all := coreFeeds(k, p)
+	if p.Service == "" {
+		for kind, f := range feeds {
+			all[kind] = f
+		}
+	}
+	for kind, f := range all {
+		err := f.informer.SetTransform(slim)
+		if err == nil {
+			// Errors are reported by the requests to the API server that replace the watch.
+			err = f.informer.SetWatchErrorHandlerWithContext(func(context.Context, *cache.Reflector, error) {})
+		}
+		if err == nil {
+			_, err = f.informer.AddEventHandler(handler(kind, changed))
+		}
+		if err != nil {
+			return fmt.Errorf("watch what is behind a %s in namespace %s: %w", kind, p.Namespace, err)
+		}
+		n.put(feedKey{p, kind}, f)
+		defer n.put(feedKey{p, kind}, nil)
+		running.Go(func() { f.informer.RunWithContext(ctx) })
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// coreFeeds are the kinds that are watched for every backend.
+func coreFeeds(k kubernetes.Interface, p Place) map[KindName]*Feed {
+	core, slicesOf := k.CoreV1().Services(p.Namespace), k.DiscoveryV1().EndpointSlices(p.Namespace)
+	if p.Service != "" {
+		return map[KindName]*Feed{
+			Services:  feedOf(&corev1.Service{}, core, func(o *metav1.ListOptions) { o.FieldSelector = "metadata.name=" + p.Service }),
+			endpoints: feedOf(&discoveryv1.EndpointSlice{}, slicesOf, func(o *metav1.ListOptions) { o.LabelSelector = selects(p.Service).LabelSelector }),
+		}
+	}
+	return map[KindName]*Feed{Services: FeedOf(&corev1.Service{}, core), endpoints: FeedOf(&discoveryv1.EndpointSlice{}, slicesOf)}
+}
+
+// Lister is what the generated clients have in common.
+type Lister[L runtime.Object] interface {
+	List(ctx context.Context, o metav1.ListOptions) (L, error)
+	Watch(ctx context.Context, o metav1.ListOptions) (watch.Interface, error)
+}
+
+// FeedOf makes the feed of a kind in a namespace, for [Knowledge.Watch].
+func FeedOf[L runtime.Object](example runtime.Object, c Lister[L]) *Feed {
+	return feedOf(example, c, func(*metav1.ListOptions) {})
+}
+
+func feedOf[L runtime.Object](example runtime.Object, c Lister[L], narrow func(*metav1.ListOptions)) *Feed {
+	f := &Feed{}
+	f.informer = cache.NewSharedIndexInformerWithOptions(&cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			narrow(&o)
+			return c.List(ctx, o)
+		},
+		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+			narrow(&o)
+			return f.begun(c.Watch(ctx, o))
+		},
+	}, example, cache.SharedIndexInformerOptions{Indexers: indexers})
+	return f
+}
+
+func handler(kind KindName, changed func(Change)) cache.ResourceEventHandler {
+	tell := func(o any) {
+		if last, ok := o.(cache.DeletedFinalStateUnknown); ok {
+			o = last.Obj
+		}
+		switch o := o.(type) {
+		case *discoveryv1.EndpointSlice:
+			changed(Change{o.Namespace, Key{Services, o.Labels[discoveryv1.LabelServiceName]}})
+		case metav1.Object:
+			changed(Change{o.GetNamespace(), Key{kind, o.GetName()}})
+		}
+	}
+	return cache.ResourceEventHandlerDetailedFuncs{
+		AddFunc: func(o any, initial bool) {
+			if !initial { // what is there at the start is no change
+				tell(o)
+			}
+		},
+		UpdateFunc: func(old, now any) {
+			if version(old) != version(now) {
+				tell(now)
+			}
+		},
+		DeleteFunc: tell,
+	}
+}
+
+func version(o any) string {
+	if m, ok := o.(metav1.Object); ok {
+		return m.GetResourceVersion()
+	}
+	return ""
+}
+
+// Watched reports whether there are watches on all kinds of the store in its namespace, and on the Services of the
+// other places.
+func (s *Store) Watched(places []Place) bool {
+	for _, p := range places {
+		kinds := []KindName{Services, endpoints}
+		if p.Service == "" {
+			for kind := range s.kinds {
+				kinds = append(kinds, kind)
+			}
+		}
+		for _, kind := range kinds {
+			if s.knowledge.current(p, kind) == nil {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// Behind reports whether a change in another namespace is one of a Service that is a place.
+func (s *Store) Behind(places []Place, c Change) bool {
+	return slices.ContainsFunc(places, func(p Place) bool {
+		return p.Namespace == c.Namespace && p.Service != "" && c.Object == Key{Services, p.Service}
+	})
+}
