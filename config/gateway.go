@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/serindev/serin/record"
@@ -10,8 +11,10 @@ import (
 type TrafficSpec struct {
 	// TraefikFile is Traefik's file provider; no Kubernetes is needed.
 	TraefikFile *TraefikFileSpec `json:"traefikFile,omitempty"`
-	// Traefik is Traefik on Kubernetes.
+	// Traefik is Traefik on Kubernetes, by its own custom resources.
 	Traefik *TraefikSpec `json:"traefik,omitempty"`
+	// GatewayAPI is routes of Gateway API, of Traefik or of another gateway.
+	GatewayAPI *GatewayAPISpec `json:"gatewayAPI,omitempty"`
 }
 
 // gateway is what a kind of gateway knows about its part of a document. Each kind has a file with its type and these
@@ -39,6 +42,8 @@ func (t *TrafficSpec) gateway() gateway {
 		return t.TraefikFile
 	case t.Traefik != nil:
 		return t.Traefik
+	case t.GatewayAPI != nil:
+		return t.GatewayAPI
 	}
 	return nil
 }
@@ -93,6 +98,51 @@ func (c *checker) verify(at place, v *VerifySpec) {
 	if v.BasicAuth != nil && len(v.API) == 0 {
 		c.fail(at.in("basicAuth").atKey(), "there is no api to sign in to")
 	}
+}
+
+// confineVerify refuses what no object may have the daemon ask or read.
+func (c *checker) confineVerify(at place, verify *VerifySpec, l Loader) {
+	v := or(verify, VerifySpec{})
+	if v.BasicAuth != nil {
+		c.fail(at.in("basicAuth").atKey(), "belongs to documents in files: passwordFile is a file of the daemon's")
+	}
+	for _, api := range v.API {
+		c.calls(at.in("api"), api, l)
+	}
+}
+
+// deployed checks what an arm on Kubernetes consists of: a Deployment behind a Service.
+func (c *checker) deployed(arm string, a *ArmSpec, namespace Namespace) {
+	at := c.spec(arm)
+	if len(a.Servers) > 0 {
+		c.fail(at.in("servers").atKey(), "belongs to traefikFile; on Kubernetes name a deployment and a service")
+	}
+	if a.Deployment == "" {
+		c.fail(at.in("deployment"), "is missing: expected the name of a Deployment")
+	}
+	if a.Service == nil {
+		c.fail(at.in("service"), "is missing: expected a map with name and port")
+	}
+	for _, field := range ofServers[2:] {
+		if p := at.in(field); !p.gone && field == "healthCheck" {
+			c.fail(p.atKey(), "belongs to traefikFile: on Kubernetes readiness probes say whether a pod can take requests")
+		} else if !p.gone {
+			c.fail(p.atKey(), "is said of the service: service: {name: …, port: …, %s: …}", field)
+		}
+	}
+	if a.Namespace != "" && a.Namespace != Namespace(cmp.Or(string(namespace), defaultNamespace)) {
+		c.fail(at.in("namespace"), "%s is not the route's namespace: Serin's objects of a rollout and the Services that they lead to are in one. A route can stand in the Services' namespace, whatever namespace the gateway is in", a.Namespace)
+	}
+}
+
+// arms are the claims of a rollout to its Deployments.
+func (p *parsed) arms(namespace string) (out []claim) {
+	for _, arm := range []ArmSpec{p.rollout.Spec.Stable, p.rollout.Spec.Canary} {
+		if arm.Deployment != "" {
+			out = append(out, claim{claimArm, cmp.Or(string(arm.Namespace), namespace) + "/" + string(arm.Deployment)})
+		}
+	}
+	return out
 }
 
 // rule checks a route's rule with the gateway's own parser.

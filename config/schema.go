@@ -320,6 +320,8 @@ func (d document) violation(s schema, v *jsonschema.ValidationError) Errors {
 //
 //nolint:gosec // a weight is no credential
 var elsewhere = map[string]string{
+	"httpRoute":      "Gateway API is a gateway of its own: traffic: {gatewayAPI: {httpRoute: shop}}",
+	"grpcRoute":      "Gateway API is a gateway of its own: traffic: {gatewayAPI: {grpcRoute: shop}}",
 	"setWeight":      "Argo Rollouts' weights are gray: {weights: [20%]} here",
 	"pause":          "gate: {} asks a person, wait: {for: 10m} lets time pass",
 	"setHeaderRoute": "users are picked by ab: {cohort: {header: {name: X-Group, value: beta}}, split: 50%}",

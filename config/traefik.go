@@ -65,26 +65,8 @@ func (t *TraefikSpec) check(c *checker, s *RolloutSpec, l Loader) {
 
 // service checks an arm that is a Deployment behind a Service.
 func (c *checker) service(arm string, a *ArmSpec, t *TraefikSpec) {
+	c.deployed(arm, a, t.Namespace)
 	at := c.spec(arm)
-	if len(a.Servers) > 0 {
-		c.fail(at.in("servers").atKey(), "belongs to traefikFile; on Kubernetes name a deployment and a service")
-	}
-	if a.Deployment == "" {
-		c.fail(at.in("deployment"), "is missing: expected the name of a Deployment")
-	}
-	if a.Service == nil {
-		c.fail(at.in("service"), "is missing: expected a map with name and port")
-	}
-	for _, field := range ofServers[2:] {
-		if p := at.in(field); !p.gone && field == "healthCheck" {
-			c.fail(p.atKey(), "belongs to traefikFile: on Kubernetes readiness probes say whether a pod can take requests")
-		} else if !p.gone {
-			c.fail(p.atKey(), "is said of the service: service: {name: …, port: …, %s: …}", field)
-		}
-	}
-	if a.Namespace != "" && a.Namespace != Namespace(cmp.Or(string(t.Namespace), defaultNamespace)) {
-		c.fail(at.in("namespace"), "%s is not the route's namespace: Traefik's objects of a rollout and the Services that they lead to are in one. An IngressRoute can stand in the Services' namespace, whatever namespace Traefik is in", a.Namespace)
-	}
 	if t.Route == nil && a.Service != nil && a.balancing() != (traffic.Balancing{}) {
 		c.fail(at.in("service"), "how the Service is talked to is said in the IngressRoute that is adopted, in its reference to stable's Service: both arms get it")
 	}
@@ -109,13 +91,7 @@ func (t *TraefikSpec) confine(c *checker, l Loader) {
 	}
 	at := c.spec("traffic", "traefik")
 	c.reaches(at, t.Namespace, l)
-	v := or(t.Verify, VerifySpec{})
-	if v.BasicAuth != nil {
-		c.fail(at.in("verify", "basicAuth").atKey(), "belongs to documents in files: passwordFile is a file of the daemon's")
-	}
-	for _, api := range v.API {
-		c.calls(at.in("verify", "api"), api, l)
-	}
+	c.confineVerify(at.in("verify"), t.Verify, l)
 }
 
 func (t *TraefikSpec) fill(m *planner) {
@@ -144,11 +120,7 @@ func (t *TraefikSpec) claims(p *parsed) (out []claim) {
 	for _, s := range clusterSuffixes {
 		out = append(out, claim{claimObject, namespace + "/" + string(p.rollout.Metadata.Name) + s})
 	}
-	for _, arm := range []ArmSpec{p.rollout.Spec.Stable, p.rollout.Spec.Canary} {
-		if arm.Deployment != "" {
-			out = append(out, claim{claimArm, cmp.Or(string(arm.Namespace), namespace) + "/" + string(arm.Deployment)})
-		}
-	}
+	out = append(out, p.arms(namespace)...)
 	if t.Route == nil {
 		return out
 	}

@@ -13,6 +13,8 @@ import (
 	"github.com/serindev/serin/config"
 	"github.com/serindev/serin/engine"
 	"github.com/serindev/serin/record"
+	"github.com/serindev/serin/traffic/gatewayapi"
+	"github.com/serindev/serin/traffic/kubeobjects"
 	"github.com/serindev/serin/traffic/traefikapi"
 	"github.com/serindev/serin/traffic/traefikcrd"
 	"github.com/serindev/serin/workload/kube"
@@ -25,15 +27,34 @@ const (
 	clusterBurst = 200
 )
 
-// cluster is the Kubernetes cluster of the rollouts: their Deployments, and Traefik's custom resources.
+// cluster is the Kubernetes cluster of the rollouts: their Deployments, and the routes to them.
 type cluster struct {
 	*kube.Cluster // implements [engine.Workloads], but for Watch
 	traefik       *traefikcrd.Clients
+	gateway       *gatewayapi.Clients
 
-	mu      sync.Mutex                    // guards what follows
-	routers map[string]*traefikcrd.Router // by rollout
-	places  map[traefikcrd.Place]bool     // that they look at
-	watch   func(traefikcrd.Place)        // starts to watch one; nil before Run
+	mu      sync.Mutex             // guards what follows
+	routers map[string]routeWriter // by rollout
+	places  map[watchedPlace]bool  // that they look at
+	watch   func(watchedPlace)     // starts to watch one; nil before Run
+}
+
+// routeWriter is a router whose routes are objects in the cluster.
+type routeWriter interface {
+	engine.Router
+	Places() []kubeobjects.Place
+	Concerns(c kubeobjects.Change) bool
+}
+
+// routeWatcher is the clients of one kind of routes.
+type routeWatcher interface {
+	Watch(ctx context.Context, p kubeobjects.Place, changed func(kubeobjects.Change)) error
+}
+
+// watchedPlace is where the objects of one kind of routes are.
+type watchedPlace struct {
+	by routeWatcher
+	kubeobjects.Place
 }
 
 // newCluster connects to the configured cluster, or to the one that this process runs in; it is nil without either.
@@ -50,7 +71,11 @@ func newCluster(o Options) (*cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &cluster{Cluster: workloads, traefik: traefik, routers: map[string]*traefikcrd.Router{}, places: map[traefikcrd.Place]bool{}}, nil
+	gateway, err := gatewayapi.Connect(c)
+	if err != nil {
+		return nil, err
+	}
+	return &cluster{Cluster: workloads, traefik: traefik, gateway: gateway, routers: map[string]routeWriter{}, places: map[watchedPlace]bool{}}, nil
 }
 
 // clusterConfig is how the daemon's parts speak to the API server, each with its own limit; it is nil without a cluster.
@@ -103,28 +128,19 @@ func (c *cluster) router(rollout string, g *record.Gateway) (engine.Router, erro
 	if c == nil {
 		return nil, errNoCluster
 	}
-	k, name := g.Cluster, rollout
+	name := rollout
 	if object, ok := config.ParseObjectID(name); ok {
-		name = object.Name // Traefik's objects are named as the rollout's own is, in its namespace
+		name = object.Name // the objects are named as the rollout's own is, in its namespace
 	}
-	out := traefikcrd.Config{
-		Rollout: name, Namespace: k.Namespace, Route: k.Route, IngressRoute: k.IngressRoute, Adopt: k.Adopt, Stable: k.Stable, Canary: k.Canary,
-		StableBalancing: k.StableBalancing, CanaryBalancing: k.CanaryBalancing,
-	}
-	for _, r := range g.Replicas {
-		out.Verify.APIs = append(out.Verify.APIs, r.URL)
-		if r.PasswordFile != "" {
-			out.Verify.User, out.Verify.Password = r.User, traefikapi.SecretFile(r.PasswordFile)
-		}
-	}
-	r, err := c.traefik.Router(out)
+	r, by, err := c.routeWriter(name, g)
 	if err != nil {
 		return nil, err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.routers[rollout] = r
-	for _, p := range r.Places() {
+	for _, place := range r.Places() {
+		p := watchedPlace{by, place}
 		if !c.places[p] {
 			c.places[p] = true
 			if c.watch != nil {
@@ -135,15 +151,37 @@ func (c *cluster) router(rollout string, g *record.Gateway) (engine.Router, erro
 	return r, nil
 }
 
+func (c *cluster) routeWriter(name string, g *record.Gateway) (routeWriter, routeWatcher, error) {
+	var verify kubeobjects.Verify
+	for _, r := range g.Replicas {
+		verify.APIs = append(verify.APIs, r.URL)
+		if r.PasswordFile != "" {
+			verify.User, verify.Password = r.User, traefikapi.SecretFile(r.PasswordFile)
+		}
+	}
+	if k := g.Routes; k != nil {
+		r, err := c.gateway.Router(gatewayapi.Config{
+			Rollout: name, Namespace: k.Namespace, GatewayRoutes: k.GatewayRoutes, Stable: k.Stable, Canary: k.Canary, Verify: verify,
+		})
+		return r, c.gateway, err
+	}
+	k := g.Cluster
+	r, err := c.traefik.Router(traefikcrd.Config{
+		Rollout: name, Namespace: k.Namespace, Route: k.Route, IngressRoute: k.IngressRoute, Adopt: k.Adopt, Stable: k.Stable, Canary: k.Canary,
+		StableBalancing: k.StableBalancing, CanaryBalancing: k.CanaryBalancing, Verify: verify,
+	})
+	return r, c.traefik, err
+}
+
 // watchRoutes keeps the routers' view of the cluster up to date, and calls changed with each rollout whose traffic has
 // changed there, until ctx ends.
 func (c *cluster) watchRoutes(ctx context.Context, changed func(rollout string)) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { <-ctx.Done(); return nil })
 	c.mu.Lock()
-	c.watch = func(p traefikcrd.Place) {
+	c.watch = func(p watchedPlace) {
 		group.Go(func() error {
-			return c.traefik.Watch(ctx, p, func(change traefikcrd.Change) {
+			return p.by.Watch(ctx, p.Place, func(change kubeobjects.Change) {
 				for _, rollout := range c.concerned(change) {
 					changed(rollout)
 				}
@@ -161,7 +199,7 @@ func (c *cluster) watchRoutes(ctx context.Context, changed func(rollout string))
 	return group.Wait()
 }
 
-func (c *cluster) concerned(change traefikcrd.Change) (rollouts []string) {
+func (c *cluster) concerned(change kubeobjects.Change) (rollouts []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for rollout, r := range c.routers {

@@ -37,7 +37,7 @@ func (r router) Watched() bool { return false }
 // routers makes routers from the gateway part of plans. c is nil without Kubernetes.
 func routers(c *cluster) func(name string, g record.Gateway) (engine.Router, error) {
 	return func(name string, g record.Gateway) (engine.Router, error) {
-		if g.Cluster != nil {
+		if g.Cluster != nil || g.Routes != nil {
 			return c.router(name, &g)
 		}
 		return newFileRouter(name, &g)

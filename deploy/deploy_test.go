@@ -360,6 +360,7 @@ func TestTheChartsRightsAreEnoughAndNoMore(t *testing.T) {
 	for _, verb := range []string{"get", "list", "watch", "create", "patch", "delete"} {
 		require.True(t, can(t, who, pro, "traefik.io", "traefikservices", verb), verb)
 	}
+	require.False(t, can(t, who, pro, "gateway.networking.k8s.io", "httproutes", "patch"), "unless gatewayAPI is enabled")
 	for _, forbidden := range [][2]string{{"", "secrets"}, {"", "configmaps"}, {"rbac.authorization.k8s.io", "roles"}, {"", "nodes"}, {"", "serviceaccounts"}} {
 		for _, namespace := range []string{home, pro, ""} {
 			require.False(t, can(t, who, namespace, forbidden[0], forbidden[1], "get"), forbidden)
@@ -372,6 +373,21 @@ func TestTheChartsRightsAreEnoughAndNoMore(t *testing.T) {
 	require.False(t, can(t, who, home, "apps", "deployments", "patch"), "not even in its own namespace, if it has no rollouts")
 	_, err = kubernetes.NewForConfigOrDie(who).CoreV1().Secrets(pro).List(t.Context(), metav1.ListOptions{})
 	require.ErrorContains(t, err, "forbidden")
+}
+
+func TestTheChartsRightsForGatewayAPIAreThoseForRoutes(t *testing.T) {
+	t.Parallel()
+	c := testcluster.Shared(t)
+	home, pro := c.Namespace(t), c.Namespace(t)
+	apply(t, c, objects(t, mustRender(t, home, "namespaces: ["+pro+"]\ngatewayAPI: {enabled: true}")))
+	who := account(c, t, home)
+	for _, resource := range []string{"httproutes", "grpcroutes"} {
+		for _, verb := range []string{"get", "list", "watch", "create", "patch", "delete"} {
+			require.True(t, can(t, who, pro, "gateway.networking.k8s.io", resource, verb), "%s %s", verb, resource)
+		}
+	}
+	require.False(t, can(t, who, pro, "gateway.networking.k8s.io", "gateways", "get"))
+	require.False(t, can(t, who, home, "gateway.networking.k8s.io", "httproutes", "get"))
 }
 
 func TestPrometheusIsShownATokenAndTheCertificate(t *testing.T) {

@@ -15,7 +15,8 @@ type Plan struct {
 	Gateway  Gateway                        `json:"gateway"`
 }
 
-// Gateway is what routes the traffic: one file of Traefik's file provider, or Traefik on Kubernetes.
+// Gateway is what routes the traffic: one file of Traefik's file provider, Traefik on Kubernetes, or
+// Gateway API.
 type Gateway struct {
 	Route traffic.Route `json:"route,omitzero"`
 	// File that Serin owns; absolute.
@@ -24,6 +25,8 @@ type Gateway struct {
 	Sets []ServerSet `json:"sets,omitempty"`
 	// Cluster is nil for a file.
 	Cluster *ClusterGateway `json:"cluster,omitempty"`
+	// Routes of Gateway API; nil for Traefik's own.
+	Routes *RoutesGateway `json:"routes,omitempty"`
 	// Replicas are the APIs that are asked what is served.
 	Replicas []Replica `json:"replicas,omitempty"`
 }
@@ -47,6 +50,14 @@ type ClusterGateway struct {
 	// How the Services of an owned route are talked to.
 	StableBalancing traffic.Balancing `json:"stableBalancing,omitzero"`
 	CanaryBalancing traffic.Balancing `json:"canaryBalancing,omitzero"`
+}
+
+// RoutesGateway is routes of Gateway API.
+type RoutesGateway struct {
+	Namespace string `json:"namespace"`
+	traffic.GatewayRoutes
+	Stable traffic.Backend `json:"stable"`
+	Canary traffic.Backend `json:"canary"`
 }
 
 // ServerSet is a set of servers, whatever its role.

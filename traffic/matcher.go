@@ -206,7 +206,7 @@ func (m Matcher) text() string {
 	case m.Header != nil:
 		return call("Header", m.Header.Name, m.Header.Value)
 	case m.Cookie != nil:
-		return call("HeaderRegexp", "Cookie", `(^|; *)`+regexp.QuoteMeta(m.Cookie.Name)+"="+regexp.QuoteMeta(m.Cookie.Value)+`(;|$)`)
+		return call("HeaderRegexp", "Cookie", m.Cookie.pattern())
 	case m.Query != nil:
 		return call("Query", m.Query.Name, m.Query.Value)
 	case m.ClientIP != "":

@@ -9,6 +9,7 @@ package kubeobjects
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -40,9 +41,7 @@ type Store struct {
 // asked yet.
 func NewStore(rollout, namespace string, k kubernetes.Interface, kinds map[KindName]Kind, n *Knowledge) *Store {
 	s := &Store{rollout: rollout, namespace: namespace, kubernetes: k, knowledge: n, kinds: map[KindName]Kind{Services: servicesOf(namespace, k)}}
-	for name, kind := range kinds {
-		s.kinds[name] = kind
-	}
+	maps.Copy(s.kinds, kinds)
 	return s
 }
 

@@ -3,6 +3,7 @@ package kubeobjects
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 
@@ -37,9 +38,7 @@ func (n *Knowledge) Watch(ctx context.Context, k kubernetes.Interface, p Place, 
 	defer cancel()
 	all := coreFeeds(k, p)
 	if p.Service == "" {
-		for kind, f := range feeds {
-			all[kind] = f
-		}
+		maps.Copy(all, feeds)
 	}
 	for kind, f := range all {
 		err := f.informer.SetTransform(slim)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -73,17 +74,11 @@ const traefikDefinitions = "docs/content/reference/dynamic-configuration/kuberne
 
 // installTraefik applies Traefik's custom resource definitions and waits until they are served.
 func (c *Cluster) installTraefik(ctx context.Context) error {
-	root, err := testbed.Root()
+	dir, err := module(ctx, "github.com/traefik/traefik/v3")
 	if err != nil {
 		return err
 	}
-	list := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/traefik/traefik/v3")
-	list.Dir = root
-	dir, err := list.Output()
-	if err != nil {
-		return fmt.Errorf("find Traefik's module: %w", err)
-	}
-	f, err := os.Open(filepath.Join(strings.TrimSpace(string(dir)), traefikDefinitions)) //nolint:gosec // in the module cache
+	f, err := os.Open(filepath.Join(dir, traefikDefinitions)) //nolint:gosec // in the module cache
 	if err != nil {
 		return err
 	}
@@ -104,6 +99,21 @@ func (c *Cluster) installTraefik(ctx context.Context) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// module is the folder of a module that Serin requires.
+func module(ctx context.Context, path string) (string, error) {
+	root, err := testbed.Root()
+	if err != nil {
+		return "", err
+	}
+	list := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", path) //nolint:gosec // a path of the callers in this package
+	list.Dir = root
+	dir, err := list.Output()
+	if err != nil {
+		return "", fmt.Errorf("find the module %s: %w", path, err)
+	}
+	return strings.TrimSpace(string(dir)), nil
 }
 
 func served(d discovery.DiscoveryInterface) error {
@@ -131,6 +141,42 @@ func (c *Cluster) Traefik(tb testing.TB, t testbed.TraefikConfig) *testbed.Traef
 		"--providers.kubernetescrd=true", "--providers.kubernetescrd.endpoint="+c.relayed,
 		"--providers.kubernetescrd.token="+c.Config.BearerToken, "--providers.kubernetescrd.certauthfilepath="+filepath.Join(c.dir, "ca.crt"))
 	return testbed.NewTraefik(tb, t)
+}
+
+// GatewayAPI installs the definitions of Gateway API's standard channel, and waits until they are served.
+func (c *Cluster) GatewayAPI(tb testing.TB) {
+	tb.Helper()
+	dir, err := module(tb.Context(), "sigs.k8s.io/gateway-api")
+	require.NoError(tb, err)
+	for _, kind := range []string{"gatewayclasses", "gateways", "httproutes", "grpcroutes", "referencegrants", "backendtlspolicies"} {
+		c.Definitions(tb, filepath.Join(dir, "config/crd/standard/gateway.networking.k8s.io_"+kind+".yaml"))
+	}
+}
+
+// Gateway starts a Traefik that is the controller of a GatewayClass of a namespace's own, and makes a Gateway "edge" there
+// with a listener for each of its entry points.
+func (c *Cluster) Gateway(tb testing.TB, ns string, t testbed.TraefikConfig) *testbed.Traefik {
+	tb.Helper()
+	t.Args = append(t.Args,
+		"--providers.kubernetesgateway=true", "--providers.kubernetesgateway.endpoint="+c.relayed, "--providers.kubernetesgateway.namespaces="+ns,
+		"--providers.kubernetesgateway.labelselector=test="+ns,
+		"--providers.kubernetesgateway.token="+c.Config.BearerToken, "--providers.kubernetesgateway.certauthfilepath="+filepath.Join(c.dir, "ca.crt"))
+	traefik := testbed.NewTraefik(tb, t)
+	names := t.EntryPoints
+	if len(names) == 0 {
+		names = []string{"web"}
+	}
+	var listeners []string
+	for _, name := range names {
+		_, port, err := net.SplitHostPort(traefik.Addr(name))
+		require.NoError(tb, err)
+		listeners = append(listeners, fmt.Sprintf("{name: %s, port: %s, protocol: HTTP}", name, port))
+	}
+	c.Apply(tb, ns, fmt.Sprintf(`{apiVersion: gateway.networking.k8s.io/v1, kind: GatewayClass, metadata: {name: %[1]s, labels: {test: %[1]s}}, spec: {controllerName: traefik.io/gateway-controller}}
+---
+{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {name: edge}, spec: {gatewayClassName: %[1]s, listeners: [%[2]s]}}`,
+		ns, strings.Join(listeners, ", ")))
+	return traefik
 }
 
 // Definitions applies a file of CustomResourceDefinitions and waits until they are served. They stay: the cluster is shared,

@@ -1,0 +1,217 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/serindev/serin/record"
+	"github.com/serindev/serin/traffic"
+)
+
+// GatewayAPISpec is routes of Gateway API: Serin's own (route), or those that are already there (httpRoute, grpcRoute).
+type GatewayAPISpec struct {
+	// Namespace of the routes and the Services.
+	Namespace Namespace `json:"namespace,omitempty"`
+	// Route is an HTTPRoute that is made and owned by Serin.
+	Route *GatewayRouteSpec `json:"route,omitempty"`
+	// HTTPRoute names one that is already there, or several: Serin sets the weights of the rules that lead to stable's
+	// Service, and changes nothing else.
+	HTTPRoute Texts `json:"httpRoute,omitempty"`
+	// GRPCRoute is the same for GRPCRoutes.
+	GRPCRoute Texts `json:"grpcRoute,omitempty"`
+	// Verify is how Serin makes sure that Traefik serves what was written; with another gateway, and without it, the
+	// routes' conditions say so.
+	Verify *VerifySpec `json:"verify,omitempty"`
+}
+
+// GatewayRouteSpec is an HTTPRoute without its backends.
+type GatewayRouteSpec struct {
+	// ParentRefs are the Gateways that the route belongs to.
+	ParentRefs []ParentRefSpec `json:"parentRefs" jsonschema:"minItems=1"`
+	// Hostnames of the requests; without any, all of the Gateway's.
+	Hostnames []string `json:"hostnames,omitempty" jsonschema:"minItems=1"`
+	// Matches of the requests by their path; without any, all requests.
+	Matches []RouteMatchSpec `json:"matches,omitempty" jsonschema:"minItems=1"`
+}
+
+// ParentRefSpec is a Gateway.
+type ParentRefSpec struct {
+	// Name of the Gateway.
+	Name ObjectName `json:"name"`
+	// Namespace of the Gateway; the route's by default.
+	Namespace Namespace `json:"namespace,omitempty"`
+	// SectionName is the name of one listener; all of them by default.
+	SectionName ObjectName `json:"sectionName,omitempty"`
+	// Port of the listeners; all of them by default.
+	Port int `json:"port,omitempty" jsonschema:"minimum=1,maximum=65535"`
+}
+
+// RouteMatchSpec matches requests.
+type RouteMatchSpec struct {
+	// Path of the request.
+	Path RoutePathSpec `json:"path"`
+}
+
+// RoutePathSpec matches the path of a request.
+type RoutePathSpec struct {
+	// Type is PathPrefix by default.
+	Type string `json:"type,omitempty" jsonschema:"enum=Exact,enum=PathPrefix,enum=RegularExpression"`
+	// Value of the path.
+	Value string `json:"value" jsonschema:"minLength=1"`
+}
+
+// What Gateway API takes for a host, and names of routes as Kubernetes takes them.
+var (
+	hostForm      = regexp.MustCompile(`^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
+	routeNameForm = regexp.MustCompile(`^[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?$`)
+)
+
+// routes converts the routes for the gateway's package.
+func (g *GatewayAPISpec) routes() traffic.GatewayRoutes {
+	out := traffic.GatewayRoutes{HTTP: g.HTTPRoute, GRPC: g.GRPCRoute}
+	if g.Route == nil {
+		return out
+	}
+	out.Own = &traffic.GatewayRoute{Hostnames: g.Route.Hostnames}
+	for _, p := range g.Route.ParentRefs {
+		out.Own.Parents = append(out.Own.Parents, traffic.GatewayParent{
+			Name: string(p.Name), Namespace: string(p.Namespace), Section: string(p.SectionName), Port: p.Port,
+		})
+	}
+	for _, m := range g.Route.Matches {
+		out.Own.Paths = append(out.Own.Paths, traffic.GatewayPath{Type: cmp.Or(m.Path.Type, "PathPrefix"), Value: m.Path.Value})
+	}
+	return out
+}
+
+func (g *GatewayAPISpec) check(c *checker, s *RolloutSpec, _ Loader) {
+	at := c.spec("traffic", "gatewayAPI")
+	before := len(c.errs)
+	if g.Route != nil {
+		for i, m := range g.Route.Matches {
+			p := at.in("route", "matches", i, "path", "value")
+			if _, err := regexp.Compile(m.Path.Value); m.Path.Type == "RegularExpression" && err != nil {
+				c.fail(p, "%s", err)
+			} else if m.Path.Type != "RegularExpression" && !strings.HasPrefix(m.Path.Value, "/") {
+				c.fail(p, "a path begins with /")
+			}
+		}
+		for i, h := range g.Route.Hostnames {
+			if !hostForm.MatchString(h) {
+				c.fail(at.in("route", "hostnames", i), "expected a host such as shop.example.com or *.example.com, got %s", quote(h))
+			}
+		}
+	}
+	for field, names := range map[string]Texts{"httpRoute": g.HTTPRoute, "grpcRoute": g.GRPCRoute} {
+		for i, name := range names {
+			if !routeNameForm.MatchString(name) {
+				p := at.in(field)
+				if p.node != nil && p.node.what == isList {
+					p = p.in(i)
+				}
+				c.fail(p, "%s is not the name of a route", quote(name))
+			}
+		}
+	}
+	routes := g.routes()
+	if err := routes.Validate(); err != nil && len(c.errs) == before {
+		c.fail(at, "%s", strings.ReplaceAll(err.Error(), "\n", "; "))
+	}
+	c.verify(at.in("verify"), g.Verify)
+	for _, arm := range []struct {
+		name string
+		spec *ArmSpec
+	}{{"stable", &s.Stable}, {"canary", &s.Canary}} {
+		c.deployed(arm.name, arm.spec, g.Namespace)
+		a := arm.spec
+		if a.Service == nil {
+			continue
+		}
+		if _, err := strconv.Atoi(string(a.Service.Port)); err != nil {
+			c.fail(c.spec(arm.name, "service", "port"), "expected the number of the port: Gateway API knows no other")
+		}
+		if a.balancing() != (traffic.Balancing{}) {
+			c.fail(c.spec(arm.name, "service"), "how the Service is talked to is said by its appProtocol and by a BackendTLSPolicy, with Gateway API")
+		}
+	}
+	if s.Guards != nil {
+		c.fail(c.spec("guards").atKey(), "Gateway API has none: put filters of your gateway's into the route (with Traefik, middlewares as ExtensionRef). Both arms get them")
+	}
+	for i := range s.Steps {
+		g.cohort(c, i, s.Steps[i].AB)
+	}
+}
+
+// cohort refuses what Gateway API has no words for.
+func (g *GatewayAPISpec) cohort(c *checker, step int, ab *ABSpec) {
+	if ab == nil {
+		return
+	}
+	at := c.spec("steps", step, "ab")
+	if ab.Sticky {
+		c.fail(at.in("sticky"), "Gateway API's standard channel has no word for it: traffic.traefik does, with routes of Traefik's own")
+	}
+	m := ab.Cohort.toTraffic()
+	if len(m.Problems()) > 0 {
+		return // reported at its field
+	}
+	if _, err := m.Alternatives(len(g.GRPCRoute) > 0); err != nil {
+		c.fail(at.in("cohort"), "%s", err)
+	}
+}
+
+func (g *GatewayAPISpec) confine(c *checker, l Loader) {
+	if g.Namespace == "" {
+		g.Namespace = Namespace(c.src.object.Namespace)
+	}
+	at := c.spec("traffic", "gatewayAPI")
+	c.reaches(at, g.Namespace, l)
+	c.confineVerify(at.in("verify"), g.Verify, l)
+}
+
+func (g *GatewayAPISpec) fill(m *planner) {
+	d := &m.plan.Rollout
+	m.plan.Gateway.Routes = &record.RoutesGateway{
+		Namespace: m.namespace(""), GatewayRoutes: g.routes(), Stable: d.Stable, Canary: d.Canary,
+	}
+}
+
+func (g *GatewayAPISpec) confirmed() *VerifySpec { return g.Verify }
+
+func (g *GatewayAPISpec) cluster() (namespace string, ok bool) {
+	return cmp.Or(string(g.Namespace), defaultNamespace), true
+}
+
+func (g *GatewayAPISpec) claims(p *parsed) []claim {
+	namespace, _ := g.cluster()
+	name := string(p.rollout.Metadata.Name)
+	out := []claim{{claimObject, namespace + "/" + name}, {claimObject, namespace + "/" + name + "-ab"}}
+	out = append(out, p.arms(namespace)...)
+	for _, route := range append(append(Texts{}, g.HTTPRoute...), g.GRPCRoute...) {
+		if s := p.rollout.Spec.Stable.Service; s != nil {
+			out = append(out, claim{claimRule, fmt.Sprintf("%s/%s to Service %s:%s", namespace, route, s.Name, s.Port)})
+		}
+	}
+	if g.Route == nil {
+		return out
+	}
+	for _, parent := range g.Route.ParentRefs {
+		gateway := cmp.Or(string(parent.Namespace), namespace) + "/" + string(parent.Name)
+		for _, match := range g.routes().Own.PathsOrAll() {
+			for _, host := range hostsOrAll(g.Route.Hostnames) {
+				out = append(out, claim{claimHost, fmt.Sprintf("host %s, path %s %s at Gateway %s", strings.ToLower(host), match.Type, match.Value, gateway)})
+			}
+		}
+	}
+	return out
+}
+
+func hostsOrAll(hosts []string) []string {
+	if len(hosts) == 0 {
+		return []string{"*"}
+	}
+	return hosts
+}

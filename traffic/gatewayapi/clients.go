@@ -1,0 +1,73 @@
+package gatewayapi
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"github.com/serindev/serin/traffic/kubeobjects"
+)
+
+// Clients talk to one cluster, for the routers of all rollouts there: they share a limit of requests a second, and what
+// watches have reported.
+type Clients struct {
+	kubernetes kubernetes.Interface
+	dynamic    dynamic.Interface
+	knowledge  *kubeobjects.Knowledge
+}
+
+// Connect makes clients for the cluster that c leads to; nothing is asked yet.
+func Connect(c *rest.Config) (*Clients, error) {
+	k, err := kubernetes.NewForConfig(c)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the cluster: %w", err)
+	}
+	d, err := dynamic.NewForConfig(c)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the cluster: %w", err)
+	}
+	return &Clients{kubernetes: k, dynamic: d, knowledge: kubeobjects.NewKnowledge()}, nil
+}
+
+// Router is [New] with these clients, and with what their watches report.
+func (c *Clients) Router(config Config) (*Router, error) {
+	return newRouter(config, c.kubernetes, c.dynamic, c.knowledge)
+}
+
+// Watch is [kubeobjects.Knowledge.Watch] with the kinds of Gateway API, for the routers of these clients. A kind that the
+// cluster does not have costs a request now and then.
+func (c *Clients) Watch(ctx context.Context, p kubeobjects.Place, changed func(kubeobjects.Change)) error {
+	feeds := map[kubeobjects.KindName]*kubeobjects.Feed{}
+	for kind, resource := range resources {
+		feeds[kind] = kubeobjects.FeedOf(&unstructured.Unstructured{}, c.dynamic.Resource(resource).Namespace(p.Namespace))
+	}
+	return c.knowledge.Watch(ctx, c.kubernetes, p, feeds, changed)
+}
+
+// Places returns where the objects are that a router looks at.
+func (r *Router) Places() []kubeobjects.Place { return r.objects.Places(&r.config.Verify) }
+
+// Watched reports whether there are watches on everything in the cluster that the rollout's traffic depends on.
+func (r *Router) Watched() bool { return r.objects.Watched(r.Places()) }
+
+// Concerns reports whether a change affects something that the rollout's traffic depends on.
+func (r *Router) Concerns(c kubeobjects.Change) bool {
+	if c.Namespace != r.config.Namespace {
+		return r.objects.Behind(r.Places(), c)
+	}
+	if slices.Contains(r.config.ownKeys(), c.Object) {
+		return true
+	}
+	switch {
+	case c.Object.Kind == r.config.kind():
+		return slices.Contains(r.config.names(), c.Object.Name)
+	case c.Object.Kind == kubeobjects.Services:
+		return c.Object.Name == r.config.Stable.Service || c.Object.Name == r.config.Canary.Service
+	}
+	return false
+}

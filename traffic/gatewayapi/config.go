@@ -1,0 +1,118 @@
+package gatewayapi
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/serindev/serin/traffic"
+	"github.com/serindev/serin/traffic/kubeobjects"
+)
+
+// Config is what a [Router] has to know of its rollout.
+type Config struct {
+	// Rollout is the name from which all names in the cluster are made. It does not change in the rollout's life.
+	Rollout string
+	// Namespace of the routes and the Services.
+	Namespace string
+	traffic.GatewayRoutes
+	// Stable and Canary are the arms' Services, with the numbers of their ports. They play the same parts all the time.
+	Stable, Canary traffic.Backend
+	// Verify names the APIs of a Traefik that serves the routes. Without any, the conditions of the routes alone say what
+	// is in force.
+	Verify kubeobjects.Verify
+}
+
+// maxName leaves room in 63 characters for the suffixes.
+const maxName = 50
+
+// Validate says all that is wrong with c, in one error; nil: [New] takes it.
+func (c *Config) Validate() error {
+	errs := []error{
+		kubeobjects.Label("rollout", c.Rollout, maxName), kubeobjects.Label("namespace", c.Namespace, validation.DNS1123LabelMaxLength),
+		kubeobjects.CheckArm("stable", c.Stable), kubeobjects.CheckArm("canary", c.Canary), c.Verify.Validate(), c.GatewayRoutes.Validate(),
+	}
+	for what, b := range map[string]traffic.Backend{"stable": c.Stable, "canary": c.Canary} {
+		if _, err := strconv.Atoi(b.Port); err != nil {
+			errs = append(errs, fmt.Errorf("%s's port %q is not a number: Gateway API names ports by number", what, b.Port))
+		}
+	}
+	if c.Stable.Service == c.Canary.Service {
+		errs = append(errs, fmt.Errorf("stable and canary are the same Service %q", c.Stable.Service))
+	}
+	for _, name := range c.Adopted() {
+		errs = append(errs, kubeobjects.ObjectName("route", name))
+		if i := slices.Index(c.Adopted(), name); name == c.Rollout+kubeobjects.CohortSuffix || i >= 0 && name == c.cohortName(i) {
+			errs = append(errs, fmt.Errorf("route %q has the name of the cohort's", name))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// kind is that of the routes.
+func (c *Config) kind() kubeobjects.KindName {
+	if len(c.GRPC) > 0 {
+		return grpcRoutes
+	}
+	return httpRoutes
+}
+
+// names are those of the main routes.
+func (c *Config) names() []string {
+	if c.Own != nil {
+		return []string{c.Rollout}
+	}
+	return c.Adopted()
+}
+
+// cohortName is the name of the cohort's route alongside the main route of a number.
+func (c *Config) cohortName(i int) string {
+	if i == 0 {
+		return c.Rollout + kubeobjects.CohortSuffix
+	}
+	return fmt.Sprintf("%s%s-%d", c.Rollout, kubeobjects.CohortSuffix, i+1)
+}
+
+func (c *Config) mainKey(i int) kubeobjects.Key { return named(c.kind(), c.names()[i]) }
+
+func (c *Config) cohortKey(i int) kubeobjects.Key { return named(c.kind(), c.cohortName(i)) }
+
+// cohortServices are the Services of the cohort's arms.
+func (c *Config) cohortServices() []kubeobjects.Key {
+	return []kubeobjects.Key{
+		named(kubeobjects.Services, kubeobjects.CohortBackend(c.Stable).Service), named(kubeobjects.Services, kubeobjects.CohortBackend(c.Canary).Service),
+	}
+}
+
+// ownKeys are all objects of Serin's that a rollout may have, in the order in which they are written.
+func (c *Config) ownKeys() []kubeobjects.Key {
+	keys := c.cohortServices()
+	if c.Own != nil {
+		keys = append(keys, c.mainKey(0))
+	}
+	for i := range c.names() {
+		keys = append(keys, c.cohortKey(i))
+	}
+	return keys
+}
+
+func named(kind kubeobjects.KindName, name string) kubeobjects.Key {
+	return kubeobjects.Key{Kind: kind, Name: name}
+}
+
+// ServiceName is the value of the label "service" in Traefik's metrics for the requests that its Gateway provider sends to
+// a Service.
+func ServiceName(kind kubeobjects.KindName, namespace string, b traffic.Backend) string {
+	parts := []string{namespace, b.Service, "http", b.Port}
+	if kind == grpcRoutes {
+		parts = []string{namespace, b.Service, b.Port, "grpc"}
+	}
+	return normal(strings.Join(parts, "-")) + provider
+}
+
+// provider is what Traefik adds to a name that came from Gateway API.
+const provider = "@kubernetesgateway"

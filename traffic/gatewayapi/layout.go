@@ -1,0 +1,338 @@
+package gatewayapi
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/serindev/serin/share"
+	"github.com/serindev/serin/traffic"
+	"github.com/serindev/serin/traffic/kubeobjects"
+)
+
+// matcherAnnotation, on a cohort's route, is the matcher that the route was made of, as JSON.
+const matcherAnnotation = "serin.dev/cohort"
+
+// layout is what changes during a rollout. Every target has one, and one can be inferred from whatever is in the cluster;
+// rendering the inferred one shows what everything else should have been.
+type layout struct {
+	main   weights
+	cohort *cohort
+}
+
+// weights of a rule's backends. One with weight 0 is left out: a gateway may not resolve a Service without endpoints,
+// whatever its weight.
+type weights struct{ canary, stable int }
+
+type cohort struct {
+	weights
+	matcher traffic.Matcher
+	match   string                // its text
+	all     [][]traffic.Condition // and what it is to Gateway API
+}
+
+func (w weights) share() share.Share {
+	if w.canary+w.stable == 0 {
+		return 0
+	}
+	return share.Share(float64(w.canary) / float64(w.canary+w.stable))
+}
+
+// serves reports whether any request goes to the canary.
+func (l *layout) serves() bool { return l.main.canary > 0 || l.cohort != nil }
+
+var (
+	errSticky = errors.New("sticky: Gateway API's standard channel has no word for it; use routes of Traefik's own (traffic.traefik)")
+	errGuards = errors.New("guards: Gateway API has none: put filters of your gateway's into the route (Traefik's middlewares are ExtensionRefs); both arms get them")
+)
+
+// layoutOf checks a target.
+func (c *Config) layoutOf(t traffic.Target) (layout, error) {
+	var l layout
+	var errs []error
+	for what, pair := range map[string][2]traffic.Backend{"stable": {t.Stable, c.Stable}, "canary": {t.Canary, c.Canary}} {
+		if pair[0].Service != pair[1].Service || pair[0].Port != pair[1].Port || len(pair[0].Servers) > 0 {
+			errs = append(errs, fmt.Errorf("%s is %s:%s, not the rollout's %s:%s", what, pair[0].Service, pair[0].Port, pair[1].Service, pair[1].Port))
+		}
+	}
+	if len(t.Guards.Names()) > 0 {
+		errs = append(errs, errGuards)
+	}
+	var err error
+	l.main.canary, l.main.stable, err = traffic.Weights(t.Weight)
+	errs = append(errs, err)
+	if t.Cohort != nil {
+		if t.Cohort.Sticky != "" {
+			errs = append(errs, errSticky)
+		}
+		l.cohort, err = c.cohort(t.Cohort.Match)
+		errs = append(errs, err)
+		if err == nil {
+			l.cohort.canary, l.cohort.stable, err = traffic.Weights(t.Cohort.Split)
+			errs = append(errs, err)
+		}
+	}
+	return l, errors.Join(errs...)
+}
+
+func (c *Config) cohort(m traffic.Matcher) (*cohort, error) {
+	all, err := m.Alternatives(c.kind() == grpcRoutes)
+	if err != nil {
+		return nil, fmt.Errorf("matcher: %w", err)
+	}
+	match, err := m.Text()
+	return &cohort{matcher: m, match: match, all: all}, err
+}
+
+// ownSpec is the spec of the route that Serin owns, with the defaults that the API server would fill in.
+func (c *Config) ownSpec(w weights) map[string]any {
+	spec := map[string]any{}
+	var parents []any
+	for _, p := range c.Own.Parents {
+		parent := map[string]any{"group": group, "kind": "Gateway", "name": p.Name}
+		if p.Namespace != "" {
+			parent["namespace"] = p.Namespace
+		}
+		if p.Section != "" {
+			parent["sectionName"] = p.Section
+		}
+		if p.Port != 0 {
+			parent["port"] = p.Port
+		}
+		parents = append(parents, parent)
+	}
+	spec["parentRefs"] = parents
+	if len(c.Own.Hostnames) > 0 {
+		spec["hostnames"] = c.Own.Hostnames
+	}
+	var matches []any
+	for _, p := range c.Own.PathsOrAll() {
+		matches = append(matches, map[string]any{"path": map[string]any{"type": p.Type, "value": p.Value}})
+	}
+	spec["rules"] = []any{map[string]any{"matches": matches, "backendRefs": c.backendRefs(nil, w, c.Stable, c.Canary)}}
+	return kubeobjects.SpecMap(spec)
+}
+
+// backendRefs has a reference for each weight above 0. like is the reference to stable's Service as it is there; what it
+// says in addition to name, port and weight holds for both arms.
+func (c *Config) backendRefs(like map[string]any, w weights, stable, canary traffic.Backend) []any {
+	var out []any
+	for _, arm := range []struct {
+		backend traffic.Backend
+		weight  int
+	}{{stable, w.stable}, {canary, w.canary}} {
+		if arm.weight == 0 {
+			continue
+		}
+		ref := deepCopy(like)
+		ref["group"], ref["kind"], ref["name"], ref["port"], ref["weight"] = "", "Service", arm.backend.Service, number(arm.backend.Port), float64(arm.weight)
+		out = append(out, ref)
+	}
+	if len(out) == 1 {
+		out[0].(map[string]any)["weight"] = float64(1) //nolint:forcetypeassert // made here // what the API server fills in: alone it is all
+	}
+	return out
+}
+
+// number is a port as JSON has it.
+func number(port string) float64 {
+	n, err := strconv.Atoi(port)
+	if err != nil {
+		panic(fmt.Sprintf("port %q: %v", port, err)) // it was checked when the router was made
+	}
+	return float64(n)
+}
+
+// place is a rule of a main route that leads to the rollout's arms.
+type place struct {
+	rule    int
+	refs    []any // as they are
+	like    map[string]any
+	weights weights
+	others  []string // what it leads to in addition
+}
+
+// mainRoute is a main route as it is in the cluster.
+type mainRoute struct {
+	key    kubeobjects.Key
+	object *kubeobjects.Stored
+	spec   map[string]any
+	places []place
+}
+
+// placesOf finds the rules that lead to one of the arms.
+func (c *Config) placesOf(spec map[string]any) []place {
+	var out []place
+	rules, _ := spec["rules"].([]any)
+	for i, r := range rules {
+		rule, _ := r.(map[string]any)
+		refs, _ := rule["backendRefs"].([]any)
+		p := place{rule: i, refs: refs, weights: c.weightsOf(refs, c.Stable, c.Canary)}
+		for _, ref := range refs {
+			m, _ := ref.(map[string]any)
+			switch {
+			case c.leadsTo(m, c.Stable):
+				p.like = like(m)
+			case c.leadsTo(m, c.Canary):
+				if p.like == nil {
+					p.like = like(m)
+				}
+			default:
+				p.others = append(p.others, text(m["name"]))
+			}
+		}
+		if p.like != nil {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// fit says why a release cannot be on a route.
+func (m *mainRoute) fit(c *Config) error {
+	if len(m.places) == 0 {
+		return fmt.Errorf("%s: no rule leads to Service %s:%s", m.key, c.Stable.Service, c.Stable.Port)
+	}
+	for _, p := range m.places {
+		if len(p.others) > 0 {
+			return fmt.Errorf("%s: rule %d leads to %s as well: a release has its share of a whole rule only", m.key, p.rule, strings.Join(p.others, " and "))
+		}
+	}
+	return nil
+}
+
+func (c *Config) leadsTo(ref map[string]any, b traffic.Backend) bool {
+	if kind := text(ref["kind"]); kind != "" && kind != "Service" || text(ref["group"]) != "" {
+		return false
+	}
+	if ns := text(ref["namespace"]); ns != "" && ns != c.Namespace {
+		return false
+	}
+	port, _ := ref["port"].(float64)
+	return ref["name"] == b.Service && port == number(b.Port)
+}
+
+// like is what a reference says in addition to name, port and weight.
+func like(ref map[string]any) map[string]any {
+	out := deepCopy(ref)
+	for _, field := range []string{"name", "port", "weight"} {
+		delete(out, field)
+	}
+	return out
+}
+
+// cohortSpec is the spec of the cohort's route alongside a main one: the same but for the further conditions, and the
+// cohort's own Services.
+func (c *Config) cohortSpec(main *mainRoute, co *cohort) (map[string]any, error) {
+	spec := deepCopy(main.spec)
+	rules, _ := spec["rules"].([]any)
+	var out []any
+	for _, p := range main.places {
+		rule, _ := rules[p.rule].(map[string]any)
+		matches, _ := rule["matches"].([]any)
+		if len(matches) == 0 {
+			matches = []any{map[string]any{}}
+		}
+		var narrow []any
+		for _, m := range matches {
+			match, _ := m.(map[string]any)
+			for _, conditions := range co.all {
+				more, err := narrowed(match, conditions)
+				if err != nil {
+					return nil, fmt.Errorf("%s: rule %d: %w", main.key, p.rule, err)
+				}
+				narrow = append(narrow, more)
+			}
+		}
+		delete(rule, "name")
+		rule["matches"] = narrow
+		rule["backendRefs"] = c.backendRefs(p.like, co.weights, kubeobjects.CohortBackend(c.Stable), kubeobjects.CohortBackend(c.Canary))
+		out = append(out, rule)
+	}
+	spec["rules"] = out
+	return kubeobjects.SpecMap(spec), nil
+}
+
+// render returns the routes that Serin owns, by key, as they have to be.
+func (l *layout) render(c *Config, mains []*mainRoute) (map[kubeobjects.Key]kubeobjects.Object, error) {
+	out := map[kubeobjects.Key]kubeobjects.Object{}
+	if c.Own != nil {
+		out[c.mainKey(0)] = kubeobjects.Object{Spec: c.ownSpec(l.main)}
+	}
+	if l.cohort == nil {
+		return out, nil
+	}
+	matcher, err := json.Marshal(l.cohort.matcher)
+	if err != nil {
+		return nil, fmt.Errorf("encode the cohort's matcher: %w", err)
+	}
+	for i, main := range mains {
+		spec, err := c.cohortSpec(main, l.cohort)
+		if err != nil {
+			return nil, err
+		}
+		out[c.cohortKey(i)] = kubeobjects.Object{Spec: spec, Annotations: map[string]string{matcherAnnotation: string(matcher)}}
+	}
+	return out, nil
+}
+
+// inferCohort reads what a cohort's route was made of; nil if nothing says so.
+func (c *Config) inferCohort(have *kubeobjects.Stored) *cohort {
+	co := &cohort{match: "…"} // shows that the one that is there is not known
+	var m traffic.Matcher
+	if json.Unmarshal([]byte(have.GetAnnotations()[matcherAnnotation]), &m) == nil {
+		if known, err := c.cohort(m); err == nil {
+			co = known
+		}
+	}
+	rules, _ := have.Spec["rules"].([]any)
+	if len(rules) > 0 {
+		rule, _ := rules[0].(map[string]any)
+		co.weights = c.weightsOf(rule["backendRefs"], kubeobjects.CohortBackend(c.Stable), kubeobjects.CohortBackend(c.Canary))
+	}
+	return co
+}
+
+func (c *Config) weightsOf(refs any, stable, canary traffic.Backend) weights {
+	var w weights
+	all, _ := refs.([]any)
+	for _, ref := range all {
+		m, _ := ref.(map[string]any)
+		weight := 1
+		if n, ok := m["weight"].(float64); ok {
+			weight = int(n)
+		}
+		switch {
+		case c.leadsTo(m, stable):
+			w.stable += weight
+		case c.leadsTo(m, canary):
+			w.canary += weight
+		}
+	}
+	return w
+}
+
+// greatest is the weights with the most for the canary, of places that ought to have the same.
+func greatest(mains []*mainRoute) weights {
+	var all []weights
+	for _, m := range mains {
+		for _, p := range m.places {
+			all = append(all, p.weights)
+		}
+	}
+	if len(all) == 0 {
+		return weights{}
+	}
+	return slices.MaxFunc(all, func(a, b weights) int {
+		switch {
+		case a.share() < b.share():
+			return -1
+		case a.share() > b.share():
+			return 1
+		}
+		return 0
+	})
+}

@@ -1,0 +1,344 @@
+package gatewayapi
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+
+	"github.com/serindev/serin/traffic"
+	"github.com/serindev/serin/traffic/kubeobjects"
+	"github.com/serindev/serin/traffic/traefikapi"
+)
+
+// readTimeout bounds the time to read the cluster in one observation.
+const readTimeout = 5 * time.Second
+
+// Observe reads the cluster, from watches as far as there are any, and asks every replica of Traefik, all at once. Each
+// Gateway counts as a replica that answers by the conditions of the routes; where Traefik's own replicas are asked, only
+// one that contradicts them is listed. It returns an error only if neither the cluster could be read nor any replica
+// answered.
+func (r *Router) Observe(ctx context.Context) (traffic.Observed, error) {
+	o := traffic.Observed{}
+	reading, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	s, err := r.read(reading, r.objects.Known())
+	if err != nil {
+		o.Unreadable = err.Error()
+	} else {
+		o.Configured = r.configured(reading, s)
+		o.Replicas = r.gateways(s, o.Configured)
+	}
+	o.Replicas = append(r.replicas(ctx, s), o.Replicas...)
+	if err := ctx.Err(); err != nil {
+		return traffic.Observed{}, fmt.Errorf("observe the traffic of %s: %w", r.config.Rollout, err)
+	}
+	return traefikapi.Answered(r.config.Rollout, o, err)
+}
+
+// configured returns what the cluster says; nil while it holds nothing of the rollout.
+func (r *Router) configured(ctx context.Context, s *snapshot) *traffic.Configured {
+	if !s.claimed(&r.config) {
+		return nil
+	}
+	c := &r.config
+	l := layout{main: greatest(s.mains)}
+	out := &traffic.Configured{Digest: s.digest(), Foreign: s.disagreements(c)}
+	if len(s.mains) == len(c.names()) {
+		out.Main = &traffic.RouteServed{Enabled: true, Weight: l.main.share()}
+	}
+	for i := range c.names() {
+		if have := s.objects[c.cohortKey(i)]; have != nil {
+			l.cohort = c.inferCohort(have)
+			out.Cohort = &traffic.RouteServed{Enabled: true, Weight: l.cohort.share(), Match: l.cohort.match}
+			break
+		}
+	}
+	out.Foreign = append(out.Foreign, r.foreign(s, &l)...)
+	if l.serves() {
+		r.checkArms(ctx, out)
+	}
+	return out
+}
+
+// checkArms disables the routes of which a part would not be answered.
+func (r *Router) checkArms(ctx context.Context, c *traffic.Configured) {
+	_, _, err := r.objects.Arms(ctx, r.objects.Known(), r.config.Stable, r.config.Canary)
+	if err == nil {
+		return
+	}
+	for _, route := range []*traffic.RouteServed{c.Main, c.Cohort} {
+		if route != nil && route.Weight > 0 {
+			route.Enabled, route.Problem = false, err.Error()
+		}
+	}
+}
+
+// disagreements says what is not as it has to be in the main routes: what is missing, does not fit, or has another weight
+// than the rest.
+func (s *snapshot) disagreements(c *Config) []string {
+	var out []string
+	for _, k := range s.missing {
+		out = append(out, k.String()+" is missing")
+	}
+	most := greatest(s.mains)
+	for _, m := range s.mains {
+		if err := m.fit(c); err != nil {
+			out = append(out, err.Error()+lastWriter(m))
+		}
+		for _, p := range m.places {
+			if p.weights.share() != most.share() {
+				out = append(out, fmt.Sprintf("%s: rule %d: canary's weight is %s, not %s as elsewhere%s", m.key, p.rule, p.weights.share(), most.share(), lastWriter(m)))
+			}
+			if p.weights == (weights{}) {
+				out = append(out, fmt.Sprintf("%s: rule %d: neither arm has a weight%s", m.key, p.rule, lastWriter(m)))
+			}
+		}
+		if name, value := c.claim(); c.Own == nil && m.object.GetAnnotations()[name] != value {
+			out = append(out, fmt.Sprintf("%s: annotation %s is missing", m.key, name))
+		}
+	}
+	return out
+}
+
+// lastWriter says who, other than Serin, last wrote the rules of a user's route.
+func lastWriter(m *mainRoute) string {
+	for _, f := range m.object.GetManagedFields() {
+		if f.Manager != kubeobjects.Manager && f.Subresource == "" && slices.Contains(kubeobjects.SpecFields(f), "rules") {
+			return ": it was last written by " + kubeobjects.Who(f)
+		}
+	}
+	return ""
+}
+
+// foreign says what differs from what Serin would have written in the objects that it owns, and by whom.
+func (r *Router) foreign(s *snapshot, l *layout) []string {
+	c := &r.config
+	mains := s.mains
+	if c.Own != nil {
+		mains = []*mainRoute{c.ownRoute(l.main)}
+	}
+	want, err := l.render(c, mains)
+	if err != nil {
+		return []string{err.Error()}
+	}
+	var out []string
+	for _, k := range c.ownKeys() {
+		have := s.objects[k]
+		o, wanted := want[k]
+		switch {
+		case have == nil && (wanted || k.Kind == kubeobjects.Services && l.cohort != nil):
+			out = append(out, k.String()+" is missing")
+		case have != nil && !have.Owned(c.Rollout):
+			out = append(out, k.String()+" is not Serin's")
+		case have != nil && wanted:
+			out = append(out, r.objects.Differences(k, o, have)...)
+		case have != nil && k.Kind == kubeobjects.Services && l.cohort != nil:
+			out = append(out, kubeobjects.Strangers(k, have)...) // what it has to be follows from another Service
+		case have != nil && k.Kind != kubeobjects.Services: // the next write removes a cohort's Services
+			out = append(out, k.String()+" should not be there")
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// digest is a hash of everything that Serin owns, and of the users' references to the arms.
+func (s *snapshot) digest() string {
+	all := map[string]any{}
+	for k, o := range s.objects {
+		all[k.String()] = o.Spec
+	}
+	for _, m := range s.mains {
+		var refs []any
+		for _, p := range m.places {
+			refs = append(refs, p.refs)
+		}
+		all[m.key.String()] = refs
+	}
+	data, err := json.Marshal(all)
+	if err != nil {
+		panic(fmt.Sprintf("JSON of specs: %v", err)) // it was JSON
+	}
+	return fmt.Sprintf("%x", sha256.Sum256(data))
+}
+
+// gateways are what the Gateways say by the conditions of the routes.
+func (r *Router) gateways(s *snapshot, c *traffic.Configured) []traffic.Replica {
+	routes := slices.Clone(s.mains)
+	var cohorts []*mainRoute
+	for i := range r.config.names() {
+		if o := s.objects[r.config.cohortKey(i)]; o != nil {
+			cohorts = append(cohorts, &mainRoute{key: r.config.cohortKey(i), object: o, spec: o.Spec})
+		}
+	}
+	var out []traffic.Replica
+	asked := len(r.config.Verify.APIs) > 0
+	for _, p := range parents(&r.config, append(slices.Clone(routes), cohorts...)) {
+		replica := traffic.Replica{Name: "Gateway " + p.String()}
+		main, silent := p.judge(routes)
+		cohort, _ := p.judge(cohorts)
+		switch {
+		case c == nil || c.Main == nil:
+		case silent:
+			replica.Err = "no controller has said anything about " + routes[0].key.String()
+		default:
+			served := *c.Main
+			served.Enabled, served.Problem = len(main) == 0, strings.Join(main, "; ")
+			replica.Main = &served
+			if c.Cohort != nil {
+				served := *c.Cohort
+				served.Enabled, served.Problem = len(cohort) == 0, strings.Join(cohort, "; ")
+				replica.Cohort = &served
+			}
+		}
+		contradicts := len(main) > 0 && !silent || len(cohort) > 0
+		if !asked || contradicts && replica.Err == "" && replica.Main != nil {
+			out = append(out, replica)
+		}
+	}
+	return out
+}
+
+// parent is a Gateway, or a listener of it, that routes belong to.
+type parent struct {
+	namespace, name, section string
+	port                     int
+}
+
+func (p parent) String() string {
+	out := p.namespace + "/" + p.name
+	if p.section != "" {
+		out += " " + p.section
+	}
+	if p.port != 0 {
+		out += fmt.Sprintf(":%d", p.port)
+	}
+	return out
+}
+
+func parentOf(ref gatewayv1.ParentReference, namespace string) parent {
+	p := parent{namespace: namespace, name: string(ref.Name)}
+	if ref.Namespace != nil {
+		p.namespace = string(*ref.Namespace)
+	}
+	if ref.SectionName != nil {
+		p.section = string(*ref.SectionName)
+	}
+	if ref.Port != nil {
+		p.port = int(*ref.Port)
+	}
+	return p
+}
+
+// parents are those of the routes, each once; those of the configuration while there is no route.
+func parents(c *Config, routes []*mainRoute) []parent {
+	var out []parent
+	add := func(p parent) {
+		if !slices.Contains(out, p) {
+			out = append(out, p)
+		}
+	}
+	for _, m := range routes {
+		for _, ref := range parentRefs(m.spec) {
+			add(parentOf(ref, c.Namespace))
+		}
+	}
+	if c.Own != nil {
+		for _, p := range c.Own.Parents {
+			own := parent{namespace: c.Namespace, name: p.Name, section: p.Section, port: p.Port}
+			if p.Namespace != "" {
+				own.namespace = p.Namespace
+			}
+			add(own)
+		}
+	}
+	return out
+}
+
+func parentRefs(spec map[string]any) []gatewayv1.ParentReference {
+	data, err := json.Marshal(spec["parentRefs"])
+	var out []gatewayv1.ParentReference
+	if err != nil || json.Unmarshal(data, &out) != nil {
+		return nil // the API server would not have taken it
+	}
+	return out
+}
+
+// judge says what the Gateway's controller has against routes; silent: it has said nothing about any of them. A route that
+// does not belong to the Gateway is left out.
+func (p parent) judge(routes []*mainRoute) (problems []string, silent bool) {
+	silent = true
+	for _, m := range routes {
+		namespace := m.object.GetNamespace()
+		if !slices.ContainsFunc(parentRefs(m.spec), func(ref gatewayv1.ParentReference) bool { return parentOf(ref, namespace) == p }) {
+			continue
+		}
+		said := false
+		for _, s := range status(m.object) {
+			if parentOf(s.ParentRef, namespace) == p {
+				said, silent = true, false
+				problems = append(problems, conditions(m, s.Conditions)...)
+			}
+		}
+		if !said {
+			problems = append(problems, fmt.Sprintf("no controller has said anything about %s yet", m.key))
+		}
+	}
+	return problems, silent
+}
+
+// conditions says what keeps a route from being in force according to a controller: it has to be accepted, with all its
+// references, in the generation that is there now.
+func conditions(m *mainRoute, all []metav1.Condition) []string {
+	var out []string
+	generation := m.object.GetGeneration()
+	want := map[string]metav1.ConditionStatus{
+		string(gatewayv1.RouteConditionAccepted):         metav1.ConditionTrue,
+		string(gatewayv1.RouteConditionResolvedRefs):     metav1.ConditionTrue,
+		string(gatewayv1.RouteConditionPartiallyInvalid): metav1.ConditionFalse,
+	}
+	for _, c := range all {
+		status, matters := want[c.Type]
+		delete(want, c.Type)
+		switch {
+		case !matters:
+		case c.ObservedGeneration != 0 && c.ObservedGeneration < generation:
+			out = append(out, fmt.Sprintf("%s: %s is of generation %d, and the route is at %d", m.key, c.Type, c.ObservedGeneration, generation))
+		case c.Status != status:
+			out = append(out, fmt.Sprintf("%s: %s is %s (%s): %s", m.key, c.Type, c.Status, c.Reason, c.Message))
+		}
+	}
+	for _, name := range []gatewayv1.RouteConditionType{gatewayv1.RouteConditionAccepted, gatewayv1.RouteConditionResolvedRefs} {
+		if _, missing := want[string(name)]; missing {
+			out = append(out, fmt.Sprintf("%s: the controller has not said %s", m.key, name))
+		}
+	}
+	return out
+}
+
+// replicas asks all replicas of Traefik. s is nil if the routes could not be read.
+func (r *Router) replicas(ctx context.Context, s *snapshot) []traffic.Replica {
+	found, failed := r.objects.Discover(ctx, &r.config.Verify)
+	out := make([]traffic.Replica, len(found))
+	var asked sync.WaitGroup
+	for i, replica := range found {
+		if s == nil {
+			out[i] = traffic.Replica{Name: replica.Name(), Err: "not asked: the routes could not be read"}
+			continue
+		}
+		asked.Go(func() { out[i] = r.ask(ctx, replica, s) })
+	}
+	asked.Wait()
+	if out = append(out, failed...); len(out) == 0 {
+		return nil
+	}
+	return out
+}

@@ -1,0 +1,348 @@
+// Package gatewayapi brings the traffic of one rollout to a target through routes of Gateway API, and says what the
+// Gateways' controllers, and Traefik where it serves the routes, make of them.
+//
+// It owns an HTTPRoute, or changes the weights in users' own HTTPRoutes or GRPCRoutes and nothing else; for a cohort it
+// makes routes and Services of its own. It writes as the field manager "serin". It keeps no state: writes depend on what
+// the API server says at that moment. What Gateway API has no words for (guards, sticky users, some matchers) is refused.
+// Start at [Router]; layout.go has the content.
+package gatewayapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"sync"
+
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/serindev/serin/traffic"
+	"github.com/serindev/serin/traffic/kubeobjects"
+	"github.com/serindev/serin/traffic/traefikapi"
+)
+
+// ErrForeign and ErrNoEndpoints are returned by [Router.Apply].
+var (
+	ErrForeign     = kubeobjects.ErrForeign
+	ErrNoEndpoints = kubeobjects.ErrNoEndpoints
+)
+
+// claim is the annotation on a user's route that says whose weights are in it: a rollout's, in the rules that lead to a
+// Service. Several rollouts may have rules of their own in one route.
+func (c *Config) claim() (name, value string) {
+	return c.Rollout + claimSuffix, c.Stable.Service + ":" + c.Stable.Port
+}
+
+const claimSuffix = ".rollout.serin.dev/stable"
+
+// Router is the traffic of one rollout. Its methods may be called from several goroutines. Two routers for one rollout
+// do not undo each other's work as long as they have the same target.
+type Router struct {
+	config  Config
+	objects *kubeobjects.Store
+	dynamic dynamic.Interface
+	api     *traefikapi.Client
+
+	writing sync.Mutex // held from reading the objects until they are written
+}
+
+// New returns a router without watches. It changes nothing; its error is that of [Config.Validate].
+func New(c Config, k kubernetes.Interface, d dynamic.Interface) (*Router, error) {
+	return newRouter(c, k, d, kubeobjects.NewKnowledge())
+}
+
+func newRouter(c Config, k kubernetes.Interface, d dynamic.Interface, n *kubeobjects.Knowledge) (*Router, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	c.Verify.Timeout = c.Verify.Patience()
+	return &Router{
+		config: c, dynamic: d, objects: kubeobjects.NewStore(c.Rollout, c.Namespace, k, kindsOf(&c, d), n),
+		api: traefikapi.NewClient(c.Verify.Client),
+	}, nil
+}
+
+// Labels are the values of Traefik's service label under which the arms of the main route, or of the cohort's, are
+// counted.
+func (r *Router) Labels(cohort bool) (canary, stable string) {
+	c, s := r.config.Canary, r.config.Stable
+	if cohort {
+		c, s = kubeobjects.CohortBackend(c), kubeobjects.CohortBackend(s)
+	}
+	kind := r.config.kind()
+	return ServiceName(kind, r.config.Namespace, c), ServiceName(kind, r.config.Namespace, s)
+}
+
+// Apply writes t, unless the cluster already says so. It returns once the change is written, not once a gateway serves
+// it. Each route changes at once, by one write. On the way back to stable all routes are written, even if one of them is
+// refused; on the way to the canary the first refusal ends it. [ErrForeign]: an object with one of Serin's names is not
+// Serin's, or another rollout has the route. [ErrNoEndpoints]: t is not written, because an arm that is to get requests
+// has no endpoint; if it is the canary that has lost its own, all requests go to stable.
+func (r *Router) Apply(ctx context.Context, t traffic.Target) error {
+	l, err := r.config.layoutOf(t)
+	if err != nil {
+		return fmt.Errorf("traffic of %s: %w", r.config.Rollout, err)
+	}
+	r.writing.Lock()
+	defer r.writing.Unlock()
+	if err := kubeobjects.Retry(ctx, func() error { return r.apply(ctx, l) }); err != nil {
+		return fmt.Errorf("traffic of %s: %w", r.config.Rollout, err)
+	}
+	return nil
+}
+
+func (r *Router) apply(ctx context.Context, l layout) error {
+	s, err := r.read(ctx, r.objects.Live())
+	if err != nil {
+		return err
+	}
+	if !l.serves() { // traffic first: whatever else is wrong, the canary must get none
+		if err := r.takeOut(ctx, s); err != nil {
+			return err
+		}
+		if s, err = r.read(ctx, r.objects.Live()); err != nil {
+			return err
+		}
+	}
+	if err := errors.Join(s.fit(&r.config), r.alone(ctx, s)); err != nil {
+		return err
+	}
+	mains := s.mains
+	if r.config.Own != nil {
+		mains = []*mainRoute{r.config.ownRoute(l.main)}
+	}
+	want, err := l.render(&r.config, mains)
+	if err != nil {
+		return err
+	}
+	if l.serves() {
+		stable, canary, err := r.objects.Arms(ctx, r.objects.Live(), r.config.Stable, r.config.Canary)
+		if err != nil {
+			return r.protect(ctx, s, stable, canary, err)
+		}
+		if l.cohort != nil {
+			if err := r.addCohortServices(want, stable, canary); err != nil {
+				return err
+			}
+		}
+	}
+	for k := range want {
+		if have := s.objects[k]; have != nil && !have.Owned(r.config.Rollout) {
+			return r.objects.NotOwned(k)
+		}
+	}
+	return r.bring(ctx, want, s, &l)
+}
+
+// ownRoute is the owned route as it has to be.
+func (c *Config) ownRoute(w weights) *mainRoute {
+	spec := c.ownSpec(w)
+	return &mainRoute{key: c.mainKey(0), spec: spec, places: c.placesOf(spec)}
+}
+
+func (r *Router) addCohortServices(want map[kubeobjects.Key]kubeobjects.Object, stable, canary *kubeobjects.Backend) error {
+	for i, b := range []*kubeobjects.Backend{stable, canary} {
+		o, err := kubeobjects.CohortService(b.Service)
+		if err != nil {
+			return err
+		}
+		want[r.config.cohortServices()[i]] = o
+	}
+	return nil
+}
+
+// protect takes the canary out if it has lost its endpoints: its share would be answered 503. It returns cause in any
+// case.
+func (r *Router) protect(ctx context.Context, s *snapshot, stable, canary *kubeobjects.Backend, cause error) error {
+	if !kubeobjects.LostCanary(cause, stable, canary) || !s.serves(&r.config) {
+		return cause
+	}
+	if err := r.takeOut(ctx, s); err != nil {
+		return errors.Join(cause, err)
+	}
+	return fmt.Errorf("%w: all requests go to stable", cause)
+}
+
+// takeOut takes the canary out of what is served: the cohorts' routes go, and the main ones serve stable alone. What one
+// route refuses does not keep the others from it.
+func (r *Router) takeOut(ctx context.Context, s *snapshot) error {
+	var errs []error
+	for i := range r.config.names() {
+		k := r.config.cohortKey(i)
+		errs = append(errs, r.objects.Remove(ctx, k, s.objects[k]))
+	}
+	for _, m := range s.mains {
+		if r.config.Own != nil && !m.object.Owned(r.config.Rollout) {
+			continue // never ours, and so without a canary of ours
+		}
+		errs = append(errs, r.setWeights(ctx, m, weights{stable: 100}))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("take the canary out: %w", err)
+	}
+	return nil
+}
+
+// setWeights changes no more in a main route than the references to the arms, and the claim on a user's.
+func (r *Router) setWeights(ctx context.Context, m *mainRoute, w weights) error {
+	var ops []kubeobjects.Operation
+	for _, p := range m.places {
+		refs := r.config.mixed(p, w)
+		if reflect.DeepEqual(refs, p.refs) {
+			continue
+		}
+		path := fmt.Sprintf("/spec/rules/%d/backendRefs", p.rule)
+		ops = append(ops, kubeobjects.Test(path, p.refs), kubeobjects.Operation{Op: "replace", Path: path, Value: refs})
+	}
+	if name, value := r.config.claim(); r.config.Own == nil && m.object.GetAnnotations()[name] != value {
+		if m.object.GetAnnotations() == nil {
+			ops = append(ops, kubeobjects.Test("/metadata/resourceVersion", m.object.GetResourceVersion()),
+				kubeobjects.Operation{Op: "add", Path: "/metadata/annotations", Value: map[string]string{}})
+		}
+		ops = append(ops, kubeobjects.Operation{Op: "add", Path: "/metadata/annotations/" + strings.ReplaceAll(name, "/", "~1"), Value: value})
+	}
+	if len(ops) == 0 {
+		return nil
+	}
+	return r.objects.Patch(ctx, m.key, ops)
+}
+
+// mixed are a rule's references with the arms' weights; references to anything else stay, with the weights that they
+// have.
+func (c *Config) mixed(p place, w weights) []any {
+	if len(p.others) > 0 { // a rule that the user has made something else of meanwhile
+		w.stable = max(p.weights.stable+p.weights.canary, 1)
+	}
+	out := c.backendRefs(p.like, w, c.Stable, c.Canary)
+	if len(p.others) == 0 {
+		return out
+	}
+	out[0].(map[string]any)["weight"] = float64(w.stable) //nolint:forcetypeassert // made by backendRefs
+	for _, ref := range p.refs {
+		if m, _ := ref.(map[string]any); !c.leadsTo(m, c.Stable) && !c.leadsTo(m, c.Canary) {
+			out = append(out, ref)
+		}
+	}
+	return out
+}
+
+// bring writes what is wanted, in an order that keeps every route intact at every moment: what a route needs is written
+// before the route and removed after it.
+func (r *Router) bring(ctx context.Context, want map[kubeobjects.Key]kubeobjects.Object, s *snapshot, l *layout) error {
+	for _, k := range r.config.cohortServices() {
+		o, wanted := want[k]
+		if !wanted {
+			continue
+		}
+		if err := r.objects.Write(ctx, k, o, s.objects[k]); err != nil {
+			return err
+		}
+		port := r.config.Stable.Port
+		if k.Name == kubeobjects.CohortBackend(r.config.Canary).Service {
+			port = r.config.Canary.Port
+		}
+		if err := r.objects.AwaitEndpoints(ctx, traffic.Backend{Service: k.Name, Port: port}); err != nil {
+			return err
+		}
+	}
+	if r.config.Own != nil {
+		k := r.config.mainKey(0)
+		if err := r.objects.Write(ctx, k, want[k], s.objects[k]); err != nil {
+			return err
+		}
+	} else {
+		for _, m := range s.mains {
+			if err := r.setWeights(ctx, m, l.main); err != nil {
+				return err
+			}
+		}
+	}
+	var errs []error
+	routed := false
+	for i := range r.config.names() {
+		k := r.config.cohortKey(i)
+		if o, wanted := want[k]; wanted {
+			errs = append(errs, r.objects.Write(ctx, k, o, s.objects[k]))
+			continue
+		}
+		routed = routed || s.objects[k] != nil
+		errs = append(errs, r.objects.Remove(ctx, k, s.objects[k]))
+	}
+	for _, k := range r.config.cohortServices() {
+		// A gateway learns of routes and Services through separate watches, in no particular order: what a route led to a
+		// moment ago is removed by a later write.
+		if _, wanted := want[k]; !wanted && !routed {
+			errs = append(errs, r.objects.Remove(ctx, k, s.objects[k]))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// snapshot is what is in the cluster.
+type snapshot struct {
+	objects map[kubeobjects.Key]*kubeobjects.Stored // without those that do not exist
+	mains   []*mainRoute                            // those that exist
+	missing []kubeobjects.Key                       // users' routes that do not
+}
+
+func (r *Router) read(ctx context.Context, in kubeobjects.Source) (*snapshot, error) {
+	keys := r.config.ownKeys()
+	for i := range r.config.names() {
+		if r.config.Own == nil {
+			keys = append(keys, r.config.mainKey(i))
+		}
+	}
+	s := &snapshot{}
+	var err error
+	if s.objects, err = r.objects.Read(ctx, in, keys); err != nil {
+		return nil, err
+	}
+	for i := range r.config.names() {
+		k := r.config.mainKey(i)
+		switch o := s.objects[k]; {
+		case o != nil:
+			s.mains = append(s.mains, &mainRoute{key: k, object: o, spec: o.Spec, places: r.config.placesOf(o.Spec)})
+		case r.config.Own == nil:
+			s.missing = append(s.missing, k)
+		}
+	}
+	return s, nil
+}
+
+// fit says why no release can be on the routes as they are.
+func (s *snapshot) fit(c *Config) error {
+	if c.Own != nil {
+		return nil // it is written as a whole
+	}
+	var errs []error
+	for _, k := range s.missing {
+		errs = append(errs, fmt.Errorf("%s, which is to be adopted, does not exist", k))
+	}
+	for _, m := range s.mains {
+		errs = append(errs, m.fit(c))
+	}
+	return errors.Join(errs...)
+}
+
+// serves reports whether the canary gets requests by what is there.
+func (s *snapshot) serves(c *Config) bool {
+	for i := range c.names() {
+		if s.objects[c.cohortKey(i)] != nil {
+			return true
+		}
+	}
+	return greatest(s.mains).canary > 0
+}
+
+// claimed reports whether Serin has written any of the routes.
+func (s *snapshot) claimed(c *Config) bool {
+	name, _ := c.claim()
+	for _, o := range s.objects {
+		if o.Owned(c.Rollout) || o.GetAnnotations()[name] != "" {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,188 @@
+package gatewayapi_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
+
+	"github.com/serindev/serin/engine"
+	"github.com/serindev/serin/internal/testbed"
+	"github.com/serindev/serin/internal/testbed/testcluster"
+	"github.com/serindev/serin/traffic"
+	"github.com/serindev/serin/traffic/gatewayapi"
+	"github.com/serindev/serin/traffic/kubeobjects"
+	"github.com/serindev/serin/traffic/traffictest"
+)
+
+var _ engine.Router = (*gatewayapi.Router)(nil)
+
+func TestMain(m *testing.M) { testcluster.Main(m) }
+
+// throttle is Traefik's, shortened where a test does not measure it.
+const throttle = 50 * time.Millisecond
+
+// deploy makes both arms, whose pods answer as v1 and v2 do.
+func deploy(t testing.TB, c *testcluster.Cluster, ns string, stable, canary string, v1, v2 *testbed.Backend) {
+	t.Helper()
+	for name, backend := range map[string]*testbed.Backend{stable: v1, canary: v2} {
+		image := "registry.test/" + name + ":1"
+		c.SetImage(ns, image, testcluster.Image{Handler: backend})
+		c.Apply(t, ns, fmt.Sprintf(`
+{apiVersion: apps/v1, kind: Deployment, metadata: {name: %[1]s}, spec: {replicas: 1, selector: {matchLabels: {app: %[1]s}}, template: {
+  metadata: {labels: {app: %[1]s}}, spec: {containers: [{name: shop, image: "%[2]s", ports: [{name: web, containerPort: 8080}]}]}}}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: %[1]s}, spec: {selector: {app: %[1]s}, ports: [{name: http, port: 80, targetPort: web}]}}`, name, image))
+	}
+	awaitEndpoints(t, c, ns, stable, 1)
+	awaitEndpoints(t, c, ns, canary, 1)
+}
+
+func awaitEndpoints(t testing.TB, c *testcluster.Cluster, ns, service string, n int) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("%d endpoints of %s", n, service), func() bool {
+		list, err := c.Client.DiscoveryV1().EndpointSlices(ns).List(t.Context(), metav1.ListOptions{LabelSelector: "kubernetes.io/service-name=" + service})
+		require.NoError(t, err)
+		ready := 0
+		for _, slice := range list.Items {
+			for _, e := range slice.Endpoints {
+				if *e.Conditions.Ready {
+					ready++
+				}
+			}
+		}
+		return ready == n
+	})
+}
+
+func eventually(t testing.TB, what string, done func() bool) {
+	t.Helper()
+	require.Eventually(t, done, time.Minute, 10*time.Millisecond, what)
+}
+
+// clients watch, as a daemon's do.
+type clients struct {
+	*gatewayapi.Clients
+	begin func(kubeobjects.Place)
+	once  map[kubeobjects.Place]bool
+}
+
+func watching(t testing.TB, as *rest.Config) *clients {
+	t.Helper()
+	c, err := gatewayapi.Connect(as)
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	var running sync.WaitGroup
+	t.Cleanup(func() { cancel(); running.Wait() })
+	return &clients{c, func(p kubeobjects.Place) {
+		running.Go(func() {
+			if err := c.Watch(ctx, p, func(kubeobjects.Change) {}); err != nil {
+				panic(err)
+			}
+		})
+	}, map[kubeobjects.Place]bool{}}
+}
+
+func (c *clients) router(t testing.TB, config gatewayapi.Config) *gatewayapi.Router {
+	t.Helper()
+	r, err := c.Router(config)
+	require.NoError(t, err)
+	for _, p := range r.Places() {
+		if !c.once[p] {
+			c.once[p] = true
+			c.begin(p)
+		}
+	}
+	return r
+}
+
+func deadURL(t *testing.T) string {
+	t.Helper()
+	b := testbed.NewBackend(t, testbed.Behaviour{})
+	require.NoError(t, b.Stop())
+	return b.URL
+}
+
+func routes(c *testcluster.Cluster, resource, ns string) dynamic.ResourceInterface {
+	return dynamic.NewForConfigOrDie(c.Config).Resource(schema.GroupVersionResource{Group: "gateway.networking.k8s.io", Version: "v1", Resource: resource}).Namespace(ns)
+}
+
+// asKubectl patches a route as another user would.
+func asKubectl(t *testing.T, c *testcluster.Cluster, resource, ns, name string, pt types.PatchType, patch string) *unstructured.Unstructured {
+	t.Helper()
+	got, err := routes(c, resource, ns).Patch(t.Context(), name, pt, []byte(patch), metav1.PatchOptions{FieldManager: "kubectl-edit"})
+	require.NoError(t, err)
+	return got
+}
+
+// half is a patch that gives the canary half of the traffic of a route's rule.
+func half(rule int, stable, canary string) string {
+	return fmt.Sprintf(`[{"op": "replace", "path": "/spec/rules/%d/backendRefs", "value": [{"name": %q, "port": 80, "weight": 50}, {"name": %q, "port": 80, "weight": 50}]}]`,
+		rule, stable, canary)
+}
+
+func TestAnOwnedRoutePassesTheSuite(t *testing.T) {
+	t.Parallel()
+	suite(t, func(_ *testcluster.Cluster, _ traffictest.Wanted, host string, config *gatewayapi.Config) {
+		config.Own = &traffic.GatewayRoute{Parents: []traffic.GatewayParent{{Name: "edge", Section: "web"}}, Hostnames: []string{host}}
+	})
+}
+
+func TestAnAdoptedRoutePassesTheSuite(t *testing.T) {
+	t.Parallel()
+	suite(t, func(c *testcluster.Cluster, w traffictest.Wanted, host string, config *gatewayapi.Config) {
+		config.HTTP = []string{w.Rollout + "-users"}
+		c.Apply(t, config.Namespace, fmt.Sprintf(`{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {name: %s}, spec: {
+			parentRefs: [{name: edge}], hostnames: [%s], rules: [{backendRefs: [{name: %s, port: 80}]}]}}`, config.HTTP[0], host, config.Stable.Service))
+	})
+}
+
+// suite runs the suite in one namespace, on one Traefik whose Gateway provider sees no other.
+func suite(t *testing.T, change func(c *testcluster.Cluster, w traffictest.Wanted, host string, config *gatewayapi.Config)) {
+	t.Helper()
+	c := testcluster.Shared(t)
+	c.GatewayAPI(t)
+	ns := c.Namespace(t)
+	traefik := c.Gateway(t, ns, testbed.TraefikConfig{Throttle: throttle})
+	all := watching(t, c.Config)
+	traffictest.Run(t, func(t *testing.T, w traffictest.Wanted) traffictest.Gateway {
+		stable, canary := traffic.Backend{Service: w.Rollout + "-s", Port: "80"}, traffic.Backend{Service: w.Rollout + "-c", Port: "80"}
+		deploy(t, c, ns, stable.Service, canary.Service, w.Stable, w.Canary)
+		config := gatewayapi.Config{Rollout: w.Rollout, Namespace: ns, Stable: stable, Canary: canary}
+		if !w.OnlyDead {
+			config.Verify.APIs = append(config.Verify.APIs, traefik.API)
+		}
+		if w.DeadReplica {
+			config.Verify.APIs = append(config.Verify.APIs, deadURL(t))
+		}
+		var host string
+		_, err := fmt.Sscanf(w.Rule, "Host(`%s", &host)
+		require.NoError(t, err)
+		change(c, w, host[:len(host)-2], &config)
+		r := all.router(t, config)
+		name := w.Rollout
+		if config.Own == nil {
+			name = config.HTTP[0]
+		}
+		return traffictest.Gateway{
+			Router: r, URL: traefik.URL("web"), Stable: stable, Canary: canary,
+			Refuses: []traffictest.Feature{traffictest.StickyUsers, traffictest.Guards, traffictest.Negation},
+			Meddle: func(t *testing.T) {
+				asKubectl(t, c, "httproutes", ns, name, types.JSONPatchType, half(0, stable.Service, canary.Service))
+				eventually(t, "a watch has reported it", func() bool {
+					o, err := r.Observe(t.Context())
+					return err == nil && o.Configured.Main.Weight == 0.5
+				})
+			},
+		}
+	})
+}
