@@ -2,6 +2,7 @@ package config
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -9,6 +10,9 @@ import (
 	"github.com/serindev/serin/internal/frozen"
 	"github.com/serindev/serin/record"
 )
+
+// noLonger is read in old plans and no longer written: no configuration led to it any more.
+const noLonger = `,"unsupported":["unsupported-1"]`
 
 // TestAPlanIsStoredAsItAlwaysWas holds that a release started by an earlier version goes on with its plan, and that the
 // revision of an unchanged rollout stays the same: it is a hash of this form.
@@ -19,7 +23,7 @@ func TestAPlanIsStoredAsItAlwaysWas(t *testing.T) {
 		require.NoError(t, json.Unmarshal([]byte(line), &p), line)
 		again, err := json.Marshal(p)
 		require.NoError(t, err)
-		require.Equal(t, line, string(again))
+		require.Equal(t, strings.Replace(line, noLonger, "", 1), string(again))
 		plans = append(plans, p.Rollout, p.Analyses, p.Gateway, p)
 	}
 	// Steps have lines of their own in package rollout.
