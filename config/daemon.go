@@ -36,6 +36,11 @@ type DaemonSpec struct {
 	Kubernetes *KubernetesSpec `json:"kubernetes,omitempty"`
 	// Leader lets several daemons share one store: one acts, and the others stand by.
 	Leader *LeaderSpec `json:"leader,omitempty"`
+	// Windows are the times of a week in which releases of all rollouts enter steps and weights, in addition to a rollout's own;
+	// at all times where it is left out. A release under way goes by them too.
+	Windows []WindowSpec `json:"windows,omitempty" jsonschema:"minItems=1"`
+	// Freezes are days on which they enter none.
+	Freezes []FreezeSpec `json:"freezes,omitempty"`
 	// Auth is who may do what.
 	Auth *AuthSpec `json:"auth,omitempty"`
 	// Retention is how long things are kept.

@@ -38,6 +38,7 @@ func (c *checker) daemon(s *DaemonSpec) {
 		c.spinnaker(s, s.Spinnaker)
 	}
 	c.notify(s.Notify)
+	c.calendar(s.Windows, s.Freezes)
 	if s.Auth != nil {
 		c.auth(s)
 	}

@@ -111,6 +111,7 @@ func (m *planner) rest() {
 	if o := m.spec.Override; o != nil {
 		d.Override = &rollout.Override{Approvers: o.Approvers, FourEyes: o.FourEyes}
 	}
+	d.Calendar = calendarOf(m.spec.Windows, m.spec.Freezes)
 	var v VerifySpec
 	if g := m.spec.Traffic.gateway(); g != nil {
 		v = or(g.confirmed(), VerifySpec{})

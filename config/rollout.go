@@ -28,6 +28,10 @@ type RolloutSpec struct {
 	Steps []StepSpec `json:"steps" jsonschema:"minItems=1"`
 	// KeepCohort leaves the route of an A/B step in place until the end of the release.
 	KeepCohort bool `json:"keepCohort,omitempty"`
+	// Windows are the times of a week in which a release enters steps and weights; at all times where it is left out.
+	Windows []WindowSpec `json:"windows,omitempty" jsonschema:"minItems=1"`
+	// Freezes are days on which it enters none.
+	Freezes []FreezeSpec `json:"freezes,omitempty"`
 	// Override is who may let a release go on without waiting (serin promote); every operator where it is left out.
 	Override *OverrideSpec `json:"override,omitempty"`
 	// Rollback is how a release goes back.

@@ -21,6 +21,7 @@ func (c *checker) rollout(s *RolloutSpec, l Loader) {
 		c.fail(c.spec("stable", "replicas").atKey(), "belongs to the canary: stable keeps its replicas")
 	}
 	c.guards(s.Guards, l)
+	c.calendar(s.Windows, s.Freezes)
 	c.steps(s, params)
 	c.rollback(s.Rollback, params)
 	c.analysisNames(c.spec("analysis"), s.Analysis)

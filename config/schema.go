@@ -43,6 +43,10 @@ const (
 	formatAddress  = "serin-address"
 	formatMatchers = "serin-matchers"
 	formatCode     = "serin-code"
+	formatDays     = "serin-days"
+	formatClock    = "serin-time-of-day"
+	formatZone     = "serin-zone"
+	formatMoment   = "serin-moment"
 )
 
 // What messages call the expected value.
@@ -107,6 +111,10 @@ var formats = map[string]func(v any) error{
 		return nil
 	},
 	formatMatchers: checkMatchers,
+	formatDays:     checkDays,
+	formatClock:    checkTimeOfDay,
+	formatZone:     checkZone,
+	formatMoment:   checkMoment,
 	formatCode: func(v any) error {
 		if !traefik.IsCode(strings.ToLower(fmt.Sprint(v))) {
 			return errNot
@@ -329,6 +337,7 @@ var elsewhere = map[string]string{
 	"stepWeights":    "Flagger's weights are gray: {weights: [10%, 20%, 30%]} here",
 	"maxWeight":      "Flagger's weights are written out: gray: {weights: [10%, 20%, 30%]}",
 	"kayenta":        "no release is judged by a Kayenta configuration: serin analyze FILE judges a past window by it, and Spinnaker's stages call Serin in Kayenta's place; for a release write its metrics here",
+	"window":         "windows stand at the spec of the rollout, for all of its steps: windows: [{days: [mon-thu], from: \"09:00\", to: \"16:00\", zone: Europe/Berlin}]",
 	"critical":       "every metric is critical: a release fails as soon as one of them fails. Leave it out; optional: true keeps a metric from holding a pass back",
 }
 

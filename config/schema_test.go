@@ -122,8 +122,27 @@ func leaf(t reflect.Type) *jsonschema.Schema {
 	case reflect.TypeFor[Secret]():
 		s = text("text", "", "")
 		s.MinLength, s.Extras["x-secret"] = &one, true
+	default:
+		s = leafOfCalendar(t)
 	}
 	return s
+}
+
+func leafOfCalendar(t reflect.Type) *jsonschema.Schema {
+	of := func(expected, format string, examples ...any) *jsonschema.Schema {
+		return &jsonschema.Schema{Type: "string", Format: format, Examples: examples, Extras: map[string]any{"x-expected": expected}}
+	}
+	switch t {
+	case reflect.TypeFor[Days]():
+		return of(expectedDays, formatDays, "mon", "mon-thu")
+	case reflect.TypeFor[TimeOfDay]():
+		return of(expectedTimeOfDay, formatClock, "09:00", "24:00")
+	case reflect.TypeFor[Zone]():
+		return of(expectedZone, formatZone, "Europe/Berlin", "UTC")
+	case reflect.TypeFor[Moment]():
+		return of(expectedMoment, formatMoment, "2026-12-24", "2026-12-24T18:00")
+	}
+	return nil
 }
 
 // one requires exactly one key where that is the rule.

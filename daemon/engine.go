@@ -123,7 +123,7 @@ func newEngine(o Options, s *store.Store, source engine.Source, k *cluster, obje
 	eo := engine.Options{
 		Store: s, Source: source, NewRouter: routers(k), NewJudge: newJudge,
 		Call: caller{notify.NewCaller(o.Log)}.call, Log: o.Log, Registerer: r,
-		Retention: retention(o.Spec),
+		Retention: retention(o.Spec), House: o.Spec.Calendar(),
 	}
 	if k != nil {
 		eo.Workloads, eo.WatchGateways = k, k.watchRoutes

@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/serindev/serin/analysis"
+	"github.com/serindev/serin/calendar"
 	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
@@ -80,6 +81,8 @@ type Options struct {
 	// ObserveEvery is how often the gateway is compared with the target while a release is under way and the target is in
 	// force; 0 is 5 s. Between releases it is asked less often, see restWatched.
 	ObserveEvery time.Duration
+	// House is when releases of any rollout may enter steps, in addition to what each rollout says.
+	House calendar.Calendar
 	// Retention is how long the looks of ended releases are kept; 0 keeps them forever.
 	Retention time.Duration
 }
@@ -195,11 +198,15 @@ func (e *Engine) SetPlans(plans map[string]record.Plan) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	old := e.plans
-	e.plans = maps.Clone(plans)
+	e.plans = make(map[string]record.Plan, len(plans))
+	for name, p := range plans {
+		p.Rollout.House = e.o.House
+		e.plans[name] = p
+	}
 	if e.group == nil {
 		return
 	}
-	for name, p := range plans {
+	for name, p := range e.plans {
 		l := e.ensureLoop(name)
 		l.send(func(context.Context) { l.setPlan(&p) })
 	}
@@ -249,6 +256,17 @@ func (e *Engine) Rollout(name string) (record.View, error) {
 		}
 	}
 	return record.View{}, fmt.Errorf("rollout %s: %w", name, record.ErrNotFound)
+}
+
+// Definition is what is declared of a rollout now, whatever release is under way; record.ErrNotFound if nothing is.
+func (e *Engine) Definition(name string) (*rollout.Definition, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	p, ok := e.plans[name]
+	if !ok {
+		return nil, fmt.Errorf("rollout %s: %w", name, record.ErrNotFound)
+	}
+	return &p.Rollout, nil
 }
 
 // Start starts a release of a rollout. The id is chosen here unless req has one. With supersede an active release
@@ -332,6 +350,7 @@ func (e *Engine) restore(ctx context.Context, r record.Release) (*release, error
 	if err := json.Unmarshal(r.Plan, &rel.plan); err != nil {
 		return nil, fmt.Errorf("decode the plan of release %s: %w", r.ID, err)
 	}
+	rel.plan.Rollout.House = e.o.House
 	events, err := e.o.Store.Events(ctx, r.ID, 0)
 	if err != nil {
 		return nil, fmt.Errorf("read the events of release %s: %w", r.ID, err)

@@ -215,7 +215,7 @@ func (l *loop) begin(ctx context.Context, p record.Plan, req rollout.StartReques
 	if l.rel != nil {
 		first.After = l.rel.record.ID
 	}
-	events, states, err := beginning(&p.Rollout, first, cancelled)
+	events, states, err := beginning(&p.Rollout, first, req.Urgent, cancelled)
 	if err != nil {
 		return record.Release{}, err
 	}
@@ -244,14 +244,20 @@ func (l *loop) begin(ctx context.Context, p record.Plan, req rollout.StartReques
 }
 
 // beginning are the first events of a release, with the state after each.
-func beginning(d *rollout.Definition, first rollout.Started, cancelled *rollout.SuccessorCancelled) ([]rollout.Event, []rollout.State, error) {
+func beginning(d *rollout.Definition, first rollout.Started, urgent *rollout.Urgency, cancelled *rollout.SuccessorCancelled) ([]rollout.Event, []rollout.State, error) {
 	state, err := rollout.State{}.Apply(first)
 	events, states := []rollout.Event{first}, []rollout.State{state}
-	if cancelled == nil || err != nil {
+	var next rollout.Event
+	switch meta := (rollout.Meta{Seq: state.Seq + 1, At: first.At, By: first.By}); {
+	case err != nil || cancelled == nil && urgent == nil:
 		return events, states, err
-	}
-	var next rollout.Event = rollout.CancelRequested{
-		Meta: rollout.Meta{Seq: state.Seq + 1, At: first.At, By: cancelled.By}, Reason: cancelled.Reason,
+	case cancelled != nil:
+		meta.By = cancelled.By
+		next = rollout.CancelRequested{Meta: meta, Reason: cancelled.Reason}
+	default:
+		next = rollout.WentOn{Meta: meta, Full: true, Reason: urgent.Reason, EvenIfWorse: urgent.EvenIfWorse}
+		state, err = state.Apply(next)
+		return append(events, next), append(states, state), err
 	}
 	for more := true; more; next, more = state.Next(d, first.At) {
 		if state, err = state.Apply(next); err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/serindev/serin/analysis"
+	"github.com/serindev/serin/calendar"
 	"github.com/serindev/serin/engine"
 	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/judge/sequential"
@@ -41,6 +42,7 @@ type world struct {
 	calls   *calls
 	jobs    *jobs // nil for a daemon without a cluster
 	series  *prometheus.Registry
+	house   calendar.Calendar // of the daemon
 
 	mu       sync.Mutex // guards gateways
 	gateways map[string]*gateway
@@ -83,6 +85,7 @@ func (w *world) begin(plans ...record.Plan) {
 		NewJudge:  func(s judge.Settings) (judge.Judge, error) { return sequential.New(s) },
 		NewRouter: func(name string, _ record.Gateway) (engine.Router, error) { return w.gateway(name), nil },
 		Call:      w.calls.call,
+		House:     w.house,
 	})
 	ctx, cancel := context.WithCancel(w.t.Context())
 	done := make(chan error, 1)

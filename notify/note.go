@@ -87,7 +87,7 @@ func (t turn) kinds() []Kind {
 		}
 	case rollout.Drifted:
 		out = append(out, Drift)
-	case rollout.Paused:
+	case rollout.Paused, rollout.WindowAwaited:
 		out = append(out, Hold)
 	case rollout.DeadlinePassed:
 		if e.Then == rollout.PolicyHold {
@@ -142,8 +142,12 @@ func (n Note) title(event rollout.Event) string {
 		out = "gate " + n.Gate.Name + " waits for an answer from " + strings.Join(n.Gate.Approvers, ", ")
 	case Hold:
 		out = "the release holds at step " + n.Step
-		if p, ok := event.(rollout.Paused); ok {
-			out = "paused by " + p.By
+		switch e := event.(type) {
+		case rollout.Paused:
+			out = "paused by " + e.By
+		case rollout.WindowAwaited:
+			out = "the release " + tell.Event(e, nil).Text
+		default:
 		}
 	case Alarm:
 		out = "the split of the traffic is not the one asked for"

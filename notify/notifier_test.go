@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
+	"github.com/serindev/serin/calendar"
 	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
@@ -237,6 +238,9 @@ func TestWhatIsToldOf(t *testing.T) {
 			w.happens(t, "gateway", w.inForce())
 			w.after(t, 3*time.Hour)
 			require.NotNil(t, w.state.Question)
+		}},
+		{"a window that is waited for", "started step hold", func(t *testing.T, w *world) {
+			w.happens(t, rollout.Serin, rollout.WindowAwaited{Closed: calendar.Closed{Zone: "UTC", Freeze: "audit"}})
 		}},
 		{"a pause", "started step hold", func(t *testing.T, w *world) { w.happens(t, "ann", rollout.Paused{Reason: "lunch"}) }},
 		{"a foreign edit", "started step drift", func(t *testing.T, w *world) { w.happens(t, "gateway", rollout.Drifted{What: []string{"weight"}}) }},

@@ -361,6 +361,11 @@ func needed(h rollout.Hold) string {
 		return "an answer to the sample-ratio alarm"
 	case rollout.Contested:
 		return "an end of foreign edits"
+	case rollout.NeedsWindow:
+		if h.Freeze != "" {
+			return "the end of a freeze"
+		}
+		return "a window"
 	case rollout.NeedsResume:
 		return "somebody to resume it"
 	case rollout.NeedsBeginning:

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/serindev/serin/calendar"
 	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/share"
@@ -91,7 +92,7 @@ func (w *world) clusterEvent(fine bool) (rollout.Event, string) {
 
 // walk runs a random release and calls check after every event.
 func walk(t *rapid.T, check func(before, after *world, e rollout.Event)) *world {
-	d := rapid.SampledFrom([]func() *rollout.Definition{pipeline, clustered, awaiting}).Draw(t, "definition")()
+	d := rapid.SampledFrom([]func() *rollout.Definition{pipeline, clustered, awaiting, windowed, clusteredInHours}).Draw(t, "definition")()
 	w := &world{d: d, now: epoch}
 	swapped := d.Cluster == nil && rapid.Bool().Draw(t, "swapped")
 	require.NoError(t, w.apply(rollout.Started{Rollout: "shop", Revision: "a1", Swapped: swapped, Parameters: map[string]string{"image": "shop:2"}}, "ann"))
@@ -125,6 +126,7 @@ func TestAlwaysTrue(t *testing.T) {
 		w := walk(t, func(before, after *world, e rollout.Event) {
 			target := after.s.Target(after.d, "R1")
 			if e, ok := e.(rollout.StepEntered); ok {
+				checkCalendar(t, before, e)
 				if g, ok := after.d.Steps[e.Step].(rollout.Gray); ok {
 					allowed = g.Weights[e.Stage]
 				}
@@ -180,6 +182,14 @@ func TestAlwaysTrue(t *testing.T) {
 			require.ErrorIs(t, err, rollout.ErrNotAllowed, "6: events after the end change nothing")
 		}
 	})
+}
+
+// checkCalendar holds 8: before its promotion nothing is entered while the calendar is closed, but on a person's word.
+func checkCalendar(t *rapid.T, before *world, e rollout.StepEntered) {
+	if !before.s.Promoting() && before.s.Hurry == nil && e.By == rollout.Serin {
+		_, open := calendar.And{before.d.Calendar, before.d.House}.At(e.At)
+		require.True(t, open, "8: nothing is entered while the calendar is closed")
+	}
 }
 
 // restoring: stable's Deployment is put back before the canary's traffic comes to it.

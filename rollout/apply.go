@@ -131,6 +131,8 @@ func (s State) foldOn(e Event) (State, error) {
 		return s.worked(e, e.Work, append([]string{}, e.Why...))
 	case DeadlinePassed:
 		return s.deadlinePassed(e)
+	case WindowAwaited:
+		return s.windowAwaited(e)
 	case Paused:
 		if s.Phase != Active || s.Pause != nil {
 			return s, s.refuse(e)
@@ -176,7 +178,7 @@ func (s State) entered(e StepEntered) (State, error) {
 		return s, s.refuse(e)
 	}
 	now := s.Clock(e.At)
-	if e.Step != s.Step {
+	if s = s.waited(now); e.Step != s.Step {
 		s.StepAt, s.DecideFrom = now, time.Time{}
 	}
 	s.Step, s.Stage, s.StepName, s.StageAt = e.Step, e.Stage, e.Name, now
@@ -619,6 +621,7 @@ func (s State) back(e Event, why string, outcome Outcome) (State, error) {
 	s.Why, s.WhyBy, s.Outcome = why, e.Head().By, outcome
 	s.Scope, s.Served, s.Gate, s.Question, s.Later, s.Webhook, s.Told = "", nil, "", nil, nil, nil, nil // Job is kept: the end says what became of it
 	s.Pending, s.Hurry = nil, nil
+	s = s.unawaited()
 	switch {
 	case !s.Moved && s.Work == 0:
 		s.Back = BackDone
@@ -679,6 +682,7 @@ func (s State) rollbackStage(e Event, from, to BackStage) (State, error) {
 // unpaused lets the release's own time run again.
 func (s State) unpaused(at time.Time) State {
 	if s.Pause != nil {
+		s = s.pausedAwaiting(s.Pause.At, at)
 		s.PausedFor += max(0, at.Sub(s.Pause.At))
 		s.Pause = nil
 	}

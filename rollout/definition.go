@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/serindev/serin/calendar"
 	"github.com/serindev/serin/traffic"
 )
 
@@ -32,8 +33,12 @@ type Definition struct {
 	KeepCohort bool     `json:"keepCohort,omitempty"`
 	// Override says who may let a release go on without waiting ([WentOn]); nil is every operator.
 	Override *Override `json:"override,omitempty"`
-	Verify   Verify    `json:"verify"`
-	Rollback Rollback  `json:"rollback"`
+	// Calendar is when a release may enter a step or the next weight of one. House is the daemon's, which holds for all of its
+	// rollouts, and for releases that were started before it was declared.
+	Calendar calendar.Calendar `json:"calendar,omitzero"`
+	House    calendar.Calendar `json:"-"`
+	Verify   Verify            `json:"verify"`
+	Rollback Rollback          `json:"rollback"`
 }
 
 // Override is who may let a release go on without waiting.
@@ -130,6 +135,13 @@ func (d *Definition) Check() error {
 		return fmt.Errorf("steps: no promote")
 	}
 	return nil
+}
+
+// WithoutCalendar leaves out windows and freezes.
+func (d *Definition) WithoutCalendar() Definition {
+	out := *d
+	out.Calendar, out.House = calendar.Calendar{}, calendar.Calendar{}
+	return out
 }
 
 // WithoutCluster leaves out what only a cluster has: Jobs and Deployments, and how the canary becomes stable there.

@@ -40,7 +40,8 @@ func (s State) Dues(d *Definition, now time.Time) []Due {
 	if step == nil || s.Pending != nil {
 		return out
 	}
-	if len(step.stages()) > 0 || s.leansBefore(d) && len(step.holds(s, d, &timer{now: s.Clock(now)})) == 0 {
+	held, stages := len(step.holds(s, d, &timer{now: s.Clock(now)})) > 0, len(step.stages()) > 0
+	if stages && held || s.leansBefore(d) && !held {
 		if due, ok := s.undecided(s.decideBefore(d)); ok {
 			out = append(out, due)
 		}
@@ -53,8 +54,11 @@ func (s State) undecided(decide Decide) (Due, bool) {
 	return Due{DecideMax, s.decideFrom(), decide.Max, decide.Inconclusive}, decide.Max > 0 && !s.Decided
 }
 
-// decideFrom is when the time to decide began: with the step, or when a person gave it its full time again.
-func (s State) decideFrom() time.Time {
+// decideFrom is when the time to decide began, later by what a decided weight waits for a window.
+func (s State) decideFrom() time.Time { return s.decideSince().Add(s.AwaitedFor) }
+
+// decideSince is when it began: with the step, or when a person gave it its full time again.
+func (s State) decideSince() time.Time {
 	if s.DecideFrom.IsZero() {
 		return s.StepAt
 	}

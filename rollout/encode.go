@@ -148,6 +148,7 @@ var eventKinds = tableOf(
 	as[JobFailed, Event]("jobFailed"),
 	as[DeploymentReady, Event]("deploymentReady"),
 	as[DeploymentFailed, Event]("deploymentFailed"),
+	as[WindowAwaited, Event]("windowAwaited"),
 	as[Paused, Event]("paused"),
 	as[Resumed, Event]("resumed"),
 	as[WentOn, Event]("wentOn"),

@@ -3,6 +3,7 @@ package rollout
 import (
 	"time"
 
+	"github.com/serindev/serin/calendar"
 	"github.com/serindev/serin/judge"
 )
 
@@ -192,6 +193,12 @@ const (
 	PromoteMax     Deadline = "promote"
 )
 
+// WindowAwaited: the release could go on but for its calendar, which is closed.
+type WindowAwaited struct {
+	Meta
+	calendar.Closed
+}
+
 // Paused stops timers and progress. Looks continue, and a fail still rolls back.
 type Paused struct {
 	Meta
@@ -246,6 +253,14 @@ type StartRequest struct {
 	Key        string            `json:"key,omitempty"`
 	Parameters map[string]string `json:"parameters,omitempty"`
 	By         string            `json:"by"`
+	// Urgent: it begins with this word of its author's; nil for an ordinary start.
+	Urgent *Urgency `json:"urgent,omitempty"`
+}
+
+// Urgency is why a release does not wait from its start on, as [WentOn] with Full.
+type Urgency struct {
+	Reason      string `json:"reason"`
+	EvenIfWorse bool   `json:"evenIfWorse,omitempty"`
 }
 
 // Drained: rollback.drain has passed with all traffic on stable.

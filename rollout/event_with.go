@@ -48,6 +48,9 @@ func (e DeploymentFailed) With(m Meta) Event { e.Meta = m; return e }
 func (e DeadlinePassed) With(m Meta) Event { e.Meta = m; return e }
 
 // With implements [Event].
+func (e WindowAwaited) With(m Meta) Event { e.Meta = m; return e }
+
+// With implements [Event].
 func (e Paused) With(m Meta) Event { e.Meta = m; return e }
 
 // With implements [Event].

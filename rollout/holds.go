@@ -3,6 +3,7 @@ package rollout
 import (
 	"time"
 
+	"github.com/serindev/serin/calendar"
 	"github.com/serindev/serin/workload"
 )
 
@@ -33,6 +34,8 @@ type (
 
 // The holds of people, of steps that compare nothing, and of promotion.
 type (
+	// NeedsWindow: the calendar of the release is closed.
+	NeedsWindow struct{ calendar.Closed }
 	// NeedsResume: a person has paused the release.
 	NeedsResume struct{ By, Reason string }
 	// NeedsBeginning: the first step is not entered yet.
@@ -99,6 +102,7 @@ func (NeedsData) hold()       {}
 func (Leans) hold()           {}
 func (Alarmed) hold()         {}
 func (Contested) hold()       {}
+func (NeedsWindow) hold()     {}
 func (NeedsResume) hold()     {}
 func (NeedsBeginning) hold()  {}
 func (NeedsDecision) hold()   {}
@@ -127,15 +131,27 @@ func (s State) Holds(d *Definition, now time.Time) []Hold {
 		return nil
 	case s.Pause != nil:
 		return []Hold{NeedsResume{s.Pause.By, s.Pause.Reason}}
-	case s.Step < 0:
+	}
+	closed, shut := s.shut(d, t)
+	if s.Step < 0 && !shut {
 		return []Hold{NeedsBeginning{}}
 	}
-	var out []Hold
+	out := s.heldAt(d, t)
+	if shut {
+		out = append(out, NeedsWindow{closed})
+	}
+	return out
+}
+
+// heldAt are the holds of the step that an active release is at.
+func (s State) heldAt(d *Definition, t *timer) (out []Hold) {
 	if s.Question != nil {
 		out = append(out, NeedsDecision{*s.Question})
 	}
 	step := s.at(d)
 	switch {
+	case s.Pending != nil && s.WorkReady:
+		return out
 	case s.Pending != nil:
 		return append(out, NeedsCapacity{s.capacityBy(d).Sub(t.now)})
 	case step == nil:

@@ -130,7 +130,7 @@ func (s State) unfinished() string {
 
 func (s State) nextActive(d *Definition, t *timer) Event {
 	if s.Step < 0 {
-		return s.enter(d, 0, 0)
+		return s.enter(d, t, 0, 0)
 	}
 	if e := s.trusted(d, t); e != nil {
 		return e
@@ -147,10 +147,13 @@ func (s State) nextActive(d *Definition, t *timer) Event {
 		return e
 	}
 	if s.Pending != nil {
-		if s.WorkReady {
-			return s.stage(d, s.Step, s.Stage)
+		if !s.WorkReady {
+			return nil
 		}
-		return nil
+		if said, closed := s.awaits(d, t); closed {
+			return said
+		}
+		return s.stage(d, s.Step, s.Stage)
 	}
 	return d.Steps[s.Step].next(s, d, t)
 }
@@ -162,7 +165,7 @@ func (s State) goOn(d *Definition, t *timer) Event {
 		decide := s.decideBefore(d)
 		return s.passed(t, Due{DecideMax, s.decideFrom(), decide.Max, decide.Inconclusive})
 	}
-	return s.enter(d, s.Step+1, 0)
+	return s.enter(d, t, s.Step+1, 0)
 }
 
 // hurries tells whether a person's word that the release may go on has effect now. A gate cannot be skipped, so a word
@@ -247,9 +250,9 @@ func (s State) analysed(d *Definition, t *timer, stages []Stage) Event {
 	stage := stages[s.Stage]
 	if len(s.held(t, stage)) == 0 {
 		if s.Stage+1 < len(stages) {
-			return s.enter(d, s.Step, s.Stage+1)
+			return s.enter(d, t, s.Step, s.Stage+1)
 		}
-		return s.enter(d, s.Step+1, 0)
+		return s.enter(d, t, s.Step+1, 0)
 	}
 	if due, ok := s.undecided(stage.Decide); ok {
 		return s.passed(t, due)
@@ -266,13 +269,16 @@ func (s State) trusted(d *Definition, t *timer) Event {
 }
 
 // enter is the event that moves to a step and stage, or the end after the last step; nil while the released version is
-// not what is served.
-func (s State) enter(d *Definition, step, stage int) Event {
+// not what is served, and while nothing may be entered.
+func (s State) enter(d *Definition, t *timer, step, stage int) Event {
 	if step == len(d.Steps) {
 		if !s.InForce {
 			return nil
 		}
 		return Ended{Outcome: Released, Why: "every step is done", Swapped: s.SwappedNow()}
+	}
+	if said, closed := s.awaits(d, t); closed {
+		return said
 	}
 	e := s.stage(d, step, stage)
 	e.Prepare = d.Cluster != nil && (e.What == StageAB || e.What == StageGray)

@@ -11,6 +11,7 @@ import (
 	"github.com/cockroachdb/datadriven"
 	"github.com/stretchr/testify/require"
 
+	"github.com/serindev/serin/calendar"
 	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/share"
@@ -93,6 +94,28 @@ func awaiting() *rollout.Definition {
 	return d
 }
 
+// windowed goes on in a team's hours only, and not on the day of an audit.
+func windowed() *rollout.Definition {
+	d := pipeline()
+	inHours(d)
+	return d
+}
+
+func inHours(d *rollout.Definition) {
+	d.Calendar = calendar.Calendar{Windows: []calendar.Window{{Days: []calendar.Day{1, 2, 3, 4}, From: 9 * 60, To: 16 * 60, Zone: "Europe/Berlin"}}}
+	d.House.Freezes = []calendar.Freeze{{
+		From: calendar.Reading(time.Date(2026, 1, 13, 0, 0, 0, 0, time.UTC)), Until: calendar.Reading(time.Date(2026, 1, 14, 0, 0, 0, 0, time.UTC)),
+		Zone: "Europe/Berlin", Reason: "audit",
+	}}
+}
+
+// clusteredInHours is the same on Kubernetes.
+func clusteredInHours() *rollout.Definition {
+	d := clustered()
+	inHours(d)
+	return d
+}
+
 var epoch = time.Date(2026, 1, 5, 9, 0, 0, 0, time.UTC)
 
 // world runs a release by hand: what follows by itself follows after every line.
@@ -129,6 +152,8 @@ func (w *world) settle() (out []string) {
 			words += fmt.Sprintf(" %s/%d", e.Name, e.Stage)
 		case rollout.DeadlinePassed:
 			words += fmt.Sprintf(" %s then %s", e.Which, e.Then)
+		case rollout.WindowAwaited:
+			words += e.Until.Format(" 2006-01-02T15:04Z ") + e.Freeze
 		case rollout.Ended:
 			words += " " + string(e.Outcome)
 		}
@@ -298,7 +323,7 @@ func (w *world) event(cmd string, args []string) (rollout.Event, string) {
 
 // TestScenarios holds the sections Steps, Promotion and Rollback of the release's specification.
 func TestScenarios(t *testing.T) {
-	for folder, d := range map[string]func() *rollout.Definition{"scripts": pipeline, "cluster": clustered, "await": awaiting} {
+	for folder, d := range map[string]func() *rollout.Definition{"scripts": pipeline, "cluster": clustered, "await": awaiting, "windows": windowed} {
 		t.Run(folder, func(t *testing.T) { scenarios(t, "testdata/"+folder, d) })
 	}
 }

@@ -174,6 +174,13 @@ type State struct {
 	Hurry       *WentOn `json:"hurry,omitempty"`
 	EvenIfWorse bool    `json:"evenIfWorse,omitempty"`
 
+	// Awaited is what a release last said that it waits for: a window, or the end of a freeze. It is nil once the next step or
+	// weight is entered.
+	Awaited *WindowAwaited `json:"awaited,omitempty"`
+	// AwaitedAt is when it began to (release time), AwaitedFor how long it is closed from then on, pauses not counted.
+	AwaitedAt  time.Time     `json:"awaitedAt,omitzero"`
+	AwaitedFor time.Duration `json:"awaitedFor,omitempty"`
+
 	Pause     *Paused       `json:"pause,omitempty"`
 	PausedFor time.Duration `json:"pausedFor,omitempty"`
 	// Successor is the release that takes this one's place.
@@ -182,7 +189,8 @@ type State struct {
 	SuccessorCancelled *SuccessorCancelled `json:"successorCancelled,omitempty"`
 	// Decided: a human has answered a question with "go on", so this stage no longer needs a verdict.
 	Decided bool `json:"decided,omitempty"`
-	// DecideFrom is when a human gave an undecided step its full time again (release time); zero if none did.
+	// DecideFrom is when the time for deciding a step began (release time), if that is not its entry: a human gave an undecided
+	// step its full time again, or it waited for a window between two weights.
 	DecideFrom time.Time `json:"decideFrom,omitzero"`
 	// Questions counts the questions, to give each a unique name.
 	Questions int `json:"questions,omitempty"`

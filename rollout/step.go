@@ -38,6 +38,8 @@ type Step interface {
 	ready(s State) time.Duration
 	// onCluster tells whether it needs a cluster.
 	onCluster() bool
+	// lasts is how long the step lets time pass, apart from its stages.
+	lasts() time.Duration
 	// undoes tells whether bringing an earlier version back takes it.
 	undoes(d *Definition) bool
 }
@@ -107,4 +109,5 @@ func (still) done(State) bool                                      { return fals
 func (still) deployments(State, *Definition) []workload.Deployment { return nil }
 func (still) ready(State) time.Duration                            { return 0 }
 func (still) onCluster() bool                                      { return false }
+func (still) lasts() time.Duration                                 { return 0 }
 func (still) undoes(*Definition) bool                              { return false }

@@ -28,7 +28,7 @@ func (Gate) enter(_ *Definition, e *StepEntered) { e.What = StageGate }
 
 func (g Gate) next(s State, d *Definition, t *timer) Event {
 	if g.approved(s) {
-		return s.enter(d, s.Step+1, 0)
+		return s.enter(d, t, s.Step+1, 0)
 	}
 	if due, ok := g.due(s); ok {
 		return s.passed(t, due)

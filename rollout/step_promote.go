@@ -66,27 +66,27 @@ func (p Promote) next(s State, d *Definition, t *timer) Event {
 	switch s.Doing {
 	case StagePatch:
 		if s.WorkReady {
-			return s.enter(d, s.Step, 1)
+			return s.enter(d, t, s.Step, 1)
 		}
 	case StageAwait:
 		if s.WorkReady {
-			return s.enter(d, s.Step, 1)
+			return s.enter(d, t, s.Step, 1)
 		}
 		return s.passed(t, p.due(s))
 	case StageReturn:
 		if s.InForce && t.passed(s.forcedAt(s.drain(d))) {
-			return s.enter(d, s.Step, 2)
+			return s.enter(d, t, s.Step, 2)
 		}
 	case StageLeave:
 		if s.Out && s.InForce && (s.WorkReady || t.passed(s.StageAt.Add(d.Cluster.Deadline))) {
-			return s.enter(d, s.Step+1, 0)
+			return s.enter(d, t, s.Step+1, 0)
 		}
 	default: // the sets of servers exchange their roles
 		if s.InForce && s.Stage == 0 {
-			return s.enter(d, s.Step, 1)
+			return s.enter(d, t, s.Step, 1)
 		}
 		if s.InForce {
-			return s.enter(d, s.Step+1, 0)
+			return s.enter(d, t, s.Step+1, 0)
 		}
 	}
 	return nil

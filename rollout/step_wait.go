@@ -20,6 +20,8 @@ func (w Wait) next(s State, d *Definition, t *timer) Event {
 	return s.goOn(d, t)
 }
 
+func (w Wait) lasts() time.Duration { return w.For }
+
 func (w Wait) holds(s State, _ *Definition, t *timer) []Hold {
 	if at := s.StepAt.Add(w.For); s.Hurry == nil && !t.passed(at) {
 		return []Hold{Elapses{at.Sub(t.now)}}

@@ -74,6 +74,13 @@ type StartBody struct {
 	Key        string            `json:"key,omitempty" nullable:"true" maxLength:"200" doc:"The same key starts nothing twice: it gets the release that it has started."`
 	Anyway     bool              `json:"anyway,omitempty" nullable:"true" doc:"Start the last good version of the rollout although its document has an error now."`
 	Supersede  bool              `json:"supersede,omitempty" nullable:"true" doc:"An active release goes back to stable first, then this one starts."`
+	Urgent     *UrgentBody       `json:"urgent,omitempty" doc:"Begin without waiting for anything but gates, on the caller's responsibility: as promoteRelease with full, from the start on, in freezes too."`
+}
+
+// UrgentBody says why a release does not wait.
+type UrgentBody struct {
+	Reason      string `json:"reason" minLength:"1" maxLength:"1000" doc:"Shown in the release's events and in the audit log."`
+	EvenIfWorse bool   `json:"evenIfWorse,omitempty" nullable:"true" doc:"No verdict takes the release back."`
 }
 
 // ReasonBody says why.

@@ -39,6 +39,39 @@ func TestGoingOnWithoutWaitingCanNeedASecondPerson(t *testing.T) {
 	}
 }
 
+func TestAnUrgentStartIsForThoseWhoMayPromote(t *testing.T) {
+	d := newDaemon(t)
+	all := plans()
+	p := all["cart"]
+	p.Rollout.Override = &rollout.Override{FourEyes: true}
+	all["cart"] = p
+	p = all["shop"]
+	p.Rollout.Override = &rollout.Override{Approvers: []string{"otto"}}
+	all["shop"] = p
+	d.engine.SetPlans(all)
+	for _, c := range []struct {
+		what, who, rollout, body string
+		status                   int
+		says                     string
+	}{
+		{"one person is not four eyes", "otto", "cart", `{"urgent": {"reason": "x"}}`, http.StatusForbidden, "needs a second pair of eyes"},
+		{"an operator who is not named", "olga", "shop", `{"urgent": {"reason": "x"}}`, http.StatusForbidden, "may let a release go on without waiting, not olga"},
+		{"a blank reason", "otto", "shop", `{"urgent": {"reason": " "}}`, http.StatusUnprocessableEntity, "a reason is needed"},
+		{"no reason", "otto", "shop", `{"urgent": {}}`, http.StatusUnprocessableEntity, "reason"},
+		{"a rollout that is not there", "otto", "nothing", `{"urgent": {"reason": "x"}}`, http.StatusNotFound, ""},
+		{"one who may", "otto", "shop", `{"urgent": {"reason": "the fix", "evenIfWorse": true}}`, http.StatusCreated, ""},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			a := d.post(c.who, "/rollouts/"+c.rollout+"/releases", c.body)
+			require.Equal(t, c.status, a.status, a.body)
+			require.Contains(t, a.body, c.says)
+			if c.status == http.StatusCreated {
+				d.until(as[record.Release](t, a).ID, func(v record.View) bool { return v.State.EvenIfWorse })
+			}
+		})
+	}
+}
+
 func TestAnUndoWithAKeyIsDoneOnce(t *testing.T) {
 	d := newDaemon(t)
 	all := plans()

@@ -33,6 +33,8 @@ type Engine interface {
 	Rollout(name string) (record.View, error)
 	// Release is the view of one release, running or ended; record.ErrNotFound if it is not there.
 	Release(ctx context.Context, id string) (record.View, error)
+	// Definition is what is declared of a rollout now; record.ErrNotFound if nothing is.
+	Definition(name string) (*rollout.Definition, error)
 	// Start starts a release. A request whose key is known gets the release that it started, whatever its ID; with
 	// supersede the release may only start later, and its Version is 0 until then.
 	Start(ctx context.Context, name string, req rollout.StartRequest, supersede bool) (record.Release, error)

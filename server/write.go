@@ -206,9 +206,13 @@ func (s *Server) start(ctx context.Context, in *startInput, a *record.AuditEntry
 	if err := s.current(ctx, in.Name, wanted); err != nil {
 		return nil, err
 	}
+	urgent, err := s.urgent(ctx, in.Name, wanted.Urgent)
+	if err != nil {
+		return nil, err
+	}
 	id := ulid.MustNew(ulid.Now(), rand.Reader).String()
 	r, err := s.o.Engine.Start(ctx, in.Name, rollout.StartRequest{
-		ID: id, Key: wanted.Key, Parameters: wanted.Parameters, By: identity(ctx).Name,
+		ID: id, Key: wanted.Key, Parameters: wanted.Parameters, By: identity(ctx).Name, Urgent: urgent,
 	}, wanted.Supersede)
 	if err != nil {
 		return nil, err
@@ -222,6 +226,32 @@ func (s *Server) start(ctx context.Context, in *startInput, a *record.AuditEntry
 		out.Status = http.StatusOK
 	}
 	return out, nil
+}
+
+// urgent is what an urgent start begins with, if its caller may let a release of the rollout go on without waiting. Its
+// author has started it, so a rollout that asks for four eyes refuses it.
+func (s *Server) urgent(ctx context.Context, name string, b *UrgentBody) (*rollout.Urgency, error) {
+	if b == nil {
+		return nil, nil //nolint:nilnil // an ordinary start
+	}
+	if strings.TrimSpace(b.Reason) == "" {
+		return nil, newProblem(http.StatusUnprocessableEntity, "a reason is needed: others will ask for it")
+	}
+	if err := may(ctx, VerbPromote, name); err != nil {
+		return nil, err
+	}
+	d, err := s.o.Engine.Definition(name)
+	if err != nil {
+		return nil, err
+	}
+	who, roles, err := identity(ctx).Approver(ctx, VerbPromote, name)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.MayOverride(who, roles, who); err != nil {
+		return nil, &ForbiddenError{Why: err.Error()}
+	}
+	return &rollout.Urgency{Reason: b.Reason, EvenIfWorse: b.EvenIfWorse}, nil
 }
 
 // current refuses a start while the rollout's files have an error, because that would start an older version than the
@@ -281,6 +311,9 @@ func describeStart(b StartBody) string {
 	}
 	if b.Supersede {
 		parts = append(parts, "supersede")
+	}
+	if b.Urgent != nil {
+		parts = append(parts, "urgent: "+PromoteBody{Reason: b.Urgent.Reason, EvenIfWorse: b.Urgent.EvenIfWorse}.words())
 	}
 	if len(b.Parameters) > 0 {
 		parts = append(parts, fmt.Sprintf("parameters %q", b.Parameters)) // maps print in the order of their keys

@@ -59,7 +59,8 @@ var epoch = time.Unix(0, 0).UTC()
 // Run simulates one release in a world. pasts are what earlier releases taught, by scope and metric; src is the source of
 // all randomness. The gateway puts each weight in force at once and splits requests accordingly.
 func (p Plan) Run(w World, pasts map[string]map[string][]judge.Past, src rand.Source) (Outcome, error) {
-	p.Definition = p.Definition.WithoutCluster() // what a cluster does affects neither users nor the judge
+	p.Definition = p.Definition.WithoutCluster()  // what a cluster does affects neither users nor the judge
+	p.Definition = p.Definition.WithoutCalendar() // simulated time has no days of a week
 	r := run{plan: p, users: w.Users(src), world: w, pasts: pasts, now: epoch}
 	r.out.Learned = map[string]map[string][]judge.Past{}
 	if err := r.apply(rollout.Started{Rollout: p.Definition.Name, Revision: p.Definition.Revision}); err != nil {

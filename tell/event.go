@@ -78,6 +78,8 @@ func Event(e rollout.Event, steps rollout.Steps) Words {
 		return look(e.Verdict)
 	case rollout.DeadlinePassed:
 		return Words{"time is up: " + Deadline(e.Which), Policy(e.Then), false, Warning}
+	case rollout.WindowAwaited:
+		return Words{"waits " + opening(e.Closed), "", false, Warning}
 	case rollout.Drained:
 		return Words{"the canary has drained", "", false, Plain}
 	case rollout.CleanedUp:

@@ -48,6 +48,8 @@ func HeadlineOf(v record.View, now time.Time) Headline {
 		}
 	case v.Gate != "":
 		return Headline{Class: "wait", Text: question(v), Since: v.GateSince}
+	case s.StepName == "" && s.Awaited != nil:
+		return Headline{Class: "wait", Text: "It has not begun: " + Opening(s.Awaited.Closed), Since: wall(s, s.AwaitedAt), Next: Sentence(v.Waiting)}
 	case s.StepName == "":
 		return Headline{Class: "go", Text: "It is about to begin"}
 	}
@@ -154,7 +156,7 @@ func stepAt(v record.View) rollout.Step {
 // activeHeadline is the headline of a release that continues by itself, or holds for a reason of its own.
 func activeHeadline(v record.View, now time.Time) Headline {
 	s, what := v.State, Subject(v)
-	holds := s.Holds(&rollout.Definition{Steps: v.Steps}, now)
+	holds := s.Holds(cmp.Or(v.Definition, &rollout.Definition{Steps: v.Steps}), now)
 	h := Headline{Class: "go", Since: wall(s, s.StageAt), Lasts: true, Next: comesNext(v, holds)}
 	switch step := stepAt(v).(type) {
 	case rollout.Gray:
@@ -181,6 +183,9 @@ func holding(v record.View, holds []rollout.Hold, now time.Time) string {
 		return "the source of the metrics does not answer"
 	case !s.NoDataSince.IsZero() && s.Clock(now).Sub(s.NoDataSince) >= worthSaying:
 		return "there is no new data"
+	}
+	if a := s.Awaited; a != nil && (a.Until.IsZero() || now.Before(a.Until)) {
+		return Opening(a.Closed)
 	}
 	for _, h := range holds {
 		switch h := h.(type) {

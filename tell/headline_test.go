@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/serindev/serin/calendar"
 	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
@@ -110,4 +111,31 @@ func TestTheButtonsOfAGateSayWhatTheyDo(t *testing.T) {
 	approve, reject = tell.Consequences(v)
 	require.Equal(t, "Approve: 5% of the traffic gets 1.4.2", approve)
 	require.Equal(t, "Reject: end the release", reject)
+}
+
+func TestTheHeadlineSaysThatAReleaseWaitsForItsWindow(t *testing.T) {
+	type headline = tell.Headline
+	at := func(minutes int) time.Time { return noon.Add(time.Duration(minutes) * time.Minute) }
+	for _, c := range []struct {
+		name string
+		edit func(*record.View)
+		want headline
+	}{
+		{"a window that is waited for holds", func(v *record.View) {
+			v.State.Awaited = &rollout.WindowAwaited{Closed: calendar.Closed{Until: at(60), Zone: "Europe/Berlin"}}
+		}, headline{"wait", "20% of the traffic is on 1.4.2, held: it waits for a window, until Wed 2026-03-04 14:00 (Europe/Berlin)", at(-2), true, "20% of traffic on the canary: it needs this and that."}},
+		{"one that has opened does not", func(v *record.View) {
+			v.State.Awaited = &rollout.WindowAwaited{Closed: calendar.Closed{Until: at(0), Zone: "Europe/Berlin"}}
+		}, headline{"go", "20% of the traffic is on 1.4.2", at(-2), true, "50% of the traffic in 1 min if nothing gets worse."}},
+		{"a release that has not begun", func(v *record.View) {
+			v.State.Step, v.State.StepName, v.State.AwaitedAt = -1, "", at(-9)
+			v.State.Awaited = &rollout.WindowAwaited{Closed: calendar.Closed{Until: at(60), Zone: "UTC", Freeze: "audit"}}
+		}, headline{"wait", "It has not begun: it waits for the end of a freeze (audit), until Wed 2026-03-04 13:00 (UTC)", at(-9), false, "20% of traffic on the canary: it needs this and that."}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			v := underWayView()
+			c.edit(&v)
+			require.Equal(t, c.want, tell.HeadlineOf(v, noon))
+		})
+	}
 }

@@ -27,6 +27,8 @@ func Notice(before, after rollout.State, d *rollout.Definition, e rollout.Event)
 		n.Reason = "ReleaseResumed"
 	case rollout.WentOn:
 		n.Reason, n.Warning = "WentOn", true
+	case rollout.WindowAwaited:
+		n.Reason = "WindowAwaited"
 	case rollout.Drifted:
 		n.Reason, n.Warning = "ForeignEdit", true
 	case rollout.JobFailed:

@@ -89,6 +89,11 @@ func (w waiting) clause(h rollout.Hold) string {
 	switch h := h.(type) {
 	case rollout.NeedsForce:
 		return w.force(h.Of)
+	case rollout.NeedsWindow:
+		if w.s.Step < 0 {
+			return "the first step waits " + opening(h.Closed)
+		}
+		return "what comes next waits " + opening(h.Closed)
 	case rollout.NeedsResume:
 		return "paused by " + h.By + because(h.Reason) + ": it waits to be resumed"
 	case rollout.NeedsBeginning:

@@ -132,7 +132,7 @@ func (a *app) promoteCmd() *cobra.Command {
 		Use:   "promote ROLLOUT|RELEASE --reason WHY",
 		Short: "Let a release go on without waiting, on your responsibility",
 		Long: `Let a release go on without waiting, on your responsibility: past the rest of a hold, a verdict that is not there yet,
-or data that is missing. What it waited for is said first. With --full it is not this weight or step alone, but all
+or data that is missing, and for no window or end of a freeze. What it waited for is said first. With --full it is not this weight or step alone, but all
 that is left. Gates stay, for they are others' to answer, and each weight still has to be in force.
 
 A version that turns out worse goes back all the same. For the repair of a stable version that is broken itself, where

@@ -17,6 +17,7 @@ import (
 	"github.com/serindev/serin/judge/choice"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/simulation"
+	"github.com/serindev/serin/tell"
 )
 
 // planning holds the flags of plan.
@@ -40,7 +41,8 @@ func (a *app) planCmd() *cobra.Command {
 		Short: "Say how long a rollout's steps need",
 		Long: `Say for each step of a rollout how long the judge needs to find a worse version there, which differences the step can
 find before it may be left, how many requests a bad version spoils until then, and how long a good one needs to pass;
-and warn of steps that are too short to decide anything.
+and warn of steps that are too short to decide anything. Where the rollout has windows or freezes, or the daemon's document
+among PATH does, it says when promotion is reached at the soonest.
 
 PATH are files and folders with a Rollout and its Analyses; without any, or with --weights, a gray release over the
 weights, judged by the only Analysis or by the built-in one. The rate of requests and the shares of bad ones are given,
@@ -97,6 +99,10 @@ type plans struct {
 	Effect   float64            `json:"effect"`
 	Steps    []planned          `json:"steps"`
 	Warnings []string           `json:"warnings"`
+	// Calendar says in sentences when steps are entered; empty at all times. Soonest is when a release that begins now enters
+	// its promotion, if nothing is waited for but time; nil if no window lets it.
+	Calendar []string   `json:"calendar,omitempty"`
+	Soonest  *time.Time `json:"soonestPromotion,omitempty"`
 }
 
 func (a *app) plan(ctx context.Context, p *planning, paths []string) error {
@@ -134,6 +140,13 @@ func (a *app) plan(ctx context.Context, p *planning, paths []string) error {
 		return err
 	}
 	out.Warnings = list(warnings(out))
+	if out.Calendar = tell.Calendars(&plan.Definition); len(out.Calendar) > 0 {
+		if at, ok := plan.Definition.Soonest(time.Now()); ok {
+			out.Soonest = &at
+		} else {
+			out.Warnings = append(out.Warnings, "the windows leave no time for a step, so nothing is ever entered: no time is in all of them and in no freeze")
+		}
+	}
 	return a.print(out, func(w io.Writer) error { return a.planTable(w, p, out) })
 }
 
@@ -252,6 +265,12 @@ func (a *app) planTable(w io.Writer, p *planning, out plans) error {
 	}
 	_, _ = fmt.Fprintf(w, "\n%s requests a second, %s. In brackets: the weight does not wait for a pass.\n",
 		strconv.FormatFloat(out.Rate, 'g', 4, 64), past)
+	for _, line := range out.Calendar {
+		_, _ = fmt.Fprintln(w, clean(tell.Capital(line)+"."))
+	}
+	if out.Soonest != nil {
+		_, _ = fmt.Fprintf(w, "A release that begins now is promoted at %s, at the soonest.\n", out.Soonest.Local().Format("Mon 2006-01-02 15:04 MST"))
+	}
 	for _, text := range out.Warnings {
 		_, _ = fmt.Fprintln(w, painted("warning: ", yellow, a.colours())+clean(text))
 	}

@@ -55,6 +55,9 @@ func (s *subject) load(a *app, loader config.Loader, paths []string) (simulation
 			return simulation.Plan{}, err
 		}
 		r, _ := set.Rollout(name)
+		if len(set.Daemons) == 1 {
+			r.Plan.Rollout.House = set.Daemons[0].Calendar()
+		}
 		return simulation.Plan{Definition: r.Plan.Rollout, Analyses: r.Plan.Analyses}, nil
 	}
 	def, err := findAnalysis(s.analysis, set.Definitions, loader.Series)

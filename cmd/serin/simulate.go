@@ -60,6 +60,8 @@ person ends there. The same seed gives the same releases.
 PATH are files and folders with a Rollout and its Analyses; without any, or with --weights, a gray release over the
 weights, judged by the only Analysis or by the built-in one.
 
+Windows and freezes are left out: a release is simulated as if it were open at all times.
+
 Scenarios: ` + strings.Join(scenarios, ", ") + `.
 docs/statistics.md says what they are.`,
 		Example: `  serin simulate rollouts/ --rollout shop --rate 120 --base 0.5% --effect 2,5

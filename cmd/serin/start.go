@@ -30,6 +30,8 @@ func (a *app) startCmd() *cobra.Command {
 	var o struct {
 		set     []string
 		start   server.StartBody
+		urgent  bool
+		why     server.UrgentBody
 		wait    bool
 		timeout time.Duration
 	}
@@ -44,7 +46,8 @@ the first.
 
 ` + exitCodes,
 		Example: `  serin start shop --set image=shop:1.4.2
-  serin start shop --key "$CI_PIPELINE_ID" --wait --timeout 2h`,
+  serin start shop --key "$CI_PIPELINE_ID" --wait --timeout 2h
+  serin start shop --urgent --reason "fix of the outage"`,
 		Args:              args(cobra.ExactArgs(1)),
 		ValidArgsFunction: a.completeRollouts(false),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -56,6 +59,14 @@ the first.
 				return err
 			}
 			o.start.Parameters = p
+			switch {
+			case o.urgent && o.why.Reason == "":
+				return errors.New("--urgent needs --reason: others will ask for it")
+			case o.urgent:
+				o.start.Urgent = &o.why
+			case o.why != server.UrgentBody{}:
+				return errors.New("--reason and --even-if-worse belong to --urgent")
+			}
 			c, err := a.client()
 			if err != nil {
 				return err
@@ -67,6 +78,9 @@ the first.
 	cmd.Flags().StringVar(&o.start.Key, "key", "", "makes starting twice harmless: the same key gets the same release")
 	cmd.Flags().BoolVar(&o.start.Supersede, "supersede", false, "take the place of an active release: it goes back to stable first")
 	cmd.Flags().BoolVar(&o.start.Anyway, "anyway", false, "start the last good version although the configuration of the rollout has an error now")
+	cmd.Flags().BoolVar(&o.urgent, "urgent", false, "wait for nothing but gates from the start on, not for windows and freezes either, on your responsibility")
+	cmd.Flags().StringVar(&o.why.Reason, "reason", "", "why it is urgent; it is kept with the release")
+	cmd.Flags().BoolVar(&o.why.EvenIfWorse, "even-if-worse", false, "no verdict takes the urgent release back")
 	cmd.Flags().BoolVar(&o.wait, "wait", false, "wait until the release has ended")
 	cmd.Flags().DurationVar(&o.timeout, "timeout", 0, "how long to wait at most (with --wait; default: forever)")
 	return a.speaks(cmd)

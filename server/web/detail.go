@@ -45,6 +45,8 @@ type Detail struct {
 	Took           string
 	Parameters     []Pair
 	Steps          []Step
+	// Calendar says when it goes on, if not at all times.
+	Calendar []string
 	// Timeline are charts on one axis of time: the weight, and both arms of each metric.
 	Timeline    []template.HTML
 	Traffic     Traffic
@@ -141,7 +143,7 @@ func newDetail(r Record, scopes []Scope, now time.Time) Detail {
 	for _, name := range sortedKeys(v.State.Parameters) {
 		d.Parameters = append(d.Parameters, Pair{name, v.State.Parameters[name]})
 	}
-	d.Steps, d.Answers = tell.PlanOf(v, r.Events, now), newAnswers(v)
+	d.Steps, d.Calendar, d.Answers = tell.PlanOf(v, r.Events, now), tell.Calendars(v.Definition), newAnswers(v)
 	d.Timeline, d.Scopes = newTimeline(v, r.Events, scopes, now), explained(v, scopes, r.Explanation)
 	d.Events, d.EventCount = newEventLines(v, r.Events), len(r.Events)
 	return d

@@ -203,13 +203,15 @@ func isActor(ctx context.Context, v record.View, who server.Identity) bool {
 type rolloutPage struct {
 	Base
 
-	View       record.View
-	State      Pill
-	Brings     string
-	Headline   Headline
-	More       string
-	Link       string
-	Steps      []Step
+	View     record.View
+	State    Pill
+	Brings   string
+	Headline Headline
+	More     string
+	Link     string
+	Steps    []Step
+	// Calendar says when it goes on, if not at all times.
+	Calendar   []string
 	Traffic    Traffic
 	Parameters []rollout.Parameter
 	Releases   []releaseRow
@@ -234,7 +236,7 @@ func (s *site) rollout(w http.ResponseWriter, r *http.Request, sess *session) er
 	}
 	page := &rolloutPage{
 		Base: Base{Title: v.Rollout, Nav: "rollouts", Live: address(server.LivePath, "rollout", v.Rollout)},
-		View: v, State: tell.StateBadge(v), Brings: rollout.Version(v.State.Parameters), Headline: tell.HeadlineOf(v, time.Now()), Steps: planOf(v), Traffic: newTraffic(v), Releases: releaseRows(rs),
+		View: v, State: tell.StateBadge(v), Brings: rollout.Version(v.State.Parameters), Headline: tell.HeadlineOf(v, time.Now()), Steps: planOf(v), Calendar: tell.Calendars(v.Definition), Traffic: newTraffic(v), Releases: releaseRows(rs),
 		MayStart: may(r.Context(), sess.who, server.VerbStart, v.Rollout) && v.Declared,
 	}
 	problems, err := s.sight.Problems(r.Context())

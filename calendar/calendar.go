@@ -1,0 +1,247 @@
+// Package calendar says when something may happen: in windows of a week, and in no freeze.
+//
+// It is pure: whether a calendar is open, and when it opens next, are functions of an instant ([Calendar.At]). A window is
+// open by what the clocks of its zone show. Where they are put forward over a window, there is none on that day; where they
+// are put back into one, it is open twice. Start reading at [Calendar].
+package calendar
+
+import (
+	"sync"
+	"time"
+	_ "time/tzdata" // the rules of the zones are part of the program, as those of letters are
+)
+
+// Calendar is when something may happen: inside one of the windows, if there are any, and outside every freeze. The zero
+// value is open at all times.
+type Calendar struct {
+	Windows []Window `json:"windows,omitempty"`
+	Freezes []Freeze `json:"freezes,omitempty"`
+}
+
+// Window is a time of a week.
+type Window struct {
+	// Days on which it begins; none stands for all.
+	Days []Day `json:"days,omitempty"`
+	// From and To are what the clocks of Zone show when it begins and ends. Where To is not later than From, it ends on the
+	// next day.
+	From Clock `json:"from"`
+	To   Clock `json:"to"`
+	// Zone is a name of the IANA database, such as Europe/Berlin.
+	Zone string `json:"zone"`
+}
+
+// Freeze is a time during which nothing may happen.
+type Freeze struct {
+	// From and Until are what the clocks of Zone show when it begins and when it is over.
+	From   Reading `json:"from"`
+	Until  Reading `json:"until"`
+	Zone   string  `json:"zone"`
+	Reason string  `json:"reason"`
+}
+
+// Closed says why a calendar is closed, and until when.
+type Closed struct {
+	// Until is when it opens; zero if that is not within [Horizon], or never.
+	Until time.Time `json:"until,omitzero"`
+	// Zone in which people read Until.
+	Zone string `json:"zone,omitempty"`
+	// Freeze is the reason for a freeze; empty where it is only outside of the windows.
+	Freeze string `json:"freeze,omitempty"`
+}
+
+// Horizon is how far ahead an opening is looked for.
+const Horizon = 400 * 24 * time.Hour
+
+// IsZero tells whether it is open at all times.
+func (c Calendar) IsZero() bool { return len(c.Windows) == 0 && len(c.Freezes) == 0 }
+
+// And is the calendar that is open while both are.
+type And []Calendar
+
+// At tells whether the calendar is open at an instant, and if not, why and until when. A zone that this program does not
+// know is never open.
+func (c Calendar) At(t time.Time) (closed Closed, open bool) { return And{c}.At(t) }
+
+// At is [Calendar.At] of several calendars, all of which have to be open.
+func (cs And) At(t time.Time) (closed Closed, open bool) {
+	at := t
+	for end := t.Add(Horizon); at.Before(end); {
+		next := at
+		for _, c := range cs {
+			opens, freeze, zone, ok := c.opens(at)
+			if at.Equal(t) && (!ok || !opens.Equal(t)) && (closed.Zone == "" || closed.Freeze == "" && freeze != "") {
+				closed.Freeze, closed.Zone = freeze, zone // a freeze says more than a window
+			}
+			if !ok {
+				return closed, false
+			}
+			next = later(next, opens)
+		}
+		switch {
+		case next.Equal(t):
+			return Closed{}, true
+		case next.Equal(at):
+			closed.Until = at
+			return closed, false
+		}
+		at = next
+	}
+	return closed, false
+}
+
+// opens is a time not before t before which the calendar is closed: t itself where it is open then. ok is false if there is
+// none. freeze is the reason for the freeze that t lies in, zone the one that closes it.
+func (c Calendar) opens(t time.Time) (at time.Time, freeze, zone string, ok bool) {
+	for _, f := range c.Freezes {
+		end, in, known := f.ends(t)
+		if in {
+			return end, f.Reason, f.Zone, known
+		}
+	}
+	if len(c.Windows) == 0 {
+		return t, "", "", true
+	}
+	for _, w := range c.Windows {
+		if opens, found := w.opens(t); found && (!ok || opens.Before(at)) {
+			at, zone, ok = opens, w.Zone, true
+		}
+	}
+	if !ok {
+		return t, "", c.Windows[0].Zone, false
+	}
+	return at, "", zone, true
+}
+
+// week is how far ahead a window is looked for: one that the clocks skip this week is there in the next.
+const week = 15 * 24 * time.Hour
+
+// opens is the first instant, not before t, at which the window is open.
+func (w Window) opens(t time.Time) (at time.Time, ok bool) {
+	for span := range spans(w.Zone, t, t.Add(week)) {
+		// The window may have begun on the day before.
+		for day := midnight(span.clock(span.from)).AddDate(0, 0, -1); !span.instant(day).After(span.to); day = day.AddDate(0, 0, 1) {
+			if !w.on(day.Weekday()) {
+				continue
+			}
+			from, to := span.instant(day.Add(w.From.since())), span.instant(day.Add(w.to()))
+			if from = later(from, span.from); from.Before(to) && from.Before(span.to) {
+				return from, true
+			}
+		}
+	}
+	return time.Time{}, false
+}
+
+// to is the end, from midnight of the day on which the window begins.
+func (w Window) to() time.Duration {
+	if w.To <= w.From {
+		return w.To.since() + 24*time.Hour
+	}
+	return w.To.since()
+}
+
+func (w Window) on(day time.Weekday) bool {
+	for _, d := range w.Days {
+		if time.Weekday(d) == day {
+			return true
+		}
+	}
+	return len(w.Days) == 0
+}
+
+// ends tells whether t lies in the freeze, and when that ends. known is false for a zone that is not known: it is frozen
+// then.
+func (f Freeze) ends(t time.Time) (at time.Time, in, known bool) {
+	from, until := time.Time(f.From), time.Time(f.Until)
+	for span := range spans(f.Zone, t, time.Time(f.Until).Add(2*24*time.Hour)) {
+		known = true
+		clock := span.clock(span.from)
+		if clock.Before(from) || !clock.Before(until) {
+			return span.from, in, true // at t, or where the clocks are changed over its end
+		}
+		in = true
+		if end := span.instant(until); end.Before(span.to) {
+			return end, true, true
+		}
+	}
+	if _, ok := location(f.Zone); ok && !known {
+		return t, false, true // it was over long ago
+	}
+	return t, true, false
+}
+
+// span is a time in which the clocks of a zone are not changed.
+type span struct {
+	from, to time.Time
+	offset   time.Duration
+}
+
+// clock is what the clocks show at an instant, written as if it were UTC, in which days have 24 hours.
+func (s span) clock(t time.Time) time.Time { return t.UTC().Add(s.offset) }
+
+// instant is when they show it, if they did so in this span.
+func (s span) instant(clock time.Time) time.Time { return clock.Add(-s.offset) }
+
+// spans are those of a zone from an instant to another, in order; none for a zone that is not known.
+func spans(zone string, from, to time.Time) func(yield func(span) bool) {
+	return func(yield func(span) bool) {
+		in, ok := location(zone)
+		if !ok {
+			return
+		}
+		for from.Before(to) {
+			local := from.In(in)
+			_, offset := local.Zone()
+			_, end := local.ZoneBounds()
+			if end.IsZero() || end.After(to) {
+				end = to
+			}
+			if !yield(span{from, end, time.Duration(offset) * time.Second}) {
+				return
+			}
+			from = end
+		}
+	}
+}
+
+// zones are those that were read, so that each is read once: nil for a name that is not known.
+var zones sync.Map
+
+func location(zone string) (*time.Location, bool) {
+	if known, ok := zones.Load(zone); ok {
+		in, _ := known.(*time.Location)
+		return in, in != nil
+	}
+	in, err := time.LoadLocation(zone)
+	if err != nil || zone == "" || zone == "Local" { // which depend on the machine
+		in = nil
+	}
+	zones.Store(zone, in)
+	return in, in != nil
+}
+
+// Known tells whether a zone is known by this name.
+func Known(zone string) bool {
+	_, ok := location(zone)
+	return ok
+}
+
+// In is an instant as people in a zone read it; UTC for a zone that is not known.
+func In(t time.Time, zone string) time.Time {
+	if in, ok := location(zone); ok {
+		return t.In(in)
+	}
+	return t.UTC()
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+func midnight(clock time.Time) time.Time {
+	y, m, d := clock.Date()
+	return time.Date(y, m, d, 0, 0, 0, 0, time.UTC)
+}
