@@ -247,10 +247,17 @@ type NotifySpec struct {
 	URLFile string `json:"urlFile,omitempty"`
 	// Webhook gets each message as a CloudEvent over HTTP.
 	Webhook *NotifyWebhookSpec `json:"webhook,omitempty"`
-	// On which occasions; gate, hold, alarm, rollback and finished by default.
+	// OnRequest: rollouts may ask for this receiver (notify), and it gets the messages about those that do. rollouts,
+	// namespaces and labels then say which of them may.
+	OnRequest bool `json:"onRequest,omitempty"`
 	// Rollouts that the messages are about: whole names, in which * stands for any characters but a slash; all of them
 	// where it is left out.
 	Rollouts Texts `json:"rollouts,omitempty"`
+	// Namespaces of the rollouts that the messages are about, in which * stands for any characters; all of them, and
+	// rollouts without Kubernetes, where it is left out.
+	Namespaces Texts `json:"namespaces,omitempty"`
+	// Labels that a rollout has to have, with these values.
+	Labels map[string]string `json:"labels,omitempty"`
 	// On what: gate, hold, alarm, rollback and finished where it is left out.
 	On []string `json:"on,omitempty" jsonschema:"enum=started,enum=step,enum=gate,enum=hold,enum=alarm,enum=drift,enum=rollback,enum=finished"`
 }

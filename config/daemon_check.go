@@ -74,6 +74,7 @@ func (c *checker) notify(receivers []NotifySpec) {
 	for i := range receivers {
 		n, at := &receivers[i], c.spec("notify", i)
 		c.patterns(at.in("rollouts"), n.Rollouts)
+		c.patterns(at.in("namespaces"), n.Namespaces)
 		ways := 0
 		for _, set := range []bool{n.URL != "", n.URLFile != "", n.Webhook != nil} {
 			if set {

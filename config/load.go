@@ -30,6 +30,8 @@ type Loader struct {
 	Scraped bool
 	// Sources are the daemon's further ones, by name; nil means that they are not known, and any name will do.
 	Sources map[string]Source
+	// Receivers are the daemon's that rollouts may ask for, by name; nil means that they are not known, and any will do.
+	Receivers map[string]Receiver
 	// Rule and Guards check what only the gateway's own parsers can: a route's rule, a circuit breaker's expression.
 	// nil skips the check.
 	Rule   func(rule string) error

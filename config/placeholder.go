@@ -26,7 +26,7 @@ var armNames = []string{varArm, varHosts, varInstances, varPods, varService, var
 
 // releaseNames are variables in a webhook's address and body that stand for the release, unless the rollout has
 // parameters of these names.
-var releaseNames = []string{"rollout", "release", "revision", "step"}
+var releaseNames = []string{"rollout", "release", "revision", "step", "version", "reason"}
 
 var errOpen = errors.New("${ is not closed by }")
 

@@ -60,6 +60,7 @@ func makePlan(p *parsed, seen *sight, l Loader) (plan record.Plan, errs, warning
 	m.rest()
 	m.workloads()
 	m.gateway()
+	m.about()
 	if len(m.errs) == 0 && !p.flawed {
 		if err := m.plan.Rollout.Check(); err != nil {
 			m.fail(m.at("spec"), "%s", err)

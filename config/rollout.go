@@ -38,6 +38,14 @@ type RolloutSpec struct {
 	Rollback *RollbackSpec `json:"rollback,omitempty"`
 	// Triggers start a release automatically.
 	Triggers []TriggerSpec `json:"triggers,omitempty"`
+	// Owner is the person or team that answers for the service; pages, messages and status show it.
+	Owner string `json:"owner,omitempty" jsonschema:"minLength=1,maxLength=100"`
+	// Labels are what lists are filtered by, and messages routed: {team: payments}.
+	Labels map[string]string `json:"labels,omitempty"`
+	// Links lead people to a dashboard, a runbook, the source; pages, messages and status show them.
+	Links []LinkSpec `json:"links,omitempty" jsonschema:"maxItems=20"`
+	// Notify asks receivers of the daemon's for messages about this rollout.
+	Notify []RolloutNotifySpec `json:"notify,omitempty" jsonschema:"maxItems=20"`
 }
 
 // OverrideSpec is who may let a release go on without waiting.

@@ -26,6 +26,7 @@ func (c *checker) rollout(s *RolloutSpec, l Loader) {
 	c.rollback(s.Rollback, params)
 	c.analysisNames(c.spec("analysis"), s.Analysis)
 	c.sourceName(c.spec("prometheus"), s.Prometheus)
+	c.about(s, params)
 }
 
 // parameters returns the names that are declared.

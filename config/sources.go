@@ -23,6 +23,7 @@ func (l Loader) For(d *DaemonSpec) Loader {
 			}
 		}
 	}
+	l.Receivers = d.receivers()
 	l.Sources = make(map[string]Source, len(d.Sources))
 	for name, p := range d.Sources {
 		l.Sources[name] = p.source()

@@ -72,6 +72,7 @@ type caller struct{ *notify.Caller }
 func (c caller) call(ctx context.Context, call engine.Call) error {
 	values := map[string]string{
 		"rollout": call.Release.Rollout, "release": call.Release.ID, "revision": call.Release.Revision, "step": call.Webhook.Name,
+		"version": rollout.Version(call.State.Parameters), "reason": call.State.Why,
 	}
 	maps.Copy(values, call.State.Parameters)
 	w, err := substituted(call.Webhook, values)

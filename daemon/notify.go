@@ -12,7 +12,6 @@ import (
 	"github.com/serindev/serin/engine"
 	"github.com/serindev/serin/notify"
 	"github.com/serindev/serin/record"
-	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/store"
 )
 
@@ -21,12 +20,12 @@ func newNotifier(spec *config.DaemonSpec, e *engine.Engine, s *store.Store, log 
 	external := strings.TrimRight(string(spec.ExternalURL), "/")
 	o := notify.Options{
 		Outbox: s, Subscribe: e.Subscribe, Log: log, Registerer: r,
-		Definition: func(plan json.RawMessage) (*rollout.Definition, error) {
+		Plan: func(plan json.RawMessage) (*record.Plan, error) {
 			var p record.Plan
 			if err := json.Unmarshal(plan, &p); err != nil {
 				return nil, fmt.Errorf("decode the plan: %w", err)
 			}
-			return &p.Rollout, nil
+			return &p, nil
 		},
 		Link: func(release string) string {
 			if external == "" {
@@ -46,7 +45,7 @@ func newNotifier(spec *config.DaemonSpec, e *engine.Engine, s *store.Store, log 
 }
 
 func newReceiver(n *config.NotifySpec, external string) (notify.Receiver, error) {
-	r := notify.Receiver{Name: string(n.Name), Rollouts: n.Rollouts}
+	r := notify.Receiver{Name: string(n.Name), Rollouts: n.Rollouts, Namespaces: n.Namespaces, Labels: n.Labels, OnRequest: n.OnRequest}
 	for _, kind := range n.On {
 		r.On = append(r.On, notify.Kind(kind))
 	}

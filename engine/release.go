@@ -91,6 +91,7 @@ func (r *release) view(now time.Time) record.View {
 	}
 	v := record.View{
 		Rollout: rec.Rollout, Declared: true, Release: &rec, State: s, Steps: d.Steps, Definition: d,
+		About: r.plan.About.Of(s.Parameters), Namespace: r.plan.Namespace(),
 		Swapped: s.SwappedNow(),
 		Target:  s.Target(d, rec.ID).Traffic, Verdict: r.verdict, Waiting: tell.Waiting(said, d, now),
 	}
@@ -115,6 +116,7 @@ func (l *loop) publish() {
 		}
 	}
 	if v.Declared = l.plan != nil; v.Declared {
+		v.About, v.Namespace = l.plan.About.Of(v.State.Parameters), l.plan.Namespace()
 		if l.running() == nil {
 			v.Steps, v.Definition, v.Target = l.plan.Rollout.Steps, &l.plan.Rollout, l.plan.Rollout.Idle(l.swapped)
 		}

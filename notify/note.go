@@ -51,6 +51,11 @@ type Note struct {
 	// Gate that waits for an answer; nil for none.
 	Gate        *GateNote        `json:"gate,omitempty"`
 	Explanation tell.Explanation `json:"explanation"`
+	// Owner, Labels, Links and Namespace are what the rollout says of itself.
+	Owner     string            `json:"owner,omitempty"`
+	Labels    map[string]string `json:"labels,omitempty"`
+	Links     []record.Link     `json:"links,omitempty"`
+	Namespace string            `json:"namespace,omitempty"`
 	// Link to the release's page; empty for a daemon without an externalURL.
 	Link string `json:"link,omitempty"`
 	// Title and Text are the note in words, without markup. What users have written is made safe first: it pings nobody and
@@ -70,7 +75,8 @@ type GateNote struct {
 // turn is one event with the states around it.
 type turn struct {
 	release       record.Release
-	definition    *rollout.Definition
+	plan          *record.Plan
+	definition    *rollout.Definition // of the plan
 	before, after rollout.State
 	event         rollout.Event
 }
@@ -124,6 +130,10 @@ func (t turn) note(kind Kind, link string) Note {
 			Verdict: s.LastVerdict, Waiting: tell.Waiting(s, t.definition, head.At),
 		}),
 	}
+	if about := t.plan.About.Of(s.Parameters); !about.IsZero() {
+		n.Owner, n.Labels, n.Links = about.Owner, about.Labels, about.Links
+	}
+	n.Namespace = t.plan.Namespace()
 	if name := s.OpenGate(); name != "" {
 		n.Gate = &GateNote{Name: name, Approvers: t.definition.Approvers(name), Question: s.Question != nil}
 	}
@@ -191,6 +201,12 @@ func (n Note) text() string {
 	}
 	if n.Kind == Gate {
 		lines = append(lines, n.answers()...)
+	}
+	if n.Owner != "" {
+		lines = append(lines, plain("Owner: "+n.Owner))
+	}
+	for _, l := range n.Links { // configured, and checked there
+		lines = append(lines, plain(l.Name)+": "+l.URL)
 	}
 	if n.Link != "" {
 		lines = append(lines, n.Link)

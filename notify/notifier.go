@@ -43,8 +43,12 @@ type Receiver struct {
 	Name string
 	// On lists the kinds of notes that it gets.
 	On []Kind
-	// Rollouts are patterns of whole names, as [path.Match] takes them, of the rollouts that it is about; empty is all.
-	Rollouts []string
+	// Rollouts are patterns of whole names, as [path.Match] takes them, of the rollouts that it is about, and Namespaces of
+	// their namespaces; empty is all. Labels are those that a rollout has to have.
+	Rollouts, Namespaces []string
+	Labels               map[string]string
+	// OnRequest: it gets the messages about rollouts that ask for it, and no others.
+	OnRequest bool
 	// Send delivers a note once. key is the same at every try. Its errors contain no secret.
 	Send func(ctx context.Context, key string, n Note) error
 }
@@ -68,8 +72,8 @@ type Options struct {
 	Receivers []Receiver
 	// Subscribe wakes the notifier when something happens; what has happened is read from the outbox.
 	Subscribe func(ctx context.Context) <-chan record.Update
-	// Definition reads the definition that a release was started with from its plan.
-	Definition func(plan json.RawMessage) (*rollout.Definition, error)
+	// Plan decodes what a release was started with.
+	Plan func(plan json.RawMessage) (*record.Plan, error)
 	// Link is the address of a release's page, or empty.
 	Link       func(release string) string
 	Log        *slog.Logger
@@ -113,9 +117,9 @@ type Notifier struct {
 
 // folded is a release after its first seq events.
 type folded struct {
-	definition *rollout.Definition
-	state      rollout.State
-	seq        int
+	plan  *record.Plan
+	state rollout.State
+	seq   int
 }
 
 // maxFolded releases are remembered, which is more than go on at a time; of others all events are read again.
@@ -241,13 +245,13 @@ func wakeUp(w chan struct{}) {
 // messages returns those for the events that have not been looked at. The events continue from what is known, and are
 // added to it.
 func (n *Notifier) messages(u record.Untold, known *folded, events []rollout.Event) (out []record.Outgoing, err error) {
-	if known.definition == nil {
-		if known.definition, err = n.o.Definition(u.Release.Plan); err != nil {
+	if known.plan == nil {
+		if known.plan, err = n.o.Plan(u.Release.Plan); err != nil {
 			return nil, fmt.Errorf("read the plan: %w", err)
 		}
 	}
 	for _, e := range events {
-		t := turn{release: u.Release, definition: known.definition, before: known.state, event: e}
+		t := turn{release: u.Release, plan: known.plan, definition: &known.plan.Rollout, before: known.state, event: e}
 		if t.after, err = known.state.Apply(e); err != nil {
 			return out, fmt.Errorf("fold event %d: %w", e.Head().Seq, err)
 		}
@@ -256,7 +260,7 @@ func (n *Notifier) messages(u record.Untold, known *folded, events []rollout.Eve
 			continue
 		}
 		for _, kind := range t.kinds() {
-			more, err := n.address(t.note(kind, n.o.Link(u.Release.ID)))
+			more, err := n.address(t.note(kind, n.o.Link(u.Release.ID)), known.plan.About.Notify)
 			if err != nil {
 				return out, err
 			}
@@ -266,22 +270,50 @@ func (n *Notifier) messages(u record.Untold, known *folded, events []rollout.Eve
 	return out, nil
 }
 
-// isAbout reports whether a receiver gets messages about a rollout.
-func (r *Receiver) isAbout(rolloutName string) bool {
-	return len(r.Rollouts) == 0 || slices.ContainsFunc(r.Rollouts, func(pattern string) bool {
-		ok, err := path.Match(pattern, rolloutName)
+// matches reports whether a name fits one of the patterns; no patterns fit all names.
+func matches(patterns []string, name string) bool {
+	return len(patterns) == 0 || slices.ContainsFunc(patterns, func(pattern string) bool {
+		ok, err := path.Match(pattern, name)
 		return ok && err == nil
 	})
 }
 
+// isAbout reports whether a receiver gets messages about the rollout of a note.
+func (r *Receiver) isAbout(n Note) bool {
+	for k, v := range r.Labels {
+		if has, ok := n.Labels[k]; !ok || has != v {
+			return false
+		}
+	}
+	return matches(r.Rollouts, n.Rollout) && matches(r.Namespaces, n.Namespace)
+}
+
+// wants reports whether a receiver gets a note about a rollout that asks for these receivers.
+func (r *Receiver) wants(n Note, asked []record.Asked) bool {
+	on := r.On
+	if r.OnRequest {
+		i := slices.IndexFunc(asked, func(a record.Asked) bool { return a.To == r.Name })
+		if i < 0 {
+			return false
+		}
+		if len(asked[i].On) > 0 {
+			on = nil
+			for _, kind := range asked[i].On {
+				on = append(on, Kind(kind))
+			}
+		}
+	}
+	return slices.Contains(on, n.Kind) && r.isAbout(n)
+}
+
 // address makes a message to each receiver that wants the note.
-func (n *Notifier) address(note Note) ([]record.Outgoing, error) {
+func (n *Notifier) address(note Note, asked []record.Asked) ([]record.Outgoing, error) {
 	var out []record.Outgoing
-	for _, r := range n.o.Receivers {
-		if !slices.Contains(r.On, note.Kind) || !r.isAbout(note.Rollout) {
+	for i := range n.o.Receivers {
+		if !n.o.Receivers[i].wants(note, asked) {
 			continue
 		}
-		m, err := note.outgoing(r.Name)
+		m, err := note.outgoing(n.o.Receivers[i].Name)
 		if err != nil {
 			return nil, err
 		}

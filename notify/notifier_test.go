@@ -169,10 +169,10 @@ func (w *world) notifier(log *slog.Logger, receivers ...Receiver) *Notifier {
 	return New(Options{
 		Outbox: w.store, Receivers: receivers, Log: log, Registerer: prometheus.NewRegistry(),
 		Subscribe: func(context.Context) <-chan record.Update { return w.tell },
-		Definition: func(plan json.RawMessage) (*rollout.Definition, error) {
-			var p struct{ Rollout rollout.Definition }
+		Plan: func(plan json.RawMessage) (*record.Plan, error) {
+			var p record.Plan
 			err := json.Unmarshal(plan, &p)
-			return &p.Rollout, err
+			return &p, err
 		},
 		Link:  func(release string) string { return "https://serin.example/releases/" + release },
 		Pause: func(int) time.Duration { return time.Millisecond },
@@ -419,4 +419,54 @@ func TestAReceiverGetsWhatIsAboutItsRollouts(t *testing.T) {
 			require.Equal(t, c.want, waiting == 1)
 		})
 	}
+}
+
+// TestAReceiverOnRequestGetsWhatIsAskedFor also holds the filters by namespace and label.
+func TestAReceiverOnRequestGetsWhatIsAskedFor(t *testing.T) {
+	asks := []record.Asked{{To: "team", On: []string{"rollback"}}, {To: "quiet"}}
+	labels := map[string]string{"team": "payments"}
+	for _, c := range []struct {
+		name     string
+		receiver Receiver
+		kind     Kind
+		want     bool
+	}{
+		{"what the rollout says", Receiver{Name: "team", OnRequest: true, On: []Kind{Gate}}, Rollback, true},
+		{"and nothing else", Receiver{Name: "team", OnRequest: true, On: []Kind{Gate}}, Gate, false},
+		{"its own kinds where the rollout says nothing", Receiver{Name: "quiet", OnRequest: true, On: []Kind{Gate}}, Gate, true},
+		{"nothing of a rollout that does not ask", Receiver{Name: "other", OnRequest: true, On: []Kind{Gate}}, Gate, false},
+		{"asking changes nothing for one that is not on request", Receiver{Name: "team", On: []Kind{Gate}}, Rollback, false},
+		{"nor for one that is limited to others", Receiver{Name: "team", OnRequest: true, Rollouts: []string{"cart"}}, Rollback, false},
+		{"a namespace", Receiver{Name: "x", On: []Kind{Gate}, Namespaces: []string{"pro*"}}, Gate, true},
+		{"another namespace", Receiver{Name: "x", On: []Kind{Gate}, Namespaces: []string{"dev"}}, Gate, false},
+		{"a label", Receiver{Name: "x", On: []Kind{Gate}, Labels: map[string]string{"team": "payments"}}, Gate, true},
+		{"another value", Receiver{Name: "x", On: []Kind{Gate}, Labels: map[string]string{"team": "cart"}}, Gate, false},
+		{"a label that it has not", Receiver{Name: "x", On: []Kind{Gate}, Labels: map[string]string{"tier": ""}}, Gate, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			require.Equal(t, c.want, c.receiver.wants(Note{Kind: c.kind, Rollout: "pro.shop", Namespace: "pro", Labels: labels}, asks))
+		})
+	}
+}
+
+func TestAMessageSaysWhoseTheRolloutIsAndWhereToLook(t *testing.T) {
+	w := newWorld(t)
+	plan, err := json.Marshal(record.Plan{Rollout: *w.d, About: record.About{
+		Owner: "Payments @here", Labels: map[string]string{"team": "payments"}, Notify: []record.Asked{{To: "team", On: []string{"started"}}},
+		Links: []record.Link{{Name: "source", URL: "https://git.example.com/${version}"}, {Name: "pull request", URL: "https://git.example.com/${pr}"}},
+	}})
+	require.NoError(t, err)
+	n := w.notifier(slog.New(slog.DiscardHandler), Receiver{Name: "team", OnRequest: true, On: []Kind{Gate}})
+	u := record.Untold{Release: w.record}
+	u.Release.Plan = plan
+	events, err := w.store.Events(t.Context(), release, 0)
+	require.NoError(t, err)
+	messages, err := n.messages(u, &folded{}, events[:1])
+	require.NoError(t, err)
+	require.Len(t, messages, 1)
+	var note Note
+	require.NoError(t, json.Unmarshal(messages[0].Body, &note))
+	require.Equal(t, "Payments @here", note.Owner, "programs get it as it is")
+	require.Equal(t, []record.Link{{Name: "source", URL: "https://git.example.com/1.2.3"}}, note.Links)
+	require.Contains(t, note.Text, "\nOwner: Payments @\u200bhere\nsource: https://git.example.com/1.2.3\n")
 }

@@ -13,6 +13,7 @@ type Plan struct {
 	// Analyses by the name of their scope.
 	Analyses map[string]analysis.Definition `json:"analyses"`
 	Gateway  Gateway                        `json:"gateway"`
+	About    About                          `json:"about,omitzero"`
 }
 
 // Gateway is what routes the traffic: one file of Traefik's file provider, Traefik on Kubernetes, or

@@ -15,6 +15,9 @@ type View struct {
 	Rollout string `json:"rollout"`
 	// Declared: the configuration has a document for it now.
 	Declared bool `json:"declared"`
+	// About is what people want to know about the rollout, and Namespace the one that it belongs to (Kubernetes).
+	About     About  `json:"about,omitzero"`
+	Namespace string `json:"namespace,omitempty"`
 	// Swapped: the set declared as canary is the live one.
 	Swapped bool `json:"swapped"`
 	// Release is nil for a rollout that has had none.

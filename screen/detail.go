@@ -2,6 +2,7 @@ package screen
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -67,6 +68,14 @@ func (m *model) headline(v record.View) []string {
 			what += fmt.Sprintf(", took %s", figures.Span(v.State.EndedAt.Sub(v.Release.StartedAt)))
 		}
 		add(what, dim)
+	}
+	about := v.About.Words()
+	if v.About.Owner != "" {
+		about = append([]string{"Owner " + v.About.Owner}, about...)
+	}
+	add(line(strings.Join(about, "  ")), dim)
+	for _, l := range v.About.Links {
+		add(line(l.Name+": "+l.URL), plain)
 	}
 	return out
 }
@@ -257,8 +266,7 @@ func (m *model) happened(v record.View) []string {
 	if left > 0 {
 		events = events[left:]
 	}
-	for i := len(events) - 1; i >= 0; i-- {
-		e := events[i]
+	for _, e := range slices.Backward(events) {
 		w := tell.Event(e, v.Steps)
 		at := e.Head().At.Local()
 		when := at.Format(time.TimeOnly)

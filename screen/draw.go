@@ -105,7 +105,7 @@ func (m *model) body() []string {
 	case len(m.views) == 0:
 		return []string{"There are no rollouts."}
 	case len(m.list()) == 0:
-		return []string{"No rollout has " + line(m.filter) + " in its name or version."}
+		return []string{"No rollout has " + line(m.filter) + " in its name, version, namespace, owner or labels."}
 	}
 	return m.overview()
 }
@@ -263,7 +263,7 @@ func (m *model) helpLines() []string {
 	return strings.Split(`↑ ↓ k j        choose a rollout, or scroll
 Enter          show one rollout
 Esc            back to all of them
-/              only those whose name or version has a text
+/              only those whose name, version, owner, namespace or label has a text
 PgUp PgDn      a page up or down
 
 a  x  w        answer a gate: approve, reject, wait on

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"strings"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
@@ -189,10 +188,7 @@ func (m *model) list() []record.View {
 	if m.filter == "" {
 		return m.views
 	}
-	want := strings.ToLower(m.filter)
-	return slices.DeleteFunc(slices.Clone(m.views), func(v record.View) bool {
-		return !strings.Contains(v.Rollout, want) && !strings.Contains(strings.ToLower(rollout.Version(v.State.Parameters)), want)
-	})
+	return slices.DeleteFunc(slices.Clone(m.views), func(v record.View) bool { return !tell.Matches(v, m.filter) })
 }
 
 // at is the chosen rollout's place in the list; -1 if it is not there.

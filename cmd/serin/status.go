@@ -16,7 +16,7 @@ import (
 )
 
 func (a *app) statusCmd() *cobra.Command {
-	follow := false
+	follow, filter := false, ""
 	cmd := a.speaks(&cobra.Command{
 		Use:               "status [ROLLOUT|RELEASE]",
 		Short:             "Show where the rollouts stand",
@@ -32,7 +32,7 @@ func (a *app) statusCmd() *cobra.Command {
 				return a.watch(cmd.Context(), c, strings.Join(args, ""), false)
 			}
 			if len(args) == 0 {
-				return a.statusAll(cmd.Context(), c)
+				return a.statusAll(cmd.Context(), c, filter)
 			}
 			v, err := find(cmd.Context(), c, args[0])
 			if err != nil {
@@ -45,15 +45,17 @@ func (a *app) statusCmd() *cobra.Command {
 			})
 		},
 	})
+	cmd.Flags().StringVar(&filter, "filter", "", "only rollouts that have each of these words in their name, version, namespace or owner, or as a label (team=payments)")
 	cmd.Flags().BoolVarP(&follow, "watch", "w", false, "go on showing it, as watch does")
 	return cmd
 }
 
-func (a *app) statusAll(ctx context.Context, c *client.Client) error {
+func (a *app) statusAll(ctx context.Context, c *client.Client, filter string) error {
 	views, err := c.Rollouts(ctx)
 	if err != nil {
 		return a.advise(err)
 	}
+	views = slices.DeleteFunc(views, func(v record.View) bool { return !tell.Matches(v, filter) })
 	a.warn(ctx, c, "")
 	return a.print(list(views), func(w io.Writer) error {
 		if len(views) == 0 {
@@ -147,7 +149,7 @@ func (a *app) detail(v record.View) []string {
 	} else if v.Declared {
 		add("traffic", "all on stable"+confirmation(v), plain)
 	}
-	add("gate", gateWords(v), yellow)
+	add("gate", a.gateWords(v), yellow)
 	if verdict := v.LastVerdict(); verdict != nil {
 		add("verdict", fmt.Sprintf("%s, look %d at %s%s", verdictWords(*verdict), verdict.Look, at(verdict.At), alarm(*verdict)), verdictPaint(verdict.Outcome))
 	}
@@ -155,6 +157,11 @@ func (a *app) detail(v record.View) []string {
 	add("differs", strings.Join(v.Differences, "; "), yellow)
 	for _, t := range v.Trouble {
 		add("trouble", t, red)
+	}
+	add("owner", v.About.Owner, plain)
+	add("labels", strings.Join(v.About.Words(), ", "), plain)
+	for _, l := range v.About.Links {
+		add("link", l.Name+": "+l.URL, plain)
 	}
 	return out
 }
@@ -176,7 +183,7 @@ func confirmation(v record.View) string {
 	return ", " + v.Confirmation
 }
 
-func gateWords(v record.View) string {
+func (a *app) gateWords(v record.View) string {
 	if v.Gate == "" {
 		return ""
 	}
@@ -184,7 +191,7 @@ func gateWords(v record.View) string {
 	if len(v.Approvers) > 0 {
 		who = strings.Join(v.Approvers, ", ")
 	}
-	return fmt.Sprintf("%s since %s, answered by %s: serin approve %s %s", v.Gate, at(v.GateSince), who, v.Rollout, v.Gate)
+	return fmt.Sprintf("%s since %s, answered by %s: %s approve %s %s", v.Gate, at(v.GateSince), who, a.programName(), v.Rollout, v.Gate)
 }
 
 func (a *app) explainCmd() *cobra.Command {

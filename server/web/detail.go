@@ -31,6 +31,8 @@ type Detail struct {
 	Brings   string
 	State    Pill
 	Headline Headline
+	// About is what people want to know about the rollout.
+	About record.About
 	// Users is what it meant for users; nil while it goes on, and for one that went well.
 	Users *Users
 	// Plain is what the last verdict rests on, for anybody, Look which one that is, and Reason the same as Plain in numbers.
@@ -126,7 +128,7 @@ type Split struct {
 func newDetail(r Record, scopes []Scope, now time.Time) Detail {
 	v := r.View
 	d := Detail{
-		Rollout: v.Rollout, State: tell.StateBadge(v), Brings: rollout.Version(v.State.Parameters), Headline: tell.HeadlineOf(v, now), Over: v.State.Ended(),
+		Rollout: v.Rollout, State: tell.StateBadge(v), Brings: rollout.Version(v.State.Parameters), Headline: tell.HeadlineOf(v, now), Over: v.State.Ended(), About: v.About,
 		Users: newUsers(v, r.Events, scopes), Waiting: r.Explanation.Waiting, Then: r.Explanation.Next, Noise: r.Explanation.Noise, Trouble: v.Trouble, Cut: r.Cut, Traffic: newTraffic(v), Split: newSplit(v, r.Explanation),
 		Exposure: r.Explanation.Exposure, ExposureState: alarmPill(v.State.Dismissed),
 	}

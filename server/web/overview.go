@@ -28,6 +28,8 @@ type overviewPage struct {
 	Sums           []sumOf
 	Total          int
 	Query          string
+	// Filters are what the list can be narrowed to by a click.
+	Filters []filter
 	Page, Pages    int
 	Previous, Next string
 }
@@ -38,6 +40,37 @@ type sumOf struct {
 	N        int
 }
 
+// filter is a word that rollouts have, as a link to those that do; On: it is the query now, and the link leads back to all.
+type filter struct {
+	Text, Link string
+	On         bool
+}
+
+// mostFilters are offered: more are looked for by typing.
+const mostFilters = 24
+
+// filtersOf are the namespaces, owners and labels that there are, if there are several rollouts to choose from.
+func filtersOf(views []record.View, query string) []filter {
+	var words []string
+	for _, v := range views {
+		words = append(append(words, v.About.Owner, v.Namespace), v.About.Words()...)
+	}
+	slices.Sort(words)
+	words = slices.DeleteFunc(slices.Compact(words), func(w string) bool { return w == "" })
+	if len(views) < 2 || len(words) > mostFilters {
+		return nil
+	}
+	var out []filter
+	for _, w := range words {
+		f := filter{Text: w, Link: address("/", "q", w), On: w == query}
+		if f.On {
+			f.Link = "/"
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
 type rolloutGroup struct {
 	ID, Title string
 	Rows      []rolloutRow
@@ -45,6 +78,7 @@ type rolloutGroup struct {
 
 type rolloutRow struct {
 	Name, Release string
+	About         record.About
 	Version       string
 	State         Pill
 	Headline      Headline
@@ -76,24 +110,25 @@ func (s *site) overview(w http.ResponseWriter, r *http.Request, sess *session) e
 	if err != nil {
 		n = 1
 	}
-	page, err := s.newOverview(r.Context(), strings.ToLower(strings.TrimSpace(r.URL.Query().Get("q"))), n, sess.who, time.Now())
+	page, err := s.newOverview(r.Context(), strings.TrimSpace(r.URL.Query().Get("q")), n, sess.who, time.Now())
 	if err != nil {
 		return err
 	}
 	return s.show(w, r, http.StatusOK, "overview", sess, page)
 }
 
-// newOverview makes page n of the rollouts whose names or versions contain query, as a person sees them at a time.
+// newOverview makes page n of the rollouts that match a query ([tell.Matches]), as a person sees them at a time.
 func (s *site) newOverview(ctx context.Context, query string, n int, who server.Identity, now time.Time) (*overviewPage, error) {
 	rollouts, err := s.sight.Rollouts(ctx)
 	if err != nil {
 		return nil, err
 	}
 	page := &overviewPage{Base: Base{Title: "Rollouts", Nav: "rollouts", Live: server.LivePath}, Query: query}
+	page.Filters = filtersOf(rollouts, query)
 	counts := make([]int, len(groups))
 	var list []rolloutRow
 	for _, v := range rollouts {
-		if !strings.Contains(v.Rollout, query) && !strings.Contains(strings.ToLower(rollout.Version(v.State.Parameters)), query) {
+		if !tell.Matches(v, query) {
 			continue
 		}
 		row := newRolloutRow(ctx, v, who, now)
@@ -143,7 +178,7 @@ func grouped(list []rolloutRow) []rolloutGroup {
 
 func newRolloutRow(ctx context.Context, v record.View, who server.Identity, now time.Time) rolloutRow {
 	row := rolloutRow{
-		Name: v.Rollout, Version: rollout.Version(v.State.Parameters), State: tell.StateBadge(v), Headline: tell.HeadlineOf(v, now), group: tell.UrgencyOf(v, now),
+		Name: v.Rollout, About: v.About, Version: rollout.Version(v.State.Parameters), State: tell.StateBadge(v), Headline: tell.HeadlineOf(v, now), group: tell.UrgencyOf(v, now),
 	}
 	row.Act = tell.WhoActs(v)
 	row.Yours = row.Act != "" && isActor(ctx, v, who)

@@ -102,6 +102,39 @@ func TestAThousandRolloutsStayQuickAndThoseThatNeedSomebodyComeFirst(t *testing.
 	require.Equal(t, 1, strings.Count(read("/?page=99999"), "page 10 of 10"))
 }
 
+func TestRolloutsAreFoundByOwnerNamespaceAndLabel(t *testing.T) {
+	views := many(30)
+	for i := range views {
+		views[i].Namespace = []string{"pro", "dev"}[i%2]
+		views[i].About = record.About{
+			Owner: []string{"Payments", "<b>Cart & Co</b>"}[i%2], Labels: map[string]string{"team": []string{"payments", "cart", "shop"}[i%3]},
+			Links: []record.Link{{Name: "runbook", URL: "https://wiki.example.com/a?b=c&d"}},
+		}
+	}
+	h := alone(t, func(o *web.Options) { o.Engine = manyEngine{views: views} })
+	secrets, _ := roster()
+	cookies := ask(t, h, http.MethodPost, "/sign-in", url.Values{"token": {secrets["vera"]}}, nil).Cookies()
+	read := func(path string) string {
+		b, err := io.ReadAll(ask(t, h, http.MethodGet, path, nil, cookies).Body)
+		require.NoError(t, err)
+		harmless(t, string(b))
+		return string(b)
+	}
+	rows := regexp.MustCompile(`service-\d{4}</a>`)
+	all := read("/")
+	require.Len(t, rows.FindAllString(all, -1), 30)
+	for _, want := range []string{
+		`<a class="chip" href="/?q=team%3Dcart">team=cart</a>`, `<a class="chip" href="/?q=Payments">Payments</a>`, `<a class="chip" href="/?q=dev">dev</a>`,
+		`&lt;b&gt;Cart &amp; Co&lt;/b&gt;`, `<a href="https://wiki.example.com/a?b=c&amp;d" rel="noopener noreferrer">runbook</a>`,
+	} {
+		require.Contains(t, all, want)
+	}
+	for query, n := range map[string]int{"team%3Dcart": 10, "payments": 15, "cart+%26": 15, "dev": 15, "dev+team%3Dcart": 5, "team%3Dnobody": 0} {
+		require.Len(t, rows.FindAllString(read("/?q="+query), -1), n, query)
+	}
+	require.Contains(t, read("/?q=team%3Dcart"), `<a class="chip on" href="/" aria-current="true">team=cart`)
+}
+
 func BenchmarkOverviewOfAThousand(b *testing.B) {
 	d := web.Options{Engine: manyEngine{views: many(1000)}}
 	b.ReportAllocs()

@@ -1,0 +1,68 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/serindev/serin/record"
+)
+
+const aboutShop = `apiVersion: serin.dev/v1alpha1
+kind: Rollout
+metadata: {name: shop}
+spec:
+  parameters: [{name: image}]
+  owner: Payments
+  labels: {team: payments, tier: "1"}
+  links:
+    - {name: runbook, url: "https://wiki.example.com/shop"}
+    - {name: source, url: "https://git.example.com/shop/${image}"}
+  notify: [{to: payments, on: [gate, rollback]}]
+  traffic:
+    traefikFile: {path: dynamic/shop.yaml, rule: PathPrefix("/"), entryPoints: [web]}
+  stable: {servers: [http://127.0.0.1:8081]}
+  canary: {servers: [http://127.0.0.1:8082]}
+  analysis: traefik-web
+  steps:
+    - gray: {weights: [10%, 50%], hold: 1m}
+    - promote: {}
+`
+
+// TestARolloutAsksOnlyForWhatTheDaemonOffersIt: a rollout names no address, and reaches no receiver that is not offered.
+func TestARolloutAsksOnlyForWhatTheDaemonOffersIt(t *testing.T) {
+	for _, c := range []struct{ name, receiver, wrong string }{
+		{"one that is offered", "name: payments, onRequest: true", ""},
+		{"to this rollout", `name: payments, onRequest: true, rollouts: ["sh*"], labels: {team: payments}`, ""},
+		{"one that is not offered", "name: payments", `the daemon has no receiver "payments" that a rollout may ask for (onRequest: true)`},
+		{"another", "name: payment, onRequest: true", `did you mean "payment"?`},
+		{"one for other rollouts", "name: payments, onRequest: true, rollouts: [cart]", "the receiver payments is for the rollouts cart"},
+		{"one for other labels", "name: payments, onRequest: true, labels: {team: checkout}", "the receiver payments is for rollouts with the label team=checkout"},
+		{"one for namespaces, without Kubernetes", "name: payments, onRequest: true, namespaces: [pro]", "the receiver payments is for the namespaces pro"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			daemon := "apiVersion: serin.dev/v1alpha1\nkind: Daemon\nspec:\n  prometheus: {url: http://127.0.0.1:9090}\n  notify: [{url: \"slack://hunter2\", " + c.receiver + "}]\n"
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "serin.yaml"), []byte(daemon), 0o600))
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "shop.yaml"), []byte(aboutShop), 0o600))
+			set, errs := Load(dir)
+			if c.wrong != "" {
+				require.ErrorContains(t, errs, c.wrong)
+				require.NotContains(t, errs.Error(), "hunter2")
+				return
+			}
+			require.Empty(t, errs)
+			require.Equal(t, record.About{
+				Owner: "Payments", Labels: map[string]string{"team": "payments", "tier": "1"},
+				Links:  []record.Link{{Name: "runbook", URL: "https://wiki.example.com/shop"}, {Name: "source", URL: "https://git.example.com/shop/${image}"}},
+				Notify: []record.Asked{{To: "payments", On: []string{"gate", "rollback"}}},
+			}, set.Rollouts[0].Plan.About)
+		})
+	}
+	path := filepath.Join(t.TempDir(), "shop.yaml")
+	require.NoError(t, os.WriteFile(path, []byte(aboutShop), 0o600))
+	_, errs := Load(path)
+	require.Empty(t, errs, "without the daemon's document nobody knows its receivers")
+}

@@ -1,0 +1,75 @@
+package record
+
+import (
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/serindev/serin/workload"
+)
+
+// About is what people want to know about a rollout, and what messages about it are routed by.
+type About struct {
+	// Owner is the person or team that answers for the service.
+	Owner  string            `json:"owner,omitempty"`
+	Labels map[string]string `json:"labels,omitempty"`
+	Links  []Link            `json:"links,omitempty"`
+	// Notify are the receivers that the rollout asks for.
+	Notify []Asked `json:"notify,omitempty"`
+}
+
+// Link leads people elsewhere: to a dashboard, a runbook, the source. In a plan its address may have placeholders for the
+// release's parameters.
+type Link struct {
+	Name string `json:"name"`
+	URL  string `json:"url"`
+}
+
+// Asked is a receiver that a rollout asks for.
+type Asked struct {
+	To string `json:"to"`
+	// On are the kinds of messages; empty is what the receiver is configured for.
+	On []string `json:"on,omitempty"`
+}
+
+// IsZero reports whether there is nothing to know; such an About is not stored.
+func (a About) IsZero() bool {
+	return a.Owner == "" && len(a.Labels) == 0 && len(a.Links) == 0 && len(a.Notify) == 0
+}
+
+// Of is the same for a release with these parameters: they stand in its links, and a link that needs one that there is not
+// is left out.
+func (a About) Of(parameters map[string]string) About {
+	links := a.Links
+	a.Links = nil
+	for _, l := range links {
+		filled, err := workload.FillEscaped(l.URL, parameters, func(v string) string { return strings.ReplaceAll(url.QueryEscape(v), "+", "%20") })
+		path, _, _ := strings.Cut(filled, "?")
+		elsewhere := slices.ContainsFunc(strings.Split(path, "/"), func(part string) bool { return part == "." || part == ".." })
+		if err == nil && !elsewhere {
+			a.Links = append(a.Links, Link{l.Name, filled})
+		}
+	}
+	return a
+}
+
+// Words are the labels as people write them, in order: team=payments.
+func (a About) Words() []string {
+	out := make([]string, 0, len(a.Labels))
+	for _, k := range slices.Sorted(maps.Keys(a.Labels)) {
+		out = append(out, k+"="+a.Labels[k])
+	}
+	return out
+}
+
+// Namespace is the one that a rollout belongs to: its object's, or else the one of its route; empty without Kubernetes.
+func (p *Plan) Namespace() string {
+	if namespace, _, isObject := strings.Cut(p.Rollout.Name, "."); isObject { // other names have no dot
+		return namespace
+	}
+	if p.Gateway.Cluster != nil {
+		return p.Gateway.Cluster.Namespace
+	}
+	return ""
+}
