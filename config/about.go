@@ -23,8 +23,8 @@ type LinkSpec struct {
 type RolloutNotifySpec struct {
 	// To is the name of a receiver that the daemon offers (onRequest).
 	To Name `json:"to"`
-	// On what; what the receiver is configured for where it is left out.
-	On []string `json:"on,omitempty" jsonschema:"enum=started,enum=step,enum=gate,enum=hold,enum=alarm,enum=drift,enum=rollback,enum=finished"`
+	// OccasionsSpec is what the receiver is configured for where it is left out.
+	OccasionsSpec
 }
 
 // Receiver is what rollouts have to know about a receiver of the daemon's that they may ask for: which of them may.

@@ -258,6 +258,11 @@ type NotifySpec struct {
 	Namespaces Texts `json:"namespaces,omitempty"`
 	// Labels that a rollout has to have, with these values.
 	Labels map[string]string `json:"labels,omitempty"`
+	OccasionsSpec
+}
+
+// OccasionsSpec says on what a receiver gets messages.
+type OccasionsSpec struct {
 	// On what: gate, hold, alarm, rollback and finished where it is left out.
 	On []string `json:"on,omitempty" jsonschema:"enum=started,enum=step,enum=gate,enum=hold,enum=alarm,enum=drift,enum=rollback,enum=finished"`
 }
