@@ -16,8 +16,11 @@ const minInterval = time.Second
 
 // analysis checks the meaning of an analysis on its own; its parameters are checked where a rollout uses it.
 func (c *checker) analysis(s *AnalysisSpec, name string) {
-	if name == traefik.Web {
+	switch name {
+	case traefik.Web:
 		c.fail(c.at("metadata", "name"), "%s is built in: take another name", name)
+	case noAnalysis:
+		c.fail(c.at("metadata", "name"), "%s stands for no analysis where rollouts name one: take another name", name)
 	}
 	if len(s.Metrics) == 0 {
 		c.fail(c.spec("metrics"), "there is nothing to compare: expected at least one metric")

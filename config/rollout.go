@@ -20,7 +20,8 @@ type RolloutSpec struct {
 	Canary ArmSpec `json:"canary"`
 	// Guards protect both arms alike.
 	Guards *GuardsSpec `json:"guards,omitempty"`
-	// Analysis names the analyses of every step that has none of its own; traefik-web is built in.
+	// Analysis names the analyses of every step that has none of its own; traefik-web is built in. The word none says that
+	// nothing is compared.
 	Analysis Texts `json:"analysis,omitempty"`
 	// Prometheus is the name of one of the daemon's sources, for analyses that name none; the daemon's own by default.
 	Prometheus string `json:"prometheus,omitempty" jsonschema:"minLength=1"`

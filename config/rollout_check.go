@@ -58,8 +58,11 @@ func (c *checker) parameters(s *RolloutSpec) []string {
 
 func (c *checker) analysisNames(at place, names Texts) {
 	for i, n := range names {
-		if slices.Index(names, n) < i {
+		switch {
+		case slices.Index(names, n) < i:
 			c.fail(at.in(i), "%s is named twice", n)
+		case n == noAnalysis && len(names) > 1:
+			c.fail(at.in(i), "%s says that nothing is compared, and others say what is: leave one of them out", n)
 		}
 	}
 }

@@ -20,8 +20,9 @@ func (m *planner) scopes() {
 		s, at := &m.spec.Steps[i], m.checker.spec("steps", i)
 		switch {
 		case s.AB != nil:
-			used, where := m.named(at.in("ab", "analysis"), s.AB.Analysis)
-			m.scope("ab/"+names[i], used, where, s.AB)
+			if used, where := m.named(at.in("ab", "analysis"), s.AB.Analysis); len(used) > 0 {
+				m.scope("ab/"+names[i], used, where, s.AB)
+			}
 		case s.Gray != nil:
 			used, where := m.named(at.in("gray", "analysis"), s.Gray.Analysis)
 			for _, n := range used {
@@ -29,7 +30,9 @@ func (m *planner) scopes() {
 					gray = append(gray, n)
 				}
 			}
-			grayAt = where
+			if len(used) > 0 {
+				grayAt = where
+			}
 		}
 	}
 	if len(gray) > 0 {
@@ -45,6 +48,9 @@ func (m *planner) named(at place, own Texts) ([]string, place) {
 	names := []string(own)
 	if len(own) == 0 {
 		names, where = m.spec.Analysis, m.checker.spec("analysis")
+	}
+	if !m.spec.judges(own) {
+		return nil, where
 	}
 	for i, n := range names {
 		p := where
@@ -111,13 +117,13 @@ func (m *planner) unknown(variable string, params []string) string {
 
 // missingAnalysis says why there is no analysis of that name; empty if there is one.
 func missingAnalysis(name string, analyses map[string]*parsed, lost map[string]string) string {
-	if _, ok := analyses[name]; ok || name == traefik.Web {
+	if _, ok := analyses[name]; ok || name == traefik.Web || name == noAnalysis {
 		return ""
 	}
 	if file, ok := lost[name]; ok {
 		return fmt.Sprintf("analysis %s is in %s, which has errors", name, file)
 	}
-	there := []string{traefik.Web}
+	there := []string{traefik.Web, noAnalysis}
 	for n := range analyses {
 		there = append(there, n)
 	}
@@ -245,7 +251,8 @@ func stricter(a, b rollout.Patience) rollout.Patience {
 
 // ready warns of a release that nothing judges.
 func (m *planner) ready(names []string) {
-	if len(m.plan.Rollout.Scopes) > 0 || len(names) == 0 {
+	exposes := func(s StepSpec) bool { return s.AB != nil || s.Gray != nil }
+	if slices.ContainsFunc(m.spec.Steps, exposes) || len(names) == 0 {
 		return
 	}
 	m.warn(m.checker.spec("steps").atKey(), "there is neither ab nor gray: the canary gets all traffic without having been compared")

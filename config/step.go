@@ -102,12 +102,32 @@ func (c *checker) positive(at place, field string, d *Duration) {
 	}
 }
 
-// analysed demands that something says what is compared.
-func (c *checker) analysed(at place, names Texts, s *RolloutSpec) {
-	c.analysisNames(at.in("analysis"), names)
+// analysed demands that something says what is compared, or that nothing is; it tells whether something is.
+func (c *checker) analysed(at place, names Texts, s *RolloutSpec) bool {
+	where := at.in("analysis")
+	c.analysisNames(where, names)
 	if len(names) == 0 && len(s.Analysis) == 0 {
-		c.fail(at.in("analysis"), "is missing: name one here or at spec.analysis; traefik-web is built in")
+		c.fail(where, "is missing: name one here or at spec.analysis; traefik-web is built in, and none says that nothing is compared")
 	}
+	if s.judges(names) {
+		return true
+	}
+	if len(names) == 0 {
+		where = at
+	}
+	c.warn(where, "nothing is compared here, so nothing will roll this back by itself, however bad the canary is")
+	return false
+}
+
+// noAnalysis says in a document's analysis that nothing is compared.
+const noAnalysis = "none"
+
+// judges tells whether a step with these analyses of its own compares something.
+func (s *RolloutSpec) judges(own Texts) bool {
+	if len(own) == 0 {
+		own = s.Analysis
+	}
+	return len(own) != 1 || own[0] != noAnalysis
 }
 
 // steps fills in names and defaults.

@@ -16,7 +16,7 @@ type ABSpec struct {
 	Split Share `json:"split"`
 	// Sticky: a user keeps their arm for as long as the step lasts, by cookie.
 	Sticky bool `json:"sticky,omitempty"`
-	// Analysis of this step, in place of the rollout's.
+	// Analysis of this step, in place of the rollout's; none compares nothing.
 	Analysis Texts `json:"analysis,omitempty"`
 	// Decide is when the step may be left.
 	Decide *DecideABSpec `json:"decide,omitempty"`
@@ -44,10 +44,15 @@ func (a *ABSpec) check(c *checker, at place, s *RolloutSpec, _ []string) {
 			c.warn(split, "the arms are not randomised: the whole cohort is on the canary, and is compared with everybody else")
 		}
 	}
-	c.analysed(at, a.Analysis, s)
 	d := a.Decide
 	if d == nil {
 		d = &DecideABSpec{}
+	}
+	if !c.analysed(at, a.Analysis, s) {
+		if d.Max != nil || d.Inconclusive != "" {
+			c.fail(at.in("decide").atKey(), "nothing is compared at this step, so there is nothing to decide: only min, its time, has a meaning")
+		}
+		return
 	}
 	c.positive(at.in("decide"), "max", d.Max)
 	if least, most := long(d.Min, defaultDecideLeast), long(d.Max, defaultDecideMost); least > most {
@@ -59,12 +64,16 @@ func (a *ABSpec) check(c *checker, at place, s *RolloutSpec, _ []string) {
 	}
 }
 
-func (a *ABSpec) step(_ *planner, _ place, name string) rollout.Step {
+func (a *ABSpec) step(m *planner, _ place, name string) rollout.Step {
 	d := or(a.Decide, DecideABSpec{})
-	return rollout.AB{
+	out := rollout.AB{
 		Name: name, Scope: "ab/" + name,
 		Cohort: traffic.Cohort{Match: a.Cohort.toTraffic(), Split: share.Share(a.Split)},
 		Sticky: a.Sticky,
 		Decide: rollout.Decide{Min: long(d.Min, defaultDecideLeast), Max: long(d.Max, defaultDecideMost), Inconclusive: policy(d.Inconclusive)},
 	}
+	if !m.spec.judges(a.Analysis) {
+		out.Scope, out.Decide, out.Unjudged = "", rollout.Decide{Min: out.Decide.Min}, true
+	}
+	return out
 }

@@ -15,7 +15,7 @@ type GraySpec struct {
 	Weights []Share `json:"weights" jsonschema:"minItems=1"`
 	// Hold is the least time in force at each weight.
 	Hold *Duration `json:"hold,omitempty"`
-	// Analysis of all gray steps, in place of the rollout's.
+	// Analysis of all gray steps, in place of the rollout's; none compares nothing at this step.
 	Analysis Texts `json:"analysis,omitempty"`
 	// Decide is when the step may be left.
 	Decide *DecideGraySpec `json:"decide,omitempty"`
@@ -34,7 +34,12 @@ type DecideGraySpec struct {
 func (g *GraySpec) named() Name { return g.Name }
 
 func (g *GraySpec) check(c *checker, at place, s *RolloutSpec, _ []string) {
-	c.analysed(at, g.Analysis, s)
+	if !c.analysed(at, g.Analysis, s) {
+		if g.Decide != nil {
+			c.fail(at.in("decide").atKey(), "nothing is compared at this step, so there is nothing to decide: leave it out")
+		}
+		return
+	}
 	var d DecideGraySpec
 	if g.Decide != nil {
 		d = *g.Decide
@@ -69,11 +74,14 @@ func (c *checker) weights(at place, weights []Share, last Share) Share {
 	return last
 }
 
-func (g *GraySpec) step(_ *planner, _ place, name string) rollout.Step {
+func (g *GraySpec) step(m *planner, _ place, name string) rollout.Step {
 	d := or(g.Decide, DecideGraySpec{})
 	out := rollout.Gray{
 		Name: name, Scope: grayScope, Hold: long(g.Hold, defaultHold),
 		Decide: rollout.Decide{Max: long(d.Max, defaultDecideMost), Inconclusive: policy(d.Inconclusive), On: rollout.DecideOn(d.On)},
+	}
+	if !m.spec.judges(g.Analysis) {
+		out.Scope, out.Decide, out.Unjudged = "", rollout.Decide{}, true
 	}
 	for _, w := range g.Weights {
 		out.Weights = append(out.Weights, share.Share(w))

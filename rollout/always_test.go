@@ -92,7 +92,7 @@ func (w *world) clusterEvent(fine bool) (rollout.Event, string) {
 
 // walk runs a random release and calls check after every event.
 func walk(t *rapid.T, check func(before, after *world, e rollout.Event)) *world {
-	d := rapid.SampledFrom([]func() *rollout.Definition{pipeline, clustered, awaiting, windowed, clusteredInHours}).Draw(t, "definition")()
+	d := rapid.SampledFrom([]func() *rollout.Definition{pipeline, clustered, awaiting, windowed, clusteredInHours, unjudged}).Draw(t, "definition")()
 	w := &world{d: d, now: epoch}
 	swapped := d.Cluster == nil && rapid.Bool().Draw(t, "swapped")
 	require.NoError(t, w.apply(rollout.Started{Rollout: "shop", Revision: "a1", Swapped: swapped, Parameters: map[string]string{"image": "shop:2"}}, "ann"))
@@ -127,6 +127,7 @@ func TestAlwaysTrue(t *testing.T) {
 			target := after.s.Target(after.d, "R1")
 			if e, ok := e.(rollout.StepEntered); ok {
 				checkCalendar(t, before, e)
+				checkEvidence(t, before, e)
 				if g, ok := after.d.Steps[e.Step].(rollout.Gray); ok {
 					allowed = g.Weights[e.Stage]
 				}
@@ -189,6 +190,22 @@ func checkCalendar(t *rapid.T, before *world, e rollout.StepEntered) {
 	if !before.s.Promoting() && before.s.Hurry == nil && e.By == rollout.Serin {
 		_, open := calendar.And{before.d.Calendar, before.d.House}.At(e.At)
 		require.True(t, open, "8: nothing is entered while the calendar is closed")
+	}
+}
+
+// checkEvidence holds 9: what compares is left on evidence, or on a person's word.
+func checkEvidence(t *rapid.T, before *world, e rollout.StepEntered) {
+	s := before.s
+	if s.Step < 0 || s.Pending != nil || e.By != rollout.Serin {
+		return
+	}
+	stages := rollout.Steps{before.d.Steps[s.Step]}.Stages()
+	if len(stages) == 0 || s.Hurry != nil || s.Decided || stages[s.Stage].Unjudged {
+		return
+	}
+	require.True(t, s.InForce && s.Look != nil && s.Look.Enough && !s.Look.Leaning, "9: nothing is left without evidence")
+	if stages[s.Stage].Pass {
+		require.Equal(t, judge.Pass, s.Look.Outcome, "9: and on a pass where that is asked for")
 	}
 }
 

@@ -197,6 +197,7 @@ func (s State) held(t *timer, stage Stage) (out []Hold) {
 		out = append(out, NeedsTime{at.Sub(t.now)})
 	}
 	switch {
+	case stage.Unjudged:
 	case stage.Pass && !s.passes():
 		out = append(out, NeedsPass{})
 	case !stage.Pass && !s.noFail():

@@ -94,6 +94,24 @@ func awaiting() *rollout.Definition {
 	return d
 }
 
+// unjudged compares nothing.
+func unjudged() *rollout.Definition {
+	d := pipeline()
+	d.Scopes = nil
+	for i, step := range d.Steps {
+		switch step := step.(type) {
+		case rollout.AB:
+			step.Scope, step.Unjudged, step.Decide = "", true, rollout.Decide{Min: step.Decide.Min}
+			d.Steps[i] = step
+		case rollout.Gray:
+			step.Scope, step.Unjudged, step.Decide = "", true, rollout.Decide{}
+			d.Steps[i] = step
+		default:
+		}
+	}
+	return d
+}
+
 // windowed goes on in a team's hours only, and not on the day of an audit.
 func windowed() *rollout.Definition {
 	d := pipeline()
@@ -323,7 +341,7 @@ func (w *world) event(cmd string, args []string) (rollout.Event, string) {
 
 // TestScenarios holds the sections Steps, Promotion and Rollback of the release's specification.
 func TestScenarios(t *testing.T) {
-	for folder, d := range map[string]func() *rollout.Definition{"scripts": pipeline, "cluster": clustered, "await": awaiting, "windows": windowed} {
+	for folder, d := range map[string]func() *rollout.Definition{"scripts": pipeline, "cluster": clustered, "await": awaiting, "windows": windowed, "unjudged": unjudged} {
 		t.Run(folder, func(t *testing.T) { scenarios(t, "testdata/"+folder, d) })
 	}
 }

@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"slices"
 	"time"
 
 	"github.com/serindev/serin/share"
@@ -58,6 +59,8 @@ type Stage struct {
 	Decide Decide
 	// Pass: it is left on a pass only, and not already where nothing speaks against the canary.
 	Pass bool
+	// Unjudged: the definition says in so many words that nothing is compared here.
+	Unjudged bool
 }
 
 // Stages are the exposures of all steps, in order.
@@ -66,6 +69,12 @@ func (s Steps) Stages() (out []Stage) {
 		out = append(out, step.stages()...)
 	}
 	return out
+}
+
+// Judges tells whether a plan compares the canary with anything: otherwise nothing but people, and steps that fail, roll it
+// back.
+func (s Steps) Judges() bool {
+	return slices.ContainsFunc(s.Stages(), func(stage Stage) bool { return !stage.Unjudged })
 }
 
 // Decide is when a step that is analysed may be left.

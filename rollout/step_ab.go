@@ -17,12 +17,17 @@ type AB struct {
 	Sticky bool   `json:"sticky,omitempty"`
 	Scope  string `json:"scope"`
 	Decide Decide `json:"decide"`
+	// Unjudged: nothing is compared, and the step is left when its time is over. There is no scope then.
+	Unjudged bool `json:"unjudged,omitempty"`
 }
 
 // StepName implements [Step].
 func (s AB) StepName() string { return s.Name }
 
 func (s AB) check(c *checked) error {
+	if s.Unjudged && s.Scope != "" {
+		return fmt.Errorf("%s: scope %q of a step that compares nothing", c.at, s.Scope)
+	}
 	if c.promoted {
 		return fmt.Errorf("%s: ab after promote", c.at)
 	}
@@ -32,7 +37,7 @@ func (s AB) check(c *checked) error {
 func (s AB) enter(_ *Definition, e *StepEntered) { e.What, e.Scope = StageAB, s.Scope }
 
 func (s AB) stages() []Stage {
-	return []Stage{{s.Name, s.Scope, s.Cohort.Split, s.Decide.Min, s.Decide, true}}
+	return []Stage{{s.Name, s.Scope, s.Cohort.Split, s.Decide.Min, s.Decide, !s.Unjudged, s.Unjudged}}
 }
 
 func (s AB) next(st State, d *Definition, t *timer) Event { return st.analysed(d, t, s.stages()) }

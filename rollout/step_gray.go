@@ -17,6 +17,8 @@ type Gray struct {
 	Hold   time.Duration `json:"hold"`
 	Scope  string        `json:"scope"`
 	Decide Decide        `json:"decide"`
+	// Unjudged: nothing is compared, and a weight is left when its time is over. There is no scope then.
+	Unjudged bool `json:"unjudged,omitempty"`
 }
 
 // StepName implements [Step].
@@ -24,7 +26,7 @@ func (s Gray) StepName() string { return s.Name }
 
 // NeedsPass tells whether the weight of a stage is left on a pass only, and not already where nothing speaks against it.
 func (s Gray) NeedsPass(stage int) bool {
-	return s.Decide.On == OnPass || s.Decide.On == "" && stage == len(s.Weights)-1
+	return !s.Unjudged && (s.Decide.On == OnPass || s.Decide.On == "" && stage == len(s.Weights)-1)
 }
 
 func (s Gray) check(c *checked) error {
@@ -36,6 +38,9 @@ func (s Gray) check(c *checked) error {
 			return fmt.Errorf("%s.weights[%d]: %s after %s: weights have to grow, below 100%%", c.at, i, w, c.weight)
 		}
 		c.weight = w
+	}
+	if s.Unjudged && s.Scope != "" {
+		return fmt.Errorf("%s: scope %q of a step that compares nothing", c.at, s.Scope)
 	}
 	if c.promoted {
 		return fmt.Errorf("%s: gray after promote", c.at)
@@ -49,7 +54,7 @@ func (s Gray) enter(d *Definition, e *StepEntered) {
 
 func (s Gray) stages() (out []Stage) {
 	for i, w := range s.Weights {
-		out = append(out, Stage{s.Name, s.Scope, w, s.Hold, s.Decide, s.NeedsPass(i)})
+		out = append(out, Stage{s.Name, s.Scope, w, s.Hold, s.Decide, s.NeedsPass(i), s.Unjudged})
 	}
 	return out
 }

@@ -82,7 +82,7 @@ func Explain(v record.View) Explanation {
 	if state.Phase == rollout.RollingBack && v.Definition != nil {
 		state.Why += state.LeftBehind(v.Definition) // the end of the release says it itself
 	}
-	e.Headline = headline(state, verdict)
+	e.Headline = headline(state, verdict, v.Steps)
 	if verdict != nil {
 		for _, m := range verdict.Metrics {
 			e.Metrics = append(e.Metrics, MetricExplanation{Metric: m.Metric, Outcome: m.Outcome, Plain: plainly(m), Text: explainMetric(m)})
@@ -106,7 +106,7 @@ func Explain(v record.View) Explanation {
 const notLearned = "nothing is known yet of how much good versions of this service differ: " +
 	"neither stable's past nor a release says it, so a usual amount is supposed, and a pass waits longer"
 
-func headline(s rollout.State, v *judge.Verdict) string {
+func headline(s rollout.State, v *judge.Verdict, steps rollout.Steps) string {
 	var out string
 	switch s.Phase {
 	case rollout.PhaseEnded:
@@ -125,7 +125,10 @@ func headline(s rollout.State, v *judge.Verdict) string {
 	if s.WhyBy != "" && s.Phase != rollout.Active {
 		out += " (by " + s.WhyBy + ")"
 	}
-	if v == nil {
+	switch {
+	case v == nil && len(steps.Stages()) > 0 && !steps.Judges():
+		return out + unjudged(true)
+	case v == nil:
 		return out + "; no look has been taken"
 	}
 	out += fmt.Sprintf("; look %d at %s says %s", v.Look, v.At.UTC().Format(time.RFC3339), v.Outcome)

@@ -42,10 +42,11 @@ func HeadlineOf(v record.View, now time.Time) Headline {
 	case s.Phase == rollout.RollingBack:
 		return Headline{Class: "bad", Text: "Going back to stable: " + s.Why + byWhom(s), Since: wall(s, s.BackAt), Next: Sentence(v.Waiting)}
 	case s.Pause != nil:
-		return Headline{
-			Class: "wait", Text: "Paused by " + s.Pause.By + colon(s.Pause.Reason), Since: s.Pause.At,
-			Next: "It waits until somebody resumes it. A version that turns out worse still goes back by itself.",
+		h := Headline{Class: "wait", Text: "Paused by " + s.Pause.By + colon(s.Pause.Reason), Since: s.Pause.At, Next: "It waits until somebody resumes it."}
+		if v.Steps.Judges() {
+			h.Next += " A version that turns out worse still goes back by itself."
 		}
+		return h
 	case v.Gate != "":
 		return Headline{Class: "wait", Text: question(v), Since: v.GateSince}
 	case s.StepName == "" && s.Awaited != nil:
@@ -234,6 +235,8 @@ func comesNext(v record.View, holds []rollout.Hold) string {
 		}
 	}
 	switch {
+	case left > 0 && until == "" && comparesNothing(v):
+		return fmt.Sprintf("%s in %s; nothing is compared.", next, figures.Ahead(left))
 	case left > 0 && until == "":
 		return fmt.Sprintf("%s in %s if nothing gets worse.", next, figures.Ahead(left))
 	case left > 0:
@@ -242,6 +245,18 @@ func comesNext(v record.View, holds []rollout.Hold) string {
 		return next + " " + until + "."
 	}
 	return next + " now."
+}
+
+// comparesNothing tells whether the definition says that of this step.
+func comparesNothing(v record.View) bool {
+	switch step := stepAt(v).(type) {
+	case rollout.Gray:
+		return step.Unjudged
+	case rollout.AB:
+		return step.Unjudged
+	default:
+		return false
+	}
 }
 
 func named(metric string) string {

@@ -33,14 +33,14 @@ func Step(step rollout.Step, subject string) StepWords {
 		share := step.Cohort.Split.String() + " of the cohort"
 		w.Question, w.Approve = "Shall "+share+" get "+subject+"?", share+" gets "+subject
 		w.Kind, w.Next = "A/B test", "A/B test "+name
-		w.Detail = share + ", for at least " + figures.Span(step.Decide.Min)
-		w.Does = "A/B step " + name + ", " + share + " on the canary, for at least " + figures.Span(step.Decide.Min)
+		w.Detail = share + ", for at least " + figures.Span(step.Decide.Min) + unjudged(step.Unjudged)
+		w.Does = "A/B step " + name + ", " + share + " on the canary, for at least " + figures.Span(step.Decide.Min) + unjudged(step.Unjudged)
 		w.Now = "A/B test: " + share + " is on " + subject
 	case rollout.Gray:
 		share := step.Weights[0].String() + " of the traffic"
 		w.Question, w.Approve = "Shall "+share+" go to "+subject+"?", share+" gets "+subject
 		w.Kind, w.Next = "Gray", share
-		w.Detail = "at least " + figures.Span(step.Hold) + " at each weight"
+		w.Detail = "at least " + figures.Span(step.Hold) + " at each weight" + unjudged(step.Unjudged)
 		w.Does = Weight(step, 0)
 	case rollout.Gate:
 		w.Kind, w.Detail = "Gate", "any operator answers"
@@ -69,7 +69,15 @@ func Step(step rollout.Step, subject string) StepWords {
 
 // Weight says what a weight of a gray step does.
 func Weight(step rollout.Gray, stage int) string {
-	return fmt.Sprintf("%s of traffic on the canary, for at least %s", step.Weights[stage], figures.Span(step.Hold))
+	return fmt.Sprintf("%s of traffic on the canary, for at least %s", step.Weights[stage], figures.Span(step.Hold)) + unjudged(step.Unjudged)
+}
+
+// unjudged says what it means that a step compares nothing.
+func unjudged(is bool) string {
+	if is {
+		return "; nothing is compared, and nothing rolls it back by itself"
+	}
+	return ""
 }
 
 func promotion(s rollout.Strategy) string {

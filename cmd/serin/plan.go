@@ -87,6 +87,8 @@ type planned struct {
 	Requests float64 `json:"canaryRequestsWithinHold"`
 	// Unplanned says why there are no numbers.
 	Unplanned string `json:"unplanned,omitempty"`
+	// Unjudged: the rollout says that nothing is compared there.
+	Unjudged bool `json:"unjudged,omitempty"`
 
 	max, minRequests float64
 }
@@ -156,6 +158,10 @@ func (p *planning) steps(plan simulation.Plan, base map[string]float64) ([]plann
 	gained := map[string]float64{} // evidence for a pass so far, by scope and metric
 	first := map[string]time.Duration{}
 	for _, s := range plan.Definition.Steps.Stages() {
+		if s.Unjudged {
+			out = append(out, planned{Step: s.Name, Weight: float64(s.Exposure), Metric: "none", Hold: s.Least.Seconds(), Unjudged: true})
+			continue
+		}
 		settings := judged(plan, s.Scope)
 		j, err := choice.New(settings)
 		if err != nil {
@@ -212,6 +218,9 @@ func warnings(p plans) []string {
 	for _, s := range p.Steps {
 		at := fmt.Sprintf("%s at %s, %s: ", s.Step, percentage(s.Weight), s.Metric)
 		switch {
+		case s.Unjudged:
+			out = append(out, fmt.Sprintf("%s at %s: nothing is compared (analysis: none), so nothing rolls a bad version back there by itself", s.Step, percentage(s.Weight)))
+			continue
 		case s.Unplanned != "":
 			out = append(out, at+s.Unplanned+"; try serin simulate")
 			continue
@@ -240,6 +249,10 @@ func warnings(p plans) []string {
 func (a *app) planTable(w io.Writer, p *planning, out plans) error {
 	rows := [][]cell{}
 	for _, s := range out.Steps {
+		if s.Unjudged {
+			rows = append(rows, []cell{{s.Step, bold}, {percentage(s.Weight), plain}, {"none", plain}, {lasting(s.Hold), plain}, {"–", plain}, {"never", plain}, {"–", plain}, {"–", plain}})
+			continue
+		}
 		finds, spoiled := "–", "–"
 		if s.Finds != nil {
 			finds = "×" + strconv.FormatFloat(*s.Finds, 'f', 1, 64) + " and worse"

@@ -90,6 +90,9 @@ func (a *app) simulate(ctx context.Context, s *simulating, paths []string) error
 	if err != nil {
 		return err
 	}
+	if !plan.Definition.Steps.Judges() {
+		return errors.New("nothing is compared in this rollout, so there is nothing to simulate: whatever the version is like, it is released")
+	}
 	plan.Limit = s.limit
 	world, effects, err := s.world(plan)
 	if err != nil {

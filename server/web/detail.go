@@ -47,6 +47,8 @@ type Detail struct {
 	Took           string
 	Parameters     []Pair
 	Steps          []Step
+	// Unjudged: the definition says that nothing is compared.
+	Unjudged bool
 	// Calendar says when it goes on, if not at all times.
 	Calendar []string
 	// Timeline are charts on one axis of time: the weight, and both arms of each metric.
@@ -132,6 +134,7 @@ func newDetail(r Record, scopes []Scope, now time.Time) Detail {
 		Users: newUsers(v, r.Events, scopes), Waiting: r.Explanation.Waiting, Then: r.Explanation.Next, Noise: r.Explanation.Noise, Trouble: v.Trouble, Cut: r.Cut, Traffic: newTraffic(v), Split: newSplit(v, r.Explanation),
 		Exposure: r.Explanation.Exposure, ExposureState: alarmPill(v.State.Dismissed),
 	}
+	d.Unjudged = len(v.Steps.Stages()) > 0 && !v.Steps.Judges()
 	d.Plain, d.Look, d.Reason = reason(v, r.Explanation)
 	if v.Release != nil {
 		d.ID, d.Revision, d.StartedBy, d.Started, d.Ended = v.Release.ID, v.Release.Revision, v.Release.StartedBy, v.Release.StartedAt, v.State.EndedAt
