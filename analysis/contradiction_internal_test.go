@@ -125,12 +125,16 @@ func TestALookSaysWhichExposureContradictsTheRequests(t *testing.T) {
 	swapped := append(more("canary", many), more("baseline", few)...)
 	right := append(more("canary", few), more("baseline", many)...)
 	requests := []made{series(ok200, few), series(stable, many)}
+	unseen := Metric{Name: "unseen", Source: Ratio{Good: `unseen_total{arm="${arm}"}`, Total: `seen_total{arm="${arm}"}`}}
 	for name, c := range map[string]struct {
 		metric  Metric
 		series  []made
 		split   Split
 		against string
 	}{
+		"an arm without a series divides nothing":                    {orders, append(more("baseline", many), requests...), Split{}, ""},
+		"nor does it where the other arm has none":                   {orders, append(more("canary", many), requests...), Split{}, ""},
+		"nothing stands in for a metric without data":                {orders, swapped, Split{Off: true}, ""},
 		"swapped labels contradict the requests":                     {orders, append(swapped, requests...), Split{}, judge.AgainstRequests},
 		"and the weight where there are no requests to be seen":      {orders, swapped, Split{}, judge.AgainstWeight},
 		"and another metric where the weight is not to be trusted":   {orders, append(swapped, requests...), Split{Off: true}, "errors"},
@@ -140,12 +144,16 @@ func TestALookSaysWhichExposureContradictsTheRequests(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.split.Requests = TraefikRequests
-			p, err := NewPlan(Definition{Metrics: []Metric{errorsMetric(), c.metric}, Split: c.split}, arms)
+			p, err := NewPlan(Definition{Metrics: []Metric{errorsMetric(), unseen, c.metric}, Split: c.split}, arms)
 			require.NoError(t, err)
 			cursor, l := looks(t, p, world{series: c.series}, 10, 20, 30, 40, 50, 60, 70)
 			last := l[len(l)-1].Contradictions
 			if c.against == "" {
 				require.Empty(t, last)
+				for _, weight := range []float64{0, 1} {
+					_, after := p.Fold(cursor, nil, FoldInput{At: at(80), Weight: weight})
+					require.Empty(t, after.Contradictions, "where one arm has everybody nothing divides")
+				}
 				return
 			}
 			require.Len(t, last, 1)
