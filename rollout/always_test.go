@@ -223,6 +223,7 @@ func restoring(w *world) bool {
 func checkNumbers(t *rapid.T, before, after *world) {
 	require.GreaterOrEqual(t, after.s.Turn, before.s.Turn)
 	require.GreaterOrEqual(t, after.s.Work, before.s.Work)
+	require.True(t, after.d.Cluster != nil || after.s.Work == 0, "servers have no Deployments")
 	if before.s.Target(before.d, "R1").Traffic.Weight != after.s.Target(after.d, "R1").Traffic.Weight {
 		require.Greater(t, after.s.Turn, before.s.Turn, "another weight is another target")
 	}

@@ -26,6 +26,13 @@ func onlyPromote() *rollout.Definition {
 	return d
 }
 
+// grayThenPromote begins with its one weight.
+func grayThenPromote() *rollout.Definition {
+	d := onlyPromote()
+	d.Steps = append(rollout.Steps{rollout.Gray{Name: "gray", Weights: []share.Share{0.5}, Hold: time.Minute, Scope: "gray"}}, d.Steps...)
+	return d
+}
+
 func TestTheWarmUpBeginsWithTheCanarysFirstUserAndNeverAgain(t *testing.T) {
 	w := begun(t, pipeline(), []string{"after", "1m"}, []string{"in-force"})
 	require.Zero(t, w.s.ExposedAt, "stable is in force, and nobody is on the canary")
@@ -59,16 +66,20 @@ func TestAMetricWithoutDataIsOneLack(t *testing.T) {
 }
 
 func TestACanaryThatHasLeftStaysOutWhenTheReleaseGoesBack(t *testing.T) {
-	w := &world{d: onlyPromote(), now: epoch}
-	w.run(t, "ready\nin-force\nafter 30s\nin-force")
+	w := &world{d: grayThenPromote(), now: epoch}
+	w.run(t, "ready\nin-force\nlook pass\nafter 1m\nready\nin-force\nafter 30s\nin-force")
 	require.Equal(t, rollout.StageLeave, w.s.Doing)
 	require.True(t, w.s.Out)
 	w.goOn(t, "rollback")
 	require.True(t, w.s.Target(w.d, "R1").Traffic.Out)
 
 	w = &world{d: clustered(), now: epoch}
-	w.run(t, onCluster+"rollback")
+	w.run(t, onCluster)
+	before := w.s.Work
+	w.goOn(t, "rollback")
 	require.False(t, w.s.Target(w.d, "R1").Traffic.Out, "one that serves users is drained first")
+	require.Greater(t, w.s.Work, before, "how far the Deployments are is said of the way back from here on")
+	require.False(t, w.s.WorkReady)
 }
 
 // Earlier versions ended a release as cancelled where stable's Deployment had been changed and no traffic had moved.
@@ -125,13 +136,16 @@ func TestADeploymentIsPutBackWhereTheReleaseTurnsWhileItRollsOut(t *testing.T) {
 }
 
 func TestTheCapacityOfTheLastWeightStaysUntilTheCanaryHasLeft(t *testing.T) {
-	d := clustered()
-	d.Steps = rollout.Steps{rollout.Gray{Name: "gray", Weights: []share.Share{0.5}, Hold: time.Minute, Scope: "gray"}, onlyPromote().Steps[0]}
-	w := &world{d: d, now: epoch}
+	w := &world{d: grayThenPromote(), now: epoch}
 	w.run(t, "ready\nin-force\nlook pass\nafter 1m")
-	require.Equal(t, "promote", w.s.StepName)
-	require.Equal(t, share.Share(0.5), w.s.Target(d, "R1").Workloads.Deployments[0].Replicas.Share)
-	require.Equal(t, share.Share(0.5), w.s.Target(d, "R1").Traffic.Weight)
+	require.Equal(t, rollout.StagePatch, w.s.Doing)
+	capacity := func() share.Share { return w.s.Target(w.d, "R1").Workloads.Deployments[0].Replicas.Share }
+	require.Equal(t, share.Share(0.5), capacity())
+	require.Equal(t, share.Share(0.5), w.s.Target(w.d, "R1").Traffic.Weight)
+	w.goOn(t, "ready")
+	require.Equal(t, rollout.StageReturn, w.s.Doing)
+	require.Zero(t, w.s.Target(w.d, "R1").Traffic.Weight)
+	require.Equal(t, share.Share(0.5), capacity(), "requests that are under way still need it")
 }
 
 func TestNothingIsPutBackWhileTheCanaryMayStillServe(t *testing.T) {
@@ -251,14 +265,15 @@ func TestWhatFollowsHasItsNumberItsTimeAndItsAuthor(t *testing.T) {
 // The canary's pods end badly or not at all; it serves nobody, and stable is the new version.
 func TestWhatBecomesOfACanaryThatHasLeftSendsNothingBack(t *testing.T) {
 	w := &world{d: onlyPromote(), now: epoch}
+	w.d.Steps = append(w.d.Steps, rollout.Webhook{Name: "announce", URL: "http://chat"})
 	w.run(t, "ready\nin-force\nafter 30s\nin-force\nbroken")
 	require.Equal(t, rollout.Active, w.s.Phase)
 	require.Equal(t, []rollout.Hold{rollout.NeedsScaleDown{}}, w.s.Holds(w.d, w.now))
 	w.goOn(t, "not-in-force")
 	require.Equal(t, []rollout.Hold{rollout.NeedsForce{Of: rollout.WantCanaryOut}}, w.s.Holds(w.d, w.now))
 	w.goOn(t, "ready\nafter 1h")
-	require.Equal(t, rollout.Active, w.s.Phase, "another writer has brought it back into service")
-	w.goOn(t, "in-force")
+	require.Equal(t, "promote", w.s.StepName, "another writer has brought it back into service")
+	w.goOn(t, "in-force\nwebhook ok")
 	require.Equal(t, rollout.Released, w.s.Outcome)
 }
 
