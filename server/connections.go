@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"crypto/tls"
 	"net"
 	"net/http"
@@ -30,18 +31,45 @@ func boundOf(files int) int {
 
 // Listener takes a bounded number of connections, in all and of each address. One that comes when there is no place
 // gets that of another on which nothing is asked, the oldest of the address that has most; it is closed at once if
-// there is none. So idle connections cannot keep others out.
+// there is none. So idle connections cannot keep others out. Where callers prove who they are, see [Listener.Context],
+// the connections of those who have not come first, whatever is asked on them: half a request is soon sent.
 type Listener struct {
 	net.Listener
 	conns *connections
 }
 
-// Follow is for http.Server.ConnState: it tells which connections are idle.
-func (l *Listener) Follow(c net.Conn, state http.ConnState) {
+// Context is for http.Server.ConnContext: requests can prove then who their caller is.
+func (l *Listener) Context(ctx context.Context, c net.Conn) context.Context {
+	l.conns.mu.Lock()
+	defer l.conns.mu.Unlock()
+	l.conns.proving = true
+	if own := bounding(c); own != nil {
+		return context.WithValue(ctx, keyConn, own)
+	}
+	return ctx
+}
+
+// Proven says that the caller of a request is known: the request's connection is not given up for one of a stranger.
+func Proven(ctx context.Context) {
+	if own, ok := ctx.Value(keyConn).(*boundedConn); ok {
+		own.of.mu.Lock()
+		defer own.of.mu.Unlock()
+		own.proven = true
+	}
+}
+
+// bounding is the connection below TLS; nil if it is not bounded.
+func bounding(c net.Conn) *boundedConn {
 	if own, ok := c.(*tls.Conn); ok {
 		c = own.NetConn()
 	}
-	if own, ok := c.(*boundedConn); ok {
+	own, _ := c.(*boundedConn)
+	return own
+}
+
+// Follow is for http.Server.ConnState: it tells which connections are idle.
+func (l *Listener) Follow(c net.Conn, state http.ConnState) {
+	if own := bounding(c); own != nil {
 		l.conns.follow(own, state)
 	}
 }
@@ -71,9 +99,10 @@ type connections struct {
 	most, each int
 	trusted    Proxies // each carries many people, so only the overall bound applies to it
 
-	mu    sync.Mutex // guards what follows
-	count int
-	of    map[string][]*boundedConn // by address, the one that is idle for longest first
+	mu      sync.Mutex // guards what follows
+	count   int
+	of      map[string][]*boundedConn // by address, the one that is idle for longest first
+	proving bool                      // callers prove who they are
 }
 
 func newConnections(most int, trusted Proxies) *connections {
@@ -87,6 +116,7 @@ type boundedConn struct {
 	from   string
 	single bool // the bound of one address holds
 	active bool // something is asked; guarded by of.mu
+	proven bool // by a caller who is known; guarded by of.mu
 	gone   bool // guarded by of.mu
 }
 
@@ -108,46 +138,64 @@ func (c *boundedConn) CloseWrite() error {
 func (l *connections) take(c net.Conn) *boundedConn {
 	own := &boundedConn{Conn: c, of: l, from: source(c.RemoteAddr().String()), single: !l.trusted.has(c.RemoteAddr().String())}
 	l.mu.Lock()
-	var idle *boundedConn
+	var gives *boundedConn
 	switch {
 	case own.single && len(l.of[own.from]) >= l.each:
-		idle = firstIdle(l.of[own.from])
-		if idle == nil {
-			l.mu.Unlock()
-			return nil
-		}
+		gives = l.first(l.of[own.from])
 	case l.count >= l.most:
-		most := 0
-		for _, of := range l.of {
-			if first := firstIdle(of); first != nil && len(of) > most {
-				idle, most = first, len(of)
-			}
-		}
-		if idle == nil {
-			l.mu.Unlock()
-			return nil
-		}
+		gives = l.fromMost()
+	default:
+		l.add(own)
+		l.mu.Unlock()
+		return own
 	}
-	if idle != nil {
-		l.remove(idle)
+	if gives == nil {
+		l.mu.Unlock()
+		return nil
 	}
-	l.count++
-	l.of[own.from] = append(l.of[own.from], own)
+	l.remove(gives)
+	l.add(own)
 	l.mu.Unlock()
-	if idle != nil {
-		_ = idle.Conn.Close() // nothing is asked on it
-	}
+	_ = gives.Conn.Close() // nothing is asked on it, or by a stranger
 	return own
 }
 
-func firstIdle(of []*boundedConn) *boundedConn {
-	for _, c := range of {
-		if !c.active {
-			return c
+// add takes a connection in. l.mu is held.
+func (l *connections) add(c *boundedConn) {
+	l.count++
+	l.of[c.from] = append(l.of[c.from], c)
+}
+
+// fromMost is the connection that gives its place up, of the address that has most of them; nil if none does. l.mu is held.
+func (l *connections) fromMost() (gives *boundedConn) {
+	most := 0
+	for _, of := range l.of {
+		c := l.first(of)
+		switch {
+		case c == nil:
+		case gives == nil, l.strange(c) && !l.strange(gives), l.strange(c) == l.strange(gives) && len(of) > most:
+			gives, most = c, len(of)
 		}
 	}
-	return nil
+	return gives
 }
+
+// first is the connection of one address that gives its place up before the others: a stranger's, else an idle one; nil if
+// there is none. l.mu is held.
+func (l *connections) first(of []*boundedConn) (idle *boundedConn) {
+	for _, c := range of {
+		if l.strange(c) {
+			return c
+		}
+		if !c.active && idle == nil {
+			idle = c
+		}
+	}
+	return idle
+}
+
+// strange tells whether nobody knows whose connection it is although its caller could have said so. l.mu is held.
+func (l *connections) strange(c *boundedConn) bool { return l.proving && !c.proven }
 
 func (l *connections) leave(c *boundedConn) {
 	l.mu.Lock()

@@ -3,9 +3,11 @@ package server_test
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -117,6 +119,36 @@ func TestAConnectionThatIsAtWorkIsNotGivenUp(t *testing.T) {
 	require.Equal(t, 20, refused, "one address has a part of the places")
 	require.NoError(t, dial(t, "127.0.0.9", address).asks("/"), "others have the rest")
 	require.Len(t, busy, 5)
+}
+
+// Strangers who send half a request on each of their connections keep nobody out, even behind the same address.
+func TestHalfARequestKeepsNobodyOut(t *testing.T) {
+	d := newDaemon(t)
+	to := strings.TrimPrefix(d.url, "http://")
+	resp, err := http.DefaultClient.Do(d.request("vera", http.MethodGet, "/api/v1/events", ""))
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	halves := []string{
+		"GET /api/v1/me HTTP/1.1\r\nHost: serin\r\n",
+		"POST /api/v1/rollouts/shop/releases HTTP/1.1\r\nHost: serin\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{",
+	}
+	for i := range 600 {
+		c := dial(t, "127.0.0.1", to)
+		_, _ = io.WriteString(c, halves[i%2]) // it may have been given up already
+		if i%100 == 99 {
+			client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+			answer, err := client.Do(d.request("otto", http.MethodGet, "/api/v1/me", ""))
+			require.NoError(t, err, "after %d", i)
+			require.NoError(t, answer.Body.Close())
+			require.Equal(t, http.StatusOK, answer.StatusCode)
+		}
+	}
+	d.start("shop")
+	read := bufio.NewReader(resp.Body)
+	for line := ""; !strings.Contains(line, "shop"); {
+		line, err = read.ReadString('\n')
+		require.NoError(t, err, "a stream of somebody who is known goes on")
+	}
 }
 
 func TestAProxyBringsManyPeople(t *testing.T) {

@@ -3,8 +3,6 @@ package server
 import (
 	"context"
 	"crypto/rand"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"mime"
@@ -28,6 +26,7 @@ type contextKey int
 const (
 	keyIdentity contextKey = iota
 	keyRequest
+	keyConn
 )
 
 // request is what the outermost handler knows of a request.
@@ -244,8 +243,17 @@ func (s *Server) whose(ctx context.Context, header, from string) (Identity, erro
 // ErrUnknownToken is what an [Authenticator] returns for an invalid token.
 var ErrUnknownToken = errors.New("this token is not known, or has expired")
 
-// verify returns the owner of a token. One in Serin's form is looked up among its own; any other is the cluster's.
+// verify returns the owner of a token, who is known from then on.
 func (s *Server) verify(ctx context.Context, token, from string) (Identity, error) {
+	who, err := s.ownerOf(ctx, token, from)
+	if err == nil {
+		Proven(ctx)
+	}
+	return who, err
+}
+
+// ownerOf returns the owner of a token. One in Serin's form is looked up among its own; any other is the cluster's.
+func (s *Server) ownerOf(ctx context.Context, token, from string) (Identity, error) {
 	if s.o.Cluster == nil || nameIn(token) != "" {
 		return s.o.Tokens.Verify(ctx, token, from)
 	}
@@ -261,30 +269,10 @@ func (s *Server) verify(ctx context.Context, token, from string) (Identity, erro
 	if s.o.Cluster.Genuine(ctx, token) {
 		err = verify()
 	} else {
-		err = s.o.Tokens.braked(from, subjectIn(token), verify)
+		err = s.o.Tokens.braked(from, verify)
 	}
 	return who, err
 }
-
-// subjectIn returns the subject that a JSON Web Token claims, unverified; empty for any other text. Wrong tokens are
-// counted by it, so that those of one name do not slow down those of another.
-func subjectIn(token string) string {
-	parts := strings.Split(token, ".")
-	if len(parts) != 3 {
-		return ""
-	}
-	b, err := base64.RawURLEncoding.DecodeString(parts[1])
-	var claims struct {
-		Subject string `json:"sub"`
-	}
-	if err != nil || json.Unmarshal(b, &claims) != nil || len(claims.Subject) > maxSubject {
-		return ""
-	}
-	return claims.Subject
-}
-
-// maxSubject is longer than any name of a service account, with its namespace.
-const maxSubject = 600
 
 // bearer takes the token out of an Authorization header.
 func bearer(header string) (string, error) {

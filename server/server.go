@@ -146,6 +146,7 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	var unused unusedConns
 	server.ConnState = unused.follow
 	if own, ok := l.(*Listener); ok {
+		server.ConnContext = own.Context
 		server.ConnState = func(c net.Conn, state http.ConnState) {
 			own.Follow(c, state)
 			unused.follow(c, state)

@@ -48,7 +48,10 @@ func NewForwarder(leader Leader, c ListenConfig, log *slog.Logger) (http.Handler
 		}
 		f.scheme, transport.TLSClientConfig = "https", own.pinned()
 	}
-	f.proxy = &httputil.ReverseProxy{Rewrite: f.rewrite, Transport: transport, FlushInterval: -1, ErrorHandler: f.failed, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
+	f.proxy = &httputil.ReverseProxy{
+		Rewrite: f.rewrite, Transport: transport, FlushInterval: -1, ModifyResponse: answered, ErrorHandler: f.failed,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
 	return f, nil
 }
 
@@ -133,6 +136,14 @@ func (f *forwarder) rewrite(r *httputil.ProxyRequest) {
 	r.Out.Header.Set("X-Forwarded-Proto", known.scheme())
 	r.Out.Header.Set("X-Forwarded-Host", r.In.Host)
 	r.Out.Header.Set(forwardedHeader, cmp.Or(f.peers, "1"))
+}
+
+// answered takes an answer of the leader's API for the word that the caller is known there: it has none for strangers.
+func answered(r *http.Response) error {
+	if r.StatusCode < http.StatusBadRequest && strings.HasPrefix(r.Request.URL.Path, Prefix+"/") {
+		Proven(r.Request.Context())
+	}
+	return nil
 }
 
 func (f *forwarder) failed(w http.ResponseWriter, r *http.Request, err error) {

@@ -37,8 +37,8 @@ const (
 	// failureBurst wrong tokens from one address, then one every failureEvery.
 	failureBurst = 10
 	failureEvery = 6 * time.Second
-	// The same for tokens of the cluster, by the name that they claim: each costs the API server a question, and a valid
-	// one that is new to this daemon and not signed by the cluster (a person's, of an identity provider) is among them.
+	// The same for tokens of the cluster, each of which costs the API server a question. A valid one that is new to this
+	// daemon and not signed by the cluster (a person's, of an identity provider) is among them, so there are more.
 	clusterBurst = 100
 	clusterEvery = 100 * time.Millisecond
 	// argonAtOnce: each takes 19 MiB and a core for some 20 ms; maxWaiting are those of one name that wait for it.
@@ -236,10 +236,11 @@ func pay(brake *rate.Limiter, now time.Time, work func() error) error {
 	return err
 }
 
-// braked runs the check of a token, and slows it down after too many wrong tokens of one name from one address.
-func (t *Tokens) braked(from, name string, work func() error) error {
+// braked runs the check of a token of the cluster, and slows it down after too many wrong ones from one address. The names
+// in them are of no use: their senders choose them.
+func (t *Tokens) braked(from string, work func() error) error {
 	t.mu.Lock()
-	brake := t.limiter(source(from)+" cluster "+name, clusterEvery, clusterBurst)
+	brake := t.limiter(source(from)+" cluster", clusterEvery, clusterBurst)
 	t.mu.Unlock()
 	return pay(brake, time.Now(), work)
 }

@@ -200,6 +200,7 @@ func (s *site) session(r *http.Request) (*session, error) {
 	if err != nil {
 		return nil, errSignedOut // the token was revoked, or the groups have no role any more
 	}
+	server.Proven(r.Context())
 	return &sess, nil
 }
 
