@@ -94,7 +94,7 @@ func (l *loop) deploy(ctx context.Context) {
 	}
 	l.work.asked, l.work.busy = &want, true
 	release := l.rel.record.ID
-	l.beside.Go(func() {
+	l.alongside(func() {
 		asking, cancel := context.WithTimeout(ctx, workTimeout)
 		defer cancel()
 		observed, err := l.e.o.Workloads.Apply(asking, want)
@@ -110,7 +110,7 @@ func (l *loop) leave(ctx context.Context) {
 	if !ok || l.e.o.Workloads == nil {
 		return
 	}
-	l.beside.Go(func() {
+	l.alongside(func() {
 		tick := time.NewTicker(workSoon)
 		defer tick.Stop()
 		for {

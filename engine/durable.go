@@ -121,7 +121,11 @@ func (l *loop) save(ctx context.Context, rec record.Release, event rollout.Event
 	}
 	done := make(chan error, 1)
 	seq := r.state.Seq
-	l.beside.Go(func() { done <- l.e.o.Store.Append(ctx, rec, seq, event) })
+	l.alongside(func() {
+		err := error(errSlow)
+		defer func() { done <- err }()
+		err = l.e.o.Store.Append(ctx, rec, seq, event)
+	})
 	timer := time.NewTimer(storeMoment)
 	defer timer.Stop()
 	select {
@@ -164,7 +168,7 @@ func (l *loop) happened(ctx context.Context, event rollout.Event) {
 		l.swapped = ended.Swapped
 		l.e.looks.drop(r.record.ID)
 		if ended.Outcome == rollout.Released {
-			l.beside.Go(func() { l.teach(ctx, r) })
+			l.alongside(func() { l.teach(ctx, r) })
 		}
 	}
 	l.publish() // before the update: subscribers may query immediately

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -39,6 +40,7 @@ type loop struct {
 	gw       gatewaySide
 	way      wayBack
 	trouble  trouble
+	defects  []time.Time // when this program failed at the rollout, within [defectsOver]
 	work     work
 	triggers triggers
 	// doing is the key of the first running task; stop ends the running tasks.
@@ -70,12 +72,16 @@ type answer[T any] struct {
 	err error
 }
 
+// errDefect is the answer of a function that has panicked.
+var errDefect = errors.New("Serin itself has failed at it; its log says where")
+
 // post sends f to the loop; the channel gets what it returns.
 func post[T any](l *loop, f func(context.Context) (T, error)) <-chan answer[T] {
 	done := make(chan answer[T], 1)
 	l.send(func(ctx context.Context) {
-		v, err := f(ctx)
-		done <- answer[T]{v, err}
+		a := answer[T]{err: errDefect}
+		defer func() { done <- a }()
+		a.v, a.err = f(ctx)
 	})
 	return done
 }
@@ -84,8 +90,11 @@ func post[T any](l *loop, f func(context.Context) (T, error)) <-chan answer[T] {
 func (l *loop) run(ctx context.Context) {
 	defer l.beside.Wait()
 	for ctx.Err() == nil {
-		wake := l.turn(ctx)
-		l.publish()
+		wake := time.Now().Add(retryEvery)
+		l.safely(ctx, func() {
+			wake = l.turn(ctx)
+			l.publish()
+		})
 		l.quiet.Store(l.atRest() && !l.triggered() && !l.hasWork())
 		timer := time.NewTimer(time.Until(wake))
 		select {
@@ -99,8 +108,9 @@ func (l *loop) run(ctx context.Context) {
 		l.mail = nil
 		l.mu.Unlock()
 		for _, f := range mail {
-			f(ctx)
+			l.safely(ctx, func() { f(ctx) })
 		}
+		l.recovered(time.Now())
 	}
 }
 

@@ -81,14 +81,21 @@ func (w *wayBack) ask(ctx context.Context, f func(context.Context) error) error 
 	}
 	w.asking = cancel
 	w.mu.Unlock()
+	defer w.asked()
 	err := f(ctx)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.asking = nil
 	if len(w.waiting) > 0 && errors.Is(err, context.Canceled) {
 		return errPressed
 	}
 	return err
+}
+
+// asked ends a call to the gateway.
+func (w *wayBack) asked() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.asking = nil
 }
 
 // apply writes t, or the target of an open request to go back, and returns which it was.

@@ -327,6 +327,7 @@ The times are the longest of all places, from the first request that fails until
 - **Users who give up after the rollback** count for the next release of the same canary, if it starts before they do: its first look may then have errors of the version before. The default drain (10 s) and warm-up make that rare.
 - **Counts after a restart**: a status code that was missing in between counts as a whole when another code of the same target shows the restart. Alone it cannot be told from one that an exporter left out of a scrape. Then the difference to its last value counts: too little by at most that value, and never too much.
 - **Data that contradicts itself** holds a release and says so: [what an analysis holds against each other](analysis.md#what-tells-the-arms-apart).
+- **Serin itself fails**: a panic at one rollout is contained, logged and shown, and touches no other one. At the third within ten minutes its release goes back; where looks cannot be taken because of it, nothing is seen of the canary, and ` + "`unreachable`" + ` acts.
 - **The store fails over and loses commits, another daemon takes over, the API server is down, refuses, conflicts or hangs**: package engine (` + "`taken_up_test.go`" + `), package leader and e2e/cluster (` + "`fault_test.go`, `leader_test.go`" + `) try these, the last two on a real API server.
 `)
 	return b.String()

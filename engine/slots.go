@@ -66,7 +66,12 @@ func (k *looks) slot(ctx context.Context, interval time.Duration, at time.Time) 
 		return // the daemon stops: the next one asks again
 	}
 	results := make([]taken, len(due))
-	each(len(due), func(i int) { results[i] = due[i].take(at, answers[parts[i]:parts[i+1]]) })
+	each(len(due), func(i int) {
+		if err := contained(func() { results[i] = due[i].take(at, answers[parts[i]:parts[i+1]]) }); err != nil {
+			k.e.o.Log.Error("panic", "rollout", due[i].loop.name, "err", err, "stack", string(err.stack))
+			results[i] = due[i].failed(at, err)
+		}
+	})
 	records := make([]record.LookRecord, 0, len(due))
 	for i, t := range results {
 		records = append(records, due[i].unsaved...)

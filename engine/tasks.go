@@ -33,7 +33,7 @@ func (l *loop) runTasks(ctx context.Context) {
 	}
 	ctx, l.stop = context.WithCancel(ctx)
 	rec, state := r.record, r.state
-	l.beside.Go(func() {
+	l.alongside(func() {
 		var answer rollout.Event
 		for _, t := range tasks {
 			answer = l.do(ctx, t, rec, state)

@@ -37,7 +37,7 @@ func (l *loop) trigger(ctx context.Context) {
 	}
 	names := l.plan.Rollout.Cluster.Triggers
 	l.triggers.busy = true
-	l.beside.Go(func() {
+	l.alongside(func() {
 		asking, cancel := context.WithTimeout(ctx, workTimeout)
 		defer cancel()
 		for _, name := range names {
@@ -78,7 +78,7 @@ func (l *loop) templateSeen(ctx context.Context, name workload.Name, t workload.
 	if l.triggers.begun[name] != t.Hash && !l.startOf(ctx, name, t) {
 		return
 	}
-	l.beside.Go(func() {
+	l.alongside(func() {
 		asking, cancel := context.WithTimeout(ctx, workTimeout)
 		defer cancel()
 		err := l.e.o.Workloads.Seen(asking, name, t.Hash)

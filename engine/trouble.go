@@ -18,6 +18,7 @@ const (
 	aboutAnalysis      about = "analysis"
 	aboutTrigger       about = "trigger"
 	aboutConfiguration about = "configuration"
+	aboutProgram       about = "program"
 )
 
 // trouble has the error of each failing component. It becomes text only for people.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -40,7 +41,8 @@ type world struct {
 	store   *moody
 	metrics *users
 	calls   *calls
-	jobs    *jobs // nil for a daemon without a cluster
+	jobs    *jobs       // nil for a daemon without a cluster
+	fuse    atomic.Bool // whoever judges a metric called fuse panics
 	series  *prometheus.Registry
 	house   calendar.Calendar // of the daemon
 
@@ -82,7 +84,7 @@ func (w *world) begin(plans ...record.Plan) {
 	w.Engine = engine.New(engine.Options{
 		Workloads: cluster,
 		Store:     w.store, Source: w.metrics, Log: slog.New(slog.NewTextHandler(w.t.Output(), nil)), Registerer: w.series,
-		NewJudge:  func(s judge.Settings) (judge.Judge, error) { return sequential.New(s) },
+		NewJudge:  w.judge,
 		NewRouter: func(name string, _ record.Gateway) (engine.Router, error) { return w.gateway(name), nil },
 		Call:      w.calls.call,
 		House:     w.house,
@@ -233,6 +235,28 @@ func gray(name string, then ...rollout.Step) record.Plan {
 	}
 }
 
+// judge is the real one, with a fuse.
+func (w *world) judge(s judge.Settings) (judge.Judge, error) {
+	j, err := sequential.New(s)
+	if err == nil && slices.ContainsFunc(s.Metrics, func(m judge.Metric) bool { return m.Name == "fuse" }) {
+		return fused{j, &w.fuse}, nil
+	}
+	return j, err
+}
+
+type fused struct {
+	judge.Judge
+	fuse *atomic.Bool
+}
+
+// Look implements judge.Judge.
+func (f fused) Look(e judge.Evidence, l judge.Look) (judge.Evidence, judge.Verdict) {
+	if f.fuse.Load() {
+		panic("no such evidence")
+	}
+	return f.Judge.Look(e, l)
+}
+
 // gateway serves a rollout at once what it is told.
 type gateway struct {
 	name  string
@@ -246,6 +270,7 @@ type gateway struct {
 	refuses  error
 	silent   bool  // its API does not answer
 	half     bool  // of two replicas one does not answer
+	panics   int   // so many times, who asks what it serves
 	hangs    bool  // it takes what it is asked and answers nothing
 	broken   error // why what is written cannot be served
 	observed int
@@ -296,6 +321,10 @@ func (g *gateway) Observe(ctx context.Context) (traffic.Observed, error) {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.panics > 0 {
+		g.panics--
+		panic("no such observation")
+	}
 	g.observed++
 	if g.serves == nil {
 		return traffic.Observed{}, nil

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -245,6 +246,11 @@ func wakeUp(w chan struct{}) {
 // messages returns those for the events that have not been looked at. The events continue from what is known, and are
 // added to it.
 func (n *Notifier) messages(u record.Untold, known *folded, events []rollout.Event) (out []record.Outgoing, err error) {
+	defer func() {
+		if v := recover(); v != nil { // a defect of Serin's: the daemon and the messages of all other releases go on
+			err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
+		}
+	}()
 	if known.plan == nil {
 		if known.plan, err = n.o.Plan(u.Release.Plan); err != nil {
 			return nil, fmt.Errorf("read the plan: %w", err)
