@@ -11,7 +11,7 @@ import (
 // Two asks with equal templates (==) can be one query.
 type Template struct {
 	// Name is the metric's name and Matchers the other matchers, comma-separated, in canonical order, escaped.
-	// Both are empty where Expression is set.
+	// Both are empty where Expression is set, unless it counts the series that they select.
 	Name     string
 	Matchers string
 	// By is the label whose values differ among the asks (service), or empty.
@@ -57,7 +57,7 @@ type LabelMatch struct{ Label, Op, Value string }
 
 // Matches are the matchers of an ask for series, in their canonical order; nil where it asks for an expression.
 func (a Ask) Matches() []LabelMatch {
-	if a.Template.Name == "" {
+	if a.Template.Name == "" || a.Template.Expression != "" {
 		return nil
 	}
 	t := a.Template

@@ -263,7 +263,7 @@ func (p *Plan) known(events selector, of side) int {
 		anybody.matchers = append(anybody.matchers, m)
 	}
 	text := "count(" + anybody.String() + ")"
-	t := Template{Expression: text, Instant: true, From: of.from}
+	t := Template{Expression: text, Name: anybody.name, Matchers: join(anybody.matchers), Instant: true, From: of.from}
 	return p.keep(input{id: hash(hash(seed, "known"), text), offset: of.offset, text: text, template: t, first: t})
 }
 

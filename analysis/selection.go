@@ -13,9 +13,9 @@ type Selection struct {
 }
 
 // Selection compiles what t selects, whatever the value of its label By. The error says that t is an expression, which
-// only PromQL computes.
+// only PromQL computes; one that counts series is answered by the series themselves.
 func (t Template) Selection() (Selection, error) {
-	if t.Expression != "" {
+	if t.Expression != "" && t.Name == "" {
 		return Selection{}, fmt.Errorf("%s is an expression of PromQL", t.Expression)
 	}
 	s, err := parseSelector(t.Name + "{" + t.Matchers + "}")

@@ -47,7 +47,7 @@ func (s *Source) hints(ctx context.Context, asks []analysis.Ask, answers []analy
 	wanted := map[hintKey][]int{}
 	now := time.Now()
 	for i, a := range asks {
-		if answers[i].Err != nil || len(answers[i].Series) > 0 || a.Template.Name == "" || !a.From.Before(a.To) {
+		if answers[i].Err != nil || len(answers[i].Series) > 0 || a.Template.Name == "" || a.Template.Expression != "" || !a.From.Before(a.To) {
 			continue
 		}
 		k := hintKey{a.Template, a.Value}

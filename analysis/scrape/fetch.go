@@ -50,6 +50,7 @@ func (s *Source) await(ctx context.Context, asks []analysis.Ask) error {
 		end = max(end, a.To.UnixMilli())
 	}
 	s.mu.Lock()
+	end += s.ahead
 	s.answered = max(s.answered, end)
 	var busy []chan struct{}
 	for _, t := range s.targets {
@@ -71,7 +72,7 @@ func (s *Source) await(ctx context.Context, asks []analysis.Ask) error {
 // answer returns the series of an ask, and the scrapes of their targets where counting needs them.
 func (s *Source) answer(a analysis.Ask, selection analysis.Selection) analysis.Answer {
 	var out analysis.Answer
-	if out.Err = s.blind(a.To.UnixMilli()); out.Err != nil {
+	if out.Err = s.blind(a.To.UnixMilli() + s.ahead); out.Err != nil {
 		return out
 	}
 	for _, t := range s.targets {
@@ -80,7 +81,7 @@ func (s *Source) answer(a analysis.Ask, selection analysis.Selection) analysis.A
 			if a.Template.By != "" && x.labels.Get(a.Template.By) != a.Value || !selection.Matches(x.labels) {
 				continue
 			}
-			series := analysis.Series{Labels: x.labels, Samples: t.cut(x, a)}
+			series := analysis.Series{Labels: x.labels, Samples: t.cut(x, a, s.ahead)}
 			if len(series.Samples) == 0 {
 				continue
 			}
@@ -91,7 +92,7 @@ func (s *Source) answer(a analysis.Ask, selection analysis.Selection) analysis.A
 			if out.Scrapes == nil {
 				out.Scrapes = map[analysis.Target][]int64{}
 			}
-			out.Scrapes[t.id] = t.succeeded(a)
+			out.Scrapes[t.id] = t.succeeded(a, s.ahead)
 		}
 	}
 	return out
@@ -117,9 +118,9 @@ func (s *Source) blind(at int64) error {
 
 // cut returns the samples of a series that an ask wants: those of its window, or the last one for an instant ask. For
 // an instant ask a series is gone, as with Prometheus, once a later scrape of its target lacked it, or after
-// [analysis.Stale].
-func (t *target) cut(x *series, a analysis.Ask) []analysis.Sample {
-	from, to := a.From.UnixMilli(), a.To.UnixMilli()
+// [analysis.Stale]. ahead is by how much samples are ahead of what is asked for.
+func (t *target) cut(x *series, a analysis.Ask, ahead int64) []analysis.Sample {
+	from, to := a.From.UnixMilli()+ahead, a.To.UnixMilli()+ahead
 	after := func(at int64) int {
 		return sort.Search(len(x.samples), func(i int) bool { return x.samples[i].T > at })
 	}
@@ -140,8 +141,8 @@ func (t *target) cut(x *series, a analysis.Ask) []analysis.Sample {
 }
 
 // succeeded returns the times of the target's successful scrapes in the window that an ask needs.
-func (t *target) succeeded(a analysis.Ask) []int64 {
-	from, to := a.ScrapesFrom().UnixMilli(), a.To.UnixMilli()
+func (t *target) succeeded(a analysis.Ask, ahead int64) []int64 {
+	from, to := a.ScrapesFrom().UnixMilli()+ahead, a.To.UnixMilli()+ahead
 	var out []int64
 	for _, x := range t.scrapes[sort.Search(len(t.scrapes), func(i int) bool { return t.scrapes[i].at > from }):] {
 		if x.ok && x.at <= to {

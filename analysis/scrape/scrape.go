@@ -70,6 +70,8 @@ type Source struct {
 	mu       sync.RWMutex // guards what follows, and what targets have read
 	values   int          // of all targets, see [MaxValues]
 	answered int64        // the latest end of a window that was answered, ms
+	ahead    int64        // by how much the times of samples are ahead of the clock, ms
+	clock    func() time.Time
 }
 
 type metrics struct {
@@ -90,7 +92,7 @@ func New(c Config, r prometheus.Registerer) (*Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("scrape: %w", err)
 	}
-	s := &Source{interval: c.Interval, client: client, log: c.Log}
+	s := &Source{interval: c.Interval, client: client, log: c.Log, clock: time.Now}
 	if s.interval <= 0 {
 		s.interval = DefaultInterval
 	}
@@ -202,13 +204,23 @@ func (s *Source) read(ctx context.Context, t *target) {
 	}
 }
 
+// setBack is how far the clock has to be behind the last scrape to have been set back.
+const setBack = 10 * time.Second
+
 // begin gives a scrape its time: that of its beginning, so that what is counted at a time had happened by then, and
-// after every window that was answered already.
+// after every window that was answered already. When the clock is set back, the times of samples go on from where they were,
+// and windows are moved to them: counting takes no sample for new that is older than the last one.
 func (s *Source) begin(t *target) (at int64, done chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	done = make(chan struct{})
-	at = max(time.Now().UnixMilli(), s.answered+1, t.last()+1)
+	now := s.clock().UnixMilli()
+	latest := max(s.answered, t.last())
+	if behind := latest - now - s.ahead; behind > setBack.Milliseconds() {
+		s.ahead += behind + s.interval.Milliseconds()
+		s.log.Warn("the clock was set back; what is scraped is counted on", "by", time.Duration(behind)*time.Millisecond)
+	}
+	at = max(now+s.ahead, latest+1)
 	t.busy, t.busyAt = done, at
 	return at, done
 }
