@@ -42,7 +42,7 @@ type world struct {
 	metrics *users
 	calls   *calls
 	jobs    *jobs       // nil for a daemon without a cluster
-	fuse    atomic.Bool // whoever judges a metric called fuse panics
+	fuse    atomic.Bool // a judge of a metric called fuse panics
 	series  *prometheus.Registry
 	house   calendar.Calendar // of the daemon
 

@@ -277,6 +277,16 @@ func TestWhatBecomesOfACanaryThatHasLeftSendsNothingBack(t *testing.T) {
 	require.Equal(t, rollout.Released, w.s.Outcome)
 }
 
+func TestADeploymentAfterThePromotionIsNotLateWhereOnlyTheCanaryIsLeft(t *testing.T) {
+	w := &world{d: onlyPromote(), now: epoch}
+	w.d.Steps = append(w.d.Steps, rollout.Deploy{Name: "last", Deployment: workload.Name{Namespace: "dev", Name: "shop"}, Deadline: time.Minute})
+	w.run(t, "ready\nin-force\nafter 30s\nin-force\nready")
+	require.Equal(t, "last", w.s.StepName)
+	w.goOn(t, "after 1h")
+	require.Empty(t, w.s.WorkFailed)
+	require.Equal(t, rollout.Active, w.s.Phase)
+}
+
 func TestAnotherWriterHoldsAReleaseWhileItEditsOften(t *testing.T) {
 	held := func(lines string) (calm time.Duration) {
 		t.Helper()
