@@ -80,6 +80,8 @@ type Split struct {
 	Noise      float64     `json:"noise"`
 	FalseAlarm float64     `json:"falseAlarm"`
 	Tolerance  share.Share `json:"tolerance"`
+	// Lags: users keep the version that they were given at a lower weight, so the canary may have less than its weight.
+	Lags bool `json:"lags,omitempty"`
 }
 
 // Margin is how much worse than the baseline is still acceptable; nil means the default of the metric's kind.
@@ -196,7 +198,7 @@ func (d Definition) Judge(scopes int) judge.Settings {
 		PassAfter:     d.PassAfter,
 	}
 	if !d.Split.Off {
-		s.Split = &judge.Split{Noise: d.Split.Noise, FalseAlarm: d.Split.FalseAlarm, Tolerance: float64(d.Split.Tolerance)}
+		s.Split = &judge.Split{Noise: d.Split.Noise, FalseAlarm: d.Split.FalseAlarm, Tolerance: float64(d.Split.Tolerance), Lags: d.Split.Lags}
 	}
 	for i := range d.Metrics {
 		s.Metrics = append(s.Metrics, d.Metrics[i].judge(d.MinRequests))

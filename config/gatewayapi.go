@@ -145,6 +145,8 @@ func (g *GatewayAPISpec) check(c *checker, s *RolloutSpec, _ Loader) {
 	}
 }
 
+const notSticky = "Gateway API's standard channel has no word for it: traffic.traefik does, with routes of Traefik's own"
+
 // cohort refuses what Gateway API has no words for.
 func (g *GatewayAPISpec) cohort(c *checker, step int, ab *ABSpec) {
 	if ab == nil {
@@ -152,7 +154,7 @@ func (g *GatewayAPISpec) cohort(c *checker, step int, ab *ABSpec) {
 	}
 	at := c.spec("steps", step, "ab")
 	if ab.Sticky {
-		c.fail(at.in("sticky"), "Gateway API's standard channel has no word for it: traffic.traefik does, with routes of Traefik's own")
+		c.fail(at.in("sticky"), notSticky)
 	}
 	m := ab.Cohort.toTraffic()
 	if len(m.Problems()) > 0 {

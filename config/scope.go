@@ -173,13 +173,14 @@ func (m *planner) once(at place, format string, args ...any) {
 func (m *planner) scope(name string, used []string, at place, ab *ABSpec) {
 	noData, unreachable := patience(nil), rollout.Patience{}
 	var defs, declared []analysis.Definition
+	lags := ab == nil && m.stickyGray()
 	for i, n := range used {
 		def, spec := m.definition(n, m.sources(m.loader))
 		asDeclared, _ := m.definition(n, m.sources(Loader{}))
 		for _, why := range def.NeedsPrometheus(func(from string) bool { return m.sources(m.loader).of(from).Scraped }) {
 			m.once(at, "analysis %s: %s", n, why)
 		}
-		if ab != nil && ab.Sticky && def.Split.Tolerance == 0 {
+		if (ab != nil && ab.Sticky || lags) && def.Split.Tolerance == 0 {
 			def.Split.Tolerance, asDeclared.Split.Tolerance = stickyTolerance, stickyTolerance
 		}
 		defs, declared = append(defs, def), append(declared, asDeclared)
@@ -203,6 +204,11 @@ func (m *planner) scope(name string, used []string, at place, ab *ABSpec) {
 	}
 	merge := func(defs []analysis.Definition) analysis.Definition {
 		merged := analysis.Merge(defs...)
+		merged.Split.Lags = lags
+		for i := range merged.Metrics {
+			// Without the requests a metric's exposure is held against the weight, which the canary's share lags behind.
+			merged.Metrics[i].Uneven = merged.Metrics[i].Uneven || lags && merged.Split.Off
+		}
 		if ab != nil && ab.Split == 1 {
 			merged.Split.Off = true // everybody of the cohort is on the canary: there is no split to test
 		}
@@ -210,6 +216,11 @@ func (m *planner) scope(name string, used []string, at place, ab *ABSpec) {
 	}
 	m.plan.Analyses[name], m.declared[name] = merge(defs), merge(declared)
 	m.plan.Rollout.Scopes = append(m.plan.Rollout.Scopes, rollout.Scope{Name: name, NoData: noData, Unreachable: unreachable})
+}
+
+// stickyGray tells whether users keep their version while weights grow.
+func (m *planner) stickyGray() bool {
+	return slices.ContainsFunc(m.spec.Steps, func(s StepSpec) bool { return s.Gray != nil && s.Gray.Sticky })
 }
 
 // blindness says what an analysis does that gives data longer to come than a release may be blind, and does not say how

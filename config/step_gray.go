@@ -15,6 +15,9 @@ type GraySpec struct {
 	Weights []Share `json:"weights" jsonschema:"minItems=1"`
 	// Hold is the least time in force at each weight.
 	Hold *Duration `json:"hold,omitempty"`
+	// Sticky: a user keeps the version that they were given first while weights grow, by cookie; new users follow the
+	// weight.
+	Sticky bool `json:"sticky,omitempty"`
 	// Analysis of all gray steps, in place of the rollout's; none compares nothing at this step.
 	Analysis Texts `json:"analysis,omitempty"`
 	// Decide is when the step may be left.
@@ -34,6 +37,12 @@ type DecideGraySpec struct {
 func (g *GraySpec) named() Name { return g.Name }
 
 func (g *GraySpec) check(c *checker, at place, s *RolloutSpec, _ []string) {
+	if t := s.Traffic.Traefik; g.Sticky && t != nil && t.Adopt {
+		c.fail(at.in("sticky"), "the TraefikService is yours (traffic.traefik.adopt), and so is its cookie: set sticky there")
+	}
+	if g.Sticky && s.Traffic.GatewayAPI != nil {
+		c.fail(at.in("sticky"), notSticky)
+	}
 	if !c.analysed(at, g.Analysis, s) {
 		if g.Decide != nil {
 			c.fail(at.in("decide").atKey(), "nothing is compared at this step, so there is nothing to decide: leave it out")
@@ -77,7 +86,7 @@ func (c *checker) weights(at place, weights []Share, last Share) Share {
 func (g *GraySpec) step(m *planner, _ place, name string) rollout.Step {
 	d := or(g.Decide, DecideGraySpec{})
 	out := rollout.Gray{
-		Name: name, Scope: grayScope, Hold: long(g.Hold, defaultHold),
+		Name: name, Scope: grayScope, Hold: long(g.Hold, defaultHold), Sticky: g.Sticky,
 		Decide: rollout.Decide{Max: long(d.Max, defaultDecideMost), Inconclusive: policy(d.Inconclusive), On: rollout.DecideOn(d.On)},
 	}
 	if !m.spec.judges(g.Analysis) {

@@ -173,6 +173,9 @@ type Split struct {
 	Noise      float64 `json:"noise"`      // 0.02: a gateway's rotation hardly wanders
 	FalseAlarm float64 `json:"falseAlarm"` // 0.001
 	Tolerance  float64 `json:"tolerance"`  // 0.1; wider where sessions are sticky
+	// Lags: the canary's share follows the weight late and from below, because users keep the version that they were given
+	// at a lower weight. Only more than the weight is an alarm.
+	Lags bool `json:"lags,omitempty"`
 }
 
 // Reason says why a verdict is inconclusive.

@@ -14,9 +14,12 @@ type Gray struct {
 	Name    string        `json:"name"`
 	Weights []share.Share `json:"weights"`
 	// Hold is the least time in force at each weight.
-	Hold   time.Duration `json:"hold"`
-	Scope  string        `json:"scope"`
-	Decide Decide        `json:"decide"`
+	Hold time.Duration `json:"hold"`
+	// Sticky: users keep the version that they were given first while weights grow, through all sticky gray steps of a
+	// release.
+	Sticky bool   `json:"sticky,omitempty"`
+	Scope  string `json:"scope"`
+	Decide Decide `json:"decide"`
 	// Unjudged: nothing is compared, and a weight is left when its time is over. There is no scope then.
 	Unjudged bool `json:"unjudged,omitempty"`
 }

@@ -66,6 +66,9 @@ func (s State) Target(d *Definition, id string) Target {
 	}
 	t.Traffic.Weight = s.Weight(d)
 	t.Traffic.Out = t.Traffic.Out && s.out()
+	if gray, ok := s.gray(d); ok && gray.Sticky && t.Traffic.Weight > 0 && t.Traffic.Weight < 1 {
+		t.Traffic.Sticky = stickyWord(id, -1)
+	}
 	if s.CohortStep >= 0 {
 		step := d.Steps[s.CohortStep].(AB)
 		cohort := step.Cohort
@@ -92,8 +95,17 @@ func (s Served) analysed(d *Definition) (scope string, exposure share.Share, coh
 	return s.Scope, d.Steps[s.GrayStep].(Gray).Weights[s.GrayStage], false
 }
 
+// gray is the step that gives the canary its weight on the main route.
+func (s State) gray(d *Definition) (g Gray, ok bool) {
+	if s.GrayStep < 0 {
+		return Gray{}, false
+	}
+	g, ok = d.Steps[s.GrayStep].(Gray)
+	return g, ok
+}
+
 // stickyWord is unique to each A/B step of each release, so that each step draws its users again, whatever arm an earlier
-// one gave them.
+// one gave them. All gray steps of a release have one, as if they were a step before the first.
 func stickyWord(id string, step int) string {
 	const most = 10 // the end of a ULID is random
 	return fmt.Sprintf("%s-%d", strings.ToLower(id[max(0, len(id)-most):]), step+1)

@@ -40,6 +40,28 @@ func TestUsersKeepTheirArmForOneStepOfOneRelease(t *testing.T) {
 	require.NotEqual(t, sticky(t, one, 0), sticky(t, one, 1), "another split draws again")
 }
 
+func TestUsersKeepTheirVersionThroughAllGrayStepsOfARelease(t *testing.T) {
+	gray := func(name string, sticky bool, weights ...share.Share) rollout.Gray {
+		return rollout.Gray{Name: name, Sticky: sticky, Weights: weights}
+	}
+	d := rollout.Definition{Name: "shop", Steps: rollout.Steps{gray("one", true, 0.05, 0.2), gray("two", true, 0.5), gray("three", false, 0.8), rollout.Promote{Name: "promote"}}}
+	at := func(step, stage int, change func(*rollout.State)) traffic.Target {
+		s := rollout.State{Phase: rollout.Active}
+		s.Step, s.Stage, s.GrayStep, s.GrayStage, s.CohortStep, s.Moved = step, stage, step, stage, -1, true
+		if change != nil {
+			change(&s)
+		}
+		return s.Target(&d, "01JDG5Y0QKZ8V6X4TPM1B7N2RC").Traffic
+	}
+	word := at(0, 0, nil).Sticky
+	require.Equal(t, "tpm1b7n2rc-0", word, "a daemon that is updated in the middle leaves everybody where they are")
+	require.Equal(t, word, at(0, 1, nil).Sticky)
+	require.Equal(t, word, at(1, 0, nil).Sticky, "the next step draws nobody again")
+	require.Empty(t, at(2, 0, nil).Sticky)
+	require.Empty(t, at(1, 0, func(s *rollout.State) { s.Doing = rollout.StagePromote }).Sticky, "a promoted version is everybody's")
+	require.Empty(t, at(1, 0, func(s *rollout.State) { s.Doing = rollout.StageReturn }).Sticky, "and stable is, on the way back")
+}
+
 func TestAPlanOfAnEarlierVersionIsStillRead(t *testing.T) {
 	var steps rollout.Steps
 	require.NoError(t, json.Unmarshal([]byte(`[

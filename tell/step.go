@@ -41,6 +41,9 @@ func Step(step rollout.Step, subject string) StepWords {
 		w.Question, w.Approve = "Shall "+share+" go to "+subject+"?", share+" gets "+subject
 		w.Kind, w.Next = "Gray", share
 		w.Detail = "at least " + figures.Span(step.Hold) + " at each weight" + unjudged(step.Unjudged)
+		if step.Sticky {
+			w.Detail += "; users keep their version"
+		}
 		w.Does = Weight(step, 0)
 	case rollout.Gate:
 		w.Kind, w.Detail = "Gate", "any operator answers"

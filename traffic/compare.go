@@ -122,6 +122,9 @@ func broken(what string, s *RouteServed) []string {
 
 func differ(who string, t Target, s Served) []string {
 	out := differRoute(who+": main route", t.Weight, t, s.Main)
+	if s.Main != nil && s.Main.Sticky != t.Sticky {
+		out = append(out, fmt.Sprintf("%s: main route: sticky is %q, not %q", who, s.Main.Sticky, t.Sticky))
+	}
 	switch {
 	case t.Cohort != nil:
 		out = append(out, differRoute(who+": cohort route", t.Cohort.Split, t, s.Cohort)...)
@@ -195,6 +198,7 @@ func Serves(t Target) (Served, error) {
 	}
 	limits := t.Guards.filled()
 	s := Served{Main: route(t.Weight), Guards: t.Guards.Names(), Limits: &limits}
+	s.Main.Sticky = t.Sticky
 	if t.Cohort == nil {
 		return s, nil
 	}

@@ -18,6 +18,10 @@ type Target struct {
 	Canary Backend `json:"canary"`
 	// Weight is the canary's share of the main route.
 	Weight share.Share `json:"weight"`
+	// Sticky: users keep the version that they were given first, by a cookie, as long as this word stays the same and the
+	// version has a weight; new users are given one by the weights. Empty: each request is. It has only characters that are
+	// allowed in the name of a cookie.
+	Sticky string `json:"sticky,omitempty"`
 	// Out: the canary is not just at weight 0 but not part of the weighted service at all, so that its pods may go
 	// (Kubernetes; servers in a file stay, at weight 0).
 	Out bool `json:"out,omitempty"`

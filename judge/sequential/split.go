@@ -61,6 +61,6 @@ func (s *split) verdict(by judge.Split, weight float64) *judge.SampleRatio {
 	} else {
 		v.Fewer = e
 	}
-	v.Alarm = e >= v.AlarmFrom && math.Abs(v.Ratio-1) >= by.Tolerance
+	v.Alarm = e >= v.AlarmFrom && math.Abs(v.Ratio-1) >= by.Tolerance && (z >= 0 || !by.Lags)
 	return v
 }

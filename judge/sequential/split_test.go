@@ -8,6 +8,34 @@ import (
 	"github.com/serindev/serin/judge"
 )
 
+func TestASplitThatLagsIsWrongOnlyIfTheCanaryHasMore(t *testing.T) {
+	for name, c := range map[string]struct {
+		canary float64 // of 1,000 a look, for a weight of 20%
+		lags   bool
+		alarm  bool
+	}{
+		"less, where every request is drawn":               {100, false, true},
+		"less, where users came at a lower weight":         {100, true, false},
+		"more, where every request is drawn":               {300, false, true},
+		"more, although users came at a lower weight":      {300, true, true},
+		"as much as the weight, with users of this weight": {200, true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			j, err := New(judge.Settings{
+				FalseRollback: 0.01, FalseAdvance: 0.05, Split: &judge.Split{Noise: 0.02, FalseAlarm: 0.001, Tolerance: 0.25, Lags: c.lags},
+				Metrics: []judge.Metric{{Name: "errors", Kind: judge.Counts, Weight: 1}},
+			})
+			require.NoError(t, err)
+			e := j.Begin(nil)
+			var v judge.Verdict
+			for range 30 {
+				e, v = j.Look(e, judge.Look{Length: 1e10, Weight: 0.2, Requests: &judge.Requests{Canary: c.canary, Baseline: 1000 - c.canary}})
+			}
+			require.Equal(t, c.alarm, v.SampleRatio.Alarm)
+		})
+	}
+}
+
 func TestASplitBeginsAnewWhenTheWeightChanges(t *testing.T) {
 	j, err := New(judge.Settings{
 		FalseRollback: 0.01, FalseAdvance: 0.05, Split: &judge.Split{Noise: 0.02, FalseAlarm: 0.001, Tolerance: 0.1},

@@ -61,6 +61,9 @@ func (c *Config) layoutOf(t traffic.Target) (layout, error) {
 	if len(t.Guards.Names()) > 0 {
 		errs = append(errs, errGuards)
 	}
+	if t.Sticky != "" {
+		errs = append(errs, errSticky)
+	}
 	var err error
 	l.main.canary, l.main.stable, err = traffic.Weights(t.Weight)
 	errs = append(errs, err)

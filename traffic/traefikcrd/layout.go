@@ -22,6 +22,7 @@ import (
 // cluster; rendering the inferred one shows what everything else should have been.
 type layout struct {
 	main   weights
+	sticky string // the word that keeps users on their arm of the main route
 	cohort *cohort
 	guards traffic.Guards
 	// out: the canary is not part of the user's own weighted service either. It is never part of one of Serin's at
@@ -56,7 +57,10 @@ func (c *Config) layoutOf(t traffic.Target) (layout, error) {
 			errs = append(errs, fmt.Errorf("%s is %s:%s, not the rollout's %s:%s", what, pair[0].Service, pair[0].Port, pair[1].Service, pair[1].Port))
 		}
 	}
-	l.guards, l.out = t.Guards, t.Out
+	l.guards, l.out, l.sticky = t.Guards, t.Out, t.Sticky
+	if c.Adopt && t.Sticky != "" {
+		errs = append(errs, fmt.Errorf("sticky: TraefikService %s is the user's, and so is its cookie", c.Rollout))
+	}
 	errs = append(errs, traefikapi.ValidateGuards(t.Guards))
 	var err error
 	l.main.canary, l.main.stable, err = traffic.Weights(t.Weight)
@@ -148,7 +152,7 @@ func (l *layout) render(c *Config, f *frame) map[key]object {
 		put(middlewares, c.Rollout+breakerSuffix, breakerSpec(*g))
 	}
 	out[named(traefikServices, c.Rollout)] = object{
-		Spec: kubeobjects.SpecMap(c.weighted(l.main, c.Canary, c.Stable, f.child, nil)), Annotations: f.mainAnnotations(),
+		Spec: kubeobjects.SpecMap(c.weighted(l.main, c.Canary, c.Stable, f.child, traefikapi.Sticky(c.Rollout, l.sticky, f.spec.TLS != nil))), Annotations: f.mainAnnotations(),
 	}
 	if c.Route != nil {
 		k := named(ingressRoutes, c.Rollout)

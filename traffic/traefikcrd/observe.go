@@ -57,7 +57,7 @@ func (r *Router) configured(ctx context.Context, s *snapshot, f *frame) *traffic
 	guards := l.guards
 	c.Guards, c.Limits = l.guards.Names(), &guards
 	if s.routed(&r.config) {
-		c.Main = &traffic.RouteServed{Enabled: true, Weight: l.main.share()}
+		c.Main = &traffic.RouteServed{Enabled: true, Weight: l.main.share(), Sticky: l.sticky}
 	}
 	if l.cohort != nil {
 		c.Cohort = &traffic.RouteServed{Enabled: true, Weight: l.cohort.share(), Match: l.cohort.match, Sticky: l.cohort.sticky}

@@ -303,6 +303,9 @@ func (s *snapshot) frame(c *Config) (frame, error) {
 func (r *Router) infer(s *snapshot, f *frame) layout {
 	c := &r.config
 	l := layout{main: inferWeights(s.weighted(c.Rollout), c.Canary, c.Stable)}
+	if main := s.weighted(c.Rollout); main != nil && main.Weighted != nil && s.objects[named(traefikServices, c.Rollout)].Owned(c.Rollout) {
+		l.sticky = traefikapi.StickyWord(c.Rollout, main.Weighted.Sticky)
+	}
 	limit, breaker := s.middleware(c.Rollout+limitSuffix), s.middleware(c.Rollout+breakerSuffix)
 	used := map[string]bool{}
 	for _, name := range s.guardsInUse(c) {

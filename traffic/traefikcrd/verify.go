@@ -47,6 +47,7 @@ func (r *Router) ask(ctx context.Context, replica traefikapi.Replica, f *frame) 
 	if a.leads(c, f) {
 		out.Main = a.judge(l.main, c.mainRouter(f), c.objectID(c.Rollout), c.childID(c.Stable), c.childID(c.Canary),
 			c.objectID(c.Rollout+limitSuffix), c.objectID(c.Rollout+breakerSuffix))
+		out.Main.Sticky = l.sticky
 	}
 	if l.cohort != nil {
 		out.Cohort = a.judge(l.cohort.weights, a.cohort, c.objectID(c.Rollout+cohortSuffix),
@@ -220,6 +221,9 @@ func (r *Router) fetchGuards(ctx context.Context, replica traefikapi.Replica, f 
 // infer returns the layout that comes closest to a replica's answers.
 func (a *answers) infer(c *Config, f *frame) layout {
 	l := layout{main: a.weights(c, c.Rollout, c.Canary, c.Stable)}
+	if s := a.http.Services[c.objectID(c.Rollout)]; s != nil && s.Weighted != nil && !c.Adopt {
+		l.sticky = traefikapi.StickyWord(c.Rollout, s.Weighted.Sticky)
+	}
 	if m := a.http.Middlewares[c.objectID(c.Rollout+limitSuffix)]; m != nil && m.RateLimit != nil {
 		l.guards.RateLimit = &traffic.RateLimit{Average: m.RateLimit.Average, Period: time.Duration(m.RateLimit.Period), Burst: m.RateLimit.Burst}
 		if s := m.RateLimit.SourceCriterion; s != nil {
@@ -287,7 +291,7 @@ func (l *layout) dynamic(c *Config, f *frame, a *answers) *dynamic.HTTPConfigura
 		}
 	}
 	if a.http.Routers[c.mainRouter(f)] != nil {
-		put(c.mainRouter(f), c.Rollout, f.route().Match, f.route().Priority, l.main, c.Canary, c.Stable, nil)
+		put(c.mainRouter(f), c.Rollout, f.route().Match, f.route().Priority, l.main, c.Canary, c.Stable, traefikapi.Sticky(c.Rollout, l.sticky, f.spec.TLS != nil))
 		if f.shared { // then the router has a weighted service of its own, with the rollout's among others
 			h.Routers[c.mainRouter(f)].Service = c.mainRouter(f)
 		}

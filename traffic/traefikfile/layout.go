@@ -34,6 +34,7 @@ const (
 // inferred from any file or answer of Traefik; rendering the inferred one shows what everything else should have been.
 type layout struct {
 	main   arms
+	sticky string // the word that keeps users on their arm of the main route
 	cohort *cohort
 	guards traffic.Guards
 }
@@ -61,6 +62,7 @@ func layoutOf(route traffic.Route, t traffic.Target) (layout, error) {
 	split := l.main
 	var err error
 	l.main.canaryWeight, l.main.stableWeight, err = traffic.Weights(t.Weight)
+	l.sticky = t.Sticky
 	errs = append(errs, err)
 	if t.Cohort != nil {
 		split.canaryWeight, split.stableWeight, err = traffic.Weights(t.Cohort.Split)
@@ -103,19 +105,24 @@ func (l *layout) render(c *Config) *dynamic.HTTPConfiguration {
 		priority = len(rule) // what Traefik assumes for a router without priority
 	}
 	h.Routers[c.Rollout] = router(c, rule, priority, c.Rollout, guards)
-	l.main.render(c, h, c.Rollout, nil)
+	l.main.render(c, h, c.Rollout, sticky(c, c.Rollout, l.sticky))
 	if l.cohort != nil {
 		name := c.Rollout + cohortSuffix
 		// One above the main route and no more: a router of the user's own that is more specific than the main route
 		// keeps its requests, even those of the cohort.
 		h.Routers[name] = router(c, l.cohort.rule, priority+1, name, guards)
-		sticky := traefikapi.Sticky(name, l.cohort.sticky, c.Route.TLS != nil)
-		if sticky != nil {
-			sticky.Cookie.SetDefaults()
-		}
-		l.cohort.render(c, h, name, sticky)
+		l.cohort.render(c, h, name, sticky(c, name, l.cohort.sticky))
 	}
 	return h
+}
+
+// sticky is the cookie of a weighted service, with Traefik's defaults.
+func sticky(c *Config, service, word string) *dynamic.Sticky {
+	s := traefikapi.Sticky(service, word, c.Route.TLS != nil)
+	if s != nil {
+		s.Cookie.SetDefaults()
+	}
+	return s
 }
 
 func router(c *Config, rule string, priority int, service string, guards []string) *dynamic.Router {
@@ -232,6 +239,9 @@ func setIf[T comparable](field *T, value T) {
 // infer is the layout that comes nearest to h: any file, or any answer of Traefik.
 func infer(c *Config, h *dynamic.HTTPConfiguration) layout {
 	l := layout{main: inferArms(c.Rollout, h)}
+	if s := h.Services[c.Rollout]; s != nil && s.Weighted != nil {
+		l.sticky = traefikapi.StickyWord(c.Rollout, s.Weighted.Sticky)
+	}
 	if r := h.Routers[c.Rollout+cohortSuffix]; r != nil {
 		l.cohort = &cohort{arms: inferArms(c.Rollout+cohortSuffix, h), rule: r.Rule}
 		var ok bool
@@ -301,6 +311,7 @@ func (l *layout) served(h *dynamic.HTTPConfiguration, rollout string) traffic.Se
 	s := traffic.Served{Guards: l.guards.Names(), Limits: &guards}
 	if h.Routers[rollout] != nil {
 		s.Main = l.main.served()
+		s.Main.Sticky = l.sticky
 	}
 	if l.cohort != nil {
 		s.Cohort = l.cohort.served()

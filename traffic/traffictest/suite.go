@@ -197,6 +197,7 @@ func Run(t *testing.T, newGateway New) {
 	t.Run("a cohort by cookie has its own arms", func(t *testing.T) { cohortByCookie(t, newGateway) })
 	t.Run("another matcher is another cohort", func(t *testing.T) { otherCohort(t, newGateway) })
 	t.Run("sticky users keep their arm", func(t *testing.T) { sticky(t, newGateway) })
+	t.Run("sticky users keep their version while weights grow", func(t *testing.T) { stickyWeights(t, newGateway) })
 	t.Run("a rate limit answers 429", func(t *testing.T) { rateLimit(t, newGateway) })
 	t.Run("a circuit breaker opens", func(t *testing.T) { circuitBreaker(t, newGateway) })
 	t.Run("applying twice is the same as once", func(t *testing.T) { idempotent(t, newGateway) })
@@ -313,6 +314,53 @@ func sticky(t *testing.T, newGateway New) {
 	f.bring(t, target)
 	for _, user := range users {
 		require.Equal(t, map[string]int{stable: 10}, send(user), "the next test draws its users again")
+	}
+}
+
+func stickyWeights(t *testing.T, newGateway New) {
+	f := setUp(t, newGateway, nil)
+	target := f.target(0.2)
+	target.Sticky = "gray"
+	if f.refuses(t, StickyUsers, target) {
+		return
+	}
+	f.bring(t, target)
+	send := func(user http.CookieJar) string {
+		got := f.send(t, 5, func(c *testbed.LoadConfig) { c.Jar = user })
+		require.Len(t, got, 1, "one user, one version: %v", got)
+		for version := range got {
+			return version
+		}
+		return ""
+	}
+	arrive := func(n int) map[http.CookieJar]string {
+		users := map[http.CookieJar]string{}
+		for range n {
+			jar, err := cookiejar.New(nil)
+			require.NoError(t, err)
+			users[jar] = send(jar)
+		}
+		return users
+	}
+	on := func(users map[http.CookieJar]string) map[string]int {
+		out := map[string]int{}
+		for _, version := range users {
+			out[version]++
+		}
+		return out
+	}
+	early := arrive(10)
+	require.Equal(t, map[string]int{stable: 8, canary: 2}, on(early))
+	target.Weight = 0.5
+	f.bring(t, target)
+	for user, version := range early {
+		require.Equal(t, version, send(user), "who was there keeps the version")
+	}
+	require.Equal(t, map[string]int{stable: 5, canary: 5}, on(arrive(10)), "new users follow the weight")
+
+	f.bring(t, f.target(0))
+	for user := range early {
+		require.Equal(t, stable, send(user), "nobody stays on a canary that has gone back")
 	}
 }
 
