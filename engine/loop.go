@@ -73,7 +73,7 @@ type answer[T any] struct {
 }
 
 // errDefect is the answer of a function that has panicked.
-var errDefect = errors.New("Serin itself has failed at it; its log says where")
+var errDefect = errors.New("a defect of Serin: its log says where")
 
 // post sends f to the loop; the channel gets what it returns.
 func post[T any](l *loop, f func(context.Context) (T, error)) <-chan answer[T] {
