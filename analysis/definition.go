@@ -84,7 +84,8 @@ type Split struct {
 	Lags bool `json:"lags,omitempty"`
 }
 
-// Margin is how much worse than the baseline is still acceptable; nil means the default of the metric's kind.
+// Margin is how much worse than the baseline is still acceptable; nil means the default of the metric's kind. Of a gauge,
+// Absolute is in its own unit, and both count together: Absolute more than the baseline's mean, and Relative of it.
 type Margin struct {
 	Relative *share.Share `json:"relative,omitempty"`
 	Absolute *share.Share `json:"absolute,omitempty"`

@@ -75,7 +75,12 @@ func (c *checker) metric(path string, m *Metric) {
 	c.check(positive(m.Weight), path+".weight", "has to be above 0")
 	c.check(positive(m.Noise), path+".noise", "has to be above 0")
 	c.check(*m.Margin.Relative >= 0, path+".margin.relative", "must not be negative")
-	c.check(*m.Margin.Absolute >= 0 && *m.Margin.Absolute < 1, path+".margin.absolute", "has to be between 0 and 100%%")
+	if _, gauge := m.Source.(Gauge); gauge {
+		c.check(*m.Margin.Absolute >= 0 && *m.Margin.Absolute <= 1e12, path+".margin.absolute", "has to be between 0 and 1e12")
+		c.check(*m.Margin.Absolute == 0 || *m.Margin.Relative > 0, path+".margin.relative", "has to be above 0 where absolute is given: a gauge has both together")
+	} else {
+		c.check(*m.Margin.Absolute >= 0 && *m.Margin.Absolute < 1, path+".margin.absolute", "has to be between 0 and 100%%")
+	}
 	c.check(*m.Margin.Relative > 0 || *m.Margin.Absolute > 0, path+".margin", "has to be above 0: without a margin nothing can ever be called no worse")
 	c.check(slices.Contains([]judge.Direction{judge.Increase, judge.Decrease, judge.Either}, m.Direction), path+".direction",
 		"%q is none of increase, decrease, either", m.Direction)
@@ -96,7 +101,6 @@ func (c *checker) metric(path string, m *Metric) {
 		c.distribution(path, s)
 	case Gauge:
 		c.gauge(path+".gauge.query", s.Query)
-		c.check(*m.Margin.Absolute == 0, path+".margin.absolute", "is for ratios; a gauge has a relative margin")
 	case nil:
 		c.check(false, path, "says not what to measure: preset, ratio, histogram or gauge")
 	}

@@ -178,6 +178,6 @@ type BaselineSpec struct {
 type MarginSpec struct {
 	// Relative to the baseline's rate or mean.
 	Relative *Share `json:"relative,omitempty"`
-	// Absolute difference of rates.
-	Absolute *Share `json:"absolute,omitempty"`
+	// Absolute difference: of rates, a share; of a gauge, a number in its own unit, to which relative is added.
+	Absolute *Difference `json:"absolute,omitempty"`
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 	"time"
@@ -91,11 +92,7 @@ func (c *checker) metric(at place, m *MetricSpec) {
 		if g.Relative == nil && g.Absolute == nil {
 			c.fail(at.in("margin"), "expected relative, absolute or both")
 		}
-		if g.Absolute != nil && (m.Gauge != nil || m.Baseline != nil && m.Baseline.Fixed != nil) {
-			c.fail(at.in("margin", "absolute"), "is for ratios that are compared with an arm; use relative")
-		} else if g.Absolute != nil && *g.Absolute >= 1 {
-			c.fail(at.in("margin", "absolute"), "%s: a difference of rates is below 100%%", share.Share(*g.Absolute))
-		}
+		c.difference(at.in("margin"), m)
 	}
 	if source == "" || len(c.errs) > 0 && m.Name == "" {
 		return
@@ -120,6 +117,37 @@ func (c *checker) metric(at place, m *MetricSpec) {
 	}
 	c.probe(at.in(source), analysis.Definition{Metrics: []analysis.Metric{def}, Split: analysis.Split{Off: true}},
 		"metric "+def.Name+": ", m.queries()...)
+}
+
+// difference checks an absolute margin: of rates it is a share, and of a gauge it is in the gauge's unit.
+func (c *checker) difference(at place, m *MetricSpec) {
+	g, p := m.Margin, at.in("absolute")
+	if g.Absolute == nil {
+		return
+	}
+	if m.Baseline != nil && m.Baseline.Fixed != nil {
+		c.fail(p, "is for ratios that are compared with an arm; use relative")
+		return
+	}
+	written, _ := p.node.scalar.(json.Number)
+	if m.Gauge != nil {
+		switch {
+		case p.node.what == isScalar && written == "" && strings.Contains(p.node.text, "%"):
+			c.fail(p, "expected a number in the gauge's own unit, got %s: relative is for shares of the baseline's mean", p.node.text)
+		case g.Relative != nil && *g.Relative == 0:
+			c.fail(at.in("relative"), "expected more than 0%%: of a gauge, relative is added to absolute")
+		}
+		return
+	}
+	if written != "" {
+		if err := checkShare(written); err != nil {
+			c.fail(p, "expected %s: %s", expectedShare, err)
+			return
+		}
+	}
+	if *g.Absolute >= 1 {
+		c.fail(p, "%s: a difference of rates is below 100%%", share.Share(*g.Absolute))
+	}
 }
 
 // source checks what a metric measures and returns the field that says so, or "" if that cannot be determined.

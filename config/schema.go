@@ -35,6 +35,7 @@ func Schema() []byte { return bytes.Clone(schemaJSON) }
 const (
 	formatDuration = "serin-duration"
 	formatShare    = "serin-share"
+	formatDiffer   = "serin-difference"
 	formatAmount   = "serin-amount"
 	formatPort     = "serin-port"
 	formatRegexp   = "serin-regexp"
@@ -53,6 +54,7 @@ const (
 const (
 	expectedDuration    = "a duration such as 30s, 10m, 24h or 7d"
 	expectedShare       = "a share such as 25% or 0.25"
+	expectedDifference  = "a share such as 1%, or for a gauge a number such as 5"
 	expectedAmount      = "a number of replicas such as 2, or a share such as 10%"
 	expectedPort        = "a port's number or name"
 	expectedName        = "a name of small letters, digits and dashes, at most 50 characters"
@@ -84,6 +86,12 @@ var formats = map[string]func(v any) error{
 		return nil
 	},
 	formatShare: checkShare,
+	formatDiffer: func(v any) error {
+		if _, err := parseDifference(fmt.Sprint(v)); err != nil {
+			return errNot
+		}
+		return nil
+	},
 	formatAmount: func(v any) error {
 		if n, ok := v.(json.Number); ok {
 			if i, err := n.Int64(); err != nil || i < 1 || i > 100_000 {

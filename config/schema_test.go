@@ -80,6 +80,9 @@ func leaf(t reflect.Type) *jsonschema.Schema {
 	case reflect.TypeFor[Share]():
 		s = both(expectedShare, formatShare, "string", "number")
 		s.Examples = []any{"25%", 0.25}
+	case reflect.TypeFor[Difference]():
+		s = both(expectedDifference, formatDiffer, "string", "number")
+		s.Examples = []any{"1%", 5}
 	case reflect.TypeFor[Amount]():
 		s = both(expectedAmount, formatAmount, "string", "integer")
 		s.Examples = []any{2, "10%"}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -85,6 +86,27 @@ func (s *Share) UnmarshalJSON(b []byte) error {
 	v, err := share.Parse(plain(b))
 	*s = Share(v)
 	return err
+}
+
+// Difference is a share, as [Share] is written, or, of a gauge, a number in the gauge's unit.
+type Difference float64
+
+// MarshalJSON writes a number.
+func (d Difference) MarshalJSON() ([]byte, error) { return json.Marshal(float64(d)) }
+
+// UnmarshalJSON reads a number, or a share as text.
+func (d *Difference) UnmarshalJSON(b []byte) error {
+	v, err := parseDifference(plain(b))
+	*d = Difference(v)
+	return err
+}
+
+func parseDifference(text string) (float64, error) {
+	if v, err := strconv.ParseFloat(text, 64); err == nil && v >= 0 && !math.IsInf(v, 1) {
+		return v, nil
+	}
+	s, err := share.Parse(text)
+	return float64(s), err
 }
 
 // Texts is one text or a list of them.

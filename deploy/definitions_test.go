@@ -166,12 +166,13 @@ func (s structural) convert(part anyMap, above []string) anyMap {
 // forms are the value types that JSON has no type for. Where a file takes text or a number, an object takes text, which
 // cannot be misread; where it takes one or a list, an object takes a list.
 var forms = map[string]anyMap{
-	"serin-duration": {"type": "string", "pattern": `^(0|([0-9]+y)?([0-9]+w)?([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?)$`, "minLength": 1, "maxLength": 64},
-	"serin-share":    {"type": "string", "pattern": `^[0-9]*\.?[0-9]+%?$`, "maxLength": 64},
-	"serin-amount":   {"x-kubernetes-int-or-string": true, "pattern": `^[0-9]*\.?[0-9]+%?$`},
-	"serin-port":     {"x-kubernetes-int-or-string": true},
-	"serin-code":     {"x-kubernetes-int-or-string": true, "pattern": `^[1-5]([0-9][0-9]|[xX][xX])$`},
-	"serin-matchers": {"type": "object", "additionalProperties": anyMap{"type": "string"}},
+	"serin-duration":   {"type": "string", "pattern": `^(0|([0-9]+y)?([0-9]+w)?([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?)$`, "minLength": 1, "maxLength": 64},
+	"serin-share":      {"type": "string", "pattern": `^[0-9]*\.?[0-9]+%?$`, "maxLength": 64},
+	"serin-difference": {"type": "string", "pattern": `^[0-9]*\.?[0-9]+%?$`, "maxLength": 64},
+	"serin-amount":     {"x-kubernetes-int-or-string": true, "pattern": `^[0-9]*\.?[0-9]+%?$`},
+	"serin-port":       {"x-kubernetes-int-or-string": true},
+	"serin-code":       {"x-kubernetes-int-or-string": true, "pattern": `^[1-5]([0-9][0-9]|[xX][xX])$`},
+	"serin-matchers":   {"type": "object", "additionalProperties": anyMap{"type": "string"}},
 }
 
 func (s structural) value(part anyMap, above []string) anyMap {

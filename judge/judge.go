@@ -113,7 +113,8 @@ const (
 type Margin struct {
 	// Relative to the baseline's rate or mean: 0.25 is a quarter more.
 	Relative float64 `json:"relative"`
-	// Absolute difference of rates (ratio metrics only): 0.001 is one more bad event in a thousand.
+	// Absolute difference of rates: 0.001 is one more bad event in a thousand. Of a gauge it is in the gauge's unit, and
+	// Relative, which has to be above 0 then, is added to it. Other kinds have none.
 	Absolute float64 `json:"absolute,omitempty"`
 }
 

@@ -221,8 +221,21 @@ func (m *metric) describe(r *record, d *direction) judge.MetricVerdict {
 	}
 	if m.Kind == judge.Gauge {
 		v.Canary.Bad, v.Baseline.Bad = 0, 0
+		m.lower(&v)
 	}
 	return v
+}
+
+// lower turns ratios of raised means into those of the means themselves, which are what people see. There are none where
+// the baseline's mean is not positive.
+func (m *metric) lower(v *judge.MetricVerdict) {
+	raised, mean := m.raised(), v.Baseline.Rate
+	if raised == 0 || !(mean > 0) {
+		return
+	}
+	for _, ratio := range []*float64{&v.Ratio, &v.Leading, &v.Margin, &v.Lower, &v.Upper} {
+		*ratio = max(0, (*ratio*(mean+raised)-raised)/mean)
+	}
 }
 
 // describeSums fills in what a comparison has counted that is not of the whole metric: of a histogram what is above the

@@ -124,7 +124,12 @@ func checkMetric(m judge.Metric) (errs []error) {
 	default:
 		wrong("unknown direction %q", m.Direction)
 	}
-	if !between(m.Margin.Relative, 0, 1e6) || m.Margin.Absolute != 0 && !between(m.Margin.Absolute, 1e-12, 1) {
+	most := 1.0
+	if m.Kind == judge.Gauge {
+		most = 1e12
+	}
+	if !between(m.Margin.Relative, 0, 1e6) || m.Margin.Absolute != 0 && !between(m.Margin.Absolute, 1e-12, most) ||
+		m.Kind == judge.Gauge && m.Margin.Absolute > 0 && m.Margin.Relative < 1e-3 {
 		wrong("margin %v relative, %v absolute: not margins", m.Margin.Relative, m.Margin.Absolute)
 	}
 	if !between(m.Weight, 1e-6, 1e6) {

@@ -173,6 +173,39 @@ func TestEachKindAndDirectionFindsItsOwnFault(t *testing.T) {
 	}
 }
 
+// The tolerance is 25% of the baseline's mean and 2 more.
+func TestAGaugesAbsoluteMarginIsInItsUnit(t *testing.T) {
+	for _, c := range []struct {
+		name             string
+		canary, baseline float64
+		want             judge.Outcome
+	}{
+		{"restarts where the baseline has none, fewer than the margin", 0.2, 0, judge.Pass},
+		{"restarts where the baseline has none, more than the margin", 9, 0, judge.Fail},
+		{"within both margins together", 11, 10, judge.Pass},
+		{"beyond both", 20, 10, judge.Fail},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := judge.Metric{Name: "m", Kind: judge.Gauge, Weight: 1, Noise: 0.3, Margin: judge.Margin{Relative: 0.25, Absolute: 2}}
+			j := newJudge(t, settings(atOnce, m))
+			e := j.Begin(nil)
+			var v judge.Verdict
+			for n := range 250 {
+				e, v = j.Look(e, at(n+1, 0.5, judge.Observation{
+					Metric: "m", Canary: judge.Arm{Value: c.canary}, Baseline: judge.Arm{Value: c.baseline},
+				}))
+			}
+			require.Equal(t, c.want, v.Outcome, text(t, v))
+			got := v.Metrics[0]
+			require.Equal(t, c.canary, got.Canary.Rate)
+			if c.baseline > 0 {
+				require.InDelta(t, c.canary/c.baseline, got.Ratio, 1e-3, "what people see is the means' own")
+				require.InDelta(t, 1.25+2/c.baseline, got.Margin, 1e-9)
+			}
+		})
+	}
+}
+
 func TestAFaultThatBeginsLateIsFoundThoughAnHourWasGood(t *testing.T) {
 	j := newJudge(t, settings(nil, ratio("m")))
 	e, v := run(j, j.Begin(nil), 1, 360, 0.5, counts("m", 50, 5000, 50, 5000))

@@ -176,11 +176,20 @@ func (m *metric) row(q question, o *judge.Observation) row {
 func (m *metric) sums(q question, a judge.Arm) [2]float64 {
 	switch {
 	case m.Kind == judge.Gauge:
-		return [2]float64{value(a.Value), 1}
+		return [2]float64{value(a.Value) + m.raised(), 1}
 	case m.Kind != judge.Histogram:
 		return [2]float64{a.Bad, a.Total}
 	}
 	return [2]float64{a.Total - a.Cumulative[q.bound], a.Total}
+}
+
+// raised is what is added to both means of a gauge before they are compared. An absolute margin becomes a relative one by
+// it: x is above (1 + r) y + a where x + a/r is above (1 + r) (y + a/r). So a mean of zero can be compared with, too.
+func (m *metric) raised() float64 {
+	if m.Kind != judge.Gauge || m.Margin.Absolute == 0 {
+		return 0
+	}
+	return m.Margin.Absolute / m.Margin.Relative
 }
 
 // absolute is the rate with which the worse arm alone is compared, 0 for none (counts only).
