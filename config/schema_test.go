@@ -74,18 +74,6 @@ func leaf(t reflect.Type) *jsonschema.Schema {
 	}
 	var s *jsonschema.Schema
 	switch t {
-	case reflect.TypeFor[Duration]():
-		s = both(expectedDuration, formatDuration, "string", "integer")
-		s.Examples = []any{"30s", "10m", "24h", "7d"}
-	case reflect.TypeFor[Share]():
-		s = both(expectedShare, formatShare, "string", "number")
-		s.Examples = []any{"25%", 0.25}
-	case reflect.TypeFor[Difference]():
-		s = both(expectedDifference, formatDiffer, "string", "number")
-		s.Examples = []any{"1%", 5}
-	case reflect.TypeFor[Amount]():
-		s = both(expectedAmount, formatAmount, "string", "integer")
-		s.Examples = []any{2, "10%"}
 	case reflect.TypeFor[Texts]():
 		s = both("one text or a list of them", "", "string", "array")
 		s.Items, s.MinItems, s.MinLength = &jsonschema.Schema{Type: "string", MinLength: &one}, &one, &one
@@ -96,12 +84,6 @@ func leaf(t reflect.Type) *jsonschema.Schema {
 	case reflect.TypeFor[Manifest]():
 		s = both(expectedManifest, "", "string", "object")
 		s.MinLength = &one
-	case reflect.TypeFor[Code]():
-		s = both(expectedCode, formatCode, "string", "integer")
-		s.Examples = []any{499, "5xx"}
-	case reflect.TypeFor[Port]():
-		s = both(expectedPort, formatPort, "string", "integer")
-		s.Examples = []any{80, "http"}
 	case reflect.TypeFor[Name]():
 		s = text(expectedName, "", namePattern)
 	case reflect.TypeFor[Namespace]():
@@ -126,9 +108,33 @@ func leaf(t reflect.Type) *jsonschema.Schema {
 		s = text("text", "", "")
 		s.MinLength, s.Extras["x-secret"] = &one, true
 	default:
-		s = leafOfCalendar(t)
+		if s = leafOfNumbers(t); s == nil {
+			s = leafOfCalendar(t)
+		}
 	}
 	return s
+}
+
+// leafOfNumbers are the types that take a text with a unit, or a number.
+func leafOfNumbers(t reflect.Type) *jsonschema.Schema {
+	of := func(number, expected, format string, examples ...any) *jsonschema.Schema {
+		return &jsonschema.Schema{Format: format, Examples: examples, Extras: map[string]any{"type": []string{"string", number}, "x-expected": expected}}
+	}
+	switch t {
+	case reflect.TypeFor[Duration]():
+		return of("integer", expectedDuration, formatDuration, "30s", "10m", "24h", "7d")
+	case reflect.TypeFor[Share]():
+		return of("number", expectedShare, formatShare, "25%", 0.25)
+	case reflect.TypeFor[Difference]():
+		return of("number", expectedDifference, formatDiffer, "1%", 5)
+	case reflect.TypeFor[Amount]():
+		return of("integer", expectedAmount, formatAmount, 2, "10%")
+	case reflect.TypeFor[Code]():
+		return of("integer", expectedCode, formatCode, 499, "5xx")
+	case reflect.TypeFor[Port]():
+		return of("integer", expectedPort, formatPort, 80, "http")
+	}
+	return nil
 }
 
 func leafOfCalendar(t reflect.Type) *jsonschema.Schema {

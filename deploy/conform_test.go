@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/serindev/serin/internal/testbed"
 	"github.com/serindev/serin/internal/testbed/testcluster"
 )
 
@@ -138,6 +139,17 @@ func TestTheChartAndTheKustomizeBaseConformToTheSchemas(t *testing.T) {
 	for file, text := range kustomized(t) {
 		manifests["kustomize "+file] = text
 	}
+	folder, err := filepath.Abs("../examples/gitops/shop")
+	require.NoError(t, err)
+	require.NoError(t, testbed.Reads("examples/gitops"))
+	built, err := program(t, "kustomize", "build", folder)
+	require.NoError(t, err, built)
+	for document := range strings.SplitSeq(built, "\n---\n") {
+		if !strings.HasPrefix(document, "apiVersion: serin.dev/") { // package config has read those
+			manifests["example GitOps"] += "---\n" + document + "\n"
+		}
+	}
+	require.Equal(t, 2, strings.Count(manifests["example GitOps"], "namespace: pro"))
 	for name, text := range manifests {
 		t.Run(name, func(t *testing.T) {
 			out, err := conforms(t, where, text)

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/serindev/serin/analysis"
+	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/traffic"
 )
 
@@ -51,4 +52,21 @@ func podsOf(deployment string) string {
 		return name + "-[a-z0-9]{5}"
 	}
 	return name + "(?:-[a-z0-9]{5})?"
+}
+
+// StableNames are what stable is called in its metrics before a rollout's first release, given its service there, except
+// for its version, which only the cluster knows.
+func StableNames(d *rollout.Definition, service string) analysis.Names {
+	arms := analysis.Arms{Baseline: analysis.Names{Service: service, Vars: map[string][]string{"arm": {"stable"}}}}
+	arms.Canary.Vars = map[string][]string{}
+	nameServers(&arms, traffic.Target{Stable: d.Stable})
+	for _, p := range d.Parameters {
+		if p.Default != "" {
+			arms.Baseline.Vars[p.Name] = []string{p.Default}
+		}
+	}
+	if c := d.Cluster; c != nil {
+		arms.Baseline.Patterns = map[string]string{"pods": podsOf(c.Arms.Stable.Deployment.Name)}
+	}
+	return arms.Baseline
 }

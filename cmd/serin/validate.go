@@ -1,13 +1,15 @@
 package main
 
 import (
+	"context"
+	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/serindev/serin/config"
-	"github.com/serindev/serin/daemon"
 )
 
 // validation is validate's answer as JSON.
@@ -17,6 +19,9 @@ type validation struct {
 	Errors   config.Errors  `json:"errors"`
 	Warnings config.Errors  `json:"warnings"`
 	Rollouts []validRollout `json:"rollouts"`
+	// Show and Live are what was asked for in addition.
+	Show *shows   `json:"show,omitempty"`
+	Live findings `json:"live,omitempty"`
 }
 
 // validRollout is a rollout without errors.
@@ -28,36 +33,94 @@ type validRollout struct {
 }
 
 func (a *app) validateCmd() *cobra.Command {
-	return &cobra.Command{
+	v := &validating{}
+	cmd := &cobra.Command{
 		Use:   "validate PATH…",
 		Short: "Check configuration",
 		Long: `Check files, and folders with all that is below them (*.yaml, *.yml); - is the standard input. All errors are shown at
 once, each with file, line and column, on stderr. Files that refer to each other have to be given together.
 
+With --show it also says what a release of each rollout does, how long that takes with the traffic given (--rate), and
+every value with the defaults of what is left out.
+
+With --live it also looks at what is there now: whether metrics have series and buckets (--prometheus URL, or the
+daemon's --config), Traefik's API answers, and, where the daemon's document names a cluster, whether Services, ports and
+Deployments exist and may be changed.
+
 Exit codes:
   0  everything is right; there may be warnings
   1  something is wrong, or there is nothing to check`,
 		Example: `  serin validate serin.yaml rollouts/
-  cat shop.yaml | serin validate -`,
+  cat shop.yaml | serin validate -
+  serin validate --show --rate 120 shop.yaml
+  serin validate --live --config serin.yaml rollouts/`,
 		Args: args(cobra.MinimumNArgs(1)),
-		RunE: func(_ *cobra.Command, paths []string) error {
-			loader := daemon.NewLoader(0)
-			loader.Stdin = a.stdin
-			if a.json() {
-				return a.validateJSON(loader, paths)
-			}
-			report, ok := loader.Validate(paths...)
-			if !ok {
-				_, _ = io.WriteString(a.stderr, report)
-				return &codeError{code: exitError}
-			}
-			_, err := io.WriteString(a.stdout, report)
-			return err
-		},
+		RunE: func(cmd *cobra.Command, paths []string) error { return a.validate(cmd.Context(), v, paths) },
 	}
+	v.reach.flags(cmd)
+	f := cmd.Flags()
+	f.BoolVar(&v.show, "show", false, "say what a release does, and the defaults")
+	f.Float64Var(&v.rate, "rate", 0, "with --show: requests a second, of both versions together")
+	f.StringSliceVar(&v.base, "base", []string{"1%"}, "with --show: the `SHARE` of bad requests at stable; NAME=SHARE for one metric")
+	f.BoolVar(&v.live, "live", false, "look at what is there now: metrics, Traefik, the cluster")
+	return cmd
 }
 
-func (a *app) validateJSON(loader config.Loader, paths []string) error {
+// validating holds the flags of validate.
+type validating struct {
+	reach
+	showing
+	live bool
+}
+
+func (a *app) validate(ctx context.Context, v *validating, paths []string) error {
+	if v.rate != 0 && !(v.rate > 0 && v.rate <= 1e9) {
+		return fmt.Errorf("--rate %v: expected requests a second, above 0", v.rate)
+	}
+	loader, err := v.loader()
+	if err != nil {
+		return err
+	}
+	loader.Stdin = a.stdin
+	if (v.show || v.live) && slices.Contains(paths, "-") { // it is read more than once
+		text, err := io.ReadAll(io.LimitReader(a.stdin, mostStdin))
+		if err != nil {
+			return err
+		}
+		loader.Stdin = &again{text: text}
+	}
+	if a.json() {
+		return a.validateJSON(ctx, v, loader, paths)
+	}
+	report, ok := loader.Validate(paths...)
+	if !ok {
+		_, _ = io.WriteString(a.stderr, report)
+		return &codeError{code: exitError}
+	}
+	if _, err := io.WriteString(a.stdout, report); err != nil || !v.show && !v.live {
+		return err
+	}
+	set, _ := loader.Load(paths...)
+	if v.show {
+		s, err := a.shows(loader, set, &v.showing, paths)
+		if err == nil {
+			err = s.print(a, a.stdout, &v.showing)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if !v.live {
+		return nil
+	}
+	found, err := v.look(ctx, loader, set)
+	if err != nil {
+		return err
+	}
+	return found.print(a)
+}
+
+func (a *app) validateJSON(ctx context.Context, flags *validating, loader config.Loader, paths []string) error {
 	set, errs := loader.Load(paths...)
 	documents := len(set.Rollouts) + len(set.Analyses) + len(set.Daemons)
 	v := validation{
@@ -69,6 +132,20 @@ func (a *app) validateJSON(loader config.Loader, paths []string) error {
 	for _, r := range set.Rollouts {
 		v.Rollouts = append(v.Rollouts, validRollout{r.Plan.Rollout.Name, r.Plan.Rollout.Revision, r.File, r.Line})
 	}
+	if v.OK && flags.show {
+		s, err := a.shows(loader, set, &flags.showing, paths)
+		if err != nil {
+			return err
+		}
+		v.Show = &s
+	}
+	if v.OK && flags.live {
+		found, err := flags.look(ctx, loader, set)
+		if err != nil {
+			return err
+		}
+		v.Live, v.OK = found, !found.wrong()
+	}
 	if err := a.print(v, nil); err != nil {
 		return err
 	}
@@ -76,4 +153,24 @@ func (a *app) validateJSON(loader config.Loader, paths []string) error {
 		return &codeError{code: exitError}
 	}
 	return nil
+}
+
+// mostStdin bounds what is kept of the standard input: more than any file may have.
+const mostStdin = 2 << 20
+
+// again reads the same text from its beginning each time that it was read to its end.
+type again struct {
+	text []byte
+	at   int
+}
+
+// Read implements io.Reader.
+func (r *again) Read(p []byte) (int, error) {
+	if r.at == len(r.text) {
+		r.at = 0
+		return 0, io.EOF
+	}
+	n := copy(p, r.text[r.at:])
+	r.at += n
+	return n, nil
 }

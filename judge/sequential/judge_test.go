@@ -197,7 +197,7 @@ func TestAGaugesAbsoluteMarginIsInItsUnit(t *testing.T) {
 			}
 			require.Equal(t, c.want, v.Outcome, text(t, v))
 			got := v.Metrics[0]
-			require.Equal(t, c.canary, got.Canary.Rate)
+			require.InDelta(t, c.canary, got.Canary.Rate, 1e-9)
 			if c.baseline > 0 {
 				require.InDelta(t, c.canary/c.baseline, got.Ratio, 1e-3, "what people see is the means' own")
 				require.InDelta(t, 1.25+2/c.baseline, got.Margin, 1e-9)

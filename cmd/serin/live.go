@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/serindev/serin/analysis"
+	"github.com/serindev/serin/config"
+	"github.com/serindev/serin/daemon"
+)
+
+// finding is something that a rollout would meet now.
+type finding struct {
+	Rollout string `json:"rollout"`
+	// About is the metric, or "traffic" or "cluster".
+	About string `json:"about"`
+	Says  string `json:"says"`
+	// Wrong: a release would not come through. Otherwise it could not be looked at.
+	Wrong bool `json:"wrong"`
+}
+
+type findings []finding
+
+func (f findings) wrong() bool {
+	return slices.ContainsFunc(f, func(x finding) bool { return x.Wrong })
+}
+
+// print writes them for people, and fails if something is wrong.
+func (f findings) print(a *app) error {
+	for _, x := range f {
+		mark := painted("not looked at: ", yellow, a.colours())
+		if x.Wrong {
+			mark = painted("wrong: ", red, a.colours())
+		}
+		_, _ = fmt.Fprintf(a.stdout, "%s, %s: %s%s\n", x.Rollout, x.About, mark, clean(x.Says))
+	}
+	if f.wrong() {
+		return &codeError{code: exitError}
+	}
+	if len(f) == 0 {
+		_, _ = io.WriteString(a.stdout, "live: everything that was looked at is there\n")
+	}
+	return nil
+}
+
+// liveOver is how far back metrics are looked for.
+const liveOver = 10 * time.Minute
+
+// look looks at what the rollouts would meet now.
+func (v *validating) look(ctx context.Context, loader config.Loader, set *config.Set) (findings, error) {
+	spec, err := v.daemon()
+	if err != nil {
+		return nil, err
+	}
+	if len(set.Daemons) == 1 && v.config == "" {
+		spec = &set.Daemons[0]
+	}
+	live, err := daemon.OpenLive(daemon.Options{Spec: spec, Version: version, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return nil, err
+	}
+	var out findings
+	for _, r := range set.Rollouts {
+		plan := &r.Plan
+		for about, wrong := range map[string][]string{"traffic": live.Traffic(ctx, plan), "cluster": live.Cluster(ctx, plan)} {
+			for _, says := range wrong {
+				out = append(out, finding{plan.Rollout.Name, about, says, true})
+			}
+		}
+		names, err := live.Stable(ctx, plan)
+		if err != nil {
+			out = append(out, finding{plan.Rollout.Name, "metrics", err.Error(), false})
+			continue
+		}
+		found, err := v.metrics(ctx, plan.Rollout.Name, plan.Analyses, names)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, found...)
+	}
+	slices.SortStableFunc(out, func(a, b finding) int { return strings.Compare(a.Rollout+"\x00"+a.About, b.Rollout+"\x00"+b.About) })
+	return slices.Compact(out), nil
+}
+
+// metrics looks for stable's series of every metric.
+func (v *validating) metrics(ctx context.Context, rollout string, analyses map[string]analysis.Definition, names analysis.Names) (findings, error) {
+	if !v.given() {
+		return findings{{rollout, "metrics", "where is Prometheus? --prometheus URL, or --config serin.yaml", false}}, nil
+	}
+	source, err := v.source()
+	if err != nil {
+		return findings{{rollout, "metrics", err.Error(), false}}, nil
+	}
+	var out findings
+	for _, scope := range slices.Sorted(maps.Keys(analyses)) {
+		look, err := oneLook(ctx, source.all, analyses[scope], names, time.Now().Add(-analyses[scope].Defaults().Settle), liveOver)
+		if err != nil {
+			return append(out, finding{rollout, "metrics", err.Error(), !errors.Is(err, context.DeadlineExceeded)}), nil
+		}
+		for _, o := range look.Observations {
+			if _, says, ok := strings.Cut(o.Detail, "baseline: "); ok && o.Baseline.Missing {
+				out = append(out, finding{rollout, o.Metric, says, true})
+			}
+		}
+	}
+	return out, nil
+}

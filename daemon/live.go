@@ -1,0 +1,189 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	authorization "k8s.io/api/authorization/v1"
+	core "k8s.io/api/core/v1"
+	kubeerrors "k8s.io/apimachinery/pkg/api/errors"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/serindev/serin/analysis"
+	"github.com/serindev/serin/engine"
+	"github.com/serindev/serin/record"
+	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/workload"
+)
+
+// Live looks at what the rollouts of a configuration would meet now, without changing anything: before a daemon runs, or
+// in addition to one.
+type Live struct {
+	cluster *cluster             // nil without one
+	kube    kubernetes.Interface // nil without one
+}
+
+// liveTimeout bounds one question.
+const liveTimeout = 10 * time.Second
+
+// OpenLive connects to the cluster that the daemon's document names, if it names one.
+func OpenLive(o Options) (*Live, error) {
+	if o.Spec.Kubernetes == nil || o.Spec.Kubernetes.Kubeconfig == "" && os.Getenv("KUBERNETES_SERVICE_HOST") == "" {
+		return &Live{}, nil
+	}
+	c, err := newCluster(o)
+	if c == nil || err != nil {
+		return &Live{}, err
+	}
+	rest, err := clusterConfig(o)
+	if err != nil {
+		return nil, err
+	}
+	k, err := kubernetes.NewForConfig(rest)
+	return &Live{cluster: c, kube: k}, err
+}
+
+// errNowhere says why a rollout on Kubernetes could not be looked at.
+var errNowhere = errors.New("the rollout is on Kubernetes, and no cluster is at hand: --config names a daemon's document that has kubernetes")
+
+// Stable is what stable is called in its metrics now. The error says why that cannot be known.
+func (l *Live) Stable(ctx context.Context, plan *record.Plan) (analysis.Names, error) {
+	r, err := l.router(plan)
+	if err != nil {
+		return analysis.Names{}, err
+	}
+	_, service := r.Labels(false)
+	names := engine.StableNames(&plan.Rollout, service)
+	if c := plan.Rollout.Cluster; c != nil {
+		ctx, cancel := context.WithTimeout(ctx, liveTimeout)
+		defer cancel()
+		version, err := l.cluster.Version(ctx, c.Arms.Stable.Deployment)
+		if err != nil {
+			return analysis.Names{}, fmt.Errorf("version of Deployment %s: %w", c.Arms.Stable.Deployment, err)
+		}
+		names.Vars["version"] = []string{version}
+	}
+	return names, nil
+}
+
+func (l *Live) router(plan *record.Plan) (engine.Router, error) {
+	if plan.Gateway.Cluster != nil && l.cluster == nil {
+		return nil, errNowhere
+	}
+	return routers(l.cluster)(plan.Rollout.Name, plan.Gateway)
+}
+
+// Traffic says in sentences what is wrong with the way to the gateway.
+func (l *Live) Traffic(ctx context.Context, plan *record.Plan) (wrong []string) {
+	if file := plan.Gateway.File; file != "" {
+		if info, err := os.Stat(filepath.Dir(file)); err != nil || !info.IsDir() {
+			wrong = append(wrong, fmt.Sprintf("there is no folder %s, where Traefik is to find its file", filepath.Dir(file)))
+		}
+	}
+	r, err := l.router(plan)
+	if err != nil {
+		return append(wrong, err.Error())
+	}
+	ctx, cancel := context.WithTimeout(ctx, liveTimeout)
+	defer cancel()
+	seen, err := r.Observe(ctx)
+	if err != nil {
+		return append(wrong, err.Error())
+	}
+	if seen.Unreadable != "" {
+		wrong = append(wrong, seen.Unreadable)
+	}
+	for _, replica := range seen.Replicas {
+		if replica.Err != "" {
+			wrong = append(wrong, fmt.Sprintf("Traefik's API at %s: %s", replica.Name, replica.Err))
+		}
+	}
+	return wrong
+}
+
+// Cluster says in sentences which Deployments, Services, ports and rights a rollout on Kubernetes lacks. It is empty
+// for one that is not on Kubernetes.
+func (l *Live) Cluster(ctx context.Context, plan *record.Plan) (wrong []string) {
+	c := plan.Rollout.Cluster
+	if c == nil || l.kube == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, liveTimeout)
+	defer cancel()
+	gateway := plan.Gateway.Cluster
+	wrong = append(wrong, l.arm(ctx, "stable", c.Arms.Stable, gateway.Namespace, gateway.Stable.Port)...)
+	if _, err := l.kube.CoreV1().Services(gateway.Namespace).Get(ctx, gateway.Canary.Service, meta.GetOptions{}); !kubeerrors.IsNotFound(err) {
+		// A canary that is not there yet is made from stable.
+		wrong = append(wrong, l.arm(ctx, "canary", c.Arms.Canary, gateway.Namespace, gateway.Canary.Port)...)
+	}
+	return append(wrong, l.rights(ctx, plan)...)
+}
+
+// arm looks for an arm's Deployment, and for its Service with the port.
+func (l *Live) arm(ctx context.Context, which string, arm workload.Arm, namespace, port string) (wrong []string) {
+	d := arm.Deployment
+	if _, err := l.kube.AppsV1().Deployments(d.Namespace).Get(ctx, d.Name, meta.GetOptions{}); err != nil {
+		wrong = append(wrong, fmt.Sprintf("%s: Deployment %s: %s", which, d, err))
+	}
+	s, err := l.kube.CoreV1().Services(namespace).Get(ctx, arm.Service, meta.GetOptions{})
+	if err != nil {
+		return append(wrong, fmt.Sprintf("%s: Service %s/%s: %s", which, namespace, arm.Service, err))
+	}
+	var there []string
+	for _, p := range s.Spec.Ports {
+		if p.Name == port || strconv.Itoa(int(p.Port)) == port {
+			return wrong
+		}
+		there = append(there, portWords(p))
+	}
+	return append(wrong, fmt.Sprintf("%s: Service %s/%s has no port %s; it has %s", which, namespace, arm.Service, port, strings.Join(there, ", ")))
+}
+
+func portWords(p core.ServicePort) string {
+	if p.Name == "" {
+		return strconv.Itoa(int(p.Port))
+	}
+	return fmt.Sprintf("%d (%s)", p.Port, p.Name)
+}
+
+// rights asks for the most that a release writes, as whoever this process is in the cluster.
+func (l *Live) rights(ctx context.Context, plan *record.Plan) (wrong []string) {
+	namespace := plan.Gateway.Cluster.Namespace
+	needs := []authorization.ResourceAttributes{
+		{Group: "traefik.io", Resource: "ingressroutes", Verb: "patch", Namespace: namespace},
+		{Group: "traefik.io", Resource: "traefikservices", Verb: "create", Namespace: namespace},
+		{Resource: "services", Verb: "create", Namespace: namespace},
+		{Group: "discovery.k8s.io", Resource: "endpointslices", Verb: "list", Namespace: namespace},
+	}
+	for _, arm := range []workload.Arm{plan.Rollout.Cluster.Arms.Stable, plan.Rollout.Cluster.Arms.Canary} {
+		needs = append(needs, authorization.ResourceAttributes{Group: "apps", Resource: "deployments", Verb: "patch", Namespace: arm.Deployment.Namespace})
+	}
+	for _, step := range plan.Rollout.Steps {
+		if job, ok := step.(rollout.Job); ok {
+			needs = append(needs, authorization.ResourceAttributes{Group: "batch", Resource: "jobs", Verb: "create", Namespace: job.Namespace})
+		}
+	}
+	for i := range needs {
+		n := &needs[i]
+		if slices.Contains(needs[:i], *n) {
+			continue
+		}
+		review := &authorization.SelfSubjectAccessReview{Spec: authorization.SelfSubjectAccessReviewSpec{ResourceAttributes: n}}
+		answer, err := l.kube.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, review, meta.CreateOptions{})
+		switch {
+		case err != nil:
+			return append(wrong, "ask for rights: "+err.Error())
+		case !answer.Status.Allowed:
+			wrong = append(wrong, fmt.Sprintf("may not %s %s in namespace %s", n.Verb, strings.TrimSuffix(n.Resource+"."+n.Group, "."), n.Namespace))
+		}
+	}
+	return wrong
+}
