@@ -118,10 +118,10 @@ generate:
 vuln: $(bin)/govulncheck
 	@$(bin)/govulncheck ./...
 
-## tools: the servers of the tests: Traefik and Prometheus from PATH, or built once into .toolchain/bin with the test cluster, Helm, kustomize, kubeconform, schemathesis and cyclonedx-gomod
+## tools: the servers of the tests: Traefik and Prometheus from PATH, or built once into .toolchain/bin with the test cluster, Helm, kustomize, kubeconform, schemathesis, MkDocs and cyclonedx-gomod
 .PHONY: tools
 tools: gateway prometheus
-	@tools/build etcd kubernetes kwok helm kustomize kubeconform schemathesis cyclonedx
+	@tools/build etcd kubernetes kwok helm kustomize kubeconform schemathesis mkdocs cyclonedx
 
 ## gateway: only Traefik, from PATH or built once: all that the demo and the tutorial need
 .PHONY: gateway
@@ -144,10 +144,16 @@ dist: $(bin)/cyclonedx-gomod
 	@rm -rf dist
 	@VERSION=$(VERSION) tools/dist dist $(PLATFORMS)
 
+## docs: site/: the documentation as pages with a search; a link that leads nowhere is an error
+.PHONY: docs
+docs:
+	@tools/build mkdocs
+	@VERSION=$(VERSION) tools/mkdocs/site site
+
 ## clean: remove what was built, but not the tools
 .PHONY: clean
 clean:
-	@rm -rf bin dist .demo
+	@rm -rf bin dist site .demo
 
 # The scripts decide whether there is anything to do.
 .PHONY: $(bin)/golangci-lint $(bin)/govulncheck $(bin)/gremlins $(bin)/cyclonedx-gomod

@@ -208,3 +208,22 @@ func TestGoInstallTakesTheModuleAsItIs(t *testing.T) {
 	require.NoError(t, err)
 	require.NotRegexp(t, `(?m)^\s*(replace|exclude)\b`, string(b))
 }
+
+// TestWorkflowsUseActionsByTheirCommits: a tag can be moved to other code, a commit cannot.
+func TestWorkflowsUseActionsByTheirCommits(t *testing.T) {
+	t.Parallel()
+	root, err := testbed.Root()
+	require.NoError(t, err)
+	files, err := filepath.Glob(filepath.Join(root, ".github", "workflows", "*.yml"))
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, file := range files {
+		b, err := os.ReadFile(file) //nolint:gosec // of this repository
+		require.NoError(t, err)
+		for line := range strings.Lines(string(b)) {
+			if _, action, uses := strings.Cut(line, "uses: "); uses {
+				require.Regexp(t, `^[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+\n$`, action, filepath.Base(file))
+			}
+		}
+	}
+}
