@@ -75,7 +75,7 @@ func (l *Live) Stable(ctx context.Context, plan *record.Plan) (analysis.Names, e
 }
 
 func (l *Live) router(plan *record.Plan) (engine.Router, error) {
-	if plan.Gateway.Cluster != nil && l.cluster == nil {
+	if plan.Rollout.Cluster != nil && l.cluster == nil {
 		return nil, errNowhere
 	}
 	return routers(l.cluster)(plan.Rollout.Name, plan.Gateway)
@@ -118,18 +118,19 @@ func (l *Live) Cluster(ctx context.Context, plan *record.Plan) (wrong []string) 
 	}
 	ctx, cancel := context.WithTimeout(ctx, liveTimeout)
 	defer cancel()
-	gateway := plan.Gateway.Cluster
-	wrong = append(wrong, l.arm(ctx, "stable", c.Arms.Stable, gateway.Namespace, gateway.Stable.Port)...)
-	if _, err := l.kube.CoreV1().Services(gateway.Namespace).Get(ctx, gateway.Canary.Service, meta.GetOptions{}); !kubeerrors.IsNotFound(err) {
+	stable, canary := c.Arms.Stable, c.Arms.Canary
+	wrong = append(wrong, l.arm(ctx, "stable", stable, plan.Rollout.Stable.Port)...)
+	if _, err := l.kube.CoreV1().Services(canary.Deployment.Namespace).Get(ctx, canary.Service, meta.GetOptions{}); !kubeerrors.IsNotFound(err) {
 		// A canary that is not there yet is made from stable.
-		wrong = append(wrong, l.arm(ctx, "canary", c.Arms.Canary, gateway.Namespace, gateway.Canary.Port)...)
+		wrong = append(wrong, l.arm(ctx, "canary", canary, plan.Rollout.Canary.Port)...)
 	}
 	return append(wrong, l.rights(ctx, plan)...)
 }
 
 // arm looks for an arm's Deployment, and for its Service with the port.
-func (l *Live) arm(ctx context.Context, which string, arm workload.Arm, namespace, port string) (wrong []string) {
+func (l *Live) arm(ctx context.Context, which string, arm workload.Arm, port string) (wrong []string) {
 	d := arm.Deployment
+	namespace := d.Namespace // the Service is where the Deployment is
 	if _, err := l.kube.AppsV1().Deployments(d.Namespace).Get(ctx, d.Name, meta.GetOptions{}); err != nil {
 		wrong = append(wrong, fmt.Sprintf("%s: Deployment %s: %s", which, d, err))
 	}
@@ -154,23 +155,9 @@ func portWords(p core.ServicePort) string {
 	return fmt.Sprintf("%d (%s)", p.Port, p.Name)
 }
 
-// rights asks for the most that a release writes, as whoever this process is in the cluster.
+// rights asks for the most that a release writes, as the user that this process is in the cluster.
 func (l *Live) rights(ctx context.Context, plan *record.Plan) (wrong []string) {
-	namespace := plan.Gateway.Cluster.Namespace
-	needs := []authorization.ResourceAttributes{
-		{Group: "traefik.io", Resource: "ingressroutes", Verb: "patch", Namespace: namespace},
-		{Group: "traefik.io", Resource: "traefikservices", Verb: "create", Namespace: namespace},
-		{Resource: "services", Verb: "create", Namespace: namespace},
-		{Group: "discovery.k8s.io", Resource: "endpointslices", Verb: "list", Namespace: namespace},
-	}
-	for _, arm := range []workload.Arm{plan.Rollout.Cluster.Arms.Stable, plan.Rollout.Cluster.Arms.Canary} {
-		needs = append(needs, authorization.ResourceAttributes{Group: "apps", Resource: "deployments", Verb: "patch", Namespace: arm.Deployment.Namespace})
-	}
-	for _, step := range plan.Rollout.Steps {
-		if job, ok := step.(rollout.Job); ok {
-			needs = append(needs, authorization.ResourceAttributes{Group: "batch", Resource: "jobs", Verb: "create", Namespace: job.Namespace})
-		}
-	}
+	needs := writes(plan)
 	for i := range needs {
 		n := &needs[i]
 		if slices.Contains(needs[:i], *n) {
@@ -186,4 +173,34 @@ func (l *Live) rights(ctx context.Context, plan *record.Plan) (wrong []string) {
 		}
 	}
 	return wrong
+}
+
+// writes are the rights to what a release of a rollout changes in the cluster.
+func writes(plan *record.Plan) []authorization.ResourceAttributes {
+	namespace := plan.Rollout.Cluster.Arms.Canary.Deployment.Namespace
+	needs := []authorization.ResourceAttributes{
+		{Resource: "services", Verb: "create", Namespace: namespace},
+		{Group: "discovery.k8s.io", Resource: "endpointslices", Verb: "list", Namespace: namespace},
+	}
+	if g := plan.Gateway.Cluster; g != nil {
+		needs = append(needs, authorization.ResourceAttributes{Group: "traefik.io", Resource: "ingressroutes", Verb: "patch", Namespace: g.Namespace},
+			authorization.ResourceAttributes{Group: "traefik.io", Resource: "traefikservices", Verb: "create", Namespace: g.Namespace})
+	}
+	if g := plan.Gateway.Routes; g != nil {
+		kinds := map[string]bool{"httproutes": g.Own != nil || len(g.HTTP) > 0, "grpcroutes": len(g.GRPC) > 0}
+		for _, kind := range []string{"httproutes", "grpcroutes"} {
+			if kinds[kind] {
+				needs = append(needs, authorization.ResourceAttributes{Group: "gateway.networking.k8s.io", Resource: kind, Verb: "patch", Namespace: g.Namespace})
+			}
+		}
+	}
+	for _, arm := range []workload.Arm{plan.Rollout.Cluster.Arms.Stable, plan.Rollout.Cluster.Arms.Canary} {
+		needs = append(needs, authorization.ResourceAttributes{Group: "apps", Resource: "deployments", Verb: "patch", Namespace: arm.Deployment.Namespace})
+	}
+	for _, step := range plan.Rollout.Steps {
+		if job, ok := step.(rollout.Job); ok {
+			needs = append(needs, authorization.ResourceAttributes{Group: "batch", Resource: "jobs", Verb: "create", Namespace: job.Namespace})
+		}
+	}
+	return needs
 }

@@ -54,7 +54,7 @@ func (f findings) print(a *app) error {
 const liveOver = 10 * time.Minute
 
 // look looks at what the rollouts would meet now.
-func (v *validating) look(ctx context.Context, loader config.Loader, set *config.Set) (findings, error) {
+func (v *validating) look(ctx context.Context, set *config.Set) (findings, error) {
 	spec, err := v.daemon()
 	if err != nil {
 		return nil, err

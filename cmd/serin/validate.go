@@ -113,7 +113,7 @@ func (a *app) validate(ctx context.Context, v *validating, paths []string) error
 	if !v.live {
 		return nil
 	}
-	found, err := v.look(ctx, loader, set)
+	found, err := v.look(ctx, set)
 	if err != nil {
 		return err
 	}
@@ -140,7 +140,7 @@ func (a *app) validateJSON(ctx context.Context, flags *validating, loader config
 		v.Show = &s
 	}
 	if v.OK && flags.live {
-		found, err := flags.look(ctx, loader, set)
+		found, err := flags.look(ctx, set)
 		if err != nil {
 			return err
 		}
