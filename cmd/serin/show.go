@@ -28,7 +28,7 @@ type shown struct {
 	Rollout string `json:"rollout"`
 	// Steps says in a sentence each what a release does.
 	Steps []string `json:"steps"`
-	// Least is how long the steps take at least, without what others need: people at gates, Jobs, Deployments, webhooks.
+	// Least is how long the weights take at least, without the time of other steps: people at gates, waits, Jobs, webhooks.
 	Least  float64  `json:"leastSeconds"`
 	Others []string `json:"withoutTheTimeOf,omitempty"`
 	// Good is how long a good version takes with the traffic that was given; nil where none was, or where it is not
@@ -72,19 +72,16 @@ func (a *app) shows(loader config.Loader, set *config.Set, f *showing, paths []s
 // release says what a release of a rollout does, and how long it takes.
 func (f *showing) release(plan simulation.Plan) (shown, error) {
 	out := shown{Rollout: plan.Definition.Name, Steps: []string{}}
+	weighted := map[string]bool{}
+	for _, s := range plan.Definition.Steps.Stages() {
+		weighted[s.Name] = true
+		out.Least += s.Least.Seconds()
+	}
 	for _, step := range plan.Definition.Steps {
 		out.Steps = append(out.Steps, stepSentences(step)...)
-		switch step := step.(type) {
-		case rollout.Wait:
-			out.Least += step.For.Seconds()
-		case rollout.AB, rollout.Gray, rollout.Promote:
-		default:
+		if _, last := step.(rollout.Promote); !last && !weighted[step.StepName()] {
 			out.Others = append(out.Others, rollout.Kind(step)+" "+step.StepName())
 		}
-	}
-	waits := out.Least
-	for _, s := range plan.Definition.Steps.Stages() {
-		out.Least += s.Least.Seconds()
 	}
 	if f.rate == 0 {
 		return out, nil
@@ -106,7 +103,7 @@ func (f *showing) release(plan simulation.Plan) (shown, error) {
 		return out, err
 	}
 	if good, passes := lasts(steps); passes {
-		out.Good = new(good + waits)
+		out.Good = &good
 	}
 	return out, nil
 }
@@ -150,14 +147,14 @@ func (s shows) print(a *app, w io.Writer, f *showing) error {
 		for i, text := range r.Steps {
 			_, _ = fmt.Fprintf(w, "  %d. %s\n", i+1, clean(text))
 		}
-		_, _ = fmt.Fprintf(w, "  It takes %s at least%s.\n", span(r.Least), others(r.Others))
+		_, _ = fmt.Fprintf(w, "  Its weights take %s at least%s.\n", span(r.Least), others(r.Others))
 		switch {
 		case f.rate == 0:
 			_, _ = fmt.Fprintln(w, "  --rate 100 (requests a second) says how long a good version takes; serin plan says it by weight.")
 		case r.Good == nil:
 			_, _ = fmt.Fprintf(w, "  With %s requests a second a good version is not expected to pass: serin plan says at which weight.\n", number(f.rate))
 		default:
-			_, _ = fmt.Fprintf(w, "  With %s requests a second a good version takes about %s.\n", number(f.rate), span(*r.Good))
+			_, _ = fmt.Fprintf(w, "  With %s requests a second they take a good version about %s.\n", number(f.rate), span(*r.Good))
 		}
 	}
 	for _, d := range s.Documents {
