@@ -68,6 +68,32 @@ type Fresh struct {
 	Live  int           `json:"live"`
 }
 
+// Earlier is d of a version that serves alone: what is compared with an arm that serves at the same time is compared with
+// what was in service so long ago. There is no split to test then, and no replicas or clusters of users on both sides.
+func (d Definition) Earlier(by time.Duration) Definition {
+	d.Metrics = slices.Clone(d.Metrics)
+	for i := range d.Metrics {
+		m := &d.Metrics[i]
+		if _, concurrent := m.Baseline.(Concurrent); concurrent || m.Baseline == nil {
+			m.Baseline, m.Replicas, m.Clusters = Offset{By: by}, "", ""
+		}
+	}
+	d.Split.Off = true
+	return d
+}
+
+// Before is d with each earlier time moved back, by whole multiples of itself, until it is at least so long ago: a baseline
+// of yesterday would show the new version if its release took two days.
+func (d Definition) Before(least time.Duration) Definition {
+	d.Metrics = slices.Clone(d.Metrics)
+	for i := range d.Metrics {
+		if o, ok := d.Metrics[i].Baseline.(Offset); ok && o.By > 0 && o.By < least {
+			d.Metrics[i].Baseline = Offset{By: (least + o.By - 1) / o.By * o.By}
+		}
+	}
+	return d
+}
+
 // Split is the sample-ratio test: do the requests of the arms fit the weight in force?
 type Split struct {
 	// Off: the split is not tested, because it cannot be seen or is not the gateway's alone.

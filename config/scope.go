@@ -23,6 +23,10 @@ func (m *planner) scopes() {
 			if used, where := m.named(at.in("ab", "analysis"), s.AB.Analysis); len(used) > 0 {
 				m.scope("ab/"+names[i], used, where, s.AB)
 			}
+		case s.Watch != nil:
+			if used, where := m.named(at.in("watch", "analysis"), s.Watch.Analysis); len(used) > 0 {
+				m.watched("watch/"+names[i], used, where)
+			}
 		case s.Gray != nil:
 			used, where := m.named(at.in("gray", "analysis"), s.Gray.Analysis)
 			for _, n := range used {
@@ -140,7 +144,7 @@ func (d document) dangling(seen *sight) (errs Errors) {
 	named := []place{d.at("spec", "analysis")}
 	if steps := d.at("spec", "steps"); !steps.gone {
 		for i := range steps.node.list {
-			named = append(named, steps.in(i, "ab", "analysis"), steps.in(i, "gray", "analysis"))
+			named = append(named, steps.in(i, "ab", "analysis"), steps.in(i, "gray", "analysis"), steps.in(i, "watch", "analysis"))
 		}
 	}
 	for _, at := range named {

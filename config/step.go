@@ -20,6 +20,8 @@ type StepSpec struct {
 	Gray *GraySpec `json:"gray,omitempty"`
 	// Promote makes the canary stable.
 	Promote *PromoteSpec `json:"promote,omitempty"`
+	// Watch goes on judging after promote.
+	Watch *WatchSpec `json:"watch,omitempty"`
 	// Webhook tells another system.
 	Webhook *WebhookSpec `json:"webhook,omitempty"`
 	// Wait lets time pass.
@@ -52,6 +54,8 @@ func (s *StepSpec) kind() (string, stepSpec) {
 		return "gray", s.Gray
 	case s.Promote != nil:
 		return "promote", s.Promote
+	case s.Watch != nil:
+		return "watch", s.Watch
 	case s.Webhook != nil:
 		return "webhook", s.Webhook
 	case s.Wait != nil:

@@ -239,15 +239,19 @@ func (l *loop) askJob(ctx context.Context, j workload.Job) (workload.Status, err
 
 // nameWorkloads adds what only the cluster knows of the arms: their version, where a metric asks for it, and a pattern for
 // the names of their pods.
-func (e *Engine) nameWorkloads(ctx context.Context, arms *analysis.Arms, def analysis.Definition, c *rollout.Cluster) error {
+func (e *Engine) nameWorkloads(ctx context.Context, arms *analysis.Arms, def analysis.Definition, c *rollout.Cluster, promoted bool) error {
 	if c == nil {
 		return nil
+	}
+	canary := c.Arms.Canary.Deployment
+	if promoted {
+		canary = c.Arms.Stable.Deployment // which has the new version's pods
 	}
 	asks := slices.Contains(def.Variables(), "version")
 	for _, arm := range []struct {
 		names *analysis.Names
 		of    workload.Name
-	}{{&arms.Canary, c.Arms.Canary.Deployment}, {&arms.Baseline, c.Arms.Stable.Deployment}} {
+	}{{&arms.Canary, canary}, {&arms.Baseline, c.Arms.Stable.Deployment}} {
 		arm.names.Patterns = map[string]string{"pods": podsOf(arm.of.Name)}
 		if _, own := arm.names.Vars["version"]; own || !asks {
 			continue

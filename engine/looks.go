@@ -52,7 +52,7 @@ func (l *loop) unlooked() {
 }
 
 func (k *looks) follow(ctx context.Context, l *loop, r *release, t rollout.Target) error {
-	f := follow{scope: t.Analyse, turn: t.Turn, weight: float64(t.Exposure), cohort: t.Cohort}
+	f := follow{scope: t.Analyse, turn: t.Turn, weight: float64(t.Exposure), cohort: t.Cohort, before: t.Before}
 	def := r.plan.Analyses[t.Analyse].Defaults()
 	f.standing.Warm = r.state.Warm(*def.WarmUp, time.Now())
 	settled, ok := r.state.Settled(def.Settle)

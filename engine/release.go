@@ -181,7 +181,7 @@ func (l *loop) start(ctx context.Context, req rollout.StartRequest, supersede bo
 		req.ID = ulid.MustNew(ulid.Now(), rand.Reader).String()
 	}
 	if r := l.running(); r != nil {
-		if !supersede {
+		if !supersede && (!r.state.Watching() || r.state.Successor != nil) {
 			return record.Release{}, &record.ActiveError{Rollout: l.name, ID: r.record.ID}
 		}
 		if _, err := l.append(ctx, r.event(rollout.Superseded{Next: req}, req.By)); err != nil {

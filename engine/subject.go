@@ -11,6 +11,7 @@ import (
 	"github.com/serindev/serin/analysis"
 	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/record"
+	"github.com/serindev/serin/traffic"
 )
 
 // snapshotEvery is the number of looks between snapshots of the evidence, and so the most that a restart has to fold.
@@ -52,6 +53,8 @@ type follow struct {
 	turn   int
 	weight float64
 	cohort bool
+	// before is how far back the baseline has to lie, at least, while a release is watched; 0 otherwise.
+	before time.Duration
 	// standing says what windows may count towards.
 	standing analysis.Standing
 }
@@ -60,6 +63,7 @@ type follow struct {
 func (k *looks) begin(ctx context.Context, l *loop, r *release, f follow, def analysis.Definition) (*subject, error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
+	def = def.Before(f.before)
 	if f.cohort && f.weight >= 1 {
 		def.Split.Off = true // the whole cohort is on the canary: there is no split to test
 	}
@@ -68,8 +72,8 @@ func (k *looks) begin(ctx context.Context, l *loop, r *release, f follow, def an
 		return nil, err
 	}
 	sides := arms(l.gw.router, r.state.Parameters, f)
-	nameServers(&sides, r.state.Target(&r.plan.Rollout, r.record.ID).Traffic)
-	if err := k.e.nameWorkloads(ctx, &sides, def, r.plan.Rollout.Cluster); err != nil {
+	nameServers(&sides, onTrial(r.state.Target(&r.plan.Rollout, r.record.ID).Traffic, f))
+	if err := k.e.nameWorkloads(ctx, &sides, def, r.plan.Rollout.Cluster, f.before > 0); err != nil {
 		return nil, err
 	}
 	plan, err := analysis.NewPlan(def, sides)
@@ -138,9 +142,20 @@ func (s *subject) restore(stored record.Evidence) error {
 	return nil
 }
 
+// onTrial is traffic with the servers of the version on trial as the canary's: after a promotion they are stable's.
+func onTrial(t traffic.Target, f follow) traffic.Target {
+	if f.before > 0 {
+		t.Canary, t.Stable = t.Stable, t.Canary
+	}
+	return t
+}
+
 // arms are the names of both sides in their metrics.
 func arms(r Router, parameters map[string]string, f follow) analysis.Arms {
 	canary, stable := r.Labels(f.cohort)
+	if f.before > 0 {
+		canary = stable // the new version is in service, as the one before was then
+	}
 	if f.cohort && f.weight >= 1 {
 		_, stable = r.Labels(false) // the whole cohort is on the canary: all other users are the baseline
 	}
@@ -151,7 +166,11 @@ func arms(r Router, parameters map[string]string, f follow) analysis.Arms {
 		}
 		return analysis.Names{Service: service, Vars: vars}
 	}
-	return analysis.Arms{Canary: names("canary", canary), Baseline: names("stable", stable)}
+	onTrial := "canary"
+	if f.before > 0 {
+		onTrial = "stable"
+	}
+	return analysis.Arms{Canary: names(onTrial, canary), Baseline: names("stable", stable)}
 }
 
 // taken is a look that is not written yet; the subject moves past it once it is.

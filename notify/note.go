@@ -135,7 +135,7 @@ func (t turn) note(kind Kind, link string) Note {
 	}
 	n.Namespace = t.plan.Namespace()
 	if name := s.OpenGate(); name != "" {
-		n.Gate = &GateNote{Name: name, Approvers: t.definition.Approvers(name), Question: s.Question != nil}
+		n.Gate = &GateNote{Name: name, Approvers: t.definition.Approvers(name), Question: s.Question != nil && s.Question.About != rollout.FoundWorse}
 	}
 	n.Title, n.Text = plain(n.title(t.event)), n.text()
 	return n

@@ -262,7 +262,7 @@ func phaseOf(v *record.View) Phase {
 		return Paused
 	case v.Gate != "":
 		return Waiting
-	case s.Promoting():
+	case s.Promoting() && !s.Watching():
 		return Promoting
 	}
 	return Progressing
@@ -378,6 +378,8 @@ func needed(h rollout.Hold) string {
 		return "the canary's capacity"
 	case rollout.Elapses:
 		return "time"
+	case rollout.Watches:
+		return "the end of the watch"
 	case rollout.NeedsReply:
 		return "a webhook's answer"
 	case rollout.NeedsEnd:

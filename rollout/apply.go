@@ -59,6 +59,9 @@ func (s State) fold(e Event) (State, error) {
 	case CancelRequested:
 		return s.back(e, "cancelled: "+orNone(e.Reason), Cancelled)
 	case Superseded:
+		if s.Watching() || s.Successor != nil {
+			return s.followed(e)
+		}
 		back, err := s.back(e, "superseded by release "+e.Next.ID, OutcomeSuperseded)
 		back.Successor = &e.Next
 		return back, err
@@ -178,7 +181,7 @@ func (s State) entered(e StepEntered) (State, error) {
 		return s, s.refuse(e)
 	}
 	now := s.Clock(e.At)
-	if s = s.waited(now); e.Step != s.Step {
+	if s = s.unwatched().waited(now); e.Step != s.Step {
 		s.StepAt, s.DecideFrom = now, time.Time{}
 	}
 	s.Step, s.Stage, s.StepName, s.StageAt = e.Step, e.Stage, e.Name, now
@@ -210,7 +213,7 @@ func (s State) moved(e StepEntered) (State, error) {
 
 // heads points traffic and Deployments at what a stage wants.
 func (s State) heads(e StepEntered) (State, error) {
-	if e.What != StageGate && e.What != StageStill && e.What != StageDeploy {
+	if e.What != StageGate && e.What != StageStill && e.What != StageDeploy && e.What != StageWatch {
 		s.Doing = e.What
 	}
 	switch e.What {
@@ -242,6 +245,8 @@ func (s State) heads(e StepEntered) (State, error) {
 	case StageGate:
 		s.Gate = e.Name
 		return s, nil
+	case StageWatch:
+		return s.watched(e), nil
 	case StageStill:
 		return s, nil
 	}
@@ -414,6 +419,13 @@ func (s State) lookTaken(e LookTaken) (State, error) {
 	if s.BlindSince = blind; blind.IsZero() {
 		s = s.over(BlindFor)
 	}
+	if v.Outcome == judge.Fail && s.WatchAsks {
+		s.WorseAt = since(s.WorseAt, true, now)
+		return s, nil
+	}
+	if v.Outcome == judge.Fail && !s.EvenIfWorse && s.Watching() {
+		return s.back(e, "it is worse than what was in service before: "+v.Decisive, RolledBack)
+	}
 	if v.Outcome == judge.Fail && !s.EvenIfWorse {
 		return s.back(e, "the canary is worse: "+v.DecisiveName(), RolledBack)
 	}
@@ -424,7 +436,7 @@ func (s State) lookTaken(e LookTaken) (State, error) {
 // can be given there.
 func (s State) wentOn(e WentOn) (State, error) {
 	switch {
-	case s.Phase != Active || s.Promoting():
+	case s.Phase != Active || s.Promoting() && !s.Watching():
 		return s, s.refuse(e)
 	case s.Pause != nil:
 		return s, fmt.Errorf("%w: it is paused by %s: resume it first", ErrNotAllowed, s.Pause.By)
@@ -537,6 +549,9 @@ func (s State) gateAnswered(e GateAnswered) (State, error) {
 		}
 		return s, nil
 	case KeepWaiting:
+		if question && asked.About == FoundWorse {
+			return s, fmt.Errorf("%w: it was found worse: approve keeps it, reject takes it back", ErrNotAllowed)
+		}
 		if !question {
 			return s, fmt.Errorf("%w: a gate takes approve or reject, not wait", ErrNotAllowed)
 		}
@@ -558,7 +573,7 @@ func (s State) waitAgain(about Deadline, now time.Time) State {
 		s.UnreachableSince = s.again(judge.Unreachable, now)
 	case BlindFor:
 		s.BlindSince = now
-	case GateExpired:
+	case GateExpired, FoundWorse:
 	}
 	return s
 }
@@ -621,7 +636,7 @@ func (s State) back(e Event, why string, outcome Outcome) (State, error) {
 	s.Why, s.WhyBy, s.Outcome = why, e.Head().By, outcome
 	s.Scope, s.Served, s.Gate, s.Question, s.Later, s.Webhook, s.Told = "", nil, "", nil, nil, nil, nil // Job is kept: the end says what became of it
 	s.Pending, s.Hurry = nil, nil
-	s = s.unawaited()
+	s = s.unawaited().unwatched()
 	switch {
 	case !s.Moved && s.Work == 0:
 		s.Back = BackDone
@@ -662,6 +677,7 @@ func (s State) ended(e Ended) (State, error) {
 	}
 	s.Phase, s.Outcome, s.EndedAt = PhaseEnded, e.Outcome, e.At
 	s.Why, s.WhyBy = e.Why, cmp.Or(s.WhyBy, e.By)
+	s = s.unwatched()
 	s.Scope, s.Served, s.Question, s.Later = "", nil, nil, nil
 	return s, nil
 }

@@ -41,6 +41,9 @@ func (s State) Dues(d *Definition, now time.Time) []Due {
 		return out
 	}
 	held, stages := len(step.holds(s, d, &timer{now: s.Clock(now)})) > 0, len(step.stages()) > 0
+	if stages && step.stages()[0].Earlier && !s.leans() {
+		return out // a watch is over when its time is, unless the evidence leans towards worse
+	}
 	if stages && held || s.leansBefore(d) && !held {
 		if due, ok := s.undecided(s.decideBefore(d)); ok {
 			out = append(out, due)

@@ -131,6 +131,7 @@ var stepKinds = tableOf(
 	as[Promote, Step]("promote"),
 	as[Job, Step]("job"),
 	as[Deploy, Step]("deploy"),
+	as[Watch, Step]("watch"),
 )
 
 var eventKinds = tableOf(

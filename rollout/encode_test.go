@@ -90,13 +90,13 @@ func receivers(t *testing.T, method string) (out []string) {
 func TestWordsInTheLogStayTheSame(t *testing.T) {
 	for stored, word := range map[string]any{
 		"ab": StageAB, "gray": StageGray, "promote": StagePromote, "deploy": StageDeploy, "patch": StagePatch,
-		"await": StageAwait, "return": StageReturn, "leave": StageLeave, "gate": StageGate, "still": StageStill,
+		"await": StageAwait, "return": StageReturn, "leave": StageLeave, "gate": StageGate, "still": StageStill, "watch": StageWatch,
 	} {
 		require.Equal(t, StageKind(stored), word)
 	}
 	require.Equal(t, []Answer{"approve", "reject", "wait"}, []Answer{Approve, Reject, KeepWaiting})
-	require.Equal(t, []Deadline{"gate", "decide", "noData", "unreachable", "blind", "promote"},
-		[]Deadline{GateExpired, DecideMax, NoDataFor, UnreachableFor, BlindFor, PromoteMax})
+	require.Equal(t, []Deadline{"gate", "decide", "noData", "unreachable", "blind", "promote", "worse"},
+		[]Deadline{GateExpired, DecideMax, NoDataFor, UnreachableFor, BlindFor, PromoteMax, FoundWorse})
 	require.Equal(t, []Policy{"hold", "gate", "rollback", "cancel"}, []Policy{PolicyHold, PolicyGate, PolicyRollback, PolicyCancel})
 	require.Equal(t, []DecideOn{"pass", "no-fail"}, []DecideOn{OnPass, OnNoFail})
 	require.Equal(t, []Strategy{"", "patch", "wait"}, []Strategy{Exchange, Patch, AwaitStable})

@@ -58,6 +58,8 @@ type StepEntered struct {
 	KeepCohort bool `json:"keepCohort,omitempty"`
 	// Prepare: the canary gets its capacity first; traffic moves once DeploymentReady confirms that.
 	Prepare bool `json:"prepare,omitempty"`
+	// Ask: a person is asked where it is found worse, and it does not go back by itself (StageWatch).
+	Ask bool `json:"ask,omitempty"`
 }
 
 // StageKind is what entering a stage does to the traffic.
@@ -74,6 +76,7 @@ const (
 	StageReturn  StageKind = "return"  // all traffic to stable, which is now the new version
 	StageLeave   StageKind = "leave"   // the canary leaves the weighted service, then it is scaled down
 	StageGate    StageKind = "gate"    // traffic stays, a human is asked
+	StageWatch   StageKind = "watch"   // traffic stays, and the new version is compared with the time before the release
 	StageStill   StageKind = "still"   // traffic stays as it was
 )
 
@@ -191,6 +194,7 @@ const (
 	UnreachableFor Deadline = "unreachable"
 	BlindFor       Deadline = "blind"
 	PromoteMax     Deadline = "promote"
+	FoundWorse     Deadline = "worse" // while a release is watched, and a person is to be asked
 )
 
 // WindowAwaited: the release could go on but for its calendar, which is closed.

@@ -51,6 +51,8 @@ type (
 	NeedsCapacity struct{ Left time.Duration }
 	// Elapses: the step lets time pass; Left is the rest of it.
 	Elapses struct{ Left time.Duration }
+	// Watches: the release is over but for being watched; Left is the rest of that.
+	Watches struct{ Left time.Duration }
 	// NeedsReply: a webhook has not answered.
 	NeedsReply struct{}
 	// NeedsEnd: a Job has not ended; it has Left for it.
@@ -109,6 +111,7 @@ func (NeedsDecision) hold()   {}
 func (NeedsAnswer) hold()     {}
 func (NeedsCapacity) hold()   {}
 func (Elapses) hold()         {}
+func (Watches) hold()         {}
 func (NeedsReply) hold()      {}
 func (NeedsEnd) hold()        {}
 func (NeedsDeployment) hold() {}

@@ -94,6 +94,21 @@ func awaiting() *rollout.Definition {
 	return d
 }
 
+// watched goes on judging for two hours after its promotion; asking asks a person about what is worse then.
+func watched() *rollout.Definition { return withWatch(pipeline(), false) }
+
+func asking() *rollout.Definition { return withWatch(pipeline(), true) }
+
+func watchedInCluster() *rollout.Definition { return withWatch(clustered(), false) }
+
+func withWatch(d *rollout.Definition, ask bool) *rollout.Definition {
+	last := len(d.Steps) - 1 // the webhook
+	d.Steps = slices.Insert(d.Steps, last, rollout.Step(rollout.Watch{Name: "after", For: 2 * time.Hour, Scope: "watch/after", Ask: ask}))
+	hold := rollout.Patience{For: 5 * time.Minute, Then: rollout.PolicyHold}
+	d.Scopes = append(d.Scopes, rollout.Scope{Name: "watch/after", NoData: hold, Unreachable: hold})
+	return d
+}
+
 // unjudged compares nothing.
 func unjudged() *rollout.Definition {
 	d := pipeline()
@@ -341,7 +356,7 @@ func (w *world) event(cmd string, args []string) (rollout.Event, string) {
 
 // TestScenarios holds the sections Steps, Promotion and Rollback of the release's specification.
 func TestScenarios(t *testing.T) {
-	for folder, d := range map[string]func() *rollout.Definition{"scripts": pipeline, "cluster": clustered, "await": awaiting, "windows": windowed, "unjudged": unjudged} {
+	for folder, d := range map[string]func() *rollout.Definition{"scripts": pipeline, "cluster": clustered, "await": awaiting, "windows": windowed, "unjudged": unjudged, "watch": watched, "watch-cluster": watchedInCluster} {
 		t.Run(folder, func(t *testing.T) { scenarios(t, "testdata/"+folder, d) })
 	}
 }

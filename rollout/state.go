@@ -181,6 +181,12 @@ type State struct {
 	AwaitedAt  time.Time     `json:"awaitedAt,omitzero"`
 	AwaitedFor time.Duration `json:"awaitedFor,omitempty"`
 
+	// WatchedFrom is when the watch after the promotion began, zero outside of it; its time is that of clocks. WatchAsks: a
+	// person is asked where it is found worse, which was at WorseAt (release time).
+	WatchedFrom time.Time `json:"watchedFrom,omitzero"`
+	WatchAsks   bool      `json:"watchAsks,omitempty"`
+	WorseAt     time.Time `json:"worseAt,omitzero"`
+
 	Pause     *Paused       `json:"pause,omitempty"`
 	PausedFor time.Duration `json:"pausedFor,omitempty"`
 	// Successor is the release that takes this one's place.
@@ -283,7 +289,7 @@ func (s State) Promoting() bool {
 		return true
 	case StageLeave:
 		return s.Back == "" // the canary leaves at the end of a rollback, too
-	case "", StageAB, StageGray, StageDeploy, StageGate, StageStill:
+	case "", StageAB, StageGray, StageDeploy, StageGate, StageStill, StageWatch:
 	}
 	return false
 }

@@ -59,6 +59,8 @@ type Stage struct {
 	Decide Decide
 	// Pass: it is left on a pass only, and not already where nothing speaks against the canary.
 	Pass bool
+	// Earlier: it is compared with the same metrics before the release, since nothing else is served any more.
+	Earlier bool
 	// Unjudged: the definition says in so many words that nothing is compared here.
 	Unjudged bool
 }

@@ -37,7 +37,7 @@ func (s AB) check(c *checked) error {
 func (s AB) enter(_ *Definition, e *StepEntered) { e.What, e.Scope = StageAB, s.Scope }
 
 func (s AB) stages() []Stage {
-	return []Stage{{s.Name, s.Scope, s.Cohort.Split, s.Decide.Min, s.Decide, !s.Unjudged, s.Unjudged}}
+	return []Stage{{s.Name, s.Scope, s.Cohort.Split, s.Decide.Min, s.Decide, !s.Unjudged, false, s.Unjudged}}
 }
 
 func (s AB) next(st State, d *Definition, t *timer) Event { return st.analysed(d, t, s.stages()) }

@@ -57,7 +57,7 @@ func (s Gray) enter(d *Definition, e *StepEntered) {
 
 func (s Gray) stages() (out []Stage) {
 	for i, w := range s.Weights {
-		out = append(out, Stage{s.Name, s.Scope, w, s.Hold, s.Decide, s.NeedsPass(i), s.Unjudged})
+		out = append(out, Stage{s.Name, s.Scope, w, s.Hold, s.Decide, s.NeedsPass(i), false, s.Unjudged})
 	}
 	return out
 }

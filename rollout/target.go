@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/serindev/serin/share"
 	"github.com/serindev/serin/traffic"
@@ -19,6 +20,9 @@ type Target struct {
 	Analyse string
 	// Exposure is the canary's share among the requests that are analysed.
 	Exposure share.Share
+	// Before, if it is not 0, tells that the version on trial is the one in service, and that it is compared with what was in
+	// service so long before, or longer.
+	Before time.Duration
 	// Cohort: the arms are the services of the cohort's route, not of the main one.
 	Cohort bool
 	// Tasks may happen only once each.
@@ -77,7 +81,11 @@ func (s State) Target(d *Definition, id string) Target {
 		}
 		t.Traffic.Cohort = &cohort
 	}
-	t.Analyse, t.Exposure, t.Cohort = s.served().analysed(d)
+	if w, ok := d.watch(s.Scope); ok {
+		t.Analyse, t.Exposure, t.Before = s.Scope, 1, s.before(w)
+	} else {
+		t.Analyse, t.Exposure, t.Cohort = s.served().analysed(d)
+	}
 	t.Tasks = s.tasks(d, id)
 	return t
 }

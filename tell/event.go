@@ -237,6 +237,8 @@ func stageWords(e rollout.StepEntered, steps rollout.Steps) string {
 		return "all traffic on stable, the new version"
 	case rollout.StageLeave:
 		return "the canary leaves the service"
+	case rollout.StageWatch:
+		return "everybody has it, and it is compared with the time before the release"
 	case rollout.StageGate, rollout.StageStill:
 	}
 	return ""

@@ -118,6 +118,9 @@ func WhyWords(why string) string {
 func question(v record.View) string {
 	what := Subject(v)
 	if q := v.State.Question; q != nil {
+		if q.About == rollout.FoundWorse {
+			return Capital(aboutWords(q.About)) + ": shall " + what + " stay?"
+		}
 		return Capital(aboutWords(q.About)) + ": shall " + what + " go on?"
 	}
 	if next := nextStep(v); next != nil {
@@ -130,7 +133,7 @@ func aboutWords(d rollout.Deadline) string {
 	switch d {
 	case rollout.DecideMax:
 		return "it is still not decided whether it is worse"
-	case rollout.NoDataFor, rollout.UnreachableFor, rollout.BlindFor:
+	case rollout.NoDataFor, rollout.UnreachableFor, rollout.BlindFor, rollout.FoundWorse:
 		return Deadline(d)
 	case rollout.PromoteMax:
 		return "stable has not been brought to the new version"
@@ -225,6 +228,8 @@ func comesNext(v record.View, holds []rollout.Hold) string {
 			left = h.Left
 		case rollout.Elapses:
 			return next + " in " + figures.Ahead(h.Left) + "."
+		case rollout.Watches:
+			return next + " in " + figures.Ahead(h.Left) + " if it is not found worse."
 		case rollout.NeedsPass:
 			until = "once it is shown to be no worse" + named(decisive(v))
 		case rollout.NeedsData:
@@ -283,6 +288,9 @@ func Consequences(v record.View) (approve, reject string) {
 	reject = "Reject: end the release"
 	if v.State.Moved {
 		reject = "Reject: all users back to stable"
+	}
+	if q := v.State.Question; q != nil && q.About == rollout.FoundWorse {
+		return "Approve: keep it", "Reject: all users back to the version before"
 	}
 	if v.State.Question != nil {
 		return "Approve: go on without a decision", reject

@@ -51,7 +51,7 @@ func Answers(v record.View) []Offer {
 		{Deed: Approve, Button: approve, Title: question(v), Text: afterColon(approve), Reason: true, Gate: v.Gate},
 		{Deed: Reject, Button: reject, Title: question(v), Text: afterColon(reject), Reason: true, Danger: true, Gate: v.Gate},
 	}
-	if v.State.Question != nil {
+	if q := v.State.Question; q != nil && q.About != rollout.FoundWorse {
 		out = append(out, Offer{Deed: KeepWaiting, Button: "Wait on", Title: "Go on waiting?", Text: "It asks again later.", Reason: true, Gate: v.Gate})
 	}
 	return out
@@ -76,7 +76,7 @@ func Offers(v record.View) []Offer {
 	if v.State.Pause != nil {
 		out = append(out, Offer{Deed: Resume, Button: "Resume", Title: "Resume the release?", Text: "Timers go on where they stood."})
 	} else {
-		if _, answered := v.State.Answered[v.State.Gate]; !v.State.Promoting() && (v.State.Gate == "" || answered) { // a gate is answered, not skipped
+		if _, answered := v.State.Answered[v.State.Gate]; (!v.State.Promoting() || v.State.Watching()) && (v.State.Gate == "" || answered) { // a gate is answered, not skipped
 			out = append(out, Offer{Deed: GoOn, Button: "Go on", Title: "Go on without waiting, on your responsibility?",
 				Text: cmp.Or(Sentence(v.Waiting), "It waits for nothing.") + " A worse version goes back all the same. Gates stay.", Reason: true, Needed: true})
 		}

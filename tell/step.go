@@ -60,6 +60,14 @@ func Step(step rollout.Step, subject string) StepWords {
 		w.Kind, w.Does = "Job", "job "+name
 	case rollout.Deploy:
 		w.Kind, w.Does = "Deploy", "deploy "+name+": Deployment "+step.Deployment.String()
+	case rollout.Watch:
+		w.Kind, w.Detail = "Watch", figures.Span(step.For)+", against the time before the release"
+		then := "what is worse is taken back"
+		if step.Ask {
+			then = "a person is asked about what is worse"
+		}
+		w.Does = "watch " + name + " for " + figures.Span(step.For) + ": everybody has the new version, which is compared with the time before the release; " + then
+		w.Next, w.Now = "it is watched for "+figures.Span(step.For), Capital(subject)+" serves everybody and is watched"
 	case rollout.Promote:
 		w.Kind, w.Detail, w.Does, w.Next = "Promote", "the canary becomes stable", promotion(step.Strategy), "all traffic"
 		w.Now, w.Question, w.Approve = Capital(subject)+" becomes stable", "Shall everybody get "+subject+"?", "all users get "+subject

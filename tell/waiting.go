@@ -99,6 +99,9 @@ func (w waiting) clause(h rollout.Hold) string {
 	case rollout.NeedsBeginning:
 		return "about to begin"
 	case rollout.NeedsDecision:
+		if h.About == rollout.FoundWorse {
+			return fmt.Sprintf("question %s: %s; any operator may answer approve (keep it) or reject (take it back)", h.Name, Deadline(h.About))
+		}
 		return fmt.Sprintf("question %s: %s; any operator may answer approve (go on), wait, or reject (go back)", h.Name, Deadline(h.About))
 	case rollout.NeedsAnswer:
 		return w.gate(h)
@@ -106,6 +109,8 @@ func (w waiting) clause(h rollout.Hold) string {
 		return "the canary's capacity, before its traffic" + within(h.Left) + " at the latest"
 	case rollout.Elapses:
 		return w.subject() + left(h.Left)
+	case rollout.Watches:
+		return "everybody has the new version, which is compared with the time before the release" + left(h.Left)
 	case rollout.NeedsReply:
 		return w.subject() + ": its answer"
 	case rollout.NeedsEnd:
@@ -289,6 +294,8 @@ func Deadline(which rollout.Deadline) string {
 		return "the gate has expired"
 	case rollout.PromoteMax:
 		return "no other system has brought stable to the new version"
+	case rollout.FoundWorse:
+		return "the version that everybody has is worse than before the release"
 	}
 	return string(which)
 }

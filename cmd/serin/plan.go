@@ -89,6 +89,8 @@ type planned struct {
 	Unplanned string `json:"unplanned,omitempty"`
 	// Unjudged: the rollout says that nothing is compared there.
 	Unjudged bool `json:"unjudged,omitempty"`
+	// Earlier: everybody has the version, and it is compared with the time before the release.
+	Earlier bool `json:"earlier,omitempty"`
 
 	max, minRequests float64
 }
@@ -174,6 +176,9 @@ func (p *planning) steps(plan simulation.Plan, base map[string]float64) ([]plann
 			}
 			weight := float64(s.Exposure)
 			pace := choice.Pace{Canary: p.rate * weight, Baseline: p.rate * (1 - weight), Base: base[m.Name], Learned: !p.first}
+			if s.Earlier {
+				pace.Baseline = p.rate
+			}
 			out = append(out, p.stage(j, m, s, pace, wait, gained))
 		}
 		first[s.Scope] += s.Least
@@ -183,7 +188,7 @@ func (p *planning) steps(plan simulation.Plan, base map[string]float64) ([]plann
 
 // stage plans one weight for one metric and adds the evidence gained by its end to gained.
 func (p *planning) stage(j choice.Judge, m judge.Metric, s rollout.Stage, pace choice.Pace, wait time.Duration, gained map[string]float64) planned {
-	out := planned{Step: s.Name, Weight: float64(s.Exposure), Metric: m.Name, Hold: s.Least.Seconds(), Needs: s.Pass,
+	out := planned{Earlier: s.Earlier, Step: s.Name, Weight: float64(s.Exposure), Metric: m.Name, Hold: s.Least.Seconds(), Needs: s.Pass,
 		Requests: pace.Canary * s.Least.Seconds(), max: s.Decide.Max.Seconds(), minRequests: m.MinRequests}
 	fails, err := j.Fails(m.Name, pace, p.effect)
 	if err != nil {
@@ -224,6 +229,12 @@ func warnings(p plans) []string {
 		case s.Unplanned != "":
 			out = append(out, at+s.Unplanned+"; try serin simulate")
 			continue
+		case s.Earlier && s.Found == nil:
+			out = append(out, fmt.Sprintf("%s, %s: ×%g is within the margin, or would take more than a year: it is not found", s.Step, s.Metric, p.Effect))
+		case s.Earlier && *s.Found > s.Hold:
+			out = append(out, fmt.Sprintf("%s, %s: the watch is over after %s, before a version ×%g as bad is found (about %s)",
+				s.Step, s.Metric, lasting(s.Hold), p.Effect, lasting(*s.Found)))
+		case s.Earlier:
 		case s.Weight >= 1:
 			out = append(out, at+"nobody is left to compare with")
 			continue

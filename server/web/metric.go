@@ -106,6 +106,10 @@ func scopeTitle(v record.View, scope string) string {
 				}
 				names += step.Name
 			}
+		case rollout.Watch:
+			if step.Scope == scope {
+				return "Watch " + step.Name
+			}
 		default:
 		}
 	}

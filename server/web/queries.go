@@ -47,6 +47,11 @@ func armsOf(v record.View, services *record.Services, scope string) analysis.Arm
 			canary, stable = services.CohortCanary, services.CohortStable
 		}
 	}
+	for _, step := range v.Steps {
+		if w, ok := step.(rollout.Watch); ok && w.Scope == scope {
+			canary = stable // the new version is in service, as the one before was then
+		}
+	}
 	names := func(arm, service string) analysis.Names {
 		vars := map[string][]string{"arm": {arm}}
 		for name, value := range v.State.Parameters {
