@@ -131,8 +131,14 @@ func (c *Cluster) Verify(ctx context.Context, token string) (server.Identity, er
 	return c.identity(who), nil
 }
 
+// identity is how a user of the cluster is called here: one of Serin's own tokens has neither @ nor : in its name, and nor has
+// an author of events such as the judge, so that nobody passes for them.
 func (c *Cluster) identity(who authenticationv1.UserInfo) server.Identity {
-	return server.Identity{Name: who.Username, Roles: who.Groups, Rights: rights{c, who}}
+	name := who.Username
+	if !strings.ContainsAny(name, "@:") {
+		name = "cluster:" + name
+	}
+	return server.Identity{Name: name, Roles: who.Groups, Rights: rights{c, who}}
 }
 
 // keep adds an answer; beyond maxAnswers all others are forgotten.

@@ -161,6 +161,27 @@ func TestADaemonThatMayNotAskLetsNobodyIn(t *testing.T) {
 	require.NotErrorIs(t, err, server.ErrUnknownToken, "it is not the token that is wrong")
 }
 
+// Neither for the owner of one of Serin's tokens nor for an author of events.
+func TestNobodyOfTheClusterPassesForAnotherOne(t *testing.T) {
+	t.Parallel()
+	for name, known := range map[string]string{
+		"judge": "cluster:judge", "alice": "cluster:alice", "alice@example.com": "alice@example.com", "system:serviceaccount:a:b": "system:serviceaccount:a:b",
+	} {
+		cluster := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, `{"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "status": {"authenticated": true, "user": {"username": "`+name+`"}}}`)
+		}))
+		t.Cleanup(cluster.Close)
+		k, err := kube.New(kube.Config{REST: &rest.Config{Host: cluster.URL}})
+		require.NoError(t, err)
+		for range 2 { // the second one is remembered
+			who, err := k.Verify(t.Context(), "token")
+			require.NoError(t, err)
+			require.Equal(t, known, who.Name)
+		}
+	}
+}
+
 // The API server of the tests answers with audiences; one whose tokens a webhook checks need not.
 func TestATokenHasToBeForAnAudienceThatWasAskedFor(t *testing.T) {
 	t.Parallel()
