@@ -2,34 +2,35 @@ package notify
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
 	"strings"
 
 	"github.com/nicholas-fedor/shoutrrr"
 	"github.com/nicholas-fedor/shoutrrr/pkg/types"
+
+	"github.com/serindev/serin/rollout"
 )
 
-// Chat makes a function that sends notes to a chat or a mailbox; address is a URL as shoutrrr writes it. No error
-// of it, or of what it makes, shows any part of the address.
+// teamsScheme is that of the addresses of Teams' workflows, teams+https://…, which only take Adaptive Cards.
+const teamsScheme = "teams+https"
+
+// Chat makes a function that sends notes to a chat, a mailbox or an incident service; address is a URL as shoutrrr writes
+// it, or teams+https://… No error of it, or of what it makes, shows any part of the address.
 func Chat(address string) (func(ctx context.Context, key string, n Note) error, error) {
 	secret := newRedactor(address)
+	scheme, rest, _ := strings.Cut(address, "://")
+	if scheme = strings.ToLower(scheme); scheme == teamsScheme {
+		return newTeams("https://" + rest).Send, nil
+	}
 	sender, err := shoutrrr.CreateSender(address)
 	if err != nil {
 		return nil, fmt.Errorf("its URL is not one that shoutrrr knows: %s", secret.text(err))
 	}
 	sender.Timeout = sendTimeout
-	mail := false
-	if u, err := url.Parse(address); err == nil {
-		mail = strings.EqualFold(u.Scheme, "smtp") || strings.EqualFold(u.Scheme, "smtps")
-	}
 	return func(_ context.Context, _ string, n Note) error {
-		params, text := types.Params{}, n.Title+"\n\n"+n.Text
-		if mail { // all others show the title as the first line; not all of them have a place for it
-			params.SetTitle("[serin] " + n.Title)
-			text = n.Text
-		}
+		text, params := message(scheme, n)
 		for _, err := range sender.Send(text, &params) {
 			if err != nil {
 				return errors.New(secret.text(err))
@@ -37,4 +38,47 @@ func Chat(address string) (func(ctx context.Context, key string, n Note) error, 
 		}
 		return nil
 	}, nil
+}
+
+// message is a note as a service takes it. Most have no place for a title, and show it as the first line.
+func message(scheme string, n Note) (text string, params types.Params) {
+	switch scheme {
+	case "smtp", "smtps":
+		return n.Text, types.Params{"title": "[serin] " + n.Title}
+	case "slack": // what a phone shows is the message's own text; the lines are attachments
+		return n.Text, types.Params{"title": n.Title}
+	case "pagerduty":
+		return n.Title, incident(n)
+	case "opsgenie":
+		return n.Text, types.Params{"title": short(n.Title, longestAlert), "alias": n.Release, "source": "Serin", "entity": n.Rollout}
+	}
+	return n.Title + "\n\n" + n.Text, types.Params{}
+}
+
+// longestAlert is as long as the message of an alert may be at Opsgenie, in characters.
+const longestAlert = 130
+
+func short(text string, most int) string {
+	if runes := []rune(text); len(runes) > most {
+		return string(runes[:most-1]) + "…"
+	}
+	return text
+}
+
+// incident makes one incident of a release, whatever is said about it, and resolves it once the release is over and all
+// traffic is where it belongs.
+//
+// https://developer.pagerduty.com/docs/events-api-v2-overview
+func incident(n Note) types.Params {
+	p := types.Params{"dedup_key": n.Release, "source": n.Rollout, "action": "trigger", "client": "Serin"}
+	if n.Kind == Finished && n.Outcome != rollout.Failed {
+		p["action"] = "resolve"
+	}
+	if n.Link != "" {
+		p["client_url"] = n.Link
+	}
+	if details, err := json.Marshal(map[string]string{"rollout": n.Rollout, "release": n.Release, "step": n.Step, "text": n.Text}); err == nil {
+		p["details"] = string(details)
+	}
+	return p
 }

@@ -58,6 +58,8 @@ type Note struct {
 	Namespace string            `json:"namespace,omitempty"`
 	// Link to the release's page; empty for a daemon without an externalURL.
 	Link string `json:"link,omitempty"`
+	// Says is what is the matter, what comes next, and what it means for users, in a sentence each, for anybody.
+	Says []string `json:"says,omitempty"`
 	// Title and Text are the note in words, without markup. What users have written is made safe first: it pings nobody and
 	// breaks no line.
 	Title string `json:"title"`
@@ -125,11 +127,13 @@ func (t turn) note(kind Kind, link string) Note {
 		Kind: kind, Rollout: t.release.Rollout, Release: t.release.ID, Seq: head.Seq, At: head.At, By: head.By,
 		Event: rollout.Kind(t.event), Revision: s.Revision, Parameters: s.Parameters, StartedBy: s.StartedBy, Phase: s.Phase,
 		Outcome: s.Outcome, Step: s.StepName, Weight: weight, Link: link,
-		Explanation: tell.Explain(record.View{
-			Rollout: t.release.Rollout, Declared: true, Release: &t.release, State: s, Steps: t.definition.Steps, Definition: t.definition,
-			Verdict: s.LastVerdict, Waiting: tell.Waiting(s, t.definition, head.At),
-		}),
 	}
+	view := record.View{
+		Rollout: t.release.Rollout, Declared: true, Release: &t.release, State: s, Steps: t.definition.Steps, Definition: t.definition,
+		Verdict: s.LastVerdict, Waiting: tell.Waiting(s, t.definition, head.At), Gate: s.OpenGate(),
+		Target: s.Target(t.definition, t.release.ID).Traffic,
+	}
+	n.Explanation = tell.Explain(view)
 	if about := t.plan.About.Of(s.Parameters); !about.IsZero() {
 		n.Owner, n.Labels, n.Links = about.Owner, about.Labels, about.Links
 	}
@@ -137,8 +141,19 @@ func (t turn) note(kind Kind, link string) Note {
 	if name := s.OpenGate(); name != "" {
 		n.Gate = &GateNote{Name: name, Approvers: t.definition.Approvers(name), Question: s.Question != nil && s.Question.About != rollout.FoundWorse}
 	}
+	n.Says = says(view, head.At)
 	n.Title, n.Text = plain(n.title(t.event)), n.text()
 	return n
+}
+
+// says is the note for somebody who has just been woken up.
+func says(v record.View, at time.Time) []string {
+	h := tell.HeadlineOf(v, at)
+	out := []string{h.Text, h.Next}
+	if v.State.Ended() {
+		out = append(out, tell.ForUsers(v))
+	}
+	return slices.DeleteFunc(out, func(s string) bool { return s == "" })
 }
 
 func (n Note) title(event rollout.Event) string {
@@ -194,7 +209,7 @@ func (n Note) text() string {
 	if n.Phase == rollout.Active {
 		who += fmt.Sprintf("; %s of traffic is to go to the canary", n.Weight)
 	}
-	lines := []string{who}
+	lines := append(slices.Clone(n.Says), who)
 	lines = append(lines, explained(n.Explanation)...)
 	for i := range lines {
 		lines[i] = plain(lines[i])

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/serindev/serin/figures"
+	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 )
@@ -61,4 +63,26 @@ func WhoActs(v record.View) string {
 		return "operator: resume"
 	}
 	return ""
+}
+
+// ForUsers says what a release that has gone back meant for them, as far as its view knows; empty for one that went well.
+func ForUsers(v record.View) string {
+	if v.State.Outcome == rollout.Released {
+		return ""
+	}
+	if !v.State.Moved {
+		return "No traffic had moved."
+	}
+	out := "All traffic is on stable."
+	if v.State.Outcome == rollout.Failed {
+		out = "Stable at 100% was written." // whether it is served, its page says
+	}
+	if verdict := v.LastVerdict(); verdict != nil {
+		for _, m := range verdict.Metrics {
+			if m.Metric == verdict.Decisive && m.Kind == judge.Counts && m.Canary.Total > 0 {
+				out += " Of " + figures.Grouped(m.Canary.Total) + " requests that were judged, " + figures.Grouped(m.Canary.Bad) + " counted as " + m.Named() + "."
+			}
+		}
+	}
+	return out
 }

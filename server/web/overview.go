@@ -10,8 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/serindev/serin/figures"
-	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/server"
@@ -185,7 +183,7 @@ func newRolloutRow(ctx context.Context, v record.View, who server.Identity, now 
 	if v.Release != nil {
 		row.Release = v.Release.ID
 		if v.State.Ended() {
-			row.More = afterwards(v)
+			row.More = tell.ForUsers(v)
 		} else {
 			row.Steps = tell.PlanOf(v, nil, now)
 			row.Weight, row.Share = weight(v)
@@ -196,28 +194,6 @@ func newRolloutRow(ctx context.Context, v record.View, who server.Identity, now 
 		}
 	}
 	return row
-}
-
-// afterwards says what a release that has gone back meant for users, as far as its view knows.
-func afterwards(v record.View) string {
-	if v.State.Outcome == rollout.Released {
-		return ""
-	}
-	if !v.State.Moved {
-		return "No traffic had moved."
-	}
-	out := "All traffic is on stable."
-	if v.State.Outcome == rollout.Failed {
-		out = "Stable at 100% was written." // whether it is served, its page says
-	}
-	if verdict := v.LastVerdict(); verdict != nil {
-		for _, m := range verdict.Metrics {
-			if m.Metric == verdict.Decisive && m.Kind == judge.Counts && m.Canary.Total > 0 {
-				out += " Of " + figures.Grouped(m.Canary.Total) + " requests that were judged, " + figures.Grouped(m.Canary.Bad) + " counted as " + m.Named() + "."
-			}
-		}
-	}
-	return out
 }
 
 // isActor reports whether a person may do what [tell.WhoActs] asks for.
@@ -285,7 +261,7 @@ func (s *site) rollout(w http.ResponseWriter, r *http.Request, sess *session) er
 	}
 	if v.Release != nil {
 		page.Link = "/releases/" + v.Release.ID
-		if page.More = afterwards(v); !v.State.Ended() {
+		if page.More = tell.ForUsers(v); !v.State.Ended() {
 			page.Active, page.More = v.Release.ID, ""
 		}
 	}

@@ -1,0 +1,101 @@
+package notify
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// teams posts notes to a workflow of Microsoft Teams, as Adaptive Cards: the only form that workflows take since the
+// connectors of Office 365, which shoutrrr's teams:// is for, have been retired.
+//
+// https://learn.microsoft.com/microsoftteams/platform/webhooks-and-connectors/how-to/connectors-using
+type teams struct {
+	url    string
+	secret redactor
+	client *http.Client
+}
+
+func newTeams(url string) *teams {
+	return &teams{url: url, secret: newRedactor(url), client: &http.Client{
+		Timeout:       sendTimeout,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+}
+
+// Send posts a note once. The error is a *RetryError where Teams says when to try again.
+func (t *teams) Send(ctx context.Context, _ string, n Note) error {
+	body, err := json.Marshal(card(n))
+	if err != nil {
+		return fmt.Errorf("encode the card: %w", err)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, t.url, bytes.NewReader(body))
+	if err != nil {
+		return errors.New(t.secret.text(err))
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("User-Agent", "serin")
+	res, err := t.client.Do(req)
+	if err != nil {
+		return errors.New(t.secret.text(redact(err)))
+	}
+	defer res.Body.Close()                                       //nolint:errcheck // it is only read
+	text, _ := io.ReadAll(io.LimitReader(res.Body, answerLimit)) //nolint:errcheck // for people
+	if res.StatusCode/100 == 2 {
+		return nil
+	}
+	err = errors.New(t.secret.text(fmt.Errorf("%s: %s", res.Status, text)))
+	if s, e := strconv.Atoi(res.Header.Get("Retry-After")); e == nil && s > 0 {
+		return &RetryError{After: time.Duration(s) * time.Second, Err: err}
+	}
+	return err
+}
+
+// card is a note as an Adaptive Card. Its texts have been made safe, and what is left of Markdown is escaped.
+//
+// https://adaptivecards.io/explorer/
+func card(n Note) map[string]any {
+	block := func(text string, more map[string]any) map[string]any {
+		out := map[string]any{"type": "TextBlock", "text": unmarked(text), "wrap": true}
+		for k, v := range more {
+			out[k] = v
+		}
+		return out
+	}
+	blocks := []any{block(n.Title, map[string]any{"weight": "Bolder", "size": "Medium"})}
+	for line := range strings.SplitSeq(n.Text, "\n") {
+		if line != n.Link {
+			blocks = append(blocks, block(line, map[string]any{"spacing": "Small"}))
+		}
+	}
+	content := map[string]any{"$schema": "http://adaptivecards.io/schemas/adaptive-card.json", "type": "AdaptiveCard", "version": "1.4", "body": blocks}
+	if n.Link != "" {
+		title := "Open the release"
+		if n.Gate != nil {
+			title = "Answer"
+		}
+		content["actions"] = []any{map[string]any{"type": "Action.OpenUrl", "title": title, "url": n.Link}}
+	}
+	return map[string]any{"type": "message", "attachments": []any{map[string]any{"contentType": "application/vnd.microsoft.card.adaptive", "content": content}}}
+}
+
+// literal takes their meaning from the signs of Markdown that a TextBlock knows.
+var literal = strings.NewReplacer("*", "\\*", "_", "\\_", "[", "\\[", "]", "\\]")
+
+// unmarked is a text that is shown as it is; addresses stay whole, so that they lead somewhere.
+func unmarked(text string) string {
+	words := strings.Split(text, " ")
+	for i, w := range words {
+		if !strings.HasPrefix(w, "https://") && !strings.HasPrefix(w, "http://") {
+			words[i] = literal.Replace(w)
+		}
+	}
+	return strings.Join(words, " ")
+}
