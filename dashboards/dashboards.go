@@ -47,7 +47,7 @@ func (d Dashboard) JSON() ([]byte, error) {
 		"uid": d.UID, "title": d.Title, "description": d.About, "tags": []any{"serin"}, "schemaVersion": schemaVersion, "version": 1,
 		"editable": true, "graphTooltip": 1, "fiscalYearStartMonth": 0, "refresh": "30s", "timezone": "browser", "preload": false,
 		"time": map[string]any{"from": "now-6h", "to": "now"}, "timepicker": map[string]any{},
-		"annotations": map[string]any{"list": []any{}}, "templating": map[string]any{"list": d.variables}, "panels": panels,
+		"annotations": map[string]any{"list": d.annotations()}, "templating": map[string]any{"list": d.variables}, "panels": panels,
 		"links": []any{
 			map[string]any{"type": "dashboards", "title": "Serin", "tags": []any{"serin"}, "asDropdown": true, "keepTime": true, "includeVars": false, "targetBlank": false, "icon": "external link", "tooltip": "", "url": ""},
 			map[string]any{"type": "link", "title": "Serin's pages", "url": "${serin}", "targetBlank": true, "icon": "external link", "tooltip": "", "tags": []any{}, "asDropdown": false, "keepTime": false, "includeVars": false},
@@ -57,6 +57,34 @@ func (d Dashboard) JSON() ([]byte, error) {
 		return nil, fmt.Errorf("encode dashboard %s: %w", d.UID, err)
 	}
 	return b.Bytes(), nil
+}
+
+// Annotation is a query that marks times on every panel of a dashboard. These are for any dashboard of a service, too: see
+// README.md.
+type Annotation struct{ Name, Colour, Expr, Title string }
+
+// Annotations are releases while they are under way, and those that went back or failed. A release is a region: Grafana
+// joins points that follow each other. A rollback may be over between two scrapes, so its end is counted.
+func Annotations() []Annotation {
+	return []Annotation{
+		{"Releases", "blue", `max by (rollout) (serin_release_phase{rollout=~"$rollout", phase="active"}) == 1`, "Release of {{rollout}}"},
+		{"Rollbacks", "red", `sum by (rollout, outcome) (increase(serin_releases_total{rollout=~"$rollout", outcome=~"rolledBack|failed"}[$__rate_interval])) > 0`, "{{rollout}}: {{outcome}}"},
+	}
+}
+
+// annotations are those of a dashboard, if it is about rollouts.
+func (d Dashboard) annotations() []any {
+	out := []any{}
+	if len(d.variables) <= len(variables()) {
+		return out
+	}
+	for _, a := range Annotations() {
+		out = append(out, map[string]any{
+			"name": a.Name, "datasource": source(), "enable": true, "hide": false, "iconColor": a.Colour, "expr": a.Expr, "step": "", "titleFormat": a.Title,
+			"tagKeys": "rollout", "textFormat": "", "useValueForTime": false, "target": map[string]any{"expr": a.Expr, "refId": "Anno", "interval": ""},
+		})
+	}
+	return out
 }
 
 // variables that every dashboard has: which Prometheus, and where Serin's pages are.

@@ -62,6 +62,15 @@ type dashboard struct {
 			Expr string `json:"expr"`
 		} `json:"targets"`
 	} `json:"panels"`
+	Annotations struct {
+		List []struct {
+			Name   string `json:"name"`
+			Expr   string `json:"expr"`
+			Target struct {
+				Expr string `json:"expr"`
+			} `json:"target"`
+		} `json:"list"`
+	} `json:"annotations"`
 	Templating struct {
 		List []struct {
 			Name  string `json:"name"`

@@ -178,6 +178,22 @@ func TestEveryExpressionSaysSomethingAboutARealRelease(t *testing.T) {
 	}
 	s.rules(t)
 	s.names(t)
+	_, err := s.serin(t, "rollback", "shop")
+	require.NoError(t, err)
+	for file, d := range All() {
+		for _, a := range read(t, d).Annotations.List {
+			require.Equal(t, a.Expr, a.Target.Expr, "Grafana 10 reads the one, later ones the other")
+			require.Eventually(t, func() bool { return len(s.values(t, inGrafana.Replace(a.Expr), begin)) > 0 }, time.Minute, 500*time.Millisecond, "%s: annotation %s is empty", file, a.Name)
+		}
+	}
+}
+
+func TestThePageHasTheQueriesOfTheAnnotations(t *testing.T) {
+	b, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	for _, a := range Annotations() {
+		require.Contains(t, string(b), strings.ReplaceAll(a.Expr, "$rollout", "shop"))
+	}
 }
 
 // rules sees that Prometheus evaluates every rule, and that none of the alerts is raised for a release that is well.
