@@ -59,7 +59,7 @@ const (
 	expectedPort        = "a port's number or name"
 	expectedName        = "a name of small letters, digits and dashes, at most 50 characters"
 	expectedNamespace   = "a name of small letters, digits and dashes, at most 63 characters"
-	expectedServiceName = "a name of small letters, digits and dashes that begins with a letter, at most 60 characters"
+	expectedServiceName = "a name of small letters, digits and dashes that begins with a letter, at most 63 characters"
 	expectedObjectName  = "a name of small letters, digits, dashes and dots, at most 63 characters"
 	expectedMetricName  = "a name of letters, digits, dashes, dots and underscores, at most 63 characters"
 	expectedIdentifier  = "letters, digits and underscores, not beginning with a digit"

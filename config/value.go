@@ -27,10 +27,10 @@ type Namespace string
 
 const namespacePattern = `^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`
 
-// ServiceName is the name of a Service of Kubernetes, with room for the ending of a cohort's.
+// ServiceName is the name of a Service of Kubernetes.
 type ServiceName string
 
-const serviceNamePattern = `^[a-z]([-a-z0-9]{0,58}[a-z0-9])?$`
+const serviceNamePattern = `^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$`
 
 // ObjectName is the name of an existing Kubernetes object: it may be longer than Serin's own, and contain dots.
 type ObjectName string

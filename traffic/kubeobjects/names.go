@@ -1,9 +1,11 @@
 package kubeobjects
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation"
 
@@ -18,7 +20,21 @@ const maxLabel = validation.DNS1123LabelMaxLength
 
 // CohortBackend is an arm of the cohort: a Service of its own over the same pods, with a port that is written alike.
 func CohortBackend(b traffic.Backend) traffic.Backend {
-	return traffic.Backend{Service: b.Service + CohortSuffix, Port: b.Port}
+	return traffic.Backend{Service: Derived(b.Service, CohortSuffix), Port: b.Port}
+}
+
+// hashed is how many bytes of a hash tell shortened names apart.
+const hashed = 4
+
+// Derived is the name of what belongs to an object: the object's name and a suffix. Where that is longer than Kubernetes
+// takes, the name is cut, and a hash of all of it stands between. It is the same each time.
+func Derived(name, suffix string) string {
+	if len(name)+len(suffix) <= maxLabel {
+		return name + suffix
+	}
+	sum := sha256.Sum256([]byte(name))
+	end := fmt.Sprintf("-%x%s", sum[:hashed], suffix)
+	return strings.TrimRight(name[:maxLabel-len(end)], "-") + end
 }
 
 // Label says why s is not a name of at most so many characters without dots. what is the thing that is named.
@@ -40,7 +56,7 @@ func ObjectName(what, s string) error {
 
 // CheckArm says why a backend is not a Service with a port.
 func CheckArm(what string, b traffic.Backend) error {
-	errs := []error{Label(what+"'s Service", b.Service, maxLabel-len(CohortSuffix))}
+	errs := []error{Label(what+"'s Service", b.Service, maxLabel)}
 	if len(b.Servers) > 0 {
 		errs = append(errs, fmt.Errorf("%s has servers: on Kubernetes it is a Service", what))
 	}

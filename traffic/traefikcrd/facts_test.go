@@ -572,6 +572,19 @@ func TestAWatchTellsARolloutOfWhatOthersDoToItsTraffic(t *testing.T) {
 	require.NoError(t, <-done)
 }
 
+func TestServicesWithTheLongestNamesHaveACohort(t *testing.T) {
+	t.Parallel()
+	w := begin(t, nil)
+	w.config.Rollout = "long"
+	w.config.Stable.Service, w.config.Canary.Service = "s"+strings.Repeat("a", 62), "s"+strings.Repeat("a", 61)+"c"
+	w.config.Route = &traffic.Route{Rule: "Host(`long." + w.host + "`)"}
+	deploy(t, w.Cluster, w.ns, w.config.Stable.Service, w.config.Canary.Service, w.v1, w.v2)
+	w.Router = router(t, w.Config, w.config)
+	all := withCohort(target(0.25))
+	all.Stable, all.Canary = w.config.Stable, w.config.Canary
+	w.bring(t, all)
+}
+
 // What docs/kubernetes.md recommends.
 func TestATraefikThatAllowsEmptyServicesFailsTheShareOfACanaryWithoutEndpointsAlone(t *testing.T) {
 	t.Parallel()
