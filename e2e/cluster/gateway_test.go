@@ -1,0 +1,79 @@
+package cluster
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+
+	"github.com/serindev/serin/internal/testbed"
+	"github.com/serindev/serin/internal/testbed/testcluster"
+)
+
+const onGatewayAPI = `apiVersion: serin.dev/v1alpha1
+kind: Rollout
+metadata: {name: cart}
+spec:
+  parameters: [{name: image, required: true}]
+  traffic: {gatewayAPI: {namespace: PRO, httpRoute: [cart], verify: {api: ADDRESS}}}
+  stable: {deployment: cart, service: {name: cart, port: 80}}
+  canary: {deployment: cart-canary, service: {name: cart-canary, port: 80}}
+  analysis: [web]
+  steps:
+    - deploy: {deployment: cart-canary, image: {cart: '${image}'}}
+    - ab: {cohort: {header: {name: X-User-Group, value: beta}}, split: 50%, decide: {min: 1s}}
+    - gray: {weights: [25%, 50%], hold: 1s}
+    - promote: {}
+  rollback: {drain: 1s}
+`
+
+func TestReleasesRunOnARouteOfGatewayAPI(t *testing.T) {
+	t.Parallel()
+	w := newPlace(t, example{name: "cart", container: "cart"})
+	w.grant(t, "--set", "gatewayAPI.enabled=true")
+	w.c.GatewayAPI(t)
+	edge := w.c.Gateway(t, w.pro, testbed.TraefikConfig{Throttle: 100 * time.Millisecond})
+	w.entry = edge.URL("web")
+	w.prometheus = testbed.NewPrometheus(t, testbed.PrometheusConfig{
+		ScrapeInterval: 250 * time.Millisecond, Jobs: []testbed.ScrapeJob{{Name: "traefik", Targets: []string{edge.MetricsAddr}}},
+	})
+	w.c.Apply(t, w.pro, app("cart", "cart")+fmt.Sprintf(`
+---
+{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {name: cart}, spec: {parentRefs: [{name: edge}], hostnames: [%s], rules: [{backendRefs: [{name: cart, port: 80}]}]}}`, w.host))
+	w.configureWith(t, map[string]string{"rollout.yaml": fmt.Sprintf(analysis, "web", "web") + strings.NewReplacer("PRO", w.pro, "ADDRESS", edge.API).Replace(onGatewayAPI)})
+	w.begin(t)
+	loads := w.users(t, beta)
+
+	id := w.start(t, image2)
+	v := w.wait(t, "the good version has ended", func(v view) bool { return v.Release.ID == id && ended(v) })
+	require.Equal(t, "released", v.State.Outcome, v.State.Why)
+	require.Equal(t, image2, imageOf(w.deployment(t, w.pro, "cart")))
+	require.Equal(t, []string{"cart"}, w.backends(t), "stable has the route alone")
+
+	w.c.SetImage(w.pro, image3, testcluster.Image{Handler: testbed.Unserved(testbed.Behaviour{Version: "3", ErrorRate: 1}, 1)})
+	id = w.start(t, image3)
+	v = w.wait(t, "the bad version has gone back", func(v view) bool { return v.Release.ID == id && ended(v) })
+	require.Equal(t, "rolledBack", v.State.Outcome, v.State.Why)
+	require.Equal(t, []string{"cart"}, w.backends(t))
+	for _, l := range loads {
+		answered(t, l.Counts(), "3")
+	}
+}
+
+// backends are the Services that the first rule of the application's route leads to.
+func (w *world) backends(t *testing.T) (out []string) {
+	t.Helper()
+	resource := schema.GroupVersionResource{Group: "gateway.networking.k8s.io", Version: "v1", Resource: "httproutes"}
+	route, err := dynamic.NewForConfigOrDie(w.c.Config).Resource(resource).Namespace(w.pro).Get(t.Context(), w.name, metav1.GetOptions{})
+	require.NoError(t, err)
+	rule := route.Object["spec"].(map[string]any)["rules"].([]any)[0].(map[string]any)
+	for _, ref := range rule["backendRefs"].([]any) {
+		out = append(out, ref.(map[string]any)["name"].(string))
+	}
+	return out
+}
