@@ -305,7 +305,7 @@ func (d document) violation(s schema, v *jsonschema.ValidationError) Errors {
 	case *kind.Required:
 		var out Errors
 		for _, m := range k.Missing {
-			out = append(out, at.child(m).errorf("is missing: expected %s", d.expectedAt(s, part, m)))
+			out = append(out, at.child(m).errorf("is missing: expected %s%s", d.expectedAt(s, part, m), needed[m]))
 		}
 		return out
 	case *kind.MinProperties, *kind.MaxProperties:
@@ -329,24 +329,40 @@ func (d document) violation(s schema, v *jsonschema.ValidationError) Errors {
 	if at.node.what == isScalar && at.node.scalar != nil && !at.shows() {
 		return Errors{at.errorf("expected %s; what is there is not shown", expected(part))}
 	}
-	return Errors{at.errorf("expected %s, got %s%s", expected(part), at.describe(), asMap(at, part))}
+	return Errors{at.errorf("expected %s, got %s%s%s", expected(part), at.describe(), asMap(at, part), asOne(at))}
+}
+
+// needed says of fields that have to be there what is not possible without them.
+var needed = map[string]string{
+	"traffic": ". What no gateway sends requests to, such as a worker of a queue, is not released by Serin",
+}
+
+// asOne says how several routes are written where one is expected.
+func asOne(at place) string {
+	if at.node.what != isList || at.path[len(at.path)-1] != "ingressRoute" {
+		return ""
+	}
+	return ": several routes of one release are Gateway API's, traffic: {gatewayAPI: {httpRoute: [shop, shop-admin]}}"
 }
 
 // elsewhere maps words of other tools to what says the same here.
 //
 //nolint:gosec // a weight is no credential
 var elsewhere = map[string]string{
-	"httpRoute":      "Gateway API is a gateway of its own: traffic: {gatewayAPI: {httpRoute: shop}}",
-	"grpcRoute":      "Gateway API is a gateway of its own: traffic: {gatewayAPI: {grpcRoute: shop}}",
-	"setWeight":      "Argo Rollouts' weights are gray: {weights: [20%]} here",
-	"pause":          "gate: {} asks a person, wait: {for: 10m} lets time pass",
-	"setHeaderRoute": "users are picked by ab: {cohort: {header: {name: X-Group, value: beta}}, split: 50%}",
-	"stepWeight":     "Flagger's weights are written out: gray: {weights: [10%, 20%, 30%]}",
-	"stepWeights":    "Flagger's weights are gray: {weights: [10%, 20%, 30%]} here",
-	"maxWeight":      "Flagger's weights are written out: gray: {weights: [10%, 20%, 30%]}",
-	"kayenta":        "no release is judged by a Kayenta configuration: serin analyze FILE judges a past window by it, and Spinnaker's stages call Serin in Kayenta's place; for a release write its metrics here",
-	"window":         "windows stand at the spec of the rollout, for all of its steps: windows: [{days: [mon-thu], from: \"09:00\", to: \"16:00\", zone: Europe/Berlin}]",
-	"critical":       "every metric is critical: a release fails as soon as one of them fails. Leave it out; optional: true keeps a metric from holding a pass back",
+	"ingressRouteTCP": "TCP is not driven: it has no requests that could be counted and divided",
+	"statefulSet":     "StatefulSets are not driven: a canary needs a Deployment of its own, which a set with volumes cannot lend",
+	"daemonSet":       "DaemonSets are not driven: a canary needs a Deployment of its own",
+	"httpRoute":       "Gateway API is a gateway of its own: traffic: {gatewayAPI: {httpRoute: shop}}",
+	"grpcRoute":       "Gateway API is a gateway of its own: traffic: {gatewayAPI: {grpcRoute: shop}}",
+	"setWeight":       "Argo Rollouts' weights are gray: {weights: [20%]} here",
+	"pause":           "gate: {} asks a person, wait: {for: 10m} lets time pass",
+	"setHeaderRoute":  "users are picked by ab: {cohort: {header: {name: X-Group, value: beta}}, split: 50%}",
+	"stepWeight":      "Flagger's weights are written out: gray: {weights: [10%, 20%, 30%]}",
+	"stepWeights":     "Flagger's weights are gray: {weights: [10%, 20%, 30%]} here",
+	"maxWeight":       "Flagger's weights are written out: gray: {weights: [10%, 20%, 30%]}",
+	"kayenta":         "no release is judged by a Kayenta configuration: serin analyze FILE judges a past window by it, and Spinnaker's stages call Serin in Kayenta's place; for a release write its metrics here",
+	"window":          "windows stand at the spec of the rollout, for all of its steps: windows: [{days: [mon-thu], from: \"09:00\", to: \"16:00\", zone: Europe/Berlin}]",
+	"critical":        "every metric is critical: a release fails as soon as one of them fails. Leave it out; optional: true keeps a metric from holding a pass back",
 }
 
 // asMap says how to write a text where a map with a name is expected.

@@ -42,10 +42,46 @@ func TestWhatPeopleHaveTriedIsRightOrRefusedWithTheReason(t *testing.T) {
 	}
 }
 
+// What cannot be said, or is said otherwise, is on a page, for those who look before they try.
+func TestWhatIsRefusedIsOnAPage(t *testing.T) {
+	pages := map[string][2]string{
+		"06-two-routes":      {"comparison", "several IngressRoutes for one release"},
+		"07-rule-v2":         {"comparison", "rules of Traefik 2"},
+		"07b-rule-garbage":   {"comparison", "rules of Traefik 2"},
+		"07c-file-rule-v2":   {"comparison", "rules of Traefik 2"},
+		"09-dots":            {"comparison", "a name with dots for the rollout itself"},
+		"10-worker":          {"comparison", "a worker of a queue"},
+		"11-statefulset":     {"comparison", "a StatefulSet or a DaemonSet"},
+		"12-manual-gates":    {"kinds-of-release", "analysis: none"},
+		"16-cross-namespace": {"comparison", "arms in another namespace than the route"},
+		"19-tcp":             {"comparison", "TCP routes"},
+		"20-gatewayapi":      {"kubernetes", "gatewayAPI: {namespace: pro, httpRoute:"},
+		"22-business-hours":  {"kinds-of-release", "windows:"},
+		"23-int-weights":     {"reference/configuration", "a share such as 25% or 0.25"},
+		"24-recording-rules": {"analysis", "write the counter alone"},
+		"26-two-sources":     {"analysis", "chooses a source by `prometheus: shop`"},
+	}
+	files, err := filepath.Glob("testdata/field/*.yaml")
+	require.NoError(t, err)
+	require.Greater(t, len(files), len(pages))
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".yaml")
+		page, known := pages[name]
+		_, ok := checking().Validate(file)
+		require.Equal(t, !ok, known, "%s: it is valid, or its reason is on a page", name)
+		if known {
+			text, err := os.ReadFile("../docs/" + page[0] + ".md")
+			require.NoError(t, err)
+			require.Contains(t, string(text), page[1], name)
+		}
+	}
+}
+
 // No message gives advice that another error refuses: what each says to write is valid.
 func TestTheAdviceOfAMessageIsRight(t *testing.T) {
 	for file, advice := range map[string][]string{
 		"field/07-rule-v2":                {"\"Host(`a.example.com`, `b.example.com`) && PathPrefix(`/api`, `/v2`)\"", "\"(Host(`a.example.com`) || Host(`b.example.com`)) && (PathPrefix(`/api`) || PathPrefix(`/v2`))\""},
+		"field/06-two-routes":             {"    traefik:\n      namespace: pro\n      ingressRoute: [shop-http, shop-grpc]", "    gatewayAPI: {namespace: pro, httpRoute: [shop-http, shop-admin]}"},
 		"mistakes/03-typo-field":          {"entrypoints", "entryPoints"},
 		"mistakes/05-step-as-argo":        {"setWeight: 20", "gray: {weights: [20%]}", "pause: {duration: 10m}", "wait: {for: 10m}"},
 		"mistakes/07-missing-scheme":      {"[127.0.0.1:9082]", "[http://127.0.0.1:9082]"},
