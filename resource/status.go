@@ -460,10 +460,19 @@ func short(text string) string {
 // whole is a time as Kubernetes has it: UTC, in whole seconds.
 func whole(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }
 
-// MustGoBack tells whether a release has to go back when its object goes. One that is being promoted ends by itself, with
-// all traffic on one version.
-func MustGoBack(v *record.View) bool {
-	return Under(v) && v.State.Phase == rollout.Active && !v.State.Promoting()
+// Deleted is the event that ends a release whose object goes: it goes back, and one that is watched after its promotion is
+// over. ok is false for one that ends by itself: while it is being promoted it does, with all traffic on one version.
+func Deleted(v *record.View) (e rollout.Event, ok bool) {
+	const why = "its Rollout is deleted"
+	switch s := v.State; {
+	case !Under(v) || s.Phase != rollout.Active:
+		return nil, false
+	case s.Watching():
+		return rollout.WentOn{Reason: why, Full: true}, s.Hurry == nil
+	case s.Promoting():
+		return nil, false
+	}
+	return rollout.RollbackRequested{Reason: why}, true
 }
 
 // Under tells whether a release is under way.

@@ -240,14 +240,30 @@ func TestTimeAloneIsNothingNew(t *testing.T) {
 
 func TestAReleaseGoesBackWithItsObjectUnlessItIsBeingPromoted(t *testing.T) {
 	t.Parallel()
-	require.False(t, resource.MustGoBack(view(t)))
-	require.True(t, resource.MustGoBack(view(t, atGate...)))
-	require.True(t, resource.MustGoBack(view(t, inForce...)))
-	require.False(t, resource.MustGoBack(view(t, goesBack...)))
-	require.False(t, resource.MustGoBack(end(t, rollout.Released, "")))
-	promoting := view(t, inForce...)
-	promoting.State.Doing = rollout.StagePromote
-	require.False(t, resource.MustGoBack(promoting))
+	back := rollout.RollbackRequested{Reason: "its Rollout is deleted"}
+	promoting, watched := view(t, inForce...), view(t, inForce...)
+	promoting.State.Doing, watched.State.Doing = rollout.StagePromote, rollout.StagePromote
+	watched.State.WatchedFrom = start
+	ends := end(t, rollout.Released, "")
+	for _, c := range []struct {
+		name string
+		view *record.View
+		want rollout.Event
+	}{
+		{"without a release nothing has to end", view(t), nil},
+		{"at a gate it goes back", view(t, atGate...), back},
+		{"at a weight it goes back", view(t, inForce...), back},
+		{"while it goes back it ends by itself", view(t, goesBack...), nil},
+		{"once it is over there is nothing to end", ends, nil},
+		{"while it is promoted it ends by itself", promoting, nil},
+		{"a watch ends, and takes nothing back", watched, rollout.WentOn{Reason: "its Rollout is deleted", Full: true}},
+	} {
+		e, ok := resource.Deleted(c.view)
+		require.Equal(t, c.want != nil, ok, c.name)
+		if ok {
+			require.Equal(t, c.want, e, c.name)
+		}
+	}
 }
 
 func TestTheStatusOfAnAnalysis(t *testing.T) {

@@ -134,3 +134,17 @@ func TestAReleaseThatIsHeldOverAnOpeningSaysAgainWhenItGoesOn(t *testing.T) {
 	require.Equal(t, "ab", w.s.StepName)
 	require.Nil(t, w.s.Awaited)
 }
+
+func TestAReleaseWakesWhenItsWindowOpens(t *testing.T) {
+	w := begun(t, windowed(), []string{"pause"}, []string{"after", "1h"}, []string{"resume"}, []string{"after", "6h"}, []string{"approve", "start"})
+	at, ok := w.s.Deadline(w.d, w.now)
+	require.True(t, ok)
+	require.Equal(t, w.s.Awaited.Until, at, "whatever pauses there were")
+
+	w.d.House.Windows = []calendar.Window{{Days: []calendar.Day{5}, From: 0, To: 24 * 60, Zone: "UTC"}}
+	w.settle()
+	require.Zero(t, w.s.Awaited.Until)
+	at, ok = w.s.Deadline(w.d, w.now)
+	require.True(t, ok, "where none is in sight, it looks again one day")
+	require.True(t, at.After(w.now.Add(24*time.Hour)))
+}

@@ -166,8 +166,8 @@ func (c *Cluster) reportRollout(ctx context.Context, s Sources, k key) (again ti
 	u := c.object(k)
 	if u == nil {
 		c.forget(k)
-		if known && c.watched(k) && resource.MustGoBack(&view) {
-			return underWay, c.goBack(ctx, s, &view)
+		if end, ok := resource.Deleted(&view); known && c.watched(k) && ok {
+			return underWay, c.end(ctx, s, &view, end)
 		}
 		return 0, nil
 	}
@@ -176,8 +176,8 @@ func (c *Cluster) reportRollout(ctx context.Context, s Sources, k key) (again ti
 	if !read && !going || !known && len(loaded.Problems) == 0 && !going {
 		return soon, nil // it is on its way
 	}
-	if going && known && resource.MustGoBack(&view) {
-		if err := c.goBack(ctx, s, &view); err != nil {
+	if end, ok := resource.Deleted(&view); going && known && ok {
+		if err := c.end(ctx, s, &view, end); err != nil {
 			return 0, err
 		}
 	}
@@ -224,9 +224,9 @@ func images(ctx context.Context, s Sources, v *record.View) (stable, canary reso
 	return s.Images(ctx, arms.Stable.Deployment), s.Images(ctx, arms.Canary.Deployment)
 }
 
-// goBack brings all traffic to stable: the object is gone, or going.
-func (c *Cluster) goBack(ctx context.Context, s Sources, v *record.View) error {
-	_, err := s.Engine.Act(ctx, v.Release.ID, rollout.RollbackRequested{Reason: "its Rollout is deleted"}, manager)
+// end ends a release whose object is gone, or going: most of the time all traffic goes to stable.
+func (c *Cluster) end(ctx context.Context, s Sources, v *record.View, by rollout.Event) error {
+	_, err := s.Engine.Act(ctx, v.Release.ID, by, manager)
 	var later *record.NotWrittenError
 	if errors.As(err, &later) || errors.Is(err, rollout.ErrNotAllowed) { // it goes back already, or can go on only
 		return nil
