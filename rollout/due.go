@@ -58,7 +58,7 @@ func (s State) undecided(decide Decide) (Due, bool) {
 }
 
 // decideFrom is when the time to decide began, later by what a decided weight waits for a window.
-func (s State) decideFrom() time.Time { return s.decideSince().Add(s.AwaitedFor) }
+func (s State) decideFrom() time.Time { return s.decideSince().Add(s.closedFor(s.AwaitedFor)) }
 
 // decideSince is when it began: with the step, or when a person gave it its full time again.
 func (s State) decideSince() time.Time {

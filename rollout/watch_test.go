@@ -1,6 +1,7 @@
 package rollout_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +22,7 @@ var toWatch = [][]string{
 
 func atWatch(t *testing.T, d *rollout.Definition, lines ...[]string) *world {
 	t.Helper()
-	w := begun(t, d, append(toWatch[:len(toWatch):len(toWatch)], lines...)...)
+	w := begun(t, d, append(slices.Clip(toWatch), lines...)...)
 	return w
 }
 

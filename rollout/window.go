@@ -52,9 +52,17 @@ func (s State) windowAwaited(e WindowAwaited) (State, error) {
 // waited gives the time that a decided weight has waited for a window back to the weights to come.
 func (s State) waited(now time.Time) State {
 	if s.Awaited != nil {
-		s.DecideFrom = s.decideSince().Add(min(now.Sub(s.AwaitedAt), s.AwaitedFor))
+		s.DecideFrom = s.decideSince().Add(s.closedFor(min(now.Sub(s.AwaitedAt), s.AwaitedFor)))
 	}
 	return s.unawaited()
+}
+
+// closedFor is how much of a time since a window is awaited lies in the time for deciding, which may have begun again since.
+func (s State) closedFor(long time.Duration) time.Duration {
+	if s.Awaited == nil {
+		return 0
+	}
+	return max(0, long-max(0, s.decideSince().Sub(s.AwaitedAt)))
 }
 
 func (s State) unawaited() State {

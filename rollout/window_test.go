@@ -148,3 +148,67 @@ func TestAReleaseWakesWhenItsWindowOpens(t *testing.T) {
 	require.True(t, ok, "where none is in sight, it looks again one day")
 	require.True(t, at.After(w.now.Add(24*time.Hour)))
 }
+
+// undecidedIn is when a release asks about an undecided comparison; 0 if it does not.
+func (w *world) undecidedIn() time.Duration {
+	for _, due := range w.s.Dues(w.d, w.now) {
+		if due.Which == rollout.DecideMax {
+			return due.Left(w.s, w.now)
+		}
+	}
+	return 0
+}
+
+// decidedLate is a weight that may be left at 15:30 UTC on Monday, half an hour after the window has closed; it was entered
+// at 14:00, and has two hours to be decided.
+func decidedLate(t *testing.T) *world {
+	w := begun(t, windowed(), []string{"approve", "start"}, []string{"in-force"}, []string{"after", "5h"}, []string{"look", "pass"})
+	w.lines(t, []string{"in-force"}, []string{"in-force"}, []string{"after", "90m"}, []string{"look", "enough"})
+	require.NotNil(t, w.s.Awaited)
+	require.Zero(t, w.undecidedIn(), "it is decided")
+	return w
+}
+
+func TestTwoClosedTimesAreGivenBackAndTheOpenOneBetweenThemIsNot(t *testing.T) {
+	w := decidedLate(t)
+	w.d.House.Freezes = []calendar.Freeze{{ // from 8:15 to 9:15 UTC
+		From: calendar.Reading(time.Date(2026, 1, 6, 9, 15, 0, 0, time.UTC)), Until: calendar.Reading(time.Date(2026, 1, 6, 10, 15, 0, 0, time.UTC)),
+		Zone: "Europe/Berlin", Reason: "audit",
+	}}
+	w.lines(t, []string{"look", "leaning", "enough"}, []string{"after", "16h50m"})
+	require.Equal(t, 10*time.Minute, w.undecidedIn(), "at 8:20: 90 minutes on Monday, 20 on Tuesday")
+	w.lines(t, []string{"look", "enough"})
+	require.Equal(t, "audit", w.s.Awaited.Freeze)
+	w.lines(t, []string{"after", "5m"}, []string{"look", "leaning", "enough"})
+	require.Equal(t, time.Hour, w.undecidedIn(), "50 minutes until it opens, and the 10 that are left")
+	w.lines(t, []string{"look", "enough"}, []string{"after", "50m"})
+	require.Equal(t, 1, w.s.Stage)
+	w.lines(t, []string{"in-force"}, []string{"look", "undecided"})
+	require.Equal(t, 10*time.Minute, w.undecidedIn())
+}
+
+func TestAnOpeningThatMovesIsWaitedForAsOne(t *testing.T) {
+	w := decidedLate(t)
+	w.now = w.now.Add(time.Hour)
+	w.d.House.Freezes[0].From = calendar.Reading(time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC)) // until Wednesday of next week
+	w.settle()
+	w.lines(t, []string{"look", "leaning", "enough"})
+	opens := time.Date(2026, 1, 14, 8, 0, 0, 0, time.UTC)
+	require.Equal(t, opens.Sub(w.now)+30*time.Minute, w.undecidedIn())
+}
+
+func TestAPersonWhoPassesTheWindowGivesBackWhatHasBeenWaited(t *testing.T) {
+	w := decidedLate(t)
+	w.lines(t, []string{"after", "1h"}, []string{"go-on"}, []string{"in-force"}, []string{"look", "undecided"})
+	require.Equal(t, 1, w.s.Stage)
+	require.Equal(t, 2*time.Hour, w.undecidedIn(), "the word itself gives the weights to come their time")
+}
+
+func TestWhatWaitsForNothingIsNotSaidToWait(t *testing.T) {
+	for name, lines := range map[string][][]string{"paused": {{"pause"}}, "going back": {{"rollback"}}} {
+		w := begun(t, windowed(), append([][]string{{"approve", "start"}, {"in-force"}}, lines...)...)
+		before := w.s
+		require.ErrorIs(t, w.apply(rollout.WindowAwaited{}, rollout.Serin), rollout.ErrNotAllowed, name)
+		require.Equal(t, before, w.s)
+	}
+}
