@@ -266,6 +266,27 @@ func flat(path string, v any) (out []string) {
 	return out
 }
 
+// A file that Traefik refuses for what others have written into it is not served: it must not be refused with the way back.
+func TestWhatTraefikRefusesHoldsNoRollback(t *testing.T) {
+	for _, broken := range []string{"    mine: {priority: x}\n", "    mine: {rules: typo}\n"} {
+		file := filepath.Join(t.TempDir(), "shop.yaml")
+		r := newRouter(t, file)
+		require.NoError(t, r.Apply(t.Context(), target()))
+		edited := strings.Replace(read(t, file), "\n  routers:\n", "\n  routers:\n"+broken, 1)
+		require.NoError(t, os.WriteFile(file, []byte(edited), 0o600))
+		back, more := target(), target()
+		more.Weight = 0.5
+		require.ErrorIs(t, r.Apply(t.Context(), more), traefikfile.ErrForeign)
+		back.Weight, back.Cohort = 0, nil
+		require.NoError(t, r.Apply(t.Context(), back))
+		o, err := r.Observe(t.Context())
+		require.NoError(t, err)
+		require.Empty(t, o.Unreadable)
+		require.Equal(t, traffic.Unconfirmed, traffic.Confirm(back, o))
+		require.Equal(t, edited, read(t, filepath.Join(filepath.Dir(file), ".serin", "shop.yaml.refused")))
+	}
+}
+
 func TestAFileWithAliasesIsLeftAlone(t *testing.T) {
 	const text = "# serin.dev/rollout: shop\nhttp:\n  routers:\n    shop: &a {rule: a, service: shop}\n    mine: *a\n"
 	file := filepath.Join(t.TempDir(), "shop.yaml")

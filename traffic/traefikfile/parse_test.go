@@ -138,7 +138,7 @@ func FuzzEncode(f *testing.F) {
 // FuzzParse: any file is refused, broken, or one that says the same once it is written again.
 func FuzzParse(f *testing.F) {
 	const mark = ownerMark + "shop\n"
-	for _, s := range []string{"", "http:\n", "http: 5\n", "http: {routers: {shop: 5}}", "http: {routers: {shop: {priority: x}}}", "http: {services: {shop: {weighted: {services: [{}, {name: a}]}}}}", "a: &a [*a]", "? {a: b}\n: c", "http: {routers: {1: {}}}"} {
+	for _, s := range []string{"", "http:\n", "http: 5\n", "http: {routers: {shop: 5}}", "http: {routers: {shop: {priority: x}}}", "http: {services: {shop: {weighted: {services: [{}, {name: a}]}}}}", "a: &a [*a]", "? {a: b}\n: c", "http: {routers: {mine: {rule: x}}}", "tls: {}\nhttp: {services: {shop: 5, b: }}", "http: 5\ntcp: {a: {b: [c]}}", "http: {routers: {1: {}}}"} {
 		f.Add(mark + s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -149,6 +149,9 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		require.Equal(t, c.broken == "", c.http != nil)
+		if c.others != nil {
+			stays(t, text)
+		}
 		if c.http == nil {
 			return
 		}
@@ -156,6 +159,26 @@ func FuzzParse(f *testing.F) {
 		l.served(c.http, "shop")
 		traefikapi.Compare(l.render(&Config{Rollout: "shop", Route: traffic.Route{Rule: "Host(`a`)"}}), c.http, true)
 	})
+}
+
+// stays: our part can be written into a file that has entries of others, and is read as what was written, or it is refused.
+func stays(t *testing.T, text string) {
+	l := layout{main: arms{0, 100, []string{"http://a"}, []string{"http://b"}}}
+	want := l.render(&Config{Rollout: "shop", Route: traffic.Route{Rule: "Host(`a`)"}})
+	ours, err := encode("shop", want)
+	require.NoError(t, err)
+	both, err := withOthers(ours, []byte(text), "shop")
+	if err != nil {
+		return
+	}
+	again, err := parse(both, "shop")
+	require.NoError(t, err, "%s", both)
+	require.ErrorIs(t, again.others, ErrForeign, "%s", both)
+	require.Empty(t, again.broken, "%s", both)
+	require.Empty(t, traefikapi.Compare(want, again.http, true), "%s", both)
+	twice, err := withOthers(ours, both, "shop")
+	require.NoError(t, err)
+	require.Equal(t, string(both), string(twice))
 }
 
 func TestConfigSaysAllThatIsWrong(t *testing.T) {

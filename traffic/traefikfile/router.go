@@ -10,6 +10,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -96,7 +98,7 @@ func (r *Router) Apply(ctx context.Context, t traffic.Target) error {
 		if t.Weight > 0 || t.Cohort != nil {
 			return fmt.Errorf("%s: %w", r.config.File, old.others)
 		}
-		if data, err = withOthers(data, old.text, r.config.Rollout); err != nil {
+		if data, err = r.around(data, old); err != nil {
 			return fmt.Errorf("%s: %w; its own part cannot be written alone: %w", r.config.File, old.others, err)
 		}
 	}
@@ -104,6 +106,27 @@ func (r *Router) Apply(ctx context.Context, t traffic.Target) error {
 		return fmt.Errorf("write %s: %w", r.config.File, err)
 	}
 	return write(r.config.File, data)
+}
+
+// around is our file with the entries of others in the old one. Entries for which Traefik would refuse the whole file are not
+// served now: they are left out, and the old file is kept next to the folder's temporary ones.
+func (r *Router) around(ours []byte, old *content) ([]byte, error) {
+	both, err := withOthers(ours, old.text, r.config.Rollout)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := decode(both); err == nil {
+		return both, nil
+	}
+	temp := filepath.Join(filepath.Dir(r.config.File), tempFolder)
+	if err := makeTemp(temp); err != nil {
+		return nil, err
+	}
+	kept := filepath.Join(temp, filepath.Base(r.config.File)+".refused")
+	if err := os.WriteFile(kept, old.text, 0o600); err != nil {
+		return nil, fmt.Errorf("keep what Traefik refuses: %w", err)
+	}
+	return ours, nil
 }
 
 // Observe reads the file and asks every replica, all at once. Replicas that do not answer are listed with the
