@@ -3,6 +3,7 @@ package analysis
 import (
 	"fmt"
 	"strings"
+	"time"
 )
 
 // Selection is a template's metric and matchers, for a source that holds the series itself and need not ask for them in
@@ -65,7 +66,18 @@ func (d Definition) NeedsPrometheus(scraped func(from string) bool) []string {
 			}
 		}
 		if o, ok := m.Baseline.(Offset); ok {
-			out = append(out, fmt.Sprintf("metric %s: its baseline is what was %s ago, which is not kept without a Prometheus; compare with stable (leave baseline out), or set prometheus.url", m.Name, o.By))
+			out = append(out, fmt.Sprintf("metric %s: its baseline is what was %s ago, which is not kept without a Prometheus; compare with stable (leave baseline out), or set prometheus.url", m.Name, span(o.By)))
+		}
+	}
+	return out
+}
+
+// span is a duration without the zeros that Go writes at its end: 168h.
+func span(d time.Duration) string {
+	out := d.String()
+	for _, zero := range []struct{ end, keep string }{{"m0s", "m"}, {"h0m", "h"}} {
+		if before, ok := strings.CutSuffix(out, zero.end); ok {
+			out = before + zero.keep
 		}
 	}
 	return out

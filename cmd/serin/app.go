@@ -158,9 +158,10 @@ func unknownCommand(cmd *cobra.Command, args []string) error {
 		meant = []string{other}
 	}
 	if len(meant) == 0 {
-		return fmt.Errorf("there is no command %q; serin --help lists them", args[0])
+		return fmt.Errorf("there is no command %q; %s --help lists them", args[0], cmd.CommandPath())
 	}
-	return fmt.Errorf("there is no command %q; did you mean serin %s?", args[0], strings.Join(meant, ", or serin "))
+	name := cmd.CommandPath()
+	return fmt.Errorf("there is no command %q; did you mean %s %s?", args[0], name, strings.Join(meant, ", or "+name+" "))
 }
 
 // oneOf is a flag whose value is one of a few words.
@@ -217,12 +218,15 @@ func (m *moment) Set(s string) error {
 // Type implements pflag.Value.
 func (m *moment) Type() string { return "TIME" }
 
-// args wraps cobra's argument checks and points to the help.
+// args says in place of cobra's argument checks what is expected.
 func args(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		if err := check(cmd, args); err != nil {
-			return fmt.Errorf("%w; usage: %s", err, cmd.UseLine())
+		if check(cmd, args) == nil {
+			return nil
 		}
-		return nil
+		if len(args) == 0 {
+			return fmt.Errorf("an argument is missing; usage: %s", cmd.UseLine())
+		}
+		return fmt.Errorf("%q is not what is expected; usage: %s", strings.Join(args, " "), cmd.UseLine())
 	}
 }

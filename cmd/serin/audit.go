@@ -12,7 +12,10 @@ import (
 )
 
 func (a *app) auditCmd() *cobra.Command {
-	var f record.AuditFilter
+	var f struct {
+		record.AuditFilter
+		action string
+	}
 	cmd := &cobra.Command{
 		Use:   "audit [ROLLOUT]",
 		Short: "List what people and programs did",
@@ -29,7 +32,10 @@ id of the first line; -o json has the ids.`,
 				return err
 			}
 			f.Rollout = strings.Join(args, "")
-			entries, err := c.Audit(cmd.Context(), f)
+			if f.action != "" {
+				f.Actions = []string{f.action}
+			}
+			entries, err := c.Audit(cmd.Context(), f.AuditFilter)
 			if err != nil {
 				return a.advise(err)
 			}
@@ -38,6 +44,9 @@ id of the first line; -o json has the ids.`,
 		},
 	}
 	cmd.Flags().StringVar(&f.By, "by", "", "what this person or program did")
+	cmd.Flags().StringVar(&f.action, "action", "", "only this action, as the list calls it")
+	cmd.Flags().Var(&moment{at: &f.Since}, "since", "what was done then or later: a day such as 2026-01-31, a time of it such as \"2026-01-31 14:00\", or -24h")
+	cmd.Flags().Var(&moment{at: &f.Until, end: true}, "until", "what was done before then, or on that day")
 	cmd.Flags().Int64Var(&f.Before, "before", 0, "what was before the entry with this id")
 	cmd.Flags().IntVar(&f.Limit, "limit", 100, "how many of the newest at most, up to 1000")
 	return a.speaks(cmd)

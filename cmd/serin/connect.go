@@ -175,7 +175,7 @@ func (a *app) unknown(ctx context.Context, c *client.Client, arg string, err err
 	case len(names) == 0:
 		out += ", nor any other"
 	case len(names) > most:
-		out += fmt.Sprintf("; there are %d others, serin status lists them", len(names))
+		out += fmt.Sprintf("; there are %d others, %s status lists them", len(names), a.programName())
 	default:
 		out += "; there are: " + strings.Join(names, ", ")
 	}

@@ -101,6 +101,11 @@ func (s *subject) gray(def analysis.Definition) (simulation.Plan, error) {
 		if err != nil {
 			return simulation.Plan{}, fmt.Errorf("--weights: %w", err)
 		}
+		if part = strings.TrimSpace(part); w > 1 && strings.HasSuffix(part, "%") {
+			return simulation.Plan{}, fmt.Errorf("--weights: %s is more than all traffic", part)
+		} else if w > 1 {
+			return simulation.Plan{}, fmt.Errorf("--weights: %s is more than all traffic: write %s%%", part, part)
+		}
 		step.Weights = append(step.Weights, w)
 	}
 	patience := rollout.Patience{For: 10 * time.Minute, Then: rollout.PolicyHold}

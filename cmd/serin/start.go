@@ -151,7 +151,7 @@ func (a *app) wait(ctx context.Context, c *client.Client, s client.Started, time
 	id := s.Release.ID
 	switch {
 	case outer.Err() != nil:
-		return fmt.Errorf("interrupted; release %s goes on, serin status %s tells how", id, id)
+		return fmt.Errorf("interrupted; release %s goes on, %s status %s tells how", id, a.programName(), id)
 	case err != nil && ctx.Err() != nil:
 		return &codeError{exitTooLong, fmt.Errorf("release %s has not ended within %s; it goes on", id, timeout)}
 	case err != nil:

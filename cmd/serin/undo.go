@@ -44,7 +44,7 @@ While a release is under way, serin rollback is what brings traffic back.`,
 			}
 			started, err := c.Undo(cmd.Context(), args[0], o.body)
 			if p, ok := errors.AsType[*client.Problem](err); ok && p.Status == http.StatusConflict && p.Release != "" {
-				return fmt.Errorf("%w; serin rollback %s brings its traffic back", err, args[0])
+				return fmt.Errorf("%w; %s rollback %s brings its traffic back", err, a.programName(), args[0])
 			}
 			if err != nil {
 				return a.unknown(cmd.Context(), c, args[0], err)
