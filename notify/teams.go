@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -64,9 +65,7 @@ func (t *teams) Send(ctx context.Context, _ string, n Note) error {
 func card(n Note) map[string]any {
 	block := func(text string, more map[string]any) map[string]any {
 		out := map[string]any{"type": "TextBlock", "text": unmarked(text), "wrap": true}
-		for k, v := range more {
-			out[k] = v
-		}
+		maps.Copy(out, more)
 		return out
 	}
 	blocks := []any{block(n.Title, map[string]any{"weight": "Bolder", "size": "Medium"})}

@@ -22,12 +22,12 @@ const perPage = 100
 type overviewPage struct {
 	Base
 
-	Groups         []rolloutGroup
-	Sums           []sumOf
-	Total          int
-	Query          string
+	Groups []rolloutGroup
+	Sums   []sumOf
+	Total  int
+	Query  string
 	// Filters are what the list can be narrowed to by a click.
-	Filters []filter
+	Filters        []filter
 	Page, Pages    int
 	Previous, Next string
 }
