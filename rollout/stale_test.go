@@ -58,7 +58,7 @@ func stale(s rollout.State) []rollout.Event {
 	if s.Back != rollout.BackCleanup {
 		out = append(out, rollout.CleanedUp{})
 	}
-	if s.Phase != rollout.Active || s.Promoting() {
+	if s.Phase != rollout.Active || s.Promoting() && !s.Watching() {
 		out = append(out, rollout.WentOn{Reason: "hotfix", Full: true})
 	}
 	return out
