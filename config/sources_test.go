@@ -112,5 +112,5 @@ spec:
 	_, errs := Load(dir)
 	require.Len(t, errs, 2)
 	require.Contains(t, errs[1].Message, `analysis own: metric load: sum(rate(cpu{instance=~"${instances}"}[1m])) is an expression of PromQL; write the plain selector`)
-	require.Contains(t, errs[0].Message, "analysis own: metric errors: its baseline is what was 168h0m0s ago, which is not kept without a Prometheus")
+	require.Contains(t, errs[0].Message, "analysis own: metric errors: its baseline is what was 168h ago, which is not kept without a Prometheus")
 }
