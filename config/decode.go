@@ -71,7 +71,9 @@ func (d document) decode(l Loader) (parsed, Errors) {
 		if d.src.object != nil {
 			c.confine(&p.rollout.Spec, l)
 		}
-		c.rollout(&p.rollout.Spec, l)
+		if spec := p.rollout.Spec.complete(); c.single(&spec) {
+			c.rollout(&spec, l)
+		}
 	}
 	p.warnings, p.flawed = c.warnings, len(c.errs) > 0
 	return p, c.errs.sorted()

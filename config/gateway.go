@@ -137,7 +137,8 @@ func (c *checker) deployed(arm string, a *ArmSpec, namespace Namespace) {
 
 // arms are the claims of a rollout to its Deployments.
 func (p *parsed) arms(namespace string) (out []claim) {
-	for _, arm := range []ArmSpec{p.rollout.Spec.Stable, p.rollout.Spec.Canary} {
+	spec := p.rollout.Spec.complete()
+	for _, arm := range []ArmSpec{spec.Stable, spec.Canary} {
 		if arm.Deployment != "" {
 			out = append(out, claim{claimArm, cmp.Or(string(arm.Namespace), namespace) + "/" + string(arm.Deployment)})
 		}

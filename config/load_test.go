@@ -47,12 +47,12 @@ func TestTheGitOpsExampleWaitsForTheCommit(t *testing.T) {
 func TestEveryExampleIsRight(t *testing.T) {
 	set := loadExamples(t)
 	require.Equal(t, []string{"checkout-conversion", "engagement", "grpc", "orders", "sparse", "web"}, set.Analyses)
-	require.Len(t, set.Rollouts, 6)
+	require.Len(t, set.Rollouts, 7)
 	require.Len(t, set.Daemons, 1)
 }
 
 func TestAnExampleThatNamesNoOtherFileIsRightByItself(t *testing.T) {
-	for _, file := range []string{"minimal", "grpc", "own-metrics", "low-traffic"} {
+	for _, file := range []string{"minimal", "grpc", "own-metrics", "low-traffic", "one-deployment"} {
 		set, errs := Load("../examples/" + file + ".yaml")
 		require.Empty(t, errs.Error(), file)
 		require.Len(t, set.Rollouts, 1, file)

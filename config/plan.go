@@ -51,7 +51,8 @@ type planner struct {
 // makePlan fills in every default and resolves every reference. seen are the analyses that may be named; the built-in
 // one is always there. There is no plan if there are errors.
 func makePlan(p *parsed, seen *sight, l Loader) (plan record.Plan, errs, warnings Errors) {
-	m := &planner{checker: checker{document: p.document}, loader: l, spec: &p.rollout.Spec, sight: *seen,
+	spec := p.rollout.Spec.complete()
+	m := &planner{checker: checker{document: p.document}, loader: l, spec: &spec, sight: *seen,
 		declared: map[string]analysis.Definition{}}
 	m.plan = record.Plan{Rollout: rollout.Definition{Name: p.name, KeepCohort: m.spec.KeepCohort}, Analyses: map[string]analysis.Definition{}}
 	_, m.cluster = m.spec.Traffic.cluster()

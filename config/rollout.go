@@ -15,9 +15,19 @@ type RolloutSpec struct {
 	// Traffic is how requests arrive: exactly one gateway.
 	Traffic TrafficSpec `json:"traffic"`
 	// Stable is the version in production.
-	Stable ArmSpec `json:"stable"`
+	Stable ArmSpec `json:"stable,omitzero"`
 	// Canary is the version on trial.
-	Canary ArmSpec `json:"canary"`
+	Canary ArmSpec `json:"canary,omitzero"`
+	// Deployment, in place of stable and canary, is the only one that Git has. It is the version on trial: a new pod
+	// template of it starts a release. Stable is a copy that Serin makes of it, NAME-stable.
+	Deployment ObjectName `json:"deployment,omitempty"`
+	// Service in front of that Deployment; the copy gets one like it, NAME-stable.
+	Service *ServiceSpec `json:"service,omitempty"`
+	// ScaleDown lets the Deployment have no pods between releases, and as many as the weight needs in a release. Without it
+	// Serin leaves its replicas alone.
+	ScaleDown bool `json:"scaleDown,omitempty"`
+	// Leave brings all traffic back to the Deployment, so that Serin can be taken away without losing a request.
+	Leave bool `json:"leave,omitempty"`
 	// Guards protect both arms alike.
 	Guards *GuardsSpec `json:"guards,omitempty"`
 	// Analysis names the analyses of every step that has none of its own; traefik-web is built in. The word none says that

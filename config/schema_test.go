@@ -168,6 +168,17 @@ func one(name string, s *jsonschema.Schema) {
 	case "StepSpec", "RollbackStepSpec", "MatcherSpec", "TrafficSpec", "BaselineSpec":
 		n := uint64(1)
 		s.MinProperties, s.MaxProperties = &n, &n
+	case "RolloutSpec": // two Deployments, or the only one that Git has
+		part := func(fields ...string) *jsonschema.Schema {
+			out := &jsonschema.Schema{Required: fields, Properties: jsonschema.NewProperties()}
+			for _, field := range fields {
+				p, _ := s.Properties.Get(field)
+				out.Properties.Set(field, &jsonschema.Schema{Ref: p.Ref})
+			}
+			return out
+		}
+		s.If = &jsonschema.Schema{Required: []string{"deployment"}}
+		s.Then, s.Else = part("service"), part("stable", "canary")
 	case "PrometheusSpec":
 		s.Extras = map[string]any{"x-expected": "a map with url or scrape"}
 	}

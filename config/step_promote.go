@@ -21,6 +21,7 @@ func (p *PromoteSpec) named() Name { return p.Name }
 func (p *PromoteSpec) check(c *checker, at place, s *RolloutSpec, _ []string) {
 	c.positive(at, "deadline", p.Deadline)
 	if _, ok := s.Traffic.cluster(); ok {
+		c.promotesCopy(at, p, s)
 		return
 	}
 	for _, e := range at.node.entries {
@@ -35,7 +36,7 @@ func (p *PromoteSpec) step(m *planner, _ place, name string) rollout.Step {
 	if !m.cluster {
 		return out
 	}
-	out.Strategy, out.Whole = rollout.Patch, p.Template == "whole"
+	out.Strategy, out.Whole = rollout.Patch, p.Template == "whole" || m.spec.Deployment != ""
 	if p.Strategy == string(rollout.AwaitStable) {
 		out.Strategy, out.Deadline, out.Expired = rollout.AwaitStable, long(p.Deadline, defaultPromoteAwait), policy(p.Expired)
 		return out

@@ -100,6 +100,9 @@ func (t *TraefikSpec) fill(m *planner) {
 		Namespace: m.namespace(""), IngressRoute: string(t.IngressRoute), Adopt: t.Adopt, Stable: d.Stable, Canary: d.Canary,
 		StableBalancing: m.spec.Stable.balancing(), CanaryBalancing: m.spec.Canary.balancing(),
 	}
+	if t.IngressRoute != "" && m.spec.Deployment != "" {
+		m.plan.Gateway.Cluster.Direct = d.Canary
+	}
 	if t.Route != nil {
 		route := t.Route.toTraffic()
 		m.plan.Gateway.Cluster.Route = &route

@@ -257,8 +257,11 @@ var exactlyOne = map[string][]string{
 var more = map[string][]anyMap{
 	"RolloutSpec": {
 		{"rule": "self.steps.filter(s, has(s.promote)).size() == 1", "message": "steps: exactly one has to be promote, which makes the canary stable"},
-		{"rule": "!has(self.stable.replicas)", "message": "stable.replicas belongs to the canary: stable keeps its replicas"},
-		{"rule": "self.stable.deployment != self.canary.deployment", "message": "stable and canary are two Deployments"},
+		{"rule": "has(self.deployment) ? !has(self.stable) && !has(self.canary) && has(self.service) : has(self.stable) && has(self.canary) && !has(self.service)",
+			"message": "expected stable and canary, or deployment and service where Git has one Deployment"},
+		{"rule": "!has(self.stable) || !has(self.stable.replicas)", "message": "stable.replicas belongs to the canary: stable keeps its replicas"},
+		{"rule": "!has(self.stable) || !has(self.canary) || self.stable.deployment != self.canary.deployment", "message": "stable and canary are two Deployments"},
+		{"rule": "has(self.deployment) || !has(self.scaleDown) && !has(self.leave)", "message": "scaleDown and leave belong to rollouts with one Deployment"},
 		{"rule": "has(self.analysis) || self.steps.all(s, (!has(s.gray) || has(s.gray.analysis)) && (!has(s.ab) || has(s.ab.analysis)))",
 			"message": "analysis is missing: name one here or in each gray and ab step; traefik-web is built in"},
 	},

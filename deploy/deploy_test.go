@@ -153,6 +153,7 @@ daemon: {log: {format: json}, retention: {evidence: 30d}}
 var variants = map[string]string{
 	"as it is": "", "without TLS": "tls: {insecure: true}", "with everything": everything,
 	"with custom resources": "namespaces: [NS]\ncustomResources: {enabled: true, install: false, aggregateRoles: false, reach: {NS: [NS2]}, hosts: [traefik.NS2.svc]}\nauth: {kubernetes: true}",
+	"with a webhook":        "namespaces: [NS]\ncustomResources: {enabled: true, install: false, aggregateRoles: false, webhook: {enabled: true, certManagerCertificate: serin}}\nrbac: {oneDeployment: true}",
 	"with few rights":       "rbac: {jobs: false, createCanary: false}\nnetworkPolicy: {enabled: false}\npodDisruptionBudget: {enabled: false}\nexistingConfigMap: mine\nstore: {sqlite: {existingClaim: mine}}",
 }
 
@@ -184,6 +185,8 @@ func TestWhatWouldNotRunIsRefused(t *testing.T) {
 		"neither TLS nor a word against it": {"tls: {secretName: ''}", "tls.secretName"},
 		"Spinnaker for everybody":           {"spinnaker: {enabled: true}", "spinnaker.basicAuthSecret"},
 		"metrics without a token":           {"serviceMonitor: {enabled: true}", "serviceMonitor.tokenSecret.name"},
+		"a webhook without TLS":             {"customResources: {enabled: true, webhook: {enabled: true, caBundle: eA==}}\ntls: {insecure: true}", "over HTTPS alone"},
+		"a webhook that nobody trusts":      {"customResources: {enabled: true, webhook: {enabled: true}}", "caBundle"},
 		"a value that there is not":         {"replica: 3", "replica"},
 		"several pods on SQLite":            {"replicas: 2", "store.postgres.secretName"},
 		"two sources of rollouts":           {"files: {a.yaml: x}\nexistingConfigMap: mine", "give one of them"},

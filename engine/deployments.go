@@ -63,16 +63,24 @@ func (l *loop) hasWork() bool {
 
 // workTarget is what the Deployments have to be now, and the number of that target.
 func (l *loop) workTarget() (workload.Target, int, bool) {
-	if l.rel == nil || l.rel.plan.Rollout.Cluster == nil {
-		return workload.Target{}, 0, false
+	if r := l.rel; r != nil && r.plan.Rollout.Cluster != nil {
+		t := r.now().Target(&r.plan.Rollout, r.record.ID)
+		w := t.Workloads
+		switch {
+		case !r.state.Ended():
+			return w, t.Work, w.Copied || len(w.Deployments)+len(w.Stop) > 0
+		case (w.Forget || len(w.Stop) > 0) && l.work.left != r.record.ID:
+			return w, t.Work, true
+		}
 	}
-	r := l.rel
-	t := r.now().Target(&r.plan.Rollout, r.record.ID)
-	w := t.Workloads
-	if r.state.Ended() {
-		return w, t.Work, (w.Forget || len(w.Stop) > 0) && l.work.left != r.record.ID
-	}
-	return w, t.Work, len(w.Deployments)+len(w.Stop) > 0
+	t, ok := l.copyTarget()
+	return t, 0, ok
+}
+
+// leftTarget is what an ended release leaves to do.
+func (l *loop) leftTarget() (workload.Target, bool) {
+	w, _, ok := l.workTarget()
+	return w, ok && w.Release != ""
 }
 
 // deploy starts to bring the Deployments to the target, alongside everything else the loop does: a slow cluster must not
@@ -93,20 +101,19 @@ func (l *loop) deploy(ctx context.Context) {
 		return
 	}
 	l.work.asked, l.work.busy = &want, true
-	release := l.rel.record.ID
 	l.alongside(func() {
 		asking, cancel := context.WithTimeout(ctx, workTimeout)
 		defer cancel()
 		observed, err := l.e.o.Workloads.Apply(asking, want)
 		if ctx.Err() == nil {
-			l.send(func(ctx context.Context) { l.deployed(ctx, release, n, want, observed, err) })
+			l.send(func(ctx context.Context) { l.deployed(ctx, n, want, observed, err) })
 		}
 	})
 }
 
 // leave finishes what an ended release leaves to do, alongside the release that takes its place.
 func (l *loop) leave(ctx context.Context) {
-	want, _, ok := l.workTarget()
+	want, ok := l.leftTarget()
 	if !ok || l.e.o.Workloads == nil {
 		return
 	}
@@ -130,18 +137,22 @@ func (l *loop) leave(ctx context.Context) {
 }
 
 // deployed handles how far a target of the Deployments has come.
-func (l *loop) deployed(ctx context.Context, release string, n int, want workload.Target, observed workload.Observed, err error) {
+func (l *loop) deployed(ctx context.Context, n int, want workload.Target, observed workload.Observed, err error) {
 	l.work.busy, l.work.at = false, time.Now().Add(workSoon)
 	if l.note(aboutCluster, err) {
 		return
 	}
 	l.work.observed = observed
-	if now, _, ok := l.workTarget(); !ok || l.rel.record.ID != release || !reflect.DeepEqual(now, want) {
+	if now, _, ok := l.workTarget(); !ok || !reflect.DeepEqual(now, want) {
 		l.work.at = time.Time{} // stale: the target has changed since
 		return
 	}
-	if l.rel.state.Ended() {
-		l.work.left = release
+	switch {
+	case want.Release == "":
+		l.rested(observed)
+		return
+	case l.rel.state.Ended():
+		l.work.left = want.Release
 		return
 	}
 	phase, why := observed.Phase()

@@ -134,7 +134,7 @@ func (l *loop) target() (traffic.Target, bool) {
 	case l.plan == nil:
 		return traffic.Target{}, false
 	}
-	return l.plan.Rollout.Idle(l.swapped), true
+	return l.atRestTraffic()
 }
 
 // reconcile brings the gateway to the target and reports what it sees; it reports whether the release has changed
@@ -335,6 +335,7 @@ func (l *loop) atRest() bool {
 // report turns what was seen into an event, if it says something new.
 func (l *loop) report(ctx context.Context, want traffic.Target) bool {
 	l.schedule()
+	l.leaves()
 	r := l.affected()
 	if r == nil {
 		return false

@@ -42,6 +42,7 @@ type loop struct {
 	trouble  trouble
 	defects  []time.Time // when this program failed at the rollout, within [defectsOver]
 	work     work
+	copied   copied
 	triggers triggers
 	// doing is the key of the first running task; stop ends the running tasks.
 	doing string
@@ -131,6 +132,7 @@ func (l *loop) turn(ctx context.Context) time.Time {
 		}
 	}
 	l.follow(ctx)
+	l.forgetCopy()
 	l.deploy(ctx)
 	l.trigger(ctx)
 	l.runTasks(ctx)
@@ -206,4 +208,5 @@ func (l *loop) wake() time.Time {
 // setPlan sets the configured plan; nil if the rollout is gone. A running release keeps its own.
 func (l *loop) setPlan(p *record.Plan) {
 	l.plan = p
+	l.forgetCopy()
 }

@@ -119,6 +119,9 @@ func (l *loop) publish() {
 		v.About, v.Namespace = l.plan.About.Of(v.State.Parameters), l.plan.Namespace()
 		if l.running() == nil {
 			v.Steps, v.Definition, v.Target = l.plan.Rollout.Steps, &l.plan.Rollout, l.plan.Rollout.Idle(l.swapped)
+			if want, _ := l.atRestTraffic(); l.gw.holds(want) { // what is not written yet is not what is confirmed
+				v.Target = want
+			}
 		}
 	}
 	v.Confirmation, v.Workloads = confirmation(l.gw.confirmed), l.work.observed.Deployments
@@ -174,6 +177,9 @@ func (l *loop) start(ctx context.Context, req rollout.StartRequest, supersede bo
 	}
 	params, err := checkParameters(l.plan.Rollout.Parameters, req.Parameters)
 	if err != nil {
+		return record.Release{}, err
+	}
+	if err := l.stands(); err != nil {
 		return record.Release{}, err
 	}
 	req.Parameters = params

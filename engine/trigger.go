@@ -25,9 +25,10 @@ type triggers struct {
 	begun map[workload.Name]string
 }
 
-// triggered tells whether Deployments start releases of this rollout.
+// triggered tells whether Deployments start releases of this rollout now.
 func (l *loop) triggered() bool {
-	return l.plan != nil && l.plan.Rollout.Cluster != nil && l.e.o.Workloads != nil && len(l.plan.Rollout.Cluster.Triggers) > 0
+	return l.plan != nil && l.plan.Rollout.Cluster != nil && l.e.o.Workloads != nil && len(l.plan.Rollout.Cluster.Triggers) > 0 &&
+		l.stands() == nil // of a Deployment that is not copied yet, whatever it has is copied
 }
 
 // trigger checks, alongside everything else, whether a pod template is new, and starts a release of it.
@@ -75,7 +76,8 @@ func (l *loop) templateSeen(ctx context.Context, name workload.Name, t workload.
 	if l.note(aboutTrigger, err) || !t.New || l.plan == nil {
 		return
 	}
-	if l.triggers.begun[name] != t.Hash && !l.startOf(ctx, name, t) {
+	nothing := t.InService && l.inServiceAgain(ctx, name)
+	if !nothing && l.triggers.begun[name] != t.Hash && !l.startOf(ctx, name, t) {
 		return
 	}
 	l.alongside(func() {

@@ -13,6 +13,7 @@ const (
 	aboutStore         about = "store"
 	aboutGateway       about = "gateway"
 	aboutCluster       about = "cluster"
+	aboutCopy          about = "stable"
 	aboutJob           about = "job"
 	aboutLooks         about = "looks"
 	aboutAnalysis      about = "analysis"

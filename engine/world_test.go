@@ -41,10 +41,12 @@ type world struct {
 	store   *moody
 	metrics *users
 	calls   *calls
-	jobs    *jobs       // nil for a daemon without a cluster
-	fuse    atomic.Bool // a judge of a metric called fuse panics
-	series  *prometheus.Registry
-	house   calendar.Calendar // of the daemon
+	jobs    *jobs // nil for a daemon without a cluster
+	// workloads, if it is set, are in place of jobs.
+	workloads engine.Workloads
+	fuse      atomic.Bool // a judge of a metric called fuse panics
+	series    *prometheus.Registry
+	house     calendar.Calendar // of the daemon
 
 	mu       sync.Mutex // guards gateways
 	gateways map[string]*gateway
@@ -77,7 +79,7 @@ func inWorld(t *testing.T, test func(t *testing.T, w *world)) {
 // begin starts a daemon's engine; stop of the one before has to be called first.
 func (w *world) begin(plans ...record.Plan) {
 	w.series = prometheus.NewRegistry()
-	var cluster engine.Workloads
+	cluster := w.workloads
 	if w.jobs != nil {
 		cluster = w.jobs
 	}

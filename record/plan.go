@@ -48,6 +48,8 @@ type ClusterGateway struct {
 	Adopt        bool            `json:"adopt,omitempty"`
 	Stable       traffic.Backend `json:"stable"`
 	Canary       traffic.Backend `json:"canary"`
+	// Direct is the Service that an adopted route leads to as its users wrote it; stable's where it is empty.
+	Direct traffic.Backend `json:"direct,omitzero"`
 	// How the Services of an owned route are talked to.
 	StableBalancing traffic.Balancing `json:"stableBalancing,omitzero"`
 	CanaryBalancing traffic.Balancing `json:"canaryBalancing,omitzero"`

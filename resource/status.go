@@ -431,10 +431,23 @@ func (s *Status) sentence(v *record.View) string {
 			out += ": " + v.State.Why
 		}
 	}
+	if c := definition(v).Cluster; c != nil && c.Leave && !Under(v) {
+		out += "; " + leaving(v)
+	}
 	if len(s.Problems) > 0 {
 		out += "; " + s.wrong("the last good version is in use")
 	}
 	return out
+}
+
+// leaving says how far a rollout is that is to be taken away.
+func leaving(v *record.View) string {
+	deployment := v.Definition.Cluster.Arms.Canary.Deployment.Name
+	served := v.Confirmation == "in force" || v.Confirmation == "unconfirmed" && v.Definition.Verify.Trust
+	if v.Target.Weight == 1 && served {
+		return "all traffic goes to Deployment " + deployment + ": this rollout can be taken away"
+	}
+	return "its traffic is on the way back to Deployment " + deployment
 }
 
 // wrong says what is wrong with the object, and what follows.

@@ -16,6 +16,29 @@ type Cluster struct {
 	Deadline time.Duration `json:"deadline"`
 	// Triggers are Deployments whose new pod template starts a release.
 	Triggers []workload.Name `json:"triggers,omitempty"`
+	// Copied: stable's Deployment is a copy that Serin makes of the canary's, the only one in Git.
+	Copied bool `json:"copied,omitempty"`
+	// Kept: the canary's replicas are not changed.
+	Kept bool `json:"kept,omitempty"`
+	// Leave: between releases all traffic goes to the canary's Deployment, so that the copy can be taken away.
+	Leave bool `json:"leave,omitempty"`
+}
+
+// AtRest is how the Deployments have to look while there is no release; ok is false where that is nobody's business.
+func (d *Definition) AtRest() (t workload.Target, ok bool) {
+	if d.Cluster == nil || !d.Cluster.Copied {
+		return t, false
+	}
+	t = workload.Target{Arms: d.Cluster.Arms, Copied: true}
+	stable, canary := d.Cluster.Arms.Stable.Deployment, d.Cluster.Arms.Canary.Deployment
+	if d.Cluster.Leave {
+		t.Deployments = []workload.Deployment{{
+			Name: canary, From: &stable, Whole: true, Watch: true, Replicas: &workload.Replicas{Share: 1, Of: &stable},
+		}}
+		return t, true
+	}
+	t.Deployments = []workload.Deployment{{Name: stable, Copy: &canary}}
+	return t, true
 }
 
 // deployed is the last entered deploy step of the canary's Deployment, or nil.
@@ -33,7 +56,7 @@ func (s State) workloads(d *Definition, id string) workload.Target {
 	if d.Cluster == nil {
 		return workload.Target{}
 	}
-	t := workload.Target{Release: id, Arms: d.Cluster.Arms}
+	t := workload.Target{Release: id, Arms: d.Cluster.Arms, Copied: d.Cluster.Copied}
 	switch s.Phase {
 	case Active:
 		t.Deployments = s.deployments(d)
@@ -79,6 +102,9 @@ func (s State) deployments(d *Definition) []workload.Deployment {
 		if !s.InForce {
 			return nil // an external change brought the canary back into service: it keeps its pods until it is out again
 		}
+		if d.Cluster.Kept {
+			return nil
+		}
 		return []workload.Deployment{{Name: canary, Replicas: &workload.Replicas{}}}
 	}
 	var out []workload.Deployment
@@ -100,6 +126,9 @@ func (s State) deployments(d *Definition) []workload.Deployment {
 
 // replicas are the canary's, for the larger of the served weight and the one being prepared.
 func (s State) replicas(d *Definition) *workload.Replicas {
+	if d.Cluster.Kept {
+		return nil
+	}
 	r := d.Cluster.Replicas
 	if r.Count > 0 {
 		return &workload.Replicas{Count: r.Count}

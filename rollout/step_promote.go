@@ -78,7 +78,7 @@ func (p Promote) next(s State, d *Definition, t *timer) Event {
 			return s.enter(d, t, s.Step, 2)
 		}
 	case StageLeave:
-		if s.Out && s.InForce && (s.WorkReady || t.passed(s.StageAt.Add(d.Cluster.Deadline))) {
+		if s.Out && s.InForce && (s.WorkReady || d.Cluster.Kept || t.passed(s.StageAt.Add(d.Cluster.Deadline))) {
 			return s.enter(d, t, s.Step+1, 0)
 		}
 	default: // the sets of servers exchange their roles

@@ -51,6 +51,14 @@ func (d *Definition) Idle(swapped bool) traffic.Target {
 	return t
 }
 
+// Left is the target of a rollout that is being taken away: all traffic goes to the canary's Service, which leads to the
+// Deployment that its users have in Git.
+func (d *Definition) Left() traffic.Target {
+	t := d.Idle(false)
+	t.Out, t.Weight = false, 1
+	return t
+}
+
 // Target is how the world has to look in this state. id is the release's; the keys of tasks begin with it.
 func (s State) Target(d *Definition, id string) Target {
 	t := Target{Turn: s.Turn, Traffic: d.Idle(s.SwappedNow()), Workloads: s.workloads(d, id), Work: s.Work}

@@ -24,6 +24,8 @@ func (d *Definition) Undoing(before *Before) (Definition, error) {
 	}
 	promote := d.Steps[slices.IndexFunc(d.Steps, promotes)]
 	switch {
+	case d.Cluster.Copied:
+		return out, fmt.Errorf("%w: Deployment %s is what Git has: revert it there, which starts a release of the version before", ErrNotAllowed, d.Cluster.Arms.Canary.Deployment)
 	case promote.(Promote).Strategy == AwaitStable:
 		return out, fmt.Errorf("%w: in this rollout another system, such as Git, brings stable's Deployment to a version: undo it there", ErrNotAllowed)
 	case before == nil:

@@ -46,6 +46,9 @@ type Target struct {
 	Deployments []Deployment `json:"deployments,omitempty"`
 	// Forget: the release ended without failing, and the recorded earlier states are dropped.
 	Forget bool `json:"forget,omitempty"`
+	// Copied: stable's Deployment is a copy of the canary's, which is the one that its users have in Git. It is made from
+	// the canary's when there has never been one, and from what was in service last when it is gone.
+	Copied bool `json:"copied,omitempty"`
 	// Stop are Jobs that the release no longer waits for. One that still runs is suspended; one that does not exist is never
 	// created.
 	Stop []JobName `json:"stop,omitempty"`
@@ -74,7 +77,8 @@ type Deployment struct {
 	// Template is a whole pod template (core/v1 PodTemplateSpec) as JSON, except for the labels that the Deployment selects
 	// by, which stay.
 	Template json.RawMessage `json:"template,omitempty"`
-	// From copies the pod template of another Deployment: its images, or with Whole all of it but the labels.
+	// From copies the pod template of another Deployment: its images, or with Whole all of it but the labels. A copy of a
+	// Deployment (Target.Copied) gets the labels too, but for those that keep its pods apart.
 	From  *Name `json:"from,omitempty"`
 	Whole bool  `json:"whole,omitempty"`
 	// Before restores template and replicas to what they were before the release.
@@ -88,8 +92,11 @@ type Deployment struct {
 	// Replicas is nil if they stay as they are. Those of a Deployment with a HorizontalPodAutoscaler are never changed, except
 	// to 0, which turns the autoscaler off, and back from it.
 	Replicas *Replicas `json:"replicas,omitempty"`
-	// Watch: nothing is changed; another system brings it to From's images, and it is ready when they are equal.
+	// Watch: the pod template is not changed; another system brings it to From's images, or with Whole to all of From's
+	// template, and it is ready when they are equal.
 	Watch bool `json:"watch,omitempty"`
+	// Copy: it is made as a copy of that Deployment when there has never been one; see Target.Copied.
+	Copy *Name `json:"copy,omitempty"`
 }
 
 // Replicas is a number or a share of another Deployment's, rounded up, at least 1.
@@ -163,6 +170,8 @@ type Template struct {
 	Images map[string]string
 	// New: it is neither the one that Serin saw last nor one that Serin wrote.
 	New bool
+	// InService: it is what stable's copy runs, so there is nothing to release.
+	InService bool
 }
 
 // Notice is something about a release that `kubectl describe` shows on its Deployments. Nothing depends on it.

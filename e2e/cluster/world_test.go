@@ -128,6 +128,7 @@ type world struct {
 	kubeconfig string           // the daemon's
 	dir        string
 	url, token string
+	api        http.RoundTripper // how the daemon is asked; nil for the default
 	daemon     *testbed.Process
 }
 
@@ -339,7 +340,7 @@ func until(t testing.TB, what string, check func() string) {
 
 // call sends a request to the daemon's API: see [testbed.Call].
 func (w *world) call(method, path string, body, out any) (int, string) {
-	return testbed.Call(&http.Client{Timeout: time.Minute}, method, w.url+path, w.token, body, out)
+	return testbed.Call(&http.Client{Timeout: time.Minute, Transport: w.api}, method, w.url+path, w.token, body, out)
 }
 
 func (w *world) get(path string, out any) (int, string) {
@@ -355,6 +356,8 @@ type view struct {
 		InForce                              bool
 		Pending                              json.RawMessage // what the canary is being scaled for; the traffic has not changed yet
 	}
+	Declared                    bool
+	Target                      struct{ Weight float64 }
 	Confirmation, Gate, Waiting string
 	Differences, Trouble        []string
 	Workloads                   []json.RawMessage

@@ -11,6 +11,7 @@ import (
 	"github.com/traefik/traefik/v3/pkg/provider/kubernetes/crd/traefikio/v1alpha1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
+	"github.com/serindev/serin/traffic"
 	"github.com/serindev/serin/traffic/kubeobjects"
 )
 
@@ -67,7 +68,7 @@ func (c *Config) parseAdopted(data []byte) (*adopted, error) {
 		for j, s := range route.Services {
 			here := s.Namespace == "" || s.Namespace == c.Namespace
 			replaced := s.Kind == "TraefikService" && s.Name == c.Rollout
-			direct := isChild(s.LoadBalancerSpec, c.Stable) && s.Port == intstr.Parse(c.Stable.Port)
+			direct := isChild(s.LoadBalancerSpec, c.direct()) && s.Port == intstr.Parse(c.direct().Port)
 			if here && (replaced || direct) {
 				found++
 				a.route, a.service, a.replaced = i, j, replaced
@@ -75,10 +76,18 @@ func (c *Config) parseAdopted(data []byte) (*adopted, error) {
 		}
 	}
 	if found != 1 {
-		return nil, fmt.Errorf("%d of its routes lead to Service %s:%s or TraefikService %s; it has to be one", found, c.Stable.Service, c.Stable.Port, c.Rollout)
+		return nil, fmt.Errorf("%d of its routes lead to Service %s:%s or TraefikService %s; it has to be one", found, c.direct().Service, c.direct().Port, c.Rollout)
 	}
 	a.reference, a.middlewares = raw.Spec.Routes[a.route].Services[a.service], raw.Spec.Routes[a.route].Middlewares
 	return a, nil
+}
+
+// direct is the Service that the adopted route leads to as its users wrote it.
+func (c *Config) direct() traffic.Backend {
+	if c.Direct.Service == "" {
+		return c.Stable
+	}
+	return c.Direct
 }
 
 // adoptedFrame is the frame of an adopted route. main is the rollout's TraefikService, nil if there is none yet.

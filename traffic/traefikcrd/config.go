@@ -30,6 +30,8 @@ type Config struct {
 	// Stable and Canary are the arms' Services. They play the same parts all the time.
 	Stable traffic.Backend `json:"stable"`
 	Canary traffic.Backend `json:"canary"`
+	// Direct is the Service that an adopted route leads to as its users wrote it; stable's where it is empty.
+	Direct traffic.Backend `json:"direct,omitzero"`
 	// StableBalancing and CanaryBalancing are how an owned route's Services are talked to; an adopted one says it itself.
 	StableBalancing traffic.Balancing `json:"stableBalancing,omitzero"`
 	CanaryBalancing traffic.Balancing `json:"canaryBalancing,omitzero"`

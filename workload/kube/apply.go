@@ -7,13 +7,11 @@ import (
 	"strings"
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/serindev/serin/workload"
 )
@@ -42,9 +40,16 @@ func (c *Cluster) Apply(ctx context.Context, t workload.Target) (workload.Observ
 	var out workload.Observed
 	var errs []error
 	c.ask(&t)
+	if t.Copied && t.Release != "" {
+		errs = append(errs, c.remake(ctx, &t))
+	}
 	for i := range t.Deployments {
 		d := &t.Deployments[i]
-		s, err := c.bring(ctx, &t, d)
+		bring := c.bring
+		if d.Copy != nil {
+			bring = c.bringCopy
+		}
+		s, err := bring(ctx, &t, d)
 		if err == nil && d.Name == t.Arms.Canary.Deployment && !leaves(d) {
 			err = c.makeService(ctx, &t)
 		}
@@ -109,7 +114,7 @@ func (c *Cluster) bring(ctx context.Context, t *workload.Target, d *workload.Dep
 			}
 			if s.Phase == workload.Progressing || live || c.isConfirmed(d.Name, w) {
 				c.confirm(d.Name, w, live)
-				return s, nil
+				return s, c.nowInService(ctx, t, d, w, s.Phase)
 			}
 			live = true
 			continue
@@ -250,8 +255,7 @@ func (c *Cluster) service(ctx context.Context, a workload.Arm) (*corev1.Service,
 func (c *Cluster) autoscaled(ctx context.Context, n workload.Name) (bool, error) {
 	list, err := all[*autoscalingv2.HorizontalPodAutoscaler](ctx, c, autoscalers, n.Namespace)
 	for _, h := range list {
-		target := h.Spec.ScaleTargetRef
-		if target.Kind == "Deployment" && target.Name == n.Name && (target.APIVersion == "" || strings.HasPrefix(target.APIVersion, "apps/")) {
+		if scales(h, n.Name) {
 			return true, err
 		}
 	}
@@ -282,14 +286,14 @@ func (c *Cluster) status(ctx context.Context, t *workload.Target, d *workload.De
 		if w.from == nil {
 			return workload.Failed, "there is no Deployment " + d.From.String() + " to become equal to", nil
 		}
-		want, err := imagesOf(template(w.object), w.from)
-		if err != nil || hash(want) != hash(template(w.object)) {
+		want, err := equal(d, w)
+		if err != nil || versionHash(want) != versionHash(template(w.object)) {
 			return workload.Progressing, waiting(w, err), nil
 		}
 	}
-	var typed appsv1.Deployment
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(w.object.Object, &typed); err != nil {
-		return "", "", fmt.Errorf("read Deployment %s: %w", d.Name, err)
+	phase, why, typed, err := c.progressOf(ctx, w.object)
+	if err != nil {
+		return "", "", err
 	}
 	if d.Before {
 		m, err := remembered(w.object, t.Release)
@@ -300,16 +304,15 @@ func (c *Cluster) status(ctx context.Context, t *workload.Target, d *workload.De
 			return workload.Ready, "", nil // it may not have been well before, and nobody waits for it
 		}
 	}
-	sets, err := all[*appsv1.ReplicaSet](ctx, c, replicaSets, d.Name.Namespace)
-	if err != nil {
-		return "", "", err
-	}
-	list, err := all[*corev1.Pod](ctx, c, pods, d.Name.Namespace)
-	if err != nil {
-		return "", "", err
-	}
-	phase, why := progress(&typed, sets, list, time.Now(), c.patience)
 	return phase, why, nil
+}
+
+// equal is the pod template that a watched Deployment has to get.
+func equal(d *workload.Deployment, w *world) (map[string]any, error) {
+	if d.Whole {
+		return withLabels(template(w.from), podLabels(template(w.object))), nil
+	}
+	return imagesOf(template(w.object), w.from)
 }
 
 // waiting says what has yet to become equal.

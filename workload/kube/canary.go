@@ -31,23 +31,23 @@ func short(name string, n int) string {
 // mean "which instance", not "what it is".
 var preferred = []string{"app", "app.kubernetes.io/instance", "app.kubernetes.io/name", "k8s-app", "name"}
 
-// canaryLabels are the labels of a canary's pods, and those that its Deployment selects by. Stable's Service does not
-// select them, and its Deployment (and who counts its pods, such as an autoscaler) not if it can be; the canary's
-// Service, if it is there, does. It is refused where it cannot be.
-func canaryLabels(name string, of map[string]string, stable, canary *corev1.Service, deployment map[string]string) (pods, selector map[string]string, err error) {
+// armLabels are the labels of the pods of an arm that is made from the other one, and those that its Deployment selects by.
+// The other arm's Service does not select them, and its Deployment (and what counts its pods, such as an autoscaler) does not
+// where that is possible; the arm's own Service, if it is there, does. Where that cannot be, the error says why.
+func armLabels(arm, name string, of map[string]string, other, own *corev1.Service, deployment map[string]string) (pods, selector map[string]string, err error) {
 	pods = maps.Clone(of)
 	delete(pods, "pod-template-hash")
 	selector = map[string]string{deploymentLabel: short(name, maxLabel)}
 	var fixed map[string]string
-	if canary != nil {
-		fixed = canary.Spec.Selector
+	if own != nil {
+		fixed = own.Spec.Selector
 	}
 	maps.Copy(selector, fixed)
 	maps.Copy(pods, selector)
-	pods[armLabel] = "canary"
+	pods[armLabel] = arm
 	avoid := []map[string]string{deployment}
-	if stable != nil {
-		avoid = append(avoid, stable.Spec.Selector)
+	if other != nil {
+		avoid = append(avoid, other.Spec.Selector)
 	}
 	for i, a := range avoid {
 		if !selects(a, pods) {
@@ -65,11 +65,11 @@ func canaryLabels(name string, of map[string]string, stable, canary *corev1.Serv
 		}
 		if key == "" {
 			return nil, nil, refused(fmt.Sprintf("Service %s selects pods by %s, and whatever it selects is stable's too (%s): give it a label that stable's pods do not have",
-				canary.Name, text(fixed), text(a)))
+				own.Name, text(fixed), text(a)))
 		}
 		value := short(name, maxLabel)
 		if a[key] == value {
-			value = short(name+"-canary", maxLabel)
+			value = short(name+"-"+arm, maxLabel)
 		}
 		pods[key], selector[key] = value, value
 	}
@@ -90,7 +90,7 @@ func makeCanary(t *workload.Target, d *workload.Deployment, w *world) (plan, err
 	if err != nil {
 		return plan{}, err
 	}
-	pods, selector, err := canaryLabels(d.Name.Name, podLabels(base), w.stableService, w.canaryService,
+	pods, selector, err := armLabels("canary", d.Name.Name, podLabels(base), w.stableService, w.canaryService,
 		labels(w.stable.Object, "spec", "selector", "matchLabels"))
 	if err != nil {
 		return plan{}, err
@@ -156,16 +156,16 @@ func separate(t *workload.Target, d *workload.Deployment, w *world, want map[str
 	return nil
 }
 
-// canaryService is the Service of a canary that has none: stable's ports, over what the canary's Deployment selects.
-func canaryService(name string, stable *corev1.Service, canary *unstructured.Unstructured) *corev1.Service {
+// armService is the Service of an arm that has none: the ports of the other arm's, over what the arm's Deployment selects.
+func armService(name, arm string, other *corev1.Service, d *unstructured.Unstructured) *corev1.Service {
 	s := &corev1.Service{
-		ObjectMeta: metav1.ObjectMeta{Namespace: canary.GetNamespace(), Name: name, Labels: map[string]string{managedLabel: manager, armLabel: "canary"}},
-		Spec:       corev1.ServiceSpec{Selector: labels(canary.Object, "spec", "selector", "matchLabels")},
+		ObjectMeta: metav1.ObjectMeta{Namespace: d.GetNamespace(), Name: name, Labels: map[string]string{managedLabel: manager, armLabel: arm}},
+		Spec:       corev1.ServiceSpec{Selector: labels(d.Object, "spec", "selector", "matchLabels")},
 	}
-	if stable.Spec.ClusterIP == corev1.ClusterIPNone {
+	if other.Spec.ClusterIP == corev1.ClusterIPNone {
 		s.Spec.ClusterIP = corev1.ClusterIPNone
 	}
-	for _, p := range stable.Spec.Ports {
+	for _, p := range other.Spec.Ports {
 		p.NodePort = 0
 		s.Spec.Ports = append(s.Spec.Ports, p)
 	}

@@ -11,6 +11,7 @@ import (
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -30,6 +31,7 @@ const (
 	services    = "services"
 	autoscalers = "horizontalpodautoscalers"
 	jobs        = "jobs"
+	budgets     = "poddisruptionbudgets"
 )
 
 // deploymentResource is read as it is: typed, it would lose the fields that this client does not know.
@@ -174,6 +176,8 @@ func (c *Cluster) informer(key feedKey) cache.SharedIndexInformer {
 		return factory.Autoscaling().V2().HorizontalPodAutoscalers().Informer()
 	case jobs:
 		return factory.Batch().V1().Jobs().Informer()
+	case budgets:
+		return factory.Policy().V1().PodDisruptionBudgets().Informer()
 	}
 	panic("no feed of " + key.kind)
 }
@@ -203,6 +207,8 @@ func slim(o any) (any, error) {
 		o.ManagedFields, o.Annotations = nil, nil
 	case *batchv1.Job:
 		o.ManagedFields = nil
+	case *policyv1.PodDisruptionBudget:
+		o.ManagedFields, o.Annotations = nil, nil
 	}
 	return o, nil
 }

@@ -17,6 +17,8 @@
 //	             pods/log                  get
 //	             services                  get list watch create
 //	autoscaling  horizontalpodautoscalers  get list watch
+//	autoscaling  horizontalpodautoscalers  create patch delete            (for one Deployment in Git)
+//	policy       poddisruptionbudgets      get list watch create patch delete   (for one Deployment in Git)
 //	batch        jobs                      get list watch create patch    (for job steps)
 //	             events                    create                         (for kubectl describe; optional)
 //
@@ -54,6 +56,10 @@ const (
 	// templateAnnotation, on a Deployment, is the hash of the newest pod template that Serin knows of, and the
 	// generation at which it was seen.
 	templateAnnotation = "serin.dev/template"
+	// copyOfAnnotation, on a Deployment that Serin has made, is the Deployment that it is a copy of.
+	copyOfAnnotation = "serin.dev/copy-of"
+	// inServiceAnnotation, on a Deployment that is copied, is what its copy has in service: see inService.
+	inServiceAnnotation = "serin.dev/in-service"
 
 	// defaultPatience is for how long an image may be impossible to pull: registries and their credentials have short
 	// troubles, and the kubelet has tried four times by then.

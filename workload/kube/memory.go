@@ -52,22 +52,9 @@ func remembered(o *unstructured.Unstructured, release string) (memory, error) {
 }
 
 func parseMemory(text string) (memory, error) {
-	data := []byte(text)
-	if rest, ok := strings.CutPrefix(text, packed); ok {
-		raw, err := base64.StdEncoding.DecodeString(rest)
-		if err != nil {
-			return memory{}, err
-		}
-		r, err := gzip.NewReader(bytes.NewReader(raw))
-		if err != nil {
-			return memory{}, err
-		}
-		if data, err = io.ReadAll(io.LimitReader(r, maxMemory+1)); err != nil {
-			return memory{}, err
-		}
-		if len(data) > maxMemory {
-			return memory{}, fmt.Errorf("it has more than %d bytes", maxMemory)
-		}
+	data, err := unpack(text)
+	if err != nil {
+		return memory{}, err
 	}
 	var m memory
 	if err := json.Unmarshal(data, &m); err != nil {
@@ -76,17 +63,46 @@ func parseMemory(text string) (memory, error) {
 	return m, nil
 }
 
+// unpack is the opposite of [pack].
+func unpack(text string) ([]byte, error) {
+	rest, ok := strings.CutPrefix(text, packed)
+	if !ok {
+		return []byte(text), nil
+	}
+	raw, err := base64.StdEncoding.DecodeString(rest)
+	if err != nil {
+		return nil, err
+	}
+	r, err := gzip.NewReader(bytes.NewReader(raw))
+	if err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(io.LimitReader(r, maxMemory+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > maxMemory {
+		return nil, fmt.Errorf("it has more than %d bytes", maxMemory)
+	}
+	return data, nil
+}
+
 func (m memory) String() string {
 	data, err := json.Marshal(m)
 	if err != nil {
 		panic(err) // it came from JSON
 	}
+	return pack(data)
+}
+
+// pack compresses what is large.
+func pack(data []byte) string {
 	if len(data) < packFrom {
 		return string(data)
 	}
 	var b bytes.Buffer
 	w := gzip.NewWriter(&b)
-	_, err = w.Write(data)
+	_, err := w.Write(data)
 	if err == nil {
 		err = w.Close()
 	}

@@ -51,12 +51,10 @@ func decide(t *workload.Target, d *workload.Deployment, w *world) (plan, error) 
 	}
 	var p plan
 	switch {
-	case d.Watch:
-		return p, nil
 	case d.Before:
 		return putBack(t, d, w, m), nil
 	}
-	want, err := wanted(d, w)
+	want, err := wanted(t, d, w)
 	if err != nil {
 		return p, err
 	}
@@ -116,13 +114,15 @@ func decideMissing(t *workload.Target, d *workload.Deployment, w *world) (plan, 
 }
 
 // wanted is the pod template that d asks for, nil for the one that is there.
-func wanted(d *workload.Deployment, w *world) (map[string]any, error) {
+func wanted(t *workload.Target, d *workload.Deployment, w *world) (map[string]any, error) {
 	current := template(w.object)
 	switch {
-	case d.IfMissing, d.Template == nil && d.Images == nil && d.From == nil:
+	case d.Watch, d.IfMissing, d.Template == nil && d.Images == nil && d.From == nil:
 		return nil, nil
 	case d.From != nil && w.from == nil:
 		return nil, refused("there is no Deployment " + d.From.String() + " to take the pod template from")
+	case d.From != nil && d.Whole && t.Copied && d.Name == t.Arms.Stable.Deployment:
+		return copyOf(template(w.from), w.object), nil
 	case d.From != nil && d.Whole:
 		return withLabels(template(w.from), podLabels(current)), nil
 	case d.From != nil:

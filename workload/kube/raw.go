@@ -58,9 +58,10 @@ func podLabels(template map[string]any) map[string]string {
 	return labels(template, "metadata", "labels")
 }
 
-// withLabels is a template with other labels.
+// withLabels is a template with other labels. Rules by which its pods keep apart from each other, or together, select by the
+// new ones: those of a copy must not be about the pods that it is a copy of.
 func withLabels(template map[string]any, l map[string]string) map[string]any {
-	out := maps.Clone(template)
+	out := ownRules(template, podLabels(template), l)
 	meta := maps.Clone(at(template, "metadata"))
 	if meta == nil {
 		meta = map[string]any{}

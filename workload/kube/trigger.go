@@ -3,8 +3,10 @@ package kube
 import (
 	"context"
 	"fmt"
+	"maps"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/serindev/serin/workload"
 )
@@ -17,20 +19,53 @@ func (c *Cluster) Template(ctx context.Context, n workload.Name) (workload.Templ
 	if err != nil || o == nil {
 		return workload.Template{}, err
 	}
-	t := workload.Template{Hash: hash(template(o)), Images: images(template(o))}
-	switch o.GetAnnotations()[templateAnnotation] {
-	case t.Hash:
-		return t, nil
-	case "":
+	t, seen := templateOf(o)
+	switch {
+	case seen == "":
 		return t, c.Seen(ctx, n, t.Hash)
+	case !t.New && seen != t.Hash:
+		return t, c.Seen(ctx, n, t.Hash) // the next restart would be taken for a new template
+	case !t.New:
+		return t, nil
 	}
 	// It may have been written here a moment ago, and what is known may be older than that.
 	if o, err = c.deployment(ctx, n, true); err != nil || o == nil {
 		return workload.Template{}, err
 	}
-	t = workload.Template{Hash: hash(template(o)), Images: images(template(o))}
-	t.New = o.GetAnnotations()[templateAnnotation] != t.Hash
+	t, _ = templateOf(o)
+	if t.New {
+		t.InService = serviceOf(o).Of == t.Hash
+	}
 	return t, nil
+}
+
+// restartedAnnotation, on a pod template, is kubectl rollout restart's.
+const restartedAnnotation = "kubectl.kubernetes.io/restartedAt"
+
+// templateOf is a Deployment's pod template as triggers see it, and the hash of the one that was seen last. New pods of the
+// same version are no new version, so when they were asked for does not count. What Serin has written, and what earlier
+// versions of it have seen, is the hash of the whole template.
+func templateOf(o *unstructured.Unstructured) (t workload.Template, seen string) {
+	t = workload.Template{Hash: versionHash(template(o)), Images: images(template(o))}
+	seen = o.GetAnnotations()[templateAnnotation]
+	t.New = seen != "" && seen != t.Hash && seen != hash(template(o))
+	return t, seen
+}
+
+// versionHash is the hash of a template without what kubectl rollout restart writes.
+func versionHash(template map[string]any) string {
+	notes := at(template, "metadata", "annotations")
+	if _, restarted := notes[restartedAnnotation]; !restarted {
+		return hash(template)
+	}
+	out, meta := maps.Clone(template), maps.Clone(at(template, "metadata"))
+	notes = maps.Clone(notes)
+	delete(notes, restartedAnnotation)
+	if meta["annotations"] = notes; len(notes) == 0 {
+		delete(meta, "annotations")
+	}
+	out["metadata"] = meta
+	return hash(out)
 }
 
 // Seen keeps that the template with the hash is known: a release was started for it. It is idempotent.

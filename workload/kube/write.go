@@ -194,7 +194,7 @@ func (c *Cluster) makeService(ctx context.Context, t *workload.Target) error {
 		return err
 	}
 	name := workload.Name{Namespace: canary.Deployment.Namespace, Name: canary.Service}
-	s := canaryService(canary.Service, stable, d)
+	s := armService(canary.Service, "canary", stable, d)
 	if len(s.Spec.Selector) == 0 {
 		return fmt.Errorf("create Service %s: Deployment %s does not select by labels alone: make the Service yourself", name, canary.Deployment)
 	}

@@ -1,0 +1,84 @@
+package config
+
+import "slices"
+
+// copySuffix is what the names of stable's copies end in, where Git has one Deployment.
+const copySuffix = "-stable"
+
+// The longest names that leave room for the suffix: a Deployment's is a label of its pods, a Service's gets more suffixes.
+const (
+	maxCopied        = 63 - len(copySuffix)
+	maxCopiedService = 53
+)
+
+// complete is the specification with both arms: where Git has one Deployment, that one is the canary, stable is the copy that
+// Serin makes of it, and a new pod template starts a release. Everything else reads the two arms.
+func (s *RolloutSpec) complete() RolloutSpec {
+	out := *s
+	if s.Deployment == "" || s.Service == nil {
+		return out
+	}
+	stable := *s.Service
+	stable.Name += copySuffix
+	out.Canary = ArmSpec{Deployment: s.Deployment, Service: s.Service}
+	out.Stable = ArmSpec{Deployment: s.Deployment + copySuffix, Service: &stable}
+	if !slices.ContainsFunc(s.Triggers, func(t TriggerSpec) bool { return t.Deployment == s.Deployment }) {
+		out.Triggers = append(slices.Clip(s.Triggers), TriggerSpec{Deployment: s.Deployment})
+	}
+	return out
+}
+
+// single checks what is special to rollouts with one Deployment, or to the others; it is false if nothing else is worth a
+// check.
+func (c *checker) single(s *RolloutSpec) bool {
+	if s.Deployment == "" {
+		c.notSingle()
+		return true
+	}
+	for _, field := range []string{"stable", "canary"} {
+		if at := c.spec(field); !at.gone {
+			c.fail(at.atKey(), "belongs to rollouts with two Deployments: with deployment: %s, that one is the canary and %s%s, which Serin makes, is stable", s.Deployment, s.Deployment, copySuffix)
+		}
+	}
+	if _, ok := s.Traffic.cluster(); !ok {
+		c.fail(c.spec("deployment").atKey(), "belongs to Kubernetes; traffic is traefikFile")
+		return false
+	}
+	if g := s.Traffic.GatewayAPI; g != nil && g.Route == nil {
+		c.fail(c.spec("traffic", "gatewayAPI"), "with one Deployment, a route that is there would have to lead to the copy, which it does not: expected route (Serin's own)")
+	}
+	if len(s.Deployment) > maxCopied {
+		c.fail(c.spec("deployment"), "has more than %d characters: stable's is called %s%s", maxCopied, s.Deployment, copySuffix)
+	}
+	if len(s.Service.Name) > maxCopiedService {
+		c.fail(c.spec("service", "name"), "has more than %d characters: stable's is called %s%s", maxCopiedService, s.Service.Name, copySuffix)
+	}
+	for i := range s.Steps {
+		if d := s.Steps[i].Deploy; d != nil && (d.Deployment == s.Deployment || d.Deployment == s.Deployment+copySuffix) {
+			c.fail(c.spec("steps", i, "deploy", "deployment"), "Serin does not write the pod template of %s: what Git has there starts the release, and promote brings the copy to it", d.Deployment)
+		}
+	}
+	return true
+}
+
+// notSingle refuses what belongs to rollouts with one Deployment.
+func (c *checker) notSingle() {
+	for _, field := range []string{"service", "scaleDown", "leave"} {
+		if at := c.spec(field); !at.gone {
+			c.fail(at.atKey(), "belongs to rollouts with one Deployment (deployment: NAME); here the arms say it")
+		}
+	}
+}
+
+// promotesCopy refuses ways of promoting that a copy does not have.
+func (c *checker) promotesCopy(at place, p *PromoteSpec, s *RolloutSpec) {
+	if s.Deployment == "" {
+		return
+	}
+	if p.Strategy == "wait" {
+		c.fail(at.in("strategy"), "nobody but Serin has stable's Deployment, a copy: expected patch")
+	}
+	if p.Template == "images" {
+		c.fail(at.in("template"), "the copy gets all of the pod template: expected whole")
+	}
+}

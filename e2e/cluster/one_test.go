@@ -1,0 +1,205 @@
+package cluster
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/serindev/serin/internal/testbed"
+	"github.com/serindev/serin/internal/testbed/testcluster"
+)
+
+// oneDeployment is a service with one Deployment in Git, which a GitOps controller applies all the time.
+var oneDeployment = example{file: "one-deployment.yaml", name: "cart", container: "flask", change: []string{
+	"analysis: traefik-web", "analysis: web", "    - promote: {}\n", "    - promote: {}\n  rollback: {drain: 1s}\n",
+}}
+
+// direct is the route as Git has it: it leads to the Service of the Deployment.
+const direct = `
+apiVersion: traefik.io/v1alpha1
+kind: IngressRoute
+metadata: {name: cart}
+spec:
+  entryPoints: [web]
+  routes: [{kind: Rule, match: "Host(` + "`HOST`" + `)", services: [{name: cart, port: http}]}]
+`
+
+// newOne is such a service before it has Serin, with users.
+func newOne(t *testing.T) (*world, []*testbed.Load) {
+	t.Helper()
+	w := newApplication(t, oneDeployment)
+	w.grant(t, "--set", "rbac.oneDeployment=true")
+	w.c.Apply(t, w.pro, strings.ReplaceAll(direct, "HOST", w.host))
+	return w, w.users(t)
+}
+
+// atRest waits until nothing is under way and users get stable's copy.
+func (w *world) atRest(t *testing.T) {
+	t.Helper()
+	w.wait(t, "the copy has all the traffic", func(v view) bool {
+		return v.Confirmation == "in force" && len(v.Trouble) == 0 && (v.State.Phase == "" || ended(v))
+	})
+}
+
+func TestOneDeploymentInGitIsReleasedByACommitAndLeftWithoutLosingARequest(t *testing.T) {
+	t.Parallel()
+	w, loads := newOne(t)
+	w.configure(t)
+	w.begin(t)
+	w.atRest(t)
+	git := w.sync(t)
+	require.Equal(t, image1, imageOf(w.deployment(t, w.pro, "cart-stable")))
+	untilServed(t, loads, w, "cart-stable")
+
+	git.commit(image2)
+	v := w.wait(t, "the commit is released", ended)
+	require.Equal(t, "released", v.State.Outcome, v.State.Why)
+	require.Equal(t, image2, imageOf(w.deployment(t, w.pro, "cart-stable")))
+	w.atRest(t)
+
+	w.c.SetImage(w.pro, image3, testcluster.Image{Handler: testbed.Unserved(testbed.Behaviour{Version: "3", ErrorRate: 0.5}, 1)})
+	git.commit(image3)
+	v = w.wait(t, "the bad commit has gone back", func(n view) bool { return ended(n) && n.Release.ID != v.Release.ID })
+	require.Equal(t, "rolledBack", v.State.Outcome, v.State.Why)
+	require.Equal(t, image2, imageOf(w.deployment(t, w.pro, "cart-stable")))
+	require.Equal(t, image3, imageOf(w.deployment(t, w.pro, "cart")), "what Git has stays")
+	require.EqualValues(t, 4, *w.deployment(t, w.pro, "cart").Spec.Replicas, "its replicas too")
+
+	bad := w.deployment(t, w.pro, "cart").Annotations["serin.dev/template"]
+	git.commit(image2)
+	until(t, "the revert is seen", func() string {
+		if now := w.deployment(t, w.pro, "cart").Annotations["serin.dev/template"]; now == bad {
+			return now
+		}
+		return ""
+	})
+	w.atRest(t)
+	now, err := w.view()
+	require.NoError(t, err)
+	require.Equal(t, v.Release.ID, now.Release.ID, "a revert to what is in service starts nothing")
+	require.Empty(t, w.told(t, v.Release.ID, "drifted"), "nothing of what Serin wrote was changed")
+	git.apply(t.Context())
+	require.Equal(t, []string{image1, image2, image3, image2}, git.had(t), "Serin writes no image of Git's")
+
+	w.leave(t)
+	untilServed(t, loads, w, "cart")
+	w.c.Apply(t, w.pro, strings.ReplaceAll(direct, "HOST", w.host))
+	w.mustKubectl(t, w.pro, "", "delete", "deployment,service,traefikservice", "-l", "app.kubernetes.io/managed-by=serin")
+	untilServed(t, loads, w, "cart")
+	answered(t, loads[0].Counts(), "3")
+}
+
+// leave says in the rollout's document that it is left, and waits until the page says so.
+func (w *world) leave(t *testing.T) {
+	t.Helper()
+	file := filepath.Join(w.dir, "rollouts", "rollout.yaml")
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(file, []byte(strings.Replace(string(text), "  deployment: cart", "  leave: true\n  deployment: cart", 1)), 0o600))
+	w.wait(t, "the traffic is with Git's Deployment again", func(v view) bool { return v.Target.Weight == 1 && v.Confirmation == "in force" })
+	require.NoError(t, os.Remove(file))
+	until(t, "the rollout is gone", func() string {
+		v, err := w.view()
+		if err != nil || !v.Declared {
+			return ""
+		}
+		return v.String()
+	})
+}
+
+// untilServed waits until the pods of a Deployment answer users, and those of no other do.
+func untilServed(t *testing.T, loads []*testbed.Load, w *world, deployment string) {
+	t.Helper()
+	until(t, "users get "+deployment, func() string {
+		before, sent := w.c.RequestsByOwner(w.pro), loads[0].Counts().Sent
+		until(t, "users ask", func() string {
+			if loads[0].Counts().Sent > sent+20 {
+				return ""
+			}
+			return "they do not"
+		})
+		asked := map[string]int{}
+		for owner, by := range w.c.RequestsByOwner(w.pro) {
+			n := 0
+			for status, count := range by {
+				n += count - before[owner][status]
+			}
+			if n > 0 {
+				asked[owner] = n
+			}
+		}
+		if len(asked) == 1 && asked[deployment] > 0 {
+			return ""
+		}
+		return fmt.Sprint(asked)
+	})
+}
+
+// The copy that is deleted in the middle of a release is made again as it was, and a daemon that is killed goes on; no old
+// version comes back, and no release is lost. The rollout is a custom resource, and is left as docs/kubernetes.md says.
+func TestTheCopyIsDeletedAndTheDaemonKilledInTheMiddleOfARelease(t *testing.T) {
+	t.Parallel()
+	w := newResourceWorld(t, oneDeployment.with("hold: 1s", "hold: 10s"))
+	w.grant(t, "--set", "customResources.enabled=true", "--set", "customResources.install=false", "--set", "rbac.oneDeployment=true")
+	w.c.Apply(t, w.pro, strings.ReplaceAll(direct, "HOST", w.host))
+	w.users(t)
+	w.mustKubectl(t, w.pro, w.resources(t), "apply", "-f", "-")
+	w.mustKubectl(t, w.pro, "", "wait", "rollouts.serin.dev/cart", "--for=condition=Ready", "--timeout=240s")
+	w.atRest(t)
+	w.mustKubectl(t, w.pro, "", "set", "image", "deployment/cart", "flask="+image2)
+	w.wait(t, "the canary is tried", at("gray", 0))
+	require.NoError(t, w.daemon.Kill())
+	require.NoError(t, w.c.Client.AppsV1().Deployments(w.pro).Delete(t.Context(), "cart-stable", metav1.DeleteOptions{}))
+	require.NoError(t, w.daemon.Restart(t.Context()))
+	w.signIn(t)
+	until(t, "the copy is there again", func() string {
+		d, err := w.c.Client.AppsV1().Deployments(w.pro).Get(t.Context(), "cart-stable", metav1.GetOptions{})
+		if err != nil {
+			return err.Error()
+		}
+		if d.Status.AvailableReplicas != 4 || imageOf(d) != image1 {
+			return fmt.Sprint(imageOf(d), d.Status)
+		}
+		return ""
+	})
+	v := w.wait(t, "the release has ended", ended)
+	require.Equal(t, "released", v.State.Outcome, v.State.Why)
+	require.Equal(t, image2, imageOf(w.deployment(t, w.pro, "cart-stable")))
+	w.mustKubectl(t, w.pro, "", "rollout", "restart", "deployment/cart")
+	w.leaveAsThePageSays(t)
+	now, err := w.view()
+	require.NoError(t, err)
+	require.Equal(t, v.Release.ID, now.Release.ID, "a restart is no release")
+}
+
+// leaveAsThePageSays runs the commands of docs/kubernetes.md, with the names of this world, and waits for what the second says.
+func (w *world) leaveAsThePageSays(t *testing.T) {
+	t.Helper()
+	page, err := os.ReadFile("../../docs/kubernetes.md")
+	require.NoError(t, err)
+	lines := regexp.MustCompile(`(?m)^kubectl -n pro (?:patch|get) rollouts\.serin\.dev/shop .*(?:leave|message).*$`).FindAllString(string(page), -1)
+	require.Len(t, lines, 2)
+	run := func(line string) string {
+		line, _, _ = strings.Cut(line, "   #")
+		line = strings.NewReplacer("kubectl -n pro ", "", "/shop", "/cart", "'", "").Replace(line)
+		before, json, patch := strings.Cut(line, " -p ")
+		args := strings.Fields(before)
+		if patch {
+			args = append(args, "-p", json)
+		}
+		return w.mustKubectl(t, w.pro, "", args...)
+	}
+	run(lines[0])
+	until(t, "the page's second command says so", func() string {
+		if out := run(lines[1]); !strings.Contains(out, "can be taken away") {
+			return out
+		}
+		return ""
+	})
+}

@@ -1,0 +1,131 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/traffic"
+	"github.com/serindev/serin/workload"
+)
+
+// copyCalm is how often stable's copy of a Deployment is looked after between releases without a reason. A watch reports
+// every reason.
+const copyCalm = 5 * time.Minute
+
+// copied is what a loop knows about a rollout with one Deployment in Git while no release is under way.
+type copied struct {
+	// of is the target that the rest is about.
+	of workload.Target
+	// ready: stable's copy can take all traffic, or, where it is being left, the Deployment in Git can.
+	ready bool
+	why   error // why not
+	// left: the traffic is with the Deployment in Git again. Nothing is done any more.
+	left bool
+}
+
+// copies is the rollout's part that says that stable is a copy; nil where it is not.
+func (l *loop) copies() *rollout.Cluster {
+	if l.plan == nil || l.plan.Rollout.Cluster == nil || !l.plan.Rollout.Cluster.Copied {
+		return nil
+	}
+	return l.plan.Rollout.Cluster
+}
+
+// copyTarget is how the Deployments have to look between releases.
+func (l *loop) copyTarget() (workload.Target, bool) {
+	if l.copies() == nil || !l.ready || l.running() != nil || l.waits() || l.copied.left {
+		return workload.Target{}, false
+	}
+	return l.plan.Rollout.AtRest()
+}
+
+// forgetCopy drops what is known of another target.
+func (l *loop) forgetCopy() {
+	want, ok := workload.Target{}, false
+	if l.copies() != nil {
+		want, ok = l.plan.Rollout.AtRest()
+	}
+	if !ok || !reflect.DeepEqual(want, l.copied.of) {
+		l.copied = copied{of: want}
+		delete(l.trouble, aboutCopy)
+	}
+}
+
+// rested handles how far the Deployments have come while no release is under way.
+func (l *loop) rested(observed workload.Observed) {
+	phase, why := observed.Phase()
+	switch {
+	case phase == workload.Ready:
+		l.copied.ready, l.copied.why = true, nil
+		l.work.at = time.Now().Add(copyCalm)
+	case phase == workload.Failed:
+		l.work.at = time.Now().Add(workCalm)
+		fallthrough
+	default:
+		what := "stable is a copy that is not ready yet"
+		if l.plan.Rollout.Cluster.Leave {
+			what = "the traffic cannot go back to the Deployment in Git yet"
+		}
+		l.copied.why = fmt.Errorf("%s: %s", what, strings.Join(few(why), "; "))
+	}
+	l.note(aboutCopy, l.copied.why)
+}
+
+// stands returns an error that says why no release can start of a rollout with one Deployment in Git: what it would go back to
+// is not in service yet, or not any longer.
+func (l *loop) stands() error {
+	c := l.copies()
+	switch {
+	case c == nil || l.running() != nil:
+		return nil
+	case c.Leave:
+		return fmt.Errorf("%w: the rollout says leave, so Deployment %s is what users get", rollout.ErrNotAllowed, c.Arms.Canary.Deployment)
+	case l.copied.why != nil && !l.copied.ready:
+		return fmt.Errorf("%w: %w", rollout.ErrNotAllowed, l.copied.why)
+	case !l.copied.ready:
+		return fmt.Errorf("%w: stable's copy, %s, has not been seen yet: try again in a moment", rollout.ErrNotAllowed, c.Arms.Stable.Deployment)
+	}
+	return nil
+}
+
+// atRestTraffic is what the traffic has to be while no release is under way; ok is false while it stays as it is.
+func (l *loop) atRestTraffic() (t traffic.Target, ok bool) {
+	d, c := &l.plan.Rollout, l.copies()
+	switch {
+	case c != nil && c.Leave:
+		return d.Left(), l.copied.ready && !l.copied.left
+	case c != nil:
+		return d.Idle(l.swapped), l.copied.ready
+	}
+	return d.Idle(l.swapped), true
+}
+
+// leaves notices that the traffic has come back to the Deployment in Git: from here on, its users may take everything away.
+func (l *loop) leaves() {
+	c := l.copies()
+	if c == nil || !c.Leave || !l.copied.ready || !l.gw.holds(l.plan.Rollout.Left()) || !l.gw.seen {
+		return
+	}
+	if l.gw.confirmed == traffic.InForce || l.gw.confirmed == traffic.Unconfirmed && l.plan.Rollout.Verify.Trust {
+		l.copied.left = true
+		l.log.Info("the traffic is back on the Deployment in Git", "deployment", c.Arms.Canary.Deployment)
+	}
+}
+
+// inServiceAgain sends a release back whose Deployment in Git has become what is in service: it has nothing left to release.
+// It reports whether there is nothing to start.
+func (l *loop) inServiceAgain(ctx context.Context, name workload.Name) bool {
+	r := l.running()
+	if r == nil {
+		return true
+	}
+	if r.back != nil || r.state.Phase != rollout.Active || r.state.Promoting() {
+		return r.back != nil || r.state.Phase != rollout.Active // it goes back anyway; a promotion ends first
+	}
+	_, err := l.append(ctx, r.event(rollout.RollbackRequested{Reason: "Deployment " + name.Name + " is again what is in service"}, triggered))
+	return err == nil
+}

@@ -1,0 +1,361 @@
+package kube
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/json"
+
+	"github.com/serindev/serin/workload"
+)
+
+// inService is what stable's copy of a Deployment has in service. It stands in an annotation on the Deployment that is
+// copied, the one that its users have in Git, so that a copy that somebody deletes is made again as it was: the original may
+// have another template by then, which nobody has released.
+type inService struct {
+	// Of is the version hash of the original's template that the copy was made of; empty if the copy has another.
+	Of       string            `json:"of,omitempty"`
+	Template map[string]any    `json:"template,omitempty"`
+	Selector map[string]string `json:"selector,omitempty"`
+	Replicas int64             `json:"replicas,omitempty"`
+}
+
+// serviceOf is what the copy of a Deployment has in service; the zero value if there has never been a copy. What cannot be
+// read is nobody's.
+func serviceOf(original *unstructured.Unstructured) inService {
+	var s inService
+	text := original.GetAnnotations()[inServiceAnnotation]
+	if text == "" {
+		return s
+	}
+	data, err := unpack(text)
+	if err != nil || json.Unmarshal(data, &s) != nil {
+		return inService{}
+	}
+	return s
+}
+
+// ours tells whether a Deployment is the copy that Serin has made of another.
+func ours(copied *unstructured.Unstructured, original workload.Name) bool {
+	return copied.GetLabels()[managedLabel] == manager && copied.GetAnnotations()[copyOfAnnotation] == original.Name
+}
+
+// bringCopy brings stable's copy of a Deployment about, with its Service, its autoscaler and its disruption budget, while no
+// release is under way. The copy is made of what runs, so the original has to be complete first. The copy is ready when it
+// has as many pods as the original; later, whenever Kubernetes calls it available.
+func (c *Cluster) bringCopy(ctx context.Context, t *workload.Target, d *workload.Deployment) (workload.Status, error) {
+	s := workload.Status{Name: d.Name, Phase: workload.Progressing}
+	if err := c.fill(ctx, d.Name.Namespace, deployments, replicaSets, pods, services, autoscalers, budgets); err != nil {
+		return s, err
+	}
+	original, copied, err := c.pair(ctx, d, false)
+	if err != nil {
+		return s, err
+	}
+	if copied == nil || original == nil {
+		if original, copied, err = c.pair(ctx, d, true); err != nil {
+			return s, err
+		}
+	}
+	if copied == nil {
+		return c.makeCopy(ctx, t, d.Name, *d.Copy, original)
+	}
+	if !ours(copied, *d.Copy) {
+		s.Phase, s.Why = workload.Failed, fmt.Sprintf("it is there, and is not the copy of %s that Serin makes: give it another name, or name both Deployments as stable and canary", d.Copy.Name)
+		return s, nil
+	}
+	if err := c.copyService(ctx, t, copied); err != nil {
+		return failed(s, err)
+	}
+	if s.Phase, s.Why, err = c.statusOfCopy(ctx, original, copied); err != nil || s.Phase != workload.Ready {
+		return s, err
+	}
+	if original == nil {
+		return s, nil // what is in service stays, whatever happens to the original
+	}
+	if err := c.keep(ctx, *d.Copy, original, copied, ""); err != nil {
+		return s, err
+	}
+	if err := c.copyPolicies(ctx, original, copied); err != nil {
+		return failed(s, err)
+	}
+	return s, nil
+}
+
+// failed is a status of what can never be; any other error is the cluster's.
+func failed(s workload.Status, err error) (workload.Status, error) {
+	var never refused
+	if !errors.As(err, &never) {
+		return s, err
+	}
+	s.Phase, s.Why = workload.Failed, never.Error()
+	return s, nil
+}
+
+// pair is a Deployment and its copy; nil for what is not there.
+func (c *Cluster) pair(ctx context.Context, d *workload.Deployment, live bool) (original, copied *unstructured.Unstructured, err error) {
+	if original, err = c.deployment(ctx, *d.Copy, live); err != nil {
+		return nil, nil, err
+	}
+	copied, err = c.deployment(ctx, d.Name, live)
+	return original, copied, err
+}
+
+// statusOfCopy says how far the copy is.
+func (c *Cluster) statusOfCopy(ctx context.Context, original, copied *unstructured.Unstructured) (workload.Phase, string, error) {
+	phase, why, d, err := c.progressOf(ctx, copied)
+	if err != nil || phase == workload.Ready {
+		return phase, why, err
+	}
+	if original != nil && serviceOf(original).Template == nil {
+		return phase, why, nil // all traffic is about to come to it
+	}
+	for _, condition := range d.Status.Conditions {
+		if condition.Type == appsv1.DeploymentAvailable && condition.Status == corev1.ConditionTrue {
+			return workload.Ready, "", nil
+		}
+	}
+	return phase, why, nil
+}
+
+// progressOf says how far a Deployment is on its way to its own specification.
+func (c *Cluster) progressOf(ctx context.Context, o *unstructured.Unstructured) (workload.Phase, string, *appsv1.Deployment, error) {
+	var typed appsv1.Deployment
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, &typed); err != nil {
+		return "", "", nil, fmt.Errorf("read Deployment %s/%s: %w", o.GetNamespace(), o.GetName(), err)
+	}
+	sets, err := all[*appsv1.ReplicaSet](ctx, c, replicaSets, typed.Namespace)
+	if err != nil {
+		return "", "", nil, err
+	}
+	list, err := all[*corev1.Pod](ctx, c, pods, typed.Namespace)
+	if err != nil {
+		return "", "", nil, err
+	}
+	phase, why := progress(&typed, sets, list, time.Now(), c.patience)
+	return phase, why, &typed, nil
+}
+
+// makeCopy makes the copy: of what was in service last, or, if there has never been one, of what the original runs.
+func (c *Cluster) makeCopy(ctx context.Context, t *workload.Target, name, of workload.Name, original *unstructured.Unstructured) (workload.Status, error) {
+	s := workload.Status{Name: name, Phase: workload.Failed}
+	if original == nil {
+		s.Why = "there is no Deployment " + of.Name + " to make it from"
+		return s, nil
+	}
+	made := serviceOf(original)
+	did := "made again as it was in service, after it was deleted"
+	if made.Template == nil {
+		phase, why, _, err := c.progressOf(ctx, original)
+		switch {
+		case err != nil:
+			return s, err
+		case phase != workload.Ready:
+			s.Phase, s.Why = workload.Progressing, "Deployment "+of.Name+" is not complete, and a copy is made of what runs: "+why
+			return s, nil
+		case replicas(original) == 0:
+			s.Why = "Deployment " + of.Name + " has no pods, so it is not what users get: scale it up"
+			return s, nil
+		}
+		if made, err = c.firstCopy(ctx, t, name, original); err != nil {
+			return failed(s, err)
+		}
+		// What comes after this template is released. It is kept first: a template that comes between the two must not be
+		// taken for the one that was copied.
+		if original, err = c.patch(ctx, original, annotate(original, map[string]string{templateAnnotation: made.Of}), false); err != nil {
+			s.Phase, s.Why = workload.Progressing, "another writer has just changed "+of.Name
+			return s, ignoreConflict(err)
+		}
+		did = "made from the pods of " + of.Name
+	}
+	o := copyObject(name, original, made)
+	s.Phase, s.Why = workload.Progressing, "it was made a moment ago"
+	o, err := c.dynamic.Resource(deploymentResource).Namespace(name.Namespace).Create(ctx, o, metav1.CreateOptions{FieldManager: manager, FieldValidation: metav1.FieldValidationStrict})
+	switch {
+	case apierrors.IsAlreadyExists(err):
+		return s, nil
+	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
+		s.Phase, s.Why = workload.Failed, err.Error()
+		return s, nil
+	case err != nil:
+		return s, fmt.Errorf("create Deployment %s: %w", name, err)
+	}
+	c.tell(ctx, o, "Made", t.Release, fmt.Sprintf("%s, with %d replicas and the labels %s", did, made.Replicas, text(made.Selector)))
+	return s, nil
+}
+
+func ignoreConflict(err error) error {
+	if apierrors.IsConflict(err) {
+		return nil
+	}
+	return err
+}
+
+// firstCopy is what the copy of a Deployment that has none is to be.
+func (c *Cluster) firstCopy(ctx context.Context, t *workload.Target, name workload.Name, original *unstructured.Unstructured) (inService, error) {
+	service, err := c.service(ctx, t.Arms.Canary)
+	switch {
+	case err != nil:
+		return inService{}, err
+	case service == nil:
+		return inService{}, refused("there is no Service " + t.Arms.Canary.Service + " in front of " + original.GetName())
+	case !selects(service.Spec.Selector, podLabels(template(original))):
+		return inService{}, refused(fmt.Sprintf("Service %s selects by %s, which the pods of %s have not", service.Name, text(service.Spec.Selector), original.GetName()))
+	}
+	pods, selector, err := armLabels("stable", name.Name, podLabels(template(original)), service, nil, labels(original.Object, "spec", "selector", "matchLabels"))
+	if err != nil {
+		return inService{}, err
+	}
+	return inService{
+		Of: versionHash(template(original)), Template: withLabels(template(original), pods), Selector: selector, Replicas: replicas(original),
+	}, nil
+}
+
+// copyObject is the copy as a new object. It has nothing of the original's metadata: tools that keep what they know by labels
+// or annotations would take the copy for theirs, and delete it.
+func copyObject(name workload.Name, original *unstructured.Unstructured, of inService) *unstructured.Unstructured {
+	spec := runtime.DeepCopyJSON(at(original.Object, "spec"))
+	delete(spec, "paused")
+	match := map[string]any{}
+	for k, v := range of.Selector {
+		match[k] = v
+	}
+	spec["selector"], spec["template"], spec["replicas"] = map[string]any{"matchLabels": match}, runtime.DeepCopyJSON(of.Template), of.Replicas
+	o := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "apps/v1", "kind": "Deployment", "spec": spec}}
+	o.SetName(name.Name)
+	o.SetNamespace(name.Namespace)
+	o.SetLabels(map[string]string{managedLabel: manager, armLabel: "stable"})
+	o.SetAnnotations(map[string]string{copyOfAnnotation: original.GetName()})
+	return o
+}
+
+// copyOf is the original's pod template as the copy has it: with all its labels but for those that keep the two apart.
+func copyOf(original map[string]any, copied *unstructured.Unstructured) map[string]any {
+	l := podLabels(original)
+	delete(l, "pod-template-hash")
+	maps.Copy(l, labels(copied.Object, "spec", "selector", "matchLabels"))
+	l[armLabel] = "stable"
+	return withLabels(original, l)
+}
+
+// keep writes down what the copy has in service, unless that is written already. of is the version hash of the original's
+// template that it was made of, empty where it is the one that is known.
+func (c *Cluster) keep(ctx context.Context, name workload.Name, original, copied *unstructured.Unstructured, of string) error {
+	if before := serviceOf(original); before.Template != nil && hash(before.Template) == hash(template(copied)) && (of == "" || of == before.Of) {
+		return nil
+	}
+	for try := range tries {
+		o, err := c.deployment(ctx, name, true)
+		if err != nil || o == nil {
+			return err
+		}
+		before := serviceOf(o)
+		now := inService{
+			Of: of, Template: template(copied), Selector: labels(copied.Object, "spec", "selector", "matchLabels"), Replicas: replicas(copied),
+		}
+		switch same := before.Template != nil && hash(before.Template) == hash(now.Template); {
+		case same && (of == "" || of == before.Of):
+			return nil
+		case of == "" && before.Template == nil:
+			now.Of = o.GetAnnotations()[templateAnnotation] // the first copy
+		}
+		text, err := json.Marshal(now)
+		if err != nil {
+			return fmt.Errorf("encode what %s has in service: %w", copied.GetName(), err)
+		}
+		_, err = c.patch(ctx, o, annotate(o, map[string]string{inServiceAnnotation: pack(text)}), false)
+		if !apierrors.IsConflict(err) {
+			return err
+		}
+		again(ctx, try)
+	}
+	return fmt.Errorf("patch Deployment %s: another writer changed it each time between reading and writing it", name)
+}
+
+// nowInService writes down what a release has brought into service, or back, before it is told that it has.
+func (c *Cluster) nowInService(ctx context.Context, t *workload.Target, d *workload.Deployment, w *world, phase workload.Phase) error {
+	switch {
+	case !t.Copied || phase != workload.Ready || w.object == nil:
+		return nil
+	case d.Watch && d.Name == t.Arms.Canary.Deployment: // users come back to it, and nothing is a copy any more
+		return c.dropCopy(ctx, w.object)
+	case d.Name != t.Arms.Stable.Deployment:
+		return nil
+	}
+	original, of := w.from, ""
+	if original == nil {
+		var err error
+		if original, err = c.deployment(ctx, t.Arms.Canary.Deployment, false); err != nil || original == nil {
+			return err
+		}
+	} else if hash(copyOf(template(original), w.object)) == hash(template(w.object)) {
+		of = versionHash(template(original))
+	}
+	return c.keep(ctx, t.Arms.Canary.Deployment, original, w.object, of)
+}
+
+// dropCopy forgets what the copy of a Deployment has in service: a copy that is made later, is made of what runs then.
+func (c *Cluster) dropCopy(ctx context.Context, o *unstructured.Unstructured) error {
+	if _, kept := o.GetAnnotations()[inServiceAnnotation]; !kept {
+		return nil
+	}
+	_, err := c.patch(ctx, o, []operation{{Op: "remove", Path: "/metadata/annotations/" + pointer(inServiceAnnotation)}}, false)
+	return ignoreConflict(err)
+}
+
+// remake makes the copy again if somebody deletes it during a release: users get it.
+func (c *Cluster) remake(ctx context.Context, t *workload.Target) error {
+	name, of := t.Arms.Stable.Deployment, t.Arms.Canary.Deployment
+	copied, err := c.deployment(ctx, name, false)
+	if err != nil || copied != nil {
+		return err
+	}
+	if copied, err = c.deployment(ctx, name, true); err != nil || copied != nil {
+		return err
+	}
+	original, err := c.deployment(ctx, of, true)
+	if err != nil {
+		return err
+	}
+	if original == nil || serviceOf(original).Template == nil {
+		return fmt.Errorf("Deployment %s was deleted, and what it had in service is not known: Deployment %s has no annotation %s", name, of, inServiceAnnotation) //nolint:staticcheck // a kind's name
+	}
+	_, err = c.makeCopy(ctx, t, name, of, original)
+	return err
+}
+
+// copyService makes the Service of the copy if it is not there.
+func (c *Cluster) copyService(ctx context.Context, t *workload.Target, copied *unstructured.Unstructured) error {
+	stable, err := c.service(ctx, t.Arms.Stable)
+	if err != nil {
+		return err
+	}
+	if stable != nil {
+		if !selects(stable.Spec.Selector, podLabels(template(copied))) {
+			return refused(fmt.Sprintf("Service %s selects by %s, which the pods of %s have not: it is not the one that Serin makes", stable.Name, text(stable.Spec.Selector), copied.GetName()))
+		}
+		return nil
+	}
+	like, err := c.service(ctx, t.Arms.Canary)
+	if err != nil {
+		return err
+	}
+	if like == nil {
+		return refused("there is no Service " + t.Arms.Canary.Service)
+	}
+	s := armService(t.Arms.Stable.Service, "stable", like, copied)
+	_, err = c.client.CoreV1().Services(copied.GetNamespace()).Create(ctx, s, metav1.CreateOptions{FieldManager: manager})
+	if err != nil && !apierrors.IsAlreadyExists(err) {
+		return fmt.Errorf("create Service %s/%s: %w", copied.GetNamespace(), s.Name, err)
+	}
+	return nil
+}
