@@ -74,6 +74,15 @@ type ResourcesSpec struct {
 	Reach map[string][]Namespace `json:"reach,omitempty"`
 	// Hosts may be named by their webhooks and as Traefik's API (verify.api); *.example.com is every one below.
 	Hosts []string `json:"hosts,omitempty" jsonschema:"minItems=1"`
+	// Admission answers the API server's validating webhook, which refuses what would be wrong in the status.
+	Admission *AdmissionSpec `json:"admission,omitempty"`
+}
+
+// AdmissionSpec is where the API server asks whether a rollout or an analysis is right. It speaks HTTPS, with the
+// certificate of tls; the API server has to trust it for the name of Serin's Service.
+type AdmissionSpec struct {
+	// Listen is host and port.
+	Listen Address `json:"listen"`
 }
 
 // LeaderSpec is how several daemons agree on the one that acts. The others forward requests to it and take over when it

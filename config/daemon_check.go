@@ -37,6 +37,9 @@ func (c *checker) daemon(s *DaemonSpec) {
 	if s.Spinnaker != nil {
 		c.spinnaker(s, s.Spinnaker)
 	}
+	if k := s.Kubernetes; k != nil && k.Resources != nil && k.Resources.Admission != nil && s.TLS == nil {
+		c.fail(c.spec("kubernetes", "resources", "admission").atKey(), "the API server asks over HTTPS alone: it needs tls (cert and key)")
+	}
 	c.notify(s.Notify)
 	c.calendar(s.Windows, s.Freezes)
 	if s.Auth != nil {

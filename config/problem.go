@@ -24,6 +24,8 @@ type Error struct {
 	Source string `json:"source,omitempty"`
 	// caret is the column in Source.
 	caret int
+	// later: another document may put it right.
+	later bool
 	// src is where Source is taken from once it is clear which errors are shown.
 	src *source
 }

@@ -69,7 +69,9 @@ func (m *planner) named(at place, own Texts) ([]string, place) {
 // reference checks the name of an analysis, once per place.
 func (m *planner) reference(at place, name string) {
 	if why := missingAnalysis(name, m.analyses, m.lost); why != "" {
-		m.once(at, "%s", why)
+		e := at.errorf("%s", why)
+		e.later = true
+		m.onceError(e)
 		return
 	}
 	a, ok := m.analyses[name]
@@ -158,7 +160,9 @@ func (d document) dangling(seen *sight) (errs Errors) {
 		for _, p := range all {
 			if name, ok := p.node.scalar.(string); ok {
 				if why := missingAnalysis(name, seen.analyses, seen.lost); why != "" {
-					errs = append(errs, p.errorf("%s", why))
+					e := p.errorf("%s", why)
+					e.later = true
+					errs = append(errs, e)
 				}
 			}
 		}
@@ -167,8 +171,10 @@ func (d document) dangling(seen *sight) (errs Errors) {
 }
 
 // once is fail for places that several steps share: the same message appears once.
-func (m *planner) once(at place, format string, args ...any) {
-	if e := at.errorf(format, args...); !slices.Contains(m.errs, e) {
+func (m *planner) once(at place, format string, args ...any) { m.onceError(at.errorf(format, args...)) }
+
+func (m *planner) onceError(e Error) {
+	if !slices.Contains(m.errs, e) {
 		m.errs = append(m.errs, e)
 	}
 }

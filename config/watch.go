@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -49,6 +50,9 @@ type Watcher struct {
 	log     *slog.Logger
 	publish func(*Set)
 	current atomic.Pointer[Set]
+
+	trying sync.Mutex // guards before, which only Run changes
+	before *state
 }
 
 // NewWatcher watches files, and folders with all that is below them. publish is called by Run with every new set,
@@ -136,7 +140,6 @@ type reader struct {
 	*Watcher
 	notify  *fsnotify.Watcher
 	folders map[string]fs.FileInfo
-	before  *state
 	digest  [sha256.Size]byte
 }
 
@@ -156,9 +159,11 @@ func (r *reader) reload() {
 	if r.before != nil && digest == r.digest {
 		return
 	}
+	r.trying.Lock()
 	next := r.loader.next(files, r.before)
 	r.tell(next.Set)
 	r.before, r.digest = next, digest
+	r.trying.Unlock()
 	r.current.Store(next.Set)
 	r.publish(next.Set)
 }

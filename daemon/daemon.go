@@ -104,6 +104,12 @@ func (d *Daemon) SpinnakerAddress() net.Addr {
 	return d.address(func(a *acting) net.Addr { return a.spinnaker })
 }
 
+// AdmissionAddress returns where the API server asks whether an object is right; nil if it is not to ask, or while this daemon
+// does not act.
+func (d *Daemon) AdmissionAddress() net.Addr {
+	return d.address(func(a *acting) net.Addr { return a.admission })
+}
+
 func (d *Daemon) address(of func(*acting) net.Addr) net.Addr {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -127,9 +133,9 @@ func (d *Daemon) open(ctx context.Context, m mandate) error {
 
 // acting is what an acting daemon has open and runs.
 type acting struct {
-	components     []func(context.Context) error
-	closers        []io.Closer // in the order of opening
-	api, spinnaker net.Addr
+	components                []func(context.Context) error
+	closers                   []io.Closer // in the order of opening
+	api, spinnaker, admission net.Addr
 }
 
 // close undoes what open has done, in reverse order. Listeners in use have been closed already.
@@ -200,6 +206,9 @@ func (a *acting) open(ctx context.Context, o Options, m mandate) error {
 	a.closers, a.api = append(a.closers, listener), listener.Addr()
 	a.components = append(a.components, source.run...)
 	a.components = append(a.components, e.Run, watcher.Run, notifier.Run, func(ctx context.Context) error { return api.Run(ctx, listener) })
+	if err := a.openAdmission(ctx, spec, watcher, log); err != nil {
+		return err
+	}
 	if err := a.openSpinnaker(ctx, spec, s, source.prometheus, log, registry); err != nil {
 		return err
 	}

@@ -49,8 +49,7 @@ func (r *resources) Documents() ([]config.Object, bool) {
 	documents, known := r.Cluster.Documents()
 	out := make([]config.Object, len(documents))
 	for i, d := range documents {
-		out[i] = config.Object{Kind: d.Kind, ObjectID: config.ObjectID{Namespace: d.Namespace, Name: d.Name}, Generation: d.Generation,
-			Created: d.Created, Spec: d.Spec}
+		out[i] = object(d)
 	}
 	return out, known
 }

@@ -110,6 +110,13 @@ func standBy(ctx context.Context, o Options, c *leader.Candidate) error {
 	log.Info("this daemon stands by", "version", o.Version, "address", l.Addr().String())
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return api.Run(ctx, l) })
+	if address := admissionAddress(spec); address != "" {
+		s, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+		if err != nil {
+			return errors.Join(fmt.Errorf("listen for the API server: %w", err), l.Close())
+		}
+		group.Go(func() error { return server.Relay(ctx, s, c.Leader, log) })
+	}
 	if own := spec.Spinnaker; own != nil {
 		s, err := (&net.ListenConfig{}).Listen(ctx, "tcp", string(own.Listen))
 		if err != nil {

@@ -110,7 +110,7 @@ func (l *loop) goBackAfter(ctx context.Context, defect error) {
 
 // alongside runs f next to the loop, which gets to know of a panic.
 func (l *loop) alongside(f func()) {
-	l.alongside(func() {
+	l.beside.Go(func() {
 		if err := contained(f); err != nil {
 			l.send(func(context.Context) {
 				l.work.busy, l.triggers.busy, l.doing = false, false, "" // whatever of it was under way

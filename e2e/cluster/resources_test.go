@@ -87,6 +87,12 @@ func (w *world) resources(t *testing.T) string {
 // newResourceWorld is a world whose rollouts are custom resources, with the chart's rights for that.
 func newResourceWorld(t *testing.T, e example) *world {
 	t.Helper()
+	return prepareResourceWorld(t, e, true)
+}
+
+// prepareResourceWorld is newResourceWorld, with or without a daemon that runs.
+func prepareResourceWorld(t *testing.T, e example, begin bool) *world {
+	t.Helper()
 	w := newApplication(t, e)
 	require.NoError(t, testbed.Reads("deploy/kustomize/definitions"))
 	w.c.Definitions(t, "../../deploy/kustomize/definitions/definitions.yaml")
@@ -107,8 +113,10 @@ func newResourceWorld(t *testing.T, e example) *world {
 	more := strings.Replace(string(text), "kubernetes: {", fmt.Sprintf("auth: {kubernetes: {}}\n  kubernetes: {resources: {namespaces: [%s], reach: {%s: [%s]}, hosts: [traefik.%s.svc, %s]}, ",
 		w.pro, w.pro, w.dev, w.gate, nobody.Hostname()), 1)
 	require.NoError(t, os.WriteFile(file, []byte(more), 0o600))
-	w.begin(t)
 	w.name = w.pro + "." + e.name
+	if begin {
+		w.begin(t)
+	}
 	return w
 }
 

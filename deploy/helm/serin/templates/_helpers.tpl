@@ -45,6 +45,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- $resources := dict "namespaces" (.Values.namespaces | default (list .Release.Namespace)) }}
 {{- with .Values.customResources.reach }}{{ $_ := set $resources "reach" . }}{{ end }}
 {{- with .Values.customResources.hosts }}{{ $_ := set $resources "hosts" . }}{{ end }}
+{{- if .Values.customResources.webhook.enabled }}{{ $_ := set $resources "admission" (dict "listen" "0.0.0.0:7475") }}{{ end }}
 {{- $_ := set $spec "kubernetes" (dict "resources" $resources) }}
 {{- end }}
 {{- $auth := dict }}

@@ -1,0 +1,44 @@
+package config
+
+// Try says what would be wrong with an object if it were in the cluster as given, among everything else as it is in use now.
+// later is what another document may still put right: an analysis that is not there yet. Before [Watcher.Run] has published
+// a set, nothing is known to be wrong.
+func (w *Watcher) Try(o Object) (wrong, later Errors) {
+	w.trying.Lock()
+	defer w.trying.Unlock()
+	if w.before == nil {
+		return nil, nil
+	}
+	for _, e := range w.loader.try(o.file(), w.before) {
+		if e.later {
+			later = append(later, e)
+		} else {
+			wrong = append(wrong, e)
+		}
+	}
+	return wrong.shown(), later.shown()
+}
+
+// try is what is wrong with one file among the documents of a state, which it does not change.
+func (l Loader) try(f file, before *state) Errors {
+	r := &resolver{loader: l, before: before}
+	for name, old := range before.files {
+		if name != f.name {
+			r.files = append(r.files, &loaded{file: old.file, docs: old.docs, fresh: old.docs, good: true, same: true})
+		}
+	}
+	r.loader = r.loader.along(r.daemons())
+	r.add(f)
+	mine := r.files[len(r.files)-1]
+	if mine.same {
+		return nil // as it is in use
+	}
+	decoded := mine.good
+	for again := true; again; {
+		again = r.doubles() || r.dangling()
+	}
+	if !decoded {
+		r.rest(mine)
+	}
+	return mine.errs.sorted()
+}

@@ -1,0 +1,105 @@
+package cluster
+
+import (
+	"bytes"
+	"crypto/tls"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/serindev/serin/internal/testbed"
+)
+
+// admitted lets the daemon answer the API server's webhook: with TLS, by a certificate that the chart's configuration trusts.
+func (w *world) admitted(t *testing.T) {
+	t.Helper()
+	cert, key := w.c.Certificate(t, "127.0.0.1")
+	require.NoError(t, os.WriteFile(filepath.Join(w.dir, "tls.crt"), cert, 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(w.dir, "tls.key"), key, 0o600))
+	port, err := testbed.FreePort()
+	require.NoError(t, err)
+	file := filepath.Join(w.dir, "serin.yaml")
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	more := strings.NewReplacer("resources: {", fmt.Sprintf("resources: {admission: {listen: '127.0.0.1:%d'}, ", port),
+		"  config: rollouts/\n", "  config: rollouts/\n  tls: {cert: tls.crt, key: tls.key}\n").Replace(string(text))
+	require.NoError(t, os.WriteFile(file, []byte(more), 0o600))
+	w.url = strings.Replace(w.url, "http:", "https:", 1)
+	w.api = &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // of this test: the API server verifies it
+	helm, err := testbed.Tool("helm")
+	require.NoError(t, err)
+	cmd := exec.CommandContext(t.Context(), helm, "template", "serin", "../../deploy/helm/serin", "--namespace", w.home, "--kube-version", "1.34.0", //nolint:gosec // of this test
+		"--show-only", "templates/webhook.yaml", "--set", "namespaces={"+w.pro+"}", "--set", "customResources.enabled=true",
+		"--set", "customResources.webhook.enabled=true", "--set", "customResources.webhook.caBundle="+base64.StdEncoding.EncodeToString(w.c.Config.CAData))
+	var wrong bytes.Buffer
+	cmd.Stderr = &wrong
+	webhook, err := cmd.Output()
+	require.NoError(t, err, wrong.String())
+	// There are no cluster addresses here: the API server asks the daemon itself.
+	service := regexp.MustCompile(`(?m)^ *service: .*$`)
+	require.Regexp(t, service, string(webhook))
+	w.c.Apply(t, w.home, service.ReplaceAllString(string(webhook), fmt.Sprintf("      url: https://127.0.0.1:%d/", port)))
+	t.Cleanup(func() {
+		_ = w.c.Client.AdmissionregistrationV1().ValidatingWebhookConfigurations().Delete(t.Context(), w.home+"-serin", metav1.DeleteOptions{})
+	})
+}
+
+// With the chart's webhook, kubectl apply is refused what the status would say, with the field's path; without the daemon,
+// everything is taken.
+func TestTheAPIServerRefusesWhatTheStatusWouldSay(t *testing.T) {
+	t.Parallel()
+	w := prepareResourceWorld(t, pipeline, false)
+	w.admitted(t)
+	w.begin(t)
+	good := w.resources(t)
+	bad := strings.Replace(good, "weights: [5%, 10%", "weights: [50%, 10%", 1)
+	until(t, "the API server asks", func() string {
+		out, err := w.kubectl(t, w.pro, bad, "apply", "-f", "-", "--dry-run=server")
+		if err != nil && strings.Contains(out, "spec.steps[5].gray.weights[1]: 10% after 50%: weights have to grow") {
+			return ""
+		}
+		return out
+	})
+	// A rollout may come before its analysis, as in a folder that a tool applies.
+	require.Contains(t, w.mustKubectl(t, w.pro, onlyRollout(good), "apply", "-f", "-"), "there is no analysis")
+	out, err := w.kubectl(t, w.pro, bad, "apply", "-f", "-")
+	require.Error(t, err)
+	require.Contains(t, out, `The Rollout "k8s-flask" is invalid`)
+	w.mustKubectl(t, w.pro, good, "apply", "-f", "-")
+	w.mustKubectl(t, w.pro, "", "wait", "rollouts.serin.dev/k8s-flask", "--for=condition=Ready", "--timeout=120s")
+	out, err = w.kubectl(t, w.pro, strings.ReplaceAll(onlyRollout(good), "name: k8s-flask\n", "name: thief\n"), "apply", "-f", "-")
+	require.Error(t, err)
+	require.Contains(t, out, "which is an arm of the rollout in Rollout "+w.pro+"/k8s-flask")
+
+	require.NoError(t, w.daemon.Kill())
+	until(t, "without an answer it is taken", func() string {
+		out, err := w.kubectl(t, w.pro, bad, "apply", "-f", "-")
+		if err == nil {
+			return ""
+		}
+		return out
+	})
+	require.NoError(t, w.daemon.Restart(t.Context()))
+	until(t, "and the status says what is wrong", func() string {
+		out, _ := w.kubectl(t, w.pro, "", "get", "rollouts.serin.dev", "k8s-flask", "-o", "jsonpath={.status.message}")
+		if strings.Contains(out, "weights have to grow") {
+			return ""
+		}
+		return out
+	})
+	w.mustKubectl(t, w.pro, "", "delete", "rollouts.serin.dev", "k8s-flask", "--timeout=120s")
+}
+
+// onlyRollout is the document of kind Rollout.
+func onlyRollout(documents string) string {
+	return "apiVersion: serin.dev/v1alpha1\n" + documents[strings.Index(documents, "kind: Rollout"):]
+}
