@@ -2,7 +2,6 @@ package config
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"sync"
 	"testing"
@@ -29,7 +28,7 @@ func (h *here) Changed() <-chan struct{} { return h.changed }
 // watching is a watcher that has read objects.
 func watching(t *testing.T, objects ...Object) *Watcher {
 	t.Helper()
-	w := NewWatcher(Loader{}, slog.New(slog.NewTextHandler(io.Discard, nil)), func(*Set) {}, t.TempDir()).With(&here{objects: objects, changed: make(chan struct{})})
+	w := NewWatcher(Loader{}, slog.New(slog.DiscardHandler), func(*Set) {}, t.TempDir()).With(&here{objects: objects, changed: make(chan struct{})})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- w.Run(ctx) }()
@@ -74,7 +73,7 @@ func TestAnObjectIsTriedAmongWhatIsInUse(t *testing.T) {
 }
 
 func TestNothingIsKnownToBeWrongBeforeAnythingIsRead(t *testing.T) {
-	wrong, later := NewWatcher(Loader{}, slog.New(slog.NewTextHandler(io.Discard, nil)), func(*Set) {}).Try(rolloutObject(t, "pro", "shop", "[10%]", "[ten]"))
+	wrong, later := NewWatcher(Loader{}, slog.New(slog.DiscardHandler), func(*Set) {}).Try(rolloutObject(t, "pro", "shop", "[10%]", "[ten]"))
 	require.Empty(t, wrong)
 	require.Empty(t, later)
 }

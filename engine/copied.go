@@ -58,14 +58,13 @@ func (l *loop) forgetCopy() {
 // rested handles how far the Deployments have come while no release is under way.
 func (l *loop) rested(observed workload.Observed) {
 	phase, why := observed.Phase()
-	switch {
-	case phase == workload.Ready:
+	if phase == workload.Failed {
+		l.work.at = time.Now().Add(workCalm)
+	}
+	if phase == workload.Ready {
 		l.copied.ready, l.copied.why = true, nil
 		l.work.at = time.Now().Add(copyCalm)
-	case phase == workload.Failed:
-		l.work.at = time.Now().Add(workCalm)
-		fallthrough
-	default:
+	} else {
 		what := "stable is a copy that is not ready yet"
 		if l.plan.Rollout.Cluster.Leave {
 			what = "the traffic cannot go back to the Deployment in Git yet"

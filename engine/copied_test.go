@@ -169,7 +169,7 @@ func TestLeavingBringsTheTrafficToGitsDeploymentAndThenNothingIsDone(t *testing.
 		w.gateway("shop").change(func(g *gateway) { g.serves = nil }) // its users take everything away
 		w.after(time.Hour)
 		require.Empty(t, w.served(), "nobody brings it back")
-		c.change(func(c *copying) { require.Equal(t, asked, len(c.targets)) })
+		c.change(func(c *copying) { require.Len(t, c.targets, asked) })
 
 		w.stop() // a restart brings no harm: all of it leads to Git's Deployment
 		w.begin(onePlan())

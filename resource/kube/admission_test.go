@@ -30,7 +30,7 @@ func strict(d kube.Document) (wrong, later []resource.Problem) {
 func review(t *testing.T, body string) (*httptest.ResponseRecorder, *admissionv1.AdmissionResponse) {
 	t.Helper()
 	out := httptest.NewRecorder()
-	kube.Admission(strict).ServeHTTP(out, httptest.NewRequest(http.MethodPost, "/", bytes.NewBufferString(body)))
+	kube.Admission(strict).ServeHTTP(out, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", bytes.NewBufferString(body)))
 	var answer admissionv1.AdmissionReview
 	if out.Code == http.StatusOK {
 		require.NoError(t, json.Unmarshal(out.Body.Bytes(), &answer))

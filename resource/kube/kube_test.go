@@ -218,7 +218,13 @@ func (w *world) until(what string, ok func() bool) {
 	}
 }
 
+// loaded says that config has read the object, which the watch has reported by then.
 func (w *world) loaded(generation int64, problems ...resource.Problem) {
+	w.Helper()
+	w.until("the watch has reported it", func() bool {
+		documents, _ := w.objects.Documents()
+		return len(documents) > 0
+	})
 	w.objects.Loaded(map[kube.ID]kube.Loaded{{Kind: kube.Rollout, Namespace: w.ns, Name: "shop"}: {Generation: generation, Problems: problems}})
 }
 
