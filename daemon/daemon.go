@@ -206,14 +206,11 @@ func (a *acting) open(ctx context.Context, o Options, m mandate) error {
 	a.closers, a.api = append(a.closers, listener), listener.Addr()
 	a.components = append(a.components, source.run...)
 	a.components = append(a.components, e.Run, watcher.Run, notifier.Run, func(ctx context.Context) error { return api.Run(ctx, listener) })
-	if err := a.openAdmission(ctx, spec, watcher, log); err != nil {
-		return err
+	err = errors.Join(a.openAdmission(ctx, spec, watcher, log), a.openSpinnaker(ctx, spec, s, source.prometheus, log, registry))
+	if err == nil {
+		log.Info("serin runs", "version", o.Version, "address", listener.Addr().String(), "config", []string(spec.Config))
 	}
-	if err := a.openSpinnaker(ctx, spec, s, source.prometheus, log, registry); err != nil {
-		return err
-	}
-	log.Info("serin runs", "version", o.Version, "address", listener.Addr().String(), "config", []string(spec.Config))
-	return nil
+	return err
 }
 
 // run runs the components concurrently: the first that ends stops the others.

@@ -43,7 +43,7 @@ var elsewhere = map[string]string{
 	"kubernetes.md: kubectl -n serin port-f": "needs kubectl and a browser",
 	"kubernetes.md: kubectl -n pro get depl": "deploy: what it lists, by the API, of what Serin has made for a canary; there is no kubectl",
 	"kubernetes.md: kubectl -n pro apply":    "e2e/cluster and resource/kube: the same by kubectl, with a rollout of its own",
-	"kubernetes.md: kubectl -n pro patch":   "e2e/cluster: a rollout with one Deployment is left by it, with users",
+	"kubernetes.md: kubectl -n pro patch":    "e2e/cluster: a rollout with one Deployment is left by it, with users",
 	"kubernetes.md: ln -s":                   "e2e/cluster: the plugin is called by kubectl, with a rollout of its own",
 	"kubernetes.md: kubectl -n pro wait":     "e2e/cluster and resource/kube: the same by kubectl, with a rollout of its own",
 	"install.md: ":                           "e2e: a release is made, its checksums are checked and its archives opened; the rest needs GitHub and a registry",

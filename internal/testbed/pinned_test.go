@@ -86,16 +86,16 @@ func upstream(t *testing.T, program string, m *debug.Module, sums, mod string) {
 	t.Helper()
 	switch {
 	case m.Path == trimmed:
-		require.True(t, strings.Contains(mod, m.Path+" "+m.Version), "%s: the version of the copy", program)
+		require.Contains(t, mod, m.Path+" "+m.Version, "%s: the version of the copy", program)
 		return
 	case standsIn(m):
 		own := text(t, "tools", "traefik", "without", filepath.Base(m.Replace.Path), "go.mod")
 		require.True(t, strings.HasPrefix(own, "module "+m.Path+"\n"), "%s: %s stands in for %s", program, m.Replace.Path, m.Path)
 		return
 	case m.Replace != nil:
-		require.True(t, strings.Contains(mod, m.Path+" => "+m.Replace.Path+" "+m.Replace.Version),
+		require.Contains(t, mod, m.Path+" => "+m.Replace.Path+" "+m.Replace.Version,
 			"%s replaces %s, and its go.mod does not", program, m.Path)
 		m = m.Replace
 	}
-	require.True(t, strings.Contains(sums, m.Path+" "+m.Version+" "+m.Sum), "%s is built from another %s than the pinned one", program, m.Path)
+	require.Contains(t, sums, m.Path+" "+m.Version+" "+m.Sum, "%s is built from another %s than the pinned one", program, m.Path)
 }
