@@ -47,6 +47,7 @@ var elsewhere = map[string]string{
 	"kubernetes.md: ln -s":                   "e2e/cluster: the plugin is called by kubectl, with a rollout of its own",
 	"kubernetes.md: kubectl -n pro wait":     "e2e/cluster and resource/kube: the same by kubectl, with a rollout of its own",
 	"install.md: ":                           "e2e: a release is made, its checksums are checked and its archives opened; the rest needs GitHub and a registry",
+	"analysis.md: serin validate --live":     "e2e and e2e/cluster: --live is run with a real Prometheus, Traefik and API server",
 	"migration.md: ":                         "e2e/cluster: every command runs there on a real API server, with the other controller's objects and with users",
 }
 
