@@ -173,7 +173,10 @@ func (c *Cluster) makeCopy(ctx context.Context, t *workload.Target, name, of wor
 		// taken for the one that was copied.
 		if original, err = c.patch(ctx, original, annotate(original, map[string]string{templateAnnotation: made.Of}), false); err != nil {
 			s.Phase, s.Why = workload.Progressing, "another writer has just changed "+of.Name
-			return s, ignoreConflict(err)
+			if apierrors.IsConflict(err) {
+				err = nil
+			}
+			return s, err
 		}
 		did = "made from the pods of " + of.Name
 	}
@@ -191,13 +194,6 @@ func (c *Cluster) makeCopy(ctx context.Context, t *workload.Target, name, of wor
 	}
 	c.tell(ctx, o, "Made", t.Release, fmt.Sprintf("%s, with %d replicas and the labels %s", did, made.Replicas, text(made.Selector)))
 	return s, nil
-}
-
-func ignoreConflict(err error) error {
-	if apierrors.IsConflict(err) {
-		return nil
-	}
-	return err
 }
 
 // firstCopy is what the copy of a Deployment that has none is to be.
@@ -250,44 +246,38 @@ func copyOf(original map[string]any, copied *unstructured.Unstructured) map[stri
 // keep writes down what the copy has in service, unless that is written already. of is the version hash of the original's
 // template that it was made of, empty where it is the one that is known.
 func (c *Cluster) keep(ctx context.Context, name workload.Name, original, copied *unstructured.Unstructured, of string) error {
-	if before := serviceOf(original); before.Template != nil && hash(before.Template) == hash(template(copied)) && (of == "" || of == before.Of) {
+	kept := func(before inService) bool {
+		return before.Template != nil && hash(before.Template) == hash(template(copied)) && (of == "" || of == before.Of)
+	}
+	if kept(serviceOf(original)) {
 		return nil
 	}
-	for try := range tries {
-		o, err := c.deployment(ctx, name, true)
-		if err != nil || o == nil {
-			return err
-		}
+	return c.rewrite(ctx, name, func(o *unstructured.Unstructured) ([]operation, error) {
 		before := serviceOf(o)
+		if kept(before) {
+			return nil, nil
+		}
 		now := inService{
 			Of: of, Template: template(copied), Selector: labels(copied.Object, "spec", "selector", "matchLabels"), Replicas: replicas(copied),
 		}
-		switch same := before.Template != nil && hash(before.Template) == hash(now.Template); {
-		case same && (of == "" || of == before.Of):
-			return nil
-		case of == "" && before.Template == nil:
+		if of == "" && before.Template == nil {
 			now.Of = o.GetAnnotations()[templateAnnotation] // the first copy
 		}
 		text, err := json.Marshal(now)
 		if err != nil {
-			return fmt.Errorf("encode what %s has in service: %w", copied.GetName(), err)
+			return nil, fmt.Errorf("encode what %s has in service: %w", copied.GetName(), err)
 		}
-		_, err = c.patch(ctx, o, annotate(o, map[string]string{inServiceAnnotation: pack(text)}), false)
-		if !apierrors.IsConflict(err) {
-			return err
-		}
-		again(ctx, try)
-	}
-	return fmt.Errorf("patch Deployment %s: another writer changed it each time between reading and writing it", name)
+		return annotate(o, map[string]string{inServiceAnnotation: pack(text)}), nil
+	})
 }
 
-// nowInService writes down what a release has brought into service, or back, before it is told that it has.
+// nowInService writes down what a release has brought into service, or back, before its Deployment is reported as ready.
 func (c *Cluster) nowInService(ctx context.Context, t *workload.Target, d *workload.Deployment, w *world, phase workload.Phase) error {
 	switch {
 	case !t.Copied || phase != workload.Ready || w.object == nil:
 		return nil
 	case d.Watch && d.Name == t.Arms.Canary.Deployment: // users come back to it, and nothing is a copy any more
-		return c.dropCopy(ctx, w.object)
+		return c.dropCopy(ctx, d.Name, w.object)
 	case d.Name != t.Arms.Stable.Deployment:
 		return nil
 	}
@@ -304,12 +294,17 @@ func (c *Cluster) nowInService(ctx context.Context, t *workload.Target, d *workl
 }
 
 // dropCopy forgets what the copy of a Deployment has in service: a copy that is made later, is made of what runs then.
-func (c *Cluster) dropCopy(ctx context.Context, o *unstructured.Unstructured) error {
-	if _, kept := o.GetAnnotations()[inServiceAnnotation]; !kept {
+func (c *Cluster) dropCopy(ctx context.Context, name workload.Name, known *unstructured.Unstructured) error {
+	keeps := func(o *unstructured.Unstructured) bool { _, kept := o.GetAnnotations()[inServiceAnnotation]; return kept }
+	if !keeps(known) {
 		return nil
 	}
-	_, err := c.patch(ctx, o, []operation{{Op: "remove", Path: "/metadata/annotations/" + pointer(inServiceAnnotation)}}, false)
-	return ignoreConflict(err)
+	return c.rewrite(ctx, name, func(o *unstructured.Unstructured) ([]operation, error) {
+		if !keeps(o) {
+			return nil, nil
+		}
+		return unannotate(inServiceAnnotation), nil
+	})
 }
 
 // remake makes the copy again if somebody deletes it during a release: users get it.

@@ -1,11 +1,16 @@
 package kube_test
 
 import (
+	"context"
+	"fmt"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/serindev/serin/share"
 	"github.com/serindev/serin/workload"
@@ -181,10 +186,25 @@ func TestACopyThatIsDeletedComesBackAsItWasInService(t *testing.T) {
 	p.untilCopied(release, workload.Deployment{Name: p.canary, Replicas: &workload.Replicas{Share: share.Share(0.5), Of: &p.stable}}, workload.Ready)
 	require.Equal(t, int32(2), *p.get(p.canary).Spec.Replicas)
 
-	// Leaving: Git's Deployment gets as many pods as the copy has, and the copy is forgotten.
+	// Leaving: Git's Deployment gets as many pods as the copy has, and the copy is forgotten, whatever others write meanwhile.
+	defer p.busy(p.canary)()
 	p.untilCopied("", workload.Deployment{Name: p.canary, From: &p.stable, Whole: true, Watch: true, Replicas: &workload.Replicas{Share: 1, Of: &p.stable}}, workload.Ready)
 	require.Equal(t, int32(4), *p.get(p.canary).Spec.Replicas)
 	require.NotContains(t, p.get(p.canary).Annotations, "serin.dev/in-service")
+}
+
+// busy changes a Deployment all the time, as an autoscaler and controllers do, until it is stopped.
+func (p *place) busy(n workload.Name) (stop func()) {
+	ctx, cancel := context.WithCancel(p.t.Context())
+	var running sync.WaitGroup
+	running.Go(func() {
+		for i := 0; ctx.Err() == nil; i++ {
+			patch := fmt.Sprintf(`{"metadata": {"annotations": {"busy": "%d"}}}`, i)
+			_, _ = p.c.Client.AppsV1().Deployments(n.Namespace).Patch(ctx, n.Name, types.MergePatchType, []byte(patch), metav1.PatchOptions{FieldManager: "busy"})
+			time.Sleep(40 * time.Millisecond)
+		}
+	})
+	return func() { cancel(); running.Wait() }
 }
 
 func (p *place) exists(n workload.Name) bool {

@@ -2,10 +2,8 @@ package kube
 
 import (
 	"context"
-	"fmt"
 	"maps"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/serindev/serin/workload"
@@ -70,19 +68,10 @@ func versionHash(template map[string]any) string {
 
 // Seen keeps that the template with the hash is known: a release was started for it. It is idempotent.
 func (c *Cluster) Seen(ctx context.Context, n workload.Name, templateHash string) error {
-	for try := range tries {
-		o, err := c.deployment(ctx, n, true)
-		if err != nil || o == nil {
-			return err
-		}
+	return c.rewrite(ctx, n, func(o *unstructured.Unstructured) ([]operation, error) {
 		if o.GetAnnotations()[templateAnnotation] == templateHash {
-			return nil
+			return nil, nil
 		}
-		_, err = c.patch(ctx, o, annotate(o, map[string]string{templateAnnotation: templateHash}), false)
-		if !apierrors.IsConflict(err) {
-			return err
-		}
-		again(ctx, try)
-	}
-	return fmt.Errorf("patch Deployment %s: another writer changed it each time between reading and writing it", n)
+		return annotate(o, map[string]string{templateAnnotation: templateHash}), nil
+	})
 }

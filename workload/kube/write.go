@@ -106,6 +106,31 @@ func (c *Cluster) patch(ctx context.Context, o *unstructured.Unstructured, opera
 	return out, nil
 }
 
+// rewrite patches a Deployment by what the API server says of it, again if another writer was faster. change returns what to
+// write; without anything to write, or without a Deployment, nothing is written.
+func (c *Cluster) rewrite(ctx context.Context, name workload.Name, change func(*unstructured.Unstructured) ([]operation, error)) error {
+	for try := range tries {
+		o, err := c.deployment(ctx, name, true)
+		if err != nil || o == nil {
+			return err
+		}
+		operations, err := change(o)
+		if err != nil || len(operations) == 0 {
+			return err
+		}
+		if _, err = c.patch(ctx, o, operations, false); !apierrors.IsConflict(err) {
+			return err
+		}
+		again(ctx, try)
+	}
+	return fmt.Errorf("patch Deployment %s: another writer changed it each time between reading and writing it", name)
+}
+
+// unannotate removes an annotation that is there.
+func unannotate(annotation string) []operation {
+	return []operation{{Op: "remove", Path: "/metadata/annotations/" + pointer(annotation)}}
+}
+
 // dryRun returns the hash of what the API server would make of a template: it fills in defaults, and admission may
 // change it. If admission does not support dry runs, it is assumed to change nothing.
 func (c *Cluster) dryRun(ctx context.Context, o *unstructured.Unstructured, want map[string]any) (string, error) {
@@ -239,22 +264,21 @@ func (c *Cluster) forget(ctx context.Context, t *workload.Target) error {
 }
 
 func (c *Cluster) forgetOne(ctx context.Context, release string, o *unstructured.Unstructured) error {
-	name := workload.Name{Namespace: o.GetNamespace(), Name: o.GetName()}
-	for try := range tries {
-		if m, err := remembered(o, release); err != nil || m.Release == "" {
-			return nil // what cannot be read is nobody's
-		}
-		_, err := c.patch(ctx, o, []operation{{Op: "remove", Path: "/metadata/annotations/" + pointer(beforeAnnotation)}}, false)
-		if apierrors.IsNotFound(err) {
-			return nil
-		}
-		if !apierrors.IsConflict(err) {
-			return err
-		}
-		again(ctx, try)
-		if o, err = c.deployment(ctx, name, true); err != nil || o == nil {
-			return err
-		}
+	remembers := func(o *unstructured.Unstructured) bool {
+		m, err := remembered(o, release)
+		return err == nil && m.Release != "" // what cannot be read is nobody's
 	}
-	return fmt.Errorf("patch Deployment %s: another writer changed it each time between reading and writing it", name)
+	if !remembers(o) {
+		return nil
+	}
+	err := c.rewrite(ctx, workload.Name{Namespace: o.GetNamespace(), Name: o.GetName()}, func(o *unstructured.Unstructured) ([]operation, error) {
+		if !remembers(o) {
+			return nil, nil
+		}
+		return unannotate(beforeAnnotation), nil
+	})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	return err
 }
