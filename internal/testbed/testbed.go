@@ -74,6 +74,9 @@ func claimed(file *os.File, port int) bool {
 	if syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil {
 		return false
 	}
+	// A child that is started between the two would have a copy of the listener until it runs its program.
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	l, err := net.Listen("tcp", loopback(port)) //nolint:noctx // listens only to see whether it can
 	return err == nil && l.Close() == nil
 }

@@ -5,12 +5,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -202,4 +205,25 @@ func TestAPortIsGivenToOneProcess(t *testing.T) {
 	require.NoError(t, err)
 	defer file.Close() //nolint:errcheck // only its lock is asked for
 	require.ErrorIs(t, syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB), syscall.EWOULDBLOCK, "while this process lives, nobody listens there and nobody else gets it")
+}
+
+func TestAFreePortIsFreeWhileProcessesAreStarted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var starting sync.WaitGroup
+	for range 8 {
+		starting.Go(func() {
+			for ctx.Err() == nil {
+				_ = exec.CommandContext(ctx, "true").Run() // a cancelled one fails
+			}
+		})
+	}
+	defer starting.Wait()
+	defer cancel()
+	for range 300 {
+		port, err := testbed.FreePort()
+		require.NoError(t, err)
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)) //nolint:noctx // at once
+		require.NoError(t, err)
+		require.NoError(t, l.Close())
+	}
 }
