@@ -295,7 +295,10 @@ func (c *Cluster) nowInService(ctx context.Context, t *workload.Target, d *workl
 
 // dropCopy forgets what the copy of a Deployment has in service: a copy that is made later, is made of what runs then.
 func (c *Cluster) dropCopy(ctx context.Context, name workload.Name, known *unstructured.Unstructured) error {
-	keeps := func(o *unstructured.Unstructured) bool { _, kept := o.GetAnnotations()[inServiceAnnotation]; return kept }
+	keeps := func(o *unstructured.Unstructured) bool {
+		_, kept := o.GetAnnotations()[inServiceAnnotation]
+		return kept
+	}
 	if !keeps(known) {
 		return nil
 	}
