@@ -22,3 +22,11 @@ func Weights(s share.Share) (canary, stable int, err error) {
 	}
 	return 0, 0, fmt.Errorf("weight %s is finer than 0.01%%", s)
 }
+
+// ShareOf is the canary's share by weights; zero where neither version has one.
+func ShareOf(canary, stable int) share.Share {
+	if canary+stable == 0 {
+		return 0
+	}
+	return share.Share(float64(canary) / float64(canary+stable))
+}

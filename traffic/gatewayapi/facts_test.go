@@ -48,7 +48,7 @@ func begin(t *testing.T, manifests string, change func(c *gatewayapi.Config)) *w
 	w := &world{Cluster: c, ns: c.Namespace(t)}
 	w.host = w.ns + ".test"
 	w.traefik = c.Gateway(t, w.ns, testbed.TraefikConfig{Throttle: throttle})
-	deploy(t, c, w.ns, stable.Service, canary.Service, testbed.NewBackend(t, testbed.Behaviour{Version: "v1"}), testbed.NewBackend(t, testbed.Behaviour{Version: "v2"}))
+	c.Arms(t, w.ns, stable.Service, canary.Service, testbed.NewBackend(t, testbed.Behaviour{Version: "v1"}), testbed.NewBackend(t, testbed.Behaviour{Version: "v2"}))
 	c.Apply(t, w.ns, strings.ReplaceAll(manifests, "HOST", w.host))
 	w.config = gatewayapi.Config{Rollout: "shop", Namespace: w.ns, Stable: stable, Canary: canary}
 	change(&w.config)
@@ -246,7 +246,7 @@ func TestACanaryThatLosesItsEndpointsLosesItsTraffic(t *testing.T) {
 	_, err := w.Client.AppsV1().Deployments(w.ns).UpdateScale(t.Context(), canary.Service,
 		&autoscalingv1.Scale{ObjectMeta: metav1.ObjectMeta{Name: canary.Service, Namespace: w.ns}}, metav1.UpdateOptions{})
 	require.NoError(t, err)
-	awaitEndpoints(t, w.Cluster, w.ns, canary.Service, 0)
+	w.Cluster.AwaitEndpoints(t, w.ns, canary.Service, 0)
 	w.drift(t, withCohort(target(0.25)), "main route is not enabled: no ready endpoints behind Service shop-canary")
 	err = w.Router.Apply(t.Context(), withCohort(target(0.25)))
 	require.ErrorIs(t, err, gatewayapi.ErrNoEndpoints)

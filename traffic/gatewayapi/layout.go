@@ -34,12 +34,7 @@ type cohort struct {
 	all     [][]traffic.Condition // and what it is to Gateway API
 }
 
-func (w weights) share() share.Share {
-	if w.canary+w.stable == 0 {
-		return 0
-	}
-	return share.Share(float64(w.canary) / float64(w.canary+w.stable))
-}
+func (w weights) share() share.Share { return traffic.ShareOf(w.canary, w.stable) }
 
 // serves reports whether any request goes to the canary.
 func (l *layout) serves() bool { return l.main.canary > 0 || l.cohort != nil }
@@ -53,11 +48,7 @@ var (
 func (c *Config) layoutOf(t traffic.Target) (layout, error) {
 	var l layout
 	var errs []error
-	for what, pair := range map[string][2]traffic.Backend{"stable": {t.Stable, c.Stable}, "canary": {t.Canary, c.Canary}} {
-		if pair[0].Service != pair[1].Service || pair[0].Port != pair[1].Port || len(pair[0].Servers) > 0 {
-			errs = append(errs, fmt.Errorf("%s is %s:%s, not the rollout's %s:%s", what, pair[0].Service, pair[0].Port, pair[1].Service, pair[1].Port))
-		}
-	}
+	errs = append(errs, kubeobjects.IsOf(&t, c.Stable, c.Canary))
 	if len(t.Guards.Names()) > 0 {
 		errs = append(errs, errGuards)
 	}

@@ -2,12 +2,10 @@ package gatewayapi
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -63,22 +61,9 @@ func (r *Router) configured(ctx context.Context, s *snapshot) *traffic.Configure
 	}
 	out.Foreign = append(out.Foreign, r.foreign(s, &l)...)
 	if l.serves() {
-		r.checkArms(ctx, out)
+		r.objects.CheckArms(ctx, c.Stable, c.Canary, out)
 	}
 	return out
-}
-
-// checkArms disables the routes of which a part would not be answered.
-func (r *Router) checkArms(ctx context.Context, c *traffic.Configured) {
-	_, _, err := r.objects.Arms(ctx, r.objects.Known(), r.config.Stable, r.config.Canary)
-	if err == nil {
-		return
-	}
-	for _, route := range []*traffic.RouteServed{c.Main, c.Cohort} {
-		if route != nil && route.Weight > 0 {
-			route.Enabled, route.Problem = false, err.Error()
-		}
-	}
 }
 
 // disagreements says what is not as it has to be in the main routes: what is missing, does not fit, or has another weight
@@ -108,14 +93,8 @@ func (s *snapshot) disagreements(c *Config) []string {
 	return out
 }
 
-// lastWriter says who, other than Serin, last wrote the rules of a user's route.
 func lastWriter(m *mainRoute) string {
-	for _, f := range m.object.GetManagedFields() {
-		if f.Manager != kubeobjects.Manager && f.Subresource == "" && slices.Contains(kubeobjects.SpecFields(f), "rules") {
-			return ": it was last written by " + kubeobjects.Who(f)
-		}
-	}
-	return ""
+	return kubeobjects.LastWriter(m.object.GetManagedFields(), "rules")
 }
 
 // foreign says what differs from what Serin would have written in the objects that it owns, and by whom.
@@ -152,22 +131,15 @@ func (r *Router) foreign(s *snapshot, l *layout) []string {
 
 // digest is a hash of everything that Serin owns, and of the users' references to the arms.
 func (s *snapshot) digest() string {
-	all := map[string]any{}
-	for k, o := range s.objects {
-		all[k.String()] = o.Spec
-	}
+	users := map[string]any{}
 	for _, m := range s.mains {
 		var refs []any
 		for _, p := range m.places {
 			refs = append(refs, p.refs)
 		}
-		all[m.key.String()] = refs
+		users[m.key.String()] = refs
 	}
-	data, err := json.Marshal(all)
-	if err != nil {
-		panic(fmt.Sprintf("JSON of specs: %v", err)) // it was JSON
-	}
-	return fmt.Sprintf("%x", sha256.Sum256(data))
+	return kubeobjects.Digest(s.objects, users)
 }
 
 // gateways are what the Gateways say by the conditions of the routes.
@@ -326,19 +298,10 @@ func conditions(m *mainRoute, all []metav1.Condition) []string {
 
 // replicas asks all replicas of Traefik. s is nil if the routes could not be read.
 func (r *Router) replicas(ctx context.Context, s *snapshot) []traffic.Replica {
-	found, failed := r.objects.Discover(ctx, &r.config.Verify)
-	out := make([]traffic.Replica, len(found))
-	var asked sync.WaitGroup
-	for i, replica := range found {
+	return r.objects.AskAll(ctx, &r.config.Verify, func(replica traefikapi.Replica) traffic.Replica {
 		if s == nil {
-			out[i] = traffic.Replica{Name: replica.Name(), Err: "not asked: the routes could not be read"}
-			continue
+			return traffic.Replica{Name: replica.Name(), Err: "not asked: the routes could not be read"}
 		}
-		asked.Go(func() { out[i] = r.ask(ctx, replica, s) })
-	}
-	asked.Wait()
-	if out = append(out, failed...); len(out) == 0 {
-		return nil
-	}
-	return out
+		return r.ask(ctx, replica, s)
+	})
 }

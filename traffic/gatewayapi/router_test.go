@@ -31,39 +31,6 @@ func TestMain(m *testing.M) { testcluster.Main(m) }
 // throttle is Traefik's, shortened where a test does not measure it.
 const throttle = 50 * time.Millisecond
 
-// deploy makes both arms, whose pods answer as v1 and v2 do.
-func deploy(t testing.TB, c *testcluster.Cluster, ns string, stable, canary string, v1, v2 *testbed.Backend) {
-	t.Helper()
-	for name, backend := range map[string]*testbed.Backend{stable: v1, canary: v2} {
-		image := "registry.test/" + name + ":1"
-		c.SetImage(ns, image, testcluster.Image{Handler: backend})
-		c.Apply(t, ns, fmt.Sprintf(`
-{apiVersion: apps/v1, kind: Deployment, metadata: {name: %[1]s}, spec: {replicas: 1, selector: {matchLabels: {app: %[1]s}}, template: {
-  metadata: {labels: {app: %[1]s}}, spec: {containers: [{name: shop, image: "%[2]s", ports: [{name: web, containerPort: 8080}]}]}}}}
----
-{apiVersion: v1, kind: Service, metadata: {name: %[1]s}, spec: {selector: {app: %[1]s}, ports: [{name: http, port: 80, targetPort: web}]}}`, name, image))
-	}
-	awaitEndpoints(t, c, ns, stable, 1)
-	awaitEndpoints(t, c, ns, canary, 1)
-}
-
-func awaitEndpoints(t testing.TB, c *testcluster.Cluster, ns, service string, n int) {
-	t.Helper()
-	eventually(t, fmt.Sprintf("%d endpoints of %s", n, service), func() bool {
-		list, err := c.Client.DiscoveryV1().EndpointSlices(ns).List(t.Context(), metav1.ListOptions{LabelSelector: "kubernetes.io/service-name=" + service})
-		require.NoError(t, err)
-		ready := 0
-		for _, slice := range list.Items {
-			for _, e := range slice.Endpoints {
-				if *e.Conditions.Ready {
-					ready++
-				}
-			}
-		}
-		return ready == n
-	})
-}
-
 func eventually(t testing.TB, what string, done func() bool) {
 	t.Helper()
 	require.Eventually(t, done, time.Minute, 10*time.Millisecond, what)
@@ -156,7 +123,7 @@ func suite(t *testing.T, change func(c *testcluster.Cluster, w traffictest.Wante
 	all := watching(t, c.Config)
 	traffictest.Run(t, func(t *testing.T, w traffictest.Wanted) traffictest.Gateway {
 		stable, canary := traffic.Backend{Service: w.Rollout + "-s", Port: "80"}, traffic.Backend{Service: w.Rollout + "-c", Port: "80"}
-		deploy(t, c, ns, stable.Service, canary.Service, w.Stable, w.Canary)
+		c.Arms(t, ns, stable.Service, canary.Service, w.Stable, w.Canary)
 		config := gatewayapi.Config{Rollout: w.Rollout, Namespace: ns, Stable: stable, Canary: canary}
 		if !w.OnlyDead {
 			config.Verify.APIs = append(config.Verify.APIs, traefik.API)

@@ -109,6 +109,31 @@ func (s *Store) Arms(ctx context.Context, in Source, stableArm, canaryArm traffi
 	return stable, canary, nil
 }
 
+// CheckArms disables the routes with a share for the canary while one of the arms could not answer: Traefik drops such a
+// route as a whole, or is about to, and other gateways answer a part of it themselves.
+func (s *Store) CheckArms(ctx context.Context, stable, canary traffic.Backend, c *traffic.Configured) {
+	_, _, err := s.Arms(ctx, s.Known(), stable, canary)
+	if err == nil {
+		return
+	}
+	for _, route := range []*traffic.RouteServed{c.Main, c.Cohort} {
+		if route != nil && route.Weight > 0 {
+			route.Enabled, route.Problem = false, err.Error()
+		}
+	}
+}
+
+// IsOf says why a target is not about the arms of a rollout.
+func IsOf(t *traffic.Target, stable, canary traffic.Backend) error {
+	same := func(what string, is, want traffic.Backend) error {
+		if is.Service != want.Service || is.Port != want.Port || len(is.Servers) > 0 {
+			return fmt.Errorf("%s is %s:%s, not the rollout's %s:%s", what, is.Service, is.Port, want.Service, want.Port)
+		}
+		return nil
+	}
+	return errors.Join(same("stable", t.Stable, stable), same("canary", t.Canary, canary))
+}
+
 // LostCanary reports whether cause is that the canary, and it alone, has no endpoint.
 func LostCanary(cause error, stable, canary *Backend) bool {
 	return errors.Is(cause, ErrNoEndpoints) && stable != nil && len(stable.Ready) > 0 && (canary == nil || len(canary.Ready) == 0)

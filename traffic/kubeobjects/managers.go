@@ -39,6 +39,16 @@ func Strangers(k Key, have *Stored) []string {
 	return out
 }
 
+// LastWriter says who, other than Serin, last wrote a field below spec of a user's object; it is empty if nobody did.
+func LastWriter(fields []metav1.ManagedFieldsEntry, field string) string {
+	for _, m := range fields {
+		if m.Manager != Manager && m.Subresource == "" && slices.Contains(SpecFields(m), field) {
+			return ": it was last written by " + Who(m)
+		}
+	}
+	return ""
+}
+
 // Who names a manager and the time of its last write.
 func Who(m metav1.ManagedFieldsEntry) string {
 	if m.Time == nil {

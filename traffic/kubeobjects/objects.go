@@ -2,9 +2,11 @@ package kubeobjects
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -323,4 +325,18 @@ func dropZeroPorts(v any) {
 			dropZeroPorts(value)
 		}
 	}
+}
+
+// Digest is a hash of the specs of what Serin owns, and of what matters in users' objects, by names of the backend's choice.
+func Digest(owned map[Key]*Stored, users map[string]any) string {
+	all := map[string]any{}
+	maps.Copy(all, users)
+	for k, o := range owned {
+		all[k.String()] = o.Spec
+	}
+	data, err := json.Marshal(all)
+	if err != nil {
+		panic(fmt.Sprintf("JSON of specs: %v", err)) // it was JSON
+	}
+	return fmt.Sprintf("%x", sha256.Sum256(data))
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/serindev/serin/traffic"
@@ -56,9 +57,9 @@ func (v *Verify) Patience() time.Duration {
 	return v.Timeout
 }
 
-// Discover returns the replicas to ask: the given addresses, and the ready endpoints of the given Services. What could
+// discover returns the replicas to ask: the given addresses, and the ready endpoints of the given Services. What could
 // not be found is listed as a replica that does not answer.
-func (s *Store) Discover(ctx context.Context, v *Verify) (found []traefikapi.Replica, failed []traffic.Replica) {
+func (s *Store) discover(ctx context.Context, v *Verify) (found []traefikapi.Replica, failed []traffic.Replica) {
 	replica := func(url string) traefikapi.Replica {
 		return traefikapi.Replica{URL: url, User: v.User, Password: v.Password}
 	}
@@ -77,6 +78,21 @@ func (s *Store) Discover(ctx context.Context, v *Verify) (found []traefikapi.Rep
 		}
 	}
 	return found, failed
+}
+
+// AskAll asks every replica of Traefik, all at once.
+func (s *Store) AskAll(ctx context.Context, v *Verify, ask func(traefikapi.Replica) traffic.Replica) []traffic.Replica {
+	found, failed := s.discover(ctx, v)
+	out := make([]traffic.Replica, len(found))
+	var asked sync.WaitGroup
+	for i, replica := range found {
+		asked.Go(func() { out[i] = ask(replica) })
+	}
+	asked.Wait()
+	if out = append(out, failed...); len(out) == 0 {
+		return nil
+	}
+	return out
 }
 
 func (s *Store) endpointsOf(ctx context.Context, of service, patience time.Duration) ([]string, error) {

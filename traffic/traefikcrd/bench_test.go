@@ -16,7 +16,7 @@ import (
 func BenchmarkRollbackUntilInForce(b *testing.B) {
 	c := testcluster.Shared(b)
 	ns := c.Namespace(b)
-	deploy(b, c, ns, stable.Service, canary.Service, testbed.NewBackend(b, testbed.Behaviour{Version: "v1"}), testbed.NewBackend(b, testbed.Behaviour{Version: "v2"}))
+	c.Arms(b, ns, stable.Service, canary.Service, testbed.NewBackend(b, testbed.Behaviour{Version: "v1"}), testbed.NewBackend(b, testbed.Behaviour{Version: "v2"}))
 	traefik := only(b, c, ns, testbed.TraefikConfig{})
 	r := router(b, c.Config, traefikcrd.Config{
 		Rollout: "shop", Namespace: ns, Stable: stable, Canary: canary, Route: &traffic.Route{Rule: "Host(`" + ns + ".test`)"},
@@ -41,7 +41,7 @@ func BenchmarkRollbackUntilInForce(b *testing.B) {
 func BenchmarkObserve(b *testing.B) {
 	c := testcluster.Shared(b)
 	ns := c.Namespace(b)
-	deploy(b, c, ns, stable.Service, canary.Service, testbed.NewBackend(b, testbed.Behaviour{Version: "v1"}), testbed.NewBackend(b, testbed.Behaviour{Version: "v2"}))
+	c.Arms(b, ns, stable.Service, canary.Service, testbed.NewBackend(b, testbed.Behaviour{Version: "v1"}), testbed.NewBackend(b, testbed.Behaviour{Version: "v2"}))
 	traefik := only(b, c, ns, testbed.TraefikConfig{Throttle: throttle})
 	clients := watching(b, c.Config)
 	r := clients.router(b, traefikcrd.Config{

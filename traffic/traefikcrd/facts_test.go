@@ -49,7 +49,7 @@ func begin(t *testing.T, change func(w *world)) *world {
 	}
 	w.host = w.ns + ".test"
 	w.traefik = only(t, c, w.ns, testbed.TraefikConfig{Throttle: throttle})
-	deploy(t, c, w.ns, stable.Service, canary.Service, w.v1, w.v2)
+	c.Arms(t, w.ns, stable.Service, canary.Service, w.v1, w.v2)
 	w.config = traefikcrd.Config{
 		Rollout: "shop", Namespace: w.ns, Stable: stable, Canary: canary, Route: &traffic.Route{Rule: "Host(`" + w.host + "`)"},
 		Verify: traefikcrd.Verify{APIs: []string{w.traefik.API}},
@@ -116,7 +116,7 @@ func (w *world) scale(t *testing.T, deployment string, replicas int32) {
 	_, err := w.Client.AppsV1().Deployments(w.ns).UpdateScale(t.Context(), deployment,
 		&autoscalingv1.Scale{ObjectMeta: metav1.ObjectMeta{Name: deployment, Namespace: w.ns}, Spec: autoscalingv1.ScaleSpec{Replicas: replicas}}, metav1.UpdateOptions{})
 	require.NoError(t, err)
-	awaitEndpoints(t, w.Cluster, w.ns, deployment, int(replicas))
+	w.Cluster.AwaitEndpoints(t, w.ns, deployment, int(replicas))
 }
 
 const beta = "X-User-Group"
@@ -578,7 +578,7 @@ func TestServicesWithTheLongestNamesHaveACohort(t *testing.T) {
 	w.config.Rollout = "long"
 	w.config.Stable.Service, w.config.Canary.Service = "s"+strings.Repeat("a", 62), "s"+strings.Repeat("a", 61)+"c"
 	w.config.Route = &traffic.Route{Rule: "Host(`long." + w.host + "`)"}
-	deploy(t, w.Cluster, w.ns, w.config.Stable.Service, w.config.Canary.Service, w.v1, w.v2)
+	w.Cluster.Arms(t, w.ns, w.config.Stable.Service, w.config.Canary.Service, w.v1, w.v2)
 	w.Router = router(t, w.Config, w.config)
 	all := withCohort(target(0.25))
 	all.Stable, all.Canary = w.config.Stable, w.config.Canary

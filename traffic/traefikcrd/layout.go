@@ -41,22 +41,13 @@ type cohort struct {
 	sticky string // the word that keeps users on their arm
 }
 
-func (w weights) share() share.Share {
-	if w.canary+w.stable == 0 {
-		return 0
-	}
-	return share.Share(float64(w.canary) / float64(w.canary+w.stable))
-}
+func (w weights) share() share.Share { return traffic.ShareOf(w.canary, w.stable) }
 
 // layoutOf checks a target except for the cohort's rule, which needs the rule of the route.
 func (c *Config) layoutOf(t traffic.Target) (layout, error) {
 	var l layout
 	var errs []error
-	for what, pair := range map[string][2]traffic.Backend{"stable": {t.Stable, c.Stable}, "canary": {t.Canary, c.Canary}} {
-		if pair[0].Service != pair[1].Service || pair[0].Port != pair[1].Port || len(pair[0].Servers) > 0 {
-			errs = append(errs, fmt.Errorf("%s is %s:%s, not the rollout's %s:%s", what, pair[0].Service, pair[0].Port, pair[1].Service, pair[1].Port))
-		}
-	}
+	errs = append(errs, kubeobjects.IsOf(&t, c.Stable, c.Canary))
 	l.guards, l.out, l.sticky = t.Guards, t.Out, t.Sticky
 	if c.Adopt && t.Sticky != "" {
 		errs = append(errs, fmt.Errorf("sticky: TraefikService %s is the user's, and so is its cookie", c.Rollout))

@@ -2,11 +2,8 @@ package traefikcrd
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/json"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/serindev/serin/traffic"
@@ -63,22 +60,9 @@ func (r *Router) configured(ctx context.Context, s *snapshot, f *frame) *traffic
 		c.Cohort = &traffic.RouteServed{Enabled: true, Weight: l.cohort.share(), Match: l.cohort.match, Sticky: l.cohort.sticky}
 	}
 	if l.serves() {
-		r.checkArms(ctx, c)
+		r.objects.CheckArms(ctx, r.config.Stable, r.config.Canary, c)
 	}
 	return c
-}
-
-// checkArms disables the routes if Traefik drops them, or is about to.
-func (r *Router) checkArms(ctx context.Context, c *traffic.Configured) {
-	_, _, err := r.objects.Arms(ctx, r.objects.Known(), r.config.Stable, r.config.Canary)
-	if err == nil {
-		return
-	}
-	for _, route := range []*traffic.RouteServed{c.Main, c.Cohort} {
-		if route != nil && route.Weight > 0 {
-			route.Enabled, route.Problem = false, err.Error()
-		}
-	}
 }
 
 // routed reports whether the main route leads to the rollout's TraefikService.
@@ -94,18 +78,11 @@ func (s *snapshot) routed(c *Config) bool {
 
 // digest is a hash of everything that Serin owns.
 func (s *snapshot) digest() string {
-	all := map[string]any{}
-	for k, o := range s.objects {
-		all[k.String()] = o.Spec
-	}
+	users := map[string]any{}
 	if s.adopted != nil {
-		all["adopted"] = []any{s.adopted.reference, s.adopted.middlewares}
+		users["adopted"] = []any{s.adopted.reference, s.adopted.middlewares}
 	}
-	data, err := json.Marshal(all)
-	if err != nil {
-		panic(fmt.Sprintf("JSON of specs: %v", err)) // it was JSON
-	}
-	return fmt.Sprintf("%x", sha256.Sum256(data))
+	return kubeobjects.Digest(s.objects, users)
 }
 
 // foreign says what differs from what Serin would have written, and by whom.
@@ -144,31 +121,14 @@ func (r *Router) foreign(s *snapshot, f *frame, l *layout) []string {
 	return out
 }
 
-// lastWriter says who, other than Serin, last wrote the routes of the user's IngressRoute.
-func lastWriter(a *adopted) string {
-	for _, m := range a.object.ManagedFields {
-		if m.Manager != kubeobjects.Manager && m.Subresource == "" && slices.Contains(kubeobjects.SpecFields(m), "routes") {
-			return ": it was last written by " + kubeobjects.Who(m)
-		}
-	}
-	return ""
-}
+func lastWriter(a *adopted) string { return kubeobjects.LastWriter(a.object.ManagedFields, "routes") }
 
 // replicas asks all of them. f is nil if the route is not known.
 func (r *Router) replicas(ctx context.Context, f *frame) []traffic.Replica {
-	found, failed := r.objects.Discover(ctx, &r.config.Verify)
-	out := make([]traffic.Replica, len(found))
-	var asked sync.WaitGroup
-	for i, replica := range found {
+	return r.objects.AskAll(ctx, &r.config.Verify, func(replica traefikapi.Replica) traffic.Replica {
 		if f == nil {
-			out[i] = traffic.Replica{Name: replica.Name(), Err: "not asked: the adopted route could not be read"}
-			continue
+			return traffic.Replica{Name: replica.Name(), Err: "not asked: the adopted route could not be read"}
 		}
-		asked.Go(func() { out[i] = r.ask(ctx, replica, f) })
-	}
-	asked.Wait()
-	if out = append(out, failed...); len(out) == 0 {
-		return nil
-	}
-	return out
+		return r.ask(ctx, replica, f)
+	})
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/traefik/traefik/v3/pkg/config/dynamic"
 	"github.com/traefik/traefik/v3/pkg/types"
 
-	"github.com/serindev/serin/share"
 	"github.com/serindev/serin/traffic"
 	"github.com/serindev/serin/traffic/traefik"
 	"github.com/serindev/serin/traffic/traefikapi"
@@ -321,9 +320,5 @@ func (l *layout) served(h *dynamic.HTTPConfiguration, rollout string) traffic.Se
 }
 
 func (a *arms) served() *traffic.RouteServed {
-	s := &traffic.RouteServed{Enabled: true, Stable: a.stable, Canary: a.canary}
-	if total := a.canaryWeight + a.stableWeight; total > 0 {
-		s.Weight = share.Share(float64(a.canaryWeight) / float64(total))
-	}
-	return s
+	return &traffic.RouteServed{Enabled: true, Stable: a.stable, Canary: a.canary, Weight: traffic.ShareOf(a.canaryWeight, a.stableWeight)}
 }
