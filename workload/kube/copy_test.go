@@ -220,8 +220,12 @@ func TestLeavingWaitsUntilGitHasWhatIsInService(t *testing.T) {
 	p.untilCopied("", p.one(), workload.Ready)
 	p.patch(p.canary, `{"spec": {"template": {"spec": {"containers": [{"name": "flask", "image": "flask:2"}]}}}}`)
 	leave := workload.Deployment{Name: p.canary, From: &p.stable, Whole: true, Watch: true, Replicas: &workload.Replicas{Share: 1, Of: &p.stable}}
-	p.eventually(func() bool { return p.copied("", leave).Phase == workload.Progressing })
-	require.Contains(t, p.copied("", leave).Why, "waiting for somebody to bring it to image of flask flask:1")
+	var s workload.Status
+	p.eventually(func() bool { // until then the controller is at the new template
+		s = p.copied("", leave)
+		return s.Phase == workload.Progressing && s.Why != "its controller has not seen the change yet"
+	})
+	require.Contains(t, s.Why, "waiting for somebody to bring it to image of flask flask:1")
 	require.Equal(t, "flask:2", p.images(p.canary)["flask"])
 }
 
