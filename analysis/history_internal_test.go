@@ -47,6 +47,19 @@ func sumOf(s judge.Sums) (bad, total float64) {
 	return bad, total
 }
 
+// requireDivided checks that parts have as many sums as the whole, and what it has together.
+func requireDivided(t *testing.T, whole judge.Sums, parts []judge.Sums) {
+	t.Helper()
+	bad, total := sumOf(whole)
+	var sumBad, sumTotal float64
+	for _, p := range parts {
+		require.Len(t, p.Total, len(whole.Total))
+		b, n := sumOf(p)
+		sumBad, sumTotal = sumBad+b, sumTotal+n
+	}
+	require.Equal(t, [2]float64{bad, total}, [2]float64{sumBad, sumTotal})
+}
+
 func TestAHistoryIsWhatWasCountedByTheMinuteOfAllAndOfEachReplica(t *testing.T) {
 	h := remembered(t, world{series: []made{
 		pod("a", `,code="200"`, begin, 0, 20),
@@ -61,15 +74,7 @@ func TestAHistoryIsWhatWasCountedByTheMinuteOfAllAndOfEachReplica(t *testing.T) 
 	require.Equal(t, 6*2.0, h.Baseline.Bad[last])
 	require.Zero(t, h.Baseline.Total[0])
 	require.Len(t, h.Replicas, 3)
-	bad, total := sumOf(h.Baseline)
-	var sumBad, sumTotal float64
-	for _, r := range h.Replicas {
-		require.Len(t, r.Total, len(h.Baseline.Total))
-		b, n := sumOf(r)
-		sumBad, sumTotal = sumBad+b, sumTotal+n
-	}
-	require.Equal(t, bad, sumBad)
-	require.Equal(t, total, sumTotal)
+	requireDivided(t, h.Baseline, h.Replicas)
 }
 
 func TestOneReplicaAloneIsNotToldApart(t *testing.T) {

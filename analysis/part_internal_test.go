@@ -103,14 +103,8 @@ func TestAHistoryHasTheValuesOfTheLabel(t *testing.T) {
 		pod("a", `,code="200",route="/"`, begin, 0, 20), pod("a", `,code="500",route="/cart"`, begin, 0, 2), pod("b", `,code="200",route="/cart"`, -3600, 0, 3),
 	}}, m)["errors"]
 	require.Len(t, h.Parts, 2)
-	bad, total := sumOf(h.Baseline)
-	var sumBad, sumTotal float64
-	for _, p := range h.Parts {
-		require.Len(t, p.Total, len(h.Baseline.Total))
-		b, n := sumOf(p)
-		sumBad, sumTotal = sumBad+b, sumTotal+n
-	}
-	require.Equal(t, [2]float64{bad, total}, [2]float64{sumBad, sumTotal})
+	requireDivided(t, h.Baseline, h.Parts)
+	bad, _ := sumOf(h.Baseline)
 	require.NotZero(t, bad)
 }
 

@@ -155,7 +155,7 @@ func TestLeavingBringsTheTrafficToGitsDeploymentAndThenNothingIsDone(t *testing.
 		w.plan(plan)
 		w.after(time.Minute)
 		require.Equal(t, "http://copy 0%", w.served(), "Git has another version than what is in service")
-		require.Zero(t, w.view("shop").Target.Weight, "nobody is told that it can be taken away")
+		require.Zero(t, w.view("shop").Target.Weight, "nothing says yet that it can be taken away")
 		c.change(func(c *copying) { c.at = workload.Ready })
 		w.after(time.Minute)
 		require.Equal(t, "http://copy 100%", w.served())

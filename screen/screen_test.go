@@ -26,7 +26,7 @@ var sgr = regexp.MustCompile(`\x1b\[[0-9;]*m`)
 
 var noon = time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
 
-// scripted answers as it is told; the real one is in the tests of cmd/serin.
+// scripted answers by its script; the real one is in the tests of cmd/serin.
 type scripted struct {
 	views  []record.View
 	err    error

@@ -10,16 +10,22 @@ import (
 	"github.com/serindev/serin/rollout"
 )
 
-func TestGoingOnWithoutWaitingCanNeedASecondPerson(t *testing.T) {
+// overridden is a daemon in which going on needs a second person for cart, and one of the approvers for shop.
+func overridden(t *testing.T, approvers ...string) *daemon {
+	t.Helper()
 	d := newDaemon(t)
 	all := plans()
-	p := all["cart"]
-	p.Rollout.Override = &rollout.Override{FourEyes: true}
-	all["cart"] = p
-	p = all["shop"]
-	p.Rollout.Override = &rollout.Override{Approvers: []string{"qa", "otto"}}
-	all["shop"] = p
+	for name, o := range map[string]rollout.Override{"cart": {FourEyes: true}, "shop": {Approvers: approvers}} {
+		p := all[name]
+		p.Rollout.Override = &o
+		all[name] = p
+	}
 	d.engine.SetPlans(all)
+	return d
+}
+
+func TestGoingOnWithoutWaitingCanNeedASecondPerson(t *testing.T) {
+	d := overridden(t, "qa", "otto")
 	cart, shop := d.start("cart"), d.start("shop")
 	for what, c := range map[string]struct {
 		who, release string
@@ -40,15 +46,7 @@ func TestGoingOnWithoutWaitingCanNeedASecondPerson(t *testing.T) {
 }
 
 func TestAnUrgentStartIsForThoseWhoMayPromote(t *testing.T) {
-	d := newDaemon(t)
-	all := plans()
-	p := all["cart"]
-	p.Rollout.Override = &rollout.Override{FourEyes: true}
-	all["cart"] = p
-	p = all["shop"]
-	p.Rollout.Override = &rollout.Override{Approvers: []string{"otto"}}
-	all["shop"] = p
-	d.engine.SetPlans(all)
+	d := overridden(t, "otto")
 	for _, c := range []struct {
 		what, who, rollout, body string
 		status                   int
