@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -156,10 +157,18 @@ func TestLeavingBringsTheTrafficToGitsDeploymentAndThenNothingIsDone(t *testing.
 		w.after(time.Minute)
 		require.Equal(t, "http://copy 0%", w.served(), "Git has another version than what is in service")
 		require.Zero(t, w.view("shop").Target.Weight, "nothing says yet that it can be taken away")
+		var told atomic.Value // what a subscriber has seen
+		updates := w.Subscribe(t.Context())
+		go func() {
+			for range updates {
+				told.Store(w.view("shop").Confirmation)
+			}
+		}()
 		c.change(func(c *copying) { c.at = workload.Ready })
 		w.after(time.Minute)
 		require.Equal(t, "http://copy 100%", w.served())
 		require.Equal(t, "in force", w.view("shop").Confirmation)
+		require.Equal(t, "in force", told.Load(), "no event says so, and the object's status has to")
 		require.EqualValues(t, 1, w.view("shop").Target.Weight)
 		_, err := w.Start(t.Context(), "shop", rollout.StartRequest{By: "ann"}, false)
 		require.ErrorContains(t, err, "the rollout says leave")

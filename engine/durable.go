@@ -171,6 +171,6 @@ func (l *loop) happened(ctx context.Context, event rollout.Event) {
 			l.alongside(func() { l.teach(ctx, r) })
 		}
 	}
-	l.publish() // before the update: subscribers may query immediately
+	l.show() // before the update: subscribers may query immediately
 	l.e.feed.tell(record.Update{Rollout: l.name, Release: r.record.ID, Event: event})
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -105,8 +106,17 @@ func (r *release) view(now time.Time) record.View {
 	return v
 }
 
-// publish makes the loop's view visible to others.
+// publish makes the loop's view visible to others, and notifies them where it says something else of the traffic or of what
+// is wrong than before: no event says that while no release is under way.
 func (l *loop) publish() {
+	before, now := l.view.Load(), l.show()
+	if before != nil && (before.Confirmation != now.Confirmation || !slices.Equal(before.Trouble, now.Trouble)) {
+		l.e.feed.tell(record.Update{Rollout: l.name})
+	}
+}
+
+// show makes the loop's view visible to others, without a word.
+func (l *loop) show() *record.View {
 	now := time.Now()
 	v := record.View{Rollout: l.name, Swapped: l.swapped}
 	if l.rel != nil {
@@ -137,6 +147,7 @@ func (l *loop) publish() {
 	}
 	l.view.Store(&v)
 	l.e.metrics.show(l.name, v, now)
+	return &v
 }
 
 func confirmation(c traffic.Confirmation) string {
