@@ -154,13 +154,15 @@ func (r *Router) addCohortServices(want map[kubeobjects.Key]kubeobjects.Object, 
 }
 
 // protect takes the canary out if it has lost its endpoints: its share would be answered 503. It returns cause in any
-// case.
+// case, with what becomes of the requests.
 func (r *Router) protect(ctx context.Context, s *snapshot, stable, canary *kubeobjects.Backend, cause error) error {
-	if !kubeobjects.LostCanary(cause, stable, canary) || !s.serves(&r.config) {
+	if !kubeobjects.LostCanary(cause, stable, canary) {
 		return cause
 	}
-	if err := r.takeOut(ctx, s); err != nil {
-		return errors.Join(cause, err)
+	if s.serves(&r.config) {
+		if err := r.takeOut(ctx, s); err != nil {
+			return errors.Join(cause, err)
+		}
 	}
 	return fmt.Errorf("%w: all requests go to stable", cause)
 }

@@ -124,16 +124,15 @@ func (r *Router) addCohortServices(want map[key]object, stable, canary *kubeobje
 }
 
 // protect takes the canary out if it has lost its endpoints, because Traefik then drops the whole weighted service. It
-// returns cause in any case.
+// returns cause in any case, with what becomes of the requests.
 func (r *Router) protect(ctx context.Context, s *snapshot, f *frame, stable, canary *kubeobjects.Backend, cause error) error {
 	if !kubeobjects.LostCanary(cause, stable, canary) {
 		return cause
 	}
-	if now := r.infer(s, f); !now.serves() {
-		return cause
-	}
-	if err := r.takeOut(ctx, s, false); err != nil {
-		return errors.Join(cause, err)
+	if now := r.infer(s, f); now.serves() {
+		if err := r.takeOut(ctx, s, false); err != nil {
+			return errors.Join(cause, err)
+		}
 	}
 	return fmt.Errorf("%w: all requests go to stable", cause)
 }
