@@ -201,7 +201,7 @@ func (p *place) busy(n workload.Name) (stop func()) {
 		for i := 0; ctx.Err() == nil; i++ {
 			patch := fmt.Sprintf(`{"metadata": {"annotations": {"busy": "%d"}}}`, i)
 			_, _ = p.c.Client.AppsV1().Deployments(n.Namespace).Patch(ctx, n.Name, types.MergePatchType, []byte(patch), metav1.PatchOptions{FieldManager: "busy"})
-			time.Sleep(40 * time.Millisecond)
+			time.Sleep(200 * time.Millisecond) // more often, and on a busy machine nobody else would get a write through
 		}
 	})
 	return func() { cancel(); running.Wait() }
