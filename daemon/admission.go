@@ -40,7 +40,7 @@ func (a *acting) openAdmission(ctx context.Context, spec *config.DaemonSpec, wat
 	if err != nil {
 		return err
 	}
-	a.closers, a.admission = append(a.closers, l), l.Addr()
+	a.closers = append(a.closers, l)
 	a.components = append(a.components, func(ctx context.Context) error { return serveAdmission(ctx, l, watcher) })
 	log.Info("the API server's validating webhook is answered", "address", l.Addr().String())
 	return nil

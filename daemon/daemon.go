@@ -104,12 +104,6 @@ func (d *Daemon) SpinnakerAddress() net.Addr {
 	return d.address(func(a *acting) net.Addr { return a.spinnaker })
 }
 
-// AdmissionAddress returns where the API server asks whether an object is right; nil if it is not to ask, or while this daemon
-// does not act.
-func (d *Daemon) AdmissionAddress() net.Addr {
-	return d.address(func(a *acting) net.Addr { return a.admission })
-}
-
 func (d *Daemon) address(of func(*acting) net.Addr) net.Addr {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -135,7 +129,7 @@ func (d *Daemon) open(ctx context.Context, m mandate) error {
 type acting struct {
 	components                []func(context.Context) error
 	closers                   []io.Closer // in the order of opening
-	api, spinnaker, admission net.Addr
+	api, spinnaker net.Addr
 }
 
 // close undoes what open has done, in reverse order. Listeners in use have been closed already.
