@@ -127,8 +127,8 @@ func (d *Daemon) open(ctx context.Context, m mandate) error {
 
 // acting is what an acting daemon has open and runs.
 type acting struct {
-	components                []func(context.Context) error
-	closers                   []io.Closer // in the order of opening
+	components     []func(context.Context) error
+	closers        []io.Closer // in the order of opening
 	api, spinnaker net.Addr
 }
 
