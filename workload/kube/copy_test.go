@@ -1,16 +1,16 @@
 package kube_test
 
 import (
-	"context"
-	"fmt"
+	"bytes"
+	"io"
+	"net/http"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
 
 	"github.com/serindev/serin/share"
 	"github.com/serindev/serin/workload"
@@ -186,26 +186,41 @@ func TestACopyThatIsDeletedComesBackAsItWasInService(t *testing.T) {
 	p.untilCopied(release, workload.Deployment{Name: p.canary, Replicas: &workload.Replicas{Share: share.Share(0.5), Of: &p.stable}}, workload.Ready)
 	require.Equal(t, int32(2), *p.get(p.canary).Spec.Replicas)
 
-	// Leaving: Git's Deployment gets as many pods as the copy has, and the copy is forgotten, whatever others write meanwhile.
-	defer p.busy(p.canary)()
+	// Leaving: Git's Deployment gets as many pods as the copy has, and the copy is forgotten, although another writer is faster.
+	p.overtaken(p.canary, `{"op":"remove","path":"/metadata/annotations/serin.dev~1in-service"`)
 	p.untilCopied("", workload.Deployment{Name: p.canary, From: &p.stable, Whole: true, Watch: true, Replicas: &workload.Replicas{Share: 1, Of: &p.stable}}, workload.Ready)
 	require.Equal(t, int32(4), *p.get(p.canary).Spec.Replicas)
+	require.Equal(t, "yes", p.get(p.canary).Annotations["faster"])
 	require.NotContains(t, p.get(p.canary).Annotations, "serin.dev/in-service")
 }
 
-// busy changes a Deployment all the time, as an autoscaler and controllers do, until it is stopped.
-func (p *place) busy(n workload.Name) (stop func()) {
-	ctx, cancel := context.WithCancel(p.t.Context())
-	var running sync.WaitGroup
-	running.Go(func() {
-		for i := 0; ctx.Err() == nil; i++ {
-			patch := fmt.Sprintf(`{"metadata": {"annotations": {"busy": "%d"}}}`, i)
-			_, _ = p.c.Client.AppsV1().Deployments(n.Namespace).Patch(ctx, n.Name, types.MergePatchType, []byte(patch), metav1.PatchOptions{FieldManager: "busy"})
-			time.Sleep(200 * time.Millisecond) // more often, and on a busy machine nobody else would get a write through
-		}
+// overtaken lets another writer be faster, once: it changes the Deployment before a patch of it arrives that has the word.
+func (p *place) overtaken(n workload.Name, word string) {
+	p.t.Helper()
+	var once sync.Once
+	config := rest.CopyConfig(p.c.Config)
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		return roundTrip(func(r *http.Request) (*http.Response, error) {
+			if r.Method != http.MethodPatch || r.GetBody == nil {
+				return next.RoundTrip(r)
+			}
+			copied, err := r.GetBody()
+			if err != nil {
+				return nil, err
+			}
+			body, err := io.ReadAll(copied)
+			if err == nil && bytes.Contains(body, []byte(word)) {
+				once.Do(func() { p.patch(n, `{"metadata": {"annotations": {"faster": "yes"}}}`) })
+			}
+			return next.RoundTrip(r)
+		})
 	})
-	return func() { cancel(); running.Wait() }
+	p.kube = p.connect(config)
 }
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 func (p *place) exists(n workload.Name) bool {
 	p.t.Helper()
