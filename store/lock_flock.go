@@ -31,5 +31,14 @@ func lockFile(path string) (io.Closer, error) {
 	}
 	// Who holds it is a courtesy for the message of the next one: on a full disk it is left out.
 	f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0) //nolint:errcheck,gosec // see above
-	return f, nil
+	return lock{f}, nil
+}
+
+// lock is a file that is locked.
+type lock struct{ *os.File }
+
+// Close unlocks the file. Closing it alone would leave the lock for a moment with a child that is just being started, which
+// has a copy of the file until it runs its program.
+func (l lock) Close() error {
+	return errors.Join(syscall.Flock(int(l.Fd()), syscall.LOCK_UN), l.File.Close())
 }
