@@ -54,10 +54,21 @@ type Definition struct {
 	// Settle is how long before now a look's window ends, so that late samples are in: one scrape interval.
 	// The engine subtracts it; [Plan.Asks] takes the window's end as it is given.
 	Settle time.Duration `json:"settle"`
+	// Within is the time within which a step has to be decided, as it was written, and Budget the same as stretches at each
+	// weight, earlier ones of the same evidence included: what metrics pass by that are Budgeted. They belong to a scope of a
+	// rollout and not to an analysis.
+	Within time.Duration `json:"within,omitempty"`
+	Budget []Stretch     `json:"budget,omitempty"`
 	Fresh  Fresh         `json:"fresh"`
 	// Split is the test of the gateway's split, and how the requests of an arm are counted for it.
 	Split   Split    `json:"split"`
 	Metrics []Metric `json:"metrics"`
+}
+
+// Stretch is a time at one weight of the canary.
+type Stretch struct {
+	Weight share.Share   `json:"weight"`
+	For    time.Duration `json:"for"`
 }
 
 // Fresh configured an earlier judge, which compared parts of a release again; today's judge finds a fault whenever it
@@ -150,6 +161,19 @@ type Metric struct {
 	// first that are seen, those with the most exposure before others; the rest is judged together.
 	By     string
 	Values int
+	// Budgeted: its margin was not written, and the time within which it has to be decided was. See [Metric.Budget].
+	Budgeted bool
+}
+
+// Budget marks the metric as one that passes by what can be ruled out in a given time, if it counts bad events of two arms.
+// It is for a metric whose margin nobody has written.
+func (m *Metric) Budget() {
+	_, fixed := m.Baseline.(Fixed)
+	switch m.Source.(type) {
+	case Ratio, Slow:
+		m.Budgeted = !fixed && !m.Goal
+	case Distribution, Gauge, nil:
+	}
 }
 
 // Defaults returns the definition with every default filled in. d is not changed.
@@ -224,6 +248,9 @@ func (d Definition) Judge(scopes int) judge.Settings {
 		FalseAdvance:  float64(d.FalseAdvance),
 		PassAfter:     d.PassAfter,
 	}
+	for _, b := range d.Budget {
+		s.Budget = append(s.Budget, judge.Stretch{Weight: float64(b.Weight), Seconds: b.For.Seconds()})
+	}
 	if !d.Split.Off {
 		s.Split = &judge.Split{Noise: d.Split.Noise, FalseAlarm: d.Split.FalseAlarm, Tolerance: float64(d.Split.Tolerance), Lags: d.Split.Lags}
 	}
@@ -236,7 +263,7 @@ func (d Definition) Judge(scopes int) judge.Settings {
 func (m *Metric) judge(minRequests float64) judge.Metric {
 	j := judge.Metric{
 		Name: m.Name, Kind: judge.Counts, Direction: m.Direction, Goal: m.Goal, Optional: m.Optional, DryRun: m.DryRun, Users: m.Clusters != "",
-		By: m.By, Values: m.Values, Weight: m.Weight, Noise: m.Noise, MinRequests: minRequests,
+		By: m.By, Values: m.Values, Budgeted: m.Budgeted, Weight: m.Weight, Noise: m.Noise, MinRequests: minRequests,
 		Margin: judge.Margin{Relative: float64(*m.Margin.Relative), Absolute: float64(*m.Margin.Absolute)},
 	}
 	switch s := m.Source.(type) {
@@ -271,6 +298,7 @@ type metricJSON struct {
 	DryRun    bool            `json:"dryRun,omitempty"`
 	By        string          `json:"by,omitempty"`
 	Values    int             `json:"values,omitempty"`
+	Budgeted  bool            `json:"budgeted,omitempty"`
 }
 
 // MarshalJSON writes source and baseline with their kind among their fields.
@@ -283,7 +311,7 @@ func (m Metric) MarshalJSON() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return json.Marshal(metricJSON{m.Name, source, baseline, m.Margin, m.Direction, m.Goal, m.Optional, m.Weight, m.Noise, m.Replicas, m.From, m.Uneven, m.Clusters, m.DryRun, m.By, m.Values})
+	return json.Marshal(metricJSON{m.Name, source, baseline, m.Margin, m.Direction, m.Goal, m.Optional, m.Weight, m.Noise, m.Replicas, m.From, m.Uneven, m.Clusters, m.DryRun, m.By, m.Values, m.Budgeted})
 }
 
 // UnmarshalJSON reads what MarshalJSON wrote; an unknown kind is an error.
@@ -300,6 +328,6 @@ func (m *Metric) UnmarshalJSON(b []byte) error {
 	if err != nil {
 		return err
 	}
-	*m = Metric{j.Name, source, baseline, j.Margin, j.Direction, j.Goal, j.Optional, j.Weight, j.Noise, j.Replicas, j.From, j.Uneven, j.Clusters, j.DryRun, j.By, j.Values}
+	*m = Metric{j.Name, source, baseline, j.Margin, j.Direction, j.Goal, j.Optional, j.Weight, j.Noise, j.Replicas, j.From, j.Uneven, j.Clusters, j.DryRun, j.By, j.Values, j.Budgeted}
 	return nil
 }

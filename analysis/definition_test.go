@@ -13,10 +13,10 @@ import (
 )
 
 func TestADefinitionSurvivesItsJSON(t *testing.T) {
-	d := analysis.Definition{Name: "all", PassAfter: new(time.Minute), Metrics: []analysis.Metric{
+	d := analysis.Definition{Name: "all", PassAfter: new(time.Minute), Budget: []analysis.Stretch{{Weight: 0.5, For: time.Minute}}, Metrics: []analysis.Metric{
 		{Name: "a", Source: analysis.Ratio{Bad: `b{x="${service}"}`, Total: `t{x="${service}"}`}, Margin: analysis.Margin{Relative: new(share.Share(0))}},
 		{Name: "b", Source: analysis.TraefikLatency(time.Second), Baseline: analysis.Fixed{Rate: 0.01}, Replicas: "pod"},
-		{Name: "e", Source: analysis.Ratio{Bad: "b", Total: "t"}, By: "route", Values: 7},
+		{Name: "e", Source: analysis.Ratio{Bad: "b", Total: "t"}, By: "route", Values: 7, Budgeted: true},
 		{Name: "c", Source: analysis.Distribution{Histogram: "h", Bounds: []float64{1, 2}, Nearest: 2}, Baseline: analysis.Concurrent{}},
 		{Name: "d", Source: analysis.Gauge{Query: "g"}, Baseline: analysis.Offset{By: time.Hour}, Direction: judge.Either, Goal: true, Optional: true},
 	}}

@@ -176,6 +176,65 @@ spec:
 	require.NoError(t, r.Plan.Rollout.Check())
 }
 
+func TestATimeInWhichToDecideIsABudgetOfTheMetricsWithoutAMargin(t *testing.T) {
+	set := load(t, map[string]string{"r.yaml": rolloutYAML("shop", `
+  analysis: [web, traefik-web]
+  steps:
+    - ab: {cohort: {header: {name: X-Group, value: beta}}, split: 50%, decide: {min: 5m, within: 15m}, analysis: web}
+    - gray: {weights: [1%, 5%], hold: 2m}
+    - gray: {weights: [10%, 50%], hold: 5m, decide: {within: 20m}}
+    - gray: {weights: [60%], hold: 5m}
+    - promote: {}`), "a.yaml": `
+apiVersion: serin.dev/v1alpha1
+kind: Analysis
+metadata: {name: web}
+spec:
+  metrics:
+    - {name: errors, preset: traefik-errors}
+    - {name: strict, preset: traefik-errors, margin: {relative: 25%}}
+    - {name: fixed, preset: traefik-errors, baseline: {fixed: 1%}}
+`})
+	r, _ := set.Rollout("shop")
+	budget := func(scope string) (stretches []analysis.Stretch, budgeted []string) {
+		d := r.Plan.Analyses[scope]
+		for _, m := range d.Metrics {
+			if m.Budgeted {
+				budgeted = append(budgeted, m.Name)
+			}
+		}
+		return d.Budget, budgeted
+	}
+	stretches, budgeted := budget("ab/ab")
+	require.Equal(t, []analysis.Stretch{{Weight: 0.5, For: 15 * time.Minute}}, stretches)
+	require.Equal(t, []string{"errors"}, budgeted, "who writes a margin means it")
+	stretches, budgeted = budget("gray")
+	require.Equal(t, []analysis.Stretch{{Weight: 0.01, For: 2 * time.Minute}, {Weight: 0.05, For: 2 * time.Minute},
+		{Weight: 0.1, For: 5 * time.Minute}, {Weight: 0.5, For: 15 * time.Minute}}, stretches, "up to the step that is to be decided in a time")
+	require.Equal(t, []string{"web/errors", "traefik-web/errors", "slow-requests"}, budgeted)
+	require.NoError(t, r.Plan.Analyses["gray"].Validate())
+	require.Len(t, r.Plan.Analyses["gray"].Judge(2).Budget, 4)
+	require.Equal(t, 20*time.Minute, r.Plan.Analyses["gray"].Within, "what was written is kept, for people")
+	require.Empty(t, set.Warnings)
+}
+
+func TestATimeThatNothingIsDecidedByIsWarnedOf(t *testing.T) {
+	set := load(t, map[string]string{"r.yaml": rolloutYAML("shop", `
+  analysis: web
+  steps:
+    - gray: {weights: [50%], hold: 5m, decide: {within: 20m}}
+    - promote: {}`), "a.yaml": `
+apiVersion: serin.dev/v1alpha1
+kind: Analysis
+metadata: {name: web}
+spec:
+  metrics:
+    - {name: strict, preset: traefik-errors, margin: {relative: 25%}}
+    - {name: fixed, preset: traefik-errors, baseline: {fixed: 1%}}
+`})
+	require.Len(t, set.Warnings, 1)
+	require.ErrorContains(t, set.Warnings[0], "within has no effect: every metric has a margin of its own")
+}
+
 func TestWhoGivesDataLongToComeIsToldWhatASilentPrometheusDoes(t *testing.T) {
 	document := func(more string) map[string]string {
 		return map[string]string{"r.yaml": rolloutYAML("shop", `

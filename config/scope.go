@@ -16,12 +16,14 @@ func (m *planner) scopes() {
 	names := stepNames(m.spec.Steps)
 	var gray []string
 	var grayAt place
+	var stretches []analysis.Stretch // of the gray steps so far
+	var grayBudget budget            // up to the last one that has to be decided within a time
 	for i := range m.spec.Steps {
 		s, at := &m.spec.Steps[i], m.checker.spec("steps", i)
 		switch {
 		case s.AB != nil:
 			if used, where := m.named(at.in("ab", "analysis"), s.AB.Analysis); len(used) > 0 {
-				m.scope("ab/"+names[i], used, where, s.AB)
+				m.scope("ab/"+names[i], used, where, s.AB, s.AB.budget())
 			}
 		case s.Watch != nil:
 			if used, where := m.named(at.in("watch", "analysis"), s.Watch.Analysis); len(used) > 0 {
@@ -34,13 +36,18 @@ func (m *planner) scopes() {
 					gray = append(gray, n)
 				}
 			}
-			if len(used) > 0 {
-				grayAt = where
+			if len(used) == 0 {
+				continue
+			}
+			grayAt = where
+			stretches = append(stretches, s.Gray.stretches()...)
+			if d := s.Gray.Decide; d != nil && d.Within != nil {
+				grayBudget = budget{time.Duration(*d.Within), slices.Clone(stretches)}
 			}
 		}
 	}
 	if len(gray) > 0 {
-		m.scope(grayScope, gray, grayAt, nil)
+		m.scope(grayScope, gray, grayAt, nil, grayBudget)
 	}
 	m.sourceReference(m.checker.spec("prometheus"), m.spec.Prometheus)
 	m.ready(names)
@@ -179,8 +186,24 @@ func (m *planner) onceError(e Error) {
 	}
 }
 
+// budget is the time within which a scope has to be decided: as it was written, and as stretches at each weight, earlier
+// ones of the scope included. The zero value is none.
+type budget struct {
+	within    time.Duration
+	stretches []analysis.Stretch
+}
+
+// take makes a time of an analysis's metrics without a margin of their own what they pass by.
+func (b budget) take(def *analysis.Definition, builtIn bool) {
+	for k := range def.Metrics {
+		if builtIn || def.Metrics[k].Margin == (analysis.Margin{}) { // nobody has written the built-in one's
+			def.Metrics[k].Budget()
+		}
+	}
+}
+
 // scope merges the analyses of one scope of evidence. ab is nil for the gray steps.
-func (m *planner) scope(name string, used []string, at place, ab *ABSpec) {
+func (m *planner) scope(name string, used []string, at place, ab *ABSpec, in budget) {
 	noData, unreachable := patience(nil), rollout.Patience{}
 	var defs, declared []analysis.Definition
 	lags := ab == nil && m.stickyGray()
@@ -192,6 +215,10 @@ func (m *planner) scope(name string, used []string, at place, ab *ABSpec) {
 		}
 		if (ab != nil && ab.Sticky || lags) && def.Split.Tolerance == 0 {
 			def.Split.Tolerance, asDeclared.Split.Tolerance = stickyTolerance, stickyTolerance
+		}
+		if in.within > 0 {
+			in.take(&def, spec == nil)
+			in.take(&asDeclared, spec == nil)
 		}
 		defs, declared = append(defs, def), append(declared, asDeclared)
 		var nd, un *PatienceSpec
@@ -219,12 +246,16 @@ func (m *planner) scope(name string, used []string, at place, ab *ABSpec) {
 			// Without the requests a metric's exposure is held against the weight, which the canary's share lags behind.
 			merged.Metrics[i].Uneven = merged.Metrics[i].Uneven || lags && merged.Split.Off
 		}
+		merged.Within, merged.Budget = in.within, in.stretches
 		if ab != nil && ab.Split == 1 {
 			merged.Split.Off = true // everybody of the cohort is on the canary: there is no split to test
 		}
 		return merged
 	}
 	m.plan.Analyses[name], m.declared[name] = merge(defs), merge(declared)
+	if in.within > 0 && !slices.ContainsFunc(m.plan.Analyses[name].Metrics, func(m analysis.Metric) bool { return m.Budgeted }) {
+		m.warn(at, "within has no effect: every metric has a margin of its own, a fixed baseline, or counts no bad requests")
+	}
 	m.plan.Rollout.Scopes = append(m.plan.Rollout.Scopes, rollout.Scope{Name: name, NoData: noData, Unreachable: unreachable})
 }
 

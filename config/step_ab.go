@@ -1,6 +1,9 @@
 package config
 
 import (
+	"time"
+
+	"github.com/serindev/serin/analysis"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/share"
 	"github.com/serindev/serin/traffic"
@@ -30,6 +33,9 @@ type DecideABSpec struct {
 	Max *Duration `json:"max,omitempty"`
 	// Inconclusive is what is done then.
 	Inconclusive string `json:"inconclusive,omitempty" jsonschema:"enum=hold,enum=gate,enum=rollback"`
+	// Within is the time from the entry of the step within which it should pass. Metrics without a margin of their own then
+	// pass by what the traffic can rule out in that time, which the verdict names.
+	Within *Duration `json:"within,omitempty"`
 }
 
 func (a *ABSpec) named() Name { return a.Name }
@@ -49,7 +55,7 @@ func (a *ABSpec) check(c *checker, at place, s *RolloutSpec, _ []string) {
 		d = &DecideABSpec{}
 	}
 	if !c.analysed(at, a.Analysis, s) {
-		if d.Max != nil || d.Inconclusive != "" {
+		if d.Max != nil || d.Inconclusive != "" || d.Within != nil {
 			c.fail(at.in("decide").atKey(), "nothing is compared at this step, so there is nothing to decide: only min, its time, has a meaning")
 		}
 		return
@@ -62,6 +68,19 @@ func (a *ABSpec) check(c *checker, at place, s *RolloutSpec, _ []string) {
 		}
 		c.fail(p, "min is %s and max is %s: it could never be decided", show(least), show(most))
 	}
+	if d.Within != nil && a.Split == 1 {
+		c.fail(at.in("decide", "within"), "at a split of 100%% nobody of the cohort stays on stable, so what the traffic can rule out is not known: leave it out, or set a margin in the analysis")
+	}
+	c.within(at.in("decide"), d.Within, long(d.Min, defaultDecideLeast), long(d.Max, defaultDecideMost))
+}
+
+// budget is the time within which the step has to be decided.
+func (a *ABSpec) budget() budget {
+	if a.Decide == nil || a.Decide.Within == nil {
+		return budget{}
+	}
+	within := time.Duration(*a.Decide.Within)
+	return budget{within, []analysis.Stretch{{Weight: share.Share(a.Split), For: within}}}
 }
 
 func (a *ABSpec) step(m *planner, _ place, name string) rollout.Step {

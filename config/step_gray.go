@@ -3,6 +3,7 @@ package config
 import (
 	"time"
 
+	"github.com/serindev/serin/analysis"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/share"
 )
@@ -32,6 +33,10 @@ type DecideGraySpec struct {
 	Inconclusive string `json:"inconclusive,omitempty" jsonschema:"enum=hold,enum=gate,enum=rollback"`
 	// On is what a weight is left on. Without it: no-fail at every weight but the last, pass at the last.
 	On string `json:"on,omitempty" jsonschema:"enum=pass,enum=no-fail"`
+	// Within is the time from the entry of the step within which it should pass. Metrics without a margin of their own then
+	// pass by what the traffic can rule out in that time, which the verdict names. All gray
+	// steps share their evidence, so that the last one with a time sets it for all of them, weights before it included.
+	Within *Duration `json:"within,omitempty"`
 }
 
 func (g *GraySpec) named() Name { return g.Name }
@@ -63,6 +68,30 @@ func (g *GraySpec) check(c *checker, at place, s *RolloutSpec, _ []string) {
 		c.fail(p, "%s of %s take longer than decide.max, %s: it could never be decided",
 			count(len(g.Weights), "weight", "weights"), show(hold), show(most))
 	}
+	c.within(at.in("decide"), d.Within, hold*time.Duration(len(g.Weights)), most)
+}
+
+// within checks the time within which a step has to be decided against the least and the most that it takes.
+func (c *checker) within(at place, within *Duration, least, most time.Duration) {
+	c.positive(at, "within", within)
+	switch t := long(within, 0); {
+	case t > 0 && t < least:
+		c.fail(at.in("within"), "the step takes %s at least: expected that or more", show(least))
+	case t > most:
+		c.fail(at.in("within"), "after decide.max, %s, it is decided otherwise: expected less", show(most))
+	}
+}
+
+// stretches are the times at each weight until a pass, in which the last one has what is left.
+func (g *GraySpec) stretches() (out []analysis.Stretch) {
+	hold := long(g.Hold, defaultHold)
+	for _, w := range g.Weights {
+		out = append(out, analysis.Stretch{Weight: share.Share(w), For: max(hold, time.Second)})
+	}
+	if d := g.Decide; d != nil && d.Within != nil && len(out) > 0 {
+		out[len(out)-1].For = max(long(d.Within, 0)-hold*time.Duration(len(out)-1), time.Second)
+	}
+	return out
 }
 
 // weights returns the last weight, for the next gray step.

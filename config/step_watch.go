@@ -51,7 +51,7 @@ func (w *WatchSpec) step(_ *planner, _ place, name string) rollout.Step {
 
 // watched is the scope of a watch. What is missing there takes nothing back: the version has been released.
 func (m *planner) watched(name string, used []string, at place) {
-	m.scope(name, used, at, nil)
+	m.scope(name, used, at, nil, budget{})
 	for _, n := range used {
 		a, ok := m.analyses[n]
 		if !ok {

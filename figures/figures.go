@@ -62,6 +62,14 @@ func Number(v float64) string {
 	return strconv.FormatFloat(v, 'g', 2, 64)
 }
 
+// Times formats how many times as much something is, with up to two decimals: 1.25, 2.3, 10.
+func Times(v float64) string {
+	if v >= 10 {
+		return Number(v)
+	}
+	return strconv.FormatFloat(math.Round(100*v)/100, 'f', -1, 64)
+}
+
 // Percent has at least two significant digits: 3.0%, 0.50%, 12%.
 func Percent(rate float64) string { return Number(100*rate) + "%" }
 

@@ -16,3 +16,9 @@ func TestTimeAheadIsRoundedUpSoThatItIsNotOverBefore(t *testing.T) {
 		require.Equal(t, want, figures.Ahead(d), d)
 	}
 }
+
+func TestHowManyTimesIsWrittenWithUpToTwoDecimals(t *testing.T) {
+	for want, v := range map[string]float64{"1.25": 1.25, "1.2": 1.2, "3": 3, "0.67": 2.0 / 3, "10": 10, "120": 120.4} {
+		require.Equal(t, want, figures.Times(v))
+	}
+}

@@ -125,6 +125,10 @@ type Metric struct {
 	Kind      Kind      `json:"kind"`
 	Margin    Margin    `json:"margin"`
 	Direction Direction `json:"direction"`
+	// Budgeted: nobody has said how much worse is acceptable, but how much time there is (Kind Counts). A pass rules out what
+	// can be ruled out within [Settings.Budget] by the past of the version in service, where that is more than the margin. A
+	// fail is by the margin as ever.
+	Budgeted bool `json:"budgeted,omitempty"`
 	// Goal: passes only when improved, not already when no worse.
 	Goal bool `json:"goal,omitempty"`
 	// Optional: missing data and an undecided comparison do not hold a pass back. It can still fail.
@@ -165,8 +169,17 @@ type Settings struct {
 	Metrics      []Metric `json:"metrics"`
 	// PassAfter is the earliest time after the first look at which a pass may be given; nil is the default, 10 minutes.
 	PassAfter *time.Duration `json:"passAfter,omitempty"`
+	// Budget is the time in which the release is to be decided, at which weights: a metric that is Budgeted passes by what
+	// can be ruled out in it.
+	Budget []Stretch `json:"budget,omitempty"`
 	// Split is the sample-ratio test; nil where the gateway's split cannot be seen.
 	Split *Split `json:"split,omitempty"`
+}
+
+// Stretch is a time at one weight.
+type Stretch struct {
+	Weight  float64 `json:"weight"`  // the canary's share, between 0 and 1
+	Seconds float64 `json:"seconds"` // above 0
 }
 
 // Split is what the sample-ratio test has to know (docs/statistics.md).

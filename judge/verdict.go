@@ -68,6 +68,9 @@ type MetricVerdict struct {
 	Lower  float64 `json:"lower"`
 	Upper  float64 `json:"upper"`
 	Margin float64 `json:"margin"`
+	// Rules is the ratio that a pass rules out where that is not the margin, but what can be ruled out in the time that the
+	// release has; 0 otherwise.
+	Rules float64 `json:"rules,omitempty"`
 	// Leading is the estimate of the fault that is the likeliest, since it began; Ratio is over the whole scope.
 	Leading float64 `json:"leading"`
 	// Leaning: the canary looks worse by more than its margin, and the odds for that are at least 3 to 1: far from a

@@ -209,6 +209,9 @@ func evidence(m judge.MetricVerdict) string {
 		worse += fmt.Sprintf(", but %s for “worse by more than the margin”, needed %s", figures.Odds(l.Beyond), figures.Odds(judge.BeyondFrom))
 	}
 	what := "“worse by the margin”"
+	if m.Rules > 0 {
+		what = "“" + figures.Times(m.Rules) + " times as bad”, which the given time can rule out"
+	}
 	if m.Goal {
 		what = "“no better”"
 	}

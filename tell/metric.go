@@ -68,6 +68,9 @@ func plainOutcome(m judge.MetricVerdict) string {
 			oneOf(l.Worse), oneOf(l.FailsFrom))
 	case judge.Pass:
 		who := "is worse than accepted"
+		if m.Rules > 0 {
+			who = "is " + figures.Times(m.Rules) + " times as bad, which is what the given time can rule out,"
+		}
 		if m.Goal {
 			who = "is no better"
 		}

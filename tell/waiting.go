@@ -189,7 +189,7 @@ func (w waiting) notInForce(what string) string {
 }
 
 func (w waiting) gate(h rollout.NeedsAnswer) string {
-	out := "gate " + h.Gate.Name + ": an answer from " + strings.Join(w.d.Approvers(h.Gate.Name), ", ")
+	out := "gate " + h.Gate.Name + w.ruledOut() + ": an answer from " + strings.Join(w.d.Approvers(h.Gate.Name), ", ")
 	if h.Gate.FourEyes {
 		out += ", but not from " + w.s.StartedBy + ", who has started the release"
 	}
@@ -200,6 +200,23 @@ func (w waiting) gate(h rollout.NeedsAnswer) string {
 		return out + "; it has expired and holds"
 	}
 	return out + "; unanswered, " + Policy(h.Expires.Then) + within(h.Expires.Left(w.s, w.now))
+}
+
+// ruledOut says what the passes have ruled out that rest on a given time and not on a margin.
+func (w waiting) ruledOut() string {
+	if w.s.LastVerdict == nil {
+		return ""
+	}
+	var parts []string
+	for _, m := range w.s.LastVerdict.Metrics {
+		if m.Rules > 0 && m.Outcome == judge.Pass {
+			parts = append(parts, fmt.Sprintf("%s: %s times as bad is ruled out", m.Metric, figures.Times(m.Rules)))
+		}
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(parts, "; ") + ")"
 }
 
 // leaning says how much the evidence leans towards worse, and how far that is from a fail.

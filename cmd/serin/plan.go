@@ -13,6 +13,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/serindev/serin/analysis"
+	"github.com/serindev/serin/analysis/promsource"
+	"github.com/serindev/serin/figures"
 	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/judge/choice"
 	"github.com/serindev/serin/rollout"
@@ -32,6 +34,9 @@ type planning struct {
 	settings []string
 	over     time.Duration
 	effects  string
+
+	// pasts are what stable has shown before, by scope and metric: where Prometheus was asked.
+	pasts map[string]map[string][]judge.Past
 }
 
 func (a *app) planCmd() *cobra.Command {
@@ -85,6 +90,15 @@ type planned struct {
 	Needs bool `json:"waitsForPass"`
 	// Requests the canary gets within Hold.
 	Requests float64 `json:"canaryRequestsWithinHold"`
+	// RulesOut is how many times as bad as stable a pass rules out: where a step says within which time it has to be decided,
+	// and the metric has no margin of its own, that is what the traffic can rule out in that time. 0 where it is the margin.
+	// Within is that time as it was written, Before that at earlier weights, which counts as well. Margin is the ratio of the
+	// default margin, and AtMargin how long ruling that out would take at this weight, nil where more than a year.
+	RulesOut float64  `json:"rulesOut,omitempty"`
+	Within   float64  `json:"withinSeconds,omitempty"`
+	Before   float64  `json:"beforeSeconds,omitempty"`
+	Margin   float64  `json:"margin,omitempty"`
+	AtMargin *float64 `json:"passesMarginAfterSeconds,omitempty"`
 	// Unplanned says why there are no numbers.
 	Unplanned string `json:"unplanned,omitempty"`
 	// Unjudged: the rollout says that nothing is compared there.
@@ -93,6 +107,7 @@ type planned struct {
 	Earlier bool `json:"earlier,omitempty"`
 
 	max, minRequests float64
+	scope            string
 }
 
 // plans is the whole output of plan.
@@ -129,7 +144,7 @@ func (a *app) plan(ctx context.Context, p *planning, paths []string) error {
 		return fmt.Errorf("--effect %s: expected how many times as bad, more than 1", p.effects)
 	}
 	if p.given() {
-		if err := p.count(ctx, plan, &base); err != nil {
+		if err := p.count(ctx, a, plan, &base); err != nil {
 			return err
 		}
 	}
@@ -176,10 +191,13 @@ func (p *planning) steps(plan simulation.Plan, base map[string]float64) ([]plann
 			}
 			weight := float64(s.Exposure)
 			pace := choice.Pace{Canary: p.rate * weight, Baseline: p.rate * (1 - weight), Base: base[m.Name], Learned: !p.first}
+			pace.Pasts = p.pasts[s.Scope][m.Name]
 			if s.Earlier {
 				pace.Baseline = p.rate
 			}
-			out = append(out, p.stage(j, m, s, pace, wait, gained))
+			stage := p.stage(j, m, s, pace, wait, gained)
+			stage.budget(j, m, pace, plan.Analyses[s.Scope])
+			out = append(out, stage)
 		}
 		first[s.Scope] += s.Least
 	}
@@ -188,7 +206,7 @@ func (p *planning) steps(plan simulation.Plan, base map[string]float64) ([]plann
 
 // stage plans one weight for one metric and adds the evidence gained by its end to gained.
 func (p *planning) stage(j choice.Judge, m judge.Metric, s rollout.Stage, pace choice.Pace, wait time.Duration, gained map[string]float64) planned {
-	out := planned{Earlier: s.Earlier, Step: s.Name, Weight: float64(s.Exposure), Metric: m.Name, Hold: s.Least.Seconds(), Needs: s.Pass,
+	out := planned{scope: s.Scope, Earlier: s.Earlier, Step: s.Name, Weight: float64(s.Exposure), Metric: m.Name, Hold: s.Least.Seconds(), Needs: s.Pass,
 		Requests: pace.Canary * s.Least.Seconds(), max: s.Decide.Max.Seconds(), minRequests: m.MinRequests}
 	fails, err := j.Fails(m.Name, pace, p.effect)
 	if err != nil {
@@ -295,10 +313,71 @@ func (a *app) planTable(w io.Writer, p *planning, out plans) error {
 	if out.Soonest != nil {
 		_, _ = fmt.Fprintf(w, "A release that begins now is promoted at %s, at the soonest.\n", out.Soonest.Local().Format("Mon 2006-01-02 15:04 MST"))
 	}
+	for _, line := range p.ruledOut(out.Steps) {
+		_, _ = fmt.Fprintln(w, clean(line))
+	}
 	for _, text := range out.Warnings {
 		_, _ = fmt.Fprintln(w, painted("warning: ", yellow, a.colours())+clean(text))
 	}
 	return nil
+}
+
+// budget fills in within which time the metric has to be decided, where a step says so, and what a pass then rules out.
+func (s *planned) budget(j choice.Judge, m judge.Metric, pace choice.Pace, def analysis.Definition) {
+	if !m.Budgeted || !s.Needs {
+		return
+	}
+	s.Within, s.Before = def.Within.Seconds(), -def.Within.Seconds()
+	for _, b := range def.Budget {
+		s.Before += b.For.Seconds()
+	}
+	s.RulesOut = j.Rules(m.Name, pace)
+	s.Margin = max(1+m.Margin.Relative, 1+m.Margin.Absolute/pace.Base)
+	if p, err := j.WithinMargin(m.Name, pace); err == nil {
+		if t, ok := p.Time(); ok {
+			s.AtMargin = new(max(t, j.PassWait()).Seconds())
+		}
+	}
+}
+
+// ruledOut says what a pass will rule out where that follows from a time, once for each metric of a scope: at the last of
+// the weights that wait for a pass.
+func (p *planning) ruledOut(steps []planned) (out []string) {
+	for i, s := range steps {
+		again := func(later planned) bool {
+			return later.scope == s.scope && later.Metric == s.Metric && later.Within > 0
+		}
+		if s.Within == 0 || slices.ContainsFunc(steps[i+1:], again) {
+			continue
+		}
+		text := fmt.Sprintf("%s, %s: ", s.Step, s.Metric)
+		switch margin := figures.Times(s.Margin) + " times, the default margin"; {
+		case p.first:
+			text += "nothing is known of stable before a first release without a past, so within has no effect there: a pass rules out " + margin
+		case s.RulesOut == 0:
+			text += "in " + s.within() + " this traffic can rule out " + margin
+		default:
+			text += fmt.Sprintf("in %s this traffic can rule out a version %s times as bad as stable, and a pass says no more than that", s.within(), figures.Times(s.RulesOut))
+			if p.pasts[s.scope][s.Metric] == nil {
+				text += " (if bad requests come one by one; with --prometheus, by how they came in the last day)"
+			}
+			at := "would take more than a year"
+			if s.AtMargin != nil {
+				at = "takes " + lasting(*s.AtMargin) + " at " + percentage(s.Weight)
+			}
+			text += fmt.Sprintf("; to rule out %s, %s", margin, at)
+		}
+		out = append(out, text+".")
+	}
+	return out
+}
+
+// within is the time in which the metric has to be decided, in words.
+func (s planned) within() string {
+	if s.Before > 0 {
+		return lasting(s.Within) + ", and " + lasting(s.Before) + " at the weights before,"
+	}
+	return lasting(s.Within)
 }
 
 func percentage(share float64) string { return strconv.FormatFloat(100*share, 'g', 4, 64) + "%" }
@@ -324,7 +403,7 @@ func lastingOr(seconds *float64) string {
 }
 
 // count takes the rates from Prometheus: how many requests the service has served, and how many of them were bad.
-func (p *planning) count(ctx context.Context, plan simulation.Plan, base *numbers) error {
+func (p *planning) count(ctx context.Context, a *app, plan simulation.Plan, base *numbers) error {
 	if p.service == "" {
 		return fmt.Errorf("--service: which service's requests are to be counted? As its metrics name it: shop-stable@file")
 	}
@@ -362,9 +441,33 @@ func (p *planning) count(ctx context.Context, plan simulation.Plan, base *number
 				}
 			}
 		}
+		if err := p.remember(ctx, a, source.all, plan, scope.Name, analysis.Names{Service: p.service, Vars: vars}, end); err != nil {
+			return err
+		}
 	}
 	if len(base.named) == 0 {
 		return fmt.Errorf("prometheus has no requests of %s in the last %s%s", p.service, p.over, detail)
 	}
+	return nil
+}
+
+// remember asks what stable did over the last day, where what a pass rules out depends on it, as the daemon does before a
+// release.
+func (p *planning) remember(ctx context.Context, a *app, source promsource.Sources, plan simulation.Plan, scope string, stable analysis.Names, before time.Time) error {
+	if p.first || len(plan.Analyses[scope].Budget) == 0 {
+		return nil
+	}
+	j, err := choice.New(judged(plan, scope))
+	if err != nil {
+		return fmt.Errorf("analysis of %s: %w", scope, err)
+	}
+	pasts, err := a.rehearsed(ctx, source, plan.Analyses[scope], j, stable, before)
+	if err != nil {
+		return err
+	}
+	if p.pasts == nil {
+		p.pasts = map[string]map[string][]judge.Past{}
+	}
+	p.pasts[scope] = pasts
 	return nil
 }

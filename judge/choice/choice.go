@@ -19,6 +19,10 @@ type Judge interface {
 	Fails(metric string, p Pace, ratio float64) (Prospect, error)
 	// Passes is how fast a metric passes a canary whose rate is the baseline's. The errors are those of Fails.
 	Passes(metric string, p Pace) (Prospect, error)
+	// Rules is the ratio that a pass of a metric rules out where nobody has said a margin but how much time there is; 0 where
+	// it is the margin. WithinMargin is how fast the metric would pass by its margin then.
+	Rules(metric string, p Pace) float64
+	WithinMargin(metric string, p Pace) (Prospect, error)
 	// PassWait is the earliest time after the first look at which anything may pass.
 	PassWait() time.Duration
 }

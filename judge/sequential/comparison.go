@@ -61,6 +61,7 @@ type seen struct {
 	starts  float64 // the share of the canary that has just started
 	turned  bool
 	weight  float64 // the canary's share
+	rules   float64 // the ratio that a pass rules out, where it is more than the margin
 	part    bool    // of one value of the label By, which passes nothing
 }
 
@@ -75,7 +76,7 @@ func (c *comparison) add(m *metric, q question, model statespace.Model, learned 
 	l := statespace.Look{Seconds: s.seconds, Starts: s.starts, Turned: s.turned, Weight: s.weight}
 	l.Heavy = m.comparing != judge.Gauge && o[0] > o[1]/2
 	c.total.add(o)
-	l.Margin = min(m.margin(c), mostMargin)
+	l.Margin = min(max(m.margin(c), s.rules), mostMargin)
 	switch m.comparing {
 	case judge.Gauge:
 		c.addGauge(m, &l, o, s.seconds)

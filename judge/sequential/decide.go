@@ -197,6 +197,9 @@ func (m *metric) describe(r *record, d *direction) judge.MetricVerdict {
 		},
 		Leaning: d.leans,
 	}
+	if r.noise.rules > d.margin {
+		v.Rules = r.noise.rules
+	}
 	q, c := m.questions[d.shown], &r.comparisons[d.shown]
 	if d.part != none {
 		p := &r.parts[d.part]
@@ -205,7 +208,7 @@ func (m *metric) describe(r *record, d *direction) judge.MetricVerdict {
 	}
 	if q.exchange {
 		v.Ratio, v.Leading, v.Margin = inverse(d.Ratio), inverse(d.Leading), inverse(d.margin)
-		v.Lower, v.Upper = inverse(d.upper), inverse(d.lower)
+		v.Lower, v.Upper, v.Rules = inverse(d.upper), inverse(d.lower), inverse(v.Rules)
 	}
 	switch m.Kind {
 	case judge.Histogram:

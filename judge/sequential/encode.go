@@ -29,6 +29,9 @@ func fingerprint(metrics []metric) uint64 {
 		if m.By != "" {
 			_, _ = fmt.Fprintf(h, "by %q %d\n", m.By, m.Values)
 		}
+		if m.Budgeted {
+			_, _ = h.Write([]byte("budgeted\n"))
+		}
 	}
 	return h.Sum64()
 }
@@ -89,6 +92,9 @@ func (n *noise) fields(c coder) {
 
 func (r *record) fields(m *metric, version byte, c coder) {
 	r.noise.fields(c)
+	if m.Budgeted {
+		c.number(&r.noise.rules, 0, mostRuled)
+	}
 	for _, x := range [...]*float64{
 		&r.canary.Bad, &r.canary.Total, &r.baseline.Bad, &r.baseline.Total, &r.sinceCanary, &r.sinceBaseline,
 	} {

@@ -17,6 +17,8 @@ type Pace struct {
 	Base float64
 	// Learned: the noise is known, of earlier releases or of the version in service.
 	Learned bool
+	// Pasts are what is known of it, where that is at hand: only [Judge.Rules] looks at them.
+	Pasts []judge.Past
 }
 
 // Prospect is how much evidence a decision needs and how much of it a second brings, both natural logarithms of an
@@ -76,11 +78,37 @@ func (j *Judge) Passes(name string, p Pace) (Prospect, error) {
 	if err != nil {
 		return Prospect{}, err
 	}
-	out := Prospect{Needs: m.passFrom * p.slower(), Gains: m.gains(p, 1, m.marginAt(p.Base))}
+	out := Prospect{Needs: m.passFrom * p.slower(), Gains: m.gains(p, 1, max(m.marginAt(p.Base), j.Rules(name, p)))}
 	if m.Kind == judge.Counts && m.Margin.Absolute > p.Base {
 		out.Gains = max(out.Gains, p.Canary*poisson(p.Base, m.Margin.Absolute))
 	}
 	return out, nil
+}
+
+// Rules is the ratio that a pass of a metric rules out where nobody has written a margin, but a time; 0 where it is the
+// margin, as always where nothing is learned. Where the pasts are known it is what the judge will take; otherwise it
+// follows from the pace of the whole release, for events that come one by one: noise that wanders makes it larger. Canary
+// and Baseline may be those of any weight: their sum counts.
+func (j *Judge) Rules(name string, p Pace) float64 {
+	m, err := j.counting(name)
+	if err != nil || !m.Budgeted || !p.Learned {
+		return 0
+	}
+	if len(p.Pasts) > 0 {
+		n := suppose(m, p.Pasts)
+		return j.rules(m, &n, p.Pasts)
+	}
+	model := m.model(&noise{clusters: 1})
+	return m.affords(&model, j.settings.Budget, (p.Canary+p.Baseline)*p.Base, p.Base)
+}
+
+// WithinMargin is [Judge.Passes] by the metric's margin, also where a pass is by something else.
+func (j *Judge) WithinMargin(name string, p Pace) (Prospect, error) {
+	m, err := j.counting(name)
+	if err != nil {
+		return Prospect{}, err
+	}
+	return Prospect{Needs: m.passFrom * p.slower(), Gains: m.gains(p, 1, m.marginAt(p.Base))}, nil
 }
 
 // PassWait is the earliest time after the first look at which anything may pass.

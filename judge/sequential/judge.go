@@ -83,6 +83,11 @@ func check(s judge.Settings) error {
 			wrong("split noise %v, tolerance %v: not a share", p.Noise, p.Tolerance)
 		}
 	}
+	for i, b := range s.Budget {
+		if !between(b.Weight, leastShare, 1-leastShare) || !between(b.Seconds, leastSeconds, mostSum) {
+			wrong("budget[%d]: %v seconds at the weight %v: not a time at a weight", i, b.Seconds, b.Weight)
+		}
+	}
 	seen := map[string]bool{}
 	for i, m := range s.Metrics {
 		if m.Name == "" || seen[m.Name] {
@@ -118,6 +123,9 @@ func checkMetric(m judge.Metric) (errs []error) {
 	}
 	if m.By != "" && (m.Kind != judge.Counts || m.Values < 1 || m.Values > mostValues) {
 		wrong("by %q with %d values: is for counts of two arms, with 1 to %d values", m.By, m.Values, mostValues)
+	}
+	if m.Budgeted && (m.Kind != judge.Counts || m.Goal) {
+		wrong("budgeted: is for counts of two arms, and not for a goal")
 	}
 	switch m.Direction {
 	case judge.Increase, judge.Decrease, judge.Either, "":
@@ -161,6 +169,7 @@ func (j *Judge) Begin(pasts map[string][]judge.Past) judge.Evidence {
 	for i := range j.metrics {
 		m := &j.metrics[i]
 		e.records[i] = record{comparisons: make([]comparison, len(m.questions)), noise: suppose(m, pasts[m.Name])}
+		e.records[i].noise.rules = j.rules(m, &e.records[i].noise, pasts[m.Name])
 		if m.By != "" {
 			e.records[i].partNoise = supposeParts(m, pasts[m.Name])
 		}

@@ -27,6 +27,8 @@ type noise struct {
 	spread   float64
 	// canary is how many replicas the canary had in the first look; 0 if unknown, which counts as one.
 	canary int
+	// rules is the ratio that a pass rules out where that is not the margin; 0 otherwise.
+	rules float64
 }
 
 // What good versions are supposed to differ by for as long as they live (the standard deviation of the log ratio): at

@@ -43,8 +43,10 @@ type Said struct {
 	// good versions wanders and differs by, Margin m; see [judge.MetricVerdict].
 	Ratio   float64  `json:"ratio"`
 	Leading *float64 `json:"leading,omitempty"`
-	Noise   float64  `json:"noise"`
-	Margin  *float64 `json:"margin,omitempty"`
+	// Rules is the ratio that a pass rules out, where that is by a budget and more than the margin.
+	Rules  *float64 `json:"rules,omitempty"`
+	Noise  float64  `json:"noise"`
+	Margin *float64 `json:"margin,omitempty"`
 	// Bound is the histogram's bound that the numbers are those of, Part the part's value where they are those of one.
 	Bound *float64 `json:"bound,omitempty"`
 	Part  *string  `json:"part,omitempty"`
@@ -89,6 +91,8 @@ type lineMetric struct {
 	Anew *struct{} `json:"anew"`
 	// Users: the arms are divided by users, and the replicas of the history are groups of users.
 	Users bool `json:"users"`
+	// Budget is the time in which it is to be decided, at which weights: a pass rules out what can be ruled out then.
+	Budget []judge.Stretch `json:"budget"`
 	// Values is how many parts are judged one by one, besides the rest; 0 where there are no parts.
 	Values int `json:"values"`
 	// FalseAlarm and Tolerance are those of a split.
@@ -283,6 +287,7 @@ func (m *lineMetric) judging(length float64, learned []judge.Past, history *judg
 		Name: lineName, Kind: judge.Kind(m.Kind), Margin: m.Margin, Direction: m.Direction, Goal: m.Goal, Weight: 1, Noise: m.Noise,
 		MinRequests: m.MinRequests, Objective: m.Objective, Bounds: m.Bounds, Nearest: m.Nearest, Cold: m.Cold || m.Kind == string(judge.Histogram), Users: m.Users,
 	}}
+	s.Budget, s.Metrics[0].Budgeted = m.Budget, len(m.Budget) > 0
 	if m.Values != 0 {
 		s.Metrics[0].By, s.Metrics[0].Values = "part", m.Values
 	}
@@ -367,6 +372,9 @@ func (s *judged) said(v judge.Verdict) Said {
 	}
 	if m.Kind == judge.Histogram {
 		said.Bound = &m.Bound
+	}
+	if m.Rules > 0 {
+		said.Rules = &m.Rules
 	}
 	if m.By != "" {
 		said.Part = &m.Value

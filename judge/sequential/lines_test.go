@@ -27,6 +27,7 @@ func TestALineThatCannotBeTakenSaysWhatWasExpectedAndChangesNothing(t *testing.T
 		{`{"canary": {"bad": 1, "total": 2}, "baseline": {"bad": -1, "total": 2}}`, "baseline.bad: a count"},
 		{`{"name": "c", "canary": {"bad": 1, "total": 2}}`, `belong to a line with "metric"`},
 		{`{"weight": 2, "canary": {"bad": 1, "total": 2}}`, "weight 2: not a share"},
+		{`{"seconds": 10, "metric": {"kind": "ratio", "falseRollback": 0.1, "budget": [{"weight": 1, "seconds": 5}]}}`, "budget[0]: 5 seconds at the weight 1"},
 		{`{"canary": {"bad": 1, "total": 2}, "baseline": {"bad": 1, "total": 2}, "parts": [{"value": "/"}]}`, `parts: the sequence has none`},
 		{`{"seconds": 10, "metric": {"kind": "ratio"}, "canary": {}}`, `either "metric" or a look's arms`},
 	} {

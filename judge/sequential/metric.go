@@ -216,7 +216,7 @@ func (m *metric) count(r *record, l *judge.Look, seconds, elapsed float64) (judg
 	}
 	r.looks++
 	model := m.model(&r.noise)
-	s := seen{seconds: seconds, starts: r.starts, turned: r.turned, weight: l.Weight}
+	s := seen{seconds: seconds, starts: r.starts, turned: r.turned, weight: l.Weight, rules: r.noise.rules}
 	for i := range r.comparisons {
 		q := m.questions[i]
 		r.comparisons[i].add(m, q, model, r.noise.learned, m.row(q, o), s)

@@ -55,7 +55,7 @@ func (m *metric) place(r *record, value string) int {
 
 // countParts counts a look in each value that has been seen: one that did nothing lets the time pass.
 func (m *metric) countParts(r *record, parts []judge.Part, s seen) {
-	s.part = true
+	s.part, s.rules = true, 0
 	sums := make([]judge.Observation, 0, len(parts)+len(r.parts))
 	for i := range parts {
 		p := &parts[i]

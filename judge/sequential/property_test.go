@@ -45,6 +45,9 @@ func drawSettings(t *rapid.T) judge.Settings {
 		if m.Kind == judge.Counts || m.Kind == judge.Histogram {
 			m.Margin.Absolute = rapid.SampledFrom([]float64{0, 0.001}).Draw(t, "absolute")
 		}
+		if m.Kind == judge.Counts && !m.Goal && rapid.Bool().Draw(t, "budgeted") {
+			m.Budgeted, s.Budget = true, []judge.Stretch{{Weight: 0.05, Seconds: 600}, {Weight: 0.5, Seconds: 600}}
+		}
 		if m.Kind == judge.Counts && rapid.Bool().Draw(t, "by") {
 			m.By, m.Values = "route", rapid.IntRange(1, 3).Draw(t, "values")
 		}

@@ -102,6 +102,15 @@ func Varies(wander [wandering]float64, length int) (v float64) {
 	return v
 }
 
+// Apart is the variance of the log ratio of two good versions, as their mean over so many seconds shows it.
+func (m *Model) Apart(seconds float64) float64 {
+	v := m.Arm * m.Arm
+	for j, w := range m.Wander {
+		v += w * share(seconds, forgetting[j])
+	}
+	return v
+}
+
 // Apart is how much the means of minutes differ from that of so many of them, of what wanders so.
 func Apart(wander [wandering]float64, minutes float64) (v float64) {
 	for j, w := range wander {

@@ -156,6 +156,19 @@ func ramps() []cell {
 			cell{group: "ramp", kind: low, rps: 30, dt: 5, ramp: steep, later: later, margin: judge.Margin{Relative: 1, Absolute: 0.001}, after: 75, ends: 75},
 			cell{group: "ramp", kind: low, rps: 30, dt: 5, ramp: steep, effect: times(2), says: "x2", later: later, margin: judge.Margin{Relative: 1, Absolute: 0.001}, after: 75, ends: 75})
 	}
+	for _, e := range []struct { // by a time in place of a margin
+		says string
+		x    float64
+	}{{"", 1}, {"x1.5", 1.5}, {"x2", 2}, {"x3", 3}} {
+		effect := times(e.x)
+		if e.x == 1 {
+			effect = nil
+		}
+		out = append(out, cell{group: "ramp", kind: low, rps: 30, dt: 5, ramp: steep, effect: effect, says: e.says, within: 1800, after: 75, ends: 75})
+		for _, k := range []kind{iid, slow} {
+			out = append(out, cell{group: "within", kind: k, rps: 100, ramp: steps, effect: effect, says: e.says, within: 2400})
+		}
+	}
 	for _, x := range []struct {
 		says string
 		x    float64

@@ -40,6 +40,7 @@ type cell struct {
 	after  float64                 // passAfter in seconds, 0 the default
 	ends   float64                 // a pass from this second on ends a good release; 0: the beginning of the last stretch and its hold
 	later  bool                    // after three good releases
+	within float64                 // the time that there is, in seconds, in place of a margin; 0: the margin
 }
 
 // stretch is a time at one weight.
@@ -55,6 +56,9 @@ func (c *cell) id() string {
 	s := fmt.Sprintf("%s|%s|%g rps|%s|%v", c.group, c.kind.name, c.rps, c.says, c.ramp)
 	if c.later {
 		s += "|later"
+	}
+	if c.within != 0 {
+		s += fmt.Sprintf("|within %g s", c.within)
 	}
 	if c.hours != 0 {
 		s += fmt.Sprintf("|%g h", c.hours)
@@ -97,10 +101,20 @@ func (c *cell) judge() (*sequential.Judge, error) {
 	if c.margin.Relative > 0 {
 		m.Margin = c.margin
 	}
+	s := judge.Settings{FalseRollback: 0.01, FalseAdvance: 0.05}
+	if left := c.within; left > 0 {
+		m.Budgeted = true
+		for _, stretch := range c.ramp {
+			d := math.Min(stretch.seconds, left)
+			if left -= d; d > 0 {
+				s.Budget = append(s.Budget, judge.Stretch{Weight: stretch.weight, Seconds: d})
+			}
+		}
+	}
 	if c.kind.routes {
 		m.By, m.Values = "route", 20
 	}
-	s := judge.Settings{FalseRollback: 0.01, FalseAdvance: 0.05, Metrics: []judge.Metric{m}}
+	s.Metrics = []judge.Metric{m}
 	if c.after > 0 {
 		d := time.Duration(c.after * 1e9)
 		s.PassAfter = &d
@@ -242,7 +256,7 @@ func main() {
 			continue
 		}
 		n := *releases
-		if c.effect != nil && c.group != "margin" && c.group != "ramp" {
+		if c.effect != nil && c.group != "margin" && c.group != "ramp" && c.group != "within" {
 			n = max(n/4, 10)
 		}
 		m, ok := known[fmt.Sprint(c.id(), *seed)]

@@ -651,10 +651,12 @@ class Judge:
         self.q = [(x, i, parts[i]) for x in self.sides for i in range(n)]
         self.fails_from = math.log(1 / m["falseRollback"]) + (math.log(2) if both else 0)
         self.pass_from = math.log(1 / m["falseAdvance"]) if m.get("falseAdvance") else INF
+        self.k = 0
         self.learned = head.get("learned") or []
         self.past = past(head["history"], bool(m.get("users")), m.get("values", 0)) if head.get("history") else None
         self.values, self.parts = m.get("values", 0), []
         self.noise()
+        self.rules = self.affords()
         self.f = [None] * len(self.q)
         self.tot = [[0.0] * 4 for _ in self.q]
         self.waiting = [[0.0] * 4 for _ in self.q]
@@ -665,7 +667,6 @@ class Judge:
         self.n = [0.0, 0.0]
         self.since = [0.0, 0.0]
         self.data = 0
-        self.k = 0
 
     def noise(self):
         m = self.m
@@ -712,9 +713,27 @@ class Judge:
             elif self.replicas >= 2:
                 self.incident = 30.0
 
+    def arm(self):
+        return max(.03, self.spread * math.sqrt(1 / max(self.k, 1) + 1 / self.replicas)) if self.replicas > 0 else .05
+
+    def affords(self):
+        """The ratio that a pass rules out by the budget of time, 0 where that is the margin."""
+        budget, b = self.m.get("budget") or [], self.past["blocks"][0] if self.past else None
+        if not budget or not self.known or not b or b["count"] < 8 or not self.rate > 0:
+            return 0.0
+        events = b["variance"] / (b["count"] * 60)
+        seen = sum(events * s["seconds"] * s["weight"] * (1 - s["weight"]) for s in budget) / self.clusters
+        if seen <= 0:
+            return 0.0
+        T, w = sum(s["seconds"] for s in budget), budget[-1]["weight"]
+        v = 1 / seen + self.arm() ** 2 + sum(2 * x * share(T, t) for x, t in zip(self.wander, TAU)) + self.users / (w * (1 - w))
+        z = 1.2815515655446004 + math.sqrt(1.2815515655446004 ** 2 + 2 * (self.pass_from + .25))
+        ratio = math.ceil(min(math.exp(z * math.sqrt(v)), 10) * 20 - 1e-9) / 20
+        return ratio if ratio > max(1 + self.rel, 1 + self.abs / self.rate) else 0.0
+
     def new_part(self):
         """A judge of one part: the noise of all parts pooled where the pasts have it, else the whole's, not learned."""
-        head = dict(metric={k: v for k, v in self.m.items() if k != "values"}, seconds=self.dt)
+        head = dict(metric={k: v for k, v in self.m.items() if k not in ("values", "budget")}, seconds=self.dt)
         p = Judge(head)
         pooled = [dict(q, blocks=q["parts"]) for q in self.learned if q.get("parts")]
         of = dict(self.past, blocks=self.past["parts"]) if self.past and self.past.get("parts") else None
@@ -839,15 +858,12 @@ class Judge:
                 scale = min(scale, most / shows)
             wander = [w * scale for w in wander]
         if self.f[i] is None:
-            arm = .05
-            if self.replicas > 0:
-                arm = max(.03, self.spread * math.sqrt(1 / max(self.k, 1) + 1 / self.replicas))
-            self.f[i] = Filter(wander, arm, self.cold, self.clusters, self.incident, self.m["goal"], self.lumps, self.users)
+            self.f[i] = Filter(wander, self.arm(), self.cold, self.clusters, self.incident, self.m["goal"], self.lumps, self.users)
         f = self.f[i]
         f.set_wander(wander)
         heavy = kind != "gauge" and o[0] > o[1] / 2
         self.tot[i] = [a + b for a, b in zip(self.tot[i], o)]
-        margin = min(self.margin(i), 1e6)
+        margin = min(max(self.margin(i), self.rules), 1e6)
         datum, allowed, bad = None, 0.0, 0.0
         phi = self.clusters
         if kind == "gauge":
@@ -924,6 +940,8 @@ class Judge:
             out["noise"] = d["noise"]
         if kind == "histogram":
             out["bound"] = self.m["bounds"][d["b"]]
+        if self.rules > d["margin"]:
+            out["rules"] = inv(self.rules)
         if "value" in d:
             out["part"] = d["value"]
         return out
@@ -1138,6 +1156,15 @@ def sequences():
     by_parts("by route, two places, nothing known of each", 40, routes, lambda t, v: 5.0 if v in ("/pay", "/rare") else 1.0, metric=dict(values=2), history=quiet)
     by_parts("by route, fewer is worse", 40, routes, lambda t, v: .2 if v == "/cart" else 1.0, base=.3, metric=dict(values=20, direction="decrease", margin=dict(relative=.25)), learned=[dict(learned[0], parts=learned[0]["blocks"])])
     by_parts("by route, neither way, cold", 40, routes, lambda t, v: 3.0 if v == "/cart" else 1.0, base=.05, metric=dict(values=3, direction="either", cold=True), steps=step, history=split_history)
+    hour = [dict(weight=w, seconds=300) for w in (.01, .05, .2, .5)]
+    counts("a budget of twenty minutes", weights=step, looks=60, metric=dict(budget=hour), history=quiet)
+    counts("a budget of twenty minutes, drift", weights=step, looks=60, metric=dict(budget=hour), history=drift)
+    counts("a budget, twice the errors", w=.5, rps=30, effect=lambda t: 2.0, looks=50, metric=dict(budget=[dict(weight=.5, seconds=600)]), history=draw_history(r, 240, 30, .01, 0.0))
+    counts("a budget and replicas", w=.3, looks=40, metric=dict(budget=[dict(weight=.3, seconds=900)]), history=pods, replicas=True)
+    counts("a budget of much traffic is within the margin", w=.5, rps=3000, looks=30, metric=dict(budget=[dict(weight=.5, seconds=3600)]), history=draw_history(r, 240, 3000, .01, 0.0))
+    counts("a budget and no history", w=.5, looks=30, metric=dict(budget=hour))
+    counts("a budget, fewer is worse", w=.5, base=.1, looks=40, metric=dict(budget=[dict(weight=.5, seconds=300)], direction="decrease", margin=dict(relative=.1)), history=draw_history(r, 240, 30, .1, .1))
+    counts("a budget and users", metric=dict(users=True, budget=hour), weights=step, looks=40, history=unlike)
     return out
 
 
