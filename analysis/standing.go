@@ -20,6 +20,16 @@ type Standing struct {
 	Warm time.Time
 }
 
+// Earlier is the standing by a clock that is behind by so much.
+func (s Standing) Earlier(by time.Duration) Standing {
+	for _, at := range []*time.Time{&s.Settled, &s.Warm} {
+		if !at.IsZero() {
+			*at = at.Add(-by)
+		}
+	}
+	return s
+}
+
 // Mark says in a look what it may count for. froms are the times at which the windows of its observations begin, in
 // their order: one that could not be asked for a while has a longer one than the look, and loses nothing for the others.
 func (s Standing) Mark(l *judge.Look, froms []time.Time) {

@@ -120,9 +120,9 @@ func NewLoader(settle time.Duration) config.Loader {
 
 // newEngine wires the engine to the other packages. Without a mandate this daemon is alone and always acts. k and
 // objects are nil without Kubernetes, and without custom resources.
-func newEngine(o Options, s *store.Store, source engine.Source, k *cluster, objects *resources, m mandate, r prometheus.Registerer) *engine.Engine {
+func newEngine(o Options, s *store.Store, source metrics, k *cluster, objects *resources, m mandate, r prometheus.Registerer) *engine.Engine {
 	eo := engine.Options{
-		Store: s, Source: source, NewRouter: routers(k), NewJudge: newJudge,
+		Store: s, Source: source, Behind: source.frame.Behind, NewRouter: routers(k), NewJudge: newJudge,
 		Call: caller{notify.NewCaller(o.Log)}.call, Log: o.Log, Registerer: r,
 		Retention: retention(o.Spec), House: o.Spec.Calendar(),
 	}

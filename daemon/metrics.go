@@ -17,11 +17,12 @@ import (
 type metrics struct {
 	promsource.Sources
 	prometheus *promsource.Source                // the daemon's own; nil where it reads targets
+	frame      *promsource.Frame                 // the clock that windows are asked by
 	run        []func(ctx context.Context) error // the readers of targets
 }
 
 func newMetrics(spec *config.DaemonSpec, log *slog.Logger, r prometheus.Registerer) (metrics, error) {
-	m := metrics{Sources: promsource.Sources{}}
+	m := metrics{Sources: promsource.Sources{}, frame: &promsource.Frame{}}
 	if err := m.add("", &spec.Prometheus, log, r); err != nil {
 		return metrics{}, err
 	}
@@ -36,7 +37,7 @@ func newMetrics(spec *config.DaemonSpec, log *slog.Logger, r prometheus.Register
 
 func (m *metrics) add(name string, p *config.PrometheusSpec, log *slog.Logger, r prometheus.Registerer) error {
 	if p.Scrape == nil {
-		s, err := OpenSource(p, r)
+		s, err := openSource(p, m.frame, name == "", r)
 		m.Sources[name] = s
 		return err
 	}
@@ -58,11 +59,17 @@ func (m *metrics) add(name string, p *config.PrometheusSpec, log *slog.Logger, r
 
 // OpenSource makes the source of one Prometheus.
 func OpenSource(p *config.PrometheusSpec, r prometheus.Registerer) (*promsource.Source, error) {
+	return openSource(p, nil, false, r)
+}
+
+// openSource makes a source whose windows are asked by the clock of frame; one that leads moves it.
+func openSource(p *config.PrometheusSpec, frame *promsource.Frame, leads bool, r prometheus.Registerer) (*promsource.Source, error) {
 	client, err := p.HTTPClient()
 	if err != nil {
 		return nil, err
 	}
-	source, err := promsource.New(promsource.Config{URL: string(p.URL), Timeout: time.Duration(*p.Timeout), HTTP: client}, r)
+	c := promsource.Config{URL: string(p.URL), Timeout: time.Duration(*p.Timeout), HTTP: client, Frame: frame, Leads: leads}
+	source, err := promsource.New(c, r)
 	if err != nil {
 		return nil, fmt.Errorf("prometheus: %w", err)
 	}

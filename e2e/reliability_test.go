@@ -42,6 +42,8 @@ type realFault struct {
 	hangs bool // the canary hangs until its clients give up
 	// mounts: the daemon sees file systems of its own, which end with it.
 	mounts bool
+	// lasts: it is put right only once the release has ended.
+	lasts bool
 }
 
 func (f realFault) place() *place { return cmp.Or(f.at, &shop) }
@@ -58,6 +60,8 @@ type place struct {
 	cohort bool
 	// back: a person sends the release back in the moment in which the fault begins.
 	back bool
+	// undone: a person answers the last gate in the moment in which the fault begins, and undoes the release once users fail.
+	undone bool
 }
 
 const (
@@ -71,6 +75,10 @@ const (
         split: 50%
         decide: {min: 1h, max: 2h, inconclusive: gate}
     - promote: {}`
+	advances = `
+    - gray: {weights: [20%, 50%], hold: 4s, decide: {max: 2h, inconclusive: gate}}
+    - gate: {name: full-release}
+    - promote: {}`
 	asks = `
     - gray: {weights: [50%], hold: 1s, decide: {max: 2h, inconclusive: gate}}
     - gate: {name: full-release}
@@ -83,15 +91,21 @@ var (
 	wary      = place{name: "20%", rollout: "wary", policy: "warily", steps: fmt.Sprintf(staysAt, "20%")}
 	hanging   = place{name: "20%", rollout: "hanging", policy: "patiently", steps: fmt.Sprintf(staysAt, "20%")}
 	returning = place{name: "20%, and a person sends it back", rollout: "returning", policy: "patiently", steps: fmt.Sprintf(staysAt, "20%"), back: true}
+	ahead     = place{name: "20%", rollout: "ahead", policy: "patiently", steps: fmt.Sprintf(staysAt, "20%")}
+	behind    = place{name: "20%", rollout: "behind", policy: "patiently", steps: fmt.Sprintf(staysAt, "20%")}
+	between   = place{name: "between 20 and 50%", rollout: "between", policy: "patiently", steps: advances}
 	half      = place{name: "50%", rollout: "half", policy: "patiently", steps: fmt.Sprintf(staysAt, "50%")}
 	beta      = place{name: "A/B", rollout: "beta", policy: "patiently", steps: compares, cohort: true}
+	promoting = place{name: "during promote, and a person undoes it", rollout: "promoting", policy: "patiently", steps: asks, undone: true, reach: gate("promoting")}
 	paused    = place{name: "paused", rollout: "paused", policy: "patiently", steps: fmt.Sprintf(staysAt, "20%"), reach: (*world).pause}
-	gated     = place{name: "at a gate", rollout: "gated", policy: "patiently", steps: asks, reach: func(w *world, t *testing.T, _ string) {
-		w.wait(t, "gated", "the gate is open", atGate)
-	}}
+	gated     = place{name: "at a gate", rollout: "gated", policy: "patiently", steps: asks, reach: gate("gated")}
 )
 
-var places = []*place{&shop, &hasty, &wary, &hanging, &returning, &half, &beta, &paused, &gated}
+var places = []*place{&shop, &hasty, &wary, &hanging, &returning, &ahead, &behind, &between, &promoting, &half, &beta, &paused, &gated}
+
+func gate(rollout string) func(*world, *testing.T, string) {
+	return func(w *world, t *testing.T, _ string) { w.wait(t, rollout, "the gate is open", atGate) }
+}
 
 func (w *world) pause(t *testing.T, id string) {
 	status, text := w.call(http.MethodPost, "/api/v1/releases/"+id+"/pause", map[string]string{"reason": "to look at it"}, nil)
@@ -167,16 +181,16 @@ var realFaults = [][]realFault{{
 	// The only one of its world: once the dates are right again, Prometheus takes no sample for a minute.
 	{name: "samples are dated a minute ahead", does: "judges them when their time has come", begin: dated(time.Minute)},
 }, slices.Concat(
-	everywhere(realFault{name: "nothing", does: "goes back when the evidence is there", begin: nothingBroken}, &half, &beta, &paused, &gated),
-	everywhere(realFault{name: "Traefik's API is silent", does: "judges what is written", begin: apiAnswers(silent)}, &half, &beta, &paused, &gated, &returning),
+	everywhere(realFault{name: "nothing", does: "goes back when the evidence is there", begin: nothingBroken}, &between, &half, &beta, &paused, &gated),
+	everywhere(realFault{name: "Traefik's API is silent", does: "judges what is written", begin: apiAnswers(silent)}, &between, &half, &beta, &paused, &gated, &returning, &promoting),
 	everywhere(realFault{
 		name: "Traefik's folder is on a disk that is full for ten seconds", does: "goes back as soon as it can write", begin: (*world).full, mounts: true,
-	}, &half, &beta, &paused, &gated, &returning),
-), slices.Concat(
-	everywhere(realFault{name: "the daemon is killed, and started again after two seconds", does: "goes on where it was", begin: (*world).killDaemon}, &half, &beta, &paused, &gated, &returning),
+	}, &between, &half, &beta, &paused, &gated, &returning, &promoting),
+), clockFaults, slices.Concat(
+	everywhere(realFault{name: "the daemon is killed, and started again after two seconds", does: "goes on where it was", begin: (*world).killDaemon}, &between, &half, &beta, &paused, &gated, &returning, &promoting),
 	everywhere(realFault{
 		name: "Prometheus is killed and started again after three seconds", does: "judges what came in between", begin: (*world).restartPrometheus,
-	}, &half, &beta, &paused, &gated, &returning),
+	}, &between, &half, &beta, &paused, &gated, &returning, &promoting),
 )}
 
 // A canary that fails its users is off the traffic of a real Traefik whatever else is broken, and the release says so in
@@ -259,21 +273,37 @@ func (w *world) brave(t *testing.T, f realFault) time.Duration {
 			b.ErrorRate, b.Latency = 0, time.Minute
 		}
 	})
-	if p.back {
+	var took time.Duration
+	switch {
+	case p.undone:
+		took = w.undone(t, p, id, load)
+	case p.back:
 		go w.sendBack(id)
+		fallthrough
+	default:
+		took = w.off(t, p)
 	}
-	took := w.off(t, p)
 	t.Logf("%v until nobody is served by the canary", took)
-	end()
+	if f.lasts {
+		defer end()
+	} else {
+		end()
+	}
 	w.green.Set(func(b *testbed.Behaviour) { b.ErrorRate, b.Latency = 0, 0 })
-	v := w.wait(t, p.rollout, "the release has ended", func(v view) bool { return v.Release.ID == id && ended(v) })
+	v := w.wait(t, p.rollout, "the release has ended", func(v view) bool { return (v.Release.ID == id || p.undone) && ended(v) })
+	if v.Release.ID != id { // it was promoted as a whole, and undone as a whole
+		require.Equal(t, "released", v.State.Outcome, v.State.Why)
+		require.Equal(t, 1, count(w.events(t, id), "ended"))
+		load.Stop()
+		return took
+	}
 	require.Equal(t, "rolledBack", v.State.Outcome, v.State.Why)
 	if v.Verdict != nil {
 		t.Logf("the last look: %+v", *v.Verdict)
 	}
 	asked := count(w.events(t, id), "rollbackRequested")
 	require.LessOrEqual(t, asked, 1)
-	require.True(t, p.back || asked == 0, "no person has asked for it")
+	require.True(t, p.back || p.undone || asked == 0, "no person has asked for it")
 	load.Stop()
 	return took
 }
@@ -286,6 +316,34 @@ func (w *world) sendBack(id string) {
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
+}
+
+// undone is a person who approves the promotion of a version that then fails, and brings the one before back as soon as the
+// daemon takes it: after how long all users are served by it. Which version is behind which name, the promotion has changed;
+// so the users say it.
+func (w *world) undone(t *testing.T, p *place, id string, load *testbed.Load) time.Duration {
+	begin := time.Now()
+	until(t, "the promotion is approved", func() string {
+		status, text := w.approve(id, "full-release")
+		if status == http.StatusOK || status == http.StatusConflict {
+			return ""
+		}
+		return text
+	})
+	until(t, "no user gets the version that fails", func() string {
+		said, _ := w.rollback(id)
+		if said == http.StatusConflict { // it has ended: the new version is in service
+			w.call(http.MethodPost, "/api/v1/rollouts/"+p.rollout+"/undo", map[string]string{"reason": "it fails", "key": id}, nil)
+		}
+		before := load.Counts()
+		time.Sleep(200 * time.Millisecond)
+		now := load.Counts()
+		if now.Answered("green") > before.Answered("green") || now.Answered("blue") == before.Answered("blue") {
+			return fmt.Sprintf("%d answers by the version that fails", now.Answered("green")-before.Answered("green"))
+		}
+		return ""
+	})
+	return time.Since(begin)
 }
 
 func nothingBroken(*world, *testing.T) func() { return func() {} }

@@ -61,6 +61,9 @@ type Call struct {
 type Options struct {
 	Store  Store
 	Source Source
+	// Behind is by how much the source's clock is behind this daemon's, negative if it is ahead, where looks have to follow the
+	// source's; nil if they never do.
+	Behind func() time.Duration
 	// NewRouter makes the router of a rollout from its plan's Gateway.
 	NewRouter func(rolloutName string, g record.Gateway) (Router, error)
 	// NewJudge makes a judge from its settings.

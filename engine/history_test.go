@@ -152,7 +152,7 @@ func TestThePastComesTooLateForWhatIsJudged(t *testing.T) {
 	require.Nil(t, s.taught, "it is not even asked for")
 	s.taught = map[string][]judge.Past{} // it was under way
 	at := time.Now().Add(time.Second)
-	require.False(t, s.take(at, k.e.o.Source.Fetch(t.Context(), s.plan.Asks(s.cursor, at))).taught)
+	require.False(t, s.take(at, 0, k.e.o.Source.Fetch(t.Context(), s.plan.Asks(s.cursor, at))).taught)
 	require.Equal(t, before, s.evidence)
 }
 

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -17,7 +18,8 @@ type looked struct {
 	release string
 	scope   string
 	turn    int
-	from    time.Time // beginning of the window of its requests
+	from    time.Time     // beginning of the window of its requests
+	behind  time.Duration // see [looks.behind]
 	look    judge.Look
 	verdict judge.Verdict
 	// saved is why it could not be written; then nothing but a rollback may follow from it.
@@ -45,6 +47,7 @@ func (l *loop) looked(ctx context.Context, k looked) {
 	r.verdict = &k.verdict
 	l.e.metrics.verdict(l.name, k.verdict)
 	l.e.feed.tell(record.Update{Rollout: l.name, Release: k.release})
+	l.note(aboutClock, differ(k.behind))
 	if l.note(aboutLooks, k.saved) && k.verdict.Outcome != judge.Fail && kept == nil {
 		return // an unwritten look must not advance anything
 	}
@@ -53,6 +56,18 @@ func (l *loop) looked(ctx context.Context, k looked) {
 		return
 	}
 	_, _ = l.append(ctx, r.event(k.event(), "judge"))
+}
+
+// differ says that the clocks differ; nil where they do not.
+func differ(behind time.Duration) error {
+	by, how := behind, "behind"
+	switch {
+	case behind == 0:
+		return nil
+	case behind < 0:
+		by, how = -behind, "ahead of"
+	}
+	return fmt.Errorf("the clock of the source of metrics is %s %s this daemon's, and looks follow it: set the clocks right (NTP)", by.Round(time.Second), how)
 }
 
 // unusable is the verdict of a look that cannot be kept because of what is in it: the source might as well not have

@@ -14,8 +14,9 @@ import (
 type looks struct {
 	e *Engine
 
-	mu       sync.Mutex // guards subjects
+	mu       sync.Mutex // guards subjects and off
 	subjects map[string]*subject
+	off      time.Duration // what behind said last
 	changed  chan struct{}
 	failing  sync.WaitGroup // fail verdicts that are being delivered
 	// rehearsals bounds how many releases query stable's history at once.
@@ -48,6 +49,7 @@ func (l *loop) follow(ctx context.Context) {
 // unlooked clears the trouble of looks where none are taken.
 func (l *loop) unlooked() {
 	delete(l.trouble, aboutLooks)
+	delete(l.trouble, aboutClock)
 	delete(l.trouble, aboutAnalysis)
 }
 

@@ -86,7 +86,7 @@ func (k *looks) rehearsed(ctx context.Context, s *subject) bool {
 	s.mu.Lock()
 	late := s.judged
 	s.mu.Unlock()
-	to := time.Now().Add(-s.settle)
+	to := time.Now().Add(-s.settle - k.behind())
 	parts := s.history.Parts(to)
 	if late || len(parts) == 0 || !k.follows(s) {
 		return true

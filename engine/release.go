@@ -352,6 +352,11 @@ func (l *loop) act(ctx context.Context, id string, event rollout.Event, by strin
 		return l.actOnNext(ctx, event, by)
 	}
 	if l.rel == nil || l.rel.record.ID != id {
+		if err := l.know(ctx); err != nil { // it may be under way
+			return rollout.State{}, err
+		}
+	}
+	if l.rel == nil || l.rel.record.ID != id {
 		return rollout.State{}, fmt.Errorf("%w: release %s has ended", rollout.ErrNotAllowed, id)
 	}
 	r := l.rel

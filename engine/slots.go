@@ -50,15 +50,16 @@ func (k *looks) slot(ctx context.Context, interval time.Duration, at time.Time) 
 	if len(due) == 0 {
 		return
 	}
-	begin := time.Now()
+	begin, behind := time.Now(), k.behind()
+	there := at.Add(-behind) // by the clock of the source
 	asks, parts := []analysis.Ask(nil), make([]int, 0, len(due)+1)
 	for _, s := range due {
 		parts = append(parts, len(asks))
-		if cursor, back := s.cursor.Until(at.Add(-s.settle)); back > interval {
+		if cursor, back := s.cursor.Until(there.Add(-s.settle)); back > interval {
 			k.e.o.Log.Warn("the clock was set back; looks continue from the new time", "rollout", s.loop.name, "by", back)
 			s.cursor = cursor
 		}
-		asks = append(asks, s.plan.Asks(s.cursor, at.Add(-s.settle))...)
+		asks = append(asks, s.plan.Asks(s.cursor, there.Add(-s.settle))...)
 	}
 	parts = append(parts, len(asks))
 	answers := k.e.o.Source.Fetch(ctx, asks)
@@ -67,9 +68,9 @@ func (k *looks) slot(ctx context.Context, interval time.Duration, at time.Time) 
 	}
 	results := make([]taken, len(due))
 	each(len(due), func(i int) {
-		if err := contained(func() { results[i] = due[i].take(at, answers[parts[i]:parts[i+1]]) }); err != nil {
+		if err := contained(func() { results[i] = due[i].take(there, behind, answers[parts[i]:parts[i+1]]) }); err != nil {
 			k.e.o.Log.Error("panic", "rollout", due[i].loop.name, "err", err, "stack", string(err.stack))
-			results[i] = due[i].failed(at, err)
+			results[i] = due[i].failed(there, err)
 		}
 	})
 	records := make([]record.LookRecord, 0, len(due))
@@ -98,6 +99,21 @@ func (k *looks) slot(ctx context.Context, interval time.Duration, at time.Time) 
 		k.deliver(ctx, due[i], t, mine)
 	}
 	k.e.metrics.looked(len(due), time.Since(begin))
+}
+
+// behind is by how much the source's clock is behind the daemon's, where looks follow it: see [Options.Behind].
+func (k *looks) behind() time.Duration {
+	var behind time.Duration
+	if k.e.o.Behind != nil {
+		behind = k.e.o.Behind()
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.off != behind {
+		k.e.o.Log.Warn("this daemon's clock and that of the source of metrics differ; looks follow the source's: set the clocks right (NTP)", "behind", behind)
+		k.off = behind
+	}
+	return behind
 }
 
 func (k *looks) due(interval time.Duration) []*subject {
@@ -165,7 +181,7 @@ func (k *looks) deliver(ctx context.Context, s *subject, t taken, saved error) {
 		saved = &record.LooksError{Releases: []string{s.release}, Err: t.err}
 	}
 	l, res := s.loop, looked{
-		release: s.release, scope: t.record.Scope, turn: t.record.Turn, from: t.from,
+		release: s.release, scope: t.record.Scope, turn: t.record.Turn, from: t.from, behind: t.behind,
 		look: t.record.Look, verdict: t.record.Verdict, saved: saved,
 	}
 	if res.verdict.Outcome != judge.Fail {

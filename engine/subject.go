@@ -82,7 +82,7 @@ func (k *looks) begin(ctx context.Context, l *loop, r *release, f follow, def an
 	}
 	s := &subject{
 		loop: l, release: r.record.ID, interval: def.Interval, settle: def.Settle, plan: plan, judge: j, follow: f,
-		cursor: analysis.NewCursor(time.Now().Add(-def.Settle)),
+		cursor: analysis.NewCursor(time.Now().Add(-def.Settle - k.behind())),
 	}
 	stored, err := k.e.o.Store.Evidence(ctx, s.release, f.scope)
 	if err != nil {
@@ -178,22 +178,24 @@ type taken struct {
 	cursor   analysis.Cursor
 	evidence judge.Evidence
 	record   record.LookRecord
-	from     time.Time
-	taught   bool // the evidence begins with stable's history
+	from     time.Time     // by the daemon's clock
+	behind   time.Duration // see [looks.behind]
+	taught   bool          // the evidence begins with stable's history
 	err      error
 }
 
-// take folds the answers of one slot; the subject stays as it is.
-func (s *subject) take(at time.Time, answers []analysis.Answer) taken {
+// take folds the answers of one slot; the subject stays as it is. at is a time of the source's clock, which is behind the
+// daemon's by so much.
+func (s *subject) take(at time.Time, behind time.Duration, answers []analysis.Answer) taken {
 	s.mu.Lock()
 	f, taught, judged := s.follow, s.taught, s.judged
 	s.mu.Unlock()
-	t := taken{from: s.plan.RequestsFrom(s.cursor)}
+	t := taken{from: s.plan.RequestsFrom(s.cursor).Add(behind), behind: behind}
 	before := s.evidence
 	if taught != nil && !judged {
 		before, t.taught = s.judge.Begin(taught), true
 	}
-	in := analysis.FoldInput{Number: s.number + 1, At: at.Add(-s.settle), Weight: f.weight, Standing: f.standing}
+	in := analysis.FoldInput{Number: s.number + 1, At: at.Add(-s.settle), Weight: f.weight, Standing: f.standing.Earlier(behind)}
 	var look judge.Look
 	t.cursor, look = s.plan.Fold(s.cursor, answers, in)
 	if look.Unsettled && s.weight != nil {

@@ -16,6 +16,7 @@ const (
 	aboutCopy          about = "stable"
 	aboutJob           about = "job"
 	aboutLooks         about = "looks"
+	aboutClock         about = "clock"
 	aboutAnalysis      about = "analysis"
 	aboutTrigger       about = "trigger"
 	aboutConfiguration about = "configuration"

@@ -35,6 +35,7 @@ import (
 // of its users follow a script, and hours pass at once. What only the real gateway and the real Prometheus can show is
 // shown in e2e.
 type world struct {
+	path string // of the store
 	*engine.Engine
 	t       *testing.T
 	begun   time.Time
@@ -58,9 +59,10 @@ type world struct {
 func inWorld(t *testing.T, test func(t *testing.T, w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		s, err := store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "serin.db"))
+		path := filepath.Join(t.TempDir(), "serin.db")
+		s, err := store.Open(t.Context(), "sqlite:"+path)
 		require.NoError(t, err)
-		w := &world{t: t, begun: time.Now(), store: &moody{Store: s}, calls: &calls{}, gateways: map[string]*gateway{}}
+		w := &world{t: t, path: path, begun: time.Now(), store: &moody{Store: s}, calls: &calls{}, gateways: map[string]*gateway{}}
 		w.metrics = &users{gateways: w.routers, broken: map[string]float64{}, counters: map[string]*counters{}}
 		ctx, cancel := context.WithCancel(t.Context())
 		var scraping sync.WaitGroup
@@ -90,6 +92,7 @@ func (w *world) begin(plans ...record.Plan) {
 		NewRouter: func(name string, _ record.Gateway) (engine.Router, error) { return w.gateway(name), nil },
 		Call:      w.calls.call,
 		House:     w.house,
+		Behind:    w.metrics.offBy,
 	})
 	ctx, cancel := context.WithCancel(w.t.Context())
 	done := make(chan error, 1)
@@ -418,6 +421,7 @@ type users struct {
 	swapped  map[string]bool  // metrics whose labels name the other arm
 	hanging  map[string]int   // scrapes, by service, until the first user gives up
 	behind   time.Duration    // samples come so late
+	off      time.Duration    // the source's clock is behind by so much
 }
 
 // counters of one arm: the samples of its two series, and what is owed to the second.
@@ -508,6 +512,12 @@ func (u *users) change(f func(*users)) {
 	f(u)
 }
 
+func (u *users) offBy() time.Duration {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.off
+}
+
 // Fetch implements engine.Source.
 func (u *users) Fetch(ctx context.Context, asks []analysis.Ask) []analysis.Answer {
 	u.mu.Lock()
@@ -538,7 +548,11 @@ func (u *users) answer(a analysis.Ask) analysis.Answer {
 		return analysis.Answer{Err: err, Refused: u.refused}
 	}
 	target := analysis.Target{Job: "traefik", Instance: "a"}
-	out := analysis.Answer{Scrapes: map[analysis.Target][]int64{target: u.scrapes}}
+	scrapes := slices.Clone(u.scrapes)
+	for i := range scrapes {
+		scrapes[i] -= u.off.Milliseconds()
+	}
+	out := analysis.Answer{Scrapes: map[analysis.Target][]int64{target: scrapes}}
 	c := u.counters[a.Value]
 	if other := map[string]string{canary: stable, stable: canary}[a.Value]; u.swapped[a.Template.Name] {
 		c = u.counters[other]
@@ -550,7 +564,8 @@ func (u *users) answer(a analysis.Ask) analysis.Answer {
 	for i, code := range []string{"200", "500"} {
 		var in []analysis.Sample
 		for _, x := range view[i] {
-			if x.T > a.From.UnixMilli() && x.T <= a.To.UnixMilli() && x.T <= time.Now().Add(-u.behind).UnixMilli() {
+			x.T -= u.off.Milliseconds()
+			if x.T > a.From.UnixMilli() && x.T <= a.To.UnixMilli() && x.T <= time.Now().Add(-u.behind-u.off).UnixMilli() {
 				in = append(in, x)
 			}
 		}

@@ -77,7 +77,7 @@ func decodeTagged[T any](b []byte, table kinds[T]) (T, error) {
 	}
 	decode, ok := table.decodes[tag.Kind]
 	if !ok {
-		return none, fmt.Errorf("unknown kind %q", tag.Kind)
+		return none, fmt.Errorf("unknown kind %q: a newer Serin has written it; run that one", tag.Kind)
 	}
 	v, err := decode(b)
 	if err != nil {

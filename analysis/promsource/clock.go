@@ -3,17 +3,70 @@ package promsource
 import (
 	"fmt"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// maxBehind is how far Prometheus's clock may be behind: what is scraped now gets a time that has passed for Serin, and a
-// window that was counted is not asked for again. So beyond it no answer is better than one from which the newest requests
-// are missing. One that is ahead loses nothing: its samples are counted when their time has come.
-const maxBehind = 10 * time.Second
+// maxOff is by how much Prometheus's clock may differ from the one that windows are asked by. What a server that is further
+// behind scrapes now gets a time that has passed already, and a window that was counted is not asked for again: no answer is
+// better than one that lacks the newest requests.
+const maxOff = 10 * time.Second
+
+// Frame is the clock that windows are asked by: the daemon's own, or that of its Prometheus where the two are far apart. Then
+// one of the machines has a wrong clock, and samples have Prometheus's times. It may be used by several goroutines.
+type Frame struct {
+	behind atomic.Int64
+
+	mu     sync.Mutex // guards what follows
+	next   time.Duration
+	agreed int
+}
+
+// Answers in succession that agree before their clock is followed: one server of a pair whose clock is wrong moves nothing
+// as long as the other one answers in between.
+const (
+	confirmations = 3
+	agreement     = 3 * time.Second
+)
+
+// Behind is by how much the clock that windows are asked by is behind the daemon's own; negative if it is ahead, and 0 as
+// long as they are within ten seconds.
+func (f *Frame) Behind() time.Duration { return time.Duration(f.behind.Load()) }
+
+// hear takes by how much the server was behind when it answered.
+func (f *Frame) hear(behind time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case (behind - f.Behind()).Abs() <= maxOff:
+		f.agreed = 0
+		return
+	case f.agreed > 0 && (behind-f.next).Abs() <= agreement:
+		f.agreed++
+	default:
+		f.agreed = 1
+	}
+	f.next = behind
+	if f.agreed < confirmations {
+		return
+	}
+	f.agreed = 0
+	switch {
+	case behind.Abs() <= maxOff:
+		behind = 0 // they are right again
+	case behind > 0:
+		behind += time.Second // a date is up to a second early, and a window has to be over
+	}
+	f.behind.Store(int64(behind))
+}
 
 // clock remembers by how much the server that answered last is behind. Every answer has a date, to the second.
-type clock struct{ behind atomic.Int64 }
+type clock struct {
+	behind atomic.Int64
+	frame  *Frame
+	leads  bool // the frame follows this server
+}
 
 // hear takes the date of an answer to a request that was sent and answered at the given times. Somewhere in between it was
 // made: what that leaves open counts as no difference.
@@ -22,13 +75,16 @@ func (c *clock) hear(date string, sent, answered time.Time) {
 	if err != nil {
 		return
 	}
+	var behind time.Duration
 	switch last := at.Add(time.Second); { // it may be almost a second later than it says
 	case last.Before(sent):
-		c.behind.Store(int64(sent.Sub(last)))
+		behind = sent.Sub(last)
 	case at.After(answered):
-		c.behind.Store(int64(answered.Sub(at)))
-	default:
-		c.behind.Store(0)
+		behind = answered.Sub(at)
+	}
+	c.behind.Store(int64(behind))
+	if c.leads {
+		c.frame.hear(behind)
 	}
 }
 

@@ -53,6 +53,10 @@ type Config struct {
 	Timeout time.Duration
 	// HTTP is Prometheus's own configuration of a client: basic auth, bearer token files, TLS, headers.
 	HTTP config.HTTPClientConfig
+	// Frame is the clock that windows are asked by, the same for all sources of a daemon; nil is the daemon's own. It follows
+	// the clock of the source that Leads.
+	Frame *Frame
+	Leads bool
 }
 
 // Source is a Prometheus. It may be used by several goroutines.
@@ -94,7 +98,10 @@ func New(c Config, r prometheus.Registerer) (*Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prometheus client: %w", err)
 	}
-	s := &Source{timeout: c.Timeout, metrics: newMetrics(), clock: &clock{}}
+	s := &Source{timeout: c.Timeout, metrics: newMetrics(), clock: &clock{frame: c.Frame, leads: c.Leads && c.Frame != nil}}
+	if s.clock.frame == nil {
+		s.clock.frame = &Frame{}
+	}
 	client, err := api.NewClient(api.Config{Address: c.URL, RoundTripper: bounded{transport, maxBytes, s.clock}})
 	if err != nil {
 		return nil, fmt.Errorf("prometheus client: %w", err)
@@ -189,12 +196,12 @@ func (l *limited) Read(p []byte) (int, error) {
 // number of asks, up to 4,000 services a template; and there is at most one more per end for the scrapes of targets.
 func (s *Source) Fetch(ctx context.Context, asks []analysis.Ask) []analysis.Answer {
 	answers := make([]analysis.Answer, len(asks))
-	groups := group(asks)
+	groups, frame := group(asks), s.clock.frame.Behind()
 	var wait errgroup.Group
 	wait.SetLimit(parallel)
 	for _, g := range groups {
 		wait.Go(func() error {
-			s.answer(ctx, g, asks, answers)
+			s.answer(ctx, frame, g, asks, answers)
 			return nil
 		})
 	}
@@ -202,7 +209,7 @@ func (s *Source) Fetch(ctx context.Context, asks []analysis.Ask) []analysis.Answ
 	s.hints(ctx, asks, answers)
 	for _, n := range scrapesNeeded(asks, answers) {
 		wait.Go(func() error {
-			s.scrapes(ctx, n, answers)
+			s.scrapes(ctx, frame, n, answers)
 			return nil
 		})
 	}
@@ -262,7 +269,7 @@ func group(asks []analysis.Ask) []*query {
 }
 
 // answer sends the queries of one group and gives each ask its own series.
-func (s *Source) answer(ctx context.Context, q *query, asks []analysis.Ask, answers []analysis.Answer) {
+func (s *Source) answer(ctx context.Context, frame time.Duration, q *query, asks []analysis.Ask, answers []analysis.Answer) {
 	byValue := map[string][]int{}
 	for _, i := range q.asks {
 		byValue[asks[i].Value] = append(byValue[asks[i].Value], i)
@@ -273,7 +280,7 @@ func (s *Source) answer(ctx context.Context, q *query, asks []analysis.Ask, answ
 	}
 	slices.Sort(values)
 	for part := range slices.Chunk(values, maxValues) {
-		series, err := s.query(ctx, q.template.Query(part, time.Duration(q.to-q.from)*time.Millisecond), q.to, q.template.By)
+		series, err := s.query(ctx, frame, q.template.Query(part, time.Duration(q.to-q.from)*time.Millisecond), q.to, q.template.By)
 		for _, v := range part {
 			for _, i := range byValue[v] {
 				if err != nil {
@@ -326,7 +333,8 @@ func failed(err error) analysis.Answer {
 }
 
 // query sends one query and returns its series by the value of a label, or all under "" if by is empty.
-func (s *Source) query(ctx context.Context, text string, at int64, by string) (map[string][]analysis.Series, error) {
+// The window is over by the clock of frame, see [Frame.Behind].
+func (s *Source) query(ctx context.Context, frame time.Duration, text string, at int64, by string) (map[string][]analysis.Series, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	begin := time.Now()
@@ -336,7 +344,7 @@ func (s *Source) query(ctx context.Context, text string, at int64, by string) (m
 	s.metrics.warnings.Add(float64(len(warnings)))
 	behind := s.clock.skew()
 	s.metrics.skew.Set(behind.Seconds())
-	if err == nil && behind > maxBehind {
+	if err == nil && behind-frame > maxOff {
 		err = &behindError{behind}
 	}
 	if err == nil {

@@ -50,13 +50,13 @@ func scrapesNeeded(asks []analysis.Ask, answers []analysis.Answer) []*need {
 
 // scrapes queries the scrapes of all targets of a need. If the query fails, so do the asks: counting a series without
 // knowing whether it is new would be guesswork.
-func (s *Source) scrapes(ctx context.Context, n *need, answers []analysis.Answer) {
+func (s *Source) scrapes(ctx context.Context, frame time.Duration, n *need, answers []analysis.Answer) {
 	targets := slices.SortedFunc(maps.Keys(n.targets), func(a, b analysis.Target) int {
 		return strings.Compare(a.Job+"\x00"+a.Instance, b.Job+"\x00"+b.Instance)
 	})
 	scrapes := map[analysis.Target][]int64{}
 	for part := range slices.Chunk(targets, maxValues) {
-		series, err := s.query(ctx, analysis.ScrapesQuery(part, time.Duration(n.to-n.from)*time.Millisecond), n.to, "")
+		series, err := s.query(ctx, frame, analysis.ScrapesQuery(part, time.Duration(n.to-n.from)*time.Millisecond), n.to, "")
 		if err != nil {
 			for _, i := range n.asks {
 				answers[i] = failed(err)
