@@ -10,6 +10,8 @@ import (
 type tick struct {
 	at    float64
 	label string
+	// data are attributes of the label: which time it stands for, if it is a time of the day.
+	data string
 }
 
 // wanted is about how many ticks an axis gets.
@@ -25,7 +27,7 @@ func (f *frame) valueTicks() []tick {
 	step := roundStep((f.max - f.min) / wanted)
 	var ticks []tick
 	for i := math.Ceil(f.min / step); i*step <= f.max && len(ticks) < 4*wanted; i++ {
-		ticks = append(ticks, tick{f.y(i * step), f.value(i*step, step)})
+		ticks = append(ticks, tick{at: f.y(i * step), label: f.value(i*step, step)})
 	}
 	return ticks
 }
@@ -45,7 +47,7 @@ func (f *frame) logTicks() []tick {
 		}
 		for _, m := range mantissas {
 			if v := m * math.Pow(10, e); v >= f.min && v <= f.max {
-				ticks = append(ticks, tick{f.y(v), f.value(v, v)})
+				ticks = append(ticks, tick{at: f.y(v), label: f.value(v, v)})
 			}
 		}
 	}
@@ -122,7 +124,7 @@ func (f *frame) timeTicks() []tick {
 			break
 		}
 		if !at.Before(f.from) {
-			ticks = append(ticks, tick{f.x(at), f.time(at, step)})
+			ticks = append(ticks, tick{f.x(at), f.time(at, step), f.data("at", at)})
 		}
 	}
 	return ticks
@@ -144,7 +146,7 @@ func (f *frame) logTimeTicks() []tick {
 			continue
 		}
 		if x := f.x(at); len(ticks) == 0 || x-ticks[len(ticks)-1].at >= apart {
-			ticks = append(ticks, tick{x, f.time(at, d)})
+			ticks = append(ticks, tick{at: x, label: f.time(at, d)})
 		}
 	}
 	return ticks

@@ -34,8 +34,12 @@ type Chart struct {
 	Limits  []Limit
 	Moments []Moment
 	Lines   []Line
-	// Hover shows the lines' values at a time under the pointer: without a script, as titles that browsers show.
+	// Hover shows the lines' values at a time under the pointer: without a script, as titles that browsers show. A script
+	// finds in data attributes which times the fields and the ends of the axis stand for.
 	Hover bool
+	// HoverAt are the times at which values are shown, in order; nil takes those of the points. Charts on one axis of time
+	// that are given the same ones have their fields in the same places.
+	HoverAt []time.Time
 }
 
 // Axis is the value axis.
@@ -124,7 +128,7 @@ func (c Chart) frame() frame {
 		f.height = float64(c.Height)
 	}
 	f.left, f.right, f.top, f.bottom = 58, f.width-16, 40, f.height-28
-	columns := c.columns()
+	columns := c.columns(f.right - f.left)
 	f.bottom -= 18 * float64((len(c.legend())+columns-1)/columns)
 	f.from, f.to = c.times()
 	f.min, f.max = c.values()

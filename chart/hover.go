@@ -1,6 +1,7 @@
 package chart
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"strconv"
@@ -33,9 +34,18 @@ func (f *frame) hover(b *canvas) {
 		if right <= left {
 			continue
 		}
-		b.add(`<rect class="hover" x="%s" y="%s" width="%s" height="%s" fill="transparent"><title>%s</title></rect>`,
-			num(left), num(f.top), num(right-left), num(f.bottom-f.top), text(said))
+		b.add(`<rect class="hover"%s x="%s" y="%s" width="%s" height="%s" fill="transparent"><title>%s</title></rect>`,
+			f.data("at", at), num(left), num(f.top), num(right-left), num(f.bottom-f.top), text(said))
 	}
+}
+
+// data is an attribute with a time in milliseconds, from which a script writes it in the reader's own zone; empty for a
+// chart of the time since its origin.
+func (f *frame) data(name string, at time.Time) string {
+	if !f.c.Origin.IsZero() {
+		return ""
+	}
+	return fmt.Sprintf(` data-%s="%d"`, name, at.UnixMilli())
 }
 
 // short is a value with three digits of meaning.
@@ -48,16 +58,16 @@ func (f *frame) short(v float64) string {
 
 // hoverTimes are the times of all points within the chart, in order, few enough.
 func (f *frame) hoverTimes() []time.Time {
-	var all []time.Time
-	for _, l := range f.c.Lines {
-		for _, p := range l.Points {
-			if f.inside(p.At) {
+	all := slices.Clone(f.c.HoverAt)
+	if all == nil {
+		for _, l := range f.c.Lines {
+			for _, p := range l.Points {
 				all = append(all, p.At)
 			}
 		}
+		slices.SortFunc(all, time.Time.Compare)
 	}
-	slices.SortFunc(all, time.Time.Compare)
-	all = slices.CompactFunc(all, time.Time.Equal)
+	all = slices.DeleteFunc(slices.CompactFunc(all, time.Time.Equal), func(at time.Time) bool { return !f.inside(at) })
 	every := (len(all) + mostHovers - 1) / mostHovers
 	if every < 2 {
 		return all

@@ -19,6 +19,12 @@ func TestPointingAtAChartTellsItsValues(t *testing.T) {
 	require.Equal(t, 3, count["title"], "the chart's own, and one for each time")
 	require.Contains(t, texts, "2 Jan 03:00:00: canary 2.1%, baseline 1%")
 	require.Contains(t, texts, "2 Jan 03:01:00: canary 50%, baseline 1%", "the last one until then")
+	require.Contains(t, c.Inline(), `data-from="1767322800000" data-to="1767322860000" data-left="58"`, "a script finds the axis")
+	require.Contains(t, c.Inline(), `<rect class="hover" data-at="1767322860000"`)
+	c.HoverAt = []time.Time{at(0.5), at(1), at(1), at(2)}
+	_, texts = elements(t, c.Inline())
+	require.Contains(t, texts, "2 Jan 03:00:30: canary 2.1%", "times that other charts have")
+	require.Equal(t, 2, strings.Count(c.Inline(), `class="hover"`), "what is outside has no place")
 	c.Hover = false
 	count, _ = elements(t, c.Inline())
 	require.Equal(t, 1, count["title"])

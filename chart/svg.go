@@ -42,8 +42,12 @@ func (c Chart) draw(alone bool) string {
 	if c.ID != "" {
 		id = name(c.ID)
 	}
-	b.add(`<svg xmlns="http://www.w3.org/2000/svg" class="serin-chart" viewBox="0 0 %s %s" width="%s" height="%s" role="img" aria-labelledby="%s-title %s-desc" font-family="system-ui, sans-serif" font-size="12">`,
-		num(f.width), num(f.height), num(f.width), num(f.height), id, id)
+	axis := ""
+	if c.Hover {
+		axis = f.data("from", f.from) + f.data("to", f.to) + fmt.Sprintf(` data-left="%s" data-right="%s"`, num(f.left), num(f.right))
+	}
+	b.add(`<svg xmlns="http://www.w3.org/2000/svg" class="serin-chart"%s viewBox="0 0 %s %s" width="%s" height="%s" role="img" aria-labelledby="%s-title %s-desc" font-family="system-ui, sans-serif" font-size="12">`,
+		axis, num(f.width), num(f.height), num(f.width), num(f.height), id, id)
 	b.add(`<title id="%s-title">%s</title>`, id, text(c.Title))
 	b.add(`<desc id="%s-desc">%s</desc>`, id, text(c.Description))
 	if alone {
@@ -76,7 +80,11 @@ func (f *frame) axes(b *canvas) {
 	}
 	for _, t := range f.timeTicks() {
 		b.add(`<path class="grid" d="M%s %sv4" stroke="currentColor" opacity="0.5"/>`, num(t.at), num(f.bottom))
-		b.add(`<text class="tick" x="%s" y="%s" text-anchor="middle" fill="currentColor">%s</text>`, num(t.at), num(f.bottom+17), text(t.label))
+		x, anchor := t.at, "middle"
+		if x+4*float64(len(t.label)) > f.width { // it would be cut
+			x, anchor = f.width, "end"
+		}
+		b.add(`<text class="tick"%s x="%s" y="%s" text-anchor="%s" fill="currentColor">%s</text>`, t.data, num(x), num(f.bottom+17), anchor, text(t.label))
 	}
 	b.add(`<path class="axis" d="M%s %sV%sH%s" fill="none" stroke="currentColor" opacity="0.5"/>`, num(f.left), num(f.top), num(f.bottom), num(f.right))
 }
@@ -179,20 +187,24 @@ func (c Chart) legend() []entry {
 	return all
 }
 
-// columns is how many names fit on a row: four short ones or two long ones.
-func (c Chart) columns() int {
+// columns is how many names fit on a row of some width: four short ones or two long ones at most.
+func (c Chart) columns(width float64) int {
+	longest := 1
 	for _, e := range c.legend() {
-		if utf8.RuneCountInString(e.name) > 22 {
-			return 2
-		}
+		longest = max(longest, utf8.RuneCountInString(e.name))
 	}
-	return 4
+	most := 4
+	if longest > 22 {
+		most = 2
+	}
+	const sign, letter = 30, 6.5 // a guess that no name exceeds by much
+	return max(1, min(most, int(width/(sign+letter*float64(longest)))))
 }
 
 // names writes the legend, and labels limits and moments.
 func (f *frame) names(b *canvas) {
 	for i, e := range f.c.legend() {
-		columns := f.c.columns()
+		columns := f.c.columns(f.right - f.left)
 		x := f.left + float64(i%columns)*(f.right-f.left)/float64(columns)
 		y := f.bottom + 34 + 18*float64(i/columns)
 		b.add(`<path class="%s" d="M%s %sh16" stroke="currentColor" %s/>`, class("key", e.class), num(x), num(y-4), e.sign)

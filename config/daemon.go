@@ -30,6 +30,8 @@ type DaemonSpec struct {
 	StoreFile string `json:"storeFile,omitempty"`
 	// Prometheus, Thanos, Mimir, VictoriaMetrics: anything that speaks its API.
 	Prometheus PrometheusSpec `json:"prometheus"`
+	// Grafana is where people look at metrics: the pages lead there.
+	Grafana *GrafanaSpec `json:"grafana,omitempty"`
 	// Sources are further ones, by the names with which rollouts, analyses and metrics select them (prometheus).
 	Sources map[string]PrometheusSpec `json:"sources,omitempty"`
 	// Kubernetes is the cluster that rollouts on Kubernetes use. Inside a cluster it is that cluster by default.
@@ -51,6 +53,14 @@ type DaemonSpec struct {
 	Spinnaker *SpinnakerSpec `json:"spinnaker,omitempty"`
 	// Log of this process.
 	Log *LogSpec `json:"log,omitempty"`
+}
+
+// GrafanaSpec is a Grafana 10 or later that has the same metrics. Serin asks it nothing; only its pages lead there.
+type GrafanaSpec struct {
+	// URL of its pages.
+	URL URL `json:"url"`
+	// Datasource is the uid of its source for these metrics; its default source where it is left out.
+	Datasource string `json:"datasource,omitempty" jsonschema:"maxLength=100"`
 }
 
 // KubernetesSpec says how to reach the cluster.

@@ -36,6 +36,9 @@ func pagesOptions(o Options, e *engine.Engine, s *store.Store, problems func() [
 	for name, source := range spec.Sources {
 		p.Prometheus[name] = string(source.URL)
 	}
+	if g := spec.Grafana; g != nil {
+		p.Grafana = web.Grafana{URL: string(g.URL), Datasource: g.Datasource}
+	}
 	if spec.Auth.OIDC != nil {
 		if d := spec.Auth.OIDC.Recheck; d != nil {
 			p.Recheck = time.Duration(*d)

@@ -57,16 +57,16 @@ func TestWhoMayAnswerAGate(t *testing.T) {
 		want             string // empty: yes
 	}{
 		{"every operator, where nobody is named", "open", "ann", []string{"operator"}, ""},
-		{"no viewer", "open", "ann", []string{"viewer"}, "gate open is answered by [operator], not by ann"},
+		{"no viewer", "open", "ann", []string{"viewer"}, "gate open is answered by operator, not by ann"},
 		{"a role that is named", "qa", "bob", []string{"viewer", "qa"}, ""},
 		{"a user who is named", "qa", "olga", []string{"viewer"}, ""},
-		{"no operator, where others are named", "qa", "ann", []string{"operator"}, "gate qa is answered by [qa olga], not by ann"},
+		{"no operator, where others are named", "qa", "ann", []string{"operator"}, "gate qa is answered by qa or olga, not by ann"},
 		{"an admin, anywhere", "qa", "root", []string{"admin"}, ""},
 		{"a second person", "four", "bob", []string{"operator"}, ""},
 		{"not the person who started it, where a second is needed", "four", "ann", []string{"operator"}, "gate four needs a second pair of eyes: ann has started the release"},
 		{"not even as an admin", "four", "ann", []string{"admin"}, "gate four needs a second pair of eyes: ann has started the release"},
 		{"every operator, at a question that a policy asks", "gray.decide.1", "ann", []string{"operator"}, ""},
-		{"nobody by the name of another step", "promote", "ann", []string{"qa"}, "gate promote is answered by [operator], not by ann"},
+		{"nobody by the name of another step", "promote", "ann", []string{"qa"}, "gate promote is answered by operator, not by ann"},
 	} {
 		t.Run(c.name, func(t *testing.T) { says(t, c.want, d.MayAnswer(c.gate, c.user, c.roles, "ann")) })
 	}

@@ -183,7 +183,7 @@ func (d *Definition) MayAnswer(gate, user string, roles []string, startedBy stri
 	if slices.Contains(may, user) || slices.ContainsFunc(roles, func(r string) bool { return slices.Contains(may, r) }) {
 		return nil
 	}
-	return fmt.Errorf("gate %s is answered by %v, not by %s", gate, may, user)
+	return fmt.Errorf("gate %s is answered by %s, not by %s", gate, strings.Join(may, " or "), user)
 }
 
 // MayOverride tells whether a person may let a release go on without waiting; the error says who may.

@@ -87,6 +87,7 @@ type listReleasesInput struct {
 	Phase   string `query:"phase" enum:"active,rollingBack,ended"`
 	Outcome string `query:"outcome" enum:"released,rolledBack,cancelled,superseded,failed"`
 	By      string `query:"by" doc:"Who started it"`
+	Query   string `query:"q" maxLength:"400" doc:"Words, each of which is a part of its rollout's name, a parameter, who started it, or how and why it ended"`
 	// Since and Until are the zero time where they are not given.
 	Since  time.Time `query:"since" doc:"Started at this time (RFC 3339) or later"`
 	Until  time.Time `query:"until" doc:"Started before this time (RFC 3339)"`
@@ -95,10 +96,10 @@ type listReleasesInput struct {
 }
 
 func (s *Server) listReleases(ctx context.Context, in *listReleasesInput) (*body[[]record.Past], error) {
-	rs, err := s.sight.History(ctx, record.Filter{
+	rs, err := s.sight.Search(ctx, record.Filter{
 		Rollout: in.Rollout, Phase: rollout.Phase(in.Phase), Outcome: rollout.Outcome(in.Outcome), By: in.By, Since: in.Since, Until: in.Until,
 		Before: in.Before, Limit: in.Limit,
-	})
+	}, in.Query)
 	return answer(orEmpty(rs)), err
 }
 

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/tell"
 )
 
 // Sight is what the caller in a context ([As]) may see. A rollout that the caller may not get is not there: it is in no
@@ -99,13 +101,29 @@ func (s Sight) known(ctx context.Context, id string) error {
 
 // History lists releases with what each was started with, newest first.
 func (s Sight) History(ctx context.Context, f record.Filter) ([]record.Past, error) {
-	return seen(ctx, f.Rollout, f.Limit, func(limit int, last *record.Past) ([]record.Past, error) {
+	return s.Search(ctx, f, "")
+}
+
+// Search is History of the releases that have each word of a query ([tell.MatchesPast]).
+func (s Sight) Search(ctx context.Context, f record.Filter, query string) ([]record.Past, error) {
+	wanted := f.Limit
+	read := func(limit int, last *record.Past) ([]record.Past, error) {
 		f.Limit = limit
 		if last != nil {
 			f.Before = last.ID
 		}
 		return s.store.History(ctx, f)
-	}, func(p record.Past) (bool, error) { return sees(ctx, p.Rollout) })
+	}
+	may := func(p record.Past) (bool, error) {
+		if !tell.MatchesPast(p, query) {
+			return false, nil
+		}
+		return sees(ctx, p.Rollout)
+	}
+	if strings.TrimSpace(query) != "" {
+		return picked(wanted, read, may)
+	}
+	return seen(ctx, f.Rollout, wanted, read, may)
 }
 
 // AuditLog lists who did what, newest first. What concerns no rollout is seen by those who see everything, and by the
@@ -139,6 +157,11 @@ func seen[T any](ctx context.Context, rolloutName string, limit int, read func(l
 			return nil, err
 		}
 	}
+	return picked(limit, read, may)
+}
+
+// picked reads until there are enough rows that may be shown.
+func picked[T any](limit int, read func(limit int, last *T) ([]T, error), may func(T) (bool, error)) ([]T, error) {
 	var out []T
 	var last *T
 	for {

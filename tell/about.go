@@ -12,9 +12,6 @@ import (
 // its owner, in any case, or a whole label such as team=payments.
 func Matches(v record.View, query string) bool {
 	texts := []string{v.Rollout, rollout.Version(v.State.Parameters), v.Namespace, v.About.Owner}
-	for i := range texts {
-		texts[i] = strings.ToLower(texts[i])
-	}
 	for word := range strings.FieldsSeq(query) {
 		if strings.Contains(word, "=") {
 			if !slices.Contains(v.About.Words(), word) {
@@ -22,10 +19,30 @@ func Matches(v record.View, query string) bool {
 			}
 			continue
 		}
-		word = strings.ToLower(word)
-		if !slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(text, word) }) {
+		if !isPartOf(word, texts) {
 			return false
 		}
 	}
 	return true
+}
+
+// MatchesPast reports whether a release has every word of a query. A word is a part of its rollout's name, of a parameter's
+// value, of who started it, of how and why it ended, in any case, or a whole parameter such as image=shop:2.
+func MatchesPast(p record.Past, query string) bool {
+	texts := []string{p.Rollout, p.StartedBy, p.Why, OutcomeBadge(p.Outcome).Text}
+	for name, value := range p.Parameters {
+		texts = append(texts, value, name+"="+value)
+	}
+	for word := range strings.FieldsSeq(query) {
+		if !isPartOf(word, texts) {
+			return false
+		}
+	}
+	return true
+}
+
+// isPartOf reports whether a word stands in one of the texts, in any case.
+func isPartOf(word string, texts []string) bool {
+	word = strings.ToLower(word)
+	return slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(strings.ToLower(text), word) })
 }

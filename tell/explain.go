@@ -47,7 +47,12 @@ type MetricExplanation struct {
 	// Plain is for readers who do not know Serin, Text for those who want every number.
 	Plain string `json:"plain"`
 	Text  string `json:"text"`
+	// Sure is the end of Plain that says how certain a decision is; empty for one that is open. A page folds it away.
+	Sure string `json:"-"`
 }
+
+// Brief is Plain without Sure: what was counted, and how the two compare.
+func (m MetricExplanation) Brief() string { return strings.TrimSuffix(m.Plain, " "+m.Sure) }
 
 // String is the explanation as lines of text.
 func (e Explanation) String() string {
@@ -85,7 +90,7 @@ func Explain(v record.View) Explanation {
 	e.Headline = headline(state, verdict, v.Steps)
 	if verdict != nil {
 		for _, m := range verdict.Metrics {
-			e.Metrics = append(e.Metrics, MetricExplanation{Metric: m.Metric, Outcome: m.Outcome, Plain: plainly(m), Text: explainMetric(m)})
+			e.Metrics = append(e.Metrics, MetricExplanation{Metric: m.Metric, Outcome: m.Outcome, Plain: plainly(m), Text: explainMetric(m), Sure: sure(m)})
 		}
 		e.SampleRatio = explainSplit(verdict.SampleRatio, v.State.Dismissed)
 		e.Exposure = explainExposures(verdict.Contradictions, v.State.Dismissed)

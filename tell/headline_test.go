@@ -37,6 +37,25 @@ func underWayView() record.View {
 	return v
 }
 
+func TestTheWeightsToComeSayWhenAtTheEarliest(t *testing.T) {
+	v := underWayView()
+	due := func() (out []time.Time) {
+		for _, w := range tell.PlanOf(v, nil, noon)[0].Weights {
+			out = append(out, w.Due)
+		}
+		return out
+	}
+	require.Equal(t, []time.Time{{}, {}, noon.Add(time.Minute)}, due())
+	v.State.Stage = 0
+	require.Equal(t, []time.Time{{}, noon.Add(time.Minute), noon.Add(4 * time.Minute)}, due(), "each lasts as long as it has to")
+	v.State.InForceSince = noon.Add(-time.Hour)
+	require.Equal(t, []time.Time{{}, noon, noon.Add(3 * time.Minute)}, due())
+	v.State.Alarm = true
+	require.Equal(t, make([]time.Time, 3), due(), "nobody knows how long that lasts")
+	v.State.Alarm, v.State.Pause = false, &rollout.Paused{}
+	require.Equal(t, make([]time.Time, 3), due())
+}
+
 func TestTheHeadlineSaysWhatIsTheMatterAndWhatComesNext(t *testing.T) {
 	type headline = tell.Headline
 	at := func(minutes int) time.Time { return noon.Add(time.Duration(minutes) * time.Minute) }

@@ -84,6 +84,14 @@ func plainOutcome(m judge.MetricVerdict) string {
 	return "It is not decided yet: by what is known so far, " + plainBounds(m) + "."
 }
 
+// sure is [plainOutcome] of what is decided.
+func sure(m judge.MetricVerdict) string {
+	if m.Outcome == judge.Inconclusive || !Compared(m) {
+		return ""
+	}
+	return plainOutcome(m)
+}
+
 func plainBounds(m judge.MetricVerdict) string {
 	switch lower, upper := m.Bounded(); {
 	case lower && upper:

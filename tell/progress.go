@@ -1,6 +1,7 @@
 package tell
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/serindev/serin/figures"
@@ -22,8 +23,11 @@ type PlanStep struct {
 // PlanWeight is one weight of a gray step.
 type PlanWeight struct {
 	Weight, Status, Says string
-	// Took is how long it was asked for, or has been until now; empty before.
+	// Took is how long it was asked for, or has been until now, and At since when; empty before.
 	Took string
+	At   time.Time
+	// Due is when it is asked for at the earliest, for those to come; zero where that is not known.
+	Due time.Time
 }
 
 // The statuses of a step and of a weight.
@@ -112,7 +116,11 @@ func PlanOf(v record.View, events []rollout.Event, now time.Time) []PlanStep {
 				if i == p.step && j != p.stage {
 					status = map[bool]string{true: StepDone, false: StepToDo}[j < p.stage]
 				}
-				s.Weights = append(s.Weights, PlanWeight{Weight: w.String(), Status: status, Says: says[status], Took: long[[2]int{i, j}]})
+				at := long[[2]int{i, j}]
+				s.Weights = append(s.Weights, PlanWeight{Weight: w.String(), Status: status, Says: says[status], Took: at.took, At: at.at})
+			}
+			if i == p.step && p.status == StepNow {
+				due(s.Weights[p.stage:], v, gray, now)
 			}
 		}
 		if from, ok := entered[i]; ok {
@@ -123,14 +131,41 @@ func PlanOf(v record.View, events []rollout.Event, now time.Time) []PlanStep {
 	return out
 }
 
+// due says of the weights after the first one when they come at the earliest. Nothing is known of that while a person is
+// asked, or while the release waits for something other than time and evidence.
+func due(weights []PlanWeight, v record.View, step rollout.Gray, now time.Time) {
+	if v.State.Pause != nil || v.Gate != "" || v.State.Awaited != nil {
+		return
+	}
+	at := now
+	for _, h := range v.State.Holds(cmp.Or(v.Definition, &rollout.Definition{Steps: v.Steps}), now) {
+		switch h := h.(type) {
+		case rollout.NeedsTime:
+			at = now.Add(h.Left)
+		case rollout.NeedsPass, rollout.NeedsData:
+		default:
+			return
+		}
+	}
+	for i := range weights[min(1, len(weights)):] {
+		weights[i+1].Due = at.Add(time.Duration(i) * step.Hold)
+	}
+}
+
+// lasted is since when a weight was asked for, and how long.
+type lasted struct {
+	at   time.Time
+	took string
+}
+
 // stagesTook is how long each weight lasted, or has lasted, by step and stage.
-func stagesTook(v record.View, events []rollout.Event, now time.Time) map[[2]int]string {
-	out := map[[2]int]string{}
+func stagesTook(v record.View, events []rollout.Event, now time.Time) map[[2]int]lasted {
+	out := map[[2]int]lasted{}
 	var at time.Time
 	var open [2]int
 	end := func(to time.Time) {
 		if !at.IsZero() {
-			out[open] = figures.Span(max(to.Sub(at), time.Second))
+			out[open] = lasted{at, figures.Span(max(to.Sub(at), time.Second))}
 		}
 		at = time.Time{}
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/serindev/serin/record"
+	"github.com/serindev/serin/tell"
 )
 
 func (a *app) auditCmd() *cobra.Command {
@@ -44,7 +45,18 @@ id of the first line; -o json has the ids.`,
 		},
 	}
 	cmd.Flags().StringVar(&f.By, "by", "", "what this person or program did")
-	cmd.Flags().StringVar(&f.action, "action", "", "only this action, as the list calls it")
+	var names []string
+	for _, action := range tell.Actions {
+		names = append(names, action.Name)
+	}
+	cmd.Flags().Var(&oneOf{&f.action, names}, "action", "only this `ACTION`: "+strings.Join(names, ", "))
+	_ = cmd.RegisterFlagCompletionFunc("action", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		var out []string
+		for _, action := range tell.Actions {
+			out = append(out, action.Name+"\t"+action.Words)
+		}
+		return out, cobra.ShellCompDirectiveNoFileComp
+	})
 	cmd.Flags().Var(&moment{at: &f.Since}, "since", "what was done then or later: a day such as 2026-01-31, a time of it such as \"2026-01-31 14:00\", or -24h")
 	cmd.Flags().Var(&moment{at: &f.Until, end: true}, "until", "what was done before then, or on that day")
 	cmd.Flags().Int64Var(&f.Before, "before", 0, "what was before the entry with this id")
@@ -63,7 +75,7 @@ func (a *app) auditTable(w io.Writer, entries []record.AuditEntry) error {
 		if e.Refused != "" {
 			result = cell{"refused: " + e.Refused, red}
 		}
-		rows[i] = []cell{{at(e.At), plain}, {e.By, bold}, {e.From, dim}, {e.Action, plain}, {e.Rollout, plain}, {e.Release, plain}, {e.Detail, plain}, result}
+		rows[i] = []cell{{at(e.At), plain}, {e.By, bold}, {e.From, dim}, {tell.ActionWords(e.Action), plain}, {e.Rollout, plain}, {e.Release, plain}, {e.Detail, plain}, result}
 	}
 	return a.table(w, []string{"TIME", "BY", "FROM", "ACTION", "ROLLOUT", "RELEASE", "DETAIL", "RESULT"}, rows)
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	cdplog "github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
@@ -65,7 +66,7 @@ func newChromium(t *testing.T, base string) *chromium {
 	ctx, cancel := chromedp.NewContext(allocator)
 	t.Cleanup(cancel)
 	c := &chromium{t: t, base: base, ctx: ctx}
-	c.do(c.size(1280, 900))
+	c.do(c.size(ways[0].width, ways[0].height))
 	require.NoError(t, chromedp.Listen(ctx, c.listen))
 	_, err := chromedp.Call(ctx, cdplog.Enable, cdp.Empty{})
 	require.NoError(t, err)
@@ -172,7 +173,7 @@ type look struct {
 	dark          bool
 }
 
-var ways = []look{{"light", 1280, 900, false}, {"dark", 1280, 900, true}, {"phone", 390, 844, false}, {"phone-dark", 390, 844, true}}
+var ways = []look{{"light", 1440, 900, false}, {"dark", 1440, 900, true}, {"phone", 390, 844, false}, {"phone-dark", 390, 844, true}}
 
 func (c *chromium) as(l look) {
 	c.t.Helper()
@@ -191,6 +192,25 @@ type violation struct {
 		HTML           string
 		FailureSummary string
 	}
+}
+
+// in is where the browser is: times are those of a zone.
+func (c *chromium) in(zone string) {
+	c.t.Helper()
+	_, err := chromedp.Call(c.ctx, emulation.SetTimezoneOverride, emulation.SetTimezoneOverrideParams{TimezoneID: zone})
+	require.NoError(c.t, err)
+}
+
+// mouse moves a real mouse over an element, at a part of its width, and does something there.
+func (c *chromium) mouse(what input.DispatchMouseEventType, css string, part float64) {
+	c.t.Helper()
+	at := js[[]float64](c, fmt.Sprintf(`(() => { const b = document.querySelector(%q).getBoundingClientRect(); return [b.left + %g * b.width, b.top + b.height / 2] })()`, css, part))
+	p := input.DispatchMouseEventParams{Type: what, X: at[0], Y: at[1]}
+	if what != input.DispatchMouseEventTypeMouseMoved {
+		p.Button, p.ClickCount = input.MouseButtonLeft, 1
+	}
+	_, err := chromedp.Call(c.ctx, input.DispatchMouseEvent, p)
+	require.NoError(c.t, err)
 }
 
 // inspect checks the page in every theme and size: no violation of WCAG 2.2 A or AA, nothing wider than the screen. It

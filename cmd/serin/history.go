@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -13,10 +12,12 @@ import (
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/server/client"
+	"github.com/serindev/serin/tell"
 )
 
 func (a *app) historyCmd() *cobra.Command {
 	var f record.Filter
+	filter := ""
 	cmd := &cobra.Command{
 		Use:               "history [ROLLOUT|RELEASE]",
 		Short:             "List releases, or the events of one",
@@ -35,12 +36,13 @@ func (a *app) historyCmd() *cobra.Command {
 				return a.events(cmd.Context(), c, args[0])
 			}
 			f.Rollout = strings.Join(args, "")
-			return a.releases(cmd.Context(), c, f)
+			return a.releases(cmd.Context(), c, f, filter)
 		},
 	}
 	outcomes := []string{string(rollout.Released), string(rollout.RolledBack), string(rollout.Cancelled), string(rollout.OutcomeSuperseded), string(rollout.Failed)}
 	cmd.Flags().Var(&oneOf{(*string)(&f.Outcome), outcomes}, "outcome", "only releases that ended so")
 	_ = cmd.RegisterFlagCompletionFunc("outcome", cobra.FixedCompletions(outcomes, cobra.ShellCompDirectiveNoFileComp))
+	cmd.Flags().StringVar(&filter, "filter", "", "only releases that have each of these words in their rollout's name, a parameter, who started them, or how and why they ended")
 	cmd.Flags().StringVar(&f.By, "by", "", "only releases that this person or program has started")
 	cmd.Flags().Var(&moment{at: &f.Since}, "since", "only releases started then or later: a day such as 2026-01-31, a time of it such as \"2026-01-31 14:00\", or -24h")
 	cmd.Flags().Var(&moment{at: &f.Until, end: true}, "until", "only releases started before then, or on that day")
@@ -49,8 +51,8 @@ func (a *app) historyCmd() *cobra.Command {
 	return a.speaks(cmd)
 }
 
-func (a *app) releases(ctx context.Context, c *client.Client, f record.Filter) error {
-	rs, err := c.Releases(ctx, f)
+func (a *app) releases(ctx context.Context, c *client.Client, f record.Filter, filter string) error {
+	rs, err := c.Releases(ctx, f, filter)
 	if err != nil {
 		return a.advise(err)
 	}
@@ -66,15 +68,27 @@ func (a *app) releases(ctx context.Context, c *client.Client, f record.Filter) e
 				took = figures.Span(r.EndedAt.Sub(r.StartedAt))
 			}
 			if r.Outcome != rollout.Released {
-				why = cut(r.Why, shortLine)
+				why = cut(tell.WhyWords(r.Why), shortLine)
 			}
 			rows[i] = []cell{
-				{r.ID, plain}, {r.Rollout, plain}, {rollout.Version(r.Parameters), bold}, {cmp.Or(string(r.Outcome), string(r.Phase)), outcomePaint(r.Outcome)},
+				{r.ID, plain}, {r.Rollout, plain}, {rollout.Version(r.Parameters), bold}, {historyOutcome(r), outcomePaint(r.Outcome)},
 				{at(r.StartedAt), plain}, {took, plain}, {r.StartedBy, plain}, {why, plain},
 			}
 		}
 		return a.table(w, []string{"RELEASE", "ROLLOUT", "VERSION", "OUTCOME", "STARTED", "TOOK", "BY", "WHY"}, rows)
 	})
+}
+
+// historyOutcome is how a release has ended, or where it is, in the words of the pages.
+func historyOutcome(r record.Past) string {
+	switch r.Phase {
+	case rollout.Active:
+		return "under way"
+	case rollout.RollingBack:
+		return "rolling back"
+	case rollout.PhaseEnded:
+	}
+	return tell.OutcomeBadge(r.Outcome).Text
 }
 
 // taggedEvent prints an event as the API does, with its kind.

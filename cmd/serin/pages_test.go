@@ -2,14 +2,18 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/input"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/serindev/serin/internal/testbed"
@@ -23,7 +27,11 @@ type house struct {
 	idp         *oidctest.Provider
 	url, dir    string
 	viewer      string // a token
+	messages    <-chan message
 }
+
+// message is what a chat shows of a notification.
+type message struct{ Kind, Title, Link string }
 
 func newHouse(t *testing.T) *house {
 	h := &house{dir: t.TempDir()}
@@ -36,6 +44,8 @@ func newHouse(t *testing.T) *house {
 	port, err := testbed.FreePort()
 	require.NoError(t, err)
 	h.url = fmt.Sprintf("http://127.0.0.1:%d", port)
+	messages, chat := listener(t)
+	h.messages = messages
 	h.idp = oidctest.Start(t, h.url+"/sign-in/callback", oidctest.Person{Name: "bob", Email: "bob@example.com", Groups: []string{"sre"}})
 	var token server.Token
 	h.viewer, token, err = server.NewToken("vera", []string{server.RoleViewer})
@@ -52,17 +62,50 @@ spec:
   auth:
     tokens: tokens.yaml
     oidc: {issuer: "%s", clientID: %s, clientSecretFile: secret, roles: {sre: [operator]}}
-`, port, h.url, prometheus.URL, h.idp.Issuer, oidctest.ClientID))
+  grafana: {url: https://grafana.example.com}
+  notify:
+    - webhook: {url: "%s", secret: sixteen bytes or more}
+      on: [gate, rollback, finished]
+`, port, h.url, prometheus.URL, h.idp.Issuer, oidctest.ClientID, chat))
 	file := filepath.Join(traefik.Directory, "shop.yaml")
 	shop, err := os.ReadFile("../../daemon/testdata/shop.yaml")
 	require.NoError(t, err)
 	h.write(t, "rollouts/shop.yaml", strings.NewReplacer("{{file}}", file, "{{verify}}", fmt.Sprintf("{api: %q}", traefik.API),
-		"{{stable}}", h.blue.URL, "{{canary}}", h.green.URL).Replace(string(shop)))
+		"{{stable}}", h.blue.URL, "{{canary}}", h.green.URL,
+		"  analysis: quick\n", "  parameters: [{name: tag}]\n  analysis: quick\n").Replace(string(shop)))
 	h.run(t)
 	for _, header := range []http.Header{nil, {"X-User-Group": {"beta"}}} {
 		testbed.NewLoad(t, testbed.LoadConfig{URL: traefik.URL("web"), Rate: 150, Header: header})
 	}
 	return h
+}
+
+// listener is a program that gets messages.
+func listener(t *testing.T) (<-chan message, string) {
+	out := make(chan message, 100)
+	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		var event struct{ Data message }
+		if assert.NoError(t, json.NewDecoder(r.Body).Decode(&event)) {
+			out <- event.Data
+		}
+	}))
+	t.Cleanup(s.Close)
+	return out, s.URL
+}
+
+// told waits for the next message of a kind.
+func (h *house) told(t *testing.T, kind string) message {
+	t.Helper()
+	for {
+		select {
+		case m := <-h.messages:
+			if m.Kind == kind {
+				return m
+			}
+		case <-time.After(pageTakes):
+			require.Fail(t, "no message", kind)
+		}
+	}
 }
 
 func (h *house) write(t *testing.T, name, text string) {
@@ -97,6 +140,7 @@ func TestAPersonWatchesDecidesAndSeesARollback(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	c := newChromium(t, h.url)
+	c.in("Asia/Kolkata") // half an hour off as well
 	c.open("/rollouts/shop")
 	require.Equal(t, "/sign-in", c.path())
 	c.inspect("sign-in")
@@ -109,6 +153,7 @@ func TestAPersonWatchesDecidesAndSeesARollback(t *testing.T) {
 	c.inspect("rollout")
 
 	good := watchToTheGate(t, c)
+	onAPhone(t, c, h.told(t, "gate"), "Shall everybody get 1.4.2?", `.decide button[value=approve]`, `.decide button[value=reject]`)
 	c.open("/")
 	c.shows("waiting for a person", "operator: answer full-release", "It waits for you")
 	c.inspect("overview")
@@ -118,21 +163,25 @@ func TestAPersonWatchesDecidesAndSeesARollback(t *testing.T) {
 	const reason = `<img src=x onerror=alert(1)> looks good`
 	c.write("#gate-reason", reason)
 	c.click(`.decide button[value=approve]`)
-	c.shows("Released: the new version serves everybody", reason)
+	c.shows("Released: 1.4.2 serves everybody", reason)
 	c.clean()
 
 	h.blue.Set(func(b *testbed.Behaviour) { b.ErrorRate = 0.25 }) // blue is the canary after the first release
 	c.open("/rollouts/shop")
+	c.write("#p0", "1.4.3")
 	c.click(".start button.primary")
-	c.shows("The release is started.")
+	c.shows("The release is started.", "1.4.2 →")
 	bad := strings.TrimPrefix(c.path(), "/releases/")
 	js[bool](c, "window.stays = true")
-	c.shows("Rolled back: the canary is worse: errors", "All traffic has been on stable since", "requests reached the new version", "Ended: rolled back")
+	c.shows("Rolled back: the canary is worse: errors", "All traffic has been on stable since", "requests reached 1.4.3", "Ended: rolled back", "What now: nothing for your users")
 	require.True(t, js[bool](c, `/^\d\d:\d\d:\d\d$/.test(document.querySelector(".users time").textContent)`), "a time of today is one of the day")
 	require.True(t, js[bool](c, `/ ago$/.test(document.querySelector(".headline time").textContent)`))
-	require.Positive(t, js[int](c, `document.querySelectorAll("#timeline svg rect.hover title").length`), "values appear where one points at them")
+	require.Positive(t, js[int](c, `document.querySelectorAll("#timeline svg rect.hover[data-says]").length`), "values appear where one points at them")
 	require.True(t, js[bool](c, "window.stays"), "it was watched live, on one page")
 	c.inspect("rolled-back")
+	chartsAnswer(t, c)
+	onAPhone(t, c, h.told(t, "rollback"), "Rolled back: the canary is worse: errors", ".users", ".now")
+	c.open("/releases/" + bad)
 	t.Log("first paint of a release: ", c.firstPaint())
 
 	for name, path := range map[string]string{
@@ -147,16 +196,17 @@ func TestAPersonWatchesDecidesAndSeesARollback(t *testing.T) {
 
 // watchToTheGate starts a release and watches it until it waits at its gate, without reloading the page.
 func watchToTheGate(t *testing.T, c *chromium) string {
+	c.write("#p0", "1.4.2")
 	c.click(".start button.primary")
 	c.shows("The release is started.")
 	js[bool](c, "window.stays = true")
-	c.shows("live", "of the traffic is on the new version")
+	c.shows("live", "of the traffic is on 1.4.2")
 	c.inspect("under-way")
 	c.click(".ask.danger summary")
 	c.write("#why-rollback", "half a sen")
 	c.shows("Roll back now?")
 	c.inspect("asked")
-	c.shows("Shall everybody get the new version?", "Gate full-release", "To be answered by operator", "Approve: all users get the new version", "errors: pass")
+	c.shows("Shall everybody get 1.4.2?", "Gate full-release", "To be answered by operator", "Approve: all users get 1.4.2", "errors: pass")
 	require.True(t, js[bool](c, "window.stays"), "the page was not loaded again")
 	require.Equal(t, "half a sen", js[string](c, `document.querySelector("#why-rollback").value`), "what somebody is writing is left alone")
 	c.click(".ask.danger summary")
@@ -173,13 +223,61 @@ func watchToTheGate(t *testing.T, c *chromium) string {
 	return strings.TrimPrefix(c.path(), "/releases/")
 }
 
+// chartsAnswer points at the charts of a release with a real mouse, and drags over them.
+func chartsAnswer(t *testing.T, c *chromium) {
+	c.as(ways[0])
+	const first, field = ".timeline figure:first-of-type .readout", ".timeline figure:nth-of-type(2) .on-desk .hover:nth-of-type(4)"
+	js[bool](c, `(document.querySelector(".timeline").scrollIntoView(), true)`)
+	c.mouse(input.DispatchMouseEventTypeMouseMoved, field, .5)
+	c.shows("new version ") // in the line that follows the pointer
+	require.Regexp(t, `^\d\d:\d\d:\d\d: asked for \d.*, served \d`, js[string](c, fmt.Sprintf("document.querySelector(%q).textContent", first)), "all charts of one axis answer")
+	require.Equal(t, js[string](c, fmt.Sprintf(`new Date(+document.querySelector(%q).dataset.at).toTimeString().slice(0, 8)`, field)),
+		js[string](c, fmt.Sprintf("document.querySelector(%q).textContent.slice(0, 8)", first)), "in the reader's own time")
+	ticks := `[...document.querySelectorAll(".timeline .on-desk .tick[data-at]")]`
+	require.True(t, js[bool](c, ticks+`.length > 4 && `+ticks+`.every(e => new Date(+e.dataset.at).toTimeString().startsWith(e.textContent))`), "so are the axes")
+	before := js[int](c, `document.querySelector(".timeline svg").dataset.to - document.querySelector(".timeline svg").dataset.from`)
+
+	const plot = ".timeline figure:nth-of-type(2) .on-desk svg"
+	c.mouse(input.DispatchMouseEventTypeMouseMoved, plot, .2)
+	c.mouse(input.DispatchMouseEventTypeMousePressed, plot, .2)
+	c.mouse(input.DispatchMouseEventTypeMouseMoved, plot, .4)
+	c.mouse(input.DispatchMouseEventTypeMouseMoved, plot, .75)
+	c.mouse(input.DispatchMouseEventTypeMouseReleased, plot, .75)
+	require.Eventually(t, func() bool { return js[bool](c, `location.search.startsWith("?from=")`) }, pageTakes, 50*time.Millisecond)
+	c.shows("all of it", "earlier", "later")
+	require.Less(t, js[int](c, `document.querySelector(".timeline svg").dataset.to - document.querySelector(".timeline svg").dataset.from`), before*3/4)
+	c.inspect("zoomed")
+	c.click(".zoom a")
+	require.Eventually(t, func() bool { return js[bool](c, `location.search === ""`) }, pageTakes, 50*time.Millisecond)
+	c.clean()
+}
+
+// onAPhone opens what a message leads to on a phone, in one tap, and reads what stands there without moving the page: what
+// has happened, whether users are safe, and what now. wants are what has to be on the first screen. Two more taps act.
+func onAPhone(t *testing.T, c *chromium, m message, headline string, wants ...string) {
+	require.Contains(t, m.Title, "shop")
+	phone := ways[2]
+	c.as(phone)
+	c.do(navigate(m.Link))
+	c.shows(headline)
+	for _, css := range append([]string{".head [data-announce]"}, wants...) {
+		bottom := js[float64](c, fmt.Sprintf(`document.querySelector(%q).getBoundingClientRect().bottom`, css))
+		require.LessOrEqual(t, bottom, float64(phone.height), css)
+	}
+	// Two hundred and forty words a minute are forty in ten seconds.
+	read := js[string](c, `[...document.querySelectorAll(".head [data-announce], .head .users, .head .now, .decide > p, .decide button")].map(e => e.innerText).join(" ")`)
+	t.Log("read in ten seconds: ", read)
+	require.LessOrEqual(t, len(strings.Fields(read)), 60)
+	c.as(ways[0])
+}
+
 // withoutRights is a user who may only read.
 func withoutRights(t *testing.T, h *house, id string) {
 	c := newChromium(t, h.url)
 	c.open("/releases/" + id)
 	c.write("#token", h.viewer)
 	c.click(".sign-in form button")
-	c.shows("Gate full-release", "is answered by [operator], not by vera")
+	c.shows("Gate full-release", "is answered by operator, not by vera")
 	require.Zero(t, js[int](c, `document.querySelectorAll(".decide button, .ask").length`), "no button")
 	c.clean()
 	word := js[string](c, `document.querySelector("input[name=csrf]").value`)

@@ -243,12 +243,12 @@ func (c *Client) Start(ctx context.Context, name string, s server.StartBody) (St
 	return out, err
 }
 
-// Releases are the newest first.
-func (c *Client) Releases(ctx context.Context, f record.Filter) ([]record.Past, error) {
+// Releases that match a filter and have each word of a query, the newest first.
+func (c *Client) Releases(ctx context.Context, f record.Filter, query string) ([]record.Past, error) {
 	q := url.Values{}
 	for name, value := range map[string]string{
 		"rollout": f.Rollout, "phase": string(f.Phase), "outcome": string(f.Outcome), "by": f.By, "before": f.Before,
-		"since": timeText(f.Since), "until": timeText(f.Until),
+		"since": timeText(f.Since), "until": timeText(f.Until), "q": query,
 	} {
 		if value != "" {
 			q.Set(name, value)

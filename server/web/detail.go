@@ -3,7 +3,6 @@ package web
 import (
 	"cmp"
 	"fmt"
-	"html/template"
 	"slices"
 	"time"
 
@@ -35,6 +34,8 @@ type Detail struct {
 	About record.About
 	// Users is what it meant for users; nil while it goes on, and for one that went well.
 	Users *Users
+	// Now says what a person has to do after the end; empty before.
+	Now string
 	// Plain is what the last verdict rests on, for anybody, Look which one that is, and Reason the same as Plain in numbers.
 	Plain          string
 	Look, Reason   string
@@ -51,8 +52,10 @@ type Detail struct {
 	Unjudged bool
 	// Calendar says when it goes on, if not at all times.
 	Calendar []string
-	// Timeline are charts on one axis of time: the weight, and both arms of each metric.
-	Timeline    []template.HTML
+	// Timeline are charts on one axis of time: the weight, and both arms of each metric; nil for a release of which nothing
+	// has moved. Zoom leads to other parts of the time.
+	Timeline    []Plot
+	Zoom        []ZoomLink
 	Traffic     Traffic
 	Deployments []Deployment
 	Split       *Split
@@ -134,6 +137,7 @@ func newDetail(r Record, scopes []Scope, now time.Time) Detail {
 		Users: newUsers(v, r.Events, scopes), Waiting: r.Explanation.Waiting, Then: r.Explanation.Next, Noise: r.Explanation.Noise, Trouble: v.Trouble, Cut: r.Cut, Traffic: newTraffic(v), Split: newSplit(v, r.Explanation),
 		Exposure: r.Explanation.Exposure, ExposureState: alarmPill(v.State.Dismissed),
 	}
+	d.Now = whatNow(v, d.Users)
 	d.Unjudged = len(v.Steps.Stages()) > 0 && !v.Steps.Judges()
 	d.Plain, d.Look, d.Reason = reason(v, r.Explanation)
 	if v.Release != nil {
@@ -149,7 +153,10 @@ func newDetail(r Record, scopes []Scope, now time.Time) Detail {
 		d.Parameters = append(d.Parameters, Pair{name, v.State.Parameters[name]})
 	}
 	d.Steps, d.Calendar, d.Answers = tell.PlanOf(v, r.Events, now), tell.Calendars(v.Definition), newAnswers(v)
-	d.Timeline, d.Scopes = newTimeline(v, r.Events, scopes, now), explained(v, scopes, r.Explanation)
+	if whole, ok := span(v, r.Events, now); ok {
+		d.Timeline = newTimeline(v, r.Events, joinedSeries(scopes), whole)
+	}
+	d.Scopes = explained(v, scopes, r.Explanation)
 	d.Events, d.EventCount = newEventLines(v, r.Events), len(r.Events)
 	return d
 }
@@ -178,7 +185,7 @@ func explained(v record.View, scopes []Scope, x tell.Explanation) []Scope {
 		for k := range out[i].Metrics {
 			for _, m := range x.Metrics {
 				if m.Metric == out[i].Metrics[k].Name {
-					out[i].Metrics[k].Plain = m.Plain
+					out[i].Metrics[k].Plain, out[i].Metrics[k].Sure = m.Brief(), m.Sure
 				}
 			}
 		}

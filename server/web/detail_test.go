@@ -103,7 +103,7 @@ func report(t require.TestingT, r web.Record) string {
 
 func TestAReportSaysWhatWasCountedAndHowFarADecisionIs(t *testing.T) {
 	text := report(t, exampleRecord(30, ""))
-	require.Equal(t, 11, strings.Count(text, `class="serin-chart"`), "the weight, and two charts for each of five metrics")
+	require.Equal(t, 17, strings.Count(text, `class="serin-chart"`), "the weight and five metrics over time in two widths, and how far each decision is")
 	for _, want := range []string{
 		"Shall everybody get the new version?", "Look 30, ", "On the canary, the new version, ", "What the words mean", "60 of 3,000", "30 of 3,000", "share above 0.30", "the objective", "mean of its looks", "optional",
 		"evidence that it is worse", "20 : 1, needed 150 : 1", "evidence that it is better", "lies below 1 with the estimate beyond the margin",

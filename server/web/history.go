@@ -49,6 +49,8 @@ type historyPage struct {
 	Base
 
 	Rollout, Outcome, Phase string
+	// Query are words that each release has ([tell.MatchesPast]).
+	Query string
 	// By is who started them; From and To are days in UTC, both included.
 	By, From, To string
 	Outcomes     []Choice
@@ -76,7 +78,7 @@ func (s *site) history(w http.ResponseWriter, r *http.Request, sess *session) er
 	q := r.URL.Query()
 	page := &historyPage{
 		Base: Base{Title: "History", Nav: "history"}, Rollout: strings.TrimSpace(q.Get("rollout")), Outcome: q.Get("outcome"), Phase: q.Get("phase"),
-		By: strings.TrimSpace(q.Get("by")), From: q.Get("from"), To: q.Get("to"),
+		By: strings.TrimSpace(q.Get("by")), From: q.Get("from"), To: q.Get("to"), Query: strings.TrimSpace(q.Get("q")),
 	}
 	page.Outcomes = choices(page.Outcome, Choice{Text: "any"}, Choice{Value: string(rollout.Released), Text: "released"},
 		Choice{Value: string(rollout.RolledBack), Text: "rolled back"}, Choice{Value: string(rollout.Cancelled), Text: "cancelled"},
@@ -91,16 +93,16 @@ func (s *site) history(w http.ResponseWriter, r *http.Request, sess *session) er
 	if err != nil {
 		return err
 	}
-	rs, err := s.sight.History(r.Context(), record.Filter{
+	rs, err := s.sight.Search(r.Context(), record.Filter{
 		Rollout: page.Rollout, Outcome: rollout.Outcome(page.Outcome), Phase: rollout.Phase(page.Phase), By: page.By, Since: since, Until: until,
 		Before: q.Get("before"), Limit: perHistory,
-	})
+	}, page.Query)
 	if err != nil {
 		return err
 	}
 	page.Releases = releaseRows(rs)
 	if len(rs) == perHistory {
-		page.Next = address("/history", "rollout", page.Rollout, "outcome", page.Outcome, "phase", page.Phase,
+		page.Next = address("/history", "rollout", page.Rollout, "outcome", page.Outcome, "phase", page.Phase, "q", page.Query,
 			"by", page.By, "from", page.From, "to", page.To, "before", rs[len(rs)-1].ID)
 	}
 	rollouts, err := s.sight.Rollouts(r.Context())
@@ -154,23 +156,6 @@ type auditRow struct {
 // signs are the actions that only show who was there: they are left out unless the reader asks for them.
 var signs = []string{"signIn", "signOut"}
 
-// actionWords are the actions as people say them.
-var actionWords = []struct{ action, words string }{
-	{"startRelease", "Release started"}, {"answerGate", "Gate answered"}, {"pauseRelease", "Paused"}, {"resumeRelease", "Resumed"}, {"promoteRelease", "Told to go on"}, {"undoRollout", "Release undone"},
-	{"rollbackRelease", "Rollback asked for"}, {"cancelRelease", "Release cancelled"}, {"dismissAlarm", "Alarm dismissed"},
-	{"signIn", "Signed in"}, {"signOut", "Signed out"}, {"startRun", "Pipeline's run started"}, {"cancelRun", "Pipeline's run cancelled"},
-}
-
-// actionText is an action in words; one that has none here is shown as it is named.
-func actionText(action string) string {
-	for _, a := range actionWords {
-		if a.action == action {
-			return a.words
-		}
-	}
-	return action
-}
-
 // perAudit is how many actions one page of the audit log has.
 const perAudit = 100
 
@@ -182,8 +167,8 @@ func (s *site) audit(w http.ResponseWriter, r *http.Request, sess *session) erro
 	}
 	kind := q.Get("kind")
 	page.Kinds = []Choice{{"", "everything but sign-ins", kind == ""}, {"all", "everything", kind == "all"}}
-	for _, a := range actionWords {
-		page.Kinds = append(page.Kinds, Choice{a.action, a.words, kind == a.action})
+	for _, a := range tell.Actions {
+		page.Kinds = append(page.Kinds, Choice{a.Name, a.Words, kind == a.Name})
 	}
 	since, until, err := days(page.From, page.To)
 	if err != nil {
@@ -202,7 +187,7 @@ func (s *site) audit(w http.ResponseWriter, r *http.Request, sess *session) erro
 		return err
 	}
 	for _, e := range entries {
-		page.Entries = append(page.Entries, auditRow{e, actionText(e.Action)})
+		page.Entries = append(page.Entries, auditRow{e, tell.ActionWords(e.Action)})
 	}
 	if n := len(entries); n == perAudit {
 		page.Next = address("/audit", "rollout", page.Rollout, "by", page.By, "kind", kind, "from", page.From, "to", page.To,

@@ -34,10 +34,12 @@ type Scope struct {
 type Metric struct {
 	Name, Kind string
 	Verdict    Pill
-	// Plain is what was counted and what follows from it in words; only of the scope whose verdict counts.
-	Plain string
+	// Plain is what was counted in words, and Sure how certain a decision is; only of the scope whose verdict counts.
+	Plain, Sure string
 	// Queries are what can be asked of Prometheus to see the same.
-	Queries          []Query
+	Queries []Query
+	// Grafana is a link to both arms there, at the release's time; empty where no address is known.
+	Grafana          string
 	Optional, DryRun bool
 	Detail           string
 	Canary, Baseline Arm
@@ -203,11 +205,11 @@ func chunks(looks []server.Look, n int) [][]server.Look {
 
 // newSeries is one metric in both arms over time.
 func newSeries(looks []server.Look, m *judge.MetricVerdict) series {
-	out := series{name: m.Metric, label: kindOfMetric(m), gauge: m.Kind == judge.Gauge}
+	out := series{of: *m, name: m.Metric, label: kindOfMetric(m), gauge: m.Kind == judge.Gauge}
 	if m.Kind == judge.Objective {
 		out.objective = m.Baseline.Rate
 	}
-	before := &judge.MetricVerdict{Metric: m.Metric}
+	before, looks := beginning(looks, m)
 	for _, part := range chunks(looks, bins) {
 		last := &part[len(part)-1]
 		c, b := armValues(part, m, before)
@@ -218,6 +220,17 @@ func newSeries(looks []server.Look, m *judge.MetricVerdict) series {
 		}
 	}
 	return out
+}
+
+// beginning is where the totals of a metric stood before the looks that are returned: those of a release from its begin on
+// start at nothing, others after the first one.
+func beginning(looks []server.Look, m *judge.MetricVerdict) (*judge.MetricVerdict, []server.Look) {
+	if len(looks) > 1 && looks[0].Number > 1 {
+		if v := verdictIn(&looks[0], m.Metric); v != nil {
+			return v, looks[1:]
+		}
+	}
+	return &judge.MetricVerdict{Metric: m.Metric}, looks
 }
 
 // topOf is the end of the axis of shares, which begins at 0: above the largest, or 1% where all are 0.
@@ -233,8 +246,11 @@ func topOf(lines ...chart.Line) float64 {
 	if top == 0 {
 		return 0.01
 	}
-	return 1.15 * top // the names of weights stand above the lines
+	return topRoom * top
 }
+
+// topRoom is how much higher an axis is than what it shows: the names of weights stand above the lines.
+const topRoom = 1.15
 
 // armValues are both arms' values over a few looks; NaN where there was nothing.
 func armValues(part []server.Look, m, before *judge.MetricVerdict) (canary, baseline float64) {

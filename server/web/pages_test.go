@@ -37,7 +37,7 @@ func TestAReleaseIsWalkedThroughWithoutScripts(t *testing.T) {
 	require.Contains(t, p.body, "shop:2")
 	require.Contains(t, p.body, `<h1>shop <span class="version">2</span></h1>`)
 	require.Contains(t, p.body, "May the release of 2 go on?", "the question is the headline")
-	require.Contains(t, p.body, "gate start is answered by [qa], not by otto")
+	require.Contains(t, p.body, "gate start is answered by qa, not by otto")
 	require.False(t, p.has("Approve: on to gate full"), "no button for who may not")
 	require.Contains(t, otto.get("/").body, "Waiting for a person")
 
@@ -237,7 +237,7 @@ func historyIsFiltered(t *testing.T, otto *browser, v record.View) {
 	require.NotContains(t, otto.get("/history?rollout=shop&outcome=rolledBack").body, id)
 	today := time.Now().UTC().Format(time.DateOnly)
 	for query, there := range map[string]bool{
-		"by=otto": true, "by=olga": false, "from=2026-01-01&by=otto&to=2261-12-31": true, "from=2261-12-31": false, "to=2026-01-01": false,
+		"by=otto": true, "by=olga": false, "q=otto+SHOP:2+released": true, "q=shop:3": false, "q=image%3Dshop:2&rollout=shop": true, "from=2026-01-01&by=otto&to=2261-12-31": true, "from=2261-12-31": false, "to=2026-01-01": false,
 		"from=" + v.State.StartedAt.UTC().Format(time.DateOnly) + "&to=" + today: true, // a day has its end
 	} {
 		require.Equal(t, there, strings.Contains(otto.get("/history?"+query).body, id), query)

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/serindev/serin/analysis"
@@ -14,7 +15,7 @@ import (
 
 // withQueries gives the metrics of scopes what can be asked of Prometheus by hand. Where the plan or the names of the arms
 // are not known there is nothing to ask.
-func withQueries(v record.View, services *record.Services, scopes []Scope, addresses map[string]string) []Scope {
+func withQueries(v record.View, services *record.Services, scopes []Scope, addresses map[string]string, grafana Grafana) []Scope {
 	var plan struct {
 		Analyses map[string]analysis.Definition `json:"analyses"`
 	}
@@ -34,6 +35,9 @@ func withQueries(v record.View, services *record.Services, scopes []Scope, addre
 					m.Queries = append(slices.Clip(m.Queries), Query{q.Arm, q.Text, inPrometheus(addresses[q.Source], q.Text, out[i].From, out[i].To)})
 				}
 			}
+		}
+		for k := range out[i].Metrics {
+			out[i].Metrics[k].Grafana = grafana.explore(out[i].Metrics[k].Queries, stretch{out[i].From, out[i].To})
 		}
 	}
 	return out
@@ -78,10 +82,79 @@ func inPrometheus(address, query string, from, to time.Time) string {
 	}
 	u.User, u.Fragment = nil, ""
 	u = u.JoinPath("graph")
-	const least = 5 * time.Minute
 	u.RawQuery = url.Values{
 		"g0.expr": {query}, "g0.tab": {"0"}, "g0.end_input": {to.UTC().Format("2006-01-02 15:04:05")},
-		"g0.range_input": {max(to.Sub(from), least).Round(time.Second).String()},
+		"g0.range_input": {max(to.Sub(from), leastAsked).Round(time.Second).String()},
 	}.Encode()
+	return u.String()
+}
+
+// leastAsked is how much time a link shows at least: a rate over a few seconds is no curve.
+const leastAsked = 5 * time.Minute
+
+// Grafana is where people look at more than Serin shows.
+type Grafana struct {
+	// URL of its pages, and Datasource the uid of the source that has Serin's metrics; empty is its default one.
+	URL, Datasource string
+}
+
+// page is an address of Grafana's; nil where that is not known.
+func (g Grafana) page(path ...string) *url.URL {
+	u, err := url.Parse(g.URL)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil
+	}
+	u.User, u.Fragment, u.RawQuery = nil, "", ""
+	return u.JoinPath(path...)
+}
+
+// around are a part's ends in milliseconds, as Grafana writes them, with some time around it.
+func around(part stretch) (from, to string) {
+	room := max(leastAsked-part.long(), part.long()/5) / 2
+	return strconv.FormatInt(part.from.Add(-room).UnixMilli(), 10), strconv.FormatInt(part.to.Add(room).UnixMilli(), 10)
+}
+
+// explore is a link to queries in one chart of Grafana's (Explore, schema 1: Grafana 10 and later); empty where there are none.
+func (g Grafana) explore(queries []Query, part stretch) string {
+	u := g.page("explore")
+	if u == nil || len(queries) == 0 {
+		return ""
+	}
+	type source struct {
+		Type string `json:"type"`
+		UID  string `json:"uid,omitempty"`
+	}
+	type query struct {
+		RefID      string `json:"refId"`
+		Expr       string `json:"expr"`
+		Legend     string `json:"legendFormat"`
+		Range      bool   `json:"range"`
+		Datasource source `json:"datasource"`
+	}
+	pane := struct {
+		Datasource string            `json:"datasource,omitempty"`
+		Queries    []query           `json:"queries"`
+		Range      map[string]string `json:"range"`
+	}{Datasource: g.Datasource, Range: map[string]string{}}
+	pane.Range["from"], pane.Range["to"] = around(part)
+	for i, q := range queries[:min(len(queries), 26)] {
+		pane.Queries = append(pane.Queries, query{string(rune('A' + i)), q.Text, q.Name, true, source{"prometheus", g.Datasource}})
+	}
+	panes, err := json.Marshal(map[string]any{"serin": pane})
+	if err != nil {
+		return ""
+	}
+	u.RawQuery = url.Values{"schemaVersion": {"1"}, "panes": {string(panes)}}.Encode()
+	return u.String()
+}
+
+// dashboard is a link to Serin's dashboard of a rollout (dashboards/release.json).
+func (g Grafana) dashboard(rollout string, part stretch) string {
+	u := g.page("d", "serin-release")
+	if u == nil {
+		return ""
+	}
+	from, to := around(part)
+	u.RawQuery = url.Values{"var-rollout": {rollout}, "from": {from}, "to": {to}}.Encode()
 	return u.String()
 }

@@ -2,6 +2,8 @@ package web
 
 import (
 	"encoding/json"
+	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -26,7 +28,7 @@ func TestWhatAMetricCountsCanBeAskedByHand(t *testing.T) {
 		{Name: "ab/beta", From: noon, To: noon.Add(time.Minute), Metrics: []Metric{{Name: "errors"}}},
 	}
 	services := &record.Services{Canary: "shop-canary@file", Stable: "shop-stable@file", CohortCanary: "shop-cohort-canary@file", CohortStable: "shop-cohort-stable@file"}
-	got := withQueries(v, services, scopes, map[string]string{"": "http://user:secret@prom.example:9090/base/"})
+	got := withQueries(v, services, scopes, map[string]string{"": "http://user:secret@prom.example:9090/base/"}, Grafana{URL: "https://user:secret@grafana.example/x", Datasource: "prom"})
 	require.Empty(t, scopes[0].Metrics[0].Queries, "what is kept for others is left alone")
 	require.Empty(t, got[0].Metrics[1].Queries)
 	require.Equal(t, []Query{
@@ -36,7 +38,19 @@ func TestWhatAMetricCountsCanBeAskedByHand(t *testing.T) {
 		},
 	}, got[0].Metrics[0].Queries[:1])
 	require.Contains(t, got[1].Metrics[0].Queries[1].Text, "shop-cohort-stable@file")
-	require.Equal(t, scopes, withQueries(v, nil, scopes, nil))
-	require.Empty(t, withQueries(v, services, scopes, nil)[0].Metrics[0].Queries[0].Link, "no address, no link")
+	u, err := url.Parse(got[0].Metrics[0].Grafana)
+	require.NoError(t, err)
+	require.Equal(t, "https://grafana.example/x/explore", u.Scheme+"://"+u.Host+u.Path)
+	panes := u.Query().Get("panes")
+	require.JSONEq(t, `{"serin": {"datasource": "prom", "range": {"from": "1772625540000", "to": "1772626260000"}, "queries": [
+		{"refId": "A", "expr": "`+strings.ReplaceAll(got[0].Metrics[0].Queries[0].Text, `"`, `\"`)+`", "legendFormat": "canary", "range": true, "datasource": {"type": "prometheus", "uid": "prom"}},
+		{"refId": "B", "expr": "`+strings.ReplaceAll(got[0].Metrics[0].Queries[1].Text, `"`, `\"`)+`", "legendFormat": "`+got[0].Metrics[0].Queries[1].Name+`", "range": true, "datasource": {"type": "prometheus", "uid": "prom"}}
+	]}}`, panes)
+	require.Equal(t, "https://grafana.example/d/serin-release?from=1772625540000&to=1772626260000&var-rollout=a+b",
+		Grafana{URL: "https://grafana.example"}.dashboard("a b", stretch{noon, noon.Add(10 * time.Minute)}))
+	require.Equal(t, scopes, withQueries(v, nil, scopes, nil, Grafana{}))
+	none := withQueries(v, services, scopes, nil, Grafana{URL: "javascript:alert(1)"})[0].Metrics[0]
+	require.Empty(t, none.Queries[0].Link, "no address, no link")
+	require.Empty(t, none.Grafana)
 	require.Empty(t, inPrometheus("javascript:alert(1)", "up", noon, noon))
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -90,10 +91,14 @@ type releasePage struct {
 	Base
 	Detail
 
-	Gate    *Gate
-	Actions []Ask
-	Report  string
-	Compare string
+	// From is the version before; empty where that is not known.
+	From string
+	// Dashboard is a link to Grafana; empty where its address is not known.
+	Dashboard string
+	Gate      *Gate
+	Actions   []Ask
+	Report    string
+	Compare   string
 }
 
 // Gate is a question to a person.
@@ -138,11 +143,20 @@ func (s *site) release(w http.ResponseWriter, r *http.Request, sess *session) er
 	}
 	rec.Cut = cut
 	if now, err := s.sight.Rollout(r.Context(), v.Rollout); err == nil {
-		scopes = withQueries(v, now.Services, scopes, s.o.Prometheus)
+		scopes = withQueries(v, now.Services, scopes, s.o.Prometheus, s.o.Grafana)
 	}
 	page := &releasePage{
 		Base:   Base{Title: titleOf(v), Nav: "rollouts"},
 		Detail: newDetail(rec, scopes, time.Now()), Gate: newGate(r.Context(), v, rec.Explanation, sess.who), Report: "/releases/" + v.Release.ID + "/report",
+	}
+	if err := s.zoom(r, rec, scopes, &page.Detail, time.Now()); err != nil {
+		return err
+	}
+	if whole, ok := span(v, rec.Events, time.Now()); ok {
+		page.Dashboard = s.o.Grafana.dashboard(v.Rollout, whole)
+	}
+	if page.From, err = s.before(r.Context(), v); err != nil {
+		return err
 	}
 	if len(page.Events) > newestEvents {
 		page.Events, page.OlderEvents = page.Events[:newestEvents], "/releases/"+v.Release.ID+"/events"
@@ -162,6 +176,39 @@ func (s *site) release(w http.ResponseWriter, r *http.Request, sess *session) er
 		return err
 	}
 	return s.show(w, r, http.StatusOK, "release", sess, page)
+}
+
+// zoom draws the part of the time that a request asks for, and offers others.
+func (s *site) zoom(r *http.Request, rec Record, scopes []Scope, d *Detail, now time.Time) error {
+	whole, ok := span(rec.View, rec.Events, now)
+	if !ok {
+		return nil
+	}
+	q := r.URL.Query()
+	part := zoomOf(q, whole)
+	d.Zoom = zoomLinks("/releases/"+url.PathEscape(d.ID), q, whole, part)
+	if part == whole {
+		return nil
+	}
+	all, err := s.seriesIn(r.Context(), rec.View, scopes, part)
+	if err == nil {
+		d.Timeline = newTimeline(rec.View, rec.Events, all, part)
+	}
+	return err
+}
+
+// before is the version that was in service when a release began, as people call it; empty where no parameter tells, or
+// where it is the same.
+func (s *site) before(ctx context.Context, v record.View) (string, error) {
+	rs, err := s.sight.History(ctx, record.Filter{Rollout: v.Rollout, Outcome: rollout.Released, Before: v.Release.ID, Limit: 1})
+	if err != nil || len(rs) == 0 {
+		return "", err
+	}
+	version := rollout.Version(rs[0].Parameters)
+	if version == rollout.Version(v.State.Parameters) {
+		return "", nil
+	}
+	return version, nil
 }
 
 // titleOf names a release's page in a browser tab.

@@ -8,61 +8,94 @@ import (
 	"time"
 
 	"github.com/serindev/serin/chart"
+	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/tell"
 )
 
 const (
-	// A timeline is as wide as the page; on a phone it is moved sideways.
-	timelineWidth  = 1160
-	timelineHeight = 170
+	// A timeline is as wide as the page, or as a phone.
+	timelineWidth, narrowWidth = 1160, 360
+	timelineHeight             = 170
 	// mostSeries are drawn below the weight; a release that measures more has them all in its report of each.
 	mostSeries = 8
-	// mostMoments have names: more would lie on each other.
-	mostMoments = 10
+	// mostMoments have names: more would lie on each other. So do more than fewMoments on a phone.
+	mostMoments, fewMoments = 10, 3
 )
+
+// Plot is a chart in two widths, of which the page shows the one that fits the screen.
+type Plot struct{ Wide, Narrow template.HTML }
+
+// newPlot draws a chart in both widths.
+func newPlot(c chart.Chart) Plot {
+	narrow := c
+	narrow.ID, narrow.Width = c.ID+"-narrow", narrowWidth
+	narrow.Moments = slices.Clone(c.Moments)
+	for i := range narrow.Moments[:max(0, len(c.Moments)-fewMoments)] {
+		narrow.Moments[i].Name = ""
+	}
+	return Plot{inline(c), inline(narrow)}
+}
 
 // series is one metric's values in both arms over time.
 type series struct {
+	// of is the newest verdict on the metric.
+	of               judge.MetricVerdict
 	name, label      string
 	gauge            bool
 	objective        float64 // 0 for none
 	canary, baseline []chart.Point
 }
 
-// newTimeline draws the weight as it was asked for and as it was served, and below it, on the same axis of time, both arms
-// of every metric. It is nil for a release of which nothing has moved.
-func newTimeline(v record.View, events []rollout.Event, scopes []Scope, now time.Time) []template.HTML {
+// span is the time that a release has taken, with some room after what happened last; ok is false for one of which nothing
+// has moved.
+func span(v record.View, events []rollout.Event, now time.Time) (part stretch, ok bool) {
 	if v.Release == nil || !v.State.Moved || len(events) == 0 {
-		return nil
+		return stretch{}, false
 	}
 	from, to := events[0].Head().At, now
 	if v.State.Ended() {
 		to = v.State.EndedAt
 	}
-	to = to.Add(max(to.Sub(from)/50, time.Second)) // what happened last is not on the edge
-	weight := weightChart(v, events, to)
-	weight.From, weight.To = from, to
-	out := []template.HTML{inline(weight)}
-	for i, s := range joinedSeries(scopes) {
-		if i == mostSeries {
-			break
+	return stretch{from, to.Add(max(to.Sub(from)/50, time.Second))}, true
+}
+
+// newTimeline draws the weight as it was asked for and as it was served, and below it, on the same axis of time, both arms
+// of every metric.
+func newTimeline(v record.View, events []rollout.Event, all []series, part stretch) []Plot {
+	all = all[:min(len(all), mostSeries)]
+	weight := weightChart(v, events, part)
+	var times []time.Time
+	for _, l := range weight.Lines {
+		for _, p := range l.Points {
+			times = append(times, p.At)
 		}
-		c := s.chart(i)
-		c.From, c.To, c.Moments = from, to, unnamed(weight.Moments)
-		out = append(out, inline(c))
+	}
+	for _, s := range all {
+		for _, p := range s.canary {
+			times = append(times, p.At)
+		}
+	}
+	slices.SortFunc(times, time.Time.Compare)
+	weight.HoverAt = times
+	out := []Plot{newPlot(weight)}
+	for i, s := range all {
+		c := s.chart(i, part)
+		c.HoverAt, c.Moments = times, unnamed(weight.Moments)
+		out = append(out, newPlot(c))
 	}
 	return out
 }
 
-// weightChart is the canary's share of all traffic over time.
-func weightChart(v record.View, events []rollout.Event, to time.Time) chart.Chart {
+// weightChart is the canary's share of all traffic over time, and in an A/B test its share of the group.
+func weightChart(v record.View, events []rollout.Event, part stretch) chart.Chart {
 	asked := chart.Line{Name: "asked for", Class: "wanted", Steps: true, Dashed: true}
 	served := chart.Line{Name: "served", Class: "canary", Steps: true}
+	group := groupLine(v, events, part.to)
 	c := chart.Chart{
 		ID: "weight", Title: "Share of the traffic on the new version", Description: "How much of the traffic was asked to go to the new version, and how much did.",
-		Width: timelineWidth, Height: timelineHeight, Hover: true, Y: chart.Axis{Percent: true},
+		Width: timelineWidth, Height: timelineHeight, Hover: true, Y: chart.Axis{Percent: true}, From: part.from, To: part.to,
 	}
 	now, most := 0.0, 0.08
 	put := func(l *chart.Line, at time.Time, value float64) {
@@ -74,7 +107,7 @@ func weightChart(v record.View, events []rollout.Event, to time.Time) chart.Char
 			put(&asked, at, 0)
 			put(&served, at, 0)
 		}
-		if name, class := momentOfEvent(e); name != "" {
+		if name, class := momentOfEvent(e); name != "" && part.has(at) {
 			c.Moments = append(c.Moments, chart.Moment{Name: name, Class: class, At: at})
 		}
 		if want, ok := askedFor(v, e); ok && want != now {
@@ -85,12 +118,52 @@ func weightChart(v record.View, events []rollout.Event, to time.Time) chart.Char
 			put(&served, at, now)
 		}
 	}
-	put(&asked, to, now)
-	put(&served, to, served.Points[len(served.Points)-1].Value)
-	c.Y.Max = min(1.25*most, 1.12) // the names of moments stand above the lines
+	put(&asked, part.to, now)
+	put(&served, part.to, served.Points[len(served.Points)-1].Value)
 	c.Lines = []chart.Line{asked, served}
+	if len(group.Points) > 0 {
+		c.Lines = append(c.Lines, group)
+		most = max(most, topOf(group)/topRoom)
+	}
+	c.Y.Max = min(1.4*most, 1.2) // the names of moments stand above the lines
 	c.Moments = c.Moments[max(0, len(c.Moments)-mostMoments):]
 	return c
+}
+
+// groupLine is the share of a group that gets the new version while an A/B test is in force.
+func groupLine(v record.View, events []rollout.Event, to time.Time) chart.Line {
+	l := chart.Line{Name: "of the A/B group", Class: "a", Steps: true}
+	waiting, open := 0.0, false
+	put := func(at time.Time, value float64) { l.Points = append(l.Points, chart.Point{At: at, Value: value}) }
+	leave := func(at time.Time) {
+		if open {
+			put(at, l.Points[len(l.Points)-1].Value)
+			put(at, math.NaN())
+		}
+		waiting, open = 0, false
+	}
+	for _, e := range events {
+		at := e.Head().At
+		switch e := e.(type) {
+		case rollout.StepEntered:
+			if ab, ok := stepOf(v, e.Step).(rollout.AB); ok && e.What == rollout.StageAB && !e.Prepare {
+				waiting = float64(ab.Cohort.Split)
+			} else if !e.Prepare {
+				leave(at)
+			}
+		case rollout.InForce:
+			if waiting > 0 {
+				put(at, waiting)
+				waiting, open = 0, true
+			}
+		default:
+			if tell.Turns(e) != "" {
+				leave(at)
+			}
+		}
+	}
+	leave(to)
+	return l
 }
 
 // askedFor is the share that an event asks for; ok is false for one that leaves it as it was.
@@ -160,10 +233,19 @@ func unnamed(moments []chart.Moment) []chart.Moment {
 
 // joinedSeries are the metrics of all scopes: one that is measured in several has one chart, with a gap between them.
 func joinedSeries(scopes []Scope) []series {
+	var all [][]series
+	for _, scope := range scopes {
+		all = append(all, scope.series)
+	}
+	return joined(all)
+}
+
+// joined is [joinedSeries] of the series of each scope, the newest first.
+func joined(all [][]series) []series {
 	var out []series
 	at := map[string]int{}
-	for _, scope := range slices.Backward(scopes) { // the oldest first
-		for _, s := range scope.series {
+	for _, scope := range slices.Backward(all) { // the oldest first
+		for _, s := range scope {
 			k, known := at[s.name]
 			if !known {
 				at[s.name] = len(out)
@@ -187,13 +269,13 @@ func after(a, b []chart.Point) []chart.Point {
 	return append(append(slices.Clip(a), gap), b...)
 }
 
-// chart draws both arms.
-func (s series) chart(i int) chart.Chart {
+// chart draws both arms over a part of a release.
+func (s series) chart(i int, part stretch) chart.Chart {
 	canary := chart.Line{Name: "new version", Class: "canary", Points: s.canary}
 	baseline := chart.Line{Name: "version before", Class: "baseline", Dashed: true, Points: s.baseline}
 	c := chart.Chart{
 		ID: "rates-" + strconv.Itoa(i), Title: s.name, Description: s.name + " in both arms over time.",
-		Width: timelineWidth, Height: timelineHeight, Hover: true, Y: chart.Axis{Label: s.label, Percent: !s.gauge},
+		Width: timelineWidth, Height: timelineHeight, Hover: true, Y: chart.Axis{Label: s.label, Percent: !s.gauge}, From: part.from, To: part.to,
 		Lines: []chart.Line{baseline, canary},
 	}
 	if !s.gauge {

@@ -42,6 +42,21 @@ func newUsers(v record.View, events []rollout.Event, scopes []Scope) *Users {
 	return u
 }
 
+// whatNow says to somebody who has just been woken up whether anything has to be done.
+func whatNow(v record.View, u *Users) string {
+	switch {
+	case !v.State.Ended() || v.State.Outcome == rollout.Released:
+		return ""
+	case len(v.Trouble) > 0:
+		return "What now: somebody has to look at what is wrong below."
+	case u == nil:
+		return "What now: nothing. No traffic had moved."
+	case u.StableAt.IsZero():
+		return "What now: check that the gateway serves stable, since no replica has said so."
+	}
+	return "What now: nothing for your users. The version needs a fix before the next release."
+}
+
 // reached says how many requests the canary has had, by what was counted, and how many of them were bad.
 func reached(v record.View, scopes []Scope) string {
 	requests := 0.0

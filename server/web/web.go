@@ -68,6 +68,8 @@ type Options struct {
 	// Prometheus has the addresses of the sources of metrics by name, that of the daemon's own under the empty one: pages
 	// lead there with the queries of a metric.
 	Prometheus map[string]string
+	// Grafana is where pages lead to with the queries of a metric; the zero value is nowhere.
+	Grafana Grafana
 	// Version of this build.
 	Version string
 	Log     *slog.Logger

@@ -63,7 +63,7 @@ func TestTheWeightIsDrawnAsAskedForAndAsServed(t *testing.T) {
 		rollout.StepEntered{Meta: meta(5, 9*time.Second), Stage: 1, What: rollout.StageGray}, rollout.RollbackRequested{Meta: meta(6, 10*time.Second)},
 		rollout.InForce{Meta: meta(7, 11*time.Second)},
 	}
-	c := weightChart(v, events, noon.Add(time.Minute))
+	c := weightChart(v, events, stretch{noon, noon.Add(time.Minute)})
 	values := func(i int) (out []float64) {
 		for _, p := range c.Lines[i].Points {
 			out = append(out, p.Value)

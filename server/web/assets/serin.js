@@ -1,5 +1,6 @@
-// Keeps an open page up to date: whenever the daemon says that something has changed, the page is read anew and the
-// parts that differ are put in place. What somebody is typing in, or has opened to act, is left alone.
+// Keeps an open page up to date: whenever the daemon says that something has changed, the page is read again and the
+// parts that differ are put in place. What somebody is typing in, or has opened to act, is left alone. It also writes times in
+// the reader's own zone, and shows the values of charts under the pointer.
 "use strict";
 (function () {
   // Times are written by the server in UTC, and by this in the reader's own zone, with how long ago where that is asked.
@@ -33,7 +34,80 @@
       e.title = day(t) + " " + t.getFullYear() + " " + hour(t) + ":" + two(t.getSeconds());
     });
   }
+
+  // Charts are drawn by the server. Their axes get the reader's own time, and their values stand next to them for the time
+  // under the pointer, in all charts of one axis at once.
+  function charts(root) {
+    root.querySelectorAll("svg.serin-chart [data-at]").forEach(function (e) {
+      var t = new Date(+e.dataset.at), title = e.querySelector("title");
+      if (title) {
+        e.dataset.says = title.textContent.slice(title.textContent.indexOf(": ") + 2);
+        title.remove();
+      } else if (/[A-Za-z]/.test(e.textContent)) {
+        e.textContent = day(t);
+      } else {
+        e.textContent = e.textContent.length > 5 ? hour(t) + ":" + two(t.getSeconds()) : hour(t);
+      }
+    });
+  }
+  var shown = [];
+  function point(field) {
+    shown.forEach(function (e) { e.classList.remove("on"); });
+    document.querySelectorAll(".readout").forEach(function (r) { r.textContent = ""; });
+    shown = [];
+    var all = field && field.closest(".timeline");
+    if (!all) { return; }
+    all.querySelectorAll(".hover[data-at='" + field.dataset.at + "']").forEach(function (e) {
+      e.classList.add("on");
+      shown.push(e);
+      if (!e.getClientRects().length) { return; }
+      var t = new Date(+e.dataset.at);
+      e.closest("figure").querySelector(".readout").textContent = clock(t, new Date()) + ": " + e.dataset.says;
+    });
+  }
+  document.addEventListener("pointerover", function (e) { point(e.target.closest && e.target.closest(".hover[data-at]")); });
+  document.addEventListener("pointerdown", function (e) { point(e.target.closest && e.target.closest(".hover[data-at]")); });
+
+  // Dragging over a chart shows that part of the time.
+  var drag = null;
+  function along(svg, x) {
+    var box = svg.getBoundingClientRect(), d = svg.dataset;
+    return Math.min(Math.max((x - box.left) / box.width * svg.viewBox.baseVal.width, +d.left), +d.right);
+  }
+  document.addEventListener("pointerdown", function (e) {
+    var svg = e.target.closest && e.target.closest(".timeline svg[data-from]");
+    if (!svg || e.pointerType !== "mouse" || e.button !== 0) { return; }
+    e.preventDefault();
+    drag = { svg: svg, at: along(svg, e.clientX), x: e.clientX, field: document.createElementNS("http://www.w3.org/2000/svg", "rect") };
+    drag.field.setAttribute("class", "zooming");
+    drag.field.setAttribute("y", "0");
+    drag.field.setAttribute("height", "100%");
+    svg.appendChild(drag.field);
+  });
+  document.addEventListener("pointermove", function (e) {
+    if (!drag) { return; }
+    var to = along(drag.svg, e.clientX);
+    drag.field.setAttribute("x", Math.min(drag.at, to));
+    drag.field.setAttribute("width", Math.abs(to - drag.at));
+  });
+  document.addEventListener("pointerup", function (e) {
+    if (!drag) { return; }
+    var d = drag.svg.dataset, ends = [drag.at, along(drag.svg, e.clientX)].sort(function (a, b) { return a - b; });
+    drag.field.remove();
+    var far = Math.abs(e.clientX - drag.x) > 8;
+    drag = null;
+    if (!far) { return; }
+    var when = ends.map(function (x) {
+      return new Date(+d.from + (x - d.left) / (d.right - d.left) * (d.to - d.from)).toISOString().replace(/\.\d+Z/, "Z");
+    });
+    var to = new URL(location.href);
+    to.search = new URLSearchParams({ from: when[0], to: when[1] });
+    to.hash = "timeline-title";
+    location.assign(to);
+  });
+
   times(document);
+  charts(document);
   setInterval(function () { times(document); }, 5000);
   var zone = document.getElementById("zone");
   if (zone && window.Intl) { zone.textContent = "times are yours: " + Intl.DateTimeFormat().resolvedOptions().timeZone; }
@@ -70,7 +144,7 @@
   }
 
   function replace(part, fresh) {
-    if (part.innerHTML === fresh.innerHTML || busy(part) || typed(part)) { return; }
+    if (part.innerHTML === fresh.innerHTML || busy(part) || typed(part) || drag && part.contains(drag.svg)) { return; }
     var open = Array.prototype.map.call(part.querySelectorAll("details[open][data-key]"), function (d) { return d.dataset.key; });
     var focus = document.activeElement && part.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
     part.replaceChildren.apply(part, Array.prototype.slice.call(fresh.childNodes));
@@ -84,6 +158,7 @@
   function take(html) {
     var fresh = new DOMParser().parseFromString(html, "text/html");
     times(fresh);
+    charts(fresh);
     var before = document.querySelector("[data-announce]");
     before = before && before.textContent.split(";")[0];
     document.title = fresh.title;

@@ -1,0 +1,21 @@
+package tell
+
+// Action is something that people and programs ask Serin for, as the audit log names it and as people say it.
+type Action struct{ Name, Words string }
+
+// Actions are those that the audit log knows, the most telling first.
+var Actions = []Action{
+	{"startRelease", "Release started"}, {"answerGate", "Gate answered"}, {"pauseRelease", "Paused"}, {"resumeRelease", "Resumed"}, {"promoteRelease", "Told to go on"}, {"undoRollout", "Release undone"},
+	{"rollbackRelease", "Rollback asked for"}, {"cancelRelease", "Release cancelled"}, {"dismissAlarm", "Alarm dismissed"},
+	{"signIn", "Signed in"}, {"signOut", "Signed out"}, {"startRun", "Pipeline's run started"}, {"cancelRun", "Pipeline's run cancelled"},
+}
+
+// ActionWords is an action in words; one that has none is shown as it is named.
+func ActionWords(name string) string {
+	for _, a := range Actions {
+		if a.Name == name {
+			return a.Words
+		}
+	}
+	return name
+}
