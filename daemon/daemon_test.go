@@ -117,7 +117,7 @@ type neverRouter struct{ never }
 func (n neverRouter) Apply(context.Context, traffic.Target) error     { return n.refused() }
 func (neverRouter) Observe(context.Context) (traffic.Observed, error) { return traffic.Observed{}, nil }
 func (neverRouter) Watched() bool                                     { return false }
-func (neverRouter) Labels(bool) (canary, stable string)               { return "c", "s" }
+func (neverRouter) Labels(traffic.Lane) (canary, stable string)       { return "c", "s" }
 
 func TestADaemonThatDoesNotLeadChangesNothing(t *testing.T) {
 	ctx, name := t.Context(), workload.Name{Namespace: "pro", Name: "shop"}

@@ -26,11 +26,6 @@ type router struct{ *traefikfile.Router }
 
 var _ engine.Router = router{}
 
-// Labels implements engine.Router.
-func (r router) Labels(cohort bool) (canary, stable string) {
-	return r.ServiceName(traefikfile.Canary, cohort), r.ServiceName(traefikfile.Stable, cohort)
-}
-
 // Watched implements engine.Router: nobody watches the file.
 func (r router) Watched() bool { return false }
 

@@ -61,7 +61,7 @@ func (r fencedRouter) Observe(ctx context.Context) (traffic.Observed, error) {
 }
 
 // Labels implements [engine.Router].
-func (r fencedRouter) Labels(cohort bool) (canary, stable string) { return r.router.Labels(cohort) }
+func (r fencedRouter) Labels(on traffic.Lane) (canary, stable string) { return r.router.Labels(on) }
 
 // Watched implements [engine.Router].
 func (r fencedRouter) Watched() bool { return r.router.Watched() }

@@ -21,6 +21,7 @@ import (
 	"github.com/serindev/serin/engine"
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/traffic"
 	"github.com/serindev/serin/workload"
 )
 
@@ -60,7 +61,7 @@ func (l *Live) Stable(ctx context.Context, plan *record.Plan) (analysis.Names, e
 	if err != nil {
 		return analysis.Names{}, err
 	}
-	_, service := r.Labels(false)
+	_, service := r.Labels(traffic.MainLane)
 	names := engine.StableNames(&plan.Rollout, service)
 	if c := plan.Rollout.Cluster; c != nil {
 		ctx, cancel := context.WithTimeout(ctx, liveTimeout)

@@ -45,7 +45,7 @@ type named struct {
 	name string
 }
 
-func (n named) Labels(bool) (canary, stable string) {
+func (n named) Labels(traffic.Lane) (canary, stable string) {
 	return n.name + "-canary@file", n.name + "-stable@file"
 }
 

@@ -19,8 +19,8 @@ func (blind) Apply(context.Context, traffic.Target) error { return errors.New("c
 func (blind) Observe(context.Context) (traffic.Observed, error) {
 	return traffic.Observed{}, errors.New("get TraefikService shop: connection refused")
 }
-func (blind) Watched() bool                       { return false }
-func (blind) Labels(bool) (canary, stable string) { return "", "" }
+func (blind) Watched() bool                               { return false }
+func (blind) Labels(traffic.Lane) (canary, stable string) { return "", "" }
 
 func TestWhatCannotBeReadHasNotBeenChangedByAnybody(t *testing.T) {
 	e, r := learner(t, nil)

@@ -138,8 +138,8 @@ func (l *loop) show() *record.View {
 	v.Differences, v.Replicas = l.gw.differences(), l.gw.observed.Replicas
 	if l.gw.router != nil {
 		v.Services = &record.Services{}
-		v.Services.Canary, v.Services.Stable = l.gw.router.Labels(false)
-		v.Services.CohortCanary, v.Services.CohortStable = l.gw.router.Labels(true)
+		v.Services.Canary, v.Services.Stable = l.gw.router.Labels(traffic.MainLane)
+		v.Services.CohortCanary, v.Services.CohortStable = l.gw.router.Labels(traffic.CohortLane)
 	}
 	v.Trouble = l.trouble.words()
 	if l.rel != nil && l.rel.back != nil {

@@ -150,14 +150,22 @@ func onTrial(t traffic.Target, f follow) traffic.Target {
 	return t
 }
 
+// lane is the one that is followed.
+func (f follow) lane() traffic.Lane {
+	if f.cohort {
+		return traffic.CohortLane
+	}
+	return traffic.MainLane
+}
+
 // arms are the names of both sides in their metrics.
 func arms(r Router, parameters map[string]string, f follow) analysis.Arms {
-	canary, stable := r.Labels(f.cohort)
+	canary, stable := r.Labels(f.lane())
 	if f.before > 0 {
 		canary = stable // the new version is in service, as the one before was then
 	}
 	if f.cohort && f.weight >= 1 {
-		_, stable = r.Labels(false) // the whole cohort is on the canary: all other users are the baseline
+		_, stable = r.Labels(traffic.MainLane) // the whole cohort is on the canary: all other users are the baseline
 	}
 	names := func(arm, service string) analysis.Names {
 		vars := map[string][]string{"arm": {arm}}

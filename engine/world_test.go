@@ -351,7 +351,7 @@ func (g *gateway) Observe(ctx context.Context) (traffic.Observed, error) {
 }
 
 // Labels implements engine.Router.
-func (g *gateway) Labels(bool) (canary, stable string) {
+func (g *gateway) Labels(traffic.Lane) (canary, stable string) {
 	return g.name + "-canary@file", g.name + "-stable@file"
 }
 
@@ -455,7 +455,7 @@ func (u *users) scrape(now time.Time) {
 		if serves == nil {
 			continue
 		}
-		canary, stable := g.Labels(false)
+		canary, stable := g.Labels(traffic.MainLane)
 		weight := float64(serves.Weight)
 		if serves.Cohort != nil && weight == 0 {
 			weight = float64(serves.Cohort.Split) // the whole world is of the cohort

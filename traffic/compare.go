@@ -108,7 +108,12 @@ func Find(t Target, o Observed, seen bool) (f Finding, how []string) {
 func Broken(o Observed) []string {
 	var out []string
 	if c := o.Configured; c != nil {
-		out = append(broken("configuration: main route", c.Main), broken("configuration: cohort route", c.Cohort)...)
+		for _, route := range []struct {
+			name   string
+			served *RouteServed
+		}{{"main", c.Main}, {"cohort", c.Cohort}, {"mirror", c.Mirror}, {"preview", c.Preview}} {
+			out = append(out, broken("configuration: "+route.name+" route", route.served)...)
+		}
 	}
 	return out
 }
@@ -132,6 +137,7 @@ func differ(who string, t Target, s Served) []string {
 	case s.Cohort != nil:
 		out = append(out, who+": cohort route is still there")
 	}
+	out = append(out, differLanes(who, t, s)...)
 	if want := t.Guards.Names(); !slices.Equal(want, s.Guards) {
 		out = append(out, fmt.Sprintf("%s: guards are %v, not %v", who, s.Guards, want))
 	} else if s.Limits != nil {
@@ -144,12 +150,8 @@ func differCohort(what string, c Cohort, s *RouteServed) []string {
 	if s == nil {
 		return nil // said already
 	}
-	var out []string
-	if match, err := c.Match.Text(); err != nil {
-		out = append(out, what+": "+err.Error())
-	} else if match != s.Match {
-		out = append(out, fmt.Sprintf("%s matches %s, not %s", what, s.Match, match))
-	}
+	match, err := c.Match.Text()
+	out := differMatch(what, match, err, s)
 	if c.Sticky != s.Sticky {
 		out = append(out, fmt.Sprintf("%s: sticky is %q, not %q", what, s.Sticky, c.Sticky))
 	}
@@ -188,7 +190,7 @@ func (g Guards) filled() Guards {
 }
 
 // Serves returns what is observed of a gateway that serves t, if it names servers: no [Differences]. Its error is that
-// of [Matcher.Text].
+// of [Matcher.Text] or [Target.ValidateLanes].
 func Serves(t Target) (Served, error) {
 	route := func(weight share.Share) *RouteServed {
 		return &RouteServed{
@@ -199,6 +201,17 @@ func Serves(t Target) (Served, error) {
 	limits := t.Guards.filled()
 	s := Served{Main: route(t.Weight), Guards: t.Guards.Names(), Limits: &limits}
 	s.Main.Sticky = t.Sticky
+	if err := t.ValidateLanes(); err != nil {
+		return Served{}, err
+	}
+	if m := t.Mirror; m != nil {
+		s.Mirror = route(m.Share)
+		s.Mirror.Match, s.Mirror.MaxBody = m.Text(), m.MaxBody()
+	}
+	if t.Preview != nil {
+		s.Preview = route(1)
+		s.Preview.Match, _ = t.Preview.Text() //nolint:errcheck // it is valid
+	}
 	if t.Cohort == nil {
 		return s, nil
 	}

@@ -50,6 +50,15 @@ func drawTarget(t *rapid.T) traffic.Target {
 			Match: header("A", rapid.StringMatching(`[a-z]{1,4}`).Draw(t, "value")), Split: drawShare.Draw(t, "split"), Sticky: rapid.SampledFrom([]string{"", "one", "two"}).Draw(t, "sticky"),
 		}
 	}
+	if x.Cohort == nil && rapid.Bool().Draw(t, "has mirror") {
+		x.Weight = 0
+		x.Mirror = &traffic.Mirror{
+			Share: share.Share(rapid.IntRange(1, 3).Draw(t, "copied")) / 100, AllMethods: rapid.Bool().Draw(t, "all"), MaxBodySize: rapid.Int64Range(0, 2).Draw(t, "body"),
+		}
+	}
+	if rapid.Bool().Draw(t, "has preview") {
+		x.Preview = &traffic.Preview{Host: rapid.StringMatching(`[a-z]{1,2}`).Draw(t, "host")}
+	}
 	if rapid.Bool().Draw(t, "has breaker") {
 		x.Guards.CircuitBreaker = &traffic.CircuitBreaker{Expression: rapid.StringMatching(`[a-z]{1,4}`).Draw(t, "expression"), Fallback: time.Duration(rapid.IntRange(0, 2).Draw(t, "s")) * time.Second}
 	}
@@ -92,6 +101,8 @@ func TestWhatServesAnotherTargetDiffersFromIt(t *testing.T) {
 		if same {
 			require.Equal(t, x.Weight, y.Weight)
 			require.Equal(t, x.Cohort, y.Cohort)
+			require.Equal(t, x.Mirror, y.Mirror)
+			require.Equal(t, x.Preview, y.Preview)
 			require.ElementsMatch(t, x.Stable.Servers, y.Stable.Servers)
 			require.ElementsMatch(t, x.Canary.Servers, y.Canary.Servers)
 			require.Equal(t, x.Guards.Names(), y.Guards.Names())

@@ -35,6 +35,11 @@ type Replica struct {
 type Served struct {
 	Main   *RouteServed `json:"main,omitempty"`
 	Cohort *RouteServed `json:"cohort,omitempty"`
+	// Mirror is the route whose requests the canary gets copies of. Its Weight is the share that is copied: no user gets
+	// the canary by it.
+	Mirror *RouteServed `json:"mirror,omitempty"`
+	// Preview is the canary's own route, with a Weight of 1: no ordinary user takes it.
+	Preview *RouteServed `json:"preview,omitempty"`
 	// Guards are the names of the guards in use on the main route: "circuitBreaker", "rateLimit", sorted.
 	Guards []string `json:"guards,omitempty"`
 	// Limits are the guards with their values in the gateway; nil if it does not report them.
@@ -49,8 +54,10 @@ type RouteServed struct {
 	Problem string `json:"problem,omitempty"`
 	// Weight is the canary's share by the weights that are set.
 	Weight share.Share `json:"weight"`
-	// Match is the cohort's matcher as [Matcher.Text] writes it; empty on the main route.
+	// Match says which requests are on the route, as [Matcher.Text] writes it; empty on the main route.
 	Match string `json:"match,omitempty"`
+	// MaxBody bounds the bodies of copied requests, in bytes; 0 on other routes than the mirror's.
+	MaxBody int64 `json:"maxBody,omitempty"`
 	// Sticky is the word that keeps users on their arm; empty if nothing does.
 	Sticky string `json:"sticky,omitempty"`
 	// Stable and Canary are the servers behind each child, sorted; empty if the gateway does not report them.

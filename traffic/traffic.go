@@ -27,7 +27,11 @@ type Target struct {
 	Out bool `json:"out,omitempty"`
 	// Cohort is the A/B route in front of the main one; nil for none.
 	Cohort *Cohort `json:"cohort,omitempty"`
-	Guards Guards  `json:"guards,omitzero"`
+	// Mirror sends the canary copies of users' requests; nil for none. It excludes a weight and a cohort.
+	Mirror *Mirror `json:"mirror,omitempty"`
+	// Preview is a route of the canary's own, for no ordinary user; nil for none.
+	Preview *Preview `json:"preview,omitempty"`
+	Guards  Guards   `json:"guards,omitzero"`
 }
 
 // Backend is where one arm is served: servers (file provider) or a Service (Kubernetes).

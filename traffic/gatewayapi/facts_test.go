@@ -130,7 +130,7 @@ func TestEveryRuleOfEveryRouteHasTheWeightsAndNothingElseChanges(t *testing.T) {
 	require.Equal(t, map[string]int{"v1": 20}, w.send(t, w.host, "/other", 20), "a rule to another Service is left alone")
 
 	// Traefik counts under the names that the router says.
-	canaryLabel, stableLabel := w.Labels(false)
+	canaryLabel, stableLabel := w.Labels(traffic.MainLane)
 	body := get(t, w.traefik.Metrics)
 	require.Contains(t, body, `service="`+canaryLabel+`"`)
 	require.Contains(t, body, `service="`+stableLabel+`"`)

@@ -41,7 +41,11 @@ func (l *layout) serves() bool { return l.main.canary > 0 || l.cohort != nil }
 
 var (
 	errSticky = errors.New("sticky: Gateway API's standard channel has no word for it; use routes of Traefik's own (traffic.traefik)")
-	errGuards = errors.New("guards: Gateway API has none: put filters of your gateway's into the route (Traefik's middlewares are ExtensionRefs); both arms get them")
+	// Traefik 3.6 (pkg/provider/kubernetes/gateway/httproute.go, loadMiddlewares) knows no filter RequestMirror: it refuses
+	// a route that has one, and answers its users with errors.
+	errMirror  = errors.New("mirror: Traefik does not take Gateway API's filter RequestMirror; use routes of Traefik's own (traffic.traefik)")
+	errPreview = errors.New("preview: make an HTTPRoute of your own that leads to the canary's Service, or use routes of Traefik's own (traffic.traefik)")
+	errGuards  = errors.New("guards: Gateway API has none: put filters of your gateway's into the route (Traefik's middlewares are ExtensionRefs); both arms get them")
 )
 
 // layoutOf checks a target.
@@ -54,6 +58,12 @@ func (c *Config) layoutOf(t traffic.Target) (layout, error) {
 	}
 	if t.Sticky != "" {
 		errs = append(errs, errSticky)
+	}
+	if t.Mirror != nil {
+		errs = append(errs, errMirror)
+	}
+	if t.Preview != nil {
+		errs = append(errs, errPreview)
 	}
 	var err error
 	l.main.canary, l.main.stable, err = traffic.Weights(t.Weight)

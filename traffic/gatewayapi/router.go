@@ -64,13 +64,9 @@ func newRouter(c Config, k kubernetes.Interface, d dynamic.Interface, n *kubeobj
 	}, nil
 }
 
-// Labels are the values of Traefik's service label under which the arms of the main route, or of the cohort's, are
-// counted.
-func (r *Router) Labels(cohort bool) (canary, stable string) {
-	c, s := r.config.Canary, r.config.Stable
-	if cohort {
-		c, s = kubeobjects.CohortBackend(c), kubeobjects.CohortBackend(s)
-	}
+// Labels are the values of Traefik's service label under which the arms on a lane are counted.
+func (r *Router) Labels(on traffic.Lane) (canary, stable string) {
+	c, s := kubeobjects.LaneBackend(r.config.Canary, on), kubeobjects.LaneBackend(r.config.Stable, on)
 	kind := r.config.kind()
 	return ServiceName(kind, r.config.Namespace, c), ServiceName(kind, r.config.Namespace, s)
 }
@@ -144,7 +140,7 @@ func (c *Config) ownRoute(w weights) *mainRoute {
 
 func (r *Router) addCohortServices(want map[kubeobjects.Key]kubeobjects.Object, stable, canary *kubeobjects.Backend) error {
 	for i, b := range []*kubeobjects.Backend{stable, canary} {
-		o, err := kubeobjects.CohortService(b.Service)
+		o, err := kubeobjects.SamePods(b.Service)
 		if err != nil {
 			return err
 		}

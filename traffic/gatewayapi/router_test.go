@@ -142,7 +142,7 @@ func suite(t *testing.T, change func(c *testcluster.Cluster, w traffictest.Wante
 		}
 		return traffictest.Gateway{
 			Router: r, URL: traefik.URL("web"), Stable: stable, Canary: canary,
-			Refuses: []traffictest.Feature{traffictest.StickyUsers, traffictest.Guards, traffictest.Negation},
+			Refuses: []traffictest.Feature{traffictest.StickyUsers, traffictest.Guards, traffictest.Negation, traffictest.Mirrors, traffictest.Previews},
 			Meddle: func(t *testing.T) {
 				asKubectl(t, c, "httproutes", ns, name, types.JSONPatchType, half(0, stable.Service, canary.Service))
 				eventually(t, "a watch has reported it", func() bool {

@@ -116,7 +116,7 @@ func (s *Store) CheckArms(ctx context.Context, stable, canary traffic.Backend, c
 	if err == nil {
 		return
 	}
-	for _, route := range []*traffic.RouteServed{c.Main, c.Cohort} {
+	for _, route := range []*traffic.RouteServed{c.Main, c.Cohort, c.Mirror, c.Preview} {
 		if route != nil && route.Weight > 0 {
 			route.Enabled, route.Problem = false, err.Error()
 		}
@@ -139,14 +139,14 @@ func LostCanary(cause error, stable, canary *Backend) bool {
 	return errors.Is(cause, ErrNoEndpoints) && stable != nil && len(stable.Ready) > 0 && (canary == nil || len(canary.Ready) == 0)
 }
 
-// CohortService is a Service over the same pods as another.
-func CohortService(like *corev1.Service) (Object, error) {
+// SamePods is a Service over the same pods as another, under which the requests of a lane are counted.
+func SamePods(like *corev1.Service) (Object, error) {
 	spec := map[string]any{"type": string(corev1.ServiceTypeClusterIP)}
 	switch {
 	case like.Spec.Type == corev1.ServiceTypeExternalName:
 		spec["type"], spec["externalName"] = string(like.Spec.Type), like.Spec.ExternalName
 	case len(like.Spec.Selector) == 0:
-		return Object{}, fmt.Errorf("no selector in Service %s: a cohort's Service could not have the same pods", like.Name)
+		return Object{}, fmt.Errorf("no selector in Service %s: another Service could not have the same pods", like.Name)
 	default:
 		spec["selector"] = like.Spec.Selector
 		if like.Spec.ClusterIP == corev1.ClusterIPNone {

@@ -15,13 +15,34 @@ import (
 // CohortSuffix ends the names of what belongs to a cohort.
 const CohortSuffix = "-ab"
 
+// Suffix ends the names of what belongs to a lane; it is empty for the main one.
+func Suffix(lane traffic.Lane) string {
+	switch lane {
+	case traffic.CohortLane:
+		return CohortSuffix
+	case traffic.MirrorLane:
+		return "-mirrored"
+	case traffic.PreviewLane:
+		return "-previewed"
+	case traffic.MainLane:
+	}
+	return ""
+}
+
 // maxLabel is what Kubernetes takes.
 const maxLabel = validation.DNS1123LabelMaxLength
 
-// CohortBackend is an arm of the cohort: a Service of its own over the same pods, with a port that is written alike.
-func CohortBackend(b traffic.Backend) traffic.Backend {
-	return traffic.Backend{Service: Derived(b.Service, CohortSuffix), Port: b.Port}
+// LaneBackend is an arm on a lane: in front of the main lane a Service of its own over the same pods, with a port that is
+// written alike.
+func LaneBackend(b traffic.Backend, lane traffic.Lane) traffic.Backend {
+	if lane == traffic.MainLane {
+		return b
+	}
+	return traffic.Backend{Service: Derived(b.Service, Suffix(lane)), Port: b.Port}
 }
+
+// CohortBackend is an arm of the cohort.
+func CohortBackend(b traffic.Backend) traffic.Backend { return LaneBackend(b, traffic.CohortLane) }
 
 // hashed is how many bytes of a hash tell shortened names apart.
 const hashed = 4

@@ -27,10 +27,10 @@ func TestCohortRule(t *testing.T) {
 	got, err := traefik.CohortRule(" Host(`a`) || Host(`b`) ", header("A", "1"))
 	require.NoError(t, err)
 	require.Equal(t, "(Host(`a`) || Host(`b`)) && ("+match+")", got, "the cohort is only ever a part of the route")
-	back, ok := traefik.CohortMatch("Host(`a`) || Host(`b`)", got)
+	back, ok := traefik.LaneMatch("Host(`a`) || Host(`b`)", got)
 	require.True(t, ok)
 	require.Equal(t, match, back)
-	_, ok = traefik.CohortMatch("Host(`b`)", got)
+	_, ok = traefik.LaneMatch("Host(`b`)", got)
 	require.False(t, ok)
 
 	for name, rule := range map[string]string{

@@ -14,9 +14,9 @@ import (
 	"github.com/serindev/serin/traffic"
 )
 
-// MaxPriority is the highest priority that Traefik leaves to users, less one for the cohort's router. Traefik's own
-// routers are above it.
-const MaxPriority = math.MaxInt - 1001
+// MaxPriority is the highest priority that Traefik leaves to users, less two for the routers in front of a rollout's main
+// one. Traefik's own routers are above it.
+const MaxPriority = math.MaxInt - 1002
 
 // ValidateRoute reports everything that is wrong with a route. Traefik's own parser parses the rule.
 func ValidateRoute(r traffic.Route) error {

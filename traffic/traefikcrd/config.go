@@ -44,7 +44,7 @@ type Verify = kubeobjects.Verify
 // Validate says all that is wrong with c, in one error; nil: [New] takes it.
 func (c *Config) Validate() error {
 	errs := []error{kubeobjects.Label("rollout", c.Rollout, maxName), kubeobjects.Label("namespace", c.Namespace, 63)}
-	for _, suffix := range []string{cohortSuffix, breakerSuffix, limitSuffix} {
+	for _, suffix := range c.suffixes() {
 		if strings.HasSuffix(c.Rollout, suffix) {
 			errs = append(errs, fmt.Errorf("rollout %q: names ending in %s are those of another rollout's parts", c.Rollout, suffix))
 		}
@@ -54,8 +54,8 @@ func (c *Config) Validate() error {
 		errs = append(errs, errors.New("expected one of route (Serin's own) or ingressRoute (one that is already there)"))
 	case c.Route != nil:
 		errs = append(errs, traefikapi.ValidateRoute(*c.Route))
-	case c.IngressRoute == c.Rollout+cohortSuffix:
-		errs = append(errs, fmt.Errorf("ingressRoute %q has the name of the cohort's", c.IngressRoute))
+	case c.isLaneRoute(named(ingressRoutes, c.IngressRoute)):
+		errs = append(errs, fmt.Errorf("ingressRoute %q has the name of one that Serin makes", c.IngressRoute))
 	default:
 		errs = append(errs, kubeobjects.ObjectName("ingressRoute", c.IngressRoute))
 	}
@@ -64,6 +64,15 @@ func (c *Config) Validate() error {
 		errs = append(errs, fmt.Errorf("stable and canary are the same Service %q", c.Stable.Service))
 	}
 	return errors.Join(append(errs, c.Verify.Validate())...)
+}
+
+// suffixes end the names of a rollout's parts.
+func (*Config) suffixes() []string {
+	out := []string{breakerSuffix, limitSuffix}
+	for _, lane := range inFront {
+		out = append(out, kubeobjects.Suffix(lane))
+	}
+	return out
 }
 
 // maxName leaves room in 63 characters for the suffixes.

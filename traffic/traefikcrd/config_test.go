@@ -31,7 +31,7 @@ func TestAConfigIsTakenOrSaysWhatIsWrong(t *testing.T) {
 		"no namespace":                      {func(c *traefikcrd.Config) { c.Namespace = "" }, `namespace "": small letters`},
 		"neither route nor ingressRoute":    {func(c *traefikcrd.Config) { c.Route = nil }, "expected one of route (Serin's own) or ingressRoute"},
 		"both route and ingressRoute":       {func(c *traefikcrd.Config) { c.IngressRoute = "users" }, "expected one of route (Serin's own) or ingressRoute"},
-		"the cohort's name is adopted":      {func(c *traefikcrd.Config) { c.Route, c.IngressRoute = nil, "shop-ab" }, "has the name of the cohort's"},
+		"the cohort's name is adopted":      {func(c *traefikcrd.Config) { c.Route, c.IngressRoute = nil, "shop-ab" }, "has the name of one that Serin makes"},
 		"a rule that Traefik does not take": {func(c *traefikcrd.Config) { c.Route.Rule = "Host(" }, `rule "Host("`},
 		"one Service for both":              {func(c *traefikcrd.Config) { c.Canary = c.Stable }, `stable and canary are the same Service "shop"`},
 		"servers":                           {func(c *traefikcrd.Config) { c.Stable.Servers = []string{"http://a"} }, "stable has servers: on Kubernetes it is a Service"},

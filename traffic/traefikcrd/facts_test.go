@@ -514,8 +514,8 @@ func TestTheMetricsHaveTheLabelsThatAreTold(t *testing.T) {
 	w.send(t, 20, inCohort)
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.traefik.Metrics, nil)
 	require.NoError(t, err)
-	for _, cohort := range []bool{false, true} {
-		canary, stable := w.Labels(cohort)
+	for _, lane := range []traffic.Lane{traffic.MainLane, traffic.CohortLane} {
+		canary, stable := w.Labels(lane)
 		for _, label := range []string{canary, stable} {
 			eventually(t, label, func() bool {
 				resp, err := http.DefaultClient.Do(req)

@@ -22,8 +22,8 @@ import (
 // cluster; rendering the inferred one shows what everything else should have been.
 type layout struct {
 	main   weights
-	sticky string // the word that keeps users on their arm of the main route
-	cohort *cohort
+	sticky string                 // the word that keeps users on their arm of the main route
+	lanes  map[traffic.Lane]*side // of [inFront]
 	guards traffic.Guards
 	// out: the canary is not part of the user's own weighted service either. It is never part of one of Serin's at
 	// weight 0.
@@ -31,56 +31,98 @@ type layout struct {
 }
 
 // weights of a weighted service's children. A child with weight 0 is left out: Traefik drops a weighted service as a
-// whole for a child without endpoints, whatever that child's weight.
+// whole for a child without endpoints, whatever that child's weight. On the mirror's lane the canary's is the percentage
+// that is copied.
 type weights struct{ canary, stable int }
 
-type cohort struct {
+// side is a route in front of the main one.
+type side struct {
 	weights
-	rule   string // the whole rule; empty if it is not known to be ours
-	match  string // the part of rule that comes from the matcher
-	sticky string // the word that keeps users on their arm
+	rule    string // the whole rule; empty if it is not known to be ours
+	match   string // the part of rule that is not the main route's
+	sticky  string // the word that keeps users on their arm
+	maxBody int64  // the mirror's
+}
+
+// served is the route of a lane as it is observed.
+func (s *side) served(lane traffic.Lane) *traffic.RouteServed {
+	out := &traffic.RouteServed{Enabled: true, Weight: s.share(), Match: s.match, Sticky: s.sticky, MaxBody: s.maxBody}
+	if lane == traffic.MirrorLane {
+		out.Weight = share.Share(s.canary) / 100
+	}
+	return out
+}
+
+// put puts a lane's route where it is observed.
+func put(s *traffic.Served, lane traffic.Lane, route *traffic.RouteServed) {
+	switch lane {
+	case traffic.MainLane:
+		s.Main = route
+	case traffic.CohortLane:
+		s.Cohort = route
+	case traffic.MirrorLane:
+		s.Mirror = route
+	case traffic.PreviewLane:
+		s.Preview = route
+	}
 }
 
 func (w weights) share() share.Share { return traffic.ShareOf(w.canary, w.stable) }
 
-// layoutOf checks a target except for the cohort's rule, which needs the rule of the route.
+// layoutOf checks a target except for the rules of lanes, which need the rule of the route.
 func (c *Config) layoutOf(t traffic.Target) (layout, error) {
-	var l layout
+	l := layout{lanes: map[traffic.Lane]*side{}}
 	var errs []error
 	errs = append(errs, kubeobjects.IsOf(&t, c.Stable, c.Canary))
 	l.guards, l.out, l.sticky = t.Guards, t.Out, t.Sticky
 	if c.Adopt && t.Sticky != "" {
 		errs = append(errs, fmt.Errorf("sticky: TraefikService %s is the user's, and so is its cookie", c.Rollout))
 	}
-	errs = append(errs, traefikapi.ValidateGuards(t.Guards))
+	errs = append(errs, traefikapi.ValidateGuards(t.Guards), t.ValidateLanes())
 	var err error
 	l.main.canary, l.main.stable, err = traffic.Weights(t.Weight)
 	errs = append(errs, err)
 	if t.Cohort != nil {
-		l.cohort = &cohort{sticky: t.Cohort.Sticky}
-		l.cohort.canary, l.cohort.stable, err = traffic.Weights(t.Cohort.Split)
+		s := &side{sticky: t.Cohort.Sticky}
+		s.canary, s.stable, err = traffic.Weights(t.Cohort.Split)
 		errs = append(errs, err)
-		l.cohort.match, err = t.Cohort.Match.Text()
+		s.match, err = t.Cohort.Match.Text()
 		errs = append(errs, err)
+		l.lanes[traffic.CohortLane] = s
+	}
+	if m := t.Mirror; m != nil {
+		s := &side{match: m.Text(), maxBody: m.MaxBody()}
+		s.canary, _ = m.Percent() //nolint:errcheck // ValidateLanes has its error
+		l.lanes[traffic.MirrorLane] = s
+	}
+	if p := t.Preview; p != nil {
+		s := &side{weights: weights{canary: 1}}
+		s.match, _ = p.Text() //nolint:errcheck // ValidateLanes has its error
+		l.lanes[traffic.PreviewLane] = s
 	}
 	return l, errors.Join(errs...)
 }
 
-// place gives a cohort its rule on a route.
+// place gives the lanes their rules on a route.
 func (l *layout) place(rule string, t traffic.Target) error {
-	if l.cohort == nil {
-		return nil
+	var errs []error
+	for lane, s := range l.lanes {
+		var err error
+		if lane == traffic.PreviewLane {
+			s.rule, err = traefik.PreviewRule(rule, *t.Preview)
+		} else {
+			s.rule, err = traefik.LaneRule(rule, s.match)
+		}
+		if err == nil {
+			err = traefikapi.ParseRule(s.rule)
+		}
+		errs = append(errs, err)
 	}
-	whole, err := traefik.CohortRule(rule, t.Cohort.Match)
-	if err == nil {
-		err = traefikapi.ParseRule(whole)
-	}
-	l.cohort.rule = whole
-	return err
+	return errors.Join(errs...)
 }
 
 // serves reports whether any request goes to the canary.
-func (l *layout) serves() bool { return l.main.canary > 0 || l.cohort != nil }
+func (l *layout) serves() bool { return l.main.canary > 0 || len(l.lanes) > 0 }
 
 // frame is the route of a rollout without what changes during the rollout: made from the configuration, or found in the
 // adopted IngressRoute.
@@ -149,21 +191,45 @@ func (l *layout) render(c *Config, f *frame) map[key]object {
 		k := named(ingressRoutes, c.Rollout)
 		out[k] = object{Spec: kubeobjects.SpecMap(routeTo(f, f.route().Match, f.route().Priority, c.Rollout, guards)), Annotations: f.annotations}
 	}
-	if l.cohort == nil {
-		return out
+	for _, lane := range inFront {
+		if s := l.lanes[lane]; s != nil {
+			name := c.laneName(lane)
+			put(traefikServices, name, s.spec(c, f, lane))
+			k := named(ingressRoutes, name)
+			out[k] = object{Spec: kubeobjects.SpecMap(routeTo(f, s.rule, f.priority(lane), name, guards)), Annotations: f.annotations}
+		}
 	}
-	name := c.Rollout + cohortSuffix
-	sticky := traefikapi.Sticky(name, l.cohort.sticky, f.spec.TLS != nil)
-	put(traefikServices, name, c.weighted(l.cohort.weights, cohortBackend(c.Canary), cohortBackend(c.Stable), f.child, sticky))
-	priority := f.route().Priority
-	if priority == 0 {
-		priority = len(f.route().Match)
-	}
-	// One above the main route and no more: a route of the user's own that is more specific than the main one keeps
-	// its requests, the cohort's too.
-	k := named(ingressRoutes, name)
-	out[k] = object{Spec: kubeobjects.SpecMap(routeTo(f, l.cohort.rule, priority+1, name, guards)), Annotations: f.annotations}
 	return out
+}
+
+// priority is that of a lane's route. A cohort and a mirror are one above the main route and no more: a route of the user's
+// own that is more specific than the main one keeps its requests. A preview is one above both.
+func (f *frame) priority(lane traffic.Lane) int {
+	main := f.route().Priority
+	if main == 0 {
+		main = len(f.route().Match)
+	}
+	if lane == traffic.PreviewLane {
+		return main + 2
+	}
+	return main + 1
+}
+
+// spec is the TraefikService of a lane.
+func (s *side) spec(c *Config, f *frame, lane traffic.Lane) v1alpha1.TraefikServiceSpec {
+	canary, stable := c.laneArms(lane)
+	if lane != traffic.MirrorLane {
+		return c.weighted(s.weights, canary, stable, f.child, traefikapi.Sticky(c.laneName(lane), s.sticky, f.spec.TLS != nil))
+	}
+	child := func(b traffic.Backend) v1alpha1.LoadBalancerSpec {
+		spec := c.childSpec(b, 0, f.child)
+		spec.Weight = nil
+		return spec
+	}
+	return v1alpha1.TraefikServiceSpec{Mirroring: &v1alpha1.Mirroring{
+		LoadBalancerSpec: child(stable), MaxBodySize: &s.maxBody,
+		Mirrors: []v1alpha1.MirrorService{{LoadBalancerSpec: child(canary), Percent: s.canary}},
+	}}
 }
 
 // mainAnnotations are those of the rollout's TraefikService.
@@ -220,13 +286,23 @@ func (c *Config) childSpec(b traffic.Backend, weight int, like v1alpha1.LoadBala
 	spec := *like.DeepCopy()
 	if c.Route != nil {
 		how := c.StableBalancing
-		if b.Service == c.Canary.Service || b.Service == cohortBackend(c.Canary).Service {
+		if c.isCanary(b.Service) {
 			how = c.CanaryBalancing
 		}
 		balance(&spec, how)
 	}
 	spec.Kind, spec.Name, spec.Port, spec.Weight = "Service", b.Service, intstr.Parse(b.Port), &weight
 	return spec
+}
+
+// isCanary reports whether a Service is the canary's, on one of the lanes.
+func (c *Config) isCanary(service string) bool {
+	for _, lane := range traffic.Lanes() {
+		if canary, _ := c.laneArms(lane); canary.Service == service {
+			return true
+		}
+	}
+	return false
 }
 
 // balance says how Traefik talks to a Service, in full.
@@ -260,6 +336,22 @@ func inferWeights(spec *v1alpha1.TraefikServiceSpec, canary, stable traffic.Back
 		}
 	}
 	return w
+}
+
+// inferMirror is the percentage that a mirroring service copies to the canary, and its bound on bodies.
+func inferMirror(spec *v1alpha1.TraefikServiceSpec, canary traffic.Backend) (percent int, maxBody int64) {
+	if spec == nil || spec.Mirroring == nil {
+		return 0, 0
+	}
+	for _, m := range spec.Mirroring.Mirrors {
+		if isChild(m.LoadBalancerSpec, canary) {
+			percent += m.Percent
+		}
+	}
+	if spec.Mirroring.MaxBodySize != nil {
+		maxBody = *spec.Mirroring.MaxBodySize
+	}
+	return percent, maxBody
 }
 
 func isChild(s v1alpha1.LoadBalancerSpec, b traffic.Backend) bool {

@@ -12,7 +12,6 @@ import (
 
 // The names in the cluster, behind the rollout's own or a Service's: spec/traefik.md, Kubernetes CRDs.
 const (
-	cohortSuffix  = kubeobjects.CohortSuffix
 	breakerSuffix = "-circuit-breaker"
 	limitSuffix   = "-rate-limit"
 
@@ -25,8 +24,16 @@ const (
 	classAnnotation = "kubernetes.io/ingress.class"
 )
 
-// cohortBackend is an arm of the cohort.
-func cohortBackend(b traffic.Backend) traffic.Backend { return kubeobjects.CohortBackend(b) }
+// inFront are the lanes that have a route in front of the main one.
+var inFront = []traffic.Lane{traffic.CohortLane, traffic.MirrorLane, traffic.PreviewLane}
+
+// laneName is the name of a lane's TraefikService and IngressRoute.
+func (c *Config) laneName(lane traffic.Lane) string { return c.Rollout + kubeobjects.Suffix(lane) }
+
+// laneArms are the Services of a lane. The preview's route leads to the canary's alone.
+func (c *Config) laneArms(lane traffic.Lane) (canary, stable traffic.Backend) {
+	return kubeobjects.LaneBackend(c.Canary, lane), kubeobjects.LaneBackend(c.Stable, lane)
+}
 
 // normal derives a name as Traefik does (provider.Normalize): anything but letters and digits separates.
 func normal(s string) string {
@@ -39,12 +46,12 @@ func ServiceName(namespace string, b traffic.Backend) string {
 	return normal(namespace+"-"+b.Service+"-"+b.Port) + provider
 }
 
-// Labels are the values of Traefik's service label under which the arms of the main route, or of the cohort's, are
-// counted.
-func (r *Router) Labels(cohort bool) (canary, stable string) {
-	c, s := r.config.Canary, r.config.Stable
-	if cohort {
-		c, s = cohortBackend(c), cohortBackend(s)
+// Labels are the values of Traefik's service label under which the arms on a lane are counted; for the preview's, stable is
+// the main lane's.
+func (r *Router) Labels(on traffic.Lane) (canary, stable string) {
+	c, s := r.config.laneArms(on)
+	if on == traffic.PreviewLane {
+		s = r.config.Stable
 	}
 	return ServiceName(r.config.Namespace, c), ServiceName(r.config.Namespace, s)
 }

@@ -56,8 +56,8 @@ func (r *Router) configured(ctx context.Context, s *snapshot, f *frame) *traffic
 	if s.routed(&r.config) {
 		c.Main = &traffic.RouteServed{Enabled: true, Weight: l.main.share(), Sticky: l.sticky}
 	}
-	if l.cohort != nil {
-		c.Cohort = &traffic.RouteServed{Enabled: true, Weight: l.cohort.share(), Match: l.cohort.match, Sticky: l.cohort.sticky}
+	for lane, side := range l.lanes {
+		put(&c.Served, lane, side.served(lane))
 	}
 	if l.serves() {
 		r.objects.CheckArms(ctx, r.config.Stable, r.config.Canary, c)
@@ -67,7 +67,7 @@ func (r *Router) configured(ctx context.Context, s *snapshot, f *frame) *traffic
 
 // routed reports whether the main route leads to the rollout's TraefikService.
 func (s *snapshot) routed(c *Config) bool {
-	if s.weighted(c.Rollout) == nil {
+	if s.traefikService(c.Rollout) == nil {
 		return false
 	}
 	if s.adopted != nil {
@@ -101,15 +101,15 @@ func (r *Router) foreign(s *snapshot, f *frame, l *layout) []string {
 			}
 		case have != nil && wanted:
 			out = append(out, r.objects.Differences(k, o, have)...)
-		case have != nil && k.Kind == coreServices && l.cohort != nil:
+		case have != nil && k.Kind == coreServices && l.needs(&r.config, k):
 			out = append(out, kubeobjects.Strangers(k, have)...) // what it has to be follows from another Service
-		case have != nil && !slices.Contains(r.config.cohortKeys(), k): // the next write removes those
+		case have != nil && !r.config.behindLane(k): // the next write removes those
 			out = append(out, k.String()+" should not be there")
 		}
 	}
-	if l.cohort != nil {
-		for _, b := range []traffic.Backend{r.config.Stable, r.config.Canary} {
-			if k := named(coreServices, cohortBackend(b).Service); s.objects[k] == nil {
+	for lane := range l.lanes {
+		for _, k := range r.config.laneServices(lane) {
+			if s.objects[k] == nil {
 				out = append(out, k.String()+" is missing")
 			}
 		}
@@ -119,6 +119,21 @@ func (r *Router) foreign(s *snapshot, f *frame, l *layout) []string {
 	}
 	slices.Sort(out)
 	return out
+}
+
+// needs reports whether a lane that is there has a Service.
+func (l *layout) needs(c *Config, service key) bool {
+	for lane := range l.lanes {
+		if slices.Contains(c.laneServices(lane), service) {
+			return true
+		}
+	}
+	return false
+}
+
+// behindLane reports whether an object is one that the route of a lane leads to.
+func (c *Config) behindLane(k key) bool {
+	return slices.ContainsFunc(inFront, func(lane traffic.Lane) bool { return slices.Contains(c.laneKeys(lane), k) })
 }
 
 func lastWriter(a *adopted) string { return kubeobjects.LastWriter(a.object.ManagedFields, "routes") }

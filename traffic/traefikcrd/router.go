@@ -100,10 +100,8 @@ func (r *Router) apply(ctx context.Context, l layout, t traffic.Target) error {
 		if err != nil {
 			return r.protect(ctx, s, &f, stable, canary, err)
 		}
-		if l.cohort != nil {
-			if err := r.addCohortServices(want, stable, canary); err != nil {
-				return err
-			}
+		if err := r.addLaneServices(want, &l, stable, canary); err != nil {
+			return err
 		}
 	}
 	if err := r.refuse(want, s); err != nil {
@@ -112,13 +110,19 @@ func (r *Router) apply(ctx context.Context, l layout, t traffic.Target) error {
 	return r.bring(ctx, want, s, &l)
 }
 
-func (r *Router) addCohortServices(want map[key]object, stable, canary *kubeobjects.Backend) error {
-	for name, b := range map[string]*kubeobjects.Backend{cohortBackend(r.config.Stable).Service: stable, cohortBackend(r.config.Canary).Service: canary} {
-		o, err := kubeobjects.CohortService(b.Service)
-		if err != nil {
-			return err
+func (r *Router) addLaneServices(want map[key]object, l *layout, stable, canary *kubeobjects.Backend) error {
+	for lane := range l.lanes {
+		for _, k := range r.config.laneServices(lane) {
+			b := stable
+			if r.config.isCanary(k.Name) {
+				b = canary
+			}
+			o, err := kubeobjects.SamePods(b.Service)
+			if err != nil {
+				return err
+			}
+			want[k] = o
 		}
-		want[named(coreServices, name)] = o
 	}
 	return nil
 }
@@ -137,13 +141,16 @@ func (r *Router) protect(ctx context.Context, s *snapshot, f *frame, stable, can
 	return fmt.Errorf("%w: all requests go to stable", cause)
 }
 
-// takeOut takes the canary out of what is served: the cohort's route goes, and the main one serves stable alone. It
-// needs nothing but the two objects. keep is [Router.writeMain]'s.
+// takeOut takes the canary out of what is served: the routes in front of the main one go, and that one serves stable alone.
+// It needs nothing but those objects. keep is [Router.writeMain]'s.
 func (r *Router) takeOut(ctx context.Context, s *snapshot, keep bool) error {
-	route := named(ingressRoutes, r.config.Rollout+cohortSuffix)
-	err := r.objects.Remove(ctx, route, s.objects[route])
+	var err error
+	for _, lane := range inFront {
+		route := r.config.laneRoute(lane)
+		err = errors.Join(err, r.objects.Remove(ctx, route, s.objects[route]))
+	}
 	main := s.objects[named(traefikServices, r.config.Rollout)]
-	if main != nil && (main.Owned(r.config.Rollout) || r.config.Adopt) && inferWeights(s.weighted(r.config.Rollout), r.config.Canary, r.config.Stable).canary > 0 {
+	if main != nil && (main.Owned(r.config.Rollout) || r.config.Adopt) && inferWeights(s.traefikService(r.config.Rollout), r.config.Canary, r.config.Stable).canary > 0 {
 		err = errors.Join(err, r.writeChildren(ctx, main, weights{stable: 100}, keep && !main.Owned(r.config.Rollout) && r.reachable(ctx)))
 	}
 	if err != nil {
@@ -173,13 +180,14 @@ func (r *Router) adopts(k key) bool {
 // before the route and removed after it. Traffic goes back to stable even if something else cannot be removed.
 func (r *Router) bring(ctx context.Context, want map[key]object, s *snapshot, l *layout) error {
 	var errs []error
-	cohortRoute := named(ingressRoutes, r.config.Rollout+cohortSuffix)
-	if l.cohort == nil {
-		errs = append(errs, r.objects.Remove(ctx, cohortRoute, s.objects[cohortRoute]))
+	for _, lane := range inFront {
+		if route := r.config.laneRoute(lane); l.lanes[lane] == nil {
+			errs = append(errs, r.objects.Remove(ctx, route, s.objects[route]))
+		}
 	}
 	for _, k := range r.config.keys() {
 		o, wanted := want[k]
-		if !wanted || k == cohortRoute {
+		if !wanted || r.config.isLaneRoute(k) {
 			continue
 		}
 		var err error
@@ -202,30 +210,35 @@ func (r *Router) bring(ctx context.Context, want map[key]object, s *snapshot, l 
 			return errors.Join(append(errs, err)...)
 		}
 	}
-	if o, wanted := want[cohortRoute]; wanted {
-		errs = append(errs, r.objects.Write(ctx, cohortRoute, o, s.objects[cohortRoute]))
+	for _, lane := range inFront {
+		route := r.config.laneRoute(lane)
+		if o, wanted := want[route]; wanted {
+			errs = append(errs, r.objects.Write(ctx, route, o, s.objects[route]))
+		}
 	}
 	for _, k := range r.config.keys() {
 		if s.leads(k, &r.config) {
 			continue
 		}
-		if _, wanted := want[k]; !wanted && k != cohortRoute {
+		if _, wanted := want[k]; !wanted && !r.config.isLaneRoute(k) {
 			errs = append(errs, r.objects.Remove(ctx, k, s.objects[k]))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// leads reports whether the cohort's route led to k a moment ago. Traefik learns of routes, Services and endpoints
+// leads reports whether a route in front of the main one led to k a moment ago. Traefik learns of routes, Services and endpoints
 // through separate watches, in no particular order: a route that it still has, to a Service that is already gone, would
 // answer 503. So a later write removes what the route led to.
 func (s *snapshot) leads(k key, c *Config) bool {
-	return s.objects[named(ingressRoutes, c.Rollout+cohortSuffix)] != nil && slices.Contains(c.cohortKeys(), k)
+	return slices.ContainsFunc(inFront, func(lane traffic.Lane) bool {
+		return s.objects[c.laneRoute(lane)] != nil && slices.Contains(c.laneKeys(lane), k)
+	})
 }
 
-// portOf is the port of a cohort's Service.
+// portOf is the port of a lane's Service.
 func (r *Router) portOf(service string) string {
-	if service == cohortBackend(r.config.Canary).Service {
+	if r.config.isCanary(service) {
 		return r.config.Canary.Port
 	}
 	return r.config.Stable.Port
@@ -247,23 +260,42 @@ func (r *Router) reachable(ctx context.Context) bool {
 	return err == nil
 }
 
-// cohortKeys are the objects that the cohort's route leads to.
-func (c *Config) cohortKeys() []key {
-	return []key{
-		named(coreServices, cohortBackend(c.Stable).Service), named(coreServices, cohortBackend(c.Canary).Service),
-		named(traefikServices, c.Rollout+cohortSuffix),
+// laneRoute is the route of a lane in front of the main one.
+func (c *Config) laneRoute(lane traffic.Lane) key { return named(ingressRoutes, c.laneName(lane)) }
+
+// isLaneRoute reports whether an object is the route of a lane in front of the main one.
+func (c *Config) isLaneRoute(k key) bool {
+	return slices.ContainsFunc(inFront, func(lane traffic.Lane) bool { return k == c.laneRoute(lane) })
+}
+
+// laneServices are the Services of a lane in front of the main one.
+func (c *Config) laneServices(lane traffic.Lane) []key {
+	canary, stable := c.laneArms(lane)
+	if lane == traffic.PreviewLane {
+		return []key{named(coreServices, canary.Service)}
 	}
+	return []key{named(coreServices, stable.Service), named(coreServices, canary.Service)}
+}
+
+// laneKeys are the objects that the route of a lane leads to.
+func (c *Config) laneKeys(lane traffic.Lane) []key {
+	return append(c.laneServices(lane), named(traefikServices, c.laneName(lane)))
 }
 
 // keys are all objects that a rollout may have, in the order in which they are written.
 func (c *Config) keys() []key {
 	ks := []key{named(middlewares, c.Rollout+limitSuffix), named(middlewares, c.Rollout+breakerSuffix)}
-	ks = append(ks, c.cohortKeys()...)
+	for _, lane := range inFront {
+		ks = append(ks, c.laneKeys(lane)...)
+	}
 	ks = append(ks, named(traefikServices, c.Rollout))
 	if c.Route != nil {
 		ks = append(ks, named(ingressRoutes, c.Rollout))
 	}
-	return append(ks, named(ingressRoutes, c.Rollout+cohortSuffix))
+	for _, lane := range inFront {
+		ks = append(ks, c.laneRoute(lane))
+	}
+	return ks
 }
 
 // snapshot is what is in the cluster.
@@ -301,8 +333,8 @@ func (s *snapshot) frame(c *Config) (frame, error) {
 // infer returns the layout that comes closest to what is there.
 func (r *Router) infer(s *snapshot, f *frame) layout {
 	c := &r.config
-	l := layout{main: inferWeights(s.weighted(c.Rollout), c.Canary, c.Stable)}
-	if main := s.weighted(c.Rollout); main != nil && main.Weighted != nil && s.objects[named(traefikServices, c.Rollout)].Owned(c.Rollout) {
+	l := layout{main: inferWeights(s.traefikService(c.Rollout), c.Canary, c.Stable), lanes: map[traffic.Lane]*side{}}
+	if main := s.traefikService(c.Rollout); main != nil && main.Weighted != nil && s.objects[named(traefikServices, c.Rollout)].Owned(c.Rollout) {
 		l.sticky = traefikapi.StickyWord(c.Rollout, main.Weighted.Sticky)
 	}
 	limit, breaker := s.middleware(c.Rollout+limitSuffix), s.middleware(c.Rollout+breakerSuffix)
@@ -319,32 +351,48 @@ func (r *Router) infer(s *snapshot, f *frame) layout {
 	if guards, err := guardsOf(limit, breaker); err == nil { // otherwise they are missing from it, which is a difference
 		l.guards = guards
 	}
-	name := c.Rollout + cohortSuffix
-	route := s.ingressRoute(name)
-	if route == nil {
-		return l
-	}
-	split := s.weighted(name)
-	l.cohort = &cohort{weights: inferWeights(split, cohortBackend(c.Canary), cohortBackend(c.Stable))}
-	if split != nil && split.Weighted != nil {
-		l.cohort.sticky = traefikapi.StickyWord(name, split.Weighted.Sticky)
-	}
-	if len(route.Routes) == 1 {
-		l.cohort.setRule(f.route().Match, route.Routes[0].Match)
+	for _, lane := range inFront {
+		if route := s.ingressRoute(c.laneName(lane)); route != nil {
+			l.lanes[lane] = s.side(c, lane, f, route)
+		}
 	}
 	return l
 }
 
-// setRule takes a cohort's rule as it was found on a route.
-func (c *cohort) setRule(route, whole string) {
-	c.rule = whole
-	var ok bool
-	if c.match, ok = traefik.CohortMatch(route, whole); !ok {
-		c.rule = "(" + route + ") && …" // shows what is wrong with the one that is there
+// side is the route of a lane as it is there.
+func (s *snapshot) side(c *Config, lane traffic.Lane, f *frame, route *v1alpha1.IngressRouteSpec) *side {
+	out := &side{}
+	canary, stable := c.laneArms(lane)
+	service := s.traefikService(c.laneName(lane))
+	if lane == traffic.MirrorLane {
+		out.canary, out.maxBody = inferMirror(service, canary)
+	} else {
+		out.weights = inferWeights(service, canary, stable)
 	}
+	if service != nil && service.Weighted != nil {
+		out.sticky = traefikapi.StickyWord(c.laneName(lane), service.Weighted.Sticky)
+	}
+	if len(route.Routes) == 1 {
+		out.setRule(lane, f.route().Match, route.Routes[0].Match)
+	}
+	return out
 }
 
-func (s *snapshot) weighted(name string) *v1alpha1.TraefikServiceSpec {
+// setRule takes a lane's rule as it was found on a route.
+func (s *side) setRule(lane traffic.Lane, route, whole string) {
+	s.rule = whole
+	var ok bool
+	if s.match, ok = traefik.LaneMatch(route, whole); ok {
+		return
+	}
+	if lane == traffic.PreviewLane {
+		s.match = whole // it has a host of its own
+		return
+	}
+	s.rule = "(" + route + ") && …" // shows what is wrong with the one that is there
+}
+
+func (s *snapshot) traefikService(name string) *v1alpha1.TraefikServiceSpec {
 	return typed[v1alpha1.TraefikServiceSpec](s, named(traefikServices, name))
 }
 

@@ -18,7 +18,7 @@ import (
 type answers struct {
 	http     dynamic.HTTPConfiguration
 	problems map[string][]string
-	cohort   string // the cohort's router; empty for none
+	routers  map[traffic.Lane]string // of the lanes in front of the main one that have a router
 }
 
 func (a *answers) note(name, problem string) {
@@ -45,14 +45,15 @@ func (r *Router) ask(ctx context.Context, replica traefikapi.Replica, f *frame) 
 	guards := l.guards
 	out.Guards, out.Limits = guards.Names(), &guards
 	if a.leads(c, f) {
-		out.Main = a.judge(l.main, c.mainRouter(f), c.objectID(c.Rollout), c.childID(c.Stable), c.childID(c.Canary),
+		out.Main = &traffic.RouteServed{Enabled: true, Weight: l.main.share(), Sticky: l.sticky}
+		a.judge(out.Main, c.mainRouter(f), c.objectID(c.Rollout), c.childID(c.Stable), c.childID(c.Canary),
 			c.objectID(c.Rollout+limitSuffix), c.objectID(c.Rollout+breakerSuffix))
-		out.Main.Sticky = l.sticky
 	}
-	if l.cohort != nil {
-		out.Cohort = a.judge(l.cohort.weights, a.cohort, c.objectID(c.Rollout+cohortSuffix),
-			c.childID(cohortBackend(c.Stable)), c.childID(cohortBackend(c.Canary)))
-		out.Cohort.Match, out.Cohort.Sticky = l.cohort.match, l.cohort.sticky
+	for lane, side := range l.lanes {
+		canary, stable := c.laneArms(lane)
+		served := side.served(lane)
+		a.judge(served, a.routers[lane], c.objectID(c.laneName(lane)), c.childID(stable), c.childID(canary))
+		put(&out.Served, lane, served)
 	}
 	return out
 }
@@ -66,9 +67,8 @@ func (a *answers) leads(c *Config, f *frame) bool {
 	return router.Service == service || f.shared && a.has(router.Service, service)
 }
 
-// judge returns a route, disabled if one of its parts has a problem.
-func (a *answers) judge(w weights, parts ...string) *traffic.RouteServed {
-	s := &traffic.RouteServed{Enabled: true, Weight: w.share()}
+// judge disables a route if one of its parts has a problem.
+func (a *answers) judge(s *traffic.RouteServed, parts ...string) {
 	var all []string
 	for _, part := range parts {
 		all = append(all, a.problems[part]...)
@@ -76,7 +76,6 @@ func (a *answers) judge(w weights, parts ...string) *traffic.RouteServed {
 	if len(all) > 0 {
 		s.Enabled, s.Problem = false, strings.Join(all, "; ")
 	}
-	return s
 }
 
 // mainRouter is what Traefik calls the main route's router.
@@ -88,9 +87,9 @@ func (c *Config) mainRouter(f *frame) string {
 	return c.routerID(name, f.route().Match)
 }
 
-// cohortRouter reports whether a router is the cohort's, whose name depends on its rule.
-func (c *Config) cohortRouter(id string) bool {
-	hash, ok := strings.CutPrefix(id, c.objectID(c.Rollout+cohortSuffix)+"-")
+// laneRouter reports whether a router is the one of a lane, whose name depends on its rule.
+func (c *Config) laneRouter(lane traffic.Lane, id string) bool {
+	hash, ok := strings.CutPrefix(id, c.objectID(c.laneName(lane))+"-")
 	return ok && hashForm.MatchString(hash)
 }
 
@@ -99,31 +98,41 @@ var hashForm = regexp.MustCompile(`^[0-9a-f]{20}$`)
 // fetch gets all objects of the rollout, one after the other: they arrive over one connection within milliseconds.
 func (r *Router) fetch(ctx context.Context, replica traefikapi.Replica, f *frame) (*answers, error) {
 	c := &r.config
-	a := &answers{problems: map[string][]string{}, http: dynamic.HTTPConfiguration{
+	a := &answers{problems: map[string][]string{}, routers: map[traffic.Lane]string{}, http: dynamic.HTTPConfiguration{
 		Routers: map[string]*dynamic.Router{}, Services: map[string]*dynamic.Service{}, Middlewares: map[string]*dynamic.Middleware{},
 	}}
 	if err := r.fetchRouter(ctx, replica, c.mainRouter(f), f, a); err != nil {
 		return nil, err
 	}
-	var list []struct {
-		Name string `json:"name"`
-	}
-	if err := r.api.Search(ctx, replica, "routers", c.objectID(c.Rollout+cohortSuffix)+"-", &list); err != nil {
-		return nil, err
-	}
-	for _, found := range list {
-		id, ok := strings.CutSuffix(found.Name, provider)
-		if !ok || !c.cohortRouter(id) {
-			continue
-		}
-		if err := r.fetchRouter(ctx, replica, id, f, a); err != nil {
+	for _, lane := range inFront {
+		if err := r.fetchLane(ctx, replica, lane, f, a); err != nil {
 			return nil, err
-		}
-		if a.http.Routers[id] != nil { // it may have gone since it was listed
-			a.cohort = id
 		}
 	}
 	return a, errors.Join(r.fetchServices(ctx, replica, a), r.fetchGuards(ctx, replica, f, a))
+}
+
+// fetchLane gets the router of a lane, if there is one.
+func (r *Router) fetchLane(ctx context.Context, replica traefikapi.Replica, lane traffic.Lane, f *frame, a *answers) error {
+	var list []struct {
+		Name string `json:"name"`
+	}
+	if err := r.api.Search(ctx, replica, "routers", r.config.objectID(r.config.laneName(lane))+"-", &list); err != nil {
+		return err
+	}
+	for _, found := range list {
+		id, ok := strings.CutSuffix(found.Name, provider)
+		if !ok || !r.config.laneRouter(lane, id) {
+			continue
+		}
+		if err := r.fetchRouter(ctx, replica, id, f, a); err != nil {
+			return err
+		}
+		if a.http.Routers[id] != nil { // it may have gone since it was listed
+			a.routers[lane] = id
+		}
+	}
+	return nil
 }
 
 // allGuards are those that a rollout may have.
@@ -155,7 +164,7 @@ func (r *Router) fetchRouter(ctx context.Context, replica traefikapi.Replica, id
 	return nil
 }
 
-// fetchServices gets the services of the existing routers, and the children of the weighted ones.
+// fetchServices gets the services of the existing routers, and the children of those that have any.
 func (r *Router) fetchServices(ctx context.Context, replica traefikapi.Replica, a *answers) error {
 	var todo []string
 	for _, router := range a.http.Routers {
@@ -185,6 +194,14 @@ func (r *Router) fetchServices(ctx context.Context, replica traefikapi.Replica, 
 			for i := range w.Services {
 				w.Services[i].Name = strings.TrimSuffix(w.Services[i].Name, provider)
 				todo = append(todo, w.Services[i].Name)
+			}
+		}
+		if m := service.Mirroring; m != nil {
+			m.Service = strings.TrimSuffix(m.Service, provider)
+			todo = append(todo, m.Service)
+			for i := range m.Mirrors {
+				m.Mirrors[i].Name = strings.TrimSuffix(m.Mirrors[i].Name, provider)
+				todo = append(todo, m.Mirrors[i].Name)
 			}
 		}
 		a.http.Services[id] = &service.Service
@@ -220,7 +237,7 @@ func (r *Router) fetchGuards(ctx context.Context, replica traefikapi.Replica, f 
 
 // infer returns the layout that comes closest to a replica's answers.
 func (a *answers) infer(c *Config, f *frame) layout {
-	l := layout{main: a.weights(c, c.Rollout, c.Canary, c.Stable)}
+	l := layout{main: a.weights(c, c.Rollout, c.Canary, c.Stable), lanes: map[traffic.Lane]*side{}}
 	if s := a.http.Services[c.objectID(c.Rollout)]; s != nil && s.Weighted != nil && !c.Adopt {
 		l.sticky = traefikapi.StickyWord(c.Rollout, s.Weighted.Sticky)
 	}
@@ -237,16 +254,32 @@ func (a *answers) infer(c *Config, f *frame) layout {
 			Recovery: time.Duration(b.RecoveryDuration), ResponseCode: b.ResponseCode,
 		}
 	}
-	if a.cohort != "" {
-		name := c.Rollout + cohortSuffix
-		l.cohort = &cohort{weights: a.weights(c, name, cohortBackend(c.Canary), cohortBackend(c.Stable))}
-		s := a.http.Services[c.objectID(name)]
-		if s != nil && s.Weighted != nil {
-			l.cohort.sticky = traefikapi.StickyWord(name, s.Weighted.Sticky)
-		}
-		l.cohort.setRule(f.route().Match, a.http.Routers[a.cohort].Rule)
+	for lane, id := range a.routers {
+		l.lanes[lane] = a.side(c, f, lane, id)
 	}
 	return l
+}
+
+// side is the route of a lane by its router.
+func (a *answers) side(c *Config, f *frame, lane traffic.Lane, router string) *side {
+	canary, stable := c.laneArms(lane)
+	out := &side{weights: a.weights(c, c.laneName(lane), canary, stable)}
+	s := a.http.Services[c.objectID(c.laneName(lane))]
+	if s != nil && s.Weighted != nil {
+		out.sticky = traefikapi.StickyWord(c.laneName(lane), s.Weighted.Sticky)
+	}
+	if s != nil && s.Mirroring != nil {
+		for _, m := range s.Mirroring.Mirrors {
+			if m.Name == c.childID(canary) {
+				out.canary += m.Percent
+			}
+		}
+		if s.Mirroring.MaxBodySize != nil {
+			out.maxBody = *s.Mirroring.MaxBodySize
+		}
+	}
+	out.setRule(lane, f.route().Match, a.http.Routers[router].Rule)
+	return out
 }
 
 func (a *answers) weights(c *Config, name string, canary, stable traffic.Backend) weights {
@@ -296,16 +329,16 @@ func (l *layout) dynamic(c *Config, f *frame, a *answers) *dynamic.HTTPConfigura
 			h.Routers[c.mainRouter(f)].Service = c.mainRouter(f)
 		}
 	}
-	if l.cohort == nil {
-		return h
+	for lane, s := range l.lanes {
+		name := c.laneName(lane)
+		canary, stable := c.laneArms(lane)
+		put(a.routers[lane], name, s.rule, f.priority(lane), s.weights, canary, stable, traefikapi.Sticky(name, s.sticky, f.spec.TLS != nil))
+		if lane == traffic.MirrorLane && h.Services[c.objectID(name)] != nil {
+			h.Services[c.objectID(name)] = &dynamic.Service{Mirroring: &dynamic.Mirroring{
+				Service: c.childID(stable), MaxBodySize: &s.maxBody, Mirrors: []dynamic.MirrorService{{Name: c.childID(canary), Percent: s.canary}},
+			}}
+		}
 	}
-	name := c.Rollout + cohortSuffix
-	sticky := traefikapi.Sticky(name, l.cohort.sticky, f.spec.TLS != nil)
-	priority := f.route().Priority
-	if priority == 0 {
-		priority = len(f.route().Match)
-	}
-	put(a.cohort, name, l.cohort.rule, priority+1, l.cohort.weights, cohortBackend(c.Canary), cohortBackend(c.Stable), sticky)
 	return h
 }
 

@@ -40,7 +40,9 @@ func (r *Router) ask(ctx context.Context, replica Replica) traffic.Replica {
 		a.problems[d.Object] = append(a.problems[d.Object], d.Text)
 	}
 	judge(out.Main, r.config.Rollout, a.problems)
-	judge(out.Cohort, r.config.Rollout+cohortSuffix, a.problems)
+	judge(out.Cohort, laneName(r.config.Rollout, traffic.CohortLane), a.problems)
+	judge(out.Mirror, laneName(r.config.Rollout, traffic.MirrorLane), a.problems)
+	judge(out.Preview, laneName(r.config.Rollout, traffic.PreviewLane), a.problems)
 	return out
 }
 
@@ -63,8 +65,8 @@ func (r *Router) fetch(ctx context.Context, replica Replica) (*answers, error) {
 	a := &answers{problems: map[string][]string{}, http: dynamic.HTTPConfiguration{
 		Routers: map[string]*dynamic.Router{}, Services: map[string]*dynamic.Service{}, Middlewares: map[string]*dynamic.Middleware{},
 	}}
-	for _, route := range []string{r.config.Rollout, r.config.Rollout + cohortSuffix} {
-		if err := r.fetchRoute(ctx, replica, route, a); err != nil {
+	for _, lane := range append([]traffic.Lane{traffic.MainLane}, inFront...) {
+		if err := r.fetchRoute(ctx, replica, laneName(r.config.Rollout, lane), a); err != nil {
 			return nil, err
 		}
 	}
@@ -123,6 +125,12 @@ func (r *Router) fetchRoute(ctx context.Context, replica Replica, route string, 
 		if w := service.Weighted; w != nil {
 			for i := range w.Services {
 				w.Services[i].Name = strings.TrimSuffix(w.Services[i].Name, provider)
+			}
+		}
+		if m := service.Mirroring; m != nil {
+			m.Service = strings.TrimSuffix(m.Service, provider)
+			for i := range m.Mirrors {
+				m.Mirrors[i].Name = strings.TrimSuffix(m.Mirrors[i].Name, provider)
 			}
 		}
 		a.http.Services[name] = &service.Service

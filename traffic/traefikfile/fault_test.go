@@ -474,7 +474,7 @@ func TestWhatLooksLikeATemplateReachesTraefikAsItIs(t *testing.T) {
 	defer metrics.Body.Close() //nolint:errcheck // only read
 	text, err := io.ReadAll(metrics.Body)
 	require.NoError(t, err)
-	label := `service="` + r.ServiceName(traefikfile.Canary, true) + `"`
+	label := `service="` + r.ServiceName(traefikfile.Canary, traffic.CohortLane) + `"`
 	require.Contains(t, string(text), "traefik_service_requests_total{code=\"200\",method=\"GET\",protocol=\"http\","+label+"} 10", "the cohort has metrics of its own")
-	require.NotContains(t, string(text), `service="`+r.ServiceName(traefikfile.Canary, false)+`"`)
+	require.NotContains(t, string(text), `service="`+r.ServiceName(traefikfile.Canary, traffic.MainLane)+`"`)
 }

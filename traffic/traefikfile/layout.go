@@ -12,6 +12,7 @@ import (
 	"github.com/traefik/traefik/v3/pkg/config/dynamic"
 	"github.com/traefik/traefik/v3/pkg/types"
 
+	"github.com/serindev/serin/share"
 	"github.com/serindev/serin/traffic"
 	"github.com/serindev/serin/traffic/traefik"
 	"github.com/serindev/serin/traffic/traefikapi"
@@ -20,6 +21,8 @@ import (
 // The names in Traefik, behind the rollout's own: spec/traefik.md, File provider.
 const (
 	cohortSuffix  = "-ab"
+	mirrorSuffix  = "-mirrored"
+	previewSuffix = "-previewed"
 	stableSuffix  = "-stable"
 	canarySuffix  = "-canary"
 	breakerSuffix = "-circuit-breaker"
@@ -29,52 +32,94 @@ const (
 	provider = "@file"
 )
 
+// inFront are the lanes that have a router in front of the main one.
+var inFront = []traffic.Lane{traffic.CohortLane, traffic.MirrorLane, traffic.PreviewLane}
+
+// laneName is the name of a lane's router and of the service behind it.
+func laneName(rollout string, lane traffic.Lane) string {
+	switch lane {
+	case traffic.CohortLane:
+		return rollout + cohortSuffix
+	case traffic.MirrorLane:
+		return rollout + mirrorSuffix
+	case traffic.PreviewLane:
+		return rollout + previewSuffix
+	case traffic.MainLane:
+	}
+	return rollout
+}
+
 // layout is the content of the file, reduced to what changes during a rollout. Every target has one, and one can be
 // inferred from any file or answer of Traefik; rendering the inferred one shows what everything else should have been.
 type layout struct {
 	main   arms
-	sticky string // the word that keeps users on their arm of the main route
-	cohort *cohort
+	sticky string                 // the word that keeps users on their arm of the main route
+	lanes  map[traffic.Lane]*side // of [inFront]
 	guards traffic.Guards
 }
 
-// arms are a weighted service and its two children.
+// arms are a weighted service and its two children. On the mirror's lane the canary's weight is the percentage that is
+// copied; the preview's lane has no stable child.
 type arms struct {
 	canaryWeight, stableWeight int
 	canary, stable             []string // servers, sorted
 }
 
-type cohort struct {
+// side is a route in front of the main one.
+type side struct {
 	arms
-	rule   string
-	match  string // the part of rule that comes from the matcher; empty if rule is not ours
-	sticky string // the word that keeps users on their arm
+	rule    string
+	match   string // the part of rule that is not the main route's; empty if rule is not ours
+	sticky  string // the word that keeps users on their arm
+	maxBody int64  // the mirror's
 }
 
 // layoutOf checks a target completely and returns its layout in Traefik.
 func layoutOf(route traffic.Route, t traffic.Target) (layout, error) {
-	var l layout
+	l := layout{lanes: map[traffic.Lane]*side{}}
 	errs := append(checkServers("stable", t.Stable.Servers), checkServers("canary", t.Canary.Servers)...)
-	errs = append(errs, traefikapi.ValidateGuards(t.Guards))
+	errs = append(errs, traefikapi.ValidateGuards(t.Guards), t.ValidateLanes())
 	l.guards = t.Guards
-	l.main = arms{stable: slices.Sorted(slices.Values(t.Stable.Servers)), canary: slices.Sorted(slices.Values(t.Canary.Servers))}
-	split := l.main
+	both := arms{stable: slices.Sorted(slices.Values(t.Stable.Servers)), canary: slices.Sorted(slices.Values(t.Canary.Servers))}
+	l.main = both
 	var err error
 	l.main.canaryWeight, l.main.stableWeight, err = traffic.Weights(t.Weight)
 	l.sticky = t.Sticky
 	errs = append(errs, err)
-	if t.Cohort != nil {
-		split.canaryWeight, split.stableWeight, err = traffic.Weights(t.Cohort.Split)
-		errs = append(errs, err)
-		rule, err := traefik.CohortRule(route.Rule, t.Cohort.Match)
+	put := func(lane traffic.Lane, s side, rule string, err error) {
 		if err == nil {
 			err = traefikapi.ParseRule(rule)
 		}
 		errs = append(errs, err)
-		match, _ := traefik.CohortMatch(route.Rule, rule)
-		l.cohort = &cohort{arms: split, rule: rule, match: match, sticky: t.Cohort.Sticky}
+		s.rule, s.match = rule, laneMatch(route.Rule, rule)
+		l.lanes[lane] = &s
+	}
+	if c := t.Cohort; c != nil {
+		split := side{arms: both, sticky: c.Sticky}
+		split.canaryWeight, split.stableWeight, err = traffic.Weights(c.Split)
+		errs = append(errs, err)
+		rule, err := traefik.CohortRule(route.Rule, c.Match)
+		put(traffic.CohortLane, split, rule, err)
+	}
+	if m := t.Mirror; m != nil {
+		copied := side{arms: both, maxBody: m.MaxBody()}
+		copied.canaryWeight, _ = m.Percent() //nolint:errcheck // ValidateLanes has its error
+		rule, err := traefik.LaneRule(route.Rule, m.Text())
+		put(traffic.MirrorLane, copied, rule, err)
+	}
+	if p := t.Preview; p != nil {
+		rule, err := traefik.PreviewRule(route.Rule, *p)
+		put(traffic.PreviewLane, side{arms: arms{canary: both.canary, canaryWeight: 1}}, rule, err)
 	}
 	return l, errors.Join(errs...)
+}
+
+// laneMatch is the part of a lane's rule that is not the main route's; a preview's own host has all of it.
+func laneMatch(route, rule string) string {
+	if match, ok := traefik.LaneMatch(route, rule); ok {
+		return match
+	}
+	return rule
 }
 
 func checkServers(arm string, servers []string) []error {
@@ -105,14 +150,37 @@ func (l *layout) render(c *Config) *dynamic.HTTPConfiguration {
 	}
 	h.Routers[c.Rollout] = router(c, rule, priority, c.Rollout, guards)
 	l.main.render(c, h, c.Rollout, sticky(c, c.Rollout, l.sticky))
-	if l.cohort != nil {
-		name := c.Rollout + cohortSuffix
-		// One above the main route and no more: a router of the user's own that is more specific than the main route
-		// keeps its requests, even those of the cohort.
-		h.Routers[name] = router(c, l.cohort.rule, priority+1, name, guards)
-		l.cohort.render(c, h, name, sticky(c, name, l.cohort.sticky))
+	for _, lane := range inFront {
+		if s := l.lanes[lane]; s != nil {
+			// A cohort and a mirror are one above the main route and no more: a router of the user's own that is more
+			// specific than the main route keeps its requests. A preview is one above both.
+			above := 1
+			if lane == traffic.PreviewLane {
+				above = 2
+			}
+			s.render(c, h, lane, priority+above, guards)
+		}
 	}
 	return h
+}
+
+// render adds the router of a lane and what is behind it.
+func (s *side) render(c *Config, h *dynamic.HTTPConfiguration, lane traffic.Lane, priority int, guards []string) {
+	name := laneName(c.Rollout, lane)
+	h.Routers[name] = router(c, s.rule, priority, name, guards)
+	switch lane {
+	case traffic.MirrorLane:
+		body, most := true, s.maxBody
+		h.Services[name] = &dynamic.Service{Mirroring: &dynamic.Mirroring{
+			Service: name + stableSuffix, MirrorBody: &body, MaxBodySize: &most,
+			Mirrors: []dynamic.MirrorService{{Name: name + canarySuffix, Percent: s.canaryWeight}},
+		}}
+		s.arms.children(c, h, name)
+	case traffic.PreviewLane:
+		h.Services[name] = c.balancer(s.canary)
+	case traffic.CohortLane, traffic.MainLane:
+		s.arms.render(c, h, name, sticky(c, name, s.sticky))
+	}
 }
 
 // sticky is the cookie of a weighted service, with Traefik's defaults.
@@ -186,15 +254,22 @@ func (a *arms) render(c *Config, h *dynamic.HTTPConfiguration, name string, stic
 		},
 		Sticky: sticky,
 	}}
-	for suffix, servers := range map[string][]string{stableSuffix: a.stable, canarySuffix: a.canary} {
-		lb := &dynamic.ServersLoadBalancer{}
-		lb.SetDefaults()
-		for _, s := range servers {
-			lb.Servers = append(lb.Servers, dynamic.Server{URL: s})
-		}
-		c.balance(lb, servers)
-		h.Services[name+suffix] = &dynamic.Service{LoadBalancer: lb}
+	a.children(c, h, name)
+}
+
+func (a *arms) children(c *Config, h *dynamic.HTTPConfiguration, name string) {
+	h.Services[name+stableSuffix], h.Services[name+canarySuffix] = c.balancer(a.stable), c.balancer(a.canary)
+}
+
+// balancer is the service of a set of servers.
+func (c *Config) balancer(servers []string) *dynamic.Service {
+	lb := &dynamic.ServersLoadBalancer{}
+	lb.SetDefaults()
+	for _, s := range servers {
+		lb.Servers = append(lb.Servers, dynamic.Server{URL: s})
 	}
+	c.balance(lb, servers)
+	return &dynamic.Service{LoadBalancer: lb}
 }
 
 // renderGuards adds the middlewares and returns their names in the order of the request's way: what the rate limit
@@ -237,18 +312,13 @@ func setIf[T comparable](field *T, value T) {
 
 // infer is the layout that comes nearest to h: any file, or any answer of Traefik.
 func infer(c *Config, h *dynamic.HTTPConfiguration) layout {
-	l := layout{main: inferArms(c.Rollout, h)}
+	l := layout{main: inferArms(c.Rollout, h), lanes: map[traffic.Lane]*side{}}
 	if s := h.Services[c.Rollout]; s != nil && s.Weighted != nil {
 		l.sticky = traefikapi.StickyWord(c.Rollout, s.Weighted.Sticky)
 	}
-	if r := h.Routers[c.Rollout+cohortSuffix]; r != nil {
-		l.cohort = &cohort{arms: inferArms(c.Rollout+cohortSuffix, h), rule: r.Rule}
-		var ok bool
-		if l.cohort.match, ok = traefik.CohortMatch(c.Route.Rule, r.Rule); !ok {
-			l.cohort.rule = "(" + strings.TrimSpace(c.Route.Rule) + ") && …" // shows what is wrong with the one that is there
-		}
-		if s := h.Services[c.Rollout+cohortSuffix]; s != nil && s.Weighted != nil {
-			l.cohort.sticky = traefikapi.StickyWord(c.Rollout+cohortSuffix, s.Weighted.Sticky)
+	for _, lane := range inFront {
+		if r := h.Routers[laneName(c.Rollout, lane)]; r != nil {
+			l.lanes[lane] = inferSide(c, h, lane, r.Rule)
 		}
 	}
 	main := h.Routers[c.Rollout]
@@ -271,8 +341,48 @@ func infer(c *Config, h *dynamic.HTTPConfiguration) layout {
 	return l
 }
 
+// inferSide is the route of a lane whose router has a rule.
+func inferSide(c *Config, h *dynamic.HTTPConfiguration, lane traffic.Lane, rule string) *side {
+	name := laneName(c.Rollout, lane)
+	out := &side{rule: rule}
+	var ok bool
+	if out.match, ok = traefik.LaneMatch(c.Route.Rule, rule); !ok && lane != traffic.PreviewLane {
+		out.rule = "(" + strings.TrimSpace(c.Route.Rule) + ") && …" // shows what is wrong with the one that is there
+	}
+	s := h.Services[name]
+	switch lane {
+	case traffic.PreviewLane:
+		if !ok {
+			out.match = rule
+		}
+		out.canary, out.canaryWeight = servers(s), 1
+	case traffic.MirrorLane:
+		out.arms = inferChildren(name, h)
+		if s != nil && s.Mirroring != nil {
+			if s.Mirroring.MaxBodySize != nil {
+				out.maxBody = *s.Mirroring.MaxBodySize
+			}
+			for _, m := range s.Mirroring.Mirrors {
+				if m.Name == name+canarySuffix {
+					out.canaryWeight += m.Percent
+				}
+			}
+		}
+	case traffic.CohortLane, traffic.MainLane:
+		out.arms = inferArms(name, h)
+		if s != nil && s.Weighted != nil {
+			out.sticky = traefikapi.StickyWord(name, s.Weighted.Sticky)
+		}
+	}
+	return out
+}
+
+func inferChildren(name string, h *dynamic.HTTPConfiguration) arms {
+	return arms{canary: servers(h.Services[name+canarySuffix]), stable: servers(h.Services[name+stableSuffix])}
+}
+
 func inferArms(name string, h *dynamic.HTTPConfiguration) arms {
-	a := arms{canary: servers(h.Services[name+canarySuffix]), stable: servers(h.Services[name+stableSuffix])}
+	a := inferChildren(name, h)
 	s := h.Services[name]
 	if s == nil || s.Weighted == nil {
 		return a
@@ -312,9 +422,19 @@ func (l *layout) served(h *dynamic.HTTPConfiguration, rollout string) traffic.Se
 		s.Main = l.main.served()
 		s.Main.Sticky = l.sticky
 	}
-	if l.cohort != nil {
-		s.Cohort = l.cohort.served()
-		s.Cohort.Match, s.Cohort.Sticky = l.cohort.match, l.cohort.sticky
+	for lane, side := range l.lanes {
+		served := side.served()
+		served.Match, served.Sticky, served.MaxBody = side.match, side.sticky, side.maxBody
+		switch lane {
+		case traffic.CohortLane:
+			s.Cohort = served
+		case traffic.MirrorLane:
+			served.Weight = share.Share(side.canaryWeight) / 100
+			s.Mirror = served
+		case traffic.PreviewLane:
+			s.Preview = served
+		case traffic.MainLane:
+		}
 	}
 	return s
 }

@@ -12,7 +12,10 @@ import (
 
 // ownNames are the names that a rollout's entries have, by section of http.
 func ownNames(rollout string) map[string][]string {
-	routes := []string{rollout, rollout + cohortSuffix}
+	routes := []string{rollout}
+	for _, lane := range inFront {
+		routes = append(routes, laneName(rollout, lane))
+	}
 	own := map[string][]string{"routers": routes, "services": slices.Clone(routes), "middlewares": {rollout + limitSuffix, rollout + breakerSuffix}}
 	for _, route := range routes {
 		own["services"] = append(own["services"], route+stableSuffix, route+canarySuffix)

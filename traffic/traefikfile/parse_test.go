@@ -114,7 +114,9 @@ func FuzzEncode(f *testing.F) {
 		f.Add(s, "http://a")
 	}
 	f.Fuzz(func(t *testing.T, text, server string) {
-		l := layout{main: arms{5, 95, []string{server}, []string{"http://b", server}}, cohort: &cohort{rule: text, sticky: "one"}}
+		l := layout{main: arms{5, 95, []string{server}, []string{"http://b", server}}, lanes: map[traffic.Lane]*side{
+			traffic.CohortLane: {rule: text, sticky: "one"}, traffic.MirrorLane: {rule: text, maxBody: 1}, traffic.PreviewLane: {rule: text},
+		}}
 		l.guards = traffic.Guards{CircuitBreaker: &traffic.CircuitBreaker{Expression: text}, RateLimit: &traffic.RateLimit{Average: 1, By: text}}
 		h := l.render(&Config{Rollout: "shop", Route: traffic.Route{Rule: text}})
 		data, err := encode("shop", h)

@@ -95,7 +95,7 @@ func (r *Router) Apply(ctx context.Context, t traffic.Target) error {
 		return nil
 	}
 	if old != nil && old.others != nil {
-		if t.Weight > 0 || t.Cohort != nil {
+		if t.Weight > 0 || t.Cohort != nil || t.Mirror != nil || t.Preview != nil {
 			return fmt.Errorf("%s: %w", r.config.File, old.others)
 		}
 		if data, err = r.around(data, old); err != nil {
@@ -183,17 +183,25 @@ const (
 	Canary Arm = "canary"
 )
 
-// ServiceName is the value of the label "service" in Traefik's metrics: the arm's requests on the cohort's route, or
-// on the main one.
-func ServiceName(rollout string, arm Arm, cohort bool) string {
-	route := rollout
-	if cohort {
-		route += cohortSuffix
+// ServiceName is the value of the label "service" in Traefik's metrics: the requests of an arm on a lane. There is no stable
+// arm on the preview's.
+func ServiceName(rollout string, arm Arm, on traffic.Lane) string {
+	if on == traffic.PreviewLane {
+		return laneName(rollout, on) + provider
 	}
-	return route + "-" + string(arm) + provider
+	return laneName(rollout, on) + "-" + string(arm) + provider
 }
 
 // ServiceName is [ServiceName] of this router's rollout.
-func (r *Router) ServiceName(arm Arm, cohort bool) string {
-	return ServiceName(r.config.Rollout, arm, cohort)
+func (r *Router) ServiceName(arm Arm, on traffic.Lane) string {
+	return ServiceName(r.config.Rollout, arm, on)
+}
+
+// Labels are the values of Traefik's service label for the arms on a lane; for the preview's, stable is the main lane's.
+func (r *Router) Labels(on traffic.Lane) (canary, stable string) {
+	canary = r.ServiceName(Canary, on)
+	if on == traffic.PreviewLane {
+		on = traffic.MainLane
+	}
+	return canary, r.ServiceName(Stable, on)
 }

@@ -20,7 +20,7 @@ func (c *Config) Validate() error {
 	if !nameForm.MatchString(c.Rollout) {
 		errs = append(errs, fmt.Errorf("rollout %q: letters, digits, '.', '_' and '-' are allowed, at most 63, none of the signs at an end", c.Rollout))
 	}
-	for _, suffix := range []string{cohortSuffix, stableSuffix, canarySuffix, breakerSuffix, limitSuffix} {
+	for _, suffix := range []string{cohortSuffix, mirrorSuffix, previewSuffix, stableSuffix, canarySuffix, breakerSuffix, limitSuffix} {
 		if strings.HasSuffix(c.Rollout, suffix) {
 			errs = append(errs, fmt.Errorf("rollout %q: names ending in %s are those of another rollout's parts in Traefik", c.Rollout, suffix))
 		}

@@ -6,6 +6,7 @@ package traffictest
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"net/http/cookiejar"
 	"slices"
@@ -60,6 +61,9 @@ const (
 	Guards      Feature = "guards"
 	// Negation is what a cohort is not, and clients' addresses.
 	Negation Feature = "negation"
+	// Mirrors are copies of requests, Previews the canary's own route.
+	Mirrors  Feature = "mirrors"
+	Previews Feature = "previews"
 )
 
 // New makes a router for one test, on a gateway that is the same for all of them.
@@ -198,6 +202,9 @@ func Run(t *testing.T, newGateway New) {
 	t.Run("another matcher is another cohort", func(t *testing.T) { otherCohort(t, newGateway) })
 	t.Run("sticky users keep their arm", func(t *testing.T) { sticky(t, newGateway) })
 	t.Run("sticky users keep their version while weights grow", func(t *testing.T) { stickyWeights(t, newGateway) })
+	t.Run("copies go to the canary and nobody gets its answers", func(t *testing.T) { mirror(t, newGateway) })
+	t.Run("only requests that are safe to repeat are copied", func(t *testing.T) { mirrorMethods(t, newGateway) })
+	t.Run("a preview leads to the canary and to nobody else", func(t *testing.T) { preview(t, newGateway) })
 	t.Run("a rate limit answers 429", func(t *testing.T) { rateLimit(t, newGateway) })
 	t.Run("a circuit breaker opens", func(t *testing.T) { circuitBreaker(t, newGateway) })
 	t.Run("applying twice is the same as once", func(t *testing.T) { idempotent(t, newGateway) })
@@ -362,6 +369,112 @@ func stickyWeights(t *testing.T, newGateway New) {
 	for user := range early {
 		require.Equal(t, stable, send(user), "nobody stays on a canary that has gone back")
 	}
+}
+
+// copied waits until the canary has had n requests, and sees that it gets no more.
+func (f *fixture) copied(t *testing.T, n int) {
+	t.Helper()
+	require.True(t, eventually(func() bool { total, _ := f.canary.Requests(); return total >= n }), "copies do not arrive")
+	total, _ := f.canary.Requests()
+	require.Equal(t, n, total)
+}
+
+func mirror(t *testing.T, newGateway New) {
+	f := setUp(t, newGateway, nil)
+	target := f.target(0)
+	target.Mirror = &traffic.Mirror{Share: 0.25}
+	if f.refuses(t, Mirrors, target) {
+		return
+	}
+	f.canary.Set(func(b *testbed.Behaviour) { b.ErrorRate = 1 })
+	f.bring(t, target)
+	require.Equal(t, map[string]int{stable: 40}, f.send(t, 40, nil), "users get stable's answers, whatever the canary's are")
+	f.copied(t, 10)
+
+	target.Mirror.Share = 1
+	o, err := f.Router.Observe(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, traffic.NotServed, traffic.Confirm(target, o), "another share is another target")
+	require.Zero(t, o.Replicas[0].Main.Weight, "copies are no users")
+	f.bring(t, target)
+	require.Equal(t, map[string]int{stable: 10}, f.send(t, 10, nil))
+	f.copied(t, 20)
+	require.NoError(t, f.canary.Stop())
+	require.Equal(t, map[string]int{stable: 10}, f.send(t, 10, nil), "nobody notices a canary that does not answer")
+	require.NoError(t, f.canary.Restart())
+
+	f.bring(t, f.target(0))
+	require.Equal(t, map[string]int{stable: 10}, f.send(t, 10, nil))
+	f.copied(t, 20)
+	wrong := f.target(0.1)
+	wrong.Mirror = &traffic.Mirror{Share: 0.1}
+	require.ErrorContains(t, f.Router.Apply(t.Context(), wrong), "mirror", "users and copies at once cannot be told apart")
+}
+
+func mirrorMethods(t *testing.T, newGateway New) {
+	f := setUp(t, newGateway, nil)
+	target := f.target(0)
+	target.Mirror = &traffic.Mirror{Share: 1, MaxBodySize: 10}
+	if f.refuses(t, Mirrors, target) {
+		return
+	}
+	post := func(body string) func(*testbed.LoadConfig) {
+		return func(c *testbed.LoadConfig) {
+			c.Vary = func(_ int, r *http.Request) {
+				r.Method, r.ContentLength = http.MethodPost, int64(len(body))
+				r.Body = io.NopCloser(strings.NewReader(body))
+			}
+		}
+	}
+	f.bring(t, target)
+	require.Equal(t, map[string]int{stable: 10}, f.send(t, 10, post("small")))
+	require.Equal(t, map[string]int{stable: 10}, f.send(t, 10, withHeader("Upgrade", "other")), "another protocol")
+	require.Equal(t, map[string]int{stable: 10}, f.send(t, 10, nil))
+	f.copied(t, 10)
+
+	target.Mirror.AllMethods = true
+	f.bring(t, target)
+	require.Equal(t, map[string]int{stable: 10}, f.send(t, 10, post("far larger than the bound")), "it is answered and not copied")
+	require.Equal(t, map[string]int{stable: 10}, f.send(t, 10, post("small")))
+	f.copied(t, 20)
+
+	target.Mirror.AllMethods, target.Mirror.Methods = false, []string{"GET"}
+	f.bring(t, target)
+	require.Equal(t, map[string]int{stable: 10}, f.send(t, 10, post("small")))
+	require.Equal(t, map[string]int{stable: 5}, f.send(t, 5, nil))
+	f.copied(t, 25)
+}
+
+func preview(t *testing.T, newGateway New) {
+	f := setUp(t, newGateway, nil)
+	target := f.target(0)
+	target.Preview = &traffic.Preview{Match: &traffic.Matcher{Header: &traffic.Header{Name: "X-Preview", Value: "yes"}}}
+	if f.refuses(t, Previews, target) {
+		return
+	}
+	f.bring(t, target)
+	require.Equal(t, map[string]int{canary: 10}, f.send(t, 10, withHeader("X-Preview", "yes")))
+	require.Equal(t, map[string]int{stable: 10}, f.send(t, 10, nil))
+
+	target.Preview = &traffic.Preview{Host: "preview-" + f.host}
+	o, err := f.Router.Observe(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, traffic.NotServed, traffic.Confirm(target, o), "another preview is another target")
+	target.Mirror = &traffic.Mirror{Share: 0.5}
+	f.bring(t, target)
+	at := func(c *testbed.LoadConfig) { c.Host = target.Preview.Host }
+	require.Equal(t, map[string]int{canary: 10}, f.send(t, 10, at))
+	require.Equal(t, map[string]int{stable: 10}, f.send(t, 10, withHeader("X-Preview", "yes")), "the earlier preview is gone")
+
+	target.Mirror, target.Weight = nil, 0.2
+	target.Cohort = &traffic.Cohort{Match: traffic.Matcher{Header: &traffic.Header{Name: "X-Group", Value: "beta"}}, Split: 0}
+	f.bring(t, target)
+	require.Equal(t, map[string]int{canary: 10}, f.send(t, 10, at), "it stays while users come")
+	require.Equal(t, map[string]int{stable: 8, canary: 2}, f.send(t, 10, nil))
+	require.Equal(t, map[string]int{stable: 10}, f.send(t, 10, withHeader("X-Group", "beta")))
+
+	f.bring(t, f.target(0))
+	require.Equal(t, map[string]int{http.StatusText(http.StatusNotFound): 10}, f.send(t, 10, at))
 }
 
 func rateLimit(t *testing.T, newGateway New) {

@@ -47,6 +47,6 @@ func (r *Router) Observe(context.Context) (traffic.Observed, error) {
 func (r *Router) Watched() bool { return false }
 
 // Labels implements engine.Router.
-func (r *Router) Labels(bool) (canary, stable string) {
+func (r *Router) Labels(traffic.Lane) (canary, stable string) {
 	return r.rollout + "-canary@file", r.rollout + "-stable@file"
 }
