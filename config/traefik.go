@@ -116,7 +116,7 @@ func (t *TraefikSpec) cluster() (namespace string, ok bool) {
 }
 
 // clusterSuffixes are those on Kubernetes (spec/traefik.md, Kubernetes CRDs).
-var clusterSuffixes = []string{"", "-ab", "-circuit-breaker", "-rate-limit"}
+var clusterSuffixes = []string{"", "-ab", "-mirrored", "-previewed", "-circuit-breaker", "-rate-limit"}
 
 func (t *TraefikSpec) claims(p *parsed) (out []claim) {
 	namespace, _ := t.cluster()

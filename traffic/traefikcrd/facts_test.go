@@ -506,27 +506,80 @@ func TestEveryReplicaBehindTraefiksServiceIsAsked(t *testing.T) {
 	require.Equal(t, traffic.InForce, traffic.Confirm(target(0.1), o), "a replica that does not answer is listed, and counts not against it")
 }
 
+// metrics are Traefik's, as text.
+func (w *world) metrics(t *testing.T) string {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.traefik.Metrics, nil)
+	require.NoError(t, err)
+	resp, err := http.DefaultClient.Do(req)
+	require.NoError(t, err)
+	text, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	return string(text)
+}
+
+// counts waits until Traefik has counted a number of requests under a service label.
+func (w *world) counts(t *testing.T, label string, n int) {
+	t.Helper()
+	eventually(t, label, func() bool {
+		return strings.Contains(w.metrics(t), fmt.Sprintf("traefik_service_requests_total{code=%q,method=\"GET\",protocol=\"http\",service=%q} %d\n", "200", label, n))
+	})
+}
+
 func TestTheMetricsHaveTheLabelsThatAreTold(t *testing.T) {
 	t.Parallel()
 	w := begin(t, nil)
 	w.bring(t, withCohort(target(0.5)))
 	w.send(t, 20, nil)
 	w.send(t, 20, inCohort)
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.traefik.Metrics, nil)
-	require.NoError(t, err)
 	for _, lane := range []traffic.Lane{traffic.MainLane, traffic.CohortLane} {
 		canary, stable := w.Labels(lane)
-		for _, label := range []string{canary, stable} {
-			eventually(t, label, func() bool {
-				resp, err := http.DefaultClient.Do(req)
-				require.NoError(t, err)
-				text, err := io.ReadAll(resp.Body)
-				require.NoError(t, err)
-				require.NoError(t, resp.Body.Close())
-				return strings.Contains(string(text), fmt.Sprintf("traefik_service_requests_total{code=%q,method=\"GET\",protocol=\"http\",service=%q} 10", "200", label))
-			})
-		}
+		w.counts(t, canary, 10)
+		w.counts(t, stable, 10)
 	}
+}
+
+// Copies and previews have names of their own: the exposure of users to the canary is none.
+func TestCopiesAndPreviewsAreCountedApartFromUsers(t *testing.T) {
+	t.Parallel()
+	w := begin(t, nil)
+	mirrored := target(0)
+	mirrored.Mirror, mirrored.Preview = &traffic.Mirror{Share: 0.5}, &traffic.Preview{Host: "preview." + w.host}
+	w.bring(t, target(0))
+	w.send(t, 4, nil)
+	w.bring(t, mirrored)
+	w.send(t, 20, nil)
+	w.send(t, 3, func(c *testbed.LoadConfig) { c.Host = mirrored.Preview.Host })
+	for lane, n := range map[traffic.Lane][2]int{traffic.MirrorLane: {10, 20}, traffic.PreviewLane: {3, 4}} {
+		canary, stable := w.Labels(lane)
+		w.counts(t, canary, n[0])
+		w.counts(t, stable, n[1])
+	}
+	users, _ := w.Labels(traffic.MainLane)
+	require.NotContains(t, w.metrics(t), users, "no user was on the canary")
+}
+
+// A canary that dies while it gets copies takes nothing from users: Traefik drops the route that copies, and the main one
+// behind it leads to stable alone.
+func TestNoUserNoticesThatACanaryWithCopiesIsGone(t *testing.T) {
+	t.Parallel()
+	w := begin(t, nil)
+	mirrored := target(0)
+	mirrored.Mirror, mirrored.Preview = &traffic.Mirror{Share: 1}, &traffic.Preview{Host: "preview." + w.host}
+	w.bring(t, mirrored)
+	load := testbed.NewLoad(t, testbed.LoadConfig{URL: w.traefik.URL("web"), Host: w.host, Rate: 200, Workers: 4})
+	w.scale(t, "shop-canary", 0)
+	traffictest.Await(t, w.Router, mirrored, traffic.NotServed)
+	eventually(t, "Traefik has dropped the route", func() bool {
+		o, err := w.Observe(t.Context())
+		return err == nil && (o.Replicas[0].Mirror == nil || !o.Replicas[0].Mirror.Enabled)
+	})
+	require.ErrorIs(t, w.Router.Apply(t.Context(), mirrored), traefikcrd.ErrNoEndpoints)
+	traffictest.Await(t, w.Router, target(0), traffic.InForce)
+	counts := load.Stop()
+	require.Zero(t, counts.Broken, counts.LastError)
+	require.Equal(t, counts.Sent, counts.Status["v1"][http.StatusOK])
 }
 
 func TestAWatchTellsARolloutOfWhatOthersDoToItsTraffic(t *testing.T) {
