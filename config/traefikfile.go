@@ -108,7 +108,7 @@ func (f *TraefikFileSpec) confirmed() *VerifySpec { return f.Verify }
 func (f *TraefikFileSpec) cluster() (namespace string, ok bool) { return "", false }
 
 // fileSuffixes of the objects that are named after a rollout (spec/traefik.md, File provider).
-var fileSuffixes = []string{"", "-ab", "-stable", "-canary", "-ab-stable", "-ab-canary", "-circuit-breaker", "-rate-limit"}
+var fileSuffixes = []string{"", "-ab", "-stable", "-canary", "-ab-stable", "-ab-canary", "-mirrored", "-mirrored-stable", "-mirrored-canary", "-previewed", "-circuit-breaker", "-rate-limit"}
 
 func (f *TraefikFileSpec) claims(p *parsed) []claim {
 	out := []claim{{claimFile, filepath.Clean(fromFolderOf(p.src.name, f.Path))}}
