@@ -89,3 +89,16 @@ func TestACanaryIsNotDrainedWhileStableIsNotInForce(t *testing.T) {
 	require.NoError(t, take(rollout.InForce{Turn: s.Turn, How: "api"}))
 	require.NoError(t, take(rollout.Drained{Leave: true}))
 }
+
+func TestDeploymentsHaveAStateAtRestOnlyWhereStableIsACopy(t *testing.T) {
+	d := pipeline()
+	_, ok := d.AtRest()
+	require.False(t, ok, "without a cluster")
+	d = clustered()
+	_, ok = d.AtRest()
+	require.False(t, ok, "two Deployments are their owner's between releases")
+	d.Cluster.Copied = true
+	target, ok := d.AtRest()
+	require.True(t, ok)
+	require.Equal(t, d.Cluster.Arms, target.Arms)
+}

@@ -1,6 +1,7 @@
 package rollout_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -89,4 +90,16 @@ func TestWhatIsDoneWithAStepStillHoldsItInWords(t *testing.T) {
 		require.Equal(t, "step lunch: it needs evidence that does not lean towards worse; it asks a human in 1h if it is still undecided",
 			tell.Waiting(w.s, w.d, w.now))
 	})
+}
+
+func TestAPromotionThatAPersonHasAllowedIsNotHeldByTheEvidenceBeforeIt(t *testing.T) {
+	d := pipeline()
+	d.Steps = slices.DeleteFunc(d.Steps, func(s rollout.Step) bool { return s.StepName() != "more" && s.StepName() != "promote" })
+	w := begun(t, d, []string{"in-force"}, []string{"look", "leaning"}, []string{"after", "10h"})
+	gate := w.s.OpenGate()
+	require.NotEmpty(t, gate)
+	w.lines(t, []string{"approve", gate})
+	require.Equal(t, "promote", w.s.StepName, "the last step")
+	require.NotContains(t, w.s.Holds(d, w.now), rollout.Leans{})
+	require.Empty(t, w.s.Dues(d, w.now))
 }

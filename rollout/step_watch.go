@@ -83,8 +83,7 @@ func (w Watch) holds(s State, _ *Definition, t *timer) (out []Hold) {
 
 // foundWorse is the question about a version that the watch has found worse, if a person is to be asked.
 func (s State) foundWorse() (Due, bool) {
-	worse := s.Watching() && s.WatchAsks && !s.WorseAt.IsZero() && !s.Decided && !s.EvenIfWorse
-	if !worse {
+	if !s.Watching() || s.WorseAt.IsZero() || s.Decided || s.EvenIfWorse {
 		return Due{}, false
 	}
 	return Due{Which: FoundWorse, Since: s.WorseAt, Then: PolicyGate}, true
@@ -122,7 +121,7 @@ func (s State) followed(e Superseded) (State, error) {
 // watch finds the watch that gathers evidence of a scope.
 func (d *Definition) watch(scope string) (Watch, bool) {
 	for _, step := range d.Steps {
-		if w, ok := step.(Watch); ok && w.Scope == scope && scope != "" {
+		if w, ok := step.(Watch); ok && w.Scope == scope {
 			return w, true
 		}
 	}

@@ -71,6 +71,40 @@ func TestAPersonAnswersForAVersionThatIsFoundWorseWhenEverybodyHasIt(t *testing.
 	}
 }
 
+func TestAWatchIsHeldByItsTimeAndThenByItsQuestion(t *testing.T) {
+	w := atWatch(t, asking(), []string{"look", "fail"}, []string{"after", "30m"})
+	require.Equal(t, []rollout.Hold{rollout.Watches{Left: 90 * time.Minute}}, watches(w))
+	w.lines(t, []string{"after", "2h"})
+	require.Equal(t, []rollout.Hold{rollout.Watches{}}, watches(w), "its time is over, and a person has not decided")
+	w.lines(t, []string{"approve", "after.worse.1"})
+	require.Empty(t, watches(w))
+}
+
+// watches are what holds a release in its watch.
+func watches(w *world) []rollout.Hold {
+	return slices.DeleteFunc(w.s.Holds(w.d, w.now), func(h rollout.Hold) bool {
+		_, ok := h.(rollout.Watches)
+		return !ok
+	})
+}
+
+func TestOnlyAWatchIsComparedWithTheTimeBefore(t *testing.T) {
+	d := watched()
+	w := begun(t, d, toWatch[:3]...)
+	require.NotEmpty(t, w.s.Scope)
+	require.Zero(t, w.s.Target(d, "R1").Before, "the canary is compared with stable at the same time")
+}
+
+func TestWhatAWatchBeginsWithIsItsOwn(t *testing.T) {
+	w := begun(t, watched(), []string{"go-on", "full"}, []string{"approve", "start"}, []string{"in-force"}, []string{"look", "alarm"}, []string{"dismiss"})
+	require.True(t, w.s.Dismissed)
+	w.lines(t, toWatch[3:]...)
+	require.True(t, w.s.Watching())
+	require.Nil(t, w.s.Look)
+	require.False(t, w.s.Alarm)
+	require.False(t, w.s.Dismissed, "an alarm of before says nothing of this comparison")
+}
+
 func TestNobodyIsAskedAboutARepairThatMayBeWorse(t *testing.T) {
 	w := atWatch(t, asking(), []string{"go-on", "even-if-worse"})
 	require.Equal(t, "announce", w.s.StepName)

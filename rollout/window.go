@@ -103,11 +103,9 @@ func (d *Definition) Soonest(at time.Time) (soonest time.Time, ok bool) {
 			return at, true
 		}
 		at = at.Add(step.lasts())
-		for i, stage := range step.stages() {
-			if i > 0 {
-				if at, ok = d.Opens(at); !ok {
-					return at, false
-				}
+		for _, stage := range step.stages() {
+			if at, ok = d.Opens(at); !ok {
+				return at, false
 			}
 			at = at.Add(stage.Least)
 		}

@@ -90,6 +90,9 @@ func TestTheSoonestPromotion(t *testing.T) {
 	at, ok = d.Soonest(epoch.Add(5 * time.Hour)) // the wait is over when the window has closed
 	require.True(t, ok)
 	require.Equal(t, time.Date(2026, 1, 6, 8, 10, 0, 0, time.UTC), at.UTC())
+	at, ok = d.Soonest(epoch.Add(5*time.Hour + 25*time.Minute)) // the second weight is due when it has closed
+	require.True(t, ok)
+	require.Equal(t, time.Date(2026, 1, 6, 9, 20, 0, 0, time.UTC), at.UTC())
 	d.House.Windows = []calendar.Window{{Days: []calendar.Day{5}, From: 0, To: 24 * 60, Zone: "UTC"}}
 	_, ok = d.Soonest(epoch)
 	require.False(t, ok)
@@ -145,8 +148,8 @@ func TestAReleaseWakesWhenItsWindowOpens(t *testing.T) {
 	w.settle()
 	require.Zero(t, w.s.Awaited.Until)
 	at, ok = w.s.Deadline(w.d, w.now)
-	require.True(t, ok, "where none is in sight, it looks again one day")
-	require.True(t, at.After(w.now.Add(24*time.Hour)))
+	require.True(t, ok)
+	require.Equal(t, w.now.Add(calendar.Horizon/2), at, "where none is in sight, it looks again before the horizon has come")
 }
 
 // undecidedIn is when a release asks about an undecided comparison; 0 if it does not.
@@ -195,6 +198,35 @@ func TestAnOpeningThatMovesIsWaitedForAsOne(t *testing.T) {
 	w.lines(t, []string{"look", "leaning", "enough"})
 	opens := time.Date(2026, 1, 14, 8, 0, 0, 0, time.UTC)
 	require.Equal(t, opens.Sub(w.now)+30*time.Minute, w.undecidedIn())
+}
+
+func TestAPauseInTheClosedTimeIsNotGivenBackTwice(t *testing.T) {
+	w := decidedLate(t)
+	w.lines(t, []string{"look", "leaning", "enough"}, []string{"after", "1h"}, []string{"pause"}, []string{"after", "1h"}, []string{"resume"})
+	require.Equal(t, 14*time.Hour+30*time.Minute+30*time.Minute, w.undecidedIn(), "at 17:30: until it opens, and the 30 minutes that are left")
+	w.lines(t, []string{"after", "14h50m"})
+	require.Equal(t, 10*time.Minute, w.undecidedIn(), "at 8:20")
+}
+
+func TestAPauseOverTheOpeningCountsUntilIt(t *testing.T) {
+	w := decidedLate(t)
+	w.lines(t, []string{"look", "leaning", "enough"}, []string{"after", "16h"}, []string{"pause"}, []string{"after", "1h"}, []string{"resume"})
+	require.Equal(t, 30*time.Minute, w.undecidedIn(), "at 8:30, of which the last hour did not count")
+}
+
+func TestAReleaseThatIsClosedAgainAtItsOpeningBeginsToWait(t *testing.T) {
+	w := begun(t, windowed(), []string{"after", "7h"}, []string{"approve", "start"})
+	waits := w.s.AwaitedAt
+	w.d.House.Freezes[0].From = calendar.Reading(time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC))
+	w.now = w.s.Awaited.Until.Add(-time.Second)
+	w.settle()
+	require.Equal(t, waits, w.s.AwaitedAt, "an opening that moves is waited for from the beginning")
+
+	w = begun(t, windowed(), []string{"after", "7h"}, []string{"approve", "start"})
+	w.d.House.Freezes[0].From = calendar.Reading(time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC))
+	w.now = w.s.Awaited.Until
+	w.settle()
+	require.Equal(t, w.now, w.s.AwaitedAt, "it was open, if only for a moment")
 }
 
 func TestAPersonWhoPassesTheWindowGivesBackWhatHasBeenWaited(t *testing.T) {
