@@ -28,9 +28,17 @@ func (p *parsed) formed() bool { return p.daemon != nil || p.analysis != nil || 
 type checker struct {
 	document
 	errs, warnings Errors
+	// shorter: steps are those of the shorter plan, for a version that returns.
+	shorter bool
 }
 
-func (c *checker) spec(path ...any) place { return c.at("spec").in(path...) }
+func (c *checker) spec(path ...any) place {
+	at := c.at("spec")
+	if c.shorter && len(path) > 0 && path[0] == "steps" {
+		at = at.in(returning)
+	}
+	return at.in(path...)
+}
 
 func (c *checker) fail(p place, format string, args ...any) {
 	c.errs = append(c.errs, p.errorf(format, args...))
@@ -81,15 +89,15 @@ func (d document) decode(l Loader) (parsed, Errors) {
 
 // emptySteps reads "promote:" and "gate:" with nothing after them as {}: people write them so.
 func (d document) emptySteps() {
-	spec, _ := d.root.get("spec")
-	steps, _ := spec.value.get("steps")
-	if steps.value == nil {
-		return
-	}
-	for _, step := range steps.value.list {
-		for i, e := range step.entries {
-			if (e.key == "promote" || e.key == "gate") && e.value.what == isScalar && e.value.scalar == nil {
-				step.entries[i].value = &node{line: e.line, column: e.column, what: isMap, size: 1, deep: 1}
+	for _, steps := range []place{d.at("spec", "steps"), d.at("spec", returning, "steps")} {
+		if steps.gone {
+			continue
+		}
+		for _, step := range steps.node.list {
+			for i, e := range step.entries {
+				if (e.key == "promote" || e.key == "gate") && e.value.what == isScalar && e.value.scalar == nil {
+					step.entries[i].value = &node{line: e.line, column: e.column, what: isMap, size: 1, deep: 1}
+				}
 			}
 		}
 	}

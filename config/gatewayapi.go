@@ -140,19 +140,12 @@ func (g *GatewayAPISpec) check(c *checker, s *RolloutSpec, _ Loader) {
 	if s.Guards != nil {
 		c.fail(c.spec("guards").atKey(), "Gateway API has none: put filters of your gateway's into the route (with Traefik, middlewares as ExtensionRef). Both arms get them")
 	}
-	for i := range s.Steps {
-		g.cohort(c, i, s.Steps[i].AB)
-	}
 }
 
 const notSticky = "Gateway API's standard channel has no word for it: traffic.traefik does, with routes of Traefik's own"
 
 // cohort refuses what Gateway API has no words for.
-func (g *GatewayAPISpec) cohort(c *checker, step int, ab *ABSpec) {
-	if ab == nil {
-		return
-	}
-	at := c.spec("steps", step, "ab")
+func (g *GatewayAPISpec) cohort(c *checker, at place, ab *ABSpec) {
 	if ab.Sticky {
 		c.fail(at.in("sticky"), notSticky)
 	}

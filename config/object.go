@@ -127,6 +127,22 @@ func (c *checker) confine(s *RolloutSpec, l Loader) {
 	if g := s.Traffic.gateway(); g != nil {
 		g.confine(c, l)
 	}
+	c.confineSteps(s, l)
+	if s.Returning != nil {
+		c.shorter = true
+		c.confineSteps(s.shorter(), l)
+		c.shorter = false
+	}
+	for i := range or(s.Rollback, RollbackSpec{}).Steps {
+		step := &s.Rollback.Steps[i]
+		c.confineWork(c.spec("rollback", "steps", i), step.Job, step.Webhook, l)
+	}
+	for i := range s.Triggers {
+		c.reaches(c.spec("triggers", i), s.Triggers[i].Namespace, l)
+	}
+}
+
+func (c *checker) confineSteps(s *RolloutSpec, l Loader) {
 	for i := range s.Steps {
 		step, at := &s.Steps[i], c.spec("steps", i)
 		c.confineWork(at, step.Job, step.Webhook, l)
@@ -136,13 +152,6 @@ func (c *checker) confine(s *RolloutSpec, l Loader) {
 				c.fail(at.in("deploy", "template"), "is the name of a file, and an object has no files: write the PodTemplate itself here")
 			}
 		}
-	}
-	for i := range or(s.Rollback, RollbackSpec{}).Steps {
-		step := &s.Rollback.Steps[i]
-		c.confineWork(c.spec("rollback", "steps", i), step.Job, step.Webhook, l)
-	}
-	for i := range s.Triggers {
-		c.reaches(c.spec("triggers", i), s.Triggers[i].Namespace, l)
 	}
 }
 

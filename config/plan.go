@@ -45,7 +45,7 @@ type planner struct {
 	sight
 	plan record.Plan
 	// declared are the plan's analyses without what only the daemon knows; the revision is computed from them.
-	declared map[string]analysis.Definition
+	declared, declaredReturning map[string]analysis.Definition
 }
 
 // makePlan fills in every default and resolves every reference. seen are the analyses that may be named; the built-in
@@ -58,6 +58,7 @@ func makePlan(p *parsed, seen *sight, l Loader) (plan record.Plan, errs, warning
 	_, m.cluster = m.spec.Traffic.cluster()
 	m.steps()
 	m.scopes()
+	m.returning()
 	m.rest()
 	m.workloads()
 	m.gateway()
@@ -81,7 +82,7 @@ func (m *planner) revision() string {
 	h := sha256.New()
 	e := json.NewEncoder(h)
 	plan := m.plan
-	plan.Analyses = m.declared
+	plan.Analyses, plan.Returning = m.declared, m.declaredReturning
 	if err := e.Encode(plan); err != nil {
 		m.fail(m.at(), "cannot be encoded: %s", err) // a broken invariant of ours: there is no such value
 	}

@@ -37,6 +37,8 @@ type RolloutSpec struct {
 	Prometheus string `json:"prometheus,omitempty" jsonschema:"minLength=1"`
 	// Steps of a release, in order.
 	Steps []StepSpec `json:"steps" jsonschema:"minItems=1"`
+	// Returning is a shorter plan for a version that was in service not long ago; without it every version takes the plan.
+	Returning *ReturningSpec `json:"returning,omitempty"`
 	// KeepCohort leaves the route of an A/B step in place until the end of the release.
 	KeepCohort bool `json:"keepCohort,omitempty"`
 	// Windows are the times of a week in which a release enters steps and weights; at all times where it is left out.

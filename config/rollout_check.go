@@ -23,6 +23,7 @@ func (c *checker) rollout(s *RolloutSpec, l Loader) {
 	c.guards(s.Guards, l)
 	c.calendar(s.Windows, s.Freezes)
 	c.steps(s, params)
+	c.returning(s, params)
 	c.rollback(s.Rollback, params)
 	c.analysisNames(c.spec("analysis"), s.Analysis)
 	c.sourceName(c.spec("prometheus"), s.Prometheus)

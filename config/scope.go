@@ -151,7 +151,10 @@ func (d document) dangling(seen *sight) (errs Errors) {
 		return nil
 	}
 	named := []place{d.at("spec", "analysis")}
-	if steps := d.at("spec", "steps"); !steps.gone {
+	for _, steps := range []place{d.at("spec", "steps"), d.at("spec", returning, "steps")} {
+		if steps.gone {
+			continue
+		}
 		for i := range steps.node.list {
 			named = append(named, steps.in(i, "ab", "analysis"), steps.in(i, "gray", "analysis"), steps.in(i, "watch", "analysis"))
 		}
@@ -269,6 +272,10 @@ func (m *planner) stickyGray() bool {
 func (m *planner) blindness(at place, name string, noData time.Duration) {
 	said := at.errorf("analysis %s: noData waits %s for data that is gone, but a release goes back after %s in which Prometheus cannot be asked at all: say how long with unreachable",
 		name, figures.Span(noData), figures.Span(defaultBlind))
+	m.onceWarning(said)
+}
+
+func (m *planner) onceWarning(said Error) {
 	if !slices.Contains(m.warnings, said) {
 		m.warnings = append(m.warnings, said)
 	}
@@ -304,8 +311,8 @@ func stricter(a, b rollout.Patience) rollout.Patience {
 // ready warns of a release that nothing judges.
 func (m *planner) ready(names []string) {
 	exposes := func(s StepSpec) bool { return s.AB != nil || s.Gray != nil }
-	if slices.ContainsFunc(m.spec.Steps, exposes) || len(names) == 0 {
-		return
+	if m.shorter || slices.ContainsFunc(m.spec.Steps, exposes) || len(names) == 0 {
+		return // of a version that returns, the rollout says itself how much is compared
 	}
 	m.warn(m.checker.spec("steps").atKey(), "there is neither ab nor gray: the canary gets all traffic without having been compared")
 }

@@ -67,9 +67,12 @@ func (l Loader) Settings(paths ...string) []Settled {
 func (p *parsed) rolloutSettings(r *Rollout) []Setting {
 	var w settings
 	d, spec := &r.Plan.Rollout, &p.rollout.Spec
-	for i, step := range d.Steps {
-		kind, fields := spec.Steps[i].kind()
-		w.walk(p.at("spec").in("steps", i, kind), reflect.ValueOf(step), reflect.TypeOf(fields))
+	w.steps(p.at("spec", "steps"), d.Steps, spec.Steps)
+	if r := d.Returning; r != nil {
+		at := p.at("spec", returning)
+		w.say(at.in("within"), show(r.Within))
+		w.say(at.in("releases"), strconv.Itoa(r.Releases))
+		w.steps(at.in("steps"), r.Steps, spec.Returning.Steps)
 	}
 	w.walk(p.at("spec", "rollback"), reflect.ValueOf(d.Rollback), reflect.TypeFor[RollbackSpec]())
 	if len(p.at("spec", "traffic").node.entries) == 1 {
@@ -81,6 +84,13 @@ func (p *parsed) rolloutSettings(r *Rollout) []Setting {
 		w.patience(s)
 	}
 	return w.out
+}
+
+func (w *settings) steps(at place, steps rollout.Steps, specs []StepSpec) {
+	for i, step := range steps {
+		kind, fields := specs[i].kind()
+		w.walk(at.in(i, kind), reflect.ValueOf(step), reflect.TypeOf(fields))
+	}
 }
 
 // patience says what becomes of a lack of data in a scope. The rollout's analyses say it, and no field of its own.

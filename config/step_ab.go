@@ -42,6 +42,9 @@ func (a *ABSpec) named() Name { return a.Name }
 
 func (a *ABSpec) check(c *checker, at place, s *RolloutSpec, _ []string) {
 	c.cohort(at.in("cohort"), a.Cohort)
+	if g := s.Traffic.GatewayAPI; g != nil {
+		g.cohort(c, at, a)
+	}
 	if split := at.in("split"); c.weight(split, a.Split) {
 		switch a.Split {
 		case 0:

@@ -219,7 +219,17 @@ func (l *loop) byKey(ctx context.Context, key string) (record.Release, error) {
 // create starts a release. One that was cancelled while it waited ends at once, so that it is found by its id and its key
 // like any other.
 func (l *loop) create(ctx context.Context, p record.Plan, req rollout.StartRequest, cancelled *rollout.SuccessorCancelled) (record.Release, error) {
-	return l.begin(ctx, p, req, rollout.Started{}, cancelled)
+	returns := ""
+	if cancelled == nil && !req.AllSteps {
+		var err error
+		if returns, err = l.returns(ctx, &p, req.Parameters); err != nil {
+			return record.Release{}, err
+		}
+	}
+	if returns != "" {
+		p = p.ForReturning()
+	}
+	return l.begin(ctx, p, req, rollout.Started{Returns: returns}, cancelled)
 }
 
 // begin is create with further fields of the first event.

@@ -74,24 +74,18 @@ func (l *loop) lastTwo(ctx context.Context) (last record.Release, before *record
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	var released []record.Release
-	seen, id := map[string]bool{}, ""
-	if l.rel != nil {
-		id = l.rel.record.ID
-	}
-	for id != "" && !seen[id] && len(seen) < farBack && len(released) < 2 {
-		seen[id] = true
-		r, err := l.e.o.Store.Release(ctx, id)
+	seen := map[string]bool{}
+	for past, err := range l.backwards(ctx, farBack) {
 		if err != nil {
 			return last, nil, err
 		}
-		started, err := l.first(ctx, id)
-		if err != nil {
-			return last, nil, err
+		seen[past.record.ID] = true
+		if past.record.Outcome == rollout.Released {
+			released = append(released, past.record)
 		}
-		if r.Outcome == rollout.Released {
-			released = append(released, r)
+		if len(released) == 2 {
+			break
 		}
-		id = started.After
 	}
 	if len(released) < 2 {
 		older, err := l.e.o.Store.Releases(ctx, record.Filter{Rollout: l.name, Outcome: rollout.Released, Limit: farBack})

@@ -725,12 +725,13 @@ func (m *moody) Release(ctx context.Context, id string) (record.Release, error) 
 	return m.Store.Release(ctx, id)
 }
 
-// jobs are a cluster in which Jobs run forever, and that may refuse.
+// jobs are a cluster in which Jobs run forever, or are done at once, and that may refuse.
 type jobs struct {
 	engine.Workloads
 
 	mu      sync.Mutex // guards what follows
 	refuses error
+	done    bool // each Job has succeeded
 	made    []string
 	stopped []string
 	images  []string // that Deployments were asked to have, each once
@@ -742,6 +743,9 @@ func (j *jobs) Run(_ context.Context, job workload.Job) (workload.Status, error)
 	defer j.mu.Unlock()
 	if !slices.Contains(j.made, job.Key) {
 		j.made = append(j.made, job.Key)
+	}
+	if j.done {
+		return workload.Status{Phase: workload.Ready}, nil
 	}
 	return workload.Status{Phase: workload.Progressing}, nil
 }

@@ -12,8 +12,16 @@ type Plan struct {
 	Rollout rollout.Definition `json:"rollout"`
 	// Analyses by the name of their scope.
 	Analyses map[string]analysis.Definition `json:"analyses"`
-	Gateway  Gateway                        `json:"gateway"`
-	About    About                          `json:"about,omitzero"`
+	// Returning has the analyses of the plan for a version that returns ([rollout.Returning]), by the name of their scope.
+	Returning map[string]analysis.Definition `json:"returning,omitempty"`
+	Gateway   Gateway                        `json:"gateway"`
+	About     About                          `json:"about,omitzero"`
+}
+
+// ForReturning is the plan of a version that was in service not long ago.
+func (p Plan) ForReturning() Plan {
+	p.Rollout, p.Analyses, p.Returning = p.Rollout.ForReturning(), p.Returning, nil
+	return p
 }
 
 // Gateway is what routes the traffic: one file of Traefik's file provider, Traefik on Kubernetes, or

@@ -95,7 +95,11 @@ func walk(t *rapid.T, check func(before, after *world, e rollout.Event)) *world 
 	d := rapid.SampledFrom([]func() *rollout.Definition{pipeline, clustered, awaiting, windowed, clusteredInHours, unjudged, watched, asking, watchedInCluster}).Draw(t, "definition")()
 	w := &world{d: d, now: epoch}
 	swapped := d.Cluster == nil && rapid.Bool().Draw(t, "swapped")
-	require.NoError(t, w.apply(rollout.Started{Rollout: "shop", Revision: "a1", Swapped: swapped, Parameters: map[string]string{"image": "shop:2"}}, "ann"))
+	started := rollout.Started{Rollout: "shop", Revision: "a1", Swapped: swapped, Parameters: map[string]string{"image": "shop:2"}}
+	if rapid.IntRange(0, 3).Draw(t, "retry") == 0 {
+		started.Retries, started.Done = "R0", []string{"migrate"}
+	}
+	require.NoError(t, w.apply(started, "ann"))
 	for range rapid.IntRange(1, 80).Draw(t, "events") {
 		w.now = w.now.Add(time.Duration(rapid.SampledFrom([]int{0, 0, 1, 60, 600, 601, 1800, 7200, 90000}).Draw(t, "seconds")) * time.Second)
 		for {

@@ -27,10 +27,12 @@ type Definition struct {
 	Canary traffic.Backend `json:"canary"`
 	Guards traffic.Guards  `json:"guards,omitzero"`
 	// Cluster is nil without Kubernetes.
-	Cluster    *Cluster `json:"cluster,omitempty"`
-	Steps      Steps    `json:"steps"`
-	Scopes     []Scope  `json:"scopes"`
-	KeepCohort bool     `json:"keepCohort,omitempty"`
+	Cluster *Cluster `json:"cluster,omitempty"`
+	Steps   Steps    `json:"steps"`
+	Scopes  []Scope  `json:"scopes"`
+	// Returning is the plan of a version that was in service not long ago; nil if that takes the whole plan.
+	Returning  *Returning `json:"returning,omitempty"`
+	KeepCohort bool       `json:"keepCohort,omitempty"`
 	// Override says who may let a release go on without waiting ([WentOn]); nil is every operator.
 	Override *Override `json:"override,omitempty"`
 	// Calendar is when a release may enter a step or the next weight of one. House is the daemon's, which holds for all of its
@@ -134,7 +136,7 @@ func (d *Definition) Check() error {
 	if !c.promoted {
 		return fmt.Errorf("steps: no promote")
 	}
-	return nil
+	return d.checkReturning()
 }
 
 // WithoutCalendar leaves out windows and freezes.

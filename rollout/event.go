@@ -40,6 +40,12 @@ type Started struct {
 	// Undoes is the release whose version this one takes out of service again, for Reason; empty for an ordinary one.
 	Undoes string `json:"undoes,omitempty"`
 	Reason string `json:"reason,omitempty"`
+	// Retries is the release that ended without its version in service, and that this one repeats; empty for an ordinary one.
+	Retries string `json:"retries,omitempty"`
+	// Done are the job steps that succeeded in that release and are not run again.
+	Done []string `json:"done,omitempty"`
+	// Returns is the release that last brought this version into service, if the version takes the plan for those that return.
+	Returns string `json:"returns,omitempty"`
 	// After is the previous release of the same rollout; empty for the first one, and in events of earlier versions.
 	After string `json:"after,omitempty"`
 }
@@ -257,6 +263,8 @@ type StartRequest struct {
 	Key        string            `json:"key,omitempty"`
 	Parameters map[string]string `json:"parameters,omitempty"`
 	By         string            `json:"by"`
+	// AllSteps: a version that returns takes the whole plan all the same.
+	AllSteps bool `json:"allSteps,omitempty"`
 	// Urgent: it begins with this word of its author's; nil for an ordinary start.
 	Urgent *Urgency `json:"urgent,omitempty"`
 }

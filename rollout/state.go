@@ -69,7 +69,12 @@ type State struct {
 	Parameters map[string]string `json:"parameters,omitempty"`
 	Key        string            `json:"key,omitempty"`
 	// Undoes is the release whose version this one takes out of service again; empty for an ordinary release.
-	Undoes    string    `json:"undoes,omitempty"`
+	Undoes string `json:"undoes,omitempty"`
+	// Retries is the release that this one repeats, and Done are the job steps that succeeded there and are not run again.
+	Retries string   `json:"retries,omitempty"`
+	Done    []string `json:"done,omitempty"`
+	// Returns is the release that last brought this version into service, if it takes the plan for those that return.
+	Returns   string    `json:"returns,omitempty"`
 	StartedBy string    `json:"startedBy"`
 	StartedAt time.Time `json:"startedAt"`
 	// Swapped: the declared canary set was live at the start. Exchanged: this release has made its own canary live.
@@ -296,6 +301,9 @@ func (s State) Promoting() bool {
 
 // SwappedNow tells whether the set that is declared as canary is the live one now.
 func (s State) SwappedNow() bool { return s.Swapped != s.Exchanged }
+
+// FoundWorse tells whether the last verdict of the release is that the canary is worse.
+func (s State) FoundWorse() bool { return s.LastVerdict != nil && s.LastVerdict.Outcome == judge.Fail }
 
 // Ended tells whether the release is over.
 func (s State) Ended() bool { return s.Phase == PhaseEnded }

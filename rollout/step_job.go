@@ -3,6 +3,7 @@ package rollout
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/serindev/serin/figures"
@@ -36,6 +37,8 @@ func (j Job) check(c *checked) error {
 
 func (j Job) next(s State, d *Definition, t *timer) Event {
 	switch {
+	case j.doneBefore(s):
+		return s.goOn(d, t)
 	case s.Job == nil && t.passed(s.StepAt.Add(j.Deadline+jobGrace)):
 		return JobFailed{Step: s.Step, Why: "nothing was heard of its end in " + figures.Span(j.Deadline+jobGrace)}
 	case s.Job == nil:
@@ -45,7 +48,7 @@ func (j Job) next(s State, d *Definition, t *timer) Event {
 }
 
 func (j Job) holds(s State, _ *Definition, t *timer) []Hold {
-	if s.Job == nil {
+	if s.Job == nil && !j.doneBefore(s) {
 		return []Hold{NeedsEnd{s.StepAt.Add(j.Deadline).Sub(t.now)}}
 	}
 	return nil
@@ -68,7 +71,10 @@ func (j Job) task(s State, key string) (Task, bool) {
 	return Task{Key: key, Job: job}, true
 }
 
-func (Job) done(s State) bool { return s.Job != nil }
+func (j Job) done(s State) bool { return s.Job != nil || j.doneBefore(s) }
+
+// doneBefore tells whether the Job succeeded in the release that this one repeats.
+func (j Job) doneBefore(s State) bool { return slices.Contains(s.Done, j.Name) }
 
 func (Job) onCluster() bool { return true }
 
@@ -86,7 +92,7 @@ func (s State) cut(d *Definition) (Job, bool) {
 		return Job{}, false
 	}
 	step, ok := d.Steps[s.Step].(Job)
-	return step, ok
+	return step, ok && !step.doneBefore(s)
 }
 
 // stopped are the Jobs that the release no longer waits for.

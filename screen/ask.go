@@ -57,7 +57,7 @@ const longestReason = 1000
 // keyOf are the keys for what may be done.
 var keyOf = map[tell.Deed]string{
 	tell.Approve: "a", tell.Reject: "x", tell.KeepWaiting: "w", tell.GoOn: "g", tell.PauseIt: "p", tell.Resume: "p",
-	tell.RollBack: "b", tell.Cancel: "c", tell.Dismiss: "d", tell.Undo: "u",
+	tell.RollBack: "b", tell.Cancel: "c", tell.Dismiss: "d", tell.Undo: "u", tell.Retry: "r",
 }
 
 // offers are what may be done to what is shown, answers first.
@@ -69,6 +69,9 @@ func (m *model) offers() []tell.Offer {
 	out := append(tell.Answers(*v), tell.Offers(*v)...)
 	if v.State.Outcome == rollout.Released && v.Declared && !m.o.Release {
 		out = append(out, tell.UndoOffer(*v))
+	}
+	if retry, ok := tell.RetryOffer(*v); ok && !m.o.Release {
+		out = append(out, retry)
 	}
 	return out
 }
@@ -82,7 +85,7 @@ func (m *model) begin(key string) (ok bool) {
 		v := m.shown()
 		m.ask = &ask{Offer: o, of: placeOf(*v), order: Order{Deed: o.Deed, Rollout: v.Rollout, Gate: o.Gate}}
 		m.ask.order.Release = m.ask.of.release
-		if o.Deed == tell.Undo {
+		if o.Deed == tell.Undo || o.Deed == tell.Retry {
 			m.ask.order.Key = rand.Text()
 		}
 		m.said = said{}

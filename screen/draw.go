@@ -273,6 +273,7 @@ b              roll back: all traffic to stable
 c              cancel, while no traffic has moved
 d              dismiss an alarm about the data
 u              undo a release that has ended
+r              retry one that ended without its version
                Each is asked about first; nothing happens without Enter.
 
 q              quit

@@ -74,6 +74,7 @@ type StartBody struct {
 	Key        string            `json:"key,omitempty" nullable:"true" maxLength:"200" doc:"The same key starts nothing twice: it gets the release that it has started."`
 	Anyway     bool              `json:"anyway,omitempty" nullable:"true" doc:"Start the last good version of the rollout although its document has an error now."`
 	Supersede  bool              `json:"supersede,omitempty" nullable:"true" doc:"An active release goes back to stable first, then this one starts."`
+	AllSteps   bool              `json:"allSteps,omitempty" nullable:"true" doc:"Take the whole plan even if the version was in service not long ago and the rollout has a shorter plan for that."`
 	Urgent     *UrgentBody       `json:"urgent,omitempty" doc:"Begin without waiting for anything but gates, on the caller's responsibility: as promoteRelease with full, from the start on, in freezes too."`
 }
 
@@ -92,6 +93,13 @@ type ReasonBody struct {
 type UndoBody struct {
 	Reason string `json:"reason" minLength:"1" maxLength:"1000" doc:"Shown in the release's events and in the audit log."`
 	Key    string `json:"key,omitempty" nullable:"true" maxLength:"200" doc:"The same key undoes nothing twice: it gets the release that it has started."`
+}
+
+// RetryBody tries the version of the last release again.
+type RetryBody struct {
+	Reason string `json:"reason,omitempty" nullable:"true" maxLength:"1000" doc:"Shown in the release's events and in the audit log; needed if the version was found worse."`
+	Key    string `json:"key,omitempty" nullable:"true" maxLength:"200" doc:"The same key retries nothing twice: it gets the release that it has started."`
+	Anyway bool   `json:"anyway,omitempty" nullable:"true" doc:"By the last good version of the rollout although its document has an error now."`
 }
 
 // PromoteBody lets a release go on without waiting.

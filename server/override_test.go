@@ -70,6 +70,27 @@ func TestAnUrgentStartIsForThoseWhoMayPromote(t *testing.T) {
 	}
 }
 
+func TestAReleaseThatEndedWithoutItsVersionIsRetried(t *testing.T) {
+	d := newDaemon(t)
+	id := d.start("shop")
+	require.Equal(t, http.StatusConflict, d.post("otto", "/rollouts/shop/retry", `{}`).status, "it is under way")
+	require.Equal(t, http.StatusOK, d.post("otto", "/releases/"+id+"/cancel", `{}`).status)
+	d.until(id, func(v record.View) bool { return v.State.Ended() })
+	require.Equal(t, http.StatusForbidden, d.post("vera", "/rollouts/shop/retry", `{}`).status, "a viewer")
+
+	a := d.post("otto", "/rollouts/shop/retry", `{"reason": "the day is right now", "key": "k"}`)
+	require.Equal(t, http.StatusCreated, a.status, a.body)
+	next := as[record.Release](t, a).ID
+	require.Equal(t, id, d.until(next, func(v record.View) bool { return v.State.Step >= 0 }).State.Retries)
+	again := d.post("otto", "/rollouts/shop/retry", `{"key": "k"}`)
+	require.Equal(t, http.StatusOK, again.status, again.body)
+	require.Equal(t, next, as[record.Release](t, again).ID)
+	audit := as[[]record.AuditEntry](t, d.get("otto", "/audit?action=retryRollout"))
+	require.Len(t, audit, 4)
+	require.Equal(t, "the day is right now", audit[1].Detail)
+	require.Equal(t, next, audit[1].Release)
+}
+
 func TestAnUndoWithAKeyIsDoneOnce(t *testing.T) {
 	d := newDaemon(t)
 	all := plans()

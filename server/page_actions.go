@@ -142,6 +142,24 @@ func (s *Server) Undo(ctx context.Context, rolloutName string, b UndoBody) (reco
 	return out.Body, nil
 }
 
+// Retry tries the version of the last release again on behalf of the identity in ctx ([As]), like the API's retryRollout. Its
+// error is a *Problem.
+func (s *Server) Retry(ctx context.Context, rolloutName string, b RetryBody) (record.Release, error) {
+	out, err := audited(ctx, s, "retryRollout", func(e *record.AuditEntry) (*startOutput, error) {
+		if err := checkReason(b.Reason); err != nil {
+			return nil, err
+		}
+		if err := checkKey(b.Key); err != nil {
+			return nil, err
+		}
+		return s.retry(ctx, &retryInput{RolloutInput{rolloutName}, &b}, e)
+	})
+	if err != nil {
+		return record.Release{}, err
+	}
+	return out.Body, nil
+}
+
 // Promote lets a release go on without waiting on behalf of the identity in ctx ([As]), like the API's promoteRelease. Its error is a
 // *Problem.
 func (s *Server) Promote(ctx context.Context, id string, b PromoteBody) (ActionResult, error) {

@@ -16,7 +16,7 @@ type Verb string
 // The verbs.
 const (
 	VerbGet      Verb = "get"      // see it, its releases and what was done to them
-	VerbStart    Verb = "start"    // start a release, also one that supersedes another
+	VerbStart    Verb = "start"    // start a release, also one that supersedes another, and retry one
 	VerbApprove  Verb = "approve"  // answer gates and questions, as far as the gate takes this person's answer
 	VerbPause    Verb = "pause"    // pause and resume
 	VerbPromote  Verb = "promote"  // go on without waiting, dismiss an alarm

@@ -39,6 +39,8 @@ type Engine interface {
 	// supersede the release may only start later, and its Version is 0 until then.
 	Start(ctx context.Context, name string, req rollout.StartRequest, supersede bool) (record.Release, error)
 	Undo(ctx context.Context, name, reason string, req rollout.StartRequest) (record.Release, error)
+	// Retry starts a release of the version that the last release has ended without.
+	Retry(ctx context.Context, name, reason string, req rollout.StartRequest) (record.Release, error)
 	// Act gives an event to a release and returns the state after it. With a *record.NotWrittenError the state is
 	// the one that is being brought about all the same.
 	Act(ctx context.Context, id string, event rollout.Event, by string) (rollout.State, error)

@@ -18,7 +18,7 @@ import (
 
 // actions are the operations that change something, under the names that the audit log and the metrics use.
 var actions = []string{
-	"startRelease", "answerGate", "pauseRelease", "resumeRelease", "rollbackRelease", "cancelRelease", "dismissAlarm", "promoteRelease", "undoRollout", "signIn", "signOut", "startRun",
+	"startRelease", "answerGate", "pauseRelease", "resumeRelease", "rollbackRelease", "cancelRelease", "dismissAlarm", "promoteRelease", "undoRollout", "retryRollout", "signIn", "signOut", "startRun",
 	"cancelRun",
 }
 
@@ -55,6 +55,11 @@ func (s *Server) registerActions(api huma.API) {
 		description: "It starts a release of its own, which compares nothing: all traffic goes to the version before at once. 409: a release is active " +
 			"(roll it back), or it is not known, or not sure any more, what was in service before.",
 	}, s.undo)
+	change(s, api, operation{
+		id: "retryRollout", path: "/rollouts/{name}/retry", status: http.StatusCreated, also: map[string]string{"200": startedAlready["200"]}, summary: "Try the version of the last release again, which ended without it",
+		description: "It starts a release of its own with the same parameters, on the plan as it is declared now. Jobs that have succeeded are not run again where what they did is " +
+			"certainly still there; gates are asked again. 409: a release is active, the last one was released or was an undo, or it was found worse and no reason is given.",
+	}, s.retry)
 	for _, a := range acts {
 		change(s, api, operation{id: a.id, path: "/releases/{id}/" + string(a.action), summary: a.summary, status: http.StatusOK, also: notWritten},
 			func(ctx context.Context, in *actInput, e *record.AuditEntry) (*ActionOutput, error) {
@@ -96,6 +101,33 @@ func (s *Server) undo(ctx context.Context, in *undoInput, e *record.AuditEntry) 
 	}
 	id := ulid.MustNew(ulid.Now(), rand.Reader).String()
 	r, err := s.o.Engine.Undo(ctx, in.Name, in.Body.Reason, rollout.StartRequest{ID: id, Key: in.Body.Key, By: identity(ctx).Name})
+	if err != nil {
+		return nil, err
+	}
+	e.Release = r.ID
+	out := &startOutput{Status: http.StatusCreated, Body: r}
+	if r.ID != id {
+		out.Status = http.StatusOK
+	}
+	return out, nil
+}
+
+type retryInput struct {
+	RolloutInput
+	Body *RetryBody
+}
+
+func (s *Server) retry(ctx context.Context, in *retryInput, e *record.AuditEntry) (*startOutput, error) {
+	wanted := orZero(in.Body)
+	e.Rollout, e.Detail = in.Name, wanted.Reason
+	if err := may(ctx, VerbStart, in.Name); err != nil {
+		return nil, err
+	}
+	if err := s.current(ctx, in.Name, StartBody{Key: wanted.Key, Anyway: wanted.Anyway}); err != nil {
+		return nil, err
+	}
+	id := ulid.MustNew(ulid.Now(), rand.Reader).String()
+	r, err := s.o.Engine.Retry(ctx, in.Name, strings.TrimSpace(wanted.Reason), rollout.StartRequest{ID: id, Key: wanted.Key, By: identity(ctx).Name})
 	if err != nil {
 		return nil, err
 	}
@@ -212,7 +244,7 @@ func (s *Server) start(ctx context.Context, in *startInput, a *record.AuditEntry
 	}
 	id := ulid.MustNew(ulid.Now(), rand.Reader).String()
 	r, err := s.o.Engine.Start(ctx, in.Name, rollout.StartRequest{
-		ID: id, Key: wanted.Key, Parameters: wanted.Parameters, By: identity(ctx).Name, Urgent: urgent,
+		ID: id, Key: wanted.Key, Parameters: wanted.Parameters, By: identity(ctx).Name, Urgent: urgent, AllSteps: wanted.AllSteps,
 	}, wanted.Supersede)
 	if err != nil {
 		return nil, err

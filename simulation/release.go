@@ -16,8 +16,16 @@ import (
 type Plan struct {
 	Definition rollout.Definition
 	Analyses   map[string]analysis.Definition
+	// Returning has the analyses of the shorter plan, for a version that returns.
+	Returning map[string]analysis.Definition
 	// Limit ends a longer release as undecided.
 	Limit time.Duration
+}
+
+// ForReturning is the plan of a version that was in service not long ago.
+func (p Plan) ForReturning() Plan {
+	p.Definition, p.Analyses, p.Returning = p.Definition.ForReturning(), p.Returning, nil
+	return p
 }
 
 // End is how a simulated release ended.

@@ -56,6 +56,12 @@ func Event(e rollout.Event, steps rollout.Steps) Words {
 		if e.Undoes != "" {
 			return Words{"started to undo release " + e.Undoes, together([]string{e.Reason, given(e.Parameters)}), true, Warning}
 		}
+		if e.Retries != "" {
+			return Words{"started to retry release " + e.Retries, together([]string{e.Reason, given(e.Parameters), notAgain(e.Done, e.Retries)}), true, Mark}
+		}
+		if e.Returns != "" {
+			return Words{"started on the shorter plan", together([]string{"the version was in service before, by release " + e.Returns, given(e.Parameters)}), true, Mark}
+		}
 		return Words{"started", given(e.Parameters), true, Mark}
 	case rollout.StepEntered:
 		if e.What == rollout.StageGate {

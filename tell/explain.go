@@ -34,6 +34,8 @@ type Explanation struct {
 	// Noise says why the evidence began in the middle of the release, if it did, and that it is not known yet how much good
 	// versions of this service differ; empty once that is known, and if no verdict is awaited.
 	Noise string `json:"noise,omitempty"`
+	// Plan says why the release takes the steps that it takes, if it is no ordinary one.
+	Plan string `json:"plan,omitempty"`
 	// Waiting is [Waiting], Next what follows after that; both are empty once the release has ended.
 	Waiting string   `json:"waiting,omitempty"`
 	Next    string   `json:"next,omitempty"`
@@ -61,7 +63,7 @@ func (e Explanation) String() string {
 		lines = append(lines, "  "+m.Metric+": "+m.Plain, "    in numbers: "+strings.TrimPrefix(m.Text, m.Metric+": "))
 	}
 	for _, part := range []struct{ name, text string }{
-		{"sample ratio", e.SampleRatio}, {"exposure", e.Exposure}, {"noise", e.Noise}, {"waiting", e.Waiting}, {"next", e.Next}, {"trouble", strings.Join(e.Trouble, "; ")},
+		{"sample ratio", e.SampleRatio}, {"exposure", e.Exposure}, {"noise", e.Noise}, {"plan", e.Plan}, {"waiting", e.Waiting}, {"next", e.Next}, {"trouble", strings.Join(e.Trouble, "; ")},
 	} {
 		if part.text != "" {
 			lines = append(lines, part.name+": "+part.text)
@@ -82,7 +84,7 @@ func Explain(v record.View) Explanation {
 		e.Headline = "rollout " + v.Rollout + " has had no release"
 		return e
 	}
-	e.Release = v.Release.ID
+	e.Release, e.Plan = v.Release.ID, Origin(v.State)
 	verdict, state := v.LastVerdict(), v.State
 	if state.Phase == rollout.RollingBack && v.Definition != nil {
 		state.Why += state.LeftBehind(v.Definition) // the end of the release says it itself

@@ -23,6 +23,7 @@ const (
 	Cancel      Deed = "cancel"
 	RollBack    Deed = "rollback"
 	Undo        Deed = "undo"
+	Retry       Deed = "retry"
 )
 
 // Offer is a deed that makes sense now, with the words of its button and of the question before it is done. Whether a
@@ -97,6 +98,18 @@ func UndoOffer(v record.View) Offer {
 	}
 	return Offer{Deed: Undo, Button: "Undo", Title: "Bring back the version before?", Reason: true, Needed: true, Danger: true,
 		Text: "All traffic goes to what was in service before " + what + ", at once and without being compared. It is a release of its own."}
+}
+
+// RetryOffer is what may be done once a release has ended without its version in service; ok is false for any other.
+func RetryOffer(v record.View) (o Offer, ok bool) {
+	if !v.Declared || !v.State.Ended() || v.State.Outcome == rollout.Released || v.State.Undoes != "" {
+		return Offer{}, false
+	}
+	text := "The same version takes the plan again, from its beginning, as a release of its own. Jobs that have succeeded are not run again where what they did is certainly still there."
+	if v.State.FoundWorse() {
+		text = "It was found worse. " + text
+	}
+	return Offer{Deed: Retry, Button: "Retry", Title: "Try this version again?", Text: text, Reason: true, Needed: v.State.FoundWorse()}, true
 }
 
 // alarmWords say what is wrong with the data.

@@ -2,6 +2,7 @@ package tell
 
 import (
 	"cmp"
+	"slices"
 	"time"
 
 	"github.com/serindev/serin/figures"
@@ -109,6 +110,9 @@ func PlanOf(v record.View, events []rollout.Event, now time.Time) []PlanStep {
 		s := PlanStep{Kind: words.Kind, Name: step.StepName(), Detail: words.Detail, Status: p.at(i)}
 		if s.Says = says[s.Status]; s.Status == StepToDo && v.State.Ended() {
 			s.Says = "not reached"
+		}
+		if s.Status != StepToDo && slices.Contains(v.State.Done, step.StepName()) {
+			s.Says = "done in the release before"
 		}
 		if gray, ok := step.(rollout.Gray); ok {
 			for j, w := range gray.Weights {

@@ -131,7 +131,7 @@ serin daemon does the work; the other commands speak to it.`,
 		}
 	}
 	add(groupRelease, a.startCmd(), a.answerCmd("approve"), a.answerCmd("reject"), a.promoteCmd(), a.pauseCmd(), a.resumeCmd(),
-		a.rollbackCmd(), a.undoCmd(), a.cancelCmd(), a.dismissCmd())
+		a.rollbackCmd(), a.undoCmd(), a.retryCmd(), a.cancelCmd(), a.dismissCmd())
 	add(groupLook, a.statusCmd(), a.watchCmd(), a.explainCmd(), a.historyCmd(), a.auditCmd(), a.reportCmd())
 	add(groupJudge, a.judging()...)
 	add(groupRun, daemonCmd(), a.validateCmd(), a.migrateCmd(), a.tokenCmd(), a.versionCmd(), manCmd())
@@ -142,7 +142,7 @@ serin daemon does the work; the other commands speak to it.`,
 
 // otherWords maps the names that other programs use to the command that does the same here.
 var otherWords = map[string]string{
-	"abort": "rollback", "retry": "start", "get": "status", "list": "status", "ls": "status", "describe": "explain", "logs": "history",
+	"abort": "rollback", "rerun": "retry", "restart": "retry", "get": "status", "list": "status", "ls": "status", "describe": "explain", "logs": "history",
 	"events": "history", "deploy": "start", "release": "start", "lint": "validate", "check": "validate", "back": "rollback", "continue": "resume",
 	"convert": "migrate", "import": "migrate",
 }

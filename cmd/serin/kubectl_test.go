@@ -103,7 +103,7 @@ func TestThePluginHasTheCommandsThatSpeakToTheDaemon(t *testing.T) {
 	t.Parallel()
 	a := &app{plugin: &plugin{}, getenv: func(string) string { return "" }}
 	root := a.pluginRoot()
-	for _, word := range []string{"get", "list", "start", "approve", "promote", "rollback", "undo", "explain", "logs", "watch"} {
+	for _, word := range []string{"get", "list", "start", "approve", "promote", "rollback", "undo", "retry", "explain", "logs", "watch"} {
 		c, _, err := root.Find([]string{word})
 		require.NoError(t, err, word)
 		require.NotEqual(t, root, c, word)

@@ -118,6 +118,9 @@ type plans struct {
 	Effect   float64            `json:"effect"`
 	Steps    []planned          `json:"steps"`
 	Warnings []string           `json:"warnings"`
+	// Returning says which versions take the shorter plan, whose steps are ReturningSteps; empty if the rollout has none.
+	Returning      string    `json:"returning,omitempty"`
+	ReturningSteps []planned `json:"returningSteps,omitempty"`
 	// Calendar says in sentences when steps are entered; empty at all times. Soonest is when a release that begins now enters
 	// its promotion, if nothing is waited for but time; nil if no window lets it.
 	Calendar []string   `json:"calendar,omitempty"`
@@ -157,6 +160,11 @@ func (a *app) plan(ctx context.Context, p *planning, paths []string) error {
 	}
 	if out.Steps, err = p.steps(plan, out.Base); err != nil {
 		return err
+	}
+	if out.Returning = tell.Returning(&plan.Definition); out.Returning != "" {
+		if out.ReturningSteps, err = p.steps(plan.ForReturning(), out.Base); err != nil {
+			return err
+		}
 	}
 	out.Warnings = list(warnings(out))
 	if out.Calendar = tell.Calendars(&plan.Definition); len(out.Calendar) > 0 {
@@ -276,30 +284,18 @@ func warnings(p plans) []string {
 }
 
 func (a *app) planTable(w io.Writer, p *planning, out plans) error {
-	rows := [][]cell{}
-	for _, s := range out.Steps {
-		if s.Unjudged {
-			rows = append(rows, []cell{{s.Step, bold}, {percentage(s.Weight), plain}, {"none", plain}, {lasting(s.Hold), plain}, {"–", plain}, {"never", plain}, {"–", plain}, {"–", plain}})
-			continue
-		}
-		finds, spoiled := "–", "–"
-		if s.Finds != nil {
-			finds = "×" + strconv.FormatFloat(*s.Finds, 'f', 1, 64) + " and worse"
-		}
-		if s.Spoiled != nil {
-			spoiled = strconv.FormatFloat(math.Ceil(*s.Spoiled), 'f', 0, 64)
-		}
-		passes := lastingOr(s.Passes)
-		if !s.Needs {
-			passes = "(" + passes + ")"
-		}
-		rows = append(rows, []cell{{s.Step, bold}, {percentage(s.Weight), plain}, {s.Metric, plain}, {lasting(s.Hold), plain},
-			{finds, plain}, {lastingOr(s.Found), plain}, {spoiled, plain}, {passes, plain}})
-	}
 	bad := fmt.Sprintf("×%g", out.Effect)
 	head := []string{"STEP", "WEIGHT", "METRIC", "HOLD", "FOUND WITHIN HOLD", bad + " FOUND AFTER", "BAD REQUESTS BY THEN", "GOOD PASSES AFTER"}
-	if err := a.table(w, head, rows); err != nil {
+	if err := a.table(w, head, plannedRows(out.Steps)); err != nil {
 		return err
+	}
+	if out.Returning != "" {
+		_, _ = fmt.Fprintf(w, "\n%s.\n", clean(tell.Capital(out.Returning)))
+	}
+	if len(out.ReturningSteps) > 0 {
+		if err := a.table(w, head, plannedRows(out.ReturningSteps)); err != nil {
+			return err
+		}
 	}
 	past := "with the noise of earlier releases known"
 	if p.first {
@@ -320,6 +316,31 @@ func (a *app) planTable(w io.Writer, p *planning, out plans) error {
 		_, _ = fmt.Fprintln(w, painted("warning: ", yellow, a.colours())+clean(text))
 	}
 	return nil
+}
+
+// plannedRows are the steps of a plan as rows of a table.
+func plannedRows(steps []planned) [][]cell {
+	rows := [][]cell{}
+	for _, s := range steps {
+		if s.Unjudged {
+			rows = append(rows, []cell{{s.Step, bold}, {percentage(s.Weight), plain}, {"none", plain}, {lasting(s.Hold), plain}, {"–", plain}, {"never", plain}, {"–", plain}, {"–", plain}})
+			continue
+		}
+		finds, spoiled := "–", "–"
+		if s.Finds != nil {
+			finds = "×" + strconv.FormatFloat(*s.Finds, 'f', 1, 64) + " and worse"
+		}
+		if s.Spoiled != nil {
+			spoiled = strconv.FormatFloat(math.Ceil(*s.Spoiled), 'f', 0, 64)
+		}
+		passes := lastingOr(s.Passes)
+		if !s.Needs {
+			passes = "(" + passes + ")"
+		}
+		rows = append(rows, []cell{{s.Step, bold}, {percentage(s.Weight), plain}, {s.Metric, plain}, {lasting(s.Hold), plain},
+			{finds, plain}, {lastingOr(s.Found), plain}, {spoiled, plain}, {passes, plain}})
+	}
+	return rows
 }
 
 // budget fills in within which time the metric has to be decided, where a step says so, and what a pass then rules out.

@@ -58,7 +58,7 @@ func (s *subject) load(a *app, loader config.Loader, paths []string) (simulation
 		if len(set.Daemons) == 1 {
 			r.Plan.Rollout.House = set.Daemons[0].Calendar()
 		}
-		return simulation.Plan{Definition: r.Plan.Rollout, Analyses: r.Plan.Analyses}, nil
+		return simulation.Plan{Definition: r.Plan.Rollout, Analyses: r.Plan.Analyses, Returning: r.Plan.Returning}, nil
 	}
 	def, err := findAnalysis(s.analysis, set.Definitions, loader.Series)
 	if err != nil {
@@ -197,6 +197,13 @@ func metricNames(p simulation.Plan) []string {
 		for _, m := range p.Analyses[scope.Name].Metrics {
 			if !slices.Contains(names, m.Name) {
 				names = append(names, m.Name)
+			}
+		}
+	}
+	if p.Definition.Returning != nil {
+		for _, name := range metricNames(p.ForReturning()) {
+			if !slices.Contains(names, name) {
+				names = append(names, name)
 			}
 		}
 	}

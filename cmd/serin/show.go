@@ -28,6 +28,9 @@ type shown struct {
 	Rollout string `json:"rollout"`
 	// Steps says in a sentence each what a release does.
 	Steps []string `json:"steps"`
+	// Returning says which versions take the shorter plan, and ReturningSteps what that does; empty if the rollout has none.
+	Returning      string   `json:"returning,omitempty"`
+	ReturningSteps []string `json:"returningSteps,omitempty"`
 	// Least is how long the weights take at least, without the time of other steps: people at gates, waits, Jobs, webhooks.
 	Least  float64  `json:"leastSeconds"`
 	Others []string `json:"withoutTheTimeOf,omitempty"`
@@ -59,7 +62,7 @@ func (a *app) shows(loader config.Loader, set *config.Set, f *showing, paths []s
 		}
 	}
 	for _, r := range set.Rollouts {
-		plan := simulation.Plan{Definition: r.Plan.Rollout, Analyses: r.Plan.Analyses}
+		plan := simulation.Plan{Definition: r.Plan.Rollout, Analyses: r.Plan.Analyses, Returning: r.Plan.Returning}
 		s, err := f.release(plan)
 		if err != nil {
 			return out, err
@@ -81,6 +84,11 @@ func (f *showing) release(plan simulation.Plan) (shown, error) {
 		out.Steps = append(out.Steps, stepSentences(step)...)
 		if _, last := step.(rollout.Promote); !last && !weighted[step.StepName()] {
 			out.Others = append(out.Others, rollout.Kind(step)+" "+step.StepName())
+		}
+	}
+	if out.Returning = tell.Returning(&plan.Definition); out.Returning != "" {
+		for _, step := range plan.Definition.Returning.Steps {
+			out.ReturningSteps = append(out.ReturningSteps, stepSentences(step)...)
 		}
 	}
 	if f.rate == 0 {
@@ -148,6 +156,12 @@ func (s shows) print(a *app, w io.Writer, f *showing) error {
 			_, _ = fmt.Fprintf(w, "  %d. %s\n", i+1, clean(text))
 		}
 		_, _ = fmt.Fprintf(w, "  Its weights take %s at least%s.\n", span(r.Least), others(r.Others))
+		if r.Returning != "" {
+			_, _ = fmt.Fprintf(w, "  %s.\n", clean(tell.Capital(r.Returning)))
+		}
+		for i, text := range r.ReturningSteps {
+			_, _ = fmt.Fprintf(w, "     %d. %s\n", i+1, clean(text))
+		}
 		switch {
 		case f.rate == 0:
 			_, _ = fmt.Fprintln(w, "  --rate 100 (requests a second) says how long a good version takes; serin plan says it by weight.")

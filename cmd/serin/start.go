@@ -78,6 +78,7 @@ the first.
 	cmd.Flags().StringVar(&o.start.Key, "key", "", "makes starting twice harmless: the same key gets the same release")
 	cmd.Flags().BoolVar(&o.start.Supersede, "supersede", false, "take the place of an active release: it goes back to stable first")
 	cmd.Flags().BoolVar(&o.start.Anyway, "anyway", false, "start the last good version although the configuration of the rollout has an error now")
+	cmd.Flags().BoolVar(&o.start.AllSteps, "all-steps", false, "take the whole plan even if the version was in service not long ago and the rollout has a shorter one for that")
 	cmd.Flags().BoolVar(&o.urgent, "urgent", false, "wait for nothing but gates from the start on, not for windows and freezes either, on your responsibility")
 	cmd.Flags().StringVar(&o.why.Reason, "reason", "", "why it is urgent; it is kept with the release")
 	cmd.Flags().BoolVar(&o.why.EvenIfWorse, "even-if-worse", false, "no verdict takes the urgent release back")

@@ -149,6 +149,7 @@ func (a *app) detail(v record.View) []string {
 	} else if v.Declared {
 		add("traffic", "all on stable"+confirmation(v), plain)
 	}
+	add("plan", tell.Origin(v.State), plain)
 	add("gate", a.gateWords(v), yellow)
 	if verdict := v.LastVerdict(); verdict != nil {
 		add("verdict", fmt.Sprintf("%s, look %d at %s%s", verdictWords(*verdict), verdict.Look, at(verdict.At), alarm(*verdict)), verdictPaint(verdict.Outcome))

@@ -139,6 +139,10 @@ func (w *watching) Do(ctx context.Context, o screen.Order) (string, error) {
 		var started client.Started
 		started, err = c.Undo(ctx, o.Rollout, server.UndoBody{Reason: o.Reason, Key: o.Key})
 		words = "release " + started.Release.ID + " brings the version before back"
+	case tell.Retry:
+		var started client.Started
+		started, err = c.Retry(ctx, o.Rollout, server.RetryBody{Reason: o.Reason, Key: o.Key})
+		words = "release " + started.Release.ID + " tries the version again"
 	default:
 		result, err = c.Act(ctx, o.Release, server.Action(o.Deed), o.Reason)
 	}

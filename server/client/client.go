@@ -349,6 +349,14 @@ func (c *Client) Undo(ctx context.Context, name string, b server.UndoBody) (Star
 	return out, err
 }
 
+// Retry starts a release that tries the version of the last one again. The same key retries nothing twice.
+func (c *Client) Retry(ctx context.Context, name string, b server.RetryBody) (Started, error) {
+	var out Started
+	status, err := c.do(ctx, http.MethodPost, c.url(nil, "rollouts", name, "retry"), b, &out.Release)
+	out.Known = status == http.StatusOK
+	return out, err
+}
+
 // Problems is what is wrong with the daemon's configuration now.
 func (c *Client) Problems(ctx context.Context) ([]server.ConfigProblem, error) {
 	var out []server.ConfigProblem

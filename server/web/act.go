@@ -10,6 +10,7 @@ import (
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/server"
+	"github.com/serindev/serin/tell"
 )
 
 // start starts a release from a rollout's form, whose fields p-NAME are its parameters.
@@ -74,6 +75,9 @@ func (s *site) act(w http.ResponseWriter, r *http.Request, _ *session) error {
 		}
 		return err
 	}
+	if action == string(tell.Retry) {
+		return s.retry(w, r, id)
+	}
 	if action == "promote" {
 		_, err := s.o.Server.Promote(r.Context(), id, server.PromoteBody{
 			Reason: strings.TrimSpace(r.PostForm.Get("reason")), Full: r.PostForm.Get("full") != "", EvenIfWorse: r.PostForm.Get("evenIfWorse") != "",
@@ -88,6 +92,25 @@ func (s *site) act(w http.ResponseWriter, r *http.Request, _ *session) error {
 	}
 	seeOther(w, r, address("/releases/"+url.PathEscape(id), "done", action))
 	return nil
+}
+
+// retry tries the version of a release again, if that is still the newest one.
+func (s *site) retry(w http.ResponseWriter, r *http.Request, id string) error {
+	v, err := s.sight.Release(r.Context(), id)
+	if err != nil {
+		return err
+	}
+	key := r.PostForm.Get("key")
+	if known, err := s.sight.History(r.Context(), record.Filter{Rollout: v.Rollout, Key: key, Limit: 1}); key == "" || err != nil || len(known) == 0 {
+		if _, ok := s.retriable(r.Context(), v); !ok { // otherwise the button was pressed twice
+			return &httpError{http.StatusConflict, "There is nothing to retry any more: look at the newest release"}
+		}
+	}
+	started, err := s.o.Server.Retry(r.Context(), v.Rollout, server.RetryBody{Reason: strings.TrimSpace(r.PostForm.Get("reason")), Key: key})
+	if err == nil {
+		seeOther(w, r, address("/releases/"+started.ID, "done", string(tell.Retry)))
+	}
+	return err
 }
 
 // live notifies an open page that it is out of date.

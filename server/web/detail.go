@@ -50,7 +50,7 @@ type Detail struct {
 	Steps          []Step
 	// Unjudged: the definition says that nothing is compared.
 	Unjudged bool
-	// Calendar says when it goes on, if not at all times.
+	// Calendar says why it takes this plan, if it is no ordinary release, and when it goes on, if not at all times.
 	Calendar []string
 	// Timeline are charts on one axis of time: the weight, and both arms of each metric; nil for a release of which nothing
 	// has moved. Zoom leads to other parts of the time.
@@ -152,7 +152,7 @@ func newDetail(r Record, scopes []Scope, now time.Time) Detail {
 	for _, name := range sortedKeys(v.State.Parameters) {
 		d.Parameters = append(d.Parameters, Pair{name, v.State.Parameters[name]})
 	}
-	d.Steps, d.Calendar, d.Answers = tell.PlanOf(v, r.Events, now), tell.Calendars(v.Definition), newAnswers(v)
+	d.Steps, d.Calendar, d.Answers = tell.PlanOf(v, r.Events, now), tell.PlanNotes(v), newAnswers(v)
 	if whole, ok := span(v, r.Events, now); ok {
 		d.Timeline = newTimeline(v, r.Events, joinedSeries(scopes), whole)
 	}

@@ -221,7 +221,7 @@ type rolloutPage struct {
 	More     string
 	Link     string
 	Steps    []Step
-	// Calendar says when it goes on, if not at all times.
+	// Calendar says which versions take another plan, and when it goes on, if not at all times.
 	Calendar   []string
 	Traffic    Traffic
 	Parameters []rollout.Parameter
@@ -247,7 +247,7 @@ func (s *site) rollout(w http.ResponseWriter, r *http.Request, sess *session) er
 	}
 	page := &rolloutPage{
 		Base: Base{Title: v.Rollout, Nav: "rollouts", Live: address(server.LivePath, "rollout", v.Rollout)},
-		View: v, State: tell.StateBadge(v), Brings: rollout.Version(v.State.Parameters), Headline: tell.HeadlineOf(v, time.Now()), Steps: planOf(v), Calendar: tell.Calendars(v.Definition), Traffic: newTraffic(v), Releases: releaseRows(rs),
+		View: v, State: tell.StateBadge(v), Brings: rollout.Version(v.State.Parameters), Headline: tell.HeadlineOf(v, time.Now()), Steps: planOf(v), Calendar: notesOf(v), Traffic: newTraffic(v), Releases: releaseRows(rs),
 		MayStart: may(r.Context(), sess.who, server.VerbStart, v.Rollout) && v.Declared,
 	}
 	problems, err := s.sight.Problems(r.Context())
@@ -269,6 +269,14 @@ func (s *site) rollout(w http.ResponseWriter, r *http.Request, sess *session) er
 		page.Parameters = v.Definition.Parameters
 	}
 	return s.show(w, r, http.StatusOK, "rollout", sess, page)
+}
+
+// notesOf are the sentences about the same plan.
+func notesOf(v record.View) []string {
+	if v.State.Ended() {
+		v.Release = nil
+	}
+	return tell.PlanNotes(v)
 }
 
 // planOf are the steps of a rollout: where its release stands, or the plan alone once that has ended.

@@ -162,6 +162,29 @@ func TestTheLastReleaseIsUndone(t *testing.T) {
 	require.ErrorContains(t, err, "nothing has been released yet")
 }
 
+func TestAReleaseIsRetriedFromItsPage(t *testing.T) {
+	d := newDaemon(t)
+	olga := d.as("olga")
+	first, err := d.engine.Start(t.Context(), "later", rollout.StartRequest{By: "otto", Parameters: map[string]string{"image": "shop:7"}}, false)
+	require.NoError(t, err)
+	d.until(first.ID, func(v record.View) bool { return v.State.StepName == "lunch" })
+	require.False(t, olga.get("/releases/"+first.ID).has("Yes, retry"), "it is under way")
+	olga.submit(olga.get("/releases/"+first.ID), "Yes, cancel", nil)
+	d.until(first.ID, func(v record.View) bool { return v.State.Ended() })
+	require.False(t, d.as("vera").get("/releases/"+first.ID).has("Yes, retry"))
+
+	stale := olga.get("/releases/" + first.ID)
+	p := olga.submit(stale, "Yes, retry", url.Values{"reason": {"now it is after lunch"}})
+	require.Contains(t, p.body, "The version is tried again.")
+	require.Contains(t, p.body, "It tries the version of release "+first.ID+" again.")
+	require.Contains(t, p.body, "now it is after lunch")
+	id := strings.TrimPrefix(strings.Split(p.path, "?")[0], "/releases/")
+	v := d.until(id, func(v record.View) bool { return v.State.StepName == "lunch" })
+	require.Equal(t, "shop:7", v.State.Parameters["image"])
+	require.Equal(t, p.path, olga.submit(stale, "Yes, retry", nil).path, "pressed twice, it is done once")
+	require.Contains(t, olga.get("/audit?kind=retryRollout").body, "Release retried")
+}
+
 func TestAGateIsAnsweredAndNotSkipped(t *testing.T) {
 	for what, c := range map[string]struct {
 		state rollout.State

@@ -172,6 +172,9 @@ func (s *site) release(w http.ResponseWriter, r *http.Request, sess *session) er
 		undo.Key = rand.Text()
 		page.Actions = append(page.Actions, undo)
 	}
+	if retry, ok := s.retriable(r.Context(), v); ok && may(r.Context(), sess.who, server.VerbStart, v.Rollout) {
+		page.Actions = append(page.Actions, retry)
+	}
 	if page.Compare, err = s.predecessor(r.Context(), v); err != nil {
 		return err
 	}
@@ -284,7 +287,7 @@ func newGate(ctx context.Context, v record.View, x tell.Explanation, who server.
 // verbs are what a person has to be allowed for each deed.
 var verbs = map[tell.Deed]server.Verb{
 	tell.Dismiss: server.VerbPromote, tell.GoOn: server.VerbPromote, tell.PauseIt: server.VerbPause, tell.Resume: server.VerbPause,
-	tell.Cancel: server.VerbRollback, tell.RollBack: server.VerbRollback, tell.Undo: server.VerbRollback,
+	tell.Cancel: server.VerbRollback, tell.RollBack: server.VerbRollback, tell.Undo: server.VerbRollback, tell.Retry: server.VerbStart,
 }
 
 // actionsFor lists what an operator may ask of a running release.
@@ -303,7 +306,7 @@ func newAsk(o tell.Offer) Ask {
 	switch o.Deed {
 	case tell.RollBack, tell.Undo:
 		a.Class = "danger"
-	case tell.Resume:
+	case tell.Resume, tell.Retry:
 		a.Class = "primary"
 	case tell.GoOn:
 		a.Options = []Pair{{"full", "Do not wait for anything that is left, up to the next gate"},
@@ -317,6 +320,18 @@ func newAsk(o tell.Offer) Ask {
 func mayOverride(ctx context.Context, who server.Identity, v record.View) bool {
 	name, roles, err := who.Approver(ctx, server.VerbPromote, v.Rollout)
 	return err == nil && (v.Definition == nil || v.Definition.MayOverride(name, roles, v.State.StartedBy) == nil)
+}
+
+// retriable is the offer to try the version of a release again: it is the newest one, and ended without its version.
+func (s *site) retriable(ctx context.Context, v record.View) (Ask, bool) {
+	now, err := s.sight.Rollout(ctx, v.Rollout)
+	if err != nil || now.Release == nil || now.Release.ID != v.Release.ID {
+		return Ask{}, false
+	}
+	offer, ok := tell.RetryOffer(now)
+	ask := newAsk(offer)
+	ask.Key = rand.Text()
+	return ask, ok
 }
 
 // undoable: this is the newest release, it is over, and the version before the one in service can come back. If it was

@@ -39,7 +39,7 @@ func TestPagesShowATeamItsOwnRollouts(t *testing.T) {
 		require.Equal(t, http.StatusNotFound, cart.get(path).status, path)
 		require.Equal(t, http.StatusOK, shop.get(path).status, path)
 	}
-	for _, path := range []string{"/rollouts/shop/start", "/releases/" + id + "/do/pause", "/releases/" + id + "/do/rollback", "/releases/" + id + "/do/promote", "/releases/" + id + "/do/undo", "/releases/" + id + "/answer"} {
+	for _, path := range []string{"/rollouts/shop/start", "/releases/" + id + "/do/pause", "/releases/" + id + "/do/rollback", "/releases/" + id + "/do/promote", "/releases/" + id + "/do/undo", "/releases/" + id + "/do/retry", "/releases/" + id + "/answer"} {
 		csrf := hidden(cart.get("/rollouts/cart"), "csrf")
 		p := cart.post(path, url.Values{"csrf": {csrf}, "answer": {"approve"}, "gate": {"start"}, "reason": {"x"}})
 		require.Equal(t, http.StatusNotFound, p.status, "%s: %s", path, p.body)

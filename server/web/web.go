@@ -328,7 +328,7 @@ func here(r *http.Request) string {
 
 // notices are what a page says after something was done, by the word in its address.
 var notices = map[string]string{
-	"start": "The release is started.", "pause": "Paused. Looks go on, and a fail still rolls back.", "resume": "Resumed.", "promote": "It goes on without waiting.", "undo": "The previous version is being brought back.",
+	"start": "The release is started.", "pause": "Paused. Looks go on, and a fail still rolls back.", "resume": "Resumed.", "promote": "It goes on without waiting.", "retry": "The version is tried again.", "undo": "The previous version is being brought back.",
 	"rollback": "Rolling back: all traffic goes to stable.", "cancel": "Cancelled.", "dismiss-alarm": "The alarm is dismissed for this weight.",
 	"approve": "Approved.", "reject": "Rejected: the release goes back.", "wait": "It goes on waiting.", "signOut": "You are signed out.",
 	"confirm":   "Your sign-in is confirmed. Nothing has been done yet: please try again.",

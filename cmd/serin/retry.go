@@ -1,0 +1,72 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/serindev/serin/server"
+	"github.com/serindev/serin/server/client"
+)
+
+// retryCmd tries the version of the last release again.
+func (a *app) retryCmd() *cobra.Command {
+	var o struct {
+		body    server.RetryBody
+		wait    bool
+		timeout time.Duration
+	}
+	cmd := &cobra.Command{
+		Use:   "retry ROLLOUT",
+		Short: "Try the version of the last release again, which ended without it",
+		Long: `Try the version of the last release again, which was rolled back, cancelled or failed: with the same parameters, on the
+plan as it is declared now, as a release of its own in the history.
+
+Going back has taken back traffic and Deployments, so these are done again, and gates are asked again. Jobs that have
+succeeded are not run again where what they did is certainly still there: the same Job, before anything that went back,
+in a release that names its version by a parameter and has no rollback steps. A version that was found worse is tried
+again only with a --reason.`,
+		Example: `  serin retry shop
+  serin retry shop --reason "the database was down"`,
+		Args:              args(cobra.ExactArgs(1)),
+		ValidArgsFunction: a.completeRollouts(false),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if cmd.Flags().Changed("timeout") && (!o.wait || o.timeout <= 0) {
+				return errors.New("--timeout needs --wait and a time above 0")
+			}
+			c, err := a.client()
+			if err != nil {
+				return err
+			}
+			started, err := c.Retry(cmd.Context(), args[0], o.body)
+			if p, ok := errors.AsType[*client.Problem](err); ok && p.Status == http.StatusConflict && p.Release != "" {
+				return fmt.Errorf("%w, so there is nothing to retry yet", err)
+			}
+			if err != nil {
+				return a.unknown(cmd.Context(), c, args[0], err)
+			}
+			words := "release " + started.Release.ID + " of " + args[0] + " tries the version of the last one again"
+			if started.Known {
+				words = "release " + started.Release.ID + " of " + args[0] + " was started with this key before"
+			}
+			if !o.wait {
+				return a.print(started.Release, func(w io.Writer) error {
+					_, err := fmt.Fprintln(w, clean(words))
+					return err
+				})
+			}
+			a.say(words)
+			return a.wait(cmd.Context(), c, started, o.timeout)
+		},
+	}
+	cmd.Flags().StringVar(&o.body.Reason, "reason", "", "why; it is kept with the release")
+	cmd.Flags().StringVar(&o.body.Key, "key", "", "the same `KEY` retries nothing twice")
+	cmd.Flags().BoolVar(&o.body.Anyway, "anyway", false, "by the last good version although the configuration of the rollout has an error now")
+	cmd.Flags().BoolVar(&o.wait, "wait", false, "wait until it is done; the exit codes are those of start")
+	cmd.Flags().DurationVar(&o.timeout, "timeout", 0, "how long to wait at most (with --wait; default: no limit)")
+	return a.speaks(cmd)
+}

@@ -1,0 +1,75 @@
+package rollout
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+)
+
+// Attempt is a release that ended without its version in service.
+type Attempt struct {
+	ID         string
+	Definition Definition
+	State      State
+}
+
+// Retrying returns the job steps of d that a release which repeats a failed one does not run again. Everything else is done
+// again: traffic and Deployments went back with the failed release, and the person who answers a gate needs evidence of this one.
+//
+// A Job is not run again if it succeeded, is declared as it was, and came before anything that going back has taken back. The
+// release must also name its version, and must have gone back without steps of the user's own: otherwise nobody knows that
+// what the Job did is still there.
+//
+// The error wraps [ErrNotAllowed] and says why there is nothing to repeat.
+func (d *Definition) Retrying(f Attempt) (done []string, err error) {
+	switch s := f.State; {
+	case !s.Ended():
+		return nil, fmt.Errorf("%w: release %s has not ended", ErrNotAllowed, f.ID)
+	case s.Outcome == Released:
+		return nil, fmt.Errorf("%w: release %s has been released: there is nothing to try again", ErrNotAllowed, f.ID)
+	case s.Undoes != "":
+		return nil, fmt.Errorf("%w: release %s was to undo another one: ask for the undo again", ErrNotAllowed, f.ID)
+	}
+	if d.Cluster == nil || Version(f.State.Parameters) == "" || f.State.Outcome == Failed || len(f.Definition.Rollback.Steps) > 0 {
+		return nil, nil
+	}
+	before := f.Definition.lasting()
+	for _, job := range d.lasting() {
+		same := slices.ContainsFunc(before, func(b Job) bool { return b.same(job) })
+		if same && f.State.succeeded(&f.Definition, job.Name) {
+			done = append(done, job.Name)
+		}
+	}
+	return done, nil
+}
+
+// lasting are the Jobs before the first step that going back takes back.
+func (d *Definition) lasting() (out []Job) {
+	for _, step := range d.Steps {
+		switch step := step.(type) {
+		case Job:
+			out = append(out, step)
+		case Deploy:
+			if step.Restore || step.canarys(d) {
+				return out
+			}
+		case Gate, Wait, Webhook:
+		case AB, Gray, Promote, Watch:
+			return out
+		}
+	}
+	return out
+}
+
+// same tells whether two steps run the same Job.
+func (j Job) same(other Job) bool {
+	a, errA := json.Marshal(j)
+	b, errB := json.Marshal(other)
+	return errA == nil && errB == nil && string(a) == string(b)
+}
+
+// succeeded tells whether a Job has succeeded in this release, or in the one that it repeats.
+func (s State) succeeded(d *Definition, name string) bool {
+	i := slices.IndexFunc(d.Steps, func(step Step) bool { return step.StepName() == name })
+	return i >= 0 && (i < s.Step || i == s.Step && (slices.Contains(s.Done, name) || s.Job != nil && s.Job.Why == ""))
+}

@@ -1,0 +1,112 @@
+package rollout_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/tell"
+)
+
+// goOnBack lets one more thing happen to a release that goes back.
+func (w *world) goOnBack(t *testing.T) {
+	t.Helper()
+	switch {
+	case !w.s.InForce:
+		require.NoError(t, w.apply(rollout.InForce{Turn: w.s.Turn, How: "api"}, "gateway"))
+	case !w.s.WorkReady:
+		require.NoError(t, w.apply(rollout.DeploymentReady{Work: w.s.Work}, "cluster"))
+	case len(w.d.Rollback.Steps) > 0 && w.s.Back == rollout.BackCleanup:
+		require.NoError(t, w.apply(rollout.CleanedUp{}, "serin"))
+	}
+	w.pass(w.d.Rollback.Drain)
+}
+
+// migrated are the lines of a clustered release whose Job succeeded and whose pre-release is not ready.
+var migrated = [][]string{{"job", "ok"}, {"broken"}}
+
+func TestARetryRunsNoJobAgainWhoseWorkIsStillThere(t *testing.T) {
+	job := func(d *rollout.Definition) rollout.Job { return d.Steps[0].(rollout.Job) }
+	for _, c := range []struct {
+		name  string
+		plans func(then, now *rollout.Definition)
+		state func(*rollout.State)
+		lines [][]string
+		done  []string
+		err   string
+	}{
+		{"a Job that succeeded", nil, nil, migrated, []string{"migrate"}, ""},
+		{"a Job that failed runs again", nil, nil, [][]string{{"job", "failed"}}, nil, ""},
+		{"a Job that is declared otherwise now runs again", func(_, now *rollout.Definition) {
+			other := job(now)
+			other.Manifest = []byte(`{"image":"${image}","new":true}`)
+			now.Steps[0] = other
+		}, nil, migrated, nil, ""},
+		{"a Job of a version that no parameter names runs again", nil, func(s *rollout.State) { s.Parameters = nil }, migrated, nil, ""},
+		{"a Job runs again where steps of the rollout's own went back", func(then, _ *rollout.Definition) {
+			then.Rollback.Steps = rollout.Steps{job(then)}
+		}, nil, migrated, nil, ""},
+		{"a Job runs again where going back did not end well", nil, func(s *rollout.State) { s.Outcome = rollout.Failed }, migrated, nil, ""},
+		{"a Job that now comes after the canary's Deployment runs again", func(_, now *rollout.Definition) {
+			now.Steps[0], now.Steps[3] = now.Steps[3], now.Steps[0]
+		}, nil, migrated, nil, ""},
+		{"a Job that did not run at all", func(then, now *rollout.Definition) {
+			then.Steps[0], now.Steps[0] = rollout.Wait{Name: "migrate"}, job(now)
+		}, nil, [][]string{{"broken"}}, nil, ""},
+		{"a release that brought its version into service", nil, func(s *rollout.State) { s.Outcome = rollout.Released }, migrated, nil, "has been released: there is nothing to try again"},
+		{"an undo", nil, func(s *rollout.State) { s.Undoes = "R0" }, migrated, nil, "ask for the undo again"},
+		{"a release that is under way", nil, nil, nil, nil, "has not ended"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			then, now := clustered(), clustered()
+			if c.plans != nil {
+				c.plans(then, now)
+			}
+			w := begun(t, then, c.lines...)
+			for len(c.lines) > 0 && !w.s.Ended() {
+				w.goOnBack(t)
+			}
+			if c.state != nil {
+				c.state(&w.s)
+			}
+			last := rollout.Attempt{ID: "R1", Definition: *then, State: w.s}
+			done, err := now.Retrying(last)
+			if c.err != "" {
+				require.ErrorIs(t, err, rollout.ErrNotAllowed)
+				require.ErrorContains(t, err, c.err)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, c.done, done)
+		})
+	}
+}
+
+// retried is a release that repeats one whose Job succeeded.
+func retried(t require.TestingT, d *rollout.Definition) *world {
+	w := &world{d: d, now: epoch}
+	require.NoError(t, w.apply(rollout.Started{
+		Rollout: "shop", Revision: "a1", Parameters: map[string]string{"image": "shop:2"}, Retries: "R1", Done: []string{"migrate"},
+	}, "ann"))
+	w.settle()
+	return w
+}
+
+func TestWhatIsNotRunAgainIsPassedAtOnceAndSaid(t *testing.T) {
+	w := retried(t, clustered())
+	require.Equal(t, "pre-release", w.s.StepName)
+	require.Equal(t, "it tries the version of release R1 again: job migrate succeeded in release R1 and is not run again", tell.Origin(w.s))
+	require.Equal(t, "image=shop:2; job migrate succeeded in release R1 and is not run again", tell.Event(w.log[0], w.d.Steps).Detail)
+	require.NoError(t, w.apply(rollout.DeploymentFailed{Work: w.s.Work, Why: []string{"no such image"}}, "cluster"))
+	require.Empty(t, w.s.LeftBehind(w.d))
+}
+
+func TestARetryOfARetryKnowsWhatTheFirstHasDone(t *testing.T) {
+	w := retried(t, clustered())
+	require.NoError(t, w.apply(rollout.CancelRequested{}, "ann"))
+	w.s.Phase, w.s.Outcome = rollout.PhaseEnded, rollout.Cancelled
+	done, err := w.d.Retrying(rollout.Attempt{ID: "R2", Definition: *w.d, State: w.s})
+	require.NoError(t, err)
+	require.Equal(t, []string{"migrate"}, done)
+}
