@@ -4,12 +4,11 @@ package config
 // later is what another document may still put right: an analysis that is not there yet. Before [Watcher.Run] has published
 // a set, nothing is known to be wrong.
 func (w *Watcher) Try(o Object) (wrong, later Errors) {
-	w.trying.Lock()
-	defer w.trying.Unlock()
-	if w.before == nil {
+	before := w.before.Load()
+	if before == nil {
 		return nil, nil
 	}
-	for _, e := range w.loader.try(o.file(), w.before) {
+	for _, e := range w.loader.try(o.file(), before) {
 		if e.later {
 			later = append(later, e)
 		} else {

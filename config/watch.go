@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -51,8 +50,7 @@ type Watcher struct {
 	publish func(*Set)
 	current atomic.Pointer[Set]
 
-	trying sync.Mutex // guards before, which only Run changes
-	before *state
+	before atomic.Pointer[state] // only Run changes it; nil before the first reading
 }
 
 // NewWatcher watches files, and folders with all that is below them. publish is called by Run with every new set,
@@ -156,14 +154,14 @@ func (r *reader) reload() {
 		}
 		files, digest = again, d
 	}
-	if r.before != nil && digest == r.digest {
+	before := r.before.Load()
+	if before != nil && digest == r.digest {
 		return
 	}
-	r.trying.Lock()
-	next := r.loader.next(files, r.before)
+	next := r.loader.next(files, before)
 	r.tell(next.Set)
-	r.before, r.digest = next, digest
-	r.trying.Unlock()
+	r.digest = digest
+	r.before.Store(next)
 	r.current.Store(next.Set)
 	r.publish(next.Set)
 }
@@ -210,8 +208,8 @@ func (r *reader) tell(now *Set) {
 	r.log.Info("configuration read", "files", now.Files, "rollouts", len(now.Rollouts), "analyses", len(now.Analyses),
 		"errors", len(now.Errors), "warnings", len(now.Warnings))
 	var errs, warnings Errors
-	if r.before != nil {
-		errs, warnings = r.before.Errors, r.before.Warnings
+	if before := r.before.Load(); before != nil {
+		errs, warnings = before.Errors, before.Warnings
 	}
 	for _, e := range now.Errors {
 		if !slices.Contains(errs, e) {

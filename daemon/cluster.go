@@ -17,14 +17,16 @@ import (
 	"github.com/serindev/serin/traffic/kubeobjects"
 	"github.com/serindev/serin/traffic/traefikapi"
 	"github.com/serindev/serin/traffic/traefikcrd"
+	"github.com/serindev/serin/workload"
 	"github.com/serindev/serin/workload/kube"
 )
 
-// Requests per second to the API server, for all rollouts together. A write takes about fifteen; a look takes none
-// while watches are open, and about ten otherwise.
+// Requests per second to the API server, for all rollouts together, from each part of the daemon. A write takes about
+// fifteen; a look takes none while watches are open, and about ten otherwise. The API server shares its time fairly by
+// itself (API Priority and Fairness); this is a bound on mistakes of ours.
 const (
-	clusterQPS   = 100
-	clusterBurst = 200
+	clusterQPS   = 300
+	clusterBurst = 600
 )
 
 // cluster is the Kubernetes cluster of the rollouts: their Deployments, and the routes to them.
@@ -33,10 +35,10 @@ type cluster struct {
 	traefik       *traefikcrd.Clients
 	gateway       *gatewayapi.Clients
 
-	mu      sync.Mutex             // guards what follows
-	routers map[string]routeWriter // by rollout
-	places  map[watchedPlace]bool  // that they look at
-	watch   func(watchedPlace)     // starts to watch one; nil before Run
+	mu      sync.Mutex                        // guards what follows
+	routers map[string]map[string]routeWriter // by each namespace that they look at, and by rollout
+	places  map[watchedPlace]bool             // that they look at
+	watch   func(watchedPlace)                // starts to watch one; nil before Run
 }
 
 // routeWriter is a router whose routes are objects in the cluster.
@@ -49,6 +51,8 @@ type routeWriter interface {
 // routeWatcher is the clients of one kind of routes.
 type routeWatcher interface {
 	Watch(ctx context.Context, p kubeobjects.Place, changed func(kubeobjects.Change)) error
+	// Everywhere reports whether the whole cluster may be watched.
+	Everywhere(ctx context.Context) (bool, error)
 }
 
 // watchedPlace is where the objects of one kind of routes are.
@@ -75,7 +79,8 @@ func newCluster(o Options) (*cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &cluster{Cluster: workloads, traefik: traefik, gateway: gateway, routers: map[string]routeWriter{}, places: map[watchedPlace]bool{}}, nil
+	return &cluster{Cluster: workloads, traefik: traefik, gateway: gateway,
+		routers: map[string]map[string]routeWriter{}, places: map[watchedPlace]bool{}}, nil
 }
 
 // clusterConfig is how the daemon's parts speak to the API server, each with its own limit; it is nil without a cluster.
@@ -138,8 +143,14 @@ func (c *cluster) router(rollout string, g *record.Gateway) (engine.Router, erro
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.routers[rollout] = r
+	for _, at := range c.routers {
+		delete(at, rollout) // its router may have been elsewhere
+	}
 	for _, place := range r.Places() {
+		if c.routers[place.Namespace] == nil {
+			c.routers[place.Namespace] = map[string]routeWriter{}
+		}
+		c.routers[place.Namespace][rollout] = r
 		p := watchedPlace{by, place}
 		if !c.places[p] {
 			c.places[p] = true
@@ -178,10 +189,15 @@ func (c *cluster) routeWriter(name string, g *record.Gateway) (routeWriter, rout
 func (c *cluster) watchRoutes(ctx context.Context, changed func(rollout string)) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { <-ctx.Done(); return nil })
+	everywhere := everywhere{}
 	c.mu.Lock()
 	c.watch = func(p watchedPlace) {
 		group.Go(func() error {
-			return p.by.Watch(ctx, p.Place, func(change kubeobjects.Change) {
+			place, first := everywhere.of(ctx, p)
+			if !first {
+				return nil
+			}
+			return p.by.Watch(ctx, place, func(change kubeobjects.Change) {
 				for _, rollout := range c.concerned(change) {
 					changed(rollout)
 				}
@@ -199,10 +215,34 @@ func (c *cluster) watchRoutes(ctx context.Context, changed func(rollout string))
 	return group.Wait()
 }
 
+// everywhere says which backends may watch the whole cluster; the API server is asked once for each.
+type everywhere struct {
+	mu  sync.Mutex // held while a backend asks
+	may map[routeWatcher]bool
+}
+
+// of returns what to watch for a place; first is false if that is watched already.
+func (e *everywhere) of(ctx context.Context, p watchedPlace) (place kubeobjects.Place, first bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	may, known := e.may[p.by]
+	if !known {
+		may, _ = p.by.Everywhere(ctx) // without an answer, namespaces do
+		if e.may == nil {
+			e.may = map[routeWatcher]bool{}
+		}
+		e.may[p.by] = may
+	}
+	if may {
+		return kubeobjects.Everywhere, !known
+	}
+	return p.Place, true
+}
+
 func (c *cluster) concerned(change kubeobjects.Change) (rollouts []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for rollout, r := range c.routers {
+	for rollout, r := range c.routers[change.Namespace] {
 		if r.Concerns(change) {
 			rollouts = append(rollouts, rollout)
 		}
@@ -211,7 +251,7 @@ func (c *cluster) concerned(change kubeobjects.Change) (rollouts []string) {
 }
 
 // Watch implements [engine.Workloads].
-func (c *cluster) Watch(ctx context.Context, changed func()) {
+func (c *cluster) Watch(ctx context.Context, changed func([]workload.Name)) {
 	c.Cluster.Watch(ctx, changed)
 	c.Close()
 }

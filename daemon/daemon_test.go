@@ -110,7 +110,7 @@ func (n never) Tell(context.Context, string, []workload.Name, workload.Notice) {
 	_ = n.refused()
 }
 func (never) Version(context.Context, workload.Name) (string, error) { return "v1", nil }
-func (never) Watch(context.Context, func())                          {}
+func (never) Watch(context.Context, func([]workload.Name))           {}
 
 type neverRouter struct{ never }
 

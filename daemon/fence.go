@@ -117,4 +117,6 @@ func (w fencedWorkloads) Tell(ctx context.Context, release string, deployments [
 }
 
 // Watch implements [engine.Workloads].
-func (w fencedWorkloads) Watch(ctx context.Context, changed func()) { w.workloads.Watch(ctx, changed) }
+func (w fencedWorkloads) Watch(ctx context.Context, changed func([]workload.Name)) {
+	w.workloads.Watch(ctx, changed)
+}

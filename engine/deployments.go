@@ -30,8 +30,9 @@ type Workloads interface {
 	// Tell leaves a notice that `kubectl describe` shows on the Deployments of a release, as far as they exist. Nothing
 	// depends on it, so an error is only logged.
 	Tell(ctx context.Context, release string, deployments []workload.Name, n workload.Notice)
-	// Watch calls changed, without blocking, whenever something that was queried may have changed, until ctx ends.
-	Watch(ctx context.Context, changed func())
+	// Watch calls changed, without blocking, with the Deployments among those queried that may have changed, until ctx ends.
+	// A name without a Name stands for everything in its namespace.
+	Watch(ctx context.Context, changed func([]workload.Name))
 }
 
 // How often Deployments are queried while they change, and while all is well. A watch makes most of these queries sooner.
@@ -102,9 +103,7 @@ func (l *loop) deploy(ctx context.Context) {
 	}
 	l.work.asked, l.work.busy = &want, true
 	l.alongside(func() {
-		asking, cancel := context.WithTimeout(ctx, workTimeout)
-		defer cancel()
-		observed, err := l.e.o.Workloads.Apply(asking, want)
+		observed, err := l.e.applyWork(ctx, want)
 		if ctx.Err() == nil {
 			l.send(func(ctx context.Context) { l.deployed(ctx, n, want, observed, err) })
 		}
@@ -279,14 +278,54 @@ func (e *Engine) nameWorkloads(ctx context.Context, arms *analysis.Arms, def ana
 	return nil
 }
 
-// clusterChanged makes every loop query its Deployments now.
-func (e *Engine) clusterChanged() {
+// clusterChanged makes the loops that depend on these Deployments query theirs now.
+func (e *Engine) clusterChanged(names []workload.Name) {
+	changed := make(map[workload.Name]bool, len(names))
+	for _, n := range names {
+		changed[n] = true
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, l := range e.loops {
 		if l.quiet.Load() {
 			continue // what it needs to know, it asks when a release begins
 		}
-		l.send(func(context.Context) { l.work.at, l.triggers.at = time.Time{}, time.Time{} })
+		if on := l.dependsOn.Load(); on == nil || slices.ContainsFunc(*on, func(n workload.Name) bool {
+			return changed[n] || changed[workload.Name{Namespace: n.Namespace}]
+		}) {
+			l.send(func(context.Context) { l.work.at, l.triggers.at = time.Time{}, time.Time{} })
+		}
+	}
+}
+
+// depends notes the Deployments whose changes this loop has to hear of.
+func (l *loop) depends() {
+	var on []workload.Name
+	add := func(names ...workload.Name) {
+		for _, n := range names {
+			if n.Name != "" && !slices.Contains(on, n) {
+				on = append(on, n)
+			}
+		}
+	}
+	arms := func(c *rollout.Cluster) {
+		if c != nil {
+			add(c.Arms.Stable.Deployment, c.Arms.Canary.Deployment)
+			add(c.Triggers...)
+		}
+	}
+	if l.plan != nil {
+		arms(l.plan.Rollout.Cluster)
+	}
+	if r := l.running(); r != nil {
+		arms(r.plan.Rollout.Cluster)
+	}
+	if asked := l.work.asked; asked != nil {
+		for i := range asked.Deployments {
+			add(asked.Deployments[i].Name)
+		}
+	}
+	if before := l.dependsOn.Load(); before == nil || !slices.Equal(*before, on) {
+		l.dependsOn.Store(&on)
 	}
 }

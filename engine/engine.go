@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -97,6 +98,8 @@ type Engine struct {
 	metrics *metrics
 	looks   *looks
 	feed    *feed
+	queue   *queue
+	resting chan struct{} // has as many in it as rollouts at rest ask about their Deployments
 
 	mu    sync.Mutex // guards loops and what follows
 	loops map[string]*loop
@@ -110,7 +113,8 @@ func New(o Options) *Engine {
 	if o.ObserveEvery == 0 {
 		o.ObserveEvery = 5 * time.Second
 	}
-	e := &Engine{o: o, loops: map[string]*loop{}, plans: map[string]record.Plan{}, metrics: newMetrics(o.Registerer), feed: newFeed()}
+	e := &Engine{o: o, loops: map[string]*loop{}, plans: map[string]record.Plan{}, metrics: newMetrics(o.Registerer), feed: newFeed(), queue: newQueue(),
+		resting: make(chan struct{}, atOnce)}
 	e.looks = newLooks(e)
 	return e
 }
@@ -211,6 +215,9 @@ func (e *Engine) SetPlans(plans map[string]record.Plan) {
 		return
 	}
 	for name, p := range e.plans {
+		if before, known := old[name]; known && e.loops[name] != nil && reflect.DeepEqual(before, p) {
+			continue // of a thousand rollouts, one has changed most of the time
+		}
 		l := e.ensureLoop(name)
 		l.send(func(context.Context) { l.setPlan(&p) })
 	}

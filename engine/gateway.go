@@ -33,6 +33,9 @@ const (
 	restUnwatched = 30 * time.Second
 )
 
+// errTurn is why the gateway of a rollout at rest is not written yet: see [queue].
+var errTurn = errors.New("other rollouts are written first")
+
 // maxReasons bounds what an event says in words: a gateway with a hundred replicas may differ in a hundred ways.
 const maxReasons = 8
 
@@ -47,10 +50,12 @@ type gatewaySide struct {
 	appliedAt time.Time
 	// overwritten: something was written outside the loop since.
 	overwritten bool
-	seen        bool // applied was seen as it was written, so a difference is an external writer's
-	observed    traffic.Observed
-	confirmed   traffic.Confirmation
-	misses      int // how often in a row applied was not seen in force
+	// granted: it is this rollout's turn in the queue.
+	granted   bool
+	seen      bool // applied was seen as it was written, so a difference is an external writer's
+	observed  traffic.Observed
+	confirmed traffic.Confirmation
+	misses    int // how often in a row applied was not seen in force
 
 	observeAt  time.Time
 	lookedAt   time.Time // when the gateway was asked last
@@ -105,8 +110,8 @@ func (g *gatewaySide) differences() []string {
 func few(words []string) []string { return words[:min(len(words), maxReasons)] }
 
 // schedule sets when the gateway is asked next: soon and then less often while a write is on its way, every calm while all
-// is well. Last is the longest gap while it is not.
-func (g *gatewaySide) schedule(calm, last time.Duration) {
+// is well, on the grid of often. Last is the longest gap while it is not.
+func (g *gatewaySide) schedule(often, calm, last time.Duration) {
 	gap := calm
 	if g.confirmed == traffic.InForce {
 		g.misses = 0
@@ -118,6 +123,9 @@ func (g *gatewaySide) schedule(calm, last time.Duration) {
 		gap = min(g.confirmGap, gap)
 	}
 	g.observeAt = time.Now().Add(gap)
+	if gap == calm { // at the same time as other rollouts, so that one answer of a replica can serve all of them
+		g.observeAt = time.Now().Truncate(often).Add(gap)
+	}
 }
 
 // target is what the traffic has to be now.
@@ -151,11 +159,11 @@ func (l *loop) reconcile(ctx context.Context) bool {
 		return false
 	}
 	if !l.gw.holds(want) {
-		if now.Before(l.gw.observeAt) && l.gw.failed != nil {
+		if now.Before(l.gw.observeAt) && l.gw.failed != nil && !errors.Is(l.gw.failed, errTurn) {
 			return false // the last write failed a moment ago
 		}
 		l.write(ctx, want)
-		if l.gw.failed == nil || l.way.hasty {
+		if l.gw.failed == nil || l.way.hasty || errors.Is(l.gw.failed, errTurn) {
 			return false
 		}
 		// It cannot be written. What is served meanwhile has to be known all the same.
@@ -202,6 +210,12 @@ func (l *loop) gatewayOf() (record.Gateway, bool) {
 }
 
 func (l *loop) write(ctx context.Context, want traffic.Target) {
+	over, ok := l.turnToWrite()
+	if !ok {
+		l.gw.failed, l.gw.observeAt = errTurn, time.Now().Add(restUnwatched) // it is called earlier
+		return
+	}
+	defer over()
 	begin := time.Now()
 	want, err := l.way.apply(ctx, l.gw.router, want)
 	l.e.metrics.wrote(l.name, err, time.Since(begin))
@@ -319,11 +333,11 @@ func (l *loop) schedule() {
 	often := l.e.o.ObserveEvery
 	switch {
 	case !l.atRest():
-		l.gw.schedule(often, confirmLast)
+		l.gw.schedule(often, often, confirmLast)
 	case l.gw.router.Watched():
-		l.gw.schedule(max(often, restWatched), often)
+		l.gw.schedule(often, max(often, restWatched), often)
 	default:
-		l.gw.schedule(max(often, restUnwatched), often)
+		l.gw.schedule(often, max(often, restUnwatched), often)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/workload"
 )
 
 // retryEvery is how often a loop tries again what did not work.
@@ -26,8 +27,10 @@ type loop struct {
 	mu     sync.Mutex // guards mail
 	mail   []func(context.Context)
 	signal chan struct{}
-	quiet  atomic.Bool    // nothing here depends on a Deployment
-	beside sync.WaitGroup // goroutines alongside the loop: Deployments, tasks
+	quiet  atomic.Bool // nothing here depends on a Deployment
+	// dependsOn are the Deployments whose changes it has to hear of; nil before its first turn.
+	dependsOn atomic.Pointer[[]workload.Name]
+	beside    sync.WaitGroup // goroutines alongside the loop: Deployments, tasks
 
 	// What follows belongs to the goroutine of run: the release and what the store knows of it (durable.go), the gateway
 	// (gateway.go), the Deployments (deployments.go), the tasks (tasks.go).
@@ -96,6 +99,8 @@ func (l *loop) run(ctx context.Context) {
 			wake = l.turn(ctx)
 			l.publish()
 		})
+		l.yield()
+		l.depends()
 		l.quiet.Store(l.atRest() && !l.triggered() && !l.hasWork())
 		timer := time.NewTimer(time.Until(wake))
 		select {

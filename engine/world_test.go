@@ -774,7 +774,7 @@ func (j *jobs) Apply(_ context.Context, t workload.Target) (workload.Observed, e
 func (*jobs) Tell(context.Context, string, []workload.Name, workload.Notice) {}
 
 // Watch implements engine.Workloads.
-func (*jobs) Watch(ctx context.Context, _ func()) { <-ctx.Done() }
+func (*jobs) Watch(ctx context.Context, _ func([]workload.Name)) { <-ctx.Done() }
 
 func (j *jobs) change(f func(*jobs)) {
 	j.mu.Lock()

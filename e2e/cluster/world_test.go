@@ -94,6 +94,8 @@ type example struct {
 	apart bool
 	// empty: Traefik accepts Services without pods.
 	empty bool
+	// further namespaces that Traefik sees.
+	further int
 	// change edits the text further: old, new, old, new.
 	change []string
 }
@@ -117,6 +119,7 @@ type world struct {
 	example
 	c          *testcluster.Cluster
 	pro, dev   string // where the application and its pre-release are
+	more       []string
 	gate, home string // where Traefik's Service and Serin's ServiceAccount are
 	host       string
 	traefik    *testbed.Traefik
@@ -160,6 +163,9 @@ func newPlace(t testing.TB, e example) *world {
 	w := &world{example: e, c: testcluster.Shared(t), dir: t.TempDir()}
 	w.pro, w.dev, w.gate, w.home = w.c.Namespace(t), w.c.Namespace(t), w.c.Namespace(t), w.c.Namespace(t)
 	w.host = w.pro + ".example.com"
+	for range e.further {
+		w.more = append(w.more, w.c.Namespace(t))
+	}
 	w.startTraefik(t)
 	w.prometheus = testbed.NewPrometheus(t, testbed.PrometheusConfig{
 		ScrapeInterval: 250 * time.Millisecond,
@@ -174,7 +180,7 @@ func (w *world) startTraefik(t testing.TB) {
 	t.Helper()
 	// It sees this test's namespace only. A change in another namespace would make it reload, which resets its circuit
 	// breakers, and a new circuit breaker opens if the first answer that it sees is an error.
-	args := []string{"--providers.kubernetescrd.namespaces=" + w.pro}
+	args := []string{"--providers.kubernetescrd.namespaces=" + strings.Join(append([]string{w.pro}, w.more...), ",")}
 	if w.empty {
 		args = append(args, "--providers.kubernetescrd.allowemptyservices=true")
 	}
@@ -223,18 +229,25 @@ func (w *world) account(t testing.TB) {
 // are further arguments of helm.
 func (w *world) grant(t testing.TB, more ...string) {
 	t.Helper()
+	w.c.Apply(t, w.home, w.roles(t, append([]string{
+		"--set", "namespaces={" + w.pro + "," + w.dev + "}", "--set", "traefikNamespaces={" + w.gate + "}",
+	}, more...)...))
+}
+
+// roles are those of the chart, with further arguments of helm.
+func (w *world) roles(t testing.TB, more ...string) string {
+	t.Helper()
 	helm, err := testbed.Tool("helm")
 	require.NoError(t, err)
 	require.NoError(t, testbed.Reads("deploy/helm"))
 	cmd := exec.CommandContext(t.Context(), helm, append([]string{ //nolint:gosec // of this test
 		"template", "serin", "../../deploy/helm/serin", "--namespace", w.home, "--kube-version", "1.34.0", "--show-only", "templates/rbac.yaml",
-		"--set", "namespaces={" + w.pro + "," + w.dev + "}", "--set", "traefikNamespaces={" + w.gate + "}",
 	}, more...)...)
 	var wrong bytes.Buffer
 	cmd.Stderr = &wrong
 	roles, err := cmd.Output()
 	require.NoError(t, err, wrong.String())
-	w.c.Apply(t, w.home, string(roles))
+	return string(roles)
 }
 
 // revoke takes away the daemon's rights in the rollout's namespace.

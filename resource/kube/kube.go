@@ -101,12 +101,12 @@ type Cluster struct {
 }
 
 // key names an object.
-type key struct{ kind, namespace, name string }
+type key ID
 
 // rollout is what the daemon calls the object.
-func (k key) rollout() string { return k.namespace + "." + k.name }
+func (k key) rollout() string { return k.Namespace + "." + k.Name }
 
-func (k key) String() string { return k.kind + " " + k.namespace + "/" + k.name }
+func (k key) String() string { return k.Kind + " " + k.Namespace + "/" + k.Name }
 
 // read is a document as it was made from a version of an object.
 type read struct {
@@ -331,10 +331,10 @@ func document(kind string, u *unstructured.Unstructured) read {
 // object is an object as it is known here, nil if there is none. It must not be changed.
 func (c *Cluster) object(k key) *unstructured.Unstructured {
 	for _, f := range c.feeds {
-		if f.kind != k.kind || f.namespace != metav1.NamespaceAll && f.namespace != k.namespace {
+		if f.kind != k.Kind || f.namespace != metav1.NamespaceAll && f.namespace != k.Namespace {
 			continue
 		}
-		o, there, err := f.informer.GetStore().GetByKey(k.namespace + "/" + k.name)
+		o, there, err := f.informer.GetStore().GetByKey(k.Namespace + "/" + k.Name)
 		if u, ok := o.(*unstructured.Unstructured); ok && there && err == nil {
 			return u
 		}
@@ -345,7 +345,7 @@ func (c *Cluster) object(k key) *unstructured.Unstructured {
 // watched tells whether an object would be known here if it were there.
 func (c *Cluster) watched(k key) bool {
 	for _, f := range c.feeds {
-		if f.kind == k.kind && (f.namespace == metav1.NamespaceAll || f.namespace == k.namespace) {
+		if f.kind == k.Kind && (f.namespace == metav1.NamespaceAll || f.namespace == k.Namespace) {
 			f.mu.Lock()
 			defer f.mu.Unlock()
 			return f.absent == nil && f.informer.HasSynced()

@@ -66,15 +66,19 @@ type Loaded struct {
 // ID names an object.
 type ID struct{ Kind, Namespace, Name string }
 
-// Loaded takes over what was made of all objects.
+// Loaded takes over what was made of all objects. Those of which something else was made than before are looked at.
 func (c *Cluster) Loaded(all map[ID]Loaded) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
+	before := c.loaded
 	c.loaded = make(map[key]Loaded, len(all))
 	for id, l := range all {
-		c.loaded[key{id.Kind, id.Namespace, id.Name}] = l
+		k := key(id)
+		c.loaded[k] = l
+		if was, known := before[k]; !known || was.Generation != l.Generation || !slices.Equal(was.Problems, l.Problems) {
+			c.queue.Add(k)
+		}
 	}
-	c.mu.Unlock()
-	c.all()
 }
 
 // all looks at every object again.
@@ -143,7 +147,7 @@ func (c *Cluster) report(ctx context.Context, s Sources, k key) {
 	switch {
 	case err != nil:
 		again, err = againAfter, nil // another daemon does it, or this one again soon
-	case k.kind == Analysis:
+	case k.Kind == Analysis:
 		again, err = c.reportAnalysis(ctx, k)
 	default:
 		again, err = c.reportRollout(ctx, s, k)
@@ -306,7 +310,7 @@ func (c *Cluster) apply(ctx context.Context, k key, u *unstructured.Unstructured
 	}
 	o := bare(u)
 	o.Object["status"] = plain
-	_, err = c.dynamic.Resource(resources[k.kind]).Namespace(k.namespace).ApplyStatus(ctx, k.name, o, metav1.ApplyOptions{FieldManager: manager, Force: true})
+	_, err = c.dynamic.Resource(resources[k.Kind]).Namespace(k.Namespace).ApplyStatus(ctx, k.Name, o, metav1.ApplyOptions{FieldManager: manager, Force: true})
 	return ignoreGone(err)
 }
 

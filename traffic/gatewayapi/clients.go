@@ -11,6 +11,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/serindev/serin/traffic/kubeobjects"
+	"github.com/serindev/serin/traffic/traefikapi"
 )
 
 // Clients talk to one cluster, for the routers of all rollouts there: they share a limit of requests a second, and what
@@ -19,6 +20,7 @@ type Clients struct {
 	kubernetes kubernetes.Interface
 	dynamic    dynamic.Interface
 	knowledge  *kubeobjects.Knowledge
+	api        *traefikapi.Client // one for all, so that questions of several rollouts can become one
 }
 
 // Connect makes clients for the cluster that c leads to; nothing is asked yet.
@@ -31,12 +33,16 @@ func Connect(c *rest.Config) (*Clients, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to the cluster: %w", err)
 	}
-	return &Clients{kubernetes: k, dynamic: d, knowledge: kubeobjects.NewKnowledge()}, nil
+	return &Clients{kubernetes: k, dynamic: d, knowledge: kubeobjects.NewKnowledge(), api: traefikapi.NewClient(nil)}, nil
 }
 
 // Router is [New] with these clients, and with what their watches report.
 func (c *Clients) Router(config Config) (*Router, error) {
-	return newRouter(config, c.kubernetes, c.dynamic, c.knowledge)
+	r, err := newRouter(config, c.kubernetes, c.dynamic, c.knowledge)
+	if err == nil && config.Verify.Client == nil {
+		r.api = c.api
+	}
+	return r, err
 }
 
 // Watch is [kubeobjects.Knowledge.Watch] with the kinds of Gateway API, for the routers of these clients. A kind that the
@@ -47,6 +53,15 @@ func (c *Clients) Watch(ctx context.Context, p kubeobjects.Place, changed func(k
 		feeds[kind] = kubeobjects.FeedOf(&unstructured.Unstructured{}, c.dynamic.Resource(resource).Namespace(p.Namespace))
 	}
 	return c.knowledge.Watch(ctx, c.kubernetes, p, feeds, changed)
+}
+
+// Everywhere reports whether [kubeobjects.Everywhere] may be watched.
+func (c *Clients) Everywhere(ctx context.Context) (bool, error) {
+	kinds := slices.Clone(kubeobjects.Resources)
+	for _, r := range resources {
+		kinds = append(kinds, kubeobjects.Resource{Group: r.Group, Name: r.Resource})
+	}
+	return kubeobjects.MayWatch(ctx, c.kubernetes, kinds)
 }
 
 // Places returns where the objects are that a router looks at.

@@ -89,12 +89,13 @@ func (f *Feed) count(n int) {
 // current returns the feed of a kind in a place; nil while the API server has to be asked.
 func (n *Knowledge) current(p Place, kind KindName) cache.Indexer {
 	n.mu.Lock()
-	f := n.feeds[feedKey{p, kind}]
-	n.mu.Unlock()
-	if f == nil || !f.current() {
-		return nil
+	defer n.mu.Unlock()
+	for _, at := range []Place{p, Everywhere} {
+		if f := n.feeds[feedKey{at, kind}]; f != nil && f.current() {
+			return f.informer.GetIndexer()
+		}
 	}
-	return f.informer.GetIndexer()
+	return nil
 }
 
 func (n *Knowledge) put(k feedKey, f *Feed) {
@@ -191,7 +192,7 @@ func (c *known) Slices(ctx context.Context, namespace, service string) ([]discov
 		if in == nil {
 			continue
 		}
-		list, err := in.ByIndex(byService, service)
+		list, err := in.ByIndex(byService, namespace+"/"+service)
 		if err != nil {
 			continue
 		}
@@ -224,7 +225,7 @@ const byService = "service"
 
 var indexers = cache.Indexers{byService: func(o any) ([]string, error) {
 	if s, ok := o.(*discoveryv1.EndpointSlice); ok {
-		return []string{s.Labels[discoveryv1.LabelServiceName]}, nil
+		return []string{s.Namespace + "/" + s.Labels[discoveryv1.LabelServiceName]}, nil
 	}
 	return nil, nil
 }}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -19,6 +20,35 @@ import (
 // Place is where objects are watched: what traffic consists of in a namespace, or one Service in another namespace with
 // its endpoints, such as Traefik's.
 type Place struct{ Namespace, Service string }
+
+// Everywhere is the place that holds all others: one watch a kind serves the whole cluster. [MayWatch] says
+// whether it is allowed.
+var Everywhere = Place{}
+
+// Resource is a kind of objects as the API server names it.
+type Resource struct{ Group, Name string }
+
+// Resources are what every backend watches, in addition to its own kinds.
+var Resources = []Resource{{"", "services"}, {"discovery.k8s.io", "endpointslices"}}
+
+// MayWatch reports whether the API server lets this client list and watch kinds in the whole cluster.
+func MayWatch(ctx context.Context, k kubernetes.Interface, kinds []Resource) (bool, error) {
+	for _, kind := range kinds {
+		for _, verb := range []string{"list", "watch"} {
+			r := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{
+				ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: verb, Group: kind.Group, Resource: kind.Name},
+			}}
+			answer, err := k.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, r, metav1.CreateOptions{})
+			if err != nil {
+				return false, fmt.Errorf("ask for the right to %s %s: %w", verb, kind.Name, err)
+			}
+			if !answer.Status.Allowed {
+				return false, nil
+			}
+		}
+	}
+	return true, nil
+}
 
 // Change is an object that was created, changed or deleted, or a Service whose endpoints were.
 type Change struct {

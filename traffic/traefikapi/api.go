@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 )
 
 // maxAnswer bounds one answer of the API, in bytes: one that describes a service with a thousand servers is smaller.
@@ -29,6 +30,8 @@ type Replica struct {
 	// User and Password are sent as basic authentication if User is set.
 	User     string
 	Password Secret
+
+	whole *whole // its answer, of [Client.Together]; nil while it has to be asked
 }
 
 // Name is the address. It contains no secret.
@@ -52,7 +55,12 @@ func (s State) Problem(what string) string {
 var ErrNoObject = errors.New("no such object")
 
 // Client sends requests to the APIs of replicas.
-type Client struct{ http http.Client }
+type Client struct {
+	http http.Client
+
+	mu     sync.Mutex           // guards crowds, and all that is in them
+	crowds map[[2]string]*crowd // by a replica's name and user
+}
 
 // NewClient makes a client that sends requests through a copy of c, or through a new HTTP client if c is nil. It never
 // follows redirects.
@@ -67,50 +75,68 @@ func NewClient(c *http.Client) *Client {
 
 // Get asks for /api/http/KIND/NAME and decodes the answer into v. It returns [ErrNoObject] if there is no such object.
 func (c *Client) Get(ctx context.Context, replica Replica, kind, name string, v any) error {
+	if replica.whole != nil {
+		return replica.whole.get(kind, name, v)
+	}
 	return c.get(ctx, replica, kind+"/"+url.PathEscape(name), v)
 }
 
-// Search asks for the objects of a kind whose name (or rule, or service) contains text, and decodes the list, of at most
-// a thousand, into v.
+// Search asks for the objects of a kind whose name contains text (or whose rule or service does), and decodes the list,
+// of at most a thousand, into v.
 func (c *Client) Search(ctx context.Context, replica Replica, kind, text string, v any) error {
+	if replica.whole != nil {
+		return replica.whole.search(kind, text, v)
+	}
 	return c.get(ctx, replica, kind+"?per_page=1000&search="+url.QueryEscape(text), v)
 }
 
 func (c *Client) get(ctx context.Context, replica Replica, path string, v any) error {
-	u := replica.Name() + "/api/http/" + path
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u, nil)
+	body, err := c.body(ctx, replica, "/api/http/"+path, maxAnswer)
 	if err != nil {
 		return err
+	}
+	if err := json.Unmarshal(body, v); err != nil {
+		return fmt.Errorf("GET %s: %w", replica.Name()+"/api/http/"+path, err)
+	}
+	return nil
+}
+
+// errNotAPI is returned for an answer that is not the API's.
+var errNotAPI = errors.New("is this the API of a Traefik?")
+
+// body is an answer of the API, of at most limit bytes.
+func (c *Client) body(ctx context.Context, replica Replica, path string, limit int64) ([]byte, error) {
+	u := replica.Name() + path
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u, nil)
+	if err != nil {
+		return nil, err
 	}
 	if replica.User != "" {
 		password, err := replica.Password.read()
 		if err != nil {
-			return err
+			return nil, err
 		}
 		req.SetBasicAuth(replica.User, password)
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer resp.Body.Close() //nolint:errcheck // only read
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
 	if err != nil {
-		return fmt.Errorf("GET %s: %w", u, err)
+		return nil, fmt.Errorf("GET %s: %w", u, err)
 	}
-	if len(body) > maxAnswer {
-		return fmt.Errorf("GET %s: the answer is larger than %d bytes", u, maxAnswer)
+	if int64(len(body)) > limit {
+		return nil, fmt.Errorf("GET %s: the answer is larger than %d bytes", u, limit)
 	}
 	if resp.StatusCode == http.StatusNotFound && isMissing(body) {
-		return fmt.Errorf("GET %s: %w", u, ErrNoObject)
+		return nil, fmt.Errorf("GET %s: %w", u, ErrNoObject)
 	}
 	if kind, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type")); resp.StatusCode != http.StatusOK || err != nil || kind != "application/json" {
-		return fmt.Errorf("GET %s: %s, %q: is this the API of a Traefik?", u, resp.Status, resp.Header.Get("Content-Type"))
+		return nil, fmt.Errorf("GET %s: %s, %q: %w", u, resp.Status, resp.Header.Get("Content-Type"), errNotAPI)
 	}
-	if err := json.Unmarshal(body, v); err != nil {
-		return fmt.Errorf("GET %s: %w", u, err)
-	}
-	return nil
+	return body, nil
 }
 
 // isMissing distinguishes the API's own 404, which carries a JSON message, from the 404 of a port without the API.

@@ -14,6 +14,7 @@ import (
 	"github.com/traefik/traefik/v3/pkg/provider/kubernetes/crd/traefikio/v1alpha1"
 
 	"github.com/serindev/serin/traffic/kubeobjects"
+	"github.com/serindev/serin/traffic/traefikapi"
 )
 
 // Clients talk to one cluster, for the routers of all rollouts there: they share a limit of requests a second, and what
@@ -23,6 +24,7 @@ type Clients struct {
 	traefik    versioned.Interface
 	dynamic    dynamic.Interface
 	knowledge  *kubeobjects.Knowledge
+	api        *traefikapi.Client // one for all, so that questions of several rollouts can become one
 }
 
 // Connect makes clients for the cluster that c leads to; nothing is asked yet.
@@ -39,12 +41,16 @@ func Connect(c *rest.Config) (*Clients, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to the cluster: %w", err)
 	}
-	return &Clients{kubernetes: k, traefik: t, dynamic: d, knowledge: kubeobjects.NewKnowledge()}, nil
+	return &Clients{kubernetes: k, traefik: t, dynamic: d, knowledge: kubeobjects.NewKnowledge(), api: traefikapi.NewClient(nil)}, nil
 }
 
 // Router is [New] with these clients, and with what their watches tell.
 func (c *Clients) Router(config Config) (*Router, error) {
-	return newRouter(config, c.kubernetes, c.traefik, c.knowledge)
+	r, err := newRouter(config, c.kubernetes, c.traefik, c.knowledge)
+	if err == nil && config.Verify.Client == nil {
+		r.api = c.api
+	}
+	return r, err
 }
 
 // Place and Change are what [Clients.Watch] is about.
@@ -63,6 +69,14 @@ func (c *Clients) Watch(ctx context.Context, p Place, changed func(Change)) erro
 		traefikServices: kubeobjects.FeedOf(&v1alpha1.TraefikService{}, traefik.TraefikServices(p.Namespace)),
 		middlewares:     kubeobjects.FeedOf(&v1alpha1.Middleware{}, traefik.Middlewares(p.Namespace)),
 	}, changed)
+}
+
+// Everywhere reports whether [kubeobjects.Everywhere] may be watched.
+func (c *Clients) Everywhere(ctx context.Context) (bool, error) {
+	group := v1alpha1.SchemeGroupVersion.Group
+	return kubeobjects.MayWatch(ctx, c.kubernetes, append(slices.Clone(kubeobjects.Resources),
+		kubeobjects.Resource{Group: group, Name: "ingressroutes"}, kubeobjects.Resource{Group: group, Name: "traefikservices"},
+		kubeobjects.Resource{Group: group, Name: "middlewares"}))
 }
 
 // Places returns where the objects are that a router looks at.

@@ -32,6 +32,7 @@ func (r *Router) ask(ctx context.Context, replica traefikapi.Replica, f *frame) 
 	ctx, cancel := context.WithTimeout(ctx, r.config.Verify.Timeout)
 	defer cancel()
 	out := traffic.Replica{Name: replica.Name()}
+	replica = r.api.Together(ctx, replica)
 	a, err := r.fetch(ctx, replica, f)
 	if err != nil {
 		out.Err = err.Error()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -125,7 +126,7 @@ func (p *place) eventually(done func() bool) {
 	ctx, cancel := context.WithTimeout(p.t.Context(), time.Minute)
 	defer cancel()
 	changed := make(chan struct{}, 1)
-	go p.kube.Watch(ctx, func() {
+	go p.kube.Watch(ctx, func([]workload.Name) {
 		select {
 		case changed <- struct{}{}:
 		default:
@@ -628,7 +629,10 @@ func TestWhoWatchesHearsOfPods(t *testing.T) {
 	heard, ended := make(chan struct{}, 1), make(chan struct{})
 	go func() {
 		defer close(ended)
-		p.kube.Watch(ctx, func() {
+		p.kube.Watch(ctx, func(names []workload.Name) {
+			if !slices.Contains(names, p.stable) {
+				return
+			}
 			select {
 			case heard <- struct{}{}:
 			default:

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -42,7 +43,7 @@ const syncPoll = 10 * time.Millisecond
 
 type feedKey struct{ kind, namespace string }
 
-// feed is what is known of one kind in one namespace, kept up to date by a watch.
+// feed is what is known of one kind in one namespace, or in the whole cluster, kept up to date by a watch.
 type feed struct {
 	key      feedKey
 	informer cache.SharedIndexInformer
@@ -58,7 +59,7 @@ const longestRetry = time.Minute
 // feed returns a feed that has been filled. The first call for a kind in a namespace begins to watch it. It returns an
 // error that names verb and kind if that is not possible now; it goes on trying.
 func (c *Cluster) feed(ctx context.Context, kind, namespace string) (cache.Indexer, error) {
-	f, err := c.begin(feedKey{kind, namespace})
+	f, err := c.begin(c.scoped(ctx, kind, namespace))
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +99,7 @@ func (c *Cluster) stale(namespace string) string {
 	defer c.mu.Unlock()
 	text, newest := "", time.Now().Add(-longestRetry)
 	for key, f := range c.feeds {
-		if key.namespace != namespace || !f.informer.HasSynced() {
+		if key.namespace != namespace && key.namespace != metav1.NamespaceAll || !f.informer.HasSynced() {
 			continue
 		}
 		f.mu.Lock()
@@ -113,7 +114,7 @@ func (c *Cluster) stale(namespace string) string {
 // fill waits for several feeds of one namespace at once.
 func (c *Cluster) fill(ctx context.Context, namespace string, kinds ...string) error {
 	for _, kind := range kinds {
-		if _, err := c.begin(feedKey{kind, namespace}); err != nil {
+		if _, err := c.begin(c.scoped(ctx, kind, namespace)); err != nil {
 			return err
 		}
 	}
@@ -123,6 +124,47 @@ func (c *Cluster) fill(ctx context.Context, namespace string, kinds ...string) e
 		}
 	}
 	return nil
+}
+
+// groups are the API groups of the kinds that are watched.
+var groups = map[string]string{
+	deployments: "apps", replicaSets: "apps", pods: "", services: "", autoscalers: "autoscaling", jobs: "batch", budgets: "policy",
+}
+
+// scoped is the feed that has the objects of a kind in a namespace: one for the whole cluster where Serin may watch that,
+// else one for the namespace. The API server is asked once per kind; while it does not answer, the namespace is enough.
+func (c *Cluster) scoped(ctx context.Context, kind, namespace string) feedKey {
+	c.mu.Lock()
+	whole, known := c.scopes[kind]
+	narrow := c.feeds[feedKey{kind, namespace}] != nil
+	c.mu.Unlock()
+	if !known && !narrow {
+		answer, err, _ := c.asking.Do(kind, func() (any, error) { return c.mayWatchAll(ctx, groups[kind], kind) })
+		if may, ok := answer.(bool); ok && err == nil {
+			whole = may
+			c.mu.Lock()
+			c.scopes[kind] = whole
+			c.mu.Unlock()
+		}
+	}
+	if whole && !narrow {
+		return feedKey{kind, metav1.NamespaceAll}
+	}
+	return feedKey{kind, namespace}
+}
+
+// mayWatchAll asks whether Serin may list and watch a kind in all namespaces.
+func (c *Cluster) mayWatchAll(ctx context.Context, group, resource string) (bool, error) {
+	for _, verb := range []string{"list", "watch"} {
+		r := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{
+			ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: verb, Group: group, Resource: resource},
+		}}
+		answer, err := c.client.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, r, metav1.CreateOptions{})
+		if err != nil || !answer.Status.Allowed {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 func (c *Cluster) begin(key feedKey) (*feed, error) {
@@ -228,34 +270,44 @@ func version(o any) string {
 	return ""
 }
 
-// saw tells those who watch of an object that has come, changed or gone, if it can matter to anybody.
+// saw notifies those who watch of an object that was created, changed or deleted, if it can matter to them. Jobs are asked
+// about while they run, so nobody waits for a word of them.
 func (c *Cluster) saw(o any) {
 	if last, ok := o.(cache.DeletedFinalStateUnknown); ok {
 		o = last.Obj
 	}
-	matters := true
 	switch o := o.(type) {
 	case *unstructured.Unstructured:
-		matters = c.isAsked(o.GetNamespace(), o.GetName())
+		c.sawDeployment(o.GetNamespace(), o.GetName())
 	case *appsv1.ReplicaSet:
-		owner := metav1.GetControllerOf(o)
-		matters = owner != nil && c.isAsked(o.Namespace, owner.Name)
-	case *corev1.Pod:
-		owner := metav1.GetControllerOf(o)
-		if matters = owner != nil; matters && owner.Kind == "ReplicaSet" {
-			i := strings.LastIndexByte(owner.Name, '-') // a ReplicaSet of a Deployment is NAME-HASH
-			matters = i > 0 && c.isAsked(o.Namespace, owner.Name[:i])
+		if owner := metav1.GetControllerOf(o); owner != nil {
+			c.sawDeployment(o.Namespace, owner.Name)
 		}
-	}
-	if matters {
-		c.changed()
+	case *corev1.Pod:
+		if owner := metav1.GetControllerOf(o); owner != nil && owner.Kind == "ReplicaSet" {
+			if i := strings.LastIndexByte(owner.Name, '-'); i > 0 { // a ReplicaSet of a Deployment is NAME-HASH
+				c.sawDeployment(o.Namespace, owner.Name[:i])
+			}
+		}
+	case *autoscalingv2.HorizontalPodAutoscaler:
+		c.sawDeployment(o.Namespace, o.Spec.ScaleTargetRef.Name)
+	case *corev1.Service, *policyv1.PodDisruptionBudget:
+		if m, ok := o.(metav1.Object); ok {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.changed(workload.Name{Namespace: m.GetNamespace()})
+		}
 	}
 }
 
-func (c *Cluster) isAsked(namespace, name string) bool {
+// sawDeployment notifies those who watch of a Deployment that was asked about.
+func (c *Cluster) sawDeployment(namespace, name string) {
+	n := workload.Name{Namespace: namespace, Name: name}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.asked[workload.Name{Namespace: namespace, Name: name}]
+	if c.asked[n] {
+		c.changed(n)
+	}
 }
 
 // all are the objects of a kind in a namespace, as they are known here. They must not be changed.
@@ -264,8 +316,12 @@ func all[T any](ctx context.Context, c *Cluster, kind, namespace string) ([]T, e
 	if err != nil {
 		return nil, err
 	}
+	here, err := f.ByIndex(cache.NamespaceIndex, namespace) // the feed may be of the whole cluster
+	if err != nil {
+		return nil, fmt.Errorf("list %s in namespace %s: %w", kind, namespace, err)
+	}
 	var out []T
-	for _, o := range f.List() {
+	for _, o := range here {
 		if t, ok := o.(T); ok {
 			out = append(out, t)
 		}

@@ -31,9 +31,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
+	"golang.org/x/sync/singleflight"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -85,13 +88,15 @@ type Cluster struct {
 	log      *slog.Logger
 	patience time.Duration
 
-	stop chan struct{} // closed by Close
-	busy sync.WaitGroup
+	stop   chan struct{} // closed by Close
+	busy   sync.WaitGroup
+	asking singleflight.Group // of mayWatchAll, by kind
 
 	mu        sync.Mutex // guards what follows
 	closed    bool
 	feeds     map[feedKey]*feed
-	listeners map[chan struct{}]bool
+	listeners map[*listener]bool
+	scopes    map[string]bool             // kinds that are watched in the whole cluster; with false, by namespace
 	asked     map[workload.Name]bool      // Deployments
 	confirmed map[workload.Name]string    // the resourceVersion that the API server itself has answered with
 	same      map[workload.Name]rendering // what the API server makes of a template
@@ -118,7 +123,7 @@ func New(c Config) (*Cluster, error) {
 	}
 	k := &Cluster{
 		client: client, dynamic: dyn, log: c.Log, patience: c.Patience, stop: make(chan struct{}),
-		feeds: map[feedKey]*feed{}, listeners: map[chan struct{}]bool{}, asked: map[workload.Name]bool{},
+		feeds: map[feedKey]*feed{}, listeners: map[*listener]bool{}, scopes: map[string]bool{}, asked: map[workload.Name]bool{},
 		confirmed: map[workload.Name]string{}, same: map[workload.Name]rendering{},
 		there: map[workload.Name]string{}, remade: map[workload.Name]bool{}, jobs: map[string]*jobState{},
 	}
@@ -139,45 +144,52 @@ func (c *Cluster) Close() {
 	c.busy.Wait()
 }
 
-// Watch calls changed, without blocking it, whenever a Deployment that was asked about, a pod or ReplicaSet of it, a
-// Job of Serin's or a pod of one, a Service or an autoscaler of theirs may have changed, at most ten times a second,
-// until ctx ends. What is watched is what [Cluster.Apply] and [Cluster.Run] have been asked for so far.
-func (c *Cluster) Watch(ctx context.Context, changed func()) {
-	signal := make(chan struct{}, 1)
+// listener is one call of [Cluster.Watch]: what it has not reported yet.
+type listener struct {
+	signal  chan struct{}
+	pending map[workload.Name]bool // guarded by the cluster's mu
+}
+
+// Watch calls changed with the Deployments that may have changed, or a pod, a ReplicaSet or an autoscaler of one, at most
+// ten times a second, until ctx ends. A name without a Name stands for everything in its namespace: a Service or a
+// disruption budget there has changed. Deployments are reported that [Cluster.Apply] and the others have been asked about.
+func (c *Cluster) Watch(ctx context.Context, changed func([]workload.Name)) {
+	l := &listener{signal: make(chan struct{}, 1), pending: map[workload.Name]bool{}}
 	c.mu.Lock()
-	c.listeners[signal] = true
+	c.listeners[l] = true
 	c.mu.Unlock()
 	defer func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		delete(c.listeners, signal)
+		delete(c.listeners, l)
 	}()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-signal:
+		case <-l.signal:
 		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(settle):
 		}
-		select {
-		case <-signal: // it is reported now
-		default:
+		c.mu.Lock()
+		names := slices.Collect(maps.Keys(l.pending))
+		clear(l.pending)
+		c.mu.Unlock()
+		if len(names) > 0 {
+			changed(names)
 		}
-		changed()
 	}
 }
 
-// changed tells those who watch.
-func (c *Cluster) changed() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+// changed notifies those who watch. The caller holds c.mu.
+func (c *Cluster) changed(n workload.Name) {
 	for l := range c.listeners {
+		l.pending[n] = true
 		select {
-		case l <- struct{}{}:
+		case l.signal <- struct{}{}:
 		default: // it has not looked at the last one yet
 		}
 	}

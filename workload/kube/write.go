@@ -243,10 +243,8 @@ func (c *Cluster) forget(ctx context.Context, t *workload.Target) error {
 		}
 	}
 	c.mu.Lock()
-	for key := range c.feeds {
-		if key.kind == deployments {
-			namespaces[key.namespace] = true
-		}
+	for n := range c.asked {
+		namespaces[n.Namespace] = true
 	}
 	c.mu.Unlock()
 	for namespace := range maps.Keys(namespaces) {

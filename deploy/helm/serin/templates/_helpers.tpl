@@ -42,7 +42,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- $_ := set $spec "store" "sqlite:/var/lib/serin/serin.db" }}
 {{- end }}
 {{- if .Values.customResources.enabled }}
-{{- $resources := dict "namespaces" (.Values.namespaces | default (list .Release.Namespace)) }}
+{{- $resources := dict }}
+{{- if not .Values.rbac.clusterWide }}{{ $_ := set $resources "namespaces" (.Values.namespaces | default (list .Release.Namespace)) }}{{ end }}
 {{- with .Values.customResources.reach }}{{ $_ := set $resources "reach" . }}{{ end }}
 {{- with .Values.customResources.hosts }}{{ $_ := set $resources "hosts" . }}{{ end }}
 {{- if .Values.customResources.webhook.enabled }}{{ $_ := set $resources "admission" (dict "listen" "0.0.0.0:7475") }}{{ end }}
