@@ -187,7 +187,7 @@ func (a *acting) open(ctx context.Context, o Options, m mandate) error {
 		return err
 	}
 	api, err := withPages(server.Options{
-		Engine: e, Store: s, Tokens: tokens, Cluster: authenticator, Problems: problems(watcher), Version: o.Version, Log: log, Registry: registry,
+		Engine: asShown(e, objects), Store: s, Tokens: tokens, Cluster: authenticator, Problems: problems(watcher), Version: o.Version, Log: log, Registry: registry,
 		Ready: ready(watcher), ExternalURL: string(spec.ExternalURL), Proxies: spec.Proxies(), PeerKey: pages.Key,
 	}, pages)
 	if err != nil {

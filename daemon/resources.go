@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/serindev/serin/config"
 	"github.com/serindev/serin/engine"
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/resource"
 	"github.com/serindev/serin/resource/kube"
+	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/server"
 	rights "github.com/serindev/serin/server/kube"
 	"github.com/serindev/serin/store"
@@ -75,6 +77,35 @@ func fieldPath(path string) string {
 	return "spec." + path
 }
 
+// shown is an engine whose Start returns once the object's status is about the release. Whoever waits then for the condition
+// Released (kubectl wait) is not answered with the release before.
+type shown struct {
+	*engine.Engine
+	objects *resources
+}
+
+// shownTimeout bounds that: a release does not depend on what is shown of it.
+const shownTimeout = 3 * time.Second
+
+// Start implements [server.Engine].
+func (s shown) Start(ctx context.Context, name string, req rollout.StartRequest, supersede bool) (record.Release, error) {
+	r, err := s.Engine.Start(ctx, name, req, supersede)
+	if err == nil && r.Version > 0 { // 0: it waits for the one before, which is shown
+		waiting, cancel := context.WithTimeout(ctx, shownTimeout)
+		defer cancel()
+		s.objects.AwaitRelease(waiting, name, r.ID)
+	}
+	return r, err
+}
+
+// asShown is the engine for those who start releases.
+func asShown(e *engine.Engine, objects *resources) server.Engine {
+	if objects == nil {
+		return e
+	}
+	return shown{e, objects}
+}
+
 // reporter keeps the statuses of the objects.
 func (r *resources) reporter(e *engine.Engine, s *store.Store, k *cluster) func(context.Context) error {
 	sources := kube.Sources{
@@ -96,6 +127,12 @@ func (r *resources) reporter(e *engine.Engine, s *store.Store, k *cluster) func(
 // shownReleases are those that a status is made of: the last five that have ended, and the one under way.
 const shownReleases = 6
 
+// Requests per second for the rights of callers. Answers are remembered for some seconds.
+const (
+	rightsQPS   = 1000
+	rightsBurst = 2000
+)
+
 // newAuthenticator takes the cluster's tokens; it is nil for a daemon that takes none.
 func newAuthenticator(o Options) (server.Authenticator, error) {
 	if o.Spec.Auth == nil || o.Spec.Auth.Kubernetes == nil {
@@ -105,5 +142,7 @@ func newAuthenticator(o Options) (server.Authenticator, error) {
 	if err != nil {
 		return nil, fmt.Errorf("auth.kubernetes: %w", err)
 	}
+	// A page of a thousand rollouts asks about each of them, where a caller has rights by name alone.
+	c.QPS, c.Burst = rightsQPS, rightsBurst
 	return rights.New(rights.Config{REST: c, Audiences: o.Spec.Auth.Kubernetes.Audiences})
 }

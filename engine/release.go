@@ -110,9 +110,17 @@ func (r *release) view(now time.Time) record.View {
 // is wrong than before: no event says that while no release is under way.
 func (l *loop) publish() {
 	before, now := l.view.Load(), l.show()
-	if before != nil && (before.Confirmation != now.Confirmation || !slices.Equal(before.Trouble, now.Trouble)) {
+	if before != nil && (before.Confirmation != now.Confirmation || !slices.Equal(before.Trouble, now.Trouble) || revision(before) != revision(now)) {
 		l.e.feed.tell(record.Update{Rollout: l.name})
 	}
+}
+
+// revision is that of the rollout as a view shows it.
+func revision(v *record.View) string {
+	if v.Definition == nil || !v.Declared {
+		return ""
+	}
+	return v.Definition.Revision
 }
 
 // show makes the loop's view visible to others, without a word.

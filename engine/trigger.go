@@ -10,8 +10,8 @@ import (
 	"github.com/serindev/serin/workload"
 )
 
-// triggerEvery is how often Deployments that start releases are queried without a watch.
-const triggerEvery = 10 * time.Second
+// triggerEvery is how often Deployments that start releases are queried without a reason. A watch reports every reason.
+const triggerEvery = time.Minute
 
 // triggered is the author of a release that a new pod template starts.
 const triggered = "trigger"

@@ -279,6 +279,7 @@ type gateway struct {
 	hangs    bool  // it takes what it is asked and answers nothing
 	broken   error // why what is written cannot be served
 	observed int
+	lately   time.Time // of the newest observation
 }
 
 // hang is until the gateway answers again, or ctx has ended.
@@ -331,6 +332,7 @@ func (g *gateway) Observe(ctx context.Context) (traffic.Observed, error) {
 		panic("no such observation")
 	}
 	g.observed++
+	g.lately = time.Now()
 	if g.serves == nil {
 		return traffic.Observed{}, nil
 	}
@@ -367,6 +369,12 @@ func (g *gateway) asked() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.observed
+}
+
+func (g *gateway) askedAt() time.Time {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.lately
 }
 
 func (g *gateway) change(f func(*gateway)) {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/tell"
@@ -37,18 +39,30 @@ func (s Sight) Rollouts(ctx context.Context) ([]record.View, error) {
 	if ok, err := sees(ctx, ""); ok || err != nil {
 		return all, err
 	}
+	// Where rights are Kubernetes', each may be a question to the API server.
+	may := make([]bool, len(all))
+	group, asking := errgroup.WithContext(ctx)
+	group.SetLimit(askedAtOnce)
+	for i := range all {
+		group.Go(func() (err error) {
+			may[i], err = sees(asking, all[i].Rollout)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
 	out := []record.View{}
-	for _, v := range all {
-		ok, err := sees(ctx, v.Rollout)
-		if err != nil {
-			return nil, err
-		}
-		if ok {
+	for i, v := range all {
+		if may[i] {
 			out = append(out, v)
 		}
 	}
 	return out, nil
 }
+
+// askedAtOnce is how many questions about rights are open at a time for one request.
+const askedAtOnce = 32
 
 // Rollout is one of them, or record.ErrNotFound.
 func (s Sight) Rollout(ctx context.Context, name string) (record.View, error) {

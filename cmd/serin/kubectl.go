@@ -48,6 +48,9 @@ type plugin struct {
 // serinSelector finds Serin's Service: the chart and the kustomize base label it so.
 const serinSelector = "app.kubernetes.io/name=serin"
 
+// defaultHome is the namespace in which Serin is looked for.
+const defaultHome = "serin"
+
 // findTimeout bounds how long Serin's pod is looked for and connected to.
 const findTimeout = 30 * time.Second
 
@@ -75,7 +78,7 @@ func (a *app) pluginRoot() *cobra.Command {
 	f.StringVar(&a.plugin.kubeconfig, "kubeconfig", "", "kubeconfig to use (env KUBECONFIG)")
 	f.StringVar(&a.plugin.context, "context", "", "context of the kubeconfig")
 	f.StringVarP(&a.plugin.namespace, "namespace", "n", "", "namespace of the rollout; the context's where it is left out")
-	f.StringVar(&a.plugin.home, "serin-namespace", "", "namespace in which Serin runs (env SERIN_NAMESPACE); looked for in all where it is left out")
+	f.StringVar(&a.plugin.home, "serin-namespace", "", "namespace in which Serin runs (env SERIN_NAMESPACE; default "+defaultHome+")")
 	root.PersistentPreRunE = func(_ *cobra.Command, args []string) error { return a.nameInCluster(args) }
 	return root
 }
@@ -245,13 +248,16 @@ func scheme(ctx context.Context, address string) string {
 
 // findSerin finds a ready pod behind Serin's Service, and its port.
 func findSerin(ctx context.Context, k kubernetes.Interface, home string) (*corev1.Pod, int32, error) {
-	services, err := k.CoreV1().Services(home).List(ctx, metav1.ListOptions{LabelSelector: serinSelector})
+	services, err := k.CoreV1().Services(cmp.Or(home, defaultHome)).List(ctx, metav1.ListOptions{LabelSelector: serinSelector})
 	if err != nil {
 		return nil, 0, fmt.Errorf("find Serin's Service (--serin-namespace says where it is): %w", err)
 	}
-	s, err := serviceAmong(services.Items)
-	if err != nil {
-		return nil, 0, err
+	if len(services.Items) == 0 {
+		return nil, 0, notFound(ctx, k, cmp.Or(home, defaultHome))
+	}
+	s := &services.Items[0]
+	if len(s.Spec.Selector) == 0 {
+		return nil, 0, fmt.Errorf("the Service %s/%s selects no pods", s.Namespace, s.Name)
 	}
 	pods, err := k.CoreV1().Pods(s.Namespace).List(ctx, metav1.ListOptions{LabelSelector: labels.SelectorFromSet(s.Spec.Selector).String()})
 	if err != nil {
@@ -267,24 +273,22 @@ func findSerin(ctx context.Context, k kubernetes.Interface, home string) (*corev
 	return nil, 0, fmt.Errorf("no pod behind Service %s/%s is ready", s.Namespace, s.Name)
 }
 
-// serviceAmong is Serin's Service of those that have its label. The caller's token goes there, and anybody who may make a
-// Service in some namespace can put the label on it: where there are several, the caller has to say which.
-func serviceAmong(services []corev1.Service) (*corev1.Service, error) {
-	var namespaces []string
-	for i := range services {
-		namespaces = append(namespaces, services[i].Namespace)
+// notFound says where Serin may be. It is not looked for outside of the namespace that the caller has named: the caller's
+// token goes there, and anybody who may make a Service in some namespace can put the label on it.
+func notFound(ctx context.Context, k kubernetes.Interface, home string) error {
+	elsewhere := ""
+	if all, err := k.CoreV1().Services(metav1.NamespaceAll).List(ctx, metav1.ListOptions{LabelSelector: serinSelector}); err == nil {
+		var namespaces []string
+		for i := range all.Items {
+			namespaces = append(namespaces, all.Items[i].Namespace)
+		}
+		slices.Sort(namespaces)
+		if namespaces = slices.Compact(namespaces); len(namespaces) > 0 {
+			elsewhere = fmt.Sprintf(". Services with that label are in: %s. Say --serin-namespace (or SERIN_NAMESPACE) for the one that may have your token",
+				strings.Join(namespaces, ", "))
+		}
 	}
-	slices.Sort(namespaces)
-	switch namespaces = slices.Compact(namespaces); {
-	case len(namespaces) == 0:
-		return nil, fmt.Errorf("there is no Service with the label %s: --serin-namespace says where Serin is, --server at which address", serinSelector)
-	case len(namespaces) > 1:
-		return nil, fmt.Errorf("the label %s is on Services of several namespaces (%s): --serin-namespace has to say in which one Serin is that may have your token",
-			serinSelector, strings.Join(namespaces, ", "))
-	case len(services[0].Spec.Selector) == 0:
-		return nil, fmt.Errorf("the Service %s/%s selects no pods", services[0].Namespace, services[0].Name)
-	}
-	return &services[0], nil
+	return fmt.Errorf("there is no Service with the label %s in namespace %s: --serin-namespace says where Serin is, --server at which address%s", serinSelector, home, elsewhere)
 }
 
 func isReady(c corev1.PodCondition) bool {

@@ -2,15 +2,18 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/clientcmd/api"
@@ -85,18 +88,45 @@ func TestATokenThatIsGivenGoesBeforeTheKubeconfigs(t *testing.T) {
 
 func TestATokenGoesToNoServiceThatMerelySaysItIsSerins(t *testing.T) {
 	t.Parallel()
-	service := func(namespace string) corev1.Service {
-		return corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "serin"}, Spec: corev1.ServiceSpec{Selector: map[string]string{"a": "b"}}}
+	service := func(namespace string, selector map[string]string) corev1.Service {
+		return corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "serin"}, Spec: corev1.ServiceSpec{Selector: selector}}
 	}
-	s, err := serviceAmong([]corev1.Service{service("serin")})
-	require.NoError(t, err)
-	require.Equal(t, "serin", s.Namespace)
-	_, err = serviceAmong([]corev1.Service{service("hostile"), service("serin")})
-	require.ErrorContains(t, err, "(hostile, serin): --serin-namespace has to say in which one")
-	_, err = serviceAmong(nil)
-	require.ErrorContains(t, err, "there is no Service with the label")
-	_, err = serviceAmong([]corev1.Service{{}})
-	require.ErrorContains(t, err, "selects no pods", "or any pod of the namespace would do")
+	pods := map[string]string{"app": "serin"}
+	for name, c := range map[string]struct {
+		home string
+		have []corev1.Service
+		want string
+	}{
+		"one in a team's namespace is not asked, though there is no other": {"", []corev1.Service{service("hostile", pods)},
+			"in namespace serin: --serin-namespace says where Serin is, --server at which address. Services with that label are in: hostile. Say --serin-namespace"},
+		"Serin's own is found where the chart's documentation has it": {"", []corev1.Service{service("hostile", pods), service("serin", pods)}, "no pod behind Service serin/serin is ready"},
+		"a namespace that the caller names is asked":                  {"ops", []corev1.Service{service("ops", pods), service("serin", pods)}, "no pod behind Service ops/serin is ready"},
+		"none at all":                           {"", nil, "there is no Service with the label"},
+		"one that selects nothing has all pods": {"", []corev1.Service{service("serin", nil)}, "selects no pods"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				list := corev1.ServiceList{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ServiceList"}}
+				for _, s := range c.have {
+					if !strings.Contains(r.URL.Path, "/namespaces/") || strings.Contains(r.URL.Path, "/namespaces/"+s.Namespace+"/") {
+						list.Items = append(list.Items, s)
+					}
+				}
+				w.Header().Set("Content-Type", "application/json")
+				if strings.HasSuffix(r.URL.Path, "/pods") {
+					_ = json.NewEncoder(w).Encode(corev1.PodList{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "PodList"}})
+					return
+				}
+				_ = json.NewEncoder(w).Encode(list)
+			}))
+			t.Cleanup(api.Close)
+			k, err := kubernetes.NewForConfig(&rest.Config{Host: api.URL})
+			require.NoError(t, err)
+			_, _, err = findSerin(t.Context(), k, c.home)
+			require.ErrorContains(t, err, c.want)
+		})
+	}
 }
 
 func TestThePluginHasTheCommandsThatSpeakToTheDaemon(t *testing.T) {

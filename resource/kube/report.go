@@ -30,6 +30,8 @@ const (
 	againAfter = 5 * time.Second
 	// soon is when a rollout is looked at again whose engine has not taken it up.
 	soon = 200 * time.Millisecond
+	// awaitEvery is how often it is asked whether a status was written, while somebody waits for it.
+	awaitEvery = 10 * time.Millisecond
 	// reporters work at the same time.
 	reporters = 4
 	// reportTimeout bounds what is asked for one object.
@@ -186,7 +188,7 @@ func (c *Cluster) reportRollout(ctx context.Context, s Sources, k key) (again ti
 		}
 	}
 	before, at := c.before(k, u)
-	if wait := writeGap - time.Since(at); wait > 0 {
+	if wait := writeGap - time.Since(at); wait > 0 && (!known || shows(before, &view)) {
 		return wait, nil
 	}
 	past, err := s.Past(ctx, k.rollout())
@@ -208,6 +210,36 @@ func (c *Cluster) reportRollout(ctx context.Context, s Sources, k key) (again ti
 		}
 	}
 	return again, c.write(ctx, k, u, before, resource.Of(in))
+}
+
+// shows tells whether a status is about the release of a view. One that is not is replaced at once: it may say Released of
+// the release before.
+func shows(s resource.Status, v *record.View) bool {
+	return v.Release == nil || s.Release != nil && s.Release.ID == v.Release.ID
+}
+
+// AwaitRelease returns once the status of a rollout's object is about a release, or ctx ends, or there is no such object.
+func (c *Cluster) AwaitRelease(ctx context.Context, rolloutName, release string) {
+	namespace, name, ok := strings.Cut(rolloutName, ".")
+	k := key{Rollout, namespace, name}
+	if !ok || c.object(k) == nil {
+		return
+	}
+	tick := time.NewTicker(awaitEvery)
+	defer tick.Stop()
+	for {
+		c.mu.Lock()
+		status := c.written[k].status
+		c.mu.Unlock()
+		if status.Release != nil && status.Release.ID == release {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
 }
 
 // forget drops what is remembered of an object that is gone.

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/singleflight"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -50,7 +51,8 @@ type Cluster struct {
 	audiences []string
 	remember  time.Duration
 
-	keys *keys
+	keys   *keys
+	asking singleflight.Group // questions about rights
 
 	mu     sync.Mutex // guards what follows
 	good   map[[sha256.Size]byte]verified
@@ -187,6 +189,17 @@ func (r rights) may(ctx context.Context, verb server.Verb, namespace, name strin
 	if ok && time.Now().Before(d.until) {
 		return d.allowed, nil
 	}
+	answer, err, _ := c.asking.Do(fmt.Sprint(asked), func() (any, error) { return r.ask(ctx, asked, verb) })
+	d, _ = answer.(decided)
+	if err != nil && ctx.Err() == nil && errors.Is(err, context.Canceled) {
+		d, err = r.ask(ctx, asked, verb) // another request asked, and its caller has left
+	}
+	return d.allowed, err
+}
+
+// ask asks the API server, and keeps its answer.
+func (r rights) ask(ctx context.Context, asked access, verb server.Verb) (decided, error) {
+	c := r.cluster
 	extra := map[string]authorizationv1.ExtraValue{}
 	for k, v := range r.who.Extra {
 		extra[k] = authorizationv1.ExtraValue(v)
@@ -195,21 +208,21 @@ func (r rights) may(ctx context.Context, verb server.Verb, namespace, name strin
 		Spec: authorizationv1.SubjectAccessReviewSpec{
 			User: r.who.Username, UID: r.who.UID, Groups: r.who.Groups, Extra: extra,
 			ResourceAttributes: &authorizationv1.ResourceAttributes{
-				Verb: string(verb), Group: group, Version: "*", Resource: resource, Namespace: namespace, Name: name,
+				Verb: string(verb), Group: group, Version: "*", Resource: resource, Namespace: asked.namespace, Name: asked.name,
 			},
 		},
 	}, metav1.CreateOptions{})
 	switch {
 	case err != nil:
-		return false, fmt.Errorf("ask the cluster what %s may do: %w", r.who.Username, err)
+		return decided{}, fmt.Errorf("ask the cluster what %s may do: %w", r.who.Username, err)
 	case review.Status.EvaluationError != "" && !review.Status.Allowed && !review.Status.Denied:
-		return false, errors.New("the cluster cannot tell what " + r.who.Username + " may do: " + review.Status.EvaluationError)
+		return decided{}, errors.New("the cluster cannot tell what " + r.who.Username + " may do: " + review.Status.EvaluationError)
 	}
-	d = decided{review.Status.Allowed && !review.Status.Denied, time.Now().Add(c.remember)}
+	d := decided{review.Status.Allowed && !review.Status.Denied, time.Now().Add(c.remember)}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	keep(c.access, asked, d)
-	return d.allowed, nil
+	return d, nil
 }
 
 // user tells users apart: two with one name may have other groups.
