@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/serindev/serin/config"
 	"github.com/serindev/serin/internal/testbed"
 	"github.com/serindev/serin/internal/testbed/testcluster"
 )
@@ -139,17 +140,30 @@ func TestTheChartAndTheKustomizeBaseConformToTheSchemas(t *testing.T) {
 	for file, text := range kustomized(t) {
 		manifests["kustomize "+file] = text
 	}
-	folder, err := filepath.Abs("../examples/gitops/shop")
-	require.NoError(t, err)
 	require.NoError(t, testbed.Reads("examples/gitops"))
-	built, err := program(t, "kustomize", "build", folder)
-	require.NoError(t, err, built)
-	for document := range strings.SplitSeq(built, "\n---\n") {
-		if !strings.HasPrefix(document, "apiVersion: serin.dev/") { // package config has read those
-			manifests["example GitOps"] += "---\n" + document + "\n"
+	for example, says := range map[string]string{"shop": "strategy: wait", "shop-patch": "strategy: patch"} {
+		folder, err := filepath.Abs("../examples/gitops/" + example)
+		require.NoError(t, err)
+		built, err := program(t, "kustomize", "build", folder)
+		require.NoError(t, err, built)
+		require.Contains(t, built, says)
+		name, ours := "example GitOps "+example, filepath.Join(t.TempDir(), "rollout.yaml")
+		own := ""
+		for document := range strings.SplitSeq(built, "\n---\n") {
+			if strings.HasPrefix(document, "apiVersion: serin.dev/") {
+				own += "---\n" + strings.Replace(document, "  namespace: pro\n", "", 1) + "\n"
+				continue
+			}
+			manifests[name] += "---\n" + document + "\n"
 		}
+		require.Equal(t, 2, strings.Count(manifests[name], "namespace: pro"))
+		require.NoError(t, os.WriteFile(ours, []byte(own), 0o600))
+		set, errs := config.Load(ours)
+		for _, e := range errs { // a file's rollout has to name the namespace
+			require.Contains(t, e.Path, "namespace", "%s", e.Error())
+		}
+		require.NotNil(t, set)
 	}
-	require.Equal(t, 2, strings.Count(manifests["example GitOps"], "namespace: pro"))
 	for name, text := range manifests {
 		t.Run(name, func(t *testing.T) {
 			out, err := conforms(t, where, text)

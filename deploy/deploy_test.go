@@ -189,6 +189,7 @@ func TestWhatWouldNotRunIsRefused(t *testing.T) {
 		"a webhook that nobody trusts":      {"customResources: {enabled: true, webhook: {enabled: true}}", "caBundle"},
 		"a value that there is not":         {"replica: 3", "replica"},
 		"several pods on SQLite":            {"replicas: 2", "store.postgres.secretName"},
+		"rights everywhere and somewhere":   {"rbac: {clusterWide: true}\nnamespaces: [pro]", "give one of them"},
 		"two sources of rollouts":           {"files: {a.yaml: x}\nexistingConfigMap: mine", "give one of them"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -376,6 +377,25 @@ func TestTheChartsRightsAreEnoughAndNoMore(t *testing.T) {
 	require.False(t, can(t, who, home, "apps", "deployments", "patch"), "not even in its own namespace, if it has no rollouts")
 	_, err = kubernetes.NewForConfigOrDie(who).CoreV1().Secrets(pro).List(t.Context(), metav1.ListOptions{})
 	require.ErrorContains(t, err, "forbidden")
+}
+
+func TestTheChartsRightsInTheWholeClusterAreThoseOfANamespace(t *testing.T) {
+	t.Parallel()
+	c := testcluster.Shared(t)
+	home, pro := c.Namespace(t), c.Namespace(t)
+	apply(t, c, objects(t, mustRender(t, home, "rbac: {clusterWide: true, configMaps: true}")))
+	who := account(c, t, home)
+	for _, of := range [][2]string{{"apps", "deployments"}, {"", "pods"}, {"", "services"}, {"traefik.io", "ingressroutes"}, {"", "configmaps"}} {
+		for _, verb := range []string{"get", "list", "watch"} {
+			require.True(t, can(t, who, "", of[0], of[1], verb), "%s %s", verb, of)
+		}
+	}
+	require.True(t, can(t, who, pro, "apps", "deployments", "patch"))
+	for _, forbidden := range [][2]string{{"", "secrets"}, {"rbac.authorization.k8s.io", "roles"}, {"", "nodes"}, {"", "serviceaccounts"}} {
+		require.False(t, can(t, who, pro, forbidden[0], forbidden[1], "get"), forbidden)
+	}
+	require.False(t, can(t, who, pro, "", "configmaps", "patch"))
+	require.NotContains(t, mustRender(t, home, "rbac: {clusterWide: true}\ncustomResources: {enabled: true}"), "namespaces:", "Rollouts of all of them are read")
 }
 
 func TestTheChartsRightsForGatewayAPIAreThoseForRoutes(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -36,7 +37,8 @@ type between struct {
 	watches   map[int]context.CancelFunc
 	next      int // watches begun so far
 	cut       int
-	asked     int // requests so far, watches among them
+	asked     int            // requests so far, watches among them
+	kinds     map[string]int // the same by verb and resource
 }
 
 func newBetween(t testing.TB, c *testcluster.Cluster) *between {
@@ -48,7 +50,7 @@ func newBetween(t testing.TB, c *testcluster.Cluster) *between {
 	admin, err := rest.HTTPClientFor(c.Config)
 	require.NoError(t, err)
 	quiet := log.New(io.Discard, "", 0)
-	b := &between{admin: admin, api: c.Config.Host, tries: map[string]int{}, watches: map[int]context.CancelFunc{}, proxy: &httputil.ReverseProxy{
+	b := &between{admin: admin, api: c.Config.Host, tries: map[string]int{}, watches: map[int]context.CancelFunc{}, kinds: map[string]int{}, proxy: &httputil.ReverseProxy{
 		Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(api) },
 		Transport:     &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, ForceAttemptHTTP2: true},
 		FlushInterval: -1, ErrorLog: quiet,
@@ -74,6 +76,7 @@ func (b *between) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	b.mu.Lock()
 	b.asked++
+	b.kinds[kindOf(r)]++
 	if watch := r.URL.Query().Get("watch"); watch == "true" || watch == "1" {
 		b.next++
 		id := b.next
@@ -89,6 +92,24 @@ func (b *between) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		b.touch(ctx, r.URL.Path)
 	}
 	b.proxy.ServeHTTP(w, r.WithContext(ctx))
+}
+
+// kindOf is what a request does, to which resource.
+func kindOf(r *http.Request) string {
+	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
+	if i := slices.Index(parts, "namespaces"); i >= 0 && len(parts) > i+2 {
+		parts = parts[i+2:]
+	} else if parts[0] == "apis" && len(parts) > 3 {
+		parts = parts[3:]
+	}
+	what := parts[0]
+	if len(parts) > 2 {
+		what += "/" + parts[2]
+	}
+	if r.URL.Query().Get("watch") != "" {
+		return "watch " + what
+	}
+	return r.Method + " " + what
 }
 
 // tooLate tells whether another writer changes the object before this write.

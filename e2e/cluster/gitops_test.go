@@ -17,12 +17,15 @@ import (
 	"k8s.io/client-go/dynamic"
 )
 
-// syncer applies what is in Git again and again, by server-side apply with force, as a GitOps controller does that heals
-// itself, and deletes what Git has no more.
+// syncer applies what is in Git by server-side apply with force, as a GitOps controller does, and deletes what Git has no
+// more. One that heals itself does so again and again, others after each commit.
 type syncer struct {
 	w    *world
 	stop context.CancelFunc
 	done sync.WaitGroup
+	// ignores: it leaves alone the image while its field manager is serin (Argo CD: managedFieldsManagers and
+	// RespectIgnoreDifferences).
+	ignores bool
 
 	mu     sync.Mutex // guards what follows
 	image  string     // of stable, in Git
@@ -35,8 +38,16 @@ const syncEvery = 250 * time.Millisecond
 
 func (w *world) sync(t *testing.T) *syncer {
 	t.Helper()
+	s := &syncer{w: w, image: image1}
+	s.heal(t)
+	return s
+}
+
+// heal applies Git all the time from now on.
+func (s *syncer) heal(t *testing.T) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	s := &syncer{w: w, stop: cancel, image: image1}
+	s.stop = cancel
 	s.done.Go(func() {
 		tick := time.NewTicker(syncEvery)
 		defer tick.Stop()
@@ -49,7 +60,6 @@ func (w *world) sync(t *testing.T) *syncer {
 		}
 	})
 	t.Cleanup(s.end)
-	return s
 }
 
 func (s *syncer) end() {
@@ -68,12 +78,18 @@ func (s *syncer) commit(image string) {
 func (s *syncer) apply(ctx context.Context) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	git := fmt.Sprintf(`{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": %q, "labels": {"app.kubernetes.io/instance": "flask"}},
-		"spec": {"selector": {"matchLabels": {"app": %[1]q}}, "template": {"metadata": {"labels": {"app": %[1]q}},
-		"spec": {"containers": [{"name": "flask", "image": %q, "ports": [{"name": "http", "containerPort": 8080}]}]}}}}`, s.w.name, s.image)
-	force := true
 	deployments := s.w.c.Client.AppsV1().Deployments(s.w.pro)
 	before, err := deployments.Get(ctx, s.w.name, metav1.GetOptions{})
+	image := s.image
+	if err == nil && s.ignores && slices.ContainsFunc(before.ManagedFields, func(m metav1.ManagedFieldsEntry) bool {
+		return m.Manager == "serin" && m.FieldsV1 != nil && strings.Contains(m.FieldsV1.String(), "f:image")
+	}) {
+		image = imageOf(before)
+	}
+	git := fmt.Sprintf(`{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": %q, "labels": {"app.kubernetes.io/instance": "flask"}},
+		"spec": {"selector": {"matchLabels": {"app": %[1]q}}, "template": {"metadata": {"labels": {"app": %[1]q}},
+		"spec": {"containers": [{"name": "flask", "image": %q, "ports": [{"name": "http", "containerPort": 8080}]}]}}}}`, s.w.name, image)
+	force := true
 	if err == nil {
 		if n := len(s.images); n == 0 || s.images[n-1] != imageOf(before) {
 			s.images = append(s.images, imageOf(before))
@@ -190,4 +206,43 @@ func TestAControllerThatPutsTheOldImageBackIsTold(t *testing.T) {
 	require.Equal(t, "released", v.State.Outcome, v.State.Why)
 	require.Equal(t, image2, imageOf(w.deployment(t, w.pro, w.name)))
 	noRequestFailed(t, loads)
+}
+
+// Both promotions, with a controller that applies Git after a commit, and with one that heals itself but leaves Serin's
+// fields alone: no image comes back, and nothing of Serin's is changed.
+func TestAControllerThatLeavesSerinsFieldsAlone(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		strategy string
+		heals    bool
+	}{
+		"no self-heal, promotion by a commit":                    {"wait", false},
+		"no self-heal, promotion by Serin and a commit after it": {"patch", false},
+		"self-heal that ignores differences, promotion by Serin": {"patch", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, pipeline.with("strategy: patch", "strategy: "+c.strategy))
+			git := &syncer{w: w, image: image1, ignores: c.heals}
+			if git.apply(t.Context()); c.heals {
+				git.heal(t)
+			}
+			loads := w.users(t)
+			id := w.toPromotion(t, image2)
+			if c.strategy == "wait" {
+				w.explained(t, "image of flask "+image2)
+				git.commit(image2)
+				git.apply(t.Context())
+			}
+			v := w.wait(t, "the release has ended", ended)
+			require.Equal(t, "released", v.State.Outcome, v.State.Why)
+			git.commit(image2) // with patch it follows: any other commit before it would bring the old image back
+			git.apply(t.Context())
+			git.apply(t.Context())
+			require.Equal(t, image2, imageOf(w.deployment(t, w.pro, w.name)))
+			require.Equal(t, []string{image1, image2}, git.had(t), "nothing flaps")
+			require.Empty(t, w.told(t, id, "drifted"))
+			noRequestFailed(t, loads)
+		})
+	}
 }

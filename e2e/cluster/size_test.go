@@ -3,6 +3,7 @@ package cluster
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -54,41 +55,68 @@ spec:
 `
 
 // BenchmarkSize is a minute of a daemon with a thousand Rollouts in fifty namespaces, of which a hundred have a release under
-// way: its CPU, its memory, and its requests to the API server and to Traefik. It also measures how long it takes until
-// all of them are in force when they are created at once, and how long from one apply to its status.
+// way: its CPU, its memory, and its requests to the API server and to Traefik; with rights in the whole cluster, and with
+// a Role in each namespace. It also measures how long it takes until all of them are in force when they are created at
+// once, and how long from one apply to its status, when all are at rest and while releases are under way.
 func BenchmarkSize(b *testing.B) {
-	w, asked := newSize(b)
+	b.Run("cluster", func(b *testing.B) { benchSize(b, true) })
+	b.Run("namespaces", func(b *testing.B) { benchSize(b, false) })
+}
+
+func benchSize(b *testing.B, everywhere bool) {
+	w, asked := newSize(b, everywhere)
 	begun := time.Now()
 	w.applyAll(b, sized)
 	w.inForce(b, sizeRollouts)
-	b.ReportMetric(time.Since(begun).Seconds(), "s-until-all-in-force")
-	first := w.untilObserved(b)
+	inForce, idle := time.Since(begun), w.untilObserved(b)
 	begun = time.Now()
 	w.startAll(b)
 	w.underWay(b, sizeUnderWay)
-	b.ReportMetric(time.Since(begun).Seconds(), "s-until-all-under-way")
+	underWay := time.Since(begun)
 	time.Sleep(30 * time.Second)
-	cpu, traefik, server := w.cpu(b), asked.Load(), w.between.requests()
+	cpu, traefik, before := w.cpu(b), asked.Load(), w.between.byKind()
 	for b.Loop() {
 		time.Sleep(time.Minute)
 	}
-	minutes := b.Elapsed().Minutes()
+	minutes, server := b.Elapsed().Minutes(), 0
+	for kind, n := range w.between.byKind() {
+		if n -= before[kind]; n > 0 {
+			b.Logf("%s: %d", kind, n)
+			server += n
+		}
+	}
 	b.ReportMetric((w.cpu(b)-cpu)/minutes, "CPU-s/min")
 	b.ReportMetric(w.resident(b), "MiB")
 	b.ReportMetric(float64(asked.Load()-traefik)/minutes, "traefik-requests/min")
-	b.ReportMetric(float64(w.between.requests()-server)/minutes, "api-requests/min")
+	b.ReportMetric(float64(server)/minutes, "api-requests/min")
 	b.ReportMetric(float64(w.between.open()), "watches")
-	b.ReportMetric(first.Seconds(), "s-apply-to-status-idle")
+	b.ReportMetric(inForce.Seconds(), "s-until-all-in-force")
+	b.ReportMetric(underWay.Seconds(), "s-until-all-under-way")
+	b.ReportMetric(idle.Seconds(), "s-apply-to-status-at-rest")
 	b.ReportMetric(w.untilObserved(b).Seconds(), "s-apply-to-status")
 	b.ReportMetric(0, "ns/op")
 }
 
-// newSize is a world with the Deployments and Services of all rollouts, and a daemon that may act in the whole cluster.
-func newSize(b *testing.B) (*world, interface{ Load() int64 }) {
+// byKind are the daemon's requests so far.
+func (b *between) byKind() map[string]int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return maps.Clone(b.kinds)
+}
+
+// newSize is a world with the Deployments and Services of all rollouts, and a daemon that may act in the whole cluster, or in
+// their namespaces.
+func newSize(b *testing.B, everywhere bool) (*world, interface{ Load() int64 }) {
 	b.Helper()
 	w := newPlace(b, example{name: "size", meddled: true, empty: true, powerless: true, further: sizeNamespaces})
 	w.c.Definitions(b, "../../deploy/kustomize/definitions/definitions.yaml")
-	w.grantAll(b)
+	resources := "hosts: [127.0.0.1]"
+	if everywhere {
+		w.grantAll(b)
+	} else {
+		w.grant(b, "--set", "customResources.enabled=true", "--set", "namespaces={"+strings.Join(w.more, ",")+"}")
+		resources += ", namespaces: [" + strings.Join(w.more, ", ") + "]"
+	}
 	api, asked := w.counted(b)
 	w.traefik.API = api
 	w.applyAll(b, arms)
@@ -96,7 +124,7 @@ func newSize(b *testing.B) (*world, interface{ Load() int64 }) {
 	file := filepath.Join(w.dir, "serin.yaml")
 	text, err := os.ReadFile(file)
 	require.NoError(b, err)
-	more := strings.Replace(string(text), "kubernetes: {", "kubernetes: {resources: {hosts: [127.0.0.1]}, ", 1)
+	more := strings.Replace(string(text), "kubernetes: {", "kubernetes: {resources: {"+resources+"}, ", 1)
 	require.NoError(b, os.WriteFile(file, []byte(more), 0o600))
 	w.begin(b)
 	return w, asked

@@ -283,6 +283,33 @@ func TestARolloutIsReadAndItsStatusIsServerSideApplied(t *testing.T) {
 	})
 }
 
+// kubectl wait --for=condition=Released, right after a start, must not be answered with the release before.
+func TestOnceAStartIsShownNoStatusSaysReleasedOfTheOneBefore(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, true)
+	w.c.Apply(t, w.ns, shop)
+	w.engine.begin(w.idle())
+	w.loaded(1)
+	for i := range 5 {
+		w.engine.set(func(v *record.View) {
+			underWay(v)
+			v.Release.ID, v.State.Phase, v.State.Outcome = fmt.Sprintf("before-%d", i), rollout.PhaseEnded, rollout.Released
+		})
+		w.until("it is released", func() bool { return w.status("shop").Phase == resource.Released })
+		id := fmt.Sprintf("next-%d", i)
+		w.engine.set(func(v *record.View) { underWay(v); v.Release.ID = id })
+		w.objects.AwaitRelease(t.Context(), w.ns+".shop", id)
+		s := w.status("shop")
+		require.Equal(t, id, s.Release.ID)
+		require.Equal(t, resource.Waiting, s.Phase)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	w.objects.AwaitRelease(ended, w.ns+".shop", "never")
+	w.objects.AwaitRelease(t.Context(), w.ns+".of-a-file", "nobody waits for what has no object")
+	w.objects.AwaitRelease(t.Context(), "of-a-file", "nor here")
+}
+
 func TestARolloutThatIsDeletedInTheMiddleGoesOnceItsTrafficIsBack(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, true)

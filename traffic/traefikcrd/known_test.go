@@ -16,6 +16,7 @@ import (
 
 	"github.com/serindev/serin/internal/testbed"
 	"github.com/serindev/serin/traffic"
+	"github.com/serindev/serin/traffic/kubeobjects"
 	"github.com/serindev/serin/traffic/traefikcrd"
 	"github.com/serindev/serin/traffic/traffictest"
 )
@@ -146,6 +147,47 @@ func TestAQuietMinuteAsksTheAPIServerNothing(t *testing.T) {
 			require.Equal(t, before, clients.asked.Load())
 		})
 	}
+}
+
+// One watch a kind serves the namespaces of all rollouts, and Traefik's.
+func TestOneWatchOfTheWholeClusterServesAllNamespaces(t *testing.T) {
+	t.Parallel()
+	one, two := begin(t, nil), begin(t, nil)
+	behindAService(t, one)
+	clients := watching(t, one.Config)
+	may, err := clients.Everywhere(t.Context())
+	require.NoError(t, err)
+	require.True(t, may)
+	clients.begin(kubeobjects.Everywhere)
+	var routers []*traefikcrd.Router
+	for _, w := range []*world{one, two} {
+		r, err := clients.Router(w.config)
+		require.NoError(t, err)
+		require.NoError(t, r.Apply(t.Context(), target(0.1)))
+		routers = append(routers, r)
+	}
+	clients.calm(t, routers...)
+	for i, r := range routers {
+		require.True(t, r.Watched())
+		o, err := r.Observe(t.Context())
+		require.NoError(t, err)
+		require.Empty(t, traffic.Drift(target(0.1), o))
+		require.NotEmpty(t, o.Replicas)
+		w := []*world{one, two}[i]
+		asKubectl(t, w.Cluster, w.ns, "traefikservices", "shop", half(stable.Service, canary.Service))
+		for change := range clients.told { // also of other tests
+			if r.Concerns(change) {
+				require.Equal(t, w.ns, change.Namespace)
+				break
+			}
+		}
+	}
+
+	account := one.ServiceAccount(t, one.ns, "serin")
+	one.Cluster.Apply(t, one.ns, rights)
+	may, err = watching(t, account).Everywhere(t.Context())
+	require.NoError(t, err)
+	require.False(t, may, "a Role is of one namespace")
 }
 
 // What watches have told is the same as what the API server says, in each of a release's stages; and what was written a

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -617,6 +618,61 @@ func TestAConflictOnEveryWriteIsDecidedAnew(t *testing.T) {
 	m.left = 0
 	p.until(workload.Deployment{Name: p.stable, Before: true}, workload.Ready)
 	require.Equal(t, "flask:1", p.images(p.stable)["flask"])
+}
+
+// Rights decide: who may watch the whole cluster opens one watch a kind, who may not one for each namespace.
+func TestWatchesAreOfTheWholeClusterWhereTheRightsAllowIt(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		role string
+		want int // watches of Deployments, for two namespaces
+	}{"a ClusterRole": {"ClusterRole", 1}, "Roles": {"Role", 2}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			one, two := newPlace(t), newPlace(t)
+			config := one.c.ServiceAccount(t, one.ns, "serin")
+			kind := map[string]string{"Role": "RoleBinding", "ClusterRole": "ClusterRoleBinding"}[c.role]
+			name := one.ns + "-serin"
+			for _, p := range []*place{one, two} {
+				p.c.Apply(t, map[string]string{"Role": p.ns}[c.role], fmt.Sprintf(`
+{apiVersion: rbac.authorization.k8s.io/v1, kind: %s, metadata: {name: %s}, rules: [
+  {apiGroups: [apps, "", autoscaling, policy], resources: [deployments, replicasets, pods, services, horizontalpodautoscalers, poddisruptionbudgets], verbs: [get, list, watch]}]}
+---
+{apiVersion: rbac.authorization.k8s.io/v1, kind: %s, metadata: {name: %[2]s}, roleRef: {apiGroup: rbac.authorization.k8s.io, kind: %[1]s, name: %[2]s},
+ subjects: [{kind: ServiceAccount, name: serin, namespace: %s}]}`, c.role, name, kind, one.ns))
+			}
+			t.Cleanup(func() {
+				_ = one.c.Client.RbacV1().ClusterRoleBindings().Delete(context.WithoutCancel(t.Context()), name, metav1.DeleteOptions{})
+				_ = one.c.Client.RbacV1().ClusterRoles().Delete(context.WithoutCancel(t.Context()), name, metav1.DeleteOptions{})
+			})
+			watches := &watchCounter{of: map[string]bool{}}
+			config.Wrap(func(next http.RoundTripper) http.RoundTripper { watches.RoundTripper = next; return watches })
+			k := one.connect(config)
+			for _, p := range []*place{one, two} {
+				p.kube = k
+				p.until(workload.Deployment{Name: p.stable}, workload.Ready)
+			}
+			watches.mu.Lock()
+			defer watches.mu.Unlock()
+			require.Len(t, watches.of, c.want, "%v", watches.of)
+		})
+	}
+}
+
+// watchCounter notes where Deployments are watched.
+type watchCounter struct {
+	http.RoundTripper
+	mu sync.Mutex // guards of
+	of map[string]bool
+}
+
+func (w *watchCounter) RoundTrip(r *http.Request) (*http.Response, error) {
+	if strings.HasSuffix(r.URL.Path, "/deployments") && r.URL.Query().Get("watch") != "" {
+		w.mu.Lock()
+		w.of[r.URL.Path] = true
+		w.mu.Unlock()
+	}
+	return w.RoundTripper.RoundTrip(r)
 }
 
 func TestWhoWatchesHearsOfPods(t *testing.T) {

@@ -251,8 +251,29 @@ func slim(o any) (any, error) {
 		o.ManagedFields = nil
 	case *policyv1.PodDisruptionBudget:
 		o.ManagedFields, o.Annotations = nil, nil
+	case *unstructured.Unstructured:
+		slimManagers(o)
 	}
 	return o, nil
+}
+
+// slimManagers keeps who has written which part of a Deployment, and drops the single fields, which take more memory than
+// the rest of it.
+func slimManagers(o *unstructured.Unstructured) {
+	managers, _, err := unstructured.NestedSlice(o.Object, "metadata", "managedFields")
+	if err != nil {
+		return
+	}
+	for _, m := range managers {
+		entry, _ := m.(map[string]any)
+		fields, _ := entry["fieldsV1"].(map[string]any)
+		for part := range fields {
+			fields[part] = map[string]any{}
+		}
+	}
+	if len(managers) > 0 {
+		_ = unstructured.SetNestedSlice(o.Object, managers, "metadata", "managedFields") // it was one before
+	}
 }
 
 func names(containers []corev1.Container) []corev1.Container {

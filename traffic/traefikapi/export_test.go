@@ -1,0 +1,4 @@
+package traefikapi
+
+// Named is named, for its fuzz test.
+var Named = named
