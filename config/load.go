@@ -43,6 +43,9 @@ type Loader struct {
 	Stdin io.Reader
 	// Objects is what documents in a cluster may say.
 	Objects Objects
+	// Manifests: a document in a file that says metadata.namespace is the custom resource that kubectl would make of it, and
+	// is checked as such. The daemon takes none: its files belong to no namespace.
+	Manifests bool
 }
 
 // Source is what analyses have to know about a source of metrics.
@@ -193,11 +196,17 @@ func (l Loader) list(path string) []file {
 }
 
 // documents of a file, or the one that an object is.
-func (f file) documents() ([]document, Errors) {
+func (f file) documents(l Loader) ([]document, Errors) {
 	if f.object != nil {
 		return f.object.document()
 	}
-	return parse(f.name, f.body)
+	docs, errs := parse(f.name, f.body)
+	for i := range docs {
+		if l.Manifests {
+			docs[i] = docs[i].asObject()
+		}
+	}
+	return docs, errs
 }
 
 func yamlName(path string) bool {

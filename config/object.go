@@ -49,6 +49,8 @@ type Objects struct {
 	Reach map[string][]string
 	// Hosts may be named by webhooks and as Traefik's API; *.example.com is every one below.
 	Hosts []string
+	// Unknown: no daemon's document is at hand, so neither of the two is checked.
+	Unknown bool
 }
 
 // ObjectSource names an object in errors, in place of a file.
@@ -88,6 +90,24 @@ func (o *Object) document() ([]document, Errors) {
 	}
 	src := &source{name: name, object: o, parts: []part{{root: root}}}
 	return []document{{src, root}}, nil
+}
+
+// asObject is the document as the custom resource that it is a manifest of, if it says a namespace; its places stay those of
+// the file.
+func (d document) asObject() document {
+	kind, _ := d.root.get("kind")
+	metadata, _ := d.root.get("metadata")
+	namespace, given := metadata.value.get("namespace")
+	if !given || kind.value == nil || kind.value.text != KindRollout && kind.value.text != KindAnalysis {
+		return d
+	}
+	name, _ := metadata.value.get("name")
+	o := &Object{Kind: kind.value.text, ObjectID: ObjectID{Namespace: namespace.value.text}}
+	if name.value != nil {
+		o.Name = name.value.text
+	}
+	metadata.value.entries = slices.DeleteFunc(metadata.value.entries, func(e entry) bool { return e.key == "namespace" })
+	return document{&source{name: d.src.name, lines: d.src.lines, parts: d.src.parts, object: o}, d.root}
 }
 
 // jsonBuilder makes nodes of plain values. Each key and value gets a place of its own: nobody sees it, but the order of
@@ -172,7 +192,7 @@ func (c *checker) confineWork(at place, j *JobSpec, w *WebhookSpec, l Loader) {
 // one namespace could act, with the daemon's rights, in all of the daemon's.
 func (c *checker) reaches(at place, namespace Namespace, l Loader) {
 	own := c.src.object.Namespace
-	if namespace == "" || string(namespace) == own || slices.Contains(l.Objects.Reach[own], string(namespace)) {
+	if l.Objects.Unknown || namespace == "" || string(namespace) == own || slices.Contains(l.Objects.Reach[own], string(namespace)) {
 		return
 	}
 	c.fail(at.in("namespace"), "a Rollout in namespace %s acts in that one alone; the daemon's document can let it act in %s too: kubernetes.resources.reach", own, namespace)
@@ -180,7 +200,7 @@ func (c *checker) reaches(at place, namespace Namespace, l Loader) {
 
 // calls refuses an address that no object may have the daemon call.
 func (c *checker) calls(at place, address string, l Loader) {
-	if address == "" {
+	if address == "" || l.Objects.Unknown {
 		return
 	}
 	u, err := url.Parse(address)

@@ -290,3 +290,43 @@ func TestAnAnalysisThatIsWrongIsNotReplacedByAFilesOfTheSameName(t *testing.T) {
 	set = Loader{}.next([]file{inFile, own.file(), elsewhere.file()}, nil)
 	require.Len(t, set.Rollouts, 1, "the others' is the file's")
 }
+
+// What kubectl apply takes is what serin validate checks, with the lines of the file.
+func TestAManifestWithANamespaceIsCheckedAsTheObjectThatItMakes(t *testing.T) {
+	t.Parallel()
+	const rollout = `apiVersion: serin.dev/v1alpha1
+kind: Rollout
+metadata:
+  namespace: pro
+  name: shop
+spec:
+  traffic: {traefik: {route: {host: shop.example.com, entryPoints: [web]}, verify: {api: ["http://traefik.traefik.svc:8080"]}}}
+  stable: {deployment: shop, service: {name: shop, port: 80}}
+  canary: {deployment: shop-canary, service: {name: shop-canary, port: 80}}
+  analysis: [errors]
+  steps:
+    - gray: {weights: [5%], hold: 10m}
+    - promote: {}
+---
+apiVersion: serin.dev/v1alpha1
+kind: Analysis
+metadata: {namespace: NAMESPACE, name: errors}
+spec: {metrics: [{name: errors, preset: traefik-errors}]}
+`
+	file := func(text string) string { return write(t, map[string]string{"shop.yaml": text}) + "/shop.yaml" }
+	own := file(strings.Replace(rollout, "NAMESPACE", "pro", 1))
+	l := Loader{Manifests: true, Objects: Objects{Unknown: true}}
+	set, errs := l.Load(own)
+	require.Empty(t, errs)
+	require.Equal(t, "pro.shop", names(set), "in its own namespace, with that one's analysis")
+
+	_, errs = l.Load(file(strings.Replace(rollout, "NAMESPACE", "dev", 1)))
+	require.Contains(t, errs.Error(), "shop.yaml:10:", "another namespace's analysis is not seen")
+	_, errs = l.Load(file(strings.NewReplacer("NAMESPACE", "pro", "[5%]", "[50%, 5%]").Replace(rollout)))
+	require.Contains(t, errs.Error(), "shop.yaml:12:29: steps[0].gray.weights[1]: 5% after 50%")
+	l.Objects.Unknown = false
+	_, errs = l.Load(own)
+	require.Contains(t, errs.Error(), "kubernetes.resources.hosts", "as the daemon whose document is given lets it")
+	_, errs = Loader{}.Load(own)
+	require.NotEmpty(t, errs, "the daemon's own files belong to no namespace")
+}

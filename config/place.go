@@ -104,7 +104,7 @@ func (p place) String() string {
 
 // where is the place in short, for messages about another one: FILE:LINE, or an object's name.
 func (p place) where() string {
-	if p.src.object != nil {
+	if len(p.src.lines) == 0 {
 		return p.src.name
 	}
 	return fmt.Sprintf("%s:%d", p.src.name, p.line)

@@ -97,7 +97,7 @@ func (e Errors) shown() Errors {
 		if of[one.File]++; of[one.File] > maxErrors {
 			continue
 		}
-		if one.src != nil && one.src.object != nil { // nobody has seen its lines
+		if one.src != nil && len(one.src.lines) == 0 { // an object, of which nobody has seen lines
 			one.Line, one.Column, one.src = 0, 0, nil
 		}
 		if one.src != nil {

@@ -101,7 +101,7 @@ func (r *resolver) add(f file) {
 	if f.err != nil {
 		now.errs = Errors{{File: f.name, Message: f.err.Error()}}
 	} else {
-		docs, errs := f.documents()
+		docs, errs := f.documents(r.loader)
 		now.errs = errs
 		for _, d := range docs {
 			if d.manifest() {

@@ -77,7 +77,7 @@ func fieldPath(path string) string {
 	return "spec." + path
 }
 
-// shown is an engine whose Start returns once the object's status is about the release. Whoever waits then for the condition
+// shown is an engine whose Start returns once the object's status is about the release. A caller who waits then for the condition
 // Released (kubectl wait) is not answered with the release before.
 type shown struct {
 	*engine.Engine

@@ -61,10 +61,12 @@ func (r *reach) daemon() (*config.DaemonSpec, error) {
 // loader reads documents the way that daemon does.
 func (r *reach) loader() (config.Loader, error) {
 	spec, err := r.daemon()
-	if err != nil || r.config == "" {
-		return daemon.NewLoader(0), err
+	l := daemon.NewLoader(0)
+	if err == nil && r.config != "" {
+		l = l.For(spec)
 	}
-	return daemon.NewLoader(0).For(spec), nil
+	l.Manifests, l.Objects.Unknown = true, r.config == ""
+	return l, err
 }
 
 // source is the Prometheus to query, with the daemon's further sources.

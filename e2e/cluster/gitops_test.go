@@ -227,7 +227,7 @@ func TestAControllerThatLeavesSerinsFieldsAlone(t *testing.T) {
 			if git.apply(t.Context()); c.heals {
 				git.heal(t)
 			}
-			loads := w.users(t)
+			loads := w.users(t, beta)
 			id := w.toPromotion(t, image2)
 			if c.strategy == "wait" {
 				w.explained(t, "image of flask "+image2)

@@ -244,7 +244,9 @@ func (c *Cluster) forget(ctx context.Context, t *workload.Target) error {
 	}
 	c.mu.Lock()
 	for n := range c.asked {
-		namespaces[n.Namespace] = true
+		if n.Namespace != "" { // an arm without a Deployment has none
+			namespaces[n.Namespace] = true
+		}
 	}
 	c.mu.Unlock()
 	for namespace := range maps.Keys(namespaces) {
