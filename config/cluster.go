@@ -38,7 +38,7 @@ func (m *planner) workloads() {
 	}
 	d := &m.plan.Rollout
 	arm := func(a *ArmSpec) workload.Arm {
-		out := workload.Arm{Deployment: workload.Name{Namespace: m.namespace(a.Namespace), Name: string(a.Deployment)}}
+		out := workload.Arm{Deployment: workloadName(m.namespace(a.Namespace), a.Deployment, a.StatefulSet)}
 		if a.Service != nil {
 			out.Service = string(a.Service.Name)
 		}
@@ -51,7 +51,7 @@ func (m *planner) workloads() {
 	}
 	for i := range m.spec.Triggers {
 		trigger := &m.spec.Triggers[i]
-		name := workload.Name{Namespace: m.namespace(trigger.Namespace), Name: string(trigger.Deployment)}
+		name := workloadName(m.namespace(trigger.Namespace), trigger.Deployment, trigger.StatefulSet)
 		d.Cluster.Triggers = append(d.Cluster.Triggers, name)
 	}
 }

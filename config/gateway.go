@@ -15,6 +15,8 @@ type TrafficSpec struct {
 	Traefik *TraefikSpec `json:"traefik,omitempty"`
 	// GatewayAPI is routes of Gateway API, of Traefik or of another gateway.
 	GatewayAPI *GatewayAPISpec `json:"gatewayAPI,omitempty"`
+	// Replicas is for work that no gateway divides: weights become pods.
+	Replicas *ReplicasSpec `json:"replicas,omitempty"`
 }
 
 // gateway is what a kind of gateway knows about its part of a document. Each kind has a file with its type and these
@@ -44,6 +46,8 @@ func (t *TrafficSpec) gateway() gateway {
 		return t.Traefik
 	case t.GatewayAPI != nil:
 		return t.GatewayAPI
+	case t.Replicas != nil:
+		return t.Replicas
 	}
 	return nil
 }
@@ -111,15 +115,10 @@ func (c *checker) confineVerify(at place, verify *VerifySpec, l Loader) {
 	}
 }
 
-// deployed checks what an arm on Kubernetes consists of: a Deployment behind a Service.
+// deployed checks what an arm on Kubernetes consists of: a Deployment or StatefulSet behind a Service.
 func (c *checker) deployed(arm string, a *ArmSpec, namespace Namespace) {
 	at := c.spec(arm)
-	if len(a.Servers) > 0 {
-		c.fail(at.in("servers").atKey(), "belongs to traefikFile; on Kubernetes name a deployment and a service")
-	}
-	if a.Deployment == "" {
-		c.fail(at.in("deployment"), "is missing: expected the name of a Deployment")
-	}
+	c.runs(at, a)
 	if a.Service == nil {
 		c.fail(at.in("service"), "is missing: expected a map with name and port")
 	}
@@ -130,17 +129,15 @@ func (c *checker) deployed(arm string, a *ArmSpec, namespace Namespace) {
 			c.fail(p.atKey(), "is said of the service: service: {name: …, port: …, %s: …}", field)
 		}
 	}
-	if a.Namespace != "" && a.Namespace != Namespace(cmp.Or(string(namespace), defaultNamespace)) {
-		c.fail(at.in("namespace"), "%s is not the route's namespace: Serin's objects of a rollout and the Services that they lead to are in one. A route can stand in the Services' namespace, whatever namespace the gateway is in", a.Namespace)
-	}
+	c.armNamespace(at, a, namespace, "is not the route's namespace: Serin's objects of a rollout and the Services that they lead to are in one. A route can stand in the Services' namespace, whatever namespace the gateway is in")
 }
 
-// arms are the claims of a rollout to its Deployments.
+// arms are the claims of a rollout to its workloads.
 func (p *parsed) arms(namespace string) (out []claim) {
 	spec := p.rollout.Spec.complete()
 	for _, arm := range []ArmSpec{spec.Stable, spec.Canary} {
-		if arm.Deployment != "" {
-			out = append(out, claim{claimArm, cmp.Or(string(arm.Namespace), namespace) + "/" + string(arm.Deployment)})
+		if n := workloadName(cmp.Or(string(arm.Namespace), namespace), arm.Deployment, arm.StatefulSet); n.Name != "" {
+			out = append(out, claim{claimArm, n.KindOrDeployment() + " " + n.String()})
 		}
 	}
 	return out

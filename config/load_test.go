@@ -46,13 +46,13 @@ func TestTheGitOpsExampleWaitsForTheCommit(t *testing.T) {
 
 func TestEveryExampleIsRight(t *testing.T) {
 	set := loadExamples(t)
-	require.Equal(t, []string{"checkout-conversion", "engagement", "grpc", "orders", "sparse", "web"}, set.Analyses)
-	require.Len(t, set.Rollouts, 7)
+	require.Equal(t, []string{"checkout-conversion", "engagement", "grpc", "jobs", "orders", "sparse", "web"}, set.Analyses)
+	require.Len(t, set.Rollouts, 8)
 	require.Len(t, set.Daemons, 1)
 }
 
 func TestAnExampleThatNamesNoOtherFileIsRightByItself(t *testing.T) {
-	for _, file := range []string{"minimal", "grpc", "own-metrics", "low-traffic", "one-deployment"} {
+	for _, file := range []string{"minimal", "grpc", "own-metrics", "low-traffic", "one-deployment", "worker"} {
 		set, errs := Load("../examples/" + file + ".yaml")
 		require.Empty(t, errs.Error(), file)
 		require.Len(t, set.Rollouts, 1, file)

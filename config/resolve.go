@@ -310,7 +310,7 @@ const (
 	claimFile                  // a file of Traefik
 	claimObject                // the name of an object in Traefik
 	claimHost                  // a host or rule at an entry point of Traefik on Kubernetes
-	claimArm                   // a Deployment
+	claimArm                   // a Deployment or StatefulSet
 	claimRule                  // the rules of a route of Gateway API that lead to a Service
 )
 
@@ -328,7 +328,7 @@ func (c claim) error(me, other *parsed) Error {
 	case claimHost:
 		return at.errorf("has the same route as the rollout in %s, %s: Traefik would give each request to either of them", where, c.of)
 	case claimArm:
-		return at.errorf("has Deployment %s, which is an arm of the rollout in %s: a Deployment is one rollout's", c.of, where)
+		return at.errorf("has %s, which is an arm of the rollout in %s: a workload is one rollout's", c.of, where)
 	case claimRule:
 		return at.errorf("has the rules of route %s, and so has the rollout in %s: take another Service, or one rollout", c.of, where)
 	case claimName:

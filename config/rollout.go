@@ -91,7 +91,9 @@ type ArmSpec struct {
 	HealthCheck *HealthCheckSpec `json:"healthCheck,omitempty"`
 	// Deployment that runs the version.
 	Deployment ObjectName `json:"deployment,omitempty"`
-	// Service in front of the Deployment.
+	// StatefulSet that runs it, in place of a Deployment.
+	StatefulSet ObjectName `json:"statefulSet,omitempty"`
+	// Service in front of it.
 	Service *ServiceSpec `json:"service,omitempty"`
 	// Namespace of both; it has to be the route's, which is the default.
 	Namespace Namespace `json:"namespace,omitempty"`
@@ -170,7 +172,9 @@ type RollbackStepSpec struct {
 // TriggerSpec starts a release automatically.
 type TriggerSpec struct {
 	// Deployment whose new pod template starts a release.
-	Deployment ObjectName `json:"deployment"`
-	// Namespace of the Deployment; the route's by default.
+	Deployment ObjectName `json:"deployment,omitempty"`
+	// StatefulSet, in place of a Deployment.
+	StatefulSet ObjectName `json:"statefulSet,omitempty"`
+	// Namespace of it; the route's by default.
 	Namespace Namespace `json:"namespace,omitempty"`
 }

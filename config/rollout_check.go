@@ -16,9 +16,15 @@ func (c *checker) rollout(s *RolloutSpec, l Loader) {
 	if g := s.Traffic.gateway(); g != nil {
 		g.check(c, s, l)
 		c.alike(s)
+		c.sameKind(s)
 	}
 	if s.Stable.Replicas != "" {
 		c.fail(c.spec("stable", "replicas").atKey(), "belongs to the canary: stable keeps its replicas")
+	}
+	for i := range s.Triggers {
+		if t := &s.Triggers[i]; s.Deployment == "" || t.Deployment != s.Deployment {
+			c.either(c.spec("triggers", i), t.Deployment, t.StatefulSet)
+		}
 	}
 	c.guards(s.Guards, l)
 	c.calendar(s.Windows, s.Freezes)

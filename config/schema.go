@@ -334,7 +334,7 @@ func (d document) violation(s schema, v *jsonschema.ValidationError) Errors {
 
 // needed says of fields that have to be there what is not possible without them.
 var needed = map[string]string{
-	"traffic": ". What no gateway sends requests to, such as a worker of a queue, is not released by Serin",
+	"traffic": ". For what no gateway sends requests to, such as a worker of a queue, traffic: {replicas: {}} divides the work by pods",
 }
 
 // asOne says how several routes are written where one is expected.
@@ -350,8 +350,7 @@ func asOne(at place) string {
 //nolint:gosec // a weight is no credential
 var elsewhere = map[string]string{
 	"ingressRouteTCP": "TCP is not driven: it has no requests that could be counted and divided",
-	"statefulSet":     "StatefulSets are not driven: a canary needs a Deployment of its own, which a set with volumes cannot lend",
-	"daemonSet":       "DaemonSets are not driven: a canary needs a Deployment of its own",
+	"daemonSet":       "DaemonSets are not driven: a node has one pod of it, so there is no room for a canary's",
 	"httpRoute":       "Gateway API is a gateway of its own: traffic: {gatewayAPI: {httpRoute: shop}}",
 	"grpcRoute":       "Gateway API is a gateway of its own: traffic: {gatewayAPI: {grpcRoute: shop}}",
 	"setWeight":       "Argo Rollouts' weights are gray: {weights: [20%]} here",

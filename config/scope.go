@@ -82,6 +82,10 @@ func (m *planner) reference(at place, name string) {
 		return
 	}
 	a, ok := m.analyses[name]
+	if why := m.unrouted(name); why != "" {
+		m.once(at, "analysis %s %s", name, why)
+		return
+	}
 	if !ok {
 		return // the built-in one
 	}
@@ -105,6 +109,9 @@ func (m *planner) unknown(variable string, params []string) string {
 	servers := !m.cluster
 	switch variable {
 	case varService:
+		if m.spec.Traffic.Replicas != nil {
+			return `is the arm's name in a gateway's metrics, and no gateway divides the work here: pod=~"${pods}" selects the series of the arm's pods`
+		}
 		return ""
 	case varArm:
 		if servers {
@@ -250,6 +257,7 @@ func (m *planner) scope(name string, used []string, at place, ab *ABSpec, in bud
 			merged.Metrics[i].Uneven = merged.Metrics[i].Uneven || lags && merged.Split.Off
 		}
 		merged.Within, merged.Budget = in.within, in.stretches
+		m.divided(&merged)
 		if ab != nil && ab.Split == 1 {
 			merged.Split.Off = true // everybody of the cohort is on the canary: there is no split to test
 		}

@@ -44,6 +44,9 @@ func (c *checker) single(s *RolloutSpec) bool {
 		c.fail(c.spec("deployment").atKey(), "belongs to Kubernetes; traffic is traefikFile")
 		return false
 	}
+	if s.Traffic.Replicas != nil {
+		c.fail(c.spec("deployment").atKey(), "with traffic.replicas both versions have a Deployment of their own: pods of the one in Git would work on before a release gives them any")
+	}
 	if g := s.Traffic.GatewayAPI; g != nil && g.Route == nil {
 		c.fail(c.spec("traffic", "gatewayAPI"), "with one Deployment, a route that is there would have to lead to the copy, which it does not: expected route (Serin's own)")
 	}

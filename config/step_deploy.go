@@ -2,16 +2,17 @@ package config
 
 import (
 	"github.com/serindev/serin/rollout"
-	"github.com/serindev/serin/workload"
 )
 
-// DeploySpec brings a Deployment to an image or a template and waits until it is ready.
+// DeploySpec brings a Deployment or StatefulSet to an image or a template and waits until it is ready.
 type DeploySpec struct {
 	// Name of the step.
 	Name Name `json:"name,omitempty"`
 	// Deployment to change.
-	Deployment ObjectName `json:"deployment"`
-	// Namespace of the Deployment; the route's by default.
+	Deployment ObjectName `json:"deployment,omitempty"`
+	// StatefulSet to change, in place of a Deployment.
+	StatefulSet ObjectName `json:"statefulSet,omitempty"`
+	// Namespace of it; the route's by default.
 	Namespace Namespace `json:"namespace,omitempty"`
 	// Image by container; ${parameters} are substituted.
 	Image map[string]string `json:"image,omitempty"`
@@ -27,6 +28,7 @@ func (d *DeploySpec) named() Name { return d.Name }
 
 func (d *DeploySpec) check(c *checker, at place, _ *RolloutSpec, params []string) {
 	c.positive(at, "deadline", d.Deadline)
+	c.either(at, d.Deployment, d.StatefulSet)
 	if (len(d.Image) == 0) == d.Template.IsZero() {
 		c.fail(at, "expected one of image (by container) or template")
 	}
@@ -37,7 +39,7 @@ func (d *DeploySpec) check(c *checker, at place, _ *RolloutSpec, params []string
 
 func (d *DeploySpec) step(m *planner, at place, name string) rollout.Step {
 	out := rollout.Deploy{
-		Name: name, Deployment: workload.Name{Namespace: m.namespace(d.Namespace), Name: string(d.Deployment)}, Images: d.Image,
+		Name: name, Deployment: workloadName(m.namespace(d.Namespace), d.Deployment, d.StatefulSet), Images: d.Image,
 		Deadline: long(d.Deadline, defaultDeploy), Restore: d.OnRollback == "restore",
 	}
 	if !d.Template.IsZero() {

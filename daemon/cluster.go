@@ -162,6 +162,14 @@ func (c *cluster) router(rollout string, g *record.Gateway) (engine.Router, erro
 	return r, nil
 }
 
+// splitter makes the router of a rollout whose work is divided by pods.
+func (c *cluster) splitter(g *record.SplitGateway) (engine.Router, error) {
+	if c == nil {
+		return nil, errNoCluster
+	}
+	return c.Splitter(g.Arms, g.Split), nil
+}
+
 func (c *cluster) routeWriter(name string, g *record.Gateway) (routeWriter, routeWatcher, error) {
 	var verify kubeobjects.Verify
 	for _, r := range g.Replicas {

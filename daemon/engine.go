@@ -32,6 +32,9 @@ func (r router) Watched() bool { return false }
 // routers makes routers from the gateway part of plans. c is nil without Kubernetes.
 func routers(c *cluster) func(name string, g record.Gateway) (engine.Router, error) {
 	return func(name string, g record.Gateway) (engine.Router, error) {
+		if g.Split != nil {
+			return c.splitter(g.Split)
+		}
 		if g.Cluster != nil || g.Routes != nil {
 			return c.router(name, &g)
 		}

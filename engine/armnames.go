@@ -2,7 +2,6 @@ package engine
 
 import (
 	"net/url"
-	"regexp"
 	"slices"
 
 	"github.com/serindev/serin/analysis"
@@ -38,22 +37,6 @@ func nameServers(arms *analysis.Arms, t traffic.Target) {
 	}
 }
 
-// mostGenerated is how much of a name Kubernetes keeps before the five characters that it adds to a pod's.
-const mostGenerated = 58
-
-// podsOf is a pattern for the names of a Deployment's pods, to which Kubernetes adds a hash and five characters. It cuts
-// the end of a long name, and with it the dash between the two.
-func podsOf(deployment string) string {
-	if len(deployment) >= mostGenerated {
-		return regexp.QuoteMeta(deployment[:mostGenerated]) + "[a-z0-9]{5}"
-	}
-	name := regexp.QuoteMeta(deployment) + "-[a-z0-9]+"
-	if len(deployment)+len("-")+10+len("-") <= mostGenerated {
-		return name + "-[a-z0-9]{5}"
-	}
-	return name + "(?:-[a-z0-9]{5})?"
-}
-
 // StableNames are what stable is called in its metrics before a rollout's first release, given its service there, except
 // for its version, which only the cluster knows.
 func StableNames(d *rollout.Definition, service string) analysis.Names {
@@ -66,7 +49,7 @@ func StableNames(d *rollout.Definition, service string) analysis.Names {
 		}
 	}
 	if c := d.Cluster; c != nil {
-		arms.Baseline.Patterns = map[string]string{"pods": podsOf(c.Arms.Stable.Deployment.Name)}
+		arms.Baseline.Patterns = map[string]string{"pods": c.Arms.Stable.Deployment.Pods()}
 	}
 	return arms.Baseline
 }

@@ -262,7 +262,7 @@ func (e *Engine) nameWorkloads(ctx context.Context, arms *analysis.Arms, def ana
 		names *analysis.Names
 		of    workload.Name
 	}{{&arms.Canary, canary}, {&arms.Baseline, c.Arms.Stable.Deployment}} {
-		arm.names.Patterns = map[string]string{"pods": podsOf(arm.of.Name)}
+		arm.names.Patterns = map[string]string{"pods": arm.of.Pods()}
 		if _, own := arm.names.Vars["version"]; own || !asks {
 			continue
 		}

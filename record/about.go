@@ -71,5 +71,8 @@ func (p *Plan) Namespace() string {
 	if p.Gateway.Cluster != nil {
 		return p.Gateway.Cluster.Namespace
 	}
+	if c := p.Rollout.Cluster; c != nil {
+		return c.Arms.Stable.Deployment.Namespace
+	}
 	return ""
 }

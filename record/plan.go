@@ -4,6 +4,7 @@ import (
 	"github.com/serindev/serin/analysis"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/traffic"
+	"github.com/serindev/serin/workload"
 )
 
 // Plan is everything that a release is started with: package config makes it, the engine runs it. It is stored with the
@@ -36,6 +37,8 @@ type Gateway struct {
 	Cluster *ClusterGateway `json:"cluster,omitempty"`
 	// Routes of Gateway API; nil for Traefik's own.
 	Routes *RoutesGateway `json:"routes,omitempty"`
+	// Split is nil where a gateway divides the work.
+	Split *SplitGateway `json:"split,omitempty"`
 	// Replicas are the APIs that are asked what is served.
 	Replicas []Replica `json:"replicas,omitempty"`
 }
@@ -69,6 +72,12 @@ type RoutesGateway struct {
 	traffic.GatewayRoutes
 	Stable traffic.Backend `json:"stable"`
 	Canary traffic.Backend `json:"canary"`
+}
+
+// SplitGateway is work that is divided by the pods of the arms.
+type SplitGateway struct {
+	Arms workload.Arms `json:"arms"`
+	workload.Split
 }
 
 // ServerSet is a set of servers, whatever its role.

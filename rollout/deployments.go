@@ -20,6 +20,8 @@ type Cluster struct {
 	Copied bool `json:"copied,omitempty"`
 	// Kept: the canary's replicas are not changed.
 	Kept bool `json:"kept,omitempty"`
+	// Split: no route divides the work, but the pods of the arms do.
+	Split *workload.Split `json:"split,omitempty"`
 	// Leave: between releases all traffic goes to the canary's Deployment, so that the copy can be taken away.
 	Leave bool `json:"leave,omitempty"`
 }
@@ -137,11 +139,22 @@ func (s State) replicas(d *Definition) *workload.Replicas {
 	if p := s.Pending; p != nil && p.What == StageGray {
 		weight = max(weight, d.Steps[p.Step].(Gray).Weights[p.Stage])
 	}
+	if d.Cluster.Split != nil {
+		return d.Cluster.splitReplicas(weight)
+	}
 	if s.Promoting() && s.GrayStep >= 0 {
 		weight = d.Steps[s.GrayStep].(Gray).Weights[s.GrayStage] // capacity stays until the canary is out of service
 	}
 	stable := d.Cluster.Arms.Stable.Deployment
 	return &workload.Replicas{Share: max(r.Share, weight, share.Share(0)), Of: &stable}
+}
+
+// splitReplicas are the canary's where its pods are its part of the work: none without a weight.
+func (c *Cluster) splitReplicas(weight share.Share) *workload.Replicas {
+	if weight == 0 {
+		return &workload.Replicas{}
+	}
+	return &workload.Replicas{Share: weight, Of: &c.Arms.Stable.Deployment, Split: c.Split}
 }
 
 // putBack tells whether everything is as it was before the release: the canary is out of service, and all Deployments are

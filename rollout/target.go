@@ -44,7 +44,7 @@ type Task struct {
 
 // Idle is the target of a rollout without a release: stable has all the traffic.
 func (d *Definition) Idle(swapped bool) traffic.Target {
-	t := traffic.Target{Stable: d.Stable, Canary: d.Canary, Guards: d.Guards, Out: d.Cluster != nil}
+	t := traffic.Target{Stable: d.Stable, Canary: d.Canary, Guards: d.Guards, Out: d.Cluster != nil && d.Cluster.Split == nil}
 	if swapped {
 		t.Stable, t.Canary = d.Canary, d.Stable
 	}
@@ -77,7 +77,7 @@ func (s State) Target(d *Definition, id string) Target {
 	case Active:
 	}
 	t.Traffic.Weight = s.Weight(d)
-	t.Traffic.Out = t.Traffic.Out && s.out()
+	t.Traffic.Out = t.Traffic.Out && s.out() || s.preparesSplit(d)
 	if gray, ok := s.gray(d); ok && gray.Sticky && t.Traffic.Weight > 0 && t.Traffic.Weight < 1 {
 		t.Traffic.Sticky = stickyWord(id, -1)
 	}
@@ -130,6 +130,12 @@ func stickyWord(id string, step int) string {
 // out tells whether no traffic goes to the canary and none needs to be able to.
 func (s State) out() bool {
 	return s.Doing == StageLeave || !s.Moved
+}
+
+// preparesSplit tells whether the canary is getting the first pods that it takes its part of the work by: until stable has
+// given that part away, they are nobody's mistake.
+func (s State) preparesSplit(d *Definition) bool {
+	return d.Cluster != nil && d.Cluster.Split != nil && s.Worked && !s.Moved
 }
 
 func (s State) tasks(d *Definition, id string) []Task {

@@ -23,7 +23,8 @@ type Target struct {
 	// allowed in the name of a cookie.
 	Sticky string `json:"sticky,omitempty"`
 	// Out: the canary is not just at weight 0 but not part of the weighted service at all, so that its pods may go
-	// (Kubernetes; servers in a file stay, at weight 0).
+	// (Kubernetes; servers in a file stay, at weight 0). Where the work is divided by pods: the canary's are being prepared,
+	// and are not taken away.
 	Out bool `json:"out,omitempty"`
 	// Cohort is the A/B route in front of the main one; nil for none.
 	Cohort *Cohort `json:"cohort,omitempty"`

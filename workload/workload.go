@@ -5,23 +5,52 @@
 package workload
 
 import (
+	"cmp"
 	"encoding/json"
+	"regexp"
 	"time"
 
 	"github.com/serindev/serin/share"
 )
 
-// Name of an object in the cluster.
+// Name of a workload, or of another object, in the cluster.
 type Name struct {
 	Namespace string `json:"namespace,omitempty"`
 	Name      string `json:"name"`
+	// Kind is [StatefulSet], or empty for a Deployment.
+	Kind string `json:"kind,omitempty"`
 }
+
+// StatefulSet is the kind of a workload that is no Deployment. What is said of Deployments holds for it too.
+const StatefulSet = "StatefulSet"
+
+// KindOrDeployment is the kind of a workload.
+func (n Name) KindOrDeployment() string { return cmp.Or(n.Kind, "Deployment") }
 
 func (n Name) String() string {
 	if n.Namespace == "" {
 		return n.Name
 	}
 	return n.Namespace + "/" + n.Name
+}
+
+// mostGenerated is how much of a name Kubernetes keeps before the five characters that it adds to a pod's.
+const mostGenerated = 58
+
+// Pods is a pattern for the names of a workload's pods. To those of a Deployment Kubernetes adds a hash and five characters,
+// and cuts the end of a long name, and with it the dash between the two; those of a StatefulSet are numbered.
+func (n Name) Pods() string {
+	if n.Kind == StatefulSet {
+		return regexp.QuoteMeta(n.Name) + "-[0-9]+"
+	}
+	if len(n.Name) >= mostGenerated {
+		return regexp.QuoteMeta(n.Name[:mostGenerated]) + "[a-z0-9]{5}"
+	}
+	name := regexp.QuoteMeta(n.Name) + "-[a-z0-9]+"
+	if len(n.Name)+len("-")+10+len("-") <= mostGenerated {
+		return name + "-[a-z0-9]{5}"
+	}
+	return name + "(?:-[a-z0-9]{5})?"
 }
 
 // Arms are the two Deployments of a rollout with the Services in front of them. They do not change during a release.
@@ -105,6 +134,9 @@ type Replicas struct {
 	Share share.Share `json:"share,omitempty"`
 	// Of is the Deployment that Share is a share of; nil for Count.
 	Of *Name `json:"of,omitempty"`
+	// Split: Share is the canary's part of both arms' pods together, and Of is stable. The other part is taken from stable
+	// once the canary has its own.
+	Split *Split `json:"split,omitempty"`
 }
 
 // Job runs once. Its name in the cluster is made from Key, so that requesting it twice is harmless.

@@ -2,6 +2,7 @@ package workload_test
 
 import (
 	"encoding/json"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -62,4 +63,26 @@ func FuzzFillJSONKeepsTheShape(f *testing.F) {
 		require.Equal(t, "12345678901234567890", back.N.String())
 		require.Len(t, back.L, 2)
 	})
+}
+
+func TestThePatternOfPodsIsOfOneDeploymentsAlone(t *testing.T) {
+	long := "acme-storefront-checkout-payment-gateway-adapter-app"
+	for deployment, pods := range map[string]struct{ own, others []string }{
+		"shop":     {[]string{"shop-7d4b9c5f6d-x2x9k"}, []string{"shop-canary-7d4b9c5f6d-x2x9k", "shop-x2x9k", "shopx-7d4b9c5f6d-x2x9k"}},
+		"shop.api": {[]string{"shop.api-7d4b9c5f6d-x2x9k"}, []string{"shop-api-7d4b9c5f6d-x2x9k"}},
+		long:       {[]string{long + "-7d4b9x2x9k", long + "-5f6d-x2x9k"}, []string{long + "-c-7d4b9x2x9k"}},
+	} {
+		pattern := regexp.MustCompile("^(?:" + workload.Name{Name: deployment}.Pods() + ")$")
+		for _, name := range pods.own {
+			require.True(t, pattern.MatchString(name), name)
+		}
+		for _, name := range pods.others {
+			require.False(t, pattern.MatchString(name), name)
+		}
+	}
+	require.Equal(t, strings.Repeat("a", 58)+"[a-z0-9]{5}", workload.Name{Name: strings.Repeat("a", 100)}.Pods())
+
+	numbered := regexp.MustCompile("^(?:" + workload.Name{Name: "search", Kind: workload.StatefulSet}.Pods() + ")$")
+	require.True(t, numbered.MatchString("search-12"))
+	require.False(t, numbered.MatchString("search-canary-0"))
 }

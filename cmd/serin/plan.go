@@ -121,6 +121,8 @@ type plans struct {
 	// Returning says which versions take the shorter plan, whose steps are ReturningSteps; empty if the rollout has none.
 	Returning      string    `json:"returning,omitempty"`
 	ReturningSteps []planned `json:"returningSteps,omitempty"`
+	// Pods says in sentences what whole pods make of the weights; empty where a gateway divides the work.
+	Pods []string `json:"pods,omitempty"`
 	// Calendar says in sentences when steps are entered; empty at all times. Soonest is when a release that begins now enters
 	// its promotion, if nothing is waited for but time; nil if no window lets it.
 	Calendar []string   `json:"calendar,omitempty"`
@@ -167,6 +169,7 @@ func (a *app) plan(ctx context.Context, p *planning, paths []string) error {
 		}
 	}
 	out.Warnings = list(warnings(out))
+	out.Pods = tell.Pods(&plan.Definition)
 	if out.Calendar = tell.Calendars(&plan.Definition); len(out.Calendar) > 0 {
 		if at, ok := plan.Definition.Soonest(time.Now()); ok {
 			out.Soonest = &at
@@ -303,7 +306,7 @@ func (a *app) planTable(w io.Writer, p *planning, out plans) error {
 	}
 	_, _ = fmt.Fprintf(w, "\n%s requests a second, %s. In brackets: the weight does not wait for a pass.\n",
 		strconv.FormatFloat(out.Rate, 'g', 4, 64), past)
-	for _, line := range out.Calendar {
+	for _, line := range slices.Concat(out.Pods, out.Calendar) {
 		_, _ = fmt.Fprintln(w, clean(tell.Capital(line)+"."))
 	}
 	if out.Soonest != nil {

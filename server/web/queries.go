@@ -3,7 +3,6 @@ package web
 import (
 	"encoding/json"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"time"
@@ -65,11 +64,9 @@ func armsOf(v record.View, services *record.Services, scope string) analysis.Arm
 	}
 	arms := analysis.Arms{Canary: names("canary", canary), Baseline: names("stable", stable)}
 	if v.Definition != nil && v.Definition.Cluster != nil {
-		pods := func(name string) map[string]string {
-			return map[string]string{"pods": regexp.QuoteMeta(name) + "-[a-z0-9]+-[a-z0-9]{5}"}
-		}
 		of := v.Definition.Cluster.Arms
-		arms.Canary.Patterns, arms.Baseline.Patterns = pods(of.Canary.Deployment.Name), pods(of.Stable.Deployment.Name)
+		arms.Canary.Patterns = map[string]string{"pods": of.Canary.Deployment.Pods()}
+		arms.Baseline.Patterns = map[string]string{"pods": of.Stable.Deployment.Pods()}
 	}
 	return arms
 }

@@ -141,7 +141,7 @@ func (c *Cluster) bring(ctx context.Context, t *workload.Target, d *workload.Dep
 			s.Changed = append(s.Changed, c.deleted(t, d)...)
 		}
 	}
-	return s, fmt.Errorf("patch Deployment %s: another writer changed it each time between reading and writing it", d.Name)
+	return s, fmt.Errorf("patch %s %s: another writer changed it each time between reading and writing it", d.Name.KindOrDeployment(), d.Name)
 }
 
 // see keeps that a Deployment was there in a release.
@@ -185,7 +185,11 @@ func (c *Cluster) madeAgain(n workload.Name, phase workload.Phase, why string) s
 func (c *Cluster) world(ctx context.Context, t *workload.Target, d *workload.Deployment, live bool) (*world, error) {
 	w := &world{}
 	arms := t.Arms
-	if err := c.fill(ctx, d.Name.Namespace, deployments, replicaSets, pods, autoscalers); err != nil {
+	kinds := []string{resourceOf(d.Name.Kind).Resource, pods, autoscalers}
+	if d.Name.Kind != workload.StatefulSet {
+		kinds = append(kinds, replicaSets)
+	}
+	if err := c.fill(ctx, d.Name.Namespace, kinds...); err != nil {
 		return nil, err
 	}
 	isCanary := d.Name == arms.Canary.Deployment
@@ -224,22 +228,24 @@ func (c *Cluster) world(ctx context.Context, t *workload.Target, d *workload.Dep
 	c.mu.Lock()
 	w.same = c.same[d.Name]
 	c.mu.Unlock()
-	w.scaled, err = c.autoscaled(ctx, d.Name)
+	if w.scaled, err = c.autoscaled(ctx, d.Name); err == nil && of != nil {
+		w.ofScaled, err = c.autoscaled(ctx, *of)
+	}
 	return w, err
 }
 
-// deployment is a Deployment, nil if it is not there.
+// deployment is a Deployment or StatefulSet, nil if it is not there.
 func (c *Cluster) deployment(ctx context.Context, n workload.Name, live bool) (*unstructured.Unstructured, error) {
 	if !live {
-		o, _, err := known[*unstructured.Unstructured](ctx, c, deployments, n)
+		o, _, err := known[*unstructured.Unstructured](ctx, c, resourceOf(n.Kind).Resource, n)
 		return o, err
 	}
-	o, err := c.dynamic.Resource(deploymentResource).Namespace(n.Namespace).Get(ctx, n.Name, metav1.GetOptions{})
+	o, err := c.dynamic.Resource(resourceOf(n.Kind)).Namespace(n.Namespace).Get(ctx, n.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("get Deployment %s: %w", n, err)
+		return nil, fmt.Errorf("get %s %s: %w", n.KindOrDeployment(), n, err)
 	}
 	return o, nil
 }
@@ -255,7 +261,7 @@ func (c *Cluster) service(ctx context.Context, a workload.Arm) (*corev1.Service,
 func (c *Cluster) autoscaled(ctx context.Context, n workload.Name) (bool, error) {
 	list, err := all[*autoscalingv2.HorizontalPodAutoscaler](ctx, c, autoscalers, n.Namespace)
 	for _, h := range list {
-		if scales(h, n.Name) {
+		if scales(h, n) {
 			return true, err
 		}
 	}
@@ -284,14 +290,14 @@ func (c *Cluster) status(ctx context.Context, t *workload.Target, d *workload.De
 	}
 	if d.Watch {
 		if w.from == nil {
-			return workload.Failed, "there is no Deployment " + d.From.String() + " to become equal to", nil
+			return workload.Failed, "there is no " + d.From.KindOrDeployment() + " " + d.From.String() + " to become equal to", nil
 		}
 		want, err := equal(d, w)
 		if err != nil || versionHash(want) != versionHash(template(w.object)) {
 			return workload.Progressing, waiting(w, err), nil
 		}
 	}
-	phase, why, typed, err := c.progressOf(ctx, w.object)
+	phase, why, err := c.progressOf(ctx, w.object)
 	if err != nil {
 		return "", "", err
 	}
@@ -300,7 +306,7 @@ func (c *Cluster) status(ctx context.Context, t *workload.Target, d *workload.De
 		if err != nil || m.Release == "" {
 			return workload.Ready, "", nil // nothing was changed
 		}
-		if d.Name != t.Arms.Stable.Deployment && (typed.Spec.Replicas == nil || *typed.Spec.Replicas > 0) && typed.Status.ObservedGeneration >= typed.Generation {
+		if d.Name != t.Arms.Stable.Deployment && replicas(w.object) > 0 && settled(w.object) {
 			return workload.Ready, "", nil // it may not have been well before, and nobody waits for it
 		}
 	}

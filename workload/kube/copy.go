@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -112,37 +111,20 @@ func (c *Cluster) pair(ctx context.Context, d *workload.Deployment, live bool) (
 
 // statusOfCopy says how far the copy is.
 func (c *Cluster) statusOfCopy(ctx context.Context, original, copied *unstructured.Unstructured) (workload.Phase, string, error) {
-	phase, why, d, err := c.progressOf(ctx, copied)
+	phase, why, err := c.progressOf(ctx, copied)
 	if err != nil || phase == workload.Ready {
 		return phase, why, err
 	}
 	if original != nil && serviceOf(original).Template == nil {
 		return phase, why, nil // all traffic is about to come to it
 	}
-	for _, condition := range d.Status.Conditions {
-		if condition.Type == appsv1.DeploymentAvailable && condition.Status == corev1.ConditionTrue {
+	conditions, _, _ := unstructured.NestedSlice(copied.Object, "status", "conditions")
+	for _, condition := range mapsIn(any(conditions)) {
+		if condition["type"] == string(appsv1.DeploymentAvailable) && condition["status"] == string(corev1.ConditionTrue) {
 			return workload.Ready, "", nil
 		}
 	}
 	return phase, why, nil
-}
-
-// progressOf says how far a Deployment is on its way to its own specification.
-func (c *Cluster) progressOf(ctx context.Context, o *unstructured.Unstructured) (workload.Phase, string, *appsv1.Deployment, error) {
-	var typed appsv1.Deployment
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, &typed); err != nil {
-		return "", "", nil, fmt.Errorf("read Deployment %s/%s: %w", o.GetNamespace(), o.GetName(), err)
-	}
-	sets, err := all[*appsv1.ReplicaSet](ctx, c, replicaSets, typed.Namespace)
-	if err != nil {
-		return "", "", nil, err
-	}
-	list, err := all[*corev1.Pod](ctx, c, pods, typed.Namespace)
-	if err != nil {
-		return "", "", nil, err
-	}
-	phase, why := progress(&typed, sets, list, time.Now(), c.patience)
-	return phase, why, &typed, nil
 }
 
 // makeCopy makes the copy: of what was in service last, or, if there has never been one, of what the original runs.
@@ -155,7 +137,7 @@ func (c *Cluster) makeCopy(ctx context.Context, t *workload.Target, name, of wor
 	made := serviceOf(original)
 	did := "made again as it was in service, after it was deleted"
 	if made.Template == nil {
-		phase, why, _, err := c.progressOf(ctx, original)
+		phase, why, err := c.progressOf(ctx, original)
 		switch {
 		case err != nil:
 			return s, err

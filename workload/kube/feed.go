@@ -27,6 +27,7 @@ import (
 // The kinds that are watched.
 const (
 	deployments = "deployments"
+	sets        = "statefulsets"
 	replicaSets = "replicasets"
 	pods        = "pods"
 	services    = "services"
@@ -35,8 +36,28 @@ const (
 	budgets     = "poddisruptionbudgets"
 )
 
-// deploymentResource is read as it is: typed, it would lose the fields that this client does not know.
-var deploymentResource = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: deployments}
+// Workloads are read as they are: typed, they would lose the fields that this client does not know.
+var (
+	deploymentResource = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: deployments}
+	setResource        = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: sets}
+)
+
+// resourceOf is the resource of a kind of workloads.
+func resourceOf(kind string) schema.GroupVersionResource {
+	if kind == workload.StatefulSet {
+		return setResource
+	}
+	return deploymentResource
+}
+
+// nameOf is the name of a workload.
+func nameOf(o *unstructured.Unstructured) workload.Name {
+	n := workload.Name{Namespace: o.GetNamespace(), Name: o.GetName()}
+	if o.GetKind() == workload.StatefulSet {
+		n.Kind = workload.StatefulSet
+	}
+	return n
+}
 
 // syncPoll is how often it is asked whether a feed has been filled; nothing tells.
 const syncPoll = 10 * time.Millisecond
@@ -128,7 +149,7 @@ func (c *Cluster) fill(ctx context.Context, namespace string, kinds ...string) e
 
 // groups are the API groups of the kinds that are watched.
 var groups = map[string]string{
-	deployments: "apps", replicaSets: "apps", pods: "", services: "", autoscalers: "autoscaling", jobs: "batch", budgets: "policy",
+	deployments: "apps", sets: "apps", replicaSets: "apps", pods: "", services: "", autoscalers: "autoscaling", jobs: "batch", budgets: "policy",
 }
 
 // scoped is the feed that has the objects of a kind in a namespace: one for the whole cluster where Serin may watch that,
@@ -199,8 +220,9 @@ func (c *Cluster) begin(key feedKey) (*feed, error) {
 }
 
 func (c *Cluster) informer(key feedKey) cache.SharedIndexInformer {
-	if key.kind == deployments {
-		return dynamicinformer.NewFilteredDynamicInformer(c.dynamic, deploymentResource, key.namespace, 0, byNamespace, nil).Informer()
+	if key.kind == deployments || key.kind == sets {
+		resource := schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: key.kind}
+		return dynamicinformer.NewFilteredDynamicInformer(c.dynamic, resource, key.namespace, 0, byNamespace, nil).Informer()
 	}
 	options := []informers.SharedInformerOption{informers.WithNamespace(key.namespace)}
 	if key.kind == jobs {
@@ -299,19 +321,27 @@ func (c *Cluster) saw(o any) {
 	}
 	switch o := o.(type) {
 	case *unstructured.Unstructured:
-		c.sawDeployment(o.GetNamespace(), o.GetName())
+		c.sawWorkload(nameOf(o))
 	case *appsv1.ReplicaSet:
 		if owner := metav1.GetControllerOf(o); owner != nil {
-			c.sawDeployment(o.Namespace, owner.Name)
+			c.sawWorkload(workload.Name{Namespace: o.Namespace, Name: owner.Name})
 		}
 	case *corev1.Pod:
-		if owner := metav1.GetControllerOf(o); owner != nil && owner.Kind == "ReplicaSet" {
+		switch owner := metav1.GetControllerOf(o); {
+		case owner == nil:
+		case owner.Kind == workload.StatefulSet:
+			c.sawWorkload(workload.Name{Namespace: o.Namespace, Name: owner.Name, Kind: owner.Kind})
+		case owner.Kind == "ReplicaSet":
 			if i := strings.LastIndexByte(owner.Name, '-'); i > 0 { // a ReplicaSet of a Deployment is NAME-HASH
-				c.sawDeployment(o.Namespace, owner.Name[:i])
+				c.sawWorkload(workload.Name{Namespace: o.Namespace, Name: owner.Name[:i]})
 			}
 		}
 	case *autoscalingv2.HorizontalPodAutoscaler:
-		c.sawDeployment(o.Namespace, o.Spec.ScaleTargetRef.Name)
+		n := workload.Name{Namespace: o.Namespace, Name: o.Spec.ScaleTargetRef.Name}
+		if o.Spec.ScaleTargetRef.Kind == workload.StatefulSet {
+			n.Kind = workload.StatefulSet
+		}
+		c.sawWorkload(n)
 	case *corev1.Service, *policyv1.PodDisruptionBudget:
 		if m, ok := o.(metav1.Object); ok {
 			c.mu.Lock()
@@ -321,9 +351,8 @@ func (c *Cluster) saw(o any) {
 	}
 }
 
-// sawDeployment notifies those who watch of a Deployment that was asked about.
-func (c *Cluster) sawDeployment(namespace, name string) {
-	n := workload.Name{Namespace: namespace, Name: name}
+// sawWorkload notifies those who watch of a workload that was asked about.
+func (c *Cluster) sawWorkload(n workload.Name) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.asked[n] {

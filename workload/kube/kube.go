@@ -12,6 +12,7 @@
 // All of it works with Roles in the namespaces of the rollouts, nothing cluster-wide:
 //
 //	apps         deployments               get list watch create patch
+//	apps         statefulsets              get list watch patch           (where an arm is one)
 //	apps         replicasets               get list watch
 //	             pods                      get list watch
 //	             pods/log                  get
@@ -97,7 +98,7 @@ type Cluster struct {
 	feeds     map[feedKey]*feed
 	listeners map[*listener]bool
 	scopes    map[string]bool             // kinds that are watched in the whole cluster; with false, by namespace
-	asked     map[workload.Name]bool      // Deployments
+	asked     map[workload.Name]bool      // Deployments and StatefulSets
 	confirmed map[workload.Name]string    // the resourceVersion that the API server itself has answered with
 	same      map[workload.Name]rendering // what the API server makes of a template
 	there     map[workload.Name]string    // the release that has seen it

@@ -24,6 +24,7 @@ type world struct {
 	// The arms' Services, nil if they are not there; only for the canary.
 	stableService, canaryService *corev1.Service
 	scaled                       bool      // it has a HorizontalPodAutoscaler
+	ofScaled                     bool      // and so has the one that replicas are a share of
 	same                         rendering // what is known of the API server's defaults
 }
 
@@ -105,6 +106,8 @@ func decideMissing(t *workload.Target, d *workload.Deployment, w *world) (plan, 
 	switch {
 	case d.Before, d.Replicas != nil && d.Replicas.Of == nil && d.Replicas.Count == 0:
 		return plan{}, nil // there is nothing to put back, and nothing that runs
+	case d.Name.Kind == workload.StatefulSet:
+		return plan{}, refused("there is no such StatefulSet, and none is made: its volumes are for you to decide on. Apply it with replicas: 0")
 	case d.Create == nil:
 		return plan{}, refused("there is no such Deployment")
 	case w.stable == nil:
@@ -120,7 +123,7 @@ func wanted(t *workload.Target, d *workload.Deployment, w *world) (map[string]an
 	case d.Watch, d.IfMissing, d.Template == nil && d.Images == nil && d.From == nil:
 		return nil, nil
 	case d.From != nil && w.from == nil:
-		return nil, refused("there is no Deployment " + d.From.String() + " to take the pod template from")
+		return nil, refused("there is no " + d.From.KindOrDeployment() + " " + d.From.String() + " to take the pod template from")
 	case d.From != nil && d.Whole && t.Copied && d.Name == t.Arms.Stable.Deployment:
 		return copyOf(template(w.from), w.object), nil
 	case d.From != nil && d.Whole:
@@ -170,7 +173,10 @@ func count(d *workload.Deployment, w *world) (*int64, error) {
 	n := int64(r.Count)
 	if r.Of != nil {
 		if w.of == nil {
-			return nil, refused("there is no Deployment " + r.Of.String() + ", of whose replicas it is to have a share")
+			return nil, refused("there is no " + r.Of.KindOrDeployment() + " " + r.Of.String() + ", of whose replicas it is to have a share")
+		}
+		if r.Split != nil {
+			return divided(r, w)
 		}
 		n = shareOf(float64(r.Share), replicas(w.of))
 	}

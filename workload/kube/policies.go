@@ -16,6 +16,8 @@ import (
 	klabels "k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/serindev/serin/workload"
 )
 
 // What a Deployment has alongside itself, and its copy has to have too: an autoscaler, and budgets of pods that may be
@@ -47,7 +49,7 @@ func (c *Cluster) copyAutoscaler(ctx context.Context, original, copied *unstruct
 		switch {
 		case isCopys(h, copied):
 			have[h.Name] = h.Spec
-		case scales(h, original.GetName()) && !madeByKEDA(h):
+		case scales(h, nameOf(original)) && !madeByKEDA(h):
 			spec := *h.Spec.DeepCopy()
 			spec.ScaleTargetRef.Name = copied.GetName()
 			want[copyName(h.Name)] = spec
@@ -62,10 +64,10 @@ func madeByKEDA(h *autoscalingv2.HorizontalPodAutoscaler) bool {
 	return owner != nil && owner.Kind == "ScaledObject"
 }
 
-// scales tells whether an autoscaler is a Deployment's.
-func scales(h *autoscalingv2.HorizontalPodAutoscaler, deployment string) bool {
+// scales tells whether an autoscaler is a workload's.
+func scales(h *autoscalingv2.HorizontalPodAutoscaler, of workload.Name) bool {
 	target := h.Spec.ScaleTargetRef
-	return target.Kind == "Deployment" && target.Name == deployment && (target.APIVersion == "" || strings.HasPrefix(target.APIVersion, "apps/"))
+	return target.Kind == of.KindOrDeployment() && target.Name == of.Name && (target.APIVersion == "" || strings.HasPrefix(target.APIVersion, "apps/"))
 }
 
 // copyBudgets copies the budgets that are about the original's pods and not about the copy's.

@@ -2,6 +2,7 @@ package kube
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"slices"
 	"time"
@@ -9,6 +10,8 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/serindev/serin/workload"
 )
@@ -70,6 +73,102 @@ func progress(d *appsv1.Deployment, sets []*appsv1.ReplicaSet, pods []*corev1.Po
 	return phase, why
 }
 
+// progressOf says how far a Deployment or StatefulSet is on its way to its own specification.
+func (c *Cluster) progressOf(ctx context.Context, o *unstructured.Unstructured) (workload.Phase, string, error) {
+	list, err := all[*corev1.Pod](ctx, c, pods, o.GetNamespace())
+	if err != nil {
+		return "", "", err
+	}
+	read := func(typed any) error {
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, typed); err != nil {
+			return fmt.Errorf("read %s %s/%s: %w", o.GetKind(), o.GetNamespace(), o.GetName(), err)
+		}
+		return nil
+	}
+	if o.GetKind() == workload.StatefulSet {
+		var set appsv1.StatefulSet
+		if err := read(&set); err != nil {
+			return "", "", err
+		}
+		phase, why := setProgress(&set, list, time.Now(), c.patience)
+		return phase, why, nil
+	}
+	var d appsv1.Deployment
+	if err := read(&d); err != nil {
+		return "", "", err
+	}
+	mine, err := all[*appsv1.ReplicaSet](ctx, c, replicaSets, o.GetNamespace())
+	if err != nil {
+		return "", "", err
+	}
+	phase, why := progress(&d, mine, list, time.Now(), c.patience)
+	return phase, why, nil
+}
+
+// setProgress says how far a StatefulSet is, as [progress] does of a Deployment.
+func setProgress(s *appsv1.StatefulSet, pods []*corev1.Pod, now time.Time, patience time.Duration) (workload.Phase, string) {
+	if s.Spec.UpdateStrategy.Type == appsv1.OnDeleteStatefulSetStrategyType {
+		return workload.Failed, "its updateStrategy is OnDelete, so nothing replaces its pods: expected RollingUpdate"
+	}
+	if r := s.Spec.UpdateStrategy.RollingUpdate; r != nil && r.Partition != nil && *r.Partition > 0 {
+		return workload.Failed, fmt.Sprintf("its updateStrategy leaves %d pods at the old template (partition): expected none", *r.Partition)
+	}
+	if s.Status.ObservedGeneration < s.Generation {
+		return workload.Progressing, "its controller has not seen the change yet"
+	}
+	newest, all := ownSet(s, pods)
+	want := int32(1)
+	if s.Spec.Replicas != nil {
+		want = *s.Spec.Replicas
+	}
+	at := s.Status
+	updated := at.UpdatedReplicas
+	if at.CurrentRevision == at.UpdateRevision {
+		updated = at.Replicas
+	}
+	switch {
+	case want == 0 && at.Replicas == 0 && len(all) == 0:
+		return workload.Ready, ""
+	case want == 0:
+		return workload.Progressing, fmt.Sprintf("%d of its pods have not ended yet", max(int(at.Replicas), len(all)))
+	case updated == want && at.Replicas == want && at.AvailableReplicas == want:
+		return workload.Ready, ""
+	}
+	why := fmt.Sprintf("%d of %d pods are new, %d are available", updated, want, at.AvailableReplicas)
+	for _, pod := range newest {
+		if problem, fatal := trouble(pod, now, patience); fatal {
+			return workload.Failed, why + "; " + problem
+		} else if problem != "" {
+			return workload.Progressing, why + "; " + problem
+		}
+	}
+	return workload.Progressing, why
+}
+
+// ownSet is [own] for a StatefulSet, whose pods are its own.
+func ownSet(s *appsv1.StatefulSet, pods []*corev1.Pod) (newest, all []*corev1.Pod) {
+	for _, p := range pods {
+		if !metav1.IsControlledBy(p, s) {
+			continue
+		}
+		if p.Status.Phase != corev1.PodFailed && p.Status.Phase != corev1.PodSucceeded {
+			all = append(all, p)
+		}
+		if p.Labels[appsv1.StatefulSetRevisionLabel] == s.Status.UpdateRevision && p.DeletionTimestamp == nil {
+			newest = append(newest, p)
+		}
+	}
+	worstFirst(newest)
+	return newest, all
+}
+
+// worstFirst sorts pods by their trouble.
+func worstFirst(pods []*corev1.Pod) {
+	slices.SortFunc(pods, func(a, b *corev1.Pod) int {
+		return cmp.Or(cmp.Compare(severity(b), severity(a)), cmp.Compare(a.Name, b.Name))
+	})
+}
+
 // own are a Deployment's pods, and those of them that are of its newest ReplicaSet and not on their way out, with the
 // ones that are in trouble first.
 func own(d *appsv1.Deployment, sets []*appsv1.ReplicaSet, pods []*corev1.Pod) (newest, all []*corev1.Pod) {
@@ -95,9 +194,7 @@ func own(d *appsv1.Deployment, sets []*appsv1.ReplicaSet, pods []*corev1.Pod) (n
 			newest = append(newest, p)
 		}
 	}
-	slices.SortFunc(newest, func(a, b *corev1.Pod) int {
-		return cmp.Or(cmp.Compare(severity(b), severity(a)), cmp.Compare(a.Name, b.Name))
-	})
+	worstFirst(newest)
 	return newest, all
 }
 

@@ -20,7 +20,7 @@ func (c *Cluster) Version(ctx context.Context, n workload.Name) (string, error) 
 		return "", err
 	}
 	if o == nil {
-		return "", fmt.Errorf("Deployment %s is not there", n) //nolint:staticcheck // a kind's name
+		return "", fmt.Errorf("%s %s is not there", n.KindOrDeployment(), n)
 	}
 	if v := podLabels(template(o))[versionLabel]; v != "" {
 		return v, nil
@@ -32,7 +32,7 @@ func (c *Cluster) Version(ctx context.Context, n workload.Name) (string, error) 
 			return v, nil
 		}
 	}
-	return "", fmt.Errorf("Deployment %s tells no version: its pods have no label %s, and its image has no tag", n, versionLabel) //nolint:staticcheck // a kind's name
+	return "", fmt.Errorf("%s %s tells no version: its pods have no label %s, and its image has no tag", n.KindOrDeployment(), n, versionLabel)
 }
 
 // Images are those of a Deployment's pod template: of its first container, and of all containers by their names. They are

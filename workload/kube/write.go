@@ -99,9 +99,9 @@ func (c *Cluster) patch(ctx context.Context, o *unstructured.Unstructured, opera
 	if dry {
 		options.DryRun = []string{metav1.DryRunAll}
 	}
-	out, err := c.dynamic.Resource(deploymentResource).Namespace(o.GetNamespace()).Patch(ctx, o.GetName(), types.JSONPatchType, data, options)
+	out, err := c.dynamic.Resource(resourceOf(o.GetKind())).Namespace(o.GetNamespace()).Patch(ctx, o.GetName(), types.JSONPatchType, data, options)
 	if err != nil {
-		return nil, fmt.Errorf("patch Deployment %s/%s: %w", o.GetNamespace(), o.GetName(), err)
+		return nil, fmt.Errorf("patch %s %s/%s: %w", o.GetKind(), o.GetNamespace(), o.GetName(), err)
 	}
 	return out, nil
 }
@@ -123,7 +123,7 @@ func (c *Cluster) rewrite(ctx context.Context, name workload.Name, change func(*
 		}
 		again(ctx, try)
 	}
-	return fmt.Errorf("patch Deployment %s: another writer changed it each time between reading and writing it", name)
+	return fmt.Errorf("patch %s %s: another writer changed it each time between reading and writing it", name.KindOrDeployment(), name)
 }
 
 // unannotate removes an annotation that is there.
@@ -236,21 +236,21 @@ func (c *Cluster) makeService(ctx context.Context, t *workload.Target) error {
 
 // forget drops what a release has remembered, in all namespaces that are watched.
 func (c *Cluster) forget(ctx context.Context, t *workload.Target) error {
-	namespaces := map[string]bool{}
+	places := map[feedKey]bool{}
 	for _, n := range []workload.Name{t.Arms.Stable.Deployment, t.Arms.Canary.Deployment} {
 		if n.Name != "" {
-			namespaces[n.Namespace] = true
+			places[feedKey{resourceOf(n.Kind).Resource, n.Namespace}] = true
 		}
 	}
 	c.mu.Lock()
 	for n := range c.asked {
 		if n.Namespace != "" { // an arm without a Deployment has none
-			namespaces[n.Namespace] = true
+			places[feedKey{resourceOf(n.Kind).Resource, n.Namespace}] = true
 		}
 	}
 	c.mu.Unlock()
-	for namespace := range maps.Keys(namespaces) {
-		list, err := all[*unstructured.Unstructured](ctx, c, deployments, namespace)
+	for place := range maps.Keys(places) {
+		list, err := all[*unstructured.Unstructured](ctx, c, place.kind, place.namespace)
 		if err != nil {
 			return err
 		}
@@ -271,7 +271,7 @@ func (c *Cluster) forgetOne(ctx context.Context, release string, o *unstructured
 	if !remembers(o) {
 		return nil
 	}
-	err := c.rewrite(ctx, workload.Name{Namespace: o.GetNamespace(), Name: o.GetName()}, func(o *unstructured.Unstructured) ([]operation, error) {
+	err := c.rewrite(ctx, nameOf(o), func(o *unstructured.Unstructured) ([]operation, error) {
 		if !remembers(o) {
 			return nil, nil
 		}
