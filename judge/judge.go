@@ -56,6 +56,10 @@ type Past struct {
 	Incident float64 `json:"incident,omitempty"`
 	// Users is the relative variance of the whole rate that comes from the number of users (history with groups of users).
 	Users float64 `json:"users,omitempty"`
+	// Apart is the logarithm of the ratio that a release ended with, canary's rate over baseline's, in the direction that is
+	// worse, and Unsure its variance; 0 where it is not known (releases only).
+	Apart  float64 `json:"apart,omitempty"`
+	Unsure float64 `json:"unsure,omitempty"`
 	// Parts are like Blocks, over the values of a metric's label By: each value's deviations from its own rate, added up.
 	Parts [3]Blocks `json:"parts,omitzero"`
 }

@@ -31,7 +31,8 @@ func TestAMetricThatMayGoNeitherWayPassesOnlyIfBothWaysDo(t *testing.T) {
 					canary = c.first
 				}
 				e, v := j.Look(evidence[i], at(n, 0.5, counts("m", canary, 2000, 100, 2000)))
-				evidence[i], passes = e, append(passes, v.Outcome == judge.Pass)
+				l := v.Metrics[0].LogEvidence
+				evidence[i], passes = e, append(passes, l.NoWorse >= l.PassFrom)
 			}
 			if passes[2] {
 				require.True(t, passes[0] && passes[1], "look %d of %v against 100: %v", n, c, passes)

@@ -15,8 +15,10 @@ import (
 // so that a verdict after decoding is the same to the last bit.
 const (
 	magic   = "sq"
-	version = 4
-	// withoutQuiet is the version before, which does not have [record.quiet].
+	version = 5
+	// withoutCalm is the version before, which does not know that noise may be common to both arms, nor what earlier releases
+	// differed by; withoutQuiet the one before that, which does not have [record.quiet].
+	withoutCalm  = 4
 	withoutQuiet = 3
 )
 
@@ -75,8 +77,14 @@ func (e *evidence) fields(version byte, c coder) {
 	}
 }
 
-func (n *noise) fields(c coder) {
+func (n *noise) fields(version byte, c coder) {
 	c.bool(&n.learned)
+	if version > withoutCalm {
+		c.bool(&n.calm)
+		c.number(&n.arm, 0, mostWander)
+	} else {
+		n.calm, n.arm = false, 0
+	}
 	for i := range n.wander {
 		c.number(&n.wander[i], 0, mostWander)
 	}
@@ -91,7 +99,7 @@ func (n *noise) fields(c coder) {
 }
 
 func (r *record) fields(m *metric, version byte, c coder) {
-	r.noise.fields(c)
+	r.noise.fields(version, c)
 	if m.Budgeted {
 		c.number(&r.noise.rules, 0, mostRuled)
 	}
@@ -110,7 +118,7 @@ func (r *record) fields(m *metric, version byte, c coder) {
 		r.comparisons[i].fields(m, &r.noise, m.absolute() > 0, c)
 	}
 	if m.By != "" {
-		r.partFields(m, c)
+		r.partFields(m, version, c)
 	}
 }
 

@@ -349,23 +349,36 @@ func TestEvidenceOfTheJudgeBeforeBeginsAgainAndSaysSo(t *testing.T) {
 		_, v = run(j, e, 8, 8, 0.5, counts("m", 100, 10000, 100, 10000))
 		require.NotEmpty(t, v.Begun)
 	}
-	_, err := j.Decode(append([]byte{'s', 'q', 5}, make([]byte, 100)...))
-	require.ErrorContains(t, err, "version 5")
+	_, err := j.Decode(append([]byte{'s', 'q', 6}, make([]byte, 100)...))
+	require.ErrorContains(t, err, "version 6")
 }
 
-// testdata/evidence-3 was written by the release before: 30 looks of settings(nil, ratio("m")).
-func TestEvidenceOfTheVersionBeforeGoesOn(t *testing.T) {
-	b, err := os.ReadFile("testdata/evidence-3")
-	require.NoError(t, err)
+// testdata/evidence-3 and evidence-4 were written by earlier releases: 30 looks of settings(nil, ratio("m")). They go on by
+// what was known then, which did not include noise that both arms share.
+func TestEvidenceOfAnEarlierVersionGoesOn(t *testing.T) {
 	j := newJudge(t, settings(nil, ratio("m")))
-	before, err := j.Decode(b)
-	require.NoError(t, err)
-	now, _ := run(j, j.Begin(nil), 1, 30, 0.5, counts("m", 100, 20000, 100, 20000))
-	require.Equal(t, encode(t, now), encode(t, before))
-	_, v := run(j, before, 31, 31, 0.5, counts("m", 100, 20000, 100, 20000))
-	require.Empty(t, v.Begun)
-	_, err = j.Decode(append(b, 0))
-	require.Error(t, err)
+	good, bad := counts("m", 100, 20000, 100, 20000), counts("m", 1000, 20000, 100, 20000)
+	var first judge.Verdict
+	for _, file := range []string{"testdata/evidence-3", "testdata/evidence-4"} {
+		b, err := os.ReadFile(file) //nolint:gosec // one of two
+		require.NoError(t, err)
+		before, err := j.Decode(b)
+		require.NoError(t, err)
+		again, err := j.Decode(encode(t, before))
+		require.NoError(t, err, "it is written in the present form from now on")
+		require.Equal(t, encode(t, before), encode(t, again))
+		_, v := run(j, before, 31, 31, 0.5, good)
+		require.Empty(t, v.Begun)
+		require.InDelta(t, 1, v.Metrics[0].Ratio, 0.02)
+		if first.Look == 0 {
+			first = v
+		}
+		require.Equal(t, first, v, "both have seen the same")
+		_, v = run(j, again, 31, 90, 0.5, bad)
+		require.Equal(t, judge.Fail, v.Outcome)
+		_, err = j.Decode(append(b, 0))
+		require.Error(t, err)
+	}
 }
 
 func TestADryRunIsJudgedAndDecidesNothing(t *testing.T) {

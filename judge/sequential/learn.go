@@ -22,11 +22,16 @@ type noise struct {
 	users float64
 	// rate is the baseline's share of bad events, 0 where it is not known.
 	rate float64
+	// arm is what good versions differ by for as long as they live, a standard deviation of the log ratio, where earlier
+	// releases have shown it; 0 where they have not.
+	arm float64
 	// replicas and spread: how many replicas the version in service has, and what they differ by; 0 if unknown.
 	replicas int
 	spread   float64
 	// canary is how many replicas the canary had in the first look; 0 if unknown, which counts as one.
 	canary int
+	// calm: what wanders may be common to both arms.
+	calm bool
 	// rules is the ratio that a pass rules out where that is not the margin; 0 otherwise.
 	rules float64
 }
@@ -48,6 +53,12 @@ const (
 // suppose is what the pasts say. History is worth more than releases: a release's own noise counts at a length only
 // where it is clearly less than what history says, because what both arms share cancels there.
 func suppose(m *metric, pasts []judge.Past) noise {
+	n := supposeAll(m, pasts)
+	n.calm = (m.comparing == judge.Counts || m.comparing == judge.Histogram) && !m.Goal && statespace.Restless(m.model(&n).Wander)
+	return n
+}
+
+func supposeAll(m *metric, pasts []judge.Past) noise {
 	n := noise{clusters: 1, incident: supposedIncident}
 	var history *judge.Past
 	var releases [len(statespace.Lengths)]statespace.Blocks
@@ -67,6 +78,7 @@ func suppose(m *metric, pasts []judge.Past) noise {
 		}
 	}
 	n.users = m.supposedUsers(history)
+	n.arm = m.armsOf(pasts)
 	if !n.learned || m.comparing == judge.Gauge {
 		n.wander = supposed(m)
 		return n
@@ -93,7 +105,7 @@ func suppose(m *metric, pasts []judge.Past) noise {
 		}
 	}
 	if slices.Max(upper[:]) < 0 { // of no length there is enough to go by
-		return noise{clusters: 1, incident: supposedIncident, wander: supposed(m), users: n.users}
+		return noise{clusters: 1, incident: supposedIncident, wander: supposed(m), users: n.users, arm: n.arm}
 	}
 	for k, v := range upper {
 		if v < 0 { // what is not known at this length is what is supposed
@@ -153,18 +165,54 @@ func (m *metric) model(n *noise) statespace.Model {
 	if m.comparing == judge.Objective {
 		arms = 1
 	}
-	out := statespace.Model{Arm: supposedArm, Cold: m.Cold, Clusters: n.clusters, Incident: n.incident, Goal: m.Goal, Users: n.users}
+	out := statespace.Model{Arm: supposedArm, Cold: m.Cold, Clusters: n.clusters, Incident: n.incident, Goal: m.Goal, Users: n.users, Calm: n.calm}
 	if slices.Max(n.wander[:]) > 0 {
 		out.Lumps = n.lumps
 	}
 	for i, w := range n.wander {
 		out.Wander[i] = arms * w
 	}
+	if n.arm > 0 {
+		out.Arm = n.arm
+	}
 	if n.replicas > 0 {
 		canary := float64(max(n.canary, 1))
 		out.Arm = max(leastArm, n.spread*math.Sqrt(1/canary+1/float64(n.replicas)))
 	}
 	return out
+}
+
+// What earlier releases say of the difference of good versions: the supposed one counts like so many releases, one release
+// in full where it knows its ratio much better than surely, and no difference is taken for more than mostApart.
+const (
+	supposedReleases = 2.0
+	surely           = 0.1
+	mostApart        = 0.4
+)
+
+// armsOf is what good versions have been seen to differ by; 0 where no release says. Only those count that ended worse than
+// stable, each for two: one that ended better may have been better, and that is no noise.
+func (m *metric) armsOf(pasts []judge.Past) float64 {
+	if m.comparing != judge.Counts {
+		return 0
+	}
+	squares, releases := supposedReleases*supposedArm*supposedArm, supposedReleases
+	for i := range pasts {
+		p := &pasts[i]
+		if !p.Release || p.Unsure <= 0 || !isPast(p) {
+			continue
+		}
+		w := 1 / (1 + p.Unsure/(surely*surely))
+		w *= w
+		releases += w
+		if d := min(p.Apart, mostApart); d > 0 {
+			squares += w * 2 * max(d*d-p.Unsure, 0)
+		}
+	}
+	if releases == supposedReleases {
+		return 0
+	}
+	return max(leastArm, math.Sqrt(squares/releases))
 }
 
 // supposedUsers is what is known of the users of a metric that tells them apart.
@@ -197,12 +245,16 @@ func isPast(p *judge.Past) bool {
 		some = some || i < len(p.Blocks) && b.Count >= 2
 	}
 	return some && between(p.Rate, 0, 1) && between(p.Users, 0, mostWander) && between(p.Spread, 0, mostWander) && between(p.Clusters, 0, mostCount) &&
-		between(p.Incident, 0, 86400) && p.Replicas >= 0 && p.Replicas <= 1e6
+		between(p.Incident, 0, 86400) && between(p.Apart, -mostLog, mostLog) && between(p.Unsure, 0, mostWander) && p.Replicas >= 0 && p.Replicas <= 1e6
 }
 
 // lesson is what a release's comparison has shown.
 func (c *comparison) lesson() (judge.Past, bool) {
 	p := judge.Past{Release: true, Rate: min(c.baselineRate(), 1)}
+	if c.begun {
+		p.Apart, p.Unsure = c.state.Ended()
+		p.Apart, p.Unsure = max(-mostLog, min(p.Apart, mostLog)), min(p.Unsure, mostWander)
+	}
 	for i := range c.teaches {
 		p.Blocks[i] = judge.Blocks(c.teaches[i].blocks)
 	}

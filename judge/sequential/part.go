@@ -151,8 +151,8 @@ func compareParts(h *judge.History, p *judge.Past) {
 }
 
 // partFields are the fields of the values: how many there are, and each one's own.
-func (r *record) partFields(m *metric, c coder) {
-	r.partNoise.fields(c)
+func (r *record) partFields(m *metric, version byte, c coder) {
+	r.partNoise.fields(version, c)
 	n := len(r.parts)
 	c.uint(&n, m.Values+1)
 	for i := range n {

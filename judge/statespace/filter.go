@@ -41,9 +41,17 @@ const (
 var (
 	betterRatios = [nulls]float64{math.Log(0.85), math.Log(0.5), math.Log(0.1)}
 	betterAround = [nulls]float64{0.08, 0.35, 1}
-	nullPrior    = [1 + nulls + 1]float64{0.94, 0.03, 0.02, 0.01, 0}
-	// lumpyPrior is the same where events may come in lumps: the last part is as good, with lumps.
-	lumpyPrior = [1 + nulls + 1]float64{0.44, 0.03, 0.02, 0.01, 0.50}
+	nullPrior    = [parts]float64{0.94, 0.03, 0.02, 0.01}
+	// lumpyPrior is the same where events may come in lumps.
+	lumpyPrior = [parts]float64{0.44, 0.03, 0.02, 0.01, inLump: 0.50}
+)
+
+// The parts of the null: as good, the three that are better, as good with lumps, as good where what wanders is common to
+// both arms.
+const (
+	inLump = 1 + nulls
+	inCalm = inLump + 1
+	parts  = inCalm + 1
 )
 
 // passingRatios are the log ratios of the rows that pass. They have no width, so that the likelihood of a ratio above
@@ -91,6 +99,8 @@ type Model struct {
 	// Lumps is the exposure a second at which Wander was seen, where what wanders may be lumps of events, such as of a user
 	// who tries again and again: then an arm with fewer requests wanders more. 0 where it does not.
 	Lumps float64
+	// Calm: what wanders may be common to both arms, and then cancels.
+	Calm bool
 	// Users is the relative variance of the rate of all users together that comes from their number: where the arms are
 	// divided by users, each has the smaller share of them the more of it. 0 where they are divided by requests.
 	Users float64
@@ -115,11 +125,18 @@ func (m *Model) components() int {
 }
 
 // prior is what each part of the null is worth before anything was seen.
-func (m *Model) prior() *[1 + nulls + 1]float64 {
+func (m *Model) prior() [parts]float64 {
+	p := nullPrior
 	if m.Lumps > 0 {
-		return &lumpyPrior
+		p = lumpyPrior
 	}
-	return &nullPrior
+	if m.Calm {
+		for i := range p {
+			p[i] *= 1 - calmly
+		}
+		p[inCalm] = calmly
+	}
+	return p
 }
 
 // skips says whether a row has no part in the model.
@@ -148,7 +165,7 @@ type Look struct {
 	exposed [2]float64
 }
 
-// State is the evidence of one comparison. It has no pointers: a copy of it is independent.
+// State is the evidence of one comparison. A copy of it is independent.
 type State struct {
 	rows [rows]belief
 	ill  [rows]float64 // the chance that an incident is going on, in each row
@@ -165,9 +182,10 @@ type State struct {
 	begun  bool
 	// whole are the logarithms of the probability of all looks: as good, the rows that pass, worse by the margin.
 	whole [1 + passes + 1]float64
-	// good is what each part of the null has become worth: as good, the three that are better, as good with lumps.
-	good   [1 + nulls + 1]float64
+	// good is what each part of the null has become worth.
+	good   [parts]float64
 	lumps  lumps
+	calm   *calm   // nil where the model has no such world; never changed, but replaced
 	weight float64 // the share of the users that is the canary's
 }
 
@@ -184,7 +202,10 @@ func (m *Model) Begin() State {
 	for i, a := range betterAround {
 		grow(&s.rows[better+i], a*a)
 	}
-	s.good = *m.prior()
+	s.good = m.prior()
+	if m.Calm {
+		s.calm = m.beginCalm()
+	}
 	for i := range s.worse {
 		s.worse[i], s.excess[i] = math.Inf(-1), math.Inf(-1)
 	}
@@ -232,6 +253,7 @@ func logs(x [alternatives]float64) (l [alternatives]float64) {
 // Add takes up one look.
 func (m *Model) Add(s *State, l *Look) {
 	d := m.components()
+	s.calm = s.calm.copied()
 	m.pass(s, l, d)
 	m.start(s, l, d)
 	s.at += l.Seconds
@@ -249,6 +271,7 @@ func (m *Model) Add(s *State, l *Look) {
 		}
 		s.againIll *= stays
 		s.lumps.fade(stays)
+		s.calm.fade(stays)
 		return
 	}
 	m.weigh(s, l, d, stays)
@@ -275,6 +298,9 @@ func (m *Model) pass(s *State, l *Look, d int) {
 	}
 	if m.Lumps > 0 {
 		m.lump(s, l)
+	}
+	if m.Calm {
+		s.calm.pass(d, &forgets, &gains)
 	}
 }
 
@@ -321,8 +347,11 @@ func (m *Model) start(s *State, l *Look, d int) {
 		s.turns++
 	}
 	s.spent += w
-	fresh := logPrior0 + math.Log(w)
+	fresh := logPrior0 + math.Log(w*(1-s.good[inCalm]))
 	from := &s.rows[null]
+	if m.Calm {
+		s.calm.start(d, logPrior0+math.Log(w*s.good[inCalm]))
+	}
 	for i := range alternatives {
 		more := fresh + logPrior[i]
 		total := LogAdd(s.worse[i], more)
@@ -372,7 +401,14 @@ func (m *Model) weigh(s *State, l *Look, d int, stays float64) {
 	illP := m.hold(&s.rows[ill], &l.datum, 0, d)
 	onset := -math.Expm1(-begins * l.Seconds)
 	f := s.young(stays, onset, illP.log, freshP.log)
-	alike := m.isGood(s, l, stays, onset, &illP, &freshP, d)
+	var common inCommon
+	if m.Calm {
+		common = m.holdCalm(s.calm, l, d)
+	}
+	alike := m.isGood(s, l, stays, onset, &illP, &freshP, &common, d)
+	if m.Calm {
+		s.calm.learn(&common, stays, onset, alike, d)
+	}
 	for r := range rows {
 		if r == null || r >= better && r < passing || r == ill || m.skips(r) {
 			continue
@@ -434,13 +470,18 @@ const forgives = hour
 
 // isGood holds the look against the null, and is the logarithm of its probability there. Against that the fault is
 // weighed that comes again and again, too.
-func (m *Model) isGood(s *State, l *Look, stays, onset float64, illP, freshP *held, d int) float64 {
+func (m *Model) isGood(s *State, l *Look, stays, onset float64, illP, freshP *held, common *inCommon, d int) float64 {
 	forgets := -math.Expm1(-l.Seconds / forgives)
-	var sums [1 + nulls + 1]float64
-	sums[1+nulls] = m.inLumps(s, l, stays, onset, illP, freshP)
-	all, prior := sums[1+nulls], m.prior()
+	var sums [parts]float64
+	sums[inLump], sums[inCalm] = m.inLumps(s, l, stays, onset, illP, freshP), math.Inf(-1)
+	if m.Calm {
+		_, sum := common.incident(s.calm.ill[calmNull], stays, onset, common.rows[calmNull].log)
+		sums[inCalm] = math.Log(s.good[inCalm]) + sum
+	}
+	all, prior := LogAdd(sums[inLump], sums[inCalm]), m.prior()
+	wandering, wanders := 1-prior[inLump]-prior[inCalm], 1-s.good[inLump]-s.good[inCalm]
 	for i, r := range [...]int{null, better, better + 1, better + 2} {
-		s.good[i] = mix(s.good[i], prior[i]/(1-prior[1+nulls])*(1-s.good[1+nulls]), forgets)
+		s.good[i] = mix(s.good[i], prior[i]/wandering*wanders, forgets)
 		p := m.hold(&s.rows[r], &l.datum, known(r, l.Margin), d)
 		inIll, sum := incident(s.ill[r], stays, onset, p.log, illP.log, freshP.log)
 		if r == null {
@@ -482,6 +523,7 @@ func (m *Model) Wait(s *State, seconds float64) {
 	if !s.begun {
 		return
 	}
+	s.calm = s.calm.copied()
 	m.pass(s, &Look{Seconds: seconds, Weight: s.weight}, m.components())
 	stays := math.Exp(-seconds / m.Incident)
 	for r := range s.ill {
@@ -489,5 +531,6 @@ func (m *Model) Wait(s *State, seconds float64) {
 	}
 	s.againIll *= stays
 	s.lumps.fade(stays)
+	s.calm.fade(stays)
 	s.at += seconds
 }

@@ -176,7 +176,7 @@ func (m *Model) inLumps(s *State, l *Look, stays, onset float64, illP, freshP *h
 			null = sum
 		}
 	}
-	return math.Log(s.good[1+nulls]) + null
+	return math.Log(s.good[inLump]) + null
 }
 
 // fade lets incidents end in looks that show nothing.

@@ -48,8 +48,15 @@ func (m *Model) Numbers(s *State, visit func(Number)) {
 	for i := range s.whole {
 		visit(Number{At: &s.whole[i], Lo: -mostLog, Hi: mostLog})
 	}
-	for i := range s.good {
+	for i := range s.good[:inCalm] {
 		visit(Number{At: &s.good[i], Hi: 1})
+	}
+	if m.Calm {
+		visit(Number{At: &s.good[inCalm], Hi: 1})
+		if s.calm == nil {
+			s.calm = &calm{}
+		}
+		s.calm.numbers(d, visit)
 	}
 	if m.Lumps > 0 {
 		s.lumps.numbers(visit)
@@ -79,6 +86,11 @@ func (s *State) Resume() { s.begun = true }
 func (m *Model) Sound(s *State) bool {
 	for r := range s.rows {
 		if !s.rows[r].sound(m.components()) {
+			return false
+		}
+	}
+	for r := range calmRows {
+		if s.calm != nil && !s.calm.rows[r].sound(m.components()) {
 			return false
 		}
 	}

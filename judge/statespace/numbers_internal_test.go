@@ -25,7 +25,8 @@ func TestAStateThatIsReadBackGoesOnAsTheOneThatWasWritten(t *testing.T) {
 		"arms divided by users": {Wander: wander, Arm: 0.05, Clusters: 1, Incident: 60, Users: 0.01},
 		"a canary that is cold": {Wander: wander, Arm: 0.05, Clusters: 1, Incident: 60, Cold: true},
 		"a canary with a goal":  {Wander: wander, Arm: 0.05, Clusters: 1, Incident: 60, Goal: true},
-		"all of that in one":    {Wander: wander, Arm: 0.05, Clusters: 2, Incident: 60, Lumps: 10, Users: 0.01, Cold: true, Goal: true},
+		"noise that is shared":  {Wander: wander, Arm: 0.05, Clusters: 1, Incident: 60, Calm: true},
+		"all of that in one":    {Wander: wander, Arm: 0.05, Clusters: 2, Incident: 60, Lumps: 10, Users: 0.01, Cold: true, Goal: true, Calm: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			written := looked(m, 30)

@@ -24,6 +24,11 @@ func (m *Model) Stand(s *State, margin float64) Standing {
 	likeliest := math.Inf(-1)
 	least := moreThan * min(margin, unlimited)
 	for i, w := range s.worse {
+		common := math.Inf(-1)
+		if m.Calm {
+			common = s.calm.worse[i]
+		}
+		w = LogAdd(w, common)
 		out.Worse = LogAdd(out.Worse, w)
 		if w > best {
 			best, lead = w, first+i
@@ -50,7 +55,11 @@ func (m *Model) Stand(s *State, margin float64) Standing {
 	out.Ratio = math.Exp(s.rows[open].mean[arm])
 	out.Leading = out.Ratio
 	if s.again < best {
-		out.Leading = math.Exp(known(lead, margin) + s.rows[lead].mean[arm])
+		b := &s.rows[lead]
+		if m.Calm && s.calm.worse[lead-first] > s.worse[lead-first] {
+			b = &s.calm.rows[calmFirst+lead-first]
+		}
+		out.Leading = math.Exp(known(lead, margin) + b.mean[arm])
 	}
 	return out
 }
@@ -59,6 +68,12 @@ func (m *Model) Stand(s *State, margin float64) Standing {
 func (m *Model) Ratio(s *State) float64 {
 	const most = 1000
 	return max(1.0/most, min(most, math.Exp(s.rows[open].mean[arm])))
+}
+
+// Ended is the logarithm of the ratio over all looks so far, and its variance.
+func (s *State) Ended() (logRatio, variance float64) {
+	b := &s.rows[open]
+	return b.mean[arm], max(b.cov[at(arm, arm)], leastVariance)
 }
 
 // Noise is the standard deviation of the log ratio of two good versions.
@@ -79,10 +94,15 @@ func (m *Model) noWorse(s *State) float64 {
 		return sum - math.Log(passes) - s.whole[0]
 	}
 	good := LogAdd(math.Log(1-doubtful)+s.whole[0], math.Log(doubtful)+s.whole[1])
-	if m.Lumps == 0 {
-		return good - s.whole[1+passes]
+	margin := s.whole[1+passes]
+	if m.Lumps > 0 {
+		good, margin = weighed(good, s.lumps.whole[0]), weighed(margin, s.lumps.whole[1])
 	}
-	return weighed(good, s.lumps.whole[0]) - weighed(s.whole[1+passes], s.lumps.whole[1])
+	if m.Calm {
+		good = inEither(good, LogAdd(math.Log(1-doubtful)+s.calm.whole[0], math.Log(doubtful)+s.calm.whole[1]))
+		margin = inEither(margin, s.calm.whole[2])
+	}
+	return good - margin
 }
 
 // lumped is the share of the world in which events come in lumps, where a pass is weighed.

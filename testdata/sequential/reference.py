@@ -14,6 +14,7 @@ RATIOS = [1.2, 1.4, 1.75, 2.5, 4.0, 8.0, 20.0, 100.0]
 WIDTH = [.05, .08, .12, .2, .25, .4, .5, 1.0]
 PRIOR = [.04, .14, .18, .20, .16, .12, .08, .08]
 GOOD = [(0.0, 0.0, .94), (math.log(.85), .08, .03), (math.log(.5), .35, .02), (math.log(.1), 1.0, .01)]
+CALMLY, CALM = .2, [2 * x * .05 ** 2 for x in (.3, .6, .1)]
 PASS = [math.log(.85), math.log(.6), math.log(.3)]
 FLOOR = [0.0, math.log(.6), math.log(.25), math.log(.06), math.log(.005)]
 LENGTHS = [60.0, 300.0, 900.0]
@@ -209,7 +210,7 @@ class Lumps:
 class Filter:
     """The evidence of one comparison."""
 
-    def __init__(self, wander, arm, cold, clusters, incident, goal, lumps=0.0, users=0.0):
+    def __init__(self, wander, arm, cold, clusters, incident, goal, lumps=0.0, users=0.0, calm=False):
         self.rest = list(wander) + [arm * arm] + ([0.0] * 3 if cold else [0.0] if users else [])
         self.users, self.weight = users, 0.0
         self.lumps = Lumps(lumps) if lumps > 0 and max(wander) > 0 else None
@@ -217,7 +218,13 @@ class Filter:
         new = lambda grow, rho: Row(Belief(self.rest).copy(grow), rho)
         self.good = [new(w * w, r) for r, w, _ in GOOD]
         self.prior = [.44, .03, .02, .01, .5] if self.lumps else [p for _, _, p in GOOD] + [0.0]
+        self.prior = [p * (1 - CALMLY) for p in self.prior] + [CALMLY] if calm else self.prior + [0.0]
         self.worth = self.prior[:]
+        self.calm = None
+        if calm:
+            new = lambda grow, rho: Row(Belief(CALM + self.rest[3:]).copy(grow), rho)
+            self.calm = dict(null=new(0, 0.0), alts=[new(0, math.log(r)) for r in RATIOS], A=[-INF] * 8, better=new(0, PASS[0]), margin=new(0, 0.0), ill=new(2.5 ** 2, 0.0), whole=[0.0] * 3)
+        new = lambda grow, rho: Row(Belief(self.rest).copy(grow), rho)
         self.alts = [new(w * w, math.log(r)) for r, w in zip(RATIOS, WIDTH)]
         self.passes = [new(0, r) for r in PASS]
         self.margin, self.open = new(0, 0.0), new(2.5 ** 2, 0.0)
@@ -232,6 +239,17 @@ class Filter:
 
     def beliefs(self):
         return [r.b for r in self.good + self.alts + self.passes + [self.margin, self.open]] + [self.illness]
+
+    def calm_rows(self):
+        c = self.calm
+        return [c["null"]] + c["alts"] + [c["better"], c["margin"]] if c else []
+
+    def pass_(self, phi, q):
+        for b in self.beliefs():
+            b.pass_(phi, q)
+        q = [v * (1 - p * p) for v, p in zip(CALM, phi)] + q[3:]
+        for r in self.calm_rows() + ([self.calm["ill"]] if self.calm else []):
+            r.b.pass_(phi, q)
 
     def set_wander(self, wander):
         self.rest[:3] = wander
@@ -261,8 +279,7 @@ class Filter:
         if not self.begun:
             return
         phi, q = self.steps(dt, 0.0, self.weight)
-        for b in self.beliefs():
-            b.pass_(phi, q)
+        self.pass_(phi, q)
         if self.lumps:
             self.lumps.pass_(self.rest, dt, False, None)
         self.fade(dt)
@@ -270,7 +287,7 @@ class Filter:
 
     def fade(self, dt):
         stays = math.exp(-dt / self.incident)
-        for r in self.good + self.alts + self.passes + [self.margin, self.open]:
+        for r in self.good + self.alts + self.passes + [self.margin, self.open] + self.calm_rows():
             r.ill *= stays
         self.xill *= stays
         if self.lumps:
@@ -288,8 +305,7 @@ class Filter:
 
     def look(self, dt, starts, turned, margin, heavy, o, allowed, bad, weight, exposed):
         phi, q = self.steps(dt, starts, weight)
-        for b in self.beliefs():
-            b.pass_(phi, q)
+        self.pass_(phi, q)
         if self.lumps:
             self.lumps.pass_(self.rest, dt, turned, exposed)
         w = self.mass(dt, turned)
@@ -297,13 +313,17 @@ class Filter:
             self.turns += 1
         self.spent += w
         null = self.good[0]
-        for i, r in enumerate(self.alts):
-            more = math.log(.9 * w * PRIOR[i])
-            tot = logadd(self.A[i], more)
-            f = math.exp(more - tot)
-            self.A[i] = tot
-            r.b.blend(f, null.b.copy(WIDTH[i] ** 2))
-            r.ill += f * (null.ill - r.ill)
+        worlds = [(self.alts, self.A, null, 1 - self.worth[5])]
+        if self.calm:
+            worlds.append((self.calm["alts"], self.calm["A"], self.calm["null"], self.worth[5]))
+        for i in range(8):
+            for alts, A, of, worth in worlds:
+                more = log(.9 * w * worth) + math.log(PRIOR[i])
+                tot = logadd(A[i], more)
+                f = math.exp(more - tot)
+                A[i] = tot
+                alts[i].b.blend(f, of.b.copy(WIDTH[i] ** 2))
+                alts[i].ill += f * (of.ill - alts[i].ill)
             self.E[i] = logadd(self.E[i], math.log(w / 8))
         more = math.log(w * .1)
         tot = logadd(self.X, more)
@@ -324,10 +344,10 @@ class Filter:
         ill = Row(self.illness, 0.0)
         hf, hi = fresh.hold(o), ill.hold(o)
 
-        def incident(before, plain, onset=onset):
+        def incident(before, plain, onset=onset, going=(hi[0], hf[0])):
             on = before * stays
             same, other = on * .75, (1 - on) * onset + on * .25
-            inn = logadd(log(same) + hi[0], log(other) + hf[0])
+            inn = logadd(log(same) + going[0], log(other) + going[1])
             tot = logadd(log(1 - same - other) + plain, inn)
             return math.exp(inn - tot), tot
 
@@ -337,7 +357,7 @@ class Filter:
         forget = 1 - math.exp(-dt / 3600)
         sums = []
         for i, r in enumerate(self.good):
-            self.worth[i] += forget * (self.prior[i] / (1 - self.prior[4]) * (1 - self.worth[4]) - self.worth[i])
+            self.worth[i] += forget * (self.prior[i] / (1 - self.prior[4] - self.prior[5]) * (1 - self.worth[4] - self.worth[5]) - self.worth[i])
             h = r.hold(o)
             after, tot = incident(r.ill, h[0])
             if i == 0:
@@ -350,11 +370,34 @@ class Filter:
             sums.append(math.log(self.worth[i]) + tot)
             r.learn(h, 1 - after)
             r.ill = after
-        sums.append(-INF)
+        sums += [-INF, -INF]
         if self.lumps:
             lumped = self.lumps.look(o, margin, incident)
             sums[4] = math.log(self.worth[4]) + lumped
+        if self.calm:
+            self.calm["margin"].rho = math.log(margin)
+            cnull, cill = self.calm["null"], self.calm["ill"]
+            cfresh = Row(cnull.b.copy(2.5 ** 2), 0.0)
+            cill.b.P[3][3] += .1 ** 2 * dt / 10
+            ci, cf = cill.hold(o), cfresh.hold(o)
+            con = cnull.ill * stays
+            cyoung = math.log((1 - con) * onset + con * .25) + cf[0]
+            cyoung = math.exp(cyoung - logadd(log(con * .75) + ci[0], cyoung))
+            held = [(r, r.hold(o)) for r in self.calm_rows()]
+            held = [(r, h) + incident(r.ill, h[0], going=(ci[0], cf[0])) for r, h in held]
+            sums[5] = log(self.worth[5]) + held[0][3]
         alike = logadd(*sums)
+        if self.calm:
+            for k, i in enumerate((0, 9, 10)):
+                self.calm["whole"][k] += held[i][3]
+            for i in range(8):
+                self.calm["A"][i] += held[1 + i][1][0] - alike
+            for r, h, ill_, _ in held:
+                r.learn(h, 1 - ill_)
+                r.ill = ill_
+            cill.learn(ci, 1)
+            cfresh.learn(cf, 1)
+            cill.b.blend(cyoung, cfresh.b)
         self.worth = [math.exp(s - alike) for s in sums]
         self.X -= alike
         for i, r in enumerate(self.alts):
@@ -397,10 +440,11 @@ class Filter:
         return math.exp(self.open.b.m[3])
 
     def stand(self, margin):
-        worse = logadd(math.log(max(1 - self.spent, 1e-12)), self.X, *self.A)
+        A = [logadd(a, b) for a, b in zip(self.A, self.calm["A"])] if self.calm else self.A
+        worse = logadd(math.log(max(1 - self.spent, 1e-12)), self.X, *A)
         least = 1.05 * min(margin, 20)
-        ins = [a - math.log(.9 * p) for a, p, r in zip(self.A, PRIOR, RATIOS) if r <= least]
-        far = [(a, p) for a, p, r in zip(self.A, PRIOR, RATIOS) if r > least]
+        ins = [a - math.log(.9 * p) for a, p, r in zip(A, PRIOR, RATIOS) if r <= least]
+        far = [(a, p) for a, p, r in zip(A, PRIOR, RATIOS) if r > least]
         mean = logadd(*[a for a, _ in far]) - math.log(sum(p * .9 for _, p in far))
         beyond = logadd(mean, self.X - math.log(.1) - math.log(2))
         beyond = max(beyond, max(a - math.log(.9 * p) for a, p in far) - math.log(2))
@@ -415,10 +459,15 @@ class Filter:
             if self.lumps:
                 no_worse = logadd(math.log(.7) + no_worse, math.log(.3) + self.lumps.whole[0])
                 at = logadd(math.log(.7) + at, math.log(.3) + self.lumps.whole[1])
+            if self.calm:
+                c = self.calm["whole"]
+                no_worse = logadd(math.log(1 - CALMLY) + no_worse, math.log(CALMLY) + logadd(math.log(.8) + c[0], math.log(.2) + c[1]))
+                at = logadd(math.log(1 - CALMLY) + at, math.log(CALMLY) + c[2])
             no_worse -= at
         ratio = self.estimate()
-        lead = max(range(8), key=lambda i: self.A[i])
-        leading = ratio if self.X >= self.A[lead] else math.exp(self.alts[lead].rho + self.alts[lead].b.m[3])
+        lead = max(range(8), key=lambda i: A[i])
+        row = self.calm["alts"][lead] if self.calm and self.calm["A"][lead] > self.A[lead] else self.alts[lead]
+        leading = ratio if self.X >= A[lead] else math.exp(row.rho + row.b.m[3])
         return worse, beyond, no_worse, ratio, leading, math.sqrt(sum(self.rest[:4]))
 
     def band(self, fails, passes):
@@ -656,6 +705,7 @@ class Judge:
         self.past = past(head["history"], bool(m.get("users")), m.get("values", 0)) if head.get("history") else None
         self.values, self.parts = m.get("values", 0), []
         self.noise()
+        self.calm = self.restless()
         self.rules = self.affords()
         self.f = [None] * len(self.q)
         self.tot = [[0.0] * 4 for _ in self.q]
@@ -713,8 +763,20 @@ class Judge:
             elif self.replicas >= 2:
                 self.incident = 30.0
 
+    def restless(self):
+        return self.m["kind"] in ("ratio", "histogram") and not self.m["goal"] and sum(2 * w for w in self.wander) > 8 * .05 ** 2
+
     def arm(self):
-        return max(.03, self.spread * math.sqrt(1 / max(self.k, 1) + 1 / self.replicas)) if self.replicas > 0 else .05
+        if self.replicas > 0:
+            return max(.03, self.spread * math.sqrt(1 / max(self.k, 1) + 1 / self.replicas))
+        squares, n = 2 * .05 ** 2, 2.0
+        for p in self.learned if self.m["kind"] in ("ratio", "histogram") else []:
+            if p.get("unsure", 0) > 0:
+                w = (1 + p["unsure"] / .1 ** 2) ** -2
+                n += w
+                if p.get("apart", 0) > 0:
+                    squares += w * 2 * max(min(p["apart"], .4) ** 2 - p["unsure"], 0)
+        return max(.03, math.sqrt(squares / n)) if n > 2 else .05
 
     def affords(self):
         """The ratio that a pass rules out by the budget of time, 0 where that is the margin."""
@@ -739,6 +801,7 @@ class Judge:
         of = dict(self.past, blocks=self.past["parts"]) if self.past and self.past.get("parts") else None
         p.learned, p.past = (pooled, of) if pooled or of else (self.learned, self.past)
         p.noise()
+        p.calm = p.restless()
         if not (pooled or of):
             p.known = False
         p.k = self.k
@@ -858,7 +921,7 @@ class Judge:
                 scale = min(scale, most / shows)
             wander = [w * scale for w in wander]
         if self.f[i] is None:
-            self.f[i] = Filter(wander, self.arm(), self.cold, self.clusters, self.incident, self.m["goal"], self.lumps, self.users)
+            self.f[i] = Filter(wander, self.arm(), self.cold, self.clusters, self.incident, self.m["goal"], self.lumps, self.users, self.calm)
         f = self.f[i]
         f.set_wander(wander)
         heavy = kind != "gauge" and o[0] > o[1] / 2
@@ -1164,6 +1227,13 @@ def sequences():
     counts("a budget of much traffic is within the margin", w=.5, rps=3000, looks=30, metric=dict(budget=[dict(weight=.5, seconds=3600)]), history=draw_history(r, 240, 3000, .01, 0.0))
     counts("a budget and no history", w=.5, looks=30, metric=dict(budget=hour))
     counts("a budget, fewer is worse", w=.5, base=.1, looks=40, metric=dict(budget=[dict(weight=.5, seconds=300)], direction="decrease", margin=dict(relative=.1)), history=draw_history(r, 240, 30, .1, .1))
+    counts("a restless history, and a release in which nothing wanders", weights=step, looks=60, rps=1000, history=drift)
+    counts("a restless history, nothing wanders, and twice the errors", w=.5, effect=lambda t: 2.0, looks=60, rps=1000, history=drift)
+    counts("a restless history, nothing wanders, fewer is worse, and cold", w=.5, base=.2, effect=lambda t: .6, looks=40, metric=dict(direction="decrease", cold=True), history=drift)
+    apart = [dict(learned[0], apart=a, unsure=u) for a, u in ((.3, .001), (-.4, .002), (.1, .05), (.9, .004))]
+    counts("learned of releases that ended apart", looks=40, learned=apart)
+    counts("learned of releases that ended apart, and a quiet history", weights=step, looks=40, learned=apart[1:3], history=quiet)
+    counts("learned of a release that ended alike", looks=40, learned=[dict(learned[0], apart=.01, unsure=.0004)], history=quiet)
     counts("a budget and users", metric=dict(users=True, budget=hour), weights=step, looks=40, history=unlike)
     return out
 
