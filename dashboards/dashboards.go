@@ -25,8 +25,8 @@ func All() map[string]Dashboard {
 	return map[string]Dashboard{"overview.json": Overview(), "release.json": Release(), "daemon.json": Daemon()}
 }
 
-// schemaVersion of Grafana 12; older ones take it, and Grafana raises it by itself.
-const schemaVersion = 41
+// schemaVersion of Grafana 10.4 and 11. Newer ones raise it by themselves, which nothing here depends on.
+const schemaVersion = 39
 
 // JSON is the dashboard as Grafana imports it.
 func (d Dashboard) JSON() ([]byte, error) {
@@ -90,7 +90,7 @@ func (d Dashboard) annotations() []any {
 // variables that every dashboard has: which Prometheus, and where Serin's pages are.
 func variables(more ...any) []any {
 	return append([]any{
-		map[string]any{"type": "datasource", "name": "datasource", "label": "Prometheus", "query": "prometheus", "refresh": 1, "hide": 0, "multi": false, "includeAll": false, "regex": "", "options": []any{}, "current": map[string]any{}},
+		map[string]any{"type": "datasource", "name": "datasource", "label": "Prometheus", "query": "prometheus", "refresh": 1, "hide": 0, "multi": false, "includeAll": false, "regex": "", "options": []any{}, "current": map[string]any{"text": "", "value": ""}},
 		map[string]any{"type": "textbox", "name": "serin", "label": "Serin's address", "query": "http://127.0.0.1:7474", "hide": 0, "options": []any{}, "current": map[string]any{"text": "http://127.0.0.1:7474", "value": "http://127.0.0.1:7474"}},
 	}, more...)
 }
@@ -100,7 +100,7 @@ func values(name, label, metric, of string, many bool) map[string]any {
 	v := map[string]any{
 		"type": "query", "name": name, "label": label, "datasource": source(), "definition": fmt.Sprintf("label_values(%s, %s)", metric, of),
 		"query":   map[string]any{"qryType": 1, "query": fmt.Sprintf("label_values(%s, %s)", metric, of), "refId": "values"},
-		"refresh": 2, "sort": 1, "hide": 0, "multi": many, "includeAll": many, "regex": "", "options": []any{}, "current": map[string]any{},
+		"refresh": 2, "sort": 1, "hide": 0, "multi": many, "includeAll": many, "regex": "", "options": []any{}, "current": map[string]any{"text": "", "value": ""},
 	}
 	if many {
 		v["allValue"], v["current"] = ".*", map[string]any{"text": []any{"All"}, "value": []any{"$__all"}}
@@ -152,7 +152,7 @@ func table(some string) panel {
 			{expr: `max by (rollout) (serin_gate_age_seconds` + some + `)`, table: true},
 			{expr: `max by (rollout) (serin_sample_ratio_alarm` + some + `)`, table: true},
 		},
-		options: map[string]any{"showHeader": true, "cellHeight": "sm", "footer": map[string]any{"show": false, "reducer": []any{"sum"}, "countRows": false, "fields": ""}},
+		options: map[string]any{"showHeader": true, "cellHeight": "sm", "frameIndex": 0, "footer": map[string]any{"show": false, "reducer": []any{"sum"}, "countRows": false, "fields": ""}},
 		more: map[string]any{"transformations": []any{
 			map[string]any{"id": "joinByField", "options": map[string]any{"byField": "rollout", "mode": "outer"}},
 			map[string]any{"id": "organize", "options": map[string]any{

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/grafana/grafana-foundation-sdk/go/cog/plugins"
+	grafana "github.com/grafana/grafana-foundation-sdk/go/dashboard"
 	"github.com/stretchr/testify/require"
 	"gopkg.in/yaml.v3"
 
@@ -28,6 +30,23 @@ func TestTheDashboardsAreTheOnesOfTheTables(t *testing.T) {
 		got, err := os.ReadFile(file)
 		require.NoError(t, err)
 		require.Equal(t, string(want), string(got), "%s is stale: go generate ./dashboards", file)
+	}
+}
+
+// TestGrafanasOwnSchemaTakesTheDashboards reads them as Grafana's code describes its dashboards, panels and queries: no field
+// that it does not know, and none missing that it needs.
+func TestGrafanasOwnSchemaTakesTheDashboards(t *testing.T) {
+	plugins.RegisterDefaultPlugins()
+	for file, d := range All() {
+		text, err := d.JSON()
+		require.NoError(t, err)
+		var read grafana.Dashboard
+		if err := read.UnmarshalJSONStrict(text); err != nil { // its list of errors is never nil, and may be empty
+			require.Empty(t, err.Error(), file)
+		}
+		require.NoError(t, read.Validate(), file)
+		require.Equal(t, d.Title, *read.Title)
+		require.ErrorContains(t, new(grafana.Dashboard).UnmarshalJSONStrict([]byte(strings.Replace(string(text), `"gridPos"`, `"gridPosition"`, 1))), "gridPosition", "it is strict")
 	}
 }
 

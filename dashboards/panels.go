@@ -62,7 +62,8 @@ func stat(title, about, unit, colour string, from float64, expr string) panel {
 	return panel{
 		title: title, about: about, kind: "stat", unit: unit, width: 4, height: statHeight, queries: []query{{expr: expr, legend: "__auto"}},
 		options: map[string]any{
-			"colorMode": "value", "graphMode": "none", "justifyMode": "auto", "textMode": "value", "wideLayout": true,
+			"colorMode": "value", "graphMode": "none", "justifyMode": "auto", "textMode": "value", "wideLayout": true, "orientation": "auto",
+			"showPercentChange": false, "percentChangeColorMode": "standard",
 			"reduceOptions": map[string]any{"calcs": []any{"lastNotNull"}, "fields": "", "values": false},
 		},
 		defaults: map[string]any{"thresholds": map[string]any{"mode": "absolute", "steps": steps}},
@@ -76,7 +77,11 @@ func outcomes(title, about string, queries ...query) panel {
 	}
 	p := panel{
 		title: title, about: about, kind: "state-timeline", unit: "none", width: 12, height: graphSize, queries: queries,
-		options:  map[string]any{"mergeValues": true, "showValue": "never", "alignValue": "left", "rowHeight": 0.8},
+		options: map[string]any{
+			"mergeValues": true, "showValue": "never", "alignValue": "left", "rowHeight": 0.8,
+			"legend":  map[string]any{"displayMode": "list", "placement": "bottom", "showLegend": true, "calcs": []any{}},
+			"tooltip": map[string]any{"mode": "single", "sort": "none"},
+		},
 		defaults: map[string]any{"custom": map[string]any{"fillOpacity": 70, "lineWidth": 0}},
 	}
 	p.defaults["mappings"] = []any{map[string]any{"type": "value", "options": map[string]any{
