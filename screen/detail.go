@@ -107,7 +107,7 @@ func (m *model) plan(v record.View) []string {
 	for _, s := range tell.PlanOf(v, m.events[v.Release.ID], m.now) {
 		text := steps[s.Status] + " " + line(s.Name)
 		if !strings.EqualFold(s.Kind, s.Name) {
-			text += ", " + strings.ToLower(s.Kind)
+			text += ", " + kindWords(s.Kind)
 		}
 		if s.Detail != "" && len(s.Weights) == 0 {
 			text += ": " + line(s.Detail)
@@ -135,6 +135,14 @@ func (m *model) plan(v record.View) []string {
 		}
 	}
 	return out
+}
+
+// kindWords is a kind of step in the middle of a line; what is written in capitals stays so.
+func kindWords(kind string) string {
+	if len(kind) > 1 && kind[1] >= 'a' && kind[1] <= 'z' {
+		return strings.ToLower(kind[:1]) + kind[1:]
+	}
+	return kind
 }
 
 // weight is the canary's share as it is asked for and as it was seen.

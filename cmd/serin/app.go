@@ -115,9 +115,7 @@ serin daemon does the work; the other commands speak to it.`,
 	a.output = "table"
 	root.PersistentFlags().Lookup("output").DefValue = "table"
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp))
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())
-	})
+	root.SetFlagErrorFunc(wrongFlag)
 	root.AddGroup(
 		&cobra.Group{ID: groupRelease, Title: "Release:"},
 		&cobra.Group{ID: groupLook, Title: "Look:"},
@@ -184,7 +182,8 @@ func (c *oneOf) Set(s string) error {
 		*c.value = s
 		return nil
 	}
-	return fmt.Errorf("expected %s", strings.Join(c.words, " or "))
+	last := len(c.words) - 1
+	return fmt.Errorf("expected %s or %s", strings.Join(c.words[:last], ", "), c.words[last])
 }
 
 // Type implements pflag.Value.
@@ -222,7 +221,7 @@ func (m *moment) Type() string { return "TIME" }
 func args(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if check(cmd, args) == nil {
-			return nil
+			return missingFlags(cmd)
 		}
 		if len(args) == 0 {
 			return fmt.Errorf("an argument is missing; usage: %s", cmd.UseLine())

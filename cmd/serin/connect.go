@@ -123,13 +123,23 @@ func loopback(server string) bool {
 	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
 }
 
+// adviceError is an error in other words.
+type adviceError struct {
+	text string
+	err  error
+}
+
+func (e *adviceError) Error() string { return e.text }
+
+func (e *adviceError) Unwrap() error { return e.err }
+
 // advise adds a remedy to an error of the daemon.
 func (a *app) advise(err error) error {
 	if err == nil || errors.Is(err, context.Canceled) {
 		return err
 	}
 	if u, ok := errors.AsType[*url.Error](err); ok {
-		return fmt.Errorf("the daemon cannot be reached: %w (is it running there? --server or SERIN_SERVER say where)", u)
+		return &adviceError{unreachable(u) + " (is it running there? --server or SERIN_SERVER say where)", u}
 	}
 	if client.StatusOf(err) == http.StatusUnauthorized {
 		return fmt.Errorf("%w; a token is looked for in --token-file, SERIN_TOKEN, SERIN_TOKEN_FILE and, for a daemon on this machine, in ./%s and next to the store of ./serin.yaml or %s", err, localToken, systemDocument)

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -167,17 +168,25 @@ func TestAPersonWatchesDecidesAndSeesARollback(t *testing.T) {
 	c.clean()
 
 	h.blue.Set(func(b *testbed.Behaviour) { b.ErrorRate = 0.25 }) // blue is the canary after the first release
+	terminal := sit(t, 120, 50, []string{"SERIN_SERVER=" + h.url, "SERIN_TOKEN=" + h.viewer}, "watch", "shop")
+	terminal.shows("Released: 1.4.2 serves everybody")
 	c.open("/rollouts/shop")
 	c.write("#p0", "1.4.3")
 	c.click(".start button.primary")
 	c.shows("The release is started.", "1.4.2 →")
 	bad := strings.TrimPrefix(c.path(), "/releases/")
 	js[bool](c, "window.stays = true")
+	terminal.shows("Release "+bad+" of 1.4.3", "▶ ab, A/B test", "Share of the traffic on the new version")
+	rates := regexp.MustCompile(`errors +\d[\d.]*% +\d+ of [\d,]+ +\d[\d.]*% +\d+ of `) // of real requests
+	require.True(t, patiently(func() bool { return rates.MatchString(terminal.sees()) }), terminal.sees())
 	c.shows("Rolled back: the canary is worse: errors", "All traffic has been on stable since", "requests reached 1.4.3", "Ended: rolled back", "What now: nothing for your users")
 	require.True(t, js[bool](c, `/^\d\d:\d\d:\d\d$/.test(document.querySelector(".users time").textContent)`), "a time of today is one of the day")
 	require.True(t, js[bool](c, `/ ago$/.test(document.querySelector(".headline time").textContent)`))
 	require.Positive(t, js[int](c, `document.querySelectorAll("#timeline svg rect.hover[data-says]").length`), "values appear where one points at them")
 	require.True(t, js[bool](c, "window.stays"), "it was watched live, on one page")
+	terminal.shows("Rolled back: the canary is worse: errors", "What happened", "ended: rolled back")
+	terminal.types("q")
+	terminal.leaves()
 	c.inspect("rolled-back")
 	chartsAnswer(t, c)
 	onAPhone(t, c, h.told(t, "rollback"), "Rolled back: the canary is worse: errors", ".users", ".now")
