@@ -19,7 +19,7 @@
 //		server, url := c.AnotherAPIServer(t)           // over the same etcd, to be killed or stopped by this test alone
 //	}
 //
-// Deployments, ReplicaSets, Jobs, EndpointSlices and garbage are the controller manager's. There is no scheduler:
+// Deployments, StatefulSets, ReplicaSets, Jobs, EndpointSlices and garbage are the controller manager's. There is no scheduler:
 // pending pods are bound to a node through the API, one for each test binary, and those whose nodeSelector does not fit
 // it are unschedulable. Pods are ready at once and Jobs succeed, unless [Cluster.SetImage] says otherwise; an ended pod
 // answers for eight seconds more. Each image answers with the header X-Version: TAG; see [Image].

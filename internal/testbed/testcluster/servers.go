@@ -124,7 +124,7 @@ func (c *Cluster) startControllers(ctx context.Context) error {
 		"--use-service-account-credentials=false", "--service-account-private-key-file="+filepath.Join(c.dir, accountKey),
 		"--leader-elect=false", "--bind-address=127.0.0.1", "--secure-port="+strconv.Itoa(port), "--cert-dir="+c.dir,
 		"--kube-api-qps=1000", "--kube-api-burst=1000", "--controllers="+strings.Join([]string{
-			"deployment-controller", "replicaset-controller", "job-controller", "endpointslice-controller",
+			"deployment-controller", "statefulset-controller", "replicaset-controller", "job-controller", "endpointslice-controller",
 			"garbage-collector-controller", "serviceaccount-controller", "namespace-controller",
 		}, ","))
 	return err
