@@ -76,6 +76,24 @@ func TestWhatIsRefusedIsOnAPage(t *testing.T) {
 	}
 }
 
+// The table of all trials says of each what validate says.
+func TestTheTableOfTrialsIsWhatValidateSays(t *testing.T) {
+	text, err := os.ReadFile("testdata/field/README.md")
+	require.NoError(t, err)
+	said := map[string]bool{}
+	for _, row := range regexp.MustCompile(`(?m)^\| ([^|]+) \| [^|]+ \| [^|]+ \| (valid|refused)\b`).FindAllStringSubmatch(string(text), -1) {
+		said[row[1]] = row[2] == "valid"
+	}
+	files, err := filepath.Glob("testdata/field/*.yaml")
+	require.NoError(t, err)
+	is := map[string]bool{}
+	for _, file := range files {
+		_, ok := checking().Validate(file)
+		is[strings.TrimSuffix(filepath.Base(file), ".yaml")] = ok
+	}
+	require.Equal(t, is, said)
+}
+
 // No message gives advice that another error refuses: what each says to write is valid.
 func TestTheAdviceOfAMessageIsRight(t *testing.T) {
 	for file, advice := range map[string][]string{
