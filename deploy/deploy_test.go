@@ -383,18 +383,17 @@ func TestTheChartsRightsInTheWholeClusterAreThoseOfANamespace(t *testing.T) {
 	t.Parallel()
 	c := testcluster.Shared(t)
 	home, pro := c.Namespace(t), c.Namespace(t)
-	apply(t, c, objects(t, mustRender(t, home, "rbac: {clusterWide: true, configMaps: true}")))
+	apply(t, c, objects(t, mustRender(t, home, "rbac: {clusterWide: true}")))
 	who := account(c, t, home)
-	for _, of := range [][2]string{{"apps", "deployments"}, {"", "pods"}, {"", "services"}, {"traefik.io", "ingressroutes"}, {"", "configmaps"}} {
+	for _, of := range [][2]string{{"apps", "deployments"}, {"", "pods"}, {"", "services"}, {"traefik.io", "ingressroutes"}} {
 		for _, verb := range []string{"get", "list", "watch"} {
 			require.True(t, can(t, who, "", of[0], of[1], verb), "%s %s", verb, of)
 		}
 	}
 	require.True(t, can(t, who, pro, "apps", "deployments", "patch"))
-	for _, forbidden := range [][2]string{{"", "secrets"}, {"rbac.authorization.k8s.io", "roles"}, {"", "nodes"}, {"", "serviceaccounts"}} {
+	for _, forbidden := range [][2]string{{"", "secrets"}, {"", "configmaps"}, {"rbac.authorization.k8s.io", "roles"}, {"", "nodes"}, {"", "serviceaccounts"}} {
 		require.False(t, can(t, who, pro, forbidden[0], forbidden[1], "get"), forbidden)
 	}
-	require.False(t, can(t, who, pro, "", "configmaps", "patch"))
 	require.NotContains(t, mustRender(t, home, "rbac: {clusterWide: true}\ncustomResources: {enabled: true}"), "namespaces:", "Rollouts of all of them are read")
 }
 

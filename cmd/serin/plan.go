@@ -108,6 +108,7 @@ type planned struct {
 
 	max, minRequests float64
 	scope            string
+	rolls            bool // going back takes as long as stable's rolling update
 }
 
 // plans is the whole output of plan.
@@ -208,6 +209,7 @@ func (p *planning) steps(plan simulation.Plan, base map[string]float64) ([]plann
 			}
 			stage := p.stage(j, m, s, pace, wait, gained)
 			stage.budget(j, m, pace, plan.Analyses[s.Scope])
+			stage.rolls = s.Earlier && plan.Definition.Cluster != nil
 			out = append(out, stage)
 		}
 		first[s.Scope] += s.Least
@@ -246,10 +248,17 @@ func (p *planning) stage(j choice.Judge, m judge.Metric, s rollout.Stage, pace c
 	return out
 }
 
+// rolling is what a watch means on Kubernetes.
+const rolling = ": on Kubernetes a version that is worse goes back by stable's rolling update, and users keep it until that is through; " +
+	"from a last weight of 98% before the promotion it goes back at once"
+
 // warnings lists weights at which nothing can be decided.
 func warnings(p plans) []string {
 	var out []string
 	for _, s := range p.Steps {
+		if text := s.Step + rolling; s.rolls && !slices.Contains(out, text) {
+			out = append(out, text)
+		}
 		at := fmt.Sprintf("%s at %s, %s: ", s.Step, percentage(s.Weight), s.Metric)
 		switch {
 		case s.Unjudged:
