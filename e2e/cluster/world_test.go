@@ -35,7 +35,7 @@ import (
 const patience = 4 * time.Minute
 
 // parallel is how many tests run at once: they wait most of the time.
-const parallel = "5"
+const parallel = "8"
 
 func TestMain(m *testing.M) {
 	flag.Parse()
