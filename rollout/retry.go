@@ -46,16 +46,14 @@ func (d *Definition) Retrying(f Attempt) (done []string, err error) {
 // lasting are the Jobs before the first step that going back takes back.
 func (d *Definition) lasting() (out []Job) {
 	for _, step := range d.Steps {
-		switch step := step.(type) {
-		case Job:
-			out = append(out, step)
-		case Deploy:
-			if step.Restore || step.canarys(d) {
-				return out
-			}
-		case Gate, Wait, Webhook:
-		case AB, Gray, Promote, Watch:
+		if deploy, ok := step.(Deploy); ok && (deploy.Restore || deploy.canarys(d)) {
 			return out
+		}
+		if len(step.stages()) > 0 || promotes(step) {
+			return out
+		}
+		if job, ok := step.(Job); ok {
+			out = append(out, job)
 		}
 	}
 	return out
