@@ -104,6 +104,19 @@ func (c *checker) verify(at place, v *VerifySpec) {
 	}
 }
 
+// routeNames checks the names of routes that are already there.
+func (c *checker) routeNames(at place, names Texts) {
+	for i, name := range names {
+		p := at
+		if p.node != nil && p.node.what == isList {
+			p = p.in(i)
+		}
+		if !routeNameForm.MatchString(name) {
+			c.fail(p, "%s is not the name of a route", quote(name))
+		}
+	}
+}
+
 // confineVerify refuses what no object may have the daemon ask or read.
 func (c *checker) confineVerify(at place, verify *VerifySpec, l Loader) {
 	v := or(verify, VerifySpec{})

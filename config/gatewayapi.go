@@ -106,15 +106,7 @@ func (g *GatewayAPISpec) check(c *checker, s *RolloutSpec, _ Loader) {
 		}
 	}
 	for field, names := range map[string]Texts{"httpRoute": g.HTTPRoute, "grpcRoute": g.GRPCRoute} {
-		for i, name := range names {
-			if !routeNameForm.MatchString(name) {
-				p := at.in(field)
-				if p.node != nil && p.node.what == isList {
-					p = p.in(i)
-				}
-				c.fail(p, "%s is not the name of a route", quote(name))
-			}
-		}
+		c.routeNames(at.in(field), names)
 	}
 	routes := g.routes()
 	if err := routes.Validate(); err != nil && len(c.errs) == before {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"cmp"
+	"slices"
 	"strings"
 
 	"github.com/serindev/serin/record"
@@ -14,8 +15,8 @@ type TraefikSpec struct {
 	Namespace Namespace `json:"namespace,omitempty"`
 	// Route is made and owned by Serin.
 	Route *RouteSpec `json:"route,omitempty"`
-	// IngressRoute adopts one that is already there.
-	IngressRoute ObjectName `json:"ingressRoute,omitempty"`
+	// IngressRoute adopts one that is already there, or several: in each, Serin replaces the references to stable's Service.
+	IngressRoute Texts `json:"ingressRoute,omitempty"`
 	// Adopt takes over existing objects that have the names Serin would use.
 	Adopt bool `json:"adopt,omitempty"`
 	// Verify is how Serin makes sure that Traefik serves what was written.
@@ -43,7 +44,7 @@ type RouteSpec struct {
 func (t *TraefikSpec) check(c *checker, s *RolloutSpec, l Loader) {
 	at := c.spec("traffic", "traefik")
 	switch {
-	case (t.Route == nil) == (t.IngressRoute == ""):
+	case (t.Route == nil) == (len(t.IngressRoute) == 0):
 		c.fail(at, "expected one of route (Serin's own) or ingressRoute (one that is already there)")
 	case t.Route == nil:
 	case (t.Route.Host == "") == (t.Route.Rule == ""):
@@ -57,6 +58,12 @@ func (t *TraefikSpec) check(c *checker, s *RolloutSpec, l Loader) {
 	}
 	if t.Route != nil {
 		c.route(at.in("route"), t.Route.toTraffic())
+	}
+	c.routeNames(at.in("ingressRoute"), t.IngressRoute)
+	for i, name := range t.IngressRoute {
+		if slices.Index(t.IngressRoute, name) < i {
+			c.fail(at.in("ingressRoute", i), "%s is named twice", name)
+		}
 	}
 	c.verify(at.in("verify"), t.Verify)
 	c.service("stable", &s.Stable, t)
@@ -97,10 +104,17 @@ func (t *TraefikSpec) confine(c *checker, l Loader) {
 func (t *TraefikSpec) fill(m *planner) {
 	d := &m.plan.Rollout
 	m.plan.Gateway.Cluster = &record.ClusterGateway{
-		Namespace: m.namespace(""), IngressRoute: string(t.IngressRoute), Adopt: t.Adopt, Stable: d.Stable, Canary: d.Canary,
+		Namespace: m.namespace(""), Adopt: t.Adopt, Stable: d.Stable, Canary: d.Canary,
 		StableBalancing: m.spec.Stable.balancing(), CanaryBalancing: m.spec.Canary.balancing(),
 	}
-	if t.IngressRoute != "" && m.spec.Deployment != "" {
+	for i, name := range t.IngressRoute {
+		if i == 0 {
+			m.plan.Gateway.Cluster.IngressRoute = name
+		} else {
+			m.plan.Gateway.Cluster.Further = append(m.plan.Gateway.Cluster.Further, name)
+		}
+	}
+	if len(t.IngressRoute) > 0 && m.spec.Deployment != "" {
 		m.plan.Gateway.Cluster.Direct = d.Canary
 	}
 	if t.Route != nil {

@@ -45,7 +45,6 @@ func TestWhatPeopleHaveTriedIsRightOrRefusedWithTheReason(t *testing.T) {
 // What cannot be said, or is said otherwise, is on a page, for those who look before they try.
 func TestWhatIsRefusedIsOnAPage(t *testing.T) {
 	pages := map[string][2]string{
-		"06-two-routes":      {"comparison", "several IngressRoutes for one release"},
 		"07-rule-v2":         {"comparison", "rules of Traefik 2"},
 		"07b-rule-garbage":   {"comparison", "rules of Traefik 2"},
 		"07c-file-rule-v2":   {"comparison", "rules of Traefik 2"},
@@ -98,7 +97,6 @@ func TestTheTableOfTrialsIsWhatValidateSays(t *testing.T) {
 func TestTheAdviceOfAMessageIsRight(t *testing.T) {
 	for file, advice := range map[string][]string{
 		"field/07-rule-v2":                {"\"Host(`a.example.com`, `b.example.com`) && PathPrefix(`/api`, `/v2`)\"", "\"(Host(`a.example.com`) || Host(`b.example.com`)) && (PathPrefix(`/api`) || PathPrefix(`/v2`))\""},
-		"field/06-two-routes":             {"    traefik:\n      namespace: pro\n      ingressRoute: [shop-http, shop-grpc]", "    gatewayAPI: {namespace: pro, httpRoute: [shop-http, shop-admin]}"},
 		"mistakes/03-typo-field":          {"entrypoints", "entryPoints"},
 		"mistakes/05-step-as-argo":        {"setWeight: 20", "gray: {weights: [20%]}", "pause: {duration: 10m}", "wait: {for: 10m}"},
 		"mistakes/07-missing-scheme":      {"[127.0.0.1:9082]", "[http://127.0.0.1:9082]"},

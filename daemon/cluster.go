@@ -186,7 +186,7 @@ func (c *cluster) routeWriter(name string, g *record.Gateway) (routeWriter, rout
 	}
 	k := g.Cluster
 	r, err := c.traefik.Router(traefikcrd.Config{
-		Rollout: name, Namespace: k.Namespace, Route: k.Route, IngressRoute: k.IngressRoute, Adopt: k.Adopt, Stable: k.Stable, Canary: k.Canary,
+		Rollout: name, Namespace: k.Namespace, Route: k.Route, IngressRoute: k.IngressRoute, Further: k.Further, Adopt: k.Adopt, Stable: k.Stable, Canary: k.Canary,
 		Direct: k.Direct, StableBalancing: k.StableBalancing, CanaryBalancing: k.CanaryBalancing, Verify: verify,
 	})
 	return r, c.traefik, err

@@ -53,12 +53,14 @@ type Replica struct {
 
 // ClusterGateway is a route of Traefik on Kubernetes: owned (Route), or one that is already there and adopted.
 type ClusterGateway struct {
-	Namespace    string          `json:"namespace"`
-	Route        *traffic.Route  `json:"route,omitempty"`
-	IngressRoute string          `json:"ingressRoute,omitempty"`
-	Adopt        bool            `json:"adopt,omitempty"`
-	Stable       traffic.Backend `json:"stable"`
-	Canary       traffic.Backend `json:"canary"`
+	Namespace    string         `json:"namespace"`
+	Route        *traffic.Route `json:"route,omitempty"`
+	IngressRoute string         `json:"ingressRoute,omitempty"`
+	// Further are the names of more IngressRoutes that move with the first.
+	Further []string        `json:"further,omitempty"`
+	Adopt   bool            `json:"adopt,omitempty"`
+	Stable  traffic.Backend `json:"stable"`
+	Canary  traffic.Backend `json:"canary"`
 	// Direct is the Service that an adopted route leads to as its users wrote it; stable's where it is empty.
 	Direct traffic.Backend `json:"direct,omitzero"`
 	// How the Services of an owned route are talked to.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 
@@ -15,15 +16,25 @@ import (
 	"github.com/serindev/serin/traffic/kubeobjects"
 )
 
-// adopted is the user's IngressRoute, with the one place in it that is Serin's to change.
+// adopted is one of the user's IngressRoutes, with the places in it that are Serin's to change.
 type adopted struct {
+	name   string
 	object v1alpha1.IngressRoute
-	// The reference to stable's Service or, if it has been replaced, to the rollout's TraefikService.
+	places []place // at least one, each in a route of its own
+}
+
+// place is a reference to stable's Service or, if it has been replaced, to the rollout's TraefikService.
+type place struct {
 	route, service int
 	replaced       bool
 	// reference and middlewares are there as the API server has them, with all that Traefik's types may not know.
 	reference   map[string]any
 	middlewares []any
+}
+
+// replaced reports whether all places lead to the rollout's TraefikService.
+func (a *adopted) replaced() bool {
+	return !slices.ContainsFunc(a.places, func(p place) bool { return !p.replaced })
 }
 
 // replacement remembers what stood in the adopted route.
@@ -32,9 +43,9 @@ type replacement struct {
 	Reference    map[string]any `json:"reference"`
 }
 
-// readAdopted reads the user's IngressRoute and finds the reference; there has to be one and no other.
-func (r *Router) readAdopted(ctx context.Context, in source) (*adopted, error) {
-	k := named(ingressRoutes, r.config.IngressRoute)
+// readAdopted reads one of the user's IngressRoutes and finds the references.
+func (r *Router) readAdopted(ctx context.Context, in source, name string) (*adopted, error) {
+	k := named(ingressRoutes, name)
 	data, err := in.Raw(ctx, k)
 	if errors.Is(err, kubeobjects.ErrMissing) {
 		return nil, fmt.Errorf("%s, which is to be adopted, does not exist", k)
@@ -42,16 +53,16 @@ func (r *Router) readAdopted(ctx context.Context, in source) (*adopted, error) {
 	if err != nil {
 		return nil, err
 	}
-	a, err := r.config.parseAdopted(data)
+	a, err := r.config.parseAdopted(name, data)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", k, err)
 	}
 	return a, nil
 }
 
-// parseAdopted finds the reference in an IngressRoute's JSON.
-func (c *Config) parseAdopted(data []byte) (*adopted, error) {
-	a := &adopted{}
+// parseAdopted finds the references in an IngressRoute's JSON: one in each route that has any.
+func (c *Config) parseAdopted(name string, data []byte) (*adopted, error) {
+	a := &adopted{name: name}
 	var raw struct {
 		Spec struct {
 			Routes []struct {
@@ -63,22 +74,28 @@ func (c *Config) parseAdopted(data []byte) (*adopted, error) {
 	if err := errors.Join(json.Unmarshal(data, &raw), json.Unmarshal(data, &a.object)); err != nil {
 		return nil, fmt.Errorf("decode: %w", err)
 	}
-	found := 0
 	for i, route := range a.object.Spec.Routes {
+		found := 0
 		for j, s := range route.Services {
 			here := s.Namespace == "" || s.Namespace == c.Namespace
 			replaced := s.Kind == "TraefikService" && s.Name == c.Rollout
 			direct := isChild(s.LoadBalancerSpec, c.direct()) && s.Port == intstr.Parse(c.direct().Port)
-			if here && (replaced || direct) {
-				found++
-				a.route, a.service, a.replaced = i, j, replaced
+			if !here || !replaced && !direct {
+				continue
 			}
+			if found++; found > 1 {
+				return nil, fmt.Errorf("its route %d leads to Service %s:%s or TraefikService %s twice", i, c.direct().Service, c.direct().Port, c.Rollout)
+			}
+			if k := slices.IndexFunc(a.places, func(p place) bool { return a.object.Spec.Routes[p.route].Match == route.Match }); k >= 0 {
+				return nil, fmt.Errorf("its routes %d and %d have the same rule %s: Traefik takes one of them", a.places[k].route, i, route.Match)
+			}
+			raw := raw.Spec.Routes[i]
+			a.places = append(a.places, place{i, j, replaced, raw.Services[j], raw.Middlewares})
 		}
 	}
-	if found != 1 {
-		return nil, fmt.Errorf("%d of its routes lead to Service %s:%s or TraefikService %s; it has to be one", found, c.direct().Service, c.direct().Port, c.Rollout)
+	if len(a.places) == 0 {
+		return nil, fmt.Errorf("none of its routes leads to Service %s:%s or TraefikService %s", c.direct().Service, c.direct().Port, c.Rollout)
 	}
-	a.reference, a.middlewares = raw.Spec.Routes[a.route].Services[a.service], raw.Spec.Routes[a.route].Middlewares
 	return a, nil
 }
 
@@ -90,40 +107,74 @@ func (c *Config) direct() traffic.Backend {
 	return c.Direct
 }
 
-// adoptedFrame is the frame of an adopted route. main is the rollout's TraefikService, nil if there is none yet.
-func (c *Config) adoptedFrame(a *adopted, main *stored) (frame, error) {
-	f := frame{spec: *a.object.Spec.DeepCopy()}
-	f.spec.Routes = f.spec.Routes[a.route : a.route+1]
-	route := f.route()
-	f.shared = len(route.Services) > 1
-	route.Services = nil
-	route.Middlewares = slices.DeleteFunc(route.Middlewares, func(m v1alpha1.MiddlewareRef) bool { return c.isGuard(m.Name, m.Namespace) })
-	if class := a.object.Annotations[classAnnotation]; class != "" {
-		f.annotations = map[string]string{classAnnotation: class}
+// adoptedFrames are the frames of the adopted routes. main is the rollout's TraefikService, nil if there is none yet. One
+// TraefikService serves them all, so that they move with one write: all references to stable's Service have to be alike.
+func (c *Config) adoptedFrames(all []*adopted, main *stored) ([]frame, error) {
+	was, err := c.replacement(all, main)
+	if err != nil {
+		return nil, err
 	}
-	switch {
-	case !a.replaced:
-		f.replaced = &replacement{IngressRoute: c.IngressRoute, Reference: a.reference}
-	case main != nil && main.GetAnnotations()[replacedAnnotation] != "":
-		f.replaced = &replacement{}
-		if err := json.Unmarshal([]byte(main.GetAnnotations()[replacedAnnotation]), f.replaced); err != nil {
-			return frame{}, fmt.Errorf("decode the annotation %s of TraefikService %s: %w", replacedAnnotation, c.Rollout, err)
+	var child v1alpha1.LoadBalancerSpec
+	if was != nil {
+		data, err := json.Marshal(was.Reference)
+		if err == nil {
+			err = json.Unmarshal(data, &child)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("decode the reference to stable's Service: %w", err)
+		}
+		child.Name, child.Namespace, child.Kind, child.Port, child.Weight = "", "", "", intstr.IntOrString{}, nil
+	}
+	var out []frame
+	for _, a := range all {
+		f := frame{name: a.name, spec: *a.object.Spec.DeepCopy(), child: child, replaced: was}
+		whole := f.spec.Routes
+		f.spec.Routes = nil
+		for _, p := range a.places {
+			route := whole[p.route]
+			f.shared = append(f.shared, len(route.Services) > 1)
+			route.Services = nil
+			route.Middlewares = slices.DeleteFunc(route.Middlewares, func(m v1alpha1.MiddlewareRef) bool { return c.isGuard(m.Name, m.Namespace) })
+			f.spec.Routes = append(f.spec.Routes, route)
+		}
+		if class := a.object.Annotations[classAnnotation]; class != "" {
+			f.annotations = map[string]string{classAnnotation: class}
+		}
+		out = append(out, f)
+	}
+	return out, nil
+}
+
+// replacement is what stands, or stood, in the adopted routes; nil if nothing says so.
+func (c *Config) replacement(all []*adopted, main *stored) (*replacement, error) {
+	var was *replacement
+	anyReplaced := slices.ContainsFunc(all, func(a *adopted) bool { return slices.ContainsFunc(a.places, func(p place) bool { return p.replaced }) })
+	if anyReplaced && main != nil && main.GetAnnotations()[replacedAnnotation] != "" {
+		was = &replacement{}
+		if err := json.Unmarshal([]byte(main.GetAnnotations()[replacedAnnotation]), was); err != nil {
+			return nil, fmt.Errorf("decode the annotation %s of TraefikService %s: %w", replacedAnnotation, c.Rollout, err)
 		}
 	}
-	if f.replaced == nil {
-		return f, nil
+	for _, a := range all {
+		for _, p := range a.places {
+			switch {
+			case p.replaced:
+			case was == nil:
+				was = &replacement{IngressRoute: a.name, Reference: p.reference}
+			case !reflect.DeepEqual(unweighted(was.Reference), unweighted(p.reference)):
+				return nil, fmt.Errorf("IngressRoute %s: route %d does not lead to Service %s as a route of IngressRoute %s does: the references of one release have to say the same but for their weights",
+					a.name, p.route, c.direct().Service, was.IngressRoute)
+			}
+		}
 	}
-	var like v1alpha1.LoadBalancerSpec
-	data, err := json.Marshal(f.replaced.Reference)
-	if err == nil {
-		err = json.Unmarshal(data, &like)
-	}
-	if err != nil {
-		return frame{}, fmt.Errorf("decode the reference to stable's Service: %w", err)
-	}
-	like.Name, like.Namespace, like.Kind, like.Port, like.Weight = "", "", "", intstr.IntOrString{}, nil
-	f.child = like
-	return f, nil
+	return was, nil
+}
+
+// unweighted is a reference without its weight among others.
+func unweighted(reference map[string]any) map[string]any {
+	out := maps.Clone(reference)
+	delete(out, "weight")
+	return out
 }
 
 // isGuard tells whether a route's middleware is a guard of this rollout.
@@ -133,43 +184,50 @@ func (c *Config) isGuard(name, namespace string) bool {
 
 // pointTo is the reference that replaces the user's: to the rollout's TraefikService, with the weight among others
 // that the user's had.
-func (a *adopted) pointTo(rollout string) map[string]any {
-	ref := map[string]any{"kind": "TraefikService", "name": rollout}
-	if weight, ok := a.reference["weight"]; ok {
-		ref["weight"] = weight
-	}
-	return ref
+func (p place) pointTo(rollout string) map[string]any {
+	return p.withWeight(map[string]any{"kind": "TraefikService", "name": rollout})
 }
 
-// writeAdopted changes no more in the user's IngressRoute than the reference and Serin's guards in the list of
-// middlewares.
-func (r *Router) writeAdopted(ctx context.Context, a *adopted, reference map[string]any, guards []v1alpha1.MiddlewareRef) error {
-	base := fmt.Sprintf("/spec/routes/%d", a.route)
-	at := fmt.Sprintf("%s/services/%d", base, a.service)
-	ops := []kubeobjects.Operation{kubeobjects.Test("/metadata/resourceVersion", a.object.ResourceVersion)}
-	if reference != nil && !reflect.DeepEqual(reference, a.reference) {
-		ops = append(ops, kubeobjects.Test(at, a.reference), kubeobjects.Operation{Op: "replace", Path: at, Value: reference})
+// withWeight is a reference with the weight that the place has.
+func (p place) withWeight(reference map[string]any) map[string]any {
+	out := unweighted(reference)
+	if weight, ok := p.reference["weight"]; ok {
+		out["weight"] = weight
 	}
-	ops = append(ops, a.guardOperations(base+"/middlewares", &r.config, guards)...)
+	return out
+}
+
+// writeAdopted changes no more in the user's IngressRoute than the references and Serin's guards in the lists of
+// middlewares, all of it at once.
+func (r *Router) writeAdopted(ctx context.Context, a *adopted, reference func(place) map[string]any, guards []v1alpha1.MiddlewareRef) error {
+	ops := []kubeobjects.Operation{kubeobjects.Test("/metadata/resourceVersion", a.object.ResourceVersion)}
+	for _, p := range a.places {
+		base := fmt.Sprintf("/spec/routes/%d", p.route)
+		at := fmt.Sprintf("%s/services/%d", base, p.service)
+		if want := reference(p); !reflect.DeepEqual(want, p.reference) {
+			ops = append(ops, kubeobjects.Test(at, p.reference), kubeobjects.Operation{Op: "replace", Path: at, Value: want})
+		}
+		ops = append(ops, p.guardOperations(base+"/middlewares", &r.config, guards)...)
+	}
 	if len(ops) == 1 {
 		return nil
 	}
-	return r.objects.Patch(ctx, named(ingressRoutes, r.config.IngressRoute), ops)
+	return r.objects.Patch(ctx, named(ingressRoutes, a.name), ops)
 }
 
 // pointAdopted leads the adopted route to the rollout's TraefikService. A version of the user's object that changed
 // meanwhile in something else is read again by itself: that window is shorter than the one of all objects.
 func (r *Router) pointAdopted(ctx context.Context, a *adopted, guards []v1alpha1.MiddlewareRef) error {
 	return kubeobjects.Retry(ctx, func() error {
-		err := r.writeAdopted(ctx, a, a.pointTo(r.config.Rollout), guards)
+		err := r.writeAdopted(ctx, a, func(p place) map[string]any { return p.pointTo(r.config.Rollout) }, guards)
 		if !errors.Is(err, kubeobjects.ErrConflict) {
 			return err
 		}
-		now, readErr := r.readAdopted(ctx, r.objects.Live())
+		now, readErr := r.readAdopted(ctx, r.objects.Live(), a.name)
 		if readErr != nil {
 			return readErr
 		}
-		if !reflect.DeepEqual(now.object.Spec, a.object.Spec) || !reflect.DeepEqual(now.reference, a.reference) {
+		if !reflect.DeepEqual(now.object.Spec, a.object.Spec) || !reflect.DeepEqual(now.places, a.places) {
 			return fmt.Errorf("%w: its routes too", errSpec)
 		}
 		a = now
@@ -181,9 +239,9 @@ func (r *Router) pointAdopted(ctx context.Context, a *adopted, guards []v1alpha1
 var errSpec = errors.New("the adopted route has changed meanwhile")
 
 // guardOperations bring the list of middlewares to the user's own and then the guards.
-func (a *adopted) guardOperations(path string, c *Config, guards []v1alpha1.MiddlewareRef) []kubeobjects.Operation {
+func (p place) guardOperations(path string, c *Config, guards []v1alpha1.MiddlewareRef) []kubeobjects.Operation {
 	want := []any{}
-	for _, m := range a.middlewares {
+	for _, m := range p.middlewares {
 		ref, ok := m.(map[string]any)
 		if ok {
 			name, _ := ref["name"].(string)
@@ -198,14 +256,14 @@ func (a *adopted) guardOperations(path string, c *Config, guards []v1alpha1.Midd
 		want = append(want, map[string]any{"name": g.Name})
 	}
 	switch {
-	case len(want) == 0 && len(a.middlewares) == 0, reflect.DeepEqual(want, a.middlewares):
+	case len(want) == 0 && len(p.middlewares) == 0, reflect.DeepEqual(want, p.middlewares):
 		return nil
-	case a.middlewares == nil:
+	case p.middlewares == nil:
 		return []kubeobjects.Operation{{Op: "add", Path: path, Value: want}}
 	case len(want) == 0:
-		return []kubeobjects.Operation{kubeobjects.Test(path, a.middlewares), {Op: "remove", Path: path}}
+		return []kubeobjects.Operation{kubeobjects.Test(path, p.middlewares), {Op: "remove", Path: path}}
 	}
-	return []kubeobjects.Operation{kubeobjects.Test(path, a.middlewares), {Op: "replace", Path: path, Value: want}}
+	return []kubeobjects.Operation{kubeobjects.Test(path, p.middlewares), {Op: "replace", Path: path, Value: want}}
 }
 
 // writeChildren changes no more in the rollout's TraefikService than the weights of the arms and the canary's child:
@@ -261,7 +319,7 @@ func (r *Router) writeChildren(ctx context.Context, have *stored, w weights, kee
 	return r.objects.Patch(ctx, k, ops)
 }
 
-// LetGo puts the adopted route back to what it was and deletes what Serin made, all of it. It is refused while any
+// LetGo puts the adopted routes back to what it was and deletes what Serin made, all of it. It is refused while any
 // traffic goes to the canary, and for an owned route: that one would be gone.
 func (r *Router) LetGo(ctx context.Context) error {
 	r.writing.Lock()
@@ -274,19 +332,25 @@ func (r *Router) LetGo(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		f, err := s.frame(&r.config)
+		frames, err := s.frames(&r.config)
 		if err != nil {
 			return err
 		}
-		l := r.infer(s, &f)
+		l := r.infer(s, frames)
 		if l.serves() {
 			return fmt.Errorf("traffic goes to the canary: %s of the main route", l.main.share())
 		}
-		if !s.adopted.replaced || f.replaced == nil {
-			f.replaced = &replacement{Reference: s.adopted.reference}
-		}
-		if err := r.writeAdopted(ctx, s.adopted, f.replaced.Reference, nil); err != nil {
-			return err
+		was := frames[0].replaced
+		for _, a := range s.adopted {
+			back := func(p place) map[string]any {
+				if !p.replaced || was == nil {
+					return p.reference
+				}
+				return p.withWeight(was.Reference)
+			}
+			if err := r.writeAdopted(ctx, a, back, nil); err != nil {
+				return err
+			}
 		}
 		var errs []error
 		for _, k := range r.config.keys() {

@@ -93,8 +93,11 @@ func (r *Router) Concerns(c Change) bool {
 	if slices.Contains(r.config.keys(), c.Object) {
 		return true
 	}
+	if c.Object.Kind == ingressRoutes && slices.Contains(r.config.adopts(), c.Object.Name) {
+		return true
+	}
 	switch c.Object {
-	case named(ingressRoutes, r.config.IngressRoute), named(coreServices, r.config.Stable.Service), named(coreServices, r.config.Canary.Service):
+	case named(coreServices, r.config.Stable.Service), named(coreServices, r.config.Canary.Service):
 		return true
 	}
 	return false

@@ -3,6 +3,7 @@ package traefikcrd
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/serindev/serin/traffic"
@@ -19,9 +20,11 @@ type Config struct {
 	Namespace string `json:"namespace"`
 	// Route is made and owned by Serin: an IngressRoute of the rollout's name. Either this or IngressRoute is set.
 	Route *traffic.Route `json:"route,omitempty"`
-	// IngressRoute is the name of one that is there and is adopted: the one reference to stable's Service in it is
-	// replaced.
+	// IngressRoute is the name of one that is there and is adopted: the references to stable's Service in it are replaced,
+	// one in each of its routes that has it.
 	IngressRoute string `json:"ingressRoute,omitempty"`
+	// Further are the names of more IngressRoutes that are there and move with the first.
+	Further []string `json:"further,omitempty"`
 	// IngressClass is the annotation that Traefiks with an ingress class look for, on an owned route.
 	IngressClass string `json:"ingressClass,omitempty"`
 	// Adopt takes over an existing TraefikService with the rollout's name; only the weights of its two children are
@@ -54,10 +57,8 @@ func (c *Config) Validate() error {
 		errs = append(errs, errors.New("expected one of route (Serin's own) or ingressRoute (one that is already there)"))
 	case c.Route != nil:
 		errs = append(errs, traefikapi.ValidateRoute(*c.Route))
-	case c.isLaneRoute(named(ingressRoutes, c.IngressRoute)):
-		errs = append(errs, fmt.Errorf("ingressRoute %q has the name of one that Serin makes", c.IngressRoute))
 	default:
-		errs = append(errs, kubeobjects.ObjectName("ingressRoute", c.IngressRoute))
+		errs = append(errs, c.validateAdopted())
 	}
 	errs = append(errs, kubeobjects.CheckArm("stable", c.Stable), kubeobjects.CheckArm("canary", c.Canary), c.StableBalancing.Validate(), c.CanaryBalancing.Validate())
 	if c.Stable.Service == c.Canary.Service {
@@ -65,6 +66,31 @@ func (c *Config) Validate() error {
 	}
 	return errors.Join(append(errs, c.Verify.Validate())...)
 }
+
+func (c *Config) validateAdopted() error {
+	var errs []error
+	for i, name := range c.adopts() {
+		errs = append(errs, kubeobjects.ObjectName("ingressRoute", name))
+		if c.isLaneRoute(named(ingressRoutes, name)) {
+			errs = append(errs, fmt.Errorf("ingressRoute %q has the name of one that Serin makes", name))
+		}
+		if slices.Index(c.adopts(), name) < i {
+			errs = append(errs, fmt.Errorf("ingressRoute %q is named twice", name))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// adopts are the names of the IngressRoutes that are there already.
+func (c *Config) adopts() []string {
+	if c.IngressRoute == "" {
+		return nil
+	}
+	return append([]string{c.IngressRoute}, c.Further...)
+}
+
+// routes is how many IngressRoutes a rollout is on.
+func (c *Config) routes() int { return max(1, len(c.adopts())) }
 
 // suffixes end the names of a rollout's parts.
 func (*Config) suffixes() []string {

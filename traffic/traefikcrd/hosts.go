@@ -2,6 +2,7 @@ package traefikcrd
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,9 +14,9 @@ import (
 	"github.com/serindev/serin/traffic/traefikapi"
 )
 
-// alone refuses a route whose requests another rollout of the namespace has: two rollouts on one host would take
-// turns in having them. Rollouts that share a host and differ in anything else, such as the path, are none.
-func (r *Router) alone(ctx context.Context, rule string) error {
+// alone refuses routes whose requests another rollout of the namespace has: two rollouts on one host would take turns in
+// having them. Rollouts that share a host and differ in anything else, such as the path, are none.
+func (r *Router) alone(ctx context.Context, rules []string) error {
 	list, err := r.traefik.TraefikV1alpha1().TraefikServices(r.config.Namespace).List(ctx, metav1.ListOptions{
 		LabelSelector: kubeobjects.ManagedLabel + "=" + kubeobjects.Manager + "," + kubeobjects.RolloutLabel + "!=" + r.config.Rollout,
 	})
@@ -23,11 +24,39 @@ func (r *Router) alone(ctx context.Context, rule string) error {
 		return fmt.Errorf("list the TraefikServices of other rollouts: %w", err)
 	}
 	for _, other := range list.Items {
-		if theirs := other.Annotations[ruleAnnotation]; theirs != "" && sameRequests(rule, theirs) {
-			return fmt.Errorf("rule %s: %w: rollout %s has %s", rule, ErrForeign, other.Labels[kubeobjects.RolloutLabel], theirs)
+		for _, theirs := range rulesIn(other.Annotations[ruleAnnotation]) {
+			for _, rule := range rules {
+				if sameRequests(rule, theirs) {
+					return fmt.Errorf("rule %s: %w: rollout %s has %s", rule, ErrForeign, other.Labels[kubeobjects.RolloutLabel], theirs)
+				}
+			}
 		}
 	}
 	return nil
+}
+
+// rulesOf is the text of [ruleAnnotation]: the rule, or a list of them as JSON.
+func rulesOf(rules []string) string {
+	if len(rules) == 1 {
+		return rules[0]
+	}
+	data, err := json.Marshal(rules)
+	if err != nil {
+		panic(fmt.Sprintf("JSON of rules: %v", err)) // texts have one
+	}
+	return string(data)
+}
+
+// rulesIn are the rules in the text of an annotation.
+func rulesIn(text string) []string {
+	var rules []string
+	if strings.HasPrefix(text, "[") && json.Unmarshal([]byte(text), &rules) == nil {
+		return rules
+	}
+	if text == "" {
+		return nil
+	}
+	return []string{text}
 }
 
 // sameRequests tells whether two rules have a host in common, or none both, and the same other matchers.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/traefik/traefik/v3/pkg/config/dynamic"
@@ -38,10 +39,10 @@ type weights struct{ canary, stable int }
 // side is a route in front of the main one.
 type side struct {
 	weights
-	rule    string // the whole rule; empty if it is not known to be ours
-	match   string // the part of rule that is not the main route's
-	sticky  string // the word that keeps users on their arm
-	maxBody int64  // the mirror's
+	rules   [][]string // the whole rules, by IngressRoute and route; some are missing if they are not known to be ours
+	match   string     // the part of the rules that is not the main routes'
+	sticky  string     // the word that keeps users on their arm
+	maxBody int64      // the mirror's
 }
 
 // served is the route of a lane as it is observed.
@@ -103,20 +104,27 @@ func (c *Config) layoutOf(t traffic.Target) (layout, error) {
 	return l, errors.Join(errs...)
 }
 
-// place gives the lanes their rules on a route.
-func (l *layout) place(rule string, t traffic.Target) error {
+// place gives the lanes their rules on the routes. A preview with a host of its own has one on each IngressRoute.
+func (l *layout) place(frames []frame, t traffic.Target) error {
 	var errs []error
 	for lane, s := range l.lanes {
-		var err error
-		if lane == traffic.PreviewLane {
-			s.rule, err = traefik.PreviewRule(rule, *t.Preview)
-		} else {
-			s.rule, err = traefik.LaneRule(rule, s.match)
+		s.rules = make([][]string, len(frames))
+		for i, f := range frames {
+			for _, main := range f.rules() {
+				whole, err := traefik.LaneRule(main, s.match)
+				if lane == traffic.PreviewLane {
+					whole, err = traefik.PreviewRule(main, *t.Preview)
+				}
+				if err == nil {
+					err = traefikapi.ParseRule(whole)
+				}
+				errs = append(errs, err)
+				s.rules[i] = append(s.rules[i], whole)
+				if err == nil && hosted(lane, main, whole) {
+					break
+				}
+			}
 		}
-		if err == nil {
-			err = traefikapi.ParseRule(s.rule)
-		}
-		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }
@@ -124,22 +132,44 @@ func (l *layout) place(rule string, t traffic.Target) error {
 // serves reports whether any request goes to the canary.
 func (l *layout) serves() bool { return l.main.canary > 0 || len(l.lanes) > 0 }
 
-// frame is the route of a rollout without what changes during the rollout: made from the configuration, or found in the
-// adopted IngressRoute.
+// frame is an IngressRoute of a rollout without what changes during the rollout: made from the configuration, or found in
+// the cluster.
 type frame struct {
-	spec v1alpha1.IngressRouteSpec // with the one route, and the user's own middlewares
+	name string
+	spec v1alpha1.IngressRouteSpec // with the routes that lead to the rollout, and the user's own middlewares
 	// child is what the reference to stable's Service says in addition to name, port and weight; both arms get it.
 	child v1alpha1.LoadBalancerSpec
 	// annotations of a route of ours, as the user's has them.
 	annotations map[string]string
-	// shared: the route has services other than the rollout's.
-	shared bool
-	// replaced is the reference that was in the adopted route; nil for an owned one, or if it led to the TraefikService
+	// shared, by route: it has services other than the rollout's.
+	shared []bool
+	// replaced is the reference that was in the adopted routes; nil for an owned one, or if it led to the TraefikService
 	// already.
 	replaced *replacement
 }
 
-func (f *frame) route() *v1alpha1.Route { return &f.spec.Routes[0] }
+// rules are those of the main routes.
+func (f *frame) rules() []string {
+	var out []string
+	for _, r := range f.spec.Routes {
+		out = append(out, r.Match)
+	}
+	return out
+}
+
+// allRules are those of all main routes.
+func allRules(frames []frame) []string {
+	var out []string
+	for _, f := range frames {
+		out = append(out, f.rules()...)
+	}
+	return out
+}
+
+// secure reports whether all routes are reached by TLS.
+func secure(frames []frame) bool {
+	return !slices.ContainsFunc(frames, func(f frame) bool { return f.spec.TLS == nil })
+}
 
 // ownedFrame returns the frame of an owned route.
 func (c *Config) ownedFrame() frame {
@@ -155,7 +185,7 @@ func (c *Config) ownedFrame() frame {
 		route.Observability = &dynamic.RouterObservabilityConfig{AccessLogs: o.AccessLogs, Metrics: o.Metrics, Tracing: o.Tracing}
 		route.Observability.SetDefaults()
 	}
-	f := frame{spec: v1alpha1.IngressRouteSpec{EntryPoints: c.Route.EntryPoints, Routes: []v1alpha1.Route{route}}}
+	f := frame{name: c.Rollout, shared: []bool{false}, spec: v1alpha1.IngressRouteSpec{EntryPoints: c.Route.EntryPoints, Routes: []v1alpha1.Route{route}}}
 	if t := c.Route.TLS; t != nil {
 		f.spec.TLS = &v1alpha1.TLS{SecretName: t.SecretName, CertResolver: t.CertResolver}
 		if t.Options != "" {
@@ -172,7 +202,7 @@ func (c *Config) ownedFrame() frame {
 }
 
 // render returns everything that Serin owns, by key, as it has to be.
-func (l *layout) render(c *Config, f *frame) map[key]object {
+func (l *layout) render(c *Config, frames []frame) map[key]object {
 	out := map[key]object{}
 	put := func(k kubeobjects.KindName, name string, spec any) {
 		out[named(k, name)] = object{Spec: kubeobjects.SpecMap(spec)}
@@ -185,44 +215,52 @@ func (l *layout) render(c *Config, f *frame) map[key]object {
 		put(middlewares, c.Rollout+breakerSuffix, breakerSpec(*g))
 	}
 	out[named(traefikServices, c.Rollout)] = object{
-		Spec: kubeobjects.SpecMap(c.weighted(l.main, c.Canary, c.Stable, f.child, traefikapi.Sticky(c.Rollout, l.sticky, f.spec.TLS != nil))), Annotations: f.mainAnnotations(),
+		Spec:        kubeobjects.SpecMap(c.weighted(l.main, c.Canary, c.Stable, frames[0].child, traefikapi.Sticky(c.Rollout, l.sticky, secure(frames)))),
+		Annotations: mainAnnotations(frames),
 	}
 	if c.Route != nil {
-		k := named(ingressRoutes, c.Rollout)
-		out[k] = object{Spec: kubeobjects.SpecMap(routeTo(f, f.route().Match, f.route().Priority, c.Rollout, guards)), Annotations: f.annotations}
+		k, f := named(ingressRoutes, c.Rollout), &frames[0]
+		out[k] = object{Spec: kubeobjects.SpecMap(routesTo(f, traffic.MainLane, f.rules(), c.Rollout, guards)), Annotations: f.annotations}
 	}
 	for _, lane := range inFront {
 		if s := l.lanes[lane]; s != nil {
 			name := c.laneName(lane)
-			put(traefikServices, name, s.spec(c, f, lane))
-			k := named(ingressRoutes, name)
-			out[k] = object{Spec: kubeobjects.SpecMap(routeTo(f, s.rule, f.priority(lane), name, guards)), Annotations: f.annotations}
+			put(traefikServices, name, s.spec(c, frames, lane))
+			for i, k := range c.laneRoutes(lane) {
+				if f := &frames[i]; len(s.rules) > i {
+					out[k] = object{Spec: kubeobjects.SpecMap(routesTo(f, lane, s.rules[i], name, guards)), Annotations: f.annotations}
+				}
+			}
 		}
 	}
 	return out
 }
 
-// priority is that of a lane's route. A cohort and a mirror are one above the main route and no more: a route of the user's
+// priority is that of a lane's route in front of a main one. A cohort and a mirror are one above the main route and no more: a route of the user's
 // own that is more specific than the main one keeps its requests. A preview is one above both.
-func (f *frame) priority(lane traffic.Lane) int {
-	main := f.route().Priority
-	if main == 0 {
-		main = len(f.route().Match)
+func priority(route *v1alpha1.Route, lane traffic.Lane) int {
+	main := route.Priority
+	if main == 0 && lane != traffic.MainLane {
+		main = len(route.Match)
 	}
-	if lane == traffic.PreviewLane {
+	switch lane {
+	case traffic.PreviewLane:
 		return main + 2
+	case traffic.CohortLane, traffic.MirrorLane:
+		return main + 1
+	case traffic.MainLane:
 	}
-	return main + 1
+	return main
 }
 
 // spec is the TraefikService of a lane.
-func (s *side) spec(c *Config, f *frame, lane traffic.Lane) v1alpha1.TraefikServiceSpec {
+func (s *side) spec(c *Config, frames []frame, lane traffic.Lane) v1alpha1.TraefikServiceSpec {
 	canary, stable := c.laneArms(lane)
 	if lane != traffic.MirrorLane {
-		return c.weighted(s.weights, canary, stable, f.child, traefikapi.Sticky(c.laneName(lane), s.sticky, f.spec.TLS != nil))
+		return c.weighted(s.weights, canary, stable, frames[0].child, traefikapi.Sticky(c.laneName(lane), s.sticky, secure(frames)))
 	}
 	child := func(b traffic.Backend) v1alpha1.LoadBalancerSpec {
-		spec := c.childSpec(b, 0, f.child)
+		spec := c.childSpec(b, 0, frames[0].child)
 		spec.Weight = nil
 		return spec
 	}
@@ -233,10 +271,10 @@ func (s *side) spec(c *Config, f *frame, lane traffic.Lane) v1alpha1.TraefikServ
 }
 
 // mainAnnotations are those of the rollout's TraefikService.
-func (f *frame) mainAnnotations() map[string]string {
-	out := map[string]string{ruleAnnotation: f.route().Match}
-	if f.replaced != nil {
-		data, err := json.Marshal(f.replaced)
+func mainAnnotations(frames []frame) map[string]string {
+	out := map[string]string{ruleAnnotation: rulesOf(allRules(frames))}
+	if was := frames[0].replaced; was != nil {
+		data, err := json.Marshal(was)
 		if err != nil {
 			panic(fmt.Sprintf("JSON of a reference: %v", err)) // it was JSON
 		}
@@ -245,13 +283,17 @@ func (f *frame) mainAnnotations() map[string]string {
 	return out
 }
 
-// routeTo is a frame's route to a TraefikService, behind the user's middlewares and then the guards.
-func routeTo(f *frame, rule string, priority int, service string, guards []v1alpha1.MiddlewareRef) v1alpha1.IngressRouteSpec {
+// routesTo are a frame's routes to a TraefikService, with a lane's rules, behind the user's middlewares and then the guards.
+func routesTo(f *frame, lane traffic.Lane, rules []string, service string, guards []v1alpha1.MiddlewareRef) v1alpha1.IngressRouteSpec {
 	spec := *f.spec.DeepCopy()
-	route := &spec.Routes[0]
-	route.Match, route.Priority = rule, priority
-	route.Middlewares = append(route.Middlewares, guards...)
-	route.Services = []v1alpha1.Service{{LoadBalancerSpec: v1alpha1.LoadBalancerSpec{Kind: "TraefikService", Name: service}}}
+	spec.Routes = spec.Routes[:min(len(rules), len(spec.Routes))]
+	for j := range spec.Routes {
+		route := &spec.Routes[j]
+		route.Priority = priority(route, lane)
+		route.Match = rules[j]
+		route.Middlewares = append(route.Middlewares, guards...)
+		route.Services = []v1alpha1.Service{{LoadBalancerSpec: v1alpha1.LoadBalancerSpec{Kind: "TraefikService", Name: service}}}
+	}
 	return spec
 }
 

@@ -27,8 +27,16 @@ const (
 // inFront are the lanes that have a route in front of the main one.
 var inFront = []traffic.Lane{traffic.CohortLane, traffic.MirrorLane, traffic.PreviewLane}
 
-// laneName is the name of a lane's TraefikService and IngressRoute.
+// laneName is the name of a lane's TraefikService, and of the lane's IngressRoute alongside the first main one.
 func (c *Config) laneName(lane traffic.Lane) string { return c.Rollout + kubeobjects.Suffix(lane) }
+
+// laneRouteName is the name of the lane's IngressRoute alongside the main one of a number.
+func (c *Config) laneRouteName(lane traffic.Lane, i int) string {
+	if i == 0 {
+		return c.laneName(lane)
+	}
+	return fmt.Sprintf("%s-%d", c.laneName(lane), i+1)
+}
 
 // laneArms are the Services of a lane. The preview's route leads to the canary's alone.
 func (c *Config) laneArms(lane traffic.Lane) (canary, stable traffic.Backend) {

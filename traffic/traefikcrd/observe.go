@@ -23,21 +23,18 @@ func (r *Router) Observe(ctx context.Context) (traffic.Observed, error) {
 	reading, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	s, err := r.read(reading, r.objects.Known())
-	var f *frame
+	var frames []frame
 	if err == nil {
-		var found frame
-		if found, err = s.frame(&r.config); err == nil {
-			f = &found
-			o.Configured = r.configured(reading, s, f)
+		if frames, err = s.frames(&r.config); err == nil {
+			o.Configured = r.configured(reading, s, frames)
 		}
 	} else if r.config.Route != nil {
-		found := r.config.ownedFrame() // Traefik can be asked without the cluster
-		f = &found
+		frames = []frame{r.config.ownedFrame()} // Traefik can be asked without the cluster
 	}
 	if err != nil {
 		o.Unreadable = err.Error()
 	}
-	o.Replicas = r.replicas(ctx, f)
+	o.Replicas = r.replicas(ctx, frames)
 	if err := ctx.Err(); err != nil {
 		return traffic.Observed{}, fmt.Errorf("observe the traffic of %s: %w", r.config.Rollout, err)
 	}
@@ -45,12 +42,12 @@ func (r *Router) Observe(ctx context.Context) (traffic.Observed, error) {
 }
 
 // configured returns what the cluster says; nil while it holds nothing of the rollout.
-func (r *Router) configured(ctx context.Context, s *snapshot, f *frame) *traffic.Configured {
-	if len(s.objects) == 0 && (s.adopted == nil || !s.adopted.replaced) {
+func (r *Router) configured(ctx context.Context, s *snapshot, frames []frame) *traffic.Configured {
+	if len(s.objects) == 0 && !slices.ContainsFunc(s.adopted, (*adopted).replaced) {
 		return nil
 	}
-	l := r.infer(s, f)
-	c := &traffic.Configured{Digest: s.digest(), Foreign: r.foreign(s, f, &l)}
+	l := r.infer(s, frames)
+	c := &traffic.Configured{Digest: s.digest(), Foreign: r.foreign(s, frames, &l)}
 	guards := l.guards
 	c.Guards, c.Limits = l.guards.Names(), &guards
 	if s.routed(&r.config) {
@@ -70,8 +67,8 @@ func (s *snapshot) routed(c *Config) bool {
 	if s.traefikService(c.Rollout) == nil {
 		return false
 	}
-	if s.adopted != nil {
-		return s.adopted.replaced
+	if len(s.adopted) > 0 {
+		return slices.ContainsFunc(s.adopted, (*adopted).replaced)
 	}
 	return s.ingressRoute(c.Rollout) != nil
 }
@@ -79,15 +76,21 @@ func (s *snapshot) routed(c *Config) bool {
 // digest is a hash of everything that Serin owns.
 func (s *snapshot) digest() string {
 	users := map[string]any{}
-	if s.adopted != nil {
-		users["adopted"] = []any{s.adopted.reference, s.adopted.middlewares}
+	for i, a := range s.adopted {
+		for j, p := range a.places {
+			name := "adopted"
+			if i+j > 0 { // the first has been called so since there was one only
+				name = fmt.Sprintf("adopted %s %d", a.name, j)
+			}
+			users[name] = []any{p.reference, p.middlewares}
+		}
 	}
 	return kubeobjects.Digest(s.objects, users)
 }
 
 // foreign says what differs from what Serin would have written, and by whom.
-func (r *Router) foreign(s *snapshot, f *frame, l *layout) []string {
-	want := l.render(&r.config, f)
+func (r *Router) foreign(s *snapshot, frames []frame, l *layout) []string {
+	want := l.render(&r.config, frames)
 	var out []string
 	for _, k := range r.config.keys() {
 		have := s.objects[k]
@@ -114,8 +117,10 @@ func (r *Router) foreign(s *snapshot, f *frame, l *layout) []string {
 			}
 		}
 	}
-	if s.adopted != nil && !s.adopted.replaced {
-		out = append(out, fmt.Sprintf("IngressRoute %s does not lead to TraefikService %s%s", r.config.IngressRoute, r.config.Rollout, lastWriter(s.adopted)))
+	for _, a := range s.adopted {
+		if !a.replaced() {
+			out = append(out, fmt.Sprintf("IngressRoute %s does not lead to TraefikService %s%s", a.name, r.config.Rollout, lastWriter(a)))
+		}
 	}
 	slices.Sort(out)
 	return out
@@ -138,12 +143,12 @@ func (c *Config) behindLane(k key) bool {
 
 func lastWriter(a *adopted) string { return kubeobjects.LastWriter(a.object.ManagedFields, "routes") }
 
-// replicas asks all of them. f is nil if the route is not known.
-func (r *Router) replicas(ctx context.Context, f *frame) []traffic.Replica {
+// replicas asks all of them. frames are none if the routes are not known.
+func (r *Router) replicas(ctx context.Context, frames []frame) []traffic.Replica {
 	return r.objects.AskAll(ctx, &r.config.Verify, func(replica traefikapi.Replica) traffic.Replica {
-		if f == nil {
+		if len(frames) == 0 {
 			return traffic.Replica{Name: replica.Name(), Err: "not asked: the adopted route could not be read"}
 		}
-		return r.ask(ctx, replica, f)
+		return r.ask(ctx, replica, frames)
 	})
 }

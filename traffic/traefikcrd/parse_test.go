@@ -1,6 +1,7 @@
 package traefikcrd
 
 import (
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -18,7 +19,7 @@ var adopting = Config{
 	Stable: traffic.Backend{Service: "shop", Port: "80"}, Canary: traffic.Backend{Service: "shop-canary", Port: "80"},
 }
 
-func TestAnAdoptedRouteHasOneReferenceToStable(t *testing.T) {
+func TestAnAdoptedRouteHasReferencesToStable(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		services string // of a route each, separated by ;
@@ -28,25 +29,26 @@ func TestAnAdoptedRouteHasOneReferenceToStable(t *testing.T) {
 		"with its kind and namespace":   {`{"kind":"Service","namespace":"pro","name":"shop","port":80}`, ""},
 		"the rollout's TraefikService":  {`{"kind":"TraefikService","name":"shop"}`, ""},
 		"among others":                  {`{"name":"other","port":80},{"name":"shop","port":80,"weight":3}`, ""},
-		"another Service":               {`{"name":"other","port":80}`, "0 of its routes lead to Service shop:80"},
-		"another port":                  {`{"name":"shop","port":81}`, "0 of its routes"},
-		"another namespace":             {`{"name":"shop","namespace":"dev","port":80}`, "0 of its routes"},
-		"another TraefikService":        {`{"kind":"TraefikService","name":"mirror"}`, "0 of its routes"},
-		"two routes":                    {`{"name":"shop","port":80};{"name":"shop","port":80}`, "2 of its routes"},
+		"another Service":               {`{"name":"other","port":80}`, "none of its routes leads to Service shop:80"},
+		"another port":                  {`{"name":"shop","port":81}`, "none of its routes"},
+		"another namespace":             {`{"name":"shop","namespace":"dev","port":80}`, "none of its routes"},
+		"another TraefikService":        {`{"kind":"TraefikService","name":"mirror"}`, "none of its routes"},
+		"two routes":                    {`{"name":"shop","port":80};{"name":"shop","port":80}`, ""},
+		"twice in one route":            {`{"name":"shop","port":80},{"name":"shop","port":80}`, "its route 0 leads to Service shop:80 or TraefikService shop twice"},
 		"a second route to another one": {`{"name":"other","port":80};{"name":"shop","port":80}`, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var routes []string
 			for s := range strings.SplitSeq(c.services, ";") {
-				routes = append(routes, "{\"match\":\"Host(`a`)\",\"services\":["+s+"]}")
+				routes = append(routes, fmt.Sprintf("{\"match\":\"Host(`a%d`)\",\"services\":[%s]}", len(routes), s))
 			}
-			a, err := adopting.parseAdopted([]byte(`{"spec":{"routes":[` + strings.Join(routes, ",") + `]}}`))
+			a, err := adopting.parseAdopted("users", []byte(`{"spec":{"routes":[`+strings.Join(routes, ",")+`]}}`))
 			if c.want != "" {
 				require.ErrorContains(t, err, c.want)
 				return
 			}
 			require.NoError(t, err)
-			require.Equal(t, "shop", a.reference["name"])
+			require.Equal(t, "shop", a.places[0].reference["name"])
 		})
 	}
 }
@@ -57,20 +59,26 @@ func FuzzAdopted(f *testing.F) {
 	f.Add([]byte(`{"spec":{"routes":[{"match":"x","services":[{"kind":"TraefikService","name":"shop"}]}]}}`))
 	f.Add([]byte(`{"spec":{"routes":[{"services":null},{"services":[{}]}]}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		a, err := adopting.parseAdopted(data)
+		a, err := adopting.parseAdopted("users", data)
 		if err != nil {
 			require.Nil(t, a)
 			return
 		}
-		frame, err := adopting.adoptedFrame(a, nil)
-		require.NoError(t, err)
-		for _, m := range frame.route().Middlewares {
-			require.False(t, adopting.isGuard(m.Name, m.Namespace))
+		frames, err := adopting.adoptedFrames([]*adopted{a}, nil)
+		if err != nil {
+			require.Greater(t, len(a.places), 1, "one reference is like itself")
+			return
+		}
+		frame := frames[0]
+		for _, route := range frame.spec.Routes {
+			for _, m := range route.Middlewares {
+				require.False(t, adopting.isGuard(m.Name, m.Namespace))
+			}
 		}
 		require.Empty(t, frame.child.Name)
 		require.Equal(t, intstr.IntOrString{}, frame.child.Port)
 		l := layout{guards: traffic.Guards{RateLimit: &traffic.RateLimit{Average: 1}}}
-		for _, op := range a.guardOperations("/m", &adopting, l.guardRefs(&adopting)) {
+		for _, op := range a.places[0].guardOperations("/m", &adopting, l.guardRefs(&adopting)) {
 			if op.Op == "test" {
 				continue
 			}

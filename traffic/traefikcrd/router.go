@@ -87,18 +87,18 @@ func (r *Router) apply(ctx context.Context, l layout, t traffic.Target) error {
 			return err
 		}
 	}
-	f, err := s.frame(&r.config)
+	frames, err := s.frames(&r.config)
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(l.place(f.route().Match, t), r.alone(ctx, f.route().Match)); err != nil {
+	if err := errors.Join(l.place(frames, t), r.alone(ctx, allRules(frames))); err != nil {
 		return err
 	}
-	want := l.render(&r.config, &f)
+	want := l.render(&r.config, frames)
 	if l.serves() {
 		stable, canary, err := r.objects.Arms(ctx, r.objects.Live(), r.config.Stable, r.config.Canary)
 		if err != nil {
-			return r.protect(ctx, s, &f, stable, canary, err)
+			return r.protect(ctx, s, frames, stable, canary, err)
 		}
 		if err := r.addLaneServices(want, &l, stable, canary); err != nil {
 			return err
@@ -129,11 +129,11 @@ func (r *Router) addLaneServices(want map[key]object, l *layout, stable, canary 
 
 // protect takes the canary out if it has lost its endpoints, because Traefik then drops the whole weighted service. It
 // returns cause in any case, with what becomes of the requests.
-func (r *Router) protect(ctx context.Context, s *snapshot, f *frame, stable, canary *kubeobjects.Backend, cause error) error {
+func (r *Router) protect(ctx context.Context, s *snapshot, frames []frame, stable, canary *kubeobjects.Backend, cause error) error {
 	if !kubeobjects.LostCanary(cause, stable, canary) {
 		return cause
 	}
-	if now := r.infer(s, f); now.serves() {
+	if now := r.infer(s, frames); now.serves() {
 		if err := r.takeOut(ctx, s, false); err != nil {
 			return errors.Join(cause, err)
 		}
@@ -146,8 +146,9 @@ func (r *Router) protect(ctx context.Context, s *snapshot, f *frame, stable, can
 func (r *Router) takeOut(ctx context.Context, s *snapshot, keep bool) error {
 	var err error
 	for _, lane := range inFront {
-		route := r.config.laneRoute(lane)
-		err = errors.Join(err, r.objects.Remove(ctx, route, s.objects[route]))
+		for _, route := range r.config.laneRoutes(lane) {
+			err = errors.Join(err, r.objects.Remove(ctx, route, s.objects[route]))
+		}
 	}
 	main := s.objects[named(traefikServices, r.config.Rollout)]
 	if main != nil && (main.Owned(r.config.Rollout) || r.config.Adopt) && inferWeights(s.traefikService(r.config.Rollout), r.config.Canary, r.config.Stable).canary > 0 {
@@ -181,8 +182,10 @@ func (r *Router) adopts(k key) bool {
 func (r *Router) bring(ctx context.Context, want map[key]object, s *snapshot, l *layout) error {
 	var errs []error
 	for _, lane := range inFront {
-		if route := r.config.laneRoute(lane); l.lanes[lane] == nil {
-			errs = append(errs, r.objects.Remove(ctx, route, s.objects[route]))
+		for _, route := range r.config.laneRoutes(lane) {
+			if l.lanes[lane] == nil {
+				errs = append(errs, r.objects.Remove(ctx, route, s.objects[route]))
+			}
 		}
 	}
 	for _, k := range r.config.keys() {
@@ -205,15 +208,18 @@ func (r *Router) bring(ctx context.Context, want map[key]object, s *snapshot, l 
 			}
 		}
 	}
-	if s.adopted != nil {
-		if err := r.pointAdopted(ctx, s.adopted, l.guardRefs(&r.config)); err != nil {
-			return errors.Join(append(errs, err)...)
-		}
+	var unled []error // an IngressRoute that cannot be written keeps nobody from writing the others
+	for _, a := range s.adopted {
+		unled = append(unled, r.pointAdopted(ctx, a, l.guardRefs(&r.config)))
+	}
+	if err := errors.Join(unled...); err != nil {
+		return errors.Join(append(errs, err)...)
 	}
 	for _, lane := range inFront {
-		route := r.config.laneRoute(lane)
-		if o, wanted := want[route]; wanted {
-			errs = append(errs, r.objects.Write(ctx, route, o, s.objects[route]))
+		for _, route := range r.config.laneRoutes(lane) {
+			if o, wanted := want[route]; wanted {
+				errs = append(errs, r.objects.Write(ctx, route, o, s.objects[route]))
+			}
 		}
 	}
 	for _, k := range r.config.keys() {
@@ -232,7 +238,7 @@ func (r *Router) bring(ctx context.Context, want map[key]object, s *snapshot, l 
 // answer 503. So a later write removes what the route led to.
 func (s *snapshot) leads(k key, c *Config) bool {
 	return slices.ContainsFunc(inFront, func(lane traffic.Lane) bool {
-		return s.objects[c.laneRoute(lane)] != nil && slices.Contains(c.laneKeys(lane), k)
+		return slices.Contains(c.laneKeys(lane), k) && slices.ContainsFunc(c.laneRoutes(lane), func(route key) bool { return s.objects[route] != nil })
 	})
 }
 
@@ -260,12 +266,18 @@ func (r *Router) reachable(ctx context.Context) bool {
 	return err == nil
 }
 
-// laneRoute is the route of a lane in front of the main one.
-func (c *Config) laneRoute(lane traffic.Lane) key { return named(ingressRoutes, c.laneName(lane)) }
+// laneRoutes are the IngressRoutes of a lane, one in front of each main one.
+func (c *Config) laneRoutes(lane traffic.Lane) []key {
+	var out []key
+	for i := range c.routes() {
+		out = append(out, named(ingressRoutes, c.laneRouteName(lane, i)))
+	}
+	return out
+}
 
 // isLaneRoute reports whether an object is the route of a lane in front of the main one.
 func (c *Config) isLaneRoute(k key) bool {
-	return slices.ContainsFunc(inFront, func(lane traffic.Lane) bool { return k == c.laneRoute(lane) })
+	return slices.ContainsFunc(inFront, func(lane traffic.Lane) bool { return slices.Contains(c.laneRoutes(lane), k) })
 }
 
 // laneServices are the Services of a lane in front of the main one.
@@ -293,7 +305,7 @@ func (c *Config) keys() []key {
 		ks = append(ks, named(ingressRoutes, c.Rollout))
 	}
 	for _, lane := range inFront {
-		ks = append(ks, c.laneRoute(lane))
+		ks = append(ks, c.laneRoutes(lane)...)
 	}
 	return ks
 }
@@ -301,7 +313,7 @@ func (c *Config) keys() []key {
 // snapshot is what is in the cluster.
 type snapshot struct {
 	objects map[key]*stored // without those that do not exist
-	adopted *adopted        // nil for an owned route, and if it could not be read
+	adopted []*adopted      // in the order of [Config.adopts]; none for an owned route, and if one could not be read
 	unread  error           // why not
 }
 
@@ -311,7 +323,7 @@ func (r *Router) read(ctx context.Context, in source) (*snapshot, error) {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) { s.objects, err = r.objects.Read(ctx, in, r.config.keys()); return err })
 	if r.config.Route == nil {
-		group.Go(func() error { s.adopted, s.unread = r.readAdopted(ctx, in); return nil })
+		group.Go(func() error { s.adopted, s.unread = r.readAllAdopted(ctx, in); return nil })
 	}
 	if err := group.Wait(); err != nil {
 		return nil, err
@@ -319,19 +331,32 @@ func (r *Router) read(ctx context.Context, in source) (*snapshot, error) {
 	return s, nil
 }
 
-// frame is the route that the rollout is on.
-func (s *snapshot) frame(c *Config) (frame, error) {
+func (r *Router) readAllAdopted(ctx context.Context, in source) ([]*adopted, error) {
+	var all []*adopted
+	var errs []error
+	for _, name := range r.config.adopts() {
+		a, err := r.readAdopted(ctx, in, name)
+		all, errs = append(all, a), append(errs, err)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
+// frames are the IngressRoutes that the rollout is on, at least one.
+func (s *snapshot) frames(c *Config) ([]frame, error) {
 	if c.Route != nil {
-		return c.ownedFrame(), nil
+		return []frame{c.ownedFrame()}, nil
 	}
 	if s.unread != nil {
-		return frame{}, s.unread
+		return nil, s.unread
 	}
-	return c.adoptedFrame(s.adopted, s.objects[named(traefikServices, c.Rollout)])
+	return c.adoptedFrames(s.adopted, s.objects[named(traefikServices, c.Rollout)])
 }
 
 // infer returns the layout that comes closest to what is there.
-func (r *Router) infer(s *snapshot, f *frame) layout {
+func (r *Router) infer(s *snapshot, frames []frame) layout {
 	c := &r.config
 	l := layout{main: inferWeights(s.traefikService(c.Rollout), c.Canary, c.Stable), lanes: map[traffic.Lane]*side{}}
 	if main := s.traefikService(c.Rollout); main != nil && main.Weighted != nil && s.objects[named(traefikServices, c.Rollout)].Owned(c.Rollout) {
@@ -352,16 +377,16 @@ func (r *Router) infer(s *snapshot, f *frame) layout {
 		l.guards = guards
 	}
 	for _, lane := range inFront {
-		if route := s.ingressRoute(c.laneName(lane)); route != nil {
-			l.lanes[lane] = s.side(c, lane, f, route)
+		if slices.ContainsFunc(c.laneRoutes(lane), func(k key) bool { return s.objects[k] != nil }) {
+			l.lanes[lane] = s.side(c, lane, frames)
 		}
 	}
 	return l
 }
 
 // side is the route of a lane as it is there.
-func (s *snapshot) side(c *Config, lane traffic.Lane, f *frame, route *v1alpha1.IngressRouteSpec) *side {
-	out := &side{}
+func (s *snapshot) side(c *Config, lane traffic.Lane, frames []frame) *side {
+	out := &side{rules: make([][]string, len(frames))}
 	canary, stable := c.laneArms(lane)
 	service := s.traefikService(c.laneName(lane))
 	if lane == traffic.MirrorLane {
@@ -372,25 +397,43 @@ func (s *snapshot) side(c *Config, lane traffic.Lane, f *frame, route *v1alpha1.
 	if service != nil && service.Weighted != nil {
 		out.sticky = traefikapi.StickyWord(c.laneName(lane), service.Weighted.Sticky)
 	}
-	if len(route.Routes) == 1 {
-		out.setRule(lane, f.route().Match, route.Routes[0].Match)
+	for i, f := range frames {
+		spec := s.ingressRoute(c.laneRouteName(lane, i))
+		for j, main := range f.rules() {
+			if spec != nil && j < len(spec.Routes) {
+				out.addRule(lane, i, main, spec.Routes[j].Match)
+			} else if j == 0 || !hosted(lane, f.rules()[0], out.rules[i][0]) {
+				out.rules[i] = append(out.rules[i], unknown(main)) // it ought to be there
+			}
+		}
 	}
 	return out
 }
 
-// setRule takes a lane's rule as it was found on a route.
-func (s *side) setRule(lane traffic.Lane, route, whole string) {
-	s.rule = whole
-	var ok bool
-	if s.match, ok = traefik.LaneMatch(route, whole); ok {
-		return
+// addRule takes a lane's rule as it was found in front of a route of the IngressRoute of a number.
+func (s *side) addRule(lane traffic.Lane, i int, main, whole string) {
+	match, ok := traefik.LaneMatch(main, whole)
+	switch {
+	case ok:
+	case lane == traffic.PreviewLane:
+		match = whole // it has a host of its own
+	default:
+		whole = unknown(main)
 	}
-	if lane == traffic.PreviewLane {
-		s.match = whole // it has a host of its own
-		return
+	if s.match == "" {
+		s.match = match
 	}
-	s.rule = "(" + route + ") && …" // shows what is wrong with the one that is there
+	s.rules[i] = append(s.rules[i], whole)
 }
+
+// hosted reports whether a lane's rule has a host of its own: then there is one for all routes of an IngressRoute.
+func hosted(lane traffic.Lane, main, whole string) bool {
+	_, ok := traefik.LaneMatch(main, whole)
+	return lane == traffic.PreviewLane && !ok
+}
+
+// unknown stands for a rule of a lane that is not ours: it shows what is wrong with the one that is there.
+func unknown(main string) string { return "(" + main + ") && …" }
 
 func (s *snapshot) traefikService(name string) *v1alpha1.TraefikServiceSpec {
 	return typed[v1alpha1.TraefikServiceSpec](s, named(traefikServices, name))
@@ -413,21 +456,34 @@ func typed[T any](s *snapshot, k key) *T {
 	return nil
 }
 
-// guardsInUse are the names of Serin's guards on the main route, as it is.
+// guardsInUse are the names of Serin's guards on the main routes, as they are.
 func (s *snapshot) guardsInUse(c *Config) []string {
-	var route *v1alpha1.Route
-	if s.adopted != nil {
-		route = &s.adopted.object.Spec.Routes[s.adopted.route]
-	} else if spec := s.ingressRoute(c.Rollout); spec != nil && len(spec.Routes) > 0 {
-		route = &spec.Routes[0]
+	var routes []v1alpha1.Route
+	for _, a := range s.adopted {
+		for _, p := range a.places {
+			routes = append(routes, a.object.Spec.Routes[p.route])
+		}
+	}
+	if spec := s.ingressRoute(c.Rollout); spec != nil && len(s.adopted) == 0 && len(spec.Routes) > 0 {
+		routes = spec.Routes[:1]
+	}
+	return guardsOn(c, routes)
+}
+
+// guardsOn are the names of Serin's guards that all of the routes have.
+func guardsOn(c *Config, routes []v1alpha1.Route) []string {
+	has := map[string]int{}
+	for _, route := range routes {
+		for _, m := range route.Middlewares {
+			if c.isGuard(m.Name, m.Namespace) {
+				has[m.Name]++
+			}
+		}
 	}
 	var out []string
-	if route == nil {
-		return nil
-	}
-	for _, m := range route.Middlewares {
-		if c.isGuard(m.Name, m.Namespace) {
-			out = append(out, m.Name)
+	for name, n := range has {
+		if n == len(routes) {
+			out = append(out, name)
 		}
 	}
 	return out

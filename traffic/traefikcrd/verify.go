@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/traefik/traefik/v3/pkg/provider/kubernetes/crd/traefikio/v1alpha1"
 
 	"github.com/serindev/serin/traffic"
+	"github.com/serindev/serin/traffic/traefik"
 	"github.com/serindev/serin/traffic/traefikapi"
 )
 
@@ -18,7 +20,13 @@ import (
 type answers struct {
 	http     dynamic.HTTPConfiguration
 	problems map[string][]string
-	routers  map[traffic.Lane]string // of the lanes in front of the main one that have a router
+	routers  map[traffic.Lane][]laneRouter // of the lanes in front of the main one
+}
+
+// laneRouter is a router of a lane, in front of the IngressRoute of a number.
+type laneRouter struct {
+	ingressRoute int
+	id           string
 }
 
 func (a *answers) note(name, problem string) {
@@ -28,44 +36,61 @@ func (a *answers) note(name, problem string) {
 }
 
 // ask gets one replica's answer and compares it with what it should be.
-func (r *Router) ask(ctx context.Context, replica traefikapi.Replica, f *frame) traffic.Replica {
+func (r *Router) ask(ctx context.Context, replica traefikapi.Replica, frames []frame) traffic.Replica {
 	ctx, cancel := context.WithTimeout(ctx, r.config.Verify.Timeout)
 	defer cancel()
 	out := traffic.Replica{Name: replica.Name()}
 	replica = r.api.Together(ctx, replica)
-	a, err := r.fetch(ctx, replica, f)
+	a, err := r.fetch(ctx, replica, frames)
 	if err != nil {
 		out.Err = err.Error()
 		return out
 	}
 	c := &r.config
-	l := a.infer(c, f)
-	for _, d := range traefikapi.Compare(l.dynamic(c, f, a), &a.http, false) {
+	l := a.infer(c, frames)
+	for _, d := range traefikapi.Compare(l.dynamic(c, frames, a), &a.http, false) {
 		a.note(d.Object, d.Text)
 	}
 	guards := l.guards
 	out.Guards, out.Limits = guards.Names(), &guards
-	if a.leads(c, f) {
+	if mains, lead := a.mains(c, frames); lead {
 		out.Main = &traffic.RouteServed{Enabled: true, Weight: l.main.share(), Sticky: l.sticky}
-		a.judge(out.Main, c.mainRouter(f), c.objectID(c.Rollout), c.childID(c.Stable), c.childID(c.Canary),
-			c.objectID(c.Rollout+limitSuffix), c.objectID(c.Rollout+breakerSuffix))
+		a.judge(out.Main, append(mains, c.objectID(c.Rollout), c.childID(c.Stable), c.childID(c.Canary),
+			c.objectID(c.Rollout+limitSuffix), c.objectID(c.Rollout+breakerSuffix))...)
 	}
 	for lane, side := range l.lanes {
 		canary, stable := c.laneArms(lane)
 		served := side.served(lane)
-		a.judge(served, a.routers[lane], c.objectID(c.laneName(lane)), c.childID(stable), c.childID(canary))
+		parts := []string{c.objectID(c.laneName(lane)), c.childID(stable), c.childID(canary)}
+		for _, router := range a.routers[lane] {
+			parts = append(parts, router.id)
+		}
+		a.judge(served, parts...)
 		put(&out.Served, lane, served)
 	}
 	return out
 }
 
-// leads reports whether the main router leads to the rollout's weighted service, directly or among others.
-func (a *answers) leads(c *Config, f *frame) bool {
-	router, service := a.http.Routers[c.mainRouter(f)], c.objectID(c.Rollout)
-	if router == nil {
-		return false
+// mains are the main routers, and whether any of them leads to the rollout's weighted service, directly or among others.
+// What keeps the others from it is noted.
+func (a *answers) mains(c *Config, frames []frame) (ids []string, lead bool) {
+	service := c.objectID(c.Rollout)
+	for i := range frames {
+		f := &frames[i]
+		for j := range f.spec.Routes {
+			id := c.mainRouter(f, j)
+			ids = append(ids, id)
+			switch router := a.http.Routers[id]; {
+			case router == nil:
+				a.note(id, "router "+id+" is missing")
+			case router.Service == service || f.shared[j] && a.has(router.Service, service):
+				lead = true
+			default:
+				a.note(id, "router "+id+" does not lead to service "+service)
+			}
+		}
 	}
-	return router.Service == service || f.shared && a.has(router.Service, service)
+	return ids, lead
 }
 
 // judge disables a route if one of its parts has a problem.
@@ -79,42 +104,54 @@ func (a *answers) judge(s *traffic.RouteServed, parts ...string) {
 	}
 }
 
-// mainRouter is what Traefik calls the main route's router.
-func (c *Config) mainRouter(f *frame) string {
-	name := c.IngressRoute
-	if c.Route != nil {
-		name = c.Rollout
-	}
-	return c.routerID(name, f.route().Match)
+// mainRouter is what Traefik calls the router of a main route.
+func (c *Config) mainRouter(f *frame, route int) string {
+	return c.routerID(f.name, f.spec.Routes[route].Match)
 }
 
-// laneRouter reports whether a router is the one of a lane, whose name depends on its rule.
-func (c *Config) laneRouter(lane traffic.Lane, id string) bool {
-	hash, ok := strings.CutPrefix(id, c.objectID(c.laneName(lane))+"-")
+// isLaneRouter reports whether a router is one of a lane in front of the IngressRoute of a number. Its name depends on its
+// rule.
+func (c *Config) isLaneRouter(lane traffic.Lane, i int, id string) bool {
+	hash, ok := strings.CutPrefix(id, c.objectID(c.laneRouteName(lane, i))+"-")
 	return ok && hashForm.MatchString(hash)
+}
+
+// inFrontOf is the number of the IngressRoute that a lane's router stands in front of; -1 if it is none of the lane's.
+func (c *Config) inFrontOf(lane traffic.Lane, id string) int {
+	for i := range c.routes() {
+		if c.isLaneRouter(lane, i, id) {
+			return i
+		}
+	}
+	return -1
 }
 
 var hashForm = regexp.MustCompile(`^[0-9a-f]{20}$`)
 
 // fetch gets all objects of the rollout, one after the other: they arrive over one connection within milliseconds.
-func (r *Router) fetch(ctx context.Context, replica traefikapi.Replica, f *frame) (*answers, error) {
+func (r *Router) fetch(ctx context.Context, replica traefikapi.Replica, frames []frame) (*answers, error) {
 	c := &r.config
-	a := &answers{problems: map[string][]string{}, routers: map[traffic.Lane]string{}, http: dynamic.HTTPConfiguration{
+	a := &answers{problems: map[string][]string{}, routers: map[traffic.Lane][]laneRouter{}, http: dynamic.HTTPConfiguration{
 		Routers: map[string]*dynamic.Router{}, Services: map[string]*dynamic.Service{}, Middlewares: map[string]*dynamic.Middleware{},
 	}}
-	if err := r.fetchRouter(ctx, replica, c.mainRouter(f), f, a); err != nil {
-		return nil, err
+	for i := range frames {
+		f := &frames[i]
+		for j := range f.spec.Routes {
+			if err := r.fetchRouter(ctx, replica, c.mainRouter(f, j), f, a); err != nil {
+				return nil, err
+			}
+		}
 	}
 	for _, lane := range inFront {
-		if err := r.fetchLane(ctx, replica, lane, f, a); err != nil {
+		if err := r.fetchLane(ctx, replica, lane, frames, a); err != nil {
 			return nil, err
 		}
 	}
-	return a, errors.Join(r.fetchServices(ctx, replica, a), r.fetchGuards(ctx, replica, f, a))
+	return a, errors.Join(r.fetchServices(ctx, replica, a), r.fetchGuards(ctx, replica, frames, a))
 }
 
-// fetchLane gets the router of a lane, if there is one.
-func (r *Router) fetchLane(ctx context.Context, replica traefikapi.Replica, lane traffic.Lane, f *frame, a *answers) error {
+// fetchLane gets the routers of a lane, if there are any.
+func (r *Router) fetchLane(ctx context.Context, replica traefikapi.Replica, lane traffic.Lane, frames []frame, a *answers) error {
 	var list []struct {
 		Name string `json:"name"`
 	}
@@ -123,14 +160,15 @@ func (r *Router) fetchLane(ctx context.Context, replica traefikapi.Replica, lane
 	}
 	for _, found := range list {
 		id, ok := strings.CutSuffix(found.Name, provider)
-		if !ok || !r.config.laneRouter(lane, id) {
+		i := r.config.inFrontOf(lane, id)
+		if !ok || i < 0 {
 			continue
 		}
-		if err := r.fetchRouter(ctx, replica, id, f, a); err != nil {
+		if err := r.fetchRouter(ctx, replica, id, &frames[i], a); err != nil {
 			return err
 		}
 		if a.http.Routers[id] != nil { // it may have gone since it was listed
-			a.routers[lane] = id
+			a.routers[lane] = append(a.routers[lane], laneRouter{i, id})
 		}
 	}
 	return nil
@@ -156,13 +194,23 @@ func (r *Router) fetchRouter(ctx context.Context, replica traefikapi.Replica, id
 	for i, m := range router.Middlewares {
 		router.Middlewares[i] = strings.TrimSuffix(m, provider)
 	}
-	own := routerOf(&r.config, routeTo(f, "", 0, "", (&layout{guards: allGuards}).guardRefs(&r.config)), "").Middlewares
+	spec := f.spec.Routes[f.routeOf(router.Rule)]
+	spec.Middlewares = append(slices.Clone(spec.Middlewares), (&layout{guards: allGuards}).guardRefs(&r.config)...)
+	own := routerOf(&r.config, &f.spec, &spec, "").Middlewares
 	router.Middlewares = traefikapi.Behind(router.Middlewares, own)
 	if router.TLS != nil && router.TLS.Options == "default" && (f.spec.TLS == nil || f.spec.TLS.Options == nil) {
 		router.TLS.Options = ""
 	}
 	a.http.Routers[id] = &router.Router
 	return nil
+}
+
+// routeOf is the number of the main route that a rule is of, or stands in front of; the first where that is not known.
+func (f *frame) routeOf(rule string) int {
+	return max(0, slices.IndexFunc(f.rules(), func(main string) bool {
+		_, ok := traefik.LaneMatch(main, rule)
+		return ok || strings.TrimSpace(main) == strings.TrimSpace(rule)
+	}))
 }
 
 // fetchServices gets the services of the existing routers, and the children of those that have any.
@@ -210,8 +258,8 @@ func (r *Router) fetchServices(ctx context.Context, replica traefikapi.Replica, 
 	return nil
 }
 
-func (r *Router) fetchGuards(ctx context.Context, replica traefikapi.Replica, f *frame, a *answers) error {
-	main := a.http.Routers[r.config.mainRouter(f)]
+func (r *Router) fetchGuards(ctx context.Context, replica traefikapi.Replica, frames []frame, a *answers) error {
+	main := a.http.Routers[r.config.mainRouter(&frames[0], 0)]
 	if main == nil {
 		return nil
 	}
@@ -237,7 +285,7 @@ func (r *Router) fetchGuards(ctx context.Context, replica traefikapi.Replica, f 
 }
 
 // infer returns the layout that comes closest to a replica's answers.
-func (a *answers) infer(c *Config, f *frame) layout {
+func (a *answers) infer(c *Config, frames []frame) layout {
 	l := layout{main: a.weights(c, c.Rollout, c.Canary, c.Stable), lanes: map[traffic.Lane]*side{}}
 	if s := a.http.Services[c.objectID(c.Rollout)]; s != nil && s.Weighted != nil && !c.Adopt {
 		l.sticky = traefikapi.StickyWord(c.Rollout, s.Weighted.Sticky)
@@ -255,16 +303,16 @@ func (a *answers) infer(c *Config, f *frame) layout {
 			Recovery: time.Duration(b.RecoveryDuration), ResponseCode: b.ResponseCode,
 		}
 	}
-	for lane, id := range a.routers {
-		l.lanes[lane] = a.side(c, f, lane, id)
+	for lane := range a.routers {
+		l.lanes[lane] = a.side(c, frames, lane)
 	}
 	return l
 }
 
-// side is the route of a lane by its router.
-func (a *answers) side(c *Config, f *frame, lane traffic.Lane, router string) *side {
+// side is the route of a lane by its routers.
+func (a *answers) side(c *Config, frames []frame, lane traffic.Lane) *side {
 	canary, stable := c.laneArms(lane)
-	out := &side{weights: a.weights(c, c.laneName(lane), canary, stable)}
+	out := &side{weights: a.weights(c, c.laneName(lane), canary, stable), rules: make([][]string, len(frames))}
 	s := a.http.Services[c.objectID(c.laneName(lane))]
 	if s != nil && s.Weighted != nil {
 		out.sticky = traefikapi.StickyWord(c.laneName(lane), s.Weighted.Sticky)
@@ -279,8 +327,39 @@ func (a *answers) side(c *Config, f *frame, lane traffic.Lane, router string) *s
 			out.maxBody = *s.Mirroring.MaxBodySize
 		}
 	}
-	out.setRule(lane, f.route().Match, a.http.Routers[router].Rule)
+	for i, f := range frames {
+		for j, main := range f.rules() {
+			if j > 0 && hosted(lane, f.rules()[0], out.rules[i][0]) {
+				break
+			}
+			if router := a.laneRouter(lane, i, main); router != nil {
+				out.addRule(lane, i, main, router.Rule)
+			} else {
+				out.rules[i] = append(out.rules[i], unknown(main))
+				a.note(c.objectID(c.laneName(lane)), "no router of the "+string(lane)+" is in front of "+main)
+			}
+		}
+	}
 	return out
+}
+
+// laneRouter is the router of a lane in front of a route of the IngressRoute of a number: the one whose rule begins with the
+// route's or, if there is none, one that begins with no other's.
+func (a *answers) laneRouter(lane traffic.Lane, i int, main string) *dynamic.Router {
+	var other *dynamic.Router
+	for _, found := range a.routers[lane] {
+		router := a.http.Routers[found.id]
+		if found.ingressRoute != i {
+			continue
+		}
+		if _, ok := traefik.LaneMatch(main, router.Rule); ok {
+			return router
+		}
+		if lane == traffic.PreviewLane && strings.HasPrefix(router.Rule, "Host(") {
+			other = router
+		}
+	}
+	return other
 }
 
 func (a *answers) weights(c *Config, name string, canary, stable traffic.Backend) weights {
@@ -306,34 +385,34 @@ func (a *answers) weights(c *Config, name string, canary, stable traffic.Backend
 
 // dynamic is what a replica should have according to a layout, as far as that is known: routers, and the weighted
 // services that are there.
-func (l *layout) dynamic(c *Config, f *frame, a *answers) *dynamic.HTTPConfiguration {
+func (l *layout) dynamic(c *Config, frames []frame, a *answers) *dynamic.HTTPConfiguration {
 	h := &dynamic.HTTPConfiguration{Routers: map[string]*dynamic.Router{}, Services: map[string]*dynamic.Service{}}
 	guards := l.guardRefs(c)
-	put := func(id, name, rule string, priority int, w weights, canary, stable traffic.Backend, sticky *dynamic.Sticky) {
-		h.Routers[id] = routerOf(c, routeTo(f, rule, priority, name, guards), name)
-		service := &dynamic.WeightedRoundRobin{Sticky: sticky}
-		for _, child := range []struct {
-			backend traffic.Backend
-			weight  int
-		}{{stable, w.stable}, {canary, w.canary}} {
-			if child.weight > 0 || c.Adopt && a.has(c.objectID(name), c.childID(child.backend)) {
-				service.Services = append(service.Services, dynamic.WRRService{Name: c.childID(child.backend), Weight: &child.weight})
+	for i := range frames {
+		f := &frames[i]
+		main := routesTo(f, traffic.MainLane, f.rules(), c.Rollout, guards)
+		for j := range main.Routes {
+			id := c.mainRouter(f, j)
+			if a.http.Routers[id] == nil {
+				continue
+			}
+			h.Routers[id] = routerOf(c, &main, &main.Routes[j], c.Rollout)
+			if f.shared[j] { // then the router has a weighted service of its own, with the rollout's among others
+				h.Routers[id].Service = id
 			}
 		}
-		if a.http.Services[c.objectID(name)] != nil {
-			h.Services[c.objectID(name)] = &dynamic.Service{Weighted: service}
-		}
 	}
-	if a.http.Routers[c.mainRouter(f)] != nil {
-		put(c.mainRouter(f), c.Rollout, f.route().Match, f.route().Priority, l.main, c.Canary, c.Stable, traefikapi.Sticky(c.Rollout, l.sticky, f.spec.TLS != nil))
-		if f.shared { // then the router has a weighted service of its own, with the rollout's among others
-			h.Routers[c.mainRouter(f)].Service = c.mainRouter(f)
-		}
-	}
+	l.weighted(c, a, h, traffic.MainLane, l.main, traefikapi.Sticky(c.Rollout, l.sticky, secure(frames)))
 	for lane, s := range l.lanes {
 		name := c.laneName(lane)
+		for _, found := range a.routers[lane] {
+			f := &frames[found.ingressRoute]
+			spec := routesTo(f, lane, s.rules[found.ingressRoute], name, guards)
+			j := slices.Index(s.rules[found.ingressRoute], a.http.Routers[found.id].Rule)
+			h.Routers[found.id] = routerOf(c, &spec, &spec.Routes[max(0, j)], name)
+		}
+		l.weighted(c, a, h, lane, s.weights, traefikapi.Sticky(name, s.sticky, secure(frames)))
 		canary, stable := c.laneArms(lane)
-		put(a.routers[lane], name, s.rule, f.priority(lane), s.weights, canary, stable, traefikapi.Sticky(name, s.sticky, f.spec.TLS != nil))
 		if lane == traffic.MirrorLane && h.Services[c.objectID(name)] != nil {
 			h.Services[c.objectID(name)] = &dynamic.Service{Mirroring: &dynamic.Mirroring{
 				Service: c.childID(stable), MaxBodySize: &s.maxBody, Mirrors: []dynamic.MirrorService{{Name: c.childID(canary), Percent: s.canary}},
@@ -341,6 +420,25 @@ func (l *layout) dynamic(c *Config, f *frame, a *answers) *dynamic.HTTPConfigura
 		}
 	}
 	return h
+}
+
+// weighted adds the weighted service of a lane, if there is one.
+func (l *layout) weighted(c *Config, a *answers, h *dynamic.HTTPConfiguration, lane traffic.Lane, w weights, sticky *dynamic.Sticky) {
+	id := c.objectID(c.laneName(lane))
+	if a.http.Services[id] == nil {
+		return
+	}
+	canary, stable := c.laneArms(lane)
+	service := &dynamic.WeightedRoundRobin{Sticky: sticky}
+	for _, child := range []struct {
+		backend traffic.Backend
+		weight  int
+	}{{stable, w.stable}, {canary, w.canary}} {
+		if child.weight > 0 || c.Adopt && a.has(id, c.childID(child.backend)) {
+			service.Services = append(service.Services, dynamic.WRRService{Name: c.childID(child.backend), Weight: &child.weight})
+		}
+	}
+	h.Services[id] = &dynamic.Service{Weighted: service}
 }
 
 // has reports whether a weighted service has a child.
@@ -357,9 +455,8 @@ func (a *answers) has(service, child string) bool {
 	return false
 }
 
-// routerOf is what Traefik makes of a route to a TraefikService.
-func routerOf(c *Config, spec v1alpha1.IngressRouteSpec, service string) *dynamic.Router {
-	route := spec.Routes[0]
+// routerOf is what Traefik makes of an IngressRoute's route to a TraefikService.
+func routerOf(c *Config, spec *v1alpha1.IngressRouteSpec, route *v1alpha1.Route, service string) *dynamic.Router {
 	router := &dynamic.Router{EntryPoints: spec.EntryPoints, Rule: route.Match, Priority: route.Priority, Service: c.objectID(service)}
 	for _, m := range route.Middlewares {
 		name := m.Name

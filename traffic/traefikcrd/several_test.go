@@ -1,0 +1,118 @@
+package traefikcrd_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/serindev/serin/internal/testbed"
+	"github.com/serindev/serin/traffic"
+	"github.com/serindev/serin/traffic/traffictest"
+)
+
+// twoRoutes are two IngressRoutes of the user's: one with two routes to the release among others, one alongside it.
+const twoRoutes = `
+apiVersion: traefik.io/v1alpha1
+kind: IngressRoute
+metadata: {name: users}
+spec:
+  routes:
+    - {kind: Rule, match: "Host(` + "`HOST`) && PathPrefix(`/other`" + `)", services: [{name: shop-canary, port: 80}]}
+    - {kind: Rule, match: "Host(` + "`HOST`" + `)", services: [{name: shop, port: 80}]}
+    - {kind: Rule, match: "Host(` + "`HOST`) && PathPrefix(`/api`" + `)", services: [{name: shop, port: 80}], middlewares: [{name: mark}]}
+---
+apiVersion: traefik.io/v1alpha1
+kind: IngressRoute
+metadata: {name: more}
+spec:
+  routes:
+    - {kind: Rule, match: "Host(` + "`more.HOST`" + `)", services: [{name: shop, port: 80}]}
+---
+{apiVersion: traefik.io/v1alpha1, kind: Middleware, metadata: {name: mark}, spec: {headers: {customRequestHeaders: {X-Mark: "yes"}}}}
+`
+
+func several(w *world) {
+	w.config.Route, w.config.IngressRoute, w.config.Further = nil, "users", []string{"more"}
+	w.manifests = strings.ReplaceAll(twoRoutes, "HOST", w.host)
+}
+
+// to changes where a request goes: the path on the first host, or the second host.
+func (w *world) to(change func(*testbed.LoadConfig), host, path string) func(*testbed.LoadConfig) {
+	return func(c *testbed.LoadConfig) {
+		c.Host, c.URL = host, c.URL+path
+		if change != nil {
+			change(c)
+		}
+	}
+}
+
+// everywhere sees what each of the three routes answers.
+func (w *world) everywhere(t *testing.T, change func(*testbed.LoadConfig), v1, v2 int) {
+	t.Helper()
+	for _, at := range [][2]string{{w.host, "/"}, {w.host, "/api"}, {"more." + w.host, "/"}} {
+		counts := w.send(t, v1+v2, w.to(change, at[0], at[1]))
+		require.Equal(t, [2]int{v1, v2}, [2]int{counts.Status["v1"][http.StatusOK], counts.Status["v2"][http.StatusOK]}, at)
+	}
+}
+
+func TestSeveralRoutesMoveTogether(t *testing.T) {
+	t.Parallel()
+	w := begin(t, several)
+	before := []any{w.raw(t, "ingressroutes", "users")["spec"], w.raw(t, "ingressroutes", "more")["spec"]}
+	w.bring(t, target(0.5))
+	// One weighted service serves them all: it turns in one rotation.
+	w.everywhere(t, nil, 5, 5)
+	w.bring(t, withCohort(target(0)))
+	w.everywhere(t, inCohort, 5, 5)
+	w.everywhere(t, nil, 10, 0)
+
+	mirrored := target(0)
+	mirrored.Mirror, mirrored.Preview = &traffic.Mirror{Share: 1}, &traffic.Preview{Match: &traffic.Matcher{Header: &traffic.Header{Name: "X-Preview", Value: "yes"}}}
+	w.bring(t, mirrored)
+	w.everywhere(t, nil, 4, 0)
+	w.everywhere(t, func(c *testbed.LoadConfig) { c.Header = http.Header{"X-Preview": {"yes"}} }, 0, 4)
+	mirrored.Preview = &traffic.Preview{Host: "preview." + w.host}
+	w.bring(t, mirrored)
+	require.Equal(t, 4, w.send(t, 4, w.to(nil, mirrored.Preview.Host, "/")).Status["v2"][http.StatusOK])
+
+	w.bring(t, target(1))
+	w.everywhere(t, nil, 0, 4)
+	w.bring(t, target(0))
+	w.everywhere(t, nil, 4, 0)
+	require.NoError(t, w.LetGo(t.Context()))
+	require.Equal(t, before, []any{w.raw(t, "ingressroutes", "users")["spec"], w.raw(t, "ingressroutes", "more")["spec"]}, "they are as they were")
+}
+
+func TestAForeignEditOfOneOfSeveralRoutesIsSeenAndPutRight(t *testing.T) {
+	t.Parallel()
+	w := begin(t, several)
+	w.bring(t, target(0.5))
+	asKubectl(t, w.Cluster, w.ns, "ingressroutes", "more", fmt.Sprintf(
+		`{"spec": {"routes": [{"kind": "Rule", "match": "Host(%s)", "services": [{"name": "shop", "port": 80}]}]}}`, "`more."+w.host+"`"))
+	o := traffictest.Await(t, w.Router, target(0.5), traffic.NotServed)
+	require.Contains(t, strings.Join(o.Configured.Foreign, "\n"), "IngressRoute more does not lead to TraefikService shop")
+	w.bring(t, target(0.5))
+	w.everywhere(t, nil, 5, 5)
+
+	client := w.Client.CoreV1().RESTClient()
+	require.NoError(t, client.Delete().AbsPath("/apis/traefik.io/v1alpha1/namespaces/"+w.ns+"/ingressroutes/more").Body(&metav1.DeleteOptions{}).Do(t.Context()).Error())
+	require.ErrorContains(t, w.Router.Apply(t.Context(), target(0.6)), "IngressRoute more, which is to be adopted, does not exist")
+	require.Error(t, w.Router.Apply(t.Context(), target(0)))
+	eventually(t, "what is there goes back to stable, whatever has become of the other", func() bool {
+		return w.send(t, 10, nil).Status["v1"][http.StatusOK] == 10
+	})
+}
+
+func TestReferencesThatDifferAreRefused(t *testing.T) {
+	t.Parallel()
+	w := begin(t, func(w *world) {
+		several(w)
+		w.manifests = strings.Replace(w.manifests, "services: [{name: shop, port: 80}], middlewares", "services: [{name: shop, port: 80, passHostHeader: false}], middlewares", 1)
+	})
+	err := w.Router.Apply(t.Context(), target(0.5))
+	require.ErrorContains(t, err, "IngressRoute users: route 2 does not lead to Service shop as a route of IngressRoute users does")
+}
