@@ -221,6 +221,7 @@ func watchToTheGate(t *testing.T, c *chromium) string {
 	c.click(".ask.danger summary")
 	require.Positive(t, js[int](c, `document.querySelectorAll("svg.serin-chart path.line").length`))
 	require.Positive(t, js[int](c, `document.querySelectorAll("svg.serin-chart path.band").length`))
+	require.Equal(t, 1, js[int](c, `document.querySelectorAll(".line li.gate.now").length`), "a gate has a shape of its own")
 	c.inspect("gate")
 	for _, l := range ways {
 		c.as(l)
