@@ -146,12 +146,16 @@ type PrometheusSpec struct {
 	ProxyURL URL `json:"proxyURL,omitempty"`
 }
 
-// ScrapeSpec reads metrics from where they are served. Serin keeps them in memory for a day; expressions, baselines
+// ScrapeSpec reads metrics from where they are served. Serin keeps them for a day; expressions, baselines
 // from an earlier time and Spinnaker still need a Prometheus.
 type ScrapeSpec struct {
 	// Targets are whole addresses, such as http://127.0.0.1:8082/metrics: one for each replica of Traefik, or of the
 	// application.
-	Targets []URL `json:"targets" jsonschema:"minItems=1,maxItems=32"`
+	Targets []URL `json:"targets,omitempty" jsonschema:"minItems=1,maxItems=32"`
+	// Service is a Service of the cluster, or several, each of whose replicas is read as they come and go:
+	// http://traefik.traefik.svc:9100/metrics. The port is the Service's, or one of the pods'. Their series have the labels
+	// namespace and pod.
+	Service Texts `json:"service,omitempty"`
 	// Interval between two scrapes of a target; 2s by default.
 	Interval *Duration `json:"interval,omitempty"`
 }

@@ -1,11 +1,14 @@
 package config
 
 import (
+	"cmp"
+	"errors"
 	"net"
 	"net/netip"
 	"net/url"
 	"path"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -272,6 +275,9 @@ func (c *checker) metricsFrom(at place, p *PrometheusSpec) {
 	case (p.URL == "") == (p.Scrape == nil):
 		c.fail(at, "expected one of url, the address of a Prometheus, or scrape, where Serin reads metrics itself")
 	case p.Scrape == nil:
+	case len(p.Scrape.Targets) == 0 && len(p.Scrape.Service) == 0:
+		c.fail(at.in("scrape"), "expected targets, the addresses of metrics, or service, a Service of the cluster")
+	case c.noServices(at.in("scrape", "service"), p.Scrape.Service):
 	case p.ScrapeInterval != nil:
 		c.fail(at.in("scrapeInterval"), "it is for a Prometheus: expected scrape.interval")
 	case c.scrapedTwice(at.in("scrape", "targets"), p.Scrape.Targets):
@@ -296,6 +302,45 @@ func (c *checker) scrapedTwice(at place, targets []URL) (found bool) {
 		first[u.Host] = i
 	}
 	return found
+}
+
+// noServices refuses what names no Service.
+func (c *checker) noServices(at place, addresses Texts) (found bool) {
+	for i, address := range addresses {
+		if _, err := ServiceMetrics(address); err != nil {
+			c.fail(at.in(i), "%v", err)
+			found = true
+		}
+	}
+	return found
+}
+
+// ScrapedService is a Service whose replicas are read.
+type ScrapedService struct {
+	Namespace, Name string
+	// Port is one of the Service's, or one of the pods'.
+	Port int
+	// URL is the address as it was written; its host stands for every replica.
+	URL url.URL
+}
+
+// ServiceMetrics reads the address of a Service's metrics: http://NAME.NAMESPACE.svc:PORT/metrics.
+func ServiceMetrics(address string) (s ScrapedService, err error) {
+	const want = "expected the address of a Service's metrics, http://NAME.NAMESPACE.svc:PORT/metrics"
+	u, err := url.Parse(address)
+	if err != nil {
+		return s, errors.New(want) // it may hold a password
+	}
+	parts := strings.Split(u.Hostname(), ".")
+	if u.Scheme != "http" && u.Scheme != "https" || len(parts) < 3 || parts[2] != "svc" || parts[0] == "" || parts[1] == "" {
+		return s, errors.New(want)
+	}
+	port := cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
+	number, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || number == 0 {
+		return s, errors.New(want)
+	}
+	return ScrapedService{Namespace: parts[1], Name: parts[0], Port: int(number), URL: *u}, nil
 }
 
 // Bounds on the scrape interval: targets must not suffer, and series must not count as gone between two scrapes.

@@ -152,9 +152,16 @@ func TestMetricsComeFromAPrometheusOrAreScraped(t *testing.T) {
 	d, _ := loadDaemon(t, "  prometheus: {scrape: {targets: ['http://127.0.0.1:8082/metrics']}}\n")
 	require.Equal(t, []URL{"http://127.0.0.1:8082/metrics"}, d.Prometheus.Scrape.Targets)
 	require.Equal(t, Duration(2*time.Second), *d.Prometheus.Scrape.Interval)
+	d, _ = loadDaemon(t, "  prometheus: {scrape: {service: 'http://traefik.traefik.svc.cluster.local/metrics'}}\n")
+	service, err := ServiceMetrics(d.Prometheus.Scrape.Service[0])
+	require.NoError(t, err)
+	require.Equal(t, ScrapedService{Namespace: "traefik", Name: "traefik", Port: 80, URL: service.URL}, service)
 	for spec, want := range map[string]string{
 		"{}": "expected one of url, the address of a Prometheus, or scrape",
-		"{url: 'http://a', scrape: {targets: ['http://b/metrics']}}":                         "expected one of url, the address of a Prometheus, or scrape",
+		"{url: 'http://a', scrape: {targets: ['http://b/metrics']}}": "expected one of url, the address of a Prometheus, or scrape",
+		"{scrape: {}}": "expected targets, the addresses of metrics, or service, a Service of the cluster",
+		"{scrape: {service: 'http://traefik:9100/metrics'}}":                               "prometheus.scrape.service[0]: expected the address of a Service's metrics, http://NAME.NAMESPACE.svc:PORT/metrics",
+		"{scrape: {service: ['http://a.b.svc:9100/metrics', 'http://a.b.svc:0/metrics']}}": "prometheus.scrape.service[1]: expected",
 		"{scrape: {targets: []}}":                                                            "prometheus.scrape.targets",
 		"{scrape: {targets: ['127.0.0.1:8082']}}":                                            "prometheus.scrape.targets[0]",
 		"{scrape: {targets: ['http://b/metrics'], interval: 2m}}":                            "expected 100ms to 1m0s",

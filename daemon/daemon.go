@@ -152,7 +152,7 @@ func (a *acting) open(ctx context.Context, o Options, m mandate) error {
 		return err
 	}
 	a.closers = append(a.closers, s)
-	source, err := newMetrics(spec, log, registry)
+	source, err := newMetrics(o, s, registry)
 	if err != nil {
 		return err
 	}

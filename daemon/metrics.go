@@ -7,10 +7,12 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/client-go/rest"
 
 	"github.com/serindev/serin/analysis/promsource"
 	"github.com/serindev/serin/analysis/scrape"
 	"github.com/serindev/serin/config"
+	"github.com/serindev/serin/store"
 )
 
 // metrics holds the sources of metrics by name: those with Prometheus's API, and targets that Serin reads itself.
@@ -19,10 +21,32 @@ type metrics struct {
 	prometheus *promsource.Source                // the daemon's own; nil where it reads targets
 	frame      *promsource.Frame                 // the clock that windows are asked by
 	run        []func(ctx context.Context) error // the readers of targets
+	cluster    *rest.Config
+	kept       *store.Store
 }
 
-func newMetrics(spec *config.DaemonSpec, log *slog.Logger, r prometheus.Registerer) (metrics, error) {
-	m := metrics{Sources: promsource.Sources{}, frame: &promsource.Frame{}}
+// day keeps what a source has read itself in the store.
+type day struct {
+	store  *store.Store
+	source string
+}
+
+// Load implements [scrape.Day].
+func (d day) Load(ctx context.Context) ([][]byte, error) { return d.store.Scraped(ctx, d.source) }
+
+// Keep implements [scrape.Day].
+func (d day) Keep(ctx context.Context, at time.Time, part []byte, before time.Time) error {
+	return d.store.KeepScraped(ctx, d.source, at, part, before)
+}
+
+// newMetrics makes the sources; kept is where those that Serin reads itself keep their day.
+func newMetrics(o Options, kept *store.Store, r prometheus.Registerer) (metrics, error) {
+	spec, log := o.Spec, o.Log
+	cluster, err := clusterConfig(o)
+	if err != nil {
+		return metrics{}, err
+	}
+	m := metrics{Sources: promsource.Sources{}, frame: &promsource.Frame{}, cluster: cluster, kept: kept}
 	if err := m.add("", &spec.Prometheus, log, r); err != nil {
 		return metrics{}, err
 	}
@@ -45,9 +69,16 @@ func (m *metrics) add(name string, p *config.PrometheusSpec, log *slog.Logger, r
 	if err != nil {
 		return err
 	}
-	c := scrape.Config{Interval: time.Duration(*p.Scrape.Interval), HTTP: client, Log: log}
+	c := scrape.Config{Interval: time.Duration(*p.Scrape.Interval), HTTP: client, Day: day{m.kept, name}, Log: log}
 	for _, t := range p.Scrape.Targets {
 		c.Targets = append(c.Targets, string(t))
+	}
+	for _, address := range p.Scrape.Service {
+		service, err := m.service(address)
+		if err != nil {
+			return fmt.Errorf("scrape.service %s: %w", address, err)
+		}
+		c.Services = append(c.Services, service)
 	}
 	s, err := scrape.New(c, r)
 	if err != nil {

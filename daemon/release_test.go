@@ -67,7 +67,7 @@ func (b *bench) start(t *testing.T) {
 	second := config.Duration(time.Second)
 	spec := &config.DaemonSpec{Prometheus: config.PrometheusSpec{URL: config.URL(b.prometheus.URL), Timeout: &second}}
 	registry := prometheus.NewRegistry()
-	source, err := newMetrics(spec, log, registry)
+	source, err := newMetrics(Options{Spec: spec, Log: log}, s, registry)
 	require.NoError(t, err)
 	b.engine = newEngine(Options{Spec: spec, Log: log}, s, source, nil, nil, nil, registry)
 	b.engine.SetPlans(set.Plans())

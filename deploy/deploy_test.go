@@ -154,6 +154,7 @@ var variants = map[string]string{
 	"as it is": "", "without TLS": "tls: {insecure: true}", "with everything": everything,
 	"with custom resources": "namespaces: [NS]\ncustomResources: {enabled: true, install: false, aggregateRoles: false, reach: {NS: [NS2]}, hosts: [traefik.NS2.svc]}\nauth: {kubernetes: true}",
 	"with a webhook":        "namespaces: [NS]\ncustomResources: {enabled: true, install: false, aggregateRoles: false, webhook: {enabled: true, certManagerCertificate: serin}}\nrbac: {oneDeployment: true}",
+	"without a Prometheus":  "namespaces: [NS]\ntraefikNamespaces: [NS2]\ndaemon: {prometheus: {scrape: {service: \"http://traefik.NS2.svc:9100/metrics\"}}}",
 	"with few rights":       "rbac: {jobs: false, createCanary: false}\nnetworkPolicy: {enabled: false}\npodDisruptionBudget: {enabled: false}\nexistingConfigMap: mine\nstore: {sqlite: {existingClaim: mine}}",
 }
 
@@ -469,7 +470,9 @@ func TestTheImageIsBuiltWithTheGoOfTheModule(t *testing.T) {
 	docker, err := os.ReadFile("Dockerfile")
 	require.NoError(t, err)
 	version := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindSubmatch(module)
-	require.Contains(t, string(docker), "FROM golang:"+string(version[1])+" AS build")
+	require.Contains(t, string(docker), "ARG GO=golang:"+string(version[1])+"\n")
+	bases := regexp.MustCompile(`(?m)^FROM (\S+)`).FindAllStringSubmatch(string(docker), -1)
+	require.Equal(t, [][]string{{"FROM ${GO}", "${GO}"}, {"FROM scratch", "scratch"}}, bases, "there is no other image whose content may change")
 	require.Contains(t, string(docker), "USER 65532:65532")
 }
 

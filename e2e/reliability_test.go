@@ -448,7 +448,8 @@ func (w *world) readOnly(t *testing.T) func() {
 	folder := w.traefik.Directory
 	require.NoError(t, w.enter("mount", "--bind", folder, folder))
 	require.NoError(t, w.enter("mount", "-o", "remount,bind,ro", folder))
-	return later(t, 10*time.Second, func() error { return w.enter("umount", folder) })
+	// -l: the daemon may have a file open in that moment.
+	return later(t, 10*time.Second, func() error { return w.enter("umount", "-l", folder) })
 }
 
 // full lets the daemon see Traefik's folder on a small file system that has no room left; Traefik sees it as it was.
@@ -457,7 +458,7 @@ func (w *world) full(t *testing.T) func() {
 	folder, copied := w.traefik.Directory, t.TempDir()
 	require.NoError(t, os.CopyFS(copied, os.DirFS(folder)))
 	require.NoError(t, w.enter("sh", "-c", fill, "sh", folder, copied))
-	return later(t, 10*time.Second, func() error { return w.enter("umount", folder) })
+	return later(t, 10*time.Second, func() error { return w.enter("umount", "-l", folder) })
 }
 
 // addRouter adds a router of its own to the file of shop, which is there when all is over.

@@ -99,12 +99,13 @@ func (s *Source) answer(a analysis.Ask, selection analysis.Selection) analysis.A
 }
 
 // blind says why nothing is known about a time: the last scrape of every target failed, or there has been none. Well
-// before the first scrape, it is known that there was nothing.
+// before the first scrape, it is known that there was nothing. A target that is gone says nothing of the time after it.
 func (s *Source) blind(at int64) error {
 	var errs []error
 	for _, t := range s.targets {
 		i := sort.Search(len(t.scrapes), func(i int) bool { return t.scrapes[i].at > at })
 		switch {
+		case t.gone && i == len(t.scrapes):
 		case i > 0 && t.scrapes[i-1].ok, i == 0 && len(t.scrapes) > 0 && t.scrapes[0].at-at > analysis.Stale.Milliseconds():
 			return nil
 		case i > 0 && t.err != nil:
@@ -112,6 +113,14 @@ func (s *Source) blind(at int64) error {
 		default:
 			errs = append(errs, fmt.Errorf("scrape %s: it was not read yet", t.shown))
 		}
+	}
+	for _, f := range s.services {
+		if err := f.lacks(); err != nil {
+			errs = append(errs, fmt.Errorf("scrape %s: %w", f.Name, err))
+		}
+	}
+	if len(errs) == 0 {
+		return errors.New("scrape: no target was there at that time")
 	}
 	return errors.Join(errs...)
 }

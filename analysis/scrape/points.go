@@ -116,6 +116,11 @@ func (b *builder) add(name string, m *dto.Metric, label, value string, x analysi
 		labels = append(labels, analysis.Label{Name: label, Value: value})
 	}
 	slices.SortFunc(labels, func(a, b analysis.Label) int { return strings.Compare(a.Name, b.Name) })
+	b.out = append(b.out, point{name: name, key: keyOf(name, labels), labels: labels, sample: x, values: values})
+}
+
+// keyOf identifies a series of a target. The labels are sorted by name.
+func keyOf(name string, labels analysis.Labels) string {
 	var key strings.Builder
 	key.WriteString(name)
 	for _, l := range labels {
@@ -124,7 +129,7 @@ func (b *builder) add(name string, m *dto.Metric, label, value string, x analysi
 		key.WriteByte(0xff)
 		key.WriteString(l.Value)
 	}
-	b.out = append(b.out, point{name: name, key: key.String(), labels: labels, sample: x, values: values})
+	return key.String()
 }
 
 // The schemas of native histograms with exponential buckets; there are others, which are left out.

@@ -1,8 +1,8 @@
 // Package scrape reads metrics itself, from the addresses where Traefik and applications serve them, for the asks of
 // package analysis: where there is no Prometheus, a few targets are enough for a release.
 //
-// It is no Prometheus. It keeps the samples of the last minutes in memory and nothing else: no storage, no expressions,
-// no alerts, and after a restart of Serin nothing of before. What it does count it counts as promsource does, by the
+// It is no Prometheus. It keeps the samples of the last minutes in memory, and of each minute of a day the last one, also
+// over a restart of Serin: no expressions, and no alerts. What it does count it counts as promsource does, by the
 // same rules and with the same suite of tests (package sourcetest). Start reading at [Source.Run] and [Source.Fetch].
 package scrape
 
@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 
@@ -52,22 +53,29 @@ const Job = "serin-scrape"
 type Config struct {
 	// Targets are the whole addresses of the metrics: http://127.0.0.1:8082/metrics.
 	Targets []string
+	// Services are further targets, which come and go.
+	Services []Service
 	// Interval between two scrapes of a target; 0 is [DefaultInterval].
 	Interval time.Duration
 	// HTTP is Prometheus's own configuration of a client, for all targets.
 	HTTP config.HTTPClientConfig
-	Log  *slog.Logger
+	// Day keeps what was read over restarts; nil keeps nothing.
+	Day Day
+	Log *slog.Logger
 }
 
 // Source reads targets. It may be used by several goroutines.
 type Source struct {
-	targets  []*target
+	services []*following
+	day      Day   // nil: nothing is kept over restarts
+	kept     int64 // the newest sample that is kept, ms; it belongs to Run
 	interval time.Duration
 	client   *http.Client
 	log      *slog.Logger
 	metrics  metrics
 
-	mu       sync.RWMutex // guards what follows, and what targets have read
+	mu       sync.RWMutex // guards what follows, what targets have read and what services have said
+	targets  []*target    // those included that are read no longer
 	values   int          // of all targets, see [MaxValues]
 	answered int64        // the latest end of a window that was answered, ms
 	ahead    int64        // by how much the times of samples are ahead of the clock, ms
@@ -77,12 +85,12 @@ type Source struct {
 type metrics struct {
 	scrapes, failures prometheus.Counter
 	seconds           prometheus.Histogram
-	values            prometheus.Gauge
+	values, targets   prometheus.Gauge
 }
 
 // New makes a source and registers its metrics. It reads nothing before [Source.Run].
 func New(c Config, r prometheus.Registerer) (*Source, error) {
-	if n := len(c.Targets); n == 0 || n > MaxTargets {
+	if n := len(c.Targets); n == 0 && len(c.Services) == 0 || n > MaxTargets {
 		return nil, fmt.Errorf("scrape %d targets: expected 1 to %d; for more use a Prometheus", n, MaxTargets)
 	}
 	if err := c.HTTP.Validate(); err != nil {
@@ -92,7 +100,7 @@ func New(c Config, r prometheus.Registerer) (*Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("scrape: %w", err)
 	}
-	s := &Source{interval: c.Interval, client: client, log: c.Log, clock: time.Now}
+	s := &Source{interval: c.Interval, client: client, log: c.Log, day: c.Day, clock: time.Now}
 	if s.interval <= 0 {
 		s.interval = DefaultInterval
 	}
@@ -101,20 +109,31 @@ func New(c Config, r prometheus.Registerer) (*Source, error) {
 	}
 	seen := map[string]bool{}
 	for _, address := range c.Targets {
-		u, err := url.Parse(address)
+		u, err := parseTarget(address)
 		if err != nil {
-			return nil, fmt.Errorf("scrape: %w", err)
-		}
-		if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-			return nil, fmt.Errorf("scrape %q: expected the whole address, such as http://127.0.0.1:8082/metrics", address)
+			return nil, err
 		}
 		if seen[u.Host] {
 			return nil, fmt.Errorf("scrape %s: another target has this host and port, and everything there would be counted twice", address)
 		}
 		seen[u.Host] = true
-		s.targets = append(s.targets, newTarget(u))
+		s.targets = append(s.targets, newTarget(u, nil))
+	}
+	for _, service := range c.Services {
+		s.services = append(s.services, &following{Service: service})
 	}
 	return s, s.register(r)
+}
+
+func parseTarget(address string) (*url.URL, error) {
+	u, err := url.Parse(address)
+	if err != nil {
+		return nil, fmt.Errorf("scrape: %w", err)
+	}
+	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil, fmt.Errorf("scrape %q: expected the whole address, such as http://127.0.0.1:8082/metrics", address)
+	}
+	return u, nil
 }
 
 func (s *Source) register(r prometheus.Registerer) error {
@@ -132,13 +151,20 @@ func (s *Source) register(r prometheus.Registerer) error {
 		values: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "serin_scrape_values", Help: "Values that the last scrapes of all targets gave: plain series, and buckets of native histograms.",
 		}),
+		targets: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "serin_scrape_targets", Help: "Targets that are read, those included that do not answer.",
+		}),
 	}
-	return s.metrics.register(r)
+	if err := s.metrics.register(r); err != nil {
+		return err
+	}
+	s.metrics.targets.Add(float64(len(s.targets)))
+	return nil
 }
 
 // register registers the metrics, or takes those that another source has registered: they are of all together.
 func (m *metrics) register(r prometheus.Registerer) error {
-	return errors.Join(shared(r, &m.scrapes), shared(r, &m.failures), shared(r, &m.seconds), shared(r, &m.values))
+	return errors.Join(shared(r, &m.scrapes), shared(r, &m.failures), shared(r, &m.seconds), shared(r, &m.values), shared(r, &m.targets))
 }
 
 func shared[T prometheus.Collector](r prometheus.Registerer, m *T) error {
@@ -155,21 +181,42 @@ func shared[T prometheus.Collector](r prometheus.Registerer, m *T) error {
 // Run reads all targets until ctx ends, and returns its error.
 func (s *Source) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	for _, t := range s.targets {
+	if s.day != nil {
+		s.recall(ctx)
+		group.Go(func() error { return s.days(ctx) })
+	}
+	for _, t := range s.now() {
+		if !t.gone {
+			group.Go(func() error { return s.follow(ctx, t) })
+		}
+	}
+	for _, f := range s.services {
 		group.Go(func() error {
-			tick := time.NewTicker(s.interval)
-			defer tick.Stop()
-			for {
-				s.read(ctx, t)
-				select {
-				case <-ctx.Done():
-					return ctx.Err()
-				case <-tick.C:
-				}
-			}
+			return f.Follow(ctx, func(targets []Target, err error) { s.found(ctx, group, f, targets, err) })
 		})
 	}
 	return group.Wait()
+}
+
+// now are the targets that there are.
+func (s *Source) now() []*target {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return slices.Clone(s.targets)
+}
+
+// follow reads one target until ctx ends.
+func (s *Source) follow(ctx context.Context, t *target) error {
+	tick := time.NewTicker(s.interval)
+	defer tick.Stop()
+	for {
+		s.read(ctx, t)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
 }
 
 // read scrapes a target once, and keeps what it gave.

@@ -50,11 +50,29 @@ func run(t *testing.T, c scrape.Config) *scrape.Source {
 
 func TestItPassesTheSuiteOfSources(t *testing.T) {
 	t.Parallel()
+	for name, config := range map[string]func(exporters []*sourcetest.Exporter) scrape.Config{
+		"targets": func(exporters []*sourcetest.Exporter) (c scrape.Config) {
+			for _, e := range exporters {
+				c.Targets = append(c.Targets, e.URL)
+			}
+			return c
+		},
+		"those of a service": func(exporters []*sourcetest.Exporter) (c scrape.Config) {
+			service := newService("shop")
+			service.now(exporters...)
+			return scrape.Config{Services: []scrape.Service{service.Service}}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			passesTheSuite(t, config)
+		})
+	}
+}
+
+func passesTheSuite(t *testing.T, config func(exporters []*sourcetest.Exporter) scrape.Config) {
 	sourcetest.Run(t, func(t *testing.T, exporters ...*sourcetest.Exporter) sourcetest.Backend {
-		var c scrape.Config
-		for _, e := range exporters {
-			c.Targets = append(c.Targets, e.URL)
-		}
+		c := config(exporters)
 		s := run(t, c)
 		for _, e := range exporters {
 			e.Scraped(t, 1)
@@ -256,7 +274,7 @@ func TestItsOwnMetricsExistFromTheStart(t *testing.T) {
 	require.NoError(t, err)
 	n, err := testutil.GatherAndCount(r)
 	require.NoError(t, err)
-	require.Equal(t, 4, n)
+	require.Equal(t, 5, n)
 	_, err = scrape.New(scrape.Config{Targets: []string{"http://127.0.0.1:2"}}, r)
 	require.NoError(t, err, "a second source counts into the same")
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -20,12 +21,13 @@ import (
 // accept asks for protobuf, which alone has native histograms, and takes the text that everything speaks.
 const accept = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,text/plain;version=0.0.4;q=0.5"
 
-// target is one address and what was read from it. The source guards all fields but the first four.
+// target is one address and what was read from it. The source guards all fields but the first five.
 type target struct {
 	address string
 	shown   string // without user and password
 	id      analysis.Target
-	labels  analysis.Labels // job and instance
+	labels  analysis.Labels // job, instance, and more
+	more    map[string]string
 
 	series  map[string]*series // by name and labels
 	named   map[string][]*series
@@ -36,6 +38,9 @@ type target struct {
 	err     error     // of the last scrape
 	busy    chan struct{}
 	busyAt  int64
+
+	stop context.CancelFunc // nil for a target that is always there
+	gone bool               // it is read no longer
 }
 
 // scraped is the outcome of one scrape.
@@ -51,12 +56,15 @@ type series struct {
 	thinAt  int               // the length at which old samples are thinned out
 }
 
-func newTarget(u *url.URL) *target {
+func newTarget(u *url.URL, more map[string]string) *target {
 	shown := *u
 	shown.User = nil
+	labels := analysis.Labels{{Name: "instance", Value: u.Host}, {Name: "job", Value: Job}}
+	for _, name := range slices.Sorted(maps.Keys(more)) {
+		labels = append(labels, analysis.Label{Name: name, Value: more[name]})
+	}
 	return &target{
-		address: u.String(), shown: shown.String(), id: analysis.Target{Job: Job, Instance: u.Host},
-		labels: analysis.Labels{{Name: "instance", Value: u.Host}, {Name: "job", Value: Job}},
+		address: u.String(), shown: shown.String(), id: analysis.Target{Job: Job, Instance: u.Host}, labels: labels, more: more,
 		series: map[string]*series{}, named: map[string][]*series{},
 	}
 }
@@ -152,6 +160,9 @@ func (s *Source) keep(t *target, at int64, families []*dto.MetricFamily) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if t.gone {
+		return nil
+	}
 	if started := startOf(found); started > 0 {
 		if started < t.started {
 			t.mixed = at
@@ -239,7 +250,6 @@ func (t *target) add(p *point) {
 // thin leaves every sample of the last minutes, the last one of each minute before, and nothing that is older than
 // what is kept.
 func thin(samples []analysis.Sample, now int64) []analysis.Sample {
-	const minute = 60_000
 	out := make([]analysis.Sample, 0, len(samples)+64)
 	for i, x := range samples {
 		switch age := now - x.T; {

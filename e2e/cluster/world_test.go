@@ -96,6 +96,8 @@ type example struct {
 	empty bool
 	// further namespaces that Traefik sees.
 	further int
+	// scraped: the daemon reads the metrics of every Traefik behind a Service itself; there is no Prometheus for it.
+	scraped bool
 	// change edits the text further: old, new, old, new.
 	change []string
 }
@@ -316,6 +318,10 @@ func (w *world) configureWith(t testing.TB, documents map[string]string) {
 	w.url = fmt.Sprintf("http://127.0.0.1:%d", port)
 	require.NoError(t, os.MkdirAll(filepath.Join(w.dir, "rollouts", "jobs"), 0o700))
 	daemon := fmt.Sprintf(daemonYAML, port, w.prometheus.URL, w.kubeconfig)
+	if w.scraped {
+		daemon = strings.Replace(daemon, fmt.Sprintf(`{url: "%s", scrapeInterval: 250ms, timeout: 1s}`, w.prometheus.URL),
+			`{scrape: {service: "http://metrics.`+w.gate+`.svc:9100/metrics", interval: 250ms}}`, 1)
+	}
 	require.NoError(t, os.WriteFile(filepath.Join(w.dir, "serin.yaml"), []byte(daemon), 0o600))
 	for name, text := range documents {
 		require.NoError(t, os.WriteFile(filepath.Join(w.dir, "rollouts", name), []byte(text), 0o600))

@@ -37,6 +37,7 @@ func Run(t *testing.T, d Database) {
 	t.Run("opening", d.opening)
 	t.Run("outbox", d.outbox)
 	t.Run("sessions", d.sessions)
+	t.Run("scraped", d.scraped)
 }
 
 // open opens a new, empty database.

@@ -29,7 +29,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 
 {{- /* The document of kind Daemon: what the user says lies over what the chart says. */ -}}
 {{- define "serin.daemon" -}}
-{{- $spec := dict "listen" "0.0.0.0:7474" "config" "/etc/serin/rollouts" "prometheus" (dict "url" .Values.prometheus.url) }}
+{{- $spec := dict "listen" "0.0.0.0:7474" "config" "/etc/serin/rollouts" }}
+{{- if not (dig "prometheus" "scrape" false (.Values.daemon | default dict)) }}
+{{- $_ := set $spec "prometheus" (dict "url" .Values.prometheus.url) }}
+{{- end }}
 {{- if .Values.tls.insecure }}
 {{- $_ := set $spec "allowInsecure" true }}
 {{- else }}

@@ -1,0 +1,310 @@
+package scrape
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/url"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/serindev/serin/analysis"
+)
+
+// Day keeps for later what was read, in parts: the last sample of each minute of every series, which has what was counted in
+// it. So a daemon that is started again knows the day that a release learns from.
+type Day interface {
+	// Load returns the parts that are kept, oldest first.
+	Load(ctx context.Context) ([][]byte, error)
+	// Keep keeps one whose newest sample is of a time, and forgets those that are older than before. The same part may be kept
+	// again.
+	Keep(ctx context.Context, at time.Time, part []byte, before time.Time) error
+}
+
+const (
+	// keepEvery is how often a part is kept: what a daemon that is killed forgets of the day.
+	keepEvery = 10 * time.Minute
+	// keepTimeout bounds that, also at the end.
+	keepTimeout = 5 * time.Second
+	// maxPart bounds a part, in bytes before compression.
+	maxPart = 64 << 20
+
+	partVersion = 1
+	minute      = 60_000 // ms
+)
+
+// part is the stored form: JSON, compressed by gzip. Fields are added, and none is renamed.
+type part struct {
+	Version int          `json:"version"`
+	Targets []partTarget `json:"targets"`
+}
+
+type partTarget struct {
+	// Address has no password.
+	Address string            `json:"address"`
+	Labels  map[string]string `json:"labels,omitempty"`
+	// Scrapes are when it was read, once a minute, ms.
+	Scrapes []int64      `json:"scrapes"`
+	Series  []partSeries `json:"series"`
+}
+
+type partSeries struct {
+	Name string `json:"name"`
+	// Labels are those of the target included.
+	Labels  map[string]string `json:"labels"`
+	Samples []partSample      `json:"samples"`
+}
+
+type partSample struct {
+	T int64     `json:"t"`
+	V exact     `json:"v,omitempty"`
+	H *partHist `json:"h,omitempty"`
+}
+
+type partHist struct {
+	Count exact `json:"count"`
+	// Buckets are lower bound, upper bound and count of each.
+	Buckets [][3]exact `json:"buckets"`
+}
+
+// exact is a number that may be infinite or none, which JSON has no numbers for.
+type exact float64
+
+// MarshalText implements [encoding.TextMarshaler].
+func (e exact) MarshalText() ([]byte, error) {
+	return strconv.AppendFloat(nil, float64(e), 'g', -1, 64), nil
+}
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (e *exact) UnmarshalText(b []byte) error {
+	v, err := strconv.ParseFloat(string(b), 64)
+	*e = exact(v)
+	return err
+}
+
+// days keeps what is read until ctx ends, and then what is left.
+func (s *Source) days(ctx context.Context) error {
+	tick := time.NewTicker(keepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			s.keepDay(context.WithoutCancel(ctx), true)
+			return ctx.Err()
+		case <-tick.C:
+			s.keepDay(ctx, false)
+		}
+	}
+}
+
+// keepDay keeps what was read since it was kept last: whole minutes, and at the end the one under way. What could not be
+// kept is tried again with the next part.
+func (s *Source) keepDay(ctx context.Context, all bool) {
+	ctx, cancel := context.WithTimeout(ctx, keepTimeout)
+	defer cancel()
+	now := s.clock()
+	until := now.UnixMilli()
+	if !all {
+		until -= until % minute
+	}
+	p, newest := s.part(s.kept, until)
+	if newest == 0 {
+		return
+	}
+	body, err := p.encode()
+	if err == nil {
+		err = s.day.Keep(ctx, time.UnixMilli(newest), body, now.Add(-Kept))
+	}
+	if err != nil {
+		s.log.Warn("what was read could not be kept for the next start", "err", err)
+		return
+	}
+	s.kept = newest
+}
+
+// part is what was read in a window, which is open at its begin, and when the newest sample of it was; 0 for nothing.
+func (s *Source) part(from, to int64) (p part, newest int64) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	p.Version = partVersion
+	for _, t := range s.targets {
+		of := partTarget{Address: t.shown, Labels: t.more}
+		for _, x := range lastOfMinutes(t.scrapes, from, to, func(x scraped) int64 { return x.at }) {
+			if x.ok {
+				of.Scrapes = append(of.Scrapes, x.at)
+			}
+		}
+		for _, name := range slices.Sorted(maps.Keys(t.named)) {
+			for _, x := range t.named[name] {
+				series := partSeries{Name: name, Labels: map[string]string{}}
+				for _, sample := range lastOfMinutes(x.samples, from, to, func(x analysis.Sample) int64 { return x.T }) {
+					series.Samples = append(series.Samples, stored(sample))
+					newest = max(newest, sample.T)
+				}
+				if len(series.Samples) == 0 {
+					continue
+				}
+				for _, l := range x.labels {
+					series.Labels[l.Name] = l.Value
+				}
+				of.Series = append(of.Series, series)
+			}
+		}
+		if len(of.Series) > 0 {
+			p.Targets = append(p.Targets, of)
+		}
+	}
+	return p, newest
+}
+
+// lastOfMinutes are the last of each minute of those in a window, which is open at its begin.
+func lastOfMinutes[T any](all []T, from, to int64, at func(T) int64) []T {
+	var out []T
+	for i, x := range all {
+		t := at(x)
+		if t <= from || t > to || i+1 < len(all) && at(all[i+1]) <= to && at(all[i+1])/minute == t/minute {
+			continue
+		}
+		out = append(out, x)
+	}
+	return out
+}
+
+func stored(x analysis.Sample) partSample {
+	if x.H == nil {
+		return partSample{T: x.T, V: exact(x.V)}
+	}
+	h := &partHist{Count: exact(x.H.Count)}
+	for _, b := range x.H.Buckets {
+		h.Buckets = append(h.Buckets, [3]exact{exact(b.Lower), exact(b.Upper), exact(b.Count)})
+	}
+	return partSample{T: x.T, H: h}
+}
+
+func (x partSample) sample() analysis.Sample {
+	if x.H == nil {
+		return analysis.Sample{T: x.T, V: float64(x.V)}
+	}
+	h := &analysis.Histogram{Count: float64(x.H.Count)}
+	for _, b := range x.H.Buckets {
+		h.Buckets = append(h.Buckets, analysis.Bucket{Lower: float64(b[0]), Upper: float64(b[1]), Count: float64(b[2])})
+	}
+	return analysis.Sample{T: x.T, H: h}
+}
+
+func (p *part) encode() ([]byte, error) {
+	text, err := json.Marshal(p)
+	if err != nil {
+		return nil, err
+	}
+	if len(text) > maxPart {
+		return nil, fmt.Errorf("it is larger than %d MiB", maxPart>>20)
+	}
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	if _, err := w.Write(text); err != nil {
+		return nil, err
+	}
+	err = w.Close()
+	return b.Bytes(), err
+}
+
+func decodePart(body []byte) (p part, err error) {
+	r, err := gzip.NewReader(bytes.NewReader(body))
+	if err != nil {
+		return p, err
+	}
+	text, err := io.ReadAll(io.LimitReader(r, maxPart+1))
+	if err != nil {
+		return p, err
+	}
+	if len(text) > maxPart {
+		return p, fmt.Errorf("it is larger than %d MiB", maxPart>>20)
+	}
+	if err = json.Unmarshal(text, &p); err == nil && p.Version != partVersion {
+		err = fmt.Errorf("version %d is not known", p.Version)
+	}
+	return p, err
+}
+
+// recall takes up what an earlier daemon has kept, before anything is read. A part that cannot be read is left out.
+func (s *Source) recall(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, keepTimeout)
+	defer cancel()
+	parts, err := s.day.Load(ctx)
+	if err != nil {
+		s.log.Warn("what was read before the start is not known", "err", err)
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old, now := s.clock().Add(-Kept).UnixMilli(), s.clock().UnixMilli()
+	for _, body := range parts {
+		p, err := decodePart(body)
+		if err != nil {
+			s.log.Warn("a part of what was read before the start cannot be read", "err", err)
+			continue
+		}
+		for _, of := range p.Targets {
+			s.remember(of, old, now)
+		}
+	}
+}
+
+// remember adds to a target what was read of it in a window, which is open at its begin. One that is not read any more is
+// kept as such.
+func (s *Source) remember(of partTarget, old, now int64) {
+	t := s.remembered(of)
+	if t == nil {
+		return
+	}
+	for _, at := range of.Scrapes {
+		if at > max(old, t.last()) && at <= now {
+			t.scrapes = append(t.scrapes, scraped{at, true})
+		}
+	}
+	room := maxSeries
+	for _, o := range s.targets {
+		room -= len(o.series)
+	}
+	for _, x := range of.Series {
+		var labels analysis.Labels
+		for _, name := range slices.Sorted(maps.Keys(x.Labels)) {
+			labels = append(labels, analysis.Label{Name: name, Value: x.Labels[name]})
+		}
+		p := point{name: x.Name, key: keyOf(x.Name, labels), labels: labels}
+		if t.series[p.key] == nil {
+			if room--; room < 0 {
+				continue
+			}
+		}
+		for _, sample := range x.Samples {
+			if p.sample = sample.sample(); sample.T > old && sample.T <= now {
+				t.add(&p)
+				s.kept = max(s.kept, sample.T)
+			}
+		}
+	}
+}
+
+// remembered is the target of a part; nil if there are too many, or it is none.
+func (s *Source) remembered(of partTarget) *target {
+	for _, t := range s.targets {
+		if t.shown == of.Address && maps.Equal(t.more, of.Labels) {
+			return t
+		}
+	}
+	u, err := url.Parse(of.Address)
+	if err != nil || len(s.targets) >= MaxTargets+maxGone {
+		return nil
+	}
+	t := newTarget(u, of.Labels)
+	t.gone, t.stop = true, func() {}
+	s.targets = append(s.targets, t)
+	return t
+}

@@ -1,0 +1,152 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+
+	core "k8s.io/api/core/v1"
+	discovery "k8s.io/api/discovery/v1"
+	kubeerrors "k8s.io/apimachinery/pkg/api/errors"
+	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/serindev/serin/analysis/scrape"
+	"github.com/serindev/serin/config"
+)
+
+// service is a Service of the cluster, each of whose replicas is read.
+func (m *metrics) service(address string) (scrape.Service, error) {
+	of, err := config.ServiceMetrics(address)
+	if err != nil {
+		return scrape.Service{}, err
+	}
+	if m.cluster == nil {
+		return scrape.Service{}, errNoCluster
+	}
+	client, err := kubernetes.NewForConfig(m.cluster)
+	if err != nil {
+		return scrape.Service{}, err
+	}
+	shown := of.URL
+	shown.User = nil
+	return scrape.Service{Name: shown.String(), Follow: (&replicas{of: of, client: client}).follow}, nil
+}
+
+// replicas watches who is behind one Service: its Endpoints' slices, and the Service itself for its port. Nothing else in
+// the namespace is read.
+type replicas struct {
+	of     config.ScrapedService
+	client kubernetes.Interface
+}
+
+func (r *replicas) follow(ctx context.Context, told func([]scrape.Target, error)) error {
+	watching, cancel := context.WithCancel(ctx)
+	of := func(narrow func(*meta.ListOptions)) informers.SharedInformerFactory {
+		return informers.NewSharedInformerFactoryWithOptions(r.client, 0, informers.WithNamespace(r.of.Namespace), informers.WithTweakListOptions(narrow))
+	}
+	ofService := of(func(o *meta.ListOptions) { o.FieldSelector = "metadata.name=" + r.of.Name })
+	ofSlices := of(func(o *meta.ListOptions) { o.LabelSelector = discovery.LabelServiceName + "=" + r.of.Name })
+	services, endpoints := ofService.Core().V1().Services().Informer(), ofSlices.Discovery().V1().EndpointSlices().Informer()
+	changed, failed := make(chan struct{}, 1), make(chan error, 1)
+	for _, i := range []cache.SharedIndexInformer{services, endpoints} {
+		tell := func(any) { offer(changed, struct{}{}) }
+		handle := cache.ResourceEventHandlerFuncs{AddFunc: tell, UpdateFunc: func(_, now any) { tell(now) }, DeleteFunc: tell}
+		err := i.SetWatchErrorHandlerWithContext(func(_ context.Context, _ *cache.Reflector, err error) { offer(failed, err) })
+		if err == nil {
+			_, err = i.AddEventHandler(handle)
+		}
+		if err != nil {
+			cancel()
+			return fmt.Errorf("watch Service %s in namespace %s: %w", r.of.Name, r.of.Namespace, err)
+		}
+	}
+	for _, f := range []informers.SharedInformerFactory{ofService, ofSlices} {
+		f.Start(watching.Done())
+		defer f.Shutdown()
+	}
+	defer cancel() // before they are waited for
+	synced := func() bool { return services.HasSynced() && endpoints.HasSynced() }
+	go func() {
+		if cache.WaitForCacheSync(watching.Done(), synced) {
+			offer(changed, struct{}{})
+		}
+	}()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case err := <-failed:
+			if !synced() || kubeerrors.IsForbidden(err) {
+				told(nil, err)
+			}
+		case <-changed:
+			if synced() {
+				told(r.targets(services.GetStore().List(), endpoints.GetStore().List()))
+			}
+		}
+	}
+}
+
+// offer puts v into c unless something is in there already.
+func offer[T any](c chan T, v T) {
+	select {
+	case c <- v:
+	default:
+	}
+}
+
+// targets are the addresses of all replicas, those included that are not ready: one in trouble is what has to be seen.
+func (r *replicas) targets(services, list []any) ([]scrape.Target, error) {
+	if len(services) == 0 {
+		return nil, fmt.Errorf("there is no Service %s in namespace %s", r.of.Name, r.of.Namespace)
+	}
+	service, ok := services[0].(*core.Service)
+	if !ok || service.Spec.Type == core.ServiceTypeExternalName {
+		return nil, errors.New("it is a Service without endpoints (ExternalName): name its address under targets")
+	}
+	port := slices.IndexFunc(service.Spec.Ports, func(p core.ServicePort) bool { return int(p.Port) == r.of.Port })
+	var out []scrape.Target
+	for _, o := range list {
+		slice, ok := o.(*discovery.EndpointSlice)
+		if !ok {
+			continue
+		}
+		number := r.of.Port // of the pods, where the Service has no such port
+		if port >= 0 {
+			name := service.Spec.Ports[port].Name
+			i := slices.IndexFunc(slice.Ports, func(p discovery.EndpointPort) bool {
+				return p.Port != nil && (p.Name == nil && name == "" || p.Name != nil && *p.Name == name)
+			})
+			if i < 0 {
+				continue
+			}
+			number = int(*slice.Ports[i].Port)
+		}
+		for _, e := range slice.Endpoints {
+			out = append(out, r.target(&e, number)...)
+		}
+	}
+	slices.SortFunc(out, func(a, b scrape.Target) int { return strings.Compare(a.Address, b.Address) })
+	return slices.CompactFunc(out, func(a, b scrape.Target) bool { return a.Address == b.Address }), nil
+}
+
+// target is a replica; none where it has no address yet. Its first address is enough: the others are the same pod's.
+func (r *replicas) target(e *discovery.Endpoint, port int) []scrape.Target {
+	if len(e.Addresses) == 0 {
+		return nil
+	}
+	address := r.of.URL
+	address.Host = net.JoinHostPort(e.Addresses[0], strconv.Itoa(port))
+	labels := map[string]string{"namespace": r.of.Namespace}
+	if e.TargetRef != nil && e.TargetRef.Kind == "Pod" {
+		labels["pod"] = e.TargetRef.Name
+	}
+	return []scrape.Target{{Address: address.String(), Labels: labels}}
+}

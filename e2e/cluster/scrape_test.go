@@ -1,0 +1,88 @@
+package cluster
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/serindev/serin/internal/testbed"
+	"github.com/serindev/serin/internal/testbed/testcluster"
+)
+
+// behindMetrics puts the metrics of a Traefik behind the Service metrics.
+func (w *world) behindMetrics(t *testing.T, name string, traefik *testbed.Traefik) {
+	t.Helper()
+	_, port, err := net.SplitHostPort(traefik.MetricsAddr)
+	require.NoError(t, err)
+	w.c.Apply(t, w.gate, fmt.Sprintf(`
+{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: %s, labels: {kubernetes.io/service-name: metrics}},
+ addressType: IPv4, ports: [{name: metrics, port: %s}], endpoints: [{addresses: [%s], conditions: {ready: false}}]}`, name, port, traefikHost))
+}
+
+// targets is how many the daemon reads.
+func (w *world) targets(t *testing.T) string {
+	t.Helper()
+	_, text := w.get("/metrics", nil)
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, "serin_scrape_targets ") {
+			return strings.TrimSpace(line)
+		}
+	}
+	return text
+}
+
+// Without a Prometheus, with the rights of the chart: what users met at the second of two Traefiks, which is no longer ready
+// and came in the middle of the release, counts as well.
+func TestTheMetricsOfEveryReplicaBehindAServiceAreRead(t *testing.T) {
+	t.Parallel()
+	e := pipeline
+	e.scraped = true
+	w := newPlace(t, e)
+	w.c.Apply(t, w.gate, "{apiVersion: v1, kind: Service, metadata: {name: metrics}, spec: {ports: [{name: metrics, port: 9100}]}}")
+	w.behindMetrics(t, "metrics-a", w.traefik)
+	w.c.Apply(t, w.pro, app(e.name, e.container))
+	w.c.Apply(t, w.dev, app(e.preRelease, e.container))
+	var through atomic.Int64 // a fifth fails: with more the circuit breaker opens, and the canary is not asked any more
+	w.c.SetImage(w.pro, image2, testcluster.Image{Handler: http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("X-Through") == "second" && through.Add(1)%5 == 0 {
+			out.WriteHeader(http.StatusInternalServerError)
+		}
+	})})
+	w.configure(t)
+	w.begin(t)
+	w.users(t, beta)
+	id := w.start(t, image2)
+	w.pass(t, id, "start-ab-test")
+	w.wait(t, "the last gate is open: nothing is found at the first Traefik", atGate("full-release"))
+
+	second := w.c.Traefik(t, testbed.TraefikConfig{
+		Host: traefikHost, EntryPoints: []string{"web"}, Throttle: 100 * time.Millisecond,
+		Args: []string{"--providers.kubernetescrd.namespaces=" + w.pro},
+	})
+	w.behindMetrics(t, "metrics-b", second)
+	until(t, "both are read", func() string {
+		if said := w.targets(t); said != "serin_scrape_targets 2" {
+			return said
+		}
+		return ""
+	})
+	testbed.NewLoad(t, testbed.LoadConfig{URL: second.URL("web"), Host: w.host, Rate: rate, Header: http.Header{"X-Through": {"second"}}})
+	v := w.wait(t, "what fails at the second one sends the release back", ended)
+	require.Equal(t, "rolledBack", v.State.Outcome, v.State.Why)
+	require.Contains(t, v.State.Why, "the canary is worse")
+
+	require.NoError(t, w.c.Client.DiscoveryV1().EndpointSlices(w.gate).Delete(t.Context(), "metrics-b", metav1.DeleteOptions{}))
+	until(t, "one is read", func() string {
+		if said := w.targets(t); said != "serin_scrape_targets 1" {
+			return said
+		}
+		return ""
+	})
+}

@@ -1,0 +1,38 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+)
+
+// KeepScraped keeps a part of what a source has read, whose newest sample is of a time, and forgets what is older than
+// before. The same part again replaces it.
+func (s *Store) KeepScraped(ctx context.Context, source string, at time.Time, body []byte, before time.Time) error {
+	err := s.change(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM scraped WHERE at < $1`, before.UnixNano()); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, `INSERT INTO scraped (source, at, body) VALUES ($1, $2, $3)
+			ON CONFLICT (source, at) DO UPDATE SET body = excluded.body`, legible(source), at.UnixNano(), body)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("keep what was scraped: %w", err)
+	}
+	return nil
+}
+
+// Scraped returns the parts that are kept of a source, oldest first.
+func (s *Store) Scraped(ctx context.Context, source string) ([][]byte, error) {
+	rows, err := s.read.QueryContext(ctx, `SELECT body FROM scraped WHERE source = $1 ORDER BY at`, legible(source))
+	if err != nil {
+		return nil, fmt.Errorf("read what was scraped: %w", err)
+	}
+	out, err := collect(rows, func(rows *sql.Rows) (body []byte, err error) { return body, rows.Scan(&body) })
+	if err != nil {
+		return nil, fmt.Errorf("read what was scraped: %w", err)
+	}
+	return out, nil
+}
