@@ -25,6 +25,10 @@ func (m *planner) scopes() {
 			if used, where := m.named(at.in("ab", "analysis"), s.AB.Analysis); len(used) > 0 {
 				m.scope("ab/"+names[i], used, where, s.AB, s.AB.budget())
 			}
+		case s.Mirror != nil:
+			if used, where := m.named(at.in("mirror", "analysis"), s.Mirror.Analysis); len(used) > 0 {
+				m.mirrored("mirror/"+names[i], used, where)
+			}
 		case s.Watch != nil:
 			if used, where := m.named(at.in("watch", "analysis"), s.Watch.Analysis); len(used) > 0 {
 				m.watched("watch/"+names[i], used, where)
@@ -163,7 +167,7 @@ func (d document) dangling(seen *sight) (errs Errors) {
 			continue
 		}
 		for i := range steps.node.list {
-			named = append(named, steps.in(i, "ab", "analysis"), steps.in(i, "gray", "analysis"), steps.in(i, "watch", "analysis"))
+			named = append(named, steps.in(i, "ab", "analysis"), steps.in(i, "gray", "analysis"), steps.in(i, "mirror", "analysis"), steps.in(i, "watch", "analysis"))
 		}
 	}
 	for _, at := range named {
@@ -318,7 +322,9 @@ func stricter(a, b rollout.Patience) rollout.Patience {
 
 // ready warns of a release that nothing judges.
 func (m *planner) ready(names []string) {
-	exposes := func(s StepSpec) bool { return s.AB != nil || s.Gray != nil }
+	exposes := func(s StepSpec) bool {
+		return s.AB != nil || s.Gray != nil || s.Mirror != nil && m.spec.judges(s.Mirror.Analysis)
+	}
 	if m.shorter || slices.ContainsFunc(m.spec.Steps, exposes) || len(names) == 0 {
 		return // of a version that returns, the rollout says itself how much is compared
 	}

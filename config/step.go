@@ -14,6 +14,10 @@ type StepSpec struct {
 	Deploy *DeploySpec `json:"deploy,omitempty"`
 	// Gate asks a human.
 	Gate *GateSpec `json:"gate,omitempty"`
+	// Preview gives the canary a route of its own, for those who look at it before users do.
+	Preview *PreviewSpec `json:"preview,omitempty"`
+	// Mirror sends the canary copies of users' requests, whose answers nobody gets.
+	Mirror *MirrorSpec `json:"mirror,omitempty"`
 	// AB compares both versions among a cohort of users.
 	AB *ABSpec `json:"ab,omitempty"`
 	// Gray raises the canary's share of all traffic step by step.
@@ -48,6 +52,10 @@ func (s *StepSpec) kind() (string, stepSpec) {
 		return "deploy", s.Deploy
 	case s.Gate != nil:
 		return "gate", s.Gate
+	case s.Preview != nil:
+		return "preview", s.Preview
+	case s.Mirror != nil:
+		return "mirror", s.Mirror
 	case s.AB != nil:
 		return "ab", s.AB
 	case s.Gray != nil:
@@ -83,7 +91,7 @@ func (c *checker) steps(s *RolloutSpec, params []string) {
 			switch kind {
 			case "promote":
 				c.fail(at, "a second promote: steps[%d] makes the canary stable already", promoted)
-			case "ab", "gray":
+			case "ab", "gray", "mirror":
 				c.fail(at, "%s after promote: there is no canary any more", kind)
 			}
 		}

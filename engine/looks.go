@@ -54,7 +54,7 @@ func (l *loop) unlooked() {
 }
 
 func (k *looks) follow(ctx context.Context, l *loop, r *release, t rollout.Target) error {
-	f := follow{scope: t.Analyse, turn: t.Turn, weight: float64(t.Exposure), cohort: t.Cohort, before: t.Before}
+	f := follow{scope: t.Analyse, turn: t.Turn, weight: float64(t.Exposure), on: t.Lane, before: t.Before}
 	def := r.plan.Analyses[t.Analyse].Defaults()
 	f.standing.Warm = r.state.Warm(*def.WarmUp, time.Now())
 	settled, ok := r.state.Settled(def.Settle)
@@ -62,7 +62,7 @@ func (k *looks) follow(ctx context.Context, l *loop, r *release, t rollout.Targe
 	k.mu.Lock()
 	s := k.subjects[r.record.ID]
 	k.mu.Unlock()
-	if s != nil && s.follow.scope == f.scope && s.follow.cohort == f.cohort {
+	if s != nil && s.follow.scope == f.scope && s.follow.on == f.on {
 		s.mu.Lock()
 		s.follow = f
 		s.mu.Unlock()

@@ -148,6 +148,7 @@ func (l *loop) show() *record.View {
 		v.Services = &record.Services{}
 		v.Services.Canary, v.Services.Stable = l.gw.router.Labels(traffic.MainLane)
 		v.Services.CohortCanary, v.Services.CohortStable = l.gw.router.Labels(traffic.CohortLane)
+		v.Services.MirrorCanary, v.Services.MirrorStable = l.gw.router.Labels(traffic.MirrorLane)
 	}
 	v.Trouble = l.trouble.words()
 	if l.rel != nil && l.rel.back != nil {

@@ -52,7 +52,7 @@ type follow struct {
 	scope  string
 	turn   int
 	weight float64
-	cohort bool
+	on     traffic.Lane // whose requests are compared
 	// before is how far back the baseline has to lie, at least, while a release is watched; 0 otherwise.
 	before time.Duration
 	// standing says what windows may count towards.
@@ -64,7 +64,7 @@ func (k *looks) begin(ctx context.Context, l *loop, r *release, f follow, def an
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	def = def.Before(f.before)
-	if f.cohort && f.weight >= 1 {
+	if f.on == traffic.CohortLane && f.weight >= 1 {
 		def.Split.Off = true // the whole cohort is on the canary: there is no split to test
 	}
 	j, err := k.e.o.NewJudge(def.Judge(len(r.plan.Rollout.Scopes)))
@@ -150,21 +150,13 @@ func onTrial(t traffic.Target, f follow) traffic.Target {
 	return t
 }
 
-// lane is the one that is followed.
-func (f follow) lane() traffic.Lane {
-	if f.cohort {
-		return traffic.CohortLane
-	}
-	return traffic.MainLane
-}
-
 // arms are the names of both sides in their metrics.
 func arms(r Router, parameters map[string]string, f follow) analysis.Arms {
-	canary, stable := r.Labels(f.lane())
+	canary, stable := r.Labels(f.on)
 	if f.before > 0 {
 		canary = stable // the new version is in service, as the one before was then
 	}
-	if f.cohort && f.weight >= 1 {
+	if f.on == traffic.CohortLane && f.weight >= 1 {
 		_, stable = r.Labels(traffic.MainLane) // the whole cohort is on the canary: all other users are the baseline
 	}
 	names := func(arm, service string) analysis.Names {

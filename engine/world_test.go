@@ -353,7 +353,10 @@ func (g *gateway) Observe(ctx context.Context) (traffic.Observed, error) {
 }
 
 // Labels implements engine.Router.
-func (g *gateway) Labels(traffic.Lane) (canary, stable string) {
+func (g *gateway) Labels(on traffic.Lane) (canary, stable string) {
+	if on == traffic.MirrorLane {
+		return g.name + "-mirrored-canary@file", g.name + "-mirrored-stable@file"
+	}
 	return g.name + "-canary@file", g.name + "-stable@file"
 }
 
@@ -468,7 +471,12 @@ func (u *users) scrape(now time.Time) {
 		if serves.Cohort != nil && weight == 0 {
 			weight = float64(serves.Cohort.Split) // the whole world is of the cohort
 		}
-		for service, part := range map[string]float64{canary: weight, stable: 1 - weight} {
+		parts := map[string]float64{canary: weight, stable: 1 - weight}
+		if m := serves.Mirror; m != nil {
+			canary, stable := g.Labels(traffic.MirrorLane)
+			parts = map[string]float64{canary: float64(m.Share), stable: 1} // on top of what stable answers
+		}
+		for service, part := range parts {
 			c := u.counters[service]
 			if c == nil {
 				c = &counters{}

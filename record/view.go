@@ -57,12 +57,15 @@ func (v View) LastVerdict() *judge.Verdict {
 	return v.Verdict
 }
 
-// Services are the names of the arms in the gateway's metrics: on the main route, and on the route of an A/B test's cohort.
+// Services are the names of the arms in the gateway's metrics: on the main route, on the route of an A/B test's cohort, and
+// where the canary gets copies.
 type Services struct {
 	Canary       string `json:"canary"`
 	Stable       string `json:"stable"`
 	CohortCanary string `json:"cohortCanary"`
 	CohortStable string `json:"cohortStable"`
+	MirrorCanary string `json:"mirrorCanary,omitempty"`
+	MirrorStable string `json:"mirrorStable,omitempty"`
 }
 
 // Update is one thing that happened.

@@ -92,7 +92,7 @@ func (w *world) clusterEvent(fine bool) (rollout.Event, string) {
 
 // walk runs a random release and calls check after every event.
 func walk(t *rapid.T, check func(before, after *world, e rollout.Event)) *world {
-	d := rapid.SampledFrom([]func() *rollout.Definition{pipeline, clustered, awaiting, windowed, clusteredInHours, unjudged, watched, asking, watchedInCluster}).Draw(t, "definition")()
+	d := rapid.SampledFrom([]func() *rollout.Definition{pipeline, clustered, awaiting, windowed, clusteredInHours, unjudged, watched, asking, watchedInCluster, copied, copiedInCluster}).Draw(t, "definition")()
 	w := &world{d: d, now: epoch}
 	swapped := d.Cluster == nil && rapid.Bool().Draw(t, "swapped")
 	started := rollout.Started{Rollout: "shop", Revision: "a1", Swapped: swapped, Parameters: map[string]string{"image": "shop:2"}}
@@ -155,6 +155,8 @@ func TestAlwaysTrue(t *testing.T) {
 				idle.Out, idle.Weight = target.Traffic.Out, target.Traffic.Weight
 				require.Equal(t, idle, target.Traffic)
 			}
+			require.NoError(t, target.Traffic.ValidateLanes(), "10: copies are sent while no user is on the canary")
+			require.True(t, after.s.Phase == rollout.Active || target.Traffic.Mirror == nil && target.Traffic.Preview == nil, "10: neither copies nor a preview on the way back")
 			checkCapacity(t, before, after)
 			checkNumbers(t, before, after)
 			if _, ok := e.(rollout.Drained); ok {

@@ -214,7 +214,9 @@ func (s State) moved(e StepEntered) (State, error) {
 
 // heads points traffic and Deployments at what a stage wants.
 func (s State) heads(e StepEntered) (State, error) {
-	if e.What != StageGate && e.What != StageStill && e.What != StageDeploy && e.What != StageWatch {
+	switch e.What {
+	case StageGate, StageStill, StageDeploy, StageWatch, StagePreview:
+	default:
 		s.Doing = e.What
 	}
 	switch e.What {
@@ -225,9 +227,15 @@ func (s State) heads(e StepEntered) (State, error) {
 		s.Moved, s.GrayStep, s.GrayStage, s.Scope = true, e.Step, e.Stage, e.Scope
 		s.CohortGoes = s.CohortStep >= 0 && !e.KeepCohort
 		return s.turned(), nil
+	case StageMirror:
+		s.Reached, s.Scope = true, e.Scope
+		return s.turned(), nil
+	case StagePreview:
+		s.Reached, s.Previewed = true, true
+		return s.turned(), nil
 	case StagePromote:
 		// Both arms are, or are about to be, the same version: there is nothing left to compare.
-		s.Moved, s.Scope = true, ""
+		s.Moved, s.Scope, s.Previewed = true, "", false
 		s.CohortStep, s.CohortGoes = -1, false
 		s.Exchanged = e.Stage == 1
 		return s.turned(), nil
@@ -236,8 +244,8 @@ func (s State) heads(e StepEntered) (State, error) {
 	case StagePatch, StageAwait:
 		s.Scope, s.Served = "", nil
 		s.Patched = s.Patched || e.What == StagePatch
-		if s = s.working(); s.CohortStep >= 0 {
-			s.CohortStep, s.CohortGoes = -1, false
+		if s = s.working(); s.CohortStep >= 0 || s.Previewed {
+			s.CohortStep, s.CohortGoes, s.Previewed = -1, false, false
 			s = s.turned()
 		}
 		return s, nil
@@ -365,7 +373,7 @@ func (s State) inForce(e InForce) (State, error) {
 	now := s.Clock(e.At)
 	s.InForce, s.InForceHow, s.InForceSince, s.Silent = true, e.How, now, slices.Clone(e.Silent)
 	s.UnconfirmedAt, s.NotInForceWhy, s.Served = time.Time{}, nil, nil
-	if s.Moved && s.ExposedAt.IsZero() {
+	if (s.Moved || s.Doing == StageMirror) && s.ExposedAt.IsZero() {
 		s.ExposedAt = e.At
 	}
 	switch {
@@ -629,7 +637,7 @@ func (s State) back(e Event, why string, outcome Outcome) (State, error) {
 	switch served := s.Moved || s.Patched; { // users may have been served by the new version
 	case outcome == Cancelled && served:
 		outcome = RolledBack
-	case outcome == RolledBack && !served:
+	case outcome == RolledBack && !served && !s.Reached:
 		outcome = Cancelled
 	}
 	now := s.Clock(e.Head().At)
@@ -639,7 +647,7 @@ func (s State) back(e Event, why string, outcome Outcome) (State, error) {
 	s.Pending, s.Hurry = nil, nil
 	s = s.unawaited().unwatched()
 	switch {
-	case !s.Moved && s.Work == 0:
+	case !s.Moved && !s.Reached && s.Work == 0:
 		s.Back = BackDone
 		s.Doing = ""
 		return s, nil
@@ -661,7 +669,7 @@ func (s State) toStable(now time.Time) State {
 	if s.Doing != StageLeave {
 		s.Doing = "" // a canary that has left already stays out
 	}
-	s.Out = false
+	s.Out, s.Previewed = false, false
 	if s.Work > 0 {
 		s = s.working()
 	}

@@ -139,6 +139,12 @@ func (s State) replicas(d *Definition) *workload.Replicas {
 	if p := s.Pending; p != nil && p.What == StageGray {
 		weight = max(weight, d.Steps[p.Step].(Gray).Weights[p.Stage])
 	}
+	if m, ok := s.mirror(d); ok {
+		weight = max(weight, m.Copies.Share)
+	}
+	if p := s.Pending; p != nil && p.What == StageMirror {
+		weight = max(weight, d.Steps[p.Step].(Mirror).Copies.Share)
+	}
 	if d.Cluster.Split != nil {
 		return d.Cluster.splitReplicas(weight)
 	}

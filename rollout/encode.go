@@ -132,6 +132,8 @@ var stepKinds = tableOf(
 	as[Job, Step]("job"),
 	as[Deploy, Step]("deploy"),
 	as[Watch, Step]("watch"),
+	as[Mirror, Step]("mirror"),
+	as[Preview, Step]("preview"),
 )
 
 var eventKinds = tableOf(

@@ -91,6 +91,7 @@ func TestWordsInTheLogStayTheSame(t *testing.T) {
 	for stored, word := range map[string]any{
 		"ab": StageAB, "gray": StageGray, "promote": StagePromote, "deploy": StageDeploy, "patch": StagePatch,
 		"await": StageAwait, "return": StageReturn, "leave": StageLeave, "gate": StageGate, "still": StageStill, "watch": StageWatch,
+		"mirror": StageMirror, "preview": StagePreview,
 	} {
 		require.Equal(t, StageKind(stored), word)
 	}

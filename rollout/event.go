@@ -83,6 +83,8 @@ const (
 	StageLeave   StageKind = "leave"   // the canary leaves the weighted service, then it is scaled down
 	StageGate    StageKind = "gate"    // traffic stays, a human is asked
 	StageWatch   StageKind = "watch"   // traffic stays, and the new version is compared with the time before the release
+	StageMirror  StageKind = "mirror"  // the canary gets copies of users' requests, whose answers nobody gets
+	StagePreview StageKind = "preview" // the canary gets a route of its own, for no ordinary user
 	StageStill   StageKind = "still"   // traffic stays as it was
 )
 

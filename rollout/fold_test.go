@@ -9,6 +9,7 @@ import (
 	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/share"
+	"github.com/serindev/serin/traffic"
 	"github.com/serindev/serin/workload"
 )
 
@@ -332,21 +333,21 @@ func TestUsersOfAnABTestAreComparedUntilTheFirstWeight(t *testing.T) {
 	d.Steps = d.Steps[1:] // the A/B test first
 	d.KeepCohort = true
 	w := begun(t, d)
-	compared := func() (string, share.Share, bool) {
+	compared := func() (string, share.Share, traffic.Lane) {
 		target := w.s.Target(d, "R1")
-		return target.Analyse, target.Exposure, target.Cohort
+		return target.Analyse, target.Exposure, target.Lane
 	}
-	scope, exposure, cohort := compared()
+	scope, exposure, lane := compared()
 	require.Equal(t, "ab/ab", scope)
 	require.Equal(t, share.Share(0.5), exposure)
-	require.True(t, cohort)
+	require.Equal(t, traffic.CohortLane, lane)
 	w.lines(t, passed()...)
 	w.lines(t, []string{"in-force"})
 	require.NotNil(t, w.s.Target(d, "R1").Traffic.Cohort, "it keeps its route")
-	scope, exposure, cohort = compared()
+	scope, exposure, lane = compared()
 	require.Equal(t, "gray", scope)
 	require.Equal(t, share.Share(0.05), exposure)
-	require.False(t, cohort)
+	require.Equal(t, traffic.MainLane, lane)
 }
 
 func TestTheFirstStepMayBeAWeight(t *testing.T) {

@@ -281,7 +281,7 @@ func (s State) enter(d *Definition, t *timer, step, stage int) Event {
 		return said
 	}
 	e := s.stage(d, step, stage)
-	e.Prepare = d.Cluster != nil && (e.What == StageAB || e.What == StageGray)
+	e.Prepare = d.Cluster != nil && (e.What == StageAB || e.What == StageGray || e.What == StageMirror || e.What == StagePreview)
 	return e
 }
 

@@ -46,10 +46,7 @@ func (d *Definition) Retrying(f Attempt) (done []string, err error) {
 // lasting are the Jobs before the first step that going back takes back.
 func (d *Definition) lasting() (out []Job) {
 	for _, step := range d.Steps {
-		if deploy, ok := step.(Deploy); ok && (deploy.Restore || deploy.canarys(d)) {
-			return out
-		}
-		if len(step.stages()) > 0 || promotes(step) {
+		if step.goesBack(d) {
 			return out
 		}
 		if job, ok := step.(Job); ok {

@@ -234,6 +234,12 @@ func (w *world) String() string {
 	if w.s.Pause != nil {
 		line += " paused"
 	}
+	if m := t.Traffic.Mirror; m != nil {
+		line += " copies=" + m.Share.String()
+	}
+	if p := t.Traffic.Preview; p != nil {
+		line += " preview=" + p.Host
+	}
 	if len(t.Tasks) > 0 {
 		line += " task=" + t.Tasks[0].Key
 	}
@@ -356,7 +362,7 @@ func (w *world) event(cmd string, args []string) (rollout.Event, string) {
 
 // TestScenarios holds the sections Steps, Promotion and Rollback of the release's specification.
 func TestScenarios(t *testing.T) {
-	for folder, d := range map[string]func() *rollout.Definition{"scripts": pipeline, "cluster": clustered, "await": awaiting, "windows": windowed, "unjudged": unjudged, "watch": watched, "watch-cluster": watchedInCluster} {
+	for folder, d := range map[string]func() *rollout.Definition{"scripts": pipeline, "cluster": clustered, "await": awaiting, "windows": windowed, "unjudged": unjudged, "watch": watched, "watch-cluster": watchedInCluster, "mirror": copied, "mirror-cluster": copiedInCluster} {
 		t.Run(folder, func(t *testing.T) { scenarios(t, "testdata/"+folder, d) })
 	}
 }

@@ -104,6 +104,10 @@ type State struct {
 
 	// Moved: the canary may have served a user's request.
 	Moved bool `json:"moved,omitempty"`
+	// Reached: the canary may have got copies, or requests of its preview, although no user's. Previewed: it has a route of its
+	// own.
+	Reached   bool `json:"reached,omitempty"`
+	Previewed bool `json:"previewed,omitempty"`
 	// ExposedAt is when the canary's first share of traffic came into force.
 	ExposedAt time.Time `json:"exposedAt,omitzero"`
 	// GrayStep and GrayStage are the weight that holds on the main route; GrayStep is -1 before the first.
@@ -294,7 +298,7 @@ func (s State) Promoting() bool {
 		return true
 	case StageLeave:
 		return s.Back == "" // the canary leaves at the end of a rollback, too
-	case "", StageAB, StageGray, StageDeploy, StageGate, StageStill, StageWatch:
+	case "", StageAB, StageGray, StageDeploy, StageGate, StageStill, StageWatch, StageMirror, StagePreview:
 	}
 	return false
 }

@@ -43,6 +43,8 @@ type Step interface {
 	lasts() time.Duration
 	// undoes tells whether bringing an earlier version back takes it.
 	undoes(d *Definition) bool
+	// goesBack tells whether a rollback takes back what the step has done.
+	goesBack(d *Definition) bool
 }
 
 // Steps is a plan. As JSON each step is an object with its kind among its fields: {"kind": "gray", …}.
@@ -63,6 +65,8 @@ type Stage struct {
 	Earlier bool
 	// Unjudged: the definition says in so many words that nothing is compared here.
 	Unjudged bool
+	// Copies: the canary gets copies of users' requests, and no user its answers.
+	Copies bool
 }
 
 // Stages are the exposures of all steps, in order.
@@ -104,6 +108,7 @@ type checked struct {
 	d        *Definition
 	at       string // the step that is checked, as an error names it
 	weight   share.Share
+	exposed  bool // users may be on the canary
 	promoted bool
 }
 
@@ -122,3 +127,4 @@ func (still) ready(State) time.Duration                            { return 0 }
 func (still) onCluster() bool                                      { return false }
 func (still) lasts() time.Duration                                 { return 0 }
 func (still) undoes(*Definition) bool                              { return false }
+func (still) goesBack(*Definition) bool                            { return false }

@@ -31,13 +31,14 @@ func (s AB) check(c *checked) error {
 	if c.promoted {
 		return fmt.Errorf("%s: ab after promote", c.at)
 	}
+	c.exposed = true
 	return nil
 }
 
 func (s AB) enter(_ *Definition, e *StepEntered) { e.What, e.Scope = StageAB, s.Scope }
 
 func (s AB) stages() []Stage {
-	return []Stage{{s.Name, s.Scope, s.Cohort.Split, s.Decide.Min, s.Decide, !s.Unjudged, false, s.Unjudged}}
+	return []Stage{{Name: s.Name, Scope: s.Scope, Exposure: s.Cohort.Split, Least: s.Decide.Min, Decide: s.Decide, Pass: !s.Unjudged, Unjudged: s.Unjudged}}
 }
 
 func (s AB) next(st State, d *Definition, t *timer) Event { return st.analysed(d, t, s.stages()) }
@@ -65,3 +66,5 @@ func (s *AB) UnmarshalJSON(b []byte) error {
 	}
 	return nil
 }
+
+func (AB) goesBack(*Definition) bool { return true }

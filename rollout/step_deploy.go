@@ -64,6 +64,8 @@ func (Deploy) onCluster() bool { return true }
 // undoes is false for other Deployments, such as a worker's: users are not served by them.
 func (p Deploy) undoes(d *Definition) bool { return p.canarys(d) }
 
+func (p Deploy) goesBack(d *Definition) bool { return p.Restore || p.canarys(d) }
+
 // canarys tells whether the step deploys the canary.
 func (p Deploy) canarys(d *Definition) bool {
 	return d.Cluster != nil && p.Deployment == d.Cluster.Arms.Canary.Deployment

@@ -48,6 +48,7 @@ func (s Gray) check(c *checked) error {
 	if c.promoted {
 		return fmt.Errorf("%s: gray after promote", c.at)
 	}
+	c.exposed = true
 	return nil
 }
 
@@ -57,7 +58,7 @@ func (s Gray) enter(d *Definition, e *StepEntered) {
 
 func (s Gray) stages() (out []Stage) {
 	for i, w := range s.Weights {
-		out = append(out, Stage{s.Name, s.Scope, w, s.Hold, s.Decide, s.NeedsPass(i), false, s.Unjudged})
+		out = append(out, Stage{Name: s.Name, Scope: s.Scope, Exposure: w, Least: s.Hold, Decide: s.Decide, Pass: s.NeedsPass(i), Unjudged: s.Unjudged})
 	}
 	return out
 }
@@ -67,3 +68,5 @@ func (s Gray) next(st State, d *Definition, t *timer) Event { return st.analysed
 func (s Gray) holds(st State, _ *Definition, t *timer) []Hold {
 	return st.held(t, s.stages()[st.Stage])
 }
+
+func (Gray) goesBack(*Definition) bool { return true }

@@ -138,3 +138,5 @@ func (p Promote) ready(s State) time.Duration {
 }
 
 func (Promote) undoes(*Definition) bool { return true }
+
+func (Promote) goesBack(*Definition) bool { return true }

@@ -133,3 +133,5 @@ func (d *Definition) watch(scope string) (Watch, bool) {
 func (s State) before(w Watch) time.Duration {
 	return s.WatchedFrom.Sub(s.StartedAt) + leaningTimes*w.For
 }
+
+func (Watch) goesBack(*Definition) bool { return true }

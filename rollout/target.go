@@ -23,8 +23,8 @@ type Target struct {
 	// Before, if it is not 0, tells that the version on trial is the one in service, and that it is compared with what was in
 	// service so long before, or longer.
 	Before time.Duration
-	// Cohort: the arms are the services of the cohort's route, not of the main one.
-	Cohort bool
+	// Lane is the one whose requests are compared.
+	Lane traffic.Lane
 	// Tasks may happen only once each.
 	Tasks []Task
 	// Workloads are the Deployments; empty without Kubernetes. Work identifies this target of them.
@@ -89,26 +89,33 @@ func (s State) Target(d *Definition, id string) Target {
 		}
 		t.Traffic.Cohort = &cohort
 	}
+	if m, ok := s.mirror(d); ok {
+		t.Traffic.Mirror = &m.Copies
+	}
+	t.Traffic.Preview = s.preview(d)
 	if w, ok := d.watch(s.Scope); ok {
 		t.Analyse, t.Exposure, t.Before = s.Scope, 1, s.before(w)
 	} else {
-		t.Analyse, t.Exposure, t.Cohort = s.served().analysed(d)
+		t.Analyse, t.Exposure, t.Lane = s.served().analysed(d)
 	}
 	t.Tasks = s.tasks(d, id)
 	return t
 }
 
 // analysed is what looks are about.
-func (s Served) analysed(d *Definition) (scope string, exposure share.Share, cohort bool) {
+func (s Served) analysed(d *Definition) (scope string, exposure share.Share, lane traffic.Lane) {
+	m, copied := d.Steps.Mirror(s.Scope)
 	switch {
 	case s.Scope == "":
-		return "", 0, false
+		return "", 0, traffic.MainLane
+	case copied:
+		return s.Scope, m.Copies.Exposure(), traffic.MirrorLane
 	case s.CohortStep >= 0 && s.GrayStep < s.CohortStep:
-		return s.Scope, d.Steps[s.CohortStep].(AB).Cohort.Split, true
+		return s.Scope, d.Steps[s.CohortStep].(AB).Cohort.Split, traffic.CohortLane
 	case s.GrayStep < 0:
-		return s.Scope, 0, false
+		return s.Scope, 0, traffic.MainLane
 	}
-	return s.Scope, d.Steps[s.GrayStep].(Gray).Weights[s.GrayStage], false
+	return s.Scope, d.Steps[s.GrayStep].(Gray).Weights[s.GrayStage], traffic.MainLane
 }
 
 // gray is the step that gives the canary its weight on the main route.
@@ -129,7 +136,7 @@ func stickyWord(id string, step int) string {
 
 // out tells whether no traffic goes to the canary and none needs to be able to.
 func (s State) out() bool {
-	return s.Doing == StageLeave || !s.Moved
+	return s.Doing == StageLeave || !s.Moved && !s.Reached
 }
 
 // preparesSplit tells whether the canary is getting the first pods that it takes its part of the work by: until stable has

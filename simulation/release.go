@@ -10,6 +10,7 @@ import (
 	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/judge/choice"
 	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/traffic"
 )
 
 // Plan is a rollout to be simulated: its definition and the analyses of its scopes, by name.
@@ -201,7 +202,9 @@ func (r *run) look() error {
 	r.scope.number++
 	look := r.users.Look(r.scope.number, end, interval, weight)
 	standing.Mark(&look, nil)
-	r.count(look)
+	if target.Lane != traffic.MirrorLane { // no user gets the answers to copies
+		r.count(look)
+	}
 	if look.Unsettled && r.scope.weight > 0 {
 		look.Weight = r.scope.weight
 	}

@@ -245,6 +245,10 @@ func stageWords(e rollout.StepEntered, steps rollout.Steps) string {
 		return "the canary leaves the service"
 	case rollout.StageWatch:
 		return "everybody has it, and it is compared with the time before the release"
+	case rollout.StageMirror:
+		return "the canary gets copies of users' requests, and no user its answers"
+	case rollout.StagePreview:
+		return "the canary gets a route of its own"
 	case rollout.StageGate, rollout.StageStill:
 	}
 	return ""

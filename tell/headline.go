@@ -259,6 +259,8 @@ func comparesNothing(v record.View) bool {
 		return step.Unjudged
 	case rollout.AB:
 		return step.Unjudged
+	case rollout.Mirror:
+		return step.Unjudged
 	default:
 		return false
 	}

@@ -45,6 +45,16 @@ func Step(step rollout.Step, subject string) StepWords {
 			w.Detail += "; users keep their version"
 		}
 		w.Does = Weight(step, 0)
+	case rollout.Mirror:
+		share := "copies of " + step.Copies.Share.String() + " of the requests"
+		w.Kind, w.Next, w.Now = "Mirror", share, Capital(subject)+" gets "+share+", and no user its answers"
+		w.Detail = share + ", for at least " + figures.Span(step.For) + unjudged(step.Unjudged)
+		w.Does = "mirror " + name + ": the canary gets " + share + ", and no user its answers, for at least " + figures.Span(step.For) + unjudged(step.Unjudged)
+		w.Question, w.Approve = "Shall "+subject+" get "+share+"?", subject+" gets "+share+"; no user is exposed"
+	case rollout.Preview:
+		w.Kind, w.Detail = "Preview", previewed(step)
+		w.Does = "preview " + name + ": the canary gets a route of its own, " + previewed(step) + ", until the promotion"
+		w.Approve = subject + " can be looked at " + previewed(step)
 	case rollout.Gate:
 		w.Kind, w.Detail = "Gate", "any operator answers"
 		if len(step.Approvers) > 0 {
@@ -83,6 +93,17 @@ func Weight(step rollout.Gray, stage int) string {
 	return fmt.Sprintf("%s of traffic on the canary, for at least %s", step.Weights[stage], figures.Span(step.Hold)) + unjudged(step.Unjudged)
 }
 
+// previewed says where a preview is.
+func previewed(step rollout.Preview) string {
+	switch {
+	case step.Route.Match == nil:
+		return "at " + step.Route.Host
+	case step.Route.Host == "":
+		return "for requests that match"
+	}
+	return "at " + step.Route.Host + ", for requests that match"
+}
+
 // unjudged says what it means that a step compares nothing.
 func unjudged(is bool) string {
 	if is {
@@ -109,6 +130,8 @@ func atStep(step rollout.Step, stage int) string {
 		return "A/B step " + step.Name
 	case rollout.Gray:
 		return step.Weights[stage].String() + " of traffic on the canary"
+	case rollout.Mirror:
+		return "mirror step " + step.Name
 	case rollout.Promote:
 		return "promotion"
 	case rollout.Webhook, rollout.Job, rollout.Gate:

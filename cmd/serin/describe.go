@@ -33,6 +33,9 @@ func weightOf(v record.View) string {
 	if c := v.Target.Cohort; c != nil {
 		out += " + A/B " + c.Split.String()
 	}
+	if m := v.Target.Mirror; m != nil {
+		out += " + copies of " + m.Share.String()
+	}
 	return out
 }
 

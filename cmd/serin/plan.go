@@ -207,7 +207,13 @@ func (p *planning) steps(plan simulation.Plan, base map[string]float64) ([]plann
 			if s.Earlier {
 				pace.Baseline = p.rate
 			}
+			if s.Copies { // stable answers all requests, and the canary gets copies on top
+				pace.Canary, pace.Baseline = p.rate*weight/(1-weight), p.rate
+			}
 			stage := p.stage(j, m, s, pace, wait, gained)
+			if s.Copies {
+				stage.Spoiled = nil // no user gets an answer of the canary's
+			}
 			stage.budget(j, m, pace, plan.Analyses[s.Scope])
 			stage.rolls = s.Earlier && plan.Definition.Cluster != nil
 			out = append(out, stage)

@@ -212,6 +212,9 @@ func reason(v record.View, x tell.Explanation) (plain, look, numbers string) {
 // weight is the canary's share: of the cohort where only that sees it.
 func weight(v record.View) (text string, percent float64) {
 	text, percent = v.Target.Weight.String(), 100*float64(v.Target.Weight)
+	if m := v.Target.Mirror; m != nil {
+		return "none; copies of " + m.Share.String() + " of the requests", 0
+	}
 	if c := v.Target.Cohort; c != nil {
 		if v.Target.Weight == 0 {
 			return c.Split.String() + " of the cohort", 0

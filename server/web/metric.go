@@ -108,6 +108,10 @@ func scopeTitle(v record.View, scope string) string {
 				}
 				names += step.Name
 			}
+		case rollout.Mirror:
+			if step.Scope == scope {
+				return "Copies, " + step.Name
+			}
 		case rollout.Watch:
 			if step.Scope == scope {
 				return "Watch " + step.Name

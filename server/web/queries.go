@@ -50,6 +50,9 @@ func armsOf(v record.View, services *record.Services, scope string) analysis.Arm
 			canary, stable = services.CohortCanary, services.CohortStable
 		}
 	}
+	if _, ok := v.Steps.Mirror(scope); ok {
+		canary, stable = services.MirrorCanary, services.MirrorStable
+	}
 	for _, step := range v.Steps {
 		if w, ok := step.(rollout.Watch); ok && w.Scope == scope {
 			canary = stable // the new version is in service, as the one before was then

@@ -182,7 +182,7 @@ func askedFor(v record.View, e rollout.Event) (weight float64, ok bool) {
 		}
 	case rollout.StagePromote, rollout.StageReturn: // stable is, or becomes, the new version
 		return 1, true
-	case rollout.StageAB, rollout.StageDeploy, rollout.StagePatch, rollout.StageAwait, rollout.StageLeave, rollout.StageGate, rollout.StageStill, rollout.StageWatch:
+	case rollout.StageAB, rollout.StageDeploy, rollout.StagePatch, rollout.StageAwait, rollout.StageLeave, rollout.StageGate, rollout.StageStill, rollout.StageWatch, rollout.StageMirror, rollout.StagePreview:
 	}
 	return 0, false
 }

@@ -61,7 +61,9 @@ func whatNow(v record.View, u *Users) string {
 func reached(v record.View, scopes []Scope) string {
 	requests := 0.0
 	for _, s := range scopes {
-		requests += s.requests
+		if _, copies := v.Steps.Mirror(s.Name); !copies { // no user has made them
+			requests += s.requests
+		}
 	}
 	verdict := v.LastVerdict()
 	if requests == 0 && verdict != nil { // the split is not counted, but the metrics are
