@@ -61,7 +61,8 @@ func (m *metric) ask(r *record, lo, hi int) direction {
 	return d
 }
 
-// worst is the direction that is shown, the one that has the more evidence. A metric that may go neither way needs both
+// worst is the direction that is shown, the one that has more evidence, or of two that have as much the one with the larger
+// odds. A metric that may go neither way needs both
 // to let it pass.
 func (m *metric) worst(r *record) direction {
 	if m.Direction != judge.Either {
@@ -70,7 +71,7 @@ func (m *metric) worst(r *record) direction {
 	half := len(m.questions) / 2
 	more, fewer := m.ask(r, 0, half), m.ask(r, half, len(m.questions))
 	shown := more
-	if fewer.worse > more.worse {
+	if fewer.worse > more.worse || fewer.worse == more.worse && fewer.Beyond > more.Beyond {
 		shown = fewer
 	}
 	shown.noWorse = min(more.noWorse, fewer.noWorse)

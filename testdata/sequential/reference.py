@@ -985,7 +985,7 @@ class Judge:
             dirs.append(self.say_parts(side, d) if self.values else d)
         d = dirs[0]
         if len(dirs) == 2:
-            d = dict(dirs[1] if dirs[1]["worse"] > dirs[0]["worse"] else dirs[0])
+            d = dict(max(dirs, key=lambda d: (d["worse"], d["beyond"])))
             d["no"] = min(x["no"] for x in dirs)
         fails = d["worse"] >= self.fails_from and d["beyond"] >= math.log(20)
         enough = lambda n: n > 0 and n >= (0 if kind == "gauge" else self.m["minRequests"])
