@@ -17,13 +17,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// clockFaults are those of the daemon's wall clock.
+// clockFaults are faults in the daemon's wall clock.
 var clockFaults = []realFault{
 	{name: "the daemon's wall clock is set an hour ahead", does: "looks follow Prometheus's clock, and says so", begin: setClock(time.Hour), at: &ahead, lasts: true, always: true},
 	{name: "the daemon's wall clock is set an hour back", does: "looks follow Prometheus's clock, and says so", begin: setClock(-time.Hour), at: &behind, lasts: true, always: true},
 }
 
-// setClock sets the wall clock of the daemon alone, all others keep theirs.
+// setClock shifts the wall clock of the daemon alone.
 func setClock(by time.Duration) func(w *world, t *testing.T) func() {
 	return func(w *world, t *testing.T) func() {
 		require.NoError(t, shiftClock(w.daemon, by))
@@ -38,10 +38,10 @@ type stoppable interface {
 	Signal(sig syscall.Signal) error
 }
 
-// shiftClock lets a process read a wall clock that is off. A time namespace covers other clocks only, and a static binary
-// takes no library in front of its own; but it reads the time by a function that the kernel maps into each process, the
-// vDSO, and that can be written from outside as a debugger does. What is put there asks the kernel, and adds the difference
-// to CLOCK_REALTIME.
+// shiftClock makes a process read a wrong wall clock. A time namespace covers other clocks only, and a static binary
+// ignores preloaded libraries; but it reads the time through a function that the kernel maps into each process, the
+// vDSO, which can be overwritten from outside as a debugger does. The code written there asks the kernel, and adds the
+// difference to CLOCK_REALTIME.
 func shiftClock(p stoppable, by time.Duration) error {
 	pid := p.PID()
 	base, image, err := vdso(pid)
@@ -69,7 +69,7 @@ func shiftClock(p stoppable, by time.Duration) error {
 	return errors.New("the vDSO has no __vdso_clock_gettime")
 }
 
-// clockCode is a clock_gettime.
+// clockCode is a clock_gettime that adds by to CLOCK_REALTIME.
 func clockCode(by time.Duration) []byte {
 	code := []byte{
 		0xb8, 228, 0, 0, 0, // mov eax, 228: clock_gettime
@@ -85,7 +85,7 @@ func clockCode(by time.Duration) []byte {
 	)
 }
 
-// vdso is where the kernel's functions are mapped in a process, and what is there.
+// vdso returns where the kernel's functions are mapped in a process, and their bytes.
 func vdso(pid int) (base uint64, image []byte, err error) {
 	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", pid))
 	if err != nil {
@@ -111,7 +111,7 @@ func vdso(pid int) (base uint64, image []byte, err error) {
 	return 0, nil, errors.New("the process has no vDSO")
 }
 
-// whileStopped does something while the process stands still and none of its threads is in the function that changes.
+// whileStopped calls do while the process is stopped and none of its threads is in the range to be changed.
 func whileStopped(p stoppable, base, size uint64, do func() error) error {
 	for range 1000 {
 		if err := p.Signal(syscall.SIGSTOP); err != nil {
@@ -130,7 +130,7 @@ func whileStopped(p stoppable, base, size uint64, do func() error) error {
 	return errors.New("the process is always reading the time")
 }
 
-// outside reports whether all threads stand still, and none in a range.
+// outside reports whether all threads are stopped, and none of them in the range.
 func outside(pid int, base, size uint64) (bool, error) {
 	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/syscall", pid))
 	if err != nil {
@@ -141,7 +141,7 @@ func outside(pid int, base, size uint64) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		fields := strings.Fields(string(text)) // the last one is where it is; one that runs says so instead
+		fields := strings.Fields(string(text)) // the last is the instruction pointer; a running thread has "running" instead
 		at, err := strconv.ParseUint(strings.TrimPrefix(fields[len(fields)-1], "0x"), 16, 64)
 		if err != nil || at >= base && at < base+size {
 			return false, nil //nolint:nilerr // it runs

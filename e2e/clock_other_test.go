@@ -2,5 +2,5 @@
 
 package e2e
 
-// clockFaults: the clock of one process can be set on Linux and amd64 only.
+// clockFaults is empty: the clock of one process can be set only on Linux and amd64.
 var clockFaults []realFault

@@ -12,7 +12,7 @@ import (
 	"github.com/serindev/serin/internal/testbed"
 )
 
-// shown is what the demo says has happened.
+// shown is the demo's report of what happened.
 type shown struct {
 	Source               string
 	Good, Bad            shownEnd
@@ -26,7 +26,7 @@ type shownEnd struct {
 	Canary, Baseline      struct{ Bad, Total float64 }
 }
 
-// TestTheDemoShowsWhatItPromises runs `make demo` both ways, as it is but for the time that it may take on a busy machine.
+// TestTheDemoShowsWhatItPromises runs `make demo` both ways, unchanged but for a longer time limit for busy machines.
 func TestTheDemoShowsWhatItPromises(t *testing.T) {
 	t.Parallel()
 	demo, err := testbed.Program(t.TempDir(), "internal/demo")

@@ -20,8 +20,8 @@ import (
 	"github.com/serindev/serin/internal/testbed"
 )
 
-// TestAReleaseIsWholeAndTheSameBytesEachTime makes what `make dist` makes, of the program that these tests run, twice:
-// by different users in different places.
+// TestAReleaseIsWholeAndTheSameBytesEachTime runs the script of `make dist` twice on the program under test, with
+// different umasks and time zones.
 func TestAReleaseIsWholeAndTheSameBytesEachTime(t *testing.T) {
 	t.Parallel()
 	require.NoError(t, testbed.Reads("tools/dist", "tools/image", "tools/cyclonedx", "deploy/helm", "LICENSE", "README.md", "CHANGELOG.md", "SECURITY.md"))
@@ -118,7 +118,7 @@ func program(t *testing.T) []byte {
 	return b
 }
 
-// unpack reads the files of a tar archive. Nothing in it is writable by anybody else, or belongs to a user by name.
+// unpack reads the files of a tar archive, and checks that none is writable by others or belongs to a named user.
 func unpack(t *testing.T, path string, zipped bool) map[string][]byte {
 	t.Helper()
 	f, err := os.Open(path)

@@ -24,7 +24,7 @@ var (
 	writeLine = regexp.MustCompile(`msg="traffic written" .*(weight=\S+ cohort=\S+)`)
 )
 
-// transition names what a line of the log tells of; empty for nothing.
+// transition names what a log line reports; it is empty for a line without a transition.
 func transition(line string) string {
 	if m := eventLine.FindStringSubmatch(line); m != nil {
 		return m[1] + " " + m[2] + " " + m[3]
@@ -35,9 +35,9 @@ func transition(line string) string {
 	return ""
 }
 
-// walk drives a release to its end with act, and kills the daemon as soon as it says that something has happened:
-// at every event, and at every target the first time that it is written. It returns where it died. before is the
-// release that has ended already, or empty.
+// walk drives a release to its end with act, and kills the daemon whenever it logs that something has happened: at
+// every event, and at every target the first time that it is written. It returns where the daemon died. before is the
+// previous release, which has ended, or empty.
 func (w *world) walk(t *testing.T, before string, act func(view)) []string {
 	t.Helper()
 	var died []string
@@ -76,7 +76,7 @@ func (w *world) walk(t *testing.T, before string, act func(view)) []string {
 		return v.State.Phase + " " + v.State.StepName
 	})
 	w.log.arm(nil)
-	again(nil) // where two spoke at once, the kill may come after the daemon has shown the end
+	again(nil) // where two threads logged at once, the kill may come after the daemon has shown the end
 	return died
 }
 
@@ -117,7 +117,7 @@ func (w *world) shares(t *testing.T, name string) func() []int {
 	}
 }
 
-// checkHistory holds for every release, however often its daemon died.
+// checkHistory checks what holds for every release, however often its daemon died.
 func checkHistory(t *testing.T, events []event, steps [][2]int) {
 	t.Helper()
 	var entered [][2]int
@@ -134,7 +134,7 @@ func checkHistory(t *testing.T, events []event, steps [][2]int) {
 	require.Zero(t, count(events, "drifted"), "only Serin has written: %+v", events)
 }
 
-// checkLooks: no look is missing, and none counts what another one has counted.
+// checkLooks checks that no look is missing, and that no two looks count the same time.
 func (w *world) checkLooks(t *testing.T, id string) {
 	t.Helper()
 	var page struct {
@@ -243,8 +243,8 @@ func killedAtEveryTransition(t *testing.T, postgres bool) {
 	noRequestFailed(t, loads)
 }
 
-// diedAt: the daemon has died at each of these but for a quarter. Right after a restart several events may come in one
-// breath, the more so on a busy machine, and then the kill for the first arrives after the last.
+// diedAt checks that the daemon died at three quarters of these. Right after a restart several events may come at once,
+// especially on a busy machine, and then the kill for the first arrives after the last.
 func diedAt(t *testing.T, died []string, want ...string) {
 	t.Helper()
 	var missed []string
@@ -256,7 +256,7 @@ func diedAt(t *testing.T, died []string, want ...string) {
 	require.LessOrEqual(t, len(missed), (len(want)+3)/4, "no death at %q; it died at %q", missed, died)
 }
 
-// inOrder: what was seen of the shares came in this order; a short one may not have been seen.
+// inOrder checks that the shares were seen in this order; a brief one may have been missed.
 func inOrder(t *testing.T, want, seen []int) {
 	t.Helper()
 	i := 0
@@ -293,7 +293,7 @@ func newReceiver(t *testing.T) *receiver {
 	return r
 }
 
-// told is how often each key has come.
+// told counts the calls by key.
 func (r *receiver) told() map[string]int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -320,7 +320,7 @@ func TestADaemonKilledInAWebhookAndWhileAReleaseIsSuperseded(t *testing.T) {
 	shares := w.shares(t, "shop")
 	first := w.start(t, "shop")
 
-	// The second release asks for the first one's place as soon as that one stands at its gate.
+	// The second release asks to supersede the first as soon as the first is at its gate.
 	second := ""
 	died := w.walk(t, first, func(v view) {
 		switch {
@@ -370,7 +370,7 @@ func TestTrafficIsRightAgainSoonAfterARestart(t *testing.T) {
 
 	require.NoError(t, w.daemon.Signal(syscall.SIGKILL))
 	<-w.daemon.Done()
-	// Renamed, not written in place: Traefik would read the half of it, and requests would fail by this test's hand.
+	// Renamed, not written in place: Traefik could read half a file, and this test itself would make requests fail.
 	require.NoError(t, os.WriteFile(w.file("shop")+".new", old, 0o600))
 	require.NoError(t, os.Rename(w.file("shop")+".new", w.file("shop")))
 	w.waitShare(t, "shop", 20)

@@ -18,9 +18,9 @@ import (
 
 // daemonLog is the pipe into which the daemon logs.
 //
-// Armed, it lets the daemon die at an exact place. The pipe is kept full, so that the daemon stands still in each
-// write of a line until it is let go on, and the line is read from its memory meanwhile: it dies after what the line
-// tells of has happened, and before anything follows from it.
+// Armed, it kills the daemon at an exact place. The pipe is kept full, so that the daemon blocks in each write of a
+// line until it is released; meanwhile the line is read from its memory. The daemon dies after the logged event has
+// happened, and before anything follows from it.
 type daemonLog struct {
 	path string
 	fd   int
@@ -36,14 +36,14 @@ type daemonLog struct {
 const (
 	// logPipe is the smallest size of a pipe: one page.
 	logPipe = 4096
-	// logEvery is how often the pipe is looked at.
+	// logEvery is how often the pipe is checked.
 	logEvery = time.Millisecond
 )
 
 func newDaemonLog(t *testing.T, path string, pid func() int) *daemonLog {
 	t.Helper()
 	require.NoError(t, syscall.Mkfifo(path, 0o600))
-	fd, err := syscall.Open(path, syscall.O_RDWR|syscall.O_NONBLOCK|syscall.O_CLOEXEC, 0) // both ways, so that it never ends
+	fd, err := syscall.Open(path, syscall.O_RDWR|syscall.O_NONBLOCK|syscall.O_CLOEXEC, 0) // both ways, so that there is never an end of file
 	require.NoError(t, err)
 	_, _, errno := syscall.Syscall(syscall.SYS_FCNTL, uintptr(fd), 1031 /* F_SETPIPE_SZ */, logPipe)
 	require.Zero(t, errno)
@@ -83,7 +83,7 @@ func (d *daemonLog) run(stop chan struct{}) {
 	}
 }
 
-// arm lets the daemon die at the first line that lethal picks; nil lets it live.
+// arm kills the daemon at the first line that lethal picks; nil disarms.
 func (d *daemonLog) arm(lethal func(line string) bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -93,7 +93,7 @@ func (d *daemonLog) arm(lethal func(line string) bool) {
 	}
 }
 
-// drain reads all that is in the pipe.
+// drain reads everything in the pipe.
 func (d *daemonLog) drain() {
 	buffer := make([]byte, logPipe)
 	for {
@@ -122,14 +122,14 @@ func (d *daemonLog) take(text []byte) {
 	}
 }
 
-// fill leaves no room in the pipe: empty lines are nothing to those who read it.
+// fill fills the pipe with empty lines, which its readers ignore.
 func (d *daemonLog) fill() {
 	for size := logPipe; size > 0; size /= 2 {
-		_, _ = syscall.Write(d.fd, bytes.Repeat([]byte{'\n'}, size)) // no room is what is wanted
+		_, _ = syscall.Write(d.fd, bytes.Repeat([]byte{'\n'}, size)) // it fails once the pipe is full, as it should
 	}
 }
 
-// step looks at the line that the daemon stands at, if any: it dies there or is let go on.
+// step looks at the line that the daemon is blocked on, if any, and kills the daemon or lets it continue.
 func (d *daemonLog) step() {
 	pid := d.pid()
 	line, found := standsAt(pid)
@@ -147,9 +147,9 @@ func (d *daemonLog) step() {
 			d.take(buffer[:n])
 		}
 	}
-	d.fill() // as soon as the line is out, before another one is in
+	d.fill() // as soon as the line is out, before another one gets in
 	for _, other := range d.lines[from:] {
-		if other != line && d.lethal(other) { // two spoke at once, and this one went on: a moment late
+		if other != line && d.lethal(other) { // two threads logged at once and this line got through: the kill is a moment late
 			d.die(pid, other)
 			return
 		}
@@ -157,13 +157,13 @@ func (d *daemonLog) step() {
 }
 
 func (d *daemonLog) die(pid int, line string) {
-	_ = syscall.Kill(-pid, syscall.SIGKILL) // what is gone already is as dead
+	_ = syscall.Kill(-pid, syscall.SIGKILL) // it may be gone already
 	d.lethal = nil
 	d.lines = append(d.lines, "killed at "+line)
 	d.killed <- line
 }
 
-// standsAt is the line that a process wants to write to its standard error and cannot.
+// standsAt returns the line that a process is blocked on writing to its standard error.
 func standsAt(pid int) (string, bool) {
 	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/syscall", pid))
 	if err != nil {

@@ -5,7 +5,7 @@ import (
 	"path/filepath"
 )
 
-// quick decides in seconds: its margins fit the traffic of these tests.
+// quick is an analysis that decides in seconds: its margins fit the traffic of these tests.
 func quick(name, more string) string {
 	return fmt.Sprintf(`apiVersion: serin.dev/v1alpha1
 kind: Analysis
@@ -40,14 +40,14 @@ const (
     - gray: {weights: [20%, 50%], hold: 1s, decide: {max: 10m, inconclusive: rollback}}
     - gate: {name: full-release}
     - promote: {}`
-	// slow gives the tests time to do harm at its first weight.
+	// slow holds its first weight long enough for a test to break something there.
 	slow = `
     - gray: {weights: [20%, 50%], hold: 8s, decide: {max: 10m, inconclusive: rollback}}
     - gate: {name: full-release}
     - promote: {}`
 )
 
-// document is a rollout of that name under the path /NAME, judged by the analysis given.
+// document is a rollout called name under the path /NAME, judged by the given analysis.
 func (w *world) document(name, analysis, steps string) string {
 	return fmt.Sprintf(`apiVersion: serin.dev/v1alpha1
 kind: Rollout

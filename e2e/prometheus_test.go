@@ -19,7 +19,7 @@ const (
   noData: {for: 10m, then: hold}`
 )
 
-// both is a rollout that holds while Prometheus does not answer, and one that goes back.
+// both has two rollouts: while Prometheus does not answer, one holds and one rolls back.
 func both(w *world) string {
 	return quick("holds", patient) + quick("goes-back", impatient) +
 		w.document("patient", "holds", slow) + w.document("impatient", "goes-back", slow)
@@ -64,7 +64,7 @@ func deadline(t *testing.T, events []event) int {
 	return 0
 }
 
-// sample is a value in an answer of Prometheus.
+// sample matches a value in Prometheus' answer.
 var sample = regexp.MustCompile(`(\[[0-9.]+,)"[^"]+"\]`)
 
 func (w *world) withoutNumbers(t *testing.T) http.HandlerFunc {
@@ -81,7 +81,7 @@ func (w *world) withoutNumbers(t *testing.T) http.HandlerFunc {
 	}
 }
 
-// nothingFound is Prometheus' answer to a query about series that are not there.
+// nothingFound is Prometheus' answer to a query for series that do not exist.
 func nothingFound(w http.ResponseWriter, r *http.Request) {
 	kind := "vector"
 	if r.URL.Path == "/api/v1/query_range" {
@@ -96,7 +96,7 @@ func TestAPrometheusThatAnswersWrong(t *testing.T) {
 	w := newWorld(t, setup{documents: both})
 	loads := append(w.users(t, "patient"), w.users(t, "impatient")...)
 
-	// What is no answer at all is a matter of the policy, what is an answer without data is not.
+	// The policy applies only if there is no answer at all, not to an answer without data.
 	w.metrics.answer(nothingFound)
 	for _, name := range []string{"patient", "impatient"} {
 		w.start(t, name)

@@ -55,6 +55,6 @@ func broken(w http.ResponseWriter, _ *http.Request) {
 
 // silent never answers.
 func silent(_ http.ResponseWriter, r *http.Request) {
-	_, _ = io.Copy(io.Discard, r.Body) // only then it is noticed that the client goes
+	_, _ = io.Copy(io.Discard, r.Body) // only then does the server notice that the client leaves
 	<-r.Context().Done()
 }

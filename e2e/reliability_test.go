@@ -29,38 +29,38 @@ import (
 
 var reliability = flag.String("reliability", "", "try every fault on the real servers, and write the table into this page")
 
-// realFault is something that is broken around a release whose canary goes bad.
+// realFault is something that breaks while a release's canary goes bad.
 type realFault struct {
 	name string
 	does string
-	// begin breaks it; end puts it right and is called once the canary is off the traffic.
+	// begin breaks it; end repairs it, and is called once the canary gets no traffic.
 	begin func(w *world, t *testing.T) (end func())
-	// always: it is tried by every `make test`, and not only by `make reliability`.
+	// always: every `make test` tries it, not only `make reliability`.
 	always bool
-	// at is where the release stands meanwhile; zero is at 20%.
+	// at is where the release is meanwhile; nil is at 20%.
 	at    *place
 	hangs bool // the canary hangs until its clients give up
-	// mounts: the daemon sees file systems of its own, which end with it.
+	// mounts: the daemon has a mount namespace of its own, which ends with it.
 	mounts bool
-	// lasts: it is put right only once the release has ended.
+	// lasts: it is repaired only after the release has ended.
 	lasts bool
 }
 
 func (f realFault) place() *place { return cmp.Or(f.at, &shop) }
 
-// place is where a release stands, with a rollout of its own.
+// place is a point in a release, with a rollout of its own.
 type place struct {
 	name    string // what the page calls it
 	rollout string
 	policy  string // the rollout's analysis
 	steps   string
-	// reach brings a release there that is at its first weight.
+	// reach takes a release there from its first weight.
 	reach func(w *world, t *testing.T, id string)
 	// cohort: only a group of users gets the canary, by a route of its own.
 	cohort bool
-	// back: a person sends the release back in the moment in which the fault begins.
+	// back: a person rolls the release back at the moment the fault begins.
 	back bool
-	// undone: a person answers the last gate in the moment in which the fault begins, and undoes the release once users fail.
+	// undone: a person answers the last gate at the moment the fault begins, and undoes the release once users fail.
 	undone bool
 }
 
@@ -112,7 +112,7 @@ func (w *world) pause(t *testing.T, id string) {
 	require.Equal(t, http.StatusOK, status, text)
 }
 
-// service is what divides the place's users in Traefik.
+// service is the Traefik service that splits the place's users.
 func (p *place) service() string {
 	if p.cohort {
 		return p.rollout + "-ab"
@@ -120,16 +120,16 @@ func (p *place) service() string {
 	return p.rollout
 }
 
-// served is how many percent of the place's users Traefik sends to the canary.
+// served is the percentage of the place's users that Traefik sends to the canary.
 func (w *world) served(p *place) (int, error) {
 	percent, err := w.share(p.service())
 	if err == nil || !p.cohort || !errors.Is(err, errNoService) {
 		return percent, err
 	}
-	return w.share(p.rollout) // the group is served as everybody is
+	return w.share(p.rollout) // the group has no route of its own
 }
 
-// until nobody is served by the canary.
+// off waits until Traefik sends nobody to the canary, and returns how long that took.
 func (w *world) off(t *testing.T, p *place) time.Duration {
 	begin := time.Now()
 	until(t, "nobody is served by the canary in Traefik", func() string {
@@ -153,13 +153,13 @@ func everywhere(f realFault, at ...*place) (out []realFault) {
 	return out
 }
 
-// realFaults are tried one after the other in each world, and the worlds next to each other.
+// realFaults has a list for each world. The worlds run in parallel, the faults of a world one after the other.
 var realFaults = [][]realFault{{
 	{name: "nothing", does: "goes back when the evidence is there", begin: nothingBroken, always: true},
 	{name: "the daemon is killed, and started again after two seconds", does: "goes on where it was", begin: (*world).killDaemon},
 	{name: "the daemon is stopped by SIGSTOP for ten seconds", does: "goes on where it was", begin: stopDaemon(10 * time.Second), always: true},
 	{name: "the daemon is stopped by SIGSTOP for a minute", does: "goes on where it was", begin: stopDaemon(time.Minute)},
-	// The last one, since clients that give up late would count against the next release.
+	// It comes last because clients that give up late would count against the next release.
 	{name: "nothing, and the canary hangs", does: "goes back when its clients give up", begin: nothingBroken, hangs: true, at: &hanging},
 }, {
 	{name: "Traefik's API answers with errors", does: "judges what is written", begin: apiAnswers(broken)},
@@ -178,7 +178,7 @@ var realFaults = [][]realFault{{
 	{name: "Prometheus is gone, and its policy is rollback after three seconds", does: "goes back by its policy", begin: (*world).endPrometheus, at: &hasty},
 	{name: "samples are dated a minute late, and its policy is rollback after eight seconds", does: "goes back by its policy", begin: dated(-time.Minute), at: &wary},
 }, {
-	// The only one of its world: once the dates are right again, Prometheus takes no sample for a minute.
+	// Alone in its world: once the dates are right again, Prometheus takes no sample for a minute.
 	{name: "samples are dated a minute ahead", does: "judges them when their time has come", begin: dated(time.Minute)},
 }, slices.Concat(
 	everywhere(realFault{name: "nothing", does: "goes back when the evidence is there", begin: nothingBroken}, &between, &half, &beta, &paused, &gated),
@@ -193,8 +193,8 @@ var realFaults = [][]realFault{{
 	}, &between, &half, &beta, &paused, &gated, &returning, &promoting),
 )}
 
-// A canary that fails its users is off the traffic of a real Traefik whatever else is broken, and the release says so in
-// the end. How long it took is written into the page, and depends on the machine.
+// Traefik stops sending users to a failing canary whatever else is broken, and the release's outcome says so. How long
+// that took is written into the page, and depends on the machine.
 func TestABadVersionNeverStaysOnTheRealServers(t *testing.T) {
 	took := make([][]time.Duration, len(realFaults))
 	for i, faults := range realFaults {
@@ -231,17 +231,17 @@ func setupFor(faults []realFault) setup {
 	return s
 }
 
-// noSamples is a policy about samples that do not come.
+// noSamples is a policy that rolls back when no samples come.
 const noSamples = `  unreachable: {for: 10m, then: hold}
   noData: {for: 8s, then: rollback}`
 
-// counting lets an analysis count the clients that gave up among the errors.
+// counting makes an analysis count clients that gave up as errors.
 func counting(document string) string {
 	return strings.Replace(document, "preset: traefik-errors", "preset: traefik-errors\n      codes: [5xx, 499]", 1)
 }
 
-// usersOf are the place's users. Those of a canary that hangs give up after a second; all others are patient, since what a
-// busy machine lets wait would count as failed by both arms.
+// usersOf are the place's users. Those of a canary that hangs give up after a second; all others are patient, since
+// requests that wait on a busy machine would count as failures of both arms.
 func (w *world) usersOf(t *testing.T, p *place) *testbed.Load {
 	c := testbed.LoadConfig{URL: w.traefik.URL("web") + "/" + p.rollout, Rate: 150, Workers: 100, Timeout: 20 * time.Second}
 	if p == &hanging {
@@ -253,7 +253,7 @@ func (w *world) usersOf(t *testing.T, p *place) *testbed.Load {
 	return testbed.NewLoad(t, c)
 }
 
-// brave lets the canary go bad while something is broken, and says after how long Traefik sent nobody there.
+// brave makes the canary fail while something is broken, and returns how long it took until Traefik sent nobody there.
 func (w *world) brave(t *testing.T, f realFault) time.Duration {
 	p := f.place()
 	w.wait(t, p.rollout, "stable is served", settled)
@@ -291,7 +291,7 @@ func (w *world) brave(t *testing.T, f realFault) time.Duration {
 	}
 	w.green.Set(func(b *testbed.Behaviour) { b.ErrorRate, b.Latency = 0, 0 })
 	v := w.wait(t, p.rollout, "the release has ended", func(v view) bool { return (v.Release.ID == id || p.undone) && ended(v) })
-	if v.Release.ID != id { // it was promoted as a whole, and undone as a whole
+	if v.Release.ID != id { // it was fully promoted, and then undone
 		require.Equal(t, "released", v.State.Outcome, v.State.Why)
 		require.Equal(t, 1, count(w.events(t, id), "ended"))
 		load.Stop()
@@ -308,7 +308,7 @@ func (w *world) brave(t *testing.T, f realFault) time.Duration {
 	return took
 }
 
-// sendBack is a person who tries again until the daemon has heard it, or the release has ended.
+// sendBack is a person who asks for a rollback until the daemon answers.
 func (w *world) sendBack(id string) {
 	for range 100 {
 		if status, _ := w.rollback(id); status != 0 {
@@ -318,9 +318,9 @@ func (w *world) sendBack(id string) {
 	}
 }
 
-// undone is a person who approves the promotion of a version that then fails, and brings the one before back as soon as the
-// daemon takes it: after how long all users are served by it. Which version is behind which name, the promotion has changed;
-// so the users say it.
+// undone is a person who approves the promotion of a version that then fails, and undoes it as soon as the daemon
+// allows that. It returns how long it took until all users got the previous version. The promotion swaps the versions
+// behind the names, so undone goes by the answers that users get.
 func (w *world) undone(t *testing.T, p *place, id string, load *testbed.Load) time.Duration {
 	begin := time.Now()
 	until(t, "the promotion is approved", func() string {
@@ -360,7 +360,7 @@ func stopDaemon(d time.Duration) func(w *world, t *testing.T) func() {
 	}
 }
 
-// later puts something right after a time; what it returns waits until that is done.
+// later calls right after d; the function it returns waits until that is done.
 func later(t *testing.T, d time.Duration, right func() error) func() {
 	done := make(chan error, 1)
 	time.AfterFunc(d, func() { done <- right() })
@@ -396,8 +396,8 @@ func (w *world) endPrometheus(t *testing.T) func() {
 	return func() { require.NoError(t, w.prometheus.Restart(t.Context())) }
 }
 
-// pair is a second Prometheus behind the same address, which scrapes the same. They answer in turn, and each has scraped at
-// times of its own.
+// pair puts a second Prometheus behind the same address, with the same targets. They answer in turn, and each scrapes
+// at times of its own.
 func (w *world) pair(t *testing.T) func() {
 	second := testbed.NewPrometheus(t, testbed.PrometheusConfig{ScrapeInterval: scrapeInterval, Jobs: w.jobs()})
 	w.looks(t, 3)
@@ -409,7 +409,7 @@ func (w *world) pair(t *testing.T) func() {
 	return func() { w.metrics.answer(nil) }
 }
 
-// dated gives Traefik's samples dates of their own, off by d: those of an exporter whose clock is wrong.
+// dated gives Traefik's samples timestamps that are off by d, like an exporter whose clock is wrong.
 func dated(d time.Duration) func(w *world, t *testing.T) func() {
 	return func(w *world, t *testing.T) func() {
 		u, err := url.Parse("http://" + w.traefik.MetricsAddr)
@@ -434,7 +434,7 @@ func dated(d time.Duration) func(w *world, t *testing.T) func() {
 	}
 }
 
-// enter runs a program where the daemon sees file systems of its own.
+// enter runs a program in the daemon's mount namespace.
 func (w *world) enter(args ...string) error {
 	out, err := exec.Command("nsenter", append([]string{"-m", "-t", strconv.Itoa(w.daemon.PID())}, args...)...).CombinedOutput() //nolint:noctx,gosec // it ends at once
 	if err != nil {
@@ -443,7 +443,7 @@ func (w *world) enter(args ...string) error {
 	return nil
 }
 
-// readOnly lets the daemon see Traefik's folder read-only, as a file system that has failed is; Traefik sees it as it was.
+// readOnly makes Traefik's folder read-only for the daemon, like a failed file system, but not for Traefik.
 func (w *world) readOnly(t *testing.T) func() {
 	folder := w.traefik.Directory
 	require.NoError(t, w.enter("mount", "--bind", folder, folder))
@@ -452,7 +452,7 @@ func (w *world) readOnly(t *testing.T) func() {
 	return later(t, 10*time.Second, func() error { return w.enter("umount", "-l", folder) })
 }
 
-// full lets the daemon see Traefik's folder on a small file system that has no room left; Traefik sees it as it was.
+// full puts Traefik's folder on a small, full file system for the daemon, but not for Traefik.
 func (w *world) full(t *testing.T) func() {
 	const fill = `mount -t tmpfs -o size=512k full "$1" && cp "$2"/* "$1" && ! cat /dev/zero 2>/dev/null >"$1/external"`
 	folder, copied := w.traefik.Directory, t.TempDir()
@@ -461,7 +461,7 @@ func (w *world) full(t *testing.T) func() {
 	return later(t, 10*time.Second, func() error { return w.enter("umount", "-l", folder) })
 }
 
-// addRouter adds a router of its own to the file of shop, which is there when all is over.
+// addRouter adds a foreign router to shop's file, and checks that it is still there in the end.
 func (w *world) addRouter(t *testing.T) func() {
 	before, err := os.ReadFile(w.file("shop"))
 	require.NoError(t, err)
@@ -472,11 +472,11 @@ func (w *world) addRouter(t *testing.T) func() {
 		after, err := os.ReadFile(w.file("shop"))
 		require.NoError(t, err)
 		require.Contains(t, string(after), "theirs: {rule: \"Path(`/theirs`)\", service: noop@internal}")
-		require.NoError(t, os.Remove(w.file("shop"))) // somebody puts it right
+		require.NoError(t, os.Remove(w.file("shop"))) // a person repairs it
 	}
 }
 
-// crowd holds connections to the daemon and says nothing.
+// crowd holds connections to the daemon open, and sends nothing.
 func (w *world) crowd(t *testing.T) func() {
 	var held []net.Conn
 	dialer := net.Dialer{Timeout: time.Second}
@@ -497,7 +497,7 @@ func (w *world) crowd(t *testing.T) func() {
 
 func (w *world) rollouts() string { return filepath.Join(w.dir, "rollouts", "rollouts.yaml") }
 
-// change changes the documents, waits until the daemon has read them, and returns what brings them back.
+// change changes the documents, waits until the daemon has read them, and returns a function that restores them.
 func (w *world) change(t *testing.T, change func(text string) string, read string) func() {
 	before, err := os.ReadFile(w.rollouts())
 	require.NoError(t, err)
@@ -522,7 +522,7 @@ func (w *world) breakDocument(t *testing.T) func() {
 	return w.change(t, func(text string) string { return strings.ReplaceAll(text, "hold: 1h", "hold: many") }, "many")
 }
 
-// writeTable puts the table into its page, in the place of the one before.
+// writeTable replaces the table in its page.
 func writeTable(t *testing.T, took [][]time.Duration) {
 	const begin, end = "## On the real servers\n", "\n## What is not in the table"
 	b, err := os.ReadFile(*reliability)

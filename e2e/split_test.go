@@ -21,7 +21,7 @@ const sticky = `
     - gate: {name: full-release}
     - promote: {}`
 
-// pinned are beta users who came to stable with their first request, and stay there by their cookie.
+// pinned are beta users whose first request went to stable; their cookie keeps them there.
 func (w *world) pinned(t *testing.T, name string) *testbed.Load {
 	t.Helper()
 	url := w.traefik.URL("web") + "/" + name

@@ -18,7 +18,7 @@ import (
 	"github.com/serindev/serin/internal/testbed"
 )
 
-// fill takes all that is left on the store's file system, and returns what gives it back.
+// fill uses up the store's file system, and returns a function that frees it.
 func (w *world) fill(t *testing.T) (free func()) {
 	t.Helper()
 	path := filepath.Join(w.store, "external")
@@ -33,7 +33,7 @@ func (w *world) fill(t *testing.T) (free func()) {
 	return func() { require.NoError(t, os.Remove(path)) }
 }
 
-// lock takes the database, as a backup that hangs would, and returns what gives it back.
+// lock locks the database, as a hung backup would, and returns a function that unlocks it.
 func (w *world) lock(t *testing.T) (free func()) {
 	t.Helper()
 	db, err := sql.Open("sqlite", "file:"+filepath.Join(w.store, "serin.db")+"?_pragma=busy_timeout(30000)")
@@ -51,14 +51,14 @@ func (w *world) lock(t *testing.T) (free func()) {
 	return free
 }
 
-// kill ends the database server, and returns what starts it again.
+// kill kills the database server, and returns a function that restarts it.
 func (w *world) kill(t *testing.T) (free func()) {
 	t.Helper()
 	require.NoError(t, w.postgres.Kill())
 	return func() { require.NoError(t, w.postgres.Restart(t.Context())) }
 }
 
-// freeze lets the database server take what it is sent and answer nothing, as one whose disk hangs.
+// freeze makes the database server accept requests and answer none, as if its disk hung.
 func (w *world) freeze(t *testing.T) (free func()) {
 	t.Helper()
 	require.NoError(t, w.postgres.SignalAll(syscall.SIGSTOP))
@@ -73,13 +73,13 @@ func (w *world) freeze(t *testing.T) (free func()) {
 
 func troubled(v view) bool { return len(v.Trouble) > 0 }
 
-// storeFault is a way in which the store cannot be written.
+// storeFault is one way in which writes to the store fail.
 type storeFault struct {
 	name     string
 	tmpfs    string
 	postgres bool
 	begin    func(*world, *testing.T) (end func())
-	// looks that take longer than a hold: each waits for a lock, or an answer.
+	// looks is how many looks outlast a hold: fewer if each waits for a lock, or an answer.
 	looks float64
 }
 
@@ -106,8 +106,8 @@ func TestAStoreThatCannotBeWritten(t *testing.T) {
 	}
 }
 
-// holdsAndGoesOn: nothing advances while nothing can be written, it says so, and goes on afterwards. A person's
-// rollback comes next, so it stays at the gate.
+// holdsAndGoesOn checks that the release does not advance while nothing can be written, says so, and goes on
+// afterwards. It stops at the gate, since goesBackByHand comes next.
 func holdsAndGoesOn(t *testing.T, w *world, fault storeFault) {
 	w.start(t, "shop")
 	w.wait(t, "shop", "the first weight is in force", func(v view) bool { return at(0, 0)(v) && v.State.InForce })

@@ -11,7 +11,7 @@ import (
 
 func TestATraefikInTrouble(t *testing.T) {
 	t.Parallel()
-	// A replica that does not answer is known after two observations, five seconds apart: the hold is longer by far.
+	// It takes two observations, five seconds apart, to know that a replica does not answer: the hold is much longer.
 	steps := strings.ReplaceAll(slow, "hold: 8s", "hold: 25s")
 	w := newWorld(t, setup{documents: func(w *world) string { return quick("quick", "") + w.document("shop", "quick", steps) }})
 	loads := w.users(t, "shop")
@@ -20,7 +20,7 @@ func TestATraefikInTrouble(t *testing.T) {
 		return func(v view) bool { return at(0, stage)(v) && v.State.InForce && settled(v) }
 	}
 
-	// Its API does not answer: the first weight is written and served, and the daemon cannot know.
+	// Its API does not answer: the first weight is written and served, but the daemon cannot know it.
 	w.wait(t, "shop", "the first weight is in force", inForce(0))
 	old, err := os.ReadFile(w.file("shop"))
 	require.NoError(t, err)
@@ -34,7 +34,7 @@ func TestATraefikInTrouble(t *testing.T) {
 	w.wait(t, "shop", "it is in force again", inForce(0))
 	noRequestFailed(t, loads)
 
-	// It stops, and all requests fail: not the canary's fault.
+	// Traefik stops, and all requests fail: not the canary's fault.
 	w.wait(t, "shop", "the second weight is in force", inForce(1))
 	require.NoError(t, w.traefik.Kill())
 	w.wait(t, "shop", "it is shown", func(v view) bool { return !v.State.InForce && !settled(v) })

@@ -20,7 +20,7 @@ import (
 	"github.com/serindev/serin/internal/testbed"
 )
 
-// patience is how long a test waits for what has to happen: far more than it takes, on the slowest machine.
+// patience is how long a test waits for what must happen: far longer than it takes even on the slowest machine.
 const patience = 3 * time.Minute
 
 // serin is the program under test, built once.
@@ -48,11 +48,11 @@ type world struct {
 type setup struct {
 	// documents are the rollouts and analyses.
 	documents func(w *world) string
-	// direct: the daemon asks Prometheus itself and not through the proxy.
+	// direct: the daemon queries Prometheus directly, not through the proxy.
 	direct bool
-	// postgres: the store is a PostgreSQL, w.postgres, and not SQLite.
+	// postgres: the store is PostgreSQL, w.postgres, instead of SQLite.
 	postgres bool
-	// tmpfs is the size of the file system of the store's folder, as mount takes it; empty for the test's own.
+	// tmpfs is the size, as mount takes it, of a file system just for the store's folder; empty for none.
 	tmpfs string
 }
 
@@ -76,7 +76,7 @@ func newWorld(t *testing.T, s setup) *world {
 	return w
 }
 
-// scrapeInterval is also said in daemonYAML.
+// scrapeInterval is repeated in daemonYAML.
 const scrapeInterval = 250 * time.Millisecond
 
 func (w *world) jobs() []testbed.ScrapeJob {
@@ -117,7 +117,7 @@ func (w *world) configure(t *testing.T, s setup) {
 	}
 }
 
-// begin starts the daemon for the first time. A small file system of its own is seen by it alone, and goes with it.
+// begin starts the daemon for the first time. Only the daemon sees the small file system, which ends with it.
 func (w *world) begin(t *testing.T, tmpfs string) {
 	t.Helper()
 	w.store = filepath.Join(w.dir, "store")
@@ -181,7 +181,7 @@ func (w *world) get(path string, out any) (int, string) {
 	return w.call(http.MethodGet, path, nil, out)
 }
 
-// view is what these tests want to know of a rollout.
+// view is what these tests want to know about a rollout.
 type view struct {
 	Release struct{ ID string }
 	State   struct {
@@ -212,7 +212,7 @@ func (w *world) view(name string) (v view, err error) {
 	return v, nil
 }
 
-// wait returns when the rollout is as ok wants it.
+// wait returns once ok accepts the rollout.
 func (w *world) wait(t *testing.T, name, what string, ok func(view) bool) view {
 	t.Helper()
 	var v view
@@ -255,7 +255,7 @@ func (w *world) rollback(id string) (int, string) {
 	return w.call(http.MethodPost, "/api/v1/releases/"+id+"/rollback", map[string]string{"reason": "by hand"}, nil)
 }
 
-// event is what these tests want to know of an event.
+// event is what these tests want to know about an event.
 type event struct {
 	Kind, Gate, Outcome, Which, Reason string
 	Seq, Step, Stage, Turn             int
@@ -282,7 +282,7 @@ func count(events []event, kind string) (n int) {
 	return n
 }
 
-// metric is the sum of a series of the daemon's own, over all its labels.
+// metric is the sum of one of the daemon's own metrics over all its labels.
 func (w *world) metric(name string) (sum float64) {
 	_, text := w.get("/metrics", nil)
 	for line := range strings.Lines(text) {
@@ -298,7 +298,7 @@ func (w *world) metric(name string) (sum float64) {
 	return sum
 }
 
-// looks waits until the daemon has taken so many slots of looks more: its own clock.
+// looks waits for n more slots of looks, which are the daemon's own clock.
 func (w *world) looks(t *testing.T, n float64) {
 	t.Helper()
 	from := w.metric("serin_look_slot_seconds_count")
@@ -310,7 +310,7 @@ func (w *world) looks(t *testing.T, n float64) {
 	})
 }
 
-// share is the canary's part of a rollout's main route in percent, as Traefik itself has it.
+// share is the canary's percentage of a rollout's main route, according to Traefik itself.
 func (w *world) share(name string) (int, error) {
 	var answer struct {
 		Weighted struct {
@@ -343,7 +343,7 @@ func (w *world) share(name string) (int, error) {
 // errNoService: Traefik has no service of that name.
 var errNoService = errors.New("no such service")
 
-// waitShare returns how long it took until Traefik served a share to the canary.
+// waitShare waits until Traefik gives the canary that share, and returns how long it took.
 func (w *world) waitShare(t *testing.T, name string, percent int) time.Duration {
 	t.Helper()
 	begin := time.Now()
