@@ -19,7 +19,7 @@ import (
 	"github.com/serindev/serin/internal/testbed"
 )
 
-// admitted lets the daemon answer the API server's webhook: with TLS, by a certificate that the chart's configuration trusts.
+// admitted makes the daemon answer the API server's webhook over TLS, with a certificate that the webhook trusts.
 func (w *world) admitted(t *testing.T) {
 	t.Helper()
 	cert, key := w.c.Certificate(t, "127.0.0.1")
@@ -44,7 +44,7 @@ func (w *world) admitted(t *testing.T) {
 	cmd.Stderr = &wrong
 	webhook, err := cmd.Output()
 	require.NoError(t, err, wrong.String())
-	// There are no cluster addresses here: the API server asks the daemon itself.
+	// There are no cluster addresses here: the API server calls the daemon directly.
 	service := regexp.MustCompile(`(?m)^ *service: .*$`)
 	require.Regexp(t, service, string(webhook))
 	w.c.Apply(t, w.home, service.ReplaceAllString(string(webhook), fmt.Sprintf("      url: https://127.0.0.1:%d/", port)))
@@ -53,8 +53,8 @@ func (w *world) admitted(t *testing.T) {
 	})
 }
 
-// With the chart's webhook, kubectl apply is refused what the status would say, with the field's path; without the daemon,
-// everything is taken.
+// With the chart's webhook, kubectl apply fails with the error that the status would show, with the field's path;
+// without the daemon, everything is accepted.
 func TestTheAPIServerRefusesWhatTheStatusWouldSay(t *testing.T) {
 	t.Parallel()
 	w := prepareResourceWorld(t, pipeline, false)

@@ -29,7 +29,7 @@ spec:
 ---
 `
 
-// counted is Traefik's API behind a proxy that counts what it is asked.
+// counted is Traefik's API behind a proxy that counts requests.
 func (w *world) counted(tb testing.TB) (address string, asked *atomic.Int64) {
 	tb.Helper()
 	asked = new(atomic.Int64)
@@ -44,9 +44,9 @@ func (w *world) counted(tb testing.TB) (address string, asked *atomic.Int64) {
 	return server.URL, asked
 }
 
-// BenchmarkAtRest is a minute of a daemon with a hundred rollouts that has nothing to do: CPU seconds, memory, and the
-// requests to the API server and to Traefik's API. Traefik is asked for each rollout once in five minutes, so most
-// minutes have no request at all.
+// BenchmarkAtRest measures, per minute, a daemon with a hundred rollouts that has nothing to do: CPU seconds, memory,
+// and the requests to the API server and to Traefik's API. Traefik is asked once in five minutes for each rollout, so
+// most minutes have no request at all.
 func BenchmarkAtRest(b *testing.B) {
 	const rollouts = 100
 	w := newPlace(b, example{name: "idle", meddled: true, empty: true})
@@ -97,7 +97,7 @@ func (w *world) settled(tb testing.TB, rollouts int) {
 	time.Sleep(20 * time.Second)
 }
 
-// requests are how many the daemon has sent so far.
+// requests is how many requests the daemon has sent so far.
 func (b *between) requests() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -107,7 +107,7 @@ func (b *between) requests() int {
 // ticks a second are the unit of /proc/PID/stat (proc(5), sysconf(_SC_CLK_TCK), 100 on Linux).
 const ticks = 100
 
-// cpu is how many seconds the daemon has computed.
+// cpu is the daemon's CPU time in seconds.
 func (w *world) cpu(tb testing.TB) float64 {
 	tb.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", w.daemon.PID()))

@@ -22,8 +22,8 @@ import (
 	"github.com/serindev/serin/internal/testbed/testcluster"
 )
 
-// between is a proxy between the daemon and the API server that causes the faults of bad days. The daemon's answers still
-// come from the real API server.
+// between is a proxy between the daemon and the API server that causes faults. The daemon's answers still come from the
+// real API server.
 type between struct {
 	URL   string
 	admin *http.Client
@@ -57,7 +57,7 @@ func newBetween(t testing.TB, c *testcluster.Cluster) *between {
 	}}
 	server := httptest.NewUnstartedServer(b)
 	server.Config.ErrorLog = quiet
-	cert, key := c.Certificate(t, "127.0.0.1") // without TLS clients do not say who they are
+	cert, key := c.Certificate(t, "127.0.0.1") // without TLS, clients send no credentials
 	pair, err := tls.X509KeyPair(cert, key)
 	require.NoError(t, err)
 	server.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
@@ -94,7 +94,7 @@ func (b *between) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	b.proxy.ServeHTTP(w, r.WithContext(ctx))
 }
 
-// kindOf is what a request does, to which resource.
+// kindOf is a request's verb and resource.
 func kindOf(r *http.Request) string {
 	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
 	if i := slices.Index(parts, "namespaces"); i >= 0 && len(parts) > i+2 {

@@ -54,7 +54,7 @@ func TestACanaryDeploymentThatIsDeletedByHandComesBackWhileStableServes(t *testi
 	w := newWorld(t, pipeline.with("hold: 1s", "hold: 8s"))
 	loads := w.users(t, beta)
 	id := w.toGray(t, 1)
-	w.hang(w.pro, image2) // so that what is said while it comes back can be read
+	w.hang(w.pro, image2) // so that the messages while it comes back can be read
 	require.NoError(t, w.c.Client.AppsV1().Deployments(w.pro).Delete(t.Context(), "k8s-flask-canary", metav1.DeleteOptions{}))
 	w.explained(t, "k8s-flask-canary: it was deleted by another writer, and was made again: ")
 	w.explained(t, "no ready endpoints behind Service k8s-flask-canary: all requests go to stable")
@@ -217,7 +217,7 @@ func TestRightsThatAreTakenAwayInGrayStopTheReleaseAndHurtNoUser(t *testing.T) {
 	loads := w.users(t, beta)
 	id := w.toGray(t, 1)
 	w.revoke(t)
-	w.explained(t, "forbidden") // by the next write: the API server does not end a watch for that
+	w.explained(t, "forbidden") // at the next write: the API server does not end a watch for that
 	v := w.wait(t, "the release holds", func(v view) bool { return !v.State.InForce })
 	require.Equal(t, 2, v.State.Stage)
 	status, text := w.call(http.MethodPost, "/api/v1/releases/"+id+"/rollback", map[string]string{"reason": "by hand"}, nil)

@@ -17,13 +17,13 @@ import (
 	"k8s.io/client-go/dynamic"
 )
 
-// syncer applies what is in Git by server-side apply with force, as a GitOps controller does, and deletes what Git has no
-// more. One that heals itself does so again and again, others after each commit.
+// syncer applies what is in Git by server-side apply with force, as a GitOps controller does, and deletes what Git no
+// longer has. A self-healing one does so all the time, others after each commit.
 type syncer struct {
 	w    *world
 	stop context.CancelFunc
 	done sync.WaitGroup
-	// ignores: it leaves alone the image while its field manager is serin (Argo CD: managedFieldsManagers and
+	// ignores: it leaves the image alone while its field manager is serin (Argo CD: managedFieldsManagers and
 	// RespectIgnoreDifferences).
 	ignores bool
 
@@ -33,7 +33,7 @@ type syncer struct {
 	errs   []error
 }
 
-// syncEvery is more often than controllers do: nothing they do is missed in a test that is short.
+// syncEvery is shorter than real controllers' intervals, so that a short test misses nothing they do.
 const syncEvery = 250 * time.Millisecond
 
 func (w *world) sync(t *testing.T) *syncer {
@@ -156,8 +156,8 @@ func TestAControllerThatHealsItselfPromotesByACommit(t *testing.T) {
 	w.writtenBySerin(t)
 }
 
-// writtenBySerin holds that every field of the traffic's objects has the field manager serin, so that managedFieldsManagers
-// of Argo CD, and Flux's ownership, leave them alone.
+// writtenBySerin checks that every field of the traffic's objects has the field manager serin, so that
+// managedFieldsManagers of Argo CD, and Flux's ownership, leave them alone.
 func (w *world) writtenBySerin(t *testing.T) {
 	t.Helper()
 	client, err := dynamic.NewForConfig(w.c.Config)
@@ -236,7 +236,7 @@ func TestAControllerThatLeavesSerinsFieldsAlone(t *testing.T) {
 			}
 			v := w.wait(t, "the release has ended", ended)
 			require.Equal(t, "released", v.State.Outcome, v.State.Why)
-			git.commit(image2) // with patch it follows: any other commit before it would bring the old image back
+			git.commit(image2) // with patch this commit comes last: any other commit before it would bring the old image back
 			git.apply(t.Context())
 			git.apply(t.Context())
 			require.Equal(t, image2, imageOf(w.deployment(t, w.pro, w.name)))

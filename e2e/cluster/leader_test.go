@@ -105,7 +105,7 @@ func TestTheOtherDaemonGoesOnWhenTheOneThatActsIsKilled(t *testing.T) {
 	loads := r.users(t, beta)
 	first := r.leads()
 	other := 1 - first
-	r.use(other) // it passes on what it is asked
+	r.use(other) // it forwards requests
 	id := r.toGray(t, 1)
 
 	killed := time.Now()
@@ -120,7 +120,7 @@ func TestTheOtherDaemonGoesOnWhenTheOneThatActsIsKilled(t *testing.T) {
 	require.NoError(t, r.daemons[first].Restart(t.Context()))
 	r.use(first)
 	r.signIn(t)
-	r.approve(t, id, "full-release") // through the one that stands by now
+	r.approve(t, id, "full-release") // through the one that is now the standby
 	v := r.wait(t, "the release has ended", ended)
 	require.Equal(t, "released", v.State.Outcome, v.State.Why)
 	require.Equal(t, other, r.leads(), "who comes back does not take over")

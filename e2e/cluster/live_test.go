@@ -20,7 +20,7 @@ func TestValidateLiveLooksAtTheCluster(t *testing.T) {
 	file := filepath.Join(w.dir, "rollouts", "rollout.yaml")
 	good, err := os.ReadFile(file) //nolint:gosec // of this test
 	require.NoError(t, err)
-	// found are the lines about the cluster, of the rollout with these changes.
+	// found returns the lines about the cluster for the rollout with these changes.
 	found := func(t *testing.T, change ...string) []string {
 		t.Helper()
 		require.NoError(t, os.WriteFile(file, []byte(strings.NewReplacer(change...).Replace(string(good))), 0o600))

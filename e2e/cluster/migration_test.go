@@ -20,10 +20,10 @@ import (
 	"github.com/serindev/serin/internal/testbed"
 )
 
-// These tests run docs/migration.md: each command as it is written there, but for namespaces, hosts and times. What the
-// other controllers would have made is made here as they make it (Flagger 1.44.0: pkg/canary/deployment_controller.go,
-// pkg/router/kubernetes_default.go, pkg/router/traefik.go; Argo Rollouts 1.9.1: utils/replicaset, service.go), with their
-// owner references, and the real garbage collector follows them.
+// These tests run docs/migration.md: each command as it is written there, except for namespaces, hosts and times. They
+// create what the other controllers would have created (Flagger 1.44.0: pkg/canary/deployment_controller.go,
+// pkg/router/kubernetes_default.go, pkg/router/traefik.go; Argo Rollouts 1.9.1: utils/replicaset, service.go), with the
+// owner references that the real garbage collector follows.
 
 // page is docs/migration.md.
 const page = "../../docs/migration.md"
@@ -31,7 +31,7 @@ const page = "../../docs/migration.md"
 var (
 	canaries = schema.GroupVersionResource{Group: "flagger.app", Version: "v1beta1", Resource: "canaries"}
 	rollouts = schema.GroupVersionResource{Group: "argoproj.io", Version: "v1alpha1", Resource: "rollouts"}
-	// What they measure by is only read.
+	// The kinds that hold their metrics are only read.
 	metricTemplates   = schema.GroupVersionResource{Group: "flagger.app", Version: "v1beta1", Resource: "metrictemplates"}
 	analysisTemplates = schema.GroupVersionResource{Group: "argoproj.io", Version: "v1alpha1", Resource: "analysistemplates"}
 )
@@ -56,7 +56,7 @@ spec:
 `, r.Resource, r.Group, r.Version, strings.ToLower(kind), kind, strings.Join(short, ", "))
 }
 
-// migration is a service of another controller's that moves to Serin by the page.
+// migration is a service that moves from another controller to Serin, as the page says.
 type migration struct {
 	*world
 	dynamic dynamic.Interface
@@ -102,7 +102,7 @@ func (m *migration) installPeers(t *testing.T) {
 	})
 }
 
-// fenced is a block of a page.
+// fenced matches a block of the page.
 var fenced = regexp.MustCompile("(?ms)^```(sh elsewhere|yaml file=(\\S+))\n(.*?)^```$")
 
 // blocks are the page's files by their name.
@@ -152,7 +152,7 @@ func (m *migration) run(t *testing.T, commands string) string {
 	return string(out)
 }
 
-// place puts a file of the page's where the daemon's documents are. The analysis is one that decides in seconds.
+// place puts one of the page's files among the daemon's documents, with an analysis that decides in seconds.
 func (m *migration) place(t *testing.T, file string) {
 	t.Helper()
 	text := m.blocks()[file]
@@ -160,7 +160,7 @@ func (m *migration) place(t *testing.T, file string) {
 	require.NoError(t, os.WriteFile(filepath.Join(m.dir, "rollouts", file), []byte(text), 0o600))
 }
 
-// owned makes an object of another, which owns it as its controller.
+// owned creates objects that by owns as their controller.
 func (m *migration) owned(t *testing.T, by *unstructured.Unstructured, manifests string) {
 	t.Helper()
 	owner := fmt.Sprintf("ownerReferences: [{apiVersion: %s, kind: %s, name: %s, uid: %s, controller: true, blockOwnerDeletion: true}]",
@@ -168,7 +168,7 @@ func (m *migration) owned(t *testing.T, by *unstructured.Unstructured, manifests
 	m.c.Apply(t, m.pro, strings.ReplaceAll(manifests, "OWNER", owner))
 }
 
-// peer makes an object of another controller's, and gives it a status.
+// peer creates an object of another controller's kind, with a status.
 func (m *migration) peer(t *testing.T, kind schema.GroupVersionResource, file string, status map[string]any) *unstructured.Unstructured {
 	t.Helper()
 	m.c.Apply(t, m.pro, m.blocks()[file])
@@ -181,8 +181,8 @@ func (m *migration) peer(t *testing.T, kind schema.GroupVersionResource, file st
 	return o
 }
 
-// collected waits until the garbage collector has taken what an object of a kind owned, after that was deleted the
-// ordinary way. Until then it may not know the kind, and later nothing is left for it to do.
+// collected deletes an object of a kind the ordinary way, and waits until the garbage collector has removed what it
+// owned. Then the collector knows the kind, and has finished what came before.
 func (m *migration) collected(t *testing.T, like *unstructured.Unstructured, kind schema.GroupVersionResource) {
 	t.Helper()
 	o := like.DeepCopy()
@@ -203,7 +203,7 @@ func (m *migration) collected(t *testing.T, like *unstructured.Unstructured, kin
 	})
 }
 
-// inside are users of a Service who do not come by the route that moves.
+// inside are users who reach a Service by a route other than the one that moves.
 func (m *migration) inside(t *testing.T, service string) *testbed.Load {
 	t.Helper()
 	host := "inside." + m.host
@@ -215,7 +215,7 @@ func (m *migration) inside(t *testing.T, service string) *testbed.Load {
 	return m.users(t)[0]
 }
 
-// noneFailed ends the loads, and holds that all requests of all users were answered with 200.
+// noneFailed ends the loads, and checks that all requests of all users were answered with 200.
 func noneFailed(t *testing.T, loads ...*testbed.Load) {
 	t.Helper()
 	for _, l := range loads {
@@ -300,7 +300,7 @@ func TestAServiceOfFlaggersMovesByThePage(t *testing.T) {
 	noneFailed(t, loads...)
 }
 
-// migrated holds that what serin migrate wrote contains all of it.
+// migrated checks that the file that serin migrate wrote contains all of want.
 func (m *migration) migrated(t *testing.T, file string, want ...string) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(m.files, file))
@@ -310,7 +310,7 @@ func (m *migration) migrated(t *testing.T, file string, want ...string) {
 	}
 }
 
-// releases brings a version into service by Serin's Rollout.
+// releases releases an image with Serin's Rollout.
 func (m *migration) releases(t *testing.T, canary, stable, image string) {
 	t.Helper()
 	id := m.start(t, image)

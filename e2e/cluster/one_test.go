@@ -95,7 +95,7 @@ func TestOneDeploymentInGitIsReleasedByACommitAndLeftWithoutLosingARequest(t *te
 	answered(t, loads[0].Counts(), "3")
 }
 
-// leave says in the rollout's document that it is left, and waits until the page says so.
+// leave sets leave in the rollout's document, waits until Git's Deployment has the traffic, and deletes the document.
 func (w *world) leave(t *testing.T) {
 	t.Helper()
 	file := filepath.Join(w.dir, "rollouts", "rollout.yaml")
@@ -113,7 +113,7 @@ func (w *world) leave(t *testing.T) {
 	})
 }
 
-// untilServed waits until the pods of a Deployment answer users, and those of no other do.
+// untilServed waits until only the pods of this Deployment answer users.
 func untilServed(t *testing.T, loads []*testbed.Load, w *world, deployment string) {
 	t.Helper()
 	until(t, "users get "+deployment, func() string {
@@ -141,8 +141,8 @@ func untilServed(t *testing.T, loads []*testbed.Load, w *world, deployment strin
 	})
 }
 
-// The copy that is deleted in the middle of a release is made again as it was, and a daemon that is killed goes on; no old
-// version comes back, and no release is lost. The rollout is a custom resource, and is left as docs/kubernetes.md says.
+// A copy deleted in the middle of a release is made again as it was, and a killed daemon goes on; no old version comes
+// back, and no release is lost. The rollout is a custom resource, and leaves Serin as docs/kubernetes.md says.
 func TestTheCopyIsDeletedAndTheDaemonKilledInTheMiddleOfARelease(t *testing.T) {
 	t.Parallel()
 	w := newResourceWorld(t, oneDeployment.with("hold: 1s", "hold: 10s"))
@@ -178,7 +178,7 @@ func TestTheCopyIsDeletedAndTheDaemonKilledInTheMiddleOfARelease(t *testing.T) {
 	require.Equal(t, v.Release.ID, now.Release.ID, "a restart is no release")
 }
 
-// leaveAsThePageSays runs the commands of docs/kubernetes.md, with the names of this world, and waits for what the second says.
+// leaveAsThePageSays runs the page's commands with this world's names, the second one until it says that all is done.
 func (w *world) leaveAsThePageSays(t *testing.T) {
 	t.Helper()
 	page, err := os.ReadFile("../../docs/kubernetes.md")

@@ -189,7 +189,7 @@ func (w *world) patchStable(t *testing.T, who, patch string) {
 
 func TestTheFiveStepsRunToTheEnd(t *testing.T) {
 	t.Parallel()
-	// It names no API of Traefik's, so what is written is trusted after a minute, which is a second here.
+	// Without Traefik's API, what is written is trusted after a minute, which is a second here.
 	w := newWorld(t, fiveSteps.with("tls: {secretName: feed-tls}}", "tls: {secretName: feed-tls}}, verify: {for: 1s}"))
 	employees := http.Header{"X-Employee": {"yes"}}
 	payers := http.Header{"X-Country": {"NZ"}, "Cookie": {"tier=premium"}}

@@ -43,7 +43,7 @@ roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: serin-ro
 subjects: [{kind: ServiceAccount, name: approver, namespace: NS}]
 `
 
-// kubectl runs kubectl as the administrator in a namespace, and logs what was typed and what was said.
+// kubectl runs kubectl as the administrator in a namespace, and logs the command and its output.
 func (w *world) kubectl(t *testing.T, namespace, stdin string, args ...string) (string, error) {
 	t.Helper()
 	path, err := testbed.Tool("kubectl")
@@ -64,7 +64,7 @@ func (w *world) mustKubectl(t *testing.T, namespace, stdin string, args ...strin
 	return out
 }
 
-// resources are the documents of the example as custom resources: what is a file there stands in them.
+// resources are the example's documents as custom resources, with the contents of its files in them.
 func (w *world) resources(t *testing.T) string {
 	t.Helper()
 	migrate, err := os.ReadFile("../../examples/jobs/migrate.yaml")
@@ -90,7 +90,7 @@ func newResourceWorld(t *testing.T, e example) *world {
 	return prepareResourceWorld(t, e, true)
 }
 
-// prepareResourceWorld is newResourceWorld, with or without a daemon that runs.
+// prepareResourceWorld is newResourceWorld, with or without starting the daemon.
 func prepareResourceWorld(t *testing.T, e example, begin bool) *world {
 	t.Helper()
 	w := newApplication(t, e)
@@ -120,7 +120,7 @@ func prepareResourceWorld(t *testing.T, e example, begin bool) *world {
 	return w
 }
 
-// inTheCluster puts the daemon behind a pod with the chart's Service, for those who come by kubectl.
+// inTheCluster puts the daemon behind a pod with the chart's Service, for people who use kubectl.
 func (w *world) inTheCluster(t *testing.T) {
 	t.Helper()
 	to, err := url.Parse(w.url)
@@ -163,8 +163,8 @@ subjects: [{kind: ServiceAccount, name: deployer, namespace: PRO}, {kind: Servic
 	})
 }
 
-// plugin runs kubectl serin as a ServiceAccount of the application's namespace: the program finds Serin's Service, and has
-// its port forwarded.
+// plugin runs kubectl serin as a ServiceAccount of the application's namespace: the program finds Serin's Service, and
+// forwards its port.
 func (w *world) plugin(t *testing.T, account string, args ...string) (string, error) {
 	t.Helper()
 	kubectl, err := testbed.Tool("kubectl")

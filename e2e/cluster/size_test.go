@@ -28,7 +28,7 @@ const (
 	sizeUnderWay   = 100
 )
 
-// arms are what one rollout of BenchmarkSize is about. Only those that will be released have pods.
+// arms are the Deployment and Service of one arm in BenchmarkSize. Only those that will be released have pods.
 const arms = `
 {apiVersion: apps/v1, kind: Deployment, metadata: {name: NAME}, spec: {replicas: PODS, selector: {matchLabels: {app: NAME}},
  template: {metadata: {labels: {app: NAME}}, spec: {containers: [{name: flask, image: "registry.example.com/flask:1", ports: [{name: http, containerPort: 8080}]}]}}}}
@@ -54,10 +54,10 @@ spec:
 ---
 `
 
-// BenchmarkSize is a minute of a daemon with a thousand Rollouts in fifty namespaces, of which a hundred have a release under
-// way: its CPU, its memory, and its requests to the API server and to Traefik; with rights in the whole cluster, and with
-// a Role in each namespace. It also measures how long it takes until all of them are in force when they are created at
-// once, and how long from one apply to its status, when all are at rest and while releases are under way.
+// BenchmarkSize measures a daemon with a thousand Rollouts in fifty namespaces, a hundred of them with a release under
+// way: its memory, and per minute its CPU and its requests to the API server and to Traefik; with rights in the whole
+// cluster, and with a Role in each namespace. It also measures how long it takes until all are in force when created at
+// once, and from one apply to its status, at rest and while releases are under way.
 func BenchmarkSize(b *testing.B) {
 	b.Run("cluster", func(b *testing.B) { benchSize(b, true) })
 	b.Run("namespaces", func(b *testing.B) { benchSize(b, false) })
@@ -203,7 +203,7 @@ func (w *world) underWay(b *testing.B, n int) {
 func (w *world) untilSo(b *testing.B, what string, n int, is func(view) bool) {
 	b.Helper()
 	testbed.Until(b, 15*time.Minute, fmt.Sprintf("%d rollouts are %s", n, what), func() string {
-		time.Sleep(time.Second) // to ask for all of them is dear
+		time.Sleep(time.Second) // asking for all of them is expensive
 		all, wrong := w.views()
 		so, example := 0, ""
 		for _, v := range all {
@@ -220,7 +220,7 @@ func (w *world) untilSo(b *testing.B, what string, n int, is func(view) bool) {
 	})
 }
 
-// untilObserved changes a Rollout and returns how long it takes until its status is about the change.
+// untilObserved changes a Rollout and returns how long it takes until its status reflects the change.
 func (w *world) untilObserved(b *testing.B) time.Duration {
 	b.Helper()
 	client, err := dynamic.NewForConfig(w.c.Config)

@@ -11,7 +11,7 @@ import (
 	"github.com/serindev/serin/internal/testbed"
 )
 
-// sample is what users had been answered, and how often pods had been asked, just before the rollout was in this state.
+// sample counts users' answers and pods' requests just before the rollout was in this state.
 type sample struct {
 	view  view
 	users []testbed.LoadCounts
@@ -73,8 +73,8 @@ func (r *recorder) end() {
 	r.done.Wait()
 }
 
-// enough is how many requests a share is computed from: where Traefik's round robin begins then changes it by no more than
-// one in a hundred.
+// enough is how many requests a share needs: with more, the place where Traefik's round robin begins changes the share
+// by no more than one in a hundred.
 const enough = 100
 
 // underWay is how many requests of the two groups of users may be in flight at a time, 16 of each.

@@ -8,7 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// image3 is what a release brings that is regretted afterwards.
+// image3 is the image of a release that is undone later.
 const image3 = "registry.example.com/flask:3"
 
 // undo asks for the version before the last release.

@@ -30,8 +30,8 @@ spec:
     spec: {containers: [{name: worker, image: "registry.example.com/flask:1"}]}
 `
 
-// queue counts jobs as the workers' pods would: each that is ready does the same number a second, and a part of those of
-// the broken image fails. The pods of the tests run nothing.
+// queue counts jobs as the workers' pods would, since the pods of the tests run nothing: each ready pod does the same
+// number a second, and half of those with the broken image fail.
 type queue struct {
 	w      *world
 	broken string // an image
@@ -91,7 +91,7 @@ func ready(pod *corev1.Pod) bool {
 	return false
 }
 
-// divided are the pods that stable and the canary are to have.
+// divided is how many pods stable and the canary should have.
 func (w *world) divided(t *testing.T) [2]int32 {
 	t.Helper()
 	return [2]int32{*w.deployment(t, w.pro, "mail-worker").Spec.Replicas, *w.deployment(t, w.pro, "mail-worker-canary").Spec.Replicas}

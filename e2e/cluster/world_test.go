@@ -94,7 +94,7 @@ type example struct {
 	apart bool
 	// empty: Traefik accepts Services without pods.
 	empty bool
-	// further namespaces that Traefik sees.
+	// further is how many more namespaces Traefik sees.
 	further int
 	// scraped: the daemon reads the metrics of every Traefik behind a Service itself; there is no Prometheus for it.
 	scraped bool
@@ -125,7 +125,7 @@ type world struct {
 	gate, home string // where Traefik's Service and Serin's ServiceAccount are
 	host       string
 	traefik    *testbed.Traefik
-	entry      string // where users ask
+	entry      string // where users send requests
 	tls        *tls.Config
 	prometheus *testbed.Prometheus
 	between    *between
@@ -133,7 +133,7 @@ type world struct {
 	kubeconfig string           // the daemon's
 	dir        string
 	url, token string
-	api        http.RoundTripper // how the daemon is asked; nil for the default
+	api        http.RoundTripper // how to reach the daemon; nil for the default
 	daemon     *testbed.Process
 }
 
@@ -177,7 +177,7 @@ func newPlace(t testing.TB, e example) *world {
 	return w
 }
 
-// startTraefik starts a Traefik with a Service in front of it, by which the examples name its API.
+// startTraefik starts a Traefik with a Service in front of it, which the examples name as its API.
 func (w *world) startTraefik(t testing.TB) {
 	t.Helper()
 	// It sees this test's namespace only. A change in another namespace would make it reload, which resets its circuit
@@ -516,7 +516,7 @@ func (w *world) deployment(t *testing.T, namespace, name string) *appsv1.Deploym
 	return d
 }
 
-// hang lets new pods of an image in a namespace neither get ready nor end.
+// hang keeps new pods of an image in a namespace from becoming ready and from ending.
 func (w *world) hang(namespace, image string) {
 	w.c.SetImage(namespace, image, testcluster.Image{Fate: testcluster.Hang})
 }
@@ -536,7 +536,7 @@ func (w *world) runs(t *testing.T, namespace, image string) {
 	})
 }
 
-// revive lets the hanging pods of a Job succeed, and those of a Deployment be made again.
+// revive makes the hanging pods of a Job succeed, and has those of a Deployment made again.
 func (w *world) revive(t *testing.T, namespace, image string) {
 	t.Helper()
 	w.c.SetImage(namespace, image, testcluster.Image{})
@@ -571,8 +571,8 @@ func noRequestFailed(t *testing.T, loads []*testbed.Load) {
 	}
 }
 
-// answered holds that requests were sent, and that all were answered with 200 but for those of one version; an empty one
-// excepts none.
+// answered checks that requests were sent, and that all were answered with 200 except those answered by version but; if
+// but is empty, there is no exception.
 func answered(t *testing.T, c testbed.LoadCounts, but string) {
 	t.Helper()
 	require.Zero(t, c.Broken, c.LastError)
