@@ -11,14 +11,14 @@ import (
 	"github.com/serindev/serin/record"
 )
 
-// keepPasts of one metric, baseline and weight: the judge takes the mean over three, and a few more stay so that
-// one can see where they come from.
+// keepPasts is the number kept for one metric, baseline and weight: the judge takes the mean over three, and a few more
+// stay so that one can see where they come from.
 const keepPasts = 16
 
 const auditColumns = `id, at, by_whom, remote, action, rollout, release, detail, refused`
 
-// Learn keeps what a release taught; the same again replaces it. Of each metric, kind of baseline and weight the
-// newest 16 of a rollout are kept.
+// Learn stores what a release taught, and replaces what it taught before. For each metric, kind of baseline and weight,
+// the newest 16 of a rollout are kept.
 func (s *Store) Learn(ctx context.Context, l []record.Learned) error {
 	err := s.change(ctx, func(tx *sql.Tx) error {
 		for _, one := range l {
@@ -57,7 +57,7 @@ func learn(ctx context.Context, tx *sql.Tx, l record.Learned) error {
 	return err
 }
 
-// Learned is what is kept of a rollout, oldest first.
+// Learned returns what is stored for a rollout, oldest first.
 func (s *Store) Learned(ctx context.Context, rolloutName string) ([]record.Learned, error) {
 	rows, err := s.read.QueryContext(ctx, `SELECT release, metric, baseline, weight, at, past FROM learned
 		WHERE rollout = $1 ORDER BY at, release, metric, baseline, weight`, rolloutName)
@@ -80,8 +80,8 @@ func (s *Store) Learned(ctx context.Context, rolloutName string) ([]record.Learn
 	return all, nil
 }
 
-// Audit appends to the audit log, which gives the entry its ID. What is not UTF-8, and NUL, is replaced, and the
-// rollout's name ends after 1,000 bytes: an entry must not be lost because of odd things in it.
+// Audit appends to the audit log, which gives the entry its ID. Invalid UTF-8 and NUL are replaced, and the rollout's
+// name is cut after 1,000 bytes: an entry must not be lost because of odd content.
 func (s *Store) Audit(ctx context.Context, a record.AuditEntry) error {
 	_, err := s.write.exec(ctx, `INSERT INTO audit (at, by_whom, remote, action, rollout, release, detail, refused)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`, nanos(a.At), legible(a.By), legible(a.From), legible(a.Action), name(a.Rollout),
@@ -96,7 +96,7 @@ func legible(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 }
 
-// name cuts what stands in an index.
+// name makes a text fit for an index.
 func name(s string) string {
 	if len(s) > maxName {
 		s = s[:maxName]
@@ -104,7 +104,7 @@ func name(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, ""), "\x00", "")
 }
 
-// AuditLog lists the newest entries that a filter takes, newest first.
+// AuditLog lists the newest entries that match a filter, newest first.
 func (s *Store) AuditLog(ctx context.Context, f record.AuditFilter) ([]record.AuditEntry, error) {
 	limit := f.Limit
 	if limit <= 0 || limit > maxLimit {

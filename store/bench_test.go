@@ -13,7 +13,7 @@ import (
 	"github.com/serindev/serin/store/storetest"
 )
 
-// BenchmarkSaveLooks writes slots of looks of as many releases, each with 20 looks before.
+// BenchmarkSaveLooks writes slots with one look for each release, which has 20 looks already.
 func BenchmarkSaveLooks(b *testing.B) {
 	for _, size := range []int{1, 100, 1_000, 10_000} {
 		b.Run(fmt.Sprintf("sqlite/%d", size), func(b *testing.B) { benchmarkSlots(b, newSQLite(b), size) })
@@ -76,7 +76,7 @@ func BenchmarkAppend(b *testing.B) {
 	}
 }
 
-// BenchmarkEvidence restores a scope with 100 looks after its snapshot, as every release is at a start.
+// BenchmarkEvidence restores a scope with 100 looks after its snapshot, as every start does for each release.
 func BenchmarkEvidence(b *testing.B) {
 	s := storetest.Open(b, newSQLite(b))
 	storetest.Create(b, s, "01A", "shop", "")

@@ -41,7 +41,7 @@ func (s *Store) UpdateCanaryConfig(ctx context.Context, c kept.Config) error {
 	return nil
 }
 
-// writeCanaryConfig writes a config with its names; untouched is the error where write touched nothing.
+// writeCanaryConfig writes a config with its names; untouched is the error if write changed nothing.
 func (s *Store) writeCanaryConfig(ctx context.Context, c kept.Config, write func(*sql.Tx) (sql.Result, error), untouched error) error {
 	names := []named{{"id", c.ID}, {"name", c.Name}}
 	for _, a := range c.Applications {
@@ -154,8 +154,8 @@ func (s *Store) CreateCanaryRun(ctx context.Context, r kept.Run) error {
 }
 
 // UpdateCanaryRun writes a run's status and body, with what was measured and what follows from it, all or nothing;
-// pairs and evidence may be nil. It returns [record.ErrConflict] if the run is complete already or not there, and if
-// the evidence's version is not the next one.
+// pairs and evidence may be nil. It returns [record.ErrConflict] if the run is complete or does not exist, and if the
+// evidence's version is not the next one.
 func (s *Store) UpdateCanaryRun(ctx context.Context, r kept.Run, pairs *kept.Pairs, evidence *kept.Evidence) error {
 	body, err := deflate(r.Body)
 	if err == nil {

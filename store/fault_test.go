@@ -120,8 +120,7 @@ func liveAndDie(t *testing.T, url string, lines int) map[string]int {
 	return acknowledged
 }
 
-// whole is an error unless there are at least so many events and looks of 01A, and all that is there belongs
-// together.
+// whole returns an error unless 01A has at least so many events and looks, and all that is stored is consistent.
 func whole(ctx context.Context, s *store.Store, events, looks int) error {
 	log, err := s.Events(ctx, "01A", 0)
 	if err != nil {
@@ -153,7 +152,7 @@ func whole(ctx context.Context, s *store.Store, events, looks int) error {
 	return nil
 }
 
-// intact is whole for SQLite, which also tells whether its file is sound.
+// intact is whole for SQLite, which can also check its file.
 func intact(ctx context.Context, s *store.Store, events, looks int) error {
 	verdict, err := s.Pragma(ctx, "integrity_check")
 	if err == nil && verdict != "ok" {
@@ -278,7 +277,7 @@ func TestAWaitForALockEndsWithItsContext(t *testing.T) {
 	require.NoError(t, s.Append(t.Context(), r, 1, e))
 }
 
-// notPermitted is the exit of a child that may not mount.
+// errNotPermitted is what a child that may not mount prints.
 var errNotPermitted = errors.New("not permitted")
 
 func TestAFullDiskIsAnErrorAndWorksAgainWithSpace(t *testing.T) {
@@ -350,7 +349,7 @@ func withSmallFiles(ctx context.Context, folder string) error {
 	return fullAndFree(ctx, folder, func() error { return limit(200_000) }, func() error { return limit(was.Cur) }, "")
 }
 
-// fullAndFree writes until there is no space, looks that nothing is half written, and goes on with space; twice.
+// fullAndFree writes until there is no space, checks that nothing is half written, and goes on with space; twice.
 func fullAndFree(ctx context.Context, folder string, fill, free func() error, want string) error {
 	s, err := store.Open(ctx, "sqlite:"+filepath.Join(folder, "serin.db"))
 	if err != nil {
@@ -375,7 +374,7 @@ func fullAndFree(ctx context.Context, folder string, fill, free func() error, wa
 		if !strings.Contains(failed.Error(), want) {
 			return fmt.Errorf("not %q: %w", want, failed)
 		}
-		for range 3 { // it goes on to be an error, and to be readable
+		for range 3 { // writes still fail, and reads still work
 			if _, _, err := step(ctx, s, r, version, look); err == nil {
 				return errors.New("it is no error any more")
 			}

@@ -15,7 +15,7 @@ import (
 	"github.com/serindev/serin/store"
 )
 
-// reads are the methods of a store that change nothing. A method that is not among them has to ask for leave.
+// reads are the methods of a store that change nothing. All others have to ask for leave.
 var reads = map[string]bool{
 	"SignedOut": true,
 	"Release":   true, "ByKey": true, "Releases": true, "Newest": true, "History": true, "Events": true, "Swapped": true, "Evidence": true, "Looks": true,
@@ -25,7 +25,7 @@ var reads = map[string]bool{
 	"Close": true, "SynchronousCommit": true, "Pragma": true, // the last two are of the tests
 }
 
-// TestNothingIsWrittenWithoutLeave calls every method with what it takes.
+// TestNothingIsWrittenWithoutLeave calls every method with suitable arguments.
 func TestNothingIsWrittenWithoutLeave(t *testing.T) {
 	leave := error(nil)
 	s, err := store.Open(t.Context(), newSQLite(t), store.WithLeave(func() error { return leave }))

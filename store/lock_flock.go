@@ -12,8 +12,8 @@ import (
 )
 
 // lockFile locks a file next to the database until it is closed. The kernel drops the lock with the process, however
-// that ends, so a left-over file means nothing. The database itself cannot be the one: SQLite loses its own locks when
-// anybody in the process closes that file.
+// that ends, so a left-over file means nothing. It cannot lock the database itself: SQLite loses its own locks when
+// anything in the process closes that file.
 func lockFile(path string) (io.Closer, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the operator's path
 	if err != nil {
@@ -29,7 +29,7 @@ func lockFile(path string) (io.Closer, error) {
 	if err := f.Truncate(0); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	// Who holds it is a courtesy for the message of the next one: on a full disk it is left out.
+	// The process id is a courtesy for the error message of the next daemon: on a full disk it is left out.
 	f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0) //nolint:errcheck,gosec // see above
 	return lock{f}, nil
 }

@@ -17,11 +17,11 @@ const (
 	// batchRows go into one statement: enough that a slot of 10,000 looks is some hundred round trips, and few
 	// enough for the engines' limits of parameters (32,766 and 65,535).
 	batchRows = 64
-	// pruneRows are removed in one transaction, which so takes milliseconds; writers come in between.
+	// pruneRows are removed in one transaction, so that it takes milliseconds and other writers get in between.
 	pruneRows = 500
 )
 
-// scopeKey is what a body of evidence is known by outside of this package.
+// scopeKey identifies a body of evidence outside this package.
 type scopeKey struct{ release, scope string }
 
 // lookRow is a look on its way into the database.
@@ -32,10 +32,10 @@ type lookRow struct {
 	record *record.LookRecord
 }
 
-// SaveLooks writes the looks of a slot in one transaction: the looks, each scope's newest cursor (a nil one leaves the
-// one before) and newest snapshot. The numbers of a scope's looks have to grow, over calls too; where one does not,
-// another daemon takes looks at this release, and nothing is written: [record.ErrConflict]. Looks that cannot be
-// written because of what is in them keep no others from it: the error is [*record.LooksError] then.
+// SaveLooks writes the looks of a slot in one transaction: the looks, each scope's newest cursor (nil keeps the
+// previous one) and newest snapshot. The numbers of a scope's looks have to grow, also from call to call; if they do
+// not, another daemon takes looks at this release, and nothing is written: [record.ErrConflict]. Looks whose content
+// cannot be written do not stop the others: the error is [*record.LooksError] then.
 func (s *Store) SaveLooks(ctx context.Context, looks []record.LookRecord) error {
 	if err := s.saveLooks(ctx, looks); err != nil {
 		return fmt.Errorf("save %d looks: %w", len(looks), err)
@@ -209,13 +209,13 @@ func (b *batch) close() {
 	}
 }
 
-// SaveSnapshot writes the evidence of a scope after look number look, 0 for before the first. One that is older
-// than what is there changes nothing.
+// SaveSnapshot writes the evidence of a scope after look number look, 0 for before the first. A snapshot older than the
+// stored one changes nothing.
 func (s *Store) SaveSnapshot(ctx context.Context, release, scope string, look int, snapshot []byte) error {
 	err := checkNames(named{"release", release}, named{"scope", scope})
 	if err == nil {
 		err = s.change(ctx, func(tx *sql.Tx) error {
-			// The update that changes nothing makes RETURNING tell the id of a row that is there already.
+			// An update that changes nothing makes RETURNING return the id of an existing row.
 			var id int64
 			err := tx.QueryRowContext(ctx, `INSERT INTO scopes (release, scope, last_look) VALUES ($1, $2, $3)
 				ON CONFLICT (release, scope) DO UPDATE SET last_look = scopes.last_look RETURNING id`, release, scope, look).Scan(&id)

@@ -20,7 +20,7 @@ var postgresWords = strings.NewReplacer(
 	"INTEGER PRIMARY KEY AUTOINCREMENT", "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
 	"COLLATE BINARY", `COLLATE "C"`, // by bytes on both, whatever the database's language is
 	"BLOB", "BYTEA",
-	" WITHOUT ROWID", "", // there is no clustering by key; the index does
+	" WITHOUT ROWID", "", // PostgreSQL does not cluster by key; the index is enough
 )
 
 // migrate brings the schema of db up to this program's. A database that a newer Serin has changed is refused:

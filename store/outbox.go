@@ -13,7 +13,7 @@ import (
 
 const outgoingColumns = `key, receiver, at, body, state, tries, due, detail`
 
-// Untold lists releases with events that nobody has been told of yet, the oldest (by id) first; at most limit.
+// Untold lists releases with events not yet turned into messages, the oldest (by id) first; at most limit.
 func (s *Store) Untold(ctx context.Context, limit int) ([]record.Untold, error) {
 	rows, err := s.read.QueryContext(ctx, `SELECT id, told FROM releases WHERE told < version ORDER BY id LIMIT $1`, limit)
 	if err != nil {
@@ -34,9 +34,9 @@ func (s *Store) Untold(ctx context.Context, limit int) ([]record.Untold, error) 
 	return found, nil
 }
 
-// Tell notes that the events of a release up to number to have been looked at, and keeps the messages that they give,
-// all in one transaction. A message whose key is known is left as it is. It returns [record.ErrConflict], and writes
-// nothing, if the events were handled up to a number other than from: another daemon is at it.
+// Tell records that the events of a release up to number to have been handled, and stores their messages, all in one
+// transaction. A message whose key is known is left as it is. It returns [record.ErrConflict], and writes nothing, if
+// the events were handled up to a number other than from: another daemon does the same.
 func (s *Store) Tell(ctx context.Context, release string, from, to int, messages []record.Outgoing) error {
 	err := s.change(ctx, func(tx *sql.Tx) error {
 		done, err := tx.ExecContext(ctx, `UPDATE releases SET told = $1 WHERE id = $2 AND told = $3`, to, release, from)
@@ -69,10 +69,9 @@ func insertOutgoing(ctx context.Context, tx *sql.Tx, m record.Outgoing) error {
 	return err
 }
 
-// Take gives the message to be sent to a receiver now, and keeps it from others until lease; its Tries counts this
-// one. Messages go out in order: one that waits for its next try holds up those after it, until it has been tried
-// patience times. nil means that there is none now; next is when to ask again, zero if only a new message can
-// change that.
+// Take returns the message to send to a receiver now, and reserves it until lease; its Tries counts this one. Messages
+// go out in order: one that waits for its next try holds up those after it, until it has been tried patience times. nil
+// means that there is none now; next is when to ask again, zero if only a new message can change that.
 func (s *Store) Take(ctx context.Context, receiver string, now, lease time.Time, patience int) (taken *record.Outgoing, next time.Time, err error) {
 	err = s.change(ctx, func(tx *sql.Tx) error {
 		taken, next = nil, time.Time{}
@@ -125,7 +124,7 @@ func scanOutgoing(row interface{ Scan(dest ...any) error }) (m record.Outgoing, 
 	return m, err
 }
 
-// Settle writes what has become of a message: its state, when it is due, and the detail.
+// Settle records what has become of a message: its state, when it is due, and the detail.
 func (s *Store) Settle(ctx context.Context, m record.Outgoing) error {
 	_, err := s.write.exec(ctx, `UPDATE outbox SET state = $1, due = $2, detail = $3 WHERE key = $4`,
 		string(m.State), m.Due.UnixNano(), legible(m.Detail), m.Key)
@@ -158,7 +157,7 @@ func (s *Store) Outbox(ctx context.Context, limit int) ([]record.Outgoing, error
 	return all, nil
 }
 
-// PruneOutbox removes messages that tell of what happened before a time, whatever has become of them.
+// PruneOutbox removes messages about events before a time, whatever their state.
 func (s *Store) PruneOutbox(ctx context.Context, before time.Time) error {
 	if _, err := s.write.exec(ctx, `DELETE FROM outbox WHERE at < $1`, before.UnixNano()); err != nil {
 		return fmt.Errorf("prune the outbox: %w", err)

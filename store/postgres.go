@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// postgresConns of one daemon: a server takes 100 unless told otherwise, and several daemons share it.
+	// postgresConns is for one daemon: a server takes 100 connections by default, and several daemons share it.
 	postgresConns = 8
 	// postgresMigration is the key of the advisory lock under which the schema is changed: "serin" in ASCII.
 	postgresMigration = 0x736572696e
@@ -36,12 +36,12 @@ func openPostgres(ctx context.Context, url string, o options) (*Store, error) {
 	return s, nil
 }
 
-// always asks a connection whether it still is one before it is used again, so that the first call after a restart
-// of the server succeeds. It costs a round trip; the store is asked a few times a second.
+// always pings a connection before it is used again, so that the first call after a restart of the server succeeds. It
+// costs a round trip; the store is asked a few times a second.
 func always(context.Context, stdlib.ShouldPingParams) bool { return true }
 
-// durable makes commits of this session wait for the disk where a server's default says that they need not: an
-// event is durable before anything follows from it. Stricter settings stay.
+// durable makes commits of this session wait for the disk even if the server's default is not to wait: an event is
+// durable before anything follows from it. Stricter settings stay.
 func durable(ctx context.Context, c *pgx.Conn) error {
 	_, err := c.Exec(ctx, `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`)
 	return err
@@ -54,7 +54,7 @@ func migratePostgres(ctx context.Context, db *sql.DB) error {
 		return err
 	}
 	defer conn.Close() //nolint:errcheck // it goes back to the pool
-	// As long as the other one's migration takes; ctx ends it.
+	// Wait as long as the other migration takes; ctx ends the wait.
 	if _, err := conn.ExecContext(ctx, `SELECT set_config('lock_timeout', '0', false)`); err != nil {
 		return err
 	}

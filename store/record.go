@@ -25,9 +25,8 @@ type lookBody struct {
 // JSON begins with a brace, and is read as well. A better dictionary gets a byte of its own.
 const flated1 = 1
 
-// lookDict1 is four looks as they usually are. Most of a look are the names of its fields, so that it shrinks to
-// a fifth: six fit into a page of SQLite, where alone it took two. What is in the databases needs it: it must
-// never change.
+// lookDict1 is four typical looks. Most of a look is the names of its fields, so that it shrinks to a fifth: six fit
+// into a page of SQLite, where a plain one takes two pages. It must never change: the looks in the databases need it.
 //
 //go:embed look1.dict
 var lookDict1 []byte
@@ -39,7 +38,7 @@ const lookLevel = 2
 var deflaters = sync.Pool{New: func() any {
 	w, err := flate.NewWriterDict(nil, lookLevel, lookDict1)
 	if err != nil {
-		panic(err) // a level that there is
+		panic(err) // the level is valid
 	}
 	return w
 }}

@@ -65,7 +65,7 @@ func TestALookShrinks(t *testing.T) {
 	require.Less(t, len(b), len(text)/3)
 }
 
-// FuzzDecodeLook: whatever is in the database, it is an error or a look that comes back the same.
+// FuzzDecodeLook: any bytes in the database are an error, or a look that comes back the same.
 func FuzzDecodeLook(f *testing.F) {
 	b, err := encodeLook(record.LookRecord{Turn: 1, Look: judge.Look{Number: 1}})
 	require.NoError(f, err)
@@ -84,7 +84,7 @@ func FuzzDecodeLook(f *testing.F) {
 		}
 		once, err := encodeLook(l)
 		if err != nil {
-			return // a time that JSON reads and does not write
+			return // a time that JSON can read but not write
 		}
 		require.NoError(t, decodeLook(once, &same))
 		twice, err := encodeLook(same)

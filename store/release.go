@@ -22,10 +22,9 @@ const (
 
 const releaseColumns = `id, rollout, revision, plan, start_key, version, phase, outcome, started_by, started_at, ended_at`
 
-// Create writes a release with its first events, in one transaction: one, or all of a release that has ended with its
-// beginning. It returns *record.StartedError if the key
-// has started a release of this rollout before, else *record.ActiveError if the rollout has an active one, else
-// [record.ErrConflict] if the id is taken.
+// Create writes a release with its first events in one transaction: one event, or all of them if the release has ended
+// already. It returns *record.StartedError if the key has started a release of this rollout before, else
+// *record.ActiveError if the rollout has an active one, else [record.ErrConflict] if the id is taken.
 func (s *Store) Create(ctx context.Context, r record.Release, events ...rollout.Event) error {
 	if err := s.create(ctx, r, events); err != nil {
 		return fmt.Errorf("create release %s of %s: %w", r.ID, r.Rollout, err)
@@ -64,7 +63,7 @@ func (s *Store) create(ctx context.Context, r record.Release, events []rollout.E
 	})
 }
 
-// inTheWay names the release because of which r cannot be created.
+// inTheWay returns an error that says why r cannot be created, and because of which release.
 func inTheWay(ctx context.Context, tx *sql.Tx, r record.Release) error {
 	var id string
 	err := tx.QueryRowContext(ctx, `SELECT id FROM releases WHERE rollout = $1 AND start_key = $2 AND start_key <> ''`,
@@ -82,13 +81,13 @@ func inTheWay(ctx context.Context, tx *sql.Tx, r record.Release) error {
 	if !errors.Is(err, sql.ErrNoRows) {
 		return err
 	}
-	return record.ErrConflict // its id is taken, or what was in the way has ended in this moment
+	return record.ErrConflict // its id is taken, or what was in the way has just ended
 }
 
-// Append adds events to a release whose newest event is version, all or none, and keeps r's phase, outcome and
-// end. The events have to be numbered from version+1. An Ended among them also sets which set of the rollout is
-// live. It returns [record.ErrConflict] if the newest event is another one, and [record.ErrNotFound] if there is
-// no such release.
+// Append adds events to a release whose newest event is version, all or none, and stores r's phase, outcome and end.
+// The events have to be numbered from version+1. An Ended among them also sets which set of the rollout is live. It
+// returns [record.ErrConflict] if the newest event has another number, and [record.ErrNotFound] if there is no such
+// release.
 func (s *Store) Append(ctx context.Context, r record.Release, version int, events ...rollout.Event) error {
 	if err := s.append(ctx, r, version, events); err != nil {
 		return fmt.Errorf("append to release %s at version %d: %w", r.ID, version, err)
@@ -118,7 +117,7 @@ func (s *Store) append(ctx context.Context, r record.Release, version int, event
 	})
 }
 
-// addEvents writes the events of a release, and what an Ended among them says of the rollout.
+// addEvents writes the events of a release, and what an Ended among them says about the rollout.
 func addEvents(ctx context.Context, tx *sql.Tx, id string, rows []eventRow, events []rollout.Event) error {
 	if err := insertEvents(ctx, tx, rows); err != nil {
 		return err
@@ -158,7 +157,7 @@ type eventRow struct {
 	body    string
 }
 
-// encodeEvents also sees to it that they are numbered from version+1 and that their times are UTC.
+// encodeEvents also checks that they are numbered from version+1, and converts their times to UTC.
 func encodeEvents(release string, version int, events []rollout.Event) ([]eventRow, error) {
 	rows := make([]eventRow, len(events))
 	for i, e := range events {
@@ -219,8 +218,8 @@ func (s *Store) release(ctx context.Context, where string, args ...any) (record.
 	return found[0], nil
 }
 
-// Newest returns the release of a rollout that has not ended, whatever its id, else the one that ended last. Neither ids
-// nor the times of starts say which that is: both are of a clock, and a clock can have been ahead.
+// Newest returns the release of a rollout that has not ended, whatever its id, else the one that ended last. Neither
+// ids nor start times say which that is: both come from a clock, which may have been ahead.
 func (s *Store) Newest(ctx context.Context, rolloutName string) (record.Release, error) {
 	found, err := s.releases(ctx, `WHERE rollout = $1
 		ORDER BY phase = 'ended', id = (SELECT release FROM live WHERE live.rollout = $1) DESC, started_at DESC, id DESC LIMIT 1`, rolloutName)
@@ -306,7 +305,7 @@ func (s *Store) History(ctx context.Context, f record.Filter) ([]record.Past, er
 			at[id].Parameters = e.Parameters
 		case rollout.Ended:
 			at[id].Why = e.Why
-		default: // it runs: what happened last is no end
+		default: // it runs: its last event is not its end
 		}
 		return struct{}{}, nil
 	})
@@ -316,7 +315,7 @@ func (s *Store) History(ctx context.Context, f record.Filter) ([]record.Past, er
 	return out, nil
 }
 
-// nearest is a time in nanoseconds since 1970: one that they cannot hold is the nearest that they can.
+// nearest is t in nanoseconds since 1970, or the nearest time that they can hold.
 func nearest(t time.Time) int64 {
 	switch year := t.UTC().Year(); {
 	case year < 1970:

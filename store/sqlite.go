@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	// sqliteReaders read alongside the one writer: as many pages as people and the engine look at in one moment.
+	// sqliteReaders read alongside the one writer: enough for people's pages and the engine at the same time.
 	sqliteReaders = 4
 	// sqliteCache of the writer, in KiB: the newest pages of some thousand releases' looks.
 	sqliteCache = 32 << 10
@@ -40,7 +40,7 @@ func openSQLite(ctx context.Context, path string, o options) (*Store, error) {
 	return s, nil
 }
 
-// openFile takes the lock first: whatever touches the file afterwards is the only one to do so.
+// openFile takes the lock first, so that nothing else touches the file from then on.
 func (s *Store) openFile(ctx context.Context, path string, o options) error {
 	path, err := realPath(path)
 	if err != nil {
@@ -99,7 +99,7 @@ func sqliteURL(path string, o options, q url.Values) string {
 	return u.String()
 }
 
-// realPath follows links, so that one database has one lock whatever it is called.
+// realPath follows links, so that one database has one lock by whatever path it is opened.
 func realPath(path string) (string, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -116,8 +116,8 @@ func realPath(path string) (string, error) {
 	return filepath.Join(dir, filepath.Base(path)), nil
 }
 
-// makeFile makes an empty database for nobody but its owner, and closes one that is open to others; the files
-// next to it get its mode from SQLite. The folder is synced, so that a crash does not take the new file away.
+// makeFile makes an empty database that only its owner can access, and takes the access of others to an existing one
+// away; the files next to it get its mode from SQLite. The folder is synced, so that the new file survives a crash.
 func makeFile(path string) error {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the operator's path
 	if err != nil {

@@ -22,10 +22,10 @@ import (
 )
 
 // lockTimeout is how long a statement waits for a lock that another transaction holds: longer than any transaction of
-// Serin's, and short next to a slot of looks, for a fail verdict waits behind the looks that cannot be written.
+// Serin's, and short compared with a slot of looks, since a fail verdict waits behind looks that cannot be written.
 const lockTimeout = time.Second
 
-// maxName bounds what stands in an index: PostgreSQL's index entries end at 2,704 bytes, and two names share one.
+// maxName bounds a text in an index: an index entry of PostgreSQL has at most 2,704 bytes, and two names share one.
 const maxName = 1000
 
 // Store keeps everything in one database. Its methods may be called from several goroutines, and it implements the
@@ -37,8 +37,7 @@ type Store struct {
 	lock  io.Closer // SQLite: no second daemon on the same file
 }
 
-// writer is the only way to change anything. It asks for leave first, so that a method that is added tomorrow needs no
-// thought of it.
+// writer is the only way to change anything. It asks for leave first, so that no new method can forget to.
 type writer struct {
 	db  *sql.DB
 	may func() error
@@ -52,14 +51,14 @@ type options struct {
 	may         func() error
 }
 
-// WithLeave makes every write ask may first; where that returns an error, nothing is written and the error is returned.
-// Of several daemons with one store, one writes: the others, and one that was frozen while another took over, must not.
+// WithLeave makes every write call may first; if that returns an error, nothing is written and the error is returned.
+// Of several daemons with one store only the leader may write, and not after another has taken over.
 func WithLeave(may func() error) Option {
 	return func(o *options) { o.may = may }
 }
 
-// WithLockTimeout sets how long a statement waits for a lock that another process holds before it returns an
-// error; a second without it.
+// WithLockTimeout sets how long a statement waits for a lock that another process holds before it returns an error; the
+// default is one second.
 func WithLockTimeout(d time.Duration) Option {
 	return func(o *options) { o.lockTimeout = d }
 }
@@ -165,7 +164,7 @@ func values(rows, columns int) string {
 // named is a text and the word for it in messages.
 type named struct{ what, text string }
 
-// checkNames refuses what one of the two engines could not keep as it is.
+// checkNames refuses what one of the two engines could not store unchanged.
 func checkNames(names ...named) error {
 	for _, n := range names {
 		if len(n.text) > maxName {

@@ -20,7 +20,7 @@ import (
 
 var _ engine.Store = (*store.Store)(nil)
 
-// TestMain also is the children that tests end by force or give a small disk.
+// TestMain also runs the children that tests kill or give a small disk.
 func TestMain(m *testing.M) {
 	if role := os.Getenv(childRole); role != "" {
 		if err := runChild(role); err != nil {
@@ -44,7 +44,7 @@ func TestPostgreSQLKeepsWhatAStoreHasToKeep(t *testing.T) {
 	storetest.Run(t, storetest.Database{New: newPostgres(t), Shared: true})
 }
 
-// newPostgres starts a server and returns what makes databases in it.
+// newPostgres starts a server and returns a function that makes databases in it.
 func newPostgres(t testing.TB) func(testing.TB) string {
 	server := testbed.NewPostgres(t, testbed.PostgresConfig{})
 	var n atomic.Int64
