@@ -13,7 +13,7 @@ import (
 	"github.com/serindev/serin/store"
 )
 
-// rounds of a race: with two cores some of them are close.
+// rounds is how often a race is run: with two cores some of them are close.
 const rounds = 30
 
 func (d Database) concurrency(t *testing.T) {
@@ -83,7 +83,7 @@ func (d Database) concurrency(t *testing.T) {
 	t.Run("readers see whole slots only", d.wholeSlots)
 }
 
-// race runs f on both at once. It returns who won, or nobody if not exactly one did, and the other's error.
+// race runs f on both at once. It returns who won, or "" unless exactly one did, and the other's error.
 func race(a, b *store.Store, f func(s *store.Store, who string) error) (won string, lost error) {
 	var errs [2]error
 	var both sync.WaitGroup

@@ -13,7 +13,7 @@ import (
 	"github.com/serindev/serin/store"
 )
 
-// patience of these tests: a message that was tried so often holds up no other.
+// patience is the number of tries after which a message holds up no other.
 const patience = 3
 
 // outgoing is a message about event seq of a release.
@@ -174,7 +174,7 @@ func (d Database) taken(t *testing.T) {
 					return
 				}
 				if m == nil {
-					continue // somebody has the first one
+					continue // another one has the first message
 				}
 				mu.Lock()
 				taken[m.Key]++

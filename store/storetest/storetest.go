@@ -89,7 +89,7 @@ func Create(t testing.TB, s *store.Store, id, rolloutName, key string) record.Re
 	return r
 }
 
-// End ends a release that has had its first event only.
+// End ends a release that has only its first event.
 func End(t testing.TB, s *store.Store, r record.Release, swapped bool, at time.Time) record.Release {
 	t.Helper()
 	r.Phase, r.Outcome, r.EndedAt = rollout.PhaseEnded, rollout.Released, at
@@ -99,7 +99,7 @@ func End(t testing.TB, s *store.Store, r record.Release, swapped bool, at time.T
 	return r
 }
 
-// Look is a look with a verdict as large as usual: two metrics, and all the numbers that make a verdict doubtable.
+// Look is a look with a verdict as large as usual: two metrics, and all the numbers needed to question a verdict.
 func Look(release, scope string, number int) record.LookRecord {
 	at := Start.Add(time.Duration(number) * 10 * time.Second)
 	n := float64(number)
