@@ -3,7 +3,8 @@
 // test of the package itself notices is a hole in the tests, and fails the run unless tools/gremlins/survivors.txt says
 // why no test can notice it.
 //
-// Gremlins looks up go in PATH and finds this program under that name, which decides how a mutant is tested. Start reading at [subject.run] for the one side and at [standIn] for the other.
+// Gremlins looks up go in PATH and finds this program under that name, which decides how a mutant is tested. Start
+// reading at [subject.run] for one side and at [standIn] for the other.
 package main
 
 import (
@@ -41,8 +42,8 @@ func main() {
 	}
 }
 
-// proofs are the tests, from a package's folder, that are the proof of a package whose own tests are not all of it: the
-// model's second implementation is held against the judge that computes with it.
+// proofs gives, for a package that its own tests prove only in part, the folder of the other tests, from the package's
+// folder: they compare the model's second implementation with the judge that computes with it.
 var proofs = map[string]string{"judge/statespace": "../sequential"}
 
 // options are what the command line says.
@@ -55,7 +56,7 @@ type options struct {
 	fresh     bool    // forget the outcomes that are kept
 }
 
-// run tests the mutants of the packages named, folders below the module's root, where it has to be called.
+// run tests the mutants of the named packages, folders below the module's root, which has to be the working directory.
 func run(ctx context.Context, args []string, out io.Writer) error {
 	var o options
 	flags := flag.NewFlagSet("mutation", flag.ContinueOnError)
@@ -140,7 +141,7 @@ func (p subject) run(ctx context.Context) ([]mutant, error) {
 	return readMutants(report, filepath.Join(work, "journal"), tree, p.path)
 }
 
-// instructions writes down for the stand-in what it has to know, and puts it where gremlins finds it.
+// instructions writes the file that the stand-in reads, and puts the stand-in where gremlins finds it.
 func (p subject) instructions(work, tree string) (string, error) {
 	goPath, err := exec.LookPath("go")
 	if err != nil {
@@ -212,7 +213,7 @@ func copyTree(from, to string) error {
 	return nil
 }
 
-// stateOf is a hash of all that is in some folders.
+// stateOf is a hash of everything in some folders.
 func stateOf(folders ...string) (string, error) {
 	sum := sha256.New()
 	for _, folder := range slices.Compact(folders) {
@@ -232,7 +233,7 @@ func stateOf(folders ...string) (string, error) {
 	return hex.EncodeToString(sum.Sum(nil)[:6]), nil
 }
 
-// interval is the 95% interval of Wilson around k of n: what a sample says of the whole.
+// interval is the 95% interval of Wilson around k of n: what a sample says about the whole.
 func interval(k, n int) (low, high float64) {
 	if n == 0 {
 		return 0, 1

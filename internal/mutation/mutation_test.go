@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestMain lets the tests' own program be the stand-in: its limits hold for a process and all that it starts.
+// TestMain makes the test binary the stand-in, too: its limits hold for a process and all that it starts.
 func TestMain(m *testing.M) {
 	if filepath.Base(os.Args[0]) == "go" {
 		os.Exit(standIn(os.Args[1:]))

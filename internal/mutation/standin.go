@@ -20,7 +20,7 @@ import (
 const instructionsVariable = "SERIN_MUTATION"
 
 // Limits of one test run, each far above what the unchanged package needs. A mutant that never ends uses up processor
-// time or memory, which does not depend on how busy the machine is, as time by the clock does.
+// time or memory, which, unlike time by the clock, do not depend on how busy the machine is.
 const (
 	processorSeconds = 30
 	memoryBytes      = 6 << 30
@@ -39,7 +39,7 @@ const (
 // exits are the codes that tell gremlins what became of a mutant. Gremlins has none for the last.
 var exits = map[string]int{killed: 1, timedOut: 1, lived: 0, unviable: 2, leftOut: 2}
 
-// instructions are what the stand-in is given by the program that started gremlins.
+// instructions are what the program that started gremlins passes to the stand-in.
 type instructions struct {
 	Go      string  // the real go
 	Package string  // the package's folder in the module
@@ -116,7 +116,7 @@ func (in instructions) cover(profile string) (int, error) {
 	return 0, os.WriteFile(profile, out, 0o600) //nolint:gosec // where gremlins reads it
 }
 
-// sources are the names of the package's files but for its tests.
+// sources are the names of the package's files except its tests.
 func (in instructions) sources() ([]string, error) {
 	paths, err := filepath.Glob(filepath.Join(in.Tree, in.Package, "*.go"))
 	if err != nil {
@@ -153,7 +153,7 @@ func (in instructions) mutant() (int, error) {
 	return exits[outcome], err
 }
 
-// mistake is the one file that differs from the tree. Where gremlins changed nothing, as it does with %=, there is none.
+// mistake is the one file that differs from the tree. If gremlins changed nothing, as happens with %=, there is none.
 func (in instructions) mistake() (name string, content []byte, err error) {
 	names, err := in.sources()
 	if err != nil {
@@ -175,8 +175,8 @@ func (in instructions) mistake() (name string, content []byte, err error) {
 	return "", nil, nil
 }
 
-// outcome says what becomes of a mutant. What is known of it is kept by the content of the file: a kill for as long as
-// that stays what it is, though tests and other files may change; that it lived until anything in the package changes.
+// outcome says what becomes of a mutant. Outcomes are kept by the content of the file: a kill for as long as that
+// content stays, even if tests and other files change; a survival until anything in the package changes.
 func (in instructions) outcome(name string, content []byte) (string, error) {
 	sum := sha256.Sum256(append([]byte(name+"\n"), content...))
 	drawn := sha256.Sum256(append([]byte(in.Seed+"\n"), sum[:]...))

@@ -134,7 +134,7 @@ func readSurvivors(path string) (map[site]string, error) {
 	return out, nil
 }
 
-// verdict is what a package's mutants say of its tests.
+// verdict is what a package's mutants say about its tests.
 type verdict struct {
 	folder                           string
 	tried, noticed, unviable, listed int
