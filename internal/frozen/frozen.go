@@ -1,6 +1,6 @@
-// Package frozen holds the forms in which Serin stores things to the bytes that are in databases already. Tests use
-// it; there is deliberately no flag that writes its files: what has been stored once has to be read for good, so a
-// line is added for a new form, and no line is ever changed.
+// Package frozen lets tests check that Serin still stores things in the form that is in databases already. There is
+// deliberately no flag that writes its files: what was stored once has to stay readable, so a line is added for a new
+// form, and no line is ever changed.
 package frozen
 
 import (
