@@ -1,4 +1,4 @@
-// Package spelling answers which of the known words was probably meant by one that is not known.
+// Package spelling answers which known word was probably meant by an unknown one.
 package spelling
 
 import "strings"
