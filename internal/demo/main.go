@@ -1,8 +1,8 @@
-// Command demo shows the main job on the real thing: a good version is tested, raised and released, a bad one is
-// caught and rolled back, through a real Traefik, on evidence that Serin reads from it. All is on loopback.
+// Command demo shows the main job on the real thing: a good version is tested, raised and released, a bad one is caught
+// and rolled back, through a real Traefik, on evidence that Serin reads from it. Everything is on loopback.
 //
-// PROMETHEUS=1 takes the evidence from a real Prometheus instead. KEEP=1 leaves everything running at the end and prints
-// the addresses. With -result, what has happened is also written as JSON; the test of the demo reads it.
+// PROMETHEUS=1 takes the evidence from a real Prometheus instead. KEEP=1 leaves everything running at the end and
+// prints the addresses. With -result, what happened is also written as JSON; the test of the demo reads it.
 package main
 
 import (
@@ -21,9 +21,9 @@ import (
 	"github.com/serindev/serin/internal/testbed"
 )
 
-// The traffic: enough that the demo's margins can be decided in its time. Half a percent of all requests fail
-// whatever version serves them, as in real life; of the bad version eight percent do. Nothing is known of the shop's past
-// yet, so a smaller difference would have to last for minutes to be told from a passing one.
+// The traffic: enough that the demo's margins can be decided in its time. Half a percent of all requests fail whatever
+// version serves them, as in real life; the bad version fails eight percent. Nothing is known about the shop's past
+// yet, so a smaller difference would have to last for minutes to be distinguished from a passing one.
 const (
 	everybodyRate = 400
 	betaRate      = 500
@@ -36,7 +36,7 @@ const (
 type options struct {
 	// binary is the serin that is shown.
 	binary string
-	// result is the file that gets what has happened, as JSON; empty for none.
+	// result is the file for what happened, as JSON; empty for none.
 	result string
 	// patience is how long one thing may take to happen.
 	patience time.Duration
@@ -95,7 +95,7 @@ func run(ctx context.Context, o options) (err error) {
 	return s.report()
 }
 
-// report writes what has happened, if anybody wants it.
+// report writes the result, if there is a file for it.
 func (s *stage) report() error {
 	if s.options.result == "" {
 		return nil
@@ -180,7 +180,7 @@ func (s *stage) startSerin(ctx context.Context) error {
 	return err
 }
 
-// metrics says in the daemon's document where metrics come from.
+// metrics is the part of the daemon's document that says where metrics come from.
 func (s *stage) metrics() string {
 	if s.prometheus != nil {
 		return fmt.Sprintf("{url: %q, scrapeInterval: %s}", s.prometheus.URL, scrapeEvery)

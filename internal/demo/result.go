@@ -8,7 +8,7 @@ import (
 	"github.com/serindev/serin/rollout"
 )
 
-// bad is the name of the version that has to be taken back.
+// bad is the name of the version that has to be rolled back.
 const bad = "v3"
 
 // afterwards is how many requests the demo watches after the rollback.
@@ -20,7 +20,7 @@ type result struct {
 	Source string `json:"source"`
 	Good   end    `json:"good"`
 	Bad    end    `json:"bad"`
-	// Requests reached the bad version, by its own count; its users count those that Failed.
+	// Requests is how many requests reached the bad version, by its own count; Failed is how many its users saw fail.
 	Requests int `json:"requests"`
 	Failed   int `json:"failed"`
 	// Took is the time from its first failed request until all traffic was on stable.
@@ -35,7 +35,7 @@ type end struct {
 	Outcome rollout.Outcome `json:"outcome"`
 	Why     string          `json:"why"`
 	Verdict judge.Outcome   `json:"verdict"`
-	// Canary and Baseline are what the last look had counted of the first metric.
+	// Canary and Baseline are what the last look had counted for the first metric.
 	Canary   count `json:"canary"`
 	Baseline count `json:"baseline"`
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/serindev/serin/rollout"
 )
 
-// silence is how long the demo may say nothing while evidence is gathered: somebody is watching.
+// silence is how long the demo may say nothing while evidence is gathered: a person is watching.
 const silence = 15 * time.Second
 
 // narrator says what happens, and asks Serin for it as any client would.
@@ -28,7 +28,7 @@ type narrator struct {
 	began  time.Time
 	server string
 	token  string
-	told   string // what was last said of the release; nothing is said twice
+	told   string // what was last said about the release; nothing is said twice
 	heard  time.Time
 }
 
@@ -103,7 +103,7 @@ func (s *stage) follow(ctx context.Context, done func(record.View) bool) (v reco
 	return v, fmt.Errorf("nothing more happened: %s", v.Waiting)
 }
 
-// words say what a release is doing; empty until Traefik serves what was asked for, which takes a moment.
+// words describes what a release is doing; it is empty until Traefik serves the target, which takes a moment.
 func words(v record.View) string {
 	st := v.State
 	switch {
@@ -204,7 +204,7 @@ func (s *stage) badVersion(ctx context.Context) error {
 	return s.safe(ctx)
 }
 
-// safe lets users ask on after the rollback, and counts those that still get the bad version.
+// safe waits for more requests after the rollback, and counts those that still reach the bad version.
 func (s *stage) safe(ctx context.Context) error {
 	before, _ := s.blue.Requests()
 	asked := s.everybody.Counts().Sent + s.beta.Counts().Sent
@@ -253,7 +253,7 @@ func (s *stage) times(ctx context.Context, first time.Time, caught rollout.State
 	return nil
 }
 
-// writing is how long a write of the gateway's configuration takes, the mean of all, by Serin's own metrics.
+// writing is the mean time that a write of the gateway's configuration takes, by Serin's own metrics.
 func (s *stage) writing(ctx context.Context) (time.Duration, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.server+"/metrics", nil)
 	if err != nil {
@@ -266,7 +266,7 @@ func (s *stage) writing(ctx context.Context) (time.Duration, error) {
 	defer res.Body.Close()
 	var sum, count float64
 	for lines := bufio.NewScanner(res.Body); lines.Scan(); {
-		// Other lines are other metrics': Sscanf leaves the numbers as they are.
+		// Other lines belong to other metrics: Sscanf leaves the numbers as they are.
 		_, _ = fmt.Sscanf(lines.Text(), `serin_traffic_write_seconds_sum{rollout="shop"} %g`, &sum)
 		_, _ = fmt.Sscanf(lines.Text(), `serin_traffic_write_seconds_count{rollout="shop"} %g`, &count)
 	}
@@ -276,7 +276,7 @@ func (s *stage) writing(ctx context.Context) (time.Duration, error) {
 	return time.Duration(sum / count * float64(time.Second)), nil
 }
 
-// firstBad notes when the bad version fails a request for the first time, after so many failures of its predecessor.
+// firstBad reports when the bad version fails its first request; before counts the failures of its predecessor.
 func (s *stage) firstBad(ctx context.Context, before int, at chan<- time.Time) {
 	for ctx.Err() == nil {
 		if _, now := s.blue.Requests(); now[http.StatusInternalServerError] > before {

@@ -8,8 +8,8 @@ spec:
   prometheus: %s
 `
 
-// shopYAML looks every second, and has margins that the demo's traffic can decide in its time: one percent more
-// errors than the baseline's half percent. The shop has no past to learn from, so the analysis says what is known of it:
+// shopYAML looks every second, and has margins that the demo's traffic can decide in its time: one percent more errors
+// than the baseline's half percent. The shop has no past to learn from, so the analysis says what is known about it:
 // its requests fail by chance alone, and the arms hardly differ from minute to minute.
 const shopYAML = `apiVersion: serin.dev/v1alpha1
 kind: Analysis
