@@ -19,9 +19,9 @@ const VersionHeader = "X-Version"
 type Behaviour struct {
 	// Version is in the header X-Version and in the body.
 	Version string
-	// ErrorRate is the part of the requests answered 500, 0 to 1, each by a throw of its own.
+	// ErrorRate is the share of requests answered with 500, 0 to 1, drawn for each request by itself.
 	ErrorRate float64
-	// Latency is added to every request, SlowLatency to a part of SlowRate of them.
+	// Latency is added to every request, SlowLatency to a share SlowRate of them.
 	Latency     time.Duration
 	SlowRate    float64
 	SlowLatency time.Duration
@@ -29,7 +29,7 @@ type Behaviour struct {
 
 // Backend is an application server in this process whose behaviour can be changed while it runs.
 type Backend struct {
-	// URL is its base URL; it stays over Stop and Restart.
+	// URL is its base URL; it stays the same over Stop and Restart.
 	URL string
 
 	mu        sync.Mutex // guards all below
@@ -40,8 +40,8 @@ type Backend struct {
 	served    chan struct{}
 }
 
-// StartBackend starts a backend on a free loopback port. The throws of its errors follow from seed, in the order in
-// which the requests come.
+// StartBackend starts a backend on a free loopback port. Which requests fail follows from seed and the order of the
+// requests.
 func StartBackend(b Behaviour, seed uint64) (*Backend, error) {
 	port, err := FreePort()
 	if err != nil {
@@ -140,7 +140,7 @@ func (b *Backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	io.WriteString(w, now.Version+"\n") //nolint:errcheck,gosec // the client may have gone
 }
 
-// pause waits for d and says whether it did, or ctx ended first.
+// pause waits for d; it returns false if ctx ended first.
 func pause(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()

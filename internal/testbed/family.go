@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// member is a process by its id and its start, since ids are given again.
+// member is a process by its id and its start, since ids are reused.
 type member struct {
 	pid   int
 	start string // in clock ticks since boot, as in /proc
@@ -63,7 +63,7 @@ func (m member) lives() bool {
 	return ok && now == m
 }
 
-// bury kills what is left of a family and returns when nobody is.
+// bury kills what is left of a family and returns once all have ended.
 func bury(members []member) error {
 	timeout := time.NewTimer(stopTimeout)
 	defer timeout.Stop()

@@ -14,7 +14,7 @@ import (
 // LoadConfig is a constant load on one URL.
 type LoadConfig struct {
 	URL string
-	// Rate is requests per second, as they come and whatever the answers (an open loop). 0: as fast as Workers go.
+	// Rate is requests per second, sent whatever the answers are (an open loop). 0: as fast as Workers go.
 	Rate float64
 	// Workers are the requests under way at once, at most; 0: 16. A request that is due while all are busy is not
 	// sent, and counted in Missed.
@@ -37,7 +37,7 @@ type LoadConfig struct {
 	Timeout time.Duration
 }
 
-// LoadCounts is what a load has met so far.
+// LoadCounts is what a load has counted so far.
 type LoadCounts struct {
 	// Sent requests were answered or broke; Broken of them got no answer; Missed were due and not sent.
 	Sent, Broken, Missed int
@@ -109,13 +109,13 @@ func (l *Load) Stop() LoadCounts {
 	return l.Wait()
 }
 
-// Wait waits until the load has ended by itself, and returns what it has met.
+// Wait waits until the load has ended by itself, and returns its counts.
 func (l *Load) Wait() LoadCounts {
 	<-l.done
 	return l.Counts()
 }
 
-// Counts is a copy of what the load has met so far.
+// Counts is a copy of the counts so far.
 func (l *Load) Counts() LoadCounts {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -14,11 +14,11 @@ import (
 	"github.com/serindev/serin/internal/testbed"
 )
 
-// trimmed is a module of which Traefik is built with a copy that leaves a part out: tools/README.md.
+// trimmed is a module that Traefik is built with as a copy that leaves a part out: see tools/README.md.
 const trimmed = "github.com/go-acme/lego/v4"
 
-// TestTheServersAreThePinnedOnes: whatever is left out of their build, every module of it is the one that go.sum has,
-// and that includes the server's own. A server from PATH was not built by us.
+// TestTheServersAreThePinnedOnes: every module in the build of a server, and the server's own, is the one in go.sum,
+// whatever is left out of the build. A server from PATH was not built by us.
 func TestTheServersAreThePinnedOnes(t *testing.T) {
 	require.NoError(t, testbed.Reads("tools/traefik", "tools/prometheus"))
 	for program, tool := range map[string]string{"traefik": "traefik", "prometheus": "prometheus", "promtool": "prometheus"} {
@@ -33,7 +33,7 @@ func TestTheServersAreThePinnedOnes(t *testing.T) {
 	}
 }
 
-// TestSerinAndTraefikShareTheirModules: what both are built from is compiled once, as long as it has one version, but for
+// TestSerinAndTraefikShareTheirModules: modules that both use are compiled once if the version is the same; not
 // Traefik's forks. `go get -C tools/traefik MODULE@VERSION` gives Traefik the version that Serin has.
 func TestSerinAndTraefikShareTheirModules(t *testing.T) {
 	info := built(t, "traefik")
@@ -55,7 +55,7 @@ func TestSerinAndTraefikShareTheirModules(t *testing.T) {
 	}
 }
 
-// built is what a server was built from; nil if it is not ours.
+// built is what a server was built from; nil if we did not build it.
 func built(t *testing.T, program string) *buildinfo.BuildInfo {
 	t.Helper()
 	path, err := testbed.Tool(program)
@@ -77,7 +77,7 @@ func text(t *testing.T, path ...string) string {
 	return string(b)
 }
 
-// standsIn tells whether a module's place is taken by one of our own that does nothing: tools/README.md.
+// standsIn tells whether a module is replaced by one of our own that does nothing: see tools/README.md.
 func standsIn(m *debug.Module) bool {
 	return m.Replace != nil && strings.HasPrefix(filepath.Base(filepath.Dir(m.Replace.Path)), "without")
 }

@@ -14,7 +14,7 @@ import (
 	"syscall"
 )
 
-// postgresDirs is where Debian has the servers, a folder a version.
+// postgresDirs is where Debian has the servers, one folder for each version.
 const postgresDirs = "/usr/lib/postgresql/*/bin"
 
 // PostgresConfig says how a PostgreSQL is started; its zero value is a useful one.
@@ -93,7 +93,7 @@ func postgresBin() (string, error) {
 	return filepath.Dir(path), nil
 }
 
-// postgresUser is the user to run as; zeros where we are not root and stay who we are.
+// postgresUser is the user to run as; zeros if we are not root and cannot change the user.
 func postgresUser() (uid, gid uint32, err error) {
 	if os.Getuid() != 0 {
 		return 0, 0, nil

@@ -20,9 +20,9 @@ import (
 const (
 	// startTimeout bounds a start whose context has no deadline; a cold machine with two cores needs a few seconds.
 	startTimeout = 60 * time.Second
-	// stopTimeout is what a server has to end after it was asked to, before it is killed.
+	// stopTimeout is how long a server may take to end after it was asked to, before it is killed.
 	stopTimeout = 10 * time.Second
-	// readyEvery is the pause between two questions whether a server is ready.
+	// readyEvery is the pause between two checks whether a server is ready.
 	readyEvery = 20 * time.Millisecond
 	// tailBytes of a log are shown with an error: enough for some tens of lines.
 	tailBytes = 8 << 10
@@ -38,7 +38,7 @@ type Command struct {
 	Env []string
 	// Dir holds the log and is the working directory. Empty: a new temporary folder, removed by Close.
 	Dir string
-	// UID and GID run the server as another user, where both are set; that needs root.
+	// UID and GID run the server as another user, if both are set; that needs root.
 	UID, GID uint32
 	// StopSignal asks it to end; 0: SIGTERM.
 	StopSignal syscall.Signal
@@ -80,7 +80,7 @@ func Start(ctx context.Context, c Command) (*Process, error) {
 	return p, nil
 }
 
-// start starts a new life; it is the caller's to know that none goes on.
+// start starts a new life; the caller makes sure that no other goes on.
 func (p *Process) start(ctx context.Context) error {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
@@ -166,7 +166,7 @@ func (p *Process) current() *run {
 	return p.run
 }
 
-// Signal sends a signal to the process, not to its group. SIGSTOP makes a server that is there and does not answer.
+// Signal sends a signal to the process, not to its group. After SIGSTOP the server is there but does not answer.
 func (p *Process) Signal(sig syscall.Signal) error {
 	r := p.current()
 	if r == nil {
@@ -183,7 +183,7 @@ func (p *Process) Signal(sig syscall.Signal) error {
 	return nil
 }
 
-// SignalAll sends a signal to the process and to all that descend from it: a PostgreSQL answers by its children.
+// SignalAll sends a signal to the process and to all its descendants: PostgreSQL answers through its children.
 func (p *Process) SignalAll(sig syscall.Signal) error {
 	if err := p.Signal(sig); err != nil {
 		return err
@@ -241,7 +241,7 @@ func (p *Process) endLeader(r *run, sig syscall.Signal) error {
 	return nil
 }
 
-// signalGroup signals a group whose leader we have not reaped, or have just: a group that is gone is what was wanted.
+// signalGroup signals a group whose leader we have not reaped, or only just: it is no error if the group is gone.
 func signalGroup(pid int, sig syscall.Signal) error {
 	if err := syscall.Kill(-pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return err
@@ -263,7 +263,7 @@ func (p *Process) Restart(ctx context.Context) error {
 	return p.start(ctx)
 }
 
-// Close kills nothing that ends by itself: it stops the process and removes its folder, if that was a temporary one.
+// Close stops the process as Stop does, and removes its folder if that is a temporary one.
 func (p *Process) Close() error {
 	err := p.Stop()
 	if p.ownDir {

@@ -121,7 +121,7 @@ func (p *Prometheus) writeConfig() error {
 // promDuration writes whole milliseconds: Prometheus has no fractions of a unit.
 func promDuration(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) + "ms" }
 
-// SetJobs replaces the jobs and lets Prometheus read its configuration again.
+// SetJobs replaces the jobs and makes Prometheus read its configuration again.
 func (p *Prometheus) SetJobs(ctx context.Context, jobs ...ScrapeJob) error {
 	p.config.Jobs = jobs
 	if err := p.writeConfig(); err != nil {

@@ -63,7 +63,7 @@ func NewPostgres(tb testing.TB, c PostgresConfig) *Postgres {
 	return p
 }
 
-// NewBackend starts a backend for a test. See [StartBackend]; its dice are always the same.
+// NewBackend starts a backend for a test. See [StartBackend]; its random numbers are always the same.
 func NewBackend(tb testing.TB, behaviour Behaviour) *Backend {
 	tb.Helper()
 	b, err := StartBackend(behaviour, 1)

@@ -1,8 +1,8 @@
 // Package testbed starts the real servers that Serin works with, on free loopback ports: Traefik, Prometheus,
 // PostgreSQL, a small application server whose behaviour can be changed, and a load on it.
 //
-// It is for tests, the end-to-end suite and the demo, and never part of the product. It answers how a server is
-// started, known to be ready, stopped, killed and started again; what is done with it is the caller's.
+// It is for tests, the end-to-end suite and the demo, and never part of the product. It starts servers, waits until
+// they are ready, stops, kills and restarts them; what is done with them is up to the caller.
 //
 // Every server has two ways in: StartX(ctx, config) for programs, which the caller ends with Close, and NewX(tb,
 // config) for tests, which ends it with the test and shows the end of its log if the test failed. Start reading at
@@ -25,21 +25,21 @@ import (
 	"syscall"
 )
 
-// module is the first line of our own go.mod: by it the repository is found from any working directory in it.
+// module is the first line of our own go.mod, by which the repository is found from any working directory in it.
 const module = "module github.com/serindev/serin"
 
 // Loopback ports are taken below Linux's default range for outgoing connections (32768 and above): a port in that
 // range may be taken by a connection of the load between choosing it and listening on it.
 const firstPort, lastPort = 18000, 32000
 
-// ports are this process's, by number. Each has a file that is locked until the process has ended, because another test
-// binary may look for a port while a server of this one is down.
+// ports are those given to this process, by number. Each has a file that is locked until the process has ended, because
+// another test binary may look for a port while a server of this one is down.
 var ports struct {
 	mu   sync.Mutex // guards used
 	used map[int]*os.File
 }
 
-// FreePort returns a loopback port on which nobody listens, and which no process of these tests has been given.
+// FreePort returns a loopback port that nothing listens on, and that no process of these tests has been given.
 func FreePort() (int, error) {
 	ports.mu.Lock()
 	defer ports.mu.Unlock()
@@ -74,7 +74,7 @@ func claimed(file *os.File, port int) bool {
 	if syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil {
 		return false
 	}
-	// A child that is started between the two would have a copy of the listener until it runs its program.
+	// A child started between Listen and Close would have a copy of the listener until it runs its program.
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
 	l, err := net.Listen("tcp", loopback(port)) //nolint:noctx // listens only to see whether it can
@@ -102,7 +102,7 @@ func Root() (string, error) {
 	}
 }
 
-// Serin builds the program into a folder, as it is shipped and however the test is built, and returns its path.
+// Serin builds the program into a folder as it is shipped, however the test is built, and returns its path.
 func Serin(folder string) (string, error) { return Program(folder, "cmd/serin") }
 
 // Program builds a program of this repository into a folder, named after the folder of its source, and returns its path.
@@ -142,9 +142,9 @@ func goTool(root string, args ...string) (string, error) {
 	return string(out), nil
 }
 
-// Reads says that what a test starts reads these files and folders of the repository, with all that is in them. Go
-// keeps the result of a test for as long as what the test itself has opened stays as it was. It does not see what other
-// programs open, and would take a test for passed whose subject has changed.
+// Reads declares that programs started by a test read these files and folders of the repository, with all that is in
+// them. Go caches a test's result for as long as what the test itself has opened stays the same. It does not see what
+// other programs open, and would reuse a result although the subject has changed.
 func Reads(paths ...string) error {
 	root, err := Root()
 	if err != nil {
@@ -173,8 +173,8 @@ func read(path string) error {
 	return f.Close()
 }
 
-// Tool returns the path of a server's binary. SERIN_TOOLS names a folder that is the only one looked into; without
-// it the pinned binary in the repository's .toolchain/bin comes first, then PATH.
+// Tool returns the path of a server's binary. SERIN_TOOLS, if set, names the only folder to look in; otherwise the
+// pinned binary in the repository's .toolchain/bin comes first, then PATH.
 func Tool(name string) (string, error) {
 	if dir := os.Getenv("SERIN_TOOLS"); dir != "" {
 		return executable(filepath.Join(dir, name))

@@ -22,7 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// eventually polls until check says nothing, and fails with its last word after a minute.
+// eventually polls until check returns nothing, and fails with its last answer after a minute.
 func eventually(t *testing.T, check func() string) {
 	t.Helper()
 	var last string
