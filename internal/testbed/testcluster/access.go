@@ -19,7 +19,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd/api"
 )
 
-// config is that of anyone who has the token. Tests ask as often as they like.
+// config is the config of a client with this token, without a limit of requests a second.
 func (c *Cluster) config(url, token string) *rest.Config {
 	return &rest.Config{Host: url, BearerToken: token, TLSClientConfig: rest.TLSClientConfig{CAData: c.ca.Cert}, QPS: -1}
 }
@@ -31,8 +31,8 @@ func (c *Cluster) User(tb testing.TB, name string) *rest.Config {
 	return c.config(c.Config.Host, name+"-token")
 }
 
-// ServiceAccount makes a ServiceAccount, if it is not there, and returns its config, with a token of an hour. It
-// has no rights but those that are bound to it.
+// ServiceAccount makes a ServiceAccount, if it is not there, and returns its config, with a token of an hour. It has
+// only the rights that are bound to it.
 func (c *Cluster) ServiceAccount(tb testing.TB, namespace, name string) *rest.Config {
 	tb.Helper()
 	accounts := c.Client.CoreV1().ServiceAccounts(namespace)
@@ -54,7 +54,7 @@ func (c *Cluster) Certificate(tb testing.TB, host string) (cert, key []byte) {
 	return cert, key
 }
 
-// WriteKubeconfig writes a kubeconfig that says what config says, into a folder of the test's, and returns its path.
+// WriteKubeconfig writes config as a kubeconfig into a folder of the test's, and returns its path.
 func (c *Cluster) WriteKubeconfig(tb testing.TB, config *rest.Config) string {
 	tb.Helper()
 	path := filepath.Join(tb.TempDir(), "kubeconfig")
@@ -75,7 +75,7 @@ func writeKubeconfig(path string, config *rest.Config) error {
 	return os.WriteFile(path, data, 0o600)
 }
 
-// Namespace makes a namespace that is deleted after the test; its name is made of the test's.
+// Namespace makes a namespace that is deleted after the test; its name is derived from the test's.
 func (c *Cluster) Namespace(tb testing.TB) string {
 	tb.Helper()
 	name := strings.ToLower(tb.Name())

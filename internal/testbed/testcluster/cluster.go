@@ -1,9 +1,9 @@
-// Package testcluster is a real Kubernetes for tests: etcd, an API server with RBAC, a controller manager, and kwok
-// in the place of kubelets. It answers how tests get a cluster, pods that answer requests, and users with few rights.
-// It knows nothing of Serin. Start at [Shared].
+// Package testcluster is a real Kubernetes for tests: etcd, an API server with RBAC, a controller manager, and kwok in
+// the place of kubelets. It gives tests a cluster, pods that answer requests, and users with few rights. It knows
+// nothing of Serin. Start at [Shared].
 //
-// All tests of a run share one cluster, which the command in the folder run starts; those of a package that is tested
-// by itself have one of their own, which is started when it is first asked for. Each test has namespaces of its own in it:
+// All tests of a run share one cluster, which the command in the folder run starts; a package that is tested by itself
+// has a cluster of its own, started on first use. Each test has namespaces of its own in it:
 //
 //	func TestMain(m *testing.M) { testcluster.Main(m) } // in a network namespace in which pod addresses are local
 //
@@ -19,10 +19,10 @@
 //		server, url := c.AnotherAPIServer(t)           // over the same etcd, to be killed or stopped by this test alone
 //	}
 //
-// Deployments, StatefulSets, ReplicaSets, Jobs, EndpointSlices and garbage are the controller manager's. There is no scheduler:
-// pending pods are bound to a node through the API, one for each test binary, and those whose nodeSelector does not fit
-// it are unschedulable. Pods are ready at once and Jobs succeed, unless [Cluster.SetImage] says otherwise; an ended pod
-// answers for eight seconds more. Each image answers with the header X-Version: TAG; see [Image].
+// Deployments, StatefulSets, ReplicaSets, Jobs, EndpointSlices and garbage are the controller manager's. No scheduler
+// runs: pending pods are bound to a node through the API, one for each test binary, and those whose nodeSelector does
+// not fit it are unschedulable. Pods are ready at once and Jobs succeed, unless [Cluster.SetImage] says otherwise; an
+// ended pod answers for eight seconds more. Each image answers with the header X-Version: TAG; see [Image].
 package testcluster
 
 import (
@@ -50,19 +50,19 @@ const startTimeout = 3 * time.Minute
 
 // Cluster is a running cluster.
 type Cluster struct {
-	// Config and Client are the administrator's, without a limit of requests a second. They lead to the API server
-	// itself, and are refused while it is away.
+	// Config and Client are the administrator's, without a limit of requests a second. They talk to the API server
+	// directly, and fail while it is down.
 	Config *rest.Config
 	Client kubernetes.Interface
-	// Kubeconfig is the path of the administrator's kubeconfig. It leads to the API server by a relay that holds requests
-	// while it is away; so do Traefiks.
+	// Kubeconfig is the path of the administrator's kubeconfig. It goes through a relay that holds requests while the
+	// API server is down; so do Traefiks.
 	Kubeconfig string
-	// APIServer, Etcd, Controllers and Kwok can be stopped, killed and restarted; a test that does so puts it right
-	// before it ends. They are nil where the cluster is the whole run's: see [Alone].
+	// APIServer, Etcd, Controllers and Kwok can be stopped, killed and restarted; a test that does so restores them
+	// before it ends. They are nil if the cluster is the whole run's: see [Alone].
 	APIServer, Etcd, Controllers, Kwok *testbed.Process
 
 	dir     string
-	apiArgs []string // of API servers, but for the port
+	apiArgs []string // of API servers, except the port
 	ca      *testbed.Authority
 	relayed string // URL of the relay
 	pods    *pods
@@ -139,7 +139,7 @@ func startIn(ctx context.Context, dir string) (*Cluster, error) {
 	return c, nil
 }
 
-// quiet silences client-go, which complains aloud of every connection that a test breaks.
+// quiet silences client-go, which logs every connection that a test breaks.
 func quiet() { klog.SetSlogLogger(slog.New(slog.DiscardHandler)) }
 
 func (c *Cluster) start(ctx context.Context) error {

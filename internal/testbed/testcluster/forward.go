@@ -12,7 +12,7 @@ import (
 )
 
 // forward forwards connections to a pod's ports, as a kubelet does for kubectl port-forward: two streams for each
-// connection, of which one has the data, and the other an error if there is one.
+// connection, one with the data and one with the error if there is one.
 func (p *pods) forward(w http.ResponseWriter, r *http.Request) {
 	o, there, err := p.store.GetByKey(r.PathValue("namespace") + "/" + r.PathValue("pod"))
 	pod, ok := o.(*corev1.Pod)

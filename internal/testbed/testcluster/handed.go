@@ -18,8 +18,8 @@ import (
 	"github.com/serindev/serin/internal/testbed"
 )
 
-// handedEnv names the folder of a cluster that another process has started for all packages of a run. It is there before
-// the cluster is: the files below say how far that has come.
+// handedEnv names the folder of a cluster that another process has started for all packages of a run. The folder exists
+// before the cluster does: the files below say how far its start has come.
 const handedEnv = "SERIN_CLUSTER"
 
 const (
@@ -27,7 +27,7 @@ const (
 	networkFile = "network"
 	// clusterFile is a [handover], written once the cluster can be used.
 	clusterFile = "cluster.json"
-	// brokenFile says why there will be none.
+	// brokenFile says why there will be no cluster.
 	brokenFile = "broken"
 )
 
@@ -38,8 +38,8 @@ type handover struct {
 	APIArgs []string `json:"apiArgs"`
 }
 
-// handed is the folder of the run's cluster, empty for none. os.Getenv would make it part of what go test takes a
-// result to depend on, and each run has another folder.
+// handed is the folder of the run's cluster, empty for none. os.Getenv would make go test's cached results depend on
+// it, and each run has another folder.
 func handed() string {
 	dir, _ := syscall.Getenv(handedEnv)
 	return dir
@@ -54,7 +54,7 @@ func (c *Cluster) hand() error {
 	return publish(c.dir, clusterFile, string(data))
 }
 
-// publish writes a file that is there as a whole, or not.
+// publish writes a file atomically.
 func publish(dir, name, text string) error {
 	path := filepath.Join(dir, name)
 	if err := os.WriteFile(path+".new", []byte(text), 0o600); err != nil {

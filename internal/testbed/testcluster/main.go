@@ -20,8 +20,8 @@ const (
 )
 
 // Main is the TestMain of a package that tests with a cluster. It runs the tests in the network namespace of the run's
-// cluster, or in one of their own, in which the addresses of pods are local, and ends a cluster of their own after them.
-// As another user than root it needs user namespaces.
+// cluster, or in a new one, where the addresses of pods are local; afterwards it ends the package's own cluster, if
+// there is one. Without root it needs user namespaces.
 func Main(m *testing.M) { os.Exit(run(m)) }
 
 // Alone is [Main] for a package whose cluster is its own in any case: its tests stop and restart parts of it.
@@ -67,7 +67,7 @@ func reenter() (int, error) {
 	} else {
 		cmd = apart()
 	}
-	runtime.LockOSThread() // the parent-death signal comes when the thread ends that started the child
+	runtime.LockOSThread() // the parent-death signal comes when the thread that started the child ends
 	defer runtime.UnlockOSThread()
 	return exitCode(cmd.Run())
 }
@@ -94,8 +94,8 @@ func apart() *exec.Cmd {
 	return cmd
 }
 
-// within is this program in the network namespace of another process. Only a program with a single thread may enter a
-// user namespace, which no program in Go is: util-linux has one.
+// within is this program in the network namespace of another process. Only a single-threaded program may enter a user
+// namespace, and no Go program is one; nsenter of util-linux is.
 func within(pid int) *exec.Cmd {
 	args := []string{"--target", strconv.Itoa(pid), "--net"}
 	if os.Getuid() != 0 {
@@ -129,7 +129,7 @@ func makeLocal() error {
 	return nil
 }
 
-// ipProgram looks where root has it, too: the PATH of other users has no sbin.
+// ipProgram also looks where root has it: the PATH of other users has no sbin.
 func ipProgram() (string, error) {
 	path, err := exec.LookPath("ip")
 	if err == nil {

@@ -133,8 +133,8 @@ func served(d discovery.DiscoveryInterface) error {
 	return nil
 }
 
-// Traefik starts a Traefik that reads the custom resources of all namespaces as the administrator. Arguments are
-// added, such as "--providers.kubernetescrd.ingressclass=name", for a Traefik that is to see no others' routes.
+// Traefik starts a Traefik that reads the custom resources of all namespaces as the administrator. Add arguments, such
+// as "--providers.kubernetescrd.ingressclass=name", for a Traefik that must not see others' routes.
 func (c *Cluster) Traefik(tb testing.TB, t testbed.TraefikConfig) *testbed.Traefik {
 	tb.Helper()
 	t.Args = append(t.Args,
@@ -153,8 +153,8 @@ func (c *Cluster) GatewayAPI(tb testing.TB) {
 	}
 }
 
-// Gateway starts a Traefik that is the controller of a GatewayClass of a namespace's own, and makes a Gateway "edge" there
-// with a listener for each of its entry points.
+// Gateway starts a Traefik that controls a GatewayClass for this namespace alone, and makes a Gateway "edge" there with
+// a listener for each of its entry points.
 func (c *Cluster) Gateway(tb testing.TB, ns string, t testbed.TraefikConfig) *testbed.Traefik {
 	tb.Helper()
 	t.Args = append(t.Args,

@@ -41,10 +41,10 @@ const (
 	Fail Fate = "fail"
 )
 
-// FateAnnotation of a pod is its fate, none for [Ready]: what kwok's stages look at.
+// FateAnnotation holds a pod's fate for kwok's stages; a pod that is [Ready] has none.
 const FateAnnotation = "testcluster/fate"
 
-// Image is what containers made from an image do. A pod is what its first container is.
+// Image is what containers made from an image do. A pod does what its first container does.
 type Image struct {
 	// Handler answers the pods' requests; nil: 200 with the image's tag as version, as a [testbed.Backend] does.
 	Handler http.Handler
@@ -53,7 +53,7 @@ type Image struct {
 	Log string
 }
 
-// Pod is what a pod was asked.
+// Pod counts the requests that a pod has answered.
 type Pod struct {
 	Name  string
 	Image string
@@ -67,7 +67,7 @@ type Pod struct {
 type pods struct {
 	client    kubernetes.Interface
 	owners    owners
-	socket    string // by which the switchboard passes on what pods are asked
+	socket    string // through which the switchboard passes on requests to pods
 	kubelet   int    // the port of the node
 	stop      context.CancelFunc
 	running   sync.WaitGroup
@@ -209,7 +209,7 @@ func (p *pods) bind(ctx context.Context, key string) error {
 	return gone(p.client.CoreV1().Pods(pod.Namespace).Bind(ctx, binding, metav1.CreateOptions{}))
 }
 
-// gone drops the errors about a pod that is not to be bound any more.
+// gone drops the errors that say that a pod need not be bound any more.
 func gone(err error) error {
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 		return nil
@@ -217,7 +217,7 @@ func gone(err error) error {
 	return err
 }
 
-// image is what is known of an image in a namespace; what is not known behaves as usual.
+// image is what is set for an image in a namespace; an unknown one behaves as usual.
 func (p *pods) image(namespace, name string) *image {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -242,8 +242,8 @@ func tag(image string) string {
 	return digest
 }
 
-// SetImage says what the containers of an image in a namespace do. Handler and Log are so from now on, the fate for
-// pods that are bound from now on.
+// SetImage says what the containers of an image in a namespace do. Handler and Log apply from now on, the fate to pods
+// that are bound from now on.
 func (c *Cluster) SetImage(namespace, name string, i Image) {
 	known := c.pods.image(namespace, name)
 	c.pods.mu.Lock()
@@ -251,7 +251,7 @@ func (c *Cluster) SetImage(namespace, name string, i Image) {
 	known.Image = i
 }
 
-// Requests are the pods of a namespace that were asked so far, the deleted ones too, in no order.
+// Requests returns the pods of a namespace that have answered requests so far, deleted ones included, in no order.
 func (c *Cluster) Requests(namespace string) []Pod {
 	c.pods.mu.Lock()
 	defer c.pods.mu.Unlock()
@@ -278,7 +278,7 @@ func (c *Cluster) RequestsByOwner(namespace string) map[string]map[int]int {
 	return out
 }
 
-// forget ends what this process has to do with a namespace.
+// forget drops everything that this process keeps for a namespace.
 func (p *pods) forget(namespace string) {
 	p.owners.release(namespace)
 	p.mu.Lock()
@@ -291,7 +291,7 @@ func (p *pods) forget(namespace string) {
 	}
 }
 
-// owner is the Deployment, Job or whatever else a pod is made by.
+// owner is the Deployment, Job or other object that made a pod.
 func owner(pod *corev1.Pod) string {
 	if len(pod.OwnerReferences) == 0 {
 		return ""

@@ -17,7 +17,7 @@ import (
 // Run runs a command whose test binaries share one cluster, and returns its exit code. The cluster starts while the
 // command does, in a network namespace of its own; the command stays where it is, and test binaries enter by [Main].
 func Run(command ...string) (int, error) {
-	// An interrupt of the terminal goes to every process: the command ends by it, and the cluster after the command.
+	// An interrupt from the terminal reaches every process: the command ends at once, the cluster after the command.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGINT, syscall.SIGTERM)
 	if os.Getenv(inside) != "" {
 		return 0, serve(handed())
@@ -30,11 +30,11 @@ func Run(command ...string) (int, error) {
 	if err := os.Setenv(handedEnv, dir); err != nil {
 		return 0, err
 	}
-	runtime.LockOSThread() // the parent-death signal comes when the thread ends that started the child
+	runtime.LockOSThread() // the parent-death signal comes when the thread that started the child ends
 	defer runtime.UnlockOSThread()
 	server := apart()
 	server.Stdin = nil
-	end, err := server.StdinPipe() // the server reads it, and ends with it
+	end, err := server.StdinPipe() // the server reads it, and ends when it is closed
 	if err != nil {
 		return 0, err
 	}
@@ -50,7 +50,7 @@ func Run(command ...string) (int, error) {
 	return code, errors.Join(err, end.Close(), server.Wait())
 }
 
-// serve is a cluster in this process's network namespace, for others to use until there is no more to read.
+// serve runs a cluster in this process's network namespace, for others to use until standard input ends.
 func serve(dir string) error {
 	err := makeLocal()
 	if err == nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/serindev/serin/internal/testbed"
 )
 
-// answer answers as the pod that has the address which was connected to. Where there is none, the connection breaks.
+// answer answers as the pod whose address was dialled. If there is none, the connection breaks.
 func (p *pods) answer(w http.ResponseWriter, r *http.Request) {
 	address, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
 	if !ok {
@@ -69,8 +69,8 @@ func (r *statusRecorder) WriteHeader(status int) {
 	r.ResponseWriter.WriteHeader(status)
 }
 
-// serveKubelet serves what is asked here of a kubelet: the logs of containers, and ports that are forwarded. It chooses the node's
-// port.
+// serveKubelet serves the parts of a kubelet that are used here: logs of containers, and port forwarding. It chooses
+// the node's port.
 func (p *pods) serveKubelet(ca *testbed.Authority) error {
 	port, err := testbed.FreePort()
 	if err != nil {

@@ -98,8 +98,8 @@ func (c *Cluster) startAPIServer(ctx context.Context, name, address string) (*te
 	return testbed.Start(ctx, testbed.Command{Name: name, Path: path, Args: args, Dir: c.dir, Ready: ready})
 }
 
-// AnotherAPIServer is one more over the same etcd, as in a cluster with several, and its address. A test that ends it,
-// or lets it fall silent, disturbs only those whom it sends there. It is gone after the test.
+// AnotherAPIServer starts one more API server over the same etcd, as in a cluster with several, and returns its
+// address. A test that ends or freezes it disturbs only the clients that it sends there. It ends with the test.
 func (c *Cluster) AnotherAPIServer(tb testing.TB) (server *testbed.Process, url string) {
 	tb.Helper()
 	port, err := testbed.FreePort()
@@ -174,7 +174,7 @@ func (c *Cluster) startKwok(ctx context.Context) error {
 
 const adminToken = "admin-token"
 
-// users are known to the API server by name and have no rights but those that a test binds to them.
+// users are known to the API server by name and have only the rights that a test binds to them.
 var users = []string{"alice", "bob", "carol", "dave"}
 
 // Files of the cluster's folder.
@@ -185,8 +185,8 @@ const (
 	kubeconfig = "kubeconfig"
 )
 
-// credentials makes certificates, keys and tokens, the administrator's config and kubeconfig, and returns the
-// arguments of the API server that tell it of them.
+// credentials makes certificates, keys and tokens, the administrator's config and kubeconfig, and returns the arguments
+// that pass them to the API server.
 func (c *Cluster) credentials(url string) ([]string, error) {
 	var err error
 	if c.ca, err = testbed.NewAuthority(); err != nil {

@@ -19,13 +19,13 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// known is how long a connection waits for its pod to be known here: the gateway may hear of it earlier. For a pod that
-// has ended none waits: the gateway tries its connections to it one after the other, and would wait for each.
+// known is how long a connection waits for its pod to be known here: the gateway may learn of it earlier. A connection
+// to a pod that has ended does not wait: the gateway tries these one after the other, and would wait for each.
 const known = 2 * time.Second
 
 // switchboard listens on the ports of all pods of a cluster, and passes each connection to the process that answers for
-// the pod's namespace, by that process's socket: several test binaries share a cluster, and what a pod answers is in the
-// test that has made it.
+// the pod's namespace, through that process's socket: several test binaries share a cluster, and a pod's answers come
+// from the test that made it.
 type switchboard struct {
 	owners  owners
 	pods    *addresses
@@ -88,7 +88,7 @@ func (s *switchboard) sliceChanged(slice *discoveryv1.EndpointSlice, there bool)
 	}
 }
 
-// listen takes the connections to a port of any pod.
+// listen accepts the connections to a port of any pod.
 func (s *switchboard) listen(port int32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -111,8 +111,8 @@ func (s *switchboard) listen(port int32) {
 	})
 }
 
-// pass connects a client with the process that answers for the pod it has dialled. One that has dialled an address
-// without a pod gets to a process, too, which ends its connection as a server would.
+// pass connects a client with the process that answers for the pod that it has dialled. A client that has dialled an
+// address without a pod gets a process, too, which ends the connection as a server would.
 func (s *switchboard) pass(client net.Conn) {
 	address, namespace := "", ""
 	if tcp, ok := client.LocalAddr().(*net.TCPAddr); ok {
@@ -131,7 +131,7 @@ func (s *switchboard) pass(client net.Conn) {
 	join(s.ctx, client, owner)
 }
 
-// switched is a listener for what a switchboard passes on. The address that a connection was made to is its LocalAddr.
+// switched is a listener for what a switchboard passes on. A connection's LocalAddr is the address that was dialled.
 type switched struct{ net.Listener }
 
 // Accept implements net.Listener.
@@ -143,7 +143,7 @@ func (l switched) Accept() (net.Conn, error) {
 	return &toPod{Conn: conn, address: sync.OnceValue(func() net.Addr { return announced(conn) })}, nil
 }
 
-// toPod is a connection with a pod.
+// toPod is a connection to a pod.
 type toPod struct {
 	net.Conn
 	address func() net.Addr
@@ -152,7 +152,7 @@ type toPod struct {
 // LocalAddr implements net.Conn. The server asks for it before it reads.
 func (c *toPod) LocalAddr() net.Addr { return c.address() }
 
-// announced reads the line with which a switchboard begins; an empty one says that there is no pod.
+// announced reads the line that a switchboard sends first; an empty one says that there is no pod.
 func announced(conn net.Conn) net.Addr {
 	var line []byte
 	for b := make([]byte, 1); ; line = append(line, b[0]) {
@@ -190,7 +190,7 @@ func (o owners) release(namespace string) {
 	os.Remove(filepath.Join(string(o), namespace)) //nolint:errcheck,gosec // it may never have been claimed
 }
 
-// addresses are the pods by their address.
+// addresses has the pods by their address.
 type addresses struct {
 	mu      sync.Mutex // guards what follows
 	byIP    map[string]*corev1.Pod
@@ -202,7 +202,7 @@ func newAddresses() *addresses {
 	return &addresses{byIP: map[string]*corev1.Pod{}, gone: map[string]bool{}, changed: make(chan struct{})}
 }
 
-// put keeps a pod that came, changed or went.
+// put records a pod that came, changed or went.
 func (a *addresses) put(pod *corev1.Pod, there bool) {
 	ip := pod.Status.PodIP
 	if ip == "" {
@@ -221,7 +221,7 @@ func (a *addresses) put(pod *corev1.Pod, there bool) {
 	a.changed = make(chan struct{})
 }
 
-// at is the pod at an address; nil for none, after a while in which it might have become known.
+// at is the pod at an address. It waits a while for an unknown one to become known; nil means none.
 func (a *addresses) at(ctx context.Context, ip string) *corev1.Pod {
 	timer := time.NewTimer(known)
 	defer timer.Stop()
@@ -242,7 +242,7 @@ func (a *addresses) at(ctx context.Context, ip string) *corev1.Pod {
 	}
 }
 
-// handle makes the handler of an informer's events: each is an object, and whether it is there.
+// handle makes a handler of an informer's events, which gets the object and whether it exists.
 func handle[T any](handler func(object T, there bool)) cache.ResourceEventHandlerFuncs {
 	typed := func(o any, there bool) {
 		if last, ok := o.(cache.DeletedFinalStateUnknown); ok {
