@@ -28,8 +28,8 @@ func serviceMonitors(t *testing.T, c *testcluster.Cluster) {
 	}, time.Minute, 50*time.Millisecond)
 }
 
-// schemas writes the schemas of all kinds that an API server knows as kubeconform reads them, a file a kind, and
-// returns where they are: the rules of the very Kubernetes that the tests run.
+// schemas writes the schemas of all kinds that an API server knows, in kubeconform's form with a file for each kind,
+// and returns where they are: they have the rules of the Kubernetes that the tests run.
 func schemas(t *testing.T, c *testcluster.Cluster) string {
 	t.Helper()
 	type schema = map[string]any
@@ -72,7 +72,7 @@ func kindsOf(t *testing.T, definition map[string]any) (out []kind) {
 	return out
 }
 
-// strict refuses, in all of a schema, properties that it does not name.
+// strict makes all levels of a schema refuse properties that they do not name.
 func strict(schema any) {
 	switch s := schema.(type) {
 	case []any:

@@ -20,10 +20,10 @@ import (
 
 //go:generate go test -run ^TestTheDefinitionsAreThoseOfTheSchema$ -update .
 
-// definitionFiles are where the definitions of the custom resources stand: in the chart, and for those without Helm.
+// definitionFiles have the definitions of the custom resources: for the chart, and for clusters without Helm.
 var definitionFiles = []string{"helm/serin/definitions/serin.dev.yaml", "kustomize/definitions/definitions.yaml"}
 
-// The definitions are made from the schema that documents in files are held against, and from the type of the status.
+// The definitions are made from the schema that files are validated against, and from the type of the status.
 func TestTheDefinitionsAreThoseOfTheSchema(t *testing.T) {
 	got := "# The definitions of Serin's custom resources, made from its schema: go generate ./deploy\n"
 	for _, kind := range []string{config.KindRollout, config.KindAnalysis} {
@@ -59,7 +59,7 @@ func definition(t *testing.T, kind string) anyMap {
 		"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
 		"metadata": anyMap{
 			"name": names["plural"].(string) + ".serin.dev",
-			// With the definition all objects go: helm uninstall leaves it.
+			// Deleting the definition deletes all objects: helm uninstall leaves it.
 			"annotations": anyMap{"helm.sh/resource-policy": "keep"},
 		},
 		"spec": anyMap{
@@ -111,7 +111,7 @@ func statusSchema(t *testing.T, status any) anyMap {
 	require.NoError(t, json.Unmarshal(b, &s))
 	defs, _ := s["$defs"].(anyMap)
 	out := structural{defs: defs}.convert(anyMap{"$ref": "#/$defs/" + reflect.TypeOf(status).Name()}, nil)
-	delete(out, "required") // an object without a status is as good
+	delete(out, "required") // an object may have no status
 	p := out["properties"].(anyMap)
 	conditions := p["conditions"].(anyMap)
 	conditions["x-kubernetes-list-type"], conditions["x-kubernetes-list-map-keys"] = "map", []any{"type"}
@@ -121,14 +121,14 @@ func statusSchema(t *testing.T, status any) anyMap {
 // structural makes a structural schema, as CustomResourceDefinitions need it, from a JSON Schema.
 type structural struct {
 	defs anyMap
-	// rules: the rules of the documents are put in, and what only documents in files may say is left out.
+	// rules: add the documents' rules, and leave out what only documents in files may say.
 	rules bool
 }
 
 const (
-	// maxLevel is how deep a matcher may be nested in a structural schema, which has to end; below, the daemon checks.
+	// maxLevel is how deep matchers nest in a structural schema, which has to end; the daemon checks deeper ones.
 	maxLevel = 1
-	// maxList bounds lists, without which the API server cannot tell what a rule costs. A document is far below it.
+	// maxList bounds lists, so that the API server can estimate what a rule costs. A document is far below it.
 	maxList = 64
 )
 
@@ -242,7 +242,7 @@ var ofFiles = map[string][]string{
 	"ArmSpec":     {"servers", "healthCheck", "serversTransport", "passHostHeader", "sticky", "responseForwarding"},
 }
 
-// exactlyOne of the fields is there.
+// exactlyOne of these fields has to be set.
 var exactlyOne = map[string][]string{
 	"StepSpec": nil, "RollbackStepSpec": nil, "MatcherSpec": nil, "BaselineSpec": nil, // of all
 	"TraefikSpec": {"ingressRoute", "route"},
@@ -253,7 +253,7 @@ var exactlyOne = map[string][]string{
 	"MetricSpec":  {"distribution", "gauge", "preset", "ratio", "slow"},
 }
 
-// more rules, which say what the schema of files leaves to the checks of the meaning.
+// more has rules for what the schema of files leaves to the checks of meaning.
 var more = map[string][]anyMap{
 	"RolloutSpec": {
 		{"rule": "self.steps.filter(s, has(s.promote)).size() == 1", "message": "steps: exactly one has to be promote, which makes the canary stable"},
@@ -307,7 +307,7 @@ func constrain(name string, out anyMap) {
 	}
 }
 
-// escaped is a field's name as CEL has it.
+// escaped is a field's name as CEL spells it.
 func escaped(field string) string {
 	if slices.Contains([]string{"namespace", "for", "if", "in", "import"}, field) {
 		return "__" + field + "__"

@@ -1,5 +1,5 @@
-// Package deploy holds no code: its tests render the chart and the kustomize base with the real programs and bring
-// them to a real API server, which checks every field, with the rights that they give and no more.
+// Package deploy holds no code: its tests render the chart and the kustomize base with the real programs and apply them
+// to a real API server, which checks every field, and check that their rights are enough and no more.
 package deploy
 
 import (
@@ -95,7 +95,7 @@ func objects(t *testing.T, text string) (out []*unstructured.Unstructured) {
 	}
 }
 
-// apply brings objects to the API server as an administrator does; it refuses every field that it does not know.
+// apply creates objects as an administrator does; the API server refuses every field that it does not know.
 func apply(t *testing.T, c *testcluster.Cluster, list []*unstructured.Unstructured) {
 	t.Helper()
 	client, err := dynamic.NewForConfig(c.Config)
@@ -201,8 +201,8 @@ func TestWhatWouldNotRunIsRefused(t *testing.T) {
 	}
 }
 
-// kustomized are the files of the kustomize bases: the chart as it is, without what is Helm's, and its rights in one
-// namespace, of rollouts or of Traefik.
+// kustomized are the files of the kustomize bases: the chart with its defaults, without what belongs to Helm, and its
+// rights in one namespace, of rollouts or of Traefik.
 func kustomized(t *testing.T) map[string]string {
 	t.Helper()
 	text := mustRender(t, "serin", "traefikNamespaces: [traefik]")

@@ -33,7 +33,7 @@ func helm(t *testing.T, kubeconfig, dir, line string) string {
 	require.Equal(t, "helm", words[0])
 	for i, w := range words {
 		if _, err := os.Stat(filepath.Join(dir, w)); err == nil {
-			words[i] = filepath.Join(dir, w) // what the page has the reader write next to it
+			words[i] = filepath.Join(dir, w) // a file that the page tells the reader to write
 		}
 	}
 	cmd := exec.CommandContext(t.Context(), tool(t, "helm"), words[1:]...) //nolint:gosec // our own documentation
@@ -44,8 +44,8 @@ func helm(t *testing.T, kubeconfig, dir, line string) string {
 	return string(out)
 }
 
-// versioned is a kubeconfig for the cluster's API server by a proxy that gives it a version: it was built without one,
-// and the chart asks for it.
+// versioned is a kubeconfig that reaches the cluster's API server through a proxy that gives it a version: it was built
+// without one, and the chart asks for it.
 func versioned(t *testing.T, c *testcluster.Cluster) string {
 	t.Helper()
 	transport, err := rest.TransportFor(c.Config)
@@ -84,8 +84,8 @@ func secret(t *testing.T, c *testcluster.Cluster, name string, kind corev1.Secre
 	require.NoError(t, err)
 }
 
-// TestTheInstallationOfTheDocumentation runs what docs/kubernetes.md says, before a real API server: the lines of Helm
-// by Helm. There is no kubectl here; each of its lines is held word by word, and done by the API as kubectl does it.
+// TestTheInstallationOfTheDocumentation runs what docs/kubernetes.md says on a real API server. Helm runs the lines of
+// Helm. There is no kubectl here: each of its lines is compared word by word, and done through the API.
 func TestTheInstallationOfTheDocumentation(t *testing.T) {
 	t.Parallel()
 	c := testcluster.Shared(t)
@@ -135,7 +135,7 @@ func TestTheInstallationOfTheDocumentation(t *testing.T) {
 	require.NoError(t, err, "the volume with the history stays")
 }
 
-// wantsSecrets sees that the pod mounts secrets that the page has made, and no others.
+// wantsSecrets checks that the pod mounts secrets that the page has made, and no others.
 func wantsSecrets(t *testing.T, c *testcluster.Cluster) {
 	t.Helper()
 	d, err := c.Client.AppsV1().Deployments("serin").Get(t.Context(), "serin", metav1.GetOptions{})
@@ -148,7 +148,7 @@ func wantsSecrets(t *testing.T, c *testcluster.Cluster) {
 	}
 }
 
-// listsWhatIsMade lists what docs/kubernetes.md has kubectl list, in another namespace than its: names by kind.
+// listsWhatIsMade lists what docs/kubernetes.md has kubectl list, but in the given namespace: names by kind.
 func listsWhatIsMade(t *testing.T, c *testcluster.Cluster, namespace string) map[string][]string {
 	t.Helper()
 	page, err := os.ReadFile("../docs/kubernetes.md")
