@@ -1,5 +1,5 @@
 // Command image writes Serin's container image as an OCI archive, without a daemon and without a base image: it holds
-// the static binary, a user that is not root, and the certificates by which it knows other servers.
+// the static binary, a user that is not root, and the certificates by which it verifies other servers.
 //
 //	image -version v1.2.3 -created 1767225600 -out serin_oci.tar linux/amd64=PATH linux/arm64=PATH
 //
@@ -140,7 +140,7 @@ func files(binary string, created time.Time) ([]byte, error) {
 		name    string
 		mode    int64
 		owner   int
-		content []byte // a folder where its name ends in /
+		content []byte // none for a folder, whose name ends in /
 	}{
 		{"etc/", folder, 0, nil},
 		{"etc/passwd", 0o644, 0, []byte("root:x:0:0:root:/:/sbin/nologin\nnonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin\n")},
@@ -168,7 +168,7 @@ func files(binary string, created time.Time) ([]byte, error) {
 }
 
 // certificates are Mozilla's, as golang.org/x/crypto has them. Those that Mozilla trusts under conditions are left out:
-// a file of certificates cannot say them.
+// a file of certificates cannot state conditions.
 func certificates() []byte {
 	var b bytes.Buffer
 	for root := range bundle.Roots() {
