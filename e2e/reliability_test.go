@@ -448,7 +448,7 @@ func (w *world) readOnly(t *testing.T) func() {
 	folder := w.traefik.Directory
 	require.NoError(t, w.enter("mount", "--bind", folder, folder))
 	require.NoError(t, w.enter("mount", "-o", "remount,bind,ro", folder))
-	// -l: the daemon may have a file open in that moment.
+	// -l: the daemon may have a file open at that moment.
 	return later(t, 10*time.Second, func() error { return w.enter("umount", "-l", folder) })
 }
 

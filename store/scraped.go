@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// KeepScraped keeps a part of what a source has read, whose newest sample is of a time, and forgets what is older than
-// before. The same part again replaces it.
+// KeepScraped stores a part of what was read from a source; at is the time of the part's newest sample. It forgets
+// parts older than before. The same part again replaces the first.
 func (s *Store) KeepScraped(ctx context.Context, source string, at time.Time, body []byte, before time.Time) error {
 	err := s.change(ctx, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, `DELETE FROM scraped WHERE at < $1`, before.UnixNano()); err != nil {
@@ -24,7 +24,7 @@ func (s *Store) KeepScraped(ctx context.Context, source string, at time.Time, bo
 	return nil
 }
 
-// Scraped returns the parts that are kept of a source, oldest first.
+// Scraped returns the parts stored for a source, oldest first.
 func (s *Store) Scraped(ctx context.Context, source string) ([][]byte, error) {
 	rows, err := s.read.QueryContext(ctx, `SELECT body FROM scraped WHERE source = $1 ORDER BY at`, legible(source))
 	if err != nil {

@@ -26,7 +26,7 @@ func (w *world) behindMetrics(t *testing.T, name string, traefik *testbed.Traefi
  addressType: IPv4, ports: [{name: metrics, port: %s}], endpoints: [{addresses: [%s], conditions: {ready: false}}]}`, name, port, traefikHost))
 }
 
-// targets is how many the daemon reads.
+// targets is the daemon's metric for how many targets it reads.
 func (w *world) targets(t *testing.T) string {
 	t.Helper()
 	_, text := w.get("/metrics", nil)
@@ -38,8 +38,8 @@ func (w *world) targets(t *testing.T) string {
 	return text
 }
 
-// Without a Prometheus, with the rights of the chart: what users met at the second of two Traefiks, which is no longer ready
-// and came in the middle of the release, counts as well.
+// Without a Prometheus, with the rights of the chart: what users met at the second of two Traefiks counts as well,
+// although it came in the middle of the release and is not ready.
 func TestTheMetricsOfEveryReplicaBehindAServiceAreRead(t *testing.T) {
 	t.Parallel()
 	e := pipeline
@@ -49,7 +49,7 @@ func TestTheMetricsOfEveryReplicaBehindAServiceAreRead(t *testing.T) {
 	w.behindMetrics(t, "metrics-a", w.traefik)
 	w.c.Apply(t, w.pro, app(e.name, e.container))
 	w.c.Apply(t, w.dev, app(e.preRelease, e.container))
-	var through atomic.Int64 // a fifth fails: with more the circuit breaker opens, and the canary is not asked any more
+	var through atomic.Int64 // a fifth fails: with more the circuit breaker opens, and the canary gets no more requests
 	w.c.SetImage(w.pro, image2, testcluster.Image{Handler: http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("X-Through") == "second" && through.Add(1)%5 == 0 {
 			out.WriteHeader(http.StatusInternalServerError)

@@ -96,7 +96,7 @@ type example struct {
 	empty bool
 	// further is how many more namespaces Traefik sees.
 	further int
-	// scraped: the daemon reads the metrics of every Traefik behind a Service itself; there is no Prometheus for it.
+	// scraped: the daemon has no Prometheus and reads the metrics of every Traefik behind a Service itself.
 	scraped bool
 	// change edits the text further: old, new, old, new.
 	change []string
