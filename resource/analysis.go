@@ -12,7 +12,8 @@ type AnalysisStatus struct {
 	Conditions []Condition `json:"conditions,omitempty"`
 }
 
-// OfAnalysis is the status of an analysis: problems are those of the generation, before is the status that the object has.
+// OfAnalysis returns the status of an analysis. problems are those of this generation; before is the object's current
+// status.
 func OfAnalysis(generation int64, problems []Problem, before AnalysisStatus, now time.Time) AnalysisStatus {
 	s := Status{Phase: "Usable", Message: "it is right"}
 	for _, p := range problems[:min(len(problems), maxProblems)] {
@@ -29,5 +30,5 @@ func OfAnalysis(generation int64, problems []Problem, before AnalysisStatus, now
 	}
 }
 
-// SameAnalysis tells whether two statuses say the same.
+// SameAnalysis reports whether two statuses are equal.
 func SameAnalysis(a, b AnalysisStatus) bool { return encode(a) == encode(b) }

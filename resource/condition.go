@@ -15,19 +15,19 @@ type Condition struct {
 	Message            string    `json:"message"`
 }
 
-// The types of conditions. The first three are those of kstatus (sigs.k8s.io/cli-utils), by which Flux, Argo CD and
-// kubectl wait tell whether an object has got where it should; the others are for people and scripts:
-// kubectl wait --for=condition=Released.
+// The types of conditions. The first three are those of kstatus (sigs.k8s.io/cli-utils), from which Flux, Argo CD and
+// kubectl wait tell whether an object has reached its desired state; the others are for people and scripts (kubectl wait
+// --for=condition=Released).
 const (
 	Ready          = "Ready"       // nothing is under way, and the last release is in service
 	Reconciling    = "Reconciling" // a release is under way
-	Stalled        = "Stalled"     // a person has to do something: the object is wrong, or the last release did not get through
+	Stalled        = "Stalled"     // a person has to do something: the object is wrong, or the last release did not succeed
 	TypeReleased   = "Released"    // the newest release is in service
-	TypeRolledBack = "RolledBack"  // the newest release went back, or goes back
+	TypeRolledBack = "RolledBack"  // the newest release was rolled back, or is being rolled back
 	TypeWaiting    = "Waiting"     // it waits for a person: a gate, a question, a pause
 )
 
-// conditions of a status whose other fields are filled in.
+// conditions returns those of a status whose other fields are filled in.
 func conditions(s *Status, in In) []Condition {
 	under := in.View != nil && Under(in.View)
 	bad := s.Phase == RolledBack || s.Phase == Failed
@@ -67,7 +67,7 @@ func condition(kind string, is bool, reason, message string) Condition {
 
 func encode(s any) string {
 	b, err := json.Marshal(s)
-	if err != nil { // there is no such value
+	if err != nil { // cannot happen
 		return err.Error()
 	}
 	return string(b)

@@ -10,7 +10,7 @@ import (
 	lua "github.com/yuin/gopher-lua"
 )
 
-// healthCheck is the check of the documentation: what people paste into Argo CD.
+// healthCheck is the check in the documentation, which people paste into Argo CD.
 func healthCheck(t *testing.T) string {
 	t.Helper()
 	page, err := os.ReadFile("../docs/gitops.md")
@@ -47,7 +47,7 @@ func toLua(l *lua.LState, v any) lua.LValue {
 	return lua.LNil
 }
 
-// argoHealth runs the check as Argo CD does: with the object as obj, and what it returns as the health.
+// argoHealth runs the check as Argo CD does: the object is obj, and the script returns the health.
 func argoHealth(t *testing.T, object map[string]any) (status, message string) {
 	t.Helper()
 	l := lua.NewState()

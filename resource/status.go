@@ -1,5 +1,5 @@
-// Package resource says what Kubernetes shows of a rollout that is a custom resource: the status of the object, from the
-// view that the daemon has of it.
+// Package resource says what Kubernetes shows of a rollout that is a custom resource: the status of the object, made from
+// the daemon's view.
 //
 // It is pure and decides nothing. The words are those of package tell; what the object asks for is package config's, and
 // how a status gets to the cluster is resource/kube's. Start reading at [Of].
@@ -61,14 +61,14 @@ type Phase string
 
 // The phases.
 const (
-	Invalid     Phase = "Invalid"     // it has never been right
+	Invalid     Phase = "Invalid"     // no version of it has ever been valid
 	Idle        Phase = "Idle"        // there has been no release
 	Progressing Phase = "Progressing" // a release goes on by itself
 	Waiting     Phase = "Waiting"     // a release waits for a person
 	Paused      Phase = "Paused"
 	Promoting   Phase = "Promoting"
 	RollingBack Phase = "RollingBack"
-	Released    Phase = "Released" // how the newest release ended, as what follows
+	Released    Phase = "Released" // how the newest release ended, like the ones below
 	RolledBack  Phase = "RolledBack"
 	Cancelled   Phase = "Cancelled"
 	Superseded  Phase = "Superseded"
@@ -143,7 +143,7 @@ type Past struct {
 
 // In is what a status is made of.
 type In struct {
-	// View of the rollout; nil if no version of the object has been right.
+	// View of the rollout; nil if no version of the object has been valid.
 	View *record.View
 	// Generation of the object that was read last.
 	Generation int64
@@ -153,7 +153,7 @@ type In struct {
 	Past []record.Past
 	// Stable and Canary are what the Deployments run, by container; empty where that is not known.
 	Stable, Canary Images
-	// Before is the status that the object has now, from which conditions that stay keep their times.
+	// Before is the object's current status; conditions that do not change keep their times from it.
 	Before Status
 	Now    time.Time
 }
@@ -245,7 +245,7 @@ func arm(deployment string, images Images) *Arm {
 	return a
 }
 
-// phaseOf is the phase of a rollout that has been right once.
+// phaseOf returns the phase of a rollout that has been valid at least once.
 func phaseOf(v *record.View) Phase {
 	s := v.State
 	switch {
@@ -268,7 +268,7 @@ func phaseOf(v *record.View) Phase {
 	return Progressing
 }
 
-// weights are what is asked for, and what is served as far as the gateway says.
+// weights returns the weight asked for, and the one served as far as the gateway reports it.
 func weights(v *record.View) (wanted, served string) {
 	t := v.Target
 	of := func(r traffic.Served) *traffic.RouteServed { return r.Main }
@@ -302,7 +302,7 @@ func weights(v *record.View) (wanted, served string) {
 	return wanted, low.String() + " to " + high.String() + suffix
 }
 
-// verdict is the last verdict in a sentence: with the numbers of the metric that it rests on.
+// verdict is the last verdict in a sentence, with the numbers of the metric that decided it.
 func verdict(v *record.View) string {
 	last := v.State.LastVerdict
 	words := tell.Verdict(last.Outcome, last.Reason)
@@ -326,7 +326,7 @@ func question(v *record.View) string {
 	return "may the release go on?"
 }
 
-// awaited says what a release waits for, in a few words and without spans of time, which would change by themselves.
+// awaited says what a release waits for, in a few words and without durations, which would change by themselves.
 func awaited(v *record.View, now time.Time) string {
 	var out []string
 	for _, h := range v.State.Holds(definition(v), now) {
@@ -440,7 +440,7 @@ func (s *Status) sentence(v *record.View) string {
 	return out
 }
 
-// leaving says how far a rollout is that is to be taken away.
+// leaving says how far the removal of a rollout has come.
 func leaving(v *record.View) string {
 	deployment := v.Definition.Cluster.Arms.Canary.Deployment.Name
 	served := v.Confirmation == "in force" || v.Confirmation == "unconfirmed" && v.Definition.Verify.Trust
@@ -450,7 +450,7 @@ func leaving(v *record.View) string {
 	return "its traffic is on the way back to Deployment " + deployment
 }
 
-// wrong says what is wrong with the object, and what follows.
+// wrong is what, followed by the problems of the object.
 func (s *Status) wrong(what string) string {
 	if len(s.Problems) == 0 {
 		return "it has not been read yet"
@@ -473,8 +473,9 @@ func short(text string) string {
 // whole is a time as Kubernetes has it: UTC, in whole seconds.
 func whole(t time.Time) time.Time { return t.UTC().Truncate(time.Second) }
 
-// Deleted is the event that ends a release whose object goes: it goes back, and one that is watched after its promotion is
-// over. ok is false for one that ends by itself: while it is being promoted it does, with all traffic on one version.
+// Deleted returns the event that ends a release whose object is deleted: the release is rolled back, or, if it is being
+// watched after its promotion, finished. ok is false if it ends by itself, as a release does while it is being promoted,
+// with all traffic on one version.
 func Deleted(v *record.View) (e rollout.Event, ok bool) {
 	const why = "its Rollout is deleted"
 	switch s := v.State; {
@@ -491,5 +492,5 @@ func Deleted(v *record.View) (e rollout.Event, ok bool) {
 // Under tells whether a release is under way.
 func Under(v *record.View) bool { return v.Release != nil && !v.State.Ended() }
 
-// Same tells whether two statuses say the same.
+// Same reports whether two statuses are equal.
 func Same(a, b Status) bool { return encode(a) == encode(b) }

@@ -116,7 +116,7 @@ func past(id string, o rollout.Outcome) record.Past {
 	return record.Past{Release: record.Release{ID: id, Phase: rollout.PhaseEnded, Outcome: o, StartedBy: "alice", StartedAt: start.Add(-2 * time.Hour), EndedAt: start.Add(-time.Hour)}, Why: "every step is done"}
 }
 
-// scenario is one status, and what tools have to make of it.
+// scenario is one status, and how tools have to interpret it.
 type scenario struct {
 	in resource.In
 	// argo is Argo CD's word, kstatus that of Flux and of kubectl wait --for=…
@@ -202,7 +202,7 @@ func object(t *testing.T, s resource.Status, generation int64) *unstructured.Uns
 	return u
 }
 
-// Flux, and whatever else goes by kstatus, needs no word of Serin's.
+// Flux, and anything else that relies on kstatus, needs to know nothing about Serin.
 func TestKstatusTellsWhereARolloutStands(t *testing.T) {
 	for name, c := range scenarios(t) {
 		t.Run(name, func(t *testing.T) {

@@ -13,18 +13,18 @@ import (
 )
 
 const (
-	// maxReview is how large a question of the API server's may be: an object has 1.5 MiB at most, and it comes twice.
+	// maxReview bounds a request from the API server: an object has 1.5 MiB at most, and a request holds it twice.
 	maxReview = 4 << 20
-	// maxReviews are answered at the same time; the API server asks again, or does without.
+	// maxReviews is how many requests are answered at the same time; beyond it the API server asks again, or does without.
 	maxReviews = 8
 )
 
-// Review says what would be wrong with an object, and what another object may still put right.
+// Review says what would be wrong with an object, and what another object may still fix.
 type Review func(Document) (wrong, later []resource.Problem)
 
-// Admission answers the API server's questions whether an object may be as it is: what the status would call wrong is refused.
-// What another object may still put right is a warning, since kubectl apply and GitOps tools bring objects in any order. It
-// knows its caller by nothing, and says no more than a status does.
+// Admission answers the API server's admission requests: an object that its status would call wrong is refused. What
+// another object may still fix is a warning, since kubectl apply and GitOps tools write objects in any order. Admission
+// does not authenticate its caller, and says no more than a status does.
 func Admission(review Review) http.Handler {
 	places := make(chan struct{}, maxReviews)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -46,16 +46,16 @@ func Admission(review Review) http.Handler {
 	})
 }
 
-// answerTo is the answer to one question.
+// answerTo answers one request.
 func answerTo(q *admissionv1.AdmissionRequest, review Review) *admissionv1.AdmissionResponse {
 	out := &admissionv1.AdmissionResponse{UID: q.UID, Allowed: true}
 	var u unstructured.Unstructured
 	if err := json.Unmarshal(q.Object.Raw, &u.Object); err != nil || u.Object == nil || resources[q.Kind.Kind].Resource == "" {
 		return out // a deletion, or a kind that is not ours
 	}
-	u.SetNamespace(q.Namespace) // where the object says none
+	u.SetNamespace(q.Namespace) // if the object names none
 	if u.GetDeletionTimestamp() != nil {
-		return out // a wrong object must be able to go
+		return out // an invalid object must be deletable
 	}
 	wrong, later := review(document(q.Kind.Kind, &u).Document)
 	for _, p := range later {

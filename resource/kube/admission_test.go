@@ -15,7 +15,7 @@ import (
 	"github.com/serindev/serin/resource/kube"
 )
 
-// strict finds fault with what has 66% in it, and warns of what names an analysis.
+// strict refuses a document with 66% in it, and warns of one that names an analysis.
 func strict(d kube.Document) (wrong, later []resource.Problem) {
 	if strings.Contains(string(d.Spec), "66%") {
 		wrong = append(wrong, resource.Problem{Path: "spec.steps[0].gray.weights[0]", Message: "66% is too much for " + d.Namespace + "/" + d.Name},

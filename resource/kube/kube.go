@@ -1,9 +1,9 @@
 // Package kube is how rollouts and analyses that are custom resources get to Serin, and their statuses to the cluster. It
 // answers which objects there are ([Cluster.Documents]), and keeps the status of each as it should be ([Cluster.Report]).
 //
-// It does not know what is right in an object: it hands them on as they are, and learns what was made of them
-// ([Cluster.Loaded]). It decides nothing about releases but that one goes back when its object is deleted. Objects are
-// watched, with one watch for each kind, or one for each kind and namespace, and never polled.
+// It does not validate objects: it passes them on as they are, and is given the outcome ([Cluster.Loaded]). All it
+// decides about a release is that it is rolled back when its object is deleted. Objects are watched, with one watch for
+// each kind, or one for each kind and namespace, and never polled.
 //
 // # Rights
 //
@@ -12,8 +12,8 @@
 //	           rollouts/status, analyses/status  patch
 //	           events                            create    (for kubectl describe; optional)
 //
-// A cluster without the definitions, or a daemon without these rights, is one without such objects; both are looked for
-// again.
+// Without the definitions in the cluster, or without these rights, there are no such objects; Serin keeps looking for
+// both.
 package kube
 
 import (
@@ -59,7 +59,7 @@ var resources = map[string]schema.GroupVersionResource{
 }
 
 const (
-	// manager is Serin among the field managers.
+	// manager is Serin's name among the field managers.
 	manager = "serin"
 	// finalizer, on a Rollout with a release under way, holds its deletion until all traffic is on one version.
 	finalizer = Group + "/release"
@@ -71,7 +71,8 @@ type Config struct {
 	REST *rest.Config
 	// Namespaces that are watched; the whole cluster where there are none.
 	Namespaces []string
-	// Leads is nil while no other daemon can have begun to act; nothing is written else. Nil is a daemon that is alone.
+	// Leads returns nil as long as no other daemon can have begun to act; otherwise nothing is written. A nil Leads means
+	// that this daemon is alone.
 	Leads func() error
 	Log   *slog.Logger
 }
@@ -84,7 +85,7 @@ type Document struct {
 	Spec                  json.RawMessage
 }
 
-// Cluster is one cluster. Its methods may be called at the same time.
+// Cluster is one cluster. Its methods may be called concurrently.
 type Cluster struct {
 	client  kubernetes.Interface
 	dynamic dynamic.Interface
@@ -108,7 +109,7 @@ func (k key) rollout() string { return k.Namespace + "." + k.Name }
 
 func (k key) String() string { return k.Kind + " " + k.Namespace + "/" + k.Name }
 
-// read is a document as it was made from a version of an object.
+// read is the document made from one version of an object.
 type read struct {
 	uid types.UID
 	Document
@@ -195,7 +196,7 @@ func (c *Cluster) feed(kind, namespace string) (*feed, error) {
 	return f, nil
 }
 
-// slim drops what is not asked for here.
+// slim drops what is not needed here.
 func slim(o any) (any, error) {
 	if u, ok := o.(*unstructured.Unstructured); ok {
 		u.SetManagedFields(nil)
@@ -269,7 +270,7 @@ func (c *Cluster) stir() {
 	}
 }
 
-// saw is called for each object that has come, changed or gone.
+// saw is called for each object that was created, changed or deleted.
 func (c *Cluster) saw(kind string, old, o any) {
 	if last, ok := o.(cache.DeletedFinalStateUnknown); ok {
 		o = last.Obj
@@ -281,7 +282,7 @@ func (c *Cluster) saw(kind string, old, o any) {
 	c.queue.Add(keyOf(kind, u))
 	if before, ok := old.(*unstructured.Unstructured); ok && before.GetUID() == u.GetUID() &&
 		before.GetGeneration() == u.GetGeneration() && (before.GetDeletionTimestamp() == nil) == (u.GetDeletionTimestamp() == nil) {
-		return // its status, or its labels
+		return // only its status or its labels have changed
 	}
 	c.stir()
 }
@@ -290,8 +291,7 @@ func keyOf(kind string, u *unstructured.Unstructured) key {
 	return key{kind, u.GetNamespace(), u.GetName()}
 }
 
-// Documents are the objects that there are and that are not being deleted; known is false before the cluster has said which
-// there are.
+// Documents returns the objects that exist and are not being deleted; known is false until the cluster has listed them.
 func (c *Cluster) Documents() (out []Document, known bool) {
 	known = true
 	c.mu.Lock()
@@ -320,7 +320,7 @@ func (c *Cluster) Documents() (out []Document, known bool) {
 func document(kind string, u *unstructured.Unstructured) read {
 	spec, err := json.Marshal(u.Object["spec"])
 	if err != nil {
-		spec = nil // what came as JSON can be written as such
+		spec = nil // cannot happen: it came as JSON
 	}
 	return read{u.GetUID(), Document{
 		Kind: kind, Namespace: u.GetNamespace(), Name: u.GetName(), Generation: u.GetGeneration(),
@@ -328,7 +328,7 @@ func document(kind string, u *unstructured.Unstructured) read {
 	}}
 }
 
-// object is an object as it is known here, nil if there is none. It must not be changed.
+// object returns an object from the cache, nil if it is not there. It must not be changed.
 func (c *Cluster) object(k key) *unstructured.Unstructured {
 	for _, f := range c.feeds {
 		if f.kind != k.Kind || f.namespace != metav1.NamespaceAll && f.namespace != k.Namespace {
@@ -342,7 +342,7 @@ func (c *Cluster) object(k key) *unstructured.Unstructured {
 	return nil
 }
 
-// watched tells whether an object would be known here if it were there.
+// watched reports whether an object would be in the cache if it existed.
 func (c *Cluster) watched(k key) bool {
 	for _, f := range c.feeds {
 		if f.kind == k.Kind && (f.namespace == metav1.NamespaceAll || f.namespace == k.Namespace) {

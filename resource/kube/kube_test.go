@@ -148,7 +148,7 @@ type world struct {
 	engine  *engine
 	admin   dynamic.NamespaceableResourceInterface
 	lost    atomic.Bool  // this daemon does not lead now
-	asked   atomic.Int32 // how often it was asked so since
+	asked   atomic.Int32 // how often Leads was called since then
 }
 
 var rollouts = schema.GroupVersionResource{Group: "serin.dev", Version: "v1alpha1", Resource: "rollouts"}
@@ -218,7 +218,7 @@ func (w *world) until(what string, ok func() bool) {
 	}
 }
 
-// loaded says that config has read the object, which the watch has reported by then.
+// loaded says that config has read the object, once the watch has reported it.
 func (w *world) loaded(generation int64, problems ...resource.Problem) {
 	w.Helper()
 	w.until("the watch has reported it", func() bool {
@@ -283,7 +283,7 @@ func TestARolloutIsReadAndItsStatusIsServerSideApplied(t *testing.T) {
 	})
 }
 
-// kubectl wait --for=condition=Released, right after a start, must not be answered with the release before.
+// kubectl wait --for=condition=Released, right after a start, must not report the previous release.
 func TestOnceAStartIsShownNoStatusSaysReleasedOfTheOneBefore(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, true)
@@ -340,7 +340,7 @@ func TestAReleaseWhoseObjectIsGoneByForceGoesBack(t *testing.T) {
 	w.until("it goes back", func() bool { return len(w.engine.did()) > 0 })
 }
 
-// A backup that is restored, or anybody, writes it too: then it has a second field manager.
+// A restored backup, or anyone else, may write it too: then it has a second field manager.
 func TestAFinalizerThatSomebodyElseHasWrittenGoesAsWell(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, true)
@@ -391,7 +391,7 @@ func TestTheAPIServerRefusesWhatItCan(t *testing.T) {
 	const promote = "    - promote: {}\n"
 	for name, c := range map[string]struct {
 		change []string
-		want   string // empty: it is taken
+		want   string // empty: it is accepted
 	}{
 		"what is right":                       {nil, ""},
 		"a name that is too long":             {[]string{"name: shop}\nspec", "name: " + strings.Repeat("a", 51) + "}\nspec"}, "at most 50 characters"},

@@ -24,17 +24,17 @@ import (
 const (
 	// writeGap is the least time between two statuses of one object.
 	writeGap = time.Second
-	// underWay is how often a rollout with a release is looked at without a reason: trouble that comes and goes is no event.
+	// underWay is how often a rollout with a release is checked without an event: trouble that comes and goes causes none.
 	underWay = 5 * time.Second
-	// againAfter is how long a write that was refused waits for the next try.
+	// againAfter is how long to wait before repeating a refused write.
 	againAfter = 5 * time.Second
-	// soon is when a rollout is looked at again whose engine has not taken it up.
+	// soon is how soon to check again a rollout that the engine has not loaded yet.
 	soon = 200 * time.Millisecond
-	// awaitEvery is how often it is asked whether a status was written, while somebody waits for it.
+	// awaitEvery is how often to check whether a status was written, while a caller waits for it.
 	awaitEvery = 10 * time.Millisecond
-	// reporters work at the same time.
+	// reporters is how many objects are reported at the same time.
 	reporters = 4
-	// reportTimeout bounds what is asked for one object.
+	// reportTimeout bounds the work for one object.
 	reportTimeout = 30 * time.Second
 )
 
@@ -53,11 +53,11 @@ type Sources struct {
 	Engine Engine
 	// Past are the newest releases of a rollout, newest first, the one under way among them.
 	Past func(ctx context.Context, rollout string) ([]record.Past, error)
-	// Images are those of a Deployment, by what is known; the zero value where it is not.
+	// Images returns the images of a Deployment from the cache; the zero value if it is not there.
 	Images func(ctx context.Context, deployment workload.Name) resource.Images
 }
 
-// Loaded is what was made of one object.
+// Loaded is the outcome of reading one object.
 type Loaded struct {
 	// Generation that was read last.
 	Generation int64
@@ -68,7 +68,7 @@ type Loaded struct {
 // ID names an object.
 type ID struct{ Kind, Namespace, Name string }
 
-// Loaded takes over what was made of all objects. Those of which something else was made than before are looked at.
+// Loaded takes the outcome of reading all objects. Those with a different outcome than before are checked.
 func (c *Cluster) Loaded(all map[ID]Loaded) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -83,7 +83,7 @@ func (c *Cluster) Loaded(all map[ID]Loaded) {
 	}
 }
 
-// all looks at every object again.
+// all queues every object again.
 func (c *Cluster) all() {
 	for _, f := range c.feeds {
 		for _, o := range f.informer.GetStore().List() {
@@ -116,7 +116,7 @@ func (c *Cluster) Report(ctx context.Context, s Sources) error {
 	return nil
 }
 
-// follow looks at the rollouts to which something happens.
+// follow queues the rollouts to which something happens.
 func (c *Cluster) follow(ctx context.Context, e Engine) {
 	for ctx.Err() == nil {
 		updates := e.Subscribe(ctx)
@@ -140,7 +140,7 @@ type written struct {
 	status resource.Status
 }
 
-// report brings one object to where it should be, and says when it is to be looked at again.
+// report brings one object up to date, and schedules its next check.
 func (c *Cluster) report(ctx context.Context, s Sources, k key) {
 	ctx, cancel := context.WithTimeout(ctx, reportTimeout)
 	defer cancel()
@@ -148,7 +148,7 @@ func (c *Cluster) report(ctx context.Context, s Sources, k key) {
 	err := c.leads()
 	switch {
 	case err != nil:
-		again, err = againAfter, nil // another daemon does it, or this one again soon
+		again, err = againAfter, nil // another daemon does it, or this one soon will again
 	case k.Kind == Analysis:
 		again, err = c.reportAnalysis(ctx, k)
 	default:
@@ -180,7 +180,7 @@ func (c *Cluster) reportRollout(ctx context.Context, s Sources, k key) (again ti
 	loaded, read := c.loadedOf(k)
 	going := u.GetDeletionTimestamp() != nil
 	if !read && !going || !known && len(loaded.Problems) == 0 && !going {
-		return soon, nil // it is on its way
+		return soon, nil // it is still being loaded
 	}
 	if end, ok := resource.Deleted(&view); going && known && ok {
 		if err := c.end(ctx, s, &view, end); err != nil {
@@ -212,8 +212,8 @@ func (c *Cluster) reportRollout(ctx context.Context, s Sources, k key) (again ti
 	return again, c.write(ctx, k, u, before, resource.Of(in))
 }
 
-// shows tells whether a status is about the release of a view. One that is not is replaced at once: it may say Released of
-// the release before.
+// shows tells whether a status is about the release of a view. One that is not is replaced at once: it may say Released
+// about the previous release.
 func shows(s resource.Status, v *record.View) bool {
 	return v.Release == nil || s.Release != nil && s.Release.ID == v.Release.ID
 }
@@ -260,11 +260,11 @@ func images(ctx context.Context, s Sources, v *record.View) (stable, canary reso
 	return s.Images(ctx, arms.Stable.Deployment), s.Images(ctx, arms.Canary.Deployment)
 }
 
-// end ends a release whose object is gone, or going: most of the time all traffic goes to stable.
+// end ends a release whose object is deleted or being deleted; usually all traffic then goes to stable.
 func (c *Cluster) end(ctx context.Context, s Sources, v *record.View, by rollout.Event) error {
 	_, err := s.Engine.Act(ctx, v.Release.ID, by, manager)
 	var later *record.NotWrittenError
-	if errors.As(err, &later) || errors.Is(err, rollout.ErrNotAllowed) { // it goes back already, or can go on only
+	if errors.As(err, &later) || errors.Is(err, rollout.ErrNotAllowed) { // it is rolling back already, or can no longer go back
 		return nil
 	}
 	return err
@@ -277,7 +277,7 @@ func (c *Cluster) loadedOf(k key) (Loaded, bool) {
 	return l, ok
 }
 
-// before is the status that an object has, and when it was written here: the watch may not have reported that yet.
+// before returns the status of an object, and when this process wrote it: the watch may not have reported that write yet.
 func (c *Cluster) before(k key, u *unstructured.Unstructured) (s resource.Status, at time.Time) {
 	c.mu.Lock()
 	w, ok := c.written[k]
@@ -292,7 +292,7 @@ func (c *Cluster) before(k key, u *unstructured.Unstructured) (s resource.Status
 	return s, at
 }
 
-// decode reads the status of an object. What others have written there, and is not one of ours, is nothing.
+// decode reads the status of an object. Anything there that is not a status of ours reads as the zero value.
 func decode[T any](u *unstructured.Unstructured, into *T) {
 	b, err := json.Marshal(u.Object["status"])
 	if err == nil {
@@ -304,7 +304,7 @@ func decode[T any](u *unstructured.Unstructured, into *T) {
 	}
 }
 
-// write writes a status that says something new.
+// write writes a status if it has changed.
 func (c *Cluster) write(ctx context.Context, k key, u *unstructured.Unstructured, before, now resource.Status) error {
 	if resource.Same(before, now) {
 		return nil
@@ -330,7 +330,7 @@ func (c *Cluster) noteProblems(ctx context.Context, u *unstructured.Unstructured
 	c.note(ctx, u, string(resource.Invalid), strings.Join(lines, "; "), true)
 }
 
-// apply writes a status by server-side apply: its fields are Serin's, and no others.
+// apply writes a status by server-side apply: Serin owns its fields, and no others.
 func (c *Cluster) apply(ctx context.Context, k key, u *unstructured.Unstructured, status any) error {
 	b, err := json.Marshal(status)
 	if err != nil {
@@ -346,7 +346,7 @@ func (c *Cluster) apply(ctx context.Context, k key, u *unstructured.Unstructured
 	return ignoreGone(err)
 }
 
-// bare is an object as server-side apply finds it. Its UID keeps an object that is gone from being created again.
+// bare is what server-side apply needs to find an object. The UID keeps a deleted object from being created again.
 func bare(u *unstructured.Unstructured) *unstructured.Unstructured {
 	return &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": Group + "/" + Version, "kind": u.GetKind(),
@@ -354,7 +354,7 @@ func bare(u *unstructured.Unstructured) *unstructured.Unstructured {
 	}}
 }
 
-// ignoreGone: what is gone, or another object by now, needs nothing.
+// ignoreGone drops the error if the object is gone, or is another one by now: then there is nothing to do.
 func ignoreGone(err error) error {
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 		return nil
@@ -362,8 +362,8 @@ func ignoreGone(err error) error {
 	return err
 }
 
-// hold puts the finalizer on a Rollout while a release is under way, and takes it off when there is none: an object without
-// a release goes at once, also where no Serin is left.
+// hold puts the finalizer on a Rollout while a release is under way, and takes it off when there is none: an object
+// without a release can be deleted at once, even where Serin no longer runs.
 func (c *Cluster) hold(ctx context.Context, u *unstructured.Unstructured, wanted bool) error {
 	has := slices.Contains(u.GetFinalizers(), finalizer)
 	if has == wanted || wanted && u.GetDeletionTimestamp() != nil {
@@ -421,7 +421,7 @@ func (c *Cluster) reportAnalysis(ctx context.Context, k key) (again time.Duratio
 	return 0, nil
 }
 
-// Tell leaves an Event with a notice on a rollout's object, if it is one.
+// Tell leaves an Event with a notice on a rollout's object, if it has one.
 func (c *Cluster) Tell(ctx context.Context, rolloutName, release string, n workload.Notice) {
 	namespace, name, ok := strings.Cut(rolloutName, ".")
 	if !ok || c.leads() != nil {
