@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// argoInterval is how often Serin looks where an AnalysisTemplate does not say how often it measures.
+// argoInterval is how often Serin looks if an AnalysisTemplate does not say how often it measures.
 const argoInterval = time.Minute
 
 // fromArgo converts a Rollout of Argo's.
@@ -123,7 +123,7 @@ func (r *release) argoWeight(o *object, last int) int {
 	return last
 }
 
-// argoPause is time at the weight, or a person's answer.
+// argoPause converts a pause: to time at the weight, or to a person's answer.
 func (r *release) argoPause(o *object, last, i int) {
 	pause := o.object("pause")
 	d := pause.duration("duration")
@@ -143,7 +143,7 @@ func (r *release) argoPause(o *object, last, i int) {
 	}
 }
 
-// hold adds time to the weight that was set last; false if the last step is none.
+// hold adds time to the last weight; it returns false if the last step is not a weight.
 func (r *release) hold(d time.Duration) bool {
 	n := len(r.steps) - 1
 	if n < 0 || r.steps[n].kind != "gray" {
@@ -219,7 +219,7 @@ func (r *release) argoTemplate(t *object, given map[string]string, arms []string
 	return took
 }
 
-// argument is how an AnalysisTemplate names one.
+// argument matches a reference to an argument in an AnalysisTemplate.
 var argument = regexp.MustCompile(`\{\{\s*args\.([A-Za-z0-9_-]+)\s*\}\}`)
 
 // argoMetric converts one metric.
@@ -255,7 +255,7 @@ func (r *release) argoMetric(o *object, m *metric, values map[string]string, arm
 
 var conditionForm = regexp.MustCompile(`^\s*(?:default\()?(?:result(?:\[0\])?|asFloat\(result(?:\[0\])?\))(?:\s*,\s*[0-9.]+\))?\s*(>=|>|<=|<)\s*([0-9.]+)\s*$`)
 
-// condition is the bound of a metric: over, more than it is bad.
+// condition returns the bound of a metric; if over, values above it are bad.
 func condition(success, failure string) (limit float64, over, ok bool) {
 	text := cmp.Or(success, failure)
 	c := conditionForm.FindStringSubmatch(text)

@@ -104,7 +104,7 @@ func (r *release) takeMiddleware(o *object) {
 	r.route.middlewares = append(r.route.middlewares, m)
 }
 
-// takeOptions takes over the TLS options, which can ask for a certificate of the client.
+// takeOptions takes over the TLS options, which may require a client certificate.
 func (r *release) takeOptions(tls *object) {
 	options := tls.object("options")
 	if options == nil {
@@ -137,12 +137,12 @@ func (r *release) findContainer(in *input, deployment, namespace string) {
 	r.missing = append(r.missing, "the name of the container (image): "+r.container+" is the Deployment's. Give the Deployment to serin migrate as well, and it is taken from there")
 }
 
-// checkContainer refuses what is no name.
+// checkContainer refuses a container name that is not one.
 func (r *release) checkContainer(o *object) error {
 	return checkName(o.source+": the container's name", r.container)
 }
 
-// isAddress tells whether a text can stand as a webhook's address.
+// isAddress reports whether a text can be a webhook's address.
 func isAddress(text string) bool {
 	u, err := url.Parse(text)
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && u.User == nil && u.Fragment == "" && !strings.Contains(text, "${")

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// The values that Flagger takes where a Canary does not say them.
+// Flagger's defaults for what a Canary does not set.
 const (
 	flaggerInterval   = time.Minute
 	flaggerDeadline   = 10 * time.Minute
@@ -84,7 +84,7 @@ func (r *release) flaggerArms(o, service *object, deployment string) error {
 	return nil
 }
 
-// flaggerProvider reads what is said of the mesh and of Flagger itself.
+// flaggerProvider reads the fields about the mesh and about Flagger itself.
 func (r *release) flaggerProvider(spec *object) {
 	if p := spec.text("provider"); p != "" && p != "traefik" {
 		r.comments = append(r.comments, fmt.Sprintf("provider %q: Serin splits traffic in Traefik only, so requests have to come by an IngressRoute", short(p)))
@@ -168,7 +168,7 @@ func (r *release) flaggerMetric(in *input, o *object, i int, namespace string) m
 	o.skip("interval") // the window of a query; Serin counts all requests since the release began
 	least, hasLeast := o.object("thresholdRange").number("min")
 	most, hasMost := o.object("thresholdRange").number("max")
-	if t, ok := o.number("threshold"); ok && !hasLeast && !hasMost { // of the versions before thresholdRange
+	if t, ok := o.number("threshold"); ok && !hasLeast && !hasMost { // from before there was thresholdRange
 		least, hasLeast = t, o.text("name") != "request-duration"
 		most, hasMost = t, !hasLeast
 	}
@@ -193,7 +193,7 @@ func (r *release) flaggerMetric(in *input, o *object, i int, namespace string) m
 	return m
 }
 
-// slow chooses the bound of Traefik's default buckets that is nearest from above.
+// slow chooses the next higher bound of Traefik's default buckets.
 func (m *metric) slow(milliseconds float64) {
 	for _, bound := range []time.Duration{100 * time.Millisecond, 300 * time.Millisecond, 1200 * time.Millisecond, 5 * time.Second} {
 		if m.slowerThan = bound; milliseconds <= float64(bound/time.Millisecond) {
@@ -271,7 +271,7 @@ func (o *object) skipAll() {
 	}
 }
 
-// jsonText is a text as it may stand inside of double quotes.
+// jsonText escapes a text for the inside of double quotes.
 func jsonText(text string) string {
 	b, err := json.Marshal(text)
 	if err != nil {
@@ -280,7 +280,7 @@ func jsonText(text string) string {
 	return string(b[1 : len(b)-1])
 }
 
-// flaggerHook converts a webhook: gates ask a person, others are called at their place.
+// flaggerHook converts a webhook: a confirmation becomes a gate, any other a webhook step at the same place.
 func (r *release) flaggerHook(o *object) {
 	name, url := slug(o.text("name"), "webhook"), o.text("url")
 	s := step{kind: "webhook", name: name, url: url}

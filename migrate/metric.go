@@ -18,9 +18,9 @@ type metric struct {
 	bad, good, total  string
 	histogram         string
 	slowerThan        time.Duration
-	fixed             float64 // the share that is not to be exceeded; 0: a comparison with stable
+	fixed             float64 // the share that must not be exceeded; 0: a comparison with stable
 	comments          []string
-	unconverted       string // why it is not
+	unconverted       string // why it could not be converted; empty if it was
 	query             string // the original's
 	successConditions string
 }
@@ -28,13 +28,13 @@ type metric struct {
 // converted tells whether there is something to measure.
 func (m *metric) converted() bool { return m.unconverted == "" }
 
-// query is a query of the old controller's, and what stands for its arm.
+// query is a query of the old controller's, and how it names its arm.
 type query struct {
 	text string
-	// limit is what the result is compared with; over: more than it is bad, else less is.
+	// limit is what the result is compared with; if over, a larger result is bad, otherwise a smaller one.
 	limit float64
 	over  bool
-	// names are texts that stand for the arm where they occur in a matcher: the canary's Service, say.
+	// names are texts that stand for the arm in a matcher: the canary's Service, say.
 	names []string
 }
 
@@ -64,7 +64,7 @@ func (q query) measure(m *metric) {
 	m.unconverted = "its query is neither a ratio of two sums of rates nor a quantile of a histogram"
 }
 
-// ratio takes apart: 100 - sum(rate(part))/sum(rate(whole)) * 100.
+// ratio converts: 100 - sum(rate(part))/sum(rate(whole)) * 100.
 func (q query) ratio(m *metric, r []string) {
 	limit, complement := q.limit, r[1] != ""
 	if r[6] != "" || r[7] != "" || r[1] == "100-" {
@@ -76,7 +76,7 @@ func (q query) ratio(m *metric, r []string) {
 	}
 	m.total = whole.String()
 	over := q.over
-	if complement { // of what is not the part
+	if complement { // the query measures the complement of the part
 		limit, over = 1-limit, !over
 	}
 	if !over { // less than the limit is bad, so the part is what should happen
@@ -93,7 +93,7 @@ func (q query) ratio(m *metric, r []string) {
 	m.fix(limit)
 }
 
-// fix keeps a threshold as a share that is not to be exceeded.
+// fix keeps a threshold as a share that must not be exceeded.
 func (m *metric) fix(limit float64) {
 	limit = math.Round(limit*1e9) / 1e9
 	if limit <= 0 || limit >= 1 {
@@ -103,7 +103,7 @@ func (m *metric) fix(limit float64) {
 	m.fixed = limit
 }
 
-// quantile takes apart: histogram_quantile(0.99, sum(rate(buckets)) by (le)).
+// quantile converts: histogram_quantile(0.99, sum(rate(buckets)) by (le)).
 func (q query) quantile(m *metric, h []string) {
 	buckets := q.selector(m, h[2], h[3])
 	if !m.converted() {
@@ -131,13 +131,14 @@ func (q query) quantile(m *metric, h []string) {
 // selector is a series with its matchers.
 type selector struct {
 	name     string
-	matchers []string // the arm's last
+	matchers []string
 }
 
 // String is the selector in PromQL.
 func (s selector) String() string { return s.name + "{" + strings.Join(s.matchers, ",") + "}" }
 
-// without is the complement of a part in a whole: what a matcher more selects, the other way round.
+// without returns the complement of a part in a whole, if the part has one matcher more: the part with that matcher
+// negated.
 func (s selector) without(whole selector) (selector, bool) {
 	if s.name != whole.name {
 		return selector{}, false
@@ -166,7 +167,8 @@ func (s selector) without(whole selector) (selector, bool) {
 	return out, true
 }
 
-// selector gives a series the arm: the matcher that named the old controller's canary names that of either version.
+// selector makes a series specific to an arm: in place of the matcher that named the old controller's canary, it gets one
+// for either version.
 func (q query) selector(m *metric, name, matchers string) selector {
 	s := selector{name: name}
 	rest := strings.TrimSuffix(strings.TrimPrefix(matchers, "{"), "}")
@@ -216,7 +218,7 @@ func (q query) ofArm(value string) bool {
 	return slices.ContainsFunc(q.names, func(name string) bool { return name != "" && strings.Contains(value, name) })
 }
 
-// double is a text in double quotes.
+// double puts a quoted text in double quotes.
 func double(quoted string) string {
 	if strings.HasPrefix(quoted, "'") {
 		return `"` + strings.ReplaceAll(strings.ReplaceAll(quoted[1:len(quoted)-1], `\'`, `'`), `"`, `\"`) + `"`
@@ -224,7 +226,7 @@ func double(quoted string) string {
 	return quoted
 }
 
-// unspaced takes spaces out of a query, but not out of its quotes, and the commas before closing braces.
+// unspaced removes spaces outside of quotes from a query, and commas before closing braces.
 func unspaced(text string) string {
 	var b strings.Builder
 	quote, escaped := rune(0), false

@@ -127,7 +127,7 @@ type release struct {
 	deadline        time.Duration
 	interval        time.Duration
 	metrics         []metric
-	before, after   []step // the gray ones
+	before, after   []step // the gray steps
 	steps           []step
 	pace            Pace
 	comments        []string
@@ -150,7 +150,7 @@ type route struct {
 	middlewares []named
 }
 
-// named is an object of Traefik's that the route names; without a namespace it is the route's.
+// named is an object of Traefik's that the route names; without a namespace, it is in the route's.
 type named struct{ name, namespace string }
 
 // step is one of a release.
@@ -161,11 +161,11 @@ type step struct {
 	hold     time.Duration
 	url      string
 	body     string
-	optional bool // a failure is passed over
+	optional bool // a failure is ignored
 	comment  string
 }
 
-// stages collects weights: those that follow each other with the same hold are one step.
+// stages merges consecutive weights with the same hold into one step.
 func stages(steps []step) []step {
 	var out []step
 	for _, s := range steps {
@@ -179,8 +179,8 @@ func stages(steps []step) []step {
 	return out
 }
 
-// suffix of the name of Serin's Rollout: its objects are called like it, and the old controller's TraefikService often
-// has the plain name.
+// suffix of the name of Serin's Rollout: its objects are named after it, and the old controller's TraefikService often has
+// the plain name.
 const suffix = "-release"
 
 // maxRollout is how long a Rollout's name may be: what it makes is named after it, with endings.
@@ -188,7 +188,7 @@ const maxRollout = 50
 
 var nameForm = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
 
-// checkName refuses what is no name of an object: it is written into documents.
+// checkName refuses anything but the name of an object, since it is written into documents.
 func checkName(at, name string) error {
 	if !nameForm.MatchString(name) {
 		return fmt.Errorf("%s: expected the name of an object, such as shop, got %q", at, short(name))
@@ -201,7 +201,7 @@ func rolloutName(name string) string {
 	return strings.TrimRight(name[:min(len(name), maxRollout-len(suffix))], "-") + suffix
 }
 
-// slug makes a name of a text, of no more than 50 characters.
+// slug makes a name from a text, of no more than 50 characters.
 func slug(text, fallback string) string {
 	s := strings.Trim(notAName.ReplaceAllString(strings.ToLower(text), "-"), "-")
 	s = strings.Trim(s[:min(len(s), 50)], "-")

@@ -39,7 +39,7 @@ func TestThePeersExamplesAreConvertedToValidDocuments(t *testing.T) {
 	}
 }
 
-// valid holds that Serin takes a text as documents.
+// valid requires that Serin accepts a text as documents.
 func valid(t *testing.T, text string) *config.Set {
 	t.Helper()
 	set, errs := config.Loader{Stdin: strings.NewReader(text)}.Load("-")
@@ -48,7 +48,7 @@ func valid(t *testing.T, text string) *config.Set {
 	return set
 }
 
-// canary is a Canary with more in its analysis and next to it.
+// canary is a Canary with these additions to its analysis and its spec.
 func canary(analysis, spec string) string {
 	return "apiVersion: flagger.app/v1beta1\nkind: Canary\nmetadata: {name: podinfo, namespace: test}\nspec:\n  targetRef: {apiVersion: apps/v1, kind: Deployment, name: podinfo}\n" +
 		"  service: {port: 80}\n" + spec + "  analysis:\n    interval: 10s\n    stepWeight: 10\n    maxWeight: 50\n" + analysis
@@ -176,7 +176,7 @@ func TestWhatCannotBeConvertedIsRefused(t *testing.T) {
 	}
 }
 
-// FuzzConvert: whatever is read, nothing panics, and what is written is what Serin takes.
+// FuzzConvert: nothing panics on any input, and Serin accepts whatever is written.
 func FuzzConvert(f *testing.F) {
 	inputs, err := filepath.Glob("testdata/*.yaml")
 	require.NoError(f, err)

@@ -38,7 +38,7 @@ type object struct {
 
 var separator = regexp.MustCompile(`(?m)^---([ \t].*)?$`)
 
-// read takes sources apart into objects.
+// read splits sources into objects.
 func read(sources []Source) (*input, error) {
 	in := &input{}
 	for _, s := range sources {
@@ -67,7 +67,7 @@ func read(sources []Source) (*input, error) {
 	return in, nil
 }
 
-// add takes an object, or the objects of a List.
+// add adds an object, or the objects of a List.
 func (in *input) add(source string, fields map[string]any, depth int) error {
 	name, _ := fields["kind"].(string)
 	group, _ := fields["apiVersion"].(string)
@@ -118,7 +118,7 @@ func (in *input) find(k kind, namespace, name string) *object {
 	return nil
 }
 
-// found says what there is in place of what is looked for.
+// found lists the kinds that there are, for the error that none of them can be converted.
 func (in *input) found() string {
 	if len(in.order) == 0 {
 		return ": there is no document"
@@ -130,7 +130,7 @@ func (in *input) found() string {
 	return ": there is " + short(strings.Join(out, ", "))
 }
 
-// identity is the name and namespace of a document, without asking for them.
+// identity returns the name and namespace of a document, without marking them as asked for.
 func (o *object) identity() (name, namespace string) {
 	meta, _ := o.whole.fields["metadata"].(map[string]any)
 	name, _ = meta["name"].(string)
@@ -138,7 +138,7 @@ func (o *object) identity() (name, namespace string) {
 	return name, namespace
 }
 
-// id is how a document is called in texts.
+// id is what texts call a document.
 func (o *object) id() string {
 	name, namespace := o.identity()
 	if namespace != "" {
@@ -174,7 +174,7 @@ func (o *object) note(field, why string) {
 	o.whole.notes = append(o.whole.notes, o.in(field)+": "+why)
 }
 
-// get is a field, asked for; nil on a nil object.
+// get returns a field and marks it as asked for; nil on a nil object.
 func (o *object) get(field string) any {
 	if o == nil {
 		return nil
@@ -289,7 +289,7 @@ func (o *object) texts(field string) []string {
 	return out
 }
 
-// child is the part below a field, the same one each time: what was asked of it is remembered.
+// child is the part below a field, the same one each time, so that it remembers which of its fields were asked for.
 func (o *object) child(field string, fields map[string]any) *object {
 	for _, part := range o.whole.below {
 		if part.path == o.in(field) {
@@ -301,7 +301,7 @@ func (o *object) child(field string, fields map[string]any) *object {
 	return c
 }
 
-// drop names fields that have no counterpart, where they are there.
+// drop names fields that have no counterpart, if they are set.
 func (o *object) drop(why string, fields ...string) {
 	if o == nil {
 		return
@@ -321,7 +321,7 @@ func (o *object) skip(fields ...string) {
 	}
 }
 
-// left is what was not taken over of a document: what was noted, and what nobody asked for.
+// left returns what was not taken over from a document: the notes, and the fields that were never asked for.
 func (o *object) left() []string {
 	out := slices.Clone(o.notes)
 	for _, part := range append([]*object{o}, o.below...) {
@@ -335,7 +335,7 @@ func (o *object) left() []string {
 	return slices.Compact(out)
 }
 
-// what says of which type a value is.
+// what describes the type of a value.
 func what(v any) string {
 	switch v := v.(type) {
 	case nil:

@@ -26,7 +26,7 @@ func (r *release) service(from string) Service {
 	return Service{From: from, Rollout: r.name, Text: w.String(), Today: r.pace, Missing: r.missing, Left: r.left}
 }
 
-// nameSteps gives steps of one name different ones.
+// nameSteps makes the names of the steps unique.
 func (r *release) nameSteps() {
 	seen := map[string]bool{"publish": true, "deploy": true, "gray": true, "promote": true, "wait": true}
 	for _, steps := range [][]step{r.before, r.steps, r.after} {
@@ -53,7 +53,7 @@ func (w *writer) comment(indent, text string) {
 	w.line("%s# %s", indent, strings.Join(strings.Fields(strings.Map(printable, text)), " "))
 }
 
-// printable drops what does more than stand in a line.
+// printable drops characters that do not belong in one line of text.
 func printable(r rune) rune {
 	if r == '\t' || r == '\n' || r == '\r' {
 		return ' '
@@ -246,10 +246,10 @@ func (s step) write(w *writer) {
 	}
 }
 
-// plain is what YAML reads as a text without quotes, whatever stands around it.
+// plain is what YAML reads as a text without quotes, whatever is around it.
 var plain = regexp.MustCompile(`^[a-z]([-a-z0-9.]*[a-z0-9])?$`)
 
-// text writes a text, in quotes where it needs them. JSON's are YAML's.
+// text writes a text, in quotes where it needs them; JSON's quotes are valid YAML.
 func text(s string) string {
 	if plain.MatchString(s) && !slices.Contains([]string{"true", "false", "null", "yes", "no", "on", "off", "y", "n"}, s) {
 		return s
