@@ -8,8 +8,8 @@ import (
 	"github.com/serindev/serin/share"
 )
 
-// Split says that no route divides the work between the arms: each takes the part that its pods are of all pods, as the
-// workers of a queue do.
+// Split means that no route divides the work between the arms: each takes work in proportion to its pods, as the workers of
+// a queue do.
 type Split struct {
 	// Total is how many pods both arms have together; 0 is as many as stable has between releases.
 	Total int `json:"total,omitempty"`
@@ -20,8 +20,8 @@ type Split struct {
 // errNoPods is the error of a division of nothing.
 var errNoPods = errors.New("there are no pods to divide")
 
-// Divide returns how many of total pods each arm has at a weight of the canary's: the whole numbers that come nearest to it,
-// and at least one for an arm that has a part of the work. So a single pod gets a second one next to it.
+// Divide returns how many of total pods each arm has at a weight of the canary's: the whole numbers that come nearest to
+// it, and at least one for an arm that has a part of the work. So a single pod gets a second one.
 func (s Split) Divide(total int64, weight share.Share) (stable, canary int64, err error) {
 	switch {
 	case total < 1:

@@ -21,7 +21,7 @@ type Name struct {
 	Kind string `json:"kind,omitempty"`
 }
 
-// StatefulSet is the kind of a workload that is no Deployment. What is said of Deployments holds for it too.
+// StatefulSet is the kind of a workload that is not a Deployment. What comments say about Deployments holds for it too.
 const StatefulSet = "StatefulSet"
 
 // KindOrDeployment is the kind of a workload.
@@ -37,8 +37,8 @@ func (n Name) String() string {
 // mostGenerated is how much of a name Kubernetes keeps before the five characters that it adds to a pod's.
 const mostGenerated = 58
 
-// Pods is a pattern for the names of a workload's pods. To those of a Deployment Kubernetes adds a hash and five characters,
-// and cuts the end of a long name, and with it the dash between the two; those of a StatefulSet are numbered.
+// Pods is a pattern for the names of a workload's pods. For a Deployment, Kubernetes adds a hash and five characters, and
+// cuts off the end of a long name together with the dash between the two; the pods of a StatefulSet are numbered.
 func (n Name) Pods() string {
 	if n.Kind == StatefulSet {
 		return regexp.QuoteMeta(n.Name) + "-[0-9]+"

@@ -16,26 +16,26 @@ import (
 	"github.com/serindev/serin/workload"
 )
 
-// tries is how often one write is decided again because another writer was faster: the controller itself writes the
-// status several times after each change. The caller comes again anyway.
+// tries is how often one write is decided again because another writer was faster: the controller itself updates the status
+// several times after each change. The caller tries again anyway.
 const tries = 10
 
 // again waits a little before the next try.
 func again(ctx context.Context, try int) {
 	select {
-	case <-ctx.Done(): // the next question says so
+	case <-ctx.Done(): // the next request reports it
 	case <-time.After(time.Duration(try) * 20 * time.Millisecond):
 	}
 }
 
-// Apply brings t about as far as it can now, without waiting, and says how far each Deployment of t has come. It is
-// idempotent. What d of t asks for and can never be (a container that is not there, a Service of stable's that would
-// take the canary's pods) is a failure of that Deployment. An error means that the cluster could not be asked, or
-// refused; it names verb, kind and object, and the other Deployments have been brought about nevertheless.
+// Apply brings the cluster as close to t as it can now, without waiting, and says how far each Deployment of t has come. It
+// is idempotent. A Deployment that can never get there (it lacks a container, or stable's Service would take the canary's
+// pods) has failed. An error means that the cluster could not be asked, or refused; it names verb, kind and object, and the
+// other Deployments were applied nevertheless.
 //
 // Jobs that are to stop are suspended; see [Cluster.Run].
 //
-// What is ready or has failed was read from the API server itself, not from what is known here.
+// Whether a Deployment is ready or has failed is read from the API server itself, not from the cache.
 func (c *Cluster) Apply(ctx context.Context, t workload.Target) (workload.Observed, error) {
 	var out workload.Observed
 	var errs []error
@@ -68,7 +68,7 @@ func (c *Cluster) Apply(ctx context.Context, t workload.Target) (workload.Observ
 	return out, errors.Join(errs...)
 }
 
-// ask keeps whose changes matter.
+// ask records whose changes matter.
 func (c *Cluster) ask(t *workload.Target) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -80,13 +80,13 @@ func (c *Cluster) ask(t *workload.Target) {
 	}
 }
 
-// leaves: it is to have no pods, or those of before.
+// leaves reports whether it is to have no pods, or to be as before the release.
 func leaves(d *workload.Deployment) bool {
 	return d.Before || d.Replicas != nil && d.Replicas.Of == nil && d.Replicas.Count == 0
 }
 
-// bring brings one Deployment about. It decides by what is known here, and before it writes, or says that a
-// Deployment is ready or has failed, by what the API server says.
+// bring applies one Deployment. It decides from the cache; before it writes, or says that a Deployment is ready or has
+// failed, it decides again from the API server.
 func (c *Cluster) bring(ctx context.Context, t *workload.Target, d *workload.Deployment) (workload.Status, error) {
 	s := workload.Status{Name: d.Name, Phase: workload.Failed, Why: d.Unfilled}
 	if d.Unfilled != "" {
@@ -144,7 +144,7 @@ func (c *Cluster) bring(ctx context.Context, t *workload.Target, d *workload.Dep
 	return s, fmt.Errorf("patch %s %s: another writer changed it each time between reading and writing it", d.Name.KindOrDeployment(), d.Name)
 }
 
-// see keeps that a Deployment was there in a release.
+// see records that a Deployment existed during a release.
 func (c *Cluster) see(release string, n workload.Name, w *world) {
 	if w.object == nil || release == "" {
 		return
@@ -156,7 +156,7 @@ func (c *Cluster) see(release string, n workload.Name, w *world) {
 
 const wasDeleted = "it was deleted by another writer"
 
-// deleted says that a Deployment that was made a moment ago had been there in this release before.
+// deleted says so if a Deployment that was just made had existed earlier in this release.
 func (c *Cluster) deleted(t *workload.Target, d *workload.Deployment) []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -167,7 +167,7 @@ func (c *Cluster) deleted(t *workload.Target, d *workload.Deployment) []string {
 	return []string{wasDeleted + ", and is made again"}
 }
 
-// madeAgain says so of a Deployment until it is ready again.
+// madeAgain adds to why that a Deployment was deleted and made again, until it is ready.
 func (c *Cluster) madeAgain(n workload.Name, phase workload.Phase, why string) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -181,7 +181,7 @@ func (c *Cluster) madeAgain(n workload.Name, phase workload.Phase, why string) s
 	return wasDeleted + ", and was made again: " + why
 }
 
-// world reads what a decision about d needs. live: from the API server itself.
+// world reads what a decision about d needs; if live, from the API server itself.
 func (c *Cluster) world(ctx context.Context, t *workload.Target, d *workload.Deployment, live bool) (*world, error) {
 	w := &world{}
 	arms := t.Arms
@@ -268,7 +268,7 @@ func (c *Cluster) autoscaled(ctx context.Context, n workload.Name) (bool, error)
 	return false, err
 }
 
-// isConfirmed: the API server itself has answered with this version of it.
+// isConfirmed reports whether the API server itself has returned this version.
 func (c *Cluster) isConfirmed(n workload.Name, w *world) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -283,7 +283,7 @@ func (c *Cluster) confirm(n workload.Name, w *world, live bool) {
 	}
 }
 
-// status says how far a Deployment is that has been written as d asks.
+// status says how far a Deployment that was written as d asks has come.
 func (c *Cluster) status(ctx context.Context, t *workload.Target, d *workload.Deployment, w *world) (workload.Phase, string, error) {
 	if w.object == nil {
 		return workload.Ready, "", nil // decide has found nothing to do
@@ -307,7 +307,7 @@ func (c *Cluster) status(ctx context.Context, t *workload.Target, d *workload.De
 			return workload.Ready, "", nil // nothing was changed
 		}
 		if d.Name != t.Arms.Stable.Deployment && replicas(w.object) > 0 && settled(w.object) {
-			return workload.Ready, "", nil // it may not have been well before, and nobody waits for it
+			return workload.Ready, "", nil // it may have been unhealthy before, and nothing waits for it
 		}
 	}
 	return phase, why, nil

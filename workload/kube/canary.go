@@ -18,7 +18,7 @@ import (
 // maxLabel is how long a label's value, and a name that is to be one, may be.
 const maxLabel = 63
 
-// short makes a name fit into n characters, and stays unique by a hash of the whole.
+// short cuts a name to n characters; a hash of the whole keeps it unique.
 func short(name string, n int) string {
 	if len(name) <= n {
 		return name
@@ -27,13 +27,14 @@ func short(name string, n int) string {
 	return name[:n-9] + "-" + hex.EncodeToString(sum[:4])
 }
 
-// preferred are the labels that are changed first to keep the canary's pods from stable's Service, in this order: they
+// preferred are the labels that are changed first to keep the canary's pods out of stable's Service, in this order: they
 // mean "which instance", not "what it is".
 var preferred = []string{"app", "app.kubernetes.io/instance", "app.kubernetes.io/name", "k8s-app", "name"}
 
-// armLabels are the labels of the pods of an arm that is made from the other one, and those that its Deployment selects by.
-// The other arm's Service does not select them, and its Deployment (and what counts its pods, such as an autoscaler) does not
-// where that is possible; the arm's own Service, if it is there, does. Where that cannot be, the error says why.
+// armLabels returns the labels of the pods of an arm that is made from the other one, and those that its Deployment selects
+// by. The other arm's Service does not select these pods; its Deployment (and what counts its pods, such as an autoscaler)
+// does not either, if that can be avoided; the arm's own Service, if it exists, does. If there are no such labels, the
+// error says why.
 func armLabels(arm, name string, of map[string]string, other, own *corev1.Service, deployment map[string]string) (pods, selector map[string]string, err error) {
 	pods = maps.Clone(of)
 	delete(pods, "pod-template-hash")
@@ -76,7 +77,7 @@ func armLabels(arm, name string, of map[string]string, other, own *corev1.Servic
 	return pods, selector, nil
 }
 
-// makeCanary is a Deployment from stable's pod template.
+// makeCanary plans the canary's Deployment from stable's pod template.
 func makeCanary(t *workload.Target, d *workload.Deployment, w *world) (plan, error) {
 	base := template(w.stable)
 	if d.Template != nil {
@@ -123,8 +124,8 @@ func makeCanary(t *workload.Target, d *workload.Deployment, w *world) (plan, err
 	return plan{create: o, did: []string{fmt.Sprintf("made from the pod template of %s, with %d replicas and the labels %s", d.Create.Name, *n, text(selector))}}, nil
 }
 
-// separate refuses pods of the canary that stable's Service would take for its own, and Services that are not
-// those of their arms. want is nil for the template that is there.
+// separate refuses canary pods that stable's Service would select, and Services that do not match their arms. If want is
+// nil, it checks the current template.
 func separate(t *workload.Target, d *workload.Deployment, w *world, want map[string]any) error {
 	if d.Name != t.Arms.Canary.Deployment || d.Replicas != nil && d.Replicas.Of == nil && d.Replicas.Count == 0 {
 		return nil // another one, or one that is to have no pods
@@ -156,7 +157,8 @@ func separate(t *workload.Target, d *workload.Deployment, w *world, want map[str
 	return nil
 }
 
-// armService is the Service of an arm that has none: the ports of the other arm's, over what the arm's Deployment selects.
+// armService is a Service for an arm that has none: it has the ports of the other arm's, and selects what the arm's
+// Deployment selects.
 func armService(name, arm string, other *corev1.Service, d *unstructured.Unstructured) *corev1.Service {
 	s := &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{Namespace: d.GetNamespace(), Name: name, Labels: map[string]string{managedLabel: manager, armLabel: arm}},

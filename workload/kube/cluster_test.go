@@ -79,7 +79,7 @@ func (p *place) connect(config *rest.Config) *kube.Cluster {
 	return k
 }
 
-// apart is an API server for one user of the cluster, which a test may end, and that user's config for it.
+// apart is an API server for one user of the cluster, which a test may stop, and that user's config for it.
 func (p *place) apart(user *rest.Config) (*testbed.Process, *rest.Config) {
 	p.t.Helper()
 	server, url := p.c.AnotherAPIServer(p.t)
@@ -121,7 +121,7 @@ func (p *place) until(d workload.Deployment, phase workload.Phase) workload.Stat
 	return s
 }
 
-// eventually asks done whenever something may have changed.
+// eventually calls done whenever something may have changed.
 func (p *place) eventually(done func() bool) {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.t.Context(), time.Minute)
@@ -566,7 +566,7 @@ func TestAWatchThatIsNotAllowedAnyMoreIsSaid(t *testing.T) {
 		return err == nil && strings.Contains(o.Deployments[0].Why, "runs and is not ready")
 	})
 	p.grant("poor", strings.ReplaceAll(reading, "[pods, services]", "[services]")+writing)
-	p.restart(server) // a watch that is open stays so
+	p.restart(server) // an open watch would stay open
 	why := ""
 	p.eventually(func() bool {
 		o, err := p.kube.Apply(t.Context(), p.target(release, d))
@@ -620,7 +620,7 @@ func TestAConflictOnEveryWriteIsDecidedAnew(t *testing.T) {
 	require.Equal(t, "flask:1", p.images(p.stable)["flask"])
 }
 
-// Rights decide: who may watch the whole cluster opens one watch a kind, who may not one for each namespace.
+// An account that may watch the whole cluster opens one watch per kind, any other one per kind and namespace.
 func TestWatchesAreOfTheWholeClusterWhereTheRightsAllowIt(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

@@ -17,19 +17,19 @@ import (
 	"github.com/serindev/serin/workload"
 )
 
-// inService is what stable's copy of a Deployment has in service. It stands in an annotation on the Deployment that is
-// copied, the one that its users have in Git, so that a copy that somebody deletes is made again as it was: the original may
-// have another template by then, which nobody has released.
+// inService is what stable's copy of a Deployment has in service. It is kept in an annotation on the original Deployment,
+// the one that its users have in Git, so that a deleted copy is made again as it was: the original may have another
+// template by then, which has not been released.
 type inService struct {
-	// Of is the version hash of the original's template that the copy was made of; empty if the copy has another.
+	// Of is the version hash of the original's template that the copy was made from; empty if the copy has another.
 	Of       string            `json:"of,omitempty"`
 	Template map[string]any    `json:"template,omitempty"`
 	Selector map[string]string `json:"selector,omitempty"`
 	Replicas int64             `json:"replicas,omitempty"`
 }
 
-// serviceOf is what the copy of a Deployment has in service; the zero value if there has never been a copy. What cannot be
-// read is nobody's.
+// serviceOf is what the copy of a Deployment has in service; the zero value if there has never been a copy, or if the
+// annotation cannot be read.
 func serviceOf(original *unstructured.Unstructured) inService {
 	var s inService
 	text := original.GetAnnotations()[inServiceAnnotation]
@@ -48,9 +48,9 @@ func ours(copied *unstructured.Unstructured, original workload.Name) bool {
 	return copied.GetLabels()[managedLabel] == manager && copied.GetAnnotations()[copyOfAnnotation] == original.Name
 }
 
-// bringCopy brings stable's copy of a Deployment about, with its Service, its autoscaler and its disruption budget, while no
-// release is under way. The copy is made of what runs, so the original has to be complete first. The copy is ready when it
-// has as many pods as the original; later, whenever Kubernetes calls it available.
+// bringCopy makes and maintains stable's copy of a Deployment, with its Service, its autoscaler and its disruption budget,
+// while no release is under way. The copy is made from what runs, so the original has to be complete first. The copy is
+// ready when it has as many pods as the original; later, whenever Kubernetes calls it available.
 func (c *Cluster) bringCopy(ctx context.Context, t *workload.Target, d *workload.Deployment) (workload.Status, error) {
 	s := workload.Status{Name: d.Name, Phase: workload.Progressing}
 	if err := c.fill(ctx, d.Name.Namespace, deployments, replicaSets, pods, services, autoscalers, budgets); err != nil {
@@ -90,7 +90,7 @@ func (c *Cluster) bringCopy(ctx context.Context, t *workload.Target, d *workload
 	return s, nil
 }
 
-// failed is a status of what can never be; any other error is the cluster's.
+// failed turns a refusal into a status; any other error is the cluster's, and returned.
 func failed(s workload.Status, err error) (workload.Status, error) {
 	var never refused
 	if !errors.As(err, &never) {
@@ -100,7 +100,7 @@ func failed(s workload.Status, err error) (workload.Status, error) {
 	return s, nil
 }
 
-// pair is a Deployment and its copy; nil for what is not there.
+// pair is a Deployment and its copy; nil for one that does not exist.
 func (c *Cluster) pair(ctx context.Context, d *workload.Deployment, live bool) (original, copied *unstructured.Unstructured, err error) {
 	if original, err = c.deployment(ctx, *d.Copy, live); err != nil {
 		return nil, nil, err
@@ -127,7 +127,7 @@ func (c *Cluster) statusOfCopy(ctx context.Context, original, copied *unstructur
 	return phase, why, nil
 }
 
-// makeCopy makes the copy: of what was in service last, or, if there has never been one, of what the original runs.
+// makeCopy makes the copy: from what was in service last, or, if there has never been a copy, from what the original runs.
 func (c *Cluster) makeCopy(ctx context.Context, t *workload.Target, name, of workload.Name, original *unstructured.Unstructured) (workload.Status, error) {
 	s := workload.Status{Name: name, Phase: workload.Failed}
 	if original == nil {
@@ -151,8 +151,8 @@ func (c *Cluster) makeCopy(ctx context.Context, t *workload.Target, name, of wor
 		if made, err = c.firstCopy(ctx, t, name, original); err != nil {
 			return failed(s, err)
 		}
-		// What comes after this template is released. It is kept first: a template that comes between the two must not be
-		// taken for the one that was copied.
+		// Any template after this one is released. This one is recorded first: one that arrives before the copy is made must not
+		// be taken for the one that was copied.
 		if original, err = c.patch(ctx, original, annotate(original, map[string]string{templateAnnotation: made.Of}), false); err != nil {
 			s.Phase, s.Why = workload.Progressing, "another writer has just changed "+of.Name
 			if apierrors.IsConflict(err) {
@@ -178,7 +178,7 @@ func (c *Cluster) makeCopy(ctx context.Context, t *workload.Target, name, of wor
 	return s, nil
 }
 
-// firstCopy is what the copy of a Deployment that has none is to be.
+// firstCopy is what the first copy of a Deployment is to be.
 func (c *Cluster) firstCopy(ctx context.Context, t *workload.Target, name workload.Name, original *unstructured.Unstructured) (inService, error) {
 	service, err := c.service(ctx, t.Arms.Canary)
 	switch {
@@ -198,8 +198,8 @@ func (c *Cluster) firstCopy(ctx context.Context, t *workload.Target, name worklo
 	}, nil
 }
 
-// copyObject is the copy as a new object. It has nothing of the original's metadata: tools that keep what they know by labels
-// or annotations would take the copy for theirs, and delete it.
+// copyObject is the copy as a new object. It has none of the original's metadata: tools that recognise their objects by
+// labels or annotations would take the copy for one of theirs, and delete it.
 func copyObject(name workload.Name, original *unstructured.Unstructured, of inService) *unstructured.Unstructured {
 	spec := runtime.DeepCopyJSON(at(original.Object, "spec"))
 	delete(spec, "paused")
@@ -225,8 +225,8 @@ func copyOf(original map[string]any, copied *unstructured.Unstructured) map[stri
 	return withLabels(original, l)
 }
 
-// keep writes down what the copy has in service, unless that is written already. of is the version hash of the original's
-// template that it was made of, empty where it is the one that is known.
+// keep records what the copy has in service, unless that is recorded already. of is the version hash of the original's
+// template that it was made from; empty for the one that is known.
 func (c *Cluster) keep(ctx context.Context, name workload.Name, original, copied *unstructured.Unstructured, of string) error {
 	kept := func(before inService) bool {
 		return before.Template != nil && hash(before.Template) == hash(template(copied)) && (of == "" || of == before.Of)
@@ -253,12 +253,12 @@ func (c *Cluster) keep(ctx context.Context, name workload.Name, original, copied
 	})
 }
 
-// nowInService writes down what a release has brought into service, or back, before its Deployment is reported as ready.
+// nowInService records what a release has brought into service, or back, before its Deployment is reported as ready.
 func (c *Cluster) nowInService(ctx context.Context, t *workload.Target, d *workload.Deployment, w *world, phase workload.Phase) error {
 	switch {
 	case !t.Copied || phase != workload.Ready || w.object == nil:
 		return nil
-	case d.Watch && d.Name == t.Arms.Canary.Deployment: // users come back to it, and nothing is a copy any more
+	case d.Watch && d.Name == t.Arms.Canary.Deployment: // users return to it, and there is no copy any more
 		return c.dropCopy(ctx, d.Name, w.object)
 	case d.Name != t.Arms.Stable.Deployment:
 		return nil
@@ -275,7 +275,7 @@ func (c *Cluster) nowInService(ctx context.Context, t *workload.Target, d *workl
 	return c.keep(ctx, t.Arms.Canary.Deployment, original, w.object, of)
 }
 
-// dropCopy forgets what the copy of a Deployment has in service: a copy that is made later, is made of what runs then.
+// dropCopy forgets what the copy of a Deployment has in service: a copy made later is made from what runs then.
 func (c *Cluster) dropCopy(ctx context.Context, name workload.Name, known *unstructured.Unstructured) error {
 	keeps := func(o *unstructured.Unstructured) bool {
 		_, kept := o.GetAnnotations()[inServiceAnnotation]
@@ -292,7 +292,7 @@ func (c *Cluster) dropCopy(ctx context.Context, name workload.Name, known *unstr
 	})
 }
 
-// remake makes the copy again if somebody deletes it during a release: users get it.
+// remake makes the copy again if it is deleted during a release: it serves users.
 func (c *Cluster) remake(ctx context.Context, t *workload.Target) error {
 	name, of := t.Arms.Stable.Deployment, t.Arms.Canary.Deployment
 	copied, err := c.deployment(ctx, name, false)

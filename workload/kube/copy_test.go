@@ -16,7 +16,7 @@ import (
 	"github.com/serindev/serin/workload"
 )
 
-// alongside is what a team has alongside its Deployment. Rules by which pods keep apart are in the template.
+// alongside is what a team has alongside its Deployment. The rules that keep pods apart are in the template.
 const alongside = `
 apiVersion: autoscaling/v2
 kind: HorizontalPodAutoscaler
@@ -194,7 +194,8 @@ func TestACopyThatIsDeletedComesBackAsItWasInService(t *testing.T) {
 	require.NotContains(t, p.get(p.canary).Annotations, "serin.dev/in-service")
 }
 
-// overtaken lets another writer be faster, once: it changes the Deployment before a patch of it arrives that has the word.
+// overtaken lets another writer be faster, once: it changes the Deployment just before a patch that contains the word
+// arrives.
 func (p *place) overtaken(n workload.Name, word string) {
 	p.t.Helper()
 	var once sync.Once

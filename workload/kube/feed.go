@@ -59,12 +59,12 @@ func nameOf(o *unstructured.Unstructured) workload.Name {
 	return n
 }
 
-// syncPoll is how often it is asked whether a feed has been filled; nothing tells.
+// syncPoll is how often to check whether a feed has been filled: there is no signal for it.
 const syncPoll = 10 * time.Millisecond
 
 type feedKey struct{ kind, namespace string }
 
-// feed is what is known of one kind in one namespace, or in the whole cluster, kept up to date by a watch.
+// feed is the cache of one kind in one namespace, or in the whole cluster, kept up to date by a watch.
 type feed struct {
 	key      feedKey
 	informer cache.SharedIndexInformer
@@ -74,7 +74,7 @@ type feed struct {
 	at      time.Time
 }
 
-// reflectors try again after half a minute to a minute at most, and say so only if it does not work.
+// longestRetry: reflectors retry after at most half a minute to a minute, and report failures only.
 const longestRetry = time.Minute
 
 // feed returns a feed that has been filled. The first call for a kind in a namespace begins to watch it. It returns an
@@ -114,7 +114,7 @@ func (f *feed) why() error {
 	return f.trouble
 }
 
-// stale says why what is known of a namespace may be old, by the newest trouble; empty if nothing is known against it.
+// stale says why the cache of a namespace may be out of date, by the newest trouble; empty if there is none.
 func (c *Cluster) stale(namespace string) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -153,7 +153,7 @@ var groups = map[string]string{
 }
 
 // scoped is the feed that has the objects of a kind in a namespace: one for the whole cluster where Serin may watch that,
-// else one for the namespace. The API server is asked once per kind; while it does not answer, the namespace is enough.
+// else one for the namespace. The API server is asked once per kind; while it does not answer, the feed is the namespace's.
 func (c *Cluster) scoped(ctx context.Context, kind, namespace string) feedKey {
 	c.mu.Lock()
 	whole, known := c.scopes[kind]
@@ -258,7 +258,7 @@ func (f *feed) note(_ context.Context, _ *cache.Reflector, err error) {
 	f.trouble, f.at = err, time.Now()
 }
 
-// slim drops what nobody asks for here: a namespace may have thousands of pods.
+// slim drops what is not needed here: a namespace may have thousands of pods.
 func slim(o any) (any, error) {
 	switch o := o.(type) {
 	case *corev1.Pod:
@@ -279,8 +279,8 @@ func slim(o any) (any, error) {
 	return o, nil
 }
 
-// slimManagers keeps who has written which part of a Deployment, and drops the single fields, which take more memory than
-// the rest of it.
+// slimManagers keeps who has written which part of a Deployment, and drops the individual fields, which take more memory
+// than the rest of it.
 func slimManagers(o *unstructured.Unstructured) {
 	managers, _, err := unstructured.NestedSlice(o.Object, "metadata", "managedFields")
 	if err != nil {
@@ -313,8 +313,8 @@ func version(o any) string {
 	return ""
 }
 
-// saw notifies those who watch of an object that was created, changed or deleted, if it can matter to them. Jobs are asked
-// about while they run, so nobody waits for a word of them.
+// saw notifies watchers of an object that was created, changed or deleted, if it can matter to them. Jobs are polled while
+// they run, so no watcher waits for them.
 func (c *Cluster) saw(o any) {
 	if last, ok := o.(cache.DeletedFinalStateUnknown); ok {
 		o = last.Obj
@@ -351,7 +351,7 @@ func (c *Cluster) saw(o any) {
 	}
 }
 
-// sawWorkload notifies those who watch of a workload that was asked about.
+// sawWorkload notifies watchers of a workload that was asked about.
 func (c *Cluster) sawWorkload(n workload.Name) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -360,7 +360,7 @@ func (c *Cluster) sawWorkload(n workload.Name) {
 	}
 }
 
-// all are the objects of a kind in a namespace, as they are known here. They must not be changed.
+// all returns the objects of a kind in a namespace from the cache. They must not be changed.
 func all[T any](ctx context.Context, c *Cluster, kind, namespace string) ([]T, error) {
 	f, err := c.feed(ctx, kind, namespace)
 	if err != nil {
@@ -379,7 +379,7 @@ func all[T any](ctx context.Context, c *Cluster, kind, namespace string) ([]T, e
 	return out, nil
 }
 
-// known is an object as it is known here; ok is false if it is not there. It must not be changed.
+// known returns an object from the cache; ok is false if it is not there. It must not be changed.
 func known[T any](ctx context.Context, c *Cluster, kind string, n workload.Name) (o T, ok bool, err error) {
 	f, err := c.feed(ctx, kind, n.Namespace)
 	if err != nil {

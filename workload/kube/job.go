@@ -26,12 +26,12 @@ import (
 )
 
 const (
-	// A finished Job is the only proof that it has run, so that Kubernetes must not remove it while a release may
-	// still ask: at least a day, a week where the manifest says nothing.
+	// A finished Job is the only proof that it has run, so Kubernetes must keep it while a release may still ask: for at least
+	// a day, or a week if the manifest does not say.
 	minKept, kept = 24 * time.Hour, 7 * 24 * time.Hour
 	// makeTimeout bounds one try to make a Job.
 	makeTimeout = 15 * time.Second
-	// grace is how much longer than its deadline a Job may run that no Serin is there to suspend.
+	// grace is how much longer than its deadline a Job may run if no Serin is there to suspend it.
 	grace = time.Minute
 )
 
@@ -53,16 +53,16 @@ func jobName(key string) string {
 	return strings.Trim("serin-"+strings.Trim(step, "-")[:min(len(strings.Trim(step, "-")), 40)], "-") + "-" + hex.EncodeToString(sum[:5])
 }
 
-// Run creates j unless it is there, without waiting for it, and says how far it has come. It is idempotent: the Job's
-// name is made of the key, and one that is there is taken up, by whichever Serin it was made. An error means that the
-// cluster could not be asked, or refused.
+// Run creates j unless it exists, without waiting for it, and says how far it has come. It is idempotent: the Job's name is
+// derived from the key, and an existing Job is adopted, whichever Serin made it. An error means that the cluster could not
+// be asked, or refused.
 //
-// One that is to stop is never made any more by this process, also if it was being made.
+// Once a Job is to stop, this process never makes it, even if a call of Run is under way.
 //
-// A Job that was there and is gone has failed: it may have done its work or half of it, and is not run again. This
-// much is known only as long as this process lives; a Job that was deleted by hand while Serin was down is made again.
-// At its deadline it is suspended, which ends its pods and keeps what happened; should no Serin be there, Kubernetes
-// ends it a minute later.
+// A Job that was there and is gone has failed: it may have done its work or half of it, and is not run again. Only this
+// process remembers that it existed; a Job that was deleted by hand while Serin was down is made again. At its deadline a
+// Job is suspended, which ends its pods and keeps the record of what happened; if no Serin is there, Kubernetes ends it a
+// minute later.
 func (c *Cluster) Run(ctx context.Context, j workload.Job) (workload.Status, error) {
 	name := workload.Name{Namespace: j.Namespace, Name: jobName(j.Key)}
 	s := workload.Status{Name: name, Phase: workload.Failed, Why: j.Unfilled}
@@ -89,7 +89,7 @@ func (c *Cluster) Run(ctx context.Context, j workload.Job) (workload.Status, err
 	return c.jobStatus(ctx, job, j, s)
 }
 
-// jobState is what this process knows of a Job.
+// jobState is what this process knows about a Job.
 type jobState struct {
 	there   atomic.Bool // it was seen
 	making  sync.Mutex  // held while it is made, or stopped
@@ -143,7 +143,7 @@ func (c *Cluster) createJob(ctx context.Context, j workload.Job, s workload.Stat
 	defer cancel()
 	made, err := c.dynamic.Resource(jobResource).Namespace(j.Namespace).Create(ctx, o, metav1.CreateOptions{FieldManager: manager, FieldValidation: metav1.FieldValidationStrict})
 	switch {
-	case apierrors.IsAlreadyExists(err): // by another Serin; the next call takes it up
+	case apierrors.IsAlreadyExists(err): // by another Serin; the next call adopts it
 	case apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
 		s.Why = fmt.Sprintf("create Job %s: %v", s.Name, err)
 		return s, nil
@@ -208,7 +208,7 @@ func jobObject(j workload.Job, n workload.Name) (*unstructured.Unstructured, err
 	return o, nil
 }
 
-// jobStatus says how far a Job has come, and suspends it when its deadline is over.
+// jobStatus says how far a Job has come, and suspends it when its deadline has passed.
 func (c *Cluster) jobStatus(ctx context.Context, job *batchv1.Job, j workload.Job, s workload.Status) (workload.Status, error) {
 	list, err := all[*corev1.Pod](ctx, c, pods, j.Namespace)
 	if err != nil {

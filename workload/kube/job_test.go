@@ -44,7 +44,7 @@ func TestAJobRunsOnceAndLeavesItsLastLines(t *testing.T) {
 	require.Equal(t, []string{"one", "[31mtwo"}, s.Log)
 	require.LessOrEqual(t, len(s.Name.Name), 63)
 
-	p.kube = p.connect(p.c.Config) // another Serin takes it up
+	p.kube = p.connect(p.c.Config) // another Serin adopts it
 	require.Equal(t, s.Name, p.runs(j, workload.Ready).Name)
 	list, err := p.c.Client.BatchV1().Jobs(p.ns).List(t.Context(), metav1.ListOptions{})
 	require.NoError(t, err)
@@ -83,7 +83,7 @@ func TestAJobIsSuspendedAtItsDeadline(t *testing.T) {
 	require.Contains(t, p.runs(j, workload.Failed).Why, "was suspended", "and stays so")
 }
 
-// stop is what a release that goes back says of its Jobs.
+// stop is the target of a release that goes back, for one of its Jobs.
 func (p *place) stop(j workload.Job) workload.Target {
 	t := p.target(release)
 	t.Stop = []workload.JobName{{Key: j.Key, Namespace: j.Namespace}}

@@ -1,11 +1,11 @@
-// Package kube brings Deployments and Jobs to where a release needs them, on a real cluster. It answers how Kubernetes
-// gets to a [workload.Target]. It decides nothing about releases, knows no gateway, and keeps no state of its own that
-// a restart would lose but for one thing, see [Cluster.Run]: what was there before a release is remembered in an
-// annotation on the Deployment itself. Start at [Cluster.Apply].
+// Package kube brings Deployments and Jobs to where a release needs them, on a real cluster. It answers how Kubernetes gets
+// to a [workload.Target]. It decides nothing about releases and knows no gateway. What a Deployment was before a release is
+// recorded in an annotation on the Deployment itself; but for one thing, see [Cluster.Run], a restart loses no state. Start
+// at [Cluster.Apply].
 //
-// What Serin writes carries the field manager serin and the resourceVersion that the decision was made on, and is a
-// JSON patch of the few fields that matter: everything else of a user's object stays, fields that this version of the
-// client does not know too.
+// What Serin writes carries the field manager serin and the resourceVersion that the decision was made on, and is a JSON
+// patch of the few fields that matter: everything else in a user's object stays, including fields that this version of the
+// client does not know.
 //
 // # Rights
 //
@@ -23,8 +23,8 @@
 //	batch        jobs                      get list watch create patch    (for job steps)
 //	             events                    create                         (for kubectl describe; optional)
 //
-// Deployments need create only where the canary's is to be made, Services only where the canary's is. Anyone who may
-// create Deployments or Jobs in a namespace can run any image with any ServiceAccount and mount any Secret there.
+// Create is needed for Deployments only if Serin makes the canary's, and for Services only if it makes the canary's. Anyone
+// who may create Deployments or Jobs in a namespace can run any image with any ServiceAccount and mount any Secret there.
 package kube
 
 import (
@@ -65,8 +65,8 @@ const (
 	// inServiceAnnotation, on a Deployment that is copied, is what its copy has in service: see inService.
 	inServiceAnnotation = "serin.dev/in-service"
 
-	// defaultPatience is for how long an image may be impossible to pull: registries and their credentials have short
-	// troubles, and the kubelet has tried four times by then.
+	// defaultPatience is for how long pulling an image may fail: registries and their credentials have brief outages, and the
+	// kubelet has tried four times by then.
 	defaultPatience = time.Minute
 	// settle is how long changes are collected before they are reported: one change of a Deployment causes many.
 	settle = 100 * time.Millisecond
@@ -78,11 +78,11 @@ type Config struct {
 	REST *rest.Config
 	// Log gets everything that is changed.
 	Log *slog.Logger
-	// Patience is for how long an image may be impossible to pull before its Deployment has failed; 0: a minute.
+	// Patience is for how long pulling an image may fail before its Deployment has failed; 0: a minute.
 	Patience time.Duration
 }
 
-// Cluster is one Kubernetes cluster, for all rollouts in it. Its methods may be called at the same time.
+// Cluster is one Kubernetes cluster, for all rollouts in it. Its methods may be called concurrently.
 type Cluster struct {
 	client   kubernetes.Interface
 	dynamic  dynamic.Interface
@@ -106,10 +106,10 @@ type Cluster struct {
 	jobs      map[string]*jobState        // by key
 }
 
-// rendering: a template with the hash asked for becomes the one with the hash made, by defaults and admission.
+// rendering: defaults and admission turn the template with the hash asked into the one with the hash made.
 type rendering struct{ asked, made string }
 
-// New connects to a cluster without asking it anything. [Cluster.Close] ends what is begun later.
+// New makes a client of a cluster without sending it a request. [Cluster.Close] ends all that is started later.
 func New(c Config) (*Cluster, error) {
 	if c.REST == nil || c.Log == nil {
 		return nil, errors.New("a cluster needs the API server's address and a log")
@@ -151,9 +151,10 @@ type listener struct {
 	pending map[workload.Name]bool // guarded by the cluster's mu
 }
 
-// Watch calls changed with the Deployments that may have changed, or a pod, a ReplicaSet or an autoscaler of one, at most
-// ten times a second, until ctx ends. A name without a Name stands for everything in its namespace: a Service or a
-// disruption budget there has changed. Deployments are reported that [Cluster.Apply] and the others have been asked about.
+// Watch calls changed with the Deployments that may have changed, or whose pods, ReplicaSets or autoscalers may have, at
+// most ten times a second, until ctx ends. A name without a Name stands for everything in its namespace: a Service or a
+// disruption budget there has changed. Only Deployments that [Cluster.Apply] or another method has been asked about are
+// reported.
 func (c *Cluster) Watch(ctx context.Context, changed func([]workload.Name)) {
 	l := &listener{signal: make(chan struct{}, 1), pending: map[workload.Name]bool{}}
 	c.mu.Lock()
@@ -185,7 +186,7 @@ func (c *Cluster) Watch(ctx context.Context, changed func([]workload.Name)) {
 	}
 }
 
-// changed notifies those who watch. The caller holds c.mu.
+// changed notifies watchers. The caller holds c.mu.
 func (c *Cluster) changed(n workload.Name) {
 	for l := range c.listeners {
 		l.pending[n] = true

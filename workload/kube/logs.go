@@ -11,7 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// What is kept of a Job's logs as evidence. It goes into events and pages; more is in the cluster.
+// How much of a Job's logs is kept as evidence, for events and pages; the cluster has the rest.
 const (
 	logPods  = 3       // the newest, a Job may have tried often
 	logLines = 20      // the last, of each container

@@ -76,7 +76,7 @@ func strict(text []byte, apiVersion, kind string, into any) (json.RawMessage, er
 	return out, nil
 }
 
-// plain drops what the library says of its own steps.
+// plain drops what the library says about its own steps.
 func plain(err error) error {
 	text := err.Error()
 	for _, noise := range []string{"error converting YAML to JSON: ", "error unmarshaling JSON: ", "while decoding JSON: ", "json: ", "yaml: "} {

@@ -12,16 +12,16 @@ import (
 	"k8s.io/apimachinery/pkg/util/json"
 )
 
-// memory is what a release remembers, on a Deployment, of the time before it changed something there; it is written
-// together with the change. What the release has not changed is not in it, so that putting back leaves it alone.
+// memory records, on a Deployment, what it was before a release changed something there; it is written together with the
+// change. What the release has not changed is not in it, so restoring leaves that alone.
 type memory struct {
 	Release string `json:"release"`
 	// Created: there was no such Deployment.
 	Created  bool           `json:"created,omitempty"`
 	Template map[string]any `json:"template,omitempty"`
 	Replicas *int64         `json:"replicas,omitempty"`
-	// Wrote and Scaled are what the release wrote last: the hash of a template, and replicas. What is otherwise has
-	// been changed by another writer.
+	// Wrote and Scaled are what the release wrote last: the hash of a template, and replicas. Where the Deployment differs,
+	// another writer has changed it.
 	Wrote  string `json:"wrote,omitempty"`
 	Scaled *int64 `json:"scaled,omitempty"`
 }
@@ -35,7 +35,7 @@ const (
 	maxMemory = 2 << 20
 )
 
-// remembered is what a release remembers on a Deployment; the zero memory if there is nothing of it.
+// remembered returns what a release has recorded on a Deployment; the zero memory if there is no record of it.
 func remembered(o *unstructured.Unstructured, release string) (memory, error) {
 	text := o.GetAnnotations()[beforeAnnotation]
 	if text == "" || release == "" {

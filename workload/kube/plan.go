@@ -15,7 +15,7 @@ import (
 	"github.com/serindev/serin/workload"
 )
 
-// world is what a decision about one Deployment is made on. Its objects are not changed.
+// world is what a decision about one Deployment is based on. Its objects are not changed.
 type world struct {
 	object *unstructured.Unstructured // nil if it is not there
 	from   *unstructured.Unstructured // the Deployment of From
@@ -28,7 +28,7 @@ type world struct {
 	same                         rendering // what is known of the API server's defaults
 }
 
-// plan is what has to be written to one Deployment. The zero plan is nothing.
+// plan is what has to be written to one Deployment. The zero plan writes nothing.
 type plan struct {
 	create   *unstructured.Unstructured
 	template map[string]any
@@ -41,7 +41,7 @@ type plan struct {
 
 func (p *plan) empty() bool { return p.create == nil && p.template == nil && p.replicas == nil }
 
-// decide says what is missing for d. An error of type refused says why d will never be about.
+// decide returns what has to be written for d. An error of type refused says why d can never be reached.
 func decide(t *workload.Target, d *workload.Deployment, w *world) (plan, error) {
 	if w.object == nil {
 		return decideMissing(t, d, w)
@@ -87,7 +87,7 @@ func decide(t *workload.Target, d *workload.Deployment, w *world) (plan, error) 
 	return p, nil
 }
 
-// remember adds to a release's memory what p changes first.
+// remember adds to a release's memory what p is the first to change.
 func remember(m memory, release string, p *plan, o *unstructured.Unstructured) *memory {
 	m.Release = release
 	if p.template != nil && m.Template == nil && !m.Created {
@@ -116,7 +116,7 @@ func decideMissing(t *workload.Target, d *workload.Deployment, w *world) (plan, 
 	return makeCanary(t, d, w)
 }
 
-// wanted is the pod template that d asks for, nil for the one that is there.
+// wanted is the pod template that d asks for, nil if the current one stays.
 func wanted(t *workload.Target, d *workload.Deployment, w *world) (map[string]any, error) {
 	current := template(w.object)
 	switch {
@@ -152,8 +152,8 @@ func parseTemplate(d *workload.Deployment) (map[string]any, error) {
 	return out, nil
 }
 
-// imagesOf gives a template the images of another Deployment's. Containers have to be the same: a version that needs
-// one more or one less is not released by its images alone.
+// imagesOf returns a template with another Deployment's images. Their containers have to be the same: a version with one
+// more or one less cannot be released by images alone.
 func imagesOf(of map[string]any, from *unstructured.Unstructured) (map[string]any, error) {
 	theirs := images(template(from))
 	mine := slices.Sorted(maps.Keys(images(of)))
@@ -164,7 +164,7 @@ func imagesOf(of map[string]any, from *unstructured.Unstructured) (map[string]an
 	return withImages(of, theirs)
 }
 
-// count is the number of replicas that d asks for, nil for those that are there.
+// count is the number of replicas that d asks for, nil if the current number stays.
 func count(d *workload.Deployment, w *world) (*int64, error) {
 	r := d.Replicas
 	if r == nil {
@@ -191,7 +191,7 @@ func shareOf(share float64, n int64) int64 {
 	return max(1, int64(math.Ceil(share*float64(n)-1e-9)))
 }
 
-// putBack is what brings a Deployment to where it was before the release.
+// putBack is the plan that restores a Deployment to what it was before the release.
 func putBack(t *workload.Target, d *workload.Deployment, w *world, m memory) plan {
 	var p plan
 	if m.Release == "" {
@@ -209,7 +209,7 @@ func putBack(t *workload.Target, d *workload.Deployment, w *world, m memory) pla
 	if m.Template == nil || hash(m.Template) == hash(current) {
 		return p
 	}
-	// A new template of the canary is the next release's beginning; it must not be lost.
+	// A new template of the canary starts the next release; it must not be lost.
 	if d.Name == t.Arms.Canary.Deployment && m.Wrote != "" && m.Wrote != hash(current) {
 		return p
 	}
@@ -233,7 +233,7 @@ func difference(old, now map[string]any) string {
 	return strings.Join(out, ", ")
 }
 
-// lastManager is who has written the specification last, Serin aside.
+// lastManager is who wrote the specification last, apart from Serin.
 func lastManager(o *unstructured.Unstructured) string {
 	who, when := "somebody", int64(math.MinInt64)
 	for _, f := range o.GetManagedFields() {

@@ -20,8 +20,8 @@ import (
 	"github.com/serindev/serin/workload"
 )
 
-// What a Deployment has alongside itself, and its copy has to have too: an autoscaler, and budgets of pods that may be
-// missing. The copy's have the original's specification, and follow it while no release is under way.
+// A Deployment's autoscaler and disruption budgets, which its copy needs too. The copy's have the original's specification,
+// and follow it while no release is under way.
 
 var (
 	autoscalerResource = schema.GroupVersionResource{Group: "autoscaling", Version: "v2", Resource: autoscalers}
@@ -31,7 +31,7 @@ var (
 // maxName is how long the name of an object may be.
 const maxName = 253
 
-// copyPolicies brings the autoscaler and the disruption budgets of a Deployment's copy to those of the Deployment.
+// copyPolicies makes the autoscaler and the disruption budgets of a Deployment's copy like those of the Deployment.
 func (c *Cluster) copyPolicies(ctx context.Context, original, copied *unstructured.Unstructured) error {
 	if err := c.copyAutoscaler(ctx, original, copied); err != nil {
 		return err
@@ -58,7 +58,7 @@ func (c *Cluster) copyAutoscaler(ctx context.Context, original, copied *unstruct
 	return c.bringPolicies(ctx, autoscalerResource, "HorizontalPodAutoscaler", copied, have, want)
 }
 
-// madeByKEDA: the autoscaler is one that KEDA keeps for a ScaledObject, and measures by it.
+// madeByKEDA reports whether KEDA keeps the autoscaler for a ScaledObject, whose metrics it uses.
 func madeByKEDA(h *autoscalingv2.HorizontalPodAutoscaler) bool {
 	owner := metav1.GetControllerOf(h)
 	return owner != nil && owner.Kind == "ScaledObject"
@@ -70,7 +70,7 @@ func scales(h *autoscalingv2.HorizontalPodAutoscaler, of workload.Name) bool {
 	return target.Kind == of.KindOrDeployment() && target.Name == of.Name && (target.APIVersion == "" || strings.HasPrefix(target.APIVersion, "apps/"))
 }
 
-// copyBudgets copies the budgets that are about the original's pods and not about the copy's.
+// copyBudgets copies the budgets that cover the original's pods and not the copy's.
 func (c *Cluster) copyBudgets(ctx context.Context, original, copied *unstructured.Unstructured) error {
 	list, err := all[*policyv1.PodDisruptionBudget](ctx, c, budgets, original.GetNamespace())
 	if err != nil {
@@ -84,7 +84,7 @@ func (c *Cluster) copyBudgets(ctx context.Context, original, copied *unstructure
 		}
 		selector, err := metav1.LabelSelectorAsSelector(b.Spec.Selector)
 		if err != nil || !selector.Matches(klabels.Set(podLabels(template(original)))) || selector.Matches(klabels.Set(podLabels(template(copied)))) {
-			continue // not its, or of both: two budgets for one pod would keep it from ever being evicted
+			continue // not the original's, or both's: a pod with two budgets could never be evicted
 		}
 		spec := *b.Spec.DeepCopy()
 		spec.Selector = &metav1.LabelSelector{MatchLabels: labels(copied.Object, "spec", "selector", "matchLabels")}
@@ -101,7 +101,8 @@ func isCopys(o metav1.Object, copied *unstructured.Unstructured) bool {
 	return l[managedLabel] == manager && l[deploymentLabel] == short(copied.GetName(), maxLabel)
 }
 
-// bringPolicies writes the objects of one kind that a copy lacks or has otherwise, and deletes those that are no longer wanted.
+// bringPolicies writes the objects of one kind that a copy lacks or has in another form, and deletes those that are no
+// longer wanted.
 func (c *Cluster) bringPolicies(ctx context.Context, resource schema.GroupVersionResource, kind string, copied *unstructured.Unstructured, have, want map[string]any) error {
 	objects := c.dynamic.Resource(resource).Namespace(copied.GetNamespace())
 	for name, spec := range want {
@@ -166,8 +167,8 @@ func policy(resource schema.GroupVersionResource, kind string, copied *unstructu
 	return o, nil
 }
 
-// ownRules is a pod template with labels changed from was to now in the rules by which its pods keep apart or together:
-// affinity, anti-affinity and topology spread that are about the template's own pods.
+// ownRules is a pod template whose rules about its own pods (affinity, anti-affinity and topology spread) select them by
+// the labels now instead of was.
 func ownRules(template map[string]any, was, now map[string]string) map[string]any {
 	out := runtime.DeepCopyJSON(template)
 	spec := at(out, "spec")
@@ -197,7 +198,7 @@ func mapsIn(list any) (out []map[string]any) {
 	return out
 }
 
-// ownSelector changes a selector, in place, that selects pods with the labels was so that it selects those with now.
+// ownSelector changes, in place, a selector of pods with the labels was so that it selects those with the labels now.
 func ownSelector(selector map[string]any, was, now map[string]string) {
 	var typed metav1.LabelSelector
 	data, err := json.Marshal(selector)

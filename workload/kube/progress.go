@@ -16,15 +16,15 @@ import (
 	"github.com/serindev/serin/workload"
 )
 
-// maxRestarts is how often a container may end before it is in a crash loop that does not cure itself: by the
-// kubelet's waits that is after more than a minute.
+// maxRestarts is how often a container may restart before its crash loop counts as permanent: with the kubelet's back-off
+// that takes more than a minute.
 const maxRestarts = 4
 
-// revisionAnnotation is the Deployment controller's: the newest ReplicaSet has the Deployment's.
+// revisionAnnotation is the Deployment controller's: the newest ReplicaSet has the same value as the Deployment.
 const revisionAnnotation = "deployment.kubernetes.io/revision"
 
-// progress says how far a Deployment is on its way to its own specification, by what its controller and its pods say.
-// sets and pods are those of its namespace.
+// progress says how close a Deployment is to its own specification, going by its controller and its pods. sets and pods are
+// those of its namespace.
 func progress(d *appsv1.Deployment, sets []*appsv1.ReplicaSet, pods []*corev1.Pod, now time.Time, patience time.Duration) (workload.Phase, string) {
 	if d.Status.ObservedGeneration < d.Generation {
 		return workload.Progressing, "its controller has not seen the change yet"
@@ -73,7 +73,7 @@ func progress(d *appsv1.Deployment, sets []*appsv1.ReplicaSet, pods []*corev1.Po
 	return phase, why
 }
 
-// progressOf says how far a Deployment or StatefulSet is on its way to its own specification.
+// progressOf says how close a Deployment or StatefulSet is to its own specification.
 func (c *Cluster) progressOf(ctx context.Context, o *unstructured.Unstructured) (workload.Phase, string, error) {
 	list, err := all[*corev1.Pod](ctx, c, pods, o.GetNamespace())
 	if err != nil {
@@ -105,7 +105,7 @@ func (c *Cluster) progressOf(ctx context.Context, o *unstructured.Unstructured) 
 	return phase, why, nil
 }
 
-// setProgress says how far a StatefulSet is, as [progress] does of a Deployment.
+// setProgress says how close a StatefulSet is, as [progress] does for a Deployment.
 func setProgress(s *appsv1.StatefulSet, pods []*corev1.Pod, now time.Time, patience time.Duration) (workload.Phase, string) {
 	if s.Spec.UpdateStrategy.Type == appsv1.OnDeleteStatefulSetStrategyType {
 		return workload.Failed, "its updateStrategy is OnDelete, so nothing replaces its pods: expected RollingUpdate"
@@ -169,8 +169,8 @@ func worstFirst(pods []*corev1.Pod) {
 	})
 }
 
-// own are a Deployment's pods, and those of them that are of its newest ReplicaSet and not on their way out, with the
-// ones that are in trouble first.
+// own returns a Deployment's pods, and those of its newest ReplicaSet that are not being deleted, the ones in trouble
+// first.
 func own(d *appsv1.Deployment, sets []*appsv1.ReplicaSet, pods []*corev1.Pod) (newest, all []*corev1.Pod) {
 	mine := map[string]bool{} // by UID; true for the newest
 	for _, s := range sets {
@@ -198,7 +198,7 @@ func own(d *appsv1.Deployment, sets []*appsv1.ReplicaSet, pods []*corev1.Pod) (n
 	return newest, all
 }
 
-// severity orders pods by how much their trouble tells.
+// severity orders pods by how telling their trouble is.
 func severity(p *corev1.Pod) int {
 	for _, c := range statuses(p) {
 		if c.State.Waiting != nil && (hopeless[c.State.Waiting.Reason] || c.State.Waiting.Reason == "CrashLoopBackOff") {
@@ -214,14 +214,14 @@ func severity(p *corev1.Pod) int {
 	return 0
 }
 
-// hopeless are reasons for which a container waits that somebody has to do something about: the image, or what the
-// container is to be made of.
+// hopeless are reasons for a container to wait that do not go away by themselves: they concern its image or its
+// configuration.
 var hopeless = map[string]bool{
 	"ErrImagePull": true, "ImagePullBackOff": true, "InvalidImageName": true, "ErrImageNeverPull": true, "ImageInspectError": true,
 	"CreateContainerConfigError": true, "CreateContainerError": true, "RunContainerError": true,
 }
 
-// trouble says in a sentence what keeps a pod from being ready, and whether that will stay so; empty for nothing.
+// trouble says in a sentence what keeps a pod from being ready, and whether that is permanent; empty if nothing does.
 func trouble(p *corev1.Pod, now time.Time, patience time.Duration) (why string, fatal bool) {
 	if c := condition(p, corev1.PodScheduled); c != nil && c.Status == corev1.ConditionFalse {
 		return fmt.Sprintf("pod %s cannot be scheduled: %s", p.Name, c.Message), false

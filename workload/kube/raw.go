@@ -34,7 +34,7 @@ func at(in map[string]any, path ...string) map[string]any {
 	return in
 }
 
-// replicas are those that a Deployment is to have.
+// replicas is how many pods a Deployment is to have.
 func replicas(o *unstructured.Unstructured) int64 {
 	n, found, err := unstructured.NestedInt64(o.Object, "spec", "replicas")
 	if err != nil || !found {
@@ -58,8 +58,8 @@ func podLabels(template map[string]any) map[string]string {
 	return labels(template, "metadata", "labels")
 }
 
-// withLabels is a template with other labels. Rules by which its pods keep apart from each other, or together, select by the
-// new ones: those of a copy must not be about the pods that it is a copy of.
+// withLabels is a template with other labels. The rules about where its own pods run select by the new ones: those of a
+// copy must not be about the original's pods.
 func withLabels(template map[string]any, l map[string]string) map[string]any {
 	out := ownRules(template, podLabels(template), l)
 	meta := maps.Clone(at(template, "metadata"))
@@ -92,7 +92,7 @@ func images(template map[string]any) map[string]string {
 
 var containerLists = []string{"initContainers", "containers"}
 
-// withImages is a template with other images; what it has no container for is refused.
+// withImages is a template with other images; an image for a container that it does not have is refused.
 func withImages(template map[string]any, of map[string]string) (map[string]any, error) {
 	there := images(template)
 	for _, name := range slices.Sorted(maps.Keys(of)) {

@@ -83,7 +83,7 @@ func TestStatefulSetsAreReleasedThereAndBack(t *testing.T) {
 	require.Contains(t, s.Why, "there is no such StatefulSet, and none is made")
 }
 
-// field.md, 30: who restarts the pods of a canary has not released anything.
+// field.md, 30: restarting the pods of a canary releases nothing.
 func TestARestartOfTheCanaryIsNoNewTemplate(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)

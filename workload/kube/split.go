@@ -25,8 +25,8 @@ type given struct {
 	Total int64 `json:"total,omitempty"`
 }
 
-// givenBy is what a workload has given away; the zero value for nothing. What cannot be read is nothing, so that the
-// replicas count that are there.
+// givenBy is what a workload has given away; the zero value for nothing. What cannot be read counts as nothing, so that the
+// actual replicas count.
 func givenBy(stable *unstructured.Unstructured) (g given) {
 	if text := stable.GetAnnotations()[splitAnnotation]; text != "" && json.Unmarshal([]byte(text), &g) != nil {
 		return given{}
@@ -66,9 +66,9 @@ func canarysPart(stable *unstructured.Unstructured, scaled bool, split workload.
 	return n, err
 }
 
-// Splitter divides the work of one rollout between its arms by their pods, where no route does: it takes from stable the
-// pods that the canary has got, and gives them back. The canary gets its pods by [Cluster.Apply] before, so that nothing is
-// missing meanwhile; the way back needs nothing else. It keeps what stable had in an annotation on stable's workload.
+// Splitter divides the work of one rollout between its arms by their pods, where no route does: it takes as many pods from
+// stable as the canary has gained, and gives them back. [Cluster.Apply] gives the canary its pods first, so that none are
+// missing in between; the way back needs nothing else. What stable had is kept in an annotation on stable's workload.
 //
 // Stable's replicas are left alone where an autoscaler has them; the canary's then follow them.
 type Splitter struct {
@@ -80,7 +80,7 @@ type Splitter struct {
 	last traffic.Target // that was written
 }
 
-// Splitter makes the one of a rollout.
+// Splitter makes the splitter of a rollout.
 func (c *Cluster) Splitter(arms workload.Arms, split workload.Split) *Splitter {
 	return &Splitter{c: c, arms: arms, split: split}
 }
@@ -90,7 +90,7 @@ func (s *Splitter) Labels(traffic.Lane) (canary, stable string) {
 	return s.arms.Canary.Deployment.Name, s.arms.Stable.Deployment.Name
 }
 
-// Watched tells that nobody reports changes of the replicas to the router.
+// Watched is false: nothing reports changes of the replicas to the router.
 func (s *Splitter) Watched() bool { return false }
 
 // Apply gives the canary its part of the work, or takes it away. It is idempotent, and returns once it is written. At weight
@@ -111,7 +111,7 @@ func (s *Splitter) Apply(ctx context.Context, t traffic.Target) error {
 	return err
 }
 
-// give brings stable to what it keeps at a weight.
+// give scales stable to what it keeps at a weight.
 func (s *Splitter) give(ctx context.Context, weight share.Share) error {
 	name := s.arms.Stable.Deployment
 	scaled, err := s.c.autoscaled(ctx, name)
@@ -169,7 +169,7 @@ func (s *Splitter) empty(ctx context.Context) error {
 	})
 }
 
-// Observe says what pods there are and which of them are ready, as the API server has it.
+// Observe says which pods there are and which of them are ready, according to the API server.
 func (s *Splitter) Observe(ctx context.Context) (traffic.Observed, error) {
 	s.mu.Lock()
 	out := s.last.Weight == 0 && s.last.Out

@@ -9,8 +9,8 @@ import (
 	"github.com/serindev/serin/workload"
 )
 
-// Template says what pod template a Deployment has, and whether it is new: what a trigger starts a release for. What
-// is seen for the first time is not new; that it was seen is kept in an annotation.
+// Template returns the pod template of a Deployment, and whether it is new: for a new one, a trigger starts a release. The
+// first one seen is not new; an annotation records that it was seen.
 func (c *Cluster) Template(ctx context.Context, n workload.Name) (workload.Template, error) {
 	c.ask(&workload.Target{Deployments: []workload.Deployment{{Name: n}}})
 	o, err := c.deployment(ctx, n, false)
@@ -26,7 +26,7 @@ func (c *Cluster) Template(ctx context.Context, n workload.Name) (workload.Templ
 	case !t.New:
 		return t, nil
 	}
-	// It may have been written here a moment ago, and what is known may be older than that.
+	// This process may have written it a moment ago, and the cache may be older than that.
 	if o, err = c.deployment(ctx, n, true); err != nil || o == nil {
 		return workload.Template{}, err
 	}
@@ -40,9 +40,9 @@ func (c *Cluster) Template(ctx context.Context, n workload.Name) (workload.Templ
 // restartedAnnotation, on a pod template, is kubectl rollout restart's.
 const restartedAnnotation = "kubectl.kubernetes.io/restartedAt"
 
-// templateOf is a Deployment's pod template as triggers see it, and the hash of the one that was seen last. New pods of the
-// same version are no new version, so when they were asked for does not count. What Serin has written, and what earlier
-// versions of it have seen, is the hash of the whole template.
+// templateOf is a Deployment's pod template as triggers see it, and the hash of the one that was seen last. A restart is
+// not a new version, so its time does not count. What Serin has written, and what its earlier versions have seen, is
+// recorded as the hash of the whole template.
 func templateOf(o *unstructured.Unstructured) (t workload.Template, seen string) {
 	t = workload.Template{Hash: versionHash(template(o)), Images: images(template(o))}
 	seen = o.GetAnnotations()[templateAnnotation]
@@ -66,7 +66,7 @@ func versionHash(template map[string]any) string {
 	return hash(out)
 }
 
-// Seen keeps that the template with the hash is known: a release was started for it. It is idempotent.
+// Seen records that the template with the hash is known: a release was started for it. It is idempotent.
 func (c *Cluster) Seen(ctx context.Context, n workload.Name, templateHash string) error {
 	return c.rewrite(ctx, n, func(o *unstructured.Unstructured) ([]operation, error) {
 		if o.GetAnnotations()[templateAnnotation] == templateHash {

@@ -55,7 +55,7 @@ func (c *Cluster) Images(ctx context.Context, n workload.Name) (first string, al
 	return first, all, nil
 }
 
-// tag of an image: what is behind the colon of its last part, without a digest.
+// tag of an image: what follows the colon in its last part, without a digest.
 func tag(image string) string {
 	image, _, _ = strings.Cut(image, "@")
 	_, tag, _ := strings.Cut(image[strings.LastIndex(image, "/")+1:], ":")

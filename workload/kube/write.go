@@ -37,7 +37,7 @@ func (c *Cluster) write(ctx context.Context, t *workload.Target, d *workload.Dep
 			c.learn(d.Name, rendering{hash(p.template), made})
 		}
 		if made == hash(template(w.object)) {
-			return nil // defaults and admission make it what is there: decided again, there is no template to write
+			return nil // with defaults and admission it equals the current one, so the next decision has no template to write
 		}
 		if p.made = made; p.memory != nil {
 			p.memory.Wrote = made
@@ -48,13 +48,13 @@ func (c *Cluster) write(ctx context.Context, t *workload.Target, d *workload.Dep
 		return err
 	}
 	if p.template != nil {
-		c.learn(d.Name, rendering{hash(p.template), hash(template(o))}) // were admission to do otherwise than when asked
+		c.learn(d.Name, rendering{hash(p.template), hash(template(o))}) // in case admission did something else than in the dry run
 	}
 	c.tell(ctx, o, "Changed", t.Release, did)
 	return nil
 }
 
-// operations of a plan; each write says what Serin knows of the template.
+// operations of a plan; a template that is written is recorded as known.
 func (p *plan) operations(o *unstructured.Unstructured) []operation {
 	var out []operation
 	notes := map[string]string{}
@@ -88,8 +88,8 @@ func annotate(o *unstructured.Unstructured, notes map[string]string) []operation
 
 // patch writes operations if the object is still the one that they were made for; otherwise the error is a conflict.
 func (c *Cluster) patch(ctx context.Context, o *unstructured.Unstructured, operations []operation, dry bool) (*unstructured.Unstructured, error) {
-	// A resourceVersion that is written is compared by the API server. It answers with a conflict, which a failed
-	// test of the patch itself does not.
+	// The API server compares a resourceVersion that a patch writes, and answers with a conflict, which a failed test
+	// operation in the patch does not.
 	operations = append([]operation{{"replace", "/metadata/resourceVersion", o.GetResourceVersion()}}, operations...)
 	data, err := json.Marshal(operations)
 	if err != nil {
@@ -106,8 +106,8 @@ func (c *Cluster) patch(ctx context.Context, o *unstructured.Unstructured, opera
 	return out, nil
 }
 
-// rewrite patches a Deployment by what the API server says of it, again if another writer was faster. change returns what to
-// write; without anything to write, or without a Deployment, nothing is written.
+// rewrite patches a Deployment based on its state in the API server, and again if another writer was faster. change returns
+// what to write; if that is empty, or the Deployment does not exist, nothing is written.
 func (c *Cluster) rewrite(ctx context.Context, name workload.Name, change func(*unstructured.Unstructured) ([]operation, error)) error {
 	for try := range tries {
 		o, err := c.deployment(ctx, name, true)
@@ -150,14 +150,13 @@ func (c *Cluster) learn(n workload.Name, r rendering) {
 	c.same[n] = r
 }
 
-// tell logs what was done, and leaves an Event for who describes the object. Nothing depends on Events.
+// tell logs what was done, and leaves an Event for kubectl describe. Nothing depends on Events.
 func (c *Cluster) tell(ctx context.Context, o *unstructured.Unstructured, reason, release, did string) {
 	c.log.Info("changed in the cluster", "kind", o.GetKind(), "object", o.GetNamespace()+"/"+o.GetName(), "release", release, "did", did)
 	c.note(ctx, o, release, workload.Notice{Reason: reason, Text: did})
 }
 
-// Tell leaves an Event with a notice on those of a release's Deployments that are there, as they are known here. What
-// goes wrong is logged and no more.
+// Tell leaves an Event with a notice on each of a release's Deployments that is in the cache. Errors are only logged.
 func (c *Cluster) Tell(ctx context.Context, release string, list []workload.Name, n workload.Notice) {
 	for _, name := range list {
 		o, err := c.deployment(ctx, name, false)
@@ -199,8 +198,8 @@ func (c *Cluster) note(ctx context.Context, o *unstructured.Unstructured, releas
 	}
 }
 
-// makeService makes the canary's Service if it is not there: a weighted service of Traefik with a child that is
-// missing is dropped as a whole. It stays after the release, and after the canary's Deployment, for the same reason.
+// makeService makes the canary's Service if it does not exist: Traefik drops a weighted service as a whole if one of its
+// children is missing. It stays after the release, and after the canary's Deployment, for the same reason.
 func (c *Cluster) makeService(ctx context.Context, t *workload.Target) error {
 	canary := t.Arms.Canary
 	if canary.Service == "" {
@@ -212,7 +211,7 @@ func (c *Cluster) makeService(ctx context.Context, t *workload.Target) error {
 	}
 	stable, err := c.service(ctx, t.Arms.Stable)
 	if err != nil || stable == nil || len(stable.Spec.Selector) == 0 {
-		return err // the gateway says what it misses
+		return err // the gateway reports what is missing
 	}
 	d, err := c.deployment(ctx, canary.Deployment, true)
 	if err != nil || d == nil {
@@ -266,7 +265,7 @@ func (c *Cluster) forget(ctx context.Context, t *workload.Target) error {
 func (c *Cluster) forgetOne(ctx context.Context, release string, o *unstructured.Unstructured) error {
 	remembers := func(o *unstructured.Unstructured) bool {
 		m, err := remembered(o, release)
-		return err == nil && m.Release != "" // what cannot be read is nobody's
+		return err == nil && m.Release != "" // one that cannot be read belongs to no release
 	}
 	if !remembers(o) {
 		return nil
