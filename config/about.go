@@ -27,7 +27,7 @@ type RolloutNotifySpec struct {
 	OccasionsSpec
 }
 
-// Receiver is what rollouts have to know about a receiver of the daemon's that they may ask for: which of them may.
+// Receiver says which rollouts may ask for one of the daemon's receivers.
 type Receiver struct {
 	Rollouts, Namespaces []string
 	Labels               map[string]string
@@ -92,8 +92,8 @@ func (m *planner) about() {
 	}
 }
 
-// receiver refuses one that the daemon does not offer to this rollout, if it is known which ones there are. A rollout names
-// no address: where messages may go is the daemon's to say.
+// receiver refuses one that the daemon does not offer to this rollout, if the daemon's receivers are known. A rollout names
+// no address: the daemon decides where messages may go.
 func (m *planner) receiver(at place, name string) {
 	if m.loader.Receivers == nil {
 		return

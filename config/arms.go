@@ -20,7 +20,7 @@ func (c *checker) runs(at place, a *ArmSpec) {
 }
 
 // sameKind refuses a Deployment and a StatefulSet as the arms of one rollout: a promotion brings the pod template of one to
-// the other, and what has volumes of its own is no template for what has none.
+// the other, and a workload with volumes of its own needs another template than one without.
 func (c *checker) sameKind(s *RolloutSpec) {
 	stable, canary := &s.Stable, &s.Canary
 	if stable.Deployment != "" && canary.StatefulSet != "" || stable.StatefulSet != "" && canary.Deployment != "" {
@@ -28,7 +28,7 @@ func (c *checker) sameKind(s *RolloutSpec) {
 	}
 }
 
-// armNamespace refuses an arm in another namespace than its traffic; why says so.
+// armNamespace refuses an arm in another namespace than its traffic; why completes the message.
 func (c *checker) armNamespace(at place, a *ArmSpec, namespace Namespace, why string) {
 	if a.Namespace != "" && a.Namespace != Namespace(cmp.Or(string(namespace), defaultNamespace)) {
 		c.fail(at.in("namespace"), "%s %s", a.Namespace, why)

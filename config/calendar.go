@@ -42,7 +42,7 @@ type FreezeSpec struct {
 	Reason string `json:"reason" jsonschema:"minLength=1,maxLength=200"`
 }
 
-// calendar checks windows and freezes, whose form is right.
+// calendar checks what windows and freezes mean; their form has been checked.
 func (c *checker) calendar(windows []WindowSpec, freezes []FreezeSpec) {
 	for i := range windows {
 		if w := windows[i].window(); w.From == w.To {
@@ -71,7 +71,7 @@ func calendarOf(windows []WindowSpec, freezes []FreezeSpec) calendar.Calendar {
 	return out
 }
 
-// window is one whose form has been checked, as the following are.
+// window converts a window whose form has been checked; so do the functions below.
 func (w *WindowSpec) window() calendar.Window {
 	out := calendar.Window{Zone: string(w.Zone), From: w.From.clock(0), To: w.To.clock(24 * 60)}
 	for _, d := range w.Days {

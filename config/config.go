@@ -1,9 +1,9 @@
 // Package config answers what the user has written, and what is wrong with it.
 //
-// Bytes become a syntax tree; the tree is validated against the JSON Schema that is generated from the document types
-// (all violations, each at its line and column), decoded, checked for meaning (all violations again), and turned into
-// an immutable [Set] of plans with their revisions. Nothing is loaded by half. The package starts no release and talks
-// to no server; all it knows about other packages is the definitions that it fills in.
+// Bytes become a syntax tree; the tree is validated against the JSON Schema that is generated from the document types (all
+// violations, each at its line and column), decoded, checked for meaning (all violations again), and turned into an
+// immutable [Set] of plans with their revisions. Nothing is half loaded. The package starts no release and talks to no
+// server; all it knows about other packages is the definitions that it fills in.
 //
 // Start reading at [Load]; the documents are [RolloutSpec], [AnalysisSpec] and [DaemonSpec].
 package config
@@ -23,7 +23,7 @@ const (
 
 var kinds = []string{KindDaemon, KindAnalysis, KindRollout}
 
-// Bounds of the input. Configuration is written by people: what is larger is a mistake or an attack.
+// Bounds of the input. Configuration is written by people: anything larger is a mistake or an attack.
 const (
 	// maxFileSize is far above any real rollout (about 2 KiB) and far below what hurts.
 	maxFileSize = 1 << 20
@@ -32,7 +32,7 @@ const (
 	maxTokens = 20_000
 	// maxNodes of one document with all aliases written out: stops alias bombs.
 	maxNodes = 50_000
-	// maxDepth of nested lists and maps; the deepest place of the schema is half of it.
+	// maxDepth of nested lists and maps; the schema is half as deep.
 	maxDepth = 40
 	// maxDocuments in one file and maxFiles in one load.
 	maxDocuments = 1_000

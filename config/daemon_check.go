@@ -63,10 +63,10 @@ func parseNetwork(text string) (netip.Prefix, error) {
 	return p.Masked(), err
 }
 
-// leastSecret is the shortest secret whose signatures are worth anything.
+// leastSecret is the shortest secret that makes signatures worth anything.
 const leastSecret = 16
 
-// patterns checks names of rollouts in which * may stand.
+// patterns checks names of rollouts that may contain *.
 func (c *checker) patterns(at place, patterns Texts) {
 	for i, pattern := range patterns {
 		if _, err := path.Match(pattern, ""); err != nil || pattern == "" {
@@ -304,7 +304,7 @@ func (c *checker) scrapedTwice(at place, targets []URL) (found bool) {
 	return found
 }
 
-// noServices refuses what names no Service.
+// noServices refuses addresses that name no Service.
 func (c *checker) noServices(at place, addresses Texts) (found bool) {
 	for i, address := range addresses {
 		if _, err := ServiceMetrics(address); err != nil {

@@ -188,7 +188,7 @@ func (p PrometheusSpec) withDefaults(file string) PrometheusSpec {
 	return p
 }
 
-// defaultOn is what people have to know: where somebody has to act, and how a release ends.
+// defaultOn is what people have to know: when someone has to act, and how a release ends.
 var defaultOn = []string{"gate", "hold", "alarm", "rollback", "finished"}
 
 func notifyDefaults(receivers []NotifySpec, file string) []NotifySpec {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// parsed is one document of a file. Exactly one of the kinds is set; none is if the form is wrong.
+// parsed is one document of a file. Exactly one of the kinds is set, or none if the form is wrong.
 type parsed struct {
 	document
 	kind string
@@ -87,7 +87,7 @@ func (d document) decode(l Loader) (parsed, Errors) {
 	return p, c.errs.sorted()
 }
 
-// emptySteps reads "promote:" and "gate:" with nothing after them as {}: people write them so.
+// emptySteps reads "promote:" and "gate:" with nothing after them as {}: people write them that way.
 func (d document) emptySteps() {
 	for _, steps := range []place{d.at("spec", "steps"), d.at("spec", returning, "steps")} {
 		if steps.gone {
@@ -131,7 +131,7 @@ func (d document) envelope() Errors {
 	return out
 }
 
-// manifest reports whether this is a Kubernetes manifest, which rollouts name and which lies next to them.
+// manifest reports whether this is a Kubernetes manifest that rollouts refer to, in a file next to theirs.
 func (d document) manifest() bool {
 	version, kind := d.at("apiVersion"), d.at("kind")
 	if version.gone || kind.gone {

@@ -24,20 +24,20 @@ type TrafficSpec struct {
 type gateway interface {
 	// check finds what is wrong with the gateway's part, and with the arms as this gateway reaches them.
 	check(c *checker, s *RolloutSpec, l Loader)
-	// confine is [checker.confine] of the gateway's part.
+	// confine is [checker.confine] for the gateway's part.
 	confine(c *checker, l Loader)
 	// fill completes the plan with what the gateway's package needs to write routes.
 	fill(m *planner)
-	// confirmed is how it is confirmed that the gateway serves what is written; nil where the document does not say.
+	// confirmed says how to confirm that the gateway serves what is written; nil if the document does not.
 	confirmed() *VerifySpec
-	// claims returns what the rollout needs for itself alone: no other may name the same.
+	// claims returns what the rollout needs for itself alone: no other rollout may name it.
 	claims(p *parsed) []claim
 	// cluster returns the namespace of the arms, which are Deployments behind Services; ok is false where they are sets
 	// of servers, without Kubernetes.
 	cluster() (namespace string, ok bool)
 }
 
-// gateway returns the one that the document names; nil if it names none, which its form does not allow.
+// gateway returns the one that the document names; nil if it names none, which the schema does not allow.
 func (t *TrafficSpec) gateway() gateway {
 	switch {
 	case t.TraefikFile != nil:
@@ -117,7 +117,7 @@ func (c *checker) routeNames(at place, names Texts) {
 	}
 }
 
-// confineVerify refuses what no object may have the daemon ask or read.
+// confineVerify refuses what an object may not make the daemon call or read.
 func (c *checker) confineVerify(at place, verify *VerifySpec, l Loader) {
 	v := or(verify, VerifySpec{})
 	if v.BasicAuth != nil {
@@ -183,7 +183,8 @@ func (m *planner) gateway() {
 	}
 }
 
-// absolute makes the paths of the gateway's part absolute. Until then they are as written, and so is the revision.
+// absolute makes the paths of the gateway's part absolute. Until then they are as written, and the revision is computed
+// from that.
 func (m *planner) absolute() {
 	g := &m.plan.Gateway
 	g.File = m.absolutePath(g.File)

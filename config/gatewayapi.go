@@ -63,7 +63,7 @@ type RoutePathSpec struct {
 	Value string `json:"value" jsonschema:"minLength=1"`
 }
 
-// What Gateway API takes for a host, and names of routes as Kubernetes takes them.
+// The form of a host in Gateway API, and of a route's name in Kubernetes.
 var (
 	hostForm      = regexp.MustCompile(`^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
 	routeNameForm = regexp.MustCompile(`^[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?$`)
@@ -136,7 +136,7 @@ func (g *GatewayAPISpec) check(c *checker, s *RolloutSpec, _ Loader) {
 
 const notSticky = "Gateway API's standard channel has no word for it: traffic.traefik does, with routes of Traefik's own"
 
-// cohort refuses what Gateway API has no words for.
+// cohort refuses what Gateway API cannot express.
 func (g *GatewayAPISpec) cohort(c *checker, at place, ab *ABSpec) {
 	if ab.Sticky {
 		c.fail(at.in("sticky"), notSticky)

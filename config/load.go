@@ -43,8 +43,8 @@ type Loader struct {
 	Stdin io.Reader
 	// Objects is what documents in a cluster may say.
 	Objects Objects
-	// Manifests: a document in a file that says metadata.namespace is the custom resource that kubectl would make of it, and
-	// is checked as such. The daemon takes none: its files belong to no namespace.
+	// Manifests: a document in a file that has metadata.namespace is checked as the custom resource that kubectl would make of
+	// it. The daemon accepts none: its files belong to no namespace.
 	Manifests bool
 }
 

@@ -25,8 +25,8 @@ func loadExamples(t *testing.T) *Set {
 	return set
 }
 
-// exampleFiles are those of the folder itself. Below it are the manifests that they name, and the GitOps example, which is
-// whole by itself and mostly other tools'.
+// exampleFiles are the files in the folder itself. Below it are the manifests that they name, and the GitOps example, which
+// stands alone and consists mostly of other tools' files.
 func exampleFiles(t *testing.T) []string {
 	files, err := filepath.Glob("../examples/*.yaml")
 	require.NoError(t, err)

@@ -16,9 +16,9 @@ import (
 )
 
 // Object is a document that is an object in a cluster: a custom resource of kind Rollout or Analysis. It is read as a
-// document in a file is, with the same schema and the same checks, and with three differences: its name is
-// NAMESPACE.NAME (see [ObjectID.String]), it may say nothing that is read from the daemon's own disk, and it acts in its
-// own namespace, unless [Objects] says more.
+// document in a file is, with the same schema and the same checks, and with three differences: its name is NAMESPACE.NAME
+// (see [ObjectID.String]), it may name nothing on the daemon's own disk, and it acts in its own namespace, unless [Objects]
+// says more.
 type Object struct {
 	Kind string
 	ObjectID
@@ -30,11 +30,11 @@ type Object struct {
 	Spec json.RawMessage
 }
 
-// ObjectID is what a rollout or an analysis that is an object is called outside of its cluster.
+// ObjectID names a rollout or an analysis that is an object, outside of its cluster.
 type ObjectID struct{ Namespace, Name string }
 
 // String is NAMESPACE.NAME. Neither part has a dot, and names of documents in files have none either, so that the three
-// never meet; there is no slash in it, which proxies refuse in the middle of an address.
+// never collide; it has no slash, which proxies refuse in the middle of an address.
 func (n ObjectID) String() string { return n.Namespace + "." + n.Name }
 
 // ParseObjectID is the opposite of [ObjectID.String]; ok is false for the name of a document in a file.
@@ -43,11 +43,11 @@ func ParseObjectID(name string) (id ObjectID, ok bool) {
 	return ObjectID{namespace, name}, ok
 }
 
-// Objects is what documents in a cluster may say. The zero value lets each act in its own namespace, and call nobody.
+// Objects is what documents in a cluster may say. The zero value lets each act in its own namespace, and call no host.
 type Objects struct {
-	// Reach are further namespaces in which the rollouts of one may act, by the latter.
+	// Reach lists the further namespaces in which the rollouts of a namespace may act, by that namespace.
 	Reach map[string][]string
-	// Hosts may be named by webhooks and as Traefik's API; *.example.com is every one below.
+	// Hosts are those that webhooks, and the address of Traefik's API, may name; *.example.com is every host below it.
 	Hosts []string
 	// Unknown: no daemon's document is at hand, so neither of the two is checked.
 	Unknown bool
@@ -92,8 +92,8 @@ func (o *Object) document() ([]document, Errors) {
 	return []document{{src, root}}, nil
 }
 
-// asObject is the document as the custom resource that it is a manifest of, if it says a namespace; its places stay those of
-// the file.
+// asObject is the document as the custom resource that it is a manifest of, if it names a namespace; places in errors stay
+// those of the file.
 func (d document) asObject() document {
 	kind, _ := d.root.get("kind")
 	metadata, _ := d.root.get("metadata")
@@ -110,8 +110,8 @@ func (d document) asObject() document {
 	return document{&source{name: d.src.name, lines: d.src.lines, parts: d.src.parts, object: o}, d.root}
 }
 
-// jsonBuilder makes nodes of plain values. Each key and value gets a place of its own: nobody sees it, but the order of
-// errors and what may be shown of the document go by it.
+// jsonBuilder makes nodes of plain values. Each key and value gets a place of its own: it is never shown, but it decides
+// the order of errors and what may be shown of the document.
 type jsonBuilder struct{ places int }
 
 func (b *jsonBuilder) place() int { b.places++; return b.places }
@@ -141,8 +141,8 @@ func (b *jsonBuilder) build(v any) *node {
 	return out
 }
 
-// confine checks that an object's rollout acts where it may, and says nothing that is read from the daemon's disk. It
-// fills in the object's own namespace where none is named.
+// confine checks that an object's rollout acts only where it may, and names nothing on the daemon's disk. It fills in the
+// object's own namespace where none is named.
 func (c *checker) confine(s *RolloutSpec, l Loader) {
 	if g := s.Traffic.gateway(); g != nil {
 		g.confine(c, l)
@@ -198,7 +198,7 @@ func (c *checker) reaches(at place, namespace Namespace, l Loader) {
 	c.fail(at.in("namespace"), "a Rollout in namespace %s acts in that one alone; the daemon's document can let it act in %s too: kubernetes.resources.reach", own, namespace)
 }
 
-// calls refuses an address that no object may have the daemon call.
+// calls refuses an address that an object may not make the daemon call.
 func (c *checker) calls(at place, address string, l Loader) {
 	if address == "" || l.Objects.Unknown {
 		return
@@ -217,8 +217,9 @@ func covers(host, name string) bool {
 	return strings.EqualFold(host, name)
 }
 
-// seenFrom are the documents of a kind that one in a namespace can name, by the names that it gives them: those in files,
-// and before them those of its own namespace. A document in a file has the namespace "" and sees only files.
+// seenFrom returns the documents of a kind that a document in a namespace can name, by the names it uses for them: those in
+// files, and, taking precedence over them, those of its own namespace. A document in a file has the namespace "" and sees
+// only files.
 func seenFrom[T any](namespace string, all map[string]T) map[string]T {
 	out := map[string]T{}
 	for name, v := range all {
@@ -254,7 +255,7 @@ func (n *sight) from(d document) *sight {
 	if out == nil {
 		out = &sight{analyses: seenFrom(namespace, n.analyses), lost: seenFrom(namespace, n.lost)}
 		for name, source := range out.lost {
-			// One of the namespace's own that is wrong must not be replaced by a file's of the same name, unnoticed.
+			// An invalid one of the namespace's own must not be silently replaced by a file's of the same name.
 			own := ObjectID{namespace, name}
 			if _, good := n.analyses[own.String()]; !good && source == (ObjectSource{KindAnalysis, own.Namespace, own.Name}).String() {
 				delete(out.analyses, name)

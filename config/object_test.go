@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// shop is a rollout as an object; what stands behind # is replaced.
+// shop is the spec of a rollout that is an object; tests replace parts of it.
 const shop = `
 traffic: {traefik: {route: {host: shop.example.com}}}
 stable: {deployment: shop, service: {name: shop, port: 80}}
@@ -188,7 +188,7 @@ func TestTwoObjectsMustNotClaimTheSame(t *testing.T) {
 		"Traefik would give each request to either of them", set.Errors[0].Error())
 }
 
-// cluster is what a cluster says, for a watcher.
+// cluster stands for a cluster that a watcher reads.
 type cluster struct {
 	mu      sync.Mutex
 	objects []Object
@@ -291,7 +291,7 @@ func TestAnAnalysisThatIsWrongIsNotReplacedByAFilesOfTheSameName(t *testing.T) {
 	require.Len(t, set.Rollouts, 1, "the others' is the file's")
 }
 
-// What kubectl apply takes is what serin validate checks, with the lines of the file.
+// serin validate checks what kubectl apply takes, and reports the lines of the file.
 func TestAManifestWithANamespaceIsCheckedAsTheObjectThatItMakes(t *testing.T) {
 	t.Parallel()
 	const rollout = `apiVersion: serin.dev/v1alpha1

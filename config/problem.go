@@ -24,7 +24,7 @@ type Error struct {
 	Source string `json:"source,omitempty"`
 	// caret is the column in Source.
 	caret int
-	// later: another document may put it right.
+	// later: another document may still fix it.
 	later bool
 	// src is where Source is taken from once it is clear which errors are shown.
 	src *source
@@ -97,7 +97,7 @@ func (e Errors) shown() Errors {
 		if of[one.File]++; of[one.File] > maxErrors {
 			continue
 		}
-		if one.src != nil && len(one.src.lines) == 0 { // an object, of which nobody has seen lines
+		if one.src != nil && len(one.src.lines) == 0 { // an object: it has no lines that anyone has seen
 			one.Line, one.Column, one.src = 0, 0, nil
 		}
 		if one.src != nil {

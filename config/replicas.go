@@ -32,7 +32,7 @@ func (r *ReplicasSpec) check(c *checker, s *RolloutSpec, _ Loader) {
 	}{{"stable", &s.Stable}, {"canary", &s.Canary}} {
 		at := c.spec(arm.name)
 		if at.gone {
-			continue // both arms are said in another way, which is refused
+			continue // the arms are given in another form, which is refused elsewhere
 		}
 		c.runs(at, arm.spec)
 		for _, e := range at.node.entries {
@@ -124,7 +124,7 @@ func (m *planner) unrouted(name string) string {
 	return ""
 }
 
-// divided leaves the weight out of an analysis where pods divide the work: what a pod takes of it is up to the pod.
+// divided leaves the weight out of an analysis where pods divide the work: how much of it a pod takes is up to the pod.
 func (m *planner) divided(def *analysis.Definition) {
 	if m.spec.Traffic.Replicas == nil {
 		return

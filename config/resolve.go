@@ -92,7 +92,7 @@ func (r *resolver) add(f file) {
 	if known && f.err == nil && old.good && old.sum == f.sum {
 		same := old.file
 		if f.object != nil {
-			same.object = f.object // whose generation may be another
+			same.object = f.object // its generation may differ
 		}
 		r.files = append(r.files, &loaded{file: same, docs: old.docs, fresh: old.docs, good: true, same: true})
 		return
@@ -247,8 +247,8 @@ func (r *resolver) all() []documentRef {
 	return out
 }
 
-// doubles removes files that declare what others declare, and reports whether there were any. Which of two stays,
-// [resolver.first] says.
+// doubles removes files that declare what others declare, and reports whether there were any. [resolver.first] decides
+// which of two stays.
 func (r *resolver) doubles() bool {
 	bad := map[*loaded]bool{}
 	for _, c := range clashes(r.all()) {
@@ -269,9 +269,9 @@ func (r *resolver) doubles() bool {
 	return len(bad) > 0
 }
 
-// first reports whether me keeps what other claims too. The one that had it before keeps it. After a restart nobody had
-// anything: then a file goes before an object, so that nobody who may only write objects takes a file's rollout away, and
-// an older object before a younger one. Of two new files neither can be trusted.
+// first reports whether me keeps what other claims too. The one that had it before keeps it. After a restart neither had
+// it: then a file takes precedence over an object, so that those who may only write objects cannot take over a file's
+// rollout, and an older object over a younger one. Of two new files neither can be trusted.
 func (r *resolver) first(me, other documentRef, c claim) bool {
 	mine, others := r.had(me, c), r.had(other, c)
 	switch {

@@ -199,7 +199,7 @@ func hostAndPort(text string) bool {
 type schema struct {
 	compiled *jsonschema.Schema
 	raw      map[string]any
-	// words are the names of fields, and the values that a field takes one of.
+	// words are the names of fields, and the values of enumerations.
 	words []string
 }
 
@@ -332,7 +332,7 @@ func (d document) violation(s schema, v *jsonschema.ValidationError) Errors {
 	return Errors{at.errorf("expected %s, got %s%s%s", expected(part), at.describe(), asMap(at, part), asOne(at))}
 }
 
-// needed says of fields that have to be there what is not possible without them.
+// needed adds advice to the message that a field is missing.
 var needed = map[string]string{
 	"traffic": ". For what no gateway sends requests to, such as a worker of a queue, traffic: {replicas: {}} divides the work by pods",
 }
@@ -438,7 +438,7 @@ func expected(part map[string]any) string {
 	return "text"
 }
 
-// limits says which numbers are taken.
+// limits says which numbers are accepted.
 func limits(part map[string]any) string {
 	var out []string
 	for _, l := range []struct{ key, word string }{{"minimum", "at least"}, {"exclusiveMinimum", "above"}, {"maximum", "at most"}, {"exclusiveMaximum", "below"}} {

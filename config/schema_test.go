@@ -157,7 +157,7 @@ func leafOfCalendar(t reflect.Type) *jsonschema.Schema {
 // one requires exactly one key where that is the rule.
 func one(name string, s *jsonschema.Schema) {
 	switch name {
-	case "WebhookSpec": // its addresses and headers hold the tokens of chats
+	case "WebhookSpec": // its addresses and headers may hold tokens of chats
 		for _, field := range []string{"url", "status", "body", "headers"} {
 			p, _ := s.Properties.Get(field)
 			if p.AdditionalProperties != nil {

@@ -155,8 +155,8 @@ func missingAnalysis(name string, analyses map[string]*parsed, lost map[string]s
 	return fmt.Sprintf("there is no analysis %s: %s", quote(name), meant(name, there))
 }
 
-// dangling reports the analyses that a rollout names and that do not exist, where its form has other errors: all
-// mistakes are reported at once.
+// dangling reports the analyses that a rollout names and that do not exist, even if its form has other errors: all mistakes
+// are reported at once.
 func (d document) dangling(seen *sight) (errs Errors) {
 	if kind, _ := d.root.get("kind"); kind.value == nil || kind.value.text != KindRollout {
 		return nil
@@ -200,17 +200,17 @@ func (m *planner) onceError(e Error) {
 	}
 }
 
-// budget is the time within which a scope has to be decided: as it was written, and as stretches at each weight, earlier
-// ones of the scope included. The zero value is none.
+// budget is the time within which a scope has to be decided: as it was written, and as stretches at each weight, including
+// earlier ones of the scope. The zero value is none.
 type budget struct {
 	within    time.Duration
 	stretches []analysis.Stretch
 }
 
-// take makes a time of an analysis's metrics without a margin of their own what they pass by.
+// take applies the budget to the metrics of an analysis that have no margin of their own: they pass by it.
 func (b budget) take(def *analysis.Definition, builtIn bool) {
 	for k := range def.Metrics {
-		if builtIn || def.Metrics[k].Margin == (analysis.Margin{}) { // nobody has written the built-in one's
+		if builtIn || def.Metrics[k].Margin == (analysis.Margin{}) { // the built-in one's margins were not chosen by anyone
 			def.Metrics[k].Budget()
 		}
 	}
@@ -243,7 +243,7 @@ func (m *planner) scope(name string, used []string, at place, ab *ABSpec, in bud
 		if un == nil {
 			asked.Blind = defaultBlind
 			if lacks.For > defaultBlind {
-				lacks.Blind = lacks.For // an author who gives data so long to come does not want it to be blindness before
+				lacks.Blind = lacks.For // an author who waits that long for data does not want it to count as blindness sooner
 				m.blindness(at, n, lacks.For)
 			}
 		}
@@ -257,7 +257,7 @@ func (m *planner) scope(name string, used []string, at place, ab *ABSpec, in bud
 		merged := analysis.Merge(defs...)
 		merged.Split.Lags = lags
 		for i := range merged.Metrics {
-			// Without the requests a metric's exposure is held against the weight, which the canary's share lags behind.
+			// Without a count of requests, a metric's exposure is compared with the weight, which the canary's share lags behind.
 			merged.Metrics[i].Uneven = merged.Metrics[i].Uneven || lags && merged.Split.Off
 		}
 		merged.Within, merged.Budget = in.within, in.stretches
@@ -279,8 +279,8 @@ func (m *planner) stickyGray() bool {
 	return slices.ContainsFunc(m.spec.Steps, func(s StepSpec) bool { return s.Gray != nil && s.Gray.Sticky })
 }
 
-// blindness says what an analysis does that gives data longer to come than a release may be blind, and does not say how
-// long Prometheus may be unreachable.
+// blindness warns of an analysis that waits for data longer than a release may be blind, and does not say how long
+// Prometheus may be unreachable.
 func (m *planner) blindness(at place, name string, noData time.Duration) {
 	said := at.errorf("analysis %s: noData waits %s for data that is gone, but a release goes back after %s in which Prometheus cannot be asked at all: say how long with unreachable",
 		name, figures.Span(noData), figures.Span(defaultBlind))
@@ -326,7 +326,7 @@ func (m *planner) ready(names []string) {
 		return s.AB != nil || s.Gray != nil || s.Mirror != nil && m.spec.judges(s.Mirror.Analysis)
 	}
 	if m.shorter || slices.ContainsFunc(m.spec.Steps, exposes) || len(names) == 0 {
-		return // of a version that returns, the rollout says itself how much is compared
+		return // for a version that returns, the rollout itself says how much is compared
 	}
 	m.warn(m.checker.spec("steps").atKey(), "there is neither ab nor gray: the canary gets all traffic without having been compared")
 }

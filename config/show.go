@@ -63,7 +63,7 @@ func (l Loader) Settings(paths ...string) []Settled {
 	return slices.Concat(rollouts, analyses)
 }
 
-// rolloutSettings are those of a rollout: the plan has every value, and the document's types say what it is called there.
+// rolloutSettings are those of a rollout: the plan has every value, and the document's types have its name there.
 func (p *parsed) rolloutSettings(r *Rollout) []Setting {
 	var w settings
 	d, spec := &r.Plan.Rollout, &p.rollout.Spec
@@ -93,7 +93,7 @@ func (w *settings) steps(at place, steps rollout.Steps, specs []StepSpec) {
 	}
 }
 
-// patience says what becomes of a lack of data in a scope. The rollout's analyses say it, and no field of its own.
+// patience says what happens when a scope lacks data. The rollout's analyses decide it: the rollout has no field for it.
 func (w *settings) patience(s rollout.Scope) {
 	for _, p := range []struct {
 		what string
@@ -122,10 +122,10 @@ func analysisSettings(at place, def analysis.Definition) []Setting {
 // unsettled are fields that are not shown: what has no effect, what is shown otherwise, and what may hold secrets.
 var unsettled = []string{"name", "fresh", "url", "status", "body", "headers"}
 
-// settings gathers them.
+// settings collects settings.
 type settings struct{ out []Setting }
 
-// say adds one, unless nothing is said of it and it has no default.
+// say adds a setting, unless the document does not give it and it has no default.
 func (w *settings) say(at place, value string) {
 	if !at.gone || value != "" && value != "0" && value != show(0) {
 		w.out = append(w.out, Setting{Path: at.String(), Value: value, Default: at.gone})
@@ -206,7 +206,7 @@ func settingText(v reflect.Value) (text string, leaf bool) {
 			parts = append(parts, part)
 		}
 		return strings.Join(parts, ", "), true
-	case reflect.Pointer: // nil: left to who reads it
+	case reflect.Pointer: // nil: left to the reader
 		return "", true
 	default:
 		return "", false

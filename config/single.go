@@ -28,8 +28,8 @@ func (s *RolloutSpec) complete() RolloutSpec {
 	return out
 }
 
-// single checks what is special to rollouts with one Deployment, or to the others; it is false if nothing else is worth a
-// check.
+// single checks what is special to rollouts with one Deployment, or to the others; it returns false if nothing else is
+// worth checking.
 func (c *checker) single(s *RolloutSpec) bool {
 	if s.Deployment == "" {
 		c.notSingle()
@@ -73,7 +73,7 @@ func (c *checker) notSingle() {
 	}
 }
 
-// promotesCopy refuses ways of promoting that a copy does not have.
+// promotesCopy refuses ways of promoting that do not work for a copy.
 func (c *checker) promotesCopy(at place, p *PromoteSpec, s *RolloutSpec) {
 	if s.Deployment == "" {
 		return

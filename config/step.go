@@ -32,18 +32,18 @@ type StepSpec struct {
 	Wait *WaitSpec `json:"wait,omitempty"`
 }
 
-// stepSpec is what a kind of step knows of its part of a document. Each kind has a file with its type and these methods,
+// stepSpec is what a kind of step knows about its part of a document. Each kind has a file with its type and these methods,
 // and a field in [StepSpec].
 type stepSpec interface {
 	// named is the name that the document gives it; empty for none.
 	named() Name
-	// check finds what is wrong with the step, as far as its form does not say.
+	// check finds what is wrong with the step beyond its form.
 	check(c *checker, at place, s *RolloutSpec, params []string)
 	// step is the step of the plan, with its defaults.
 	step(m *planner, at place, name string) rollout.Step
 }
 
-// kind is the step's key, and what stands below it; it is nil if there is none, which the form does not allow.
+// kind is the step's key, and what is below it; nil if there is none, which the schema does not allow.
 func (s *StepSpec) kind() (string, stepSpec) {
 	switch {
 	case s.Job != nil:
@@ -114,7 +114,7 @@ func (c *checker) positive(at place, field string, d *Duration) {
 	}
 }
 
-// analysed demands that something says what is compared, or that nothing is; it tells whether something is.
+// analysed requires the document to say what is compared, or that nothing is; it reports whether something is.
 func (c *checker) analysed(at place, names Texts, s *RolloutSpec) bool {
 	where := at.in("analysis")
 	c.analysisNames(where, names)

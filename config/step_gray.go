@@ -82,7 +82,7 @@ func (c *checker) within(at place, within *Duration, least, most time.Duration) 
 	}
 }
 
-// stretches are the times at each weight until a pass, in which the last one has what is left.
+// stretches are the times at each weight until a pass; the last weight gets what is left.
 func (g *GraySpec) stretches() (out []analysis.Stretch) {
 	hold := long(g.Hold, defaultHold)
 	for _, w := range g.Weights {
@@ -94,7 +94,7 @@ func (g *GraySpec) stretches() (out []analysis.Stretch) {
 	return out
 }
 
-// weights returns the last weight, for the next gray step.
+// weights checks weights, and returns the last one for the next gray step.
 func (c *checker) weights(at place, weights []Share, last Share) Share {
 	for i, w := range weights {
 		p := at.in(i)

@@ -104,8 +104,8 @@ func (m *MirrorSpec) step(p *planner, _ place, name string) rollout.Step {
 	return out
 }
 
-// mirrored makes what is compared of copies: stable's requests are not all copied, so that what each arm counts cannot be
-// held against the share.
+// mirrored adapts an analysis to copies: not all of stable's requests are copied, so what each arm counts cannot be
+// compared with the share.
 func (m *planner) mirrored(scope string, used []string, at place) {
 	m.scope(scope, used, at, nil, budget{})
 	for _, defs := range []map[string]analysis.Definition{m.plan.Analyses, m.declared} {

@@ -20,7 +20,7 @@ type WatchSpec struct {
 	Then string `json:"then,omitempty" jsonschema:"enum=undo,enum=ask"`
 }
 
-// watchBack is how far back a watch compares, and a multiple of it where the release took longer: the same time of day.
+// watchBack is how far back a watch compares, to the same time of day: a multiple of it where the release took longer.
 const watchBack = 24 * time.Hour
 
 func (w *WatchSpec) named() Name { return w.Name }
@@ -49,7 +49,7 @@ func (w *WatchSpec) step(_ *planner, _ place, name string) rollout.Step {
 	return rollout.Watch{Name: name, For: time.Duration(w.For), Scope: "watch/" + name, Ask: w.Then == "ask"}
 }
 
-// watched is the scope of a watch. What is missing there takes nothing back: the version has been released.
+// watched makes the scope of a watch. Missing data takes nothing back there: the version has been released.
 func (m *planner) watched(name string, used []string, at place) {
 	m.scope(name, used, at, nil, budget{})
 	for _, n := range used {

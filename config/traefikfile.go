@@ -67,7 +67,7 @@ func (c *checker) servers(s *RolloutSpec) {
 			p := at.in("servers", i)
 			u, err := url.Parse(string(server))
 			if err != nil {
-				continue // told already
+				continue // reported already
 			}
 			key := u.Scheme + "://" + u.Host
 			if other, twice := where[key]; twice {

@@ -164,7 +164,7 @@ func (c *checker) route(at place, r traffic.Route) {
 	}
 }
 
-// balancing checks how Traefik is to talk to an arm; at is the place that says so.
+// balancing checks how Traefik is to talk to an arm; at is the place that says how.
 func (c *checker) balancing(at place, a *ArmSpec) {
 	how := a.balancing()
 	if err := how.Validate(); err != nil {

@@ -15,7 +15,7 @@ import (
 // checking loads documents with the checks of the gateway's own parsers, as the daemon does.
 func checking() Loader { return Loader{Rule: traefikapi.CheckRule, Guards: traefikapi.ValidateGuards} }
 
-// shownRevision change with what plans hold.
+// shownRevision matches revisions, which change with the contents of plans.
 var shownRevision = regexp.MustCompile(`revision [0-9a-f]+`)
 
 // What people who release with Traefik and Prometheus tried to write, and what newcomers got wrong, each with its
@@ -42,7 +42,7 @@ func TestWhatPeopleHaveTriedIsRightOrRefusedWithTheReason(t *testing.T) {
 	}
 }
 
-// What cannot be said, or is said otherwise, is on a page, for those who look before they try.
+// What cannot be expressed, or is expressed differently, is on a page, for those who look before they try.
 func TestWhatIsRefusedIsOnAPage(t *testing.T) {
 	pages := map[string][2]string{
 		"07-rule-v2":         {"comparison", "rules of Traefik 2"},
@@ -75,7 +75,7 @@ func TestWhatIsRefusedIsOnAPage(t *testing.T) {
 	}
 }
 
-// The table of all trials says of each what validate says.
+// The table of all trials agrees with validate on each.
 func TestTheTableOfTrialsIsWhatValidateSays(t *testing.T) {
 	text, err := os.ReadFile("testdata/field/README.md")
 	require.NoError(t, err)

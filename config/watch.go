@@ -34,7 +34,8 @@ const (
 
 // Cluster tells which documents are objects in a cluster.
 type Cluster interface {
-	// Documents are those that there are now, and are not being deleted; known is false as long as the cluster has not said.
+	// Documents returns the objects that exist now and are not being deleted; known is false until the cluster has listed
+	// them.
 	Documents() (objects []Object, known bool)
 	// Changed has something in it when Documents may have changed.
 	Changed() <-chan struct{}
@@ -115,8 +116,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 	}
 }
 
-// concerns reports whether an event is about something that is read. Folders above are watched for the sake of one name
-// in them.
+// concerns reports whether an event is about something that is read. Folders above are watched because of one name in them.
 func (w *Watcher) concerns(e fsnotify.Event) bool {
 	if e.Op == fsnotify.Chmod {
 		return false
@@ -180,8 +180,8 @@ func (r *reader) read() []file {
 	return files
 }
 
-// objects tells of changes in the cluster. It returns once the cluster has said what there is, or after [objectsWithin]: a
-// rollout must not seem to be gone because the cluster is slow.
+// objects returns the channel of changes in the cluster, once the cluster has listed its objects, or after [objectsWithin]:
+// a rollout must not seem to be gone because the cluster is slow.
 func (r *reader) objects(ctx context.Context) <-chan struct{} {
 	if r.cluster == nil {
 		return nil
