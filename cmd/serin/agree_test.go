@@ -19,8 +19,8 @@ import (
 	"github.com/serindev/serin/tell"
 )
 
-// TestAllThatTellsOfAReleaseAgreesToTheSecond compares what status, history, explain and the release's page say of how and
-// when a release ended, and how long it took.
+// TestAllThatTellsOfAReleaseAgreesToTheSecond compares what status, history, explain and the release's page say about how
+// and when a release ended, and how long it took.
 func TestAllThatTellsOfAReleaseAgreesToTheSecond(t *testing.T) {
 	t.Parallel()
 	h, operator := quietHouse(t)

@@ -218,7 +218,7 @@ type analyzed struct {
 	Step     string        `json:"step"`
 	Looks    int           `json:"looks"`
 	Verdict  judge.Verdict `json:"verdict"`
-	// FailedAt and PassedAt are when the first looks ended whose verdict was that; absent if there was none.
+	// FailedAt and PassedAt are when the first look with that verdict ended; absent if there was none.
 	FailedAt *time.Time `json:"failedAt,omitempty"`
 	PassedAt *time.Time `json:"passedAt,omitempty"`
 	// Explanation gives the reason for the verdict in words.
@@ -326,7 +326,7 @@ func (a *app) looks(ctx context.Context, z *analyzing, source promsource.Sources
 	return out, nil
 }
 
-// rehearsed is what the judge learns from the baseline's history before a time, as it does before a release.
+// rehearsed returns what the judge learns from the baseline's history before a time, as it does before a release.
 func (a *app) rehearsed(ctx context.Context, source promsource.Sources, def analysis.Definition, j choice.Judge, baseline analysis.Names, before time.Time) (map[string][]judge.Past, error) {
 	history, err := analysis.NewHistory(def, baseline)
 	if err != nil {

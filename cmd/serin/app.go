@@ -44,7 +44,7 @@ type app struct {
 	server, tokenFile string
 }
 
-// codeError ends the process with an exit code other than 1. If err is nil, the message has already been printed.
+// codeError ends the process with an exit code of its own. If err is nil, the message has already been printed.
 type codeError struct {
 	code int
 	err  error
@@ -189,7 +189,7 @@ func (c *oneOf) Set(s string) error {
 // Type implements pflag.Value.
 func (c *oneOf) Type() string { return strings.Join(c.words, "|") }
 
-// moment is a flag for a point in time. A bare date means the beginning of that day, or its end where end is set.
+// moment is a flag for a point in time. A bare date means the beginning of that day, or its end if end is set.
 type moment struct {
 	at   *time.Time
 	end  bool
@@ -217,7 +217,7 @@ func (m *moment) Set(s string) error {
 // Type implements pflag.Value.
 func (m *moment) Type() string { return "TIME" }
 
-// args says in place of cobra's argument checks what is expected.
+// args says what is expected, in place of cobra's argument checks.
 func args(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if check(cmd, args) == nil {

@@ -194,14 +194,14 @@ type violation struct {
 	}
 }
 
-// in is where the browser is: times are those of a zone.
+// in moves the browser to a time zone.
 func (c *chromium) in(zone string) {
 	c.t.Helper()
 	_, err := chromedp.Call(c.ctx, emulation.SetTimezoneOverride, emulation.SetTimezoneOverrideParams{TimezoneID: zone})
 	require.NoError(c.t, err)
 }
 
-// mouse moves a real mouse over an element, at a part of its width, and does something there.
+// mouse sends a real mouse event to an element, at a part of its width.
 func (c *chromium) mouse(what input.DispatchMouseEventType, css string, part float64) {
 	c.t.Helper()
 	at := js[[]float64](c, fmt.Sprintf(`(() => { const b = document.querySelector(%q).getBoundingClientRect(); return [b.left + %g * b.width, b.top + b.height / 2] })()`, css, part))

@@ -36,7 +36,7 @@ const (
 	completionTimeout = time.Second
 )
 
-// speaks adds the flags that every command needs that talks to the daemon.
+// speaks adds the flags that every command that talks to the daemon needs.
 func (a *app) speaks(cmd *cobra.Command) *cobra.Command {
 	cmd.Flags().StringVar(&a.server, "server", "", "address of the daemon (env SERIN_SERVER; default "+defaultServer+")")
 	cmd.Flags().StringVar(&a.tokenFile, "token-file", "",
@@ -123,7 +123,7 @@ func loopback(server string) bool {
 	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// adviceError is an error in other words.
+// adviceError is an error with a message for people.
 type adviceError struct {
 	text string
 	err  error
@@ -147,7 +147,7 @@ func (a *app) advise(err error) error {
 	return err
 }
 
-// isRelease tells the id of a release from the name of a rollout, which has no capitals.
+// isRelease distinguishes the id of a release from the name of a rollout, which has no capitals.
 func isRelease(arg string) bool {
 	_, err := ulid.ParseStrict(arg)
 	return err == nil && arg == strings.ToUpper(arg)

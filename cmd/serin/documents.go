@@ -58,7 +58,7 @@ func (r *reach) daemon() (*config.DaemonSpec, error) {
 	return spec, nil
 }
 
-// loader reads documents the way that daemon does.
+// loader reads documents as that daemon does.
 func (r *reach) loader() (config.Loader, error) {
 	spec, err := r.daemon()
 	l := daemon.NewLoader(0)

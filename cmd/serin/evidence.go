@@ -46,7 +46,7 @@ func evidenceChart(out analyzed, verdicts []judge.Verdict) []byte {
 	return chart.Stack(charts...)
 }
 
-// writeFile writes a picture that anybody may read.
+// writeFile writes a picture that anyone may read.
 func writeFile(path string, svg []byte) error {
 	if err := os.WriteFile(path, svg, 0o644); err != nil { //nolint:gosec // a picture
 		return fmt.Errorf("write the chart: %w", err)

@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// wrongFlag says what is wrong with a flag in the words of these commands, in place of the library's and of Go's parsers.
+// wrongFlag says what is wrong with a flag in the words of these commands, not those of the library and of Go's parsers.
 func wrongFlag(cmd *cobra.Command, err error) error {
 	see := "; see " + cmd.CommandPath() + " --help"
 	if e, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
@@ -31,7 +31,7 @@ func wrongFlag(cmd *cobra.Command, err error) error {
 	return fmt.Errorf("%w%s", err, see)
 }
 
-// quoted is a value as it was typed, in quotes where that is not to be seen otherwise.
+// quoted is a value as it was typed, in quotes if it is empty or has blanks or quotes.
 func quoted(value string) string {
 	if value == "" || strings.ContainsAny(value, " \t\n\"") {
 		return fmt.Sprintf("%q", value)
@@ -52,7 +52,7 @@ func expected(e *pflag.InvalidValueError) string {
 		return "expected true or false"
 	}
 	text := errors.Unwrap(e).Error()
-	return strings.TrimPrefix(text, fmt.Sprintf("%q: ", e.GetValue())) // it is said before
+	return strings.TrimPrefix(text, fmt.Sprintf("%q: ", e.GetValue())) // the message begins with it
 }
 
 // missingFlags says which flags a command needs that were not given.
@@ -69,7 +69,7 @@ func missingFlags(cmd *cobra.Command) error {
 	return fmt.Errorf("%s is missing; usage: %s", strings.Join(names, ", "), cmd.UseLine())
 }
 
-// unreachable says in which way an address does not answer, without the names of Go's calls.
+// unreachable says why an address cannot be reached, without the names of Go's calls.
 func unreachable(u *url.Error) string {
 	cause := u.Err
 	if op, ok := errors.AsType[*net.OpError](cause); ok {

@@ -79,7 +79,7 @@ func (a *app) releases(ctx context.Context, c *client.Client, f record.Filter, f
 	})
 }
 
-// historyOutcome is how a release has ended, or where it is, in the words of the pages.
+// historyOutcome is how a release ended, or its phase, in the words of the pages.
 func historyOutcome(r record.Past) string {
 	switch r.Phase {
 	case rollout.Active:

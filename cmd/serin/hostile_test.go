@@ -192,7 +192,7 @@ func TestWhatAnEnemyWritesOrSendsDoesNothingInABrowser(t *testing.T) {
 	c.clean()
 }
 
-// theForms are sent by a page on the same machine: the same site for cookies, another origin for the daemon.
+// theForms sends forms from a page on the same machine: the same site for cookies, another origin for the daemon.
 func theForms(t *testing.T, c *chromium, h *house, id string) {
 	c.open("/releases/" + id)
 	word := js[string](c, `document.querySelector("input[name=csrf]").value`) // more than an attacker would have

@@ -20,7 +20,7 @@ import (
 // maxDocument bounds what judge reads as one document; larger input goes as one request per line.
 const maxDocument = 1 << 30
 
-// judging holds what the judge commands, which need no daemon, share.
+// judging returns the commands of the judge, which need no daemon.
 func (a *app) judging() []*cobra.Command {
 	return []*cobra.Command{a.judgeCmd(), a.analyzeCmd(), a.planCmd(), a.simulateCmd()}
 }
@@ -67,7 +67,7 @@ Exit codes:
 	return cmd
 }
 
-// open is a file, or the standard input for -.
+// open opens a file, or the standard input for -.
 func (a *app) open(name string) (io.ReadCloser, error) {
 	if name == "-" {
 		return io.NopCloser(a.stdin), nil
@@ -111,7 +111,7 @@ func (s *answers) wrong(line int, err error) {
 	_, _ = fmt.Fprintf(s.app.stderr, "serin: line %d: %s\n", line, clean(err.Error()))
 }
 
-// end flushes, and returns an exit code that says if anything was wrong.
+// end flushes, and returns an error with an exit code if anything was wrong.
 func (s *answers) end() error {
 	if err := s.out.Flush(); err != nil {
 		return fmt.Errorf("print: %w", err)

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The golden data of both judges goes through the command the way other programs would send it. This test holds that
+// The golden data of both judges goes through the command the way other programs would send it. These tests require that
 // the command asks the judges and prints their answers in order; the judges' own tests compare every number.
 
 func golden[T any](t *testing.T, path string) (data T) {
@@ -38,8 +38,8 @@ func serin(t *testing.T, in io.Reader, args ...string) (code int, stdout, stderr
 	return code, out.String(), errs.String()
 }
 
-// requireSame compares the output with what is expected: numbers agree to a relative 1e-9, and an absolute one near 0.
-// Where the reference adds noise, ratios may differ.
+// requireSame compares the output with what is expected: numbers agree to a relative error of 1e-9, and an absolute one
+// near 0. Where the reference adds noise, ratios may differ.
 func requireSame(t *testing.T, want, got any, where string, noisy bool) {
 	t.Helper()
 	switch w := want.(type) {

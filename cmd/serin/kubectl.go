@@ -30,16 +30,16 @@ import (
 	"github.com/serindev/serin/server/client"
 )
 
-// The names under which kubectl finds this program: for kubectl serin, and for what completes its command line.
+// The names under which kubectl finds this program: as kubectl serin, and to complete its command line.
 const (
 	pluginName    = "kubectl-serin"
 	completerName = "kubectl_complete-serin"
 )
 
-// isNamed tells whether this program was called under a name.
+// isNamed reports whether this program was called by a name.
 func isNamed(path, name string) bool { return strings.TrimSuffix(filepath.Base(path), ".exe") == name }
 
-// plugin is what kubectl serin knows of a cluster.
+// plugin is what kubectl serin knows about a cluster.
 type plugin struct {
 	kubeconfig, context, namespace, home string
 	stop                                 chan struct{} // ends the forwarding
@@ -51,10 +51,10 @@ const serinSelector = "app.kubernetes.io/name=serin"
 // defaultHome is the namespace in which Serin is looked for.
 const defaultHome = "serin"
 
-// findTimeout bounds how long Serin's pod is looked for and connected to.
+// findTimeout bounds how long finding Serin's pod and connecting to it may take.
 const findTimeout = 30 * time.Second
 
-// pluginRoot is the tree of commands as kubectl serin: those that speak to the daemon, with kubectl's words and flags.
+// pluginRoot is the tree of commands of kubectl serin: those that speak to the daemon, with kubectl's words and flags.
 func (a *app) pluginRoot() *cobra.Command {
 	root := a.root()
 	root.Use, root.Short = "kubectl-serin", "Serin's releases, with the kubeconfig's cluster and rights"
@@ -92,8 +92,8 @@ func (p *plugin) clientConfig() clientcmd.ClientConfig {
 	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, overrides)
 }
 
-// nameInCluster turns the name of a Rollout into that of a rollout: shop, in the namespace of the context, and pro/shop
-// are pro.shop.
+// nameInCluster turns the name of a Rollout object into the daemon's name of it: shop, in the context's namespace pro, and
+// pro/shop both become pro.shop.
 func (a *app) nameInCluster(args []string) error {
 	if len(args) == 0 || isRelease(args[0]) || strings.Contains(args[0], ".") {
 		return nil
@@ -133,8 +133,8 @@ func (a *app) pluginClient() (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The way to the pod is the API server's and is authenticated; the certificate is for the Service's name, and by an
-	// authority that this machine does not know.
+	// The connection to the pod goes through the API server and is authenticated; the certificate is for the Service's name,
+	// and from an authority that this machine does not know.
 	return client.New(server, token, &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}) //nolint:gosec // see above
 }
 
@@ -143,7 +143,7 @@ func (a *app) forwards() bool {
 	return a.plugin != nil && a.server == "" && a.getenv("SERIN_SERVER") == ""
 }
 
-// pluginToken is the one that was given, by flag or environment, or else the kubeconfig's.
+// pluginToken is the token that was given, by flag or environment, or else the kubeconfig's.
 func (a *app) pluginToken(c *rest.Config) (string, error) {
 	if a.tokenFile == "" {
 		if given := strings.TrimSpace(a.getenv("SERIN_TOKEN")); given != "" {
@@ -157,7 +157,7 @@ func (a *app) pluginToken(c *rest.Config) (string, error) {
 	return strings.TrimSpace(token), err
 }
 
-// captured is the transport that only looks at what a request would carry.
+// captured is a transport that sends nothing and only records what a request would carry.
 type captured struct{ header string }
 
 func (c *captured) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -166,7 +166,7 @@ func (c *captured) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // tokenOf is the bearer token by which a kubeconfig signs in: written there, in a file, or by a program (exec). It is empty
-// where there is none.
+// if there is none.
 func tokenOf(c *rest.Config) (string, error) {
 	tc, err := c.TransportConfig()
 	if err != nil {
@@ -208,7 +208,7 @@ func (p *plugin) forward(ctx context.Context, c *rest.Config, home string) (serv
 		return "", err
 	}
 	if p.stop != nil {
-		close(p.stop) // the one before, whose pod is gone
+		close(p.stop) // the previous one, whose pod is gone
 	}
 	p.stop = make(chan struct{})
 	ready := make(chan struct{})
@@ -233,7 +233,7 @@ func (p *plugin) forward(ctx context.Context, c *rest.Config, home string) (serv
 	return scheme(ctx, address) + "://" + address, nil
 }
 
-// scheme is https unless what answers does not speak TLS: a chart with tls.insecure.
+// scheme is https unless the server does not speak TLS: a chart with tls.insecure.
 func scheme(ctx context.Context, address string) string {
 	d := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // see pluginClient
 	conn, err := d.DialContext(ctx, "tcp", address)
@@ -273,8 +273,8 @@ func findSerin(ctx context.Context, k kubernetes.Interface, home string) (*corev
 	return nil, 0, fmt.Errorf("no pod behind Service %s/%s is ready", s.Namespace, s.Name)
 }
 
-// notFound says where Serin may be. It is not looked for outside of the namespace that the caller has named: the caller's
-// token goes there, and anybody who may make a Service in some namespace can put the label on it.
+// notFound says where Serin may be. Serin is looked for only in the namespace that the caller has named: the caller's token
+// goes there, and anyone who may create a Service in some namespace can put the label on it.
 func notFound(ctx context.Context, k kubernetes.Interface, home string) error {
 	elsewhere := ""
 	if all, err := k.CoreV1().Services(metav1.NamespaceAll).List(ctx, metav1.ListOptions{LabelSelector: serinSelector}); err == nil {

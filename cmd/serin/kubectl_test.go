@@ -19,7 +19,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd/api"
 )
 
-// kubeconfig writes one with a user, and the namespace pro.
+// kubeconfig writes a kubeconfig with a user and the namespace pro.
 func kubeconfig(t *testing.T, user *api.AuthInfo) string {
 	t.Helper()
 	k := api.NewConfig()
@@ -30,7 +30,7 @@ func kubeconfig(t *testing.T, user *api.AuthInfo) string {
 	return path
 }
 
-// The way to the pod, and what the cluster says of the token, are tested in e2e/cluster.
+// The connection to the pod, and the cluster's check of the token, are tested in e2e/cluster.
 func TestThePluginSignsInAsTheKubeconfigSays(t *testing.T) {
 	t.Parallel()
 	program := filepath.Join(t.TempDir(), "credentials")

@@ -16,13 +16,13 @@ import (
 	"github.com/serindev/serin/daemon"
 )
 
-// finding is something that a rollout would meet now.
+// finding is a problem that a release of a rollout would meet now.
 type finding struct {
 	Rollout string `json:"rollout"`
 	// About is the metric, or "traffic" or "cluster".
 	About string `json:"about"`
 	Says  string `json:"says"`
-	// Wrong: a release would not come through. Otherwise it could not be looked at.
+	// Wrong: a release would not succeed. Otherwise it could not be checked.
 	Wrong bool `json:"wrong"`
 }
 
@@ -50,10 +50,10 @@ func (f findings) print(a *app) error {
 	return nil
 }
 
-// liveOver is how far back metrics are looked for.
+// liveOver is how far back to look for metrics.
 const liveOver = 10 * time.Minute
 
-// look looks at what the rollouts would meet now.
+// look checks what the rollouts would meet now.
 func (v *validating) look(ctx context.Context, set *config.Set) (findings, error) {
 	spec, err := v.daemon()
 	if err != nil {

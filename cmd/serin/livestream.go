@@ -24,8 +24,8 @@ type live struct {
 	cancel  context.CancelFunc
 }
 
-// listen opens the event stream of a rollout, or of all of them for the empty name. If the daemon has none, or a proxy
-// lets none through, the daemon is polled. close ends it.
+// listen opens the event stream of a rollout, or of all of them for the empty name. If the daemon has no stream, or a proxy
+// does not let it through, the daemon is polled. close ends the stream.
 func listen(ctx context.Context, c *client.Client, rolloutName string) *live {
 	l := &live{stirred: make(chan struct{}, 1), done: make(chan struct{})}
 	ctx, l.cancel = context.WithCancel(ctx)

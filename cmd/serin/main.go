@@ -27,7 +27,7 @@ func main() {
 	os.Exit(code)
 }
 
-// run is serin, or its plugin for kubectl, with these arguments, the first of which is the name that it was called by; it
+// run runs serin, or its plugin for kubectl, with these arguments, the first of which is the name that it was called by. It
 // returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	a := &app{stdin: os.Stdin, stdout: stdout, stderr: stderr, getenv: os.Getenv}
@@ -41,7 +41,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return a.run(ctx, args)
 }
 
-// versionText is the version that was linked in, or what Go knows about the build.
+// versionText is the version that was linked in, or else what Go knows about the build.
 func versionText() string {
 	if version != "" {
 		return version

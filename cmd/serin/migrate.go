@@ -121,7 +121,7 @@ func (a *app) readFile(path string) ([]byte, error) {
 	return text, err
 }
 
-// alongside checks documents, and says how long a release by them takes.
+// alongside checks documents, and says how long a release with them takes.
 func (p *planning) alongside(text string) (string, error) {
 	loader := daemon.NewLoader(0)
 	loader.Stdin = strings.NewReader(text)
@@ -152,7 +152,7 @@ func (p *planning) alongside(text string) (string, error) {
 	return p.words(steps), nil
 }
 
-// words say how long a good version needs, as the documents are and if the last weight waits for a pass.
+// words says how long a good version takes, with the documents as they are and if the last weight waits for a pass.
 func (p *planning) words(steps []planned) string {
 	type place struct {
 		step   string

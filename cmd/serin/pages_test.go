@@ -94,7 +94,7 @@ func listener(t *testing.T) (<-chan message, string) {
 	return out, s.URL
 }
 
-// told waits for the next message of a kind.
+// told waits for the next message of a kind, and returns it.
 func (h *house) told(t *testing.T, kind string) message {
 	t.Helper()
 	for {
@@ -141,7 +141,7 @@ func TestAPersonWatchesDecidesAndSeesARollback(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	c := newChromium(t, h.url)
-	c.in("Asia/Kolkata") // half an hour off as well
+	c.in("Asia/Kolkata") // an offset with half an hour
 	c.open("/rollouts/shop")
 	require.Equal(t, "/sign-in", c.path())
 	c.inspect("sign-in")
@@ -262,8 +262,8 @@ func chartsAnswer(t *testing.T, c *chromium) {
 	c.clean()
 }
 
-// onAPhone opens what a message leads to on a phone, in one tap, and reads what stands there without moving the page: what
-// has happened, whether users are safe, and what now. wants are what has to be on the first screen. Two more taps act.
+// onAPhone opens a message's link on a phone, in one tap, and reads the first screen without scrolling: what has happened,
+// whether users are safe, and what to do now. wants are what has to be on that screen. Two more taps act.
 func onAPhone(t *testing.T, c *chromium, m message, headline string, wants ...string) {
 	require.Contains(t, m.Title, "shop")
 	phone := ways[2]
@@ -281,7 +281,7 @@ func onAPhone(t *testing.T, c *chromium, m message, headline string, wants ...st
 	c.as(ways[0])
 }
 
-// withoutRights is a user who may only read.
+// withoutRights tries the page as a user who may only read.
 func withoutRights(t *testing.T, h *house, id string) {
 	c := newChromium(t, h.url)
 	c.open("/releases/" + id)
@@ -305,7 +305,7 @@ func withoutRights(t *testing.T, h *house, id string) {
 	c.shows("Gate full-release")
 }
 
-// theReport is opened from a file in the browser, as an attachment of a ticket would be.
+// theReport opens a report from a file in the browser, like an attachment of a ticket.
 func theReport(t *testing.T, c *chromium, h *house, id string) {
 	file := filepath.Join(t.TempDir(), "report.html")
 	code := (&app{stdout: t.Output(), stderr: t.Output(), getenv: func(name string) string {

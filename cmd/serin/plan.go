@@ -35,7 +35,7 @@ type planning struct {
 	over     time.Duration
 	effects  string
 
-	// pasts are what stable has shown before, by scope and metric: where Prometheus was asked.
+	// pasts are what stable has shown before, by scope and metric, if Prometheus was asked.
 	pasts map[string]map[string][]judge.Past
 }
 
@@ -78,9 +78,9 @@ type planned struct {
 	Metric string  `json:"metric"`
 	// Hold is the least time at the weight.
 	Hold float64 `json:"holdSeconds"`
-	// Finds is how many times as bad a version has to be so that it is found within Hold; nil where none is.
+	// Finds is how many times as bad a version has to be to be found within Hold; nil if none is.
 	Finds *float64 `json:"findsWithinHold"`
-	// Found is how long the bad version goes undetected at this weight, Spoiled how many of its requests fail by then.
+	// Found is how long the bad version goes undetected at this weight, and Spoiled how many of its requests fail by then.
 	Found   *float64 `json:"foundAfterSeconds"`
 	Spoiled *float64 `json:"badRequestsUntilFound"`
 	// Passes is how long a good version takes to pass, from the beginning of the weight and with the evidence of
@@ -90,10 +90,11 @@ type planned struct {
 	Needs bool `json:"waitsForPass"`
 	// Requests the canary gets within Hold.
 	Requests float64 `json:"canaryRequestsWithinHold"`
-	// RulesOut is how many times as bad as stable a pass rules out: where a step says within which time it has to be decided,
-	// and the metric has no margin of its own, that is what the traffic can rule out in that time. 0 where it is the margin.
-	// Within is that time as it was written, Before that at earlier weights, which counts as well. Margin is the ratio of the
-	// default margin, and AtMargin how long ruling that out would take at this weight, nil where more than a year.
+	// RulesOut is how many times as bad as stable a version is that a pass rules out: if the step says within which time it
+	// has to be decided, and the metric has no margin of its own, that is what the traffic can rule out in that time. 0 if it
+	// is the margin. Within is that time as written, and Before the time at earlier weights, which counts as well. Margin is
+	// the ratio of the default margin, and AtMargin how long ruling that out would take at this weight, nil for more than a
+	// year.
 	RulesOut float64  `json:"rulesOut,omitempty"`
 	Within   float64  `json:"withinSeconds,omitempty"`
 	Before   float64  `json:"beforeSeconds,omitempty"`
@@ -103,7 +104,7 @@ type planned struct {
 	Unplanned string `json:"unplanned,omitempty"`
 	// Unjudged: the rollout says that nothing is compared there.
 	Unjudged bool `json:"unjudged,omitempty"`
-	// Earlier: everybody has the version, and it is compared with the time before the release.
+	// Earlier: all users have the version, and it is compared with the time before the release.
 	Earlier bool `json:"earlier,omitempty"`
 
 	max, minRequests float64
@@ -122,10 +123,10 @@ type plans struct {
 	// Returning says which versions take the shorter plan, whose steps are ReturningSteps; empty if the rollout has none.
 	Returning      string    `json:"returning,omitempty"`
 	ReturningSteps []planned `json:"returningSteps,omitempty"`
-	// Pods says in sentences what whole pods make of the weights; empty where a gateway divides the work.
+	// Pods says in sentences how whole pods round the weights; empty if a gateway divides the work.
 	Pods []string `json:"pods,omitempty"`
-	// Calendar says in sentences when steps are entered; empty at all times. Soonest is when a release that begins now enters
-	// its promotion, if nothing is waited for but time; nil if no window lets it.
+	// Calendar says in sentences when steps are entered; empty if at all times. Soonest is when a release that begins now
+	// enters its promotion if it waits for nothing but time; nil if no window allows it.
 	Calendar []string   `json:"calendar,omitempty"`
 	Soonest  *time.Time `json:"soonestPromotion,omitempty"`
 }
@@ -254,7 +255,7 @@ func (p *planning) stage(j choice.Judge, m judge.Metric, s rollout.Stage, pace c
 	return out
 }
 
-// rolling is what a watch means on Kubernetes.
+// rolling warns of what a watch means on Kubernetes.
 const rolling = ": on Kubernetes a version that is worse goes back by stable's rolling update, and users keep it until that is through; " +
 	"from a last weight of 98% before the promotion it goes back at once"
 
@@ -361,7 +362,7 @@ func plannedRows(steps []planned) [][]cell {
 	return rows
 }
 
-// budget fills in within which time the metric has to be decided, where a step says so, and what a pass then rules out.
+// budget fills in the time within which the metric has to be decided, if a step sets one, and what a pass then rules out.
 func (s *planned) budget(j choice.Judge, m judge.Metric, pace choice.Pace, def analysis.Definition) {
 	if !m.Budgeted || !s.Needs {
 		return
@@ -379,8 +380,8 @@ func (s *planned) budget(j choice.Judge, m judge.Metric, pace choice.Pace, def a
 	}
 }
 
-// ruledOut says what a pass will rule out where that follows from a time, once for each metric of a scope: at the last of
-// the weights that wait for a pass.
+// ruledOut says what a pass will rule out if that follows from a time to decide in, once for each metric of a scope: at the
+// last of the weights that wait for a pass.
 func (p *planning) ruledOut(steps []planned) (out []string) {
 	for i, s := range steps {
 		again := func(later planned) bool {
@@ -490,7 +491,7 @@ func (p *planning) count(ctx context.Context, a *app, plan simulation.Plan, base
 	return nil
 }
 
-// remember asks what stable did over the last day, where what a pass rules out depends on it, as the daemon does before a
+// remember asks what stable did over the last day if what a pass rules out depends on it, as the daemon does before a
 // release.
 func (p *planning) remember(ctx context.Context, a *app, source promsource.Sources, plan simulation.Plan, scope string, stable analysis.Names, before time.Time) error {
 	if p.first || len(plan.Analyses[scope].Budget) == 0 {

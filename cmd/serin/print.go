@@ -49,7 +49,7 @@ func (a *app) terminal() (width, height int, ok bool) {
 	}
 	width, height, err := term.GetSize(int(f.Fd())) //nolint:gosec // a descriptor fits
 	if err != nil || width < 20 || height < 5 {
-		return 80, 24, true // it does not say, or has no room for anything
+		return 80, 24, true // it does not report its size, or has no room for anything
 	}
 	return width, height, true
 }
@@ -66,7 +66,7 @@ const (
 	dim    paint = "2"
 )
 
-// colours reports whether stdout gets colours: only a terminal does, and not where NO_COLOR is set (no-color.org).
+// colours reports whether stdout gets colours: only a terminal does, and only if NO_COLOR is not set (no-color.org).
 func (a *app) colours() bool {
 	_, _, terminal := a.terminal()
 	return terminal && a.getenv("NO_COLOR") == ""

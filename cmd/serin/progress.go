@@ -39,7 +39,7 @@ func (p *gauge) more(n int) {
 // barWidth is how many characters a bar has.
 const barWidth = 40
 
-// step counts one. It draws only where the bar grows.
+// step counts one step. It draws only when the bar grows.
 func (p *gauge) step() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

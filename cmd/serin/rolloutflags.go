@@ -67,7 +67,7 @@ func (s *subject) load(a *app, loader config.Loader, paths []string) (simulation
 	return s.gray(def)
 }
 
-// findAnalysis returns the analysis of that name, or the only one, or the built-in one where there is none.
+// findAnalysis returns the analysis of that name, or the only one, or the built-in one if there is none.
 func findAnalysis(name string, all map[string]analysis.Definition, series traefik.Series) (analysis.Definition, error) {
 	if name == traefik.Web || name == "" && len(all) == 0 {
 		return series.Web(), nil

@@ -26,7 +26,7 @@ type showing struct {
 // shown is what a rollout will do, as JSON.
 type shown struct {
 	Rollout string `json:"rollout"`
-	// Steps says in a sentence each what a release does.
+	// Steps says what a release does, in a sentence for each step.
 	Steps []string `json:"steps"`
 	// Returning says which versions take the shorter plan, and ReturningSteps what that does; empty if the rollout has none.
 	Returning      string   `json:"returning,omitempty"`
@@ -34,8 +34,8 @@ type shown struct {
 	// Least is how long the weights take at least, without the time of other steps: people at gates, waits, Jobs, webhooks.
 	Least  float64  `json:"leastSeconds"`
 	Others []string `json:"withoutTheTimeOf,omitempty"`
-	// Good is how long a good version takes with the traffic that was given; nil where none was, or where it is not
-	// expected to pass within a year.
+	// Good is how long a good version takes with the given traffic; nil if none was given, or if it is not expected to pass
+	// within a year.
 	Good *float64 `json:"goodVersionSeconds,omitempty"`
 }
 
@@ -116,7 +116,8 @@ func (f *showing) release(plan simulation.Plan) (shown, error) {
 	return out, nil
 }
 
-// lasts is how long a good version is at the weights in all, in seconds; passes is false if one of them is never left.
+// lasts returns how many seconds a good version spends at the weights in all; passes is false if it never leaves one of
+// them.
 func lasts(steps []planned) (seconds float64, passes bool) {
 	for i := 0; i < len(steps); {
 		longest, j := 0.0, i

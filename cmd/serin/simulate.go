@@ -225,7 +225,7 @@ func (s *simulating) worsen(w simulation.World, effect float64) simulation.World
 // taught is what the judge learned from one earlier release, by scope and metric.
 type taught = map[string]map[string][]judge.Past
 
-// learn simulates good releases first; each of the releases to come then has some of them in its past.
+// learn simulates good releases first; each of the later releases then has some of them in its past.
 func (s *simulating) learn(ctx context.Context, plan simulation.Plan, w simulation.World, shown *gauge) ([]taught, error) {
 	if s.earlier == 0 {
 		return nil, nil

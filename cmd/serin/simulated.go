@@ -51,7 +51,7 @@ func (c counted) String() string {
 	return fmt.Sprintf("%.1f%% (%.1f–%.1f)", 100*c.Share, 100*c.Lower, 100*c.Upper)
 }
 
-// spread is the median and the middle 80% of what was seen; nil where nothing was.
+// spread is the median and the middle 80% of what was seen; nil if nothing was.
 type spread struct {
 	Low    float64 `json:"p10"`
 	Middle float64 `json:"median"`

@@ -38,7 +38,7 @@ func askSpinnaker(t *testing.T, method, url, body string) (status int, answer ma
 	return status, answer
 }
 
-// The daemon serves Kayenta's API where its document says so, and keeps what was started there through a restart.
+// The daemon serves Kayenta's API if its document says so, and what was started there survives a restart.
 func TestTheDaemonServesSpinnakerAndGoesOnAfterARestart(t *testing.T) {
 	t.Parallel()
 	api, err := testbed.FreePort()

@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	// pollEvery is how often a release is polled where there is no event stream.
+	// pollEvery is how often a release is polled without an event stream.
 	pollEvery = time.Second
 	// patience is how long to keep asking a daemon that does not answer: longer than its restart takes.
 	patience = 5 * time.Minute
@@ -220,7 +220,7 @@ type progress struct {
 	trouble string
 }
 
-// tell prints what has happened since. Progress is a courtesy: if it is not available, the next poll has it.
+// tell prints what has happened since. Progress is a courtesy: if it cannot be read, the next poll prints it.
 func (a *app) tell(ctx context.Context, c *client.Client, v record.View, told *progress) {
 	if v.State.Seq > told.seq {
 		events, err := c.Events(ctx, v.Release.ID, told.seq)

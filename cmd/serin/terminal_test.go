@@ -27,7 +27,7 @@ func terminal(t *testing.T) (screen, tty *os.File) {
 	return screen, tty
 }
 
-// TestATerminalGetsColours holds that nothing else does: a pipe and NO_COLOR get plain text.
+// TestATerminalGetsColours also checks that nothing else does: a pipe and NO_COLOR get plain text.
 func TestATerminalGetsColours(t *testing.T) {
 	t.Parallel()
 	h, operator := quietHouse(t)

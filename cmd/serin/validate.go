@@ -82,7 +82,7 @@ func (a *app) validate(ctx context.Context, v *validating, paths []string) error
 		return err
 	}
 	loader.Stdin = a.stdin
-	if (v.show || v.live) && slices.Contains(paths, "-") { // it is read more than once
+	if (v.show || v.live) && slices.Contains(paths, "-") { // standard input is read more than once
 		text, err := io.ReadAll(io.LimitReader(a.stdin, mostStdin))
 		if err != nil {
 			return err
@@ -155,10 +155,10 @@ func (a *app) validateJSON(ctx context.Context, flags *validating, loader config
 	return nil
 }
 
-// mostStdin bounds what is kept of the standard input: more than any file may have.
+// mostStdin bounds what is kept of the standard input: more than any file may contain.
 const mostStdin = 2 << 20
 
-// again reads the same text from its beginning each time that it was read to its end.
+// again starts over from the beginning of its text each time that it was read to the end.
 type again struct {
 	text []byte
 	at   int

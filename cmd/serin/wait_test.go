@@ -43,7 +43,7 @@ func (h inProcess) RoundTrip(r *http.Request) (resp *http.Response, err error) {
 	return w.Result(), nil
 }
 
-// script is a daemon with one release, whose state is a function of the time since the first question.
+// script is a daemon with one release, whose state is a function of the time since it started.
 type script struct {
 	start  func(w http.ResponseWriter)
 	state  func(since time.Duration, w http.ResponseWriter) rollout.State
@@ -212,7 +212,7 @@ func TestInterruptedWaitingIs1AndLeavesTheReleaseAlone(t *testing.T) {
 	})
 }
 
-// contextWithEnd is cancelled after d like by Ctrl-C: without a deadline.
+// contextWithEnd is cancelled after d, as by Ctrl-C: without a deadline.
 func contextWithEnd(t *testing.T, d time.Duration) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(t.Context())
 	timer := time.AfterFunc(d, cancel)

@@ -41,7 +41,7 @@ With -o json it is an object on a line of its own whenever something has changed
 	return cmd
 }
 
-// watch reads the daemon whenever something has happened, until ctx ends, which is its regular end.
+// watch reads from the daemon whenever something has happened, until ctx ends, which is not an error.
 func (a *app) watch(ctx context.Context, c *client.Client, arg string, lines bool) error {
 	if a.keyboard() && !lines && !a.json() {
 		return a.watchScreen(ctx, c, arg)

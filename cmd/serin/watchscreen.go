@@ -19,14 +19,14 @@ import (
 	"github.com/serindev/serin/tell"
 )
 
-// keyboard reports whether a person sits at both ends: keys come in, and what is written is a terminal.
+// keyboard reports whether a person sits at both ends: input and output are terminals.
 func (a *app) keyboard() bool {
 	_, _, out := a.terminal()
 	in, isFile := a.stdin.(*os.File)
 	return out && isFile && term.IsTerminal(int(in.Fd())) //nolint:gosec // a descriptor fits
 }
 
-// programName is what people have typed to get here.
+// programName is what people have typed to call this program.
 func (a *app) programName() string {
 	if a.plugin != nil {
 		return "kubectl serin"
@@ -34,7 +34,8 @@ func (a *app) programName() string {
 	return "serin"
 }
 
-// watchScreen shows the screen for people. What cannot be watched is said before it, and how a release has ended after it.
+// watchScreen shows the screen for people. An error in finding what to watch is returned before it appears, and how a
+// release ended is printed after it.
 func (a *app) watchScreen(ctx context.Context, c *client.Client, arg string) error {
 	views, err := watched(ctx, c, arg)
 	if err != nil {
@@ -57,7 +58,7 @@ func (a *app) watchScreen(ctx context.Context, c *client.Client, arg string) err
 	return err
 }
 
-// watching is the daemon as the screen sees it. An order may come while something is asked.
+// watching is the daemon as the screen sees it. An order may come while a request is under way.
 type watching struct {
 	app *app
 	arg string
@@ -89,7 +90,7 @@ func (w *watching) Views(ctx context.Context) ([]record.View, error) {
 	return views, err
 }
 
-// connect forwards a port once more: the pod that it led to may be gone.
+// connect forwards a port again: the pod that it led to may be gone.
 func (w *watching) connect(ctx context.Context) {
 	c, err := w.app.client()
 	if err != nil {

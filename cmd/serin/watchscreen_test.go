@@ -24,7 +24,7 @@ import (
 	"github.com/serindev/serin/server/client"
 )
 
-// asSerin makes this program serin itself, so that a test can run it at a terminal of its own.
+// asSerin is a variable that makes this program serin itself, so that a test can run it in a terminal of its own.
 const asSerin = "SERIN_TEST_IS_SERIN"
 
 func TestMain(m *testing.M) {
@@ -48,7 +48,7 @@ type seat struct {
 	done chan error
 }
 
-// sit runs serin in a terminal of a size.
+// sit runs serin in a terminal of a given size.
 func sit(t *testing.T, width, height int, env []string, args ...string) *seat {
 	t.Helper()
 	pty, tty := terminal(t)
@@ -89,7 +89,7 @@ func size(width, height int) *unix.Winsize {
 	return &unix.Winsize{Row: uint16(height), Col: uint16(width)} //nolint:gosec // small
 }
 
-// answers gives the program what the terminal answers to its questions.
+// answers passes the terminal's answers to the program's queries.
 func (s *seat) answers() {
 	b := make([]byte, 1024)
 	for {
@@ -116,7 +116,7 @@ func (s *seat) shows(want ...string) {
 	}
 }
 
-// patiently waits, on a machine that may be busy.
+// patiently waits for up to a minute: the machine may be busy.
 func patiently(ok func() bool) bool {
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if ok() {
