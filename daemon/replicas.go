@@ -113,11 +113,7 @@ func (r *replicas) targets(services, list []any) ([]scrape.Target, error) {
 	}
 	port := slices.IndexFunc(service.Spec.Ports, func(p core.ServicePort) bool { return int(p.Port) == r.of.Port })
 	var out []scrape.Target
-	for _, o := range list {
-		slice, ok := o.(*discovery.EndpointSlice)
-		if !ok {
-			continue
-		}
+	for _, slice := range ofOneFamily(service, list) {
 		number := r.of.Port // of the pods, where the Service has no such port
 		if port >= 0 {
 			name := service.Spec.Ports[port].Name
@@ -135,6 +131,26 @@ func (r *replicas) targets(services, list []any) ([]scrape.Target, error) {
 	}
 	slices.SortFunc(out, func(a, b scrape.Target) int { return strings.Compare(a.Address, b.Address) })
 	return slices.CompactFunc(out, func(a, b scrape.Target) bool { return a.Address == b.Address }), nil
+}
+
+// ofOneFamily are the slices with addresses of the Service's first family, where there are any: one of two families has the
+// same pods in slices of each, and what a pod counts must not be counted twice.
+func ofOneFamily(service *core.Service, list []any) []*discovery.EndpointSlice {
+	var all, first []*discovery.EndpointSlice
+	for _, o := range list {
+		slice, ok := o.(*discovery.EndpointSlice)
+		if !ok {
+			continue
+		}
+		all = append(all, slice)
+		if f := service.Spec.IPFamilies; len(f) > 0 && string(slice.AddressType) == string(f[0]) {
+			first = append(first, slice)
+		}
+	}
+	if len(first) > 0 {
+		return first
+	}
+	return all
 }
 
 // target is a replica; none where it has no address yet. Its first address is enough: the others are the same pod's.
