@@ -20,6 +20,7 @@ type metrics struct {
 	promsource.Sources
 	prometheus *promsource.Source                // the daemon's own; nil where it reads targets
 	frame      *promsource.Frame                 // the clock that windows are asked by
+	reads      bool                              // targets are read, by the daemon's clock: it stays that of all windows
 	run        []func(ctx context.Context) error // the readers of targets
 	cluster    *rest.Config
 	kept       *store.Store
@@ -47,6 +48,9 @@ func newMetrics(o Options, kept *store.Store, r prometheus.Registerer) (metrics,
 		return metrics{}, err
 	}
 	m := metrics{Sources: promsource.Sources{}, frame: &promsource.Frame{}, cluster: cluster, kept: kept}
+	for _, p := range spec.Sources {
+		m.reads = m.reads || p.Scrape != nil
+	}
 	if err := m.add("", &spec.Prometheus, log, r); err != nil {
 		return metrics{}, err
 	}
@@ -61,7 +65,7 @@ func newMetrics(o Options, kept *store.Store, r prometheus.Registerer) (metrics,
 
 func (m *metrics) add(name string, p *config.PrometheusSpec, log *slog.Logger, r prometheus.Registerer) error {
 	if p.Scrape == nil {
-		s, err := openSource(p, m.frame, name == "", r)
+		s, err := openSource(p, m.frame, name == "" && !m.reads, r)
 		m.Sources[name] = s
 		return err
 	}

@@ -4,17 +4,22 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
+	"github.com/serindev/serin/analysis"
 	"github.com/serindev/serin/analysis/promsource"
 	"github.com/serindev/serin/analysis/scrape"
+	"github.com/serindev/serin/config"
 	"github.com/serindev/serin/engine"
 	"github.com/serindev/serin/notify"
 	"github.com/serindev/serin/server"
@@ -68,4 +73,35 @@ func TestTheReferenceOfTheMetricsIsTheOneOfTheDaemon(t *testing.T) {
 	got, err := os.ReadFile(path)
 	require.NoError(t, err)
 	require.Equal(t, want, string(got), "stale: go generate ./daemon")
+}
+
+// What Serin reads itself has the times of the daemon's clock: asked by another one, it would have nothing to say of now.
+func TestWindowsFollowPrometheusClockUnlessTargetsAreRead(t *testing.T) {
+	prom := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Date", time.Now().Add(-time.Hour).UTC().Format(http.TimeFormat))
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprint(w, `{"status":"success","data":{"resultType":"matrix","result":[]}}`)
+	}))
+	t.Cleanup(prom.Close)
+	for more, follows := range map[string]bool{
+		"": true,
+		"  sources: {eu: {url: 'http://127.0.0.1:1'}}\n":                          true,
+		"  sources: {own: {scrape: {targets: ['http://127.0.0.1:1/metrics']}}}\n": false,
+	} {
+		t.Run(more, func(t *testing.T) {
+			o := options(t, more)
+			o.Spec.Prometheus.URL = config.URL(prom.URL)
+			m, err := newMetrics(o, nil, prometheus.NewRegistry())
+			require.NoError(t, err)
+			for range 3 {
+				to := time.Now()
+				m.Fetch(t.Context(), []analysis.Ask{{Template: analysis.Template{Name: "m"}, From: to.Add(-time.Minute), To: to}})
+			}
+			if !follows {
+				require.Zero(t, m.frame.Behind())
+				return
+			}
+			require.InDelta(t, time.Hour, m.frame.Behind(), float64(5*time.Second))
+		})
+	}
 }
