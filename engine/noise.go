@@ -30,9 +30,10 @@ func (k *looks) teach(ctx context.Context, r *release) error {
 		if err != nil {
 			return err
 		}
+		_, copies := r.plan.Rollout.Steps.Mirror(scope.Name)
 		for _, l := range lessons {
 			l.Rollout, l.Release, l.At = r.record.Rollout, r.record.ID, r.state.EndedAt
-			l.Baseline = baselineOf(def, l.Metric)
+			l.Baseline = baselineOf(def, l.Metric, copies)
 			out = append(out, l)
 		}
 	}
@@ -134,19 +135,20 @@ func (s *subject) learn(log *slog.Logger) {
 }
 
 // pasts are what earlier releases have taught about each metric of def, oldest first. Comparisons with another kind of
-// baseline do not count.
-func pasts(def analysis.Definition, learned []record.Learned) map[string][]judge.Past {
+// baseline do not count; copies tells whether the canary gets copies of the baseline's own requests.
+func pasts(def analysis.Definition, learned []record.Learned, copies bool) map[string][]judge.Past {
 	out := map[string][]judge.Past{}
 	for _, l := range learned {
-		if l.Baseline == baselineOf(def, l.Metric) {
+		if l.Baseline == baselineOf(def, l.Metric, copies) {
 			out[l.Metric] = append(out[l.Metric], l.Past)
 		}
 	}
 	return out
 }
 
-// baselineOf is the kind of a metric's baseline; empty if def has no such metric.
-func baselineOf(def analysis.Definition, metric string) string {
+// baselineOf is the kind of a metric's baseline; empty if def has no such metric. A baseline whose requests the canary gets
+// copies of is a kind of its own: both arms have the same users then, so that what users differ by is in no lesson of it.
+func baselineOf(def analysis.Definition, metric string, copies bool) string {
 	for _, m := range def.Metrics {
 		if m.Name == metric {
 			switch m.Baseline.(type) {
@@ -155,6 +157,9 @@ func baselineOf(def analysis.Definition, metric string) string {
 			case analysis.Offset:
 				return "offset"
 			default:
+				if copies {
+					return "copied"
+				}
 				return "concurrent"
 			}
 		}

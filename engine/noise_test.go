@@ -83,11 +83,25 @@ func TestAReleaseTeachesWhatAllItsWeightsHaveShown(t *testing.T) {
 func TestAPastOfAnotherBaselineSaysNothing(t *testing.T) {
 	def := analysis.Definition{Metrics: []analysis.Metric{{Name: "errors", Baseline: analysis.Fixed{}}, {Name: "slow"}}}
 	past := func(n float64) judge.Past { return judge.Past{Release: true, Rate: n / 10} }
-	got := pasts(def, []record.Learned{
+	learned := []record.Learned{
 		{Metric: "errors", Baseline: "concurrent", Past: past(1)},
 		{Metric: "errors", Baseline: "fixed", Past: past(2)},
 		{Metric: "slow", Baseline: "concurrent", Past: past(3)},
 		{Metric: "gone", Baseline: "concurrent", Past: past(4)},
-	})
-	require.Equal(t, map[string][]judge.Past{"errors": {past(2)}, "slow": {past(3)}}, got)
+		{Metric: "slow", Baseline: "copied", Past: past(5)},
+	}
+	require.Equal(t, map[string][]judge.Past{"errors": {past(2)}, "slow": {past(3)}}, pasts(def, learned, false))
+	require.Equal(t, map[string][]judge.Past{"errors": {past(2)}, "slow": {past(5)}}, pasts(def, learned, true), "of copies")
+}
+
+// Copies are of the baseline's own requests, so that a few users who try again and again are in both arms. What that teaches
+// must not make a release of users look calmer than it will be.
+func TestWhatCopiesTeachIsForCopiesOnly(t *testing.T) {
+	e, r := learner(t, steady(1, 500, 0.25))
+	r.plan.Rollout.Steps = rollout.Steps{rollout.Mirror{Name: "copies", Scope: "gray"}}
+	require.NoError(t, e.looks.teach(t.Context(), r))
+	learned, err := e.o.Store.Learned(t.Context(), "shop")
+	require.NoError(t, err)
+	require.Len(t, learned, 1)
+	require.Equal(t, "copied", learned[0].Baseline)
 }

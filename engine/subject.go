@@ -100,7 +100,7 @@ func (k *looks) begin(ctx context.Context, l *loop, r *release, f follow, def an
 	if err != nil {
 		return nil, err
 	}
-	s.pasts = pasts(def, learned)
+	s.pasts = pasts(def, learned, f.on == traffic.MirrorLane)
 	if s.history, err = analysis.NewHistory(def, sides.Baseline); err != nil {
 		return nil, err
 	}

@@ -148,7 +148,7 @@ type Learned struct {
 	Rollout  string     `json:"rollout"`
 	Release  string     `json:"release"`
 	Metric   string     `json:"metric"`
-	Baseline string     `json:"baseline"` // the kind of baseline: concurrent, fixed, offset
+	Baseline string     `json:"baseline"` // the kind of baseline: concurrent, copied, fixed, offset
 	Weight   float64    `json:"weight"`
 	At       time.Time  `json:"at"`
 	Past     judge.Past `json:"past"`
