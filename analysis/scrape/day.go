@@ -29,6 +29,9 @@ type Day interface {
 const (
 	// keepEvery is how often a part is kept: what a daemon that is killed forgets of the day.
 	keepEvery = 10 * time.Minute
+	// partOver is how much time a part has at most: what could not be kept for hours is kept in several, of which none is too
+	// large.
+	partOver = time.Hour
 	// keepTimeout bounds that, also at the end.
 	keepTimeout = 5 * time.Second
 	// maxPart bounds a part, in bytes before compression.
@@ -112,19 +115,35 @@ func (s *Source) keepDay(ctx context.Context, all bool) {
 	if !all {
 		until -= until % minute
 	}
-	p, newest := s.part(s.kept, until)
+	s.kept = max(s.kept, now.Add(-Kept).UnixMilli())
+	for s.kept < until {
+		to := min(until, s.kept+partOver.Milliseconds())
+		newest, err := s.keepPart(ctx, to, now.Add(-Kept))
+		switch {
+		case err != nil:
+			s.log.Warn("what was read could not be kept for the next start", "err", err)
+			return
+		case newest > 0:
+			s.kept = newest
+		case to == until:
+			return
+		default:
+			s.kept = to
+		}
+	}
+}
+
+// keepPart keeps what was read up to a time and is not kept yet, and returns when the newest sample of it was; 0 for nothing.
+func (s *Source) keepPart(ctx context.Context, to int64, before time.Time) (newest int64, err error) {
+	p, newest := s.part(s.kept, to)
 	if newest == 0 {
-		return
+		return 0, nil
 	}
 	body, err := p.encode()
-	if err == nil {
-		err = s.day.Keep(ctx, time.UnixMilli(newest), body, now.Add(-Kept))
-	}
 	if err != nil {
-		s.log.Warn("what was read could not be kept for the next start", "err", err)
-		return
+		return 0, err
 	}
-	s.kept = newest
+	return newest, s.day.Keep(ctx, time.UnixMilli(newest), body, before)
 }
 
 // part is what was read in a window, which is open at its begin, and when the newest sample of it was; 0 for nothing.

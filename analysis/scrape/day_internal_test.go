@@ -136,6 +136,38 @@ func TestWhatCannotBeKeptIsKeptWithTheNextPart(t *testing.T) {
 	require.Len(t, kept.parts, 1, "there is nothing new")
 }
 
+// After a store that took nothing for hours, all of it is kept in parts of which none is too large.
+func TestHoursThatCouldNotBeKeptAreSeveralParts(t *testing.T) {
+	begin := time.Date(2026, 11, 30, 7, 0, 0, 0, time.UTC)
+	kept, now := &shelf{fails: fmt.Errorf("the database is away")}, begin
+	start := func() *Source {
+		s, err := New(Config{Targets: []string{"http://127.0.0.1:1/metrics"}, Day: kept}, prometheus.NewRegistry())
+		require.NoError(t, err)
+		s.clock = func() time.Time { return now }
+		return s
+	}
+	s := start()
+	for i := range 7*60 + 5 {
+		now = begin.Add(time.Duration(i) * time.Minute)
+		s.targets[0].add(&point{name: "m", key: "m", labels: analysis.Labels{{Name: "job", Value: Job}}, sample: analysis.Sample{T: now.UnixMilli(), V: float64(i)}})
+		if i%10 == 0 {
+			s.keepDay(t.Context(), false)
+		}
+	}
+	kept.fails = nil
+	s.keepDay(t.Context(), true)
+	require.Greater(t, len(kept.parts), 7)
+	for _, body := range kept.parts {
+		p, err := decodePart(body)
+		require.NoError(t, err)
+		samples := p.Targets[0].Series[0].Samples
+		require.LessOrEqual(t, samples[len(samples)-1].T-samples[0].T, partOver.Milliseconds())
+	}
+	again := start()
+	again.recall(t.Context())
+	require.Len(t, again.targets[0].named["m"][0].samples, 7*60+5)
+}
+
 func TestThePasswordOfATargetIsNotKept(t *testing.T) {
 	s, err := New(Config{Targets: []string{"http://ann:secret@127.0.0.1:1/metrics"}}, prometheus.NewRegistry())
 	require.NoError(t, err)

@@ -68,7 +68,7 @@ type Config struct {
 type Source struct {
 	services []*following
 	day      Day   // nil: nothing is kept over restarts
-	kept     int64 // the newest sample that is kept, ms; it belongs to Run
+	kept     int64 // up to when samples are kept, ms; it belongs to Run
 	interval time.Duration
 	client   *http.Client
 	log      *slog.Logger
