@@ -25,7 +25,7 @@ func fromArgo(in *input, o *object) (*release, error) {
 	strategy := spec.object("strategy")
 	canary := strategy.object("canary")
 	if canary == nil {
-		return nil, fmt.Errorf("%s: %s: spec.strategy.canary is missing: Serin has no blue/green of its own", o.source, o.id())
+		return nil, fmt.Errorf("%s: %s: spec.strategy.canary is missing: blue-green is written with steps here, see docs/kinds-of-release.md", o.source, o.id())
 	}
 	r := &release{name: rolloutName(name), namespace: namespace, from: "Argo Rollouts", container: slug(name, "app")}
 	base := strings.TrimSuffix(r.name, suffix)
@@ -98,7 +98,7 @@ func (r *release) argoSteps(in *input, canary *object, namespace string, arms []
 		}
 		o.drop("the canary has as many pods as its weight needs: replicas of canary says otherwise", "setCanaryScale")
 		o.drop("a cohort is a step: ab: {cohort: {header: {name: X-Group, value: beta}}, split: 50%}", "setHeaderRoute")
-		o.drop("Serin does not mirror traffic", "setMirrorRoute")
+		o.drop("copies of requests are a step, before the first weight: mirror: {share: 10%, for: 15m}", "setMirrorRoute")
 		o.drop("has no counterpart: a step webhook or job calls what is yours", "experiment", "plugin")
 	}
 	if last == 0 {

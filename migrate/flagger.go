@@ -105,8 +105,8 @@ func (r *release) flaggerAnalysis(in *input, a *object, namespace string) {
 	a.drop("not before pods are ready: the step deploy waits for all of them", "canaryReadyThreshold", "primaryReadyThreshold")
 	a.drop("promotion moves all traffic at once, when all of stable's pods are new", "stepWeightPromotion")
 	a.drop("a cohort is a step: ab: {cohort: {header: {name: x-canary, value: insider}}, split: 50%}", "match")
-	a.drop("Serin does not mirror traffic", "mirror", "mirrorWeight")
-	a.drop("a cohort with sticky: true keeps users on their version", "sessionAffinity")
+	a.drop("copies of requests are a step, before the first weight: mirror: {share: 10%, for: 15m}", "mirror", "mirrorWeight")
+	a.drop("gray: {sticky: true} keeps users on their version", "sessionAffinity")
 	a.drop("messages are the daemon's: notify in its document", "alerts")
 	r.flaggerWeights(a)
 	for i, o := range a.list("metrics") {
