@@ -23,7 +23,7 @@ func (r *row) add(o row) {
 }
 
 // comparison is one question about one pair of arms: a metric has one, one for each direction, or one for each bound of
-// a histogram. It has no pointers.
+// a histogram. A copy of it is independent.
 type comparison struct {
 	state statespace.State
 	floor statespace.Floor // counts with an absolute margin only
