@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/serindev/serin/tell"
 )
 
 // metrics of the API itself.
@@ -35,9 +37,9 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		streams: prometheus.NewGauge(prometheus.GaugeOpts{Name: "serin_event_streams", Help: "Event streams that are open."}),
 	}
 	r.MustRegister(m.requests, m.actions, m.signInFailures, m.auditErrors, m.streams)
-	for _, a := range actions {
+	for _, a := range tell.Actions {
 		for _, result := range []string{"done", "refused"} {
-			m.actions.WithLabelValues(a, result)
+			m.actions.WithLabelValues(a.Name, result)
 		}
 	}
 	return m

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/serindev/serin/server"
+	"github.com/serindev/serin/tell"
 )
 
 // bind adds a token whose roles hold for some rollouts only.
@@ -53,6 +54,17 @@ func bodiesOn(rolloutName string) map[string]string {
 	return map[string]string{
 		"answerGate": `{"answer": "approve"}`, "promoteRelease": `{"reason": "x"}`, "undoRollout": `{"reason": "x"}`,
 		"startRun": `{"rollout": "` + rolloutName + `"}`, "cancelRunByKey": `{"rollout": "` + rolloutName + `", "key": "k"}`,
+	}
+}
+
+// The audit log can be asked for every action that there is, by its name and in words.
+func TestEveryActionHasItsWordsInTheAuditLog(t *testing.T) {
+	d := newDaemon(t)
+	doc := as[api](t, d.do(d.request("", http.MethodGet, "/openapi.json", "")))
+	for path, operations := range doc.Paths {
+		if op, ok := operations["post"]; ok {
+			require.NotEqual(t, op.OperationID, tell.ActionWords(op.OperationID), path)
+		}
 	}
 }
 

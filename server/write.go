@@ -16,12 +16,6 @@ import (
 	"github.com/serindev/serin/rollout"
 )
 
-// actions are the operations that change something, under the names that the audit log and the metrics use.
-var actions = []string{
-	"startRelease", "answerGate", "pauseRelease", "resumeRelease", "rollbackRelease", "cancelRelease", "dismissAlarm", "promoteRelease", "undoRollout", "retryRollout", "signIn", "signOut", "startRun",
-	"cancelRun",
-}
-
 // Bounds of a start's parameters, which are images, tags and numbers, not documents.
 const (
 	maxParameters = 64

@@ -8,6 +8,7 @@ var Actions = []Action{
 	{"startRelease", "Release started"}, {"answerGate", "Gate answered"}, {"pauseRelease", "Paused"}, {"resumeRelease", "Resumed"}, {"promoteRelease", "Told to go on"}, {"undoRollout", "Release undone"}, {"retryRollout", "Release retried"},
 	{"rollbackRelease", "Rollback asked for"}, {"cancelRelease", "Release cancelled"}, {"dismissAlarm", "Alarm dismissed"},
 	{"signIn", "Signed in"}, {"signOut", "Signed out"}, {"startRun", "Pipeline's run started"}, {"cancelRun", "Pipeline's run cancelled"},
+	{"cancelRunByKey", "Pipeline's run cancelled by its key"},
 }
 
 // ActionWords is an action in words; one that has none is shown as it is named.
