@@ -40,9 +40,11 @@ func (k *looks) teach(ctx context.Context, r *release) error {
 	return k.e.o.Store.Learn(ctx, out)
 }
 
-// lessons are what the looks of a scope teach.
+// lessons are what the looks of a scope teach. A metric that failed teaches nothing: the version was worse, although a person
+// has released it or the metric decides nothing, and that is no noise.
 func (k *looks) lessons(ctx context.Context, j judge.Judge, release, scope string) ([]record.Learned, error) {
 	evidence, weight, number := j.Begin(nil), 0.0, 0
+	failed := map[string]bool{}
 	for {
 		page, err := k.e.o.Store.Looks(ctx, release, scope, number, replayed)
 		if err != nil {
@@ -51,13 +53,18 @@ func (k *looks) lessons(ctx context.Context, j judge.Judge, release, scope strin
 		for _, taken := range page {
 			weight, number = taken.Look.Weight, taken.Look.Number
 			evidence, _ = j.Look(evidence, taken.Look)
+			for _, m := range taken.Verdict.Metrics {
+				failed[m.Metric] = failed[m.Metric] || m.Outcome == judge.Fail
+			}
 		}
 		if len(page) == replayed {
 			continue
 		}
 		var out []record.Learned
 		for metric, past := range evidence.Learned() {
-			out = append(out, record.Learned{Metric: metric, Weight: weight, Past: past})
+			if !failed[metric] {
+				out = append(out, record.Learned{Metric: metric, Weight: weight, Past: past})
+			}
 		}
 		return out, nil
 	}

@@ -80,6 +80,19 @@ func TestAReleaseTeachesWhatAllItsWeightsHaveShown(t *testing.T) {
 	require.Equal(t, 91.0, l.Past.Blocks[0].Count, "minutes of all weights")
 }
 
+// A person may release a version although it is worse. What it differs by must not be taken for noise by the releases after it.
+func TestAMetricThatFailedTeachesNothing(t *testing.T) {
+	e, r := learner(t, steady(1, 500, 0.25))
+	require.NoError(t, e.o.Store.SaveLooks(t.Context(), []record.LookRecord{{
+		Release: "01A", Scope: "gray", Look: steady(501, 1, 0.25)[0], Cursor: []byte("{}"),
+		Verdict: judge.Verdict{Look: 501, Outcome: judge.Fail, Metrics: []judge.MetricVerdict{{Metric: "errors", Outcome: judge.Fail}}},
+	}}))
+	require.NoError(t, e.looks.teach(t.Context(), r))
+	learned, err := e.o.Store.Learned(t.Context(), "shop")
+	require.NoError(t, err)
+	require.Empty(t, learned)
+}
+
 func TestAPastOfAnotherBaselineSaysNothing(t *testing.T) {
 	def := analysis.Definition{Metrics: []analysis.Metric{{Name: "errors", Baseline: analysis.Fixed{}}, {Name: "slow"}}}
 	past := func(n float64) judge.Past { return judge.Past{Release: true, Rate: n / 10} }
