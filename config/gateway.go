@@ -60,6 +60,17 @@ func (t *TrafficSpec) cluster() (namespace string, ok bool) {
 	return "", false
 }
 
+// rule is the main route's where the document says it; empty where the route is one that is already there.
+func (t *TrafficSpec) rule() string {
+	switch {
+	case t.TraefikFile != nil:
+		return t.TraefikFile.Rule
+	case t.Traefik != nil && t.Traefik.Route != nil:
+		return t.Traefik.Route.toTraffic().Rule
+	}
+	return ""
+}
+
 // VerifySpec is how Serin makes sure that Traefik serves what was written.
 type VerifySpec struct {
 	// API is the address of Traefik's API, or one for each replica.

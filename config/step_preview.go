@@ -5,6 +5,7 @@ import (
 
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/traffic"
+	"github.com/serindev/serin/traffic/traefik"
 )
 
 // PreviewSpec gives the canary a route of its own, by host or by what requests have, until the promotion.
@@ -25,7 +26,7 @@ func (p *PreviewSpec) check(c *checker, at place, s *RolloutSpec, _ []string) {
 	}
 	if p.Host == "" && p.Match == nil {
 		c.fail(at, "expected host (such as preview.example.com), match (such as {header: {name: X-Preview, value: \"yes\"}}), or both")
-	} else if err := (traffic.Preview{Host: p.Host}).Validate(); p.Host != "" && err != nil {
+	} else if _, err := traefik.PreviewRule(s.Traffic.rule(), traffic.Preview{Host: p.Host}); p.Host != "" && err != nil {
 		c.fail(at.in("host"), "%s", strings.TrimPrefix(err.Error(), "preview: "))
 	}
 	c.ownRoute(at, s)

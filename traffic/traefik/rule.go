@@ -5,6 +5,8 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/serindev/serin/traffic"
@@ -40,13 +42,46 @@ func CohortRule(rule string, m traffic.Matcher) (string, error) {
 	return LaneRule(rule, match)
 }
 
-// PreviewRule is the rule of a preview's route.
+// PreviewRule is the rule of a preview's route in front of the main one. It refuses a host that the main route's rule names: the
+// preview has all requests of its host, so all users of that one would be on the canary.
 func PreviewRule(rule string, p traffic.Preview) (string, error) {
 	match, err := p.Text()
-	if err != nil || p.Host != "" {
-		return match, err
+	switch {
+	case err != nil:
+		return "", err
+	case p.Host == "":
+		return LaneRule(rule, match)
+	case slices.Contains(hostsOf(rule), p.Host):
+		return "", fmt.Errorf("preview: %s is the users' own host, by the rule %s: expected another host, or match alone, which picks some of the users' requests", p.Host, strings.TrimSpace(rule))
 	}
-	return LaneRule(rule, match)
+	return match, nil
+}
+
+// hostsOf are the hosts that a rule names, in small letters; those that it excludes are not among them.
+func hostsOf(rule string) (out []string) {
+	expr, err := parser.ParseExpr(strings.TrimSpace(rule))
+	if err != nil {
+		return nil
+	}
+	ast.Inspect(expr, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.UnaryExpr:
+			return n.Op != token.NOT
+		case *ast.CallExpr:
+			if name, ok := n.Fun.(*ast.Ident); !ok || !strings.EqualFold(name.Name, "Host") {
+				return true
+			}
+			for _, arg := range n.Args {
+				if lit, ok := arg.(*ast.BasicLit); ok {
+					if host, err := strconv.Unquote(lit.Value); err == nil {
+						out = append(out, strings.ToLower(strings.TrimSuffix(host, ".")))
+					}
+				}
+			}
+		}
+		return true
+	})
+	return out
 }
 
 // LaneMatch is the part of the rule of a lane's route that is not the main route's; ok is false if the rule is not one that

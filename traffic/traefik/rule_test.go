@@ -55,6 +55,36 @@ func TestCohortRule(t *testing.T) {
 	require.ErrorContains(t, err, "exactly one")
 }
 
+func TestAPreviewHasNoHostOfTheUsers(t *testing.T) {
+	const host = "shop.example.com"
+	beta := header("X-Preview", "yes")
+	for name, c := range map[string]struct {
+		rule    string
+		preview traffic.Preview
+		want    string // empty: it is refused
+	}{
+		"a host of its own":                 {"Host(`shop.example.com`)", traffic.Preview{Host: "preview.example.com"}, "Host(`preview.example.com`)"},
+		"the users' host":                   {"Host(`shop.example.com`)", traffic.Preview{Host: host}, ""},
+		"one of the users' hosts":           {"(Host(`a`) || Host(\"Shop.Example.com\")) && PathPrefix(`/cart`)", traffic.Preview{Host: host}, ""},
+		"some requests of the users' host":  {"Host(`shop.example.com`)", traffic.Preview{Host: host, Match: &beta}, ""},
+		"some of the users' requests":       {"Host(`shop.example.com`)", traffic.Preview{Match: &beta}, "(Host(`shop.example.com`)) && (Header(`X-Preview`, `yes`))"},
+		"a host that the users' rule omits": {"PathPrefix(`/`) && !Host(`shop.example.com`)", traffic.Preview{Host: host}, "Host(`shop.example.com`)"},
+		"users of every host":               {"PathPrefix(`/`)", traffic.Preview{Host: host}, "Host(`shop.example.com`)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := traefik.PreviewRule(c.rule, c.preview)
+			require.Equal(t, c.want, got)
+			if c.want == "" {
+				require.ErrorContains(t, err, "preview: shop.example.com is the users' own host, by the rule ")
+				return
+			}
+			require.NoError(t, err)
+		})
+	}
+	_, err := traefik.PreviewRule("Host(`a`)", traffic.Preview{})
+	require.ErrorContains(t, err, "expected a host")
+}
+
 // FuzzRule tries to break out of a rule by its values: whatever is put in, the finished rule has the structure of
 // the matcher, and the values come out as they went in. Traefik reads rules with the same parser.
 func FuzzRule(f *testing.F) {

@@ -107,6 +107,13 @@ func (c *Config) layoutOf(t traffic.Target) (layout, error) {
 // place gives the lanes their rules on the routes. A preview with a host of its own has one on each IngressRoute.
 func (l *layout) place(frames []frame, t traffic.Target) error {
 	var errs []error
+	if t.Preview != nil {
+		for _, main := range allRules(frames) { // its host is none of any of them
+			if _, err := traefik.PreviewRule(main, *t.Preview); err != nil {
+				return err
+			}
+		}
+	}
 	for lane, s := range l.lanes {
 		s.rules = make([][]string, len(frames))
 		for i, f := range frames {

@@ -53,6 +53,27 @@ func TestAnAdoptedRouteHasReferencesToStable(t *testing.T) {
 	}
 }
 
+func TestAPreviewHasAHostOfNoneOfTheRoutes(t *testing.T) {
+	t.Parallel()
+	rules := func(rules ...string) (f frame) {
+		for _, rule := range rules {
+			f.spec.Routes = append(f.spec.Routes, v1alpha1.Route{Match: rule})
+		}
+		return f
+	}
+	frames := []frame{rules("Host(`a.example.com`)", "Host(`b.example.com`)"), rules("Host(`c.example.com`)")}
+	for host, fine := range map[string]bool{"preview.example.com": true, "a.example.com": false, "b.example.com": false, "c.example.com": false} {
+		target := traffic.Target{Stable: adopting.Stable, Canary: adopting.Canary, Preview: &traffic.Preview{Host: host}}
+		l, err := adopting.layoutOf(target)
+		require.NoError(t, err)
+		if err = l.place(frames, target); fine {
+			require.NoError(t, err)
+		} else {
+			require.ErrorContains(t, err, host+" is the users' own host")
+		}
+	}
+}
+
 // FuzzAdopted: no IngressRoute makes it panic, and a patch of what is taken leaves all but the reference and the guards.
 func FuzzAdopted(f *testing.F) {
 	f.Add([]byte(`{"spec":{"routes":[{"match":"Host(` + "`a`" + `)","services":[{"name":"shop","port":80}],"middlewares":[{"name":"a"},{"name":"shop-rate-limit"}]}]}}`))
