@@ -214,6 +214,7 @@ func (s State) moved(e StepEntered) (State, error) {
 
 // heads points traffic and Deployments at what a stage wants.
 func (s State) heads(e StepEntered) (State, error) {
+	copies := s.Doing == StageMirror
 	switch e.What {
 	case StageGate, StageStill, StageDeploy, StageWatch, StagePreview:
 	default:
@@ -244,7 +245,7 @@ func (s State) heads(e StepEntered) (State, error) {
 	case StagePatch, StageAwait:
 		s.Scope, s.Served = "", nil
 		s.Patched = s.Patched || e.What == StagePatch
-		if s = s.working(); s.CohortStep >= 0 || s.Previewed {
+		if s = s.working(); s.CohortStep >= 0 || s.Previewed || copies {
 			s.CohortStep, s.CohortGoes, s.Previewed = -1, false, false
 			s = s.turned()
 		}

@@ -32,6 +32,63 @@ func copied() *rollout.Definition { return copies(pipeline(), 0) }
 
 func copiedInCluster() *rollout.Definition { return copies(clustered(), 2) }
 
+// switchedInCluster promotes right after the copies, with no weight before it.
+func switchedInCluster() *rollout.Definition {
+	d := copiedInCluster()
+	d.Steps = slices.DeleteFunc(d.Steps, func(s rollout.Step) bool {
+		switch s.(type) {
+		case rollout.AB, rollout.Gray, rollout.Preview, rollout.Wait:
+			return true
+		default:
+			return false
+		}
+	})
+	return d
+}
+
+// copiedTwiceInCluster sends all requests to the canary once more, after a part of them.
+func copiedTwiceInCluster() *rollout.Definition {
+	d := switchedInCluster()
+	i := slices.IndexFunc(d.Steps, func(s rollout.Step) bool { return s.StepName() == "copies" })
+	all := d.Steps[i].(rollout.Mirror)
+	all.Name, all.Scope, all.Copies.Share = "all", "mirror/all", 1
+	d.Steps = slices.Insert(d.Steps, i+1, rollout.Step(all))
+	d.Steps = slices.DeleteFunc(d.Steps, func(s rollout.Step) bool { return s.StepName() == "canary" }) // it has its version already
+	scope := d.Scopes[len(d.Scopes)-1]
+	scope.Name = all.Scope
+	d.Scopes = append(slices.Clip(d.Scopes), scope)
+	return d
+}
+
+// TestMoreCopiesWaitForTheirCapacity: what a second mirror step sends comes once the canary has the pods for it.
+func TestMoreCopiesWaitForTheirCapacity(t *testing.T) {
+	w := begun(t, copiedTwiceInCluster(), []string{"job", "ok"}, []string{"ready"}, []string{"ready"}, []string{"in-force"}, []string{"look", "undecided", "enough"}, []string{"after", "15m"})
+	require.Equal(t, "all", w.s.StepName)
+	require.NotNil(t, w.s.Pending)
+	want := w.s.Target(w.d, "R1")
+	require.Equal(t, share.Share(0.25), want.Traffic.Mirror.Share, "capacity first")
+	require.Equal(t, share.Share(1), want.Workloads.Deployments[0].Replicas.Share)
+	before := w.s.Turn
+	w.lines(t, []string{"ready"})
+	require.Equal(t, share.Share(1), w.s.Target(w.d, "R1").Traffic.Mirror.Share)
+	require.Greater(t, w.s.Turn, before)
+}
+
+// TestCopiesEndByATargetOfTheirOwn: the promotion on Kubernetes leaves the weights as they are and takes the copies away, which
+// is not in force before it was seen.
+func TestCopiesEndByATargetOfTheirOwn(t *testing.T) {
+	w := begun(t, switchedInCluster(), []string{"job", "ok"}, []string{"ready"}, []string{"ready"}, []string{"in-force"}, []string{"look", "undecided", "enough"}, []string{"after", "15m"}, []string{"approve", "start"}, []string{"ready"})
+	require.Equal(t, "full", w.s.StepName)
+	require.NotNil(t, w.s.Target(w.d, "R1").Traffic.Mirror)
+	before := w.s.Turn
+	require.NoError(t, w.apply(rollout.GateAnswered{Gate: "full", Answer: rollout.Approve}, "bob"))
+	w.settle()
+	require.Equal(t, rollout.StagePatch, w.s.Doing)
+	require.Nil(t, w.s.Target(w.d, "R1").Traffic.Mirror)
+	require.Greater(t, w.s.Turn, before)
+	require.False(t, w.s.InForce)
+}
+
 func TestCopiesAreComparedOnALaneOfTheirOwn(t *testing.T) {
 	w := begun(t, copied(), []string{"in-force"}, []string{"in-force"})
 	target := w.s.Target(w.d, "R1")

@@ -52,8 +52,11 @@ func (m Mirror) holds(s State, _ *Definition, t *timer) []Hold { return s.held(t
 
 // mirror is the step whose copies the canary gets now.
 func (s State) mirror(d *Definition) (m Mirror, ok bool) {
-	if s.Doing != StageMirror {
+	switch {
+	case s.Doing != StageMirror:
 		return Mirror{}, false
+	case s.Pending != nil: // its copies come once the canary has its capacity
+		return d.mirrorUpTo(s.Pending.Step - 1)
 	}
 	return d.mirrorUpTo(s.Step)
 }
