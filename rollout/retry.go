@@ -16,9 +16,10 @@ type Attempt struct {
 // Retrying returns the job steps of d that a release which repeats a failed one does not run again. Everything else is done
 // again: traffic and Deployments went back with the failed release, and the person who answers a gate needs evidence of this one.
 //
-// A Job is not run again if it succeeded, is declared as it was, and came before anything that going back has taken back. The
-// release must also name its version, and must have gone back without steps of the user's own: otherwise nobody knows that
-// what the Job did is still there.
+// A Job is not run again if it succeeded, is declared as it was, and came before anything that going back has taken back, and
+// if no Job before it is run again, which may undo what it did. The release must also name its version by a parameter (with one
+// Deployment in Git, the pod template is the version), and must have gone back without steps of the user's own: otherwise nobody
+// knows that what the Job did is still there.
 //
 // The error wraps [ErrNotAllowed] and says why there is nothing to repeat.
 func (d *Definition) Retrying(f Attempt) (done []string, err error) {
@@ -30,15 +31,16 @@ func (d *Definition) Retrying(f Attempt) (done []string, err error) {
 	case s.Undoes != "":
 		return nil, fmt.Errorf("%w: release %s was to undo another one: ask for the undo again", ErrNotAllowed, f.ID)
 	}
-	if d.Cluster == nil || Version(f.State.Parameters) == "" || f.State.Outcome == Failed || len(f.Definition.Rollback.Steps) > 0 {
+	if d.Cluster == nil || d.Cluster.Copied || Version(f.State.Parameters) == "" || f.State.Outcome == Failed || len(f.Definition.Rollback.Steps) > 0 {
 		return nil, nil
 	}
 	before := f.Definition.lasting()
 	for _, job := range d.lasting() {
 		same := slices.ContainsFunc(before, func(b Job) bool { return b.same(job) })
-		if same && f.State.succeeded(&f.Definition, job.Name) {
-			done = append(done, job.Name)
+		if !same || !f.State.succeeded(&f.Definition, job.Name) {
+			break
 		}
+		done = append(done, job.Name)
 	}
 	return done, nil
 }

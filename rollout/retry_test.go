@@ -1,6 +1,7 @@
 package rollout_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -43,6 +44,18 @@ func TestARetryRunsNoJobAgainWhoseWorkIsStillThere(t *testing.T) {
 			other.Manifest = []byte(`{"image":"${image}","new":true}`)
 			now.Steps[0] = other
 		}, nil, migrated, nil, ""},
+		{"a Job runs again after one that does", func(then, now *rollout.Definition) {
+			fill := rollout.Job{Name: "fill", Manifest: []byte(`{"fill":"${image}"}`)}
+			then.Steps = slices.Insert(then.Steps, 1, rollout.Step(fill))
+			create := job(now)
+			create.Manifest = []byte(`{"image":"${image}","new":true}`)
+			now.Steps = slices.Concat(rollout.Steps{create, fill}, now.Steps[1:])
+		}, nil, [][]string{{"job", "ok"}, {"job", "ok"}, {"broken"}}, nil, ""},
+		{"a Job after one that does not", func(then, now *rollout.Definition) {
+			fill := rollout.Job{Name: "fill", Manifest: []byte(`{"fill":"${image}"}`)}
+			then.Steps, now.Steps = slices.Insert(then.Steps, 1, rollout.Step(fill)), slices.Insert(now.Steps, 1, rollout.Step(fill))
+		}, nil, [][]string{{"job", "ok"}, {"job", "ok"}, {"broken"}}, []string{"migrate", "fill"}, ""},
+		{"a Job runs again where the pod template in Git is the version", func(_, now *rollout.Definition) { now.Cluster.Copied = true }, nil, migrated, nil, ""},
 		{"a Job of a version that no parameter names runs again", nil, func(s *rollout.State) { s.Parameters = nil }, migrated, nil, ""},
 		{"a Job runs again where steps of the rollout's own went back", func(then, _ *rollout.Definition) {
 			then.Rollback.Steps = rollout.Steps{job(then)}
