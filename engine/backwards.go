@@ -5,14 +5,16 @@ import (
 	"iter"
 	"time"
 
+	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 )
 
-// earlier is a release of the past, with its first event.
+// earlier is a release of the past, with its first event. worse: its last verdict was a fail.
 type earlier struct {
 	record  record.Release
 	started rollout.Started
+	worse   bool
 }
 
 // backwards yields the newest release of the rollout and those before it, at most so many. Each release names its
@@ -26,16 +28,33 @@ func (l *loop) backwards(ctx context.Context, most int) iter.Seq2[earlier, error
 		for id != "" && !seen[id] && len(seen) < most {
 			seen[id] = true
 			r, err := l.e.o.Store.Release(ctx, id)
-			var started rollout.Started
+			past := earlier{record: r}
 			if err == nil {
-				started, err = l.first(ctx, id)
+				past.started, past.worse, err = l.story(ctx, id)
 			}
-			if !yield(earlier{r, started}, err) || err != nil {
+			if !yield(past, err) || err != nil {
 				return
 			}
-			id = started.After
+			id = past.started.After
 		}
 	}
+}
+
+// story is the first event of a release, and whether its last verdict was a fail.
+func (l *loop) story(ctx context.Context, id string) (started rollout.Started, worse bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	events, err := l.e.o.Store.Events(ctx, id, 0)
+	for _, e := range events {
+		switch e := e.(type) {
+		case rollout.Started:
+			started = e
+		case rollout.LookTaken:
+			worse = e.Verdict.Outcome == judge.Fail
+		default:
+		}
+	}
+	return started, worse, err
 }
 
 // mostReturning is among how many releases one is searched that has brought a version into service.
@@ -54,7 +73,7 @@ func (l *loop) returns(ctx context.Context, p *record.Plan, parameters map[strin
 			if err = failed; err != nil {
 				return
 			}
-			if !yield(rollout.Past{ID: e.record.ID, Parameters: e.started.Parameters, Outcome: e.record.Outcome, Undoes: e.started.Undoes, EndedAt: e.record.EndedAt}) {
+			if !yield(rollout.Past{ID: e.record.ID, Parameters: e.started.Parameters, Outcome: e.record.Outcome, Undoes: e.started.Undoes, EndedAt: e.record.EndedAt, Worse: e.worse}) {
 				return
 			}
 		}

@@ -133,6 +133,30 @@ func TestAVersionThatWasInServiceLatelyTakesTheShorterPlan(t *testing.T) {
 	})
 }
 
+func TestAVersionThatWasFoundWorseInItsWatchDoesNotReturn(t *testing.T) {
+	plan := watchedPlan(true)
+	plan.Rollout.Parameters = []rollout.Parameter{{Name: "version", Required: true}}
+	plan.Rollout.Returning = &rollout.Returning{Releases: 3, Steps: rollout.Steps{rollout.Promote{Name: "promote"}}}
+	inWorld(t, func(t *testing.T, w *world) {
+		w.plan(plan)
+		w.after(48 * time.Hour)
+		w.brings("1")
+		w.after(3 * time.Hour)
+		require.Equal(t, rollout.Released, w.view("shop").State.Outcome)
+		w.brings("2")
+		w.after(20 * time.Minute)
+		w.metrics.breaks(stable, 0.2)
+		w.after(30 * time.Minute)
+		require.Equal(t, "after.worse.1", w.view("shop").Gate)
+		w.metrics.breaks(stable, 0)
+
+		back := w.brings("1") // it ends the watch, without an answer to its question
+		require.NotEmpty(t, back.State.Returns)
+		require.Equal(t, rollout.Released, back.State.Outcome)
+		require.Empty(t, w.brings("2").State.Returns, "nobody has said that it is good")
+	})
+}
+
 func TestAReleaseThatTakesAnothersPlaceMayReturn(t *testing.T) {
 	plan := versioned(rollout.Gate{Name: "go"})
 	plan.Rollout.Returning = &rollout.Returning{Releases: 1, Steps: plan.Rollout.Steps[1:]}

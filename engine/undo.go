@@ -54,7 +54,7 @@ func (l *loop) undo(ctx context.Context, reason string, req rollout.StartRequest
 		return record.Release{}, err
 	}
 	if before != nil {
-		started, err := l.first(ctx, before.ID)
+		started, _, err := l.story(ctx, before.ID)
 		if err != nil {
 			return record.Release{}, err
 		}
@@ -152,16 +152,4 @@ func (l *loop) planOf(ctx context.Context, id string) (plan record.Plan, err err
 		return plan, fmt.Errorf("decode the plan of release %s: %w", id, err)
 	}
 	return plan, nil
-}
-
-// first is the first event of a release.
-func (l *loop) first(ctx context.Context, id string) (rollout.Started, error) {
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
-	defer cancel()
-	events, err := l.e.o.Store.Events(ctx, id, 0)
-	if err != nil || len(events) == 0 {
-		return rollout.Started{}, err
-	}
-	started, _ := events[0].(rollout.Started)
-	return started, nil
 }

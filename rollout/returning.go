@@ -25,6 +25,8 @@ type Past struct {
 	// Undoes is the release whose version this one took out of service; empty for an ordinary one.
 	Undoes  string
 	EndedAt time.Time
+	// Worse: the last verdict was that it is worse, although it was released: on a person's word, or found in its watch.
+	Worse bool
 }
 
 // ForReturning is the definition with the steps for a version that returns in place of its own.
@@ -38,8 +40,8 @@ func (d *Definition) ForReturning() Definition {
 // in service recently enough, or may not return without the whole plan. past are the ended releases, the newest first; no
 // more of them are read than needed.
 //
-// The last word about a version counts: one that was undone, or that was tried again since and taken back, does not return,
-// and the version that is in service is not away.
+// The last word about a version counts: one that was found worse or undone, or that was tried again since and taken back, does
+// not return, and the version that is in service is not away.
 func (r *Returning) Of(parameters map[string]string, past iter.Seq[Past], now time.Time) (id string, ok bool) {
 	left := now // when the version in service at that time left it
 	released, undone := 0, map[string]bool{}
@@ -55,7 +57,7 @@ func (r *Returning) Of(parameters map[string]string, past iter.Seq[Past], now ti
 			return "", false
 		}
 		if same {
-			return p.ID, released > 0 && !undone[p.ID]
+			return p.ID, released > 0 && !undone[p.ID] && !p.Worse
 		}
 		if p.Undoes != "" {
 			undone[p.Undoes] = true

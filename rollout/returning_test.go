@@ -21,6 +21,11 @@ func TestAVersionReturnsOnTheShorterPlan(t *testing.T) {
 		p.ID, p.Undoes = "undo", "R"+undoes
 		return p
 	}
+	worse := func(version string, ago time.Duration) rollout.Past {
+		p := past(version, "released", ago)
+		p.Worse = true
+		return p
+	}
 	const day = 24 * time.Hour
 	week, three := rollout.Returning{Within: 7 * day}, rollout.Returning{Releases: 3}
 	for _, c := range []struct {
@@ -40,6 +45,8 @@ func TestAVersionReturnsOnTheShorterPlan(t *testing.T) {
 		{"four releases ago", three, []rollout.Past{past("5", "released", 0), past("4", "released", 0), past("3", "released", 0), past("2", "released", 0), past("1", "released", 0)}, ""},
 		{"releases that ended otherwise do not count", three, []rollout.Past{past("6", "rolledBack", 0), past("5", "cancelled", 0), past("4", "released", 0), past("3", "released", 0), past("9", "superseded", 0), past("2", "released", 0), past("1", "released", 0)}, "R1"},
 		{"both limits have to hold", rollout.Returning{Within: day, Releases: 1}, []rollout.Past{past("2", "released", 2*day), past("1", "released", 3*day)}, ""},
+		{"it was released, and found worse", week, []rollout.Past{past("2", "released", day), worse("1", 2*day), past("0", "released", 3*day)}, ""},
+		{"it was found worse, and is good since", week, []rollout.Past{past("2", "released", day), past("1", "released", 2*day), worse("1", 3*day)}, "R1"},
 		{"it was undone", week, []rollout.Past{undo("0", "1", day), past("1", "released", 2*day), past("0", "released", 3*day)}, ""},
 
 		{"it was tried again since, and taken back", week, []rollout.Past{past("1", "rolledBack", 0), past("2", "released", day), past("1", "released", 2*day)}, ""},
