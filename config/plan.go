@@ -61,6 +61,7 @@ func makePlan(p *parsed, seen *sight, l Loader) (plan record.Plan, errs, warning
 	m.returning()
 	m.rest()
 	m.workloads()
+	m.returningDeploys()
 	m.gateway()
 	m.about()
 	if len(m.errs) == 0 && !p.flawed {

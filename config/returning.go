@@ -1,6 +1,8 @@
 package config
 
 import (
+	"slices"
+
 	"github.com/serindev/serin/analysis"
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
@@ -69,4 +71,21 @@ func (m *planner) returning() {
 		Within: long(r.Within, 0), Releases: r.Releases, Steps: sub.plan.Rollout.Steps, Scopes: sub.plan.Rollout.Scopes,
 	}
 	m.plan.Returning, m.declaredReturning = sub.plan.Analyses, sub.declared
+}
+
+// returningDeploys refuses a shorter plan that leaves out what brings the canary to the version: it would promote the version
+// that the canary's Deployment has had last.
+func (m *planner) returningDeploys() {
+	d := &m.plan.Rollout
+	if d.Cluster == nil || d.Returning == nil {
+		return
+	}
+	canary := d.Cluster.Arms.Canary.Deployment
+	deploys := func(s rollout.Step) bool {
+		step, ok := s.(rollout.Deploy)
+		return ok && step.Deployment == canary
+	}
+	if slices.ContainsFunc(d.Steps, deploys) && !slices.ContainsFunc(d.Returning.Steps, deploys) {
+		m.fail(m.checker.spec(returning, "steps"), "no step deploys the version to %s, as one of spec.steps does: whatever is there would be promoted in its place", canary.Name)
+	}
 }
