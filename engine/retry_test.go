@@ -133,6 +133,24 @@ func TestAVersionThatWasInServiceLatelyTakesTheShorterPlan(t *testing.T) {
 	})
 }
 
+func TestAVersionThatWasUndoneOrIsInServiceTakesTheWholePlan(t *testing.T) {
+	plan := versioned(rollout.Wait{Name: "long", For: 30 * time.Second})
+	plan.Rollout.Returning = &rollout.Returning{Within: 24 * time.Hour, Steps: plan.Rollout.Steps[1:]}
+	inWorld(t, func(t *testing.T, w *world) {
+		w.plan(plan)
+		w.brings("1")
+		w.brings("2")
+		_, err := w.Undo(t.Context(), "shop", "orders are lost", rollout.StartRequest{By: "ann"})
+		require.NoError(t, err)
+		w.after(time.Minute)
+		require.Equal(t, rollout.Released, w.view("shop").State.Outcome)
+		again := w.brings("2")
+		require.Empty(t, again.State.Returns, "it was undone")
+		require.Contains(t, joined(w.trace(again.Release.ID)), "long")
+		require.Empty(t, w.brings("2").State.Returns, "it is in service")
+	})
+}
+
 func TestAVersionThatWasFoundWorseInItsWatchDoesNotReturn(t *testing.T) {
 	plan := watchedPlan(true)
 	plan.Rollout.Parameters = []rollout.Parameter{{Name: "version", Required: true}}

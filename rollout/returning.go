@@ -56,8 +56,11 @@ func (r *Returning) Of(parameters map[string]string, past iter.Seq[Past], now ti
 		if released > 0 && !r.recent(released, now.Sub(left)) {
 			return "", false
 		}
-		if same {
-			return p.ID, released > 0 && !undone[p.ID] && !p.Worse
+		switch {
+		case same && (released == 0 || undone[p.ID] || p.Worse):
+			return "", false
+		case same:
+			return p.ID, true
 		}
 		if p.Undoes != "" {
 			undone[p.Undoes] = true
