@@ -81,9 +81,10 @@ func (w Watch) holds(s State, _ *Definition, t *timer) (out []Hold) {
 	return out
 }
 
-// foundWorse is the question about a version that the watch has found worse, if a person is to be asked.
+// foundWorse is the question about a version that the watch has found worse, if a person is to be asked. A release that is to
+// follow is an answer: it takes the version's place.
 func (s State) foundWorse() (Due, bool) {
-	if !s.Watching() || s.WorseAt.IsZero() || s.Decided || s.EvenIfWorse {
+	if !s.Watching() || s.WorseAt.IsZero() || s.Decided || s.EvenIfWorse || s.Successor != nil {
 		return Due{}, false
 	}
 	return Due{Which: FoundWorse, Since: s.WorseAt, Then: PolicyGate}, true

@@ -139,6 +139,15 @@ func TestWhatADefinitionSaysOfAWatchHasToFit(t *testing.T) {
 	require.NoError(t, unjudged().Check())
 }
 
+func TestTheNextReleaseEndsAWatchThatAsks(t *testing.T) {
+	w := atWatch(t, asking(), []string{"look", "fail"}, []string{"after", "30m"})
+	require.Equal(t, "after.worse.1", w.s.OpenGate())
+	w.lines(t, []string{"supersede"})
+	require.Equal(t, "announce", w.s.StepName, "the next one takes its place, and waits for no answer")
+	require.Empty(t, w.s.OpenGate())
+	require.Equal(t, rollout.Active, w.s.Phase, "nothing is taken back")
+}
+
 func TestAWordOfAPersonEndsAPauseOfAWatchThatIsFollowed(t *testing.T) {
 	w := atWatch(t, watched(), []string{"pause"}, []string{"supersede"})
 	require.Nil(t, w.s.Pause)
