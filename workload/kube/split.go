@@ -50,6 +50,9 @@ func divided(r *workload.Replicas, w *world) (*int64, error) {
 	if w.scaled {
 		return nil, refused("an autoscaler scales it, and its pods are its part of the work: let the autoscaler have stable alone")
 	}
+	if w.ofScaled && replicas(w.of) == 0 {
+		return new(int64), nil // there is no work, and the canary follows
+	}
 	n, err := canarysPart(w.of, w.ofScaled, *r.Split, r.Share)
 	if err != nil {
 		return nil, refused(fmt.Sprintf("a part of the pods of %s: %s", r.Of.Name, err))
