@@ -145,11 +145,12 @@ func (s State) replicas(d *Definition) *workload.Replicas {
 	if p := s.Pending; p != nil && p.What == StageMirror {
 		weight = max(weight, d.Steps[p.Step].(Mirror).Copies.Share)
 	}
-	if d.Cluster.Split != nil {
-		return d.Cluster.splitReplicas(weight)
-	}
-	if s.Promoting() && s.GrayStep >= 0 {
+	split := d.Cluster.Split != nil
+	if s.Promoting() && s.GrayStep >= 0 && (!split || s.Doing != StageLeave) {
 		weight = d.Steps[s.GrayStep].(Gray).Weights[s.GrayStage] // capacity stays until the canary is out of service
+	}
+	if split {
+		return d.Cluster.splitReplicas(weight) // without pods it is out of service
 	}
 	stable := d.Cluster.Arms.Stable.Deployment
 	return &workload.Replicas{Share: max(r.Share, weight, share.Share(0)), Of: &stable}

@@ -1,11 +1,13 @@
 package rollout_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/share"
 	"github.com/serindev/serin/workload"
 )
 
@@ -101,4 +103,32 @@ func TestDeploymentsHaveAStateAtRestOnlyWhereStableIsACopy(t *testing.T) {
 	target, ok := d.AtRest()
 	require.True(t, ok)
 	require.Equal(t, d.Cluster.Arms, target.Arms)
+}
+
+// The new version works on the canary's pods until stable, which is the new version too, has all of its own again.
+func TestAWorkersCanaryKeepsItsPodsUntilStableHasItsOwnAgain(t *testing.T) {
+	d := clustered()
+	d.Cluster.Split = &workload.Split{}
+	gray := slices.IndexFunc(d.Steps, func(s rollout.Step) bool { return s.StepName() == "more" })
+	canary := d.Cluster.Arms.Canary.Deployment
+	for _, c := range []struct {
+		doing  rollout.StageKind
+		weight share.Share // of the work
+		pods   share.Share // that the canary keeps pods for
+		free   bool        // pods without a part of the work are nobody's mistake
+	}{
+		{rollout.StagePatch, 0.5, 0.5, false},
+		{rollout.StageReturn, 0, 0.5, true},
+		{rollout.StageLeave, 0, 0, false},
+	} {
+		t.Run(string(c.doing), func(t *testing.T) {
+			s := rollout.State{Phase: rollout.Active, Doing: c.doing, Step: len(d.Steps) - 2, GrayStep: gray, CohortStep: -1, Moved: true, Worked: true}
+			require.IsType(t, rollout.Promote{}, d.Steps[s.Step])
+			target := s.Target(d, "R1")
+			require.Equal(t, c.weight, target.Traffic.Weight)
+			require.Equal(t, c.free, target.Traffic.Out)
+			require.Equal(t, canary, target.Workloads.Deployments[0].Name)
+			require.Equal(t, c.pods, target.Workloads.Deployments[0].Replicas.Share)
+		})
+	}
 }

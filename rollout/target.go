@@ -77,7 +77,7 @@ func (s State) Target(d *Definition, id string) Target {
 	case Active:
 	}
 	t.Traffic.Weight = s.Weight(d)
-	t.Traffic.Out = t.Traffic.Out && s.out() || s.preparesSplit(d)
+	t.Traffic.Out = t.Traffic.Out && s.out() || s.sparesSplit(d)
 	if gray, ok := s.gray(d); ok && gray.Sticky && t.Traffic.Weight > 0 && t.Traffic.Weight < 1 {
 		t.Traffic.Sticky = stickyWord(id, -1)
 	}
@@ -139,10 +139,10 @@ func (s State) out() bool {
 	return s.Doing == StageLeave || !s.Moved && !s.Reached
 }
 
-// preparesSplit tells whether the canary is getting the first pods that it takes its part of the work by: until stable has
-// given that part away, they are nobody's mistake.
-func (s State) preparesSplit(d *Definition) bool {
-	return d.Cluster != nil && d.Cluster.Split != nil && s.Worked && !s.Moved
+// sparesSplit tells whether the canary may have pods although it has no part of the work: its first ones, until stable has
+// given that part away, and in a promotion its last ones, until stable has all of its own again.
+func (s State) sparesSplit(d *Definition) bool {
+	return d.Cluster != nil && d.Cluster.Split != nil && (s.Worked && !s.Moved || s.Doing == StageReturn)
 }
 
 func (s State) tasks(d *Definition, id string) []Task {

@@ -80,6 +80,12 @@ func TestWeightsBecomePodsThereAndBack(t *testing.T) {
 	s.bring(traffic.Target{Weight: 0.5})
 	require.Equal(t, [2]int32{2, 2}, s.pods())
 
+	s.bring(traffic.Target{Out: true}) // in a promotion
+	require.Equal(t, [2]int32{4, 2}, s.pods(), "stable has its own again before the canary loses any")
+	s.until(s.canaryAt(0.5), workload.Ready)
+	require.Equal(t, [2]int32{4, 2}, s.pods())
+	s.bring(traffic.Target{Weight: 0.5})
+
 	again := s.kube.Splitter(s.arms, s.split) // as after a restart
 	require.NoError(t, again.Apply(t.Context(), traffic.Target{}))
 	require.Equal(t, [2]int32{4, 0}, s.pods())
@@ -147,8 +153,18 @@ func TestNextToAnAutoscalerTheCanaryFollowsStable(t *testing.T) {
 	s.patch(s.stable, `{"spec": {"replicas": 6}}`) // as the autoscaler does
 	s.eventually(func() bool { s.apply(release, s.canaryAt(0.5)); return s.pods() == [2]int32{6, 6} })
 	s.await(half, traffic.InForce)
+
+	s.patch(s.stable, `{"spec": {"replicas": 0}}`) // as KEDA does while there is no work
+	s.eventually(func() bool {
+		require.NotEqual(t, workload.Failed, s.apply(release, s.canaryAt(0.5)).Deployments[0].Phase)
+		return s.pods() == [2]int32{0, 0}
+	})
+	s.await(half, traffic.NotServed)
+	s.patch(s.stable, `{"spec": {"replicas": 5}}`)
+	s.eventually(func() bool { s.apply(release, s.canaryAt(0.5)); return s.pods() == [2]int32{5, 5} })
+	s.await(half, traffic.InForce)
 	s.bring(traffic.Target{})
-	require.Equal(t, [2]int32{6, 0}, s.pods())
+	require.Equal(t, [2]int32{5, 0}, s.pods())
 }
 
 func TestADivisionThatPodsCannotExpressIsRefused(t *testing.T) {
