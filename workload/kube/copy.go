@@ -43,6 +43,12 @@ func serviceOf(original *unstructured.Unstructured) inService {
 	return s
 }
 
+// is tells whether a pod template of the original's is what the copy has in service. The hash of it is not known of a template
+// that was put back.
+func (s inService) is(original map[string]any) bool {
+	return s.Template != nil && (s.Of == versionHash(original) || versionHash(copyOf(original, s.Selector)) == versionHash(s.Template))
+}
+
 // ours tells whether a Deployment is the copy that Serin has made of another.
 func ours(copied *unstructured.Unstructured, original workload.Name) bool {
 	return copied.GetLabels()[managedLabel] == manager && copied.GetAnnotations()[copyOfAnnotation] == original.Name
@@ -216,13 +222,19 @@ func copyObject(name workload.Name, original *unstructured.Unstructured, of inSe
 	return o
 }
 
-// copyOf is the original's pod template as the copy has it: with all its labels but for those that keep the two apart.
-func copyOf(original map[string]any, copied *unstructured.Unstructured) map[string]any {
+// copyOf is the original's pod template as the copy that selects its pods by selector has it: with all its labels but for
+// those that keep the two apart.
+func copyOf(original map[string]any, selector map[string]string) map[string]any {
 	l := podLabels(original)
 	delete(l, "pod-template-hash")
-	maps.Copy(l, labels(copied.Object, "spec", "selector", "matchLabels"))
+	maps.Copy(l, selector)
 	l[armLabel] = "stable"
 	return withLabels(original, l)
+}
+
+// selectorOf are the labels by which a Deployment selects its pods.
+func selectorOf(o *unstructured.Unstructured) map[string]string {
+	return labels(o.Object, "spec", "selector", "matchLabels")
 }
 
 // keep records what the copy has in service, unless that is recorded already. of is the version hash of the original's
@@ -240,7 +252,7 @@ func (c *Cluster) keep(ctx context.Context, name workload.Name, original, copied
 			return nil, nil
 		}
 		now := inService{
-			Of: of, Template: template(copied), Selector: labels(copied.Object, "spec", "selector", "matchLabels"), Replicas: replicas(copied),
+			Of: of, Template: template(copied), Selector: selectorOf(copied), Replicas: replicas(copied),
 		}
 		if of == "" && before.Template == nil {
 			now.Of = o.GetAnnotations()[templateAnnotation] // the first copy
@@ -269,7 +281,7 @@ func (c *Cluster) nowInService(ctx context.Context, t *workload.Target, d *workl
 		if original, err = c.deployment(ctx, t.Arms.Canary.Deployment, false); err != nil || original == nil {
 			return err
 		}
-	} else if hash(copyOf(template(original), w.object)) == hash(template(w.object)) {
+	} else if hash(copyOf(template(original), selectorOf(w.object))) == hash(template(w.object)) {
 		of = versionHash(template(original))
 	}
 	return c.keep(ctx, t.Arms.Canary.Deployment, original, w.object, of)

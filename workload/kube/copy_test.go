@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 
@@ -152,6 +153,35 @@ func TestANewTemplateOfTheOriginalIsReleasedAndARestartIsNot(t *testing.T) {
 	require.NoError(t, p.kube.Seen(t.Context(), p.canary, two.Hash))
 	p.patch(p.canary, `{"spec": {"template": {"spec": {"containers": [{"name": "flask", "env": [{"name": "A", "value": "1"}]}]}}}}`)
 	p.seen(func(t workload.Template) bool { return t.New && t.InService })
+}
+
+func TestWhatARollbackBringsBackIsInService(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	p.untilCopied("", p.one(), workload.Ready)
+	p.patch(p.canary, `{"spec": {"template": {"spec": {"containers": [{"name": "flask", "image": "flask:2"}]}}}}`)
+	two := p.seen(func(t workload.Template) bool { return t.New })
+	require.NoError(t, p.kube.Seen(t.Context(), p.canary, two.Hash))
+	p.untilCopied(release, workload.Deployment{Name: p.stable, From: &p.canary, Whole: true}, workload.Ready)
+	p.untilCopied(release, workload.Deployment{Name: p.stable, Before: true}, workload.Ready)
+	require.Equal(t, "flask:1", p.images(p.stable)["flask"])
+
+	p.patch(p.canary, `{"spec": {"template": {"spec": {"containers": [{"name": "flask", "image": "flask:3"}]}}}}`)
+	three := p.seen(func(t workload.Template) bool { return t.New })
+	require.False(t, three.InService)
+	require.NoError(t, p.kube.Seen(t.Context(), p.canary, three.Hash))
+	p.patch(p.canary, `{"spec": {"template": {"spec": {"containers": [{"name": "flask", "image": "flask:1"}]}}}}`)
+	require.True(t, p.seen(func(t workload.Template) bool { return t.New }).InService, "a revert in Git releases nothing")
+}
+
+// Serin watches the whole cluster here.
+func TestAnAutoscalerOfTheCopysNameThatOthersHaveMadeIsRefused(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	p.c.Apply(t, p.ns, alongside+"---"+strings.NewReplacer("flask-scaler", "flask-scaler-stable", "name: flask}", "name: another}").Replace(
+		strings.Split(alongside, "---")[0]))
+	s := p.untilCopied("", p.one(), workload.Failed)
+	require.Contains(t, s.Why, "HorizontalPodAutoscaler flask-scaler-stable is there, and is not the one that Serin makes for flask-stable")
 }
 
 func TestACopyThatIsDeletedComesBackAsItWasInService(t *testing.T) {

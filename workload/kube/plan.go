@@ -125,7 +125,7 @@ func wanted(t *workload.Target, d *workload.Deployment, w *world) (map[string]an
 	case d.From != nil && w.from == nil:
 		return nil, refused("there is no " + d.From.KindOrDeployment() + " " + d.From.String() + " to take the pod template from")
 	case d.From != nil && d.Whole && t.Copied && d.Name == t.Arms.Stable.Deployment:
-		return copyOf(template(w.from), w.object), nil
+		return copyOf(template(w.from), selectorOf(w.object)), nil
 	case d.From != nil && d.Whole:
 		return withLabels(template(w.from), podLabels(current)), nil
 	case d.From != nil:

@@ -119,7 +119,7 @@ func (c *Cluster) bringPolicies(ctx context.Context, resource schema.GroupVersio
 			_, err = objects.Apply(ctx, name, o, metav1.ApplyOptions{FieldManager: manager, Force: true})
 		}
 		switch {
-		case apierrors.IsAlreadyExists(err) && c.isKnown(resource.Resource, copied.GetNamespace(), name):
+		case apierrors.IsAlreadyExists(err) && c.isKnown(ctx, resource.Resource, copied.GetNamespace(), name):
 			return refused(fmt.Sprintf("%s %s is there, and is not the one that Serin makes for %s", kind, name, copied.GetName()))
 		case apierrors.IsAlreadyExists(err):
 			continue // it was made a moment ago, and the watch has not said so yet
@@ -140,14 +140,8 @@ func (c *Cluster) bringPolicies(ctx context.Context, resource schema.GroupVersio
 }
 
 // isKnown tells whether the watch has reported an object.
-func (c *Cluster) isKnown(kind, namespace, name string) bool {
-	c.mu.Lock()
-	f := c.feeds[feedKey{kind, namespace}]
-	c.mu.Unlock()
-	if f == nil {
-		return false
-	}
-	_, there, err := f.informer.GetIndexer().GetByKey(namespace + "/" + name)
+func (c *Cluster) isKnown(ctx context.Context, kind, namespace, name string) bool {
+	_, there, err := known[metav1.Object](ctx, c, kind, workload.Name{Namespace: namespace, Name: name})
 	return there && err == nil
 }
 

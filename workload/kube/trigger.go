@@ -32,7 +32,7 @@ func (c *Cluster) Template(ctx context.Context, n workload.Name) (workload.Templ
 	}
 	t, _ = templateOf(o)
 	if t.New {
-		t.InService = serviceOf(o).Of == t.Hash
+		t.InService = serviceOf(o).is(template(o))
 	}
 	return t, nil
 }
