@@ -122,10 +122,11 @@ func (g *gatewaySide) schedule(often, calm, last time.Duration) {
 		g.confirmGap = min(2*g.confirmGap, last)
 		gap = min(g.confirmGap, gap)
 	}
-	g.observeAt = time.Now().Add(gap)
+	now := time.Now()
 	if gap == calm { // at the same time as other rollouts, so that one answer of a replica can serve all of them
-		g.observeAt = time.Now().Truncate(often).Add(gap)
+		gap -= now.Sub(now.Truncate(often)) // the sum keeps to the monotonic clock: another time of day delays no look
 	}
+	g.observeAt = now.Add(gap)
 }
 
 // target is what the traffic has to be now.

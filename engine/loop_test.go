@@ -59,3 +59,12 @@ func TestAChangeOfTheGatewayIsLookedAtSoonAndNotAllTheTime(t *testing.T) {
 		e.gatewayChanged("nobody's")
 	})
 }
+
+func TestAnotherTimeOfDayDelaysNoLookAtAGateway(t *testing.T) {
+	g := gatewaySide{confirmed: traffic.InForce}
+	before := time.Now()
+	g.schedule(5*time.Second, time.Minute, confirmLast)
+	require.Contains(t, g.observeAt.String(), " m=+", "it is a time of the monotonic clock, which nobody sets")
+	require.Zero(t, g.observeAt.Round(0).Sub(g.observeAt.Truncate(5*time.Second)), "on the grid of all rollouts")
+	require.InDelta(t, time.Minute, g.observeAt.Sub(before), float64(5*time.Second))
+}
