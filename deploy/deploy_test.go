@@ -398,6 +398,33 @@ func TestTheChartsRightsInTheWholeClusterAreThoseOfANamespace(t *testing.T) {
 	require.NotContains(t, mustRender(t, home, "rbac: {clusterWide: true}\ncustomResources: {enabled: true}"), "namespaces:", "Rollouts of all of them are read")
 }
 
+func TestTheWebhookIsAskedWhereRolloutsAreRead(t *testing.T) {
+	t.Parallel()
+	const webhook = "customResources: {enabled: true, webhook: {enabled: true, certManagerCertificate: serin}}\n"
+	for name, c := range map[string]struct {
+		values string
+		in     []any // namespaces; all without any
+	}{
+		"in its own":     {"", []any{"serin"}},
+		"in some":        {"namespaces: [pro, dev]", []any{"pro", "dev"}},
+		"in all of them": {"rbac: {clusterWide: true}", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := find(t, objects(t, mustRender(t, "serin", webhook+c.values)), "ValidatingWebhookConfiguration", "serin-serin")
+			hook := o["webhooks"].([]any)[0].(map[string]any)
+			require.Equal(t, "Ignore", hook["failurePolicy"], "a Serin that is away keeps nobody from applying")
+			selectors, _, err := unstructured.NestedSlice(hook, "namespaceSelector", "matchExpressions")
+			require.NoError(t, err)
+			if c.in == nil {
+				require.Empty(t, selectors)
+				return
+			}
+			require.Equal(t, []any{map[string]any{"key": "kubernetes.io/metadata.name", "operator": "In", "values": c.in}}, selectors)
+		})
+	}
+}
+
 func TestTheChartsRightsForGatewayAPIAreThoseForRoutes(t *testing.T) {
 	t.Parallel()
 	c := testcluster.Shared(t)
