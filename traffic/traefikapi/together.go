@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -24,18 +23,21 @@ const (
 	// worth is how large the whole answer may be, in bytes for each question that it answers. A Traefik with thousands of
 	// other teams' routers is better asked for the few that matter.
 	worth = 128 << 10
-	// maxWhole bounds the whole answer in bytes, and wholeTimeout the time for it.
+	// maxWhole bounds the whole answer in bytes, and wholeTimeout the time for it: a caller that got none of it still has
+	// to ask for single objects, and has two seconds for everything.
 	maxWhole     = 64 << 20
-	wholeTimeout = 2 * time.Second
+	wholeTimeout = time.Second
+	// respite is for how long a replica is not asked for its whole configuration after it did not show it.
+	respite = time.Minute
 )
 
 // crowd is who asks one replica.
 type crowd struct {
-	since       time.Time // the window that is counted
-	last, now   int       // questions in the window before, and in this one
-	size        int       // of the newest whole answer
-	open        *gathering
-	unavailable bool // it does not show its whole configuration
+	since     time.Time // the window that is counted
+	last, now int       // questions in the window before, and in this one
+	size      int       // of the newest whole answer
+	open      *gathering
+	closed    time.Time // until when it is not asked for its whole configuration, which it does not show
 }
 
 // gathering is questions that wait for one answer.
@@ -63,7 +65,7 @@ func (c *Client) Together(ctx context.Context, replica Replica) Replica {
 		at = &crowd{since: now}
 		c.crowds[key] = at
 	}
-	if at.count(now); at.unavailable || max(at.last, at.now) < busy {
+	if at.count(now); now.Before(at.closed) || max(at.last, at.now) < busy {
 		c.mu.Unlock()
 		return replica
 	}
@@ -88,7 +90,7 @@ func (c *Client) Together(ctx context.Context, replica Replica) Replica {
 func (w *crowd) count(now time.Time) {
 	switch passed := now.Sub(w.since); {
 	case passed >= 2*window || passed < 0:
-		w.since, w.last, w.now, w.unavailable = now, 0, 0, false
+		w.since, w.last, w.now = now, 0, 0
 	case passed >= window:
 		w.since, w.last, w.now = now, w.now, 0
 	}
@@ -112,8 +114,9 @@ func (c *Client) answer(ctx context.Context, replica Replica, at *crowd, g *gath
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err != nil {
-		// Each asks by itself, and reports what is wrong. A Traefik whose rawdata is not open stays closed for a while.
-		at.unavailable = errors.Is(err, errNotAPI)
+		// Each asks by itself, and reports what is wrong. A Traefik that does not open rawdata, or takes too long for it, would
+		// cost all of them that time at every question.
+		at.closed = time.Now().Add(respite)
 		return
 	}
 	at.size, g.whole = size, found

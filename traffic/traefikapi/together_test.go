@@ -3,6 +3,7 @@ package traefikapi_test
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -11,7 +12,10 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/serindev/serin/internal/testbed"
@@ -142,6 +146,50 @@ func TestATraefikThatShowsOnlyObjectsIsAskedForThem(t *testing.T) {
 		require.Equal(t, "PathPrefix(`/api`)", told.Rule, "%v", told.Errors)
 	}
 	require.Zero(t, q.whole.Load())
+}
+
+// transport answers requests without a network, in the time of a test.
+type transport func(*http.Request) (*http.Response, error)
+
+func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func TestAWholeAnswerThatDoesNotComeKeepsNobodyFromSingleOnes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var whole atomic.Int64
+		c := traefikapi.NewClient(&http.Client{Transport: transport(func(r *http.Request) (*http.Response, error) {
+			if r.URL.Path == "/api/rawdata" {
+				whole.Add(1)
+				<-r.Context().Done()
+			}
+			if err := r.Context().Err(); err != nil {
+				return nil, err
+			}
+			return &http.Response{StatusCode: http.StatusOK, Status: "200 OK", Header: http.Header{"Content-Type": {"application/json"}},
+				Body: io.NopCloser(strings.NewReader(`{"rule": "Host(` + "`a`" + `)"}`)), Request: r}, nil
+		})})
+		rollouts := func() {
+			var all sync.WaitGroup
+			for range 40 {
+				all.Go(func() {
+					ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second) // as routers have it
+					defer cancel()
+					var told shown
+					replica := c.Together(ctx, traefikapi.Replica{URL: "http://traefik"})
+					assert.NoError(t, c.Get(ctx, replica, "routers", router, &told))
+				})
+			}
+			all.Wait()
+		}
+		for range 10 {
+			rollouts()
+			time.Sleep(5 * time.Second)
+		}
+		require.Equal(t, int64(1), whole.Load(), "it is not waited for each time")
+		time.Sleep(time.Minute)
+		rollouts()
+		rollouts()
+		require.Equal(t, int64(2), whole.Load(), "and tried again later")
+	})
 }
 
 func TestACallerWhoLeavesTakesTheAnswerFromNobody(t *testing.T) {
