@@ -26,6 +26,9 @@ type inService struct {
 	Template map[string]any    `json:"template,omitempty"`
 	Selector map[string]string `json:"selector,omitempty"`
 	Replicas int64             `json:"replicas,omitempty"`
+	// Before is what the release that has brought this into service remembers on the copy (see memory): one that is made
+	// again in that release can still go back.
+	Before string `json:"before,omitempty"`
 }
 
 // serviceOf is what the copy of a Deployment has in service; the zero value if there has never been a copy, or if the
@@ -169,6 +172,9 @@ func (c *Cluster) makeCopy(ctx context.Context, t *workload.Target, name, of wor
 		did = "made from the pods of " + of.Name
 	}
 	o := copyObject(name, original, made)
+	if m, err := parseMemory(made.Before); err == nil && m.Release != "" && m.Release == t.Release {
+		o.SetAnnotations(map[string]string{copyOfAnnotation: original.GetName(), beforeAnnotation: made.Before})
+	}
 	s.Phase, s.Why = workload.Progressing, "it was made a moment ago"
 	o, err := c.dynamic.Resource(deploymentResource).Namespace(name.Namespace).Create(ctx, o, metav1.CreateOptions{FieldManager: manager, FieldValidation: metav1.FieldValidationStrict})
 	switch {
@@ -253,6 +259,7 @@ func (c *Cluster) keep(ctx context.Context, name workload.Name, original, copied
 		}
 		now := inService{
 			Of: of, Template: template(copied), Selector: selectorOf(copied), Replicas: replicas(copied),
+			Before: copied.GetAnnotations()[beforeAnnotation],
 		}
 		if of == "" && before.Template == nil {
 			now.Of = o.GetAnnotations()[templateAnnotation] // the first copy

@@ -174,6 +174,29 @@ func TestWhatARollbackBringsBackIsInService(t *testing.T) {
 	require.True(t, p.seen(func(t workload.Template) bool { return t.New }).InService, "a revert in Git releases nothing")
 }
 
+// A release is watched after its promotion, and goes back if it is worse.
+func TestACopyThatIsDeletedAfterThePromotionStillGoesBack(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	p.untilCopied("", p.one(), workload.Ready)
+	p.patch(p.canary, `{"spec": {"template": {"spec": {"containers": [{"name": "flask", "image": "flask:2"}]}}}}`)
+	p.untilCopied(release, workload.Deployment{Name: p.stable, From: &p.canary, Whole: true}, workload.Ready)
+	was := p.get(p.stable).UID
+	require.NoError(t, p.c.Client.AppsV1().Deployments(p.ns).Delete(t.Context(), p.stable.Name, metav1.DeleteOptions{}))
+	p.eventually(func() bool {
+		p.copied(release, workload.Deployment{Name: p.canary})
+		return p.exists(p.stable) && p.get(p.stable).UID != was
+	})
+	require.Equal(t, "flask:2", p.images(p.stable)["flask"])
+	p.eventually(func() bool {
+		return p.copied(release, workload.Deployment{Name: p.stable, Before: true}).Phase == workload.Ready && p.images(p.stable)["flask"] == "flask:1"
+	})
+	require.Equal(t, "flask:1", p.images(p.stable)["flask"])
+	_, err := p.kube.Apply(t.Context(), workload.Target{Release: release, Arms: p.arms, Copied: true, Forget: true})
+	require.NoError(t, err)
+	require.NotContains(t, p.get(p.stable).Annotations, "serin.dev/before")
+}
+
 // Serin watches the whole cluster here.
 func TestAnAutoscalerOfTheCopysNameThatOthersHaveMadeIsRefused(t *testing.T) {
 	t.Parallel()
