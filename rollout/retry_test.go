@@ -27,6 +27,20 @@ func (w *world) goOnBack(t *testing.T) {
 // migrated are the lines of a clustered release whose Job succeeded and whose pre-release is not ready.
 var migrated = [][]string{{"job", "ok"}, {"broken"}}
 
+// filled puts a second Job behind the first.
+func filled(then, now *rollout.Definition) {
+	fill := rollout.Step(rollout.Job{Name: "fill", Manifest: []byte(`{"fill":"${image}"}`)})
+	then.Steps, now.Steps = slices.Insert(then.Steps, 1, fill), slices.Insert(now.Steps, 1, fill)
+}
+
+// filledAfterAnother is filled, with a first Job that is declared otherwise now.
+func filledAfterAnother(then, now *rollout.Definition) {
+	filled(then, now)
+	create := now.Steps[0].(rollout.Job)
+	create.Manifest = []byte(`{"image":"${image}","new":true}`)
+	now.Steps[0] = create
+}
+
 func TestARetryRunsNoJobAgainWhoseWorkIsStillThere(t *testing.T) {
 	job := func(d *rollout.Definition) rollout.Job { return d.Steps[0].(rollout.Job) }
 	for _, c := range []struct {
@@ -44,17 +58,8 @@ func TestARetryRunsNoJobAgainWhoseWorkIsStillThere(t *testing.T) {
 			other.Manifest = []byte(`{"image":"${image}","new":true}`)
 			now.Steps[0] = other
 		}, nil, migrated, nil, ""},
-		{"a Job runs again after one that does", func(then, now *rollout.Definition) {
-			fill := rollout.Job{Name: "fill", Manifest: []byte(`{"fill":"${image}"}`)}
-			then.Steps = slices.Insert(then.Steps, 1, rollout.Step(fill))
-			create := job(now)
-			create.Manifest = []byte(`{"image":"${image}","new":true}`)
-			now.Steps = slices.Concat(rollout.Steps{create, fill}, now.Steps[1:])
-		}, nil, [][]string{{"job", "ok"}, {"job", "ok"}, {"broken"}}, nil, ""},
-		{"a Job after one that does not", func(then, now *rollout.Definition) {
-			fill := rollout.Job{Name: "fill", Manifest: []byte(`{"fill":"${image}"}`)}
-			then.Steps, now.Steps = slices.Insert(then.Steps, 1, rollout.Step(fill)), slices.Insert(now.Steps, 1, rollout.Step(fill))
-		}, nil, [][]string{{"job", "ok"}, {"job", "ok"}, {"broken"}}, []string{"migrate", "fill"}, ""},
+		{"a Job runs again after one that does", filledAfterAnother, nil, [][]string{{"job", "ok"}, {"job", "ok"}, {"broken"}}, nil, ""},
+		{"a Job after one that does not", filled, nil, [][]string{{"job", "ok"}, {"job", "ok"}, {"broken"}}, []string{"migrate", "fill"}, ""},
 		{"a Job runs again where the pod template in Git is the version", func(_, now *rollout.Definition) { now.Cluster.Copied = true }, nil, migrated, nil, ""},
 		{"a Job of a version that no parameter names runs again", nil, func(s *rollout.State) { s.Parameters = nil }, migrated, nil, ""},
 		{"a Job runs again where steps of the rollout's own went back", func(then, _ *rollout.Definition) {
