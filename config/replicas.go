@@ -45,9 +45,17 @@ func (r *ReplicasSpec) check(c *checker, s *RolloutSpec, _ Loader) {
 	if s.Guards != nil {
 		c.fail(c.spec("guards").atKey(), "belongs to gateways: no request passes one here")
 	}
+	r.divides(c, c.spec("steps"), s.Steps)
+	if s.Returning != nil {
+		r.divides(c, c.spec(returning, "steps"), s.Returning.Steps)
+	}
+}
+
+// divides checks that the steps divide work and not requests.
+func (r *ReplicasSpec) divides(c *checker, steps place, all []StepSpec) {
 	last := int64(0)
-	for i := range s.Steps {
-		at, step := c.spec("steps", i), &s.Steps[i]
+	for i := range all {
+		at, step := steps.in(i), &all[i]
 		if step.AB != nil {
 			c.fail(at.in("ab").atKey(), "picks users by their requests, and no gateway sees any here: gray divides the work by pods")
 		}

@@ -58,3 +58,27 @@ func TestAShorterPlanIsShownWithItsDefaults(t *testing.T) {
 	require.Contains(t, paths, "returning.releases=3")
 	require.Contains(t, paths, "returning.steps[0].gray.hold=10m")
 }
+
+func TestAShorterPlanOfAWorkerDividesWorkToo(t *testing.T) {
+	l := Loader{Stdin: strings.NewReader(`apiVersion: serin.dev/v1alpha1
+kind: Rollout
+metadata: {name: mail}
+spec:
+  parameters: [{name: image, required: true}]
+  traffic: {replicas: {namespace: pro}}
+  stable: {deployment: mail}
+  canary: {deployment: mail-canary}
+  analysis: none
+  steps:
+    - gray: {weights: [10%]}
+    - promote: {}
+  returning:
+    within: 7d
+    steps:
+      - gray: {weights: [10%], sticky: true}
+      - promote: {}
+`)}
+	_, errs := l.Load("-")
+	require.Len(t, errs, 1)
+	require.ErrorContains(t, errs[0], "returning.steps[0].gray.sticky: keeps users on a version by their requests")
+}

@@ -68,7 +68,7 @@ func (l *Live) Stable(ctx context.Context, plan *record.Plan) (analysis.Names, e
 		defer cancel()
 		version, err := l.cluster.Version(ctx, c.Arms.Stable.Deployment)
 		if err != nil {
-			return analysis.Names{}, fmt.Errorf("version of Deployment %s: %w", c.Arms.Stable.Deployment, err)
+			return analysis.Names{}, fmt.Errorf("version of %s %s: %w", c.Arms.Stable.Deployment.KindOrDeployment(), c.Arms.Stable.Deployment, err)
 		}
 		names.Vars["version"] = []string{version}
 	}
@@ -110,8 +110,8 @@ func (l *Live) Traffic(ctx context.Context, plan *record.Plan) (wrong []string) 
 	return wrong
 }
 
-// Cluster says in sentences which Deployments, Services, ports and rights a rollout on Kubernetes lacks. It is empty
-// for one that is not on Kubernetes.
+// Cluster says in sentences which workloads, Services, ports and rights a rollout on Kubernetes lacks. It is empty for one
+// that is not on Kubernetes.
 func (l *Live) Cluster(ctx context.Context, plan *record.Plan) (wrong []string) {
 	c := plan.Rollout.Cluster
 	if c == nil || l.kube == nil {
@@ -120,6 +120,9 @@ func (l *Live) Cluster(ctx context.Context, plan *record.Plan) (wrong []string) 
 	ctx, cancel := context.WithTimeout(ctx, liveTimeout)
 	defer cancel()
 	stable, canary := c.Arms.Stable, c.Arms.Canary
+	if c.Split != nil { // its arms have no Services, and a canary that is not there yet is made from stable
+		return append(l.runs(ctx, "stable", stable.Deployment), l.rights(ctx, plan)...)
+	}
 	wrong = append(wrong, l.arm(ctx, "stable", stable, plan.Rollout.Stable.Port)...)
 	if _, err := l.kube.CoreV1().Services(canary.Deployment.Namespace).Get(ctx, canary.Service, meta.GetOptions{}); !kubeerrors.IsNotFound(err) {
 		// A canary that is not there yet is made from stable.
@@ -128,13 +131,25 @@ func (l *Live) Cluster(ctx context.Context, plan *record.Plan) (wrong []string) 
 	return append(wrong, l.rights(ctx, plan)...)
 }
 
-// arm looks for an arm's Deployment, and for its Service with the port.
-func (l *Live) arm(ctx context.Context, which string, arm workload.Arm, port string) (wrong []string) {
-	d := arm.Deployment
-	namespace := d.Namespace // the Service is where the Deployment is
-	if _, err := l.kube.AppsV1().Deployments(d.Namespace).Get(ctx, d.Name, meta.GetOptions{}); err != nil {
-		wrong = append(wrong, fmt.Sprintf("%s: Deployment %s: %s", which, d, err))
+// runs looks for an arm's workload.
+func (l *Live) runs(ctx context.Context, which string, n workload.Name) (wrong []string) {
+	var err error
+	switch n.Kind {
+	case workload.StatefulSet:
+		_, err = l.kube.AppsV1().StatefulSets(n.Namespace).Get(ctx, n.Name, meta.GetOptions{})
+	default:
+		_, err = l.kube.AppsV1().Deployments(n.Namespace).Get(ctx, n.Name, meta.GetOptions{})
 	}
+	if err != nil {
+		return []string{fmt.Sprintf("%s: %s %s: %s", which, n.KindOrDeployment(), n, err)}
+	}
+	return nil
+}
+
+// arm looks for an arm's workload, and for its Service with the port.
+func (l *Live) arm(ctx context.Context, which string, arm workload.Arm, port string) (wrong []string) {
+	namespace := arm.Deployment.Namespace // the Service is where the workload is
+	wrong = l.runs(ctx, which, arm.Deployment)
 	s, err := l.kube.CoreV1().Services(namespace).Get(ctx, arm.Service, meta.GetOptions{})
 	if err != nil {
 		return append(wrong, fmt.Sprintf("%s: Service %s/%s: %s", which, namespace, arm.Service, err))
@@ -178,10 +193,11 @@ func (l *Live) rights(ctx context.Context, plan *record.Plan) (wrong []string) {
 
 // writes are the rights to what a release of a rollout changes in the cluster.
 func writes(plan *record.Plan) []authorization.ResourceAttributes {
-	namespace := plan.Rollout.Cluster.Arms.Canary.Deployment.Namespace
-	needs := []authorization.ResourceAttributes{
-		{Resource: "services", Verb: "create", Namespace: namespace},
-		{Group: "discovery.k8s.io", Resource: "endpointslices", Verb: "list", Namespace: namespace},
+	var needs []authorization.ResourceAttributes
+	if c := plan.Rollout.Cluster; c.Split == nil {
+		namespace := c.Arms.Canary.Deployment.Namespace
+		needs = append(needs, authorization.ResourceAttributes{Resource: "services", Verb: "create", Namespace: namespace},
+			authorization.ResourceAttributes{Group: "discovery.k8s.io", Resource: "endpointslices", Verb: "list", Namespace: namespace})
 	}
 	if g := plan.Gateway.Cluster; g != nil {
 		needs = append(needs, authorization.ResourceAttributes{Group: "traefik.io", Resource: "ingressroutes", Verb: "patch", Namespace: g.Namespace},
@@ -196,7 +212,9 @@ func writes(plan *record.Plan) []authorization.ResourceAttributes {
 		}
 	}
 	for _, arm := range []workload.Arm{plan.Rollout.Cluster.Arms.Stable, plan.Rollout.Cluster.Arms.Canary} {
-		needs = append(needs, authorization.ResourceAttributes{Group: "apps", Resource: "deployments", Verb: "patch", Namespace: arm.Deployment.Namespace})
+		n := arm.Deployment
+		resource := strings.ToLower(n.KindOrDeployment()) + "s"
+		needs = append(needs, authorization.ResourceAttributes{Group: "apps", Resource: resource, Verb: "patch", Namespace: n.Namespace})
 	}
 	for _, step := range plan.Rollout.Steps {
 		if job, ok := step.(rollout.Job); ok {

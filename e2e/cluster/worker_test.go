@@ -109,6 +109,7 @@ func TestAWorkerIsReleasedByItsPodsAndABadOneTakenAway(t *testing.T) {
 		ScrapeInterval: 250 * time.Millisecond, Jobs: []testbed.ScrapeJob{{Name: "workers", Targets: []string{newQueue(t, w, image3)}}},
 	})
 	w.configureWith(t, map[string]string{"rollout.yaml": w.rollout(t)})
+	require.Empty(t, w.live(t), "it needs no Service, and the chart's rights are enough")
 	w.begin(t)
 
 	id := w.start(t, image2)
