@@ -19,7 +19,7 @@ import (
 var reads = map[string]bool{
 	"SignedOut": true,
 	"Release":   true, "ByKey": true, "Releases": true, "Newest": true, "History": true, "Events": true, "Swapped": true, "Evidence": true, "Looks": true,
-	"Learned": true, "AuditLog": true, "Untold": true, "Backlog": true, "Outbox": true,
+	"Learned": true, "Scraped": true, "AuditLog": true, "Untold": true, "Backlog": true, "Outbox": true,
 	"CanaryConfig": true, "CanaryConfigs": true, "CanaryRun": true, "CanaryRuns": true, "IncompleteCanaryRuns": true,
 	"CanaryPairs": true, "CanaryEvidence": true,
 	"Close": true, "SynchronousCommit": true, "Pragma": true, // the last two are of the tests

@@ -190,7 +190,7 @@ func TestAReplicaOfBeforeTheStartGoesOnWhenItIsBack(t *testing.T) {
 	require.NoError(t, err)
 	same := s.targetAt(u, Target{Address: u.String(), Labels: map[string]string{"pod": "a"}})
 	require.Same(t, s.targets[0], same)
-	require.Equal(t, u.String(), same.address)
+	require.Equal(t, u.String(), *same.address.Load())
 	require.NotSame(t, same, s.targetAt(u, Target{Address: u.String(), Labels: map[string]string{"pod": "b"}}), "another pod at its address")
 }
 

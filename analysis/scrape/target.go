@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"sync/atomic"
 
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
@@ -23,8 +24,8 @@ const accept = "application/vnd.google.protobuf;proto=io.prometheus.client.Metri
 
 // target is one address and what was read from it. The source guards all fields but the first five.
 type target struct {
-	address string
-	shown   string // without user and password
+	address atomic.Pointer[string] // replaced when its password is learned
+	shown   string                 // without user and password
 	id      analysis.Target
 	labels  analysis.Labels // job, instance, and more
 	more    map[string]string
@@ -63,10 +64,18 @@ func newTarget(u *url.URL, more map[string]string) *target {
 	for _, name := range slices.Sorted(maps.Keys(more)) {
 		labels = append(labels, analysis.Label{Name: name, Value: more[name]})
 	}
-	return &target{
-		address: u.String(), shown: shown.String(), id: analysis.Target{Job: Job, Instance: u.Host}, labels: labels, more: more,
+	t := &target{
+		shown: shown.String(), id: analysis.Target{Job: Job, Instance: u.Host}, labels: labels, more: more,
 		series: map[string]*series{}, named: map[string][]*series{},
 	}
+	t.askAt(u)
+	return t
+}
+
+// askAt replaces the whole address, password included.
+func (t *target) askAt(u *url.URL) {
+	address := u.String()
+	t.address.Store(&address)
 }
 
 // last is when the last scrape began, ms; 0 before the first.
@@ -79,7 +88,7 @@ func (t *target) last() int64 {
 
 // scrape asks for the target's metrics.
 func (t *target) scrape(ctx context.Context, client *http.Client) ([]*dto.MetricFamily, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, t.address, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, *t.address.Load(), nil)
 	if err != nil {
 		return nil, err
 	}

@@ -134,7 +134,7 @@ func TestAPastHourIsAnalysedWithoutADaemon(t *testing.T) {
 		require.Contains(t, out, "orders: pass")
 		require.Contains(t, out, "failed-orders: canary 1,800 of 180,000 (1.0%) against baseline 1,800 of 180,000 (1.0%)")
 		require.Contains(t, out, "120 looks of 30s")
-		require.Contains(t, out, "passed first at "+at(p.begin.Add(37*time.Minute)))
+		require.Contains(t, out, "passed first at "+at(p.begin.Add(31*time.Minute+30*time.Second)))
 		picture, err := os.ReadFile(svg)
 		require.NoError(t, err)
 		require.Contains(t, string(picture), "orders: failed-orders")

@@ -78,7 +78,7 @@ func (w *world) resources(t *testing.T) string {
 	return out + strings.NewReplacer(
 		"manifest: jobs/migrate.yaml", "manifest: "+string(job),
 		"api: http://traefik."+w.gate+".svc:8080", "api: [http://traefik."+w.gate+".svc:8080]",
-		"analysis: web\n", "analysis: [web]\n",
+		"analysis: web\n", "analysis: [web]\n", "ingressRoute: cart ", "ingressRoute: [cart] ",
 		"approvers: [qa]", "approvers: ['system:serviceaccount:"+w.pro+":approver']",
 		"approvers: [release-managers]", "approvers: ['system:serviceaccount:"+w.pro+":approver']",
 	).Replace(w.rollout(t))

@@ -395,7 +395,7 @@ func TestTheAPIServerRefusesWhatItCan(t *testing.T) {
 	}{
 		"what is right":                       {nil, ""},
 		"a name that is too long":             {[]string{"name: shop}\nspec", "name: " + strings.Repeat("a", 51) + "}\nspec"}, "at most 50 characters"},
-		"a step without a kind":               {[]string{promote, "    - {}\n" + promote}, "expected exactly one of ab, deploy, gate, gray, job, promote, wait, watch or webhook"},
+		"a step without a kind":               {[]string{promote, "    - {}\n" + promote}, "expected exactly one of ab, deploy, gate, gray, job, mirror, preview, promote, wait, watch or webhook"},
 		"a step of two kinds":                 {[]string{promote, "    - {promote: {}, gate: {}}\n"}, "expected exactly one of ab, deploy"},
 		"no promote":                          {[]string{promote, "    - gate: {}\n"}, "steps: exactly one has to be promote"},
 		"a route and an adopted one":          {[]string{"{route:", "{ingressRoute: shop, route:"}, "expected exactly one of ingressRoute or route"},

@@ -40,8 +40,8 @@ type ZoomLink struct {
 // Names of the query's fields: the last so long, or from one time to another.
 const (
 	zoomLast, zoomFrom, zoomTo = "last", "from", "to"
-	// leastZoom is as close as one can look: looks are seconds apart.
-	leastZoom = 5 * time.Second
+	// leastZoom is as close as one can look: no two looks are closer.
+	leastZoom = time.Second
 )
 
 // lasts are the parts of a release's time up to its end that are offered.
