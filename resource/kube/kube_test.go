@@ -398,7 +398,7 @@ func TestTheAPIServerRefusesWhatItCan(t *testing.T) {
 		"a step without a kind":               {[]string{promote, "    - {}\n" + promote}, "expected exactly one of ab, deploy, gate, gray, job, mirror, preview, promote, wait, watch or webhook"},
 		"a step of two kinds":                 {[]string{promote, "    - {promote: {}, gate: {}}\n"}, "expected exactly one of ab, deploy"},
 		"no promote":                          {[]string{promote, "    - gate: {}\n"}, "steps: exactly one has to be promote"},
-		"a route and an adopted one":          {[]string{"{route:", "{ingressRoute: shop, route:"}, "expected exactly one of ingressRoute or route"},
+		"a route and an adopted one":          {[]string{"{route:", "{ingressRoute: [shop], route:"}, "expected exactly one of ingressRoute or route"},
 		"a host and a rule":                   {[]string{"{host:", "{rule: 'Host(`a`)', host:"}, "expected exactly one of host or rule"},
 		"one Deployment twice":                {[]string{"deployment: shop-canary", "deployment: shop"}, "stable and canary are two Deployments"},
 		"nothing to compare":                  {[]string{"  analysis: [traefik-web]\n", ""}, "analysis is missing"},
