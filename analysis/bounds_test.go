@@ -1,7 +1,6 @@
 package analysis_test
 
 import (
-	"errors"
 	"math"
 	"testing"
 	"time"
@@ -23,7 +22,7 @@ func upTo(n int) (out []float64) {
 
 // Each limit of a definition is tried at its last right value and at the first wrong one. A field of zero would be its
 // default, so that zero is tried where a pointer can say it.
-func TestWhereTheLimitsOfADefinitionAre(t *testing.T) {
+func TestWhereTheLimitsOfADefinitionAre(t *testing.T) { //nolint:funlen // a table
 	type def = analysis.Definition
 	zero, one := new(share.Share(0)), new(share.Share(1))
 	const tiny = 1e-9
@@ -129,7 +128,7 @@ func TestWhereTheLimitsOfADefinitionAre(t *testing.T) {
 			}
 			require.Error(t, err)
 			var p *analysis.Problem
-			require.True(t, errors.As(err, &p))
+			require.ErrorAs(t, err, &p)
 			require.Equal(t, c.path, p.Path, err)
 		})
 	}

@@ -40,7 +40,7 @@ func TestGrafanasOwnSchemaTakesTheDashboards(t *testing.T) {
 	for file, d := range All() {
 		text, err := d.JSON()
 		require.NoError(t, err)
-		var read grafana.Dashboard //nolint:staticcheck // what Grafana 10 to 12 read; the second version is of 12 only
+		var read grafana.Dashboard                             //nolint:staticcheck // what Grafana 10 to 12 read; the second version is of 12 only
 		if err := read.UnmarshalJSONStrict(text); err != nil { // its list of errors is never nil, and may be empty
 			require.Empty(t, err.Error(), file)
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/share"
 	"github.com/serindev/serin/tell"
+	"github.com/serindev/serin/traffic"
 	"github.com/serindev/serin/workload"
 )
 
@@ -147,15 +148,7 @@ func TestAlwaysTrue(t *testing.T) {
 			}
 			require.LessOrEqual(t, target.Traffic.Weight, allowed, "1: never above a weight that was entered")
 			moved = moved || target.Traffic.Weight > 0 || target.Traffic.Cohort != nil
-			if after.s.Phase == rollout.RollingBack || after.s.Ended() && after.s.Outcome != rollout.Released {
-				if !restoring(after) {
-					require.Zero(t, target.Traffic.Weight, "2: stable at 100%")
-				}
-				require.Nil(t, target.Traffic.Cohort)
-				idle := after.d.Idle(after.s.Swapped)
-				idle.Out, idle.Weight = target.Traffic.Out, target.Traffic.Weight
-				require.Equal(t, idle, target.Traffic)
-			}
+			checkWayBack(t, after, target.Traffic)
 			require.NoError(t, target.Traffic.ValidateLanes(), "10: copies are sent while no user is on the canary")
 			require.True(t, after.s.Phase == rollout.Active || target.Traffic.Mirror == nil && target.Traffic.Preview == nil, "10: neither copies nor a preview on the way back")
 			checkCapacity(t, before, after)
@@ -188,6 +181,20 @@ func TestAlwaysTrue(t *testing.T) {
 			require.ErrorIs(t, err, rollout.ErrNotAllowed, "6: events after the end change nothing")
 		}
 	})
+}
+
+// checkWayBack holds 2: going back, and after it, all traffic is on stable.
+func checkWayBack(t *rapid.T, w *world, target traffic.Target) {
+	if w.s.Phase != rollout.RollingBack && (!w.s.Ended() || w.s.Outcome == rollout.Released) {
+		return
+	}
+	if !restoring(w) {
+		require.Zero(t, target.Weight, "2: stable at 100%")
+	}
+	require.Nil(t, target.Cohort)
+	idle := w.d.Idle(w.s.Swapped)
+	idle.Out, idle.Weight = target.Out, target.Weight
+	require.Equal(t, idle, target)
 }
 
 // checkCalendar holds 8: before its promotion nothing is entered while the calendar is closed, but on a person's word.
