@@ -203,16 +203,23 @@ func (c *Cluster) world(ctx context.Context, t *workload.Target, d *workload.Dep
 	if d.Replicas != nil {
 		of = d.Replicas.Of
 	}
+	// What is written to is read last: the less lies between reading and writing it, the less often another writer, such as
+	// the controller with its status, is faster.
+	read := map[workload.Name]*unstructured.Unstructured{}
 	for _, one := range []struct {
 		to   **unstructured.Unstructured
 		name *workload.Name
-	}{{&w.object, &d.Name}, {&w.from, d.From}, {&w.of, of}, {&w.stable, stable}} {
+	}{{&w.from, d.From}, {&w.of, of}, {&w.stable, stable}, {&w.object, &d.Name}} {
 		if one.name == nil || one.name.Name == "" {
 			continue
 		}
-		o, err := c.deployment(ctx, *one.name, live)
-		if err != nil {
-			return nil, err
+		o, there := read[*one.name]
+		if !there || one.to == &w.object {
+			var err error
+			if o, err = c.deployment(ctx, *one.name, live); err != nil {
+				return nil, err
+			}
+			read[*one.name] = o
 		}
 		*one.to = o
 	}

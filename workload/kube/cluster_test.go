@@ -620,6 +620,40 @@ func TestAConflictOnEveryWriteIsDecidedAnew(t *testing.T) {
 	require.Equal(t, "flask:1", p.images(p.stable)["flask"])
 }
 
+// busyReader is a transport that changes an object after each other Deployment is read, and in each dry run.
+type busyReader struct {
+	http.RoundTripper
+	of     string // the object's path
+	change func()
+}
+
+func (b *busyReader) RoundTrip(r *http.Request) (*http.Response, error) {
+	answer, err := b.RoundTripper.RoundTrip(r)
+	other := r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/deployments/") && r.URL.Path != b.of
+	if other || strings.Contains(r.URL.RawQuery, "dryRun") {
+		b.change()
+	}
+	return answer, err
+}
+
+// The controller writes the status all the time while pods come and go, and every request may take long.
+func TestNothingElseIsReadBetweenReadingAndWriting(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	p.until(p.newCanary("2", 0.5), workload.Ready)
+	n := 0
+	b := &busyReader{of: "/apis/apps/v1/namespaces/" + p.ns + "/deployments/flask-canary", change: func() {
+		n++
+		p.patch(p.canary, fmt.Sprintf(`{"metadata": {"annotations": {"busy": "%d"}}}`, n))
+	}}
+	config := rest.CopyConfig(p.c.Config)
+	config.Wrap(func(rt http.RoundTripper) http.RoundTripper { b.RoundTripper = rt; return b })
+	p.kube = p.connect(config)
+	p.until(p.newCanary("3", 0.5), workload.Ready)
+	require.Equal(t, "flask:3", p.images(p.canary)["flask"])
+	require.NotZero(t, n)
+}
+
 // An account that may watch the whole cluster opens one watch per kind, any other one per kind and namespace.
 func TestWatchesAreOfTheWholeClusterWhereTheRightsAllowIt(t *testing.T) {
 	t.Parallel()

@@ -86,11 +86,14 @@ func annotate(o *unstructured.Unstructured, notes map[string]string) []operation
 	return out
 }
 
-// patch writes operations if the object is still the one that they were made for; otherwise the error is a conflict.
+// patch writes operations if the object is still the one that they were made for; otherwise the error is a conflict. A dry
+// run is of whatever the object is by then.
 func (c *Cluster) patch(ctx context.Context, o *unstructured.Unstructured, operations []operation, dry bool) (*unstructured.Unstructured, error) {
-	// The API server compares a resourceVersion that a patch writes, and answers with a conflict, which a failed test
-	// operation in the patch does not.
-	operations = append([]operation{{"replace", "/metadata/resourceVersion", o.GetResourceVersion()}}, operations...)
+	if !dry {
+		// The API server compares a resourceVersion that a patch writes, and answers with a conflict, which a failed test
+		// operation in the patch does not.
+		operations = append([]operation{{"replace", "/metadata/resourceVersion", o.GetResourceVersion()}}, operations...)
+	}
 	data, err := json.Marshal(operations)
 	if err != nil {
 		return nil, fmt.Errorf("encode a patch: %w", err)
