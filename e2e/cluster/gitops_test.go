@@ -86,15 +86,22 @@ func (s *syncer) apply(ctx context.Context) {
 	}) {
 		image = imageOf(before)
 	}
-	git := fmt.Sprintf(`{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": %q, "labels": {"app.kubernetes.io/instance": "flask"}},
+	version := ""
+	if err == nil && s.ignores { // without it, Serin could write between the look at its fields and this write
+		version = fmt.Sprintf(`"resourceVersion": %q, `, before.ResourceVersion)
+	}
+	git := fmt.Sprintf(`{"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {%[3]s"name": %[1]q, "labels": {"app.kubernetes.io/instance": "flask"}},
 		"spec": {"selector": {"matchLabels": {"app": %[1]q}}, "template": {"metadata": {"labels": {"app": %[1]q}},
-		"spec": {"containers": [{"name": "flask", "image": %q, "ports": [{"name": "http", "containerPort": 8080}]}]}}}}`, s.w.name, image)
+		"spec": {"containers": [{"name": "flask", "image": %[2]q, "ports": [{"name": "http", "containerPort": 8080}]}]}}}}`, s.w.name, image, version)
 	force := true
 	if err == nil {
 		if n := len(s.images); n == 0 || s.images[n-1] != imageOf(before) {
 			s.images = append(s.images, imageOf(before))
 		}
 		_, err = deployments.Patch(ctx, s.w.name, types.ApplyPatchType, []byte(git), metav1.PatchOptions{FieldManager: "argocd-controller", Force: &force})
+		if s.ignores && apierrors.IsConflict(err) {
+			return // the next one sees what has been written
+		}
 	}
 	// Prune: everything with its label that is not in Git. Serin's objects must not carry it.
 	if err == nil {
