@@ -14,8 +14,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 	appsv1 "k8s.io/api/apps/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
 	"github.com/serindev/serin/engine"
@@ -679,6 +681,16 @@ func TestWatchesAreOfTheWholeClusterWhereTheRightsAllowIt(t *testing.T) {
 				_ = one.c.Client.RbacV1().ClusterRoleBindings().Delete(context.WithoutCancel(t.Context()), name, metav1.DeleteOptions{})
 				_ = one.c.Client.RbacV1().ClusterRoles().Delete(context.WithoutCancel(t.Context()), name, metav1.DeleteOptions{})
 			})
+			as, err := kubernetes.NewForConfig(config)
+			require.NoError(t, err)
+			inEffect := []string{one.ns, two.ns}
+			if c.role == "ClusterRole" {
+				inEffect = append(inEffect, metav1.NamespaceAll)
+			}
+			for _, ns := range inEffect {
+				one.eventually(func() bool { return may(t, as, ns) })
+				require.True(t, may(t, as, ns), "the rights in namespace %q", ns)
+			}
 			watches := &watchCounter{of: map[string]bool{}}
 			config.Wrap(func(next http.RoundTripper) http.RoundTripper { watches.RoundTripper = next; return watches })
 			k := one.connect(config)
@@ -691,6 +703,18 @@ func TestWatchesAreOfTheWholeClusterWhereTheRightsAllowIt(t *testing.T) {
 			require.Len(t, watches.of, c.want, "%v", watches.of)
 		})
 	}
+}
+
+// may reports whether a right to watch is in effect: the API server's authorizer hears of a role and its binding a little
+// later than they are written.
+func may(t *testing.T, as kubernetes.Interface, namespace string) bool {
+	t.Helper()
+	r := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{
+		ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: namespace, Verb: "watch", Group: "apps", Resource: "deployments"},
+	}}
+	answer, err := as.AuthorizationV1().SelfSubjectAccessReviews().Create(t.Context(), r, metav1.CreateOptions{})
+	require.NoError(t, err)
+	return answer.Status.Allowed
 }
 
 // watchCounter notes where Deployments are watched.
