@@ -645,7 +645,9 @@ func TestNothingElseIsReadBetweenReadingAndWriting(t *testing.T) {
 	p.until(p.newCanary("2", 0.5), workload.Ready)
 	n := 0
 	b := &busyReader{of: "/apis/apps/v1/namespaces/" + p.ns + "/deployments/flask-canary", change: func() {
-		n++
+		if n++; n > 60 { // more than all tries of a write together
+			return
+		}
 		p.patch(p.canary, fmt.Sprintf(`{"metadata": {"annotations": {"busy": "%d"}}}`, n))
 	}}
 	config := rest.CopyConfig(p.c.Config)
@@ -675,7 +677,7 @@ func TestWatchesAreOfTheWholeClusterWhereTheRightsAllowIt(t *testing.T) {
   {apiGroups: [apps, "", autoscaling, policy], resources: [deployments, replicasets, pods, services, horizontalpodautoscalers, poddisruptionbudgets], verbs: [get, list, watch]}]}
 ---
 {apiVersion: rbac.authorization.k8s.io/v1, kind: %s, metadata: {name: %[2]s}, roleRef: {apiGroup: rbac.authorization.k8s.io, kind: %[1]s, name: %[2]s},
- subjects: [{kind: ServiceAccount, name: serin, namespace: %s}]}`, c.role, name, kind, one.ns))
+ subjects: [{kind: ServiceAccount, name: serin, namespace: %[4]s}]}`, c.role, name, kind, one.ns))
 			}
 			t.Cleanup(func() {
 				_ = one.c.Client.RbacV1().ClusterRoleBindings().Delete(context.WithoutCancel(t.Context()), name, metav1.DeleteOptions{})
