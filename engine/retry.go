@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 
 	"github.com/oklog/ulid/v2"
@@ -27,22 +26,15 @@ func (e *Engine) Retry(ctx context.Context, name, reason string, req rollout.Sta
 }
 
 func (l *loop) retry(ctx context.Context, reason string, req rollout.StartRequest) (record.Release, error) {
-	if l.plan == nil {
-		return record.Release{}, fmt.Errorf("rollout %s: %w", l.name, record.ErrNotFound)
-	}
-	if err := l.know(ctx); err != nil {
+	known, err := l.mayFollow(ctx, req.Key)
+	if err != nil {
 		return record.Release{}, err
 	}
-	if req.Key != "" {
-		if r, err := l.byKey(ctx, req.Key); !errors.Is(err, record.ErrNotFound) {
-			return r, err
-		}
+	if known != nil {
+		return *known, nil
 	}
 	if l.rel == nil {
 		return record.Release{}, fmt.Errorf("%w: the rollout has had no release", rollout.ErrNotAllowed)
-	}
-	if r := l.running(); r != nil || l.waits() {
-		return record.Release{}, &record.ActiveError{Rollout: l.name, ID: l.rel.record.ID}
 	}
 	last := rollout.Attempt{ID: l.rel.record.ID, Definition: l.rel.plan.Rollout, State: l.rel.state}
 	done, err := l.plan.Rollout.Retrying(last)

@@ -30,19 +30,12 @@ func (e *Engine) Undo(ctx context.Context, name, reason string, req rollout.Star
 }
 
 func (l *loop) undo(ctx context.Context, reason string, req rollout.StartRequest) (record.Release, error) {
-	if l.plan == nil {
-		return record.Release{}, fmt.Errorf("rollout %s: %w", l.name, record.ErrNotFound)
-	}
-	if err := l.know(ctx); err != nil {
+	known, err := l.mayFollow(ctx, req.Key)
+	if err != nil {
 		return record.Release{}, err
 	}
-	if req.Key != "" {
-		if r, err := l.byKey(ctx, req.Key); !errors.Is(err, record.ErrNotFound) {
-			return r, err
-		}
-	}
-	if r := l.running(); r != nil || l.waits() {
-		return record.Release{}, &record.ActiveError{Rollout: l.name, ID: l.rel.record.ID}
+	if known != nil {
+		return *known, nil
 	}
 	last, before, err := l.lastTwo(ctx)
 	if err != nil {
@@ -62,6 +55,30 @@ func (l *loop) undo(ctx context.Context, reason string, req rollout.StartRequest
 	}
 	req.ID = cmp.Or(req.ID, ulid.MustNew(ulid.Now(), rand.Reader).String())
 	return l.begin(ctx, plan, req, rollout.Started{Undoes: last.ID, Reason: reason}, nil)
+}
+
+// mayFollow checks that a release about the last one, an undo or a retry, may start now; known is the one that the key has
+// started before, nil if there is none.
+func (l *loop) mayFollow(ctx context.Context, key string) (known *record.Release, err error) {
+	if l.plan == nil {
+		return nil, fmt.Errorf("rollout %s: %w", l.name, record.ErrNotFound)
+	}
+	if err := l.know(ctx); err != nil {
+		return nil, err
+	}
+	if key != "" {
+		r, err := l.byKey(ctx, key)
+		switch {
+		case err == nil:
+			return &r, nil
+		case !errors.Is(err, record.ErrNotFound):
+			return nil, err
+		}
+	}
+	if l.running() != nil || l.waits() {
+		return nil, &record.ActiveError{Rollout: l.name, ID: l.rel.record.ID}
+	}
+	return nil, nil
 }
 
 // farBack is among how many releases the last two with outcome released are searched.

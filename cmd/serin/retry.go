@@ -3,9 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -16,9 +14,8 @@ import (
 // retryCmd tries the version of the last release again.
 func (a *app) retryCmd() *cobra.Command {
 	var o struct {
-		body    server.RetryBody
-		wait    bool
-		timeout time.Duration
+		body server.RetryBody
+		awaited
 	}
 	cmd := &cobra.Command{
 		Use:   "retry ROLLOUT",
@@ -35,8 +32,8 @@ again only with a --reason.`,
 		Args:              args(cobra.ExactArgs(1)),
 		ValidArgsFunction: a.completeRollouts(false),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if cmd.Flags().Changed("timeout") && (!o.wait || o.timeout <= 0) {
-				return errors.New("--timeout needs --wait and a time above 0")
+			if err := o.check(cmd); err != nil {
+				return err
 			}
 			c, err := a.client()
 			if err != nil {
@@ -53,20 +50,12 @@ again only with a --reason.`,
 			if started.Known {
 				words = "release " + started.Release.ID + " of " + args[0] + " was started with this key before"
 			}
-			if !o.wait {
-				return a.print(started.Release, func(w io.Writer) error {
-					_, err := fmt.Fprintln(w, clean(words))
-					return err
-				})
-			}
-			a.say(words)
-			return a.wait(cmd.Context(), c, started, o.timeout)
+			return a.begun(cmd.Context(), c, started, words, o.awaited)
 		},
 	}
 	cmd.Flags().StringVar(&o.body.Reason, "reason", "", "why; it is kept with the release")
 	cmd.Flags().StringVar(&o.body.Key, "key", "", "the same `KEY` retries nothing twice")
 	cmd.Flags().BoolVar(&o.body.Anyway, "anyway", false, "by the last good version although the configuration of the rollout has an error now")
-	cmd.Flags().BoolVar(&o.wait, "wait", false, "wait until it is done; the exit codes are those of start")
-	cmd.Flags().DurationVar(&o.timeout, "timeout", 0, "how long to wait at most (with --wait; default: no limit)")
+	o.flags(cmd)
 	return a.speaks(cmd)
 }

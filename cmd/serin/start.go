@@ -28,12 +28,11 @@ const (
 
 func (a *app) startCmd() *cobra.Command {
 	var o struct {
-		set     []string
-		start   server.StartBody
-		urgent  bool
-		why     server.UrgentBody
-		wait    bool
-		timeout time.Duration
+		set    []string
+		start  server.StartBody
+		urgent bool
+		why    server.UrgentBody
+		awaited
 	}
 	cmd := &cobra.Command{
 		Use:   "start ROLLOUT",
@@ -51,8 +50,8 @@ the first.
 		Args:              args(cobra.ExactArgs(1)),
 		ValidArgsFunction: a.completeRollouts(false),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if cmd.Flags().Changed("timeout") && (!o.wait || o.timeout <= 0) {
-				return errors.New("--timeout needs --wait and a time above 0")
+			if err := o.check(cmd); err != nil {
+				return err
 			}
 			p, err := parseSet(o.set)
 			if err != nil {
@@ -71,7 +70,7 @@ the first.
 			if err != nil {
 				return err
 			}
-			return a.start(cmd.Context(), c, args[0], o.start, o.wait, o.timeout)
+			return a.start(cmd.Context(), c, args[0], o.start, o.awaited)
 		},
 	}
 	cmd.Flags().StringArrayVar(&o.set, "set", nil, "a parameter, as `NAME=VALUE`; may be repeated")
@@ -108,7 +107,7 @@ func pairs(p map[string]string) []string {
 	return out
 }
 
-func (a *app) start(ctx context.Context, c *client.Client, name string, s server.StartBody, wait bool, timeout time.Duration) error {
+func (a *app) start(ctx context.Context, c *client.Client, name string, s server.StartBody, o awaited) error {
 	started, err := c.Start(ctx, name, s)
 	if p, ok := errors.AsType[*client.Problem](err); ok && p.Status == http.StatusConflict && p.Release != "" {
 		return fmt.Errorf("%w; serin start %s --supersede takes the place of %s", err, name, p.Release)
@@ -127,14 +126,38 @@ func (a *app) start(ctx context.Context, c *client.Client, name string, s server
 	case started.Pending:
 		words = "release " + id + " of " + name + " starts as soon as the active one has gone back"
 	}
-	if !wait {
-		return a.print(started.Release, func(w io.Writer) error {
+	return a.begun(ctx, c, started, words, o)
+}
+
+// awaited is whether a command that starts a release waits for its end, and how long at most; 0 is without a limit.
+type awaited struct {
+	wait    bool
+	timeout time.Duration
+}
+
+// flags are those of a command that starts a release about the last one.
+func (o *awaited) flags(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&o.wait, "wait", false, "wait until it is done; the exit codes are those of start")
+	cmd.Flags().DurationVar(&o.timeout, "timeout", 0, "how long to wait at most (with --wait; default: no limit)")
+}
+
+func (o *awaited) check(cmd *cobra.Command) error {
+	if cmd.Flags().Changed("timeout") && (!o.wait || o.timeout <= 0) {
+		return errors.New("--timeout needs --wait and a time above 0")
+	}
+	return nil
+}
+
+// begun says in words that a release has started, and waits for its end if asked to.
+func (a *app) begun(ctx context.Context, c *client.Client, s client.Started, words string, o awaited) error {
+	if !o.wait {
+		return a.print(s.Release, func(w io.Writer) error {
 			_, err := fmt.Fprintln(w, clean(words))
 			return err
 		})
 	}
 	a.say(words)
-	return a.wait(ctx, c, started, timeout)
+	return a.wait(ctx, c, s, o.timeout)
 }
 
 // say prints a line of progress.

@@ -3,9 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -16,9 +14,8 @@ import (
 // undoCmd brings back the previous version.
 func (a *app) undoCmd() *cobra.Command {
 	var o struct {
-		body    server.UndoBody
-		wait    bool
-		timeout time.Duration
+		body server.UndoBody
+		awaited
 	}
 	cmd := &cobra.Command{
 		Use:   "undo ROLLOUT --reason WHY",
@@ -35,8 +32,8 @@ While a release is under way, serin rollback is what brings traffic back.`,
 		Args:              args(cobra.ExactArgs(1)),
 		ValidArgsFunction: a.completeRollouts(false),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if cmd.Flags().Changed("timeout") && (!o.wait || o.timeout <= 0) {
-				return errors.New("--timeout needs --wait and a time above 0")
+			if err := o.check(cmd); err != nil {
+				return err
 			}
 			c, err := a.client()
 			if err != nil {
@@ -50,20 +47,12 @@ While a release is under way, serin rollback is what brings traffic back.`,
 				return a.unknown(cmd.Context(), c, args[0], err)
 			}
 			words := "release " + started.Release.ID + " of " + args[0] + " brings the version before back"
-			if !o.wait {
-				return a.print(started.Release, func(w io.Writer) error {
-					_, err := fmt.Fprintln(w, clean(words))
-					return err
-				})
-			}
-			a.say(words)
-			return a.wait(cmd.Context(), c, started, o.timeout)
+			return a.begun(cmd.Context(), c, started, words, o.awaited)
 		},
 	}
 	cmd.Flags().StringVar(&o.body.Reason, "reason", "", "why; it is kept with the release")
 	cmd.Flags().StringVar(&o.body.Key, "key", "", "the same `KEY` undoes nothing twice")
-	cmd.Flags().BoolVar(&o.wait, "wait", false, "wait until it is done; the exit codes are those of start")
-	cmd.Flags().DurationVar(&o.timeout, "timeout", 0, "how long to wait at most (with --wait; default: no limit)")
+	o.flags(cmd)
 	_ = cmd.MarkFlagRequired("reason")
 	return a.speaks(cmd)
 }
