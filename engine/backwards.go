@@ -10,7 +10,7 @@ import (
 	"github.com/serindev/serin/rollout"
 )
 
-// earlier is a release of the past, with its first event. worse: its last verdict was a fail.
+// earlier is a past release with its first event; worse is whether its last verdict was a fail.
 type earlier struct {
 	record  record.Release
 	started rollout.Started

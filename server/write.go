@@ -80,6 +80,20 @@ var (
 	notWritten = map[string]string{"202": "Traffic goes back to stable; this could not be written yet, and will be"}
 )
 
+// begun answers with the release that was asked for as id: it is new, waits for its turn, or is another one, which the key
+// started before.
+func begun(r record.Release, id string, e *record.AuditEntry) *startOutput {
+	e.Release = r.ID
+	out := &startOutput{Status: http.StatusCreated, Body: r}
+	switch {
+	case r.Version == 0:
+		out.Status = http.StatusAccepted
+	case r.ID != id:
+		out.Status = http.StatusOK
+	}
+	return out
+}
+
 type undoInput struct {
 	RolloutInput
 	Body UndoBody
@@ -98,12 +112,7 @@ func (s *Server) undo(ctx context.Context, in *undoInput, e *record.AuditEntry) 
 	if err != nil {
 		return nil, err
 	}
-	e.Release = r.ID
-	out := &startOutput{Status: http.StatusCreated, Body: r}
-	if r.ID != id {
-		out.Status = http.StatusOK
-	}
-	return out, nil
+	return begun(r, id, e), nil
 }
 
 type retryInput struct {
@@ -125,12 +134,7 @@ func (s *Server) retry(ctx context.Context, in *retryInput, e *record.AuditEntry
 	if err != nil {
 		return nil, err
 	}
-	e.Release = r.ID
-	out := &startOutput{Status: http.StatusCreated, Body: r}
-	if r.ID != id {
-		out.Status = http.StatusOK
-	}
-	return out, nil
+	return begun(r, id, e), nil
 }
 
 type promoteInput struct {
@@ -243,15 +247,7 @@ func (s *Server) start(ctx context.Context, in *startInput, a *record.AuditEntry
 	if err != nil {
 		return nil, err
 	}
-	a.Release = r.ID
-	out := &startOutput{Status: http.StatusCreated, Body: r}
-	switch {
-	case r.Version == 0:
-		out.Status = http.StatusAccepted
-	case r.ID != id:
-		out.Status = http.StatusOK
-	}
-	return out, nil
+	return begun(r, id, a), nil
 }
 
 // urgent is what an urgent start begins with, if its caller may let a release of the rollout go on without waiting. Its

@@ -62,7 +62,7 @@ type shown struct {
 	traefikapi.State
 }
 
-// rollouts ask at the same time; each returns what it is told.
+// rollouts ask at the same time; each returns the answer that it gets.
 func (q *questions) rollouts(t *testing.T, n int) []shown {
 	t.Helper()
 	out := make([]shown, n)
