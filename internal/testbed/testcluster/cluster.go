@@ -22,7 +22,7 @@
 // Deployments, StatefulSets, ReplicaSets, Jobs, EndpointSlices and garbage are the controller manager's. No scheduler
 // runs: pending pods are bound to a node through the API, one for each test binary, and those whose nodeSelector does
 // not fit it are unschedulable. Pods are ready at once and Jobs succeed, unless [Cluster.SetImage] says otherwise; an
-// ended pod answers for eight seconds more. Each image answers with the header X-Version: TAG; see [Image].
+// ended pod answers for some seconds more. Each image answers with the header X-Version: TAG; see [Image].
 package testcluster
 
 import (

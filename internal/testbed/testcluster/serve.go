@@ -2,6 +2,7 @@ package testcluster
 
 import (
 	"crypto/tls"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -22,6 +23,8 @@ func (p *pods) answer(w http.ResponseWriter, r *http.Request) {
 	}
 	pod := p.addresses.at(r.Context(), address.IP.String())
 	if pod == nil || !runs(pod) || !p.mine(pod.Namespace) {
+		// The gateway's user gets 502 then: the output of a failed test has to tell whether that was the testbed's fault.
+		fmt.Printf("testcluster: no running pod for %s at %s: %s\n", r.Host, address, p.addresses.state(address.IP.String()))
 		panic(http.ErrAbortHandler)
 	}
 	i := p.image(pod.Namespace, pod.Spec.Containers[0].Image)

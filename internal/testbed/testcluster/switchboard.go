@@ -19,9 +19,10 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// known is how long a connection waits for its pod to be known here: the gateway may learn of it earlier. A connection
+// known is how long a connection waits for its pod to be known here: the gateway may learn of it earlier, on a
+// loaded machine by seconds. A connection
 // to a pod that has ended does not wait: the gateway tries these one after the other, and would wait for each.
-const known = 2 * time.Second
+const known = 10 * time.Second
 
 // switchboard listens on the ports of all pods of a cluster, and passes each connection to the process that answers for
 // the pod's namespace, through that process's socket: several test binaries share a cluster, and a pod's answers come
@@ -239,6 +240,20 @@ func (a *addresses) at(ctx context.Context, ip string) *corev1.Pod {
 		case <-ctx.Done():
 			return nil
 		}
+	}
+}
+
+// state says what is known of an address.
+func (a *addresses) state(ip string) string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch pod := a.byIP[ip]; {
+	case pod != nil:
+		return fmt.Sprintf("%s/%s is %s", pod.Namespace, pod.Name, pod.Status.Phase)
+	case a.gone[ip]:
+		return "its pod has ended"
+	default:
+		return "it is not known"
 	}
 }
 
