@@ -5,9 +5,10 @@ import (
 	"log/slog"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/serindev/serin/internal/await"
 )
 
 // here is a cluster with these objects.
@@ -33,7 +34,7 @@ func watching(t *testing.T, objects ...Object) *Watcher {
 	done := make(chan error, 1)
 	go func() { done <- w.Run(ctx) }()
 	t.Cleanup(func() { cancel(); require.NoError(t, <-done) })
-	require.Eventually(t, func() bool { return w.Current() != nil }, time.Minute, time.Millisecond)
+	await.True(t, func() bool { return w.Current() != nil })
 	return w
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/serindev/serin/config"
 	"github.com/serindev/serin/engine"
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed"
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
@@ -85,11 +86,11 @@ func (b *bench) start(t *testing.T) {
 func (b *bench) wait(t *testing.T, what string, ok func(record.View) bool) record.View {
 	t.Helper()
 	var v record.View
-	require.Eventually(t, func() bool {
+	await.True(t, func() bool {
 		var err error
 		v, err = b.engine.Rollout("shop")
 		return err == nil && ok(v)
-	}, 3*time.Minute, 50*time.Millisecond, "%s", what)
+	}, "%s", what)
 	return v
 }
 
@@ -113,9 +114,9 @@ func TestAGoodVersionIsReleasedAndABadOneRolledBack(t *testing.T) {
 	require.Equal(t, rollout.Released, v.State.Outcome, v.State.Why)
 	require.True(t, v.Swapped, "the canary's servers are stable's now")
 	before := b.load.Counts()
-	require.Eventually(t, func() bool {
+	await.True(t, func() bool {
 		return b.load.Counts().Answered("green") > before.Answered("green")+200
-	}, time.Minute, 50*time.Millisecond, "all traffic goes to green")
+	}, "all traffic goes to green")
 
 	// The next release's canary is the other set.
 	b.blue.Set(func(x *testbed.Behaviour) { x.Version, x.ErrorRate = "blue-2", 0.3 })

@@ -20,6 +20,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed"
 )
 
@@ -166,15 +167,14 @@ var inGrafana = strings.NewReplacer("$__rate_interval", "10s", "$__interval", "1
 func TestEveryExpressionSaysSomethingAboutARealRelease(t *testing.T) {
 	begin := time.Now()
 	s := newStage(t)
-	require.Eventually(t, func() bool { _, err := s.serin(t, "start", "shop"); return err == nil }, time.Minute, 100*time.Millisecond)
-	require.Eventually(t, func() bool {
+	await.True(t, func() bool { _, err := s.serin(t, "start", "shop"); return err == nil })
+	await.True(t, func() bool {
 		out, err := s.serin(t, "status", "shop")
 		return err == nil && strings.Contains(out, "at a gate")
-	}, 3*time.Minute, 200*time.Millisecond)
+	})
 
 	for expr, where := range shown(t) {
-		require.Eventually(t, func() bool { return len(s.values(t, inGrafana.Replace(expr), begin)) > 0 },
-			20*time.Second, 500*time.Millisecond, "%s: %s is empty", where, expr)
+		await.True(t, func() bool { return len(s.values(t, inGrafana.Replace(expr), begin)) > 0 }, "%s: %s is empty", where, expr)
 	}
 	s.rules(t)
 	s.names(t)
@@ -183,7 +183,7 @@ func TestEveryExpressionSaysSomethingAboutARealRelease(t *testing.T) {
 	for file, d := range All() {
 		for _, a := range read(t, d).Annotations.List {
 			require.Equal(t, a.Expr, a.Target.Expr, "Grafana 10 reads the one, later ones the other")
-			require.Eventually(t, func() bool { return len(s.values(t, inGrafana.Replace(a.Expr), begin)) > 0 }, time.Minute, 500*time.Millisecond, "%s: annotation %s is empty", file, a.Name)
+			await.True(t, func() bool { return len(s.values(t, inGrafana.Replace(a.Expr), begin)) > 0 }, "%s: annotation %s is empty", file, a.Name)
 		}
 	}
 }

@@ -6,11 +6,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/serindev/serin/config"
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed"
 	"github.com/serindev/serin/internal/testbed/testcluster"
 )
@@ -22,10 +22,10 @@ func serviceMonitors(t *testing.T, c *testcluster.Cluster) {
 	definition, err := os.ReadFile("testdata/servicemonitor-definition.yaml")
 	require.NoError(t, err)
 	c.Apply(t, "", string(definition))
-	require.Eventually(t, func() bool {
+	await.True(t, func() bool {
 		_, err := c.Client.Discovery().ServerResourcesForGroupVersion("monitoring.coreos.com/v1")
 		return err == nil
-	}, time.Minute, 50*time.Millisecond)
+	})
 }
 
 // schemas writes the schemas of all kinds that an API server knows, in kubeconform's form with a file for each kind,
@@ -34,13 +34,13 @@ func schemas(t *testing.T, c *testcluster.Cluster) string {
 	t.Helper()
 	type schema = map[string]any
 	var api struct{ Definitions map[string]schema }
-	require.Eventually(t, func() bool { // kinds that were just defined come a moment later
+	await.True(t, func() bool { // kinds that were just defined come a moment later
 		doc, err := c.Client.Discovery().RESTClient().Get().AbsPath("/openapi/v2").SetHeader("Accept", "application/json").DoRaw(t.Context())
 		require.NoError(t, err)
 		api.Definitions = nil
 		require.NoError(t, json.Unmarshal(doc, &api))
 		return api.Definitions["com.coreos.monitoring.v1.ServiceMonitor"] != nil
-	}, time.Minute, 200*time.Millisecond)
+	})
 	for name, d := range api.Definitions {
 		strict(d)
 		if strings.HasSuffix(name, ".intstr.IntOrString") {

@@ -30,6 +30,7 @@ import (
 	"k8s.io/client-go/restmapper"
 
 	"github.com/serindev/serin/config"
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed"
 	"github.com/serindev/serin/internal/testbed/testcluster"
 	"github.com/serindev/serin/leader"
@@ -341,11 +342,11 @@ func TestTheChartsRightsAreEnoughAndNoMore(t *testing.T) {
 		target.Deployments = []workload.Deployment{d}
 		var o workload.Observed
 		var err error
-		require.Eventually(t, func() bool {
+		await.True(t, func() bool {
 			o, err = k.Apply(t.Context(), target)
 			phase, _ := o.Phase()
 			return err == nil && phase == workload.Ready
-		}, time.Minute, 50*time.Millisecond, "%v", d.Name)
+		}, "%v", d.Name)
 	}
 	ready(workload.Deployment{Name: canary, Create: &stable, Images: map[string]string{"shop": "shop:2"}, Replicas: &workload.Replicas{Count: 1}})
 	ready(workload.Deployment{Name: stable, From: &canary})
@@ -353,10 +354,10 @@ func TestTheChartsRightsAreEnoughAndNoMore(t *testing.T) {
 	job := workload.Job{Key: "r/migrate", Namespace: pro, Deadline: time.Minute,
 		Manifest: []byte(`{"apiVersion": "batch/v1", "kind": "Job", "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "m", "image": "m:1"}]}}}}`)}
 	var s workload.Status
-	require.Eventually(t, func() bool {
+	await.True(t, func() bool {
 		s, err = k.Run(t.Context(), job)
 		return err == nil && s.Phase == workload.Ready
-	}, time.Minute, 50*time.Millisecond)
+	})
 	require.Equal(t, []string{"m:1 has started"}, s.Log)
 	found := listsWhatIsMade(t, c, pro)
 	require.Equal(t, []string{"shop-canary"}, found["deployments"], "the documentation's way to find what Serin has made")

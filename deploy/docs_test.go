@@ -13,7 +13,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
@@ -23,6 +22,7 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed/testcluster"
 )
 
@@ -127,10 +127,10 @@ func TestTheInstallationOfTheDocumentation(t *testing.T) {
 	line := regexp.MustCompile("`(helm uninstall [^`]+)`").FindSubmatch(page)
 	require.NotNil(t, line)
 	helm(t, kubeconfig, dir, string(line[1]))
-	require.Eventually(t, func() bool {
+	await.True(t, func() bool {
 		_, err = c.Client.AppsV1().Deployments("serin").Get(t.Context(), "serin", metav1.GetOptions{})
 		return apierrors.IsNotFound(err)
-	}, time.Minute, 50*time.Millisecond)
+	})
 	_, err = c.Client.CoreV1().PersistentVolumeClaims("serin").Get(t.Context(), volumes.Items[0].Name, metav1.GetOptions{})
 	require.NoError(t, err, "the volume with the history stays")
 }

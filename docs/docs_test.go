@@ -116,13 +116,13 @@ func (p ports) replace(t *testing.T, text string) string {
 
 // preamble is what hidden blocks may use.
 const preamble = `set -eu -o pipefail
-until_says() { # PATTERN COMMAND…: the command comes to say it within two minutes
-	local pattern=$1 out i
+until_says() { # PATTERN COMMAND…: the command comes to say it within five minutes
+	local pattern=$1 out end=$((SECONDS + 300))
 	shift
-	for i in $(seq 1200); do
+	while [ "$SECONDS" -lt "$end" ]; do
 		out=$("$@" 2>&1) || true
 		if grep -Eq -- "$pattern" <<<"$out"; then return; fi
-		sleep 0.1
+		sleep 0.5 # each try starts a program
 	done
 	echo "never said $pattern: $* said: $out"
 	return 1

@@ -16,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed"
 )
 
@@ -63,7 +64,7 @@ func (w *world) walk(t *testing.T, before string, act func(view)) []string {
 		}
 	}
 	w.log.arm(lethal)
-	until(t, "the release ends, killed again and again", func() string {
+	await.Until(t, "the release ends, killed again and again", func() string {
 		again(lethal)
 		v, err := w.view("shop")
 		if err != nil {

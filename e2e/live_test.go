@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/serindev/serin/internal/await"
 )
 
 // TestValidateLiveSaysWhatAReleaseWouldMeet asks a real Traefik and a real Prometheus, while users are served.
@@ -43,7 +45,7 @@ func TestValidateLiveSaysWhatAReleaseWouldMeet(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "shop.yaml")
 			require.NoError(t, os.WriteFile(file, []byte(c.document), 0o600))
-			until(t, c.says, func() string { // until Prometheus has scraped
+			await.Until(t, c.says, func() string { // until Prometheus has scraped
 				said, err := exec.CommandContext(t.Context(), serin, "validate", "--live", "--prometheus", w.prometheus.URL, file).CombinedOutput()
 				if strings.Contains(string(said), c.says) {
 					require.Equal(t, c.name == "everything is there", err == nil, "only what is right exits with 0")

@@ -24,6 +24,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed"
 )
 
@@ -132,7 +133,7 @@ func (w *world) served(p *place) (int, error) {
 // off waits until Traefik sends nobody to the canary, and returns how long that took.
 func (w *world) off(t *testing.T, p *place) time.Duration {
 	begin := time.Now()
-	until(t, "nobody is served by the canary in Traefik", func() string {
+	await.Until(t, "nobody is served by the canary in Traefik", func() string {
 		switch percent, err := w.served(p); {
 		case err != nil:
 			return err.Error()
@@ -310,11 +311,10 @@ func (w *world) brave(t *testing.T, f realFault) time.Duration {
 
 // sendBack is a person who asks for a rollback until the daemon answers.
 func (w *world) sendBack(id string) {
-	for range 100 {
+	for end := time.Now().Add(await.Patience); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		if status, _ := w.rollback(id); status != 0 {
 			return
 		}
-		time.Sleep(100 * time.Millisecond)
 	}
 }
 
@@ -323,14 +323,14 @@ func (w *world) sendBack(id string) {
 // behind the names, so undone goes by the answers that users get.
 func (w *world) undone(t *testing.T, p *place, id string, load *testbed.Load) time.Duration {
 	begin := time.Now()
-	until(t, "the promotion is approved", func() string {
+	await.Until(t, "the promotion is approved", func() string {
 		status, text := w.approve(id, "full-release")
 		if status == http.StatusOK || status == http.StatusConflict {
 			return ""
 		}
 		return text
 	})
-	until(t, "no user gets the version that fails", func() string {
+	await.Until(t, "no user gets the version that fails", func() string {
 		said, _ := w.rollback(id)
 		if said == http.StatusConflict { // it has ended: the new version is in service
 			w.call(http.MethodPost, "/api/v1/rollouts/"+p.rollout+"/undo", map[string]string{"reason": "it fails", "key": id}, nil)
@@ -502,7 +502,7 @@ func (w *world) change(t *testing.T, change func(text string) string, read strin
 	before, err := os.ReadFile(w.rollouts())
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(w.rollouts(), []byte(change(string(before))), 0o600))
-	until(t, "the daemon has read it", func() string {
+	await.Until(t, "the daemon has read it", func() string {
 		_, text := w.get("/api/v1/config/problems", nil)
 		_, shop := w.get("/api/v1/rollouts/shop", nil)
 		if strings.Contains(text+shop, read) {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed"
 )
 
@@ -27,11 +28,11 @@ func (w *world) pinned(t *testing.T, name string) *testbed.Load {
 	url := w.traefik.URL("web") + "/" + name
 	header := http.Header{"X-User-Group": {"beta"}}
 	var cookies []*http.Cookie
-	until(t, "a user comes to stable and gets a cookie", func() string {
+	await.Until(t, "a user comes to stable and gets a cookie", func() string {
 		req, err := http.NewRequest(http.MethodGet, url, http.NoBody) //nolint:noctx // the client has a timeout
 		require.NoError(t, err)
 		req.Header = header.Clone()
-		res, err := (&http.Client{Timeout: 5 * time.Second}).Do(req)
+		res, err := (&http.Client{Timeout: time.Minute}).Do(req)
 		if err != nil {
 			return err.Error()
 		}

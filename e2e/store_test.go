@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed"
 )
 
@@ -149,7 +150,7 @@ func goesBackByHand(t *testing.T, w *world, fault storeFault) {
 	require.Equal(t, "rolledBack", v.State.Outcome)
 	require.Equal(t, 1, count(w.events(t, id), "rollbackRequested"))
 	w.wait(t, "shop", "the trouble is over", func(v view) bool { return !troubled(v) })
-	until(t, "the audit log has it, late", func() string {
+	await.Until(t, "the audit log has it, late", func() string {
 		var entries []struct{ Action, Release, Detail string }
 		_, text := w.get("/api/v1/audit", &entries)
 		for _, e := range entries {

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/serindev/serin/internal/await"
 )
 
 func TestATraefikInTrouble(t *testing.T) {
@@ -55,7 +57,7 @@ func TestATraefikInTrouble(t *testing.T) {
 	before, drifted := w.metric("serin_drift_total"), count(w.events(t, id), "drifted")
 	require.NoError(t, os.WriteFile(w.file("shop"), old, 0o600))
 	begin = time.Now()
-	until(t, "the edit is seen", func() string {
+	await.Until(t, "the edit is seen", func() string {
 		if count(w.events(t, id), "drifted") > drifted {
 			return ""
 		}

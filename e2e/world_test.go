@@ -17,11 +17,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed"
 )
-
-// patience is how long a test waits for what must happen: far longer than it takes even on the slowest machine.
-const patience = 3 * time.Minute
 
 // serin is the program under test, built once.
 var serin string
@@ -149,7 +147,7 @@ func (w *world) begin(t *testing.T, tmpfs string) {
 
 func (w *world) ready(t *testing.T) {
 	t.Helper()
-	until(t, "the daemon is ready", func() string {
+	await.Until(t, "the daemon is ready", func() string {
 		status, text := w.get("/readyz", nil)
 		if status == http.StatusOK {
 			return ""
@@ -165,15 +163,9 @@ func (w *world) restart(t *testing.T) {
 	w.ready(t)
 }
 
-// until waits until check returns nothing: see [testbed.Until].
-func until(t *testing.T, what string, check func() string) {
-	t.Helper()
-	testbed.Until(t, patience, what, check)
-}
-
 // call sends a request to the daemon's API: see [testbed.Call].
 func (w *world) call(method, path string, body, out any) (int, string) {
-	client := http.Client{Timeout: time.Minute, Transport: &http.Transport{DisableKeepAlives: true}}
+	client := http.Client{Timeout: await.Patience, Transport: &http.Transport{DisableKeepAlives: true}}
 	return testbed.Call(&client, method, w.url+path, w.token, body, out)
 }
 
@@ -216,7 +208,7 @@ func (w *world) view(name string) (v view, err error) {
 func (w *world) wait(t *testing.T, name, what string, ok func(view) bool) view {
 	t.Helper()
 	var v view
-	until(t, what, func() string {
+	await.Until(t, what, func() string {
 		var err error
 		if v, err = w.view(name); err != nil {
 			return err.Error()
@@ -264,7 +256,7 @@ type event struct {
 func (w *world) events(t *testing.T, id string) []event {
 	t.Helper()
 	var out []event
-	until(t, "the events of a release", func() string {
+	await.Until(t, "the events of a release", func() string {
 		if status, text := w.get("/api/v1/releases/"+id+"/events", &out); status != http.StatusOK {
 			return text
 		}
@@ -302,7 +294,7 @@ func (w *world) metric(name string) (sum float64) {
 func (w *world) looks(t *testing.T, n float64) {
 	t.Helper()
 	from := w.metric("serin_look_slot_seconds_count")
-	until(t, "looks are taken", func() string {
+	await.Until(t, "looks are taken", func() string {
 		if now := w.metric("serin_look_slot_seconds_count"); now < from+n {
 			return fmt.Sprint(now)
 		}
@@ -320,7 +312,7 @@ func (w *world) share(name string) (int, error) {
 			}
 		}
 	}
-	status, text := testbed.Call(&http.Client{Timeout: 5 * time.Second}, http.MethodGet, w.traefik.API+"/api/http/services/"+name+"@file", "", nil, &answer)
+	status, text := testbed.Call(&http.Client{Timeout: time.Minute}, http.MethodGet, w.traefik.API+"/api/http/services/"+name+"@file", "", nil, &answer)
 	switch {
 	case status == http.StatusNotFound:
 		return 0, fmt.Errorf("%w: %s", errNoService, name)
@@ -347,7 +339,7 @@ var errNoService = errors.New("no such service")
 func (w *world) waitShare(t *testing.T, name string, percent int) time.Duration {
 	t.Helper()
 	begin := time.Now()
-	until(t, fmt.Sprintf("%d%% to the canary in Traefik", percent), func() string {
+	await.Until(t, fmt.Sprintf("%d%% to the canary in Traefik", percent), func() string {
 		now, err := w.share(name)
 		switch {
 		case err != nil:
@@ -364,8 +356,8 @@ func (w *world) waitShare(t *testing.T, name string, percent int) time.Duration 
 func (w *world) users(t *testing.T, name string) []*testbed.Load {
 	t.Helper()
 	url := w.traefik.URL("web") + "/" + name
-	until(t, name+" is served", func() string {
-		if status, text := testbed.Call(&http.Client{Timeout: 5 * time.Second}, http.MethodGet, url, "", nil, nil); status != http.StatusOK {
+	await.Until(t, name+" is served", func() string {
+		if status, text := testbed.Call(&http.Client{Timeout: time.Minute}, http.MethodGet, url, "", nil, nil); status != http.StatusOK {
 			return text
 		}
 		return ""

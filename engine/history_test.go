@@ -18,6 +18,7 @@ import (
 
 	"github.com/serindev/serin/analysis"
 	"github.com/serindev/serin/analysis/promsource"
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed"
 	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/judge/sequential"
@@ -159,7 +160,7 @@ func TestThePastComesTooLateForWhatIsJudged(t *testing.T) {
 func TestAPastThatCannotBeHadHoldsNothingUp(t *testing.T) {
 	f := newFirstRelease(t, "http://127.0.0.1:1")
 	s := f.follow(t)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), await.Patience)
 	defer cancel()
 	require.False(t, f.engine.looks.rehearsed(ctx, s), "it is tried again")
 	require.Nil(t, s.taught)

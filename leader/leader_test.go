@@ -13,14 +13,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed/testcluster"
 	"github.com/serindev/serin/leader"
 )
 
 func TestMain(m *testing.M) { testcluster.Main(m) }
-
-// patience is how long a test waits for what has to happen.
-const patience = time.Minute
 
 // daemon is a candidate that runs.
 type daemon struct {
@@ -67,22 +65,12 @@ func runFor(t *testing.T, duration time.Duration, c *rest.Config, namespace, hos
 
 func wait(t *testing.T, what string, c <-chan struct{}) {
 	t.Helper()
-	select {
-	case <-c:
-	case <-time.After(patience):
-		require.FailNow(t, what)
-	}
+	await.Receive(t, c, what)
 }
 
 func ended(t *testing.T, d *daemon) error {
 	t.Helper()
-	select {
-	case err := <-d.done:
-		return err
-	case <-time.After(patience):
-		require.FailNow(t, "it does not end")
-		return nil
-	}
+	return await.Receive(t, d.done, "it does not end")
 }
 
 func open(c <-chan struct{}) bool {
@@ -183,10 +171,10 @@ func TestAConnectionThatIsDeadCostsNoLease(t *testing.T) {
 	dead.Store(dialled.Load())
 	then, err := leases.Get(t.Context(), "serin", metav1.GetOptions{})
 	require.NoError(t, err)
-	require.Eventually(t, func() bool {
+	await.True(t, func() bool {
 		now, err := leases.Get(t.Context(), "serin", metav1.GetOptions{})
 		return err == nil && now.Spec.RenewTime.After(then.Spec.RenewTime.Time)
-	}, patience, 50*time.Millisecond)
+	})
 	require.NoError(t, one.Leads())
 	require.True(t, open(one.acted), "it has led all the time")
 	one.end()

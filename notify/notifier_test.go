@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/serindev/serin/calendar"
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
@@ -35,9 +36,6 @@ var (
 const release = "01K0000000000000000000000A"
 
 var noon = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
-
-// soon is more than anything here takes on a busy machine; it is waited for and never reached.
-const soon = time.Minute
 
 // world is one release in a real store, without an engine: tests say what happens.
 type world struct {
@@ -307,16 +305,16 @@ func TestARestartLosesNothingAndRepeatsNothing(t *testing.T) {
 	w, in := newWorld(t), &inbox{fail: errors.New("connection refused")}
 	stop := w.run(t, quiet(t), in.receiver("chat", all...))
 	w.toGate(t)
-	require.Eventually(t, func() bool {
+	await.True(t, func() bool {
 		n, _, err := w.store.Backlog(t.Context(), "chat")
 		return err == nil && n == 4
-	}, soon, time.Millisecond, "all wait")
+	}, "all wait")
 	stop()
 	w.happens(t, "bob", rollout.GateAnswered{Gate: "full", Answer: rollout.Reject}) // while nobody runs
 	in.fail = nil
 	for range 3 {
 		stop = w.run(t, quiet(t), in.receiver("chat", all...))
-		require.Eventually(t, func() bool { return in.kinds() == "started step step gate rollback" }, soon, time.Millisecond, "%s", in.kinds())
+		await.True(t, func() bool { return in.kinds() == "started step step gate rollback" }, "%s", in.kinds)
 		stop()
 	}
 	seen := map[string]bool{}
@@ -330,14 +328,14 @@ func TestAReceiverThatIsConfiguredLaterIsToldNoOldStories(t *testing.T) {
 	w, in := newWorld(t), &inbox{}
 	stop := w.run(t, quiet(t))
 	w.toGate(t)
-	require.Eventually(t, func() bool {
+	await.True(t, func() bool {
 		u, err := w.store.Untold(t.Context(), 1)
 		return err == nil && len(u) == 0
-	}, soon, time.Millisecond)
+	})
 	stop()
 	w.run(t, quiet(t), in.receiver("chat", all...))
 	w.happens(t, "bob", rollout.GateAnswered{Gate: "full", Answer: rollout.Reject})
-	require.Eventually(t, func() bool { return in.kinds() == "rollback" }, soon, time.Millisecond, "%s", in.kinds())
+	await.True(t, func() bool { return in.kinds() == "rollback" }, "%s", in.kinds)
 }
 
 func TestARefusedOrOldMessageIsGivenUpAndHoldsUpNoOther(t *testing.T) {
@@ -351,11 +349,11 @@ func TestARefusedOrOldMessageIsGivenUpAndHoldsUpNoOther(t *testing.T) {
 		return send(ctx, key, n)
 	}
 	w.run(t, quiet(t), first)
-	require.Eventually(t, func() bool { return in.kinds() == "step" }, soon, time.Millisecond)
-	require.Eventually(t, func() bool {
+	await.True(t, func() bool { return in.kinds() == "step" })
+	await.True(t, func() bool {
 		all, err := w.store.Outbox(t.Context(), 10)
 		return err == nil && len(all) == 2 && all[1].State == record.OutgoingLost && all[0].State == record.OutgoingSent
-	}, soon, time.Millisecond)
+	})
 }
 
 func TestPausesGrow(t *testing.T) {

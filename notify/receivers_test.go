@@ -25,6 +25,7 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 	"github.com/stretchr/testify/require"
 
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/record"
 )
 
@@ -78,7 +79,7 @@ func TestAProgramGetsSignedCloudEvents(t *testing.T) {
 	p, w := newProgram(t), newWorld(t)
 	w.run(t, quiet(t), p.receiver(t, Gate))
 	w.toGate(t)
-	require.Eventually(t, func() bool { return len(p.got()) == 1 }, soon, time.Millisecond)
+	await.True(t, func() bool { return len(p.got()) == 1 })
 	got := p.got()[0]
 	verifier, err := standardwebhooks.NewWebhook(secret)
 	require.NoError(t, err)
@@ -104,7 +105,7 @@ func TestAProgramGetsSignedCloudEvents(t *testing.T) {
 func TestAnEventIsTheSameAtEveryTry(t *testing.T) {
 	p, w := newProgram(t, 500, 503, 404, 302, 408), newWorld(t)
 	w.run(t, quiet(t), p.receiver(t, Started))
-	require.Eventually(t, func() bool { return len(p.got()) == 2 }, soon, time.Millisecond, "503 says when to try again")
+	await.True(t, func() bool { return len(p.got()) == 2 }, "503 says when to try again")
 	for i := range 4 { // what the outbox would do two minutes later, and after that
 		c, err := NewCloudEvents(p.URL, secret, "")
 		require.NoError(t, err)
@@ -225,10 +226,10 @@ func TestAMailboxGetsAMailOnceTheServerTakesIt(t *testing.T) {
 	var log lockedBuffer
 	w.run(t, slog.New(slog.NewTextHandler(&log, nil)), Receiver{Name: "mail", On: []Kind{Gate}, Send: send})
 	w.toGate(t)
-	require.Eventually(t, func() bool {
+	await.True(t, func() bool {
 		m, err := w.store.Outbox(t.Context(), 1)
 		return err == nil && len(m) == 1 && strings.Contains(m[0].Detail, "the disk is full")
-	}, soon, time.Millisecond)
+	})
 	p.mu.Lock()
 	p.refuse = nil
 	p.mu.Unlock()
@@ -354,14 +355,14 @@ func TestAMessageIsTriedUntilAReceiverWorks(t *testing.T) {
 	c, err := NewCloudEvents("http://"+address, secret, "")
 	require.NoError(t, err)
 	w.run(t, quiet(t), Receiver{Name: "webhook", On: []Kind{Started}, Send: c.Send})
-	require.Eventually(t, func() bool {
+	await.True(t, func() bool {
 		m, err := w.store.Outbox(t.Context(), 1)
 		return err == nil && len(m) == 1 && m[0].Tries > 3 && m[0].State == record.OutgoingWaiting
-	}, soon, time.Millisecond)
+	})
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", address)
 	require.NoError(t, err)
-	back := &http.Server{Handler: p.Config.Handler, ReadHeaderTimeout: time.Second}
+	back := &http.Server{Handler: p.Config.Handler, ReadHeaderTimeout: time.Minute}
 	go func() { _ = back.Serve(l) }()
 	t.Cleanup(func() { require.NoError(t, back.Shutdown(context.WithoutCancel(t.Context()))) })
-	require.Eventually(t, func() bool { return len(p.got()) == 1 }, soon, time.Millisecond)
+	await.True(t, func() bool { return len(p.got()) == 1 })
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/serindev/serin/engine"
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/judge/sequential"
 	"github.com/serindev/serin/record"
@@ -144,7 +145,7 @@ func newDaemon(t *testing.T, edit ...func(*server.Options)) *daemon {
 		return errors.Join(<-done, <-done, d.store.Close())
 	})
 	t.Cleanup(func() { require.NoError(t, d.stop()) })
-	require.Eventually(t, func() bool { return len(d.engine.Rollouts()) == len(plans()) }, time.Minute, time.Millisecond)
+	await.True(t, func() bool { return len(d.engine.Rollouts()) == len(plans()) })
 	d.schemas = loadSchemas(t, d)
 	return d
 }
@@ -215,11 +216,11 @@ func (d *daemon) start(name string) string {
 func (d *daemon) until(id string, f func(record.View) bool) record.View {
 	d.t.Helper()
 	var v record.View
-	require.Eventually(d.t, func() bool {
+	await.True(d.t, func() bool {
 		var err error
 		v, err = d.engine.Release(d.t.Context(), id)
 		return err == nil && f(v)
-	}, time.Minute, 2*time.Millisecond)
+	})
 	return v
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"gopkg.in/yaml.v3"
 
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/server"
@@ -178,7 +179,7 @@ func newPipelineDaemon(t *testing.T) *daemon {
 	}
 	all[flask.Name] = record.Plan{Rollout: flask}
 	d.engine.SetPlans(all)
-	require.Eventually(t, func() bool { return len(d.engine.Rollouts()) == len(all) }, time.Minute, time.Millisecond)
+	await.True(t, func() bool { return len(d.engine.Rollouts()) == len(all) })
 	return d
 }
 

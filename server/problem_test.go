@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/server"
@@ -130,12 +131,12 @@ func TestAnAuditLogThatCannotBeWrittenStopsNoRollback(t *testing.T) {
 	require.Equal(t, http.StatusConflict, d.post("otto", "/releases/"+id+"/rollback", `{}`).status)
 	n.broken.Store(false)
 	var kept []record.AuditEntry
-	require.Eventually(t, func() bool {
+	await.True(t, func() bool {
 		var err error
 		kept, err = n.AuditLog(t.Context(), record.AuditFilter{Rollout: "shop", Limit: 10})
 		require.NoError(t, err)
 		return len(kept) == 3
-	}, time.Minute, 10*time.Millisecond)
+	})
 	require.Equal(t, []string{"rollbackRelease", "rollbackRelease", "startRelease"}, []string{kept[0].Action, kept[1].Action, kept[2].Action})
 	require.NotEmpty(t, kept[0].Refused, "the newest comes first: %+v", kept)
 	require.Empty(t, kept[1].Refused)

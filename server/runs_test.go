@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/server"
@@ -229,7 +230,7 @@ func TestARunThatWaitsForTheOneBeforeIsCancelled(t *testing.T) {
 			slow.Steps = rollout.Steps{rollout.Gray{Name: "gray", Weights: []share.Share{0.5}, Hold: time.Hour, Decide: rollout.Decide{Max: 2 * time.Hour, Inconclusive: rollout.PolicyHold}}}
 			all[slow.Name] = record.Plan{Rollout: slow}
 			d.engine.SetPlans(all)
-			require.Eventually(t, func() bool { return len(d.engine.Rollouts()) == len(all) }, time.Minute, time.Millisecond)
+			await.True(t, func() bool { return len(d.engine.Rollouts()) == len(all) })
 			first := as[server.Run](t, d.post("otto", "/runs", `{"rollout":"slow"}`))
 			d.until(first.ID, func(v record.View) bool { return v.State.Moved })
 

@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/server"
 )
@@ -226,7 +227,7 @@ func TestConnectionsAreRelayedByteForByte(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- server.Relay(ctx, l, at(leader), slog.New(slog.DiscardHandler)) }()
-		conn, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(t.Context(), "tcp", l.Addr().String())
+		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", l.Addr().String())
 		require.NoError(t, err)
 		_, _ = io.WriteString(conn, "hello") // one that is closed at once takes nothing
 		_ = conn.(*net.TCPConn).CloseWrite() // as above
@@ -275,7 +276,7 @@ func TestAConnectionThatTheLeaderEndsIsOver(t *testing.T) {
 	_, err = io.WriteString(conn, "408")
 	require.NoError(t, err)
 	require.NoError(t, conn.(*net.TCPConn).CloseWrite())
-	require.NoError(t, conn.SetReadDeadline(time.Now().Add(time.Minute)))
+	require.NoError(t, conn.SetReadDeadline(time.Now().Add(await.Patience)))
 	_, err = conn.Read(make([]byte, 1))
 	require.ErrorIs(t, err, io.EOF, "although the caller says nothing, and does not go")
 	last, err := io.ReadAll(caller)

@@ -13,12 +13,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
 
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/spinnaker"
 )
 
@@ -93,7 +93,7 @@ func openBrowser(t *testing.T, url string) browser {
 	require.NoError(t, err, "run `make deps`")
 	options := []chromedp.ExecAllocatorOption{
 		chromedp.ExecPath(path), chromedp.Headless, chromedp.DisableGPU, chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck,
-		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-dev-shm-usage", true),
+		chromedp.WSURLReadTimeout(await.Patience), chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-dev-shm-usage", true),
 	}
 	if os.Getuid() == 0 {
 		options = append(options, chromedp.NoSandbox) // it does not start otherwise
@@ -102,7 +102,7 @@ func openBrowser(t *testing.T, url string) browser {
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
-	ctx, cancel = context.WithTimeout(ctx, pageTakes)
+	ctx, cancel = context.WithTimeout(ctx, await.Patience)
 	t.Cleanup(cancel)
 	require.NoError(t, chromedp.Do(ctx, chromedp.Navigate("about:blank")))
 	var mu sync.Mutex
@@ -122,9 +122,6 @@ func openBrowser(t *testing.T, url string) browser {
 	require.NoError(t, chromedp.Do(ctx, chromedp.Navigate(url)))
 	return browser{t, ctx}
 }
-
-// pageTakes is how long Deck may take for everything.
-const pageTakes = time.Minute
 
 // run runs a script, which may be a promise, and decodes its value.
 func (b browser) run(script string, into any) {

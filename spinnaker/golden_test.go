@@ -2,13 +2,14 @@ package spinnaker_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/spinnaker"
 )
 
@@ -74,17 +75,14 @@ func (c client) step(t *testing.T, step goldenStep, saved map[string]string) {
 	path := filled(r.Path, saved).(string)
 	var status int
 	var body any
-	for range 1000 {
+	await.True(t, func() bool {
 		status, body = c.do(t, r.Method, path, r.Query, filled(r.Body, saved))
 		if step.Poll == nil {
-			break
+			return true
 		}
 		require.Empty(t, matches(filled(step.EverySatisfies, saved), body, false, path))
-		if pointer(body, step.Until) == true {
-			break
-		}
-		time.Sleep(5 * time.Millisecond) //nolint:forbidigo // a poll, as its clients do
-	}
+		return pointer(body, step.Until) == true
+	}, "%s %s: %s", r.Method, path, func() string { return fmt.Sprint(body) })
 	require.Equal(t, step.Expect.Status, status, "%s %s: %v", r.Method, path, body)
 	if step.Expect.Body != nil {
 		require.Empty(t, matches(filled(step.Expect.Body, saved), body, step.Expect.Subset, path))

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/stretchr/testify/require"
 
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed"
 	"github.com/serindev/serin/spinnaker"
 )
@@ -43,11 +44,7 @@ func scrapedShop(t *testing.T) string {
 		{Name: "shop", Targets: []string{strings.TrimPrefix(exporter.URL, "http://")}},
 	}})
 	for range scrapes {
-		select {
-		case <-seen:
-		case <-time.After(time.Minute):
-			require.FailNow(t, "Prometheus does not scrape")
-		}
+		await.Receive(t, seen, "Prometheus does not scrape")
 	}
 	return server.URL
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/serindev/serin/analysis/promsource"
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/spinnaker"
 	"github.com/serindev/serin/store"
 )
@@ -143,16 +144,14 @@ func (c client) do(t testing.TB, method, path string, query map[string]string, b
 // ended polls until a run or an analysis has ended.
 func (c client) ended(t testing.TB, path string) map[string]any {
 	t.Helper()
-	for range 3000 {
+	var last map[string]any
+	await.True(t, func() bool {
 		status, body := c.do(t, http.MethodGet, path, nil, nil)
 		require.Equal(t, http.StatusOK, status)
-		if m := body.(map[string]any); m["complete"] == true {
-			return m
-		}
-		time.Sleep(10 * time.Millisecond) //nolint:forbidigo // a poll, as its clients do
-	}
-	require.FailNow(t, "it does not end: "+path)
-	return nil
+		last = body.(map[string]any)
+		return last["complete"] == true
+	}, "it does not end: %s", path)
+	return last
 }
 
 // golden reads cases of testdata/spinnaker.

@@ -74,7 +74,7 @@ func TestItPassesTheSuiteOfSources(t *testing.T) {
 		p := prometheusOf(t, sourcetest.Interval, exporters...)
 		await(t, exporters[0], p, fmt.Sprintf("count(up == 1) == %d", len(exporters)))
 		return sourcetest.Backend{
-			Source: source(t, promsource.Config{URL: p.URL, Timeout: 2 * time.Second}),
+			Source: source(t, promsource.Config{URL: p.URL, Timeout: time.Minute}),
 			Out:    func(t *testing.T) { require.NoError(t, p.Kill()) },
 			Back:   func(t *testing.T) { require.NoError(t, p.Restart(t.Context())) },
 		}

@@ -16,13 +16,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/prometheus/common/config"
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/serindev/serin/analysis"
 	"github.com/serindev/serin/analysis/scrape"
 	"github.com/serindev/serin/analysis/sourcetest"
 	"github.com/serindev/serin/engine"
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed"
 	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/traffic/traefik"
@@ -82,7 +82,7 @@ func passesTheSuite(t *testing.T, config func(exporters []*sourcetest.Exporter) 
 				e.Down(down)
 			}
 			if down {
-				require.Eventually(t, func() bool { return unreachable(t, s) }, time.Minute, 10*time.Millisecond)
+				await.True(t, func() bool { return unreachable(t, s) })
 			}
 		}
 		return sourcetest.Backend{Source: s, Out: func(*testing.T) { down(true) }, Back: func(*testing.T) { down(false) }}
@@ -120,7 +120,7 @@ func TestItCountsWhatARealTraefikHasServed(t *testing.T) {
 		require.NoError(t, err)
 		return res.StatusCode
 	}
-	require.Eventually(t, func() bool { return get("/stable") != http.StatusNotFound }, time.Minute, 20*time.Millisecond)
+	await.True(t, func() bool { return get("/stable") != http.StatusNotFound })
 	f := sourcetest.Follow(t, s, sourcetest.Plan(t, 0, traefik.Series{}.Web().Metrics...))
 	f.Look()
 	want := judge.Arm{}
@@ -131,10 +131,10 @@ func TestItCountsWhatARealTraefikHasServed(t *testing.T) {
 		}
 	}
 	require.Positive(t, want.Bad)
-	require.Eventually(t, func() bool {
+	await.True(t, func() bool {
 		f.Look()
 		return f.Canary[0].Total >= want.Total
-	}, time.Minute, sourcetest.Interval)
+	})
 	require.Equal(t, want, f.Canary[0])
 	require.Equal(t, want.Total, f.Canary[1].Total)
 }
@@ -198,12 +198,11 @@ func TestATargetThatCannotBeReadSaysWhy(t *testing.T) {
 			t.Cleanup(server.Close)
 			s := run(t, scrape.Config{Targets: []string{server.URL}, Interval: 50 * time.Millisecond})
 			f := sourcetest.Follow(t, s, sourcetest.Plan(t, 0, sourcetest.Errors()))
-			require.EventuallyWithT(t, func(c2 *assert.CollectT) {
-				o := f.Look().Observations[0]
-				require.Equal(c2, judge.Unreachable, o.Absent)
-				require.Contains(c2, o.Detail, "scrape "+server.URL+": ")
-				require.Contains(c2, o.Detail, c.want)
-			}, time.Minute, 20*time.Millisecond)
+			var o judge.Observation
+			await.True(t, func() bool {
+				o = f.Look().Observations[0]
+				return o.Absent == judge.Unreachable && strings.Contains(o.Detail, "scrape "+server.URL+": ") && strings.Contains(o.Detail, c.want)
+			}, "%s", func() string { return o.Detail })
 		})
 	}
 }
@@ -238,7 +237,7 @@ func TestPasswordsAreSentAndNotShown(t *testing.T) {
 	t.Cleanup(server.Close)
 	s := run(t, scrape.Config{Targets: []string{strings.Replace(server.URL, "//", "//serin:pw@", 1)}})
 	require.Contains(t, <-got, "Basic c2VyaW46cHc= application/vnd.google.protobuf")
-	require.Eventually(t, func() bool { return unreachable(t, s) }, time.Minute, 10*time.Millisecond)
+	await.True(t, func() bool { return unreachable(t, s) })
 	f := sourcetest.Follow(t, s, sourcetest.Plan(t, 0, sourcetest.Errors()))
 	detail := f.Look().Observations[0].Detail
 	require.Contains(t, detail, "401")

@@ -15,6 +15,7 @@ import (
 	"github.com/serindev/serin/analysis"
 	"github.com/serindev/serin/analysis/scrape"
 	"github.com/serindev/serin/analysis/sourcetest"
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/judge"
 )
 
@@ -56,9 +57,9 @@ func (s *service) now(exporters ...*sourcetest.Exporter) {
 // read waits until so many targets are read.
 func read(t *testing.T, r *prometheus.Registry, n int) {
 	t.Helper()
-	require.Eventually(t, func() bool {
+	await.True(t, func() bool {
 		return testutil.ToFloat64(gatherer{r, "serin_scrape_targets"}) == float64(n)
-	}, time.Minute, 5*time.Millisecond)
+	})
 }
 
 // gatherer is one gauge of a registry.
@@ -153,10 +154,11 @@ func TestWithoutReplicasItIsSaidWhy(t *testing.T) {
 	says := func(want string) {
 		t.Helper()
 		f := sourcetest.Follow(t, s, sourcetest.Plan(t, 0, sourcetest.Errors()))
-		require.Eventually(t, func() bool {
-			o := f.Look().Observations[0]
+		var o judge.Observation
+		await.True(t, func() bool {
+			o = f.Look().Observations[0]
 			return o.Absent == judge.Unreachable && o.Detail != "" && strings.Contains(o.Detail, "http://shop.pro.svc:9100/metrics: "+want)
-		}, time.Minute, 10*time.Millisecond, "%+v", f.Last)
+		}, "%s", func() string { return o.Detail })
 	}
 	says("its targets are not known yet")
 	of.said <- said{err: errors.New("endpointslices is forbidden")}

@@ -1,17 +1,16 @@
 package sourcetest
 
 import (
-	"context"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"github.com/stretchr/testify/require"
+
+	"github.com/serindev/serin/internal/await"
 )
 
 // Exporter is a target with Traefik's series of any services, served by Prometheus's own client library.
@@ -118,13 +117,7 @@ func (e *Exporter) Forget(i int, arm string) {
 // Scraped waits until n scrapes were answered from now on.
 func (e *Exporter) Scraped(t testing.TB, n int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
 	for range n {
-		select {
-		case <-e.seen:
-		case <-ctx.Done():
-			require.FailNow(t, "nobody scrapes")
-		}
+		await.Receive(t, e.seen, "nobody scrapes")
 	}
 }

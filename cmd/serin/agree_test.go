@@ -8,11 +8,11 @@ import (
 	"net/http/cookiejar"
 	"net/url"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/serindev/serin/figures"
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/server"
 	"github.com/serindev/serin/server/client"
@@ -35,7 +35,7 @@ func TestAllThatTellsOfAReleaseAgreesToTheSecond(t *testing.T) {
 	read()
 	_, err = c.Act(t.Context(), v.Release.ID, server.Cancel, "wrong tag")
 	require.NoError(t, err)
-	require.True(t, patiently(func() bool { read(); return v.State.Ended() }))
+	await.True(t, func() bool { read(); return v.State.Ended() })
 	run := func(args ...string) string {
 		var out bytes.Buffer
 		env := map[string]string{"SERIN_SERVER": h.url, "SERIN_TOKEN": operator}
@@ -55,7 +55,7 @@ func TestAllThatTellsOfAReleaseAgreesToTheSecond(t *testing.T) {
 
 	jar, err := cookiejar.New(nil)
 	require.NoError(t, err)
-	browser := &http.Client{Jar: jar, Timeout: time.Minute}
+	browser := &http.Client{Jar: jar}
 	in, err := http.NewRequestWithContext(t.Context(), http.MethodPost, h.url+"/sign-in", bytes.NewBufferString(url.Values{"token": {operator}, "to": {"/releases/" + v.Release.ID}}.Encode()))
 	require.NoError(t, err)
 	in.Header.Set("Content-Type", "application/x-www-form-urlencoded")

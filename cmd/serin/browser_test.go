@@ -13,7 +13,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
@@ -22,14 +21,11 @@ import (
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed"
 )
-
-// pageTakes is how long a page may take to show what is expected.
-const pageTakes = 90 * time.Second
 
 // chromium is a real browser. Anything it reports fails the test: a script error, a violation of the
 // Content-Security-Policy, a missing file.
@@ -55,7 +51,7 @@ func newChromium(t *testing.T, base string) *chromium {
 	require.NotEmpty(t, path, "chromium is not in PATH: run `make deps`")
 	options := []chromedp.ExecAllocatorOption{
 		chromedp.ExecPath(path), chromedp.Headless, chromedp.DisableGPU, chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck,
-		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
+		chromedp.WSURLReadTimeout(await.Patience), chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("disable-sync", true), chromedp.Flag("hide-scrollbars", true), chromedp.Flag("disable-dev-shm-usage", true),
 	}
 	if os.Getuid() == 0 {
@@ -145,22 +141,18 @@ func js[T any](c *chromium, expression string) T {
 // shows waits until the page's text has all of these words.
 func (c *chromium) shows(words ...string) {
 	c.t.Helper()
-	var text string
-	missing := ""
-	ok := assert.Eventually(c.t, func() bool {
-		v, err := chromedp.Run(c.ctx, chromedp.Evaluate[string]("document.body.innerText"))
+	await.Until(c.t, "the page shows "+strings.Join(words, ", "), func() string {
+		text, err := chromedp.Run(c.ctx, chromedp.Evaluate[string]("document.body.innerText"))
 		if err != nil {
-			return false // between two pages
+			return err.Error() // between two pages
 		}
-		text = v
 		for _, w := range words {
-			if missing = w; !strings.Contains(text, w) {
-				return false
+			if !strings.Contains(text, w) {
+				return fmt.Sprintf("%q is missing; it shows:\n%s", w, text)
 			}
 		}
-		return true
-	}, pageTakes, 50*time.Millisecond)
-	require.True(c.t, ok, "the page never shows %q; it shows:\n%s", missing, text)
+		return ""
+	})
 }
 
 // path is the path of the current page.
@@ -272,8 +264,8 @@ func axeSource(t *testing.T) string {
 // firstPaint is the time from the click until the browser painted something.
 func (c *chromium) firstPaint() string {
 	c.t.Helper()
-	require.Eventually(c.t, func() bool { // a page may be loaded before it is painted
+	await.True(c.t, func() bool { // a page may be loaded before it is painted
 		return js[int](c, `performance.getEntriesByName("first-contentful-paint").length`) > 0
-	}, pageTakes, 50*time.Millisecond)
+	})
 	return fmt.Sprintf("%.0f ms", js[float64](c, `performance.getEntriesByName("first-contentful-paint")[0].startTime`))
 }

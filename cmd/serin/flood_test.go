@@ -9,10 +9,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed"
 	"github.com/serindev/serin/server"
 )
@@ -30,12 +30,12 @@ func TestAFloodOfConnectionsKeepsNoRollbackFromBeingWritten(t *testing.T) {
 	require.NoError(t, err)
 	limited := fmt.Sprintf("ulimit -n 150 && exec %q daemon --config serin.yaml", program)
 	testbed.New(t, testbed.Command{Name: "serin", Path: "/bin/sh", Args: []string{"-c", limited}, Dir: h.dir})
-	require.Eventually(t, func() bool { return h.starts(t, "shop", operator) }, pageTakes, 50*time.Millisecond)
+	await.True(t, func() bool { return h.starts(t, "shop", operator) })
 	route := func() string {
 		b, _ := os.ReadFile(filepath.Join(h.dir, "dynamic", "shop.yaml")) //nolint:gosec // the test's own
 		return string(b)
 	}
-	require.Eventually(t, func() bool { return strings.Contains(route(), "weight: 5") }, pageTakes, 50*time.Millisecond)
+	await.True(t, func() bool { return strings.Contains(route(), "weight: 5") })
 
 	address := strings.TrimPrefix(h.url, "http://")
 	for range 250 {
@@ -60,5 +60,5 @@ func TestAFloodOfConnectionsKeepsNoRollbackFromBeingWritten(t *testing.T) {
 	require.NoError(t, err)
 	defer back.Body.Close()
 	require.Less(t, back.StatusCode, 300, "a rollback is one word")
-	require.Eventually(t, func() bool { return !strings.Contains(route(), "weight: 5") }, pageTakes, 50*time.Millisecond, "it is written while the flood lasts")
+	await.True(t, func() bool { return !strings.Contains(route(), "weight: 5") }, "it is written while the flood lasts")
 }

@@ -8,12 +8,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
 
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed"
 	"github.com/serindev/serin/server"
 )
@@ -132,22 +132,22 @@ func TestEverythingButLiveUpdatesWorksWithoutScripts(t *testing.T) {
 // comes waits until an expression becomes true.
 func (c *chromium) comes(expression string) {
 	c.t.Helper()
-	require.Eventually(c.t, func() bool {
+	await.True(c.t, func() bool {
 		v, err := chromedp.Run(c.ctx, chromedp.Evaluate[bool](expression))
 		return err == nil && v
-	}, pageTakes, 50*time.Millisecond, expression)
+	}, expression)
 }
 
 // until reloads a page, as a person without scripts would, until it shows this.
 func (c *chromium) until(path, words string) {
 	c.t.Helper()
-	require.Eventually(c.t, func() bool {
+	await.True(c.t, func() bool {
 		if chromedp.Do(c.ctx, chromedp.Navigate(c.base+path)) != nil {
 			return false // between two pages
 		}
 		text, err := chromedp.Run(c.ctx, chromedp.Evaluate[string]("document.body.innerText"))
 		return err == nil && strings.Contains(text, words)
-	}, pageTakes, 100*time.Millisecond, "%s never shows %s", path, words)
+	}, "%s never shows %s", path, words)
 }
 
 // TestWhatAnEnemyWritesOrSendsDoesNothingInABrowser puts hostile text wherever people may write and opens every page in

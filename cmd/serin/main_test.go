@@ -13,6 +13,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/stretchr/testify/require"
 
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed"
 )
 
@@ -51,10 +52,10 @@ func TestScripts(t *testing.T) {
 				text := os.Expand(ts.ReadFile(args[0]), ts.Getenv)
 				ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
 			},
-			// until PATTERN COMMAND…: the command's output matches within two minutes.
+			// until PATTERN COMMAND…: the command's output matches, sooner or later.
 			"until": func(ts *testscript.TestScript, _ bool, args []string) {
 				pattern := regexp.MustCompile(args[0])
-				for end := time.Now().Add(2 * time.Minute); ; {
+				for end := time.Now().Add(await.Patience); ; {
 					err := ts.Exec(args[1], args[2:]...)
 					if out := ts.ReadFile("stdout"); err == nil && pattern.MatchString(out) {
 						return
@@ -62,7 +63,7 @@ func TestScripts(t *testing.T) {
 					if time.Now().After(end) {
 						ts.Fatalf("it never said %s: %v", args[0], err)
 					}
-					time.Sleep(20 * time.Millisecond) // between two polls of a real process
+					time.Sleep(200 * time.Millisecond) // each poll starts a program
 				}
 			},
 			// exits CODE COMMAND…: the command ends with exactly this exit code.

@@ -14,10 +14,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/notify"
 )
 
@@ -87,10 +87,10 @@ func startDaemon(t *testing.T, file, address string, log io.Writer) (stop func()
 		require.NoError(t, <-done)
 	})
 	t.Cleanup(stop)
-	require.Eventually(t, func() bool {
+	await.True(t, func() bool {
 		res, err := http.Get("http://" + address + "/readyz") //nolint:noctx // of this test
 		return err == nil && res.Body.Close() == nil && res.StatusCode == http.StatusOK
-	}, time.Minute, 5*time.Millisecond)
+	})
 	return stop
 }
 
@@ -148,18 +148,18 @@ func TestADaemonThatIsRestartedTellsEverythingOnce(t *testing.T) {
 		return a.run(t.Context(), args), stderr.String()
 	}
 	serin := func(args ...string) {
-		require.Eventually(t, func() bool { code, _ := run("status", "shop"); return code == exitOK }, time.Minute, 5*time.Millisecond)
+		await.True(t, func() bool { code, _ := run("status", "shop"); return code == exitOK })
 		code, stderr := run(args...)
 		require.Equal(t, exitOK, code, stderr)
 	}
 
 	stop := startDaemon(t, file, address, &log)
 	serin("start", "shop")
-	require.Eventually(t, func() bool {
+	await.True(t, func() bool {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		return h.tries > 0
-	}, time.Minute, time.Millisecond)
+	})
 	stop()
 	require.Empty(t, h.kinds())
 	h.mu.Lock()
@@ -167,11 +167,11 @@ func TestADaemonThatIsRestartedTellsEverythingOnce(t *testing.T) {
 	h.mu.Unlock()
 
 	stop = startDaemon(t, file, address, &log)
-	require.Eventually(t, func() bool { return h.kinds() == "started gate" }, time.Minute, time.Millisecond, "%s", h.kinds())
+	await.True(t, func() bool { return h.kinds() == "started gate" }, "%s", h.kinds)
 	stop()
 	startDaemon(t, file, address, &log)
 	serin("approve", "shop", "--reason", "seen")
-	require.Eventually(t, func() bool { return h.kinds() == "started gate finished" }, time.Minute, time.Millisecond, "%s", h.kinds())
+	await.True(t, func() bool { return h.kinds() == "started gate finished" }, "%s", h.kinds)
 	require.Equal(t, "https://serin.example.com/releases/"+h.notes[1].Release, h.notes[1].Link)
 	require.Contains(t, h.notes[1].Text, "serin approve "+h.notes[1].Release+" go")
 	log.mu.Lock()

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed"
 	"github.com/serindev/serin/server"
 	"github.com/serindev/serin/server/oidc/oidctest"
@@ -98,13 +99,8 @@ func listener(t *testing.T) (<-chan message, string) {
 func (h *house) told(t *testing.T, kind string) message {
 	t.Helper()
 	for {
-		select {
-		case m := <-h.messages:
-			if m.Kind == kind {
-				return m
-			}
-		case <-time.After(pageTakes):
-			require.Fail(t, "no message", kind)
+		if m := await.Receive(t, h.messages, "no message: %s", kind); m.Kind == kind {
+			return m
 		}
 	}
 }
@@ -124,7 +120,7 @@ func (h *house) run(t *testing.T) {
 		cancel()
 		require.NoError(t, <-done)
 	})
-	require.Eventually(t, func() bool {
+	await.True(t, func() bool {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, h.url+"/readyz", nil)
 		require.NoError(t, err)
 		resp, err := http.DefaultClient.Do(r)
@@ -133,7 +129,7 @@ func (h *house) run(t *testing.T) {
 		}
 		defer resp.Body.Close()
 		return resp.StatusCode == http.StatusOK
-	}, pageTakes, 50*time.Millisecond)
+	})
 }
 
 // TestAPersonWatchesDecidesAndSeesARollback follows a release manager from start to end, in a real browser.
@@ -178,7 +174,7 @@ func TestAPersonWatchesDecidesAndSeesARollback(t *testing.T) {
 	js[bool](c, "window.stays = true")
 	terminal.shows("Release "+bad+" of 1.4.3", "▶ ab, A/B test", "Share of the traffic on the new version")
 	rates := regexp.MustCompile(`errors +\d[\d.]*% +\d+ of [\d,]+ +\d[\d.]*% +\d+ of `) // of real requests
-	require.True(t, patiently(func() bool { return rates.MatchString(terminal.sees()) }), terminal.sees())
+	await.True(t, func() bool { return rates.MatchString(terminal.sees()) }, "%s", terminal.sees)
 	c.shows("Rolled back: the canary is worse: errors", "All traffic has been on stable since", "requests reached 1.4.3", "Ended: rolled back", "What now: nothing for your users")
 	require.True(t, js[bool](c, `/^\d\d:\d\d:\d\d$/.test(document.querySelector(".users time").textContent)`), "a time of today is one of the day")
 	require.True(t, js[bool](c, `/ ago$/.test(document.querySelector(".headline time").textContent)`))
@@ -253,12 +249,12 @@ func chartsAnswer(t *testing.T, c *chromium) {
 	c.mouse(input.DispatchMouseEventTypeMouseMoved, plot, .4)
 	c.mouse(input.DispatchMouseEventTypeMouseMoved, plot, .75)
 	c.mouse(input.DispatchMouseEventTypeMouseReleased, plot, .75)
-	require.Eventually(t, func() bool { return js[bool](c, `location.search.startsWith("?from=")`) }, pageTakes, 50*time.Millisecond)
+	await.True(t, func() bool { return js[bool](c, `location.search.startsWith("?from=")`) })
 	c.shows("all of it", "earlier", "later")
 	require.Less(t, js[int](c, `document.querySelector(".timeline svg").dataset.to - document.querySelector(".timeline svg").dataset.from`), before*3/4)
 	c.inspect("zoomed")
 	c.click(".zoom a")
-	require.Eventually(t, func() bool { return js[bool](c, `location.search === ""`) }, pageTakes, 50*time.Millisecond)
+	await.True(t, func() bool { return js[bool](c, `location.search === ""`) })
 	c.clean()
 }
 

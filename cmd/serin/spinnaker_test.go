@@ -10,17 +10,17 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed"
 )
 
 // askSpinnaker repeats a request until the daemon answers it.
 func askSpinnaker(t *testing.T, method, url, body string) (status int, answer map[string]any) {
 	t.Helper()
-	require.Eventually(t, func() bool {
+	await.True(t, func() bool {
 		r, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
 		require.NoError(t, err)
 		r.Header.Set("Content-Type", "application/json")
@@ -34,7 +34,7 @@ func askSpinnaker(t *testing.T, method, url, body string) (status int, answer ma
 		status, answer = resp.StatusCode, nil
 		_ = json.Unmarshal(b, &answer) // lists do not matter here
 		return true
-	}, time.Minute, 20*time.Millisecond)
+	})
 	return status, answer
 }
 

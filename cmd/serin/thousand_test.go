@@ -6,10 +6,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed"
 	"github.com/serindev/serin/server"
 )
@@ -48,7 +48,7 @@ spec:
 	testbed.New(t, testbed.Command{Name: "serin", Path: program, Args: []string{"daemon", "--config", "serin.yaml"}, Dir: h.dir})
 	for i := 0; i < 1000; i += 10 {
 		started := func() bool { return h.starts(t, fmt.Sprintf("service-%04d", i), operator) }
-		require.Eventually(t, started, 3*time.Minute, 50*time.Millisecond, "service-%04d", i)
+		await.True(t, started, "service-%04d", i)
 	}
 
 	c := newChromium(t, h.url)

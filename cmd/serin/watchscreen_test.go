@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/server"
@@ -110,20 +111,8 @@ func (s *seat) sees() string {
 func (s *seat) shows(want ...string) {
 	s.t.Helper()
 	for _, w := range want {
-		if !patiently(func() bool { return strings.Contains(s.sees(), w) }) {
-			require.Contains(s.t, s.sees(), w)
-		}
+		await.True(s.t, func() bool { return strings.Contains(s.sees(), w) }, "%q is missing in:\n%s", w, s.sees)
 	}
-}
-
-// patiently waits for up to a minute: the machine may be busy.
-func patiently(ok func() bool) bool {
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		if ok() {
-			return true
-		}
-	}
-	return false
 }
 
 func (s *seat) types(text string) {
@@ -142,14 +131,9 @@ func (s *seat) resize(width, height int) {
 // leaves waits for the program's end and returns all that it wrote.
 func (s *seat) leaves() string {
 	s.t.Helper()
-	select {
-	case err := <-s.done:
-		require.NoError(s.t, err, s.sees())
-	case <-time.After(time.Minute):
-		require.Fail(s.t, "it does not end", s.sees())
-	}
+	require.NoError(s.t, await.Receive(s.t, s.done, "it does not end: %s", s.sees), s.sees())
 	var raw string
-	patiently(func() bool {
+	await.True(s.t, func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		raw = string(s.raw)
@@ -181,7 +165,7 @@ func (w *wire) mend() {
 	l, err := new(net.ListenConfig).Listen(w.t.Context(), "tcp", w.address)
 	require.NoError(w.t, err)
 	w.address = l.Addr().String()
-	w.server = &http.Server{Handler: w.to, ReadHeaderTimeout: time.Second}
+	w.server = &http.Server{Handler: w.to, ReadHeaderTimeout: time.Minute}
 	go func(s *http.Server) {
 		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			w.t.Error(err)
@@ -237,7 +221,7 @@ func TestTheScreenAtARealTerminal(t *testing.T) {
 	s.types("x")
 	s.shows("Who may answer", "Enter does it")
 	s.types("\x1b") // leaves it
-	require.True(t, patiently(func() bool { return !strings.Contains(s.sees(), "Enter does it") }))
+	await.True(t, func() bool { return !strings.Contains(s.sees(), "Enter does it") }, "%s", s.sees)
 	require.Equal(t, rollout.Active, now().State.Phase)
 	s.types("x")
 	s.shows("Enter does it")

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed"
 )
 
@@ -62,7 +63,7 @@ func TestTheAPIServerRefusesWhatTheStatusWouldSay(t *testing.T) {
 	w.begin(t)
 	good := w.resources(t)
 	bad := strings.Replace(good, "weights: [5%, 10%", "weights: [50%, 10%", 1)
-	until(t, "the API server asks", func() string {
+	await.Until(t, "the API server asks", func() string {
 		out, err := w.kubectl(t, w.pro, bad, "apply", "-f", "-", "--dry-run=server")
 		if err != nil && strings.Contains(out, "spec.steps[5].gray.weights[1]: 10% after 50%: weights have to grow") {
 			return ""
@@ -81,7 +82,7 @@ func TestTheAPIServerRefusesWhatTheStatusWouldSay(t *testing.T) {
 	require.Contains(t, out, "which is an arm of the rollout in Rollout "+w.pro+"/k8s-flask")
 
 	require.NoError(t, w.daemon.Kill())
-	until(t, "without an answer it is taken", func() string {
+	await.Until(t, "without an answer it is taken", func() string {
 		out, err := w.kubectl(t, w.pro, bad, "apply", "-f", "-")
 		if err == nil {
 			return ""
@@ -89,7 +90,7 @@ func TestTheAPIServerRefusesWhatTheStatusWouldSay(t *testing.T) {
 		return out
 	})
 	require.NoError(t, w.daemon.Restart(t.Context()))
-	until(t, "and the status says what is wrong", func() string {
+	await.Until(t, "and the status says what is wrong", func() string {
 		out, _ := w.kubectl(t, w.pro, "", "get", "rollouts.serin.dev", "k8s-flask", "-o", "jsonpath={.status.message}")
 		if strings.Contains(out, "weights have to grow") {
 			return ""

@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed"
 )
 
@@ -110,7 +111,7 @@ var duringPromotion = []way{
 			w.hang(w.pro, image)
 			w.approve(t, id, "full-release")
 			w.wait(t, "stable is on its way", doing("patch"))
-			until(t, "stable's image has changed", func() string {
+			await.Until(t, "stable's image has changed", func() string {
 				if now := imageOf(w.deployment(t, w.pro, "k8s-flask")); now != image {
 					return now
 				}
@@ -184,7 +185,7 @@ func (w *world) jobSuspended(t *testing.T, v view) {
 	says := "job migrate-database had not ended, and is suspended in namespace " + w.pro
 	require.Contains(t, v.State.Why, says)
 	w.explained(t, says)
-	until(t, "the migration has stopped", func() string {
+	await.Until(t, "the migration has stopped", func() string {
 		list, err := w.c.Client.BatchV1().Jobs(w.pro).List(t.Context(), metav1.ListOptions{LabelSelector: "serin.dev/release=" + v.Release.ID})
 		require.NoError(t, err)
 		require.Len(t, list.Items, 1)
@@ -201,7 +202,7 @@ func (w *world) asBefore(t *testing.T, loads []*testbed.Load) {
 	stable := w.deployment(t, w.pro, w.name)
 	require.Equal(t, image1, imageOf(stable))
 	require.EqualValues(t, 4, *stable.Spec.Replicas)
-	until(t, "stable's pods are those of before", func() string {
+	await.Until(t, "stable's pods are those of before", func() string {
 		if s := w.deployment(t, w.pro, w.name).Status; s.UpdatedReplicas != 4 || s.AvailableReplicas != 4 || s.Replicas != 4 {
 			return fmt.Sprintf("%+v", s)
 		}
@@ -215,7 +216,7 @@ func (w *world) asBefore(t *testing.T, loads []*testbed.Load) {
 	for _, l := range loads {
 		before := l.Counts()
 		var now testbed.LoadCounts
-		until(t, "more requests", func() string {
+		await.Until(t, "more requests", func() string {
 			if now = l.Counts(); now.Sent > before.Sent+50 {
 				return ""
 			}

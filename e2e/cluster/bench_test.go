@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/serindev/serin/internal/await"
 )
 
 // idle is a rollout that has never had a release: a route of its own to a Service without pods.
@@ -78,7 +80,7 @@ func BenchmarkAtRest(b *testing.B) {
 // settled waits until every rollout is in force, and for a while longer.
 func (w *world) settled(tb testing.TB, rollouts int) {
 	tb.Helper()
-	until(tb, "every rollout is in force", func() string {
+	await.Until(tb, "every rollout is in force", func() string {
 		var all []view
 		if status, text := w.get("/api/v1/rollouts", &all); status != http.StatusOK {
 			return text

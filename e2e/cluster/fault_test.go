@@ -12,13 +12,14 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed/testcluster"
 )
 
 // explained waits until `explain` says want. It is what a person reads to find out what is wrong.
 func (w *world) explained(t *testing.T, want string) {
 	t.Helper()
-	until(t, "explain says "+want, func() string {
+	await.Until(t, "explain says "+want, func() string {
 		status, text := w.get("/api/v1/rollouts/"+w.name+"/explain", nil)
 		if status == http.StatusOK && strings.Contains(text, want) {
 			return ""
@@ -30,7 +31,7 @@ func (w *world) explained(t *testing.T, want string) {
 // explainedNoMore waits until it no longer says gone.
 func (w *world) explainedNoMore(t *testing.T, gone string) {
 	t.Helper()
-	until(t, "explain no longer says "+gone, func() string {
+	await.Until(t, "explain no longer says "+gone, func() string {
 		status, text := w.get("/api/v1/rollouts/"+w.name+"/explain", nil)
 		if status == http.StatusOK && !strings.Contains(text, gone) {
 			return ""
@@ -58,7 +59,7 @@ func TestACanaryDeploymentThatIsDeletedByHandComesBackWhileStableServes(t *testi
 	require.NoError(t, w.c.Client.AppsV1().Deployments(w.pro).Delete(t.Context(), "k8s-flask-canary", metav1.DeleteOptions{}))
 	w.explained(t, "k8s-flask-canary: it was deleted by another writer, and was made again: ")
 	w.explained(t, "no ready endpoints behind Service k8s-flask-canary: all requests go to stable")
-	until(t, "the canary is made again", func() string {
+	await.Until(t, "the canary is made again", func() string {
 		w.revive(t, w.pro, image2) // in each attempt: a pod that was bound a moment before would hang forever
 		d, err := w.c.Client.AppsV1().Deployments(w.pro).Get(t.Context(), "k8s-flask-canary", metav1.GetOptions{})
 		switch {
@@ -89,7 +90,7 @@ func TestEndpointsThatVanishInGrayLeaveTheUsersToStable(t *testing.T) {
 	require.NoError(t, err)
 	w.explained(t, "all requests go to stable")
 	before := loads[0].Counts().Answered("1")
-	until(t, "stable answers", func() string {
+	await.Until(t, "stable answers", func() string {
 		if loads[0].Counts().Answered("1") > before+200 {
 			return ""
 		}
@@ -115,7 +116,7 @@ func TestATraefikServiceEditedByHandIsPutRight(t *testing.T) {
 	status, text := w.call(http.MethodPost, "/api/v1/releases/"+id+"/pause", map[string]string{"reason": "look"}, nil)
 	require.Equal(t, http.StatusOK, status, text)
 	w.c.Apply(t, w.pro, `{apiVersion: traefik.io/v1alpha1, kind: TraefikService, metadata: {name: k8s-flask}, spec: {weighted: {services: [{name: k8s-flask, port: 80, weight: 1}, {name: k8s-flask-canary, port: 80, weight: 1}]}}}`)
-	until(t, "the release reports it", func() string {
+	await.Until(t, "the release reports it", func() string {
 		for _, e := range w.events(t, id) {
 			if e.Kind == "drifted" {
 				return ""
@@ -151,7 +152,7 @@ func TestAMigrationThatIsDeletedByHandEndsTheRelease(t *testing.T) {
 	w.c.SetImage(w.pro, image2, testcluster.Image{Fate: testcluster.Hang})
 	w.start(t, image2)
 	var name string
-	until(t, "the Job is there", func() string {
+	await.Until(t, "the Job is there", func() string {
 		jobs, err := w.c.Client.BatchV1().Jobs(w.pro).List(t.Context(), metav1.ListOptions{})
 		require.NoError(t, err)
 		if len(jobs.Items) == 0 || jobs.Items[0].Status.Active == 0 {

@@ -15,6 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
+
+	"github.com/serindev/serin/internal/await"
 )
 
 // syncer applies what is in Git by server-side apply with force, as a GitOps controller does, and deletes what Git no
@@ -197,7 +199,7 @@ func TestAControllerThatPutsTheOldImageBackIsTold(t *testing.T) {
 	git := w.sync(t)
 	loads := w.users(t, beta)
 	id := w.toPromotion(t, image2)
-	until(t, "the release says who changes the image", func() string {
+	await.Until(t, "the release says who changes the image", func() string {
 		told := w.told(t, id, "drifted")
 		if strings.Contains(told, "argocd-controller") {
 			return ""

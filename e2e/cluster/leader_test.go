@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed"
 )
 
@@ -57,7 +58,7 @@ func newReplicas(t *testing.T, e example) *replicas {
 		r.use(i)
 		r.signIn(t)
 	}
-	until(t, "one leads", func() string {
+	await.Until(t, "one leads", func() string {
 		if r.leads() < 0 {
 			return "nobody"
 		}
@@ -137,7 +138,7 @@ func TestADaemonThatWasFrozenUndoesNothing(t *testing.T) {
 	r.use(other)
 	id := r.toGray(t, 0)
 	require.NoError(t, r.daemons[first].Signal(syscall.SIGSTOP))
-	until(t, "the other leads", func() string {
+	await.Until(t, "the other leads", func() string {
 		if r.leads() != other {
 			return "not yet"
 		}

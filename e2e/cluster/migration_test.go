@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed"
 )
 
@@ -92,7 +93,7 @@ func newMigration(t *testing.T, rollout, namespace, host string) *migration {
 func (m *migration) installPeers(t *testing.T) {
 	t.Helper()
 	m.c.Apply(t, "", peers)
-	until(t, "the other controllers' kinds are served", func() string {
+	await.Until(t, "the other controllers' kinds are served", func() string {
 		for _, kind := range []schema.GroupVersionResource{canaries, rollouts, metricTemplates, analysisTemplates} {
 			if _, err := m.dynamic.Resource(kind).Namespace(m.pro).List(t.Context(), metav1.ListOptions{}); err != nil {
 				return err.Error()
@@ -140,7 +141,7 @@ func (m *migration) run(t *testing.T, commands string) string {
 	for name, path := range map[string]string{"serin": serin, "kubectl": kubectl} {
 		require.NoError(t, os.Symlink(path, filepath.Join(bin, name)))
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), await.Patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", commands) //nolint:gosec // of the page
 	cmd.Dir = m.files
@@ -194,7 +195,7 @@ func (m *migration) collected(t *testing.T, like *unstructured.Unstructured, kin
 	require.NoError(t, err)
 	m.owned(t, o, "{apiVersion: v1, kind: ConfigMap, metadata: {name: "+o.GetName()+", OWNER}}")
 	m.run(t, fmt.Sprintf("kubectl -n %s delete %s.%s %s\n", m.pro, kind.Resource, kind.Group, o.GetName()))
-	until(t, "what it owned is collected", func() string {
+	await.Until(t, "what it owned is collected", func() string {
 		_, err := m.c.Client.CoreV1().ConfigMaps(m.pro).Get(t.Context(), o.GetName(), metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
 			return ""

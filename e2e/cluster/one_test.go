@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed"
 	"github.com/serindev/serin/internal/testbed/testcluster"
 )
@@ -73,7 +74,7 @@ func TestOneDeploymentInGitIsReleasedByACommitAndLeftWithoutLosingARequest(t *te
 
 	bad := w.deployment(t, w.pro, "cart").Annotations["serin.dev/template"]
 	git.commit(image2)
-	until(t, "the revert is seen", func() string {
+	await.Until(t, "the revert is seen", func() string {
 		if now := w.deployment(t, w.pro, "cart").Annotations["serin.dev/template"]; now == bad {
 			return now
 		}
@@ -104,7 +105,7 @@ func (w *world) leave(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, []byte(strings.Replace(string(text), "  deployment: cart", "  leave: true\n  deployment: cart", 1)), 0o600))
 	w.wait(t, "the traffic is with Git's Deployment again", func(v view) bool { return v.Target.Weight == 1 && v.Confirmation == "in force" })
 	require.NoError(t, os.Remove(file))
-	until(t, "the rollout is gone", func() string {
+	await.Until(t, "the rollout is gone", func() string {
 		v, err := w.view()
 		if err != nil || !v.Declared {
 			return ""
@@ -116,9 +117,9 @@ func (w *world) leave(t *testing.T) {
 // untilServed waits until only the pods of this Deployment answer users.
 func untilServed(t *testing.T, loads []*testbed.Load, w *world, deployment string) {
 	t.Helper()
-	until(t, "users get "+deployment, func() string {
+	await.Until(t, "users get "+deployment, func() string {
 		before, sent := w.c.RequestsByOwner(w.pro), loads[0].Counts().Sent
-		until(t, "users ask", func() string {
+		await.Until(t, "users ask", func() string {
 			if loads[0].Counts().Sent > sent+20 {
 				return ""
 			}
@@ -158,7 +159,7 @@ func TestTheCopyIsDeletedAndTheDaemonKilledInTheMiddleOfARelease(t *testing.T) {
 	require.NoError(t, w.c.Client.AppsV1().Deployments(w.pro).Delete(t.Context(), "cart-stable", metav1.DeleteOptions{}))
 	require.NoError(t, w.daemon.Restart(t.Context()))
 	w.signIn(t)
-	until(t, "the copy is there again", func() string {
+	await.Until(t, "the copy is there again", func() string {
 		d, err := w.c.Client.AppsV1().Deployments(w.pro).Get(t.Context(), "cart-stable", metav1.GetOptions{})
 		if err != nil {
 			return err.Error()
@@ -196,7 +197,7 @@ func (w *world) leaveAsThePageSays(t *testing.T) {
 		return w.mustKubectl(t, w.pro, "", args...)
 	}
 	run(lines[0])
-	until(t, "the page's second command says so", func() string {
+	await.Until(t, "the page's second command says so", func() string {
 		if out := run(lines[1]); !strings.Contains(out, "can be taken away") {
 			return out
 		}

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed"
 	"github.com/serindev/serin/internal/testbed/testcluster"
 )
@@ -51,7 +52,7 @@ func TestThePipelineRunsToTheEnd(t *testing.T) {
 // described waits until `kubectl describe deployment` shows all of it.
 func (w *world) described(t *testing.T, deployment string, want ...string) {
 	t.Helper()
-	until(t, "the Events of "+deployment, func() string {
+	await.Until(t, "the Events of "+deployment, func() string {
 		list, err := w.c.Client.CoreV1().Events(w.pro).List(t.Context(), metav1.ListOptions{FieldSelector: "involvedObject.kind=Deployment,involvedObject.name=" + deployment})
 		require.NoError(t, err)
 		var seen strings.Builder

@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
 
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed"
 	"github.com/serindev/serin/internal/testbed/testcluster"
 )
@@ -154,7 +155,7 @@ metadata: {name: forward}
 roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: forward}
 subjects: [{kind: ServiceAccount, name: deployer, namespace: PRO}, {kind: ServiceAccount, name: approver, namespace: PRO}]
 `))
-	until(t, "the daemon's pod is ready", func() string {
+	await.Until(t, "the daemon's pod is ready", func() string {
 		d := w.deployment(t, w.home, "serin")
 		if d.Status.ReadyReplicas == 1 {
 			return ""
@@ -210,7 +211,7 @@ func TestThePipelineRunsFromCustomResources(t *testing.T) {
 	const app = "k8s-flask"
 	bad := strings.Replace(w.resources(t), "weights: [5%, 10%", "weights: [50%, 10%", 1)
 	w.mustKubectl(t, w.pro, bad, "apply", "-f", "-")
-	until(t, "what is wrong stands in the status", func() string {
+	await.Until(t, "what is wrong stands in the status", func() string {
 		out, err := w.kubectl(t, w.pro, "", "get", "rollouts.serin.dev", app, "-o", "jsonpath={.status.message}")
 		require.NoError(t, err)
 		if strings.Contains(out, "spec.steps[5].gray.weights[1]: 10% after 50%: weights have to grow") {

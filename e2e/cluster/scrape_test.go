@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed"
 	"github.com/serindev/serin/internal/testbed/testcluster"
 )
@@ -67,7 +68,7 @@ func TestTheMetricsOfEveryReplicaBehindAServiceAreRead(t *testing.T) {
 		Args: []string{"--providers.kubernetescrd.namespaces=" + w.pro},
 	})
 	w.behindMetrics(t, "metrics-b", second)
-	until(t, "both are read", func() string {
+	await.Until(t, "both are read", func() string {
 		if said := w.targets(t); said != "serin_scrape_targets 2" {
 			return said
 		}
@@ -79,7 +80,7 @@ func TestTheMetricsOfEveryReplicaBehindAServiceAreRead(t *testing.T) {
 	require.Contains(t, v.State.Why, "the canary is worse")
 
 	require.NoError(t, w.c.Client.DiscoveryV1().EndpointSlices(w.gate).Delete(t.Context(), "metrics-b", metav1.DeleteOptions{}))
-	until(t, "one is read", func() string {
+	await.Until(t, "one is read", func() string {
 		if said := w.targets(t); said != "serin_scrape_targets 1" {
 			return said
 		}

@@ -18,7 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 
-	"github.com/serindev/serin/internal/testbed"
+	"github.com/serindev/serin/internal/await"
 )
 
 // The size that BenchmarkSize measures.
@@ -202,7 +202,7 @@ func (w *world) underWay(b *testing.B, n int) {
 
 func (w *world) untilSo(b *testing.B, what string, n int, is func(view) bool) {
 	b.Helper()
-	testbed.Until(b, 15*time.Minute, fmt.Sprintf("%d rollouts are %s", n, what), func() string {
+	await.UntilAfter(b, 15*time.Minute, fmt.Sprintf("%d rollouts are %s", n, what), func() string {
 		time.Sleep(time.Second) // asking for all of them is expensive
 		all, wrong := w.views()
 		so, example := 0, ""
@@ -237,7 +237,7 @@ func (w *world) untilObserved(b *testing.B) time.Duration {
 	o, err = rollouts.Update(b.Context(), o, metav1.UpdateOptions{})
 	require.NoError(b, err)
 	want := o.GetGeneration()
-	until(b, "the status is about the change", func() string {
+	await.Until(b, "the status is about the change", func() string {
 		o, err := rollouts.Get(b.Context(), name, metav1.GetOptions{})
 		require.NoError(b, err)
 		if seen, _, _ := unstructured.NestedInt64(o.Object, "status", "observedGeneration"); seen == want {

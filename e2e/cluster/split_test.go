@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed"
 )
 
@@ -157,7 +158,7 @@ func (r *recorder) splitAsAsked(t *testing.T) {
 	for _, l := range r.loads {
 		l.Stop()
 	}
-	until(t, "every answer is counted at a pod", func() string {
+	await.Until(t, "every answer is counted at a pod", func() string {
 		counted, answered := r.w.asked(), map[string]int{}
 		for _, l := range r.loads {
 			answered[image1] += l.Counts().Answered("1")

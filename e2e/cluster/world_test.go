@@ -27,12 +27,10 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed"
 	"github.com/serindev/serin/internal/testbed/testcluster"
 )
-
-// patience is how long a test waits for something that has to happen: far longer than it takes on the slowest machine.
-const patience = 4 * time.Minute
 
 // parallel is how many tests run at once: they wait most of the time.
 const parallel = "8"
@@ -339,7 +337,7 @@ func (w *world) begin(t testing.TB) {
 // signIn waits until the daemon is ready, and reads its first token.
 func (w *world) signIn(t testing.TB) {
 	t.Helper()
-	until(t, "the daemon is ready", func() string {
+	await.Until(t, "the daemon is ready", func() string {
 		status, text := w.get("/readyz", nil)
 		if status == http.StatusOK {
 			return ""
@@ -351,15 +349,9 @@ func (w *world) signIn(t testing.TB) {
 	w.token = strings.TrimSpace(string(token))
 }
 
-// until waits until check returns nothing: see [testbed.Until].
-func until(t testing.TB, what string, check func() string) {
-	t.Helper()
-	testbed.Until(t, patience, what, check)
-}
-
 // call sends a request to the daemon's API: see [testbed.Call].
 func (w *world) call(method, path string, body, out any) (int, string) {
-	return testbed.Call(&http.Client{Timeout: time.Minute, Transport: w.api}, method, w.url+path, w.token, body, out)
+	return testbed.Call(&http.Client{Timeout: await.Patience, Transport: w.api}, method, w.url+path, w.token, body, out)
 }
 
 func (w *world) get(path string, out any) (int, string) {
@@ -401,7 +393,7 @@ func (w *world) view() (v view, err error) {
 // wait returns once ok accepts the rollout's state.
 func (w *world) wait(t *testing.T, what string, ok func(view) bool) (v view) {
 	t.Helper()
-	until(t, what, func() string {
+	await.Until(t, what, func() string {
 		var err error
 		if v, err = w.view(); err != nil {
 			return err.Error()
@@ -455,11 +447,11 @@ func (w *world) users(t *testing.T, cohorts ...http.Header) []*testbed.Load {
 
 func (w *world) usersAt(t *testing.T, rate float64, cohorts ...http.Header) (loads []*testbed.Load) {
 	t.Helper()
-	until(t, "stable is served before any release", func() string {
+	await.Until(t, "stable is served before any release", func() string {
 		req, err := http.NewRequest(http.MethodGet, w.entry, http.NoBody) //nolint:noctx // the client has a timeout
 		require.NoError(t, err)
 		req.Host = w.host
-		res, err := (&http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{TLSClientConfig: w.tls, DisableKeepAlives: true}}).Do(req)
+		res, err := (&http.Client{Timeout: time.Minute, Transport: &http.Transport{TLSClientConfig: w.tls, DisableKeepAlives: true}}).Do(req)
 		if err != nil {
 			return err.Error()
 		}
@@ -524,7 +516,7 @@ func (w *world) hang(namespace, image string) {
 // runs waits until pods of an image run in a namespace.
 func (w *world) runs(t *testing.T, namespace, image string) {
 	t.Helper()
-	until(t, "pods of "+image+" run", func() string {
+	await.Until(t, "pods of "+image+" run", func() string {
 		list, err := w.c.Client.CoreV1().Pods(namespace).List(t.Context(), metav1.ListOptions{})
 		require.NoError(t, err)
 		for i := range list.Items {

@@ -8,9 +8,6 @@ import (
 	"net/http"
 	"os"
 	"testing"
-	"time"
-
-	"github.com/stretchr/testify/require"
 )
 
 // Main builds Serin, runs a package's tests, and ends the process. It is for TestMain; serin gets the program's path.
@@ -30,25 +27,6 @@ func withSerin(m *testing.M, serin *string) int {
 		return 1
 	}
 	return m.Run()
-}
-
-// Until calls check again and again until it returns an empty text. When patience is over it fails the test with what check
-// returned last.
-func Until(tb testing.TB, patience time.Duration, what string, check func() string) {
-	tb.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	end := time.Now().Add(patience)
-	for {
-		last := check()
-		if last == "" {
-			return
-		}
-		if time.Now().After(end) {
-			require.FailNow(tb, what, "%s", last)
-		}
-		<-tick.C
-	}
 }
 
 // Call sends a request with a JSON body (nil for none) and a bearer token, and decodes a successful answer into out unless

@@ -18,8 +18,9 @@ import (
 )
 
 const (
-	// startTimeout bounds a start whose context has no deadline; a cold machine with two cores needs a few seconds.
-	startTimeout = 60 * time.Second
+	// startTimeout bounds a start whose context has no deadline; a cold machine with two cores needs a few seconds, a busy
+	// one more.
+	startTimeout = 5 * time.Minute
 	// stopTimeout is how long a server may take to end after it was asked to, before it is killed.
 	stopTimeout = 10 * time.Second
 	// readyEvery is the pause between two checks whether a server is ready.
@@ -322,7 +323,7 @@ func (p *Process) LogTail() string {
 
 // httpReady is ready once url answers 200.
 func httpReady(url string) func(context.Context) error {
-	client := &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	return func(ctx context.Context) error {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 		if err != nil {

@@ -18,16 +18,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed"
 	"github.com/stretchr/testify/require"
 )
-
-// eventually polls until check returns nothing, and fails with its last answer after a minute.
-func eventually(t *testing.T, check func() string) {
-	t.Helper()
-	var last string
-	require.Eventually(t, func() bool { last = check(); return last == "" }, time.Minute, 20*time.Millisecond, "%s", &last)
-}
 
 func get(t *testing.T, url string) (int, string) {
 	t.Helper()
@@ -53,7 +47,7 @@ func TestARequestGoesThroughTraefikToABackendAndIntoPrometheus(t *testing.T) {
 	text := []byte("http:\n  routers: {app: {rule: \"PathPrefix(`/`)\", service: app}}\n" +
 		"  services: {app: {loadBalancer: {servers: [{url: \"" + backend.URL + "\"}]}}}\n")
 	require.NoError(t, os.WriteFile(file, text, 0o600))
-	eventually(t, func() string {
+	await.Until(t, "Traefik serves the route", func() string {
 		if status, body := get(t, traefik.URL("web")); status != http.StatusOK || body != "v1\n" {
 			return body
 		}
@@ -63,7 +57,7 @@ func TestARequestGoesThroughTraefikToABackendAndIntoPrometheus(t *testing.T) {
 	counts := testbed.NewLoad(t, testbed.LoadConfig{URL: traefik.URL("web"), Requests: 50}).Wait()
 	require.Equal(t, 50, counts.Answered("v1"), counts.LastError)
 	query := prometheus.URL + "/api/v1/query?query=" + url.QueryEscape(`sum(traefik_service_requests_total{service="app@file"})>=50`)
-	eventually(t, func() string {
+	await.Until(t, "Prometheus has counted all requests", func() string {
 		_, body := get(t, query)
 		var answer struct {
 			Data struct{ Result []json.RawMessage }
@@ -98,7 +92,7 @@ func TestPrometheusTakesNewJobsWhileItRuns(t *testing.T) {
 	prometheus := testbed.NewPrometheus(t, testbed.PrometheusConfig{})
 	own := prometheus.URL[len("http://"):]
 	require.NoError(t, prometheus.SetJobs(t.Context(), testbed.ScrapeJob{Name: "self", Targets: []string{own}, Labels: map[string]string{"a": "b"}}))
-	eventually(t, func() string {
+	await.Until(t, "the new job is read", func() string {
 		status, body := get(t, prometheus.URL+"/api/v1/targets")
 		require.Equal(t, http.StatusOK, status)
 		var answer struct {
@@ -150,7 +144,7 @@ func TestABackendBehavesAsItIsTold(t *testing.T) {
 func TestALoadMissesWhatItHasNoWorkerFor(t *testing.T) {
 	backend := testbed.NewBackend(t, testbed.Behaviour{Version: "v1", Latency: time.Hour})
 	load := testbed.NewLoad(t, testbed.LoadConfig{URL: backend.URL, Rate: 1000, Workers: 2, Requests: 100})
-	eventually(t, func() string {
+	await.Until(t, "the load misses requests", func() string {
 		if load.Counts().Missed < 98 {
 			return "not yet"
 		}

@@ -22,6 +22,7 @@ import (
 	"k8s.io/client-go/dynamic"
 	"sigs.k8s.io/yaml"
 
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed"
 	"github.com/serindev/serin/internal/testbed/testcluster"
 	"github.com/serindev/serin/record"
@@ -32,8 +33,6 @@ import (
 )
 
 func TestMain(m *testing.M) { testcluster.Main(m) }
-
-const patience = 2 * time.Minute
 
 // rights are those of the package comment.
 const rights = `
@@ -211,11 +210,7 @@ func (w *world) status(name string) (s resource.Status) {
 
 func (w *world) until(what string, ok func() bool) {
 	w.Helper()
-	end := time.Now().Add(patience)
-	for !ok() {
-		require.True(w, time.Now().Before(end), what)
-		time.Sleep(50 * time.Millisecond)
-	}
+	await.True(w, ok, what)
 }
 
 // loaded says that config has read the object, once the watch has reported it.

@@ -19,6 +19,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed/testcluster"
 	"github.com/serindev/serin/server"
 	"github.com/serindev/serin/server/kube"
@@ -95,10 +96,10 @@ func TestRightsAreThoseOfTheCluster(t *testing.T) {
 	}
 
 	require.NoError(t, c.Client.RbacV1().RoleBindings(ns).Delete(t.Context(), "team", metav1.DeleteOptions{}))
-	require.Eventually(t, func() bool {
+	await.True(t, func() bool {
 		ok, err := who.May(t.Context(), server.VerbGet, ns+".shop")
 		return err == nil && !ok
-	}, time.Minute, 50*time.Millisecond, "a right that is taken away is gone")
+	}, "a right that is taken away is gone")
 }
 
 // forged are tokens that say what a genuine one says, and are signed by nobody.

@@ -21,6 +21,7 @@ import (
 	"golang.org/x/net/html"
 
 	"github.com/serindev/serin/engine"
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/judge/sequential"
 	"github.com/serindev/serin/record"
@@ -99,7 +100,7 @@ func newDaemon(t *testing.T, edit ...func(*web.Options)) *daemon {
 	})
 	d.engine.SetPlans(plans())
 	d.serve(log, registry, edit)
-	require.Eventually(t, func() bool { return len(d.engine.Rollouts()) == len(plans()) }, time.Minute, time.Millisecond)
+	await.True(t, func() bool { return len(d.engine.Rollouts()) == len(plans()) })
 	return d
 }
 
@@ -270,11 +271,11 @@ func (d *daemon) start(name string, parameters map[string]string) string {
 func (d *daemon) until(id string, f func(record.View) bool) record.View {
 	d.t.Helper()
 	var v record.View
-	require.Eventually(d.t, func() bool {
+	await.True(d.t, func() bool {
 		var err error
 		v, err = d.engine.Release(d.t.Context(), id)
 		return err == nil && f(v)
-	}, time.Minute, 2*time.Millisecond)
+	})
 	return v
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/server"
@@ -48,7 +49,7 @@ func (b *browser) follow(path string) <-chan string {
 // next is the next line that begins with prefix.
 func next(t *testing.T, lines <-chan string, prefix string) {
 	t.Helper()
-	after := time.After(time.Minute)
+	after := time.After(await.Patience)
 	for {
 		select {
 		case line, ok := <-lines:

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/server/web"
@@ -223,7 +224,7 @@ func TestWhatWasReleasedBeforeARollbackCanBeUndoneWhereVersionsAreDeployed(t *te
 	all := plans()
 	all["later"] = p
 	d.engine.SetPlans(all)
-	require.Eventually(t, func() bool { return olga.get("/releases/" + back).has("Yes, undo") }, time.Minute, 10*time.Millisecond)
+	await.True(t, func() bool { return olga.get("/releases/" + back).has("Yes, undo") })
 	require.Contains(t, olga.get("/releases/"+back).body, "before the last one that was released")
 }
 

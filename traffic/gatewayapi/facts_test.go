@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed"
 	"github.com/serindev/serin/internal/testbed/testcluster"
 	"github.com/serindev/serin/share"
@@ -97,11 +98,11 @@ func (w *world) bring(t *testing.T, target traffic.Target) {
 func (w *world) drift(t *testing.T, target traffic.Target, pattern string) {
 	t.Helper()
 	re := regexp.MustCompile(pattern)
-	eventually(t, pattern, func() bool {
+	await.True(t, func() bool {
 		o, err := w.Observe(t.Context())
 		require.NoError(t, err)
 		return re.MatchString(strings.Join(traffic.Differences(target, o), "\n"))
-	})
+	}, pattern)
 }
 
 func (w *world) send(t *testing.T, host, path string, n int) map[string]int {
@@ -186,10 +187,10 @@ func TestOneRouteThatIsRefusedKeepsNoOtherFromGoingBack(t *testing.T) {
 		_ = admission.ValidatingAdmissionPolicyBindings().Delete(context.WithoutCancel(t.Context()), w.ns, metav1.DeleteOptions{})
 		_ = admission.ValidatingAdmissionPolicies().Delete(context.WithoutCancel(t.Context()), w.ns, metav1.DeleteOptions{})
 	})
-	eventually(t, "the policy holds", func() bool {
+	await.True(t, func() bool {
 		_, err := routes(w.Cluster, "httproutes", w.ns).Patch(t.Context(), "users", types.MergePatchType, []byte(`{"metadata": {"labels": {"a": "b"}}}`), metav1.PatchOptions{})
 		return err != nil
-	})
+	}, "the policy holds")
 	require.ErrorContains(t, w.Router.Apply(t.Context(), target(0)), "the week is frozen")
 	require.NotContains(t, fmt.Sprint(w.spec(t, "more")), canary.Service)
 	_, err := routes(w.Cluster, "httproutes", w.ns).Get(t.Context(), "shop-ab", metav1.GetOptions{})

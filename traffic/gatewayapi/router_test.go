@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/serindev/serin/engine"
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed"
 	"github.com/serindev/serin/internal/testbed/testcluster"
 	"github.com/serindev/serin/traffic"
@@ -30,11 +31,6 @@ func TestMain(m *testing.M) { testcluster.Main(m) }
 
 // throttle is Traefik's, shortened where a test does not measure it.
 const throttle = 50 * time.Millisecond
-
-func eventually(t testing.TB, what string, done func() bool) {
-	t.Helper()
-	require.Eventually(t, done, time.Minute, 10*time.Millisecond, what)
-}
 
 // clients watch, as a daemon's do.
 type clients struct {
@@ -145,10 +141,10 @@ func suite(t *testing.T, change func(c *testcluster.Cluster, w traffictest.Wante
 			Refuses: []traffictest.Feature{traffictest.StickyUsers, traffictest.Guards, traffictest.Negation, traffictest.Mirrors, traffictest.Previews},
 			Meddle: func(t *testing.T) {
 				asKubectl(t, c, "httproutes", ns, name, types.JSONPatchType, half(0, stable.Service, canary.Service))
-				eventually(t, "a watch has reported it", func() bool {
+				await.True(t, func() bool {
 					o, err := r.Observe(t.Context())
 					return err == nil && o.Configured.Main.Weight == 0.5
-				})
+				}, "a watch has reported it")
 			},
 		}
 	})

@@ -18,6 +18,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed"
 	"github.com/serindev/serin/internal/testbed/testcluster"
 	"github.com/serindev/serin/share"
@@ -381,7 +382,7 @@ func TestNothingOfSomebodyElsesStopsTheWayBack(t *testing.T) {
 			children := w.raw(t, "traefikservices", "shop")["spec"].(map[string]any)["weighted"].(map[string]any)["services"].([]any)
 			require.Len(t, children, 1)
 			require.Equal(t, "shop", children[0].(map[string]any)["name"])
-			eventually(t, "nobody on the canary", func() bool { return w.send(t, 20, inCohort).Answered("v1") == 20 })
+			await.True(t, func() bool { return w.send(t, 20, inCohort).Answered("v1") == 20 }, "nobody on the canary")
 		})
 	}
 }
@@ -443,7 +444,7 @@ func TestTheseRightsAreEnoughAndNoneIsAnError(t *testing.T) {
 	require.NoError(t, err, "Traefik could be asked")
 	w.Cluster.Apply(t, w.ns, rights)
 	w.Router = denied
-	eventually(t, "the rights", func() bool { return w.Router.Apply(t.Context(), target(0.1)) == nil })
+	await.True(t, func() bool { return w.Router.Apply(t.Context(), target(0.1)) == nil }, "the rights")
 	all := withCohort(target(0.1))
 	all.Guards.CircuitBreaker = &traffic.CircuitBreaker{Expression: "NetworkErrorRatio() > 0.5"}
 	w.bring(t, all)
@@ -522,9 +523,9 @@ func (w *world) metrics(t *testing.T) string {
 // counts waits until Traefik has counted a number of requests under a service label.
 func (w *world) counts(t *testing.T, label string, n int) {
 	t.Helper()
-	eventually(t, label, func() bool {
+	await.True(t, func() bool {
 		return strings.Contains(w.metrics(t), fmt.Sprintf("traefik_service_requests_total{code=%q,method=\"GET\",protocol=\"http\",service=%q} %d\n", "200", label, n))
-	})
+	}, label)
 }
 
 func TestTheMetricsHaveTheLabelsThatAreTold(t *testing.T) {
@@ -571,10 +572,10 @@ func TestNoUserNoticesThatACanaryWithCopiesIsGone(t *testing.T) {
 	load := testbed.NewLoad(t, testbed.LoadConfig{URL: w.traefik.URL("web"), Host: w.host, Rate: 200, Workers: 4})
 	w.scale(t, "shop-canary", 0)
 	traffictest.Await(t, w.Router, mirrored, traffic.NotServed)
-	eventually(t, "Traefik has dropped the route", func() bool {
+	await.True(t, func() bool {
 		o, err := w.Observe(t.Context())
 		return err == nil && (o.Replicas[0].Mirror == nil || !o.Replicas[0].Mirror.Enabled)
-	})
+	}, "Traefik has dropped the route")
 	require.ErrorIs(t, w.Router.Apply(t.Context(), mirrored), traefikcrd.ErrNoEndpoints)
 	traffictest.Await(t, w.Router, target(0), traffic.InForce)
 	counts := load.Stop()
@@ -602,7 +603,7 @@ func TestAWatchTellsARolloutOfWhatOthersDoToItsTraffic(t *testing.T) {
 		})
 	}()
 	n := 0
-	eventually(t, "a word of an edit", func() bool { // the watch may not have begun yet
+	await.True(t, func() bool { // the watch may not have begun yet
 		n++
 		asKubectl(t, w.Cluster, w.ns, "traefikservices", "shop", fmt.Sprintf(`{"metadata": {"annotations": {"n": "%d"}}}`, n))
 		select {
@@ -611,7 +612,7 @@ func TestAWatchTellsARolloutOfWhatOthersDoToItsTraffic(t *testing.T) {
 		default:
 			return false
 		}
-	})
+	}, "a word of an edit")
 	require.NoError(t, server.Kill())
 	require.NoError(t, server.Restart(t.Context()))
 	for len(told) > 0 {
@@ -648,7 +649,7 @@ func TestATraefikThatAllowsEmptyServicesFailsTheShareOfACanaryWithoutEndpointsAl
 	w.bring(t, target(0.25))
 	w.scale(t, canary.Service, 0)
 	var c testbed.LoadCounts
-	eventually(t, "Traefik has heard of it", func() bool { c = w.send(t, 40, nil); return c.Answered("v2") == 0 })
+	await.True(t, func() bool { c = w.send(t, 40, nil); return c.Answered("v2") == 0 }, "Traefik has heard of it")
 	require.InDelta(t, 30, c.Answered("v1"), 2, "%v", c.Status)
 	w.scale(t, canary.Service, 1)
 }

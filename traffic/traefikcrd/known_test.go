@@ -3,10 +3,11 @@ package traefikcrd_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -14,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed"
 	"github.com/serindev/serin/traffic"
 	"github.com/serindev/serin/traffic/kubeobjects"
@@ -24,13 +26,34 @@ import (
 // watched are clients that watch, as a daemon's do, and the requests that they make.
 type watched struct {
 	*traefikcrd.Clients
-	asked atomic.Int64 // without watches
-	opens atomic.Int64 // watches
 	told  chan traefikcrd.Change
 	begin func(traefikcrd.Place)
 
-	mu     sync.Mutex // guards places
+	mu     sync.Mutex // guards what follows
 	places map[traefikcrd.Place]bool
+	asked  []string // requests that are no watches
+	turns  int      // how often a watch was opened or ended
+}
+
+// requests returns those made so far, without watches.
+func (w *watched) requests() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.asked)
+}
+
+// turned returns how often a watch was opened or ended so far. Where one has ended, looks ask the API server until the
+// next one stands.
+func (w *watched) turned() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.turns
+}
+
+func (w *watched) turn() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.turns++
 }
 
 type counted struct {
@@ -40,11 +63,36 @@ type counted struct {
 
 func (c counted) RoundTrip(r *http.Request) (*http.Response, error) {
 	if watch := r.URL.Query().Get("watch"); watch != "true" && watch != "1" {
-		c.by.asked.Add(1)
-	} else {
-		c.by.opens.Add(1)
+		c.by.mu.Lock()
+		c.by.asked = append(c.by.asked, r.Method+" "+r.URL.RequestURI())
+		c.by.mu.Unlock()
+		return c.next.RoundTrip(r)
 	}
-	return c.next.RoundTrip(r)
+	c.by.turn()
+	res, err := c.next.RoundTrip(r)
+	if err == nil {
+		res.Body = &ending{res.Body, sync.OnceFunc(c.by.turn)}
+	}
+	return res, err
+}
+
+// ending is the body of a watch, whose end is counted before anything else learns of it.
+type ending struct {
+	io.ReadCloser
+	end func()
+}
+
+func (e *ending) Read(b []byte) (int, error) {
+	n, err := e.ReadCloser.Read(b)
+	if err != nil {
+		e.end()
+	}
+	return n, err
+}
+
+func (e *ending) Close() error {
+	e.end()
+	return e.ReadCloser.Close()
 }
 
 func watching(t testing.TB, as *rest.Config) *watched {
@@ -88,13 +136,16 @@ func (w *watched) router(t testing.TB, c traefikcrd.Config) *traefikcrd.Router {
 // calm waits until a look at each of the routers asks the API server nothing.
 func (w *watched) calm(t testing.TB, routers ...*traefikcrd.Router) {
 	t.Helper()
-	eventually(t, "looks without requests", func() bool {
-		before := w.asked.Load()
+	await.True(t, func() bool {
+		before := len(w.requests())
 		for _, r := range routers {
 			_, err := r.Observe(t.Context())
 			require.NoError(t, err)
 		}
-		return w.asked.Load() == before
+		return len(w.requests()) == before
+	}, "looks without requests; the last were %s", func() string {
+		all := w.requests()
+		return strings.Join(all[max(0, len(all)-10):], "\n")
 	})
 }
 
@@ -136,10 +187,11 @@ func TestAQuietMinuteAsksTheAPIServerNothing(t *testing.T) {
 					require.NoError(t, err)
 				}
 			}
-			var before, opens int64
-			for range 3 { // the API server ends each watch after some minutes, and until the next one stands a look asks it
+			var made []string
+			await.True(t, func() bool { // the API server ends each watch after some minutes, and sooner if it is busy
+				turns := clients.turned()
 				clients.calm(t, routers...)
-				before, opens = clients.asked.Load(), clients.opens.Load()
+				before := len(clients.requests())
 				for range quietMinute {
 					for _, r := range routers {
 						o, err := r.Observe(t.Context())
@@ -147,13 +199,12 @@ func TestAQuietMinuteAsksTheAPIServerNothing(t *testing.T) {
 						require.Empty(t, traffic.Drift(target(0.1), o))
 					}
 				}
-				if clients.opens.Load() == opens {
-					break
-				}
-			}
+				made = clients.requests()[before:]
+				return clients.turned() == turns
+			}, "a minute in which every watch stands")
 			t.Logf("requests to the API server in a quiet minute of %d rollouts: %d; without watches: %d",
-				rollouts, clients.asked.Load()-before, int64(quietMinute*rollouts)*unwatched.asked.Load())
-			require.Equal(t, before, clients.asked.Load())
+				rollouts, len(made), quietMinute*rollouts*len(unwatched.requests()))
+			require.Empty(t, made)
 		})
 	}
 }
@@ -236,12 +287,12 @@ func TestWhatOthersDoIsSeenByWhatWatchesTell(t *testing.T) {
 	drift := func(what string) {
 		t.Helper()
 		var last []string
-		eventually(t, what, func() bool {
+		await.True(t, func() bool {
 			o, err := r.Observe(t.Context())
 			require.NoError(t, err)
 			last = traffic.Drift(target(0.1), o)
 			return strings.Contains(strings.Join(last, "\n"), what)
-		})
+		}, what)
 		require.NoError(t, r.Apply(t.Context(), target(0.1)))
 		o, err := r.Observe(t.Context())
 		require.NoError(t, err)
@@ -265,11 +316,11 @@ func TestALookAsksTheAPIServerWhileNoWatchStands(t *testing.T) {
 	require.NoError(t, r.Apply(t.Context(), target(0.1)))
 	clients.calm(t, r)
 	require.NoError(t, server.Kill())
-	eventually(t, "that it is away is said", func() bool {
+	await.True(t, func() bool {
 		o, err := r.Observe(t.Context())
 		require.NoError(t, err, "Traefik is there")
 		return strings.Contains(o.Unreadable, "connection refused")
-	})
+	}, "that it is away is said")
 	require.NoError(t, server.Restart(t.Context()))
 	traffictest.Await(t, r, target(0.1), traffic.InForce)
 	clients.calm(t, r)
@@ -284,7 +335,7 @@ func TestWithoutTheRightToWatchTheAPIServerIsAsked(t *testing.T) {
 	w.Cluster.Apply(t, w.ns, strings.ReplaceAll(rights, "list, watch", "list"))
 	clients := watching(t, account)
 	r := clients.router(t, w.config)
-	eventually(t, "the rights", func() bool { return r.Apply(t.Context(), target(0.1)) == nil })
+	await.True(t, func() bool { return r.Apply(t.Context(), target(0.1)) == nil }, "the rights")
 	asKubectl(t, w.Cluster, w.ns, "traefikservices", "shop", half(stable.Service, canary.Service))
 	o, err := r.Observe(t.Context())
 	require.NoError(t, err)
@@ -310,9 +361,9 @@ func TestAnotherReplicaOfTraefikConcernsTheRollout(t *testing.T) {
 	require.NoError(t, err)
 	for !r.Concerns(<-clients.told) { //nolint:revive // others are not of interest
 	}
-	eventually(t, "both are asked", func() bool {
+	await.True(t, func() bool {
 		o, err := r.Observe(t.Context())
 		require.NoError(t, err)
 		return len(o.Replicas) == 2
-	})
+	}, "both are asked")
 }

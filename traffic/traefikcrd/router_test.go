@@ -13,6 +13,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/serindev/serin/engine"
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed"
 	"github.com/serindev/serin/internal/testbed/testcluster"
 	"github.com/serindev/serin/traffic"
@@ -38,11 +39,6 @@ func only(t testing.TB, c *testcluster.Cluster, ns string, config testbed.Traefi
 	t.Helper()
 	config.Args = append(config.Args, "--providers.kubernetescrd.namespaces="+ns)
 	return c.Traefik(t, config)
-}
-
-func eventually(t testing.TB, what string, done func() bool) {
-	t.Helper()
-	require.Eventually(t, done, time.Minute, 10*time.Millisecond, what)
 }
 
 // router makes a router as a user of the cluster.
@@ -123,10 +119,10 @@ func suite(t *testing.T, change func(c *testcluster.Cluster, w traffictest.Wante
 			Router: r, URL: traefik.URL("web"), Stable: stable, Canary: canary,
 			Meddle: func(t *testing.T) {
 				asKubectl(t, c, ns, "traefikservices", w.Rollout, half(stable.Service, canary.Service))
-				eventually(t, "a watch has told of it", func() bool {
+				await.True(t, func() bool {
 					o, err := r.Observe(t.Context())
 					return err == nil && o.Configured.Main.Weight == 0.5
-				})
+				}, "a watch has told of it")
 			},
 		}
 	})

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed"
 	"github.com/serindev/serin/traffic"
 	"github.com/serindev/serin/traffic/traffictest"
@@ -104,9 +105,9 @@ func TestAForeignEditOfOneOfSeveralRoutesIsSeenAndPutRight(t *testing.T) {
 	require.NoError(t, client.Delete().AbsPath("/apis/traefik.io/v1alpha1/namespaces/"+w.ns+"/ingressroutes/more").Body(&metav1.DeleteOptions{}).Do(t.Context()).Error())
 	require.ErrorContains(t, w.Router.Apply(t.Context(), target(0.6)), "IngressRoute more, which is to be adopted, does not exist")
 	require.Error(t, w.Router.Apply(t.Context(), target(0)))
-	eventually(t, "what is there goes back to stable, whatever has become of the other", func() bool {
+	await.True(t, func() bool {
 		return w.send(t, 10, nil).Status["v1"][http.StatusOK] == 10
-	})
+	}, "what is there goes back to stable, whatever has become of the other")
 }
 
 func TestReferencesThatDifferAreRefused(t *testing.T) {

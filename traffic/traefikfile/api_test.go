@@ -15,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed"
 	"github.com/serindev/serin/traffic"
 	"github.com/serindev/serin/traffic/traefikapi"
@@ -59,7 +60,11 @@ func TestAnAnswerThatIsNotTraefiksIsAReplicaThatCouldNotBeAsked(t *testing.T) {
 		"nothing in time": {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "deadline exceeded"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newRouter(t, filepath.Join(t.TempDir(), "shop.yaml"), traefikfile.Replica{URL: fake(t, c.h)})
+			timeout := time.Minute
+			if name == "nothing in time" {
+				timeout = time.Second
+			}
+			r := routerWithin(t, timeout, filepath.Join(t.TempDir(), "shop.yaml"), traefikfile.Replica{URL: fake(t, c.h)})
 			require.NoError(t, r.Apply(t.Context(), target()))
 			o, err := r.Observe(t.Context())
 			require.NoError(t, err)
@@ -138,9 +143,9 @@ func TestTraefiksOwnWordIsPassedOn(t *testing.T) {
 		}
 	}
 	edit(t, file, func(text string) string { return strings.Replace(text, "NetworkErrorRatio()", "Nonsense()", 1) })
-	require.Eventually(t, says("unsupported function: Nonsense"), time.Minute, 10*time.Millisecond)
+	await.True(t, says("unsupported function: Nonsense"))
 	edit(t, file, func(text string) string { return strings.Replace(text, "name: shop-canary", "name: shop-gone", 1) })
-	require.Eventually(t, says("shop-gone"), time.Minute, 10*time.Millisecond)
+	await.True(t, says("shop-gone"))
 }
 
 func TestTLSAndPriorityReachTraefik(t *testing.T) {

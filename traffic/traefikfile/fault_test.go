@@ -41,9 +41,15 @@ func target() traffic.Target {
 
 func newRouter(t *testing.T, file string, replicas ...traefikfile.Replica) *traefikfile.Router {
 	t.Helper()
+	return routerWithin(t, time.Minute, file, replicas...)
+}
+
+// routerWithin is a router that gives each replica so long to answer.
+func routerWithin(t *testing.T, timeout time.Duration, file string, replicas ...traefikfile.Replica) *traefikfile.Router {
+	t.Helper()
 	r, err := traefikfile.New(traefikfile.Config{
 		Rollout: "shop", File: file, Route: traffic.Route{Rule: "PathPrefix(`/`)", EntryPoints: []string{"web"}},
-		Replicas: replicas, Timeout: time.Second,
+		Replicas: replicas, Timeout: timeout,
 	})
 	require.NoError(t, err)
 	return r
@@ -76,7 +82,7 @@ func TestTraefikStoppedAndStartedAgain(t *testing.T) {
 func TestTraefikThatDoesNotAnswerIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
 	traefik := testbed.NewTraefik(t, testbed.TraefikConfig{Throttle: throttle})
-	r := newRouter(t, filepath.Join(traefik.Directory, "shop.yaml"), traefikfile.Replica{URL: traefik.API})
+	r := routerWithin(t, time.Second, filepath.Join(traefik.Directory, "shop.yaml"), traefikfile.Replica{URL: traefik.API})
 	require.NoError(t, r.Apply(t.Context(), target()))
 	traffictest.Await(t, r, target(), traffic.InForce)
 	require.NoError(t, traefik.Signal(syscall.SIGSTOP))

@@ -5,11 +5,13 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed"
 	"github.com/serindev/serin/traffic"
 	"github.com/serindev/serin/traffic/traefikfile"
@@ -50,10 +52,10 @@ func TestARouteHasWhatTraefiksRoutesHave(t *testing.T) {
 		t.Helper()
 		require.NoError(t, r.Apply(t.Context(), target))
 		var o traffic.Observed
-		require.Eventually(t, func() bool {
+		await.True(t, func() bool {
 			o, err = r.Observe(t.Context())
 			return err == nil && traffic.Confirm(target, o) == traffic.InForce
-		}, 30*time.Second, 20*time.Millisecond, "never: %v", traffic.Differences(target, o))
+		}, "%s", func() string { return strings.Join(traffic.Differences(target, o), "\n") })
 	}
 	ask := func() (*http.Request, *http.Response) {
 		t.Helper()
@@ -118,10 +120,10 @@ func missingIsSaid(t *testing.T, c traefikfile.Config, target traffic.Target) {
 	other, err := traefikfile.New(broken)
 	require.NoError(t, err)
 	require.NoError(t, other.Apply(t.Context(), target))
-	require.Eventually(t, func() bool {
+	await.True(t, func() bool {
 		o, err := other.Observe(t.Context())
 		return err == nil && len(o.Replicas) == 1 && o.Replicas[0].Main != nil && !o.Replicas[0].Main.Enabled
-	}, 30*time.Second, 20*time.Millisecond, "a middleware that is not there is reported")
+	}, "a middleware that is not there is reported")
 }
 
 func TestWhatTraefikWouldNotTakeOfARouteIsRefused(t *testing.T) {

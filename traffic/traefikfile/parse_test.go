@@ -15,6 +15,7 @@ import (
 	"github.com/traefik/traefik/v3/pkg/config/dynamic"
 	"github.com/traefik/traefik/v3/pkg/rules"
 
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed"
 	"github.com/serindev/serin/traffic"
 	"github.com/serindev/serin/traffic/traefik"
@@ -48,7 +49,7 @@ func TestRulesAreTakenAndRefusedAsTraefikDoes(t *testing.T) {
 	client, err := New(Config{Rollout: "x", File: "x.yaml", Route: traffic.Route{Rule: judged[0]}})
 	require.NoError(t, err)
 	r.api = client.api
-	require.Eventually(t, func() bool { return r.ask(t.Context(), replica).Main != nil }, time.Minute, 10*time.Millisecond)
+	await.True(t, func() bool { return r.ask(t.Context(), replica).Main != nil })
 	for i, rule := range judged {
 		var router struct {
 			dynamic.Router

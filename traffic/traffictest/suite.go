@@ -6,6 +6,7 @@ package traffictest
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed"
 	"github.com/serindev/serin/share"
 	"github.com/serindev/serin/traffic"
@@ -75,9 +77,6 @@ const (
 	canary = "v2"
 )
 
-// patience is how long a gateway may take to serve what was written, several times what any takes.
-const patience = 30 * time.Second
-
 // fixture is one test's rollout.
 type fixture struct {
 	Gateway
@@ -135,31 +134,17 @@ func Await(t *testing.T, r Router, target traffic.Target, want traffic.Confirmat
 	t.Helper()
 	var seen traffic.Observed
 	var err error
-	if !eventually(func() bool {
+	await.Until(t, fmt.Sprintf("the confirmation is %d", want), func() string {
 		seen, err = r.Observe(t.Context())
-		return err == nil && traffic.Confirm(target, seen) == want
-	}) {
-		require.NoError(t, err)
-		require.Equal(t, want, traffic.Confirm(target, seen), strings.Join(traffic.Differences(target, seen), "\n"))
-	}
+		switch got := traffic.Confirm(target, seen); {
+		case err != nil:
+			return err.Error()
+		case got != want:
+			return fmt.Sprintf("%d\n%s", got, strings.Join(traffic.Differences(target, seen), "\n"))
+		}
+		return ""
+	})
 	return seen
-}
-
-func eventually(done func() bool) bool {
-	deadline := time.NewTimer(patience)
-	defer deadline.Stop()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		if done() {
-			return true
-		}
-		select {
-		case <-deadline.C:
-			return false
-		case <-tick.C:
-		}
-	}
 }
 
 // send sends n requests, one after the other, and counts the answers by version; a status other than 200 counts as
@@ -374,7 +359,7 @@ func stickyWeights(t *testing.T, newGateway New) {
 // copied waits until the canary has had n requests, and sees that it gets no more.
 func (f *fixture) copied(t *testing.T, n int) {
 	t.Helper()
-	require.True(t, eventually(func() bool { total, _ := f.canary.Requests(); return total >= n }), "copies do not arrive")
+	await.True(t, func() bool { total, _ := f.canary.Requests(); return total >= n }, "copies do not arrive")
 	total, _ := f.canary.Requests()
 	require.Equal(t, n, total)
 }
@@ -513,9 +498,9 @@ func circuitBreaker(t *testing.T, newGateway New) {
 	}{{f.stable, nil}, {f.canary, withHeader("X-Group", "beta")}} {
 		require.NotContains(t, f.send(t, 10, arm.change), http.StatusText(http.StatusServiceUnavailable))
 		arm.backend.Set(func(b *testbed.Behaviour) { b.ErrorRate = 1 })
-		require.True(t, eventually(func() bool {
+		await.True(t, func() bool {
 			return f.send(t, 10, arm.change)[http.StatusText(http.StatusServiceUnavailable)] == 10
-		}), "it never opened: both routes are guarded")
+		}, "it never opened: both routes are guarded")
 	}
 }
 
@@ -551,10 +536,10 @@ func drift(t *testing.T, newGateway New) {
 	o := Await(t, f.Router, f.target(0.1), traffic.NotServed)
 	require.InDelta(t, 0.5, float64(o.Configured.Main.Weight), 1e-9, "it says what is written")
 	// Until the gateway has read it, it serves what it is to serve again: then nothing would be seen to be put right.
-	require.True(t, eventually(func() bool {
+	await.True(t, func() bool {
 		o, err := f.Router.Observe(t.Context())
 		return err == nil && o.Replicas[0].Main != nil && o.Replicas[0].Main.Weight == 0.5
-	}), "it says what is served")
+	}, "it says what is served")
 	f.bring(t, f.target(0.1))
 	require.Equal(t, map[string]int{stable: 90, canary: 10}, f.send(t, 100, nil))
 }

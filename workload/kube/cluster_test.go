@@ -21,6 +21,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/serindev/serin/engine"
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed"
 	"github.com/serindev/serin/internal/testbed/testcluster"
 	"github.com/serindev/serin/share"
@@ -118,15 +119,15 @@ func (p *place) until(d workload.Deployment, phase workload.Phase) workload.Stat
 	p.eventually(func() bool {
 		s = p.apply(release, d).Deployments[0]
 		return s.Phase == phase
-	})
-	require.Equal(p.t, phase, s.Phase, s.Why)
+	}, func() string { return fmt.Sprintf("it is not %s, but %s: %s", phase, s.Phase, s.Why) })
 	return s
 }
 
-// eventually calls done whenever something may have changed.
-func (p *place) eventually(done func() bool) {
+// eventually calls done whenever something may have changed, until it returns true. It says what was seen last if that
+// never happens.
+func (p *place) eventually(done func() bool, last ...func() string) {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(p.t.Context(), await.Patience)
 	defer cancel()
 	changed := make(chan struct{}, 1)
 	go p.kube.Watch(ctx, func([]workload.Name) {
@@ -140,7 +141,10 @@ func (p *place) eventually(done func() bool) {
 	for !done() {
 		select {
 		case <-ctx.Done():
-			return // the caller says what is wrong
+			for _, said := range last {
+				p.t.Log(said())
+			}
+			require.FailNow(p.t, "it never happens")
 		case <-changed:
 		case <-tick.C:
 		}
@@ -759,7 +763,7 @@ func TestWhoWatchesHearsOfPods(t *testing.T) {
 		select {
 		case <-heard:
 			return true
-		case <-time.After(time.Minute):
+		case <-time.After(await.Patience):
 			return false
 		}
 	}

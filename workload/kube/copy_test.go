@@ -2,6 +2,7 @@ package kube_test
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -64,8 +65,8 @@ func (p *place) copied(release string, d ...workload.Deployment) workload.Status
 
 func (p *place) untilCopied(release string, d workload.Deployment, phase workload.Phase) (s workload.Status) {
 	p.t.Helper()
-	p.eventually(func() bool { s = p.copied(release, d); return s.Phase == phase })
-	require.Equal(p.t, phase, s.Phase, s.Why)
+	p.eventually(func() bool { s = p.copied(release, d); return s.Phase == phase },
+		func() string { return fmt.Sprintf("it is not %s, but %s: %s", phase, s.Phase, s.Why) })
 	return s
 }
 

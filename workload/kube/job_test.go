@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed/testcluster"
 	"github.com/serindev/serin/workload"
 )
@@ -110,7 +111,7 @@ func TestAJobThatNobodyWaitsForIsSuspended(t *testing.T) {
 	job, err := p.c.Client.BatchV1().Jobs(p.ns).Get(t.Context(), s.Name.Name, metav1.GetOptions{})
 	require.NoError(t, err)
 	require.True(t, *job.Spec.Suspend)
-	require.Eventually(t, func() bool { return pods() == 0 }, time.Minute, 20*time.Millisecond)
+	await.True(t, func() bool { return pods() == 0 })
 	events, err := p.c.Client.CoreV1().Events(p.ns).List(t.Context(), metav1.ListOptions{FieldSelector: "involvedObject.kind=Job,reason=Suspended,source=serin"})
 	require.NoError(t, err)
 	require.Len(t, events.Items, 1, "it is reported once")

@@ -3,11 +3,11 @@ package kube_test
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/serindev/serin/engine"
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/share"
 	"github.com/serindev/serin/traffic"
 	"github.com/serindev/serin/workload"
@@ -46,10 +46,10 @@ func (s *splitting) bring(target traffic.Target) {
 func (s *splitting) await(target traffic.Target, want traffic.Confirmation) (seen traffic.Observed) {
 	s.t.Helper()
 	var err error
-	require.Eventually(s.t, func() bool {
+	await.True(s.t, func() bool {
 		seen, err = s.router.Observe(s.t.Context())
 		return err == nil && traffic.Confirm(target, seen) == want
-	}, time.Minute, 20*time.Millisecond, "%s", weights(target))
+	}, "%s", weights(target))
 	return seen
 }
 

@@ -3,11 +3,11 @@ package testcluster
 import (
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed"
 )
 
@@ -30,7 +30,7 @@ func (c *Cluster) Arms(t testing.TB, ns, stable, canary string, v1, v2 *testbed.
 // AwaitEndpoints waits until a Service has n ready endpoints.
 func (c *Cluster) AwaitEndpoints(t testing.TB, ns, service string, n int) {
 	t.Helper()
-	require.Eventually(t, func() bool {
+	await.True(t, func() bool {
 		list, err := c.Client.DiscoveryV1().EndpointSlices(ns).List(t.Context(), metav1.ListOptions{LabelSelector: "kubernetes.io/service-name=" + service})
 		require.NoError(t, err)
 		ready := 0
@@ -42,5 +42,5 @@ func (c *Cluster) AwaitEndpoints(t testing.TB, ns, service string, n int) {
 			}
 		}
 		return ready == n
-	}, time.Minute, 10*time.Millisecond, "%d endpoints of %s", n, service)
+	}, "%d endpoints of %s", n, service)
 }

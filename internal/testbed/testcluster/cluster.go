@@ -46,7 +46,7 @@ import (
 )
 
 // startTimeout bounds the start of the whole cluster; on two idle cores it takes about ten seconds.
-const startTimeout = 3 * time.Minute
+const startTimeout = 5 * time.Minute
 
 // Cluster is a running cluster.
 type Cluster struct {

@@ -15,16 +15,12 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed"
 	"github.com/serindev/serin/internal/testbed/testcluster"
 )
 
 func TestMain(m *testing.M) { testcluster.Alone(m) }
-
-func eventually(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	require.Eventually(t, done, time.Minute, 20*time.Millisecond, what)
-}
 
 const shop = `
 apiVersion: apps/v1
@@ -57,9 +53,9 @@ func TestARequestGoesThroughTraefikToThePodsOfADeployment(t *testing.T) {
 	load := func(n int) testbed.LoadCounts {
 		return testbed.NewLoad(t, testbed.LoadConfig{URL: traefik.URL("web"), Host: "shop.test", Requests: n, Workers: 1}).Wait()
 	}
-	eventually(t, "two pods answer", func() bool {
+	await.True(t, func() bool {
 		return load(4).Answered("1") == 4 && len(c.Requests(ns)) == 2
-	})
+	}, "two pods answer")
 	before := c.RequestsByOwner(ns)["shop"][200]
 	require.Equal(t, 20, load(20).Answered("1"))
 	require.Equal(t, before+20, c.RequestsByOwner(ns)["shop"][200])
@@ -89,16 +85,16 @@ func TestPodsFareAsTheirImageDoes(t *testing.T) {
 			return len(s) == 1 && s[0].State.Waiting != nil && s[0].State.Waiting.Reason == reason
 		}
 	}
-	eventually(t, "a pull error", waits("pull-error", "ImagePullBackOff"))
-	eventually(t, "a crash loop", waits("crash-loop", "CrashLoopBackOff"))
-	eventually(t, "a hanging pod", func() bool {
+	await.True(t, waits("pull-error", "ImagePullBackOff"), "a pull error")
+	await.True(t, waits("crash-loop", "CrashLoopBackOff"), "a crash loop")
+	await.True(t, func() bool {
 		s := status("hang")
 		return s.Phase == corev1.PodRunning && !s.ContainerStatuses[0].Ready
-	})
-	eventually(t, "an unschedulable pod", func() bool {
+	}, "a hanging pod")
+	await.True(t, func() bool {
 		s := status("nowhere").Conditions
 		return len(s) == 1 && s[0].Reason == corev1.PodReasonUnschedulable
-	})
+	}, "an unschedulable pod")
 }
 
 func TestAJobSucceedsOrFailsAndLeavesALog(t *testing.T) {
@@ -109,7 +105,7 @@ func TestAJobSucceedsOrFailsAndLeavesALog(t *testing.T) {
 		c.Apply(t, ns, "{apiVersion: batch/v1, kind: Job, metadata: {name: migrate-"+version+"}, spec: {backoffLimit: 0, template: {spec: {restartPolicy: Never, containers: [{name: migrate, image: 'migrate:"+version+"'}]}}}}")
 	}
 	for version, want := range map[string]batchv1.JobConditionType{"1": batchv1.JobComplete, "2": batchv1.JobFailed} {
-		eventually(t, "the end of job "+version, func() bool {
+		await.True(t, func() bool {
 			job, err := c.Client.BatchV1().Jobs(ns).Get(t.Context(), "migrate-"+version, metav1.GetOptions{})
 			require.NoError(t, err)
 			for _, condition := range job.Status.Conditions {
@@ -118,7 +114,7 @@ func TestAJobSucceedsOrFailsAndLeavesALog(t *testing.T) {
 				}
 			}
 			return false
-		})
+		}, "the end of job "+version)
 	}
 	pods, err := c.Client.CoreV1().Pods(ns).List(t.Context(), metav1.ListOptions{LabelSelector: "job-name=migrate-2"})
 	require.NoError(t, err)
@@ -149,7 +145,7 @@ func TestRightsAreThoseThatAreBound(t *testing.T) {
 ---
 {apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: reader}, roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: reader},
  subjects: [{kind: ServiceAccount, name: reader}, {kind: User, name: alice}]}`)
-	eventually(t, "the rights", func() bool { return list(account) == nil && list(user) == nil })
+	await.True(t, func() bool { return list(account) == nil && list(user) == nil }, "the rights")
 }
 
 func TestTheClusterGoesOnAfterTheAPIServerWasKilled(t *testing.T) {
@@ -157,10 +153,10 @@ func TestTheClusterGoesOnAfterTheAPIServerWasKilled(t *testing.T) {
 	ns := c.Namespace(t)
 	c.Apply(t, ns, shop)
 	c.RestartAPIServer(t)
-	eventually(t, "available replicas", func() bool {
+	await.True(t, func() bool {
 		d, err := c.Client.AppsV1().Deployments(ns).Get(t.Context(), "shop", metav1.GetOptions{})
 		return err == nil && d.Status.AvailableReplicas == 2
-	})
+	}, "available replicas")
 }
 
 func TestWhoComesByTheRelayWaitsForTheAPIServer(t *testing.T) {
@@ -207,7 +203,7 @@ func TestAnAddressWithoutAPodDoesNotAnswer(t *testing.T) {
 	c := testcluster.Shared(t)
 	c.Apply(t, c.Namespace(t), shop)
 	var err error
-	eventually(t, "the port", func() bool {
+	await.True(t, func() bool {
 		req, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://10.77.254.254:8080/", nil)
 		resp, e := http.DefaultClient.Do(req)
 		if e == nil {
@@ -215,6 +211,6 @@ func TestAnAddressWithoutAPodDoesNotAnswer(t *testing.T) {
 		}
 		err = e
 		return err != nil && !strings.Contains(err.Error(), "refused")
-	})
+	}, "the port")
 	require.ErrorIs(t, err, io.EOF)
 }

@@ -63,8 +63,8 @@ func publish(dir, name, text string) error {
 	return os.Rename(path+".new", path)
 }
 
-// await waits until a file of the run's cluster is there, and returns what it says.
-func await(ctx context.Context, dir, name string) (string, error) {
+// waitFor waits until a file of the run's cluster is there, and returns what it says.
+func waitFor(ctx context.Context, dir, name string) (string, error) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -87,7 +87,7 @@ func await(ctx context.Context, dir, name string) (string, error) {
 func networkOf(dir string) (int, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
-	text, err := await(ctx, dir, networkFile)
+	text, err := waitFor(ctx, dir, networkFile)
 	if err != nil {
 		return 0, err
 	}
@@ -104,7 +104,7 @@ func attach(ctx context.Context, dir string) (*Cluster, error) {
 }
 
 func (c *Cluster) take(ctx context.Context) error {
-	text, err := await(ctx, c.dir, clusterFile)
+	text, err := waitFor(ctx, c.dir, clusterFile)
 	if err != nil {
 		return err
 	}

@@ -3,12 +3,12 @@ package testcluster
 import (
 	"net/http"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed"
 )
 
@@ -26,10 +26,10 @@ func TestAnotherProcessMakesPodsOfItsOwnInTheClusterOfTheRun(t *testing.T) {
 		c.SetImage(ns, "app", Image{Handler: testbed.Unserved(testbed.Behaviour{Version: version}, 1), Log: "the log of " + version})
 		c.Apply(t, ns, "{apiVersion: v1, kind: Pod, metadata: {name: app}, spec: {containers: [{name: app, image: app, ports: [{containerPort: 8080}]}]}}")
 		var pod *corev1.Pod
-		require.Eventually(t, func() bool {
+		await.True(t, func() bool {
 			pod, err = c.Client.CoreV1().Pods(ns).Get(t.Context(), "app", metav1.GetOptions{})
 			return err == nil && pod.Status.PodIP != ""
-		}, time.Minute, 20*time.Millisecond)
+		})
 		require.Equal(t, c.pods.node(), pod.Spec.NodeName)
 
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+pod.Status.PodIP+":8080/", nil)

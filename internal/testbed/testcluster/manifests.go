@@ -24,6 +24,7 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/restmapper"
 
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed"
 )
 
@@ -197,7 +198,7 @@ func (c *Cluster) Definitions(tb testing.TB, path string) {
 		} else if len(o.Object) == 0 {
 			continue
 		}
-		require.Eventually(tb, func() bool {
+		await.True(tb, func() bool {
 			got, err := all.Get(tb.Context(), o.GetName(), metav1.GetOptions{})
 			if err != nil {
 				return false
@@ -209,6 +210,6 @@ func (c *Cluster) Definitions(tb testing.TB, path string) {
 				}
 			}
 			return false
-		}, startTimeout, 20*time.Millisecond, "%s is served", o.GetName())
+		}, "%s is served", o.GetName())
 	}
 }
