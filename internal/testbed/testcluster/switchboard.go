@@ -19,9 +19,9 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// known is how long a connection waits for its pod to be known here: the gateway may learn of it earlier, on a
-// loaded machine by seconds. A connection
-// to a pod that has ended does not wait: the gateway tries these one after the other, and would wait for each.
+// known is how long a connection waits for its pod to be known here: the gateway may learn of it earlier, on a loaded
+// machine by seconds. A connection to a pod that has ended does not wait: the gateway tries these one after the other, and
+// would wait for each.
 const known = 10 * time.Second
 
 // switchboard listens on the ports of all pods of a cluster, and passes each connection to the process that answers for
