@@ -18,8 +18,6 @@ FUZZTIME  ?= 20s
 BENCH     ?= .
 BENCHTIME ?= 1s
 RELEASES  ?= 400
-SAMPLE    ?= 1
-SEED      ?= 1
 PLATFORMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
 PACKAGE   ?= traffic analysis judge/statespace judge/sequential rollout
 
@@ -85,11 +83,11 @@ fmt: $(bin)/golangci-lint
 fuzz:
 	@tools/fuzz $(FUZZTIME)
 
-## mutate: check that tests notice mistakes in the core (PACKAGE=rollout takes one, SAMPLE=0.2 SEED=2 a part of the mistakes, FRESH=1 forgets earlier runs)
+## mutate: check that tests notice mistakes in the core (PACKAGE=rollout takes one, FRESH=1 forgets earlier runs)
 .PHONY: mutate
-mutate: $(bin)/gremlins
+mutate:
 	@$(GO) build -o bin/mutation ./internal/mutation
-	@nice -n 19 bin/mutation -gremlins $(bin)/gremlins -sample $(SAMPLE) -seed $(SEED) $(if $(FRESH),-fresh) $(PACKAGE)
+	@nice -n 19 bin/mutation $(if $(FRESH),-fresh) $(PACKAGE)
 
 ## reliability: every fault with every kind of canary at every step, then on the real servers; writes the outcome into docs/reliability.md
 .PHONY: reliability
@@ -156,12 +154,10 @@ clean:
 	@rm -rf bin dist site .demo
 
 # The scripts decide whether there is anything to do.
-.PHONY: $(bin)/golangci-lint $(bin)/govulncheck $(bin)/gremlins $(bin)/cyclonedx-gomod
+.PHONY: $(bin)/golangci-lint $(bin)/govulncheck $(bin)/cyclonedx-gomod
 $(bin)/golangci-lint:
 	@tools/build lint
 $(bin)/govulncheck:
 	@tools/build vuln
-$(bin)/gremlins:
-	@tools/build gremlins
 $(bin)/cyclonedx-gomod:
 	@tools/build cyclonedx

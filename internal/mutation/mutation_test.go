@@ -1,234 +1,248 @@
 package main
 
 import (
-	"encoding/json"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 )
 
-// TestMain makes the test binary the stand-in, too: its limits hold for a process and all that it starts.
-func TestMain(m *testing.M) {
-	if filepath.Base(os.Args[0]) == "go" {
-		os.Exit(standIn(os.Args[1:]))
-	}
-	os.Exit(m.Run())
-}
+var update = flag.Bool("update", false, "write testdata/operators.golden, to be read line by line")
 
-// module is a module whose one test notices one of two mistakes, as a tree and as the copy in which gremlins works.
-type module struct {
-	in     instructions
-	work   string // gremlins' copy of the package
-	goname string // the stand-in
-}
-
-func newModule(t *testing.T) module {
+// module makes a module of some files, and its root the working directory.
+func module(t *testing.T, files map[string]string) {
 	t.Helper()
-	folder := t.TempDir()
-	files := map[string]string{
-		"go.mod":        "module example.com/m\n\ngo 1.26\n",
-		"p/p.go":        "package p\n\nfunc Less(a, b int) bool { return a < b }\n\nfunc More(a, b int) bool { return a > b }\n",
-		"p/p_test.go":   "package p\n\nimport \"testing\"\n\nfunc Test(t *testing.T) {\n\tif Less(1, 1) || More(1, 2) {\n\t\tt.Fail()\n\t}\n}\n",
-		"p/sub/sub.go":  "package sub\n",
-		".hidden/large": "",
-	}
+	t.Chdir(t.TempDir())
+	t.Setenv("GOFLAGS", "")
+	files["go.mod"] = "module example.com/m\n\ngo 1.26\n"
 	for path, text := range files {
-		path = filepath.Join(folder, "source", path)
 		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o750))
 		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 	}
-	tree, work := filepath.Join(folder, "tree"), filepath.Join(folder, "work")
-	require.NoError(t, copyTree(filepath.Join(folder, "source"), tree))
-	require.NoError(t, copyTree(filepath.Join(folder, "source"), work))
-	goPath, err := exec.LookPath("go")
+}
+
+// The golden file has, for each mutant, its line and what the package prints differently: that is what the mistake does.
+func TestEveryMistakeIsInTheOneBinaryAndDoesWhatItSays(t *testing.T) {
+	text, err := os.ReadFile("testdata/operators.go.txt")
 	require.NoError(t, err)
-	cache, err := exec.CommandContext(t.Context(), goPath, "env", "GOCACHE").Output()
+	golden, err := filepath.Abs("testdata/operators.golden")
 	require.NoError(t, err)
-	m := module{
-		in: instructions{
-			Go: goPath, Package: "p", Tree: tree, Journal: filepath.Join(folder, "journal"), Kept: filepath.Join(folder, "kept"), State: "1",
-			Cache: strings.TrimSpace(string(cache)), Sample: 1, Seed: "1",
-		},
-		work: filepath.Join(work, "p"), goname: filepath.Join(folder, "go"),
+	module(t, map[string]string{
+		"p/p.go": string(text),
+		"p/p_test.go": `package p
+import (
+	"fmt"
+	"testing"
+)
+func Test(t *testing.T) {
+	operators(7, 2, 6, 1.5, 2, true, false, "b")
+	fmt.Println(31, endless(4))
+}
+`,
+	})
+	src, err := read(t.Context(), "p")
+	require.NoError(t, err)
+	mutants := src.mutants()
+	texts, err := src.schemata(mutants)
+	require.NoError(t, err)
+	require.Equal(t, strings.Count(string(text), "\n"), strings.Count(string(texts["p.go"]), "\n"), "lines stay where they are")
+	p := subject{source: src, work: t.TempDir(), folders: []string{"p"}}
+	require.NoError(t, p.build(t.Context(), "all", texts))
+	printed := func(id int) []string {
+		cmd := exec.CommandContext(t.Context(), p.binary("all", 0))
+		cmd.Env = append(os.Environ(), "SERIN_MUTANT="+strconv.Itoa(id))
+		out, err := cmd.Output()
+		require.NoError(t, err)
+		return strings.Split(strings.TrimSpace(string(out)), "\n")
 	}
-	require.NoError(t, os.Mkdir(m.in.Kept, 0o750))
-	self, err := os.Executable()
-	require.NoError(t, err)
-	require.NoError(t, os.Symlink(self, m.goname))
-	return m
-}
-
-// call is gremlins calling go in a folder; it returns the exit code and what was printed.
-func (m module) call(t *testing.T, folder string, args ...string) (int, string) {
-	t.Helper()
-	path, err := m.in.write(filepath.Join(t.TempDir(), "instructions"))
-	require.NoError(t, err)
-	cmd := exec.CommandContext(t.Context(), m.goname, args...)
-	cmd.Dir, cmd.Env = folder, append(os.Environ(), instructionsVariable+"="+path, "GOFLAGS=")
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		require.ErrorAs(t, err, new(*exec.ExitError))
+	original := printed(0)
+	var b strings.Builder
+	for _, m := range mutants {
+		fmt.Fprintf(&b, "%s %s\n", m.kind, m.code)
+		if m.alone {
+			fmt.Fprintln(&b, "\tis compiled alone")
+			continue
+		}
+		now := printed(m.id)
+		if slices.Equal(original, now) {
+			fmt.Fprintln(&b, "\tprints the same")
+		}
+		for _, line := range original {
+			if !slices.Contains(now, line) {
+				fmt.Fprintln(&b, "\t- "+line)
+			}
+		}
+		for _, line := range now {
+			if !slices.Contains(original, line) {
+				fmt.Fprintln(&b, "\t+ "+line)
+			}
+		}
 	}
-	return cmd.ProcessState.ExitCode(), string(out)
+	if *update {
+		require.NoError(t, os.WriteFile(golden, []byte(b.String()), 0o600))
+	}
+	want, err := os.ReadFile(golden)
+	require.NoError(t, err)
+	require.Equal(t, string(want), b.String())
 }
 
-// mutate replaces a text of the package's file, lets the stand-in test it, and puts it back.
-func (m module) mutate(t *testing.T, old, now string) int {
+// small is a module whose one test notices one of two mistakes, and a mistake in a constant.
+func small(t *testing.T) {
 	t.Helper()
-	path := filepath.Join(m.work, "p.go")
-	was, err := os.ReadFile(path)
-	require.NoError(t, err)
-	require.Contains(t, string(was), old)
-	require.NoError(t, os.WriteFile(path, []byte(strings.Replace(string(was), old, now, 1)), 0o600))
-	code, out := m.call(t, m.work, "test", "-timeout", "300s", "-failfast", "example.com/m/p")
-	require.Empty(t, out)
-	require.NoError(t, os.WriteFile(path, was, 0o600))
-	return code
+	module(t, map[string]string{
+		"p/p.go": `package p
+
+const one = 2 - 1
+
+func Less(a, b int) bool { return a < b }
+
+func More(a, b int) bool { return a > b }
+
+func Join(a []string) (s string) {
+	for _, t := range a {
+		s += t
+	}
+	return s
+}
+`,
+		"p/p_test.go": `package p
+
+import "testing"
+
+func Test(t *testing.T) {
+	if Less(one, 1) || More(1, 2) || Join([]string{"a", "b"}) != "ab" {
+		t.Fail()
+	}
+}
+`,
+	})
 }
 
-func TestTheStandInForGoSaysWhatBecameOfAMutant(t *testing.T) {
-	m := newModule(t)
-	require.NoDirExists(t, filepath.Join(m.in.Tree, ".hidden"))
-	code, out := m.call(t, m.in.Tree, "mod", "download")
-	require.Zero(t, code, out)
-	profile := filepath.Join(t.TempDir(), "profile")
-	code, out = m.call(t, m.in.Tree, "test", "-cover", "-coverprofile", profile, "./p/...")
-	require.Zero(t, code, out)
-	b, err := os.ReadFile(profile)
+func outcomesOf(mutants []*mutant) map[string]string {
+	out := map[string]string{}
+	for _, m := range mutants {
+		out[m.kind+" "+m.code] = m.outcome
+	}
+	return out
+}
+
+func TestEachMutantIsNoticedOrNotByTheTestsThatReachIt(t *testing.T) {
+	small(t)
+	mutants, err := try(t.Context(), "p", "kept", false)
 	require.NoError(t, err)
-	require.Equal(t, "mode: set\nexample.com/m/p/p.go:0.1,2147483647.1 1 1\n", string(b), "every line counts as covered: a hole is a mutant that lives")
+	require.Equal(t, map[string]string{
+		"ARITHMETIC_BASE const one = 2 «-» 1":                               lived,
+		"CONDITIONALS_BOUNDARY func Less(a, b int) bool { return a «<» b }": killed,
+		"CONDITIONALS_NEGATION func Less(a, b int) bool { return a «<» b }": killed,
+		"CONDITIONALS_BOUNDARY func More(a, b int) bool { return a «>» b }": lived,
+		"CONDITIONALS_NEGATION func More(a, b int) bool { return a «>» b }": killed,
+		"INVERT_ASSIGNMENTS s «+=» t":                                       unviable,
+		"REMOVE_SELF_ASSIGNMENTS s «+=» t":                                  killed,
+	}, outcomesOf(mutants))
+}
 
-	require.Equal(t, 1, m.mutate(t, "a < b", "a <= b"), "killed")
-	require.Equal(t, 0, m.mutate(t, "a > b", "a >= b"), "it lives")
-	require.Equal(t, 2, m.mutate(t, "a < b", "a + b"), "it does not compile")
-	require.Equal(t, 2, m.mutate(t, "a < b", "a < b"), "it is none")
-	journal, err := os.ReadFile(m.in.Journal)
+func TestWhatIsKnownIsNotTriedAgain(t *testing.T) {
+	small(t)
+	m := &mutant{site: site{file: "p/p.go"}}
+	trying := func(outcome string) func() (string, error) {
+		return func() (string, error) { return outcome, nil }
+	}
+	of := func(text, outcome string) string {
+		o, err := openOutcomes("kept", false, []string{"p"})
+		require.NoError(t, err)
+		got, err := o.of(m, []byte(text), trying(outcome))
+		require.NoError(t, err)
+		return got
+	}
+	require.Equal(t, lived, of("1", lived))
+	require.Equal(t, lived, of("1", killed), "nothing has changed")
+	require.NoError(t, os.WriteFile("p/q_test.go", []byte("package p\n"), 0o600))
+	require.Equal(t, killed, of("1", killed), "there are other tests")
+	require.NoError(t, os.Remove("p/p_test.go"))
+	require.Equal(t, killed, of("1", lived), "killed is killed")
+	require.Equal(t, lived, of("2", lived), "but not in another file")
+	_, err := openOutcomes("kept", true, []string{"p"})
 	require.NoError(t, err)
-	require.Equal(t, "p.go\tkilled\np.go\tlived\np.go\tunviable\n\tunviable\n", string(journal))
-
-	require.NoError(t, os.WriteFile(filepath.Join(m.work, "p_test.go"), []byte("package p\n\nimport \"testing\"\n\nfunc Test(t *testing.T) { t.Fail() }\n"), 0o600))
-	require.Equal(t, 0, m.mutate(t, "a > b", "a >= b"), "what lived is not tried again")
-	m.in.State = "2"
-	require.Equal(t, 1, m.mutate(t, "a > b", "a >= b"), "unless anything in the package has changed")
-	require.NoError(t, os.Remove(filepath.Join(m.work, "p_test.go")))
-	require.Equal(t, 1, m.mutate(t, "a < b", "a <= b"), "what was killed is not: it is killed even without tests")
-
-	m.in.Sample = 0
-	require.Equal(t, 2, m.mutate(t, "a > b", "a <= b"), "it is not in the sample")
-	code, out = m.call(t, m.work, "vet")
-	require.NotZero(t, code)
-	require.Contains(t, out, "gremlins called go vet")
+	require.Equal(t, lived, of("1", lived), "all is forgotten")
 }
 
 func TestTestsThatFailWithoutAMistakeProveNothing(t *testing.T) {
-	m := newModule(t)
-	require.NoError(t, os.WriteFile(filepath.Join(m.in.Tree, "p", "p_test.go"), []byte("package p\n\nimport \"testing\"\n\nfunc Test(t *testing.T) { t.Fail() }\n"), 0o600))
-	code, out := m.call(t, m.in.Tree, "test", "-cover", "-coverprofile", filepath.Join(t.TempDir(), "profile"), "./p/...")
-	require.Equal(t, 1, code)
-	require.Contains(t, out, "the tests do not pass without any mistake")
+	small(t)
+	require.NoError(t, os.WriteFile("p/q_test.go", []byte("package p\n\nimport \"testing\"\n\nfunc TestBad(t *testing.T) { t.Fail() }\n"), 0o600))
+	_, err := try(t.Context(), "p", "kept", false)
+	require.ErrorContains(t, err, "TestBad does not pass without any mistake")
 }
 
-func TestTheReportAndTheJournalAreJoinedInTheOrderOfTheMutants(t *testing.T) {
-	m := newModule(t)
-	folder := t.TempDir()
-	report, journal := filepath.Join(folder, "report"), filepath.Join(folder, "journal")
-	type mutation map[string]any
-	file := func(name string, of ...mutation) map[string]any {
-		return map[string]any{"file_name": name, "mutations": of}
-	}
-	write := func(second string) {
-		b, err := json.Marshal(map[string]any{"files": []any{
-			file("p.go", mutation{"type": "CONDITIONALS_BOUNDARY", "status": "KILLED", "line": 3, "column": 37}, mutation{"type": "CONDITIONALS_BOUNDARY", "status": second, "line": 5, "column": 37}),
-			file("sub/sub.go", mutation{"type": "X", "status": "NOT COVERED", "line": 1, "column": 1}),
-		}})
-		require.NoError(t, err)
-		require.NoError(t, os.WriteFile(report, b, 0o600))
-	}
-	write("LIVED")
-	require.NoError(t, os.WriteFile(journal, []byte("p.go\ttimed out\np.go\tlived\n"), 0o600))
-	got, err := readMutants(report, journal, m.in.Tree, "p")
+func TestAMutantThatNeverEndsIsNoticed(t *testing.T) {
+	module(t, map[string]string{
+		"p/p.go":      "package p\n\nfunc Count(n int) int {\n\tfor n != 0 {\n\t\tn--\n\t}\n\treturn n\n}\n",
+		"p/p_test.go": "package p\n\nimport \"testing\"\n\nfunc Test(t *testing.T) {\n\tif Count(2) != 0 {\n\t\tt.Fail()\n\t}\n}\n",
+	})
+	mutants, err := try(t.Context(), "p", "kept", false)
 	require.NoError(t, err)
-	less := site{file: "p/p.go", kind: "CONDITIONALS_BOUNDARY", code: "func Less(a, b int) bool { return a «<» b }"}
-	more := site{file: "p/p.go", kind: "CONDITIONALS_BOUNDARY", code: "func More(a, b int) bool { return a «>» b }"}
-	require.Equal(t, []mutant{{site: less, line: 3, column: 37, outcome: timedOut}, {site: more, line: 5, column: 37, outcome: lived}}, got)
-	write("KILLED")
-	_, err = readMutants(report, journal, m.in.Tree, "p")
-	require.EqualError(t, err, "p.go:5: gremlins says KILLED of what is lived")
+	require.Equal(t, map[string]string{"CONDITIONALS_NEGATION for n «!=» 0 {": killed, "INCREMENT_DECREMENT n«--»": killed}, outcomesOf(mutants))
 }
 
 func TestAPackagePassesIfEveryMutantIsNoticedOrListed(t *testing.T) {
-	at := func(n int, outcome string) mutant {
-		return mutant{site: site{file: "p/p.go", kind: "K", code: fmt.Sprint("«", n, "»")}, line: n, outcome: outcome}
+	at := func(n int, outcome string) *mutant {
+		return &mutant{site: site{file: "p/p.go", kind: "K", code: fmt.Sprint("«", n, "»")}, line: n, outcome: outcome}
 	}
-	var good []mutant
+	var good []*mutant
 	for n := range 18 {
 		good = append(good, at(n, killed))
 	}
-	with := func(more ...mutant) []mutant { return append(good[:18:18], more...) }
+	with := func(more ...*mutant) []*mutant { return append(good[:18:18], more...) }
 	for name, c := range map[string]struct {
-		mutants []mutant
+		mutants []*mutant
 		listed  []int
-		sampled bool
 		failed  bool
 	}{
-		"all are noticed":                                 {mutants: with()},
-		"one hangs":                                       {mutants: with(at(20, timedOut))},
-		"one lives":                                       {mutants: with(at(20, lived)), failed: true},
-		"one lives, and is listed":                        {mutants: with(at(20, lived)), listed: []int{20}},
-		"one of two of the same words lives":              {mutants: with(at(20, lived), at(20, killed)), listed: []int{20}},
-		"nine in ten are noticed, the others listed":      {mutants: with(at(20, lived), at(21, lived)), listed: []int{20, 21}},
-		"fewer are noticed, the others listed":            {mutants: with(at(20, lived), at(21, lived), at(22, lived)), listed: []int{20, 21, 22}, failed: true},
-		"what does not compile does not count":            {mutants: with(at(20, unviable), at(21, unviable), at(22, unviable))},
-		"what is listed is noticed":                       {mutants: with(), listed: []int{3}, failed: true},
-		"what is listed is gone":                          {mutants: with(), listed: []int{30}, failed: true},
-		"what is listed is not in the sample":             {mutants: with(at(30, leftOut)), listed: []int{30}, sampled: true},
-		"what is listed is in a sample, and noticed":      {mutants: with(), listed: []int{3}, sampled: true, failed: true},
-		"what is not in the sample does not count either": {mutants: with(at(20, leftOut), at(21, leftOut), at(22, leftOut)), sampled: true},
+		"all are noticed":                            {mutants: with()},
+		"one lives":                                  {mutants: with(at(20, lived)), failed: true},
+		"one lives, and is listed":                   {mutants: with(at(20, lived)), listed: []int{20}},
+		"one of two of the same words lives":         {mutants: with(at(20, lived), at(20, killed)), listed: []int{20}},
+		"nine in ten are noticed, the others listed": {mutants: with(at(20, lived), at(21, lived)), listed: []int{20, 21}},
+		"fewer are noticed, the others listed":       {mutants: with(at(20, lived), at(21, lived), at(22, lived)), listed: []int{20, 21, 22}, failed: true},
+		"what does not compile does not count":       {mutants: with(at(20, unviable), at(21, unviable), at(22, unviable))},
+		"what is listed is noticed":                  {mutants: with(), listed: []int{3}, failed: true},
+		"what is listed is gone":                     {mutants: with(), listed: []int{30}, failed: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			list := map[site]string{{file: "q/q.go", kind: "K", code: "of another package"}: "x"}
 			for _, n := range c.listed {
 				list[at(n, "").site] = "no test can"
 			}
-			v := judge("p", c.mutants, list, c.sampled)
+			v := judge("p", c.mutants, list)
 			require.Equal(t, c.failed, v.failed())
 			var out strings.Builder
 			v.print(&out)
-			require.Equal(t, c.failed, strings.Count(out.String(), "\n") > 1+map[bool]int{true: 1}[c.sampled] || strings.Contains(out.String(), "(85.7%)"), out.String())
+			require.Equal(t, c.failed, strings.Count(out.String(), "\n") > 1 || strings.Contains(out.String(), "(85.7%)"), out.String())
 		})
 	}
 }
 
 func TestTheListOfSurvivorsHasAReasonForEach(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "survivors")
-	read := func(text string) (map[site]string, error) {
+	list := func(text string) (map[site]string, error) {
 		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 		return readSurvivors(path)
 	}
-	got, err := read("# For readers.\n\np/p.go KIND\n\ta «<» b\n\tequal is\n\tthe same\n\n\np/q.go KIND\nx\ny")
+	got, err := list("# For readers.\n\np/p.go KIND\n\ta «<» b\n\tequal is\n\tthe same\n\n\np/q.go KIND\nx\np/q.go OTHER\nx\ny")
 	require.NoError(t, err)
 	require.Equal(t, map[site]string{
-		{file: "p/p.go", kind: "KIND", code: "a «<» b"}: "equal is the same", {file: "p/q.go", kind: "KIND", code: "x"}: "y",
+		{file: "p/p.go", kind: "KIND", code: "a «<» b"}: "equal is the same", {file: "p/q.go", kind: "KIND", code: "x"}: "y", {file: "p/q.go", kind: "OTHER", code: "x"}: "y",
 	}, got)
-	_, err = read("p/p.go KIND\na «<» b\n")
-	require.ErrorContains(t, err, "survivors:2: an entry is FILE KIND")
-	_, err = readSurvivors("../../tools/gremlins/survivors.txt")
+	for _, bad := range []string{"p/p.go KIND\na «<» b\n", "p/p.go\na «<» b\nwhy\n", "p/p.go KIND\na\np/p.go OTHER\nb\n"} {
+		_, err = list(bad)
+		require.ErrorContains(t, err, "an entry is FILE KIND")
+	}
+	_, err = readSurvivors("survivors.txt")
 	require.NoError(t, err)
-}
-
-// Wilson's interval, by the table of Newcombe (1998), Statistics in Medicine 17, p. 857-872: 81 of 263 and 0 of 20.
-func TestWhatASampleSaysOfTheWhole(t *testing.T) {
-	low, high := interval(81, 263)
-	require.InDelta(t, 0.2553, low, 5e-5)
-	require.InDelta(t, 0.3662, high, 5e-5)
-	low, high = interval(0, 20)
-	require.Zero(t, low)
-	require.InDelta(t, 0.1611, high, 5e-5)
-	low, high = interval(0, 0)
-	require.Equal(t, [2]float64{0, 1}, [2]float64{low, high})
 }

@@ -1,0 +1,321 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Limits of a test run. A mutant that never ends uses up processor time or memory, which, unlike time by the clock, do
+// not depend on how busy the machine is.
+const (
+	factor  = 5               // of the processor time that the tests need without a mistake
+	atLeast = 3 * time.Second // and so much more
+	memory  = 8 << 20         // in KiB
+	waits   = "20m"           // for a mutant that waits for what never comes
+)
+
+// short is the processor time below which tests run together in one process.
+const short = 300 * time.Millisecond
+
+// subject is a package whose mutants are tried.
+type subject struct {
+	*source
+	work    string   // a folder that goes when it is over
+	folders []string // of the packages whose tests are run, below the module's root
+	tests   []test   // the quickest first
+	kept    outcomes
+}
+
+// test is one test function.
+type test struct {
+	of      int // the index of its package in folders
+	name    string
+	cpu     time.Duration
+	reaches map[int]bool // the mutants whose code it executes
+}
+
+// try makes the mutants of a package, and says what became of them.
+func try(ctx context.Context, folder, keep string, fresh bool) ([]*mutant, error) {
+	work, err := os.MkdirTemp("", "mutation-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = os.RemoveAll(work) }()
+	src, err := read(ctx, folder)
+	if err != nil {
+		return nil, err
+	}
+	p := &subject{source: src, work: work, folders: []string{folder}}
+	if more, ok := proofs[folder]; ok {
+		p.folders = append(p.folders, more)
+	}
+	if p.kept, err = openOutcomes(filepath.Join(keep, strings.ReplaceAll(folder, "/", "-")), fresh, p.folders); err != nil {
+		return nil, err
+	}
+	return p.run(ctx)
+}
+
+func (p *subject) run(ctx context.Context) ([]*mutant, error) {
+	mutants := p.mutants()
+	texts, err := p.schemata(mutants)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.build(ctx, "all", texts); err != nil {
+		return nil, err
+	}
+	if err := p.measure(ctx); err != nil {
+		return nil, err
+	}
+	fmt.Fprintf(os.Stderr, "%s: %d mutants, %d of which are compiled alone\n", p.folder, len(mutants), count(mutants, func(m *mutant) bool { return m.alone }))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for _, m := range mutants {
+		g.Go(func() error {
+			var err error
+			m.outcome, err = p.kept.of(m, p.textOf(m), func() (string, error) { return p.outcome(ctx, m) })
+			return err
+		})
+	}
+	return mutants, g.Wait()
+}
+
+func (p *subject) textOf(m *mutant) []byte {
+	i := slices.IndexFunc(p.files, func(f file) bool { return p.folder+"/"+f.name == m.file })
+	return p.files[i].text
+}
+
+// binary is the path of a test binary.
+func (p *subject) binary(name string, of int) string {
+	return filepath.Join(p.work, fmt.Sprintf("%s-%d.test", name, of))
+}
+
+// build compiles the tests with other texts of the package's files.
+func (p *subject) build(ctx context.Context, name string, texts map[string][]byte) error {
+	overlay := map[string]string{}
+	for file, text := range texts {
+		path := filepath.Join(p.work, name+"-"+file)
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			return err
+		}
+		overlay[filepath.Join(p.dir, file)] = path
+	}
+	b, err := json.Marshal(map[string]any{"Replace": overlay})
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(p.work, name+".json")
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		return err
+	}
+	for i, folder := range p.folders {
+		cmd := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-overlay", path, "-o", p.binary(name, i), "./"+folder) //nolint:gosec // our own
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("go test -c: %w\n%s", err, out)
+		}
+	}
+	return nil
+}
+
+// measure runs each test by itself, without a mistake, and notes what it reaches and how long that takes.
+func (p *subject) measure(ctx context.Context) error {
+	for i := range p.folders {
+		names, err := exec.CommandContext(ctx, p.binary("all", i), "-test.list", "^(Test|Fuzz|Example)").Output() //nolint:gosec // just built
+		if err != nil {
+			return fmt.Errorf("list the tests: %w", err)
+		}
+		for _, name := range strings.Fields(string(names)) {
+			reached := filepath.Join(p.work, "reached")
+			t := test{of: i, name: name, reaches: map[int]bool{}}
+			var failure string
+			if t.cpu, failure, err = p.execute(ctx, "all", i, []string{name}, 10*time.Minute, "SERIN_MUTANTS_REACHED="+reached); err != nil {
+				return err
+			}
+			if failure != "" {
+				return fmt.Errorf("%s does not pass without any mistake:\n%s", name, failure)
+			}
+			lines, err := os.ReadFile(reached)
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+			for _, line := range strings.Fields(string(lines)) {
+				id, _ := strconv.Atoi(line)
+				t.reaches[id] = true
+			}
+			_ = os.Remove(reached)
+			p.tests = append(p.tests, t)
+		}
+	}
+	slices.SortStableFunc(p.tests, func(a, b test) int { return cmp.Compare(a.cpu, b.cpu) })
+	return nil
+}
+
+// execute runs some tests of a binary. The failure is what they print if they fail or run into a limit.
+func (p *subject) execute(ctx context.Context, name string, of int, tests []string, cpu time.Duration, env string) (used time.Duration, failure string, err error) {
+	folder := p.folders[of]
+	args := []string{"-c", `ulimit -t "$1"; ulimit -v "$2"; shift 2; exec "$@"`, "sh", strconv.Itoa(int(cpu/time.Second) + 1), strconv.Itoa(memory),
+		p.binary(name, of), "-test.run", "^(" + strings.Join(tests, "|") + ")$", "-test.failfast", "-test.timeout", waits}
+	rapid, err := usesRapid(folder)
+	if err != nil {
+		return 0, "", err
+	}
+	if rapid {
+		// The same inputs each time, and no search for the smallest one that fails.
+		args = append(args, "-rapid.seed=1", "-rapid.nofailfile", "-rapid.shrinktime=0s")
+	}
+	cmd := exec.CommandContext(ctx, "sh", args...) //nolint:gosec // what was just built
+	cmd.Dir, cmd.Env = folder, append(os.Environ(), env)
+	out, err := cmd.CombinedOutput()
+	if ctx.Err() != nil {
+		return 0, "", ctx.Err()
+	}
+	if exit := new(exec.ExitError); err != nil && !errors.As(err, &exit) {
+		return 0, "", err
+	}
+	if err != nil {
+		failure = err.Error() + "\n" + string(out)
+	}
+	return cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), failure, nil
+}
+
+// outcome says whether the tests notice a mutant.
+func (p *subject) outcome(ctx context.Context, m *mutant) (string, error) {
+	name := "all"
+	if m.alone {
+		name = "mutant" + strconv.Itoa(m.id)
+		text := map[string][]byte{filepath.Base(m.file): m.mistaken(p.textOf(m))}
+		if _, faults, err := p.changed(text); err != nil || len(faults) > 0 {
+			return unviable, err
+		}
+		if err := p.build(ctx, name, text); err != nil {
+			return "", err
+		}
+		defer func() {
+			for i := range p.folders {
+				_ = os.Remove(p.binary(name, i))
+			}
+		}()
+	}
+	for _, group := range p.groups(m) {
+		var names []string
+		limit := atLeast
+		for _, t := range group {
+			names = append(names, t.name)
+			limit += factor * t.cpu
+		}
+		if _, failure, err := p.execute(ctx, name, group[0].of, names, limit, "SERIN_MUTANT="+strconv.Itoa(m.id)); err != nil {
+			return "", err
+		} else if failure != "" {
+			return killed, nil
+		}
+	}
+	return lived, nil
+}
+
+// groups are the tests that may notice a mutant, those that run in one process together, the quickest first.
+func (p *subject) groups(m *mutant) [][]test {
+	together := make([][]test, len(p.folders))
+	var out [][]test
+	for _, t := range p.tests {
+		switch {
+		case !m.alone && !t.reaches[m.id]:
+		case t.cpu < short:
+			together[t.of] = append(together[t.of], t)
+		default:
+			out = append(out, []test{t})
+		}
+	}
+	return slices.DeleteFunc(append(together, out...), func(g []test) bool { return len(g) == 0 })
+}
+
+// usesRapid tells whether the tests in a folder know rapid's flags.
+func usesRapid(folder string) (bool, error) {
+	tests, err := filepath.Glob(filepath.Join(folder, "*_test.go"))
+	for _, path := range tests {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return false, err
+		}
+		if strings.Contains(string(b), `"pgregory.net/rapid"`) {
+			return true, nil
+		}
+	}
+	return false, err
+}
+
+// outcomes are kept from one run to the next, in a file each: that a mutant is killed, as long as its file stays as it
+// is, even if tests and other files change; that it lived, until anything in the package changes.
+type outcomes struct {
+	dir   string
+	state string // a hash of the package and its tests
+}
+
+func openOutcomes(dir string, fresh bool, folders []string) (outcomes, error) {
+	if fresh {
+		if err := os.RemoveAll(dir); err != nil {
+			return outcomes{}, err
+		}
+	}
+	state, err := stateOf(folders...)
+	if err != nil {
+		return outcomes{}, err
+	}
+	return outcomes{dir: dir, state: state}, os.MkdirAll(dir, 0o750)
+}
+
+// of is the outcome of a mutant of a file with this text: the one that is kept, or else a new one.
+func (o outcomes) of(m *mutant, text []byte, try func() (string, error)) (string, error) {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %s %d\n%s", m.file, m.kind, m.offset, text))
+	dead := filepath.Join(o.dir, hex.EncodeToString(sum[:12]))
+	alive := dead + "-" + o.state
+	for _, path := range []string{dead, alive} {
+		if before, err := os.ReadFile(path); err == nil {
+			return string(before), nil
+		}
+	}
+	outcome, err := try()
+	if err != nil {
+		return "", err
+	}
+	path := dead
+	if outcome == lived {
+		path = alive
+	}
+	return outcome, os.WriteFile(path, []byte(outcome), 0o600)
+}
+
+// stateOf is a hash of everything in some folders.
+func stateOf(folders ...string) (string, error) {
+	sum := sha256.New()
+	for _, folder := range folders {
+		files := os.DirFS(folder)
+		err := fs.WalkDir(files, ".", func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			b, err := fs.ReadFile(files, path)
+			fmt.Fprintf(sum, "%s %d\n%s", path, len(b), b)
+			return err
+		})
+		if err != nil {
+			return "", err
+		}
+	}
+	return hex.EncodeToString(sum.Sum(nil)[:6]), nil
+}
