@@ -1,5 +1,5 @@
-// Package rollout says what state a release is in, what an event does to it, what follows without anybody's doing, and
-// how the world should look.
+// Package rollout says what state a release is in, what an event does to it, what follows by itself, and what the world
+// should look like.
 //
 // It is pure: [State.Apply] folds an event, [State.Next] is the only place that makes decisions, [State.Target] is the
 // state of the world that the shell works towards, and [State.Deadline] is when to call Next again. It knows no gateway,
@@ -30,13 +30,13 @@ type Definition struct {
 	Cluster *Cluster `json:"cluster,omitempty"`
 	Steps   Steps    `json:"steps"`
 	Scopes  []Scope  `json:"scopes"`
-	// Returning is the plan of a version that was in service not long ago; nil if that takes the whole plan.
+	// Returning is the plan for a version that was in service recently; nil if it takes the whole plan.
 	Returning  *Returning `json:"returning,omitempty"`
 	KeepCohort bool       `json:"keepCohort,omitempty"`
 	// Override says who may let a release go on without waiting ([WentOn]); nil is every operator.
 	Override *Override `json:"override,omitempty"`
-	// Calendar is when a release may enter a step or the next weight of one. House is the daemon's, which holds for all of its
-	// rollouts, and for releases that were started before it was declared.
+	// Calendar is when a release may enter a step or the next weight of one. House is the daemon's calendar, which
+	// applies to all of its rollouts, also to releases that were started before it was declared.
 	Calendar calendar.Calendar `json:"calendar,omitzero"`
 	House    calendar.Calendar `json:"-"`
 	Verify   Verify            `json:"verify"`
@@ -71,8 +71,8 @@ type Scope struct {
 type Patience struct {
 	For  time.Duration `json:"for"`
 	Then Policy        `json:"then"`
-	// Blind, of Unreachable, is how long nothing of any metric of the scope may be seen before the release goes back; 0 is
-	// forever. NoData's takes its place where it is longer, and every metric that has a say was asked and had no data.
+	// Blind, of Unreachable, is how long nothing of any metric of the scope may be seen before the release goes back; 0
+	// is forever. NoData's time is used instead if it is longer and every metric that counts was asked and had no data.
 	Blind time.Duration `json:"blind,omitempty"`
 }
 

@@ -26,7 +26,7 @@ type Cluster struct {
 	Leave bool `json:"leave,omitempty"`
 }
 
-// AtRest is how the Deployments have to look while there is no release; ok is false where that is nobody's business.
+// AtRest is how the Deployments have to look while there is no release; ok is false if Serin does not control them.
 func (d *Definition) AtRest() (t workload.Target, ok bool) {
 	if d.Cluster == nil || !d.Cluster.Copied {
 		return t, false
@@ -66,7 +66,7 @@ func (s State) workloads(d *Definition, id string) workload.Target {
 		t.Deployments = s.deploymentsBack(d)
 		t.Stop = s.stopped(d, id)
 	case PhaseEnded:
-		// After a failed release the earlier state is kept, for the human who has to restore it.
+		// After a failed release the earlier state is kept, for the person who has to restore it.
 		t.Forget = s.Outcome != Failed
 		t.Stop = s.stopped(d, id)
 	case "":
@@ -156,7 +156,7 @@ func (s State) replicas(d *Definition) *workload.Replicas {
 	return &workload.Replicas{Share: max(r.Share, weight, share.Share(0)), Of: &stable}
 }
 
-// splitReplicas are the canary's where its pods are its part of the work: none without a weight.
+// splitReplicas are the canary's where its pods are its part of the work: none at weight 0.
 func (c *Cluster) splitReplicas(weight share.Share) *workload.Replicas {
 	if weight == 0 {
 		return &workload.Replicas{}

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Due is what happens once a condition has lasted too long. It acts once: [State.Told] has those that have acted.
+// Due is what happens once a condition has lasted too long. Each acts once: [State.Told] lists those that have acted.
 type Due struct {
 	Which Deadline
 	// Since is when the condition began, in the release's own time.
@@ -60,7 +60,7 @@ func (s State) undecided(decide Decide) (Due, bool) {
 // decideFrom is when the time to decide began, later by what a decided weight waits for a window.
 func (s State) decideFrom() time.Time { return s.decideSince().Add(s.closedFor(s.AwaitedFor)) }
 
-// decideSince is when it began: with the step, or when a person gave it its full time again.
+// decideSince is when it began: on entry to the step, or when a person gave the step its full time again.
 func (s State) decideSince() time.Time {
 	if s.DecideFrom.IsZero() {
 		return s.StepAt

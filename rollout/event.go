@@ -83,7 +83,7 @@ const (
 	StageLeave   StageKind = "leave"   // the canary leaves the weighted service, then it is scaled down
 	StageGate    StageKind = "gate"    // traffic stays, a human is asked
 	StageWatch   StageKind = "watch"   // traffic stays, and the new version is compared with the time before the release
-	StageMirror  StageKind = "mirror"  // the canary gets copies of users' requests, whose answers nobody gets
+	StageMirror  StageKind = "mirror"  // the canary gets copies of users' requests; its answers are discarded
 	StagePreview StageKind = "preview" // the canary gets a route of its own, for no ordinary user
 	StageStill   StageKind = "still"   // traffic stays as it was
 )
@@ -227,7 +227,7 @@ type WentOn struct {
 	Reason string `json:"reason"`
 	// Full: this and everything up to the next gate, not only the current weight or step.
 	Full bool `json:"full,omitempty"`
-	// EvenIfWorse: from here on no verdict takes the release back. It is meant for the repair of a broken stable version, with
+	// EvenIfWorse: from here on no verdict rolls the release back. It is meant for the repair of a broken stable version, with
 	// which no comparison makes sense.
 	EvenIfWorse bool `json:"evenIfWorse,omitempty"`
 }

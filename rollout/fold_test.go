@@ -314,7 +314,7 @@ func TestAJobThatNothingIsHeardOfFailsAfterItsDeadlineAndAMinute(t *testing.T) {
 	w.run(t, "after 15m\nafter 59s")
 	require.Equal(t, rollout.Active, w.s.Phase)
 	w.goOn(t, "after 1s")
-	require.Equal(t, "rolled back: job migrate: nothing was heard of its end in 16m", w.s.Why)
+	require.Equal(t, "rolled back: job migrate: its end was not seen within 16m", w.s.Why)
 }
 
 func TestOnlyAReleaseThatTurnsBackLeavesAJobBehind(t *testing.T) {

@@ -18,6 +18,12 @@ func begun(t *testing.T, d *rollout.Definition, lines ...[]string) *world {
 	return w
 }
 
+func TestAReleaseWasFoundWorseIfItsLastVerdictSaysSo(t *testing.T) {
+	require.False(t, rollout.State{}.FoundWorse())
+	require.False(t, rollout.State{LastVerdict: &judge.Verdict{Outcome: judge.Pass}}.FoundWorse())
+	require.True(t, rollout.State{LastVerdict: &judge.Verdict{Outcome: judge.Fail}}.FoundWorse())
+}
+
 func (w *world) lines(t *testing.T, lines ...[]string) {
 	t.Helper()
 	for _, line := range lines {

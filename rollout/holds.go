@@ -17,7 +17,7 @@ type Hold interface{ hold() }
 type (
 	// NeedsForce: the target of traffic is not in force; Of says which part of it, empty for that of the step itself.
 	NeedsForce struct{ Of Wanted }
-	// NeedsTime: it has not been in force long enough; Left is what is missing.
+	// NeedsTime: it has not been in force long enough; Left is the remaining time.
 	NeedsTime struct{ Left time.Duration }
 	// NeedsPass: the judge has not said pass, on enough data of this weight.
 	NeedsPass struct{}
@@ -28,7 +28,7 @@ type (
 	// Alarmed: the observed split is not the weight in force, or what a metric counts contradicts it, and no human has
 	// dismissed that.
 	Alarmed struct{ Split, Exposures bool }
-	// Contested: another writer keeps changing the gateway's configuration; it has to be calm for as long as Calm.
+	// Contested: another writer keeps changing the gateway's configuration, which has to stay unchanged for Calm.
 	Contested struct{ Calm time.Duration }
 )
 
@@ -51,7 +51,7 @@ type (
 	NeedsCapacity struct{ Left time.Duration }
 	// Elapses: the step lets time pass; Left is the rest of it.
 	Elapses struct{ Left time.Duration }
-	// Watches: the release is over but for being watched; Left is the rest of that.
+	// Watches: only the watch after the promotion is left; Left is the rest of that.
 	Watches struct{ Left time.Duration }
 	// NeedsReply: a webhook has not answered.
 	NeedsReply struct{}

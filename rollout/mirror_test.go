@@ -110,6 +110,34 @@ func TestACanaryThatFailsOnCopiesGoesBackWithoutAUser(t *testing.T) {
 	require.False(t, w.s.Moved)
 }
 
+func TestWhatTheCanaryHasOfItsOwnIsThatOfTheStepsSoFar(t *testing.T) {
+	w := begun(t, copied(), []string{"in-force"}, []string{"in-force"})
+	require.NotNil(t, w.s.Target(w.d, "R1").Traffic.Preview)
+	back := w.s
+	back.Previewed = false
+	require.Nil(t, back.Target(w.d, "R1").Traffic.Preview)
+
+	beyond := w.s // an event of another plan than this one
+	beyond.Step = len(w.d.Steps)
+	require.NotNil(t, beyond.Target(w.d, "R1").Traffic.Preview)
+	require.NotNil(t, beyond.Target(w.d, "R1").Traffic.Mirror)
+
+	first := copied()
+	first.Steps = slices.Delete(first.Steps, 0, 1)
+	w = begun(t, first, []string{"in-force"})
+	require.NotNil(t, w.s.Target(w.d, "R1").Traffic.Mirror)
+	beyond = w.s
+	beyond.Previewed = true
+	require.Nil(t, beyond.Target(w.d, "R1").Traffic.Preview, "no step has one")
+
+	steps := copiedTwiceInCluster().Steps
+	m, ok := steps.Mirror("mirror/all")
+	require.True(t, ok)
+	require.Equal(t, "all", m.Name)
+	_, ok = steps.Mirror("gray")
+	require.False(t, ok)
+}
+
 func TestCopiesComeBeforeUsers(t *testing.T) {
 	mirror := rollout.Mirror{Name: "m", Copies: traffic.Mirror{Share: 0.1}, For: time.Minute, Scope: "mirror/m"}
 	gray := rollout.Gray{Name: "g", Weights: []share.Share{0.1}, Scope: "gray"}

@@ -11,8 +11,8 @@ import (
 // Serin is the author of events that the state machine decides.
 const Serin = "serin"
 
-// Next is the event that follows from the state at the given time: the next step or weight, a deadline, the end. ok is
-// false when there is none. The event's head has the next Seq, the time and the author.
+// Next returns the event that follows from the state at the given time: the next step or weight, a deadline, the end.
+// ok is false when there is none. The event's head has the next Seq, the time and the author.
 //
 // It returns one event at a time: apply it, and call Next again.
 func (s State) Next(d *Definition, now time.Time) (e Event, ok bool) {
@@ -23,8 +23,8 @@ func (s State) Next(d *Definition, now time.Time) (e Event, ok bool) {
 	return e.With(Meta{Seq: s.Seq + 1, At: now, By: Serin}), true
 }
 
-// Deadline is the next time after now at which Next has to be called even if nothing has happened; ok is false if there
-// is none. Next may still return no event then.
+// Deadline returns the next time after now at which Next has to be called even if nothing has happened; ok is false if
+// there is none. Next may still return no event then.
 func (s State) Deadline(d *Definition, now time.Time) (at time.Time, ok bool) {
 	_, wake := s.decide(d, now)
 	return wake.Add(s.PausedFor), !wake.IsZero()
@@ -109,8 +109,8 @@ func (s State) nextBack(d *Definition, t *timer) Event {
 	return nil
 }
 
-// drain is how long the canary keeps what it needs to serve after traffic has left it. A replica of the gateway that did
-// not answer may not know that yet: it gets as long as a write has to be confirmed.
+// drain is how long the canary keeps what it needs to serve after traffic has left it. A replica of the gateway that
+// did not answer may not know that yet: so the canary stays for as long as a write may take to be confirmed.
 func (s State) drain(d *Definition) time.Duration {
 	if len(s.Silent) > 0 {
 		return max(d.Rollback.Drain, d.Verify.For)
@@ -168,8 +168,8 @@ func (s State) goOn(d *Definition, t *timer) Event {
 	return s.enter(d, t, s.Step+1, 0)
 }
 
-// hurries tells whether a person's word that the release may go on has effect now. A gate cannot be skipped, so a word
-// given there takes effect with the gate's answer.
+// hurries tells whether a person's permission to go on without waiting has effect now. A gate cannot be skipped, so
+// permission given there takes effect with the gate's answer.
 func (s State) hurries() bool { return s.Hurry != nil && !s.atGate() }
 
 // leansBefore tells whether promote is next while the evidence leans towards worse.
@@ -208,14 +208,14 @@ func (s State) lateWork(d *Definition, t *timer) Event {
 // forcedAt is the release time at which the target will have been in force for long.
 func (s State) forcedAt(long time.Duration) time.Time { return s.InForceSince.Add(long - s.ForceFor) }
 
-// passes tells whether the last look in this stage says pass, on enough data at this weight, or a human has said "go on".
-// Evidence carries over from weight to weight, so a pass alone may rest on earlier weights.
+// passes tells whether the last look in this stage says pass, on enough data at this weight, or a human has said "go
+// on". Evidence carries over from weight to weight, so a pass by itself may rest on earlier weights.
 func (s State) passes() bool {
 	return s.Decided || s.Look != nil && s.Look.Outcome == judge.Pass && s.Look.Enough
 }
 
-// noFail tells whether nothing speaks against the canary, on enough data. A lack of data or of an answer is no such
-// finding.
+// noFail tells whether nothing speaks against the canary, on enough data. Missing data or a missing answer does not
+// count against it.
 func (s State) noFail() bool {
 	if s.passes() {
 		return true
@@ -224,7 +224,7 @@ func (s State) noFail() bool {
 		s.Look.Reason != judge.NoData && s.Look.Reason != judge.Unreachable && s.Look.Reason != judge.WarmingUp
 }
 
-// leans tells whether the evidence leans towards worse, which is far from a fail, but no reason for more traffic.
+// leans tells whether the evidence leans towards worse: far from a fail, but a reason not to give it more traffic.
 func (s State) leans() bool { return s.Look != nil && s.Look.Leaning }
 
 // contested is how long the gateway's configuration has to stay free of external changes before the release goes on.

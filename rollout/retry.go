@@ -16,10 +16,10 @@ type Attempt struct {
 // Retrying returns the job steps of d that a release which repeats a failed one does not run again. Everything else is done
 // again: traffic and Deployments went back with the failed release, and the person who answers a gate needs evidence of this one.
 //
-// A Job is not run again if it succeeded, is declared as it was, and came before anything that going back has taken back, and
-// if no Job before it is run again, which may undo what it did. The release must also name its version by a parameter (with one
-// Deployment in Git, the pod template is the version), and must have gone back without steps of the user's own: otherwise nobody
-// knows that what the Job did is still there.
+// A Job is not run again if it succeeded, is declared as it was, and came before anything that going back has taken
+// back, and if no Job before it is run again, which may undo what it did. The release must also name its version by a
+// parameter (with one Deployment in Git, the pod template is the version), and must have gone back without steps of the
+// user's own: otherwise it is not certain that what the Job did is still there.
 //
 // The error wraps [ErrNotAllowed] and says why there is nothing to repeat.
 func (d *Definition) Retrying(f Attempt) (done []string, err error) {
@@ -60,9 +60,9 @@ func (d *Definition) lasting() (out []Job) {
 
 // same tells whether two steps run the same Job.
 func (j Job) same(other Job) bool {
-	a, errA := json.Marshal(j)
-	b, errB := json.Marshal(other)
-	return errA == nil && errB == nil && string(a) == string(b)
+	a, err := json.Marshal(j)
+	b, _ := json.Marshal(other) // nothing where that fails, which is like no Job
+	return err == nil && string(a) == string(b)
 }
 
 // succeeded tells whether a Job has succeeded in this release, or in the one that it repeats.

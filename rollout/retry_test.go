@@ -72,6 +72,8 @@ func TestARetryRunsNoJobAgainWhoseWorkIsStillThere(t *testing.T) {
 		{"a Job that did not run at all", func(then, now *rollout.Definition) {
 			then.Steps[0], now.Steps[0] = rollout.Wait{Name: "migrate"}, job(now)
 		}, nil, [][]string{{"broken"}}, nil, ""},
+		{"a Job that succeeded, in a release that was cancelled before the next step", nil, func(s *rollout.State) { s.Step, s.Job = 0, &rollout.JobEnded{} }, migrated, []string{"migrate"}, ""},
+		{"a Job that had not ended when the release was cancelled runs again", nil, func(s *rollout.State) { s.Step, s.Job = 0, nil }, migrated, nil, ""},
 		{"a release that brought its version into service", nil, func(s *rollout.State) { s.Outcome = rollout.Released }, migrated, nil, "has been released: there is nothing to try again"},
 		{"an undo", nil, func(s *rollout.State) { s.Undoes = "R0" }, migrated, nil, "ask for the undo again"},
 		{"a release that is under way", nil, nil, nil, nil, "has not ended"},
@@ -118,6 +120,18 @@ func TestWhatIsNotRunAgainIsPassedAtOnceAndSaid(t *testing.T) {
 	require.Equal(t, "image=shop:2; job migrate succeeded in release R1 and is not run again", tell.Event(w.log[0], w.d.Steps).Detail)
 	require.NoError(t, w.apply(rollout.DeploymentFailed{Work: w.s.Work, Why: []string{"no such image"}}, "cluster"))
 	require.Empty(t, w.s.LeftBehind(w.d))
+}
+
+func TestAJobThatIsNotRunAgainHoldsNothing(t *testing.T) {
+	w := &world{d: clustered(), now: epoch}
+	require.NoError(t, w.apply(rollout.Started{Rollout: "shop", Revision: "a1", Parameters: map[string]string{"image": "shop:2"}, Retries: "R1", Done: []string{"migrate"}}, "ann"))
+	e, ok := w.s.Next(w.d, w.now)
+	require.True(t, ok)
+	next, err := w.s.Apply(e)
+	require.NoError(t, err)
+	require.Equal(t, "migrate", next.StepName)
+	require.Empty(t, next.Holds(w.d, w.now))
+	require.Empty(t, next.Target(w.d, "R2").Tasks)
 }
 
 func TestARetryOfARetryKnowsWhatTheFirstHasDone(t *testing.T) {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Returning is the shorter plan of a version that was in service not long ago.
+// Returning is the shorter plan for a version that was in service recently.
 type Returning struct {
 	// Within is how long ago the version may have left service, Releases how many releases ago; 0 is without a limit. Both have
 	// to hold.
@@ -17,7 +17,7 @@ type Returning struct {
 	Scopes   []Scope       `json:"scopes,omitempty"`
 }
 
-// Past is what has to be known of an earlier release of the same rollout.
+// Past is what has to be known about an earlier release of the same rollout.
 type Past struct {
 	ID         string
 	Parameters map[string]string
@@ -25,7 +25,8 @@ type Past struct {
 	// Undoes is the release whose version this one took out of service; empty for an ordinary one.
 	Undoes  string
 	EndedAt time.Time
-	// Worse: the last verdict was that it is worse, although it was released: on a person's word, or found in its watch.
+	// Worse: the last verdict was that it is worse, although it was released, either on a person's responsibility or
+	// before its watch found that.
 	Worse bool
 }
 
@@ -36,14 +37,14 @@ func (d *Definition) ForReturning() Definition {
 	return out
 }
 
-// Of returns the release that last brought the version with these parameters into service; ok is false if it has not been
-// in service recently enough, or may not return without the whole plan. past are the ended releases, the newest first; no
-// more of them are read than needed.
+// Of returns the release that last brought the version with these parameters into service; ok is false if it has not
+// been in service recently enough, or may not return without the whole plan. past are the ended releases, the newest
+// first; it reads no more of them than needed.
 //
-// The last word about a version counts: one that was found worse or undone, or that was tried again since and taken back, does
-// not return, and the version that is in service is not away.
+// The last word about a version counts: one that was found worse or undone, or that was tried again since and taken
+// back, does not return, and neither does the version that is still in service.
 func (r *Returning) Of(parameters map[string]string, past iter.Seq[Past], now time.Time) (id string, ok bool) {
-	left := now // when the version in service at that time left it
+	left := now // when the version in service at that time left service
 	released, undone := 0, map[string]bool{}
 	for p := range past {
 		same := maps.Equal(p.Parameters, parameters)
@@ -53,7 +54,7 @@ func (r *Returning) Of(parameters map[string]string, past iter.Seq[Past], now ti
 			}
 			continue
 		}
-		if released > 0 && !r.recent(released, now.Sub(left)) {
+		if !r.recent(released, now.Sub(left)) {
 			return "", false
 		}
 		switch {
@@ -70,7 +71,7 @@ func (r *Returning) Of(parameters map[string]string, past iter.Seq[Past], now ti
 	return "", false
 }
 
-// recent tells whether a version that left service so many releases and so long ago is one that returns.
+// recent tells whether a version that left service that many releases and that long ago may take the shorter plan.
 func (r *Returning) recent(releases int, ago time.Duration) bool {
 	return (r.Releases == 0 || releases <= r.Releases) && (r.Within == 0 || ago <= r.Within)
 }

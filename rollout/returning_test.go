@@ -35,6 +35,7 @@ func TestAVersionReturnsOnTheShorterPlan(t *testing.T) {
 		id   string
 	}{
 		{"it was in service until yesterday, for months", week, []rollout.Past{past("2", "released", day), past("1", "released", 90*day)}, "R1"},
+		{"it left service just as long ago as it may", week, []rollout.Past{past("2", "released", 7*day), past("1", "released", 90*day)}, "R1"},
 		{"it left service too long ago", week, []rollout.Past{past("2", "released", 8*day), past("1", "released", 9*day)}, ""},
 		{"a version in between has left in time, and the one before not", week, []rollout.Past{past("3", "released", day), past("2", "released", 8*day), past("1", "released", 9*day)}, ""},
 		{"it is in service", week, []rollout.Past{past("1", "released", day)}, ""},

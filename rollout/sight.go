@@ -7,8 +7,8 @@ import (
 	"github.com/serindev/serin/traffic"
 )
 
-// missesAllowed is the number of observations in a row from which a target counts as not in force: a single one in which a
-// replica did not answer in time says nothing.
+// missesAllowed is how many observations in a row have to miss before a target counts as not in force: a single one in
+// which a replica did not answer in time says nothing.
 const missesAllowed = 2
 
 // Sight is what the gateway shows of the current target of traffic.
@@ -24,7 +24,7 @@ type Sight struct {
 	Silent, Why []string
 }
 
-// Saw is the event that a sight means for a release; ok is false if it is nothing new.
+// Saw is the event that a sight causes for a release; ok is false if it is nothing new.
 func (s State) Saw(v Sight) (e Event, ok bool) {
 	inForce, silent := v.Confirmed == traffic.InForce, v.Confirmed == traffic.Unconfirmed
 	switch {

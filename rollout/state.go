@@ -98,8 +98,8 @@ type State struct {
 	StageAt  time.Time `json:"stageAt,omitzero"` // release time: entry of the stage, also of one of going back
 	Back     BackStage `json:"back,omitempty"`
 
-	// Served is what users still get although a newer target has been decided: writing it may fail or take time. It is nil
-	// once the current target is written, and where nothing was analysed before.
+	// Served is what users still get although a newer target has been decided: writing it may fail or take time. It is
+	// nil once the current target is written, or if nothing was analysed before.
 	Served *Served `json:"served,omitempty"`
 
 	// Moved: the canary may have served a user's request.
@@ -179,19 +179,20 @@ type State struct {
 	// Webhook is the answer of the current webhook step; nil before it.
 	Webhook *WebhookAnswered `json:"webhook,omitempty"`
 
-	// Hurry: a person lets the release go on without waiting; nil otherwise. EvenIfWorse: no verdict takes it back.
+	// Hurry: a person lets the release go on without waiting; nil otherwise. EvenIfWorse: no verdict rolls it back.
 	Hurry       *WentOn `json:"hurry,omitempty"`
 	EvenIfWorse bool    `json:"evenIfWorse,omitempty"`
 
-	// Awaited is what a release last said that it waits for: a window, or the end of a freeze. It is nil once the next step or
-	// weight is entered.
+	// Awaited is what the release last reported to be waiting for: a window, or the end of a freeze. It is nil once the
+	// next step or weight is entered.
 	Awaited *WindowAwaited `json:"awaited,omitempty"`
-	// AwaitedAt is when it began to (release time), AwaitedFor how long it is closed from then on, pauses not counted.
+	// AwaitedAt is when that wait began (release time), AwaitedFor how long the calendar is closed from then on, not
+	// counting pauses.
 	AwaitedAt  time.Time     `json:"awaitedAt,omitzero"`
 	AwaitedFor time.Duration `json:"awaitedFor,omitempty"`
 
-	// WatchedFrom is when the watch after the promotion began, zero outside of it; its time is that of clocks. WatchAsks: a
-	// person is asked where it is found worse, which was at WorseAt (release time).
+	// WatchedFrom is when the watch after the promotion began, in wall time; zero outside of it. WatchAsks: a person is
+	// asked if it is found worse, which happened at WorseAt (release time).
 	WatchedFrom time.Time `json:"watchedFrom,omitzero"`
 	WatchAsks   bool      `json:"watchAsks,omitempty"`
 	WorseAt     time.Time `json:"worseAt,omitzero"`
@@ -234,7 +235,7 @@ type Question struct {
 	Since time.Time `json:"since"`
 }
 
-// Served is what is analysed of a target that has been superseded and is still served.
+// Served is what is analysed of a superseded target that is still being served.
 type Served struct {
 	Scope      string `json:"scope"`
 	GrayStep   int    `json:"grayStep"`
@@ -242,7 +243,7 @@ type Served struct {
 	CohortStep int    `json:"cohortStep"`
 }
 
-// served is what is analysed now: what users get, as far as is known.
+// served is what is analysed now: what users get, as far as that is known.
 func (s State) served() Served {
 	if s.Served != nil {
 		return *s.Served
@@ -262,8 +263,8 @@ func (s State) Settled(settle time.Duration) (at time.Time, ok bool) {
 }
 
 // Warm is the end of the canary's warm-up, which begins with its first share of traffic in force, or with the decision
-// where no share has been confirmed yet. It is zero if that lies in the future: the clock was set back, and how long the
-// canary has been serving is no longer known.
+// where no share has been confirmed yet. It is zero if that lies in the future: then the clock was set back, and how
+// long the canary has been serving is no longer known.
 func (s State) Warm(warmUp time.Duration, now time.Time) time.Time {
 	from := s.ExposedAt
 	if from.IsZero() {

@@ -8,7 +8,7 @@ import (
 	"github.com/serindev/serin/workload"
 )
 
-// Step is one entry of the plan. Each kind has its own file with everything that the state machine knows of it: its
+// Step is one entry of the plan. Each kind has its own file with everything that the state machine knows about it: its
 // fields, its rules, when it is left, what holds it, and what has to be done meanwhile.
 //
 //sumtype:decl
@@ -63,7 +63,7 @@ type Stage struct {
 	Pass bool
 	// Earlier: it is compared with the same metrics before the release, since nothing else is served any more.
 	Earlier bool
-	// Unjudged: the definition says in so many words that nothing is compared here.
+	// Unjudged: the definition says explicitly that nothing is compared here.
 	Unjudged bool
 	// Copies: the canary gets copies of users' requests, and no user its answers.
 	Copies bool
@@ -112,8 +112,8 @@ type checked struct {
 	promoted bool
 }
 
-// still is embedded in every kind of step. It has the behaviour of a step that moves no traffic, compares nothing and needs
-// no cluster. What holds a step and what follows it, each kind says itself.
+// still is embedded in every kind of step. It has the behaviour of a step that moves no traffic, compares nothing and
+// needs no cluster. Each kind says itself what holds the step and what follows it.
 type still struct{}
 
 func (still) check(*checked) error                                 { return nil }

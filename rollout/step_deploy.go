@@ -61,7 +61,7 @@ func (p Deploy) ready(State) time.Duration { return p.Deadline }
 
 func (Deploy) onCluster() bool { return true }
 
-// undoes is false for other Deployments, such as a worker's: users are not served by them.
+// undoes is false for Deployments that serve no users, such as a worker's.
 func (p Deploy) undoes(d *Definition) bool { return p.canarys(d) }
 
 func (p Deploy) goesBack(d *Definition) bool { return p.Restore || p.canarys(d) }

@@ -40,7 +40,7 @@ func (j Job) next(s State, d *Definition, t *timer) Event {
 	case j.doneBefore(s):
 		return s.goOn(d, t)
 	case s.Job == nil && t.passed(s.StepAt.Add(j.Deadline+jobGrace)):
-		return JobFailed{Step: s.Step, Why: "nothing was heard of its end in " + figures.Span(j.Deadline+jobGrace)}
+		return JobFailed{Step: s.Step, Why: "its end was not seen within " + figures.Span(j.Deadline+jobGrace)}
 	case s.Job == nil:
 		return nil
 	}

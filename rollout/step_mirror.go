@@ -7,8 +7,8 @@ import (
 	"github.com/serindev/serin/traffic"
 )
 
-// Mirror sends the canary copies of users' requests, before any user is exposed to it. Stable answers; the canary's answers
-// are counted, and nobody gets them.
+// Mirror sends the canary copies of users' requests, before any user is exposed to it. Stable answers; the canary's
+// answers are counted and discarded.
 type Mirror struct {
 	still
 
@@ -71,7 +71,7 @@ func (d *Definition) mirrorUpTo(step int) (m Mirror, ok bool) {
 	return Mirror{}, false
 }
 
-// Mirror finds the mirror step that gathers evidence of a scope: nobody gets the answers that it counts.
+// Mirror finds the mirror step that gathers evidence of a scope; the answers that it counts reach no user.
 func (s Steps) Mirror(scope string) (m Mirror, ok bool) {
 	for _, step := range s {
 		if m, ok := step.(Mirror); ok && m.Scope == scope && scope != "" {

@@ -7,7 +7,7 @@ import (
 	"github.com/serindev/serin/traffic"
 )
 
-// Preview gives the canary a route of its own, until the promotion, for those who look at it before users do.
+// Preview gives the canary a route of its own, until the promotion, for people who try it before users do.
 type Preview struct {
 	still
 

@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// Watch goes on judging after the promotion: the new version, which serves everybody, against the same metrics before the
-// release. It moves no traffic.
+// Watch continues to judge after the promotion: the new version, which now serves everyone, is compared with the same
+// metrics before the release. It moves no traffic.
 type Watch struct {
 	still
 
 	Name  string        `json:"name"`
 	For   time.Duration `json:"for"`
 	Scope string        `json:"scope"`
-	// Ask: where it is found worse, a person is asked; otherwise it is taken back at once.
+	// Ask: if it is found worse, a person is asked; otherwise it is rolled back at once.
 	Ask bool `json:"ask,omitempty"`
 }
 
@@ -81,8 +81,8 @@ func (w Watch) holds(s State, _ *Definition, t *timer) (out []Hold) {
 	return out
 }
 
-// foundWorse is the question about a version that the watch has found worse, if a person is to be asked. A release that is to
-// follow is an answer: it takes the version's place.
+// foundWorse is the question about a version that the watch has found worse, if a person is to be asked. A following
+// release counts as an answer: it replaces the version.
 func (s State) foundWorse() (Due, bool) {
 	if !s.Watching() || s.WorseAt.IsZero() || s.Decided || s.EvenIfWorse || s.Successor != nil {
 		return Due{}, false
@@ -90,7 +90,7 @@ func (s State) foundWorse() (Due, bool) {
 	return Due{Which: FoundWorse, Since: s.WorseAt, Then: PolicyGate}, true
 }
 
-// Watching tells whether the release is over but for being watched.
+// Watching tells whether only the watch after the promotion is left.
 func (s State) Watching() bool { return s.Phase == Active && !s.WatchedFrom.IsZero() }
 
 // watched begins the watch; the traffic stays as it is.
@@ -108,7 +108,7 @@ func (s State) unwatched() State {
 	return s.over(FoundWorse)
 }
 
-// followed ends the watch for the release that comes next. It is no reason to take the version back.
+// followed ends the watch in favour of the release that comes next, which is no reason to roll the version back.
 func (s State) followed(e Superseded) (State, error) {
 	if s.Successor != nil {
 		return s, s.refuse(e)
@@ -129,8 +129,8 @@ func (d *Definition) watch(scope string) (Watch, bool) {
 	return Watch{}, false
 }
 
-// before is how far back an earlier time has to lie, at least, so that all of a watch is compared with what was in service
-// before the release.
+// before is how far back, at least, the compared period has to lie so that the whole watch is compared with what was in
+// service before the release.
 func (s State) before(w Watch) time.Duration {
 	return s.WatchedFrom.Sub(s.StartedAt) + leaningTimes*w.For
 }

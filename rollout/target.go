@@ -11,7 +11,7 @@ import (
 	"github.com/serindev/serin/workload"
 )
 
-// Target is how the world has to look in a state. It says nothing about how to get there.
+// Target is what the world has to look like in a state. It says nothing about how to get there.
 type Target struct {
 	// Turn identifies the target of traffic; observations name the turn that they are of.
 	Turn    int
@@ -59,7 +59,7 @@ func (d *Definition) Left() traffic.Target {
 	return t
 }
 
-// Target is how the world has to look in this state. id is the release's; the keys of tasks begin with it.
+// Target is what the world has to look like in this state. id is the release's; the keys of tasks begin with it.
 func (s State) Target(d *Definition, id string) Target {
 	t := Target{Turn: s.Turn, Traffic: d.Idle(s.SwappedNow()), Workloads: s.workloads(d, id), Work: s.Work}
 	switch s.Phase {
@@ -134,13 +134,13 @@ func stickyWord(id string, step int) string {
 	return fmt.Sprintf("%s-%d", strings.ToLower(id[max(0, len(id)-most):]), step+1)
 }
 
-// out tells whether no traffic goes to the canary and none needs to be able to.
+// out tells whether no traffic goes to the canary, and it need not be able to take any.
 func (s State) out() bool {
 	return s.Doing == StageLeave || !s.Moved && !s.Reached
 }
 
-// sparesSplit tells whether the canary may have pods although it has no part of the work: its first ones, until stable has
-// given that part away, and in a promotion its last ones, until stable has all of its own again.
+// sparesSplit tells whether the canary may have pods although it has no share of the work: the first ones, until stable
+// has given up that share, and during a promotion the last ones, until stable has all of its own again.
 func (s State) sparesSplit(d *Definition) bool {
 	return d.Cluster != nil && d.Cluster.Split != nil && (s.Worked && !s.Moved || s.Doing == StageReturn)
 }

@@ -25,11 +25,11 @@ func (d *Definition) Undoing(before *Before) (Definition, error) {
 	promote := d.Steps[slices.IndexFunc(d.Steps, promotes)]
 	switch {
 	case d.Cluster.Copied:
-		return out, fmt.Errorf("%w: Deployment %s is what Git has: revert it there, which starts a release of the version before", ErrNotAllowed, d.Cluster.Arms.Canary.Deployment)
+		return out, fmt.Errorf("%w: Deployment %s is what Git has: revert it there, which starts a release of the previous version", ErrNotAllowed, d.Cluster.Arms.Canary.Deployment)
 	case promote.(Promote).Strategy == AwaitStable:
 		return out, fmt.Errorf("%w: in this rollout another system, such as Git, brings stable's Deployment to a version: undo it there", ErrNotAllowed)
 	case before == nil:
-		return out, fmt.Errorf("%w: only one version has been released, so the one before is not known", ErrNotAllowed)
+		return out, fmt.Errorf("%w: only one version has been released, so the previous one is not known", ErrNotAllowed)
 	case before.Definition.Cluster == nil || before.Definition.Cluster.Arms != d.Cluster.Arms:
 		return out, fmt.Errorf("%w: the Deployments of the rollout differ from those of release %s", ErrNotAllowed, before.ID)
 	}
@@ -44,7 +44,7 @@ func (d *Definition) Undoing(before *Before) (Definition, error) {
 		}
 	}
 	if len(out.Steps) < 2 {
-		return out, fmt.Errorf("%w: no step of this rollout deployed the version before, so Serin does not know it: start a release of it", ErrNotAllowed)
+		return out, fmt.Errorf("%w: no step of this rollout deployed the previous version, so Serin does not know it: start a release of it", ErrNotAllowed)
 	}
 	return out, nil
 }

@@ -47,7 +47,7 @@ func TestAnUndoIsWhatBringsTheVersionBeforeBackAndNoMore(t *testing.T) {
 		}), nil, "differ from those of release R1"},
 		{"what no step deployed is not known", clustered(), before(func(d *rollout.Definition) {
 			d.Steps = append(rollout.Steps{d.Steps[1]}, d.Steps[4:]...)
-		}), nil, "no step of this rollout deployed the version before"},
+		}), nil, "no step of this rollout deployed the previous version"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			given := names(c.now.Steps)

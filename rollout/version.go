@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// versionNames are common names of the parameter that says which version is released, the most telling first.
+// versionNames are common names of the parameter that says which version is released, the most specific first.
 var versionNames = []string{"version", "tag", "image", "release", "build", "commit", "sha", "revision", "ref"}
 
 // Version is the version that a release's parameters name: a version, an image's tag, a commit, or the only parameter. It
@@ -40,7 +40,7 @@ var (
 	commit = regexp.MustCompile(`^[0-9a-f]{40}$`)
 )
 
-// shortVersion is an image's tag, or as much of a digest or commit as tells it from others.
+// shortVersion is an image's tag, or enough of a digest or commit to distinguish it.
 func shortVersion(value string) string {
 	const most, enough = 40, 12
 	value = strings.TrimSpace(value)

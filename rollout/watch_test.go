@@ -71,6 +71,15 @@ func TestAPersonAnswersForAVersionThatIsFoundWorseWhenEverybodyHasIt(t *testing.
 	}
 }
 
+func TestAVersionThatIsKeptAlthoughTheEvidenceLeansEndsItsPlan(t *testing.T) {
+	w := atWatch(t, watched(), []string{"look", "leaning"}, []string{"after", "4h"})
+	w.lines(t, []string{"approve", w.s.OpenGate()})
+	require.Equal(t, "announce", w.s.StepName)
+	require.True(t, w.s.Look.Leaning)
+	w.lines(t, []string{"webhook", "ok"})
+	require.Equal(t, rollout.Released, w.s.Outcome)
+}
+
 func TestAWatchIsHeldByItsTimeAndThenByItsQuestion(t *testing.T) {
 	w := atWatch(t, asking(), []string{"look", "fail"}, []string{"after", "30m"})
 	require.Equal(t, []rollout.Hold{rollout.Watches{Left: 90 * time.Minute}}, watches(w))

@@ -6,8 +6,8 @@ import (
 	"github.com/serindev/serin/calendar"
 )
 
-// shut tells why nothing may be entered at this time, and until when; it is false where something may. A promotion that has
-// begun is finished, going back knows no window, and neither does a person's word that the release may go on.
+// shut tells why nothing may be entered at this time, and until when; it is false if something may. Windows do not
+// apply to a promotion that has begun, to a rollback, or to a release that a person has let go on without waiting.
 func (s State) shut(d *Definition, t *timer) (calendar.Closed, bool) {
 	if s.Promoting() || s.Hurry != nil || s.Undoes != "" {
 		return calendar.Closed{}, false
@@ -16,8 +16,8 @@ func (s State) shut(d *Definition, t *timer) (calendar.Closed, bool) {
 	return closed, !open
 }
 
-// awaits is asked where the release would go on: closed tells that it may not at this time, and said is the event that says
-// so, nil where it has been said.
+// awaits is called when the release would otherwise go on: closed means that its calendar forbids it now, and said is
+// the event that records this, nil if it is recorded already.
 func (s State) awaits(d *Definition, t *timer) (said Event, closed bool) {
 	why, closed := s.shut(d, t)
 	switch {
@@ -38,7 +38,7 @@ func (s State) windowAwaited(e WindowAwaited) (State, error) {
 		return s, s.refuse(e)
 	}
 	now := s.Clock(e.At)
-	if s.Awaited == nil || now.Sub(s.AwaitedAt) >= s.AwaitedFor { // it was open meanwhile, and something else held
+	if s.Awaited == nil || now.Sub(s.AwaitedAt) >= s.AwaitedFor { // it was open in the meantime, and something else held the release
 		s = s.waited(now)
 		s.AwaitedAt = now
 	}
@@ -49,7 +49,7 @@ func (s State) windowAwaited(e WindowAwaited) (State, error) {
 	return s, nil
 }
 
-// waited gives the time that a decided weight has waited for a window back to the weights to come.
+// waited gives the remaining weights back the time that a decided weight spent waiting for a window.
 func (s State) waited(now time.Time) State {
 	if s.Awaited != nil {
 		s.DecideFrom = s.decideSince().Add(s.closedFor(min(now.Sub(s.AwaitedAt), s.AwaitedFor)))
@@ -57,7 +57,7 @@ func (s State) waited(now time.Time) State {
 	return s.unawaited()
 }
 
-// closedFor is how much of a time since a window is awaited lies in the time for deciding, which may have begun again since.
+// closedFor is how much of the wait for a window falls within the time for deciding, which may have begun again since.
 func (s State) closedFor(long time.Duration) time.Duration {
 	if s.Awaited == nil {
 		return 0
@@ -70,8 +70,8 @@ func (s State) unawaited() State {
 	return s
 }
 
-// pausedAwaiting takes a pause out of the time for which a window is awaited: the release's own clock stood still, and the
-// window opens when it opens.
+// pausedAwaiting subtracts a pause from the wait for a window: the release's own clock stopped, but the window opens at
+// its usual time.
 func (s State) pausedAwaiting(from, to time.Time) State {
 	if s.Awaited == nil || s.Awaited.Until.IsZero() {
 		return s
