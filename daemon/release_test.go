@@ -20,6 +20,7 @@ import (
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/store"
+	"github.com/serindev/serin/traffic"
 )
 
 // bench is a complete Serin on real servers, without its HTTP side.
@@ -99,7 +100,7 @@ func ended(v record.View) bool { return v.State.Ended() }
 func TestAGoodVersionIsReleasedAndABadOneRolledBack(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, "{api: %s}")
-	b.wait(t, "stable is served before any release", func(v record.View) bool { return v.Confirmation == "in force" })
+	b.wait(t, "stable is served before any release", func(v record.View) bool { return v.Confirmation == traffic.InForce })
 
 	release, err := b.engine.Start(t.Context(), "shop", rollout.StartRequest{By: "ann", Key: "build-1"}, false)
 	require.NoError(t, err)

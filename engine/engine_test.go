@@ -13,6 +13,7 @@ import (
 	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/traffic"
 )
 
 const (
@@ -421,7 +422,7 @@ func TestTimeThatIsNotInForceDoesNotCount(t *testing.T) {
 		g.change(func(g *gateway) { g.silent = true })
 		w.after(15 * time.Minute)
 		require.NotContains(t, joined(w.trace(id)), "stepEntered gray 1")
-		require.Equal(t, "unconfirmed", w.view("shop").Confirmation)
+		require.Equal(t, traffic.Unconfirmed, w.view("shop").Confirmation)
 		g.change(func(g *gateway) { g.silent = false })
 		w.after(hold - 90*time.Second)
 		require.NotContains(t, joined(w.trace(id)), "stepEntered gray 1")

@@ -16,18 +16,18 @@ import (
 const (
 	confirmFirst = 50 * time.Millisecond
 	confirmLast  = 500 * time.Millisecond
-	// gatewayTimeout bounds what a loop asks of its gateway at once: longer than the gateway's own patience with what a
+	// gatewayTimeout bounds one request of a loop to its gateway: longer than the gateway's own patience with what a
 	// write causes.
 	gatewayTimeout = 30 * time.Second
 	// answerMoment is how long a caller waits for the gateway. What is not written by then is tried again.
 	answerMoment = 2 * time.Second
-	// stirGap is the least time between two observations that changes cause: a rolling Deployment causes many.
+	// stirGap is the least time between two observations caused by changes: a rolling Deployment causes many.
 	stirGap = 200 * time.Millisecond
 )
 
-// How often a gateway is asked while its rollout is at rest: no release is under way, and what was written last was seen.
-// An external change to what Serin wrote is then noticed at once where a watch reports it, and otherwise within
-// restUnwatched. That a replica of Traefik alone differs is noticed within these bounds as well.
+// How often a gateway is asked while its rollout is at rest: no release is under way, and what was written last was
+// seen. An external change to what Serin wrote is then noticed at once where a watch reports it, and otherwise within
+// restUnwatched. A difference in a single replica of Traefik is noticed within these bounds as well.
 const (
 	restWatched   = 5 * time.Minute
 	restUnwatched = 30 * time.Second
@@ -78,7 +78,7 @@ func (g *gatewaySide) holds(t traffic.Target) bool {
 	return g.applied != nil && reflect.DeepEqual(*g.applied, t)
 }
 
-// sight is what was seen of t, which is wanted now.
+// sight is what was seen of t, the current target.
 func (g *gatewaySide) sight(t traffic.Target) rollout.Sight {
 	s := rollout.Sight{
 		Confirmed: g.confirmed, Asks: len(g.observed.Replicas) > 0, Misses: g.misses, Why: g.differences(),
@@ -118,13 +118,13 @@ func (g *gatewaySide) schedule(often, calm, last time.Duration) {
 	} else {
 		g.misses++
 	}
-	if g.confirmed == traffic.NotServed || g.confirmed == traffic.Unconfirmed && len(g.observed.Replicas) > 0 {
+	if g.confirmed != traffic.InForce && (g.confirmed != traffic.Unconfirmed || len(g.observed.Replicas) > 0) {
 		g.confirmGap = min(2*g.confirmGap, last)
 		gap = min(g.confirmGap, gap)
 	}
 	now := time.Now()
 	if gap == calm { // at the same time as other rollouts, so that one answer of a replica can serve all of them
-		gap -= now.Sub(now.Truncate(often)) // the sum keeps to the monotonic clock: another time of day delays no look
+		gap -= now.Sub(now.Truncate(often)) // computed on the monotonic clock: a change of the time of day delays no look
 	}
 	g.observeAt = now.Add(gap)
 }
@@ -139,7 +139,7 @@ func (l *loop) target() (traffic.Target, bool) {
 	}
 	switch {
 	case l.plan == nil && l.rel != nil && l.gw.overwritten:
-		return l.rel.plan.Rollout.Idle(l.swapped), true // as the release that has ended left it
+		return l.rel.plan.Rollout.Idle(l.swapped), true // as the ended release left it
 	case l.plan == nil:
 		return traffic.Target{}, false
 	}
@@ -197,7 +197,7 @@ func (l *loop) ensureRouter() bool {
 }
 
 // gatewayOf is the gateway's part of the plan of the release that runs, else of the configured one, else of the last
-// release of a rollout that is configured no longer.
+// release of a rollout that is no longer configured.
 func (l *loop) gatewayOf() (record.Gateway, bool) {
 	switch r := l.running(); {
 	case r != nil:
@@ -224,7 +224,7 @@ func (l *loop) write(ctx context.Context, want traffic.Target) {
 	if l.note(aboutGateway, err) {
 		l.gw.observeAt = time.Now().Add(retryEvery)
 		if errors.Is(err, errPressed) {
-			l.gw.observeAt = time.Time{} // it did not fail: the request that is heard first may want it written at once
+			l.gw.observeAt = time.Time{} // not a failure: the request that came first may want it written at once
 		}
 		return
 	}

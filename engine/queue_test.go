@@ -10,6 +10,7 @@ import (
 
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/traffic"
 )
 
 // A hundred rollouts whose gateways take requests and answer none must not take all turns for long, and a release does not
@@ -39,7 +40,7 @@ func TestAReleaseDoesNotQueueWithRolloutsAtRest(t *testing.T) {
 		}
 		w.after(time.Minute)
 		for _, p := range plans[1:] {
-			require.Equal(t, "in force", w.view(p.Rollout.Name).Confirmation, p.Rollout.Name)
+			require.Equal(t, traffic.InForce, w.view(p.Rollout.Name).Confirmation, p.Rollout.Name)
 		}
 	})
 }

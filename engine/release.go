@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -58,9 +59,9 @@ func (r *release) forgotten(before *release) rollout.Event {
 	return rollout.RollbackRequested{Meta: by, Reason: s.Why + " (requested before; the store had lost it)"}
 }
 
-// goOnBack takes over a rollback that could not be written from the release as it was before it was loaded again, because
-// another daemon, or a write whose answer was lost, came in between. If the release is going back already, or has ended,
-// there is nothing to take over.
+// goOnBack continues a rollback that could not be written, from the release as it was before it was loaded again,
+// because another daemon acted, or the answer to a write was lost, in between. If the release is going back already, or
+// has ended, there is nothing to continue.
 func (r *release) goOnBack(before *release) {
 	if before == nil || before.record.ID != r.record.ID {
 		return
@@ -106,8 +107,8 @@ func (r *release) view(now time.Time) record.View {
 	return v
 }
 
-// publish makes the loop's view visible to others, and notifies them where it says something else of the traffic or of what
-// is wrong than before: no event says that while no release is under way.
+// publish makes the loop's view visible to others, and notifies them if the traffic or the trouble has changed: while
+// no release is under way, no event reports that.
 func (l *loop) publish() {
 	before, now := l.view.Load(), l.show()
 	if before != nil && (before.Confirmation != now.Confirmation || !slices.Equal(before.Trouble, now.Trouble) || revision(before) != revision(now)) {
@@ -123,7 +124,7 @@ func revision(v *record.View) string {
 	return v.Definition.Revision
 }
 
-// show makes the loop's view visible to others, without a word.
+// show makes the loop's view visible to others without notifying them.
 func (l *loop) show() *record.View {
 	now := time.Now()
 	v := record.View{Rollout: l.name, Swapped: l.swapped}
@@ -142,7 +143,7 @@ func (l *loop) show() *record.View {
 			}
 		}
 	}
-	v.Confirmation, v.Workloads = confirmation(l.gw.confirmed), l.work.observed.Deployments
+	v.Confirmation, v.Workloads = cmp.Or(l.gw.confirmed, traffic.NotServed), l.work.observed.Deployments
 	v.Differences, v.Replicas = l.gw.differences(), l.gw.observed.Replicas
 	if l.gw.router != nil {
 		v.Services = &record.Services{}
@@ -159,17 +160,6 @@ func (l *loop) show() *record.View {
 	return &v
 }
 
-func confirmation(c traffic.Confirmation) string {
-	switch c {
-	case traffic.InForce:
-		return "in force"
-	case traffic.Unconfirmed:
-		return "unconfirmed"
-	case traffic.NotServed:
-	}
-	return "not served"
-}
-
 // start starts a release, or supersedes the active one for it.
 func (l *loop) start(ctx context.Context, req rollout.StartRequest, supersede bool) (record.Release, error) {
 	if l.plan == nil {
@@ -178,7 +168,7 @@ func (l *loop) start(ctx context.Context, req rollout.StartRequest, supersede bo
 	if err := l.know(ctx); err != nil {
 		return record.Release{}, err
 	}
-	if l.waits() { // it came first, and its caller expects it to start
+	if l.waits() { // it was requested first, and its caller expects it to start
 		if err := l.succeed(ctx); err != nil {
 			return record.Release{}, err
 		}
@@ -225,8 +215,8 @@ func (l *loop) byKey(ctx context.Context, key string) (record.Release, error) {
 	return l.e.o.Store.ByKey(ctx, l.name, key)
 }
 
-// create starts a release. One that was cancelled while it waited ends at once, so that it is found by its id and its key
-// like any other.
+// create starts a release. One that was cancelled while it waited ends at once, so that it can be found by its id and
+// its key like any other.
 func (l *loop) create(ctx context.Context, p record.Plan, req rollout.StartRequest, cancelled *rollout.SuccessorCancelled) (record.Release, error) {
 	returns := ""
 	if cancelled == nil && !req.AllSteps {
@@ -306,7 +296,7 @@ func beginning(d *rollout.Definition, first rollout.Started, urgent *rollout.Urg
 	return events, states, nil
 }
 
-// waits tells whether a release waits to take the place of an ended one, and can. It cannot while its rollout is not
+// waits tells whether a release is waiting to replace an ended one, and can start. It cannot while its rollout is not
 // declared.
 func (l *loop) waits() bool {
 	if l.rel == nil || !l.rel.state.Ended() || l.rel.state.Successor == nil {
@@ -319,7 +309,7 @@ func (l *loop) waits() bool {
 func (l *loop) succeed(ctx context.Context) error {
 	plan, cancelled := l.plan, l.rel.state.SuccessorCancelled
 	if plan == nil {
-		plan = &l.rel.plan // it is cancelled and will do nothing, so any plan will do
+		plan = &l.rel.plan // it is cancelled and does nothing, so any plan will do
 	}
 	next := *l.rel.state.Successor
 	asking, cancel := context.WithTimeout(ctx, storeTimeout)
@@ -330,7 +320,7 @@ func (l *loop) succeed(ctx context.Context) error {
 	}
 	if params, err := checkParameters(plan.Rollout.Parameters, next.Parameters); err == nil {
 		next.Parameters = params
-	} else if cancelled == nil { // they fitted the rollout as it was when the release was requested
+	} else if cancelled == nil { // they matched the rollout as it was when the release was requested
 		cancelled = &rollout.SuccessorCancelled{Meta: rollout.Meta{By: rollout.Serin}, ID: next.ID, Reason: "the rollout has changed: " + err.Error()}
 	}
 	_, err := l.create(ctx, *plan, next, cancelled)
@@ -384,8 +374,8 @@ func (l *loop) act(ctx context.Context, id string, event rollout.Event, by strin
 	}
 	s, err := l.append(ctx, r.event(event, by))
 	if err == nil || errors.As(err, new(*record.NotWrittenError)) {
-		// Traffic first: the caller's answer shows it as written. It does not wait long for a gateway that does not answer:
-		// the event is durable, so its effect will come.
+		// Traffic first: the answer to the caller then shows it as written. It does not wait long for a gateway that
+		// does not answer: the event is durable, so its effect will follow.
 		l.advance(ctx)
 		l.hastily(func() { l.reconcile(ctx) })
 	}
@@ -407,7 +397,7 @@ func (l *loop) actOnNext(ctx context.Context, event rollout.Event, by string) (r
 	}
 	switch {
 	case r.back != nil:
-		return rollout.State{}, fmt.Errorf("%w: the release before could not be written yet; try again", rollout.ErrNotAllowed)
+		return rollout.State{}, fmt.Errorf("%w: the previous release could not be written yet; try again", rollout.ErrNotAllowed)
 	case r.state.SuccessorCancelled != nil:
 		return rollout.State{}, fmt.Errorf("%w: release %s is cancelled already", rollout.ErrNotAllowed, cancelled.ID)
 	case !r.state.Ended():
@@ -416,7 +406,7 @@ func (l *loop) actOnNext(ctx context.Context, event rollout.Event, by string) (r
 		}
 		return rollout.State{Rollout: l.name, Phase: rollout.PhaseEnded, Outcome: rollout.Cancelled, Why: "cancelled before it began", WhyBy: by}, nil
 	}
-	// The previous release has ended, and this one could not be started so far.
+	// The previous release has ended, but this one could not be started so far.
 	plan := l.plan
 	if plan == nil {
 		plan = &r.plan

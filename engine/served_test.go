@@ -10,6 +10,7 @@ import (
 	"github.com/serindev/serin/analysis"
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/traffic"
 )
 
 // withSlow is a plan with a second metric, which is asked by queries of its own.
@@ -175,6 +176,6 @@ func TestAReplicaThatIsSilentAtRestIsNotAskedAgainAndAgain(t *testing.T) {
 		require.LessOrEqual(t, g.asked()-before, 13, "every five seconds")
 		g.change(func(g *gateway) { g.silent = false })
 		w.after(6 * time.Second)
-		require.Equal(t, "in force", w.view("shop").Confirmation)
+		require.Equal(t, traffic.InForce, w.view("shop").Confirmation)
 	})
 }

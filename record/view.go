@@ -27,11 +27,11 @@ type View struct {
 	// Definition that the release was started with, or the declared one if no release is running; nil if there is neither.
 	// It stays inside the daemon, for [rollout.Definition.MayAnswer] and words: webhooks carry secrets.
 	Definition *rollout.Definition `json:"-"`
-	// Target of the traffic now, whether it is served ("in force", "unconfirmed", "not served"), and what differs.
-	Target       traffic.Target    `json:"target,omitzero"`
-	Confirmation string            `json:"confirmation"`
-	Differences  []string          `json:"differences,omitempty"`
-	Replicas     []traffic.Replica `json:"replicas,omitempty"`
+	// Target of the traffic now, whether it is served, and what differs.
+	Target       traffic.Target       `json:"target,omitzero"`
+	Confirmation traffic.Confirmation `json:"confirmation"`
+	Differences  []string             `json:"differences,omitempty"`
+	Replicas     []traffic.Replica    `json:"replicas,omitempty"`
 	// Services are the arms' names in the gateway's metrics; nil before the gateway was first observed.
 	Services *Services `json:"services,omitempty"`
 	// Workloads are how far the Deployments of the release have come (Kubernetes).

@@ -443,7 +443,7 @@ func (s *Status) sentence(v *record.View) string {
 // leaving says how far the removal of a rollout has come.
 func leaving(v *record.View) string {
 	deployment := v.Definition.Cluster.Arms.Canary.Deployment.Name
-	served := v.Confirmation == "in force" || v.Confirmation == "unconfirmed" && v.Definition.Verify.Trust
+	served := v.Confirmation == traffic.InForce || v.Confirmation == traffic.Unconfirmed && v.Definition.Verify.Trust
 	if v.Target.Weight == 1 && served {
 		return "all traffic goes to Deployment " + deployment + ": this rollout can be taken away"
 	}

@@ -50,7 +50,7 @@ func definition() *rollout.Definition {
 func view(t *testing.T, events ...rollout.Event) *record.View {
 	t.Helper()
 	d := definition()
-	v := &record.View{Rollout: "pro.shop", Declared: true, Definition: d, Steps: d.Steps, Confirmation: "not served"}
+	v := &record.View{Rollout: "pro.shop", Declared: true, Definition: d, Steps: d.Steps, Confirmation: traffic.NotServed}
 	var s rollout.State
 	for i, e := range events {
 		by := e.Head().By

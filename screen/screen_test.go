@@ -19,6 +19,7 @@ import (
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/share"
 	"github.com/serindev/serin/tell"
+	"github.com/serindev/serin/traffic"
 	"github.com/serindev/serin/workload"
 )
 
@@ -73,7 +74,7 @@ func underWay(name string) record.View {
 			Phase: rollout.Active, Step: 0, Stage: 1, StepName: "canary", Moved: true, InForce: true, Parameters: map[string]string{"image": "shop:1.4.2"}, StartedBy: "ann",
 			Look: verdict, InForceSince: noon.Add(-2 * time.Minute), StageAt: noon.Add(-2 * time.Minute), StepAt: noon.Add(-9 * time.Minute),
 		},
-		Confirmation: "in force", Verdict: verdict, Waiting: "20% of traffic on the canary: it needs at least 1m more in force",
+		Confirmation: traffic.InForce, Verdict: verdict, Waiting: "20% of traffic on the canary: it needs at least 1m more in force",
 	}
 	v.Target.Weight = 0.2
 	return v
@@ -236,7 +237,7 @@ func TestALostConnectionIsSaidAndTakesTheKeysAway(t *testing.T) {
 	p.d.now = noon.Add(20 * time.Second)
 	p.m.Update(second{})
 	got := p.sees()
-	require.Contains(t, got, "No connection to the daemon for 16s; what follows was so 21s ago. It is tried again.")
+	require.Contains(t, got, "No connection to the daemon for 16s; what follows was so 21s ago. Trying again.")
 	require.Contains(t, got, "20% of the traffic is on 1.4.2", "what was known is still there")
 	require.NotContains(t, got, "b roll back")
 	p.presses("b", "enter")

@@ -5,10 +5,11 @@ import (
 	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/traffic"
 	"github.com/serindev/serin/workload"
 )
 
-// Badge is a word or two with a colour: ok, bad, wait, go or rest.
+// Badge is one or two words with a colour: ok, bad, wait, go or rest.
 type Badge struct{ Text, Class string }
 
 // StateBadge says where a release stands.
@@ -45,7 +46,7 @@ func OutcomeBadge(o rollout.Outcome) Badge {
 	return Badge{string(o), "rest"}
 }
 
-// VerdictBadge is a judge's word; reason is empty unless it is inconclusive.
+// VerdictBadge shows a judge's outcome; reason is empty unless it is inconclusive.
 func VerdictBadge(o judge.Outcome, reason judge.Reason) Badge {
 	switch o {
 	case judge.Pass:
@@ -61,13 +62,13 @@ func VerdictBadge(o judge.Outcome, reason judge.Reason) Badge {
 }
 
 // Confirmation says whether the traffic that is asked for is served.
-func Confirmation(text string) Badge {
-	switch text {
-	case "in force":
+func Confirmation(c traffic.Confirmation) Badge {
+	switch c {
+	case traffic.InForce:
 		return Badge{"in force", "ok"}
-	case "unconfirmed":
+	case traffic.Unconfirmed:
 		return Badge{"unconfirmed", "wait"}
-	case "not served":
+	case traffic.NotServed:
 		return Badge{"not served yet", "wait"}
 	}
 	return Badge{}

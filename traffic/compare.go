@@ -13,17 +13,17 @@ import (
 // weightTolerance covers the rounding of floats only: whole numbers represent shares exactly, see [Weights].
 const weightTolerance = 1e-6
 
-// Confirmation says how well it is known that a target is served.
-type Confirmation int
+// Confirmation says how well it is known that a target is served. It is empty before anything was observed.
+type Confirmation string
 
 // The confirmations, from none to all.
 const (
 	// NotServed: at least one replica that answered serves something else, or nothing is written.
-	NotServed Confirmation = iota
+	NotServed Confirmation = "not served"
 	// Unconfirmed: written, and no replica could be asked.
-	Unconfirmed
+	Unconfirmed Confirmation = "unconfirmed"
 	// InForce: every replica that answered serves it, and at least one did.
-	InForce
+	InForce Confirmation = "in force"
 )
 
 // Confirm says whether t is served, according to what was observed. Replicas that do not answer do not count against it
@@ -75,7 +75,7 @@ type Finding int
 const (
 	// FoundWritten: it is as it was written.
 	FoundWritten Finding = iota
-	// FoundUnreadable: what is there cannot be read, so nobody is known to have changed it.
+	// FoundUnreadable: what is there cannot be read, so no change by others is known.
 	FoundUnreadable
 	// FoundBroken: it is as it was written but can no longer be served, for example because an arm has lost its
 	// endpoints.
@@ -148,7 +148,7 @@ func differ(who string, t Target, s Served) []string {
 
 func differCohort(what string, c Cohort, s *RouteServed) []string {
 	if s == nil {
-		return nil // said already
+		return nil // reported already
 	}
 	match, err := c.Match.Text()
 	out := differMatch(what, match, err, s)

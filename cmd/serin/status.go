@@ -181,7 +181,7 @@ func confirmation(v record.View) string {
 	if v.Confirmation == "" {
 		return ""
 	}
-	return ", " + v.Confirmation
+	return ", " + string(v.Confirmation)
 }
 
 func (a *app) gateWords(v record.View) string {

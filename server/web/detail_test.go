@@ -76,7 +76,7 @@ func exampleRecord(n int, text string) web.Record {
 			Phase: rollout.Active, Moved: true, Step: 4, StepName: "full" + text, Parameters: map[string]string{"image" + text: text}, LastVerdict: &last, Scope: "gray" + text,
 			Answered: map[string]rollout.GateAnswered{"first" + text: {Meta: meta(3, "bob"+text), Answer: rollout.Approve, Reason: text}},
 		},
-		Verdict: &last, Gate: "full" + text, Approvers: []string{"qa" + text}, Waiting: "gate" + text, Trouble: []string{text}, Differences: []string{text}, Confirmation: text,
+		Verdict: &last, Gate: "full" + text, Approvers: []string{"qa" + text}, Waiting: "gate" + text, Trouble: []string{text}, Differences: []string{text}, Confirmation: traffic.Confirmation(text),
 		Replicas:  []traffic.Replica{{Name: text, Err: text}},
 		Workloads: []workload.Status{{Name: workload.Name{Namespace: "shop", Name: text}, Phase: workload.Failed, Why: text, Changed: []string{text}}},
 	}
