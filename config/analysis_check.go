@@ -19,9 +19,9 @@ const minInterval = time.Second
 func (c *checker) analysis(s *AnalysisSpec, name string) {
 	switch name {
 	case traefik.Web:
-		c.fail(c.at("metadata", "name"), "%s is built in: take another name", name)
+		c.fail(c.at("metadata", "name"), "%s is built in: use another name", name)
 	case noAnalysis:
-		c.fail(c.at("metadata", "name"), "%s stands for no analysis where rollouts name one: take another name", name)
+		c.fail(c.at("metadata", "name"), "%s means no analysis where a rollout names one: use another name", name)
 	}
 	if len(s.Metrics) == 0 {
 		c.fail(c.spec("metrics"), "there is nothing to compare: expected at least one metric")

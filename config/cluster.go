@@ -67,7 +67,7 @@ func (a Amount) toReplicas() workload.Replicas {
 	return workload.Replicas{Share: s}
 }
 
-// manifest reads an object of Kubernetes as JSON, from a file alongside the document or from the document itself. read
+// manifest reads a Kubernetes object as JSON, from a file alongside the document or from the document itself. read
 // checks its form; without it any YAML will do.
 func (m *planner) manifest(at place, given Manifest, read func([]byte) (json.RawMessage, error)) json.RawMessage {
 	if m.src.object != nil && given.Inline == nil {

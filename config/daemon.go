@@ -238,7 +238,7 @@ type OIDCTeamSpec struct {
 	Groups Texts `json:"groups" jsonschema:"minItems=1"`
 	// Roles of its members.
 	Roles Texts `json:"roles" jsonschema:"minItems=1"`
-	// Rollouts that the roles hold for: whole names, in which * stands for any characters but a slash.
+	// Rollouts that the roles hold for: whole names, in which * matches any characters except a slash.
 	Rollouts Texts `json:"rollouts" jsonschema:"minItems=1"`
 }
 
@@ -273,7 +273,7 @@ type NotifySpec struct {
 	// OnRequest: rollouts may ask for this receiver (notify), and it gets the messages about those that do. rollouts,
 	// namespaces and labels then say which of them may.
 	OnRequest bool `json:"onRequest,omitempty"`
-	// Rollouts that the messages are about: whole names, in which * stands for any characters but a slash; all of them
+	// Rollouts that the messages are about: whole names, in which * matches any characters except a slash; all of them
 	// where it is left out.
 	Rollouts Texts `json:"rollouts,omitempty"`
 	// Namespaces of the rollouts that the messages are about, in which * stands for any characters; all of them, and

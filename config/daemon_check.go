@@ -41,7 +41,7 @@ func (c *checker) daemon(s *DaemonSpec) {
 		c.spinnaker(s, s.Spinnaker)
 	}
 	if k := s.Kubernetes; k != nil && k.Resources != nil && k.Resources.Admission != nil && s.TLS == nil {
-		c.fail(c.spec("kubernetes", "resources", "admission").atKey(), "the API server asks over HTTPS alone: it needs tls (cert and key)")
+		c.fail(c.spec("kubernetes", "resources", "admission").atKey(), "the API server connects over HTTPS only: it needs tls (cert and key)")
 	}
 	c.notify(s.Notify)
 	c.calendar(s.Windows, s.Freezes)
@@ -70,7 +70,7 @@ const leastSecret = 16
 func (c *checker) patterns(at place, patterns Texts) {
 	for i, pattern := range patterns {
 		if _, err := path.Match(pattern, ""); err != nil || pattern == "" {
-			c.fail(at.in(i), "expected a name such as shop or shop-*, where * stands for any characters but a slash")
+			c.fail(at.in(i), "expected a name such as shop or shop-*, where * matches any characters except a slash")
 		}
 	}
 }
@@ -124,7 +124,7 @@ func (c *checker) auth(s *DaemonSpec) {
 	if o := s.Auth.OIDC; o != nil {
 		at := c.spec("auth", "oidc")
 		if o.ClientSecret != "" && o.ClientSecretFile != "" {
-			c.fail(at.in("clientSecretFile"), "clientSecret says it already")
+			c.fail(at.in("clientSecretFile"), "clientSecret already has it")
 		}
 		if s.ExternalURL == "" {
 			c.fail(at, "spec.externalURL is needed: the identity provider sends people back to it")
@@ -221,7 +221,7 @@ func (c *checker) leader(s *DaemonSpec) {
 func (c *checker) store(s *DaemonSpec) {
 	switch at := s.Store.Reveal(); {
 	case s.Store != "" && s.StoreFile != "":
-		c.fail(c.spec("storeFile"), "store says it already")
+		c.fail(c.spec("storeFile"), "store already has it")
 	case at == "":
 	case strings.HasPrefix(at, "sqlite:") && len(at) > len("sqlite:"):
 	case strings.HasPrefix(at, "postgres://"), strings.HasPrefix(at, "postgresql://"):

@@ -36,7 +36,7 @@ func LoadDaemon(path string) (daemon *DaemonSpec, warnings, errs Errors) {
 	case len(errs) > 0:
 		return nil, set.Warnings, errs
 	case len(set.Daemons) != 1:
-		return nil, set.Warnings, Errors{{File: path, Message: fmt.Sprintf("expected one document of kind Daemon, here are %d", len(set.Daemons))}}
+		return nil, set.Warnings, Errors{{File: path, Message: fmt.Sprintf("expected one document of kind Daemon, found %d", len(set.Daemons))}}
 	}
 	return &set.Daemons[0], set.Warnings, nil
 }

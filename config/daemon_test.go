@@ -93,7 +93,7 @@ func TestANameLeadsToOneAccountOfSpinnaker(t *testing.T) {
 	for accounts, want := range map[string]string{
 		"{prometheus: [a], serin: [b, a]}": `spinnaker.accounts.serin: "a" is a name of the account prometheus already`,
 		"{serin: prometheus}":              `"prometheus" is a name of the account prometheus already`,
-		"{prometheus: ['']}":               "expected text, here is nothing",
+		"{prometheus: ['']}":               "expected text, found nothing",
 	} {
 		_, errs := Load(write(t, map[string]string{"serin.yaml": daemonHead + head + accounts + "}\n"}))
 		require.Len(t, errs, 1, accounts)
@@ -218,7 +218,7 @@ func TestTheStoreMayBeInAFile(t *testing.T) {
 
 func TestAFileWithoutADaemonIsNotOne(t *testing.T) {
 	_, _, errs := LoadDaemon("../examples/minimal.yaml")
-	require.Contains(t, errs.Error(), "expected one document of kind Daemon, here are 0")
+	require.Contains(t, errs.Error(), "expected one document of kind Daemon, found 0")
 }
 
 func TestTheSecretOfTheOIDCClientMayBeInAFile(t *testing.T) {

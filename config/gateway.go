@@ -150,7 +150,7 @@ func (c *checker) deployed(arm string, a *ArmSpec, namespace Namespace) {
 		if p := at.in(field); !p.gone && field == "healthCheck" {
 			c.fail(p.atKey(), "belongs to traefikFile: on Kubernetes readiness probes say whether a pod can take requests")
 		} else if !p.gone {
-			c.fail(p.atKey(), "is said of the service: service: {name: …, port: …, %s: …}", field)
+			c.fail(p.atKey(), "belongs to the service: service: {name: …, port: …, %s: …}", field)
 		}
 	}
 	c.armNamespace(at, a, namespace, "is not the route's namespace: Serin's objects of a rollout and the Services that they lead to are in one. A route can stand in the Services' namespace, whatever namespace the gateway is in")

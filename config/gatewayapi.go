@@ -126,7 +126,7 @@ func (g *GatewayAPISpec) check(c *checker, s *RolloutSpec, _ Loader) {
 			c.fail(c.spec(arm.name, "service", "port"), "expected the number of the port: Gateway API knows no other")
 		}
 		if a.balancing() != (traffic.Balancing{}) {
-			c.fail(c.spec(arm.name, "service"), "how the Service is talked to is said by its appProtocol and by a BackendTLSPolicy, with Gateway API")
+			c.fail(c.spec(arm.name, "service"), "with Gateway API, the Service's appProtocol and a BackendTLSPolicy say how to talk to it")
 		}
 	}
 	if s.Guards != nil {
@@ -134,7 +134,7 @@ func (g *GatewayAPISpec) check(c *checker, s *RolloutSpec, _ Loader) {
 	}
 }
 
-const notSticky = "Gateway API's standard channel has no word for it: traffic.traefik does, with routes of Traefik's own"
+const notSticky = "Gateway API's standard channel cannot express it: traffic.traefik does, with routes of Traefik's own"
 
 // cohort refuses what Gateway API cannot express.
 func (g *GatewayAPISpec) cohort(c *checker, at place, ab *ABSpec) {

@@ -323,7 +323,7 @@ func TestNamesThatMeetInTraefikAreErrors(t *testing.T) {
 	require.Contains(t, errs.Error(), `would make an object "shop-ab" in Traefik`)
 	same := strings.ReplaceAll(rolloutYAML("feed", short), "feed.yaml", "shop.yaml")
 	_, errs = Load(write(t, map[string]string{"a.yaml": rolloutYAML("shop", short), "b.yaml": same}))
-	require.Contains(t, errs.Error(), "writes the same file of Traefik")
+	require.Contains(t, errs.Error(), "writes the same Traefik file")
 }
 
 func TestTwoRolloutsOnOneHostOrDeploymentAreErrors(t *testing.T) {

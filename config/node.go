@@ -182,7 +182,7 @@ func (b *builder) alias(n *ast.AliasNode, depth int, out *node) *node {
 	}
 	v, ok := b.anchors[name]
 	if !ok {
-		b.fail(n.GetToken(), "this alias has no anchor of its name before it; text that begins with * stands in quotes")
+		b.fail(n.GetToken(), "no anchor of this name comes before this alias; text that begins with * needs quotes")
 		return out
 	}
 	if depth+v.deep > maxDepth {
@@ -196,7 +196,7 @@ func (b *builder) alias(n *ast.AliasNode, depth int, out *node) *node {
 func (b *builder) tagged(n *ast.TagNode, depth int) *node {
 	v := b.build(n.Value, depth+1)
 	if tag := n.GetToken().Value; tag != "!!str" || v.what != isScalar {
-		b.fail(n.GetToken(), "tags are not supported but for !!str; text that begins with ! stands in quotes")
+		b.fail(n.GetToken(), "tags other than !!str are not supported; text that begins with ! needs quotes")
 		return v
 	}
 	c := *v
@@ -229,7 +229,7 @@ func (b *builder) mapping(out *node, values []*ast.MappingValueNode, flow bool, 
 		}
 		if first, twice := own[key]; twice {
 			b.errs = append(b.errs, Error{Line: line, Column: column,
-				Message: fmt.Sprintf("this key stands here twice; first in line %d", first.line)})
+				Message: fmt.Sprintf("this key appears twice; first in line %d", first.line)})
 			continue
 		}
 		e := entry{key, line, column, value}
@@ -283,7 +283,7 @@ func (b *builder) merge(mv *ast.MappingValueNode, value *node) []entry {
 		return out
 	case isScalar:
 	}
-	b.fail(mv.Key.GetToken(), "<< takes over a map, and there is none behind it")
+	b.fail(mv.Key.GetToken(), "<< merges a map, and none follows it")
 	return nil
 }
 
@@ -312,7 +312,7 @@ func (b *builder) scalar(out *node, n ast.Node) {
 	case *ast.InfinityNode, *ast.NanNode:
 		b.fail(t, "%s is not a number that means anything here", t.Value)
 	default:
-		b.fail(t, "this is not understood here")
+		b.fail(t, "this is not supported here")
 	}
 }
 

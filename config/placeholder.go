@@ -82,7 +82,7 @@ func checkTemplateURL(text string) error {
 		return err
 	}
 	if _, host, ok := strings.Cut(before, "://"); templated && (!ok || !strings.ContainsAny(host, "/?#")) {
-		return errors.New("a placeholder may stand behind the host only")
+		return errors.New("a placeholder is allowed only after the host")
 	}
 	return nil
 }
@@ -124,7 +124,7 @@ func checkTemplateJSON(text string) error {
 	}
 	if !json.Valid([]byte(as)) {
 		if len(names) > 0 {
-			return errors.New("it is not JSON, or a placeholder stands outside of quotes")
+			return errors.New("it is not JSON, or a placeholder is outside quotes")
 		}
 		return errors.New("it is not JSON")
 	}

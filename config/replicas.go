@@ -43,7 +43,7 @@ func (r *ReplicasSpec) check(c *checker, s *RolloutSpec, _ Loader) {
 		c.armNamespace(at, arm.spec, r.Namespace, "is not that of traffic.replicas: both versions are in one namespace")
 	}
 	if s.Guards != nil {
-		c.fail(c.spec("guards").atKey(), "belongs to gateways: no request passes one here")
+		c.fail(c.spec("guards").atKey(), "belongs to gateways: no request passes through one here")
 	}
 	r.divides(c, c.spec("steps"), s.Steps)
 	if s.Returning != nil {

@@ -322,13 +322,13 @@ func (c claim) error(me, other *parsed) Error {
 	}
 	switch c.what {
 	case claimFile:
-		return at.errorf("writes the same file of Traefik as the rollout in %s: each needs one of its own", where)
+		return at.errorf("writes the same Traefik file as the rollout in %s: each needs one of its own", where)
 	case claimObject:
-		return at.errorf("would make an object %q in Traefik, and so would the rollout in %s: take another name", c.of, where)
+		return at.errorf("would make an object %q in Traefik, and so would the rollout in %s: use another name", c.of, where)
 	case claimHost:
 		return at.errorf("has the same route as the rollout in %s, %s: Traefik would give each request to either of them", where, c.of)
 	case claimArm:
-		return at.errorf("has %s, which is an arm of the rollout in %s: a workload is one rollout's", c.of, where)
+		return at.errorf("has %s, which is an arm of the rollout in %s: a workload belongs to one rollout", c.of, where)
 	case claimRule:
 		return at.errorf("has the rules of route %s, and so has the rollout in %s: take another Service, or one rollout", c.of, where)
 	case claimName:

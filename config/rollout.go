@@ -115,42 +115,6 @@ type ServiceSpec struct {
 	BalancingSpec
 }
 
-// MatcherSpec picks users by exactly one of its fields.
-type MatcherSpec struct {
-	// Header of the request.
-	Header *HeaderSpec `json:"header,omitempty"`
-	// Cookie of the request.
-	Cookie *PairSpec `json:"cookie,omitempty"`
-	// Query parameter of the request.
-	Query *PairSpec `json:"query,omitempty"`
-	// ClientIP is an address or a network such as 10.0.0.0/8.
-	ClientIP string `json:"clientIP,omitempty"`
-	// All of these match.
-	All []MatcherSpec `json:"all,omitempty" jsonschema:"minItems=1"`
-	// Any of these matches.
-	Any []MatcherSpec `json:"any,omitempty" jsonschema:"minItems=1"`
-	// Not: it does not match.
-	Not *MatcherSpec `json:"not,omitempty"`
-}
-
-// HeaderSpec matches a header by its value or by a regular expression.
-type HeaderSpec struct {
-	// Name of the header.
-	Name string `json:"name" jsonschema:"minLength=1"`
-	// Value has to match as a whole.
-	Value string `json:"value,omitempty"`
-	// Regexp that matches somewhere in the value.
-	Regexp string `json:"regexp,omitempty"`
-}
-
-// PairSpec matches a cookie or a query parameter by its value.
-type PairSpec struct {
-	// Name of the cookie or parameter.
-	Name string `json:"name" jsonschema:"minLength=1"`
-	// Value has to match as a whole.
-	Value string `json:"value" jsonschema:"minLength=1"`
-}
-
 // RollbackSpec is how a release goes back.
 type RollbackSpec struct {
 	// Drain is the time between moving all traffic to stable and cleaning up.

@@ -108,7 +108,7 @@ func (c *checker) known(at place, text string, params []string) {
 			continue
 		}
 		if !identifier.MatchString(n) { // it may be a part of a secret
-			c.fail(at, "what stands between ${ and } is not a parameter's name: expected %s", expectedIdentifier)
+			c.fail(at, "the text between ${ and } is not a parameter's name: expected %s", expectedIdentifier)
 			continue
 		}
 		if len(params) == 0 {
@@ -121,41 +121,6 @@ func (c *checker) known(at place, text string, params []string) {
 
 // identifier is the name of a parameter.
 var identifier = regexp.MustCompile(identifierPattern)
-
-// cohort checks a matcher with package traffic's rules and reports each problem at its field.
-func (c *checker) cohort(at place, m MatcherSpec) {
-	for _, p := range m.toTraffic().Problems() {
-		where := at
-		for _, field := range strings.FieldsFunc(p.Path, func(r rune) bool { return r == '.' || r == '[' || r == ']' }) {
-			where = where.in(field)
-		}
-		c.fail(where, "%s", p.Text)
-	}
-}
-
-func (m MatcherSpec) toTraffic() traffic.Matcher {
-	out := traffic.Matcher{ClientIP: m.ClientIP}
-	if h := m.Header; h != nil {
-		out.Header = &traffic.Header{Name: h.Name, Value: h.Value, Regexp: h.Regexp}
-	}
-	if p := m.Cookie; p != nil {
-		out.Cookie = &traffic.Cookie{Name: p.Name, Value: p.Value}
-	}
-	if p := m.Query; p != nil {
-		out.Query = &traffic.Query{Name: p.Name, Value: p.Value}
-	}
-	for i := range m.All {
-		out.All = append(out.All, m.All[i].toTraffic())
-	}
-	for i := range m.Any {
-		out.Any = append(out.Any, m.Any[i].toTraffic())
-	}
-	if m.Not != nil {
-		not := m.Not.toTraffic()
-		out.Not = &not
-	}
-	return out
-}
 
 // weight checks a share that the gateway has to serve.
 func (c *checker) weight(at place, w Share) bool {

@@ -153,7 +153,7 @@ var formats = map[string]func(v any) error{
 			return errors.New("the port is missing, or the address cannot be read")
 		}
 		if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
-			return fmt.Errorf("%q is no port", port)
+			return fmt.Errorf("%q is not a port", port)
 		}
 		return nil
 	},
@@ -322,12 +322,12 @@ func (d document) violation(s schema, v *jsonschema.ValidationError) Errors {
 	case *kind.MaxItems:
 		return Errors{at.errorf("expected at most %s, here are %d", count(k.Want, "entry", "entries"), k.Got)}
 	case *kind.MinLength:
-		return Errors{at.errorf("expected %s, here is nothing", expected(part))}
+		return Errors{at.errorf("expected %s, found nothing", expected(part))}
 	case *kind.Minimum, *kind.Maximum, *kind.ExclusiveMinimum, *kind.ExclusiveMaximum:
 		return Errors{at.errorf("expected %s, got %s", limits(part), at.number())}
 	}
 	if at.node.what == isScalar && at.node.scalar != nil && !at.shows() {
-		return Errors{at.errorf("expected %s; what is there is not shown", expected(part))}
+		return Errors{at.errorf("expected %s; the value is not shown", expected(part))}
 	}
 	return Errors{at.errorf("expected %s, got %s%s%s", expected(part), at.describe(), asMap(at, part), asOne(at))}
 }
@@ -360,7 +360,7 @@ var elsewhere = map[string]string{
 	"stepWeights":     "Flagger's weights are gray: {weights: [10%, 20%, 30%]} here",
 	"maxWeight":       "Flagger's weights are written out: gray: {weights: [10%, 20%, 30%]}",
 	"kayenta":         "no release is judged by a Kayenta configuration: serin analyze FILE judges a past window by it, and Spinnaker's stages call Serin in Kayenta's place; for a release write its metrics here",
-	"window":          "windows stand at the spec of the rollout, for all of its steps: windows: [{days: [mon-thu], from: \"09:00\", to: \"16:00\", zone: Europe/Berlin}]",
+	"window":          "windows belong to the spec of the rollout, for all of its steps: windows: [{days: [mon-thu], from: \"09:00\", to: \"16:00\", zone: Europe/Berlin}]",
 	"critical":        "every metric is critical: a release fails as soon as one of them fails. Leave it out; optional: true keeps a metric from holding a pass back",
 }
 

@@ -119,7 +119,7 @@ func (m *planner) unknown(variable string, params []string) string {
 		return ""
 	case varArm:
 		if servers {
-			return "is the part that a set of servers plays: the sets exchange their parts with each promotion, and the labels of their series do not, so that from the second release on the verdict would be upside down. " + instead
+			return "is the role that a set of servers has: the sets swap roles with each promotion, and the labels of their series do not, so that from the second release on the verdict would be upside down. " + instead
 		}
 		return ""
 	case varPods, varVersion:
@@ -136,7 +136,7 @@ func (m *planner) unknown(variable string, params []string) string {
 	if slices.Contains(params, variable) {
 		return ""
 	}
-	return "is no declared parameter"
+	return "is not a declared parameter"
 }
 
 // missingAnalysis says why there is no analysis of that name; empty if there is one.

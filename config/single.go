@@ -79,7 +79,7 @@ func (c *checker) promotesCopy(at place, p *PromoteSpec, s *RolloutSpec) {
 		return
 	}
 	if p.Strategy == "wait" {
-		c.fail(at.in("strategy"), "nobody but Serin has stable's Deployment, a copy: expected patch")
+		c.fail(at.in("strategy"), "only Serin manages stable's Deployment, a copy: expected patch")
 	}
 	if p.Template == "images" {
 		c.fail(at.in("template"), "the copy gets all of the pod template: expected whole")

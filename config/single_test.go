@@ -67,7 +67,7 @@ func TestWhatDoesNotFitOneDeploymentIsRefused(t *testing.T) {
 		"a route of Gateway API that is there": {[]string{"{traefik: {namespace: pro, ingressRoute: shop}}", "{gatewayAPI: {namespace: pro, httpRoute: shop}}", "port: http", "port: 80"}, "traffic.gatewayAPI: with one Deployment"},
 		"a name without room for a suffix":     {[]string{"deployment: shop", "deployment: " + long, "name: shop, port", "name: " + long + ", port"}, "deployment: has more than 56 characters"},
 		"a Service's name without room":        {[]string{"name: shop, port", "name: " + long + ", port"}, "service.name: has more than 53 characters"},
-		"a promotion by somebody else":         {[]string{"promote: {}", "promote: {strategy: wait, template: images}"}, "steps[1].promote.strategy: nobody but Serin"},
+		"a promotion by somebody else":         {[]string{"promote: {}", "promote: {strategy: wait, template: images}"}, "steps[1].promote.strategy: only Serin manages"},
 		"a promotion of images alone":          {[]string{"promote: {}", "promote: {template: images}"}, "steps[1].promote.template: the copy gets all"},
 		"a step that writes what Git has":      {[]string{"    - gray", "    - deploy: {deployment: shop, image: {shop: 'shop:2'}}\n    - gray"}, "steps[0].deploy.deployment: Serin does not write"},
 		"leaving with two Deployments": {[]string{"  deployment: shop\n", "  leave: true\n  stable: {deployment: a, service: {name: a, port: 80}}\n  canary: {deployment: b, service: {name: b, port: 80}}\n",

@@ -104,7 +104,7 @@ func (c *checker) steps(s *RolloutSpec, params []string) {
 		}
 	}
 	if promoted < 0 {
-		c.fail(c.spec("steps"), "there is no promote: a release that never makes its canary stable does not end well")
+		c.fail(c.spec("steps"), "there is no promote: a release has to make its canary stable in the end")
 	}
 }
 

@@ -51,7 +51,7 @@ func (w *WebhookSpec) check(c *checker, at place, _ *RolloutSpec, params []strin
 			c.fail(p.atKey(), "is not a header that can be sent")
 		}
 		if strings.Contains(value, "${") {
-			c.fail(p, "placeholders stand in url and body only")
+			c.fail(p, "placeholders are allowed in url and body only")
 		}
 	}
 	c.positive(at, "deadline", w.Deadline)

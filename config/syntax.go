@@ -125,7 +125,7 @@ func (p part) parse() (root *node, errs Errors) {
 	}()
 	tokens := lexer.Tokenize(p.text)
 	if len(tokens) > maxTokens {
-		return nil, Errors{{Line: p.before + 1, Column: 1, Message: fmt.Sprintf("more than %d words and signs in one document", maxTokens)}}
+		return nil, Errors{{Line: p.before + 1, Column: 1, Message: fmt.Sprintf("more than %d tokens in one document", maxTokens)}}
 	}
 	file, err := parser.Parse(rejoin(tokens), 0, parser.AllowDuplicateMapKey())
 	b := &builder{anchors: map[string]*node{}, lines: p.before}

@@ -75,7 +75,7 @@ func (c *checker) service(arm string, a *ArmSpec, t *TraefikSpec) {
 	c.deployed(arm, a, t.Namespace)
 	at := c.spec(arm)
 	if t.Route == nil && a.Service != nil && a.balancing() != (traffic.Balancing{}) {
-		c.fail(at.in("service"), "how the Service is talked to is said in the IngressRoute that is adopted, in its reference to stable's Service: both arms get it")
+		c.fail(at.in("service"), "the adopted IngressRoute says how to talk to the Service, in its reference to stable's Service: both arms get it")
 	}
 	if a.Service != nil {
 		c.balancing(at.in("service"), a)

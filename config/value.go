@@ -155,7 +155,7 @@ func checkMatchers(v any) error {
 	return new(Matchers).UnmarshalJSON(b)
 }
 
-// Manifest is an object of Kubernetes: the name of a file with it, or the object itself. Exactly one of the two is set, none
+// Manifest is a Kubernetes object: the name of a file with it, or the object itself. Exactly one of the two is set, none
 // where nothing is said.
 type Manifest struct {
 	File   string

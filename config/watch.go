@@ -197,7 +197,7 @@ func (r *reader) objects(ctx context.Context) <-chan struct{} {
 			return nil
 		case <-r.cluster.Changed():
 		case <-end.C:
-			r.log.Warn("the cluster does not say which rollouts it has; those in files are taken over without them")
+			r.log.Warn("the cluster does not say which rollouts it has; those in files are used without them")
 			return r.cluster.Changed()
 		}
 	}

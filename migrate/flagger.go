@@ -323,7 +323,7 @@ func (r *release) hook(o *object, to *[]step, s step) {
 		}
 	}
 	if !isAddress(s.url) {
-		o.note("url", "is no address of http or https: the webhook is left out")
+		o.note("url", "is not an http or https address: the webhook is left out")
 		return
 	}
 	*to = append(*to, s)

@@ -97,7 +97,7 @@ func (q query) ratio(m *metric, r []string) {
 func (m *metric) fix(limit float64) {
 	limit = math.Round(limit*1e9) / 1e9
 	if limit <= 0 || limit >= 1 {
-		m.comments = append(m.comments, "the threshold "+strconv.FormatFloat(limit, 'g', 6, 64)+" is no share between 0% and 100%: compared with the version in service instead")
+		m.comments = append(m.comments, "the threshold "+strconv.FormatFloat(limit, 'g', 6, 64)+" is not a share between 0% and 100%: compared with the version in service instead")
 		return
 	}
 	m.fixed = limit
@@ -120,7 +120,7 @@ func (q query) quantile(m *metric, h []string) {
 	}
 	bound := time.Duration(q.limit * unit).Round(time.Millisecond)
 	if !(q.limit > 0 && q.limit*unit < float64(24*time.Hour)) || bound <= 0 {
-		m.unconverted = "its bound is no time"
+		m.unconverted = "its bound is not a time"
 		return
 	}
 	m.histogram, m.slowerThan = buckets.String(), bound

@@ -70,7 +70,7 @@ func (p Pace) String() string {
 }
 
 // ErrNothing is returned by [Convert] if there is neither a Canary nor a Rollout.
-var ErrNothing = errors.New("neither a Canary of Flagger's nor a Rollout of Argo's")
+var ErrNothing = errors.New("neither a Flagger Canary nor an Argo Rollout")
 
 // Convert makes a service of each Canary and each Rollout, in their order. Its errors name the source and the field.
 func Convert(sources ...Source) ([]Service, error) {

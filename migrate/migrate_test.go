@@ -159,10 +159,10 @@ func TestWhatBecomesOfFields(t *testing.T) {
 
 func TestWhatCannotBeConvertedIsRefused(t *testing.T) {
 	for name, c := range map[string]struct{ in, err string }{
-		"nothing":                  {"", "neither a Canary of Flagger's nor a Rollout of Argo's: there is no document"},
+		"nothing":                  {"", "neither a Flagger Canary nor an Argo Rollout: there is no document"},
 		"other kinds":              {"apiVersion: v1\nkind: Service\n", "there is v1 Service"},
 		"no YAML":                  {"a: [", "in.yaml: document 1: "},
-		"no object":                {"- a\n", "in.yaml: document 1: expected an object of Kubernetes, got a list"},
+		"no object":                {"- a\n", "in.yaml: document 1: expected a Kubernetes object, got a list"},
 		"a DaemonSet":              {strings.Replace(canary("", ""), "kind: Deployment", "kind: DaemonSet", 1), "Serin releases Deployments, not DaemonSet"},
 		"blue/green":               {"apiVersion: argoproj.io/v1alpha1\nkind: Rollout\nmetadata: {name: shop}\nspec: {strategy: {blueGreen: {activeService: a}}}\n", "spec.strategy.canary is missing"},
 		"a name that is none":      {strings.Replace(canary("", ""), "name: podinfo, namespace", "name: \"a b\", namespace", 1), `metadata.name: expected the name of an object, such as shop, got "a b"`},

@@ -57,7 +57,7 @@ func read(sources []Source) (*input, error) {
 			}
 			fields, ok := doc.(map[string]any)
 			if !ok {
-				return nil, fmt.Errorf("%s: expected an object of Kubernetes, got %s", at, what(doc))
+				return nil, fmt.Errorf("%s: expected a Kubernetes object, got %s", at, what(doc))
 			}
 			if err := in.add(s.Name, fields, 0); err != nil {
 				return nil, fmt.Errorf("%s: %w", at, err)
@@ -85,7 +85,7 @@ func (in *input) add(source string, fields map[string]any, depth int) error {
 		return nil
 	}
 	if name == "" {
-		return fmt.Errorf("expected an object of Kubernetes: kind is missing")
+		return fmt.Errorf("expected a Kubernetes object: kind is missing")
 	}
 	o := &object{source: source, fields: fields, asked: map[string]bool{"apiVersion": true, "kind": true, "status": true}, kind: kind{group, name}}
 	o.whole = o

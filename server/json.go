@@ -71,7 +71,7 @@ func (p ConfigProblem) String() string {
 // StartBody starts a release.
 type StartBody struct {
 	Parameters map[string]string `json:"parameters,omitempty" nullable:"true" doc:"Values of the rollout's parameters."`
-	Key        string            `json:"key,omitempty" nullable:"true" maxLength:"200" doc:"The same key starts nothing twice: it gets the release that it has started."`
+	Key        string            `json:"key,omitempty" nullable:"true" maxLength:"200" doc:"With the same key nothing is started twice: the answer is the release that it has started."`
 	Anyway     bool              `json:"anyway,omitempty" nullable:"true" doc:"Start the last good version of the rollout although its document has an error now."`
 	Supersede  bool              `json:"supersede,omitempty" nullable:"true" doc:"An active release goes back to stable first, then this one starts."`
 	AllSteps   bool              `json:"allSteps,omitempty" nullable:"true" doc:"Take the whole plan even if the version was in service not long ago and the rollout has a shorter plan for that."`
@@ -81,7 +81,7 @@ type StartBody struct {
 // UrgentBody says why a release does not wait.
 type UrgentBody struct {
 	Reason      string `json:"reason" minLength:"1" maxLength:"1000" doc:"Shown in the release's events and in the audit log."`
-	EvenIfWorse bool   `json:"evenIfWorse,omitempty" nullable:"true" doc:"No verdict takes the release back."`
+	EvenIfWorse bool   `json:"evenIfWorse,omitempty" nullable:"true" doc:"No verdict rolls the release back."`
 }
 
 // ReasonBody says why.
@@ -92,21 +92,21 @@ type ReasonBody struct {
 // UndoBody takes the last release's version out of service again.
 type UndoBody struct {
 	Reason string `json:"reason" minLength:"1" maxLength:"1000" doc:"Shown in the release's events and in the audit log."`
-	Key    string `json:"key,omitempty" nullable:"true" maxLength:"200" doc:"The same key undoes nothing twice: it gets the release that it has started."`
+	Key    string `json:"key,omitempty" nullable:"true" maxLength:"200" doc:"With the same key nothing is undone twice: the answer is the release that it has started."`
 }
 
 // RetryBody tries the version of the last release again.
 type RetryBody struct {
 	Reason string `json:"reason,omitempty" nullable:"true" maxLength:"1000" doc:"Shown in the release's events and in the audit log; needed if the version was found worse."`
-	Key    string `json:"key,omitempty" nullable:"true" maxLength:"200" doc:"The same key retries nothing twice: it gets the release that it has started."`
-	Anyway bool   `json:"anyway,omitempty" nullable:"true" doc:"By the last good version of the rollout although its document has an error now."`
+	Key    string `json:"key,omitempty" nullable:"true" maxLength:"200" doc:"With the same key nothing is retried twice: the answer is the release that it has started."`
+	Anyway bool   `json:"anyway,omitempty" nullable:"true" doc:"On the last good version of the rollout, although its document has an error now."`
 }
 
 // PromoteBody lets a release go on without waiting.
 type PromoteBody struct {
 	Reason      string `json:"reason" minLength:"1" maxLength:"1000" doc:"Shown in the release's events and in the audit log."`
 	Full        bool   `json:"full,omitempty" nullable:"true" doc:"Skip everything up to the next gate, not just this weight or step."`
-	EvenIfWorse bool   `json:"evenIfWorse,omitempty" nullable:"true" doc:"From here on no verdict takes the release back."`
+	EvenIfWorse bool   `json:"evenIfWorse,omitempty" nullable:"true" doc:"From here on no verdict rolls the release back."`
 }
 
 // AnswerBody answers a gate.

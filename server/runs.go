@@ -78,7 +78,7 @@ type startRunOutput struct {
 func (s *Server) registerRuns(api huma.API) {
 	change(s, api, operation{
 		id: "startRun", path: "/runs", status: http.StatusCreated, also: startedAlready, summary: "Start a release and wait for it from a pipeline",
-		description: "As startRelease, with absolute addresses for a pipeline to poll and to cancel. 200: the key had started it before.",
+		description: "As startRelease, with absolute addresses for a pipeline to poll and to cancel. 200: the key had already started it.",
 	}, s.startRun)
 	read(s, api, operation{id: "getRun", path: "/runs/{id}", summary: "What a pipeline waits for, in one word"},
 		func(ctx context.Context, in *ReleaseInput) (*body[Run], error) {
@@ -148,7 +148,7 @@ func (s *Server) before(id string) (record.View, bool) {
 
 // waitingRun is the one that waits for the release of v, and may have been cancelled meanwhile.
 func waitingRun(v record.View) Run {
-	r := Run{ID: v.State.Successor.ID, Rollout: v.Rollout, Status: RunWaiting, Progress: "waits until the release before has gone back"}
+	r := Run{ID: v.State.Successor.ID, Rollout: v.Rollout, Status: RunWaiting, Progress: "waits until the previous release has gone back"}
 	if c := v.State.SuccessorCancelled; c != nil {
 		r.Status, r.Progress = RunCancelled, "cancelled by "+c.By+" before it began"
 		if c.Reason != "" {

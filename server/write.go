@@ -35,7 +35,7 @@ type startOutput struct {
 func (s *Server) registerActions(api huma.API) {
 	change(s, api, operation{
 		id: "startRelease", path: "/rollouts/{name}/releases", status: http.StatusCreated, summary: "Start a release", also: startedAlready,
-		description: "201: started. 200: the key had started it before. 202: it starts once the active one, which it supersedes, " +
+		description: "201: started. 200: the key had already started it. 202: it starts once the active one, which it supersedes, " +
 			"has gone back. 409: another one is active (its id is in the answer). 422: a parameter is wrong, or this build cannot run the rollout.",
 	}, s.start)
 	change(s, api, operation{
@@ -46,11 +46,11 @@ func (s *Server) registerActions(api huma.API) {
 	s.registerPromote(api)
 	change(s, api, operation{
 		id: "undoRollout", path: "/rollouts/{name}/undo", status: http.StatusCreated, also: map[string]string{"200": startedAlready["200"]}, summary: "Bring back the version that was in service before the last release",
-		description: "It starts a release of its own, which compares nothing: all traffic goes to the version before at once. 409: a release is active " +
+		description: "It starts a release of its own, which compares nothing: all traffic goes to the previous version at once. 409: a release is active " +
 			"(roll it back), or it is not known, or not sure any more, what was in service before.",
 	}, s.undo)
 	change(s, api, operation{
-		id: "retryRollout", path: "/rollouts/{name}/retry", status: http.StatusCreated, also: map[string]string{"200": startedAlready["200"]}, summary: "Try the version of the last release again, which ended without it",
+		id: "retryRollout", path: "/rollouts/{name}/retry", status: http.StatusCreated, also: map[string]string{"200": startedAlready["200"]}, summary: "Retry the last release, which did not succeed",
 		description: "It starts a release of its own with the same parameters, on the plan as it is declared now. Jobs that have succeeded are not run again where what they did is " +
 			"certainly still there; gates are asked again. 409: a release is active, the last one was released or was an undo, or it was found worse and no reason is given.",
 	}, s.retry)
@@ -62,7 +62,7 @@ func (s *Server) registerActions(api huma.API) {
 	}
 }
 
-// registerPromote registers the one action whose body says how far it goes.
+// registerPromote registers the one action whose body says how far to go.
 func (s *Server) registerPromote(api huma.API) {
 	change(s, api, operation{
 		id: "promoteRelease", path: "/releases/{id}/promote", status: http.StatusOK, also: notWritten, summary: "Let a release go on without waiting, on the caller's responsibility",
@@ -71,10 +71,10 @@ func (s *Server) registerPromote(api huma.API) {
 	}, s.promote)
 }
 
-// startedAlready and notWritten are the answers besides the usual one to a start and to an action.
+// startedAlready and notWritten are the other answers to a start and to an action.
 var (
 	startedAlready = map[string]string{
-		"200": "The key had started it before",
+		"200": "The key had already started it",
 		"202": "It waits for its turn: the release that it supersedes goes back first",
 	}
 	notWritten = map[string]string{"202": "Traffic goes back to stable; this could not be written yet, and will be"}
@@ -201,13 +201,13 @@ const (
 
 // acts lists the actions with their names in the audit log and the events that they cause.
 var acts = []act{
-	{Pause, VerbPause, "pauseRelease", "Let timers and advancing stand still; looks go on, and a fail still rolls back",
+	{Pause, VerbPause, "pauseRelease", "Stop timers and advancing; looks continue, and a fail still rolls back",
 		func(reason string) rollout.Event { return rollout.Paused{Reason: reason} }},
 	{Resume, VerbPause, "resumeRelease", "End a pause",
 		func(string) rollout.Event { return rollout.Resumed{} }},
 	{Rollback, VerbRollback, "rollbackRelease", "Bring all traffic back to stable, from any state; 202 with a warning where it could not be written yet",
 		func(reason string) rollout.Event { return rollout.RollbackRequested{Reason: reason} }},
-	{Cancel, VerbRollback, "cancelRelease", "End a release of which no traffic has moved; after that it is a rollback",
+	{Cancel, VerbRollback, "cancelRelease", "End a release before any traffic has moved; after that it is a rollback",
 		func(reason string) rollout.Event { return rollout.CancelRequested{Reason: reason} }},
 	{DismissAlarm, VerbPromote, "dismissAlarm", "Let the release go on at this weight in spite of an alarm about its data",
 		func(reason string) rollout.Event { return rollout.AlarmDismissed{Reason: reason} }},
@@ -386,15 +386,15 @@ func (s *Server) act(ctx context.Context, a act, id, reason string, e *record.Au
 	return acted(state, id, err)
 }
 
-// mayTouch returns the rollout of a release, and an error unless the caller may do something to it. Where the rollout
-// cannot be found out, it is empty, and only those may who may do so everywhere: a store that does not work stops no
-// rollback.
+// mayTouch returns the rollout of a release, and an error unless the caller may do something to it. If the rollout
+// cannot be determined, it is empty, and only callers with the right everywhere may act: a failing store must not
+// prevent a rollback.
 func (s *Server) mayTouch(ctx context.Context, verb Verb, id string) (string, error) {
 	name := s.rolloutOf(ctx, id)
 	return name, mayOr(ctx, verb, name, fmt.Errorf("read release %s: %w", id, record.ErrNotFound)) // as one that is not there
 }
 
-// rolloutOf names the rollout of a release; empty where that cannot be found out.
+// rolloutOf names the rollout of a release; empty if that cannot be determined.
 func (s *Server) rolloutOf(ctx context.Context, id string) string {
 	v, err := s.o.Engine.Release(ctx, id)
 	if err != nil {

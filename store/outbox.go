@@ -17,7 +17,7 @@ const outgoingColumns = `key, receiver, at, body, state, tries, due, detail`
 func (s *Store) Untold(ctx context.Context, limit int) ([]record.Untold, error) {
 	rows, err := s.read.QueryContext(ctx, `SELECT id, told FROM releases WHERE told < version ORDER BY id LIMIT $1`, limit)
 	if err != nil {
-		return nil, fmt.Errorf("list what is untold: %w", err)
+		return nil, fmt.Errorf("list the events without messages: %w", err)
 	}
 	found, err := collect(rows, func(rows *sql.Rows) (u record.Untold, err error) {
 		err = rows.Scan(&u.Release.ID, &u.Told)
@@ -29,7 +29,7 @@ func (s *Store) Untold(ctx context.Context, limit int) ([]record.Untold, error) 
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("list what is untold: %w", err)
+		return nil, fmt.Errorf("list the events without messages: %w", err)
 	}
 	return found, nil
 }

@@ -55,7 +55,7 @@ has one answer: for a second one the command says who was first, and exits 1.`,
 		ValidArgsFunction: a.completeGates(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if keep {
-				answer, past = rollout.KeepWaiting, "told to wait on"
+				answer, past = rollout.KeepWaiting, "told to keep waiting"
 			}
 			return a.act(cmd.Context(), args[0], func(ctx context.Context, c *client.Client, v record.View) (done, string, error) {
 				gate := v.Gate
@@ -137,7 +137,7 @@ that is left. Gates stay, for they are others' to answer, and each weight still 
 
 A version that turns out worse goes back all the same. For the repair of a stable version that is broken itself, where
 the comparison says nothing, there is --even-if-worse.`,
-		Example:           "  serin promote shop --reason \"fix of the outage\"\n  serin promote shop --full --even-if-worse --reason \"stable is down, this is the fix\"",
+		Example:           "  serin promote shop --reason \"fixes the outage\"\n  serin promote shop --full --even-if-worse --reason \"stable is down, this is the fix\"",
 		Args:              args(cobra.ExactArgs(1)),
 		ValidArgsFunction: a.completeRollouts(true),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -151,20 +151,20 @@ the comparison says nothing, there is --even-if-worse.`,
 		},
 	}
 	cmd.Flags().StringVar(&b.Reason, "reason", "", "why; it is kept with the release")
-	cmd.Flags().BoolVar(&b.Full, "full", false, "all that is left, up to the next gate")
-	cmd.Flags().BoolVar(&b.EvenIfWorse, "even-if-worse", false, "from here on no verdict takes the release back")
+	cmd.Flags().BoolVar(&b.Full, "full", false, "everything that is left, up to the next gate")
+	cmd.Flags().BoolVar(&b.EvenIfWorse, "even-if-worse", false, "from here on no verdict rolls the release back")
 	_ = cmd.MarkFlagRequired("reason")
 	return a.speaks(cmd)
 }
 
 func (a *app) pauseCmd() *cobra.Command {
 	return a.actionCmd("pause", "Stop a release from advancing",
-		"Timers and advancing stand still. Looks go on, and a fail still rolls back.", server.Pause, "paused")
+		"Timers stop and nothing advances. Looks continue, and a fail still rolls back.", server.Pause, "paused")
 }
 
 func (a *app) resumeCmd() *cobra.Command {
 	return a.actionCmd("resume", "Let a paused release go on",
-		"Its timers go on where they stood.", server.Resume, "resumed")
+		"Its timers continue from where they stopped.", server.Resume, "resumed")
 }
 
 func (a *app) rollbackCmd() *cobra.Command {
@@ -174,8 +174,8 @@ func (a *app) rollbackCmd() *cobra.Command {
 }
 
 func (a *app) cancelCmd() *cobra.Command {
-	return a.actionCmd("cancel", "End a release of which no traffic has moved",
-		"Once traffic has moved it is a rollback.", server.Cancel, "being cancelled")
+	return a.actionCmd("cancel", "End a release before any of its traffic has moved",
+		"Once traffic has moved, this is a rollback.", server.Cancel, "being cancelled")
 }
 
 func (a *app) dismissCmd() *cobra.Command {

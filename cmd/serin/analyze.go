@@ -43,7 +43,7 @@ func (a *app) analyzeCmd() *cobra.Command {
 	z := &analyzing{}
 	cmd := &cobra.Command{
 		Use:   "analyze [FILE|-]",
-		Short: "Judge a time that has passed, from Prometheus",
+		Short: "Judge a period in the past, from Prometheus",
 		Long: `Judge what two versions did during a time that has passed, from a Prometheus and without a daemon, and say why.
 
 FILE holds an Analysis (YAML), whose looks are taken again one after the other as a first release would have taken

@@ -29,7 +29,7 @@ func (a *app) judgeCmd() *cobra.Command {
 	which, learn := "kayenta", false
 	cmd := &cobra.Command{
 		Use:   "judge FILE|-",
-		Short: "Judge what is written down, without a daemon",
+		Short: "Judge observations from a file, without a daemon",
 		Long: `Judge what is written in a file, or on the standard input (-), without a daemon and without a Prometheus. The answers
 are JSON, in the order of the questions.
 
@@ -62,7 +62,7 @@ Exit codes:
 	}
 	judges := []string{"kayenta", "sequential"}
 	cmd.Flags().Var(&oneOf{&which, judges}, "judge", "which judge")
-	cmd.Flags().BoolVar(&learn, "learn", false, "say after each sequence what it has taught (sequential)")
+	cmd.Flags().BoolVar(&learn, "learn", false, "after each sequence, print what was learned from it (sequential)")
 	_ = cmd.RegisterFlagCompletionFunc("judge", cobra.FixedCompletions(judges, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }

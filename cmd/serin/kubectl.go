@@ -72,12 +72,12 @@ func (a *app) pluginRoot() *cobra.Command {
 		case "history":
 			c.Aliases = append(c.Aliases, "logs")
 		}
-		c.Flags().Lookup("server").Usage = "address of the daemon, in place of a port that is forwarded (env SERIN_SERVER)"
+		c.Flags().Lookup("server").Usage = "address of the daemon, instead of a forwarded port (env SERIN_SERVER)"
 	}
 	f := root.PersistentFlags()
 	f.StringVar(&a.plugin.kubeconfig, "kubeconfig", "", "kubeconfig to use (env KUBECONFIG)")
 	f.StringVar(&a.plugin.context, "context", "", "context of the kubeconfig")
-	f.StringVarP(&a.plugin.namespace, "namespace", "n", "", "namespace of the rollout; the context's where it is left out")
+	f.StringVarP(&a.plugin.namespace, "namespace", "n", "", "namespace of the rollout; the context's by default")
 	f.StringVar(&a.plugin.home, "serin-namespace", "", "namespace in which Serin runs (env SERIN_NAMESPACE; default "+defaultHome+")")
 	root.PersistentPreRunE = func(_ *cobra.Command, args []string) error { return a.nameInCluster(args) }
 	return root
@@ -220,7 +220,7 @@ func (p *plugin) forward(ctx context.Context, c *rest.Config, home string) (serv
 	go func() { failed <- f.ForwardPorts() }()
 	select {
 	case err := <-failed:
-		return "", fmt.Errorf("forward a port to pod %s/%s (the right to create pods/portforward there is needed): %w", pod.Namespace, pod.Name, err)
+		return "", fmt.Errorf("forward a port to pod %s/%s (this needs the right to create pods/portforward there): %w", pod.Namespace, pod.Name, err)
 	case <-ctx.Done():
 		return "", fmt.Errorf("forward a port to pod %s/%s: %w", pod.Namespace, pod.Name, ctx.Err())
 	case <-ready:
@@ -284,7 +284,7 @@ func notFound(ctx context.Context, k kubernetes.Interface, home string) error {
 		}
 		slices.Sort(namespaces)
 		if namespaces = slices.Compact(namespaces); len(namespaces) > 0 {
-			elsewhere = fmt.Sprintf(". Services with that label are in: %s. Say --serin-namespace (or SERIN_NAMESPACE) for the one that may have your token",
+			elsewhere = fmt.Sprintf(". Services with that label are in: %s. Name the one that may have your token with --serin-namespace (or SERIN_NAMESPACE)",
 				strings.Join(namespaces, ", "))
 		}
 	}

@@ -98,7 +98,7 @@ func TestATokenGoesToNoServiceThatMerelySaysItIsSerins(t *testing.T) {
 		want string
 	}{
 		"one in a team's namespace is not asked, though there is no other": {"", []corev1.Service{service("hostile", pods)},
-			"in namespace serin: --serin-namespace says where Serin is, --server at which address. Services with that label are in: hostile. Say --serin-namespace"},
+			"in namespace serin: --serin-namespace says where Serin is, --server at which address. Services with that label are in: hostile. Name the one that may have your token with --serin-namespace"},
 		"Serin's own is found where the chart's documentation has it": {"", []corev1.Service{service("hostile", pods), service("serin", pods)}, "no pod behind Service serin/serin is ready"},
 		"a namespace that the caller names is asked":                  {"ops", []corev1.Service{service("ops", pods), service("serin", pods)}, "no pod behind Service ops/serin is ready"},
 		"none at all":                           {"", nil, "there is no Service with the label"},

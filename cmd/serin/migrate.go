@@ -43,7 +43,7 @@ Exit codes:
 	f.Float64Var(&p.rate, "rate", 100, "requests a second, of both versions together")
 	f.StringSliceVar(&p.base, "base", []string{"1%"}, "the `SHARE` of bad requests at stable; NAME=SHARE for one metric")
 	f.StringVar(&p.effects, "effect", "5", "how many `TIMES` as bad a bad version is")
-	f.BoolVar(&p.first, "first", false, "plan for a first release, of which nothing is learned yet")
+	f.BoolVar(&p.first, "first", false, "plan for a first release, before anything has been learned")
 	return cmd
 }
 

@@ -43,7 +43,7 @@ func (a *app) planCmd() *cobra.Command {
 	p := &planning{}
 	cmd := &cobra.Command{
 		Use:   "plan [PATH…]",
-		Short: "Say how long a rollout's steps need",
+		Short: "Say how long a rollout's steps take",
 		Long: `Say for each step of a rollout how long the judge needs to find a worse version there, which differences the step can
 find before it may be left, how many requests a bad version spoils until then, and how long a good one needs to pass;
 and warn of steps that are too short to decide anything. Where the rollout has windows or freezes, or the daemon's document
@@ -64,7 +64,7 @@ These are rules of thumb for errors that come one by one, right within a factor 
 	f.Float64Var(&p.rate, "rate", 100, "requests a second, of both versions together")
 	f.StringSliceVar(&p.base, "base", []string{"1%"}, "the `SHARE` of bad requests at stable; NAME=SHARE for one metric")
 	f.StringVar(&p.effects, "effect", "2", "how many `TIMES` as bad the bad version is")
-	f.BoolVar(&p.first, "first", false, "a first release, of which nothing is learned yet")
+	f.BoolVar(&p.first, "first", false, "a first release, before anything has been learned")
 	f.StringVar(&p.service, "service", "", "the `SERVICE` to count the rates of in Prometheus, as its metrics name it")
 	f.StringSliceVar(&p.settings, "set", nil, "`NAME=VALUE` of a variable that the analysis uses; may be repeated")
 	f.DurationVar(&p.over, "over", time.Hour, "how much history is counted in Prometheus, at most 6h")
@@ -256,7 +256,7 @@ func (p *planning) stage(j choice.Judge, m judge.Metric, s rollout.Stage, pace c
 }
 
 // rolling warns of what a watch means on Kubernetes.
-const rolling = ": on Kubernetes a version that is worse goes back by stable's rolling update, and users keep it until that is through; " +
+const rolling = ": on Kubernetes a version that is worse goes back by stable's rolling update, and users keep it until that has finished; " +
 	"from a last weight of 98% before the promotion it goes back at once"
 
 // warnings lists weights at which nothing can be decided.

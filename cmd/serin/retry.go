@@ -19,7 +19,7 @@ func (a *app) retryCmd() *cobra.Command {
 	}
 	cmd := &cobra.Command{
 		Use:   "retry ROLLOUT",
-		Short: "Try the version of the last release again, which ended without it",
+		Short: "Retry the last release, which did not succeed",
 		Long: `Try the version of the last release again, which was rolled back, cancelled or failed: with the same parameters, on the
 plan as it is declared now, as a release of its own in the history.
 
@@ -48,14 +48,14 @@ again only with a --reason.`,
 			}
 			words := "release " + started.Release.ID + " of " + args[0] + " tries the version of the last one again"
 			if started.Known {
-				words = "release " + started.Release.ID + " of " + args[0] + " was started with this key before"
+				words = "release " + started.Release.ID + " of " + args[0] + " was already started with this key"
 			}
 			return a.begun(cmd.Context(), c, started, words, o.awaited)
 		},
 	}
 	cmd.Flags().StringVar(&o.body.Reason, "reason", "", "why; it is kept with the release")
-	cmd.Flags().StringVar(&o.body.Key, "key", "", "the same `KEY` retries nothing twice")
-	cmd.Flags().BoolVar(&o.body.Anyway, "anyway", false, "by the last good version although the configuration of the rollout has an error now")
+	cmd.Flags().StringVar(&o.body.Key, "key", "", "with the same `KEY` nothing is retried twice")
+	cmd.Flags().BoolVar(&o.body.Anyway, "anyway", false, "on the last good version of the rollout's configuration, although it has an error now")
 	o.flags(cmd)
 	return a.speaks(cmd)
 }

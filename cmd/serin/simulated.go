@@ -142,7 +142,7 @@ func (a *app) simulatedTable(w io.Writer, s *simulating, kinds []simulated) erro
 	if err := a.table(w, head, rows); err != nil {
 		return err
 	}
-	past := "a first release, of which nothing is learned yet"
+	past := "a first release, before anything has been learned"
 	if s.earlier > 0 {
 		past = fmt.Sprintf("%d good releases before", s.earlier)
 	}

@@ -46,7 +46,7 @@ the first.
 ` + exitCodes,
 		Example: `  serin start shop --set image=shop:1.4.2
   serin start shop --key "$CI_PIPELINE_ID" --wait --timeout 2h
-  serin start shop --urgent --reason "fix of the outage"`,
+  serin start shop --urgent --reason "fixes the outage"`,
 		Args:              args(cobra.ExactArgs(1)),
 		ValidArgsFunction: a.completeRollouts(false),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -76,11 +76,11 @@ the first.
 	cmd.Flags().StringArrayVar(&o.set, "set", nil, "a parameter, as `NAME=VALUE`; may be repeated")
 	cmd.Flags().StringVar(&o.start.Key, "key", "", "makes starting twice harmless: the same key gets the same release")
 	cmd.Flags().BoolVar(&o.start.Supersede, "supersede", false, "take the place of an active release: it goes back to stable first")
-	cmd.Flags().BoolVar(&o.start.Anyway, "anyway", false, "start the last good version although the configuration of the rollout has an error now")
+	cmd.Flags().BoolVar(&o.start.Anyway, "anyway", false, "start on the last good version of the rollout's configuration, although it has an error now")
 	cmd.Flags().BoolVar(&o.start.AllSteps, "all-steps", false, "take the whole plan even if the version was in service not long ago and the rollout has a shorter one for that")
-	cmd.Flags().BoolVar(&o.urgent, "urgent", false, "wait for nothing but gates from the start on, not for windows and freezes either, on your responsibility")
+	cmd.Flags().BoolVar(&o.urgent, "urgent", false, "from the start on, wait for nothing but gates, not even for windows and freezes; on your responsibility")
 	cmd.Flags().StringVar(&o.why.Reason, "reason", "", "why it is urgent; it is kept with the release")
-	cmd.Flags().BoolVar(&o.why.EvenIfWorse, "even-if-worse", false, "no verdict takes the urgent release back")
+	cmd.Flags().BoolVar(&o.why.EvenIfWorse, "even-if-worse", false, "no verdict rolls the urgent release back")
 	cmd.Flags().BoolVar(&o.wait, "wait", false, "wait until the release has ended")
 	cmd.Flags().DurationVar(&o.timeout, "timeout", 0, "how long to wait at most (with --wait; default: forever)")
 	return a.speaks(cmd)
@@ -122,7 +122,7 @@ func (a *app) start(ctx context.Context, c *client.Client, name string, s server
 	words := "release " + id + " of " + name + " is started"
 	switch {
 	case started.Known:
-		words = "release " + id + " of " + name + " was started with this key before"
+		words = "release " + id + " of " + name + " was already started with this key"
 	case started.Pending:
 		words = "release " + id + " of " + name + " starts as soon as the active one has gone back"
 	}
@@ -218,7 +218,7 @@ func (a *app) follow(ctx context.Context, c *client.Client, s client.Started) (r
 			return v, fmt.Errorf("release %s: %w", s.Release.ID, err)
 		case !silent && !waits(s, err):
 			silent = true
-			a.say(fmt.Sprintf("the daemon does not answer (%v); it is asked again for %s", err, patience))
+			a.say(fmt.Sprintf("the daemon does not answer (%v); retrying for %s", err, patience))
 		}
 		if changed.wait(ctx); ctx.Err() != nil {
 			return record.View{}, ctx.Err()

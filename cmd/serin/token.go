@@ -39,8 +39,8 @@ func (a *app) tokenNewCmd(file *string) *cobra.Command {
 	var roles, rollouts []string
 	cmd := &cobra.Command{
 		Use:     "new NAME --role ROLE",
-		Short:   "Make a token and show it",
-		Long:    "Make a token and show it, once. The file is made if there is none, for its owner only.",
+		Short:   "Create a token and show it",
+		Long:    "Create a token and show it, once. The file is created if there is none, readable by its owner only.",
 		Example: "  serin token new ci --role operator\n  serin token new alice --role operator --role release-managers --tokens /etc/serin/tokens.yaml\n  serin token new shop-team --role operator --rollout 'shop-*'",
 		Args:    args(cobra.ExactArgs(1)),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -70,7 +70,7 @@ func (a *app) tokenNewCmd(file *string) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringSliceVar(&roles, "role", nil, "a `ROLE`; may be repeated")
-	cmd.Flags().StringSliceVar(&rollouts, "rollout", nil, "a `NAME` of rollouts that the roles hold for, in which * stands for any characters but a slash; may be repeated; all of them without it")
+	cmd.Flags().StringSliceVar(&rollouts, "rollout", nil, "a `NAME` of rollouts that the roles apply to, in which * matches any characters except a slash; may be repeated; all of them without it")
 	_ = cmd.MarkFlagRequired("role")
 	_ = cmd.RegisterFlagCompletionFunc("role", cobra.FixedCompletions(builtinRoles, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
@@ -98,8 +98,8 @@ func (a *app) tokenListCmd(file *string) *cobra.Command {
 func (a *app) tokenRevokeCmd(file *string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "revoke NAME",
-		Short: "Take a token away",
-		Long:  "Take a token away. The daemon notices at its next request.",
+		Short: "Revoke a token",
+		Long:  "Revoke a token. The daemon notices at the token's next request.",
 		Args:  args(cobra.ExactArgs(1)),
 		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) (out []string, _ cobra.ShellCompDirective) {
 			tokens, err := server.LoadTokens(*file)

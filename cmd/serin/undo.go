@@ -46,12 +46,12 @@ While a release is under way, serin rollback is what brings traffic back.`,
 			if err != nil {
 				return a.unknown(cmd.Context(), c, args[0], err)
 			}
-			words := "release " + started.Release.ID + " of " + args[0] + " brings the version before back"
+			words := "release " + started.Release.ID + " of " + args[0] + " brings the previous version back"
 			return a.begun(cmd.Context(), c, started, words, o.awaited)
 		},
 	}
 	cmd.Flags().StringVar(&o.body.Reason, "reason", "", "why; it is kept with the release")
-	cmd.Flags().StringVar(&o.body.Key, "key", "", "the same `KEY` undoes nothing twice")
+	cmd.Flags().StringVar(&o.body.Key, "key", "", "with the same `KEY` nothing is undone twice")
 	o.flags(cmd)
 	_ = cmd.MarkFlagRequired("reason")
 	return a.speaks(cmd)

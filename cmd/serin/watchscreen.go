@@ -139,7 +139,7 @@ func (w *watching) Do(ctx context.Context, o screen.Order) (string, error) {
 	case tell.Undo:
 		var started client.Started
 		started, err = c.Undo(ctx, o.Rollout, server.UndoBody{Reason: o.Reason, Key: o.Key})
-		words = "release " + started.Release.ID + " brings the version before back"
+		words = "release " + started.Release.ID + " brings the previous version back"
 	case tell.Retry:
 		var started client.Started
 		started, err = c.Retry(ctx, o.Rollout, server.RetryBody{Reason: o.Reason, Key: o.Key})

@@ -206,7 +206,7 @@ func TestTheScreenAtARealTerminal(t *testing.T) {
 	s.shows("Paused by otto")
 	s.resize(120, 40)
 	s.types("p")
-	s.shows("Timers go on where they stood.")
+	s.shows("Timers continue from where they stopped.")
 	s.types("\r")
 	s.shows("shop: resumed", "[x] Reject")
 	c, err := client.New(h.url, operator, nil)

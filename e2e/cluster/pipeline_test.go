@@ -172,7 +172,7 @@ func TestSomebodyElsePromotesAndAnAutoscalerCountsThePods(t *testing.T) {
 	w.wait(t, "the second gate is open", atGate("full-release"))
 	require.EqualValues(t, 5, *w.deployment(t, w.pro, "k8s-flask-canary").Spec.Replicas, "75%% of 6, rounded up")
 	w.approve(t, id, "full-release")
-	w.explained(t, "waiting for somebody to bring it to image of flask "+image2)
+	w.explained(t, "waiting for an external change that brings it to image of flask "+image2)
 	require.Equal(t, image1, imageOf(w.deployment(t, w.pro, "k8s-flask")), "Serin leaves it alone")
 	w.patchStable(t, "argocd-controller", `{"spec": {"template": {"spec": {"containers": [{"name": "flask", "image": "`+image2+`"}]}}}}`)
 	v := w.wait(t, "the release has ended", ended)

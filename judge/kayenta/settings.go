@@ -188,7 +188,7 @@ func unknownKeys(canary value) (notes []string) {
 		}
 		for name := range v.members() {
 			if !slices.Contains(known[parent], name) {
-				notes = append(notes, fmt.Sprintf("%s%s is no setting of this judge and is ignored", prefix, name))
+				notes = append(notes, fmt.Sprintf("%s%s is not a setting of this judge and is ignored", prefix, name))
 			}
 		}
 	}

@@ -208,7 +208,7 @@ func (j *Judge) Look(e judge.Evidence, l judge.Look) (judge.Evidence, judge.Verd
 }
 
 // begunAgain is what verdicts say that rest on evidence which an earlier version has lost.
-const begunAgain = "the evidence gathered by an earlier version of Serin could not be taken up; it began again during this release"
+const begunAgain = "the evidence gathered by an earlier version of Serin could not be used; gathering began again during this release"
 
 // judged counts the look in every metric of e, which is not yet handed out, and says what follows.
 func (j *Judge) judged(e *evidence, l *judge.Look, seconds float64) judge.Verdict {

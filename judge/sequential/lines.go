@@ -152,7 +152,7 @@ type pastList []judge.Past
 func (p *pastList) UnmarshalJSON(b []byte) error {
 	var each []json.RawMessage
 	if err := json.Unmarshal(b, &each); err != nil {
-		return errors.New("learned: a list was expected of what was printed as learned")
+		return errors.New("learned: expected a list, as it is printed under learned")
 	}
 	for _, raw := range each {
 		if len(raw) > 0 && raw[0] == '[' {
