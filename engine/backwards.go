@@ -57,7 +57,7 @@ func (l *loop) story(ctx context.Context, id string) (started rollout.Started, w
 	return started, worse, err
 }
 
-// mostReturning is among how many releases one is searched that has brought a version into service.
+// mostReturning is how many releases are searched for one that brought a version into service.
 const mostReturning = 200
 
 // returns is the release that last had the version of these parameters in service, if the version takes the plan for those

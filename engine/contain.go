@@ -11,10 +11,10 @@ import (
 	"github.com/serindev/serin/rollout"
 )
 
-// A panic is a defect of this program. It must not end the daemon and with it the releases of all other rollouts, and the
-// one that it happens at must not stay where nobody can judge it.
+// A panic is a defect of this program. It must not end the daemon, and with it the releases of all other rollouts; and
+// the release in which it happens must not stay in a state that cannot be judged.
 const (
-	// defectsAllowed within defectsOver: at the next one, a release goes back.
+	// defectsAllowed is how many panics within defectsOver are tolerated: at the next one the release goes back.
 	defectsAllowed = 2
 	defectsOver    = 10 * time.Minute
 )
@@ -35,7 +35,7 @@ func contained(f func()) (err *panicError) {
 	defer func() {
 		switch v := recover().(type) {
 		case nil:
-		case *panicError: // of a goroutine alongside the loop
+		case *panicError: // from a goroutine alongside the loop
 			err = v
 		default:
 			err = &panicError{v, debug.Stack()}
@@ -45,7 +45,7 @@ func contained(f func()) (err *panicError) {
 	return nil
 }
 
-// safely calls f. After a panic the loop knows nothing for certain: it loads the rollout again, and writes its traffic again.
+// safely calls f. After a panic the loop's state is not trusted: it loads the rollout and writes its traffic again.
 func (l *loop) safely(ctx context.Context, f func()) (ok bool) {
 	err := contained(f)
 	if err == nil {
@@ -80,7 +80,7 @@ func (l *loop) recovered(now time.Time) {
 	}
 }
 
-// goBackAfter sends the release under way back. Where even that is a panic, all that is left is to write the traffic.
+// goBackAfter sends the current release back. If even that panics, all that is left is to write the traffic.
 func (l *loop) goBackAfter(ctx context.Context, defect error) {
 	r := l.running()
 	if r == nil || r.back != nil {
@@ -108,19 +108,19 @@ func (l *loop) goBackAfter(ctx context.Context, defect error) {
 	}
 }
 
-// alongside runs f next to the loop, which gets to know of a panic.
+// alongside runs f concurrently with the loop, which is notified of a panic.
 func (l *loop) alongside(f func()) {
 	l.beside.Go(func() {
 		if err := contained(f); err != nil {
 			l.send(func(context.Context) {
-				l.work.busy, l.triggers.busy, l.doing = false, false, "" // whatever of it was under way
+				l.work.busy, l.triggers.busy, l.doing = false, false, "" // whatever part of it was under way
 				panic(err)                                               // where it is handled
 			})
 		}
 	})
 }
 
-// failed stands for a look of s that could not be taken: its source might as well not have answered.
+// failed is the result of a look at s that could not be taken, as if its source had not answered.
 func (s *subject) failed(at time.Time, err error) taken {
 	s.mu.Lock()
 	defer s.mu.Unlock()

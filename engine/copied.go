@@ -12,7 +12,7 @@ import (
 	"github.com/serindev/serin/workload"
 )
 
-// copyCalm is how often stable's copy of a Deployment is looked after between releases without a reason. A watch reports
+// copyCalm is how often stable's copy of a Deployment is checked between releases without a reason. A watch reports
 // every reason.
 const copyCalm = 5 * time.Minute
 
@@ -23,7 +23,7 @@ type copied struct {
 	// ready: stable's copy can take all traffic, or, where it is being left, the Deployment in Git can.
 	ready bool
 	why   error // why not
-	// left: the traffic is with the Deployment in Git again. Nothing is done any more.
+	// left: the traffic is with the Deployment in Git again. Nothing more is done then.
 	left bool
 }
 
@@ -74,8 +74,8 @@ func (l *loop) rested(observed workload.Observed) {
 	l.note(aboutCopy, l.copied.why)
 }
 
-// stands returns an error that says why no release can start of a rollout with one Deployment in Git: what it would go back to
-// is not in service yet, or not any longer.
+// stands returns an error that says why no release of a rollout with one Deployment in Git can start: what it would go
+// back to is not in service yet, or no longer.
 func (l *loop) stands() error {
 	c := l.copies()
 	switch {

@@ -56,7 +56,7 @@ type work struct {
 	left     string // an ended release that leaves nothing to do
 }
 
-// hasWork tells whether there is anything that Deployments have to be.
+// hasWork tells whether there is any target for Deployments.
 func (l *loop) hasWork() bool {
 	_, _, ok := l.workTarget()
 	return ok && l.e.o.Workloads != nil
@@ -135,7 +135,7 @@ func (l *loop) leave(ctx context.Context) {
 	})
 }
 
-// deployed handles how far a target of the Deployments has come.
+// deployed handles a report on how far a target of the Deployments has come.
 func (l *loop) deployed(ctx context.Context, n int, want workload.Target, observed workload.Observed, err error) {
 	l.work.busy, l.work.at = false, time.Now().Add(workSoon)
 	if l.note(aboutCluster, err) {
@@ -247,8 +247,8 @@ func (l *loop) askJob(ctx context.Context, j workload.Job) (workload.Status, err
 	return status, nil
 }
 
-// nameWorkloads adds what only the cluster knows of the arms: their version, where a metric asks for it, and a pattern for
-// the names of their pods.
+// nameWorkloads adds what only the cluster knows about the arms: their version, where a metric asks for it, and a
+// pattern for the names of their pods.
 func (e *Engine) nameWorkloads(ctx context.Context, arms *analysis.Arms, def analysis.Definition, c *rollout.Cluster, promoted bool) error {
 	if c == nil {
 		return nil
@@ -288,7 +288,7 @@ func (e *Engine) clusterChanged(names []workload.Name) {
 	defer e.mu.Unlock()
 	for _, l := range e.loops {
 		if l.quiet.Load() {
-			continue // what it needs to know, it asks when a release begins
+			continue // it asks for what it needs when a release begins
 		}
 		if on := l.dependsOn.Load(); on == nil || slices.ContainsFunc(*on, func(n workload.Name) bool {
 			return changed[n] || changed[workload.Name{Namespace: n.Namespace}]
@@ -298,7 +298,7 @@ func (e *Engine) clusterChanged(names []workload.Name) {
 	}
 }
 
-// depends notes the Deployments whose changes this loop has to hear of.
+// depends notes the Deployments whose changes this loop must be notified of.
 func (l *loop) depends() {
 	var on []workload.Name
 	add := func(names ...workload.Name) {

@@ -13,8 +13,8 @@ const (
 	// storeMoment is how long a rollback waits for the store, and for a loop that waits for something, before the traffic
 	// goes back all the same.
 	storeMoment = 500 * time.Millisecond
-	// storeTimeout bounds what a loop asks of the store at once. Traffic does not wait for it; all else of the rollout
-	// does, so a store that never answers has to become an error.
+	// storeTimeout bounds one request of a loop to the store. Traffic does not wait for the store, but everything else
+	// in the rollout does, so a store that never answers has to become an error.
 	storeTimeout = 15 * time.Second
 )
 
@@ -55,7 +55,7 @@ func (l *loop) newest(ctx context.Context) (*release, error) {
 	r, err := l.e.o.Store.Newest(ctx, l.name)
 	for seen := map[string]bool{}; ; {
 		if errors.Is(err, record.ErrNotFound) && len(seen) == 0 {
-			return nil, nil //nolint:nilnil // none is none
+			return nil, nil //nolint:nilnil // not found means none
 		}
 		if err != nil {
 			return nil, err
@@ -140,7 +140,7 @@ func (l *loop) save(ctx context.Context, rec record.Release, event rollout.Event
 	return <-done
 }
 
-// teach replays a whole release to learn its noise, so the loop does not wait for it.
+// teach replays a whole release to learn its noise, so the loop does not wait for that.
 func (l *loop) teach(ctx context.Context, r *release) {
 	if err := l.e.looks.teach(ctx, r); err != nil {
 		l.log.Warn("the noise learned from the release is lost", "release", r.record.ID, "err", err)

@@ -1,9 +1,10 @@
-// Package engine makes happen what the state machine decides: it is the only package in which time passes, and it decides
-// nothing.
+// Package engine carries out what the state machine decides: it is the only package in which time passes, and it
+// decides nothing.
 //
 // One loop owns a rollout ([loop]): it asks the state machine what follows, makes it durable, brings the gateway to the
-// target and reports what is in force. Looks are taken in slots, for all releases together ([looks]), so that the number
-// of queries depends on what is asked and not on how many releases ask. Start reading at [Engine.Run] and [loop.run].
+// target and reports what is in force. Looks are taken in slots, for all releases together ([looks]), so that the
+// number of queries depends on what is asked, not on how many releases ask. Start reading at [Engine.Run] and
+// [loop.run].
 package engine
 
 import (
@@ -42,11 +43,11 @@ type Router interface {
 	// version: there, stable is the main lane's.
 	Labels(on traffic.Lane) (canary, stable string)
 	// Watched tells whether [Options.WatchGateways] would report, at this moment, an external change to what Apply has
-	// written. Then the gateway need hardly be asked while nothing is under way.
+	// written. Then the gateway is rarely asked while nothing is under way.
 	Watched() bool
 }
 
-// Source answers the asks of analysis plans, one answer for each, in order. An answer says itself what it lacks.
+// Source answers the asks of analysis plans, one answer for each, in order. Each answer says what it lacks.
 type Source interface {
 	Fetch(ctx context.Context, asks []analysis.Ask) []analysis.Answer
 }
@@ -74,8 +75,8 @@ type Options struct {
 	Call func(ctx context.Context, c Call) error
 	// Workloads is nil in a daemon without a cluster.
 	Workloads Workloads
-	// Notice leaves what people should see of a release where they look at its rollout; nil leaves it nowhere. Nothing depends
-	// on it.
+	// Notice leaves what people should see about a release where they look at its rollout; with nil there are no
+	// notices. Nothing depends on it.
 	Notice func(ctx context.Context, rollout, release string, n workload.Notice)
 	// WatchGateways calls changed, from any goroutine, whenever something that the traffic of a rollout depends on may have
 	// changed, until ctx ends; its error ends the engine. If nil, gateways are observed every ObserveEvery only.
@@ -99,7 +100,7 @@ type Engine struct {
 	looks   *looks
 	feed    *feed
 	queue   *queue
-	resting chan struct{} // has as many in it as rollouts at rest ask about their Deployments
+	resting chan struct{} // its length is the number of rollouts at rest that are querying their Deployments
 
 	mu    sync.Mutex // guards loops and what follows
 	loops map[string]*loop
@@ -216,7 +217,7 @@ func (e *Engine) SetPlans(plans map[string]record.Plan) {
 	}
 	for name, p := range e.plans {
 		if before, known := old[name]; known && e.loops[name] != nil && reflect.DeepEqual(before, p) {
-			continue // of a thousand rollouts, one has changed most of the time
+			continue // usually one of a thousand rollouts has changed
 		}
 		l := e.ensureLoop(name)
 		l.send(func(context.Context) { l.setPlan(&p) })
@@ -296,7 +297,7 @@ func (e *Engine) Start(ctx context.Context, name string, req rollout.StartReques
 // Errors: record.ErrNotFound, rollout.ErrNotAllowed, *rollout.AnsweredError. A rollback that cannot be written is
 // carried out all the same: the error then is *record.NotWrittenError.
 func (e *Engine) Act(ctx context.Context, id string, event rollout.Event, by string) (rollout.State, error) {
-	name := e.rolloutOf(id) // before the store, which may be failing: a rollback must get through
+	name := e.rolloutOf(id) // comes before the store, which may be failing: a rollback must get through
 	if name == "" {
 		r, err := e.o.Store.Release(ctx, id)
 		if err != nil {

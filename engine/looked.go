@@ -42,7 +42,7 @@ func (l *loop) looked(ctx context.Context, k looked) {
 	}
 	var kept *record.LooksError
 	if errors.As(k.saved, &kept) && k.verdict.Outcome != judge.Fail {
-		k.verdict = unusable(k.verdict, kept) // it never will be written: the release has seen nothing
+		k.verdict = unusable(k.verdict, kept) // it will never be written: the release has seen nothing
 	}
 	r.verdict = &k.verdict
 	l.e.metrics.verdict(l.name, k.verdict)
@@ -70,8 +70,7 @@ func differ(behind time.Duration) error {
 	return fmt.Errorf("the clock of the source of metrics is %s %s this daemon's, and looks follow it: set the clocks right (NTP)", by.Round(time.Second), how)
 }
 
-// unusable is the verdict of a look that cannot be kept because of what is in it: the source might as well not have
-// answered.
+// unusable is the verdict of a look that cannot be stored because of its contents, as if the source had not answered.
 func unusable(v judge.Verdict, why error) judge.Verdict {
 	v.Outcome, v.Reason, v.Enough, v.Leaning, v.SampleRatio = judge.Inconclusive, judge.Unreachable, false, false, nil
 	v.Metrics = slices.Clone(v.Metrics)

@@ -16,7 +16,7 @@ type looks struct {
 
 	mu       sync.Mutex // guards subjects and off
 	subjects map[string]*subject
-	off      time.Duration // what behind said last
+	off      time.Duration // the last result of behind
 	changed  chan struct{}
 	failing  sync.WaitGroup // fail verdicts that are being delivered
 	// rehearsals bounds how many releases query stable's history at once.
@@ -89,15 +89,15 @@ func (k *looks) drop(release string) {
 	delete(k.subjects, release)
 }
 
-// follows tells whether looks of a subject are still taken.
+// follows tells whether looks at a subject are still taken.
 func (k *looks) follows(s *subject) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.subjects[s.release] == s
 }
 
-// forget lets the loop load a subject from the store again, which has looks that the subject does not know: of another
-// daemon, or of this one if the store's answer was lost.
+// forget makes the loop load a subject from the store again, which has looks that the subject does not know: another
+// daemon's, or its own if the store's answer was lost.
 func (k *looks) forget(s *subject) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

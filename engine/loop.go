@@ -13,7 +13,7 @@ import (
 	"github.com/serindev/serin/workload"
 )
 
-// retryEvery is how often a loop tries again what did not work.
+// retryEvery is how often a loop retries what failed.
 const retryEvery = time.Second
 
 // loop owns a rollout: its release, its traffic, and the order in which things happen to them. Other goroutines send it
@@ -28,7 +28,7 @@ type loop struct {
 	mail   []func(context.Context)
 	signal chan struct{}
 	quiet  atomic.Bool // nothing here depends on a Deployment
-	// dependsOn are the Deployments whose changes it has to hear of; nil before its first turn.
+	// dependsOn are the Deployments whose changes it must be notified of; nil before its first turn.
 	dependsOn atomic.Pointer[[]workload.Name]
 	beside    sync.WaitGroup // goroutines alongside the loop: Deployments, tasks
 
@@ -43,7 +43,7 @@ type loop struct {
 	gw       gatewaySide
 	way      wayBack
 	trouble  trouble
-	defects  []time.Time // when this program failed at the rollout, within [defectsOver]
+	defects  []time.Time // when this program failed while handling the rollout, within [defectsOver]
 	work     work
 	copied   copied
 	triggers triggers
@@ -70,7 +70,7 @@ func (l *loop) send(f func(context.Context)) {
 	}
 }
 
-// answer is what a function returned that ran in the loop.
+// answer is the result of a function that ran in the loop.
 type answer[T any] struct {
 	v   T
 	err error
@@ -166,7 +166,7 @@ func (l *loop) advance(ctx context.Context) bool {
 		return false
 	}
 	if late, ok := event.(rollout.DeploymentFailed); ok {
-		// The state machine knows that the time is up; the cluster knows why.
+		// The state machine knows that the time is up; only the cluster knows why.
 		_, why := l.work.observed.Phase()
 		late.Why = append(late.Why, few(why)...)
 		event = late
@@ -175,7 +175,7 @@ func (l *loop) advance(ctx context.Context) bool {
 	return err == nil
 }
 
-// wake is when the loop has to turn again without mail.
+// wake is when the loop has to turn again even without mail.
 func (l *loop) wake() time.Time {
 	soon := time.Now().Add(retryEvery)
 	switch {

@@ -38,7 +38,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		return prometheus.HistogramOpts{Namespace: "serin", Name: name, Help: help, Buckets: prometheus.ExponentialBuckets(0.001, 4, 8)}
 	}
 	m := &metrics{
-		weight:           gauge("canary_weight_ratio", "Canary's share of the main route that is requested."),
+		weight:           gauge("canary_weight_ratio", "The canary's requested share of the main route."),
 		gateAge:          gauge("gate_age_seconds", "How long the open gate has been waiting; 0 without one."),
 		noDataAge:        gauge("no_data_age_seconds", "How long a release that is analysed has had no new data, or no answer from its source; 0 while it has.", "why"),
 		phase:            gauge("release_phase", "1 for the phase that the newest release is in.", "phase"),
@@ -51,9 +51,9 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		sampleRatioAlarm: gauge("sample_ratio_alarm", "1 while the split that was seen is not the weight in force."),
 		exposureAlarm:    gauge("exposure_alarm", "1 while what a metric counts of the arms contradicts the requests that they got."),
 		events:           counter("events_total", "Events of releases.", "event"),
-		releases:         counter("releases_total", "Releases that have ended, by how.", "outcome"),
+		releases:         counter("releases_total", "Releases that have ended, by outcome.", "outcome"),
 		drift:            counter("drift_total", "External changes of the gateway's configuration that were reverted."),
-		writeErrors:      counter("traffic_write_errors_total", "Writes of the gateway's configuration that did not work."),
+		writeErrors:      counter("traffic_write_errors_total", "Writes of the gateway's configuration that failed."),
 		writes:           prometheus.NewHistogramVec(seconds("traffic_write_seconds", "Time to write the gateway's configuration."), []string{"rollout"}),
 		inForce:          prometheus.NewHistogramVec(seconds("traffic_in_force_seconds", "Time from a write until every replica that was asked serves it."), []string{"rollout"}),
 		looks:            prometheus.NewCounter(prometheus.CounterOpts{Namespace: "serin", Name: "looks_total", Help: "Looks taken."}),

@@ -21,7 +21,7 @@ func (k *looks) teach(ctx context.Context, r *release) error {
 	var out []record.Learned
 	for _, scope := range r.plan.Rollout.Scopes {
 		def := r.plan.Analyses[scope.Name].Defaults()
-		def.Split.Off = true // noise is learned of metrics, not of the split
+		def.Split.Off = true // noise is learned for metrics, not for the split
 		j, err := k.e.o.NewJudge(def.Judge(len(r.plan.Rollout.Scopes)))
 		if err != nil {
 			return err
@@ -40,8 +40,8 @@ func (k *looks) teach(ctx context.Context, r *release) error {
 	return k.e.o.Store.Learn(ctx, out)
 }
 
-// lessons are what the looks of a scope teach. A metric that failed teaches nothing: the version was worse, although a person
-// has released it or the metric decides nothing, and that is no noise.
+// lessons are the noise that the looks of a scope show. Nothing is learned from a metric that failed: the version was
+// worse, even if a person released it or the metric decides nothing, and that is not noise.
 func (k *looks) lessons(ctx context.Context, j judge.Judge, release, scope string) ([]record.Learned, error) {
 	evidence, weight, number := j.Begin(nil), 0.0, 0
 	failed := map[string]bool{}
@@ -73,12 +73,12 @@ func (k *looks) lessons(ctx context.Context, j judge.Judge, release, scope strin
 // rehearsing is how many releases query stable's history at once: a day of history is a heavy query, and looks come first.
 const rehearsing = 2
 
-// rehearseAgain is after how long stable's history is queried again where none of it could be had.
+// rehearseAgain is how soon stable's history is queried again if none of it was available.
 const rehearseAgain = 10 * time.Second
 
-// rehearse queries what stable did over the last day. The release begins with how its rates wandered and how its replicas
-// differed, alongside what earlier releases have taught. Without an answer it begins with what the analysis assumes; the
-// query is repeated until then.
+// rehearse queries what stable did over the last day. The release begins with how its rates wandered and how its
+// replicas differed, along with what was learned from earlier releases. Without an answer it begins with the analysis's
+// assumptions; the query is repeated until then.
 func (k *looks) rehearse(ctx context.Context, s *subject) {
 	for !k.rehearsed(ctx, s) {
 		select {
@@ -141,8 +141,8 @@ func (s *subject) learn(log *slog.Logger) {
 	s.taught = taught
 }
 
-// pasts are what earlier releases have taught about each metric of def, oldest first. Comparisons with another kind of
-// baseline do not count; copies tells whether the canary gets copies of the baseline's own requests.
+// pasts is the noise learned about each metric of def from earlier releases, oldest first. Comparisons with another
+// kind of baseline do not count; copies tells whether the canary gets copies of the baseline's own requests.
 func pasts(def analysis.Definition, learned []record.Learned, copies bool) map[string][]judge.Past {
 	out := map[string][]judge.Past{}
 	for _, l := range learned {
@@ -153,8 +153,9 @@ func pasts(def analysis.Definition, learned []record.Learned, copies bool) map[s
 	return out
 }
 
-// baselineOf is the kind of a metric's baseline; empty if def has no such metric. A baseline whose requests the canary gets
-// copies of is a kind of its own: both arms have the same users then, so that what users differ by is in no lesson of it.
+// baselineOf is the kind of a metric's baseline; empty if def has no such metric. A baseline whose requests the canary
+// gets copies of is a kind of its own: both arms then have the same users, so what is learned there does not contain
+// how users differ.
 func baselineOf(def analysis.Definition, metric string, copies bool) string {
 	for _, m := range def.Metrics {
 		if m.Name == metric {

@@ -17,7 +17,7 @@ import (
 // loop is blocked by something else, a request to go back writes the traffic directly. Until the loop has handled such a
 // request it advances nothing, and only the request's target is written.
 type wayBack struct {
-	// writing is held while traffic is written, so that no older write overtakes the way back.
+	// writing is held while traffic is written, so that no older write can overtake the way back.
 	writing chan struct{}
 	// hasty: a caller waits for the loop's current call to the gateway. Only the loop uses it.
 	hasty bool
@@ -33,7 +33,7 @@ func newWayBack() wayBack {
 	return wayBack{writing: make(chan struct{}, 1), waiting: map[*wish]bool{}, wishes: map[*wish]traffic.Target{}}
 }
 
-// wish is a request to a release, most of the time to go back.
+// wish is a request to a release, usually to go back.
 type wish struct {
 	heard   bool // the loop is handling it
 	taken   bool // the traffic was written directly
@@ -56,7 +56,7 @@ func (w *wayBack) wanted() bool {
 	return ok
 }
 
-// target is what the open requests to go back want. They are about one release, so they want the same.
+// target is what the open requests to go back want. They concern one release, so they agree.
 func (w *wayBack) target() (traffic.Target, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -148,8 +148,8 @@ func (w *wayBack) hear(by *wish) {
 	delete(w.waiting, by)
 }
 
-// take writes t directly, unless the loop has handled the request meanwhile. The loop writes it again, so it meets an error
-// as well.
+// take writes t directly, unless the loop has handled the request meanwhile. The loop writes it again, so it sees an
+// error as well.
 func (w *wayBack) take(ctx context.Context, by *wish, t traffic.Target) (taken bool, err error) {
 	if !w.stand(by, t) {
 		return false, nil
@@ -168,7 +168,8 @@ func (w *wayBack) take(ctx context.Context, by *wish, t traffic.Target) (taken b
 	return true, r.Apply(ctx, t)
 }
 
-// stand opens a request until the loop has handled it; it is false if the loop is at it, or has no router.
+// stand keeps a request open until the loop has handled it; it is false if the loop is already handling it, or has no
+// router.
 func (w *wayBack) stand(by *wish, t traffic.Target) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -9,9 +9,9 @@ import (
 	"github.com/serindev/serin/workload"
 )
 
-// atOnce is how many rollouts at rest bring their gateway or their Deployments to the target at the same time. A daemon that
-// starts with a thousand of them would otherwise use up its requests to the API server in such a way that none gets all of
-// its own in time, and a release that goes back would wait among them.
+// atOnce is how many rollouts at rest bring their gateway or their Deployments to the target at the same time.
+// Otherwise a daemon that starts with a thousand of them would spread its requests to the API server so thin that none
+// finishes in time, and a release that goes back would have to wait among them.
 const atOnce = 16
 
 // queue grants turns to loops at rest, in the order in which they asked. Releases under way do not use it.
@@ -64,7 +64,7 @@ func (l *loop) turnToWrite() (over func(), ok bool) {
 	return nil, false
 }
 
-// yield hands on a turn that was not needed after all.
+// yield passes on a turn that was not needed after all.
 func (l *loop) yield() {
 	if l.gw.granted {
 		l.gw.granted = false
@@ -72,7 +72,7 @@ func (l *loop) yield() {
 	}
 }
 
-// applyWork brings Deployments to a target. Those of rollouts at rest wait until few others are at it.
+// applyWork brings Deployments to a target. Rollouts at rest wait until only few others are doing so.
 func (e *Engine) applyWork(ctx context.Context, want workload.Target) (workload.Observed, error) {
 	if want.Release == "" {
 		select {

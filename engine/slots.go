@@ -64,7 +64,7 @@ func (k *looks) slot(ctx context.Context, interval time.Duration, at time.Time) 
 	parts = append(parts, len(asks))
 	answers := k.e.o.Source.Fetch(ctx, asks)
 	if ctx.Err() != nil {
-		return // the daemon stops: the next one asks again
+		return // the daemon is stopping: the next one asks again
 	}
 	results := make([]taken, len(due))
 	each(len(due), func(i int) {
@@ -89,7 +89,7 @@ func (k *looks) slot(ctx context.Context, interval time.Duration, at time.Time) 
 		case errors.Is(saved, record.ErrConflict):
 			k.forget(due[i])
 		case bad != nil && slices.Contains(bad.Releases, due[i].release):
-			due[i].unsaved = nil // it can never be written; the next look begins where this one began
+			due[i].unsaved = nil // it can never be written, so the next look begins where this one began
 		case bad != nil:
 			mine = nil
 			fallthrough
@@ -148,7 +148,7 @@ func each(n int, f func(int)) {
 	group.Wait()
 }
 
-// errSlow stands for the answer of a store that has not answered yet.
+// errSlow stands in for the answer of a store that has not answered yet.
 var errSlow = errors.New("the store has not written the looks yet")
 
 // save writes the looks of a slot. It gives up before the next slot begins, so that a failing store costs no slots, but not

@@ -17,7 +17,7 @@ import (
 // snapshotEvery is the number of looks between snapshots of the evidence, and so the most that a restart has to fold.
 const snapshotEvery = 64
 
-// subject is one release that looks are taken of.
+// subject is one release whose looks are taken.
 type subject struct {
 	loop     *loop
 	release  string
@@ -28,18 +28,18 @@ type subject struct {
 
 	mu     sync.Mutex // guards follow, taught and judged
 	follow follow
-	// taught is what stable's history has shown and the evidence does not contain yet.
+	// taught is the noise learned from stable's history that the evidence does not contain yet.
 	taught map[string][]judge.Past
-	judged bool // a look with data was judged: stable's history comes too late to be used
+	judged bool // a look with data was judged, so stable's history comes too late to be used
 
-	// pasts are what earlier releases have taught. Stable's history is queried once, before anything is judged; asked belongs
-	// to looks.run.
+	// pasts are the noise learned from earlier releases. Stable's history is queried once, before anything is judged;
+	// asked belongs to looks.run.
 	pasts   map[string][]judge.Past
 	history analysis.History
 	asked   bool
 
-	// What follows belongs to the slot under way. unsaved are looks that are folded but could not be written yet: they are
-	// written with the next ones.
+	// What follows belongs to the current slot. unsaved are looks that are folded but could not be written yet; they
+	// are written along with the next ones.
 	unsaved  []record.LookRecord
 	cursor   analysis.Cursor
 	evidence judge.Evidence
@@ -55,11 +55,11 @@ type follow struct {
 	on     traffic.Lane // whose requests are compared
 	// before is how far back the baseline has to lie, at least, while a release is watched; 0 otherwise.
 	before time.Duration
-	// standing says what windows may count towards.
+	// standing says which windows count.
 	standing analysis.Standing
 }
 
-// begin makes a subject from what the store has of its scope.
+// begin makes a subject from what the store has about its scope.
 func (k *looks) begin(ctx context.Context, l *loop, r *release, f follow, def analysis.Definition) (*subject, error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
@@ -110,7 +110,7 @@ func (k *looks) begin(ctx context.Context, l *loop, r *release, f follow, def an
 	return s, k.fresh(ctx, s)
 }
 
-// fresh begins evidence from what earlier releases have taught.
+// fresh begins evidence from the noise learned from earlier releases.
 func (k *looks) fresh(ctx context.Context, s *subject) error {
 	s.evidence = s.judge.Begin(s.pasts)
 	snapshot, err := s.evidence.Encode()
@@ -142,7 +142,7 @@ func (s *subject) restore(stored record.Evidence) error {
 	return nil
 }
 
-// onTrial is traffic with the servers of the version on trial as the canary's: after a promotion they are stable's.
+// onTrial returns the traffic with the version on trial as the canary: after a promotion it is served by stable.
 func onTrial(t traffic.Target, f follow) traffic.Target {
 	if f.before > 0 {
 		t.Canary, t.Stable = t.Stable, t.Canary
@@ -154,7 +154,7 @@ func onTrial(t traffic.Target, f follow) traffic.Target {
 func arms(r Router, parameters map[string]string, f follow) analysis.Arms {
 	canary, stable := r.Labels(f.on)
 	if f.before > 0 {
-		canary = stable // the new version is in service, as the one before was then
+		canary = stable // the new version is in service, as the previous one was then
 	}
 	if f.on == traffic.CohortLane && f.weight >= 1 {
 		_, stable = r.Labels(traffic.MainLane) // the whole cohort is on the canary: all other users are the baseline
@@ -173,7 +173,7 @@ func arms(r Router, parameters map[string]string, f follow) analysis.Arms {
 	return analysis.Arms{Canary: names(onTrial, canary), Baseline: names("stable", stable)}
 }
 
-// taken is a look that is not written yet; the subject moves past it once it is.
+// taken is a look that is not written yet; once it is, the subject moves past it.
 type taken struct {
 	cursor   analysis.Cursor
 	evidence judge.Evidence
@@ -215,8 +215,8 @@ func (s *subject) take(at time.Time, behind time.Duration, answers []analysis.An
 // maxUnsaved bounds the looks of one release that wait for a failing store.
 const maxUnsaved = 1000
 
-// goOn moves the subject past a look. One that could not be written is kept: nothing advances by it, but a fault has to be
-// found even while the disk is full.
+// goOn moves the subject past a look. A look that could not be written is kept: the release does not advance because of
+// it, but a fault has to be found even while the disk is full.
 func (s *subject) goOn(t taken, saved error) {
 	switch {
 	case saved == nil:

@@ -20,15 +20,15 @@ const triggered = "trigger"
 type triggers struct {
 	busy bool
 	at   time.Time
-	// begun is the template of each Deployment for which a release was last started. It is recorded at the Deployment too,
-	// but if that write fails, the template must not start another release.
+	// begun is the template of each Deployment for which a release was last started. It is recorded on the Deployment
+	// too, but if that write fails, the template must not start another release.
 	begun map[workload.Name]string
 }
 
 // triggered tells whether Deployments start releases of this rollout now.
 func (l *loop) triggered() bool {
 	return l.plan != nil && l.plan.Rollout.Cluster != nil && l.e.o.Workloads != nil && len(l.plan.Rollout.Cluster.Triggers) > 0 &&
-		l.stands() == nil // of a Deployment that is not copied yet, whatever it has is copied
+		l.stands() == nil // if a Deployment is not copied yet, its current template is what gets copied
 }
 
 // trigger checks, alongside everything else, whether a pod template is new, and starts a release of it.

@@ -35,7 +35,7 @@ func (t trouble) words() []string {
 	return out
 }
 
-// note sets or clears a component's error and logs the change; it reports whether err is an error.
+// note sets or clears a component's error and logs the change; it reports whether err is not nil.
 func (l *loop) note(a about, err error) bool {
 	before, had := l.trouble[a]
 	switch {

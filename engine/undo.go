@@ -81,7 +81,7 @@ func (l *loop) mayFollow(ctx context.Context, key string) (known *record.Release
 	return nil, nil
 }
 
-// farBack is among how many releases the last two with outcome released are searched.
+// farBack is how many releases are searched for the last two with outcome released.
 const farBack = 20
 
 // lastTwo are the release that brought the current version into service and the one before it; before is nil if there is
@@ -115,14 +115,14 @@ func (l *loop) lastTwo(ctx context.Context) (last record.Release, before *record
 	}
 	switch len(released) {
 	case 0:
-		return last, nil, fmt.Errorf("%w: nothing has been released yet, so there is no version before", rollout.ErrNotAllowed)
+		return last, nil, fmt.Errorf("%w: nothing has been released yet, so there is no previous version", rollout.ErrNotAllowed)
 	case 1:
 		return released[0], nil, nil
 	}
 	return released[0], &released[1], nil
 }
 
-// undoing is the definition of the release that brings the version before back.
+// undoing is the definition of the release that brings the previous version back.
 func (l *loop) undoing(ctx context.Context, last record.Release, before *record.Release) (rollout.Definition, error) {
 	d := &l.plan.Rollout
 	if d.Cluster == nil {
@@ -140,8 +140,8 @@ func (l *loop) undoing(ctx context.Context, last record.Release, before *record.
 	return d.Undoing(&rollout.Before{ID: before.ID, Definition: then.Rollout})
 }
 
-// stillThere returns an error if the servers that were in service before may have another version by now. An undo of the
-// last release that went back itself has put nothing on them.
+// stillThere returns an error if the servers that were in service before may have another version by now. An undo of
+// the last release that was itself rolled back has put nothing on them.
 func (l *loop) stillThere(ctx context.Context, last record.Release) error {
 	if newest := l.rel; newest.record.ID != last.ID && newest.state.Undoes != last.ID {
 		return fmt.Errorf("%w: after release %s another one, %s, was tried on the other servers: what was in service before may no longer be there",

@@ -45,7 +45,7 @@ func message(scheme string, n Note) (text string, params types.Params) {
 	switch scheme {
 	case "smtp", "smtps":
 		return n.Text, types.Params{"title": "[serin] " + n.Title}
-	case "slack": // what a phone shows is the message's own text; the lines are attachments
+	case "slack": // a phone shows the message's own text; the lines are attachments
 		return n.Text, types.Params{"title": n.Title}
 	case "pagerduty":
 		return n.Title, incident(n)
@@ -65,8 +65,8 @@ func short(text string, most int) string {
 	return text
 }
 
-// incident makes one incident of a release, whatever is said about it, and resolves it once the release is over and all
-// traffic is where it belongs.
+// incident makes one incident per release, however many notes there are, and resolves it once the release is over and
+// all traffic is where it belongs.
 //
 // https://developer.pagerduty.com/docs/events-api-v2-overview
 func incident(n Note) types.Params {

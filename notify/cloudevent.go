@@ -58,8 +58,8 @@ func NewCloudEvents(url, secret, source string) (*CloudEvents, error) {
 	return c, nil
 }
 
-// Send posts a note once. The error is a *RetryError where the receiver says when to try again, and wraps
-// [ErrRefused] where it never will take this note.
+// Send posts a note once. The error is a *RetryError if the receiver says when to try again, and wraps [ErrRefused] if
+// it will never take this note.
 func (c *CloudEvents) Send(ctx context.Context, key string, n Note) error {
 	body, err := c.encode(key, n)
 	if err != nil {

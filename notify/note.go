@@ -29,7 +29,7 @@ const (
 	Finished Kind = "finished"
 )
 
-// Note is one thing that a receiver has to learn. A message is made from it alone, and it is kept until it is delivered;
+// Note is one piece of news for a receiver. A message is made from it alone, and it is kept until it is delivered;
 // programs get it as JSON.
 type Note struct {
 	Kind    Kind      `json:"kind"`
@@ -46,27 +46,27 @@ type Note struct {
 	Phase      rollout.Phase     `json:"phase"`
 	Outcome    rollout.Outcome   `json:"outcome,omitempty"`
 	Step       string            `json:"step,omitempty"`
-	// Weight that is now asked for of the canary on the main route.
+	// Weight of the canary that is now requested on the main route.
 	Weight share.Share `json:"weight"`
 	// Gate that waits for an answer; nil for none.
 	Gate        *GateNote        `json:"gate,omitempty"`
 	Explanation tell.Explanation `json:"explanation"`
-	// Owner, Labels, Links and Namespace are what the rollout says of itself.
+	// Owner, Labels, Links and Namespace are what the rollout says about itself.
 	Owner     string            `json:"owner,omitempty"`
 	Labels    map[string]string `json:"labels,omitempty"`
 	Links     []record.Link     `json:"links,omitempty"`
 	Namespace string            `json:"namespace,omitempty"`
 	// Link to the release's page; empty for a daemon without an externalURL.
 	Link string `json:"link,omitempty"`
-	// Says is what is the matter, what comes next, and what it means for users, in a sentence each, for anybody.
+	// Says is how the release is doing, what comes next, and what it means for users, in plain sentences.
 	Says []string `json:"says,omitempty"`
-	// Title and Text are the note in words, without markup. What users have written is made safe first: it pings nobody and
+	// Title and Text are the note in words, without markup. Text from users is made safe first: it pings nobody and
 	// breaks no line.
 	Title string `json:"title"`
 	Text  string `json:"text"`
 }
 
-// GateNote is what a person has to know to answer a gate.
+// GateNote is what a person needs to know to answer a gate.
 type GateNote struct {
 	Name      string   `json:"name"`
 	Approvers []string `json:"approvers"`
@@ -105,7 +105,7 @@ func (t turn) kinds() []Kind {
 		out = append(out, Finished)
 	case rollout.InForce, rollout.NotInForce, rollout.LookTaken, rollout.AlarmDismissed, rollout.GateAnswered, rollout.WebhookAnswered,
 		rollout.Resumed, rollout.WentOn, rollout.RollbackRequested, rollout.CancelRequested, rollout.Superseded, rollout.SuccessorCancelled, rollout.Drained, rollout.CleanedUp,
-		rollout.JobSucceeded, rollout.JobFailed, rollout.DeploymentReady, rollout.DeploymentFailed: // what follows from these tells
+		rollout.JobSucceeded, rollout.JobFailed, rollout.DeploymentReady, rollout.DeploymentFailed: // what follows from these is reported
 	}
 	if gate := t.after.OpenGate(); gate != "" && gate != t.before.OpenGate() {
 		out = append(out, Gate)
@@ -146,7 +146,7 @@ func (t turn) note(kind Kind, link string) Note {
 	return n
 }
 
-// says is the note for somebody who has just been woken up.
+// says is the note for a person who has just been woken up.
 func says(v record.View, at time.Time) []string {
 	h := tell.HeadlineOf(v, at)
 	out := []string{h.Text, h.Next}

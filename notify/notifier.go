@@ -20,7 +20,7 @@ import (
 
 // Outbox keeps messages until they are delivered. Errors other than the named one mean that nothing was written.
 type Outbox interface {
-	// Untold lists releases with events after those that have been looked at, at most limit.
+	// Untold lists releases with events that have not been looked at, at most limit.
 	Untold(ctx context.Context, limit int) ([]record.Untold, error)
 	// Events of a release after a number, in order.
 	Events(ctx context.Context, id string, after int) ([]rollout.Event, error)
@@ -30,9 +30,9 @@ type Outbox interface {
 	// Take gives the message that a receiver gets now, and keeps it from others until lease; nil if there is none, and
 	// next is then when to ask again, zero for never. A message that was tried patience times holds up no other.
 	Take(ctx context.Context, receiver string, now, lease time.Time, patience int) (m *record.Outgoing, next time.Time, err error)
-	// Settle writes what has become of a message.
+	// Settle writes the outcome of a message.
 	Settle(ctx context.Context, m record.Outgoing) error
-	// Backlog is how many messages wait for a receiver, and of what time the oldest is.
+	// Backlog is how many messages wait for a receiver, and when the oldest was created.
 	Backlog(ctx context.Context, receiver string) (waiting int, oldest time.Time, err error)
 	// PruneOutbox forgets messages about what happened before a time.
 	PruneOutbox(ctx context.Context, before time.Time) error
@@ -44,11 +44,11 @@ type Receiver struct {
 	Name string
 	// On lists the kinds of notes that it gets.
 	On []Kind
-	// Rollouts are patterns of whole names, as [path.Match] takes them, of the rollouts that it is about, and Namespaces of
-	// their namespaces; empty is all. Labels are those that a rollout has to have.
+	// Rollouts are patterns of whole names, as [path.Match] takes them, of the rollouts that it gets messages about,
+	// and Namespaces those of their namespaces; empty is all. Labels are those that a rollout must have.
 	Rollouts, Namespaces []string
 	Labels               map[string]string
-	// OnRequest: it gets the messages about rollouts that ask for it, and no others.
+	// OnRequest: it gets only the messages about rollouts that ask for it.
 	OnRequest bool
 	// Send delivers a note once. key is the same at every try. Its errors contain no secret.
 	Send func(ctx context.Context, key string, n Note) error
@@ -79,30 +79,30 @@ type Options struct {
 	Link       func(release string) string
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
-	// Pause before the next try after so many; nil is [Pause].
+	// Pause before the next try after that many; nil is [Pause].
 	Pause func(tries int) time.Duration
 }
 
 const (
 	// sendTimeout of one try: chats answer in a second, and a stop of the daemon waits for it.
 	sendTimeout = 10 * time.Second
-	// leaseTime is longer than a try with what is written after it.
+	// leaseTime is longer than a try, including what is written after it.
 	leaseTime = time.Minute
-	// patience is after how many tries, some four minutes, a message no longer holds up those after it.
+	// patience is how many tries, some four minutes, a message may take before it no longer holds up those after it.
 	patience = 8
-	// giveUpAfter: nobody can act any more on what happened a day ago.
+	// giveUpAfter: what happened a day ago can no longer be acted upon.
 	giveUpAfter = 24 * time.Hour
 	// keepFor is how long messages are kept, so that people can look up what became of them.
 	keepFor = 7 * 24 * time.Hour
 	// lookEvery is how often to look for what other daemons on the same store have left.
 	lookEvery = 15 * time.Second
-	// untoldAtOnce bounds what is read in one go.
+	// untoldAtOnce bounds how much is read at once.
 	untoldAtOnce = 100
 	// longestPause between two tries.
 	longestPause = 15 * time.Minute
 )
 
-// Pause is how long to wait after a try that did not work: 1 s, doubled with each, at most 15 minutes.
+// Pause is how long to wait after a failed try: 1 s, doubled with each, at most 15 minutes.
 func Pause(tries int) time.Duration {
 	return min(time.Second<<min(max(tries-1, 0), 20), longestPause)
 }
@@ -112,7 +112,7 @@ type Notifier struct {
 	o       Options
 	metrics *metrics
 	wake    []chan struct{} // one for each receiver
-	// folded is how far releases that go on have been looked at; only [Notifier.follow] uses it.
+	// folded is how far running releases have been looked at; only [Notifier.follow] uses it.
 	folded map[string]folded
 }
 
@@ -123,7 +123,7 @@ type folded struct {
 	seq   int
 }
 
-// maxFolded releases are remembered, which is more than go on at a time; of others all events are read again.
+// maxFolded releases are remembered, which is more than run at a time; for others all events are read again.
 const maxFolded = 4096
 
 // New makes a Notifier; nothing happens before Run.
@@ -138,8 +138,9 @@ func New(o Options) *Notifier {
 	return n
 }
 
-// Run turns past and new events into messages, and delivers them, until ctx ends. A delivery in progress is finished first.
-// Without receivers it still notes how far it has looked, so that one that is configured later does not get stale news.
+// Run turns past and new events into messages, and delivers them, until ctx ends. A delivery in progress is finished
+// first. Without receivers it still records how far it has looked, so that a receiver configured later does not get
+// stale news.
 func (n *Notifier) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { n.follow(ctx); return nil })
@@ -198,14 +199,14 @@ func (n *Notifier) tell(ctx context.Context) error {
 	}
 }
 
-// tellOf looks at the new events of one release, and reads the old ones only if it does not know what came of them.
-// What cannot be read is passed over with an error in the log: it would be in the way forever.
+// tellOf looks at the new events of one release, and reads the old ones only if it does not know their result. What
+// cannot be read is skipped with an error in the log: otherwise it would block the rest forever.
 func (n *Notifier) tellOf(ctx context.Context, u record.Untold) error {
 	id := u.Release.ID
 	known := n.folded[id]
 	delete(n.folded, id) // until it is known again
 	if known.seq != u.Told {
-		known = folded{} // another daemon has looked at it meanwhile
+		known = folded{} // another daemon has looked at it in the meantime
 	}
 	events, err := n.o.Outbox.Events(ctx, id, known.seq)
 	if err != nil || len(events) == 0 {

@@ -11,8 +11,7 @@ import (
 // longestLine of a message, in characters: the page that it links to has the rest.
 const longestLine = 600
 
-// marks are what chats take for more than itself: <!channel> and @everyone ping everybody, [text](address) hides
-// where a link leads.
+// marks are what chats interpret: <!channel> and @everyone ping everybody, [text](address) hides where a link leads.
 var marks = strings.NewReplacer("<", "‹", ">", "›", "@", "@\u200b", "](", "] (")
 
 // plain turns an external text into a single line that pings nobody in any chat and hides no link.
@@ -37,7 +36,7 @@ func plain(text string) string {
 // parameters.
 type redactor struct{ parts []string }
 
-// leastPart is how long a part of an address has to be to be a secret; shorter ones stand in common words.
+// leastPart is how long a part of an address has to be to count as a secret; shorter ones occur in common words.
 const leastPart = 5
 
 // between separates the parts of an address.
@@ -62,11 +61,11 @@ func newRedactor(secret string) redactor {
 			}
 		}
 	}
-	slices.SortFunc(parts, func(a, b string) int { return len(b) - len(a) }) // a part may hold another
+	slices.SortFunc(parts, func(a, b string) int { return len(b) - len(a) }) // a part may contain another
 	return redactor{slices.Compact(parts)}
 }
 
-// addresses are the wholes, however a library has built them.
+// addresses are the whole addresses, in every form in which a library may print them.
 var addresses = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^\s"']+`)
 
 // longestError that is kept and logged.
@@ -79,7 +78,7 @@ func oneLine(text string) string {
 
 // text returns the message of err on one line, without secrets.
 func (r redactor) text(err error) string {
-	out := oneLine(err.Error()) // first, as it joins what was apart
+	out := oneLine(err.Error()) // first, because it joins what was apart
 	out = addresses.ReplaceAllString(out, "***")
 	for _, p := range r.parts {
 		if p != "" {

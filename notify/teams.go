@@ -85,10 +85,10 @@ func card(n Note) map[string]any {
 	return map[string]any{"type": "message", "attachments": []any{map[string]any{"contentType": "application/vnd.microsoft.card.adaptive", "content": content}}}
 }
 
-// literal takes their meaning from the signs of Markdown that a TextBlock knows.
+// literal escapes the Markdown that a TextBlock understands.
 var literal = strings.NewReplacer("*", "\\*", "_", "\\_", "[", "\\[", "]", "\\]")
 
-// unmarked is a text that is shown as it is; addresses stay whole, so that they lead somewhere.
+// unmarked is a text that is shown as it is; addresses stay unchanged, so that their links work.
 func unmarked(text string) string {
 	words := strings.Split(text, " ")
 	for i, w := range words {

@@ -1,5 +1,5 @@
-// Package notify answers who has to be notified of a release: the people and programs that the daemon's configuration
-// names ([Notifier]), and the systems that a release's webhook steps name ([Caller]).
+// Package notify answers who has to be notified about a release: the people and programs that the daemon's
+// configuration names ([Notifier]), and the systems that a release's webhook steps name ([Caller]).
 //
 // A message goes through an outbox: it is created in the transaction that records how far events have been looked at, so
 // a restart neither loses nor repeats it, and it is retried until it is delivered. A call is a task that may happen only
@@ -36,7 +36,7 @@ type Message struct {
 	Parameters map[string]string `json:"parameters,omitempty"`
 }
 
-// Times of a call. An answer is read to its first answerLimit bytes: it is shown to people.
+// Times of a call. Only the first answerLimit bytes of an answer are read: it is shown to people.
 const (
 	firstPause  = 500 * time.Millisecond
 	longestWait = 30 * time.Second
@@ -44,7 +44,7 @@ const (
 	answerLimit = 4 << 10
 )
 
-// Caller calls webhooks. Redirects are not followed: what was configured is called, and nothing else.
+// Caller calls webhooks. Redirects are not followed: only the configured address is called.
 type Caller struct {
 	Client *http.Client
 	Log    *slog.Logger

@@ -14,7 +14,7 @@ import (
 	"github.com/serindev/serin/tell"
 )
 
-// ask is a question that is open: shall this be done, and why?
+// ask is an open question: should this be done, and why?
 type ask struct {
 	tell.Offer
 
@@ -24,7 +24,7 @@ type ask struct {
 	missing bool
 	// choice is how far [tell.GoOn] goes.
 	choice int
-	// of is what the person saw: an answer to something else is not theirs.
+	// of is what the person saw: their answer does not apply to anything else.
 	of place
 }
 
@@ -44,10 +44,10 @@ func placeOf(v record.View) place {
 	return p
 }
 
-// choices are how far somebody goes on.
+// choices are how far a person lets the release go on.
 var choices = []string{
 	"past what it waits for now",
-	"past all that is left, up to the next gate",
+	"past everything that is left, up to the next gate",
 	"past all that is left, even if it is worse: stable is broken itself, and this repairs it",
 }
 
@@ -94,8 +94,8 @@ func (m *model) begin(key string) (ok bool) {
 	return false
 }
 
-// outdate closes a question when the release is no longer where it was: going on would then skip a weight that nobody has
-// seen. Going back is right everywhere.
+// outdate closes a question when the release has moved: going on would then skip a weight that nobody has seen. Going
+// back is right everywhere.
 func (m *model) outdate() {
 	if m.ask == nil {
 		return
@@ -139,7 +139,7 @@ func head(s string, n int) string {
 	return string([]rune(s)[:n])
 }
 
-// rubOut takes the last character away.
+// rubOut removes the last character.
 func rubOut(s string) string {
 	_, size := utf8.DecodeLastRuneInString(s)
 	return s[:len(s)-size]

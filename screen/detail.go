@@ -29,7 +29,7 @@ func (m *model) detail(v record.View) []string {
 	return append(out, m.happened(v)...)
 }
 
-// headline says what is the matter, what is asked, and what comes next.
+// headline says how the release is doing, what is asked, and what comes next.
 func (m *model) headline(v record.View) []string {
 	h := tell.HeadlineOf(v, m.now)
 	class, ok := classes[h.Class]

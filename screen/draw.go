@@ -85,7 +85,7 @@ func (m *model) head() []string {
 		out[0] += strings.Repeat(" ", gap) + right
 	}
 	if m.trouble != nil {
-		what := fmt.Sprintf("No connection to the daemon for %s; what follows was so %s ago. It is tried again.",
+		what := fmt.Sprintf("No connection to the daemon for %s; what follows was so %s ago. Trying again.",
 			figures.Span(m.now.Sub(m.lost).Round(time.Second)+time.Second), figures.Span(m.now.Sub(m.answered).Round(time.Second)+time.Second))
 		for _, l := range wrap(what, m.width) {
 			out = append(out, m.paint(l, red))
@@ -208,7 +208,7 @@ func (m *model) foot() []string {
 	return append(out, packed(append(keys, "? help", "q quit"), m.width)...)
 }
 
-// short names a deed in the line of keys.
+// short is a deed's name in the line of keys.
 func short(o tell.Offer) string {
 	word, _, _ := strings.Cut(o.Button, ":")
 	return strings.ToLower(word)

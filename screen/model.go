@@ -15,15 +15,15 @@ import (
 
 // model is what the screen knows. Messages change it ([model.Update]), and [model.View] draws it.
 type model struct {
-	ctx    context.Context //nolint:containedctx // of the program: what it asks the daemon ends with it
+	ctx    context.Context //nolint:containedctx // the program's context: requests to the daemon end with it
 	daemon Daemon
 	o      Options
 
 	width, height int
 	now           time.Time // the daemon's
 
-	// views in the order of the list; answered is when they came, zero before the first ones. trouble is why none have come
-	// since; since then.
+	// views in the order of the list; answered is when they came, zero before the first. trouble is why none have come
+	// since, and since when.
 	views    []record.View
 	answered time.Time
 	trouble  error
@@ -48,7 +48,7 @@ type model struct {
 	fatal error
 }
 
-// said is what became of the last order.
+// said is the outcome of the last order.
 type said struct {
 	text string
 	bad  bool
@@ -210,7 +210,8 @@ func (m *model) shown() *record.View {
 	return nil
 }
 
-// follow keeps the cursor on something. What is open is never exchanged for another rollout: a key might be on its way.
+// follow keeps the cursor on something. An open rollout is never replaced by another one: a key press might be under
+// way.
 func (m *model) follow() {
 	if m.shown() != nil {
 		return

@@ -2,8 +2,8 @@
 // the order in which they need a person; of one of them the headline, the plan, the weight, both arms of every metric, and
 // what has happened; and whatever may be done now, which is confirmed before it is done.
 //
-// It decides nothing and words little: package tell says what is the matter, what comes next and what may be done. Start
-// reading at [Run], then model.go.
+// It decides nothing and words little: package tell says how a release is doing, what comes next and what may be done.
+// Start reading at [Run], then model.go.
 package screen
 
 import (
@@ -68,8 +68,8 @@ type Options struct {
 	Environ []string
 }
 
-// Run shows the screen until the person leaves it, ctx ends, or the watched release has. The views are the last ones that
-// were shown. An error means that the daemon cannot be watched any longer.
+// Run shows the screen until the person leaves it, ctx ends, or the watched release has. The views are the last ones
+// that were shown. An error means that the daemon can no longer be watched.
 func Run(ctx context.Context, d Daemon, o Options) ([]record.View, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // what still waits for the daemon

@@ -29,7 +29,7 @@ var classes = map[string]struct {
 // steps are the marks of a plan's steps and weights.
 var steps = map[string]string{"done": "✓", "now": "▶", "stopped": "✗", "todo": "○"}
 
-// paint gives a text a style where colours are on. Emphasis that is no colour is always there.
+// paint gives a text a style where colours are on. Emphasis without colour is always used.
 func (m *model) paint(text string, s style) string {
 	if text == "" || s == plain || !m.o.Colours && s != turn && s != bold {
 		return text

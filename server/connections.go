@@ -24,15 +24,16 @@ const (
 	partOfOne = 4
 )
 
-// boundOf is how many connections a listener takes in a process that may open so many files.
+// boundOf is how many connections a listener takes in a process that may open that many files.
 func boundOf(files int) int {
 	return min(max((files-filesReserved)/filesPerConn, leastConns), maxConns)
 }
 
-// Listener takes a bounded number of connections, in all and of each address. One that comes when there is no place
-// gets that of another on which nothing is asked, the oldest of the address that has most; it is closed at once if
-// there is none. So idle connections cannot keep others out. Where callers prove who they are, see [Listener.Context],
-// the connections of those who have not come first, whatever is asked on them: half a request is soon sent.
+// Listener takes a bounded number of connections, in all and of each address. When all places are taken, a new
+// connection gets the place of an idle one, the oldest of the address that has most; if none is idle, the new one is
+// closed at once. So idle connections cannot keep others out. Where callers prove who they are (see
+// [Listener.Context]), connections of callers who have not done so are given up first, even with a request under way:
+// half a request is easily sent.
 type Listener struct {
 	net.Listener
 	conns *connections
@@ -49,7 +50,7 @@ func (l *Listener) Context(ctx context.Context, c net.Conn) context.Context {
 	return ctx
 }
 
-// Proven says that the caller of a request is known: the request's connection is not given up for one of a stranger.
+// Proven says that the caller of a request is known: the request's connection is not given up for a stranger's.
 func Proven(ctx context.Context) {
 	if own, ok := ctx.Value(keyConn).(*boundedConn); ok {
 		own.of.mu.Lock()
@@ -194,7 +195,7 @@ func (l *connections) first(of []*boundedConn) (idle *boundedConn) {
 	return idle
 }
 
-// strange tells whether nobody knows whose connection it is although its caller could have said so. l.mu is held.
+// strange tells whether a connection's caller is unknown although callers can prove who they are here. l.mu is held.
 func (l *connections) strange(c *boundedConn) bool { return l.proving && !c.proven }
 
 func (l *connections) leave(c *boundedConn) {

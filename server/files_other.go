@@ -4,5 +4,5 @@ package server
 
 import "math"
 
-// files is how many the process may have open.
+// files is how many files the process may have open.
 func files() int { return math.MaxInt32 }

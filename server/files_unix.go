@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// files is how many the process may have open.
+// files is how many files the process may have open.
 func files() int {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil || limit.Cur > math.MaxInt32 {

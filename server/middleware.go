@@ -99,7 +99,7 @@ func (s *Server) outer(mux *http.ServeMux) http.Handler {
 	})
 }
 
-// known collects what can be said of a request before it is handled.
+// known collects what is known about a request before it is handled.
 func (s *Server) known(r *http.Request, id string) request {
 	known := request{id: id}
 	known.remote, known.secure = s.origin.of(r)
@@ -208,7 +208,7 @@ func (s *Server) authenticate(ctx huma.Context, next func(huma.Context)) {
 	next(huma.WithValue(ctx, keyIdentity, who))
 }
 
-// refuseEmpty refuses a number or a time that is given and empty, which the HTTP library takes for one that is not given.
+// refuseEmpty refuses a number or a time that is given and empty, which the HTTP library treats as absent.
 func (s *Server) refuseEmpty(ctx huma.Context, next func(huma.Context)) {
 	u := ctx.URL()
 	query := u.Query()
@@ -243,7 +243,7 @@ func (s *Server) whose(ctx context.Context, header, from string) (Identity, erro
 // ErrUnknownToken is what an [Authenticator] returns for an invalid token.
 var ErrUnknownToken = errors.New("this token is not known, or has expired")
 
-// verify returns the owner of a token, who is known from then on.
+// verify returns the owner of a token, and remembers the caller as that owner.
 func (s *Server) verify(ctx context.Context, token, from string) (Identity, error) {
 	who, err := s.ownerOf(ctx, token, from)
 	if err == nil {
@@ -283,9 +283,9 @@ func bearer(header string) (string, error) {
 	return token, nil
 }
 
-// guardMetrics lets this machine read metrics without a token while only it can reach the listener, and otherwise callers
-// with a token. The Host header has to name this machine, so that a page cannot reach them by a name of its own
-// (DNS rebinding).
+// guardMetrics lets this machine read metrics without a token while only it can reach the listener, and otherwise
+// callers with a token. The Host header has to name this machine, so that no web page can reach them through a host
+// name of its own (DNS rebinding).
 func (s *Server) guardMetrics(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s.onLoopback() && localHost(r.Host) && r.Header.Get("X-Forwarded-For") == "" {

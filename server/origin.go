@@ -12,9 +12,9 @@ import (
 	"strings"
 )
 
-// origin determines where a request comes from, and whether the caller uses TLS, to this server or to a trusted proxy in
-// front of it. Trusted are the proxies that the configuration names and the other daemons of this deployment, which share
-// a word. Headers from anyone else are ignored.
+// origin determines where a request comes from, and whether the caller uses TLS, to this server or to a trusted proxy
+// in front of it. Trusted senders are the proxies that the configuration names and the other daemons of this
+// deployment, which share a word. Headers from anyone else are ignored.
 type origin struct {
 	peers    string // the word; empty where there is none
 	proxies  Proxies
@@ -48,7 +48,8 @@ func (o origin) of(r *http.Request) (remote string, secure bool) {
 	return r.RemoteAddr, secure
 }
 
-// client returns the last forwarded address that is not one of our proxies. It may have made up whatever precedes it.
+// client returns the last forwarded address that is not one of our proxies. The client may have made up whatever
+// precedes that one.
 func (o origin) client(headers []string) (string, bool) {
 	all := strings.Split(strings.Join(headers, ","), ",")
 	for i, header := range slices.Backward(all) {

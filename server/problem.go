@@ -27,7 +27,7 @@ type Problem struct {
 	RequestID string `json:"requestId,omitempty"`
 	// Release is the active one that stands in the way of a start.
 	Release string `json:"release,omitempty"`
-	// Answered says who was first at a gate.
+	// Answered says who answered the gate first.
 	Answered *FirstAnswer `json:"answered,omitempty"`
 	// Parameter is the one that is wrong.
 	Parameter string `json:"parameter,omitempty"`

@@ -76,7 +76,7 @@ func (g Grant) check() error {
 	}
 	for _, pattern := range g.Rollouts {
 		if _, err := path.Match(pattern, ""); err != nil || pattern == "" {
-			return fmt.Errorf("rollouts: %q is no name: expected one such as shop or shop-*, where * stands for any characters but a slash", pattern)
+			return fmt.Errorf("rollouts: %q is no name: expected one such as shop or shop-*, where * matches any characters except a slash", pattern)
 		}
 	}
 	return nil

@@ -99,7 +99,7 @@ const (
 	readTimeout       = 15 * time.Second
 	writeTimeout      = 60 * time.Second
 	idleTimeout       = 2 * time.Minute
-	// shutdownTimeout bounds how long requests may take after the daemon was asked to stop.
+	// shutdownTimeout bounds how long requests may take once the daemon is stopping.
 	shutdownTimeout = 5 * time.Second
 )
 
@@ -174,7 +174,7 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = server.Close()
 	}
-	<-done //nolint:errcheck // what Serve returns after Shutdown says nothing
+	<-done //nolint:errcheck // Serve's error after Shutdown says nothing
 	if err != nil {
 		return fmt.Errorf("stop serving on %s: %w", l.Addr(), err)
 	}

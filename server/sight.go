@@ -14,8 +14,8 @@ import (
 	"github.com/serindev/serin/tell"
 )
 
-// Sight is what the caller in a context ([As]) may see. A rollout that the caller may not get is not there: it is in no
-// list, and asked for by name it gives the same error as one that does not exist.
+// Sight is what the caller in a context ([As]) may see. A rollout that the caller may not see does not exist for them:
+// it is in no list, and asking for it by name gives the same error as one that does not exist.
 type Sight struct {
 	engine   Engine
 	store    Store
@@ -104,7 +104,7 @@ func (s Sight) Looks(ctx context.Context, release, scope string, after, limit in
 	return s.store.Looks(ctx, release, scope, after, limit)
 }
 
-// known refuses a release that the caller may not see. Who sees everything needs no look at it.
+// known refuses a release that the caller may not see. For a caller who sees everything nothing is checked.
 func (s Sight) known(ctx context.Context, id string) error {
 	if ok, err := sees(ctx, ""); ok || err != nil {
 		return err
@@ -140,8 +140,8 @@ func (s Sight) Search(ctx context.Context, f record.Filter, query string) ([]rec
 	return seen(ctx, f.Rollout, wanted, read, may)
 }
 
-// AuditLog lists who did what, newest first. What concerns no rollout is seen by those who see everything, and by the
-// one who did it.
+// AuditLog lists who did what, newest first. Entries that concern no rollout are visible to callers who see everything,
+// and to the one who acted.
 func (s Sight) AuditLog(ctx context.Context, f record.AuditFilter) ([]record.AuditEntry, error) {
 	return seen(ctx, f.Rollout, f.Limit, func(limit int, last *record.AuditEntry) ([]record.AuditEntry, error) {
 		f.Limit = limit
@@ -202,8 +202,8 @@ func picked[T any](limit int, read func(limit int, last *T) ([]T, error), may fu
 	}
 }
 
-// Problems is what is wrong with the configuration now. Who sees some rollouts only gets what keeps these at an older
-// version.
+// Problems is what is wrong with the configuration now. A caller who sees only some rollouts gets the problems that
+// keep these at an older version.
 func (s Sight) Problems(ctx context.Context) ([]ConfigProblem, error) {
 	if s.problems == nil {
 		return nil, nil

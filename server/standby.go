@@ -19,14 +19,15 @@ import (
 // Leader is where the daemon that acts is reached, without a port; ok is false while there is none.
 type Leader func() (host string, ok bool)
 
-// forwardedHeader marks what another daemon has passed on: it is not passed on again, so that two that take each other
-// for the leader do not send a request back and forth. Its value is a word that only the daemons share: see [origin].
+// forwardedHeader marks what another daemon has passed on: it is not passed on again, so that two daemons that each
+// take the other for the leader do not send a request back and forth. Its value is a word that only the daemons share:
+// see [origin].
 const forwardedHeader = "Serin-Forwarded"
 
 // leaderRetry is how soon a caller may retry while there is no leader.
 const leaderRetry = 2 * time.Second
 
-// forwardDial bounds how long a leader that has just died is waited for.
+// forwardDial bounds how long to wait for a leader that has just died.
 const forwardDial = 2 * time.Second
 
 // NewForwarder passes requests on to the daemon that leads, which listens on the same port with the same certificate:

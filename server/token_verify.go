@@ -56,7 +56,7 @@ type Tokens struct {
 
 	mu       sync.Mutex // guards what follows
 	stamp    fs.FileInfo
-	failed   string                         // of the last reading, to say it once
+	failed   string                         // of the last reading, so that it is logged once
 	good     map[[sha256.Size]byte]Identity // whose a secret of this SHA-256 is
 	old      map[string]*oldToken           // those with an Argon2id hash, by name
 	learned  map[[sha256.Size]byte]Identity // as good, of those in old that have been here
@@ -181,8 +181,8 @@ func (t *Tokens) follow() {
 	}
 }
 
-// Verify returns the owner of a token; from is the remote address. The error is a *Problem: 401 for an unknown token, 429
-// if too many of those have come from the address. A valid token gets in whatever others do.
+// Verify returns the owner of a token; from is the remote address. The error is a *Problem: 401 for an unknown token,
+// 429 if too many of those have come from the address. A valid token is accepted whatever others do.
 func (t *Tokens) Verify(ctx context.Context, token, from string) (Identity, error) {
 	t.follow()
 	sum := sha256.Sum256([]byte(token))
@@ -196,7 +196,7 @@ func (t *Tokens) Verify(ctx context.Context, token, from string) (Identity, erro
 	var brake *rate.Limiter
 	if !good {
 		brake = t.limiter(source(from), failureEvery, failureBurst)
-		if slow { // what others try from this address, with other names, takes nothing from this one
+		if slow { // attempts from this address with other names do not count against this one
 			brake = t.limiter(source(from)+" "+old.token.Name, failureEvery, failureBurst)
 		}
 	}
@@ -236,8 +236,8 @@ func pay(brake *rate.Limiter, now time.Time, work func() error) error {
 	return err
 }
 
-// braked runs the check of a token of the cluster, and slows it down after too many wrong ones from one address. The names
-// in them are of no use: their senders choose them.
+// braked runs the check of a token of the cluster, and slows it down after too many wrong ones from one address. The
+// names in them cannot be used as keys: their senders choose them.
 func (t *Tokens) braked(from string, work func() error) error {
 	t.mu.Lock()
 	brake := t.limiter(source(from)+" cluster", clusterEvery, clusterBurst)

@@ -23,7 +23,7 @@ type Plan struct {
 	Limit time.Duration
 }
 
-// ForReturning is the plan of a version that was in service not long ago.
+// ForReturning is the plan for a version that was in service recently.
 func (p Plan) ForReturning() Plan {
 	p.Definition, p.Analyses, p.Returning = p.Definition.ForReturning(), p.Returning, nil
 	return p
@@ -55,7 +55,7 @@ type Outcome struct {
 	Requests, Bad, Hurt float64
 	// Alarms: the test of the split raised an alarm at some time, and held the release.
 	Alarms bool
-	// Learned is what the comparisons taught, by scope and metric.
+	// Learned is what was learned from the comparisons, by scope and metric.
 	Learned map[string]map[string][]judge.Past
 }
 
@@ -65,8 +65,8 @@ var ErrScope = errors.New("no analysis")
 // epoch is when simulated time begins; no result depends on it.
 var epoch = time.Unix(0, 0).UTC()
 
-// Run simulates one release in a world. pasts are what earlier releases taught, by scope and metric; src is the source of
-// all randomness. The gateway puts each weight in force at once and splits requests accordingly.
+// Run simulates one release in a world. pasts is what was learned from earlier releases, by scope and metric; src is
+// the source of all randomness. The gateway puts each weight in force at once and splits requests accordingly.
 func (p Plan) Run(w World, pasts map[string]map[string][]judge.Past, src rand.Source) (Outcome, error) {
 	p.Definition = p.Definition.WithoutCluster()  // what a cluster does affects neither users nor the judge
 	p.Definition = p.Definition.WithoutCalendar() // simulated time has no days of a week
@@ -232,7 +232,7 @@ func (r *run) count(l judge.Look) {
 	}
 }
 
-// learn keeps what the scope's comparisons have taught.
+// learn keeps what was learned from the scope's comparisons.
 func (r *run) learn() {
 	if r.scope.evidence == nil {
 		return
@@ -252,7 +252,7 @@ func (r *run) ended(end End) Outcome {
 	if end != RolledBack {
 		r.learn()
 	} else {
-		r.out.Learned = nil // a rolled-back release teaches nothing
+		r.out.Learned = nil // nothing is learned from a rolled-back release
 	}
 	if !r.state.ExposedAt.IsZero() {
 		r.out.Took = r.now.Sub(r.state.ExposedAt)

@@ -25,7 +25,7 @@ type Watched struct {
 	// Bad are the canary's bad events of the first metric until it failed, or until the end; Hurt those since the
 	// fault began.
 	Bad, Hurt float64
-	// Learned is what it taught, by metric; a failed one teaches nothing.
+	// Learned is what was learned, by metric; nothing is learned from a failed one.
 	Learned map[string]judge.Past
 }
 

@@ -94,7 +94,7 @@ type arm struct {
 
 // Users are the users of a new release; src is the source of all randomness.
 func (w World) Users(src rand.Source) *Users {
-	u := &Users{world: w, dice: dice{rand.New(src)}} //nolint:gosec // a simulation wants to be repeated, not to be secret
+	u := &Users{world: w, dice: dice{rand.New(src)}} //nolint:gosec // a simulation has to be repeatable, not secret
 	u.traffic.by, u.shared.by = w.Traffic, w.Shared
 	for i := range u.arms {
 		u.arms[i].own.by = w.Own

@@ -3,7 +3,7 @@ package tell
 // Action is something that people and programs ask Serin for, as the audit log names it and as people say it.
 type Action struct{ Name, Words string }
 
-// Actions are those that the audit log knows, the most telling first.
+// Actions are those that the audit log knows, the most specific first.
 var Actions = []Action{
 	{"startRelease", "Release started"}, {"answerGate", "Gate answered"}, {"pauseRelease", "Paused"}, {"resumeRelease", "Resumed"}, {"promoteRelease", "Told to go on"}, {"undoRollout", "Release undone"}, {"retryRollout", "Release retried"},
 	{"rollbackRelease", "Rollback asked for"}, {"cancelRelease", "Release cancelled"}, {"dismissAlarm", "Alarm dismissed"},

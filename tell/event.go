@@ -19,7 +19,7 @@ type Words struct {
 	Text string
 	// Detail says why, how, or with what. Users may have written it.
 	Detail string
-	// Asked: a person or another program requested it, and the author is worth naming.
+	// Asked: a person or another program requested it, so the author is worth naming.
 	Asked bool
 	Tone  Tone
 }

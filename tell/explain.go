@@ -34,7 +34,7 @@ type Explanation struct {
 	// Noise says why the evidence began in the middle of the release, if it did, and that it is not known yet how much good
 	// versions of this service differ; empty once that is known, and if no verdict is awaited.
 	Noise string `json:"noise,omitempty"`
-	// Plan says why the release takes the steps that it takes, if it is no ordinary one.
+	// Plan says why the release takes these steps, if it is not an ordinary one.
 	Plan string `json:"plan,omitempty"`
 	// Waiting is [Waiting], Next what follows after that; both are empty once the release has ended.
 	Waiting string   `json:"waiting,omitempty"`
@@ -111,7 +111,7 @@ func Explain(v record.View) Explanation {
 
 // notLearned is what people who watch such a release have to know.
 const notLearned = "nothing is known yet of how much good versions of this service differ: " +
-	"neither stable's past nor a release says it, so a usual amount is supposed, and a pass waits longer"
+	"neither stable's past nor a release says it, so a usual amount is assumed, and a pass waits longer"
 
 func headline(s rollout.State, v *judge.Verdict, steps rollout.Steps) string {
 	var out string
@@ -212,7 +212,7 @@ func evidence(m judge.MetricVerdict) string {
 	if m.Outcome == judge.Fail {
 		return worse
 	}
-	if l.Worse >= l.FailsFrom && l.Beyond < judge.BeyondFrom { // or a reader takes it for a fail
+	if l.Worse >= l.FailsFrom && l.Beyond < judge.BeyondFrom { // or a reader would take it for a fail
 		worse += fmt.Sprintf(", but %s for “worse by more than the margin”, needed %s", figures.Odds(l.Beyond), figures.Odds(judge.BeyondFrom))
 	}
 	what := "“worse by the margin”"
@@ -267,7 +267,7 @@ func explainExposures(found []judge.Contradiction, dismissed bool) string {
 		out = append(out, Contradiction(c))
 	}
 	end := "the labels of the arms may be swapped or name another version, or an arm is counted twice; " +
-		"nothing passes until that is put right, or dismissed by a human for this weight"
+		"nothing passes until that is fixed, or dismissed by a human for this weight"
 	if dismissed {
 		end = "dismissed by a human for this weight"
 	}

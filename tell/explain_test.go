@@ -165,8 +165,8 @@ func TestExplainARelease(t *testing.T) {
 	}
 	require.Equal(t, `active at step gray; look 12 at 2026-01-05T09:00:00Z says inconclusive, undecided (errors)
 sample ratio: 41 of 1,000 requests went to the canary (4.1%), asked for 5%: alarm, evidence 2,000 : 1 against the split asked for, needed 1,000 : 1
-exposure: alarm: orders counts 7,959 on the canary and 1,424 on the baseline, where the gateway sent 1,423 and 7,120 requests: 28 times as much on the canary as there should be; alarm: jobs counts 100 on the canary and 900 on the baseline, which is not the weight in force: 2 times too little on the canary; alarm: logins counts 100 on the canary and 900 on the baseline, where orders counts 400 and 1,600: 2.3 times too little on the canary; the labels of the arms may be swapped or name another version, or an arm is counted twice; nothing passes until that is put right, or dismissed by a human for this weight
-noise: nothing is known yet of how much good versions of this service differ: neither stable's past nor a release says it, so a usual amount is supposed, and a pass waits longer
+exposure: alarm: orders counts 7,959 on the canary and 1,424 on the baseline, where the gateway sent 1,423 and 7,120 requests: 28 times as much on the canary as there should be; alarm: jobs counts 100 on the canary and 900 on the baseline, which is not the weight in force: 2 times too little on the canary; alarm: logins counts 100 on the canary and 900 on the baseline, where orders counts 400 and 1,600: 2.3 times too little on the canary; the labels of the arms may be swapped or name another version, or an arm is counted twice; nothing passes until that is fixed, or dismissed by a human for this weight
+noise: nothing is known yet of how much good versions of this service differ: neither stable's past nor a release says it, so a usual amount is assumed, and a pass waits longer
 waiting: 5% of traffic on the canary: it needs at least 10m more in force
 next: 20% of traffic on the canary, for at least 10m
 trouble: store: disk is full`, tell.Explain(view).String())

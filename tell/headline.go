@@ -12,11 +12,11 @@ import (
 	"github.com/serindev/serin/rollout"
 )
 
-// Headline says what is the matter with a release in one sentence, since when, and what comes next.
+// Headline says in one sentence how a release is doing, since when, and what comes next.
 type Headline struct {
 	// Class is ok, bad, wait, go or rest.
 	Class, Text string
-	// Since is zero where there is nothing to say. Lasts tells that it has been so until now, and is no event.
+	// Since is zero if there is nothing to say. Lasts tells that it is a state that still lasts, not an event.
 	Since time.Time
 	Lasts bool
 	// Next is what comes next and when; empty where nothing does.
@@ -31,7 +31,8 @@ func Subject(v record.View) string {
 	return "the new version"
 }
 
-// HeadlineOf says it of a release. It takes everything from the view, so that the overview says the same as the release's own page.
+// HeadlineOf makes the headline of a release. It takes everything from the view, so that the overview says the same as
+// the release's own page.
 func HeadlineOf(v record.View, now time.Time) Headline {
 	s := v.State
 	switch {
@@ -57,7 +58,7 @@ func HeadlineOf(v record.View, now time.Time) Headline {
 	return activeHeadline(v, now)
 }
 
-// wall is a time of the release's own as clocks had it; zero stays zero.
+// wall converts a time on the release's own clock to wall time; zero stays zero.
 func wall(s rollout.State, t time.Time) time.Time {
 	if t.IsZero() {
 		return t
@@ -95,7 +96,7 @@ func endedHeadline(v record.View) Headline {
 	if s.Outcome == rollout.Released {
 		h.Text = "Released: " + Subject(v) + " serves everybody"
 		if s.Undoes != "" {
-			h.Text = "Undone: " + cmp.Or(rollout.Version(s.Parameters), "the version before") + " serves everybody again"
+			h.Text = "Undone: " + cmp.Or(rollout.Version(s.Parameters), "the previous version") + " serves everybody again"
 		}
 		return h
 	}
@@ -215,7 +216,7 @@ func decisive(v record.View) string {
 	return ""
 }
 
-// worthSaying is how long a lack of data has to last before a person needs to know: one look without any is nothing.
+// worthSaying is how long data has to be missing before a person needs to know: one look without any means nothing.
 const worthSaying = 30 * time.Second
 
 // comesNext is what comes after this weight or step, and when if nothing gets worse.
@@ -234,7 +235,7 @@ func comesNext(v record.View, holds []rollout.Hold) string {
 			until = "once it is shown to be no worse" + named(decisive(v))
 		case rollout.NeedsData:
 			until = "as soon as there is enough data"
-		case rollout.Leans, rollout.Alarmed, rollout.Contested: // that it is held is said before
+		case rollout.Leans, rollout.Alarmed, rollout.Contested: // the words before say that it is held
 		default:
 			return Sentence(v.Waiting)
 		}
@@ -252,7 +253,7 @@ func comesNext(v record.View, holds []rollout.Hold) string {
 	return next + " now."
 }
 
-// comparesNothing tells whether the definition says that of this step.
+// comparesNothing tells whether the definition says so about this step.
 func comparesNothing(v record.View) bool {
 	switch step := stepAt(v).(type) {
 	case rollout.Gray:
@@ -292,7 +293,7 @@ func Consequences(v record.View) (approve, reject string) {
 		reject = "Reject: all users back to stable"
 	}
 	if q := v.State.Question; q != nil && q.About == rollout.FoundWorse {
-		return "Approve: keep it", "Reject: all users back to the version before"
+		return "Approve: keep it", "Reject: all users back to the previous version"
 	}
 	if v.State.Question != nil {
 		return "Approve: go on without a decision", reject

@@ -39,7 +39,7 @@ func Notice(before, after rollout.State, d *rollout.Definition, e rollout.Event)
 		n.Reason, n.Warning = strings.ToUpper(string(e.Outcome[:1]))+string(e.Outcome[1:]), e.Outcome != rollout.Released
 	case rollout.InForce, rollout.NotInForce, rollout.LookTaken, rollout.AlarmDismissed, rollout.WebhookAnswered, rollout.JobSucceeded,
 		rollout.DeploymentReady, rollout.DeadlinePassed, rollout.RollbackRequested, rollout.CancelRequested, rollout.Superseded,
-		rollout.SuccessorCancelled, rollout.Drained, rollout.CleanedUp: // what follows from them has a notice, or shows itself
+		rollout.SuccessorCancelled, rollout.Drained, rollout.CleanedUp: // what follows from them has a notice, or is visible anyway
 		return workload.Notice{}, false
 	}
 	return n, true

@@ -11,7 +11,7 @@ import (
 // Deed is something that a person may do to a release.
 type Deed string
 
-// The deeds. The words are those of the API where that has one.
+// The deeds. Their names are the API's where it has the deed.
 const (
 	Approve     Deed = "approve"
 	Reject      Deed = "reject"
@@ -34,15 +34,15 @@ type Offer struct {
 	Button string
 	// Title is the question before it is done, Text what follows from it.
 	Title, Text string
-	// Reason: one is asked for. Needed: it is not done without.
+	// Reason: a reason is asked for. Needed: it is mandatory.
 	Reason, Needed bool
-	// Danger: it takes a version away from its users.
+	// Danger: it takes a version away from users.
 	Danger bool
 	// Gate that an answer is for; empty for everything else.
 	Gate string
 }
 
-// Answers are the answers to what a person is asked now; none where nobody is.
+// Answers are the possible answers to the question that is open now; none if there is no question.
 func Answers(v record.View) []Offer {
 	if v.Gate == "" || v.State.Ended() {
 		return nil
@@ -75,14 +75,14 @@ func Offers(v record.View) []Offer {
 			Text: alarmWords(v) + " The release goes on at this weight in spite of it.", Reason: true, Needed: true})
 	}
 	if v.State.Pause != nil {
-		out = append(out, Offer{Deed: Resume, Button: "Resume", Title: "Resume the release?", Text: "Timers go on where they stood."})
+		out = append(out, Offer{Deed: Resume, Button: "Resume", Title: "Resume the release?", Text: "Timers continue from where they stopped."})
 	} else {
 		if _, answered := v.State.Answered[v.State.Gate]; (!v.State.Promoting() || v.State.Watching()) && (v.State.Gate == "" || answered) { // a gate is answered, not skipped
 			out = append(out, Offer{Deed: GoOn, Button: "Go on", Title: "Go on without waiting, on your responsibility?",
 				Text: cmp.Or(Sentence(v.Waiting), "It waits for nothing.") + " A worse version goes back all the same. Gates stay.", Reason: true, Needed: true})
 		}
 		out = append(out, Offer{Deed: PauseIt, Button: "Pause", Title: "Pause the release?",
-			Text: "Timers and advancing stand still. Looks go on, and a fail still rolls back.", Reason: true})
+			Text: "Timers stop and nothing advances. Looks continue, and a fail still rolls back.", Reason: true})
 	}
 	if !v.State.Moved {
 		out = append(out, Offer{Deed: Cancel, Button: "Cancel", Title: "Cancel the release?", Text: "No traffic has moved yet: it ends as it began.", Reason: true, Danger: true})
@@ -90,13 +90,13 @@ func Offers(v record.View) []Offer {
 	return append(out, Offer{Deed: RollBack, Button: "Roll back", Title: "Roll back now?", Text: "All traffic goes back to stable at once.", Reason: true, Danger: true})
 }
 
-// UndoOffer is what may be done once a release is over.
+// UndoOffer is the offer to undo once a release is over.
 func UndoOffer(v record.View) Offer {
 	what := "this release"
 	if v.State.Outcome != rollout.Released {
 		what = "the last one that was released"
 	}
-	return Offer{Deed: Undo, Button: "Undo", Title: "Bring back the version before?", Reason: true, Needed: true, Danger: true,
+	return Offer{Deed: Undo, Button: "Undo", Title: "Bring back the previous version?", Reason: true, Needed: true, Danger: true,
 		Text: "All traffic goes to what was in service before " + what + ", at once and without being compared. It is a release of its own."}
 }
 

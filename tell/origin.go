@@ -9,7 +9,7 @@ import (
 	"github.com/serindev/serin/rollout"
 )
 
-// Origin says why a release takes the steps that it takes, if it is no ordinary one; empty for most.
+// Origin says why a release takes these steps, if it is not an ordinary one; empty for most.
 func Origin(s rollout.State) string {
 	switch {
 	case s.Retries != "":

@@ -8,10 +8,10 @@ import (
 	"github.com/serindev/serin/workload"
 )
 
-// exampleTotal is how many pods the words take where nobody has said how many there are.
+// exampleTotal is how many pods the words assume if the number is unknown.
 const exampleTotal = 4
 
-// Pods say what becomes of the weights of a rollout whose work is divided by pods; there are none for any other.
+// Pods says what becomes of the weights of a rollout whose work is divided by pods; empty for any other.
 func Pods(d *rollout.Definition) (lines []string) {
 	if d == nil || d.Cluster == nil || d.Cluster.Split == nil {
 		return nil

@@ -42,7 +42,7 @@ const (
 // says are the statuses in words, for those who do not see the colours.
 var says = map[string]string{StepDone: "done", StepNow: "here now", StepStopped: "stopped here", StepToDo: "not yet"}
 
-// Turns is what about an event takes a release back; empty for one that does not.
+// Turns says what about an event sends a release back; empty for an event that does not.
 func Turns(e rollout.Event) string {
 	switch e := e.(type) {
 	case rollout.LookTaken:
@@ -101,7 +101,7 @@ func (p position) at(step int) string {
 	return p.status
 }
 
-// PlanOf is the plan with what has become of it. Without events it has no times.
+// PlanOf is the plan with its progress. Without events it has no times.
 func PlanOf(v record.View, events []rollout.Event, now time.Time) []PlanStep {
 	p, entered, long := positionOf(v, events), enteredAt(events), stagesTook(v, events, now)
 	out := make([]PlanStep, 0, len(v.Steps))
@@ -112,7 +112,7 @@ func PlanOf(v record.View, events []rollout.Event, now time.Time) []PlanStep {
 			s.Says = "not reached"
 		}
 		if s.Status != StepToDo && slices.Contains(v.State.Done, step.StepName()) {
-			s.Says = "done in the release before"
+			s.Says = "done in the previous release"
 		}
 		if gray, ok := step.(rollout.Gray); ok {
 			for j, w := range gray.Weights {
@@ -135,8 +135,8 @@ func PlanOf(v record.View, events []rollout.Event, now time.Time) []PlanStep {
 	return out
 }
 
-// due says of the weights after the first one when they come at the earliest. Nothing is known of that while a person is
-// asked, or while the release waits for something other than time and evidence.
+// due says when the weights after the first one come at the earliest. That is unknown while a person is asked, or while
+// the release waits for something other than time and evidence.
 func due(weights []PlanWeight, v record.View, step rollout.Gray, now time.Time) {
 	if v.State.Pause != nil || v.Gate != "" || v.State.Awaited != nil {
 		return

@@ -22,7 +22,7 @@ const (
 	AtRest
 )
 
-// Recent is how long the end of a release is news.
+// Recent is how long the end of a release counts as news.
 const Recent = 24 * time.Hour
 
 // Urgencies are the headings of lists, in order.
@@ -75,7 +75,7 @@ func ForUsers(v record.View) string {
 	}
 	out := "All traffic is on stable."
 	if v.State.Outcome == rollout.Failed {
-		out = "Stable at 100% was written." // whether it is served, its page says
+		out = "Stable at 100% was written." // its page says whether it is served
 	}
 	if verdict := v.LastVerdict(); verdict != nil {
 		for _, m := range verdict.Metrics {

@@ -202,7 +202,7 @@ func (w waiting) gate(h rollout.NeedsAnswer) string {
 	return out + "; unanswered, " + Policy(h.Expires.Then) + within(h.Expires.Left(w.s, w.now))
 }
 
-// ruledOut says what the passes have ruled out that rest on a given time and not on a margin.
+// ruledOut says what was ruled out by passes that rest on a given time instead of a margin.
 func (w waiting) ruledOut() string {
 	if w.s.LastVerdict == nil {
 		return ""

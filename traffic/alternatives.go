@@ -29,9 +29,9 @@ func (c Condition) Field() string {
 // maxAlternatives bounds what a matcher becomes: a rule of Gateway API has at most 64 matches.
 const maxAlternatives = 64
 
-// Alternatives returns a matcher for gateways that have no operators, as Gateway API has none: a list of alternatives, in
-// each of which all conditions hold. grpc: of requests that have no query. The error names the first thing that cannot be
-// said like that.
+// Alternatives returns a matcher for gateways without operators, such as Gateway API: a list of alternatives, in each
+// of which all conditions hold. grpc: the requests have no query. The error names the first thing that cannot be
+// expressed that way.
 func (m Matcher) Alternatives(grpc bool) ([][]Condition, error) {
 	if _, err := m.Text(); err != nil {
 		return nil, err

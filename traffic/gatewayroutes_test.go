@@ -56,6 +56,7 @@ func TestARouteWithoutPathsTakesAll(t *testing.T) {
 
 func TestTheShareOfTwoWeights(t *testing.T) {
 	require.Equal(t, share.Share(0.05), traffic.ShareOf(5, 95))
+	require.Equal(t, share.Share(0.5), traffic.ShareOf(50, 50))
 	require.Equal(t, share.Share(1), traffic.ShareOf(7, 0))
 	require.Zero(t, traffic.ShareOf(0, 0), "neither version has a weight")
 }

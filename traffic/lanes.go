@@ -11,8 +11,8 @@ import (
 	"github.com/serindev/serin/share"
 )
 
-// Lane is one of the ways by which requests reach the versions. A gateway counts the requests of each lane under names of
-// their own, so that copies and previews are never taken for users.
+// Lane is one of the ways by which requests reach the versions. A gateway counts the requests of each lane under names
+// of their own, so that copies and previews are never counted as users.
 type Lane string
 
 // The lanes.
@@ -27,7 +27,7 @@ const (
 	PreviewLane Lane = "preview"
 )
 
-// Lanes lists all lanes, in the order in which requests are tried against them: the last one that matches has a request.
+// Lanes lists all lanes, in ascending precedence: a request belongs to the last one that matches.
 func Lanes() []Lane { return []Lane{MainLane, CohortLane, MirrorLane, PreviewLane} }
 
 // SafeMethods are the methods that change nothing on a server (RFC 9110, section 9.2.1), without TRACE.
@@ -37,21 +37,21 @@ var SafeMethods = []string{"GET", "HEAD", "OPTIONS"}
 // body in memory until the copy is sent.
 const DefaultMaxBodySize = 1 << 20
 
-// Mirror sends copies of users' requests to the canary. Stable answers the users; nobody gets the canary's answers.
+// Mirror sends copies of users' requests to the canary. Stable answers the users; the canary's answers are discarded.
 type Mirror struct {
 	// Share of the requests that are copied: whole percents, from 1% to 100%.
 	Share share.Share `json:"share"`
 	// Methods of the requests that are copied, in capitals; [SafeMethods] where there are none.
 	Methods []string `json:"methods,omitempty"`
-	// AllMethods: requests of every method are copied, those too that write. It excludes Methods.
+	// AllMethods: requests of every method are copied, including those that write. It excludes Methods.
 	AllMethods bool `json:"allMethods,omitempty"`
 	// MaxBodySize is how many bytes the body of a copied request may have: larger requests are answered and not copied.
 	// 0 is [DefaultMaxBodySize].
 	MaxBodySize int64 `json:"maxBodySize,omitempty"`
 }
 
-// Exposure is the part of all requests counted on the mirror's lane that the canary gets: for each hundred that stable
-// answers, as many copies as the share says.
+// Exposure is the canary's part of all requests counted on the mirror's lane: for each hundred that stable answers, it
+// gets as many copies as the share says.
 func (m Mirror) Exposure() share.Share { return m.Share / (1 + m.Share) }
 
 // Percent is the share as gateways take it. Its error says why the share cannot be one.
@@ -109,9 +109,9 @@ func (m Mirror) Text() string {
 	return "(" + strings.Join(methods, " || ") + ") && " + noUpgrade
 }
 
-// Preview is a route that leads to the canary alone, for those who look at it before users do.
+// Preview is a route that leads to the canary alone, for people who try it before users do.
 type Preview struct {
-	// Host, if it is set, has all requests for a host name of the preview's own.
+	// Host, if it is set, takes all requests for a host name of the preview's own.
 	Host string `json:"host,omitempty"`
 	// Match, if it is set, picks some of the host's requests or, without a host, some of the rollout's route.
 	Match *Matcher `json:"match,omitempty"`
@@ -209,7 +209,7 @@ func differMirror(what string, m Mirror, t Target, s *RouteServed) []string {
 func differMatch(what, want string, err error, s *RouteServed) []string {
 	switch {
 	case s == nil:
-		return nil // said already
+		return nil // reported already
 	case err != nil:
 		return []string{what + ": " + err.Error()}
 	case want != s.Match:

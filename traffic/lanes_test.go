@@ -1,6 +1,7 @@
 package traffic_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -44,6 +45,8 @@ func TestMirror(t *testing.T) {
 
 func TestPreview(t *testing.T) {
 	beta := header("X-Preview", "yes")
+	label := strings.Repeat("a", 63) // the longest, of which three and 61 more characters make the longest name
+	longest := strings.Join([]string{label, label, label, label[:61]}, ".")
 	for name, c := range map[string]struct {
 		preview traffic.Preview
 		text    string
@@ -56,6 +59,9 @@ func TestPreview(t *testing.T) {
 		"a host that is a rule":         {traffic.Preview{Host: "a`) || Path(`/"}, "", "is not a host name"},
 		"a host in capitals":            {traffic.Preview{Host: "A.example.com"}, "", "is not a host name"},
 		"a host with an empty label":    {traffic.Preview{Host: "a..b"}, "", "is not a host name"},
+		"the longest host":              {traffic.Preview{Host: longest}, "Host(`" + longest + "`)", ""},
+		"a host that is too long":       {traffic.Preview{Host: longest + "a"}, "", "is not a host name"},
+		"a label that is too long":      {traffic.Preview{Host: label + "a"}, "", "is not a host name"},
 		"a matcher without a condition": {traffic.Preview{Match: &traffic.Matcher{}}, "", "exactly one of"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -41,10 +41,10 @@ type Query struct {
 	Value string `json:"value"`
 }
 
-// maxDepth bounds the nesting of matchers: no cohort that people understand comes near it.
+// maxDepth bounds the nesting of matchers: no understandable cohort comes near it.
 const maxDepth = 16
 
-// Problem is one thing that is wrong with a matcher.
+// Problem is one error in a matcher.
 type Problem struct {
 	// Path leads to the field, such as "all[1].header.name"; empty for the matcher itself.
 	Path string
@@ -159,7 +159,7 @@ func token7230(field, s string) []Problem {
 	return nil
 }
 
-// plain refuses what cannot be in a rule, or is never in a request.
+// plain refuses what cannot occur in a rule, or never does in a request.
 func plain(field, s string) []Problem {
 	switch {
 	case s == "":

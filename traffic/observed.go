@@ -5,7 +5,7 @@ import "github.com/serindev/serin/share"
 // Observed is what the gateway has and serves, as far as it could be asked.
 type Observed struct {
 	// Configured is what is written where the gateway reads it: the file, or the custom resources. It is nil while
-	// there is nothing. Unreadable says why it could not be read, or what is with it that is not Serin's.
+	// there is nothing. Unreadable says why it could not be read, or which foreign parts are in it.
 	Configured *Configured `json:"configured,omitempty"`
 	Unreadable string      `json:"unreadable,omitempty"`
 	// Replicas are the gateway's own answers, in the order of the configuration; empty where no API is configured.

@@ -13,7 +13,7 @@ import (
 // Target is what the traffic of one rollout has to look like now. It is a level: applying it twice is the same
 // as once.
 type Target struct {
-	// Stable serves what Canary does not. Which set of servers plays which role is the rollout's decision.
+	// Stable serves what Canary does not. The rollout decides which set of servers plays which role.
 	Stable Backend `json:"stable"`
 	Canary Backend `json:"canary"`
 	// Weight is the canary's share of the main route.
@@ -78,7 +78,7 @@ type Cohort struct {
 	Sticky string `json:"sticky,omitempty"`
 }
 
-// Guards are limits that protect both arms alike: on one arm only they would bias the comparison.
+// Guards are limits that protect both arms equally: on one arm only they would bias the comparison.
 type Guards struct {
 	CircuitBreaker *CircuitBreaker `json:"circuitBreaker,omitempty"`
 	RateLimit      *RateLimit      `json:"rateLimit,omitempty"`

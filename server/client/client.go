@@ -43,7 +43,7 @@ type Client struct {
 }
 
 // New makes a client of the daemon at server (http://127.0.0.1:7474; a path before /api/v1 may follow). token may be
-// empty. transport is nil for the default one. Nothing is asked yet.
+// empty. transport is nil for the default one. It sends no request yet.
 func New(server, token string, transport http.RoundTripper) (*Client, error) {
 	u, err := url.Parse(server)
 	if err != nil {
@@ -230,7 +230,7 @@ func (c *Client) Rollout(ctx context.Context, name string) (record.View, error) 
 // Started is what became of a start.
 type Started struct {
 	Release record.Release
-	// Known: the key had started it before. Pending: it starts once the release that it supersedes has ended; until
+	// Known: the key had already started it. Pending: it starts once the release that it supersedes has ended; until
 	// then nothing is known of it.
 	Known, Pending bool
 }

@@ -91,8 +91,8 @@ func New(c Config) (*Cluster, error) {
 	}, nil
 }
 
-// Genuine implements [server.Authenticator]. A token that was good once stays recognized, also while wrong ones come by the
-// thousand.
+// Genuine implements [server.Authenticator]. A token that was valid once stays recognized, even while thousands of
+// wrong ones arrive.
 func (c *Cluster) Genuine(ctx context.Context, token string) bool {
 	c.mu.Lock()
 	_, ok := c.good[sha256.Sum256([]byte(token))]
@@ -133,8 +133,8 @@ func (c *Cluster) Verify(ctx context.Context, token string) (server.Identity, er
 	return c.identity(who), nil
 }
 
-// identity is how a user of the cluster is called here: one of Serin's own tokens has neither @ nor : in its name, and nor has
-// an author of events such as the judge, so that nobody passes for them.
+// identity is how a user of the cluster is called here: one of Serin's own tokens has neither @ nor : in its name, and
+// nor has an author of events such as the judge, so that no user can impersonate them.
 func (c *Cluster) identity(who authenticationv1.UserInfo) server.Identity {
 	name := who.Username
 	if !strings.ContainsAny(name, "@:") {

@@ -1,8 +1,8 @@
 // Package oidc answers who a person is, with an identity provider that speaks OpenID Connect: the authorization code flow
 // with PKCE, and roles by groups.
 //
-// It keeps nothing between the two halves of a sign-in: what has to be remembered is a ticket, which the caller keeps
-// in the browser, sealed. Start reading at [Provider.Begin].
+// It keeps nothing between the two halves of a sign-in: what has to be remembered goes into a ticket, which the caller
+// keeps in the browser, sealed. Start reading at [Provider.Begin].
 package oidc
 
 import (
@@ -27,7 +27,7 @@ import (
 	"github.com/serindev/serin/server"
 )
 
-// Config is an identity provider and what its people may do.
+// Config describes an identity provider and what its users may do.
 type Config struct {
 	Issuer                 string
 	ClientID, ClientSecret string
@@ -35,7 +35,7 @@ type Config struct {
 	Scopes []string
 	// NameClaim is what people are called by; empty is email. GroupsClaim lists their groups; empty is groups.
 	NameClaim, GroupsClaim string
-	// Roles of the members of each group, and those that everyone has.
+	// Roles of the members of each group, and the roles that everyone has.
 	Roles     map[string][]string
 	Everybody []string
 	// Teams have roles on some rollouts only.
@@ -58,8 +58,8 @@ func (e *RefusedError) Error() string { return e.Why }
 // Refused is the reason; pages know the error by this method.
 func (e *RefusedError) Refused() string { return e.Why }
 
-// Provider signs people in. Nothing is asked before the first sign-in, so that a provider that is down keeps no daemon
-// from starting.
+// Provider signs people in. Nothing is asked before the first sign-in, so that the daemon starts even while the
+// provider is down.
 type Provider struct {
 	c Config
 
@@ -67,7 +67,7 @@ type Provider struct {
 	found *oidc.Provider
 }
 
-// Bounds of what comes from a provider.
+// Limits on input from a provider.
 const (
 	timeout = 10 * time.Second
 	// maxName is longer than any email address (RFC 5321, section 4.5.3.1).
@@ -91,8 +91,8 @@ func New(c Config) *Provider {
 	return &Provider{c: c}
 }
 
-// discover reads the provider's own description once it can be had. The request's end must not end later ones: the
-// library keeps the context for the keys that it fetches.
+// discover reads the provider's own description once it is available. It must not use the request's context: the
+// library keeps the context for fetching keys later.
 func (p *Provider) discover(ctx context.Context) (*oidc.Provider, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -119,7 +119,7 @@ func (p *Provider) client(found *oidc.Provider, callback string) *oauth2.Config 
 	}
 }
 
-// ticket is what the second half of a sign-in has to know of the first.
+// ticket is what the second half of a sign-in has to know about the first.
 type ticket struct {
 	State    string `json:"state"`
 	Nonce    string `json:"nonce"`
@@ -153,7 +153,7 @@ func (p *Provider) Finish(ctx context.Context, callback, kept string, query url.
 		return "", nil, &RefusedError{"the sign-in was begun in another window, or not by you: begin again"}
 	}
 	if query.Get("error") != "" {
-		return "", nil, &RefusedError{"the identity provider says no: " + legible(query.Get("error")+" "+query.Get("error_description"))}
+		return "", nil, &RefusedError{"the identity provider refused: " + legible(query.Get("error")+" "+query.Get("error_description"))}
 	}
 	found, err := p.discover(ctx)
 	if err != nil {
@@ -206,10 +206,10 @@ func (p *Provider) claims(ctx context.Context, found *oidc.Provider, token *oaut
 	}
 	info, err := found.UserInfo(ctx, oauth2.StaticTokenSource(token))
 	if err != nil {
-		return nil, fmt.Errorf("ask the identity provider for more of %s: %w", id.Subject, err)
+		return nil, fmt.Errorf("ask the identity provider for the user info of %s: %w", id.Subject, err)
 	}
 	if info.Subject != id.Subject { // OpenID Connect Core 1.0, section 5.3.2
-		return nil, errors.New("the user info and the ID token are of different people")
+		return nil, errors.New("the user info and the ID token belong to different people")
 	}
 	more := map[string]any{}
 	if err := info.Claims(&more); err != nil {
@@ -242,8 +242,8 @@ func (p *Provider) name(claims map[string]any) (string, error) {
 	return name, nil
 }
 
-// Identity returns what a member of these groups may do under the current configuration. The error is a *RefusedError where
-// that is nothing.
+// Identity returns what a member of these groups may do under the current configuration. The error is a *RefusedError
+// if they may do nothing.
 func (p *Provider) Identity(name string, groups []string) (server.Identity, error) {
 	who := server.Identity{Name: name, Roles: slices.Clone(p.c.Everybody)}
 	for _, g := range groups {

@@ -123,7 +123,7 @@ func TestASignInBelongsToTheBrowserThatBeganIt(t *testing.T) {
 
 	_, _, err = p.Finish(t.Context(), callback, ticket, url.Values{"state": back["state"], "error": {"access_denied"}, "error_description": {"<b>\x00no"}})
 	require.ErrorAs(t, err, &refused)
-	require.Equal(t, "the identity provider says no: access_denied <b> no", refused.Why)
+	require.Equal(t, "the identity provider refused: access_denied <b> no", refused.Why)
 }
 
 func TestAProviderThatIsDownIsAskedAgain(t *testing.T) {

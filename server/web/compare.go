@@ -57,7 +57,7 @@ func (s *site) compare(w http.ResponseWriter, r *http.Request, sess *session) er
 	return s.show(w, r, http.StatusOK, "compare", sess, page)
 }
 
-// releaseChoices are the releases to choose from; one that is older than the list is on it as well.
+// releaseChoices are the releases to choose from, including the chosen one if it is older than the list.
 func releaseChoices(rows []releaseRow, chosen string) []Choice {
 	var out []Choice
 	found := false

@@ -36,7 +36,8 @@ type Detail struct {
 	Users *Users
 	// Now says what a person has to do after the end; empty before.
 	Now string
-	// Plain is what the last verdict rests on, for anybody, Look which one that is, and Reason the same as Plain in numbers.
+	// Plain says in plain words what the last verdict rests on, Look which look that is, and Reason the same as Plain
+	// in numbers.
 	Plain          string
 	Look, Reason   string
 	Waiting, Then  string

@@ -13,7 +13,7 @@ import (
 )
 
 // drawings keeps the evidence of scopes as it was drawn last: a day of looks takes most of a second to read and to
-// draw, and everybody who watches a release sees the same. The zero value is ready for use.
+// draw, and everyone who watches a release sees the same. The zero value is ready for use.
 type drawings struct {
 	once singleflight.Group
 
@@ -29,8 +29,8 @@ type drawing struct {
 }
 
 // moment tells two states of a scope's evidence apart. Looks come only while the scope is the one that is being
-// gathered, so for others the step is enough: a scope that goes on in a later step has a new moment after that, also
-// where nobody has looked meanwhile.
+// gathered, so for others the step is enough: a scope that goes on in a later step has a new moment after that, even if
+// no page was opened meanwhile.
 type moment struct {
 	step  int
 	phase rollout.Phase

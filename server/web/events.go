@@ -15,7 +15,7 @@ type EventLine struct {
 	By     string
 	Text   string
 	Detail string
-	// Class tells what an eye should find: ok, bad, wait or nothing.
+	// Class is the colour of the line: ok, bad, wait or none.
 	Class string
 }
 

@@ -153,7 +153,7 @@ type auditRow struct {
 	What string
 }
 
-// signs are the actions that only show who was there: they are left out unless the reader asks for them.
+// signs are the actions that only show who signed in: they are left out unless the reader asks for them.
 var signs = []string{"signIn", "signOut"}
 
 // perAudit is how many actions one page of the audit log has.

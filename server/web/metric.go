@@ -67,7 +67,7 @@ type Row struct {
 }
 
 const (
-	// bins is how many points a chart has at most: more cannot be told apart.
+	// bins is how many points a chart has at most: more could not be distinguished.
 	bins = 120
 	// rows is how many looks are shown in numbers.
 	rows                    = 8
@@ -158,7 +158,7 @@ func bounds(m *judge.MetricVerdict) string {
 	return "nothing excluded yet"
 }
 
-// inline is a chart as HTML: package chart escapes every text, and has no scripts.
+// inline is a chart as HTML: package chart escapes all text and emits no scripts.
 func inline(c chart.Chart) template.HTML { return template.HTML(c.Inline()) } //nolint:gosec // see above
 
 func kindOfMetric(m *judge.MetricVerdict) string {
@@ -343,8 +343,8 @@ func sequenceChart(id string, looks []server.Look, m *judge.MetricVerdict) chart
 	}
 }
 
-// sequenceAxis is wide enough for the margin and for the band as it is now, with room around it, so that one sees the
-// band come from far away and narrow.
+// sequenceAxis is wide enough for the margin and for the band as it is now, with room around it, so that the band is
+// seen to narrow from far away.
 func sequenceAxis(m *judge.MetricVerdict) (lo, hi float64) {
 	const most = 60 // the band begins at about 245, which says nothing; an estimate out there is shown all the same
 	margin := m.Margin
@@ -375,7 +375,7 @@ func weightMoments(looks []server.Look) []chart.Moment {
 			out = append(out, chart.Moment{Name: share.Share(l.Weight).String(), At: l.At.Add(-l.Length)})
 		}
 	}
-	const most = 12 // names beyond that lie on each other
+	const most = 12 // more names would overlap
 	return out[max(0, len(out)-most):]
 }
 

@@ -86,7 +86,7 @@ type rolloutRow struct {
 	Weight  string
 	Share   float64
 	Verdict *Pill
-	// Act says who has to do what; Yours that the reader may.
+	// Act says who has to do what; Yours is set if the reader may do it.
 	Act   string
 	Yours bool
 	Text  string

@@ -200,8 +200,8 @@ func (s *site) zoom(r *http.Request, rec Record, scopes []Scope, d *Detail, now 
 	return err
 }
 
-// before is the version that was in service when a release began, as people call it; empty where no parameter tells, or
-// where it is the same.
+// before is the version that was in service when a release began, in people's words; empty if no parameter says, or if
+// it is the same.
 func (s *site) before(ctx context.Context, v record.View) (string, error) {
 	rs, err := s.sight.History(ctx, record.Filter{Rollout: v.Rollout, Outcome: rollout.Released, Before: v.Release.ID, Limit: 1})
 	if err != nil || len(rs) == 0 {
@@ -244,7 +244,7 @@ func (s *site) events(w http.ResponseWriter, r *http.Request, sess *session) err
 	page := &eventsPage{
 		Base: Base{Title: v.Rollout + ": what happened", Nav: "rollouts"}, ID: v.Release.ID, Rollout: v.Rollout, EventCount: len(all),
 	}
-	// Events are numbered from 1 without a gap. Anything that is no number is the newest page.
+	// Events are numbered from 1 without a gap. Anything other than a number is the newest page.
 	if before, err := strconv.Atoi(r.URL.Query().Get("before")); err == nil && before >= 1 && before <= len(all) {
 		all, page.Newer = all[:before-1], here
 	}
@@ -284,7 +284,7 @@ func newGate(ctx context.Context, v record.View, x tell.Explanation, who server.
 	return g
 }
 
-// verbs are what a person has to be allowed for each deed.
+// verbs are the rights that each deed needs.
 var verbs = map[tell.Deed]server.Verb{
 	tell.Dismiss: server.VerbPromote, tell.GoOn: server.VerbPromote, tell.PauseIt: server.VerbPause, tell.Resume: server.VerbPause,
 	tell.Cancel: server.VerbRollback, tell.RollBack: server.VerbRollback, tell.Undo: server.VerbRollback, tell.Retry: server.VerbStart,

@@ -36,8 +36,8 @@ type session struct {
 	who server.Identity
 }
 
-// Names of cookies. With TLS they have a prefix by which the browser itself sees to it that they come from this host
-// over TLS (RFC 6265bis, section 4.1.3).
+// Names of cookies. With TLS they have a prefix that makes the browser itself ensure that they come from this host over
+// TLS (RFC 6265bis, section 4.1.3).
 const (
 	sessionCookie = "serin-session"
 	ticketCookie  = "serin-sign-in"
@@ -209,8 +209,8 @@ func (s *site) stale(sess *session) bool {
 	return sess.Token == "" && time.Since(sess.Confirmed) >= s.o.Recheck
 }
 
-// askAgain sends a person through the provider, which takes no click while it knows them, and back to the page. A form is
-// not acted on: its sender may have lost the role for it.
+// askAgain sends a person to the provider, which needs no click while they are signed in there, and back to the page. A
+// form is not acted on: its sender may have lost the role for it.
 func (s *site) askAgain(w http.ResponseWriter, r *http.Request) error {
 	if isScript(r) {
 		w.Header().Set("Serin-Sign-In", "again")

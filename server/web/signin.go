@@ -78,7 +78,8 @@ func (s *site) toProvider(w http.ResponseWriter, r *http.Request) error {
 	if s.o.Provider == nil {
 		return errNoProvider
 	}
-	// The ticket has to come back to the host that the provider knows; a browser that came by another name starts there.
+	// The ticket has to come back to the host that the provider knows; a browser that used another name is sent there
+	// first.
 	if u, err := url.Parse(s.o.ExternalURL); err == nil && u.Host != "" && !strings.EqualFold(u.Host, r.Host) {
 		http.Redirect(w, r, strings.TrimSuffix(s.o.ExternalURL, "/")+"/sign-in", http.StatusSeeOther)
 		return nil

@@ -18,7 +18,7 @@ const (
 	// A timeline is as wide as the page, or as a phone.
 	timelineWidth, narrowWidth = 1160, 360
 	timelineHeight             = 170
-	// mostSeries are drawn below the weight; a release that measures more has them all in its report of each.
+	// mostSeries are drawn below the weight; the page lists all of them in numbers.
 	mostSeries = 8
 	// mostMoments have names: more would lie on each other. So do more than fewMoments on a phone.
 	mostMoments, fewMoments = 10, 3

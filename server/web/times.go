@@ -27,7 +27,8 @@ func clock(t, now time.Time) string {
 	return t.Format("15:04:05")
 }
 
-// ago is how long before now something was, as people say it. Nothing is in the future: clocks differ a little.
+// ago is how long before now something was, as people say it. A time in the future counts as now, since clocks differ a
+// little.
 func ago(t, now time.Time) string {
 	if d := now.Sub(t); d < 7*24*time.Hour {
 		return figures.Roughly(d) + " ago"

@@ -11,7 +11,7 @@ import (
 	"github.com/serindev/serin/tell"
 )
 
-// Users is what a release that went back meant for them.
+// Users says what a release that went back meant for users.
 type Users struct {
 	// StableAt is since when all traffic has been on stable; zero while that is not confirmed.
 	StableAt time.Time
@@ -42,7 +42,7 @@ func newUsers(v record.View, events []rollout.Event, scopes []Scope) *Users {
 	return u
 }
 
-// whatNow says to somebody who has just been woken up whether anything has to be done.
+// whatNow tells the person on call whether anything has to be done.
 func whatNow(v record.View, u *Users) string {
 	switch {
 	case !v.State.Ended() || v.State.Outcome == rollout.Released:

@@ -199,7 +199,7 @@ func (s *site) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case http.StatusForbidden:
 		page.Title = "You may not do this"
 	case http.StatusConflict:
-		page.Title = "It was not done"
+		page.Title = "Not applied"
 	}
 	sess, _ := s.session(r) // for the head of the page only
 	if err := s.show(w, r, page.Status, "error", sess, &page); err != nil {

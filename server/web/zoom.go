@@ -19,7 +19,7 @@ func (p stretch) has(t time.Time) bool { return !t.Before(p.from) && !t.After(p.
 
 func (p stretch) long() time.Duration { return p.to.Sub(p.from) }
 
-// within moves a part into the whole, and cuts what does not fit.
+// within moves a part into the whole, and cuts off what does not fit.
 func (p stretch) within(whole stretch) stretch {
 	long := min(p.long(), whole.long())
 	if p.from.Before(whole.from) {
@@ -40,14 +40,14 @@ type ZoomLink struct {
 // Names of the query's fields: the last so long, or from one time to another.
 const (
 	zoomLast, zoomFrom, zoomTo = "last", "from", "to"
-	// leastZoom is as close as one can look: no two looks are closer.
+	// leastZoom is the shortest part that can be shown: no two looks are closer together.
 	leastZoom = time.Second
 )
 
-// lasts are the parts of a release's time up to its end that are offered.
+// lasts are the offered parts of a release's time that reach up to its end.
 var lasts = []time.Duration{time.Minute, 10 * time.Minute, time.Hour, 6 * time.Hour, 24 * time.Hour}
 
-// zoomOf is the part of a release's time that a query asks for; the whole for anything that is none.
+// zoomOf is the part of a release's time that a query asks for; the whole if the query names none.
 func zoomOf(q url.Values, whole stretch) stretch {
 	if last, err := time.ParseDuration(q.Get(zoomLast)); err == nil && last >= leastZoom && last < whole.long() {
 		return stretch{whole.to.Add(-last), whole.to}
@@ -60,7 +60,8 @@ func zoomOf(q url.Values, whole stretch) stretch {
 	return whole
 }
 
-// zoomLinks are what is offered at a part: all of it, the last so long, and from a part its neighbours and what is around it.
+// zoomLinks are the links offered at a part: the whole, its last minutes or hours, the neighbouring parts and the part
+// around it.
 func zoomLinks(here string, q url.Values, whole, part stretch) []ZoomLink {
 	out := []ZoomLink{{"all of it", here, part == whole}}
 	last, _ := time.ParseDuration(q.Get(zoomLast)) // 0 is none of those that are offered

@@ -71,7 +71,7 @@ func good() []cell {
 			}
 		}
 	}
-	for _, k := range []kind{iid, slow10, slow20, slow, correlated} { // of a service that nothing is known of
+	for _, k := range []kind{iid, slow10, slow20, slow, correlated} { // of a service of which nothing is known
 		for _, rps := range []float64{1000, 100} {
 			out = append(out, cell{group: "no past", kind: k, rps: rps, ramp: []stretch{{0.5, 2400}}, hours: -1})
 			out = append(out, cell{group: "no past", kind: k, rps: rps, ramp: steps, hours: -1})
@@ -156,7 +156,7 @@ func ramps() []cell {
 			cell{group: "ramp", kind: low, rps: 30, dt: 5, ramp: steep, later: later, margin: judge.Margin{Relative: 1, Absolute: 0.001}, after: 75, ends: 75},
 			cell{group: "ramp", kind: low, rps: 30, dt: 5, ramp: steep, effect: times(2), says: "x2", later: later, margin: judge.Margin{Relative: 1, Absolute: 0.001}, after: 75, ends: 75})
 	}
-	for _, e := range []struct { // by a time in place of a margin
+	for _, e := range []struct { // by a time instead of a margin
 		says string
 		x    float64
 	}{{"", 1}, {"x1.5", 1.5}, {"x2", 2}, {"x3", 3}} {

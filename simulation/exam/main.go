@@ -1,5 +1,5 @@
-// Exam examines the sequential judge: it lets simulated users meet good and bad versions in worlds that are not as the
-// judge supposes them, and counts what the judge does.
+// Exam examines the sequential judge: it lets simulated users meet good and bad versions in worlds that differ from the
+// judge's assumptions, and counts what the judge does.
 //
 // It prints a line for each cell as soon as it is measured, and goes on where an earlier run ended: what has been
 // measured is kept in a file.
@@ -40,7 +40,7 @@ type cell struct {
 	after  float64                 // passAfter in seconds, 0 the default
 	ends   float64                 // a pass from this second on ends a good release; 0: the beginning of the last stretch and its hold
 	later  bool                    // after three good releases
-	within float64                 // the time that there is, in seconds, in place of a margin; 0: the margin
+	within float64                 // the available time, in seconds, instead of a margin; 0: the margin
 }
 
 // stretch is a time at one weight.
@@ -66,7 +66,7 @@ func (c *cell) id() string {
 	return s
 }
 
-// result is what became of one release; times in seconds, negative for never.
+// result is the result of one release; times in seconds, negative for never.
 type result struct {
 	Fail, Pass float64
 	Failed     float64 // bad requests of the canary until then
@@ -180,7 +180,7 @@ func (c *cell) run(i int, seed uint64) result {
 	return r
 }
 
-// follow judges the looks of a release. It goes on after a pass, as long as it is not told to end by one.
+// follow judges the looks of a release. It continues after a pass unless a pass is to end it.
 func (c *cell) follow(j *sequential.Judge, pasts map[string][]judge.Past, looks []look, ends float64) (result, map[string]judge.Past) {
 	evidence := j.Begin(pasts)
 	out := result{Fail: -1, Pass: -1}
@@ -286,7 +286,7 @@ func (c *cell) all(n int, seed uint64, workers int) []result {
 	return out
 }
 
-// line is what a cell's results say.
+// line prints a cell's results.
 func (c *cell) line(rs []result) string {
 	back, passed, learned := 0, 0, 0
 	var found, took, failed []float64

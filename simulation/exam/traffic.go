@@ -7,14 +7,14 @@ import (
 	"gonum.org/v1/gonum/stat/distuv"
 )
 
-// dice draws all chance of one release.
+// dice draws all randomness of one release.
 type dice struct{ *rand.Rand }
 
 func (d dice) poisson(mean float64) float64 {
 	if !(mean > 0) {
 		return 0
 	}
-	if mean > 1e6 { // the normal distribution is as good and does not care
+	if mean > 1e6 { // the normal distribution is close enough, and cheaper
 		return math.Max(0, math.Round(mean+math.Sqrt(mean)*d.NormFloat64()))
 	}
 	return distuv.Poisson{Lambda: mean, Src: d}.Rand()
@@ -48,8 +48,8 @@ func (d dice) wander(n int, dt, sd, tau float64) []float64 {
 	return out
 }
 
-// episodes adds to share, look by look, how much of it a unit is ill: so many begin in an hour, each lasting for an
-// exponential time, or exactly for the seconds where exact.
+// episodes adds to share, look by look, for how much of it a unit fails: that many episodes begin per hour, each
+// lasting for an exponential time, or exactly for the seconds if exact.
 func (d dice) episodes(share []float64, dt, perHour, seconds float64, exact bool) {
 	h := float64(len(share)) * dt
 	for range int(d.poisson(perHour * h / 3600)) {
@@ -85,7 +85,8 @@ type kind struct {
 	// own wanders in each arm by itself, shared in both alike.
 	ownSD, ownTau, sharedSD, sharedTau float64
 	commonIncidents                    bool
-	// pods: the canary's and stable's, what they differ by for life, how they wander, how often one is ill or restarts.
+	// pods: the canary's and stable's, by how much they differ permanently, how they wander, how often one fails or
+	// restarts.
 	pods, stablePods         int
 	podSD, podOUSD, podOUTau float64
 	illPerHour, illSeconds   float64
@@ -94,14 +95,14 @@ type kind struct {
 	oneRestart               bool
 	canaryStarts             float64 // seconds of failure when the canary starts
 	retries                  float64 // sessions: a user who meets an error retries so often
-	heavy                    bool    // users of unlike activity, by cookie
+	heavy                    bool    // users who differ in activity, by cookie
 	people                   []person
 	groups                   bool    // the history tells groups of users apart
 	amp, tau                 float64 // cold start
 	speed                    float64 // pods differ in speed at a bucket's bound
 	diurnal                  bool
 	seeReplicas              bool // the history tells replicas apart
-	cold                     bool // a metric that may be cold
+	cold                     bool // a metric that may have a cold start
 	bursts                   float64
 	routes                   bool // the metric is broken down by routes; a fault is one of the rarest alone
 }
@@ -171,7 +172,7 @@ func (k kind) byRoute(d dice, o *look, pc, pb, effect float64) {
 		r.xc, r.xb = d.binomial(r.nc, p), d.binomial(r.nb, pb)
 		o.xc, o.xb = o.xc+r.xc, o.xb+r.xb
 	}
-	o.nc, o.nb = o.nc-nc, o.nb-nb // but for rounding all are of a route
+	o.nc, o.nb = o.nc-nc, o.nb-nb // except for rounding all belong to a route
 }
 
 func (k kind) burst(d dice, n, p float64) float64 {
@@ -299,7 +300,7 @@ func (k kind) byPods(d dice, dt, base float64, effect, pc, pb []float64) {
 func (k kind) sessions(d dice, dt, base float64, effect []float64, out []look) {
 	lambda := base / (1 + k.retries)
 	keep := math.Pow(1-1/k.retries, dt/5)
-	aliveC, aliveB := 0.0, d.poisson(out[0].nb*lambda/(1-keep)) // the canary's users are yet to come
+	aliveC, aliveB := 0.0, d.poisson(out[0].nb*lambda/(1-keep)) // the canary's users have not come yet
 	for t := range out {
 		o := &out[t]
 		for a := range 2 {
@@ -322,7 +323,7 @@ func (k kind) sessions(d dice, dt, base float64, effect []float64, out []look) {
 	}
 }
 
-// person is one of a service's users: how much of the traffic is his, and whether he fails much more often than others.
+// person is one of a service's users: their share of the traffic, and whether they fail much more often than others.
 type person struct {
 	share float64
 	bad   bool

@@ -43,7 +43,7 @@ func (r *Router) alone(ctx context.Context, s *snapshot) error {
 	return nil
 }
 
-// sameRequests tells whether two specs have a Gateway, a host (or none both), and a match in common.
+// sameRequests tells whether two specs share a Gateway, a host (or both have none), and a match.
 func sameRequests(a, b map[string]any) bool {
 	inCommon := func(of func(map[string]any) []string) bool {
 		x, y := of(a), of(b)

@@ -20,7 +20,7 @@ type Clients struct {
 	kubernetes kubernetes.Interface
 	dynamic    dynamic.Interface
 	knowledge  *kubeobjects.Knowledge
-	api        *traefikapi.Client // one for all, so that questions of several rollouts can become one
+	api        *traefikapi.Client // one for all, so that requests of several rollouts can become one
 }
 
 // Connect makes clients for the cluster that c leads to; nothing is asked yet.
@@ -45,8 +45,8 @@ func (c *Clients) Router(config Config) (*Router, error) {
 	return r, err
 }
 
-// Watch is [kubeobjects.Knowledge.Watch] with the kinds of Gateway API, for the routers of these clients. A kind that the
-// cluster does not have costs a request now and then.
+// Watch is [kubeobjects.Knowledge.Watch] with the kinds of Gateway API, for the routers of these clients. A kind that
+// the cluster does not have costs an occasional request.
 func (c *Clients) Watch(ctx context.Context, p kubeobjects.Place, changed func(kubeobjects.Change)) error {
 	feeds := map[kubeobjects.KindName]*kubeobjects.Feed{}
 	for kind, resource := range resources {

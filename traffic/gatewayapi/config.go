@@ -13,14 +13,14 @@ import (
 	"github.com/serindev/serin/traffic/kubeobjects"
 )
 
-// Config is what a [Router] has to know of its rollout.
+// Config is what a [Router] needs to know about its rollout.
 type Config struct {
-	// Rollout is the name from which all names in the cluster are made. It does not change in the rollout's life.
+	// Rollout is the name from which all names in the cluster are made. It never changes during the rollout's life.
 	Rollout string
 	// Namespace of the routes and the Services.
 	Namespace string
 	traffic.GatewayRoutes
-	// Stable and Canary are the arms' Services, with the numbers of their ports. They play the same parts all the time.
+	// Stable and Canary are the arms' Services, with the numbers of their ports. They never swap roles.
 	Stable, Canary traffic.Backend
 	// Verify names the APIs of a Traefik that serves the routes. Without any, the conditions of the routes alone say what
 	// is in force.
@@ -30,7 +30,7 @@ type Config struct {
 // maxName leaves room in 63 characters for the suffixes.
 const maxName = 50
 
-// Validate says all that is wrong with c, in one error; nil: [New] takes it.
+// Validate reports everything that is wrong with c in one error; if it returns nil, [New] accepts c.
 func (c *Config) Validate() error {
 	errs := []error{
 		kubeobjects.Label("rollout", c.Rollout, maxName), kubeobjects.Label("namespace", c.Namespace, validation.DNS1123LabelMaxLength),

@@ -73,7 +73,7 @@ func status(o *kubeobjects.Stored) []gatewayv1.RouteParentStatus {
 	data, err := json.Marshal(raw.Object["status"])
 	var out gatewayv1.RouteStatus
 	if err != nil || json.Unmarshal(data, &out) != nil {
-		return nil // as good as none: nothing is in force by it
+		return nil // counts as none: it puts nothing in force
 	}
 	return out.Parents
 }

@@ -31,7 +31,7 @@ type cohort struct {
 	weights
 	matcher traffic.Matcher
 	match   string                // its text
-	all     [][]traffic.Condition // and what it is to Gateway API
+	all     [][]traffic.Condition // and as Gateway API takes it
 }
 
 func (w weights) share() share.Share { return traffic.ShareOf(w.canary, w.stable) }
@@ -40,7 +40,7 @@ func (w weights) share() share.Share { return traffic.ShareOf(w.canary, w.stable
 func (l *layout) serves() bool { return l.main.canary > 0 || l.cohort != nil }
 
 var (
-	errSticky = errors.New("sticky: Gateway API's standard channel has no word for it; use routes of Traefik's own (traffic.traefik)")
+	errSticky = errors.New("sticky: Gateway API's standard channel cannot express it; use routes of Traefik's own (traffic.traefik)")
 	// Traefik 3.6 (pkg/provider/kubernetes/gateway/httproute.go, loadMiddlewares) knows no filter RequestMirror: it refuses
 	// a route that has one, and answers its users with errors.
 	errMirror  = errors.New("mirror: Traefik does not take Gateway API's filter RequestMirror; use routes of Traefik's own (traffic.traefik)")
@@ -319,7 +319,7 @@ func (c *Config) weightsOf(refs any, stable, canary traffic.Backend) weights {
 	return w
 }
 
-// greatest is the weights with the most for the canary, of places that ought to have the same.
+// greatest is the weights with the most for the canary, of places that should have the same.
 func greatest(mains []*mainRoute) weights {
 	var all []weights
 	for _, m := range mains {

@@ -66,8 +66,8 @@ func (r *Router) configured(ctx context.Context, s *snapshot) *traffic.Configure
 	return out
 }
 
-// disagreements says what is not as it has to be in the main routes: what is missing, does not fit, or has another weight
-// than the rest.
+// disagreements says what is wrong in the main routes: what is missing, does not fit, or has another weight than the
+// rest.
 func (s *snapshot) disagreements(c *Config) []string {
 	var out []string
 	for _, k := range s.missing {
@@ -120,7 +120,7 @@ func (r *Router) foreign(s *snapshot, l *layout) []string {
 		case have != nil && wanted:
 			out = append(out, r.objects.Differences(k, o, have)...)
 		case have != nil && k.Kind == kubeobjects.Services && l.cohort != nil:
-			out = append(out, kubeobjects.Strangers(k, have)...) // what it has to be follows from another Service
+			out = append(out, kubeobjects.Strangers(k, have)...) // its required state follows from another Service
 		case have != nil && k.Kind != kubeobjects.Services: // the next write removes a cohort's Services
 			out = append(out, k.String()+" should not be there")
 		}
@@ -142,7 +142,7 @@ func (s *snapshot) digest() string {
 	return kubeobjects.Digest(s.objects, users)
 }
 
-// gateways are what the Gateways say by the conditions of the routes.
+// gateways are what the Gateways report in the conditions of the routes.
 func (r *Router) gateways(s *snapshot, c *traffic.Configured) []traffic.Replica {
 	routes := slices.Clone(s.mains)
 	var cohorts []*mainRoute
@@ -239,13 +239,13 @@ func parentRefs(spec map[string]any) []gatewayv1.ParentReference {
 	data, err := json.Marshal(spec["parentRefs"])
 	var out []gatewayv1.ParentReference
 	if err != nil || json.Unmarshal(data, &out) != nil {
-		return nil // the API server would not have taken it
+		return nil // the API server would not have accepted it
 	}
 	return out
 }
 
-// judge says what the Gateway's controller has against routes; silent: it has said nothing about any of them. A route that
-// does not belong to the Gateway is left out.
+// judge says what the Gateway's controller objects to in routes; silent: it has reported nothing about any of them. A
+// route that does not belong to the Gateway is left out.
 func (p parent) judge(routes []*mainRoute) (problems []string, silent bool) {
 	silent = true
 	for _, m := range routes {

@@ -1,10 +1,10 @@
-// Package gatewayapi brings the traffic of one rollout to a target through routes of Gateway API, and says what the
-// Gateways' controllers, and Traefik where it serves the routes, make of them.
+// Package gatewayapi brings the traffic of one rollout to a target through routes of Gateway API, and reports what the
+// Gateways' controllers, and Traefik where it serves the routes, say about them.
 //
 // It owns an HTTPRoute, or changes the weights in users' own HTTPRoutes or GRPCRoutes and nothing else; for a cohort it
-// makes routes and Services of its own. It writes as the field manager "serin". It keeps no state: writes depend on what
-// the API server says at that moment. What Gateway API has no words for (guards, sticky users, some matchers) is refused.
-// Start at [Router]; layout.go has the content.
+// makes routes and Services of its own. It writes as the field manager "serin". It keeps no state: writes depend on
+// what the API server says at that moment. What Gateway API cannot express (guards, sticky users, some matchers) is
+// refused. Start at [Router]; layout.go has the content.
 package gatewayapi
 
 import (
@@ -163,8 +163,8 @@ func (r *Router) protect(ctx context.Context, s *snapshot, stable, canary *kubeo
 	return fmt.Errorf("%w: all requests go to stable", cause)
 }
 
-// takeOut takes the canary out of what is served: the cohorts' routes go, and the main ones serve stable alone. What one
-// route refuses does not keep the others from it.
+// takeOut takes the canary out of what is served: the cohorts' routes go, and the main ones serve stable alone. A
+// refusal for one route does not stop the others.
 func (r *Router) takeOut(ctx context.Context, s *snapshot) error {
 	var errs []error
 	for i := range r.config.names() {
@@ -173,7 +173,7 @@ func (r *Router) takeOut(ctx context.Context, s *snapshot) error {
 	}
 	for _, m := range s.mains {
 		if r.config.Own != nil && !m.object.Owned(r.config.Rollout) {
-			continue // never ours, and so without a canary of ours
+			continue // never ours, so it leads to no canary of ours
 		}
 		errs = append(errs, r.setWeights(ctx, m, weights{stable: 100}))
 	}
@@ -210,7 +210,7 @@ func (r *Router) setWeights(ctx context.Context, m *mainRoute, w weights) error 
 // mixed are a rule's references with the arms' weights; references to anything else stay, with the weights that they
 // have.
 func (c *Config) mixed(p place, w weights) []any {
-	if len(p.others) > 0 { // a rule that the user has made something else of meanwhile
+	if len(p.others) > 0 { // a rule that the user has changed in the meantime
 		w.stable = max(p.weights.stable+p.weights.canary, 1)
 	}
 	out := c.backendRefs(p.like, w, c.Stable, c.Canary)

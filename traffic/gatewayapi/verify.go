@@ -65,7 +65,7 @@ func (r *Router) ask(ctx context.Context, replica traefikapi.Replica, s *snapsho
 	return out
 }
 
-// askAll returns what a replica serves of routes that ought to have the same weights; nil if it has none of them.
+// askAll returns what a replica serves of routes that should have the same weights; nil if it has none of them.
 func (r *Router) askAll(ctx context.Context, replica traefikapi.Replica, routes []*mainRoute, gateways []parent, stable, canary traffic.Backend) (*traffic.RouteServed, error) {
 	var all []servedRoute
 	for _, m := range routes {
@@ -81,7 +81,7 @@ func (r *Router) askAll(ctx context.Context, replica traefikapi.Replica, routes 
 		routers += one.routers
 	}
 	if routers == 0 {
-		return nil, nil //nolint:nilnil // nothing is an answer
+		return nil, nil //nolint:nilnil // an empty answer counts as well
 	}
 	var problems []string
 	for _, one := range all {
@@ -179,7 +179,7 @@ func ruleOf(name, prefix string, gateways []parent) (rule int, ok bool) {
 	return 0, false
 }
 
-// missing says which of a rule's matches have no router, and which routers are of no match.
+// missing says which of a rule's matches have no router, and which routers belong to no match.
 func missing(k kubeobjects.Key, number int, rule map[string]any, routers []listed) []string {
 	matches, _ := rule["matches"].([]any)
 	if len(matches) == 0 {

@@ -17,7 +17,7 @@ import (
 	"github.com/serindev/serin/traffic"
 )
 
-// ErrNoEndpoints is returned for a Service that is to get requests and has no ready endpoint.
+// ErrNoEndpoints is returned for a Service that should get requests and has no ready endpoint.
 var ErrNoEndpoints = errors.New("no ready endpoints")
 
 // endpointsTimeout bounds the wait for the endpoints of Services that were just made: the controller takes less than
@@ -90,7 +90,8 @@ func (s *Store) Backend(ctx context.Context, in Source, b traffic.Backend) (*Bac
 	return found, nil
 }
 
-// Arms reads both backends. Stable's endpoints must not be the canary's as well: its pods would get requests unasked.
+// Arms reads both backends. Stable's endpoints must not include the canary's: its pods would get requests that were not
+// meant for them.
 func (s *Store) Arms(ctx context.Context, in Source, stableArm, canaryArm traffic.Backend) (stable, canary *Backend, err error) {
 	stable, err = s.Backend(ctx, in, stableArm)
 	canary, err2 := s.Backend(ctx, in, canaryArm)
@@ -109,7 +110,7 @@ func (s *Store) Arms(ctx context.Context, in Source, stableArm, canaryArm traffi
 	return stable, canary, nil
 }
 
-// CheckArms disables the routes with a share for the canary while one of the arms could not answer: Traefik drops such a
+// CheckArms disables the routes with a share for the canary while one of the arms cannot answer: Traefik drops such a
 // route as a whole, or is about to, and other gateways answer a part of it themselves.
 func (s *Store) CheckArms(ctx context.Context, stable, canary traffic.Backend, c *traffic.Configured) {
 	_, _, err := s.Arms(ctx, s.Known(), stable, canary)
@@ -134,7 +135,7 @@ func IsOf(t *traffic.Target, stable, canary traffic.Backend) error {
 	return errors.Join(same("stable", t.Stable, stable), same("canary", t.Canary, canary))
 }
 
-// LostCanary reports whether cause is that the canary, and it alone, has no endpoint.
+// LostCanary reports whether cause is that only the canary has no endpoint.
 func LostCanary(cause error, stable, canary *Backend) bool {
 	return errors.Is(cause, ErrNoEndpoints) && stable != nil && len(stable.Ready) > 0 && (canary == nil || len(canary.Ready) == 0)
 }
@@ -181,7 +182,7 @@ func (s *Store) awaitBackend(ctx context.Context, b traffic.Backend) error {
 		return fmt.Errorf("watch the EndpointSlices of Service %s: %w", b.Service, err)
 	}
 	defer w.Stop()
-	for { // asked again at first: it may have come before the watch began
+	for { // queried once more first: it may have come before the watch began
 		_, err := s.Backend(ctx, s.Live(), b)
 		if err == nil || !errors.Is(err, ErrNoEndpoints) {
 			return err

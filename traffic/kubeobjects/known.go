@@ -15,8 +15,8 @@ import (
 )
 
 // Knowledge is what the watches of all rollouts have reported about the cluster. A cached object is trusted while a
-// watch of its kind stands there, and if that watch has come as far as what Serin itself wrote. Where it is not, the
-// API server is asked: a daemon without the right to watch works as well, at more requests.
+// watch of its kind is open there and has caught up with what Serin itself wrote. Otherwise the API server is asked: a
+// daemon without the right to watch works as well, with more requests.
 type Knowledge struct {
 	mu    sync.Mutex // guards what follows
 	feeds map[feedKey]*Feed
@@ -34,7 +34,7 @@ type writtenKey struct {
 	Key
 }
 
-// mark is what Serin has made of an object last: a version of it, or that the one with the UID is gone.
+// mark is what Serin last did to an object: a version of it, or that the one with the UID is gone.
 type mark struct {
 	version string
 	gone    types.UID
@@ -50,7 +50,7 @@ type Feed struct {
 	informer cache.SharedIndexInformer
 
 	mu    sync.Mutex // guards stand
-	stand int        // watches that stand
+	stand int        // open watches
 }
 
 // current reports whether the cache is up to date, except for events in flight.
@@ -144,7 +144,7 @@ func asNew(version, than string) bool {
 	return errA == nil && errB == nil && a >= b
 }
 
-// known reads from the cache what it has, and the rest from the API server.
+// known reads from the cache what is there, and the rest from the API server.
 type known struct{ live }
 
 func (c *known) Object(ctx context.Context, k Key) (*Stored, error) {
@@ -152,7 +152,7 @@ func (c *known) Object(ctx context.Context, k Key) (*Stored, error) {
 		o, err := objectIn(in, c.namespace, k.Name)
 		if err == nil && c.knowledge.caughtUp(c.namespace, k, o) {
 			if o == nil {
-				return nil, nil //nolint:nilnil // nothing is an answer
+				return nil, nil //nolint:nilnil // an empty answer counts as well
 			}
 			return c.kinds[k.Kind].of(o)
 		}
@@ -171,7 +171,7 @@ func (c *known) Raw(ctx context.Context, k Key) ([]byte, error) {
 			return json.Marshal(o)
 		}
 	}
-	return c.live.Raw(ctx, k) // the API server's answer is the best way to say that there is none
+	return c.live.Raw(ctx, k) // the API server's answer is the best error for a missing one
 }
 
 func (c *known) Service(ctx context.Context, namespace, name string) (*corev1.Service, error) {

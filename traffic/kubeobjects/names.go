@@ -44,7 +44,7 @@ func LaneBackend(b traffic.Backend, lane traffic.Lane) traffic.Backend {
 // CohortBackend is an arm of the cohort.
 func CohortBackend(b traffic.Backend) traffic.Backend { return LaneBackend(b, traffic.CohortLane) }
 
-// hashed is how many bytes of a hash tell shortened names apart.
+// hashed is how many bytes of a hash distinguish shortened names.
 const hashed = 4
 
 // Derived is the name of what belongs to an object: the object's name and a suffix. Where that is longer than Kubernetes
@@ -58,7 +58,7 @@ func Derived(name, suffix string) string {
 	return strings.TrimRight(name[:maxLabel-len(end)], "-") + end
 }
 
-// Label says why s is not a name of at most so many characters without dots. what is the thing that is named.
+// Label says why s is not a name of at most so many characters without dots. what names the thing in the error.
 func Label(what, s string, most int) error {
 	if problems := validation.IsDNS1123Label(s); len(problems) > 0 || len(s) > most {
 		return fmt.Errorf("%s %q: small letters, digits and '-' are allowed, at most %d, no '-' at an end", what, s, most)

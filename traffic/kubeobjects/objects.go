@@ -152,13 +152,13 @@ func (s *Store) Write(ctx context.Context, k Key, want Object, have *Stored) err
 		"labels": map[string]string{ManagedLabel: Manager, RolloutLabel: s.rollout},
 	}
 	if have != nil {
-		meta["uid"] = have.GetUID() // another object of that name is not Serin's; a newer version of this one still is
+		meta["uid"] = have.GetUID() // another object of that name is not Serin's; a newer version of this one is
 	}
 	data, err := json.Marshal(map[string]any{"apiVersion": s.kinds[k.Kind].apiVersion, "kind": k.Kind, "metadata": meta, "spec": want.Spec})
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", k, err)
 	}
-	force := have != nil // fields that we take over in our own object are ours; a new object belongs to nobody yet
+	force := have != nil // fields taken over in our own object are ours; a new object belongs to nobody yet
 	got, err := s.send(ctx, k, types.ApplyPatchType, data, metav1.PatchOptions{FieldManager: Manager, Force: &force})
 	if err != nil {
 		return writeError("apply "+k.String(), err)
@@ -169,7 +169,7 @@ func (s *Store) Write(ctx context.Context, k Key, want Object, have *Stored) err
 	return s.prune(ctx, k, want, got)
 }
 
-// NotOwned is the error for an object that has one of Serin's names and not its labels.
+// NotOwned is the error for an object that has one of Serin's names but not its labels.
 func (s *Store) NotOwned(k Key) error {
 	return fmt.Errorf("%s is there and %w: it has not the labels %s=%s and %s=%s", k, ErrForeign, ManagedLabel, Manager, RolloutLabel, s.rollout)
 }
@@ -214,7 +214,7 @@ type Operation struct {
 	Value any    `json:"value,omitempty"`
 }
 
-// Test is an operation that fails the whole patch if something else than value is at path.
+// Test is an operation that fails the whole patch unless value is at path.
 func Test(path string, value any) Operation { return Operation{Op: "test", Path: path, Value: value} }
 
 // Patch changes an object by a JSON patch. [ErrConflict]: one of its tests failed.
@@ -227,7 +227,7 @@ func (s *Store) Patch(ctx context.Context, k Key, ops []Operation) error {
 	return writeError("patch "+k.String(), err)
 }
 
-// send sends a patch, and remembers the version that watches have to reach before they count.
+// send sends a patch, and remembers the version that watches have to reach before they are trusted.
 func (s *Store) send(ctx context.Context, k Key, pt types.PatchType, data []byte, o metav1.PatchOptions) (*Stored, error) {
 	got, err := s.kinds[k.Kind].patch(ctx, k.Name, pt, data, o)
 	if err == nil {
@@ -236,7 +236,7 @@ func (s *Store) send(ctx context.Context, k Key, pt types.PatchType, data []byte
 	return got, err
 }
 
-// Remove deletes one of Serin's objects; it leaves objects of others, and accepts missing ones.
+// Remove deletes one of Serin's objects; it leaves foreign objects alone, and accepts missing ones.
 func (s *Store) Remove(ctx context.Context, k Key, have *Stored) error {
 	if have == nil || !have.Owned(s.rollout) {
 		return nil
@@ -263,8 +263,8 @@ func writeError(act string, err error) error {
 	return fmt.Errorf("%s: %w", act, err)
 }
 
-// testFailed tells the failed test of a JSON patch, which the API server calls invalid without saying what is, from an
-// object that is invalid.
+// testFailed distinguishes the failed test of a JSON patch, which the API server calls invalid without details, from an
+// invalid object.
 func testFailed(err error) bool {
 	var status apierrors.APIStatus
 	if !errors.As(err, &status) || !apierrors.IsInvalid(err) {
@@ -274,7 +274,7 @@ func testFailed(err error) bool {
 	return details == nil || len(details.Causes) == 0
 }
 
-// Differences says what in one of Serin's objects is not as it has to be, and who changed it.
+// Differences says what in one of Serin's objects differs from its required state, and who changed it.
 func (s *Store) Differences(k Key, want Object, have *Stored) []string {
 	out := traefikapi.Differ(k.String(), want.Spec, have.Spec, !s.kinds[k.Kind].partly)
 	if k.Kind == Services {

@@ -18,7 +18,7 @@ import (
 // for a replica slower than this.
 const defaultTimeout = 2 * time.Second
 
-// Verify is how Traefik is asked whether a target is in force.
+// Verify says how Traefik is asked whether a target is in force.
 type Verify struct {
 	// APIs are base addresses, without /api. One whose host is that of a Service (NAME.NAMESPACE.svc) stands for all
 	// ready endpoints of the Service, each of which is asked.
@@ -32,7 +32,7 @@ type Verify struct {
 	Client *http.Client `json:"-"`
 }
 
-// Validate says all that is wrong with v, in one error.
+// Validate reports everything that is wrong with v in one error.
 func (v *Verify) Validate() error {
 	var errs []error
 	for _, api := range v.APIs {

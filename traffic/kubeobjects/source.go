@@ -33,7 +33,7 @@ type live struct{ *Store }
 func (l *live) Object(ctx context.Context, k Key) (*Stored, error) {
 	s, err := l.kinds[k.Kind].get(ctx, k.Name)
 	if apierrors.IsNotFound(err) {
-		return nil, nil //nolint:nilnil // nothing is an answer
+		return nil, nil //nolint:nilnil // an empty answer counts as well
 	}
 	if err != nil {
 		return nil, fmt.Errorf("get %s: %w", k, err)

@@ -1,8 +1,8 @@
 // Package kubeobjects reads, watches and writes the objects in a cluster that the traffic of a rollout consists of, and
-// says who else has written them.
+// reports who else has written them.
 //
 // The backends of traffic that write to Kubernetes share it, and nothing else imports it. It knows no kind of route: a
-// backend brings its own kinds. What Serin owns it writes by server-side apply as the field manager "serin"; it changes
+// backend brings its own kinds. It writes what Serin owns by server-side apply as the field manager "serin"; it changes
 // users' objects by JSON patches that test what they replace. Start at [Store].
 package kubeobjects
 

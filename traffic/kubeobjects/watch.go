@@ -142,7 +142,7 @@ func handler(kind KindName, changed func(Change)) cache.ResourceEventHandler {
 	}
 	return cache.ResourceEventHandlerDetailedFuncs{
 		AddFunc: func(o any, initial bool) {
-			if !initial { // what is there at the start is no change
+			if !initial { // what exists at the start is not a change
 				tell(o)
 			}
 		},
@@ -181,7 +181,7 @@ func (s *Store) Watched(places []Place) bool {
 	return true
 }
 
-// Behind reports whether a change in another namespace is one of a Service that is a place.
+// Behind reports whether a change in another namespace concerns a Service that is a place.
 func (s *Store) Behind(places []Place, c Change) bool {
 	return slices.ContainsFunc(places, func(p Place) bool {
 		return p.Namespace == c.Namespace && p.Service != "" && c.Object == Key{Services, p.Service}

@@ -10,34 +10,34 @@ import (
 	"time"
 )
 
-// When the questions of several rollouts to one replica become one.
+// When requests of several rollouts to one replica become one.
 const (
 	// window is the time in which questions are counted: rollouts under way ask every five seconds.
 	window = 5 * time.Second
-	// busy is from how many questions a window on they are gathered; fewer are asked at once, each by itself.
+	// busy is how many questions a window takes for them to be gathered; fewer are asked at once, each by itself.
 	busy = 16
 	// gather is how long the first one waits for others. Rollouts ask at the same time, but not within the same millisecond.
 	gather = 100 * time.Millisecond
-	// enough is from how many questions on the whole configuration is worth asking for: each stands for about six requests.
+	// enough is how many questions make the whole configuration worth asking for: each stands for about six requests.
 	enough = 8
-	// worth is how large the whole answer may be, in bytes for each question that it answers. A Traefik with thousands of
-	// other teams' routers is better asked for the few that matter.
+	// worth is how large the whole answer may be, in bytes for each question that it answers. A Traefik with thousands
+	// of other teams' routers is better asked only for the few that matter.
 	worth = 128 << 10
 	// maxWhole bounds the whole answer in bytes, and wholeTimeout the time for it: a caller that got none of it still has
 	// to ask for single objects, and has two seconds for everything.
 	maxWhole     = 64 << 20
 	wholeTimeout = time.Second
-	// respite is for how long a replica is not asked for its whole configuration after it did not show it.
+	// respite is how long a replica is not asked for its whole configuration after it did not return it.
 	respite = time.Minute
 )
 
-// crowd is who asks one replica.
+// crowd is everyone who asks one replica.
 type crowd struct {
 	since     time.Time // the window that is counted
 	last, now int       // questions in the window before, and in this one
 	size      int       // of the newest whole answer
 	open      *gathering
-	closed    time.Time // until when it is not asked for its whole configuration, which it does not show
+	closed    time.Time // until when it is not asked for its whole configuration, which it did not return
 }
 
 // gathering is questions that wait for one answer.
@@ -50,9 +50,9 @@ type gathering struct {
 // whole is the configuration of a replica at one time: its objects by kind and name, as the API shows them.
 type whole map[string]map[string]json.RawMessage
 
-// Together returns replica, with all that the API says of it if many ask it at the same time: [Client.Get] and
-// [Client.Search] then answer from that, without a request. What they say was true at some time after Together was called.
-// Callers ask it once for each observation.
+// Together returns replica, with everything that the API says about it if many ask it at the same time: [Client.Get]
+// and [Client.Search] then answer from that, without a request. What they say was true at some time after Together was
+// called. Callers ask it once for each observation.
 func (c *Client) Together(ctx context.Context, replica Replica) Replica {
 	key := [2]string{replica.Name(), replica.User}
 	now := time.Now()

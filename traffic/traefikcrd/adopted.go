@@ -16,7 +16,7 @@ import (
 	"github.com/serindev/serin/traffic/kubeobjects"
 )
 
-// adopted is one of the user's IngressRoutes, with the places in it that are Serin's to change.
+// adopted is one of the user's IngressRoutes, with the places in it that Serin may change.
 type adopted struct {
 	name   string
 	object v1alpha1.IngressRoute
@@ -27,7 +27,7 @@ type adopted struct {
 type place struct {
 	route, service int
 	replaced       bool
-	// reference and middlewares are there as the API server has them, with all that Traefik's types may not know.
+	// reference and middlewares are as the API server has them, with everything that Traefik's types may not know.
 	reference   map[string]any
 	middlewares []any
 }
@@ -37,7 +37,7 @@ func (a *adopted) replaced() bool {
 	return !slices.ContainsFunc(a.places, func(p place) bool { return !p.replaced })
 }
 
-// replacement remembers what stood in the adopted route.
+// replacement remembers what was in the adopted route.
 type replacement struct {
 	IngressRoute string         `json:"ingressRoute"`
 	Reference    map[string]any `json:"reference"`
@@ -145,7 +145,7 @@ func (c *Config) adoptedFrames(all []*adopted, main *stored) ([]frame, error) {
 	return out, nil
 }
 
-// replacement is what stands, or stood, in the adopted routes; nil if nothing says so.
+// replacement is what is, or was, in the adopted routes; nil if that is unknown.
 func (c *Config) replacement(all []*adopted, main *stored) (*replacement, error) {
 	var was *replacement
 	anyReplaced := slices.ContainsFunc(all, func(a *adopted) bool { return slices.ContainsFunc(a.places, func(p place) bool { return p.replaced }) })
@@ -170,7 +170,7 @@ func (c *Config) replacement(all []*adopted, main *stored) (*replacement, error)
 	return was, nil
 }
 
-// unweighted is a reference without its weight among others.
+// unweighted is a reference without its weight relative to others.
 func unweighted(reference map[string]any) map[string]any {
 	out := maps.Clone(reference)
 	delete(out, "weight")
@@ -182,8 +182,8 @@ func (c *Config) isGuard(name, namespace string) bool {
 	return (namespace == "" || namespace == c.Namespace) && (name == c.Rollout+limitSuffix || name == c.Rollout+breakerSuffix)
 }
 
-// pointTo is the reference that replaces the user's: to the rollout's TraefikService, with the weight among others
-// that the user's had.
+// pointTo is the reference that replaces the user's: it leads to the rollout's TraefikService and keeps the weight
+// relative to others.
 func (p place) pointTo(rollout string) map[string]any {
 	return p.withWeight(map[string]any{"kind": "TraefikService", "name": rollout})
 }
@@ -215,8 +215,8 @@ func (r *Router) writeAdopted(ctx context.Context, a *adopted, reference func(pl
 	return r.objects.Patch(ctx, named(ingressRoutes, a.name), ops)
 }
 
-// pointAdopted leads the adopted route to the rollout's TraefikService. A version of the user's object that changed
-// meanwhile in something else is read again by itself: that window is shorter than the one of all objects.
+// pointAdopted leads the adopted route to the rollout's TraefikService. If the user's object has changed elsewhere in
+// the meantime, it alone is read again: that window is shorter than for all objects.
 func (r *Router) pointAdopted(ctx context.Context, a *adopted, guards []v1alpha1.MiddlewareRef) error {
 	return kubeobjects.Retry(ctx, func() error {
 		err := r.writeAdopted(ctx, a, func(p place) map[string]any { return p.pointTo(r.config.Rollout) }, guards)
@@ -235,7 +235,7 @@ func (r *Router) pointAdopted(ctx context.Context, a *adopted, guards []v1alpha1
 	})
 }
 
-// errSpec is returned if what was read of the adopted route does not hold any more.
+// errSpec is returned if what was read of the adopted route is no longer true.
 var errSpec = errors.New("the adopted route has changed meanwhile")
 
 // guardOperations bring the list of middlewares to the user's own and then the guards.
@@ -298,7 +298,7 @@ func (r *Router) writeChildren(ctx context.Context, have *stored, w weights, kee
 	switch {
 	case stable >= 0:
 		set(stable, w.stable)
-	case canary >= 0 && have.Owned(r.config.Rollout): // it had no weight, and so was left out
+	case canary >= 0 && have.Owned(r.config.Rollout): // it had no weight and was left out
 		child := r.config.childSpec(r.config.Stable, w.stable, spec.Weighted.Services[canary].LoadBalancerSpec)
 		ops = append(ops, kubeobjects.Operation{Op: "add", Path: "/spec/weighted/services/-", Value: kubeobjects.SpecMap(child)})
 	default:
@@ -319,8 +319,8 @@ func (r *Router) writeChildren(ctx context.Context, have *stored, w weights, kee
 	return r.objects.Patch(ctx, k, ops)
 }
 
-// LetGo puts the adopted routes back to what it was and deletes what Serin made, all of it. It is refused while any
-// traffic goes to the canary, and for an owned route: that one would be gone.
+// LetGo restores the adopted routes and deletes everything that Serin made. It is refused while any traffic goes to the
+// canary, and for an owned route, which would be gone.
 func (r *Router) LetGo(ctx context.Context) error {
 	r.writing.Lock()
 	defer r.writing.Unlock()

@@ -17,14 +17,14 @@ import (
 	"github.com/serindev/serin/traffic/traefikapi"
 )
 
-// Clients talk to one cluster, for the routers of all rollouts there: they share a limit of requests a second, and what
-// watches have told.
+// Clients talk to one cluster, for the routers of all rollouts there: they share a limit of requests per second, and
+// what watches have reported.
 type Clients struct {
 	kubernetes kubernetes.Interface
 	traefik    versioned.Interface
 	dynamic    dynamic.Interface
 	knowledge  *kubeobjects.Knowledge
-	api        *traefikapi.Client // one for all, so that questions of several rollouts can become one
+	api        *traefikapi.Client // one for all, so that requests of several rollouts can become one
 }
 
 // Connect makes clients for the cluster that c leads to; nothing is asked yet.
@@ -44,7 +44,7 @@ func Connect(c *rest.Config) (*Clients, error) {
 	return &Clients{kubernetes: k, traefik: t, dynamic: d, knowledge: kubeobjects.NewKnowledge(), api: traefikapi.NewClient(nil)}, nil
 }
 
-// Router is [New] with these clients, and with what their watches tell.
+// Router is [New] with these clients, and with what their watches report.
 func (c *Clients) Router(config Config) (*Router, error) {
 	r, err := newRouter(config, c.kubernetes, c.traefik, c.knowledge)
 	if err == nil && config.Verify.Client == nil {

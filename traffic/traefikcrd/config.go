@@ -11,10 +11,10 @@ import (
 	"github.com/serindev/serin/traffic/traefikapi"
 )
 
-// Config is what a [Router] has to know of its rollout. It is kept with a release as JSON; what is secret or of this
-// process is not in it.
+// Config is what a [Router] needs to know about its rollout. It is kept with a release as JSON; it contains no secrets
+// and nothing specific to this process.
 type Config struct {
-	// Rollout is the name from which all names in the cluster are made. It does not change in the rollout's life.
+	// Rollout is the name from which all names in the cluster are made. It never changes during the rollout's life.
 	Rollout string `json:"rollout"`
 	// Namespace of the route and the Services.
 	Namespace string `json:"namespace"`
@@ -30,21 +30,22 @@ type Config struct {
 	// Adopt takes over an existing TraefikService with the rollout's name; only the weights of its two children are
 	// changed, and it is never deleted.
 	Adopt bool `json:"adopt,omitempty"`
-	// Stable and Canary are the arms' Services. They play the same parts all the time.
+	// Stable and Canary are the arms' Services. They never swap roles.
 	Stable traffic.Backend `json:"stable"`
 	Canary traffic.Backend `json:"canary"`
 	// Direct is the Service that an adopted route leads to as its users wrote it; stable's where it is empty.
 	Direct traffic.Backend `json:"direct,omitzero"`
-	// StableBalancing and CanaryBalancing are how an owned route's Services are talked to; an adopted one says it itself.
+	// StableBalancing and CanaryBalancing say how to talk to an owned route's Services; an adopted route says so
+	// itself.
 	StableBalancing traffic.Balancing `json:"stableBalancing,omitzero"`
 	CanaryBalancing traffic.Balancing `json:"canaryBalancing,omitzero"`
 	Verify          Verify            `json:"verify,omitzero"`
 }
 
-// Verify is how Traefik is asked whether a target is in force.
+// Verify says how Traefik is asked whether a target is in force.
 type Verify = kubeobjects.Verify
 
-// Validate says all that is wrong with c, in one error; nil: [New] takes it.
+// Validate reports everything that is wrong with c in one error; if it returns nil, [New] accepts c.
 func (c *Config) Validate() error {
 	errs := []error{kubeobjects.Label("rollout", c.Rollout, maxName), kubeobjects.Label("namespace", c.Namespace, 63)}
 	for _, suffix := range c.suffixes() {

@@ -42,7 +42,8 @@ func duration(d time.Duration) *intstr.IntOrString {
 	return &text
 }
 
-// guardsOf reads the guards of two Middlewares, either of which may be nil. What is not a guard of ours is an error.
+// guardsOf reads the guards of two Middlewares, either of which may be nil. Anything other than Serin's guards is an
+// error.
 func guardsOf(limit, breaker *v1alpha1.MiddlewareSpec) (traffic.Guards, error) {
 	var g traffic.Guards
 	if limit != nil && limit.RateLimit != nil {

@@ -14,8 +14,8 @@ import (
 	"github.com/serindev/serin/traffic/traefikapi"
 )
 
-// alone refuses routes whose requests another rollout of the namespace has: two rollouts on one host would take turns in
-// having them. Rollouts that share a host and differ in anything else, such as the path, are none.
+// alone refuses routes whose requests another rollout of the namespace has: two rollouts on one host would take turns
+// in having them. Rollouts that share a host but differ in anything else, such as the path, do not conflict.
 func (r *Router) alone(ctx context.Context, rules []string) error {
 	list, err := r.traefik.TraefikV1alpha1().TraefikServices(r.config.Namespace).List(ctx, metav1.ListOptions{
 		LabelSelector: kubeobjects.ManagedLabel + "=" + kubeobjects.Manager + "," + kubeobjects.RolloutLabel + "!=" + r.config.Rollout,
@@ -59,7 +59,7 @@ func rulesIn(text string) []string {
 	return []string{text}
 }
 
-// sameRequests tells whether two rules have a host in common, or none both, and the same other matchers.
+// sameRequests tells whether two rules share a host, or both have none, and have the same other matchers.
 func sameRequests(a, b string) bool {
 	hostsA, restA, errA := matchersOf(a)
 	hostsB, restB, errB := matchersOf(b)

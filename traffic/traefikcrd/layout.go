@@ -108,7 +108,7 @@ func (c *Config) layoutOf(t traffic.Target) (layout, error) {
 func (l *layout) place(frames []frame, t traffic.Target) error {
 	var errs []error
 	if t.Preview != nil {
-		for _, main := range allRules(frames) { // its host is none of any of them
+		for _, main := range allRules(frames) { // it is a host of none of them
 			if _, err := traefik.PreviewRule(main, *t.Preview); err != nil {
 				return err
 			}
@@ -304,8 +304,8 @@ func routesTo(f *frame, lane traffic.Lane, rules []string, service string, guard
 	return spec
 }
 
-// guardRefs are the guards in the order of the request's way: what the rate limit refuses is no answer that the
-// circuit breaker counts.
+// guardRefs are the guards in the order of the request's way: what the rate limit refuses does not count for the
+// circuit breaker.
 func (l *layout) guardRefs(c *Config) []v1alpha1.MiddlewareRef {
 	var out []v1alpha1.MiddlewareRef
 	if l.guards.RateLimit != nil {

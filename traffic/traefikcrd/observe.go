@@ -12,7 +12,7 @@ import (
 )
 
 // readTimeout bounds the time to read the cluster in one observation: what Traefik serves has to be known even while
-// the API server takes requests and answers none.
+// the API server accepts requests without answering.
 const readTimeout = 5 * time.Second
 
 // Observe reads the cluster, from watches as far as there are any, and asks every replica of Traefik, all at once.
@@ -79,7 +79,7 @@ func (s *snapshot) digest() string {
 	for i, a := range s.adopted {
 		for j, p := range a.places {
 			name := "adopted"
-			if i+j > 0 { // the first has been called so since there was one only
+			if i+j > 0 { // the first keeps the name from when there was only one
 				name = fmt.Sprintf("adopted %s %d", a.name, j)
 			}
 			users[name] = []any{p.reference, p.middlewares}
@@ -105,7 +105,7 @@ func (r *Router) foreign(s *snapshot, frames []frame, l *layout) []string {
 		case have != nil && wanted:
 			out = append(out, r.objects.Differences(k, o, have)...)
 		case have != nil && k.Kind == coreServices && l.needs(&r.config, k):
-			out = append(out, kubeobjects.Strangers(k, have)...) // what it has to be follows from another Service
+			out = append(out, kubeobjects.Strangers(k, have)...) // its required state follows from another Service
 		case have != nil && !r.config.behindLane(k): // the next write removes those
 			out = append(out, k.String()+" should not be there")
 		}
@@ -126,7 +126,7 @@ func (r *Router) foreign(s *snapshot, frames []frame, l *layout) []string {
 	return out
 }
 
-// needs reports whether a lane that is there has a Service.
+// needs reports whether a present lane has a Service.
 func (l *layout) needs(c *Config, service key) bool {
 	for lane := range l.lanes {
 		if slices.Contains(c.laneServices(lane), service) {
@@ -143,7 +143,7 @@ func (c *Config) behindLane(k key) bool {
 
 func lastWriter(a *adopted) string { return kubeobjects.LastWriter(a.object.ManagedFields, "routes") }
 
-// replicas asks all of them. frames are none if the routes are not known.
+// replicas asks all of them. frames is empty if the routes are not known.
 func (r *Router) replicas(ctx context.Context, frames []frame) []traffic.Replica {
 	return r.objects.AskAll(ctx, &r.config.Verify, func(replica traefikapi.Replica) traffic.Replica {
 		if len(frames) == 0 {

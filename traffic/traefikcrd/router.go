@@ -141,8 +141,8 @@ func (r *Router) protect(ctx context.Context, s *snapshot, frames []frame, stabl
 	return fmt.Errorf("%w: all requests go to stable", cause)
 }
 
-// takeOut takes the canary out of what is served: the routes in front of the main one go, and that one serves stable alone.
-// It needs nothing but those objects. keep is [Router.writeMain]'s.
+// takeOut takes the canary out of service: the routes in front of the main one go, and that one serves stable alone. It
+// needs only those objects. keep is [Router.writeMain]'s.
 func (r *Router) takeOut(ctx context.Context, s *snapshot, keep bool) error {
 	var err error
 	for _, lane := range inFront {
@@ -208,7 +208,7 @@ func (r *Router) bring(ctx context.Context, want map[key]object, s *snapshot, l 
 			}
 		}
 	}
-	var unled []error // an IngressRoute that cannot be written keeps nobody from writing the others
+	var unled []error // an IngressRoute that cannot be written must not keep the others from being written
 	for _, a := range s.adopted {
 		unled = append(unled, r.pointAdopted(ctx, a, l.guardRefs(&r.config)))
 	}
@@ -313,7 +313,7 @@ func (c *Config) keys() []key {
 // snapshot is what is in the cluster.
 type snapshot struct {
 	objects map[key]*stored // without those that do not exist
-	adopted []*adopted      // in the order of [Config.adopts]; none for an owned route, and if one could not be read
+	adopted []*adopted      // in the order of [Config.adopts]; empty for an owned route, or if one could not be read
 	unread  error           // why not
 }
 
@@ -403,7 +403,7 @@ func (s *snapshot) side(c *Config, lane traffic.Lane, frames []frame) *side {
 			if spec != nil && j < len(spec.Routes) {
 				out.addRule(lane, i, main, spec.Routes[j].Match)
 			} else if j == 0 || !hosted(lane, f.rules()[0], out.rules[i][0]) {
-				out.rules[i] = append(out.rules[i], unknown(main)) // it ought to be there
+				out.rules[i] = append(out.rules[i], unknown(main)) // it should be there
 			}
 		}
 	}
@@ -432,7 +432,7 @@ func hosted(lane traffic.Lane, main, whole string) bool {
 	return lane == traffic.PreviewLane && !ok
 }
 
-// unknown stands for a rule of a lane that is not ours: it shows what is wrong with the one that is there.
+// unknown stands in for a lane's rule that is not ours, so that what is wrong with the present one is shown.
 func unknown(main string) string { return "(" + main + ") && …" }
 
 func (s *snapshot) traefikService(name string) *v1alpha1.TraefikServiceSpec {

@@ -71,8 +71,8 @@ func (r *Router) ask(ctx context.Context, replica traefikapi.Replica, frames []f
 	return out
 }
 
-// mains are the main routers, and whether any of them leads to the rollout's weighted service, directly or among others.
-// What keeps the others from it is noted.
+// mains are the main routers, and whether any of them leads to the rollout's weighted service, directly or among
+// others. Why the others do not is recorded.
 func (a *answers) mains(c *Config, frames []frame) (ids []string, lead bool) {
 	service := c.objectID(c.Rollout)
 	for i := range frames {
@@ -116,7 +116,7 @@ func (c *Config) isLaneRouter(lane traffic.Lane, i int, id string) bool {
 	return ok && hashForm.MatchString(hash)
 }
 
-// inFrontOf is the number of the IngressRoute that a lane's router stands in front of; -1 if it is none of the lane's.
+// inFrontOf is the number of the IngressRoute that a lane's router is in front of; -1 if it is not one of the lane's.
 func (c *Config) inFrontOf(lane traffic.Lane, id string) int {
 	for i := range c.routes() {
 		if c.isLaneRouter(lane, i, id) {
@@ -397,7 +397,7 @@ func (l *layout) dynamic(c *Config, frames []frame, a *answers) *dynamic.HTTPCon
 				continue
 			}
 			h.Routers[id] = routerOf(c, &main, &main.Routes[j], c.Rollout)
-			if f.shared[j] { // then the router has a weighted service of its own, with the rollout's among others
+			if f.shared[j] { // then the router has a weighted service of its own that contains the rollout's
 				h.Routers[id].Service = id
 			}
 		}

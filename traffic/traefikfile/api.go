@@ -46,7 +46,7 @@ func (r *Router) ask(ctx context.Context, replica Replica) traffic.Replica {
 	return out
 }
 
-// judge disables a route one of whose parts has a problem. A guard's problem is the main route's.
+// judge marks a route as disabled if one of its parts has a problem. A guard's problem is the main route's.
 func judge(s *traffic.RouteServed, route string, problems map[string][]string) {
 	if s == nil {
 		return
@@ -138,7 +138,7 @@ func (r *Router) fetchRoute(ctx context.Context, replica Replica, route string, 
 	return nil
 }
 
-// normal takes away what Traefik adds to a router of ours.
+// normal removes what Traefik adds to one of our routers.
 func normal(r *dynamic.Router, c *Config) *dynamic.Router {
 	tls := c.Route.TLS
 	r.Service = strings.TrimSuffix(r.Service, provider)

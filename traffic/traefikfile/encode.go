@@ -17,8 +17,8 @@ const ownerMark = "# serin.dev/rollout: "
 // action opens an action of text/template. Traefik runs every file through one before it reads the YAML.
 const action = "{{"
 
-// encode writes the file as Traefik reads it. Whatever the values are, Traefik gets them as they are: what could be
-// an action of its template is written with an escape of YAML. The result has been read back and compared.
+// encode writes the file as Traefik reads it. Whatever the values are, Traefik gets them unchanged: what could be an
+// action of its template is written as a YAML escape. The result is read back and compared.
 func encode(rollout string, h *dynamic.HTTPConfiguration) ([]byte, error) {
 	body, err := toYAML(h)
 	if err != nil {
@@ -55,7 +55,7 @@ func toYAML(h *dynamic.HTTPConfiguration) (string, error) {
 	return strings.ReplaceAll(body.String(), action, `{\x7b`), nil
 }
 
-// quoteActions puts scalars with an action into double quotes, where YAML has escapes.
+// quoteActions puts scalars that contain an action into double quotes, where YAML has escapes.
 func quoteActions(n *yaml.Node) {
 	if n.Kind == yaml.ScalarNode && strings.Contains(n.Value, action) {
 		n.Style = yaml.DoubleQuotedStyle

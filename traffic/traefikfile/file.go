@@ -107,7 +107,7 @@ func owner(text string) string {
 // decode is Traefik's own way from a file to a configuration, without its template: a file of ours has none.
 func decode(data []byte) (h *dynamic.HTTPConfiguration, err error) {
 	defer func() {
-		if p := recover(); p != nil { // Traefik's parser was not made for files that have not been checked
+		if p := recover(); p != nil { // Traefik's parser may panic on files that were not checked
 			h, err = nil, fmt.Errorf("decode: %v", p)
 		}
 	}()
@@ -124,7 +124,7 @@ func decode(data []byte) (h *dynamic.HTTPConfiguration, err error) {
 // tempFolder, next to the file, is where the file is written before it is renamed. The watched folder itself will not
 // do: the events of the temporary file make Traefik read the folder and then wait for its throttle, so that every
 // change takes 2 s; a rename from here takes 0.02 to 0.1 s. Traefik looks into the folder and finds nothing, because
-// our files have no suffix that it knows.
+// our files have no suffix that it reads.
 const tempFolder = ".serin"
 
 // write replaces the file durably; after an error or a crash it is either the old or the new one.
@@ -166,8 +166,8 @@ func write(path string, data []byte) (err error) {
 
 const tempSuffix = ".tmp"
 
-// makeTemp makes the folder readable for all, whatever the umask: a Traefik of another user that cannot look into it no
-// longer reads any file.
+// makeTemp makes the folder readable for all, whatever the umask: a Traefik that runs as another user and cannot look
+// into it no longer reads any file.
 func makeTemp(temp string) error {
 	err := os.Mkdir(temp, 0o755) //nolint:gosec // see above
 	if errors.Is(err, fs.ErrExist) {

@@ -217,7 +217,7 @@ func (c *Config) middlewares() []string {
 	return out
 }
 
-// balance fills in how a set of servers is talked to.
+// balance fills in how Traefik talks to a set of servers.
 func (c *Config) balance(lb *dynamic.ServersLoadBalancer, servers []string) {
 	i := slices.IndexFunc(c.Sets, func(s Set) bool { return len(servers) > 0 && slices.Contains(s.Servers, servers[0]) })
 	if i < 0 {
@@ -273,7 +273,7 @@ func (c *Config) balancer(servers []string) *dynamic.Service {
 }
 
 // renderGuards adds the middlewares and returns their names in the order of the request's way: what the rate limit
-// refuses is no answer that the circuit breaker counts.
+// refuses does not count for the circuit breaker.
 func (l *layout) renderGuards(rollout string, h *dynamic.HTTPConfiguration) []string {
 	var names []string
 	if g := l.guards.RateLimit; g != nil {
@@ -414,7 +414,7 @@ func servers(s *dynamic.Service) []string {
 	return out
 }
 
-// served says what users get by this layout, which was inferred from h. All routes count as enabled.
+// served says what users get under this layout, which was inferred from h. All routes count as enabled.
 func (l *layout) served(h *dynamic.HTTPConfiguration, rollout string) traffic.Served {
 	guards := l.guards
 	s := traffic.Served{Guards: l.guards.Names(), Limits: &guards}

@@ -56,8 +56,8 @@ func document(data []byte) (*yaml.Node, error) {
 	return &doc, nil
 }
 
-// sift leaves the entries of a document that keep wants, by whether they are the rollout's, and returns an [ErrForeign] that
-// names the first one that is not.
+// sift keeps the entries of a document that keep selects, by whether they are the rollout's, and returns an
+// [ErrForeign] that names the first foreign one.
 func sift(doc *yaml.Node, rollout string, keep func(own bool) bool) (others error) {
 	own := ownNames(rollout)
 	foreign := func(format string, args ...any) bool {
@@ -95,7 +95,7 @@ func top(doc *yaml.Node) *yaml.Node {
 	return doc
 }
 
-// filter removes the entries of a map that keep does not want; what is no map stays.
+// filter removes the entries of a map that keep does not want; anything that is not a map stays.
 func filter(n *yaml.Node, keep func(key string, value *yaml.Node) bool) {
 	if n.Kind != yaml.MappingNode {
 		return

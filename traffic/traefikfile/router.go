@@ -23,7 +23,7 @@ import (
 // for a replica slower than this.
 const defaultTimeout = 2 * time.Second
 
-// Config is what a [Router] has to know about its rollout and Traefik.
+// Config is what a [Router] needs to know about its rollout and Traefik.
 type Config struct {
 	// Rollout is the name from which all names in Traefik are derived. It never changes.
 	Rollout string
@@ -73,8 +73,8 @@ func New(c Config) (*Router, error) {
 
 // Apply writes t, unless the file already says so. It returns once the change is durable, not once Traefik serves it.
 // After an error the file is the old one or the new one, never a part. [ErrForeign] is returned, and the file left
-// alone, if it holds anything that is not Serin's. Entries next to Serin's own are no reason to leave users with a version
-// that is worse: they stay as they are where t has all traffic on stable.
+// alone, if it holds anything that is not Serin's. Foreign entries must not keep users on a worse version: if t has all
+// traffic on stable, the file is written and these entries stay as they are.
 func (r *Router) Apply(ctx context.Context, t traffic.Target) error {
 	l, err := layoutOf(r.config.Route, t)
 	if err != nil {
@@ -108,8 +108,8 @@ func (r *Router) Apply(ctx context.Context, t traffic.Target) error {
 	return write(r.config.File, data)
 }
 
-// around is our file with the entries of others in the old one. Entries for which Traefik would refuse the whole file are not
-// served now: they are left out, and the old file is kept next to the folder's temporary ones.
+// around is our file, merged with the foreign entries of the old one. Entries for which Traefik would refuse the whole
+// file are not served now: they are left out, and the old file is kept next to the temporary ones.
 func (r *Router) around(ours []byte, old *content) ([]byte, error) {
 	both, err := withOthers(ours, old.text, r.config.Rollout)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 
 var nameForm = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$`)
 
-// Validate says all that is wrong with c, in one error; nil: [New] takes it.
+// Validate reports everything that is wrong with c in one error; if it returns nil, [New] accepts c.
 func (c *Config) Validate() error {
 	var errs []error
 	if !nameForm.MatchString(c.Rollout) {
@@ -41,7 +41,7 @@ func (c *Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// ValidateRoute says all that is wrong with a route; its rule is parsed by Traefik's own parser.
+// ValidateRoute reports everything that is wrong with a route; its rule is parsed by Traefik's own parser.
 func ValidateRoute(r traffic.Route) error {
 	err := traefikapi.ValidateRoute(r)
 	if r.TLS != nil && r.TLS.SecretName != "" {

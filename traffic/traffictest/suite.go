@@ -1,7 +1,7 @@
-// Package traffictest is the suite that every backend of traffic passes: it drives a router against a real gateway
-// and real servers, and looks at what users get. A new backend starts here.
+// Package traffictest is the suite that every backend of traffic passes: it drives a router against a real gateway and
+// real servers, and checks what users get. A new backend starts here.
 //
-// It knows no gateway. What it needs of one beyond the contract of the router is in [Gateway].
+// It knows no particular gateway. What it needs from one beyond the router's contract is in [Gateway].
 package traffictest
 
 import (
@@ -29,14 +29,14 @@ type Router interface {
 	Observe(ctx context.Context) (traffic.Observed, error)
 }
 
-// Wanted is what a test wants of the gateway.
+// Wanted is what a test needs from the gateway.
 type Wanted struct {
 	// Rollout is the name of the rollout, and Rule of its route.
 	Rollout string
 	Rule    string
 	// Stable and Canary are the servers behind the arms.
 	Stable, Canary *testbed.Backend
-	// DeadReplica adds a replica that does not answer to those that are asked; OnlyDead leaves no other.
+	// DeadReplica adds a replica that does not answer; OnlyDead leaves no other.
 	DeadReplica, OnlyDead bool
 }
 
@@ -47,8 +47,8 @@ type Gateway struct {
 	URL string
 	// Stable and Canary are the arms as this backend names them.
 	Stable, Canary traffic.Backend
-	// Refuses lists what this kind of gateway has no words for. The suite sees that a target which asks for it is refused
-	// and changes nothing.
+	// Refuses lists what this kind of gateway cannot express. The suite checks that a target which asks for it is
+	// refused and changes nothing.
 	Refuses []Feature
 	// Meddle gives the canary half of the main route's traffic, as an external writer would, behind the router's back.
 	Meddle func(t *testing.T)
@@ -102,7 +102,7 @@ func setUp(t *testing.T, newGateway New, change func(*Wanted)) *fixture {
 	return f
 }
 
-// refuses tells whether the gateway cannot do what the target asks for, and sees that it says so.
+// refuses tells whether the gateway cannot do what the target asks for, and checks that it says so.
 func (f *fixture) refuses(t *testing.T, feature Feature, target traffic.Target) bool {
 	t.Helper()
 	if !slices.Contains(f.Refuses, feature) {
@@ -356,7 +356,7 @@ func stickyWeights(t *testing.T, newGateway New) {
 	}
 }
 
-// copied waits until the canary has had n requests, and sees that it gets no more.
+// copied waits until the canary has had n requests, and checks that it gets no more.
 func (f *fixture) copied(t *testing.T, n int) {
 	t.Helper()
 	await.True(t, func() bool { total, _ := f.canary.Requests(); return total >= n }, "copies do not arrive")
@@ -535,7 +535,7 @@ func drift(t *testing.T, newGateway New) {
 	f.Meddle(t)
 	o := Await(t, f.Router, f.target(0.1), traffic.NotServed)
 	require.InDelta(t, 0.5, float64(o.Configured.Main.Weight), 1e-9, "it says what is written")
-	// Until the gateway has read it, it serves what it is to serve again: then nothing would be seen to be put right.
+	// Until the gateway has read the change, it still serves the wanted state, and no repair would be seen.
 	await.True(t, func() bool {
 		o, err := f.Router.Observe(t.Context())
 		return err == nil && o.Replicas[0].Main != nil && o.Replicas[0].Main.Weight == 0.5

@@ -333,5 +333,5 @@ func waiting(w *world, err error) string {
 	if err != nil {
 		return err.Error()
 	}
-	return "waiting for somebody to bring it to " + difference(template(w.object), template(w.from))
+	return "waiting for an external change that brings it to " + difference(template(w.object), template(w.from))
 }

@@ -295,7 +295,7 @@ func TestLeavingWaitsUntilGitHasWhatIsInService(t *testing.T) {
 		s = p.copied("", leave)
 		return s.Phase == workload.Progressing && s.Why != "its controller has not seen the change yet"
 	})
-	require.Contains(t, s.Why, "waiting for somebody to bring it to image of flask flask:1")
+	require.Contains(t, s.Why, "waiting for an external change that brings it to image of flask flask:1")
 	require.Equal(t, "flask:2", p.images(p.canary)["flask"])
 }
 

@@ -32,7 +32,7 @@ func (c *Cluster) Version(ctx context.Context, n workload.Name) (string, error) 
 			return v, nil
 		}
 	}
-	return "", fmt.Errorf("%s %s tells no version: its pods have no label %s, and its image has no tag", n.KindOrDeployment(), n, versionLabel)
+	return "", fmt.Errorf("%s %s has no version: its pods have no label %s, and its image has no tag", n.KindOrDeployment(), n, versionLabel)
 }
 
 // Images are those of a Deployment's pod template: of its first container, and of all containers by their names. They are

@@ -1,5 +1,5 @@
-// Package oidctest starts a real OpenID provider for tests: people sign in to it with a password on a page of its own,
-// and it tells their groups.
+// Package oidctest starts a real OpenID provider for tests: people sign in with a password on the provider's own page,
+// and it reports their groups.
 package oidctest
 
 import (
@@ -27,7 +27,7 @@ const (
 	Password     = "correct horse"
 )
 
-// Person is somebody whom the provider knows.
+// Person is a user of the provider.
 type Person struct {
 	Name, Email string
 	// Unverified: the provider does not vouch for the email address.
@@ -61,7 +61,7 @@ func Start(t testing.TB, callback string, people ...Person) *Provider {
 	return &Provider{issuer, s, users}
 }
 
-// Move puts somebody into other groups.
+// Move changes a user's groups.
 func (p *Provider) Move(name string, groups ...string) {
 	p.users.mu.Lock()
 	defer p.users.mu.Unlock()

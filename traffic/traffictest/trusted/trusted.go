@@ -1,6 +1,6 @@
-// Package trusted is a gateway in memory for tests that are about something else than traffic: what is written to it is
-// taken for served, as with a rollout whose `verify` says trust. What the real gateways do is shown by package
-// traffictest. It imports neither Traefik nor Kubernetes, so that the test binaries which use it stay small.
+// Package trusted is a gateway in memory for tests that are not about traffic: what is written to it counts as served,
+// as with a rollout whose `verify` says trust. What the real gateways do is shown by package traffictest. It imports
+// neither Traefik nor Kubernetes, so that the test binaries which use it stay small.
 package trusted
 
 import (
