@@ -187,7 +187,7 @@ func TestWhatWouldNotRunIsRefused(t *testing.T) {
 		"neither TLS nor a word against it": {"tls: {secretName: ''}", "tls.secretName"},
 		"Spinnaker for everybody":           {"spinnaker: {enabled: true}", "spinnaker.basicAuthSecret"},
 		"metrics without a token":           {"serviceMonitor: {enabled: true}", "serviceMonitor.tokenSecret.name"},
-		"a webhook without TLS":             {"customResources: {enabled: true, webhook: {enabled: true, caBundle: eA==}}\ntls: {insecure: true}", "over HTTPS alone"},
+		"a webhook without TLS":             {"customResources: {enabled: true, webhook: {enabled: true, caBundle: eA==}}\ntls: {insecure: true}", "over HTTPS only"},
 		"a webhook that nobody trusts":      {"customResources: {enabled: true, webhook: {enabled: true}}", "caBundle"},
 		"a value that there is not":         {"replica: 3", "replica"},
 		"several pods on SQLite":            {"replicas: 2", "store.postgres.secretName"},

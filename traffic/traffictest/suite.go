@@ -134,13 +134,13 @@ func Await(t *testing.T, r Router, target traffic.Target, want traffic.Confirmat
 	t.Helper()
 	var seen traffic.Observed
 	var err error
-	await.Until(t, fmt.Sprintf("the confirmation is %d", want), func() string {
+	await.Until(t, fmt.Sprintf("the confirmation is %q", want), func() string {
 		seen, err = r.Observe(t.Context())
 		switch got := traffic.Confirm(target, seen); {
 		case err != nil:
 			return err.Error()
 		case got != want:
-			return fmt.Sprintf("%d\n%s", got, strings.Join(traffic.Differences(target, seen), "\n"))
+			return fmt.Sprintf("%q\n%s", got, strings.Join(traffic.Differences(target, seen), "\n"))
 		}
 		return ""
 	})
