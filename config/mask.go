@@ -283,17 +283,23 @@ func sign(t *token.Token) bool {
 // vocabulary holds the words of the schema, which may be shown anywhere.
 func vocabulary() []string { return loadSchema().words }
 
-// address: the part before @ may be a password, and with schemes other than the web's all of it may be a token.
-var address = regexp.MustCompile(`[A-Za-z][-+.A-Za-z0-9]*://[^\s,"'}\]]+`)
+// address: the part before @ may be a password, the query a token, and with schemes other than the web's all of it.
+var address = regexp.MustCompile(`[A-Za-z][-+.A-Za-z0-9]*://[^\s,"'}\]?]+(\?[^\s"']*)?`)
 
-// addresses masks users and passwords in addresses that are where none belong.
+// addresses masks users, passwords and queries in addresses.
 func addresses(line string) string {
+	stars := func(s string) string { return strings.Repeat("*", utf8.RuneCountInString(s)) }
 	return address.ReplaceAllStringFunc(line, func(a string) string {
 		scheme, rest, _ := strings.Cut(a, "://")
-		user := strings.LastIndexByte(rest, '@') + 1
 		if scheme != "http" && scheme != "https" && scheme != "h2c" {
-			user = len(rest)
+			return scheme + "://" + stars(rest)
 		}
-		return scheme + "://" + strings.Repeat("*", utf8.RuneCountInString(rest[:user])) + rest[user:]
+		rest, query, asks := strings.Cut(rest, "?")
+		user := strings.LastIndexByte(rest, '@') + 1
+		out := scheme + "://" + stars(rest[:user]) + rest[user:]
+		if asks {
+			out += "?" + stars(query)
+		}
+		return out
 	})
 }

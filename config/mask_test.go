@@ -87,6 +87,25 @@ func TestNoErrorShowsASecret(t *testing.T) {
 	})
 }
 
+// A query may have a token in it, wherever an address is.
+func TestATokenInAnAddressIsNotShown(t *testing.T) {
+	const daemon = "apiVersion: serin.dev/v1alpha1\nkind: Daemon\nspec:\n"
+	for name, c := range map[string]struct{ line, shown string }{
+		"in a target": {`prometheus: {scrape: {targets: ["http://app:1/m?token=SECRET,SECRET"], bogus: 1}}`, `targets: ["http://app:1/m?`},
+		"unquoted":    {`prometheus: {scrape: {targets: [http://app:1/m?token=SECRET], bogus: 1}}`, `targets: [http://app:1/m?`},
+		"in a source": {`prometheus: {url: "https://prom/x?key=SECRET", bogus: 1}`, `url: "https://prom/x?`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "a.yaml")
+			require.NoError(t, os.WriteFile(file, []byte(daemon+"  "+c.line+"\n"), 0o600))
+			report, ok := Validate(file)
+			require.False(t, ok)
+			require.NotContains(t, report, "SECRET")
+			require.Contains(t, report, c.shown)
+		})
+	}
+}
+
 func TestWhatIsNoSecretIsShown(t *testing.T) {
 	for name, c := range map[string]struct{ file, shown string }{
 		"the value of a known field":        {"apiVersion: serin.dev/v1alpha1\nkind: Daemon\nspec: {listen: nowhere, prometheus: {url: http://prom:9090}}\n", "spec: {listen: nowhere, prometheus: {url: http://prom:9090}}"},

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/client-go/rest"
 
+	"github.com/serindev/serin/analysis"
 	"github.com/serindev/serin/analysis/promsource"
 	"github.com/serindev/serin/analysis/scrape"
 	"github.com/serindev/serin/config"
@@ -60,7 +61,24 @@ func newMetrics(o Options, kept *store.Store, r prometheus.Registerer) (metrics,
 			return metrics{}, fmt.Errorf("source %s: %w", name, err)
 		}
 	}
+	if len(m.run) == 0 { // otherwise a reader does it
+		m.run = append(m.run, func(ctx context.Context) error { return forgetDay(ctx, kept, log) })
+	}
 	return m, nil
+}
+
+// forgetDay removes what a daemon that read targets itself has kept, once it is older than a day: this one reads none.
+func forgetDay(ctx context.Context, kept *store.Store, log *slog.Logger) error {
+	for {
+		if err := kept.ForgetScraped(ctx, time.Now().Add(-scrape.Kept)); err != nil && ctx.Err() == nil {
+			log.Warn("what was read from targets could not be forgotten", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(scrape.Kept):
+		}
+	}
 }
 
 func (m *metrics) add(name string, p *config.PrometheusSpec, log *slog.Logger, r prometheus.Registerer) error {
@@ -80,7 +98,7 @@ func (m *metrics) add(name string, p *config.PrometheusSpec, log *slog.Logger, r
 	for _, address := range p.Scrape.Service {
 		service, err := m.service(address)
 		if err != nil {
-			return fmt.Errorf("scrape.service %s: %w", address, err)
+			return fmt.Errorf("scrape.service %s: %w", analysis.ShownAddress(address), err)
 		}
 		c.Services = append(c.Services, service)
 	}

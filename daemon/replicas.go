@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 
+	"github.com/serindev/serin/analysis"
 	"github.com/serindev/serin/analysis/scrape"
 	"github.com/serindev/serin/config"
 )
@@ -34,9 +35,7 @@ func (m *metrics) service(address string) (scrape.Service, error) {
 	if err != nil {
 		return scrape.Service{}, err
 	}
-	shown := of.URL
-	shown.User = nil
-	return scrape.Service{Name: shown.String(), Follow: (&replicas{of: of, client: client}).follow}, nil
+	return scrape.Service{Name: analysis.ShownURL(&of.URL), Follow: (&replicas{of: of, client: client}).follow}, nil
 }
 
 // replicas watches who is behind one Service: its Endpoints' slices, and the Service itself for its port. Nothing else in

@@ -4,12 +4,12 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"os"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/serindev/serin/analysis"
 	"github.com/serindev/serin/analysis/promsource"
 	"github.com/serindev/serin/config"
 	"github.com/serindev/serin/spinnaker"
@@ -34,7 +34,7 @@ func (a *acting) openSpinnaker(ctx context.Context, spec *config.DaemonSpec, s *
 	}
 	a.closers, a.spinnaker = append(a.closers, l), l.Addr()
 	o := spinnaker.Options{
-		Store: s, Metrics: source, MetricsURL: withoutUser(string(spec.Prometheus.URL)), Rules: metricset.Rules{ScopeLabel: own.ScopeLabel, Matchers: own.MatchersInScopes},
+		Store: s, Metrics: source, MetricsURL: analysis.ShownAddress(string(spec.Prometheus.URL)), Rules: metricset.Rules{ScopeLabel: own.ScopeLabel, Matchers: own.MatchersInScopes},
 		Queries: spec.Prometheus.Concurrency, MaxRuns: own.MaxRuns, Retention: retention(spec), Log: log, Registry: r,
 	}
 	if own := own.Accounts; own != nil {
@@ -62,14 +62,4 @@ func spinnakerListener(own *config.SpinnakerSpec) (spinnaker.ListenConfig, error
 		}
 	}
 	return c, nil
-}
-
-// withoutUser is an address without the user and password that may be in it.
-func withoutUser(address string) string {
-	u, err := url.Parse(address)
-	if err != nil {
-		return ""
-	}
-	u.User = nil
-	return u.String()
 }

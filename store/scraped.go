@@ -11,7 +11,7 @@ import (
 // parts older than before. The same part again replaces the first.
 func (s *Store) KeepScraped(ctx context.Context, source string, at time.Time, body []byte, before time.Time) error {
 	err := s.change(ctx, func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, `DELETE FROM scraped WHERE at < $1`, before.UnixNano()); err != nil {
+		if err := forgetScraped(ctx, tx, before); err != nil {
 			return err
 		}
 		_, err := tx.ExecContext(ctx, `INSERT INTO scraped (source, at, body) VALUES ($1, $2, $3)
@@ -22,6 +22,20 @@ func (s *Store) KeepScraped(ctx context.Context, source string, at time.Time, bo
 		return fmt.Errorf("keep what was scraped: %w", err)
 	}
 	return nil
+}
+
+// ForgetScraped removes what was read before a time, of all sources.
+func (s *Store) ForgetScraped(ctx context.Context, before time.Time) error {
+	err := s.change(ctx, func(tx *sql.Tx) error { return forgetScraped(ctx, tx, before) })
+	if err != nil {
+		return fmt.Errorf("forget what was scraped: %w", err)
+	}
+	return nil
+}
+
+func forgetScraped(ctx context.Context, tx *sql.Tx, before time.Time) error {
+	_, err := tx.ExecContext(ctx, `DELETE FROM scraped WHERE at < $1`, before.UnixNano())
+	return err
 }
 
 // Scraped returns the parts stored for a source, oldest first.

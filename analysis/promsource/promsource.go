@@ -86,10 +86,10 @@ const (
 func New(c Config, r prometheus.Registerer) (*Source, error) {
 	u, err := url.Parse(c.URL)
 	if err != nil {
-		return nil, fmt.Errorf("prometheus URL: %w", err)
+		return nil, fmt.Errorf("prometheus URL: %w", discreet(err))
 	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, fmt.Errorf("prometheus URL %q: expected http:// or https:// and a host", c.URL)
+		return nil, fmt.Errorf("prometheus URL %q: expected http:// or https:// and a host", analysis.ShownURL(u))
 	}
 	if err := c.HTTP.Validate(); err != nil {
 		return nil, fmt.Errorf("prometheus client: %w", err)
@@ -369,5 +369,13 @@ func classify(err error, text string) error {
 	case errors.As(err, &e) && (e.Type == v1.ErrBadData || e.Type == v1.ErrExec):
 		return refusal{fmt.Errorf("query %s: %w", text, err)}
 	}
-	return fmt.Errorf("ask prometheus: %w", err)
+	return fmt.Errorf("ask prometheus: %w", discreet(err))
+}
+
+// discreet is an error whose address does not have what may be a secret in it.
+func discreet(err error) error {
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		return &url.Error{Op: u.Op, URL: analysis.ShownAddress(u.URL), Err: u.Err}
+	}
+	return err
 }

@@ -195,6 +195,22 @@ func TestFaultsAreToldApart(t *testing.T) { //nolint:funlen // a table
 	}
 }
 
+func TestNoErrorShowsASecretOfTheAddress(t *testing.T) {
+	t.Parallel()
+	port, err := testbed.FreePort()
+	require.NoError(t, err)
+	src := source(t, promsource.Config{URL: fmt.Sprintf("http://ann:secret@127.0.0.1:%d/?token=secret", port)})
+	detail := sourcetest.Follow(t, src, sourcetest.Plan(t, 0, sourcetest.Errors())).Look().Observations[0].Detail
+	require.Contains(t, detail, "connection refused")
+	require.NotContains(t, detail, "secret")
+	_, err = src.MetricNames(t.Context())
+	require.ErrorContains(t, err, "connection refused")
+	require.NotContains(t, err.Error(), "secret")
+	_, err = promsource.New(promsource.Config{URL: "ftp://ann:secret@prom/?token=secret"}, prometheus.NewRegistry())
+	require.ErrorContains(t, err, "expected http://")
+	require.NotContains(t, err.Error(), "secret")
+}
+
 func TestQueriesGrowWithTemplatesAndNotWithReleases(t *testing.T) {
 	t.Parallel()
 	e := sourcetest.NewExporter(t)

@@ -71,7 +71,7 @@ func (s *Source) MetricNames(ctx context.Context) ([]string, error) {
 	defer cancel()
 	values, _, _, err := s.api.LabelValues(ctx, model.MetricNameLabel, nil, time.Time{}, time.Time{})
 	if err != nil {
-		return nil, fmt.Errorf("ask prometheus for the names of metrics: %w", err)
+		return nil, fmt.Errorf("ask prometheus for the names of metrics: %w", discreet(err))
 	}
 	names := make([]string, len(values))
 	for i, v := range values {

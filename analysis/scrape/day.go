@@ -48,7 +48,7 @@ type part struct {
 }
 
 type partTarget struct {
-	// Address has no password.
+	// Address has no secrets, see [analysis.ShownURL]. Earlier versions stored its query.
 	Address string            `json:"address"`
 	Labels  map[string]string `json:"labels,omitempty"`
 	// Scrapes are when it was read, once a minute, ms.
@@ -313,13 +313,17 @@ func (s *Source) remember(of partTarget, old, now int64) {
 
 // remembered is the target of a part; nil if there are too many, or it is none.
 func (s *Source) remembered(of partTarget) *target {
+	u, err := url.Parse(of.Address)
+	if err != nil {
+		return nil
+	}
+	shown := analysis.ShownURL(u)
 	for _, t := range s.targets {
-		if t.shown == of.Address && maps.Equal(t.more, of.Labels) {
+		if t.shown == shown && maps.Equal(t.more, of.Labels) {
 			return t
 		}
 	}
-	u, err := url.Parse(of.Address)
-	if err != nil || len(s.targets) >= MaxTargets+maxGone {
+	if len(s.targets) >= MaxTargets+maxGone {
 		return nil
 	}
 	t := newTarget(u, of.Labels)

@@ -168,8 +168,8 @@ func TestHoursThatCouldNotBeKeptAreSeveralParts(t *testing.T) {
 	require.Len(t, again.targets[0].named["m"][0].samples, 7*60+5)
 }
 
-func TestThePasswordOfATargetIsNotKept(t *testing.T) {
-	s, err := New(Config{Targets: []string{"http://ann:secret@127.0.0.1:1/metrics"}}, prometheus.NewRegistry())
+func TestNoSecretOfATargetsAddressIsKept(t *testing.T) {
+	s, err := New(Config{Targets: []string{"http://ann:secret@127.0.0.1:1/metrics?token=secret"}}, prometheus.NewRegistry())
 	require.NoError(t, err)
 	s.targets[0].add(&point{name: "m", key: "m", sample: analysis.Sample{T: 5, V: 7}})
 	p, newest := s.part(0, 10)
@@ -192,6 +192,16 @@ func TestAReplicaOfBeforeTheStartGoesOnWhenItIsBack(t *testing.T) {
 	require.Same(t, s.targets[0], same)
 	require.Equal(t, u.String(), *same.address.Load())
 	require.NotSame(t, same, s.targetAt(u, Target{Address: u.String(), Labels: map[string]string{"pod": "b"}}), "another pod at its address")
+}
+
+// Earlier versions stored the query of an address.
+func TestATargetWhoseQueryWasStoredGoesOn(t *testing.T) {
+	s, err := New(Config{Targets: []string{"http://10.0.0.7:9100/metrics?token=new"}}, prometheus.NewRegistry())
+	require.NoError(t, err)
+	s.remember(partTarget{Address: "http://10.0.0.7:9100/metrics?token=old", Scrapes: []int64{5}}, 0, 10)
+	require.Len(t, s.targets, 1)
+	require.EqualValues(t, 5, s.targets[0].last())
+	require.Equal(t, "http://10.0.0.7:9100/metrics?***", s.targets[0].shown)
 }
 
 // The stored form is frozen.

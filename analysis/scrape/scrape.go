@@ -114,7 +114,7 @@ func New(c Config, r prometheus.Registerer) (*Source, error) {
 			return nil, err
 		}
 		if seen[u.Host] {
-			return nil, fmt.Errorf("scrape %s: another target has this host and port, and everything there would be counted twice", address)
+			return nil, fmt.Errorf("scrape %s: another target has this host and port, and everything there would be counted twice", analysis.ShownURL(u))
 		}
 		seen[u.Host] = true
 		s.targets = append(s.targets, newTarget(u, nil))
@@ -128,10 +128,10 @@ func New(c Config, r prometheus.Registerer) (*Source, error) {
 func parseTarget(address string) (*url.URL, error) {
 	u, err := url.Parse(address)
 	if err != nil {
-		return nil, fmt.Errorf("scrape: %w", err)
+		return nil, errors.New("scrape: an address cannot be read, and may have a secret in it: expected one such as http://127.0.0.1:8082/metrics")
 	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, fmt.Errorf("scrape %q: expected the whole address, such as http://127.0.0.1:8082/metrics", address)
+		return nil, fmt.Errorf("scrape %q: expected the whole address, such as http://127.0.0.1:8082/metrics", analysis.ShownURL(u))
 	}
 	return u, nil
 }

@@ -235,7 +235,7 @@ func TestPasswordsAreSentAndNotShown(t *testing.T) {
 		w.WriteHeader(http.StatusUnauthorized)
 	}))
 	t.Cleanup(server.Close)
-	s := run(t, scrape.Config{Targets: []string{strings.Replace(server.URL, "//", "//serin:pw@", 1)}})
+	s := run(t, scrape.Config{Targets: []string{strings.Replace(server.URL, "//", "//serin:pw@", 1) + "/metrics?token=pw"}})
 	require.Contains(t, <-got, "Basic c2VyaW46cHc= application/vnd.google.protobuf")
 	await.True(t, func() bool { return unreachable(t, s) })
 	f := sourcetest.Follow(t, s, sourcetest.Plan(t, 0, sourcetest.Errors()))
@@ -260,10 +260,12 @@ func TestWhatCannotBeScrapedIsRefusedAtTheStart(t *testing.T) {
 		"scrape 33 targets":            many,
 		`scrape "traefik:8082"`:        {"traefik:8082"},
 		`scrape "ftp://x/metrics"`:     {"ftp://x/metrics"},
-		"another target has this host": {"http://a:1/metrics", "http://a:1/other"},
+		"another target has this host": {"http://a:1/metrics", "http://a:1/other?token=pw"},
+		"an address cannot be read":    {"http://a:pw/metrics"},
 	} {
 		_, err := scrape.New(scrape.Config{Targets: targets}, prometheus.NewRegistry())
 		require.ErrorContains(t, err, want)
+		require.NotContains(t, err.Error(), "pw")
 	}
 }
 

@@ -108,7 +108,7 @@ func (s *Source) targetAt(u *url.URL, t Target) *target {
 	fresh := newTarget(u, t.Labels)
 	for _, known := range s.targets {
 		if known.shown == fresh.shown && maps.Equal(known.more, fresh.more) {
-			known.askAt(u) // what is known from before a start has no password
+			known.askAt(u) // what is known from before a start has no secrets
 			return known
 		}
 	}

@@ -24,8 +24,8 @@ const accept = "application/vnd.google.protobuf;proto=io.prometheus.client.Metri
 
 // target is one address and what was read from it. The source guards all fields but the first five.
 type target struct {
-	address atomic.Pointer[string] // replaced when its password is learned
-	shown   string                 // without user and password
+	address atomic.Pointer[string] // replaced when its password or query is learned
+	shown   string                 // see [analysis.ShownURL]
 	id      analysis.Target
 	labels  analysis.Labels // job, instance, and more
 	more    map[string]string
@@ -58,21 +58,19 @@ type series struct {
 }
 
 func newTarget(u *url.URL, more map[string]string) *target {
-	shown := *u
-	shown.User = nil
 	labels := analysis.Labels{{Name: "instance", Value: u.Host}, {Name: "job", Value: Job}}
 	for _, name := range slices.Sorted(maps.Keys(more)) {
 		labels = append(labels, analysis.Label{Name: name, Value: more[name]})
 	}
 	t := &target{
-		shown: shown.String(), id: analysis.Target{Job: Job, Instance: u.Host}, labels: labels, more: more,
+		shown: analysis.ShownURL(u), id: analysis.Target{Job: Job, Instance: u.Host}, labels: labels, more: more,
 		series: map[string]*series{}, named: map[string][]*series{},
 	}
 	t.askAt(u)
 	return t
 }
 
-// askAt replaces the whole address, password included.
+// askAt replaces the whole address, secrets included.
 func (t *target) askAt(u *url.URL) {
 	address := u.String()
 	t.address.Store(&address)

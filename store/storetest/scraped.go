@@ -31,4 +31,8 @@ func (d Database) scraped(t *testing.T) {
 	all, err = s.Scraped(t.Context(), "eu")
 	require.NoError(t, err)
 	require.Empty(t, all, "that of a source that is no more as well")
+	require.NoError(t, s.ForgetScraped(t.Context(), Start.Add(30*time.Minute)))
+	all, err = s.Scraped(t.Context(), "")
+	require.NoError(t, err)
+	require.Equal(t, [][]byte{[]byte("third")}, all, "also where nothing is read any more")
 }
