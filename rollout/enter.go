@@ -67,7 +67,7 @@ func (s State) heads(e StepEntered) (State, error) {
 		return s.turned(), nil
 	case StagePreview:
 		s.Reached, s.Previewed = true, true
-		return s.turned(), nil
+		return s.redirected(), nil
 	case StagePromote:
 		// Both arms are, or are about to be, the same version: there is nothing left to compare.
 		s.Moved, s.Scope, s.Previewed = true, "", false
@@ -127,11 +127,18 @@ func (s State) jobEnded(e Event, step int, why string) (State, error) {
 
 // turned begins a new target of traffic; nothing is known about it yet, and earlier observations do not count.
 func (s State) turned() State {
+	s = s.redirected()
+	s.Look, s.Alarm, s.Dismissed = nil, false, false
+	return s.lacking(nil)
+}
+
+// redirected begins a new target of traffic in which both arms keep the users that they have: what has been seen of them
+// still holds, so that nothing is promoted which leaned towards worse a moment ago.
+func (s State) redirected() State {
 	s.Turn++
 	s.InForce, s.InForceHow, s.ForceFor, s.InForceSince = false, "", 0, time.Time{}
 	s.UnconfirmedAt, s.NotInForceWhy = time.Time{}, nil
-	s.Look, s.Alarm, s.Dismissed = nil, false, false
-	return s.lacking(nil)
+	return s
 }
 
 func (s State) inForce(e InForce) (State, error) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/tell"
+	"github.com/serindev/serin/traffic"
 )
 
 func TestAGatewayThatFallsSilentWhileTheCanaryDrainsIsTrustedToo(t *testing.T) {
@@ -90,6 +91,18 @@ func TestWhatIsDoneWithAStepStillHoldsItInWords(t *testing.T) {
 		require.Equal(t, "step lunch: it needs evidence that does not lean towards worse; it asks a human in 1h if it is still undecided",
 			tell.Waiting(w.s, w.d, w.now))
 	})
+}
+
+func TestAPreviewBeforeThePromotionLosesNoEvidenceThatLeans(t *testing.T) {
+	d := pipeline()
+	look := rollout.Preview{Name: "look", Route: traffic.Preview{Host: "preview.example.com"}}
+	d.Steps = rollout.Steps{d.Steps[2], d.Steps[3], look, d.Steps[6]}
+	w := &world{d: d, now: epoch}
+	w.run(t, "in-force\nlook pass\nafter 10m\nin-force\nlook pass\nafter 10m\nlook enough leaning\nafter 1h\nin-force")
+	require.Equal(t, "step look: it needs evidence that does not lean towards worse; it asks a human in 2h if it is still undecided",
+		tell.Waiting(w.s, w.d, w.now))
+	w.lines(t, []string{"look", "enough"})
+	require.Equal(t, "promote", w.s.StepName)
 }
 
 func TestAPromotionThatAPersonHasAllowedIsNotHeldByTheEvidenceBeforeIt(t *testing.T) {
