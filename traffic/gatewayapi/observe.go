@@ -32,6 +32,9 @@ func (r *Router) Observe(ctx context.Context) (traffic.Observed, error) {
 		o.Unreadable = err.Error()
 	} else {
 		o.Configured = r.configured(reading, s)
+		if err := s.absent(); err != nil && !s.serves(&r.config) {
+			o.Unreadable = err.Error()
+		}
 		o.Replicas = r.gateways(s, o.Configured)
 	}
 	o.Replicas = append(r.replicas(ctx, s), o.Replicas...)
@@ -49,7 +52,7 @@ func (r *Router) configured(ctx context.Context, s *snapshot) *traffic.Configure
 	c := &r.config
 	l := layout{main: greatest(s.mains)}
 	out := &traffic.Configured{Digest: s.digest(), Foreign: s.disagreements(c)}
-	if len(s.mains) == len(c.names()) {
+	if len(s.mains) == len(c.names()) || len(s.mains) > 0 && !s.serves(c) {
 		out.Main = &traffic.RouteServed{Enabled: true, Weight: l.main.share()}
 	}
 	for i := range c.names() {
@@ -66,12 +69,14 @@ func (r *Router) configured(ctx context.Context, s *snapshot) *traffic.Configure
 	return out
 }
 
-// disagreements says what is wrong in the main routes: what is missing, does not fit, or has another weight than the
-// rest.
+// disagreements says what is not as it has to be in the main routes: what is missing while the canary gets requests, does
+// not fit, or has another weight than the rest.
 func (s *snapshot) disagreements(c *Config) []string {
 	var out []string
 	for _, k := range s.missing {
-		out = append(out, k.String()+" is missing")
+		if s.serves(c) || len(s.mains) == 0 {
+			out = append(out, k.String()+" is missing")
+		}
 	}
 	most := greatest(s.mains)
 	for _, m := range s.mains {

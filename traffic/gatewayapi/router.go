@@ -102,7 +102,7 @@ func (r *Router) apply(ctx context.Context, l layout) error {
 			return err
 		}
 	}
-	if err := errors.Join(s.fit(&r.config), r.alone(ctx, s)); err != nil {
+	if err := errors.Join(s.fit(&r.config, l.serves()), r.alone(ctx, s)); err != nil {
 		return err
 	}
 	mains := s.mains
@@ -309,17 +309,27 @@ func (r *Router) read(ctx context.Context, in kubeobjects.Source) (*snapshot, er
 	return s, nil
 }
 
-// fit says why no release can be on the routes as they are.
-func (s *snapshot) fit(c *Config) error {
+// fit says why no release can be on the routes as they are. A route that does not exist serves nobody: it keeps no other
+// one from going back to stable, which is what serves is false for.
+func (s *snapshot) fit(c *Config, serves bool) error {
 	if c.Own != nil {
 		return nil // it is written as a whole
 	}
 	var errs []error
-	for _, k := range s.missing {
-		errs = append(errs, fmt.Errorf("%s, which is to be adopted, does not exist", k))
+	if serves || len(s.mains) == 0 {
+		errs = append(errs, s.absent())
 	}
 	for _, m := range s.mains {
 		errs = append(errs, m.fit(c))
+	}
+	return errors.Join(errs...)
+}
+
+// absent names the users' routes that do not exist; nil for none.
+func (s *snapshot) absent() error {
+	var errs []error
+	for _, k := range s.missing {
+		errs = append(errs, fmt.Errorf("%s, which is to be adopted, does not exist", k))
 	}
 	return errors.Join(errs...)
 }

@@ -20,7 +20,7 @@ import (
 type adopted struct {
 	name   string
 	object v1alpha1.IngressRoute
-	places []place // at least one, each in a route of its own
+	places []place // each in a route of its own; none if the IngressRoute does not exist
 }
 
 // place is a reference to stable's Service or, if it has been replaced, to the rollout's TraefikService.
@@ -34,8 +34,14 @@ type place struct {
 
 // replaced reports whether all places lead to the rollout's TraefikService.
 func (a *adopted) replaced() bool {
-	return !slices.ContainsFunc(a.places, func(p place) bool { return !p.replaced })
+	return !a.gone() && !slices.ContainsFunc(a.places, func(p place) bool { return !p.replaced })
 }
+
+// gone reports whether the IngressRoute does not exist.
+func (a *adopted) gone() bool { return len(a.places) == 0 }
+
+// errGone is returned for an IngressRoute that is to be adopted.
+var errGone = errors.New("does not exist")
 
 // replacement remembers what was in the adopted route.
 type replacement struct {
@@ -48,7 +54,7 @@ func (r *Router) readAdopted(ctx context.Context, in source, name string) (*adop
 	k := named(ingressRoutes, name)
 	data, err := in.Raw(ctx, k)
 	if errors.Is(err, kubeobjects.ErrMissing) {
-		return nil, fmt.Errorf("%s, which is to be adopted, does not exist", k)
+		return nil, fmt.Errorf("%s, which is to be adopted, %w", k, errGone)
 	}
 	if err != nil {
 		return nil, err

@@ -143,7 +143,7 @@ func (l *layout) serves() bool { return l.main.canary > 0 || len(l.lanes) > 0 }
 // the cluster.
 type frame struct {
 	name string
-	spec v1alpha1.IngressRouteSpec // with the routes that lead to the rollout, and the user's own middlewares
+	spec v1alpha1.IngressRouteSpec // with the routes that lead to the rollout, and the user's own middlewares; none if it is gone
 	// child is what the reference to stable's Service says in addition to name, port and weight; both arms get it.
 	child v1alpha1.LoadBalancerSpec
 	// annotations of a route of ours, as the user's has them.
@@ -175,7 +175,7 @@ func allRules(frames []frame) []string {
 
 // secure reports whether all routes are reached by TLS.
 func secure(frames []frame) bool {
-	return !slices.ContainsFunc(frames, func(f frame) bool { return f.spec.TLS == nil })
+	return !slices.ContainsFunc(frames, func(f frame) bool { return len(f.spec.Routes) > 0 && f.spec.TLS == nil })
 }
 
 // ownedFrame returns the frame of an owned route.
@@ -234,7 +234,7 @@ func (l *layout) render(c *Config, frames []frame) map[key]object {
 			name := c.laneName(lane)
 			put(traefikServices, name, s.spec(c, frames, lane))
 			for i, k := range c.laneRoutes(lane) {
-				if f := &frames[i]; len(s.rules) > i {
+				if f := &frames[i]; len(s.rules) > i && len(s.rules[i]) > 0 {
 					out[k] = object{Spec: kubeobjects.SpecMap(routesTo(f, lane, s.rules[i], name, guards)), Annotations: f.annotations}
 				}
 			}

@@ -27,6 +27,9 @@ func (r *Router) Observe(ctx context.Context) (traffic.Observed, error) {
 	if err == nil {
 		if frames, err = s.frames(&r.config); err == nil {
 			o.Configured = r.configured(reading, s, frames)
+			if s.gone != nil {
+				o.Unreadable = s.gone.Error()
+			}
 		}
 	} else if r.config.Route != nil {
 		frames = []frame{r.config.ownedFrame()} // Traefik can be asked without the cluster
@@ -118,7 +121,10 @@ func (r *Router) foreign(s *snapshot, frames []frame, l *layout) []string {
 		}
 	}
 	for _, a := range s.adopted {
-		if !a.replaced() {
+		switch {
+		case a.gone() && l.serves(): // it serves nobody, so that on the way back nothing is missing
+			out = append(out, named(ingressRoutes, a.name).String()+" is missing")
+		case !a.gone() && !a.replaced():
 			out = append(out, fmt.Sprintf("IngressRoute %s does not lead to TraefikService %s%s", a.name, r.config.Rollout, lastWriter(a)))
 		}
 	}

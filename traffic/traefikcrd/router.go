@@ -86,6 +86,8 @@ func (r *Router) apply(ctx context.Context, l layout, t traffic.Target) error {
 		if err := r.takeOut(ctx, s, !l.out); err != nil {
 			return err
 		}
+	} else if s.gone != nil {
+		return s.gone
 	}
 	frames, err := s.frames(&r.config)
 	if err != nil {
@@ -315,6 +317,7 @@ type snapshot struct {
 	objects map[key]*stored // without those that do not exist
 	adopted []*adopted      // in the order of [Config.adopts]; empty for an owned route, or if one could not be read
 	unread  error           // why not
+	gone    error           // which of them do not exist, though others do
 }
 
 // read reads all objects of the rollout at about the same time.
@@ -323,7 +326,7 @@ func (r *Router) read(ctx context.Context, in source) (*snapshot, error) {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) { s.objects, err = r.objects.Read(ctx, in, r.config.keys()); return err })
 	if r.config.Route == nil {
-		group.Go(func() error { s.adopted, s.unread = r.readAllAdopted(ctx, in); return nil })
+		group.Go(func() error { s.adopted, s.gone, s.unread = r.readAllAdopted(ctx, in); return nil })
 	}
 	if err := group.Wait(); err != nil {
 		return nil, err
@@ -331,20 +334,28 @@ func (r *Router) read(ctx context.Context, in source) (*snapshot, error) {
 	return s, nil
 }
 
-func (r *Router) readAllAdopted(ctx context.Context, in source) ([]*adopted, error) {
-	var all []*adopted
-	var errs []error
+// readAllAdopted reads the users' IngressRoutes. One that does not exist serves nobody: as long as there are others, gone
+// names it, and they can go back to stable.
+func (r *Router) readAllAdopted(ctx context.Context, in source) (all []*adopted, gone, err error) {
+	var missing, errs []error
 	for _, name := range r.config.adopts() {
 		a, err := r.readAdopted(ctx, in, name)
+		if errors.Is(err, errGone) {
+			a, missing, err = &adopted{name: name}, append(missing, err), nil
+		}
 		all, errs = append(all, a), append(errs, err)
 	}
+	gone = errors.Join(missing...)
 	if err := errors.Join(errs...); err != nil {
-		return nil, err
+		return nil, nil, errors.Join(err, gone)
 	}
-	return all, nil
+	if len(missing) == len(all) {
+		return nil, nil, gone
+	}
+	return all, gone, nil
 }
 
-// frames are the IngressRoutes that the rollout is on, at least one.
+// frames are the IngressRoutes that the rollout is on, at least one. One that does not exist has no routes.
 func (s *snapshot) frames(c *Config) ([]frame, error) {
 	if c.Route != nil {
 		return []frame{c.ownedFrame()}, nil

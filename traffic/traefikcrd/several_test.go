@@ -9,7 +9,6 @@ import (
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed"
 	"github.com/serindev/serin/traffic"
 	"github.com/serindev/serin/traffic/traffictest"
@@ -104,10 +103,26 @@ func TestAForeignEditOfOneOfSeveralRoutesIsSeenAndPutRight(t *testing.T) {
 	client := w.Client.CoreV1().RESTClient()
 	require.NoError(t, client.Delete().AbsPath("/apis/traefik.io/v1alpha1/namespaces/"+w.ns+"/ingressroutes/more").Body(&metav1.DeleteOptions{}).Do(t.Context()).Error())
 	require.ErrorContains(t, w.Router.Apply(t.Context(), target(0.6)), "IngressRoute more, which is to be adopted, does not exist")
-	require.Error(t, w.Router.Apply(t.Context(), target(0)))
-	await.True(t, func() bool {
-		return w.send(t, 10, nil).Status["v1"][http.StatusOK] == 10
-	}, "what is there goes back to stable, whatever has become of the other")
+	o = traffictest.Await(t, w.Router, target(0.5), traffic.NotServed)
+	require.Contains(t, o.Configured.Foreign, "IngressRoute more is missing")
+	require.NoError(t, w.Router.Apply(t.Context(), target(0)), "what does not exist serves nobody")
+	o = traffictest.Await(t, w.Router, target(0), traffic.InForce)
+	require.Contains(t, o.Unreadable, "IngressRoute more, which is to be adopted, does not exist")
+	require.Equal(t, 10, w.send(t, 10, nil).Status["v1"][http.StatusOK])
+}
+
+// A cohort's route alongside a deleted one would go on serving the canary to the cohort.
+func TestACohortsRouteAlongsideADeletedRouteGoesToo(t *testing.T) {
+	t.Parallel()
+	w := begin(t, several)
+	w.bring(t, withCohort(target(0)))
+	client := w.Client.CoreV1().RESTClient()
+	require.NoError(t, client.Delete().AbsPath("/apis/traefik.io/v1alpha1/namespaces/"+w.ns+"/ingressroutes/more").Body(&metav1.DeleteOptions{}).Do(t.Context()).Error())
+	o := traffictest.Await(t, w.Router, withCohort(target(0)), traffic.NotServed)
+	require.Contains(t, o.Configured.Foreign, "IngressRoute more is missing")
+	require.NoError(t, w.Router.Apply(t.Context(), target(0)))
+	traffictest.Await(t, w.Router, target(0), traffic.InForce)
+	require.Zero(t, w.send(t, 10, w.to(inCohort, "more."+w.host, "/")).Status["v2"][http.StatusOK])
 }
 
 func TestReferencesThatDifferAreRefused(t *testing.T) {

@@ -194,10 +194,12 @@ func (r *Router) fetchRouter(ctx context.Context, replica traefikapi.Replica, id
 	for i, m := range router.Middlewares {
 		router.Middlewares[i] = strings.TrimSuffix(m, provider)
 	}
-	spec := f.spec.Routes[f.routeOf(router.Rule)]
-	spec.Middlewares = append(slices.Clone(spec.Middlewares), (&layout{guards: allGuards}).guardRefs(&r.config)...)
-	own := routerOf(&r.config, &f.spec, &spec, "").Middlewares
-	router.Middlewares = traefikapi.Behind(router.Middlewares, own)
+	if len(f.spec.Routes) > 0 {
+		spec := f.spec.Routes[f.routeOf(router.Rule)]
+		spec.Middlewares = append(slices.Clone(spec.Middlewares), (&layout{guards: allGuards}).guardRefs(&r.config)...)
+		own := routerOf(&r.config, &f.spec, &spec, "").Middlewares
+		router.Middlewares = traefikapi.Behind(router.Middlewares, own)
+	}
 	if router.TLS != nil && router.TLS.Options == "default" && (f.spec.TLS == nil || f.spec.TLS.Options == nil) {
 		router.TLS.Options = ""
 	}
@@ -259,7 +261,11 @@ func (r *Router) fetchServices(ctx context.Context, replica traefikapi.Replica, 
 }
 
 func (r *Router) fetchGuards(ctx context.Context, replica traefikapi.Replica, frames []frame, a *answers) error {
-	main := a.http.Routers[r.config.mainRouter(&frames[0], 0)]
+	first := slices.IndexFunc(frames, func(f frame) bool { return len(f.spec.Routes) > 0 })
+	if first < 0 {
+		return nil
+	}
+	main := a.http.Routers[r.config.mainRouter(&frames[first], 0)]
 	if main == nil {
 		return nil
 	}
@@ -407,6 +413,9 @@ func (l *layout) dynamic(c *Config, frames []frame, a *answers) *dynamic.HTTPCon
 		name := c.laneName(lane)
 		for _, found := range a.routers[lane] {
 			f := &frames[found.ingressRoute]
+			if len(f.spec.Routes) == 0 {
+				continue // what it stands in front of does not exist
+			}
 			spec := routesTo(f, lane, s.rules[found.ingressRoute], name, guards)
 			j := slices.Index(s.rules[found.ingressRoute], a.http.Routers[found.id].Rule)
 			h.Routers[found.id] = routerOf(c, &spec, &spec.Routes[max(0, j)], name)
