@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	apps "k8s.io/api/apps/v1"
 	authorization "k8s.io/api/authorization/v1"
 	core "k8s.io/api/core/v1"
 	kubeerrors "k8s.io/apimachinery/pkg/api/errors"
@@ -144,6 +145,42 @@ func (l *Live) runs(ctx context.Context, which string, n workload.Name) (wrong [
 		return []string{fmt.Sprintf("%s: %s %s: %s", which, n.KindOrDeployment(), n, err)}
 	}
 	return nil
+}
+
+// Doubts says in sentences what makes a release of a rollout on Kubernetes harder than it has to be, although it can run.
+func (l *Live) Doubts(ctx context.Context, plan *record.Plan) (out []string) {
+	c := plan.Rollout.Cluster
+	if c == nil || l.kube == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, liveTimeout)
+	defer cancel()
+	for _, n := range []workload.Name{c.Arms.Stable.Deployment, c.Arms.Canary.Deployment} {
+		if n.Kind != workload.StatefulSet {
+			continue
+		}
+		set, err := l.kube.AppsV1().StatefulSets(n.Namespace).Get(ctx, n.Name, meta.GetOptions{})
+		if err != nil {
+			continue // what is not there is said elsewhere
+		}
+		for _, doubt := range doubts(&set.Spec, c.Split != nil || n == c.Arms.Canary.Deployment) {
+			out = append(out, fmt.Sprintf("StatefulSet %s: %s", n, doubt))
+		}
+	}
+	return out
+}
+
+// doubts are what a StatefulSet's own settings do to a release; scaled: Serin changes how many pods it has.
+func doubts(s *apps.StatefulSetSpec, scaled bool) (out []string) {
+	if s.PodManagementPolicy != apps.ParallelPodManagement {
+		out = append(out, "with podManagementPolicy OrderedReady Kubernetes does not replace a pod that never becomes ready, so a way back "+
+			"from a version that does not start takes until rollback.deadline, or until somebody deletes that pod; Parallel has no such wait")
+	}
+	if r := s.PersistentVolumeClaimRetentionPolicy; scaled && r != nil && r.WhenScaled == apps.DeletePersistentVolumeClaimRetentionPolicyType {
+		out = append(out, "persistentVolumeClaimRetentionPolicy.whenScaled is Delete, and releases change the number of its pods: "+
+			"Kubernetes deletes the volumes of those that go; Retain keeps them")
+	}
+	return out
 }
 
 // arm looks for an arm's workload, and for its Service with the port.

@@ -22,8 +22,10 @@ type finding struct {
 	// About is the metric, or "traffic" or "cluster".
 	About string `json:"about"`
 	Says  string `json:"says"`
-	// Wrong: a release would not succeed. Otherwise it could not be checked.
+	// Wrong: a release would not succeed. Doubt: it would, and may be harder to take back than it has to be. Otherwise it
+	// could not be checked.
 	Wrong bool `json:"wrong"`
+	Doubt bool `json:"doubt,omitempty"`
 }
 
 type findings []finding
@@ -36,8 +38,11 @@ func (f findings) wrong() bool {
 func (f findings) print(a *app) error {
 	for _, x := range f {
 		mark := painted("not looked at: ", yellow, a.colours())
-		if x.Wrong {
+		switch {
+		case x.Wrong:
 			mark = painted("wrong: ", red, a.colours())
+		case x.Doubt:
+			mark = painted("warning: ", yellow, a.colours())
 		}
 		_, _ = fmt.Fprintf(a.stdout, "%s, %s: %s%s\n", x.Rollout, x.About, mark, clean(x.Says))
 	}
@@ -71,12 +76,15 @@ func (v *validating) look(ctx context.Context, set *config.Set) (findings, error
 		plan := &r.Plan
 		for about, wrong := range map[string][]string{"traffic": live.Traffic(ctx, plan), "cluster": live.Cluster(ctx, plan)} {
 			for _, says := range wrong {
-				out = append(out, finding{plan.Rollout.Name, about, says, true})
+				out = append(out, finding{Rollout: plan.Rollout.Name, About: about, Says: says, Wrong: true})
 			}
+		}
+		for _, says := range live.Doubts(ctx, plan) {
+			out = append(out, finding{Rollout: plan.Rollout.Name, About: "cluster", Says: says, Doubt: true})
 		}
 		names, err := live.Stable(ctx, plan)
 		if err != nil {
-			out = append(out, finding{plan.Rollout.Name, "metrics", err.Error(), false})
+			out = append(out, finding{Rollout: plan.Rollout.Name, About: "metrics", Says: err.Error()})
 			continue
 		}
 		found, err := v.metrics(ctx, plan.Rollout.Name, plan.Analyses, names)
@@ -92,21 +100,21 @@ func (v *validating) look(ctx context.Context, set *config.Set) (findings, error
 // metrics looks for stable's series of every metric.
 func (v *validating) metrics(ctx context.Context, rollout string, analyses map[string]analysis.Definition, names analysis.Names) (findings, error) {
 	if !v.given() {
-		return findings{{rollout, "metrics", "where is Prometheus? --prometheus URL, or --config serin.yaml", false}}, nil
+		return findings{{Rollout: rollout, About: "metrics", Says: "where is Prometheus? --prometheus URL, or --config serin.yaml"}}, nil
 	}
 	source, err := v.source()
 	if err != nil {
-		return findings{{rollout, "metrics", err.Error(), false}}, nil
+		return findings{{Rollout: rollout, About: "metrics", Says: err.Error()}}, nil
 	}
 	var out findings
 	for _, scope := range slices.Sorted(maps.Keys(analyses)) {
 		look, err := oneLook(ctx, source.all, analyses[scope], names, time.Now().Add(-analyses[scope].Defaults().Settle), liveOver)
 		if err != nil {
-			return append(out, finding{rollout, "metrics", err.Error(), !errors.Is(err, context.DeadlineExceeded)}), nil
+			return append(out, finding{Rollout: rollout, About: "metrics", Says: err.Error(), Wrong: !errors.Is(err, context.DeadlineExceeded)}), nil
 		}
 		for _, o := range look.Observations {
 			if _, says, ok := strings.Cut(o.Detail, "baseline: "); ok && o.Baseline.Missing {
-				out = append(out, finding{rollout, o.Metric, says, true})
+				out = append(out, finding{Rollout: rollout, About: o.Metric, Says: says, Wrong: true})
 			}
 		}
 	}

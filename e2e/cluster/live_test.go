@@ -29,12 +29,61 @@ func TestValidateLiveLooksAtTheCluster(t *testing.T) {
 	missing := found(t, "deployment: "+w.name+"\n", "deployment: gone\n")
 	require.Len(t, missing, 1)
 	require.Contains(t, missing[0], "stable: Deployment "+w.pro+"/gone: deployments.apps \"gone\" ")
+	w.c.Apply(t, w.pro, sets)
+	text := strings.NewReplacer("PRO", w.pro, "API", w.traefik.API).Replace(setsReleased)
+	require.NoError(t, os.WriteFile(filepath.Join(w.dir, "rollouts", "search.yaml"), []byte(text), 0o600))
+	said := strings.Join(w.said(t, ", cluster: warning: "), "\n")
+	require.Contains(t, said, "StatefulSet "+w.pro+"/search: with podManagementPolicy OrderedReady")
+	require.Contains(t, said, "StatefulSet "+w.pro+"/search-canary: persistentVolumeClaimRetentionPolicy.whenScaled is Delete")
+	require.NoError(t, os.Remove(filepath.Join(w.dir, "rollouts", "search.yaml")))
 	w.revoke(t)
 	require.Contains(t, strings.Join(found(t), "\n"), "may not patch ingressroutes.traefik.io in namespace "+w.pro)
 }
 
-// live are the lines of `serin validate --live` about the cluster.
-func (w *world) live(t *testing.T) (out []string) {
+// sets are two StatefulSets without pods, each with a setting that a release has to be warned of.
+const sets = `
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: search}
+spec:
+  replicas: 0
+  serviceName: search
+  selector: {matchLabels: {app: search}}
+  template: {metadata: {labels: {app: search}}, spec: {containers: [{name: search, image: "search:1"}]}}
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: search-canary}
+spec:
+  replicas: 0
+  serviceName: search-canary
+  podManagementPolicy: Parallel
+  persistentVolumeClaimRetentionPolicy: {whenScaled: Delete}
+  selector: {matchLabels: {app: search-canary}}
+  template: {metadata: {labels: {app: search-canary}}, spec: {containers: [{name: search, image: "search:1"}]}}
+`
+
+const setsReleased = `apiVersion: serin.dev/v1alpha1
+kind: Rollout
+metadata: {name: search}
+spec:
+  traffic: {traefik: {namespace: PRO, ingressRoute: search, verify: {api: "API"}}}
+  stable: {statefulSet: search, service: {name: search, port: 9200}}
+  canary: {statefulSet: search-canary, service: {name: search-canary, port: 9200}}
+  analysis: traefik-web
+  steps:
+    - gray: {weights: [50%]}
+    - promote: {deadline: 1h}
+`
+
+// live are the lines of `serin validate --live` about what is wrong in the cluster.
+func (w *world) live(t *testing.T) []string {
+	t.Helper()
+	return w.said(t, ", cluster: wrong: ")
+}
+
+// said is what follows a mark in the lines of `serin validate --live`.
+func (w *world) said(t *testing.T, mark string) (out []string) {
 	t.Helper()
 	path, err := program()
 	require.NoError(t, err)
@@ -43,7 +92,7 @@ func (w *world) live(t *testing.T) (out []string) {
 	said, _ := cmd.CombinedOutput() // the metrics have no series yet
 	require.Contains(t, string(said), "\nOK: ", "%s", said)
 	for line := range strings.Lines(string(said)) {
-		if _, text, about := strings.Cut(line, ", cluster: wrong: "); about {
+		if _, text, about := strings.Cut(line, mark); about {
 			out = append(out, strings.TrimSpace(text))
 		}
 	}
