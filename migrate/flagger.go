@@ -63,8 +63,8 @@ func (r *release) flaggerArms(o, service *object, deployment string) error {
 		return fmt.Errorf("%s: %s: spec.service is missing", o.source, o.id())
 	}
 	name := cmp.Or(service.text("name"), deployment)
-	if err := checkName(o.source+": spec.service.name", name); err != nil {
-		return err
+	if !serviceForm.MatchString(name) {
+		return fmt.Errorf("%s: spec.service.name: expected the name of a Service, which begins with a letter, got %q", o.source, short(name))
 	}
 	port := cmp.Or(service.text("port"), "80")
 	if !portForm.MatchString(port) {

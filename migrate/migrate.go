@@ -186,7 +186,10 @@ const suffix = "-release"
 // maxRollout is how long a Rollout's name may be: what it makes is named after it, with endings.
 const maxRollout = 50
 
-var nameForm = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
+var (
+	nameForm    = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
+	serviceForm = regexp.MustCompile(`^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$`)
+)
 
 // checkName refuses anything but the name of an object, since it is written into documents.
 func checkName(at, name string) error {

@@ -166,6 +166,7 @@ func TestWhatCannotBeConvertedIsRefused(t *testing.T) {
 		"a DaemonSet":              {strings.Replace(canary("", ""), "kind: Deployment", "kind: DaemonSet", 1), "Serin releases Deployments, not DaemonSet"},
 		"blue/green":               {"apiVersion: argoproj.io/v1alpha1\nkind: Rollout\nmetadata: {name: shop}\nspec: {strategy: {blueGreen: {activeService: a}}}\n", "spec.strategy.canary is missing"},
 		"a name that is none":      {strings.Replace(canary("", ""), "name: podinfo, namespace", "name: \"a b\", namespace", 1), `metadata.name: expected the name of an object, such as shop, got "a b"`},
+		"a Service that is none":   {strings.Replace(canary("", ""), "kind: Deployment, name: podinfo", "kind: Deployment, name: \"0\"", 1), `expected the name of a Service, which begins with a letter, got "0"`},
 		"two Canaries of a name":   {canary("", "") + "---\n" + canary("", ""), "there are two of this name"},
 		"a bomb of YAML's aliases": {"a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e]\ng: &g [*f,*f,*f,*f,*f,*f,*f,*f,*f]\nh: [*g,*g,*g,*g,*g,*g,*g,*g,*g]\n", "excessive aliasing"},
 	} {
