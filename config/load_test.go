@@ -235,7 +235,7 @@ spec:
 	require.ErrorContains(t, set.Warnings[0], "within has no effect: every metric has a margin of its own")
 }
 
-func TestWhoGivesDataLongToComeIsToldWhatASilentPrometheusDoes(t *testing.T) {
+func TestALongWaitForDataWarnsOfWhatASilentPrometheusDoes(t *testing.T) {
 	document := func(more string) map[string]string {
 		return map[string]string{"r.yaml": rolloutYAML("shop", `
   analysis: web

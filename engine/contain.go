@@ -110,7 +110,7 @@ func (l *loop) goBackAfter(ctx context.Context, defect error) {
 
 // alongside runs f concurrently with the loop, which is notified of a panic.
 func (l *loop) alongside(f func()) {
-	l.beside.Go(func() {
+	l.helpers.Go(func() {
 		if err := contained(f); err != nil {
 			l.send(func(context.Context) {
 				l.work.busy, l.triggers.busy, l.doing = false, false, "" // whatever part of it was under way

@@ -186,7 +186,7 @@ var faults = map[string]func(*moody){
 
 func works(m *moody) { m.refuses, m.hangs = nil, false }
 
-func TestNobodysWayBackWaitsForTheStore(t *testing.T) {
+func TestNoWayBackWaitsForTheStore(t *testing.T) {
 	for name, fault := range faults {
 		for _, by := range []string{"a person", "a person, while the loop waits for the store", "the judge", "a policy"} {
 			t.Run("the store "+name+", "+by, func(t *testing.T) {
@@ -293,7 +293,7 @@ func TestAWriteWhoseAnswerIsLostIsNotDoneTwice(t *testing.T) {
 	})
 }
 
-func TestARollbackIsNotLostToSomebodyElsesWrite(t *testing.T) {
+func TestARollbackIsNotLostToAnotherWrite(t *testing.T) {
 	under(t, gray("shop"), func(t *testing.T, w *world, id string) {
 		r, err := w.store.Store.Release(t.Context(), id)
 		require.NoError(t, err)
@@ -397,7 +397,7 @@ func TestAForeignEditIsPutRightAndOneThatComesAgainAndAgainHolds(t *testing.T) {
 	})
 }
 
-func TestARouteThatCannotBeServedIsNobodysEdit(t *testing.T) {
+func TestARouteThatCannotBeServedIsNoExternalChange(t *testing.T) {
 	under(t, gray("shop"), func(t *testing.T, w *world, id string) {
 		g := w.gateway("shop")
 		for n := range 4 {
@@ -679,7 +679,7 @@ func TestAReleaseThatWaitsForTheOneBeforeCanBeCancelled(t *testing.T) {
 	}
 }
 
-func TestAReleaseLeavesNoJobRunningWhoeverTakesItsPlace(t *testing.T) {
+func TestAReleaseLeavesNoJobRunningWhateverTakesItsPlace(t *testing.T) {
 	for name, next := range map[string]func(w *world, id string) error{
 		"nobody": func(w *world, id string) error {
 			_, err := w.Act(w.t.Context(), id, rollout.CancelRequested{}, "ann")

@@ -30,7 +30,7 @@ type loop struct {
 	quiet  atomic.Bool // nothing here depends on a Deployment
 	// dependsOn are the Deployments whose changes it must be notified of; nil before its first turn.
 	dependsOn atomic.Pointer[[]workload.Name]
-	beside    sync.WaitGroup // goroutines alongside the loop: Deployments, tasks
+	helpers   sync.WaitGroup // goroutines alongside the loop: Deployments, tasks
 
 	// What follows belongs to the goroutine of run: the release and what the store knows of it (durable.go), the gateway
 	// (gateway.go), the Deployments (deployments.go), the tasks (tasks.go).
@@ -92,7 +92,7 @@ func post[T any](l *loop, f func(context.Context) (T, error)) <-chan answer[T] {
 
 // run drives the control loop until ctx ends.
 func (l *loop) run(ctx context.Context) {
-	defer l.beside.Wait()
+	defer l.helpers.Wait()
 	for ctx.Err() == nil {
 		wake := time.Now().Add(retryEvery)
 		l.safely(ctx, func() {

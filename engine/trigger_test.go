@@ -31,7 +31,7 @@ func TestATemplateThatCannotBeMarkedStartsOneRelease(t *testing.T) {
 	e, _ := learner(t, nil)
 	e.o.Workloads = forgetful{}
 	l := newLoop(e, "pay")
-	defer l.beside.Wait()
+	defer l.helpers.Wait()
 	name := workload.Name{Namespace: "pro", Name: "pay"}
 	l.plan = &record.Plan{Rollout: rollout.Definition{
 		Name: "pay", Cluster: &rollout.Cluster{Triggers: []workload.Name{name}}, Steps: rollout.Steps{rollout.Promote{Name: "promote"}},

@@ -123,7 +123,7 @@ func TestWhatAnUndoBringsBackDoesNotHangOnTheClockThatNamedReleases(t *testing.T
 	})
 }
 
-func TestAnUndoIsRefusedWhereSomebodyElseBringsStableToAVersion(t *testing.T) {
+func TestAnUndoIsRefusedWhereAnotherSystemBringsStableToAVersion(t *testing.T) {
 	first, second := deploying("shop-canary", "shop:1"), deploying("shop-canary", "shop:2")
 	inCluster(t, first, second, func(t *testing.T, w *world) {
 		promote := second.Rollout.Steps[1].(rollout.Promote)

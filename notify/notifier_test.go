@@ -212,7 +212,7 @@ var all = []Kind{Started, Step, Gate, Hold, Alarm, Drift, Rollback, Finished}
 
 func quiet(t *testing.T) *slog.Logger { return slog.New(slog.NewTextHandler(t.Output(), nil)) }
 
-func TestWhatIsToldOf(t *testing.T) {
+func TestWhichEventsBecomeMessages(t *testing.T) {
 	for _, c := range []struct {
 		name, want string
 		happens    func(*testing.T, *world)
@@ -324,7 +324,7 @@ func TestARestartLosesNothingAndRepeatsNothing(t *testing.T) {
 	}
 }
 
-func TestAReceiverThatIsConfiguredLaterIsToldNoOldStories(t *testing.T) {
+func TestAReceiverThatIsConfiguredLaterGetsNoStaleNews(t *testing.T) {
 	w, in := newWorld(t), &inbox{}
 	stop := w.run(t, quiet(t))
 	w.toGate(t)

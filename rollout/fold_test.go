@@ -309,7 +309,7 @@ func TestAnotherWriterHoldsAReleaseWhileItEditsOften(t *testing.T) {
 	require.Equal(t, 50*time.Second, held("pause\nafter 10m\nresume\n"+enough+"drift\ndrift\ndrift\nafter 10s"), "a pause before is none of the calm")
 }
 
-func TestAJobThatNothingIsHeardOfFailsAfterItsDeadlineAndAMinute(t *testing.T) {
+func TestAJobWhoseEndIsNotSeenFailsAfterItsDeadlineAndAMinute(t *testing.T) {
 	w := &world{d: clustered(), now: epoch}
 	w.run(t, "after 15m\nafter 59s")
 	require.Equal(t, rollout.Active, w.s.Phase)

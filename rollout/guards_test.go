@@ -154,7 +154,7 @@ func TestAVerdictIsNewsIfAnyOfWhatItSaysIsNew(t *testing.T) {
 	require.True(t, rollout.News(nil, judge.Verdict{Outcome: judge.Inconclusive, Reason: judge.Unreachable}, true), "so is that there is nothing to be seen")
 }
 
-func TestADeadlineIsToldOnceUnlessItIsALackOfData(t *testing.T) {
+func TestADeadlineActsOnceUnlessItIsALackOfData(t *testing.T) {
 	w := begun(t, pipeline(), []string{"approve", "start"}, []string{"in-force"})
 	tell := func(which rollout.Deadline) error {
 		return w.apply(rollout.DeadlinePassed{Which: which, Then: rollout.PolicyHold}, "serin")

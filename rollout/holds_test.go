@@ -49,7 +49,7 @@ func TestAtAGateThereIsNothingToSkipAlsoWhereAQuestionIsOpen(t *testing.T) {
 	require.Equal(t, rollout.RollingBack, w.s.Phase)
 }
 
-func TestAReplicaThatWasNotHeardOfMakesTheDrainLongerInWordsToo(t *testing.T) {
+func TestAReplicaThatDidNotAnswerMakesTheDrainLongerInWordsToo(t *testing.T) {
 	w := &world{d: pipeline(), now: epoch}
 	for _, line := range [][]string{{"start"}, {"approve", "start"}, {"in-force"}, {"rollback"}, {"in-force", "traefik-2"}} {
 		e, by := w.event(line[0], line[1:])

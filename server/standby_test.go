@@ -188,7 +188,7 @@ func (s *slow) FlushError() error {
 	return nil
 }
 
-func TestACallerThatDoesNotReadIsNotWaitedForForEver(t *testing.T) {
+func TestACallerThatDoesNotReadDoesNotBlockForever(t *testing.T) {
 	answer := strings.Repeat("serin ", 100_000)
 	leader := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, answer) }))
 	defer leader.Close()

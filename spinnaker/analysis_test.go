@@ -398,7 +398,7 @@ func (s *slowStore) CanaryRun(ctx context.Context, id string) (kept.Run, error) 
 }
 
 // An interval that begins while its analysis is being cancelled is cancelled too.
-func TestNothingBeginsBesideACancellation(t *testing.T) {
+func TestNothingBeginsDuringACancellation(t *testing.T) {
 	for before, begun := range map[time.Duration]int{500 * time.Millisecond: 1, 1500 * time.Millisecond: 0} {
 		t.Run(before.String(), func(t *testing.T) { cancelledJustBefore(t, before, begun) })
 	}

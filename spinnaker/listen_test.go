@@ -274,7 +274,7 @@ func TestBodiesThatAreTooLargeAreRefusedAndNothingIsLost(t *testing.T) {
 }
 
 // A client that sends all of a body before it reads, as Java's do, gets to read why it was refused.
-func TestWhoSendsTooMuchIsTold(t *testing.T) {
+func TestACallerThatSendsTooMuchGetsAnError(t *testing.T) {
 	address := serving(t, spinnaker.ListenConfig{})
 	const size = 100 << 20
 	for _, path := range []string{"/judge", "/canaryConfig", "/metricSetPairList", "/judges/judge"} {

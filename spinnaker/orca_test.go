@@ -639,7 +639,7 @@ func near(t *testing.T, want, got any, at string) {
 	}
 }
 
-func TestTheRemoteJudgeJudgesSequentiallyWhereItIsToldTo(t *testing.T) {
+func TestTheRemoteJudgeJudgesSequentiallyWhereAsked(t *testing.T) {
 	s := newService(t, spinnaker.Options{Store: openStore(t), Metrics: madeUp(t, steady)})
 	pair := func(factor float64) map[string]any {
 		var c, e []any

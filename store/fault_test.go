@@ -34,7 +34,7 @@ func runChild(role string) error {
 	ctx := context.Background()
 	switch role {
 	case "append":
-		return appendForEver(ctx, os.Args[1])
+		return appendForever(ctx, os.Args[1])
 	case "small-disk":
 		return onSmallDisk(ctx, os.Args[1])
 	case "small-file":
@@ -55,8 +55,8 @@ func child(t *testing.T, role string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// appendForEver appends events and saves looks to the release 01A, and prints each number once it is acknowledged.
-func appendForEver(ctx context.Context, url string) error {
+// appendForever appends events and saves looks to the release 01A, and prints each number once it is acknowledged.
+func appendForever(ctx context.Context, url string) error {
 	s, err := store.Open(ctx, url)
 	if err != nil {
 		return err

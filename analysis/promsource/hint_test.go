@@ -15,7 +15,7 @@ import (
 )
 
 // field.md, F7: an answer without series says which query was sent and what exists instead.
-func TestWhatIsNotThereIsToldByWhatIs(t *testing.T) {
+func TestAMissingSeriesIsExplainedByWhatIsThere(t *testing.T) {
 	t.Parallel()
 	e := sourcetest.NewExporter(t)
 	e.Add(0, "stable", "200", 1)

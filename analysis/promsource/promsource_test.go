@@ -145,7 +145,7 @@ func newProxy(t testing.TB, to string) *proxy {
 
 func (p *proxy) with(f http.HandlerFunc) { p.fault.Store(&f) }
 
-func TestFaultsAreToldApart(t *testing.T) { //nolint:funlen // a table
+func TestFaultsAreDistinguished(t *testing.T) { //nolint:funlen // a table
 	t.Parallel()
 	e := sourcetest.NewExporter(t)
 	e.Add(0, "stable", "200", 1)

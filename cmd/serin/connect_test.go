@@ -48,7 +48,7 @@ func TestTheTokenOfThisMachineIsShownToThisMachineOnly(t *testing.T) {
 	}
 }
 
-func TestTheTokenIsFoundBesideTheStoreThatTheDocumentNames(t *testing.T) {
+func TestTheTokenIsFoundNextToTheStoreThatTheDocumentNames(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) string {
 		path := filepath.Join(dir, name)

@@ -193,7 +193,7 @@ func (w *world) writtenBySerin(t *testing.T) {
 
 // Git still has the old image while Serin brings stable to the new one: the two take turns, and Serin says so. The release
 // does not end before Git has the new one too.
-func TestAControllerThatPutsTheOldImageBackIsTold(t *testing.T) {
+func TestAControllerThatPutsTheOldImageBackIsNamed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, pipeline)
 	git := w.sync(t)

@@ -159,7 +159,7 @@ func TestAPersonGoesBackFromTheSecondGate(t *testing.T) {
 }
 
 // Another program, such as Argo CD, brings stable to the new version, and an autoscaler has added pods meanwhile.
-func TestSomebodyElsePromotesAndAnAutoscalerCountsThePods(t *testing.T) {
+func TestAnotherSystemPromotesAndAnAutoscalerCountsThePods(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, pipeline.with("strategy: patch", "strategy: wait"))
 	w.c.Apply(t, w.pro, `{apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, metadata: {name: stable}, spec: {minReplicas: 2, maxReplicas: 9,

@@ -121,7 +121,7 @@ func TestPostgresGivesEachTestADatabase(t *testing.T) {
 	require.ErrorContains(t, err, "already exists")
 }
 
-func TestABackendBehavesAsItIsTold(t *testing.T) {
+func TestABackendBehavesAsConfigured(t *testing.T) {
 	backend := testbed.NewBackend(t, testbed.Behaviour{Version: "v1"})
 	load := func() testbed.LoadCounts {
 		return testbed.NewLoad(t, testbed.LoadConfig{URL: backend.URL, Requests: 400}).Wait()
@@ -154,7 +154,7 @@ func TestALoadMissesWhatItHasNoWorkerFor(t *testing.T) {
 	require.Equal(t, testbed.LoadCounts{Missed: 98, Status: map[string]map[int]int{}}, counts, "what was under way at the end is no answer")
 }
 
-func TestALoadSendsWhatItIsTold(t *testing.T) {
+func TestALoadSendsWhatItIsConfiguredTo(t *testing.T) {
 	seen := make(chan *http.Request, 1)
 	traefikless := testbed.NewBackend(t, testbed.Behaviour{Version: "v1"})
 	jar, err := cookiejar.New(nil)

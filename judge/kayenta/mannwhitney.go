@@ -285,9 +285,9 @@ func (w *rankSum) walk(d float64) (ranks, ties float64) {
 		}
 		n := i - group
 		if below < len(y) && y[below] == v {
-			beside := equal(y, below)
-			ties += tie(n+beside) - tie(beside)
-			twice += int64(n) * int64(2*(group+below)+n+beside+1)
+			equals := equal(y, below)
+			ties += tie(n+equals) - tie(equals)
+			twice += int64(n) * int64(2*(group+below)+n+equals+1)
 			continue
 		}
 		if n > 1 {

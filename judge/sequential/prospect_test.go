@@ -73,7 +73,7 @@ func TestWithoutNoiseThatIsLearnedADecisionTakesLonger(t *testing.T) {
 	}
 }
 
-func TestADifferenceNearTheMarginWaitsUntilItIsToldFromIt(t *testing.T) {
+func TestADifferenceNearTheMarginWaitsUntilItIsDistinguishedFromIt(t *testing.T) {
 	j := newJudge(t, settings(nil, ratio("errors")))
 	margin := 1 + ratio("errors").Margin.Relative
 	var before time.Duration

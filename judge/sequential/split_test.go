@@ -36,7 +36,7 @@ func TestASplitThatLagsIsWrongOnlyIfTheCanaryHasMore(t *testing.T) {
 	}
 }
 
-func TestASplitBeginsAnewWhenTheWeightChanges(t *testing.T) {
+func TestASplitBeginsAgainWhenTheWeightChanges(t *testing.T) {
 	j, err := New(judge.Settings{
 		FalseRollback: 0.01, FalseAdvance: 0.05, Split: &judge.Split{Noise: 0.02, FalseAlarm: 0.001, Tolerance: 0.1},
 		Metrics: []judge.Metric{{Name: "errors", Kind: judge.Counts, Weight: 1}},

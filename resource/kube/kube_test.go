@@ -336,7 +336,7 @@ func TestAReleaseWhoseObjectIsGoneByForceGoesBack(t *testing.T) {
 }
 
 // A restored backup, or anyone else, may write it too: then it has a second field manager.
-func TestAFinalizerThatSomebodyElseHasWrittenGoesAsWell(t *testing.T) {
+func TestAnExternalFinalizerGoesAsWell(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, true)
 	w.c.Apply(t, w.ns, strings.Replace(shop, "name: shop}", "name: shop, finalizers: [serin.dev/release, example.com/other]}", 1))

@@ -175,7 +175,7 @@ func TestADaemonThatMayNotAskLetsNobodyIn(t *testing.T) {
 }
 
 // Neither for the owner of one of Serin's tokens nor for an author of events.
-func TestNobodyOfTheClusterPassesForAnotherOne(t *testing.T) {
+func TestNoUserOfTheClusterPassesForAnotherOne(t *testing.T) {
 	t.Parallel()
 	for name, known := range map[string]string{
 		"judge": "cluster:judge", "alice": "cluster:alice", "alice@example.com": "alice@example.com", "system:serviceaccount:a:b": "system:serviceaccount:a:b",

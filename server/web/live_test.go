@@ -63,7 +63,7 @@ func next(t *testing.T, lines <-chan string, prefix string) {
 	}
 }
 
-func TestAnOpenPageIsToldOfWhatConcernsItUntilItsPersonIsSignedOut(t *testing.T) {
+func TestAnOpenPageIsNotifiedOfWhatConcernsItUntilItsPersonIsSignedOut(t *testing.T) {
 	d := newDaemon(t)
 	id := d.start("shop", nil)
 	vera := d.as("vera")

@@ -69,7 +69,7 @@ func many(n int) []record.View {
 	return out
 }
 
-func TestAThousandRolloutsStayQuickAndThoseThatNeedSomebodyComeFirst(t *testing.T) {
+func TestAThousandRolloutsStayQuickAndThoseThatNeedAPersonComeFirst(t *testing.T) {
 	h := alone(t, func(o *web.Options) { o.Engine = manyEngine{views: many(1000)} })
 	secrets, _ := roster()
 	cookies := ask(t, h, http.MethodPost, "/sign-in", url.Values{"token": {secrets["vera"]}}, nil).Cookies()

@@ -238,7 +238,7 @@ func TestAWeightedServiceOfTheUsersIsAdoptedOnlyIfAskedFor(t *testing.T) {
 	require.Len(t, w.raw(t, "traefikservices", "shop")["spec"].(map[string]any)["weighted"].(map[string]any)["services"], 1)
 }
 
-func TestWhatIsSomebodyElsesIsRefusedAndLeft(t *testing.T) {
+func TestForeignObjectsAreRefusedAndLeftAlone(t *testing.T) {
 	t.Parallel()
 	for name, manifest := range map[string]string{
 		"traefikservices/shop":        `{apiVersion: traefik.io/v1alpha1, kind: TraefikService, metadata: {name: shop}, spec: {weighted: {services: [{name: other, port: 80}]}}}`,
@@ -358,7 +358,7 @@ func TestNoRequestFailsWhileTheCanaryComesAndGoes(t *testing.T) {
 	require.Zero(t, counts.Failed("v1")+counts.Failed("v2"))
 }
 
-func TestNothingOfSomebodyElsesStopsTheWayBack(t *testing.T) {
+func TestNothingForeignStopsTheWayBack(t *testing.T) {
 	t.Parallel()
 	guarded := withCohort(target(0.5))
 	guarded.Guards.RateLimit = &traffic.RateLimit{Average: 1000, Burst: 1000}
@@ -528,7 +528,7 @@ func (w *world) counts(t *testing.T, label string, n int) {
 	}, label)
 }
 
-func TestTheMetricsHaveTheLabelsThatAreTold(t *testing.T) {
+func TestTheMetricsHaveTheLabelsThatTheRouterNames(t *testing.T) {
 	t.Parallel()
 	w := begin(t, nil)
 	w.bring(t, withCohort(target(0.5)))

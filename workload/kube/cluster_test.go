@@ -411,7 +411,7 @@ func TestForeignChangesArePutRightAndToldOf(t *testing.T) {
 	require.Zero(t, *p.get(p.canary).Spec.Replicas)
 }
 
-func TestWaitingForSomebodyElseChangesNothing(t *testing.T) {
+func TestWaitingForAnExternalChangeChangesNothing(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	p.until(p.newCanary("2", 0.25), workload.Ready)
@@ -422,7 +422,7 @@ func TestWaitingForSomebodyElseChangesNothing(t *testing.T) {
 	p.until(watch, workload.Ready)
 }
 
-func TestATriggerSeesWhatSomebodyElseHasWritten(t *testing.T) {
+func TestATriggerSeesExternalChanges(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	none, err := p.kube.Template(t.Context(), p.canary)
@@ -541,7 +541,7 @@ func TestTheAPIServerMayGoAndComeBack(t *testing.T) {
 	require.Equal(t, "flask:3", p.images(p.canary)["flask"])
 }
 
-func TestACanaryThatIsDeletedByHandIsMadeAnew(t *testing.T) {
+func TestACanaryThatIsDeletedByHandIsMadeAgain(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	d := p.newCanary("2", 0.25)
@@ -600,7 +600,7 @@ func (m *meddler) RoundTrip(r *http.Request) (*http.Response, error) {
 	return m.RoundTripper.RoundTrip(r)
 }
 
-func TestAConflictOnEveryWriteIsDecidedAnew(t *testing.T) {
+func TestAConflictOnEveryWriteIsDecidedAgain(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	p.until(p.newCanary("2", 0.25), workload.Ready)

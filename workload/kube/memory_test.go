@@ -17,7 +17,7 @@ func TestAMemoryOfALargeTemplateIsSmall(t *testing.T) {
 	require.Equal(t, m, got)
 }
 
-func TestAMemoryOfAnotherReleaseIsNobodys(t *testing.T) {
+func TestAMemoryOfAnotherReleaseIsIgnored(t *testing.T) {
 	o := &unstructured.Unstructured{Object: map[string]any{}}
 	o.SetAnnotations(map[string]string{beforeAnnotation: memory{Release: "one", Scaled: new(int64(3))}.String()})
 	m, err := remembered(o, "one")
