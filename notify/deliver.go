@@ -54,7 +54,7 @@ func (n *Notifier) deliver(ctx context.Context, r *Receiver, wake <-chan struct{
 	for ctx.Err() == nil {
 		next, err := n.deliverAll(ctx, r)
 		if err != nil && ctx.Err() == nil {
-			n.o.Log.Warn("the outbox does not work", "receiver", r.Name, "err", err)
+			n.o.Log.Warn("the outbox fails", "receiver", r.Name, "err", err)
 		}
 		timer := time.NewTimer(min(max(time.Until(next), 0), lookEvery))
 		select {

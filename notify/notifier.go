@@ -162,7 +162,7 @@ func (n *Notifier) follow(ctx context.Context) {
 		}
 		if now := time.Now(); now.Sub(pruned) > time.Hour {
 			if err := n.o.Outbox.PruneOutbox(ctx, now.Add(-keepFor)); err != nil && ctx.Err() == nil {
-				n.o.Log.Warn("old messages are still there", "err", err)
+				n.o.Log.Warn("old messages could not be removed", "err", err)
 			}
 			pruned = now
 		}
@@ -214,7 +214,7 @@ func (n *Notifier) tellOf(ctx context.Context, u record.Untold) error {
 	}
 	messages, err := n.messages(u, &known, events)
 	if err != nil {
-		n.o.Log.Error("messages about a release cannot be made", "release", id, "err", err)
+		n.o.Log.Error("cannot make the messages about a release", "release", id, "err", err)
 	}
 	to := events[len(events)-1].Head().Seq
 	if to <= u.Told {

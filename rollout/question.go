@@ -138,7 +138,7 @@ func (s State) deadlinePassed(e DeadlinePassed) (State, error) {
 	if !again {
 		s.Told = append(s.Told, e.Which)
 	}
-	why := "time was over (" + string(e.Which) + ")"
+	why := "time ran out (" + string(e.Which) + ")"
 	switch e.Then {
 	case PolicyHold:
 		return s, nil

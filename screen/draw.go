@@ -85,7 +85,7 @@ func (m *model) head() []string {
 		out[0] += strings.Repeat(" ", gap) + right
 	}
 	if m.trouble != nil {
-		what := fmt.Sprintf("No connection to the daemon for %s; what follows was so %s ago. Trying again.",
+		what := fmt.Sprintf("No connection to the daemon for %s; what follows is %s old. Trying again.",
 			figures.Span(m.now.Sub(m.lost).Round(time.Second)+time.Second), figures.Span(m.now.Sub(m.answered).Round(time.Second)+time.Second))
 		for _, l := range wrap(what, m.width) {
 			out = append(out, m.paint(l, red))

@@ -237,7 +237,7 @@ func TestALostConnectionIsSaidAndTakesTheKeysAway(t *testing.T) {
 	p.d.now = noon.Add(20 * time.Second)
 	p.m.Update(second{})
 	got := p.sees()
-	require.Contains(t, got, "No connection to the daemon for 16s; what follows was so 21s ago. Trying again.")
+	require.Contains(t, got, "No connection to the daemon for 16s; what follows is 21s old. Trying again.")
 	require.Contains(t, got, "20% of the traffic is on 1.4.2", "what was known is still there")
 	require.NotContains(t, got, "b roll back")
 	p.presses("b", "enter")

@@ -92,7 +92,7 @@ func TestWhatWasAcknowledgedIsThereAfterKill9(t *testing.T) {
 	for life := range 5 {
 		acknowledged := liveAndDie(t, url, 40+17*life)
 		s, err := store.Open(t.Context(), url)
-		require.NoError(t, err, "the lock has died with its owner")
+		require.NoError(t, err, "the lock went away with its owner")
 		require.NoError(t, intact(t.Context(), s, acknowledged["event"], acknowledged["look"]))
 		require.NoError(t, s.Close())
 	}
@@ -376,7 +376,7 @@ func fullAndFree(ctx context.Context, folder string, fill, free func() error, wa
 		}
 		for range 3 { // writes still fail, and reads still work
 			if _, _, err := step(ctx, s, r, version, look); err == nil {
-				return errors.New("it is no error any more")
+				return errors.New("it is not an error any more")
 			}
 			if err := intact(ctx, s, version, look); err != nil {
 				return err

@@ -89,7 +89,7 @@ func TestANewerSchemaIsRefusedAndLeftAlone(t *testing.T) {
 func TestOpenRefusesWhatItCannotOpen(t *testing.T) {
 	folder := t.TempDir()
 	text := filepath.Join(folder, "text")
-	require.NoError(t, os.WriteFile(text, []byte("this is no database, however long one looks at it, and that is enough now"), 0o600))
+	require.NoError(t, os.WriteFile(text, []byte("this is text, long enough to be read as the header of a database, and not one"), 0o600))
 	for name, c := range map[string]struct{ url, want string }{
 		"no URL":                        {"", "sqlite: or postgres://"},
 		"another engine":                {"mysql://u:secret@h/d", "sqlite: or postgres://"},
@@ -100,7 +100,7 @@ func TestOpenRefusesWhatItCannotOpen(t *testing.T) {
 		"a folder":                      {"sqlite:" + folder, "is a directory"},
 		"a file that is something else": {"sqlite:" + text, "not a database"},
 		"a server that is not there":    {"postgres://u:secret@127.0.0.1:1/d?sslmode=disable", "open postgres 127.0.0.1:1/d"},
-		"a port that is none":           {"postgres://u:secret@127.0.0.1:port/d", "port"},
+		"a port that is not a number":           {"postgres://u:secret@127.0.0.1:port/d", "port"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := store.Open(t.Context(), c.url)

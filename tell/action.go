@@ -5,7 +5,7 @@ type Action struct{ Name, Words string }
 
 // Actions are those that the audit log knows, the most specific first.
 var Actions = []Action{
-	{"startRelease", "Release started"}, {"answerGate", "Gate answered"}, {"pauseRelease", "Paused"}, {"resumeRelease", "Resumed"}, {"promoteRelease", "Told to go on"}, {"undoRollout", "Release undone"}, {"retryRollout", "Release retried"},
+	{"startRelease", "Release started"}, {"answerGate", "Gate answered"}, {"pauseRelease", "Paused"}, {"resumeRelease", "Resumed"}, {"promoteRelease", "Let go on"}, {"undoRollout", "Release undone"}, {"retryRollout", "Release retried"},
 	{"rollbackRelease", "Rollback asked for"}, {"cancelRelease", "Release cancelled"}, {"dismissAlarm", "Alarm dismissed"},
 	{"signIn", "Signed in"}, {"signOut", "Signed out"}, {"startRun", "Pipeline's run started"}, {"cancelRun", "Pipeline's run cancelled"},
 	{"cancelRunByKey", "Pipeline's run cancelled by its key"},

@@ -207,7 +207,7 @@ func theForms(t *testing.T, c *chromium, h *house, id string) {
 	for next = range paths {
 		c.do(navigate(enemy.URL))
 		c.click("button")
-		c.shows("This comes from another site's page, and is not done")
+		c.shows("This comes from another site's page, and was refused")
 	}
 	c.do(navigate(enemy.URL))
 	status := js[string](c, fmt.Sprintf(`fetch("%s/", {credentials: "include"}).then(r => "read: " + r.status, () => "not read")`, h.url))

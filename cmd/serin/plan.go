@@ -281,7 +281,7 @@ func warnings(p plans) []string {
 				s.Step, s.Metric, lasting(s.Hold), p.Effect, lasting(*s.Found)))
 		case s.Earlier:
 		case s.Weight >= 1:
-			out = append(out, at+"nobody is left to compare with")
+			out = append(out, at+"no users are left to compare with")
 			continue
 		case s.Requests < s.minRequests:
 			out = append(out, fmt.Sprintf("%sonly %.0f requests reach the canary within %s, and %.0f are needed: the step waits longer",

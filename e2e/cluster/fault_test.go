@@ -244,7 +244,7 @@ func TestEveryWriteComesTooLateTwice(t *testing.T) {
 	w.wait(t, "the second gate is open", atGate("full-release"))
 	w.between.setLate(1_000_000)
 	w.approve(t, id, "full-release")
-	w.explained(t, "another writer changed it each time between reading and writing it")
+	w.explained(t, "another writer changed it at every attempt between reading and writing it")
 	noRequestFailed(t, loads)
 	w.between.setLate(2)
 	v := w.wait(t, "the release has ended", ended)

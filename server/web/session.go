@@ -272,7 +272,7 @@ func (s *site) ownForm(f func(http.ResponseWriter, *http.Request, *session) erro
 			return &httpError{http.StatusBadRequest, "The form cannot be read"}
 		}
 		if !hmac.Equal([]byte(r.PostForm.Get("csrf")), []byte(s.seal.csrf(sess.ID))) {
-			return &httpError{http.StatusForbidden, "This form is not one of this session: open the page again"}
+			return &httpError{http.StatusForbidden, "This form belongs to another session: open the page again"}
 		}
 		return f(w, r, sess)
 	}
@@ -282,7 +282,7 @@ var crossOrigin = http.NewCrossOriginProtection()
 
 func sameOrigin(r *http.Request) error {
 	if crossOrigin.Check(r) != nil {
-		return &httpError{http.StatusForbidden, "This comes from another site's page, and is not done"}
+		return &httpError{http.StatusForbidden, "This comes from another site's page, and was refused"}
 	}
 	return nil
 }
@@ -301,7 +301,7 @@ func (s *site) forget(ctx context.Context, sess *session) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sessionTimeout)
 		defer cancel()
 		if err := s.o.Sessions.SignOut(ctx, sess.ID, sess.Began.Add(s.o.MaxAge), time.Now()); err != nil {
-			s.o.Log.Error("an ended session will be valid again after a restart: the store did not take its end", "by", sess.who.Name, "err", err)
+			s.o.Log.Error("an ended session will be valid again after a restart: the store could not record its end", "by", sess.who.Name, "err", err)
 		}
 	}
 	s.mu.Lock()

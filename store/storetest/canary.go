@@ -69,7 +69,7 @@ func (d Database) canaryConfigs(t *testing.T) {
 		require.ErrorIs(t, s.UpdateCanaryConfig(ctx, canaryConfig("b", "x", "shop")), record.ErrConflict)
 		require.NoError(t, s.UpdateCanaryConfig(ctx, canaryConfig("a", "x", "shop", "cart")), "its own name is no conflict")
 	})
-	t.Run("of several that want one name one gets it", func(t *testing.T) {
+	t.Run("of several that want one name, one gets it", func(t *testing.T) {
 		a, b := d.pair(t)
 		var errs [8]error
 		var all sync.WaitGroup
@@ -199,7 +199,7 @@ func (d Database) canaryEvidence(t *testing.T) {
 		return s.UpdateCanaryRun(ctx, r, nil, &kept.Evidence{ID: "e", Version: version, At: Start, Body: fmt.Appendf([]byte{0}, "%d", version)})
 	}
 	require.NoError(t, finish("01", 1))
-	require.ErrorIs(t, finish("02", 1), record.ErrConflict, "somebody was faster")
+	require.ErrorIs(t, finish("02", 1), record.ErrConflict, "another writer was faster")
 	r, err := s.CanaryRun(ctx, "02")
 	require.NoError(t, err)
 	require.False(t, r.Complete, "nothing of it was written")

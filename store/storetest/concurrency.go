@@ -17,7 +17,7 @@ import (
 const rounds = 30
 
 func (d Database) concurrency(t *testing.T) {
-	t.Run("of two writers at one version one wins and the other has a conflict", func(t *testing.T) {
+	t.Run("of two writers at one version, one wins and the other gets a conflict", func(t *testing.T) {
 		a, b := d.pair(t)
 		r := Create(t, a, "01A", "shop", "")
 		for version := 1; version <= rounds; version++ {
@@ -47,21 +47,21 @@ func (d Database) concurrency(t *testing.T) {
 			winner(name+won, lost)
 		}
 	}
-	t.Run("of two starts one wins and the other learns which", func(t *testing.T) {
+	t.Run("of two starts, one wins and the other learns which", func(t *testing.T) {
 		starts(t, "", func(id string, lost error) {
 			var active *record.ActiveError
 			require.ErrorAs(t, lost, &active)
 			require.Equal(t, id, active.ID)
 		})
 	})
-	t.Run("of two starts with one key one wins and the other learns which", func(t *testing.T) {
+	t.Run("of two starts with one key, one wins and the other learns which", func(t *testing.T) {
 		starts(t, "key", func(id string, lost error) {
 			var started *record.StartedError
 			require.ErrorAs(t, lost, &started)
 			require.Equal(t, id, started.ID)
 		})
 	})
-	t.Run("of two slots with the same looks one is written, in whatever order they come", func(t *testing.T) {
+	t.Run("of two slots with the same looks, one is written, in whatever order they come", func(t *testing.T) {
 		a, b := d.pair(t)
 		for i := range 5 {
 			Create(t, a, fmt.Sprint("01", i), fmt.Sprint("rollout", i), "")
@@ -96,7 +96,7 @@ func race(a, b *store.Store, f func(s *store.Store, who string) error) (won stri
 	case errs[0] != nil && errs[1] == nil:
 		return "b", errs[0]
 	}
-	return "", fmt.Errorf("not exactly one of two has won: %w", errors.Join(errs[0], errs[1], errors.New("see above")))
+	return "", fmt.Errorf("there is not exactly one winner of two: %w", errors.Join(errs[0], errs[1], errors.New("see above")))
 }
 
 // wholeSlots reads evidence while slots are written: cursor, snapshot and looks always belong together.

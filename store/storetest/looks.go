@@ -16,7 +16,7 @@ import (
 )
 
 func (d Database) looks(t *testing.T) {
-	t.Run("a scope that nobody knows has no evidence", func(t *testing.T) {
+	t.Run("an unknown scope has no evidence", func(t *testing.T) {
 		s := d.open(t)
 		e, err := s.Evidence(t.Context(), "01A", "gray")
 		require.NoError(t, err)
@@ -59,7 +59,7 @@ func (d Database) looks(t *testing.T) {
 			require.Equal(t, "cursor 2", string(e.Cursor))
 		}
 	})
-	t.Run("a look that cannot be written because of what is in it keeps no other from it", func(t *testing.T) {
+	t.Run("a look whose contents cannot be written does not keep others from being written", func(t *testing.T) {
 		s := d.open(t)
 		Create(t, s, "01A", "shop", "")
 		Create(t, s, "01B", "cart", "")
@@ -73,7 +73,7 @@ func (d Database) looks(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, looks, 1)
 	})
-	t.Run("an empty slot is nothing", func(t *testing.T) {
+	t.Run("an empty slot writes nothing", func(t *testing.T) {
 		require.NoError(t, d.open(t).SaveLooks(t.Context(), nil))
 	})
 	t.Run("a look that is there already is a conflict, and its slot is not written", func(t *testing.T) {
@@ -99,7 +99,7 @@ func (d Database) looks(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, record.Evidence{}, none)
 	})
-	t.Run("looks of no release are refused, and so is their slot", func(t *testing.T) {
+	t.Run("looks without a release are refused, and so is their slot", func(t *testing.T) {
 		s := d.open(t)
 		Create(t, s, "01A", "shop", "")
 		require.Error(t, s.SaveLooks(t.Context(), []record.LookRecord{Look("01A", "gray", 1), Look("01X", "gray", 1)}))

@@ -42,7 +42,7 @@ func (d Database) outbox(t *testing.T) {
 	})
 	t.Run("messages come in order, and one that waits holds up the others for a while", d.order)
 	t.Run("a message is taken by one", d.taken)
-	t.Run("what was taken and never settled comes again after its lease, as after a crash", func(t *testing.T) {
+	t.Run("what was taken and never settled is taken again after its lease, as after a crash", func(t *testing.T) {
 		s := d.open(t)
 		Create(t, s, "01A", "shop", "")
 		require.NoError(t, s.Tell(t.Context(), "01A", 0, 1, []record.Outgoing{outgoing("01A", 1, "chat")}))

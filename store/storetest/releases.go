@@ -25,7 +25,7 @@ func (d Database) releases(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, r, got)
 	})
-	t.Run("what is not there is not found", func(t *testing.T) {
+	t.Run("what does not exist is not found", func(t *testing.T) {
 		s := d.open(t)
 		Create(t, s, "01A", "shop", "")
 		_, err := s.Release(t.Context(), "01B")
@@ -33,7 +33,7 @@ func (d Database) releases(t *testing.T) {
 		_, err = s.ByKey(t.Context(), "shop", "build-7")
 		require.ErrorIs(t, err, record.ErrNotFound)
 		_, err = s.ByKey(t.Context(), "shop", "")
-		require.ErrorIs(t, err, record.ErrNotFound, "no key is not a key")
+		require.ErrorIs(t, err, record.ErrNotFound, "an empty key is no key")
 	})
 	t.Run("a rollout has one active release", func(t *testing.T) {
 		s := d.open(t)
@@ -180,12 +180,12 @@ func (d Database) lists(t *testing.T) {
 		"those with an outcome, on the next page": {
 			record.Filter{Outcome: rollout.Released, Before: "0104", Rollout: "blog"}, []string{"0103", "0101"}},
 		"the one that a key has started":  {record.Filter{Rollout: "blog", Key: "key 3"}, []string{"0107"}},
-		"those that somebody has started": {record.Filter{By: "bob"}, []string{"0110", "0107", "0104", "0101"}},
+		"those started by one person": {record.Filter{By: "bob"}, []string{"0110", "0107", "0104", "0101"}},
 		"those from a time on":            {record.Filter{Since: Start.Add(9 * 24 * time.Hour)}, []string{"0111", "0110", "0109"}},
 		"those before a time":             {record.Filter{Until: Start.Add(2 * 24 * time.Hour)}, []string{"0101", "0100"}},
-		"somebody's of one day": {
+		"one person's of one day": {
 			record.Filter{By: "ann", Since: Start.Add(3 * 24 * time.Hour), Until: Start.Add(4 * 24 * time.Hour)}, []string{"0103"}},
-		"those between times that nobody will see": {
+		"those in a distant future": {
 			record.Filter{Since: time.Date(1, 1, 2, 0, 0, 0, 0, time.UTC), Until: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), Limit: 1}, []string{"0111"}},
 		"none": {record.Filter{Rollout: "nobody"}, nil},
 	} {

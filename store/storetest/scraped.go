@@ -30,7 +30,7 @@ func (d Database) scraped(t *testing.T) {
 	require.Equal(t, [][]byte{[]byte("second again"), []byte("third")}, all, "what is older goes")
 	all, err = s.Scraped(t.Context(), "eu")
 	require.NoError(t, err)
-	require.Empty(t, all, "that of a source that is no more as well")
+	require.Empty(t, all, "that of a removed source as well")
 	require.NoError(t, s.ForgetScraped(t.Context(), Start.Add(30*time.Minute)))
 	all, err = s.Scraped(t.Context(), "")
 	require.NoError(t, err)

@@ -24,7 +24,7 @@ func encode(rollout string, h *dynamic.HTTPConfiguration) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode: %w", err)
 	}
-	text := "# Serin writes this file. What is changed in it is put right; entries of your own belong into another file.\n" +
+	text := "# Serin writes this file. It reverts changes to it; keep entries of your own in another file.\n" +
 		ownerMark + rollout + "\n" + body
 	c, err := parse([]byte(text), rollout)
 	if err != nil {

@@ -141,7 +141,7 @@ func (c *Cluster) bring(ctx context.Context, t *workload.Target, d *workload.Dep
 			s.Changed = append(s.Changed, c.deleted(t, d)...)
 		}
 	}
-	return s, fmt.Errorf("patch %s %s: another writer changed it each time between reading and writing it", d.Name.KindOrDeployment(), d.Name)
+	return s, fmt.Errorf("patch %s %s: another writer changed it at every attempt between reading and writing it", d.Name.KindOrDeployment(), d.Name)
 }
 
 // see records that a Deployment existed during a release.

@@ -149,7 +149,7 @@ func separate(t *workload.Target, d *workload.Deployment, w *world, want map[str
 		return nil
 	}
 	if !selects(s.Spec.Selector, pods) {
-		return refused(fmt.Sprintf("Service %s selects by %s, which the canary's pods have not: %s", s.Name, text(s.Spec.Selector), text(pods)))
+		return refused(fmt.Sprintf("Service %s selects by %s, which the canary's pods do not have: %s", s.Name, text(s.Spec.Selector), text(pods)))
 	}
 	if w.stable != nil && selects(s.Spec.Selector, podLabels(template(w.stable))) {
 		return refused(fmt.Sprintf("Service %s selects by %s, and so stable's pods too", s.Name, text(s.Spec.Selector)))

@@ -620,7 +620,7 @@ func TestAConflictOnEveryWriteIsDecidedAgain(t *testing.T) {
 
 	m.left = 100
 	_, err := p.kube.Apply(t.Context(), p.target(release, workload.Deployment{Name: p.stable, Before: true}))
-	require.ErrorContains(t, err, "patch Deployment "+p.stable.String()+": another writer changed it each time")
+	require.ErrorContains(t, err, "patch Deployment "+p.stable.String()+": another writer changed it at every attempt")
 	m.left = 0
 	p.until(workload.Deployment{Name: p.stable, Before: true}, workload.Ready)
 	require.Equal(t, "flask:1", p.images(p.stable)["flask"])

@@ -78,7 +78,7 @@ func (c *Cluster) bringCopy(ctx context.Context, t *workload.Target, d *workload
 		return c.makeCopy(ctx, t, d.Name, *d.Copy, original)
 	}
 	if !ours(copied, *d.Copy) {
-		s.Phase, s.Why = workload.Failed, fmt.Sprintf("it is there, and is not the copy of %s that Serin makes: give it another name, or name both Deployments as stable and canary", d.Copy.Name)
+		s.Phase, s.Why = workload.Failed, fmt.Sprintf("it exists already, and is not the copy of %s that Serin makes: give it another name, or name both Deployments as stable and canary", d.Copy.Name)
 		return s, nil
 	}
 	if err := c.copyService(ctx, t, copied); err != nil {
@@ -340,7 +340,7 @@ func (c *Cluster) copyService(ctx context.Context, t *workload.Target, copied *u
 	}
 	if stable != nil {
 		if !selects(stable.Spec.Selector, podLabels(template(copied))) {
-			return refused(fmt.Sprintf("Service %s selects by %s, which the pods of %s have not: it is not the one that Serin makes", stable.Name, text(stable.Spec.Selector), copied.GetName()))
+			return refused(fmt.Sprintf("Service %s selects by %s, which the pods of %s do not have: it is not the one that Serin makes", stable.Name, text(stable.Spec.Selector), copied.GetName()))
 		}
 		return nil
 	}

@@ -205,7 +205,7 @@ func TestAnAutoscalerOfTheCopysNameThatOthersHaveMadeIsRefused(t *testing.T) {
 	p.c.Apply(t, p.ns, alongside+"---"+strings.NewReplacer("flask-scaler", "flask-scaler-stable", "name: flask}", "name: another}").Replace(
 		strings.Split(alongside, "---")[0]))
 	s := p.untilCopied("", p.one(), workload.Failed)
-	require.Contains(t, s.Why, "HorizontalPodAutoscaler flask-scaler-stable is there, and is not the one that Serin makes for flask-stable")
+	require.Contains(t, s.Why, "HorizontalPodAutoscaler flask-scaler-stable exists already, and is not the one that Serin makes for flask-stable")
 }
 
 func TestACopyThatIsDeletedComesBackAsItWasInService(t *testing.T) {

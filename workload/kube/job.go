@@ -134,7 +134,7 @@ func (c *Cluster) createJob(ctx context.Context, j workload.Job, s workload.Stat
 	state.making.Lock()
 	defer state.making.Unlock()
 	if state.stopped {
-		s.Why = "nobody waits for it any more"
+		s.Why = "no release waits for it"
 		return s, nil
 	}
 	// A caller that no longer waits gets no answer, but whether the Job was made has to be known: it may have to be
@@ -273,7 +273,7 @@ func (c *Cluster) stopJob(ctx context.Context, j workload.JobName) error {
 		}
 		again(ctx, try)
 	}
-	return fmt.Errorf("patch Job %s: another writer changed it each time between reading and writing it", name)
+	return fmt.Errorf("patch Job %s: another writer changed it at every attempt between reading and writing it", name)
 }
 
 // podsOf are a Job's pods, oldest first.

@@ -131,7 +131,7 @@ func TestAJobThatNobodyWaitsForIsLeftAsItEndedAndNeverMade(t *testing.T) {
 	late := p.job("late", "migrate:1")
 	_, err = p.kube.Apply(t.Context(), p.stop(late))
 	require.NoError(t, err)
-	require.Contains(t, p.runs(late, workload.Failed).Why, "nobody waits for it")
+	require.Contains(t, p.runs(late, workload.Failed).Why, "no release waits for it")
 	list, err := p.c.Client.BatchV1().Jobs(p.ns).List(t.Context(), metav1.ListOptions{})
 	require.NoError(t, err)
 	require.Len(t, list.Items, 1)

@@ -120,7 +120,7 @@ func (c *Cluster) bringPolicies(ctx context.Context, resource schema.GroupVersio
 		}
 		switch {
 		case apierrors.IsAlreadyExists(err) && c.isKnown(ctx, resource.Resource, copied.GetNamespace(), name):
-			return refused(fmt.Sprintf("%s %s is there, and is not the one that Serin makes for %s", kind, name, copied.GetName()))
+			return refused(fmt.Sprintf("%s %s exists already, and is not the one that Serin makes for %s", kind, name, copied.GetName()))
 		case apierrors.IsAlreadyExists(err):
 			continue // it was made a moment ago, and the watch has not said so yet
 		case err != nil:

@@ -126,7 +126,7 @@ func (c *Cluster) rewrite(ctx context.Context, name workload.Name, change func(*
 		}
 		again(ctx, try)
 	}
-	return fmt.Errorf("patch %s %s: another writer changed it each time between reading and writing it", name.KindOrDeployment(), name)
+	return fmt.Errorf("patch %s %s: another writer changed it at every attempt between reading and writing it", name.KindOrDeployment(), name)
 }
 
 // unannotate removes an annotation that is there.
