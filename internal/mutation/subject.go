@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -40,6 +41,7 @@ type subject struct {
 	folders []string // of the packages whose tests are run, below the module's root
 	tests   []test   // the quickest first
 	kept    outcomes
+	noticed atomic.Pointer[test] // the slow test that noticed a mutant last; it may well notice the next one, too
 }
 
 // test is one test function.
@@ -83,7 +85,12 @@ func (p *subject) run(ctx context.Context) ([]*mutant, error) {
 	if err := p.measure(ctx); err != nil {
 		return nil, err
 	}
-	fmt.Fprintf(os.Stderr, "%s: %d mutants, %d of which are compiled alone\n", p.folder, len(mutants), count(mutants, func(m *mutant) bool { return m.alone }))
+	var cpu time.Duration
+	for _, t := range p.tests {
+		cpu += t.cpu
+	}
+	fmt.Fprintf(os.Stderr, "%s: %d mutants, %d of which are compiled alone; %d tests, which take %s of processor time\n",
+		p.folder, len(mutants), count(mutants, func(m *mutant) bool { return m.alone }), len(p.tests), cpu.Round(time.Second))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for _, m := range mutants {
@@ -219,29 +226,38 @@ func (p *subject) outcome(ctx context.Context, m *mutant) (string, error) {
 			names = append(names, t.name)
 			limit += factor * t.cpu
 		}
-		if _, failure, err := p.execute(ctx, name, group[0].of, names, limit, "SERIN_MUTANT="+strconv.Itoa(m.id)); err != nil {
+		_, failure, err := p.execute(ctx, name, group[0].of, names, limit, "SERIN_MUTANT="+strconv.Itoa(m.id))
+		switch {
+		case err != nil:
 			return "", err
-		} else if failure != "" {
+		case failure != "":
+			if group[0].cpu >= short {
+				p.noticed.Store(&group[0])
+			}
 			return killed, nil
 		}
 	}
 	return lived, nil
 }
 
-// groups are the tests that may notice a mutant, those that run in one process together, the quickest first.
-func (p *subject) groups(m *mutant) [][]test {
+// groups are the tests that may notice a mutant, those that run in one process together: first the one that noticed the
+// mutant before, then the quickest.
+func (p *subject) groups(m *mutant) (out [][]test) {
 	together := make([][]test, len(p.folders))
-	var out [][]test
+	var first, slow [][]test
+	before := p.noticed.Load()
 	for _, t := range p.tests {
 		switch {
 		case !m.alone && !t.reaches[m.id]:
+		case before != nil && t.of == before.of && t.name == before.name:
+			first = [][]test{{t}}
 		case t.cpu < short:
 			together[t.of] = append(together[t.of], t)
 		default:
-			out = append(out, []test{t})
+			slow = append(slow, []test{t})
 		}
 	}
-	return slices.DeleteFunc(append(together, out...), func(g []test) bool { return len(g) == 0 })
+	return slices.DeleteFunc(slices.Concat(first, together, slow), func(g []test) bool { return len(g) == 0 })
 }
 
 // usesRapid tells whether the tests in a folder know rapid's flags.
