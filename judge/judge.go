@@ -12,15 +12,15 @@ import (
 // Judge judges the looks of one evidence scope. It is a pure function of its input: no clock, no I/O, no
 // randomness; the same looks give the same verdict, one by one or in batches.
 type Judge interface {
-	// Begin returns the evidence of a scope before its first look. pasts is what earlier releases taught, by
+	// Begin returns the evidence of a scope before its first look. pasts is what was learned from earlier releases, by
 	// metric name, the newest last; nil where nothing has been learned.
 	Begin(pasts map[string][]Past) Evidence
-	// Look folds one look into the evidence and says what follows from all of it. e itself is not changed, so
-	// that a caller whose write fails can go on with the evidence it had.
-	// A look that carries no observation for a metric of the judge's is a look without data for that metric.
+	// Look folds one look into the evidence and says what follows from all of it. e itself is not changed, so that a
+	// caller whose write fails can go on with the evidence it had. A look that carries no observation for one of the
+	// judge's metrics is a look without data for it.
 	Look(e Evidence, l Look) (Evidence, Verdict)
 	// History is what the version in service has shown before the release, by metric name, for Begin: how its rates
-	// wander, and how its replicas differ. A metric of which there is too little is left out.
+	// wander, and how its replicas differ. Metrics with too little history are left out.
 	History(of map[string]History) map[string]Past
 	// Decode restores evidence from what Encode wrote. Evidence in an earlier version of the form begins again, and the
 	// verdicts that rest on it say so. It returns an error for anything else and for evidence that belongs to other
@@ -33,22 +33,22 @@ type Evidence interface {
 	// Encode writes the evidence in a versioned form that [Judge.Decode] reads back without loss.
 	Encode() ([]byte, error)
 	// Learned is what the looks have shown of how much two good versions differ, by metric name, for the next release's
-	// Begin: asked for at the end of a release that went well. Metrics that have too little to teach are left out.
+	// Begin: asked for at the end of a release that went well. Metrics from which too little was learned are left out.
 	Learned() map[string]Past
 }
 
-// Past is what is known of the noise of a metric: how much good versions differ, and a rate wanders, without a fault.
-// What was stored by an earlier version of Serin reads as the zero value, which teaches nothing.
+// Past is what is known about the noise of a metric: how much good versions differ, and how much a rate wanders,
+// without a fault. What an earlier version of Serin stored reads as the zero value, from which nothing is learned.
 type Past struct {
-	// Release: an earlier release of the same rollout, metric and baseline kind taught it, whose arms were compared;
-	// otherwise it is the history of the version in service alone.
+	// Release: it was learned from the compared arms of an earlier release of the same rollout, metric and baseline
+	// kind; otherwise from the history of the version in service alone.
 	Release bool `json:"release,omitempty"`
 	// Blocks are sums over blocks of 1, 5 and 15 minutes that show how a rate varies beyond chance, at each length.
 	Blocks [3]Blocks `json:"blocks"`
 	// Rate is the baseline's share of bad events.
 	Rate float64 `json:"rate,omitempty"`
-	// Replicas is how many replicas were told apart, Spread the standard deviation of what one's rate is of the others',
-	// and Clusters how many bad events come together (history with replicas only).
+	// Replicas is how many replicas were distinguished, Spread the standard deviation of what one's rate is of the
+	// others', and Clusters how many bad events come together (history with replicas only).
 	Replicas int     `json:"replicas,omitempty"`
 	Spread   float64 `json:"spread,omitempty"`
 	Clusters float64 `json:"clusters,omitempty"`
@@ -80,7 +80,7 @@ type History struct {
 	// Seconds is the length of an interval: a minute, or less.
 	Seconds  float64 `json:"seconds"`
 	Baseline Sums    `json:"baseline"`
-	// Replicas are the same for each replica, where they can be told apart; one that is gone has zeros.
+	// Replicas are the same for each replica, where they can be distinguished; one that is gone has zeros.
 	Replicas []Sums `json:"replicas,omitempty"`
 	// Parts are the same for each value of the metric's label By.
 	Parts []Sums `json:"parts,omitempty"`
@@ -122,23 +122,23 @@ type Margin struct {
 	Absolute float64 `json:"absolute,omitempty"`
 }
 
-// Metric is what a judge has to know of one metric. Defaults are filled in by package analysis; a judge takes
-// the values as they are.
+// Metric is what a judge has to know about one metric. Defaults are filled in by package analysis; a judge takes the
+// values as they are.
 type Metric struct {
 	Name      string    `json:"name"`
 	Kind      Kind      `json:"kind"`
 	Margin    Margin    `json:"margin"`
 	Direction Direction `json:"direction"`
-	// Budgeted: nobody has said how much worse is acceptable, but how much time there is (Kind Counts). A pass rules out what
-	// can be ruled out within [Settings.Budget] by the past of the version in service, where that is more than the margin. A
-	// fail is by the margin as ever.
+	// Budgeted: no margin was given, but a time (Kind Counts). A pass rules out what can be ruled out within
+	// [Settings.Budget] by the past of the version in service, where that is more than the margin. A fail goes by the
+	// margin as always.
 	Budgeted bool `json:"budgeted,omitempty"`
 	// Goal: passes only when improved, not already when no worse.
 	Goal bool `json:"goal,omitempty"`
 	// Optional: missing data and an undecided comparison do not hold a pass back. It can still fail.
 	Optional bool `json:"optional,omitempty"`
-	// DryRun: it is judged and shown, and decides nothing: it neither fails, nor holds a pass back, nor has a share of the
-	// chance of a false rollback.
+	// DryRun: it is judged and shown, but decides nothing: it neither fails, nor holds a pass back, nor has a share of
+	// the chance of a false rollback.
 	DryRun bool `json:"dryRun,omitempty"`
 	// Weight is this metric's share of the chance of a false rollback, relative to the other metrics'.
 	Weight float64 `json:"weight"`
@@ -151,7 +151,7 @@ type Metric struct {
 	// alone.
 	By     string `json:"by,omitempty"`
 	Values int    `json:"values,omitempty"`
-	// Noise is how much arms are supposed to differ from minute to minute before anything is learned (0.3).
+	// Noise is how much arms are assumed to differ from minute to minute before anything is learned (0.3).
 	Noise float64 `json:"noise"`
 	// MinRequests in each arm before a pass may be given.
 	MinRequests float64 `json:"minRequests"`
@@ -163,7 +163,7 @@ type Metric struct {
 	Nearest float64 `json:"nearest,omitempty"`
 }
 
-// Settings is all that a judge is made of.
+// Settings is everything that a judge is made of.
 type Settings struct {
 	// FalseRollback is α of this scope: the chance that it ever fails a canary that is no worse. It is already
 	// divided among the scopes of the rollout.
@@ -219,7 +219,7 @@ type Arm struct {
 	Value float64 `json:"value,omitempty"`
 	// Cumulative counts at the metric's bounds (Kind Histogram); Total is the count of all.
 	Cumulative []float64 `json:"cumulative,omitempty"`
-	// Missing: there was nothing to be had for this arm in this look. A zero that was measured is not missing.
+	// Missing: there was no data for this arm in this look. A measured zero is not missing.
 	Missing bool `json:"missing,omitempty"`
 }
 
@@ -241,7 +241,7 @@ type Observation struct {
 
 // Part is what one value of a metric's label By contributed to one look.
 type Part struct {
-	// Value is empty for all values together that have no place of their own.
+	// Value is empty for all values together that are not listed separately.
 	Value    string `json:"value"`
 	Canary   Arm    `json:"canary"`
 	Baseline Arm    `json:"baseline"`
@@ -272,13 +272,13 @@ type Look struct {
 	// before. A change of it begins a new sample-ratio test; a fault may begin with it, and what it adds to the canary
 	// may be cold.
 	Weight float64 `json:"weight"`
-	// Replicas are the canary's, where they can be told apart; nil otherwise.
+	// Replicas are the canary's, where they can be distinguished; nil otherwise.
 	Replicas []Replica `json:"replicas,omitempty"`
-	// Excluded is WarmingUp while the canary has just started; empty otherwise. The look counts as any other, and what is
-	// overwhelming fails in it; it withholds a pass, and [Verdict.Enough].
+	// Excluded is WarmingUp while the canary has just started; empty otherwise. The look counts like any other, and
+	// overwhelming evidence fails in it; it withholds a pass, and [Verdict.Enough].
 	Excluded Reason `json:"excluded,omitempty"`
-	// Unsettled: no weight was known to be in force for the whole window. Both arms were served in it all the same, so it
-	// is judged like any other; what it withholds is a pass, enough data, and the test of the split. See [Take].
+	// Unsettled: no weight was known to be in force for the whole window. Both arms were served in it nevertheless, so
+	// it is judged like any other, but it withholds a pass, enough data, and the test of the split. See [Take].
 	Unsettled    bool          `json:"unsettled,omitempty"`
 	Observations []Observation `json:"observations"`
 	// Requests is nil where the gateway's split could not be seen in this look.

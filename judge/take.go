@@ -2,7 +2,7 @@ package judge
 
 import "slices"
 
-// Take lets a judge look, and holds its verdict to what the look can show: without a weight that was in force for the
+// Take lets a judge look, and limits its verdict to what the look can show: without a weight that was in force for the
 // whole window there is no split to test, nothing is enough, and nothing passes. A fail stands: that the canary's
 // requests failed is true whatever the weight was.
 func Take(j Judge, e Evidence, l Look) (Evidence, Verdict) {
@@ -21,7 +21,7 @@ func Take(j Judge, e Evidence, l Look) (Evidence, Verdict) {
 	return e, v
 }
 
-// blind tells whether nothing could be seen of any metric that has a say in v.
+// blind tells whether nothing could be seen of any metric that counts in v.
 func (l Look) blind(v Verdict) bool {
 	seen := func(o Observation) bool {
 		return o.Absent != NoData && o.Absent != Unreachable &&

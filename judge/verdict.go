@@ -5,8 +5,7 @@ import (
 	"time"
 )
 
-// Outcome is the word of a verdict. There are three: a canary about which nothing can be said is neither good
-// nor bad.
+// Outcome is a verdict in one word. There are three: a canary about which nothing can be said is neither good nor bad.
 type Outcome string
 
 // The outcomes.
@@ -35,7 +34,7 @@ type Verdict struct {
 	// Contradictions are those of the look: exposures that cannot be of the requests that the gateway divided. They fail
 	// nothing, and people have to look at them before the release goes on.
 	Contradictions []Contradiction `json:"contradictions,omitempty"`
-	// Begun says why the evidence begins in the midst of the release; empty where it does not.
+	// Begun says why the evidence begins in the middle of the release; empty if it does not.
 	Begun string `json:"begun,omitempty"`
 	// Learned: the noise was known, of earlier releases or of the version in service, before the first look.
 	Learned bool `json:"learned"`
@@ -43,11 +42,11 @@ type Verdict struct {
 	// need it, and a pass of the other metrics does not end it.
 	Leaning bool `json:"leaning,omitempty"`
 	// Blind: the look has shown nothing of any metric: it could not be asked, or nothing of what it counts is there. A
-	// zero that was measured is something.
+	// measured zero is something.
 	Blind bool `json:"blind,omitempty"`
 }
 
-// MetricVerdict is what a judge says of one metric.
+// MetricVerdict is what a judge says about one metric.
 type MetricVerdict struct {
 	Metric   string  `json:"metric"`
 	Kind     Kind    `json:"kind"`
@@ -77,8 +76,8 @@ type MetricVerdict struct {
 	// fail, and no reason to give it more traffic. LogEvidence has the numbers: Leading is how many times worse it
 	// looks, exp(Beyond) the odds for it, exp(Worse) the e-value, exp(FailsFrom) what that needs to fail.
 	Leaning bool `json:"leaning,omitempty"`
-	// Noise is how much the ratio of two good versions is supposed to wander and to differ: the standard deviation of its
-	// logarithm.
+	// Noise is how much the ratio of two good versions is assumed to wander and to differ: the standard deviation of
+	// its logarithm.
 	Noise float64 `json:"noise"`
 	// By is the metric's label By where the numbers are those of one of its values, because the evidence against that one is
 	// the strongest; it is empty where they are those of the whole. Value is that value, empty for all values together that
@@ -125,8 +124,8 @@ func (v *Verdict) DecisiveName() string {
 	return v.Decisive
 }
 
-// Bounded tells which ends of the confidence sequence exclude anything: those that have come in from the ends of what
-// is drawn.
+// Bounded tells which ends of the confidence sequence exclude anything: those that have moved in from the ends of the
+// drawn range.
 func (m MetricVerdict) Bounded() (lower, upper bool) {
 	const from, to = 1.0 / 240, 240
 	return m.Lower > from, m.Upper < to
@@ -136,7 +135,7 @@ func (m MetricVerdict) Bounded() (lower, upper bool) {
 type Totals struct {
 	Bad   float64 `json:"bad"`
 	Total float64 `json:"total"`
-	// Rate is Bad/Total, or a gauge's mean over its looks; 0 while there is nothing.
+	// Rate is Bad/Total, or a gauge's mean over its looks; 0 while there is no data.
 	Rate float64 `json:"rate"`
 }
 

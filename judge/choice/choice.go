@@ -1,5 +1,5 @@
-// Package choice says which judge judges releases. It is the one place that names it: the daemon, the simulation, the
-// plan, the analysis of past releases and Spinnaker's API all ask here, so that each of them judges as the others do.
+// Package choice says which judge judges releases. It is the only place that names one: the daemon, the simulation, the
+// plan, the analysis of past releases and Spinnaker's API all ask here, so that they judge alike.
 //
 // Kayenta's judge is not among the choices: it judges whole windows, for Spinnaker, see judge/kayenta.
 package choice
@@ -15,12 +15,12 @@ import (
 type Judge interface {
 	judge.Judge
 	// Fails is how fast a metric fails a canary whose rate is ratio times the baseline's, ratio above 1. The error is
-	// a metric that it cannot say this of.
+	// for a metric of which it cannot say this.
 	Fails(metric string, p Pace, ratio float64) (Prospect, error)
 	// Passes is how fast a metric passes a canary whose rate is the baseline's. The errors are those of Fails.
 	Passes(metric string, p Pace) (Prospect, error)
-	// Rules is the ratio that a pass of a metric rules out where nobody has said a margin but how much time there is; 0 where
-	// it is the margin. WithinMargin is how fast the metric would pass by its margin then.
+	// Rules is the ratio that a pass of a metric rules out if a time was given instead of a margin; 0 if it is the
+	// margin. WithinMargin is how fast the metric would pass by its margin then.
 	Rules(metric string, p Pace) float64
 	WithinMargin(metric string, p Pace) (Prospect, error)
 	// PassWait is the earliest time after the first look at which anything may pass.
@@ -33,7 +33,7 @@ type (
 	Prospect = sequential.Prospect
 )
 
-// New returns the judge for these settings, which has seen nothing yet.
+// New returns a judge with these settings that has seen nothing yet.
 func New(s judge.Settings) (Judge, error) {
 	j, err := sequential.New(s)
 	if err != nil {

@@ -33,8 +33,8 @@ type Config struct {
 	Templates  map[string]string `json:"templates"`
 	Classifier *ConfigClassifier `json:"classifier,omitempty"`
 
-	// Ignored are the places of members of queries that nothing reads, as metrics[0].query.queryTemplate, sorted. They
-	// are not written again.
+	// Ignored are the places of members of queries that nothing reads, such as metrics[0].query.queryTemplate, sorted.
+	// They are not written back.
 	Ignored []string `json:"-"`
 }
 
@@ -75,7 +75,7 @@ type ConfigQuery struct {
 	Type        string `json:"type"`
 	ServiceType string `json:"serviceType,omitempty"`
 	MetricName  string `json:"metricName,omitempty"`
-	// LabelBindings are ready matchers, GroupByFields labels. An empty list is kept as one.
+	// LabelBindings are complete matchers, GroupByFields are labels. An empty list stays an empty list.
 	LabelBindings []string `json:"labelBindings,omitzero"`
 	GroupByFields []string `json:"groupByFields,omitzero"`
 	// ResourceType is gce_instance, aws_ec2_instance, or empty.
@@ -87,7 +87,7 @@ type ConfigQuery struct {
 	CustomInlineTemplate string `json:"customInlineTemplate,omitempty"`
 	// CustomFilterTemplate is a key of [Config.Templates].
 	CustomFilterTemplate string `json:"customFilterTemplate,omitempty"`
-	// CustomFilter is refused by Kayenta when it is there, also when it is empty; nil is absent.
+	// CustomFilter is refused by Kayenta if it is present, even if it is empty; nil is absent.
 	CustomFilter *string `json:"customFilter,omitempty"`
 }
 
@@ -101,10 +101,10 @@ var queryKeys = []string{
 }
 
 // DecodeConfig reads a canary config as Kayenta does: unknown fields are ignored (those of a query are listed in
-// [Config.Ignored]), scalars are taken leniently (1.0 is
-// the text "1.0", "75" the number 75), null is absent. What it cannot read at all is an error that names the place.
-// It does not say whether Kayenta would store the config or run it: a name, applications and metrics may be missing.
-// A weight may be NaN or infinite; such a config cannot be written again.
+// [Config.Ignored]), scalars are taken leniently (1.0 is the text "1.0", "75" the number 75), null is absent. What it
+// cannot read at all is an error that names the place. It does not check whether Kayenta would store or run the config:
+// a name, applications and metrics may be missing. A weight may be NaN or infinite; such a config cannot be written
+// back.
 func DecodeConfig(data []byte) (Config, error) {
 	if len(data) > MaxConfig {
 		return Config{}, fmt.Errorf("decode canary config: %d bytes, at most %d are read", len(data), MaxConfig)
@@ -225,7 +225,7 @@ func (f *fields) number(key string, v value) float64 {
 	return n
 }
 
-// integer reads milliseconds; what is beyond whole numbers of a double is no time.
+// integer reads milliseconds; a number beyond the whole numbers of a double is not a time.
 func (f *fields) integer(key string) int64 {
 	n := f.number(key, f.members[key])
 	if !(n >= -1<<53 && n <= 1<<53) {
@@ -235,7 +235,7 @@ func (f *fields) integer(key string) int64 {
 	return int64(n)
 }
 
-// raw is a member as it is. It has to be JSON without bare words, so that it can be written again.
+// raw is a member, unchanged. It has to be JSON without bare words, so that it can be written again.
 func (f *fields) raw(key string) json.RawMessage {
 	v := f.members[key]
 	if v == nil {
@@ -259,7 +259,7 @@ func (f *fields) classifier() *ConfigClassifier {
 	return c
 }
 
-// metric reads one, and lists the members of its query that are not read.
+// metric reads one metric, and lists the members of its query that are not read.
 func (f *fields) metric(path string, v value) (_ ConfigMetric, ignored []string) {
 	if v.kind() != '{' {
 		f.fail(path, "an object")

@@ -87,7 +87,7 @@ func (d *decoder) request(doc value) error {
 	return nil
 }
 
-// judgeConfigurations notes settings that look as if they did something.
+// judgeConfigurations notes settings that look as if they had an effect.
 func (d *decoder) judgeConfigurations(judge value) {
 	for name := range judge.object()["judgeConfigurations"].members() {
 		d.note("judgeConfigurations.%s is not read: tolerance is 0.25 and the confidence level 0.98, always", name)
@@ -145,7 +145,7 @@ func (d *decoder) configMetrics(v value) (names []string, err error) {
 			return nil, fmt.Errorf("[%d].name: %w", i, err)
 		}
 		if name == nil {
-			continue // no pair can be meant by it
+			continue // no pair can refer to it
 		}
 		if _, again := d.metrics[*name]; again {
 			d.note("metric %q is configured more than once; the first counts", *name)
@@ -195,7 +195,7 @@ func (d *decoder) pair(v value) (p Pair, err error) {
 	return p, nil
 }
 
-// tags keeps a null away from the result, as the reference does.
+// tags drops nulls from the result, as the reference does.
 func tags(v value) (map[string]string, error) {
 	if v.missing() {
 		return nil, nil
@@ -265,7 +265,7 @@ func double(v value) (float64, error) {
 	return 0, errors.New("a number was expected")
 }
 
-// parseNumber reads a checked number, or one of the three bare words. Beyond the doubles it is infinite.
+// parseNumber reads a checked number, or one of the three bare words. Beyond the range of doubles it is infinite.
 func parseNumber(text string) float64 {
 	switch text {
 	case "NaN":

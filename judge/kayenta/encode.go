@@ -6,7 +6,7 @@ import (
 	"math"
 )
 
-// number is written as the reference writes doubles: what is not finite as a string.
+// number is written as the reference writes doubles: non-finite ones as strings.
 type number float64
 
 func (n number) MarshalJSON() ([]byte, error) {
@@ -75,8 +75,8 @@ type jsonResult struct {
 	Score   jsonScore    `json:"score"`
 }
 
-// MarshalJSON writes the reference's CanaryJudgeResult: keys that have no value there are absent, numbers that are
-// not finite are the strings "NaN", "Infinity" and "-Infinity". Of a group it says neither label nor reason.
+// MarshalJSON writes the reference's CanaryJudgeResult: keys that have no value there are absent, numbers that are not
+// finite are the strings "NaN", "Infinity" and "-Infinity". It gives no label and no reason for a group.
 func (r Result) MarshalJSON() ([]byte, error) {
 	out := jsonResult{
 		Judge: Name, Results: make([]jsonMetric, len(r.Metrics)), Groups: make([]jsonGroup, len(r.Groups)),

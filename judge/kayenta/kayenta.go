@@ -1,9 +1,9 @@
 // Package kayenta judges as Kayenta's NetflixACAJudge-v1.0 does: the same labels, reasons and scores for the same
 // remote-judge request, so that a team that moves from there gets the same verdicts as before.
 //
-// It is a copy of a behaviour, not a recommendation. [Warnings] says what that behaviour does to its users;
-// Serin's own judge is judge/sequential. Where the samples come from, and what follows from a score, is not its
-// business, and it has no settings of its own: tolerance and confidence level are fixed in the reference.
+// It is a copy of a behaviour, not a recommendation. [Warnings] says what that behaviour does to its users; Serin's own
+// judge is judge/sequential. It is not concerned with where samples come from or what follows from a score, and it has
+// no settings of its own: tolerance and confidence level are fixed in the reference.
 //
 // Start at [Judge]; [DecodeRequest] says what is read of a request, [MannWhitney] holds the numbers.
 //
@@ -29,7 +29,7 @@ const (
 // ErrNoGroups is returned by [Judge] for a scored metric whose groups are nil. An empty list is no error.
 var ErrNoGroups = errors.New("no groups")
 
-// ErrOutlierFactor is returned by [Judge] where outliers are to be removed by a factor that is not above 0.
+// ErrOutlierFactor is returned by [Judge] if outliers should be removed by a factor that is not above 0.
 var ErrOutlierFactor = errors.New("the outlier factor has to be above 0")
 
 // Request is what the judge reads of a remote-judge request, with each pair's settings already found.
@@ -38,24 +38,24 @@ type Request struct {
 	Pairs []Pair
 	// Weights are the groups' weights in percent. They are not validated: see [Warnings].
 	Weights map[string]float64
-	// Pass and Marginal are the scores from which on the canary passes or is marginal, asked in that order.
+	// Pass and Marginal are the scores from which on the canary passes or is marginal, tested in that order.
 	Pass, Marginal float64
-	// Notes is what the decoder noticed and the judge does not mind, in words. See [Warnings].
+	// Notes is what the decoder noticed and the judge accepts, in words. See [Warnings].
 	Notes []string
 }
 
 // Pair is one metric's samples of both arms, and how to judge them.
 type Pair struct {
 	Name string
-	// ID and Tags come back in the result; nil is absent there.
+	// ID and Tags are returned in the result; nil is absent there.
 	ID   *string
 	Tags map[string]string
 	// Control is the baseline, Experiment the canary. NaN is a missing point. The arms need not be of one length,
 	// and points are not matched by time.
 	Control, Experiment []float64
 	Settings            Settings
-	// Groups are the groups in which the metric counts, repeated names repeatedly. Nil fails the judgement unless
-	// the metric is muted.
+	// Groups are the groups in which the metric counts; a repeated name counts repeatedly. Nil fails the judgement
+	// unless the metric is muted.
 	Groups []string
 }
 
@@ -74,7 +74,7 @@ type Settings struct {
 	Direction Direction
 	// ReplaceNaN reads missing points as 0; otherwise they are left out.
 	ReplaceNaN bool
-	// RemoveOutliers leaves out what lies beyond OutlierFactor interquartile ranges; the factor has to be above 0.
+	// RemoveOutliers leaves out points beyond OutlierFactor interquartile ranges; the factor has to be above 0.
 	RemoveOutliers bool
 	OutlierFactor  float64
 	// Critical fails the canary as a whole if the metric fails, MustHaveData fails the metric if it has no data,

@@ -64,7 +64,7 @@ func quantile(level float64) float64 {
 type rankSum struct {
 	x, y []float64 // ascending, -0 before 0, NaN as +Inf
 	keys []uint64  // of y; nil until they are needed
-	tied bool      // at some shift asked all points were tied
+	tied bool      // at some shift that was tested, all points were tied
 	// plain: all points are finite and none is -0, so that they can be compared as they are.
 	plain bool
 	// What the walk of a plain one remembers: the ties among y alone, and for the shift walked last how many of y lie
@@ -72,15 +72,15 @@ type rankSum struct {
 	tiesY         float64
 	below         []int32
 	walked, reach float64
-	// The ends of the bracket and the values there, which are asked for again and again.
+	// The ends of the bracket and the values there, which are needed again and again.
 	ends   [2]uint64
 	atEnds [2]float64
 	ended  [2]bool
-	// The shift asked last, and its value: with infinities the root finder stays at one shift for its 1,001 rounds.
+	// The shift tested last, and its value: with infinities the root finder stays at one shift for its 1,001 rounds.
 	last   uint64
 	value  float64
 	cached bool
-	// The memory of what is sorted and counted, for the next two arms.
+	// The memory for sorting and counting, reused for the next two arms.
 	floats []float64
 	ints   []int32
 }
@@ -110,15 +110,15 @@ func (w *rankSum) reset(x, y []float64) {
 	w.tiesY = tiesOf(w.y)
 }
 
-// steady says that no shift in the bracket lets points of x tie that do not tie by themselves: two that are further
-// apart than the last bit of their differences stay apart.
+// steady says that no shift in the bracket makes points of x tie that are not tied already: two that are further apart
+// than the last bit of their differences stay apart.
 func (w *rankSum) steady() bool {
 	lo, hi := w.bracket()
 	size := max(-w.x[0], w.x[len(w.x)-1]) + max(-lo, hi)
 	return w.plain && len(w.x)+len(w.y) <= mostExact && smallestStep(w.x) > 0x1p-51*size
 }
 
-// room returns n entries of memory, of any content, and makes it larger where that is needed.
+// room returns n entries of memory with arbitrary content, and grows it if needed.
 func room[T any](memory *[]T, n int) []T {
 	*memory = slices.Grow((*memory)[:0], n)
 	return (*memory)[:n]
@@ -160,7 +160,7 @@ func (w *rankSum) bound(z float64) float64 {
 }
 
 // at is the standardized rank sum at shift d, with average ranks for ties and continuity correction. Ties are exact
-// after the subtraction. Once all points were tied it is NaN for good, and tied is set.
+// after the subtraction. Once all points were tied it stays NaN, and tied is set.
 //
 // Subtracting one d keeps x in order, rounding included, so one walk along both arms is enough: O(m+n), and nothing
 // is allocated.
@@ -256,8 +256,8 @@ func (w *rankSum) rank(d float64) (ranks, ties float64) {
 	return float64(twice) / 2, ties
 }
 
-// walk is rank where all points are plain. It goes along x only, and finds the place of each point among y from its
-// place at the shift walked last, where that is near: late in a root finder's rounds hardly any has moved.
+// walk is rank for arms whose points are all plain. It goes along x only, and finds the place of each point among y
+// from its place at the previous shift if that is near: late in a root finder's rounds hardly any point has moved.
 func (w *rankSum) walk(d float64) (ranks, ties float64) {
 	x, y := w.x, w.y
 	near := math.Abs(d-w.walked) <= w.reach
@@ -301,7 +301,7 @@ func (w *rankSum) walk(d float64) (ranks, ties float64) {
 // cles is the common language effect size: how often a point of x is above one of y, ties counted half.
 //
 // McGraw and Wong, A common language effect size statistic, Psychol. Bull. 111 (1992), 361–365. The reference
-// multiplies 32-bit integers here and goes wrong from arms of 32,768 points on; that is not copied.
+// multiplies 32-bit integers here and fails from arms of 32,768 points on; that is not copied.
 func (w *rankSum) cles() float64 {
 	ranks, _ := w.rank(0)
 	m, n := float64(len(w.x)), float64(len(w.y))

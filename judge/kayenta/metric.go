@@ -8,11 +8,11 @@ import (
 
 // desk is the memory in which pairs are judged, one after the other. The zero value is ready.
 type desk struct {
-	x, y  []float64 // canary and baseline of the pair at hand, prepared
+	x, y  []float64 // canary and baseline of the current pair, prepared
 	ranks rankSum
 }
 
-// desks are those not in use. No result shares their memory.
+// desks are the unused ones. No result shares their memory.
 var desks = sync.Pool{New: func() any { return new(desk) }}
 
 // judge is the section "Each metric". tol and level are fixed in the judge; the reference's own tests of this step
@@ -34,7 +34,7 @@ func (k *desk) judge(p Pair, tol, level float64) (MetricResult, error) {
 	case m.Experiment.Min == m.Control.Min && m.Experiment.Max == m.Control.Max && identical(x, y):
 		m.Reason = "The Canary and Baseline data are identical"
 	case constant(x) && constant(y) && x[0] == y[0]:
-		// One value throughout, but not equally often: the reference gives no reason here.
+		// Both hold the same single value, but not equally often: the reference gives no reason here.
 	default:
 		k.compare(&m, s, tol, level)
 	}
@@ -59,7 +59,7 @@ func (m *MetricResult) judgeEmpty(s Settings) {
 func atLeast(effect, threshold float64) bool { return math.IsNaN(effect) || effect >= threshold }
 func atMost(effect, threshold float64) bool  { return math.IsNaN(effect) || effect <= threshold }
 
-// compare labels a metric of which the arms are neither empty nor alike.
+// compare labels a metric whose arms are neither empty nor identical.
 func (k *desk) compare(m *MetricResult, s Settings, tol, level float64) {
 	d, ratio := k.shift(*m, tol, level)
 	// While the baseline has two values not all points can be tied.
@@ -75,7 +75,7 @@ func (k *desk) compare(m *MetricResult, s Settings, tol, level float64) {
 	m.classify(&d, effect, s)
 }
 
-// shift is that between the arms at hand, of which m has the means, and the ratio of these. Where each arm is constant
+// shift is the shift between the current arms, and the ratio of their means, which m has. Where each arm is constant
 // both get noise.
 func (k *desk) shift(m MetricResult, tol, level float64) (d shift, ratio float64) {
 	x, y := k.x, k.y
@@ -88,7 +88,7 @@ func (k *desk) shift(m MetricResult, tol, level float64) (d shift, ratio float64
 	return d, meanRatio(canary, baseline)
 }
 
-// classify labels a compared metric. High is asked first; the allowed effect comes before the critical one.
+// classify labels a compared metric. High is tested first; the allowed effect comes before the critical one.
 func (m *MetricResult) classify(d *shift, effect float64, s Settings) {
 	var word string
 	switch {
@@ -115,7 +115,7 @@ func meanRatio(canary, baseline float64) float64 {
 	return canary / baseline
 }
 
-// prepare takes both arms of p at hand.
+// prepare loads both arms of p.
 func (k *desk) prepare(p Pair) {
 	k.x, k.y = prepare(k.x, p.Experiment, p.Settings), prepare(k.y, p.Control, p.Settings)
 }

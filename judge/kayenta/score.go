@@ -82,8 +82,8 @@ func (r *Result) groupScores() []GroupScore {
 	return scores
 }
 
-// weigh adds up the groups. Those without a weight share what the weights of all groups, occurring or not, leave of
-// 100, also if that is negative. The reference's order of addition is that of a hash; here it is the metrics'.
+// weigh adds up the groups. Groups without a weight share what the weights of all groups, whether they occur or not,
+// leave of 100, even if that is negative. The reference adds in the order of a hash; here it is the metrics' order.
 func weigh(groups []GroupScore, weights map[string]float64) float64 {
 	var given, unweighted float64
 	for _, name := range slices.Sorted(maps.Keys(weights)) {

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// configure reads groups and settings of a config metric, whose mistakes are noted if noting.
+// configure reads groups and settings of a config metric; its mistakes are noted if noting is set.
 func (d *decoder) configure(p *Pair, metric map[string]value, noting bool) (err error) {
 	if p.Groups, err = groups(metric["groups"]); err != nil {
 		return err
@@ -54,8 +54,8 @@ func groups(v value) ([]string, error) {
 	return names, nil
 }
 
-// lookup is the value of a key of a parent, nil if there is none. Of a list it is a list, of what is found in the
-// elements: that is what the reference makes of it, and no setting can be read from a list.
+// lookup is the value of a key of a parent, nil if there is none. For a list it is the list of what is found in the
+// elements: so does the reference, and no setting can be read from a list.
 func lookup(parent value, key string) value {
 	var found value
 	switch parent.kind() {
@@ -80,7 +80,7 @@ func lookup(parent value, key string) value {
 	return found
 }
 
-// settings reads a metric's settings; err is the first mistake on which the judgement fails.
+// settings reads a metric's settings; err is the first mistake that makes the judgement fail.
 type settings struct {
 	canary value
 	notes  []string
@@ -174,7 +174,7 @@ func (s *settings) number(path string, otherwise float64) float64 {
 	return otherwise
 }
 
-// unknownKeys notes keys that the judge does not read, such as a misspelt one.
+// unknownKeys notes keys that the judge does not read, such as misspelt ones.
 func unknownKeys(canary value) (notes []string) {
 	known := map[string][]string{
 		"":           {"direction", "nanStrategy", "outliers", "critical", "mustHaveData", "muted", "effectSize"},

@@ -18,16 +18,16 @@ type shift struct {
 	tol, level float64
 	ranks      *rankSum
 	ranked     bool // ranks are those of x and y
-	// near says that a few rank sums may tell, and slack is more than the root finder can be off.
+	// near says that a few rank sums may decide, and slack is more than the root finder's error.
 	near  bool
 	slack float64
 }
 
 const (
-	// widest is the bracket in which the root finder surely ends before its rounds do. At worst it halves the bracket
-	// once after as many interpolations as there are halvings left, and 1e9 is 2⁴³ of its tolerance.
+	// widest is the largest bracket in which the root finder surely ends before it runs out of rounds. At worst it
+	// halves the bracket once after as many interpolations as there are halvings left, and 1e9 is 2⁴³ of its tolerance.
 	widest = 1e9
-	// clearly is by how much a rank sum has to miss a bound, relative to it, so that rounding does not matter.
+	// clearly is by how much a rank sum has to miss a bound, relative to it, for rounding not to matter.
 	clearly = 1e-9
 )
 
@@ -80,8 +80,8 @@ func (s *shift) tolerance() float64 {
 	return s.tol * math.Abs(s.ranks.estimate())
 }
 
-// glance answers above, and with sign -1 below, from a few rank sums, or does not. With sign -1 the words below are
-// those for exchanged arms, of which rank sum and bracket are the negatives.
+// glance answers above, and with sign -1 below, from a few rank sums if it can. With sign -1 the words below are those
+// for exchanged arms, of which rank sum and bracket are the negatives.
 func (s *shift) glance(sign float64) (decided, exceeds bool) {
 	s.rank()
 	if !s.near {

@@ -18,13 +18,13 @@ const (
 	crowded = 24
 )
 
-// entries is how many the cells of n points take.
+// entries is how many entries the cells of n points take.
 func entries(n int) int { return cells*n + 3 }
 
 // sortPlain fills sorted, of the same length, with the points of arm, ascending. It cuts their range into cells of one
 // width, twice as many as there are points, and start gets how many points lie in the cells before each: O(n) unless
-// most points are in few cells. It is false, with sorted of no meaning, if points cannot be compared as they are: if
-// not all are finite and none of them -0.
+// most points are in few cells. It is false, and sorted is meaningless, if points cannot be compared as they are:
+// unless all are finite and none is -0.
 func sortPlain(sorted, arm []float64, start []int32) bool {
 	lo, hi := arm[0], arm[0]
 	for _, v := range arm {
@@ -62,7 +62,7 @@ func sortPlain(sorted, arm []float64, start []int32) bool {
 		slices.Sort(sorted)
 		return true
 	}
-	for i := 1; i < len(sorted); i++ { // hardly any point has far to go
+	for i := 1; i < len(sorted); i++ { // hardly any point has to move far
 		v, j := sorted[i], i
 		for ; j > 0 && sorted[j-1] > v; j-- {
 			sorted[j] = sorted[j-1]
@@ -81,7 +81,7 @@ func ascending(a []float64) []float64 {
 		}
 		sorted[i] = v
 	}
-	slices.Sort(sorted) // to which -0 and 0 are the same
+	slices.Sort(sorted) // which treats -0 and 0 as the same
 	first, _ := slices.BinarySearch(sorted, 0)
 	zeros := sorted[first:]
 	for i, v := range zeros {

@@ -49,8 +49,8 @@ func lineOf(data []byte, pos int) int {
 	return 1 + bytes.Count(data[:min(pos, len(data))], []byte{'\n'})
 }
 
-// Parts finds the canaryConfig and the pairs of metricSetPairList in a request that [DecodeRequest] has read, for those
-// who read more of it. They share data's memory, and are nil where data is another document.
+// Parts finds the canaryConfig and the pairs of metricSetPairList in a request that [DecodeRequest] has read, for
+// callers who read more of it. They share data's memory, and are nil where data is another document.
 func Parts(data []byte) (config []byte, pairs [][]byte) {
 	doc, err := parse(data)
 	if err != nil {

@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// In this package a product that is added to something is converted to float64 first. That forbids the compiler to
-// fuse the two (Go specification, "Floating-point operators"), so that every platform rounds as the reference does.
+// In this package a product that is added to something is converted to float64 first. That keeps the compiler from
+// fusing the two (Go specification, "Floating-point operators"), so that every platform rounds as the reference does.
 
 // Stats describes an arm as the reference reports it. All is 0 for an empty arm.
 type Stats struct {
@@ -16,7 +16,7 @@ type Stats struct {
 	Count int
 }
 
-// describe makes the statistics of a, which has no NaN.
+// describe computes the statistics of a, which has no NaN.
 func describe(a []float64) Stats {
 	if len(a) == 0 {
 		return Stats{}
@@ -32,7 +32,7 @@ func describe(a []float64) Stats {
 // extremes are the least and the largest of a, which is not empty and has no NaN; -0 is less than 0.
 func extremes(a []float64) (least, largest float64) {
 	least, largest = a[0], a[0]
-	for _, v := range a { // much faster than with min and max, which mind the sign of 0 each time
+	for _, v := range a { // much faster than min and max, which check the sign of 0 each time
 		if v < least {
 			least = v
 		}
@@ -46,7 +46,7 @@ func extremes(a []float64) (least, largest float64) {
 	return least, largest
 }
 
-// mean is that of a, which is not empty, in two passes: the second takes most of the first one's rounding away.
+// mean is the mean of a, which is not empty, in two passes: the second removes most of the first one's rounding error.
 // Whether it is exactly 0 decides about labels (see meanRatio), hence the same two passes as in the reference.
 //
 // Chan, Golub and LeVeque, Algorithms for computing the sample variance, Am. Stat. 37 (1983), 242–247.
@@ -64,8 +64,8 @@ func mean(a []float64) float64 {
 	return first + rest/n
 }
 
-// variance is that of a, of two or more values, with n-1 and the correction of Chan, Golub and LeVeque (1983, eq.
-// 1.7) for the mean's own rounding.
+// variance is the variance of a, which has two or more values, with n-1 and the correction of Chan, Golub and LeVeque
+// (1983, eq. 1.7) for the mean's own rounding.
 func variance(a []float64, mean float64) float64 {
 	n := float64(len(a))
 	var squares, sum float64
@@ -101,7 +101,7 @@ func quartileFences(sorted []float64, factor float64) (lower, upper float64) {
 }
 
 // fences are the quartiles' fences of a, moved out to the first and 99th percentile where those lie further out: at
-// each end at most about 1% of an arm goes. A fence that is NaN, as infinities can make it, lets everything stay.
+// each end at most about 1% of an arm goes. A fence that is NaN, which infinities can cause, excludes nothing.
 func fences(a []float64, factor float64) (lower, upper float64) {
 	sorted := slices.Sorted(slices.Values(a))
 	lower, upper = quartileFences(sorted, factor)

@@ -21,8 +21,8 @@ const maxDepth = 1000
 // value is the text of one JSON value without space around it, already checked.
 type value []byte
 
-// kind is null, false or true, a string, a number (bare words included), a list or an object: n f t " 0 [ {
-// A value that is not there, nil, has kind 0.
+// kind is null, false or true, a string, a number (bare words included), a list or an object: n f t " 0 [ { A missing
+// value, nil, has kind 0.
 func (v value) kind() byte {
 	if len(v) == 0 {
 		return 0
@@ -34,7 +34,7 @@ func (v value) kind() byte {
 	return '0'
 }
 
-// missing says that there is no value or null.
+// missing says that the value is absent or null.
 func (v value) missing() bool { return v.kind() == 0 || v.kind() == 'n' }
 
 // text is a string value's; each lone surrogate becomes U+FFFD.
@@ -50,7 +50,7 @@ func (v value) text() string {
 	return s
 }
 
-// elements walks a list; of anything else nothing.
+// elements walks a list; for anything else it yields nothing.
 func (v value) elements() iter.Seq2[int, value] {
 	return func(yield func(int, value) bool) {
 		if v.kind() != '[' {
@@ -67,7 +67,7 @@ func (v value) elements() iter.Seq2[int, value] {
 	}
 }
 
-// members walks an object, repeated keys included; of anything else nothing.
+// members walks an object, including repeated keys; for anything else it yields nothing.
 func (v value) members() iter.Seq2[string, value] {
 	return func(yield func(string, value) bool) {
 		if v.kind() != '{' {
@@ -90,15 +90,15 @@ func (v value) members() iter.Seq2[string, value] {
 	}
 }
 
-// object is v's members by name, of which the last of a name counts. It is empty unless v is an object.
+// object is v's members by name; the last member of a name counts. It is empty unless v is an object.
 func (v value) object() map[string]value {
 	return maps.Collect(v.members())
 }
 
-// byteOrderMark may begin a document, as the reference's reader has it.
+// byteOrderMark may begin a document, as in the reference's reader.
 var byteOrderMark = []byte("\uFEFF")
 
-// parse checks a whole document. Its text has to be UTF-8: what is in another encoding would be stored as U+FFFD.
+// parse checks a whole document. Its text has to be UTF-8: text in another encoding would be stored as U+FFFD.
 func parse(data []byte) (value, error) {
 	data = bytes.TrimPrefix(data, byteOrderMark)
 	if !utf8.Valid(data) {
@@ -216,7 +216,7 @@ func (r *reader) value(depth int) error {
 	case "":
 		return errors.New("a value was expected")
 	default:
-		// What is made of word characters only and valid JSON is a number now.
+		// Valid JSON that consists of word characters only is a number at this point.
 		if word := r.data[start:r.pos]; !json.Valid(word) {
 			r.pos = start
 			return fmt.Errorf("%.20q is no value", word)

@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	// fewPoints is where chance alone makes verdicts: of two normal arms without any difference, 58% are High or Low
-	// at 1 against 2 points, 5% at 3 against 3, under 0.5% from 8 on.
+	// fewPoints is below how many points chance alone makes verdicts: of two normal arms without any difference, 58%
+	// are High or Low at 1 against 2 points, 5% at 3 against 3, under 0.5% from 8 on.
 	fewPoints = 8
 	// smallBracket is twice the bracket at which the root finder stays at its ends. A shift by 20% was found in all
 	// of 400 runs at values around 0.001, where the bracket is some 6e-4, and in 20% at 1e-4, where it is about 1e-4.
@@ -21,8 +21,8 @@ const (
 // and where the reference's behaviour, which is kept, is likely to mislead. r has to be what [Judge] returned for q.
 // The order is the pairs', then the groups' and the score's.
 //
-// Source: spec/kayenta-judge.md, "Where it hurts its users". What is said there of every judgement, as that repeated
-// looks find something by chance, is no warning here.
+// Source: spec/kayenta-judge.md, "Where it hurts its users". What is true of every judgement, such as that repeated
+// looks find something by chance, is not a warning here.
 func Warnings(q Request, r Result) []string {
 	w := warnings(slices.Clone(q.Notes))
 	apart := apart(q.Pairs)
@@ -49,8 +49,8 @@ type warnings []string
 
 func (w *warnings) add(format string, args ...any) { *w = append(*w, fmt.Sprintf(format, args...)) }
 
-// apart finds the metrics of which both arms have samples and no pair has both, with the labels by which they differ
-// in words: the query leaves in the series what tells the arms apart, and so no series has a partner.
+// apart finds the metrics for which both arms have samples but no pair has both, with the labels by which they differ:
+// the query leaves in the series what distinguishes the arms, so no series has a partner.
 func apart(pairs []Pair) map[string]string {
 	type sides struct{ control, experiment []map[string]string }
 	found, met := map[string]*sides{}, map[string]bool{}
@@ -83,7 +83,7 @@ func hasSample(values []float64) bool {
 	return slices.ContainsFunc(values, func(v float64) bool { return !math.IsNaN(v) })
 }
 
-// differing writes the tags that are not the same on both sides. Two sets without a tag in common differ in all.
+// differing writes the tags that are not the same on both sides. Two sets without a common tag differ in all tags.
 func differing(control, experiment map[string]string) string {
 	var texts []string
 	for _, key := range slices.Sorted(maps.Keys(control)) {
@@ -99,7 +99,7 @@ func differing(control, experiment map[string]string) string {
 	return strings.Join(texts, ", ")
 }
 
-// noData warns of metrics that were not compared and yet cost nothing.
+// noData warns of metrics that were not compared and yet did not lower the score.
 func (w *warnings) noData(m MetricResult, s Settings) {
 	empty := m.Experiment.Count == 0 || m.Control.Count == 0
 	switch {
@@ -119,7 +119,7 @@ func insisted(s Settings) string {
 	return ""
 }
 
-// samples warns where the samples are of a kind that the comparison does not suit.
+// samples warns if the comparison does not suit the samples.
 func (w *warnings) samples(m MetricResult) {
 	x, y := m.Experiment, m.Control
 	if x.Count == 0 || y.Count == 0 {

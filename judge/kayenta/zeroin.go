@@ -10,9 +10,9 @@ const (
 	epsilon       = 0x1p-52
 )
 
-// zeroin finds a root of f between lo and hi: bisection, hurried by the secant or inverse quadratic interpolation
-// where they are trusted. f is a step function here, so the point at which it stops is part of the judge's behaviour,
-// and the order of the updates must not change. It returns the last point if the rounds run out, as they do with NaN.
+// zeroin finds a root of f between lo and hi: bisection, sped up by the secant or inverse quadratic interpolation where
+// they can be trusted. f is a step function here, so the point at which it stops is part of the judge's behaviour, and
+// the order of the updates must not change. It returns the last point if the rounds run out, as they do with NaN.
 //
 //	a   the point before b        each round: b becomes the better of b and c, takes a step towards c,
 //	b   the best point so far     and c stays on the other side of the root
