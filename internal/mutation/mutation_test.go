@@ -71,19 +71,7 @@ func Test(t *testing.T) {
 			continue
 		}
 		now := printed(m.id)
-		if slices.Equal(original, now) {
-			fmt.Fprintln(&b, "\tprints the same")
-		}
-		for _, line := range original {
-			if !slices.Contains(now, line) {
-				fmt.Fprintln(&b, "\t- "+line)
-			}
-		}
-		for _, line := range now {
-			if !slices.Contains(original, line) {
-				fmt.Fprintln(&b, "\t+ "+line)
-			}
-		}
+		b.WriteString(difference(original, now))
 	}
 	if *update {
 		require.NoError(t, os.WriteFile(golden, []byte(b.String()), 0o600))
@@ -91,6 +79,25 @@ func Test(t *testing.T) {
 	want, err := os.ReadFile(golden)
 	require.NoError(t, err)
 	require.Equal(t, string(want), b.String())
+}
+
+// difference has the lines that are gone and those that are new.
+func difference(original, now []string) string {
+	if slices.Equal(original, now) {
+		return "\tprints the same\n"
+	}
+	var b strings.Builder
+	for _, line := range original {
+		if !slices.Contains(now, line) {
+			fmt.Fprintln(&b, "\t- "+line)
+		}
+	}
+	for _, line := range now {
+		if !slices.Contains(original, line) {
+			fmt.Fprintln(&b, "\t+ "+line)
+		}
+	}
+	return b.String()
 }
 
 // small is a module whose one test notices one of two mistakes, and a mistake in a constant.

@@ -87,8 +87,7 @@ func (s *source) check(files []file) (faults []types.Error, err error) {
 		trees = append(trees, files[i].tree)
 	}
 	conf := types.Config{Importer: s.importer, Error: func(err error) {
-		var fault types.Error
-		if errors.As(err, &fault) {
+		if fault, ok := errors.AsType[types.Error](err); ok {
 			faults = append(faults, fault)
 		}
 	}}

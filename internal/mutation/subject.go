@@ -147,7 +147,7 @@ func (p *subject) measure(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("list the tests: %w", err)
 		}
-		for _, name := range strings.Fields(string(names)) {
+		for name := range strings.FieldsSeq(string(names)) {
 			reached := filepath.Join(p.work, "reached")
 			t := test{of: i, name: name, reaches: map[int]bool{}}
 			var failure string
@@ -161,7 +161,7 @@ func (p *subject) measure(ctx context.Context) error {
 			if err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
 			}
-			for _, line := range strings.Fields(string(lines)) {
+			for line := range strings.FieldsSeq(string(lines)) {
 				id, _ := strconv.Atoi(line)
 				t.reaches[id] = true
 			}

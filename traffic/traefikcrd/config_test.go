@@ -35,7 +35,7 @@ func TestAConfigIsTakenOrSaysWhatIsWrong(t *testing.T) {
 		"a rule that Traefik does not take": {func(c *traefikcrd.Config) { c.Route.Rule = "Host(" }, `rule "Host("`},
 		"one Service for both":              {func(c *traefikcrd.Config) { c.Canary = c.Stable }, `stable and canary are the same Service "shop"`},
 		"servers":                           {func(c *traefikcrd.Config) { c.Stable.Servers = []string{"http://a"} }, "stable has servers: on Kubernetes it is a Service"},
-		"a port that is not a number":               {func(c *traefikcrd.Config) { c.Canary.Port = "0" }, `canary's port "0" is neither a number nor a name`},
+		"a port that is not a number":       {func(c *traefikcrd.Config) { c.Canary.Port = "0" }, `canary's port "0" is neither a number nor a name`},
 		"an API with a password":            {func(c *traefikcrd.Config) { c.Verify.APIs = []string{"http://a:b@c"} }, "user and password have fields of their own"},
 		"a Service's address with a path":   {func(c *traefikcrd.Config) { c.Verify.APIs = []string{"http://a.b.svc/x"} }, "a Service's address has no path"},
 		"a Service's name that is none":     {func(c *traefikcrd.Config) { c.Verify.APIs = []string{"http://a_.b.svc"} }, `the API's Service "a_"`},
