@@ -2,6 +2,7 @@ package traefikcrd_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -138,15 +139,25 @@ func (w *watched) calm(t testing.TB, routers ...*traefikcrd.Router) {
 	t.Helper()
 	await.True(t, func() bool {
 		before := len(w.requests())
-		for _, r := range routers {
-			_, err := r.Observe(t.Context())
-			require.NoError(t, err)
-		}
+		look(t, routers...)
 		return len(w.requests()) == before
 	}, "looks without requests; the last were %s", func() string {
 		all := w.requests()
 		return strings.Join(all[max(0, len(all)-10):], "\n")
 	})
+}
+
+// look observes by all routers at once, as the engine does: those that ask one Traefik at the same time share its answer.
+func look(t testing.TB, routers ...*traefikcrd.Router) []traffic.Observed {
+	t.Helper()
+	seen, errs := make([]traffic.Observed, len(routers)), make([]error, len(routers))
+	var looking sync.WaitGroup
+	for i, r := range routers {
+		looking.Go(func() { seen[i], errs[i] = r.Observe(t.Context()) })
+	}
+	looking.Wait()
+	require.NoError(t, errors.Join(errs...))
+	return seen
 }
 
 // behindAService gives a Traefik a Service in a namespace of its own, by which its API is named.
@@ -193,9 +204,7 @@ func TestAQuietMinuteAsksTheAPIServerNothing(t *testing.T) {
 				clients.calm(t, routers...)
 				before := len(clients.requests())
 				for range quietMinute {
-					for _, r := range routers {
-						o, err := r.Observe(t.Context())
-						require.NoError(t, err)
+					for _, o := range look(t, routers...) {
 						require.Empty(t, traffic.Drift(target(0.1), o))
 					}
 				}
