@@ -40,6 +40,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/restmapper"
 	"k8s.io/klog/v2"
 
 	"github.com/serindev/serin/internal/testbed"
@@ -66,6 +67,9 @@ type Cluster struct {
 	ca      *testbed.Authority
 	relayed string // URL of the relay
 	pods    *pods
+
+	mapperOnce sync.Once // guards mapper
+	mapper     *restmapper.DeferredDiscoveryRESTMapper
 
 	attached    bool // another process has started it; what follows is nil
 	relay       *relay

@@ -40,7 +40,6 @@ func (c *Cluster) apply(ctx context.Context, namespace string, manifests io.Read
 	if err != nil {
 		return err
 	}
-	mapper := restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(c.Client.Discovery()))
 	decoder := yaml.NewYAMLOrJSONDecoder(manifests, 4096)
 	for {
 		o := &unstructured.Unstructured{}
@@ -53,7 +52,7 @@ func (c *Cluster) apply(ctx context.Context, namespace string, manifests io.Read
 			continue
 		}
 		kind := o.GroupVersionKind()
-		mapping, err := mapper.RESTMapping(kind.GroupKind(), kind.Version)
+		mapping, err := c.mapping(kind)
 		if err != nil {
 			return fmt.Errorf("apply %s %s: %w", o.GetKind(), o.GetName(), err)
 		}
@@ -68,6 +67,19 @@ func (c *Cluster) apply(ctx context.Context, namespace string, manifests io.Read
 			return fmt.Errorf("apply %s %s: %w", o.GetKind(), o.GetName(), err)
 		}
 	}
+}
+
+// mapping finds a kind's resource. What the API server serves is asked once, and again for a kind that is not known.
+func (c *Cluster) mapping(kind schema.GroupVersionKind) (*meta.RESTMapping, error) {
+	c.mapperOnce.Do(func() {
+		c.mapper = restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(c.Client.Discovery()))
+	})
+	m, err := c.mapper.RESTMapping(kind.GroupKind(), kind.Version)
+	if meta.IsNoMatchError(err) {
+		c.mapper.Reset()
+		m, err = c.mapper.RESTMapping(kind.GroupKind(), kind.Version)
+	}
+	return m, err
 }
 
 // traefikDefinitions is where Traefik's module has its custom resource definitions.
