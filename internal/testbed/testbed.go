@@ -113,8 +113,8 @@ func Program(folder, source string) (string, error) {
 		return "", err
 	}
 	path := filepath.Join(folder, filepath.Base(source))
-	if _, err := goTool(root, "build", "-buildvcs=false", "-o", path, "./"+source); err != nil {
-		return "", err
+	if err := build(root, source, path); err != nil {
+		return "", fmt.Errorf("build %s: %w", source, err)
 	}
 	const files = "{{$dir := .Dir}}{{$dir}}{{range .EmbedFiles}}\n{{$dir}}/{{.}}{{end}}"
 	sources, err := goTool(root, "list", "-deps", "-f", "{{if .Module}}{{if .Module.Main}}"+files+"{{end}}{{end}}", "./"+source)
@@ -127,6 +127,33 @@ func Program(folder, source string) (string, error) {
 		}
 	}
 	return path, nil
+}
+
+// build builds a program where all test binaries find it, since go does not link what is up to date, and copies it to a
+// path. One binary builds at a time.
+func build(root, source, path string) error {
+	dir := filepath.Join(root, "bin", "test")
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return err
+	}
+	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // of this repository
+	if err != nil {
+		return err
+	}
+	defer lock.Close() //nolint:errcheck // it frees the lock, and nothing was written
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		return err
+	}
+	built := filepath.Join(dir, filepath.Base(source))
+	if _, err := goTool(root, "build", "-buildvcs=false", "-ldflags=-s -w", "-o", built, "./"+source); err != nil {
+		return err
+	}
+	// By a process of its own: what this one has open for writing could be inherited by a child that is started now, and
+	// a program that is open for writing cannot be run.
+	if said, err := exec.Command("cp", built, path).CombinedOutput(); err != nil { //nolint:gosec,noctx // paths of ours, and it is over soon
+		return fmt.Errorf("%w: %s", err, said)
+	}
+	return nil
 }
 
 // goTool runs go in the repository, as for the program that is shipped, and returns what it prints.
