@@ -143,6 +143,9 @@ func TestARevertToWhatIsInServiceSendsTheReleaseBackAndStartsNone(t *testing.T) 
 		})
 		w.after(time.Minute)
 		require.Equal(t, id, w.view("shop").Release.ID, "at rest there is nothing to start either")
+		c.change(func(c *copying) { c.template = workload.Template{Hash: "two", New: true} })
+		w.after(time.Minute)
+		require.NotEqual(t, id, w.view("shop").Release.ID, "the one that went back may come again")
 	})
 }
 

@@ -77,6 +77,9 @@ func (l *loop) templateSeen(ctx context.Context, name workload.Name, t workload.
 		return
 	}
 	nothing := t.InService && l.inServiceAgain(ctx, name)
+	if nothing {
+		delete(l.triggers.begun, name) // the one before may come again, and is released again
+	}
 	if !nothing && l.triggers.begun[name] != t.Hash && !l.startOf(ctx, name, t) {
 		return
 	}
