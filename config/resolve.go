@@ -254,7 +254,9 @@ func (r *resolver) doubles() bool {
 	for _, c := range clashes(r.all()) {
 		for _, pair := range [][2]documentRef{{c.a, c.b}, {c.b, c.a}} {
 			if me, other := pair[0], pair[1]; !r.first(me, other, c.claim) {
-				me.file.errs = append(me.file.errs, c.error(me.doc, other.doc))
+				e := c.error(me.doc, other.doc)
+				e.later = c.what != claimName // the other one may go: tools that rename a rollout write first, and delete then
+				me.file.errs = append(me.file.errs, e)
 				bad[me.file] = true
 			}
 		}

@@ -1,7 +1,8 @@
 package config
 
 // Try says what would be wrong with an object if it were in the cluster as given, next to everything else that is in use
-// now. later is what another document may still fix: an analysis that is not there yet. Before [Watcher.Run] has published
+// now. later is what another document may still fix: an analysis that is not there yet, or a rollout that
+// still has what this one claims. Before [Watcher.Run] has published
 // a set, nothing is known to be wrong.
 func (w *Watcher) Try(o Object) (wrong, later Errors) {
 	before := w.before.Load()

@@ -54,7 +54,7 @@ func TestAnObjectIsTriedAmongWhatIsInUse(t *testing.T) {
 		"a wrong one that stays wrong":         {object: bad, wrong: "gray.weights[0]: expected a share"},
 		"a wrong form":                         {object: rolloutObject(t, "pro", "new", "[10%]", "[ten]", "shop", "new"), wrong: "gray.weights[0]: expected a share"},
 		"a wrong meaning":                      {object: rolloutObject(t, "pro", "new", "[10%]", "[50%, 10%]", "shop", "new"), wrong: "weights have to grow"},
-		"another's route and Deployments":      {object: rolloutObject(t, "pro", "thief"), wrong: "has Deployment pro/shop, which is an arm of the rollout in Rollout pro/shop"},
+		"another's route and Deployments":      {object: rolloutObject(t, "pro", "thief"), also: "has Deployment pro/shop, which is an arm of the rollout in Rollout pro/shop"},
 		"an analysis that may come later":      {object: rolloutObject(t, "pro", "new", "traefik-web", "web", "shop", "new"), also: `there is no analysis "web"`},
 		"one that may come later, among wrong": {object: rolloutObject(t, "pro", "new", "traefik-web", "web", "[10%]", "[ten]", "shop", "new"), wrong: "expected a share", also: `there is no analysis "web"`},
 	} {

@@ -77,9 +77,17 @@ func TestTheAPIServerRefusesWhatTheStatusWouldSay(t *testing.T) {
 	require.Contains(t, out, `The Rollout "k8s-flask" is invalid`)
 	w.mustKubectl(t, w.pro, good, "apply", "-f", "-")
 	w.mustKubectl(t, w.pro, "", "wait", "rollouts.serin.dev/k8s-flask", "--for=condition=Ready", "--timeout=120s")
-	out, err = w.kubectl(t, w.pro, strings.ReplaceAll(onlyRollout(good), "name: k8s-flask\n", "name: thief\n"), "apply", "-f", "-")
-	require.Error(t, err)
-	require.Contains(t, out, "which is an arm of the rollout in Rollout "+w.pro+"/k8s-flask")
+	thief := strings.ReplaceAll(onlyRollout(good), "name: k8s-flask\n", "name: thief\n")
+	const taken = "which is an arm of the rollout in Rollout "
+	require.Contains(t, w.mustKubectl(t, w.pro, thief, "apply", "-f", "-"), taken+w.pro+"/k8s-flask", "the other one may go: a warning")
+	until(t, "the status says who has it", func() string {
+		out, _ := w.kubectl(t, w.pro, "", "get", "rollouts.serin.dev", "thief", "-o", "jsonpath={.status.message}")
+		if strings.Contains(out, taken+w.pro+"/k8s-flask") {
+			return ""
+		}
+		return out
+	})
+	w.mustKubectl(t, w.pro, "", "delete", "rollouts.serin.dev", "thief", "--timeout=300s")
 
 	require.NoError(t, w.daemon.Kill())
 	await.Until(t, "without an answer it is taken", func() string {
