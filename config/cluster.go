@@ -48,6 +48,7 @@ func (m *planner) workloads() {
 		Arms:     workload.Arms{Stable: arm(&m.spec.Stable), Canary: arm(&m.spec.Canary)},
 		Replicas: m.spec.Canary.Replicas.toReplicas(), Deadline: defaultCapacityReady,
 		Copied: m.spec.Deployment != "", Kept: m.spec.Deployment != "" && !m.spec.ScaleDown, Leave: m.spec.Leave,
+		Track: m.spec.Track != "",
 	}
 	for i := range m.spec.Triggers {
 		trigger := &m.spec.Triggers[i]

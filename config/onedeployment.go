@@ -71,6 +71,9 @@ func (c *checker) notSingle() {
 			c.fail(at.atKey(), "belongs to rollouts with one Deployment (deployment: NAME); here the arms say it")
 		}
 	}
+	if at := c.spec("track"); !at.gone {
+		c.fail(at.atKey(), "belongs to rollouts with one Deployment (deployment: NAME); here both Deployments name the same ConfigMap, so name it by what it contains, as kustomize's configMapGenerator does")
+	}
 }
 
 // promotesCopy refuses ways of promoting that do not work for a copy.

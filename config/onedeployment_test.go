@@ -47,11 +47,12 @@ func TestOneDeploymentIsTheCanaryAndStableIsItsCopy(t *testing.T) {
 	require.True(t, d.Steps[1].(rollout.Promote).Whole)
 	require.Equal(t, traffic.Backend{Service: "shop", Port: "http"}, set.Rollouts[0].Plan.Gateway.Cluster.Direct, "what the adopted route leads to in Git")
 
-	set, errs = loadOne(t, "  deployment: shop\n", "  deployment: shop\n  scaleDown: true\n  leave: true\n  triggers: [{deployment: shop}]\n")
+	set, errs = loadOne(t, "  deployment: shop\n", "  deployment: shop\n  scaleDown: true\n  leave: true\n  track: configMaps\n  triggers: [{deployment: shop}]\n")
 	require.Empty(t, errs.Error())
 	c := set.Rollouts[0].Plan.Rollout.Cluster
 	require.False(t, c.Kept)
 	require.True(t, c.Leave)
+	require.True(t, c.Track)
 	require.Len(t, c.Triggers, 1)
 }
 
@@ -72,6 +73,9 @@ func TestWhatDoesNotFitOneDeploymentIsRefused(t *testing.T) {
 		"a step that writes what Git has":      {[]string{"    - gray", "    - deploy: {deployment: shop, image: {shop: 'shop:2'}}\n    - gray"}, "steps[0].deploy.deployment: Serin does not write"},
 		"leaving with two Deployments": {[]string{"  deployment: shop\n", "  leave: true\n  stable: {deployment: a, service: {name: a, port: 80}}\n  canary: {deployment: b, service: {name: b, port: 80}}\n",
 			"  service: {name: shop, port: http}\n", ""}, "leave: belongs to rollouts with one Deployment"},
+		"tracking ConfigMaps that both arms read": {[]string{"  deployment: shop\n", "  track: configMaps\n  stable: {deployment: a, service: {name: a, port: 80}}\n  canary: {deployment: b, service: {name: b, port: 80}}\n",
+			"  service: {name: shop, port: http}\n", ""}, "track: belongs to rollouts with one Deployment"},
+		"tracking something else": {[]string{"  deployment: shop\n", "  deployment: shop\n  track: secrets\n"}, "track: expected configMaps"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, errs := loadOne(t, c.change...)

@@ -26,6 +26,9 @@ type RolloutSpec struct {
 	// ScaleDown lets the Deployment have no pods between releases, and as many as the weight needs in a release. Without it
 	// Serin leaves its replicas alone.
 	ScaleDown bool `json:"scaleDown,omitempty"`
+	// Track says whose changes are changes of the pod template too: those of the ConfigMaps that it names. Stable's copy
+	// then has copies of them, so a change reaches users only as a release.
+	Track string `json:"track,omitempty" jsonschema:"enum=configMaps"`
 	// Leave brings all traffic back to the Deployment, so that Serin can be taken away without losing a request.
 	Leave bool `json:"leave,omitempty"`
 	// Guards protect both arms alike.

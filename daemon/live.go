@@ -253,6 +253,11 @@ func writes(plan *record.Plan) []authorization.ResourceAttributes {
 		resource := strings.ToLower(n.KindOrDeployment()) + "s"
 		needs = append(needs, authorization.ResourceAttributes{Group: "apps", Resource: resource, Verb: "patch", Namespace: n.Namespace})
 	}
+	if c := plan.Rollout.Cluster; c.Track {
+		namespace := c.Arms.Canary.Deployment.Namespace
+		needs = append(needs, authorization.ResourceAttributes{Resource: "configmaps", Verb: "list", Namespace: namespace},
+			authorization.ResourceAttributes{Resource: "configmaps", Verb: "create", Namespace: namespace})
+	}
 	for _, step := range plan.Rollout.Steps {
 		if job, ok := step.(rollout.Job); ok {
 			needs = append(needs, authorization.ResourceAttributes{Group: "batch", Resource: "jobs", Verb: "create", Namespace: job.Namespace})

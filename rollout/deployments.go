@@ -18,6 +18,8 @@ type Cluster struct {
 	Triggers []workload.Name `json:"triggers,omitempty"`
 	// Copied: stable's Deployment is a copy that Serin makes of the canary's, the only one in Git.
 	Copied bool `json:"copied,omitempty"`
+	// Track: a change of a ConfigMap that the pod template names is a new template, and the copy has its own. Only for Copied.
+	Track bool `json:"track,omitempty"`
 	// Kept: the canary's replicas are not changed.
 	Kept bool `json:"kept,omitempty"`
 	// Split: no route divides the work, but the pods of the arms do.
@@ -31,7 +33,7 @@ func (d *Definition) AtRest() (t workload.Target, ok bool) {
 	if d.Cluster == nil || !d.Cluster.Copied {
 		return t, false
 	}
-	t = workload.Target{Arms: d.Cluster.Arms, Copied: true}
+	t = workload.Target{Arms: d.Cluster.Arms, Copied: true, Track: d.Cluster.Track}
 	stable, canary := d.Cluster.Arms.Stable.Deployment, d.Cluster.Arms.Canary.Deployment
 	if d.Cluster.Leave {
 		t.Deployments = []workload.Deployment{{
@@ -58,7 +60,7 @@ func (s State) workloads(d *Definition, id string) workload.Target {
 	if d.Cluster == nil {
 		return workload.Target{}
 	}
-	t := workload.Target{Release: id, Arms: d.Cluster.Arms, Copied: d.Cluster.Copied}
+	t := workload.Target{Release: id, Arms: d.Cluster.Arms, Copied: d.Cluster.Copied, Track: d.Cluster.Track}
 	switch s.Phase {
 	case Active:
 		t.Deployments = s.deployments(d)

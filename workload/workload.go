@@ -78,6 +78,9 @@ type Target struct {
 	// Copied: stable's Deployment is a copy of the canary's, which is the one that its users have in Git. It is made from
 	// the canary's when there has never been one, and from what was in service last when it is gone.
 	Copied bool `json:"copied,omitempty"`
+	// Track: what the ConfigMaps contain that the pod template of the canary's Deployment names is a part of that template,
+	// and the copy has ConfigMaps of its own, which never change. Only for Copied.
+	Track bool `json:"track,omitempty"`
 	// Stop are Jobs that the release no longer waits for. One that still runs is suspended; one that does not exist is never
 	// created.
 	Stop []JobName `json:"stop,omitempty"`

@@ -80,7 +80,7 @@ func TestTheAPIServerRefusesWhatTheStatusWouldSay(t *testing.T) {
 	thief := strings.ReplaceAll(onlyRollout(good), "name: k8s-flask\n", "name: thief\n")
 	const taken = "which is an arm of the rollout in Rollout "
 	require.Contains(t, w.mustKubectl(t, w.pro, thief, "apply", "-f", "-"), taken+w.pro+"/k8s-flask", "the other one may go: a warning")
-	until(t, "the status says who has it", func() string {
+	await.Until(t, "the status says who has it", func() string {
 		out, _ := w.kubectl(t, w.pro, "", "get", "rollouts.serin.dev", "thief", "-o", "jsonpath={.status.message}")
 		if strings.Contains(out, taken+w.pro+"/k8s-flask") {
 			return ""

@@ -179,6 +179,52 @@ func TestTheCopyIsDeletedAndTheDaemonKilledInTheMiddleOfARelease(t *testing.T) {
 	require.Equal(t, v.Release.ID, now.Release.ID, "a restart is no release")
 }
 
+// A commit that changes a ConfigMap alone is released, while a controller applies Git all the time and users send requests;
+// a revert in the middle sends it back, and nobody but the canary ever reads it.
+func TestAChangedConfigMapIsReleased(t *testing.T) {
+	t.Parallel()
+	w := newApplication(t, oneDeployment.with("  deployment: cart", "  track: configMaps\n  deployment: cart", "hold: 1s", "hold: 15s"))
+	w.grant(t, "--set", "rbac.oneDeployment=true", "--set", "rbac.configMaps=true")
+	w.c.Apply(t, w.pro, strings.ReplaceAll(direct, "HOST", w.host))
+	configure := func(colour string) {
+		w.mustKubectl(t, w.pro, `{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": {"COLOUR": "`+colour+`"}}`, "apply", "-f", "-")
+	}
+	configure("blue")
+	w.mustKubectl(t, w.pro, "", "set", "env", "deployment/cart", "--from=configmap/settings")
+	w.mustKubectl(t, w.pro, "", "rollout", "status", "deployment/cart", "--timeout=300s")
+	loads := w.users(t)
+	w.configure(t)
+	w.begin(t)
+	w.atRest(t)
+	git := w.sync(t)
+	reads := func() string {
+		return w.mustKubectl(t, w.pro, "", "get", "deployment/cart-stable", "-o", "jsonpath={.spec.template.spec.containers[0].env[0].valueFrom.configMapKeyRef.name}")
+	}
+	blue := reads()
+	require.NotEqual(t, "settings", blue)
+
+	configure("red")
+	v := w.wait(t, "the canary is tried", at("gray", 0))
+	configure("blue")
+	w.wait(t, "the revert has sent it back", func(n view) bool { return ended(n) && n.Release.ID == v.Release.ID })
+	require.Equal(t, blue, reads())
+
+	configure("red")
+	v = w.wait(t, "the change is released", func(n view) bool { return ended(n) && n.Release.ID != v.Release.ID })
+	require.Equal(t, "released", v.State.Outcome, v.State.Why)
+	require.NotEqual(t, blue, reads())
+	require.Equal(t, "red", w.mustKubectl(t, w.pro, "", "get", "configmap", reads(), "-o", "jsonpath={.data.COLOUR}"))
+	await.Until(t, "what nothing needs is gone", func() string {
+		if _, err := w.kubectl(t, w.pro, "", "get", "configmap", blue); err != nil {
+			return ""
+		}
+		return blue
+	})
+	git.apply(t.Context())
+	require.Equal(t, []string{image1}, git.had(t))
+	noRequestFailed(t, loads)
+}
+
 // leaveAsThePageSays runs the page's commands with this world's names, the second one until it says that all is done.
 func (w *world) leaveAsThePageSays(t *testing.T) {
 	t.Helper()

@@ -43,11 +43,17 @@ func (c *Cluster) Apply(ctx context.Context, t workload.Target) (workload.Observ
 	if t.Copied && t.Release != "" {
 		errs = append(errs, c.remake(ctx, &t))
 	}
+	tracked := c.track(ctx, &t)
+	errs = append(errs, tracked)
 	for i := range t.Deployments {
 		d := &t.Deployments[i]
 		bring := c.bring
 		if d.Copy != nil {
 			bring = c.bringCopy
+		}
+		if tracked != nil && d.From != nil { // the copy must not get ConfigMaps that may change
+			out.Deployments = append(out.Deployments, workload.Status{Name: d.Name, Phase: workload.Progressing, Why: tracked.Error()})
+			continue
 		}
 		s, err := bring(ctx, &t, d)
 		if err == nil && d.Name == t.Arms.Canary.Deployment && !leaves(d) {
@@ -323,7 +329,7 @@ func (c *Cluster) status(ctx context.Context, t *workload.Target, d *workload.De
 // equal is the pod template that a watched Deployment has to get.
 func equal(d *workload.Deployment, w *world) (map[string]any, error) {
 	if d.Whole {
-		return withLabels(template(w.from), podLabels(template(w.object))), nil
+		return withLabels(unpinned(template(w.from)), podLabels(template(w.object))), nil
 	}
 	return imagesOf(template(w.object), w.from)
 }

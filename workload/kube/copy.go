@@ -62,7 +62,11 @@ func ours(copied *unstructured.Unstructured, original workload.Name) bool {
 // ready when it has as many pods as the original; later, whenever Kubernetes calls it available.
 func (c *Cluster) bringCopy(ctx context.Context, t *workload.Target, d *workload.Deployment) (workload.Status, error) {
 	s := workload.Status{Name: d.Name, Phase: workload.Progressing}
-	if err := c.fill(ctx, d.Name.Namespace, deployments, replicaSets, pods, services, autoscalers, budgets); err != nil {
+	kinds := []string{deployments, replicaSets, pods, services, autoscalers, budgets}
+	if t.Track {
+		kinds = append(kinds, configMaps)
+	}
+	if err := c.fill(ctx, d.Name.Namespace, kinds...); err != nil {
 		return s, err
 	}
 	original, copied, err := c.pair(ctx, d, false)
@@ -87,11 +91,26 @@ func (c *Cluster) bringCopy(ctx context.Context, t *workload.Target, d *workload
 	if s.Phase, s.Why, err = c.statusOfCopy(ctx, original, copied); err != nil || s.Phase != workload.Ready {
 		return s, err
 	}
+	if t.Track {
+		wrote, err := c.pinCopy(ctx, copied)
+		switch {
+		case wrote || errors.Is(err, errUnsettled):
+			s.Phase, s.Why = workload.Progressing, "it gets ConfigMaps of its own"
+			return s, nil
+		case err != nil:
+			return failed(s, err)
+		}
+	}
 	if original == nil {
 		return s, nil // what is in service stays, whatever happens to the original
 	}
 	if err := c.keep(ctx, *d.Copy, original, copied, ""); err != nil {
 		return s, err
+	}
+	if phase, _, err := c.progressOf(ctx, copied); t.Track && err == nil && phase == workload.Ready {
+		if err := c.unpin(ctx, original, copied); err != nil {
+			return s, err
+		}
 	}
 	if err := c.copyPolicies(ctx, original, copied); err != nil {
 		return failed(s, err)
@@ -157,7 +176,12 @@ func (c *Cluster) makeCopy(ctx context.Context, t *workload.Target, name, of wor
 			s.Why = "Deployment " + of.Name + " has no pods, so it is not what users get: scale it up"
 			return s, nil
 		}
-		if made, err = c.firstCopy(ctx, t, name, original); err != nil {
+		made, err = c.firstCopy(ctx, t, name, original)
+		switch {
+		case errors.Is(err, errUnsettled):
+			s.Phase, s.Why = workload.Progressing, err.Error()
+			return s, nil
+		case err != nil:
 			return failed(s, err)
 		}
 		// Any template after this one is released. This one is recorded first: one that arrives before the copy is made must not
@@ -205,9 +229,18 @@ func (c *Cluster) firstCopy(ctx context.Context, t *workload.Target, name worklo
 	if err != nil {
 		return inService{}, err
 	}
-	return inService{
-		Of: versionHash(template(original)), Template: withLabels(template(original), pods), Selector: selector, Replicas: replicas(original),
-	}, nil
+	of := template(original)
+	if t.Track { // the original itself carries them once users get the copy: its pods are not replaced before
+		carried, err := c.contents(ctx, name.Namespace, of)
+		if err == nil {
+			err = c.pin(ctx, name, carried)
+		}
+		if err != nil {
+			return inService{}, err
+		}
+		of = withContents(of, carried)
+	}
+	return inService{Of: versionHash(of), Template: withLabels(pinned(of), pods), Selector: selector, Replicas: replicas(original)}, nil
 }
 
 // copyObject is the copy as a new object. It has none of the original's metadata: tools that recognise their objects by
@@ -229,13 +262,13 @@ func copyObject(name workload.Name, original *unstructured.Unstructured, of inSe
 }
 
 // copyOf is the original's pod template as the copy that selects its pods by selector has it: with all its labels but for
-// those that keep the two apart.
+// those that keep the two apart, and with ConfigMaps of its own where they are tracked.
 func copyOf(original map[string]any, selector map[string]string) map[string]any {
 	l := podLabels(original)
 	delete(l, "pod-template-hash")
 	maps.Copy(l, selector)
 	l[armLabel] = "stable"
-	return withLabels(original, l)
+	return withLabels(pinned(original), l)
 }
 
 // selectorOf are the labels by which a Deployment selects its pods.

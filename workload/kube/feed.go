@@ -34,6 +34,7 @@ const (
 	autoscalers = "horizontalpodautoscalers"
 	jobs        = "jobs"
 	budgets     = "poddisruptionbudgets"
+	configMaps  = "configmaps"
 )
 
 // Workloads are read as they are: typed, they would lose the fields that this client does not know.
@@ -150,6 +151,7 @@ func (c *Cluster) fill(ctx context.Context, namespace string, kinds ...string) e
 // groups are the API groups of the kinds that are watched.
 var groups = map[string]string{
 	deployments: "apps", sets: "apps", replicaSets: "apps", pods: "", services: "", autoscalers: "autoscaling", jobs: "batch", budgets: "policy",
+	configMaps: "",
 }
 
 // scoped is the feed that has the objects of a kind in a namespace: one for the whole cluster where Serin may watch that,
@@ -203,8 +205,12 @@ func (c *Cluster) begin(key feedKey) (*feed, error) {
 		err = f.informer.SetWatchErrorHandlerWithContext(f.note)
 	}
 	if err == nil {
-		_, err = f.informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-			AddFunc: c.saw, UpdateFunc: func(old, now any) {
+		_, err = f.informer.AddEventHandler(cache.ResourceEventHandlerDetailedFuncs{
+			AddFunc: func(o any, first bool) {
+				if _, is := o.(*configMap); !is || !first { // what there is at the start has not just changed
+					c.saw(o)
+				}
+			}, UpdateFunc: func(old, now any) {
 				if version(old) != version(now) {
 					c.saw(now)
 				}
@@ -242,6 +248,8 @@ func (c *Cluster) informer(key feedKey) cache.SharedIndexInformer {
 		return factory.Batch().V1().Jobs().Informer()
 	case budgets:
 		return factory.Policy().V1().PodDisruptionBudgets().Informer()
+	case configMaps:
+		return factory.Core().V1().ConfigMaps().Informer()
 	}
 	panic("no feed of " + key.kind)
 }
@@ -273,6 +281,8 @@ func slim(o any) (any, error) {
 		o.ManagedFields = nil
 	case *policyv1.PodDisruptionBudget:
 		o.ManagedFields, o.Annotations = nil, nil
+	case *corev1.ConfigMap:
+		return slimConfigMap(o), nil
 	case *unstructured.Unstructured:
 		slimManagers(o)
 	}
@@ -306,7 +316,11 @@ func names(containers []corev1.Container) []corev1.Container {
 	return out
 }
 
+// version tells the versions of an object apart; those of a ConfigMap by what it says.
 func version(o any) string {
+	if m, ok := o.(*configMap); ok {
+		return m.content
+	}
 	if m, ok := o.(metav1.Object); ok {
 		return m.GetResourceVersion()
 	}
@@ -342,6 +356,8 @@ func (c *Cluster) saw(o any) {
 			n.Kind = workload.StatefulSet
 		}
 		c.sawWorkload(n)
+	case *configMap:
+		c.sawConfigMap(o)
 	case *corev1.Service, *policyv1.PodDisruptionBudget:
 		if m, ok := o.(metav1.Object); ok {
 			c.mu.Lock()

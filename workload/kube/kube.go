@@ -20,6 +20,7 @@
 //	autoscaling  horizontalpodautoscalers  get list watch
 //	autoscaling  horizontalpodautoscalers  create patch delete            (for one Deployment in Git)
 //	policy       poddisruptionbudgets      get list watch create patch delete   (for one Deployment in Git)
+//	             configmaps                get list watch create delete   (for one Deployment that tracks them)
 //	batch        jobs                      get list watch create patch    (for job steps)
 //	             events                    create                         (for kubectl describe; optional)
 //
@@ -104,6 +105,9 @@ type Cluster struct {
 	there     map[workload.Name]string    // the release that has seen it
 	remade    map[workload.Name]bool      // it was deleted by another writer, and is not ready again
 	jobs      map[string]*jobState        // by key
+	tracked   map[workload.Name]bool      // Deployments whose ConfigMaps are tracked, or are not
+	mentioned map[workload.Name]bool      // ConfigMaps that a tracked pod template names
+	since     map[workload.Name]time.Time // when their content was last seen to change
 }
 
 // rendering: defaults and admission turn the template with the hash asked into the one with the hash made.
@@ -127,6 +131,7 @@ func New(c Config) (*Cluster, error) {
 		feeds: map[feedKey]*feed{}, listeners: map[*listener]bool{}, scopes: map[string]bool{}, asked: map[workload.Name]bool{},
 		confirmed: map[workload.Name]string{}, same: map[workload.Name]rendering{},
 		there: map[workload.Name]string{}, remade: map[workload.Name]bool{}, jobs: map[string]*jobState{},
+		tracked: map[workload.Name]bool{}, mentioned: map[workload.Name]bool{}, since: map[workload.Name]time.Time{},
 	}
 	if k.patience == 0 {
 		k.patience = defaultPatience

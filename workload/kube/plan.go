@@ -227,6 +227,9 @@ func difference(old, now map[string]any) string {
 			out = append(out, "image of "+name+" "+is[name])
 		}
 	}
+	if len(out) == 0 && contentsOf(old).String() != contentsOf(now).String() {
+		return changedContents(contentsOf(old), contentsOf(now))
+	}
 	if len(out) == 0 {
 		return "another pod template"
 	}

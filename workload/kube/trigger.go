@@ -2,6 +2,7 @@ package kube
 
 import (
 	"context"
+	"errors"
 	"maps"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -17,8 +18,12 @@ func (c *Cluster) Template(ctx context.Context, n workload.Name) (workload.Templ
 	if err != nil || o == nil {
 		return workload.Template{}, err
 	}
-	t, seen := templateOf(o)
+	t, seen, err := c.templateOf(ctx, o)
 	switch {
+	case errors.Is(err, errUnsettled):
+		return workload.Template{Hash: versionHash(template(o)), Images: images(template(o))}, nil
+	case err != nil:
+		return workload.Template{}, err
 	case seen == "":
 		return t, c.Seen(ctx, n, t.Hash)
 	case !t.New && seen != t.Hash:
@@ -30,11 +35,11 @@ func (c *Cluster) Template(ctx context.Context, n workload.Name) (workload.Templ
 	if o, err = c.deployment(ctx, n, true); err != nil || o == nil {
 		return workload.Template{}, err
 	}
-	t, _ = templateOf(o)
-	if t.New {
-		t.InService = serviceOf(o).is(template(o))
+	t, _, err = c.templateOf(ctx, o)
+	if errors.Is(err, errUnsettled) {
+		t.New, err = false, nil
 	}
-	return t, nil
+	return t, err
 }
 
 // restartedAnnotation, on a pod template, is kubectl rollout restart's.
@@ -42,12 +47,20 @@ const restartedAnnotation = "kubectl.kubernetes.io/restartedAt"
 
 // templateOf is a Deployment's pod template as triggers see it, and the hash of the one that was seen last. A restart is
 // not a new version, so its time does not count. What Serin has written, and what its earlier versions have seen, is
-// recorded as the hash of the whole template.
-func templateOf(o *unstructured.Unstructured) (t workload.Template, seen string) {
-	t = workload.Template{Hash: versionHash(template(o)), Images: images(template(o))}
+// recorded as the hash of the whole template. Where ConfigMaps are tracked, what they contain is a part of the template,
+// before it is written there too; that they are tracked from now on is no new version.
+func (c *Cluster) templateOf(ctx context.Context, o *unstructured.Unstructured) (t workload.Template, seen string, err error) {
 	seen = o.GetAnnotations()[templateAnnotation]
-	t.New = seen != "" && seen != t.Hash && seen != hash(template(o))
-	return t, seen
+	known := func(template map[string]any) bool { return seen == versionHash(template) || seen == hash(template) }
+	full, err := c.asTracked(ctx, o)
+	if err != nil {
+		return t, seen, err
+	}
+	raw, now := template(o), template(full)
+	t = workload.Template{Hash: versionHash(now), Images: images(now)}
+	t.New = seen != "" && !known(now) && (len(contentsOf(raw)) > 0 || !known(raw))
+	t.InService = t.New && serviceOf(o).is(now)
+	return t, seen, nil
 }
 
 // versionHash is the hash of a template without what kubectl rollout restart writes.

@@ -1,0 +1,248 @@
+package kube_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/serindev/serin/internal/await"
+	"github.com/serindev/serin/workload"
+)
+
+const settings = `
+{apiVersion: v1, kind: ConfigMap, metadata: {name: settings}, data: {COLOUR: blue}}
+---
+{apiVersion: v1, kind: ConfigMap, metadata: {name: files}, data: {a.conf: one}, immutable: true}
+---
+{apiVersion: v1, kind: ConfigMap, metadata: {name: bundle, annotations: {serin.dev/track: none}}, data: {ca.crt: one}}
+`
+
+const naming = `{"spec": {"template": {"spec": {
+	"containers": [{"name": "flask", "envFrom": [{"configMapRef": {"name": "settings"}}, {"configMapRef": {"name": "extra", "optional": true}}, {"configMapRef": {"name": "bundle"}}]}],
+	"volumes": [{"name": "files", "configMap": {"name": "files"}}]
+}}}}`
+
+// newTracked is a place with one Deployment that names ConfigMaps, before Serin has a copy of it.
+func newTracked(t *testing.T) (p *place, rest workload.Deployment) {
+	t.Helper()
+	p = newPlace(t)
+	p.c.Apply(t, p.ns, settings)
+	p.patch(p.stable, naming)
+	p.until(workload.Deployment{Name: p.stable}, workload.Ready)
+	return p, p.one()
+}
+
+// track asks once with ConfigMaps tracked.
+func (p *place) track(release string, d ...workload.Deployment) (workload.Status, error) {
+	p.t.Helper()
+	o, err := p.kube.Apply(p.t.Context(), workload.Target{Release: release, Arms: p.arms, Copied: true, Track: true, Deployments: d})
+	if len(o.Deployments) == 0 {
+		return workload.Status{}, err
+	}
+	return o.Deployments[0], err
+}
+
+// untilSo asks with ConfigMaps tracked until ok accepts the place.
+func (p *place) untilSo(what, release string, ok func() bool, d ...workload.Deployment) {
+	p.t.Helper()
+	var s workload.Status
+	var err error
+	p.eventually(func() bool { s, err = p.track(release, d...); return err == nil && s.Phase == workload.Ready && ok() },
+		func() string { return fmt.Sprintf("%s: %+v %v", what, s, err) })
+}
+
+func yes() bool { return true }
+
+// carries is what a Deployment's pod template carries about a ConfigMap.
+func (p *place) carries(n workload.Name, configMap string) string {
+	p.t.Helper()
+	for one := range strings.SplitSeq(p.get(n).Spec.Template.Annotations["serin.dev/config-maps"], ",") {
+		if hash, ok := strings.CutPrefix(one, configMap+"="); ok {
+			return hash
+		}
+	}
+	return ""
+}
+
+// copiesOf are the copies of a ConfigMap, by what they say.
+func (p *place) copiesOf(name string) map[string]corev1.ConfigMap {
+	p.t.Helper()
+	list, err := p.c.Client.CoreV1().ConfigMaps(p.ns).List(p.t.Context(), metav1.ListOptions{LabelSelector: "app.kubernetes.io/managed-by=serin,serin.dev/deployment=flask-stable"})
+	require.NoError(p.t, err)
+	out := map[string]corev1.ConfigMap{}
+	for _, o := range list.Items {
+		if o.Annotations["serin.dev/copy-of"] == name {
+			data, err := json.Marshal(o.Data)
+			require.NoError(p.t, err)
+			out[string(data)] = o
+		}
+	}
+	return out
+}
+
+func (p *place) paint(colour string) {
+	p.t.Helper()
+	_, err := p.c.Client.CoreV1().ConfigMaps(p.ns).Patch(p.t.Context(), "settings", types.MergePatchType, fmt.Appendf(nil, `{"data": {"COLOUR": %q}}`, colour), metav1.PatchOptions{})
+	require.NoError(p.t, err)
+}
+
+// envFrom are the ConfigMaps that a Deployment's first container reads.
+func (p *place) envFrom(n workload.Name) (out []string) {
+	p.t.Helper()
+	for _, from := range p.get(n).Spec.Template.Spec.Containers[0].EnvFrom {
+		out = append(out, from.ConfigMapRef.Name)
+	}
+	return out
+}
+
+func TestAChangedConfigMapIsReleasedAndStableKeepsWhatItHad(t *testing.T) {
+	t.Parallel()
+	p, rest := newTracked(t)
+	p.untilSo("the copy", "", yes, rest)
+	require.Empty(t, p.carries(p.canary, "settings"), "while users have them, the pods are not replaced")
+	blue := p.carries(p.stable, "settings")
+	require.Equal(t, []string{"settings-" + blue, "extra-absent", "bundle"}, p.envFrom(p.stable), "an optional one that is not there stays away; what is not tracked is read as it is")
+	files := p.get(p.stable).Spec.Template.Spec.Volumes[0].ConfigMap.Name
+	require.Equal(t, "files-"+p.carries(p.stable, "files"), files, "an immutable one may be deleted, so there is a copy of it, too")
+	require.Contains(t, p.copiesOf("settings"), `{"COLOUR":"blue"}`)
+	require.True(t, *p.copiesOf("settings")[`{"COLOUR":"blue"}`].Immutable)
+
+	p.untilSo("what the pods have is noted", "", func() bool { return p.carries(p.canary, "settings") == blue }, rest)
+	require.Equal(t, []string{"settings", "extra", "bundle"}, p.envFrom(p.canary), "what Git has stays")
+	require.False(t, p.template().New, "that it is noted is no new version")
+
+	p.paint("red")
+	p.seen(func(t workload.Template) bool { return t.New && !t.InService })
+	p.untilSo("the canary gets it", release, func() bool { return p.carries(p.canary, "settings") != blue }, workload.Deployment{Name: p.canary})
+	red := p.template()
+	require.True(t, red.New)
+	require.NoError(t, p.kube.Seen(t.Context(), p.canary, red.Hash))
+	p.seen(func(t workload.Template) bool { return !t.New })
+	require.Equal(t, "settings-"+blue, p.envFrom(p.stable)[0], "users keep the old one")
+
+	p.paint("blue")
+	p.seen(func(t workload.Template) bool { return t.New && t.InService })
+	p.paint("red")
+	p.seen(func(t workload.Template) bool { return !t.New })
+	p.untilSo("red again", release, yes, workload.Deployment{Name: p.canary})
+
+	p.untilSo("promoted", release, yes, workload.Deployment{Name: p.stable, From: &p.canary, Whole: true})
+	require.Equal(t, "settings-"+p.carries(p.canary, "settings"), p.envFrom(p.stable)[0])
+	require.Len(t, p.copiesOf("settings"), 2, "the release may still go back")
+	p.untilSo("back", release, func() bool { return p.envFrom(p.stable)[0] == "settings-"+blue }, workload.Deployment{Name: p.stable, Before: true})
+	p.untilSo("and forth", release, func() bool { return p.envFrom(p.stable)[0] != "settings-"+blue }, workload.Deployment{Name: p.stable, From: &p.canary, Whole: true})
+	_, err := p.kube.Apply(t.Context(), workload.Target{Release: release, Arms: p.arms, Copied: true, Track: true, Forget: true})
+	require.NoError(t, err)
+	p.untilSo("what nothing needs goes", "", func() bool { return len(p.copiesOf("settings")) == 1 }, rest)
+	require.Contains(t, p.copiesOf("settings"), `{"COLOUR":"red"}`)
+
+	written := p.get(p.canary).ResourceVersion + p.get(p.stable).ResourceVersion
+	for range 3 {
+		_, err := p.track("", rest)
+		require.NoError(t, err)
+	}
+	require.Equal(t, written, p.get(p.canary).ResourceVersion+p.get(p.stable).ResourceVersion, "at rest nothing is written")
+
+	leave := workload.Deployment{Name: p.canary, From: &p.stable, Whole: true, Watch: true, Replicas: &workload.Replicas{Share: 1, Of: &p.stable}}
+	p.untilSo("Git has what is in service", "", yes, leave)
+}
+
+func TestConfigMapsAreTrackedFromNowOn(t *testing.T) {
+	t.Parallel()
+	p, rest := newTracked(t)
+	p.untilCopied("", rest, workload.Ready)
+	p.patch(p.canary, `{"spec": {"template": {"spec": {"containers": [{"name": "flask", "image": "flask:2"}]}}}}`)
+	bad := p.seen(func(t workload.Template) bool { return t.New })
+	require.NoError(t, p.kube.Seen(t.Context(), p.canary, bad.Hash)) // it was tried, and has gone back
+
+	p.untilSo("the copy gets its own", "", func() bool { return p.carries(p.stable, "settings") != "" }, rest)
+	require.Equal(t, "flask:1", p.images(p.stable)["flask"])
+	require.False(t, p.template().New, "what has failed is not tried again")
+	p.untilSo("noted", "", func() bool { return p.carries(p.canary, "settings") != "" }, rest)
+	p.seen(func(t workload.Template) bool { return !t.New })
+
+	// A tool that replaces the whole Deployment drops the note: no new version either.
+	p.patch(p.canary, `{"spec": {"template": {"metadata": {"annotations": {"serin.dev/config-maps": null}}}}}`)
+	p.seen(func(t workload.Template) bool { return !t.New })
+	p.untilSo("noted again", "", func() bool { return p.carries(p.canary, "settings") != "" }, rest)
+	require.False(t, p.template().New)
+
+	// And no longer: the copy's own may differ from what the pods would get, so that is released.
+	p.eventually(func() bool { p.copied("", rest); return p.carries(p.canary, "settings") == "" })
+	require.Empty(t, p.carries(p.canary, "settings"))
+	p.seen(func(t workload.Template) bool { return t.New })
+}
+
+func TestACopyOfAConfigMapThatIsDeletedIsMadeAgainWhileItsContentIsKnown(t *testing.T) {
+	t.Parallel()
+	p, rest := newTracked(t)
+	p.untilSo("the copy", "", yes, rest)
+	name := p.envFrom(p.stable)[0]
+	remove := func() {
+		require.NoError(t, p.c.Client.CoreV1().ConfigMaps(p.ns).Delete(t.Context(), name, metav1.DeleteOptions{}))
+	}
+	remove()
+	p.untilSo("it is there again", "", func() bool { return len(p.copiesOf("settings")) == 1 }, rest)
+
+	p.paint("red")
+	remove()
+	var err error
+	p.eventually(func() bool { _, err = p.track("", rest); return err != nil })
+	require.ErrorContains(t, err, "ConfigMap "+p.ns+"/"+name+", the copy of settings that pods need, is not there, and settings has changed since")
+}
+
+func TestWhatConfigMapsNeedIsSaid(t *testing.T) {
+	t.Parallel()
+	t.Run("a right that is missing", func(t *testing.T) {
+		t.Parallel()
+		p, rest := newTracked(t)
+		user := p.c.ServiceAccount(t, p.ns, "limited")
+		p.c.Apply(t, p.ns, strings.ReplaceAll(`
+{apiVersion: rbac.authorization.k8s.io/v1, kind: Role, metadata: {name: limited}, rules: [
+  {apiGroups: [apps, "", autoscaling, policy], resources: [deployments, replicasets, pods, services, horizontalpodautoscalers, poddisruptionbudgets, events],
+   verbs: [get, list, watch, create, patch]}]}
+---
+{apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: limited}, roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: limited},
+ subjects: [{kind: ServiceAccount, name: limited, namespace: NS}]}`, "NS", p.ns))
+		p.kube = p.connect(user)
+		var err error
+		await.Until(t, "Serin says which right it lacks", func() string {
+			if _, err = p.track("", rest); err != nil && strings.Contains(err.Error(), `cannot list resource "configmaps"`) {
+				return ""
+			}
+			return fmt.Sprint(err)
+		})
+		require.False(t, p.exists(p.stable), "no copy is made whose ConfigMaps may change")
+	})
+	t.Run("a ConfigMap that is missing", func(t *testing.T) {
+		t.Parallel()
+		p, rest := newTracked(t)
+		p.untilSo("the copy", "", yes, rest)
+		p.patch(p.canary, `{"spec": {"template": {"spec": {"containers": [{"name": "proxy", "envFrom": [{"configMapRef": {"name": "late"}}]}]}}}}`)
+		var err error
+		p.eventually(func() bool { _, err = p.kube.Template(t.Context(), p.canary); return err != nil })
+		require.ErrorContains(t, err, "ConfigMap "+p.ns+"/late, which the pod template names, is not there")
+		p.c.Apply(t, p.ns, `{apiVersion: v1, kind: ConfigMap, metadata: {name: late}, data: {A: "1"}}`)
+		p.eventually(func() bool { _, err = p.kube.Template(t.Context(), p.canary); return err == nil && p.template().New })
+		require.True(t, p.template().New, "one release, once it is there: %v", err)
+	})
+	t.Run("a name that is taken", func(t *testing.T) {
+		t.Parallel()
+		p, rest := newTracked(t)
+		p.untilSo("the copy", "", yes, rest)
+		name := p.envFrom(p.stable)[0]
+		require.NoError(t, p.c.Client.AppsV1().Deployments(p.ns).Delete(t.Context(), p.stable.Name, metav1.DeleteOptions{}))
+		require.NoError(t, p.c.Client.CoreV1().ConfigMaps(p.ns).Delete(t.Context(), name, metav1.DeleteOptions{}))
+		p.c.Apply(t, p.ns, "{apiVersion: v1, kind: ConfigMap, metadata: {name: "+name+"}, data: {COLOUR: green}}")
+		var s workload.Status
+		var err error
+		p.eventually(func() bool { s, err = p.track("", rest); return err != nil || s.Phase == workload.Failed })
+		require.Contains(t, fmt.Sprint(s.Why, err), "ConfigMap "+p.ns+"/"+name+" is there, and is not the copy that Serin makes")
+	})
+}
