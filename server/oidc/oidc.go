@@ -85,10 +85,25 @@ func New(c Config) *Provider {
 	if c.GroupsClaim == "" {
 		c.GroupsClaim = "groups"
 	}
-	if c.HTTP == nil {
-		c.HTTP = &http.Client{Timeout: timeout}
+	client := http.Client{Timeout: timeout}
+	if c.HTTP != nil {
+		client = *c.HTTP
 	}
+	client.CheckRedirect = discreet
+	c.HTTP = &client
 	return &Provider{c: c}
+}
+
+// maxRedirects of a question that has no secret in it, such as where the provider's own description is.
+const maxRedirects = 5
+
+// discreet follows no redirect of a request with a secret: an exchange of a code has the client's in its body, and what is
+// asked with a token has that in a header.
+func discreet(_ *http.Request, via []*http.Request) error {
+	if first := via[0]; first.Method != http.MethodGet || first.Header.Get("Authorization") != "" || len(via) > maxRedirects {
+		return http.ErrUseLastResponse
+	}
+	return nil
 }
 
 // discover reads the provider's own description once it is available. It must not use the request's context: the

@@ -1,9 +1,11 @@
 package oidc_test
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -160,4 +162,34 @@ func TestAWrongSecretSignsNobodyIn(t *testing.T) {
 	conf.ClientSecret = "guessed"
 	_, err := through(t, idp, oidc.New(conf), "bob")
 	require.ErrorContains(t, err, "exchange the code")
+}
+
+// The secret of the client, and what opens somebody's account, go to the provider's own addresses only. Its description has no
+// secret, and may be elsewhere.
+func TestNoSecretFollowsARedirect(t *testing.T) {
+	var stolen atomic.Int64
+	thief := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { stolen.Add(1) }))
+	defer thief.Close()
+	var front *httptest.Server
+	front = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/.well-known/openid-configuration":
+			http.Redirect(w, r, "/described", http.StatusFound)
+		case "/described":
+			_ = json.NewEncoder(w).Encode(map[string]string{
+				"issuer": front.URL, "authorization_endpoint": front.URL + "/authorize", "token_endpoint": front.URL + "/token", "jwks_uri": front.URL + "/keys",
+			})
+		default:
+			http.Redirect(w, r, thief.URL, http.StatusTemporaryRedirect) // with the body
+		}
+	}))
+	defer front.Close()
+	p := oidc.New(config(front.URL))
+	address, ticket, err := p.Begin(t.Context(), callback)
+	require.NoError(t, err)
+	u, err := url.Parse(address)
+	require.NoError(t, err)
+	_, _, err = p.Finish(t.Context(), callback, ticket, url.Values{"state": {u.Query().Get("state")}, "code": {"a code"}})
+	require.ErrorContains(t, err, "exchange the code")
+	require.Zero(t, stolen.Load())
 }
