@@ -199,7 +199,9 @@ func TestTheReferenceHasATableOfVariablesDefaultsAndPolicies(t *testing.T) {
 	b.WriteString("\nIn a `job`'s manifest, a `deploy` step's `image` and `template`, and in `links`: the rollout's parameters.\n\n" +
 		"## Defaults\n\nWhat a document leaves out. `[]` is every element of a list. What is in neither this table nor the document is off.\n\n| field | default |\n|---|---|\n")
 	rows, of := defaults(t)
-	slices.SortStableFunc(rows, func(a, b string) int { return strings.Compare(a[:strings.IndexByte(a, ' ')], b[:strings.IndexByte(b, ' ')]) })
+	slices.SortStableFunc(rows, func(a, b string) int {
+		return strings.Compare(a[:strings.IndexByte(a, ' ')], b[:strings.IndexByte(b, ' ')])
+	})
 	for _, row := range rows {
 		fmt.Fprintf(&b, "| %s | %s |\n", row, cell(of[row]))
 	}
