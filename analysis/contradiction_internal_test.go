@@ -165,8 +165,28 @@ func TestALookSaysWhichExposureContradictsTheRequests(t *testing.T) {
 			var back Cursor
 			require.NoError(t, json.Unmarshal(b, &back))
 			require.Equal(t, cursor, back, "what was summed up survives a restart")
+			_, unsettled := p.Fold(cursor, nil, FoldInput{At: at(80), Weight: 0.05, Standing: Standing{Unsettled: true}})
+			require.Empty(t, unsettled.Contradictions, "no weight was in force")
 			_, after := p.Fold(cursor, nil, FoldInput{At: at(80), Weight: 0.5})
 			require.Empty(t, after.Contradictions, "another weight begins again")
 		})
+	}
+}
+
+func TestNothingContradictsWhereOneArmHasEverybody(t *testing.T) {
+	few, many := "-5:0 5:50 15:100 25:150 35:200 45:250 55:300 65:350", "-5:0 5:950 15:1900 25:2850 35:3800 45:4750 55:5700 65:6650"
+	w := world{series: []made{
+		series(`orders_total{arm="canary"}`, many), series(`orders_total{arm="baseline"}`, few), series(ok200, few), series(stable, many),
+	}}
+	orders := Metric{Name: "orders", Source: Ratio{Good: `orders_total{arm="${arm}",code="200"}`, Total: `orders_total{arm="${arm}"}`}}
+	p, err := NewPlan(Definition{Metrics: []Metric{orders}, Split: Split{Requests: TraefikRequests}}, arms)
+	require.NoError(t, err)
+	for _, weight := range []float64{0, 1} {
+		c := NewCursor(epoch)
+		for _, end := range []float64{10, 20, 30, 40, 50, 60, 70} {
+			var l judge.Look
+			c, l = p.Fold(c, w.answer(t, p.Asks(c, at(end))), FoldInput{At: at(end), Weight: weight})
+			require.Empty(t, l.Contradictions)
+		}
 	}
 }
