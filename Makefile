@@ -19,7 +19,7 @@ BENCH     ?= .
 BENCHTIME ?= 1s
 RELEASES  ?= 400
 PLATFORMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
-PACKAGE   ?= traffic analysis judge/statespace judge/sequential rollout
+PACKAGE   ?= traffic rollout analysis judge/sequential
 
 bin := .toolchain/bin
 
@@ -83,7 +83,7 @@ fmt: $(bin)/golangci-lint
 fuzz:
 	@tools/fuzz $(FUZZTIME)
 
-## mutate: check that tests notice mistakes in the core (PACKAGE=rollout takes one, FRESH=1 forgets earlier runs)
+## mutate: check that tests notice mistakes in the core (PACKAGE=rollout takes one, or another such as judge/statespace; FRESH=1 forgets earlier runs)
 .PHONY: mutate
 mutate:
 	@$(GO) build -o bin/mutation ./internal/mutation

@@ -3,7 +3,7 @@
 // hole in the tests, and fails the run unless survivors.txt says why no test can notice it.
 //
 // All mistakes of a package are compiled into one test binary, which makes the one that its environment names: see
-// [source.schemata] for how, and docs/decisions/0030 for why. Start reading at [subject.run].
+// [source.schemata] for how, and docs/decisions/0038 for why. Start reading at [subject.run].
 package main
 
 import (
