@@ -159,8 +159,10 @@ func TestSeveralPatternsStandInOneValue(t *testing.T) {
 }
 
 func TestAPlaceholderStandsInNoQuotedName(t *testing.T) {
-	_, err := Names{Service: "x"}.substituteExpression(`{"${service}"}`)
-	require.ErrorContains(t, err, "and nowhere else")
+	for _, text := range []string{`{"${service}"}`, `{a,"${service}"}`, `a="${service}"`} {
+		_, err := Names{Service: "x"}.substituteExpression(text)
+		require.ErrorContains(t, err, "and nowhere else", text)
+	}
 }
 
 func TestLettersAndBytesOfSelectors(t *testing.T) {
