@@ -1,6 +1,7 @@
 package spinnaker
 
 import (
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"net/http"
 	"path"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -100,8 +102,39 @@ func (s *Service) write(w http.ResponseWriter, r *http.Request, status int, body
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
+	if len(b) < packFrom {
+		w.WriteHeader(status)
+		_, _ = w.Write(b) // a client that has gone needs no answer
+		return
+	}
+	w.Header().Set("Vary", "Accept-Encoding")
+	if !takesGzip(r) {
+		w.WriteHeader(status)
+		_, _ = w.Write(b)
+		return
+	}
+	w.Header().Set("Content-Encoding", "gzip")
 	w.WriteHeader(status)
-	_, _ = w.Write(b) // a client that has gone needs no answer
+	z := gzip.NewWriter(w)
+	_, _ = z.Write(b)
+	_ = z.Close()
+}
+
+// packFrom is how long an answer is that is compressed for those who take it, as Kayenta's server does: shorter ones fit into
+// a packet or two.
+const packFrom = 2 << 10
+
+// takesGzip tells whether a caller reads gzip (RFC 9110, 12.5.3).
+func takesGzip(r *http.Request) bool {
+	for part := range strings.SplitSeq(strings.Join(r.Header.Values("Accept-Encoding"), ","), ",") {
+		coding, weight, weighted := strings.Cut(strings.ReplaceAll(part, " ", ""), ";q=")
+		if !strings.EqualFold(coding, "gzip") {
+			continue
+		}
+		q, err := strconv.ParseFloat(weight, 64)
+		return !weighted || err == nil && q > 0
+	}
+	return false
 }
 
 // decode reads a body as Jackson would: unknown fields are ignored.

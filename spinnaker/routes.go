@@ -29,6 +29,8 @@ func (s *Service) routes() http.Handler {
 		"POST /standalone_canary_analysis/{id}": s.startAnalysis,
 		"GET /standalone_canary_analysis/{id}":  s.readAnalysis,
 		"GET /health":                           s.health,
+		"GET /health/liveness":                  s.health,
+		"GET /health/readiness":                 s.health,
 	} {
 		mux.HandleFunc(pattern, s.serve(f))
 	}

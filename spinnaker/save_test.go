@@ -1,8 +1,13 @@
 package spinnaker_test
 
 import (
+	"compress/gzip"
+	"encoding/json"
+	"io"
 	"maps"
 	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -41,6 +46,66 @@ func TestTheTemplateOfNewerKayentasIsKeptAndAsked(t *testing.T) {
 	require.Equal(t, `PromQL:errors{job="$\{scope}"}`, pointer(run, "/config/metrics/0/query/template"))
 	_, pairs := s.do(t, http.MethodGet, "/metricSetPairList/"+run["metricSetPairListId"].(string), nil, nil)
 	require.Equal(t, `errors{job="next"}`, pointer(pairs, "/0/attributes/experiment/query"))
+}
+
+func TestWhatWasSentEmptyComesBackEmptyAndWhatWasNotSentDoesNot(t *testing.T) {
+	t.Parallel()
+	s := newService(t, spinnaker.Options{Store: openStore(t), Metrics: &direct{value: same}})
+	c := config("", nil, query("errors", map[string]any{
+		"customInlineTemplate": `PromQL:errors{job="${scope}"}`, "template": "", "resourceType": "", "groupByFields": []string{},
+	}))
+	c["description"] = ""
+	_, back := s.saved(t, c)
+	require.Equal(t, "", pointer(back, "/description"))
+	require.Equal(t, map[string]any{
+		"type": "prometheus", "serviceType": "prometheus", "template": "", "customInlineTemplate": `PromQL:errors{job="${scope}"}`,
+		"resourceType": "", "groupByFields": []any{},
+	}, pointer(back, "/metrics/0/query"))
+	run := s.judged(t, c, execution("base", "next"), nil)
+	require.Equal(t, "succeeded", run["status"], "%v", run["exception"])
+	require.Equal(t, "", pointer(run, "/config/description"))
+	require.Equal(t, "", pointer(run, "/config/metrics/0/query/template"))
+}
+
+func TestLongAnswersAreCompressedForThoseWhoTakeThat(t *testing.T) {
+	t.Parallel()
+	s := newService(t, spinnaker.Options{Store: openStore(t), Metrics: &direct{value: same}})
+	long := config("", nil, query("errors", map[string]any{"customInlineTemplate": `PromQL:errors{job="${scope}"}`}))
+	long["description"] = strings.Repeat("a canary config with a long description. ", 100)
+	answer, back := s.saved(t, long)
+	path := "/canaryConfig/" + pointer(answer, "/canaryConfigId").(string)
+	for name, c := range map[string]struct {
+		path, accepts string
+		packed        bool
+	}{
+		"a caller that takes gzip":             {path, "gzip", true},
+		"a caller that prefers another coding": {path, "br, GZIP;q=0.5", true},
+		"a caller that says nothing":           {path, "", false},
+		"a caller that refuses it":             {path, "gzip;q=0, identity", false},
+		"a caller that takes other codings":    {path, "br, x-gzip", false},
+		"a short answer":                       {"/health", "gzip", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, c.path, http.NoBody)
+			r.Header.Set("Accept-Encoding", c.accepts)
+			w := httptest.NewRecorder()
+			s.Handler().ServeHTTP(w, r)
+			require.Equal(t, http.StatusOK, w.Code)
+			require.Equal(t, c.packed, w.Header().Get("Content-Encoding") == "gzip")
+			var read io.Reader = w.Body
+			if c.packed {
+				require.Less(t, w.Body.Len(), 2000)
+				z, err := gzip.NewReader(w.Body)
+				require.NoError(t, err)
+				read = z
+			}
+			var got any
+			require.NoError(t, json.NewDecoder(read).Decode(&got))
+			if c.path == path {
+				require.Equal(t, back, got)
+			}
+		})
+	}
 }
 
 func TestSavingAConfigTellsWhatEveryRunWouldMeet(t *testing.T) {

@@ -36,6 +36,33 @@ type Config struct {
 	// Ignored are the places of members of queries that nothing reads, such as metrics[0].query.queryTemplate, sorted.
 	// They are not written back.
 	Ignored []string `json:"-"`
+
+	empty emptyTexts
+}
+
+// emptyTexts are the keys of texts that were given and are empty: Kayenta gives them back, and leaves out absent ones.
+type emptyTexts []string
+
+// in is an object's JSON with the empty texts in it.
+func (e emptyTexts) in(object any) ([]byte, error) {
+	data, err := json.Marshal(object)
+	if err != nil || len(e) == 0 {
+		return data, err
+	}
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(data, &members); err != nil {
+		return nil, err
+	}
+	for _, key := range e {
+		members[key] = json.RawMessage(`""`)
+	}
+	return json.Marshal(members)
+}
+
+// MarshalJSON implements [json.Marshaler].
+func (c Config) MarshalJSON() ([]byte, error) {
+	type plain Config
+	return c.empty.in(plain(c))
 }
 
 // ConfigJudge is which judge a config asks for, with options that Kayenta's own does not read.
@@ -67,6 +94,14 @@ type ConfigMetric struct {
 	AnalysisConfigurations json.RawMessage `json:"analysisConfigurations,omitempty"`
 	// ScopeName is which pair of scopes of a run it is measured in; Deck takes a missing one as "default".
 	ScopeName string `json:"scopeName,omitempty"`
+
+	empty emptyTexts
+}
+
+// MarshalJSON implements [json.Marshaler].
+func (m ConfigMetric) MarshalJSON() ([]byte, error) {
+	type plain ConfigMetric
+	return m.empty.in(plain(m))
 }
 
 // ConfigQuery says what a metric measures (spec/spinnaker.md, 5.2). Fields that a type does not have are empty.
@@ -89,6 +124,14 @@ type ConfigQuery struct {
 	CustomFilterTemplate string `json:"customFilterTemplate,omitempty"`
 	// CustomFilter is refused by Kayenta if it is present, even if it is empty; nil is absent.
 	CustomFilter *string `json:"customFilter,omitempty"`
+
+	empty emptyTexts
+}
+
+// MarshalJSON implements [json.Marshaler].
+func (q ConfigQuery) MarshalJSON() ([]byte, error) {
+	type plain ConfigQuery
+	return q.empty.in(plain(q))
 }
 
 // Inline is the template that a query has of its own: the newer field wins. It is empty where there is none.
@@ -126,6 +169,7 @@ func DecodeConfig(data []byte) (Config, error) {
 	if c.Applications == nil {
 		c.Applications = []string{}
 	}
+	c.empty = f.empty
 	if j := f.inside("judge"); j != nil {
 		c.Judge = &ConfigJudge{Name: j.text("name"), Configurations: j.raw("judgeConfigurations")}
 	}
@@ -152,6 +196,7 @@ type fields struct {
 	path    string
 	members map[string]value
 	first   *error // the document's first mistake, with its path
+	empty   emptyTexts
 }
 
 func (f *fields) fail(key, expected string) {
@@ -196,10 +241,14 @@ func (f *fields) scalar(key string, v value) *string {
 func (f *fields) pointer(key string) *string { return f.scalar(key, f.members[key]) }
 
 func (f *fields) text(key string) string {
-	if t := f.pointer(key); t != nil {
-		return *t
+	t := f.pointer(key)
+	if t == nil {
+		return ""
 	}
-	return ""
+	if *t == "" {
+		f.empty = append(f.empty, key)
+	}
+	return *t
 }
 
 // texts is nil if there is no list.
@@ -270,6 +319,7 @@ func (f *fields) metric(path string, v value) (_ ConfigMetric, ignored []string)
 		Name: m.text("name"), Groups: m.texts("groups"), ScopeName: m.text("scopeName"),
 		AnalysisConfigurations: m.raw("analysisConfigurations"),
 	}
+	out.empty = m.empty
 	q := m.inside("query")
 	if q == nil {
 		return out, nil
@@ -285,6 +335,7 @@ func (f *fields) metric(path string, v value) (_ ConfigMetric, ignored []string)
 		Template: q.text("template"), CustomInlineTemplate: q.text("customInlineTemplate"),
 		CustomFilterTemplate: q.text("customFilterTemplate"), CustomFilter: q.pointer("customFilter"),
 	}
+	out.Query.empty = q.empty
 	return out, ignored
 }
 
