@@ -129,6 +129,10 @@ func (l *Live) Cluster(ctx context.Context, plan *record.Plan) (wrong []string) 
 		// A canary that is not there yet is made from stable.
 		wrong = append(wrong, l.arm(ctx, "canary", canary, plan.Rollout.Canary.Port)...)
 	}
+	budgets, err := l.cluster.BudgetsInTheWay(ctx, c.Arms)
+	if err == nil { // without the right to read them, there is nothing to say
+		wrong = append(wrong, budgets...)
+	}
 	return append(wrong, l.rights(ctx, plan)...)
 }
 
@@ -210,7 +214,7 @@ func portWords(p core.ServicePort) string {
 
 // rights asks for the most that a release writes, as the user that this process is in the cluster.
 func (l *Live) rights(ctx context.Context, plan *record.Plan) (wrong []string) {
-	needs := writes(plan)
+	needs := append(writes(plan), l.holds(ctx, plan)...)
 	for i := range needs {
 		n := &needs[i]
 		if slices.Contains(needs[:i], *n) {
@@ -226,6 +230,28 @@ func (l *Live) rights(ctx context.Context, plan *record.Plan) (wrong []string) {
 		}
 	}
 	return wrong
+}
+
+// holds are the rights to keep the arms' autoscalers from taking pods away.
+func (l *Live) holds(ctx context.Context, plan *record.Plan) (needs []authorization.ResourceAttributes) {
+	c := plan.Rollout.Cluster
+	if c.Split != nil {
+		return nil
+	}
+	for _, arm := range []workload.Arm{c.Arms.Stable, c.Arms.Canary} {
+		scalers, err := l.cluster.Scalers(ctx, arm.Deployment)
+		if err != nil {
+			return needs // the right to read them is missed elsewhere, too
+		}
+		for _, s := range scalers {
+			group := "autoscaling"
+			if s.Kind == "ScaledObject" {
+				group = "keda.sh"
+			}
+			needs = append(needs, authorization.ResourceAttributes{Group: group, Resource: strings.ToLower(s.Kind) + "s", Verb: "patch", Namespace: s.Namespace})
+		}
+	}
+	return needs
 }
 
 // writes are the rights to what a release of a rollout changes in the cluster.

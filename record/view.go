@@ -46,6 +46,8 @@ type View struct {
 	Waiting string `json:"waiting,omitempty"`
 	// Trouble says in sentences what keeps Serin from its work, such as the store or the gateway.
 	Trouble []string `json:"trouble,omitempty"`
+	// Notes say in sentences what people should know and what holds nothing up, such as a disruption budget in the way.
+	Notes []string `json:"notes,omitempty"`
 }
 
 // LastVerdict is the verdict that counts for the release: the newest look's while it is active, and afterwards the one that

@@ -60,7 +60,7 @@ func (s State) workloads(d *Definition, id string) workload.Target {
 	if d.Cluster == nil {
 		return workload.Target{}
 	}
-	t := workload.Target{Release: id, Arms: d.Cluster.Arms, Copied: d.Cluster.Copied, Track: d.Cluster.Track}
+	t := workload.Target{Release: id, Arms: d.Cluster.Arms, Copied: d.Cluster.Copied, Track: d.Cluster.Track, Hold: s.keepsCapacity(d)}
 	switch s.Phase {
 	case Active:
 		t.Deployments = s.deployments(d)
@@ -74,6 +74,12 @@ func (s State) workloads(d *Definition, id string) workload.Target {
 	case "":
 	}
 	return t
+}
+
+// keepsCapacity tells whether stable has to be able to take all users back at any moment: from when the canary has been
+// prepared for them until it is out of service. Where the work is divided by pods, the pods decide who has it.
+func (s State) keepsCapacity(d *Definition) bool {
+	return d.Cluster.Split == nil && s.Worked && !s.Out && s.Phase != PhaseEnded
 }
 
 // ParametersOf are the parameters of a release that a new pod template starts: if a deploy step sets the image of one of

@@ -278,6 +278,9 @@ func clusterWords(t rollout.Target) string {
 		}
 		out.WriteString("]")
 	}
+	if t.Workloads.Hold {
+		out.WriteString(" keeps capacity")
+	}
 	if t.Workloads.Forget {
 		out.WriteString(" forget")
 	}

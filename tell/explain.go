@@ -40,6 +40,8 @@ type Explanation struct {
 	Waiting string   `json:"waiting,omitempty"`
 	Next    string   `json:"next,omitempty"`
 	Trouble []string `json:"trouble,omitempty"`
+	// Notes are what people should know and what holds nothing up.
+	Notes []string `json:"notes,omitempty"`
 }
 
 // MetricExplanation is one metric of a verdict in words.
@@ -63,7 +65,7 @@ func (e Explanation) String() string {
 		lines = append(lines, "  "+m.Metric+": "+m.Plain, "    in numbers: "+strings.TrimPrefix(m.Text, m.Metric+": "))
 	}
 	for _, part := range []struct{ name, text string }{
-		{"sample ratio", e.SampleRatio}, {"exposure", e.Exposure}, {"noise", e.Noise}, {"plan", e.Plan}, {"waiting", e.Waiting}, {"next", e.Next}, {"trouble", strings.Join(e.Trouble, "; ")},
+		{"sample ratio", e.SampleRatio}, {"exposure", e.Exposure}, {"noise", e.Noise}, {"plan", e.Plan}, {"waiting", e.Waiting}, {"next", e.Next}, {"note", strings.Join(e.Notes, "; ")}, {"trouble", strings.Join(e.Trouble, "; ")},
 	} {
 		if part.text != "" {
 			lines = append(lines, part.name+": "+part.text)
@@ -74,7 +76,7 @@ func (e Explanation) String() string {
 
 // Explain says why the last verdict is what it is, what the release waits for and what happens next.
 func Explain(v record.View) Explanation {
-	e := Explanation{Rollout: v.Rollout, Trouble: slices.Clone(v.Trouble)}
+	e := Explanation{Rollout: v.Rollout, Trouble: slices.Clone(v.Trouble), Notes: v.Notes}
 	for _, w := range v.Workloads {
 		if w.Phase != workload.Ready && w.Why != "" {
 			e.Trouble = append(e.Trouble, w.Name.String()+": "+w.Why)

@@ -81,6 +81,9 @@ type Target struct {
 	// Track: what the ConfigMaps contain that the pod template of the canary's Deployment names is a part of that template,
 	// and the copy has ConfigMaps of its own, which never change. Only for Copied.
 	Track bool `json:"track,omitempty"`
+	// Hold: users may be on the canary, and stable has to be able to take all of them back at any moment, so the autoscalers
+	// of both arms take no pods away meanwhile.
+	Hold bool `json:"hold,omitempty"`
 	// Stop are Jobs that the release no longer waits for. One that still runs is suspended; one that does not exist is never
 	// created.
 	Stop []JobName `json:"stop,omitempty"`
@@ -121,8 +124,9 @@ type Deployment struct {
 	IfMissing bool `json:"ifMissing,omitempty"`
 	// Unfilled says why Images or Template could not be filled in. Then nothing is changed, and the Deployment has failed.
 	Unfilled string `json:"unfilled,omitempty"`
-	// Replicas is nil if they stay as they are. Those of a Deployment with a HorizontalPodAutoscaler are never changed, except
-	// to 0, which turns the autoscaler off, and back from it.
+	// Replicas is nil if they stay as they are. Those of a Deployment with a HorizontalPodAutoscaler are the autoscaler's, but
+	// for two changes: to 0, which turns the autoscaler off, and back from it; and, while autoscalers are held (Target.Hold), to
+	// as many as are asked for, where the autoscaler has given it fewer.
 	Replicas *Replicas `json:"replicas,omitempty"`
 	// Watch: the pod template is not changed; another system brings it to From's images, or with Whole to all of From's
 	// template, and it is ready when they are equal.
@@ -180,6 +184,9 @@ type Status struct {
 // Observed has a status for each Deployment of the target, in its order.
 type Observed struct {
 	Deployments []Status `json:"deployments,omitempty"`
+	// Notes say in sentences what people should know and what holds nothing up: an autoscaler that cannot be held, a disruption
+	// budget that is in the way.
+	Notes []string `json:"notes,omitempty"`
 }
 
 // Phase of all Deployments together, with the sentences of those that are not ready; Ready if there are none.

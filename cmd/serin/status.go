@@ -156,6 +156,9 @@ func (a *app) detail(v record.View) []string {
 	}
 	add("waiting for", v.Waiting, plain)
 	add("differs", strings.Join(v.Differences, "; "), yellow)
+	for _, note := range v.Notes {
+		add("note", note, yellow)
+	}
 	for _, t := range v.Trouble {
 		add("trouble", t, red)
 	}

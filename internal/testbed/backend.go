@@ -99,7 +99,7 @@ func (b *Backend) Restart() error {
 	if err != nil {
 		return fmt.Errorf("start a backend: %w", err)
 	}
-	server := &http.Server{Handler: b, ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: b, ReadHeaderTimeout: 10 * time.Second, Protocols: WithoutTLS()}
 	served := make(chan struct{})
 	b.mu.Lock()
 	b.server, b.served = server, served
@@ -111,6 +111,14 @@ func (b *Backend) Restart() error {
 		}
 	}()
 	return nil
+}
+
+// WithoutTLS are the protocols that an application server speaks in the clear: HTTP/1, and HTTP/2 (h2c).
+func WithoutTLS() *http.Protocols {
+	p := new(http.Protocols)
+	p.SetHTTP1(true)
+	p.SetUnencryptedHTTP2(true)
+	return p
 }
 
 // Close is Stop; a backend leaves nothing behind.

@@ -38,6 +38,8 @@ type ScrapeJob struct {
 	Interval time.Duration
 	// Labels are added to all its series.
 	Labels map[string]string
+	// Relabel is its metric_relabel_configs as YAML on one line; empty for none.
+	Relabel string
 }
 
 // Prometheus is a running Prometheus with storage of its own.
@@ -111,6 +113,9 @@ func (p *Prometheus) writeConfig() error {
 		fmt.Fprintf(&b, "  - job_name: %s\n    metrics_path: %s\n", strconv.Quote(j.Name), strconv.Quote(path))
 		if j.Interval > 0 {
 			fmt.Fprintf(&b, "    scrape_interval: %s\n    scrape_timeout: %s\n", promDuration(j.Interval), promDuration(min(j.Interval, 10*time.Second)))
+		}
+		if j.Relabel != "" {
+			fmt.Fprintf(&b, "    metric_relabel_configs: %s\n", j.Relabel)
 		}
 		fmt.Fprintf(&b, "    static_configs:\n      - targets: %s\n        labels: %s\n", targets, labels)
 	}

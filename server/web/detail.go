@@ -43,7 +43,7 @@ type Detail struct {
 	Waiting, Then  string
 	Noise          string
 	Over           bool
-	Trouble        []string
+	Trouble, Notes []string
 	StartedBy      string
 	Started, Ended time.Time
 	Took           string
@@ -135,7 +135,7 @@ func newDetail(r Record, scopes []Scope, now time.Time) Detail {
 	v := r.View
 	d := Detail{
 		Rollout: v.Rollout, State: tell.StateBadge(v), Brings: rollout.Version(v.State.Parameters), Headline: tell.HeadlineOf(v, now), Over: v.State.Ended(), About: v.About,
-		Users: newUsers(v, r.Events, scopes), Waiting: r.Explanation.Waiting, Then: r.Explanation.Next, Noise: r.Explanation.Noise, Trouble: v.Trouble, Cut: r.Cut, Traffic: newTraffic(v), Split: newSplit(v, r.Explanation),
+		Users: newUsers(v, r.Events, scopes), Waiting: r.Explanation.Waiting, Then: r.Explanation.Next, Noise: r.Explanation.Noise, Notes: v.Notes, Trouble: v.Trouble, Cut: r.Cut, Traffic: newTraffic(v), Split: newSplit(v, r.Explanation),
 		Exposure: r.Explanation.Exposure, ExposureState: alarmPill(v.State.Dismissed),
 	}
 	d.Now = whatNow(v, d.Users)

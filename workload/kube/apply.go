@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -45,6 +44,8 @@ func (c *Cluster) Apply(ctx context.Context, t workload.Target) (workload.Observ
 	}
 	tracked := c.track(ctx, &t)
 	errs = append(errs, tracked)
+	notes, err := c.scale(ctx, &t)
+	out.Notes, errs = notes, append(errs, err)
 	for i := range t.Deployments {
 		d := &t.Deployments[i]
 		bring := c.bring
@@ -131,6 +132,7 @@ func (c *Cluster) bring(ctx context.Context, t *workload.Target, d *workload.Dep
 			s.Phase, s.Why = workload.Failed, never.Error()
 			return s, nil
 		}
+		c.pause(ctx, w, &p)
 		err = c.write(ctx, t, d, w, &p)
 		switch {
 		case apierrors.IsConflict(err), apierrors.IsAlreadyExists(err):
@@ -241,7 +243,7 @@ func (c *Cluster) world(ctx context.Context, t *workload.Target, d *workload.Dep
 	c.mu.Lock()
 	w.same = c.same[d.Name]
 	c.mu.Unlock()
-	if w.scaled, err = c.autoscaled(ctx, d.Name); err == nil && of != nil {
+	if w.scaling, err = c.scalingOf(ctx, d.Name); err == nil && of != nil {
 		w.ofScaled, err = c.autoscaled(ctx, *of)
 	}
 	return w, err
@@ -263,6 +265,19 @@ func (c *Cluster) deployment(ctx context.Context, n workload.Name, live bool) (*
 	return o, nil
 }
 
+// current is a Deployment or StatefulSet as the API server itself has returned it, nil if it is not there. It is taken from
+// the cache only if its watch works, and has what the API server returned last.
+func (c *Cluster) current(ctx context.Context, n workload.Name) (*unstructured.Unstructured, error) {
+	o, err := c.deployment(ctx, n, false)
+	if err == nil && c.isConfirmed(n, &world{object: o}) && c.stale(n.Namespace) == "" {
+		return o, nil
+	}
+	if o, err = c.deployment(ctx, n, true); err == nil {
+		c.confirm(n, &world{object: o}, true)
+	}
+	return o, err
+}
+
 func (c *Cluster) service(ctx context.Context, a workload.Arm) (*corev1.Service, error) {
 	if a.Service == "" {
 		return nil, nil
@@ -272,13 +287,8 @@ func (c *Cluster) service(ctx context.Context, a workload.Arm) (*corev1.Service,
 }
 
 func (c *Cluster) autoscaled(ctx context.Context, n workload.Name) (bool, error) {
-	list, err := all[*autoscalingv2.HorizontalPodAutoscaler](ctx, c, autoscalers, n.Namespace)
-	for _, h := range list {
-		if scales(h, n) {
-			return true, err
-		}
-	}
-	return false, err
+	list, err := c.scalersOf(ctx, n)
+	return len(list) > 0, err
 }
 
 // isConfirmed reports whether the API server itself has returned this version.

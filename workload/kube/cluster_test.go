@@ -378,7 +378,7 @@ func TestAnAutoscalerKeepsItsReplicas(t *testing.T) {
 	for range 3 {
 		p.until(p.newCanary("2", 1), workload.Ready)
 	}
-	require.Equal(t, int32(3), *p.get(p.canary).Spec.Replicas)
+	require.Equal(t, int32(3), *p.get(p.canary).Spec.Replicas, "an autoscaler that is not held could take away what Serin adds")
 	p.until(workload.Deployment{Name: p.canary, Replicas: &workload.Replicas{}}, workload.Ready)
 	require.Zero(t, *p.get(p.canary).Spec.Replicas)
 	p.until(p.newCanary("2", 0.5), workload.Ready)
@@ -488,6 +488,10 @@ const (
   - {apiGroups: [""], resources: [services, events], verbs: [create]}
   - {apiGroups: [batch], resources: [jobs], verbs: [create, patch]}
 `
+	holding = `
+  - {apiGroups: [autoscaling], resources: [horizontalpodautoscalers], verbs: [patch]}
+  - {apiGroups: [policy], resources: [poddisruptionbudgets], verbs: [list]}
+`
 )
 
 func (p *place) grant(account, rules string) {
@@ -505,14 +509,20 @@ func TestTheDocumentedRightsAreEnough(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	account := p.c.ServiceAccount(t, p.ns, "serin")
-	p.grant("serin", reading+writing)
+	p.grant("serin", reading+writing+holding)
+	p.c.Apply(t, p.ns, alongside)
+	p.c.Apply(t, p.ns, "{apiVersion: policy/v1, kind: PodDisruptionBudget, metadata: {name: all}, spec: {maxUnavailable: 1, selector: {matchLabels: {tier: front}}}}")
 	mine := p.connect(account)
 	p.eventually(func() bool {
 		_, err := mine.Apply(t.Context(), p.target(release, workload.Deployment{Name: p.stable}))
 		return err == nil
 	})
 	p.kube = mine
-	p.until(p.newCanary("2", 0.25), workload.Ready)
+	var o workload.Observed
+	p.eventually(func() bool { o = p.untilHeld(true, p.newCanary("2", 0.25)); return len(o.Notes) > 0 })
+	require.Len(t, o.Notes, 1)
+	require.Contains(t, o.Notes[0], "PodDisruptionBudget all")
+	require.Contains(t, p.scaler("flask-scaler").Annotations, "serin.dev/held")
 	p.until(workload.Deployment{Name: p.stable, From: &p.canary, Whole: true}, workload.Ready)
 	p.until(workload.Deployment{Name: p.stable, Before: true}, workload.Ready)
 	p.until(workload.Deployment{Name: p.canary, Before: true}, workload.Ready)

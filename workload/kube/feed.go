@@ -43,10 +43,15 @@ var (
 	setResource        = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: sets}
 )
 
-// resourceOf is the resource of a kind of workloads.
+// resourceOf is the resource of a kind that is read and written untyped: of workloads and their autoscalers.
 func resourceOf(kind string) schema.GroupVersionResource {
-	if kind == workload.StatefulSet {
+	switch kind {
+	case workload.StatefulSet:
 		return setResource
+	case horizontal:
+		return autoscalerResource
+	case scaledObject:
+		return scaledObjectResource
 	}
 	return deploymentResource
 }
@@ -276,7 +281,10 @@ func slim(o any) (any, error) {
 	case *appsv1.ReplicaSet:
 		o.ManagedFields, o.Spec.Template = nil, corev1.PodTemplateSpec{}
 	case *autoscalingv2.HorizontalPodAutoscaler:
-		o.ManagedFields, o.Annotations = nil, nil
+		mark, held := o.Annotations[heldAnnotation]
+		if o.ManagedFields, o.Annotations = nil, nil; held {
+			o.Annotations = map[string]string{heldAnnotation: mark}
+		}
 	case *batchv1.Job:
 		o.ManagedFields = nil
 	case *policyv1.PodDisruptionBudget:

@@ -17,10 +17,12 @@
 //	             pods                      get list watch
 //	             pods/log                  get
 //	             services                  get list watch create
-//	autoscaling  horizontalpodautoscalers  get list watch
-//	autoscaling  horizontalpodautoscalers  create patch delete            (for one Deployment in Git)
-//	policy       poddisruptionbudgets      get list watch create patch delete   (for one Deployment in Git)
 //	             configmaps                get list watch create delete   (for one Deployment that tracks them)
+//	autoscaling  horizontalpodautoscalers  get list watch patch
+//	keda.sh      scaledobjects             get patch                      (where KEDA scales an arm)
+//	policy       poddisruptionbudgets      list                           (to say which is in the way; optional)
+//	autoscaling  horizontalpodautoscalers  create delete                  (for one Deployment in Git)
+//	policy       poddisruptionbudgets      get watch create patch delete  (for one Deployment in Git)
 //	batch        jobs                      get list watch create patch    (for job steps)
 //	             events                    create                         (for kubectl describe; optional)
 //
@@ -65,6 +67,10 @@ const (
 	copyOfAnnotation = "serin.dev/copy-of"
 	// inServiceAnnotation, on a Deployment that is copied, is what its copy has in service: see inService.
 	inServiceAnnotation = "serin.dev/in-service"
+	// heldAnnotation, on an autoscaler, is what a release has changed of it: see held.
+	heldAnnotation = "serin.dev/held"
+	// pausedAnnotation, on a workload without pods, is the ScaledObject that Serin has paused so that it stays without.
+	pausedAnnotation = "serin.dev/paused"
 
 	// defaultPatience is for how long pulling an image may fail: registries and their credentials have brief outages, and the
 	// kubelet has tried four times by then.
@@ -108,6 +114,9 @@ type Cluster struct {
 	tracked   map[workload.Name]bool      // Deployments whose ConfigMaps are tracked, or are not
 	mentioned map[workload.Name]bool      // ConfigMaps that a tracked pod template names
 	since     map[workload.Name]time.Time // when their content was last seen to change
+	denied    map[workload.Name]denial    // autoscalers that could not be held
+	way       map[workload.Arms]inTheWay  // disruption budgets that are in the way
+	noted     map[workload.Arms]string    // the notes that were left as Events
 }
 
 // rendering: defaults and admission turn the template with the hash asked into the one with the hash made.
@@ -132,6 +141,7 @@ func New(c Config) (*Cluster, error) {
 		confirmed: map[workload.Name]string{}, same: map[workload.Name]rendering{},
 		there: map[workload.Name]string{}, remade: map[workload.Name]bool{}, jobs: map[string]*jobState{},
 		tracked: map[workload.Name]bool{}, mentioned: map[workload.Name]bool{}, since: map[workload.Name]time.Time{},
+		denied: map[workload.Name]denial{}, way: map[workload.Arms]inTheWay{}, noted: map[workload.Arms]string{},
 	}
 	if k.patience == 0 {
 		k.patience = defaultPatience

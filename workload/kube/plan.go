@@ -23,8 +23,8 @@ type world struct {
 	stable *unstructured.Unstructured // the one that it is made from, and that its pods must not be taken for
 	// The arms' Services, nil if they are not there; only for the canary.
 	stableService, canaryService *corev1.Service
-	scaled                       bool      // it has a HorizontalPodAutoscaler
-	ofScaled                     bool      // and so has the one that replicas are a share of
+	scaling                      scaling   // what its autoscaler does
+	ofScaled                     bool      // the one that replicas are a share of has a HorizontalPodAutoscaler
 	same                         rendering // what is known of the API server's defaults
 }
 
@@ -35,6 +35,7 @@ type plan struct {
 	made     string // hash of what the API server makes of template
 	replicas *int64
 	memory   *memory
+	paused   *string  // the ScaledObject that is paused from here on; empty for none any more
 	changed  []string // what another writer has changed
 	did      []string // what is done, for people
 }
@@ -180,8 +181,10 @@ func count(d *workload.Deployment, w *world) (*int64, error) {
 		}
 		n = shareOf(float64(r.Share), replicas(w.of))
 	}
-	if w.object != nil && w.scaled && n != 0 && replicas(w.object) != 0 {
-		return nil, nil // the autoscaler's
+	if w.object != nil && w.scaling.on && n != 0 && replicas(w.object) != 0 {
+		if n = min(n, w.scaling.most); replicas(w.object) >= n {
+			return nil, nil // the autoscaler's
+		}
 	}
 	return &n, nil
 }
@@ -201,7 +204,7 @@ func putBack(t *workload.Target, d *workload.Deployment, w *world, m memory) pla
 	if m.Created {
 		n = new(int64)
 	}
-	if now := replicas(w.object); n != nil && *n != now && (!w.scaled || *n == 0 || now == 0) {
+	if now := replicas(w.object); n != nil && *n != now && (!w.scaling.on || *n == 0 || now == 0) {
 		p.replicas = n
 		p.did = append(p.did, fmt.Sprintf("replicas %d, as before the release", *n))
 	}

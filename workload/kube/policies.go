@@ -55,13 +55,13 @@ func (c *Cluster) copyAutoscaler(ctx context.Context, original, copied *unstruct
 			want[copyName(h.Name)] = spec
 		}
 	}
-	return c.bringPolicies(ctx, autoscalerResource, "HorizontalPodAutoscaler", copied, have, want)
+	return c.bringPolicies(ctx, autoscalerResource, horizontal, copied, have, want)
 }
 
 // madeByKEDA reports whether KEDA keeps the autoscaler for a ScaledObject, whose metrics it uses.
 func madeByKEDA(h *autoscalingv2.HorizontalPodAutoscaler) bool {
 	owner := metav1.GetControllerOf(h)
-	return owner != nil && owner.Kind == "ScaledObject"
+	return owner != nil && owner.Kind == scaledObject
 }
 
 // scales tells whether an autoscaler is a workload's.

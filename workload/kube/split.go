@@ -47,7 +47,7 @@ func total(stable *unstructured.Unstructured, split workload.Split) int64 {
 
 // divided is how many pods the canary has of both arms' together.
 func divided(r *workload.Replicas, w *world) (*int64, error) {
-	if w.scaled {
+	if w.scaling.on {
 		return nil, refused("an autoscaler scales it, and its pods are its part of the work: let the autoscaler have stable alone")
 	}
 	if w.ofScaled && replicas(w.of) == 0 {
@@ -172,16 +172,17 @@ func (s *Splitter) empty(ctx context.Context) error {
 	})
 }
 
-// Observe says which pods there are and which of them are ready, according to the API server.
+// Observe says which pods there are and which of them are ready. The API server is asked again for what has changed since it
+// was last asked, or may have; what a watch reports as unchanged is not asked for.
 func (s *Splitter) Observe(ctx context.Context) (traffic.Observed, error) {
 	s.mu.Lock()
 	out := s.last.Weight == 0 && s.last.Out
 	s.mu.Unlock()
-	stable, err := s.c.deployment(ctx, s.arms.Stable.Deployment, true)
+	stable, err := s.c.current(ctx, s.arms.Stable.Deployment)
 	if err != nil {
 		return traffic.Observed{}, err
 	}
-	canary, err := s.c.deployment(ctx, s.arms.Canary.Deployment, true)
+	canary, err := s.c.current(ctx, s.arms.Canary.Deployment)
 	if err != nil {
 		return traffic.Observed{}, err
 	}

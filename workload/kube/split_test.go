@@ -1,10 +1,13 @@
 package kube_test
 
 import (
+	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"k8s.io/client-go/rest"
 
 	"github.com/serindev/serin/engine"
 	"github.com/serindev/serin/internal/await"
@@ -165,6 +168,38 @@ func TestNextToAnAutoscalerTheCanaryFollowsStable(t *testing.T) {
 	s.await(half, traffic.InForce)
 	s.bring(traffic.Target{})
 	require.Equal(t, [2]int32{5, 0}, s.pods())
+}
+
+func TestWhatHasNotChangedIsNotAskedFor(t *testing.T) {
+	t.Parallel()
+	s := newSplit(t, workload.Split{})
+	var asked atomic.Int64
+	config := rest.CopyConfig(s.c.Config)
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		return roundTrip(func(r *http.Request) (*http.Response, error) {
+			if strings.Contains(r.URL.Path, "/deployments/flask") {
+				asked.Add(1)
+			}
+			return next.RoundTrip(r)
+		})
+	})
+	s.kube = s.connect(config)
+	s.router = s.kube.Splitter(s.arms, s.split)
+	s.until(s.canaryAt(0.5), workload.Ready)
+	s.bring(traffic.Target{Weight: 0.5})
+	s.eventually(func() bool { // once the watch has reported all that was written
+		before := asked.Load()
+		for range 5 {
+			s.await(traffic.Target{Weight: 0.5}, traffic.InForce)
+		}
+		return asked.Load() == before
+	})
+	before := asked.Load()
+	s.await(traffic.Target{Weight: 0.5}, traffic.InForce)
+	require.Equal(t, before, asked.Load())
+	s.patch(s.stable, `{"spec": {"replicas": 3}}`)
+	s.await(traffic.Target{Weight: 0.5}, traffic.NotServed)
+	require.Greater(t, asked.Load(), before)
 }
 
 func TestADivisionThatPodsCannotExpressIsRefused(t *testing.T) {

@@ -68,6 +68,11 @@ func (p *plan) operations(o *unstructured.Unstructured) []operation {
 	if p.memory != nil {
 		notes[beforeAnnotation] = p.memory.String()
 	}
+	if p.paused != nil && *p.paused != "" {
+		notes[pausedAnnotation] = *p.paused
+	} else if p.paused != nil {
+		out = append(out, unannotate(pausedAnnotation)...)
+	}
 	return append(out, annotate(o, notes)...)
 }
 
@@ -97,6 +102,11 @@ func (c *Cluster) patch(ctx context.Context, o *unstructured.Unstructured, opera
 	data, err := json.Marshal(operations)
 	if err != nil {
 		return nil, fmt.Errorf("encode a patch: %w", err)
+	}
+	if !dry { // the cache may still have the one before, which is no longer what the API server has
+		c.mu.Lock()
+		delete(c.confirmed, nameOf(o))
+		c.mu.Unlock()
 	}
 	options := metav1.PatchOptions{FieldManager: manager, FieldValidation: metav1.FieldValidationStrict}
 	if dry {

@@ -19,7 +19,8 @@
 //		server, url := c.AnotherAPIServer(t)           // over the same etcd, to be killed or stopped by this test alone
 //	}
 //
-// Deployments, StatefulSets, ReplicaSets, Jobs, EndpointSlices and garbage are the controller manager's. No scheduler
+// Deployments, StatefulSets, ReplicaSets, Jobs, EndpointSlices, autoscalers, disruption budgets and garbage are the
+// controller manager's. No scheduler
 // runs: pending pods are bound to a node through the API, one for each test binary, and those whose nodeSelector does
 // not fit it are unschedulable. Pods are ready at once and Jobs succeed, unless [Cluster.SetImage] says otherwise; an
 // ended pod answers for some seconds more. Each image answers with the header X-Version: TAG; see [Image].

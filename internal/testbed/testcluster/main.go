@@ -17,6 +17,8 @@ const (
 	inside = "SERIN_TEST_NETWORK"
 	// podCIDR is where pods get their addresses, all of them local to that network namespace.
 	podCIDR = "10.77.0.0/16"
+	// serviceCIDR is where Services get theirs. No kube-proxy runs: a test that needs one listens on such an address itself.
+	serviceCIDR = "10.96.0.0/16"
 )
 
 // Main is the TestMain of a package that tests with a cluster. It runs the tests in the network namespace of the run's
@@ -121,7 +123,7 @@ func makeLocal() error {
 	if err != nil {
 		return err
 	}
-	for _, args := range [][]string{{"link", "set", "lo", "up"}, {"route", "replace", "local", podCIDR, "dev", "lo"}} {
+	for _, args := range [][]string{{"link", "set", "lo", "up"}, {"route", "replace", "local", podCIDR, "dev", "lo"}, {"route", "replace", "local", serviceCIDR, "dev", "lo"}} {
 		if out, err := exec.Command(ip, args...).CombinedOutput(); err != nil { //nolint:gosec,noctx // it returns at once
 			return fmt.Errorf("ip %v: %w: %s", args, err, out)
 		}

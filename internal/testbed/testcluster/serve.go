@@ -102,6 +102,9 @@ func (p *pods) serveKubelet(ca *testbed.Authority) error {
 // serve serves until the pods are closed.
 func (p *pods) serve(l net.Listener, h http.Handler) {
 	s := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
+	if _, pods := l.(switched); pods {
+		s.Protocols = testbed.WithoutTLS()
+	}
 	p.servers = append(p.servers, s)
 	p.running.Go(func() { s.Serve(l) }) //nolint:errcheck,gosec // it ends with the cluster
 }

@@ -70,7 +70,7 @@ func (c *Cluster) startAPI(ctx context.Context) error {
 	c.apiArgs = append(args,
 		"--etcd-servers="+client, "--bind-address=127.0.0.1", "--advertise-address=127.0.0.1",
 		"--authorization-mode=RBAC", "--service-account-issuer=https://kubernetes.default.svc",
-		"--service-cluster-ip-range=10.96.0.0/16", "--endpoint-reconciler-type=none",
+		"--service-cluster-ip-range="+serviceCIDR, "--endpoint-reconciler-type=none",
 		"--disable-admission-plugins=ServiceAccount", "--profiling=false", "--enable-priority-and-fairness=false")
 	c.APIServer, err = c.startAPIServer(ctx, "kube-apiserver", api)
 	return err
@@ -126,7 +126,8 @@ func (c *Cluster) startControllers(ctx context.Context) error {
 		"--kube-api-qps=1000", "--kube-api-burst=1000", "--controllers="+strings.Join([]string{
 			"deployment-controller", "statefulset-controller", "replicaset-controller", "job-controller", "endpointslice-controller",
 			"garbage-collector-controller", "serviceaccount-controller", "namespace-controller",
-		}, ","))
+			"horizontal-pod-autoscaler-controller", "disruption-controller",
+		}, ","), "--horizontal-pod-autoscaler-sync-period=1s")
 	return err
 }
 
