@@ -47,12 +47,12 @@ func TestTheGitOpsExampleWaitsForTheCommit(t *testing.T) {
 func TestEveryExampleIsRight(t *testing.T) {
 	set := loadExamples(t)
 	require.Equal(t, []string{"checkout-conversion", "engagement", "grpc", "jobs", "orders", "sparse", "web"}, set.Analyses)
-	require.Len(t, set.Rollouts, 8)
+	require.Len(t, set.Rollouts, 9)
 	require.Len(t, set.Daemons, 1)
 }
 
 func TestAnExampleThatNamesNoOtherFileIsRightByItself(t *testing.T) {
-	for _, file := range []string{"minimal", "grpc", "own-metrics", "low-traffic", "one-deployment", "worker"} {
+	for _, file := range []string{"minimal", "grpc", "own-metrics", "low-traffic", "one-deployment", "worker", "blue-green"} {
 		set, errs := Load("../examples/" + file + ".yaml")
 		require.Empty(t, errs.Error(), file)
 		require.Len(t, set.Rollouts, 1, file)
