@@ -54,12 +54,14 @@ type Definition struct {
 	// Settle is how long before now a look's window ends, so that late samples are in: one scrape interval.
 	// The engine subtracts it; [Plan.Asks] takes the window's end as it is given.
 	Settle time.Duration `json:"settle"`
-	// Within is the time within which a step has to be decided, as it was written, and Budget the same as stretches at each
+	// Within is the time within which a step has to be decided, as it was written or as is the default, and Budget the same as stretches at each
 	// weight, earlier ones of the same evidence included: what metrics pass by that are Budgeted. They belong to a scope of a
 	// rollout and not to an analysis.
 	Within time.Duration `json:"within,omitempty"`
 	Budget []Stretch     `json:"budget,omitempty"`
-	Fresh  Fresh         `json:"fresh"`
+	// ByUsers: the arms are divided by users, who keep theirs. It belongs to a scope of a rollout, too.
+	ByUsers bool  `json:"byUsers,omitempty"`
+	Fresh   Fresh `json:"fresh"`
 	// Split is the test of the gateway's split, and how the requests of an arm are counted for it.
 	Split   Split    `json:"split"`
 	Metrics []Metric `json:"metrics"`
@@ -255,7 +257,10 @@ func (d Definition) Judge(scopes int) judge.Settings {
 		s.Split = &judge.Split{Noise: d.Split.Noise, FalseAlarm: d.Split.FalseAlarm, Tolerance: float64(d.Split.Tolerance), Lags: d.Split.Lags}
 	}
 	for i := range d.Metrics {
-		s.Metrics = append(s.Metrics, d.Metrics[i].judge(d.MinRequests))
+		m := d.Metrics[i].judge(d.MinRequests)
+		_, concurrent := d.Metrics[i].Baseline.(Concurrent)
+		m.Sticky = d.ByUsers && concurrent && !m.Users && (m.Kind == judge.Counts || m.Kind == judge.Histogram)
+		s.Metrics = append(s.Metrics, m)
 	}
 	return s
 }

@@ -84,7 +84,15 @@ func TestTheMinimalExampleGetsEveryDefault(t *testing.T) {
 	}, d)
 	require.Equal(t, record.Gateway{File: "/etc/traefik/dynamic/shop.yaml",
 		Route: traffic.Route{Rule: "Host(`shop.example.com`)", EntryPoints: []string{"web"}}}, r.Plan.Gateway)
-	require.Equal(t, map[string]analysis.Definition{"gray": analysis.Merge(traefik.Series{}.Web())}, r.Plan.Analyses)
+	web := analysis.Merge(traefik.Series{}.Web())
+	web.Within = 45 * time.Minute // the least that the weights take
+	for _, weight := range []share.Share{0.1, 0.25, 0.5} {
+		web.Budget = append(web.Budget, analysis.Stretch{Weight: weight, For: 15 * time.Minute})
+	}
+	for i := range web.Metrics {
+		web.Metrics[i].Budgeted = true
+	}
+	require.Equal(t, map[string]analysis.Definition{"gray": web}, r.Plan.Analyses)
 }
 
 func TestThePipelineExampleIsAPlanForACluster(t *testing.T) {
@@ -215,6 +223,85 @@ spec:
 	require.Len(t, r.Plan.Analyses["gray"].Judge(2).Budget, 4)
 	require.Equal(t, 20*time.Minute, r.Plan.Analyses["gray"].Within, "what was written is kept, for people")
 	require.Empty(t, set.Warnings)
+}
+
+func TestWithoutAMarginAndATimeAReleaseIsDecidedInTheTimeThatItsStepsTake(t *testing.T) {
+	for name, c := range map[string]struct {
+		steps  string
+		scope  string
+		want   []analysis.Stretch
+		within time.Duration
+	}{
+		"steps that are through earlier have half an hour": {
+			steps: "- gray: {weights: [10%, 50%], hold: 5m}", scope: "gray", within: 30 * time.Minute,
+			want: []analysis.Stretch{{Weight: 0.1, For: 5 * time.Minute}, {Weight: 0.5, For: 25 * time.Minute}}},
+		"steps that take longer have what they take": {
+			steps: "- gray: {weights: [1%, 5%], hold: 10m}\n    - gray: {weights: [50%], hold: 20m}", scope: "gray", within: 40 * time.Minute,
+			want: []analysis.Stretch{{Weight: 0.01, For: 10 * time.Minute}, {Weight: 0.05, For: 10 * time.Minute}, {Weight: 0.5, For: 20 * time.Minute}}},
+		"no longer than the step may take": {
+			steps: "- gray: {weights: [50%], hold: 5m, decide: {max: 10m}}", scope: "gray", within: 10 * time.Minute,
+			want: []analysis.Stretch{{Weight: 0.5, For: 10 * time.Minute}}},
+		"an A/B test has its least time, half an hour or more": {
+			steps: "- ab: {cohort: {header: {name: X, value: y}}, split: 20%, decide: {min: 2h}}", scope: "ab/ab", within: 2 * time.Hour,
+			want: []analysis.Stretch{{Weight: 0.2, For: 2 * time.Hour}}},
+		"or its most": {
+			steps: "- ab: {cohort: {header: {name: X, value: y}}, split: 20%, decide: {min: 1m, max: 20m}}", scope: "ab/ab", within: 20 * time.Minute,
+			want: []analysis.Stretch{{Weight: 0.2, For: 20 * time.Minute}}},
+		"an A/B test without anybody on stable has none": {
+			steps: "- ab: {cohort: {header: {name: X, value: y}}, split: 100%}", scope: "ab/ab"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			set := load(t, map[string]string{"r.yaml": rolloutYAML("shop", "\n  analysis: traefik-web\n  steps:\n    "+c.steps+"\n    - promote: {}")})
+			r, _ := set.Rollout("shop")
+			d := r.Plan.Analyses[c.scope]
+			require.Equal(t, c.want, d.Budget)
+			require.Equal(t, c.within, d.Within)
+			for _, m := range d.Metrics {
+				require.Equal(t, c.within > 0, m.Budgeted, m.Name)
+			}
+		})
+	}
+}
+
+func TestAMarginThatIsWrittenIsObeyedAndNoTimeIsKept(t *testing.T) {
+	set := load(t, map[string]string{"r.yaml": rolloutYAML("shop", `
+  analysis: web
+  steps:
+    - gray: {weights: [50%], hold: 5m}
+    - promote: {}`), "a.yaml": `
+apiVersion: serin.dev/v1alpha1
+kind: Analysis
+metadata: {name: web}
+spec:
+  metrics:
+    - {name: strict, preset: traefik-errors, margin: {relative: 25%}}
+    - {name: fixed, preset: traefik-errors, baseline: {fixed: 1%}}
+`})
+	r, _ := set.Rollout("shop")
+	d := r.Plan.Analyses["gray"]
+	require.Empty(t, d.Budget)
+	require.Zero(t, d.Within)
+	require.Empty(t, set.Warnings, "nobody has written a time that could have no effect")
+}
+
+func TestWhereUsersKeepTheirVersionTheJudgeKnows(t *testing.T) {
+	set := load(t, map[string]string{"r.yaml": rolloutYAML("shop", `
+  analysis: traefik-web
+  steps:
+    - mirror: {share: 10%, for: 15m}
+    - ab: {name: keeps, cohort: {header: {name: X, value: y}}, split: 50%, sticky: true}
+    - ab: {name: drawn, cohort: {header: {name: X, value: y}}, split: 50%}
+    - ab: {name: all, cohort: {header: {name: X, value: y}}, split: 100%, sticky: true}
+    - gray: {weights: [10%], sticky: true}
+    - promote: {}`)})
+	r, _ := set.Rollout("shop")
+	for scope, want := range map[string]bool{"ab/keeps": true, "ab/drawn": false, "ab/all": false, "mirror/mirror": false, "gray": true} {
+		d, ok := r.Plan.Analyses[scope]
+		require.True(t, ok, scope)
+		for _, m := range d.Judge(1).Metrics {
+			require.Equal(t, want, m.Sticky, "%s %s", scope, m.Name)
+		}
+	}
 }
 
 func TestATimeThatNothingIsDecidedByIsWarnedOf(t *testing.T) {

@@ -20,6 +20,7 @@ const (
 	defaultHold             = 10 * time.Minute
 	defaultDecideLeast      = 30 * time.Minute // A/B only
 	defaultDecideMost       = 24 * time.Hour
+	defaultWithin           = 30 * time.Minute // or the least time that the steps take, where that is longer
 	defaultInconclusive     = rollout.PolicyGate
 	defaultPatience         = 10 * time.Minute // noData and unreachable, then hold
 	defaultBlind            = time.Hour        // no metric at all can be queried, and unreachable does not say: roll back

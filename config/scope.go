@@ -17,7 +17,8 @@ func (m *planner) scopes() {
 	var gray []string
 	var grayAt place
 	var stretches []analysis.Stretch // of the gray steps so far
-	var grayBudget budget            // up to the last one that has to be decided within a time
+	var grayBudget budget            // up to the last one that says within which time it is to be decided
+	var most time.Duration           // of the last one
 	for i := range m.spec.Steps {
 		s, at := &m.spec.Steps[i], m.checker.spec("steps", i)
 		switch {
@@ -45,12 +46,17 @@ func (m *planner) scopes() {
 			}
 			grayAt = where
 			stretches = append(stretches, s.Gray.stretches()...)
-			if d := s.Gray.Decide; d != nil && d.Within != nil {
-				grayBudget = budget{time.Duration(*d.Within), slices.Clone(stretches)}
+			d := or(s.Gray.Decide, DecideGraySpec{})
+			most = long(d.Max, defaultDecideMost)
+			if d.Within != nil {
+				grayBudget = budget{time.Duration(*d.Within), slices.Clone(stretches), true}
 			}
 		}
 	}
 	if len(gray) > 0 {
+		if !grayBudget.written && len(stretches) > 0 {
+			grayBudget = defaultBudget(stretches, most)
+		}
 		m.scope(grayScope, gray, grayAt, nil, grayBudget)
 	}
 	m.sourceReference(m.checker.spec("prometheus"), m.spec.Prometheus)
@@ -200,11 +206,12 @@ func (m *planner) onceError(e Error) {
 	}
 }
 
-// budget is the time within which a scope has to be decided: as it was written, and as stretches at each weight, including
-// earlier ones of the scope. The zero value is none.
+// budget is the time within which a scope has to be decided: as it was written, or as is the default, and as stretches at each
+// weight, including earlier ones of the scope. The zero value is none.
 type budget struct {
 	within    time.Duration
 	stretches []analysis.Stretch
+	written   bool
 }
 
 // take applies the budget to the metrics of an analysis that have no margin of their own: they pass by it.
@@ -260,7 +267,10 @@ func (m *planner) scope(name string, used []string, at place, ab *ABSpec, in bud
 			// Without a count of requests, a metric's exposure is compared with the weight, which the canary's share lags behind.
 			merged.Metrics[i].Uneven = merged.Metrics[i].Uneven || lags && merged.Split.Off
 		}
-		merged.Within, merged.Budget = in.within, in.stretches
+		if slices.ContainsFunc(merged.Metrics, func(m analysis.Metric) bool { return m.Budgeted }) {
+			merged.Within, merged.Budget = in.within, in.stretches
+		}
+		merged.ByUsers = ab != nil && ab.Sticky && ab.Split < 1 || lags && name == grayScope
 		m.divided(&merged)
 		if ab != nil && ab.Split == 1 {
 			merged.Split.Off = true // everybody of the cohort is on the canary: there is no split to test
@@ -268,7 +278,7 @@ func (m *planner) scope(name string, used []string, at place, ab *ABSpec, in bud
 		return merged
 	}
 	m.plan.Analyses[name], m.declared[name] = merge(defs), merge(declared)
-	if in.within > 0 && !slices.ContainsFunc(m.plan.Analyses[name].Metrics, func(m analysis.Metric) bool { return m.Budgeted }) {
+	if in.written && !slices.ContainsFunc(m.plan.Analyses[name].Metrics, func(m analysis.Metric) bool { return m.Budgeted }) {
 		m.warn(at, "within has no effect: every metric has a margin of its own, a fixed baseline, or counts no bad requests")
 	}
 	m.plan.Rollout.Scopes = append(m.plan.Rollout.Scopes, rollout.Scope{Name: name, NoData: noData, Unreachable: unreachable})

@@ -33,8 +33,9 @@ type DecideABSpec struct {
 	Max *Duration `json:"max,omitempty"`
 	// Inconclusive is what is done then.
 	Inconclusive string `json:"inconclusive,omitempty" jsonschema:"enum=hold,enum=gate,enum=rollback"`
-	// Within is the time from the entry of the step within which it should pass. Metrics without a margin of their own then
-	// pass by what the traffic can rule out in that time, which the verdict names.
+	// Within is the time from the entry of the step within which it should pass. Metrics without a margin of their own pass by
+	// what the traffic can rule out in that time, which the verdict names. Without it, it is 30 minutes, but no less than min
+	// and no more than max.
 	Within *Duration `json:"within,omitempty"`
 }
 
@@ -77,13 +78,17 @@ func (a *ABSpec) check(c *checker, at place, s *RolloutSpec, _ []string) {
 	c.within(at.in("decide"), d.Within, long(d.Min, defaultDecideLeast), long(d.Max, defaultDecideMost))
 }
 
-// budget is the time within which the step has to be decided.
+// budget is the time within which the step has to be decided. There is none where nobody of the cohort stays on stable.
 func (a *ABSpec) budget() budget {
-	if a.Decide == nil || a.Decide.Within == nil {
+	if a.Split == 1 {
 		return budget{}
 	}
-	within := time.Duration(*a.Decide.Within)
-	return budget{within, []analysis.Stretch{{Weight: share.Share(a.Split), For: within}}}
+	d := or(a.Decide, DecideABSpec{})
+	within := max(min(defaultWithin, long(d.Max, defaultDecideMost)), long(d.Min, defaultDecideLeast))
+	if d.Within != nil {
+		within = time.Duration(*d.Within)
+	}
+	return budget{within, []analysis.Stretch{{Weight: share.Share(a.Split), For: within}}, d.Within != nil}
 }
 
 func (a *ABSpec) step(m *planner, _ place, name string) rollout.Step {

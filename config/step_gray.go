@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"time"
 
 	"github.com/serindev/serin/analysis"
@@ -33,9 +34,10 @@ type DecideGraySpec struct {
 	Inconclusive string `json:"inconclusive,omitempty" jsonschema:"enum=hold,enum=gate,enum=rollback"`
 	// On is what a weight is left on. Without it: no-fail at every weight but the last, pass at the last.
 	On string `json:"on,omitempty" jsonschema:"enum=pass,enum=no-fail"`
-	// Within is the time from the entry of the step within which it should pass. Metrics without a margin of their own then
-	// pass by what the traffic can rule out in that time, which the verdict names. All gray
-	// steps share their evidence, so that the last one with a time sets it for all of them, weights before it included.
+	// Within is the time from the entry of the step within which it should pass. Metrics without a margin of their own pass by
+	// what the traffic can rule out in that time, which the verdict names. All gray steps share their evidence, so that the
+	// last one with a time sets it for all of them, weights before it included. Without any it is 30 minutes for all of them,
+	// or the least that they take where that is longer.
 	Within *Duration `json:"within,omitempty"`
 }
 
@@ -92,6 +94,18 @@ func (g *GraySpec) stretches() (out []analysis.Stretch) {
 		out[len(out)-1].For = max(long(d.Within, 0)-hold*time.Duration(len(out)-1), time.Second)
 	}
 	return out
+}
+
+// defaultBudget is the time for gray steps of which none says one: that of all weights, of which the last gets what is left.
+// most is the longest that the last step may take.
+func defaultBudget(stretches []analysis.Stretch, most time.Duration) budget {
+	out := slices.Clone(stretches)
+	last, before := &out[len(out)-1], time.Duration(0)
+	for _, s := range out[:len(out)-1] {
+		before += s.For
+	}
+	last.For = max(last.For, min(defaultWithin-before, most))
+	return budget{within: before + last.For, stretches: out}
 }
 
 // weights checks weights, and returns the last one for the next gray step.

@@ -60,6 +60,8 @@ type Past struct {
 	// worse, and Unsure its variance; 0 where it is not known (releases only).
 	Apart  float64 `json:"apart,omitempty"`
 	Unsure float64 `json:"unsure,omitempty"`
+	// Weight is the canary's share when a release ended whose arms were divided by users; 0 for others.
+	Weight float64 `json:"weight,omitempty"`
 	// Parts are like Blocks, over the values of a metric's label By: each value's deviations from its own rate, added up.
 	Parts [3]Blocks `json:"parts,omitzero"`
 }
@@ -146,6 +148,9 @@ type Metric struct {
 	Cold bool `json:"cold,omitempty"`
 	// Users: the arms are divided by users, not by requests, and the replicas of a [History] are groups of users.
 	Users bool `json:"users,omitempty"`
+	// Sticky: the arms are divided by users, and nothing tells how many there are (Kinds Counts and Histogram). With Users it
+	// has no meaning.
+	Sticky bool `json:"sticky,omitempty"`
 	// By is a label, such as route, each value of which is also judged by itself (Kind Counts): half of the metric's stake is
 	// on the whole, the rest divided evenly among Values values and one more for all others. A pass is about the whole
 	// alone.

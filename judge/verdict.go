@@ -79,6 +79,10 @@ type MetricVerdict struct {
 	// Noise is how much the ratio of two good versions is assumed to wander and to differ: the standard deviation of
 	// its logarithm.
 	Noise float64 `json:"noise"`
+	// Users is how many users with bad events it would take to tell a canary that is worse by its margin from what a few users
+	// make by falling into one arm or the other; 0 where that question holds nothing back. Only where arms are divided by
+	// users (Sticky), and an estimate.
+	Users float64 `json:"usersNeeded,omitempty"`
 	// By is the metric's label By where the numbers are those of one of its values, because the evidence against that one is
 	// the strongest; it is empty where they are those of the whole. Value is that value, empty for all values together that
 	// are not judged one by one.
@@ -86,12 +90,32 @@ type MetricVerdict struct {
 	Value string `json:"value,omitempty"`
 	// Bound is the histogram bound where the evidence is largest; 0 otherwise.
 	Bound float64 `json:"bound,omitempty"`
+	// Quantiles are those of a histogram over the whole scope (Kind Histogram).
+	Quantiles []Quantile `json:"quantiles,omitempty"`
 	// LogEvidence are natural logarithms of e-values: Worse against "no worse" with the threshold that fails,
 	// NoWorse against "worse by its margin" with the threshold that passes.
 	LogEvidence LogEvidence `json:"logEvidence"`
 	// Fresh is how many parts of the release the judge before this one had begun to compare again; stored verdicts have
 	// it, and it is 0 today.
 	Fresh int `json:"fresh"`
+}
+
+// Quantile is a quantile of both arms, in the histogram's unit.
+type Quantile struct {
+	// Of is the share of requests that are at most as long: 0.99.
+	Of       float64      `json:"of"`
+	Canary   QuantileBand `json:"canary"`
+	Baseline QuantileBand `json:"baseline"`
+}
+
+// QuantileBand is where a quantile of one arm lies: Value by interpolation between bounds, Lower and Upper the bounds between
+// which it is, each wrong at any look of the release with a chance of 5% if requests are independent. Lower and Upper are 0
+// where nothing is excluded. Beyond: it is above the last bound, which is Value then.
+type QuantileBand struct {
+	Value  float64 `json:"value"`
+	Lower  float64 `json:"lower,omitempty"`
+	Upper  float64 `json:"upper,omitempty"`
+	Beyond bool    `json:"beyond,omitempty"`
 }
 
 // Part names the value of the label By that the numbers are those of: route "/cart". It is empty where they are those of the

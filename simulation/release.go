@@ -55,6 +55,9 @@ type Outcome struct {
 	Requests, Bad, Hurt float64
 	// Alarms: the test of the split raised an alarm at some time, and held the release.
 	Alarms bool
+	// RulesOut is how many times as bad as stable a version is that the release's passes ruled out, the largest of its metrics,
+	// where that follows from the time it has; 0 where it is the margin.
+	RulesOut float64
 	// Learned is what was learned from the comparisons, by scope and metric.
 	Learned map[string]map[string][]judge.Past
 }
@@ -214,6 +217,9 @@ func (r *run) look() error {
 	var v judge.Verdict
 	r.scope.evidence, v = judge.Take(r.scope.judge, r.scope.evidence, look)
 	r.out.Alarms = r.out.Alarms || v.SampleRatio != nil && v.SampleRatio.Alarm
+	for _, m := range v.Metrics {
+		r.out.RulesOut = max(r.out.RulesOut, m.Rules)
+	}
 	if v.Outcome == judge.Fail {
 		r.out.Failed, r.out.Metric = true, v.Decisive
 	}

@@ -7,6 +7,7 @@
 package simulation
 
 import (
+	"math"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -33,7 +34,23 @@ type Scenario struct {
 	Redrawn float64
 	// Cluster is the mean size of the clusters in which errors come; 0 and 1 are single errors.
 	Cluster float64
+	// Apart is the standard deviation of the logarithm of a replica's rate, for as long as it lives. The canary has one
+	// replica, stable has twenty.
+	Apart float64
+	// Restarts is how often an hour each replica restarts, and fails everything for ten seconds. A metric of latencies does
+	// not see it.
+	Restarts float64
+	// Cold is how many times as bad the latencies of what has just started are; that falls within two minutes.
+	Cold float64
 }
+
+// The replicas of the arms, canary and baseline, and how long a restart and a cold start take, in seconds.
+var replicas = [2]float64{1, 20}
+
+const (
+	restarting = 10.0
+	warming    = 120.0
+)
 
 // Scenarios are what `serin simulate` knows.
 func Scenarios() []Scenario {
@@ -44,6 +61,9 @@ func Scenarios() []Scenario {
 		{Name: "bursts", Cluster: 8},
 		{Name: "autocorrelated", Own: Wander{0.8, 0.5}},
 		{Name: "slow-drift", Own: Wander{0.95, 0.3}},
+		{Name: "pods", Apart: 0.2},
+		{Name: "restarts", Restarts: 0.5},
+		{Name: "cold-start", Cold: 5},
 	}
 }
 
@@ -84,12 +104,18 @@ type Users struct {
 	arms    [2]arm // canary, baseline
 	begun   time.Time
 	rest    float64 // of a rotation: what part of a request the canary is still owed
+	weight  float64
+	started float64 // the share of the canary that has started last
+	since   float64 // seconds since then
 }
 
 // arm is what one arm remembers from look to look.
 type arm struct {
 	own    wandering
 	gauges []wandering
+	apart  float64 // how many times as bad its replicas are, for as long as they live
+	down   float64 // the share of the look in which it fails everything
+	cold   float64 // how many times as bad its latencies are
 }
 
 // Users are the users of a new release; src is the source of all randomness.
@@ -98,6 +124,7 @@ func (w World) Users(src rand.Source) *Users {
 	u.traffic.by, u.shared.by = w.Traffic, w.Shared
 	for i := range u.arms {
 		u.arms[i].own.by = w.Own
+		u.arms[i].apart, u.arms[i].cold = u.apart(replicas[i]), 1
 		for _, m := range w.Metrics {
 			u.arms[i].gauges = append(u.arms[i].gauges, wandering{by: m.Spread})
 		}
@@ -114,6 +141,7 @@ func (u *Users) Look(number int, at time.Time, length time.Duration, weight floa
 	total := u.world.Rate * seconds * u.traffic.next(u.dice, seconds)
 	n := u.divide(total, weight)
 	shared := u.shared.next(u.dice, seconds)
+	u.start(seconds, weight)
 	faulty := !at.Add(-length).Before(u.begun.Add(u.world.From))
 	look := judge.Look{
 		Number: number, At: at, Length: length, Weight: weight, Requests: &judge.Requests{Canary: n[0], Baseline: n[1]},
@@ -121,7 +149,8 @@ func (u *Users) Look(number int, at time.Time, length time.Duration, weight floa
 	}
 	var factor [2]float64
 	for i := range u.arms {
-		factor[i] = shared * u.arms[i].own.next(u.dice, seconds) * u.dice.gamma(u.world.Redrawn)
+		factor[i] = shared * u.arms[i].own.next(u.dice, seconds) * u.dice.gamma(u.world.Redrawn) * u.arms[i].apart
+		u.arms[i].down = u.restarts(replicas[i], seconds)
 	}
 	for k, m := range u.world.Metrics {
 		o := &look.Observations[k]
@@ -134,6 +163,58 @@ func (u *Users) Look(number int, at time.Time, length time.Duration, weight floa
 		o.Baseline = u.observe(&u.arms[1], k, n[1], factor[1], seconds)
 	}
 	return look
+}
+
+// apart is the mean of so many replicas' factors.
+func (u *Users) apart(replicas float64) float64 {
+	if u.world.Apart == 0 {
+		return 1
+	}
+	sum := 0.0
+	for range int(replicas) {
+		sum += math.Exp(u.world.Apart*u.dice.NormFloat64() - u.world.Apart*u.world.Apart/2)
+	}
+	return sum / replicas
+}
+
+// restarts is the share of a look, of all its replicas together, in which an arm fails everything.
+func (u *Users) restarts(replicas, seconds float64) float64 {
+	if u.world.Restarts == 0 {
+		return 0
+	}
+	n := u.dice.poisson(u.world.Restarts * replicas * seconds / 3600)
+	return min(1, n*restarting/seconds/replicas)
+}
+
+// start lets what the canary has more of than in the look before be cold.
+func (u *Users) start(seconds, weight float64) {
+	if weight > u.weight {
+		u.started, u.since = (weight-u.weight)/weight, 0
+	}
+	u.weight = weight
+	if u.world.Cold > 1 {
+		u.arms[0].cold = 1 + (u.world.Cold-1)*u.started*math.Exp(-u.since/warming)
+	}
+	u.since += seconds
+}
+
+// History is what stable does in so many minutes, alone, by the names of the metrics that count bad events.
+func (w World) History(minutes int, src rand.Source) map[string]judge.History {
+	u := w.Users(src)
+	out := map[string]judge.History{}
+	for n := range minutes {
+		l := u.Look(n+1, time.Unix(int64(n)*60, 0), time.Minute, 0)
+		for _, o := range l.Observations {
+			if o.Baseline.Cumulative != nil || o.Baseline.Value != 0 {
+				continue
+			}
+			h := out[o.Metric]
+			h.Seconds = 60
+			h.Baseline.Bad, h.Baseline.Total = append(h.Baseline.Bad, o.Baseline.Bad), append(h.Baseline.Total, o.Baseline.Total)
+			out[o.Metric] = h
+		}
+	}
+	return out
 }
 
 // divide gives each arm its requests.
@@ -155,10 +236,16 @@ func (u *Users) observe(a *arm, k int, requests, factor, seconds float64) judge.
 	case judge.Gauge:
 		return judge.Arm{Value: m.Base * factor * a.gauges[k].next(u.dice, seconds)}
 	case judge.Histogram:
-		return u.histogram(m, requests, factor)
+		return u.histogram(m, requests, factor*a.cold)
 	case judge.Counts, judge.Objective:
 	}
-	return judge.Arm{Bad: u.bad(requests, m.Base*factor), Total: requests}
+	rate := min(m.Base*factor, 1)
+	if m.Metric.Cold {
+		rate *= a.cold
+	} else {
+		rate += (1 - rate) * a.down
+	}
+	return judge.Arm{Bad: u.bad(requests, rate), Total: requests}
 }
 
 // bad draws how many of the requests are bad.

@@ -160,6 +160,9 @@ func explainMetric(m judge.MetricVerdict) string {
 		parts = append(parts, fmt.Sprintf("ratio %s, at least %s (%s)%s", figures.Number(m.Ratio), figures.Number(m.Lower),
 			level(m.LogEvidence.FailsFrom), upper(m)), against(m))
 	}
+	if moved := Quantiles(m); moved != "" {
+		parts = append(parts, moved)
+	}
 	parts = append(parts, evidence(m)+" → "+outcome(m))
 	return m.Metric + ": " + arms(m) + ": " + strings.Join(parts, "; ")
 }
@@ -219,7 +222,7 @@ func evidence(m judge.MetricVerdict) string {
 	}
 	what := "“worse by the margin”"
 	if m.Rules > 0 {
-		what = "“" + figures.Times(m.Rules) + " times as bad”, which the given time can rule out"
+		what = "“" + figures.Times(m.Rules) + " times as bad”, which the time there is can rule out"
 	}
 	if m.Goal {
 		what = "“no better”"

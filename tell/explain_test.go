@@ -73,7 +73,7 @@ func TestExplain(t *testing.T) {
 			"errors: above 0.30 canary 61 of 2,034 (3.0%) against baseline 41 of 8,120 (0.50%): "},
 		{"a pass by a given time says what it rules out", func(m *judge.MetricVerdict) {
 			m.Outcome, m.Rules, m.LogEvidence.NoWorse = judge.Pass, 2.3, math.Log(31)
-		}, "; 31 : 1 against “2.3 times as bad”, which the given time can rule out, needed 20 : 1 → pass"},
+		}, "; 31 : 1 against “2.3 times as bad”, which the time there is can rule out, needed 20 : 1 → pass"},
 		{"a value of a label is named", func(m *judge.MetricVerdict) { m.By, m.Value = "route", "/cart" },
 			"errors: route \"/cart\": canary 61 of 2,034 (3.0%) against baseline 41 of 8,120 (0.50%): "},
 		{"where less is worse the margin lies below one", func(m *judge.MetricVerdict) { m.Ratio, m.Margin = 0.4, 0.98 },

@@ -3,6 +3,8 @@ package tell
 import (
 	"fmt"
 	"math"
+	"strconv"
+	"strings"
 
 	"github.com/serindev/serin/figures"
 	"github.com/serindev/serin/judge"
@@ -14,7 +16,11 @@ func plainly(m judge.MetricVerdict) string {
 	if !Compared(m) {
 		return plainArms(m) + " There is nothing to compare yet: " + Reason(m.Reason) + "."
 	}
-	return plainArms(m) + " " + plainRatio(m) + " " + plainOutcome(m)
+	moved := ""
+	if q := Quantiles(m); q != "" {
+		moved = " " + Capital(q) + "."
+	}
+	return plainArms(m) + moved + " " + plainRatio(m) + " " + plainOutcome(m)
 }
 
 // Compared tells whether there is something on both sides.
@@ -69,7 +75,7 @@ func plainOutcome(m judge.MetricVerdict) string {
 	case judge.Pass:
 		who := "is worse than accepted"
 		if m.Rules > 0 {
-			who = "is " + figures.Times(m.Rules) + " times as bad, which is what the given time can rule out,"
+			who = "is " + figures.Times(m.Rules) + " times as bad, which is what the time there is can rule out,"
 		}
 		if m.Goal {
 			who = "is no better"
@@ -81,7 +87,7 @@ func plainOutcome(m judge.MetricVerdict) string {
 	if m.Reason != judge.Undecided {
 		return "It is not decided: " + Reason(m.Reason) + "."
 	}
-	return "It is not decided yet: by what is known so far, " + plainBounds(m) + "."
+	return "It is not decided yet: by what is known so far, " + plainBounds(m) + "." + FewUsers(m)
 }
 
 // sure is [plainOutcome] of what is decided.
@@ -102,6 +108,42 @@ func plainBounds(m judge.MetricVerdict) string {
 		return fmt.Sprintf("it can be anything up to %s times", figures.Number(m.Upper))
 	}
 	return "it can be anything"
+}
+
+// Quantiles says how a histogram's quantiles have moved: p99 went from 0.24 to 0.41, at least 0.31. Empty where there are
+// none.
+func Quantiles(m judge.MetricVerdict) string {
+	var parts []string
+	for _, q := range m.Quantiles {
+		text := fmt.Sprintf("p%s went from %s to %s", strconv.FormatFloat(100*q.Of, 'f', -1, 64), quantile(q.Baseline), quantile(q.Canary))
+		switch c := q.Canary; {
+		case c.Lower > 0 && c.Upper > 0:
+			text += fmt.Sprintf(", at least %s and at most %s", figures.Number(c.Lower), figures.Number(c.Upper))
+		case c.Lower > 0:
+			text += ", at least " + figures.Number(c.Lower)
+		case c.Upper > 0:
+			text += ", at most " + figures.Number(c.Upper)
+		}
+		parts = append(parts, text)
+	}
+	return strings.Join(parts, "; ")
+}
+
+func quantile(b judge.QuantileBand) string {
+	if b.Beyond {
+		return "more than " + figures.Number(b.Value)
+	}
+	return figures.Number(b.Value)
+}
+
+// FewUsers says how many users it would take where a few of them may be all that is seen, as a sentence after another; empty
+// where that holds nothing back.
+func FewUsers(m judge.MetricVerdict) string {
+	if m.Users <= 0 {
+		return ""
+	}
+	return fmt.Sprintf(" Users keep their version here, and a few of them may make this difference by themselves: it takes about %s users with bad requests to tell.",
+		figures.Rounded(m.Users))
 }
 
 // oneOf is exp(log), at least 1, as a number of releases.

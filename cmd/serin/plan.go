@@ -100,6 +100,10 @@ type planned struct {
 	Before   float64  `json:"beforeSeconds,omitempty"`
 	Margin   float64  `json:"margin,omitempty"`
 	AtMargin *float64 `json:"passesMarginAfterSeconds,omitempty"`
+	// UsersToFind and UsersToRule are how many users with bad requests it takes where users keep their version: to find the bad
+	// version, and to rule out what a pass rules out. Of fewer, a few users may make such a difference by themselves.
+	UsersToFind float64 `json:"usersToFind,omitempty"`
+	UsersToRule float64 `json:"usersToRule,omitempty"`
 	// Unplanned says why there are no numbers.
 	Unplanned string `json:"unplanned,omitempty"`
 	// Unjudged: the rollout says that nothing is compared there.
@@ -216,6 +220,9 @@ func (p *planning) steps(plan simulation.Plan, base map[string]float64) ([]plann
 				stage.Spoiled = nil // no user gets an answer of the canary's
 			}
 			stage.budget(j, m, pace, plan.Analyses[s.Scope])
+			if weight < 1 {
+				stage.UsersToFind, stage.UsersToRule = j.UsersToFind(m.Name, p.effect, weight), j.UsersToRule(m.Name, pace, weight)
+			}
 			stage.rolls = s.Earlier && plan.Definition.Cluster != nil
 			out = append(out, stage)
 		}
@@ -328,7 +335,7 @@ func (a *app) planTable(w io.Writer, p *planning, out plans) error {
 	if out.Soonest != nil {
 		_, _ = fmt.Fprintf(w, "A release that begins now is promoted at %s, at the soonest.\n", out.Soonest.Local().Format("Mon 2006-01-02 15:04 MST"))
 	}
-	for _, line := range p.ruledOut(out.Steps) {
+	for _, line := range slices.Concat(p.ruledOut(out.Steps), usersNeeded(out)) {
 		_, _ = fmt.Fprintln(w, clean(line))
 	}
 	for _, text := range out.Warnings {
@@ -393,7 +400,7 @@ func (p *planning) ruledOut(steps []planned) (out []string) {
 		text := fmt.Sprintf("%s, %s: ", s.Step, s.Metric)
 		switch margin := figures.Times(s.Margin) + " times, the default margin"; {
 		case p.first:
-			text += "nothing is known of stable before a first release without a past, so within has no effect there: a pass rules out " + margin
+			text += "nothing is known of stable before a first release without a past, so the time that there is has no effect: a pass rules out " + margin
 		case s.RulesOut == 0:
 			text += "in " + s.within() + " this traffic can rule out " + margin
 		default:
@@ -408,6 +415,21 @@ func (p *planning) ruledOut(steps []planned) (out []string) {
 			text += fmt.Sprintf("; to rule out %s, %s", margin, at)
 		}
 		out = append(out, text+".")
+	}
+	return out
+}
+
+// usersNeeded says of steps at which users keep their version how many of them it takes, at the last weight of each step.
+func usersNeeded(p plans) (out []string) {
+	for i, s := range p.Steps {
+		again := func(later planned) bool {
+			return later.Step == s.Step && later.Metric == s.Metric && later.UsersToFind > 0
+		}
+		if s.UsersToFind == 0 || slices.ContainsFunc(p.Steps[i+1:], again) {
+			continue
+		}
+		out = append(out, fmt.Sprintf("%s, %s: users keep their version, and a few of them may make a difference by themselves. At %s it takes about %s users with bad requests to find ×%g, and %s to pass, unless earlier releases or groups of users (clusters) show how much users differ.",
+			s.Step, s.Metric, percentage(s.Weight), figures.Rounded(s.UsersToFind), p.Effect, figures.Rounded(s.UsersToRule)))
 	}
 	return out
 }

@@ -22,6 +22,7 @@ import (
 
 	"github.com/serindev/serin/daemon"
 	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/judge/choice"
 	"github.com/serindev/serin/simulation"
 )
 
@@ -254,7 +255,11 @@ func (s *simulating) run(ctx context.Context, plan simulation.Plan, w simulation
 	for range min(n, runtime.GOMAXPROCS(0)) {
 		group.Go(func() {
 			for i := int(next.Add(1)) - 1; i < n && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
-				outcomes[i], errs[i] = plan.Run(w, s.drawn(pool, kind, i), s.source(kind, i))
+				pasts := s.drawn(pool, kind, i)
+				if errs[i] = s.remember(plan, w, pasts, s.source("history of "+kind, i)); errs[i] != nil {
+					continue
+				}
+				outcomes[i], errs[i] = plan.Run(w, pasts, s.source(kind, i))
 				step()
 			}
 		})
@@ -262,6 +267,31 @@ func (s *simulating) run(ctx context.Context, plan simulation.Plan, w simulation
 	group.Wait()
 	return outcomes, cmp.Or(errors.Join(errs...), ctx.Err())
 }
+
+// remember adds what stable has shown in the day before, as the daemon asks before a release. Of a first release, without
+// earlier ones, not even that is known.
+func (s *simulating) remember(plan simulation.Plan, w simulation.World, pasts taught, src rand.Source) error {
+	if s.earlier == 0 {
+		return nil
+	}
+	day := w.History(minutesOfDay, src)
+	for _, scope := range plan.Definition.Scopes {
+		j, err := choice.New(judged(plan, scope.Name))
+		if err != nil {
+			return fmt.Errorf("analysis of %s: %w", scope.Name, err)
+		}
+		for metric, past := range j.History(day) {
+			if pasts[scope.Name] == nil {
+				pasts[scope.Name] = map[string][]judge.Past{}
+			}
+			pasts[scope.Name][metric] = append(pasts[scope.Name][metric], past)
+		}
+	}
+	return nil
+}
+
+// minutesOfDay is how much history a release knows.
+const minutesOfDay = 24 * 60
 
 // source is the source of randomness of one release.
 func (s *simulating) source(kind string, i int) rand.Source {

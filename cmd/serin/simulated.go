@@ -27,6 +27,9 @@ type simulated struct {
 	Requests *spread            `json:"canaryRequestsUntilFound"`
 	Bad      *spread            `json:"badRequestsUntilFound"`
 	Released *spread            `json:"releasedAfterMinutes"`
+	// RulesOut is how many times as bad as stable a version is that the passes ruled out, where that follows from the time that
+	// a step has and not from a margin; nil where it never does.
+	RulesOut *spread `json:"rulesOut,omitempty"`
 
 	found []float64 // minutes since the canary's first share
 }
@@ -82,8 +85,11 @@ func summarise(effect float64, outcomes []simulation.Outcome) simulated {
 	out := simulated{Effect: effect, Ends: map[string]counted{}, Metrics: map[string]int{}}
 	ends := map[simulation.End]int{simulation.RolledBack: 0, simulation.Released: 0, simulation.Asked: 0, simulation.Undecided: 0}
 	failed, alarms := 0, 0
-	var minutes, requests, bad, released []float64
+	var minutes, requests, bad, released, rules []float64
 	for _, o := range outcomes {
+		if o.RulesOut > 0 {
+			rules = append(rules, o.RulesOut)
+		}
 		if o.Alarms {
 			alarms++
 		}
@@ -107,6 +113,7 @@ func summarise(effect float64, outcomes []simulation.Outcome) simulated {
 	}
 	out.Failed, out.Alarms = count(failed, len(outcomes)), count(alarms, len(outcomes))
 	out.FoundIn, out.Requests, out.Bad, out.Released = spreadOf(minutes), spreadOf(requests), spreadOf(bad), spreadOf(released)
+	out.RulesOut = spreadOf(rules)
 	return out
 }
 
@@ -136,6 +143,9 @@ func (a *app) simulatedTable(w io.Writer, s *simulating, kinds []simulated) erro
 	add("  bad ones among them", func(k simulated) string { return k.Bad.words("") })
 	add("released", func(k simulated) string { return k.Ends[string(simulation.Released)].String() })
 	add("  minutes until then", func(k simulated) string { return k.Released.words("") })
+	if slices.ContainsFunc(kinds, func(k simulated) bool { return k.RulesOut != nil }) {
+		add("  times as bad ruled out", func(k simulated) string { return k.RulesOut.words("") })
+	}
 	add("asked a person", func(k simulated) string { return k.Ends[string(simulation.Asked)].String() })
 	add("rolled back by a policy", func(k simulated) string { return k.Ends[string(simulation.RolledBack)].String() })
 	add("undecided at the limit", func(k simulated) string { return k.Ends[string(simulation.Undecided)].String() })

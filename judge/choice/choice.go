@@ -23,6 +23,11 @@ type Judge interface {
 	// margin. WithinMargin is how fast the metric would pass by its margin then.
 	Rules(metric string, p Pace) float64
 	WithinMargin(metric string, p Pace) (Prospect, error)
+	// UsersToFind and UsersToRule are how many users with bad events it takes where the arms are divided by users, at a weight of
+	// the canary: to find a canary whose rate is ratio times the baseline's, and to rule out what a pass rules out. 0 where the
+	// arms are divided otherwise.
+	UsersToFind(metric string, ratio, weight float64) float64
+	UsersToRule(metric string, p Pace, weight float64) float64
 	// PassWait is the earliest time after the first look at which anything may pass.
 	PassWait() time.Duration
 }

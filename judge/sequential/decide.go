@@ -28,7 +28,8 @@ type direction struct {
 	part  int // index of the value of the label By that it belongs to, none for the whole
 	// worse is the mean of their e-values against "no worse", noWorse the least of those that let the metric pass.
 	worse, noWorse float64
-	// leans: the estimate is beyond the margin, and so are the odds that are needed for as much.
+	// leans: the estimate is beyond the margin, and so are the odds that are needed for as much; or those would be clear if the
+	// users of the arms were many, which is no evidence, but no reason for more traffic either.
 	leans bool
 }
 
@@ -57,7 +58,8 @@ func (m *metric) ask(r *record, lo, hi int) direction {
 	if m.By != "" {
 		m.askParts(r, lo, hi, &d)
 	}
-	d.leans = d.Beyond >= judge.LeansFrom && d.worse > 0
+	many := math.Log((1 - r.noise.few) / max(1-d.Few, 1e-12)) // what the evidence would be more if users were many
+	d.leans = d.Beyond >= judge.LeansFrom && d.worse > 0 || d.Beyond+many >= judge.BeyondFrom && d.worse+many > 0
 	return d
 }
 
@@ -213,7 +215,7 @@ func (m *metric) describe(r *record, d *direction) judge.MetricVerdict {
 	}
 	switch m.Kind {
 	case judge.Histogram:
-		v.Bound = m.Bounds[q.bound]
+		v.Bound, v.Quantiles = m.Bounds[q.bound], m.quantilesOf(r)
 		describeSums(q, c, &v)
 	case judge.Objective:
 		v.Baseline = judge.Totals{Rate: m.Objective}
@@ -228,6 +230,19 @@ func (m *metric) describe(r *record, d *direction) judge.MetricVerdict {
 		m.lower(&v)
 	}
 	return v
+}
+
+// fewHolds is how likely the world of few users has to be to be what holds a metric back.
+const fewHolds = 0.8
+
+// usersNeeded is how many users with bad events it would take to decide, where few of them may be what is seen: to tell the
+// margin from no difference with the evidence that a pass needs.
+func (m *metric) usersNeeded(r *record, d *direction, weight float64) float64 {
+	if r.noise.few == 0 || d.Few < fewHolds || d.fails(d.worse, m.failsFrom) || d.noWorse >= m.passFrom {
+		return 0
+	}
+	w := max(leastShare, min(weight, 1-leastShare))
+	return math.Ceil(min(statespace.UsersFor(max(d.margin, r.noise.rules), m.passFrom, w), mostCount))
 }
 
 // lower turns ratios of raised means into those of the means themselves, which are what people see. There are none where

@@ -15,9 +15,10 @@ import (
 // so that a verdict after decoding is the same to the last bit.
 const (
 	magic   = "sq"
-	version = 5
-	// withoutCalm is the version before, which does not know that noise may be common to both arms, nor what earlier releases
+	version = 6
+	// withoutFew is the version before, which does not know that users may be few; withoutCalm the one that does not know that noise may be common to both arms, nor what earlier releases
 	// differed by; withoutQuiet the one before that, which does not have [record.quiet].
+	withoutFew   = 5
 	withoutCalm  = 4
 	withoutQuiet = 3
 )
@@ -33,6 +34,9 @@ func fingerprint(metrics []metric) uint64 {
 		}
 		if m.Budgeted {
 			_, _ = h.Write([]byte("budgeted\n"))
+		}
+		if m.Sticky {
+			_, _ = h.Write([]byte("sticky\n"))
 		}
 	}
 	return h.Sum64()
@@ -84,6 +88,11 @@ func (n *noise) fields(version byte, c coder) {
 		c.number(&n.arm, 0, mostWander)
 	} else {
 		n.calm, n.arm = false, 0
+	}
+	if version > withoutFew {
+		c.number(&n.few, 0, mostFew)
+	} else {
+		n.few = 0
 	}
 	for i := range n.wander {
 		c.number(&n.wander[i], 0, mostWander)

@@ -111,6 +111,26 @@ func (j *Judge) WithinMargin(name string, p Pace) (Prospect, error) {
 	return Prospect{Needs: m.passFrom * p.slower(), Gains: m.gains(p, 1, m.marginAt(p.Base))}, nil
 }
 
+// UsersToFind is how many users with bad events it takes, where the arms are divided by users and nothing tells how many
+// there are, to fail a canary whose rate is ratio times the baseline's, ratio above 1, at a weight of the canary between 0
+// and 1: of fewer a difference of that size is no evidence. 0 where the arms are divided otherwise.
+func (j *Judge) UsersToFind(name string, ratio, weight float64) float64 {
+	m, err := j.counting(name)
+	if err != nil || !m.dividedByUsers() {
+		return 0
+	}
+	return math.Ceil(statespace.UsersFor(ratio, m.failsFrom+statespace.Price(ratio), weight))
+}
+
+// UsersToRule is the like for a pass, which rules out the margin, or what [Judge.Rules] says.
+func (j *Judge) UsersToRule(name string, p Pace, weight float64) float64 {
+	m, err := j.counting(name)
+	if err != nil || !m.dividedByUsers() {
+		return 0
+	}
+	return math.Ceil(statespace.UsersFor(max(m.marginAt(p.Base), j.Rules(name, p)), m.passFrom, weight))
+}
+
 // PassWait is the earliest time after the first look at which anything may pass.
 func (j *Judge) PassWait() time.Duration {
 	if j.settings.PassAfter != nil {

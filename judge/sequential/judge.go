@@ -225,6 +225,7 @@ func (j *Judge) judged(e *evidence, l *judge.Look, seconds float64) judge.Verdic
 		s.reason, s.detail = m.count(r, l, seconds, s.elapsed.Seconds())
 		found[i] = m.worst(r)
 		v.Metrics[i] = m.decide(r, &found[i], s, j.PassWait())
+		v.Metrics[i].Users = m.usersNeeded(r, &found[i], e.weight)
 		v.Enough = v.Enough && (m.Optional || m.DryRun || m.enough(r))
 		v.Learned = v.Learned && (m.DryRun || r.noise.learned)
 	}
@@ -327,6 +328,9 @@ func (e *evidence) Learned() map[string]judge.Past {
 		if best.Release {
 			for k := range e.records[i].parts {
 				e.records[i].parts[k].teach(&best)
+			}
+			if m.Sticky {
+				best.Weight = e.weight
 			}
 			learned[m.Name] = best
 		}

@@ -349,11 +349,11 @@ func TestEvidenceOfTheJudgeBeforeBeginsAgainAndSaysSo(t *testing.T) {
 		_, v = run(j, e, 8, 8, 0.5, counts("m", 100, 10000, 100, 10000))
 		require.NotEmpty(t, v.Begun)
 	}
-	_, err := j.Decode(append([]byte{'s', 'q', 6}, make([]byte, 100)...))
-	require.ErrorContains(t, err, "version 6")
+	_, err := j.Decode(append([]byte{'s', 'q', 7}, make([]byte, 100)...))
+	require.ErrorContains(t, err, "version 7")
 }
 
-// testdata/evidence-3 and evidence-4 were written by earlier releases: 30 looks of settings(nil, ratio("m")). They go on by
+// testdata/evidence-3 to evidence-5 were written by earlier releases: 30 looks of settings(nil, ratio("m")). They go on by
 // what was known then, which did not include noise that both arms share.
 func TestEvidenceOfAnEarlierVersionGoesOn(t *testing.T) {
 	j := newJudge(t, settings(nil, ratio("m")))

@@ -20,6 +20,8 @@ type noise struct {
 	lumps float64
 	// users is the relative variance of the rate that comes from the number of users, 0 where that is of no matter.
 	users float64
+	// few is what the world of few users is worth, 0 where the arms are not divided by users or their groups are known.
+	few float64
 	// rate is the baseline's share of bad events, 0 where it is not known.
 	rate float64
 	// arm is what good versions differ by for as long as they live, a standard deviation of the log ratio, where earlier
@@ -43,10 +45,11 @@ const (
 	supposedArm = 0.05
 )
 
-// How long an incident of one replica is supposed to last, in seconds: where nothing is known, and where the history of
-// replicas shows none.
+// How long an incident of one replica is supposed to last, in seconds: where nothing is known, at least where the history of
+// replicas shows some, and where it shows none.
 const (
-	supposedIncident = 60
+	supposedIncident = 90
+	leastIncident    = 60
 	briefIncident    = 30
 )
 
@@ -54,6 +57,7 @@ const (
 // where it is clearly less than what history says, because what both arms share cancels there.
 func suppose(m *metric, pasts []judge.Past) noise {
 	n := supposeAll(m, pasts)
+	n.few = m.supposedFew(pasts)
 	n.calm = (m.comparing == judge.Counts || m.comparing == judge.Histogram) && !m.Goal && statespace.Restless(m.model(&n).Wander)
 	return n
 }
@@ -130,7 +134,7 @@ func (n *noise) take(history *judge.Past, minute float64) {
 	}
 	switch {
 	case history.Incident > 0:
-		n.incident = max(supposedIncident, history.Incident)
+		n.incident = max(leastIncident, history.Incident)
 	case history.Replicas >= 2:
 		n.incident = briefIncident
 	}
@@ -165,7 +169,7 @@ func (m *metric) model(n *noise) statespace.Model {
 	if m.comparing == judge.Objective {
 		arms = 1
 	}
-	out := statespace.Model{Arm: supposedArm, Cold: m.Cold, Clusters: n.clusters, Incident: n.incident, Goal: m.Goal, Users: n.users, Calm: n.calm}
+	out := statespace.Model{Arm: supposedArm, Cold: m.Cold, Clusters: n.clusters, Incident: n.incident, Goal: m.Goal, Users: n.users, Few: n.few, Calm: n.calm}
 	if slices.Max(n.wander[:]) > 0 {
 		out.Lumps = n.lumps
 	}
@@ -226,6 +230,41 @@ func (m *metric) supposedUsers(history *judge.Past) float64 {
 	return fewUsers
 }
 
+// What the world of few users is worth before anything is known, and at least and at most; and how far one release that
+// ended well may move the odds, a natural logarithm.
+const (
+	evenly    = 0.5
+	leastFew  = 0.001
+	mostFew   = 0.9
+	mostOfOne = 3.0
+)
+
+// supposedFew is what the world of few users is worth where the arms are divided by users and their groups are not known.
+// Releases that ended well tell: of few users the ratio ends anywhere, of many it ends close to 1. A goal that is reached
+// ends elsewhere too, so metrics with a goal do not have that world.
+func (m *metric) supposedFew(pasts []judge.Past) float64 {
+	if !m.dividedByUsers() {
+		return 0
+	}
+	odds := math.Log(evenly / (1 - evenly))
+	for i := range pasts {
+		p := &pasts[i]
+		if !p.Release || p.Unsure <= 0 || p.Weight <= 0 || !isPast(p) {
+			continue
+		}
+		many := p.Unsure + supposedArm*supposedArm
+		few := many + statespace.FewApart(p.Weight)
+		d := p.Apart * p.Apart / 2
+		odds += max(-mostOfOne, min(d/many-d/few-math.Log(few/many)/2, mostOfOne))
+	}
+	return max(leastFew, min(1/(1+math.Exp(-odds)), mostFew))
+}
+
+// dividedByUsers says whether the metric has the world of few users.
+func (m *metric) dividedByUsers() bool {
+	return m.Sticky && !m.Users && !m.Goal && m.comparing == judge.Counts
+}
+
 // fewUsers is what users are supposed to differ by where nothing is known of them: as twenty would of whom each has errors
 // or none.
 const fewUsers = 0.05
@@ -245,7 +284,7 @@ func isPast(p *judge.Past) bool {
 		some = some || i < len(p.Blocks) && b.Count >= 2
 	}
 	return some && between(p.Rate, 0, 1) && between(p.Users, 0, mostWander) && between(p.Spread, 0, mostWander) && between(p.Clusters, 0, mostCount) &&
-		between(p.Incident, 0, 86400) && between(p.Apart, -mostLog, mostLog) && between(p.Unsure, 0, mostWander) && p.Replicas >= 0 && p.Replicas <= 1e6
+		between(p.Incident, 0, 86400) && between(p.Apart, -mostLog, mostLog) && between(p.Unsure, 0, mostWander) && between(p.Weight, 0, 1) && p.Replicas >= 0 && p.Replicas <= 1e6
 }
 
 // lesson is what a release's comparison has shown.

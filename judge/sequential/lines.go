@@ -91,6 +91,8 @@ type lineMetric struct {
 	Anew *struct{} `json:"anew"`
 	// Users: the arms are divided by users, and the replicas of the history are groups of users.
 	Users bool `json:"users"`
+	// Sticky: the arms are divided by users, and nothing tells how many there are.
+	Sticky bool `json:"sticky"`
 	// Budget is the time in which it is to be decided, at which weights: a pass rules out what can be ruled out then.
 	Budget []judge.Stretch `json:"budget"`
 	// Values is how many parts are judged one by one, besides the rest; 0 where there are no parts.
@@ -285,7 +287,7 @@ func (m *lineMetric) judging(length float64, learned []judge.Past, history *judg
 	}
 	s.Metrics = []judge.Metric{{
 		Name: lineName, Kind: judge.Kind(m.Kind), Margin: m.Margin, Direction: m.Direction, Goal: m.Goal, Weight: 1, Noise: m.Noise,
-		MinRequests: m.MinRequests, Objective: m.Objective, Bounds: m.Bounds, Nearest: m.Nearest, Cold: m.Cold || m.Kind == string(judge.Histogram), Users: m.Users,
+		MinRequests: m.MinRequests, Objective: m.Objective, Bounds: m.Bounds, Nearest: m.Nearest, Cold: m.Cold || m.Kind == string(judge.Histogram), Users: m.Users, Sticky: m.Sticky,
 	}}
 	s.Budget, s.Metrics[0].Budgeted = m.Budget, len(m.Budget) > 0
 	if m.Values != 0 {

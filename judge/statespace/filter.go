@@ -47,11 +47,12 @@ var (
 )
 
 // The parts of the null: as good, the three that are better, as good with lumps, as good where what wanders is common to
-// both arms.
+// both arms, as good where users are few.
 const (
 	inLump = 1 + nulls
 	inCalm = inLump + 1
-	parts  = inCalm + 1
+	inFew  = inCalm + 1
+	parts  = inFew + 1
 )
 
 // passingRatios are the log ratios of the rows that pass. They have no width, so that the likelihood of a ratio above
@@ -104,6 +105,9 @@ type Model struct {
 	// Users is the relative variance of the rate of all users together that comes from their number: where the arms are
 	// divided by users, each has the smaller share of them the more of it. 0 where they are divided by requests.
 	Users float64
+	// Few is what the world of few users is worth before the first look, where the arms are divided by users and nothing
+	// tells how many there are. 0 where there is no such world.
+	Few float64
 	// Cold: what has just started may be slow.
 	Cold bool
 	// Clusters is how many bad events come together, at least 1.
@@ -136,6 +140,12 @@ func (m *Model) prior() [parts]float64 {
 		}
 		p[inCalm] = calmly
 	}
+	if m.Few > 0 {
+		for i := range p {
+			p[i] *= 1 - m.Few
+		}
+		p[inFew] = m.Few
+	}
 	return p
 }
 
@@ -151,7 +161,7 @@ type Look struct {
 	// Starts is the share of the canary that has just started, Turned tells of a change of weight.
 	Starts float64
 	Turned bool
-	// Weight is the share of the canary, where the arms are divided by users.
+	// Weight is the canary's share of the users, where the arms are divided by users.
 	Weight float64
 	// Margin is the ratio that is worse by the margin, at least 1.
 	Margin float64
@@ -186,6 +196,7 @@ type State struct {
 	good   [parts]float64
 	lumps  lumps
 	calm   *calm   // nil where the model has no such world; never changed, but replaced
+	few    *few    // the same
 	weight float64 // the share of the users that is the canary's
 }
 
@@ -205,6 +216,9 @@ func (m *Model) Begin() State {
 	s.good = m.prior()
 	if m.Calm {
 		s.calm = m.beginCalm()
+	}
+	if m.Few > 0 {
+		s.few = m.beginFew()
 	}
 	for i := range s.worse {
 		s.worse[i], s.excess[i] = math.Inf(-1), math.Inf(-1)
@@ -253,7 +267,7 @@ func logs(x [alternatives]float64) (l [alternatives]float64) {
 // Add takes up one look.
 func (m *Model) Add(s *State, l *Look) {
 	d := m.components()
-	s.calm = s.calm.copied()
+	s.calm, s.few = s.calm.copied(), s.few.copied()
 	m.pass(s, l, d)
 	m.start(s, l, d)
 	s.at += l.Seconds
@@ -272,6 +286,7 @@ func (m *Model) Add(s *State, l *Look) {
 		s.againIll *= stays
 		s.lumps.fade(stays)
 		s.calm.fade(stays)
+		s.few.fade(stays)
 		return
 	}
 	m.weigh(s, l, d, stays)
@@ -302,27 +317,36 @@ func (m *Model) pass(s *State, l *Look, d int) {
 	if m.Calm {
 		s.calm.pass(d, &forgets, &gains)
 	}
+	if m.Few > 0 {
+		s.few.pass(l, d, &forgets, &gains)
+	}
 }
 
 // divide is what becomes of the difference of the arms' users with a change of weight: those that were there stay, others
 // come.
 func (m *Model) divide(s *State, l *Look) (stays, gains float64) {
-	w := max(leastWeight, min(l.Weight, 1-leastWeight))
-	if m.Users <= 0 || w == s.weight {
+	if m.Users <= 0 {
 		return 1, 0
 	}
-	was, is := 0.0, m.Users/(w*(1-w))
-	if s.weight > 0 {
-		was, stays = m.Users/(s.weight*(1-s.weight)), min(1, s.weight/w)
-	}
-	s.weight = w
-	return stays, max(is-stays*stays*was, 0)
+	return divided(&s.weight, l.Weight, func(w float64) float64 { return m.Users / (w * (1 - w)) })
 }
 
-const (
-	// leastWeight is the smallest share of the users.
-	leastWeight = 1e-3
-)
+// divided is that where apart is the variance of the difference at a weight. It keeps the weight.
+func divided(at *float64, weight float64, apart func(weight float64) float64) (stays, gains float64) {
+	was, is := *at, max(leastWeight, min(weight, 1-leastWeight))
+	if is == was {
+		return 1, 0
+	}
+	*at = is
+	if was > 0 {
+		stays = min(1, was/is)
+		gains = stays * stays * apart(was)
+	}
+	return stays, max(apart(is)-gains, 0)
+}
+
+// leastWeight is the smallest share of the users.
+const leastWeight = 1e-3
 
 // mass is how much of the starts falls on the look.
 func (s *State) mass(l *Look) float64 {
@@ -465,23 +489,25 @@ func incident(before, stays, onset, plain, goingOn, fresh float64) (after, sum f
 }
 
 // forgives is how fast what the null has learned of a better canary is forgotten: a canary that was better may become
-// as good.
-const forgives = hour
+// as good. turnsOver is how fast what it has learned of the worlds is: noise that was common to both arms may cease to be.
+const (
+	forgives  = hour
+	turnsOver = 10 * hour
+)
 
 // isGood holds the look against the null, and is the logarithm of its probability there. Against that the fault is
 // weighed that comes again and again, too.
 func (m *Model) isGood(s *State, l *Look, stays, onset float64, illP, freshP *held, common *inCommon, d int) float64 {
-	forgets := -math.Expm1(-l.Seconds / forgives)
+	m.forget(s, l.Seconds)
 	var sums [parts]float64
 	sums[inLump], sums[inCalm] = m.inLumps(s, l, stays, onset, illP, freshP), math.Inf(-1)
+	sums[inFew] = m.inFew(s, l, stays, onset, illP, freshP, d)
 	if m.Calm {
 		_, sum := common.incident(s.calm.ill[calmNull], stays, onset, common.rows[calmNull].log)
 		sums[inCalm] = math.Log(s.good[inCalm]) + sum
 	}
-	all, prior := LogAdd(sums[inLump], sums[inCalm]), m.prior()
-	wandering, wanders := 1-prior[inLump]-prior[inCalm], 1-s.good[inLump]-s.good[inCalm]
+	all := LogAdd(LogAdd(sums[inLump], sums[inCalm]), sums[inFew])
 	for i, r := range [...]int{null, better, better + 1, better + 2} {
-		s.good[i] = mix(s.good[i], prior[i]/wandering*wanders, forgets)
 		p := m.hold(&s.rows[r], &l.datum, known(r, l.Margin), d)
 		inIll, sum := incident(s.ill[r], stays, onset, p.log, illP.log, freshP.log)
 		if r == null {
@@ -498,6 +524,27 @@ func (m *Model) isGood(s *State, l *Look, stays, onset float64, illP, freshP *he
 	}
 	s.again -= all
 	return all
+}
+
+// forget lets what the parts of the null have become worth return to what they were before the first look: slowly from one
+// world to another, faster from a better canary to one that is as good.
+//
+// Herbster and Warmuth, Tracking the best expert, Machine Learning 32 (1998), 151–178: a mixture whose members may change
+// with a small chance from look to look is a prediction like any other, and costs as much as that chance.
+func (m *Model) forget(s *State, seconds float64) {
+	prior := m.prior()
+	between, within := -math.Expm1(-seconds/turnsOver), -math.Expm1(-seconds/forgives)
+	wandering, wanders := 0.0, 0.0
+	for i := range s.good {
+		s.good[i] = mix(s.good[i], prior[i], between)
+		if i < inLump {
+			wandering += prior[i]
+			wanders += s.good[i]
+		}
+	}
+	for i := range inLump {
+		s.good[i] = mix(s.good[i], prior[i]/wandering*wanders, within)
+	}
 }
 
 // comesAgain weighs the fault of incidents that come again and again. A bad minute of the baseline is none of the
@@ -523,8 +570,12 @@ func (m *Model) Wait(s *State, seconds float64) {
 	if !s.begun {
 		return
 	}
-	s.calm = s.calm.copied()
-	m.pass(s, &Look{Seconds: seconds, Weight: s.weight}, m.components())
+	s.calm, s.few = s.calm.copied(), s.few.copied()
+	weight := s.weight
+	if s.few != nil {
+		weight = s.few.weight
+	}
+	m.pass(s, &Look{Seconds: seconds, Weight: weight}, m.components())
 	stays := math.Exp(-seconds / m.Incident)
 	for r := range s.ill {
 		s.ill[r] *= stays
@@ -532,5 +583,6 @@ func (m *Model) Wait(s *State, seconds float64) {
 	s.againIll *= stays
 	s.lumps.fade(stays)
 	s.calm.fade(stays)
+	s.few.fade(stays)
 	s.at += seconds
 }

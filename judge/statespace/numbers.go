@@ -58,6 +58,13 @@ func (m *Model) Numbers(s *State, visit func(Number)) {
 		}
 		s.calm.numbers(d, visit)
 	}
+	if m.Few > 0 {
+		visit(Number{At: &s.good[inFew], Hi: 1})
+		if s.few == nil {
+			s.few = &few{}
+		}
+		s.few.numbers(d, visit)
+	}
 	if m.Lumps > 0 {
 		s.lumps.numbers(visit)
 	}
@@ -92,6 +99,13 @@ func (m *Model) Sound(s *State) bool {
 	for r := range calmRows {
 		if s.calm != nil && !s.calm.rows[r].sound(m.components()) {
 			return false
+		}
+	}
+	if s.few != nil {
+		for r := range s.few.rows {
+			if !s.few.rows[r].sound(withUsers(m.components())) {
+				return false
+			}
 		}
 	}
 	return true

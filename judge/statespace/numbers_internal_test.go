@@ -20,13 +20,15 @@ func looked(m *Model, looks int) State {
 func TestAStateThatIsReadBackGoesOnAsTheOneThatWasWritten(t *testing.T) {
 	wander := [wandering]float64{0.01, 0.01, 0.01}
 	for name, m := range map[string]*Model{
-		"requests alone":        {Wander: wander, Arm: 0.05, Clusters: 1, Incident: 60},
-		"lumps of events":       {Wander: wander, Arm: 0.05, Clusters: 1, Incident: 60, Lumps: 10},
-		"arms divided by users": {Wander: wander, Arm: 0.05, Clusters: 1, Incident: 60, Users: 0.01},
-		"a canary that is cold": {Wander: wander, Arm: 0.05, Clusters: 1, Incident: 60, Cold: true},
-		"a canary with a goal":  {Wander: wander, Arm: 0.05, Clusters: 1, Incident: 60, Goal: true},
-		"noise that is shared":  {Wander: wander, Arm: 0.05, Clusters: 1, Incident: 60, Calm: true},
-		"all of that in one":    {Wander: wander, Arm: 0.05, Clusters: 2, Incident: 60, Lumps: 10, Users: 0.01, Cold: true, Goal: true, Calm: true},
+		"requests alone":              {Wander: wander, Arm: 0.05, Clusters: 1, Incident: 60},
+		"lumps of events":             {Wander: wander, Arm: 0.05, Clusters: 1, Incident: 60, Lumps: 10},
+		"arms divided by users":       {Wander: wander, Arm: 0.05, Clusters: 1, Incident: 60, Users: 0.01},
+		"a canary that is cold":       {Wander: wander, Arm: 0.05, Clusters: 1, Incident: 60, Cold: true},
+		"a canary with a goal":        {Wander: wander, Arm: 0.05, Clusters: 1, Incident: 60, Goal: true},
+		"noise that is shared":        {Wander: wander, Arm: 0.05, Clusters: 1, Incident: 60, Calm: true},
+		"users who may be few":        {Wander: wander, Arm: 0.05, Clusters: 1, Incident: 60, Few: 0.5},
+		"few users and a cold canary": {Wander: wander, Arm: 0.05, Clusters: 1, Incident: 60, Few: 0.5, Cold: true, Calm: true},
+		"all of that in one":          {Wander: wander, Arm: 0.05, Clusters: 2, Incident: 60, Lumps: 10, Users: 0.01, Cold: true, Goal: true, Calm: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			written := looked(m, 30)

@@ -14,6 +14,8 @@ type Standing struct {
 	Ratio, Leading float64
 	// Noise is the standard deviation of the log ratio that comes and goes, and that stays.
 	Noise float64
+	// Few is how likely it is that the arms differ by the lot of a few users, if the canary is no worse.
+	Few float64
 }
 
 // Stand says where the evidence stands against a margin: the ratio that is worse by it, at least 1.
@@ -51,7 +53,7 @@ func (m *Model) Stand(s *State, margin float64) Standing {
 		}
 		out.Beyond = min(out.Beyond, excess-math.Log(s.spent))
 	}
-	out.NoWorse = m.noWorse(s)
+	out.NoWorse, out.Few = m.noWorse(s), s.good[inFew]
 	out.Ratio = math.Exp(s.rows[open].mean[arm])
 	out.Leading = out.Ratio
 	if s.again < best {
@@ -101,6 +103,11 @@ func (m *Model) noWorse(s *State) float64 {
 	if m.Calm {
 		good = inEither(good, LogAdd(math.Log(1-doubtful)+s.calm.whole[0], math.Log(doubtful)+s.calm.whole[1]))
 		margin = inEither(margin, s.calm.whole[2])
+	}
+	if m.Few > 0 {
+		share := fewPasses * m.Few
+		good = LogAdd(math.Log(1-share)+good, math.Log(share)+s.few.whole[0])
+		margin = LogAdd(math.Log(1-share)+margin, math.Log(share)+s.few.whole[1])
 	}
 	return good - margin
 }

@@ -5,6 +5,7 @@ import (
 	"html/template"
 	"math"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/serindev/serin/chart"
@@ -50,7 +51,10 @@ type Metric struct {
 	Rule             string
 	Worse, NoWorse   Meter
 	Sequence         template.HTML
-	Rows             []Row
+	// Quantiles says how a histogram's quantiles have moved, and Quantile draws the largest of them; empty for other kinds.
+	Quantiles string
+	Quantile  template.HTML
+	Rows      []Row
 }
 
 // Query is what can be asked of Prometheus by hand to see what a metric counts; Link asks it there at the release's time,
@@ -139,6 +143,9 @@ func newMetric(id string, looks []server.Look, m *judge.MetricVerdict) Metric {
 		out.Bounds = bounds(m)
 	}
 	out.Sequence = inline(sequenceChart(id, looks, m))
+	if out.Quantiles = tell.Quantiles(*m); out.Quantiles != "" {
+		out.Quantile = inline(quantileChart(id, looks, m))
+	}
 	for _, l := range slices.Backward(looks[max(0, len(looks)-rows):]) {
 		out.Rows = append(out.Rows, newRow(l, m))
 	}
@@ -340,6 +347,46 @@ func sequenceChart(id string, looks []server.Look, m *judge.MetricVerdict) chart
 		Y: chart.Axis{Label: "ratio of canary to baseline", Log: true, Min: lo, Max: hi}, Lines: []chart.Line{line}, Bands: []chart.Band{band},
 		Limits:  []chart.Limit{{Name: "no difference", Class: "even", Value: 1}, {Name: "margin", Class: "margin", Value: m.Margin}},
 		Moments: weightMoments(looks),
+	}
+}
+
+// quantileChart shows the largest quantile of both arms with its bands. An end that is not known yet is the axis's.
+func quantileChart(id string, looks []server.Look, m *judge.MetricVerdict) chart.Chart {
+	k := len(m.Quantiles) - 1
+	name := "p" + strconv.FormatFloat(100*m.Quantiles[k].Of, 'f', -1, 64)
+	arms := []struct {
+		line chart.Line
+		band chart.Band
+		of   func(q judge.Quantile) judge.QuantileBand
+	}{
+		{chart.Line{Name: name + ", canary", Class: "canary"}, chart.Band{Name: "where it is, canary", Class: "canary"}, func(q judge.Quantile) judge.QuantileBand { return q.Canary }},
+		{chart.Line{Name: name + ", baseline", Class: "baseline"}, chart.Band{Name: "where it is, baseline", Class: "baseline"}, func(q judge.Quantile) judge.QuantileBand { return q.Baseline }},
+	}
+	top := 0.0
+	for _, arm := range arms {
+		b := arm.of(m.Quantiles[k])
+		top = max(top, 1.5*b.Value, 1.2*b.Upper)
+	}
+	for _, part := range chunks(looks, bins) {
+		l := &part[len(part)-1]
+		v := verdictIn(l, m.Metric)
+		for i := range arms {
+			value, lower, upper := math.NaN(), math.NaN(), math.NaN()
+			if v != nil && len(v.Quantiles) == len(m.Quantiles) {
+				b := arms[i].of(v.Quantiles[k])
+				value, lower, upper = b.Value, b.Lower, b.Upper
+				if upper == 0 {
+					upper = top
+				}
+			}
+			arms[i].line.Points = append(arms[i].line.Points, chart.Point{At: l.At, Value: value})
+			arms[i].band.Ranges = append(arms[i].band.Ranges, chart.Range{At: l.At, Lower: lower, Upper: min(upper, top)})
+		}
+	}
+	return chart.Chart{
+		ID: "quantile-" + id, Title: m.Metric + ": " + name + " over the whole release", Description: tell.Capital(tell.Quantiles(*m)) + ".",
+		Width: chartWidth, Height: chartHeight, Y: chart.Axis{Label: name, Max: top},
+		Lines: []chart.Line{arms[0].line, arms[1].line}, Bands: []chart.Band{arms[0].band, arms[1].band}, Moments: weightMoments(looks),
 	}
 }
 

@@ -34,6 +34,14 @@ var (
 	heavy         = kind{name: "heavy users", heavy: true}
 	routes        = kind{name: "ten routes", routes: true}
 	slowRoutes    = kind{name: "ten routes, slow drift", routes: true, ownSD: 0.3, ownTau: 195}
+	heavySticky   = kind{name: "heavy users, sticky", heavy: true, sticky: true}
+	iidSticky     = kind{name: "iid, sticky", sticky: true}
+	deploys       = kind{name: "deploys alongside", deploys: true}
+	scales        = kind{name: "autoscaling in the middle", scales: true}
+	flush         = kind{name: "cache flush for both", flush: true}
+	clients       = kind{name: "retries by clients", clients: true}
+	neighbour     = kind{name: "noisy neighbour", neighbour: true}
+	weekday       = kind{name: "weekday and night", weekday: true}
 	heavyKnown    = kind{name: "heavy users, 64 groups known", heavy: true, groups: true}
 )
 
@@ -59,7 +67,8 @@ func cells() []cell { return slices.Concat(good(), margins(), faults(), ramps())
 func good() []cell {
 	var out []cell
 	for _, k := range []kind{iid, slow, slower, correlated, common, restart1, restart3, restarts, ills, pods, bound, sessions, heavy, bursts, diurnal,
-		podsKnown, boundKnown, illsKnown, restartsKnown, sessionsKnown, heavyKnown, routes, slowRoutes,
+		podsKnown, boundKnown, illsKnown, restartsKnown, sessionsKnown, heavyKnown, heavySticky, iidSticky, routes,
+		deploys, scales, flush, clients, neighbour, weekday, slowRoutes,
 		coldStart(3, 120, "cold x3"), coldStart(5, 120, "cold x5"), coldStart(10, 120, "cold x10")} {
 		for _, rps := range []float64{1000, 100} {
 			for _, later := range []bool{false, true} {
@@ -115,6 +124,8 @@ func faults() []cell {
 			for _, at := range []struct{ rps, w float64 }{{100, 0.05}, {1000, 0.5}} {
 				out = append(out, cell{group: "find", kind: iid, rps: at.rps, ramp: constant(at.w), effect: times(e.x), says: e.says, later: later})
 			}
+			out = append(out, cell{group: "find", kind: iidSticky, rps: 1000, ramp: constant(0.5), effect: times(e.x), says: e.says, later: later},
+				cell{group: "find", kind: iidSticky, rps: 100, ramp: constant(0.05), effect: times(e.x), says: e.says, later: later})
 			if e.x > 1.5 {
 				for _, k := range []kind{slow, common} {
 					out = append(out, cell{group: "find", kind: k, rps: 1000, ramp: constant(0.5), effect: times(e.x), says: e.says, later: later})

@@ -97,7 +97,7 @@ func (c *cell) look() float64 {
 }
 
 func (c *cell) judge() (*sequential.Judge, error) {
-	m := judge.Metric{Name: "m", Kind: judge.Counts, Weight: 1, Noise: 0.3, MinRequests: 100, Margin: judge.Margin{Relative: 0.25, Absolute: 0.001}, Cold: c.kind.cold, Users: c.kind.groups}
+	m := judge.Metric{Name: "m", Kind: judge.Counts, Weight: 1, Noise: 0.3, MinRequests: 100, Margin: judge.Margin{Relative: 0.25, Absolute: 0.001}, Cold: c.kind.cold, Users: c.kind.groups, Sticky: c.kind.sticky}
 	if c.margin.Relative > 0 {
 		m.Margin = c.margin
 	}
@@ -130,15 +130,11 @@ func (c *cell) run(i int, seed uint64) result {
 	if err != nil {
 		panic(err)
 	}
-	h := fnv.New64a()
-	fmt.Fprintf(h, "%s %d", c.id(), i)
-	d := dice{rand.New(rand.NewPCG(seed, h.Sum64()))}
+	d, kind := c.chance(i, seed)
 	pasts := map[string][]judge.Past{}
-	if c.kind.heavy {
-		one := *c
-		one.kind.people = d.people()
-		c = &one
-	}
+	one := *c
+	one.kind = kind
+	c = &one
 	hours := c.hours
 	if hours == 0 {
 		hours = 24
@@ -156,28 +152,49 @@ func (c *cell) run(i int, seed uint64) result {
 			pasts[name] = append(pasts[name], p)
 		}
 	}
-	w, e := c.weights()
 	if c.later {
-		one := make([]float64, len(w))
-		for t := range one {
-			one[t] = 1
-		}
+		good := *c
+		good.effect = nil
 		for range 3 {
-			_, taught := c.follow(j, pasts, c.kind.release(d, c.rps, c.look(), w, one)[:len(w)*2/3], 1e18)
+			looks := good.draw(d)
+			_, taught := c.follow(j, pasts, looks[:len(looks)*2/3], 1e18)
 			for name, p := range taught {
 				pasts[name] = append(pasts[name], p)
 			}
 		}
 	}
-	ends := c.ends
-	if ends == 0 {
-		for _, s := range c.ramp {
-			ends += math.Min(s.seconds, 600)
-		}
-	}
-	r, taught := c.follow(j, pasts, c.kind.release(d, c.rps, c.look(), w, e), ends)
+	r, taught := c.follow(j, pasts, c.draw(d), c.finish())
 	r.Learned = len(taught) > 0
 	return r
+}
+
+// chance is the source of all chance of one release of the cell, and its kind with the users that are drawn first.
+func (c *cell) chance(i int, seed uint64) (dice, kind) {
+	h := fnv.New64a()
+	fmt.Fprintf(h, "%s %d", c.id(), i)
+	d, k := dice{rand.New(rand.NewPCG(seed, h.Sum64()))}, c.kind
+	if k.heavy {
+		k.people = d.people()
+	}
+	return d, k
+}
+
+// draw draws the looks of a release.
+func (c *cell) draw(d dice) []look {
+	w, e := c.weights()
+	return c.kind.release(d, c.rps, c.look(), w, e)
+}
+
+// finish is the second from which on a pass ends a good release: the first of the last weight at which its hold is over.
+func (c *cell) finish() float64 {
+	if c.ends > 0 {
+		return c.ends
+	}
+	ends := 0.0
+	for _, s := range c.ramp {
+		ends += math.Min(s.seconds, 600)
+	}
+	return ends
 }
 
 // follow judges the looks of a release. It continues after a pass unless a pass is to end it.
@@ -240,6 +257,8 @@ func main() {
 	seed := flag.Uint64("seed", 1, "the seed of all chance")
 	match := flag.String("run", "", "only cells whose name matches this expression")
 	keep := flag.String("keep", "", "the file that keeps what was measured")
+	others := flag.Bool("rivals", false, "hold other rules against the same releases: a rank test, a plain sequential test, and what Flagger and Argo Rollouts document")
+	list := flag.Bool("list", false, "print the names of the cells, and measure nothing")
 	one := flag.Int("trace", -1, "print the looks of one release of each cell")
 	workers := flag.Int("workers", runtime.GOMAXPROCS(0), "how many releases are simulated at once")
 	flag.Parse()
@@ -250,12 +269,22 @@ func main() {
 		if !re.MatchString(c.id()) {
 			continue
 		}
+		if *list {
+			fmt.Println(c.id())
+			continue
+		}
 		if trace {
 			fmt.Println(c.id())
 			c.run(*one, *seed)
 			continue
 		}
 		n := *releases
+		if *others {
+			for _, r := range rivals() {
+				fmt.Println(c.race(r, n, *seed))
+			}
+			continue
+		}
 		if c.effect != nil && c.group != "margin" && c.group != "ramp" && c.group != "within" {
 			n = max(n/4, 10)
 		}

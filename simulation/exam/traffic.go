@@ -105,6 +105,13 @@ type kind struct {
 	cold                     bool // a metric that may have a cold start
 	bursts                   float64
 	routes                   bool // the metric is broken down by routes; a fault is one of the rarest alone
+	sticky                   bool // the judge knows that the arms are divided by users, and not how many there are
+	// What happens to both arms in the midst of a release, for some minutes from its third part on: a deploy of what is
+	// behind them, stable's pods growing by half of them, which are cold, a cache that is emptied.
+	deploys, scales, flush bool
+	clients                bool // clients retry what failed, twice, at once: a bad request is counted three times
+	neighbour              bool // one of stable's pods, and at times the canary's, shares its machine with another's job
+	weekday                bool // the history is that of a day, and the release at night, or the other way round
 }
 
 // routeShares are the routes of a service; the last one is rare.
@@ -143,6 +150,12 @@ func (k kind) release(d dice, rps, dt float64, weights, effect []float64) []look
 		for t := range out {
 			k.byRoute(d, &out[t], pc[t], pb[t], effect[t])
 		}
+	case k.clients:
+		for t := range out {
+			o := &out[t]
+			o.xc, o.nc = k.retried(d, o.nc, pc[t])
+			o.xb, o.nb = k.retried(d, o.nb, pb[t])
+		}
 	case k.bursts > 1:
 		for t := range out {
 			o := &out[t]
@@ -173,6 +186,14 @@ func (k kind) byRoute(d dice, o *look, pc, pb, effect float64) {
 		o.xc, o.xb = o.xc+r.xc, o.xb+r.xb
 	}
 	o.nc, o.nb = o.nc-nc, o.nb-nb // except for rounding all belong to a route
+}
+
+// retried are the bad requests and all requests where clients try twice more what has failed: what fails for one of three
+// reasons fails each time.
+func (k kind) retried(d dice, n, p float64) (bad, all float64) {
+	first := d.binomial(n, p/3)
+	again := math.Floor(first * 0.9) // most of what failed fails again
+	return first + 2*again, n + 2*first
 }
 
 func (k kind) burst(d dice, n, p float64) float64 {
@@ -208,6 +229,7 @@ func (k kind) rates(d dice, dt, base float64, weights, effect, pc, pb []float64)
 			pb[t] *= b[t]
 		}
 	}
+	k.befalls(d, dt, pc, pb)
 	if k.commonIncidents {
 		s := make([]float64, n)
 		d.episodes(s, dt, 6, 45, false)
@@ -236,6 +258,56 @@ func (k kind) rates(d dice, dt, base float64, weights, effect, pc, pb []float64)
 			}
 			pc[t] = math.Min(1, pc[t]*(1+(k.amp-1)*math.Exp(-since/k.tau)*share))
 			since += dt
+		}
+	}
+}
+
+// befalls are things that happen to both arms, or to stable, in the midst of a release or of a history.
+func (k kind) befalls(d dice, dt float64, pc, pb []float64) {
+	h := float64(len(pc)) * dt
+	if k.deploys { // of a service behind both, twice in an hour: its connections break for 20 seconds
+		s := make([]float64, len(pc))
+		d.episodes(s, dt, 2, 20, true)
+		for t := range s {
+			pc[t] += 0.3 * s[t]
+			pb[t] += 0.3 * s[t]
+		}
+	}
+	from, phase := math.Inf(1), 0.0
+	if k.scales || k.flush {
+		from = (0.3 + 0.4*d.Float64()) * min(h, 3600)
+	}
+	if k.weekday {
+		phase = 2 * math.Pi * d.Float64()
+	}
+	for t := range pc {
+		since := float64(t)*dt - from
+		if since < 0 {
+			continue
+		}
+		if k.scales { // half of stable's pods are new, and each fails four times as often for a minute
+			pb[t] *= 1 + 0.5*3*math.Exp(-since/60)
+		}
+		if k.flush { // both miss their caches, the canary as much as stable
+			f := 1 + 4*math.Exp(-since/180)
+			pc[t] *= f
+			pb[t] *= f
+		}
+	}
+	if k.neighbour { // twice an hour for three minutes, at either arm alone; one of stable's 20 pods
+		for i, p := range [][]float64{pc, pb} {
+			s := make([]float64, len(p))
+			d.episodes(s, dt, 2, 180, false)
+			for t := range s {
+				p[t] *= 1 + s[t]*[2]float64{0.8, 0.04}[i]
+			}
+		}
+	}
+	if k.weekday { // a day is twice as bad as a night, and busier
+		for t := range pc {
+			f := 1 + 0.5*math.Sin(phase+2*math.Pi*float64(t)*dt/86400)
+			pc[t] *= f
+			pb[t] *= f
 		}
 	}
 }

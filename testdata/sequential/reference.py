@@ -14,6 +14,7 @@ RATIOS = [1.2, 1.4, 1.75, 2.5, 4.0, 8.0, 20.0, 100.0]
 WIDTH = [.05, .08, .12, .2, .25, .4, .5, 1.0]
 PRIOR = [.04, .14, .18, .20, .16, .12, .08, .08]
 GOOD = [(0.0, 0.0, .94), (math.log(.85), .08, .03), (math.log(.5), .35, .02), (math.log(.1), 1.0, .01)]
+FEW, MOST_FEW = .05, 1.0
 CALMLY, CALM = .2, [2 * x * .05 ** 2 for x in (.3, .6, .1)]
 PASS = [math.log(.85), math.log(.6), math.log(.3)]
 FLOOR = [0.0, math.log(.6), math.log(.25), math.log(.06), math.log(.005)]
@@ -210,7 +211,7 @@ class Lumps:
 class Filter:
     """The evidence of one comparison."""
 
-    def __init__(self, wander, arm, cold, clusters, incident, goal, lumps=0.0, users=0.0, calm=False):
+    def __init__(self, wander, arm, cold, clusters, incident, goal, lumps=0.0, users=0.0, calm=False, few=0.0):
         self.rest = list(wander) + [arm * arm] + ([0.0] * 3 if cold else [0.0] if users else [])
         self.users, self.weight = users, 0.0
         self.lumps = Lumps(lumps) if lumps > 0 and max(wander) > 0 else None
@@ -219,7 +220,11 @@ class Filter:
         self.good = [new(w * w, r) for r, w, _ in GOOD]
         self.prior = [.44, .03, .02, .01, .5] if self.lumps else [p for _, _, p in GOOD] + [0.0]
         self.prior = [p * (1 - CALMLY) for p in self.prior] + [CALMLY] if calm else self.prior + [0.0]
+        self.prior = [p * (1 - few) for p in self.prior] + [few]
         self.worth = self.prior[:]
+        self.few, self.few_weight, self.few_whole = few, 0.0, [0.0, 0.0]
+        wide = self.rest + [0.0] * (5 - len(self.rest))
+        self.few_rows = [Row(Belief(wide), 0.0) for _ in range(2)] if few else []
         self.calm = None
         if calm:
             new = lambda grow, rho: Row(Belief(CALM + self.rest[3:]).copy(grow), rho)
@@ -251,6 +256,18 @@ class Filter:
         for r in self.calm_rows() + ([self.calm["ill"]] if self.calm else []):
             r.b.pass_(phi, q)
 
+    def pass_few(self, phi, q, w):
+        phi, q = phi + [1.0] * (5 - len(phi)), q + [0.0] * (5 - len(q))
+        v = lambda w: min(FEW / (w * (1 - w)), MOST_FEW)
+        w, was = max(1e-3, min(w, 1 - 1e-3)), self.few_weight
+        phi[4], q[4] = 1.0, 0.0
+        if w != was:
+            phi[4] = min(1.0, was / w)
+            q[4] = max(v(w) - (phi[4] ** 2 * v(was) if was > 0 else 0.0), 0.0)
+            self.few_weight = w
+        for r in self.few_rows:
+            r.b.pass_(phi, q)
+
     def set_wander(self, wander):
         self.rest[:3] = wander
 
@@ -280,6 +297,8 @@ class Filter:
             return
         phi, q = self.steps(dt, 0.0, self.weight)
         self.pass_(phi, q)
+        if self.few:
+            self.pass_few(phi, q, self.few_weight)
         if self.lumps:
             self.lumps.pass_(self.rest, dt, False, None)
         self.fade(dt)
@@ -287,7 +306,7 @@ class Filter:
 
     def fade(self, dt):
         stays = math.exp(-dt / self.incident)
-        for r in self.good + self.alts + self.passes + [self.margin, self.open] + self.calm_rows():
+        for r in self.good + self.alts + self.passes + [self.margin, self.open] + self.calm_rows() + self.few_rows:
             r.ill *= stays
         self.xill *= stays
         if self.lumps:
@@ -306,6 +325,8 @@ class Filter:
     def look(self, dt, starts, turned, margin, heavy, o, allowed, bad, weight, exposed):
         phi, q = self.steps(dt, starts, weight)
         self.pass_(phi, q)
+        if self.few:
+            self.pass_few(phi, q, weight)
         if self.lumps:
             self.lumps.pass_(self.rest, dt, turned, exposed)
         w = self.mass(dt, turned)
@@ -354,10 +375,12 @@ class Filter:
         on = null.ill * stays
         young = math.log((1 - on) * onset + on * .25) + hf[0]
         f = math.exp(young - logadd(log(on * .75) + hi[0], young))
-        forget = 1 - math.exp(-dt / 3600)
+        over = 1 - math.exp(-dt / 36000)
+        self.worth = [x + over * (p - x) for x, p in zip(self.worth, self.prior)]
+        forget, apart, of = 1 - math.exp(-dt / 3600), sum(self.worth[:4]), sum(self.prior[:4])
         sums = []
         for i, r in enumerate(self.good):
-            self.worth[i] += forget * (self.prior[i] / (1 - self.prior[4] - self.prior[5]) * (1 - self.worth[4] - self.worth[5]) - self.worth[i])
+            self.worth[i] += forget * (self.prior[i] / of * apart - self.worth[i])
             h = r.hold(o)
             after, tot = incident(r.ill, h[0])
             if i == 0:
@@ -370,7 +393,16 @@ class Filter:
             sums.append(math.log(self.worth[i]) + tot)
             r.learn(h, 1 - after)
             r.ill = after
-        sums += [-INF, -INF]
+        sums += [-INF, -INF, -INF]
+        for k, r in enumerate(self.few_rows):
+            r.rho = math.log(margin) if k else 0.0
+            h = r.hold(o)
+            after, tot = incident(r.ill, h[0])
+            self.few_whole[k] += tot
+            r.learn(h, 1 - after)
+            r.ill = after
+            if k == 0:
+                sums[6] = log(self.worth[6]) + tot
         if self.lumps:
             lumped = self.lumps.look(o, margin, incident)
             sums[4] = math.log(self.worth[4]) + lumped
@@ -463,6 +495,10 @@ class Filter:
                 c = self.calm["whole"]
                 no_worse = logadd(math.log(1 - CALMLY) + no_worse, math.log(CALMLY) + logadd(math.log(.8) + c[0], math.log(.2) + c[1]))
                 at = logadd(math.log(1 - CALMLY) + at, math.log(CALMLY) + c[2])
+            if self.few:
+                share_ = .4 * self.few
+                no_worse = logadd(math.log(1 - share_) + no_worse, math.log(share_) + self.few_whole[0])
+                at = logadd(math.log(1 - share_) + at, math.log(share_) + self.few_whole[1])
             no_worse -= at
         ratio = self.estimate()
         lead = max(range(8), key=lambda i: A[i])
@@ -721,7 +757,7 @@ class Judge:
     def noise(self):
         m = self.m
         self.known = bool(self.past or self.learned)
-        self.clusters, self.incident, self.replicas, self.spread, self.rate = 1.0, 60.0, 0, 0.0, 0.0
+        self.clusters, self.incident, self.replicas, self.spread, self.rate = 1.0, 90.0, 0, 0.0, 0.0
         one = min(m["noise"] ** 2, 4)
         self.supposed = [.3 * one, .6 * one, .1 * one]
         self.lumps = self.users = 0.0
@@ -765,6 +801,19 @@ class Judge:
 
     def restless(self):
         return self.m["kind"] in ("ratio", "histogram") and not self.m["goal"] and sum(2 * w for w in self.wander) > 8 * .05 ** 2
+
+    def few(self):
+        if not self.m.get("sticky") or self.m.get("users") or self.m["goal"] or self.m["kind"] not in ("ratio", "histogram"):
+            return 0.0
+        odds = 0.0
+        for p in self.learned:
+            if p.get("unsure", 0) > 0 and p.get("weight", 0) > 0:
+                w = max(1e-3, min(p["weight"], 1 - 1e-3))
+                many = p["unsure"] + .05 ** 2
+                few = many + min(FEW / (w * (1 - w)), MOST_FEW)
+                d = p.get("apart", 0) ** 2 / 2
+                odds += max(-3.0, min(d / many - d / few - math.log(few / many) / 2, 3.0))
+        return max(.001, min(1 / (1 + math.exp(-odds)), .9))
 
     def arm(self):
         if self.replicas > 0:
@@ -921,7 +970,7 @@ class Judge:
                 scale = min(scale, most / shows)
             wander = [w * scale for w in wander]
         if self.f[i] is None:
-            self.f[i] = Filter(wander, self.arm(), self.cold, self.clusters, self.incident, self.m["goal"], self.lumps, self.users, self.calm)
+            self.f[i] = Filter(wander, self.arm(), self.cold, self.clusters, self.incident, self.m["goal"], self.lumps, self.users, self.calm, self.few())
         f = self.f[i]
         f.set_wander(wander)
         heavy = kind != "gauge" and o[0] > o[1] / 2
@@ -1234,6 +1283,20 @@ def sequences():
     counts("learned of releases that ended apart", looks=40, learned=apart)
     counts("learned of releases that ended apart, and a quiet history", weights=step, looks=40, learned=apart[1:3], history=quiet)
     counts("learned of a release that ended alike", looks=40, learned=[dict(learned[0], apart=.01, unsure=.0004)], history=quiet)
+    sticky = dict(sticky=True)
+    counts("arms divided by users, nothing known", w=.5, looks=50, metric=sticky)
+    counts("arms divided by users, steps", weights=step, looks=60, metric=sticky, history=quiet)
+    counts("arms divided by users, twice the errors", w=.5, effect=lambda t: 2.0, looks=50, metric=sticky, history=quiet)
+    counts("arms divided by users, an outage, missing looks", w=.05, effect=lambda t: 100.0, looks=12, missing=.3, metric=sticky, history=quiet)
+    counts("arms divided by users, cold, down and up again", weights=lambda t: [.2, .1, .4][min(t // 12, 2)], looks=36, metric=dict(sticky=True, cold=True), history=drift)
+    counts("arms divided by users, releases that ended alike", w=.5, effect=lambda t: 2.0, looks=40, metric=sticky, history=quiet, learned=[dict(learned[0], apart=a, unsure=.002, weight=.5) for a in (.03, -.05, .01)])
+    counts("arms divided by users, a release that ended apart", w=.5, looks=40, metric=sticky, history=quiet, learned=[dict(learned[0], apart=.6, unsure=.002, weight=.5), dict(learned[0], apart=.2, unsure=.002)])
+    counts("arms divided by users, a goal", w=.5, base=.05, effect=lambda t: .5, looks=30, metric=dict(sticky=True, goal=True))
+    counts("arms divided by users, lumps and drift", weights=step, looks=60, metric=sticky, history=retries)
+    counts("noise that is common at first, and then is not", w=.5, rps=1000, looks=80, history=drift)
+    for t, l in enumerate(out[-1]["looks"]):
+        if t >= 40:
+            l["canary"]["bad"] = min(l["canary"]["total"], float(round(l["canary"]["bad"] * math.exp(.5 * math.sin(t / 3)))))
     counts("a budget and users", metric=dict(users=True, budget=hour), weights=step, looks=40, history=unlike)
     return out
 

@@ -1,0 +1,93 @@
+package sequential
+
+import (
+	"math"
+
+	"github.com/serindev/serin/judge"
+)
+
+// quantiles are those that a histogram's verdict tells of.
+var quantiles = [...]float64{0.5, 0.99}
+
+// Bands of quantiles: the chance that an end is ever wrong, as a logarithm of the evidence it takes, and how much is supposed
+// beforehand, as a number of requests: the bands are narrowest of some ten times as many.
+const (
+	quantileSure = 2.995732273553991 // log(1/0.05)
+	quantileMind = 100
+)
+
+// quantiles are the quantiles of both arms, each with a band that holds at all looks at once.
+//
+// A quantile is above a bound where the share of requests at most as long is below it. Of independent requests that share is
+// tested by a mixture of binomial likelihoods, which is an e-process; and since the counts up to a larger bound are larger,
+// the test at the true quantile is the worst of all bounds, so that nothing is lost by looking at many of them.
+//
+// Howard and Ramdas, Sequential estimation of quantiles with applications to A/B testing and best-arm identification,
+// Bernoulli 28 (2022), 1704–1728.
+func (m *metric) quantilesOf(r *record) []judge.Quantile {
+	if m.Kind != judge.Histogram {
+		return nil
+	}
+	n := len(m.Bounds)
+	canary, baseline := make([]float64, n), make([]float64, n)
+	var all [2]float64
+	for i := range n {
+		t := r.comparisons[i].total
+		if m.questions[i].exchange {
+			t = row{t[2], t[3], t[0], t[1]}
+		}
+		canary[i], baseline[i] = t[1]-t[0], t[3]-t[2]
+		all = [2]float64{t[1], t[3]}
+	}
+	if !(all[0] > 0) || !(all[1] > 0) {
+		return nil
+	}
+	out := make([]judge.Quantile, 0, len(quantiles))
+	for _, of := range quantiles {
+		out = append(out, judge.Quantile{Of: of, Canary: m.band(canary, all[0], of), Baseline: m.band(baseline, all[1], of)})
+	}
+	return out
+}
+
+// band is a quantile of one arm of so many requests, by how many of them are at most as long as each bound.
+func (m *metric) band(atMost []float64, all, of float64) judge.QuantileBand {
+	out := judge.QuantileBand{}
+	last := len(m.Bounds) - 1
+	before, from := 0.0, min(m.Bounds[0], 0)
+	out.Value, out.Beyond = m.Bounds[last], true
+	for i, k := range atMost {
+		if k >= of*all {
+			out.Value, out.Beyond = m.Bounds[i], false
+			if k > before {
+				out.Value = from + (m.Bounds[i]-from)*(of*all-before)/(k-before)
+			}
+			break
+		}
+		before, from = k, m.Bounds[i]
+	}
+	for i, k := range atMost {
+		if surelyNot(k, all, of) {
+			if k < of*all {
+				out.Lower = m.Bounds[i]
+			} else {
+				out.Upper = m.Bounds[i]
+				break
+			}
+		}
+	}
+	return out
+}
+
+// surelyNot says whether k of n is evidence enough against a share, with which it was tested at every look.
+func surelyNot(k, n, share float64) bool {
+	a, b := quantileMind*share, quantileMind*(1-share)
+	e := logBeta(k+a, n-k+b) - logBeta(a, b) - k*math.Log(share) - (n-k)*math.Log1p(-share)
+	return e >= quantileSure
+}
+
+func logBeta(a, b float64) float64 {
+	x, _ := math.Lgamma(a)
+	y, _ := math.Lgamma(b)
+	z, _ := math.Lgamma(a + b)
+	return x + y - z
+}

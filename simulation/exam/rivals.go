@@ -1,0 +1,132 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/serindev/serin/judge/kayenta"
+)
+
+// A rival is another way to decide, held against the same looks: it says, look by look, whether the canary goes back.
+type rival struct {
+	name string
+	// begin returns what is asked at each look; dt is its length in seconds.
+	begin func(dt float64) func(l look) (back bool)
+}
+
+// rivals are what the sequential judge is measured against. Settings are those of each one's own documentation: they were
+// not chosen for these cells.
+func rivals() []rival {
+	return []rival{
+		{"rank test every 10 minutes", ranks},
+		{"plain sequential test", plainTest},
+		{"Flagger: 99%, 10 failed checks of 10 s", func(dt float64) func(look) bool { return checks(dt, 10, 60, 0.99, 10) }},
+		{"Argo Rollouts: 95% over 5 minutes, more than 3 failures", func(dt float64) func(look) bool { return checks(dt, 300, 300, 0.95, 4) }},
+	}
+}
+
+// checks is a rule of thresholds: each so many seconds the canary's share of good requests over a window is held against a
+// least one, and so many failed checks send it back.
+//
+// Flagger: docs/gitbook/tutorials/traefik-progressive-delivery.md (interval 10s, threshold 10, request-success-rate 99% over
+// a minute). Argo Rollouts: docs/features/analysis.md (success-rate: interval 5m, result[0] >= 0.95, failureLimit 3).
+func checks(dt, every, window, least float64, limit int) func(look) bool {
+	var recent []look
+	keep := max(int(math.Round(window/dt)), 1)
+	next, at, failed := every, 0.0, 0
+	return func(l look) bool {
+		recent = append(recent, l)
+		if len(recent) > keep {
+			recent = recent[1:]
+		}
+		at += dt
+		if at < next-1e-9 {
+			return false
+		}
+		next += every
+		bad, all := 0.0, 0.0
+		for _, r := range recent {
+			bad, all = bad+r.xc, all+r.nc
+		}
+		if all > 0 && 1-bad/all < least {
+			failed++
+		}
+		return failed >= limit
+	}
+}
+
+// ranks is Mann and Whitney's test of both arms' error rates by the minute, as Kayenta's judge asks it: at a level of 98%,
+// with a tolerance of a quarter, each ten minutes over the whole release.
+func ranks(dt float64) func(look) bool {
+	var canary, baseline []float64
+	var sum look
+	at, minute, next := 0.0, 60.0, 600.0
+	return func(l look) bool {
+		sum.xc, sum.nc, sum.xb, sum.nb = sum.xc+l.xc, sum.nc+l.nc, sum.xb+l.xb, sum.nb+l.nb
+		if at += dt; at < minute-1e-9 {
+			return false
+		}
+		minute += 60
+		if sum.nc > 0 && sum.nb > 0 {
+			canary, baseline = append(canary, sum.xc/sum.nc), append(baseline, sum.xb/sum.nb)
+		}
+		sum = look{}
+		if at < next-1e-9 {
+			return false
+		}
+		next += 600
+		i, err := kayenta.MannWhitney(canary, baseline, 0.98)
+		return err == nil && i.Lower > 0.25*math.Abs(i.Estimate)
+	}
+}
+
+// plainTest is the sequential test of counts that supposes independent events and nothing else: a mixture of likelihood
+// ratios of the canary's share of the bad events, against "no worse", at 100 to 1. It is a test martingale (Wald 1947;
+// Lindon and Malek 2022 mix by a Dirichlet density in place of these points).
+func plainTest(float64) func(look) bool {
+	ratios := []float64{1.1, 1.2, 1.4, 1.75, 2.5, 4, 8, 20, 100}
+	logs := make([]float64, len(ratios))
+	return func(l look) bool {
+		if l.nc <= 0 || l.nb <= 0 || l.xc+l.xb <= 0 {
+			return false
+		}
+		share := l.nc / (l.nc + l.nb)
+		mean := 0.0
+		for i, r := range ratios {
+			all := r*l.nc + l.nb
+			logs[i] += l.xc*math.Log(r*l.nc/all/share) + l.xb*math.Log(l.nb/all/(1-share))
+			mean += math.Exp(math.Min(logs[i], 700)) / float64(len(ratios))
+		}
+		return mean >= 100
+	}
+}
+
+// race holds a rival against the releases of a cell: the same looks that the judge gets.
+func (c *cell) race(r rival, n int, seed uint64) string {
+	var found []float64
+	back := 0
+	for i := range n {
+		d, kind := c.chance(i, seed)
+		one := *c
+		one.kind = kind
+		looks := one.draw(d)
+		ask, at := r.begin(c.look()), math.Inf(1)
+		for t, l := range looks {
+			end := float64(t+1) * c.look()
+			if c.effect == nil && end > one.finish()+1e-9 {
+				break // a good version is released then
+			}
+			if ask(l) && end > c.from {
+				at = end - c.from
+				break
+			}
+		}
+		if !math.IsInf(at, 1) {
+			back++
+		}
+		found = append(found, at)
+	}
+	slices.Sort(found)
+	return fmt.Sprintf("%-60s n=%d %s: back %s median %.1f min", c.id(), n, r.name, percent(back, n), found[n/2]/60)
+}
