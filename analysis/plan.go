@@ -10,7 +10,8 @@ import (
 
 // Names are what an arm is called where its metrics are.
 type Names struct {
-	// Service is the arm's service as the gateway's metrics name it: shop-canary@file.
+	// Service is the arm's service as the gateway's metrics name it: shop-canary@file. Commas separate several, whose
+	// requests count together: service="${service}" then selects any of them.
 	Service string
 	// Vars are further variables by name: arm, version, pods, and the release's parameters. A variable of several
 	// values (pods) may stand in =~ and !~ matchers only, where it means any of them.
@@ -374,10 +375,10 @@ func (in *input) bind(s selector, n Names) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", s, err)
 	}
-	by := slices.IndexFunc(s.matchers, func(m matcher) bool { return m.op == "=" && m.value == "${service}" })
+	by := slices.IndexFunc(s.matchers, func(m matcher) bool { return m.op == "=" && m.value == "${service}" && !n.severalServices() })
 	if by < 0 {
 		by = slices.IndexFunc(s.matchers, func(m matcher) bool {
-			return m.op == "=" && strings.HasPrefix(m.value, "${") && strings.IndexByte(m.value, '}') == len(m.value)-1
+			return m.op == "=" && (m.value != "${service}" || !n.severalServices()) && strings.HasPrefix(m.value, "${") && strings.IndexByte(m.value, '}') == len(m.value)-1
 		})
 	}
 	if by >= 0 && rendered.matchers[by].value != "" { // label="" also selects series without the label

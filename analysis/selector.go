@@ -210,6 +210,11 @@ func (s selector) substitute(n Names) (selector, error) {
 	out := selector{name: s.name, matchers: slices.Clone(s.matchers)}
 	for i := range out.matchers {
 		m := &out.matchers[i]
+		if m.value == "${service}" && n.severalServices() {
+			if pattern, plain := map[string]string{"=": "=~", "!=": "!~"}[m.op]; plain {
+				m.op = pattern
+			}
+		}
 		value, err := n.into(m.value, m.op)
 		if err != nil {
 			return selector{}, err
@@ -264,10 +269,13 @@ func (n Names) into(template, op string) (string, error) {
 	return b.String(), nil
 }
 
+// severalServices reports whether the arm's requests are counted under several names.
+func (n Names) severalServices() bool { return strings.Contains(n.Service, ",") }
+
 func (n Names) lookup(name string) ([]string, error) {
 	values, ok := n.Vars[name]
 	if name == "service" && n.Service != "" {
-		values, ok = []string{n.Service}, true
+		values, ok = strings.Split(n.Service, ","), true
 	}
 	switch {
 	case !isVariable(name):

@@ -187,3 +187,31 @@ func TestFurtherMatchersAreCanonical(t *testing.T) {
 		require.Error(t, err, label)
 	}
 }
+
+func TestSeveralServicesOfAnArmAreCountedTogether(t *testing.T) {
+	both := Names{Service: "pro-shop-80@kubernetescrd,pro-shop-9090@kubernetescrd"}
+	const either = `=~"(?:pro-shop-80@kubernetescrd|pro-shop-9090@kubernetescrd)"`
+	for text, want := range map[string]string{
+		`m{service="${service}"}`:          `m{service` + either + `}`,
+		`m{service!="${service}"}`:         `m{service!` + strings.TrimPrefix(either, "=") + `}`,
+		`m{service=~"${service}"}`:         `m{service` + either + `}`,
+		`m{service="${service}",a="${x}"}`: `m{a="1",service` + either + `}`,
+	} {
+		s, err := parseSelector(text)
+		require.NoError(t, err)
+		names := both
+		names.Vars = map[string][]string{"x": {"1"}}
+		got, err := s.substitute(names)
+		require.NoError(t, err)
+		want, err := parseSelector(want)
+		require.NoError(t, err)
+		require.Equal(t, want.String(), got.String(), text)
+		in := &input{}
+		require.NoError(t, in.bind(s, names))
+		require.NotEqual(t, "service", in.template.By, "one value is taken out of a template, not several")
+	}
+	one, err := parseSelector(`m{service="x-${service}"}`)
+	require.NoError(t, err)
+	_, err = one.substitute(both)
+	require.ErrorContains(t, err, "use =~ instead")
+}

@@ -28,6 +28,27 @@ func (c *checker) sameKind(s *RolloutSpec) {
 	}
 }
 
+// together refuses arms in two namespaces: their Services, and those that Serin makes for an A/B test, stand next to each
+// other.
+func (c *checker) together(s *RolloutSpec, route Namespace) {
+	stable, canary := cmp.Or(s.Stable.Namespace, route, defaultNamespace), cmp.Or(s.Canary.Namespace, route, defaultNamespace)
+	if stable != canary {
+		at := c.spec("canary", "namespace")
+		if s.Canary.Namespace == "" {
+			at = c.spec("stable", "namespace")
+		}
+		c.fail(at, "stable is in namespace %s and the canary in %s: both versions are in one", stable, canary)
+	}
+}
+
+// armsElsewhere is the namespace of the arms, if it is not that of their route.
+func (s *RolloutSpec) armsElsewhere(route string) string {
+	if arms := cmp.Or(string(s.Stable.Namespace), route); arms != route {
+		return arms
+	}
+	return ""
+}
+
 // armNamespace refuses an arm in another namespace than its traffic; why completes the message.
 func (c *checker) armNamespace(at place, a *ArmSpec, namespace Namespace, why string) {
 	if a.Namespace != "" && a.Namespace != Namespace(cmp.Or(string(namespace), defaultNamespace)) {

@@ -25,10 +25,15 @@ const (
 	defaultCapacityReady = 10 * time.Minute
 )
 
-// namespace returns own, or the route's namespace if own is empty.
+// namespace returns own, or the arms' namespace if own is empty.
 func (m *planner) namespace(own Namespace) string {
+	return cmp.Or(string(own), string(m.spec.Stable.Namespace), m.route())
+}
+
+// route is the namespace of the route.
+func (m *planner) route() string {
 	route, _ := m.spec.Traffic.cluster()
-	return cmp.Or(string(own), route)
+	return route
 }
 
 // workloads fills in the Deployments of a rollout on Kubernetes, and its triggers.

@@ -41,8 +41,9 @@ const (
 
 // Metadata names a document.
 type Metadata struct {
-	// Name is unique among the documents of its kind; objects in Traefik are named after a rollout.
-	Name Name `json:"name"`
+	// Name is unique among the documents of its kind; objects in Traefik are named after a rollout. One with dots belongs to
+	// custom resources.
+	Name DocumentName `json:"name"`
 	// Labels are for people and other programs; Serin ignores them.
 	Labels map[string]string `json:"labels,omitempty"`
 	// Annotations are for people and other programs; Serin ignores them.

@@ -72,10 +72,12 @@ func (d document) decode(l Loader) (parsed, Errors) {
 	case KindAnalysis:
 		p.analysis = decodeInto[AnalysisDocument](c, b)
 		p.name = d.identity(p.analysis.Metadata.Name)
+		c.undotted(p.analysis.Metadata.Name)
 		c.analysis(&p.analysis.Spec, string(p.analysis.Metadata.Name))
 	case KindRollout:
 		p.rollout = decodeInto[RolloutDocument](c, b)
 		p.name = d.identity(p.rollout.Metadata.Name)
+		c.undotted(p.rollout.Metadata.Name)
 		if d.src.object != nil {
 			c.confine(&p.rollout.Spec, l)
 		}

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/serindev/serin/record"
+	"github.com/serindev/serin/traffic"
 )
 
 // TrafficSpec is how requests arrive: exactly one of its fields.
@@ -60,13 +61,29 @@ func (t *TrafficSpec) cluster() (namespace string, ok bool) {
 	return "", false
 }
 
-// rule is the main route's where the document says it; empty where the route is one that is already there.
-func (t *TrafficSpec) rule() string {
+// rules are the main routes' where the document says them; one that is empty where they are those of routes that are
+// already there.
+func (t *TrafficSpec) rules() []string {
 	switch {
 	case t.TraefikFile != nil:
-		return t.TraefikFile.Rule
+		return []string{t.TraefikFile.Rule}
 	case t.Traefik != nil && t.Traefik.Route != nil:
-		return t.Traefik.Route.toTraffic().Rule
+		out := []string{t.Traefik.Route.toTraffic().Rule}
+		for _, r := range t.Traefik.FurtherRoutes {
+			out = append(out, r.toTraffic().Rule)
+		}
+		return out
+	}
+	return []string{""}
+}
+
+// uncounted says why no gateway counts the requests of a rollout; empty where one does.
+func (t *TrafficSpec) uncounted() string {
+	switch {
+	case t.Replicas != nil:
+		return "no Traefik divides the work here"
+	case t.Traefik != nil && t.Traefik.tcp():
+		return "Traefik sees no requests on a TCP route"
 	}
 	return ""
 }
@@ -140,7 +157,7 @@ func (c *checker) confineVerify(at place, verify *VerifySpec, l Loader) {
 }
 
 // deployed checks what an arm on Kubernetes consists of: a Deployment or StatefulSet behind a Service.
-func (c *checker) deployed(arm string, a *ArmSpec, namespace Namespace) {
+func (c *checker) deployed(arm string, a *ArmSpec) {
 	at := c.spec(arm)
 	c.runs(at, a)
 	if a.Service == nil {
@@ -153,15 +170,17 @@ func (c *checker) deployed(arm string, a *ArmSpec, namespace Namespace) {
 			c.fail(p.atKey(), "belongs to the service: service: {name: …, port: …, %s: …}", field)
 		}
 	}
-	c.armNamespace(at, a, namespace, "is not the route's namespace: Serin's objects of a rollout and the Services that they lead to are in one. A route can stand in the Services' namespace, whatever namespace the gateway is in")
 }
+
+// base is what the rollout's objects in a cluster are named after.
+func (p *parsed) base() string { return traffic.ObjectBase(string(p.rollout.Metadata.Name)) }
 
 // arms are the claims of a rollout to its workloads.
 func (p *parsed) arms(namespace string) (out []claim) {
 	spec := p.rollout.Spec.complete()
 	for _, arm := range []ArmSpec{spec.Stable, spec.Canary} {
 		if n := workloadName(cmp.Or(string(arm.Namespace), namespace), arm.Deployment, arm.StatefulSet); n.Name != "" {
-			out = append(out, claim{claimArm, n.KindOrDeployment() + " " + n.String()})
+			out = append(out, claim{what: claimArm, of: n.KindOrDeployment() + " " + n.String()})
 		}
 	}
 	return out

@@ -13,7 +13,7 @@ import (
 
 // GatewayAPISpec is routes of Gateway API: Serin's own (route), or those that are already there (httpRoute, grpcRoute).
 type GatewayAPISpec struct {
-	// Namespace of the routes and the Services.
+	// Namespace of the routes, and of the arms unless they say another.
 	Namespace Namespace `json:"namespace,omitempty"`
 	// Route is an HTTPRoute that is made and owned by Serin.
 	Route *GatewayRouteSpec `json:"route,omitempty"`
@@ -117,7 +117,7 @@ func (g *GatewayAPISpec) check(c *checker, s *RolloutSpec, _ Loader) {
 		name string
 		spec *ArmSpec
 	}{{"stable", &s.Stable}, {"canary", &s.Canary}} {
-		c.deployed(arm.name, arm.spec, g.Namespace)
+		c.deployed(arm.name, arm.spec)
 		a := arm.spec
 		if a.Service == nil {
 			continue
@@ -125,10 +125,14 @@ func (g *GatewayAPISpec) check(c *checker, s *RolloutSpec, _ Loader) {
 		if _, err := strconv.Atoi(string(a.Service.Port)); err != nil {
 			c.fail(c.spec(arm.name, "service", "port"), "expected the number of the port: Gateway API knows no other")
 		}
+		if len(a.Service.FurtherPorts) > 0 {
+			c.fail(c.spec(arm.name, "service", "furtherPorts").atKey(), "belongs to traffic.traefik: a route of Gateway API leads to the one port that service names")
+		}
 		if a.balancing() != (traffic.Balancing{}) {
 			c.fail(c.spec(arm.name, "service"), "with Gateway API, the Service's appProtocol and a BackendTLSPolicy say how to talk to it")
 		}
 	}
+	c.together(s, g.Namespace)
 	if s.Guards != nil {
 		c.fail(c.spec("guards").atKey(), "Gateway API has none: put filters of your gateway's into the route (with Traefik, middlewares as ExtensionRef). Both arms get them")
 	}
@@ -162,7 +166,7 @@ func (g *GatewayAPISpec) confine(c *checker, l Loader) {
 func (g *GatewayAPISpec) fill(m *planner) {
 	d := &m.plan.Rollout
 	m.plan.Gateway.Routes = &record.RoutesGateway{
-		Namespace: m.namespace(""), GatewayRoutes: g.routes(), Stable: d.Stable, Canary: d.Canary,
+		Namespace: m.route(), Arms: m.spec.armsElsewhere(m.route()), GatewayRoutes: g.routes(), Stable: d.Stable, Canary: d.Canary,
 	}
 }
 
@@ -174,12 +178,12 @@ func (g *GatewayAPISpec) cluster() (namespace string, ok bool) {
 
 func (g *GatewayAPISpec) claims(p *parsed) []claim {
 	namespace, _ := g.cluster()
-	name := string(p.rollout.Metadata.Name)
-	out := []claim{{claimObject, namespace + "/" + name}, {claimObject, namespace + "/" + name + "-ab"}}
+	name := p.base()
+	out := []claim{{what: claimObject, of: namespace + "/" + name}, {what: claimObject, of: namespace + "/" + name + "-ab"}}
 	out = append(out, p.arms(namespace)...)
 	for _, route := range append(append(Texts{}, g.HTTPRoute...), g.GRPCRoute...) {
 		if s := p.rollout.Spec.Stable.Service; s != nil {
-			out = append(out, claim{claimRule, fmt.Sprintf("%s/%s to Service %s:%s", namespace, route, s.Name, s.Port)})
+			out = append(out, claim{what: claimRule, of: fmt.Sprintf("%s/%s to Service %s/%s:%s", namespace, route, cmp.Or(string(p.rollout.Spec.Stable.Namespace), namespace), s.Name, s.Port)})
 		}
 	}
 	if g.Route == nil {
@@ -189,7 +193,7 @@ func (g *GatewayAPISpec) claims(p *parsed) []claim {
 		gateway := cmp.Or(string(parent.Namespace), namespace) + "/" + string(parent.Name)
 		for _, match := range g.routes().Own.PathsOrAll() {
 			for _, host := range hostsOrAll(g.Route.Hostnames) {
-				out = append(out, claim{claimHost, fmt.Sprintf("host %s, path %s %s at Gateway %s", strings.ToLower(host), match.Type, match.Value, gateway)})
+				out = append(out, claim{what: claimHost, of: fmt.Sprintf("host %s, path %s %s at Gateway %s", strings.ToLower(host), match.Type, match.Value, gateway)})
 			}
 		}
 	}

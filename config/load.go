@@ -32,10 +32,10 @@ type Loader struct {
 	Sources map[string]Source
 	// Receivers are the daemon's that rollouts may ask for, by name; nil means that they are not known, and any will do.
 	Receivers map[string]Receiver
-	// Rule and Guards check what only the gateway's own parsers can: a route's rule, a circuit breaker's expression.
-	// nil skips the check.
-	Rule   func(rule string) error
-	Guards func(traffic.Guards) error
+	// Rule, RuleTCP and Guards check what only the gateway's own parsers can: the rule of a route, or of a TCP route, and a
+	// circuit breaker's expression. nil skips the check.
+	Rule, RuleTCP func(rule string) error
+	Guards        func(traffic.Guards) error
 	// Job and Template parse a manifest of a batch/v1 Job, and of a v1 PodTemplate, strictly, and return it as JSON.
 	// nil takes any YAML.
 	Job, Template func([]byte) (json.RawMessage, error)

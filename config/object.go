@@ -33,8 +33,8 @@ type Object struct {
 // ObjectID names a rollout or an analysis that is an object, outside of its cluster.
 type ObjectID struct{ Namespace, Name string }
 
-// String is NAMESPACE.NAME. Neither part has a dot, and names of documents in files have none either, so that the three
-// never collide; it has no slash, which proxies refuse in the middle of an address.
+// String is NAMESPACE.NAME. A namespace has no dot, and names of documents in files have none either, so that neither two
+// objects nor an object and a document ever collide; it has no slash, which proxies refuse in the middle of an address.
 func (n ObjectID) String() string { return n.Namespace + "." + n.Name }
 
 // ParseObjectID is the opposite of [ObjectID.String]; ok is false for the name of a document in a file.
@@ -147,6 +147,8 @@ func (c *checker) confine(s *RolloutSpec, l Loader) {
 	if g := s.Traffic.gateway(); g != nil {
 		g.confine(c, l)
 	}
+	c.reaches(c.spec("stable"), s.Stable.Namespace, l)
+	c.reaches(c.spec("canary"), s.Canary.Namespace, l)
 	c.confineSteps(s, l)
 	if s.Returning != nil {
 		c.shorter = true
@@ -275,11 +277,20 @@ func (d document) namespace() string {
 }
 
 // identity is what a document is called: unique among those of its kind.
-func (d document) identity(name Name) string {
+func (d document) identity(name DocumentName) string {
 	if d.src.object == nil {
 		return string(name)
 	}
 	return ObjectID{d.src.object.Namespace, string(name)}.String()
+}
+
+// undotted refuses a name with dots in a file, where it would be taken for a custom resource: rights in the namespace that
+// the name begins with would be rights to it.
+func (c *checker) undotted(name DocumentName) {
+	if c.src.object == nil && strings.Contains(string(name), ".") {
+		c.fail(c.at("metadata", "name"), "has a dot, which stands between the namespace and the name of a custom resource: in a file write %s, or make it a custom resource, with metadata.namespace",
+			strings.ReplaceAll(string(name), ".", "-"))
+	}
 }
 
 // sortObjects sorts by kind, namespace and name.

@@ -114,27 +114,29 @@ func (r *ReplicasSpec) claims(p *parsed) []claim {
 	return p.arms(namespace)
 }
 
-// unrouted says why an analysis cannot be used where no gateway divides the work; empty if it can.
+// unrouted says why an analysis cannot be used where no gateway counts requests; empty if it can.
 func (m *planner) unrouted(name string) string {
 	const instead = `: count what the pods say of themselves, with pod=~"${pods}"`
-	if m.spec.Traffic.Replicas == nil {
+	why := m.spec.Traffic.uncounted()
+	if why == "" {
 		return ""
 	}
 	a, ok := m.analyses[name]
 	if !ok {
-		return "is of Traefik's metrics, and no Traefik divides the work here" + instead
+		return "is of Traefik's metrics, and " + why + instead
 	}
 	for i := range a.analysis.Spec.Metrics {
 		if metric := &a.analysis.Spec.Metrics[i]; metric.Preset != "" {
-			return "has the preset " + metric.Preset + ", which is of Traefik's metrics, and no Traefik divides the work here" + instead
+			return "has the preset " + metric.Preset + ", which is of Traefik's metrics, and " + why + instead
 		}
 	}
 	return ""
 }
 
-// divided leaves the weight out of an analysis where pods divide the work: how much of it a pod takes is up to the pod.
+// divided leaves the weight out of an analysis where pods divide the work, or a gateway divides connections: how much of it a
+// pod takes is up to the pod, and how much a connection brings is up to who opened it.
 func (m *planner) divided(def *analysis.Definition) {
-	if m.spec.Traffic.Replicas == nil {
+	if m.spec.Traffic.uncounted() == "" {
 		return
 	}
 	def.Split.Off = true

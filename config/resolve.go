@@ -115,7 +115,7 @@ func (r *resolver) add(f file) {
 			}
 			now.unformed = append(now.unformed, d)
 			if name := d.at("metadata", "name"); !name.gone {
-				now.broken = append(now.broken, d.identity(Name(name.node.text)))
+				now.broken = append(now.broken, d.identity(DocumentName(name.node.text)))
 			}
 		}
 	}
@@ -289,7 +289,7 @@ func (r *resolver) first(me, other documentRef, c claim) bool {
 func (r *resolver) had(d documentRef, c claim) bool {
 	old, ok := r.before.files[d.file.name]
 	return ok && slices.ContainsFunc(old.docs, func(o parsed) bool {
-		return o.kind == d.doc.kind && o.name == d.doc.name && slices.Contains(o.claims(), c)
+		return o.kind == d.doc.kind && o.name == d.doc.name && slices.ContainsFunc(o.claims(), c.same)
 	})
 }
 
@@ -303,7 +303,11 @@ type clash struct {
 type claim struct {
 	what claimed
 	of   string
+	// shared: others may have it as well, if they share it too.
+	shared bool
 }
+
+func (c claim) same(other claim) bool { return c.what == other.what && c.of == other.of }
 
 type claimed int
 
@@ -311,7 +315,7 @@ const (
 	claimName   claimed = iota // a kind's name
 	claimFile                  // a file of Traefik
 	claimObject                // the name of an object in Traefik
-	claimHost                  // a host or rule at an entry point of Traefik on Kubernetes
+	claimHost                  // a host or rule at an entry point of Traefik
 	claimArm                   // a Deployment or StatefulSet
 	claimRule                  // the rules of a route of Gateway API that lead to a Service
 )
@@ -340,7 +344,7 @@ func (c claim) error(me, other *parsed) Error {
 
 // claims returns those of a document, the most important first.
 func (p *parsed) claims() []claim {
-	out := []claim{{claimName, p.title()}}
+	out := []claim{{what: claimName, of: p.title()}}
 	if p.rollout == nil {
 		return out
 	}
@@ -353,18 +357,23 @@ func (p *parsed) claims() []claim {
 // clashes finds documents that claim what an earlier one claims, with only the first reason for each pair.
 func clashes(docs []documentRef) []clash {
 	var out []clash
-	first := map[claim]documentRef{}
+	type holder struct {
+		documentRef
+		claim
+	}
+	first := map[claim]holder{}
 	told := map[[2]*parsed]bool{}
 	for _, d := range docs {
 		for _, c := range d.doc.claims() {
-			a, taken := first[c]
+			key := claim{what: c.what, of: c.of}
+			a, taken := first[key]
 			if !taken {
-				first[c] = d
+				first[key] = holder{d, c}
 				continue
 			}
-			if pair := [2]*parsed{a.doc, d.doc}; a.doc != d.doc && !told[pair] {
+			if pair := [2]*parsed{a.doc, d.doc}; a.doc != d.doc && !told[pair] && !(a.shared && c.shared) {
 				told[pair] = true
-				out = append(out, clash{c, a, d})
+				out = append(out, clash{c, a.documentRef, d})
 			}
 		}
 	}

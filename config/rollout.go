@@ -98,7 +98,8 @@ type ArmSpec struct {
 	StatefulSet ObjectName `json:"statefulSet,omitempty"`
 	// Service in front of it.
 	Service *ServiceSpec `json:"service,omitempty"`
-	// Namespace of both; it has to be the route's, which is the default.
+	// Namespace of both, the same for stable and canary; the route's by default. Any other needs Traefik's
+	// allowCrossNamespace or, with Gateway API, a ReferenceGrant.
 	Namespace Namespace `json:"namespace,omitempty"`
 	// Replicas of the canary: a number, or a share of stable's that grows with the weight.
 	Replicas Amount `json:"replicas,omitempty"`
@@ -115,6 +116,20 @@ type ServiceSpec struct {
 	// NativeLB leaves the choice among the pods to Kubernetes.
 	NativeLB *bool `json:"nativeLB,omitempty"`
 	// BalancingSpec is how Traefik talks to the pods.
+	BalancingSpec
+	// FurtherPorts of the Service that routes of the release lead to. All of them move together.
+	FurtherPorts []FurtherPortSpec `json:"furtherPorts,omitempty" jsonschema:"minItems=1"`
+}
+
+// FurtherPortSpec is one more port of a Service.
+type FurtherPortSpec struct {
+	// Port is its number or name.
+	Port Port `json:"port"`
+	// Scheme of the pods at this port; http by default, https for port 443.
+	Scheme string `json:"scheme,omitempty" jsonschema:"enum=http,enum=https,enum=h2c"`
+	// NativeLB leaves the choice among the pods to Kubernetes.
+	NativeLB *bool `json:"nativeLB,omitempty"`
+	// BalancingSpec is how Traefik talks to the pods at this port.
 	BalancingSpec
 }
 
@@ -142,6 +157,6 @@ type TriggerSpec struct {
 	Deployment ObjectName `json:"deployment,omitempty"`
 	// StatefulSet, in place of a Deployment.
 	StatefulSet ObjectName `json:"statefulSet,omitempty"`
-	// Namespace of it; the route's by default.
+	// Namespace of it; the arms' by default.
 	Namespace Namespace `json:"namespace,omitempty"`
 }

@@ -58,6 +58,7 @@ const (
 	expectedAmount      = "a number of replicas such as 2, or a share such as 10%"
 	expectedPort        = "a port's number or name"
 	expectedName        = "a name of small letters, digits and dashes, at most 50 characters"
+	expectedDocument    = "a name of small letters, digits, dashes and dots, at most 253 characters"
 	expectedNamespace   = "a name of small letters, digits and dashes, at most 63 characters"
 	expectedServiceName = "a name of small letters, digits and dashes that begins with a letter, at most 63 characters"
 	expectedObjectName  = "a name of small letters, digits, dashes and dots, at most 63 characters"
@@ -349,19 +350,18 @@ func asOne(at place) string {
 //
 //nolint:gosec // a weight is no credential
 var elsewhere = map[string]string{
-	"ingressRouteTCP": "TCP is not driven: it has no requests that could be counted and divided",
-	"daemonSet":       "DaemonSets are not driven: a node has one pod of it, so there is no room for a canary's",
-	"httpRoute":       "Gateway API is a gateway of its own: traffic: {gatewayAPI: {httpRoute: shop}}",
-	"grpcRoute":       "Gateway API is a gateway of its own: traffic: {gatewayAPI: {grpcRoute: shop}}",
-	"setWeight":       "Argo Rollouts' weights are gray: {weights: [20%]} here",
-	"pause":           "gate: {} asks a person, wait: {for: 10m} lets time pass",
-	"setHeaderRoute":  "users are picked by ab: {cohort: {header: {name: X-Group, value: beta}}, split: 50%}",
-	"stepWeight":      "Flagger's weights are written out: gray: {weights: [10%, 20%, 30%]}",
-	"stepWeights":     "Flagger's weights are gray: {weights: [10%, 20%, 30%]} here",
-	"maxWeight":       "Flagger's weights are written out: gray: {weights: [10%, 20%, 30%]}",
-	"kayenta":         "no release is judged by a Kayenta configuration: serin analyze FILE judges a past window by it, and Spinnaker's stages call Serin in Kayenta's place; for a release write its metrics here",
-	"window":          "windows belong to the spec of the rollout, for all of its steps: windows: [{days: [mon-thu], from: \"09:00\", to: \"16:00\", zone: Europe/Berlin}]",
-	"critical":        "every metric is critical: a release fails as soon as one of them fails. Leave it out; optional: true keeps a metric from holding a pass back",
+	"daemonSet":      "DaemonSets are not driven: a node has one pod of it, so there is no room for a canary's",
+	"httpRoute":      "Gateway API is a gateway of its own: traffic: {gatewayAPI: {httpRoute: shop}}",
+	"grpcRoute":      "Gateway API is a gateway of its own: traffic: {gatewayAPI: {grpcRoute: shop}}",
+	"setWeight":      "Argo Rollouts' weights are gray: {weights: [20%]} here",
+	"pause":          "gate: {} asks a person, wait: {for: 10m} lets time pass",
+	"setHeaderRoute": "users are picked by ab: {cohort: {header: {name: X-Group, value: beta}}, split: 50%}",
+	"stepWeight":     "Flagger's weights are written out: gray: {weights: [10%, 20%, 30%]}",
+	"stepWeights":    "Flagger's weights are gray: {weights: [10%, 20%, 30%]} here",
+	"maxWeight":      "Flagger's weights are written out: gray: {weights: [10%, 20%, 30%]}",
+	"kayenta":        "no release is judged by a Kayenta configuration: serin analyze FILE judges a past window by it, and Spinnaker's stages call Serin in Kayenta's place; for a release write its metrics here",
+	"window":         "windows belong to the spec of the rollout, for all of its steps: windows: [{days: [mon-thu], from: \"09:00\", to: \"16:00\", zone: Europe/Berlin}]",
+	"critical":       "every metric is critical: a release fails as soon as one of them fails. Leave it out; optional: true keeps a metric from holding a pass back",
 }
 
 // asMap says how to write a text where a map with a name is expected.

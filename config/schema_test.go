@@ -86,6 +86,8 @@ func leaf(t reflect.Type) *jsonschema.Schema {
 		s.MinLength = &one
 	case reflect.TypeFor[Name]():
 		s = text(expectedName, "", namePattern)
+	case reflect.TypeFor[DocumentName]():
+		s = text(expectedDocument, "", documentNamePattern)
 	case reflect.TypeFor[Namespace]():
 		s = text(expectedNamespace, "", namespacePattern)
 	case reflect.TypeFor[ServiceName]():

@@ -119,6 +119,9 @@ func (m *planner) unknown(variable string, params []string) string {
 	servers := !m.cluster
 	switch variable {
 	case varService:
+		if t := m.spec.Traffic.Traefik; t != nil && t.tcp() {
+			return `is the arm's name in Traefik's metrics, which count no requests of a TCP route: pod=~"${pods}" selects the series of the arm's pods`
+		}
 		if m.spec.Traffic.Replicas != nil {
 			return `is the arm's name in a gateway's metrics, and no gateway divides the work here: pod=~"${pods}" selects the series of the arm's pods`
 		}

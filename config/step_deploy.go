@@ -12,7 +12,7 @@ type DeploySpec struct {
 	Deployment ObjectName `json:"deployment,omitempty"`
 	// StatefulSet to change, in place of a Deployment.
 	StatefulSet ObjectName `json:"statefulSet,omitempty"`
-	// Namespace of it; the route's by default.
+	// Namespace of it; the arms' by default.
 	Namespace Namespace `json:"namespace,omitempty"`
 	// Image by container; ${parameters} are substituted.
 	Image map[string]string `json:"image,omitempty"`

@@ -26,8 +26,12 @@ func (p *PreviewSpec) check(c *checker, at place, s *RolloutSpec, _ []string) {
 	}
 	if p.Host == "" && p.Match == nil {
 		c.fail(at, "expected host (such as preview.example.com), match (such as {header: {name: X-Preview, value: \"yes\"}}), or both")
-	} else if _, err := traefik.PreviewRule(s.Traffic.rule(), traffic.Preview{Host: p.Host}); p.Host != "" && err != nil {
-		c.fail(at.in("host"), "%s", strings.TrimPrefix(err.Error(), "preview: "))
+	}
+	for _, rule := range s.Traffic.rules() {
+		if _, err := traefik.PreviewRule(rule, traffic.Preview{Host: p.Host}); p.Host != "" && err != nil {
+			c.fail(at.in("host"), "%s", strings.TrimPrefix(err.Error(), "preview: "))
+			break
+		}
 	}
 	c.ownRoute(at, s)
 	for i := range s.Steps {
@@ -41,10 +45,14 @@ func (p *PreviewSpec) check(c *checker, at place, s *RolloutSpec, _ []string) {
 }
 
 func (p *PreviewSpec) step(_ *planner, _ place, name string) rollout.Step {
-	out := rollout.Preview{Name: name, Route: traffic.Preview{Host: p.Host}}
+	return rollout.Preview{Name: name, Route: p.toTraffic()}
+}
+
+func (p *PreviewSpec) toTraffic() traffic.Preview {
+	out := traffic.Preview{Host: p.Host}
 	if p.Match != nil {
 		match := p.Match.toTraffic()
-		out.Route.Match = &match
+		out.Match = &match
 	}
 	return out
 }

@@ -2,6 +2,8 @@ package config
 
 import (
 	"cmp"
+	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -11,12 +13,19 @@ import (
 
 // TraefikSpec is a route of Traefik on Kubernetes: Serin's own (route) or an adopted one (ingressRoute).
 type TraefikSpec struct {
-	// Namespace of the route and the Services.
+	// Namespace of the route, and of the arms unless they say another.
 	Namespace Namespace `json:"namespace,omitempty"`
 	// Route is made and owned by Serin.
 	Route *RouteSpec `json:"route,omitempty"`
+	// FurtherRoutes of Serin's own, in addition to route, each to one of the Services' ports.
+	FurtherRoutes []FurtherRouteSpec `json:"furtherRoutes,omitempty" jsonschema:"minItems=1"`
 	// IngressRoute adopts one that is already there, or several: in each, Serin replaces the references to stable's Service.
 	IngressRoute Texts `json:"ingressRoute,omitempty"`
+	// RouteTCP is a TCP route that is made and owned by Serin. It divides connections by weight.
+	RouteTCP *RouteTCPSpec `json:"routeTCP,omitempty"`
+	// IngressRouteTCP names one that is already there, or several: Serin sets the weights of the routes that lead to stable's
+	// Service, and changes nothing else.
+	IngressRouteTCP Texts `json:"ingressRouteTCP,omitempty"`
 	// Adopt takes over existing objects that have the names Serin would use.
 	Adopt bool `json:"adopt,omitempty"`
 	// Verify is how Serin makes sure that Traefik serves what was written.
@@ -41,38 +50,139 @@ type RouteSpec struct {
 	Observability *ObservabilitySpec `json:"observability,omitempty"`
 }
 
+// FurtherRouteSpec is one more route of Serin's own.
+type FurtherRouteSpec struct {
+	RouteSpec
+	// Port of stable's Service that it leads to, by number or name as service or furtherPorts have it; service's own by
+	// default.
+	Port Port `json:"port,omitempty"`
+}
+
 func (t *TraefikSpec) check(c *checker, s *RolloutSpec, l Loader) {
 	at := c.spec("traffic", "traefik")
+	defer func() {
+		c.verify(at.in("verify"), t.Verify)
+		c.together(s, t.Namespace)
+	}()
+	if n := t.kinds(); n != 1 {
+		c.fail(at, "expected one of route (Serin's own) or ingressRoute (one that is already there), or for TCP one of routeTCP or ingressRouteTCP")
+	} else if t.tcp() {
+		t.checkTCP(c, at, s, l)
+		c.deployed("stable", &s.Stable)
+		c.deployed("canary", &s.Canary)
+		return
+	}
 	switch {
-	case (t.Route == nil) == (len(t.IngressRoute) == 0):
-		c.fail(at, "expected one of route (Serin's own) or ingressRoute (one that is already there)")
-	case t.Route == nil:
-	case (t.Route.Host == "") == (t.Route.Rule == ""):
-		c.fail(at.in("route"), "expected one of host or rule")
-	case t.Route.Host != "":
-		if strings.ContainsAny(t.Route.Host, "`\"\\/: \t\r\n") {
-			c.fail(at.in("route", "host"), "%s is not a host", quote(t.Route.Host))
-		}
-	default:
-		c.rule(at.in("route", "rule"), t.Route.Rule, l)
+	case t.Route == nil && len(t.FurtherRoutes) > 0:
+		c.fail(at.in("furtherRoutes").atKey(), "are Serin's own, and so is the first of them: route is missing. Routes that are there already are listed in ingressRoute")
+	case t.Route != nil:
+		c.madeRoute(at.in("route"), t.Route, l)
 	}
-	if t.Route != nil {
-		c.route(at.in("route"), t.Route.toTraffic())
+	for i := range t.FurtherRoutes {
+		c.madeRoute(at.in("furtherRoutes", i), &t.FurtherRoutes[i].RouteSpec, l)
 	}
+	t.ports(c, s)
 	c.routeNames(at.in("ingressRoute"), t.IngressRoute)
 	for i, name := range t.IngressRoute {
 		if slices.Index(t.IngressRoute, name) < i {
 			c.fail(at.in("ingressRoute", i), "%s is named twice", name)
 		}
 	}
-	c.verify(at.in("verify"), t.Verify)
 	c.service("stable", &s.Stable, t)
 	c.service("canary", &s.Canary, t)
 }
 
+// kinds is how many of the kinds of routes are named: it has to be one.
+func (t *TraefikSpec) kinds() (n int) {
+	for _, named := range []bool{t.Route != nil, len(t.IngressRoute) > 0, t.RouteTCP != nil, len(t.IngressRouteTCP) > 0} {
+		if named {
+			n++
+		}
+	}
+	return n
+}
+
+// madeRoute checks a route that Serin makes.
+func (c *checker) madeRoute(at place, r *RouteSpec, l Loader) {
+	switch {
+	case (r.Host == "") == (r.Rule == ""):
+		c.fail(at, "expected one of host or rule")
+	case r.Host != "":
+		if strings.ContainsAny(r.Host, "`\"\\/: \t\r\n") {
+			c.fail(at.in("host"), "%s is not a host", quote(r.Host))
+		}
+	default:
+		c.rule(at.in("rule"), r.Rule, l)
+	}
+	c.route(at, r.toTraffic())
+}
+
+// ports checks the further ports of the arms' Services, and the routes that lead to them.
+func (t *TraefikSpec) ports(c *checker, s *RolloutSpec) {
+	stable, canary := s.Stable.Service, s.Canary.Service
+	if stable == nil || canary == nil {
+		return // reported already
+	}
+	if a, b := len(stable.FurtherPorts), len(canary.FurtherPorts); a != b {
+		c.fail(c.spec("canary", "service"), "stable's Service has %s and the canary's %s: expected as many, in the same order", count(a, "further port", "further ports"), count(b, "further port", "further ports"))
+		return
+	}
+	for arm, service := range map[string]*ServiceSpec{"stable": stable, "canary": canary} {
+		seen := []Port{service.Port}
+		for i, p := range service.FurtherPorts {
+			at := c.spec(arm, "service", "furtherPorts", i)
+			if slices.Contains(seen, p.Port) {
+				c.fail(at.in("port"), "%s is named twice", p.Port)
+			}
+			seen = append(seen, p.Port)
+			how := p.balancing()
+			if err := how.Validate(); err != nil {
+				c.fail(at, "%s", err)
+			}
+			if t.Route == nil && how != (traffic.Balancing{}) {
+				c.fail(at, "how the port is talked to is said in the IngressRoute that is adopted, in its reference to stable's Service: both arms get it")
+			}
+		}
+	}
+	led := map[int]bool{0: true}
+	for i, r := range t.FurtherRoutes {
+		port := stable.index(r.Port)
+		if port < 0 {
+			c.fail(c.spec("traffic", "traefik", "furtherRoutes", i, "port"), "%s is no port that stable's service names, in port or furtherPorts", r.Port)
+		}
+		led[port] = true
+	}
+	for i, p := range stable.FurtherPorts {
+		if t.Route != nil && !led[i+1] {
+			c.fail(c.spec("stable", "service", "furtherPorts", i), "no route leads to %s: name it in one of traffic.traefik.furtherRoutes", p.Port)
+		}
+	}
+	if t.Adopt && len(stable.FurtherPorts) > 0 {
+		c.fail(c.spec("traffic", "traefik", "adopt"), "takes over one TraefikService, and several ports need one each")
+	}
+}
+
+// index is the number of a port among those of a Service; 0 where none is named, -1 if it is none of them.
+func (s *ServiceSpec) index(port Port) int {
+	if port == "" || port == s.Port {
+		return 0
+	}
+	if i := slices.IndexFunc(s.FurtherPorts, func(p FurtherPortSpec) bool { return p.Port == port }); i >= 0 {
+		return i + 1
+	}
+	return -1
+}
+
+// balancing is how Traefik talks to the port.
+func (p *FurtherPortSpec) balancing() traffic.Balancing {
+	out := p.BalancingSpec.toTraffic()
+	out.Scheme, out.NativeLB = p.Scheme, p.NativeLB
+	return out
+}
+
 // service checks an arm that is a Deployment behind a Service.
 func (c *checker) service(arm string, a *ArmSpec, t *TraefikSpec) {
-	c.deployed(arm, a, t.Namespace)
+	c.deployed(arm, a)
 	at := c.spec(arm)
 	if t.Route == nil && a.Service != nil && a.balancing() != (traffic.Balancing{}) {
 		c.fail(at.in("service"), "the adopted IngressRoute says how to talk to the Service, in its reference to stable's Service: both arms get it")
@@ -102,9 +212,13 @@ func (t *TraefikSpec) confine(c *checker, l Loader) {
 }
 
 func (t *TraefikSpec) fill(m *planner) {
+	if t.tcp() {
+		t.fillTCP(m)
+		return
+	}
 	d := &m.plan.Rollout
 	m.plan.Gateway.Cluster = &record.ClusterGateway{
-		Namespace: m.namespace(""), Adopt: t.Adopt, Stable: d.Stable, Canary: d.Canary,
+		Namespace: m.route(), Arms: m.spec.armsElsewhere(m.route()), Adopt: t.Adopt, Stable: d.Stable, Canary: d.Canary,
 		StableBalancing: m.spec.Stable.balancing(), CanaryBalancing: m.spec.Canary.balancing(),
 	}
 	for i, name := range t.IngressRoute {
@@ -121,6 +235,28 @@ func (t *TraefikSpec) fill(m *planner) {
 		route := t.Route.toTraffic()
 		m.plan.Gateway.Cluster.Route = &route
 	}
+	for _, r := range t.FurtherRoutes {
+		m.plan.Gateway.Cluster.FurtherRoutes = append(m.plan.Gateway.Cluster.FurtherRoutes,
+			traffic.PortRoute{Route: r.toTraffic(), Port: m.spec.Stable.Service.index(r.Port)})
+	}
+	m.plan.Gateway.Cluster.Ports = m.spec.portPairs()
+}
+
+// portPairs are the further ports of both arms' Services.
+func (s *RolloutSpec) portPairs() (out []traffic.PortPair) {
+	if s.Stable.Service == nil || s.Canary.Service == nil {
+		return nil
+	}
+	for i := range s.Stable.Service.FurtherPorts {
+		if i >= len(s.Canary.Service.FurtherPorts) {
+			break // reported already
+		}
+		stable, canary := &s.Stable.Service.FurtherPorts[i], &s.Canary.Service.FurtherPorts[i]
+		out = append(out, traffic.PortPair{
+			Stable: string(stable.Port), Canary: string(canary.Port), StableBalancing: stable.balancing(), CanaryBalancing: canary.balancing(),
+		})
+	}
+	return out
 }
 
 func (t *TraefikSpec) confirmed() *VerifySpec { return t.Verify }
@@ -133,24 +269,80 @@ func (t *TraefikSpec) cluster() (namespace string, ok bool) {
 var clusterSuffixes = []string{"", "-ab", "-mirrored", "-previewed", "-circuit-breaker", "-rate-limit"}
 
 func (t *TraefikSpec) claims(p *parsed) (out []claim) {
+	if t.tcp() {
+		return t.claimsTCP(p)
+	}
 	namespace, _ := t.cluster()
 	for _, s := range clusterSuffixes {
-		out = append(out, claim{claimObject, namespace + "/" + string(p.rollout.Metadata.Name) + s})
+		out = append(out, claim{what: claimObject, of: namespace + "/" + p.base() + s})
 	}
 	out = append(out, p.arms(namespace)...)
-	if t.Route == nil {
-		return out
+	for i := 2; i <= 1+len(t.FurtherRoutes); i++ {
+		out = append(out, claim{what: claimObject, of: fmt.Sprintf("%s/%s-route-%d", namespace, p.base(), i)})
 	}
-	route := strings.TrimSpace(t.Route.Rule)
-	if t.Route.Host != "" {
-		route = "host " + strings.ToLower(t.Route.Host)
+	if s := p.rollout.Spec.complete().Stable.Service; s != nil {
+		for i := 2; i <= 1+len(s.FurtherPorts); i++ {
+			out = append(out, claim{what: claimObject, of: fmt.Sprintf("%s/%s-port-%d", namespace, p.base(), i)})
+		}
 	}
-	points := t.Route.EntryPoints
+	if t.Route != nil {
+		out = append(out, t.Route.claims()...)
+	}
+	for _, r := range t.FurtherRoutes {
+		out = append(out, r.claims()...)
+	}
+	for _, host := range p.previewHosts() {
+		if t.Route == nil {
+			out = append(out, claim{what: claimHost, of: host}) // the entry points are those of routes that are not known here
+			continue
+		}
+		out = append(out, claimsOf(host, t.Route.EntryPoints, "")...)
+	}
+	return out
+}
+
+// claims are those to the route's requests, at each of its entry points.
+func (r *RouteSpec) claims() []claim {
+	return claimsOf(requestsOf(r.toTraffic().Rule), r.EntryPoints, "")
+}
+
+// aHost is a rule that names one host and nothing else.
+var aHost = regexp.MustCompile("^Host\\(`([^`]+)`\\)$")
+
+// requestsOf says which requests a rule has; two notations of one host give the same.
+func requestsOf(rule string) string {
+	rule = strings.TrimSpace(rule)
+	if host := aHost.FindStringSubmatch(rule); host != nil {
+		return "host " + strings.ToLower(host[1])
+	}
+	return rule
+}
+
+// claimsOf are the claims to requests at entry points of one Traefik; where says which, if there are several.
+func claimsOf(requests string, points []string, where string) (out []claim) {
 	if len(points) == 0 {
-		return append(out, claim{claimHost, route})
+		return []claim{{what: claimHost, of: requests + where}}
 	}
 	for _, point := range points {
-		out = append(out, claim{claimHost, route + " at entry point " + point})
+		out = append(out, claim{what: claimHost, of: requests + " at entry point " + point + where})
+	}
+	return out
+}
+
+// previewHosts are the requests that the previews of a rollout have by hosts of their own.
+func (p *parsed) previewHosts() (out []string) {
+	steps := slices.Clone(p.rollout.Spec.Steps)
+	if r := p.rollout.Spec.Returning; r != nil {
+		steps = append(steps, r.Steps...)
+	}
+	for i := range steps {
+		preview := steps[i].Preview
+		if preview == nil || preview.Host == "" {
+			continue
+		}
+		if rule, err := preview.toTraffic().Text(); err == nil {
+			out = append(out, requestsOf(rule))
+		}
 	}
 	return out
 }

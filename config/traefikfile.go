@@ -111,9 +111,19 @@ func (f *TraefikFileSpec) cluster() (namespace string, ok bool) { return "", fal
 var fileSuffixes = []string{"", "-ab", "-stable", "-canary", "-ab-stable", "-ab-canary", "-mirrored", "-mirrored-stable", "-mirrored-canary", "-previewed", "-circuit-breaker", "-rate-limit"}
 
 func (f *TraefikFileSpec) claims(p *parsed) []claim {
-	out := []claim{{claimFile, filepath.Clean(fromFolderOf(p.src.name, f.Path))}}
+	out := []claim{{what: claimFile, of: filepath.Clean(fromFolderOf(p.src.name, f.Path))}}
 	for _, s := range fileSuffixes {
-		out = append(out, claim{claimObject, p.name + s})
+		out = append(out, claim{what: claimObject, of: p.name + s})
+	}
+	// Two files of one folder are read by the same Traefik. Rollouts may have one rule, by their priorities; a preview is above
+	// both.
+	where := " of the Traefik that reads " + filepath.Dir(filepath.Clean(fromFolderOf(p.src.name, f.Path)))
+	for _, c := range claimsOf(requestsOf(f.Rule), f.EntryPoints, where) {
+		c.shared = true
+		out = append(out, c)
+	}
+	for _, host := range p.previewHosts() {
+		out = append(out, claimsOf(host, f.EntryPoints, where)...)
 	}
 	return out
 }

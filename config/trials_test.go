@@ -13,7 +13,9 @@ import (
 )
 
 // checking loads documents with the checks of the gateway's own parsers, as the daemon does.
-func checking() Loader { return Loader{Rule: traefikapi.CheckRule, Guards: traefikapi.ValidateGuards} }
+func checking() Loader {
+	return Loader{Rule: traefikapi.CheckRule, RuleTCP: traefikapi.ParseRuleTCP, Guards: traefikapi.ValidateGuards}
+}
 
 // shownRevision matches revisions, which change with the contents of plans.
 var shownRevision = regexp.MustCompile(`revision [0-9a-f]+`)
@@ -48,10 +50,9 @@ func TestWhatIsRefusedIsOnAPage(t *testing.T) {
 		"07-rule-v2":         {"comparison", "rules of Traefik 2"},
 		"07b-rule-garbage":   {"comparison", "rules of Traefik 2"},
 		"07c-file-rule-v2":   {"comparison", "rules of Traefik 2"},
-		"09-dots":            {"comparison", "a name with dots for the rollout itself"},
+		"09-dots":            {"comparison", "a name with dots for a rollout in a file"},
 		"10-worker":          {"kinds-of-release", "traffic: {replicas: {namespace: pro}}"},
 		"12-manual-gates":    {"kinds-of-release", "analysis: none"},
-		"16-cross-namespace": {"comparison", "arms in another namespace than the route"},
 		"19-tcp":             {"comparison", "TCP routes"},
 		"20-gatewayapi":      {"kubernetes", "gatewayAPI: {namespace: pro, httpRoute:"},
 		"22-business-hours":  {"kinds-of-release", "windows:"},

@@ -16,11 +16,15 @@ import (
 	"github.com/serindev/serin/share"
 )
 
-// Name is a name of small letters, digits and dashes, at most 50 characters: Traefik's and Kubernetes's objects
-// are named after it, with endings of their own.
+// Name is a name of small letters, digits and dashes, at most 50 characters.
 type Name string
 
 const namePattern = `^[a-z0-9]([-a-z0-9]{0,48}[a-z0-9])?$`
+
+// DocumentName is the name of a document: what Kubernetes takes for an object's.
+type DocumentName string
+
+const documentNamePattern = `^[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?$`
 
 // Namespace is the name of a namespace of Kubernetes.
 type Namespace string

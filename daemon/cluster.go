@@ -13,10 +13,12 @@ import (
 	"github.com/serindev/serin/config"
 	"github.com/serindev/serin/engine"
 	"github.com/serindev/serin/record"
+	"github.com/serindev/serin/traffic"
 	"github.com/serindev/serin/traffic/gatewayapi"
 	"github.com/serindev/serin/traffic/kubeobjects"
 	"github.com/serindev/serin/traffic/traefikapi"
 	"github.com/serindev/serin/traffic/traefikcrd"
+	"github.com/serindev/serin/traffic/traefiktcp"
 	"github.com/serindev/serin/workload"
 	"github.com/serindev/serin/workload/kube"
 )
@@ -34,6 +36,7 @@ type cluster struct {
 	*kube.Cluster // implements [engine.Workloads], but for Watch
 	traefik       *traefikcrd.Clients
 	gateway       *gatewayapi.Clients
+	tcp           *traefiktcp.Clients
 
 	mu      sync.Mutex                        // guards what follows
 	routers map[string]map[string]routeWriter // by each namespace that they look at, and by rollout
@@ -79,7 +82,11 @@ func newCluster(o Options) (*cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &cluster{Cluster: workloads, traefik: traefik, gateway: gateway,
+	tcp, err := traefiktcp.Connect(c)
+	if err != nil {
+		return nil, err
+	}
+	return &cluster{Cluster: workloads, traefik: traefik, gateway: gateway, tcp: tcp,
 		routers: map[string]map[string]routeWriter{}, places: map[watchedPlace]bool{}}, nil
 }
 
@@ -137,7 +144,7 @@ func (c *cluster) router(rollout string, g *record.Gateway) (engine.Router, erro
 	if object, ok := config.ParseObjectID(name); ok {
 		name = object.Name // the objects are named as the rollout's own is, in its namespace
 	}
-	r, by, err := c.routeWriter(name, g)
+	r, by, err := c.routeWriter(traffic.ObjectBase(name), g)
 	if err != nil {
 		return nil, err
 	}
@@ -180,14 +187,20 @@ func (c *cluster) routeWriter(name string, g *record.Gateway) (routeWriter, rout
 	}
 	if k := g.Routes; k != nil {
 		r, err := c.gateway.Router(gatewayapi.Config{
-			Rollout: name, Namespace: k.Namespace, GatewayRoutes: k.GatewayRoutes, Stable: k.Stable, Canary: k.Canary, Verify: verify,
+			Rollout: name, Namespace: k.Namespace, Arms: k.Arms, GatewayRoutes: k.GatewayRoutes, Stable: k.Stable, Canary: k.Canary, Verify: verify,
 		})
 		return r, c.gateway, err
 	}
+	if k := g.TCP; k != nil {
+		r, err := c.tcp.Router(traefiktcp.Config{
+			Rollout: name, Namespace: k.Namespace, Arms: k.Arms, Route: k.Route, Adopted: k.Adopted, Stable: k.Stable, Canary: k.Canary, Verify: verify,
+		})
+		return r, c.tcp, err
+	}
 	k := g.Cluster
 	r, err := c.traefik.Router(traefikcrd.Config{
-		Rollout: name, Namespace: k.Namespace, Route: k.Route, IngressRoute: k.IngressRoute, Further: k.Further, Adopt: k.Adopt, Stable: k.Stable, Canary: k.Canary,
-		Direct: k.Direct, StableBalancing: k.StableBalancing, CanaryBalancing: k.CanaryBalancing, Verify: verify,
+		Rollout: name, Namespace: k.Namespace, Arms: k.Arms, Route: k.Route, IngressRoute: k.IngressRoute, Further: k.Further, Adopt: k.Adopt, Stable: k.Stable, Canary: k.Canary,
+		Direct: k.Direct, StableBalancing: k.StableBalancing, CanaryBalancing: k.CanaryBalancing, Ports: k.Ports, FurtherRoutes: k.FurtherRoutes, Verify: verify,
 	})
 	return r, c.traefik, err
 }

@@ -35,7 +35,7 @@ func routers(c *cluster) func(name string, g record.Gateway) (engine.Router, err
 		if g.Split != nil {
 			return c.splitter(g.Split)
 		}
-		if g.Cluster != nil || g.Routes != nil {
+		if g.Cluster != nil || g.Routes != nil || g.TCP != nil {
 			return c.router(name, &g)
 		}
 		return newFileRouter(name, &g)
@@ -110,7 +110,7 @@ func substituted(w rollout.Webhook, parameters map[string]string) (rollout.Webho
 func NewLoader(settle time.Duration) config.Loader {
 	return config.Loader{
 		Settle: settle,
-		Rule:   traefikapi.CheckRule,
+		Rule:   traefikapi.CheckRule, RuleTCP: traefikapi.ParseRuleTCP,
 		Guards: traefikapi.ValidateGuards,
 		Job:    kube.JobManifest, Template: kube.TemplateManifest,
 	}

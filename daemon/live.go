@@ -124,16 +124,16 @@ func (l *Live) Cluster(ctx context.Context, plan *record.Plan) (wrong []string) 
 	if c.Split != nil { // its arms have no Services, and a canary that is not there yet is made from stable
 		return append(l.runs(ctx, "stable", stable.Deployment), l.rights(ctx, plan)...)
 	}
-	wrong = append(wrong, l.arm(ctx, "stable", stable, plan.Rollout.Stable.Port)...)
+	wrong = append(wrong, l.arm(ctx, "stable", stable, ports(plan, plan.Rollout.Stable.Port, func(p traffic.PortPair) string { return p.Stable }))...)
 	if _, err := l.kube.CoreV1().Services(canary.Deployment.Namespace).Get(ctx, canary.Service, meta.GetOptions{}); !kubeerrors.IsNotFound(err) {
 		// A canary that is not there yet is made from stable.
-		wrong = append(wrong, l.arm(ctx, "canary", canary, plan.Rollout.Canary.Port)...)
+		wrong = append(wrong, l.arm(ctx, "canary", canary, ports(plan, plan.Rollout.Canary.Port, func(p traffic.PortPair) string { return p.Canary }))...)
 	}
 	budgets, err := l.cluster.BudgetsInTheWay(ctx, c.Arms)
 	if err == nil { // without the right to read them, there is nothing to say
 		wrong = append(wrong, budgets...)
 	}
-	return append(wrong, l.rights(ctx, plan)...)
+	return slices.Concat(wrong, l.grants(ctx, plan), l.rights(ctx, plan))
 }
 
 // runs looks for an arm's workload.
@@ -174,6 +174,17 @@ func (l *Live) Doubts(ctx context.Context, plan *record.Plan) (out []string) {
 	return out
 }
 
+// ports are those of an arm's Service that routes lead to.
+func ports(plan *record.Plan, first string, of func(traffic.PortPair) string) []string {
+	out := []string{first}
+	if g := plan.Gateway.Cluster; g != nil {
+		for _, pair := range g.Ports {
+			out = append(out, of(pair))
+		}
+	}
+	return out
+}
+
 // doubts are what a StatefulSet's own settings do to a release; scaled: Serin changes how many pods it has.
 func doubts(s *apps.StatefulSetSpec, scaled bool) (out []string) {
 	if s.PodManagementPolicy != apps.ParallelPodManagement {
@@ -187,8 +198,8 @@ func doubts(s *apps.StatefulSetSpec, scaled bool) (out []string) {
 	return out
 }
 
-// arm looks for an arm's workload, and for its Service with the port.
-func (l *Live) arm(ctx context.Context, which string, arm workload.Arm, port string) (wrong []string) {
+// arm looks for an arm's workload, and for its Service with the ports.
+func (l *Live) arm(ctx context.Context, which string, arm workload.Arm, ports []string) (wrong []string) {
 	namespace := arm.Deployment.Namespace // the Service is where the workload is
 	wrong = l.runs(ctx, which, arm.Deployment)
 	s, err := l.kube.CoreV1().Services(namespace).Get(ctx, arm.Service, meta.GetOptions{})
@@ -197,12 +208,14 @@ func (l *Live) arm(ctx context.Context, which string, arm workload.Arm, port str
 	}
 	var there []string
 	for _, p := range s.Spec.Ports {
-		if p.Name == port || strconv.Itoa(int(p.Port)) == port {
-			return wrong
-		}
 		there = append(there, portWords(p))
 	}
-	return append(wrong, fmt.Sprintf("%s: Service %s/%s has no port %s; it has %s", which, namespace, arm.Service, port, strings.Join(there, ", ")))
+	for _, port := range ports {
+		if !slices.ContainsFunc(s.Spec.Ports, func(p core.ServicePort) bool { return p.Name == port || strconv.Itoa(int(p.Port)) == port }) {
+			wrong = append(wrong, fmt.Sprintf("%s: Service %s/%s has no port %s; it has %s", which, namespace, arm.Service, port, strings.Join(there, ", ")))
+		}
+	}
+	return wrong
 }
 
 func portWords(p core.ServicePort) string {
@@ -265,6 +278,9 @@ func writes(plan *record.Plan) []authorization.ResourceAttributes {
 	if g := plan.Gateway.Cluster; g != nil {
 		needs = append(needs, authorization.ResourceAttributes{Group: "traefik.io", Resource: "ingressroutes", Verb: "patch", Namespace: g.Namespace},
 			authorization.ResourceAttributes{Group: "traefik.io", Resource: "traefikservices", Verb: "create", Namespace: g.Namespace})
+	}
+	if g := plan.Gateway.TCP; g != nil {
+		needs = append(needs, authorization.ResourceAttributes{Group: "traefik.io", Resource: "ingressroutetcps", Verb: "patch", Namespace: g.Namespace})
 	}
 	if g := plan.Gateway.Routes; g != nil {
 		kinds := map[string]bool{"httproutes": g.Own != nil || len(g.HTTP) > 0, "grpcroutes": len(g.GRPC) > 0}

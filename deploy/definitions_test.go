@@ -74,10 +74,6 @@ func definition(t *testing.T, kind string) anyMap {
 						"apiVersion": anyMap{"type": "string"}, "kind": anyMap{"type": "string"}, "metadata": anyMap{"type": "object"},
 						"spec": spec, "status": statusSchema(t, status),
 					},
-					"x-kubernetes-validations": []any{anyMap{
-						"rule":    `self.metadata.name.matches('^[a-z0-9]([-a-z0-9]{0,48}[a-z0-9])?$')`,
-						"message": "the name has to be of small letters, digits and dashes, at most 50 characters: other objects are named after it",
-					}},
 				}},
 			}},
 		},

@@ -39,8 +39,8 @@ type Router interface {
 	// Observe asks the gateway itself. The result lists the replicas that do not answer; an error means that nothing could
 	// be asked at all.
 	Observe(ctx context.Context) (traffic.Observed, error)
-	// Labels are the values of the gateway's service label for the versions on a lane. The preview's lane has no stable
-	// version: there, stable is the main lane's.
+	// Labels are the values of the gateway's service label for the versions on a lane; commas separate those of several
+	// ports. The preview's lane has no stable version: there, stable is the main lane's.
 	Labels(on traffic.Lane) (canary, stable string)
 	// Watched tells whether [Options.WatchGateways] would report, at this moment, an external change to what Apply has
 	// written. Then the gateway is rarely asked while nothing is under way.

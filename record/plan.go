@@ -37,6 +37,8 @@ type Gateway struct {
 	Cluster *ClusterGateway `json:"cluster,omitempty"`
 	// Routes of Gateway API; nil for Traefik's own.
 	Routes *RoutesGateway `json:"routes,omitempty"`
+	// TCP routes of Traefik on Kubernetes; nil for other kinds.
+	TCP *TCPGateway `json:"tcp,omitempty"`
 	// Split is nil where a gateway divides the work.
 	Split *SplitGateway `json:"split,omitempty"`
 	// Replicas are the APIs that are asked what is served.
@@ -53,7 +55,9 @@ type Replica struct {
 
 // ClusterGateway is a route of Traefik on Kubernetes: owned (Route), or one that is already there and adopted.
 type ClusterGateway struct {
-	Namespace    string         `json:"namespace"`
+	Namespace string `json:"namespace"`
+	// Arms is the namespace of the Services, where it is not the route's.
+	Arms         string         `json:"arms,omitempty"`
 	Route        *traffic.Route `json:"route,omitempty"`
 	IngressRoute string         `json:"ingressRoute,omitempty"`
 	// Further are the names of more IngressRoutes that move with the first.
@@ -66,14 +70,31 @@ type ClusterGateway struct {
 	// How the Services of an owned route are talked to.
 	StableBalancing traffic.Balancing `json:"stableBalancing,omitzero"`
 	CanaryBalancing traffic.Balancing `json:"canaryBalancing,omitzero"`
+	// Ports are further ports of the same Services, whose routes move with the others.
+	Ports []traffic.PortPair `json:"ports,omitempty"`
+	// FurtherRoutes are more routes of Serin's own, each to one of the ports.
+	FurtherRoutes []traffic.PortRoute `json:"furtherRoutes,omitempty"`
 }
 
 // RoutesGateway is routes of Gateway API.
 type RoutesGateway struct {
 	Namespace string `json:"namespace"`
+	// Arms is the namespace of the Services, where it is not the routes'.
+	Arms string `json:"arms,omitempty"`
 	traffic.GatewayRoutes
 	Stable traffic.Backend `json:"stable"`
 	Canary traffic.Backend `json:"canary"`
+}
+
+// TCPGateway is TCP routes of Traefik on Kubernetes: owned (Route), or some that are already there and adopted.
+type TCPGateway struct {
+	Namespace string `json:"namespace"`
+	// Arms is the namespace of the Services, where it is not the routes'.
+	Arms    string          `json:"arms,omitempty"`
+	Route   *traffic.Route  `json:"route,omitempty"`
+	Adopted []string        `json:"adopted,omitempty"`
+	Stable  traffic.Backend `json:"stable"`
+	Canary  traffic.Backend `json:"canary"`
 }
 
 // SplitGateway is work that is divided by the pods of the arms.

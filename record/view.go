@@ -60,7 +60,7 @@ func (v View) LastVerdict() *judge.Verdict {
 }
 
 // Services are the names of the arms in the gateway's metrics: on the main route, on the route of an A/B test's cohort, and
-// where the canary gets copies.
+// where the canary gets copies. Commas separate the names of several ports.
 type Services struct {
 	Canary       string `json:"canary"`
 	Stable       string `json:"stable"`

@@ -67,6 +67,8 @@ type Stage struct {
 	Unjudged bool
 	// Copies: the canary gets copies of users' requests, and no user its answers.
 	Copies bool
+	// Sticky: users keep the version that they were given at an earlier weight, so the exposure is reached late.
+	Sticky bool
 }
 
 // Stages are the exposures of all steps, in order.

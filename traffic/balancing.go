@@ -44,6 +44,21 @@ type Balancing struct {
 	Sticky *StickyServer `json:"sticky,omitempty"`
 }
 
+// PortPair is a port of both arms' Services, by number or name, and how each is talked to.
+type PortPair struct {
+	Stable          string    `json:"stable"`
+	Canary          string    `json:"canary"`
+	StableBalancing Balancing `json:"stableBalancing,omitzero"`
+	CanaryBalancing Balancing `json:"canaryBalancing,omitzero"`
+}
+
+// PortRoute is a route to one of several ports.
+type PortRoute struct {
+	Route
+	// Port is the number of the pair of ports that it leads to; 0 is the arms' own.
+	Port int `json:"port,omitempty"`
+}
+
 // HealthCheck of servers; zeros leave the gateway's defaults.
 type HealthCheck struct {
 	Path     string            `json:"path"`

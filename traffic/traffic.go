@@ -59,7 +59,9 @@ type Route struct {
 
 // TLS of a route; the zero value is TLS with the gateway's defaults.
 type TLS struct {
-	SecretName   string `json:"secretName,omitempty"`
+	SecretName string `json:"secretName,omitempty"`
+	// Passthrough leaves the TLS of a TCP route to the servers.
+	Passthrough  bool   `json:"passthrough,omitempty"`
 	CertResolver string `json:"certResolver,omitempty"`
 	Options      string `json:"options,omitempty"`
 	// OptionsNamespace is the options' namespace on Kubernetes; the route's if it is empty.

@@ -33,6 +33,7 @@ type planning struct {
 	service  string
 	settings []string
 	over     time.Duration
+	stay     time.Duration
 	effects  string
 
 	// pasts are what stable has shown before, by scope and metric, if Prometheus was asked.
@@ -67,6 +68,7 @@ These are rules of thumb for errors that come one by one, right within a factor 
 	f.BoolVar(&p.first, "first", false, "a first release, before anything has been learned")
 	f.StringVar(&p.service, "service", "", "the `SERVICE` to count the rates of in Prometheus, as its metrics name it")
 	f.StringSliceVar(&p.settings, "set", nil, "`NAME=VALUE` of a variable that the analysis uses; may be repeated")
+	f.DurationVar(&p.stay, "stay", 0, "how long users stay on average, where sticky weights let them keep their version")
 	f.DurationVar(&p.over, "over", time.Hour, "how much history is counted in Prometheus, at most 6h")
 	return cmd
 }
@@ -110,6 +112,12 @@ type planned struct {
 	Unjudged bool `json:"unjudged,omitempty"`
 	// Earlier: all users have the version, and it is compared with the time before the release.
 	Earlier bool `json:"earlier,omitempty"`
+	// Share is the canary's share of the requests within Hold where users keep the version of an earlier weight and --stay says
+	// how long they stay; the other numbers reckon with it. ShareAtFirst is that at the beginning of the weight, and Most when
+	// nine tenths of the way to the weight are behind.
+	Share        float64  `json:"shareWithinHold,omitempty"`
+	ShareAtFirst float64  `json:"shareAtFirst,omitempty"`
+	Most         *float64 `json:"mostOfWeightAfterSeconds,omitempty"`
 
 	max, minRequests float64
 	scope            string
@@ -159,6 +167,9 @@ func (a *app) plan(ctx context.Context, p *planning, paths []string) error {
 			return err
 		}
 	}
+	if p.stay < 0 {
+		return fmt.Errorf("--stay %s: expected how long users stay, above 0", p.stay)
+	}
 	if !(p.rate > 0 && p.rate <= 1e9) {
 		return fmt.Errorf("--rate %v: expected requests a second, above 0", p.rate)
 	}
@@ -189,9 +200,11 @@ func (a *app) plan(ctx context.Context, p *planning, paths []string) error {
 // steps plans every weight for every metric.
 func (p *planning) steps(plan simulation.Plan, base map[string]float64) ([]planned, error) {
 	var out []planned
+	var crowd crowd
 	gained := map[string]float64{} // evidence for a pass so far, by scope and metric
 	first := map[string]time.Duration{}
 	for _, s := range plan.Definition.Steps.Stages() {
+		lag := crowd.enter(s, p.stay)
 		if s.Unjudged {
 			out = append(out, planned{Step: s.Name, Weight: float64(s.Exposure), Metric: "none", Hold: s.Least.Seconds(), Unjudged: true})
 			continue
@@ -207,6 +220,9 @@ func (p *planning) steps(plan simulation.Plan, base map[string]float64) ([]plann
 				continue
 			}
 			weight := float64(s.Exposure)
+			if lag != nil && lag.Stay > 0 {
+				weight = float64(lag.Mean(s.Least))
+			}
 			pace := choice.Pace{Canary: p.rate * weight, Baseline: p.rate * (1 - weight), Base: base[m.Name], Learned: !p.first}
 			pace.Pasts = p.pasts[s.Scope][m.Name]
 			if s.Earlier {
@@ -223,6 +239,7 @@ func (p *planning) steps(plan simulation.Plan, base map[string]float64) ([]plann
 			if weight < 1 {
 				stage.UsersToFind, stage.UsersToRule = j.UsersToFind(m.Name, p.effect, weight), j.UsersToRule(m.Name, pace, weight)
 			}
+			stage.lags(lag, s.Least)
 			stage.rolls = s.Earlier && plan.Definition.Cluster != nil
 			out = append(out, stage)
 		}
@@ -335,7 +352,7 @@ func (a *app) planTable(w io.Writer, p *planning, out plans) error {
 	if out.Soonest != nil {
 		_, _ = fmt.Fprintf(w, "A release that begins now is promoted at %s, at the soonest.\n", out.Soonest.Local().Format("Mon 2006-01-02 15:04 MST"))
 	}
-	for _, line := range slices.Concat(p.ruledOut(out.Steps), usersNeeded(out)) {
+	for _, line := range slices.Concat(lagging(out.Steps, p.stay), lagging(out.ReturningSteps, p.stay), p.ruledOut(out.Steps), usersNeeded(out)) {
 		_, _ = fmt.Fprintln(w, clean(line))
 	}
 	for _, text := range out.Warnings {

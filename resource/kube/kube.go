@@ -367,7 +367,7 @@ func (c *Cluster) note(ctx context.Context, u *unstructured.Unstructured, reason
 		text = string([]rune(text)[:maxNote/4]) + "…"
 	}
 	e := &corev1.Event{
-		ObjectMeta: metav1.ObjectMeta{Namespace: u.GetNamespace(), Name: fmt.Sprintf("%s.%x", u.GetName(), time.Now().UnixNano())},
+		ObjectMeta: metav1.ObjectMeta{Namespace: u.GetNamespace(), Name: fmt.Sprintf("%.230s.%x", u.GetName(), time.Now().UnixNano())},
 		InvolvedObject: corev1.ObjectReference{
 			APIVersion: u.GetAPIVersion(), Kind: u.GetKind(), Namespace: u.GetNamespace(), Name: u.GetName(), UID: u.GetUID(),
 		},

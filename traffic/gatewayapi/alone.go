@@ -36,7 +36,7 @@ func (r *Router) alone(ctx context.Context, s *snapshot) error {
 		if strings.HasSuffix(other.GetName(), kubeobjects.CohortSuffix) {
 			continue
 		}
-		if theirs := normalized(other.Object["spec"]); sameRequests(spec, theirs) {
+		if theirs := kubeobjects.RawSpec(&other); sameRequests(spec, theirs) {
 			return fmt.Errorf("HTTPRoute %s: %w: rollout %s has a host and a match of it", other.GetName(), ErrForeign, other.GetLabels()[kubeobjects.RolloutLabel])
 		}
 	}

@@ -72,7 +72,11 @@ func (r *Router) Watched() bool { return r.objects.Watched(r.Places()) }
 
 // Concerns reports whether a change affects something that the rollout's traffic depends on.
 func (r *Router) Concerns(c kubeobjects.Change) bool {
-	if c.Namespace != r.config.Namespace {
+	home := r.config.Namespace
+	if c.Object.Kind == kubeobjects.Services {
+		home = r.config.arms()
+	}
+	if c.Namespace != home {
 		return r.objects.Behind(r.Places(), c)
 	}
 	if slices.Contains(r.config.ownKeys(), c.Object) {

@@ -1,6 +1,7 @@
 package gatewayapi
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -17,8 +18,10 @@ import (
 type Config struct {
 	// Rollout is the name from which all names in the cluster are made. It never changes during the rollout's life.
 	Rollout string
-	// Namespace of the routes and the Services.
+	// Namespace of the routes, and of the Services unless Arms is set.
 	Namespace string
+	// Arms is the namespace of the Services, if it is not the routes'. A ReferenceGrant there has to allow it.
+	Arms string
 	traffic.GatewayRoutes
 	// Stable and Canary are the arms' Services, with the numbers of their ports. They never swap roles.
 	Stable, Canary traffic.Backend
@@ -34,7 +37,7 @@ const maxName = 50
 func (c *Config) Validate() error {
 	errs := []error{
 		kubeobjects.Label("rollout", c.Rollout, maxName), kubeobjects.Label("namespace", c.Namespace, validation.DNS1123LabelMaxLength),
-		kubeobjects.CheckArm("stable", c.Stable), kubeobjects.CheckArm("canary", c.Canary), c.Verify.Validate(), c.GatewayRoutes.Validate(),
+		kubeobjects.Label("the arms' namespace", c.arms(), validation.DNS1123LabelMaxLength), kubeobjects.CheckArm("stable", c.Stable), kubeobjects.CheckArm("canary", c.Canary), c.Verify.Validate(), c.GatewayRoutes.Validate(),
 	}
 	for what, b := range map[string]traffic.Backend{"stable": c.Stable, "canary": c.Canary} {
 		if _, err := strconv.Atoi(b.Port); err != nil {
@@ -52,6 +55,9 @@ func (c *Config) Validate() error {
 	}
 	return errors.Join(errs...)
 }
+
+// arms is the namespace of the Services.
+func (c *Config) arms() string { return cmp.Or(c.Arms, c.Namespace) }
 
 // kind is that of the routes.
 func (c *Config) kind() kubeobjects.KindName {

@@ -1,15 +1,12 @@
 package gatewayapi
 
 import (
-	"context"
 	"encoding/json"
 	"strings"
 	"unicode"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 
@@ -28,40 +25,14 @@ var resources = map[kubeobjects.KindName]schema.GroupVersionResource{
 	grpcRoutes: gatewayv1.SchemeGroupVersion.WithResource("grpcroutes"),
 }
 
-// routeClient is a client of routes as [kubeobjects.KindOf] takes it. Routes stay as the API server has them, with the
-// fields that no version of the types knows: they are users' own.
-type routeClient struct{ dynamic.ResourceInterface }
-
-func (c routeClient) Get(ctx context.Context, name string, o metav1.GetOptions) (*unstructured.Unstructured, error) {
-	return c.ResourceInterface.Get(ctx, name, o)
-}
-
-func (c routeClient) Patch(ctx context.Context, name string, pt types.PatchType, data []byte, o metav1.PatchOptions, sub ...string) (*unstructured.Unstructured, error) {
-	return c.ResourceInterface.Patch(ctx, name, pt, data, o, sub...)
-}
-
-func (c routeClient) Delete(ctx context.Context, name string, o metav1.DeleteOptions) error {
-	return c.ResourceInterface.Delete(ctx, name, o)
-}
-
 func kindsOf(c *Config, d dynamic.Interface) map[kubeobjects.KindName]kubeobjects.Kind {
 	if d == nil {
 		return nil
 	}
 	kind := c.kind()
-	routes := routeClient{d.Resource(resources[kind]).Namespace(c.Namespace)}
-	spec := func(o *unstructured.Unstructured) any { return normalized(o.Object["spec"]) }
 	return map[kubeobjects.KindName]kubeobjects.Kind{
-		kind: kubeobjects.KindOf(gatewayv1.SchemeGroupVersion.String(), routes, spec, nil),
+		kind: kubeobjects.KindOfRaw(gatewayv1.SchemeGroupVersion.String(), d.Resource(resources[kind]).Namespace(c.Namespace)),
 	}
-}
-
-// normalized is a value with the numbers of JSON.
-func normalized(v any) map[string]any {
-	if v == nil {
-		return map[string]any{}
-	}
-	return kubeobjects.SpecMap(v)
 }
 
 // status is what the controllers of a route's Gateways say about it.

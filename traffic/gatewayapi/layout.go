@@ -1,6 +1,7 @@
 package gatewayapi
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -132,6 +133,9 @@ func (c *Config) backendRefs(like map[string]any, w weights, stable, canary traf
 			continue
 		}
 		ref := deepCopy(like)
+		if c.arms() != c.Namespace {
+			ref["namespace"] = c.arms()
+		}
 		ref["group"], ref["kind"], ref["name"], ref["port"], ref["weight"] = "", "Service", arm.backend.Service, number(arm.backend.Port), float64(arm.weight)
 		out = append(out, ref)
 	}
@@ -198,7 +202,8 @@ func (c *Config) placesOf(spec map[string]any) []place {
 // fit says why a release cannot be on a route.
 func (m *mainRoute) fit(c *Config) error {
 	if len(m.places) == 0 {
-		return fmt.Errorf("%s: no rule leads to Service %s:%s", m.key, c.Stable.Service, c.Stable.Port)
+		_, service := c.claim()
+		return fmt.Errorf("%s: no rule leads to Service %s", m.key, service)
 	}
 	for _, p := range m.places {
 		if len(p.others) > 0 {
@@ -212,7 +217,7 @@ func (c *Config) leadsTo(ref map[string]any, b traffic.Backend) bool {
 	if kind := text(ref["kind"]); kind != "" && kind != "Service" || text(ref["group"]) != "" {
 		return false
 	}
-	if ns := text(ref["namespace"]); ns != "" && ns != c.Namespace {
+	if cmp.Or(text(ref["namespace"]), c.Namespace) != c.arms() {
 		return false
 	}
 	port, _ := ref["port"].(float64)

@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"strings"
 	"sync"
 
 	"k8s.io/client-go/dynamic"
@@ -32,7 +31,11 @@ var (
 // claim is the annotation on a user's route that says whose weights are in it: a rollout's, in the rules that lead to a
 // Service. Several rollouts may have rules of their own in one route.
 func (c *Config) claim() (name, value string) {
-	return c.Rollout + claimSuffix, c.Stable.Service + ":" + c.Stable.Port
+	value = c.Stable.Service + ":" + c.Stable.Port
+	if c.arms() != c.Namespace {
+		value = c.arms() + "/" + value
+	}
+	return c.Rollout + claimSuffix, value
 }
 
 const claimSuffix = ".rollout.serin.dev/stable"
@@ -59,7 +62,7 @@ func newRouter(c Config, k kubernetes.Interface, d dynamic.Interface, n *kubeobj
 	}
 	c.Verify.Timeout = c.Verify.Patience()
 	return &Router{
-		config: c, dynamic: d, objects: kubeobjects.NewStore(c.Rollout, c.Namespace, k, kindsOf(&c, d), n),
+		config: c, dynamic: d, objects: kubeobjects.NewStore(c.Rollout, c.Namespace, c.Arms, k, kindsOf(&c, d), n),
 		api: traefikapi.NewClient(c.Verify.Client),
 	}, nil
 }
@@ -68,7 +71,7 @@ func newRouter(c Config, k kubernetes.Interface, d dynamic.Interface, n *kubeobj
 func (r *Router) Labels(on traffic.Lane) (canary, stable string) {
 	c, s := kubeobjects.LaneBackend(r.config.Canary, on), kubeobjects.LaneBackend(r.config.Stable, on)
 	kind := r.config.kind()
-	return ServiceName(kind, r.config.Namespace, c), ServiceName(kind, r.config.Namespace, s)
+	return ServiceName(kind, r.config.arms(), c), ServiceName(kind, r.config.arms(), s)
 }
 
 // Apply writes t, unless the cluster already says so. It returns once the change is written, not once a gateway serves
@@ -194,12 +197,8 @@ func (r *Router) setWeights(ctx context.Context, m *mainRoute, w weights) error 
 		path := fmt.Sprintf("/spec/rules/%d/backendRefs", p.rule)
 		ops = append(ops, kubeobjects.Test(path, p.refs), kubeobjects.Operation{Op: "replace", Path: path, Value: refs})
 	}
-	if name, value := r.config.claim(); r.config.Own == nil && m.object.GetAnnotations()[name] != value {
-		if m.object.GetAnnotations() == nil {
-			ops = append(ops, kubeobjects.Test("/metadata/resourceVersion", m.object.GetResourceVersion()),
-				kubeobjects.Operation{Op: "add", Path: "/metadata/annotations", Value: map[string]string{}})
-		}
-		ops = append(ops, kubeobjects.Operation{Op: "add", Path: "/metadata/annotations/" + strings.ReplaceAll(name, "/", "~1"), Value: value})
+	if name, value := r.config.claim(); r.config.Own == nil {
+		ops = append(ops, kubeobjects.Annotate(m.object, name, value)...)
 	}
 	if len(ops) == 0 {
 		return nil

@@ -240,9 +240,9 @@ func (r *Router) askWeights(ctx context.Context, replica traefikapi.Replica, rou
 		switch {
 		case child.Status != nil || child.GRPCStatus != nil:
 			return w, fmt.Sprintf("service %s answers an error for %s", name, child.Name), nil
-		case id == ServiceName(kind, r.config.Namespace, stable):
+		case id == ServiceName(kind, r.config.arms(), stable):
 			w.stable += weight
-		case id == ServiceName(kind, r.config.Namespace, canary):
+		case id == ServiceName(kind, r.config.arms(), canary):
 			w.canary += weight
 		default:
 			return w, fmt.Sprintf("service %s leads to %s", name, child.Name), nil

@@ -63,9 +63,18 @@ type Backend struct {
 	Ready   []string
 }
 
+// Own is the address of the Service itself at a port; none for a headless one.
+func (b *Backend) Own(port string) []string {
+	p, err := portOf(b.Service, port)
+	if err != nil || b.Service.Spec.ClusterIP == "" || b.Service.Spec.ClusterIP == corev1.ClusterIPNone {
+		return nil
+	}
+	return []string{net.JoinHostPort(b.Service.Spec.ClusterIP, strconv.Itoa(int(p.Port)))}
+}
+
 // Backend reads a Service and its endpoints. [ErrNoEndpoints] comes with the backend: it is there, without any.
 func (s *Store) Backend(ctx context.Context, in Source, b traffic.Backend) (*Backend, error) {
-	service, err := in.Service(ctx, s.namespace, b.Service)
+	service, err := in.Service(ctx, s.arms, b.Service)
 	if apierrors.IsNotFound(err) {
 		return nil, fmt.Errorf("%w behind Service %s: it does not exist", ErrNoEndpoints, b.Service)
 	}
@@ -79,7 +88,7 @@ func (s *Store) Backend(ctx context.Context, in Source, b traffic.Backend) (*Bac
 	if service.Spec.Type == corev1.ServiceTypeExternalName {
 		return &Backend{service, []string{net.JoinHostPort(service.Spec.ExternalName, strconv.Itoa(int(port.Port)))}}, nil
 	}
-	list, err := in.Slices(ctx, s.namespace, b.Service)
+	list, err := in.Slices(ctx, s.arms, b.Service)
 	if err != nil {
 		return nil, err
 	}
@@ -177,7 +186,7 @@ func (s *Store) awaitBackend(ctx context.Context, b traffic.Backend) error {
 	if _, err := s.Backend(ctx, s.Live(), b); err == nil || !errors.Is(err, ErrNoEndpoints) {
 		return err
 	}
-	w, err := s.kubernetes.DiscoveryV1().EndpointSlices(s.namespace).Watch(ctx, selects(b.Service))
+	w, err := s.kubernetes.DiscoveryV1().EndpointSlices(s.arms).Watch(ctx, selects(b.Service))
 	if err != nil {
 		return fmt.Errorf("watch the EndpointSlices of Service %s: %w", b.Service, err)
 	}

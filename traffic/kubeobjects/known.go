@@ -98,6 +98,14 @@ func (n *Knowledge) current(p Place, kind KindName) cache.Indexer {
 	return nil
 }
 
+// among returns the feed of a kind in a whole namespace, as [Knowledge.current] does.
+func (n *Knowledge) among(namespace string, kind KindName) cache.Indexer {
+	if in := n.current(Place{Namespace: namespace}, kind); in != nil {
+		return in
+	}
+	return n.current(Place{Namespace: namespace, Arms: true}, kind)
+}
+
 func (n *Knowledge) put(k feedKey, f *Feed) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -148,9 +156,10 @@ func asNew(version, than string) bool {
 type known struct{ live }
 
 func (c *known) Object(ctx context.Context, k Key) (*Stored, error) {
-	if in := c.knowledge.current(Place{Namespace: c.namespace}, k.Kind); in != nil {
-		o, err := objectIn(in, c.namespace, k.Name)
-		if err == nil && c.knowledge.caughtUp(c.namespace, k, o) {
+	home := c.home(k.Kind)
+	if in := c.knowledge.among(home, k.Kind); in != nil {
+		o, err := objectIn(in, home, k.Name)
+		if err == nil && c.knowledge.caughtUp(home, k, o) {
 			if o == nil {
 				return nil, nil //nolint:nilnil // an empty answer counts as well
 			}
@@ -159,7 +168,7 @@ func (c *known) Object(ctx context.Context, k Key) (*Stored, error) {
 	}
 	s, err := c.live.Object(ctx, k)
 	if err == nil && s == nil {
-		c.knowledge.forget(c.namespace, k) // another writer has deleted what Serin wrote
+		c.knowledge.forget(home, k) // another writer has deleted what Serin wrote
 	}
 	return s, err
 }
@@ -175,8 +184,8 @@ func (c *known) Raw(ctx context.Context, k Key) ([]byte, error) {
 }
 
 func (c *known) Service(ctx context.Context, namespace, name string) (*corev1.Service, error) {
-	for _, p := range []Place{{Namespace: namespace}, {Namespace: namespace, Service: name}} {
-		if in := c.knowledge.current(p, Services); in != nil {
+	for _, in := range []cache.Indexer{c.knowledge.among(namespace, Services), c.knowledge.current(Place{Namespace: namespace, Service: name}, Services)} {
+		if in != nil {
 			o, err := objectIn(in, namespace, name)
 			if s, ok := o.(*corev1.Service); ok && err == nil {
 				return s, nil
@@ -187,8 +196,7 @@ func (c *known) Service(ctx context.Context, namespace, name string) (*corev1.Se
 }
 
 func (c *known) Slices(ctx context.Context, namespace, service string) ([]discoveryv1.EndpointSlice, error) {
-	for _, p := range []Place{{Namespace: namespace}, {Namespace: namespace, Service: service}} {
-		in := c.knowledge.current(p, endpoints)
+	for _, in := range []cache.Indexer{c.knowledge.among(namespace, endpoints), c.knowledge.current(Place{Namespace: namespace, Service: service}, endpoints)} {
 		if in == nil {
 			continue
 		}

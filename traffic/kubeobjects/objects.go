@@ -37,7 +37,7 @@ const (
 	endpoints KindName = "EndpointSlice"
 )
 
-// Key names an object in the rollout's namespace.
+// Key names an object of a rollout: a Service in the namespace of the arms, anything else in that of the routes.
 type Key struct {
 	Kind KindName
 	Name string
@@ -148,7 +148,7 @@ func (s *Store) Write(ctx context.Context, k Key, want Object, have *Stored) err
 		return nil
 	}
 	meta := map[string]any{
-		"name": k.Name, "namespace": s.namespace, "annotations": want.Annotations,
+		"name": k.Name, "namespace": s.home(k.Kind), "annotations": want.Annotations,
 		"labels": map[string]string{ManagedLabel: Manager, RolloutLabel: s.rollout},
 	}
 	if have != nil {
@@ -231,7 +231,7 @@ func (s *Store) Patch(ctx context.Context, k Key, ops []Operation) error {
 func (s *Store) send(ctx context.Context, k Key, pt types.PatchType, data []byte, o metav1.PatchOptions) (*Stored, error) {
 	got, err := s.kinds[k.Kind].patch(ctx, k.Name, pt, data, o)
 	if err == nil {
-		s.knowledge.mark(s.namespace, k, mark{version: got.GetResourceVersion()})
+		s.knowledge.mark(s.home(k.Kind), k, mark{version: got.GetResourceVersion()})
 	}
 	return got, err
 }
@@ -247,7 +247,7 @@ func (s *Store) Remove(ctx context.Context, k Key, have *Stored) error {
 		return nil
 	}
 	if err == nil {
-		s.knowledge.mark(s.namespace, k, mark{gone: uid})
+		s.knowledge.mark(s.home(k.Kind), k, mark{gone: uid})
 	}
 	return writeError("delete "+k.String(), err)
 }

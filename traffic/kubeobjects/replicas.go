@@ -120,8 +120,11 @@ func (s *Store) endpointsOf(ctx context.Context, of service, patience time.Durat
 // Places returns where the objects are that the store and the replicas' Services are watched in.
 func (s *Store) Places(v *Verify) []Place {
 	out := []Place{{Namespace: s.namespace}}
+	if s.arms != s.namespace {
+		out = append(out, Place{Namespace: s.arms, Arms: true})
+	}
 	for _, api := range v.APIs {
-		if of, ok, err := serviceOf(api); err == nil && ok && of.namespace != s.namespace {
+		if of, ok, err := serviceOf(api); err == nil && ok && of.namespace != s.namespace && of.namespace != s.arms {
 			out = append(out, Place{Namespace: of.namespace, Service: of.name})
 		}
 	}

@@ -14,7 +14,7 @@ import (
 // Source is where objects are read from: the API server itself, before a write, or the cache. Callers must not change
 // what it returns.
 type Source interface {
-	// Object returns an object of the rollout's namespace; nil if there is none.
+	// Object returns an object of the rollout; nil if there is none.
 	Object(ctx context.Context, k Key) (*Stored, error)
 	// Raw returns one as JSON, with the fields that its type does not know. It returns [ErrMissing] if there is none.
 	Raw(ctx context.Context, k Key) ([]byte, error)

@@ -7,6 +7,7 @@
 package kubeobjects
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -29,20 +30,31 @@ const (
 	RolloutLabel = "serin.dev/rollout"
 )
 
-// Store is what one rollout has in its namespace. Its methods may be called from several goroutines.
+// Store is what one rollout has in the cluster: routes and what belongs to them in one namespace, and the Services of the
+// arms in the same or in another. Its methods may be called from several goroutines.
 type Store struct {
 	rollout, namespace string
+	arms               string // the namespace of the arms' Services
 	kubernetes         kubernetes.Interface
 	kinds              map[KindName]Kind
 	knowledge          *Knowledge
 }
 
-// NewStore returns the store of a rollout. kinds are those of the backend; Services are always among them. Nothing is
-// asked yet.
-func NewStore(rollout, namespace string, k kubernetes.Interface, kinds map[KindName]Kind, n *Knowledge) *Store {
-	s := &Store{rollout: rollout, namespace: namespace, kubernetes: k, knowledge: n, kinds: map[KindName]Kind{Services: servicesOf(namespace, k)}}
+// NewStore returns the store of a rollout. arms is the namespace of the arms' Services; empty: that of the routes. kinds
+// are those of the backend; Services are always among them. Nothing is asked yet.
+func NewStore(rollout, namespace, arms string, k kubernetes.Interface, kinds map[KindName]Kind, n *Knowledge) *Store {
+	arms = cmp.Or(arms, namespace)
+	s := &Store{rollout: rollout, namespace: namespace, arms: arms, kubernetes: k, knowledge: n, kinds: map[KindName]Kind{Services: servicesOf(arms, k)}}
 	maps.Copy(s.kinds, kinds)
 	return s
+}
+
+// home is the namespace of the objects of a kind.
+func (s *Store) home(kind KindName) string {
+	if kind == Services || kind == endpoints {
+		return s.arms
+	}
+	return s.namespace
 }
 
 // Live is the API server: writes depend on what it says.

@@ -17,9 +17,12 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// Place is where objects are watched: what traffic consists of in a namespace, or one Service in another namespace with
-// its endpoints, such as Traefik's.
-type Place struct{ Namespace, Service string }
+// Place is where objects are watched: what traffic consists of in a namespace; with Arms, its Services and endpoints alone;
+// with a Service, that one and its endpoints, such as Traefik's.
+type Place struct {
+	Namespace, Service string
+	Arms               bool
+}
 
 // Everywhere is the place that holds all others: one watch a kind serves the whole cluster. [MayWatch] says
 // whether it is allowed.
@@ -67,7 +70,7 @@ func (n *Knowledge) Watch(ctx context.Context, k kubernetes.Interface, p Place, 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	all := coreFeeds(k, p)
-	if p.Service == "" {
+	if p.Service == "" && !p.Arms {
 		maps.Copy(all, feeds)
 	}
 	for kind, f := range all {
@@ -162,12 +165,12 @@ func version(o any) string {
 	return ""
 }
 
-// Watched reports whether there are watches on all kinds of the store in its namespace, and on the Services of the
-// other places.
+// Watched reports whether there are watches on all kinds of the store in its namespaces, and on the Services of the other
+// places.
 func (s *Store) Watched(places []Place) bool {
 	for _, p := range places {
 		kinds := []KindName{Services, endpoints}
-		if p.Service == "" {
+		if p.Service == "" && !p.Arms {
 			for kind := range s.kinds {
 				kinds = append(kinds, kind)
 			}

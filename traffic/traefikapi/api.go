@@ -73,12 +73,17 @@ func NewClient(c *http.Client) *Client {
 	return client
 }
 
+// GetTCP asks for /api/tcp/KIND/NAME and decodes the answer into v. It returns [ErrNoObject] if there is no such object.
+func (c *Client) GetTCP(ctx context.Context, replica Replica, kind, name string, v any) error {
+	return c.get(ctx, replica, "tcp/"+kind+"/"+url.PathEscape(name), v)
+}
+
 // Get asks for /api/http/KIND/NAME and decodes the answer into v. It returns [ErrNoObject] if there is no such object.
 func (c *Client) Get(ctx context.Context, replica Replica, kind, name string, v any) error {
 	if replica.whole != nil {
 		return replica.whole.get(kind, name, v)
 	}
-	return c.get(ctx, replica, kind+"/"+url.PathEscape(name), v)
+	return c.get(ctx, replica, "http/"+kind+"/"+url.PathEscape(name), v)
 }
 
 // Search asks for the objects of a kind whose name contains text (or whose rule or service does), and decodes the list,
@@ -87,16 +92,16 @@ func (c *Client) Search(ctx context.Context, replica Replica, kind, text string,
 	if replica.whole != nil {
 		return replica.whole.search(kind, text, v)
 	}
-	return c.get(ctx, replica, kind+"?per_page=1000&search="+url.QueryEscape(text), v)
+	return c.get(ctx, replica, "http/"+kind+"?per_page=1000&search="+url.QueryEscape(text), v)
 }
 
 func (c *Client) get(ctx context.Context, replica Replica, path string, v any) error {
-	body, err := c.body(ctx, replica, "/api/http/"+path, maxAnswer)
+	body, err := c.body(ctx, replica, "/api/"+path, maxAnswer)
 	if err != nil {
 		return err
 	}
 	if err := json.Unmarshal(body, v); err != nil {
-		return fmt.Errorf("GET %s: %w", replica.Name()+"/api/http/"+path, err)
+		return fmt.Errorf("GET %s: %w", replica.Name()+"/api/"+path, err)
 	}
 	return nil
 }

@@ -59,21 +59,45 @@ func lastRegexp(values []string) error {
 	return err
 }
 
-// ParseRule parses a rule as Traefik does, and returns an error for a rule that Traefik would not accept.
-func ParseRule(rule string) error {
-	tree, err := RuleTree(rule)
-	if err != nil {
-		return fmt.Errorf("rule %q: %w", rule, err)
+// tcpMatchers are those of the rules of TCP routes (pkg/muxer/tcp/matcher.go).
+var tcpMatchers = map[string]matcher{
+	"ALPN":          {[]int{1}, nil},
+	"ClientIP":      {[]int{1}, func(v []string) error { _, err := ip.NewChecker(v); return err }},
+	"HostSNI":       {[]int{1}, serverName},
+	"HostSNIRegexp": {[]int{1}, func(v []string) error { return errors.Join(ascii(v), lastRegexp(v)) }},
+}
+
+var serverNameForm = regexp.MustCompile(`^[[:word:]\.\-\:]+$`)
+
+func serverName(values []string) error {
+	if name := values[0]; name != "*" && !serverNameForm.MatchString(name) {
+		return fmt.Errorf("%q is not a host: * means any", name)
 	}
-	if err := checkTree(tree); err != nil {
+	return nil
+}
+
+// ParseRule parses a rule as Traefik does, and returns an error for a rule that Traefik would not accept.
+func ParseRule(rule string) error { return parseRule(rule, matchers) }
+
+// ParseRuleTCP is [ParseRule] for the rules of TCP routes.
+func ParseRuleTCP(rule string) error { return parseRule(rule, tcpMatchers) }
+
+func parseRule(rule string, among map[string]matcher) error {
+	tree, err := ruleTree(rule, among)
+	if err == nil {
+		err = checkTree(tree, among)
+	}
+	if err != nil {
 		return fmt.Errorf("rule %q: %w", rule, err)
 	}
 	return nil
 }
 
 // RuleTree returns the rule as Traefik's parser reads it.
-func RuleTree(rule string) (*rules.Tree, error) {
-	parser, err := rules.NewParser(slices.Sorted(maps.Keys(matchers)))
+func RuleTree(rule string) (*rules.Tree, error) { return ruleTree(rule, matchers) }
+
+func ruleTree(rule string, among map[string]matcher) (*rules.Tree, error) {
+	parser, err := rules.NewParser(slices.Sorted(maps.Keys(among)))
 	if err != nil {
 		return nil, err
 	}
@@ -88,14 +112,14 @@ func RuleTree(rule string) (*rules.Tree, error) {
 	return build(), nil
 }
 
-func checkTree(t *rules.Tree) error {
+func checkTree(t *rules.Tree, among map[string]matcher) error {
 	if t.RuleLeft != nil || t.RuleRight != nil {
-		return errors.Join(checkTree(t.RuleLeft), checkTree(t.RuleRight))
+		return errors.Join(checkTree(t.RuleLeft, among), checkTree(t.RuleRight, among))
 	}
 	if err := rules.CheckRule(t); err != nil {
 		return err
 	}
-	m := matchers[t.Matcher]
+	m := among[t.Matcher]
 	if !slices.Contains(m.values, len(t.Value)) {
 		return fmt.Errorf("%s has %d values, not %v", t.Matcher, len(t.Value), m.values)
 	}

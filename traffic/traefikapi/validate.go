@@ -20,11 +20,28 @@ const MaxPriority = math.MaxInt - 1002
 
 // ValidateRoute reports everything that is wrong with a route. Traefik's own parser parses the rule.
 func ValidateRoute(r traffic.Route) error {
+	err := validateRoute(r, ParseRule)
+	if r.TLS != nil && r.TLS.Passthrough {
+		err = errors.Join(err, errors.New("tls.passthrough is for TCP routes: who passes TLS on sees no requests"))
+	}
+	return err
+}
+
+// ValidateRouteTCP is [ValidateRoute] for TCP routes.
+func ValidateRouteTCP(r traffic.Route) error {
+	err := validateRoute(r, ParseRuleTCP)
+	if r.Observability != nil {
+		err = errors.Join(err, errors.New("observability: a TCP route has none"))
+	}
+	return err
+}
+
+func validateRoute(r traffic.Route, parse func(string) error) error {
 	var errs []error
 	if strings.TrimSpace(r.Rule) == "" {
 		errs = append(errs, errors.New("rule is missing"))
 	} else {
-		errs = append(errs, ParseRule(strings.TrimSpace(r.Rule)))
+		errs = append(errs, parse(strings.TrimSpace(r.Rule)))
 	}
 	for _, e := range r.EntryPoints {
 		if e == "" || strings.ContainsFunc(e, func(c rune) bool { return unicode.IsSpace(c) || unicode.IsControl(c) || c > unicode.MaxASCII }) {

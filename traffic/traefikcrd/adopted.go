@@ -1,6 +1,7 @@
 package traefikcrd
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -26,6 +27,7 @@ type adopted struct {
 // place is a reference to stable's Service or, if it has been replaced, to the rollout's TraefikService.
 type place struct {
 	route, service int
+	port           int // the number of the pair of ports that it leads to
 	replaced       bool
 	// reference and middlewares are as the API server has them, with everything that Traefik's types may not know.
 	reference   map[string]any
@@ -83,62 +85,92 @@ func (c *Config) parseAdopted(name string, data []byte) (*adopted, error) {
 	for i, route := range a.object.Spec.Routes {
 		found := 0
 		for j, s := range route.Services {
-			here := s.Namespace == "" || s.Namespace == c.Namespace
-			replaced := s.Kind == "TraefikService" && s.Name == c.Rollout
-			direct := isChild(s.LoadBalancerSpec, c.direct()) && s.Port == intstr.Parse(c.direct().Port)
-			if !here || !replaced && !direct {
+			port, replaced := c.portOf(&s.LoadBalancerSpec)
+			if port < 0 {
 				continue
 			}
 			if found++; found > 1 {
-				return nil, fmt.Errorf("its route %d leads to Service %s:%s or TraefikService %s twice", i, c.direct().Service, c.direct().Port, c.Rollout)
+				return nil, fmt.Errorf("its route %d leads to Service %s or TraefikService %s twice", i, c.directWords(), c.Rollout)
 			}
 			if k := slices.IndexFunc(a.places, func(p place) bool { return a.object.Spec.Routes[p.route].Match == route.Match }); k >= 0 {
 				return nil, fmt.Errorf("its routes %d and %d have the same rule %s: Traefik takes one of them", a.places[k].route, i, route.Match)
 			}
 			raw := raw.Spec.Routes[i]
-			a.places = append(a.places, place{i, j, replaced, raw.Services[j], raw.Middlewares})
+			a.places = append(a.places, place{i, j, port, replaced, raw.Services[j], raw.Middlewares})
 		}
 	}
 	if len(a.places) == 0 {
-		return nil, fmt.Errorf("none of its routes leads to Service %s:%s or TraefikService %s", c.direct().Service, c.direct().Port, c.Rollout)
+		return nil, fmt.Errorf("none of its routes leads to Service %s or TraefikService %s", c.directWords(), c.Rollout)
 	}
 	return a, nil
 }
 
-// direct is the Service that the adopted route leads to as its users wrote it.
-func (c *Config) direct() traffic.Backend {
-	if c.Direct.Service == "" {
-		return c.Stable
+// portOf is the number of the pair of ports that a reference leads to, directly or, if it has been replaced, through the
+// rollout's TraefikService; -1 if it is none of the rollout's.
+func (c *Config) portOf(s *v1alpha1.LoadBalancerSpec) (port int, replaced bool) {
+	for port := range c.ports() {
+		if s.Kind == "TraefikService" && s.Name == c.serviceName(traffic.MainLane, port) && cmp.Or(s.Namespace, c.Namespace) == c.Namespace {
+			return port, true
+		}
+		if direct := c.direct(port); c.isChild(*s, direct) && s.Port == intstr.Parse(direct.Port) {
+			return port, false
+		}
+	}
+	return -1, false
+}
+
+// direct is the Service that the adopted route leads to as its users wrote it, at the pair of ports of a
+// number.
+func (c *Config) direct(port int) traffic.Backend {
+	canary, stable := c.armsAt(port)
+	switch {
+	case c.Direct.Service == "":
+		return stable
+	case c.Direct.Service == c.Canary.Service:
+		return canary
 	}
 	return c.Direct
 }
 
-// adoptedFrames are the frames of the adopted routes. main is the rollout's TraefikService, nil if there is none yet. One
-// TraefikService serves them all, so that they move with one write: all references to stable's Service have to be alike.
-func (c *Config) adoptedFrames(all []*adopted, main *stored) ([]frame, error) {
-	was, err := c.replacement(all, main)
-	if err != nil {
-		return nil, err
+// directWords names that Service as a reference has to.
+func (c *Config) directWords() string {
+	words := c.direct(0).Service + ":" + c.direct(0).Port
+	for port := 1; port < c.ports(); port++ {
+		words += " or :" + c.direct(port).Port
 	}
-	var child v1alpha1.LoadBalancerSpec
-	if was != nil {
-		data, err := json.Marshal(was.Reference)
-		if err == nil {
-			err = json.Unmarshal(data, &child)
+	if c.arms() != c.Namespace {
+		words += " in namespace " + c.arms()
+	}
+	return words
+}
+
+// adoptedFrames are the frames of the adopted routes. mains are the rollout's TraefikServices by port, nil if there is none
+// yet. One TraefikService serves all routes to a port, so that they move with one write: all references to stable's Service
+// at one port have to be alike.
+func (c *Config) adoptedFrames(all []*adopted, mains []*stored) ([]frame, error) {
+	was, children := make([]*replacement, c.ports()), make([]v1alpha1.LoadBalancerSpec, c.ports())
+	for port := range c.ports() {
+		var err error
+		if was[port], err = c.replacement(all, port, mains[port]); err != nil {
+			return nil, err
 		}
-		if err != nil {
-			return nil, fmt.Errorf("decode the reference to stable's Service: %w", err)
+		if children[port], err = was[port].child(); err != nil {
+			return nil, err
 		}
-		child.Name, child.Namespace, child.Kind, child.Port, child.Weight = "", "", "", intstr.IntOrString{}, nil
+		if port > 0 && !slices.ContainsFunc(all, func(a *adopted) bool { // a route that is gone may have led there
+			return len(a.places) == 0 || slices.ContainsFunc(a.places, func(p place) bool { return p.port == port })
+		}) {
+			return nil, fmt.Errorf("no route leads to Service %s:%s", c.direct(port).Service, c.direct(port).Port)
+		}
 	}
 	var out []frame
 	for _, a := range all {
-		f := frame{name: a.name, spec: *a.object.Spec.DeepCopy(), child: child, replaced: was}
+		f := frame{name: a.name, spec: *a.object.Spec.DeepCopy(), children: children, replaced: was}
 		whole := f.spec.Routes
 		f.spec.Routes = nil
 		for _, p := range a.places {
 			route := whole[p.route]
-			f.shared = append(f.shared, len(route.Services) > 1)
+			f.shared, f.ports = append(f.shared, len(route.Services) > 1), append(f.ports, p.port)
 			route.Services = nil
 			route.Middlewares = slices.DeleteFunc(route.Middlewares, func(m v1alpha1.MiddlewareRef) bool { return c.isGuard(m.Name, m.Namespace) })
 			f.spec.Routes = append(f.spec.Routes, route)
@@ -151,25 +183,44 @@ func (c *Config) adoptedFrames(all []*adopted, main *stored) ([]frame, error) {
 	return out, nil
 }
 
-// replacement is what is, or was, in the adopted routes; nil if that is unknown.
-func (c *Config) replacement(all []*adopted, main *stored) (*replacement, error) {
+// child is what the reference says in addition to what Serin writes itself.
+func (r *replacement) child() (v1alpha1.LoadBalancerSpec, error) {
+	var child v1alpha1.LoadBalancerSpec
+	if r == nil {
+		return child, nil
+	}
+	data, err := json.Marshal(r.Reference)
+	if err == nil {
+		err = json.Unmarshal(data, &child)
+	}
+	if err != nil {
+		return child, fmt.Errorf("decode the reference to stable's Service: %w", err)
+	}
+	child.Name, child.Namespace, child.Kind, child.Port, child.Weight = "", "", "", intstr.IntOrString{}, nil
+	return child, nil
+}
+
+// replacement is what is, or was, in the adopted routes to a port; nil if that is unknown.
+func (c *Config) replacement(all []*adopted, port int, main *stored) (*replacement, error) {
 	var was *replacement
-	anyReplaced := slices.ContainsFunc(all, func(a *adopted) bool { return slices.ContainsFunc(a.places, func(p place) bool { return p.replaced }) })
+	anyReplaced := slices.ContainsFunc(all, func(a *adopted) bool {
+		return slices.ContainsFunc(a.places, func(p place) bool { return p.port == port && p.replaced })
+	})
 	if anyReplaced && main != nil && main.GetAnnotations()[replacedAnnotation] != "" {
 		was = &replacement{}
 		if err := json.Unmarshal([]byte(main.GetAnnotations()[replacedAnnotation]), was); err != nil {
-			return nil, fmt.Errorf("decode the annotation %s of TraefikService %s: %w", replacedAnnotation, c.Rollout, err)
+			return nil, fmt.Errorf("decode the annotation %s of TraefikService %s: %w", replacedAnnotation, c.serviceName(traffic.MainLane, port), err)
 		}
 	}
 	for _, a := range all {
 		for _, p := range a.places {
 			switch {
-			case p.replaced:
+			case p.port != port || p.replaced:
 			case was == nil:
 				was = &replacement{IngressRoute: a.name, Reference: p.reference}
 			case !reflect.DeepEqual(unweighted(was.Reference), unweighted(p.reference)):
 				return nil, fmt.Errorf("IngressRoute %s: route %d does not lead to Service %s as a route of IngressRoute %s does: the references of one release have to say the same but for their weights",
-					a.name, p.route, c.direct().Service, was.IngressRoute)
+					a.name, p.route, c.direct(port).Service, was.IngressRoute)
 			}
 		}
 	}
@@ -190,8 +241,8 @@ func (c *Config) isGuard(name, namespace string) bool {
 
 // pointTo is the reference that replaces the user's: it leads to the rollout's TraefikService and keeps the weight
 // relative to others.
-func (p place) pointTo(rollout string) map[string]any {
-	return p.withWeight(map[string]any{"kind": "TraefikService", "name": rollout})
+func (c *Config) pointTo(p place) map[string]any {
+	return p.withWeight(map[string]any{"kind": "TraefikService", "name": c.serviceName(traffic.MainLane, p.port)})
 }
 
 // withWeight is a reference with the weight that the place has.
@@ -225,7 +276,7 @@ func (r *Router) writeAdopted(ctx context.Context, a *adopted, reference func(pl
 // the meantime, it alone is read again: that window is shorter than for all objects.
 func (r *Router) pointAdopted(ctx context.Context, a *adopted, guards []v1alpha1.MiddlewareRef) error {
 	return kubeobjects.Retry(ctx, func() error {
-		err := r.writeAdopted(ctx, a, func(p place) map[string]any { return p.pointTo(r.config.Rollout) }, guards)
+		err := r.writeAdopted(ctx, a, r.config.pointTo, guards)
 		if !errors.Is(err, kubeobjects.ErrConflict) {
 			return err
 		}
@@ -272,10 +323,11 @@ func (p place) guardOperations(path string, c *Config, guards []v1alpha1.Middlew
 	return []kubeobjects.Operation{kubeobjects.Test(path, p.middlewares), {Op: "replace", Path: path, Value: want}}
 }
 
-// writeChildren changes no more in the rollout's TraefikService than the weights of the arms and the canary's child:
+// writeChildren changes no more in a TraefikService of the rollout's than the weights of the arms and the canary's child:
 // in one of the user's, or on the way back to stable. keep leaves that child at weight 0.
-func (r *Router) writeChildren(ctx context.Context, have *stored, w weights, keep bool) error {
-	k := named(traefikServices, r.config.Rollout)
+func (r *Router) writeChildren(ctx context.Context, port int, have *stored, w weights, keep bool) error {
+	k := r.config.mainService(port)
+	canaryArm, stableArm := r.config.armsAt(port)
 	spec, ok := have.Typed.(*v1alpha1.TraefikServiceSpec)
 	if !ok || spec.Weighted == nil {
 		return fmt.Errorf("%s: %w: to be adopted it has to be a weighted one", k, ErrForeign)
@@ -284,9 +336,9 @@ func (r *Router) writeChildren(ctx context.Context, have *stored, w weights, kee
 	stable, canary := -1, -1
 	for i, child := range spec.Weighted.Services {
 		switch {
-		case isChild(child.LoadBalancerSpec, r.config.Stable):
+		case r.config.isChild(child.LoadBalancerSpec, r.config.Stable):
 			stable = i
-		case isChild(child.LoadBalancerSpec, r.config.Canary):
+		case r.config.isChild(child.LoadBalancerSpec, r.config.Canary):
 			canary = i
 		default:
 			return fmt.Errorf("%s: %w: it has a child %s that is neither stable nor canary", k, ErrForeign, child.Name)
@@ -305,7 +357,7 @@ func (r *Router) writeChildren(ctx context.Context, have *stored, w weights, kee
 	case stable >= 0:
 		set(stable, w.stable)
 	case canary >= 0 && have.Owned(r.config.Rollout): // it had no weight and was left out
-		child := r.config.childSpec(r.config.Stable, w.stable, spec.Weighted.Services[canary].LoadBalancerSpec)
+		child := r.config.childSpec(stableArm, port, w.stable, spec.Weighted.Services[canary].LoadBalancerSpec)
 		ops = append(ops, kubeobjects.Operation{Op: "add", Path: "/spec/weighted/services/-", Value: kubeobjects.SpecMap(child)})
 	default:
 		return fmt.Errorf("%s: %w: stable's Service %s is not in it", k, ErrForeign, r.config.Stable.Service)
@@ -316,7 +368,7 @@ func (r *Router) writeChildren(ctx context.Context, have *stored, w weights, kee
 	case canary >= 0:
 		ops = append(ops, kubeobjects.Test(at(canary)+"/name", r.config.Canary.Service), kubeobjects.Operation{Op: "remove", Path: at(canary)})
 	case w.canary > 0:
-		child := r.config.childSpec(r.config.Canary, w.canary, spec.Weighted.Services[stable].LoadBalancerSpec)
+		child := r.config.childSpec(canaryArm, port, w.canary, spec.Weighted.Services[stable].LoadBalancerSpec)
 		ops = append(ops, kubeobjects.Operation{Op: "add", Path: "/spec/weighted/services/-", Value: kubeobjects.SpecMap(child)})
 	}
 	if len(ops) == 1 {
@@ -346,9 +398,9 @@ func (r *Router) LetGo(ctx context.Context) error {
 		if l.serves() {
 			return fmt.Errorf("traffic goes to the canary: %s of the main route", l.main.share())
 		}
-		was := frames[0].replaced
 		for _, a := range s.adopted {
 			back := func(p place) map[string]any {
+				was := frames[0].replaced[p.port]
 				if !p.replaced || was == nil {
 					return p.reference
 				}

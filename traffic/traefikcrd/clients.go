@@ -87,18 +87,17 @@ func (r *Router) Watched() bool { return r.objects.Watched(r.Places()) }
 
 // Concerns reports whether a change affects something that the rollout's traffic depends on.
 func (r *Router) Concerns(c Change) bool {
-	if c.Namespace != r.config.Namespace {
+	home := r.config.Namespace
+	if c.Object.Kind == coreServices {
+		home = r.config.arms()
+	}
+	switch {
+	case c.Namespace != home:
 		return r.objects.Behind(r.Places(), c)
-	}
-	if slices.Contains(r.config.keys(), c.Object) {
+	case slices.Contains(r.config.keys(), c.Object):
 		return true
+	case c.Object.Kind == ingressRoutes:
+		return slices.Contains(r.config.adopts(), c.Object.Name)
 	}
-	if c.Object.Kind == ingressRoutes && slices.Contains(r.config.adopts(), c.Object.Name) {
-		return true
-	}
-	switch c.Object {
-	case named(coreServices, r.config.Stable.Service), named(coreServices, r.config.Canary.Service):
-		return true
-	}
-	return false
+	return c.Object == named(coreServices, r.config.Stable.Service) || c.Object == named(coreServices, r.config.Canary.Service)
 }

@@ -281,7 +281,7 @@ func TestAForeignEditIsNamedWithItsWriterAndPutRight(t *testing.T) {
 	t.Parallel()
 	w := begin(t, nil)
 	w.bring(t, withCohort(target(0.1)))
-	asKubectl(t, w.Cluster, w.ns, "traefikservices", "shop", half(stable.Service, canary.Service))
+	asKubectl(t, w.Cluster, w.ns, "traefikservices", "shop", half(w.ns, stable.Service, canary.Service))
 	asKubectl(t, w.Cluster, w.ns, "traefikservices", "shop-ab", `{"spec": {"weighted": {"sticky": {"cookie": {"name": "theirs"}}}}}`)
 	asKubectl(t, w.Cluster, w.ns, "ingressroutes", "shop", `{"spec": {"entryPoints": ["other"]}}`)
 	o, err := w.Observe(t.Context())

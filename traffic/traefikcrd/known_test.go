@@ -243,7 +243,7 @@ func TestOneWatchOfTheWholeClusterServesAllNamespaces(t *testing.T) {
 		require.Empty(t, traffic.Drift(target(0.1), o))
 		require.NotEmpty(t, o.Replicas)
 		w := []*world{one, two}[i]
-		asKubectl(t, w.Cluster, w.ns, "traefikservices", "shop", half(stable.Service, canary.Service))
+		asKubectl(t, w.Cluster, w.ns, "traefikservices", "shop", half(w.ns, stable.Service, canary.Service))
 		for change := range clients.told { // also of other tests
 			if r.Concerns(change) {
 				require.Equal(t, w.ns, change.Namespace)
@@ -308,7 +308,7 @@ func TestWhatOthersDoIsSeenByWhatWatchesTell(t *testing.T) {
 		require.Empty(t, traffic.Drift(target(0.1), o))
 		clients.calm(t, r)
 	}
-	asKubectl(t, w.Cluster, w.ns, "traefikservices", "shop", half(stable.Service, canary.Service))
+	asKubectl(t, w.Cluster, w.ns, "traefikservices", "shop", half(w.ns, stable.Service, canary.Service))
 	drift(`TraefikService shop: weighted.services was written by "kubectl-edit"`)
 	asKubectl(t, w.Cluster, w.ns, "ingressroutes", "shop", `{"spec": {"entryPoints": ["other"]}}`)
 	drift(`IngressRoute shop: entryPoints was written by "kubectl-edit"`)
@@ -345,7 +345,7 @@ func TestWithoutTheRightToWatchTheAPIServerIsAsked(t *testing.T) {
 	clients := watching(t, account)
 	r := clients.router(t, w.config)
 	await.True(t, func() bool { return r.Apply(t.Context(), target(0.1)) == nil }, "the rights")
-	asKubectl(t, w.Cluster, w.ns, "traefikservices", "shop", half(stable.Service, canary.Service))
+	asKubectl(t, w.Cluster, w.ns, "traefikservices", "shop", half(w.ns, stable.Service, canary.Service))
 	o, err := r.Observe(t.Context())
 	require.NoError(t, err)
 	require.Contains(t, strings.Join(traffic.Drift(target(0.1), o), "\n"), "kubectl-edit")

@@ -1,6 +1,7 @@
 package traefikcrd
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -144,15 +145,18 @@ func (l *layout) serves() bool { return l.main.canary > 0 || len(l.lanes) > 0 }
 type frame struct {
 	name string
 	spec v1alpha1.IngressRouteSpec // with the routes that lead to the rollout, and the user's own middlewares; none if it is gone
-	// child is what the reference to stable's Service says in addition to name, port and weight; both arms get it.
-	child v1alpha1.LoadBalancerSpec
+	// ports, by route: the number of the pair of ports that it leads to.
+	ports []int
+	// children, by port, are what the reference to stable's Service says in addition to name, port and weight; both arms get
+	// it.
+	children []v1alpha1.LoadBalancerSpec
 	// annotations of a route of ours, as the user's has them.
 	annotations map[string]string
 	// shared, by route: it has services other than the rollout's.
 	shared []bool
-	// replaced is the reference that was in the adopted routes; nil for an owned one, or if it led to the TraefikService
-	// already.
-	replaced *replacement
+	// replaced, by port, are the references that were in the adopted routes; nil for an owned one, or if it led to the
+	// TraefikService already.
+	replaced []*replacement
 }
 
 // rules are those of the main routes.
@@ -178,22 +182,33 @@ func secure(frames []frame) bool {
 	return !slices.ContainsFunc(frames, func(f frame) bool { return len(f.spec.Routes) > 0 && f.spec.TLS == nil })
 }
 
-// ownedFrame returns the frame of an owned route.
-func (c *Config) ownedFrame() frame {
-	rule := strings.TrimSpace(c.Route.Rule)
-	route := v1alpha1.Route{Kind: "Rule", Match: rule, Priority: c.Route.Priority}
+// ownedFrames returns the frames of the owned routes.
+func (c *Config) ownedFrames() []frame {
+	out := []frame{c.ownedFrame(0, traffic.PortRoute{Route: *c.Route})}
+	for i := range c.FurtherRoutes {
+		out = append(out, c.ownedFrame(i+1, c.FurtherRoutes[i]))
+	}
+	return out
+}
+
+func (c *Config) ownedFrame(i int, r traffic.PortRoute) frame {
+	rule := strings.TrimSpace(r.Rule)
+	route := v1alpha1.Route{Kind: "Rule", Match: rule, Priority: r.Priority}
 	if route.Priority == 0 {
 		route.Priority = len(rule) // what Traefik assumes for a route without priority
 	}
-	for _, m := range c.Route.Middlewares {
+	for _, m := range r.Middlewares {
 		route.Middlewares = append(route.Middlewares, v1alpha1.MiddlewareRef{Name: m.Name, Namespace: m.Namespace})
 	}
-	if o := c.Route.Observability; o != nil {
+	if o := r.Observability; o != nil {
 		route.Observability = &dynamic.RouterObservabilityConfig{AccessLogs: o.AccessLogs, Metrics: o.Metrics, Tracing: o.Tracing}
 		route.Observability.SetDefaults()
 	}
-	f := frame{name: c.Rollout, shared: []bool{false}, spec: v1alpha1.IngressRouteSpec{EntryPoints: c.Route.EntryPoints, Routes: []v1alpha1.Route{route}}}
-	if t := c.Route.TLS; t != nil {
+	f := frame{
+		name: c.routeName(i), ports: []int{r.Port}, children: make([]v1alpha1.LoadBalancerSpec, c.ports()), replaced: make([]*replacement, c.ports()),
+		shared: []bool{false}, spec: v1alpha1.IngressRouteSpec{EntryPoints: r.EntryPoints, Routes: []v1alpha1.Route{route}},
+	}
+	if t := r.TLS; t != nil {
 		f.spec.TLS = &v1alpha1.TLS{SecretName: t.SecretName, CertResolver: t.CertResolver}
 		if t.Options != "" {
 			f.spec.TLS.Options = &v1alpha1.TLSOptionRef{Name: t.Options, Namespace: t.OptionsNamespace}
@@ -221,21 +236,25 @@ func (l *layout) render(c *Config, frames []frame) map[key]object {
 	if g := l.guards.CircuitBreaker; g != nil {
 		put(middlewares, c.Rollout+breakerSuffix, breakerSpec(*g))
 	}
-	out[named(traefikServices, c.Rollout)] = object{
-		Spec:        kubeobjects.SpecMap(c.weighted(l.main, c.Canary, c.Stable, frames[0].child, traefikapi.Sticky(c.Rollout, l.sticky, secure(frames)))),
-		Annotations: mainAnnotations(frames),
+	for port := range c.ports() {
+		sticky := traefikapi.Sticky(c.serviceName(traffic.MainLane, port), l.sticky, secure(frames))
+		out[c.mainService(port)] = object{
+			Spec:        kubeobjects.SpecMap(c.weighted(l.main, traffic.MainLane, port, frames[0].children[port], sticky)),
+			Annotations: mainAnnotations(frames, port),
+		}
 	}
-	if c.Route != nil {
-		k, f := named(ingressRoutes, c.Rollout), &frames[0]
-		out[k] = object{Spec: kubeobjects.SpecMap(routesTo(f, traffic.MainLane, f.rules(), c.Rollout, guards)), Annotations: f.annotations}
+	for i := range c.ownedRoutes() {
+		f := &frames[i]
+		out[named(ingressRoutes, c.routeName(i))] = object{Spec: kubeobjects.SpecMap(c.routesTo(f, traffic.MainLane, f.rules(), guards)), Annotations: f.annotations}
 	}
 	for _, lane := range inFront {
 		if s := l.lanes[lane]; s != nil {
-			name := c.laneName(lane)
-			put(traefikServices, name, s.spec(c, frames, lane))
+			for port := range c.ports() {
+				put(traefikServices, c.serviceName(lane, port), s.spec(c, frames, lane, port))
+			}
 			for i, k := range c.laneRoutes(lane) {
 				if f := &frames[i]; len(s.rules) > i && len(s.rules[i]) > 0 {
-					out[k] = object{Spec: kubeobjects.SpecMap(routesTo(f, lane, s.rules[i], name, guards)), Annotations: f.annotations}
+					out[k] = object{Spec: kubeobjects.SpecMap(c.routesTo(f, lane, s.rules[i], guards)), Annotations: f.annotations}
 				}
 			}
 		}
@@ -260,14 +279,14 @@ func priority(route *v1alpha1.Route, lane traffic.Lane) int {
 	return main
 }
 
-// spec is the TraefikService of a lane.
-func (s *side) spec(c *Config, frames []frame, lane traffic.Lane) v1alpha1.TraefikServiceSpec {
-	canary, stable := c.laneArms(lane)
+// spec is the TraefikService of a lane for the pair of ports of a number.
+func (s *side) spec(c *Config, frames []frame, lane traffic.Lane, port int) v1alpha1.TraefikServiceSpec {
+	canary, stable := c.laneArms(lane, port)
 	if lane != traffic.MirrorLane {
-		return c.weighted(s.weights, canary, stable, frames[0].child, traefikapi.Sticky(c.laneName(lane), s.sticky, secure(frames)))
+		return c.weighted(s.weights, lane, port, frames[0].children[port], traefikapi.Sticky(c.serviceName(lane, port), s.sticky, secure(frames)))
 	}
 	child := func(b traffic.Backend) v1alpha1.LoadBalancerSpec {
-		spec := c.childSpec(b, 0, frames[0].child)
+		spec := c.childSpec(b, port, 0, frames[0].children[port])
 		spec.Weight = nil
 		return spec
 	}
@@ -277,10 +296,10 @@ func (s *side) spec(c *Config, frames []frame, lane traffic.Lane) v1alpha1.Traef
 	}}
 }
 
-// mainAnnotations are those of the rollout's TraefikService.
-func mainAnnotations(frames []frame) map[string]string {
+// mainAnnotations are those of the rollout's TraefikService for the pair of ports of a number.
+func mainAnnotations(frames []frame, port int) map[string]string {
 	out := map[string]string{ruleAnnotation: rulesOf(allRules(frames))}
-	if was := frames[0].replaced; was != nil {
+	if was := frames[0].replaced[port]; was != nil {
 		data, err := json.Marshal(was)
 		if err != nil {
 			panic(fmt.Sprintf("JSON of a reference: %v", err)) // it was JSON
@@ -290,8 +309,9 @@ func mainAnnotations(frames []frame) map[string]string {
 	return out
 }
 
-// routesTo are a frame's routes to a TraefikService, with a lane's rules, behind the user's middlewares and then the guards.
-func routesTo(f *frame, lane traffic.Lane, rules []string, service string, guards []v1alpha1.MiddlewareRef) v1alpha1.IngressRouteSpec {
+// routesTo are a frame's routes to a lane's TraefikServices, with the lane's rules, behind the user's middlewares and then
+// the guards.
+func (c *Config) routesTo(f *frame, lane traffic.Lane, rules []string, guards []v1alpha1.MiddlewareRef) v1alpha1.IngressRouteSpec {
 	spec := *f.spec.DeepCopy()
 	spec.Routes = spec.Routes[:min(len(rules), len(spec.Routes))]
 	for j := range spec.Routes {
@@ -299,7 +319,7 @@ func routesTo(f *frame, lane traffic.Lane, rules []string, service string, guard
 		route.Priority = priority(route, lane)
 		route.Match = rules[j]
 		route.Middlewares = append(route.Middlewares, guards...)
-		route.Services = []v1alpha1.Service{{LoadBalancerSpec: v1alpha1.LoadBalancerSpec{Kind: "TraefikService", Name: service}}}
+		route.Services = []v1alpha1.Service{{LoadBalancerSpec: v1alpha1.LoadBalancerSpec{Kind: "TraefikService", Name: c.serviceName(lane, f.ports[j])}}}
 	}
 	return spec
 }
@@ -318,36 +338,44 @@ func (l *layout) guardRefs(c *Config) []v1alpha1.MiddlewareRef {
 }
 
 // weighted has a child for each weight above 0, with its weight: Traefik assumes 1 if none is given.
-func (c *Config) weighted(w weights, canary, stable traffic.Backend, like v1alpha1.LoadBalancerSpec, sticky *dynamic.Sticky) v1alpha1.TraefikServiceSpec {
+func (c *Config) weighted(w weights, lane traffic.Lane, port int, like v1alpha1.LoadBalancerSpec, sticky *dynamic.Sticky) v1alpha1.TraefikServiceSpec {
+	canary, stable := c.laneArms(lane, port)
 	spec := v1alpha1.TraefikServiceSpec{Weighted: &v1alpha1.WeightedRoundRobin{Sticky: sticky}}
 	for _, child := range []struct {
 		backend traffic.Backend
 		weight  int
 	}{{stable, w.stable}, {canary, w.canary}} {
 		if child.weight > 0 {
-			spec.Weighted.Services = append(spec.Weighted.Services, v1alpha1.Service{LoadBalancerSpec: c.childSpec(child.backend, child.weight, like)})
+			spec.Weighted.Services = append(spec.Weighted.Services, v1alpha1.Service{LoadBalancerSpec: c.childSpec(child.backend, port, child.weight, like)})
 		}
 	}
 	return spec
 }
 
-func (c *Config) childSpec(b traffic.Backend, weight int, like v1alpha1.LoadBalancerSpec) v1alpha1.LoadBalancerSpec {
+func (c *Config) childSpec(b traffic.Backend, port, weight int, like v1alpha1.LoadBalancerSpec) v1alpha1.LoadBalancerSpec {
 	spec := *like.DeepCopy()
 	if c.Route != nil {
-		how := c.StableBalancing
+		pair := traffic.PortPair{StableBalancing: c.StableBalancing, CanaryBalancing: c.CanaryBalancing}
+		if port > 0 {
+			pair = c.Ports[port-1]
+		}
+		how := pair.StableBalancing
 		if c.isCanary(b.Service) {
-			how = c.CanaryBalancing
+			how = pair.CanaryBalancing
 		}
 		balance(&spec, how)
 	}
 	spec.Kind, spec.Name, spec.Port, spec.Weight = "Service", b.Service, intstr.Parse(b.Port), &weight
+	if c.arms() != c.Namespace {
+		spec.Namespace = c.arms()
+	}
 	return spec
 }
 
 // isCanary reports whether a Service is the canary's, on one of the lanes.
 func (c *Config) isCanary(service string) bool {
 	for _, lane := range traffic.Lanes() {
-		if canary, _ := c.laneArms(lane); canary.Service == service {
+		if canary, _ := c.laneArms(lane, 0); canary.Service == service {
 			return true
 		}
 	}
@@ -367,7 +395,7 @@ func balance(spec *v1alpha1.LoadBalancerSpec, how traffic.Balancing) {
 }
 
 // inferWeights returns the weights of the children of a weighted service that have the arms' names; others are ignored.
-func inferWeights(spec *v1alpha1.TraefikServiceSpec, canary, stable traffic.Backend) weights {
+func (c *Config) inferWeights(spec *v1alpha1.TraefikServiceSpec, canary, stable traffic.Backend) weights {
 	var w weights
 	if spec == nil || spec.Weighted == nil {
 		return w
@@ -378,9 +406,9 @@ func inferWeights(spec *v1alpha1.TraefikServiceSpec, canary, stable traffic.Back
 			weight = *child.Weight
 		}
 		switch {
-		case isChild(child.LoadBalancerSpec, canary):
+		case c.isChild(child.LoadBalancerSpec, canary):
 			w.canary = weight
-		case isChild(child.LoadBalancerSpec, stable):
+		case c.isChild(child.LoadBalancerSpec, stable):
 			w.stable = weight
 		}
 	}
@@ -388,12 +416,12 @@ func inferWeights(spec *v1alpha1.TraefikServiceSpec, canary, stable traffic.Back
 }
 
 // inferMirror is the percentage that a mirroring service copies to the canary, and its bound on bodies.
-func inferMirror(spec *v1alpha1.TraefikServiceSpec, canary traffic.Backend) (percent int, maxBody int64) {
+func (c *Config) inferMirror(spec *v1alpha1.TraefikServiceSpec, canary traffic.Backend) (percent int, maxBody int64) {
 	if spec == nil || spec.Mirroring == nil {
 		return 0, 0
 	}
 	for _, m := range spec.Mirroring.Mirrors {
-		if isChild(m.LoadBalancerSpec, canary) {
+		if c.isChild(m.LoadBalancerSpec, canary) {
 			percent += m.Percent
 		}
 	}
@@ -403,6 +431,7 @@ func inferMirror(spec *v1alpha1.TraefikServiceSpec, canary traffic.Backend) (per
 	return percent, maxBody
 }
 
-func isChild(s v1alpha1.LoadBalancerSpec, b traffic.Backend) bool {
-	return (s.Kind == "" || s.Kind == "Service") && s.Name == b.Service
+// isChild reports whether a reference is to an arm's Service.
+func (c *Config) isChild(s v1alpha1.LoadBalancerSpec, b traffic.Backend) bool {
+	return (s.Kind == "" || s.Kind == "Service") && s.Name == b.Service && cmp.Or(s.Namespace, c.Namespace) == c.arms()
 }

@@ -14,6 +14,9 @@ import (
 const (
 	breakerSuffix = "-circuit-breaker"
 	limitSuffix   = "-rate-limit"
+	// What belongs to the second pair of ports, or is the second route, ends in a suffix and 2.
+	portSuffix  = "-port-"
+	routeSuffix = "-route-"
 
 	// provider is what Traefik adds to a name that came from custom resources.
 	provider = "@kubernetescrd"
@@ -38,9 +41,26 @@ func (c *Config) laneRouteName(lane traffic.Lane, i int) string {
 	return fmt.Sprintf("%s-%d", c.laneName(lane), i+1)
 }
 
-// laneArms are the Services of a lane. The preview's route leads to the canary's alone.
-func (c *Config) laneArms(lane traffic.Lane) (canary, stable traffic.Backend) {
-	return kubeobjects.LaneBackend(c.Canary, lane), kubeobjects.LaneBackend(c.Stable, lane)
+// serviceName is the name of a lane's TraefikService for the pair of ports of a number.
+func (c *Config) serviceName(lane traffic.Lane, port int) string {
+	if port == 0 {
+		return c.laneName(lane)
+	}
+	return fmt.Sprintf("%s%s%d", c.laneName(lane), portSuffix, port+1)
+}
+
+// routeName is the name of an owned IngressRoute by its number.
+func (c *Config) routeName(i int) string {
+	if i == 0 {
+		return c.Rollout
+	}
+	return fmt.Sprintf("%s%s%d", c.Rollout, routeSuffix, i+1)
+}
+
+// laneArms are the Services of a lane, at the pair of ports of a number. The preview's route leads to the canary's alone.
+func (c *Config) laneArms(lane traffic.Lane, port int) (canary, stable traffic.Backend) {
+	canary, stable = c.armsAt(port)
+	return kubeobjects.LaneBackend(canary, lane), kubeobjects.LaneBackend(stable, lane)
 }
 
 // normal derives a name as Traefik does (provider.Normalize): anything but letters and digits separates.
@@ -54,14 +74,18 @@ func ServiceName(namespace string, b traffic.Backend) string {
 	return normal(namespace+"-"+b.Service+"-"+b.Port) + provider
 }
 
-// Labels are the values of Traefik's service label under which the arms on a lane are counted; for the preview's, stable is
-// the main lane's.
+// Labels are the values of Traefik's service label under which the arms on a lane are counted, one for each port, with
+// commas between them; for the preview's, stable is the main lane's.
 func (r *Router) Labels(on traffic.Lane) (canary, stable string) {
-	c, s := r.config.laneArms(on)
-	if on == traffic.PreviewLane {
-		s = r.config.Stable
+	var canaries, stables []string
+	for port := range r.config.ports() {
+		c, s := r.config.laneArms(on, port)
+		if on == traffic.PreviewLane {
+			_, s = r.config.armsAt(port)
+		}
+		canaries, stables = append(canaries, ServiceName(r.config.arms(), c)), append(stables, ServiceName(r.config.arms(), s))
 	}
-	return ServiceName(r.config.Namespace, c), ServiceName(r.config.Namespace, s)
+	return strings.Join(canaries, ","), strings.Join(stables, ",")
 }
 
 // objectID is what Traefik calls a TraefikService or Middleware, without the provider.
@@ -75,5 +99,5 @@ func (c *Config) routerID(ingressRoute, rule string) string {
 
 // childID is what Traefik calls a Service in a weighted one, without the provider.
 func (c *Config) childID(b traffic.Backend) string {
-	return strings.TrimSuffix(ServiceName(c.Namespace, b), provider)
+	return strings.TrimSuffix(ServiceName(c.arms(), b), provider)
 }

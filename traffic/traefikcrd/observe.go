@@ -32,7 +32,7 @@ func (r *Router) Observe(ctx context.Context) (traffic.Observed, error) {
 			}
 		}
 	} else if r.config.Route != nil {
-		frames = []frame{r.config.ownedFrame()} // Traefik can be asked without the cluster
+		frames = r.config.ownedFrames() // Traefik can be asked without the cluster
 	}
 	if err != nil {
 		o.Unreadable = err.Error()
@@ -59,21 +59,30 @@ func (r *Router) configured(ctx context.Context, s *snapshot, frames []frame) *t
 	for lane, side := range l.lanes {
 		put(&c.Served, lane, side.served(lane))
 	}
-	if l.serves() {
-		r.objects.CheckArms(ctx, r.config.Stable, r.config.Canary, c)
+	for port := range r.config.ports() {
+		if canary, stable := r.config.armsAt(port); l.serves() {
+			r.objects.CheckArms(ctx, stable, canary, c)
+		}
 	}
 	return c
 }
 
-// routed reports whether the main route leads to the rollout's TraefikService.
+// routed reports whether a main route leads to the rollout's TraefikServices.
 func (s *snapshot) routed(c *Config) bool {
-	if s.traefikService(c.Rollout) == nil {
-		return false
+	for port := range c.ports() {
+		if s.traefikService(c.serviceName(traffic.MainLane, port)) == nil {
+			return false
+		}
 	}
 	if len(s.adopted) > 0 {
 		return slices.ContainsFunc(s.adopted, (*adopted).replaced)
 	}
-	return s.ingressRoute(c.Rollout) != nil
+	for i := range c.ownedRoutes() {
+		if s.ingressRoute(c.routeName(i)) != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // digest is a hash of everything that Serin owns.

@@ -85,7 +85,7 @@ func FuzzAdopted(f *testing.F) {
 			require.Nil(t, a)
 			return
 		}
-		frames, err := adopting.adoptedFrames([]*adopted{a}, nil)
+		frames, err := adopting.adoptedFrames([]*adopted{a}, make([]*stored, 1))
 		if err != nil {
 			require.Greater(t, len(a.places), 1, "one reference is like itself")
 			return
@@ -96,8 +96,8 @@ func FuzzAdopted(f *testing.F) {
 				require.False(t, adopting.isGuard(m.Name, m.Namespace))
 			}
 		}
-		require.Empty(t, frame.child.Name)
-		require.Equal(t, intstr.IntOrString{}, frame.child.Port)
+		require.Empty(t, frame.children[0].Name)
+		require.Equal(t, intstr.IntOrString{}, frame.children[0].Port)
 		l := layout{guards: traffic.Guards{RateLimit: &traffic.RateLimit{Average: 1}}}
 		for _, op := range a.places[0].guardOperations("/m", &adopting, l.guardRefs(&adopting)) {
 			if op.Op == "test" {

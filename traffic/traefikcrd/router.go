@@ -50,7 +50,7 @@ func newRouter(c Config, k kubernetes.Interface, t versioned.Interface, n *kubeo
 	}
 	c.Verify.Timeout = c.Verify.Patience()
 	return &Router{
-		config: c, traefik: t, objects: kubeobjects.NewStore(c.Rollout, c.Namespace, k, kindsOf(c.Namespace, t), n),
+		config: c, traefik: t, objects: kubeobjects.NewStore(c.Rollout, c.Namespace, c.Arms, k, kindsOf(c.Namespace, t), n),
 		api: traefikapi.NewClient(c.Verify.Client),
 	}, nil
 }
@@ -98,9 +98,12 @@ func (r *Router) apply(ctx context.Context, l layout, t traffic.Target) error {
 	}
 	want := l.render(&r.config, frames)
 	if l.serves() {
-		stable, canary, err := r.objects.Arms(ctx, r.objects.Live(), r.config.Stable, r.config.Canary)
-		if err != nil {
-			return r.protect(ctx, s, frames, stable, canary, err)
+		var stable, canary *kubeobjects.Backend
+		for port := range r.config.ports() {
+			canaryArm, stableArm := r.config.armsAt(port)
+			if stable, canary, err = r.objects.Arms(ctx, r.objects.Live(), stableArm, canaryArm); err != nil {
+				return r.protect(ctx, s, frames, stable, canary, err)
+			}
 		}
 		if err := r.addLaneServices(want, &l, stable, canary); err != nil {
 			return err
@@ -152,9 +155,11 @@ func (r *Router) takeOut(ctx context.Context, s *snapshot, keep bool) error {
 			err = errors.Join(err, r.objects.Remove(ctx, route, s.objects[route]))
 		}
 	}
-	main := s.objects[named(traefikServices, r.config.Rollout)]
-	if main != nil && (main.Owned(r.config.Rollout) || r.config.Adopt) && inferWeights(s.traefikService(r.config.Rollout), r.config.Canary, r.config.Stable).canary > 0 {
-		err = errors.Join(err, r.writeChildren(ctx, main, weights{stable: 100}, keep && !main.Owned(r.config.Rollout) && r.reachable(ctx)))
+	for port := range r.config.ports() {
+		main := s.objects[r.config.mainService(port)]
+		if main != nil && (main.Owned(r.config.Rollout) || r.config.Adopt) && r.config.mainWeights(s, port).canary > 0 {
+			err = errors.Join(err, r.writeChildren(ctx, port, main, weights{stable: 100}, keep && !main.Owned(r.config.Rollout) && r.reachable(ctx)))
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("take the canary out: %w", err)
@@ -196,8 +201,8 @@ func (r *Router) bring(ctx context.Context, want map[key]object, s *snapshot, l 
 			continue
 		}
 		var err error
-		if main := named(traefikServices, r.config.Rollout); k == main {
-			err = r.writeMain(ctx, o, s.objects[k], l.main, !l.out)
+		if port := r.config.mainPort(k); port >= 0 {
+			err = r.writeMain(ctx, port, o, s.objects[k], l.main, !l.out)
 		} else {
 			err = r.objects.Write(ctx, k, o, s.objects[k])
 		}
@@ -252,14 +257,13 @@ func (r *Router) portOf(service string) string {
 	return r.config.Stable.Port
 }
 
-// writeMain writes the rollout's TraefikService, or the weights in one of the user's. keep leaves a canary at weight 0
-// in the user's, as long as it has endpoints.
-func (r *Router) writeMain(ctx context.Context, want object, have *stored, w weights, keep bool) error {
-	k := named(traefikServices, r.config.Rollout)
+// writeMain writes the rollout's TraefikService for a port, or the weights in one of the user's. keep leaves a canary at
+// weight 0 in the user's, as long as it has endpoints.
+func (r *Router) writeMain(ctx context.Context, port int, want object, have *stored, w weights, keep bool) error {
 	if have == nil || have.Owned(r.config.Rollout) {
-		return r.objects.Write(ctx, k, want, have)
+		return r.objects.Write(ctx, r.config.mainService(port), want, have)
 	}
-	return r.writeChildren(ctx, have, w, keep && (w.canary > 0 || r.reachable(ctx)))
+	return r.writeChildren(ctx, port, have, w, keep && (w.canary > 0 || r.reachable(ctx)))
 }
 
 // reachable tells whether the canary is known to have endpoints.
@@ -284,7 +288,7 @@ func (c *Config) isLaneRoute(k key) bool {
 
 // laneServices are the Services of a lane in front of the main one.
 func (c *Config) laneServices(lane traffic.Lane) []key {
-	canary, stable := c.laneArms(lane)
+	canary, stable := c.laneArms(lane, 0)
 	if lane == traffic.PreviewLane {
 		return []key{named(coreServices, canary.Service)}
 	}
@@ -293,7 +297,34 @@ func (c *Config) laneServices(lane traffic.Lane) []key {
 
 // laneKeys are the objects that the route of a lane leads to.
 func (c *Config) laneKeys(lane traffic.Lane) []key {
-	return append(c.laneServices(lane), named(traefikServices, c.laneName(lane)))
+	out := c.laneServices(lane)
+	for port := range c.ports() {
+		out = append(out, named(traefikServices, c.serviceName(lane, port)))
+	}
+	return out
+}
+
+// mainService is the TraefikService of the main routes to the pair of ports of a number.
+func (c *Config) mainService(port int) key {
+	return named(traefikServices, c.serviceName(traffic.MainLane, port))
+}
+
+// mainPort is the number of the ports whose main TraefikService an object is; -1 if it is none.
+func (c *Config) mainPort(k key) int {
+	for port := range c.ports() {
+		if k == c.mainService(port) {
+			return port
+		}
+	}
+	return -1
+}
+
+// ownedRoutes is how many main routes are Serin's own.
+func (c *Config) ownedRoutes() int {
+	if c.Route == nil {
+		return 0
+	}
+	return 1 + len(c.FurtherRoutes)
 }
 
 // keys are all objects that a rollout may have, in the order in which they are written.
@@ -302,9 +333,11 @@ func (c *Config) keys() []key {
 	for _, lane := range inFront {
 		ks = append(ks, c.laneKeys(lane)...)
 	}
-	ks = append(ks, named(traefikServices, c.Rollout))
-	if c.Route != nil {
-		ks = append(ks, named(ingressRoutes, c.Rollout))
+	for port := range c.ports() {
+		ks = append(ks, c.mainService(port))
+	}
+	for i := range c.ownedRoutes() {
+		ks = append(ks, named(ingressRoutes, c.routeName(i)))
 	}
 	for _, lane := range inFront {
 		ks = append(ks, c.laneRoutes(lane)...)
@@ -358,18 +391,39 @@ func (r *Router) readAllAdopted(ctx context.Context, in source) (all []*adopted,
 // frames are the IngressRoutes that the rollout is on, at least one. One that does not exist has no routes.
 func (s *snapshot) frames(c *Config) ([]frame, error) {
 	if c.Route != nil {
-		return []frame{c.ownedFrame()}, nil
+		return c.ownedFrames(), nil
 	}
 	if s.unread != nil {
 		return nil, s.unread
 	}
-	return c.adoptedFrames(s.adopted, s.objects[named(traefikServices, c.Rollout)])
+	mains := make([]*stored, c.ports())
+	for port := range mains {
+		mains[port] = s.objects[c.mainService(port)]
+	}
+	return c.adoptedFrames(s.adopted, mains)
+}
+
+// mainWeights are those of the main TraefikService for a port.
+func (c *Config) mainWeights(s *snapshot, port int) weights {
+	canary, stable := c.armsAt(port)
+	return c.inferWeights(s.traefikService(c.serviceName(traffic.MainLane, port)), canary, stable)
+}
+
+// greatest are the weights with the most for the canary, of ports that ought to have the same.
+func (c *Config) greatest(of func(port int) weights) weights {
+	out := of(0)
+	for port := 1; port < c.ports(); port++ {
+		if w := of(port); w.share() > out.share() {
+			out = w
+		}
+	}
+	return out
 }
 
 // infer returns the layout that comes closest to what is there.
 func (r *Router) infer(s *snapshot, frames []frame) layout {
 	c := &r.config
-	l := layout{main: inferWeights(s.traefikService(c.Rollout), c.Canary, c.Stable), lanes: map[traffic.Lane]*side{}}
+	l := layout{main: c.greatest(func(port int) weights { return c.mainWeights(s, port) }), lanes: map[traffic.Lane]*side{}}
 	if main := s.traefikService(c.Rollout); main != nil && main.Weighted != nil && s.objects[named(traefikServices, c.Rollout)].Owned(c.Rollout) {
 		l.sticky = traefikapi.StickyWord(c.Rollout, main.Weighted.Sticky)
 	}
@@ -398,12 +452,15 @@ func (r *Router) infer(s *snapshot, frames []frame) layout {
 // side is the route of a lane as it is there.
 func (s *snapshot) side(c *Config, lane traffic.Lane, frames []frame) *side {
 	out := &side{rules: make([][]string, len(frames))}
-	canary, stable := c.laneArms(lane)
 	service := s.traefikService(c.laneName(lane))
 	if lane == traffic.MirrorLane {
-		out.canary, out.maxBody = inferMirror(service, canary)
+		canary, _ := c.laneArms(lane, 0)
+		out.canary, out.maxBody = c.inferMirror(service, canary)
 	} else {
-		out.weights = inferWeights(service, canary, stable)
+		out.weights = c.greatest(func(port int) weights {
+			canary, stable := c.laneArms(lane, port)
+			return c.inferWeights(s.traefikService(c.serviceName(lane, port)), canary, stable)
+		})
 	}
 	if service != nil && service.Weighted != nil {
 		out.sticky = traefikapi.StickyWord(c.laneName(lane), service.Weighted.Sticky)
@@ -475,8 +532,10 @@ func (s *snapshot) guardsInUse(c *Config) []string {
 			routes = append(routes, a.object.Spec.Routes[p.route])
 		}
 	}
-	if spec := s.ingressRoute(c.Rollout); spec != nil && len(s.adopted) == 0 && len(spec.Routes) > 0 {
-		routes = spec.Routes[:1]
+	for i := range c.ownedRoutes() {
+		if spec := s.ingressRoute(c.routeName(i)); spec != nil && len(spec.Routes) > 0 {
+			routes = append(routes, spec.Routes[0])
+		}
 	}
 	return guardsOn(c, routes)
 }

@@ -66,9 +66,10 @@ func asKubectl(t *testing.T, c *testcluster.Cluster, ns, resource, name, patch s
 }
 
 // half is a patch of the main TraefikService that gives the canary half of the traffic.
-func half(stable, canary string) string {
+func half(ns, stable, canary string) string {
 	return fmt.Sprintf(`{"spec": {"weighted": {"services": [
-		{"kind": "Service", "name": %q, "port": 80, "weight": 50}, {"kind": "Service", "name": %q, "port": "http", "weight": 50}]}}}`, stable, canary)
+		{"kind": "Service", "name": %[2]q, "namespace": %[1]q, "port": 80, "weight": 50},
+		{"kind": "Service", "name": %[3]q, "namespace": %[1]q, "port": "http", "weight": 50}]}}}`, ns, stable, canary)
 }
 
 func TestAnOwnedRoutePassesTheSuite(t *testing.T) {
@@ -95,18 +96,48 @@ func TestAnAdoptedRoutePassesTheSuite(t *testing.T) {
 	})
 }
 
+func TestARouteToServicesInAnotherNamespacePassesTheSuite(t *testing.T) {
+	t.Parallel()
+	c := testcluster.Shared(t)
+	ns, arms := c.Namespace(t), c.Namespace(t)
+	traefik := only(t, c, ns+","+arms, testbed.TraefikConfig{Throttle: throttle, Args: []string{"--providers.kubernetescrd.allowcrossnamespace=true"}})
+	suiteOn(t, c, traefik, ns, arms, func(_ *testcluster.Cluster, w traffictest.Wanted, config *traefikcrd.Config) {
+		config.Route = &traffic.Route{Rule: w.Rule}
+	})
+}
+
+func TestAnAdoptedRouteToServicesInAnotherNamespacePassesTheSuite(t *testing.T) {
+	t.Parallel()
+	c := testcluster.Shared(t)
+	ns, arms := c.Namespace(t), c.Namespace(t)
+	traefik := only(t, c, ns+","+arms, testbed.TraefikConfig{Throttle: throttle, Args: []string{"--providers.kubernetescrd.allowcrossnamespace=true"}})
+	suiteOn(t, c, traefik, ns, arms, func(c *testcluster.Cluster, w traffictest.Wanted, config *traefikcrd.Config) {
+		config.IngressRoute = w.Rollout + "-users"
+		c.Apply(t, config.Namespace, fmt.Sprintf(`{apiVersion: traefik.io/v1alpha1, kind: IngressRoute, metadata: {name: %s}, spec: {routes: [
+			{kind: Rule, match: %q, services: [{name: %s, namespace: %s, port: 80}]}]}}`, config.IngressRoute, w.Rule, config.Stable.Service, arms))
+	})
+}
+
 // suite runs the suite in one namespace, on one Traefik that sees no other.
 func suite(t *testing.T, change func(c *testcluster.Cluster, w traffictest.Wanted, config *traefikcrd.Config)) {
 	t.Helper()
 	c := testcluster.Shared(t)
 	ns := c.Namespace(t)
-	traefik := only(t, c, ns, testbed.TraefikConfig{Throttle: throttle})
+	suiteOn(t, c, only(t, c, ns, testbed.TraefikConfig{Throttle: throttle}), ns, ns, change)
+}
+
+// suiteOn runs the suite with routes in one namespace, and the arms in the same or another.
+func suiteOn(t *testing.T, c *testcluster.Cluster, traefik *testbed.Traefik, ns, arms string, change func(c *testcluster.Cluster, w traffictest.Wanted, config *traefikcrd.Config)) {
+	t.Helper()
 	clients := watching(t, c.Config) // as a daemon has them; other tests are without watches
 	traffictest.Run(t, func(t *testing.T, w traffictest.Wanted) traffictest.Gateway {
 		stable := traffic.Backend{Service: w.Rollout + "-s", Port: "80"}
 		canary := traffic.Backend{Service: w.Rollout + "-c", Port: "http"}
-		c.Arms(t, ns, stable.Service, canary.Service, w.Stable, w.Canary)
+		c.Arms(t, arms, stable.Service, canary.Service, w.Stable, w.Canary)
 		config := traefikcrd.Config{Rollout: w.Rollout, Namespace: ns, Stable: stable, Canary: canary}
+		if arms != ns {
+			config.Arms = arms
+		}
 		if !w.OnlyDead {
 			config.Verify.APIs = append(config.Verify.APIs, traefik.API)
 		}
@@ -118,7 +149,7 @@ func suite(t *testing.T, change func(c *testcluster.Cluster, w traffictest.Wante
 		return traffictest.Gateway{
 			Router: r, URL: traefik.URL("web"), Stable: stable, Canary: canary,
 			Meddle: func(t *testing.T) {
-				asKubectl(t, c, ns, "traefikservices", w.Rollout, half(stable.Service, canary.Service))
+				asKubectl(t, c, ns, "traefikservices", w.Rollout, half(arms, stable.Service, canary.Service))
 				await.True(t, func() bool {
 					o, err := r.Observe(t.Context())
 					return err == nil && o.Configured.Main.Weight == 0.5

@@ -55,13 +55,12 @@ func (r *Router) ask(ctx context.Context, replica traefikapi.Replica, frames []f
 	out.Guards, out.Limits = guards.Names(), &guards
 	if mains, lead := a.mains(c, frames); lead {
 		out.Main = &traffic.RouteServed{Enabled: true, Weight: l.main.share(), Sticky: l.sticky}
-		a.judge(out.Main, append(mains, c.objectID(c.Rollout), c.childID(c.Stable), c.childID(c.Canary),
-			c.objectID(c.Rollout+limitSuffix), c.objectID(c.Rollout+breakerSuffix))...)
+		a.judge(out.Main, slices.Concat(mains, c.partsOf(traffic.MainLane),
+			[]string{c.objectID(c.Rollout + limitSuffix), c.objectID(c.Rollout + breakerSuffix)})...)
 	}
 	for lane, side := range l.lanes {
-		canary, stable := c.laneArms(lane)
 		served := side.served(lane)
-		parts := []string{c.objectID(c.laneName(lane)), c.childID(stable), c.childID(canary)}
+		parts := c.partsOf(lane)
 		for _, router := range a.routers[lane] {
 			parts = append(parts, router.id)
 		}
@@ -71,14 +70,22 @@ func (r *Router) ask(ctx context.Context, replica traefikapi.Replica, frames []f
 	return out
 }
 
+// partsOf are what Traefik calls the services of a lane, without the provider.
+func (c *Config) partsOf(lane traffic.Lane) (ids []string) {
+	for port := range c.ports() {
+		canary, stable := c.laneArms(lane, port)
+		ids = append(ids, c.objectID(c.serviceName(lane, port)), c.childID(stable), c.childID(canary))
+	}
+	return ids
+}
+
 // mains are the main routers, and whether any of them leads to the rollout's weighted service, directly or among
 // others. Why the others do not is recorded.
 func (a *answers) mains(c *Config, frames []frame) (ids []string, lead bool) {
-	service := c.objectID(c.Rollout)
 	for i := range frames {
 		f := &frames[i]
 		for j := range f.spec.Routes {
-			id := c.mainRouter(f, j)
+			id, service := c.mainRouter(f, j), c.objectID(c.serviceName(traffic.MainLane, f.ports[j]))
 			ids = append(ids, id)
 			switch router := a.http.Routers[id]; {
 			case router == nil:
@@ -197,7 +204,7 @@ func (r *Router) fetchRouter(ctx context.Context, replica traefikapi.Replica, id
 	if len(f.spec.Routes) > 0 {
 		spec := f.spec.Routes[f.routeOf(router.Rule)]
 		spec.Middlewares = append(slices.Clone(spec.Middlewares), (&layout{guards: allGuards}).guardRefs(&r.config)...)
-		own := routerOf(&r.config, &f.spec, &spec, "").Middlewares
+		own := routerOf(&r.config, &f.spec, &spec).Middlewares
 		router.Middlewares = traefikapi.Behind(router.Middlewares, own)
 	}
 	if router.TLS != nil && router.TLS.Options == "default" && (f.spec.TLS == nil || f.spec.TLS.Options == nil) {
@@ -234,7 +241,7 @@ func (r *Router) fetchServices(ctx context.Context, replica traefikapi.Replica, 
 		}
 		err := r.api.Get(ctx, replica, "services", id+provider, &service)
 		if errors.Is(err, traefikapi.ErrNoObject) {
-			a.note(id, "service "+id+" is missing")
+			a.note(id, "service "+id+" is missing"+r.config.crossing())
 			continue
 		}
 		if err != nil {
@@ -258,6 +265,14 @@ func (r *Router) fetchServices(ctx context.Context, replica traefikapi.Replica, 
 		a.http.Services[id] = &service.Service
 	}
 	return nil
+}
+
+// crossing says why Traefik may not have a service of ours: it writes that into its log alone.
+func (c *Config) crossing() string {
+	if c.arms() == c.Namespace {
+		return ""
+	}
+	return ": to lead from namespace " + c.Namespace + " to Services in " + c.arms() + " it needs providers.kubernetesCRD.allowCrossNamespace"
 }
 
 func (r *Router) fetchGuards(ctx context.Context, replica traefikapi.Replica, frames []frame, a *answers) error {
@@ -292,7 +307,7 @@ func (r *Router) fetchGuards(ctx context.Context, replica traefikapi.Replica, fr
 
 // infer returns the layout that comes closest to a replica's answers.
 func (a *answers) infer(c *Config, frames []frame) layout {
-	l := layout{main: a.weights(c, c.Rollout, c.Canary, c.Stable), lanes: map[traffic.Lane]*side{}}
+	l := layout{main: c.greatest(func(port int) weights { return a.weights(c, traffic.MainLane, port) }), lanes: map[traffic.Lane]*side{}}
 	if s := a.http.Services[c.objectID(c.Rollout)]; s != nil && s.Weighted != nil && !c.Adopt {
 		l.sticky = traefikapi.StickyWord(c.Rollout, s.Weighted.Sticky)
 	}
@@ -317,8 +332,8 @@ func (a *answers) infer(c *Config, frames []frame) layout {
 
 // side is the route of a lane by its routers.
 func (a *answers) side(c *Config, frames []frame, lane traffic.Lane) *side {
-	canary, stable := c.laneArms(lane)
-	out := &side{weights: a.weights(c, c.laneName(lane), canary, stable), rules: make([][]string, len(frames))}
+	canary, _ := c.laneArms(lane, 0)
+	out := &side{weights: c.greatest(func(port int) weights { return a.weights(c, lane, port) }), rules: make([][]string, len(frames))}
 	s := a.http.Services[c.objectID(c.laneName(lane))]
 	if s != nil && s.Weighted != nil {
 		out.sticky = traefikapi.StickyWord(c.laneName(lane), s.Weighted.Sticky)
@@ -368,9 +383,10 @@ func (a *answers) laneRouter(lane traffic.Lane, i int, main string) *dynamic.Rou
 	return other
 }
 
-func (a *answers) weights(c *Config, name string, canary, stable traffic.Backend) weights {
+func (a *answers) weights(c *Config, lane traffic.Lane, port int) weights {
 	var w weights
-	s := a.http.Services[c.objectID(name)]
+	canary, stable := c.laneArms(lane, port)
+	s := a.http.Services[c.objectID(c.serviceName(lane, port))]
 	if s == nil || s.Weighted == nil {
 		return w
 	}
@@ -396,48 +412,52 @@ func (l *layout) dynamic(c *Config, frames []frame, a *answers) *dynamic.HTTPCon
 	guards := l.guardRefs(c)
 	for i := range frames {
 		f := &frames[i]
-		main := routesTo(f, traffic.MainLane, f.rules(), c.Rollout, guards)
+		main := c.routesTo(f, traffic.MainLane, f.rules(), guards)
 		for j := range main.Routes {
 			id := c.mainRouter(f, j)
 			if a.http.Routers[id] == nil {
 				continue
 			}
-			h.Routers[id] = routerOf(c, &main, &main.Routes[j], c.Rollout)
+			h.Routers[id] = routerOf(c, &main, &main.Routes[j])
 			if f.shared[j] { // then the router has a weighted service of its own that contains the rollout's
 				h.Routers[id].Service = id
 			}
 		}
 	}
-	l.weighted(c, a, h, traffic.MainLane, l.main, traefikapi.Sticky(c.Rollout, l.sticky, secure(frames)))
+	for port := range c.ports() {
+		l.weighted(c, a, h, traffic.MainLane, port, l.main, traefikapi.Sticky(c.serviceName(traffic.MainLane, port), l.sticky, secure(frames)))
+	}
 	for lane, s := range l.lanes {
-		name := c.laneName(lane)
 		for _, found := range a.routers[lane] {
 			f := &frames[found.ingressRoute]
 			if len(f.spec.Routes) == 0 {
 				continue // what it stands in front of does not exist
 			}
-			spec := routesTo(f, lane, s.rules[found.ingressRoute], name, guards)
+			spec := c.routesTo(f, lane, s.rules[found.ingressRoute], guards)
 			j := slices.Index(s.rules[found.ingressRoute], a.http.Routers[found.id].Rule)
-			h.Routers[found.id] = routerOf(c, &spec, &spec.Routes[max(0, j)], name)
+			h.Routers[found.id] = routerOf(c, &spec, &spec.Routes[max(0, j)])
 		}
-		l.weighted(c, a, h, lane, s.weights, traefikapi.Sticky(name, s.sticky, secure(frames)))
-		canary, stable := c.laneArms(lane)
-		if lane == traffic.MirrorLane && h.Services[c.objectID(name)] != nil {
-			h.Services[c.objectID(name)] = &dynamic.Service{Mirroring: &dynamic.Mirroring{
-				Service: c.childID(stable), MaxBodySize: &s.maxBody, Mirrors: []dynamic.MirrorService{{Name: c.childID(canary), Percent: s.canary}},
-			}}
+		for port := range c.ports() {
+			name := c.serviceName(lane, port)
+			l.weighted(c, a, h, lane, port, s.weights, traefikapi.Sticky(name, s.sticky, secure(frames)))
+			canary, stable := c.laneArms(lane, port)
+			if lane == traffic.MirrorLane && h.Services[c.objectID(name)] != nil {
+				h.Services[c.objectID(name)] = &dynamic.Service{Mirroring: &dynamic.Mirroring{
+					Service: c.childID(stable), MaxBodySize: &s.maxBody, Mirrors: []dynamic.MirrorService{{Name: c.childID(canary), Percent: s.canary}},
+				}}
+			}
 		}
 	}
 	return h
 }
 
-// weighted adds the weighted service of a lane, if there is one.
-func (l *layout) weighted(c *Config, a *answers, h *dynamic.HTTPConfiguration, lane traffic.Lane, w weights, sticky *dynamic.Sticky) {
-	id := c.objectID(c.laneName(lane))
+// weighted adds the weighted service of a lane for a port, if there is one.
+func (l *layout) weighted(c *Config, a *answers, h *dynamic.HTTPConfiguration, lane traffic.Lane, port int, w weights, sticky *dynamic.Sticky) {
+	id := c.objectID(c.serviceName(lane, port))
 	if a.http.Services[id] == nil {
 		return
 	}
-	canary, stable := c.laneArms(lane)
+	canary, stable := c.laneArms(lane, port)
 	service := &dynamic.WeightedRoundRobin{Sticky: sticky}
 	for _, child := range []struct {
 		backend traffic.Backend
@@ -465,8 +485,11 @@ func (a *answers) has(service, child string) bool {
 }
 
 // routerOf is what Traefik makes of an IngressRoute's route to a TraefikService.
-func routerOf(c *Config, spec *v1alpha1.IngressRouteSpec, route *v1alpha1.Route, service string) *dynamic.Router {
-	router := &dynamic.Router{EntryPoints: spec.EntryPoints, Rule: route.Match, Priority: route.Priority, Service: c.objectID(service)}
+func routerOf(c *Config, spec *v1alpha1.IngressRouteSpec, route *v1alpha1.Route) *dynamic.Router {
+	router := &dynamic.Router{EntryPoints: spec.EntryPoints, Rule: route.Match, Priority: route.Priority}
+	if len(route.Services) > 0 {
+		router.Service = c.objectID(route.Services[0].Name)
+	}
 	for _, m := range route.Middlewares {
 		name := m.Name
 		if !strings.Contains(name, "@") {

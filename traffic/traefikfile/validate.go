@@ -12,13 +12,13 @@ import (
 	"github.com/serindev/serin/traffic/traefikapi"
 )
 
-var nameForm = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$`)
+var nameForm = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?$`)
 
 // Validate reports everything that is wrong with c in one error; if it returns nil, [New] accepts c.
 func (c *Config) Validate() error {
 	var errs []error
 	if !nameForm.MatchString(c.Rollout) {
-		errs = append(errs, fmt.Errorf("rollout %q: letters, digits, '.', '_' and '-' are allowed, at most 63, none of the signs at an end", c.Rollout))
+		errs = append(errs, fmt.Errorf("rollout %q: letters, digits, '.', '_' and '-' are allowed, at most 253, none of the signs at an end", c.Rollout))
 	}
 	for _, suffix := range []string{cohortSuffix, mirrorSuffix, previewSuffix, stableSuffix, canarySuffix, breakerSuffix, limitSuffix} {
 		if strings.HasSuffix(c.Rollout, suffix) {

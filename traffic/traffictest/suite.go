@@ -6,6 +6,7 @@ package traffictest
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net/http"
@@ -50,6 +51,9 @@ type Gateway struct {
 	// Refuses lists what this kind of gateway cannot express. The suite checks that a target which asks for it is
 	// refused and changes nothing.
 	Refuses []Feature
+	// Connections: the gateway divides TLS connections, by the host that they ask for, and sees no requests. Users open one for
+	// each request.
+	Connections bool
 	// Meddle gives the canary half of the main route's traffic, as an external writer would, behind the router's back.
 	Meddle func(t *testing.T)
 }
@@ -61,6 +65,8 @@ type Feature string
 const (
 	StickyUsers Feature = "sticky users"
 	Guards      Feature = "guards"
+	// Cohorts are users with arms of their own.
+	Cohorts Feature = "cohorts"
 	// Negation is what a cohort is not, and clients' addresses.
 	Negation Feature = "negation"
 	// Mirrors are copies of requests, Previews the canary's own route.
@@ -155,7 +161,7 @@ func (f *fixture) send(t *testing.T, n int, change func(*testbed.LoadConfig)) ma
 	if change != nil {
 		change(&c)
 	}
-	counts := testbed.NewLoad(t, c).Wait()
+	counts := testbed.NewLoad(t, f.opened(c)).Wait()
 	require.Zero(t, counts.Broken, counts.LastError)
 	out := map[string]int{}
 	for version, byStatus := range counts.Status {
@@ -168,6 +174,15 @@ func (f *fixture) send(t *testing.T, n int, change func(*testbed.LoadConfig)) ma
 		}
 	}
 	return out
+}
+
+// opened is a load as the gateway's users open their connections.
+func (f *fixture) opened(c testbed.LoadConfig) testbed.LoadConfig {
+	if f.Connections {
+		c.TLS = &tls.Config{ServerName: c.Host, InsecureSkipVerify: true} //nolint:gosec // the gateway's certificate is no matter of the test
+		c.Vary = func(_ int, r *http.Request) { r.Close = true }
+	}
+	return c
 }
 
 func withHeader(name, value string) func(*testbed.LoadConfig) {
@@ -225,6 +240,9 @@ func cohortByHeader(t *testing.T, newGateway New) {
 	f := setUp(t, newGateway, nil)
 	target := f.target(0)
 	target.Cohort = &traffic.Cohort{Match: traffic.Matcher{Header: &traffic.Header{Name: "X-User-Group", Value: "be`ta\""}}, Split: 0.5}
+	if f.refuses(t, Cohorts, target) {
+		return
+	}
 	f.bring(t, target)
 	require.Equal(t, map[string]int{stable: 20, canary: 20}, f.send(t, 40, withHeader("X-User-Group", "be`ta\"")))
 	require.Equal(t, map[string]int{stable: 40}, f.send(t, 40, withHeader("X-User-Group", "beta")))
@@ -244,6 +262,9 @@ func cohortByCookie(t *testing.T, newGateway New) {
 	f := setUp(t, newGateway, nil)
 	target := f.target(0)
 	target.Cohort = &traffic.Cohort{Match: traffic.Matcher{Cookie: &traffic.Cookie{Name: "beta", Value: "a+b"}}, Split: 1}
+	if f.refuses(t, Cohorts, target) {
+		return
+	}
 	f.bring(t, target)
 	cookie := func(name, value string) *http.Cookie { return &http.Cookie{Name: name, Value: value} } //nolint:gosec // sent, not set
 	require.Equal(t, map[string]int{canary: 10}, f.send(t, 10, withCookies(cookie("beta", "a+b"))))
@@ -264,6 +285,9 @@ func otherCohort(t *testing.T, newGateway New) {
 	second.Cohort = &traffic.Cohort{Match: traffic.Matcher{All: []traffic.Matcher{
 		{Not: &not}, {Any: []traffic.Matcher{is("two"), {Query: &traffic.Query{Name: "group", Value: "two"}}}}, {ClientIP: "127.0.0.0/8"},
 	}}, Split: 1}
+	if f.refuses(t, Cohorts, first) {
+		return
+	}
 	if f.refuses(t, Negation, second) {
 		second.Cohort.Match = traffic.Matcher{Any: []traffic.Matcher{is("two"), {Query: &traffic.Query{Name: "group", Value: "two"}}}}
 	}
@@ -511,6 +535,9 @@ func idempotent(t *testing.T, newGateway New) {
 	if slices.Contains(f.Refuses, StickyUsers) {
 		target.Cohort.Sticky = ""
 	}
+	if slices.Contains(f.Refuses, Cohorts) {
+		target.Cohort = nil
+	}
 	if !slices.Contains(f.Refuses, Guards) {
 		target.Guards.RateLimit = &traffic.RateLimit{Average: 1000, Burst: 1000}
 	}
@@ -591,7 +618,7 @@ func twoRollouts(t *testing.T, newGateway New) {
 	one.stable.Set(func(b *testbed.Behaviour) { b.Version = "other" })
 	one.bring(t, one.target(0))
 	two.bring(t, two.target(0.5))
-	load := testbed.NewLoad(t, testbed.LoadConfig{URL: one.URL, Host: one.host, Rate: 200, Workers: 4})
+	load := testbed.NewLoad(t, one.opened(testbed.LoadConfig{URL: one.URL, Host: one.host, Rate: 200, Workers: 4}))
 	for _, weight := range []share.Share{0.2, 0.4, 0} {
 		two.bring(t, two.target(weight))
 		o, err := one.Router.Observe(t.Context())

@@ -167,11 +167,11 @@ func (c *Cluster) GatewayAPI(tb testing.TB) {
 }
 
 // Gateway starts a Traefik that controls a GatewayClass for this namespace alone, and makes a Gateway "edge" there with
-// a listener for each of its entry points.
-func (c *Cluster) Gateway(tb testing.TB, ns string, t testbed.TraefikConfig) *testbed.Traefik {
+// a listener for each of its entry points. It sees further namespaces with Services.
+func (c *Cluster) Gateway(tb testing.TB, ns string, t testbed.TraefikConfig, further ...string) *testbed.Traefik {
 	tb.Helper()
 	t.Args = append(t.Args,
-		"--providers.kubernetesgateway=true", "--providers.kubernetesgateway.endpoint="+c.relayed, "--providers.kubernetesgateway.namespaces="+ns,
+		"--providers.kubernetesgateway=true", "--providers.kubernetesgateway.endpoint="+c.relayed, "--providers.kubernetesgateway.namespaces="+strings.Join(append([]string{ns}, further...), ","),
 		"--providers.kubernetesgateway.labelselector=test="+ns,
 		"--providers.kubernetesgateway.token="+c.Config.BearerToken, "--providers.kubernetesgateway.certauthfilepath="+filepath.Join(c.dir, "ca.crt"))
 	traefik := testbed.NewTraefik(tb, t)

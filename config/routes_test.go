@@ -1,0 +1,122 @@
+package config
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/serindev/serin/traffic"
+)
+
+// onKubernetes is a rollout with a route, steps before the promotion, and arms of its own.
+func onKubernetes(name, gateway, steps string) string {
+	return "apiVersion: serin.dev/v1alpha1\nkind: Rollout\nmetadata: {name: " + name + "}\nspec:\n  traffic: {traefik: {namespace: pro, " + gateway + "}}\n" +
+		"  stable: {deployment: " + name + ", service: {name: " + name + ", port: 80}}\n  canary: {deployment: " + name + "-canary, service: {name: " + name + "-canary, port: 80}}\n" +
+		"  analysis: none\n  steps: [" + steps + "{gray: {weights: [5%]}}, {promote: {}}]\n"
+}
+
+// inFile is a rollout of the file provider.
+func inFile(name, folder, host, steps string) string {
+	return "apiVersion: serin.dev/v1alpha1\nkind: Rollout\nmetadata: {name: " + name + "}\nspec:\n  traffic: {traefikFile: {path: " + folder + "/" + name + ".yaml, rule: 'Host(`" + host + "`)', entryPoints: [web]}}\n" +
+		"  stable: {servers: ['http://" + name + ":1']}\n  canary: {servers: ['http://" + name + ":2']}\n  analysis: none\n  steps: [" + steps + "{gray: {weights: [5%]}}, {promote: {}}]\n"
+}
+
+func TestRequestsBelongToOneRollout(t *testing.T) {
+	const preview = "{preview: {host: preview.example.com}}, "
+	for name, c := range map[string]struct{ first, second, want string }{
+		"a preview's host is another rollout's": {
+			onKubernetes("shop", "route: {host: shop.example.com}", preview), onKubernetes("other", "route: {host: preview.example.com}", ""), "host preview.example.com",
+		},
+		"a preview's host is another preview's": {
+			onKubernetes("shop", "ingressRoute: shop", preview), onKubernetes("other", "ingressRoute: other", preview), "host preview.example.com",
+		},
+		"a preview's host is that of a rule": {
+			onKubernetes("shop", "route: {host: shop.example.com, entryPoints: [web]}", preview),
+			onKubernetes("other", "route: {rule: 'Host(`Preview.example.com`)', entryPoints: [web]}", ""), "host preview.example.com at entry point web",
+		},
+		"two previews that differ in what they match": {
+			onKubernetes("shop", "ingressRoute: shop", "{preview: {host: p.example.com, match: {header: {name: X, value: \"1\"}}}}, "),
+			onKubernetes("other", "ingressRoute: other", "{preview: {host: p.example.com, match: {header: {name: X, value: \"2\"}}}}, "), "",
+		},
+		"a further route is another rollout's": {
+			strings.ReplaceAll(onKubernetes("shop", "route: {host: shop.example.com}, furtherRoutes: [{host: rpc.example.com, port: rpc}]", ""), "port: 80}", "port: 80, furtherPorts: [{port: rpc}]}"),
+			onKubernetes("other", "route: {host: rpc.example.com}", ""), "host rpc.example.com",
+		},
+		"two TCP routes of one server name": {
+			onKubernetes("shop", "routeTCP: {rule: 'HostSNI(`db.example.com`)', tls: {}}", ""), onKubernetes("other", "routeTCP: {rule: 'HostSNI(`db.example.com`)', tls: {}}", ""), "TCP HostSNI(`db.example.com`)",
+		},
+		"HTTP and TCP on one host": {
+			onKubernetes("shop", "routeTCP: {rule: 'HostSNI(`shop.example.com`)', tls: {}}", ""), onKubernetes("other", "route: {host: shop.example.com}", ""), "",
+		},
+		"a preview in a file has another file's host": {
+			inFile("shop", "/traefik", "shop.example.com", preview), inFile("other", "/traefik", "preview.example.com", ""), "host preview.example.com at entry point web",
+		},
+		"the files are those of two Traefiks": {inFile("shop", "/traefik", "shop.example.com", preview), inFile("other", "/elsewhere", "preview.example.com", ""), ""},
+		"two files have one rule":             {inFile("shop", "/traefik", "shop.example.com", ""), inFile("other", "/traefik", "shop.example.com", ""), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, order := range [][2]string{{c.first, c.second}, {c.second, c.first}} {
+				_, errs := checking().Load(write(t, map[string]string{"a.yaml": order[0], "b.yaml": order[1]}))
+				if c.want == "" {
+					require.Empty(t, errs.Error())
+					continue
+				}
+				require.Len(t, errs, 2, "each names the other: %s", errs.Error())
+				require.Contains(t, errs.Error(), "has the same route as the rollout in")
+				require.Contains(t, errs.Error(), c.want)
+			}
+		})
+	}
+}
+
+func TestThePlanSaysWhereArmsAndPortsAre(t *testing.T) {
+	elsewhere := strings.ReplaceAll(onKubernetes("shop", "ingressRoute: [shop-http, shop-rpc]", "{deploy: {deployment: shop-canary, image: {a: b}}}, "), "{deployment: shop", "{namespace: arms, deployment: shop")
+	elsewhere = strings.Replace(elsewhere, "{deploy: {namespace: arms, deployment", "{deploy: {deployment", 1)
+	elsewhere = strings.ReplaceAll(elsewhere, "port: 80}", "port: 80, furtherPorts: [{port: rpc}]}")
+	set, errs := checking().Load(write(t, map[string]string{"a.yaml": elsewhere}))
+	require.Empty(t, errs.Error())
+	plan := set.Rollouts[0].Plan
+	require.Equal(t, "pro", plan.Gateway.Cluster.Namespace)
+	require.Equal(t, "arms", plan.Gateway.Cluster.Arms)
+	require.Equal(t, []traffic.PortPair{{Stable: "rpc", Canary: "rpc"}}, plan.Gateway.Cluster.Ports)
+	require.Equal(t, "arms/shop", plan.Rollout.Cluster.Arms.Stable.Deployment.String())
+	step, err := json.Marshal(plan.Rollout.Steps[0])
+	require.NoError(t, err)
+	require.Contains(t, string(step), `"namespace":"arms"`, "a deploy step that names no namespace is in that of the arms")
+
+	set, errs = checking().Load(write(t, map[string]string{"a.yaml": onKubernetes("db", "routeTCP: {rule: 'HostSNI(`db`)', tls: {passthrough: true}}", "")}))
+	require.Empty(t, errs.Error())
+	tcp := set.Rollouts[0].Plan.Gateway.TCP
+	require.Equal(t, &traffic.TLS{Passthrough: true}, tcp.Route.TLS)
+	require.Nil(t, set.Rollouts[0].Plan.Gateway.Cluster)
+}
+
+func TestAnObjectReachesTheNamespaceOfItsArmsOnlyIfItMay(t *testing.T) {
+	t.Parallel()
+	o := rolloutObject(t, "pro", "shop")
+	for _, arm := range []string{"stable", "canary"} {
+		o.Spec = []byte(strings.Replace(string(o.Spec), `"`+arm+`": {`, `"`+arm+`": {"namespace": "dev", `, 1))
+	}
+	require.Equal(t, 2, strings.Count(string(o.Spec), `"namespace": "dev"`))
+	require.Contains(t, setOf(Loader{}, nil, o).Errors.Error(), "stable.namespace: a Rollout in namespace pro acts in that one alone")
+	require.Empty(t, setOf(Loader{Objects: Objects{Reach: map[string][]string{"pro": {"dev"}}}}, nil, o).Errors)
+}
+
+func TestACustomResourceMayHaveTheNameThatKubernetesTakes(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("a", 200) + ".api"
+	set := setOf(Loader{}, nil, rolloutObject(t, "pro", long))
+	require.Empty(t, set.Errors)
+	_, ok := set.Rollout("pro." + long)
+	require.True(t, ok)
+	id, object := ParseObjectID("pro." + long)
+	require.True(t, object)
+	require.Equal(t, ObjectID{"pro", long}, id, "a namespace has no dots")
+	for i, pair := range [][2]string{{"shop.api", "shop-api"}, {"shop.api", "shop.api"}} {
+		one, other := rolloutObject(t, "pro", pair[0], "shop.example.com", "a.example.com"), rolloutObject(t, "dev", pair[1])
+		require.Empty(t, setOf(Loader{}, nil, one, other).Errors, fmt.Sprint(i))
+	}
+}

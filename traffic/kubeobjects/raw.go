@@ -1,0 +1,52 @@
+package kubeobjects
+
+import (
+	"context"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+)
+
+// rawClient is a client of objects as the API server has them, with the fields that no version of the types knows: they are
+// users' own.
+type rawClient struct{ dynamic.ResourceInterface }
+
+func (c rawClient) Get(ctx context.Context, name string, o metav1.GetOptions) (*unstructured.Unstructured, error) {
+	return c.ResourceInterface.Get(ctx, name, o)
+}
+
+func (c rawClient) Patch(ctx context.Context, name string, pt types.PatchType, data []byte, o metav1.PatchOptions, sub ...string) (*unstructured.Unstructured, error) {
+	return c.ResourceInterface.Patch(ctx, name, pt, data, o, sub...)
+}
+
+func (c rawClient) Delete(ctx context.Context, name string, o metav1.DeleteOptions) error {
+	return c.ResourceInterface.Delete(ctx, name, o)
+}
+
+// KindOfRaw is [KindOf] for objects that stay as the API server has them; Typed is their spec.
+func KindOfRaw(apiVersion string, c dynamic.ResourceInterface) Kind {
+	return KindOf(apiVersion, rawClient{c}, func(o *unstructured.Unstructured) any { return RawSpec(o) }, nil)
+}
+
+// RawSpec is the spec of an object, with the numbers of JSON; empty if it has none.
+func RawSpec(o *unstructured.Unstructured) map[string]any {
+	if o.Object["spec"] == nil {
+		return map[string]any{}
+	}
+	return SpecMap(o.Object["spec"])
+}
+
+// Annotate returns the operations of a patch that give an object an annotation; none if it has it.
+func Annotate(o *Stored, name, value string) []Operation {
+	if o.GetAnnotations()[name] == value {
+		return nil
+	}
+	var ops []Operation
+	if o.GetAnnotations() == nil {
+		ops = append(ops, Test("/metadata/resourceVersion", o.GetResourceVersion()), Operation{Op: "add", Path: "/metadata/annotations", Value: map[string]string{}})
+	}
+	return append(ops, Operation{Op: "add", Path: "/metadata/annotations/" + strings.ReplaceAll(name, "/", "~1"), Value: value})
+}

@@ -1,0 +1,131 @@
+package traefikcrd_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/serindev/serin/internal/await"
+	"github.com/serindev/serin/internal/testbed"
+	"github.com/serindev/serin/traffic"
+	"github.com/serindev/serin/traffic/traefikcrd"
+	"github.com/serindev/serin/traffic/traffictest"
+)
+
+// twoPorts are the arms' Services with a second port each, which reaches the same pods.
+const twoPorts = `
+{apiVersion: v1, kind: Service, metadata: {name: shop}, spec: {selector: {app: shop}, ports: [{name: http, port: 80, targetPort: web}, {name: rpc, port: 9090, targetPort: web}]}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: shop-canary}, spec: {selector: {app: shop-canary}, ports: [{name: http, port: 80, targetPort: web}, {name: rpc, port: 9090, targetPort: web}]}}
+`
+
+// twoProtocols are two IngressRoutes of the user's, to one port each.
+const twoProtocols = twoPorts + `---
+apiVersion: traefik.io/v1alpha1
+kind: IngressRoute
+metadata: {name: users}
+spec: {routes: [{kind: Rule, match: "Host(` + "`HOST`" + `)", services: [{name: shop, port: 80}]}]}
+---
+apiVersion: traefik.io/v1alpha1
+kind: IngressRoute
+metadata: {name: more}
+spec: {routes: [{kind: Rule, match: "Host(` + "`more.HOST`" + `)", services: [{name: shop, port: rpc, passHostHeader: false, nativeLB: false}]}]}
+`
+
+// bothPorts makes the rollout one of two ports, on adopted routes.
+func bothPorts(w *world) {
+	w.config.Route, w.config.IngressRoute, w.config.Further = nil, "users", []string{"more"}
+	w.config.Ports = []traffic.PortPair{{Stable: "rpc", Canary: "9090"}}
+	w.manifests = strings.ReplaceAll(twoProtocols, "HOST", w.host)
+}
+
+// onBoth sees what the routes to either port answer.
+func (w *world) onBoth(t *testing.T, change func(*testbed.LoadConfig), v1, v2 int) {
+	t.Helper()
+	for _, host := range []string{w.host, "more." + w.host} {
+		counts := w.send(t, v1+v2, w.to(change, host, "/"))
+		require.Equal(t, [2]int{v1, v2}, [2]int{counts.Status["v1"][http.StatusOK], counts.Status["v2"][http.StatusOK]}, host)
+	}
+}
+
+func preview(c *testbed.LoadConfig) { c.Header = http.Header{"X-Preview": {"yes"}} }
+
+func TestRoutesToSeveralPortsMoveTogether(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*world){
+		"adopted": bothPorts,
+		"Serin's own": func(w *world) {
+			w.config.Ports = []traffic.PortPair{{Stable: "rpc", Canary: "9090", StableBalancing: traffic.Balancing{Scheme: "http"}, CanaryBalancing: traffic.Balancing{Scheme: "http"}}}
+			w.config.FurtherRoutes = []traffic.PortRoute{{Route: traffic.Route{Rule: "Host(`more." + w.host + "`)"}, Port: 1}}
+			w.manifests = twoPorts
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := begin(t, change)
+			w.bring(t, target(0.5))
+			w.onBoth(t, nil, 5, 5)
+			canaries, stables := w.Labels(traffic.MainLane)
+			require.Equal(t, w.ns+"-shop-80@kubernetescrd,"+w.ns+"-shop-rpc@kubernetescrd", stables, "the requests of both ports are counted")
+			require.Equal(t, w.ns+"-shop-canary-http@kubernetescrd,"+w.ns+"-shop-canary-9090@kubernetescrd", canaries)
+
+			w.bring(t, withCohort(target(0)))
+			w.onBoth(t, inCohort, 5, 5)
+			w.onBoth(t, nil, 10, 0)
+			mirrored := target(0)
+			mirrored.Mirror, mirrored.Preview = &traffic.Mirror{Share: 1}, &traffic.Preview{Match: &traffic.Matcher{Header: &traffic.Header{Name: "X-Preview", Value: "yes"}}}
+			w.bring(t, mirrored)
+			w.onBoth(t, nil, 4, 0)
+			w.onBoth(t, preview, 0, 4)
+			w.bring(t, target(1))
+			w.onBoth(t, nil, 0, 4)
+			w.bring(t, target(0))
+			w.onBoth(t, nil, 4, 0)
+		})
+	}
+}
+
+func TestAForeignEditOfOneOfSeveralPortsIsSeenAndPutRight(t *testing.T) {
+	t.Parallel()
+	w := begin(t, bothPorts)
+	before := []any{w.raw(t, "ingressroutes", "users")["spec"], w.raw(t, "ingressroutes", "more")["spec"]}
+	w.bring(t, target(0.1))
+	asKubectl(t, w.Cluster, w.ns, "traefikservices", "shop-port-2", strings.NewReplacer(`"port": 80`, `"port": "rpc"`, `"port": "http"`, `"port": 9090`).Replace(half(w.ns, stable.Service, canary.Service)))
+	o := traffictest.Await(t, w.Router, target(0.1), traffic.NotServed)
+	require.Equal(t, 0.5, float64(o.Configured.Main.Weight), "the port with the most for the canary counts")
+	w.bring(t, target(0.1))
+	w.onBoth(t, nil, 9, 1)
+
+	w.bring(t, target(0))
+	require.NoError(t, w.LetGo(t.Context()))
+	for i, name := range []string{"users", "more"} {
+		require.Equal(t, before[i], w.raw(t, "ingressroutes", name)["spec"], "it is as it was")
+	}
+}
+
+func TestAPortThatNoRouteLeadsToIsRefused(t *testing.T) {
+	t.Parallel()
+	w := begin(t, func(w *world) {
+		bothPorts(w)
+		w.config.Further = nil
+	})
+	require.ErrorContains(t, w.Router.Apply(t.Context(), target(0.5)), "no route leads to Service shop:rpc")
+}
+
+func TestATraefikThatMayNotCrossNamespacesIsSaidToBeTheReason(t *testing.T) {
+	t.Parallel()
+	w := begin(t, nil)
+	arms := w.Namespace(t)
+	w.Arms(t, arms, stable.Service, canary.Service, w.v1, w.v2)
+	w.traefik = only(t, w.Cluster, w.ns+","+arms, testbed.TraefikConfig{Throttle: throttle})
+	w.config.Arms, w.config.Verify = arms, traefikcrd.Verify{APIs: []string{w.traefik.API}}
+	w.Router = router(t, w.as, w.config)
+	require.NoError(t, w.Router.Apply(t.Context(), target(0.5)))
+	await.True(t, func() bool {
+		o, err := w.Observe(t.Context())
+		require.NoError(t, err)
+		return strings.Contains(strings.Join(traffic.Differences(target(0.5), o), "\n"), "providers.kubernetesCRD.allowCrossNamespace")
+	}, "it says what Traefik lacks")
+}

@@ -1,0 +1,85 @@
+package traefiktcp
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/traefik/traefik/v3/pkg/provider/kubernetes/crd/traefikio/v1alpha1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"github.com/serindev/serin/traffic/kubeobjects"
+)
+
+// routes are what Serin writes for Traefik.
+const routes kubeobjects.KindName = "IngressRouteTCP"
+
+var resource = v1alpha1.SchemeGroupVersion.WithResource("ingressroutetcps")
+
+func kindsOf(c *Config, d dynamic.Interface) map[kubeobjects.KindName]kubeobjects.Kind {
+	if d == nil {
+		return nil
+	}
+	return map[kubeobjects.KindName]kubeobjects.Kind{
+		routes: kubeobjects.KindOfRaw(v1alpha1.SchemeGroupVersion.String(), d.Resource(resource).Namespace(c.Namespace)),
+	}
+}
+
+// Clients talk to one cluster, for the routers of all rollouts there: they share a limit of requests a second, and what
+// watches have reported.
+type Clients struct {
+	kubernetes kubernetes.Interface
+	dynamic    dynamic.Interface
+	knowledge  *kubeobjects.Knowledge
+}
+
+// Connect makes clients for the cluster that c leads to; nothing is asked yet.
+func Connect(c *rest.Config) (*Clients, error) {
+	k, err := kubernetes.NewForConfig(c)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the cluster: %w", err)
+	}
+	d, err := dynamic.NewForConfig(c)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the cluster: %w", err)
+	}
+	return &Clients{kubernetes: k, dynamic: d, knowledge: kubeobjects.NewKnowledge()}, nil
+}
+
+// Router is [New] with these clients, and with what their watches report.
+func (c *Clients) Router(config Config) (*Router, error) {
+	return newRouter(config, c.kubernetes, c.dynamic, c.knowledge)
+}
+
+// Watch is [kubeobjects.Knowledge.Watch] with IngressRouteTCPs, for the routers of these clients.
+func (c *Clients) Watch(ctx context.Context, p kubeobjects.Place, changed func(kubeobjects.Change)) error {
+	return c.knowledge.Watch(ctx, c.kubernetes, p, map[kubeobjects.KindName]*kubeobjects.Feed{
+		routes: kubeobjects.FeedOf(&unstructured.Unstructured{}, c.dynamic.Resource(resource).Namespace(p.Namespace)),
+	}, changed)
+}
+
+// Everywhere reports whether [kubeobjects.Everywhere] may be watched.
+func (c *Clients) Everywhere(ctx context.Context) (bool, error) {
+	return kubeobjects.MayWatch(ctx, c.kubernetes, append(slices.Clone(kubeobjects.Resources), kubeobjects.Resource{Group: resource.Group, Name: resource.Resource}))
+}
+
+// Places returns where the objects are that a router looks at.
+func (r *Router) Places() []kubeobjects.Place { return r.objects.Places(&r.config.Verify) }
+
+// Watched reports whether there are watches on everything in the cluster that the rollout's traffic depends on.
+func (r *Router) Watched() bool { return r.objects.Watched(r.Places()) }
+
+// Concerns reports whether a change affects something that the rollout's traffic depends on.
+func (r *Router) Concerns(c kubeobjects.Change) bool {
+	switch {
+	case c.Object.Kind == routes && c.Namespace == r.config.Namespace:
+		return slices.Contains(r.config.names(), c.Object.Name)
+	case c.Object.Kind == kubeobjects.Services && c.Namespace == r.config.arms() &&
+		(c.Object.Name == r.config.Stable.Service || c.Object.Name == r.config.Canary.Service):
+		return true
+	}
+	return r.objects.Behind(r.Places(), c)
+}

@@ -1,0 +1,247 @@
+package traefiktcp
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/traefik/traefik/v3/pkg/config/dynamic"
+
+	"github.com/serindev/serin/traffic"
+	"github.com/serindev/serin/traffic/kubeobjects"
+	"github.com/serindev/serin/traffic/traefikapi"
+)
+
+// readTimeout bounds the time to read the cluster in one observation.
+const readTimeout = 5 * time.Second
+
+// Observe reads the cluster, from watches as far as there are any, and asks every replica of Traefik, all at once. It
+// returns an error only if neither the cluster could be read nor any replica answered.
+func (r *Router) Observe(ctx context.Context) (traffic.Observed, error) {
+	o := traffic.Observed{}
+	reading, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	s, err := r.read(reading, r.objects.Known())
+	if err != nil {
+		o.Unreadable = err.Error()
+	} else {
+		o.Configured = r.configured(reading, s)
+	}
+	o.Replicas = r.replicas(ctx, s)
+	if err := ctx.Err(); err != nil {
+		return traffic.Observed{}, fmt.Errorf("observe the traffic of %s: %w", r.config.Rollout, err)
+	}
+	return traefikapi.Answered(r.config.Rollout, o, err)
+}
+
+// configured returns what the cluster says; nil while it holds nothing of the rollout.
+func (r *Router) configured(ctx context.Context, s *snapshot) *traffic.Configured {
+	c := &r.config
+	if !s.claimed(c) {
+		return nil
+	}
+	w := greatest(s.mains)
+	out := &traffic.Configured{Digest: s.digest(), Foreign: r.foreign(s, w)}
+	if len(s.mains) == len(c.names()) {
+		out.Main = &traffic.RouteServed{Enabled: true, Weight: w.share()}
+	}
+	if w.canary > 0 {
+		r.objects.CheckArms(ctx, c.Stable, c.Canary, out)
+	}
+	return out
+}
+
+// foreign says what is not as Serin would have written it, and by whom.
+func (r *Router) foreign(s *snapshot, w weights) []string {
+	c := &r.config
+	var out []string
+	for _, k := range s.missing {
+		out = append(out, k.String()+" is missing")
+	}
+	for _, m := range s.mains {
+		if c.Route != nil {
+			if !m.object.Owned(c.Rollout) {
+				out = append(out, m.key.String()+" is not Serin's")
+				continue
+			}
+			out = append(out, r.objects.Differences(m.key, kubeobjects.Object{Spec: c.ownSpec(w)}, m.object)...)
+			continue
+		}
+		last := kubeobjects.LastWriter(m.object.GetManagedFields(), "routes")
+		if err := m.fit(c); err != nil {
+			out = append(out, err.Error()+last)
+		}
+		for _, p := range m.places {
+			if p.weights.share() != w.share() {
+				out = append(out, fmt.Sprintf("%s: route %d: canary's weight is %s, not %s as elsewhere%s", m.key, p.route, p.weights.share(), w.share(), last))
+			}
+			if p.weights == (weights{}) {
+				out = append(out, fmt.Sprintf("%s: route %d: neither arm has a weight%s", m.key, p.route, last))
+			}
+		}
+		if name, value := c.claim(); m.object.GetAnnotations()[name] != value {
+			out = append(out, fmt.Sprintf("%s: annotation %s is missing", m.key, name))
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// digest is a hash of the references to the arms.
+func (s *snapshot) digest() string {
+	users := map[string]any{}
+	for _, m := range s.mains {
+		var refs []any
+		for _, p := range m.places {
+			refs = append(refs, p.rule, p.refs)
+		}
+		users[m.key.String()] = refs
+	}
+	return kubeobjects.Digest(nil, users)
+}
+
+// replicas asks all replicas of Traefik. s is nil if the routes could not be read.
+func (r *Router) replicas(ctx context.Context, s *snapshot) []traffic.Replica {
+	var stable, canary []string
+	if s != nil && len(r.config.Verify.APIs) > 0 {
+		reading, cancel := context.WithTimeout(ctx, readTimeout)
+		defer cancel()
+		stable, canary = r.addresses(reading, r.config.Stable), r.addresses(reading, r.config.Canary)
+	}
+	return r.objects.AskAll(ctx, &r.config.Verify, func(replica traefikapi.Replica) traffic.Replica {
+		if s == nil {
+			return traffic.Replica{Name: replica.Name(), Err: "not asked: the routes could not be read"}
+		}
+		return r.ask(ctx, replica, s, stable, canary)
+	})
+}
+
+// addresses are those by which Traefik may reach an arm: its endpoints, or its Service's own address where Kubernetes
+// chooses among them.
+func (r *Router) addresses(ctx context.Context, b traffic.Backend) []string {
+	found, err := r.objects.Backend(ctx, r.objects.Known(), b)
+	if found == nil || err != nil && !errors.Is(err, ErrNoEndpoints) {
+		return nil
+	}
+	return append(found.Ready, found.Own(b.Port)...)
+}
+
+// provider is what Traefik adds to a name that came from custom resources.
+const provider = "@kubernetescrd"
+
+// router is what Traefik calls the router of a route, and the service behind it.
+func (c *Config) router(ingressRoute, rule string) string {
+	hash := sha256.Sum256([]byte(rule))
+	return fmt.Sprintf("%s-%s-%.10x", c.Namespace, ingressRoute, hash[:])
+}
+
+// ask gets one replica's answer: it has to have a router for each route, with the weights of the arms.
+func (r *Router) ask(ctx context.Context, replica traefikapi.Replica, s *snapshot, stable, canary []string) traffic.Replica {
+	ctx, cancel := context.WithTimeout(ctx, r.config.Verify.Timeout)
+	defer cancel()
+	out := traffic.Replica{Name: replica.Name()}
+	main, first := &traffic.RouteServed{}, true
+	var problems []string
+	for _, m := range s.mains {
+		for _, p := range m.places {
+			w, problem, err := r.askRoute(ctx, replica, r.config.router(m.key.Name, p.rule), stable, canary)
+			switch {
+			case err != nil:
+				out.Err = err.Error()
+				return out
+			case problem != "":
+				problems = append(problems, problem)
+				continue
+			case !first && w.share() != main.Weight:
+				problems = append(problems, fmt.Sprintf("%s: route %d: canary's weight is %s, elsewhere %s", m.key, p.route, w.share(), main.Weight))
+			}
+			main.Weight, first = max(main.Weight, w.share()), false
+		}
+	}
+	if s.claimed(&r.config) && (len(problems) > 0 || !first) {
+		main.Enabled, main.Problem = len(problems) == 0, strings.Join(problems, "; ")
+		out.Main = main
+	}
+	return out
+}
+
+// askRoute gets the weights of the service behind a router.
+func (r *Router) askRoute(ctx context.Context, replica traefikapi.Replica, id string, stable, canary []string) (w weights, problem string, err error) {
+	var router struct {
+		dynamic.TCPRouter
+		traefikapi.State
+	}
+	err = r.api.GetTCP(ctx, replica, "routers", id+provider, &router)
+	if errors.Is(err, traefikapi.ErrNoObject) {
+		return w, "router " + id + " is missing", nil
+	}
+	if err != nil {
+		return w, "", err
+	}
+	if problem := router.Problem("router " + id); problem != "" {
+		return w, problem, nil
+	}
+	var service struct {
+		dynamic.TCPService
+		traefikapi.State
+	}
+	err = r.api.GetTCP(ctx, replica, "services", id+provider, &service)
+	if errors.Is(err, traefikapi.ErrNoObject) {
+		return w, "service " + id + " is missing", nil
+	}
+	if err != nil {
+		return w, "", err
+	}
+	if problem := service.Problem("service " + id); problem != "" {
+		return w, problem, nil
+	}
+	if service.Weighted != nil {
+		return r.config.weighted(id, service.Weighted)
+	}
+	return alone(id, service.LoadBalancer, stable, canary)
+}
+
+// weighted reads the weights of a service with several children, which are named after the arms' Services.
+func (c *Config) weighted(id string, service *dynamic.TCPWeightedRoundRobin) (w weights, problem string, err error) {
+	for _, child := range service.Services {
+		weight := 1
+		if child.Weight != nil {
+			weight = *child.Weight
+		}
+		switch strings.TrimSuffix(child.Name, provider) {
+		case id + "-" + c.Stable.Service + "-" + c.Stable.Port:
+			w.stable += weight
+		case id + "-" + c.Canary.Service + "-" + c.Canary.Port:
+			w.canary += weight
+		default:
+			return weights{}, fmt.Sprintf("service %s leads to %s", id, child.Name), nil
+		}
+	}
+	return w, "", nil
+}
+
+// alone tells by the addresses of its servers which arm a service without children is. An address that neither arm has is
+// one that has just come or gone.
+func alone(id string, service *dynamic.TCPServersLoadBalancer, stable, canary []string) (w weights, problem string, err error) {
+	if service == nil {
+		return w, "service " + id + " is of another kind", nil
+	}
+	var theirs []string
+	for _, s := range service.Servers {
+		switch {
+		case slices.Contains(stable, s.Address):
+			w.stable = 1
+		case slices.Contains(canary, s.Address):
+			w.canary = 1
+		}
+		theirs = append(theirs, s.Address)
+	}
+	if w.stable == w.canary {
+		return weights{}, fmt.Sprintf("service %s leads to %s, which are not the servers of one version", id, strings.Join(theirs, ", ")), nil
+	}
+	return w, "", nil
+}

@@ -1,0 +1,252 @@
+// Package traefiktcp brings the connections of one rollout to a target through Traefik's custom resource IngressRouteTCP,
+// and asks each replica of Traefik what it serves.
+//
+// It owns an IngressRouteTCP, or changes the weights in users' own and nothing else. A TCP route sees no requests: it
+// divides connections by weight, and everything else that a target may ask for is refused. It keeps no state: writes depend
+// on what the API server says at that moment. Start at [Router]; layout.go has the content.
+package traefiktcp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"sync"
+
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/serindev/serin/traffic"
+	"github.com/serindev/serin/traffic/kubeobjects"
+	"github.com/serindev/serin/traffic/traefikapi"
+)
+
+// ErrForeign and ErrNoEndpoints are returned by [Router.Apply].
+var (
+	ErrForeign     = kubeobjects.ErrForeign
+	ErrNoEndpoints = kubeobjects.ErrNoEndpoints
+)
+
+// Router is the traffic of one rollout. Its methods may be called from several goroutines. Two routers for one rollout
+// do not undo each other's work as long as they have the same target.
+type Router struct {
+	config  Config
+	objects *kubeobjects.Store
+	api     *traefikapi.Client
+
+	writing sync.Mutex // held from reading the objects until they are written
+}
+
+// New returns a router without watches. It changes nothing; its error is that of [Config.Validate].
+func New(c Config, k kubernetes.Interface, d dynamic.Interface) (*Router, error) {
+	return newRouter(c, k, d, kubeobjects.NewKnowledge())
+}
+
+func newRouter(c Config, k kubernetes.Interface, d dynamic.Interface, n *kubeobjects.Knowledge) (*Router, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	c.Verify.Timeout = c.Verify.Patience()
+	return &Router{
+		config: c, objects: kubeobjects.NewStore(c.Rollout, c.Namespace, c.Arms, k, kindsOf(&c, d), n), api: traefikapi.NewClient(c.Verify.Client),
+	}, nil
+}
+
+// Labels are empty: Traefik counts no connections of a service.
+func (r *Router) Labels(traffic.Lane) (canary, stable string) { return "", "" }
+
+// Apply writes t, unless the cluster already says so. It returns once the change is written, not once Traefik serves it.
+// Each IngressRouteTCP changes at once, by one write. Connections that are open stay where they are. On the way back to
+// stable all are written, even if one of them is refused; on the way to the canary the first refusal ends it. [ErrForeign]:
+// the route is not Serin's, or another rollout has it. [ErrNoEndpoints]: t is not written, because an arm that is to get
+// connections has no endpoint; if it is the canary that has lost its own, all new connections go to stable.
+func (r *Router) Apply(ctx context.Context, t traffic.Target) error {
+	w, err := r.config.weightsOf(t)
+	if err != nil {
+		return fmt.Errorf("traffic of %s: %w", r.config.Rollout, err)
+	}
+	r.writing.Lock()
+	defer r.writing.Unlock()
+	if err := kubeobjects.Retry(ctx, func() error { return r.apply(ctx, w) }); err != nil {
+		return fmt.Errorf("traffic of %s: %w", r.config.Rollout, err)
+	}
+	return nil
+}
+
+func (r *Router) apply(ctx context.Context, w weights) error {
+	s, err := r.read(ctx, r.objects.Live())
+	if err != nil {
+		return err
+	}
+	if w.canary == 0 { // traffic first: whatever else is wrong, the canary must get none
+		if err := r.takeOut(ctx, s); err != nil {
+			return err
+		}
+		if s, err = r.read(ctx, r.objects.Live()); err != nil {
+			return err
+		}
+	}
+	if err := errors.Join(s.fit(&r.config), r.alone(s)); err != nil {
+		return err
+	}
+	if w.canary > 0 {
+		stable, canary, err := r.objects.Arms(ctx, r.objects.Live(), r.config.Stable, r.config.Canary)
+		if err != nil {
+			return r.protect(ctx, s, stable, canary, err)
+		}
+	}
+	return r.bring(ctx, s, w)
+}
+
+// protect takes the canary out if it has lost its endpoints. It returns cause in any case, with what becomes of the
+// connections.
+func (r *Router) protect(ctx context.Context, s *snapshot, stable, canary *kubeobjects.Backend, cause error) error {
+	if !kubeobjects.LostCanary(cause, stable, canary) {
+		return cause
+	}
+	if greatest(s.mains).canary > 0 {
+		if err := r.takeOut(ctx, s); err != nil {
+			return errors.Join(cause, err)
+		}
+	}
+	return fmt.Errorf("%w: all new connections go to stable", cause)
+}
+
+// takeOut takes the canary out of every route that is there. What one refuses does not keep the others from it.
+func (r *Router) takeOut(ctx context.Context, s *snapshot) error {
+	var errs []error
+	for _, m := range s.mains {
+		if r.config.Route != nil && !m.object.Owned(r.config.Rollout) {
+			continue // never ours, and so without a canary of ours
+		}
+		if greatest([]*mainRoute{m}).canary > 0 {
+			errs = append(errs, r.setWeights(ctx, m, weights{stable: 100}))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("take the canary out: %w", err)
+	}
+	return nil
+}
+
+func (r *Router) bring(ctx context.Context, s *snapshot, w weights) error {
+	if r.config.Route != nil {
+		k := r.config.keys()[0]
+		return r.objects.Write(ctx, k, kubeobjects.Object{Spec: r.config.ownSpec(w)}, s.objects[k])
+	}
+	for _, m := range s.mains {
+		if err := r.setWeights(ctx, m, w); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// setWeights changes no more in a route than the references to the arms, and the claim on a user's.
+func (r *Router) setWeights(ctx context.Context, m *mainRoute, w weights) error {
+	var ops []kubeobjects.Operation
+	for _, p := range m.places {
+		refs := r.config.mixed(p, w)
+		if reflect.DeepEqual(refs, p.refs) {
+			continue
+		}
+		path := fmt.Sprintf("/spec/routes/%d/services", p.route)
+		ops = append(ops, kubeobjects.Test(path, p.refs), kubeobjects.Operation{Op: "replace", Path: path, Value: refs})
+	}
+	if name, value := r.config.claim(); r.config.Route == nil {
+		ops = append(ops, kubeobjects.Annotate(m.object, name, value)...)
+	}
+	if len(ops) == 0 {
+		return nil
+	}
+	return r.objects.Patch(ctx, m.key, ops)
+}
+
+// mixed are a route's references with the arms' weights; references to anything else stay, with the weights that they have.
+func (c *Config) mixed(p place, w weights) []any {
+	if len(p.others) == 0 {
+		return c.references(p.like, w)
+	}
+	// The user has made something else of it meanwhile.
+	out := c.references(p.like, weights{stable: 1})
+	out[0].(map[string]any)["weight"] = float64(max(p.weights.stable+p.weights.canary, 1)) //nolint:forcetypeassert // made by references
+	for _, ref := range p.refs {
+		if m, _ := ref.(map[string]any); !c.leadsTo(m, c.Stable) && !c.leadsTo(m, c.Canary) {
+			out = append(out, ref)
+		}
+	}
+	return out
+}
+
+// snapshot is what is in the cluster.
+type snapshot struct {
+	objects map[kubeobjects.Key]*kubeobjects.Stored // without those that do not exist
+	mains   []*mainRoute                            // those that exist
+	missing []kubeobjects.Key                       // users' routes that do not
+}
+
+func (r *Router) read(ctx context.Context, in kubeobjects.Source) (*snapshot, error) {
+	s := &snapshot{}
+	var err error
+	if s.objects, err = r.objects.Read(ctx, in, r.config.keys()); err != nil {
+		return nil, err
+	}
+	for _, k := range r.config.keys() {
+		switch o := s.objects[k]; {
+		case o != nil:
+			s.mains = append(s.mains, &mainRoute{key: k, object: o, places: r.config.placesOf(o.Spec)})
+		case r.config.Route == nil:
+			s.missing = append(s.missing, k)
+		}
+	}
+	return s, nil
+}
+
+// fit says why no release can be on the routes as they are.
+func (s *snapshot) fit(c *Config) error {
+	if c.Route != nil {
+		for _, m := range s.mains {
+			if !m.object.Owned(c.Rollout) {
+				return fmt.Errorf("%s is there and %w", m.key, ErrForeign)
+			}
+		}
+		return nil // it is written as a whole
+	}
+	var errs []error
+	for _, k := range s.missing {
+		errs = append(errs, fmt.Errorf("%s, which is to be adopted, does not exist", k))
+	}
+	for _, m := range s.mains {
+		errs = append(errs, m.fit(c))
+	}
+	return errors.Join(errs...)
+}
+
+// alone refuses routes that another rollout has: the two would take turns in having their connections.
+func (r *Router) alone(s *snapshot) error {
+	if r.config.Route != nil {
+		return nil
+	}
+	mine, value := r.config.claim()
+	for _, m := range s.mains {
+		for name, theirs := range m.object.GetAnnotations() {
+			if rollout, ok := strings.CutSuffix(name, claimSuffix); ok && name != mine && theirs == value {
+				return fmt.Errorf("%s: %w: rollout %s has the routes that lead to %s. If there is no such rollout any more, remove the annotation %s",
+					m.key, ErrForeign, rollout, value, name)
+			}
+		}
+	}
+	return nil
+}
+
+// claimed reports whether Serin has written any of the routes.
+func (s *snapshot) claimed(c *Config) bool {
+	name, _ := c.claim()
+	for _, o := range s.objects {
+		if o.Owned(c.Rollout) || o.GetAnnotations()[name] != "" {
+			return true
+		}
+	}
+	return false
+}
