@@ -76,18 +76,20 @@ func TestTheAPIServerRefusesWhatTheStatusWouldSay(t *testing.T) {
 	require.Error(t, err)
 	require.Contains(t, out, `The Rollout "k8s-flask" is invalid`)
 	w.mustKubectl(t, w.pro, good, "apply", "-f", "-")
-	w.mustKubectl(t, w.pro, "", "wait", "rollouts.serin.dev/k8s-flask", "--for=condition=Ready", "--timeout=120s")
-	thief := strings.ReplaceAll(onlyRollout(good), "name: k8s-flask\n", "name: thief\n")
+	w.mustKubectl(t, w.pro, "", "wait", "rollouts.serin.dev/k8s-flask", "--for=condition=Ready", "--timeout=300s")
+	// A tool that renames a rollout applies the new one before it deletes the old one, which has the route until then.
+	renamed := strings.ReplaceAll(onlyRollout(good), "name: k8s-flask\n", "name: renamed\n")
 	const taken = "which is an arm of the rollout in Rollout "
-	require.Contains(t, w.mustKubectl(t, w.pro, thief, "apply", "-f", "-"), taken+w.pro+"/k8s-flask", "the other one may go: a warning")
+	require.Contains(t, w.mustKubectl(t, w.pro, renamed, "apply", "--server-side", "--field-manager=kustomize-controller", "-f", "-"), taken+w.pro+"/k8s-flask", "a warning")
 	await.Until(t, "the status says who has it", func() string {
-		out, _ := w.kubectl(t, w.pro, "", "get", "rollouts.serin.dev", "thief", "-o", "jsonpath={.status.message}")
+		out, _ := w.kubectl(t, w.pro, "", "get", "rollouts.serin.dev", "renamed", "-o", "jsonpath={.status.message}")
 		if strings.Contains(out, taken+w.pro+"/k8s-flask") {
 			return ""
 		}
 		return out
 	})
-	w.mustKubectl(t, w.pro, "", "delete", "rollouts.serin.dev", "thief", "--timeout=300s")
+	w.mustKubectl(t, w.pro, "", "delete", "rollouts.serin.dev", "k8s-flask", "--timeout=300s")
+	w.mustKubectl(t, w.pro, "", "wait", "rollouts.serin.dev/renamed", "--for=condition=Ready", "--timeout=300s")
 
 	require.NoError(t, w.daemon.Kill())
 	await.Until(t, "without an answer it is taken", func() string {
@@ -105,7 +107,7 @@ func TestTheAPIServerRefusesWhatTheStatusWouldSay(t *testing.T) {
 		}
 		return out
 	})
-	w.mustKubectl(t, w.pro, "", "delete", "rollouts.serin.dev", "k8s-flask", "--timeout=120s")
+	w.mustKubectl(t, w.pro, "", "delete", "rollouts.serin.dev", "k8s-flask", "--timeout=300s")
 }
 
 // onlyRollout is the document of kind Rollout.

@@ -151,7 +151,7 @@ func TestTheCopyIsDeletedAndTheDaemonKilledInTheMiddleOfARelease(t *testing.T) {
 	w.c.Apply(t, w.pro, strings.ReplaceAll(direct, "HOST", w.host))
 	w.users(t)
 	w.mustKubectl(t, w.pro, w.resources(t), "apply", "-f", "-")
-	w.mustKubectl(t, w.pro, "", "wait", "rollouts.serin.dev/cart", "--for=condition=Ready", "--timeout=240s")
+	w.mustKubectl(t, w.pro, "", "wait", "rollouts.serin.dev/cart", "--for=condition=Ready", "--timeout=300s")
 	w.atRest(t)
 	w.mustKubectl(t, w.pro, "", "set", "image", "deployment/cart", "flask="+image2)
 	w.wait(t, "the canary is tried", at("gray", 0))

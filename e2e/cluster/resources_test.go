@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -55,6 +56,7 @@ func (w *world) kubectl(t *testing.T, namespace, stdin string, args ...string) (
 	cmd.Stdout, cmd.Stderr = &out, &out
 	err = cmd.Run()
 	t.Logf("$ kubectl -n %s %s\n%s", namespace, strings.Join(args, " "), out.String())
+	w.note("$ kubectl", namespace, args, out.String())
 	return out.String(), err
 }
 
@@ -180,6 +182,7 @@ func (w *world) plugin(t *testing.T, account string, args ...string) (string, er
 	cmd.Stdout, cmd.Stderr = &out, &out
 	err = cmd.Run()
 	t.Logf("%s$ kubectl serin -n %s %s\n%s", account, w.pro, strings.Join(args, " "), out.String())
+	w.note(account+"$ kubectl serin", w.pro, args, out.String())
 	return out.String(), err
 }
 
@@ -203,11 +206,32 @@ func (w *world) serviceAccount(t *testing.T, name string) *rest.Config {
 	return w.c.ServiceAccount(t, w.pro, name)
 }
 
+// transcriptFile is where the commands of [TestThePipelineRunsFromCustomResources] are written with what they print, in the
+// short form that people quote.
+const transcriptFile = "../../.demo/pipeline-with-kubectl.txt"
+
+// shownLines is how many lines of a command's output the transcript has.
+const shownLines = 2
+
+// note adds a command to the transcript, if the test keeps one.
+func (w *world) note(program, namespace string, args []string, out string) {
+	if w.transcript == nil || slices.ContainsFunc(args, func(a string) bool { return a == "yaml" || a == "describe" || strings.HasPrefix(a, "jsonpath") }) {
+		return // long, or asked again and again until it says something
+	}
+	names := strings.NewReplacer(w.pro, "pro", w.dev, "dev", w.home, "serin")
+	fmt.Fprintf(w.transcript, "%s -n %s %s\n", program, names.Replace(namespace), names.Replace(strings.Join(args, " ")))
+	lines := strings.Split(strings.TrimSpace(names.Replace(out)), "\n")
+	for _, line := range lines[:min(len(lines), shownLines)] {
+		fmt.Fprintf(w.transcript, "  %.160s\n", line)
+	}
+}
+
 // The pipeline of the seed: a migration, a pre-release in another namespace, a gate, A/B by header, gray, a gate, full
 // release, a circuit breaker and a rate limit, all from custom resources.
 func TestThePipelineRunsFromCustomResources(t *testing.T) {
 	t.Parallel()
 	w := newResourceWorld(t, pipeline)
+	w.transcript = &strings.Builder{}
 	const app = "k8s-flask"
 	bad := strings.Replace(w.resources(t), "weights: [5%, 10%", "weights: [50%, 10%", 1)
 	w.mustKubectl(t, w.pro, bad, "apply", "-f", "-")
@@ -220,7 +244,7 @@ func TestThePipelineRunsFromCustomResources(t *testing.T) {
 		return out
 	})
 	w.mustKubectl(t, w.pro, w.resources(t), "apply", "-f", "-")
-	w.mustKubectl(t, w.pro, "", "wait", "rollouts.serin.dev/"+app, "--for=condition=Ready", "--timeout=120s")
+	w.mustKubectl(t, w.pro, "", "wait", "rollouts.serin.dev/"+app, "--for=condition=Ready", "--timeout=300s")
 	w.mustKubectl(t, w.pro, "", "get", "rollouts.serin.dev")
 	loads := w.users(t, beta)
 
@@ -228,7 +252,7 @@ func TestThePipelineRunsFromCustomResources(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, status, "who may not see it does not learn that it is there: %s", text)
 	w.inTheCluster(t)
 	w.mustPlugin(t, "deployer", "start", app, "--set", "image="+image2)
-	w.mustKubectl(t, w.pro, "", "wait", "rollouts.serin.dev/"+app, "--for=jsonpath={.status.gate.name}=start-ab-test", "--timeout=240s")
+	w.mustKubectl(t, w.pro, "", "wait", "rollouts.serin.dev/"+app, "--for=jsonpath={.status.gate.name}=start-ab-test", "--timeout=300s")
 	w.mustKubectl(t, w.pro, "", "get", "rollouts.serin.dev")
 	require.Equal(t, image2, imageOf(w.deployment(t, w.dev, "k8s-flask-nodeport")), "pre-release runs the new version")
 	approve := map[string]string{"answer": "approve", "reason": "looks good"}
@@ -242,11 +266,11 @@ func TestThePipelineRunsFromCustomResources(t *testing.T) {
 	t.Logf("the ServiceAccount deployer approves: %d %s", status, text)
 	w.mustPlugin(t, "approver", "approve", app, "start-ab-test", "--reason", "looks good")
 
-	w.mustKubectl(t, w.pro, "", "wait", "rollouts.serin.dev/"+app, "--for=jsonpath={.status.gate.name}=full-release", "--timeout=240s")
+	w.mustKubectl(t, w.pro, "", "wait", "rollouts.serin.dev/"+app, "--for=jsonpath={.status.gate.name}=full-release", "--timeout=300s")
 	w.mustKubectl(t, w.pro, "", "get", "rollouts.serin.dev", "-o", "wide")
 	status, text = w.as(t, "approver", "/api/v1/releases/"+id+"/gates/full-release", approve)
 	require.Equal(t, http.StatusOK, status, text)
-	w.mustKubectl(t, w.pro, "", "wait", "rollouts.serin.dev/"+app, "--for=condition=Released", "--timeout=240s")
+	w.mustKubectl(t, w.pro, "", "wait", "rollouts.serin.dev/"+app, "--for=condition=Released", "--timeout=300s")
 	w.mustKubectl(t, w.pro, "", "get", "rollouts.serin.dev", app, "-o", "yaml")
 	require.Equal(t, image2, imageOf(w.deployment(t, w.pro, "k8s-flask")), "stable is the new version")
 	noRequestFailed(t, loads)
@@ -256,6 +280,8 @@ func TestThePipelineRunsFromCustomResources(t *testing.T) {
 	out = w.mustKubectl(t, w.pro, "", "describe", "rollouts.serin.dev", app)
 	require.Contains(t, out, "ReleaseStarted")
 	require.Contains(t, out, "GateOpen")
+	require.NoError(t, os.MkdirAll(filepath.Dir(transcriptFile), 0o750))
+	require.NoError(t, os.WriteFile(transcriptFile, []byte(w.transcript.String()), 0o600))
 }
 
 func TestARolloutThatIsDeletedWhileUsersAreOnTheCanaryGoesBackFirst(t *testing.T) {
@@ -263,13 +289,13 @@ func TestARolloutThatIsDeletedWhileUsersAreOnTheCanaryGoesBackFirst(t *testing.T
 	w := newResourceWorld(t, pipeline.with("hold: 1s", "hold: 10m", "min: 1s", "min: 10m"))
 	const app = "k8s-flask"
 	w.mustKubectl(t, w.pro, w.resources(t), "apply", "-f", "-")
-	w.mustKubectl(t, w.pro, "", "wait", "rollouts.serin.dev/"+app, "--for=condition=Ready", "--timeout=120s")
+	w.mustKubectl(t, w.pro, "", "wait", "rollouts.serin.dev/"+app, "--for=condition=Ready", "--timeout=300s")
 	loads := w.users(t, beta)
 	id := w.start(t, image2)
 	w.wait(t, "the first gate is open", atGate("start-ab-test"))
 	w.approve(t, id, "start-ab-test")
 	w.wait(t, "users are on the canary", at("ab", 0))
-	w.mustKubectl(t, w.pro, "", "delete", "rollouts.serin.dev", app, "--timeout=240s")
+	w.mustKubectl(t, w.pro, "", "delete", "rollouts.serin.dev", app, "--timeout=300s")
 	var v view
 	status, text := w.get("/api/v1/releases/"+id, &v)
 	require.Equal(t, http.StatusOK, status, text)

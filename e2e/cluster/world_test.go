@@ -134,6 +134,7 @@ type world struct {
 	url, token string
 	api        http.RoundTripper // how to reach the daemon; nil for the default
 	daemon     *testbed.Process
+	transcript *strings.Builder // of what kubectl was asked, if the test keeps one
 }
 
 // traefikHost is where Traefiks listen: an EndpointSlice takes no loopback address.
