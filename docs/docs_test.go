@@ -39,6 +39,7 @@ var elsewhere = map[string]string{
 	"without-kubernetes.md: sudo ":           "changes the machine; where the token is found is tested in cmd/serin",
 	"what-if.md: serin start shop --server":  "two daemons of two clusters; a start with --wait is run in without-kubernetes.md",
 	"high-availability.md: ":                 "e2e: a daemon is killed and another one takes over",
+	"first-cluster.md: ":                     "e2e/cluster: every line but those for Docker and registries, with the files of examples/first-cluster",
 	"kubernetes.md: kubectl create":          "deploy: Helm installs and uninstalls with the page's values before a real API server; there is no kubectl, so its lines are done by the API",
 	"kubernetes.md: kubectl -n serin port-f": "needs kubectl and a browser",
 	"kubernetes.md: kubectl -n pro get depl": "deploy: what it lists, by the API, of what Serin has made for a canary; there is no kubectl",

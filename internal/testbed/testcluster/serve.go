@@ -1,6 +1,7 @@
 package testcluster
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -35,8 +36,26 @@ func (p *pods) answer(w http.ResponseWriter, r *http.Request) {
 		handler = i.fallback
 	}
 	recorder := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
-	handler.ServeHTTP(recorder, r)
+	handler.ServeHTTP(recorder, r.WithContext(context.WithValue(r.Context(), podKey{}, pod)))
 	p.count(pod, recorder.status)
+}
+
+// podKey is the context key of the pod that a request has reached.
+type podKey struct{}
+
+// Env is the value of a variable of the pod that a request has reached, for an [Image.Handler]; empty if its first
+// container has none of that name.
+func Env(r *http.Request, name string) string {
+	pod, ok := r.Context().Value(podKey{}).(*corev1.Pod)
+	if !ok {
+		return ""
+	}
+	for _, e := range pod.Spec.Containers[0].Env {
+		if e.Name == name {
+			return e.Value
+		}
+	}
+	return ""
 }
 
 func runs(pod *corev1.Pod) bool {

@@ -126,7 +126,7 @@ func (c *Cluster) startControllers(ctx context.Context) error {
 		"--kube-api-qps=1000", "--kube-api-burst=1000", "--controllers="+strings.Join([]string{
 			"deployment-controller", "statefulset-controller", "replicaset-controller", "job-controller", "endpointslice-controller",
 			"garbage-collector-controller", "serviceaccount-controller", "namespace-controller",
-			"horizontal-pod-autoscaler-controller", "disruption-controller",
+			"horizontal-pod-autoscaler-controller", "disruption-controller", "clusterrole-aggregation-controller",
 		}, ","), "--horizontal-pod-autoscaler-sync-period=1s")
 	return err
 }
