@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os/exec"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -40,8 +41,22 @@ func prometheusOf(t testing.TB, every time.Duration, exporters ...*sourcetest.Ex
 	}
 	targets, err := json.Marshal(hosts)
 	require.NoError(t, err)
-	job := fmt.Sprintf("  - job_name: traefik\n    scrape_native_histograms: true\n    static_configs: [{targets: %s}]\n", targets)
-	return testbed.NewPrometheus(t, testbed.PrometheusConfig{ScrapeInterval: every, Extra: job})
+	setting, args := nativeHistograms(t)
+	job := fmt.Sprintf("  - job_name: traefik\n%s    static_configs: [{targets: %s}]\n", setting, targets)
+	return testbed.NewPrometheus(t, testbed.PrometheusConfig{ScrapeInterval: every, Extra: job, Args: args})
+}
+
+// nativeHistograms is how Prometheus is told to scrape them: by a setting of the job, or, by a Prometheus 2, with a flag.
+func nativeHistograms(t testing.TB) (setting string, args []string) {
+	t.Helper()
+	path, err := testbed.Tool("prometheus")
+	require.NoError(t, err)
+	version, err := exec.CommandContext(t.Context(), path, "--version").CombinedOutput() //nolint:gosec // of this test
+	require.NoError(t, err)
+	if strings.Contains(string(version), "version 2.") {
+		return "", []string{"--enable-feature=native-histograms"}
+	}
+	return "    scrape_native_histograms: true\n", nil
 }
 
 // await waits until a query has a result.
