@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -164,13 +165,16 @@ func TestAnotherSystemPromotesAndAnAutoscalerCountsThePods(t *testing.T) {
 	w := newWorld(t, pipeline.with("strategy: patch", "strategy: wait"))
 	w.c.Apply(t, w.pro, `{apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, metadata: {name: stable}, spec: {minReplicas: 2, maxReplicas: 9,
 		scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: k8s-flask}, metrics: [{type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 50}}}]}}`)
+	before := w.autoscaler(t)
 	loads := w.users(t, beta)
 	id := w.start(t, image2)
 	w.wait(t, "the first gate is open", atGate("start-ab-test"))
+	require.Equal(t, before, w.autoscaler(t), "the canary has no users yet")
 	w.patchStable(t, "autoscaler", `{"spec": {"replicas": 6}}`)
 	w.approve(t, id, "start-ab-test")
 	w.wait(t, "the second gate is open", atGate("full-release"))
 	require.EqualValues(t, 5, *w.deployment(t, w.pro, "k8s-flask-canary").Spec.Replicas, "75%% of 6, rounded up")
+	require.Equal(t, autoscalingv2.DisabledPolicySelect, *w.autoscaler(t).Behavior.ScaleDown.SelectPolicy, "it takes no pods away from stable, which may have to take its users back")
 	w.approve(t, id, "full-release")
 	w.explained(t, "waiting for an external change that brings it to image of flask "+image2)
 	require.Equal(t, image1, imageOf(w.deployment(t, w.pro, "k8s-flask")), "Serin leaves it alone")
@@ -178,8 +182,17 @@ func TestAnotherSystemPromotesAndAnAutoscalerCountsThePods(t *testing.T) {
 	v := w.wait(t, "the release has ended", ended)
 	require.Equal(t, "released", v.State.Outcome, v.State.Why)
 	require.EqualValues(t, 6, *w.deployment(t, w.pro, "k8s-flask").Spec.Replicas, "the autoscaler's")
+	require.Equal(t, before, w.autoscaler(t), "it is as it was")
 	require.Zero(t, *w.deployment(t, w.pro, "k8s-flask-canary").Spec.Replicas)
 	noRequestFailed(t, loads)
+}
+
+// autoscaler is the specification of stable's.
+func (w *world) autoscaler(t *testing.T) autoscalingv2.HorizontalPodAutoscalerSpec {
+	t.Helper()
+	h, err := w.c.Client.AutoscalingV2().HorizontalPodAutoscalers(w.pro).Get(t.Context(), "stable", metav1.GetOptions{})
+	require.NoError(t, err)
+	return h.Spec
 }
 
 func (w *world) patchStable(t *testing.T, who, patch string) {

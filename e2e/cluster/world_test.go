@@ -97,6 +97,8 @@ type example struct {
 	further int
 	// scraped: the daemon has no Prometheus and reads the metrics of every Traefik behind a Service itself.
 	scraped bool
+	// traefikArgs are further arguments of Traefik.
+	traefikArgs []string
 	// change edits the text further: old, new, old, new.
 	change []string
 }
@@ -183,6 +185,7 @@ func (w *world) startTraefik(t testing.TB) {
 	// It sees this test's namespace only. A change in another namespace would make it reload, which resets its circuit
 	// breakers, and a new circuit breaker opens if the first answer that it sees is an error.
 	args := []string{"--providers.kubernetescrd.namespaces=" + strings.Join(append([]string{w.pro}, w.more...), ",")}
+	args = append(args, w.traefikArgs...)
 	if w.empty {
 		args = append(args, "--providers.kubernetescrd.allowemptyservices=true")
 	}
