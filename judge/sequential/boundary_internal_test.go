@@ -135,3 +135,112 @@ func TestWhatIsPlannedAtTheBounds(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, math.IsNaN(p.Gains))
 }
+
+func TestWhichMetricsCanBeJudged(t *testing.T) {
+	ofKind := func(kind judge.Kind, change func(*judge.Metric)) judge.Metric {
+		m := judge.Metric{Name: "m", Kind: kind, Margin: judge.Margin{Relative: 0.25}, Weight: 1, Noise: 0.3}
+		if change != nil {
+			change(&m)
+		}
+		return m
+	}
+	bounds := func(b ...float64) func(*judge.Metric) { return func(m *judge.Metric) { m.Bounds = b } }
+	margin := func(relative, absolute float64) func(*judge.Metric) {
+		return func(m *judge.Metric) { m.Margin = judge.Margin{Relative: relative, Absolute: absolute} }
+	}
+	by := func(values int) func(*judge.Metric) {
+		return func(m *judge.Metric) { m.By, m.Values = "route", values }
+	}
+	objective := func(rate float64) func(*judge.Metric) { return func(m *judge.Metric) { m.Objective = rate } }
+	many := make([]float64, mostBounds+1)
+	for i := range many {
+		many[i] = float64(i)
+	}
+	for name, c := range map[string]struct {
+		metric judge.Metric
+		wrong  string
+	}{
+		"counts":                               {ofKind(judge.Counts, nil), ""},
+		"a rate of all":                        {ofKind(judge.Objective, objective(1)), ""},
+		"the smallest rate":                    {ofKind(judge.Objective, objective(1e-12)), ""},
+		"a rate above all":                     {ofKind(judge.Objective, objective(1.1)), "not a rate"},
+		"a rate of nothing":                    {ofKind(judge.Objective, nil), "not a rate"},
+		"no bound":                             {ofKind(judge.Histogram, nil), "0 bounds"},
+		"as many bounds as there may be":       {ofKind(judge.Histogram, bounds(many[:mostBounds]...)), ""},
+		"too many bounds":                      {ofKind(judge.Histogram, bounds(many...)), "bounds: there have to be"},
+		"a bound that is no number":            {ofKind(judge.Histogram, bounds(math.NaN())), "finite and ascend"},
+		"a bound without end":                  {ofKind(judge.Histogram, bounds(1, math.Inf(1))), "finite and ascend"},
+		"a first bound without end":            {ofKind(judge.Histogram, bounds(math.Inf(-1))), "finite and ascend"},
+		"a bound twice":                        {ofKind(judge.Histogram, bounds(1, 1)), "finite and ascend"},
+		"bounds that ascend":                   {ofKind(judge.Histogram, bounds(-1, 0, 1)), ""},
+		"a label of as many values as may be":  {ofKind(judge.Counts, by(mostValues)), ""},
+		"a label of one value":                 {ofKind(judge.Counts, by(1)), ""},
+		"a label of too many values":           {ofKind(judge.Counts, by(mostValues+1)), "is for counts of two arms"},
+		"a label of no value":                  {ofKind(judge.Counts, by(0)), "is for counts of two arms"},
+		"a label of a gauge":                   {ofKind(judge.Gauge, by(1)), "is for counts of two arms"},
+		"a budget of counts":                   {ofKind(judge.Counts, func(m *judge.Metric) { m.Budgeted = true }), ""},
+		"a budget of a gauge":                  {ofKind(judge.Gauge, func(m *judge.Metric) { m.Budgeted = true }), "budgeted"},
+		"a budget for a goal":                  {ofKind(judge.Counts, func(m *judge.Metric) { m.Budgeted, m.Goal = true, true }), "budgeted"},
+		"a margin below zero":                  {ofKind(judge.Counts, margin(-1, 0)), "not margins"},
+		"a difference of all":                  {ofKind(judge.Counts, margin(0, 1)), ""},
+		"a difference above all":               {ofKind(judge.Counts, margin(0.25, 1.1)), "not margins"},
+		"a gauge's difference":                 {ofKind(judge.Gauge, margin(1e-3, 5)), ""},
+		"a gauge's difference alone":           {ofKind(judge.Gauge, margin(0, 5)), "not margins"},
+		"a gauge without any margin":           {ofKind(judge.Gauge, margin(0, 0)), ""},
+		"counts with hardly a relative margin": {ofKind(judge.Counts, margin(0, 0.5)), ""},
+		"noise without end":                    {ofKind(judge.Counts, func(m *judge.Metric) { m.Noise = math.Inf(1) }), "not numbers"},
+		"requests below zero":                  {ofKind(judge.Counts, func(m *judge.Metric) { m.MinRequests = -1 }), "not numbers"},
+		"a nearest bound that is no number":    {ofKind(judge.Counts, func(m *judge.Metric) { m.Nearest = math.NaN() }), "not numbers"},
+		"a nearest bound without end":          {ofKind(judge.Counts, func(m *judge.Metric) { m.Nearest = math.Inf(1) }), "not numbers"},
+		"a weight of nothing":                  {ofKind(judge.Counts, func(m *judge.Metric) { m.Weight = 0 }), "weight 0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			errs := checkMetric(c.metric)
+			if c.wrong == "" {
+				require.Empty(t, errs)
+				return
+			}
+			require.Len(t, errs, 1)
+			require.ErrorContains(t, errs[0], c.wrong)
+		})
+	}
+}
+
+func TestTheSplitsNoiseAndToleranceAreShares(t *testing.T) {
+	good := judge.Metric{Name: "m", Kind: judge.Counts, Margin: judge.Margin{Relative: 0.25}, Weight: 1, Noise: 0.3}
+	errOf := func(noise, tolerance float64) error {
+		return check(judge.Settings{FalseRollback: 0.05, FalseAdvance: 0.05, Metrics: []judge.Metric{good}, Split: &judge.Split{Noise: noise, Tolerance: tolerance, FalseAlarm: 0.001}})
+	}
+	require.NoError(t, errOf(0.02, 0.1))
+	require.ErrorContains(t, errOf(-1, 0.1), "not a share")
+	require.ErrorContains(t, errOf(0.02, -1), "not a share")
+	require.EqualError(t, check(judge.Settings{FalseRollback: 0.05, FalseAdvance: 0.05}), "0 metrics: there have to be 1 to 1024")
+	most := make([]judge.Metric, mostMetrics)
+	for i := range most {
+		most[i] = good
+		most[i].Name = string(rune('a' + i))
+	}
+	require.NoError(t, check(judge.Settings{FalseRollback: 0.05, FalseAdvance: 0.05, Metrics: most}))
+}
+
+func TestPastsWithinPastsAreReadOnce(t *testing.T) {
+	var list pastList
+	require.NoError(t, list.UnmarshalJSON([]byte(`[[{"rate":0.5},{"rate":0.25}],{"rate":0.5},{"rate":0.125}]`)))
+	require.Len(t, list, 3)
+	require.ErrorContains(t, new(pastList).UnmarshalJSON([]byte(`[[5]]`)), "learned")
+}
+
+func TestEndingASequenceThatNobodyReadsIsNoMistake(t *testing.T) {
+	var ended int
+	s := Lines{Ended: func([]judge.Past) { ended++ }}
+	s.End()
+	require.Zero(t, ended)
+	j, err := New(judge.Settings{FalseRollback: 0.05, FalseAdvance: 0.05, Metrics: []judge.Metric{{Name: lineName, Kind: judge.Counts, Margin: judge.Margin{Relative: 0.25}, Weight: 1, Noise: 0.3}}})
+	require.NoError(t, err)
+	s.sequence = &judged{judge: j, evidence: j.Begin(nil)}
+	s.End()
+	require.Equal(t, 1, ended)
+	s.sequence, s.Ended = &judged{judge: j, evidence: j.Begin(nil)}, nil
+	s.End()
+	require.Nil(t, s.sequence)
+}
