@@ -128,17 +128,7 @@ func defaults(t *testing.T) (rows []string, of map[string]string) {
 			}
 		}
 	}
-	spec, _, errs := config.LoadDaemon(filepath.Join(dir, "serin.yaml"))
-	require.Empty(t, errs)
-	said, err := json.Marshal(spec)
-	require.NoError(t, err)
-	var value map[string]any
-	require.NoError(t, json.Unmarshal(said, &value))
-	store, err := spec.StoreURL()
-	require.NoError(t, err)
-	flat := map[string]string{}
-	flatten(flat, "", value)
-	flat["store"] = store.Reveal()
+	flat := daemonSettings(t, filepath.Join(dir, "serin.yaml"))
 	for _, path := range slices.Sorted(maps.Keys(flat)) {
 		if path != "prometheus.url" && path != "config" {
 			put("Daemon", path, strings.ReplaceAll(flat[path], dir, "the document's folder"))
@@ -151,6 +141,22 @@ func defaults(t *testing.T) (rows []string, of map[string]string) {
 		}
 	}
 	return rows, of
+}
+
+// daemonSettings are all that a daemon's document says once it has its defaults.
+func daemonSettings(t *testing.T, path string) map[string]string {
+	spec, _, errs := config.LoadDaemon(path)
+	require.Empty(t, errs)
+	said, err := json.Marshal(spec)
+	require.NoError(t, err)
+	var value map[string]any
+	require.NoError(t, json.Unmarshal(said, &value))
+	store, err := spec.StoreURL()
+	require.NoError(t, err)
+	flat := map[string]string{}
+	flatten(flat, "", value)
+	flat["store"] = store.Reveal()
+	return flat
 }
 
 func flatten(out map[string]string, path string, value any) {
