@@ -89,11 +89,12 @@ mutate:
 	@$(GO) build -o bin/mutation ./internal/mutation
 	@nice -n 19 bin/mutation $(if $(FRESH),-fresh) $(PACKAGE)
 
-## reliability: every fault with every kind of canary at every step, then on the real servers; writes the outcome into docs/reliability.md
+## reliability: every fault with every kind of canary at every step, then on the real servers and in a cluster; writes the outcome into docs/reliability.md
 .PHONY: reliability
 reliability: deps tools
 	@$(GO) test ./engine -count=1 -timeout 60m -run '^Test(ABadVersionNeverStays|WhatIsUnderWay)' -reliability $(CURDIR)/docs/reliability.md
 	@$(GO) test ./e2e -count=1 -timeout 60m -run '^TestABadVersionNeverStays' -reliability $(CURDIR)/docs/reliability.md
+	@$(GO) test ./e2e/cluster -count=1 -timeout 60m -run '^TestABadVersionNeverStays' -reliability $(CURDIR)/docs/reliability.md
 
 ## bench: the benchmarks (BENCH=regexp, BENCHTIME=1s)
 .PHONY: bench

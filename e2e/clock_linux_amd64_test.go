@@ -23,6 +23,25 @@ var clockFaults = []realFault{
 	{name: "the daemon's wall clock is set an hour back", does: "looks follow Prometheus's clock, and says so", begin: setClock(-time.Hour), at: &behind, lasts: true, always: true},
 }
 
+// prometheusAhead and prometheusBehind come last in their worlds: once its clock is right again, Prometheus takes no sample
+// for a minute.
+var (
+	prometheusAhead = []realFault{
+		{name: "Prometheus's clock is set a minute ahead", does: "looks follow it, and says so", begin: setPrometheusClock(time.Minute), at: &ahead},
+	}
+	prometheusBehind = []realFault{
+		{name: "Prometheus's clock is set a minute back", does: "judges again once Prometheus takes samples again", begin: setPrometheusClock(-time.Minute), at: &behind},
+	}
+)
+
+// setPrometheusClock shifts the wall clock of Prometheus alone.
+func setPrometheusClock(by time.Duration) func(w *world, t *testing.T) func() {
+	return func(w *world, t *testing.T) func() {
+		require.NoError(t, shiftClock(w.prometheus, by))
+		return func() { require.NoError(t, shiftClock(w.prometheus, 0)) }
+	}
+}
+
 // setClock shifts the wall clock of the daemon alone.
 func setClock(by time.Duration) func(w *world, t *testing.T) func() {
 	return func(w *world, t *testing.T) func() {

@@ -5,12 +5,8 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -39,15 +35,72 @@ type realFault struct {
 	// always: every `make test` tries it, not only `make reliability`.
 	always bool
 	// at is where the release is meanwhile; nil is at 20%.
-	at    *place
-	hangs bool // the canary hangs until its clients give up
+	at *place
+	// tries are the kinds of canary; nil is one that fails every request, and at 20% also those of [others].
+	tries []canary
 	// mounts: the daemon has a mount namespace of its own, which ends with it.
 	mounts bool
 	// lasts: it is repaired only after the release has ended.
 	lasts bool
+	// postgres: the store is PostgreSQL. again: it loses the rollback, which is written again.
+	postgres, again bool
 }
 
 func (f realFault) place() *place { return cmp.Or(f.at, &shop) }
+
+// canaries are the kinds that the fault is tried with; all: not only the one that fails every request.
+func (f realFault) canaries(all bool) []canary {
+	switch {
+	case !all:
+		return []canary{fails}
+	case f.tries != nil:
+		return f.tries
+	case f.at == nil:
+		return append([]canary{fails}, others...)
+	}
+	return []canary{fails}
+}
+
+// canary is what a version on trial does once something is broken.
+type canary string
+
+const (
+	fails canary = "every request fails"
+	// worse: of the canary's requests 15% fail, and of stable's 3%.
+	worse canary = "five times the errors"
+	// hangs: its users give up after a second.
+	hangs canary = "it hangs"
+	good  canary = "it is good"
+)
+
+var (
+	kinds  = []canary{fails, worse, hangs, good} // the columns of the table
+	others = []canary{worse, good}
+	every  = kinds
+	only   = []canary{fails}
+)
+
+// is makes the versions behave as this kind of canary does; broken: it has begun to.
+func (w *world) is(c canary, broken bool) {
+	w.blue.Set(func(b *testbed.Behaviour) {
+		if b.ErrorRate = 0; c == worse {
+			b.ErrorRate = 0.03
+		}
+	})
+	w.green.Set(func(b *testbed.Behaviour) {
+		b.ErrorRate, b.Latency = 0, 0
+		switch {
+		case c == worse && broken:
+			b.ErrorRate = 0.15
+		case c == worse:
+			b.ErrorRate = 0.03
+		case c == fails && broken:
+			b.ErrorRate = 1
+		case c == hangs && broken:
+			b.Latency = time.Minute
+		}
+	})
+}
 
 // place is a point in a release, with a rollout of its own.
 type place struct {
@@ -63,6 +116,10 @@ type place struct {
 	back bool
 	// undone: a person answers the last gate at the moment the fault begins, and undoes the release once users fail.
 	undone bool
+	// change edits the rollout's document: old, new, old, new.
+	change []string
+	// early: the canary is bad from its first request on.
+	early bool
 }
 
 const (
@@ -80,6 +137,9 @@ const (
     - gray: {weights: [20%, 50%], hold: 4s, decide: {max: 2h, inconclusive: gate}}
     - gate: {name: full-release}
     - promote: {}`
+	// breaker is Traefik's circuit breaker as examples/pipeline.yaml has it.
+	breaker = `
+  guards: {circuitBreaker: {expression: "NetworkErrorRatio() > 0.30 || ResponseCodeRatio(500, 600, 0, 600) > 0.25", fallback: 10s, recovery: 10s}}`
 	asks = `
     - gray: {weights: [50%], hold: 1s, decide: {max: 2h, inconclusive: gate}}
     - gate: {name: full-release}
@@ -90,6 +150,10 @@ var (
 	shop      = place{name: "20%", rollout: "shop", policy: "patiently", steps: fmt.Sprintf(staysAt, "20%")}
 	hasty     = place{name: "20%", rollout: "impatient", policy: "impatiently", steps: fmt.Sprintf(staysAt, "20%")}
 	wary      = place{name: "20%", rollout: "wary", policy: "warily", steps: fmt.Sprintf(staysAt, "20%")}
+	halves    = place{name: "20%", rollout: "halves", policy: "patiently", steps: fmt.Sprintf(staysAt, "20%")}
+	doubly    = place{name: "20%", rollout: "doubly", policy: "doubly", steps: fmt.Sprintf(staysAt, "20%")}
+	guarded   = place{name: "50%", rollout: "guarded", policy: "patiently", steps: fmt.Sprintf(staysAt, "50%"), change: []string{"\n  rollback:", breaker + "\n  rollback:"}}
+	opened    = place{name: "50%, from its first request", rollout: "opened", policy: "patiently", steps: fmt.Sprintf(staysAt, "50%"), change: []string{"\n  rollback:", breaker + "\n  rollback:"}, early: true}
 	hanging   = place{name: "20%", rollout: "hanging", policy: "patiently", steps: fmt.Sprintf(staysAt, "20%")}
 	returning = place{name: "20%, and a person sends it back", rollout: "returning", policy: "patiently", steps: fmt.Sprintf(staysAt, "20%"), back: true}
 	ahead     = place{name: "20%", rollout: "ahead", policy: "patiently", steps: fmt.Sprintf(staysAt, "20%")}
@@ -102,7 +166,7 @@ var (
 	gated     = place{name: "at a gate", rollout: "gated", policy: "patiently", steps: asks, reach: gate("gated")}
 )
 
-var places = []*place{&shop, &hasty, &wary, &hanging, &returning, &ahead, &behind, &between, &promoting, &half, &beta, &paused, &gated}
+var places = []*place{&halves, &doubly, &guarded, &opened, &shop, &hasty, &wary, &hanging, &returning, &ahead, &behind, &between, &promoting, &half, &beta, &paused, &gated}
 
 func gate(rollout string) func(*world, *testing.T, string) {
 	return func(w *world, t *testing.T, _ string) { w.wait(t, rollout, "the gate is open", atGate) }
@@ -155,25 +219,33 @@ func everywhere(f realFault, at ...*place) (out []realFault) {
 }
 
 // realFaults has a list for each world. The worlds run in parallel, the faults of a world one after the other.
-var realFaults = [][]realFault{{
-	{name: "nothing", does: "goes back when the evidence is there", begin: nothingBroken, always: true},
-	{name: "the daemon is killed, and started again after two seconds", does: "goes on where it was", begin: (*world).killDaemon},
+var realFaults = [][]realFault{slices.Concat([]realFault{
+	{name: "nothing", does: "goes back when the evidence is there", begin: nothingBroken, always: true, tries: every},
+	{name: "the daemon is killed, and started again after two seconds", does: "goes on where it was", begin: (*world).killDaemon, tries: every},
 	{name: "the daemon is stopped by SIGSTOP for ten seconds", does: "goes on where it was", begin: stopDaemon(10 * time.Second), always: true},
-	{name: "the daemon is stopped by SIGSTOP for a minute", does: "goes on where it was", begin: stopDaemon(time.Minute)},
-	// It comes last because clients that give up late would count against the next release.
-	{name: "nothing, and the canary hangs", does: "goes back when its clients give up", begin: nothingBroken, hangs: true, at: &hanging},
-}, {
+	{name: "the daemon is stopped by SIGSTOP for a minute", does: "goes on where it was", begin: stopDaemon(time.Minute), tries: only},
+	{name: "the database is locked by another process", does: "brings the traffic back first, and writes that when it can", begin: (*world).lock},
+}, prometheusAhead), slices.Concat([]realFault{
 	{name: "Traefik's API answers with errors", does: "judges what is written", begin: apiAnswers(broken)},
-	{name: "Traefik's API is silent", does: "judges what is written", begin: apiAnswers(silent), always: true},
+	{name: "Traefik's API is silent", does: "judges what is written", begin: apiAnswers(silent), always: true, tries: every},
+	{name: "half of Traefik's replicas are silent", does: "judges what is served", begin: (*world).halfSilent, at: &halves, tries: []canary{fails, worse, good}},
 	{name: "Traefik's folder is read-only for ten seconds", does: "goes back as soon as it can write", begin: (*world).readOnly, mounts: true, always: true},
-	{name: "Traefik's folder is on a disk that is full for ten seconds", does: "goes back as soon as it can write", begin: (*world).full, mounts: true, always: true},
+	{name: "Traefik's folder is on a disk that is full for ten seconds", does: "goes back as soon as it can write", begin: (*world).full, mounts: true, always: true, tries: every},
 	{name: "somebody has added a router to Serin's file", does: "goes back, leaves the router, and says so", begin: (*world).addRouter},
+	{name: "a foreign file is in the place of Serin's for ten seconds", does: "leaves it alone, says so, and goes back as soon as it is gone", begin: (*world).takePlace},
 	{name: "the store is on a disk that is full", does: "brings the traffic back first, and writes that when it can", begin: (*world).fill, mounts: true},
 	{name: "strangers hold a thousand of the daemon's connections", does: "needs none of them", begin: (*world).crowd},
-}, {
-	{name: "Prometheus takes 800 ms of the second that it has", does: "looks as often", begin: (*world).slowPrometheus, always: true},
-	{name: "Prometheus is killed and started again after three seconds", does: "judges what came in between", begin: (*world).restartPrometheus},
+	{name: "a circuit breaker on the route opens", does: "counts what reached the canary before", begin: nothingBroken, at: &guarded},
+	{name: "a circuit breaker on the route opens", does: "counts what it lets through", begin: nothingBroken, at: &opened, tries: only},
+}, prometheusBehind), {
+	{name: "Prometheus takes 800 ms of the second that it has", does: "looks as often", begin: (*world).slowPrometheus, always: true, tries: every},
+	{name: "Prometheus is killed and started again after three seconds", does: "judges what came in between", begin: (*world).restartPrometheus, tries: every},
 	{name: "either of two Prometheus behind one address answers", does: "counts no restart where there was none", begin: (*world).pair, always: true},
+	{name: "one of two metrics cannot be asked", does: "judges the other one; says which, at once", begin: latency(noAnswer), at: &doubly, always: true, tries: []canary{fails, worse, good}},
+	{name: "one of two metrics takes 800 ms of the second that it has", does: "looks as often", begin: latency(late), at: &doubly, tries: []canary{fails, worse, good}},
+	{name: "one of two metrics is refused by Prometheus", does: "judges the other one; says why", begin: latency(refused), at: &doubly, tries: []canary{fails, worse, good}},
+	{name: "one of two metrics has no series", does: "judges the other one; says which", begin: latency(withoutSeries), at: &doubly, tries: []canary{fails, worse, good}},
+	{name: "another rollout's counters are garbage", does: "says so of that one; no other release is affected", begin: (*world).garbage},
 	{name: "the rollout's document is deleted", does: "keeps the release's plan", begin: (*world).deleteDocument},
 	{name: "the rollout's document is broken", does: "keeps the release's plan", begin: (*world).breakDocument},
 	{name: "Prometheus is gone, and its policy is rollback after three seconds", does: "goes back by its policy", begin: (*world).endPrometheus, at: &hasty},
@@ -192,20 +264,32 @@ var realFaults = [][]realFault{{
 	everywhere(realFault{
 		name: "Prometheus is killed and started again after three seconds", does: "judges what came in between", begin: (*world).restartPrometheus,
 	}, &between, &half, &beta, &paused, &gated, &returning, &promoting),
-)}
+), {
+	{name: "PostgreSQL is killed, and started again once the traffic is back", does: "brings the traffic back first, and writes that when it can", begin: (*world).kill, postgres: true},
+	{name: "PostgreSQL hangs", does: "brings the traffic back first, and writes that when it can", begin: (*world).freeze, postgres: true},
+	{name: "PostgreSQL is failed over to a standby that has lost the rollback", does: "stays on stable, and writes the rollback again", begin: (*world).failOver, postgres: true, again: true, tries: only},
+}}
 
 // Traefik stops sending users to a failing canary whatever else is broken, and the release's outcome says so. How long
 // that took is written into the page, and depends on the machine.
 func TestABadVersionNeverStaysOnTheRealServers(t *testing.T) {
-	took := make([][]time.Duration, len(realFaults))
+	took := make([][]map[canary]time.Duration, len(realFaults))
 	for i, faults := range realFaults {
-		took[i] = make([]time.Duration, len(faults))
+		took[i] = make([]map[canary]time.Duration, len(faults))
+		if *reliability == "" && !slices.ContainsFunc(faults, func(f realFault) bool { return f.always }) {
+			continue
+		}
 		t.Run("world "+strconv.Itoa(i+1), func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, setupFor(faults))
+			w := newWorld(t, setupFor(t, faults))
 			for k, f := range faults {
 				if f.always || *reliability != "" {
-					t.Run(f.name, func(t *testing.T) { took[i][k] = w.brave(t, f) })
+					took[i][k] = map[canary]time.Duration{}
+				}
+				for _, c := range f.canaries(*reliability != "") {
+					if f.always || *reliability != "" {
+						t.Run(f.name+", "+f.place().name+": "+string(c), func(t *testing.T) { took[i][k][c] = w.brave(t, f, c) })
+					}
 				}
 			}
 		})
@@ -218,14 +302,21 @@ func TestABadVersionNeverStaysOnTheRealServers(t *testing.T) {
 }
 
 // setupFor is what these faults need.
-func setupFor(faults []realFault) setup {
+func setupFor(t *testing.T, faults []realFault) setup {
 	s := setup{documents: func(w *world) string {
-		text := counting(quick("patiently", patient)) + counting(quick("impatiently", impatient)) + counting(quick("warily", noSamples))
+		text := counting(quick("patiently", patient)) + counting(quick("impatiently", impatient)) + counting(quick("warily", noSamples)) +
+			strings.Replace(counting(quick("doubly", patient)), "\n---", slowToo+"\n---", 1)
+		w.twin = newProxy(t, w.traefik.API)
 		for _, p := range places {
-			text += w.document(p.rollout, p.policy, p.steps)
+			document := strings.NewReplacer(p.change...).Replace(w.document(p.rollout, p.policy, p.steps))
+			if p == &halves {
+				document = strings.Replace(document, `api: "`+w.api.URL+`"`, fmt.Sprintf(`api: ["%s", "%s"]`, w.api.URL, w.twin.URL), 1)
+			}
+			text += document
 		}
 		return text
 	}}
+	s.postgres = slices.ContainsFunc(faults, func(f realFault) bool { return f.postgres })
 	if slices.ContainsFunc(faults, func(f realFault) bool { return f.mounts }) {
 		s.tmpfs = "64m"
 	}
@@ -236,9 +327,11 @@ func setupFor(faults []realFault) setup {
 const noSamples = `  unreachable: {for: 10m, then: hold}
   noData: {for: 8s, then: rollback}`
 
-// counting makes an analysis count clients that gave up as errors.
+// counting makes an analysis count clients that gave up as errors, and finds five times the errors without a past: two
+// versions on one machine do not differ by what is supposed otherwise.
 func counting(document string) string {
-	return strings.Replace(document, "preset: traefik-errors", "preset: traefik-errors\n      codes: [5xx, 499]", 1)
+	return strings.NewReplacer("preset: traefik-errors", "preset: traefik-errors\n      codes: [5xx, 499]\n      noise: 10%",
+		"margin: {relative: 100%, absolute: 5%}", "margin: {relative: 50%, absolute: 1%}").Replace(document)
 }
 
 // usersOf are the place's users. Those of a canary that hangs give up after a second; all others are patient, since
@@ -254,28 +347,35 @@ func (w *world) usersOf(t *testing.T, p *place) *testbed.Load {
 	return testbed.NewLoad(t, c)
 }
 
-// brave makes the canary fail while something is broken, and returns how long it took until Traefik sent nobody there.
-func (w *world) brave(t *testing.T, f realFault) time.Duration {
+// brave makes the canary bad while something is broken, and returns how long it took until Traefik sent nobody there. A good
+// canary stays.
+func (w *world) brave(t *testing.T, f realFault, c canary) time.Duration {
 	p := f.place()
+	if c == hangs {
+		p = &hanging
+	}
+	w.is(c, p.early)
 	w.wait(t, p.rollout, "stable is served", settled)
 	load := w.usersOf(t, p)
+	defer load.Stop()
+	begin := time.Now()
 	id := w.start(t, p.rollout)
-	w.wait(t, p.rollout, "the weight is in force", func(v view) bool { return at(0, 0)(v) && v.State.InForce })
-	w.looks(t, 3)
-	if p.reach != nil {
-		p.reach(w, t, id)
+	if !p.early {
+		w.arrived(t, p, id)
 	}
-	percent, err := w.served(p)
-	require.NoError(t, err)
-	require.NotZero(t, percent, "users get the canary")
 	end := f.begin(w, t)
-	w.green.Set(func(b *testbed.Behaviour) {
-		if b.ErrorRate = 1; f.hangs {
-			b.ErrorRate, b.Latency = 0, time.Minute
-		}
-	})
+	if c == good {
+		w.stays(t, p, id, end)
+		return 0
+	}
+	w.is(c, true)
 	var took time.Duration
 	switch {
+	case p.early:
+		v := w.wait(t, p.rollout, "it goes back", func(v view) bool { return v.Release.ID == id && v.State.Phase != "active" })
+		t.Logf("%+v; users: %+v", v.State, load.Counts())
+		w.off(t, p)
+		took = time.Since(begin)
 	case p.undone:
 		took = w.undone(t, p, id, load)
 	case p.back:
@@ -290,13 +390,31 @@ func (w *world) brave(t *testing.T, f realFault) time.Duration {
 	} else {
 		end()
 	}
-	w.green.Set(func(b *testbed.Behaviour) { b.ErrorRate, b.Latency = 0, 0 })
+	w.is(c, false)
+	w.wentBack(t, p, id, f.again)
+	return took
+}
+
+// arrived waits until a release stands at its place, where users get the canary.
+func (w *world) arrived(t *testing.T, p *place, id string) {
+	w.wait(t, p.rollout, "the weight is in force", func(v view) bool { return at(0, 0)(v) && v.State.InForce })
+	w.looks(t, 3)
+	if p.reach != nil {
+		p.reach(w, t, id)
+	}
+	percent, err := w.served(p)
+	require.NoError(t, err)
+	require.NotZero(t, percent, "users get the canary")
+}
+
+// wentBack waits for the end of a release that was rolled back, or was promoted and is undone. again: a rollback that was
+// lost is written as one that was asked for.
+func (w *world) wentBack(t *testing.T, p *place, id string, again bool) {
 	v := w.wait(t, p.rollout, "the release has ended", func(v view) bool { return (v.Release.ID == id || p.undone) && ended(v) })
 	if v.Release.ID != id { // it was fully promoted, and then undone
 		require.Equal(t, "released", v.State.Outcome, v.State.Why)
 		require.Equal(t, 1, count(w.events(t, id), "ended"))
-		load.Stop()
-		return took
+		return
 	}
 	require.Equal(t, "rolledBack", v.State.Outcome, v.State.Why)
 	if v.Verdict != nil {
@@ -304,9 +422,26 @@ func (w *world) brave(t *testing.T, f realFault) time.Duration {
 	}
 	asked := count(w.events(t, id), "rollbackRequested")
 	require.LessOrEqual(t, asked, 1)
-	require.True(t, p.back || p.undone || asked == 0, "no person has asked for it")
-	load.Stop()
-	return took
+	require.True(t, p.back || p.undone || again || asked == 0, "no person has asked for it")
+}
+
+// stays checks that a good canary keeps its users while something is broken, and afterwards. Then it is sent back.
+func (w *world) stays(t *testing.T, p *place, id string, end func()) {
+	time.Sleep(3 * time.Second) // the fault goes on
+	end()
+	w.ready(t)
+	w.looks(t, 5)
+	v, err := w.view(p.rollout)
+	require.NoError(t, err)
+	require.Equal(t, id, v.Release.ID)
+	require.Equal(t, "active", v.State.Phase, v.State.Why)
+	percent, err := w.served(p)
+	require.NoError(t, err)
+	require.NotZero(t, percent, "users still get the canary")
+	status, text := w.rollback(id)
+	require.Equal(t, http.StatusOK, status, text)
+	v = w.wait(t, p.rollout, "the release has ended", ended)
+	require.Equal(t, 1, count(w.events(t, id), "rollbackRequested"), v.State.Why)
 }
 
 // sendBack is a person who asks for a rollback until the daemon answers.
@@ -412,23 +547,16 @@ func (w *world) pair(t *testing.T) func() {
 // dated gives Traefik's samples timestamps that are off by d, like an exporter whose clock is wrong.
 func dated(d time.Duration) func(w *world, t *testing.T) func() {
 	return func(w *world, t *testing.T) func() {
-		u, err := url.Parse("http://" + w.traefik.MetricsAddr)
-		require.NoError(t, err)
-		through := httputil.NewSingleHostReverseProxy(u)
-		w.exposition.answer(func(out http.ResponseWriter, r *http.Request) {
-			r.Header.Del("Accept-Encoding")
-			r.Header.Set("Accept", "text/plain;version=0.0.4")
-			answer := httptest.NewRecorder()
-			through.ServeHTTP(answer, r)
-			out.Header().Set("Content-Type", answer.Header().Get("Content-Type"))
-			out.WriteHeader(answer.Code)
+		w.rewrite(t, func(text string) string {
 			at := strconv.FormatInt(time.Now().Add(d).UnixMilli(), 10)
-			for line := range strings.Lines(answer.Body.String()) {
+			var out strings.Builder
+			for line := range strings.Lines(text) {
 				if line[0] != '#' && line[0] != '\n' {
 					line = strings.TrimSuffix(line, "\n") + " " + at + "\n"
 				}
-				_, _ = io.WriteString(out, line)
+				out.WriteString(line)
 			}
+			return out.String()
 		})
 		return func() { w.exposition.answer(nil) }
 	}
@@ -522,24 +650,51 @@ func (w *world) breakDocument(t *testing.T) func() {
 	return w.change(t, func(text string) string { return strings.ReplaceAll(text, "hold: 1h", "hold: many") }, "many")
 }
 
-// writeTable replaces the table in its page.
-func writeTable(t *testing.T, took [][]time.Duration) {
-	const begin, end = "## On the real servers\n", "\n## What is not in the table"
+// writeTable replaces the rows of the faults that were tried, and keeps those of others.
+func writeTable(t *testing.T, took [][]map[canary]time.Duration) {
+	const begin, end = "## On the real servers\n", "\n## "
 	b, err := os.ReadFile(*reliability)
 	require.NoError(t, err)
 	head, rest, found := strings.Cut(string(b), begin)
 	require.True(t, found)
-	_, rest, found = strings.Cut(rest, end)
+	before, rest, found := strings.Cut(rest, end)
 	require.True(t, found)
 	var table strings.Builder
-	table.WriteString("\n| what is broken | where it stands | what Serin does | off the traffic after |\n|---|---|---|---|\n")
+	table.WriteString("\n| what is broken | where it stands | what Serin does | every request fails | five times the errors | it hangs | it is good |\n|---|---|---|---|---|---|---|\n")
 	for i, faults := range realFaults {
 		for k, f := range faults {
-			fmt.Fprintf(&table, "| %s | %s | %s | %s |\n", f.name, f.place().name, f.does, took[i][k].Round(100*time.Millisecond))
+			start := fmt.Sprintf("| %s | %s |", f.name, f.place().name)
+			if took[i][k] != nil {
+				fmt.Fprintf(&table, "%s %s |%s\n", start, f.does, cells(took[i][k]))
+				continue
+			}
+			for line := range strings.Lines(before) {
+				if strings.HasPrefix(line, start) {
+					table.WriteString(line)
+				}
+			}
 		}
 	}
-	intro := "\nThe built binary, a real Traefik and a real Prometheus, which scrapes every 250 ms; 150 requests a second, of which " +
-		"a fifth get the canary unless it says otherwise, and a look a second, so that the times are shorter than above. " +
-		"All of the canary's requests fail from the moment that the fault begins, until Traefik itself says that nobody gets it.\n"
+	intro := "\nThe built binary, a real Traefik, a real Prometheus, which scrapes every 250 ms, and SQLite or PostgreSQL; 150 requests a " +
+		"second, of which a fifth get the canary unless it says otherwise, and a look a second, so that the times are shorter than above. " +
+		"They are those from the moment that the fault begins, and the canary with it, until Traefik itself says that nobody gets it. " +
+		"Five times the errors are 15% of the canary's requests and 3% of stable's. Users of a canary that hangs give up after a second. " +
+		"A good canary stays as long as the fault does, and afterwards. A dash was not tried.\n"
 	require.NoError(t, os.WriteFile(*reliability, []byte(head+begin+intro+table.String()+end+rest), 0o600))
+}
+
+// cells are how long each kind of canary had users.
+func cells(took map[canary]time.Duration) string {
+	var out strings.Builder
+	for _, c := range kinds {
+		switch d, tried := took[c]; {
+		case !tried:
+			out.WriteString(" – |")
+		case c == good:
+			out.WriteString(" stays |")
+		default:
+			fmt.Fprintf(&out, " %s |", d.Round(100*time.Millisecond))
+		}
+	}
+	return out.String()
 }

@@ -32,8 +32,9 @@ type world struct {
 	blue, green *testbed.Backend
 	traefik     *testbed.Traefik
 	prometheus  *testbed.Prometheus
-	// api, exposition and metrics stand in front of Traefik's API, of its metrics, and of Prometheus.
-	api, exposition, metrics *proxy
+	// api, exposition and metrics stand in front of Traefik's API, of its metrics, and of Prometheus; twin in front of the API
+	// once more, as if it were a second replica's.
+	api, exposition, metrics, twin *proxy
 
 	dir, url, token string
 	store           string // folder of the store, as this process sees it

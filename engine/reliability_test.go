@@ -284,12 +284,12 @@ func TestABadVersionNeverStaysWhateverElseIsBroken(t *testing.T) {
 		before, err := os.ReadFile(*reliability)
 		require.NoError(t, err)
 		_, kept, _ := strings.Cut(string(before), onRealServers)
-		kept, _, _ = strings.Cut(kept, "\n## ")
+		kept, _, _ = strings.Cut(kept, "\n## What ")
 		require.NoError(t, os.WriteFile(*reliability, []byte(reliabilityPage(longest, kept)), 0o600))
 	}
 }
 
-// onRealServers begins the part of the page that e2e writes.
+// onRealServers begins the part of the page that e2e and e2e/cluster write.
 const onRealServers = "## On the real servers\n"
 
 func reliabilityPage(longest [][]time.Duration, onReal string) string {
@@ -316,21 +316,30 @@ The times are the longest of all places, from the first request that fails until
 	}
 	b.WriteString("\n" + onRealServers + onReal)
 	b.WriteString(`
+## What cannot be met
+
+| what is broken | why the canary is not off sooner | what happens, and when |
+|---|---|---|
+| the gateway takes no writes: a full or read-only disk, a foreign file, an API server that is down, silent, or refuses | there is no other way to move the traffic | it goes back with the first write that is taken, and writes nothing else; why it waits is said at once, and ` + "`rollback.deadline`" + ` (15 min) ends a release that is on its way back as failed |
+| nothing of the canary can be seen: no Prometheus, no series, samples later than ` + "`settle`" + ` | to fail needs evidence | it is said at once what will happen when; ` + "`unreachable`" + ` and ` + "`noData`" + ` act, and without them it goes back after an hour |
+| the same, and the release is paused | timers stand still for a person who has stopped them | it stays: pausing a release that cannot be seen means watching it yourself |
+| Prometheus's clock, or its samples', goes back | Prometheus refuses samples that are older than what it has | what comes in the meantime is seen when it takes samples again |
+| the daemon is stopped, or the machine is | nobody looks | weights stay as they are; it goes on where it was |
+| a circuit breaker on the route opens | Traefik answers in place of both versions, and counts such answers for neither | what reached the canary before counts, and so does what the breaker lets through |
+| PostgreSQL loses commits, and the daemon is restarted before it has noticed | what was lost is known to nobody | the release is where the standby has it; what its looks find sends it back again, and a person's rollback has to be repeated: [use synchronous replication](high-availability.md) |
+
 ## What is not in the table
 
 - **Going back and promoting**: what a person has asked for is done whatever breaks in that moment. Each fault of the first table was tried in the moment of a rollback and of the answer to the last gate. A rollback is off the traffic within 10 s unless the gateway takes no writes; a promotion ends as a whole once the fault is over. While all users are on the canary there is no baseline, so nothing is compared; ` + "`serin undo`" + ` brings the old version back.
-- **The gateway takes no writes**: there is no other way to move the traffic. Serin goes back as soon as the gateway takes a write, and writes nothing else.
 - **A Prometheus whose clock differs from the daemon's**: every answer has a date. From ten seconds on looks follow Prometheus's clock, which costs a look; it is logged, and shown as trouble of the rollout. Where ` + "`sources`" + ` has targets that Serin reads itself they stay with the daemon's, by which those are read. One of several sources that is further behind than the daemon's own Prometheus counts as giving no answer, since the newest samples would be missed; that is said, and ` + "`unreachable`" + ` acts.
 - **Samples that come later than ` + "`settle`" + `** cannot be seen: the window that they belong to is over. ` + "`settle`" + ` has to be as long as they take.
 - **The daemon's wall clock**: where it is set back, timers that had begun wait until it has caught up, which holds a release and never advances it. Where it is set ahead timers end early, that of ` + "`rollback.deadline`" + ` included; a pass needs its data all the same. On the real servers the clock of the daemon alone is set, through the function by which its process reads the time.
 - **An older Serin in the place of a newer one, in the middle of a release**: a database whose schema it does not know is refused when it starts; where the schema is the same and a step or an event of the release is not known, the rollout says so, and nothing is touched. A newer one goes on where the release was.
 - **Stable's history that comes after the first look that was judged** is not used: the release goes on with what its analysis assumes.
-- **While a release is paused** timers stand still, and so do policies: pausing a release that cannot be seen means watching it yourself.
 - **Users who give up after the rollback** count for the next release of the same canary, if it starts before they do: its first look may then have errors of the version before. The default drain (10 s) and warm-up make that rare.
 - **Counts after a restart**: a status code that was missing in between counts as a whole when another code of the same target shows the restart. Alone it cannot be told from one that an exporter left out of a scrape. Then the difference to its last value counts: too little by at most that value, and never too much.
 - **Data that contradicts itself** holds a release and says so: [what an analysis holds against each other](analysis.md#what-tells-the-arms-apart).
 - **Serin itself fails**: a panic at one rollout is contained, logged and shown, and touches no other one. At the third within ten minutes its release goes back; where looks cannot be taken because of it, nothing is seen of the canary, and ` + "`unreachable`" + ` acts.
-- **The store fails over and loses commits, another daemon takes over, the API server is down, refuses, conflicts or hangs**: package engine (` + "`taken_up_test.go`" + `), package leader and e2e/cluster (` + "`fault_test.go`, `leader_test.go`" + `) try these, the last two on a real API server.
 `)
 	return b.String()
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
 
 	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed"
@@ -42,9 +43,17 @@ type replicas struct {
 
 func newReplicas(t *testing.T, e example) *replicas {
 	t.Helper()
-	r := &replicas{world: newApplication(t, e), hosts: [2]string{"127.0.0.2", "127.0.0.3"}}
+	w := newApplication(t, e)
+	w.configure(t)
+	return replicasOf(t, w, func(_ int, needs string) string { return needs })
+}
+
+// replicasOf starts the daemons of a world that is configured. through returns the address by which a daemon reaches
+// something that it needs: an address of the form http://HOST:PORT or scheme://USER@HOST:PORT/….
+func replicasOf(t *testing.T, w *world, through func(daemon int, needs string) string) *replicas {
+	t.Helper()
+	r := &replicas{world: w, hosts: [2]string{"127.0.0.2", "127.0.0.3"}}
 	r.grant(t, "--set", "store.postgres.secretName=a,auth.tokensSecret=b,auth.sessionKeySecret=c") // the Lease, too
-	r.configure(t)
 	port := r.url[strings.LastIndex(r.url, ":"):]
 	store, err := testbed.NewPostgres(t, testbed.PostgresConfig{}).CreateDatabase(t.Context(), "serin")
 	require.NoError(t, err)
@@ -52,7 +61,9 @@ func newReplicas(t *testing.T, e example) *replicas {
 	require.NoError(t, err)
 	for i, host := range r.hosts {
 		name := fmt.Sprintf("serin-%d", i+1)
-		text := fmt.Sprintf(replicaYAML, host+port, store, r.prometheus.URL, r.kubeconfig, r.home, lease)
+		access := rest.CopyConfig(r.access)
+		access.Host = through(i, access.Host)
+		text := fmt.Sprintf(replicaYAML, host+port, through(i, store), through(i, r.prometheus.URL), r.c.WriteKubeconfig(t, access), r.home, lease)
 		require.NoError(t, os.WriteFile(filepath.Join(r.dir, name+".yaml"), []byte(text), 0o600))
 		r.daemons[i] = testbed.New(t, testbed.Command{Name: name, Path: path, Args: []string{"daemon", "--config", name + ".yaml", "--advertise", host}, Dir: r.dir})
 		r.use(i)

@@ -26,6 +26,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
 
 	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed"
@@ -131,7 +132,8 @@ type world struct {
 	prometheus *testbed.Prometheus
 	between    *between
 	apiServer  *testbed.Process // the daemon's own
-	kubeconfig string           // the daemon's
+	access     *rest.Config     // the daemon's to the API server, and as a file
+	kubeconfig string
 	dir        string
 	url, token string
 	api        http.RoundTripper // how to reach the daemon; nil for the default
@@ -224,7 +226,7 @@ func (w *world) account(t testing.TB) {
 	if w.apart {
 		w.apiServer, config.Host = w.c.AnotherAPIServer(t)
 	}
-	w.kubeconfig = w.c.WriteKubeconfig(t, config)
+	w.access, w.kubeconfig = config, w.c.WriteKubeconfig(t, config)
 	if !w.powerless {
 		w.grant(t)
 	}

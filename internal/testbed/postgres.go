@@ -135,18 +135,19 @@ func (p *Postgres) url(database string) string {
 }
 
 func (p *Postgres) ready(ctx context.Context) error {
-	return p.client(ctx, "pg_isready", "-d", "postgres")
+	return p.Client(ctx, "pg_isready", "-d", "postgres")
 }
 
 // CreateDatabase makes an empty database and returns the URL that leads to it.
 func (p *Postgres) CreateDatabase(ctx context.Context, name string) (string, error) {
-	if err := p.client(ctx, "createdb", name); err != nil {
+	if err := p.Client(ctx, "createdb", name); err != nil {
 		return "", fmt.Errorf("create database %s: %w", name, err)
 	}
 	return p.url(name), nil
 }
 
-func (p *Postgres) client(ctx context.Context, program string, args ...string) error {
+// Client runs one of PostgreSQL's own programs, such as psql, on the server as its superuser. The error has what it said.
+func (p *Postgres) Client(ctx context.Context, program string, args ...string) error {
 	args = append([]string{"-h", "127.0.0.1", "-p", strconv.Itoa(p.port), "-U", "serin"}, args...)
 	out, err := exec.CommandContext(ctx, filepath.Join(p.bin, program), args...).CombinedOutput() //nolint:gosec // found above
 	if err != nil {
