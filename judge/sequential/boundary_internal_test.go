@@ -136,7 +136,7 @@ func TestWhatIsPlannedAtTheBounds(t *testing.T) {
 	require.False(t, math.IsNaN(p.Gains))
 }
 
-func TestWhichMetricsCanBeJudged(t *testing.T) {
+func TestWhichMetricsCanBeJudged(t *testing.T) { //nolint:funlen // a table
 	ofKind := func(kind judge.Kind, change func(*judge.Metric)) judge.Metric {
 		m := judge.Metric{Name: "m", Kind: kind, Margin: judge.Margin{Relative: 0.25}, Weight: 1, Noise: 0.3}
 		if change != nil {
