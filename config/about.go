@@ -1,12 +1,18 @@
 package config
 
 import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"maps"
 	"path"
 	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/goccy/go-yaml"
 
 	"github.com/serindev/serin/record"
 )
@@ -42,6 +48,99 @@ func (s *DaemonSpec) receivers() map[string]Receiver {
 		}
 	}
 	return out
+}
+
+// matches reports whether a name fits one of the patterns; no patterns fit all names.
+func matches(patterns []string, name string) bool {
+	return len(patterns) == 0 || slices.ContainsFunc(patterns, func(p string) bool { ok, err := path.Match(p, name); return ok && err == nil })
+}
+
+// NamespaceNotify is the annotation of a Namespace that asks receivers of the daemon's for messages about all its rollouts, in
+// the words of a rollout's notify.
+const NamespaceNotify = "serin.dev/notify"
+
+const (
+	// mostAnnotation is how long that annotation may be, in bytes: room for every receiver that may be asked for, with comments.
+	mostAnnotation = 8 << 10
+	// mostAsked is how many receivers one Namespace may ask for, as many as one rollout.
+	mostAsked = 20
+)
+
+// occasions are the words that say on what a receiver gets messages.
+var occasions = []string{"started", "step", "gate", "hold", "alarm", "drift", "rollback", "finished"}
+
+// AskedBy reads [NamespaceNotify] of a Namespace. The error names everything that is wrong with it; what is right is returned
+// with it.
+func (s *DaemonSpec) AskedBy(namespace, annotation string) (asked []record.Asked, err error) {
+	const want = "expected a list such as [{to: payments, on: [gate, rollback]}]"
+	if len(annotation) > mostAnnotation {
+		return nil, fmt.Errorf("%s, of at most %d bytes", want, mostAnnotation)
+	}
+	list, err := askedIn(annotation)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", want, err)
+	}
+	if len(list) > mostAsked {
+		return nil, fmt.Errorf("expected at most %d receivers, not %d", mostAsked, len(list))
+	}
+	offered, seen := s.receivers(), map[Name]bool{}
+	var errs []error
+	for i, n := range list {
+		wrong := wrongAsked(n, namespace, offered)
+		if wrong == "" && seen[n.To] {
+			wrong = string(n.To) + " is named twice"
+		}
+		if wrong != "" {
+			errs = append(errs, fmt.Errorf("entry %d: %s", i+1, wrong))
+			continue
+		}
+		seen[n.To] = true
+		asked = append(asked, record.Asked{To: string(n.To), On: n.On})
+	}
+	return asked, errors.Join(errs...)
+}
+
+// askedIn decodes the list in an annotation; an empty text is an empty list.
+func askedIn(annotation string) (list []RolloutNotifySpec, err error) {
+	if strings.TrimSpace(annotation) == "" {
+		return nil, nil
+	}
+	long, err := yaml.YAMLToJSON([]byte(annotation))
+	if err != nil {
+		return nil, errors.New("it is no YAML")
+	}
+	d := json.NewDecoder(bytes.NewReader(long))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&list); err != nil {
+		var shape *json.UnmarshalTypeError
+		if errors.As(err, &shape) {
+			return nil, fmt.Errorf("there is %s where it is not expected", shape.Value)
+		}
+		return nil, errors.New(strings.TrimPrefix(err.Error(), "json: "))
+	}
+	return list, nil
+}
+
+// wrongAsked says what is wrong with one entry of a Namespace's list; empty if nothing is.
+func wrongAsked(n RolloutNotifySpec, namespace string, offered map[string]Receiver) string {
+	r, ok := offered[string(n.To)]
+	if !ok {
+		return notOffered(string(n.To), offered)
+	}
+	if !matches(r.Namespaces, namespace) {
+		return fmt.Sprintf("the receiver %s is for the namespaces %s", n.To, strings.Join(r.Namespaces, ", "))
+	}
+	for _, on := range n.On {
+		if !slices.Contains(occasions, on) {
+			return fmt.Sprintf("on: expected some of %s, not %s", strings.Join(occasions, ", "), quote(on))
+		}
+	}
+	return ""
+}
+
+// notOffered says that a receiver may not be asked for, with the names of those that may.
+func notOffered(name string, offered map[string]Receiver) string {
+	return fmt.Sprintf("the daemon has no receiver %s that a rollout may ask for (onRequest: true): %s", quote(name), meant(name, slices.Sorted(maps.Keys(offered))))
 }
 
 // mostLabel is how long a label and its value may be, in characters; Kubernetes has the same limit for values.
@@ -100,11 +199,8 @@ func (m *planner) receiver(at place, name string) {
 	}
 	r, ok := m.loader.Receivers[name]
 	if !ok {
-		m.fail(at, "the daemon has no receiver %s that a rollout may ask for (onRequest: true): %s", quote(name), meant(name, slices.Sorted(maps.Keys(m.loader.Receivers))))
+		m.fail(at, "%s", notOffered(name, m.loader.Receivers))
 		return
-	}
-	matches := func(patterns []string, name string) bool {
-		return len(patterns) == 0 || slices.ContainsFunc(patterns, func(p string) bool { ok, err := path.Match(p, name); return ok && err == nil })
 	}
 	switch {
 	case !matches(r.Rollouts, m.plan.Rollout.Name):

@@ -3,6 +3,8 @@ package config
 import (
 	"os"
 	"path/filepath"
+	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -65,4 +67,48 @@ func TestARolloutAsksOnlyForWhatTheDaemonOffersIt(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, []byte(aboutShop), 0o600))
 	_, errs := Load(path)
 	require.Empty(t, errs, "without the daemon's document nobody knows its receivers")
+}
+
+// TestWhatANamespaceAsksFor reads the annotation of a Namespace: it may say as much as a rollout, and no address.
+func TestWhatANamespaceAsksFor(t *testing.T) {
+	spec := &DaemonSpec{Notify: []NotifySpec{
+		{Name: "payments", OnRequest: true, Namespaces: Texts{"payments", "pay-*"}}, {Name: "platform", OnRequest: true}, {Name: "admins"},
+	}}
+	for _, c := range []struct {
+		name, text string
+		asked      []record.Asked
+		wrong      string
+	}{
+		{"nothing", " ", nil, ""},
+		{"a list as YAML", "# who is on call\n- to: payments\n  on: [gate, rollback]\n- to: platform\n", []record.Asked{{To: "payments", On: []string{"gate", "rollback"}}, {To: "platform"}}, ""},
+		{"a list as JSON", `[{"to":"platform"}]`, []record.Asked{{To: "platform"}}, ""},
+		{"what is right counts in spite of what is wrong", "[{to: platform}, {to: nobody}]", []record.Asked{{To: "platform"}}, `entry 2: the daemon has no receiver "nobody" that a rollout may ask for`},
+		{"one that is not on request", "[{to: admins}]", nil, `entry 1: the daemon has no receiver "admins"`},
+		{"one twice", "[{to: platform}, {to: platform, on: [gate]}]", []record.Asked{{To: "platform"}}, "entry 2: platform is named twice"},
+		{"an unknown occasion", "[{to: platform, on: [deploy]}]", nil, `entry 1: on: expected some of started, step, gate, hold, alarm, drift, rollback, finished, not "deploy"`},
+		{"an address", "[{to: platform, url: https://evil.example}]", nil, `expected a list such as [{to: payments, on: [gate, rollback]}]: unknown field "url"`},
+		{"a name alone", "platform", nil, "there is string where it is not expected"},
+		{"no YAML", "[{to: ", nil, "it is no YAML"},
+		{"too much", "[" + strings.Repeat(" ", 8<<10) + "]", nil, "of at most 8192 bytes"},
+		{"too many", "[" + strings.Repeat("{to: platform}, ", 21) + "]", nil, "expected at most 20 receivers, not 21"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			asked, err := spec.AskedBy("payments", c.text)
+			require.Equal(t, c.asked, asked)
+			if c.wrong == "" {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorContains(t, err, c.wrong)
+		})
+	}
+	_, err := spec.AskedBy("cart", "[{to: payments}]")
+	require.EqualError(t, err, "entry 1: the receiver payments is for the namespaces payments, pay-*")
+}
+
+// TestTheOccasionsAreThoseOfTheSchema: the list in an annotation is checked by hand, and by the same words.
+func TestTheOccasionsAreThoseOfTheSchema(t *testing.T) {
+	field, ok := reflect.TypeFor[OccasionsSpec]().FieldByName("On")
+	require.True(t, ok)
+	require.Equal(t, "enum="+strings.Join(occasions, ",enum="), field.Tag.Get("jsonschema"))
 }

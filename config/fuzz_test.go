@@ -37,6 +37,24 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
+// Whatever an annotation holds: no panic, and nothing is asked for that is not offered, or twice.
+func FuzzAskedBy(f *testing.F) {
+	for _, text := range []string{"", "[{to: a, on: [gate]}, {to: b}]", "- to: a\n- &x {to: b}\n- *x\n", `[{"to":"a"}]`, "[[[[", "a: b", "- null", "to: [a]"} {
+		f.Add(text)
+	}
+	spec := &DaemonSpec{Notify: []NotifySpec{{Name: "a", OnRequest: true}, {Name: "b", OnRequest: true, Namespaces: Texts{"pro"}}, {Name: "c"}}}
+	f.Fuzz(func(t *testing.T, text string) {
+		asked, err := spec.AskedBy("dev", text)
+		require.LessOrEqual(t, len(asked), 1)
+		for _, a := range asked {
+			require.Equal(t, "a", a.To)
+		}
+		if err != nil {
+			require.NotContains(t, err.Error(), "json: ")
+		}
+	})
+}
+
 // decodeOnce returns nil if there are errors, else the set and its documents as JSON.
 func decodeOnce(t *testing.T, b []byte) (*Set, []byte) {
 	s := Loader{}.next([]file{{name: "fuzz.yaml", body: b, sum: sha256.Sum256(b)}}, nil)

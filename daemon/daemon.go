@@ -165,7 +165,11 @@ func (a *acting) open(ctx context.Context, o Options, m mandate) error {
 		return err
 	}
 	e := newEngine(o, s, source, k, objects, m, registry)
-	notifier, err := newNotifier(spec, e, s, log, registry)
+	ns, err := newNamespaces(o)
+	if err != nil {
+		return err
+	}
+	notifier, err := newNotifier(spec, e, s, ns, log, registry)
 	if err != nil {
 		return err
 	}
@@ -182,12 +186,12 @@ func (a *acting) open(ctx context.Context, o Options, m mandate) error {
 	if err != nil {
 		return err
 	}
-	pages, err := pagesOptions(o, e, s, problems(watcher))
+	pages, err := pagesOptions(o, e, s, problems(watcher, ns))
 	if err != nil {
 		return err
 	}
 	api, err := withPages(server.Options{
-		Engine: asShown(e, objects), Store: s, Tokens: tokens, Cluster: authenticator, Problems: problems(watcher), Version: o.Version, Log: log, Registry: registry,
+		Engine: asShown(e, objects), Store: s, Tokens: tokens, Cluster: authenticator, Problems: problems(watcher, ns), Version: o.Version, Log: log, Registry: registry,
 		Ready: ready(watcher), ExternalURL: string(spec.ExternalURL), Proxies: spec.Proxies(), PeerKey: pages.Key,
 	}, pages)
 	if err != nil {
@@ -268,7 +272,7 @@ func publish(e *engine.Engine, objects *resources, log *slog.Logger, r prometheu
 }
 
 // problems returns the configuration's errors as the API shows them.
-func problems(w *config.Watcher) func() []server.ConfigProblem {
+func problems(w *config.Watcher, ns *namespaces) func() []server.ConfigProblem {
 	return func() (out []server.ConfigProblem) {
 		set := w.Current()
 		if set == nil {
@@ -278,7 +282,7 @@ func problems(w *config.Watcher) func() []server.ConfigProblem {
 			_, source, _ := strings.Cut(e.Error(), "\n") // the line, with a mark under the position
 			out = append(out, server.ConfigProblem{File: e.File, Line: e.Line, Column: e.Column, Path: e.Path, Text: e.Message, Source: source, Rollouts: outdated(set, e.File)})
 		}
-		return out
+		return append(out, ns.problems()...)
 	}
 }
 

@@ -31,6 +31,8 @@ import (
 type Live struct {
 	cluster *cluster             // nil without one
 	kube    kubernetes.Interface // nil without one
+	// namespaces is nil without a cluster, or where nobody may ask for the daemon's receivers.
+	namespaces *namespaces
 }
 
 // liveTimeout bounds one question.
@@ -50,7 +52,11 @@ func OpenLive(o Options) (*Live, error) {
 		return nil, err
 	}
 	k, err := kubernetes.NewForConfig(rest)
-	return &Live{cluster: c, kube: k}, err
+	if err != nil {
+		return nil, err
+	}
+	ns, err := newNamespaces(o)
+	return &Live{cluster: c, kube: k, namespaces: ns}, err
 }
 
 // errNowhere says why a rollout on Kubernetes could not be looked at.
@@ -111,8 +117,8 @@ func (l *Live) Traffic(ctx context.Context, plan *record.Plan) (wrong []string) 
 	return wrong
 }
 
-// Cluster says in sentences which workloads, Services, ports and rights a rollout on Kubernetes lacks. It is empty for one
-// that is not on Kubernetes.
+// Cluster says in sentences which workloads, Services, ports and rights a rollout on Kubernetes lacks, and what is wrong with
+// the receivers that its Namespace asks for. It is empty for one that is not on Kubernetes.
 func (l *Live) Cluster(ctx context.Context, plan *record.Plan) (wrong []string) {
 	c := plan.Rollout.Cluster
 	if c == nil || l.kube == nil {
@@ -121,8 +127,10 @@ func (l *Live) Cluster(ctx context.Context, plan *record.Plan) (wrong []string) 
 	ctx, cancel := context.WithTimeout(ctx, liveTimeout)
 	defer cancel()
 	stable, canary := c.Arms.Stable, c.Arms.Canary
+	wrong = l.receivers(ctx, plan.Namespace())
 	if c.Split != nil { // its arms have no Services, and a canary that is not there yet is made from stable
-		return append(l.runs(ctx, "stable", stable.Deployment), l.rights(ctx, plan)...)
+		wrong = append(wrong, l.runs(ctx, "stable", stable.Deployment)...)
+		return append(wrong, l.rights(ctx, plan)...)
 	}
 	wrong = append(wrong, l.arm(ctx, "stable", stable, ports(plan, plan.Rollout.Stable.Port, func(p traffic.PortPair) string { return p.Stable }))...)
 	if _, err := l.kube.CoreV1().Services(canary.Deployment.Namespace).Get(ctx, canary.Service, meta.GetOptions{}); !kubeerrors.IsNotFound(err) {
@@ -134,6 +142,21 @@ func (l *Live) Cluster(ctx context.Context, plan *record.Plan) (wrong []string) 
 		wrong = append(wrong, budgets...)
 	}
 	return slices.Concat(wrong, l.grants(ctx, plan), l.rights(ctx, plan))
+}
+
+// receivers says what is wrong with those that a Namespace asks for. One that the caller may not read is passed over: the daemon
+// asks with rights of its own.
+func (l *Live) receivers(ctx context.Context, namespace string) (wrong []string) {
+	if l.namespaces == nil || namespace == "" {
+		return nil
+	}
+	l.namespaces.asked(ctx, namespace)
+	for _, p := range l.namespaces.problems() {
+		if p.File == "Namespace "+namespace {
+			wrong = append(wrong, p.String())
+		}
+	}
+	return wrong
 }
 
 // runs looks for an arm's workload.

@@ -75,6 +75,9 @@ type Options struct {
 	Subscribe func(ctx context.Context) <-chan record.Update
 	// Plan decodes what a release was started with.
 	Plan func(plan json.RawMessage) (*record.Plan, error)
+	// Asked are the receivers that a namespace asks for, for all of its rollouts; nil where no namespace can ask. It returns
+	// within seconds, whatever happens.
+	Asked func(ctx context.Context, namespace string) []record.Asked
 	// Link is the address of a release's page, or empty.
 	Link       func(release string) string
 	Log        *slog.Logger
@@ -212,7 +215,7 @@ func (n *Notifier) tellOf(ctx context.Context, u record.Untold) error {
 	if err != nil || len(events) == 0 {
 		return err
 	}
-	messages, err := n.messages(u, &known, events)
+	messages, err := n.messages(ctx, u, &known, events)
 	if err != nil {
 		n.o.Log.Error("cannot make the messages about a release", "release", id, "err", err)
 	}
@@ -246,7 +249,7 @@ func wakeUp(w chan struct{}) {
 
 // messages returns those for the events that have not been looked at. The events continue from what is known, and are
 // added to it.
-func (n *Notifier) messages(u record.Untold, known *folded, events []rollout.Event) (out []record.Outgoing, err error) {
+func (n *Notifier) messages(ctx context.Context, u record.Untold, known *folded, events []rollout.Event) (out []record.Outgoing, err error) {
 	defer func() {
 		if v := recover(); v != nil { // a defect of Serin's: the daemon and the messages of all other releases go on
 			err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
@@ -267,7 +270,7 @@ func (n *Notifier) messages(u record.Untold, known *folded, events []rollout.Eve
 			continue
 		}
 		for _, kind := range t.kinds() {
-			more, err := n.address(t.note(kind, n.o.Link(u.Release.ID)), known.plan.About.Notify)
+			more, err := n.address(t.note(kind, n.o.Link(u.Release.ID)), n.asked(ctx, known.plan))
 			if err != nil {
 				return out, err
 			}
@@ -275,6 +278,21 @@ func (n *Notifier) messages(u record.Untold, known *folded, events []rollout.Eve
 		}
 	}
 	return out, nil
+}
+
+// asked are the receivers that a rollout asks for, and those that its namespace asks for in addition.
+func (n *Notifier) asked(ctx context.Context, p *record.Plan) []record.Asked {
+	own, namespace := p.About.Notify, p.Namespace()
+	if n.o.Asked == nil || namespace == "" {
+		return own
+	}
+	out := slices.Clone(own)
+	for _, a := range n.o.Asked(ctx, namespace) {
+		if !slices.ContainsFunc(own, func(o record.Asked) bool { return o.To == a.To }) { // the rollout's own words count
+			out = append(out, a)
+		}
+	}
+	return out
 }
 
 // matches reports whether a name fits one of the patterns; no patterns fit all names.

@@ -447,6 +447,23 @@ func TestAReceiverOnRequestGetsWhatIsAskedFor(t *testing.T) {
 	}
 }
 
+// TestANamespaceAsksForAllOfItsRollouts: what a rollout says itself about a receiver counts for that one.
+func TestANamespaceAsksForAllOfItsRollouts(t *testing.T) {
+	plan := &record.Plan{Rollout: rollout.Definition{Name: "pro.shop"}, About: record.About{Notify: []record.Asked{{To: "team", On: []string{"rollback"}}}}}
+	var about []string
+	n := New(Options{Registerer: prometheus.NewRegistry(), Asked: func(_ context.Context, namespace string) []record.Asked {
+		about = append(about, namespace)
+		return []record.Asked{{To: "team", On: []string{"started"}}, {To: "platform"}}
+	}})
+	require.Equal(t, []record.Asked{{To: "team", On: []string{"rollback"}}, {To: "platform"}}, n.asked(t.Context(), plan))
+	require.Equal(t, []string{"pro"}, about)
+	require.Len(t, plan.About.Notify, 1, "the plan stays as it was stored")
+
+	plan.Rollout.Name = "shop" // without Kubernetes there is no namespace to ask
+	require.Len(t, n.asked(t.Context(), plan), 1)
+	require.Equal(t, []string{"pro"}, about)
+}
+
 func TestAMessageSaysWhoseTheRolloutIsAndWhereToLook(t *testing.T) {
 	w := newWorld(t)
 	plan, err := json.Marshal(record.Plan{Rollout: *w.d, About: record.About{
@@ -459,7 +476,7 @@ func TestAMessageSaysWhoseTheRolloutIsAndWhereToLook(t *testing.T) {
 	u.Release.Plan = plan
 	events, err := w.store.Events(t.Context(), release, 0)
 	require.NoError(t, err)
-	messages, err := n.messages(u, &folded{}, events[:1])
+	messages, err := n.messages(t.Context(), u, &folded{}, events[:1])
 	require.NoError(t, err)
 	require.Len(t, messages, 1)
 	var note Note
