@@ -44,13 +44,10 @@ func FuzzAskedBy(f *testing.F) {
 	}
 	spec := &DaemonSpec{Notify: []NotifySpec{{Name: "a", OnRequest: true}, {Name: "b", OnRequest: true, Namespaces: Texts{"pro"}}, {Name: "c"}}}
 	f.Fuzz(func(t *testing.T, text string) {
-		asked, err := spec.AskedBy("dev", text)
+		asked, _ := spec.AskedBy("dev", text)
 		require.LessOrEqual(t, len(asked), 1)
 		for _, a := range asked {
 			require.Equal(t, "a", a.To)
-		}
-		if err != nil {
-			require.NotContains(t, err.Error(), "json: ")
 		}
 	})
 }

@@ -186,12 +186,13 @@ func (a *acting) open(ctx context.Context, o Options, m mandate) error {
 	if err != nil {
 		return err
 	}
-	pages, err := pagesOptions(o, e, s, problems(watcher, ns))
+	shown := showArms(asShown(e, objects), k)
+	pages, err := pagesOptions(o, shown, s, problems(watcher, ns))
 	if err != nil {
 		return err
 	}
 	api, err := withPages(server.Options{
-		Engine: asShown(e, objects), Store: s, Tokens: tokens, Cluster: authenticator, Problems: problems(watcher, ns), Version: o.Version, Log: log, Registry: registry,
+		Engine: shown, Store: s, Tokens: tokens, Cluster: authenticator, Problems: problems(watcher, ns), Version: o.Version, Log: log, Registry: registry,
 		Ready: ready(watcher), ExternalURL: string(spec.ExternalURL), Proxies: spec.Proxies(), PeerKey: pages.Key,
 	}, pages)
 	if err != nil {

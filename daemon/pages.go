@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/serindev/serin/config"
-	"github.com/serindev/serin/engine"
 	"github.com/serindev/serin/server"
 	"github.com/serindev/serin/server/oidc"
 	"github.com/serindev/serin/server/web"
@@ -22,7 +21,7 @@ import (
 )
 
 // pagesOptions configures the pages of a daemon, except for the server that they belong to.
-func pagesOptions(o Options, e *engine.Engine, s *store.Store, problems func() []server.ConfigProblem) (web.Options, error) {
+func pagesOptions(o Options, e server.Engine, s *store.Store, problems func() []server.ConfigProblem) (web.Options, error) {
 	spec := o.Spec
 	key, err := sessionKey(spec, o.Log)
 	if err != nil {

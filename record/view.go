@@ -36,6 +36,8 @@ type View struct {
 	Services *Services `json:"services,omitempty"`
 	// Workloads are how far the Deployments of the release have come (Kubernetes).
 	Workloads []workload.Status `json:"workloads,omitempty"`
+	// Arms are what both arms run now; nil where the cluster does not say, and without Kubernetes.
+	Arms *Arms `json:"arms,omitempty"`
 	// Verdict of the newest look, also when it says nothing new; [View.LastVerdict] is the one that counts.
 	Verdict *judge.Verdict `json:"verdict,omitempty"`
 	// Gate that waits for a human, and who may answer; empty for none.
@@ -68,6 +70,21 @@ type Services struct {
 	CohortStable string `json:"cohortStable"`
 	MirrorCanary string `json:"mirrorCanary,omitempty"`
 	MirrorStable string `json:"mirrorStable,omitempty"`
+}
+
+// Arms are what stable and canary run now (Kubernetes).
+type Arms struct {
+	Stable Running `json:"stable"`
+	Canary Running `json:"canary"`
+}
+
+// Running is what a workload's pods run.
+type Running struct {
+	Workload workload.Name `json:"workload"`
+	// Image of the first container; empty where the workload is not there.
+	Image string `json:"image,omitempty"`
+	// Images by container, where there are several.
+	Images map[string]string `json:"images,omitempty"`
 }
 
 // Update is one thing that happened.

@@ -24,7 +24,7 @@ func (m *model) detail(v record.View) []string {
 	}
 	out = append(out, m.plan(v)...)
 	out = append(out, m.weight(v)...)
-	out = append(out, m.deployments(v)...)
+	out = append(out, m.arms(v)...)
 	out = append(out, m.metrics(v)...)
 	return append(out, m.happened(v)...)
 }
@@ -179,26 +179,41 @@ func (m *model) weight(v record.View) []string {
 	return out
 }
 
-// deployments are those of the release, with what is wrong with their pods.
-func (m *model) deployments(v record.View) []string {
-	if len(v.Workloads) == 0 {
+// arms are what both versions run, and what is wrong with their pods.
+func (m *model) arms(v record.View) []string {
+	arms := tell.Arms(v, m.before[v.Release.ID])
+	if len(arms) == 0 {
 		return nil
 	}
-	out := m.title("Deployments")
-	for _, w := range v.Workloads {
-		badge := tell.WorkloadBadge(w.Phase)
-		class := classes[badge.Class]
-		text := class.mark + " " + w.Name.String() + ": " + badge.Text
-		if w.Why != "" && w.Phase != workload.Ready {
-			text += ": " + line(w.Why)
-		}
-		for _, l := range wrap(text, m.width-2) {
-			out = append(out, "  "+m.paint(l, class.style))
-		}
+	out := m.title("What runs")
+	names, versions := 0, 0
+	for _, a := range arms {
+		names, versions = max(names, ansi.StringWidth(a.Name)), max(versions, ansi.StringWidth(line(a.Version)))
 	}
-	for name, value := range v.State.Parameters {
-		if name == "image" {
-			out = append(out, "    image "+line(value))
+	versions = min(versions, max(8, m.width/4))
+	for _, a := range arms {
+		text := pad(a.Name, names) + "  "
+		if versions > 0 {
+			text += pad(line(a.Version), versions) + "  "
+		}
+		indent := strings.Repeat(" ", min(ansi.StringWidth(text), max(m.width/3, 2)))
+		p := plain
+		if a.Workload != "" {
+			text += line(a.Workload) + "  " + line(strings.Join(a.Images, "  "))
+		}
+		if a.State.Text != "" {
+			class := classes[a.State.Class]
+			p = class.style
+			text = strings.TrimRight(text, " ") + "  " + class.mark + " " + a.State.Text
+			if a.Why != "" && a.State != tell.WorkloadBadge(workload.Ready) {
+				text += ": " + line(a.Why)
+			}
+		}
+		for i, l := range wrap(strings.TrimRight(text, " "), max(m.width-4-len(indent), 8)) {
+			if i > 0 {
+				l = indent + l
+			}
+			out = append(out, "  "+m.paint(l, p))
 		}
 	}
 	return out

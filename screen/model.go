@@ -28,8 +28,10 @@ type model struct {
 	answered time.Time
 	trouble  error
 	lost     time.Time
-	// events of the release that is shown.
+	// events of the release that is shown, and the version before it. Both are replaced and never changed: an answer may be on
+	// its way.
 	events map[string][]rollout.Event
+	before map[string]string
 
 	// chosen is the rollout that the list's cursor is on, and open that it is shown in full. top is the first line on the
 	// screen.
@@ -60,6 +62,7 @@ type (
 		views   []record.View
 		release string
 		events  []rollout.Event
+		before  map[string]string
 		err     error
 		// again: it was asked because something may have changed, and the next such question follows it.
 		again bool
@@ -87,9 +90,9 @@ func (m *model) fetch(again bool) tea.Cmd {
 	if v := m.shown(); m.open && v != nil && v.Release != nil {
 		release = v.Release.ID
 	}
-	alone := m.o.Title != ""
+	alone, before := m.o.Title != "", m.before
 	return func() tea.Msg {
-		a := answer{release: release, again: again}
+		a := answer{release: release, again: again, before: before}
 		if a.views, a.err = d.Views(ctx); a.err != nil {
 			return a
 		}
@@ -98,9 +101,25 @@ func (m *model) fetch(again bool) tea.Cmd {
 		}
 		if a.release != "" {
 			a.events, _ = d.Events(ctx, a.release) //nolint:errcheck // they come with the next answer
+			if _, known := before[a.release]; !known {
+				a.before = versionBefore(ctx, d, a)
+			}
 		}
 		return a
 	}
+}
+
+// versionBefore is the version before the release that is shown; nil, and asked for again, while the daemon does not say.
+func versionBefore(ctx context.Context, d Daemon, a answer) map[string]string {
+	i := slices.IndexFunc(a.views, func(v record.View) bool { return v.Release != nil && v.Release.ID == a.release })
+	if i < 0 {
+		return nil
+	}
+	version, err := d.Before(ctx, a.views[i].Rollout, a.release)
+	if err != nil {
+		return nil
+	}
+	return map[string]string{a.release: version}
 }
 
 func (m *model) wait() tea.Cmd {
@@ -161,6 +180,7 @@ func (m *model) take(a answer) (tea.Model, tea.Cmd) {
 	if a.events != nil {
 		m.events = map[string][]rollout.Event{a.release: a.events}
 	}
+	m.before = a.before
 	m.follow()
 	m.outdate()
 	if m.o.Release && len(m.views) == 1 && m.views[0].State.Ended() {

@@ -28,6 +28,8 @@ type Daemon interface {
 	Views(ctx context.Context) ([]record.View, error)
 	// Events are those of one release, in order.
 	Events(ctx context.Context, release string) ([]rollout.Event, error)
+	// Before is the version that was in service when a release of a rollout began, as people call it; empty where nothing tells.
+	Before(ctx context.Context, rollout, release string) (string, error)
 	// Wait returns when something may have changed, or when ctx ends.
 	Wait(ctx context.Context)
 	// Do does what a person has confirmed, and says what was done.

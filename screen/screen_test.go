@@ -44,7 +44,8 @@ func (s *scripted) Events(context.Context, string) ([]rollout.Event, error) {
 		rollout.StepEntered{Meta: rollout.Meta{Seq: 3, At: noon.Add(-2 * time.Minute)}, Name: "canary", Stage: 1, What: rollout.StageGray},
 	}, nil
 }
-func (s *scripted) Wait(context.Context) {}
+func (s *scripted) Before(context.Context, string, string) (string, error) { return "1.4.1", nil }
+func (s *scripted) Wait(context.Context)                                   {}
 func (s *scripted) Do(_ context.Context, o Order) (string, error) {
 	s.orders = append(s.orders, o)
 	return o.Rollout + ": done", s.refuse
@@ -147,6 +148,27 @@ func TestOneReleaseIsSeenAtAGlance(t *testing.T) {
 	} {
 		require.Contains(t, got, want)
 	}
+}
+
+func TestBothArmsAreShownWithTheirImagesAndPods(t *testing.T) {
+	v := underWay("shop")
+	canary := workload.Name{Namespace: "pro", Name: "shop-canary"}
+	v.Arms = &record.Arms{
+		Canary: record.Running{Workload: canary, Image: "registry.example.com/shop:1.4.2"},
+		Stable: record.Running{Workload: workload.Name{Namespace: "pro", Name: "shop"}, Image: "registry.example.com/shop:1.4.1"},
+	}
+	v.Workloads = []workload.Status{{Name: canary, Phase: workload.Progressing, Why: "pod shop-canary-7d is being created"}}
+	p := newPerson(t, Options{Title: "shop"}, v)
+	p.resize(140, 50)
+	got := p.sees()
+	require.Contains(t, got, "new version     1.4.2  pro/shop-canary  registry.example.com/shop:1.4.2")
+	require.Contains(t, got, "pod shop-canary-7d is being created")
+	require.Contains(t, got, "version before  1.4.1  pro/shop  registry.example.com/shop:1.4.1")
+
+	p.d.views = []record.View{underWay("shop")} // without Kubernetes
+	p.hears()
+	require.Contains(t, p.sees(), "version before  1.4.1\n")
+	require.NotContains(t, p.sees(), "pro/shop")
 }
 
 func TestAGateShowsItsQuestionAndTheKeysOfItsAnswers(t *testing.T) {
@@ -305,6 +327,7 @@ func TestNoLineIsLongerThanTheTerminalAndNothingForeignReachesIt(t *testing.T) {
 		v.State.Parameters["image"] = "r/" + text.Draw(rt, "image") + ":" + text.Draw(rt, "tag")
 		v.State.Why, v.Trouble, v.Approvers = text.Draw(rt, "why"), []string{text.Draw(rt, "trouble")}, []string{text.Draw(rt, "approver")}
 		v.Workloads = []workload.Status{{Name: workload.Name{Namespace: "pro", Name: "shop"}, Phase: workload.Failed, Why: text.Draw(rt, "pod")}}
+		v.Arms = &record.Arms{Canary: record.Running{Workload: v.Workloads[0].Name, Image: text.Draw(rt, "runs")}}
 		v.Verdict.Metrics[0].Metric = text.Draw(rt, "metric")
 		p := newPerson(t, Options{Title: rapid.SampledFrom([]string{"", "shop"}).Draw(rt, "title"), Colours: rapid.Bool().Draw(rt, "colours")}, v, underWay("cart"))
 		width, height := rapid.IntRange(1, 200).Draw(rt, "width"), rapid.IntRange(1, 60).Draw(rt, "height")

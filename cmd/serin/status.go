@@ -149,6 +149,11 @@ func (a *app) detail(v record.View) []string {
 	} else if v.Declared {
 		add("traffic", "all on stable"+confirmation(v), plain)
 	}
+	for _, arm := range tell.Arms(v, "") {
+		if len(arm.Images) > 0 {
+			add("runs", arm.Name+": "+arm.Workload+" "+strings.Join(arm.Images, " "), plain)
+		}
+	}
 	add("plan", tell.Origin(v.State), plain)
 	add("gate", a.gateWords(v), yellow)
 	if verdict := v.LastVerdict(); verdict != nil {

@@ -107,6 +107,15 @@ func (w *watching) Events(ctx context.Context, release string) ([]rollout.Event,
 	return w.client().Events(ctx, release, 0)
 }
 
+// Before implements [screen.Daemon].
+func (w *watching) Before(ctx context.Context, name, release string) (string, error) {
+	past, err := w.client().Releases(ctx, record.Filter{Rollout: name, Outcome: rollout.Released, Before: release, Limit: 1}, "")
+	if err != nil || len(past) == 0 {
+		return "", err
+	}
+	return rollout.Version(past[0].Parameters), nil
+}
+
 // Wait implements [screen.Daemon].
 func (w *watching) Wait(ctx context.Context) {
 	w.mu.Lock()

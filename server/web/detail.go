@@ -21,6 +21,8 @@ type Record struct {
 	// Looks by scope, in order. Cut tells that there were older ones.
 	Looks map[string][]server.Look
 	Cut   bool
+	// Before is the version that was in service when the release began, as people call it; empty where nothing tells.
+	Before string
 }
 
 // Detail is a release as templates show it.
@@ -58,7 +60,8 @@ type Detail struct {
 	Timeline    []Plot
 	Zoom        []ZoomLink
 	Traffic     Traffic
-	Deployments []Deployment
+	// Arms are what both versions run, and the other workloads of the release.
+	Arms  []tell.ArmVersion
 	Split       *Split
 	// Exposure says which metrics count what contradicts the requests; empty where none does.
 	Exposure      string
@@ -114,14 +117,6 @@ type Replica struct {
 	State Pill
 }
 
-// Deployment is one that the release asks for (Kubernetes).
-type Deployment struct {
-	Name    string
-	State   Pill
-	Why     string
-	Changed []string
-}
-
 // Split is the sample-ratio check.
 type Split struct {
 	Text        string
@@ -147,9 +142,7 @@ func newDetail(r Record, scopes []Scope, now time.Time) Detail {
 			d.Took = figures.Span(d.Ended.Sub(d.Started))
 		}
 	}
-	for _, w := range v.Workloads {
-		d.Deployments = append(d.Deployments, Deployment{w.Name.String(), tell.WorkloadBadge(w.Phase), w.Why, w.Changed})
-	}
+	d.Arms = tell.Arms(v, r.Before)
 	for _, name := range sortedKeys(v.State.Parameters) {
 		d.Parameters = append(d.Parameters, Pair{name, v.State.Parameters[name]})
 	}

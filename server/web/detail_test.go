@@ -78,6 +78,7 @@ func exampleRecord(n int, text string) web.Record {
 		},
 		Verdict: &last, Gate: "full" + text, Approvers: []string{"qa" + text}, Waiting: "gate" + text, Trouble: []string{text}, Differences: []string{text}, Confirmation: traffic.Confirmation(text),
 		Replicas:  []traffic.Replica{{Name: text, Err: text}},
+		Arms:      &record.Arms{Canary: record.Running{Workload: workload.Name{Namespace: "shop", Name: "shop-canary"}, Image: "registry.example.com/shop:2" + text}},
 		Workloads: []workload.Status{{Name: workload.Name{Namespace: "shop", Name: text}, Phase: workload.Failed, Why: text, Changed: []string{text}}},
 	}
 	events := []rollout.Event{
@@ -108,7 +109,7 @@ func TestAReportSaysWhatWasCountedAndHowFarADecisionIs(t *testing.T) {
 		"Shall everybody get the new version?", "Look 30, ", "On the canary, the new version, ", "What the words mean", "60 of 3,000", "30 of 3,000", "share above 0.30", "the objective", "mean of its looks", "optional",
 		"evidence that it is worse", "20 : 1, needed 150 : 1", "evidence that it is better", "lies below 1 with the estimate beyond the margin",
 		"the whole band lies above 1", "sample-ratio alarm", "400 of 1,000 requests went to the canary (40%)",
-		"Gray release everybody", "20% of traffic on the canary", "approved", "bob", "Deployments", ">20%</text>", ">50%</text>",
+		"Gray release everybody", "20% of traffic on the canary", "approved", "bob", "What runs", ">shop/shop-canary<", ">registry.example.com/shop:2<", ">20%</text>", ">50%</text>",
 	} {
 		require.True(t, strings.Contains(text, want), want) //nolint:testifylint // the page itself would fill the screen
 	}

@@ -43,7 +43,8 @@ func (s *site) record(ctx context.Context, id string) (Record, error) {
 		}
 		r.Looks[scope], r.Cut = looks, r.Cut || cut
 	}
-	return r, nil
+	r.Before, err = s.before(ctx, r.View)
+	return r, err
 }
 
 // outline is a record without its looks.
@@ -91,7 +92,7 @@ type releasePage struct {
 	Base
 	Detail
 
-	// From is the version before; empty where that is not known.
+	// From is the version before; empty where that is not known, or the same.
 	From string
 	// Dashboard is a link to Grafana; empty where its address is not known.
 	Dashboard string
@@ -142,6 +143,9 @@ func (s *site) release(w http.ResponseWriter, r *http.Request, sess *session) er
 		return err
 	}
 	rec.Cut = cut
+	if rec.Before, err = s.before(r.Context(), v); err != nil {
+		return err
+	}
 	if now, err := s.sight.Rollout(r.Context(), v.Rollout); err == nil {
 		scopes = withQueries(v, now.Services, scopes, s.o.Prometheus, s.o.Grafana)
 	}
@@ -155,8 +159,8 @@ func (s *site) release(w http.ResponseWriter, r *http.Request, sess *session) er
 	if whole, ok := span(v, rec.Events, time.Now()); ok {
 		page.Dashboard = s.o.Grafana.dashboard(v.Rollout, whole)
 	}
-	if page.From, err = s.before(r.Context(), v); err != nil {
-		return err
+	if rec.Before != rollout.Version(v.State.Parameters) {
+		page.From = rec.Before
 	}
 	if len(page.Events) > newestEvents {
 		page.Events, page.OlderEvents = page.Events[:newestEvents], "/releases/"+v.Release.ID+"/events"
@@ -200,18 +204,13 @@ func (s *site) zoom(r *http.Request, rec Record, scopes []Scope, d *Detail, now 
 	return err
 }
 
-// before is the version that was in service when a release began, in people's words; empty if no parameter says, or if
-// it is the same.
+// before is the version that was in service when a release began, as people call it; empty where no parameter tells.
 func (s *site) before(ctx context.Context, v record.View) (string, error) {
 	rs, err := s.sight.History(ctx, record.Filter{Rollout: v.Rollout, Outcome: rollout.Released, Before: v.Release.ID, Limit: 1})
 	if err != nil || len(rs) == 0 {
 		return "", err
 	}
-	version := rollout.Version(rs[0].Parameters)
-	if version == rollout.Version(v.State.Parameters) {
-		return "", nil
-	}
-	return version, nil
+	return rollout.Version(rs[0].Parameters), nil
 }
 
 // titleOf names a release's page in a browser tab.
