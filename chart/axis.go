@@ -96,14 +96,16 @@ var timeSteps = []time.Duration{
 // timeTicks are round times between the ends of the axis, in the zone of From or of the first point.
 func (f *frame) timeTicks() []tick {
 	if f.c.logTime() {
-		return f.logTimeTicks()
+		if ticks := f.logTimeTicks(); len(ticks) > 1 { // a short part of a long time has none, or one
+			return ticks
+		}
 	}
 	span := f.to.Sub(f.from)
 	step := timeSteps[len(timeSteps)-1]
 	const label = 66 // pixels that 15:04:05 needs, with some room
-	most := time.Duration(max(2, min(wanted+2, int((f.right-f.left)/label))))
+	most := max(2, min(wanted+2, (f.right-f.left)/label))
 	for _, s := range timeSteps {
-		if span/s <= most {
+		if float64(span)/float64(s) <= most {
 			step = s
 			break
 		}

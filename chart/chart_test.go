@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"math"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -99,6 +101,45 @@ func TestStepsHoldAValueUntilTheNext(t *testing.T) {
 	svg := c.Inline()
 	require.Regexp(t, `d="M[\d.]+ [\d.]+H[\d.]+V[\d.]+"`, svg)
 	require.Contains(t, svg, "20%")
+}
+
+func TestALineThatLeavesTheAxisIsMarkedThere(t *testing.T) {
+	c := chart.Chart{Y: chart.Axis{Min: 1, Max: 10, Log: true}, Lines: []chart.Line{{Class: "a", Points: []chart.Point{
+		{at(0), 2}, {at(1), 20}, {at(2), 40}, {at(3), 5}, {at(4), 0.5}, {at(5), 10},
+	}}}}
+	svg := c.Inline()
+	require.Equal(t, 2, strings.Count(svg, `class="beyond a"`), "one sign for each part that is outside")
+	require.Contains(t, svg, "l5 8h-10Z")
+	require.Contains(t, svg, "l5 -8h-10Z")
+	c.Y.Min, c.Y.Max = 0.1, 100
+	require.NotContains(t, c.Inline(), "beyond")
+}
+
+func TestLabelsOfTimeDoNotLieOnEachOther(t *testing.T) {
+	for _, width := range []int{360, 720, 1160} {
+		for seconds := 2; seconds < 4000; seconds = seconds*5/4 + 1 {
+			c := chart.Chart{Width: width, From: begin, To: begin.Add(time.Duration(seconds) * time.Second)}
+			right := -math.MaxFloat64
+			for _, label := range regexp.MustCompile(`class="tick"[^>]* x="([\d.]+)"[^>]*text-anchor="(middle|end)" fill="currentColor">(\d\d:[^<]*)<`).FindAllStringSubmatch(c.Inline(), -1) {
+				x, err := strconv.ParseFloat(label[1], 64)
+				require.NoError(t, err)
+				long := 6.3 * float64(len(label[3])) // pixels of a label, in 12px
+				from := x - long/2
+				if label[2] == "end" {
+					from = x - long
+				}
+				require.GreaterOrEqual(t, from, right, "%d pixels, %d s: %s", width, seconds, label[3])
+				right = from + long
+			}
+		}
+	}
+}
+
+func TestAShortPartOfALogarithmicTimeHasItsTimesToo(t *testing.T) {
+	c := chart.Chart{Origin: begin, LogTime: true, From: begin.Add(25 * time.Second), To: begin.Add(33 * time.Second)}
+	_, texts := elements(t, c.Inline())
+	require.Contains(t, texts, "\n26s\n")
+	require.Contains(t, texts, "\n32s\n")
 }
 
 func TestNoDataIsAnEmptyChart(t *testing.T) {

@@ -67,6 +67,9 @@ func (c Chart) draw(alone bool) string {
 		f.line(&b, l)
 	}
 	b.add(`</g>`)
+	for _, l := range c.Lines {
+		f.beyond(&b, l)
+	}
 	f.names(&b)
 	f.hover(&b)
 	return b.String() + `</svg>`
@@ -162,6 +165,39 @@ func (f *frame) line(b *canvas, l Line) {
 			b.add(`<circle class="%s" cx="%s" r="3" fill="currentColor"/>`, class("dot", l.Class), dot)
 		}
 	}
+}
+
+// beyond marks each part of a line that leaves the axis: by a triangle at the edge, where it is farthest out.
+func (f *frame) beyond(b *canvas, l Line) {
+	side, worst, at := 0, 0.0, 0.0
+	flush := func() {
+		x := num(at)
+		switch side {
+		case 1:
+			b.add(`<path class="%s" d="M%s %sl5 8h-10Z" fill="currentColor"/>`, class("beyond", l.Class), x, num(f.top+1))
+		case -1:
+			b.add(`<path class="%s" d="M%s %sl5 -8h-10Z" fill="currentColor"/>`, class("beyond", l.Class), x, num(f.bottom-1))
+		}
+		side = 0
+	}
+	for _, p := range l.Points {
+		now := 0
+		switch {
+		case !f.c.shown(p.Value) || !f.inside(p.At):
+		case p.Value > f.max:
+			now = 1
+		case p.Value < f.min:
+			now = -1
+		}
+		if now != side {
+			flush()
+			side, worst = now, math.Inf(-1)
+		}
+		if out := float64(now) * p.Value; now != 0 && out > worst {
+			worst, at = out, f.x(p.At)
+		}
+	}
+	flush()
 }
 
 // entry is one name in the legend, with its sign.

@@ -338,7 +338,7 @@ func describeStart(b StartBody) string {
 		parts = append(parts, "urgent: "+PromoteBody{Reason: b.Urgent.Reason, EvenIfWorse: b.Urgent.EvenIfWorse}.words())
 	}
 	if len(b.Parameters) > 0 {
-		parts = append(parts, fmt.Sprintf("parameters %q", b.Parameters)) // maps print in the order of their keys
+		parts = append(parts, "with "+tell.Parameters(b.Parameters))
 	}
 	return shorten(strings.Join(parts, ", "))
 }

@@ -1,5 +1,7 @@
 package tell
 
+import "strings"
+
 // Action is something that people and programs ask Serin for, as the audit log names it and as people say it.
 type Action struct{ Name, Words string }
 
@@ -19,4 +21,17 @@ func ActionWords(name string) string {
 		}
 	}
 	return name
+}
+
+// Machine is where an action came from, for people: the audit log has "10.0.0.7:52114 for 203.0.113.9", of which the port says
+// nothing and the person's own machine stands first.
+func Machine(from string) string {
+	peer, person, proxied := strings.Cut(from, " for ")
+	if i := strings.LastIndexByte(peer, ':'); i > 0 && (strings.IndexByte(peer, ':') == i || peer[i-1] == ']') {
+		peer = strings.Trim(peer[:i], "[]")
+	}
+	if proxied {
+		return person + " by " + peer
+	}
+	return peer
 }

@@ -54,15 +54,15 @@ func Event(e rollout.Event, steps rollout.Steps) Words {
 	switch e := e.(type) {
 	case rollout.Started:
 		if e.Undoes != "" {
-			return Words{"started to undo release " + e.Undoes, together([]string{e.Reason, given(e.Parameters)}), true, Warning}
+			return Words{"started to undo release " + e.Undoes, together([]string{e.Reason, Parameters(e.Parameters)}), true, Warning}
 		}
 		if e.Retries != "" {
-			return Words{"started to retry release " + e.Retries, together([]string{e.Reason, given(e.Parameters), notAgain(e.Done, e.Retries)}), true, Mark}
+			return Words{"started to retry release " + e.Retries, together([]string{e.Reason, Parameters(e.Parameters), notAgain(e.Done, e.Retries)}), true, Mark}
 		}
 		if e.Returns != "" {
-			return Words{"started on the shorter plan", together([]string{"the version was in service before, by release " + e.Returns, given(e.Parameters)}), true, Mark}
+			return Words{"started on the shorter plan", together([]string{"the version was in service before, by release " + e.Returns, Parameters(e.Parameters)}), true, Mark}
 		}
-		return Words{"started", given(e.Parameters), true, Mark}
+		return Words{"started", Parameters(e.Parameters), true, Mark}
 	case rollout.StepEntered:
 		if e.What == rollout.StageGate {
 			return Words{"gate " + e.Name, "a human is asked", false, Mark}
@@ -278,8 +278,8 @@ func together(parts []string) string {
 	return strings.Join(slices.DeleteFunc(slices.Clone(parts), func(s string) bool { return s == "" }), "; ")
 }
 
-// given are parameters in words.
-func given(parameters map[string]string) string {
+// Parameters are those of a release in words, in the order of their names: image=shop:2, region=eu.
+func Parameters(parameters map[string]string) string {
 	var out []string
 	for _, name := range slices.Sorted(maps.Keys(parameters)) {
 		out = append(out, name+"="+parameters[name])

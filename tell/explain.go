@@ -51,12 +51,12 @@ type MetricExplanation struct {
 	// Plain is for readers who do not know Serin, Text for those who want every number.
 	Plain string `json:"plain"`
 	Text  string `json:"text"`
-	// Sure is the end of Plain that says how certain a decision is; empty for one that is open. A page folds it away.
-	Sure string `json:"-"`
+	// Badge is the outcome in a word. Brief is Plain in as few words as a person in a hurry understands, and Sure the end of
+	// Plain that says how certain that is; empty where nothing is compared. A page folds it away.
+	Badge Badge  `json:"-"`
+	Brief string `json:"-"`
+	Sure  string `json:"-"`
 }
-
-// Brief is Plain without Sure: what was counted, and how the two compare.
-func (m MetricExplanation) Brief() string { return strings.TrimSuffix(m.Plain, " "+m.Sure) }
 
 // String is the explanation as lines of text.
 func (e Explanation) String() string {
@@ -94,7 +94,10 @@ func Explain(v record.View) Explanation {
 	e.Headline = headline(state, verdict, v.Steps)
 	if verdict != nil {
 		for _, m := range verdict.Metrics {
-			e.Metrics = append(e.Metrics, MetricExplanation{Metric: m.Metric, Outcome: m.Outcome, Plain: plainly(m), Text: explainMetric(m), Sure: sure(m)})
+			e.Metrics = append(e.Metrics, MetricExplanation{
+				Metric: m.Metric, Outcome: m.Outcome, Plain: plainly(m), Text: explainMetric(m),
+				Badge: VerdictBadge(m.Outcome, m.Reason), Brief: briefly(m), Sure: sure(m),
+			})
 		}
 		e.SampleRatio = explainSplit(verdict.SampleRatio, v.State.Dismissed)
 		e.Exposure = explainExposures(verdict.Contradictions, v.State.Dismissed)

@@ -90,12 +90,44 @@ func plainOutcome(m judge.MetricVerdict) string {
 	return "It is not decided yet: by what is known so far, " + plainBounds(m) + "." + FewUsers(m)
 }
 
-// sure is [plainOutcome] of what is decided.
+// sure is [plainOutcome] of what is compared.
 func sure(m judge.MetricVerdict) string {
-	if m.Outcome == judge.Inconclusive || !Compared(m) {
+	if !Compared(m) {
 		return ""
 	}
 	return plainOutcome(m)
+}
+
+// briefly is what was counted and how the two compare, for somebody who has seconds.
+func briefly(m judge.MetricVerdict) string {
+	if !Compared(m) {
+		return Sentence("nothing to compare yet: " + Reason(m.Reason))
+	}
+	accepted := "up to %s is accepted"
+	if m.Margin < 1 {
+		accepted = "no less than %s is accepted"
+	}
+	return brieflyArms(m) + fmt.Sprintf(" That is %s times as much; "+accepted+".", figures.Number(m.Ratio), figures.Number(m.Margin))
+}
+
+func brieflyArms(m judge.MetricVerdict) string {
+	rate := func(t judge.Totals) string {
+		return fmt.Sprintf("%s (%s of %s)", figures.Percent(t.Rate), figures.Grouped(t.Bad), figures.Grouped(t.Total))
+	}
+	both := fmt.Sprintf("new version %s, before %s.", rate(m.Canary), rate(m.Baseline))
+	switch m.Kind {
+	case judge.Gauge:
+		return fmt.Sprintf("New version %s on average, before %s.", figures.Number(m.Canary.Rate), figures.Number(m.Baseline.Rate))
+	case judge.Objective:
+		return fmt.Sprintf("New version %s; the objective is %s.", rate(m.Canary), figures.Percent(m.Baseline.Rate))
+	case judge.Histogram:
+		return "Above " + figures.Number(m.Bound) + ": " + both
+	case judge.Counts:
+		if m.By != "" {
+			return Capital(m.Part()) + ": " + both
+		}
+	}
+	return Capital(both)
 }
 
 func plainBounds(m judge.MetricVerdict) string {

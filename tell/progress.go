@@ -47,7 +47,7 @@ func Turns(e rollout.Event) string {
 	switch e := e.(type) {
 	case rollout.LookTaken:
 		if e.Verdict.Outcome == judge.Fail {
-			return "the look that found it"
+			return "the look"
 		}
 	case rollout.RollbackRequested, rollout.CancelRequested:
 		return "it was asked for"

@@ -75,7 +75,7 @@ func (a *app) auditTable(w io.Writer, entries []record.AuditEntry) error {
 		if e.Refused != "" {
 			result = cell{"refused: " + e.Refused, red}
 		}
-		rows[i] = []cell{{at(e.At), plain}, {e.By, bold}, {e.From, dim}, {tell.ActionWords(e.Action), plain}, {e.Rollout, plain}, {e.Release, plain}, {e.Detail, plain}, result}
+		rows[i] = []cell{{at(e.At), plain}, {e.By, bold}, {tell.Machine(e.From), dim}, {tell.ActionWords(e.Action), plain}, {e.Rollout, plain}, {e.Release, plain}, {e.Detail, plain}, result}
 	}
 	return a.table(w, []string{"TIME", "BY", "FROM", "ACTION", "ROLLOUT", "RELEASE", "DETAIL", "RESULT"}, rows)
 }

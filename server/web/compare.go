@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"html/template"
 	"net/http"
 	"slices"
 	"strings"
@@ -28,16 +27,22 @@ type comparePage struct {
 	Known              bool
 }
 
+// compareRow is one fact of both. Times are shown in the reader's own zone; they are zero in a row of texts.
 type compareRow struct {
-	Name, A, B string
-	Differs    bool
+	Name, A, B   string
+	TimeA, TimeB time.Time
+	Differs      bool
 }
 
-// metricPair is one metric in both releases; nil where one has no such metric.
+// metricPair is one metric in both releases; nil where one has no such metric. Rates are the new version's in both, on one
+// axis, and Ratio how it compares with the version before, on one axis for all metrics.
 type metricPair struct {
-	Name  string
-	A, B  *Metric
-	Chart template.HTML
+	Name         string
+	A, B         *Metric
+	Rates, Ratio Plot
+
+	series [2]*series
+	scope  string
 }
 
 func (s *site) compare(w http.ResponseWriter, r *http.Request, sess *session) error {
@@ -62,12 +67,12 @@ func releaseChoices(rows []releaseRow, chosen string) []Choice {
 	var out []Choice
 	found := false
 	for _, r := range rows {
-		text := r.Rollout + " " + cmp.Or(r.Version, shortID(r.ID)) + ", " + r.State.Text + ", " + r.Started.UTC().Format("2 Jan 15:04")
-		out = append(out, Choice{r.ID, text, r.ID == chosen})
+		text := r.Rollout + " " + cmp.Or(r.Version, shortID(r.ID)) + ", " + r.State.Text
+		out = append(out, Choice{Value: r.ID, Text: text, At: r.Started, Chosen: r.ID == chosen})
 		found = found || r.ID == chosen
 	}
 	if chosen != "" && !found {
-		out = append(out, Choice{chosen, chosen, true})
+		out = append(out, Choice{Value: chosen, Text: chosen, Chosen: true})
 	}
 	return out
 }
@@ -89,11 +94,11 @@ func (s *site) compareTwo(ctx context.Context, page *comparePage) error {
 
 func facts(a, b Detail) []compareRow {
 	var out []compareRow
-	add := func(name, a, b string) { out = append(out, compareRow{name, a, b, a != b}) }
+	add := func(name, a, b string) { out = append(out, compareRow{Name: name, A: a, B: b, Differs: a != b}) }
 	add("Rollout", a.Rollout, b.Rollout)
 	add("Version", cmp.Or(a.Brings, "–"), cmp.Or(b.Brings, "–"))
 	add("How it went", a.Headline.Text, b.Headline.Text)
-	out = append(out, compareRow{"Started", stamp(a.Started), stamp(b.Started), false}) // two never start at once
+	out = append(out, compareRow{Name: "Started", TimeA: a.Started, TimeB: b.Started}) // two never start at once
 	add("Started by", a.StartedBy, b.StartedBy)
 	add("Took", a.Took, b.Took)
 	add("Revision of the plan", a.Revision, b.Revision)
@@ -127,46 +132,108 @@ func facts(a, b Detail) []compareRow {
 // metricPairs are the metrics of both, by scope and name, in the order of the first.
 func metricPairs(a, b Record, both []Detail) []metricPair {
 	var out []metricPair
-	at := func(scope, metric string) int {
-		name := scope + " · " + metric
+	at := func(scope Scope, metric string) *metricPair {
+		name := scope.Title + " · " + metric
 		i := slices.IndexFunc(out, func(p metricPair) bool { return p.Name == name })
 		if i < 0 {
-			i, out = len(out), append(out, metricPair{Name: name})
+			i, out = len(out), append(out, metricPair{Name: name, scope: scope.Name})
 		}
-		return i
+		return &out[i]
 	}
 	for side, d := range both {
 		for _, scope := range d.Scopes {
 			for i := range scope.Metrics {
-				k := at(scope.Title, scope.Metrics[i].Name)
-				if side == 0 {
-					out[k].A = &scope.Metrics[i]
+				p := at(scope, scope.Metrics[i].Name)
+				if p.series[side] = &scope.series[i]; side == 0 {
+					p.A = &scope.Metrics[i]
 				} else {
-					out[k].B = &scope.Metrics[i]
+					p.B = &scope.Metrics[i]
 				}
-				out[k].Chart = inline(ratiosChart(len(out), scope, scope.Metrics[i].Name, a, b))
 			}
 		}
 	}
+	drawPairs(out, [2]Record{a, b})
 	return out
 }
 
-// ratiosChart shows the ratio of one metric in both releases, each over the time since its start.
-func ratiosChart(n int, scope Scope, metric string, a, b Record) chart.Chart {
-	origin := time.Unix(0, 0).UTC()
-	c := chart.Chart{
-		ID: fmt.Sprintf("compare-%s-%d", scope.Name, n), Title: metric + ": ratio in both", Description: "The ratio of canary to baseline, with its confidence sequence, over the time since each release began: a second, a minute and an hour stand equally far apart.",
-		Width: 720, Height: chartHeight, Origin: origin, LogTime: true, Hover: true, Y: chart.Axis{Label: "ratio of canary to baseline", Log: true},
-		Limits: []chart.Limit{{Name: "no difference", Class: "even", Value: 1}},
+// drawPairs draws what two releases have in common: all charts on one axis of time, and all ratios on one axis.
+func drawPairs(pairs []metricPair, of [2]Record) {
+	ratios := make([]chart.Chart, len(pairs))
+	longest, lo, hi := time.Minute, 0.5, 2.0
+	for _, r := range of {
+		for _, looks := range r.Looks {
+			if len(looks) > 0 {
+				longest = max(longest, looks[len(looks)-1].At.Sub(r.View.Release.StartedAt))
+			}
+		}
 	}
+	for i := range pairs {
+		ratios[i] = ratiosChart(i, &pairs[i], of)
+		lo, hi = min(lo, ratios[i].Y.Min), max(hi, ratios[i].Y.Max)
+	}
+	for i := range pairs {
+		ratios[i].Y.Min, ratios[i].Y.Max = lo, hi
+		rates := ratesChart(i, &pairs[i], of)
+		for _, c := range []*chart.Chart{&ratios[i], &rates} {
+			c.From, c.To = sinceStart.Add(time.Second), sinceStart.Add(longest)
+		}
+		pairs[i].Ratio, pairs[i].Rates = newPlot(ratios[i]), newPlot(rates)
+	}
+}
+
+// sinceStart is the origin of an axis that shows the time since each release began.
+var sinceStart = time.Unix(0, 0).UTC()
+
+// sideBySide is a chart over the time since each release began.
+func sideBySide(id string, y chart.Axis, title, description string) chart.Chart {
+	return chart.Chart{
+		ID: id, Title: title, Description: description + ", over the time since each release began: a second, a minute and an hour stand equally far apart.",
+		Width: 720, Height: chartHeight, Origin: sinceStart, LogTime: true, Hover: true, Y: y,
+	}
+}
+
+// lineOf is the line of the first or the second release.
+func lineOf(side int) chart.Line {
+	class := []string{"a", "b"}[side]
+	return chart.Line{Name: strings.ToUpper(class), Class: class, Dashed: side == 1}
+}
+
+// ratesChart shows what the new version did in both releases.
+func ratesChart(i int, p *metricPair, of [2]Record) chart.Chart {
+	c := sideBySide(fmt.Sprintf("both-%d", i), chart.Axis{Percent: true}, "The new version in both", "What the new version did in each release")
+	for side, s := range p.series {
+		if s == nil {
+			continue
+		}
+		line := lineOf(side)
+		for _, point := range s.canary {
+			line.Points = append(line.Points, chart.Point{At: sinceStart.Add(point.At.Sub(of[side].View.Release.StartedAt)), Value: point.Value})
+		}
+		c.Y.Label, c.Y.Percent = s.label, !s.gauge
+		c.Lines = append(c.Lines, line)
+	}
+	if c.Y.Percent {
+		c.Y.Max = topOf(c.Lines...)
+	}
+	return c
+}
+
+// ratiosChart shows the ratio of one metric in both releases. Its axis of values is as large as this metric needs.
+func ratiosChart(i int, p *metricPair, of [2]Record) chart.Chart {
+	c := sideBySide(fmt.Sprintf("compare-%d", i), chart.Axis{Label: "ratio of canary to baseline", Log: true}, "Ratio in both", "The ratio of canary to baseline, with its confidence sequence")
+	c.Limits = []chart.Limit{{Name: "no difference", Class: "even", Value: 1}}
 	lo, hi := 0.5, 2.0
-	for i, r := range []Record{a, b} {
-		class := []string{"a", "b"}[i]
-		line, band := chart.Line{Name: strings.ToUpper(class), Class: class, Dashed: i == 1}, chart.Band{Class: class}
-		for _, part := range chunks(r.Looks[scope.Name], bins) {
+	for side, m := range []*Metric{p.A, p.B} {
+		if m == nil {
+			continue
+		}
+		line := lineOf(side)
+		band := chart.Band{Class: line.Class}
+		looks := of[side].Looks[p.scope]
+		for _, part := range chunks(looks, bins) {
 			l := &part[len(part)-1]
-			if v := verdictIn(l, metric); v != nil && tell.Compared(*v) {
-				at := origin.Add(l.At.Sub(r.View.Release.StartedAt))
+			if v := verdictIn(l, m.Name); v != nil && tell.Compared(*v) {
+				at := sinceStart.Add(l.At.Sub(of[side].View.Release.StartedAt))
 				line.Points = append(line.Points, chart.Point{At: at, Value: v.Ratio})
 				band.Ranges = append(band.Ranges, chart.Range{At: at, Lower: v.Lower, Upper: v.Upper})
 				lo, hi = min(lo, v.Ratio/2), max(hi, v.Ratio*2)
@@ -175,9 +242,9 @@ func ratiosChart(n int, scope Scope, metric string, a, b Record) chart.Chart {
 		if len(line.Points) > 0 {
 			c.Lines, c.Bands = append(c.Lines, line), append(c.Bands, band)
 		}
-		if m := lastVerdict(r.Looks[scope.Name], metric); m != nil && i == 0 {
-			c.Limits = append(c.Limits, chart.Limit{Name: "margin", Class: "margin", Value: m.Margin})
-			lo, hi = min(lo, m.Margin/2), max(hi, m.Margin*2)
+		if last := lastVerdict(looks, m.Name); last != nil && len(c.Limits) == 1 {
+			c.Limits = append(c.Limits, chart.Limit{Name: "margin", Class: "margin", Value: last.Margin})
+			lo, hi = min(lo, last.Margin/2), max(hi, last.Margin*2)
 		}
 	}
 	c.Y.Min, c.Y.Max = max(lo, 0.02), min(hi, 50)

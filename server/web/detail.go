@@ -179,7 +179,7 @@ func explained(v record.View, scopes []Scope, x tell.Explanation) []Scope {
 		for k := range out[i].Metrics {
 			for _, m := range x.Metrics {
 				if m.Metric == out[i].Metrics[k].Name {
-					out[i].Metrics[k].Plain, out[i].Metrics[k].Sure = m.Brief(), m.Sure
+					out[i].Metrics[k].Plain, out[i].Metrics[k].Sure = m.Brief, m.Sure
 				}
 			}
 		}

@@ -64,7 +64,9 @@ type historyPage struct {
 // Choice is one entry of a list to choose from.
 type Choice struct {
 	Value, Text string
-	Chosen      bool
+	// At is when it began, for a release; the page writes it in the reader's own time.
+	At     time.Time
+	Chosen bool
 }
 
 func choices(chosen string, list ...Choice) []Choice {
@@ -146,11 +148,11 @@ type auditPage struct {
 	Next                  string
 }
 
-// auditRow is one action in words.
+// auditRow is one action in words, and the machine that it came from.
 type auditRow struct {
 	record.AuditEntry
 
-	What string
+	What, Machine string
 }
 
 // signs are the actions that only show who signed in: they are left out unless the reader asks for them.
@@ -166,9 +168,9 @@ func (s *site) audit(w http.ResponseWriter, r *http.Request, sess *session) erro
 		From: q.Get("from"), To: q.Get("to"),
 	}
 	kind := q.Get("kind")
-	page.Kinds = []Choice{{"", "everything but sign-ins", kind == ""}, {"all", "everything", kind == "all"}}
+	page.Kinds = []Choice{{Text: "everything but sign-ins", Chosen: kind == ""}, {Value: "all", Text: "everything", Chosen: kind == "all"}}
 	for _, a := range tell.Actions {
-		page.Kinds = append(page.Kinds, Choice{a.Name, a.Words, kind == a.Name})
+		page.Kinds = append(page.Kinds, Choice{Value: a.Name, Text: a.Words, Chosen: kind == a.Name})
 	}
 	since, until, err := days(page.From, page.To)
 	if err != nil {
@@ -187,7 +189,7 @@ func (s *site) audit(w http.ResponseWriter, r *http.Request, sess *session) erro
 		return err
 	}
 	for _, e := range entries {
-		page.Entries = append(page.Entries, auditRow{e, tell.ActionWords(e.Action)})
+		page.Entries = append(page.Entries, auditRow{e, tell.ActionWords(e.Action), tell.Machine(e.From)})
 	}
 	if n := len(entries); n == perAudit {
 		page.Next = address("/audit", "rollout", page.Rollout, "by", page.By, "kind", kind, "from", page.From, "to", page.To,

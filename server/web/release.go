@@ -273,7 +273,7 @@ func newGate(ctx context.Context, v record.View, x tell.Explanation, who server.
 	g.Approve, g.Reject = tell.Consequences(v)
 	var words []string
 	for _, m := range x.Metrics {
-		words = append(words, m.Metric+" "+string(m.Outcome))
+		words = append(words, m.Metric+" "+m.Badge.Text)
 	}
 	g.Summary = strings.Join(words, ", ")
 	err := mayAnswer(ctx, who, v)

@@ -15,7 +15,7 @@ import (
 type Users struct {
 	// StableAt is since when all traffic has been on stable; zero while that is not confirmed.
 	StableAt time.Time
-	// After is how long after what turned the release it was so: "2s", "the look that found it".
+	// After is how long after what turned the release it was so: "2s", "the look".
 	After, What string
 	// Reached says how many requests the new version got; empty where nothing is known of it.
 	Reached string
@@ -35,6 +35,9 @@ func newUsers(v record.View, events []rollout.Event, scopes []Scope) *Users {
 		case !turned.IsZero():
 			if e, ok := e.(rollout.InForce); ok {
 				u.StableAt, u.After = e.At, figures.Span(e.At.Sub(turned))
+				if e.At.Sub(turned) < time.Second {
+					u.After = "under 1s"
+				}
 				return u
 			}
 		}
@@ -48,13 +51,15 @@ func whatNow(v record.View, u *Users) string {
 	case !v.State.Ended() || v.State.Outcome == rollout.Released:
 		return ""
 	case len(v.Trouble) > 0:
-		return "What now: somebody has to look at what is wrong below."
+		return "What now: look at what is wrong below."
 	case u == nil:
 		return "What now: nothing. No traffic had moved."
 	case u.StableAt.IsZero():
-		return "What now: check that the gateway serves stable, since no replica has said so."
+		return "What now: check that the gateway serves stable; no replica has said so."
+	case v.State.FoundWorse():
+		return "What now: nothing for your users; fix " + tell.Subject(v) + "."
 	}
-	return "What now: nothing for your users. The version needs a fix before the next release."
+	return "What now: nothing for your users; retry once the reason is gone."
 }
 
 // reached says how many requests the canary has had, by what was counted, and how many of them were bad.

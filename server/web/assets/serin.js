@@ -35,6 +35,12 @@
     });
   }
 
+  // A list to choose from has its times in texts, which cannot hold elements.
+  document.querySelectorAll("option[data-at]").forEach(function (o) {
+    var t = new Date(o.dataset.at);
+    if (!isNaN(t)) { o.textContent = o.textContent.slice(0, o.textContent.lastIndexOf(",")) + ", " + clock(t, new Date()); }
+  });
+
   // Charts are drawn by the server. Their axes get the reader's own time, and their values stand next to them for the time
   // under the pointer, in all charts of one axis at once.
   function charts(root) {
