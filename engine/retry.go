@@ -41,8 +41,8 @@ func (l *loop) retry(ctx context.Context, reason string, req rollout.StartReques
 	if err != nil {
 		return record.Release{}, err
 	}
-	if last.State.FoundWorse() && reason == "" {
-		return record.Release{}, fmt.Errorf("%w: release %s was found worse: say why it is to be tried again", rollout.ErrNotAllowed, last.ID)
+	if last.State.KnownWorse() && reason == "" {
+		return record.Release{}, fmt.Errorf("%w: the version of release %s was found worse: say why it is to be tried again", rollout.ErrNotAllowed, last.ID)
 	}
 	if req.Parameters, err = checkParameters(l.plan.Rollout.Parameters, last.State.Parameters); err != nil {
 		return record.Release{}, err
@@ -51,5 +51,5 @@ func (l *loop) retry(ctx context.Context, reason string, req rollout.StartReques
 		return record.Release{}, err
 	}
 	req.ID = cmp.Or(req.ID, ulid.MustNew(ulid.Now(), rand.Reader).String())
-	return l.begin(ctx, *l.plan, req, rollout.Started{Retries: last.ID, Done: done, Reason: reason}, nil)
+	return l.begin(ctx, *l.plan, req, rollout.Started{Retries: last.ID, Done: done, Worse: last.State.KnownWorse(), Reason: reason}, nil)
 }

@@ -164,7 +164,7 @@ func (s State) refuse(e Event) error {
 func started(e Started) State {
 	return State{
 		Rollout: e.Rollout, Revision: e.Revision, Parameters: maps.Clone(e.Parameters), Key: e.Key, Undoes: e.Undoes,
-		Retries: e.Retries, Done: slices.Clone(e.Done), Returns: e.Returns,
+		Retries: e.Retries, Done: slices.Clone(e.Done), Worse: e.Worse, Returns: e.Returns,
 		StartedBy: e.By, StartedAt: e.At, Swapped: e.Swapped, Phase: Active,
 		Step: -1, GrayStep: -1, CohortStep: -1, StepAt: e.At, StageAt: e.At, Turn: 1,
 	}

@@ -44,6 +44,8 @@ type Started struct {
 	Retries string `json:"retries,omitempty"`
 	// Done are the job steps that succeeded in that release and are not run again.
 	Done []string `json:"done,omitempty"`
+	// Worse: that release, or one that it repeats in turn, was found worse.
+	Worse bool `json:"worse,omitempty"`
 	// Returns is the release that last brought this version into service, if the version takes the plan for those that return.
 	Returns string `json:"returns,omitempty"`
 	// After is the previous release of the same rollout; empty for the first one, and in events of earlier versions.

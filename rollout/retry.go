@@ -17,7 +17,7 @@ type Attempt struct {
 // again: traffic and Deployments went back with the failed release, and the person who answers a gate needs evidence of this one.
 //
 // A Job is not run again if it succeeded, is declared as it was, and came before anything that going back has taken
-// back, and if no Job before it is run again, which may undo what it did. The release must also name its version by a
+// back, and if no Job and no webhook before it is done again, which may undo what it did. The release must also name its version by a
 // parameter (with one Deployment in Git, the pod template is the version), and must have gone back without steps of the
 // user's own: otherwise it is not certain that what the Job did is still there.
 //
@@ -51,8 +51,12 @@ func (d *Definition) lasting() (out []Job) {
 		if step.goesBack(d) {
 			return out
 		}
-		if job, ok := step.(Job); ok {
-			out = append(out, job)
+		switch step := step.(type) {
+		case Job:
+			out = append(out, step)
+		case Webhook:
+			return out // it is called again, and nobody knows what it does to what a later Job did
+		default:
 		}
 	}
 	return out

@@ -60,6 +60,14 @@ func TestARetryRunsNoJobAgainWhoseWorkIsStillThere(t *testing.T) {
 		}, nil, migrated, nil, ""},
 		{"a Job runs again after one that does", filledAfterAnother, nil, [][]string{{"job", "ok"}, {"job", "ok"}, {"broken"}}, nil, ""},
 		{"a Job after one that does not", filled, nil, [][]string{{"job", "ok"}, {"job", "ok"}, {"broken"}}, []string{"migrate", "fill"}, ""},
+		{"a Job runs again after a webhook, which is called again", func(then, now *rollout.Definition) {
+			hook := rollout.Step(rollout.Webhook{Name: "announce", URL: "https://example.com"})
+			then.Steps, now.Steps = slices.Insert(then.Steps, 0, hook), slices.Insert(now.Steps, 0, hook)
+		}, nil, [][]string{{"webhook", "ok"}, {"job", "ok"}, {"broken"}}, nil, ""},
+		{"a Job before a webhook", func(then, now *rollout.Definition) {
+			hook := rollout.Step(rollout.Webhook{Name: "announce", URL: "https://example.com"})
+			then.Steps, now.Steps = slices.Insert(then.Steps, 1, hook), slices.Insert(now.Steps, 1, hook)
+		}, nil, [][]string{{"job", "ok"}, {"webhook", "ok"}, {"broken"}}, []string{"migrate"}, ""},
 		{"a Job runs again where the pod template in Git is the version", func(_, now *rollout.Definition) { now.Cluster.Copied = true }, nil, migrated, nil, ""},
 		{"a Job of a version that no parameter names runs again", nil, func(s *rollout.State) { s.Parameters = nil }, migrated, nil, ""},
 		{"a Job runs again where steps of the rollout's own went back", func(then, _ *rollout.Definition) {

@@ -73,6 +73,8 @@ type State struct {
 	// Retries is the release that this one repeats, and Done are the job steps that succeeded there and are not run again.
 	Retries string   `json:"retries,omitempty"`
 	Done    []string `json:"done,omitempty"`
+	// Worse: the release that this one repeats, or one that that one repeats in turn, was found worse.
+	Worse bool `json:"worse,omitempty"`
 	// Returns is the release that last brought this version into service, if it takes the plan for those that return.
 	Returns   string    `json:"returns,omitempty"`
 	StartedBy string    `json:"startedBy"`
@@ -309,6 +311,9 @@ func (s State) SwappedNow() bool { return s.Swapped != s.Exchanged }
 
 // FoundWorse tells whether the last verdict of the release is that the canary is worse.
 func (s State) FoundWorse() bool { return s.LastVerdict != nil && s.LastVerdict.Outcome == judge.Fail }
+
+// KnownWorse tells whether this version was found worse, by this release or by one that it repeats.
+func (s State) KnownWorse() bool { return s.Worse || s.FoundWorse() }
 
 // Ended tells whether the release is over.
 func (s State) Ended() bool { return s.Phase == PhaseEnded }

@@ -95,12 +95,20 @@ type listReleasesInput struct {
 	Limit  int       `query:"limit" minimum:"1" maximum:"1000" default:"100"`
 }
 
-func (s *Server) listReleases(ctx context.Context, in *listReleasesInput) (*body[[]record.Past], error) {
-	rs, err := s.sight.Search(ctx, record.Filter{
+// NextHeader is the header of an answer that continues: the id before which.
+const NextHeader = "Serin-Next"
+
+type releasesOutput struct {
+	Next string `header:"Serin-Next" doc:"Only where q has been looked for in as many releases as one answer may take: the id to continue before"`
+	Body []record.Past
+}
+
+func (s *Server) listReleases(ctx context.Context, in *listReleasesInput) (*releasesOutput, error) {
+	rs, next, err := s.sight.Search(ctx, record.Filter{
 		Rollout: in.Rollout, Phase: rollout.Phase(in.Phase), Outcome: rollout.Outcome(in.Outcome), By: in.By, Since: in.Since, Until: in.Until,
 		Before: in.Before, Limit: in.Limit,
 	}, in.Query)
-	return answer(orEmpty(rs)), err
+	return &releasesOutput{Next: next, Body: orEmpty(rs)}, err
 }
 
 type listEventsInput struct {

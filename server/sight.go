@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -115,11 +116,17 @@ func (s Sight) known(ctx context.Context, id string) error {
 
 // History lists releases with what each was started with, newest first.
 func (s Sight) History(ctx context.Context, f record.Filter) ([]record.Past, error) {
-	return s.Search(ctx, f, "")
+	found, _, err := s.Search(ctx, f, "")
+	return found, err
 }
 
-// Search is History of the releases that have each word of a query ([tell.MatchesPast]).
-func (s Sight) Search(ctx context.Context, f record.Filter, query string) ([]record.Past, error) {
+// mostSearched is how many releases are looked through for one answer, which takes a database about a second: a search for what
+// is nowhere would read years of history otherwise.
+const mostSearched = 10_000
+
+// Search is History of the releases that have each word of a query ([tell.MatchesPast]). next is the release before which the
+// search goes on, where it has looked through [mostSearched] of them without finding enough; empty otherwise.
+func (s Sight) Search(ctx context.Context, f record.Filter, query string) (found []record.Past, next string, err error) {
 	wanted := f.Limit
 	read := func(limit int, last *record.Past) ([]record.Past, error) {
 		f.Limit = limit
@@ -135,9 +142,14 @@ func (s Sight) Search(ctx context.Context, f record.Filter, query string) ([]rec
 		return sees(ctx, p.Rollout)
 	}
 	if strings.TrimSpace(query) != "" {
-		return picked(wanted, read, may)
+		found, last, err := picked(wanted, mostSearched, read, may)
+		if last != nil {
+			next = last.ID
+		}
+		return found, next, err
 	}
-	return seen(ctx, f.Rollout, wanted, read, may)
+	found, err = seen(ctx, f.Rollout, wanted, read, may)
+	return found, "", err
 }
 
 // AuditLog lists who did what, newest first. Entries that concern no rollout are visible to callers who see everything,
@@ -171,35 +183,35 @@ func seen[T any](ctx context.Context, rolloutName string, limit int, read func(l
 			return nil, err
 		}
 	}
-	return picked(limit, read, may)
+	out, _, err := picked(limit, math.MaxInt, read, may)
+	return out, err
 }
 
-// picked reads until there are enough rows that may be shown.
-func picked[T any](limit int, read func(limit int, last *T) ([]T, error), may func(T) (bool, error)) ([]T, error) {
-	var out []T
-	var last *T
-	for {
-		rows, err := read(readAtOnce, last)
+// picked reads until there are enough rows that may be shown, or most have been read: then next is the last of them.
+func picked[T any](limit, most int, read func(limit int, last *T) ([]T, error), may func(T) (bool, error)) (out []T, next *T, err error) {
+	for n := 0; n < most; {
+		rows, err := read(readAtOnce, next)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		for i := range rows {
 			ok, err := may(rows[i])
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			if ok {
 				out = append(out, rows[i])
 			}
 			if len(out) == limit {
-				return out, nil
+				return out, nil, nil
 			}
 		}
 		if len(rows) < readAtOnce {
-			return out, nil
+			return out, nil, nil
 		}
-		last = &rows[len(rows)-1]
+		n, next = n+len(rows), &rows[len(rows)-1]
 	}
+	return out, next, nil
 }
 
 // Problems is what is wrong with the configuration now. A caller who sees only some rollouts gets the problems that

@@ -14,6 +14,7 @@ import (
 
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
+	"github.com/serindev/serin/tell"
 )
 
 // Bounds of a start's parameters, which are images, tags and numbers, not documents.

@@ -106,10 +106,10 @@ func RetryOffer(v record.View) (o Offer, ok bool) {
 		return Offer{}, false
 	}
 	text := "The same version takes the plan again, from its beginning, as a release of its own. Jobs that have succeeded are not run again where what they did is certainly still there."
-	if v.State.FoundWorse() {
+	if v.State.KnownWorse() {
 		text = "It was found worse. " + text
 	}
-	return Offer{Deed: Retry, Button: "Retry", Title: "Try this version again?", Text: text, Reason: true, Needed: v.State.FoundWorse()}, true
+	return Offer{Deed: Retry, Button: "Retry", Title: "Try this version again?", Text: text, Reason: true, Needed: v.State.KnownWorse()}, true
 }
 
 // alarmWords say what is wrong with the data.

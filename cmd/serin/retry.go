@@ -24,9 +24,9 @@ func (a *app) retryCmd() *cobra.Command {
 plan as it is declared now, as a release of its own in the history.
 
 Going back has taken back traffic and Deployments, so these are done again, and gates are asked again. Jobs that have
-succeeded are not run again where what they did is certainly still there: the same Job, before anything that went back,
-in a release that names its version by a parameter and has no rollback steps. A version that was found worse is tried
-again only with a --reason.`,
+succeeded are not run again where what they did is certainly still there: the same Job, before anything that went back and
+before any webhook, in a release that names its version by a parameter and has no rollback steps. A version that
+was found worse is tried again only with a --reason.`,
 		Example: `  serin retry shop
   serin retry shop --reason "the database was down"`,
 		Args:              args(cobra.ExactArgs(1)),

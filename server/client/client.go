@@ -120,19 +120,25 @@ func Temporary(err error) bool {
 // do sends a request with a JSON body (nil for none) and decodes the answer into out (nil for none). It returns the
 // status of a good answer. An error of the daemon is a *Problem; a *url.Error means that there was no answer.
 func (c *Client) do(ctx context.Context, method string, u *url.URL, body, out any) (int, error) {
+	status, _, err := c.send(ctx, method, u, body, out)
+	return status, err
+}
+
+// send is do, with the header of the answer.
+func (c *Client) send(ctx context.Context, method string, u *url.URL, body, out any) (int, http.Header, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	var r io.Reader
 	if body != nil {
 		b, err := json.Marshal(body)
 		if err != nil {
-			return 0, fmt.Errorf("encode the request: %w", err)
+			return 0, nil, fmt.Errorf("encode the request: %w", err)
 		}
 		r = bytes.NewReader(b)
 	}
 	req, err := http.NewRequestWithContext(ctx, method, u.String(), r)
 	if err != nil {
-		return 0, fmt.Errorf("make a request: %w", err)
+		return 0, nil, fmt.Errorf("make a request: %w", err)
 	}
 	req.Header.Set("Accept", "application/json, application/problem+json")
 	if body != nil {
@@ -143,17 +149,17 @@ func (c *Client) do(ctx context.Context, method string, u *url.URL, body, out an
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return 0, err // a *url.Error: it says method and address
+		return 0, nil, err // a *url.Error: it says method and address
 	}
 	defer func() { _ = resp.Body.Close() }() // read only
 	c.compare(resp)
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		return 0, problem(resp)
+		return 0, nil, problem(resp)
 	}
 	if out == nil {
-		return resp.StatusCode, nil
+		return resp.StatusCode, resp.Header, nil
 	}
-	return resp.StatusCode, decode(resp, u, out)
+	return resp.StatusCode, resp.Header, decode(resp, u, out)
 }
 
 // compare learns the daemon's time from the date of an answer, which has whole seconds.
@@ -243,7 +249,8 @@ func (c *Client) Start(ctx context.Context, name string, s server.StartBody) (St
 	return out, err
 }
 
-// Releases that match a filter and have each word of a query, the newest first.
+// Releases that match a filter and have each word of a query, the newest first. The daemon searches a part of a long history for
+// each request; it is asked again until there are enough, or no more.
 func (c *Client) Releases(ctx context.Context, f record.Filter, query string) ([]record.Past, error) {
 	q := url.Values{}
 	for name, value := range map[string]string{
@@ -254,12 +261,20 @@ func (c *Client) Releases(ctx context.Context, f record.Filter, query string) ([
 			q.Set(name, value)
 		}
 	}
-	if f.Limit > 0 {
-		q.Set("limit", strconv.Itoa(f.Limit))
-	}
 	var out []record.Past
-	err := c.get(ctx, &out, q, "releases")
-	return out, err
+	for {
+		if f.Limit > 0 {
+			q.Set("limit", strconv.Itoa(f.Limit-len(out)))
+		}
+		var found []record.Past
+		_, header, err := c.send(ctx, http.MethodGet, c.url(q, "releases"), nil, &found)
+		out = append(out, found...)
+		next := header.Get(server.NextHeader)
+		if err != nil || next == "" || f.Limit > 0 && len(out) >= f.Limit {
+			return out, err
+		}
+		q.Set("before", next)
+	}
 }
 
 // timeText is a time as the API reads it; the zero time is none.

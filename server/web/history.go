@@ -57,8 +57,10 @@ type historyPage struct {
 	Phases       []Choice
 	Rollouts     []string
 	Releases     []releaseRow
-	Next         string
-	Compare      string
+	// Next is where older releases are; Partly that the search has not looked through all of them.
+	Next    string
+	Partly  bool
+	Compare string
 }
 
 // Choice is one entry of a list to choose from.
@@ -95,7 +97,7 @@ func (s *site) history(w http.ResponseWriter, r *http.Request, sess *session) er
 	if err != nil {
 		return err
 	}
-	rs, err := s.sight.Search(r.Context(), record.Filter{
+	rs, next, err := s.sight.Search(r.Context(), record.Filter{
 		Rollout: page.Rollout, Outcome: rollout.Outcome(page.Outcome), Phase: rollout.Phase(page.Phase), By: page.By, Since: since, Until: until,
 		Before: q.Get("before"), Limit: perHistory,
 	}, page.Query)
@@ -103,9 +105,13 @@ func (s *site) history(w http.ResponseWriter, r *http.Request, sess *session) er
 		return err
 	}
 	page.Releases = releaseRows(rs)
+	page.Partly = next != ""
 	if len(rs) == perHistory {
+		next = rs[len(rs)-1].ID
+	}
+	if next != "" {
 		page.Next = address("/history", "rollout", page.Rollout, "outcome", page.Outcome, "phase", page.Phase, "q", page.Query,
-			"by", page.By, "from", page.From, "to", page.To, "before", rs[len(rs)-1].ID)
+			"by", page.By, "from", page.From, "to", page.To, "before", next)
 	}
 	rollouts, err := s.sight.Rollouts(r.Context())
 	if err != nil {

@@ -1,0 +1,54 @@
+package server
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestASearchEndsAfterAsManyRowsAsOneAnswerMayTake reads the numbers from 1 to 5,000.
+func TestASearchEndsAfterAsManyRowsAsOneAnswerMayTake(t *testing.T) {
+	const all = 5000
+	read := func(limit int, last *int) (out []int, err error) {
+		from := 1
+		if last != nil {
+			from = *last + 1
+		}
+		for n := from; n <= all && len(out) < limit; n++ {
+			out = append(out, n)
+		}
+		return out, nil
+	}
+	is := func(wanted ...int) func(int) (bool, error) {
+		return func(n int) (bool, error) {
+			for _, w := range wanted {
+				if n == w {
+					return true, nil
+				}
+			}
+			return false, nil
+		}
+	}
+	for _, c := range []struct {
+		name              string
+		limit, most, next int
+		may               func(int) (bool, error)
+		want              []int
+	}{
+		{"what is nowhere is looked for in some, and the rest follows", 10, 2000, 2000, is(), nil},
+		{"what was found by then is returned", 10, 2000, 2000, is(7, 3000), []int{7}},
+		{"enough ends it", 1, 2000, 0, is(7, 8), []int{7}},
+		{"so does the end of all", 10, 9000, 0, is(4999), []int{4999}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			out, next, err := picked(c.limit, c.most, read, c.may)
+			require.NoError(t, err)
+			require.Equal(t, c.want, out)
+			if c.next == 0 {
+				require.Nil(t, next)
+				return
+			}
+			require.Equal(t, c.next, *next)
+		})
+	}
+}
