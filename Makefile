@@ -102,6 +102,11 @@ bench: deps tools
 	@$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem -timeout 60m \
 		$$(grep -rlE --include='*_test.go' '^func Benchmark[A-Z]' . | xargs -r -n1 dirname | sort -u)
 
+## pictures: the README's pictures, made again of a real release; every page in both sizes and themes is in .demo/pages then
+.PHONY: pictures
+pictures: deps gateway prometheus
+	@$(GO) test ./cmd/serin -count=1 -timeout 30m -run '^TestAPersonWatches' -pictures
+
 ## exam: examine the sequential judge with simulated users, and print the tables of docs/statistics.md (RELEASES=400)
 .PHONY: exam
 exam:

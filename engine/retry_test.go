@@ -76,8 +76,16 @@ func TestAVersionThatWasFoundWorseIsTriedAgainForAReason(t *testing.T) {
 		require.Equal(t, rollout.RolledBack, w.view("shop").State.Outcome)
 		_, err := w.Retry(t.Context(), "shop", "", rollout.StartRequest{By: "bob"})
 		require.ErrorContains(t, err, "was found worse: say why")
-		_, err = w.Retry(t.Context(), "shop", "the database was down", rollout.StartRequest{By: "bob"})
+		again, err := w.Retry(t.Context(), "shop", "the database was down", rollout.StartRequest{By: "bob"})
 		require.NoError(t, err)
+
+		_, err = w.Act(t.Context(), again.ID, rollout.RollbackRequested{Reason: "not now"}, "bob")
+		require.NoError(t, err)
+		w.after(time.Minute)
+		require.True(t, w.view("shop").State.Ended())
+		require.False(t, w.view("shop").State.FoundWorse(), "this release was compared with nothing")
+		_, err = w.Retry(t.Context(), "shop", "", rollout.StartRequest{By: "bob"})
+		require.ErrorContains(t, err, "was found worse: say why", "a retry in between makes the version no better")
 	})
 }
 

@@ -228,6 +228,21 @@ func (c *chromium) inspect(name string) {
 	c.as(ways[0])
 }
 
+// picture is the first screen of the page as the README and the docs show it. It is made only where the flag says so.
+func (c *chromium) picture(name string) {
+	c.t.Helper()
+	if !*pictures {
+		return
+	}
+	root, err := testbed.Root()
+	require.NoError(c.t, err)
+	c.do(c.size(1440, 1100))
+	png, err := chromedp.Run(c.ctx, chromedp.CaptureScreenshot())
+	require.NoError(c.t, err)
+	require.NoError(c.t, os.WriteFile(filepath.Join(root, "docs", "img", name+".png"), png, 0o644))
+	c.as(ways[0])
+}
+
 // axe runs axe-core (testdata/axe) on the page.
 func (c *chromium) axe() []violation {
 	c.t.Helper()

@@ -17,7 +17,10 @@ import (
 	"github.com/serindev/serin/internal/testbed"
 )
 
-var update = flag.Bool("update", false, "write what is generated again")
+var (
+	update   = flag.Bool("update", false, "write what is generated again")
+	pictures = flag.Bool("pictures", false, "make the pictures of the README again")
+)
 
 func TestScripts(t *testing.T) {
 	t.Parallel()

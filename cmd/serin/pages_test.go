@@ -184,6 +184,7 @@ func TestAPersonWatchesDecidesAndSeesARollback(t *testing.T) {
 	terminal.types("q")
 	terminal.leaves()
 	c.inspect("rolled-back")
+	c.picture("rolled-back")
 	chartsAnswer(t, c)
 	onAPhone(t, c, h.told(t, "rollback"), "Rolled back: the canary is worse: errors", ".users", ".now")
 	c.open("/releases/" + bad)
@@ -219,6 +220,7 @@ func watchToTheGate(t *testing.T, c *chromium) string {
 	require.Positive(t, js[int](c, `document.querySelectorAll("svg.serin-chart path.band").length`))
 	require.Equal(t, 1, js[int](c, `document.querySelectorAll(".line li.gate.now").length`), "a gate has a shape of its own")
 	c.inspect("gate")
+	c.picture("gate")
 	for _, l := range ways {
 		c.as(l)
 		bottom := js[float64](c, `document.querySelector(".decide button[value=reject]").getBoundingClientRect().bottom`)
