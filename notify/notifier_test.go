@@ -278,7 +278,7 @@ func TestWhatAMessageSays(t *testing.T) {
 	w.after(t, time.Second)
 	events, err := w.store.Events(t.Context(), release, 0)
 	require.NoError(t, err)
-	messages, err := w.notifier(quiet(t), (&inbox{}).receiver("chat", all...)).messages(record.Untold{Release: w.record}, &folded{}, events)
+	messages, err := w.notifier(quiet(t), (&inbox{}).receiver("chat", all...)).messages(t.Context(), record.Untold{Release: w.record}, &folded{}, events)
 	require.NoError(t, err)
 	var got strings.Builder
 	var gate Note

@@ -197,26 +197,33 @@ func (m *model) arms(v record.View) []string {
 			text += pad(line(a.Version), versions) + "  "
 		}
 		indent := strings.Repeat(" ", min(ansi.StringWidth(text), max(m.width/3, 2)))
-		p := plain
-		if a.Workload != "" {
-			text += line(a.Workload) + "  " + line(strings.Join(a.Images, "  "))
-		}
-		if a.State.Text != "" {
-			class := classes[a.State.Class]
-			p = class.style
-			text = strings.TrimRight(text, " ") + "  " + class.mark + " " + a.State.Text
-			if a.Why != "" && a.State != tell.WorkloadBadge(workload.Ready) {
-				text += ": " + line(a.Why)
+		add := func(first, text string, p style) {
+			for i, l := range wrap(text, m.width-4-len(indent)) {
+				if i > 0 {
+					first = indent
+				}
+				out = append(out, "  "+m.paint(strings.TrimRight(first+l, " "), p))
 			}
 		}
-		for i, l := range wrap(strings.TrimRight(text, " "), max(m.width-4-len(indent), 8)) {
-			if i > 0 {
-				l = indent + l
-			}
-			out = append(out, "  "+m.paint(l, p))
+		ready := a.State == tell.WorkloadBadge(workload.Ready)
+		what := line(a.Workload + "  " + strings.Join(a.Images, "  "))
+		if ready {
+			what += "  " + classes[a.State.Class].mark + " " + a.State.Text
+		}
+		add(text, what, plain)
+		if a.State.Text != "" && !ready {
+			add(indent, classes[a.State.Class].mark+" "+line(a.State.Text+colon(a.Why)), classes[a.State.Class].style)
 		}
 	}
 	return out
+}
+
+// colon appends what there is to say.
+func colon(why string) string {
+	if why == "" {
+		return ""
+	}
+	return ": " + why
 }
 
 // wide is how many cells the table of metrics needs; below that each metric has lines of its own.

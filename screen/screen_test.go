@@ -161,9 +161,9 @@ func TestBothArmsAreShownWithTheirImagesAndPods(t *testing.T) {
 	p := newPerson(t, Options{Title: "shop"}, v)
 	p.resize(140, 50)
 	got := p.sees()
-	require.Contains(t, got, "new version     1.4.2  pro/shop-canary  registry.example.com/shop:1.4.2")
-	require.Contains(t, got, "pod shop-canary-7d is being created")
-	require.Contains(t, got, "version before  1.4.1  pro/shop  registry.example.com/shop:1.4.1")
+	require.Contains(t, got, "new version     1.4.2  pro/shop-canary registry.example.com/shop:1.4.2\n")
+	require.Contains(t, got, "! on its way: pod shop-canary-7d is being created\n")
+	require.Contains(t, got, "version before  1.4.1  pro/shop registry.example.com/shop:1.4.1")
 
 	p.d.views = []record.View{underWay("shop")} // without Kubernetes
 	p.hears()
