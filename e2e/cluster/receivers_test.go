@@ -14,6 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/serindev/serin/internal/await"
 )
 
 // chats are receivers of messages; each has a path of its own.
@@ -77,7 +79,7 @@ func TestANamespaceSaysWhereItsMessagesGo(t *testing.T) {
 	require.Contains(t, strings.Join(w.live(t), "\n"), "the receiver others is for the namespaces elsewhere", "validate --live says it in advance")
 	w.begin(t)
 	id := w.start(t, image2)
-	until(t, "the namespace's receiver gets the message", func() string {
+	await.Until(t, "the namespace's receiver gets the message", func() string {
 		if got := c.messages(); got != "team started" {
 			return got
 		}
@@ -95,7 +97,7 @@ func TestANamespaceSaysWhereItsMessagesGo(t *testing.T) {
 	status, body = w.call(http.MethodPost, "/api/v1/releases/"+id+"/rollback", map[string]string{"reason": "test"}, nil)
 	require.Less(t, status, http.StatusMultipleChoices, body)
 	w.wait(t, "the release has ended", ended)
-	until(t, "the end is told", func() string {
+	await.Until(t, "the end is told", func() string {
 		if got := c.messages(); got != "team started, team finished" {
 			return got
 		}
