@@ -210,6 +210,9 @@ func (n Note) text() string {
 		who += fmt.Sprintf("; %s of traffic is to go to the canary", n.Weight)
 	}
 	lines := append(slices.Clone(n.Says), who)
+	if len(n.Says) == 0 { // they say it in words for anybody
+		lines = append(lines, n.Explanation.Headline)
+	}
 	lines = append(lines, explained(n.Explanation)...)
 	for i := range lines {
 		lines[i] = plain(lines[i])
@@ -232,9 +235,9 @@ func (n Note) text() string {
 // explained renders an explanation as lines. It builds them itself instead of splitting a text, since a reason may contain
 // line breaks.
 func explained(e tell.Explanation) []string {
-	lines := []string{e.Headline}
+	var lines []string
 	for _, m := range e.Metrics {
-		lines = append(lines, fmt.Sprintf("- %s, %s: %s", m.Metric, m.Outcome, m.Plain))
+		lines = append(lines, fmt.Sprintf("- %s, %s: %s", m.Metric, m.Badge.Text, m.Brief))
 	}
 	for _, part := range []struct{ name, text string }{{"sample ratio", e.SampleRatio}, {"exposure", e.Exposure}, {"waiting", e.Waiting}, {"next", e.Next}} {
 		if part.text != "" {
