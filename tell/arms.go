@@ -30,7 +30,7 @@ type ArmVersion struct {
 // Arms are what both arms run, as far as that is known, and the other workloads of the release. before is the version that was
 // in service when the release began, as people call it; empty where nothing tells.
 func Arms(v record.View, before string) []ArmVersion {
-	if v.Release == nil {
+	if v.Release == nil || v.Arms == nil && before == "" && len(v.Workloads) == 0 { // the release's own version stands elsewhere
 		return nil
 	}
 	runs := v.Arms

@@ -44,4 +44,5 @@ func TestWhatBothArmsRunIsSaid(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) { require.Equal(t, c.want, Arms(c.view, "1")) })
 	}
+	require.Empty(t, Arms(record.View{Release: &record.Release{}, State: active}, ""), "the release's own version alone stands elsewhere")
 }

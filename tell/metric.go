@@ -103,6 +103,9 @@ func briefly(m judge.MetricVerdict) string {
 	if !Compared(m) {
 		return Sentence("nothing to compare yet: " + Reason(m.Reason))
 	}
+	if m.Outcome == judge.Inconclusive && m.Reason != judge.Undecided { // an estimate of so little would only confuse
+		return brieflyArms(m) + " " + Sentence(Reason(m.Reason))
+	}
 	accepted := "up to %s is accepted"
 	if m.Margin < 1 {
 		accepted = "no less than %s is accepted"

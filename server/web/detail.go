@@ -57,12 +57,12 @@ type Detail struct {
 	Calendar []string
 	// Timeline are charts on one axis of time: the weight, and both arms of each metric; nil for a release of which nothing
 	// has moved. Zoom leads to other parts of the time.
-	Timeline    []Plot
-	Zoom        []ZoomLink
-	Traffic     Traffic
+	Timeline []Plot
+	Zoom     []ZoomLink
+	Traffic  Traffic
 	// Arms are what both versions run, and the other workloads of the release.
 	Arms  []tell.ArmVersion
-	Split       *Split
+	Split *Split
 	// Exposure says which metrics count what contradicts the requests; empty where none does.
 	Exposure      string
 	ExposureState Pill
