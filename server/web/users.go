@@ -57,9 +57,9 @@ func whatNow(v record.View, u *Users) string {
 	case u.StableAt.IsZero():
 		return "What now: check that the gateway serves stable; no replica has said so."
 	case v.State.FoundWorse():
-		return "What now: nothing for your users; fix " + tell.Subject(v) + "."
+		return "What now: nothing for users; fix " + tell.Subject(v) + "."
 	}
-	return "What now: nothing for your users; retry once the reason is gone."
+	return "What now: nothing for users; retry once the reason is gone."
 }
 
 // reached says how many requests the canary has had, by what was counted, and how many of them were bad.
@@ -94,7 +94,7 @@ func reached(v record.View, scopes []Scope) string {
 		if figures.Grouped(m.Canary.Total) == figures.Grouped(requests) {
 			return out + fmt.Sprintf("; %s %s.", figures.Grouped(m.Canary.Bad), words)
 		}
-		return out + fmt.Sprintf("; of the %s that were judged, %s %s.", figures.Grouped(m.Canary.Total), figures.Grouped(m.Canary.Bad), words)
+		return out + fmt.Sprintf("; %s of %s judged %s.", figures.Grouped(m.Canary.Bad), figures.Grouped(m.Canary.Total), words)
 	}
 	return out + "."
 }
