@@ -81,7 +81,7 @@ func TestANamespaceSaysWhereItsMessagesGo(t *testing.T) {
 	id := w.start(t, image2)
 	await.Until(t, "the namespace's receiver gets the message", func() string {
 		if got := c.messages(); got != "team started" {
-			return got
+			return "it has got: " + got
 		}
 		return ""
 	})
@@ -99,7 +99,7 @@ func TestANamespaceSaysWhereItsMessagesGo(t *testing.T) {
 	w.wait(t, "the release has ended", ended)
 	await.Until(t, "the end is told", func() string {
 		if got := c.messages(); got != "team started, team finished" {
-			return got
+			return "it has got: " + got
 		}
 		return ""
 	})
