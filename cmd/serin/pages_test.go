@@ -175,7 +175,7 @@ func TestAPersonWatchesDecidesAndSeesARollback(t *testing.T) {
 	terminal.shows("Release "+bad+" of 1.4.3", "▶ ab, A/B test", "Share of the traffic on the new version")
 	rates := regexp.MustCompile(`errors +\d[\d.]*% +\d+ of [\d,]+ +\d[\d.]*% +\d+ of `) // of real requests
 	await.True(t, func() bool { return rates.MatchString(terminal.sees()) }, "%s", terminal.sees)
-	c.shows("Rolled back: the canary is worse: errors", "Safe: all traffic on stable since", "requests reached 1.4.3", "Ended: rolled back", "What now: nothing for users; fix 1.4.3.")
+	c.shows("Rolled back: the canary is worse: errors", "Safe: all traffic on stable since", "requests reached 1.4.3", "Ended: rolled back", "What now: nothing for your users; fix 1.4.3.")
 	require.True(t, js[bool](c, `/^\d\d:\d\d:\d\d$/.test(document.querySelector(".users time").textContent)`), "a time of today is one of the day")
 	require.True(t, js[bool](c, `/ ago$/.test(document.querySelector(".headline time").textContent)`))
 	require.Positive(t, js[int](c, `document.querySelectorAll("#timeline svg rect.hover[data-says]").length`), "values appear where one points at them")

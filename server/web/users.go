@@ -57,9 +57,9 @@ func whatNow(v record.View, u *Users) string {
 	case u.StableAt.IsZero():
 		return "What now: check that the gateway serves stable; no replica has said so."
 	case v.State.FoundWorse():
-		return "What now: nothing for users; fix " + tell.Subject(v) + "."
+		return "What now: nothing for your users; fix " + tell.Subject(v) + "."
 	}
-	return "What now: nothing for users; retry once the reason is gone."
+	return "What now: nothing for your users; retry once the reason is gone."
 }
 
 // reached says how many requests the canary has had, by what was counted, and how many of them were bad.
