@@ -29,7 +29,8 @@ func fromArgo(in *input, o *object) (*release, error) {
 	}
 	r := &release{name: rolloutName(name), namespace: namespace, from: "Argo Rollouts", container: slug(name, "app")}
 	base := strings.TrimSuffix(r.name, suffix)
-	r.stable, r.canary = arm{base + "-stable", base + "-stable", "80"}, arm{base + "-next", base + "-next", "80"}
+	service := serviceName(base)
+	r.stable, r.canary = arm{base + "-stable", service + "-stable", "80"}, arm{base + "-next", service + "-next", "80"}
 	r.missing = append(r.missing, "Deployment and Service "+r.stable.deployment+", which serve alongside the Rollout at first: docs/migration.md has them")
 	r.deadline = spec.duration("progressDeadlineSeconds")
 	workload := spec.object("workloadRef")

@@ -199,6 +199,14 @@ func checkName(at, name string) error {
 	return nil
 }
 
+// serviceName is a name for a Service, which begins with a letter, unlike those of most other objects.
+func serviceName(base string) string {
+	if serviceForm.MatchString(base) {
+		return base
+	}
+	return "s-" + base
+}
+
 // rolloutName is the name of Serin's Rollout.
 func rolloutName(name string) string {
 	return strings.TrimRight(name[:min(len(name), maxRollout-len(suffix))], "-") + suffix
