@@ -252,3 +252,26 @@ func TestSamplesThatAreNoCountsAreNamed(t *testing.T) {
 	require.Contains(t, l[0].Observations[0].Detail, "1 samples of")
 	require.Contains(t, l[0].Observations[0].Detail, "are no counts")
 }
+
+func TestWhichMetricsAreOfUsersWhoKeepTheirVersion(t *testing.T) {
+	latency := Distribution{Histogram: `seconds_bucket{service="${service}"}`, Bounds: []float64{0.1, 0.3}}
+	d := Definition{Metrics: []Metric{
+		errorsMetric(), {Name: "latency", Source: latency}, {Name: "queue", Source: Gauge{Query: "queue"}},
+		{Name: "slo", Source: TraefikErrors(), Baseline: Fixed{Rate: 0.01}}, {Name: "yesterday", Source: TraefikErrors(), Baseline: Offset{By: time.Hour}},
+		{Name: "users", Source: TraefikErrors(), Clusters: "user"},
+	}}
+	for _, users := range []bool{false, true} {
+		d.ByUsers = users
+		var sticky []string
+		for _, m := range d.Judge(1).Metrics {
+			if m.Sticky {
+				sticky = append(sticky, m.Name)
+			}
+		}
+		if !users {
+			require.Empty(t, sticky)
+			continue
+		}
+		require.Equal(t, []string{"errors", "latency"}, sticky)
+	}
+}
