@@ -353,7 +353,7 @@ func TestEvidenceOfTheJudgeBeforeBeginsAgainAndSaysSo(t *testing.T) {
 	require.ErrorContains(t, err, "version 7")
 }
 
-// testdata/evidence-3 to evidence-5 were written by earlier releases: 30 looks of settings(nil, ratio("m")). They go on by
+// testdata/evidence-3 and evidence-4 were written by earlier releases: 30 looks of settings(nil, ratio("m")). They go on by
 // what was known then, which did not include noise that both arms share.
 func TestEvidenceOfAnEarlierVersionGoesOn(t *testing.T) {
 	j := newJudge(t, settings(nil, ratio("m")))
