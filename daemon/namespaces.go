@@ -40,7 +40,7 @@ type namespace struct {
 }
 
 const (
-	// namespaceFresh is how long an answer counts: one event often gives several messages.
+	// namespaceFresh is how long it is not asked again after a question that failed, so that many messages wait once.
 	namespaceFresh = 10 * time.Second
 	// namespaceTimeout bounds one question. Messages wait for it, so it is short; what was known before then counts.
 	namespaceTimeout = 3 * time.Second
@@ -67,7 +67,7 @@ func (n *namespaces) asked(ctx context.Context, name string) []record.Asked {
 	n.mu.Lock()
 	known := n.read[name]
 	n.mu.Unlock()
-	if known != nil && time.Since(known.at) < namespaceFresh {
+	if known != nil && known.denied != nil && time.Since(known.at) < namespaceFresh {
 		return known.asked
 	}
 	asking, cancel := context.WithTimeout(ctx, namespaceTimeout)
