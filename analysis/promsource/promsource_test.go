@@ -329,7 +329,8 @@ func TestNothingBreaksOutByPrometheusOwnParser(t *testing.T) {
 		requireOneValue(t, p.URL, v)
 	}
 	rapid.Check(t, func(r *rapid.T) {
-		requireOneValue(r, p.URL, rapid.StringN(1, 20, 60).Draw(r, "value"))
+		value := rapid.StringN(1, 20, 60).Draw(r, "value")
+		requireOneValue(r, p.URL, strings.ReplaceAll(value, ",", ";")) // a comma separates an arm's services
 	})
 }
 
