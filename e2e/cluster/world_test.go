@@ -33,9 +33,8 @@ import (
 	"github.com/serindev/serin/internal/testbed/testcluster"
 )
 
-// parallel is how many tests run at once. They wait much of the time, but their users do not: while tests wait for the
-// cores, the users go on taking them.
-const parallel = "5"
+// parallel is how many tests run at once. They wait much of the time, and are what a run of all tests waits for longest.
+const parallel = "8"
 
 func TestMain(m *testing.M) {
 	flag.Parse()
