@@ -196,7 +196,13 @@ func (m *model) arms(v record.View) []string {
 		if versions > 0 {
 			text += pad(line(a.Version), versions) + "  "
 		}
-		indent := strings.Repeat(" ", min(ansi.StringWidth(text), max(m.width/3, 2)))
+		indent := strings.Repeat(" ", ansi.StringWidth(text))
+		if 2*len(indent) > m.width { // too little room: the images stand below, since nothing of them may be cut off
+			for _, l := range wrap(strings.TrimSpace(a.Name+"  "+line(a.Version)), m.width-2) {
+				out = append(out, "  "+l)
+			}
+			text, indent = "    ", "    "
+		}
 		add := func(first, text string, p style) {
 			for i, l := range wrap(text, m.width-4-len(indent)) {
 				if i > 0 {
@@ -210,7 +216,9 @@ func (m *model) arms(v record.View) []string {
 		if ready {
 			what += "  " + classes[a.State.Class].mark + " " + a.State.Text
 		}
-		add(text, what, plain)
+		if text != indent || what != "" {
+			add(text, what, plain)
+		}
 		if a.State.Text != "" && !ready {
 			add(indent, classes[a.State.Class].mark+" "+line(a.State.Text+colon(a.Why)), classes[a.State.Class].style)
 		}

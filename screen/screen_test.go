@@ -171,6 +171,23 @@ func TestBothArmsAreShownWithTheirImagesAndPods(t *testing.T) {
 	require.NotContains(t, p.sees(), "pro/shop")
 }
 
+func TestNothingOfAnImageIsCutOffInANarrowTerminal(t *testing.T) {
+	v := underWay("shop")
+	const tag, image = "2026.11.30-build.4711", "registry.example.com/payments/backend/shop:"
+	v.State.Parameters["image"] = image + tag
+	v.Arms = &record.Arms{
+		Canary: record.Running{Workload: workload.Name{Namespace: "pro", Name: "shop-canary"}, Image: image + tag},
+		Stable: record.Running{Workload: workload.Name{Namespace: "pro", Name: "shop"}, Image: image + "2026.11.29-build.4699"},
+	}
+	p := newPerson(t, Options{Title: "shop"}, v)
+	for _, width := range []int{30, 40, 60, 80, 100, 140} {
+		p.resize(width, 200)
+		got := strings.Join(strings.Fields(p.sees()), "")
+		require.Contains(t, got, "pro/shop-canary"+image+tag, "%d columns:\n%s", width, p.sees())
+		require.Contains(t, got, "pro/shop"+image+"2026.11.29-build.4699", "%d columns:\n%s", width, p.sees())
+	}
+}
+
 func TestAGateShowsItsQuestionAndTheKeysOfItsAnswers(t *testing.T) {
 	p := newPerson(t, Options{Title: "shop"}, atGate("shop"))
 	got := p.sees()
