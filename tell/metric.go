@@ -57,11 +57,16 @@ func plainRatio(m judge.MetricVerdict) string {
 	if m.Margin < 1 {
 		accepted = "no less than %s times is accepted"
 	}
-	out := fmt.Sprintf("That is %s times as much; "+accepted+".", figures.Number(m.Ratio), figures.Number(m.Margin))
-	if m.Outcome == judge.Fail && m.Leading > 0 && figures.Number(m.Leading) != figures.Number(m.Ratio) {
-		out += fmt.Sprintf(" In the part of it that decided, it is %s times.", figures.Number(m.Leading))
+	return fmt.Sprintf("That is %s times as much; "+accepted+".", figures.Number(m.Ratio), figures.Number(m.Margin)) + leading(m)
+}
+
+// leading says, as a sentence after another, what a fail rests on where the whole does not show it: a fault that began late
+// can be far beyond the margin while the whole is not. Empty for everything else.
+func leading(m judge.MetricVerdict) string {
+	if m.Outcome != judge.Fail || !(m.Leading > 0) || figures.Number(m.Leading) == figures.Number(m.Ratio) {
+		return ""
 	}
-	return out
+	return fmt.Sprintf(" In the part of it that decided, it is %s times.", figures.Number(m.Leading))
 }
 
 // plainOutcome says how certain the outcome is. Against a hypothesis that is true, an e-value of 200 comes up in at most one
@@ -106,11 +111,17 @@ func briefly(m judge.MetricVerdict) string {
 	if m.Outcome == judge.Inconclusive && m.Reason != judge.Undecided { // an estimate of so little would only confuse
 		return brieflyArms(m) + " " + Sentence(Reason(m.Reason))
 	}
-	accepted := "up to %s is accepted"
-	if m.Margin < 1 {
-		accepted = "no less than %s is accepted"
+	bound := "up to " + figures.Number(m.Margin) + " is accepted"
+	switch {
+	case m.Outcome == judge.Pass && m.Rules > 0: // it may lie beyond the margin, which this pass does not rule out
+		bound = figures.Times(m.Rules) + " or more is ruled out"
+		if m.Rules < 1 {
+			bound = figures.Times(m.Rules) + " or less is ruled out"
+		}
+	case m.Margin < 1:
+		bound = "no less than " + figures.Number(m.Margin) + " is accepted"
 	}
-	return brieflyArms(m) + fmt.Sprintf(" That is %s times as much; "+accepted+".", figures.Number(m.Ratio), figures.Number(m.Margin))
+	return brieflyArms(m) + " That is " + figures.Number(m.Ratio) + " times as much; " + bound + "." + leading(m)
 }
 
 func brieflyArms(m judge.MetricVerdict) string {
