@@ -1,10 +1,37 @@
 package server
 
 import (
+	"context"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/serindev/serin/record"
 )
+
+// endless is a store with more releases of each rollout than one answer may look through.
+type endless struct{ Store }
+
+func (endless) History(_ context.Context, f record.Filter) ([]record.Past, error) {
+	out := make([]record.Past, f.Limit)
+	for i := range out {
+		out[i].ID, out[i].Rollout = strconv.Itoa(i), f.Rollout
+	}
+	return out, nil
+}
+
+func TestASearchSaysNothingOfARolloutThatTheCallerMayNotSee(t *testing.T) {
+	grant, err := NewGrant([]string{"operator"}, []string{"cart"})
+	require.NoError(t, err)
+	ctx, sight := As(t.Context(), Identity{Name: "ann", Bound: []Grant{grant}}), NewSight(nil, endless{}, nil)
+	for rolloutName, next := range map[string]string{"cart": "999", "shop": ""} {
+		found, got, err := sight.Search(ctx, record.Filter{Rollout: rolloutName, Limit: 10}, "nowhere")
+		require.NoError(t, err)
+		require.Empty(t, found)
+		require.Equal(t, next, got, rolloutName)
+	}
+}
 
 // TestASearchEndsAfterAsManyRowsAsOneAnswerMayTake reads the numbers from 1 to 5,000.
 func TestASearchEndsAfterAsManyRowsAsOneAnswerMayTake(t *testing.T) {

@@ -142,6 +142,11 @@ func (s Sight) Search(ctx context.Context, f record.Filter, query string) (found
 		return sees(ctx, p.Rollout)
 	}
 	if strings.TrimSpace(query) != "" {
+		if f.Rollout != "" { // whether there is much to search says that it exists
+			if ok, err := sees(ctx, f.Rollout); !ok || err != nil {
+				return nil, "", err
+			}
+		}
 		found, last, err := picked(wanted, mostSearched, read, may)
 		if last != nil {
 			next = last.ID
