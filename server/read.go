@@ -87,7 +87,7 @@ type listReleasesInput struct {
 	Phase   string `query:"phase" enum:"active,rollingBack,ended"`
 	Outcome string `query:"outcome" enum:"released,rolledBack,cancelled,superseded,failed"`
 	By      string `query:"by" doc:"Who started it"`
-	Query   string `query:"q" maxLength:"400" doc:"Words, each of which is a part of its rollout's name, a parameter, who started it, or how and why it ended"`
+	Query   string `query:"q" maxLength:"400" doc:"Words, each of which is a part of its rollout's name, a parameter, who started it, or how and why it ended. One answer looks through 10,000 releases; where that was not enough, its header Serin-Next has the id to continue before"`
 	// Since and Until are the zero time where they are not given.
 	Since  time.Time `query:"since" doc:"Started at this time (RFC 3339) or later"`
 	Until  time.Time `query:"until" doc:"Started before this time (RFC 3339)"`
