@@ -13,6 +13,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/lexer"
+	"github.com/goccy/go-yaml/token"
 
 	"github.com/serindev/serin/record"
 )
@@ -104,6 +106,11 @@ func (s *DaemonSpec) AskedBy(namespace, annotation string) (asked []record.Asked
 func askedIn(annotation string) (list []RolloutNotifySpec, err error) {
 	if strings.TrimSpace(annotation) == "" {
 		return nil, nil
+	}
+	for _, t := range lexer.Tokenize(annotation) {
+		if t.Type == token.AnchorType || t.Type == token.AliasType { // a few of them can stand for billions of values
+			return nil, errors.New("anchors and aliases are not allowed here")
+		}
 	}
 	long, err := yaml.YAMLToJSON([]byte(annotation))
 	if err != nil {

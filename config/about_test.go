@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -69,6 +70,15 @@ func TestARolloutAsksOnlyForWhatTheDaemonOffersIt(t *testing.T) {
 	require.Empty(t, errs, "without the daemon's document nobody knows its receivers")
 }
 
+// bomb is a list of lists, each with ten times the one before.
+func bomb(levels int) string {
+	out := "- &a0 x\n"
+	for i := range levels {
+		out += fmt.Sprintf("- &a%d [%s]\n", i+1, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*a%d, ", i), 10), ", "))
+	}
+	return out
+}
+
 // TestWhatANamespaceAsksFor reads the annotation of a Namespace: it may say as much as a rollout, and no address.
 func TestWhatANamespaceAsksFor(t *testing.T) {
 	spec := &DaemonSpec{Notify: []NotifySpec{
@@ -90,6 +100,7 @@ func TestWhatANamespaceAsksFor(t *testing.T) {
 		{"a name alone", "platform", nil, "there is string where it is not expected"},
 		{"no YAML", "[{to: ", nil, "it is no YAML"},
 		{"too much", "[" + strings.Repeat(" ", 8<<10) + "]", nil, "of at most 8192 bytes"},
+		{"a few lines that stand for far more", bomb(5), nil, "anchors and aliases are not allowed here"},
 		{"too many", "[" + strings.Repeat("{to: platform}, ", 21) + "]", nil, "expected at most 20 receivers, not 21"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
