@@ -149,6 +149,28 @@ func TestARevertToWhatIsInServiceSendsTheReleaseBackAndStartsNone(t *testing.T) 
 	})
 }
 
+func TestARevertThatIsTakenBackBeforeTheReleaseHasEndedIsReleased(t *testing.T) {
+	inOne(t, func(t *testing.T, w *world, c *copying) {
+		plan := onePlan()
+		plan.Rollout.Rollback.Drain, plan.Rollout.Rollback.Deadline = 5*time.Minute, 10*time.Minute
+		w.plan(plan)
+		c.change(func(c *copying) { c.at, c.template = workload.Ready, workload.Template{Hash: "two", New: true} })
+		w.after(2 * time.Minute)
+		id := w.view("shop").Release.ID
+		c.change(func(c *copying) { c.template = workload.Template{Hash: "one", New: true, InService: true} })
+		w.after(2 * time.Minute)
+		require.Equal(t, rollout.RollingBack, w.view("shop").State.Phase)
+		c.change(func(c *copying) { c.template = workload.Template{Hash: "two", New: true} })
+		w.after(2 * time.Minute)
+		require.Equal(t, id, w.view("shop").Release.ID)
+		require.Equal(t, rollout.RollingBack, w.view("shop").State.Phase)
+		w.after(10 * time.Minute)
+		v := w.view("shop")
+		require.NotEqual(t, id, v.Release.ID, "what Git has is released")
+		require.Equal(t, "trigger", v.Release.StartedBy)
+	})
+}
+
 func TestLeavingBringsTheTrafficToGitsDeploymentAndThenNothingIsDone(t *testing.T) {
 	inOne(t, func(t *testing.T, w *world, c *copying) {
 		c.change(func(c *copying) { c.at = workload.Ready })

@@ -53,7 +53,7 @@ func (l *loop) trigger(ctx context.Context) {
 	})
 }
 
-// triggerKey is a key that no ended release has: a template that comes back after another one starts a release again.
+// triggerKey is a key that no release has that has ended, or is about to end without its template: a template that comes back after another one starts a release again.
 func (l *loop) triggerKey(ctx context.Context, template string) (string, error) {
 	key := template
 	for {
@@ -63,11 +63,18 @@ func (l *loop) triggerKey(ctx context.Context, template string) (string, error) 
 			return key, nil
 		case err != nil:
 			return "", err
-		case r.Phase != rollout.PhaseEnded:
+		case r.Phase != rollout.PhaseEnded && !l.takenBack(r.ID):
 			return key, nil
 		}
 		key = template + "/" + r.ID
 	}
+}
+
+// takenBack tells whether a release goes back because its template was taken away: if it is there again, that is another
+// release, which begins once this one has ended.
+func (l *loop) takenBack(id string) bool {
+	r := l.running()
+	return r != nil && r.record.ID == id && r.state.Phase == rollout.RollingBack && r.state.WhyBy == triggered
 }
 
 // templateSeen starts a release of a new template. It supersedes a release under way, whose traffic goes to stable first.
