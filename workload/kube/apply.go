@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -85,6 +86,11 @@ func (c *Cluster) ask(t *workload.Target) {
 	for _, d := range t.Deployments {
 		c.asked[d.Name] = true
 	}
+}
+
+// goesBack reports whether Deployments are to be as before the release.
+func goesBack(t *workload.Target) bool {
+	return slices.ContainsFunc(t.Deployments, func(d workload.Deployment) bool { return d.Before })
 }
 
 // leaves reports whether it is to have no pods, or to be as before the release.

@@ -249,7 +249,8 @@ func (c *Cluster) contents(ctx context.Context, namespace string, template map[s
 }
 
 // track makes the original's pod template carry what its ConfigMaps contain, or, where they are no longer tracked, carry
-// nothing. Nothing is written before the copy has ConfigMaps of its own.
+// nothing. Nothing is written before the copy has ConfigMaps of its own, nor on the way back: that needs what was written
+// before, and must not wait for a ConfigMap that a newer template names.
 func (c *Cluster) track(ctx context.Context, t *workload.Target) error {
 	if !t.Copied || t.Forget {
 		return nil
@@ -258,6 +259,9 @@ func (c *Cluster) track(ctx context.Context, t *workload.Target) error {
 	c.mu.Lock()
 	c.tracked[name] = t.Track
 	c.mu.Unlock()
+	if goesBack(t) {
+		return nil
+	}
 	original, err := c.deployment(ctx, name, false)
 	if err != nil || original == nil {
 		return err
@@ -436,6 +440,9 @@ func (c *Cluster) pinCopy(ctx context.Context, copied *unstructured.Unstructured
 		return false, err
 	}
 	more, err := c.contents(ctx, name.Namespace, template(copied))
+	if len(carried) > 0 { // one that is read as it is may be gone for a moment, and its pods stay
+		maps.DeleteFunc(more, func(_, content string) bool { return content == absent })
+	}
 	if err != nil || len(more) == 0 {
 		return false, err
 	}
@@ -450,31 +457,29 @@ func (c *Cluster) pinCopy(ctx context.Context, copied *unstructured.Unstructured
 	return err == nil, err
 }
 
-// unpin deletes the copies of ConfigMaps that nothing refers to any more, while no release is under way: what is in service,
-// what is on trial, and what a release has remembered.
+// unpin deletes the copies of ConfigMaps that nothing refers to any more, while no release is under way. Deployments whose
+// ConfigMaps say the same share the copies, so all Deployments of the namespace count.
 func (c *Cluster) unpin(ctx context.Context, original, copied *unstructured.Unstructured) error {
 	list, err := all[*configMap](ctx, c, configMaps, copied.GetNamespace())
 	if err != nil {
 		return err
 	}
-	needed := map[string]bool{}
-	need := func(template map[string]any) {
-		for _, pin := range contentsOf(template).pins() {
-			needed[pin] = true
-		}
+	list = slices.DeleteFunc(list, func(o *configMap) bool { return !isCopys(o, copied) })
+	if len(list) == 0 {
+		return nil
 	}
-	need(template(original))
-	need(template(copied))
-	need(serviceOf(original).Template)
-	if text := copied.GetAnnotations()[beforeAnnotation]; text != "" {
-		m, err := parseMemory(text)
-		if err != nil {
+	others, err := all[*unstructured.Unstructured](ctx, c, deployments, copied.GetNamespace())
+	if err != nil {
+		return err
+	}
+	needed := map[string]bool{}
+	for _, o := range append(others, original, copied) {
+		if !needs(o, needed) {
 			return nil // what it refers to is not known, so all of them stay
 		}
-		need(m.Template)
 	}
 	for _, o := range list {
-		if !isCopys(o, copied) || needed[o.Name] {
+		if needed[o.Name] {
 			continue
 		}
 		err := c.client.CoreV1().ConfigMaps(o.Namespace).Delete(ctx, o.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &o.UID}})
@@ -483,4 +488,22 @@ func (c *Cluster) unpin(ctx context.Context, original, copied *unstructured.Unst
 		}
 	}
 	return nil
+}
+
+// needs adds the copies of ConfigMaps that a Deployment refers to: by what it has, by what its copy has in service, and by
+// what a release has remembered. It is false if that cannot be read.
+func needs(o *unstructured.Unstructured, needed map[string]bool) bool {
+	var before memory
+	if text := o.GetAnnotations()[beforeAnnotation]; text != "" {
+		var err error
+		if before, err = parseMemory(text); err != nil {
+			return false
+		}
+	}
+	for _, one := range []map[string]any{template(o), serviceOf(o).Template, before.Template} {
+		for _, pin := range contentsOf(one).pins() {
+			needed[pin] = true
+		}
+	}
+	return true
 }

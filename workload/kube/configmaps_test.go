@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -195,6 +196,64 @@ func TestACopyOfAConfigMapThatIsDeletedIsMadeAgainWhileItsContentIsKnown(t *test
 	var err error
 	p.eventually(func() bool { _, err = p.track("", rest); return err != nil })
 	require.ErrorContains(t, err, "ConfigMap "+p.ns+"/"+name+", the copy of settings that pods need, is not there, and settings has changed since")
+}
+
+// Two services of a namespace read one ConfigMap. One has released its change, and the other's users still have the old one.
+func TestACopyOfAConfigMapStaysWhileAnotherDeploymentNeedsIt(t *testing.T) {
+	t.Parallel()
+	p, rest := newTracked(t)
+	p.untilSo("the copy", "", func() bool { return p.carries(p.canary, "settings") != "" }, rest)
+	blue := p.envFrom(p.stable)[0]
+	other := p.get(p.stable).Spec.DeepCopy()
+	other.Replicas, other.Selector.MatchLabels, other.Template.Labels = new(int32), map[string]string{"app": "other"}, map[string]string{"app": "other"}
+	deployments := p.c.Client.AppsV1().Deployments(p.ns)
+	_, err := deployments.Create(t.Context(), &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: "other-stable"}, Spec: *other}, metav1.CreateOptions{})
+	require.NoError(t, err)
+
+	p.paint("red")
+	p.untilSo("the canary gets it", release, func() bool { return "settings-"+p.carries(p.canary, "settings") != blue }, workload.Deployment{Name: p.canary})
+	p.untilSo("promoted", release, func() bool { return p.envFrom(p.stable)[0] != blue }, workload.Deployment{Name: p.stable, From: &p.canary, Whole: true})
+	_, err = p.kube.Apply(t.Context(), workload.Target{Release: release, Arms: p.arms, Copied: true, Track: true, Forget: true})
+	require.NoError(t, err)
+	p.c.Apply(t, p.ns, `
+{apiVersion: v1, kind: ConfigMap, metadata: {name: stale-1, annotations: {serin.dev/copy-of: stale},
+  labels: {app.kubernetes.io/managed-by: serin, serin.dev/arm: stable, serin.dev/deployment: flask-stable}}}`)
+	p.untilSo("what nothing needs goes", "", func() bool { return len(p.copiesOf("stale")) == 0 }, rest)
+	require.Contains(t, p.copiesOf("settings"), `{"COLOUR":"blue"}`, "the pods of the other Deployment could not be started without it")
+
+	require.NoError(t, deployments.Delete(t.Context(), "other-stable", metav1.DeleteOptions{}))
+	p.untilSo("and goes with it", "", func() bool { return len(p.copiesOf("settings")) == 1 }, rest)
+}
+
+// A tool that makes a bundle of certificates again deletes it first.
+func TestStablesPodsStayWhereAConfigMapThatIsNotTrackedGoesAway(t *testing.T) {
+	t.Parallel()
+	p, rest := newTracked(t)
+	p.patch(p.canary, `{"spec": {"template": {"spec": {"containers": [{"name": "flask", "envFrom": [{"configMapRef": {"name": "settings"}}, {"configMapRef": {"name": "bundle", "optional": true}}]}]}}}}`)
+	p.untilSo("the copy", "", func() bool { return p.carries(p.canary, "settings") != "" }, rest)
+	require.Equal(t, "bundle", p.envFrom(p.stable)[1])
+	require.NoError(t, p.c.Client.CoreV1().ConfigMaps(p.ns).Delete(t.Context(), "bundle", metav1.DeleteOptions{}))
+	p.seen(func(t workload.Template) bool { return t.New })
+	p.untilSo("at rest", "", yes, rest)
+	require.Equal(t, "bundle", p.envFrom(p.stable)[1])
+}
+
+func TestTheWayBackWaitsForNoConfigMap(t *testing.T) {
+	t.Parallel()
+	p, rest := newTracked(t)
+	p.untilSo("the copy", "", func() bool { return p.carries(p.canary, "settings") != "" }, rest)
+	blue := p.envFrom(p.stable)[0]
+	p.paint("red")
+	p.untilSo("the canary gets it", release, func() bool { return "settings-"+p.carries(p.canary, "settings") != blue }, workload.Deployment{Name: p.canary})
+	p.untilSo("promoted", release, func() bool { return p.envFrom(p.stable)[0] != blue }, workload.Deployment{Name: p.stable, From: &p.canary, Whole: true})
+
+	// Git has the next template already, and not yet its ConfigMap.
+	p.patch(p.canary, `{"spec": {"template": {"spec": {"containers": [{"name": "proxy", "envFrom": [{"configMapRef": {"name": "late"}}]}]}}}}`)
+	p.eventually(func() bool { _, err := p.kube.Template(t.Context(), p.canary); return err != nil })
+	back := workload.Deployment{Name: p.stable, Before: true}
+	_, err := p.track(release, back)
+	require.NoError(t, err)
+	p.untilSo("back", release, func() bool { return p.envFrom(p.stable)[0] == blue }, back)
 }
 
 func TestWhatConfigMapsNeedIsSaid(t *testing.T) {
