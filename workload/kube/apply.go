@@ -45,8 +45,10 @@ func (c *Cluster) Apply(ctx context.Context, t workload.Target) (workload.Observ
 	}
 	tracked := c.track(ctx, &t)
 	errs = append(errs, tracked)
-	notes, err := c.scale(ctx, &t)
-	out.Notes, errs = notes, append(errs, err)
+	last := t.Hold && goesBack(&t) // the traffic may wait for stable's Deployment, and must not for an autoscaler
+	if !last {
+		errs = append(errs, c.scaleAs(ctx, &t, &out))
+	}
 	for i := range t.Deployments {
 		d := &t.Deployments[i]
 		bring := c.bring
@@ -66,6 +68,9 @@ func (c *Cluster) Apply(ctx context.Context, t workload.Target) (workload.Observ
 			s = workload.Status{Name: d.Name, Phase: workload.Progressing, Why: err.Error()}
 		}
 		out.Deployments = append(out.Deployments, s)
+	}
+	if last {
+		errs = append(errs, c.scaleAs(ctx, &t, &out))
 	}
 	for _, j := range t.Stop {
 		errs = append(errs, c.stopJob(ctx, j))

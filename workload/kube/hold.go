@@ -2,6 +2,7 @@ package kube
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -113,39 +114,93 @@ func isHeld(h *autoscalingv2.HorizontalPodAutoscaler) bool {
 	return b != nil && b.ScaleDown != nil && b.ScaleDown.SelectPolicy != nil && *b.ScaleDown.SelectPolicy == autoscalingv2.DisabledPolicySelect
 }
 
+// holder is for whom an autoscaler is held.
+type holder struct {
+	arm     workload.Name
+	release string
+}
+
+// scaleMoment bounds what the way back spends on autoscalers at once.
+const scaleMoment = 5 * time.Second
+
+// scaleAs does what [Cluster.scale] does, and adds what people should know to out. The way back does not depend on
+// autoscalers: there, an error is one more thing to know.
+func (c *Cluster) scaleAs(ctx context.Context, t *workload.Target, out *workload.Observed) (err error) {
+	if !goesBack(t) {
+		out.Notes, err = c.scale(ctx, t)
+		return err
+	}
+	scaling, cancel := context.WithTimeout(ctx, scaleMoment)
+	defer cancel()
+	if out.Notes, err = c.scale(scaling, t); err != nil {
+		out.Notes = append(out.Notes, err.Error())
+	}
+	return nil
+}
+
 // scale holds the autoscalers of both arms, or lets go of those that a release holds, and says in sentences what people
 // should know about the arms' capacity.
 func (c *Cluster) scale(ctx context.Context, t *workload.Target) (notes []string, err error) {
 	if t.Release == "" {
 		return nil, nil
 	}
-	for _, arm := range []workload.Arm{t.Arms.Stable, t.Arms.Canary} {
-		if arm.Deployment.Name == "" {
+	var errs []error
+	for _, arm := range []workload.Name{t.Arms.Stable.Deployment, t.Arms.Canary.Deployment} {
+		if arm.Name == "" {
 			continue
 		}
-		list, err := c.scalersOf(ctx, arm.Deployment)
-		if err != nil {
-			return notes, err
-		}
-		for _, h := range list {
-			change := c.letGo
-			if t.Hold {
-				change = c.hold
-			}
-			note, err := change(ctx, t, h)
-			if err != nil {
-				return notes, err
-			}
-			if note != "" {
-				notes = append(notes, note)
-			}
-		}
+		more, err := c.scaleArm(ctx, t, arm)
+		notes, errs = append(notes, more...), append(errs, err)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return notes, err
 	}
 	if t.Hold {
 		notes = append(notes, c.budgetsInTheWay(ctx, t.Arms)...)
 	}
 	c.noteOnce(ctx, t, notes)
 	return notes, nil
+}
+
+func (c *Cluster) scaleArm(ctx context.Context, t *workload.Target, arm workload.Name) (notes []string, err error) {
+	list, err := c.scalersOf(ctx, arm)
+	if err != nil {
+		return nil, err
+	}
+	var errs []error
+	said := func(note string, err error) {
+		if errs = append(errs, err); note != "" {
+			notes = append(notes, note)
+		}
+	}
+	if t.Hold {
+		for _, h := range list {
+			said(c.hold(ctx, t, arm, h))
+		}
+	} else {
+		for _, n := range c.maybeHeld(t, arm, list) {
+			said(c.letGo(ctx, t, n))
+		}
+	}
+	return notes, errors.Join(errs...)
+}
+
+// maybeHeld are the autoscalers of an arm that a release may hold: by what the watch has reported, and by what this process
+// has written. The watch may be late, and KEDA takes its autoscaler away where its ScaledObject is paused.
+func (c *Cluster) maybeHeld(t *workload.Target, arm workload.Name, list []*autoscalingv2.HorizontalPodAutoscaler) (out []workload.Name) {
+	for _, h := range list {
+		if h.Annotations[heldAnnotation] != "" || madeByKEDA(h) && (isHeld(h) || t.Forget) {
+			out = append(out, decides(h))
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for n, by := range c.holds {
+		if by.arm == arm && (!t.Forget || by.release == t.Release) && !slices.Contains(out, n) {
+			out = append(out, n)
+		}
+	}
+	return out
 }
 
 // noteOnce leaves an Event with notes on stable's workload, unless they are those that it left last.
@@ -164,8 +219,8 @@ func (c *Cluster) noteOnce(ctx context.Context, t *workload.Target, notes []stri
 
 // hold keeps an autoscaler from taking pods away. What it is refused is a note and no error: the release does not depend on
 // it.
-func (c *Cluster) hold(ctx context.Context, t *workload.Target, h *autoscalingv2.HorizontalPodAutoscaler) (note string, err error) {
-	if isHeld(h) {
+func (c *Cluster) hold(ctx context.Context, t *workload.Target, arm workload.Name, h *autoscalingv2.HorizontalPodAutoscaler) (note string, err error) {
+	if isHeld(h) && !madeByKEDA(h) { // of a ScaledObject, other fields matter, too
 		return "", nil
 	}
 	n, did := decides(h), false
@@ -177,7 +232,11 @@ func (c *Cluster) hold(ctx context.Context, t *workload.Target, h *autoscalingv2
 	}
 	err = c.rewrite(ctx, n, func(o *unstructured.Unstructured) ([]operation, error) {
 		operations, err := c.holding(ctx, t.Release, o)
-		did = len(operations) > 0
+		if did = len(operations) > 0; did {
+			c.mu.Lock()
+			c.holds[n] = holder{arm, t.Release}
+			c.mu.Unlock()
+		}
 		return operations, err
 	})
 	why := ""
@@ -202,6 +261,10 @@ func (c *Cluster) holding(ctx context.Context, release string, o *unstructured.U
 	}
 	var operations []operation
 	for _, field := range slices.Sorted(maps.Keys(want)) {
+		if want[field] == nil {
+			operations = append(operations, operation{Op: "remove", Path: "/spec/" + field})
+			continue
+		}
 		operations = append(operations, operation{"add", "/spec/" + field, want[field]})
 	}
 	made := want
@@ -212,7 +275,12 @@ func (c *Cluster) holding(ctx context.Context, release string, o *unstructured.U
 	default:
 		made = at(dry.Object, "spec")
 	}
-	mark := held{Release: release, Before: map[string]any{}, Wrote: map[string]string{}}
+	// Another writer may have put back a part of it. The rest is still as this release has written it.
+	mark, _ := markOf(o)
+	mark.Release = release
+	if mark.Before == nil || mark.Wrote == nil {
+		mark.Before, mark.Wrote = map[string]any{}, map[string]string{}
+	}
 	for field := range want {
 		mark.Before[field], mark.Wrote[field] = spec[field], hash(made[field])
 	}
@@ -225,9 +293,10 @@ func (c *Cluster) holding(ctx context.Context, release string, o *unstructured.U
 
 // The fields of the specifications that are written.
 const (
-	behavior = "behavior"        // of a HorizontalPodAutoscaler
-	advanced = "advanced"        // of a ScaledObject
-	least    = "minReplicaCount" // of a ScaledObject
+	behavior = "behavior"         // of a HorizontalPodAutoscaler
+	advanced = "advanced"         // of a ScaledObject
+	least    = "minReplicaCount"  // of a ScaledObject
+	idle     = "idleReplicaCount" // of a ScaledObject
 )
 
 // policyIn is where the field has the policy by which pods are taken away.
@@ -236,14 +305,17 @@ var policyIn = map[string][]string{
 	advanced: {"horizontalPodAutoscalerConfig", "behavior", "scaleDown", "selectPolicy"},
 }
 
-// heldFields are the fields of an autoscaler's specification that have to change so that it takes no pods away. KEDA itself
-// takes the last pod away where the least is 0.
+// heldFields are the fields of an autoscaler's specification that have to change so that it takes no pods away; one with nil
+// has to go. KEDA itself takes all pods away where the least is 0, or where it has a number for workloads without work.
 func heldFields(kind string, spec map[string]any) map[string]any {
 	out, field := map[string]any{}, behavior
 	if kind == scaledObject {
 		field = advanced
 		if n, isNumber := spec[least].(int64); !isNumber || n < 1 {
 			out[least] = int64(1)
+		}
+		if _, there := spec[idle]; there {
+			out[idle] = nil
 		}
 	}
 	if now, _ := spec[field].(map[string]any); policyOf(now, field) != string(autoscalingv2.DisabledPolicySelect) {
@@ -274,15 +346,8 @@ func withPolicy(value map[string]any, field, policy string) map[string]any {
 
 // letGo puts back what a release has changed of an autoscaler. Once a release has ended, only its own changes are put back:
 // another may be under way.
-func (c *Cluster) letGo(ctx context.Context, t *workload.Target, h *autoscalingv2.HorizontalPodAutoscaler) (note string, err error) {
-	if madeByKEDA(h) {
-		if !isHeld(h) && !t.Forget {
-			return "", nil
-		}
-	} else if h.Annotations[heldAnnotation] == "" {
-		return "", nil
-	}
-	n, did := decides(h), false
+func (c *Cluster) letGo(ctx context.Context, t *workload.Target, n workload.Name) (note string, err error) {
+	did := false
 	err = c.rewrite(ctx, n, func(o *unstructured.Unstructured) ([]operation, error) {
 		operations := lettingGo(t, o)
 		did = len(operations) > 0
@@ -291,22 +356,38 @@ func (c *Cluster) letGo(ctx context.Context, t *workload.Target, h *autoscalingv
 	if apierrors.IsForbidden(err) {
 		return fmt.Sprintf("%s %s/%s takes no pods away, and cannot be put back to what it was: %v", n.Kind, n.Namespace, n.Name, err), nil
 	}
-	if err == nil && did {
+	if err != nil {
+		return "", err
+	}
+	c.mu.Lock()
+	if !t.Forget || c.holds[n].release == t.Release {
+		delete(c.holds, n)
+	}
+	c.mu.Unlock()
+	if did {
 		c.log.Info("an autoscaler may take pods away again", "kind", n.Kind, "object", n.Namespace+"/"+n.Name, "release", t.Release)
 	}
-	return "", err
+	return "", nil
+}
+
+// markOf is what a release has changed of an autoscaler; false for nothing, or if that cannot be read.
+func markOf(o *unstructured.Unstructured) (mark held, ok bool) {
+	text := o.GetAnnotations()[heldAnnotation]
+	if text == "" || json.Unmarshal([]byte(text), &mark) != nil {
+		return held{}, false
+	}
+	return mark, true
 }
 
 // lettingGo is what has to be written so that an autoscaler is as it was before it was held. What another writer has changed
 // meanwhile stays, but for the policy.
 func lettingGo(t *workload.Target, o *unstructured.Unstructured) []operation {
-	text := o.GetAnnotations()[heldAnnotation]
-	if text == "" {
+	if o.GetAnnotations()[heldAnnotation] == "" {
 		return nil
 	}
 	operations := unannotate(heldAnnotation)
-	var mark held
-	if json.Unmarshal([]byte(text), &mark) != nil {
+	mark, ok := markOf(o)
+	if !ok {
 		return operations
 	}
 	if t.Forget && mark.Release != t.Release {
@@ -348,6 +429,16 @@ func (c *Cluster) pause(ctx context.Context, w *world, p *plan) {
 		return
 	}
 	n := workload.Name{Namespace: w.object.GetNamespace(), Name: name, Kind: scaledObject}
+	if paused && w.object.GetAnnotations()[pausedAnnotation] != name {
+		// Noted first: KEDA takes the pods away at once, and nothing would be left to write that the note could go with.
+		err := c.rewrite(ctx, nameOf(w.object), func(o *unstructured.Unstructured) ([]operation, error) {
+			return annotate(o, map[string]string{pausedAnnotation: name}), nil
+		})
+		if err != nil {
+			c.log.Warn("KEDA was not told", "object", n.Namespace+"/"+n.Name, "paused", paused, "err", err)
+			return
+		}
+	}
 	err := c.rewrite(ctx, n, func(o *unstructured.Unstructured) ([]operation, error) {
 		switch now, there := o.GetAnnotations()[kedaPaused]; {
 		case paused && !there:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -20,6 +21,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
 
 	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/share"
@@ -243,7 +245,7 @@ spec:
       storage: true
       schema: {openAPIV3Schema: {type: object, properties: {spec: {type: object, required: [scaleTargetRef], properties: {
         scaleTargetRef: {type: object, properties: {name: {type: string}}},
-        minReplicaCount: {type: integer, format: int32}, maxReplicaCount: {type: integer, format: int32},
+        minReplicaCount: {type: integer, format: int32}, idleReplicaCount: {type: integer, format: int32}, maxReplicaCount: {type: integer, format: int32},
         advanced: {type: object, properties: {horizontalPodAutoscalerConfig: {type: object, properties: {behavior: {type: object, properties: {
           scaleDown: {type: object, properties: {selectPolicy: {type: string}, stabilizationWindowSeconds: {type: integer, format: int32}}}}}}}}},
         triggers: {type: array, items: {type: object, x-kubernetes-preserve-unknown-fields: true}}}}}}}
@@ -394,6 +396,126 @@ func TestAScaledObjectOfKEDAIsHeldAndPausedThroughItself(t *testing.T) {
 	require.NotContains(t, k.object("canary").GetAnnotations(), "autoscaling.keda.sh/paused-replicas")
 	require.NotContains(t, p.get(p.canary).Annotations, "serin.dev/paused")
 	require.EqualValues(t, 2, *p.get(p.canary).Spec.Replicas)
+}
+
+// scalersKnown are how many autoscalers of a Deployment the watch has reported.
+func (p *place) scalersKnown(of workload.Name) int {
+	p.t.Helper()
+	list, err := p.kube.Scalers(p.t.Context(), of)
+	require.NoError(p.t, err)
+	return len(list)
+}
+
+// A controller that brings Git's state back puts back the fields that Git has, and leaves those that it does not have.
+func TestAScaledObjectIsAsItWasAlthoughAnotherWriterPutsAPartOfItBack(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	k := p.newKEDA()
+	p.until(p.newCanary("2", 0.5), workload.Ready)
+	p.c.Apply(t, p.ns, `
+{apiVersion: keda.sh/v1alpha1, kind: ScaledObject, metadata: {name: stable}, spec: {scaleTargetRef: {name: flask}, minReplicaCount: 2, idleReplicaCount: 0, maxReplicaCount: 9, triggers: []}}
+---
+{apiVersion: keda.sh/v1alpha1, kind: ScaledObject, metadata: {name: canary}, spec: {scaleTargetRef: {name: flask-canary}, maxReplicaCount: 9, triggers: [],
+  advanced: {horizontalPodAutoscalerConfig: {behavior: {scaleDown: {selectPolicy: Max}}}}}}`)
+	before := map[string]any{"stable": k.object("stable").Object["spec"], "canary": k.object("canary").Object["spec"]}
+	p.eventually(func() bool { return p.scalersKnown(p.stable) == 1 && p.scalersKnown(p.canary) == 1 })
+	hold := func(after string) {
+		p.untilHeld(true, p.newCanary("2", 0.5))
+		for name, least := range map[string]int64{"stable": 2, "canary": 1} {
+			o := k.object(name).Object
+			policy, _, err := unstructured.NestedString(o, "spec", "advanced", "horizontalPodAutoscalerConfig", "behavior", "scaleDown", "selectPolicy")
+			require.NoError(t, err)
+			require.Equal(t, "Disabled", policy, after)
+			n, _, err := unstructured.NestedInt64(o, "spec", "minReplicaCount")
+			require.NoError(t, err)
+			require.Equal(t, least, n, after)
+			require.NotContains(t, o["spec"], "idleReplicaCount", "KEDA would take all pods away where nothing is to do")
+		}
+	}
+	hold("")
+	for name, put := range map[string]string{
+		"canary": `{"spec": {"advanced": {"horizontalPodAutoscalerConfig": {"behavior": {"scaleDown": {"selectPolicy": "Max"}}}}}}`,
+		"stable": `{"spec": {"idleReplicaCount": 0}}`, // KEDA's autoscaler does not change with it
+	} {
+		k.patch(name, put)
+	}
+	p.eventually(func() bool { // the watch has to report it
+		p.untilHeld(true, p.newCanary("2", 0.5))
+		policy, _, err := unstructured.NestedString(k.object("canary").Object, "spec", "advanced", "horizontalPodAutoscalerConfig", "behavior", "scaleDown", "selectPolicy")
+		return err == nil && policy == "Disabled"
+	})
+	hold("what Git has was put back")
+
+	// A person pauses it, so KEDA takes its autoscaler away.
+	k.patch("canary", `{"metadata": {"annotations": {"autoscaling.keda.sh/paused-replicas": "0"}}}`)
+	p.eventually(func() bool { return p.scalersKnown(p.canary) == 0 })
+	p.forget()
+	for name, spec := range before {
+		require.Equal(t, spec, k.object(name).Object["spec"], name)
+		require.NotContains(t, k.object(name).GetAnnotations(), "serin.dev/held")
+	}
+}
+
+func (k *keda) patch(name, patch string) {
+	k.p.t.Helper()
+	_, err := k.objects.Patch(k.p.t.Context(), name, types.MergePatchType, []byte(patch), metav1.PatchOptions{FieldManager: "git"})
+	require.NoError(k.p.t, err)
+}
+
+// KEDA takes the pods of a workload away as soon as it is paused: before Serin has written the workload, or without that.
+func TestAPauseOfKEDAIsTakenBackAlthoughKEDAWasFaster(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	k := p.newKEDA()
+	p.until(p.newCanary("2", 0.5), workload.Ready)
+	p.c.Apply(t, p.ns, `
+{apiVersion: keda.sh/v1alpha1, kind: ScaledObject, metadata: {name: canary}, spec: {scaleTargetRef: {name: flask-canary}, minReplicaCount: 2, maxReplicaCount: 9, triggers: []}}`)
+	config := rest.CopyConfig(p.c.Config)
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		return roundTrip(func(r *http.Request) (*http.Response, error) {
+			answer, err := next.RoundTrip(r)
+			if err == nil && r.Method == http.MethodPatch && strings.Contains(r.URL.Path, "/scaledobjects/") && k.object("canary").GetAnnotations()["autoscaling.keda.sh/paused-replicas"] == "0" {
+				p.patch(p.canary, `{"spec": {"replicas": 0}}`)
+			}
+			return answer, err
+		})
+	})
+	p.kube = p.connect(config)
+	p.eventually(func() bool { return p.scalersKnown(p.canary) == 1 })
+	p.untilHeld(false, workload.Deployment{Name: p.canary, Replicas: &workload.Replicas{}})
+	require.Equal(t, "0", k.object("canary").GetAnnotations()["autoscaling.keda.sh/paused-replicas"])
+	require.Equal(t, "canary", p.get(p.canary).Annotations["serin.dev/paused"])
+	p.forget()
+
+	p.untilHeld(true, p.newCanary("3", 0.5))
+	require.NotContains(t, k.object("canary").GetAnnotations(), "autoscaling.keda.sh/paused-replicas")
+	require.EqualValues(t, 2, *p.get(p.canary).Spec.Replicas)
+}
+
+func TestTheWayBackWaitsForNoAutoscaler(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	p.c.Apply(t, p.ns, alongside)
+	p.until(p.newCanary("2", 0.5), workload.Ready)
+	p.until(workload.Deployment{Name: p.stable, From: &p.canary}, workload.Ready)
+	config := rest.CopyConfig(p.c.Config)
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		return roundTrip(func(r *http.Request) (*http.Response, error) {
+			if r.Method != http.MethodPatch || !strings.Contains(r.URL.Path, "/horizontalpodautoscalers/") {
+				return next.RoundTrip(r)
+			}
+			const failure = `{"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "InternalError", "code": 500, "message": "failed calling webhook \"policies\""}`
+			return &http.Response{
+				StatusCode: http.StatusInternalServerError, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(failure)), Request: r,
+			}, nil
+		})
+	})
+	p.kube = p.connect(config)
+	p.eventually(func() bool { list, err := p.kube.Scalers(t.Context(), p.stable); return err == nil && len(list) == 1 })
+	o := p.untilHeld(true, workload.Deployment{Name: p.stable, Before: true})
+	require.Len(t, o.Notes, 1)
+	require.Contains(t, o.Notes[0], "failed calling webhook")
+	require.Equal(t, "flask:1", p.images(p.stable)["flask"])
 }
 
 // scalersOf are the autoscalers of a name.

@@ -115,6 +115,7 @@ type Cluster struct {
 	mentioned map[workload.Name]bool      // ConfigMaps that a tracked pod template names
 	since     map[workload.Name]time.Time // when their content was last seen to change
 	denied    map[workload.Name]denial    // autoscalers that could not be held
+	holds     map[workload.Name]holder    // autoscalers that were held
 	way       map[workload.Arms]inTheWay  // disruption budgets that are in the way
 	noted     map[workload.Arms]string    // the notes that were left as Events
 }
@@ -141,7 +142,7 @@ func New(c Config) (*Cluster, error) {
 		confirmed: map[workload.Name]string{}, same: map[workload.Name]rendering{},
 		there: map[workload.Name]string{}, remade: map[workload.Name]bool{}, jobs: map[string]*jobState{},
 		tracked: map[workload.Name]bool{}, mentioned: map[workload.Name]bool{}, since: map[workload.Name]time.Time{},
-		denied: map[workload.Name]denial{}, way: map[workload.Arms]inTheWay{}, noted: map[workload.Arms]string{},
+		denied: map[workload.Name]denial{}, holds: map[workload.Name]holder{}, way: map[workload.Arms]inTheWay{}, noted: map[workload.Arms]string{},
 	}
 	if k.patience == 0 {
 		k.patience = defaultPatience
