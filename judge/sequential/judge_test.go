@@ -353,6 +353,30 @@ func TestEvidenceOfTheJudgeBeforeBeginsAgainAndSaysSo(t *testing.T) {
 	require.ErrorContains(t, err, "version 7")
 }
 
+// testdata/evidence-5 was written by the release before users could be few: 30 looks of settings(nil, ratio("m")).
+func TestEvidenceFromBeforeUsersCouldBeFewGoesOn(t *testing.T) {
+	j := newJudge(t, settings(nil, ratio("m")))
+	b, err := os.ReadFile("testdata/evidence-5")
+	require.NoError(t, err)
+	before, err := j.Decode(b)
+	require.NoError(t, err)
+	again, err := j.Decode(encode(t, before))
+	require.NoError(t, err, "it is written in the present form from now on")
+	require.Equal(t, encode(t, before), encode(t, again))
+	_, same := run(j, j.Begin(nil), 1, 31, 0.5, counts("m", 100, 20000, 100, 20000))
+	_, v := run(j, again, 31, 31, 0.5, counts("m", 100, 20000, 100, 20000))
+	require.Empty(t, v.Begun)
+	require.Equal(t, same.Metrics[0].Canary, v.Metrics[0].Canary)
+	require.InDelta(t, same.Metrics[0].Ratio, v.Metrics[0].Ratio, 1e-6)
+	require.InDelta(t, same.Metrics[0].LogEvidence.NoWorse, v.Metrics[0].LogEvidence.NoWorse, 0.1)
+	_, v = run(j, again, 31, 90, 0.5, counts("m", 1000, 20000, 100, 20000))
+	require.Equal(t, judge.Fail, v.Outcome)
+	_, err = j.Decode(append(b, 0))
+	require.Error(t, err)
+	_, err = newJudge(t, settings(nil, sticky("m"))).Decode(b)
+	require.ErrorIs(t, err, sequential.ErrOtherMetrics, "of a plan in which users keep their version it is not taken up")
+}
+
 // testdata/evidence-3 and evidence-4 were written by earlier releases: 30 looks of settings(nil, ratio("m")). They go on by
 // what was known then, which did not include noise that both arms share.
 func TestEvidenceOfAnEarlierVersionGoesOn(t *testing.T) {
