@@ -53,6 +53,9 @@ func (m *metric) affords(model *statespace.Model, budget []judge.Stretch, events
 	}
 	z := budgetSure + math.Sqrt(budgetSure*budgetSure+2*(m.passFrom+budgetPrice))
 	ratio := math.Ceil(min(math.Exp(z*math.Sqrt(variance)), mostRuled)*ruledInTens-1e-9) / ruledInTens
+	if m.Direction != judge.Decrease {
+		ratio = min(ratio, 1/base) // more than all of the requests cannot be bad: to rule that out says nothing
+	}
 	if ratio <= m.marginAt(base) {
 		return 0
 	}

@@ -124,3 +124,15 @@ func TestHowSoonAPassByATimeIsPlanned(t *testing.T) {
 	require.True(t, ok)
 	require.Less(t, soon, 20*time.Minute)
 }
+
+func TestNoPassRulesOutMoreBadRequestsThanThereAre(t *testing.T) {
+	half := judge.History{Seconds: 60}
+	for i := range 1440 {
+		half.Baseline.Bad = append(half.Baseline.Bad, float64(1+i%3))
+		half.Baseline.Total = append(half.Baseline.Total, 4)
+	}
+	require.InDelta(t, 2, ruled(t, budgeted(600), half), 1e-9, "half of them are bad at stable")
+	fewer := budgeted(600)
+	fewer.Metrics[0].Direction = judge.Decrease
+	require.Less(t, ruled(t, fewer, half), 0.5, "there may be ten times fewer of what is wanted")
+}

@@ -840,6 +840,8 @@ class Judge:
         v = 1 / seen + self.arm() ** 2 + sum(2 * x * share(T, t) for x, t in zip(self.wander, TAU)) + self.users / (w * (1 - w))
         z = 1.2815515655446004 + math.sqrt(1.2815515655446004 ** 2 + 2 * (self.pass_from + .25))
         ratio = math.ceil(min(math.exp(z * math.sqrt(v)), 10) * 20 - 1e-9) / 20
+        if self.m.get("direction") != "decrease":
+            ratio = min(ratio, 1 / self.rate)  # all requests are bad
         return ratio if ratio > max(1 + self.rel, 1 + self.abs / self.rate) else 0.0
 
     def new_part(self):
