@@ -244,3 +244,21 @@ func TestEndingASequenceThatNobodyReadsIsNoMistake(t *testing.T) {
 	s.End()
 	require.Nil(t, s.sequence)
 }
+
+func TestAnArmIsBrokenWhereMostOfWhatIsGoodAtTheOtherIsBad(t *testing.T) {
+	for _, c := range []struct {
+		row  row
+		want bool
+	}{
+		{row{12, 20, 2, 20}, true},
+		{row{11, 20, 2, 20}, false}, // just half of what is good at stable
+		{row{19, 19, 0, 20}, false}, // too few to tell
+		{row{20, 20, 0, 19}, false},
+		{row{14, 20, 10, 20}, false},
+		{row{16, 20, 10, 20}, true},
+		{row{20, 20, 20, 20}, false}, // as bad as stable
+		{row{}, false},
+	} {
+		require.Equal(t, c.want, c.row.broken(), c.row)
+	}
+}

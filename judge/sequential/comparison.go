@@ -22,6 +22,14 @@ func (r *row) add(o row) {
 	}
 }
 
+// leastBroken is how many requests of each arm tell that one is broken.
+const leastBroken = 20
+
+// broken says whether more than half of what is good at the second arm is bad at the first.
+func (r *row) broken() bool {
+	return min(r[1], r[3]) >= leastBroken && (r[1]-r[0])*r[3] < (r[3]-r[2])*r[1]/2
+}
+
 // comparison is one question about one pair of arms: a metric has one, one for each direction, or one for each bound of
 // a histogram. A copy of it is independent.
 type comparison struct {
@@ -76,6 +84,7 @@ func (c *comparison) add(m *metric, q question, model statespace.Model, learned 
 	l := statespace.Look{Seconds: s.seconds, Starts: s.starts, Turned: s.turned, Weight: s.weight}
 	l.Heavy = m.comparing != judge.Gauge && o[0] > o[1]/2
 	c.total.add(o)
+	l.Broken = m.comparing == judge.Counts && (o.broken() || c.total.broken())
 	l.Margin = min(max(m.margin(c), s.rules), mostMargin)
 	switch m.comparing {
 	case judge.Gauge:

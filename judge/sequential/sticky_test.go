@@ -66,8 +66,40 @@ func ended(apart ...float64) (out []judge.Past) {
 }
 
 func TestAFewUsersDoNotMakeAllRequestsFail(t *testing.T) {
+	for _, base := range []float64{0.01, 0.05, 0.1, 0.3} { // the more errors stable has, the less times as many an outage is
+		for _, weight := range []float64{0.01, 0.05, 0.25} {
+			j := newJudge(t, settings(nil, sticky("m"), ratio("other"), ratio("third")))
+			canary, stable := 2000*weight, 2000*(1-weight)
+			rest := []judge.Observation{counts("other", 0, canary, 0, stable), counts("third", 0, canary, 0, stable)}
+			pasts := map[string][]judge.Past{"m": {j.History(map[string]judge.History{"m": dayOf(base)})["m"]}}
+			_, v := run(j, j.Begin(pasts), 1, 18, weight, append(rest, counts("m", canary, canary, math.Round(stable*base), stable))...)
+			require.Equal(t, judge.Fail, v.Outcome, "%v of stable's requests fail, the canary has %v", base, weight)
+		}
+	}
+}
+
+// dayOf is a day of a version in service of whose requests such a share is bad, evenly.
+func dayOf(base float64) judge.History {
+	h := judge.History{Seconds: 60}
+	for i := range 1440 {
+		h.Baseline.Bad = append(h.Baseline.Bad, math.Round(12000*base)+float64(i%3)-1)
+		h.Baseline.Total = append(h.Baseline.Total, 12000)
+	}
+	return h
+}
+
+func TestAnOutageIsFoundWhereFewRequestsComeAndUsersKeepTheirVersion(t *testing.T) {
 	j := newJudge(t, settings(nil, sticky("m")))
-	_, v := run(j, j.Begin(nil), 1, 3, 0.05, counts("m", 50, 50, 9, 950))
+	_, v := run(j, j.Begin(nil), 1, 30, 0.05, counts("m", 1, 1, 2, 20))
+	require.Equal(t, judge.Fail, v.Outcome, "one request in ten seconds, all of which fail")
+}
+
+func TestAnOutageAfterTheWeightHasGrownIsNotLaidOnItsNewUsers(t *testing.T) {
+	j := newJudge(t, settings(nil, sticky("m")))
+	pasts := map[string][]judge.Past{"m": {j.History(map[string]judge.History{"m": dayOf(0.1)})["m"]}}
+	e, v := run(j, j.Begin(pasts), 1, 60, 0.01, counts("m", 2, 20, 198, 1980))
+	require.NotEqual(t, judge.Fail, v.Outcome)
+	_, v = run(j, e, 61, 72, 0.05, counts("m", 100, 100, 190, 1900))
 	require.Equal(t, judge.Fail, v.Outcome)
 }
 

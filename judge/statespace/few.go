@@ -73,11 +73,13 @@ func (f *few) pass(l *Look, d int, forgets, gains *[most]float64) {
 
 // inFew holds the look against the null and the margin in that world, and is the logarithm of the probability of the first
 // with its worth; below everything where there is no such world.
+// A look in which the canary is broken is as likely there as where users are many: a few users may double the errors of an arm,
+// and do not make most of its requests fail.
 func (m *Model) inFew(s *State, l *Look, stays, onset float64, illP, freshP *held, d int) float64 {
 	if m.Few == 0 {
 		return math.Inf(-1)
 	}
-	var null float64
+	var good float64
 	for of, known := range [...]float64{0, math.Log(l.Margin)} {
 		h := m.hold(&s.few.rows[of], &l.datum, known, withUsers(d))
 		inIll, sum := incident(s.few.ill[of], stays, onset, h.log, illP.log, freshP.log)
@@ -85,10 +87,14 @@ func (m *Model) inFew(s *State, l *Look, stays, onset float64, illP, freshP *hel
 		s.few.ill[of] = inIll
 		h.learn(&s.few.rows[of], withUsers(d), 1-inIll)
 		if of == 0 {
-			null = sum
+			good = sum
 		}
 	}
-	return math.Log(s.good[inFew]) + null
+	if l.Broken {
+		h := m.hold(&s.rows[null], &l.datum, 0, d)
+		_, good = incident(s.ill[null], stays, onset, h.log, illP.log, freshP.log)
+	}
+	return math.Log(s.good[inFew]) + good
 }
 
 // fade lets incidents end in looks that show nothing.

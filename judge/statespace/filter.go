@@ -167,6 +167,8 @@ type Look struct {
 	Margin float64
 	// Heavy: most of the canary's requests failed.
 	Heavy bool
+	// Broken: most of what the baseline answers well fails at the canary, which no few users explain.
+	Broken bool
 	// Canary's exposure in excess: how many bad events the absolute margin allows of it, how many it had.
 	Allowed, Bad float64
 	datum

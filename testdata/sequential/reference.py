@@ -322,7 +322,7 @@ class Filter:
             return 1 / 16 / (k * (k + 1))
         return .25 * (3600 / (3600 + self.at) - 3600 / (3600 + self.at + dt))
 
-    def look(self, dt, starts, turned, margin, heavy, o, allowed, bad, weight, exposed):
+    def look(self, dt, starts, turned, margin, heavy, o, allowed, bad, weight, exposed, broken=False):
         phi, q = self.steps(dt, starts, weight)
         self.pass_(phi, q)
         if self.few:
@@ -384,6 +384,7 @@ class Filter:
             h = r.hold(o)
             after, tot = incident(r.ill, h[0])
             if i == 0:
+                plain = tot
                 self.whole[0] += tot
                 xi, xt = incident(self.xill, h[0], 1 - math.exp(-dt / 200))
                 if hf[4] <= 0:
@@ -402,7 +403,7 @@ class Filter:
             r.learn(h, 1 - after)
             r.ill = after
             if k == 0:
-                sums[6] = log(self.worth[6]) + tot
+                sums[6] = log(self.worth[6]) + (plain if broken else tot)
         if self.lumps:
             lumped = self.lumps.look(o, margin, incident)
             sums[4] = math.log(self.worth[4]) + lumped
@@ -977,6 +978,7 @@ class Judge:
         f.set_wander(wander)
         heavy = kind != "gauge" and o[0] > o[1] / 2
         self.tot[i] = [a + b for a, b in zip(self.tot[i], o)]
+        broken = kind in ("ratio", "histogram") and any(min(x[1], x[3]) >= 20 and (x[1] - x[0]) * x[3] < (x[3] - x[2]) * x[1] / 2 for x in (o, self.tot[i]))
         margin = min(max(self.margin(i), self.rules), 1e6)
         datum, allowed, bad = None, 0.0, 0.0
         phi = self.clusters
@@ -1007,7 +1009,7 @@ class Judge:
             if self.abs > 0:
                 allowed, bad = o[1] * (self.abs + self.baseline_rate(i)), o[0]
                 f.look_floor(self.dt, o[0], o[1] * self.abs)
-        f.look(self.dt, self.starts, self.turned, margin, heavy, datum, allowed, bad, self.weight, [o[1], o[3]] if kind in ("ratio", "histogram") else None)
+        f.look(self.dt, self.starts, self.turned, margin, heavy, datum, allowed, bad, self.weight, [o[1], o[3]] if kind in ("ratio", "histogram") else None, broken)
 
     def find(self):
         """What each comparison says."""
