@@ -72,6 +72,21 @@ func TestRequestsBelongToOneRollout(t *testing.T) {
 	}
 }
 
+// The names are those of traefikcrd's objects.
+func TestNoRolloutHasTheNameOfAnothersObjects(t *testing.T) {
+	t.Parallel()
+	twoPorts := strings.ReplaceAll(onKubernetes("shop", "ingressRoute: [users, more]", ""), "port: 80}", "port: 80, furtherPorts: [{port: rpc}]}")
+	twoRoutes := onKubernetes("shop", "route: {host: shop.example.com}, furtherRoutes: [{host: more.example.com}]", "")
+	for other, shop := range map[string]string{
+		"shop-port-2": twoPorts, "shop-ab-port-2": twoPorts, "shop-ab-2": twoPorts, "shop-mirrored-port-2": twoPorts, "shop-route-2": twoRoutes, "shop-previewed-2": twoRoutes,
+	} {
+		_, errs := checking().Load(write(t, map[string]string{"a.yaml": shop, "b.yaml": onKubernetes(other, "ingressRoute: other", "")}))
+		require.Len(t, errs, 2, "%s: each names the other: %s", other, errs.Error())
+		_, errs = checking().Load(write(t, map[string]string{"a.yaml": onKubernetes("shop", "ingressRoute: users", ""), "b.yaml": onKubernetes(other, "ingressRoute: other", "")}))
+		require.Empty(t, errs.Error(), other)
+	}
+}
+
 func TestThePlanSaysWhereArmsAndPortsAre(t *testing.T) {
 	elsewhere := strings.ReplaceAll(onKubernetes("shop", "ingressRoute: [shop-http, shop-rpc]", "{deploy: {deployment: shop-canary, image: {a: b}}}, "), "{deployment: shop", "{namespace: arms, deployment: shop")
 	elsewhere = strings.Replace(elsewhere, "{deploy: {namespace: arms, deployment", "{deploy: {deployment", 1)

@@ -268,6 +268,9 @@ func (t *TraefikSpec) cluster() (namespace string, ok bool) {
 // clusterSuffixes are those on Kubernetes (spec/traefik.md, Kubernetes CRDs).
 var clusterSuffixes = []string{"", "-ab", "-mirrored", "-previewed", "-circuit-breaker", "-rate-limit"}
 
+// laneSuffixes are those of an A/B test, a mirror and a preview: what they have for each route and port ends in a number.
+var laneSuffixes = clusterSuffixes[1:4]
+
 func (t *TraefikSpec) claims(p *parsed) (out []claim) {
 	if t.tcp() {
 		return t.claimsTCP(p)
@@ -277,12 +280,18 @@ func (t *TraefikSpec) claims(p *parsed) (out []claim) {
 		out = append(out, claim{what: claimObject, of: namespace + "/" + p.base() + s})
 	}
 	out = append(out, p.arms(namespace)...)
-	for i := 2; i <= 1+len(t.FurtherRoutes); i++ {
-		out = append(out, claim{what: claimObject, of: fmt.Sprintf("%s/%s-route-%d", namespace, p.base(), i)})
+	numbered := func(ending string, n int) {
+		for i := 2; i <= n; i++ {
+			out = append(out, claim{what: claimObject, of: fmt.Sprintf("%s/%s%s-%d", namespace, p.base(), ending, i)})
+		}
+	}
+	numbered("-route", 1+len(t.FurtherRoutes))
+	for _, lane := range laneSuffixes { // a lane has a route in front of each
+		numbered(lane, max(1+len(t.FurtherRoutes), len(t.IngressRoute)))
 	}
 	if s := p.rollout.Spec.complete().Stable.Service; s != nil {
-		for i := 2; i <= 1+len(s.FurtherPorts); i++ {
-			out = append(out, claim{what: claimObject, of: fmt.Sprintf("%s/%s-port-%d", namespace, p.base(), i)})
+		for _, lane := range append([]string{""}, laneSuffixes...) {
+			numbered(lane+"-port", 1+len(s.FurtherPorts))
 		}
 	}
 	if t.Route != nil {
