@@ -135,6 +135,7 @@ serin daemon does the work; the other commands speak to it.`,
 	add(groupRun, daemonCmd(), a.validateCmd(), a.migrateCmd(), a.tokenCmd(), a.versionCmd(), manCmd())
 	root.SetHelpCommandGroupID(groupRun)
 	root.SetCompletionCommandGroupID(groupRun)
+	a.addCompletion(root)
 	return root
 }
 

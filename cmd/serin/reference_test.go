@@ -13,7 +13,6 @@ func newRoot() *cobra.Command {
 	a := &app{getenv: func(string) string { return "" }}
 	root := a.root()
 	root.InitDefaultHelpCmd()
-	root.InitDefaultCompletionCmd()
 	return root
 }
 

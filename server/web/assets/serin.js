@@ -74,6 +74,16 @@
   document.addEventListener("pointerover", function (e) { point(e.target.closest && e.target.closest(".hover[data-at]")); });
   document.addEventListener("pointerdown", function (e) { point(e.target.closest && e.target.closest(".hover[data-at]")); });
 
+  // Escape closes what was opened to act.
+  document.addEventListener("keydown", function (e) {
+    if (e.isComposing || e.ctrlKey || e.altKey || e.metaKey) { return; }
+    var ask = e.key === "Escape" && document.querySelector("details.ask[open]");
+    if (ask) {
+      ask.open = false;
+      ask.querySelector("summary").focus();
+    }
+  });
+
   // Dragging over a chart shows that part of the time.
   var drag = null;
   function along(svg, x) {
@@ -149,15 +159,24 @@
     return Array.prototype.some.call(part.querySelectorAll("textarea, input[type=text]"), function (e) { return e.value !== e.defaultValue; });
   }
 
+  // called is what finds an element again in a part that was read again; several may be called the same.
+  function called(e) {
+    return e.id || e.getAttribute("href") || e.matches("summary") && e.parentNode.dataset.key || e.getAttribute("aria-label");
+  }
+
+  function alike(part, name) {
+    return !name ? [] : Array.prototype.filter.call(part.querySelectorAll("a[href], summary, [tabindex]"), function (e) { return called(e) === name; });
+  }
+
   function replace(part, fresh) {
     if (part.innerHTML === fresh.innerHTML || busy(part) || typed(part) || drag && part.contains(drag.svg)) { return; }
     var open = Array.prototype.map.call(part.querySelectorAll("details[open][data-key]"), function (d) { return d.dataset.key; });
-    var focus = document.activeElement && part.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+    var focus = part.contains(document.activeElement) && document.activeElement, name = focus && called(focus), nth = focus && alike(part, name).indexOf(focus);
     part.replaceChildren.apply(part, Array.prototype.slice.call(fresh.childNodes));
     part.querySelectorAll("details[data-key]").forEach(function (d) { d.open = open.indexOf(d.dataset.key) >= 0; });
     if (focus) {
-      var link = Array.prototype.find.call(part.querySelectorAll("a[href]"), function (a) { return a.getAttribute("href") === focus; });
-      if (link) { link.focus({ preventScroll: true }); }
+      var same = alike(part, name);
+      if (same.length) { (same[nth] || same[0]).focus({ preventScroll: true }); }
     }
   }
 
