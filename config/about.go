@@ -119,8 +119,7 @@ func askedIn(annotation string) (list []RolloutNotifySpec, err error) {
 	d := json.NewDecoder(bytes.NewReader(long))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&list); err != nil {
-		var shape *json.UnmarshalTypeError
-		if errors.As(err, &shape) {
+		if shape, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 			return nil, fmt.Errorf("there is %s where it is not expected", shape.Value)
 		}
 		return nil, errors.New(strings.TrimPrefix(err.Error(), "json: "))

@@ -371,7 +371,7 @@ func clashes(docs []documentRef) []clash {
 				first[key] = holder{d, c}
 				continue
 			}
-			if pair := [2]*parsed{a.doc, d.doc}; a.doc != d.doc && !told[pair] && !(a.shared && c.shared) {
+			if pair := [2]*parsed{a.doc, d.doc}; a.doc != d.doc && !told[pair] && (!a.shared || !c.shared) {
 				told[pair] = true
 				out = append(out, clash{c, a.documentRef, d})
 			}

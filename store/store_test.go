@@ -100,7 +100,7 @@ func TestOpenRefusesWhatItCannotOpen(t *testing.T) {
 		"a folder":                      {"sqlite:" + folder, "is a directory"},
 		"a file that is something else": {"sqlite:" + text, "not a database"},
 		"a server that is not there":    {"postgres://u:secret@127.0.0.1:1/d?sslmode=disable", "open postgres 127.0.0.1:1/d"},
-		"a port that is not a number":           {"postgres://u:secret@127.0.0.1:port/d", "port"},
+		"a port that is not a number":   {"postgres://u:secret@127.0.0.1:port/d", "port"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := store.Open(t.Context(), c.url)

@@ -208,7 +208,7 @@ func TestTheScreenAtARealTerminal(t *testing.T) {
 	s.types("p")
 	s.shows("Timers continue from where they stopped.")
 	s.types("\r")
-	s.shows("shop: resumed", "[x] Reject")
+	s.shows("shop: resumed", "[x] Reject", "resumed by otto", "p pause") // a question is dropped when what it is about changes
 	c, err := client.New(h.url, operator, nil)
 	require.NoError(t, err)
 	now := func() record.View {

@@ -30,7 +30,7 @@ func TestAReleaseThatHasEndedIsUndone(t *testing.T) {
 		if image == image2 {
 			_, status, text := w.undo()
 			require.Equal(t, http.StatusConflict, status, text)
-			require.Contains(t, text, "the one before is not known", "Serin has not released it")
+			require.Contains(t, text, "the previous one is not known", "Serin has not released it")
 		}
 	}
 

@@ -179,10 +179,10 @@ func (d Database) lists(t *testing.T) {
 		"those in a phase":     {record.Filter{Phase: rollout.Active}, []string{"0111", "0110"}},
 		"those with an outcome, on the next page": {
 			record.Filter{Outcome: rollout.Released, Before: "0104", Rollout: "blog"}, []string{"0103", "0101"}},
-		"the one that a key has started":  {record.Filter{Rollout: "blog", Key: "key 3"}, []string{"0107"}},
-		"those started by one person": {record.Filter{By: "bob"}, []string{"0110", "0107", "0104", "0101"}},
-		"those from a time on":            {record.Filter{Since: Start.Add(9 * 24 * time.Hour)}, []string{"0111", "0110", "0109"}},
-		"those before a time":             {record.Filter{Until: Start.Add(2 * 24 * time.Hour)}, []string{"0101", "0100"}},
+		"the one that a key has started": {record.Filter{Rollout: "blog", Key: "key 3"}, []string{"0107"}},
+		"those started by one person":    {record.Filter{By: "bob"}, []string{"0110", "0107", "0104", "0101"}},
+		"those from a time on":           {record.Filter{Since: Start.Add(9 * 24 * time.Hour)}, []string{"0111", "0110", "0109"}},
+		"those before a time":            {record.Filter{Until: Start.Add(2 * 24 * time.Hour)}, []string{"0101", "0100"}},
 		"one person's of one day": {
 			record.Filter{By: "ann", Since: Start.Add(3 * 24 * time.Hour), Until: Start.Add(4 * 24 * time.Hour)}, []string{"0103"}},
 		"those in a distant future": {

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/traefik/traefik/v3/pkg/provider/kubernetes/crd/traefikio/v1alpha1"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -123,10 +124,10 @@ func (c *Config) portOf(s *v1alpha1.LoadBalancerSpec) (port int, replaced bool) 
 // number.
 func (c *Config) direct(port int) traffic.Backend {
 	canary, stable := c.armsAt(port)
-	switch {
-	case c.Direct.Service == "":
+	switch c.Direct.Service {
+	case "":
 		return stable
-	case c.Direct.Service == c.Canary.Service:
+	case c.Canary.Service:
 		return canary
 	}
 	return c.Direct
@@ -134,10 +135,11 @@ func (c *Config) direct(port int) traffic.Backend {
 
 // directWords names that Service as a reference has to.
 func (c *Config) directWords() string {
-	words := c.direct(0).Service + ":" + c.direct(0).Port
-	for port := 1; port < c.ports(); port++ {
-		words += " or :" + c.direct(port).Port
+	var ports []string
+	for port := range c.ports() {
+		ports = append(ports, ":"+c.direct(port).Port)
 	}
+	words := c.direct(0).Service + strings.Join(ports, " or ")
 	if c.arms() != c.Namespace {
 		words += " in namespace " + c.arms()
 	}
@@ -270,6 +272,11 @@ func (r *Router) writeAdopted(ctx context.Context, a *adopted, reference func(pl
 		return nil
 	}
 	return r.objects.Patch(ctx, named(ingressRoutes, a.name), ops)
+}
+
+// isLedElsewhere reports whether a place of the route has yet to be led to the rollout's TraefikService.
+func (c *Config) isLedElsewhere(a *adopted) bool {
+	return slices.ContainsFunc(a.places, func(p place) bool { return !reflect.DeepEqual(c.pointTo(p), p.reference) })
 }
 
 // pointAdopted leads the adopted route to the rollout's TraefikService. If the user's object has changed elsewhere in

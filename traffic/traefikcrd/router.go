@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/kubernetes"
@@ -195,6 +196,7 @@ func (r *Router) bring(ctx context.Context, want map[key]object, s *snapshot, l 
 			}
 		}
 	}
+	made := false
 	for _, k := range r.config.keys() {
 		o, wanted := want[k]
 		if !wanted || r.config.isLaneRoute(k) {
@@ -202,6 +204,7 @@ func (r *Router) bring(ctx context.Context, want map[key]object, s *snapshot, l 
 		}
 		var err error
 		if port := r.config.mainPort(k); port >= 0 {
+			made = made || s.objects[k] == nil
 			err = r.writeMain(ctx, port, o, s.objects[k], l.main, !l.out)
 		} else {
 			err = r.objects.Write(ctx, k, o, s.objects[k])
@@ -213,6 +216,13 @@ func (r *Router) bring(ctx context.Context, want map[key]object, s *snapshot, l 
 			if err := r.objects.AwaitEndpoints(ctx, traffic.Backend{Service: k.Name, Port: r.portOf(k.Name)}); err != nil {
 				return errors.Join(append(errs, err)...)
 			}
+		}
+	}
+	if made && slices.ContainsFunc(s.adopted, r.config.isLedElsewhere) {
+		select {
+		case <-time.After(noticing):
+		case <-ctx.Done():
+			return errors.Join(append(errs, ctx.Err())...)
 		}
 	}
 	var unled []error // an IngressRoute that cannot be written must not keep the others from being written
@@ -239,6 +249,10 @@ func (r *Router) bring(ctx context.Context, want map[key]object, s *snapshot, l 
 	}
 	return errors.Join(errs...)
 }
+
+// noticing is how long a new TraefikService is left to Traefik before the user's route leads to it. Traefik learns of the two
+// through separate watches: a route to a service that it does not have yet would answer 404.
+const noticing = 2 * time.Second
 
 // leads reports whether a route in front of the main one led to k a moment ago. Traefik learns of routes, Services and endpoints
 // through separate watches, in no particular order: a route that it still has, to a Service that is already gone, would

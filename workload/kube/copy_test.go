@@ -77,6 +77,13 @@ func (p *place) template() workload.Template {
 	return t
 }
 
+// untilObserved waits until the controller has seen so many changes of the canary's Deployment.
+func (p *place) untilObserved(generation int64) {
+	p.t.Helper()
+	p.eventually(func() bool { return p.get(p.canary).Status.ObservedGeneration >= generation },
+		func() string { return fmt.Sprintf("%+v", p.get(p.canary)) })
+}
+
 // seen waits until the watch has reported what a test has changed.
 func (p *place) seen(ok func(workload.Template) bool) (t workload.Template) {
 	p.t.Helper()
@@ -142,10 +149,10 @@ func TestANewTemplateOfTheOriginalIsReleasedAndARestartIsNot(t *testing.T) {
 	require.False(t, p.template().New, "what was copied is no news")
 
 	p.patch(p.canary, `{"spec": {"template": {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": "2026-11-30T00:00:00Z"}}}}}`)
-	p.eventually(func() bool { return p.get(p.canary).Status.ObservedGeneration == 2 })
+	p.untilObserved(2)
 	p.seen(func(t workload.Template) bool { return !t.New })
 	p.patch(p.canary, `{"spec": {"template": {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": "2026-11-30T01:00:00Z"}}}}}`)
-	p.eventually(func() bool { return p.get(p.canary).Status.ObservedGeneration == 3 })
+	p.untilObserved(3)
 	require.False(t, p.template().New, "kubectl rollout restart is no new version")
 
 	p.patch(p.canary, `{"spec": {"template": {"spec": {"containers": [{"name": "flask", "env": [{"name": "A", "value": "2"}]}]}}}}`)
