@@ -111,7 +111,11 @@ func (c *chromium) clean(expected ...string) {
 
 func (c *chromium) do(steps ...chromedp.Action[chromedp.Void]) {
 	c.t.Helper()
-	require.NoError(c.t, chromedp.Do(c.ctx, steps...))
+	err := chromedp.Do(c.ctx, steps...)
+	for tries := 0; tries < 20 && err != nil && len(steps) == 1 && strings.Contains(err.Error(), "Could not find node"); tries++ {
+		err = chromedp.Do(c.ctx, steps...) // a live update has replaced it between the look and the deed
+	}
+	require.NoError(c.t, err)
 }
 
 func (c *chromium) size(width, height int64) chromedp.Action[chromedp.Void] {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -36,10 +37,19 @@ func (c *chromium) tabsTo(css string) {
 // that it has the focus.
 func (c *chromium) walks(path string) {
 	c.t.Helper()
+	want, got := c.walk(path)
+	for tries := 0; tries < 10 && !slices.Equal(want, got); tries++ { // a live update may have replaced what is ahead
+		want, got = c.walk(path)
+	}
+	require.Equal(c.t, want, got, path)
+}
+
+// walk returns the stops that a page has, and those that Tab came to.
+func (c *chromium) walk(path string) (want, got []string) {
+	c.t.Helper()
 	c.open(path)
-	want := js[[]string](c, `(window.all = `+stops+`).map(e => e.localName + " " + (e.id || e.name || e.getAttribute("aria-label") || e.innerText.trim()))`)
+	want = js[[]string](c, `(window.all = `+stops+`).map(e => e.localName + " " + (e.id || e.name || e.getAttribute("aria-label") || e.innerText.trim()))`)
 	require.Greater(c.t, len(want), 5, path)
-	var got []string
 	last := -1
 	for range 2*len(want) + 10 {
 		c.presses(kb.Tab)
@@ -58,7 +68,7 @@ func (c *chromium) walks(path string) {
 				b.width < 1 || b.right <= 0 || b.bottom <= 0 || b.left >= innerWidth || b.top >= innerHeight ? "out of sight" : "";
 		})(document.activeElement)`), "%s: %s", path, want[at])
 	}
-	require.Equal(c.t, want, got, path)
+	return want, got
 }
 
 // TestThePagesWorkByKeyboardAlone signs in, finds a rollout, starts a release, and answers its gates without a mouse.

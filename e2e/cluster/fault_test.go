@@ -133,7 +133,7 @@ func TestATraefikServiceEditedByHandIsPutRight(t *testing.T) {
 
 func TestAnImageThatCannotBePulledEndsTheReleaseBeforeTrafficMoved(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, pipeline.with("deadline: 5m", "deadline: 5s"))
+	w := newWorld(t, pipeline.with("deadline: 5m", "deadline: 1m"))
 	loads := w.users(t, beta)
 	w.c.SetImage(w.dev, image2, testcluster.Image{Fate: testcluster.PullError})
 	w.start(t, image2)

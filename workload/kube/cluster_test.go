@@ -323,9 +323,25 @@ func TestFailuresSayWhichPodAndWhy(t *testing.T) {
 	d := p.newCanary("hang", 0.25)
 	p.apply(release, d)
 	p.patch(p.canary, `{"spec": {"progressDeadlineSeconds": 1}}`)
-	why = p.until(d, workload.Failed).Why
+	why = p.untilOverdue(d).Why
 	require.Contains(t, why, "runs and is not ready")
 	require.Contains(t, why, "has timed out progressing", "by the controller's own word")
+}
+
+// untilOverdue waits until a Deployment has missed its progress deadline. The controller looks for that whenever the object
+// changes; by itself it may look only ten minutes later, if it was overtaken while it made the pods.
+func (p *place) untilOverdue(d workload.Deployment) (s workload.Status) {
+	p.t.Helper()
+	touched := time.Now()
+	p.eventually(func() bool {
+		if time.Since(touched) > 3*time.Second {
+			touched = time.Now()
+			p.patch(p.canary, fmt.Sprintf(`{"metadata": {"annotations": {"touched": "%d"}}}`, touched.UnixNano()))
+		}
+		s = p.apply(release, d).Deployments[0]
+		return s.Phase == workload.Failed
+	}, func() string { return s.Why })
+	return s
 }
 
 func TestAnUnschedulablePodIsSeen(t *testing.T) {

@@ -127,9 +127,9 @@ func (p *place) untilHeld(hold bool, d workload.Deployment) (o workload.Observed
 		var err error
 		o, err = p.kube.Apply(p.t.Context(), t)
 		require.NoError(p.t, err)
-		require.Empty(p.t, o.Deployments[0].Changed)
 		return o.Deployments[0].Phase == workload.Ready
 	})
+	require.Empty(p.t, o.Deployments[0].Changed)
 	require.Equal(p.t, workload.Ready, o.Deployments[0].Phase, o.Deployments[0].Why)
 	return o
 }
