@@ -13,16 +13,12 @@ import (
 
 // alone refuses routes whose requests another rollout has: two rollouts on the same would take turns in having them.
 func (r *Router) alone(ctx context.Context, s *snapshot) error {
-	mine, value := r.config.claim()
-	for _, m := range s.mains {
-		for name, theirs := range m.object.GetAnnotations() {
-			if rollout, ok := strings.CutSuffix(name, claimSuffix); ok && name != mine && theirs == value && r.config.Own == nil {
-				return fmt.Errorf("%s: %w: rollout %s has the rules that lead to %s. If there is no such rollout any more, remove the annotation %s",
-					m.key, ErrForeign, rollout, value, name)
+	if r.config.Own == nil {
+		for _, m := range s.mains {
+			if err := r.config.claim().Refused(m.key, m.object, "rules"); err != nil {
+				return err
 			}
 		}
-	}
-	if r.config.Own == nil {
 		return nil
 	}
 	list, err := r.dynamic.Resource(resources[httpRoutes]).Namespace(r.config.Namespace).List(ctx, metav1.ListOptions{
@@ -31,7 +27,7 @@ func (r *Router) alone(ctx context.Context, s *snapshot) error {
 	if err != nil {
 		return fmt.Errorf("list the HTTPRoutes of other rollouts: %w", err)
 	}
-	spec := r.config.ownSpec(weights{stable: 1})
+	spec := r.config.ownSpec(kubeobjects.Weights{Stable: 1})
 	for _, other := range list.Items {
 		if strings.HasSuffix(other.GetName(), kubeobjects.CohortSuffix) {
 			continue

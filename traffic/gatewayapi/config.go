@@ -59,6 +59,11 @@ func (c *Config) Validate() error {
 // arms is the namespace of the Services.
 func (c *Config) arms() string { return cmp.Or(c.Arms, c.Namespace) }
 
+// claim is the annotation on users' routes.
+func (c *Config) claim() kubeobjects.Claim {
+	return kubeobjects.ClaimOf(c.Rollout, c.Stable, c.Namespace, c.arms())
+}
+
 // kind is that of the routes.
 func (c *Config) kind() kubeobjects.KindName {
 	if len(c.GRPC) > 0 {

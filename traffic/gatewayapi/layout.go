@@ -5,11 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
-	"strings"
 
-	"github.com/serindev/serin/share"
 	"github.com/serindev/serin/traffic"
 	"github.com/serindev/serin/traffic/kubeobjects"
 )
@@ -20,25 +17,19 @@ const matcherAnnotation = "serin.dev/cohort"
 // layout is what changes during a rollout. Every target has one, and one can be inferred from whatever is in the cluster;
 // rendering the inferred one shows what everything else should have been.
 type layout struct {
-	main   weights
+	main   kubeobjects.Weights
 	cohort *cohort
 }
 
-// weights of a rule's backends. One with weight 0 is left out: a gateway may not resolve a Service without endpoints,
-// whatever its weight.
-type weights struct{ canary, stable int }
-
 type cohort struct {
-	weights
+	kubeobjects.Weights
 	matcher traffic.Matcher
 	match   string                // its text
 	all     [][]traffic.Condition // and as Gateway API takes it
 }
 
-func (w weights) share() share.Share { return traffic.ShareOf(w.canary, w.stable) }
-
 // serves reports whether any request goes to the canary.
-func (l *layout) serves() bool { return l.main.canary > 0 || l.cohort != nil }
+func (l *layout) serves() bool { return l.main.Canary > 0 || l.cohort != nil }
 
 var (
 	errSticky = errors.New("sticky: Gateway API's standard channel cannot express it; use routes of Traefik's own (traffic.traefik)")
@@ -67,7 +58,7 @@ func (c *Config) layoutOf(t traffic.Target) (layout, error) {
 		errs = append(errs, errPreview)
 	}
 	var err error
-	l.main.canary, l.main.stable, err = traffic.Weights(t.Weight)
+	l.main.Canary, l.main.Stable, err = traffic.Weights(t.Weight)
 	errs = append(errs, err)
 	if t.Cohort != nil {
 		if t.Cohort.Sticky != "" {
@@ -76,7 +67,7 @@ func (c *Config) layoutOf(t traffic.Target) (layout, error) {
 		l.cohort, err = c.cohort(t.Cohort.Match)
 		errs = append(errs, err)
 		if err == nil {
-			l.cohort.canary, l.cohort.stable, err = traffic.Weights(t.Cohort.Split)
+			l.cohort.Canary, l.cohort.Stable, err = traffic.Weights(t.Cohort.Split)
 			errs = append(errs, err)
 		}
 	}
@@ -93,7 +84,7 @@ func (c *Config) cohort(m traffic.Matcher) (*cohort, error) {
 }
 
 // ownSpec is the spec of the route that Serin owns, with the defaults that the API server would fill in.
-func (c *Config) ownSpec(w weights) map[string]any {
+func (c *Config) ownSpec(w kubeobjects.Weights) map[string]any {
 	spec := map[string]any{}
 	var parents []any
 	for _, p := range c.Own.Parents {
@@ -123,12 +114,12 @@ func (c *Config) ownSpec(w weights) map[string]any {
 
 // backendRefs has a reference for each weight above 0. like is the reference to stable's Service as it is there; what it
 // says in addition to name, port and weight holds for both arms.
-func (c *Config) backendRefs(like map[string]any, w weights, stable, canary traffic.Backend) []any {
+func (c *Config) backendRefs(like map[string]any, w kubeobjects.Weights, stable, canary traffic.Backend) []any {
 	var out []any
 	for _, arm := range []struct {
 		backend traffic.Backend
 		weight  int
-	}{{stable, w.stable}, {canary, w.canary}} {
+	}{{stable, w.Stable}, {canary, w.Canary}} {
 		if arm.weight == 0 {
 			continue
 		}
@@ -145,6 +136,11 @@ func (c *Config) backendRefs(like map[string]any, w weights, stable, canary traf
 	return out
 }
 
+// armsRefs are the references to the arms.
+func (c *Config) armsRefs(like map[string]any, w kubeobjects.Weights) []any {
+	return c.backendRefs(like, w, c.Stable, c.Canary)
+}
+
 // number is a port as JSON has it.
 func number(port string) float64 {
 	n, err := strconv.Atoi(port)
@@ -156,11 +152,8 @@ func number(port string) float64 {
 
 // place is a rule of a main route that leads to the rollout's arms.
 type place struct {
-	rule    int
-	refs    []any // as they are
-	like    map[string]any
-	weights weights
-	others  []string // what it leads to in addition
+	kubeobjects.Split
+	rule int
 }
 
 // mainRoute is a main route as it is in the cluster.
@@ -177,22 +170,7 @@ func (c *Config) placesOf(spec map[string]any) []place {
 	rules, _ := spec["rules"].([]any)
 	for i, r := range rules {
 		rule, _ := r.(map[string]any)
-		refs, _ := rule["backendRefs"].([]any)
-		p := place{rule: i, refs: refs, weights: c.weightsOf(refs, c.Stable, c.Canary)}
-		for _, ref := range refs {
-			m, _ := ref.(map[string]any)
-			switch {
-			case c.leadsTo(m, c.Stable):
-				p.like = like(m)
-			case c.leadsTo(m, c.Canary):
-				if p.like == nil {
-					p.like = like(m)
-				}
-			default:
-				p.others = append(p.others, text(m["name"]))
-			}
-		}
-		if p.like != nil {
+		if p := (place{c.splitOf(rule["backendRefs"], c.Stable, c.Canary), i}); p.Leads() {
 			out = append(out, p)
 		}
 	}
@@ -202,12 +180,11 @@ func (c *Config) placesOf(spec map[string]any) []place {
 // fit says why a release cannot be on a route.
 func (m *mainRoute) fit(c *Config) error {
 	if len(m.places) == 0 {
-		_, service := c.claim()
-		return fmt.Errorf("%s: no rule leads to Service %s", m.key, service)
+		return fmt.Errorf("%s: no rule leads to Service %s", m.key, c.claim().Service)
 	}
 	for _, p := range m.places {
-		if len(p.others) > 0 {
-			return fmt.Errorf("%s: rule %d leads to %s as well: a release has its share of a whole rule only", m.key, p.rule, strings.Join(p.others, " and "))
+		if others := p.Strangers(); others != "" {
+			return fmt.Errorf("%s: rule %d leads to %s as well: a release has its share of a whole rule only", m.key, p.rule, others)
 		}
 	}
 	return nil
@@ -222,15 +199,6 @@ func (c *Config) leadsTo(ref map[string]any, b traffic.Backend) bool {
 	}
 	port, _ := ref["port"].(float64)
 	return ref["name"] == b.Service && port == number(b.Port)
-}
-
-// like is what a reference says in addition to name, port and weight.
-func like(ref map[string]any) map[string]any {
-	out := deepCopy(ref)
-	for _, field := range []string{"name", "port", "weight"} {
-		delete(out, field)
-	}
-	return out
 }
 
 // cohortSpec is the spec of the cohort's route alongside a main one: the same but for the further conditions, and the
@@ -258,7 +226,7 @@ func (c *Config) cohortSpec(main *mainRoute, co *cohort) (map[string]any, error)
 		}
 		delete(rule, "name")
 		rule["matches"] = narrow
-		rule["backendRefs"] = c.backendRefs(p.like, co.weights, kubeobjects.CohortBackend(c.Stable), kubeobjects.CohortBackend(c.Canary))
+		rule["backendRefs"] = c.backendRefs(p.Like, co.Weights, kubeobjects.CohortBackend(c.Stable), kubeobjects.CohortBackend(c.Canary))
 		out = append(out, rule)
 	}
 	spec["rules"] = out
@@ -300,48 +268,22 @@ func (c *Config) inferCohort(have *kubeobjects.Stored) *cohort {
 	rules, _ := have.Spec["rules"].([]any)
 	if len(rules) > 0 {
 		rule, _ := rules[0].(map[string]any)
-		co.weights = c.weightsOf(rule["backendRefs"], kubeobjects.CohortBackend(c.Stable), kubeobjects.CohortBackend(c.Canary))
+		co.Weights = c.splitOf(rule["backendRefs"], kubeobjects.CohortBackend(c.Stable), kubeobjects.CohortBackend(c.Canary)).Weights
 	}
 	return co
 }
 
-func (c *Config) weightsOf(refs any, stable, canary traffic.Backend) weights {
-	var w weights
-	all, _ := refs.([]any)
-	for _, ref := range all {
-		m, _ := ref.(map[string]any)
-		weight := 1
-		if n, ok := m["weight"].(float64); ok {
-			weight = int(n)
-		}
-		switch {
-		case c.leadsTo(m, stable):
-			w.stable += weight
-		case c.leadsTo(m, canary):
-			w.canary += weight
-		}
-	}
-	return w
+func (c *Config) splitOf(refs any, stable, canary traffic.Backend) kubeobjects.Split {
+	return kubeobjects.SplitOf(refs, stable, canary, c.leadsTo)
 }
 
 // greatest is the weights with the most for the canary, of places that should have the same.
-func greatest(mains []*mainRoute) weights {
-	var all []weights
+func greatest(mains []*mainRoute) kubeobjects.Weights {
+	var all []kubeobjects.Weights
 	for _, m := range mains {
 		for _, p := range m.places {
-			all = append(all, p.weights)
+			all = append(all, p.Weights)
 		}
 	}
-	if len(all) == 0 {
-		return weights{}
-	}
-	return slices.MaxFunc(all, func(a, b weights) int {
-		switch {
-		case a.share() < b.share():
-			return -1
-		case a.share() > b.share():
-			return 1
-		}
-		return 0
-	})
+	return kubeobjects.Greatest(all)
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
@@ -16,16 +15,13 @@ import (
 	"github.com/serindev/serin/traffic/traefikapi"
 )
 
-// readTimeout bounds the time to read the cluster in one observation.
-const readTimeout = 5 * time.Second
-
 // Observe reads the cluster, from watches as far as there are any, and asks every replica of Traefik, all at once. Each
 // Gateway counts as a replica that answers by the conditions of the routes; where Traefik's own replicas are asked, only
 // one that contradicts them is listed. It returns an error only if neither the cluster could be read nor any replica
 // answered.
 func (r *Router) Observe(ctx context.Context) (traffic.Observed, error) {
 	o := traffic.Observed{}
-	reading, cancel := context.WithTimeout(ctx, readTimeout)
+	reading, cancel := context.WithTimeout(ctx, kubeobjects.ReadTimeout)
 	defer cancel()
 	s, err := r.read(reading, r.objects.Known())
 	if err != nil {
@@ -46,19 +42,19 @@ func (r *Router) Observe(ctx context.Context) (traffic.Observed, error) {
 
 // configured returns what the cluster says; nil while it holds nothing of the rollout.
 func (r *Router) configured(ctx context.Context, s *snapshot) *traffic.Configured {
-	if !s.claimed(&r.config) {
+	if !r.config.claim().Written(s.objects) {
 		return nil
 	}
 	c := &r.config
 	l := layout{main: greatest(s.mains)}
 	out := &traffic.Configured{Digest: s.digest(), Foreign: s.disagreements(c)}
 	if len(s.mains) == len(c.names()) || len(s.mains) > 0 && !s.serves(c) {
-		out.Main = &traffic.RouteServed{Enabled: true, Weight: l.main.share()}
+		out.Main = &traffic.RouteServed{Enabled: true, Weight: l.main.Share()}
 	}
 	for i := range c.names() {
 		if have := s.objects[c.cohortKey(i)]; have != nil {
 			l.cohort = c.inferCohort(have)
-			out.Cohort = &traffic.RouteServed{Enabled: true, Weight: l.cohort.share(), Match: l.cohort.match}
+			out.Cohort = &traffic.RouteServed{Enabled: true, Weight: l.cohort.Share(), Match: l.cohort.match}
 			break
 		}
 	}
@@ -84,15 +80,12 @@ func (s *snapshot) disagreements(c *Config) []string {
 			out = append(out, err.Error()+lastWriter(m))
 		}
 		for _, p := range m.places {
-			if p.weights.share() != most.share() {
-				out = append(out, fmt.Sprintf("%s: rule %d: canary's weight is %s, not %s as elsewhere%s", m.key, p.rule, p.weights.share(), most.share(), lastWriter(m)))
-			}
-			if p.weights == (weights{}) {
-				out = append(out, fmt.Sprintf("%s: rule %d: neither arm has a weight%s", m.key, p.rule, lastWriter(m)))
+			for _, problem := range p.Disagreements(fmt.Sprintf("%s: rule %d", m.key, p.rule), most) {
+				out = append(out, problem+lastWriter(m))
 			}
 		}
-		if name, value := c.claim(); c.Own == nil && m.object.GetAnnotations()[name] != value {
-			out = append(out, fmt.Sprintf("%s: annotation %s is missing", m.key, name))
+		if missing := c.claim().Missing(m.key, m.object); c.Own == nil && missing != "" {
+			out = append(out, missing)
 		}
 	}
 	return out
@@ -140,7 +133,7 @@ func (s *snapshot) digest() string {
 	for _, m := range s.mains {
 		var refs []any
 		for _, p := range m.places {
-			refs = append(refs, p.refs)
+			refs = append(refs, p.Refs)
 		}
 		users[m.key.String()] = refs
 	}

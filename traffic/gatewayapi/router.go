@@ -11,7 +11,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
 	"sync"
 
 	"k8s.io/client-go/dynamic"
@@ -27,18 +26,6 @@ var (
 	ErrForeign     = kubeobjects.ErrForeign
 	ErrNoEndpoints = kubeobjects.ErrNoEndpoints
 )
-
-// claim is the annotation on a user's route that says whose weights are in it: a rollout's, in the rules that lead to a
-// Service. Several rollouts may have rules of their own in one route.
-func (c *Config) claim() (name, value string) {
-	value = c.Stable.Service + ":" + c.Stable.Port
-	if c.arms() != c.Namespace {
-		value = c.arms() + "/" + value
-	}
-	return c.Rollout + claimSuffix, value
-}
-
-const claimSuffix = ".rollout.serin.dev/stable"
 
 // Router is the traffic of one rollout. Its methods may be called from several goroutines. Two routers for one rollout
 // do not undo each other's work as long as they have the same target.
@@ -136,7 +123,7 @@ func (r *Router) apply(ctx context.Context, l layout) error {
 }
 
 // ownRoute is the owned route as it has to be.
-func (c *Config) ownRoute(w weights) *mainRoute {
+func (c *Config) ownRoute(w kubeobjects.Weights) *mainRoute {
 	spec := c.ownSpec(w)
 	return &mainRoute{key: c.mainKey(0), spec: spec, places: c.placesOf(spec)}
 }
@@ -178,7 +165,7 @@ func (r *Router) takeOut(ctx context.Context, s *snapshot) error {
 		if r.config.Own != nil && !m.object.Owned(r.config.Rollout) {
 			continue // never ours, so it leads to no canary of ours
 		}
-		errs = append(errs, r.setWeights(ctx, m, weights{stable: 100}))
+		errs = append(errs, r.setWeights(ctx, m, kubeobjects.Weights{Stable: 100}))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("take the canary out: %w", err)
@@ -187,42 +174,18 @@ func (r *Router) takeOut(ctx context.Context, s *snapshot) error {
 }
 
 // setWeights changes no more in a main route than the references to the arms, and the claim on a user's.
-func (r *Router) setWeights(ctx context.Context, m *mainRoute, w weights) error {
+func (r *Router) setWeights(ctx context.Context, m *mainRoute, w kubeobjects.Weights) error {
 	var ops []kubeobjects.Operation
 	for _, p := range m.places {
-		refs := r.config.mixed(p, w)
-		if reflect.DeepEqual(refs, p.refs) {
-			continue
-		}
-		path := fmt.Sprintf("/spec/rules/%d/backendRefs", p.rule)
-		ops = append(ops, kubeobjects.Test(path, p.refs), kubeobjects.Operation{Op: "replace", Path: path, Value: refs})
+		ops = append(ops, p.With(fmt.Sprintf("/spec/rules/%d/backendRefs", p.rule), w, r.config.armsRefs)...)
 	}
-	if name, value := r.config.claim(); r.config.Own == nil {
-		ops = append(ops, kubeobjects.Annotate(m.object, name, value)...)
+	if r.config.Own == nil {
+		ops = append(ops, r.config.claim().Make(m.object)...)
 	}
 	if len(ops) == 0 {
 		return nil
 	}
 	return r.objects.Patch(ctx, m.key, ops)
-}
-
-// mixed are a rule's references with the arms' weights; references to anything else stay, with the weights that they
-// have.
-func (c *Config) mixed(p place, w weights) []any {
-	if len(p.others) > 0 { // a rule that the user has changed in the meantime
-		w.stable = max(p.weights.stable+p.weights.canary, 1)
-	}
-	out := c.backendRefs(p.like, w, c.Stable, c.Canary)
-	if len(p.others) == 0 {
-		return out
-	}
-	out[0].(map[string]any)["weight"] = float64(w.stable) //nolint:forcetypeassert // made by backendRefs
-	for _, ref := range p.refs {
-		if m, _ := ref.(map[string]any); !c.leadsTo(m, c.Stable) && !c.leadsTo(m, c.Canary) {
-			out = append(out, ref)
-		}
-	}
-	return out
 }
 
 // bring writes what is wanted, in an order that keeps every route intact at every moment: what a route needs is written
@@ -340,16 +303,5 @@ func (s *snapshot) serves(c *Config) bool {
 			return true
 		}
 	}
-	return greatest(s.mains).canary > 0
-}
-
-// claimed reports whether Serin has written any of the routes.
-func (s *snapshot) claimed(c *Config) bool {
-	name, _ := c.claim()
-	for _, o := range s.objects {
-		if o.Owned(c.Rollout) || o.GetAnnotations()[name] != "" {
-			return true
-		}
-	}
-	return false
+	return greatest(s.mains).Canary > 0
 }

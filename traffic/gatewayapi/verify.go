@@ -18,7 +18,7 @@ import (
 
 // servedRoute is what one replica of Traefik serves of a route.
 type servedRoute struct {
-	weights
+	kubeobjects.Weights
 	routers  int
 	problems []string
 }
@@ -35,7 +35,7 @@ func (r *Router) ask(ctx context.Context, replica traefikapi.Replica, s *snapsho
 	if err != nil {
 		return traffic.Replica{Name: out.Name, Err: err.Error()}
 	}
-	if s.claimed(c) && main != nil {
+	if c.claim().Written(s.objects) && main != nil {
 		out.Main = main
 	}
 	var cohorts []*mainRoute
@@ -86,13 +86,13 @@ func (r *Router) askAll(ctx context.Context, replica traefikapi.Replica, routes 
 	var problems []string
 	for _, one := range all {
 		problems = append(problems, one.problems...)
-		if share := one.share(); one.routers > 0 && share > out.Weight {
+		if share := one.Share(); one.routers > 0 && share > out.Weight {
 			out.Weight = share
 		}
 	}
 	for i, one := range all {
-		if one.routers > 0 && one.share() != out.Weight {
-			problems = append(problems, fmt.Sprintf("%s: canary's weight is %s, not %s as elsewhere", routes[i].key, one.share(), out.Weight))
+		if one.routers > 0 && one.Share() != out.Weight {
+			problems = append(problems, fmt.Sprintf("%s: canary's weight is %s, not %s as elsewhere", routes[i].key, one.Share(), out.Weight))
 		}
 	}
 	out.Enabled, out.Problem = len(problems) == 0, strings.Join(problems, "; ")
@@ -139,11 +139,11 @@ func (r *Router) askRoute(ctx context.Context, replica traefikapi.Replica, m *ma
 				out.problems = append(out.problems, problem)
 				continue
 			}
-			if !first && w.share() != out.share() {
-				out.problems = append(out.problems, fmt.Sprintf("router %s: canary's weight is %s, elsewhere %s", router.Name, w.share(), out.share()))
+			if !first && w.Share() != out.Share() {
+				out.problems = append(out.problems, fmt.Sprintf("router %s: canary's weight is %s, elsewhere %s", router.Name, w.Share(), out.Share()))
 			}
-			if first || w.share() > out.share() {
-				out.weights, first = w, false
+			if first || w.Share() > out.Share() {
+				out.Weights, first = w, false
 			}
 		}
 	}
@@ -208,7 +208,7 @@ func missing(k kubeobjects.Key, number int, rule map[string]any, routers []liste
 }
 
 // askWeights gets the weighted service behind a router.
-func (r *Router) askWeights(ctx context.Context, replica traefikapi.Replica, router listed, stable, canary traffic.Backend) (w weights, problem string, err error) {
+func (r *Router) askWeights(ctx context.Context, replica traefikapi.Replica, router listed, stable, canary traffic.Backend) (w kubeobjects.Weights, problem string, err error) {
 	name := router.Service
 	if !strings.Contains(name, "@") {
 		name += provider
@@ -241,9 +241,9 @@ func (r *Router) askWeights(ctx context.Context, replica traefikapi.Replica, rou
 		case child.Status != nil || child.GRPCStatus != nil:
 			return w, fmt.Sprintf("service %s answers an error for %s", name, child.Name), nil
 		case id == ServiceName(kind, r.config.arms(), stable):
-			w.stable += weight
+			w.Stable += weight
 		case id == ServiceName(kind, r.config.arms(), canary):
-			w.canary += weight
+			w.Canary += weight
 		default:
 			return w, fmt.Sprintf("service %s leads to %s", name, child.Name), nil
 		}

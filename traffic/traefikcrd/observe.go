@@ -4,23 +4,18 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/serindev/serin/traffic"
 	"github.com/serindev/serin/traffic/kubeobjects"
 	"github.com/serindev/serin/traffic/traefikapi"
 )
 
-// readTimeout bounds the time to read the cluster in one observation: what Traefik serves has to be known even while
-// the API server accepts requests without answering.
-const readTimeout = 5 * time.Second
-
 // Observe reads the cluster, from watches as far as there are any, and asks every replica of Traefik, all at once.
 // Replicas that do not answer are listed with the reason, and so is a Service of which the replicas could not be found.
 // It returns an error only if neither the cluster could be read nor any replica answered.
 func (r *Router) Observe(ctx context.Context) (traffic.Observed, error) {
 	o := traffic.Observed{}
-	reading, cancel := context.WithTimeout(ctx, readTimeout)
+	reading, cancel := context.WithTimeout(ctx, kubeobjects.ReadTimeout)
 	defer cancel()
 	s, err := r.read(reading, r.objects.Known())
 	var frames []frame

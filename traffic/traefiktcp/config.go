@@ -80,19 +80,9 @@ func (c *Config) keys() []kubeobjects.Key {
 	return out
 }
 
-// claim is the annotation on a user's route that says whose weights are in it: a rollout's, in the routes that lead to a
-// Service. Several rollouts may have routes of their own in one IngressRouteTCP.
-func (c *Config) claim() (name, value string) { return c.Rollout + claimSuffix, c.service() }
-
-const claimSuffix = ".rollout.serin.dev/stable"
-
-// service is stable's Service as messages and claims name it.
-func (c *Config) service() string {
-	text := c.Stable.Service + ":" + c.Stable.Port
-	if c.arms() != c.Namespace {
-		text = c.arms() + "/" + text
-	}
-	return text
+// claim is the annotation on users' routes.
+func (c *Config) claim() kubeobjects.Claim {
+	return kubeobjects.ClaimOf(c.Rollout, c.Stable, c.Namespace, c.arms())
 }
 
 // rule is the one of the owned route.

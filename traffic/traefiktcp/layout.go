@@ -5,39 +5,32 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/traefik/traefik/v3/pkg/provider/kubernetes/crd/traefikio/v1alpha1"
 	"github.com/traefik/traefik/v3/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
-	"github.com/serindev/serin/share"
 	"github.com/serindev/serin/traffic"
 	"github.com/serindev/serin/traffic/kubeobjects"
 )
-
-// weights of a route's Services. One with weight 0 is left out.
-type weights struct{ canary, stable int }
-
-func (w weights) share() share.Share { return traffic.ShareOf(w.canary, w.stable) }
 
 // errRequests is the reason why a target cannot be brought about by routes that see no requests.
 var errRequests = errors.New("a TCP route sees connections and no requests: it divides them by weight, and knows neither cohorts, sticky users, mirrors, previews nor guards")
 
 // weightsOf checks a target.
-func (c *Config) weightsOf(t traffic.Target) (weights, error) {
+func (c *Config) weightsOf(t traffic.Target) (kubeobjects.Weights, error) {
 	errs := []error{kubeobjects.IsOf(&t, c.Stable, c.Canary)}
 	if t.Sticky != "" || t.Cohort != nil || t.Mirror != nil || t.Preview != nil || len(t.Guards.Names()) > 0 {
 		errs = append(errs, errRequests)
 	}
-	var w weights
+	var w kubeobjects.Weights
 	var err error
-	w.canary, w.stable, err = traffic.Weights(t.Weight)
+	w.Canary, w.Stable, err = traffic.Weights(t.Weight)
 	return w, errors.Join(append(errs, err)...)
 }
 
 // ownSpec is the spec of the route that Serin owns.
-func (c *Config) ownSpec(w weights) map[string]any {
+func (c *Config) ownSpec(w kubeobjects.Weights) map[string]any {
 	route := v1alpha1.RouteTCP{Match: c.rule(), Priority: c.Route.Priority}
 	for _, m := range c.Route.Middlewares {
 		route.Middlewares = append(route.Middlewares, v1alpha1.ObjectReference{Name: m.Name, Namespace: m.Namespace})
@@ -59,12 +52,12 @@ func (c *Config) ownSpec(w weights) map[string]any {
 
 // references has one for each weight above 0. like is the reference to stable's Service as it is there; what it says in
 // addition to name, port and weight holds for both arms.
-func (c *Config) references(like map[string]any, w weights) []any {
+func (c *Config) references(like map[string]any, w kubeobjects.Weights) []any {
 	var out []any
 	for _, arm := range []struct {
 		backend traffic.Backend
 		weight  int
-	}{{c.Stable, w.stable}, {c.Canary, w.canary}} {
+	}{{c.Stable, w.Stable}, {c.Canary, w.Canary}} {
 		if arm.weight == 0 {
 			continue
 		}
@@ -95,12 +88,9 @@ func portOf(port string) any {
 
 // place is a route that leads to the rollout's arms.
 type place struct {
-	route   int
-	rule    string
-	refs    []any // as they are
-	like    map[string]any
-	weights weights
-	others  []string // what it leads to in addition
+	kubeobjects.Split
+	route int
+	rule  string
 }
 
 // mainRoute is an IngressRouteTCP as it is in the cluster.
@@ -116,27 +106,8 @@ func (c *Config) placesOf(spec map[string]any) []place {
 	all, _ := spec["routes"].([]any)
 	for i, r := range all {
 		route, _ := r.(map[string]any)
-		refs, _ := route["services"].([]any)
-		p := place{route: i, rule: text(route["match"]), refs: refs}
-		for _, ref := range refs {
-			m, _ := ref.(map[string]any)
-			weight := 1
-			if n, ok := m["weight"].(float64); ok {
-				weight = int(n)
-			}
-			switch {
-			case c.leadsTo(m, c.Stable):
-				p.like, p.weights.stable = like(m), p.weights.stable+weight
-			case c.leadsTo(m, c.Canary):
-				p.weights.canary += weight
-				if p.like == nil {
-					p.like = like(m)
-				}
-			default:
-				p.others = append(p.others, text(m["name"]))
-			}
-		}
-		if p.like != nil {
+		rule, _ := route["match"].(string)
+		if p := (place{kubeobjects.SplitOf(route["services"], c.Stable, c.Canary, c.leadsTo), i, rule}); p.Leads() {
 			out = append(out, p)
 		}
 	}
@@ -146,11 +117,11 @@ func (c *Config) placesOf(spec map[string]any) []place {
 // fit says why a release cannot be on a route.
 func (m *mainRoute) fit(c *Config) error {
 	if len(m.places) == 0 {
-		return fmt.Errorf("%s: no route leads to Service %s", m.key, c.service())
+		return fmt.Errorf("%s: no route leads to Service %s", m.key, c.claim().Service)
 	}
 	for i, p := range m.places {
-		if len(p.others) > 0 {
-			return fmt.Errorf("%s: route %d leads to %s as well: a release has its share of a whole route only", m.key, p.route, strings.Join(p.others, " and "))
+		if others := p.Strangers(); others != "" {
+			return fmt.Errorf("%s: route %d leads to %s as well: a release has its share of a whole route only", m.key, p.route, others)
 		}
 		if j := slices.IndexFunc(m.places, func(o place) bool { return o.rule == p.rule }); j < i {
 			return fmt.Errorf("%s: routes %d and %d have the same rule %s: Traefik takes one of them", m.key, m.places[j].route, p.route, p.rule)
@@ -160,30 +131,17 @@ func (m *mainRoute) fit(c *Config) error {
 }
 
 func (c *Config) leadsTo(ref map[string]any, b traffic.Backend) bool {
-	ns := text(ref["namespace"])
+	ns, _ := ref["namespace"].(string)
 	return (ns == "" && c.arms() == c.Namespace || ns == c.arms()) && ref["name"] == b.Service && ref["port"] == portOf(b.Port)
 }
 
-// like is what a reference says in addition to name, port and weight.
-func like(ref map[string]any) map[string]any {
-	out := maps.Clone(ref)
-	for _, field := range []string{"name", "port", "weight"} {
-		delete(out, field)
-	}
-	return out
-}
-
 // greatest is the weights with the most for the canary, of places that ought to have the same.
-func greatest(mains []*mainRoute) weights {
-	var out weights
+func greatest(mains ...*mainRoute) kubeobjects.Weights {
+	var all []kubeobjects.Weights
 	for _, m := range mains {
 		for _, p := range m.places {
-			if out == (weights{}) || p.weights.share() > out.share() {
-				out = p.weights
-			}
+			all = append(all, p.Weights)
 		}
 	}
-	return out
+	return kubeobjects.Greatest(all)
 }
-
-func text(v any) string { s, _ := v.(string); return s }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/traefik/traefik/v3/pkg/config/dynamic"
 
@@ -16,14 +15,11 @@ import (
 	"github.com/serindev/serin/traffic/traefikapi"
 )
 
-// readTimeout bounds the time to read the cluster in one observation.
-const readTimeout = 5 * time.Second
-
 // Observe reads the cluster, from watches as far as there are any, and asks every replica of Traefik, all at once. It
 // returns an error only if neither the cluster could be read nor any replica answered.
 func (r *Router) Observe(ctx context.Context) (traffic.Observed, error) {
 	o := traffic.Observed{}
-	reading, cancel := context.WithTimeout(ctx, readTimeout)
+	reading, cancel := context.WithTimeout(ctx, kubeobjects.ReadTimeout)
 	defer cancel()
 	s, err := r.read(reading, r.objects.Known())
 	if err != nil {
@@ -41,22 +37,22 @@ func (r *Router) Observe(ctx context.Context) (traffic.Observed, error) {
 // configured returns what the cluster says; nil while it holds nothing of the rollout.
 func (r *Router) configured(ctx context.Context, s *snapshot) *traffic.Configured {
 	c := &r.config
-	if !s.claimed(c) {
+	if !c.claim().Written(s.objects) {
 		return nil
 	}
-	w := greatest(s.mains)
+	w := greatest(s.mains...)
 	out := &traffic.Configured{Digest: s.digest(), Foreign: r.foreign(s, w)}
 	if len(s.mains) == len(c.names()) {
-		out.Main = &traffic.RouteServed{Enabled: true, Weight: w.share()}
+		out.Main = &traffic.RouteServed{Enabled: true, Weight: w.Share()}
 	}
-	if w.canary > 0 {
+	if w.Canary > 0 {
 		r.objects.CheckArms(ctx, c.Stable, c.Canary, out)
 	}
 	return out
 }
 
 // foreign says what is not as Serin would have written it, and by whom.
-func (r *Router) foreign(s *snapshot, w weights) []string {
+func (r *Router) foreign(s *snapshot, w kubeobjects.Weights) []string {
 	c := &r.config
 	var out []string
 	for _, k := range s.missing {
@@ -76,15 +72,12 @@ func (r *Router) foreign(s *snapshot, w weights) []string {
 			out = append(out, err.Error()+last)
 		}
 		for _, p := range m.places {
-			if p.weights.share() != w.share() {
-				out = append(out, fmt.Sprintf("%s: route %d: canary's weight is %s, not %s as elsewhere%s", m.key, p.route, p.weights.share(), w.share(), last))
-			}
-			if p.weights == (weights{}) {
-				out = append(out, fmt.Sprintf("%s: route %d: neither arm has a weight%s", m.key, p.route, last))
+			for _, problem := range p.Disagreements(fmt.Sprintf("%s: route %d", m.key, p.route), w) {
+				out = append(out, problem+last)
 			}
 		}
-		if name, value := c.claim(); m.object.GetAnnotations()[name] != value {
-			out = append(out, fmt.Sprintf("%s: annotation %s is missing", m.key, name))
+		if missing := c.claim().Missing(m.key, m.object); missing != "" {
+			out = append(out, missing)
 		}
 	}
 	slices.Sort(out)
@@ -97,7 +90,7 @@ func (s *snapshot) digest() string {
 	for _, m := range s.mains {
 		var refs []any
 		for _, p := range m.places {
-			refs = append(refs, p.rule, p.refs)
+			refs = append(refs, p.rule, p.Refs)
 		}
 		users[m.key.String()] = refs
 	}
@@ -108,7 +101,7 @@ func (s *snapshot) digest() string {
 func (r *Router) replicas(ctx context.Context, s *snapshot) []traffic.Replica {
 	var stable, canary []string
 	if s != nil && len(r.config.Verify.APIs) > 0 {
-		reading, cancel := context.WithTimeout(ctx, readTimeout)
+		reading, cancel := context.WithTimeout(ctx, kubeobjects.ReadTimeout)
 		defer cancel()
 		stable, canary = r.addresses(reading, r.config.Stable), r.addresses(reading, r.config.Canary)
 	}
@@ -156,13 +149,13 @@ func (r *Router) ask(ctx context.Context, replica traefikapi.Replica, s *snapsho
 			case problem != "":
 				problems = append(problems, problem)
 				continue
-			case !first && w.share() != main.Weight:
-				problems = append(problems, fmt.Sprintf("%s: route %d: canary's weight is %s, elsewhere %s", m.key, p.route, w.share(), main.Weight))
+			case !first && w.Share() != main.Weight:
+				problems = append(problems, fmt.Sprintf("%s: route %d: canary's weight is %s, elsewhere %s", m.key, p.route, w.Share(), main.Weight))
 			}
-			main.Weight, first = max(main.Weight, w.share()), false
+			main.Weight, first = max(main.Weight, w.Share()), false
 		}
 	}
-	if s.claimed(&r.config) && (len(problems) > 0 || !first) {
+	if r.config.claim().Written(s.objects) && (len(problems) > 0 || !first) {
 		main.Enabled, main.Problem = len(problems) == 0, strings.Join(problems, "; ")
 		out.Main = main
 	}
@@ -170,7 +163,7 @@ func (r *Router) ask(ctx context.Context, replica traefikapi.Replica, s *snapsho
 }
 
 // askRoute gets the weights of the service behind a router.
-func (r *Router) askRoute(ctx context.Context, replica traefikapi.Replica, id string, stable, canary []string) (w weights, problem string, err error) {
+func (r *Router) askRoute(ctx context.Context, replica traefikapi.Replica, id string, stable, canary []string) (w kubeobjects.Weights, problem string, err error) {
 	var router struct {
 		dynamic.TCPRouter
 		traefikapi.State
@@ -206,7 +199,7 @@ func (r *Router) askRoute(ctx context.Context, replica traefikapi.Replica, id st
 }
 
 // weighted reads the weights of a service with several children, which are named after the arms' Services.
-func (c *Config) weighted(id string, service *dynamic.TCPWeightedRoundRobin) (w weights, problem string, err error) {
+func (c *Config) weighted(id string, service *dynamic.TCPWeightedRoundRobin) (w kubeobjects.Weights, problem string, err error) {
 	for _, child := range service.Services {
 		weight := 1
 		if child.Weight != nil {
@@ -214,11 +207,11 @@ func (c *Config) weighted(id string, service *dynamic.TCPWeightedRoundRobin) (w 
 		}
 		switch strings.TrimSuffix(child.Name, provider) {
 		case id + "-" + c.Stable.Service + "-" + c.Stable.Port:
-			w.stable += weight
+			w.Stable += weight
 		case id + "-" + c.Canary.Service + "-" + c.Canary.Port:
-			w.canary += weight
+			w.Canary += weight
 		default:
-			return weights{}, fmt.Sprintf("service %s leads to %s", id, child.Name), nil
+			return kubeobjects.Weights{}, fmt.Sprintf("service %s leads to %s", id, child.Name), nil
 		}
 	}
 	return w, "", nil
@@ -226,7 +219,7 @@ func (c *Config) weighted(id string, service *dynamic.TCPWeightedRoundRobin) (w 
 
 // alone tells by the addresses of its servers which arm a service without children is. An address that neither arm has is
 // one that has just come or gone.
-func alone(id string, service *dynamic.TCPServersLoadBalancer, stable, canary []string) (w weights, problem string, err error) {
+func alone(id string, service *dynamic.TCPServersLoadBalancer, stable, canary []string) (w kubeobjects.Weights, problem string, err error) {
 	if service == nil {
 		return w, "service " + id + " is of another kind", nil
 	}
@@ -234,14 +227,14 @@ func alone(id string, service *dynamic.TCPServersLoadBalancer, stable, canary []
 	for _, s := range service.Servers {
 		switch {
 		case slices.Contains(stable, s.Address):
-			w.stable = 1
+			w.Stable = 1
 		case slices.Contains(canary, s.Address):
-			w.canary = 1
+			w.Canary = 1
 		}
 		theirs = append(theirs, s.Address)
 	}
-	if w.stable == w.canary {
-		return weights{}, fmt.Sprintf("service %s leads to %s, which are not the servers of one version", id, strings.Join(theirs, ", ")), nil
+	if w.Stable == w.Canary {
+		return kubeobjects.Weights{}, fmt.Sprintf("service %s leads to %s, which are not the servers of one version", id, strings.Join(theirs, ", ")), nil
 	}
 	return w, "", nil
 }

@@ -10,8 +10,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
-	"strings"
 	"sync"
 
 	"k8s.io/client-go/dynamic"
@@ -74,12 +72,12 @@ func (r *Router) Apply(ctx context.Context, t traffic.Target) error {
 	return nil
 }
 
-func (r *Router) apply(ctx context.Context, w weights) error {
+func (r *Router) apply(ctx context.Context, w kubeobjects.Weights) error {
 	s, err := r.read(ctx, r.objects.Live())
 	if err != nil {
 		return err
 	}
-	if w.canary == 0 { // traffic first: whatever else is wrong, the canary must get none
+	if w.Canary == 0 { // traffic first: whatever else is wrong, the canary must get none
 		if err := r.takeOut(ctx, s); err != nil {
 			return err
 		}
@@ -90,7 +88,7 @@ func (r *Router) apply(ctx context.Context, w weights) error {
 	if err := errors.Join(s.fit(&r.config), r.alone(s)); err != nil {
 		return err
 	}
-	if w.canary > 0 {
+	if w.Canary > 0 {
 		stable, canary, err := r.objects.Arms(ctx, r.objects.Live(), r.config.Stable, r.config.Canary)
 		if err != nil {
 			return r.protect(ctx, s, stable, canary, err)
@@ -105,7 +103,7 @@ func (r *Router) protect(ctx context.Context, s *snapshot, stable, canary *kubeo
 	if !kubeobjects.LostCanary(cause, stable, canary) {
 		return cause
 	}
-	if greatest(s.mains).canary > 0 {
+	if greatest(s.mains...).Canary > 0 {
 		if err := r.takeOut(ctx, s); err != nil {
 			return errors.Join(cause, err)
 		}
@@ -120,8 +118,8 @@ func (r *Router) takeOut(ctx context.Context, s *snapshot) error {
 		if r.config.Route != nil && !m.object.Owned(r.config.Rollout) {
 			continue // never ours, and so without a canary of ours
 		}
-		if greatest([]*mainRoute{m}).canary > 0 {
-			errs = append(errs, r.setWeights(ctx, m, weights{stable: 100}))
+		if greatest(m).Canary > 0 {
+			errs = append(errs, r.setWeights(ctx, m, kubeobjects.Weights{Stable: 100}))
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -130,7 +128,7 @@ func (r *Router) takeOut(ctx context.Context, s *snapshot) error {
 	return nil
 }
 
-func (r *Router) bring(ctx context.Context, s *snapshot, w weights) error {
+func (r *Router) bring(ctx context.Context, s *snapshot, w kubeobjects.Weights) error {
 	if r.config.Route != nil {
 		k := r.config.keys()[0]
 		return r.objects.Write(ctx, k, kubeobjects.Object{Spec: r.config.ownSpec(w)}, s.objects[k])
@@ -144,39 +142,18 @@ func (r *Router) bring(ctx context.Context, s *snapshot, w weights) error {
 }
 
 // setWeights changes no more in a route than the references to the arms, and the claim on a user's.
-func (r *Router) setWeights(ctx context.Context, m *mainRoute, w weights) error {
+func (r *Router) setWeights(ctx context.Context, m *mainRoute, w kubeobjects.Weights) error {
 	var ops []kubeobjects.Operation
 	for _, p := range m.places {
-		refs := r.config.mixed(p, w)
-		if reflect.DeepEqual(refs, p.refs) {
-			continue
-		}
-		path := fmt.Sprintf("/spec/routes/%d/services", p.route)
-		ops = append(ops, kubeobjects.Test(path, p.refs), kubeobjects.Operation{Op: "replace", Path: path, Value: refs})
+		ops = append(ops, p.With(fmt.Sprintf("/spec/routes/%d/services", p.route), w, r.config.references)...)
 	}
-	if name, value := r.config.claim(); r.config.Route == nil {
-		ops = append(ops, kubeobjects.Annotate(m.object, name, value)...)
+	if r.config.Route == nil {
+		ops = append(ops, r.config.claim().Make(m.object)...)
 	}
 	if len(ops) == 0 {
 		return nil
 	}
 	return r.objects.Patch(ctx, m.key, ops)
-}
-
-// mixed are a route's references with the arms' weights; references to anything else stay, with the weights that they have.
-func (c *Config) mixed(p place, w weights) []any {
-	if len(p.others) == 0 {
-		return c.references(p.like, w)
-	}
-	// The user has made something else of it meanwhile.
-	out := c.references(p.like, weights{stable: 1})
-	out[0].(map[string]any)["weight"] = float64(max(p.weights.stable+p.weights.canary, 1)) //nolint:forcetypeassert // made by references
-	for _, ref := range p.refs {
-		if m, _ := ref.(map[string]any); !c.leadsTo(m, c.Stable) && !c.leadsTo(m, c.Canary) {
-			out = append(out, ref)
-		}
-	}
-	return out
 }
 
 // snapshot is what is in the cluster.
@@ -228,25 +205,10 @@ func (r *Router) alone(s *snapshot) error {
 	if r.config.Route != nil {
 		return nil
 	}
-	mine, value := r.config.claim()
 	for _, m := range s.mains {
-		for name, theirs := range m.object.GetAnnotations() {
-			if rollout, ok := strings.CutSuffix(name, claimSuffix); ok && name != mine && theirs == value {
-				return fmt.Errorf("%s: %w: rollout %s has the routes that lead to %s. If there is no such rollout any more, remove the annotation %s",
-					m.key, ErrForeign, rollout, value, name)
-			}
+		if err := r.config.claim().Refused(m.key, m.object, "routes"); err != nil {
+			return err
 		}
 	}
 	return nil
-}
-
-// claimed reports whether Serin has written any of the routes.
-func (s *snapshot) claimed(c *Config) bool {
-	name, _ := c.claim()
-	for _, o := range s.objects {
-		if o.Owned(c.Rollout) || o.GetAnnotations()[name] != "" {
-			return true
-		}
-	}
-	return false
 }

@@ -1,0 +1,171 @@
+package kubeobjects
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/serindev/serin/share"
+	"github.com/serindev/serin/traffic"
+)
+
+// ReadTimeout bounds the time to read the cluster in one observation: what Traefik serves has to be known even while the
+// API server accepts requests without answering.
+const ReadTimeout = 5 * time.Second
+
+// Weights of the arms in a route. One with weight 0 is left out: a gateway may not resolve a Service without endpoints,
+// whatever its weight.
+type Weights struct{ Canary, Stable int }
+
+// Share is the canary's part.
+func (w Weights) Share() share.Share { return traffic.ShareOf(w.Canary, w.Stable) }
+
+// Split is a list of weighted references to Services in a route: the backendRefs of a rule of Gateway API's, or the services
+// of a TCP route. It is no split of the rollout's if it leads to neither arm.
+type Split struct {
+	Refs    []any // as they are
+	Like    map[string]any
+	Weights Weights
+	// Others are the references that lead elsewhere. A release has its share of a whole list only.
+	Others []any
+}
+
+// SplitOf reads a list of references. leadsTo reports whether a reference leads to a Service.
+func SplitOf(refs any, stable, canary traffic.Backend, leadsTo func(ref map[string]any, b traffic.Backend) bool) Split {
+	var s Split
+	s.Refs, _ = refs.([]any)
+	for _, ref := range s.Refs {
+		m, _ := ref.(map[string]any)
+		weight := 1
+		if n, ok := m["weight"].(float64); ok {
+			weight = int(n)
+		}
+		switch {
+		case leadsTo(m, stable):
+			s.Like, s.Weights.Stable = like(m), s.Weights.Stable+weight
+		case leadsTo(m, canary):
+			s.Weights.Canary += weight
+			if s.Like == nil {
+				s.Like = like(m)
+			}
+		default:
+			s.Others = append(s.Others, ref)
+		}
+	}
+	return s
+}
+
+// like is what a reference says in addition to name, port and weight: it holds for both arms.
+func like(ref map[string]any) map[string]any {
+	out := maps.Clone(ref)
+	for _, field := range []string{"name", "port", "weight"} {
+		delete(out, field)
+	}
+	return out
+}
+
+// Leads reports whether the list leads to one of the arms.
+func (s *Split) Leads() bool { return s.Like != nil }
+
+// Strangers names the Services to which the list leads as well; empty for none.
+func (s *Split) Strangers() string {
+	var names []string
+	for _, ref := range s.Others {
+		m, _ := ref.(map[string]any)
+		name, _ := m["name"].(string)
+		names = append(names, name)
+	}
+	return strings.Join(names, " and ")
+}
+
+// With returns the operations of a patch that give the arms other weights in the list at a path; none if they have them.
+// references makes the arms' references. If others have made something else of the list meanwhile, what it leads to in
+// addition stays, and stable gets what both arms had.
+func (s *Split) With(path string, w Weights, references func(like map[string]any, w Weights) []any) []Operation {
+	if len(s.Others) > 0 {
+		w = Weights{Stable: max(s.Weights.Stable+s.Weights.Canary, 1)}
+	}
+	refs := references(s.Like, w)
+	if len(s.Others) > 0 {
+		refs[0].(map[string]any)["weight"] = float64(w.Stable) //nolint:forcetypeassert // made by references
+		refs = append(refs, s.Others...)
+	}
+	if reflect.DeepEqual(refs, s.Refs) {
+		return nil
+	}
+	return []Operation{Test(path, s.Refs), {Op: "replace", Path: path, Value: refs}}
+}
+
+// Disagreements says what is not as it has to be in the list at a place, where w is what the rollout's other lists have.
+func (s *Split) Disagreements(place string, w Weights) []string {
+	var out []string
+	if s.Weights.Share() != w.Share() {
+		out = append(out, fmt.Sprintf("%s: canary's weight is %s, not %s as elsewhere", place, s.Weights.Share(), w.Share()))
+	}
+	if s.Weights == (Weights{}) {
+		out = append(out, place+": neither arm has a weight")
+	}
+	return out
+}
+
+// Greatest is the weights with the most for the canary, of those that should be the same.
+func Greatest(all []Weights) Weights {
+	var out Weights
+	for _, w := range all {
+		if out == (Weights{}) || w.Share() > out.Share() {
+			out = w
+		}
+	}
+	return out
+}
+
+// Claim is the annotation on a user's route that says whose weights are in it: a rollout's, in the lists that lead to
+// stable's Service. Several rollouts may have lists of their own in one route.
+type Claim struct{ Rollout, Service string }
+
+const claimSuffix = ".rollout.serin.dev/stable"
+
+// ClaimOf is that of a rollout whose routes are in one namespace, and whose Services are in the same or another.
+func ClaimOf(rollout string, stable traffic.Backend, routes, arms string) Claim {
+	service := stable.Service + ":" + stable.Port
+	if arms != routes {
+		service = arms + "/" + service
+	}
+	return Claim{Rollout: rollout, Service: service}
+}
+
+func (c Claim) name() string { return c.Rollout + claimSuffix }
+
+// Make returns the operations of a patch that put the claim on a route; none if it is there.
+func (c Claim) Make(o *Stored) []Operation { return Annotate(o, c.name(), c.Service) }
+
+// Missing says that the claim is not on a route; empty if it is.
+func (c Claim) Missing(k Key, o *Stored) string {
+	if o.GetAnnotations()[c.name()] == c.Service {
+		return ""
+	}
+	return fmt.Sprintf("%s: annotation %s is missing", k, c.name())
+}
+
+// Refused is the error that another rollout has the route, in the lists that are called so; nil if none has.
+func (c Claim) Refused(k Key, o *Stored, lists string) error {
+	for name, theirs := range o.GetAnnotations() {
+		if rollout, ok := strings.CutSuffix(name, claimSuffix); ok && name != c.name() && theirs == c.Service {
+			return fmt.Errorf("%s: %w: rollout %s has the %s that lead to %s. If there is no such rollout any more, remove the annotation %s",
+				k, ErrForeign, rollout, lists, c.Service, name)
+		}
+	}
+	return nil
+}
+
+// Written reports whether Serin has written any of the objects for the rollout.
+func (c Claim) Written(objects map[Key]*Stored) bool {
+	for _, o := range objects {
+		if o.Owned(c.Rollout) || o.GetAnnotations()[c.name()] != "" {
+			return true
+		}
+	}
+	return false
+}
