@@ -2,7 +2,6 @@ package gatewayapi
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -25,13 +24,9 @@ type Clients struct {
 
 // Connect makes clients for the cluster that c leads to; nothing is asked yet.
 func Connect(c *rest.Config) (*Clients, error) {
-	k, err := kubernetes.NewForConfig(c)
+	k, d, err := kubeobjects.Connect(c)
 	if err != nil {
-		return nil, fmt.Errorf("connect to the cluster: %w", err)
-	}
-	d, err := dynamic.NewForConfig(c)
-	if err != nil {
-		return nil, fmt.Errorf("connect to the cluster: %w", err)
+		return nil, err
 	}
 	return &Clients{kubernetes: k, dynamic: d, knowledge: kubeobjects.NewKnowledge(), api: traefikapi.NewClient(nil)}, nil
 }

@@ -2,13 +2,29 @@ package kubeobjects
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 )
+
+// Connect makes clients for the cluster that c leads to; nothing is asked yet.
+func Connect(c *rest.Config) (kubernetes.Interface, dynamic.Interface, error) {
+	k, err := kubernetes.NewForConfig(c)
+	if err != nil {
+		return nil, nil, fmt.Errorf("connect to the cluster: %w", err)
+	}
+	d, err := dynamic.NewForConfig(c)
+	if err != nil {
+		return nil, nil, fmt.Errorf("connect to the cluster: %w", err)
+	}
+	return k, d, nil
+}
 
 // rawClient is a client of objects as the API server has them, with the fields that no version of the types knows: they are
 // users' own.

@@ -2,7 +2,6 @@ package traefiktcp
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"github.com/traefik/traefik/v3/pkg/provider/kubernetes/crd/traefikio/v1alpha1"
@@ -12,6 +11,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/serindev/serin/traffic/kubeobjects"
+	"github.com/serindev/serin/traffic/traefikapi"
 )
 
 // routes are what Serin writes for Traefik.
@@ -34,24 +34,25 @@ type Clients struct {
 	kubernetes kubernetes.Interface
 	dynamic    dynamic.Interface
 	knowledge  *kubeobjects.Knowledge
+	api        *traefikapi.Client // one for all, with its connections
 }
 
 // Connect makes clients for the cluster that c leads to; nothing is asked yet.
 func Connect(c *rest.Config) (*Clients, error) {
-	k, err := kubernetes.NewForConfig(c)
+	k, d, err := kubeobjects.Connect(c)
 	if err != nil {
-		return nil, fmt.Errorf("connect to the cluster: %w", err)
+		return nil, err
 	}
-	d, err := dynamic.NewForConfig(c)
-	if err != nil {
-		return nil, fmt.Errorf("connect to the cluster: %w", err)
-	}
-	return &Clients{kubernetes: k, dynamic: d, knowledge: kubeobjects.NewKnowledge()}, nil
+	return &Clients{kubernetes: k, dynamic: d, knowledge: kubeobjects.NewKnowledge(), api: traefikapi.NewClient(nil)}, nil
 }
 
 // Router is [New] with these clients, and with what their watches report.
 func (c *Clients) Router(config Config) (*Router, error) {
-	return newRouter(config, c.kubernetes, c.dynamic, c.knowledge)
+	r, err := newRouter(config, c.kubernetes, c.dynamic, c.knowledge)
+	if err == nil && config.Verify.Client == nil {
+		r.api = c.api
+	}
+	return r, err
 }
 
 // Watch is [kubeobjects.Knowledge.Watch] with IngressRouteTCPs, for the routers of these clients.

@@ -168,34 +168,33 @@ func (r *Router) askRoute(ctx context.Context, replica traefikapi.Replica, id st
 		dynamic.TCPRouter
 		traefikapi.State
 	}
-	err = r.api.GetTCP(ctx, replica, "routers", id+provider, &router)
-	if errors.Is(err, traefikapi.ErrNoObject) {
-		return w, "router " + id + " is missing", nil
-	}
-	if err != nil {
-		return w, "", err
-	}
-	if problem := router.Problem("router " + id); problem != "" {
-		return w, problem, nil
+	if problem, err := r.get(ctx, replica, "router", id, &router); err != nil || problem != "" {
+		return w, problem, err
 	}
 	var service struct {
 		dynamic.TCPService
 		traefikapi.State
 	}
-	err = r.api.GetTCP(ctx, replica, "services", id+provider, &service)
-	if errors.Is(err, traefikapi.ErrNoObject) {
-		return w, "service " + id + " is missing", nil
-	}
-	if err != nil {
-		return w, "", err
-	}
-	if problem := service.Problem("service " + id); problem != "" {
-		return w, problem, nil
+	if problem, err := r.get(ctx, replica, "service", id, &service); err != nil || problem != "" {
+		return w, problem, err
 	}
 	if service.Weighted != nil {
 		return r.config.weighted(id, service.Weighted)
 	}
 	return alone(id, service.LoadBalancer, stable, canary)
+}
+
+// get asks for an object, and says why it does not serve; empty if it does.
+func (r *Router) get(ctx context.Context, replica traefikapi.Replica, kind, id string, v interface{ Problem(what string) string }) (problem string, err error) {
+	what := kind + " " + id
+	err = r.api.GetTCP(ctx, replica, kind+"s", id+provider, v)
+	switch {
+	case errors.Is(err, traefikapi.ErrNoObject):
+		return what + " is missing", nil
+	case err != nil:
+		return "", err
+	}
+	return v.Problem(what), nil
 }
 
 // weighted reads the weights of a service with several children, which are named after the arms' Services.
