@@ -63,6 +63,14 @@ func NewPostgres(tb testing.TB, c PostgresConfig) *Postgres {
 	return p
 }
 
+// DeadURL is an address at which nothing listens: of a backend that was there and has ended.
+func DeadURL(tb testing.TB) string {
+	tb.Helper()
+	b := NewBackend(tb, Behaviour{})
+	require.NoError(tb, b.Stop())
+	return b.URL
+}
+
 // NewBackend starts a backend for a test. See [StartBackend]; its random numbers are always the same.
 func NewBackend(tb testing.TB, behaviour Behaviour) *Backend {
 	tb.Helper()

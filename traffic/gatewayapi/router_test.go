@@ -1,9 +1,7 @@
 package gatewayapi_test
 
 import (
-	"context"
 	"fmt"
-	"sync"
 	"testing"
 	"time"
 
@@ -35,44 +33,22 @@ const throttle = 50 * time.Millisecond
 // clients watch, as a daemon's do.
 type clients struct {
 	*gatewayapi.Clients
-	begin func(kubeobjects.Place)
-	once  map[kubeobjects.Place]bool
+	watch func([]kubeobjects.Place)
 }
 
 func watching(t testing.TB, as *rest.Config) *clients {
 	t.Helper()
 	c, err := gatewayapi.Connect(as)
 	require.NoError(t, err)
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	var running sync.WaitGroup
-	t.Cleanup(func() { cancel(); running.Wait() })
-	return &clients{c, func(p kubeobjects.Place) {
-		running.Go(func() {
-			if err := c.Watch(ctx, p, func(kubeobjects.Change) {}); err != nil {
-				panic(err)
-			}
-		})
-	}, map[kubeobjects.Place]bool{}}
+	return &clients{c, traffictest.Watching(t, c.Watch, func(kubeobjects.Change) {})}
 }
 
 func (c *clients) router(t testing.TB, config gatewayapi.Config) *gatewayapi.Router {
 	t.Helper()
 	r, err := c.Router(config)
 	require.NoError(t, err)
-	for _, p := range r.Places() {
-		if !c.once[p] {
-			c.once[p] = true
-			c.begin(p)
-		}
-	}
+	c.watch(r.Places())
 	return r
-}
-
-func deadURL(t *testing.T) string {
-	t.Helper()
-	b := testbed.NewBackend(t, testbed.Behaviour{})
-	require.NoError(t, b.Stop())
-	return b.URL
 }
 
 func routes(c *testcluster.Cluster, resource, ns string) dynamic.ResourceInterface {
@@ -125,7 +101,7 @@ func suite(t *testing.T, change func(c *testcluster.Cluster, w traffictest.Wante
 			config.Verify.APIs = append(config.Verify.APIs, traefik.API)
 		}
 		if w.DeadReplica {
-			config.Verify.APIs = append(config.Verify.APIs, deadURL(t))
+			config.Verify.APIs = append(config.Verify.APIs, testbed.DeadURL(t))
 		}
 		var host string
 		_, err := fmt.Sscanf(w.Rule, "Host(`%s", &host)

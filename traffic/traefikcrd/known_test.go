@@ -1,7 +1,6 @@
 package traefikcrd_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -28,12 +27,11 @@ import (
 type watched struct {
 	*traefikcrd.Clients
 	told  chan traefikcrd.Change
-	begin func(traefikcrd.Place)
+	begin func([]traefikcrd.Place)
 
-	mu     sync.Mutex // guards what follows
-	places map[traefikcrd.Place]bool
-	asked  []string // requests that are no watches
-	turns  int      // how often a watch was opened or ended
+	mu    sync.Mutex // guards what follows
+	asked []string   // requests that are no watches
+	turns int        // how often a watch was opened or ended
 }
 
 // requests returns those made so far, without watches.
@@ -98,23 +96,14 @@ func (e *ending) Close() error {
 
 func watching(t testing.TB, as *rest.Config) *watched {
 	t.Helper()
-	w := &watched{told: make(chan traefikcrd.Change, 10_000), places: map[traefikcrd.Place]bool{}}
+	w := &watched{told: make(chan traefikcrd.Change, 10_000)}
 	config := rest.CopyConfig(as)
 	config.QPS, config.Burst = 1000, 1000
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return counted{next, w} })
 	var err error
 	w.Clients, err = traefikcrd.Connect(config)
 	require.NoError(t, err)
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	var running sync.WaitGroup
-	t.Cleanup(func() { cancel(); running.Wait() })
-	w.begin = func(p traefikcrd.Place) {
-		running.Go(func() {
-			if err := w.Watch(ctx, p, func(c traefikcrd.Change) { w.told <- c }); err != nil {
-				panic(err)
-			}
-		})
-	}
+	w.begin = traffictest.Watching(t, w.Watch, func(c traefikcrd.Change) { w.told <- c })
 	return w
 }
 
@@ -123,14 +112,7 @@ func (w *watched) router(t testing.TB, c traefikcrd.Config) *traefikcrd.Router {
 	t.Helper()
 	r, err := w.Router(c)
 	require.NoError(t, err)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, p := range r.Places() {
-		if !w.places[p] {
-			w.places[p] = true
-			w.begin(p)
-		}
-	}
+	w.begin(r.Places())
 	return r
 }
 
@@ -227,7 +209,7 @@ func TestOneWatchOfTheWholeClusterServesAllNamespaces(t *testing.T) {
 	may, err := clients.Everywhere(t.Context())
 	require.NoError(t, err)
 	require.True(t, may)
-	clients.begin(kubeobjects.Everywhere)
+	clients.begin([]traefikcrd.Place{kubeobjects.Everywhere})
 	var routers []*traefikcrd.Router
 	for _, w := range []*world{one, two} {
 		r, err := clients.Router(w.config)

@@ -49,13 +49,6 @@ func router(t testing.TB, as *rest.Config, c traefikcrd.Config) *traefikcrd.Rout
 	return r
 }
 
-func deadURL(t *testing.T) string {
-	t.Helper()
-	b := testbed.NewBackend(t, testbed.Behaviour{})
-	require.NoError(t, b.Stop())
-	return b.URL
-}
-
 // asKubectl patches as another user would.
 func asKubectl(t *testing.T, c *testcluster.Cluster, ns, resource, name, patch string) {
 	t.Helper()
@@ -142,7 +135,7 @@ func suiteOn(t *testing.T, c *testcluster.Cluster, traefik *testbed.Traefik, ns,
 			config.Verify.APIs = append(config.Verify.APIs, traefik.API)
 		}
 		if w.DeadReplica {
-			config.Verify.APIs = append(config.Verify.APIs, deadURL(t))
+			config.Verify.APIs = append(config.Verify.APIs, testbed.DeadURL(t))
 		}
 		change(c, w, &config)
 		r := clients.router(t, config)

@@ -18,13 +18,6 @@ import (
 // throttle is Traefik's, shortened where a test does not measure it.
 const throttle = 50 * time.Millisecond
 
-func deadURL(t *testing.T) string {
-	t.Helper()
-	b := testbed.NewBackend(t, testbed.Behaviour{})
-	require.NoError(t, b.Stop())
-	return b.URL
-}
-
 func TestTheFileProviderPassesTheSuite(t *testing.T) {
 	t.Parallel()
 	traefik := testbed.NewTraefik(t, testbed.TraefikConfig{Throttle: throttle})
@@ -35,7 +28,7 @@ func TestTheFileProviderPassesTheSuite(t *testing.T) {
 			c.Replicas = append(c.Replicas, traefikfile.Replica{URL: traefik.API})
 		}
 		if w.DeadReplica {
-			c.Replicas = append(c.Replicas, traefikfile.Replica{URL: deadURL(t)})
+			c.Replicas = append(c.Replicas, traefikfile.Replica{URL: testbed.DeadURL(t)})
 		}
 		r, err := traefikfile.New(c)
 		require.NoError(t, err)
