@@ -53,7 +53,8 @@ func (l *loop) trigger(ctx context.Context) {
 	})
 }
 
-// triggerKey is a key that no release has that has ended, or is about to end without its template: a template that comes back after another one starts a release again.
+// triggerKey is a key for a release of a template. It is never that of a release that has ended, or that ends because its
+// template was taken away: a template that comes back after another one starts a release again.
 func (l *loop) triggerKey(ctx context.Context, template string) (string, error) {
 	key := template
 	for {

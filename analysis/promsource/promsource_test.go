@@ -46,7 +46,7 @@ func prometheusOf(t testing.TB, every time.Duration, exporters ...*sourcetest.Ex
 	return testbed.NewPrometheus(t, testbed.PrometheusConfig{ScrapeInterval: every, Extra: job, Args: args})
 }
 
-// nativeHistograms is how Prometheus is told to scrape them: by a setting of the job, or, by a Prometheus 2, with a flag.
+// nativeHistograms returns what makes Prometheus scrape native histograms: a setting of the job, or a flag for Prometheus 2.
 func nativeHistograms(t testing.TB) (setting string, args []string) {
 	t.Helper()
 	path, err := testbed.Tool("prometheus")
