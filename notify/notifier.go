@@ -9,6 +9,7 @@ import (
 	"path"
 	"runtime/debug"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -260,6 +261,7 @@ func (n *Notifier) messages(ctx context.Context, u record.Untold, known *folded,
 			return nil, fmt.Errorf("read the plan: %w", err)
 		}
 	}
+	asked := sync.OnceValue(func() []record.Asked { return n.asked(ctx, known.plan) }) // the cluster is asked only for a note
 	for _, e := range events {
 		t := turn{release: u.Release, plan: known.plan, definition: &known.plan.Rollout, before: known.state, event: e}
 		if t.after, err = known.state.Apply(e); err != nil {
@@ -270,7 +272,7 @@ func (n *Notifier) messages(ctx context.Context, u record.Untold, known *folded,
 			continue
 		}
 		for _, kind := range t.kinds() {
-			more, err := n.address(t.note(kind, n.o.Link(u.Release.ID)), n.asked(ctx, known.plan))
+			more, err := n.address(t.note(kind, n.o.Link(u.Release.ID)), asked())
 			if err != nil {
 				return out, err
 			}

@@ -464,6 +464,34 @@ func TestANamespaceAsksForAllOfItsRollouts(t *testing.T) {
 	require.Equal(t, []string{"pro"}, about)
 }
 
+func TestANamespaceIsAskedOnceForAllNewsOfARelease(t *testing.T) {
+	w := newWorld(t)
+	w.happens(t, "ann", rollout.Paused{}, rollout.Resumed{}, rollout.Paused{})
+	d := *w.d
+	d.Name = "pro.shop"
+	plan, err := json.Marshal(record.Plan{Rollout: d})
+	require.NoError(t, err)
+	n := w.notifier(slog.New(slog.DiscardHandler), Receiver{Name: "team", OnRequest: true, On: []Kind{Started, Hold}})
+	asked := 0
+	n.o.Asked = func(context.Context, string) []record.Asked {
+		asked++
+		return []record.Asked{{To: "team"}}
+	}
+	u := record.Untold{Release: w.record}
+	u.Release.Plan = plan
+	events, err := w.store.Events(t.Context(), release, 0)
+	require.NoError(t, err)
+	messages, err := n.messages(t.Context(), u, &folded{}, events)
+	require.NoError(t, err)
+	require.Len(t, messages, 3)
+	require.Equal(t, 1, asked)
+
+	u.Told = len(events) // nothing is new
+	_, err = n.messages(t.Context(), u, &folded{}, events)
+	require.NoError(t, err)
+	require.Equal(t, 1, asked)
+}
+
 func TestAMessageSaysWhoseTheRolloutIsAndWhereToLook(t *testing.T) {
 	w := newWorld(t)
 	plan, err := json.Marshal(record.Plan{Rollout: *w.d, About: record.About{
