@@ -145,6 +145,16 @@ func (c *checker) routeNames(at place, names Texts) {
 	}
 }
 
+// adoptedRoutes checks the names of routes of Traefik that are there already: each is named once.
+func (c *checker) adoptedRoutes(at place, names Texts) {
+	c.routeNames(at, names)
+	for i, name := range names {
+		if slices.Index(names, name) < i {
+			c.fail(at.in(i), "%s is named twice", name)
+		}
+	}
+}
+
 // confineVerify refuses what an object may not make the daemon call or read.
 func (c *checker) confineVerify(at place, verify *VerifySpec, l Loader) {
 	v := or(verify, VerifySpec{})

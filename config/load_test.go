@@ -263,12 +263,8 @@ func TestWithoutAMarginAndATimeAReleaseIsDecidedInTheTimeThatItsStepsTake(t *tes
 	}
 }
 
-func TestAMarginThatIsWrittenIsObeyedAndNoTimeIsKept(t *testing.T) {
-	set := load(t, map[string]string{"r.yaml": rolloutYAML("shop", `
-  analysis: web
-  steps:
-    - gray: {weights: [50%], hold: 5m}
-    - promote: {}`), "a.yaml": `
+// ownMargins is an analysis whose metrics need no time: each has a margin that is written, or none to find.
+const ownMargins = `
 apiVersion: serin.dev/v1alpha1
 kind: Analysis
 metadata: {name: web}
@@ -276,7 +272,14 @@ spec:
   metrics:
     - {name: strict, preset: traefik-errors, margin: {relative: 25%}}
     - {name: fixed, preset: traefik-errors, baseline: {fixed: 1%}}
-`})
+`
+
+func TestAMarginThatIsWrittenIsObeyedAndNoTimeIsKept(t *testing.T) {
+	set := load(t, map[string]string{"r.yaml": rolloutYAML("shop", `
+  analysis: web
+  steps:
+    - gray: {weights: [50%], hold: 5m}
+    - promote: {}`), "a.yaml": ownMargins})
 	r, _ := set.Rollout("shop")
 	d := r.Plan.Analyses["gray"]
 	require.Empty(t, d.Budget)
@@ -309,15 +312,7 @@ func TestATimeThatNothingIsDecidedByIsWarnedOf(t *testing.T) {
   analysis: web
   steps:
     - gray: {weights: [50%], hold: 5m, decide: {within: 20m}}
-    - promote: {}`), "a.yaml": `
-apiVersion: serin.dev/v1alpha1
-kind: Analysis
-metadata: {name: web}
-spec:
-  metrics:
-    - {name: strict, preset: traefik-errors, margin: {relative: 25%}}
-    - {name: fixed, preset: traefik-errors, baseline: {fixed: 1%}}
-`})
+    - promote: {}`), "a.yaml": ownMargins})
 	require.Len(t, set.Warnings, 1)
 	require.ErrorContains(t, set.Warnings[0], "within has no effect: every metric has a margin of its own")
 }

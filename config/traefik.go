@@ -82,12 +82,7 @@ func (t *TraefikSpec) check(c *checker, s *RolloutSpec, l Loader) {
 		c.madeRoute(at.in("furtherRoutes", i), &t.FurtherRoutes[i].RouteSpec, l)
 	}
 	t.ports(c, s)
-	c.routeNames(at.in("ingressRoute"), t.IngressRoute)
-	for i, name := range t.IngressRoute {
-		if slices.Index(t.IngressRoute, name) < i {
-			c.fail(at.in("ingressRoute", i), "%s is named twice", name)
-		}
-	}
+	c.adoptedRoutes(at.in("ingressRoute"), t.IngressRoute)
 	c.service("stable", &s.Stable, t)
 	c.service("canary", &s.Canary, t)
 }
@@ -217,29 +212,25 @@ func (t *TraefikSpec) fill(m *planner) {
 		return
 	}
 	d := &m.plan.Rollout
-	m.plan.Gateway.Cluster = &record.ClusterGateway{
+	g := &record.ClusterGateway{
 		Namespace: m.route(), Arms: m.spec.armsElsewhere(m.route()), Adopt: t.Adopt, Stable: d.Stable, Canary: d.Canary,
 		StableBalancing: m.spec.Stable.balancing(), CanaryBalancing: m.spec.Canary.balancing(),
+		Ports: m.spec.portPairs(),
 	}
-	for i, name := range t.IngressRoute {
-		if i == 0 {
-			m.plan.Gateway.Cluster.IngressRoute = name
-		} else {
-			m.plan.Gateway.Cluster.Further = append(m.plan.Gateway.Cluster.Further, name)
+	if len(t.IngressRoute) > 0 {
+		g.IngressRoute, g.Further = t.IngressRoute[0], append(g.Further, t.IngressRoute[1:]...) // nil without any, as it is stored
+		if m.spec.Deployment != "" {
+			g.Direct = d.Canary
 		}
-	}
-	if len(t.IngressRoute) > 0 && m.spec.Deployment != "" {
-		m.plan.Gateway.Cluster.Direct = d.Canary
 	}
 	if t.Route != nil {
 		route := t.Route.toTraffic()
-		m.plan.Gateway.Cluster.Route = &route
+		g.Route = &route
 	}
 	for _, r := range t.FurtherRoutes {
-		m.plan.Gateway.Cluster.FurtherRoutes = append(m.plan.Gateway.Cluster.FurtherRoutes,
-			traffic.PortRoute{Route: r.toTraffic(), Port: m.spec.Stable.Service.index(r.Port)})
+		g.FurtherRoutes = append(g.FurtherRoutes, traffic.PortRoute{Route: r.toTraffic(), Port: m.spec.Stable.Service.index(r.Port)})
 	}
-	m.plan.Gateway.Cluster.Ports = m.spec.portPairs()
+	m.plan.Gateway.Cluster = g
 }
 
 // portPairs are the further ports of both arms' Services.

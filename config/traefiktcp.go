@@ -1,8 +1,6 @@
 package config
 
 import (
-	"slices"
-
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/traffic"
 )
@@ -53,12 +51,7 @@ func (t *TraefikSpec) checkTCP(c *checker, at place, s *RolloutSpec, l Loader) {
 		}
 		c.route(at.in("routeTCP"), r.toTraffic())
 	}
-	c.routeNames(at.in("ingressRouteTCP"), t.IngressRouteTCP)
-	for i, name := range t.IngressRouteTCP {
-		if slices.Index(t.IngressRouteTCP, name) < i {
-			c.fail(at.in("ingressRouteTCP", i), "%s is named twice", name)
-		}
-	}
+	c.adoptedRoutes(at.in("ingressRouteTCP"), t.IngressRouteTCP)
 	if t.Adopt {
 		c.fail(at.in("adopt"), "takes over a TraefikService, and a TCP route has none")
 	}
