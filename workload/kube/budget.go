@@ -61,14 +61,15 @@ func (c *Cluster) BudgetsInTheWay(ctx context.Context, arms workload.Arms) ([]st
 	if err != nil {
 		return nil, fmt.Errorf("list poddisruptionbudgets in namespace %s: %w", namespace, err)
 	}
-	pods := [2]klabels.Set{podLabels(template(canary))}
+	var stablePods klabels.Set
 	if stable != nil && stable.GetNamespace() == namespace {
-		pods[1] = podLabels(template(stable))
+		stablePods = podLabels(template(stable))
 	}
-	return budgetNotes(list.Items, pods[0], pods[1]), nil
+	return budgetNotes(list.Items, podLabels(template(canary)), stablePods), nil
 }
 
-// budgetNotes are about the budgets that cover pods with the canary's labels, given those of stable's.
+// budgetNotes are about the budgets that cover pods with the canary's labels, given those of stable's; nil for none in its
+// namespace.
 func budgetNotes(list []policyv1.PodDisruptionBudget, canary, stable klabels.Set) (notes []string) {
 	var covers []string
 	for i := range list {

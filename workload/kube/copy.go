@@ -225,7 +225,7 @@ func (c *Cluster) firstCopy(ctx context.Context, t *workload.Target, name worklo
 	case !selects(service.Spec.Selector, podLabels(template(original))):
 		return inService{}, refused(fmt.Sprintf("Service %s selects by %s, which the pods of %s have not", service.Name, text(service.Spec.Selector), original.GetName()))
 	}
-	pods, selector, err := armLabels("stable", name.Name, podLabels(template(original)), service, nil, labels(original.Object, "spec", "selector", "matchLabels"))
+	pods, selector, err := armLabels("stable", name.Name, podLabels(template(original)), service, nil, selectorOf(original))
 	if err != nil {
 		return inService{}, err
 	}

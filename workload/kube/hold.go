@@ -241,13 +241,13 @@ func (c *Cluster) hold(ctx context.Context, t *workload.Target, arm workload.Nam
 	})
 	why := ""
 	if apierrors.IsForbidden(err) || apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) {
-		why, err = fmt.Sprintf("%s %s/%s may take pods away while the canary has users, which stable would lack on the way back: %v", n.Kind, n.Namespace, n.Name, err), nil
+		why, err = fmt.Sprintf("%s %s may take pods away while the canary has users, which stable would lack on the way back: %v", n.Kind, n, err), nil
 	}
 	c.mu.Lock()
 	c.denied[n] = denial{time.Now(), why}
 	c.mu.Unlock()
 	if err == nil && why == "" && did {
-		c.log.Info("an autoscaler takes no pods away for now", "kind", n.Kind, "object", n.Namespace+"/"+n.Name, "release", t.Release)
+		c.log.Info("an autoscaler takes no pods away for now", "kind", n.Kind, "object", n.String(), "release", t.Release)
 	}
 	return why, err
 }
@@ -269,7 +269,7 @@ func (c *Cluster) holding(ctx context.Context, release string, o *unstructured.U
 	}
 	made := want
 	switch dry, err := c.patch(ctx, o, operations, true); {
-	case apierrors.IsBadRequest(err) && strings.Contains(err.Error(), "dry run"): // of an admission webhook
+	case refusesDryRuns(err): // admission is assumed to change nothing
 	case err != nil:
 		return nil, err
 	default:
@@ -354,7 +354,7 @@ func (c *Cluster) letGo(ctx context.Context, t *workload.Target, n workload.Name
 		return operations, nil
 	})
 	if apierrors.IsForbidden(err) {
-		return fmt.Sprintf("%s %s/%s takes no pods away, and cannot be put back to what it was: %v", n.Kind, n.Namespace, n.Name, err), nil
+		return fmt.Sprintf("%s %s takes no pods away, and cannot be put back to what it was: %v", n.Kind, n, err), nil
 	}
 	if err != nil {
 		return "", err
@@ -365,7 +365,7 @@ func (c *Cluster) letGo(ctx context.Context, t *workload.Target, n workload.Name
 	}
 	c.mu.Unlock()
 	if did {
-		c.log.Info("an autoscaler may take pods away again", "kind", n.Kind, "object", n.Namespace+"/"+n.Name, "release", t.Release)
+		c.log.Info("an autoscaler may take pods away again", "kind", n.Kind, "object", n.String(), "release", t.Release)
 	}
 	return "", nil
 }
@@ -435,7 +435,7 @@ func (c *Cluster) pause(ctx context.Context, w *world, p *plan) {
 			return annotate(o, map[string]string{pausedAnnotation: name}), nil
 		})
 		if err != nil {
-			c.log.Warn("KEDA was not told", "object", n.Namespace+"/"+n.Name, "paused", paused, "err", err)
+			c.log.Warn("KEDA was not told", "object", n.String(), "paused", paused, "err", err)
 			return
 		}
 	}
@@ -449,7 +449,7 @@ func (c *Cluster) pause(ctx context.Context, w *world, p *plan) {
 		return nil, nil
 	})
 	if err != nil {
-		c.log.Warn("KEDA was not told", "object", n.Namespace+"/"+n.Name, "paused", paused, "err", err)
+		c.log.Warn("KEDA was not told", "object", n.String(), "paused", paused, "err", err)
 		return
 	}
 	if p.paused = new(string); paused {

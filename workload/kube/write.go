@@ -148,13 +148,18 @@ func unannotate(annotation string) []operation {
 // change it. If admission does not support dry runs, it is assumed to change nothing.
 func (c *Cluster) dryRun(ctx context.Context, o *unstructured.Unstructured, want map[string]any) (string, error) {
 	out, err := c.patch(ctx, o, []operation{{"replace", "/spec/template", want}}, true)
-	if apierrors.IsBadRequest(err) && strings.Contains(err.Error(), "dry run") {
+	if refusesDryRuns(err) {
 		return hash(want), nil
 	}
 	if err != nil {
 		return "", err
 	}
 	return hash(template(out)), nil
+}
+
+// refusesDryRuns reports whether an error says that an admission webhook does not support dry runs.
+func refusesDryRuns(err error) bool {
+	return apierrors.IsBadRequest(err) && strings.Contains(err.Error(), "dry run")
 }
 
 func (c *Cluster) learn(n workload.Name, r rendering) {
