@@ -315,9 +315,6 @@ func (c *Cluster) carry(ctx context.Context, name workload.Name, want contents) 
 	if err != nil || did == "" {
 		return err
 	}
-	c.mu.Lock()
-	delete(c.confirmed, name) // what the cache has of it is older
-	c.mu.Unlock()
 	if o, err := c.deployment(ctx, name, false); err == nil && o != nil {
 		c.tell(ctx, o, "Changed", "", did)
 	}
@@ -403,9 +400,9 @@ func (c *Cluster) makePin(ctx context.Context, copied workload.Name, of string, 
 		return fmt.Errorf("get ConfigMap %s/%s: %w", n.Namespace, of, err)
 	}
 	if err != nil || contentOf(o) != content {
-		known, there, knownErr := known[*configMap](ctx, c, configMaps, workload.Name{Namespace: n.Namespace, Name: of})
-		if knownErr == nil && there && known.content == content {
-			return errUnsettled // the watch has not reported it yet
+		cached, isCached, cacheErr := known[*configMap](ctx, c, configMaps, workload.Name{Namespace: n.Namespace, Name: of})
+		if cacheErr == nil && isCached && cached.content == content {
+			return errUnsettled // the watch has not reported the change yet
 		}
 		return fmt.Errorf("ConfigMap %s, the copy of %s that pods need, is not there, and %s has changed since", n, of, of)
 	}
