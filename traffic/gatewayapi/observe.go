@@ -25,7 +25,7 @@ func (r *Router) Observe(ctx context.Context) (traffic.Observed, error) {
 	defer cancel()
 	s, err := r.read(reading, r.objects.Known())
 	if err != nil {
-		o.Unreadable = err.Error()
+		s, o.Unreadable = nil, err.Error()
 	} else {
 		o.Configured = r.configured(reading, s)
 		if err := s.absent(); err != nil && !s.serves(&r.config) {

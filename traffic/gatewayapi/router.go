@@ -81,13 +81,13 @@ func (r *Router) Apply(ctx context.Context, t traffic.Target) error {
 
 func (r *Router) apply(ctx context.Context, l layout) error {
 	s, err := r.read(ctx, r.objects.Live())
+	if !l.serves() { // traffic first: whatever else is wrong, the canary must get none
+		err = errors.Join(err, r.takeOut(ctx, s))
+	}
 	if err != nil {
 		return err
 	}
-	if !l.serves() { // traffic first: whatever else is wrong, the canary must get none
-		if err := r.takeOut(ctx, s); err != nil {
-			return err
-		}
+	if !l.serves() {
 		if s, err = r.read(ctx, r.objects.Live()); err != nil {
 			return err
 		}
@@ -159,10 +159,10 @@ func (r *Router) takeOut(ctx context.Context, s *snapshot) error {
 	var errs []error
 	for i := range r.config.names() {
 		k := r.config.cohortKey(i)
-		errs = append(errs, r.objects.Remove(ctx, k, s.objects[k]))
+		errs = append(errs, r.objects.RemoveMade(ctx, k, s.objects[k]))
 	}
 	for _, m := range s.mains {
-		if r.config.Own != nil && !m.object.Owned(r.config.Rollout) {
+		if r.config.Own != nil && !m.object.Made(r.config.Rollout) {
 			continue // never ours, so it leads to no canary of ours
 		}
 		errs = append(errs, r.setWeights(ctx, m, kubeobjects.Weights{Stable: 100}))
@@ -247,6 +247,8 @@ type snapshot struct {
 	missing []kubeobjects.Key                       // users' routes that do not
 }
 
+// read reads all objects of the rollout. With an error the snapshot has those that could be read, and the others are missing
+// from it.
 func (r *Router) read(ctx context.Context, in kubeobjects.Source) (*snapshot, error) {
 	keys := r.config.ownKeys()
 	for i := range r.config.names() {
@@ -256,9 +258,7 @@ func (r *Router) read(ctx context.Context, in kubeobjects.Source) (*snapshot, er
 	}
 	s := &snapshot{}
 	var err error
-	if s.objects, err = r.objects.Read(ctx, in, keys); err != nil {
-		return nil, err
-	}
+	s.objects, err = r.objects.Read(ctx, in, keys)
 	for i := range r.config.names() {
 		k := r.config.mainKey(i)
 		switch o := s.objects[k]; {
@@ -268,7 +268,7 @@ func (r *Router) read(ctx context.Context, in kubeobjects.Source) (*snapshot, er
 			s.missing = append(s.missing, k)
 		}
 	}
-	return s, nil
+	return s, err
 }
 
 // fit says why no release can be on the routes as they are. A route that does not exist serves nobody: it keeps no other

@@ -65,6 +65,15 @@ func (s *Stored) Owned(rollout string) bool {
 	return labels[ManagedLabel] == Manager && labels[RolloutLabel] == rollout
 }
 
+// Made reports whether Serin has made the object for a rollout, even if others have taken its labels off since: the canary
+// leaves such a route as well. One with another rollout's label is that rollout's.
+func (s *Stored) Made(rollout string) bool {
+	label := s.GetLabels()[RolloutLabel]
+	return s.Owned(rollout) || (label == "" || label == rollout) && slices.ContainsFunc(s.GetManagedFields(), func(m metav1.ManagedFieldsEntry) bool {
+		return m.Manager == Manager && m.Operation == metav1.ManagedFieldsOperationApply // a user's object is patched, never applied
+	})
+}
+
 // Client is what the generated clients have in common.
 type Client[T any] interface {
 	Get(ctx context.Context, name string, o metav1.GetOptions) (T, error)
@@ -241,6 +250,18 @@ func (s *Store) Remove(ctx context.Context, k Key, have *Stored) error {
 	if have == nil || !have.Owned(s.rollout) {
 		return nil
 	}
+	return s.remove(ctx, k, have)
+}
+
+// RemoveMade is [Store.Remove] for what Serin has made, whatever its labels are: a route that leads to the canary.
+func (s *Store) RemoveMade(ctx context.Context, k Key, have *Stored) error {
+	if have == nil || !have.Made(s.rollout) {
+		return nil
+	}
+	return s.remove(ctx, k, have)
+}
+
+func (s *Store) remove(ctx context.Context, k Key, have *Stored) error {
 	uid, version := have.GetUID(), have.GetResourceVersion()
 	err := s.kinds[k.Kind].delete(ctx, k.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid, ResourceVersion: &version}})
 	if apierrors.IsNotFound(err) {

@@ -63,10 +63,11 @@ func (s *Store) Live() Source { return &live{s} }
 // Known is what watches have reported, and the API server where they have not: observations depend on it.
 func (s *Store) Known() Source { return &known{live{s}} }
 
-// Read returns the objects of all keys that exist, read at about the same time.
+// Read returns the objects of all keys that exist, read at about the same time. With an error it returns those that could be
+// read: on the way back to stable they may be enough.
 func (s *Store) Read(ctx context.Context, in Source, keys []Key) (map[Key]*Stored, error) {
 	out := map[Key]*Stored{}
-	group, ctx := errgroup.WithContext(ctx)
+	var group errgroup.Group
 	var mu sync.Mutex // guards out
 	for _, k := range keys {
 		group.Go(func() error {

@@ -330,58 +330,98 @@ func (p place) guardOperations(path string, c *Config, guards []v1alpha1.Middlew
 	return []kubeobjects.Operation{kubeobjects.Test(path, p.middlewares), {Op: "replace", Path: path, Value: want}}
 }
 
+// arms are where the arms are among the children of a weighted service.
+type arms struct {
+	stable   int   // -1: it is not there
+	canaries []int // one, unless others have changed the service
+	stranger error // names a child that is neither
+}
+
+func (c *Config) armsAmong(k key, children []v1alpha1.Service) arms {
+	out := arms{stable: -1}
+	for i, child := range children {
+		switch {
+		case c.isChild(child.LoadBalancerSpec, c.Stable):
+			out.stable = i
+		case c.isChild(child.LoadBalancerSpec, c.Canary):
+			out.canaries = append(out.canaries, i)
+		default:
+			out.stranger = fmt.Errorf("%s: %w: it has a child %s that is neither stable nor canary", k, ErrForeign, child.Name)
+		}
+	}
+	return out
+}
+
 // writeChildren changes no more in a TraefikService of the rollout's than the weights of the arms and the canary's child:
-// in one of the user's, or on the way back to stable. keep leaves that child at weight 0.
+// in one of the user's, or on the way back to stable. keep leaves that child at weight 0. A child that others have put
+// there keeps no canary in: it stays, with the share that it has, and in a service of the user's it is an error.
 func (r *Router) writeChildren(ctx context.Context, port int, have *stored, w weights, keep bool) error {
 	k := r.config.mainService(port)
-	canaryArm, stableArm := r.config.armsAt(port)
 	spec, ok := have.Typed.(*v1alpha1.TraefikServiceSpec)
 	if !ok || spec.Weighted == nil {
 		return fmt.Errorf("%s: %w: to be adopted it has to be a weighted one", k, ErrForeign)
 	}
-	ops := []kubeobjects.Operation{kubeobjects.Test("/metadata/resourceVersion", have.GetResourceVersion())}
-	stable, canary := -1, -1
-	for i, child := range spec.Weighted.Services {
-		switch {
-		case r.config.isChild(child.LoadBalancerSpec, r.config.Stable):
-			stable = i
-		case r.config.isChild(child.LoadBalancerSpec, r.config.Canary):
-			canary = i
-		default:
-			return fmt.Errorf("%s: %w: it has a child %s that is neither stable nor canary", k, ErrForeign, child.Name)
+	is := r.config.armsAmong(k, spec.Weighted.Services)
+	if is.stranger != nil {
+		if w.canary > 0 {
+			return is.stranger
 		}
+		canaryArm, stableArm := r.config.armsAt(port)
+		now := r.config.inferWeights(spec, canaryArm, stableArm)
+		w.stable = max(now.stable+now.canary, 1)
 	}
+	made := have.Made(r.config.Rollout)
+	if made {
+		is.stranger = nil // the whole service is written next
+	}
+	if is.stable < 0 && (len(is.canaries) == 0 || !made) {
+		return fmt.Errorf("%s: %w: stable's Service %s is not in it", k, ErrForeign, r.config.Stable.Service)
+	}
+	changes := r.config.childOperations(port, spec.Weighted.Services, is, w, keep)
+	if len(changes) == 0 {
+		return is.stranger
+	}
+	ops := append([]kubeobjects.Operation{kubeobjects.Test("/metadata/resourceVersion", have.GetResourceVersion())}, changes...)
+	return errors.Join(r.objects.Patch(ctx, k, ops), is.stranger)
+}
+
+// childOperations bring the arms among the children of a weighted service to their weights; at least one of them is there.
+func (c *Config) childOperations(port int, children []v1alpha1.Service, is arms, w weights, keep bool) (ops []kubeobjects.Operation) {
 	at := func(i int) string { return fmt.Sprintf("/spec/weighted/services/%d", i) }
 	set := func(i, weight int) {
-		switch old := spec.Weighted.Services[i].Weight; {
+		switch old := children[i].Weight; {
 		case old == nil:
 			ops = append(ops, kubeobjects.Operation{Op: "add", Path: at(i) + "/weight", Value: weight})
 		case *old != weight:
 			ops = append(ops, kubeobjects.Test(at(i)+"/weight", *old), kubeobjects.Operation{Op: "replace", Path: at(i) + "/weight", Value: weight})
 		}
 	}
-	switch {
-	case stable >= 0:
-		set(stable, w.stable)
-	case canary >= 0 && have.Owned(r.config.Rollout): // it had no weight and was left out
-		child := r.config.childSpec(stableArm, port, w.stable, spec.Weighted.Services[canary].LoadBalancerSpec)
+	add := func(arm traffic.Backend, weight, like int) {
+		child := c.childSpec(arm, port, weight, children[like].LoadBalancerSpec)
 		ops = append(ops, kubeobjects.Operation{Op: "add", Path: "/spec/weighted/services/-", Value: kubeobjects.SpecMap(child)})
-	default:
-		return fmt.Errorf("%s: %w: stable's Service %s is not in it", k, ErrForeign, r.config.Stable.Service)
+	}
+	canaryArm, stableArm := c.armsAt(port)
+	last := len(is.canaries) - 1
+	if is.stable >= 0 {
+		set(is.stable, w.stable)
+	} else { // it had no weight and was left out
+		add(stableArm, w.stable, is.canaries[last])
 	}
 	switch {
-	case canary >= 0 && (w.canary > 0 || keep):
-		set(canary, w.canary)
-	case canary >= 0:
-		ops = append(ops, kubeobjects.Test(at(canary)+"/name", r.config.Canary.Service), kubeobjects.Operation{Op: "remove", Path: at(canary)})
+	case w.canary > 0 && last >= 0:
+		set(is.canaries[last], w.canary)
 	case w.canary > 0:
-		child := r.config.childSpec(canaryArm, port, w.canary, spec.Weighted.Services[stable].LoadBalancerSpec)
-		ops = append(ops, kubeobjects.Operation{Op: "add", Path: "/spec/weighted/services/-", Value: kubeobjects.SpecMap(child)})
+		add(canaryArm, w.canary, is.stable)
+	default:
+		for _, i := range slices.Backward(is.canaries) { // from the end: what is removed moves those behind it
+			if keep {
+				set(i, 0)
+				continue
+			}
+			ops = append(ops, kubeobjects.Test(at(i)+"/name", c.Canary.Service), kubeobjects.Operation{Op: "remove", Path: at(i)})
+		}
 	}
-	if len(ops) == 1 {
-		return nil
-	}
-	return r.objects.Patch(ctx, k, ops)
+	return ops
 }
 
 // LetGo restores the adopted routes and deletes everything that Serin made. It is refused while any traffic goes to the

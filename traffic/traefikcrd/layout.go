@@ -407,9 +407,9 @@ func (c *Config) inferWeights(spec *v1alpha1.TraefikServiceSpec, canary, stable 
 		}
 		switch {
 		case c.isChild(child.LoadBalancerSpec, canary):
-			w.canary = weight
+			w.canary += weight
 		case c.isChild(child.LoadBalancerSpec, stable):
-			w.stable = weight
+			w.stable += weight
 		}
 	}
 	return w

@@ -80,14 +80,13 @@ func (r *Router) retry(ctx context.Context, act string, write func() error) erro
 
 func (r *Router) apply(ctx context.Context, l layout, t traffic.Target) error {
 	s, err := r.read(ctx, r.objects.Live())
+	if !l.serves() { // traffic first: whatever else is wrong, the canary must get none
+		err = errors.Join(err, r.takeOut(ctx, s, !l.out))
+	}
 	if err != nil {
 		return err
 	}
-	if !l.serves() { // traffic first: whatever else is wrong, the canary must get none
-		if err := r.takeOut(ctx, s, !l.out); err != nil {
-			return err
-		}
-	} else if s.gone != nil {
+	if l.serves() && s.gone != nil {
 		return s.gone
 	}
 	frames, err := s.frames(&r.config)
@@ -153,13 +152,13 @@ func (r *Router) takeOut(ctx context.Context, s *snapshot, keep bool) error {
 	var err error
 	for _, lane := range inFront {
 		for _, route := range r.config.laneRoutes(lane) {
-			err = errors.Join(err, r.objects.Remove(ctx, route, s.objects[route]))
+			err = errors.Join(err, r.objects.RemoveMade(ctx, route, s.objects[route]))
 		}
 	}
 	for port := range r.config.ports() {
 		main := s.objects[r.config.mainService(port)]
-		if main != nil && (main.Owned(r.config.Rollout) || r.config.Adopt) && r.config.mainWeights(s, port).canary > 0 {
-			err = errors.Join(err, r.writeChildren(ctx, port, main, weights{stable: 100}, keep && !main.Owned(r.config.Rollout) && r.reachable(ctx)))
+		if main != nil && (main.Made(r.config.Rollout) || r.config.Adopt) && r.config.mainWeights(s, port).canary > 0 {
+			err = errors.Join(err, r.writeChildren(ctx, port, main, weights{stable: 100}, keep && !main.Made(r.config.Rollout) && r.reachable(ctx)))
 		}
 	}
 	if err != nil {
@@ -367,18 +366,15 @@ type snapshot struct {
 	gone    error           // which of them do not exist, though others do
 }
 
-// read reads all objects of the rollout at about the same time.
+// read reads all objects of the rollout at about the same time. With an error the snapshot has those that could be read.
 func (r *Router) read(ctx context.Context, in source) (*snapshot, error) {
 	s := &snapshot{}
-	group, ctx := errgroup.WithContext(ctx)
+	var group errgroup.Group
 	group.Go(func() (err error) { s.objects, err = r.objects.Read(ctx, in, r.config.keys()); return err })
 	if r.config.Route == nil {
 		group.Go(func() error { s.adopted, s.gone, s.unread = r.readAllAdopted(ctx, in); return nil })
 	}
-	if err := group.Wait(); err != nil {
-		return nil, err
-	}
-	return s, nil
+	return s, group.Wait()
 }
 
 // readAllAdopted reads the users' IngressRoutes. One that does not exist serves nobody: as long as there are others, gone

@@ -23,9 +23,12 @@ func (r *Router) Observe(ctx context.Context) (traffic.Observed, error) {
 	defer cancel()
 	s, err := r.read(reading, r.objects.Known())
 	if err != nil {
-		o.Unreadable = err.Error()
+		s, o.Unreadable = nil, err.Error()
 	} else {
 		o.Configured = r.configured(reading, s)
+		if err := s.absent(); err != nil && greatest(s.mains...).Canary == 0 {
+			o.Unreadable = err.Error()
+		}
 	}
 	o.Replicas = r.replicas(ctx, s)
 	if err := ctx.Err(); err != nil {
@@ -42,7 +45,7 @@ func (r *Router) configured(ctx context.Context, s *snapshot) *traffic.Configure
 	}
 	w := greatest(s.mains...)
 	out := &traffic.Configured{Digest: s.digest(), Foreign: r.foreign(s, w)}
-	if len(s.mains) == len(c.names()) {
+	if len(s.mains) == len(c.names()) || len(s.mains) > 0 && w.Canary == 0 {
 		out.Main = &traffic.RouteServed{Enabled: true, Weight: w.Share()}
 	}
 	if w.Canary > 0 {
@@ -55,8 +58,10 @@ func (r *Router) configured(ctx context.Context, s *snapshot) *traffic.Configure
 func (r *Router) foreign(s *snapshot, w kubeobjects.Weights) []string {
 	c := &r.config
 	var out []string
-	for _, k := range s.missing {
-		out = append(out, k.String()+" is missing")
+	for _, k := range s.missing { // it serves nobody, so that on the way back nothing is missing
+		if w.Canary > 0 || len(s.mains) == 0 {
+			out = append(out, k.String()+" is missing")
+		}
 	}
 	for _, m := range s.mains {
 		if c.Route != nil {

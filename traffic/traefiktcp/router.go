@@ -74,18 +74,18 @@ func (r *Router) Apply(ctx context.Context, t traffic.Target) error {
 
 func (r *Router) apply(ctx context.Context, w kubeobjects.Weights) error {
 	s, err := r.read(ctx, r.objects.Live())
+	if w.Canary == 0 { // traffic first: whatever else is wrong, the canary must get none
+		err = errors.Join(err, r.takeOut(ctx, s))
+	}
 	if err != nil {
 		return err
 	}
-	if w.Canary == 0 { // traffic first: whatever else is wrong, the canary must get none
-		if err := r.takeOut(ctx, s); err != nil {
-			return err
-		}
+	if w.Canary == 0 {
 		if s, err = r.read(ctx, r.objects.Live()); err != nil {
 			return err
 		}
 	}
-	if err := errors.Join(s.fit(&r.config), r.alone(s)); err != nil {
+	if err := errors.Join(s.fit(&r.config, w.Canary > 0), r.alone(s)); err != nil {
 		return err
 	}
 	if w.Canary > 0 {
@@ -115,7 +115,7 @@ func (r *Router) protect(ctx context.Context, s *snapshot, stable, canary *kubeo
 func (r *Router) takeOut(ctx context.Context, s *snapshot) error {
 	var errs []error
 	for _, m := range s.mains {
-		if r.config.Route != nil && !m.object.Owned(r.config.Rollout) {
+		if r.config.Route != nil && !m.object.Made(r.config.Rollout) {
 			continue // never ours, and so without a canary of ours
 		}
 		if greatest(m).Canary > 0 {
@@ -163,12 +163,11 @@ type snapshot struct {
 	missing []kubeobjects.Key                       // users' routes that do not
 }
 
+// read reads all routes. With an error the snapshot has those that could be read, and the others are missing from it.
 func (r *Router) read(ctx context.Context, in kubeobjects.Source) (*snapshot, error) {
 	s := &snapshot{}
 	var err error
-	if s.objects, err = r.objects.Read(ctx, in, r.config.keys()); err != nil {
-		return nil, err
-	}
+	s.objects, err = r.objects.Read(ctx, in, r.config.keys())
 	for _, k := range r.config.keys() {
 		switch o := s.objects[k]; {
 		case o != nil:
@@ -177,11 +176,12 @@ func (r *Router) read(ctx context.Context, in kubeobjects.Source) (*snapshot, er
 			s.missing = append(s.missing, k)
 		}
 	}
-	return s, nil
+	return s, err
 }
 
-// fit says why no release can be on the routes as they are.
-func (s *snapshot) fit(c *Config) error {
+// fit says why no release can be on the routes as they are. A route that does not exist serves nobody: it keeps no other
+// one from going back to stable, which is what serves is false for.
+func (s *snapshot) fit(c *Config, serves bool) error {
 	if c.Route != nil {
 		for _, m := range s.mains {
 			if !m.object.Owned(c.Rollout) {
@@ -191,11 +191,20 @@ func (s *snapshot) fit(c *Config) error {
 		return nil // it is written as a whole
 	}
 	var errs []error
-	for _, k := range s.missing {
-		errs = append(errs, fmt.Errorf("%s, which is to be adopted, does not exist", k))
+	if serves || len(s.mains) == 0 {
+		errs = append(errs, s.absent())
 	}
 	for _, m := range s.mains {
 		errs = append(errs, m.fit(c))
+	}
+	return errors.Join(errs...)
+}
+
+// absent names the users' routes that do not exist; nil for none.
+func (s *snapshot) absent() error {
+	var errs []error
+	for _, k := range s.missing {
+		errs = append(errs, fmt.Errorf("%s, which is to be adopted, does not exist", k))
 	}
 	return errors.Join(errs...)
 }

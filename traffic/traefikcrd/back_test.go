@@ -1,0 +1,109 @@
+package traefikcrd_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/serindev/serin/internal/await"
+	"github.com/serindev/serin/traffic"
+	"github.com/serindev/serin/traffic/traefikcrd"
+	"github.com/serindev/serin/traffic/traffictest"
+)
+
+// children are those of the main TraefikService.
+func (w *world) children(t *testing.T) []any {
+	t.Helper()
+	return w.raw(t, "traefikservices", "shop")["spec"].(map[string]any)["weighted"].(map[string]any)["services"].([]any)
+}
+
+// crowded is a patch of the main TraefikService: the canary twice, and a child of another Service.
+const crowded = `{"spec": {"weighted": {"services": [{"name": "shop", "port": 80, "weight": 50},
+	{"name": "shop-canary", "port": "http", "weight": 30}, {"name": "third", "port": 80, "weight": 100}, {"name": "shop-canary", "port": 80, "weight": 20}]}}}`
+
+func TestAChildOfOthersInTheWeightedServiceStopsNoWayBack(t *testing.T) {
+	t.Parallel()
+	w := begin(t, nil)
+	w.bring(t, target(0.5))
+	asKubectl(t, w.Cluster, w.ns, "traefikservices", "shop", crowded)
+	require.NoError(t, w.Router.Apply(t.Context(), target(0)))
+	traffictest.Await(t, w.Router, target(0), traffic.InForce)
+	require.Len(t, w.children(t), 1, "the service is Serin's own, and so is what is in it")
+	require.Equal(t, 20, w.send(t, 20, nil).Answered("v1"))
+}
+
+func TestAChildOfOthersInAnAdoptedServiceStaysAndTheCanaryGoes(t *testing.T) {
+	t.Parallel()
+	w := begin(t, nil)
+	w.Cluster.Apply(t, w.ns, `{apiVersion: traefik.io/v1alpha1, kind: TraefikService, metadata: {name: shop}, spec: {weighted: {services: [{name: shop, port: 80}]}}}`)
+	w.config.Adopt = true
+	w.Router = router(t, w.Config, w.config)
+	w.bring(t, target(0.5))
+	asKubectl(t, w.Cluster, w.ns, "traefikservices", "shop", crowded)
+	for range 2 { // the second time nothing is left to write
+		err := w.Router.Apply(t.Context(), target(0))
+		require.ErrorIs(t, err, traefikcrd.ErrForeign)
+		require.ErrorContains(t, err, "it has a child third that is neither stable nor canary")
+		weights := map[string]any{}
+		for _, child := range w.children(t) {
+			c := child.(map[string]any)
+			weights[c["name"].(string)] = c["weight"]
+		}
+		require.Equal(t, map[string]any{"shop": 100., "shop-canary": 0., "third": 100.}, weights, "stable gets what the canary had")
+	}
+	out := target(0)
+	out.Out = true
+	require.ErrorIs(t, w.Router.Apply(t.Context(), out), traefikcrd.ErrForeign)
+	require.ErrorIs(t, w.Router.Apply(t.Context(), target(0.1)), traefikcrd.ErrForeign)
+	for _, child := range w.children(t) {
+		if c := child.(map[string]any); c["name"] == "shop-canary" {
+			require.Zero(t, c["weight"])
+		}
+	}
+}
+
+// What cannot be read, such as Services in a namespace where the rights are gone, is not needed to take the canary out.
+func TestRightsThatAreLostInTheMiddleStopNoWayBack(t *testing.T) {
+	t.Parallel()
+	w := begin(t, nil)
+	account := w.ServiceAccount(t, w.ns, "serin")
+	w.Cluster.Apply(t, w.ns, rights)
+	w.Router = router(t, account, w.config)
+	await.True(t, func() bool { return w.Router.Apply(t.Context(), withCohort(target(0.5))) == nil }, "the rights")
+	w.Cluster.Apply(t, w.ns, strings.Replace(rights, "resources: [services]", "resources: [pods]", 1))
+	services := kubernetes.NewForConfigOrDie(account).CoreV1().Services(w.ns)
+	await.True(t, func() bool {
+		_, err := services.Get(t.Context(), "shop", metav1.GetOptions{})
+		return apierrors.IsForbidden(err)
+	}, "the right to read Services is gone")
+	require.ErrorContains(t, w.Router.Apply(t.Context(), target(0)), "is forbidden")
+	require.Len(t, w.children(t), 1)
+	await.True(t, func() bool { return w.send(t, 20, inCohort).Answered("v1") == 20 }, "nobody on the canary")
+}
+
+// unlabelled is a patch that takes off the labels by which Serin knows its own.
+const unlabelled = `{"metadata": {"labels": {"app.kubernetes.io/managed-by": "platform", "serin.dev/rollout": null}}}`
+
+func TestLabelsThatOthersTakeOffStopNoWayBack(t *testing.T) {
+	t.Parallel()
+	w := begin(t, nil)
+	w.bring(t, withCohort(target(1)))
+	for _, k := range [][2]string{{"traefikservices", "shop"}, {"ingressroutes", "shop-ab"}} {
+		asKubectl(t, w.Cluster, w.ns, k[0], k[1], unlabelled)
+	}
+	require.ErrorIs(t, w.Router.Apply(t.Context(), target(0)), traefikcrd.ErrForeign)
+	require.Equal(t, "shop", w.children(t)[0].(map[string]any)["name"])
+	require.Len(t, w.children(t), 1)
+	await.True(t, func() bool {
+		return w.send(t, 20, nil).Answered("v1") == 20 && w.send(t, 20, inCohort).Answered("v1") == 20
+	}, "nobody on the canary")
+
+	asKubectl(t, w.Cluster, w.ns, "traefikservices", "shop", `{"metadata": {"labels": {"serin.dev/rollout": "other"}}}`)
+	asKubectl(t, w.Cluster, w.ns, "traefikservices", "shop", half(w.ns, stable.Service, canary.Service))
+	require.ErrorIs(t, w.Router.Apply(t.Context(), target(0)), traefikcrd.ErrForeign)
+	require.Len(t, w.children(t), 2, "what has the label of another rollout is left alone")
+}

@@ -1,0 +1,77 @@
+package traefiktcp_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/serindev/serin/internal/testbed"
+	"github.com/serindev/serin/internal/testbed/testcluster"
+	"github.com/serindev/serin/share"
+	"github.com/serindev/serin/traffic"
+	"github.com/serindev/serin/traffic/traefiktcp"
+	"github.com/serindev/serin/traffic/traffictest"
+)
+
+var stable, canary = traffic.Backend{Service: "db", Port: "80"}, traffic.Backend{Service: "db-canary", Port: "http"}
+
+func target(weight share.Share) traffic.Target {
+	return traffic.Target{Stable: stable, Canary: canary, Weight: weight}
+}
+
+// world makes the arms of rollout "db" on a Traefik of its own.
+func world(t *testing.T) (*testcluster.Cluster, traefiktcp.Config) {
+	t.Helper()
+	c := testcluster.Shared(t)
+	ns := c.Namespace(t)
+	traefik := c.Traefik(t, testbed.TraefikConfig{Throttle: throttle, Args: []string{"--providers.kubernetescrd.namespaces=" + ns}})
+	c.Arms(t, ns, stable.Service, canary.Service, testbed.NewBackend(t, testbed.Behaviour{Version: "v1"}), testbed.NewBackend(t, testbed.Behaviour{Version: "v2"}))
+	config := traefiktcp.Config{Rollout: "db", Namespace: ns, Stable: stable, Canary: canary}
+	config.Verify.APIs = []string{traefik.API}
+	return c, config
+}
+
+func TestADeletedRouteKeepsNoOtherFromGoingBack(t *testing.T) {
+	t.Parallel()
+	c, config := world(t)
+	ns := config.Namespace
+	config.Adopted = []string{"one", "two"}
+	for _, name := range config.Adopted {
+		c.Apply(t, ns, fmt.Sprintf("{apiVersion: traefik.io/v1alpha1, kind: IngressRouteTCP, metadata: {name: %[1]s}, spec: {tls: {}, routes: [{match: \"HostSNI(`%[1]s.%[2]s.test`)\", services: [{name: db, port: 80}]}]}}", name, ns))
+	}
+	r, err := traefiktcp.New(config, kubernetes.NewForConfigOrDie(c.Config), dynamic.NewForConfigOrDie(c.Config))
+	require.NoError(t, err)
+	require.NoError(t, r.Apply(t.Context(), target(0.5)))
+	traffictest.Await(t, r, target(0.5), traffic.InForce)
+
+	require.NoError(t, routesIn(c, ns).Delete(t.Context(), "two", metav1.DeleteOptions{}))
+	require.ErrorContains(t, r.Apply(t.Context(), target(0.6)), "IngressRouteTCP two, which is to be adopted, does not exist")
+	o := traffictest.Await(t, r, target(0.5), traffic.NotServed)
+	require.Contains(t, o.Configured.Foreign, "IngressRouteTCP two is missing")
+	require.NoError(t, r.Apply(t.Context(), target(0)), "what does not exist serves nobody")
+	o = traffictest.Await(t, r, target(0), traffic.InForce)
+	require.Contains(t, o.Unreadable, "IngressRouteTCP two, which is to be adopted, does not exist")
+
+	require.NoError(t, routesIn(c, ns).Delete(t.Context(), "one", metav1.DeleteOptions{}))
+	require.Error(t, r.Apply(t.Context(), target(0)), "without any route there is no way back that could be in force")
+}
+
+func TestLabelsThatOthersTakeOffStopNoWayBack(t *testing.T) {
+	t.Parallel()
+	c, config := world(t)
+	config.Route = &traffic.Route{Rule: "HostSNI(`" + config.Namespace + ".test`)", TLS: &traffic.TLS{}}
+	r, err := traefiktcp.New(config, kubernetes.NewForConfigOrDie(c.Config), dynamic.NewForConfigOrDie(c.Config))
+	require.NoError(t, err)
+	require.NoError(t, r.Apply(t.Context(), target(0.5)))
+	asKubectl(t, c, config.Namespace, "db", `[{"op": "remove", "path": "/metadata/labels"}]`)
+	require.ErrorIs(t, r.Apply(t.Context(), target(0)), traefiktcp.ErrForeign)
+	got, err := routesIn(c, config.Namespace).Get(t.Context(), "db", metav1.GetOptions{})
+	require.NoError(t, err)
+	services := got.Object["spec"].(map[string]any)["routes"].([]any)[0].(map[string]any)["services"].([]any)
+	require.Len(t, services, 1)
+	require.Equal(t, "db", services[0].(map[string]any)["name"])
+}
