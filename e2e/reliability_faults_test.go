@@ -89,7 +89,7 @@ func (w *world) takePlace(t *testing.T) func() {
 	const mark = "# serin.dev/rollout: shop\n"
 	require.Contains(t, string(before), mark)
 	require.NoError(t, os.WriteFile(w.file("shop"), []byte(strings.Replace(string(before), mark, "# It belongs to somebody.\n", 1)), 0o600))
-	w.wait(t, "shop", "it is said", func(v view) bool { return strings.Contains(strings.Join(v.Trouble, " "), "not only Serin's") })
+	w.wait(t, "shop", "the daemon reports it", func(v view) bool { return strings.Contains(strings.Join(v.Trouble, " "), "not only Serin's") })
 	return later(t, 10*time.Second, func() error { return os.WriteFile(w.file("shop"), before, 0o600) })
 }
 

@@ -36,7 +36,7 @@ type realFault struct {
 	always bool
 	// at is where the release is meanwhile; nil is at 20%.
 	at *place
-	// tries are the kinds of canary; nil is one that fails every request, and at 20% also those of [others].
+	// tries are the kinds of canary; nil is [most] of them at 20%, and at other places [only] the one that fails every request.
 	tries []canary
 	// mounts: the daemon has a mount namespace of its own, which ends with it.
 	mounts bool
@@ -52,13 +52,13 @@ func (f realFault) place() *place { return cmp.Or(f.at, &shop) }
 func (f realFault) canaries(all bool) []canary {
 	switch {
 	case !all:
-		return []canary{fails}
+		return only
 	case f.tries != nil:
 		return f.tries
 	case f.at == nil:
-		return append([]canary{fails}, others...)
+		return most
 	}
-	return []canary{fails}
+	return only
 }
 
 // canary is what a version on trial does once something is broken.
@@ -74,10 +74,9 @@ const (
 )
 
 var (
-	kinds  = []canary{fails, worse, hangs, good} // the columns of the table
-	others = []canary{worse, good}
-	every  = kinds
-	only   = []canary{fails}
+	kinds = []canary{fails, worse, hangs, good} // the columns of the table
+	most  = []canary{fails, worse, good}
+	only  = []canary{fails}
 )
 
 // is makes the versions behave as this kind of canary does; broken: it has begun to.
@@ -220,17 +219,17 @@ func everywhere(f realFault, at ...*place) (out []realFault) {
 
 // realFaults has a list for each world. The worlds run in parallel, the faults of a world one after the other.
 var realFaults = [][]realFault{slices.Concat([]realFault{
-	{name: "nothing", does: "goes back when the evidence is there", begin: nothingBroken, always: true, tries: every},
-	{name: "the daemon is killed, and started again after two seconds", does: "goes on where it was", begin: (*world).killDaemon, tries: every},
+	{name: "nothing", does: "goes back when the evidence is there", begin: nothingBroken, always: true, tries: kinds},
+	{name: "the daemon is killed, and started again after two seconds", does: "goes on where it was", begin: (*world).killDaemon, tries: kinds},
 	{name: "the daemon is stopped by SIGSTOP for ten seconds", does: "goes on where it was", begin: stopDaemon(10 * time.Second), always: true},
 	{name: "the daemon is stopped by SIGSTOP for a minute", does: "goes on where it was", begin: stopDaemon(time.Minute), tries: only},
 	{name: "the database is locked by another process", does: "brings the traffic back first, and writes that when it can", begin: (*world).lock},
 }, prometheusAhead), slices.Concat([]realFault{
 	{name: "Traefik's API answers with errors", does: "judges what is written", begin: apiAnswers(broken)},
-	{name: "Traefik's API is silent", does: "judges what is written", begin: apiAnswers(silent), always: true, tries: every},
-	{name: "half of Traefik's replicas are silent", does: "judges what is served", begin: (*world).halfSilent, at: &halves, tries: []canary{fails, worse, good}},
+	{name: "Traefik's API is silent", does: "judges what is written", begin: apiAnswers(silent), always: true, tries: kinds},
+	{name: "half of Traefik's replicas are silent", does: "judges what is served", begin: (*world).halfSilent, at: &halves, tries: most},
 	{name: "Traefik's folder is read-only for ten seconds", does: "goes back as soon as it can write", begin: (*world).readOnly, mounts: true, always: true},
-	{name: "Traefik's folder is on a disk that is full for ten seconds", does: "goes back as soon as it can write", begin: (*world).full, mounts: true, always: true, tries: every},
+	{name: "Traefik's folder is on a disk that is full for ten seconds", does: "goes back as soon as it can write", begin: (*world).full, mounts: true, always: true, tries: kinds},
 	{name: "somebody has added a router to Serin's file", does: "goes back, leaves the router, and says so", begin: (*world).addRouter},
 	{name: "a foreign file is in the place of Serin's for ten seconds", does: "leaves it alone, says so, and goes back as soon as it is gone", begin: (*world).takePlace},
 	{name: "the store is on a disk that is full", does: "brings the traffic back first, and writes that when it can", begin: (*world).fill, mounts: true},
@@ -238,13 +237,13 @@ var realFaults = [][]realFault{slices.Concat([]realFault{
 	{name: "a circuit breaker on the route opens", does: "counts what reached the canary before", begin: nothingBroken, at: &guarded},
 	{name: "a circuit breaker on the route opens", does: "counts what it lets through", begin: nothingBroken, at: &opened, tries: only},
 }, prometheusBehind), {
-	{name: "Prometheus takes 800 ms of the second that it has", does: "looks as often", begin: (*world).slowPrometheus, always: true, tries: every},
-	{name: "Prometheus is killed and started again after three seconds", does: "judges what came in between", begin: (*world).restartPrometheus, tries: every},
+	{name: "Prometheus takes 800 ms of the second that it has", does: "looks as often", begin: (*world).slowPrometheus, always: true, tries: kinds},
+	{name: "Prometheus is killed and started again after three seconds", does: "judges what came in between", begin: (*world).restartPrometheus, tries: kinds},
 	{name: "either of two Prometheus behind one address answers", does: "counts no restart where there was none", begin: (*world).pair, always: true},
-	{name: "one of two metrics cannot be asked", does: "judges the other one; says which, at once", begin: latency(noAnswer), at: &doubly, always: true, tries: []canary{fails, worse, good}},
-	{name: "one of two metrics takes 800 ms of the second that it has", does: "looks as often", begin: latency(late), at: &doubly, tries: []canary{fails, worse, good}},
-	{name: "one of two metrics is refused by Prometheus", does: "judges the other one; says why", begin: latency(refused), at: &doubly, tries: []canary{fails, worse, good}},
-	{name: "one of two metrics has no series", does: "judges the other one; says which", begin: latency(withoutSeries), at: &doubly, tries: []canary{fails, worse, good}},
+	{name: "one of two metrics cannot be asked", does: "judges the other one; says which, at once", begin: latency(noAnswer), at: &doubly, always: true, tries: most},
+	{name: "one of two metrics takes 800 ms of the second that it has", does: "looks as often", begin: latency(late), at: &doubly, tries: most},
+	{name: "one of two metrics is refused by Prometheus", does: "judges the other one; says why", begin: latency(refused), at: &doubly, tries: most},
+	{name: "one of two metrics has no series", does: "judges the other one; says which", begin: latency(withoutSeries), at: &doubly, tries: most},
 	{name: "another rollout's counters are garbage", does: "says so of that one; no other release is affected", begin: (*world).garbage},
 	{name: "the rollout's document is deleted", does: "keeps the release's plan", begin: (*world).deleteDocument},
 	{name: "the rollout's document is broken", does: "keeps the release's plan", begin: (*world).breakDocument},
@@ -510,14 +509,8 @@ func apiAnswers(instead http.HandlerFunc) func(w *world, t *testing.T) func() {
 }
 
 func (w *world) slowPrometheus(t *testing.T) func() {
-	through := newProxy(t, w.prometheus.URL)
-	w.metrics.answer(func(out http.ResponseWriter, r *http.Request) {
-		select {
-		case <-time.After(800 * time.Millisecond):
-			through.Config.Handler.ServeHTTP(out, r)
-		case <-r.Context().Done():
-		}
-	})
+	through := newProxy(t, w.prometheus.URL).Config.Handler
+	w.metrics.answer(func(out http.ResponseWriter, r *http.Request) { late(out, r, nil, through) })
 	return func() { w.metrics.answer(nil) }
 }
 
