@@ -93,7 +93,7 @@ mutate:
 .PHONY: reliability
 reliability: deps tools
 	@$(GO) test ./engine -count=1 -timeout 60m -run '^Test(ABadVersionNeverStays|WhatIsUnderWay)' -reliability $(CURDIR)/docs/reliability.md
-	@$(GO) test ./e2e -count=1 -timeout 60m -run '^TestABadVersionNeverStays' -reliability $(CURDIR)/docs/reliability.md
+	@$(GO) test ./e2e -count=1 -parallel 4 -timeout 60m -run '^TestABadVersionNeverStays' -reliability $(CURDIR)/docs/reliability.md
 	@$(GO) test ./e2e/cluster -count=1 -timeout 60m -run '^TestABadVersionNeverStays' -reliability $(CURDIR)/docs/reliability.md
 
 ## bench: the benchmarks (BENCH=regexp, BENCHTIME=1s)

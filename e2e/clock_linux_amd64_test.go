@@ -27,10 +27,10 @@ var clockFaults = []realFault{
 // for a minute.
 var (
 	prometheusAhead = []realFault{
-		{name: "Prometheus's clock is set a minute ahead", does: "looks follow it, and says so", begin: setPrometheusClock(time.Minute), at: &ahead},
+		{name: "Prometheus's clock is set a minute ahead", does: "looks follow it, and says so", begin: setPrometheusClock(time.Minute), at: &ahead, tries: goodFirst},
 	}
 	prometheusBehind = []realFault{
-		{name: "Prometheus's clock is set a minute back", does: "judges again once Prometheus takes samples again", begin: setPrometheusClock(-time.Minute), at: &behind},
+		{name: "Prometheus's clock is set a minute back", does: "judges again once Prometheus takes samples again", begin: setPrometheusClock(-time.Minute), blind: time.Minute, at: &behind, tries: goodFirst},
 	}
 )
 

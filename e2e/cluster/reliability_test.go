@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -60,7 +61,12 @@ type clusterFault struct {
 	always bool
 	// acts: its policy also takes back a good version.
 	acts bool
+	// blind is how long the fault keeps Serin from seeing anything or from writing, counted from its beginning.
+	blind time.Duration
 }
+
+// bound is what the fault may add to the time that a bad canary has users without it.
+func (f clusterFault) bound() time.Duration { return f.blind + 10*time.Second }
 
 // clusterWorlds are the worlds, which run in parallel, with the faults of each, which are tried one after the other.
 var clusterWorlds = []struct {
@@ -73,17 +79,17 @@ var clusterWorlds = []struct {
 		w.begin(t)
 		return w, []clusterFault{
 			{name: "nothing", does: "goes back when the evidence is there", begin: func(*testing.T) func() { return func() {} }},
-			{name: "the API server is killed, and started again after ten seconds", does: "goes back as soon as it can write", begin: w.outage},
-			{name: "the API server answers nothing for ten seconds", does: "goes back as soon as it can write", begin: w.silence},
+			{name: "the API server is killed, and started again after ten seconds", does: "goes back as soon as it can write", begin: w.outage, blind: 10 * time.Second},
+			{name: "the API server answers nothing for ten seconds", does: "goes back as soon as it can write", begin: w.silence, blind: 10 * time.Second},
 		}
 	}},
 	{"writers and rights", false, func(t *testing.T) (*world, []clusterFault) {
 		w := steadfast(t, example{meddled: true})
 		w.begin(t)
 		return w, []clusterFault{
-			{name: "every write of ten seconds loses against another writer's", does: "tries again until it does not", begin: w.rivals},
-			{name: "its rights are taken away for ten seconds", does: "goes back as soon as it can write", begin: w.withoutRights},
-			{name: "admission refuses its writes for ten seconds", does: "goes back as soon as it can write", begin: w.refused},
+			{name: "every write of ten seconds loses against another writer's", does: "tries again until it does not", begin: w.rivals, blind: 10 * time.Second},
+			{name: "its rights are taken away for ten seconds", does: "goes back as soon as it can write", begin: w.withoutRights, blind: 10 * time.Second},
+			{name: "admission refuses its writes for ten seconds", does: "goes back as soon as it can write", begin: w.refused, blind: 10 * time.Second},
 		}
 	}},
 	{"two daemons", true, func(t *testing.T) (*world, []clusterFault) {
@@ -95,11 +101,11 @@ var clusterWorlds = []struct {
 			return through
 		})
 		return w, []clusterFault{
-			{name: "the daemon that leads is killed", does: "the other takes over when the lease is over, nine seconds here", begin: c.killLeader},
-			{name: "the daemon that leads is stopped by SIGSTOP", does: "the other takes over when the lease is over, nine seconds here", begin: c.stopLeader},
-			{name: "the daemon that leads is cut off from the API server", does: "the other takes over when the lease is over, nine seconds here", begin: c.cut("https"), always: true},
+			{name: "the daemon that leads is killed", does: "the other takes over when the lease is over, nine seconds here", begin: c.killLeader, blind: lease},
+			{name: "the daemon that leads is stopped by SIGSTOP", does: "the other takes over when the lease is over, nine seconds here", begin: c.stopLeader, blind: lease},
+			{name: "the daemon that leads is cut off from the API server", does: "the other takes over when the lease is over, nine seconds here", begin: c.cut("https"), blind: lease, always: true},
 			{name: "the daemon that leads is cut off from the store", does: "brings the traffic back first, and writes that when it can", begin: c.cut("postgres")},
-			{name: "the daemon that leads is cut off from Prometheus, and its policy is rollback after five seconds", does: "goes back by its policy", begin: c.cut("http"), acts: true},
+			{name: "the daemon that leads is cut off from Prometheus, and its policy is rollback after five seconds", does: "goes back by its policy", begin: c.cut("http"), blind: 5 * time.Second, acts: true},
 		}
 	}},
 }
@@ -108,7 +114,7 @@ var clusterWorlds = []struct {
 // takes is written into the page, and depends on the machine.
 func TestABadVersionNeverStaysInACluster(t *testing.T) {
 	t.Parallel()
-	rows := make([][]string, len(clusterWorlds))
+	rows := make([][]row, len(clusterWorlds))
 	for i, one := range clusterWorlds {
 		if !one.always && *reliability == "" {
 			continue
@@ -122,12 +128,7 @@ func TestABadVersionNeverStaysInACluster(t *testing.T) {
 					continue
 				}
 				t.Run(f.name, func(t *testing.T) {
-					took := w.brave(t, f, fmt.Sprintf("registry.example.com/shop:%d-%d", i, k), load)
-					fate := "stays"
-					if f.acts {
-						fate = "–"
-					}
-					rows[i] = append(rows[i], fmt.Sprintf("| %s | %s | %s | %s |", f.name, f.does, took.Round(100*time.Millisecond), fate))
+					rows[i] = append(rows[i], row{f, w.brave(t, f, fmt.Sprintf("registry.example.com/shop:%d-%d", i, k), load)})
 				})
 			}
 		})
@@ -135,8 +136,28 @@ func TestABadVersionNeverStaysInACluster(t *testing.T) {
 	t.Cleanup(func() {
 		if *reliability != "" && !t.Failed() {
 			writeTable(t, rows)
+			for _, r := range slices.Concat(rows...) {
+				without := rows[0][0].took // of the row of no fault
+				if r.took > without+r.bound() {
+					t.Errorf("%s: %v, longer than %v without the fault and %v", r.name, r.took, without, r.bound())
+				}
+			}
 		}
 	})
+}
+
+// row is how long a canary that fails had users while something was broken.
+type row struct {
+	clusterFault
+	took time.Duration
+}
+
+func (r row) String() string {
+	fate := "stays"
+	if r.acts {
+		fate = "–"
+	}
+	return fmt.Sprintf("| %s | %s | %s | %s | %s |\n", r.name, r.does, r.took.Round(100*time.Millisecond), fate, r.bound())
 }
 
 // risky is a version that begins to fail every request.
@@ -371,7 +392,7 @@ func (c *cabled) cut(scheme string) func(t *testing.T) func() {
 }
 
 // writeTable replaces the table in its page.
-func writeTable(t *testing.T, rows [][]string) {
+func writeTable(t *testing.T, rows [][]row) {
 	const begin, end = "## In a cluster\n", "\n## "
 	b, err := os.ReadFile(*reliability)
 	require.NoError(t, err)
@@ -383,10 +404,10 @@ func writeTable(t *testing.T, rows [][]string) {
 	table.WriteString("\nThe built binary as a ServiceAccount with the chart's rights, a real API server with its controllers, a real Traefik that reads " +
 		"custom resources, and a real Prometheus; two daemons share a PostgreSQL. Half of a hundred requests a second go to the canary. " +
 		"It is good while something is broken, and stays; then the same breaks once more, and all of its requests fail, until Traefik itself " +
-		"says that nobody gets it. A dash was not tried.\n\n" +
-		"| what is broken | what Serin does | every request fails | it is good |\n|---|---|---|---|\n")
-	for _, of := range rows {
-		table.WriteString(strings.Join(of, "\n") + "\n")
+		"says that nobody gets it. A dash was not tried. The bound is as above.\n\n" +
+		"| what is broken | what Serin does | every request fails | it is good | bound |\n|---|---|---|---|---|\n")
+	for _, r := range slices.Concat(rows...) {
+		table.WriteString(r.String())
 	}
 	require.NoError(t, os.WriteFile(*reliability, []byte(head+begin+table.String()+end+rest), 0o600))
 }
