@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 
@@ -17,9 +16,42 @@ import (
 // presses sends keys to whatever has the focus, as a keyboard does.
 func (c *chromium) presses(keys string) { c.t.Helper(); c.do(chromedp.KeyEvent(keys)) }
 
-// stops is everything on the page that the Tab key has to reach, in the order of the document.
-const stops = `[...document.querySelectorAll("a[href], button, summary, select, textarea, input:not([type=hidden]):not([type=radio]), input[type=radio]:checked, [tabindex='0']")]
-	.filter(e => e.checkVisibility({visibilityProperty: true}))`
+// tracking lets a page say where the focus is. It counts the parts that live updates replace, and notices it when such an
+// update loses the focus, however soon the next key is pressed.
+const tracking = `(() => {
+	const group = e => [...document.getElementsByName(e.name)];
+	const stops = () => [...document.querySelectorAll("a[href], button, summary, select, textarea, input:not([type=hidden]), [tabindex='0']")]
+		.filter(e => e.checkVisibility({visibilityProperty: true}))
+		.filter(e => e.type !== "radio" || e === (group(e).find(r => r.checked) || group(e)[0]));
+	const name = e => e.localName + " " + (e.id || e.name || e.getAttribute("href") || e.getAttribute("aria-label") || e.innerText.trim());
+	let focused = "", lost = "", leaving = false, turns = 0;
+	document.addEventListener("keydown", e => leaving = e.key === "Tab");
+	document.addEventListener("focusin", e => { focused = name(e.target); leaving = false; });
+	new MutationObserver(changes => {
+		turns += changes.some(c => c.target.matches("[data-live]"));
+		if (focused && !leaving && document.activeElement === document.body) lost = lost || focused;
+	}).observe(document.body, {subtree: true, childList: true});
+	window.place = () => {
+		const e = document.activeElement, s = getComputedStyle(e), b = e.getBoundingClientRect(), all = stops();
+		return {
+			stops: all.length, at: all.indexOf(e), name: name(e), out: e === document.body, turns, lost,
+			bare: s.outlineStyle === "none" || parseFloat(s.outlineWidth) < 2,
+			unseen: b.width < 1 || b.right <= 0 || b.bottom <= 0 || b.left >= innerWidth || b.top >= innerHeight,
+		};
+	};
+	return true;
+})()`
+
+// place is where the focus is, in the page as it is at that time.
+type place struct {
+	Stops        int    // how many elements Tab has to reach
+	At           int    // which of them has the focus, in the order of the document; -1 if none has
+	Name         string // what has the focus
+	Out          bool   // nothing on the page has it
+	Turns        int    // how often a live update has replaced a part of the page
+	Lost         string // what had the focus when an update lost it
+	Bare, Unseen bool   // it shows no outline; it is not on the screen
+}
 
 // tabsTo presses Tab until an element has the focus.
 func (c *chromium) tabsTo(css string) {
@@ -34,41 +66,43 @@ func (c *chromium) tabsTo(css string) {
 }
 
 // walks presses Tab from the start of the page to its end: each stop comes once, in the order in which one reads, and shows
-// that it has the focus.
+// that it has the focus. Live updates may replace parts of the page meanwhile and change how many stops there are, but keep
+// the focus. So each step is compared with the page as it is then.
 func (c *chromium) walks(path string) {
 	c.t.Helper()
-	want, got := c.walk(path)
-	for tries := 0; tries < 10 && !slices.Equal(want, got); tries++ { // a live update may have replaced what is ahead
-		want, got = c.walk(path)
+	c.open(path)
+	js[bool](c, tracking)
+	last := place{At: -1, Out: true}
+	for range 1000 {
+		was := js[place](c, "place()")
+		if !last.Out {
+			c.kept(path, last, was)
+		}
+		c.presses(kb.Tab)
+		now := js[place](c, "place()")
+		switch {
+		case was.Turns != now.Turns: // the stops before and after it are not those that was saw
+			require.Empty(c.t, now.Lost, "%s: an update lost the focus", path)
+		case was.At == now.Stops-1 && was.At >= 0 && (now.Out || now.At == 0): // the end of the page
+			require.Greater(c.t, now.Stops, 5, path)
+			return
+		case was.At == now.At && was.Name == now.Name: // another part of a date
+		default:
+			require.Equal(c.t, was.At+1, now.At, "%s: Tab led from %s to %s", path, was.Name, now.Name)
+			require.False(c.t, now.Bare, "%s: %s has no outline", path, now.Name)
+			require.False(c.t, now.Unseen, "%s: %s is out of sight", path, now.Name)
+		}
+		last = now
 	}
-	require.Equal(c.t, want, got, path)
+	require.Fail(c.t, "Tab does not come to the end of "+path)
 }
 
-// walk returns the stops that a page has, and those that Tab came to.
-func (c *chromium) walk(path string) (want, got []string) {
+// kept says that the focus is still where it was, although a live update may have come.
+func (c *chromium) kept(path string, last, now place) {
 	c.t.Helper()
-	c.open(path)
-	want = js[[]string](c, `(window.all = `+stops+`).map(e => e.localName + " " + (e.id || e.name || e.getAttribute("aria-label") || e.innerText.trim()))`)
-	require.Greater(c.t, len(want), 5, path)
-	last := -1
-	for range 2*len(want) + 10 {
-		c.presses(kb.Tab)
-		at := js[int](c, `window.all.indexOf(document.activeElement)`)
-		if at < 0 || at == last {
-			continue // what the browser adds, or another part of a date
-		}
-		if at == 0 && last > 0 {
-			break // it begins again
-		}
-		last = at
-		got = append(got, want[at])
-		require.Empty(c.t, js[string](c, `(e => {
-			const s = getComputedStyle(e), b = e.getBoundingClientRect();
-			return s.outlineStyle === "none" || parseFloat(s.outlineWidth) < 2 ? "no outline" :
-				b.width < 1 || b.right <= 0 || b.bottom <= 0 || b.left >= innerWidth || b.top >= innerHeight ? "out of sight" : "";
-		})(document.activeElement)`), "%s: %s", path, want[at])
-	}
-	return want, got
+	require.Empty(c.t, now.Lost, "%s: an update lost the focus", path)
+	require.Equal(c.t, last.Name, now.Name, path)
+	require.GreaterOrEqual(c.t, now.At, 0, path)
 }
 
 // TestThePagesWorkByKeyboardAlone signs in, finds a rollout, starts a release, and answers its gates without a mouse.
