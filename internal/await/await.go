@@ -5,9 +5,10 @@
 // out means that something never happens, not that it is slow. A test that proves that something does not happen, or
 // not before its time, is no case for this package.
 //
-// Conditions run in the goroutine of the test, so that they may use require. Between two calls True and Until pause for
-// some milliseconds, and at least twice as long as the last call took, so that a condition that costs something, as one
-// that starts a program, does not take the machine away from what it waits for.
+// Conditions run in the goroutine of the test, so that they may use require. True and Until call them less often the
+// longer they have waited, so that a wait lasts a tenth longer than it has to, and a tenth of a second at most. A pause is
+// also at least twice as long as the last call took, so that a condition that costs something, such as one that starts a
+// program, does not take the machine away from what it waits for.
 package await
 
 import (
@@ -21,8 +22,8 @@ import (
 const Patience = 5 * time.Minute
 
 const (
-	firstPause = time.Millisecond
-	pause      = 20 * time.Millisecond
+	shortest = time.Millisecond
+	longest  = 100 * time.Millisecond
 )
 
 // True waits until done returns true, and fails the test if it never does. msgAndArgs are those of package require; an
@@ -72,16 +73,16 @@ func Receive[T any](tb testing.TB, c <-chan T, msgAndArgs ...any) T {
 }
 
 func poll(patience time.Duration, done func() bool) bool {
-	end := time.Now().Add(patience)
-	for next := firstPause; ; next = min(2*next, pause) {
+	first := time.Now()
+	for {
 		begun := time.Now()
 		if done() {
 			return true
 		}
-		now := time.Now()
-		if now.After(end) {
+		waited, took := time.Since(first), time.Since(begun)
+		if waited > patience {
 			return false
 		}
-		time.Sleep(max(next, 2*now.Sub(begun)))
+		time.Sleep(max(shortest, min(waited/10, longest), 2*took))
 	}
 }

@@ -37,7 +37,7 @@ func TestAWaitEndsWithWhatItWaitsFor(t *testing.T) {
 		begun := time.Now()
 		after := func() bool { return time.Since(begun) >= 4*time.Minute }
 		True(t, after)
-		require.Less(t, time.Since(begun), 4*time.Minute+2*pause)
+		require.Less(t, time.Since(begun), 4*time.Minute+2*longest)
 		begun = time.Now()
 		Until(t, "it is over", func() string {
 			if after() {
@@ -45,7 +45,7 @@ func TestAWaitEndsWithWhatItWaitsFor(t *testing.T) {
 			}
 			return "not yet"
 		})
-		require.Less(t, time.Since(begun), 4*time.Minute+2*pause)
+		require.Less(t, time.Since(begun), 4*time.Minute+2*longest)
 
 		c := make(chan int)
 		go func() { time.Sleep(4 * time.Minute); c <- 7; close(c) }()
@@ -71,6 +71,17 @@ func TestAWaitThatRunsOutSaysWhatWasSeenLast(t *testing.T) {
 		said, took = fails(func(tb testing.TB) { Receive(tb, make(chan int), "from %s", "nobody") })
 		require.Contains(t, said, "from nobody")
 		require.Equal(t, Patience, took)
+	})
+}
+
+func TestAWaitThatLastsLooksLessOften(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, lasts := range []time.Duration{5 * time.Millisecond, 300 * time.Millisecond, 10 * time.Second} {
+			looks, begun := 0, time.Now()
+			True(t, func() bool { looks++; return time.Since(begun) >= lasts })
+			require.LessOrEqual(t, time.Since(begun), lasts+max(shortest, min(lasts/10, longest)))
+			require.LessOrEqual(t, looks, 60+int(lasts/longest))
+		}
 	})
 }
 
