@@ -47,7 +47,7 @@ type Definition struct {
 	FalseAdvance share.Share `json:"falseAdvance"`
 	// MinRequests in each arm before a pass may be given.
 	MinRequests float64 `json:"minRequests"`
-	// WarmUp after a replica of the canary becomes ready: shown and counted, but not judged. nil is the default; 0 is none.
+	// WarmUp after the canary gets its first traffic: it can fail, and cannot pass. nil is the default; 0 is none.
 	WarmUp *time.Duration `json:"warmUp"`
 	// PassAfter is the earliest time after the first look at which a pass may be given; nil is the judge's own.
 	PassAfter *time.Duration `json:"passAfter,omitempty"`

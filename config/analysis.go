@@ -24,7 +24,7 @@ type AnalysisSpec struct {
 	Unreachable *PatienceSpec `json:"unreachable,omitempty"`
 	// MinRequests in each arm before a pass may be given.
 	MinRequests *int `json:"minRequests,omitempty" jsonschema:"minimum=1"`
-	// WarmUp after the canary becomes ready: shown and counted, but not judged.
+	// WarmUp after the canary gets its first traffic: every request counts, and can fail the canary, but nothing passes.
 	WarmUp *Duration `json:"warmUp,omitempty"`
 	// PassAfter is the earliest time after the first look at which a pass may be given.
 	PassAfter *Duration `json:"passAfter,omitempty"`
