@@ -39,7 +39,7 @@ func (w *world) previewed() string {
 		return ""
 	}
 	req.Host = previewHost
-	res, err := (&http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+	res, err := (&http.Client{Timeout: time.Minute, Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
 	if err != nil {
 		return ""
 	}

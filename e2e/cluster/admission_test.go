@@ -1,13 +1,11 @@
 package cluster
 
 import (
-	"bytes"
 	"crypto/tls"
 	"encoding/base64"
 	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -36,19 +34,12 @@ func (w *world) admitted(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, []byte(more), 0o600))
 	w.url = strings.Replace(w.url, "http:", "https:", 1)
 	w.api = &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // of this test: the API server verifies it
-	helm, err := testbed.Tool("helm")
-	require.NoError(t, err)
-	cmd := exec.CommandContext(t.Context(), helm, "template", "serin", "../../deploy/helm/serin", "--namespace", w.home, "--kube-version", "1.34.0", //nolint:gosec // of this test
-		"--show-only", "templates/webhook.yaml", "--set", "namespaces={"+w.pro+"}", "--set", "customResources.enabled=true",
+	webhook := w.chart(t, "--show-only", "templates/webhook.yaml", "--set", "namespaces={"+w.pro+"}", "--set", "customResources.enabled=true",
 		"--set", "customResources.webhook.enabled=true", "--set", "customResources.webhook.caBundle="+base64.StdEncoding.EncodeToString(w.c.Config.CAData))
-	var wrong bytes.Buffer
-	cmd.Stderr = &wrong
-	webhook, err := cmd.Output()
-	require.NoError(t, err, wrong.String())
 	// There are no cluster addresses here: the API server calls the daemon directly.
 	service := regexp.MustCompile(`(?m)^ *service: .*$`)
-	require.Regexp(t, service, string(webhook))
-	w.c.Apply(t, w.home, service.ReplaceAllString(string(webhook), fmt.Sprintf("      url: https://127.0.0.1:%d/", port)))
+	require.Regexp(t, service, webhook)
+	w.c.Apply(t, w.home, service.ReplaceAllString(webhook, fmt.Sprintf("      url: https://127.0.0.1:%d/", port)))
 	t.Cleanup(func() {
 		_ = w.c.Client.AdmissionregistrationV1().ValidatingWebhookConfigurations().Delete(t.Context(), w.home+"-serin", metav1.DeleteOptions{})
 	})

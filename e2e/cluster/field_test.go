@@ -219,7 +219,7 @@ func (w *world) place(tr *trial, spec map[string]any) {
 // hostOf is what stands for example.com.
 func (w *world) hostOf(tr *trial) string { return tr.name + "." + w.host }
 
-// url, host and TLS by which users come.
+// users is the load of its users, who come by its entry point, host and path.
 func (tr *trial) users(w *world, rate float64) testbed.LoadConfig {
 	c := testbed.LoadConfig{URL: tr.traefik.URL(tr.entry) + tr.path, Rate: rate, Header: tr.header}
 	if c.Host = tr.host; !strings.HasSuffix(tr.host, "example.com") {
@@ -232,7 +232,7 @@ func (tr *trial) users(w *world, rate float64) testbed.LoadConfig {
 	return c
 }
 
-// ask sends one request to a host of the trial.
+// ask sends one request to a host of the trial: a part of HOST, or empty for that of its users.
 func (tr *trial) ask(t *testing.T, w *world, host string) (version string, header http.Header) {
 	t.Helper()
 	c := tr.users(w, 0)
@@ -243,7 +243,7 @@ func (tr *trial) ask(t *testing.T, w *world, host string) (version string, heade
 		req.Host = host + w.hostOf(tr)
 	}
 	maps.Copy(req.Header, tr.header)
-	res, err := (&http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{TLSClientConfig: c.TLS, DisableKeepAlives: true}}).Do(req)
+	res, err := (&http.Client{Timeout: time.Minute, Transport: &http.Transport{TLSClientConfig: c.TLS, DisableKeepAlives: true}}).Do(req)
 	if err != nil {
 		return err.Error(), nil
 	}
@@ -270,7 +270,7 @@ func (w *world) judged(tr *trial) (v judged, err error) {
 	return v, nil
 }
 
-// until waits until every trial is as check says; it returns what is missing.
+// all waits until check, which returns what is missing, finds nothing missing in any trial.
 func (w *world) all(t *testing.T, all map[string]*trial, what string, check func(tr *trial, v judged) string) {
 	t.Helper()
 	for _, input := range slices.Sorted(maps.Keys(all)) {
@@ -450,7 +450,7 @@ func TestWhatPeopleHaveTriedToWriteIsReleased(t *testing.T) {
 	for input, tr := range all {
 		for i := 0; i < 20 && tr.entry != ""; i++ {
 			version, _ := tr.ask(t, w, "")
-			require.Equal(t, tr.version(0), version, input)
+			require.Equal(t, tr.versions[0], version, input)
 		}
 	}
 }
@@ -503,12 +503,12 @@ func (w *world) stage(t *testing.T, all map[string]*trial, ca string) {
 	}
 	metrics := httptest.NewServer(pods)
 	t.Cleanup(metrics.Close)
-	require.NoError(t, w.prometheus.SetJobs(t.Context(),
+	w.scrapes(t,
 		testbed.ScrapeJob{Name: "traefik", Targets: []string{w.traefik.MetricsAddr}, Labels: map[string]string{"cluster": "eu-1"}},
 		testbed.ScrapeJob{Name: "edge", Targets: []string{edge.traefik.MetricsAddr}},
 		testbed.ScrapeJob{Name: "pods", Targets: []string{strings.TrimPrefix(metrics.URL, "http://")}},
 		testbed.ScrapeJob{Name: "operator", Targets: []string{w.traefik.MetricsAddr}, Relabel: `[{source_labels: [service], target_label: exported_service}, {action: labeldrop, regex: service}]`},
-	))
+	)
 	w.grant(t, "--set", "namespaces={"+strings.Join(append([]string{w.pro}, w.more...), ",")+"}", "--set", "gatewayAPI.enabled=true")
 	template, err := os.ReadFile(filepath.Join(field, "templates", "shop.yaml"))
 	require.NoError(t, err)
@@ -518,15 +518,13 @@ func (w *world) stage(t *testing.T, all map[string]*trial, ca string) {
 	w.begin(t)
 }
 
-func (tr *trial) version(arm int) string { return tr.versions[arm] }
-
 // served says what is missing until users, or pods, see both versions.
 func (w *world) served(t *testing.T) func(tr *trial, _ judged) string {
 	t.Helper()
 	return func(tr *trial, _ judged) string {
 		switch {
 		case tr.entry == "":
-			if now := w.replicas(t, tr.namespace); now != [2]int32{11, 1} {
+			if now := w.divided(t, tr.namespace); now != [2]int32{11, 1} {
 				return fmt.Sprint(now)
 			}
 			return ""
@@ -534,7 +532,7 @@ func (w *world) served(t *testing.T) func(tr *trial, _ judged) string {
 			return tr.weighted(t)
 		}
 		counts := tr.load.Counts()
-		if counts.Answered(tr.version(0)) == 0 || counts.Answered(tr.version(1)) == 0 {
+		if counts.Answered(tr.versions[0]) == 0 || counts.Answered(tr.versions[1]) == 0 {
 			return fmt.Sprintf("answers %v", counts.Status)
 		}
 		_, header := tr.ask(t, w, "")
@@ -544,28 +542,23 @@ func (w *world) served(t *testing.T) func(tr *trial, _ judged) string {
 			}
 		}
 		if tr.also != "" {
-			return tr.leads(t, w, tr.also)
+			return tr.leads(t, w)
 		}
 		return ""
 	}
 }
 
-// leads says what is missing until requests to a host meet both versions.
-func (tr *trial) leads(t *testing.T, w *world, host string) string {
+// leads says what is missing until requests to its other host meet both versions.
+func (tr *trial) leads(t *testing.T, w *world) string {
 	t.Helper()
 	met := map[string]int{}
 	for range 60 {
-		version, _ := tr.ask(t, w, host)
-		if met[version]++; met[tr.version(0)] > 0 && met[tr.version(1)] > 0 {
+		version, _ := tr.ask(t, w, tr.also)
+		if met[version]++; met[tr.versions[0]] > 0 && met[tr.versions[1]] > 0 {
 			return ""
 		}
 	}
-	return fmt.Sprintf("%s leads to %v", host, met)
-}
-
-func (w *world) replicas(t *testing.T, namespace string) [2]int32 {
-	t.Helper()
-	return [2]int32{*w.deployment(t, namespace, "mail-worker").Spec.Replicas, *w.deployment(t, namespace, "mail-worker-canary").Spec.Replicas}
+	return fmt.Sprintf("%s leads to %v", tr.also, met)
 }
 
 // weighted says whether Traefik gives the canary its share, which nobody will meet here.
@@ -574,7 +567,7 @@ func (tr *trial) weighted(t *testing.T) string {
 	var service struct {
 		Weighted struct{ Services []struct{ Weight float64 } }
 	}
-	status, text := testbed.Call(&http.Client{Timeout: 5 * time.Second}, http.MethodGet, tr.traefik.API+"/api/http/services/"+tr.name+"@file", "", nil, &service)
+	status, text := testbed.Call(&http.Client{Timeout: time.Minute}, http.MethodGet, tr.traefik.API+"/api/http/services/"+tr.name+"@file", "", nil, &service)
 	if status != http.StatusOK || len(service.Weighted.Services) != 2 {
 		return text
 	}

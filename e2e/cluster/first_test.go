@@ -72,18 +72,8 @@ func (f *first) files(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, os.WriteFile(filepath.Join(f.dir, name), []byte(f.names.Replace(string(text))), 0o600))
 	}
-	f.c.Apply(t, f.gate, fmt.Sprintf(`
-{apiVersion: v1, kind: Service, metadata: {name: traefik}, spec: {ports: [{name: api, port: 8080}, {name: metrics, port: 9100}]}}
----
-{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: traefik-metrics, labels: {kubernetes.io/service-name: traefik}},
- addressType: IPv4, ports: [{name: metrics, port: %s}], endpoints: [{addresses: [%s], conditions: {ready: true}}]}`, port(t, f.traefik.MetricsAddr), traefikHost))
-}
-
-func port(t *testing.T, address string) string {
-	t.Helper()
-	u, err := url.Parse("//" + address)
-	require.NoError(t, err)
-	return u.Port()
+	f.c.Apply(t, f.gate, "{apiVersion: v1, kind: Service, metadata: {name: traefik}, spec: {ports: [{name: api, port: 8080}, {name: metrics, port: 9100}]}}")
+	f.endpointSlice(t, "traefik", "traefik-metrics", "metrics", f.traefik.MetricsAddr, true)
 }
 
 // pods answer as the images of the page do.
@@ -164,16 +154,7 @@ func (f *first) link(t *testing.T) {
 // certificate and the rights that the chart gives it.
 func (f *first) install(t *testing.T) {
 	t.Helper()
-	helm, err := testbed.Tool("helm")
-	require.NoError(t, err)
-	require.NoError(t, testbed.Reads("deploy/helm"))
-	cmd := exec.CommandContext(t.Context(), helm, "template", "serin", "../../deploy/helm/serin", "--namespace", f.home, "--kube-version", "1.34.0", //nolint:gosec // of this test
-		"--values", filepath.Join(f.dir, "values.yaml"))
-	var wrong bytes.Buffer
-	cmd.Stderr = &wrong
-	chart, err := cmd.Output()
-	require.NoError(t, err, wrong.String())
-	f.c.Apply(t, f.home, string(chart))
+	f.c.Apply(t, f.home, f.chart(t, "--values", filepath.Join(f.dir, "values.yaml")))
 	t.Cleanup(func() {
 		_ = f.c.Client.RbacV1().ClusterRoleBindings().Delete(t.Context(), f.home+"-serin-auth-delegator", metav1.DeleteOptions{})
 	})

@@ -7,13 +7,13 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/dynamic"
 
 	"github.com/serindev/serin/internal/testbed"
 	"github.com/serindev/serin/internal/testbed/testcluster"
 )
+
+var httpRoutes = schema.GroupVersionResource{Group: "gateway.networking.k8s.io", Version: "v1", Resource: "httproutes"}
 
 const onGatewayAPI = `apiVersion: serin.dev/v1alpha1
 kind: Rollout
@@ -39,9 +39,7 @@ func TestReleasesRunOnARouteOfGatewayAPI(t *testing.T) {
 	w.c.GatewayAPI(t)
 	edge := w.c.Gateway(t, w.pro, testbed.TraefikConfig{Throttle: 100 * time.Millisecond})
 	w.entry = edge.URL("web")
-	w.prometheus = testbed.NewPrometheus(t, testbed.PrometheusConfig{
-		ScrapeInterval: 250 * time.Millisecond, Jobs: []testbed.ScrapeJob{{Name: "traefik", Targets: []string{edge.MetricsAddr}}},
-	})
+	w.scrapes(t, testbed.ScrapeJob{Name: "traefik", Targets: []string{edge.MetricsAddr}})
 	w.c.Apply(t, w.pro, app("cart", "cart")+fmt.Sprintf(`
 ---
 {apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {name: cart}, spec: {parentRefs: [{name: edge}], hostnames: [%s], rules: [{backendRefs: [{name: cart, port: 80}]}]}}`, w.host))
@@ -50,30 +48,15 @@ func TestReleasesRunOnARouteOfGatewayAPI(t *testing.T) {
 	loads := w.users(t, beta)
 
 	id := w.start(t, image2)
-	v := w.wait(t, "the good version has ended", func(v view) bool { return v.Release.ID == id && ended(v) })
-	require.Equal(t, "released", v.State.Outcome, v.State.Why)
+	w.ends(t, id, "the good version has ended", "released")
 	require.Equal(t, image2, imageOf(w.deployment(t, w.pro, "cart")))
-	require.Equal(t, []string{"cart"}, w.backends(t), "stable has the route alone")
+	require.Equal(t, []string{"cart"}, w.leadsTo(t, httpRoutes, "rules", "backendRefs"), "stable has the route alone")
 
 	w.c.SetImage(w.pro, image3, testcluster.Image{Handler: testbed.Unserved(testbed.Behaviour{Version: "3", ErrorRate: 1}, 1)})
 	id = w.start(t, image3)
-	v = w.wait(t, "the bad version has gone back", func(v view) bool { return v.Release.ID == id && ended(v) })
-	require.Equal(t, "rolledBack", v.State.Outcome, v.State.Why)
-	require.Equal(t, []string{"cart"}, w.backends(t))
+	w.ends(t, id, "the bad version has gone back", "rolledBack")
+	require.Equal(t, []string{"cart"}, w.leadsTo(t, httpRoutes, "rules", "backendRefs"))
 	for _, l := range loads {
 		answered(t, l.Counts(), "3")
 	}
-}
-
-// backends are the Services that the first rule of the application's route leads to.
-func (w *world) backends(t *testing.T) (out []string) {
-	t.Helper()
-	resource := schema.GroupVersionResource{Group: "gateway.networking.k8s.io", Version: "v1", Resource: "httproutes"}
-	route, err := dynamic.NewForConfigOrDie(w.c.Config).Resource(resource).Namespace(w.pro).Get(t.Context(), w.name, metav1.GetOptions{})
-	require.NoError(t, err)
-	rule := route.Object["spec"].(map[string]any)["rules"].([]any)[0].(map[string]any)
-	for _, ref := range rule["backendRefs"].([]any) {
-		out = append(out, ref.(map[string]any)["name"].(string))
-	}
-	return out
 }

@@ -50,7 +50,7 @@ func (c *chats) messages() string {
 	return strings.Join(c.got, ", ")
 }
 
-// annotate sets the annotation by which the rollout's Namespace asks for receivers.
+// annotate sets the annotation with which the rollout's Namespace asks for receivers.
 func (w *world) annotate(t *testing.T, text string) {
 	t.Helper()
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": map[string]string{"serin.dev/notify": text}}})
@@ -76,7 +76,7 @@ func TestANamespaceSaysWhereItsMessagesGo(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, append(text, receivers...), 0o600))
 
 	w.annotate(t, "[{to: team, on: [started]}, {to: others}, {to: taem}]")
-	require.Contains(t, strings.Join(w.live(t), "\n"), "the receiver others is for the namespaces elsewhere", "validate --live says it in advance")
+	require.Contains(t, strings.Join(w.live(t), "\n"), "the receiver others is for the namespaces elsewhere", "validate --live says so in advance")
 	w.begin(t)
 	id := w.start(t, image2)
 	await.Until(t, "the namespace's receiver gets the message", func() string {
@@ -93,11 +93,11 @@ func TestANamespaceSaysWhereItsMessagesGo(t *testing.T) {
 	require.Contains(t, problems[0].Text, "entry 2: the receiver others is for the namespaces elsewhere")
 	require.Contains(t, problems[0].Text, `entry 3: the daemon has no receiver "taem" that a rollout may ask for (onRequest: true): did you mean "team"?`)
 
-	w.annotate(t, "[{to: team, on: [finished]}]") // what is changed counts at once
+	w.annotate(t, "[{to: team, on: [finished]}]") // a change counts at once
 	status, body = w.call(http.MethodPost, "/api/v1/releases/"+id+"/rollback", map[string]string{"reason": "test"}, nil)
 	require.Less(t, status, http.StatusMultipleChoices, body)
 	w.wait(t, "the release has ended", ended)
-	await.Until(t, "the end is told", func() string {
+	await.Until(t, "the end is reported", func() string {
 		if got := c.messages(); got != "team started, team finished" {
 			return "it has got: " + got
 		}

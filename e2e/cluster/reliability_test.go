@@ -202,8 +202,7 @@ func (w *world) brave(t *testing.T, f clusterFault, image string, load *testbed.
 	took := time.Since(begin)
 	t.Logf("%v until nobody is served by the canary: %+v", took, load.Counts())
 	end()
-	v := w.wait(t, "the release has ended", func(v view) bool { return v.Release.ID == id && ended(v) })
-	require.Equal(t, "rolledBack", v.State.Outcome, v.State.Why)
+	w.ends(t, id, "the release has ended", "rolledBack")
 	seen := map[string]int{}
 	for _, e := range w.events(t, id) {
 		seen[e.Kind]++
@@ -236,7 +235,7 @@ func (w *world) canaryShare() (int, error) {
 		}
 	}
 	address := fmt.Sprintf("%s/api/http/services/%s-%s@kubernetescrd", w.traefik.API, w.pro, w.name)
-	if status, text := testbed.Call(&http.Client{Timeout: 5 * time.Second}, http.MethodGet, address, "", nil, &answer); status != http.StatusOK {
+	if status, text := testbed.Call(&http.Client{Timeout: time.Minute}, http.MethodGet, address, "", nil, &answer); status != http.StatusOK {
 		return 0, fmt.Errorf("%d %s", status, text)
 	}
 	canary, all := 0, 0
@@ -379,7 +378,7 @@ func (c *cabled) stopLeader(t *testing.T) func() {
 	}
 }
 
-// cut cuts the daemon that leads off from the API server, the store or Prometheus, which are told by their schemes.
+// cut cuts the daemon that leads off from the API server, the store or Prometheus, which are told apart by the schemes of their addresses.
 func (c *cabled) cut(scheme string) func(t *testing.T) func() {
 	return func(t *testing.T) func() {
 		way := c.ways[c.leader(t)][scheme]

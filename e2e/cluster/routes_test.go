@@ -8,26 +8,19 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/dynamic"
 
 	"github.com/serindev/serin/internal/testbed"
 	"github.com/serindev/serin/internal/testbed/testcluster"
 )
 
+var tcpRoutes = schema.GroupVersionResource{Group: "traefik.io", Version: "v1alpha1", Resource: "ingressroutetcps"}
+
 // onTCP is judged by what the pods count themselves: Traefik sees no requests there.
 const onTCP = `apiVersion: serin.dev/v1alpha1
 kind: Analysis
 metadata: {name: jobs}
-spec:
-  interval: 1s
-  warmUp: 0s
-  passAfter: 1s
-  settle: 500ms
-  minRequests: 30
-  metrics:
-    - name: failed-jobs
+` + inSeconds + `    - name: failed-jobs
       ratio: {bad: 'worker_jobs_total{pod=~"${pods}",result="failed"}', total: 'worker_jobs_total{pod=~"${pods}"}'}
       margin: {relative: 100%, absolute: 5%}
 ---
@@ -52,9 +45,7 @@ func TestATCPRouteIsReleasedByItsPodsAndABadVersionGoesBack(t *testing.T) {
 	w := newPlace(t, example{name: "db-proxy", container: "proxy"})
 	w.c.Apply(t, w.pro, app("db-proxy", "proxy")+"\n---\n"+
 		"{apiVersion: traefik.io/v1alpha1, kind: IngressRouteTCP, metadata: {name: db-proxy}, spec: {entryPoints: [web], routes: [{match: \"HostSNI(`*`)\", services: [{name: db-proxy, port: 80}]}]}}")
-	w.prometheus = testbed.NewPrometheus(t, testbed.PrometheusConfig{
-		ScrapeInterval: 250 * time.Millisecond, Jobs: []testbed.ScrapeJob{{Name: "pods", Targets: []string{newQueue(t, w, image3)}}},
-	})
+	w.scrapes(t, testbed.ScrapeJob{Name: "pods", Targets: []string{newQueue(t, w, image3)}})
 	w.configureWith(t, map[string]string{"rollout.yaml": strings.NewReplacer("PRO", w.pro, "GATE", w.gate).Replace(onTCP)})
 	require.Empty(t, w.live(t), "the chart's rights are enough")
 	w.begin(t)
@@ -62,32 +53,17 @@ func TestATCPRouteIsReleasedByItsPodsAndABadVersionGoesBack(t *testing.T) {
 	load := testbed.NewLoad(t, testbed.LoadConfig{URL: w.entry, Rate: 20, Workers: 4, Vary: func(_ int, r *http.Request) { r.Close = true }})
 
 	id := w.start(t, image2)
-	v := w.wait(t, "the good version has ended", func(v view) bool { return v.Release.ID == id && ended(v) })
-	require.Equal(t, "released", v.State.Outcome, v.State.Why)
+	w.ends(t, id, "the good version has ended", "released")
 	require.Equal(t, image2, imageOf(w.deployment(t, w.pro, "db-proxy")))
-	require.Equal(t, []string{"db-proxy"}, w.connected(t), "stable has the route alone")
+	require.Equal(t, []string{"db-proxy"}, w.leadsTo(t, tcpRoutes, "routes", "services"), "stable has the route alone")
 
 	id = w.start(t, image3)
-	v = w.wait(t, "the bad version has gone back", func(v view) bool { return v.Release.ID == id && ended(v) })
-	require.Equal(t, "rolledBack", v.State.Outcome, v.State.Why)
+	v := w.ends(t, id, "the bad version has gone back", "rolledBack")
 	require.Contains(t, v.State.Why, "failed-jobs")
-	require.Equal(t, []string{"db-proxy"}, w.connected(t))
+	require.Equal(t, []string{"db-proxy"}, w.leadsTo(t, tcpRoutes, "routes", "services"))
 	counts := load.Stop()
 	require.NotZero(t, counts.Sent)
 	require.Zero(t, counts.Broken, counts.LastError)
-}
-
-// connected are the Services that the application's TCP route leads to.
-func (w *world) connected(t *testing.T) (out []string) {
-	t.Helper()
-	resource := schema.GroupVersionResource{Group: "traefik.io", Version: "v1alpha1", Resource: "ingressroutetcps"}
-	route, err := dynamic.NewForConfigOrDie(w.c.Config).Resource(resource).Namespace(w.pro).Get(t.Context(), w.name, metav1.GetOptions{})
-	require.NoError(t, err)
-	first := route.Object["spec"].(map[string]any)["routes"].([]any)[0].(map[string]any)
-	for _, ref := range first["services"].([]any) {
-		out = append(out, ref.(map[string]any)["name"].(string))
-	}
-	return out
 }
 
 // elsewhere is on two IngressRoutes of another namespace than the arms', to a port each.
@@ -115,9 +91,7 @@ func TestArmsInAnotherNamespaceWithTwoPortsAreReleased(t *testing.T) {
 		"--providers.kubernetescrd.namespaces=" + w.pro + "," + w.dev, "--providers.kubernetescrd.allowcrossnamespace=true",
 	}})
 	w.entry = edge.URL("web")
-	w.prometheus = testbed.NewPrometheus(t, testbed.PrometheusConfig{
-		ScrapeInterval: 250 * time.Millisecond, Jobs: []testbed.ScrapeJob{{Name: "traefik", Targets: []string{edge.MetricsAddr}}},
-	})
+	w.scrapes(t, testbed.ScrapeJob{Name: "traefik", Targets: []string{edge.MetricsAddr}})
 	w.c.Apply(t, w.pro, strings.Replace(app("cart", "cart"), "targetPort: http}", "targetPort: http}, {name: rpc, port: 9090, targetPort: http}", 1))
 	for name, route := range map[string][2]string{"cart-http": {w.host, "80"}, "cart-rpc": {"rpc." + w.host, "rpc"}} {
 		w.c.Apply(t, w.dev, fmt.Sprintf("{apiVersion: traefik.io/v1alpha1, kind: IngressRoute, metadata: {name: %s}, spec: {routes: [{kind: Rule, match: \"Host(`%s`)\", services: [{name: cart, namespace: %s, port: %s}]}]}}",
@@ -130,8 +104,7 @@ func TestArmsInAnotherNamespaceWithTwoPortsAreReleased(t *testing.T) {
 	loads := append(w.users(t, beta), testbed.NewLoad(t, testbed.LoadConfig{URL: w.entry, Host: "rpc." + w.host, Rate: 40, Workers: 8}))
 
 	id := w.start(t, image2)
-	v := w.wait(t, "the good version has ended", func(v view) bool { return v.Release.ID == id && ended(v) })
-	require.Equal(t, "released", v.State.Outcome, v.State.Why)
+	w.ends(t, id, "the good version has ended", "released")
 	require.Equal(t, image2, imageOf(w.deployment(t, w.pro, "cart")))
 
 	// What fails at the second port alone is found: requests of both are counted.
@@ -142,8 +115,7 @@ func TestArmsInAnotherNamespaceWithTwoPortsAreReleased(t *testing.T) {
 		}
 	})})
 	id = w.start(t, image3)
-	v = w.wait(t, "the bad version has gone back", func(v view) bool { return v.Release.ID == id && ended(v) })
-	require.Equal(t, "rolledBack", v.State.Outcome, v.State.Why)
+	w.ends(t, id, "the bad version has gone back", "rolledBack")
 	for _, l := range loads {
 		counts := l.Stop()
 		require.NotZero(t, counts.Sent)

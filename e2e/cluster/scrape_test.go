@@ -1,8 +1,6 @@
 package cluster
 
 import (
-	"fmt"
-	"net"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -20,11 +18,7 @@ import (
 // behindMetrics puts the metrics of a Traefik behind the Service metrics.
 func (w *world) behindMetrics(t *testing.T, name string, traefik *testbed.Traefik) {
 	t.Helper()
-	_, port, err := net.SplitHostPort(traefik.MetricsAddr)
-	require.NoError(t, err)
-	w.c.Apply(t, w.gate, fmt.Sprintf(`
-{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: %s, labels: {kubernetes.io/service-name: metrics}},
- addressType: IPv4, ports: [{name: metrics, port: %s}], endpoints: [{addresses: [%s], conditions: {ready: false}}]}`, name, port, traefikHost))
+	w.endpointSlice(t, "metrics", name, "metrics", traefik.MetricsAddr, false)
 }
 
 // targets is the daemon's metric for how many targets it reads.

@@ -24,8 +24,7 @@ func TestAReleaseThatHasEndedIsUndone(t *testing.T) {
 	loads := w.users(t, beta)
 	for _, image := range []string{image2, image3} {
 		id := w.toPromotion(t, image)
-		v := w.wait(t, "the release of "+image+" has ended", func(v view) bool { return v.Release.ID == id && ended(v) })
-		require.Equal(t, "released", v.State.Outcome, v.State.Why)
+		w.ends(t, id, "the release of "+image+" has ended", "released")
 		require.Equal(t, image, imageOf(w.deployment(t, w.pro, w.name)))
 		if image == image2 {
 			_, status, text := w.undo()
@@ -36,8 +35,7 @@ func TestAReleaseThatHasEndedIsUndone(t *testing.T) {
 
 	id, status, text := w.undo()
 	require.Equal(t, http.StatusCreated, status, text)
-	v := w.wait(t, "the undo has ended", func(v view) bool { return v.Release.ID == id && ended(v) })
-	require.Equal(t, "released", v.State.Outcome, v.State.Why)
+	w.ends(t, id, "the undo has ended", "released")
 	require.Equal(t, image2, imageOf(w.deployment(t, w.pro, w.name)))
 	require.EqualValues(t, 4, *w.deployment(t, w.pro, w.name).Spec.Replicas)
 	require.Zero(t, *w.deployment(t, w.pro, w.name+"-canary").Spec.Replicas)

@@ -92,39 +92,34 @@ func ready(pod *corev1.Pod) bool {
 }
 
 // divided is how many pods stable and the canary should have.
-func (w *world) divided(t *testing.T) [2]int32 {
+func (w *world) divided(t *testing.T, namespace string) [2]int32 {
 	t.Helper()
-	return [2]int32{*w.deployment(t, w.pro, "mail-worker").Spec.Replicas, *w.deployment(t, w.pro, "mail-worker-canary").Spec.Replicas}
+	return [2]int32{*w.deployment(t, namespace, "mail-worker").Spec.Replicas, *w.deployment(t, namespace, "mail-worker-canary").Spec.Replicas}
 }
 
 func TestAWorkerIsReleasedByItsPodsAndABadOneTakenAway(t *testing.T) {
 	t.Parallel()
 	w := newPlace(t, example{file: "worker.yaml", name: "mail-worker", container: "worker", change: []string{
-		"spec:\n  metrics:", "spec:\n  interval: 1s\n  warmUp: 0s\n  passAfter: 1s\n  settle: 500ms\n  minRequests: 30\n  metrics:",
-		"relative: 25%, absolute: 0.5%", "relative: 100%, absolute: 5%",
+		"spec:\n  metrics:\n", inSeconds, "relative: 25%, absolute: 0.5%", "relative: 100%, absolute: 5%",
 		"    - promote: {}\n", "    - promote: {}\n  rollback: {drain: 1s}\n",
 	}})
 	w.c.Apply(t, w.pro, mailWorker)
-	w.prometheus = testbed.NewPrometheus(t, testbed.PrometheusConfig{
-		ScrapeInterval: 250 * time.Millisecond, Jobs: []testbed.ScrapeJob{{Name: "workers", Targets: []string{newQueue(t, w, image3)}}},
-	})
+	w.scrapes(t, testbed.ScrapeJob{Name: "workers", Targets: []string{newQueue(t, w, image3)}})
 	w.configureWith(t, map[string]string{"rollout.yaml": w.rollout(t)})
 	require.Empty(t, w.live(t), "it needs no Service, and the chart's rights are enough")
 	w.begin(t)
 
 	id := w.start(t, image2)
 	w.wait(t, "one of ten pods is the canary's", at("gray", 0))
-	require.Equal(t, [2]int32{9, 1}, w.divided(t))
-	v := w.wait(t, "the good version has ended", func(v view) bool { return v.Release.ID == id && ended(v) })
-	require.Equal(t, "released", v.State.Outcome, v.State.Why)
+	require.Equal(t, [2]int32{9, 1}, w.divided(t, w.pro))
+	w.ends(t, id, "the good version has ended", "released")
 	require.Equal(t, image2, imageOf(w.deployment(t, w.pro, "mail-worker")))
-	require.Equal(t, [2]int32{10, 0}, w.divided(t))
+	require.Equal(t, [2]int32{10, 0}, w.divided(t, w.pro))
 
 	id = w.start(t, image3)
-	v = w.wait(t, "the bad version has gone back", func(v view) bool { return v.Release.ID == id && ended(v) })
-	require.Equal(t, "rolledBack", v.State.Outcome, v.State.Why)
+	v := w.ends(t, id, "the bad version has gone back", "rolledBack")
 	require.Contains(t, v.State.Why, "failed-jobs")
 	require.Equal(t, image2, imageOf(w.deployment(t, w.pro, "mail-worker")))
-	require.Equal(t, [2]int32{10, 0}, w.divided(t))
+	require.Equal(t, [2]int32{10, 0}, w.divided(t, w.pro))
 	require.Empty(t, w.told(t, id, "drifted"), "Serin's two writers of replicas do not undo each other's work")
 }

@@ -26,6 +26,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 
 	"github.com/serindev/serin/internal/await"
@@ -194,24 +196,49 @@ func (w *world) startTraefik(t testing.TB) {
 		Host: traefikHost, EntryPoints: []string{"web", "websecure"},
 		Throttle: 100 * time.Millisecond, Args: args,
 	})
-	_, port, err := net.SplitHostPort(w.traefik.Addr("traefik"))
-	require.NoError(t, err)
-	w.c.Apply(t, w.gate, fmt.Sprintf(`
-{apiVersion: v1, kind: Service, metadata: {name: traefik}, spec: {ports: [{name: api, port: 8080}]}}
----
-{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: traefik, labels: {kubernetes.io/service-name: traefik}},
- addressType: IPv4, ports: [{name: api, port: %s}], endpoints: [{addresses: [%s], conditions: {ready: true}}]}`, port, traefikHost))
+	w.c.Apply(t, w.gate, "{apiVersion: v1, kind: Service, metadata: {name: traefik}, spec: {ports: [{name: api, port: 8080}]}}")
+	w.endpointSlice(t, "traefik", "traefik", "api", w.traefik.Addr("traefik"), true)
 	w.entry = w.traefik.URL("web")
 	if w.secret == "" {
 		return
 	}
 	cert, key := w.c.Certificate(t, w.host)
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: w.secret}, Type: corev1.SecretTypeTLS, Data: map[string][]byte{"tls.crt": cert, "tls.key": key}}
-	_, err = w.c.Client.CoreV1().Secrets(w.pro).Create(t.Context(), secret, metav1.CreateOptions{})
+	_, err := w.c.Client.CoreV1().Secrets(w.pro).Create(t.Context(), secret, metav1.CreateOptions{})
 	require.NoError(t, err)
 	roots := x509.NewCertPool()
 	require.True(t, roots.AppendCertsFromPEM(w.c.Config.CAData))
 	w.entry, w.tls = "https://"+w.traefik.Addr("websecure"), &tls.Config{RootCAs: roots, ServerName: w.host, MinVersion: tls.VersionTLS12}
+}
+
+// endpointSlice puts an address of a Traefik behind a port of a Service in Traefik's namespace.
+func (w *world) endpointSlice(t testing.TB, service, name, port, address string, ready bool) {
+	t.Helper()
+	_, number, err := net.SplitHostPort(address)
+	require.NoError(t, err)
+	w.c.Apply(t, w.gate, fmt.Sprintf(`
+{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: %s, labels: {kubernetes.io/service-name: %s}},
+ addressType: IPv4, ports: [{name: %s, port: %s}], endpoints: [{addresses: [%s], conditions: {ready: %t}}]}`,
+		name, service, port, number, traefikHost, ready))
+}
+
+// scrapes has Prometheus scrape these, and nothing else.
+func (w *world) scrapes(t *testing.T, jobs ...testbed.ScrapeJob) {
+	t.Helper()
+	require.NoError(t, w.prometheus.SetJobs(t.Context(), jobs...))
+}
+
+// leadsTo are the Services to which the first rule of the application's route sends requests. The fields of a route that
+// hold its rules and their Services depend on its kind.
+func (w *world) leadsTo(t *testing.T, kind schema.GroupVersionResource, rules, services string) (out []string) {
+	t.Helper()
+	route, err := dynamic.NewForConfigOrDie(w.c.Config).Resource(kind).Namespace(w.pro).Get(t.Context(), w.name, metav1.GetOptions{})
+	require.NoError(t, err)
+	rule := route.Object["spec"].(map[string]any)[rules].([]any)[0].(map[string]any)
+	for _, ref := range rule[services].([]any) {
+		out = append(out, ref.(map[string]any)["name"].(string))
+	}
+	return out
 }
 
 // account makes the daemon's ServiceAccount, with the rights that the chart gives it.
@@ -243,17 +270,23 @@ func (w *world) grant(t testing.TB, more ...string) {
 // roles are those of the chart, with further arguments of helm.
 func (w *world) roles(t testing.TB, more ...string) string {
 	t.Helper()
+	return w.chart(t, append([]string{"--show-only", "templates/rbac.yaml"}, more...)...)
+}
+
+// chart is what helm makes of Serin's chart in the daemon's namespace, with further arguments.
+func (w *world) chart(t testing.TB, more ...string) string {
+	t.Helper()
 	helm, err := testbed.Tool("helm")
 	require.NoError(t, err)
 	require.NoError(t, testbed.Reads("deploy/helm"))
 	cmd := exec.CommandContext(t.Context(), helm, append([]string{ //nolint:gosec // of this test
-		"template", "serin", "../../deploy/helm/serin", "--namespace", w.home, "--kube-version", "1.34.0", "--show-only", "templates/rbac.yaml",
+		"template", "serin", "../../deploy/helm/serin", "--namespace", w.home, "--kube-version", "1.34.0",
 	}, more...)...)
 	var wrong bytes.Buffer
 	cmd.Stderr = &wrong
-	roles, err := cmd.Output()
+	objects, err := cmd.Output()
 	require.NoError(t, err, wrong.String())
-	return string(roles)
+	return string(objects)
 }
 
 // revoke takes away the daemon's rights in the rollout's namespace.
@@ -262,18 +295,21 @@ func (w *world) revoke(t *testing.T) {
 	require.NoError(t, w.c.Client.RbacV1().RoleBindings(w.pro).Delete(t.Context(), "serin", metav1.DeleteOptions{}))
 }
 
-// analysis decides in seconds: its margins fit the traffic of these tests.
-const analysis = `apiVersion: serin.dev/v1alpha1
-kind: Analysis
-metadata: {name: %s}
-spec:
+// inSeconds lets an analysis decide in seconds, with the traffic of these tests. Its metrics follow.
+const inSeconds = `spec:
   interval: 1s
   warmUp: 0s
   passAfter: 1s
   settle: 500ms
   minRequests: 30
   metrics:
-    - name: %s-errors
+`
+
+// analysis decides in seconds: its margin fits the traffic of these tests.
+const analysis = `apiVersion: serin.dev/v1alpha1
+kind: Analysis
+metadata: {name: %s}
+` + inSeconds + `    - name: %s-errors
       preset: traefik-errors
       margin: {relative: 100%%, absolute: 5%%}
 ---
@@ -409,6 +445,14 @@ func (w *world) wait(t *testing.T, what string, ok func(view) bool) (v view) {
 		}
 		return v.String()
 	})
+	return v
+}
+
+// ends waits until a release has ended, and requires its outcome.
+func (w *world) ends(t *testing.T, id, what, outcome string) view {
+	t.Helper()
+	v := w.wait(t, what, func(v view) bool { return v.Release.ID == id && ended(v) })
+	require.Equal(t, outcome, v.State.Outcome, v.State.Why)
 	return v
 }
 
