@@ -96,15 +96,15 @@ func TestAPersonLetsAReleaseGoOn(t *testing.T) {
 	p = olga.get("/releases/" + r.ID)
 	require.Contains(t, p.body, "step lunch", "what would not be waited for")
 	require.Equal(t, http.StatusUnprocessableEntity, olga.submit(p, "Yes, go on", nil).status, "a reason is needed")
-	p = olga.submit(p, "Yes, go on", url.Values{"reason": {"the fixes the outage"}, "evenIfWorse": {"yes"}})
+	p = olga.submit(p, "Yes, go on", url.Values{"reason": {"the fix of the outage"}, "evenIfWorse": {"yes"}})
 	require.Contains(t, p.body, "It goes on without waiting.")
 	v := d.until(r.ID, func(v record.View) bool { return v.State.Ended() })
 	require.Equal(t, rollout.Released, v.State.Outcome)
 	p = olga.get("/releases/" + r.ID)
 	require.Contains(t, p.body, "Sent on without waiting, even if it is worse")
-	require.Contains(t, p.body, "the fixes the outage")
+	require.Contains(t, p.body, "the fix of the outage")
 	audit := olga.get("/audit?kind=promoteRelease").body
-	require.Contains(t, audit, "even if it is worse: the fixes the outage")
+	require.Contains(t, audit, "even if it is worse: the fix of the outage")
 	require.Equal(t, 2, strings.Count(audit, `<span class="pill bad">refused</span>`))
 	require.Equal(t, http.StatusConflict, olga.post("/releases/"+r.ID+"/do/promote", url.Values{"csrf": {hidden(p, "csrf")}, "reason": {"x"}}).status, "it is over")
 }
