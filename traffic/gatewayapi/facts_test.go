@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
@@ -22,6 +23,7 @@ import (
 	"github.com/serindev/serin/share"
 	"github.com/serindev/serin/traffic"
 	"github.com/serindev/serin/traffic/gatewayapi"
+	"github.com/serindev/serin/traffic/kubeobjects"
 	"github.com/serindev/serin/traffic/traffictest"
 )
 
@@ -140,6 +142,29 @@ func TestEveryRuleOfEveryRouteHasTheWeightsAndNothingElseChanges(t *testing.T) {
 	rules := before["rules"].([]any)
 	rules[2].(map[string]any)["backendRefs"].([]any)[0].(map[string]any)["weight"] = int64(1) // alone it is all
 	require.Equal(t, before, w.spec(t, "users"))
+}
+
+// A gateway that still has the route, and whose Services are gone, answers 500.
+func TestACohortsServicesGoOnlyWithTheWriteAfterTheOneThatRemovesItsRoute(t *testing.T) {
+	t.Parallel()
+	for name, next := range map[string]traffic.Target{"forward": target(0.25), "on the way back": target(0)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := begin(t, users, adopt("users"))
+			w.bring(t, withCohort(target(0.25)))
+			services := w.Client.CoreV1().Services(w.ns)
+			w.bring(t, next)
+			for _, arm := range []traffic.Backend{stable, canary} {
+				_, err := services.Get(t.Context(), kubeobjects.CohortBackend(arm).Service, metav1.GetOptions{})
+				require.NoError(t, err)
+			}
+			w.bring(t, next)
+			for _, arm := range []traffic.Backend{stable, canary} {
+				_, err := services.Get(t.Context(), kubeobjects.CohortBackend(arm).Service, metav1.GetOptions{})
+				require.True(t, apierrors.IsNotFound(err), err)
+			}
+		})
+	}
 }
 
 func TestOneRouteThatDiffersIsNamedAndPutRight(t *testing.T) {

@@ -81,6 +81,7 @@ func (r *Router) Apply(ctx context.Context, t traffic.Target) error {
 
 func (r *Router) apply(ctx context.Context, l layout) error {
 	s, err := r.read(ctx, r.objects.Live())
+	routed := s.routed(&r.config)
 	if !l.serves() { // traffic first: whatever else is wrong, the canary must get none
 		err = errors.Join(err, r.takeOut(ctx, s))
 	}
@@ -119,7 +120,7 @@ func (r *Router) apply(ctx context.Context, l layout) error {
 			return r.objects.NotOwned(k)
 		}
 	}
-	return r.bring(ctx, want, s, &l)
+	return r.bring(ctx, want, s, &l, routed)
 }
 
 // ownRoute is the owned route as it has to be.
@@ -189,8 +190,8 @@ func (r *Router) setWeights(ctx context.Context, m *mainRoute, w kubeobjects.Wei
 }
 
 // bring writes what is wanted, in an order that keeps every route intact at every moment: what a route needs is written
-// before the route and removed after it.
-func (r *Router) bring(ctx context.Context, want map[kubeobjects.Key]kubeobjects.Object, s *snapshot, l *layout) error {
+// before the route and removed after it. routed: a cohort had a route a moment ago.
+func (r *Router) bring(ctx context.Context, want map[kubeobjects.Key]kubeobjects.Object, s *snapshot, l *layout, routed bool) error {
 	for _, k := range r.config.cohortServices() {
 		o, wanted := want[k]
 		if !wanted {
@@ -220,14 +221,12 @@ func (r *Router) bring(ctx context.Context, want map[kubeobjects.Key]kubeobjects
 		}
 	}
 	var errs []error
-	routed := false
 	for i := range r.config.names() {
 		k := r.config.cohortKey(i)
 		if o, wanted := want[k]; wanted {
 			errs = append(errs, r.objects.Write(ctx, k, o, s.objects[k]))
 			continue
 		}
-		routed = routed || s.objects[k] != nil
 		errs = append(errs, r.objects.Remove(ctx, k, s.objects[k]))
 	}
 	for _, k := range r.config.cohortServices() {
@@ -269,6 +268,16 @@ func (r *Router) read(ctx context.Context, in kubeobjects.Source) (*snapshot, er
 		}
 	}
 	return s, err
+}
+
+// routed reports whether a cohort has a route.
+func (s *snapshot) routed(c *Config) bool {
+	for i := range c.names() {
+		if s.objects[c.cohortKey(i)] != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // fit says why no release can be on the routes as they are. A route that does not exist serves nobody: it keeps no other
