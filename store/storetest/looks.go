@@ -43,6 +43,10 @@ func (d Database) looks(t *testing.T) {
 		require.NoError(t, err)
 		require.Empty(t, looks)
 	})
+}
+
+// slots are the looks of several releases that are written together.
+func (d Database) slots(t *testing.T) {
 	t.Run("a slot of many scopes, some with several looks, is written as a whole", func(t *testing.T) {
 		s := d.open(t)
 		var slot []record.LookRecord

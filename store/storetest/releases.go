@@ -35,6 +35,24 @@ func (d Database) releases(t *testing.T) {
 		_, err = s.ByKey(t.Context(), "shop", "")
 		require.ErrorIs(t, err, record.ErrNotFound, "an empty key is no key")
 	})
+	t.Run("the history says what releases were started with and why they ended", d.history)
+	t.Run("the live set changes with the end of a release only", func(t *testing.T) {
+		s := d.open(t)
+		requireSwapped(t, s, "shop", false)
+		r := Create(t, s, "01A", "shop", "")
+		requireSwapped(t, s, "shop", false)
+		End(t, s, r, true, Start)
+		requireSwapped(t, s, "shop", true)
+		requireSwapped(t, s, "blog", false)
+		End(t, s, Create(t, s, "01B", "shop", ""), false, Start)
+		requireSwapped(t, s, "shop", false)
+	})
+	t.Run("lists are filtered, paged and newest first", d.lists)
+	t.Run("the newest release is the one that has not ended, whatever its id, else the one that ended last", d.newest)
+}
+
+// starts are what may be created while there are other releases.
+func (d Database) starts(t *testing.T) {
 	t.Run("a rollout has one active release", func(t *testing.T) {
 		s := d.open(t)
 		r := Create(t, s, "01A", "shop", "")
@@ -52,29 +70,6 @@ func (d Database) releases(t *testing.T) {
 		End(t, s, r, false, Start)
 		require.NoError(t, s.Create(t.Context(), second, first))
 		Create(t, s, "01C", "another rollout", "")
-	})
-	t.Run("the history says what releases were started with and why they ended", func(t *testing.T) {
-		s := d.open(t)
-		none, err := s.History(t.Context(), record.Filter{})
-		require.NoError(t, err)
-		require.Empty(t, none)
-		r, _ := Release("01A", "shop", "")
-		first := rollout.Started{Meta: rollout.Meta{Seq: 1, At: Start, By: "ann"}, Rollout: "shop", Parameters: map[string]string{"image": "shop:1.4.2"}}
-		require.NoError(t, s.Create(t.Context(), r, first))
-		require.NoError(t, s.Append(t.Context(), r, 1, rollout.Drained{Meta: rollout.Meta{Seq: 2, At: Start}}))
-		running, err := s.History(t.Context(), record.Filter{Rollout: "shop"})
-		require.NoError(t, err)
-		require.Len(t, running, 1)
-		require.Empty(t, running[0].Why)
-		r.Phase, r.Outcome, r.EndedAt = rollout.PhaseEnded, rollout.RolledBack, Start
-		require.NoError(t, s.Append(t.Context(), r, 2, rollout.Ended{Meta: rollout.Meta{Seq: 3, At: Start}, Outcome: rollout.RolledBack, Why: "the canary is worse: errors"}))
-		Create(t, s, "01B", "cart", "")
-		all, err := s.History(t.Context(), record.Filter{})
-		require.NoError(t, err)
-		require.Len(t, all, 2)
-		require.Equal(t, "01B", all[0].ID, "the newest first")
-		require.Equal(t, map[string]string{"image": "shop:1.4.2"}, all[1].Parameters)
-		require.Equal(t, "the canary is worse: errors", all[1].Why)
 	})
 	t.Run("a release can have ended with its beginning", func(t *testing.T) {
 		s := d.open(t)
@@ -114,50 +109,63 @@ func (d Database) releases(t *testing.T) {
 		r, first := Release("01A", "blog", "")
 		require.ErrorIs(t, s.Create(t.Context(), r, first), record.ErrConflict)
 	})
-	t.Run("the live set changes with the end of a release only", func(t *testing.T) {
-		s := d.open(t)
-		requireSwapped(t, s, "shop", false)
-		r := Create(t, s, "01A", "shop", "")
-		requireSwapped(t, s, "shop", false)
-		End(t, s, r, true, Start)
-		requireSwapped(t, s, "shop", true)
-		requireSwapped(t, s, "blog", false)
-		End(t, s, Create(t, s, "01B", "shop", ""), false, Start)
-		requireSwapped(t, s, "shop", false)
-	})
-	t.Run("lists are filtered, paged and newest first", d.lists)
-	t.Run("the newest release is the one that has not ended, whatever its id, else the one that ended last", func(t *testing.T) {
-		s := d.open(t)
-		_, err := s.Newest(t.Context(), "shop")
-		require.ErrorIs(t, err, record.ErrNotFound)
-		end := func(id string) {
-			r, err := s.Release(t.Context(), id)
-			require.NoError(t, err)
-			seq := r.Version + 1
-			r.Version, r.Phase, r.Outcome = seq, rollout.PhaseEnded, rollout.RolledBack
-			require.NoError(t, s.Append(t.Context(), r, seq-1, rollout.Ended{Meta: rollout.Meta{Seq: seq}, Outcome: rollout.RolledBack}))
-		}
-		newest := func() string {
-			r, err := s.Newest(t.Context(), "shop")
-			require.NoError(t, err)
-			return r.ID
-		}
-		Create(t, s, "01Z", "shop", "")
-		Create(t, s, "01Q", "cart", "")
-		end("01Z")
-		require.Equal(t, "01Z", newest())
-		Create(t, s, "01B", "shop", "")
-		require.Equal(t, "01B", newest())
-		end("01B")
-		require.Equal(t, "01B", newest(), "they were started at one time")
-		ahead, first := Release("01Y", "shop", "")
-		ahead.StartedAt = Start.Add(time.Hour)
-		require.NoError(t, s.Create(t.Context(), ahead, first))
-		end("01Y")
-		Create(t, s, "01A", "shop", "")
-		end("01A")
-		require.Equal(t, "01A", newest(), "the clock was ahead when 01Y was started")
-	})
+}
+
+func (d Database) history(t *testing.T) {
+	s := d.open(t)
+	none, err := s.History(t.Context(), record.Filter{})
+	require.NoError(t, err)
+	require.Empty(t, none)
+	r, _ := Release("01A", "shop", "")
+	first := rollout.Started{Meta: rollout.Meta{Seq: 1, At: Start, By: "ann"}, Rollout: "shop", Parameters: map[string]string{"image": "shop:1.4.2"}}
+	require.NoError(t, s.Create(t.Context(), r, first))
+	require.NoError(t, s.Append(t.Context(), r, 1, rollout.Drained{Meta: rollout.Meta{Seq: 2, At: Start}}))
+	running, err := s.History(t.Context(), record.Filter{Rollout: "shop"})
+	require.NoError(t, err)
+	require.Len(t, running, 1)
+	require.Empty(t, running[0].Why)
+	r.Phase, r.Outcome, r.EndedAt = rollout.PhaseEnded, rollout.RolledBack, Start
+	require.NoError(t, s.Append(t.Context(), r, 2, rollout.Ended{Meta: rollout.Meta{Seq: 3, At: Start}, Outcome: rollout.RolledBack, Why: "the canary is worse: errors"}))
+	Create(t, s, "01B", "cart", "")
+	all, err := s.History(t.Context(), record.Filter{})
+	require.NoError(t, err)
+	require.Len(t, all, 2)
+	require.Equal(t, "01B", all[0].ID, "the newest first")
+	require.Equal(t, map[string]string{"image": "shop:1.4.2"}, all[1].Parameters)
+	require.Equal(t, "the canary is worse: errors", all[1].Why)
+}
+
+func (d Database) newest(t *testing.T) {
+	s := d.open(t)
+	_, err := s.Newest(t.Context(), "shop")
+	require.ErrorIs(t, err, record.ErrNotFound)
+	end := func(id string) {
+		r, err := s.Release(t.Context(), id)
+		require.NoError(t, err)
+		seq := r.Version + 1
+		r.Version, r.Phase, r.Outcome = seq, rollout.PhaseEnded, rollout.RolledBack
+		require.NoError(t, s.Append(t.Context(), r, seq-1, rollout.Ended{Meta: rollout.Meta{Seq: seq}, Outcome: rollout.RolledBack}))
+	}
+	newest := func() string {
+		r, err := s.Newest(t.Context(), "shop")
+		require.NoError(t, err)
+		return r.ID
+	}
+	Create(t, s, "01Z", "shop", "")
+	Create(t, s, "01Q", "cart", "")
+	end("01Z")
+	require.Equal(t, "01Z", newest())
+	Create(t, s, "01B", "shop", "")
+	require.Equal(t, "01B", newest())
+	end("01B")
+	require.Equal(t, "01B", newest(), "they were started at one time")
+	ahead, first := Release("01Y", "shop", "")
+	ahead.StartedAt = Start.Add(time.Hour)
+	require.NoError(t, s.Create(t.Context(), ahead, first))
+	end("01Y")
+	Create(t, s, "01A", "shop", "")
+	end("01A")
+	require.Equal(t, "01A", newest(), "the clock was ahead when 01Y was started")
 }
 
 func (d Database) lists(t *testing.T) {

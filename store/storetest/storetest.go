@@ -27,9 +27,11 @@ type Database struct {
 // Run runs the whole suite.
 func Run(t *testing.T, d Database) {
 	t.Run("releases", d.releases)
+	t.Run("starts", d.starts)
 	t.Run("events", d.events)
 	t.Run("concurrency", d.concurrency)
 	t.Run("looks", d.looks)
+	t.Run("slots", d.slots)
 	t.Run("prune", d.prune)
 	t.Run("memory", d.memory)
 	t.Run("text", d.text)
