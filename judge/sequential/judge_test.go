@@ -3,6 +3,7 @@ package sequential_test
 import (
 	"math/rand/v2"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -353,16 +354,26 @@ func TestEvidenceOfTheJudgeBeforeBeginsAgainAndSaysSo(t *testing.T) {
 	require.ErrorContains(t, err, "version 7")
 }
 
+// evidenceOf is the evidence that an earlier version wrote into a file, as it was stored, as it was read, and as it is read
+// after it has been written in the present form.
+func evidenceOf(t *testing.T, j *sequential.Judge, file string) (stored []byte, before, again judge.Evidence) {
+	t.Helper()
+	stored, err := os.ReadFile(file) //nolint:gosec // one of testdata
+	require.NoError(t, err)
+	before, err = j.Decode(stored)
+	require.NoError(t, err)
+	again, err = j.Decode(encode(t, before))
+	require.NoError(t, err, "it is written in the present form from now on")
+	require.Equal(t, encode(t, before), encode(t, again))
+	_, err = j.Decode(append(slices.Clone(stored), 0))
+	require.Error(t, err)
+	return stored, before, again
+}
+
 // testdata/evidence-5 was written by the release before users could be few: 30 looks of settings(nil, ratio("m")).
 func TestEvidenceFromBeforeUsersCouldBeFewGoesOn(t *testing.T) {
 	j := newJudge(t, settings(nil, ratio("m")))
-	b, err := os.ReadFile("testdata/evidence-5")
-	require.NoError(t, err)
-	before, err := j.Decode(b)
-	require.NoError(t, err)
-	again, err := j.Decode(encode(t, before))
-	require.NoError(t, err, "it is written in the present form from now on")
-	require.Equal(t, encode(t, before), encode(t, again))
+	b, _, again := evidenceOf(t, j, "testdata/evidence-5")
 	_, same := run(j, j.Begin(nil), 1, 31, 0.5, counts("m", 100, 20000, 100, 20000))
 	_, v := run(j, again, 31, 31, 0.5, counts("m", 100, 20000, 100, 20000))
 	require.Empty(t, v.Begun)
@@ -371,9 +382,7 @@ func TestEvidenceFromBeforeUsersCouldBeFewGoesOn(t *testing.T) {
 	require.InDelta(t, same.Metrics[0].LogEvidence.NoWorse, v.Metrics[0].LogEvidence.NoWorse, 0.1)
 	_, v = run(j, again, 31, 90, 0.5, counts("m", 1000, 20000, 100, 20000))
 	require.Equal(t, judge.Fail, v.Outcome)
-	_, err = j.Decode(append(b, 0))
-	require.Error(t, err)
-	_, err = newJudge(t, settings(nil, sticky("m"))).Decode(b)
+	_, err := newJudge(t, settings(nil, sticky("m"))).Decode(b)
 	require.ErrorIs(t, err, sequential.ErrOtherMetrics, "of a plan in which users keep their version it is not taken up")
 }
 
@@ -384,13 +393,7 @@ func TestEvidenceOfAnEarlierVersionGoesOn(t *testing.T) {
 	good, bad := counts("m", 100, 20000, 100, 20000), counts("m", 1000, 20000, 100, 20000)
 	var first judge.Verdict
 	for _, file := range []string{"testdata/evidence-3", "testdata/evidence-4"} {
-		b, err := os.ReadFile(file) //nolint:gosec // one of two
-		require.NoError(t, err)
-		before, err := j.Decode(b)
-		require.NoError(t, err)
-		again, err := j.Decode(encode(t, before))
-		require.NoError(t, err, "it is written in the present form from now on")
-		require.Equal(t, encode(t, before), encode(t, again))
+		_, before, again := evidenceOf(t, j, file)
 		_, v := run(j, before, 31, 31, 0.5, good)
 		require.Empty(t, v.Begun)
 		require.InDelta(t, 1, v.Metrics[0].Ratio, 0.02)
@@ -400,8 +403,6 @@ func TestEvidenceOfAnEarlierVersionGoesOn(t *testing.T) {
 		require.Equal(t, first, v, "both have seen the same")
 		_, v = run(j, again, 31, 90, 0.5, bad)
 		require.Equal(t, judge.Fail, v.Outcome)
-		_, err = j.Decode(append(b, 0))
-		require.Error(t, err)
 	}
 }
 
