@@ -207,7 +207,7 @@ func (m *metric) describe(r *record, d *direction) judge.MetricVerdict {
 	if d.part != none {
 		p := &r.parts[d.part]
 		c, v.By, v.Value = &p.comparisons[d.shown], m.By, p.value
-		describeSums(q, c, &v)
+		v.Canary, v.Baseline = c.sums(q)
 	}
 	if q.exchange {
 		v.Ratio, v.Leading, v.Margin = inverse(d.Ratio), inverse(d.Leading), inverse(d.margin)
@@ -216,7 +216,7 @@ func (m *metric) describe(r *record, d *direction) judge.MetricVerdict {
 	switch m.Kind {
 	case judge.Histogram:
 		v.Bound, v.Quantiles = m.Bounds[q.bound], m.quantilesOf(r)
-		describeSums(q, c, &v)
+		v.Canary, v.Baseline = c.sums(q)
 	case judge.Objective:
 		v.Baseline = judge.Totals{Rate: m.Objective}
 	case judge.Counts, judge.Gauge:
@@ -257,15 +257,14 @@ func (m *metric) lower(v *judge.MetricVerdict) {
 	}
 }
 
-// describeSums fills in what a comparison has counted that is not of the whole metric: of a histogram what is above the
-// bound that is shown, of a label's value what belongs to it.
-func describeSums(q question, t *comparison, v *judge.MetricVerdict) {
-	c, b := [2]float64{t.total[0], t.total[1]}, [2]float64{t.total[2], t.total[3]}
+// sums are what a comparison has counted, without rates: of a histogram what is above the question's bound, of a label's
+// value what belongs to it.
+func (c *comparison) sums(q question) (canary, baseline judge.Totals) {
+	canary, baseline = judge.Totals{Bad: c.total[0], Total: c.total[1]}, judge.Totals{Bad: c.total[2], Total: c.total[3]}
 	if q.exchange {
-		c, b = b, c
+		return baseline, canary
 	}
-	v.Canary = judge.Totals{Bad: c[0], Total: c[1]}
-	v.Baseline = judge.Totals{Bad: b[0], Total: b[1]}
+	return canary, baseline
 }
 
 // inverse is 1/r, or 0 for what is not positive.

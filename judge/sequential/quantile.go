@@ -16,7 +16,7 @@ const (
 	quantileMind = 100
 )
 
-// quantiles are the quantiles of both arms, each with a band that holds at all looks at once.
+// quantilesOf are the quantiles of both arms of a histogram, each with a band that holds at all looks at once.
 //
 // A quantile is above a bound where the share of requests at most as long is below it. Of independent requests that share is
 // tested by a mixture of binomial likelihoods, which is an e-process; and since the counts up to a larger bound are larger,
@@ -25,36 +25,27 @@ const (
 // Howard and Ramdas, Sequential estimation of quantiles with applications to A/B testing and best-arm identification,
 // Bernoulli 28 (2022), 1704–1728.
 func (m *metric) quantilesOf(r *record) []judge.Quantile {
-	if m.Kind != judge.Histogram {
-		return nil
-	}
 	n := len(m.Bounds)
 	canary, baseline := make([]float64, n), make([]float64, n)
-	var all [2]float64
+	var c, b judge.Totals
 	for i := range n {
-		t := r.comparisons[i].total
-		if m.questions[i].exchange {
-			t = row{t[2], t[3], t[0], t[1]}
-		}
-		canary[i], baseline[i] = t[1]-t[0], t[3]-t[2]
-		all = [2]float64{t[1], t[3]}
+		c, b = r.comparisons[i].sums(m.questions[i])
+		canary[i], baseline[i] = c.Total-c.Bad, b.Total-b.Bad
 	}
-	if !(all[0] > 0) || !(all[1] > 0) {
+	if !(c.Total > 0) || !(b.Total > 0) {
 		return nil
 	}
 	out := make([]judge.Quantile, 0, len(quantiles))
 	for _, of := range quantiles {
-		out = append(out, judge.Quantile{Of: of, Canary: m.band(canary, all[0], of), Baseline: m.band(baseline, all[1], of)})
+		out = append(out, judge.Quantile{Of: of, Canary: m.band(canary, c.Total, of), Baseline: m.band(baseline, b.Total, of)})
 	}
 	return out
 }
 
 // band is a quantile of one arm of so many requests, by how many of them are at most as long as each bound.
 func (m *metric) band(atMost []float64, all, of float64) judge.QuantileBand {
-	out := judge.QuantileBand{}
-	last := len(m.Bounds) - 1
+	out := judge.QuantileBand{Value: m.Bounds[len(m.Bounds)-1], Beyond: true}
 	before, from := 0.0, min(m.Bounds[0], 0)
-	out.Value, out.Beyond = m.Bounds[last], true
 	for i, k := range atMost {
 		if k >= of*all {
 			out.Value, out.Beyond = m.Bounds[i], false
