@@ -108,6 +108,9 @@ type Quantile struct {
 	Baseline QuantileBand `json:"baseline"`
 }
 
+// Name is what people call it: p99.
+func (q Quantile) Name() string { return "p" + strconv.FormatFloat(100*q.Of, 'f', -1, 64) }
+
 // QuantileBand is where a quantile of one arm lies: Value by interpolation between bounds, Lower and Upper the bounds between
 // which it is, each wrong at any look of the release with a chance of 5% if requests are independent. Lower and Upper are 0
 // where nothing is excluded. Beyond: it is above the last bound, which is Value then.

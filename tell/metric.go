@@ -3,7 +3,6 @@ package tell
 import (
 	"fmt"
 	"math"
-	"strconv"
 	"strings"
 
 	"github.com/serindev/serin/figures"
@@ -161,7 +160,7 @@ func plainBounds(m judge.MetricVerdict) string {
 func Quantiles(m judge.MetricVerdict) string {
 	var parts []string
 	for _, q := range m.Quantiles {
-		text := fmt.Sprintf("p%s went from %s to %s", strconv.FormatFloat(100*q.Of, 'f', -1, 64), quantile(q.Baseline), quantile(q.Canary))
+		text := fmt.Sprintf("%s went from %s to %s", q.Name(), quantile(q.Baseline), quantile(q.Canary))
 		switch c := q.Canary; {
 		case c.Lower > 0 && c.Upper > 0:
 			text += fmt.Sprintf(", at least %s and at most %s", figures.Number(c.Lower), figures.Number(c.Upper))

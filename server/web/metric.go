@@ -5,7 +5,6 @@ import (
 	"html/template"
 	"math"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/serindev/serin/chart"
@@ -353,7 +352,7 @@ func sequenceChart(id string, looks []server.Look, m *judge.MetricVerdict) chart
 // quantileChart shows the largest quantile of both arms with its bands. An end that is not known yet is the axis's.
 func quantileChart(id string, looks []server.Look, m *judge.MetricVerdict) chart.Chart {
 	k := len(m.Quantiles) - 1
-	name := "p" + strconv.FormatFloat(100*m.Quantiles[k].Of, 'f', -1, 64)
+	name := m.Quantiles[k].Name()
 	arms := []struct {
 		line chart.Line
 		band chart.Band
