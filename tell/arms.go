@@ -1,7 +1,6 @@
 package tell
 
 import (
-	"maps"
 	"slices"
 
 	"github.com/serindev/serin/record"
@@ -71,9 +70,5 @@ func imagesOf(r record.Running) []string {
 		}
 		return []string{r.Image}
 	}
-	var out []string
-	for _, container := range slices.Sorted(maps.Keys(r.Images)) {
-		out = append(out, container+"="+r.Images[container])
-	}
-	return out
+	return pairs(r.Images)
 }

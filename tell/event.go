@@ -278,11 +278,14 @@ func together(parts []string) string {
 	return strings.Join(slices.DeleteFunc(slices.Clone(parts), func(s string) bool { return s == "" }), "; ")
 }
 
-// Parameters are those of a release in words, in the order of their names: image=shop:2, region=eu.
-func Parameters(parameters map[string]string) string {
-	var out []string
-	for _, name := range slices.Sorted(maps.Keys(parameters)) {
-		out = append(out, name+"="+parameters[name])
+// Parameters are those of a release, or other names with values, in words: image=shop:2, region=eu, in the order of the
+// names.
+func Parameters(parameters map[string]string) string { return strings.Join(pairs(parameters), ", ") }
+
+// pairs are names with their values, in the order of the names.
+func pairs(values map[string]string) (out []string) {
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		out = append(out, name+"="+values[name])
 	}
-	return strings.Join(out, ", ")
+	return out
 }

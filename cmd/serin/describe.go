@@ -99,5 +99,5 @@ func parameters(p map[string]string) string {
 	if len(p) == 0 {
 		return ""
 	}
-	return " with " + strings.Join(pairs(p), ", ")
+	return " with " + tell.Parameters(p)
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/serindev/serin/judge/kayenta"
 	"github.com/serindev/serin/spinnaker"
 	"github.com/serindev/serin/spinnaker/metricset"
+	"github.com/serindev/serin/tell"
 )
 
 // scopeOf parses one side of a canary config's scope.
@@ -214,7 +215,7 @@ func (a *app) kayentaTable(w io.Writer, judge string, r judgement) error {
 	for _, m := range r.Results {
 		name := m.Name
 		if len(m.Tags) > 0 {
-			name += " " + strings.Join(pairs(m.Tags), ", ")
+			name += " " + tell.Parameters(m.Tags)
 		}
 		rows = append(rows, []cell{{name, bold}, {m.Label, kayentaPaint(kayenta.Label(m.Label))}, {number(m.Canary.Stats.Mean), plain},
 			{number(m.Baseline.Stats.Mean), plain}, {number(m.Ratio.Ratio), plain},
@@ -240,7 +241,7 @@ func pairCharts(all []metricset.Pair, r judgement) []byte {
 	for i, p := range all {
 		title := p.Name
 		if len(p.Tags) > 0 {
-			title += " " + strings.Join(pairs(p.Tags), ", ")
+			title += " " + tell.Parameters(p.Tags)
 		}
 		m := r.Results[i]
 		c := chart.Chart{Title: title + ": " + m.Label, Height: 200,

@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -97,14 +95,6 @@ func parseSet(set []string) (map[string]string, error) {
 		out[name] = value
 	}
 	return out, nil
-}
-
-func pairs(p map[string]string) []string {
-	var out []string
-	for _, name := range slices.Sorted(maps.Keys(p)) {
-		out = append(out, name+"="+p[name])
-	}
-	return out
 }
 
 func (a *app) start(ctx context.Context, c *client.Client, name string, s server.StartBody, o awaited) error {
