@@ -220,18 +220,10 @@ func (m *model) arms(v record.View) []string {
 			add(text, what, plain)
 		}
 		if a.State.Text != "" && !ready {
-			add(indent, classes[a.State.Class].mark+" "+line(a.State.Text+colon(a.Why)), classes[a.State.Class].style)
+			add(indent, classes[a.State.Class].mark+" "+line(a.State.Text+tell.Colon(a.Why)), classes[a.State.Class].style)
 		}
 	}
 	return out
-}
-
-// colon appends what there is to say.
-func colon(why string) string {
-	if why == "" {
-		return ""
-	}
-	return ": " + why
 }
 
 // wide is how many cells the table of metrics needs; below that each metric has lines of its own.

@@ -43,7 +43,7 @@ func HeadlineOf(v record.View, now time.Time) Headline {
 	case s.Phase == rollout.RollingBack:
 		return Headline{Class: "bad", Text: "Going back to stable: " + s.Why + byWhom(s), Since: wall(s, s.BackAt), Next: Sentence(v.Waiting)}
 	case s.Pause != nil:
-		h := Headline{Class: "wait", Text: "Paused by " + s.Pause.By + colon(s.Pause.Reason), Since: s.Pause.At, Next: "It waits until somebody resumes it."}
+		h := Headline{Class: "wait", Text: "Paused by " + s.Pause.By + Colon(s.Pause.Reason), Since: s.Pause.At, Next: "It waits until somebody resumes it."}
 		if v.Steps.Judges() {
 			h.Next += " A version that turns out worse still goes back by itself."
 		}
@@ -66,8 +66,8 @@ func wall(s rollout.State, t time.Time) time.Time {
 	return t.Add(s.PausedFor)
 }
 
-// colon appends a reason.
-func colon(reason string) string {
+// Colon appends a reason after a colon; nothing for an empty one.
+func Colon(reason string) string {
 	if reason == "" {
 		return ""
 	}
@@ -100,7 +100,7 @@ func endedHeadline(v record.View) Headline {
 		}
 		return h
 	}
-	h.Text = Capital(OutcomeBadge(s.Outcome).Text) + byWhom(s) + colon(WhyWords(s.Why))
+	h.Text = Capital(OutcomeBadge(s.Outcome).Text) + byWhom(s) + Colon(WhyWords(s.Why))
 	return h
 }
 

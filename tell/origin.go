@@ -13,7 +13,7 @@ import (
 func Origin(s rollout.State) string {
 	switch {
 	case s.Retries != "":
-		return "it tries the version of release " + s.Retries + " again" + colon(notAgain(s.Done, s.Retries))
+		return "it tries the version of release " + s.Retries + " again" + Colon(notAgain(s.Done, s.Retries))
 	case s.Returns != "":
 		return "its version was in service not long ago (release " + s.Returns + "), so it takes the shorter plan for versions that return"
 	case s.Undoes != "":

@@ -12,6 +12,7 @@ import (
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/server"
 	"github.com/serindev/serin/server/client"
+	"github.com/serindev/serin/tell"
 )
 
 // done is what is printed after an action.
@@ -83,7 +84,7 @@ func waitsFor(v record.View) string {
 	if v.State.Ended() {
 		return "; it has ended: " + string(v.State.Outcome)
 	}
-	return because(v.Waiting)
+	return tell.Colon(v.Waiting)
 }
 
 // act finds a release and applies an action to it.

@@ -88,13 +88,6 @@ func alarm(v judge.Verdict) string {
 	return fmt.Sprintf("; sample-ratio alarm: %.3g%% of requests went to the canary, not %.3g%%", 100*v.SampleRatio.Share, 100*v.SampleRatio.Weight)
 }
 
-func because(why string) string {
-	if why == "" {
-		return ""
-	}
-	return ": " + why
-}
-
 func parameters(p map[string]string) string {
 	if len(p) == 0 {
 		return ""

@@ -15,6 +15,7 @@ import (
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/server"
 	"github.com/serindev/serin/server/client"
+	"github.com/serindev/serin/tell"
 )
 
 const (
@@ -172,7 +173,7 @@ func (a *app) wait(ctx context.Context, c *client.Client, s client.Started, time
 		return a.advise(err)
 	}
 	if err := a.print(v, func(w io.Writer) error {
-		_, err := fmt.Fprintln(w, clean(fmt.Sprintf("release %s of %s: %s%s", id, v.Rollout, v.State.Outcome, because(v.State.Why))))
+		_, err := fmt.Fprintln(w, clean(fmt.Sprintf("release %s of %s: %s%s", id, v.Rollout, v.State.Outcome, tell.Colon(v.State.Why))))
 		return err
 	}); err != nil {
 		return err

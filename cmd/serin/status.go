@@ -141,7 +141,7 @@ func (a *app) detail(v record.View) []string {
 		add("release", r.ID+", revision "+r.Revision, plain)
 		add("started", at(r.StartedAt)+" by "+r.StartedBy+parameters(v.State.Parameters), plain)
 		if v.State.Ended() {
-			add("ended", at(v.State.EndedAt)+because(v.State.Why), plain)
+			add("ended", at(v.State.EndedAt)+tell.Colon(v.State.Why), plain)
 		} else {
 			add("step", stepWords(v), plain)
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/server/client"
+	"github.com/serindev/serin/tell"
 )
 
 func (a *app) watchCmd() *cobra.Command {
@@ -128,7 +129,7 @@ func (a *app) change(ctx context.Context, c *client.Client, v record.View, last 
 			}
 		}
 	}
-	words := oneLine(v) + because(v.Waiting) + because(strings.Join(v.Trouble, "; "))
+	words := oneLine(v) + tell.Colon(v.Waiting) + tell.Colon(strings.Join(v.Trouble, "; "))
 	_, err := fmt.Fprintln(a.stdout, clean(time.Now().Format(time.TimeOnly)+" "+prefix+": "+words))
 	return err
 }
