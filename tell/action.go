@@ -1,6 +1,9 @@
 package tell
 
-import "strings"
+import (
+	"net/netip"
+	"strings"
+)
 
 // Action is something that people and programs ask Serin for, as the audit log names it and as people say it.
 type Action struct{ Name, Words string }
@@ -27,8 +30,8 @@ func ActionWords(name string) string {
 // nothing and the person's own machine stands first.
 func Machine(from string) string {
 	peer, person, proxied := strings.Cut(from, " for ")
-	if i := strings.LastIndexByte(peer, ':'); i > 0 && (strings.IndexByte(peer, ':') == i || peer[i-1] == ']') {
-		peer = strings.Trim(peer[:i], "[]")
+	if address, err := netip.ParseAddrPort(peer); err == nil {
+		peer = address.Addr().String()
 	}
 	if proxied {
 		return person + " by " + peer
