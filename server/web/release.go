@@ -30,7 +30,7 @@ const (
 	perEvents    = 200
 )
 
-// record reads everything that is known about a release.
+// record reads a release with its looks. [Record.Before] is left to the pages that show it.
 func (s *site) record(ctx context.Context, id string) (Record, error) {
 	r, err := s.outline(ctx, id)
 	if err != nil {
@@ -43,8 +43,7 @@ func (s *site) record(ctx context.Context, id string) (Record, error) {
 		}
 		r.Looks[scope], r.Cut = looks, r.Cut || cut
 	}
-	r.Before, err = s.before(ctx, r.View)
-	return r, err
+	return r, nil
 }
 
 // outline is a record without its looks.

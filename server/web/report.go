@@ -43,6 +43,9 @@ func (s *site) report(w http.ResponseWriter, r *http.Request, sess *session) err
 	if err != nil {
 		return err
 	}
+	if rec.Before, err = s.before(r.Context(), rec.View); err != nil {
+		return err
+	}
 	var out bytes.Buffer
 	if err := WriteReport(&out, rec, time.Now(), sess.who.Name, s.o.Version); err != nil {
 		return err
