@@ -32,13 +32,12 @@ func TestEveryKindDrawsWhatCanBe(t *testing.T) {
 		}
 		seen[c.kind.name] = true
 		t.Run(c.kind.name, func(t *testing.T) {
-			d, k := c.chance(3, 1)
-			one := c
-			one.kind, one.rps = k, 100
+			d, one := c.chance(3, 1)
+			one.rps = 100
 			looks := one.draw(d)
-			again, k := c.chance(3, 1)
-			one.kind = k
-			require.Equal(t, looks, one.draw(again))
+			again, same := c.chance(3, 1)
+			same.rps = 100
+			require.Equal(t, looks, same.draw(again))
 			w, _ := one.weights()
 			require.Len(t, looks, len(w))
 			for i, l := range looks {
@@ -47,7 +46,7 @@ func TestEveryKindDrawsWhatCanBe(t *testing.T) {
 					require.True(t, arm[0] >= 0 && arm[0] <= arm[1] && arm[0] == math.Trunc(arm[0]), "look %d: %v of %v", i, arm[0], arm[1])
 				}
 			}
-			m := k.past(d, 100, 2)
+			m := one.kind.past(d, 100, 2)
 			require.Len(t, m.bad, 120)
 			require.Len(t, m.total, 120)
 			for _, r := range slices.Concat(m.replicas, m.routes) {
@@ -65,7 +64,7 @@ func TestAKindHasItsRateAndItsCanaryTheEffect(t *testing.T) {
 			rate := func(effect float64) (canary, baseline float64) {
 				var l look
 				for _, o := range k.release(die(5), 1000, 10, every(n, 0.5), every(n, effect)) {
-					l.xc, l.nc, l.xb, l.nb = l.xc+o.xc, l.nc+o.nc, l.xb+o.xb, l.nb+o.nb
+					l.add(o)
 				}
 				return l.xc / l.nc, l.xb / l.nb
 			}
@@ -146,7 +145,7 @@ func TestUsersKeepTheirArmAsLongAsTheWeightStays(t *testing.T) {
 	half := func(looks []look) float64 {
 		var l look
 		for _, o := range looks {
-			l.xc, l.nc, l.xb, l.nb = l.xc+o.xc, l.nc+o.nc, l.xb+o.xb, l.nb+o.nb
+			l.add(o)
 		}
 		return l.xc / l.nc / (l.xb / l.nb)
 	}

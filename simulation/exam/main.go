@@ -130,11 +130,8 @@ func (c *cell) run(i int, seed uint64) result {
 	if err != nil {
 		panic(err)
 	}
-	d, kind := c.chance(i, seed)
+	d, c := c.chance(i, seed)
 	pasts := map[string][]judge.Past{}
-	one := *c
-	one.kind = kind
-	c = &one
 	hours := c.hours
 	if hours == 0 {
 		hours = 24
@@ -168,15 +165,15 @@ func (c *cell) run(i int, seed uint64) result {
 	return r
 }
 
-// chance is the source of all chance of one release of the cell, and its kind with the users that are drawn first.
-func (c *cell) chance(i int, seed uint64) (dice, kind) {
+// chance is the source of all chance of one release of the cell, and the cell with the users that are drawn first.
+func (c *cell) chance(i int, seed uint64) (dice, *cell) {
 	h := fnv.New64a()
 	fmt.Fprintf(h, "%s %d", c.id(), i)
-	d, k := dice{rand.New(rand.NewPCG(seed, h.Sum64()))}, c.kind
-	if k.heavy {
-		k.people = d.people()
+	d, own := dice{rand.New(rand.NewPCG(seed, h.Sum64()))}, *c
+	if own.kind.heavy {
+		own.kind.people = d.people()
 	}
-	return d, k
+	return d, &own
 }
 
 // draw draws the looks of a release.

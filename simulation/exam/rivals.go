@@ -63,7 +63,7 @@ func ranks(dt float64) func(look) bool {
 	var sum look
 	at, minute, next := 0.0, 60.0, 600.0
 	return func(l look) bool {
-		sum.xc, sum.nc, sum.xb, sum.nb = sum.xc+l.xc, sum.nc+l.nc, sum.xb+l.xb, sum.nb+l.nb
+		sum.add(l)
 		if at += dt; at < minute-1e-9 {
 			return false
 		}
@@ -107,14 +107,12 @@ func (c *cell) race(r rival, n int, seed uint64) string {
 	var found []float64
 	back := 0
 	for i := range n {
-		d, kind := c.chance(i, seed)
-		one := *c
-		one.kind = kind
-		looks := one.draw(d)
+		d, own := c.chance(i, seed)
+		looks := own.draw(d)
 		ask, at := r.begin(c.look()), math.Inf(1)
 		for t, l := range looks {
 			end := float64(t+1) * c.look()
-			if c.effect == nil && end > one.finish()+1e-9 {
+			if c.effect == nil && end > c.finish()+1e-9 {
 				break // a good version is released then
 			}
 			if ask(l) && end > c.from {

@@ -71,6 +71,11 @@ type look struct {
 	routes                 []look // the same of each route, where there are any
 }
 
+// add counts another look's requests, without its routes.
+func (l *look) add(o look) {
+	l.xc, l.nc, l.xb, l.nb = l.xc+o.xc, l.nc+o.nc, l.xb+o.xb, l.nb+o.nb
+}
+
 // minutes is what stable did before: sums a minute, of all and of each replica where they are known.
 type minutes struct {
 	bad, total []float64
