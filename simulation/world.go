@@ -204,8 +204,8 @@ func (w World) History(minutes int, src rand.Source) map[string]judge.History {
 	out := map[string]judge.History{}
 	for n := range minutes {
 		l := u.Look(n+1, time.Unix(int64(n)*60, 0), time.Minute, 0)
-		for _, o := range l.Observations {
-			if o.Baseline.Cumulative != nil || o.Baseline.Value != 0 {
+		for k, o := range l.Observations {
+			if kind := w.Metrics[k].Metric.Kind; kind == judge.Gauge || kind == judge.Histogram {
 				continue
 			}
 			h := out[o.Metric]
