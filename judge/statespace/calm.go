@@ -51,15 +51,6 @@ func (h *inCommon) incident(before, stays, onset, plain float64) (after, sum flo
 	return incident(before, stays, onset, plain, h.rows[calmIll].log, h.fresh.log)
 }
 
-// copied is a copy that may be changed.
-func (c *calm) copied() *calm {
-	if c == nil {
-		return nil
-	}
-	own := *c
-	return &own
-}
-
 func (m *Model) beginCalm() *calm {
 	c := &calm{}
 	rest := m.variances()

@@ -50,15 +50,6 @@ func (m *Model) beginFew() *few {
 	return f
 }
 
-// copied is a copy that may be changed.
-func (f *few) copied() *few {
-	if f == nil {
-		return nil
-	}
-	own := *f
-	return &own
-}
-
 // withUsers is how many components the beliefs of that world have, where others have d.
 func withUsers(d int) int { return max(d, users+1) }
 

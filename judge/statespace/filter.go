@@ -269,7 +269,7 @@ func logs(x [alternatives]float64) (l [alternatives]float64) {
 // Add takes up one look.
 func (m *Model) Add(s *State, l *Look) {
 	d := m.components()
-	s.calm, s.few = s.calm.copied(), s.few.copied()
+	s.calm, s.few = copied(s.calm), copied(s.few)
 	m.pass(s, l, d)
 	m.start(s, l, d)
 	s.at += l.Seconds
@@ -281,14 +281,7 @@ func (m *Model) Add(s *State, l *Look) {
 	}
 	stays := math.Exp(-l.Seconds / lasts)
 	if l.silent {
-		stays = math.Exp(-l.Seconds / m.Incident)
-		for r := range s.ill {
-			s.ill[r] *= stays
-		}
-		s.againIll *= stays
-		s.lumps.fade(stays)
-		s.calm.fade(stays)
-		s.few.fade(stays)
+		s.fade(stays)
 		return
 	}
 	m.weigh(s, l, d, stays)
@@ -572,13 +565,18 @@ func (m *Model) Wait(s *State, seconds float64) {
 	if !s.begun {
 		return
 	}
-	s.calm, s.few = s.calm.copied(), s.few.copied()
+	s.calm, s.few = copied(s.calm), copied(s.few)
 	weight := s.weight
 	if s.few != nil {
 		weight = s.few.weight
 	}
 	m.pass(s, &Look{Seconds: seconds, Weight: weight}, m.components())
-	stays := math.Exp(-seconds / m.Incident)
+	s.fade(math.Exp(-seconds / m.Incident))
+	s.at += seconds
+}
+
+// fade lets incidents end in a time that shows nothing.
+func (s *State) fade(stays float64) {
 	for r := range s.ill {
 		s.ill[r] *= stays
 	}
@@ -586,5 +584,13 @@ func (m *Model) Wait(s *State, seconds float64) {
 	s.lumps.fade(stays)
 	s.calm.fade(stays)
 	s.few.fade(stays)
-	s.at += seconds
+}
+
+// copied is a copy of a world that may be changed; nil stays nil.
+func copied[World calm | few](w *World) *World {
+	if w == nil {
+		return nil
+	}
+	own := *w
+	return &own
 }
