@@ -58,7 +58,7 @@ check: lint
 	@$(GO) vet ./...
 	@tools/test quick
 
-## race: with the race detector, the packages that `make test` tests without it because their binaries are large
+## race: with the race detector, what `make test` tests without it: packages whose binaries are large, and large requests
 .PHONY: race
 race: deps tools
 	@tools/test race
