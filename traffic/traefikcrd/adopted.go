@@ -160,7 +160,7 @@ func (c *Config) adoptedFrames(all []*adopted, mains []*stored) ([]frame, error)
 			return nil, err
 		}
 		if port > 0 && !slices.ContainsFunc(all, func(a *adopted) bool { // a route that is gone may have led there
-			return len(a.places) == 0 || slices.ContainsFunc(a.places, func(p place) bool { return p.port == port })
+			return a.gone() || slices.ContainsFunc(a.places, func(p place) bool { return p.port == port })
 		}) {
 			return nil, fmt.Errorf("no route leads to Service %s:%s", c.direct(port).Service, c.direct(port).Port)
 		}

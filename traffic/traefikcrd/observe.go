@@ -54,8 +54,9 @@ func (r *Router) configured(ctx context.Context, s *snapshot, frames []frame) *t
 	for lane, side := range l.lanes {
 		put(&c.Served, lane, side.served(lane))
 	}
-	for port := range r.config.ports() {
-		if canary, stable := r.config.armsAt(port); l.serves() {
+	if l.serves() {
+		for port := range r.config.ports() {
+			canary, stable := r.config.armsAt(port)
 			r.objects.CheckArms(ctx, stable, canary, c)
 		}
 	}
