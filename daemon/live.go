@@ -24,6 +24,7 @@ import (
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/traffic"
 	"github.com/serindev/serin/workload"
+	"github.com/serindev/serin/workload/kube"
 )
 
 // Live looks at what the rollouts of a configuration would meet now, without changing anything: before a daemon runs, or
@@ -280,14 +281,16 @@ func (l *Live) holds(ctx context.Context, plan *record.Plan) (needs []authorizat
 			return needs // the right to read them is missed elsewhere, too
 		}
 		for _, s := range scalers {
-			group := "autoscaling"
-			if s.Kind == "ScaledObject" {
-				group = "keda.sh"
-			}
-			needs = append(needs, authorization.ResourceAttributes{Group: group, Resource: strings.ToLower(s.Kind) + "s", Verb: "patch", Namespace: s.Namespace})
+			needs = append(needs, patching(s))
 		}
 	}
 	return needs
+}
+
+// patching is the right to change a workload or an autoscaler.
+func patching(n workload.Name) authorization.ResourceAttributes {
+	r := kube.ResourceOf(n.Kind)
+	return authorization.ResourceAttributes{Group: r.Group, Resource: r.Resource, Verb: "patch", Namespace: n.Namespace}
 }
 
 // writes are the rights to what a release of a rollout changes in the cluster.
@@ -314,9 +317,7 @@ func writes(plan *record.Plan) []authorization.ResourceAttributes {
 		}
 	}
 	for _, arm := range []workload.Arm{plan.Rollout.Cluster.Arms.Stable, plan.Rollout.Cluster.Arms.Canary} {
-		n := arm.Deployment
-		resource := strings.ToLower(n.KindOrDeployment()) + "s"
-		needs = append(needs, authorization.ResourceAttributes{Group: "apps", Resource: resource, Verb: "patch", Namespace: n.Namespace})
+		needs = append(needs, patching(arm.Deployment))
 	}
 	if c := plan.Rollout.Cluster; c.Track {
 		namespace := c.Arms.Canary.Deployment.Namespace

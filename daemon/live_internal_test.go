@@ -6,6 +6,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 	apps "k8s.io/api/apps/v1"
+	authorization "k8s.io/api/authorization/v1"
+
+	"github.com/serindev/serin/workload"
 )
 
 func TestWhatAStatefulSetsSettingsDoToARelease(t *testing.T) {
@@ -28,6 +31,20 @@ func TestWhatAStatefulSetsSettingsDoToARelease(t *testing.T) {
 			for i := range c.want {
 				require.Contains(t, got[i], c.want[i])
 			}
+		})
+	}
+}
+
+func TestTheRightToChangeWhatAnArmHasNamesItsResource(t *testing.T) {
+	for kind, want := range map[string]struct{ group, resource string }{
+		"":                        {"apps", "deployments"},
+		workload.StatefulSet:      {"apps", "statefulsets"},
+		"HorizontalPodAutoscaler": {"autoscaling", "horizontalpodautoscalers"},
+		"ScaledObject":            {"keda.sh", "scaledobjects"},
+	} {
+		t.Run(kind, func(t *testing.T) {
+			require.Equal(t, authorization.ResourceAttributes{Group: want.group, Resource: want.resource, Verb: "patch", Namespace: "pro"},
+				patching(workload.Name{Namespace: "pro", Name: "shop", Kind: kind}))
 		})
 	}
 }

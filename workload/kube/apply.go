@@ -204,7 +204,7 @@ func (c *Cluster) madeAgain(n workload.Name, phase workload.Phase, why string) s
 func (c *Cluster) world(ctx context.Context, t *workload.Target, d *workload.Deployment, live bool) (*world, error) {
 	w := &world{}
 	arms := t.Arms
-	kinds := []string{resourceOf(d.Name.Kind).Resource, pods, autoscalers}
+	kinds := []string{ResourceOf(d.Name.Kind).Resource, pods, autoscalers}
 	if d.Name.Kind != workload.StatefulSet {
 		kinds = append(kinds, replicaSets)
 	}
@@ -263,10 +263,10 @@ func (c *Cluster) world(ctx context.Context, t *workload.Target, d *workload.Dep
 // deployment is a Deployment or StatefulSet, nil if it is not there.
 func (c *Cluster) deployment(ctx context.Context, n workload.Name, live bool) (*unstructured.Unstructured, error) {
 	if !live {
-		o, _, err := known[*unstructured.Unstructured](ctx, c, resourceOf(n.Kind).Resource, n)
+		o, _, err := known[*unstructured.Unstructured](ctx, c, ResourceOf(n.Kind).Resource, n)
 		return o, err
 	}
-	o, err := c.dynamic.Resource(resourceOf(n.Kind)).Namespace(n.Namespace).Get(ctx, n.Name, metav1.GetOptions{})
+	o, err := c.dynamic.Resource(ResourceOf(n.Kind)).Namespace(n.Namespace).Get(ctx, n.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return nil, nil
 	}

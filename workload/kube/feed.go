@@ -43,8 +43,9 @@ var (
 	setResource        = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: sets}
 )
 
-// resourceOf is the resource of a kind that is read and written untyped: of workloads and their autoscalers.
-func resourceOf(kind string) schema.GroupVersionResource {
+// ResourceOf is the resource of a kind of workload, or of autoscaler, which are read and written untyped. Without a kind it is
+// a Deployment's.
+func ResourceOf(kind string) schema.GroupVersionResource {
 	switch kind {
 	case workload.StatefulSet:
 		return setResource

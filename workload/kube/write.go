@@ -112,7 +112,7 @@ func (c *Cluster) patch(ctx context.Context, o *unstructured.Unstructured, opera
 	if dry {
 		options.DryRun = []string{metav1.DryRunAll}
 	}
-	out, err := c.dynamic.Resource(resourceOf(o.GetKind())).Namespace(o.GetNamespace()).Patch(ctx, o.GetName(), types.JSONPatchType, data, options)
+	out, err := c.dynamic.Resource(ResourceOf(o.GetKind())).Namespace(o.GetNamespace()).Patch(ctx, o.GetName(), types.JSONPatchType, data, options)
 	if err != nil {
 		return nil, fmt.Errorf("patch %s %s/%s: %w", o.GetKind(), o.GetNamespace(), o.GetName(), err)
 	}
@@ -256,13 +256,13 @@ func (c *Cluster) forget(ctx context.Context, t *workload.Target) error {
 	places := map[feedKey]bool{}
 	for _, n := range []workload.Name{t.Arms.Stable.Deployment, t.Arms.Canary.Deployment} {
 		if n.Name != "" {
-			places[feedKey{resourceOf(n.Kind).Resource, n.Namespace}] = true
+			places[feedKey{ResourceOf(n.Kind).Resource, n.Namespace}] = true
 		}
 	}
 	c.mu.Lock()
 	for n := range c.asked {
 		if n.Namespace != "" { // an arm without a Deployment has none
-			places[feedKey{resourceOf(n.Kind).Resource, n.Namespace}] = true
+			places[feedKey{ResourceOf(n.Kind).Resource, n.Namespace}] = true
 		}
 	}
 	c.mu.Unlock()
