@@ -178,23 +178,7 @@ func (a *acting) open(ctx context.Context, o Options, m mandate) error {
 		watcher.With(objects)
 		a.components = append(a.components, objects.Run, objects.reporter(e, s, k))
 	}
-	tokens, err := openTokens(spec, log)
-	if err != nil {
-		return err
-	}
-	authenticator, err := newAuthenticator(o)
-	if err != nil {
-		return err
-	}
-	shown := showArms(asShown(e, objects), k)
-	pages, err := pagesOptions(o, shown, s, problems(watcher, ns))
-	if err != nil {
-		return err
-	}
-	api, err := withPages(server.Options{
-		Engine: shown, Store: s, Tokens: tokens, Cluster: authenticator, Problems: problems(watcher, ns), Version: o.Version, Log: log, Registry: registry,
-		Ready: ready(watcher), ExternalURL: string(spec.ExternalURL), Proxies: spec.Proxies(), PeerKey: pages.Key,
-	}, pages)
+	api, err := newAPI(o, showArms(asShown(e, objects), k), s, problems(watcher, ns), ready(watcher), registry)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/serindev/serin/config"
 	"github.com/serindev/serin/server"
 	"github.com/serindev/serin/server/oidc"
@@ -47,6 +49,26 @@ func pagesOptions(o Options, e server.Engine, s *store.Store, problems func() []
 		}
 	}
 	return p, nil
+}
+
+// newAPI makes the server of the API and its pages.
+func newAPI(o Options, e server.Engine, s *store.Store, problems func() []server.ConfigProblem, ready func() error, registry *prometheus.Registry) (*server.Server, error) {
+	tokens, err := openTokens(o.Spec, o.Log)
+	if err != nil {
+		return nil, err
+	}
+	authenticator, err := newAuthenticator(o)
+	if err != nil {
+		return nil, err
+	}
+	pages, err := pagesOptions(o, e, s, problems)
+	if err != nil {
+		return nil, err
+	}
+	return withPages(server.Options{
+		Engine: e, Store: s, Tokens: tokens, Cluster: authenticator, Problems: problems, Version: o.Version, Log: o.Log, Registry: registry,
+		Ready: ready, ExternalURL: string(o.Spec.ExternalURL), Proxies: o.Spec.Proxies(), PeerKey: pages.Key,
+	}, pages)
 }
 
 // withPages adds pages to a server; the error says what is wrong with their options.

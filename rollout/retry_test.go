@@ -42,15 +42,24 @@ func filledAfterAnother(then, now *rollout.Definition) {
 }
 
 func TestARetryRunsNoJobAgainWhoseWorkIsStillThere(t *testing.T) {
+	for _, c := range retries() {
+		t.Run(c.name, c.run)
+	}
+}
+
+// retry is a release, what has changed since in its plan and its state, and the Jobs whose work a retry finds done.
+type retry struct {
+	name  string
+	plans func(then, now *rollout.Definition)
+	state func(*rollout.State)
+	lines [][]string
+	done  []string
+	err   string
+}
+
+func retries() []retry {
 	job := func(d *rollout.Definition) rollout.Job { return d.Steps[0].(rollout.Job) }
-	for _, c := range []struct {
-		name  string
-		plans func(then, now *rollout.Definition)
-		state func(*rollout.State)
-		lines [][]string
-		done  []string
-		err   string
-	}{
+	return []retry{
 		{"a Job that succeeded", nil, nil, migrated, []string{"migrate"}, ""},
 		{"a Job that failed runs again", nil, nil, [][]string{{"job", "failed"}}, nil, ""},
 		{"a Job that is declared otherwise now runs again", func(_, now *rollout.Definition) {
@@ -85,30 +94,30 @@ func TestARetryRunsNoJobAgainWhoseWorkIsStillThere(t *testing.T) {
 		{"a release that brought its version into service", nil, func(s *rollout.State) { s.Outcome = rollout.Released }, migrated, nil, "has been released: there is nothing to try again"},
 		{"an undo", nil, func(s *rollout.State) { s.Undoes = "R0" }, migrated, nil, "ask for the undo again"},
 		{"a release that is under way", nil, nil, nil, nil, "has not ended"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			then, now := clustered(), clustered()
-			if c.plans != nil {
-				c.plans(then, now)
-			}
-			w := begun(t, then, c.lines...)
-			for len(c.lines) > 0 && !w.s.Ended() {
-				w.goOnBack(t)
-			}
-			if c.state != nil {
-				c.state(&w.s)
-			}
-			last := rollout.Attempt{ID: "R1", Definition: *then, State: w.s}
-			done, err := now.Retrying(last)
-			if c.err != "" {
-				require.ErrorIs(t, err, rollout.ErrNotAllowed)
-				require.ErrorContains(t, err, c.err)
-				return
-			}
-			require.NoError(t, err)
-			require.Equal(t, c.done, done)
-		})
 	}
+}
+
+func (c retry) run(t *testing.T) {
+	then, now := clustered(), clustered()
+	if c.plans != nil {
+		c.plans(then, now)
+	}
+	w := begun(t, then, c.lines...)
+	for len(c.lines) > 0 && !w.s.Ended() {
+		w.goOnBack(t)
+	}
+	if c.state != nil {
+		c.state(&w.s)
+	}
+	last := rollout.Attempt{ID: "R1", Definition: *then, State: w.s}
+	done, err := now.Retrying(last)
+	if c.err != "" {
+		require.ErrorIs(t, err, rollout.ErrNotAllowed)
+		require.ErrorContains(t, err, c.err)
+		return
+	}
+	require.NoError(t, err)
+	require.Equal(t, c.done, done)
 }
 
 // retried is a release that repeats one whose Job succeeded.

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -48,12 +49,7 @@ func TestASearchEndsAfterAsManyRowsAsOneAnswerMayTake(t *testing.T) {
 	}
 	is := func(wanted ...int) func(int) (bool, error) {
 		return func(n int) (bool, error) {
-			for _, w := range wanted {
-				if n == w {
-					return true, nil
-				}
-			}
-			return false, nil
+			return slices.Contains(wanted, n), nil
 		}
 	}
 	for _, c := range []struct {
