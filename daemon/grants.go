@@ -24,7 +24,7 @@ func (l *Live) grants(ctx context.Context, plan *record.Plan) (wrong []string) {
 		return nil
 	}
 	path := "/apis/" + gatewayv1beta1.GroupVersion.String() + "/namespaces/" + g.Arms + "/referencegrants"
-	data, err := l.kube.Discovery().RESTClient().Get().AbsPath(path).Do(ctx).Raw()
+	data, err := l.kube.CoreV1().RESTClient().Get().AbsPath(path).Do(ctx).Raw()
 	if kubeerrors.IsForbidden(err) {
 		return []string{fmt.Sprintf("may not list referencegrants in namespace %s, so it is not known whether routes of namespace %s may lead to Services there", g.Arms, g.Namespace)}
 	}

@@ -16,10 +16,10 @@ import (
 	core "k8s.io/api/core/v1"
 	kubeerrors "k8s.io/apimachinery/pkg/api/errors"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
 
 	"github.com/serindev/serin/analysis"
 	"github.com/serindev/serin/engine"
+	"github.com/serindev/serin/internal/kubernetes"
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 	"github.com/serindev/serin/traffic"

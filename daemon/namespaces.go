@@ -12,9 +12,9 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
 
 	"github.com/serindev/serin/config"
+	"github.com/serindev/serin/internal/kubernetes"
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/server"
 )

@@ -8,18 +8,18 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	core "k8s.io/api/core/v1"
 	discovery "k8s.io/api/discovery/v1"
 	kubeerrors "k8s.io/apimachinery/pkg/api/errors"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/informers"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/serindev/serin/analysis"
 	"github.com/serindev/serin/analysis/scrape"
 	"github.com/serindev/serin/config"
+	"github.com/serindev/serin/internal/kubernetes"
 )
 
 // service is a Service of the cluster, each of whose replicas is read.
@@ -47,12 +47,10 @@ type replicas struct {
 
 func (r *replicas) follow(ctx context.Context, told func([]scrape.Target, error)) error {
 	watching, cancel := context.WithCancel(ctx)
-	of := func(narrow func(*meta.ListOptions)) informers.SharedInformerFactory {
-		return informers.NewSharedInformerFactoryWithOptions(r.client, 0, informers.WithNamespace(r.of.Namespace), informers.WithTweakListOptions(narrow))
-	}
-	ofService := of(func(o *meta.ListOptions) { o.FieldSelector = "metadata.name=" + r.of.Name })
-	ofSlices := of(func(o *meta.ListOptions) { o.LabelSelector = discovery.LabelServiceName + "=" + r.of.Name })
-	services, endpoints := ofService.Core().V1().Services().Informer(), ofSlices.Discovery().V1().EndpointSlices().Informer()
+	services := kubernetes.Informer(r.client.CoreV1().RESTClient(), "services", r.of.Namespace, &core.Service{},
+		func(o *meta.ListOptions) { o.FieldSelector = "metadata.name=" + r.of.Name })
+	endpoints := kubernetes.Informer(r.client.DiscoveryV1().RESTClient(), "endpointslices", r.of.Namespace, &discovery.EndpointSlice{},
+		func(o *meta.ListOptions) { o.LabelSelector = discovery.LabelServiceName + "=" + r.of.Name })
 	changed, failed := make(chan struct{}, 1), make(chan error, 1)
 	for _, i := range []cache.SharedIndexInformer{services, endpoints} {
 		tell := func(any) { offer(changed, struct{}{}) }
@@ -66,11 +64,12 @@ func (r *replicas) follow(ctx context.Context, told func([]scrape.Target, error)
 			return fmt.Errorf("watch Service %s in namespace %s: %w", r.of.Name, r.of.Namespace, err)
 		}
 	}
-	for _, f := range []informers.SharedInformerFactory{ofService, ofSlices} {
-		f.Start(watching.Done())
-		defer f.Shutdown()
-	}
+	var running sync.WaitGroup
+	defer running.Wait()
 	defer cancel() // before they are waited for
+	for _, i := range []cache.SharedIndexInformer{services, endpoints} {
+		running.Go(func() { i.RunWithContext(watching) })
+	}
 	synced := func() bool { return services.HasSynced() && endpoints.HasSynced() }
 	go func() {
 		if cache.WaitForCacheSync(watching.Done(), synced) {

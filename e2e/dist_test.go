@@ -51,6 +51,7 @@ func TestAReleaseIsWholeAndTheSameBytesEachTime(t *testing.T) {
 			require.NotEmpty(t, files[top+name], name)
 		}
 		require.Equal(t, program(t), files[top+"serin"])
+		require.Less(t, len(files[top+"serin"]), 79_000_000, "bytes: which dependency has brought more? See internal/kubernetes")
 		require.Contains(t, string(files[top+"man/serin.1"]), "serin-daemon")
 		require.NotContains(t, string(files[top+"man/serin.1"]), "serin-man", "a command for packagers is not in the pages")
 	})

@@ -19,7 +19,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/httpstream"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/portforward"
@@ -27,6 +26,7 @@ import (
 	"k8s.io/client-go/transport/spdy"
 
 	"github.com/serindev/serin/config"
+	"github.com/serindev/serin/internal/kubernetes"
 	"github.com/serindev/serin/server/client"
 )
 

@@ -17,8 +17,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/util/wait"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/util/retry"
+
+	"github.com/serindev/serin/internal/kubernetes"
 )
 
 // Manager is Serin's name among the field managers.

@@ -13,8 +13,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
+
+	"github.com/serindev/serin/internal/kubernetes"
 )
 
 // Place is where objects are watched: what traffic consists of in a namespace; with Arms, its Services and endpoints alone;

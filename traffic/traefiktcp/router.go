@@ -13,8 +13,8 @@ import (
 	"sync"
 
 	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/kubernetes"
 
+	"github.com/serindev/serin/internal/kubernetes"
 	"github.com/serindev/serin/traffic"
 	"github.com/serindev/serin/traffic/kubeobjects"
 	"github.com/serindev/serin/traffic/traefikapi"

@@ -16,11 +16,13 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic/dynamicinformer"
-	"k8s.io/client-go/informers"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 
+	"github.com/serindev/serin/internal/kubernetes"
 	"github.com/serindev/serin/workload"
 )
 
@@ -236,26 +238,25 @@ func (c *Cluster) informer(key feedKey) cache.SharedIndexInformer {
 		resource := schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: key.kind}
 		return dynamicinformer.NewFilteredDynamicInformer(c.dynamic, resource, key.namespace, 0, byNamespace, nil).Informer()
 	}
-	options := []informers.SharedInformerOption{informers.WithNamespace(key.namespace)}
-	if key.kind == jobs {
-		options = append(options, informers.WithTweakListOptions(func(o *metav1.ListOptions) { o.LabelSelector = managedLabel + "=" + manager }))
+	of := func(group rest.Interface, example runtime.Object) cache.SharedIndexInformer {
+		return kubernetes.Informer(group, key.kind, key.namespace, example, nil)
 	}
-	factory := informers.NewSharedInformerFactoryWithOptions(c.client, 0, options...)
 	switch key.kind {
 	case replicaSets:
-		return factory.Apps().V1().ReplicaSets().Informer()
+		return of(c.client.AppsV1().RESTClient(), &appsv1.ReplicaSet{})
 	case pods:
-		return factory.Core().V1().Pods().Informer()
+		return of(c.client.CoreV1().RESTClient(), &corev1.Pod{})
 	case services:
-		return factory.Core().V1().Services().Informer()
+		return of(c.client.CoreV1().RESTClient(), &corev1.Service{})
 	case autoscalers:
-		return factory.Autoscaling().V2().HorizontalPodAutoscalers().Informer()
+		return of(c.client.AutoscalingV2().RESTClient(), &autoscalingv2.HorizontalPodAutoscaler{})
 	case jobs:
-		return factory.Batch().V1().Jobs().Informer()
+		return kubernetes.Informer(c.client.BatchV1().RESTClient(), key.kind, key.namespace, &batchv1.Job{},
+			func(o *metav1.ListOptions) { o.LabelSelector = managedLabel + "=" + manager })
 	case budgets:
-		return factory.Policy().V1().PodDisruptionBudgets().Informer()
+		return of(c.client.PolicyV1().RESTClient(), &policyv1.PodDisruptionBudget{})
 	case configMaps:
-		return factory.Core().V1().ConfigMaps().Informer()
+		return of(c.client.CoreV1().RESTClient(), &corev1.ConfigMap{})
 	}
 	panic("no feed of " + key.kind)
 }

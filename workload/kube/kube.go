@@ -42,9 +42,9 @@ import (
 
 	"golang.org/x/sync/singleflight"
 	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
+	"github.com/serindev/serin/internal/kubernetes"
 	"github.com/serindev/serin/workload"
 )
 
