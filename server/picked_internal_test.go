@@ -52,19 +52,23 @@ func TestASearchEndsAfterAsManyRowsAsOneAnswerMayTake(t *testing.T) {
 			return slices.Contains(wanted, n), nil
 		}
 	}
+	everything := func(int) (bool, error) { return true, nil }
 	for _, c := range []struct {
 		name              string
 		limit, most, next int
-		may               func(int) (bool, error)
+		may, visible      func(int) (bool, error)
 		want              []int
 	}{
-		{"what is nowhere is looked for in some, and the rest follows", 10, 2000, 2000, is(), nil},
-		{"what was found by then is returned", 10, 2000, 2000, is(7, 3000), []int{7}},
-		{"enough ends it", 1, 2000, 0, is(7, 8), []int{7}},
-		{"so does the end of all", 10, 9000, 0, is(4999), []int{4999}},
+		{"what is nowhere is looked for in some, and the rest follows", 10, 2000, 2000, is(), everything, nil},
+		{"what was found by then is returned", 10, 2000, 2000, is(7, 3000), everything, []int{7}},
+		{"enough ends it", 1, 2000, 0, is(7, 8), everything, []int{7}},
+		{"so does the end of all", 10, 9000, 0, is(4999), everything, []int{4999}},
+		{"it continues before a row that the caller may see", 10, 2000, 1500, is(7), is(7, 1500), []int{7}},
+		{"it reads on while the last rows are hidden", 10, 2000, 3456, is(7), is(7, 3456), []int{7}},
+		{"where everything that is left is hidden, all of it is read", 10, 2000, 0, is(7), is(7), []int{7}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			out, next, err := picked(c.limit, c.most, read, c.may)
+			out, next, err := picked(c.limit, c.most, read, c.may, c.visible)
 			require.NoError(t, err)
 			require.Equal(t, c.want, out)
 			if c.next == 0 {

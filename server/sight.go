@@ -125,7 +125,8 @@ func (s Sight) History(ctx context.Context, f record.Filter) ([]record.Past, err
 const mostSearched = 10_000
 
 // Search is History of the releases that have each word of a query ([tell.MatchesPast]). next is the release before which the
-// search goes on, where it has looked through [mostSearched] of them without finding enough; empty otherwise.
+// search goes on, where it has looked through [mostSearched] of them without finding enough; empty otherwise. It is one that the
+// caller may see.
 func (s Sight) Search(ctx context.Context, f record.Filter, query string) (found []record.Past, next string, err error) {
 	wanted := f.Limit
 	read := func(limit int, last *record.Past) ([]record.Past, error) {
@@ -147,7 +148,16 @@ func (s Sight) Search(ctx context.Context, f record.Filter, query string) (found
 				return nil, "", err
 			}
 		}
-		found, last, err := picked(wanted, mostSearched, read, may)
+		visible := map[string]bool{}
+		found, last, err := picked(wanted, mostSearched, read, may, func(p record.Past) (bool, error) {
+			ok, known := visible[p.Rollout]
+			if known {
+				return ok, nil
+			}
+			ok, err := sees(ctx, p.Rollout)
+			visible[p.Rollout] = ok
+			return ok, err
+		})
 		if last != nil {
 			next = last.ID
 		}
@@ -188,13 +198,14 @@ func seen[T any](ctx context.Context, rolloutName string, limit int, read func(l
 			return nil, err
 		}
 	}
-	out, _, err := picked(limit, math.MaxInt, read, may)
+	out, _, err := picked(limit, math.MaxInt, read, may, nil)
 	return out, err
 }
 
-// picked reads until there are enough rows that may be shown, or most have been read: then next is the last of them.
-func picked[T any](limit, most int, read func(limit int, last *T) ([]T, error), may func(T) (bool, error)) (out []T, next *T, err error) {
-	for n := 0; n < most; {
+// picked reads until there are enough rows that may be shown, or most have been read: then next is the last of them that is
+// visible to the caller. While none of the last ones is, it reads on.
+func picked[T any](limit, most int, read func(limit int, last *T) ([]T, error), may, visible func(T) (bool, error)) (out []T, next *T, err error) {
+	for n := 0; ; {
 		rows, err := read(readAtOnce, next)
 		if err != nil {
 			return nil, nil, err
@@ -215,8 +226,12 @@ func picked[T any](limit, most int, read func(limit int, last *T) ([]T, error), 
 			return out, nil, nil
 		}
 		n, next = n+len(rows), &rows[len(rows)-1]
+		for i := len(rows) - 1; n >= most && i >= 0; i-- {
+			if ok, err := visible(rows[i]); ok || err != nil {
+				return out, &rows[i], err
+			}
+		}
 	}
-	return out, next, nil
 }
 
 // Problems is what is wrong with the configuration now. A caller who sees only some rollouts gets the problems that
