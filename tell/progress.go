@@ -42,6 +42,15 @@ const (
 // says are the statuses in words, for those who do not see the colours.
 var says = map[string]string{StepDone: "done", StepNow: "here now", StepStopped: "stopped here", StepToDo: "not yet"}
 
+// TurnedBack says what about an event has sent a release back; empty for an event that has not, such as a look that found it
+// worse while a person had it go on even so.
+func TurnedBack(s rollout.State, e rollout.Event) string {
+	if s.Phase == rollout.Active || e.Head().At.Before(wall(s, s.BackAt)) {
+		return ""
+	}
+	return Turns(e)
+}
+
 // Turns says what about an event sends a release back; empty for an event that does not.
 func Turns(e rollout.Event) string {
 	switch e := e.(type) {
@@ -174,7 +183,7 @@ func stagesTook(v record.View, events []rollout.Event, now time.Time) map[[2]int
 		at = time.Time{}
 	}
 	for _, e := range events {
-		if Turns(e) != "" {
+		if TurnedBack(v.State, e) != "" {
 			end(e.Head().At)
 		}
 		if e, ok := e.(rollout.StepEntered); ok && !e.Prepare {

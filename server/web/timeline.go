@@ -157,7 +157,7 @@ func groupLine(v record.View, events []rollout.Event, to time.Time) chart.Line {
 				waiting, open = 0, true
 			}
 		default:
-			if tell.Turns(e) != "" {
+			if tell.TurnedBack(v.State, e) != "" {
 				leave(at)
 			}
 		}
@@ -168,7 +168,7 @@ func groupLine(v record.View, events []rollout.Event, to time.Time) chart.Line {
 
 // askedFor is the share that an event asks for; ok is false for one that leaves it as it was.
 func askedFor(v record.View, e rollout.Event) (weight float64, ok bool) {
-	if tell.Turns(e) != "" {
+	if tell.TurnedBack(v.State, e) != "" {
 		return 0, true
 	}
 	entered, isEntry := e.(rollout.StepEntered)

@@ -29,7 +29,7 @@ func newUsers(v record.View, events []rollout.Event, scopes []Scope) *Users {
 	u := &Users{Reached: reached(v, scopes)}
 	var turned time.Time
 	for _, e := range events {
-		switch what := tell.Turns(e); {
+		switch what := tell.TurnedBack(v.State, e); {
 		case what != "" && turned.IsZero():
 			turned, u.What = e.Head().At, what
 		case !turned.IsZero():

@@ -48,6 +48,11 @@ func TestWhatUsersGotAfterARollback(t *testing.T) {
 		Reached: "About 76 requests reached 1.4.2; 13 of 70 judged counted as errors.",
 	}, newUsers(v, events, scopes))
 	require.Zero(t, newUsers(v, events[:3], scopes).StableAt, "nothing is promised that was not confirmed")
+
+	// It was found worse and went on, since a person had said so; what turned it came later.
+	sentOn := append([]rollout.Event{events[0], rollout.LookTaken{Meta: meta(2, 2*time.Second), Verdict: fail}, rollout.InForce{Meta: meta(3, 3*time.Second)}}, events[2:]...)
+	v.State.BackAt = noon.Add(10 * time.Second)
+	require.Equal(t, noon.Add(12*time.Second), newUsers(v, sentOn, scopes).StableAt)
 	v.State.Outcome = rollout.Released
 	require.Nil(t, newUsers(v, events, scopes))
 	v.State.Outcome, v.State.Moved = rollout.RolledBack, false
@@ -56,6 +61,7 @@ func TestWhatUsersGotAfterARollback(t *testing.T) {
 
 func TestTheWeightIsDrawnAsAskedForAndAsServed(t *testing.T) {
 	v := underWayView()
+	v.State.Phase = rollout.RollingBack
 	meta := func(seq int, after time.Duration) rollout.Meta { return rollout.Meta{Seq: seq, At: noon.Add(after)} }
 	events := []rollout.Event{
 		rollout.Started{Meta: meta(1, 0)}, rollout.StepEntered{Meta: meta(2, time.Second), What: rollout.StageGray, Prepare: true},
