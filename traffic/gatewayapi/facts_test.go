@@ -185,10 +185,21 @@ func TestOneRouteThatDiffersIsNamedAndPutRight(t *testing.T) {
 	require.Contains(t, fmt.Sprint(w.spec(t, "users")["rules"].([]any)[2]), "name:other")
 }
 
-func TestARouteThatIsDeletedInTheMiddleIsMissing(t *testing.T) {
+func TestARouteThatIsLostInTheMiddleKeepsNoOtherFromGoingBack(t *testing.T) {
 	t.Parallel()
 	w := begin(t, more, adopt("users", "more"))
 	w.bring(t, target(0.25))
+	asKubectl(t, w.Cluster, "httproutes", w.ns, "more", types.JSONPatchType,
+		`[{"op": "replace", "path": "/spec/rules/0/backendRefs", "value": [{"name": "other", "port": 80}]}]`)
+	w.drift(t, target(0.25), `HTTPRoute more: no rule leads to Service shop:80.*last written by "kubectl-edit"`)
+	require.ErrorContains(t, w.Router.Apply(t.Context(), target(0.5)), "HTTPRoute more: no rule leads to Service shop:80")
+	require.NoError(t, w.Router.Apply(t.Context(), target(0)), "what leads elsewhere serves nobody")
+	require.NotContains(t, fmt.Sprint(w.spec(t, "users")), canary.Service)
+	lost := traffictest.Await(t, w.Router, target(0), traffic.InForce)
+	require.Contains(t, lost.Unreadable, "HTTPRoute more: no rule leads to Service shop:80")
+	w.Cluster.Apply(t, w.ns, strings.ReplaceAll(more, "HOST", w.host))
+	w.bring(t, target(0.25))
+
 	require.NoError(t, routes(w.Cluster, "httproutes", w.ns).Delete(t.Context(), "more", metav1.DeleteOptions{}))
 	w.drift(t, target(0.25), "HTTPRoute more is missing")
 	require.ErrorContains(t, w.Router.Apply(t.Context(), target(0.5)), "HTTPRoute more, which is to be adopted, does not exist")

@@ -28,7 +28,7 @@ func (r *Router) Observe(ctx context.Context) (traffic.Observed, error) {
 		s, o.Unreadable = nil, err.Error()
 	} else {
 		o.Configured = r.configured(reading, s)
-		if err := s.absent(); err != nil && !s.serves(&r.config) {
+		if err := s.absent(&r.config); err != nil && !s.serves(&r.config) {
 			o.Unreadable = err.Error()
 		}
 		o.Replicas = r.gateways(s, o.Configured)
@@ -69,9 +69,12 @@ func (r *Router) configured(ctx context.Context, s *snapshot) *traffic.Configure
 // not fit, or has another weight than the rest.
 func (s *snapshot) disagreements(c *Config) []string {
 	var out []string
-	for _, k := range s.missing {
-		if s.serves(c) || len(s.mains) == 0 {
+	if s.serves(c) || len(s.mains) == 0 {
+		for _, k := range s.missing {
 			out = append(out, k.String()+" is missing")
+		}
+		for _, m := range s.away {
+			out = append(out, m.fit(c).Error()+lastWriter(m))
 		}
 	}
 	most := greatest(s.mains)

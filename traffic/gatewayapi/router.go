@@ -242,8 +242,9 @@ func (r *Router) bring(ctx context.Context, want map[kubeobjects.Key]kubeobjects
 // snapshot is what is in the cluster.
 type snapshot struct {
 	objects map[kubeobjects.Key]*kubeobjects.Stored // without those that do not exist
-	mains   []*mainRoute                            // those that exist
-	missing []kubeobjects.Key                       // users' routes that do not
+	mains   []*mainRoute                            // those that lead to the arms
+	away    []*mainRoute                            // users' routes that no longer do
+	missing []kubeobjects.Key                       // users' routes that do not exist
 }
 
 // read reads all objects of the rollout. With an error the snapshot has those that could be read, and the others are missing
@@ -262,7 +263,12 @@ func (r *Router) read(ctx context.Context, in kubeobjects.Source) (*snapshot, er
 		k := r.config.mainKey(i)
 		switch o := s.objects[k]; {
 		case o != nil:
-			s.mains = append(s.mains, &mainRoute{key: k, object: o, spec: o.Spec, places: r.config.placesOf(o.Spec)})
+			m := &mainRoute{key: k, object: o, spec: o.Spec, places: r.config.placesOf(o.Spec)}
+			if len(m.places) == 0 && r.config.Own == nil {
+				s.away = append(s.away, m)
+				continue
+			}
+			s.mains = append(s.mains, m)
 		case r.config.Own == nil:
 			s.missing = append(s.missing, k)
 		}
@@ -280,15 +286,15 @@ func (s *snapshot) routed(c *Config) bool {
 	return false
 }
 
-// fit says why no release can be on the routes as they are. A route that does not exist serves nobody: it keeps no other
-// one from going back to stable, which is what serves is false for.
+// fit says why no release can be on the routes as they are. A route that does not exist, or leads elsewhere, gives neither
+// arm a request: it keeps no other one from going back to stable, which is what serves is false for.
 func (s *snapshot) fit(c *Config, serves bool) error {
 	if c.Own != nil {
 		return nil // it is written as a whole
 	}
 	var errs []error
 	if serves || len(s.mains) == 0 {
-		errs = append(errs, s.absent())
+		errs = append(errs, s.absent(c))
 	}
 	for _, m := range s.mains {
 		errs = append(errs, m.fit(c))
@@ -296,11 +302,14 @@ func (s *snapshot) fit(c *Config, serves bool) error {
 	return errors.Join(errs...)
 }
 
-// absent names the users' routes that do not exist; nil for none.
-func (s *snapshot) absent() error {
+// absent names the users' routes that do not exist or lead elsewhere; nil for none.
+func (s *snapshot) absent(c *Config) error {
 	var errs []error
 	for _, k := range s.missing {
 		errs = append(errs, fmt.Errorf("%s, which is to be adopted, does not exist", k))
+	}
+	for _, m := range s.away {
+		errs = append(errs, m.fit(c))
 	}
 	return errors.Join(errs...)
 }

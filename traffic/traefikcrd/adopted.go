@@ -22,7 +22,8 @@ import (
 type adopted struct {
 	name   string
 	object v1alpha1.IngressRoute
-	places []place // each in a route of its own; none if the IngressRoute does not exist
+	places []place // each in a route of its own; none if the IngressRoute is gone
+	why    string  // why it is gone
 }
 
 // place is a reference to stable's Service or, if it has been replaced, to the rollout's TraefikService.
@@ -40,11 +41,14 @@ func (a *adopted) replaced() bool {
 	return !a.gone() && !slices.ContainsFunc(a.places, func(p place) bool { return !p.replaced })
 }
 
-// gone reports whether the IngressRoute does not exist.
+// gone reports whether the IngressRoute does not exist, or leads elsewhere: it gives neither arm a request.
 func (a *adopted) gone() bool { return len(a.places) == 0 }
 
-// errGone is returned for an IngressRoute that is to be adopted.
-var errGone = errors.New("does not exist")
+// errGone and errElsewhere are returned for an IngressRoute that is to be adopted.
+var (
+	errGone      = errors.New("does not exist")
+	errElsewhere = errors.New("none of its routes leads to")
+)
 
 // replacement remembers what was in the adopted route.
 type replacement struct {
@@ -101,7 +105,7 @@ func (c *Config) parseAdopted(name string, data []byte) (*adopted, error) {
 		}
 	}
 	if len(a.places) == 0 {
-		return nil, fmt.Errorf("none of its routes leads to Service %s or TraefikService %s", c.directWords(), c.Rollout)
+		return nil, fmt.Errorf("%w Service %s or TraefikService %s", errElsewhere, c.directWords(), c.Rollout)
 	}
 	return a, nil
 }

@@ -128,7 +128,7 @@ func (r *Router) foreign(s *snapshot, frames []frame, l *layout) []string {
 	for _, a := range s.adopted {
 		switch {
 		case a.gone() && l.serves(): // it serves nobody, so that on the way back nothing is missing
-			out = append(out, named(ingressRoutes, a.name).String()+" is missing")
+			out = append(out, a.why)
 		case !a.gone() && !a.replaced():
 			out = append(out, fmt.Sprintf("IngressRoute %s does not lead to TraefikService %s%s", a.name, r.config.Rollout, lastWriter(a)))
 		}

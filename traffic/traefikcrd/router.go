@@ -363,7 +363,7 @@ type snapshot struct {
 	objects map[key]*stored // without those that do not exist
 	adopted []*adopted      // in the order of [Config.adopts]; empty for an owned route, or if one could not be read
 	unread  error           // why not
-	gone    error           // which of them do not exist, though others do
+	gone    error           // which of them do not exist or lead elsewhere, though others do not
 }
 
 // read reads all objects of the rollout at about the same time. With an error the snapshot has those that could be read.
@@ -377,14 +377,17 @@ func (r *Router) read(ctx context.Context, in source) (*snapshot, error) {
 	return s, group.Wait()
 }
 
-// readAllAdopted reads the users' IngressRoutes. One that does not exist serves nobody: as long as there are others, gone
-// names it, and they can go back to stable.
+// readAllAdopted reads the users' IngressRoutes. One that does not exist, or leads elsewhere, gives neither arm a request: as
+// long as there are others, gone names it, and they can go back to stable.
 func (r *Router) readAllAdopted(ctx context.Context, in source) (all []*adopted, gone, err error) {
 	var missing, errs []error
 	for _, name := range r.config.adopts() {
 		a, err := r.readAdopted(ctx, in, name)
-		if errors.Is(err, errGone) {
-			a, missing, err = &adopted{name: name}, append(missing, err), nil
+		switch {
+		case errors.Is(err, errGone):
+			a, missing, err = &adopted{name: name, why: named(ingressRoutes, name).String() + " is missing"}, append(missing, err), nil
+		case errors.Is(err, errElsewhere):
+			a, missing, err = &adopted{name: name, why: err.Error()}, append(missing, err), nil
 		}
 		all, errs = append(all, a), append(errs, err)
 	}

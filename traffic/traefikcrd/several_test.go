@@ -1,6 +1,7 @@
 package traefikcrd_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -99,6 +100,20 @@ func TestAForeignEditOfOneOfSeveralRoutesIsSeenAndPutRight(t *testing.T) {
 	require.Contains(t, strings.Join(o.Configured.Foreign, "\n"), "IngressRoute more does not lead to TraefikService shop")
 	w.bring(t, target(0.5))
 	w.everywhere(t, nil, 5, 5)
+
+	route := w.raw(t, "ingressroutes", "more")["spec"]
+	asKubectl(t, w.Cluster, w.ns, "ingressroutes", "more", fmt.Sprintf(
+		`{"spec": {"routes": [{"kind": "Rule", "match": "Host(%s)", "services": [{"name": "other", "port": 80}]}]}}`, "`more."+w.host+"`"))
+	require.ErrorContains(t, w.Router.Apply(t.Context(), target(0.6)), "IngressRoute more: none of its routes leads to Service shop:80 or TraefikService shop")
+	o = traffictest.Await(t, w.Router, target(0.5), traffic.NotServed)
+	require.Contains(t, strings.Join(o.Configured.Foreign, "\n"), "IngressRoute more: none of its routes leads to Service shop:80")
+	require.NoError(t, w.Router.Apply(t.Context(), target(0)), "what leads elsewhere serves nobody either")
+	o = traffictest.Await(t, w.Router, target(0), traffic.InForce)
+	require.Contains(t, o.Unreadable, "IngressRoute more: none of its routes leads to Service shop:80")
+	again, err := json.Marshal(map[string]any{"spec": route})
+	require.NoError(t, err)
+	asKubectl(t, w.Cluster, w.ns, "ingressroutes", "more", string(again))
+	w.bring(t, target(0.5))
 
 	client := w.Client.CoreV1().RESTClient()
 	require.NoError(t, client.Delete().AbsPath("/apis/traefik.io/v1alpha1/namespaces/"+w.ns+"/ingressroutes/more").Body(&metav1.DeleteOptions{}).Do(t.Context()).Error())

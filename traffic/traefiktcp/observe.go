@@ -26,7 +26,7 @@ func (r *Router) Observe(ctx context.Context) (traffic.Observed, error) {
 		s, o.Unreadable = nil, err.Error()
 	} else {
 		o.Configured = r.configured(reading, s)
-		if err := s.absent(); err != nil && greatest(s.mains...).Canary == 0 {
+		if err := s.absent(&r.config); err != nil && greatest(s.mains...).Canary == 0 {
 			o.Unreadable = err.Error()
 		}
 	}
@@ -58,9 +58,12 @@ func (r *Router) configured(ctx context.Context, s *snapshot) *traffic.Configure
 func (r *Router) foreign(s *snapshot, w kubeobjects.Weights) []string {
 	c := &r.config
 	var out []string
-	for _, k := range s.missing { // it serves nobody, so that on the way back nothing is missing
-		if w.Canary > 0 || len(s.mains) == 0 {
+	if w.Canary > 0 || len(s.mains) == 0 { // on the way back nothing is missing: these give neither arm a connection
+		for _, k := range s.missing {
 			out = append(out, k.String()+" is missing")
+		}
+		for _, m := range s.away {
+			out = append(out, m.fit(c).Error()+lastWriter(m))
 		}
 	}
 	for _, m := range s.mains {
@@ -72,7 +75,7 @@ func (r *Router) foreign(s *snapshot, w kubeobjects.Weights) []string {
 			out = append(out, r.objects.Differences(m.key, kubeobjects.Object{Spec: c.ownSpec(w)}, m.object)...)
 			continue
 		}
-		last := kubeobjects.LastWriter(m.object.GetManagedFields(), "routes")
+		last := lastWriter(m)
 		if err := m.fit(c); err != nil {
 			out = append(out, err.Error()+last)
 		}
@@ -87,6 +90,10 @@ func (r *Router) foreign(s *snapshot, w kubeobjects.Weights) []string {
 	}
 	slices.Sort(out)
 	return out
+}
+
+func lastWriter(m *mainRoute) string {
+	return kubeobjects.LastWriter(m.object.GetManagedFields(), "routes")
 }
 
 // digest is a hash of the references to the arms.

@@ -159,8 +159,9 @@ func (r *Router) setWeights(ctx context.Context, m *mainRoute, w kubeobjects.Wei
 // snapshot is what is in the cluster.
 type snapshot struct {
 	objects map[kubeobjects.Key]*kubeobjects.Stored // without those that do not exist
-	mains   []*mainRoute                            // those that exist
-	missing []kubeobjects.Key                       // users' routes that do not
+	mains   []*mainRoute                            // those that lead to the arms
+	away    []*mainRoute                            // users' routes that no longer do
+	missing []kubeobjects.Key                       // users' routes that do not exist
 }
 
 // read reads all routes. With an error the snapshot has those that could be read, and the others are missing from it.
@@ -171,7 +172,12 @@ func (r *Router) read(ctx context.Context, in kubeobjects.Source) (*snapshot, er
 	for _, k := range r.config.keys() {
 		switch o := s.objects[k]; {
 		case o != nil:
-			s.mains = append(s.mains, &mainRoute{key: k, object: o, places: r.config.placesOf(o.Spec)})
+			m := &mainRoute{key: k, object: o, places: r.config.placesOf(o.Spec)}
+			if len(m.places) == 0 && r.config.Route == nil {
+				s.away = append(s.away, m)
+				continue
+			}
+			s.mains = append(s.mains, m)
 		case r.config.Route == nil:
 			s.missing = append(s.missing, k)
 		}
@@ -179,8 +185,8 @@ func (r *Router) read(ctx context.Context, in kubeobjects.Source) (*snapshot, er
 	return s, err
 }
 
-// fit says why no release can be on the routes as they are. A route that does not exist serves nobody: it keeps no other
-// one from going back to stable, which is what serves is false for.
+// fit says why no release can be on the routes as they are. A route that does not exist, or leads elsewhere, gives neither
+// arm a connection: it keeps no other one from going back to stable, which is what serves is false for.
 func (s *snapshot) fit(c *Config, serves bool) error {
 	if c.Route != nil {
 		for _, m := range s.mains {
@@ -192,7 +198,7 @@ func (s *snapshot) fit(c *Config, serves bool) error {
 	}
 	var errs []error
 	if serves || len(s.mains) == 0 {
-		errs = append(errs, s.absent())
+		errs = append(errs, s.absent(c))
 	}
 	for _, m := range s.mains {
 		errs = append(errs, m.fit(c))
@@ -200,11 +206,14 @@ func (s *snapshot) fit(c *Config, serves bool) error {
 	return errors.Join(errs...)
 }
 
-// absent names the users' routes that do not exist; nil for none.
-func (s *snapshot) absent() error {
+// absent names the users' routes that do not exist or lead elsewhere; nil for none.
+func (s *snapshot) absent(c *Config) error {
 	var errs []error
 	for _, k := range s.missing {
 		errs = append(errs, fmt.Errorf("%s, which is to be adopted, does not exist", k))
+	}
+	for _, m := range s.away {
+		errs = append(errs, m.fit(c))
 	}
 	return errors.Join(errs...)
 }

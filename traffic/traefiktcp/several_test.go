@@ -1,6 +1,7 @@
 package traefiktcp_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"testing"
 
@@ -48,9 +49,24 @@ func TestADeletedRouteKeepsNoOtherFromGoingBack(t *testing.T) {
 	require.NoError(t, r.Apply(t.Context(), target(0.5)))
 	traffictest.Await(t, r, target(0.5), traffic.InForce)
 
+	before, err := routesIn(c, ns).Get(t.Context(), "two", metav1.GetOptions{})
+	require.NoError(t, err)
+	asKubectl(t, c, ns, "two", `[{"op": "replace", "path": "/spec/routes/0/services", "value": [{"name": "other", "port": 80}]}]`)
+	require.ErrorContains(t, r.Apply(t.Context(), target(0.6)), "IngressRouteTCP two: no route leads to Service db:80")
+	o := traffictest.Await(t, r, target(0.5), traffic.NotServed)
+	require.Contains(t, fmt.Sprint(o.Configured.Foreign), "IngressRouteTCP two: no route leads to Service db:80")
+	require.NoError(t, r.Apply(t.Context(), target(0)), "what leads elsewhere serves nobody")
+	o = traffictest.Await(t, r, target(0), traffic.InForce)
+	require.Contains(t, o.Unreadable, "IngressRouteTCP two: no route leads to Service db:80")
+	services, err := json.Marshal(before.Object["spec"].(map[string]any)["routes"].([]any)[0].(map[string]any)["services"])
+	require.NoError(t, err)
+	asKubectl(t, c, ns, "two", fmt.Sprintf(`[{"op": "replace", "path": "/spec/routes/0/services", "value": %s}]`, services))
+	require.NoError(t, r.Apply(t.Context(), target(0.5)))
+	traffictest.Await(t, r, target(0.5), traffic.InForce)
+
 	require.NoError(t, routesIn(c, ns).Delete(t.Context(), "two", metav1.DeleteOptions{}))
 	require.ErrorContains(t, r.Apply(t.Context(), target(0.6)), "IngressRouteTCP two, which is to be adopted, does not exist")
-	o := traffictest.Await(t, r, target(0.5), traffic.NotServed)
+	o = traffictest.Await(t, r, target(0.5), traffic.NotServed)
 	require.Contains(t, o.Configured.Foreign, "IngressRouteTCP two is missing")
 	require.NoError(t, r.Apply(t.Context(), target(0)), "what does not exist serves nobody")
 	o = traffictest.Await(t, r, target(0), traffic.InForce)
