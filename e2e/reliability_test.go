@@ -162,6 +162,7 @@ var (
 	doubly    = place{name: "20%", rollout: "doubly", policy: "doubly", steps: fmt.Sprintf(staysAt, "20%")}
 	guarded   = place{name: "50%", rollout: "guarded", policy: "patiently", steps: fmt.Sprintf(staysAt, "50%"), change: []string{"\n  rollback:", breaker + "\n  rollback:"}}
 	opened    = place{name: "50%, from its first request", rollout: "opened", policy: "patiently", steps: fmt.Sprintf(staysAt, "50%"), change: []string{"\n  rollback:", breaker + "\n  rollback:"}, early: true}
+	briefly   = place{name: "50%, from its first request", rollout: "briefly", policy: "patiently", steps: fmt.Sprintf(staysAt, "50%"), change: []string{"\n  rollback:", strings.Replace(breaker, "fallback: 10s", "fallback: 1s", 1) + "\n  rollback:"}, early: true}
 	hanging   = place{name: "20%", rollout: "hanging", policy: "patiently", steps: fmt.Sprintf(staysAt, "20%")}
 	returning = place{name: "20%, and a person sends it back", rollout: "returning", policy: "patiently", steps: fmt.Sprintf(staysAt, "20%"), back: true}
 	ahead     = place{name: "20%", rollout: "ahead", policy: "patiently", steps: fmt.Sprintf(staysAt, "20%")}
@@ -174,7 +175,7 @@ var (
 	gated     = place{name: "at a gate", rollout: "gated", policy: "patiently", steps: asks, reach: gate("gated")}
 )
 
-var places = []*place{&halves, &doubly, &guarded, &opened, &shop, &hasty, &wary, &hanging, &returning, &ahead, &behind, &between, &promoting, &half, &beta, &paused, &gated}
+var places = []*place{&halves, &doubly, &guarded, &opened, &briefly, &shop, &hasty, &wary, &hanging, &returning, &ahead, &behind, &between, &promoting, &half, &beta, &paused, &gated}
 
 func gate(rollout string) func(*world, *testing.T, string) {
 	return func(w *world, t *testing.T, _ string) { w.wait(t, rollout, "the gate is open", atGate) }
@@ -245,6 +246,7 @@ var realFaults = [][]realFault{slices.Concat([]realFault{
 	{name: "strangers hold a thousand of the daemon's connections", does: "needs none of them", begin: (*world).crowd},
 	{name: "a circuit breaker on the route opens", does: "counts what reached the canary before", begin: nothingBroken, at: &guarded},
 	{name: "a circuit breaker on the route opens", does: "counts what it lets through", begin: nothingBroken, at: &opened, tries: only, unbounded: true},
+	{name: "a circuit breaker with `fallback: 1s` opens", does: "counts what it lets through", begin: nothingBroken, at: &briefly, blind: 20 * time.Second, tries: only},
 }, prometheusBehind), {
 	{name: "Prometheus takes 800 ms of the second that it has", does: "looks as often", begin: (*world).slowPrometheus, always: true, tries: kinds},
 	{name: "Prometheus is killed and started again after three seconds", does: "judges what came in between", begin: (*world).restartPrometheus, blind: 3 * time.Second, tries: kinds},
