@@ -64,14 +64,25 @@ func (l *loop) rested(observed workload.Observed) {
 	if phase == workload.Ready {
 		l.copied.ready, l.copied.why = true, nil
 		l.work.at = time.Now().Add(copyCalm)
-	} else {
-		what := "stable is a copy that is not ready yet"
-		if l.plan.Rollout.Cluster.Leave {
-			what = "the traffic cannot go back to the Deployment in Git yet"
-		}
-		l.copied.why = fmt.Errorf("%s: %s", what, strings.Join(few(why), "; "))
+		l.note(aboutCopy, lasting(observed))
+		return
 	}
+	what := "stable is a copy that is not ready yet"
+	if l.plan.Rollout.Cluster.Leave {
+		what = "the traffic cannot go back to the Deployment in Git yet"
+	}
+	l.copied.why = fmt.Errorf("%s: %s", what, strings.Join(few(why), "; "))
 	l.note(aboutCopy, l.copied.why)
+}
+
+// lasting is what is wrong with Deployments that are ready all the same: their pods could not be started again.
+func lasting(observed workload.Observed) error {
+	for _, s := range observed.Deployments {
+		if s.Phase == workload.Ready && s.Why != "" {
+			return fmt.Errorf("%s: %s", s.Name, s.Why)
+		}
+	}
+	return nil
 }
 
 // stands returns an error that says why no release of a rollout with one Deployment in Git can start: what it would go

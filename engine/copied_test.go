@@ -21,6 +21,7 @@ type copying struct {
 
 	own      sync.Mutex // guards what follows
 	at       workload.Phase
+	lost     string // what a copy that is ready could not be started again without
 	template workload.Template
 	seen     []string
 	targets  []workload.Target
@@ -34,7 +35,9 @@ func (c *copying) Apply(_ context.Context, t workload.Target) (workload.Observed
 	for _, d := range t.Deployments {
 		s := workload.Status{Name: d.Name, Phase: workload.Ready}
 		if t.Release == "" {
-			s.Phase, s.Why = c.at, "2 of 4 pods are new"
+			if s.Phase, s.Why = c.at, "2 of 4 pods are new"; c.at == workload.Ready {
+				s.Why = c.lost
+			}
 		}
 		o.Deployments = append(o.Deployments, s)
 	}
@@ -121,6 +124,19 @@ func TestTheRouteMovesAndReleasesBeginOnceTheCopyCanTakeAllTraffic(t *testing.T)
 		c.change(func(c *copying) {
 			require.True(t, c.targets[len(c.targets)-1].Copied, "a copy that is deleted in the release is made again")
 		})
+	})
+}
+
+// The next release is the only way to a copy that has all it needs.
+func TestACopyThatCouldNotBeStartedAgainStopsNoRelease(t *testing.T) {
+	inOne(t, func(t *testing.T, w *world, c *copying) {
+		c.change(func(c *copying) {
+			c.at, c.lost, c.template = workload.Ready, "ConfigMap settings-1 is not there", workload.Template{Hash: "two", New: true}
+		})
+		w.after(time.Second)
+		require.Contains(t, joined(w.view("shop").Trouble), "pro/shop-stable: ConfigMap settings-1 is not there")
+		w.after(time.Minute)
+		require.Equal(t, "http://copy 10%", w.served())
 	})
 }
 

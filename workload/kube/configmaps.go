@@ -40,8 +40,12 @@ const (
 // published are the ConfigMaps that a cluster itself puts into every namespace.
 var published = []string{"kube-root-ca.crt", "openshift-service-ca.crt"}
 
-// errUnsettled says that a ConfigMap has changed a moment ago.
-var errUnsettled = errors.New("a ConfigMap has just changed")
+var (
+	// errUnsettled says that a ConfigMap has changed a moment ago.
+	errUnsettled = errors.New("a ConfigMap has just changed")
+	// errLost says that a copy cannot be made again: its content is nowhere any more.
+	errLost = errors.New("is not there")
+)
 
 // contents are the hashes of ConfigMaps by name, or absent.
 type contents map[string]string
@@ -404,7 +408,7 @@ func (c *Cluster) makePin(ctx context.Context, copied workload.Name, of string, 
 		if cacheErr == nil && isCached && cached.content == content {
 			return errUnsettled // the watch has not reported the change yet
 		}
-		return fmt.Errorf("ConfigMap %s, the copy of %s that pods need, is not there, and %s has changed since", n, of, of)
+		return fmt.Errorf("ConfigMap %s, the copy of %s that pods need, %w, and %s has changed since", n, of, errLost, of)
 	}
 	pin := &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{Namespace: n.Namespace, Name: n.Name, Labels: pinLabels(copied), Annotations: map[string]string{copyOfAnnotation: of}},

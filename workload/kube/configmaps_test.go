@@ -193,9 +193,14 @@ func TestACopyOfAConfigMapThatIsDeletedIsMadeAgainWhileItsContentIsKnown(t *test
 
 	p.paint("red")
 	remove()
-	var err error
-	p.eventually(func() bool { _, err = p.track("", rest); return err != nil })
-	require.ErrorContains(t, err, "ConfigMap "+p.ns+"/"+name+", the copy of settings that pods need, is not there, and settings has changed since")
+	var s workload.Status
+	p.eventually(func() bool {
+		var err error
+		s, err = p.track("", rest)
+		return err == nil && s.Why != ""
+	})
+	require.Equal(t, "ConfigMap "+p.ns+"/"+name+", the copy of settings that pods need, is not there, and settings has changed since", s.Why)
+	require.Equal(t, workload.Ready, s.Phase, "its pods run, so that the next release has what it would go back to")
 }
 
 // Two services of a namespace read one ConfigMap. One has released its change, and the other's users still have the old one.

@@ -59,7 +59,8 @@ func ours(copied *unstructured.Unstructured, original workload.Name) bool {
 
 // bringCopy makes and maintains stable's copy of a Deployment, with its Service, its autoscaler and its disruption budget,
 // while no release is under way. The copy is made from what runs, so the original has to be complete first. The copy is
-// ready when it has as many pods as the original; later, whenever Kubernetes calls it available.
+// ready when it has as many pods as the original; later, whenever Kubernetes calls it available, with a reason where its pods
+// could not be started again.
 func (c *Cluster) bringCopy(ctx context.Context, t *workload.Target, d *workload.Deployment) (workload.Status, error) {
 	s := workload.Status{Name: d.Name, Phase: workload.Progressing}
 	kinds := []string{deployments, replicaSets, pods, services, autoscalers, budgets}
@@ -97,6 +98,8 @@ func (c *Cluster) bringCopy(ctx context.Context, t *workload.Target, d *workload
 		case wrote || errors.Is(err, errUnsettled):
 			s.Phase, s.Why = workload.Progressing, "it gets ConfigMaps of its own"
 			return s, nil
+		case errors.Is(err, errLost): // its pods run, and a release brings what can be had
+			s.Why = err.Error()
 		case err != nil:
 			return failed(s, err)
 		}
