@@ -325,7 +325,7 @@ The times are the longest of all places, from the first request that fails until
 | the same, and the release is paused | timers stand still for a person who has stopped them | it stays: pausing a release that cannot be seen means watching it yourself |
 | Prometheus's clock, or its samples', goes back | Prometheus refuses samples that are older than what it has | what comes in the meantime is seen when it takes samples again |
 | the daemon is stopped, or the machine is | nobody looks | weights stay as they are; it goes on where it was |
-| a circuit breaker on the route opens | Traefik answers in place of both versions, and counts such answers for neither | what reached the canary before counts, and so does what the breaker lets through |
+| a circuit breaker on the route opens | Traefik answers in place of both versions, and counts such answers for neither; a breaker on one arm alone would hide that arm's failures from the comparison, and one that Serin lifted would protect nobody | what reached the canary before counts, and so does what the breaker lets through, about one request each time it tries to close. Where it opens with the canary's first requests, most users of both versions get its 503 until some ten of the canary's have failed: a minute and a half with Traefik's ` + "`fallback`" + ` of 10s, seconds with ` + "`fallback: 1s`" + ` |
 | PostgreSQL loses commits, and the daemon is restarted before it has noticed | what was lost is known to nobody | the release is where the standby has it; what its looks find sends it back again, and a person's rollback has to be repeated: [use synchronous replication](high-availability.md) |
 
 ## What is not in the table
