@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/nicholas-fedor/shoutrrr"
+	"github.com/nicholas-fedor/shoutrrr/pkg/router"
 	"github.com/nicholas-fedor/shoutrrr/pkg/types"
 
 	"github.com/serindev/serin/rollout"
@@ -24,19 +24,24 @@ func Chat(address string) (func(ctx context.Context, key string, n Note) error, 
 	if scheme = strings.ToLower(scheme); scheme == teamsScheme {
 		return newTeams("https://" + rest).Send, nil
 	}
-	sender, err := shoutrrr.CreateSender(address)
+	service, err := new(router.ServiceRouter).Locate(address)
 	if err != nil {
 		return nil, fmt.Errorf("its URL is not one that shoutrrr knows: %s", secret.text(err))
 	}
-	sender.Timeout = sendTimeout
-	return func(_ context.Context, _ string, n Note) error {
+	stay(service)
+	return func(ctx context.Context, _ string, n Note) error {
 		text, params := message(scheme, n)
-		for _, err := range sender.Send(text, &params) {
+		sent := make(chan error, 1)
+		go func() { sent <- service.Send(text, &params) }() // it takes no context
+		select {
+		case err := <-sent:
 			if err != nil {
 				return errors.New(secret.text(err))
 			}
+			return nil
+		case <-ctx.Done():
+			return fmt.Errorf("send a message: %w", ctx.Err())
 		}
-		return nil
 	}, nil
 }
 

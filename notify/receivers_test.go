@@ -320,6 +320,31 @@ func TestNoPartOfAnAddressIsEverShown(t *testing.T) {
 	require.NotContains(t, err.Error(), "hunter2")
 }
 
+// A chat that is taken over, or moves, would get the token of the old address by the Referer, and by a 307 the whole message.
+func TestNoMessageFollowsARedirect(t *testing.T) {
+	before := http.DefaultTransport
+	RefuseRedirects()
+	t.Cleanup(func() { http.DefaultTransport = before })
+	for _, status := range []int{http.StatusMovedPermanently, http.StatusSeeOther, http.StatusTemporaryRedirect} {
+		elsewhere := newProgram(t)
+		here := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere.URL, status) }))
+		t.Cleanup(here.Close)
+		host := strings.TrimPrefix(here.URL, "http://")
+		for _, address := range []string{
+			"generic+http://" + host + "/hook?token=hunter2",
+			"gotify://" + host + "/AhunterAhunter2?disabletls=yes",
+			"ntfy://" + host + "/topic?scheme=http",
+			"mattermost://" + host + "/hunter2?disabletls=yes",
+		} {
+			name := strings.SplitN(address, ":", 2)[0]
+			send, err := Chat(address)
+			require.NoError(t, err, name)
+			require.Error(t, send(t.Context(), "k", Note{Kind: Gate, Title: "t", Text: "x"}), "%s, %d", name, status)
+		}
+		require.Empty(t, elsewhere.got(), status)
+	}
+}
+
 func FuzzPlainTextIsOneHarmlessLine(f *testing.F) {
 	for _, s := range []string{"<!channel>", "@here", "[a](http://b)", "a\r\nb", "\u202eabc", "](", "]\u200b(", strings.Repeat("x", 1000)} {
 		f.Add(s)

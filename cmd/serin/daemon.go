@@ -11,6 +11,7 @@ import (
 
 	"github.com/serindev/serin/config"
 	"github.com/serindev/serin/daemon"
+	"github.com/serindev/serin/notify"
 )
 
 func daemonCmd() *cobra.Command {
@@ -22,6 +23,7 @@ func daemonCmd() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 			defer stop()
+			notify.RefuseRedirects()
 			return runDaemon(ctx, file, advertise, cmd.ErrOrStderr())
 		},
 	}
