@@ -149,7 +149,7 @@ type PrometheusSpec struct {
 // ScrapeSpec reads metrics from where they are served. Serin keeps them for a day; expressions, baselines
 // from an earlier time and Spinnaker still need a Prometheus.
 type ScrapeSpec struct {
-	// Targets are whole addresses, such as http://127.0.0.1:8082/metrics: one for each replica of Traefik, or of the
+	// Targets are whole addresses, such as http://127.0.0.1:8080/metrics: one for each replica of Traefik, or of the
 	// application.
 	Targets []URL `json:"targets,omitempty" jsonschema:"minItems=1,maxItems=32"`
 	// Service is a Service of the cluster, or several, each of whose replicas is read as they come and go:

@@ -91,10 +91,7 @@ func (m *metrics) add(name string, p *config.PrometheusSpec, log *slog.Logger, r
 	if err != nil {
 		return err
 	}
-	c := scrape.Config{Interval: time.Duration(*p.Scrape.Interval), HTTP: client, Day: day{m.kept, name}, Log: log}
-	for _, t := range p.Scrape.Targets {
-		c.Targets = append(c.Targets, string(t))
-	}
+	c := scrape.Config{Interval: time.Duration(*p.Scrape.Interval), HTTP: client, Day: day{m.kept, name}, Log: log, Targets: addresses(p.Scrape)}
 	for _, address := range p.Scrape.Service {
 		service, err := m.service(address)
 		if err != nil {
@@ -108,6 +105,30 @@ func (m *metrics) add(name string, p *config.PrometheusSpec, log *slog.Logger, r
 	}
 	m.Sources[name], m.run = s, append(m.run, s.Run)
 	return nil
+}
+
+func addresses(p *config.ScrapeSpec) (out []string) {
+	for _, t := range p.Targets {
+		out = append(out, string(t))
+	}
+	return out
+}
+
+// Probe reads the targets of a daemon that reads metrics itself once, and says in sentences which of them cannot be read.
+// The replicas behind its Services are not among them: they are known only to a daemon, which watches them.
+func Probe(ctx context.Context, p *config.PrometheusSpec) (wrong []string, err error) {
+	client, err := p.HTTPClient()
+	if err != nil || len(p.Scrape.Targets) == 0 {
+		return nil, err
+	}
+	s, err := scrape.New(scrape.Config{HTTP: client, Targets: addresses(p.Scrape)}, prometheus.NewRegistry())
+	if err != nil {
+		return nil, err
+	}
+	for _, err := range s.Probe(ctx) {
+		wrong = append(wrong, err.Error())
+	}
+	return wrong, nil
 }
 
 // OpenSource makes the source of one Prometheus.

@@ -51,7 +51,7 @@ const Job = "serin-scrape"
 
 // Config says what is read, and how it is reached.
 type Config struct {
-	// Targets are the whole addresses of the metrics: http://127.0.0.1:8082/metrics.
+	// Targets are the whole addresses of the metrics: http://127.0.0.1:8080/metrics.
 	Targets []string
 	// Services are further targets, which come and go.
 	Services []Service
@@ -128,10 +128,10 @@ func New(c Config, r prometheus.Registerer) (*Source, error) {
 func parseTarget(address string) (*url.URL, error) {
 	u, err := url.Parse(address)
 	if err != nil {
-		return nil, errors.New("scrape: an address cannot be read, and may have a secret in it: expected one such as http://127.0.0.1:8082/metrics")
+		return nil, errors.New("scrape: an address cannot be read, and may have a secret in it: expected one such as http://127.0.0.1:8080/metrics")
 	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, fmt.Errorf("scrape %q: expected the whole address, such as http://127.0.0.1:8082/metrics", analysis.ShownURL(u))
+		return nil, fmt.Errorf("scrape %q: expected the whole address, such as http://127.0.0.1:8080/metrics", analysis.ShownURL(u))
 	}
 	return u, nil
 }
@@ -196,6 +196,25 @@ func (s *Source) Run(ctx context.Context) error {
 		})
 	}
 	return group.Wait()
+}
+
+// Probe reads every target with an address of its own once and keeps nothing: before [Source.Run], or in place of it. The
+// error of each is a sentence about one target; those that can be read have none.
+func (s *Source) Probe(ctx context.Context) (errs []error) {
+	ctx, cancel := context.WithTimeout(ctx, maxTimeout)
+	defer cancel()
+	targets := s.now()
+	errs = make([]error, len(targets))
+	var reading sync.WaitGroup
+	for i, t := range targets {
+		reading.Go(func() {
+			if _, err := t.scrape(ctx, s.client); err != nil {
+				errs[i] = fmt.Errorf("%s cannot be read: %w", t.shown, err)
+			}
+		})
+	}
+	reading.Wait()
+	return slices.DeleteFunc(errs, func(err error) bool { return err == nil })
 }
 
 // now are the targets that there are.

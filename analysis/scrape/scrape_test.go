@@ -208,6 +208,21 @@ func TestATargetThatCannotBeReadSaysWhy(t *testing.T) {
 }
 
 // Before a release its past is asked for, in parts, of which a Serin that was just started knows nothing.
+func TestAProbeSaysWhichTargetsCannotBeRead(t *testing.T) {
+	t.Parallel()
+	good := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "m 1\n") }))
+	t.Cleanup(good.Close)
+	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>") }))
+	t.Cleanup(page.Close)
+	s, err := scrape.New(scrape.Config{Targets: []string{good.URL, "http://serin:pw@127.0.0.1:1/metrics", page.URL}}, prometheus.NewRegistry())
+	require.NoError(t, err)
+	wrong := s.Probe(t.Context())
+	require.Len(t, wrong, 2)
+	require.ErrorContains(t, wrong[0], "127.0.0.1:1/metrics cannot be read: dial tcp 127.0.0.1:1: connect: connection refused")
+	require.NotContains(t, wrong[0].Error(), "pw")
+	require.ErrorContains(t, wrong[1], page.URL+` cannot be read: it answers with Content-Type "text/html`)
+}
+
 func TestThePastBeforeItsStartIsEmptyAndNoFault(t *testing.T) {
 	t.Parallel()
 	e := sourcetest.NewExporter(t)

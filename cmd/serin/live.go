@@ -71,7 +71,13 @@ func (v *validating) look(ctx context.Context, set *config.Set) (findings, error
 	if err != nil {
 		return nil, err
 	}
-	var out findings
+	var out, targets findings
+	reads := spec.Prometheus.Scrape != nil && v.url == ""
+	if reads {
+		if targets, err = probed(ctx, spec); err != nil {
+			return nil, err
+		}
+	}
 	for _, r := range set.Rollouts {
 		plan := &r.Plan
 		for about, wrong := range map[string][]string{"traffic": live.Traffic(ctx, plan), "cluster": live.Cluster(ctx, plan)} {
@@ -81,6 +87,13 @@ func (v *validating) look(ctx context.Context, set *config.Set) (findings, error
 		}
 		for _, says := range live.Doubts(ctx, plan) {
 			out = append(out, finding{Rollout: plan.Rollout.Name, About: "cluster", Says: says, Doubt: true})
+		}
+		if reads {
+			for _, x := range targets {
+				x.Rollout = plan.Rollout.Name
+				out = append(out, x)
+			}
+			continue
 		}
 		names, err := live.Stable(ctx, plan)
 		if err != nil {
@@ -95,6 +108,19 @@ func (v *validating) look(ctx context.Context, set *config.Set) (findings, error
 	}
 	slices.SortStableFunc(out, func(a, b finding) int { return strings.Compare(a.Rollout+"\x00"+a.About, b.Rollout+"\x00"+b.About) })
 	return slices.Compact(out), nil
+}
+
+// probed is what was found at the targets that the daemon reads itself. Whether they have stable's series is not asked:
+// Traefik has those of a service only once there were requests.
+func probed(ctx context.Context, spec *config.DaemonSpec) (out findings, err error) {
+	wrong, err := daemon.Probe(ctx, &spec.Prometheus)
+	for _, says := range wrong {
+		out = append(out, finding{About: "metrics", Says: says, Wrong: true})
+	}
+	for _, service := range spec.Prometheus.Scrape.Service {
+		out = append(out, finding{About: "metrics", Says: "the replicas behind " + analysis.ShownAddress(service) + ": the daemon finds them, and logs one that cannot be read"})
+	}
+	return out, err
 }
 
 // metrics looks for stable's series of every metric.

@@ -44,8 +44,9 @@ With --show it also says what a release of each rollout does, how long that take
 every value with the defaults of what is left out.
 
 With --live it also looks at what is there now: whether metrics have series and buckets (--prometheus URL, or the
-daemon's --config), Traefik's API answers, and, where the daemon's document names a cluster, whether Services, ports and
-Deployments exist and may be changed, and what of a StatefulSet would be in the way of a rollback (a warning).
+daemon's --config), the targets that the daemon reads itself answer, Traefik's API answers, and, where the daemon's
+document names a cluster, whether Services, ports and Deployments exist and may be changed, and what of a StatefulSet
+would be in the way of a rollback (a warning).
 
 Exit codes:
   0  everything is right; there may be warnings
