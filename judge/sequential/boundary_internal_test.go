@@ -37,6 +37,118 @@ func TestAGaugeIsHeldAgainstAPositiveMeanOnly(t *testing.T) {
 	require.Equal(t, 0.5, inverse(2))
 }
 
+func TestAGaugeOfOneArmAtZeroIsALook(t *testing.T) {
+	for name, c := range map[string]struct {
+		canary, baseline float64
+		counts           bool
+	}{
+		"only the canary is at zero":   {0, 5, true},
+		"only the baseline is at zero": {5, 0, true},
+		"both are":                     {0, 0, false},
+	} {
+		compared := comparison{}
+		compared.addGauge(&metric{Metric: judge.Metric{Kind: judge.Gauge, Noise: 0.3}}, &statespace.Look{Seconds: 10}, row{c.canary, 1, c.baseline, 1}, 10)
+		require.Equal(t, c.counts, compared.spread.levels[0].some, name)
+	}
+}
+
+func TestEvidenceLeansFromItsBoundsOn(t *testing.T) {
+	ofFour := math.Log(4)
+	require.Equal(t, judge.BeyondFrom, judge.BeyondFrom-ofFour+ofFour)
+	for name, c := range map[string]struct {
+		beyond, worse, before, after float64 // before and after: what few users are worth
+		leans                        bool
+	}{
+		"at the odds that lean, with some evidence":                {judge.LeansFrom, 0.1, 0, 0, true},
+		"at the odds that lean, without evidence":                  {judge.LeansFrom, 0, 0, 0, false},
+		"below the odds that lean":                                 {judge.LeansFrom - 0.1, 9, 0, 0, false},
+		"clear at once if users were many":                         {judge.BeyondFrom - ofFour, -1, 0, 0.75, true},
+		"nearly clear if users were many":                          {judge.BeyondFrom - ofFour - 0.01, -1, 0, 0.75, false},
+		"without evidence even if users were many":                 {judge.BeyondFrom, -ofFour, 0, 0.75, false},
+		"few users were supposed from the start":                   {judge.BeyondFrom - ofFour, -1, 0.5, 0.75, false},
+		"only few users can explain it, and they explain it all":   {-20, -20, 0, 1, true},
+		"many users are likelier now than they were at the start":  {judge.BeyondFrom, 0.1, 0.75, 0, true}, // by the odds as they are
+		"nothing but the change towards many users is against it":  {judge.BeyondFrom, 1, 0.99, 0, true},
+		"odds that lean with what is against them if users are so": {judge.LeansFrom - 0.1, 1, 0.99, 0, false},
+	} {
+		d := direction{worse: c.worse, finding: finding{Standing: statespace.Standing{Beyond: c.beyond, Few: c.after}}}
+		require.Equal(t, c.leans, d.leaning(c.before), name)
+	}
+}
+
+func TestAMetricPassesFromItsEvidenceOn(t *testing.T) {
+	m := metric{Metric: judge.Metric{Kind: judge.Counts, MinRequests: 1}, failsFrom: 5, passFrom: 3}
+	r := record{canary: judge.Totals{Total: 100}, baseline: judge.Totals{Total: 100}}
+	outcome := func(noWorse float64) judge.Outcome {
+		o, _, _ := m.outcome(&r, &direction{noWorse: noWorse}, standing{}, 0)
+		return o
+	}
+	require.Equal(t, judge.Pass, outcome(3))
+	require.Equal(t, judge.Inconclusive, outcome(2.999))
+}
+
+func TestTheFloorHasLessToSayOnlyWhereTheRelativeMarginIsWider(t *testing.T) {
+	m := metric{Metric: judge.Metric{Margin: judge.Margin{Relative: 0.5, Absolute: 0.25}}}
+	require.Equal(t, 0.5, m.floorShare(&noise{rate: 0.5}), "both are the same")
+	require.Equal(t, 0.05, m.floorShare(&noise{rate: 0.6}))
+}
+
+// The numbers are worked out from the formula in the comment of affords, by another program.
+func TestWhatATimeAffords(t *testing.T) {
+	half := []judge.Stretch{{Weight: 0.5, Seconds: 1200}}
+	fifth := []judge.Stretch{{Weight: 0.2, Seconds: 1200}}
+	for name, c := range map[string]struct {
+		budget              []judge.Stretch
+		events, base, users float64
+		relative, arm, want float64
+	}{
+		"half of the traffic":                      {half, 0.3, 0.01, 0, 0.25, 0, 1.55},
+		"a fifth of it":                            {fifth, 0.3, 0.01, 0, 0.25, 0, 1.75},
+		"few users, a fifth of it":                 {fifth, 0.3, 0.01, 0.01, 0.25, 0, 3.25},
+		"few users, at the weight of the end":      {[]judge.Stretch{{Weight: 0.5, Seconds: 600}, {Weight: 0.2, Seconds: 600}}, 0.3, 0.01, 0.01, 0.25, 0, 3.15},
+		"it ends with all of the traffic":          {append(half[:1:1], judge.Stretch{Weight: 1}), 0.3, 0.01, 0, 0.25, 0, 1.55},
+		"good versions differ by themselves":       {half, 0.3, 0.01, 0, 0.25, math.Sqrt(0.02), 2.1},
+		"just the margin is the margin":            {half, 400.0 / 300, 0.01, 0, 0.25, 0, 0},
+		"a wider margin is the margin":             {half, 0.3, 0.01, 0, 0.6, 0, 0},
+		"no bad events come":                       {half, 0, 0.01, 0, 0.25, 0, 0},
+		"it is not known what share they are":      {half, 0.3, 0, 0, 0.25, 0, 0},
+		"no traffic at the canary in all the time": {[]judge.Stretch{{Weight: 0, Seconds: 1200}}, 0.3, 0.01, 0, 0.25, 0, 0},
+	} {
+		m := metric{Metric: judge.Metric{Kind: judge.Counts, Margin: judge.Margin{Relative: c.relative}}, passFrom: 3}
+		model := statespace.Model{Clusters: 1, Users: c.users, Arm: c.arm}
+		require.InDelta(t, c.want, m.affords(&model, c.budget, c.events, c.base), 1e-12, name)
+	}
+}
+
+func TestAPassIsByATimeWhereThePastOfStableIsKnown(t *testing.T) {
+	of := func(count float64) (p judge.Past) {
+		for i := range p.Blocks {
+			p.Blocks[i] = judge.Blocks{Squares: 20 * count, Variance: 20 * count, Weight: count, Fourth: count, Count: count}
+		}
+		return p
+	}
+	release, broken := of(100), of(100)
+	release.Release, broken.Parts[0].Squares = true, -1
+	for name, c := range map[string]struct {
+		budgeted, learned bool
+		past              judge.Past
+		known             bool
+	}{
+		"a day":                       {true, true, of(100), true},
+		"just enough":                 {true, true, of(enough), true},
+		"one block too few":           {true, true, of(enough - 1), false},
+		"that of a release":           {true, true, release, false},
+		"with what cannot be":         {true, true, broken, false},
+		"a margin is written":         {false, true, of(100), false},
+		"nothing is learned of noise": {true, false, of(100), false},
+	} {
+		j := &Judge{settings: judge.Settings{Budget: []judge.Stretch{{Weight: 0.5, Seconds: 1200}}}}
+		m := metric{Metric: judge.Metric{Kind: judge.Counts, Budgeted: c.budgeted, Margin: judge.Margin{Relative: 0.25}}, comparing: judge.Counts, passFrom: 3}
+		rules := j.rules(&m, &noise{learned: c.learned, clusters: 1, rate: 0.01}, []judge.Past{c.past})
+		require.Equal(t, c.known, rules > 1.25, name)
+	}
+}
+
 func TestBlocksEndWithTheirLength(t *testing.T) {
 	var b teaching
 	b.add(60, 3, 1, 30)
@@ -45,6 +157,8 @@ func TestBlocksEndWithTheirLength(t *testing.T) {
 	require.Equal(t, 1.0, b.blocks.Count)
 	require.Equal(t, 49.0, b.blocks.Squares)
 	require.Zero(t, b.deviation)
+	b.add(60, 1, 1, 60-leastSeconds)
+	require.Equal(t, 2.0, b.blocks.Count, "a length that lacks no more than the least is whole")
 }
 
 func TestTheFirstOfTheReasonsHoldsAReleaseBack(t *testing.T) {
@@ -64,7 +178,7 @@ func TestTheFirstOfTheReasonsHoldsAReleaseBack(t *testing.T) {
 func TestMetricsFailTogetherByTheOneWithTheMostEvidence(t *testing.T) {
 	j := &Judge{settings: judge.Settings{FalseRollback: 0.05}, metrics: []metric{{Metric: judge.Metric{DryRun: true}}, {}, {}, {}}}
 	found := make([]direction, 4)
-	for i, worse := range []float64{99, 2, 2.5, 2} {
+	for i, worse := range []float64{99, 2, 2.5, 2.5} {
 		found[i] = direction{worse: worse, finding: finding{Standing: statespace.Standing{Beyond: judge.BeyondFrom}}}
 	}
 	v := judge.Verdict{Metrics: make([]judge.MetricVerdict, 4)}

@@ -58,14 +58,19 @@ func (m *metric) ask(r *record, lo, hi int) direction {
 	if m.By != "" {
 		m.askParts(r, lo, hi, &d)
 	}
-	many := math.Log((1 - r.noise.few) / max(1-d.Few, 1e-12)) // what the evidence would be more if users were many
-	d.leans = d.Beyond >= judge.LeansFrom && d.worse > 0 || d.Beyond+many >= judge.BeyondFrom && d.worse+many > 0
+	d.leans = d.leaning(r.noise.few)
 	return d
 }
 
-// worst is the direction that is shown, the one that has more evidence, or of two that have as much the one with the larger
-// odds. A metric that may go neither way needs both
-// to let it pass.
+// leaning reports whether both the evidence and the odds lean towards worse, or would be clear if users were many. few is
+// what a world of few users was worth before the release.
+func (d *direction) leaning(few float64) bool {
+	many := math.Log((1 - few) / max(1-d.Few, 1e-12)) // how much more the evidence would be
+	return d.Beyond >= judge.LeansFrom && d.worse > 0 || d.Beyond+many >= judge.BeyondFrom && d.worse+many > 0
+}
+
+// worst is the direction that is shown: the one with more evidence or, of two with the same, the one with the larger odds.
+// A metric that may go neither way passes only if both directions let it.
 func (m *metric) worst(r *record) direction {
 	if m.Direction != judge.Either {
 		return m.ask(r, 0, len(m.questions))
