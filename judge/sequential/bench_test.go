@@ -1,32 +1,55 @@
 package sequential_test
 
 import (
+	"fmt"
+	"math"
 	"math/rand/v2"
+	"runtime"
 	"testing"
 	"time"
 
 	"github.com/serindev/serin/judge"
+	"github.com/serindev/serin/judge/sequential"
 )
 
-// errorsAnd returns the default error ratio, and a second metric like it if asked for.
-func errorsAnd(second bool) []judge.Metric {
-	m := judge.Metric{Name: "errors", Kind: judge.Counts, Margin: judge.Margin{Relative: 0.25, Absolute: 0.001},
-		Direction: judge.Increase, Weight: 1, Noise: 0.3, MinRequests: 100}
-	if !second {
-		return []judge.Metric{m}
+// ratios are so many error ratios with the default settings.
+func ratios(n int) (all []judge.Metric) {
+	for i := range n {
+		all = append(all, judge.Metric{Name: fmt.Sprint("errors ", i), Kind: judge.Counts, Margin: judge.Margin{Relative: 0.25, Absolute: 0.001},
+			Direction: judge.Increase, Weight: 1, Noise: 0.3, MinRequests: 100})
 	}
-	slow := m
-	slow.Name = "slow"
-	return []judge.Metric{m, slow}
+	return all
+}
+
+// pastsOf are histories of a day of each metric, quiet or with waves of five minutes: of those the model has more worlds.
+func pastsOf(j *sequential.Judge, metrics []judge.Metric, wave float64) map[string][]judge.Past {
+	of := map[string]judge.History{}
+	for _, m := range metrics {
+		h := judge.History{Seconds: 60}
+		rng := rand.New(rand.NewPCG(3, 4))
+		for i := range 1440 {
+			h.Baseline.Total = append(h.Baseline.Total, 60_000)
+			h.Baseline.Bad = append(h.Baseline.Bad, math.Round(600*math.Exp(wave*math.Sin(float64(i)/5))+24*rng.NormFloat64()))
+		}
+		of[m.Name] = h
+	}
+	out := map[string][]judge.Past{}
+	for name, p := range j.History(of) {
+		out[name] = []judge.Past{p}
+	}
+	return out
 }
 
 func BenchmarkSequential(b *testing.B) {
 	for _, c := range []struct {
 		name    string
 		metrics []judge.Metric
+		wave    float64
 	}{
-		{"one ratio", errorsAnd(false)},
-		{"two ratios", errorsAnd(true)},
+		{"one ratio", ratios(1), 0},
+		{"two ratios", ratios(2), 0},
+		{"three ratios", ratios(3), 0},
+		{"three ratios, a restless history", ratios(3), 0.4},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			j := newJudge(b, judge.Settings{FalseRollback: 0.01, FalseAdvance: 0.05, Metrics: c.metrics,
@@ -41,14 +64,15 @@ func BenchmarkSequential(b *testing.B) {
 				}
 				return l
 			}
-			e := j.Begin(nil)
-			for n := range 500 {
+			e := j.Begin(pastsOf(j, c.metrics, c.wave))
+			for n := range 100 {
 				e, _ = j.Look(e, look(n+1))
 			}
-			l := look(501)
+			l := look(101)
 			encoded := encode(b, e)
 			b.ReportAllocs()
 			b.ReportMetric(float64(len(encoded)), "B/evidence")
+			b.ReportMetric(held(j, e, l), "B/release")
 			for b.Loop() {
 				j.Look(e, l)
 			}
@@ -56,12 +80,28 @@ func BenchmarkSequential(b *testing.B) {
 	}
 }
 
+// held is how much memory the evidence of one release keeps.
+func held(j *sequential.Judge, e judge.Evidence, l judge.Look) float64 {
+	const releases = 500
+	all := make([]judge.Evidence, releases)
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for i := range all {
+		all[i], _ = j.Look(e, l)
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	runtime.KeepAlive(all)
+	return float64(after.HeapAlloc-before.HeapAlloc) / releases
+}
+
 func BenchmarkDecode(b *testing.B) {
-	j := newJudge(b, judge.Settings{FalseRollback: 0.01, FalseAdvance: 0.05, Metrics: errorsAnd(false)})
+	j := newJudge(b, judge.Settings{FalseRollback: 0.01, FalseAdvance: 0.05, Metrics: ratios(1)})
 	e := j.Begin(nil)
 	for n := range 500 {
 		e, _ = j.Look(e, judge.Look{At: begin.Add(time.Duration(n) * 10 * time.Second), Length: 10 * time.Second, Observations: []judge.Observation{
-			{Metric: "errors", Canary: judge.Arm{Bad: float64(n % 3), Total: 50}, Baseline: judge.Arm{Bad: float64(n % 20), Total: 950}}}})
+			{Metric: "errors 0", Canary: judge.Arm{Bad: float64(n % 3), Total: 50}, Baseline: judge.Arm{Bad: float64(n % 20), Total: 950}}}})
 	}
 	encoded := encode(b, e)
 	b.ReportAllocs()

@@ -15,12 +15,13 @@ import (
 // so that a verdict after decoding is the same to the last bit.
 const (
 	magic   = "sq"
-	version = 6
-	// withoutFew is the version before, which does not know that users may be few; withoutCalm the one that does not know that noise may be common to both arms, nor what earlier releases
-	// differed by; withoutQuiet the one before that, which does not have [record.quiet].
-	withoutFew   = 5
-	withoutCalm  = 4
-	withoutQuiet = 3
+	version = 7
+	// Earlier versions, each named after the first thing that it lacks compared with the next: strains of one arm, the world
+	// of few users, the world of shared noise together with what earlier releases differed by, and [record.quiet].
+	withoutStrains = 6
+	withoutFew     = 5
+	withoutCalm    = 4
+	withoutQuiet   = 3
 )
 
 // fingerprint tells evidence of other metrics apart: it covers what gives the state its shape and meaning.
@@ -93,6 +94,11 @@ func (n *noise) fields(version byte, c coder) {
 		c.number(&n.few, 0, mostFew)
 	} else {
 		n.few = 0
+	}
+	if version > withoutStrains {
+		c.bool(&n.strains)
+	} else {
+		n.strains = false
 	}
 	for i := range n.wander {
 		c.number(&n.wander[i], 0, mostWander)

@@ -350,8 +350,8 @@ func TestEvidenceOfTheJudgeBeforeBeginsAgainAndSaysSo(t *testing.T) {
 		_, v = run(j, e, 8, 8, 0.5, counts("m", 100, 10000, 100, 10000))
 		require.NotEmpty(t, v.Begun)
 	}
-	_, err := j.Decode(append([]byte{'s', 'q', 7}, make([]byte, 100)...))
-	require.ErrorContains(t, err, "version 7")
+	_, err := j.Decode(append([]byte{'s', 'q', 8}, make([]byte, 100)...))
+	require.ErrorContains(t, err, "version 8")
 }
 
 // evidenceOf is the evidence that an earlier version wrote into a file, as it was stored, as it was read, and as it is read
@@ -370,20 +370,25 @@ func evidenceOf(t *testing.T, j *sequential.Judge, file string) (stored []byte, 
 	return stored, before, again
 }
 
-// testdata/evidence-5 was written by the release before users could be few: 30 looks of settings(nil, ratio("m")).
-func TestEvidenceFromBeforeUsersCouldBeFewGoesOn(t *testing.T) {
+// testdata/evidence-5 was written by the release before users could be few, evidence-6 by the one before arms could be
+// strained: 30 looks of settings(nil, ratio("m")).
+func TestEvidenceOfTheLastVersionsGoesOn(t *testing.T) {
 	j := newJudge(t, settings(nil, ratio("m")))
-	b, _, again := evidenceOf(t, j, "testdata/evidence-5")
-	_, same := run(j, j.Begin(nil), 1, 31, 0.5, counts("m", 100, 20000, 100, 20000))
-	_, v := run(j, again, 31, 31, 0.5, counts("m", 100, 20000, 100, 20000))
-	require.Empty(t, v.Begun)
-	require.Equal(t, same.Metrics[0].Canary, v.Metrics[0].Canary)
-	require.InDelta(t, same.Metrics[0].Ratio, v.Metrics[0].Ratio, 1e-6)
-	require.InDelta(t, same.Metrics[0].LogEvidence.NoWorse, v.Metrics[0].LogEvidence.NoWorse, 0.1)
-	_, v = run(j, again, 31, 90, 0.5, counts("m", 1000, 20000, 100, 20000))
-	require.Equal(t, judge.Fail, v.Outcome)
-	_, err := newJudge(t, settings(nil, sticky("m"))).Decode(b)
-	require.ErrorIs(t, err, sequential.ErrOtherMetrics, "of a plan in which users keep their version it is not taken up")
+	for _, file := range []string{"testdata/evidence-5", "testdata/evidence-6"} {
+		t.Run(file, func(t *testing.T) {
+			b, _, again := evidenceOf(t, j, file)
+			_, same := run(j, j.Begin(nil), 1, 31, 0.5, counts("m", 100, 20000, 100, 20000))
+			_, v := run(j, again, 31, 31, 0.5, counts("m", 100, 20000, 100, 20000))
+			require.Empty(t, v.Begun)
+			require.Equal(t, same.Metrics[0].Canary, v.Metrics[0].Canary)
+			require.InDelta(t, same.Metrics[0].Ratio, v.Metrics[0].Ratio, 1e-6)
+			require.InDelta(t, same.Metrics[0].LogEvidence.NoWorse, v.Metrics[0].LogEvidence.NoWorse, 0.1)
+			_, v = run(j, again, 31, 90, 0.5, counts("m", 1000, 20000, 100, 20000))
+			require.Equal(t, judge.Fail, v.Outcome)
+			_, err := newJudge(t, settings(nil, sticky("m"))).Decode(b)
+			require.ErrorIs(t, err, sequential.ErrOtherMetrics, "of a plan in which users keep their version it is not taken up")
+		})
+	}
 }
 
 // testdata/evidence-3 and evidence-4 were written by earlier releases: 30 looks of settings(nil, ratio("m")). They go on by

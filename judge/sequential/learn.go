@@ -34,6 +34,8 @@ type noise struct {
 	canary int
 	// calm: what wanders may be common to both arms.
 	calm bool
+	// strains: one arm may be a little worse for some minutes. False in evidence of a version that did not know of it.
+	strains bool
 	// rules is the ratio that a pass rules out where that is not the margin; 0 otherwise.
 	rules float64
 }
@@ -48,7 +50,7 @@ const (
 // How long an incident of one replica is supposed to last, in seconds: where nothing is known, at least where the history of
 // replicas shows some, and where it shows none.
 const (
-	supposedIncident = 90
+	supposedIncident = 45
 	leastIncident    = 60
 	briefIncident    = 30
 )
@@ -58,6 +60,7 @@ const (
 func suppose(m *metric, pasts []judge.Past) noise {
 	n := supposeAll(m, pasts)
 	n.few = m.supposedFew(pasts)
+	n.strains = true
 	n.calm = (m.comparing == judge.Counts || m.comparing == judge.Histogram) && !m.Goal && statespace.Restless(m.model(&n).Wander)
 	return n
 }
@@ -169,7 +172,7 @@ func (m *metric) model(n *noise) statespace.Model {
 	if m.comparing == judge.Objective {
 		arms = 1
 	}
-	out := statespace.Model{Arm: supposedArm, Cold: m.Cold, Clusters: n.clusters, Incident: n.incident, Goal: m.Goal, Users: n.users, Few: n.few, Calm: n.calm}
+	out := statespace.Model{Arm: supposedArm, Cold: m.Cold, Clusters: n.clusters, Incident: n.incident, Goal: m.Goal, Users: n.users, Few: n.few, Calm: n.calm, Strains: n.strains}
 	if slices.Max(n.wander[:]) > 0 {
 		out.Lumps = n.lumps
 	}

@@ -9,10 +9,10 @@ import "math"
 
 // fewVariance is the relative variance of the rate of all users that comes from their number in that world: as of twenty
 // users with errors. A ratio is not supposed to differ by more than mostFew, a variance of its logarithm: a few users may
-// double the errors of an arm, and do not make all its requests fail.
+// make an arm four times as bad, and not twenty times.
 const (
 	fewVariance = 0.05
-	mostFew     = 1.0
+	mostFew     = 0.55
 )
 
 // fewPasses is the share of that world where a pass is weighed, of its share in the null.

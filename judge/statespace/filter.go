@@ -33,7 +33,8 @@ const (
 	atMargin = passing + passes // worse by exactly the margin
 	open     = atMargin + 1     // any ratio: what is estimated
 	ill      = open + 1         // the null within an incident of one arm
-	rows     = ill + 1
+	strained = ill + 1          // the null within a strain of one arm
+	rows     = strained + 1
 )
 
 // A canary may be better than its baseline: the null is a mixture of as good, mostly, and better. Without it one that is
@@ -69,7 +70,7 @@ const (
 	goesOn        = 30.0
 	goesOnHeavily = 5.0
 	size          = 2.5
-	changes       = 0.25
+	changes       = 0.10
 	wanders       = 0.1 // in ten seconds
 	// again is the share of the fault that comes again and again among the alternatives.
 	again = 0.1
@@ -114,6 +115,8 @@ type Model struct {
 	Clusters float64
 	// Incident is how long an incident of one replica goes on, in seconds.
 	Incident float64
+	// Strains: one arm may be a little worse for some minutes.
+	Strains bool
 	// Goal: to pass, the canary has to be better.
 	Goal bool
 }
@@ -151,7 +154,7 @@ func (m *Model) prior() [parts]float64 {
 
 // skips says whether a row has no part in the model.
 func (m *Model) skips(row int) bool {
-	return !m.Goal && row > passing && row < atMargin
+	return !m.Goal && row > passing && row < atMargin || row == strained && !m.Strains
 }
 
 // Look is what one look says.
@@ -181,6 +184,8 @@ type Look struct {
 type State struct {
 	rows [rows]belief
 	ill  [rows]float64 // the chance that an incident is going on, in each row
+	// strain is the chance that a strain of one arm is going on, in the null.
+	strain float64
 	// worse are the logarithms of the mixtures over start times of the likelihood ratios, with their prior; again that
 	// of the fault that comes again and again, and againIll its chance of an incident.
 	worse    [alternatives]float64
@@ -281,7 +286,7 @@ func (m *Model) Add(s *State, l *Look) {
 	}
 	stays := math.Exp(-l.Seconds / lasts)
 	if l.silent {
-		s.fade(stays)
+		m.fade(s, l.Seconds)
 		return
 	}
 	m.weigh(s, l, d, stays)
@@ -304,7 +309,9 @@ func (m *Model) pass(s *State, l *Look, d int) {
 		forgets[users], gains[users] = m.divide(s, l)
 	}
 	for r := range s.rows {
-		s.rows[r].pass(d, &forgets, &gains)
+		if !m.skips(r) {
+			s.rows[r].pass(d, &forgets, &gains)
+		}
 	}
 	if m.Lumps > 0 {
 		m.lump(s, l)
@@ -429,7 +436,7 @@ func (m *Model) weigh(s *State, l *Look, d int, stays float64) {
 		s.calm.learn(&common, stays, onset, alike, d)
 	}
 	for r := range rows {
-		if r == null || r >= better && r < passing || r == ill || m.skips(r) {
+		if r == null || r >= better && r < passing || r >= ill || m.skips(r) {
 			continue
 		}
 		p := m.hold(&s.rows[r], &l.datum, known(r, l.Margin), d)
@@ -509,9 +516,14 @@ func (m *Model) isGood(s *State, l *Look, stays, onset float64, illP, freshP *he
 			s.comesAgain(l, stays, p.log, sum, illP.log, freshP)
 			s.whole[0] += sum
 		}
+		sure := 1 - inIll
+		if r == null && m.Strains {
+			sum = m.strains(s, l, sum, d)
+			sure *= 1 - s.strain
+		}
 		sums[i] = math.Log(s.good[i]) + sum
 		all = LogAdd(all, sums[i])
-		p.learn(&s.rows[r], d, 1-inIll)
+		p.learn(&s.rows[r], d, sure)
 		s.ill[r] = inIll
 	}
 	for i := range sums {
@@ -571,16 +583,18 @@ func (m *Model) Wait(s *State, seconds float64) {
 		weight = s.few.weight
 	}
 	m.pass(s, &Look{Seconds: seconds, Weight: weight}, m.components())
-	s.fade(math.Exp(-seconds / m.Incident))
+	m.fade(s, seconds)
 	s.at += seconds
 }
 
 // fade lets incidents end in a time that shows nothing.
-func (s *State) fade(stays float64) {
+func (m *Model) fade(s *State, seconds float64) {
+	stays := math.Exp(-seconds / m.Incident)
 	for r := range s.ill {
 		s.ill[r] *= stays
 	}
 	s.againIll *= stays
+	s.relax(seconds)
 	s.lumps.fade(stays)
 	s.calm.fade(stays)
 	s.few.fade(stays)

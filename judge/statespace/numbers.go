@@ -71,6 +71,9 @@ func (m *Model) Numbers(s *State, visit func(Number)) {
 	if m.Users > 0 {
 		visit(Number{At: &s.weight, Hi: 1})
 	}
+	if m.Strains {
+		visit(Number{At: &s.strain, Hi: 1})
+	}
 }
 
 func (w *lumps) numbers(visit func(Number)) {

@@ -10,39 +10,41 @@ import (
 
 // The kinds of traffic that the exam knows.
 var (
-	iid           = kind{name: "iid"}
-	bursts        = kind{name: "bursts", bursts: 8}
-	slow          = kind{name: "slow drift", ownSD: 0.3, ownTau: 195}
-	slow10        = kind{name: "slow drift of 10%", ownSD: 0.1, ownTau: 195}
-	slow20        = kind{name: "slow drift of 21%", ownSD: 0.21, ownTau: 195}
-	slower        = kind{name: "slower drift", ownSD: 0.3, ownTau: 900}
-	correlated    = kind{name: "autocorrelated", ownSD: 0.5, ownTau: 44.8}
-	common        = kind{name: "common incidents", commonIncidents: true}
-	diurnal       = kind{name: "diurnal", diurnal: true}
-	restart1      = kind{name: "one restart of 1", oneRestart: true, pods: 1}
-	restart3      = kind{name: "one restart of 3", oneRestart: true, pods: 3}
-	restarts      = kind{name: "restarts of all pods", pods: 1, stablePods: 20, restarts: 0.5, restartSeconds: 10}
-	restartsKnown = kind{name: "restarts of all pods, replicas known", pods: 1, stablePods: 20, restarts: 0.5, restartSeconds: 10, seeReplicas: true}
-	ills          = kind{name: "pod incidents", pods: 1, stablePods: 20, illPerHour: 0.5, illSeconds: 60, illShare: 0.2}
-	illsKnown     = kind{name: "pod incidents, replicas known", pods: 1, stablePods: 20, illPerHour: 0.5, illSeconds: 60, illShare: 0.2, seeReplicas: true}
-	pods          = kind{name: "pods 20%", pods: 1, stablePods: 20, podSD: 0.2}
-	podsKnown     = kind{name: "pods 20%, replicas known", pods: 1, stablePods: 20, podSD: 0.2, seeReplicas: true}
-	bound         = kind{name: "bucket bound", base: 0.2, pods: 1, stablePods: 20, speed: 0.03}
-	boundKnown    = kind{name: "bucket bound, replicas known", base: 0.2, pods: 1, stablePods: 20, speed: 0.03, seeReplicas: true}
-	sessions      = kind{name: "sessions", retries: 20}
-	sessionsKnown = kind{name: "sessions, replicas known", retries: 20, stablePods: 20, seeReplicas: true}
-	heavy         = kind{name: "heavy users", heavy: true}
-	routes        = kind{name: "ten routes", routes: true}
-	slowRoutes    = kind{name: "ten routes, slow drift", routes: true, ownSD: 0.3, ownTau: 195}
-	heavySticky   = kind{name: "heavy users, sticky", heavy: true, sticky: true}
-	iidSticky     = kind{name: "iid, sticky", sticky: true}
-	deploys       = kind{name: "deploys alongside", deploys: true}
-	scales        = kind{name: "autoscaling in the middle", scales: true}
-	flush         = kind{name: "cache flush for both", flush: true}
-	clients       = kind{name: "retries by clients", clients: true}
-	neighbour     = kind{name: "noisy neighbour", neighbour: true}
-	weekday       = kind{name: "weekday and night", weekday: true}
-	heavyKnown    = kind{name: "heavy users, 64 groups known", heavy: true, groups: true}
+	iid            = kind{name: "iid"}
+	bursts         = kind{name: "bursts", bursts: 8}
+	slow           = kind{name: "slow drift", ownSD: 0.3, ownTau: 195}
+	slow10         = kind{name: "slow drift of 10%", ownSD: 0.1, ownTau: 195}
+	slow20         = kind{name: "slow drift of 21%", ownSD: 0.21, ownTau: 195}
+	slower         = kind{name: "slower drift", ownSD: 0.3, ownTau: 900}
+	correlated     = kind{name: "autocorrelated", ownSD: 0.5, ownTau: 44.8}
+	common         = kind{name: "common incidents", commonIncidents: true}
+	diurnal        = kind{name: "diurnal", diurnal: true}
+	restart1       = kind{name: "one restart of 1", oneRestart: true, pods: 1}
+	restart3       = kind{name: "one restart of 3", oneRestart: true, pods: 3}
+	restarts       = kind{name: "restarts of all pods", pods: 1, stablePods: 20, restarts: 0.5, restartSeconds: 10}
+	restartsKnown  = kind{name: "restarts of all pods, replicas known", pods: 1, stablePods: 20, restarts: 0.5, restartSeconds: 10, seeReplicas: true}
+	ills           = kind{name: "pod incidents", pods: 1, stablePods: 20, illPerHour: 0.5, illSeconds: 60, illShare: 0.2}
+	illsKnown      = kind{name: "pod incidents, replicas known", pods: 1, stablePods: 20, illPerHour: 0.5, illSeconds: 60, illShare: 0.2, seeReplicas: true}
+	pods           = kind{name: "pods 20%", pods: 1, stablePods: 20, podSD: 0.2}
+	podsKnown      = kind{name: "pods 20%, replicas known", pods: 1, stablePods: 20, podSD: 0.2, seeReplicas: true}
+	bound          = kind{name: "bucket bound", base: 0.2, pods: 1, stablePods: 20, speed: 0.03}
+	boundKnown     = kind{name: "bucket bound, replicas known", base: 0.2, pods: 1, stablePods: 20, speed: 0.03, seeReplicas: true}
+	sessions       = kind{name: "sessions", retries: 20}
+	sessionsKnown  = kind{name: "sessions, replicas known", retries: 20, stablePods: 20, seeReplicas: true}
+	heavy          = kind{name: "heavy users", heavy: true}
+	routes         = kind{name: "ten routes", routes: true}
+	slowRoutes     = kind{name: "ten routes, slow drift", routes: true, ownSD: 0.3, ownTau: 195}
+	heavySticky    = kind{name: "heavy users, sticky", heavy: true, sticky: true}
+	iidSticky      = kind{name: "iid, sticky", sticky: true}
+	deploys        = kind{name: "deploys alongside", deploys: true}
+	scales         = kind{name: "autoscaling in the middle", scales: true}
+	flush          = kind{name: "cache flush for both", flush: true}
+	clients        = kind{name: "retries by clients", clients: true}
+	neighbour      = kind{name: "noisy neighbour", neighbour: true}
+	iidKnown       = kind{name: "iid, replicas known", stablePods: 20, seeReplicas: true}
+	neighbourKnown = kind{name: "noisy neighbour, replicas known", pods: 1, stablePods: 20, strainPerHour: 2, strainSeconds: 180, strainFactor: 0.8, seeReplicas: true}
+	weekday        = kind{name: "weekday and night", weekday: true}
+	heavyKnown     = kind{name: "heavy users, 64 groups known", heavy: true, groups: true}
 )
 
 func coldStart(amp, tau float64, name string) kind {
@@ -68,7 +70,7 @@ func good() []cell {
 	var out []cell
 	for _, k := range []kind{iid, slow, slower, correlated, common, restart1, restart3, restarts, ills, pods, bound, sessions, heavy, bursts, diurnal,
 		podsKnown, boundKnown, illsKnown, restartsKnown, sessionsKnown, heavyKnown, heavySticky, iidSticky, routes,
-		deploys, scales, flush, clients, neighbour, weekday, slowRoutes,
+		deploys, scales, flush, clients, neighbour, iidKnown, neighbourKnown, weekday, slowRoutes,
 		coldStart(3, 120, "cold x3"), coldStart(5, 120, "cold x5"), coldStart(10, 120, "cold x10")} {
 		for _, rps := range []float64{1000, 100} {
 			for _, later := range []bool{false, true} {
@@ -124,6 +126,9 @@ func faults() []cell {
 			for _, at := range []struct{ rps, w float64 }{{100, 0.05}, {1000, 0.5}} {
 				out = append(out, cell{group: "find", kind: iid, rps: at.rps, ramp: constant(at.w), effect: times(e.x), says: e.says, later: later})
 			}
+			if e.x == 5 {
+				out = append(out, cell{group: "find", kind: iidSticky, rps: 100, ramp: constant(0.05), effect: times(20), says: "x20", later: later})
+			}
 			out = append(out, cell{group: "find", kind: iidSticky, rps: 1000, ramp: constant(0.5), effect: times(e.x), says: e.says, later: later},
 				cell{group: "find", kind: iidSticky, rps: 100, ramp: constant(0.05), effect: times(e.x), says: e.says, later: later})
 			if e.x > 1.5 {
@@ -135,6 +140,7 @@ func faults() []cell {
 		for _, at := range []struct{ rps, w float64 }{{100, 0.05}, {1000, 0.5}} {
 			out = append(out,
 				cell{group: "find", kind: iid, rps: at.rps, ramp: constant(at.w), effect: times(5), says: "x5 from 30", from: 1800, later: later},
+				cell{group: "find", kind: iid, rps: at.rps, ramp: constant(at.w), effect: times(2), says: "x2 from 30", from: 1800, later: later},
 				cell{group: "find", kind: iid, rps: at.rps, ramp: constant(at.w), effect: times(100), says: "outage from 30", from: 1800, later: later},
 				cell{group: "find", kind: iid, rps: at.rps, ramp: constant(at.w), effect: oneMinuteOfFive(5), says: "x5 one in five", later: later},
 				cell{group: "find", kind: iid, rps: at.rps, ramp: constant(at.w), effect: oneMinuteOfFive(5), says: "x5 one in five from 30", from: 1800, later: later})

@@ -96,21 +96,23 @@ type kind struct {
 	podSD, podOUSD, podOUTau float64
 	illPerHour, illSeconds   float64
 	illShare                 float64
-	restarts, restartSeconds float64
-	oneRestart               bool
-	canaryStarts             float64 // seconds of failure when the canary starts
-	retries                  float64 // sessions: a user who meets an error retries so often
-	heavy                    bool    // users who differ in activity, by cookie
-	people                   []person
-	groups                   bool    // the history tells groups of users apart
-	amp, tau                 float64 // cold start
-	speed                    float64 // pods differ in speed at a bucket's bound
-	diurnal                  bool
-	seeReplicas              bool // the history tells replicas apart
-	cold                     bool // a metric that may have a cold start
-	bursts                   float64
-	routes                   bool // the metric is broken down by routes; a fault is one of the rarest alone
-	sticky                   bool // the judge knows that the arms are divided by users, and not how many there are
+	// a pod is at times worse by a factor of 1 and this, because of what else runs on its machine
+	strainPerHour, strainSeconds, strainFactor float64
+	restarts, restartSeconds                   float64
+	oneRestart                                 bool
+	canaryStarts                               float64 // seconds of failure when the canary starts
+	retries                                    float64 // sessions: a user who meets an error retries so often
+	heavy                                      bool    // users who differ in activity, by cookie
+	people                                     []person
+	groups                                     bool    // the history tells groups of users apart
+	amp, tau                                   float64 // cold start
+	speed                                      float64 // pods differ in speed at a bucket's bound
+	diurnal                                    bool
+	seeReplicas                                bool // the history tells replicas apart
+	cold                                       bool // a metric that may have a cold start
+	bursts                                     float64
+	routes                                     bool // the metric is broken down by routes; a fault is one of the rarest alone
+	sticky                                     bool // the judge knows that the arms are divided by users, and not how many there are
 	// What happens to both arms in the midst of a release, for some minutes from its third part on: a deploy of what is
 	// behind them, stable's pods growing by half of them, which are cold, a cache that is emptied.
 	deploys, scales, flush bool
@@ -343,6 +345,13 @@ func (k kind) pod(d dice, n int, dt, base float64) []float64 {
 			p[t] += k.illShare * s[t]
 		}
 	}
+	if k.strainPerHour > 0 {
+		s := make([]float64, n)
+		d.episodes(s, dt, k.strainPerHour, k.strainSeconds, false)
+		for t := range s {
+			p[t] *= 1 + s[t]*k.strainFactor
+		}
+	}
 	if k.restarts > 0 {
 		s := make([]float64, n)
 		d.episodes(s, dt, k.restarts, k.restartSeconds, true)
@@ -355,7 +364,7 @@ func (k kind) pod(d dice, n int, dt, base float64) []float64 {
 
 func (k kind) byPods(d dice, dt, base float64, effect, pc, pb []float64) {
 	n := len(pc)
-	if k.podSD+k.speed+k.podOUSD+k.illPerHour+k.restarts == 0 {
+	if k.podSD+k.speed+k.podOUSD+k.illPerHour+k.strainPerHour+k.restarts == 0 {
 		return
 	}
 	for i := range pc {

@@ -14,7 +14,9 @@ RATIOS = [1.2, 1.4, 1.75, 2.5, 4.0, 8.0, 20.0, 100.0]
 WIDTH = [.05, .08, .12, .2, .25, .4, .5, 1.0]
 PRIOR = [.04, .14, .18, .20, .16, .12, .08, .08]
 GOOD = [(0.0, 0.0, .94), (math.log(.85), .08, .03), (math.log(.5), .35, .02), (math.log(.1), 1.0, .01)]
-FEW, MOST_FEW = .05, 1.0
+FEW, MOST_FEW = .05, .55
+CHANGES = .1  # of the size of an incident, from look to look
+STRAIN = dict(begins=.25 / 3600, lasts=300.0, size=.3)
 CALMLY, CALM = .2, [2 * x * .05 ** 2 for x in (.3, .6, .1)]
 PASS = [math.log(.85), math.log(.6), math.log(.3)]
 FLOOR = [0.0, math.log(.6), math.log(.25), math.log(.06), math.log(.005)]
@@ -234,6 +236,7 @@ class Filter:
         self.passes = [new(0, r) for r in PASS]
         self.margin, self.open = new(0, 0.0), new(2.5 ** 2, 0.0)
         self.illness = Belief(self.rest).copy(2.5 ** 2)
+        self.strained, self.strain = Belief(self.rest), 0.0
         self.A, self.E = [-INF] * 8, [-INF] * 8
         self.X, self.xill = -INF, 0.0
         self.spent = self.turns = self.at = 0.0
@@ -243,7 +246,7 @@ class Filter:
         self.floorlog = [0.0] * 5
 
     def beliefs(self):
-        return [r.b for r in self.good + self.alts + self.passes + [self.margin, self.open]] + [self.illness]
+        return [r.b for r in self.good + self.alts + self.passes + [self.margin, self.open]] + [self.illness, self.strained]
 
     def calm_rows(self):
         c = self.calm
@@ -309,6 +312,7 @@ class Filter:
         for r in self.good + self.alts + self.passes + [self.margin, self.open] + self.calm_rows() + self.few_rows:
             r.ill *= stays
         self.xill *= stays
+        self.strain *= math.exp(-dt / STRAIN["lasts"])
         if self.lumps:
             self.lumps.ill = [i * stays for i in self.lumps.ill]
 
@@ -367,14 +371,14 @@ class Filter:
 
         def incident(before, plain, onset=onset, going=(hi[0], hf[0])):
             on = before * stays
-            same, other = on * .75, (1 - on) * onset + on * .25
+            same, other = on * (1 - CHANGES), (1 - on) * onset + on * CHANGES
             inn = logadd(log(same) + going[0], log(other) + going[1])
             tot = logadd(log(1 - same - other) + plain, inn)
             return math.exp(inn - tot), tot
 
         on = null.ill * stays
-        young = math.log((1 - on) * onset + on * .25) + hf[0]
-        f = math.exp(young - logadd(log(on * .75) + hi[0], young))
+        young = math.log((1 - on) * onset + on * CHANGES) + hf[0]
+        f = math.exp(young - logadd(log(on * (1 - CHANGES)) + hi[0], young))
         over = 1 - math.exp(-dt / 36000)
         self.worth = [x + over * (p - x) for x, p in zip(self.worth, self.prior)]
         forget, apart, of = 1 - math.exp(-dt / 3600), sum(self.worth[:4]), sum(self.prior[:4])
@@ -391,8 +395,9 @@ class Filter:
                     xt = min(xt, tot)
                 self.X += xt
                 self.xill = xi
+                tot = self.look_strain(o, dt, tot)
             sums.append(math.log(self.worth[i]) + tot)
-            r.learn(h, 1 - after)
+            r.learn(h, (1 - after) * (1 - self.strain) if i == 0 else 1 - after)
             r.ill = after
         sums += [-INF, -INF, -INF]
         for k, r in enumerate(self.few_rows):
@@ -414,8 +419,8 @@ class Filter:
             cill.b.P[3][3] += .1 ** 2 * dt / 10
             ci, cf = cill.hold(o), cfresh.hold(o)
             con = cnull.ill * stays
-            cyoung = math.log((1 - con) * onset + con * .25) + cf[0]
-            cyoung = math.exp(cyoung - logadd(log(con * .75) + ci[0], cyoung))
+            cyoung = math.log((1 - con) * onset + con * CHANGES) + cf[0]
+            cyoung = math.exp(cyoung - logadd(log(con * (1 - CHANGES)) + ci[0], cyoung))
             held = [(r, r.hold(o)) for r in self.calm_rows()]
             held = [(r, h) + incident(r.ill, h[0], going=(ci[0], cf[0])) for r, h in held]
             sums[5] = log(self.worth[5]) + held[0][3]
@@ -452,6 +457,21 @@ class Filter:
         ill.learn(hi, 1)
         fresh.learn(hf, 1)
         self.illness.blend(f, fresh.b)
+
+    def look_strain(self, o, dt, plain):
+        """What the null says of the look where one arm may be a little worse for some minutes."""
+        begun, on = Row(self.good[0].b.copy(STRAIN["size"] ** 2), 0.0), Row(self.strained, 0.0)
+        hb, ho = begun.hold(o), on.hold(o)
+        same = self.strain * math.exp(-dt / STRAIN["lasts"])
+        begins = (1 - same) * (1 - math.exp(-dt * STRAIN["begins"]))
+        young = math.log(begins) + hb[0]
+        inn = logadd(log(same) + ho[0], young)
+        tot = logadd(math.log(1 - same - begins) + plain, inn)
+        self.strain = math.exp(inn - tot)
+        on.learn(ho, 1)
+        begun.learn(hb, 1)
+        self.strained.blend(math.exp(young - inn), begun.b)
+        return tot
 
     def look_floor(self, dt, bad, expected):
         phi, q = self.steps(dt, 0.0)
@@ -758,7 +778,7 @@ class Judge:
     def noise(self):
         m = self.m
         self.known = bool(self.past or self.learned)
-        self.clusters, self.incident, self.replicas, self.spread, self.rate = 1.0, 90.0, 0, 0.0, 0.0
+        self.clusters, self.incident, self.replicas, self.spread, self.rate = 1.0, 45.0, 0, 0.0, 0.0
         one = min(m["noise"] ** 2, 4)
         self.supposed = [.3 * one, .6 * one, .1 * one]
         self.lumps = self.users = 0.0
@@ -1301,6 +1321,8 @@ def sequences():
     for t, l in enumerate(out[-1]["looks"]):
         if t >= 40:
             l["canary"]["bad"] = min(l["canary"]["total"], float(round(l["canary"]["bad"] * math.exp(.5 * math.sin(t / 3)))))
+    counts("a strain of some minutes", w=.5, rps=400, effect=lambda t: 1.7 if 20 <= t < 40 else 1.0, looks=70, history=quiet)
+    counts("a strain of stable, looks without data", weights=step, missing=.1, effect=lambda t: .6 if 20 <= t < 40 else 1.0, looks=60, history=quiet)
     counts("a budget and users", metric=dict(users=True, budget=hour), weights=step, looks=40, history=unlike)
     return out
 

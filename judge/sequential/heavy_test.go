@@ -1,0 +1,61 @@
+package sequential_test
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/serindev/serin/judge"
+)
+
+// means draws what a service shows as the mean of a value, such as the revenue of an order: of so many values a look, each
+// from a distribution with so heavy a tail that single ones move the mean.
+type means struct {
+	rng  *rand.Rand
+	draw func(*rand.Rand) float64
+}
+
+func (m means) of(n int) float64 {
+	sum := 0.0
+	for range n {
+		sum += m.draw(m.rng)
+	}
+	return sum / float64(n)
+}
+
+// The mean of heavy-tailed values jumps with single ones. The bet on it is normalised by how far the looks have been apart
+// so far, so a jump raises what it is measured by.
+func TestMeansOfHeavyTailedValuesRollBackFewGoodVersions(t *testing.T) {
+	const releases, looks = 200, 240
+	metric := judge.Metric{Name: "m", Kind: judge.Gauge, Margin: judge.Margin{Relative: 0.25}, Direction: judge.Decrease, Weight: 1, Noise: 0.3}
+	j := newJudge(t, settings(nil, metric))
+	for name, draw := range map[string]func(*rand.Rand) float64{
+		"lognormal, with a standard deviation of 2 in its logarithm": func(r *rand.Rand) float64 { return math.Exp(2 * r.NormFloat64()) },
+		"Pareto, of an infinite variance":                            func(r *rand.Rand) float64 { return math.Pow(1-r.Float64(), -1/1.5) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			failed := func(factor float64) (count, found int) {
+				for i := range releases {
+					m := means{rand.New(rand.NewPCG(7, uint64(i))), draw}
+					e, v := j.Begin(nil), judge.Verdict{}
+					for n := 1; n <= looks && v.Outcome != judge.Fail; n++ {
+						e, v = j.Look(e, at(n, 0.2, judge.Observation{Metric: "m",
+							Canary: judge.Arm{Value: factor * m.of(20)}, Baseline: judge.Arm{Value: m.of(80)}}))
+					}
+					if v.Outcome == judge.Fail {
+						count++
+						found += v.Look
+					}
+				}
+				return count, found / max(count, 1)
+			}
+			good, _ := failed(1)
+			half, looks := failed(0.5)
+			t.Logf("%d of %d good versions went back; of half the mean %d were found, after %d looks in the mean", good, releases, half, looks)
+			require.LessOrEqual(t, good, 6)
+			require.Greater(t, half, releases*9/10)
+		})
+	}
+}

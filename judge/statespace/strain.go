@@ -1,0 +1,35 @@
+package statespace
+
+import "math"
+
+// A strain of one arm is smaller than an incident, and lasts longer: what else runs on the machine of a pod makes it half
+// as bad again, or nearly twice as bad, for some minutes. It belongs to "no worse", as a hidden state of the null: how often
+// it begins, how long it lasts in the mean, in seconds, and its size, a standard deviation of the log ratio. The size does
+// not change while it lasts; what wanders has components of its own.
+//
+// What passes has no strains: it weighs two ratios against each other, and a strain moves both hypotheses alike.
+const (
+	strainBegins = 0.25 / hour
+	strainLasts  = 300.0
+	strainSize   = 0.3
+)
+
+// strains is the logarithm of the probability of the look in the null, which is plain without a strain. It updates the
+// chance that one is going on, and what is assumed of it; so it comes before the null learns from the look.
+func (m *Model) strains(s *State, l *Look, plain float64, d int) (sum float64) {
+	fresh, on := s.rows[null].copyWith(strainSize*strainSize), &s.rows[strained]
+	freshP, onP := m.hold(&fresh, &l.datum, 0, d), m.hold(on, &l.datum, 0, d)
+	same := s.strain * math.Exp(-l.Seconds/strainLasts)
+	begins := (1 - same) * -math.Expm1(-strainBegins*l.Seconds)
+	young := math.Log(begins) + freshP.log
+	in := LogAdd(math.Log(same)+onP.log, young)
+	sum = LogAdd(math.Log(1-same-begins)+plain, in)
+	s.strain = mix(0, 1, math.Exp(in-sum))
+	onP.learn(on, d, 1)
+	freshP.learn(&fresh, d, 1)
+	on.blend(d, math.Exp(young-in), &fresh)
+	return sum
+}
+
+// relax lets a strain end in looks that show nothing.
+func (s *State) relax(seconds float64) { s.strain *= math.Exp(-seconds / strainLasts) }
