@@ -28,12 +28,12 @@ func (m means) of(n int) float64 {
 // The mean of heavy-tailed values jumps with single ones. The bet on it is normalised by how far the looks have been apart
 // so far, so a jump raises what it is measured by.
 func TestMeansOfHeavyTailedValuesRollBackFewGoodVersions(t *testing.T) {
-	const releases, looks = 200, 240
+	const releases, looks = 100, 120
 	metric := judge.Metric{Name: "m", Kind: judge.Gauge, Margin: judge.Margin{Relative: 0.25}, Direction: judge.Decrease, Weight: 1, Noise: 0.3}
 	j := newJudge(t, settings(nil, metric))
 	for name, draw := range map[string]func(*rand.Rand) float64{
-		"lognormal, with a standard deviation of 2 in its logarithm": func(r *rand.Rand) float64 { return math.Exp(2 * r.NormFloat64()) },
-		"Pareto, of an infinite variance":                            func(r *rand.Rand) float64 { return math.Pow(1-r.Float64(), -1/1.5) },
+		"lognormal":                       func(r *rand.Rand) float64 { return math.Exp(r.NormFloat64()) },
+		"Pareto, of an infinite variance": func(r *rand.Rand) float64 { return math.Pow(1-r.Float64(), -1/1.5) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			failed := func(factor float64) (count, found int) {
@@ -54,7 +54,7 @@ func TestMeansOfHeavyTailedValuesRollBackFewGoodVersions(t *testing.T) {
 			good, _ := failed(1)
 			half, looks := failed(0.5)
 			t.Logf("%d of %d good versions went back; of half the mean %d were found, after %d looks in the mean", good, releases, half, looks)
-			require.LessOrEqual(t, good, 6)
+			require.LessOrEqual(t, good, 3)
 			require.Greater(t, half, releases*9/10)
 		})
 	}

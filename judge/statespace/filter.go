@@ -201,9 +201,9 @@ type State struct {
 	whole [1 + passes + 1]float64
 	// good is what each part of the null has become worth.
 	good   [parts]float64
-	lumps  lumps
 	calm   *calm   // nil where the model has no such world; never changed, but replaced
 	few    *few    // the same
+	lumps  *lumps  // the same
 	weight float64 // the share of the users that is the canary's
 }
 
@@ -226,6 +226,9 @@ func (m *Model) Begin() State {
 	}
 	if m.Few > 0 {
 		s.few = m.beginFew()
+	}
+	if m.Lumps > 0 {
+		s.lumps = &lumps{}
 	}
 	for i := range s.worse {
 		s.worse[i], s.excess[i] = math.Inf(-1), math.Inf(-1)
@@ -274,7 +277,7 @@ func logs(x [alternatives]float64) (l [alternatives]float64) {
 // Add takes up one look.
 func (m *Model) Add(s *State, l *Look) {
 	d := m.components()
-	s.calm, s.few = copied(s.calm), copied(s.few)
+	s.calm, s.few, s.lumps = copied(s.calm), copied(s.few), copied(s.lumps)
 	m.pass(s, l, d)
 	m.start(s, l, d)
 	s.at += l.Seconds
@@ -577,7 +580,7 @@ func (m *Model) Wait(s *State, seconds float64) {
 	if !s.begun {
 		return
 	}
-	s.calm, s.few = copied(s.calm), copied(s.few)
+	s.calm, s.few, s.lumps = copied(s.calm), copied(s.few), copied(s.lumps)
 	weight := s.weight
 	if s.few != nil {
 		weight = s.few.weight
@@ -601,7 +604,7 @@ func (m *Model) fade(s *State, seconds float64) {
 }
 
 // copied is a copy of a world that may be changed; nil stays nil.
-func copied[World calm | few](w *World) *World {
+func copied[World calm | few | lumps](w *World) *World {
 	if w == nil {
 		return nil
 	}

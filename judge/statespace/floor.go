@@ -9,15 +9,33 @@ var floorRatios = [5]float64{0, math.Log(0.6), math.Log(0.25), math.Log(0.06), m
 // Floor is evidence that the rate of one arm is below a fixed one, such as the absolute margin: the way to pass for a
 // service that has no errors, whose ratio says nothing.
 type Floor struct {
-	rows  [len(floorRatios)]belief
+	rows  [len(floorRatios)]warmed
 	whole [len(floorRatios)]float64
+}
+
+// warmed is a belief about the components of what has no cold start, and takes less room than any other.
+type warmed struct {
+	mean [warm]float64
+	cov  [warm * (warm + 1) / 2]float64
+}
+
+func (w *warmed) belief() (b belief) {
+	copy(b.mean[:], w.mean[:])
+	copy(b.cov[:], w.cov[:])
+	return b
+}
+
+func (w *warmed) keep(b *belief) {
+	copy(w.mean[:], b.mean[:])
+	copy(w.cov[:], b.cov[:])
 }
 
 // BeginFloor is the evidence before the first look.
 func (m *Model) BeginFloor() Floor {
 	var f Floor
+	rest := m.variances()
 	for r := range f.rows {
-		for i, v := range m.variances() {
+		for i, v := range rest[:warm] {
 			f.rows[r].cov[at(i, i)] = v
 		}
 	}
@@ -36,13 +54,14 @@ func (m *Model) AddFloor(f *Floor, seconds, bad, expected float64) {
 	}
 	o := datum{family: poisson, x: bad / m.Clusters, b: expected / m.Clusters}
 	for r := range f.rows {
-		f.rows[r].pass(warm, &forgets, &gains)
-		if expected <= 0 {
-			continue
+		b := f.rows[r].belief()
+		b.pass(warm, &forgets, &gains)
+		if expected > 0 {
+			h := m.hold(&b, &o, floorRatios[r], warm)
+			f.whole[r] += h.log
+			h.learn(&b, warm, 1)
 		}
-		h := m.hold(&f.rows[r], &o, floorRatios[r], warm)
-		f.whole[r] += h.log
-		h.learn(&f.rows[r], warm, 1)
+		f.rows[r].keep(&b)
 	}
 }
 

@@ -52,7 +52,7 @@ const (
 
 // lump lets the time of the look pass.
 func (m *Model) lump(s *State, l *Look) {
-	w := &s.lumps
+	w := s.lumps
 	if l.exposed[0] > 0 {
 		w.exposed = [2]float64{l.exposed[0] / l.Seconds, l.exposed[1] / l.Seconds}
 	}
@@ -162,7 +162,7 @@ func (m *Model) inLumps(s *State, l *Look, stays, onset float64, illP, freshP *h
 	if m.Lumps == 0 {
 		return math.Inf(-1)
 	}
-	w := &s.lumps
+	w := s.lumps
 	var null float64
 	for of, known := range [...]float64{0, math.Log(l.Margin)} {
 		log, after := w.hold(&l.datum, known, of)
@@ -181,6 +181,9 @@ func (m *Model) inLumps(s *State, l *Look, stays, onset float64, illP, freshP *h
 
 // fade lets incidents end in looks that show nothing.
 func (w *lumps) fade(stays float64) {
+	if w == nil {
+		return
+	}
 	w.ill[0] *= stays
 	w.ill[1] *= stays
 }

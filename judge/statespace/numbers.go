@@ -17,11 +17,13 @@ const (
 	mostTime     = 1e15
 )
 
-func (b *belief) numbers(d int, visit func(Number)) {
-	for i := range d {
-		visit(Number{At: &b.mean[i], Lo: -mostMean, Hi: mostMean})
+func (b *belief) numbers(d int, visit func(Number)) { moments(b.mean[:d], b.cov[:], visit) }
+
+func moments(mean, cov []float64, visit func(Number)) {
+	for i := range mean {
+		visit(Number{At: &mean[i], Lo: -mostMean, Hi: mostMean})
 		for j := range i + 1 {
-			visit(Number{At: &b.cov[at(i, j)], Lo: -mostVariance, Hi: mostVariance})
+			visit(Number{At: &cov[at(i, j)], Lo: -mostVariance, Hi: mostVariance})
 		}
 	}
 }
@@ -66,6 +68,9 @@ func (m *Model) Numbers(s *State, visit func(Number)) {
 		s.few.numbers(d, visit)
 	}
 	if m.Lumps > 0 {
+		if s.lumps == nil {
+			s.lumps = &lumps{}
+		}
 		s.lumps.numbers(visit)
 	}
 	if m.Users > 0 {
@@ -117,7 +122,7 @@ func (m *Model) Sound(s *State) bool {
 // SoundFloor is [Model.Sound] of a floor.
 func (m *Model) SoundFloor(f *Floor) bool {
 	for r := range f.rows {
-		if !f.rows[r].sound(warm) {
+		if b := f.rows[r].belief(); !b.sound(warm) {
 			return false
 		}
 	}
@@ -143,7 +148,7 @@ func (b *belief) sound(d int) bool {
 // FloorNumbers visits every number of a floor.
 func (m *Model) FloorNumbers(f *Floor, visit func(Number)) {
 	for r := range f.rows {
-		f.rows[r].numbers(warm, visit)
+		moments(f.rows[r].mean[:], f.rows[r].cov[:], visit)
 		visit(Number{At: &f.whole[r], Lo: -mostLog, Hi: mostLog})
 	}
 }
