@@ -1,11 +1,14 @@
 package spinnaker
 
 import (
+	"compress/gzip"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -97,8 +100,12 @@ func readBody(r *http.Request, most int64, times int64) ([]byte, error) {
 		return nil, &http.MaxBytesError{Limit: most}
 	}
 	a, _ := r.Context().Value(memoryKey{}).(*memory)
-	body := http.MaxBytesReader(nil, r.Body, most)
-	b := make([]byte, 0, max(min(r.ContentLength+1, firstPiece), 512))
+	plain, length, err := unpacked(r)
+	if err != nil {
+		return nil, unread(r, err)
+	}
+	body := http.MaxBytesReader(nil, plain, most)
+	b := make([]byte, 0, max(min(length+1, firstPiece), 512))
 	if err := a.take(r.Context(), times*int64(cap(b))); err != nil {
 		return nil, err
 	}
@@ -108,8 +115,8 @@ func readBody(r *http.Request, most int64, times int64) ([]byte, error) {
 			if grown >= most {
 				grown = most + 1
 			}
-			if int64(len(b)) >= r.ContentLength/earnest { // the length is plausible: one allocation, since growing holds the body twice
-				grown = max(grown, min(r.ContentLength, most)+1)
+			if int64(len(b)) >= length/earnest { // the length is plausible: one allocation, since growing holds the body twice
+				grown = max(grown, min(length, most)+1)
 			}
 			if err := a.take(r.Context(), times*grown); err != nil {
 				return nil, err
@@ -128,11 +135,28 @@ func readBody(r *http.Request, most int64, times int64) ([]byte, error) {
 	}
 }
 
+// unpacked is the body without the coding that it was sent in, and its length; -1 where that is not known. Neither Orca nor
+// Gate compresses its requests, but a proxy or a client with an interceptor may.
+func unpacked(r *http.Request) (body io.ReadCloser, length int64, err error) {
+	switch coding := strings.ToLower(strings.TrimSpace(r.Header.Get("Content-Encoding"))); coding {
+	case "", "identity":
+		return r.Body, r.ContentLength, nil
+	case "gzip", "x-gzip":
+		z, err := gzip.NewReader(r.Body)
+		return z, -1, err
+	default:
+		return nil, 0, &refusal{http.StatusUnsupportedMediaType, fmt.Sprintf("the body is sent as %q: gzip and bodies that are not compressed are read", coding)}
+	}
+}
+
 // unread is what is wrong with a body that did not come to its end.
 func unread(r *http.Request, err error) error {
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 		_, _ = io.CopyN(io.Discard, r.Body, maxDrain) // drained, so that the client reads the answer
 		return err
+	}
+	if refused, is := errors.AsType[*refusal](err); is {
+		return refused
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return &refusal{http.StatusRequestTimeout, "the body came too slowly"}

@@ -1,8 +1,10 @@
 package spinnaker_test
 
 import (
+	"bytes"
 	"compress/gzip"
 	"encoding/json"
+	"errors"
 	"io"
 	"maps"
 	"net/http"
@@ -103,6 +105,45 @@ func TestLongAnswersAreCompressedForThoseWhoTakeThat(t *testing.T) {
 			if c.path == path {
 				require.Equal(t, back, got)
 			}
+		})
+	}
+}
+
+func TestABodyThatIsCompressedIsRead(t *testing.T) {
+	t.Parallel()
+	c := config("", nil, query("errors", map[string]any{"customInlineTemplate": `PromQL:errors{job="${scope}"}`}))
+	plain, err := json.Marshal(c)
+	require.NoError(t, err)
+	packed := func(size int) []byte {
+		var b bytes.Buffer
+		z := gzip.NewWriter(&b)
+		_, err := z.Write(append(plain, bytes.Repeat([]byte(" "), size)...))
+		require.NoError(t, errors.Join(err, z.Close()))
+		return b.Bytes()
+	}
+	for name, sent := range map[string]struct {
+		coding string
+		body   []byte
+		status int
+		reason string
+	}{
+		"gzip":                             {"gzip", packed(0), http.StatusOK, ""},
+		"gzip, in other letters":           {"GZip", packed(0), http.StatusOK, ""},
+		"none, said":                       {"identity", plain, http.StatusOK, ""},
+		"gzip that is not":                 {"gzip", plain, http.StatusBadRequest, "gzip: invalid header"},
+		"gzip that is cut off":             {"gzip", packed(0)[:60], http.StatusBadRequest, "unexpected EOF"},
+		"another coding":                   {"br", plain, http.StatusUnsupportedMediaType, "the body is sent as"},
+		"little that becomes far too much": {"gzip", packed(20 << 20), http.StatusRequestEntityTooLarge, "the body is larger than"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newService(t, spinnaker.Options{Store: openStore(t), Metrics: &direct{value: same}})
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/canaryConfig", bytes.NewReader(sent.body))
+			r.Header.Set("Content-Type", "application/json")
+			r.Header.Set("Content-Encoding", sent.coding)
+			w := httptest.NewRecorder()
+			s.Handler().ServeHTTP(w, r)
+			require.Equal(t, sent.status, w.Code, w.Body)
+			require.Contains(t, w.Body.String(), sent.reason)
 		})
 	}
 }

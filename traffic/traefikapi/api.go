@@ -73,9 +73,15 @@ func NewClient(c *http.Client) *Client {
 	return client
 }
 
+// ofTCP precedes the kinds of TCP's objects, in addresses and in a [whole] answer.
+const ofTCP = "tcp/"
+
 // GetTCP asks for /api/tcp/KIND/NAME and decodes the answer into v. It returns [ErrNoObject] if there is no such object.
 func (c *Client) GetTCP(ctx context.Context, replica Replica, kind, name string, v any) error {
-	return c.get(ctx, replica, "tcp/"+kind+"/"+url.PathEscape(name), v)
+	if replica.whole != nil {
+		return replica.whole.get(ofTCP+kind, name, v)
+	}
+	return c.get(ctx, replica, ofTCP+kind+"/"+url.PathEscape(name), v)
 }
 
 // Get asks for /api/http/KIND/NAME and decodes the answer into v. It returns [ErrNoObject] if there is no such object.

@@ -50,9 +50,9 @@ type gathering struct {
 // whole is the configuration of a replica at one time: its objects by kind and name, as the API shows them.
 type whole map[string]map[string]json.RawMessage
 
-// Together returns replica, with everything that the API says about it if many ask it at the same time: [Client.Get]
-// and [Client.Search] then answer from that, without a request. What they say was true at some time after Together was
-// called. Callers ask it once for each observation.
+// Together returns replica, with everything that the API says about it if many ask it at the same time: [Client.Get],
+// [Client.GetTCP] and [Client.Search] then answer from that, without a request. What they say was true at some time after
+// Together was called. Callers ask it once for each observation.
 func (c *Client) Together(ctx context.Context, replica Replica) Replica {
 	key := [2]string{replica.Name(), replica.User}
 	now := time.Now()
@@ -139,11 +139,14 @@ type rawdata whole
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (r *rawdata) UnmarshalJSON(data []byte) error {
-	var all struct{ Routers, Services, Middlewares map[string]json.RawMessage }
+	var all struct{ Routers, Services, Middlewares, TCPRouters, TCPServices map[string]json.RawMessage }
 	if err := json.Unmarshal(data, &all); err != nil {
 		return err
 	}
-	*r = rawdata{"routers": all.Routers, "services": all.Services, "middlewares": all.Middlewares}
+	*r = rawdata{
+		"routers": all.Routers, "services": all.Services, "middlewares": all.Middlewares,
+		ofTCP + "routers": all.TCPRouters, ofTCP + "services": all.TCPServices,
+	}
 	return nil
 }
 

@@ -8,6 +8,8 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,6 +20,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed"
 	"github.com/serindev/serin/traffic/traefikapi"
 )
@@ -26,17 +29,19 @@ import (
 type questions struct {
 	*traefikapi.Client
 	replica      traefikapi.Replica
+	folder       string // that Traefik reads
 	whole, small atomic.Int64
 	closed       atomic.Bool // rawdata is not to be had
 }
 
 func ask(t *testing.T) *questions {
 	t.Helper()
-	to, err := url.Parse(testbed.NewTraefik(t, testbed.TraefikConfig{EntryPoints: []string{"web"}}).API)
+	server := testbed.NewTraefik(t, testbed.TraefikConfig{EntryPoints: []string{"web"}})
+	to, err := url.Parse(server.API)
 	require.NoError(t, err)
-	q := &questions{Client: traefikapi.NewClient(nil)}
+	q := &questions{Client: traefikapi.NewClient(nil), folder: server.Directory}
 	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) }}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	counter := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		count := &q.small
 		if r.URL.Path == "/api/rawdata" {
 			if count = &q.whole; q.closed.Load() {
@@ -47,8 +52,8 @@ func ask(t *testing.T) *questions {
 		count.Add(1)
 		proxy.ServeHTTP(w, r)
 	}))
-	t.Cleanup(server.Close)
-	q.replica = traefikapi.Replica{URL: server.URL}
+	t.Cleanup(counter.Close)
+	q.replica = traefikapi.Replica{URL: counter.URL}
 	return q
 }
 
@@ -104,6 +109,11 @@ func TestManyWhoAskAtTheSameTimeShareOneAnswer(t *testing.T) {
 func TestAWholeAnswerSaysWhatSingleOnesDo(t *testing.T) {
 	t.Parallel()
 	q := ask(t)
+	require.NoError(t, os.WriteFile(filepath.Join(q.folder, "db.yaml"), []byte(`tcp:
+  routers: {db: {rule: "HostSNI(`+"`db.example.com`"+`)", service: db, tls: {passthrough: true}}}
+  services: {db: {loadBalancer: {servers: [{address: "127.0.0.1:5432"}]}}}
+`), 0o600))
+	await.True(t, func() bool { return q.GetTCP(t.Context(), q.replica, "routers", "db@file", new(any)) == nil }, "Traefik has read the file")
 	q.rollouts(t, 20)
 	var replica traefikapi.Replica
 	var all sync.WaitGroup
@@ -113,10 +123,18 @@ func TestAWholeAnswerSaysWhatSingleOnesDo(t *testing.T) {
 	replica = q.Together(t.Context(), q.replica)
 	all.Wait()
 	q.small.Store(0)
-	for kind, names := range map[string][]string{"routers": {router, "none@internal"}, "services": {"api@internal", "none@internal"}, "middlewares": {"none@internal"}} {
+	for kind, names := range map[string][]string{
+		"routers": {router, "none@internal"}, "services": {"api@internal", "none@internal"}, "middlewares": {"none@internal"},
+		"tcp routers": {"db@file", "none@file"}, "tcp services": {"db@file", "none@file"},
+	} {
+		get := q.Get
+		kind, isTCP := strings.CutPrefix(kind, "tcp ")
+		if isTCP {
+			get = q.GetTCP
+		}
 		for _, name := range names {
 			var together, single map[string]any
-			errTogether, errSingle := q.Get(t.Context(), replica, kind, name, &together), q.Get(t.Context(), q.replica, kind, name, &single)
+			errTogether, errSingle := get(t.Context(), replica, kind, name, &together), get(t.Context(), q.replica, kind, name, &single)
 			require.Equal(t, errSingle == nil, errTogether == nil, "%s %s", kind, name)
 			if errSingle != nil {
 				require.ErrorIs(t, errTogether, traefikapi.ErrNoObject)
