@@ -66,7 +66,11 @@ func (t *TrafficSpec) cluster() (namespace string, ok bool) {
 func (t *TrafficSpec) rules() []string {
 	switch {
 	case t.TraefikFile != nil:
-		return []string{t.TraefikFile.Rule}
+		out := []string{t.TraefikFile.Rule}
+		for _, r := range t.TraefikFile.FurtherRoutes {
+			out = append(out, r.Rule)
+		}
+		return out
 	case t.Traefik != nil && t.Traefik.Route != nil:
 		out := []string{t.Traefik.Route.toTraffic().Rule}
 		for _, r := range t.Traefik.FurtherRoutes {
@@ -82,7 +86,7 @@ func (t *TrafficSpec) uncounted() string {
 	switch {
 	case t.Replicas != nil:
 		return "no Traefik divides the work here"
-	case t.Traefik != nil && t.Traefik.tcp():
+	case t.Traefik != nil && t.Traefik.tcp(), t.TraefikFile != nil && t.TraefikFile.RouteTCP != nil:
 		return "Traefik sees no requests on a TCP route"
 	}
 	return ""

@@ -92,6 +92,8 @@ type ArmSpec struct {
 	BalancingSpec
 	// HealthCheck of the servers.
 	HealthCheck *HealthCheckSpec `json:"healthCheck,omitempty"`
+	// FurtherPorts of the servers that routes of the release lead to. All of them move together.
+	FurtherPorts []ServersPortSpec `json:"furtherPorts,omitempty" jsonschema:"minItems=1"`
 	// Deployment that runs the version.
 	Deployment ObjectName `json:"deployment,omitempty"`
 	// StatefulSet that runs it, in place of a Deployment.
@@ -119,6 +121,18 @@ type ServiceSpec struct {
 	BalancingSpec
 	// FurtherPorts of the Service that routes of the release lead to. All of them move together.
 	FurtherPorts []FurtherPortSpec `json:"furtherPorts,omitempty" jsonschema:"minItems=1"`
+}
+
+// ServersPortSpec is one more port of an arm's servers.
+type ServersPortSpec struct {
+	// Name of the port, the same for both arms; routes refer to it.
+	Name Name `json:"name"`
+	// Servers are base addresses at this port.
+	Servers []Server `json:"servers" jsonschema:"minItems=1"`
+	// BalancingSpec is how Traefik talks to the servers at this port.
+	BalancingSpec
+	// HealthCheck of the servers at this port.
+	HealthCheck *HealthCheckSpec `json:"healthCheck,omitempty"`
 }
 
 // FurtherPortSpec is one more port of a Service.

@@ -137,8 +137,10 @@ var formats = map[string]func(v any) error{
 	formatURL: func(v any) error { return checkURL(fmt.Sprint(v)) },
 	formatServer: func(v any) error {
 		text := fmt.Sprint(v)
-		if rest, ok := strings.CutPrefix(text, "h2c://"); ok {
-			text = "http://" + rest
+		for _, scheme := range []string{"h2c://", "tcp://"} {
+			if rest, ok := strings.CutPrefix(text, scheme); ok {
+				text = "http://" + rest
+			}
 		}
 		if err := checkURL(text); err != nil {
 			return err

@@ -125,13 +125,18 @@ func (a *ArmSpec) balancing() traffic.Balancing {
 		return out
 	}
 	out := a.BalancingSpec.toTraffic()
-	if h := a.HealthCheck; h != nil {
-		out.HealthCheck = &traffic.HealthCheck{
-			Path: h.Path, Scheme: h.Scheme, Method: h.Method, Hostname: h.Hostname, Port: h.Port, Status: h.Status,
-			Interval: long(h.Interval, 0), Timeout: long(h.Timeout, 0), Headers: h.Headers,
-		}
-	}
+	out.HealthCheck = a.HealthCheck.toTraffic()
 	return out
+}
+
+func (h *HealthCheckSpec) toTraffic() *traffic.HealthCheck {
+	if h == nil {
+		return nil
+	}
+	return &traffic.HealthCheck{
+		Path: h.Path, Scheme: h.Scheme, Method: h.Method, Hostname: h.Hostname, Port: h.Port, Status: h.Status,
+		Interval: long(h.Interval, 0), Timeout: long(h.Timeout, 0), Headers: h.Headers,
+	}
 }
 
 func (o *ObservabilitySpec) toTraffic() *traffic.Observability {

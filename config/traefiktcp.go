@@ -39,7 +39,7 @@ func (r *RouteTCPSpec) toTraffic() traffic.Route {
 func (t *TraefikSpec) tcp() bool { return t.RouteTCP != nil || len(t.IngressRouteTCP) > 0 }
 
 // noRequests completes the refusal of what needs requests.
-const noRequests = "needs requests, and a TCP route (traffic.traefik) sees connections alone"
+const noRequests = "needs requests, and a TCP route sees connections alone"
 
 // checkTCP finds what is wrong with TCP routes, and with what a TCP route cannot do.
 func (t *TraefikSpec) checkTCP(c *checker, at place, s *RolloutSpec, l Loader) {
@@ -70,17 +70,21 @@ func (t *TraefikSpec) checkTCP(c *checker, at place, s *RolloutSpec, l Loader) {
 			c.fail(service.in("furtherPorts").atKey(), "belongs to HTTP routes: a TCP route leads to the one port that service names")
 		}
 	}
+	c.connectionsOnly(s)
+}
+
+// connectionsOnly refuses guards and the steps that tell requests apart.
+func (c *checker) connectionsOnly(s *RolloutSpec) {
 	if s.Guards != nil {
 		c.fail(c.spec("guards").atKey(), noRequests)
 	}
-	c.connectionsOnly(c.spec("steps"), s.Steps)
+	c.connectionSteps(c.spec("steps"), s.Steps)
 	if s.Returning != nil {
-		c.connectionsOnly(c.spec(returning, "steps"), s.Returning.Steps)
+		c.connectionSteps(c.spec(returning, "steps"), s.Returning.Steps)
 	}
 }
 
-// connectionsOnly refuses the steps that tell requests apart.
-func (c *checker) connectionsOnly(steps place, all []StepSpec) {
+func (c *checker) connectionSteps(steps place, all []StepSpec) {
 	for i := range all {
 		at, step := steps.in(i), &all[i]
 		switch {
@@ -89,7 +93,7 @@ func (c *checker) connectionsOnly(steps place, all []StepSpec) {
 		case step.Mirror != nil:
 			c.fail(at.in("mirror").atKey(), noRequests)
 		case step.Preview != nil:
-			c.fail(at.in("preview").atKey(), noRequests+": make a TCP route of your own that leads to the canary's Service")
+			c.fail(at.in("preview").atKey(), noRequests+": make a TCP route of your own that leads to the canary alone")
 		case step.Gray != nil && step.Gray.Sticky:
 			c.fail(at.in("gray", "sticky"), noRequests)
 		}

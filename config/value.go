@@ -220,7 +220,8 @@ type Regexp string
 // URL is an http or https address.
 type URL string
 
-// Server is the base address of a server behind the gateway: http, https or h2c, with host and port only.
+// Server is the base address of a server behind the gateway: http, https or h2c, or tcp for a TCP route, with host and port
+// only.
 type Server string
 
 // Address is where to listen: host:port.

@@ -33,6 +33,10 @@ type Gateway struct {
 	File string `json:"file,omitempty"`
 	// Sets are the settings for talking to sets of servers, where the document has any.
 	Sets []ServerSet `json:"sets,omitempty"`
+	// FurtherRoutes are more routes of the file, each to one of the ports of the sets.
+	FurtherRoutes []traffic.PortRoute `json:"furtherRoutes,omitempty"`
+	// Connections: the route in the file is TCP's.
+	Connections bool `json:"connections,omitempty"`
 	// Cluster is nil for a file.
 	Cluster *ClusterGateway `json:"cluster,omitempty"`
 	// Routes of Gateway API; nil for Traefik's own.
@@ -107,4 +111,6 @@ type SplitGateway struct {
 type ServerSet struct {
 	Servers []string `json:"servers"`
 	traffic.Balancing
+	// Further are the same servers at further ports.
+	Further []traffic.ServersAt `json:"further,omitempty"`
 }

@@ -52,6 +52,12 @@ type PortPair struct {
 	CanaryBalancing Balancing `json:"canaryBalancing,omitzero"`
 }
 
+// ServersAt is a set of servers at one more of its ports, and how they are talked to.
+type ServersAt struct {
+	Servers []string `json:"servers"`
+	Balancing
+}
+
 // PortRoute is a route to one of several ports.
 type PortRoute struct {
 	Route

@@ -31,10 +31,15 @@ type fields map[string]string
 // Compare lists, sorted, how got differs from want. If exact is set, got may have nothing more; otherwise additional
 // fields and objects are ignored, because Traefik adds some.
 func Compare(want, got *dynamic.HTTPConfiguration, exact bool) []Difference {
+	return CompareAll(&dynamic.Configuration{HTTP: want}, &dynamic.Configuration{HTTP: got}, exact)
+}
+
+// CompareAll is [Compare] with the objects of TCP.
+func CompareAll(want, got *dynamic.Configuration, exact bool) []Difference {
 	w, g := flatten(want), flatten(got)
 	var out []Difference
 	for _, key := range slices.Sorted(maps.Keys(w)) {
-		_, object, _ := strings.Cut(key, " ")
+		object := key[strings.LastIndex(key, " ")+1:]
 		if g[key] == nil {
 			out = append(out, Difference{object, key + " is missing"})
 			continue
@@ -45,7 +50,7 @@ func Compare(want, got *dynamic.HTTPConfiguration, exact bool) []Difference {
 	}
 	for _, key := range slices.Sorted(maps.Keys(g)) {
 		if exact && w[key] == nil {
-			_, object, _ := strings.Cut(key, " ")
+			object := key[strings.LastIndex(key, " ")+1:]
 			out = append(out, Difference{object, key + " should not be there"})
 		}
 	}
@@ -87,18 +92,24 @@ func hasBelow(f fields, path string) bool {
 }
 
 // flatten returns the fields of every object by its kind and name.
-func flatten(h *dynamic.HTTPConfiguration) map[string]fields {
+func flatten(c *dynamic.Configuration) map[string]fields {
 	out := map[string]fields{}
-	for name, r := range h.Routers {
-		out["router "+name] = fieldsOf(r)
+	if h := c.HTTP; h != nil {
+		add(out, "router ", h.Routers)
+		add(out, "service ", h.Services)
+		add(out, "middleware ", h.Middlewares)
 	}
-	for name, s := range h.Services {
-		out["service "+name] = fieldsOf(s)
-	}
-	for name, m := range h.Middlewares {
-		out["middleware "+name] = fieldsOf(m)
+	if t := c.TCP; t != nil {
+		add(out, "TCP router ", t.Routers)
+		add(out, "TCP service ", t.Services)
 	}
 	return out
+}
+
+func add[T any](out map[string]fields, kind string, objects map[string]T) {
+	for name, object := range objects {
+		out[kind+name] = fieldsOf(object)
+	}
 }
 
 // empty is the value of an object without fields.

@@ -15,6 +15,7 @@ import (
 // answers are the objects of a rollout as one replica has them, and what is wrong with each by its name.
 type answers struct {
 	http     dynamic.HTTPConfiguration
+	tcp      dynamic.TCPConfiguration
 	problems map[string][]string
 }
 
@@ -34,26 +35,43 @@ func (r *Router) ask(ctx context.Context, replica Replica) traffic.Replica {
 		out.Err = err.Error()
 		return out
 	}
-	l := infer(&r.config, &a.http)
-	out.Served = l.served(&a.http, r.config.Rollout)
-	for _, d := range traefikapi.Compare(l.render(&r.config), &a.http, false) {
+	all := &dynamic.Configuration{HTTP: &a.http, TCP: &a.tcp}
+	l := infer(&r.config, all)
+	out.Served = l.served(&r.config, all)
+	for _, d := range traefikapi.CompareAll(l.render(&r.config), all, false) {
 		a.problems[d.Object] = append(a.problems[d.Object], d.Text)
 	}
-	judge(out.Main, r.config.Rollout, a.problems)
-	judge(out.Cohort, laneName(r.config.Rollout, traffic.CohortLane), a.problems)
-	judge(out.Mirror, laneName(r.config.Rollout, traffic.MirrorLane), a.problems)
-	judge(out.Preview, laneName(r.config.Rollout, traffic.PreviewLane), a.problems)
+	c := &r.config
+	a.judge(out.Main, append(c.partsOf(traffic.MainLane), c.Rollout+limitSuffix, c.Rollout+breakerSuffix)) // a guard's problem is the main route's
+	a.judge(out.Cohort, c.partsOf(traffic.CohortLane))
+	a.judge(out.Mirror, c.partsOf(traffic.MirrorLane))
+	a.judge(out.Preview, c.partsOf(traffic.PreviewLane))
 	return out
 }
 
-// judge marks a route as disabled if one of its parts has a problem. A guard's problem is the main route's.
-func judge(s *traffic.RouteServed, route string, problems map[string][]string) {
+// partsOf are the names of a lane's routers and services; a router and the service behind it have the same name.
+func (c *Config) partsOf(lane traffic.Lane) (names []string) {
+	for i := range c.routes() {
+		names = append(names, routeName(c.Rollout, lane, i))
+	}
+	for port := range c.ports() {
+		name := serviceName(c.Rollout, lane, port)
+		if port > 0 {
+			names = append(names, name)
+		}
+		names = append(names, name+stableSuffix, name+canarySuffix)
+	}
+	return names
+}
+
+// judge marks a route as disabled if one of its parts has a problem.
+func (a *answers) judge(s *traffic.RouteServed, parts []string) {
 	if s == nil {
 		return
 	}
 	var all []string
-	for _, suffix := range []string{"", stableSuffix, canarySuffix, limitSuffix, breakerSuffix} {
-		all = append(all, problems[route+suffix]...)
+	for _, part := range parts {
+		all = append(all, a.problems[part]...)
 	}
 	if len(all) > 0 {
 		s.Enabled, s.Problem = false, strings.Join(all, "; ")
@@ -65,8 +83,11 @@ func (r *Router) fetch(ctx context.Context, replica Replica) (*answers, error) {
 	a := &answers{problems: map[string][]string{}, http: dynamic.HTTPConfiguration{
 		Routers: map[string]*dynamic.Router{}, Services: map[string]*dynamic.Service{}, Middlewares: map[string]*dynamic.Middleware{},
 	}}
+	if r.config.TCP {
+		return a, r.fetchTCP(ctx, replica, a)
+	}
 	for _, lane := range append([]traffic.Lane{traffic.MainLane}, inFront...) {
-		if err := r.fetchRoute(ctx, replica, laneName(r.config.Rollout, lane), a); err != nil {
+		if err := r.fetchLane(ctx, replica, lane, a); err != nil {
 			return nil, err
 		}
 	}
@@ -92,21 +113,37 @@ func (r *Router) fetch(ctx context.Context, replica Replica) (*answers, error) {
 	return a, nil
 }
 
-func (r *Router) fetchRoute(ctx context.Context, replica Replica, route string, a *answers) error {
-	var router struct {
-		dynamic.Router
-		traefikapi.State
+// fetchLane gets the routers of a lane and, if there is one for the first main route, what is behind them.
+func (r *Router) fetchLane(ctx context.Context, replica Replica, lane traffic.Lane, a *answers) error {
+	for i, route := range r.config.routes() {
+		name := routeName(r.config.Rollout, lane, i)
+		var router struct {
+			dynamic.Router
+			traefikapi.State
+		}
+		err := r.api.Get(ctx, replica, "routers", name+provider, &router)
+		switch {
+		case errors.Is(err, traefikapi.ErrNoObject) && i == 0:
+			return nil
+		case errors.Is(err, traefikapi.ErrNoObject):
+			continue // the comparison says that it is missing
+		case err != nil:
+			return err
+		}
+		a.note(name, router.Problem("router "+name))
+		a.http.Routers[name] = r.config.normal(&router.Router, &route.Route)
 	}
-	err := r.api.Get(ctx, replica, "routers", route+provider, &router)
-	if errors.Is(err, traefikapi.ErrNoObject) {
-		return nil
+	for port := range r.config.ports() {
+		if err := r.fetchServices(ctx, replica, serviceName(r.config.Rollout, lane, port), a); err != nil {
+			return err
+		}
 	}
-	if err != nil {
-		return err
-	}
-	a.note(route, router.Problem("router "+route))
-	a.http.Routers[route] = normal(&router.Router, &r.config)
-	for _, name := range []string{route, route + stableSuffix, route + canarySuffix} {
+	return nil
+}
+
+// fetchServices gets a service and its children.
+func (r *Router) fetchServices(ctx context.Context, replica Replica, parent string, a *answers) error {
+	for _, name := range []string{parent, parent + stableSuffix, parent + canarySuffix} {
 		var service struct {
 			dynamic.Service
 			traefikapi.State
@@ -138,15 +175,62 @@ func (r *Router) fetchRoute(ctx context.Context, replica Replica, route string, 
 	return nil
 }
 
+// fetchTCP gets the router and the services of a TCP route.
+func (r *Router) fetchTCP(ctx context.Context, replica Replica, a *answers) error {
+	a.tcp = dynamic.TCPConfiguration{Routers: map[string]*dynamic.TCPRouter{}, Services: map[string]*dynamic.TCPService{}}
+	name, route := r.config.Rollout, &r.config.Route
+	var router struct {
+		dynamic.TCPRouter
+		traefikapi.State
+	}
+	err := r.api.GetTCP(ctx, replica, "routers", name+provider, &router)
+	if errors.Is(err, traefikapi.ErrNoObject) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	a.note(name, router.Problem("TCP router "+name))
+	router.Service = strings.TrimSuffix(router.Service, provider)
+	for i, m := range router.Middlewares {
+		router.Middlewares[i] = strings.TrimSuffix(m, provider)
+	}
+	router.Middlewares = traefikapi.Behind(router.Middlewares, middlewares(route))
+	if router.TLS != nil && router.TLS.Options == "default" && (route.TLS == nil || route.TLS.Options == "") {
+		router.TLS.Options = ""
+	}
+	a.tcp.Routers[name] = &router.TCPRouter
+	for _, name := range []string{name, name + stableSuffix, name + canarySuffix} {
+		var service struct {
+			dynamic.TCPService
+			traefikapi.State
+		}
+		err := r.api.GetTCP(ctx, replica, "services", name+provider, &service)
+		if errors.Is(err, traefikapi.ErrNoObject) {
+			continue // the comparison says that it is missing
+		}
+		if err != nil {
+			return err
+		}
+		a.note(name, service.Problem("TCP service "+name))
+		if w := service.Weighted; w != nil {
+			for i := range w.Services {
+				w.Services[i].Name = strings.TrimSuffix(w.Services[i].Name, provider)
+			}
+		}
+		a.tcp.Services[name] = &service.TCPService
+	}
+	return nil
+}
+
 // normal removes what Traefik adds to one of our routers.
-func normal(r *dynamic.Router, c *Config) *dynamic.Router {
-	tls := c.Route.TLS
+func (c *Config) normal(r *dynamic.Router, route *traffic.Route) *dynamic.Router {
 	r.Service = strings.TrimSuffix(r.Service, provider)
 	for i, m := range r.Middlewares {
 		r.Middlewares[i] = strings.TrimSuffix(m, provider)
 	}
-	r.Middlewares = traefikapi.Behind(r.Middlewares, slices.Concat(c.middlewares(), []string{c.Rollout + limitSuffix, c.Rollout + breakerSuffix}))
-	if r.TLS != nil && r.TLS.Options == "default" && (tls == nil || tls.Options == "") {
+	r.Middlewares = traefikapi.Behind(r.Middlewares, slices.Concat(middlewares(route), []string{c.Rollout + limitSuffix, c.Rollout + breakerSuffix}))
+	if r.TLS != nil && r.TLS.Options == "default" && (route.TLS == nil || route.TLS.Options == "") {
 		r.TLS.Options = ""
 	}
 	return r

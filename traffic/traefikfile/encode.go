@@ -19,8 +19,8 @@ const action = "{{"
 
 // encode writes the file as Traefik reads it. Whatever the values are, Traefik gets them unchanged: what could be an
 // action of its template is written as a YAML escape. The result is read back and compared.
-func encode(rollout string, h *dynamic.HTTPConfiguration) ([]byte, error) {
-	body, err := toYAML(h)
+func encode(rollout string, want *dynamic.Configuration) ([]byte, error) {
+	body, err := toYAML(want)
 	if err != nil {
 		return nil, fmt.Errorf("encode: %w", err)
 	}
@@ -33,16 +33,16 @@ func encode(rollout string, h *dynamic.HTTPConfiguration) ([]byte, error) {
 	if c.broken != "" {
 		return nil, errors.New("encode: Traefik could not read it: " + c.broken)
 	}
-	if d := traefikapi.Compare(h, c.http, true); len(d) > 0 {
+	if d := traefikapi.CompareAll(want, c.config, true); len(d) > 0 {
 		return nil, fmt.Errorf("encode: Traefik would read it differently: %s", strings.Join(traefikapi.Texts(d), "; "))
 	}
 	return []byte(text), nil
 }
 
 // toYAML has no actions of a template.
-func toYAML(h *dynamic.HTTPConfiguration) (string, error) {
+func toYAML(want *dynamic.Configuration) (string, error) {
 	var node yaml.Node
-	if err := node.Encode(&dynamic.Configuration{HTTP: h}); err != nil {
+	if err := node.Encode(want); err != nil {
 		return "", err
 	}
 	quoteActions(&node)

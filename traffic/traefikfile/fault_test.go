@@ -480,7 +480,9 @@ func TestWhatLooksLikeATemplateReachesTraefikAsItIs(t *testing.T) {
 	defer metrics.Body.Close() //nolint:errcheck // only read
 	text, err := io.ReadAll(metrics.Body)
 	require.NoError(t, err)
-	label := `service="` + r.ServiceName(traefikfile.Canary, traffic.CohortLane) + `"`
+	cohort, _ := r.Labels(traffic.CohortLane)
+	main, _ := r.Labels(traffic.MainLane)
+	label := `service="` + cohort + `"`
 	require.Contains(t, string(text), "traefik_service_requests_total{code=\"200\",method=\"GET\",protocol=\"http\","+label+"} 10", "the cohort has metrics of its own")
-	require.NotContains(t, string(text), `service="`+r.ServiceName(traefikfile.Canary, traffic.MainLane)+`"`)
+	require.NotContains(t, string(text), `service="`+main+`"`)
 }

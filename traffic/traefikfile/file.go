@@ -25,12 +25,12 @@ var ErrForeign = errors.New("not only Serin's")
 
 // content is a file that is Serin's.
 type content struct {
-	http   *dynamic.HTTPConfiguration
+	config *dynamic.Configuration
 	digest string
 	// broken says why the file could not be read although it is Serin's, for example after an incomplete manual edit.
-	// http is nil then.
+	// config is nil then.
 	broken string
-	// others says which entries are not Serin's; http and broken are of the rest. text is the file.
+	// others says which entries are not Serin's; config and broken are of the rest. text is the file.
 	others error
 	text   []byte
 }
@@ -74,6 +74,7 @@ func parse(data []byte, rollout string) (*content, error) {
 	sum := sha256.Sum256(data)
 	c := &content{digest: hex.EncodeToString(sum[:]), text: data}
 	var own []byte
+	var err error
 	switch own, c.others = ours(data, rollout); {
 	case errors.Is(c.others, ErrForeign) && own == nil:
 		return nil, c.others
@@ -81,12 +82,9 @@ func parse(data []byte, rollout string) (*content, error) {
 		c.broken, c.others = c.others.Error(), nil
 		return c, nil
 	}
-	h, err := decode(own)
-	if err != nil {
+	if c.config, err = decode(own); err != nil {
 		c.broken = err.Error()
-		return c, nil
 	}
-	c.http = h
 	return c, nil
 }
 
@@ -105,20 +103,23 @@ func owner(text string) string {
 }
 
 // decode is Traefik's own way from a file to a configuration, without its template: a file of ours has none.
-func decode(data []byte) (h *dynamic.HTTPConfiguration, err error) {
+func decode(data []byte) (c *dynamic.Configuration, err error) {
 	defer func() {
 		if p := recover(); p != nil { // Traefik's parser may panic on files that were not checked
-			h, err = nil, fmt.Errorf("decode: %v", p)
+			c, err = nil, fmt.Errorf("decode: %v", p)
 		}
 	}()
-	configuration := dynamic.Configuration{HTTP: &dynamic.HTTPConfiguration{}}
-	if err := file.DecodeContent(string(data), ".yaml", &configuration); err != nil {
+	c = &dynamic.Configuration{}
+	if err := file.DecodeContent(string(data), ".yaml", c); err != nil {
 		return nil, fmt.Errorf("decode: %w", err)
 	}
-	if configuration.HTTP == nil {
-		return &dynamic.HTTPConfiguration{}, nil
+	if c.HTTP == nil {
+		c.HTTP = &dynamic.HTTPConfiguration{}
 	}
-	return configuration.HTTP, nil
+	if c.TCP == nil {
+		c.TCP = &dynamic.TCPConfiguration{}
+	}
+	return c, nil
 }
 
 // tempFolder, next to the file, is where the file is written before it is renamed. The watched folder itself will not

@@ -27,6 +27,9 @@ const (
 	canarySuffix  = "-canary"
 	breakerSuffix = "-circuit-breaker"
 	limitSuffix   = "-rate-limit"
+	// What belongs to the second port, or is the second route, ends in a suffix and 2.
+	portSuffix  = "-port-"
+	routeSuffix = "-route-"
 
 	// provider is what Traefik adds to a name that the file provider gave.
 	provider = "@file"
@@ -35,7 +38,27 @@ const (
 // inFront are the lanes that have a router in front of the main one.
 var inFront = []traffic.Lane{traffic.CohortLane, traffic.MirrorLane, traffic.PreviewLane}
 
-// laneName is the name of a lane's router and of the service behind it.
+// routeName is the name of a lane's router for the main route of a number.
+func routeName(rollout string, lane traffic.Lane, i int) string {
+	name := laneName(rollout, lane)
+	switch {
+	case i == 0:
+		return name
+	case lane == traffic.MainLane:
+		return fmt.Sprintf("%s%s%d", name, routeSuffix, i+1)
+	}
+	return fmt.Sprintf("%s-%d", name, i+1)
+}
+
+// serviceName is the name of a lane's service at the port of a number.
+func serviceName(rollout string, lane traffic.Lane, port int) string {
+	if port == 0 {
+		return laneName(rollout, lane)
+	}
+	return fmt.Sprintf("%s%s%d", laneName(rollout, lane), portSuffix, port+1)
+}
+
+// laneName is the name of a lane's first router and of the service behind it.
 func laneName(rollout string, lane traffic.Lane) string {
 	switch lane {
 	case traffic.CohortLane:
@@ -62,22 +85,56 @@ type layout struct {
 // copied; the preview's lane has no stable child.
 type arms struct {
 	canaryWeight, stableWeight int
-	canary, stable             []string // servers, sorted
+	canary, stable             []string // servers at the first port, sorted
+}
+
+// at are the arms at the port of a number.
+func (a arms) at(c *Config, port int) arms {
+	a.canary, a.stable = c.serversAt(a.canary, port), c.serversAt(a.stable, port)
+	return a
 }
 
 // side is a route in front of the main one.
 type side struct {
 	arms
-	rule    string
+	rule    string // in front of the first main route
 	match   string // the part of rule that is not the main route's; empty if rule is not ours
 	sticky  string // the word that keeps users on their arm
 	maxBody int64  // the mirror's
 }
 
+// ruleAt is the lane's rule in front of the main route of a number.
+func (s *side) ruleAt(c *Config, i int) string {
+	if i == 0 || s.hosted() {
+		return s.rule
+	}
+	whole, err := traefik.LaneRule(c.routes()[i].Rule, s.match)
+	if err != nil {
+		return unknown(c.routes()[i].Rule)
+	}
+	return whole
+}
+
+// hosted reports whether the lane is a preview with a host of its own.
+func (s *side) hosted() bool { return s.rule == s.match }
+
+// skips reports whether the lane has no router for the main route of a number: one host has one router at the same entry
+// points.
+func (s *side) skips(c *Config, i int) bool {
+	all := c.routes()
+	return s.hosted() && slices.ContainsFunc(all[:i], func(r traffic.PortRoute) bool { return slices.Equal(r.EntryPoints, all[i].EntryPoints) })
+}
+
+// unknown is shown as the rule that a lane should have, where the one that is there is not ours.
+func unknown(main string) string { return "(" + strings.TrimSpace(main) + ") && …" }
+
 // layoutOf checks a target completely and returns its layout in Traefik.
-func layoutOf(route traffic.Route, t traffic.Target) (layout, error) {
-	l := layout{lanes: map[traffic.Lane]*side{}}
-	errs := append(checkServers("stable", t.Stable.Servers), checkServers("canary", t.Canary.Servers)...)
+func layoutOf(conf *Config, t traffic.Target) (layout, error) {
+	l, route := layout{lanes: map[traffic.Lane]*side{}}, conf.Route
+	errs := append(conf.checkServers("stable", t.Stable.Servers), conf.checkServers("canary", t.Canary.Servers)...)
+	if conf.TCP {
+		errs = append(errs, connectionsOnly(t))
+	}
 	errs = append(errs, traefikapi.ValidateGuards(t.Guards), t.ValidateLanes())
 	l.guards = t.Guards
 	both := arms{stable: slices.Sorted(slices.Values(t.Stable.Servers)), canary: slices.Sorted(slices.Values(t.Canary.Servers))}
@@ -109,6 +166,10 @@ func layoutOf(route traffic.Route, t traffic.Target) (layout, error) {
 	}
 	if p := t.Preview; p != nil {
 		rule, err := traefik.PreviewRule(route.Rule, *p)
+		for _, r := range conf.FurtherRoutes { // it is a host of none of them
+			_, other := traefik.PreviewRule(r.Rule, *p)
+			err = errors.Join(err, other)
+		}
 		put(traffic.PreviewLane, side{arms: arms{canary: both.canary, canaryWeight: 1}}, rule, err)
 	}
 	return l, errors.Join(errs...)
@@ -122,52 +183,133 @@ func laneMatch(route, rule string) string {
 	return rule
 }
 
-func checkServers(arm string, servers []string) []error {
+// checkServers checks the servers of an arm, at all ports.
+func (c *Config) checkServers(arm string, servers []string) []error {
 	var errs []error
-	if len(servers) == 0 {
-		errs = append(errs, errors.New(arm+" has no servers"))
-	}
-	for _, s := range servers {
-		u, err := url.Parse(s)
-		if err != nil || u.Host == "" || !slices.Contains([]string{"http", "https", "h2c"}, u.Scheme) {
-			errs = append(errs, fmt.Errorf("server %q of %s is not a URL such as http://10.0.0.1:8080", s, arm))
+	for port := range c.ports() {
+		at := c.serversAt(servers, port)
+		if len(at) == 0 && port == 0 {
+			errs = append(errs, errors.New(arm+" has no servers"))
+		} else if len(at) == 0 {
+			errs = append(errs, fmt.Errorf("%s has no servers for port %d of the routes", arm, port+1))
+		}
+		for _, s := range at {
+			errs = append(errs, c.checkServer(arm, s))
 		}
 	}
 	return errs
 }
 
+func (c *Config) checkServer(arm, server string) error {
+	u, err := url.Parse(server)
+	switch {
+	case c.TCP && (err != nil || u.Scheme != tcpScheme || u.Port() == "" || u.Hostname() == ""):
+		return fmt.Errorf("server %q of %s is not an address such as tcp://10.0.0.1:5432", server, arm)
+	case !c.TCP && (err != nil || u.Host == "" || !slices.Contains([]string{"http", "https", "h2c"}, u.Scheme)):
+		return fmt.Errorf("server %q of %s is not a URL such as http://10.0.0.1:8080", server, arm)
+	}
+	return nil
+}
+
+// routes are all main routes.
+func (c *Config) routes() []traffic.PortRoute {
+	return append([]traffic.PortRoute{{Route: c.Route}}, c.FurtherRoutes...)
+}
+
+// ports is how many ports of the servers the routes lead to.
+func (c *Config) ports() int {
+	n := 1
+	for i := range c.Sets {
+		n = max(n, 1+len(c.Sets[i].Further))
+	}
+	return n
+}
+
+// set is the one of which these are the servers, at the first port; nil if it is not listed.
+func (c *Config) set(servers []string) *Set {
+	i := slices.IndexFunc(c.Sets, func(s Set) bool { return len(servers) > 0 && slices.Contains(s.Servers, servers[0]) })
+	if i < 0 {
+		return nil
+	}
+	return &c.Sets[i]
+}
+
+// serversAt are servers at the port of a number, sorted.
+func (c *Config) serversAt(servers []string, port int) []string {
+	if port == 0 {
+		return servers
+	}
+	if s := c.set(servers); s != nil && port <= len(s.Further) {
+		return slices.Sorted(slices.Values(s.Further[port-1].Servers))
+	}
+	return nil
+}
+
+// balancing is how Traefik talks to the servers at a port.
+func (c *Config) balancing(servers []string) *traffic.Balancing {
+	if s := c.set(servers); s != nil {
+		return &s.Balancing
+	}
+	for i := range c.Sets {
+		for k := range c.Sets[i].Further {
+			if at := &c.Sets[i].Further[k]; len(servers) > 0 && slices.Contains(at.Servers, servers[0]) {
+				return &at.Balancing
+			}
+		}
+	}
+	return nil
+}
+
 // render returns the complete content of the file. Traefik's defaults are filled in, so that reading it back gives the
 // same.
-func (l *layout) render(c *Config) *dynamic.HTTPConfiguration {
+func (l *layout) render(c *Config) *dynamic.Configuration {
+	if c.TCP {
+		return &dynamic.Configuration{TCP: l.tcp(c)}
+	}
 	h := &dynamic.HTTPConfiguration{
 		Routers: map[string]*dynamic.Router{}, Services: map[string]*dynamic.Service{}, Middlewares: map[string]*dynamic.Middleware{},
 	}
 	guards := l.renderGuards(c.Rollout, h)
-	rule := strings.TrimSpace(c.Route.Rule)
-	priority := c.Route.Priority
-	if priority == 0 {
-		priority = len(rule) // what Traefik assumes for a router without priority
-	}
-	h.Routers[c.Rollout] = router(c, rule, priority, c.Rollout, guards)
-	l.main.render(c, h, c.Rollout, sticky(c, c.Rollout, l.sticky))
-	for _, lane := range inFront {
-		if s := l.lanes[lane]; s != nil {
-			// A cohort and a mirror are one above the main route and no more: a router of the user's own that is more
-			// specific than the main route keeps its requests. A preview is one above both.
-			above := 1
-			if lane == traffic.PreviewLane {
-				above = 2
+	for i, r := range c.routes() {
+		rule := strings.TrimSpace(r.Rule)
+		h.Routers[routeName(c.Rollout, traffic.MainLane, i)] = router(c, &r, rule, traffic.MainLane, guards)
+		for lane, s := range l.lanes {
+			if !s.skips(c, i) {
+				h.Routers[routeName(c.Rollout, lane, i)] = router(c, &r, s.ruleAt(c, i), lane, guards)
 			}
-			s.render(c, h, lane, priority+above, guards)
 		}
 	}
-	return h
+	for port := range c.ports() {
+		name := serviceName(c.Rollout, traffic.MainLane, port)
+		at := l.main.at(c, port)
+		at.render(c, h, name, sticky(c, name, l.sticky))
+		for lane, s := range l.lanes {
+			s.render(c, h, lane, port)
+		}
+	}
+	return &dynamic.Configuration{HTTP: h}
 }
 
-// render adds the router of a lane and what is behind it.
-func (s *side) render(c *Config, h *dynamic.HTTPConfiguration, lane traffic.Lane, priority int, guards []string) {
-	name := laneName(c.Rollout, lane)
-	h.Routers[name] = router(c, s.rule, priority, name, guards)
+// priority is that of a lane's router for a main route. A cohort and a mirror are one above the main route and no more: a
+// router of the user's own that is more specific than the main route keeps its requests. A preview is one above both.
+func priority(r *traffic.Route, lane traffic.Lane) int {
+	main := r.Priority
+	if main == 0 {
+		main = len(strings.TrimSpace(r.Rule)) // what Traefik assumes for a router without priority
+	}
+	switch lane {
+	case traffic.PreviewLane:
+		return main + 2
+	case traffic.CohortLane, traffic.MirrorLane:
+		return main + 1
+	case traffic.MainLane:
+	}
+	return main
+}
+
+// render adds what is behind the routers of a lane that lead to the port of a number.
+func (s *side) render(c *Config, h *dynamic.HTTPConfiguration, lane traffic.Lane, port int) {
+	name, at := serviceName(c.Rollout, lane, port), s.at(c, port)
 	switch lane {
 	case traffic.MirrorLane:
 		body, most := true, s.maxBody
@@ -175,43 +317,51 @@ func (s *side) render(c *Config, h *dynamic.HTTPConfiguration, lane traffic.Lane
 			Service: name + stableSuffix, MirrorBody: &body, MaxBodySize: &most,
 			Mirrors: []dynamic.MirrorService{{Name: name + canarySuffix, Percent: s.canaryWeight}},
 		}}
-		s.arms.children(c, h, name)
+		at.children(c, h, name)
 	case traffic.PreviewLane:
-		h.Services[name] = c.balancer(s.canary)
+		h.Services[name] = c.balancer(at.canary)
 	case traffic.CohortLane, traffic.MainLane:
-		s.arms.render(c, h, name, sticky(c, name, s.sticky))
+		at.render(c, h, name, sticky(c, name, s.sticky))
 	}
 }
 
 // sticky is the cookie of a weighted service, with Traefik's defaults.
 func sticky(c *Config, service, word string) *dynamic.Sticky {
-	s := traefikapi.Sticky(service, word, c.Route.TLS != nil)
+	insecure := slices.ContainsFunc(c.routes(), func(r traffic.PortRoute) bool { return r.TLS == nil })
+	s := traefikapi.Sticky(service, word, !insecure)
 	if s != nil {
 		s.Cookie.SetDefaults()
 	}
 	return s
 }
 
-func router(c *Config, rule string, priority int, service string, guards []string) *dynamic.Router {
-	r := &dynamic.Router{EntryPoints: c.Route.EntryPoints, Rule: rule, Priority: priority, Service: service}
-	r.Middlewares = append(c.middlewares(), guards...)
-	if t := c.Route.TLS; t != nil {
-		r.TLS = &dynamic.RouterTLSConfig{Options: t.Options, CertResolver: t.CertResolver}
-		for _, d := range t.Domains {
-			r.TLS.Domains = append(r.TLS.Domains, types.Domain{Main: d.Main, SANs: d.SANs})
-		}
+// router is that of a lane for a main route.
+func router(c *Config, route *traffic.PortRoute, rule string, lane traffic.Lane, guards []string) *dynamic.Router {
+	r := &dynamic.Router{
+		EntryPoints: route.EntryPoints, Rule: rule, Priority: priority(&route.Route, lane), Service: serviceName(c.Rollout, lane, route.Port),
 	}
-	if o := c.Route.Observability; o != nil {
+	r.Middlewares = append(middlewares(&route.Route), guards...)
+	if t := route.TLS; t != nil {
+		r.TLS = &dynamic.RouterTLSConfig{Options: t.Options, CertResolver: t.CertResolver, Domains: domains(t)}
+	}
+	if o := route.Observability; o != nil {
 		r.Observability = &dynamic.RouterObservabilityConfig{AccessLogs: o.AccessLogs, Metrics: o.Metrics, Tracing: o.Tracing}
 		r.Observability.SetDefaults()
 	}
 	return r
 }
 
+func domains(t *traffic.TLS) (out []types.Domain) {
+	for _, d := range t.Domains {
+		out = append(out, types.Domain{Main: d.Main, SANs: d.SANs})
+	}
+	return out
+}
+
 // middlewares are the user's own, as Traefik names those of the file provider.
-func (c *Config) middlewares() []string {
+func middlewares(r *traffic.Route) []string {
 	var out []string
-	for _, m := range c.Route.Middlewares {
+	for _, m := range r.Middlewares {
 		out = append(out, strings.TrimSuffix(m.Name, provider))
 	}
 	return out
@@ -219,11 +369,10 @@ func (c *Config) middlewares() []string {
 
 // balance fills in how Traefik talks to a set of servers.
 func (c *Config) balance(lb *dynamic.ServersLoadBalancer, servers []string) {
-	i := slices.IndexFunc(c.Sets, func(s Set) bool { return len(servers) > 0 && slices.Contains(s.Servers, servers[0]) })
-	if i < 0 {
+	s := c.balancing(servers)
+	if s == nil {
 		return
 	}
-	s := &c.Sets[i]
 	lb.ServersTransport = strings.TrimSuffix(s.ServersTransport, provider)
 	if s.PassHostHeader != nil {
 		lb.PassHostHeader = s.PassHostHeader
@@ -311,8 +460,12 @@ func setIf[T comparable](field *T, value T) {
 }
 
 // infer is the layout that comes nearest to h: any file, or any answer of Traefik.
-func infer(c *Config, h *dynamic.HTTPConfiguration) layout {
-	l := layout{main: inferArms(c.Rollout, h), lanes: map[traffic.Lane]*side{}}
+func infer(c *Config, all *dynamic.Configuration) layout {
+	if c.TCP {
+		return inferTCP(c, all.TCP)
+	}
+	h := all.HTTP
+	l := layout{main: inferArms(c, traffic.MainLane, h), lanes: map[traffic.Lane]*side{}}
 	if s := h.Services[c.Rollout]; s != nil && s.Weighted != nil {
 		l.sticky = traefikapi.StickyWord(c.Rollout, s.Weighted.Sticky)
 	}
@@ -347,7 +500,7 @@ func inferSide(c *Config, h *dynamic.HTTPConfiguration, lane traffic.Lane, rule 
 	out := &side{rule: rule}
 	var ok bool
 	if out.match, ok = traefik.LaneMatch(c.Route.Rule, rule); !ok && lane != traffic.PreviewLane {
-		out.rule = "(" + strings.TrimSpace(c.Route.Rule) + ") && …" // shows what is wrong with the one that is there
+		out.rule = unknown(c.Route.Rule)
 	}
 	s := h.Services[name]
 	switch lane {
@@ -358,18 +511,14 @@ func inferSide(c *Config, h *dynamic.HTTPConfiguration, lane traffic.Lane, rule 
 		out.canary, out.canaryWeight = servers(s), 1
 	case traffic.MirrorLane:
 		out.arms = inferChildren(name, h)
-		if s != nil && s.Mirroring != nil {
-			if s.Mirroring.MaxBodySize != nil {
-				out.maxBody = *s.Mirroring.MaxBodySize
-			}
-			for _, m := range s.Mirroring.Mirrors {
-				if m.Name == name+canarySuffix {
-					out.canaryWeight += m.Percent
-				}
-			}
+		if s != nil && s.Mirroring != nil && s.Mirroring.MaxBodySize != nil {
+			out.maxBody = *s.Mirroring.MaxBodySize
+		}
+		for port := range c.ports() {
+			out.canaryWeight = max(out.canaryWeight, copied(serviceName(c.Rollout, lane, port), h))
 		}
 	case traffic.CohortLane, traffic.MainLane:
-		out.arms = inferArms(name, h)
+		out.arms = inferArms(c, lane, h)
 		if s != nil && s.Weighted != nil {
 			out.sticky = traefikapi.StickyWord(name, s.Weighted.Sticky)
 		}
@@ -381,25 +530,51 @@ func inferChildren(name string, h *dynamic.HTTPConfiguration) arms {
 	return arms{canary: servers(h.Services[name+canarySuffix]), stable: servers(h.Services[name+stableSuffix])}
 }
 
-func inferArms(name string, h *dynamic.HTTPConfiguration) arms {
-	a := inferChildren(name, h)
-	s := h.Services[name]
-	if s == nil || s.Weighted == nil {
-		return a
-	}
-	for _, child := range s.Weighted.Services {
-		weight := 1 // a child without one
-		if child.Weight != nil {
-			weight = *child.Weight
+// copied is the percentage that a mirroring service copies to the canary.
+func copied(name string, h *dynamic.HTTPConfiguration) (percent int) {
+	if s := h.Services[name]; s != nil && s.Mirroring != nil {
+		for _, m := range s.Mirroring.Mirrors {
+			if m.Name == name+canarySuffix {
+				percent += m.Percent
+			}
 		}
-		switch child.Name {
-		case name + canarySuffix:
-			a.canaryWeight = weight
-		case name + stableSuffix:
-			a.stableWeight = weight
+	}
+	return percent
+}
+
+// inferArms are the arms of a lane. Of several ports, which ought to have the same weights, the one with the most for the canary
+// counts.
+func inferArms(c *Config, lane traffic.Lane, h *dynamic.HTTPConfiguration) arms {
+	a := inferChildren(laneName(c.Rollout, lane), h)
+	for port := range c.ports() {
+		name := serviceName(c.Rollout, lane, port)
+		s := h.Services[name]
+		if s == nil || s.Weighted == nil {
+			continue
+		}
+		var canary, stable int
+		for _, child := range s.Weighted.Services {
+			weight := weightOf(child.Weight)
+			switch child.Name {
+			case name + canarySuffix:
+				canary = weight
+			case name + stableSuffix:
+				stable = weight
+			}
+		}
+		if port == 0 || traffic.ShareOf(canary, stable) > traffic.ShareOf(a.canaryWeight, a.stableWeight) {
+			a.canaryWeight, a.stableWeight = canary, stable
 		}
 	}
 	return a
+}
+
+// weightOf is that of a child, 1 where it has none.
+func weightOf(weight *int) int {
+	if weight == nil {
+		return 1
+	}
+	return *weight
 }
 
 func servers(s *dynamic.Service) []string {
@@ -415,10 +590,10 @@ func servers(s *dynamic.Service) []string {
 }
 
 // served says what users get under this layout, which was inferred from h. All routes count as enabled.
-func (l *layout) served(h *dynamic.HTTPConfiguration, rollout string) traffic.Served {
+func (l *layout) served(c *Config, all *dynamic.Configuration) traffic.Served {
 	guards := l.guards
 	s := traffic.Served{Guards: l.guards.Names(), Limits: &guards}
-	if h.Routers[rollout] != nil {
+	if all.HTTP != nil && all.HTTP.Routers[c.Rollout] != nil || c.TCP && all.TCP.Routers[c.Rollout] != nil {
 		s.Main = l.main.served()
 		s.Main.Sticky = l.sticky
 	}

@@ -5,22 +5,31 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
+	"strings"
 
 	"gopkg.in/yaml.v3"
 )
 
-// ownNames are the names that a rollout's entries have, by section of http.
-func ownNames(rollout string) map[string][]string {
-	routes := []string{rollout}
-	for _, lane := range inFront {
-		routes = append(routes, laneName(rollout, lane))
-	}
-	own := map[string][]string{"routers": routes, "services": slices.Clone(routes), "middlewares": {rollout + limitSuffix, rollout + breakerSuffix}}
-	for _, route := range routes {
-		own["services"] = append(own["services"], route+stableSuffix, route+canarySuffix)
-	}
-	return own
+// ownForms are what follows a rollout's name in the names of its entries, by protocol and section. Entries of routes and ports
+// that the document no longer has are the rollout's, too.
+var ownForms = map[string]map[string]*regexp.Regexp{
+	"http": {
+		"routers":     regexp.MustCompile(`^(-route-\d+|(-ab|-mirrored|-previewed)(-\d+)?)?$`),
+		"services":    regexp.MustCompile(`^(-ab|-mirrored|-previewed)?(-port-\d+)?(-stable|-canary)?$`),
+		"middlewares": regexp.MustCompile(`^(-rate-limit|-circuit-breaker)$`),
+	},
+	"tcp": {
+		"routers":  regexp.MustCompile(`^$`),
+		"services": regexp.MustCompile(`^(-stable|-canary)?$`),
+	},
+}
+
+// isOwn reports whether an entry is the rollout's.
+func isOwn(rollout string, form *regexp.Regexp, name string) bool {
+	rest, ok := strings.CutPrefix(name, rollout)
+	return ok && form.MatchString(rest)
 }
 
 // ours is the part of a file that is the rollout's, as YAML, and an [ErrForeign] that names the first entry that is not;
@@ -59,7 +68,6 @@ func document(data []byte) (*yaml.Node, error) {
 // sift keeps the entries of a document that keep selects, by whether they are the rollout's, and returns an
 // [ErrForeign] that names the first foreign one.
 func sift(doc *yaml.Node, rollout string, keep func(own bool) bool) (others error) {
-	own := ownNames(rollout)
 	foreign := func(format string, args ...any) bool {
 		if others == nil {
 			others = fmt.Errorf("%w: it has %q", ErrForeign, fmt.Sprintf(format, args...))
@@ -67,25 +75,30 @@ func sift(doc *yaml.Node, rollout string, keep func(own bool) bool) (others erro
 		return keep(false)
 	}
 	filter(top(doc), func(section string, value *yaml.Node) bool {
-		if section != "http" {
+		kinds := ownForms[section]
+		if kinds == nil {
 			return foreign("%s", section)
 		}
 		filter(value, func(kind string, value *yaml.Node) bool {
-			if own[kind] == nil {
-				return foreign("http.%s", kind)
+			form := kinds[kind]
+			if form == nil {
+				return foreign("%s.%s", section, kind)
 			}
 			filter(value, func(name string, _ *yaml.Node) bool {
-				if !slices.Contains(own[kind], name) {
-					return foreign("http.%s.%s", kind, name)
+				if !isOwn(rollout, form, name) {
+					return foreign("%s.%s.%s", section, kind, name)
 				}
 				return keep(true)
 			})
-			return true
+			return !emptied(value)
 		})
-		return true
+		return !emptied(value)
 	})
 	return others
 }
+
+// emptied reports whether a map has no entries: Traefik refuses a file that has one in such a place.
+func emptied(n *yaml.Node) bool { return n.Kind == yaml.MappingNode && len(n.Content) == 0 }
 
 // top is a document's value.
 func top(doc *yaml.Node) *yaml.Node {

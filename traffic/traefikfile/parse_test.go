@@ -41,7 +41,7 @@ func TestRulesAreTakenAndRefusedAsTraefikDoes(t *testing.T) {
 	h.Services["shop"] = &dynamic.Service{LoadBalancer: &dynamic.ServersLoadBalancer{Servers: []dynamic.Server{{URL: "http://127.0.0.1:1"}}}}
 	h.Services["shop"].LoadBalancer.SetDefaults()
 	traefik := testbed.NewTraefik(t, testbed.TraefikConfig{})
-	text, err := toYAML(h)
+	text, err := toYAML(&dynamic.Configuration{HTTP: h})
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(traefik.Directory, "rules.yaml"), []byte(text), 0o600))
 	r := &Router{config: Config{Rollout: name(len(judged) - 1), Timeout: time.Minute}}
@@ -133,8 +133,8 @@ func FuzzEncode(f *testing.F) {
 		c, err := parse(data, "shop")
 		require.NoError(t, err)
 		require.Empty(t, c.broken)
-		require.Equal(t, strings.TrimSpace(text), c.http.Routers["shop"].Rule)
-		require.Equal(t, slices.Sorted(maps.Keys(h.Services)), slices.Sorted(maps.Keys(c.http.Services)))
+		require.Equal(t, strings.TrimSpace(text), c.config.HTTP.Routers["shop"].Rule)
+		require.Equal(t, slices.Sorted(maps.Keys(h.HTTP.Services)), slices.Sorted(maps.Keys(c.config.HTTP.Services)))
 	})
 }
 
@@ -151,16 +151,25 @@ func FuzzParse(f *testing.F) {
 			require.Nil(t, c)
 			return
 		}
-		require.Equal(t, c.broken == "", c.http != nil)
+		require.Equal(t, c.broken == "", c.config != nil)
 		if c.others != nil {
 			stays(t, text)
 		}
-		if c.http == nil {
+		if c.config == nil {
 			return
 		}
-		l := infer(&Config{Rollout: "shop", Route: traffic.Route{Rule: "Host(`a`)"}}, c.http)
-		l.served(c.http, "shop")
-		traefikapi.Compare(l.render(&Config{Rollout: "shop", Route: traffic.Route{Rule: "Host(`a`)"}}), c.http, true)
+		for _, conf := range []Config{
+			{Rollout: "shop", Route: traffic.Route{Rule: "Host(`a`)"}},
+			{
+				Rollout: "shop", Route: traffic.Route{Rule: "Host(`a`)"}, FurtherRoutes: []traffic.PortRoute{{Route: traffic.Route{Rule: "Host(`b`)"}, Port: 1}},
+				Sets: []Set{{Servers: []string{"http://a"}, Further: []traffic.ServersAt{{Servers: []string{"h2c://a"}}}}},
+			},
+			{Rollout: "shop", Route: traffic.Route{Rule: "HostSNI(`*`)"}, TCP: true},
+		} {
+			l := infer(&conf, c.config)
+			l.served(&conf, c.config)
+			traefikapi.CompareAll(l.render(&conf), c.config, true)
+		}
 	})
 }
 
@@ -178,7 +187,7 @@ func stays(t *testing.T, text string) {
 	require.NoError(t, err, "%s", both)
 	require.ErrorIs(t, again.others, ErrForeign, "%s", both)
 	require.Empty(t, again.broken, "%s", both)
-	require.Empty(t, traefikapi.Compare(want, again.http, true), "%s", both)
+	require.Empty(t, traefikapi.CompareAll(want, again.config, true), "%s", both)
 	twice, err := withOthers(ours, both, "shop")
 	require.NoError(t, err)
 	require.Equal(t, string(both), string(twice))
@@ -198,11 +207,21 @@ func TestConfigSaysAllThatIsWrong(t *testing.T) {
 		"expected operand":                  func(c *Config) { c.Route.Rule = "Host(`a`) &&" },
 		"entry point \"a b\" is not a name": func(c *Config) { c.Route.EntryPoints = []string{"a b"} },
 		"priority -1":                       func(c *Config) { c.Route.Priority = -1 },
-		"tls.secretName is for Kubernetes":  func(c *Config) { c.Route.TLS = &traffic.TLS{SecretName: "x"} },
-		"user and password have fields":     func(c *Config) { c.Replicas[0].URL = "http://u:secret@a" },
-		"is not a URL such as":              func(c *Config) { c.Replicas[0].URL = "a:8080" },
-		"cannot be parsed as a URL":         func(c *Config) { c.Replicas[0].URL = "http://u:secret@a:x" },
-		"timeout -1s is negative":           func(c *Config) { c.Timeout = -time.Second },
+		"a further route leads to port 1 of 1": func(c *Config) {
+			c.FurtherRoutes = []traffic.PortRoute{{Route: traffic.Route{Rule: "Host(`b`)"}, Port: 1}}
+		},
+		"different numbers of ports": func(c *Config) {
+			c.Sets = []Set{{Servers: []string{"http://a"}, Further: []traffic.ServersAt{{Servers: []string{"h2c://a"}}}}, {Servers: []string{"http://b"}}}
+		},
+		"a TCP route is alone": func(c *Config) {
+			c.TCP, c.Route.Rule = true, "HostSNI(`*`)"
+			c.FurtherRoutes = []traffic.PortRoute{{Route: traffic.Route{Rule: "Host(`b`)"}}}
+		},
+		"tls.secretName is for Kubernetes": func(c *Config) { c.Route.TLS = &traffic.TLS{SecretName: "x"} },
+		"user and password have fields":    func(c *Config) { c.Replicas[0].URL = "http://u:secret@a" },
+		"is not a URL such as":             func(c *Config) { c.Replicas[0].URL = "a:8080" },
+		"cannot be parsed as a URL":        func(c *Config) { c.Replicas[0].URL = "http://u:secret@a:x" },
+		"timeout -1s is negative":          func(c *Config) { c.Timeout = -time.Second },
 	} {
 		t.Run(says, func(t *testing.T) {
 			c := good()

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -31,8 +32,12 @@ type Config struct {
 	// are made in the folder .serin next to it.
 	File  string
 	Route traffic.Route
-	// Sets say how Traefik talks to each set of servers, whatever its role; a set that is not listed gets Traefik's
-	// defaults.
+	// FurtherRoutes are more routes of the rollout, each to one of the ports of its servers. All move together.
+	FurtherRoutes []traffic.PortRoute
+	// TCP: the route is one for TCP, which divides connections by weight and does nothing else.
+	TCP bool
+	// Sets say how Traefik talks to each set of servers, whatever its role, and where it reaches them at further ports; a set
+	// that is not listed gets Traefik's defaults, and has one port.
 	Sets []Set
 	// Replicas are the APIs to ask whether a target is in force; none is allowed.
 	Replicas []Replica
@@ -46,6 +51,8 @@ type Config struct {
 type Set struct {
 	Servers []string
 	traffic.Balancing
+	// Further are the same servers at further ports.
+	Further []traffic.ServersAt
 }
 
 // Replica is the API of one Traefik.
@@ -76,7 +83,7 @@ func New(c Config) (*Router, error) {
 // alone, if it holds anything that is not Serin's. Foreign entries must not keep users on a worse version: if t has all
 // traffic on stable, the file is written and these entries stay as they are.
 func (r *Router) Apply(ctx context.Context, t traffic.Target) error {
-	l, err := layoutOf(r.config.Route, t)
+	l, err := layoutOf(&r.config, t)
 	if err != nil {
 		return fmt.Errorf("traffic of %s: %w", r.config.Rollout, err)
 	}
@@ -91,7 +98,7 @@ func (r *Router) Apply(ctx context.Context, t traffic.Target) error {
 	if err != nil {
 		return err
 	}
-	if old != nil && old.broken == "" && len(traefikapi.Compare(want, old.http, true)) == 0 {
+	if old != nil && old.broken == "" && len(traefikapi.CompareAll(want, old.config, true)) == 0 {
 		return nil
 	}
 	if old != nil && old.others != nil {
@@ -168,40 +175,27 @@ func (r *Router) configured() (*traffic.Configured, error) {
 	if c.broken != "" {
 		return &traffic.Configured{Digest: c.digest, Foreign: []string{r.config.File + ": " + c.broken}}, err
 	}
-	l := infer(&r.config, c.http)
+	l := infer(&r.config, c.config)
 	return &traffic.Configured{
-		Digest: c.digest, Foreign: traefikapi.Texts(traefikapi.Compare(l.render(&r.config), c.http, true)), Served: l.served(c.http, r.config.Rollout),
+		Digest: c.digest, Foreign: traefikapi.Texts(traefikapi.CompareAll(l.render(&r.config), c.config, true)), Served: l.served(&r.config, c.config),
 	}, err
 }
 
-// Arm is one side of the comparison.
-type Arm string
-
-// The arms, as they appear in the names of services.
-const (
-	Stable Arm = "stable"
-	Canary Arm = "canary"
-)
-
-// ServiceName is the value of the label "service" in Traefik's metrics: the requests of an arm on a lane. There is no stable
-// arm on the preview's.
-func ServiceName(rollout string, arm Arm, on traffic.Lane) string {
-	if on == traffic.PreviewLane {
-		return laneName(rollout, on) + provider
-	}
-	return laneName(rollout, on) + "-" + string(arm) + provider
-}
-
-// ServiceName is [ServiceName] of this router's rollout.
-func (r *Router) ServiceName(arm Arm, on traffic.Lane) string {
-	return ServiceName(r.config.Rollout, arm, on)
-}
-
-// Labels are the values of Traefik's service label for the arms on a lane; for the preview's, stable is the main lane's.
+// Labels are the values of Traefik's service label for the arms on a lane, one for each port, with commas between them; for
+// the preview's, stable is the main lane's. They are empty for TCP: Traefik counts no connections of a service.
 func (r *Router) Labels(on traffic.Lane) (canary, stable string) {
-	canary = r.ServiceName(Canary, on)
-	if on == traffic.PreviewLane {
-		on = traffic.MainLane
+	if r.config.TCP {
+		return "", ""
 	}
-	return canary, r.ServiceName(Stable, on)
+	var canaries, stables []string
+	for port := range r.config.ports() {
+		name := serviceName(r.config.Rollout, on, port)
+		if on == traffic.PreviewLane {
+			canaries, name = append(canaries, name+provider), serviceName(r.config.Rollout, traffic.MainLane, port)
+		} else {
+			canaries = append(canaries, name+canarySuffix+provider)
+		}
+		stables = append(stables, name+stableSuffix+provider)
+	}
+	return strings.Join(canaries, ","), strings.Join(stables, ",")
 }

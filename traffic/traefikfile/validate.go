@@ -28,9 +28,28 @@ func (c *Config) Validate() error {
 	if !slices.Contains([]string{".yaml", ".yml"}, strings.ToLower(filepath.Ext(c.File))) {
 		errs = append(errs, fmt.Errorf("file %q: Traefik reads .yaml and .yml", c.File))
 	}
-	errs = append(errs, ValidateRoute(c.Route))
+	validate := ValidateRoute
+	if c.TCP {
+		validate = ValidateRouteTCP
+		if len(c.FurtherRoutes) > 0 || c.ports() > 1 {
+			errs = append(errs, errors.New("a TCP route is alone, and leads to one port"))
+		}
+	}
+	errs = append(errs, validate(c.Route))
+	for _, r := range c.FurtherRoutes {
+		errs = append(errs, ValidateRoute(r.Route))
+		if r.Port < 0 || r.Port >= c.ports() {
+			errs = append(errs, fmt.Errorf("a further route leads to port %d of %d", r.Port, c.ports()))
+		}
+	}
 	for i := range c.Sets {
 		errs = append(errs, c.Sets[i].Validate())
+		if len(c.Sets[i].Further) != c.ports()-1 {
+			errs = append(errs, errors.New("the sets of servers have different numbers of ports"))
+		}
+		for k := range c.Sets[i].Further {
+			errs = append(errs, c.Sets[i].Further[k].Validate())
+		}
 	}
 	for _, replica := range c.Replicas {
 		errs = append(errs, replica.Validate())
@@ -42,8 +61,13 @@ func (c *Config) Validate() error {
 }
 
 // ValidateRoute reports everything that is wrong with a route; its rule is parsed by Traefik's own parser.
-func ValidateRoute(r traffic.Route) error {
-	err := traefikapi.ValidateRoute(r)
+func ValidateRoute(r traffic.Route) error { return validateRoute(r, traefikapi.ValidateRoute) }
+
+// ValidateRouteTCP is [ValidateRoute] for a TCP route.
+func ValidateRouteTCP(r traffic.Route) error { return validateRoute(r, traefikapi.ValidateRouteTCP) }
+
+func validateRoute(r traffic.Route, validate func(traffic.Route) error) error {
+	err := validate(r)
 	if r.TLS != nil && r.TLS.SecretName != "" {
 		err = errors.Join(err, errors.New("tls.secretName is for Kubernetes: the file provider takes certificates from Traefik's own configuration"))
 	}
