@@ -1,15 +1,25 @@
 package config
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/serindev/serin/traffic"
+)
 
 // copySuffix is what the names of stable's copies end in, where Git has one Deployment.
 const copySuffix = "-stable"
 
-// The longest names that leave room for the suffix: a Deployment's is a label of its pods, a Service's gets more suffixes.
+// The longest names of stable's copies: to a Deployment's, Kubernetes adds a dash and ten characters for each ReplicaSet, whose
+// name has at most 253; a Service's is a label.
 const (
-	maxCopied        = 63 - len(copySuffix)
-	maxCopiedService = 53
+	maxCopy        = 253 - 11
+	maxCopyService = 63
 )
+
+// copyOf is the name of stable's copy of a Deployment.
+func copyOf(d ObjectName) ObjectName {
+	return ObjectName(traffic.Derived(string(d), copySuffix, maxCopy))
+}
 
 // complete is the specification with both arms: where Git has one Deployment, that one is the canary, stable is the copy that
 // Serin makes of it, and a new pod template starts a release. Everything else reads the two arms.
@@ -19,9 +29,9 @@ func (s *RolloutSpec) complete() RolloutSpec {
 		return out
 	}
 	stable := *s.Service
-	stable.Name += copySuffix
+	stable.Name = ServiceName(traffic.Derived(string(stable.Name), copySuffix, maxCopyService))
 	out.Canary = ArmSpec{Deployment: s.Deployment, Service: s.Service}
-	out.Stable = ArmSpec{Deployment: s.Deployment + copySuffix, Service: &stable}
+	out.Stable = ArmSpec{Deployment: copyOf(s.Deployment), Service: &stable}
 	if !slices.ContainsFunc(s.Triggers, func(t TriggerSpec) bool { return t.Deployment == s.Deployment }) {
 		out.Triggers = append(slices.Clip(s.Triggers), TriggerSpec{Deployment: s.Deployment})
 	}
@@ -37,7 +47,7 @@ func (c *checker) single(s *RolloutSpec) bool {
 	}
 	for _, field := range []string{"stable", "canary"} {
 		if at := c.spec(field); !at.gone {
-			c.fail(at.atKey(), "belongs to rollouts with two Deployments: with deployment: %s, that one is the canary and %s%s, which Serin makes, is stable", s.Deployment, s.Deployment, copySuffix)
+			c.fail(at.atKey(), "belongs to rollouts with two Deployments: with deployment: %s, that one is the canary and %s, which Serin makes, is stable", s.Deployment, copyOf(s.Deployment))
 		}
 	}
 	if _, ok := s.Traffic.cluster(); !ok {
@@ -50,14 +60,8 @@ func (c *checker) single(s *RolloutSpec) bool {
 	if g := s.Traffic.GatewayAPI; g != nil && g.Route == nil {
 		c.fail(c.spec("traffic", "gatewayAPI"), "with one Deployment, a route that is there would have to lead to the copy, which it does not: expected route (Serin's own)")
 	}
-	if len(s.Deployment) > maxCopied {
-		c.fail(c.spec("deployment"), "has more than %d characters: stable's is called %s%s", maxCopied, s.Deployment, copySuffix)
-	}
-	if len(s.Service.Name) > maxCopiedService {
-		c.fail(c.spec("service", "name"), "has more than %d characters: stable's is called %s%s", maxCopiedService, s.Service.Name, copySuffix)
-	}
 	for i := range s.Steps {
-		if d := s.Steps[i].Deploy; d != nil && (d.Deployment == s.Deployment || d.Deployment == s.Deployment+copySuffix) {
+		if d := s.Steps[i].Deploy; d != nil && (d.Deployment == s.Deployment || d.Deployment == copyOf(s.Deployment)) {
 			c.fail(c.spec("steps", i, "deploy", "deployment"), "Serin does not write the pod template of %s: what Git has there starts the release, and promote brings the copy to it", d.Deployment)
 		}
 	}

@@ -56,8 +56,18 @@ func TestOneDeploymentIsTheCanaryAndStableIsItsCopy(t *testing.T) {
 	require.Len(t, c.Triggers, 1)
 }
 
+func TestTheCopyOfALongNameHasItsBeginningAndAHash(t *testing.T) {
+	deployment, service := strings.Repeat("a.b", 80)[:239]+"z", strings.Repeat("s", 63)
+	set, errs := loadOne(t, "deployment: shop", "deployment: "+deployment, "name: shop, port", "name: "+service+", port")
+	require.Empty(t, errs.Error())
+	stable := set.Rollouts[0].Plan.Rollout.Cluster.Arms.Stable
+	require.Regexp(t, "^"+deployment[:225]+"[ab.]*-[0-9a-f]{8}-stable$", stable.Deployment.Name)
+	require.LessOrEqual(t, len(stable.Deployment.Name), 242)
+	require.Regexp(t, "^s{47}-[0-9a-f]{8}-stable$", stable.Service)
+	require.Len(t, stable.Service, 63)
+}
+
 func TestWhatDoesNotFitOneDeploymentIsRefused(t *testing.T) {
-	long := strings.Repeat("a", 57)
 	for name, c := range map[string]struct {
 		change []string
 		want   string
@@ -66,8 +76,6 @@ func TestWhatDoesNotFitOneDeploymentIsRefused(t *testing.T) {
 		"a second Deployment":                  {[]string{"  service: {", "  canary: {deployment: b, service: {name: b, port: 80}}\n  service: {"}, "canary: belongs to rollouts with two Deployments"},
 		"no Kubernetes":                        {[]string{"{traefik: {namespace: pro, ingressRoute: shop}}", "{traefikFile: {path: /a.yaml, rule: Host(`a`)}}"}, "deployment: belongs to Kubernetes"},
 		"a route of Gateway API that is there": {[]string{"{traefik: {namespace: pro, ingressRoute: shop}}", "{gatewayAPI: {namespace: pro, httpRoute: shop}}", "port: http", "port: 80"}, "traffic.gatewayAPI: with one Deployment"},
-		"a name without room for a suffix":     {[]string{"deployment: shop", "deployment: " + long, "name: shop, port", "name: " + long + ", port"}, "deployment: has more than 56 characters"},
-		"a Service's name without room":        {[]string{"name: shop, port", "name: " + long + ", port"}, "service.name: has more than 53 characters"},
 		"a promotion by somebody else":         {[]string{"promote: {}", "promote: {strategy: wait, template: images}"}, "steps[1].promote.strategy: only Serin manages"},
 		"a promotion of images alone":          {[]string{"promote: {}", "promote: {template: images}"}, "steps[1].promote.template: the copy gets all"},
 		"a step that writes what Git has":      {[]string{"    - gray", "    - deploy: {deployment: shop, image: {shop: 'shop:2'}}\n    - gray"}, "steps[0].deploy.deployment: Serin does not write"},

@@ -61,7 +61,7 @@ const (
 	expectedDocument    = "a name of small letters, digits, dashes and dots, at most 253 characters"
 	expectedNamespace   = "a name of small letters, digits and dashes, at most 63 characters"
 	expectedServiceName = "a name of small letters, digits and dashes that begins with a letter, at most 63 characters"
-	expectedObjectName  = "a name of small letters, digits, dashes and dots, at most 63 characters"
+	expectedObjectName  = "a name of small letters, digits, dashes and dots, at most 253 characters"
 	expectedMetricName  = "a name of letters, digits, dashes, dots and underscores, at most 63 characters"
 	expectedIdentifier  = "letters, digits and underscores, not beginning with a digit"
 	expectedRegexp      = "a regular expression (RE2)"

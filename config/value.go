@@ -39,7 +39,7 @@ const serviceNamePattern = `^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$`
 // ObjectName is the name of an existing Kubernetes object: it may be longer than Serin's own, and contain dots.
 type ObjectName string
 
-const objectNamePattern = `^[a-z0-9]([-.a-z0-9]{0,61}[a-z0-9])?$`
+const objectNamePattern = documentNamePattern
 
 // MetricName is a name of letters, digits, dashes, dots and underscores, at most 63 characters.
 type MetricName string

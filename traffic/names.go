@@ -6,6 +6,17 @@ import (
 	"strings"
 )
 
+// Derived is the name of what belongs to something: its name and a suffix. Where that has more than most characters, the
+// name is cut, and a hash of all of it stands between. It is the same each time.
+func Derived(name, suffix string, most int) string {
+	if len(name)+len(suffix) <= most {
+		return name + suffix
+	}
+	sum := sha256.Sum256([]byte(name))
+	end := fmt.Sprintf("-%x%s", sum[:4], suffix)
+	return strings.TrimRight(name[:most-len(end)], "-.") + end
+}
+
 // maxBase leaves room in the 63 characters of a label for the endings of all that is named after a rollout.
 const maxBase = 50
 

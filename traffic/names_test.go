@@ -29,3 +29,13 @@ func TestEveryNameOfObjectsIsALabelAndNoTwoRolloutsShareIt(t *testing.T) {
 		}
 	})
 }
+
+func TestWhatBelongsToALongNameHasItsBeginningAndAHash(t *testing.T) {
+	require.Equal(t, "shop-ab", traffic.Derived("shop", "-ab", 63))
+	require.Equal(t, strings.Repeat("a", 60)+"-ab", traffic.Derived(strings.Repeat("a", 60), "-ab", 63), "it just fits")
+	long := traffic.Derived(strings.Repeat("a", 61), "-ab", 63)
+	require.Regexp(t, "^a{51}-[0-9a-f]{8}-ab$", long)
+	require.Len(t, long, 63)
+	require.NotEqual(t, long, traffic.Derived(strings.Repeat("a", 62), "-ab", 63))
+	require.Regexp(t, "^a{50}-[0-9a-f]{8}-ab$", traffic.Derived(strings.Repeat("a", 50)+"."+strings.Repeat("a", 12), "-ab", 63), "no sign is left at the end of the beginning")
+}

@@ -1,11 +1,9 @@
 package kubeobjects
 
 import (
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation"
 
@@ -44,19 +42,8 @@ func LaneBackend(b traffic.Backend, lane traffic.Lane) traffic.Backend {
 // CohortBackend is an arm of the cohort.
 func CohortBackend(b traffic.Backend) traffic.Backend { return LaneBackend(b, traffic.CohortLane) }
 
-// hashed is how many bytes of a hash distinguish shortened names.
-const hashed = 4
-
-// Derived is the name of what belongs to an object: the object's name and a suffix. Where that is longer than Kubernetes
-// takes, the name is cut, and a hash of all of it stands between. It is the same each time.
-func Derived(name, suffix string) string {
-	if len(name)+len(suffix) <= maxLabel {
-		return name + suffix
-	}
-	sum := sha256.Sum256([]byte(name))
-	end := fmt.Sprintf("-%x%s", sum[:hashed], suffix)
-	return strings.TrimRight(name[:maxLabel-len(end)], "-") + end
-}
+// Derived is [traffic.Derived] for a name that has to be a label.
+func Derived(name, suffix string) string { return traffic.Derived(name, suffix, maxLabel) }
 
 // Label says why s is not a name of at most so many characters without dots. what names the thing in the error.
 func Label(what, s string, most int) error {

@@ -225,6 +225,31 @@ func TestACanaryIsMadeFromStableAndPromotedAndScaledDown(t *testing.T) {
 	require.NotEmpty(t, p.events("Deployment", "flask"))
 }
 
+func TestDeploymentsHaveNamesAsLongAsKubernetesAllows(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	long := strings.Repeat("v1.shop-", 30)[:235] // its ReplicaSets' names have eleven more
+	p.stable.Name, p.canary.Name = long+"stable", long+"canary"
+	p.arms.Stable.Deployment, p.arms.Canary.Deployment = p.stable, p.canary
+	p.c.Apply(t, p.ns, strings.Replace(stableManifests, "metadata: {name: flask, labels", "metadata: {name: "+p.stable.Name+", labels", 1))
+	p.patch(workload.Name{Namespace: p.ns, Name: "flask"}, `{"spec": {"replicas": 0}}`)
+	p.until(p.newCanary("2", 0.5), workload.Ready)
+	canary := p.get(p.canary)
+	require.Equal(t, int32(2), *canary.Spec.Replicas)
+	require.LessOrEqual(t, len(canary.Spec.Template.Labels["app"]), 63, "the label has the name's beginning and a hash")
+	pods, err := p.c.Client.CoreV1().Pods(p.ns).List(t.Context(), metav1.ListOptions{LabelSelector: "serin.dev/arm=canary"})
+	require.NoError(t, err)
+	require.Len(t, pods.Items, 2)
+	for _, pod := range pods.Items {
+		require.Regexp(t, "^("+p.canary.Pods()+")$", pod.Name)
+	}
+	p.until(workload.Deployment{Name: p.stable, From: &p.canary}, workload.Ready)
+	require.Equal(t, "flask:2", p.images(p.stable)["flask"])
+	p.until(workload.Deployment{Name: p.canary, Replicas: &workload.Replicas{}}, workload.Ready)
+	p.forget()
+	require.NotEmpty(t, p.events("Deployment", p.stable.Name))
+}
+
 func (p *place) events(kind, name string) (out []string) {
 	list, err := p.c.Client.CoreV1().Events(p.ns).List(p.t.Context(), metav1.ListOptions{})
 	require.NoError(p.t, err)
