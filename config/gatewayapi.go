@@ -125,13 +125,22 @@ func (g *GatewayAPISpec) check(c *checker, s *RolloutSpec, _ Loader) {
 		if _, err := strconv.Atoi(string(a.Service.Port)); err != nil {
 			c.fail(c.spec(arm.name, "service", "port"), "expected the number of the port: Gateway API knows no other")
 		}
-		if len(a.Service.FurtherPorts) > 0 {
-			c.fail(c.spec(arm.name, "service", "furtherPorts").atKey(), "belongs to traffic.traefik: a route of Gateway API leads to the one port that service names")
+		if len(a.Service.FurtherPorts) > 0 && g.Route != nil {
+			c.fail(c.spec(arm.name, "service", "furtherPorts").atKey(), "belongs to routes that are there already (httpRoute, grpcRoute): Serin's own leads to the one port that service names")
+		}
+		for i, p := range a.Service.FurtherPorts {
+			if _, err := strconv.Atoi(string(p.Port)); err != nil {
+				c.fail(c.spec(arm.name, "service", "furtherPorts", i, "port"), "expected the number of the port: Gateway API knows no other")
+			}
+			if p.balancing() != (traffic.Balancing{}) {
+				c.fail(c.spec(arm.name, "service", "furtherPorts", i), "with Gateway API, the Service's appProtocol and a BackendTLSPolicy say how to talk to it")
+			}
 		}
 		if a.balancing() != (traffic.Balancing{}) {
 			c.fail(c.spec(arm.name, "service"), "with Gateway API, the Service's appProtocol and a BackendTLSPolicy say how to talk to it")
 		}
 	}
+	c.samePorts(s)
 	c.together(s, g.Namespace)
 	if s.Guards != nil {
 		c.fail(c.spec("guards").atKey(), "Gateway API has none: put filters of your gateway's into the route (with Traefik, middlewares as ExtensionRef). Both arms get them")
@@ -167,6 +176,7 @@ func (g *GatewayAPISpec) fill(m *planner) {
 	d := &m.plan.Rollout
 	m.plan.Gateway.Routes = &record.RoutesGateway{
 		Namespace: m.route(), Arms: m.spec.armsElsewhere(m.route()), GatewayRoutes: g.routes(), Stable: d.Stable, Canary: d.Canary,
+		Ports: m.spec.portPairs(),
 	}
 }
 
@@ -182,8 +192,12 @@ func (g *GatewayAPISpec) claims(p *parsed) []claim {
 	out := []claim{{what: claimObject, of: namespace + "/" + name}, {what: claimObject, of: namespace + "/" + name + "-ab"}}
 	out = append(out, p.arms(namespace)...)
 	for _, route := range append(append(Texts{}, g.HTTPRoute...), g.GRPCRoute...) {
-		if s := p.rollout.Spec.Stable.Service; s != nil {
-			out = append(out, claim{what: claimRule, of: fmt.Sprintf("%s/%s to Service %s/%s:%s", namespace, route, cmp.Or(string(p.rollout.Spec.Stable.Namespace), namespace), s.Name, s.Port)})
+		s := p.rollout.Spec.Stable.Service
+		if s == nil {
+			continue // reported already
+		}
+		for _, port := range append([]FurtherPortSpec{{Port: s.Port}}, s.FurtherPorts...) {
+			out = append(out, claim{what: claimRule, of: fmt.Sprintf("%s/%s to Service %s/%s:%s", namespace, route, cmp.Or(string(p.rollout.Spec.Stable.Namespace), namespace), s.Name, port.Port)})
 		}
 	}
 	if g.Route == nil {

@@ -114,22 +114,13 @@ func (c *checker) madeRoute(at place, r *RouteSpec, l Loader) {
 
 // ports checks the further ports of the arms' Services, and the routes that lead to them.
 func (t *TraefikSpec) ports(c *checker, s *RolloutSpec) {
-	stable, canary := s.Stable.Service, s.Canary.Service
-	if stable == nil || canary == nil {
-		return // reported already
-	}
-	if a, b := len(stable.FurtherPorts), len(canary.FurtherPorts); a != b {
-		c.fail(c.spec("canary", "service"), "stable's Service has %s and the canary's %s: expected as many, in the same order", count(a, "further port", "further ports"), count(b, "further port", "further ports"))
+	if !c.samePorts(s) {
 		return
 	}
+	stable, canary := s.Stable.Service, s.Canary.Service
 	for arm, service := range map[string]*ServiceSpec{"stable": stable, "canary": canary} {
-		seen := []Port{service.Port}
 		for i, p := range service.FurtherPorts {
 			at := c.spec(arm, "service", "furtherPorts", i)
-			if slices.Contains(seen, p.Port) {
-				c.fail(at.in("port"), "%s is named twice", p.Port)
-			}
-			seen = append(seen, p.Port)
 			how := p.balancing()
 			if err := how.Validate(); err != nil {
 				c.fail(at, "%s", err)
@@ -155,6 +146,29 @@ func (t *TraefikSpec) ports(c *checker, s *RolloutSpec) {
 	if t.Adopt && len(stable.FurtherPorts) > 0 {
 		c.fail(c.spec("traffic", "traefik", "adopt"), "takes over one TraefikService, and several ports need one each")
 	}
+}
+
+// samePorts checks that both arms' Services name as many further ports, each once; it returns false if they do not, or if there
+// is a Service missing.
+func (c *checker) samePorts(s *RolloutSpec) bool {
+	stable, canary := s.Stable.Service, s.Canary.Service
+	if stable == nil || canary == nil {
+		return false // reported already
+	}
+	if a, b := len(stable.FurtherPorts), len(canary.FurtherPorts); a != b {
+		c.fail(c.spec("canary", "service"), "stable's Service has %s and the canary's %s: expected as many, in the same order", count(a, "further port", "further ports"), count(b, "further port", "further ports"))
+		return false
+	}
+	for arm, service := range map[string]*ServiceSpec{"stable": stable, "canary": canary} {
+		seen := []Port{service.Port}
+		for i, p := range service.FurtherPorts {
+			if slices.Contains(seen, p.Port) {
+				c.fail(c.spec(arm, "service", "furtherPorts", i, "port"), "%s is named twice", p.Port)
+			}
+			seen = append(seen, p.Port)
+		}
+	}
+	return true
 }
 
 // index is the number of a port among those of a Service; 0 where none is named, -1 if it is none of them.

@@ -187,7 +187,7 @@ func (c *cluster) routeWriter(name string, g *record.Gateway) (routeWriter, rout
 	}
 	if k := g.Routes; k != nil {
 		r, err := c.gateway.Router(gatewayapi.Config{
-			Rollout: name, Namespace: k.Namespace, Arms: k.Arms, GatewayRoutes: k.GatewayRoutes, Stable: k.Stable, Canary: k.Canary, Verify: verify,
+			Rollout: name, Namespace: k.Namespace, Arms: k.Arms, GatewayRoutes: k.GatewayRoutes, Stable: k.Stable, Canary: k.Canary, Ports: k.Ports, Verify: verify,
 		})
 		return r, c.gateway, err
 	}

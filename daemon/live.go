@@ -200,11 +200,16 @@ func (l *Live) Doubts(ctx context.Context, plan *record.Plan) (out []string) {
 
 // ports are those of an arm's Service that routes lead to.
 func ports(plan *record.Plan, first string, of func(traffic.PortPair) string) []string {
+	var pairs []traffic.PortPair
+	switch g := &plan.Gateway; {
+	case g.Cluster != nil:
+		pairs = g.Cluster.Ports
+	case g.Routes != nil:
+		pairs = g.Routes.Ports
+	}
 	out := []string{first}
-	if g := plan.Gateway.Cluster; g != nil {
-		for _, pair := range g.Ports {
-			out = append(out, of(pair))
-		}
+	for _, pair := range pairs {
+		out = append(out, of(pair))
 	}
 	return out
 }

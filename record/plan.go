@@ -88,6 +88,8 @@ type RoutesGateway struct {
 	traffic.GatewayRoutes
 	Stable traffic.Backend `json:"stable"`
 	Canary traffic.Backend `json:"canary"`
+	// Ports are further ports of the same Services, to which users' routes lead.
+	Ports []traffic.PortPair `json:"ports,omitempty"`
 }
 
 // TCPGateway is TCP routes of Traefik on Kubernetes: owned (Route), or some that are already there and adopted.

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// GatewayRoutes are the routes of Gateway API that a rollout is on: exactly one field is set.
+// GatewayRoutes are the routes of Gateway API that a rollout is on: one of Serin's own, or those that are there.
 type GatewayRoutes struct {
 	// Own is made and owned by Serin: an HTTPRoute of the rollout's name.
 	Own *GatewayRoute `json:"own,omitempty"`
@@ -57,22 +57,18 @@ func (r *GatewayRoutes) Adopted() []string { return append(slices.Clone(r.HTTP),
 
 // Validate reports everything that is wrong with the routes.
 func (r *GatewayRoutes) Validate() error {
-	set := 0
-	for _, there := range []bool{r.Own != nil, len(r.HTTP) > 0, len(r.GRPC) > 0} {
-		if there {
-			set++
-		}
-	}
-	if set != 1 {
-		return errors.New("expected one of route (Serin's own), httpRoute or grpcRoute (which are there already)")
+	if (r.Own != nil) == (len(r.HTTP)+len(r.GRPC) > 0) {
+		return errors.New("expected one of route (Serin's own), or httpRoute and grpcRoute (which are there already)")
 	}
 	var errs []error
 	if r.Own != nil {
 		errs = append(errs, r.Own.validate())
 	}
-	for i, name := range r.Adopted() {
-		if slices.Index(r.Adopted(), name) < i {
-			errs = append(errs, fmt.Errorf("%s is named twice", name))
+	for _, names := range [][]string{r.HTTP, r.GRPC} { // one of each kind may have the same name
+		for i, name := range names {
+			if slices.Index(names, name) < i {
+				errs = append(errs, fmt.Errorf("%s is named twice", name))
+			}
 		}
 	}
 	return errors.Join(errs...)

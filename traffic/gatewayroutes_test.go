@@ -18,7 +18,7 @@ func TestWhichRoutesOfGatewayAPIAreRight(t *testing.T) {
 	path := func(kind, value string) traffic.GatewayRoutes {
 		return own(func(r *traffic.GatewayRoute) { r.Paths = []traffic.GatewayPath{{Type: kind, Value: value}} })
 	}
-	const oneOf = "expected one of route (Serin's own), httpRoute or grpcRoute (which are there already)"
+	const oneOf = "expected one of route (Serin's own), or httpRoute and grpcRoute (which are there already)"
 	for name, c := range map[string]struct {
 		routes traffic.GatewayRoutes
 		says   string // empty: they are right
@@ -27,7 +27,9 @@ func TestWhichRoutesOfGatewayAPIAreRight(t *testing.T) {
 		"its own":                              {own(func(*traffic.GatewayRoute) {}), ""},
 		"routes of HTTP":                       {traffic.GatewayRoutes{HTTP: []string{"a", "b"}}, ""},
 		"routes of gRPC":                       {traffic.GatewayRoutes{GRPC: []string{"a"}}, ""},
-		"of both":                              {traffic.GatewayRoutes{HTTP: []string{"a"}, GRPC: []string{"b"}}, oneOf},
+		"of both":                              {traffic.GatewayRoutes{HTTP: []string{"a"}, GRPC: []string{"b"}}, ""},
+		"one of each kind with the same name":  {traffic.GatewayRoutes{HTTP: []string{"a"}, GRPC: []string{"a"}}, ""},
+		"one of gRPC twice":                    {traffic.GatewayRoutes{HTTP: []string{"a"}, GRPC: []string{"b", "b"}}, "b is named twice"},
 		"its own and another":                  {traffic.GatewayRoutes{Own: &traffic.GatewayRoute{}, GRPC: []string{"b"}}, oneOf},
 		"one twice":                            {traffic.GatewayRoutes{HTTP: []string{"a", "b", "a"}}, "a is named twice"},
 		"without a Gateway":                    {own(func(r *traffic.GatewayRoute) { r.Parents = nil }), "parentRefs are missing: which Gateway does the route belong to?"},

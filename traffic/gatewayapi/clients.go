@@ -78,8 +78,12 @@ func (r *Router) Concerns(c kubeobjects.Change) bool {
 		return true
 	}
 	switch {
-	case c.Object.Kind == r.config.kind():
-		return slices.Contains(r.config.names(), c.Object.Name)
+	case slices.Contains(r.config.kinds(), c.Object.Kind):
+		for i := range r.config.names() {
+			if c.Object == r.config.mainKey(i) {
+				return true
+			}
+		}
 	case c.Object.Kind == kubeobjects.Services:
 		return c.Object.Name == r.config.Stable.Service || c.Object.Name == r.config.Canary.Service
 	}

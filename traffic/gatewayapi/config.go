@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -25,6 +24,8 @@ type Config struct {
 	traffic.GatewayRoutes
 	// Stable and Canary are the arms' Services, with the numbers of their ports. They never swap roles.
 	Stable, Canary traffic.Backend
+	// Ports are further ports of the same Services. The rules of users' routes that lead to any of them move together.
+	Ports []traffic.PortPair
 	// Verify names the APIs of a Traefik that serves the routes. Without any, the conditions of the routes alone say what
 	// is in force.
 	Verify kubeobjects.Verify
@@ -39,17 +40,28 @@ func (c *Config) Validate() error {
 		kubeobjects.Label("rollout", c.Rollout, maxName), kubeobjects.Label("namespace", c.Namespace, validation.DNS1123LabelMaxLength),
 		kubeobjects.Label("the arms' namespace", c.arms(), validation.DNS1123LabelMaxLength), kubeobjects.CheckArm("stable", c.Stable), kubeobjects.CheckArm("canary", c.Canary), c.Verify.Validate(), c.GatewayRoutes.Validate(),
 	}
-	for what, b := range map[string]traffic.Backend{"stable": c.Stable, "canary": c.Canary} {
-		if _, err := strconv.Atoi(b.Port); err != nil {
-			errs = append(errs, fmt.Errorf("%s's port %q is not a number: Gateway API names ports by number", what, b.Port))
+	for port := range c.ports() {
+		canary, stable := c.armsAt(port)
+		for what, b := range map[string]traffic.Backend{"stable": stable, "canary": canary} {
+			if _, err := strconv.Atoi(b.Port); err != nil {
+				errs = append(errs, fmt.Errorf("%s's port %q is not a number: Gateway API names ports by number", what, b.Port))
+			}
 		}
+		for i := range port {
+			if otherCanary, other := c.armsAt(i); other.Port == stable.Port || otherCanary.Port == canary.Port {
+				errs = append(errs, fmt.Errorf("port %s is named twice", stable.Port))
+			}
+		}
+	}
+	if c.Own != nil && len(c.Ports) > 0 {
+		errs = append(errs, errors.New("a route of Serin's own leads to one port"))
 	}
 	if c.Stable.Service == c.Canary.Service {
 		errs = append(errs, fmt.Errorf("stable and canary are the same Service %q", c.Stable.Service))
 	}
-	for _, name := range c.Adopted() {
+	for i, name := range c.Adopted() {
 		errs = append(errs, kubeobjects.ObjectName("route", name))
-		if i := slices.Index(c.Adopted(), name); name == c.Rollout+kubeobjects.CohortSuffix || i >= 0 && name == c.cohortName(i) {
+		if name == c.Rollout+kubeobjects.CohortSuffix || name == c.cohortName(i) {
 			errs = append(errs, fmt.Errorf("route %q has the name of the cohort's", name))
 		}
 	}
@@ -64,9 +76,32 @@ func (c *Config) claim() kubeobjects.Claim {
 	return kubeobjects.ClaimOf(c.Rollout, c.Stable, c.Namespace, c.arms())
 }
 
-// kind is that of the routes.
-func (c *Config) kind() kubeobjects.KindName {
+// ports is how many ports of the Services the routes lead to.
+func (c *Config) ports() int { return 1 + len(c.Ports) }
+
+// armsAt are the arms at the pair of ports of a number.
+func (c *Config) armsAt(port int) (canary, stable traffic.Backend) {
+	canary, stable = c.Canary, c.Stable
+	if port > 0 {
+		canary.Port, stable.Port = c.Ports[port-1].Canary, c.Ports[port-1].Stable
+	}
+	return canary, stable
+}
+
+// kinds are those of the routes.
+func (c *Config) kinds() (out []kubeobjects.KindName) {
+	if c.Own != nil || len(c.HTTP) > 0 {
+		out = append(out, httpRoutes)
+	}
 	if len(c.GRPC) > 0 {
+		out = append(out, grpcRoutes)
+	}
+	return out
+}
+
+// kindAt is the kind of the main route of a number, and of the cohort's alongside it.
+func (c *Config) kindAt(i int) kubeobjects.KindName {
+	if c.Own == nil && i >= len(c.HTTP) {
 		return grpcRoutes
 	}
 	return httpRoutes
@@ -88,9 +123,9 @@ func (c *Config) cohortName(i int) string {
 	return fmt.Sprintf("%s%s-%d", c.Rollout, kubeobjects.CohortSuffix, i+1)
 }
 
-func (c *Config) mainKey(i int) kubeobjects.Key { return named(c.kind(), c.names()[i]) }
+func (c *Config) mainKey(i int) kubeobjects.Key { return named(c.kindAt(i), c.names()[i]) }
 
-func (c *Config) cohortKey(i int) kubeobjects.Key { return named(c.kind(), c.cohortName(i)) }
+func (c *Config) cohortKey(i int) kubeobjects.Key { return named(c.kindAt(i), c.cohortName(i)) }
 
 // cohortServices are the Services of the cohort's arms.
 func (c *Config) cohortServices() []kubeobjects.Key {

@@ -29,10 +29,11 @@ func kindsOf(c *Config, d dynamic.Interface) map[kubeobjects.KindName]kubeobject
 	if d == nil {
 		return nil
 	}
-	kind := c.kind()
-	return map[kubeobjects.KindName]kubeobjects.Kind{
-		kind: kubeobjects.KindOfRaw(gatewayv1.SchemeGroupVersion.String(), d.Resource(resources[kind]).Namespace(c.Namespace)),
+	out := map[kubeobjects.KindName]kubeobjects.Kind{}
+	for _, kind := range c.kinds() {
+		out[kind] = kubeobjects.KindOfRaw(gatewayv1.SchemeGroupVersion.String(), d.Resource(resources[kind]).Namespace(c.Namespace))
 	}
+	return out
 }
 
 // status is what the controllers of a route's Gateways say about it.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/serindev/serin/traffic"
@@ -75,7 +76,7 @@ func (c *Config) layoutOf(t traffic.Target) (layout, error) {
 }
 
 func (c *Config) cohort(m traffic.Matcher) (*cohort, error) {
-	all, err := m.Alternatives(c.kind() == grpcRoutes)
+	all, err := m.Alternatives(slices.Contains(c.kinds(), grpcRoutes))
 	if err != nil {
 		return nil, fmt.Errorf("matcher: %w", err)
 	}
@@ -108,7 +109,7 @@ func (c *Config) ownSpec(w kubeobjects.Weights) map[string]any {
 	for _, p := range c.Own.PathsOrAll() {
 		matches = append(matches, map[string]any{"path": map[string]any{"type": p.Type, "value": p.Value}})
 	}
-	spec["rules"] = []any{map[string]any{"matches": matches, "backendRefs": c.backendRefs(nil, w, c.Stable, c.Canary)}}
+	spec["rules"] = []any{map[string]any{"matches": matches, "backendRefs": c.armsRefs(0)(nil, w)}}
 	return kubeobjects.SpecMap(spec)
 }
 
@@ -136,9 +137,16 @@ func (c *Config) backendRefs(like map[string]any, w kubeobjects.Weights, stable,
 	return out
 }
 
-// armsRefs are the references to the arms.
-func (c *Config) armsRefs(like map[string]any, w kubeobjects.Weights) []any {
-	return c.backendRefs(like, w, c.Stable, c.Canary)
+// armsRefs makes the references to the arms at the pair of ports of a number.
+func (c *Config) armsRefs(port int) func(like map[string]any, w kubeobjects.Weights) []any {
+	canary, stable := c.armsAt(port)
+	return func(like map[string]any, w kubeobjects.Weights) []any { return c.backendRefs(like, w, stable, canary) }
+}
+
+// laneArms are the arms on a lane, at the pair of ports of a number.
+func (c *Config) laneArms(lane traffic.Lane, port int) (canary, stable traffic.Backend) {
+	canary, stable = c.armsAt(port)
+	return kubeobjects.LaneBackend(canary, lane), kubeobjects.LaneBackend(stable, lane)
 }
 
 // number is a port as JSON has it.
@@ -153,11 +161,12 @@ func number(port string) float64 {
 // place is a rule of a main route that leads to the rollout's arms.
 type place struct {
 	kubeobjects.Split
-	rule int
+	rule, port int // port is the number of the pair of ports that it leads to
 }
 
 // mainRoute is a main route as it is in the cluster.
 type mainRoute struct {
+	number int // among the rollout's
 	key    kubeobjects.Key
 	object *kubeobjects.Stored
 	spec   map[string]any
@@ -170,8 +179,8 @@ func (c *Config) placesOf(spec map[string]any) []place {
 	rules, _ := spec["rules"].([]any)
 	for i, r := range rules {
 		rule, _ := r.(map[string]any)
-		if p := (place{c.splitOf(rule["backendRefs"], c.Stable, c.Canary), i}); p.Leads() {
-			out = append(out, p)
+		if split, port := c.splitOf(rule["backendRefs"], traffic.MainLane); split.Leads() {
+			out = append(out, place{split, i, port})
 		}
 	}
 	return out
@@ -226,7 +235,8 @@ func (c *Config) cohortSpec(main *mainRoute, co *cohort) (map[string]any, error)
 		}
 		delete(rule, "name")
 		rule["matches"] = narrow
-		rule["backendRefs"] = c.backendRefs(p.Like, co.Weights, kubeobjects.CohortBackend(c.Stable), kubeobjects.CohortBackend(c.Canary))
+		canary, stable := c.laneArms(traffic.CohortLane, p.port)
+		rule["backendRefs"] = c.backendRefs(p.Like, co.Weights, stable, canary)
 		out = append(out, rule)
 	}
 	spec["rules"] = out
@@ -246,12 +256,12 @@ func (l *layout) render(c *Config, mains []*mainRoute) (map[kubeobjects.Key]kube
 	if err != nil {
 		return nil, fmt.Errorf("encode the cohort's matcher: %w", err)
 	}
-	for i, main := range mains {
+	for _, main := range mains {
 		spec, err := c.cohortSpec(main, l.cohort)
 		if err != nil {
 			return nil, err
 		}
-		out[c.cohortKey(i)] = kubeobjects.Object{Spec: spec, Annotations: map[string]string{matcherAnnotation: string(matcher)}}
+		out[c.cohortKey(main.number)] = kubeobjects.Object{Spec: spec, Annotations: map[string]string{matcherAnnotation: string(matcher)}}
 	}
 	return out, nil
 }
@@ -268,13 +278,21 @@ func (c *Config) inferCohort(have *kubeobjects.Stored) *cohort {
 	rules, _ := have.Spec["rules"].([]any)
 	if len(rules) > 0 {
 		rule, _ := rules[0].(map[string]any)
-		co.Weights = c.splitOf(rule["backendRefs"], kubeobjects.CohortBackend(c.Stable), kubeobjects.CohortBackend(c.Canary)).Weights
+		split, _ := c.splitOf(rule["backendRefs"], traffic.CohortLane)
+		co.Weights = split.Weights
 	}
 	return co
 }
 
-func (c *Config) splitOf(refs any, stable, canary traffic.Backend) kubeobjects.Split {
-	return kubeobjects.SplitOf(refs, stable, canary, c.leadsTo)
+// splitOf reads a rule's references to the arms on a lane, and finds the pair of ports that they lead to.
+func (c *Config) splitOf(refs any, lane traffic.Lane) (split kubeobjects.Split, port int) {
+	for port := range c.ports() {
+		canary, stable := c.laneArms(lane, port)
+		if split = kubeobjects.SplitOf(refs, stable, canary, c.leadsTo); split.Leads() {
+			return split, port
+		}
+	}
+	return split, 0
 }
 
 // greatest is the weights with the most for the canary, of places that should have the same.

@@ -60,7 +60,10 @@ func (r *Router) configured(ctx context.Context, s *snapshot) *traffic.Configure
 	}
 	out.Foreign = append(out.Foreign, r.foreign(s, &l)...)
 	if l.serves() {
-		r.objects.CheckArms(ctx, c.Stable, c.Canary, out)
+		for port := range c.ports() {
+			canary, stable := c.armsAt(port)
+			r.objects.CheckArms(ctx, stable, canary, out)
+		}
 	}
 	return out
 }

@@ -11,6 +11,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 
 	"k8s.io/client-go/dynamic"
@@ -54,11 +56,17 @@ func newRouter(c Config, k kubernetes.Interface, d dynamic.Interface, n *kubeobj
 	}, nil
 }
 
-// Labels are the values of Traefik's service label under which the arms on a lane are counted.
+// Labels are the values of Traefik's service label under which the arms on a lane are counted, one for each port and kind of
+// route, with commas between them.
 func (r *Router) Labels(on traffic.Lane) (canary, stable string) {
-	c, s := kubeobjects.LaneBackend(r.config.Canary, on), kubeobjects.LaneBackend(r.config.Stable, on)
-	kind := r.config.kind()
-	return ServiceName(kind, r.config.arms(), c), ServiceName(kind, r.config.arms(), s)
+	var canaries, stables []string
+	for port := range r.config.ports() {
+		c, s := r.config.laneArms(on, port)
+		for _, kind := range r.config.kinds() {
+			canaries, stables = append(canaries, ServiceName(kind, r.config.arms(), c)), append(stables, ServiceName(kind, r.config.arms(), s))
+		}
+	}
+	return strings.Join(canaries, ","), strings.Join(stables, ",")
 }
 
 // Apply writes t, unless the cluster already says so. It returns once the change is written, not once a gateway serves
@@ -105,9 +113,12 @@ func (r *Router) apply(ctx context.Context, l layout) error {
 		return err
 	}
 	if l.serves() {
-		stable, canary, err := r.objects.Arms(ctx, r.objects.Live(), r.config.Stable, r.config.Canary)
-		if err != nil {
-			return r.protect(ctx, s, stable, canary, err)
+		var stable, canary *kubeobjects.Backend
+		for port := range r.config.ports() {
+			canaryArm, stableArm := r.config.armsAt(port)
+			if stable, canary, err = r.objects.Arms(ctx, r.objects.Live(), stableArm, canaryArm); err != nil {
+				return r.protect(ctx, s, stable, canary, err)
+			}
 		}
 		if l.cohort != nil {
 			if err := r.addCohortServices(want, stable, canary); err != nil {
@@ -178,7 +189,7 @@ func (r *Router) takeOut(ctx context.Context, s *snapshot) error {
 func (r *Router) setWeights(ctx context.Context, m *mainRoute, w kubeobjects.Weights) error {
 	var ops []kubeobjects.Operation
 	for _, p := range m.places {
-		ops = append(ops, p.With(fmt.Sprintf("/spec/rules/%d/backendRefs", p.rule), w, r.config.armsRefs)...)
+		ops = append(ops, p.With(fmt.Sprintf("/spec/rules/%d/backendRefs", p.rule), w, r.config.armsRefs(p.port))...)
 	}
 	if r.config.Own == nil {
 		ops = append(ops, r.config.claim().Make(m.object)...)
@@ -263,7 +274,7 @@ func (r *Router) read(ctx context.Context, in kubeobjects.Source) (*snapshot, er
 		k := r.config.mainKey(i)
 		switch o := s.objects[k]; {
 		case o != nil:
-			m := &mainRoute{key: k, object: o, spec: o.Spec, places: r.config.placesOf(o.Spec)}
+			m := &mainRoute{number: i, key: k, object: o, spec: o.Spec, places: r.config.placesOf(o.Spec)}
 			if len(m.places) == 0 && r.config.Own == nil {
 				s.away = append(s.away, m)
 				continue
@@ -298,6 +309,14 @@ func (s *snapshot) fit(c *Config, serves bool) error {
 	}
 	for _, m := range s.mains {
 		errs = append(errs, m.fit(c))
+	}
+	for port := 1; port < c.ports() && serves; port++ {
+		if !slices.ContainsFunc(s.mains, func(m *mainRoute) bool {
+			return slices.ContainsFunc(m.places, func(p place) bool { return p.port == port })
+		}) {
+			_, stable := c.armsAt(port)
+			errs = append(errs, fmt.Errorf("no rule leads to Service %s:%s", stable.Service, stable.Port))
+		}
 	}
 	return errors.Join(errs...)
 }

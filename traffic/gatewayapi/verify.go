@@ -31,7 +31,7 @@ func (r *Router) ask(ctx context.Context, replica traefikapi.Replica, s *snapsho
 	out := traffic.Replica{Name: replica.Name()}
 	replica = r.api.Together(ctx, replica)
 	gateways := parents(c, s.mains) // the cohort's routes have the same
-	main, err := r.askAll(ctx, replica, s.mains, gateways, c.Stable, c.Canary)
+	main, err := r.askAll(ctx, replica, s.mains, gateways, traffic.MainLane)
 	if err != nil {
 		return traffic.Replica{Name: out.Name, Err: err.Error()}
 	}
@@ -45,13 +45,15 @@ func (r *Router) ask(ctx context.Context, replica traefikapi.Replica, s *snapsho
 		if o := s.objects[k]; o != nil {
 			m.object, m.spec = o, o.Spec
 			rules, _ := m.spec["rules"].([]any)
-			for rule := range rules {
-				m.places = append(m.places, place{rule: rule})
+			for i := range rules {
+				rule, _ := rules[i].(map[string]any)
+				_, port := c.splitOf(rule["backendRefs"], traffic.CohortLane)
+				m.places = append(m.places, place{rule: i, port: port})
 			}
 		}
 		cohorts = append(cohorts, m)
 	}
-	cohort, err := r.askAll(ctx, replica, cohorts, gateways, kubeobjects.CohortBackend(c.Stable), kubeobjects.CohortBackend(c.Canary))
+	cohort, err := r.askAll(ctx, replica, cohorts, gateways, traffic.CohortLane)
 	if err != nil {
 		return traffic.Replica{Name: out.Name, Err: err.Error()}
 	}
@@ -66,10 +68,10 @@ func (r *Router) ask(ctx context.Context, replica traefikapi.Replica, s *snapsho
 }
 
 // askAll returns what a replica serves of routes that should have the same weights; nil if it has none of them.
-func (r *Router) askAll(ctx context.Context, replica traefikapi.Replica, routes []*mainRoute, gateways []parent, stable, canary traffic.Backend) (*traffic.RouteServed, error) {
+func (r *Router) askAll(ctx context.Context, replica traefikapi.Replica, routes []*mainRoute, gateways []parent, lane traffic.Lane) (*traffic.RouteServed, error) {
 	var all []servedRoute
 	for _, m := range routes {
-		found, err := r.askRoute(ctx, replica, m, gateways, stable, canary)
+		found, err := r.askRoute(ctx, replica, m, gateways, lane)
 		if err != nil {
 			return nil, err
 		}
@@ -105,7 +107,7 @@ var routerForm = regexp.MustCompile(`^-ep-.+-([0-9]+)-[0-9a-f]{20}$`)
 
 // askRoute gets the routers of a route and their services. m has no spec where the cluster has no such route: any router of
 // it is then left over.
-func (r *Router) askRoute(ctx context.Context, replica traefikapi.Replica, m *mainRoute, gateways []parent, stable, canary traffic.Backend) (servedRoute, error) {
+func (r *Router) askRoute(ctx context.Context, replica traefikapi.Replica, m *mainRoute, gateways []parent, lane traffic.Lane) (servedRoute, error) {
 	var out servedRoute
 	prefix := normal(strings.ToLower(string(m.key.Kind))+"-"+r.config.Namespace+"-"+m.key.Name) + "-gw-"
 	var list []listed
@@ -131,7 +133,7 @@ func (r *Router) askRoute(ctx context.Context, replica traefikapi.Replica, m *ma
 		rule, _ := rules[p.rule].(map[string]any)
 		out.problems = append(out.problems, missing(m.key, p.rule, rule, byRule[p.rule])...)
 		for _, router := range byRule[p.rule] {
-			w, problem, err := r.askWeights(ctx, replica, router, stable, canary)
+			w, problem, err := r.askWeights(ctx, replica, router, m.key.Kind, lane, p.port)
 			if err != nil {
 				return out, err
 			}
@@ -208,7 +210,7 @@ func missing(k kubeobjects.Key, number int, rule map[string]any, routers []liste
 }
 
 // askWeights gets the weighted service behind a router.
-func (r *Router) askWeights(ctx context.Context, replica traefikapi.Replica, router listed, stable, canary traffic.Backend) (w kubeobjects.Weights, problem string, err error) {
+func (r *Router) askWeights(ctx context.Context, replica traefikapi.Replica, router listed, kind kubeobjects.KindName, lane traffic.Lane, port int) (w kubeobjects.Weights, problem string, err error) {
 	name := router.Service
 	if !strings.Contains(name, "@") {
 		name += provider
@@ -230,7 +232,7 @@ func (r *Router) askWeights(ctx context.Context, replica traefikapi.Replica, rou
 	if service.Weighted == nil {
 		return w, "service " + name + " is not a weighted one", nil
 	}
-	kind := r.config.kind()
+	canary, stable := r.config.laneArms(lane, port)
 	for _, child := range service.Weighted.Services {
 		weight := 1
 		if child.Weight != nil {
