@@ -1,11 +1,19 @@
 package traefikcrd_test
 
 import (
+	"bytes"
+	"io"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"github.com/traefik/traefik/v3/pkg/provider/kubernetes/crd/generated/clientset/versioned"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed"
@@ -105,6 +113,59 @@ func TestAForeignEditOfOneOfSeveralPortsIsSeenAndPutRight(t *testing.T) {
 	}
 }
 
+func TestPortsAndRoutesThatTheDocumentNoLongerNamesAreTidiedUp(t *testing.T) {
+	t.Parallel()
+	t.Run("adopted", func(t *testing.T) {
+		t.Parallel()
+		w := begin(t, bothPorts)
+		before := w.raw(t, "ingressroutes", "more")["spec"]
+		w.bring(t, withCohort(target(0)))
+		w.config.Ports, w.config.Further = nil, nil
+		w.Router = router(t, w.as, w.config)
+		w.bring(t, target(0))
+		require.Equal(t, before, w.raw(t, "ingressroutes", "more")["spec"], "it is as it was")
+		require.NotContains(t, w.made(t), "port-2")
+		counts := w.send(t, 4, w.to(nil, "more."+w.host, "/"))
+		require.Equal(t, 4, counts.Status["v1"][http.StatusOK])
+	})
+	t.Run("Serin's own", func(t *testing.T) {
+		t.Parallel()
+		w := begin(t, func(w *world) {
+			w.config.Ports = []traffic.PortPair{{Stable: "rpc", Canary: "9090"}}
+			w.config.FurtherRoutes = []traffic.PortRoute{{Route: traffic.Route{Rule: "Host(`more." + w.host + "`)"}, Port: 1}}
+			w.manifests = twoPorts + "---\n" + strings.ReplaceAll(`{apiVersion: traefik.io/v1alpha1, kind: IngressRoute, metadata: {name: theirs}, spec: {routes: [{kind: Rule, match: "Host(`+"`theirs.HOST`"+`)", services: [{kind: TraefikService, name: shop-port-2}]}]}}`, "HOST", w.host)
+		})
+		w.bring(t, target(0))
+		w.config.Ports, w.config.FurtherRoutes = nil, nil
+		w.Router = router(t, w.as, w.config)
+		require.NoError(t, w.Router.Apply(t.Context(), target(0)))
+		require.NotContains(t, w.made(t), "route-2")
+		require.Contains(t, w.made(t), "port-2", "a route of the user's leads there")
+		require.NoError(t, versioned.NewForConfigOrDie(w.Cluster.Config).TraefikV1alpha1().IngressRoutes(w.ns).Delete(t.Context(), "theirs", metav1.DeleteOptions{}))
+		require.NoError(t, w.Router.Apply(t.Context(), target(0)))
+		require.NotContains(t, w.made(t), "port-2")
+	})
+}
+
+// made are the names of the rollout's IngressRoutes and TraefikServices.
+func (w *world) made(t *testing.T) string {
+	t.Helper()
+	api := versioned.NewForConfigOrDie(w.Cluster.Config).TraefikV1alpha1()
+	mine := metav1.ListOptions{LabelSelector: "serin.dev/rollout=shop"}
+	routes, err := api.IngressRoutes(w.ns).List(t.Context(), mine)
+	require.NoError(t, err)
+	services, err := api.TraefikServices(w.ns).List(t.Context(), mine)
+	require.NoError(t, err)
+	var names []string
+	for i := range routes.Items {
+		names = append(names, routes.Items[i].Name)
+	}
+	for i := range services.Items {
+		names = append(names, services.Items[i].Name)
+	}
+	return strings.Join(names, " ")
+}
+
 func TestAPortThatNoRouteLeadsToIsRefused(t *testing.T) {
 	t.Parallel()
 	w := begin(t, func(w *world) {
@@ -112,6 +173,39 @@ func TestAPortThatNoRouteLeadsToIsRefused(t *testing.T) {
 		w.config.Further = nil
 	})
 	require.ErrorContains(t, w.Router.Apply(t.Context(), target(0.5)), "no route leads to Service shop:rpc")
+}
+
+// Traefik 3.7 has the option safeNaming, and the Traefik of these tests is older: what stands in front of it changes the names.
+func TestATraefikThatNamesRoutersByAnotherSchemeIsSaidToDoSo(t *testing.T) {
+	t.Parallel()
+	w := begin(t, nil)
+	w.bring(t, target(0.5))
+	to, err := url.Parse(w.traefik.API)
+	require.NoError(t, err)
+	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) }, ModifyResponse: func(r *http.Response) error {
+		body, err := io.ReadAll(r.Body)
+		body = regexp.MustCompile(w.ns+"-shop-[0-9a-f]{20}@").ReplaceAll(body, []byte(w.ns+"_shop_0@"))
+		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+		r.Header.Del("Content-Length")
+		return err
+	}}
+	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		q := r.URL.Query()
+		if safe := q.Get("search"); safe == w.ns+"_shop_" {
+			q.Set("search", w.ns+"-shop-")
+			r.URL.RawQuery = q.Encode()
+		} else if strings.HasPrefix(r.URL.Path, "/api/http/routers/"+w.ns+"-shop-") {
+			rw.Header().Set("Content-Type", "application/json")
+			http.Error(rw, `{"message": "router not found"}`, http.StatusNotFound)
+			return
+		}
+		proxy.ServeHTTP(rw, r)
+	}))
+	t.Cleanup(server.Close)
+	w.config.Verify = traefikcrd.Verify{APIs: []string{server.URL}}
+	w.Router = router(t, w.as, w.config)
+	o := traffictest.Await(t, w.Router, target(0.5), traffic.Unconfirmed)
+	require.Equal(t, "it calls the router of IngressRoute shop "+w.ns+"_shop_0@kubernetescrd, by its option providers.kubernetesCRD.safeNaming, whose names Serin does not know: set that to false", o.Replicas[0].Err)
 }
 
 func TestATraefikThatMayNotCrossNamespacesIsSaidToBeTheReason(t *testing.T) {

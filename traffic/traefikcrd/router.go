@@ -112,7 +112,10 @@ func (r *Router) apply(ctx context.Context, l layout, t traffic.Target) error {
 	if err := r.refuse(want, s); err != nil {
 		return err
 	}
-	return r.bring(ctx, want, s, &l)
+	if err := r.bring(ctx, want, s, &l); err != nil || l.serves() {
+		return err
+	}
+	return r.tidy(ctx)
 }
 
 func (r *Router) addLaneServices(want map[key]object, l *layout, stable, canary *kubeobjects.Backend) error {

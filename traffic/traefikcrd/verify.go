@@ -149,6 +149,13 @@ func (r *Router) fetch(ctx context.Context, replica traefikapi.Replica, frames [
 			}
 		}
 	}
+	if len(a.http.Routers) == 0 {
+		for i := range frames {
+			if err := r.api.CheckNaming(ctx, replica, c.Namespace, frames[i].name); err != nil {
+				return nil, err
+			}
+		}
+	}
 	for _, lane := range inFront {
 		if err := r.fetchLane(ctx, replica, lane, frames, a); err != nil {
 			return nil, err

@@ -1,0 +1,146 @@
+package traefikcrd
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+
+	"github.com/traefik/traefik/v3/pkg/provider/kubernetes/crd/traefikio/v1alpha1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/serindev/serin/traffic/kubeobjects"
+)
+
+// leftoverForm is what follows the rollout's name in the names of what a further port or route has.
+var leftoverForm = regexp.MustCompile(`^(-route-\d+|(-ab|-mirrored|-previewed)-\d+|(-ab|-mirrored|-previewed)?-port-\d+)$`)
+
+// tidy removes what an earlier document's further ports and routes left behind. It is called with all traffic on stable. A
+// route of the user's that led to such a port gets back the reference that was in it, and a TraefikService that some route
+// still leads to stays.
+func (r *Router) tidy(ctx context.Context) error {
+	routes, services := r.leftovers(ctx)
+	if len(routes)+len(services) == 0 {
+		return nil
+	}
+	objects, err := r.objects.Read(ctx, r.objects.Live(), slices.Concat(routes, services))
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, k := range routes {
+		errs = append(errs, r.objects.Remove(ctx, k, objects[k]))
+	}
+	led, err := r.giveBack(ctx, services, objects)
+	errs = append(errs, err)
+	for _, k := range services {
+		if !led[k.Name] {
+			errs = append(errs, r.objects.Remove(ctx, k, objects[k]))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("remove what further ports and routes left behind: %w", err)
+	}
+	return nil
+}
+
+// leftovers are the rollout's objects with numbers that the document has no longer; none where they cannot be listed: traffic
+// is on stable, and they do no harm.
+func (r *Router) leftovers(ctx context.Context) (routes, services []key) {
+	mine := metav1.ListOptions{LabelSelector: kubeobjects.ManagedLabel + "=" + kubeobjects.Manager + "," + kubeobjects.RolloutLabel + "=" + r.config.Rollout}
+	api, keys := r.traefik.TraefikV1alpha1(), r.config.keys()
+	left := func(k key) bool {
+		base := len(r.config.Rollout)
+		return len(k.Name) > base && leftoverForm.MatchString(k.Name[base:]) && !slices.Contains(keys, k)
+	}
+	ingress, err := api.IngressRoutes(r.config.Namespace).List(ctx, mine)
+	if err != nil {
+		return nil, nil
+	}
+	for i := range ingress.Items {
+		if k := named(ingressRoutes, ingress.Items[i].Name); left(k) {
+			routes = append(routes, k)
+		}
+	}
+	weighted, err := api.TraefikServices(r.config.Namespace).List(ctx, mine)
+	if err != nil {
+		return routes, nil
+	}
+	for i := range weighted.Items {
+		if k := named(traefikServices, weighted.Items[i].Name); left(k) {
+			services = append(services, k)
+		}
+	}
+	return routes, services
+}
+
+// giveBack puts the references to leftover TraefikServices in users' routes back to what they were. led names the services
+// that a route still leads to, because what was there is not known.
+func (r *Router) giveBack(ctx context.Context, services []key, objects map[key]*stored) (led map[string]bool, err error) {
+	led = map[string]bool{}
+	all, err := r.traefik.TraefikV1alpha1().IngressRoutes(r.config.Namespace).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		for _, k := range services {
+			led[k.Name] = true
+		}
+		return led, fmt.Errorf("list the IngressRoutes: %w", err)
+	}
+	var errs []error
+	for i := range all.Items {
+		route := &all.Items[i]
+		ops := []kubeobjects.Operation{kubeobjects.Test("/metadata/resourceVersion", route.ResourceVersion)}
+		var changed []string
+		for _, ref := range leading(route, r.config.Namespace, services) {
+			if was := replacedBy(objects[named(traefikServices, ref.name)]); was != nil {
+				if ref.weight != nil {
+					was["weight"] = *ref.weight
+				}
+				ops, changed = append(ops, kubeobjects.Operation{Op: "replace", Path: ref.path, Value: was}), append(changed, ref.name)
+			} else {
+				led[ref.name] = true
+			}
+		}
+		if len(ops) == 1 {
+			continue
+		}
+		if err := r.objects.Patch(ctx, named(ingressRoutes, route.Name), ops); err != nil {
+			errs = append(errs, err)
+			for _, name := range changed {
+				led[name] = true
+			}
+		}
+	}
+	return led, errors.Join(errs...)
+}
+
+// reference is one to a TraefikService in an IngressRoute.
+type reference struct {
+	path, name string
+	weight     *int
+}
+
+// leading are the references to some TraefikServices of a namespace.
+func leading(route *v1alpha1.IngressRoute, namespace string, services []key) (out []reference) {
+	for i, rule := range route.Spec.Routes {
+		for j, s := range rule.Services {
+			if s.Kind == string(traefikServices) && (s.Namespace == "" || s.Namespace == namespace) && slices.Contains(services, named(traefikServices, s.Name)) {
+				out = append(out, reference{fmt.Sprintf("/spec/routes/%d/services/%d", i, j), s.Name, s.Weight})
+			}
+		}
+	}
+	return out
+}
+
+// replacedBy is the reference that a TraefikService of the rollout's replaced; nil if that is not known.
+func replacedBy(o *stored) map[string]any {
+	if o == nil {
+		return nil
+	}
+	var was replacement
+	if json.Unmarshal([]byte(o.GetAnnotations()[replacedAnnotation]), &was) != nil {
+		return nil
+	}
+	return was.Reference
+}
