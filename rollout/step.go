@@ -69,6 +69,8 @@ type Stage struct {
 	Copies bool
 	// Sticky: users keep the version that they were given at an earlier weight, so the exposure is reached late.
 	Sticky bool
+	// Cohort: it compares among a cohort of users, whose requests a gateway counts apart from all others.
+	Cohort bool
 }
 
 // Stages are the exposures of all steps, in order.

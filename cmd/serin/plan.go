@@ -121,6 +121,7 @@ type planned struct {
 
 	max, minRequests float64
 	scope            string
+	cohort           bool
 	rolls            bool // going back takes as long as stable's rolling update
 }
 
@@ -250,7 +251,7 @@ func (p *planning) steps(plan simulation.Plan, base map[string]float64) ([]plann
 
 // stage plans one weight for one metric and adds the evidence gained by its end to gained.
 func (p *planning) stage(j choice.Judge, m judge.Metric, s rollout.Stage, pace choice.Pace, wait time.Duration, gained map[string]float64) planned {
-	out := planned{scope: s.Scope, Earlier: s.Earlier, Step: s.Name, Weight: float64(s.Exposure), Metric: m.Name, Hold: s.Least.Seconds(), Needs: s.Pass,
+	out := planned{scope: s.Scope, cohort: s.Cohort, Earlier: s.Earlier, Step: s.Name, Weight: float64(s.Exposure), Metric: m.Name, Hold: s.Least.Seconds(), Needs: s.Pass,
 		Requests: pace.Canary * s.Least.Seconds(), max: s.Decide.Max.Seconds(), minRequests: m.MinRequests}
 	fails, err := j.Fails(m.Name, pace, p.effect)
 	if err != nil {
@@ -422,7 +423,7 @@ func (p *planning) ruledOut(steps []planned) (out []string) {
 			text += "in " + s.within() + " this traffic can rule out " + margin
 		default:
 			text += fmt.Sprintf("in %s this traffic can rule out a version %s times as bad as stable, and a pass says no more than that", s.within(), figures.Times(s.RulesOut))
-			if p.pasts[s.scope][s.Metric] == nil {
+			if p.pasts[s.scope][s.Metric] == nil && !s.cohort {
 				text += " (if bad requests come one by one; with --prometheus, by how they came in the last day)"
 			}
 			at := "would take more than a year"
@@ -430,6 +431,9 @@ func (p *planning) ruledOut(steps []planned) (out []string) {
 				at = "takes " + lasting(*s.AtMargin) + " at " + percentage(s.Weight)
 			}
 			text += fmt.Sprintf("; to rule out %s, %s", margin, at)
+			if s.cohort {
+				text += ". Traefik counts a cohort's requests apart, so this takes an earlier release to have shown how their rates vary; until then the time has no effect, and a pass rules out " + margin
+			}
 		}
 		out = append(out, text+".")
 	}
@@ -498,6 +502,12 @@ func (p *planning) count(ctx context.Context, a *app, plan simulation.Plan, base
 		return err
 	}
 	end, detail := time.Now().Add(-analysis.DefaultSettle), ""
+	var cohorts []string // of which Prometheus has no past
+	for _, s := range plan.Definition.Steps.Stages() {
+		if s.Cohort {
+			cohorts = append(cohorts, s.Scope)
+		}
+	}
 	for _, scope := range plan.Definition.Scopes {
 		look, err := oneLook(ctx, source.all, plan.Analyses[scope.Name], analysis.Names{Service: p.service, Vars: vars}, end, p.over)
 		if err != nil {
@@ -519,6 +529,9 @@ func (p *planning) count(ctx context.Context, a *app, plan simulation.Plan, base
 					p.rate = max(p.rate, o.Baseline.Total/p.over.Seconds())
 				}
 			}
+		}
+		if slices.Contains(cohorts, scope.Name) {
+			continue
 		}
 		if err := p.remember(ctx, a, source.all, plan, scope.Name, analysis.Names{Service: p.service, Vars: vars}, end); err != nil {
 			return err
