@@ -77,7 +77,8 @@ func (r *Router) leftovers(ctx context.Context) (routes, services []key) {
 }
 
 // giveBack puts the references to leftover TraefikServices in users' routes back to what they were. led names the services
-// that a route still leads to, because what was there is not known.
+// that a route leads to or led to a moment ago: Traefik learns of the two through separate watches, so that a later write removes
+// them. One stays for as long as it is not known what a route that leads there had before.
 func (r *Router) giveBack(ctx context.Context, services []key, objects map[key]*stored) (led map[string]bool, err error) {
 	led = map[string]bool{}
 	all, err := r.traefik.TraefikV1alpha1().IngressRoutes(r.config.Namespace).List(ctx, metav1.ListOptions{})
@@ -91,26 +92,19 @@ func (r *Router) giveBack(ctx context.Context, services []key, objects map[key]*
 	for i := range all.Items {
 		route := &all.Items[i]
 		ops := []kubeobjects.Operation{kubeobjects.Test("/metadata/resourceVersion", route.ResourceVersion)}
-		var changed []string
 		for _, ref := range leading(route, r.config.Namespace, services) {
+			led[ref.name] = true
 			if was := replacedBy(objects[named(traefikServices, ref.name)]); was != nil {
 				if ref.weight != nil {
 					was["weight"] = *ref.weight
 				}
-				ops, changed = append(ops, kubeobjects.Operation{Op: "replace", Path: ref.path, Value: was}), append(changed, ref.name)
-			} else {
-				led[ref.name] = true
+				ops = append(ops, kubeobjects.Operation{Op: "replace", Path: ref.path, Value: was})
 			}
 		}
 		if len(ops) == 1 {
 			continue
 		}
-		if err := r.objects.Patch(ctx, named(ingressRoutes, route.Name), ops); err != nil {
-			errs = append(errs, err)
-			for _, name := range changed {
-				led[name] = true
-			}
-		}
+		errs = append(errs, r.objects.Patch(ctx, named(ingressRoutes, route.Name), ops))
 	}
 	return led, errors.Join(errs...)
 }
