@@ -2,12 +2,15 @@ package kubeobjects
 
 import (
 	"encoding/json"
+	"maps"
 	"net/url"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/serindev/serin/traffic"
 )
 
 // FuzzManagers: no managed fields make it panic, and Serin's own are nobody's doing.
@@ -40,6 +43,45 @@ func FuzzServiceOf(f *testing.F) {
 		u, err := url.Parse(api)
 		require.NoError(t, err)
 		require.True(t, strings.HasPrefix(u.Hostname(), s.name+"."+s.namespace+".svc"))
+	})
+}
+
+// FuzzSplit: whatever a list of references has become, the way back takes the canary out of it, and leaves what others have put
+// there.
+func FuzzSplit(f *testing.F) {
+	f.Add([]byte(`[{"name":"shop","port":80,"weight":90},{"name":"shop-canary","port":80,"weight":10}]`))
+	f.Add([]byte(`[{"name":"shop-canary","port":80,"filters":[1]},{"name":"other","weight":3},7,{"name":"shop-canary","port":80,"weight":null}]`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var refs any
+		if json.Unmarshal(data, &refs) != nil {
+			return
+		}
+		stable, canary := traffic.Backend{Service: "shop", Port: "80"}, traffic.Backend{Service: "shop-canary", Port: "80"}
+		leadsTo := func(ref map[string]any, b traffic.Backend) bool {
+			return ref["name"] == b.Service && ref["port"] == 80.
+		}
+		is := SplitOf(refs, stable, canary, leadsTo)
+		if !is.Leads() {
+			require.Zero(t, is.Weights)
+			return
+		}
+		if sum := is.Weights.Stable + is.Weights.Canary; sum < 0 || sum > 1e9 {
+			return // the API server takes weights up to a million
+		}
+		operations := is.With("/spec", Weights{Stable: 100}, func(like map[string]any, w Weights) []any {
+			ref := maps.Clone(like)
+			ref["name"], ref["port"], ref["weight"] = stable.Service, 80., float64(w.Stable)
+			return []any{ref}
+		})
+		now := refs
+		if len(operations) > 0 {
+			now = operations[len(operations)-1].Value
+		}
+		after := SplitOf(now, stable, canary, leadsTo)
+		require.Zero(t, after.Weights.Canary)
+		require.Positive(t, after.Weights.Stable)
+		require.Equal(t, is.Others, after.Others)
+		require.Equal(t, is.Like, after.Like)
 	})
 }
 
