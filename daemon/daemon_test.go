@@ -16,6 +16,7 @@ import (
 
 	"github.com/serindev/serin/config"
 	"github.com/serindev/serin/engine"
+	"github.com/serindev/serin/internal/testbed"
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/store"
 	"github.com/serindev/serin/traffic"
@@ -63,16 +64,16 @@ func TestAStartThatFailsLeavesNothingOpen(t *testing.T) {
 	taken, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer taken.Close()
-	free, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	port, err := testbed.FreePort()
 	require.NoError(t, err)
-	require.NoError(t, free.Close())
+	free := fmt.Sprintf("127.0.0.1:%d", port)
 
 	o := options(t, fmt.Sprintf("  spinnaker: {listen: '%s'}\n", taken.Addr()))
-	o.Spec.Listen = config.Address(free.Addr().String())
+	o.Spec.Listen = config.Address(free)
 	_, err = New(t.Context(), o)
 	require.ErrorContains(t, err, "spinnaker")
 
-	again, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", free.Addr().String())
+	again, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", free)
 	require.NoError(t, err, "the API's address is free again")
 	require.NoError(t, again.Close())
 	url, err := o.Spec.StoreURL()

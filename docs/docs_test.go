@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -106,10 +105,9 @@ func (p ports) replace(t *testing.T, text string) string {
 	t.Helper()
 	return address.ReplaceAllStringFunc(text, func(a string) string {
 		if p[a] == "" {
-			l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+			port, err := testbed.FreePort()
 			require.NoError(t, err)
-			p[a] = l.Addr().String()
-			require.NoError(t, l.Close())
+			p[a] = fmt.Sprintf("127.0.0.1:%d", port)
 		}
 		return p[a]
 	})

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -18,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/serindev/serin/internal/await"
+	"github.com/serindev/serin/internal/testbed"
 	"github.com/serindev/serin/notify"
 )
 
@@ -110,10 +110,9 @@ func (l *lockedLog) Write(p []byte) (int, error) {
 func notifiedDaemon(t *testing.T, hook string) (dir, file, address string) {
 	t.Helper()
 	dir = t.TempDir()
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	port, err := testbed.FreePort()
 	require.NoError(t, err)
-	address = l.Addr().String()
-	require.NoError(t, l.Close())
+	address = fmt.Sprintf("127.0.0.1:%d", port)
 	write := func(name, text string) string {
 		path := filepath.Join(dir, name)
 		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
