@@ -114,7 +114,11 @@ func (p ports) replace(t *testing.T, text string) string {
 }
 
 // preamble is what hidden blocks may use.
+// What a page leaves in the background has to end with the test, however that ends: if it is killed, nobody ends the group.
 const preamble = `set -eu -o pipefail
+test=$PPID
+(while kill -0 "$test" 2>/dev/null; do sleep 1; done; kill -KILL 0) >/dev/null 2>&1 &
+disown
 until_says() { # PATTERN COMMAND…: the command comes to say it within five minutes
 	local pattern=$1 out end=$((SECONDS + 300))
 	shift
