@@ -26,7 +26,7 @@ func BenchmarkFetch(b *testing.B) {
 		}
 	}
 	p := prometheusOf(b, 2*time.Second, e) // 16,000 series take their time
-	await(b, e, p, "count(traefik_service_request_duration_seconds_bucket) >= 10000")
+	answers(b, e, p, "count(traefik_service_request_duration_seconds_bucket) >= 10000")
 	for _, releases := range []int{1, 25, 250, most} {
 		b.Run(fmt.Sprintf("asks=%d", 4*releases), func(b *testing.B) {
 			s := source(b, promsource.Config{URL: p.URL, Timeout: time.Minute})

@@ -2,6 +2,7 @@ package promsource_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/serindev/serin/analysis"
 	"github.com/serindev/serin/analysis/promsource"
 	"github.com/serindev/serin/analysis/sourcetest"
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/judge"
 )
 
@@ -21,7 +23,7 @@ func TestAMissingSeriesIsExplainedByWhatIsThere(t *testing.T) {
 	e.Add(0, "stable", "200", 1)
 	e.Add(0, "canary", "200", 1)
 	server := prometheusOf(t, sourcetest.Interval, e)
-	await(t, e, server, "up == 1")
+	answers(t, e, server, "up == 1")
 	p := newProxy(t, server.URL)
 	src := source(t, promsource.Config{URL: p.URL})
 	ratio := func(total analysis.Selector) analysis.Metric {
@@ -42,9 +44,15 @@ func TestAMissingSeriesIsExplainedByWhatIsThere(t *testing.T) {
 			"(there is job of traefik)"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			o := sourcetest.Follow(t, src, sourcetest.Plan(t, 0, c.metric)).Look().Observations[0]
-			require.Equal(t, judge.NoData, o.Absent)
-			require.Contains(t, o.Detail, c.says)
+			f := sourcetest.Follow(t, src, sourcetest.Plan(t, 0, c.metric))
+			await.Until(t, c.says, func() string { // the explanation may come too late for a look
+				o := f.Look().Observations[0]
+				require.Equal(t, judge.NoData, o.Absent)
+				if strings.Contains(o.Detail, c.says) {
+					return ""
+				}
+				return o.Detail
+			})
 		})
 	}
 	p.with(func(w http.ResponseWriter, r *http.Request) {
@@ -70,8 +78,8 @@ func TestEachMetricIsAskedOfTheSourceThatItNames(t *testing.T) {
 	shop.Add(0, "stable", "500", 20)
 	shop.Add(0, "canary", "500", 20)
 	one, two := prometheusOf(t, sourcetest.Interval, edge), prometheusOf(t, sourcetest.Interval, shop)
-	await(t, edge, one, "up == 1")
-	await(t, shop, two, "up == 1")
+	answers(t, edge, one, "up == 1")
+	answers(t, shop, two, "up == 1")
 	registry := prometheus.NewRegistry()
 	sources := promsource.Sources{}
 	for name, c := range map[string]promsource.Config{"": {URL: one.URL}, "shop": {URL: two.URL}, "away": {URL: "http://127.0.0.1:1", Timeout: time.Second}} {

@@ -18,7 +18,7 @@ func TestARangeIsAskedAtEachStepAndWithBothEnds(t *testing.T) {
 	e.Add(0, "stable", "200", 1)
 	e.Add(0, "stable", "500", 1)
 	server := prometheusOf(t, sourcetest.Interval, e)
-	await(t, e, server, `traefik_service_requests_total{job="traefik"}`)
+	answers(t, e, server, `traefik_service_requests_total{job="traefik"}`)
 	p := newProxy(t, server.URL)
 	s := source(t, promsource.Config{URL: p.URL})
 	to := time.Now().Truncate(time.Second).Add(time.Second) // the first scrape may be younger than the second's begin

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/serindev/serin/analysis"
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/traffic/traefik"
 )
@@ -78,13 +79,14 @@ func (f *Follower) Look() judge.Look {
 // Until takes looks until the sums of a metric are reached, and some more to see that they stay.
 func (f *Follower) Until(e *Exporter, metric int, bad, total float64) {
 	f.t.Helper()
-	for range 40 {
+	await.Until(f.t, "the canary's events are seen", func() string {
 		e.Scraped(f.t, 1)
 		f.Look()
 		if f.Canary[metric].Bad == bad && f.Canary[metric].Total == total {
-			break
+			return ""
 		}
-	}
+		return fmt.Sprintf("%+v, last look: %+v", f.Canary[metric], f.Last)
+	})
 	e.Scraped(f.t, 4)
 	f.Look()
 	require.Equal(f.t, judge.Arm{Bad: bad, Total: total}, f.Canary[metric], "last look: %+v", f.Last)
