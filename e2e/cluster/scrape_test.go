@@ -2,6 +2,8 @@ package cluster
 
 import (
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -19,6 +21,16 @@ import (
 func (w *world) behindMetrics(t *testing.T, name string, traefik *testbed.Traefik) {
 	t.Helper()
 	w.endpointSlice(t, "metrics", name, "metrics", traefik.MetricsAddr, false)
+}
+
+// edit replaces a text in the rollout's document.
+func (w *world) edit(t *testing.T, old, text string) {
+	t.Helper()
+	file := filepath.Join(w.dir, "rollouts", "rollout.yaml")
+	b, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Contains(t, string(b), old)
+	require.NoError(t, os.WriteFile(file, []byte(strings.ReplaceAll(string(b), old, text)), 0o600))
 }
 
 // targets is the daemon's metric for how many targets it reads.
@@ -51,6 +63,7 @@ func TestTheMetricsOfEveryReplicaBehindAServiceAreRead(t *testing.T) {
 		}
 	})})
 	w.configure(t)
+	w.edit(t, "absolute: 20%", "absolute: 5%") // half of the users meet the second Traefik: a tenth of all requests fail
 	w.begin(t)
 	w.users(t, beta)
 	id := w.start(t, image2)

@@ -14,6 +14,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/clientcmd/api"
@@ -75,7 +78,48 @@ func writeKubeconfig(path string, config *rest.Config) error {
 	return os.WriteFile(path, data, 0o600)
 }
 
-// Namespace makes a namespace that is deleted after the test; its name is derived from the test's.
+// typed is a config for clients of built-in kinds, which speak protobuf: encoding JSON is much of what an API server and
+// its clients compute. Custom resources stay JSON.
+func typed(config *rest.Config) *rest.Config {
+	config = rest.CopyConfig(config)
+	config.ContentType = runtime.ContentTypeProtobuf
+	config.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
+	return config
+}
+
+// burdens are the kinds of objects that cost something after their test: controllers go on with them, and gateways and
+// daemons that see all namespaces read them.
+var burdens = []schema.GroupVersionResource{
+	{Group: "apps", Version: "v1", Resource: "deployments"}, {Group: "apps", Version: "v1", Resource: "statefulsets"},
+	{Group: "apps", Version: "v1", Resource: "replicasets"}, {Group: "batch", Version: "v1", Resource: "jobs"},
+	{Group: "autoscaling", Version: "v2", Resource: "horizontalpodautoscalers"}, {Version: "v1", Resource: "pods"},
+	{Version: "v1", Resource: "services"}, {Group: "discovery.k8s.io", Version: "v1", Resource: "endpointslices"},
+	{Group: "traefik.io", Version: "v1alpha1", Resource: "ingressroutes"}, {Group: "traefik.io", Version: "v1alpha1", Resource: "ingressroutetcps"},
+	{Group: "traefik.io", Version: "v1alpha1", Resource: "ingressrouteudps"}, {Group: "traefik.io", Version: "v1alpha1", Resource: "traefikservices"},
+	{Group: "traefik.io", Version: "v1alpha1", Resource: "middlewares"}, {Group: "traefik.io", Version: "v1alpha1", Resource: "tlsoptions"},
+	{Group: "traefik.io", Version: "v1alpha1", Resource: "tlsstores"},
+	{Group: "gateway.networking.k8s.io", Version: "v1", Resource: "httproutes"}, {Group: "gateway.networking.k8s.io", Version: "v1", Resource: "gateways"},
+	{Group: "serin.dev", Version: "v1alpha1", Resource: "rollouts"}, {Group: "serin.dev", Version: "v1alpha1", Resource: "analyses"},
+}
+
+// empty deletes the burdens of a namespace. The rest stays until the cluster ends with its tests: to delete a namespace,
+// the controller asks twice for every kind of object that there is, and a run makes hundreds of namespaces.
+func (c *Cluster) empty(ctx context.Context, namespace string) error {
+	client, err := metadata.NewForConfig(c.Config)
+	if err != nil {
+		return err
+	}
+	background := metav1.DeletePropagationBackground
+	for _, kind := range burdens {
+		err := client.Resource(kind).Namespace(namespace).DeleteCollection(ctx, metav1.DeleteOptions{PropagationPolicy: &background}, metav1.ListOptions{})
+		if err != nil && !apierrors.IsNotFound(err) { // not every cluster has every custom resource
+			return fmt.Errorf("empty namespace %s of %s: %w", namespace, kind.Resource, err)
+		}
+	}
+	return nil
+}
+
+// Namespace makes a namespace that is emptied after the test; its name is derived from the test's.
 func (c *Cluster) Namespace(tb testing.TB) string {
 	tb.Helper()
 	name := strings.ToLower(tb.Name())
@@ -90,11 +134,10 @@ func (c *Cluster) Namespace(tb testing.TB) string {
 	require.NoError(tb, err)
 	require.NoError(tb, c.owners().claim(made.Name, c.pods.socket))
 	tb.Cleanup(func() {
-		c.pods.forget(made.Name)
-		err := c.Client.CoreV1().Namespaces().Delete(context.WithoutCancel(tb.Context()), made.Name, metav1.DeleteOptions{})
-		if err != nil && !apierrors.IsNotFound(err) {
-			tb.Errorf("delete namespace %s: %v", made.Name, err)
+		if err := c.empty(context.WithoutCancel(tb.Context()), made.Name); err != nil {
+			tb.Error(err)
 		}
+		c.pods.forget(made.Name)
 	})
 	return made.Name
 }

@@ -9,7 +9,7 @@
 //
 //	func TestACanaryGetsItsShare(t *testing.T) {
 //		c := testcluster.Shared(t)
-//		ns := c.Namespace(t)                           // gone with the test
+//		ns := c.Namespace(t)                           // emptied after the test
 //		c.Apply(t, ns, manifests)                      // as kubectl apply does
 //		c.SetImage(ns, "shop:2", testcluster.Image{Fate: testcluster.PullError}) // before its pods are made
 //		client := kubernetes.NewForConfigOrDie(c.ServiceAccount(t, ns, "serin")) // with the rights you bind to it
@@ -154,7 +154,7 @@ func (c *Cluster) start(ctx context.Context) error {
 	if err := c.startAPI(ctx); err != nil {
 		return err
 	}
-	client, err := kubernetes.NewForConfig(c.config(c.relayed, adminToken))
+	client, err := kubernetes.NewForConfig(typed(c.config(c.relayed, adminToken)))
 	if err != nil {
 		return err
 	}

@@ -87,7 +87,7 @@ type image struct {
 }
 
 func startPods(ctx context.Context, c *Cluster) (*pods, error) {
-	client, err := kubernetes.NewForConfig(c.config(c.relayed, c.Config.BearerToken))
+	client, err := kubernetes.NewForConfig(typed(c.config(c.relayed, c.Config.BearerToken)))
 	if err != nil {
 		return nil, err
 	}

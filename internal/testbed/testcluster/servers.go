@@ -64,7 +64,7 @@ func (c *Cluster) startAPI(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if c.Client, err = kubernetes.NewForConfig(c.Config); err != nil {
+	if c.Client, err = kubernetes.NewForConfig(typed(c.Config)); err != nil {
 		return err
 	}
 	c.apiArgs = append(args,

@@ -125,7 +125,7 @@ func (c *Cluster) take(ctx context.Context) error {
 	}
 	c.relayed, c.apiArgs = h.Relay, h.APIArgs
 	c.Config = c.config(h.API, adminToken)
-	if c.Client, err = kubernetes.NewForConfig(c.Config); err != nil {
+	if c.Client, err = kubernetes.NewForConfig(typed(c.Config)); err != nil {
 		return err
 	}
 	c.pods, err = startPods(ctx, c)
