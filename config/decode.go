@@ -3,6 +3,7 @@ package config
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -118,8 +119,11 @@ func (d document) envelope() Errors {
 	if d.root.what != isMap {
 		return Errors{d.at().errorf("expected a document with apiVersion, kind, metadata and spec, got %s", d.at().describe())}
 	}
-	var out Errors
 	version, kind := d.at("apiVersion"), d.at("kind")
+	if version.gone && kind.gone && d.ofTraefik() {
+		return Errors{d.at().errorf("this is a file of Traefik's: keep those in a folder that Serin does not read, where traffic.traefikFile.path names them")}
+	}
+	var out Errors
 	if version.gone {
 		out = append(out, version.errorf("is missing: expected %s", APIVersion))
 	} else if version.node.text != APIVersion {
@@ -131,6 +135,13 @@ func (d document) envelope() Errors {
 		out = append(out, kind.errorf("%s", enum(kind, []any{KindDaemon, KindAnalysis, KindRollout})))
 	}
 	return out
+}
+
+// ofTraefik reports whether this is dynamic configuration of Traefik's, which a rollout may have written next to itself.
+func (d document) ofTraefik() bool {
+	return len(d.root.entries) > 0 && !slices.ContainsFunc(d.root.entries, func(e entry) bool {
+		return !slices.Contains([]string{"http", "tcp", "udp", "tls"}, e.key)
+	})
 }
 
 // manifest reports whether this is a Kubernetes manifest that rollouts refer to, in a file next to theirs.
