@@ -218,12 +218,21 @@ func (r *run) look() error {
 	r.scope.evidence, v = judge.Take(r.scope.judge, r.scope.evidence, look)
 	r.out.Alarms = r.out.Alarms || v.SampleRatio != nil && v.SampleRatio.Alarm
 	for _, m := range v.Metrics {
-		r.out.RulesOut = max(r.out.RulesOut, m.Rules)
+		r.out.RulesOut = max(r.out.RulesOut, timesAsBad(m.Rules))
 	}
 	if v.Outcome == judge.Fail {
 		r.out.Failed, r.out.Metric = true, v.Decisive
 	}
 	return r.apply(rollout.LookTaken{Scope: r.scope.name, Turn: r.state.Turn, Verdict: v})
+}
+
+// timesAsBad is how many times as bad a version is of which a metric shows this ratio: where fewer is worse, the ratio lies
+// below 1. 0 stays 0.
+func timesAsBad(ratio float64) float64 {
+	if 0 < ratio && ratio < 1 {
+		return 1 / ratio
+	}
+	return ratio
 }
 
 // count adds up what users got.

@@ -225,7 +225,7 @@ func evidence(m judge.MetricVerdict) string {
 	}
 	what := "“worse by the margin”"
 	if m.Rules > 0 {
-		what = "“" + figures.Times(m.Rules) + " times as bad”, which the time there is can rule out"
+		what = "“" + howBad(m.Rules) + "”, which the time there is can rule out"
 	}
 	if m.Goal {
 		what = "“no better”"

@@ -77,14 +77,14 @@ func plainOutcome(m judge.MetricVerdict) string {
 		return fmt.Sprintf("A canary that is no worse would look as bad as this in at most one of %s releases; from one of %s on, it goes back.",
 			oneOf(l.Worse), oneOf(l.FailsFrom))
 	case judge.Pass:
-		who := "is worse than accepted"
-		if m.Rules > 0 {
-			who = "is " + figures.Times(m.Rules) + " times as bad, which is what the time there is can rule out,"
+		who := "that is worse than accepted"
+		switch {
+		case m.Goal:
+			who = "that is no better"
+		case m.Rules > 0:
+			who = map[bool]string{false: "that is ", true: "with "}[m.Rules < 1] + howBad(m.Rules) + ", which is what the time there is can rule out,"
 		}
-		if m.Goal {
-			who = "is no better"
-		}
-		return fmt.Sprintf("A canary that %s would look as good as this in at most one of %s releases; from one of %s on, it passes.",
+		return fmt.Sprintf("A canary %s would look as good as this in at most one of %s releases; from one of %s on, it passes.",
 			who, oneOf(l.NoWorse), oneOf(l.PassFrom))
 	case judge.Inconclusive:
 	}
@@ -92,6 +92,15 @@ func plainOutcome(m judge.MetricVerdict) string {
 		return "It is not decided: " + Reason(m.Reason) + "."
 	}
 	return "It is not decided yet: by what is known so far, " + plainBounds(m) + "." + FewUsers(m)
+}
+
+// howBad says how much worse a version is that a pass rules out, of which a metric shows this ratio: below 1 where fewer is
+// worse.
+func howBad(ratio float64) string {
+	if ratio < 1 {
+		return "a fall to " + figures.Times(ratio) + " times"
+	}
+	return figures.Times(ratio) + " times as bad"
 }
 
 // sure is [plainOutcome] of what is compared.

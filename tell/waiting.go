@@ -210,7 +210,7 @@ func (w waiting) ruledOut() string {
 	var parts []string
 	for _, m := range w.s.LastVerdict.Metrics {
 		if m.Rules > 0 && m.Outcome == judge.Pass {
-			parts = append(parts, fmt.Sprintf("%s: %s times as bad is ruled out", m.Metric, figures.Times(m.Rules)))
+			parts = append(parts, fmt.Sprintf("%s: %s is ruled out", m.Metric, howBad(m.Rules)))
 		}
 	}
 	if len(parts) == 0 {

@@ -190,8 +190,11 @@ func rule(m *judge.MetricVerdict) string {
 		above, below = below, above
 	}
 	pass := "the margin"
-	if m.Goal {
+	switch {
+	case m.Goal:
 		pass = "1"
+	case m.Rules > 0:
+		pass = figures.Times(m.Rules) + ", which the time there is can rule out"
 	}
 	return fmt.Sprintf("It fails once the evidence is enough and the band lies %s 1 with the estimate beyond the margin; it passes once the whole band lies %s %s.",
 		above, below, pass)
