@@ -150,7 +150,7 @@ func (m *model) weight(v record.View) []string {
 	if v.State.Ended() {
 		return nil
 	}
-	asked := tell.Confirmation(v.Confirmation)
+	asked := tell.Confirmation(v, m.now)
 	words := v.Target.Weight.String()
 	if c := v.Target.Cohort; c != nil {
 		words += " + A/B " + c.Split.String()

@@ -5,15 +5,16 @@ import (
 	"strings"
 )
 
-// Action is something that people and programs ask Serin for, as the audit log names it and as people say it.
+// Action is something that people and programs ask Serin for, as the audit log names it and as people say it. The words
+// fit what was done and what was refused.
 type Action struct{ Name, Words string }
 
 // Actions are those that the audit log knows, the most specific first.
 var Actions = []Action{
-	{"startRelease", "Release started"}, {"answerGate", "Gate answered"}, {"pauseRelease", "Paused"}, {"resumeRelease", "Resumed"}, {"promoteRelease", "Let go on"}, {"undoRollout", "Release undone"}, {"retryRollout", "Release retried"},
-	{"rollbackRelease", "Rollback asked for"}, {"cancelRelease", "Release cancelled"}, {"dismissAlarm", "Alarm dismissed"},
-	{"signIn", "Signed in"}, {"signOut", "Signed out"}, {"startRun", "Pipeline's run started"}, {"cancelRun", "Pipeline's run cancelled"},
-	{"cancelRunByKey", "Pipeline's run cancelled by its key"},
+	{"startRelease", "Start a release"}, {"answerGate", "Answer a gate"}, {"pauseRelease", "Pause"}, {"resumeRelease", "Resume"}, {"promoteRelease", "Go on without waiting"}, {"undoRollout", "Undo a release"}, {"retryRollout", "Retry a release"},
+	{"rollbackRelease", "Roll back"}, {"cancelRelease", "Cancel a release"}, {"dismissAlarm", "Dismiss an alarm"},
+	{"signIn", "Sign in"}, {"signOut", "Sign out"}, {"startRun", "Start a pipeline's run"}, {"cancelRun", "Cancel a pipeline's run"},
+	{"cancelRunByKey", "Cancel a pipeline's run by its key"},
 }
 
 // ActionWords is an action in words; one that has none is shown as it is named.

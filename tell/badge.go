@@ -1,6 +1,9 @@
 package tell
 
 import (
+	"slices"
+	"time"
+
 	"github.com/serindev/serin/figures"
 	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/record"
@@ -61,10 +64,14 @@ func VerdictBadge(o judge.Outcome, reason judge.Reason) Badge {
 	return Badge{Reason(reason), "rest"}
 }
 
-// Confirmation says whether the traffic that is asked for is served.
-func Confirmation(c traffic.Confirmation) Badge {
-	switch c {
+// Confirmation says whether the traffic that is asked for is served. What a gateway has only just confirmed does not count
+// as long as the release still waits for it.
+func Confirmation(v record.View, now time.Time) Badge {
+	switch v.Confirmation {
 	case traffic.InForce:
+		if v.Definition != nil && slices.ContainsFunc(v.State.Holds(v.Definition, now), needsForce) {
+			return Badge{"being confirmed", "wait"}
+		}
 		return Badge{"in force", "ok"}
 	case traffic.Unconfirmed:
 		return Badge{"unconfirmed", "wait"}
@@ -73,6 +80,8 @@ func Confirmation(c traffic.Confirmation) Badge {
 	}
 	return Badge{}
 }
+
+func needsForce(h rollout.Hold) bool { _, ok := h.(rollout.NeedsForce); return ok }
 
 // WorkloadBadge says how far a Deployment has come.
 func WorkloadBadge(p workload.Phase) Badge {

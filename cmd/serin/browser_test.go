@@ -129,6 +129,18 @@ func navigate(address string) chromedp.Action[chromedp.Void] { return chromedp.N
 
 func (c *chromium) click(css string) { c.t.Helper(); c.do(chromedp.Click(chromedp.CSS(css))) }
 
+// unfolds opens a part that is folded up, on a page whose live updates may move it between the look and the click.
+func (c *chromium) unfolds(css string) {
+	c.t.Helper()
+	await.True(c.t, func() bool {
+		open := func() bool { return js[bool](c, fmt.Sprintf("document.querySelector(%q)?.open ?? false", css)) }
+		if !open() {
+			c.click(css + " summary")
+		}
+		return open()
+	}, css)
+}
+
 func (c *chromium) write(css, text string) {
 	c.t.Helper()
 	c.do(chromedp.SendKeys(chromedp.CSS(css), text))

@@ -152,6 +152,7 @@ func TestThePagesWorkByKeyboardAlone(t *testing.T) {
 	c.walks(release)
 	c.as(ways[0])
 	theFocusStays(t, c, h, operator)
+	aLostFocusIsNoticed(t, c)
 	c.clean()
 }
 
@@ -195,4 +196,14 @@ func theFocusStays(t *testing.T, c *chromium, h *house, operator string) {
 	c.presses(kb.Enter)
 	c.shows("Gate tested")
 	require.Contains(t, c.path(), "/releases/")
+}
+
+// aLostFocusIsNoticed replaces the part of the overview that has the focus, as a live update that does not keep it would.
+func aLostFocusIsNoticed(t *testing.T, c *chromium) {
+	t.Helper()
+	c.open("/")
+	js[bool](c, tracking)
+	c.tabsTo("#r-shop")
+	js[bool](c, `(p => (p.replaceChildren(...[...p.childNodes].map(n => n.cloneNode(true))), true))(document.querySelector("#all"))`)
+	require.Equal(t, "a r-shop", js[place](c, "place()").Lost)
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/input"
+	"github.com/chromedp/chromedp/kb"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -175,11 +176,14 @@ func TestAPersonWatchesDecidesAndSeesARollback(t *testing.T) {
 	terminal.shows("Release "+bad+" of 1.4.3", "▶ ab, A/B test", "Share of the traffic on the new version")
 	rates := regexp.MustCompile(`errors +\d[\d.]*% +\d+ of [\d,]+ +\d[\d.]*% +\d+ of `) // of real requests
 	await.True(t, func() bool { return rates.MatchString(terminal.sees()) }, "%s", terminal.sees)
+	c.comes(`document.querySelector("[data-key=stats-errors] summary") !== null`)
+	js[bool](c, `(document.querySelector("[data-key=stats-errors] summary").focus(), true)`)
 	c.shows("Rolled back: the canary is worse: errors", "Safe: all traffic on stable since", "requests reached 1.4.3", "Ended: rolled back", "What now: nothing for your users; fix 1.4.3.")
 	require.True(t, js[bool](c, `/^\d\d:\d\d:\d\d$/.test(document.querySelector(".users time").textContent)`), "a time of today is one of the day")
 	require.True(t, js[bool](c, `/ ago$/.test(document.querySelector(".headline time").textContent)`))
 	require.Positive(t, js[int](c, `document.querySelectorAll("#timeline svg rect.hover[data-says]").length`), "values appear where one points at them")
 	require.True(t, js[bool](c, "window.stays"), "it was watched live, on one page")
+	require.True(t, js[bool](c, `document.activeElement.matches("[data-key=stats-errors] summary")`), "the keyboard's focus stays where it was")
 	terminal.shows("Rolled back: the canary is worse: errors", "What happened", "ended: rolled back")
 	terminal.types("q")
 	terminal.leaves()
@@ -197,7 +201,28 @@ func TestAPersonWatchesDecidesAndSeesARollback(t *testing.T) {
 		c.inspect(name)
 	}
 	c.clean("404")
+	daysAreTheReaders(t, c)
 	theReport(t, c, h, bad)
+}
+
+// daysAreTheReaders filters by yesterday and today in the reader's own zone.
+func daysAreTheReaders(t *testing.T, c *chromium) {
+	t.Helper()
+	for path, rows := range map[string]int{"/history": 2, "/audit": 6} {
+		c.open(path)
+		c.unfolds("details.fold")
+		require.Regexp(t, `^Asia/(Kolkata|Calcutta)$`, js[string](c, `document.querySelector("label[for=from] .zone").textContent`))
+		js[bool](c, `(() => {
+			const day = d => d.getFullYear() + "-" + String(d.getMonth() + 1).padStart(2, 0) + "-" + String(d.getDate()).padStart(2, 0);
+			document.getElementById("from").value = day(new Date(Date.now() - 86400000)); // the test may have begun before midnight
+			document.getElementById("to").value = day(new Date());
+			return true;
+		})()`)
+		c.click(".filters .submit button")
+		c.comes(`/[?&]zone=Asia%2F/.test(location.search) && document.querySelector("details.fold").open`)
+		require.Equal(t, rows, js[int](c, `document.querySelectorAll("table.log tbody tr").length`))
+	}
+	c.clean()
 }
 
 // watchToTheGate starts a release and watches it until it waits at its gate, without reloading the page.
@@ -208,7 +233,7 @@ func watchToTheGate(t *testing.T, c *chromium) string {
 	js[bool](c, "window.stays = true")
 	c.shows("live") // how far it is by then is the machine's
 	c.inspect("under-way")
-	c.click(".ask.danger summary")
+	c.unfolds(".ask.danger")
 	c.write("#why-rollback", "half a sen")
 	c.shows("Roll back now?")
 	c.inspect("asked")
@@ -236,6 +261,13 @@ func chartsAnswer(t *testing.T, c *chromium) {
 	c.as(ways[0])
 	const first, field = ".timeline figure:first-of-type .readout", ".timeline figure:nth-of-type(2) .on-desk .hover:nth-of-type(4)"
 	js[bool](c, `(document.querySelector(".timeline").scrollIntoView(), true)`)
+	c.tabsTo(".timeline figure:nth-of-type(2)")
+	c.presses(kb.Home)
+	const own = `document.querySelector(".timeline figure:nth-of-type(2) .readout").textContent`
+	begin := js[string](c, own)
+	require.Regexp(t, `^\d\d:\d\d:\d\d: `, begin, "the keyboard's arrows show values, too")
+	c.presses(kb.ArrowRight)
+	require.NotEqual(t, begin, js[string](c, own))
 	c.mouse(input.DispatchMouseEventTypeMouseMoved, field, .5)
 	c.shows("new version ") // in the line that follows the pointer
 	require.Regexp(t, `^\d\d:\d\d:\d\d: asked for \d.*, served \d`, js[string](c, fmt.Sprintf("document.querySelector(%q).textContent", first)), "all charts of one axis answer")

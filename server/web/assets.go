@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"strconv"
 	"strings"
 	"time"
 
@@ -81,6 +82,15 @@ var functions = template.FuncMap{
 	"address": address,
 	"lower":   strings.ToLower,
 	"capital": tell.Capital,
+	"counted": counted,
+}
+
+// counted is how many there are of something, as 1 look or 8 looks.
+func counted(n int, word string) string {
+	if n == 1 {
+		return "1 " + word
+	}
+	return strconv.Itoa(n) + " " + word + "s"
 }
 
 // shortID is the end of a release's id, which tells it from its neighbours.

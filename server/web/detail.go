@@ -130,7 +130,7 @@ func newDetail(r Record, scopes []Scope, now time.Time) Detail {
 	v := r.View
 	d := Detail{
 		Rollout: v.Rollout, State: tell.StateBadge(v), Brings: rollout.Version(v.State.Parameters), Headline: tell.HeadlineOf(v, now), Over: v.State.Ended(), About: v.About,
-		Users: newUsers(v, r.Events, scopes), Waiting: r.Explanation.Waiting, Then: r.Explanation.Next, Noise: r.Explanation.Noise, Notes: v.Notes, Trouble: v.Trouble, Cut: r.Cut, Traffic: newTraffic(v), Split: newSplit(v, r.Explanation),
+		Users: newUsers(v, r.Events, scopes), Waiting: r.Explanation.Waiting, Then: r.Explanation.Next, Noise: r.Explanation.Noise, Notes: v.Notes, Trouble: v.Trouble, Cut: r.Cut, Traffic: newTraffic(v, now), Split: newSplit(v, r.Explanation),
 		Exposure: r.Explanation.Exposure, ExposureState: alarmPill(v.State.Dismissed),
 	}
 	d.Now = whatNow(v, d.Users)
@@ -203,7 +203,7 @@ func reason(v record.View, x tell.Explanation) (plain, look, numbers string) {
 	return "", look, ""
 }
 
-// weight is the canary's share: of the cohort where only that sees it.
+// weight is the canary's share: of the cohort where only that sees it, which percent then is of, too.
 func weight(v record.View) (text string, percent float64) {
 	text, percent = v.Target.Weight.String(), 100*float64(v.Target.Weight)
 	if m := v.Target.Mirror; m != nil {
@@ -211,20 +211,20 @@ func weight(v record.View) (text string, percent float64) {
 	}
 	if c := v.Target.Cohort; c != nil {
 		if v.Target.Weight == 0 {
-			return c.Split.String() + " of the cohort", 0
+			return c.Split.String() + " of the cohort", 100 * float64(c.Split)
 		}
 		text += ", " + c.Split.String() + " of the cohort"
 	}
 	return text, percent
 }
 
-func newTraffic(v record.View) Traffic {
+func newTraffic(v record.View, now time.Time) Traffic {
 	t := Traffic{Differences: v.Differences}
 	t.Weight, t.Share = weight(v)
 	if c := v.Target.Cohort; c != nil {
 		t.Cohort = c.Split.String()
 	}
-	t.Confirmation = tell.Confirmation(v.Confirmation)
+	t.Confirmation = tell.Confirmation(v, now)
 	if v.State.Ended() {
 		t.Confirmation = Pill{}
 	}

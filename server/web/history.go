@@ -2,6 +2,7 @@ package web
 
 import (
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -51,17 +52,21 @@ type historyPage struct {
 	Rollout, Outcome, Phase string
 	// Query are words that each release has ([tell.MatchesPast]).
 	Query string
-	// By is who started them; From and To are days in UTC, both included.
-	By, From, To string
-	Outcomes     []Choice
-	Phases       []Choice
-	Rollouts     []string
-	Releases     []releaseRow
+	// By is who started them.
+	By string
+	period
+	Outcomes []Choice
+	Phases   []Choice
+	Rollouts []string
+	Releases []releaseRow
 	// Next is where older releases are; Partly that the search has not looked through all of them.
 	Next    string
 	Partly  bool
 	Compare string
 }
+
+// Narrowed reports whether one of the filters that are folded up is in use.
+func (p *historyPage) Narrowed() bool { return p.Phase != "" || p.By != "" || p.period.narrowed() }
 
 // Choice is one entry of a list to choose from.
 type Choice struct {
@@ -82,7 +87,7 @@ func (s *site) history(w http.ResponseWriter, r *http.Request, sess *session) er
 	q := r.URL.Query()
 	page := &historyPage{
 		Base: Base{Title: "History", Nav: "history"}, Rollout: strings.TrimSpace(q.Get("rollout")), Outcome: q.Get("outcome"), Phase: q.Get("phase"),
-		By: strings.TrimSpace(q.Get("by")), From: q.Get("from"), To: q.Get("to"), Query: strings.TrimSpace(q.Get("q")),
+		By: strings.TrimSpace(q.Get("by")), Query: strings.TrimSpace(q.Get("q")),
 	}
 	page.Outcomes = choices(page.Outcome, Choice{Text: "any"}, Choice{Value: string(rollout.Released), Text: "released"},
 		Choice{Value: string(rollout.RolledBack), Text: "rolled back"}, Choice{Value: string(rollout.Cancelled), Text: "cancelled"},
@@ -93,12 +98,12 @@ func (s *site) history(w http.ResponseWriter, r *http.Request, sess *session) er
 	if !known(page.Outcomes) || !known(page.Phases) {
 		return &httpError{http.StatusBadRequest, "The filter has a value that is not on the list"}
 	}
-	since, until, err := days(page.From, page.To)
-	if err != nil {
+	var err error
+	if page.period, err = periodOf(q); err != nil {
 		return err
 	}
 	rs, next, err := s.sight.Search(r.Context(), record.Filter{
-		Rollout: page.Rollout, Outcome: rollout.Outcome(page.Outcome), Phase: rollout.Phase(page.Phase), By: page.By, Since: since, Until: until,
+		Rollout: page.Rollout, Outcome: rollout.Outcome(page.Outcome), Phase: rollout.Phase(page.Phase), By: page.By, Since: page.since, Until: page.until,
 		Before: q.Get("before"), Limit: perHistory,
 	}, page.Query)
 	if err != nil {
@@ -111,7 +116,7 @@ func (s *site) history(w http.ResponseWriter, r *http.Request, sess *session) er
 	}
 	if next != "" {
 		page.Next = address("/history", "rollout", page.Rollout, "outcome", page.Outcome, "phase", page.Phase, "q", page.Query,
-			"by", page.By, "from", page.From, "to", page.To, "before", next)
+			"by", page.By, "from", page.From, "to", page.To, "zone", page.Zone, "before", next)
 	}
 	rollouts, err := s.sight.Rollouts(r.Context())
 	if err != nil {
@@ -123,36 +128,57 @@ func (s *site) history(w http.ResponseWriter, r *http.Request, sess *session) er
 	return s.show(w, r, http.StatusOK, "history", sess, page)
 }
 
-// days are the beginning of the first day and the end of the last one, as date fields send them.
-func days(first, last string) (since, until time.Time, err error) {
-	since, ok := day(first)
-	until, fine := day(last)
-	if !ok || !fine {
-		return since, until, &httpError{http.StatusBadRequest, "A day in the filter is not written like 2026-01-31"}
-	}
-	if !until.IsZero() {
-		until = until.AddDate(0, 0, 1)
-	}
-	return since, until, nil
+// period is a filter by days.
+type period struct {
+	// From and To are its first and its last day, as date fields send them; empty for no limit.
+	From, To string
+	// Zone is the time zone of these days, which the page's script puts in; UTC without it.
+	Zone string
+
+	since, until time.Time // from the beginning of the first day to the end of the last one
 }
 
-// day is the beginning of a day in UTC, as a date field sends it; an empty one is none.
-func day(text string) (time.Time, bool) {
+func (p period) narrowed() bool { return p.From != "" || p.To != "" }
+
+func periodOf(q url.Values) (period, error) {
+	p := period{From: q.Get("from"), To: q.Get("to"), Zone: q.Get("zone")}
+	zone, err := time.LoadLocation(p.Zone)
+	if err != nil || p.Zone == "" || p.Zone == time.Local.String() { // a browser may know newer zones; the page says which was taken
+		zone, p.Zone = time.UTC, time.UTC.String()
+	}
+	var ok, fine bool
+	p.since, ok = day(p.From, zone)
+	p.until, fine = day(p.To, zone)
+	if !ok || !fine {
+		return p, &httpError{http.StatusBadRequest, "A day in the filter is not written like 2026-01-31"}
+	}
+	if !p.until.IsZero() {
+		p.until = p.until.AddDate(0, 0, 1)
+	}
+	return p, nil
+}
+
+// day is the beginning of a day, as a date field sends it; an empty one is none.
+func day(text string, zone *time.Location) (time.Time, bool) {
 	if text == "" {
 		return time.Time{}, true
 	}
-	t, err := time.Parse(time.DateOnly, text)
+	t, err := time.ParseInLocation(time.DateOnly, text, zone)
 	return t, err == nil && t.Year() >= 1970 && t.Year() <= 2261 // what the store can hold
 }
 
 type auditPage struct {
 	Base
 
-	Rollout, By, From, To string
-	Kinds                 []Choice
-	Entries               []auditRow
-	Next                  string
+	Rollout, By string
+	period
+	Kinds   []Choice
+	Entries []auditRow
+	Next    string
 }
+
+// Narrowed reports whether one of the filters that are folded up is in use.
+func (p *auditPage) Narrowed() bool { return p.By != "" || p.period.narrowed() }
 
 // auditRow is one action in words, and the machine that it came from.
 type auditRow struct {
@@ -171,18 +197,17 @@ func (s *site) audit(w http.ResponseWriter, r *http.Request, sess *session) erro
 	q := r.URL.Query()
 	page := &auditPage{
 		Base: Base{Title: "Audit log", Nav: "audit"}, Rollout: strings.TrimSpace(q.Get("rollout")), By: strings.TrimSpace(q.Get("by")),
-		From: q.Get("from"), To: q.Get("to"),
 	}
 	kind := q.Get("kind")
 	page.Kinds = []Choice{{Text: "everything but sign-ins", Chosen: kind == ""}, {Value: "all", Text: "everything", Chosen: kind == "all"}}
 	for _, a := range tell.Actions {
 		page.Kinds = append(page.Kinds, Choice{Value: a.Name, Text: a.Words, Chosen: kind == a.Name})
 	}
-	since, until, err := days(page.From, page.To)
-	if err != nil {
+	var err error
+	if page.period, err = periodOf(q); err != nil {
 		return err
 	}
-	f := record.AuditFilter{Rollout: page.Rollout, By: page.By, Since: since, Until: until, Limit: perAudit}
+	f := record.AuditFilter{Rollout: page.Rollout, By: page.By, Since: page.since, Until: page.until, Limit: perAudit}
 	switch {
 	case kind == "":
 		f.Except = signs
@@ -198,7 +223,7 @@ func (s *site) audit(w http.ResponseWriter, r *http.Request, sess *session) erro
 		page.Entries = append(page.Entries, auditRow{e, tell.ActionWords(e.Action), tell.Machine(e.From)})
 	}
 	if n := len(entries); n == perAudit {
-		page.Next = address("/audit", "rollout", page.Rollout, "by", page.By, "kind", kind, "from", page.From, "to", page.To,
+		page.Next = address("/audit", "rollout", page.Rollout, "by", page.By, "kind", kind, "from", page.From, "to", page.To, "zone", page.Zone,
 			"before", strconv.FormatInt(entries[n-1].ID, 10))
 	}
 	return s.show(w, r, http.StatusOK, "audit", sess, page)

@@ -84,7 +84,6 @@ type rolloutRow struct {
 	More    string
 	Steps   []Step
 	Weight  string
-	Share   float64
 	Verdict *Pill
 	// Act says who has to do what; Yours is set if the reader may do it.
 	Act   string
@@ -186,7 +185,7 @@ func newRolloutRow(ctx context.Context, v record.View, who server.Identity, now 
 			row.More = tell.ForUsers(v)
 		} else {
 			row.Steps = tell.PlanOf(v, nil, now)
-			row.Weight, row.Share = weight(v)
+			row.Weight, _ = weight(v)
 			if verdict := v.LastVerdict(); verdict != nil {
 				p := tell.VerdictBadge(verdict.Outcome, verdict.Reason)
 				row.Verdict = &p
@@ -223,7 +222,6 @@ type rolloutPage struct {
 	Steps    []Step
 	// Calendar says which versions take another plan, and when it goes on, if not at all times.
 	Calendar   []string
-	Traffic    Traffic
 	Parameters []rollout.Parameter
 	Releases   []releaseRow
 	MayStart   bool
@@ -247,7 +245,7 @@ func (s *site) rollout(w http.ResponseWriter, r *http.Request, sess *session) er
 	}
 	page := &rolloutPage{
 		Base: Base{Title: v.Rollout, Nav: "rollouts", Live: address(server.LivePath, "rollout", v.Rollout)},
-		View: v, State: tell.StateBadge(v), Brings: rollout.Version(v.State.Parameters), Headline: tell.HeadlineOf(v, time.Now()), Steps: planOf(v), Calendar: notesOf(v), Traffic: newTraffic(v), Releases: releaseRows(rs),
+		View: v, State: tell.StateBadge(v), Brings: rollout.Version(v.State.Parameters), Headline: tell.HeadlineOf(v, time.Now()), Steps: planOf(v), Calendar: notesOf(v), Releases: releaseRows(rs),
 		MayStart: may(r.Context(), sess.who, server.VerbStart, v.Rollout) && v.Declared,
 	}
 	problems, err := s.sight.Problems(r.Context())

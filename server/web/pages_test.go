@@ -72,11 +72,11 @@ func TestAReleaseIsWalkedThroughWithoutScripts(t *testing.T) {
 	require.False(t, p.has("Yes, roll back"))
 	historyIsFiltered(t, otto, v)
 	p = otto.get("/audit?rollout=shop")
-	for _, text := range []string{"Release started", "Gate answered", "Paused", "quinn", "olga", "127.0.0.1:", "was answered by olga"} {
+	for _, text := range []string{"Start a release", "Answer a gate", "Pause", "quinn", "olga", "127.0.0.1:", "was answered by olga"} {
 		require.Contains(t, p.body, text)
 	}
-	require.NotContains(t, otto.get("/audit").body, ">Signed in</span>", "sign-ins are left out unless asked for")
-	require.Contains(t, otto.get("/audit?kind=all").body, ">Signed in</span>")
+	require.NotContains(t, otto.get("/audit").body, ">Sign in</span>", "sign-ins are left out unless asked for")
+	require.Contains(t, otto.get("/audit?kind=all").body, ">Sign in</span>")
 	require.Contains(t, olga.submit(p, "Sign out", nil).body, "form belongs to another session", "a form belongs to a session")
 	require.Contains(t, otto.submit(p, "Sign out", nil).body, "You are signed out.")
 	require.Contains(t, otto.get("/history").path, "/sign-in")
@@ -183,7 +183,7 @@ func TestAReleaseIsRetriedFromItsPage(t *testing.T) {
 	v := d.until(id, func(v record.View) bool { return v.State.StepName == "lunch" })
 	require.Equal(t, "shop:7", v.State.Parameters["image"])
 	require.Equal(t, p.path, olga.submit(stale, "Yes, retry", nil).path, "pressed twice, it is done once")
-	require.Contains(t, olga.get("/audit?kind=retryRollout").body, "Release retried")
+	require.Contains(t, olga.get("/audit?kind=retryRollout").body, "Retry a release")
 }
 
 func TestAGateIsAnsweredAndNotSkipped(t *testing.T) {
@@ -289,8 +289,8 @@ func TestTheWholeAuditLogCanBeRead(t *testing.T) {
 	}
 	require.Len(t, seen, 250)
 	p := ada.get("/audit?by=ada&kind=signIn")
-	require.Contains(t, p.body, ">Signed in</span>")
-	require.NotContains(t, p.body, ">Release started</span>", "somebody else did that")
+	require.Contains(t, p.body, ">Sign in</span>")
+	require.NotContains(t, p.body, ">Start a release</span>", "somebody else did that")
 	today := time.Now().UTC().Format(time.DateOnly)
 	require.Contains(t, ada.get("/audit?from="+today+"&to="+today).body, "number-249")
 	require.Contains(t, ada.get("/audit?to=2026-01-01").body, "Nothing is like this.")

@@ -156,7 +156,7 @@ func TestPeopleSignInByTheirOrganisation(t *testing.T) {
 	bob.submit(p, "Yes, pause", url.Values{"reason": {"lunch"}})
 	audit := bob.get("/audit?kind=all").body
 	require.Contains(t, audit, "by identity provider")
-	require.Regexp(t, `bob@example.com</th><td role="cell" class="action"><span title="pauseRelease">Paused</span></td>.*<td role="cell" class="from id"><span title="127\.0\.0\.1:\d+">127\.0\.0\.1</span></td>`, audit)
+	require.Regexp(t, `bob@example.com</th><td role="cell" class="action"><span title="pauseRelease">Pause</span></td>.*<td role="cell" class="from id"><span title="127\.0\.0\.1:\d+">127\.0\.0\.1</span></td>`, audit)
 	require.Equal(t, http.StatusForbidden, bob.get(back.RequestURI()).status, "an answer is good once")
 
 	eve := d.browser()

@@ -35,6 +35,16 @@
     });
   }
 
+  // Days to choose are the reader's own, unless the page already shows some of another zone.
+  if (window.Intl) {
+    document.querySelectorAll("form").forEach(function (f) {
+      var field = f.querySelector("input[name=zone]"), own = Intl.DateTimeFormat().resolvedOptions().timeZone;
+      if (!field || !own || f.querySelector("#from").value || f.querySelector("#to").value) { return; }
+      field.value = own;
+      f.querySelectorAll(".zone").forEach(function (e) { e.textContent = own; });
+    });
+  }
+
   // A list to choose from has its times in texts, which cannot hold elements.
   document.querySelectorAll("option[data-at]").forEach(function (o) {
     var t = new Date(o.dataset.at);
@@ -44,6 +54,11 @@
   // Charts are drawn by the server. Their axes get the reader's own time, and their values stand next to them for the time
   // under the pointer, in all charts of one axis at once.
   function charts(root) {
+    root.querySelectorAll(".timeline figure").forEach(function (f) {
+      f.tabIndex = 0;
+      f.setAttribute("role", "group");
+      f.setAttribute("aria-label", f.querySelector("svg title").textContent + "; the arrow keys show the values");
+    });
     root.querySelectorAll("svg.serin-chart [data-at]").forEach(function (e) {
       var t = new Date(+e.dataset.at), title = e.querySelector("title");
       if (title) {
@@ -74,14 +89,23 @@
   document.addEventListener("pointerover", function (e) { point(e.target.closest && e.target.closest(".hover[data-at]")); });
   document.addEventListener("pointerdown", function (e) { point(e.target.closest && e.target.closest(".hover[data-at]")); });
 
-  // Escape closes what was opened to act.
+  // On a chart that has the focus the arrow keys do what the pointer does. Escape closes what was opened to act.
   document.addEventListener("keydown", function (e) {
     if (e.isComposing || e.ctrlKey || e.altKey || e.metaKey) { return; }
     var ask = e.key === "Escape" && document.querySelector("details.ask[open]");
     if (ask) {
       ask.open = false;
       ask.querySelector("summary").focus();
+      return;
     }
+    var step = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity }[e.key];
+    if (!step || !e.target.matches(".timeline figure")) { return; }
+    var fields = Array.prototype.filter.call(e.target.querySelectorAll(".hover[data-at]"), function (f) { return f.getClientRects().length; });
+    if (!fields.length) { return; }
+    e.preventDefault();
+    var at = fields.findIndex(function (f) { return f.classList.contains("on"); });
+    if (at < 0) { at = step > 0 ? -1 : fields.length; }
+    point(fields[Math.min(Math.max(at + step, 0), fields.length - 1)]);
   });
 
   // Dragging over a chart shows that part of the time.
@@ -172,12 +196,14 @@
     if (part.innerHTML === fresh.innerHTML || busy(part) || typed(part) || drag && part.contains(drag.svg)) { return; }
     var open = Array.prototype.map.call(part.querySelectorAll("details[open][data-key]"), function (d) { return d.dataset.key; });
     var focus = part.contains(document.activeElement) && document.activeElement, name = focus && called(focus), nth = focus && alike(part, name).indexOf(focus);
+    var pointed = shown.length && part.contains(shown[0]) && shown[0].dataset.at;
     part.replaceChildren.apply(part, Array.prototype.slice.call(fresh.childNodes));
     part.querySelectorAll("details[data-key]").forEach(function (d) { d.open = open.indexOf(d.dataset.key) >= 0; });
     if (focus) {
       var same = alike(part, name);
       if (same.length) { (same[nth] || same[0]).focus({ preventScroll: true }); }
     }
+    if (pointed) { point(part.querySelector(".hover[data-at='" + pointed + "']")); }
   }
 
   function take(html) {
