@@ -153,7 +153,7 @@ func TestAPersonWatchesDecidesAndSeesARollback(t *testing.T) {
 	good := watchToTheGate(t, c)
 	onAPhone(t, c, h.told(t, "gate"), "Shall everybody get 1.4.2?", `.decide button[value=approve]`, `.decide button[value=reject]`)
 	c.open("/")
-	c.shows("waiting for a person", "operator: answer full-release", "It waits for you")
+	c.shows("waiting for a person", "operator: answer full-release", "Waiting for you")
 	c.inspect("overview")
 	t.Log("first paint of the overview: ", c.firstPaint())
 	c.open("/releases/" + good)

@@ -293,9 +293,9 @@ func TestTheWholeAuditLogCanBeRead(t *testing.T) {
 	require.NotContains(t, p.body, ">Start a release</span>", "somebody else did that")
 	today := time.Now().UTC().Format(time.DateOnly)
 	require.Contains(t, ada.get("/audit?from="+today+"&to="+today).body, "number-249")
-	require.Contains(t, ada.get("/audit?to=2026-01-01").body, "Nothing is like this.")
+	require.Contains(t, ada.get("/audit?to=2026-01-01").body, "Nothing matches.")
 	require.Equal(t, http.StatusBadRequest, ada.get("/audit?from=tomorrow").status)
-	require.Contains(t, ada.get("/audit?by=nobody").body, "Nothing is like this.")
+	require.Contains(t, ada.get("/audit?by=nobody").body, "Nothing matches.")
 }
 
 func TestWhoMayNotSeesNoButtonAndIsRefused(t *testing.T) {

@@ -150,7 +150,7 @@
   charts(document);
   setInterval(function () { times(document); }, 5000);
   var zone = document.getElementById("zone");
-  if (zone && window.Intl) { zone.textContent = "times are yours: " + Intl.DateTimeFormat().resolvedOptions().timeZone; }
+  if (zone && window.Intl) { zone.textContent = "times are in your zone, " + Intl.DateTimeFormat().resolvedOptions().timeZone; }
 
   // What was just done is told once: not again when the page is loaded again.
   if (/[?&]done=/.test(location.search)) {
