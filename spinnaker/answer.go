@@ -150,7 +150,7 @@ func unreadable(err error) string {
 	var syntax *json.SyntaxError
 	switch {
 	case errors.As(err, &wrong) && wrong.Field != "":
-		return fmt.Sprintf("the body cannot be read: %s: a %s was not expected", wrong.Field, wrong.Value)
+		return fmt.Sprintf("the body cannot be read: %s: unexpected %s", wrong.Field, wrong.Value)
 	case errors.As(err, &syntax):
 		return fmt.Sprintf("the body is not JSON: %v at byte %d", err, syntax.Offset)
 	}

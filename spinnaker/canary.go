@@ -229,7 +229,7 @@ func mustJSON(v any) json.RawMessage {
 // create stores a new run and starts it. After an error nothing runs.
 func (s *Service) create(ctx context.Context, r kept.Run) error {
 	if !s.opened(r.ID, s.o.MaxRuns) {
-		return busy("%d runs are open, and no more are taken; try again later", s.o.MaxRuns)
+		return busy("%d runs are open, which is the most Serin takes; try again later", s.o.MaxRuns)
 	}
 	if err := s.o.Store.CreateCanaryRun(ctx, r); err != nil {
 		s.closed(r.ID)

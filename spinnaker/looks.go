@@ -142,7 +142,7 @@ func (p plan) observe(m judge.Metric, byMetric map[string][]points, t int64) jud
 }
 
 // errNoPoints says that there is nothing at all to judge: never a score, so that people see the reason (section 8, 28).
-var errNoPoints = errors.New("inconclusive: there are no points that both sides have")
+var errNoPoints = errors.New("inconclusive: there are no points with a value on both sides")
 
 // trailing is how many of the newest points may be incomplete: what is scraped last is seen last.
 const trailing = 3

@@ -52,7 +52,7 @@ func readJudgeOptions(c kayenta.Config) (judgeOptions, error) {
 		return o, fmt.Errorf("judge.judgeConfigurations.inconclusive: %.40q is neither %s nor %s", o.Inconclusive, inconclusiveFails, inconclusiveContinues)
 	}
 	if p := o.PassAfterMins; p != nil && !(*p >= 0 && *p <= maxPassAfterHours*60) {
-		return o, errors.New("judge.judgeConfigurations.passAfterMins: 0 or more was expected")
+		return o, errors.New("judge.judgeConfigurations.passAfterMins: expected 0 or more")
 	}
 	return o, nil
 }

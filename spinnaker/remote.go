@@ -169,7 +169,7 @@ func plainPairs(list []byte) ([]byte, error) {
 		return nil, bad("the body is not JSON: %v", err)
 	}
 	if !array {
-		return nil, bad("the body cannot be read: a list of pairs was expected")
+		return nil, bad("the body cannot be read: expected a list of pairs")
 	}
 	var out bytes.Buffer
 	out.Grow(len(list))
@@ -218,7 +218,7 @@ func (s *Service) judgeStored(r *http.Request) (*reply, error) {
 	for name, into := range map[string]*number{"passThreshold": &t.Pass, "marginalThreshold": &t.Marginal} {
 		f, err := strconv.ParseFloat(q.Get(name), 64)
 		if err != nil {
-			return nil, bad("%s: '%.40s' is no number", name, q.Get(name))
+			return nil, bad("%s: '%.40s' is not a number", name, q.Get(name))
 		}
 		*into = number(f)
 	}

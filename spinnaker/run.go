@@ -206,7 +206,7 @@ func (s *Service) execute(ctx context.Context, e execution) error {
 			return ctx.Err() // stopped or cancelled; the canceller has written the end
 		}
 		if err != nil && limited.Err() != nil {
-			err = &failure{stageFetch, "prometheusFetch", fmt.Errorf("not judged within %g hours, and given up", longestRun.Hours())}
+			err = &failure{stageFetch, "prometheusFetch", fmt.Errorf("gave up: not judged within %g hours", longestRun.Hours())}
 		}
 		if err != nil {
 			e.fail(err, time.Now())

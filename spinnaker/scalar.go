@@ -26,13 +26,13 @@ func (l *label) UnmarshalJSON(b []byte) error {
 	case b[0] == '"':
 		return json.Unmarshal(b, (*string)(l))
 	case b[0] == '{' || b[0] == '[':
-		return errors.New("a string was expected")
+		return errors.New("expected a string")
 	}
 	*l = label(b)
 	return nil
 }
 
-// number is a double. What is not finite is written as a string.
+// number is a double. A number that is not finite is written as a string.
 type number float64
 
 // UnmarshalJSON takes numbers, and text that is one; null and empty text are 0.
@@ -55,7 +55,7 @@ func (n *number) UnmarshalJSON(b []byte) error {
 	}
 	f, err := strconv.ParseFloat(text, 64)
 	if err != nil && !errors.Is(err, strconv.ErrRange) {
-		return fmt.Errorf("%.40q is no number", text)
+		return fmt.Errorf("%.40q is not a number", text)
 	}
 	*n = number(f)
 	return nil
@@ -82,7 +82,7 @@ type instant struct{ time.Time }
 func (i *instant) UnmarshalJSON(b []byte) error {
 	var text string
 	if err := json.Unmarshal(b, &text); err != nil {
-		return errors.New("a time such as 2025-04-08T21:02:23Z was expected")
+		return errors.New("expected a time such as 2025-04-08T21:02:23Z")
 	}
 	if text == "" {
 		*i = instant{}
@@ -90,7 +90,7 @@ func (i *instant) UnmarshalJSON(b []byte) error {
 	}
 	t, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil || t.Year() < 1970 || t.Year() > 2261 { // what nanoseconds can hold
-		return fmt.Errorf("%.40q is no time such as 2025-04-08T21:02:23Z", text)
+		return fmt.Errorf("%.40q is not a time such as 2025-04-08T21:02:23Z", text)
 	}
 	i.Time = t.UTC()
 	return nil

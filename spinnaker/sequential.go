@@ -20,7 +20,7 @@ import (
 // judgeSequentially judges a look of a pipeline with all that its earlier looks have shown.
 func judgeSequentially(ctx context.Context, s *Service, j judging) (judged, error) {
 	if len(j.same) > 0 {
-		return judged{}, fmt.Errorf("metric '%s': both arms are asked the same query over the same time, so it can tell nothing: use ${scope} in the query", j.same[0])
+		return judged{}, fmt.Errorf("metric '%s': both arms are asked the same query over the same time, so it says nothing about the canary: use ${scope} in the query", j.same[0])
 	}
 	request, err := j.request()
 	if err != nil {

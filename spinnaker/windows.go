@@ -93,7 +93,7 @@ func (r analysisRequest) plan(now time.Time) (warmUp, interval time.Duration, wi
 		return 0, 0, nil, errors.New("Canary analysis configuration must include either `endTime` or `lifetimeDuration`.") //nolint:staticcheck,revive // Kayenta's words
 	}
 	if lifetime <= 0 || lifetime > maxLifetime {
-		return 0, 0, nil, fmt.Errorf("the lifetime of an analysis is more than 0 and at most %d days, not %s", maxLifetime/(24*time.Hour), lifetime)
+		return 0, 0, nil, fmt.Errorf("the lifetime of an analysis has to be above 0 and at most %d days; this one is %s", maxLifetime/(24*time.Hour), lifetime)
 	}
 	if interval = lifetime; r.AnalysisIntervalMins != nil {
 		if i := minutes(*r.AnalysisIntervalMins); i > 0 && i < lifetime {
@@ -105,7 +105,7 @@ func (r analysisRequest) plan(now time.Time) (warmUp, interval time.Duration, wi
 	}
 	warmUp = minutes(r.BeginAfterMins)
 	if warmUp < 0 || warmUp > maxLifetime {
-		return 0, 0, nil, errors.New("beginAfterMins is not a time to wait")
+		return 0, 0, nil, errors.New("beginAfterMins: expected a number of minutes to wait")
 	}
 	if past {
 		warmUp = 0
@@ -125,7 +125,7 @@ func (r analysisRequest) plan(now time.Time) (warmUp, interval time.Duration, wi
 	return warmUp, interval, windows, nil
 }
 
-// minutes is a number of them; what is no number is none.
+// minutes is that many minutes, or a negative time where n is not a number or far too many.
 func minutes(n number) time.Duration {
 	f := float64(n)
 	if math.IsNaN(f) || math.Abs(f) > 1e7 {

@@ -103,7 +103,7 @@ func (x expander) value(name string, depth int) (value string, own bool, err err
 	value, ok := x.bound[name]
 	switch {
 	case depth > maxDepth:
-		return "", false, fmt.Errorf("${%s} stands for itself", name)
+		return "", false, fmt.Errorf("${%s} refers to itself", name)
 	case !ok && hasDefault:
 		return otherwise, true, nil
 	case !ok:

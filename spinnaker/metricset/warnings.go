@@ -14,7 +14,7 @@ func CheckSources(c kayenta.Config) error {
 		switch m.Query.Type {
 		case "prometheus":
 		case "":
-			return fmt.Errorf("missing type id property 'type' in the query of metric '%s': \"type\": \"prometheus\" was expected", m.Name)
+			return fmt.Errorf("missing type id property 'type' in the query of metric '%s': expected \"type\": \"prometheus\"", m.Name)
 		default:
 			return fmt.Errorf("Could not resolve type id '%s' of the query of metric '%s': Serin reads prometheus.", m.Query.Type, m.Name) //nolint:staticcheck,revive // Kayenta's words
 		}
