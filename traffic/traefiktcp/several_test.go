@@ -3,13 +3,17 @@ package traefiktcp_test
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"github.com/traefik/traefik/v3/pkg/provider/kubernetes/crd/traefikio/v1alpha1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/testbed"
 	"github.com/serindev/serin/internal/testbed/testcluster"
 	"github.com/serindev/serin/share"
@@ -74,6 +78,46 @@ func TestADeletedRouteKeepsNoOtherFromGoingBack(t *testing.T) {
 
 	require.NoError(t, routesIn(c, ns).Delete(t.Context(), "one", metav1.DeleteOptions{}))
 	require.Error(t, r.Apply(t.Context(), target(0)), "without any route there is no way back that could be in force")
+}
+
+const rights = `
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: serin-traffic}
+rules:
+- {apiGroups: [traefik.io], resources: [ingressroutetcps], verbs: [get, list, watch, patch]}
+- {apiGroups: [""], resources: [services], verbs: [get]}
+- {apiGroups: [discovery.k8s.io], resources: [endpointslices], verbs: [list, watch]}
+---
+{apiVersion: rbac.authorization.k8s.io/v1, kind: RoleBinding, metadata: {name: serin-traffic}, roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: serin-traffic},
+ subjects: [{kind: ServiceAccount, name: serin}]}`
+
+// A route that cannot be read keeps no other from going back, and what is in force is not known then.
+func TestRightsThatAreLostInTheMiddleStopNoWayBack(t *testing.T) {
+	t.Parallel()
+	c, config := world(t)
+	ns := config.Namespace
+	config.Adopted = []string{"one", "two"}
+	for _, name := range config.Adopted {
+		c.Apply(t, ns, fmt.Sprintf("{apiVersion: traefik.io/v1alpha1, kind: IngressRouteTCP, metadata: {name: %[1]s}, spec: {tls: {}, routes: [{match: \"HostSNI(`%[1]s.%[2]s.test`)\", services: [{name: db, port: 80}]}]}}", name, ns))
+	}
+	account := c.ServiceAccount(t, ns, "serin")
+	c.Apply(t, ns, rights)
+	client := dynamic.NewForConfigOrDie(account)
+	r, err := traefiktcp.New(config, kubernetes.NewForConfigOrDie(account), client)
+	require.NoError(t, err)
+	await.True(t, func() bool { return r.Apply(t.Context(), target(0.5)) == nil }, "the rights")
+	c.Apply(t, ns, strings.Replace(rights, "verbs: [get, list, watch, patch]", "resourceNames: [one], verbs: [get, patch]", 1))
+	await.True(t, func() bool {
+		_, err := client.Resource(v1alpha1.SchemeGroupVersion.WithResource("ingressroutetcps")).Namespace(ns).Get(t.Context(), "two", metav1.GetOptions{})
+		return apierrors.IsForbidden(err)
+	}, "the right to read one of the routes is gone")
+	require.ErrorContains(t, r.Apply(t.Context(), target(0)), "is forbidden")
+	got, err := routesIn(c, ns).Get(t.Context(), "one", metav1.GetOptions{})
+	require.NoError(t, err)
+	require.NotContains(t, fmt.Sprint(got.Object["spec"]), canary.Service)
+	_, err = r.Observe(t.Context())
+	require.ErrorContains(t, err, "is forbidden")
 }
 
 func TestLabelsThatOthersTakeOffStopNoWayBack(t *testing.T) {
