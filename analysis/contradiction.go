@@ -10,21 +10,21 @@ import (
 
 // The exposures of the arms are those of one stream of requests that a gateway divides, so all metrics divide alike, and as
 // the weight does. One that does not is measured wrongly: its labels name the other arm, or a version that is no part of
-// the release, or an arm is counted twice. What is concluded from it would be of something else.
+// the release, or an arm is counted twice. A verdict from it would be about something else.
 const (
-	// unlike is by how many times exposures may differ between the arms because the versions do: requests that lead to
-	// others, and users who do not come as far.
+	// unlike is the factor by which the arms' exposures may differ because the versions differ: requests that lead to
+	// others, and users who leave earlier.
 	unlike = 1.5
-	// wander is by how much the ratio of two exposures wanders from one minute and a half to the next without a reason.
+	// wander is how much the ratio of two exposures varies for no reason from one minute and a half to the next.
 	wander  = 0.1
 	wanders = 90 * time.Second
-	// unlikeAround is how far beyond unlike a wrong one is expected: the standard deviation of the log ratio.
+	// unlikeAround is how far beyond unlike a wrong exposure is expected to be: the standard deviation of the log ratio.
 	unlikeAround = 1.0
-	// leastLooks is how many looks it takes to see in what bursts events come.
+	// leastLooks is how many looks it takes to see how bursty events are.
 	leastLooks = 5
 )
 
-// divided is how an exposure divided between the arms since the weight changed.
+// divided is how an exposure has been divided between the arms since the weight changed.
 type divided struct {
 	Canary   float64 `json:"canary"`
 	Baseline float64 `json:"baseline"`
@@ -54,7 +54,7 @@ func (d divided) logOdds() (at, variance float64) {
 	return math.Log(canary / baseline), max(1, dispersion) * n / (canary * baseline)
 }
 
-// exposure is how two exposures divided in the same looks: a metric's, and what it has to agree with.
+// exposure is how two exposures were divided in the same looks: a metric's, and the one it has to agree with.
 type exposure struct {
 	Mine   divided `json:"mine"`
 	Theirs divided `json:"theirs"` // empty where Mine has to agree with the weight
@@ -94,8 +94,8 @@ type exposures struct {
 	Of     map[string]exposure `json:"of"`
 }
 
-// contradictions adds a look's exposures to those before, and says which contradict the gateway's requests, or the weight
-// where these cannot be had, or, where the weight is not to be trusted either, another metric.
+// contradictions adds a look's exposures to those before, and says which of them contradict the gateway's requests; the
+// weight, where there are no such requests; or another metric, where the weight cannot be trusted either.
 func (p *Plan) contradictions(look *judge.Look, asks []Ask, next *Cursor) []judge.Contradiction {
 	if look.Unsettled || look.Weight <= 0 || look.Weight >= 1 {
 		return nil
@@ -133,7 +133,7 @@ func (p *Plan) contradictions(look *judge.Look, asks []Ask, next *Cursor) []judg
 	return found
 }
 
-// plus adds a look. Where requests were seen once, looks without them say nothing, and those before them no more.
+// plus adds a look. Once requests have been seen, looks without them say nothing, and the looks before them are dropped.
 func (e exposure) plus(o *judge.Observation, other *judge.Requests, length time.Duration) exposure {
 	switch {
 	case other == nil && e.Theirs.Looks > 0:
@@ -172,13 +172,13 @@ func (p *Plan) reference(look *judge.Look, asks []Ask) (of *judge.Requests, from
 	return nil, 0, ""
 }
 
-// bothArms: both arms were counted.
+// bothArms reports whether both arms were counted.
 func bothArms(o *judge.Observation) bool {
 	return (o.Absent == "" || o.Absent == judge.WarmingUp) && !o.Canary.Missing && !o.Baseline.Missing
 }
 
-// divides tells whether a metric has an exposure of both arms that has to divide as the requests do. That of a dry run does
-// not, since people would have to look at it before the release goes on.
+// divides reports whether a metric has an exposure of both arms that has to divide as the requests do. A dry run's does not
+// have to: a contradiction would hold the release until somebody has looked at it.
 func (p *Plan) divides(r *reading) bool {
 	if _, ok := r.metric.Baseline.(Concurrent); !ok || r.metric.Uneven || r.metric.DryRun {
 		return false
@@ -189,5 +189,5 @@ func (p *Plan) divides(r *reading) bool {
 	return p.canary == none || !p.inputs[r.canary.main].asksAs(p.inputs[p.canary]) || !p.inputs[r.baseline.main].asksAs(p.inputs[p.baseline])
 }
 
-// asksAs tells whether two inputs select the same series.
+// asksAs reports whether two inputs select the same series.
 func (in *input) asksAs(o input) bool { return in.template == o.template && in.value == o.value }

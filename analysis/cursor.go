@@ -16,11 +16,11 @@ import (
 const (
 	// Stale is how long a series lives without samples by Prometheus's rules (its lookback).
 	Stale = 5 * time.Minute
-	// MaxWindow bounds what is asked after a long outage. Nothing is lost by it but resets before it: increments
+	// MaxWindow bounds what is asked after a long outage. Only resets before it are lost: increments
 	// over it come from the values on both sides.
 	MaxWindow = 6 * time.Hour
-	// Forget is how long the last sample of a series is remembered that does not come any more; one that comes
-	// back later is treated as one that was never seen.
+	// Forget is how long the last sample of a series that has stopped coming is remembered; a series that comes
+	// back later is treated as new.
 	Forget = 24 * time.Hour
 )
 
@@ -36,40 +36,40 @@ const (
 //     small counter that began again and is soon above its last value counts the difference: never too much.
 //   - A series that was not there before counts its whole first value if a scrape of its target succeeded before
 //     that sample without it: then it began after that scrape. Otherwise the first value is only a base.
-//   - So does a series that was away for longer than [Stale] while its target was scraped: it had vanished
+//   - The same holds for a series that was away for longer than [Stale] while its target was scraped: it had vanished
 //     (Traefik drops the series of a removed service). Without such a scrape it was an outage, and the difference
 //     counts.
-//   - So does a series that was away for less, if another series of the same input and target, which was scraped together with
-//     it before, fell in a scrape that this one was missing from: then the process restarted. If none did, a series that comes back above its last value
-//     counts the difference: an exporter may have left it out of one scrape. That is too little by at most the last
-//     value, and never too much.
+//   - The same holds for a series that was away for less, if another series of the same input and target, which had been
+//     scraped together with it, fell in a scrape that lacked this one: then the process restarted. If none fell, a series
+//     that comes back above its last value counts the difference: an exporter may have left it out of one scrape. That is
+//     too little by at most the last value, and never too much.
 //   - Samples at or before the last one counted, NaN, infinite and negative ones are skipped.
 //
-// One process that several scrapings bring, see [sameProcess], is counted once.
+// A process that is scraped by several jobs (see [sameProcess]) is counted once.
 //
 // The number of series is bounded by [Forget] and by the source's bounds on an answer.
 type Cursor struct {
-	// At is the end of the last window of which anything was answered.
+	// At is the end of the last window for which there was any answer.
 	At time.Time
 
 	asked     map[uint64]asked
 	series    map[uint64]point
 	low       map[uint64]low    // series whose last sample was below their point's value
 	exposures *exposures        // since the weight changed; what it points to is never changed
-	repeats   map[uint64]repeat // scrapings whose processes are counted by another one
+	repeats   map[uint64]repeat // scrape jobs whose processes are counted through another job
 	fallen    map[uint64]fall   // when a target of an input was last seen to have begun again
 	// values are, by metric, those of its label By that are judged one by one; the lists are never changed.
 	values map[string][]string
 }
 
-// low records since when a series has been low, and its input: until it is clear whether it began again, a longer window is
-// asked for.
+// low records since when a series has been low, and its input. A longer window is asked for until it is clear whether the
+// series began again.
 type low struct {
 	since int64 // ms
 	input uint64
 }
 
-// fall is when a series of a target was scraped for the last time before it fell, and when it had fallen.
+// fall is the last time a series of a target was scraped before it fell, and when it was first seen lower.
 type fall struct{ before, at int64 } // ms
 
 // asked is what is known of one input of the plan.
@@ -85,13 +85,13 @@ type point struct {
 	v float64
 }
 
-// NewCursor begins to count at a time: samples at or before it are bases.
+// NewCursor begins to count at a time: samples up to it are bases.
 func NewCursor(at time.Time) Cursor {
 	return Cursor{At: at.UTC().Truncate(time.Millisecond)}
 }
 
-// Until is the cursor for a clock that says at, and by how much that is before the time up to which it has counted: a clock
-// that was ahead and is right again. Nothing is counted twice, because samples have the times of their source.
+// Until is the cursor for a clock that says at, and how far that is before the time up to which the cursor has counted: the
+// clock was ahead and is right again. Nothing is counted twice, because samples carry the times of their source.
 func (c Cursor) Until(at time.Time) (Cursor, time.Duration) {
 	back := c.At.Sub(at)
 	if back <= 0 {
@@ -129,7 +129,7 @@ func (c Cursor) clone() Cursor {
 	return c
 }
 
-// forget drops series that have not come for a long time.
+// forget drops series that have had no sample for a long time.
 func (c *Cursor) forget(at int64) {
 	maps.DeleteFunc(c.series, func(_ uint64, p point) bool { return at-p.t > Forget.Milliseconds()+MaxWindow.Milliseconds() })
 	maps.DeleteFunc(c.repeats, func(_ uint64, r repeat) bool { return at-r.seen > Forget.Milliseconds()+MaxWindow.Milliseconds() })
@@ -179,7 +179,7 @@ type cursorJSON struct {
 	// Repeats is base64 of a count, and for each entry the id, the time as in Series and the other one's id; it is left out
 	// where it is empty.
 	Repeats string `json:"repeats,omitempty"`
-	// Exposures are what contradictions are found by.
+	// Exposures are what contradictions are found from.
 	Exposures *exposures `json:"exposures,omitempty"`
 	// Values are, by metric, those of its label By that are judged one by one.
 	Values map[string][]string `json:"values,omitempty"`
@@ -218,7 +218,7 @@ func entries[V any](m map[uint64]V, put func([]byte, V) []byte) string {
 	return base64.RawStdEncoding.EncodeToString(b)
 }
 
-// someEntries is empty where there are none: what came later than the first version is left out then.
+// someEntries is like entries, but empty where there are none, for fields that the first version did not have.
 func someEntries[V any](m map[uint64]V, put func([]byte, V) []byte) string {
 	if len(m) == 0 {
 		return ""

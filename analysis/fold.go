@@ -76,7 +76,7 @@ func (p *Plan) countGroup(group []int, asks []Ask, answers []Answer, tallies []t
 	}
 }
 
-// RequestsFrom is where the window of the requests of the arms begins that c asks for next.
+// RequestsFrom is where the next window of the arms' requests begins.
 func (p *Plan) RequestsFrom(c Cursor) time.Time {
 	if p.canary == none {
 		return c.At
@@ -108,8 +108,8 @@ func union(a, b []float64) []float64 {
 	return slices.Compact(out)
 }
 
-// requestsOf is nil unless both arms were answered, which are of one group and so for the same window, and at least one
-// has live series.
+// requestsOf is nil unless both arms were answered and at least one has live series. The arms are one group, so the answers
+// are for the same window.
 func (p *Plan) requestsOf(tallies []tally) *judge.Requests {
 	if p.canary == none {
 		return nil
@@ -125,7 +125,7 @@ func (p *Plan) requestsOf(tallies []tally) *judge.Requests {
 	return &r
 }
 
-// mostCount is the largest count that is one: beyond it a float is no exact integer.
+// mostCount is the largest exact count: beyond it a float cannot hold every integer.
 const mostCount = 1 << 53
 
 func counts(values ...float64) bool {
@@ -140,7 +140,7 @@ func sum(values []float64) float64 {
 	return s
 }
 
-// lack says what an arm is missing, and why.
+// lack says what an arm lacks, and why.
 type lack struct {
 	reason judge.Reason
 	detail string
@@ -312,7 +312,7 @@ func (p *Plan) observeHistogram(a *armInputs, main *tally, next *Cursor) (judge.
 }
 
 func (p *Plan) checkBounds(a *armInputs, arm judge.Arm, have []float64, all bool, next *Cursor) (judge.Arm, lack) {
-	if len(have) == 0 && !all { // live, but without samples in this window
+	if len(have) == 0 && !all { // live, but no samples in this window
 		return arm, lack{}
 	}
 	for _, b := range a.bounds {

@@ -11,7 +11,7 @@ import (
 	"github.com/serindev/serin/judge"
 )
 
-// How far back the past of the version in service is asked for, in parts of so much, and how finely it is summed up.
+// How far back the past of the version in service is asked for, how long each part is, and how finely it is summed up.
 const (
 	HistoryOver = 24 * time.Hour
 	HistoryPart = MaxWindow
@@ -21,11 +21,11 @@ const (
 // mostReplicas bounds how many replicas a history distinguishes: more would add no information.
 const mostReplicas = 32
 
-// mostClusters bounds how many groups of users are.
+// mostClusters bounds how many groups of users a history distinguishes.
 const mostClusters = 256
 
-// History asks what the version in service did before a release, and sums it up by the minute: it is one version, so
-// what its rates wander by, and what its replicas differ by, is noise (docs/statistics.md). The zero value asks nothing.
+// History asks what the version in service did before a release, and sums it up by the minute. As it is a single version,
+// the wandering of its rates and the differences of its replicas are noise (docs/statistics.md). The zero value asks nothing.
 type History struct {
 	parts []past
 	sums  map[string]*summed
@@ -38,7 +38,7 @@ type summed struct {
 	parts    map[string]*judge.Sums // by value of the metric's label By
 }
 
-// reach brings a replica's sums to n minutes: where it was not there it did nothing.
+// reach extends a replica's sums to n minutes, with zeros where it was not there.
 func reach(s *judge.Sums, n int) {
 	for len(s.Total) < n {
 		s.Bad, s.Total = append(s.Bad, 0), append(s.Total, 0)
@@ -47,8 +47,8 @@ func reach(s *judge.Sums, n int) {
 
 // past groups the metrics whose replicas are distinguished by the same label.
 type past struct {
-	label  string // empty where they cannot be
-	most   int    // so many of them
+	label  string // empty where they cannot be distinguished
+	most   int    // how many are distinguished at most
 	plan   Plan   // both of its arms are the version in service; only the canary's is asked
 	inputs []int
 	bounds map[string]int // of a histogram: the index of the bound that is counted
@@ -134,8 +134,7 @@ func (m *Metric) replicas() string {
 	return "instance"
 }
 
-// Parts are the times at which the parts end that are asked for one after the other, the oldest first, so that the last
-// ends at a time.
+// Parts are the ends of the parts that are asked for one after the other, the oldest first; the last one ends at a time.
 func (h *History) Parts(to time.Time) []time.Time {
 	var out []time.Time
 	if len(h.parts) == 0 {
@@ -147,7 +146,7 @@ func (h *History) Parts(to time.Time) []time.Time {
 	return out
 }
 
-// Asks says what has to be asked for the part that ends at a time.
+// Asks returns what has to be asked for the part that ends at a time.
 func (h *History) Asks(to time.Time) []Ask {
 	var asks []Ask
 	from := to.Add(-HistoryPart)
@@ -164,7 +163,7 @@ func (h *History) Asks(to time.Time) []Ask {
 }
 
 // Add sums up the answers to what [History.Asks] asked for the part that ends at a time; parts are added the oldest
-// first. The error says of which metrics this part tells nothing, and why.
+// first. The error says which metrics this part says nothing about, and why.
 func (h *History) Add(answers []Answer, to time.Time) error {
 	var errs []error
 	for i := range h.parts {
@@ -218,7 +217,7 @@ func (h *History) add(p *past, answers []Answer, to time.Time) error {
 	return nil
 }
 
-// names are the replicas that are there, ascending.
+// names are the replicas, in ascending order.
 func (p *past) names(answers []Answer) []string {
 	seen := map[string]bool{}
 	for _, a := range answers {
@@ -239,7 +238,7 @@ type minute struct {
 	parts      []judge.Part // both arms are the version in service
 }
 
-// minutes sums up those series of the part that belong to something.
+// minutes sums up, minute by minute, those series of the part whose labels belongs accepts.
 func (p *past) minutes(answers []Answer, to time.Time, belongs func(Labels) bool) []minute {
 	sides := make([]Answer, len(p.plan.inputs))
 	for k, a := range answers {
@@ -272,7 +271,7 @@ func (p *past) minutes(answers []Answer, to time.Time, belongs func(Labels) bool
 	return out
 }
 
-// Sums are what was added, by metric: for [judge.Judge]'s History.
+// Sums are what was added, by metric, for History of [judge.Judge].
 func (h *History) Sums() map[string]judge.History {
 	out := map[string]judge.History{}
 	for name, s := range h.sums {
@@ -294,7 +293,7 @@ func aligned(by map[string]*judge.Sums, n int) []judge.Sums {
 	return out
 }
 
-// within cuts out of whole series what a source would have answered to an ask.
+// within cuts what a source would have answered to an ask out of whole series.
 func within(series []Series, a Ask) []Series {
 	from, to := a.From.UnixMilli(), a.To.UnixMilli()
 	var out []Series

@@ -9,10 +9,10 @@ import (
 	"github.com/serindev/serin/judge"
 )
 
-// longestValue is how long a label's value may be that has a place of its own, in bytes.
+// longestValue is the longest value of a label, in bytes, that has a place of its own.
 const longestValue = 256
 
-// others is the value under which all those are counted that have no place of their own.
+// others is the value under which all values without a place of their own are counted.
 const others = ""
 
 // byValue has the counts of a metric by the values of its label, of the canary and of the baseline.
@@ -32,8 +32,8 @@ func (d byValue) add(value string, arm int, bad, total float64) {
 	a.Bad, a.Total = a.Bad+bad, a.Total+total
 }
 
-// parts divides what a metric has counted by the values of its label. Which value has a place of its own is decided when it
-// is first seen, by its exposure, and stays: both arms are always divided alike.
+// parts divides what a metric has counted by the values of its label. Whether a value has a place of its own is decided by
+// its exposure when it is first seen, and never changes: both arms are always divided in the same way.
 func (p *Plan) parts(r *reading, tallies []tally, next *Cursor) []judge.Part {
 	d := byValue{}
 	p.divide(r, &r.canary, tallies, d, 0)
@@ -94,7 +94,7 @@ func (p *Plan) divide(r *reading, a *armInputs, tallies []tally, into byValue, a
 	}
 }
 
-// divideSlow counts what is above the bound: of a classic histogram all requests less those up to the bound.
+// divideSlow counts what is above the bound: for a classic histogram, all requests minus those up to the bound.
 func (p *Plan) divideSlow(r *reading, a *armInputs, main *tally, into byValue, arm int) {
 	counted := byValue{}
 	at := slices.Index(p.bounds[a.main], a.bounds[0])

@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-// Names are what an arm is called where its metrics are.
+// Names are what the metrics call an arm.
 type Names struct {
 	// Service is the arm's service as the gateway's metrics name it: shop-canary@file. Commas separate several, whose
 	// requests count together: service="${service}" then selects any of them.
 	Service string
 	// Vars are further variables by name: arm, version, pods, and the release's parameters. A variable of several
-	// values (pods) may stand in =~ and !~ matchers only, where it means any of them.
+	// values (pods) may be used in =~ and !~ matchers only, where it means any of them.
 	Vars map[string][]string
 	// Patterns are variables that are regular expressions themselves (RE2), for =~ and !~ matchers only: pods, whose
 	// names come and go. They are Serin's own, never a user's.
@@ -48,7 +48,7 @@ type input struct {
 	id       uint64 // stays the same when variables change
 	group    int
 	template Template
-	first    Template // before the first answer: all buckets, so that it can be said which there are
+	first    Template // before the first answer: all buckets, so that a message can list them
 	value    string
 	offset   time.Duration
 	text     string // for people
@@ -68,15 +68,15 @@ type armInputs struct {
 	part   []labelMatcher // the events are main's series that match all of these
 	split  bool           // part is to be used
 	bounds []float64
-	known  int // says whether the events' counter is known of anybody, none where that does not matter
-	// absentZero: no series of events are no events, known or not.
+	known  int // says whether any arm has the events' counter; none where that does not matter
+	// absentZero: without a series of events there were no events, whether the counter is known or not.
 	absentZero bool
 }
 
 // noInputs are those of an arm that asks nothing.
 var noInputs = armInputs{main: none, events: none, known: none}
 
-// labelMatcher is a matcher that is evaluated here and not by Prometheus.
+// labelMatcher is a matcher that is evaluated here, not by Prometheus.
 type labelMatcher struct {
 	label string
 	not   bool
@@ -115,7 +115,7 @@ func NewPlan(def Definition, arms Arms) (Plan, error) {
 	return p, nil
 }
 
-// newPlan is a plan whose arms may be one and the same.
+// newPlan is NewPlan for arms that may be the same.
 func newPlan(def Definition, arms Arms) (Plan, error) {
 	def = def.Defaults()
 	p := Plan{canary: none, baseline: none}
@@ -175,7 +175,7 @@ func (p *Plan) apart(canary, baseline int) error {
 	return nil
 }
 
-// side is one arm of one metric as it is asked for.
+// side is how one arm of one metric is asked for.
 type side struct {
 	arm    string
 	names  Names
@@ -203,7 +203,7 @@ func (p *Plan) arm(s Source, of side) (armInputs, error) {
 	return a, err
 }
 
-// ratio asks once where the events are a part of the exposure: then both come from the same samples, and an arm
+// ratio asks one query where the events are a part of the exposure: then both come from the same samples, and an arm
 // without errors needs no series of errors.
 func (p *Plan) ratio(r Ratio, of side) (armInputs, error) {
 	a := noInputs
@@ -253,8 +253,8 @@ func parse(text Selector) (selector, error) {
 	return s, nil
 }
 
-// known asks whether such a counter exists for any arm: the same matchers, with any value of the labels that distinguish
-// the arms.
+// known asks whether any arm has such a counter, by the same matchers with any value of the labels that distinguish the
+// arms.
 func (p *Plan) known(events selector, of side) int {
 	anybody := selector{name: events.name}
 	for _, m := range events.matchers {
@@ -333,7 +333,7 @@ func (p *Plan) keep(in input) int {
 	return len(p.inputs) - 1
 }
 
-// same says whether two inputs ask the same.
+// same reports whether two inputs ask the same query.
 func (in *input) same(o input) bool {
 	return o.id == in.id && o.template == in.template && o.offset == in.offset
 }
@@ -389,15 +389,15 @@ func (in *input) bind(s selector, n Names) error {
 	return nil
 }
 
-// sent is the selector or expression with all values in it, as it can be asked by hand.
+// sent is the selector or expression with all values filled in, ready to be asked by hand.
 func (in *input) sent() string {
 	t := in.first
 	t.Instant = true
 	return t.Query([]string{in.value}, 0)
 }
 
-// Asks says what has to be asked for the look that ends at a time: one settle delay before now. The window of each
-// ask begins where it was last answered. A time that is not after the cursor gives empty windows.
+// Asks returns what has to be asked for the look that ends at a time, which is one settle delay ago. The window of each
+// ask begins where its last answer ended. A time that is not after the cursor gives empty windows.
 func (p Plan) Asks(c Cursor, at time.Time) []Ask {
 	cursor := &c
 	asks := make([]Ask, len(p.inputs))
@@ -434,7 +434,7 @@ func (in *input) ask(c *Cursor, at time.Time) Ask {
 	return a
 }
 
-// FoldInput is what the engine knows of a look and the answers do not say.
+// FoldInput is what the engine knows about a look that the answers do not say.
 type FoldInput struct {
 	// Number counts the looks of the scope from 1.
 	Number int
