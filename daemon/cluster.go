@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
-	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
@@ -53,7 +53,7 @@ type routeWriter interface {
 
 // routeWatcher is the clients of one kind of routes.
 type routeWatcher interface {
-	Watch(ctx context.Context, p kubeobjects.Place, changed func(kubeobjects.Change)) error
+	Watch(ctx context.Context, p kubeobjects.Place, changed func(kubeobjects.Change))
 	// Everywhere reports whether the whole cluster may be watched.
 	Everywhere(ctx context.Context) (bool, error)
 }
@@ -208,56 +208,45 @@ func (c *cluster) routeWriter(name string, g *record.Gateway) (routeWriter, rout
 // watchRoutes keeps the routers' view of the cluster up to date, and calls changed with each rollout whose traffic has
 // changed there, until ctx ends.
 func (c *cluster) watchRoutes(ctx context.Context, changed func(rollout string)) error {
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { <-ctx.Done(); return nil })
-	everywhere := everywhere{}
-	c.mu.Lock()
-	c.watch = func(p watchedPlace) {
-		group.Go(func() error {
-			place, first := everywhere.of(ctx, p)
-			if !first {
-				return nil
-			}
-			return p.by.Watch(ctx, place, func(change kubeobjects.Change) {
+	var running sync.WaitGroup
+	defer running.Wait()
+	watches := newRouteWatches(func(p watchedPlace) func() {
+		ctx, end := context.WithCancel(ctx)
+		running.Go(func() {
+			p.by.Watch(ctx, p.Place, func(change kubeobjects.Change) {
 				for _, rollout := range c.concerned(change) {
 					changed(rollout)
 				}
 			})
 		})
-	}
+		return end
+	})
+	c.mu.Lock()
+	c.watch = func(p watchedPlace) { running.Go(func() { watches.add(ctx, p) }) }
 	for p := range c.places {
 		c.watch(p)
 	}
 	c.mu.Unlock()
-	<-ctx.Done()
+	c.rescope(ctx, watches)
 	c.mu.Lock()
 	c.watch = nil
 	c.mu.Unlock()
-	return group.Wait()
+	return nil
 }
 
-// everywhere says which backends may watch the whole cluster; the API server is asked once for each.
-type everywhere struct {
-	mu  sync.Mutex // held while a backend asks
-	may map[routeWatcher]bool
-}
-
-// of returns what to watch for a place; first is false if that is watched already.
-func (e *everywhere) of(ctx context.Context, p watchedPlace) (place kubeobjects.Place, first bool) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	may, known := e.may[p.by]
-	if !known {
-		may, _ = p.by.Everywhere(ctx) // without an answer, namespaces do
-		if e.may == nil {
-			e.may = map[routeWatcher]bool{}
+// rescope notices rights in the whole cluster that are granted or taken away, until ctx ends.
+func (c *cluster) rescope(ctx context.Context, watches *routeWatches) {
+	tick := time.NewTicker(scopeEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			watches.rescope(ctx)
+			c.Rescope(ctx)
 		}
-		e.may[p.by] = may
 	}
-	if may {
-		return kubeobjects.Everywhere, !known
-	}
-	return p.Place, true
 }
 
 func (c *cluster) concerned(change kubeobjects.Change) (rollouts []string) {

@@ -30,16 +30,14 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 
 	"github.com/serindev/serin/internal/kubernetes"
+	"github.com/serindev/serin/internal/mirror"
 )
 
 // Group and Version of the custom resources.
@@ -119,7 +117,7 @@ type read struct {
 // feed is one watch.
 type feed struct {
 	kind, namespace string
-	informer        cache.SharedIndexInformer
+	*mirror.Mirror
 
 	mu     sync.Mutex
 	absent error // why there can be no objects; nil where they are watched
@@ -151,59 +149,28 @@ func New(c Config) (*Cluster, error) {
 	}
 	for _, kind := range []string{Analysis, Rollout} {
 		for _, namespace := range namespaces {
-			f, err := out.feed(kind, namespace)
-			if err != nil {
-				return nil, err
-			}
-			out.feeds = append(out.feeds, f)
+			out.feeds = append(out.feeds, out.feed(kind, namespace))
 		}
 	}
 	return out, nil
 }
 
-func (c *Cluster) feed(kind, namespace string) (*feed, error) {
+func (c *Cluster) feed(kind, namespace string) *feed {
 	f := &feed{kind: kind, namespace: namespace}
-	objects := c.dynamic.Resource(resources[kind]).Namespace(namespace)
-	f.informer = cache.NewSharedIndexInformer(&cache.ListWatch{
-		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-			list, err := objects.List(ctx, o)
-			if err == nil {
-				f.stands(c)
-			}
-			return list, err
-		},
-		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-			w, err := objects.Watch(ctx, o)
-			if err == nil {
-				f.stands(c)
-			}
-			return w, err
-		},
-	}, &unstructured.Unstructured{}, 0, cache.Indexers{})
-	err := f.informer.SetTransform(slim)
-	if err == nil {
-		err = f.informer.SetWatchErrorHandlerWithContext(func(_ context.Context, _ *cache.Reflector, err error) { f.failed(c, err) })
-	}
-	if err == nil {
-		_, err = f.informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-			AddFunc:    func(o any) { c.saw(kind, nil, o) },
-			UpdateFunc: func(old, o any) { c.saw(kind, old, o) },
-			DeleteFunc: func(o any) { c.saw(kind, nil, o) },
-		})
-	}
-	if err != nil {
-		return nil, fmt.Errorf("watch objects of kind %s: %w", kind, err)
-	}
-	return f, nil
+	f.Mirror = mirror.Of(c.dynamic.Resource(resources[kind]).Namespace(namespace), mirror.Config{
+		Slim: slim, Changed: func(change mirror.Change) { c.saw(kind, change) },
+		Answered: func() { f.stands(c) }, Failed: func(err error) { f.failed(c, err) },
+	})
+	return f
 }
 
 // slim drops what is not needed here.
-func slim(o any) (any, error) {
+func slim(o any) any {
 	if u, ok := o.(*unstructured.Unstructured); ok {
 		u.SetManagedFields(nil)
 		u.SetAnnotations(nil)
 	}
-	return o, nil
+	return o
 }
 
 // stands is called when the cluster has answered.
@@ -242,7 +209,7 @@ func (f *feed) failed(c *Cluster, err error) {
 func (f *feed) known() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.absent != nil || f.informer.HasSynced()
+	return f.absent != nil || f.HasFilled()
 }
 
 // Run watches until ctx ends.
@@ -250,10 +217,12 @@ func (c *Cluster) Run(ctx context.Context) error {
 	var running sync.WaitGroup
 	defer running.Wait()
 	for _, f := range c.feeds {
-		running.Go(func() { f.informer.RunWithContext(ctx) })
+		running.Go(func() { f.Run(ctx) })
 		running.Go(func() {
-			if cache.WaitForCacheSync(ctx.Done(), f.informer.HasSynced) {
+			select {
+			case <-f.Filled():
 				c.stir()
+			case <-ctx.Done():
 			}
 		})
 	}
@@ -272,16 +241,13 @@ func (c *Cluster) stir() {
 }
 
 // saw is called for each object that was created, changed or deleted.
-func (c *Cluster) saw(kind string, old, o any) {
-	if last, ok := o.(cache.DeletedFinalStateUnknown); ok {
-		o = last.Obj
-	}
-	u, ok := o.(*unstructured.Unstructured)
+func (c *Cluster) saw(kind string, change mirror.Change) {
+	u, ok := change.Object().(*unstructured.Unstructured)
 	if !ok {
 		return
 	}
 	c.queue.Add(keyOf(kind, u))
-	if before, ok := old.(*unstructured.Unstructured); ok && before.GetUID() == u.GetUID() &&
+	if before, ok := change.Before.(*unstructured.Unstructured); ok && change.Now != nil && before.GetUID() == u.GetUID() &&
 		before.GetGeneration() == u.GetGeneration() && (before.GetDeletionTimestamp() == nil) == (u.GetDeletionTimestamp() == nil) {
 		return // only its status or its labels have changed
 	}
@@ -300,7 +266,7 @@ func (c *Cluster) Documents() (out []Document, known bool) {
 	here := map[key]read{}
 	for _, f := range c.feeds {
 		known = known && f.known()
-		for _, o := range f.informer.GetStore().List() {
+		for _, o := range f.Objects().List() {
 			u, ok := o.(*unstructured.Unstructured)
 			if !ok || u.GetDeletionTimestamp() != nil {
 				continue
@@ -335,7 +301,7 @@ func (c *Cluster) object(k key) *unstructured.Unstructured {
 		if f.kind != k.Kind || f.namespace != metav1.NamespaceAll && f.namespace != k.Namespace {
 			continue
 		}
-		o, there, err := f.informer.GetStore().GetByKey(k.Namespace + "/" + k.Name)
+		o, there, err := f.Objects().GetByKey(k.Namespace + "/" + k.Name)
 		if u, ok := o.(*unstructured.Unstructured); ok && there && err == nil {
 			return u
 		}
@@ -349,7 +315,7 @@ func (c *Cluster) watched(k key) bool {
 		if f.kind == k.Kind && (f.namespace == metav1.NamespaceAll || f.namespace == k.Namespace) {
 			f.mu.Lock()
 			defer f.mu.Unlock()
-			return f.absent == nil && f.informer.HasSynced()
+			return f.absent == nil && f.HasFilled()
 		}
 	}
 	return false

@@ -86,7 +86,7 @@ func (c *Cluster) Loaded(all map[ID]Loaded) {
 // all queues every object again.
 func (c *Cluster) all() {
 	for _, f := range c.feeds {
-		for _, o := range f.informer.GetStore().List() {
+		for _, o := range f.Objects().List() {
 			if u, ok := o.(*unstructured.Unstructured); ok {
 				c.queue.Add(keyOf(f.kind, u))
 			}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 
@@ -42,12 +41,12 @@ func (c *Clients) Router(config Config) (*Router, error) {
 
 // Watch is [kubeobjects.Knowledge.Watch] with the kinds of Gateway API, for the routers of these clients. A kind that
 // the cluster does not have costs an occasional request.
-func (c *Clients) Watch(ctx context.Context, p kubeobjects.Place, changed func(kubeobjects.Change)) error {
-	feeds := map[kubeobjects.KindName]*kubeobjects.Feed{}
+func (c *Clients) Watch(ctx context.Context, p kubeobjects.Place, changed func(kubeobjects.Change)) {
+	feeds := map[kubeobjects.KindName]kubeobjects.Feed{}
 	for kind, resource := range resources {
-		feeds[kind] = kubeobjects.FeedOf(&unstructured.Unstructured{}, c.dynamic.Resource(resource).Namespace(p.Namespace))
+		feeds[kind] = kubeobjects.FeedOf(c.dynamic.Resource(resource).Namespace(p.Namespace))
 	}
-	return c.knowledge.Watch(ctx, c.kubernetes, p, feeds, changed)
+	c.knowledge.Watch(ctx, c.kubernetes, p, feeds, changed)
 }
 
 // Everywhere reports whether [kubeobjects.Everywhere] may be watched.

@@ -10,8 +10,9 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
+
+	"github.com/serindev/serin/internal/mirror"
 )
 
 // Knowledge is what the watches of all rollouts have reported about the cluster. A cached object is trusted while a
@@ -19,7 +20,7 @@ import (
 // daemon without the right to watch works as well, with more requests.
 type Knowledge struct {
 	mu    sync.Mutex // guards what follows
-	feeds map[feedKey]*Feed
+	feeds map[feedKey]*mirror.Mirror
 	wrote map[writtenKey]mark
 }
 
@@ -42,48 +43,7 @@ type mark struct {
 
 // NewKnowledge knows nothing yet.
 func NewKnowledge() *Knowledge {
-	return &Knowledge{feeds: map[feedKey]*Feed{}, wrote: map[writtenKey]mark{}}
-}
-
-// Feed is one kind in one place, kept up to date by a watch.
-type Feed struct {
-	informer cache.SharedIndexInformer
-
-	mu    sync.Mutex // guards stand
-	stand int        // open watches
-}
-
-// current reports whether the cache is up to date, except for events in flight.
-func (f *Feed) current() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.stand > 0 && f.informer.HasSynced()
-}
-
-// standing is a watch that counts as open until it is stopped. A reflector stops one that ends.
-type standing struct {
-	watch.Interface
-	end func()
-}
-
-func (s *standing) Stop() {
-	s.end()
-	s.Interface.Stop()
-}
-
-// begun counts a watch as open.
-func (f *Feed) begun(w watch.Interface, err error) (watch.Interface, error) {
-	if err != nil {
-		return nil, err
-	}
-	f.count(1)
-	return &standing{w, sync.OnceFunc(func() { f.count(-1) })}, nil
-}
-
-func (f *Feed) count(n int) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.stand += n
+	return &Knowledge{feeds: map[feedKey]*mirror.Mirror{}, wrote: map[writtenKey]mark{}}
 }
 
 // current returns the feed of a kind in a place; nil while the API server has to be asked.
@@ -91,8 +51,8 @@ func (n *Knowledge) current(p Place, kind KindName) cache.Indexer {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, at := range []Place{p, Everywhere} {
-		if f := n.feeds[feedKey{at, kind}]; f != nil && f.current() {
-			return f.informer.GetIndexer()
+		if f := n.feeds[feedKey{at, kind}]; f != nil && f.Current() {
+			return f.Objects()
 		}
 	}
 	return nil
@@ -106,14 +66,19 @@ func (n *Knowledge) among(namespace string, kind KindName) cache.Indexer {
 	return n.current(Place{Namespace: namespace, Arms: true}, kind)
 }
 
-func (n *Knowledge) put(k feedKey, f *Feed) {
+func (n *Knowledge) put(k feedKey, m *mirror.Mirror) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if f == nil {
+	n.feeds[k] = m
+}
+
+// drop removes a feed, unless the place is watched again already.
+func (n *Knowledge) drop(k feedKey, m *mirror.Mirror) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.feeds[k] == m {
 		delete(n.feeds, k)
-		return
 	}
-	n.feeds[k] = f
 }
 
 // mark remembers the version of an object that Serin has written.
@@ -240,7 +205,7 @@ var indexers = cache.Indexers{byService: func(o any) ([]string, error) {
 
 // slim drops what is not needed here: a namespace may have thousands of endpoints. Managed fields stay on Serin's own
 // objects and Traefik's: messages say who wrote what.
-func slim(o any) (any, error) {
+func slim(o any) any {
 	switch o := o.(type) {
 	case *discoveryv1.EndpointSlice:
 		o.ManagedFields, o.Annotations = nil, nil
@@ -253,5 +218,5 @@ func slim(o any) (any, error) {
 			o.ManagedFields = nil
 		}
 	}
-	return o, nil
+	return o
 }

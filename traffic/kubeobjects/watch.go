@@ -8,14 +8,12 @@ import (
 	"sync"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
-	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/client-go/tools/cache"
 
 	"github.com/serindev/serin/internal/kubernetes"
+	"github.com/serindev/serin/internal/mirror"
 )
 
 // Place is where objects are watched: what traffic consists of in a namespace; with Arms, its Services and endpoints alone;
@@ -60,12 +58,12 @@ type Change struct {
 	Object    Key
 }
 
-// Watch watches a place until ctx ends; then it returns nil. Stores with this knowledge then see the place without
+// Watch watches a place until ctx ends. Stores with this knowledge then see the place without
 // requests, and changed is called, from several goroutines, whenever an object of the feeds, a Service or an endpoint
 // has changed. feeds are the backend's own kinds; they are watched in whole namespaces only. One watch serves all
 // rollouts of a place. Broken watches are opened again automatically; until they are, and where they are not allowed,
 // stores ask the API server.
-func (n *Knowledge) Watch(ctx context.Context, k kubernetes.Interface, p Place, feeds map[KindName]*Feed, changed func(Change)) error {
+func (n *Knowledge) Watch(ctx context.Context, k kubernetes.Interface, p Place, feeds map[KindName]Feed, changed func(Change)) {
 	var running sync.WaitGroup
 	defer running.Wait()
 	ctx, cancel := context.WithCancel(ctx)
@@ -74,88 +72,53 @@ func (n *Knowledge) Watch(ctx context.Context, k kubernetes.Interface, p Place, 
 	if p.Service == "" && !p.Arms {
 		maps.Copy(all, feeds)
 	}
-	for kind, f := range all {
-		err := f.informer.SetTransform(slim)
-		if err == nil {
-			// Errors are reported by the requests to the API server that replace the watch.
-			err = f.informer.SetWatchErrorHandlerWithContext(func(context.Context, *cache.Reflector, error) {})
-		}
-		if err == nil {
-			_, err = f.informer.AddEventHandler(handler(kind, changed))
-		}
-		if err != nil {
-			return fmt.Errorf("watch what is behind a %s in namespace %s: %w", kind, p.Namespace, err)
-		}
-		n.put(feedKey{p, kind}, f)
-		defer n.put(feedKey{p, kind}, nil)
-		running.Go(func() { f.informer.RunWithContext(ctx) })
+	for kind, feed := range all {
+		// Errors are reported by the requests to the API server that replace the watch.
+		m := feed(mirror.Config{Indexers: indexers, Slim: slim, Changed: teller(kind, changed)})
+		n.put(feedKey{p, kind}, m)
+		defer n.drop(feedKey{p, kind}, m)
+		running.Go(func() { m.Run(ctx) })
 	}
 	<-ctx.Done()
-	return nil
 }
 
 // coreFeeds are the kinds that are watched for every backend.
-func coreFeeds(k kubernetes.Interface, p Place) map[KindName]*Feed {
+func coreFeeds(k kubernetes.Interface, p Place) map[KindName]Feed {
 	core, slicesOf := k.CoreV1().Services(p.Namespace), k.DiscoveryV1().EndpointSlices(p.Namespace)
-	if p.Service != "" {
-		return map[KindName]*Feed{
-			Services:  feedOf(&corev1.Service{}, core, func(o *metav1.ListOptions) { o.FieldSelector = "metadata.name=" + p.Service }),
-			endpoints: feedOf(&discoveryv1.EndpointSlice{}, slicesOf, func(o *metav1.ListOptions) { o.LabelSelector = selects(p.Service).LabelSelector }),
-		}
+	if p.Service == "" {
+		return map[KindName]Feed{Services: FeedOf(core), endpoints: FeedOf(slicesOf)}
 	}
-	return map[KindName]*Feed{Services: FeedOf(&corev1.Service{}, core), endpoints: FeedOf(&discoveryv1.EndpointSlice{}, slicesOf)}
+	return map[KindName]Feed{
+		Services:  feedOf(core, func(o *metav1.ListOptions) { o.FieldSelector = "metadata.name=" + p.Service }),
+		endpoints: feedOf(slicesOf, func(o *metav1.ListOptions) { o.LabelSelector = selects(p.Service).LabelSelector }),
+	}
 }
 
-// Lister is what the generated clients have in common.
-type Lister[L runtime.Object] interface {
-	List(ctx context.Context, o metav1.ListOptions) (L, error)
-	Watch(ctx context.Context, o metav1.ListOptions) (watch.Interface, error)
+// Feed makes the mirror of a kind in a namespace, for [Knowledge.Watch].
+type Feed func(mirror.Config) *mirror.Mirror
+
+// FeedOf is the feed of what a client lists and watches.
+func FeedOf[L runtime.Object](c mirror.Source[L]) Feed { return feedOf(c, nil) }
+
+func feedOf[L runtime.Object](c mirror.Source[L], narrow func(*metav1.ListOptions)) Feed {
+	return func(of mirror.Config) *mirror.Mirror {
+		of.Narrow = narrow
+		return mirror.Of(c, of)
+	}
 }
 
-// FeedOf makes the feed of a kind in a namespace, for [Knowledge.Watch].
-func FeedOf[L runtime.Object](example runtime.Object, c Lister[L]) *Feed {
-	return feedOf(example, c, func(*metav1.ListOptions) {})
-}
-
-func feedOf[L runtime.Object](example runtime.Object, c Lister[L], narrow func(*metav1.ListOptions)) *Feed {
-	f := &Feed{}
-	f.informer = cache.NewSharedIndexInformerWithOptions(&cache.ListWatch{
-		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-			narrow(&o)
-			return c.List(ctx, o)
-		},
-		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
-			narrow(&o)
-			return f.begun(c.Watch(ctx, o))
-		},
-	}, example, cache.SharedIndexInformerOptions{Indexers: indexers})
-	return f
-}
-
-func handler(kind KindName, changed func(Change)) cache.ResourceEventHandler {
-	tell := func(o any) {
-		if last, ok := o.(cache.DeletedFinalStateUnknown); ok {
-			o = last.Obj
+// teller calls changed with each change but those at the start, when nothing has changed.
+func teller(kind KindName, changed func(Change)) func(mirror.Change) {
+	return func(c mirror.Change) {
+		if c.First || version(c.Before) == version(c.Now) {
+			return
 		}
-		switch o := o.(type) {
+		switch o := c.Object().(type) {
 		case *discoveryv1.EndpointSlice:
 			changed(Change{o.Namespace, Key{Services, o.Labels[discoveryv1.LabelServiceName]}})
 		case metav1.Object:
 			changed(Change{o.GetNamespace(), Key{kind, o.GetName()}})
 		}
-	}
-	return cache.ResourceEventHandlerDetailedFuncs{
-		AddFunc: func(o any, initial bool) {
-			if !initial { // what exists at the start is not a change
-				tell(o)
-			}
-		},
-		UpdateFunc: func(old, now any) {
-			if version(old) != version(now) {
-				tell(now)
-			}
-		},
-		DeleteFunc: tell,
 	}
 }
 

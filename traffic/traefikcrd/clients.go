@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 
@@ -60,14 +59,14 @@ type (
 )
 
 // Watch is [kubeobjects.Knowledge.Watch] with Traefik's kinds, for the routers of these clients.
-func (c *Clients) Watch(ctx context.Context, p Place, changed func(Change)) error {
+func (c *Clients) Watch(ctx context.Context, p Place, changed func(Change)) {
 	traefik := c.traefik.TraefikV1alpha1()
 	// In Traefik's type an adopted IngressRoute would lose what the type does not know.
 	routes := c.dynamic.Resource(v1alpha1.SchemeGroupVersion.WithResource("ingressroutes")).Namespace(p.Namespace)
-	return c.knowledge.Watch(ctx, c.kubernetes, p, map[kubeobjects.KindName]*kubeobjects.Feed{
-		ingressRoutes:   kubeobjects.FeedOf(&unstructured.Unstructured{}, routes),
-		traefikServices: kubeobjects.FeedOf(&v1alpha1.TraefikService{}, traefik.TraefikServices(p.Namespace)),
-		middlewares:     kubeobjects.FeedOf(&v1alpha1.Middleware{}, traefik.Middlewares(p.Namespace)),
+	c.knowledge.Watch(ctx, c.kubernetes, p, map[kubeobjects.KindName]kubeobjects.Feed{
+		ingressRoutes:   kubeobjects.FeedOf(routes),
+		traefikServices: kubeobjects.FeedOf(traefik.TraefikServices(p.Namespace)),
+		middlewares:     kubeobjects.FeedOf(traefik.Middlewares(p.Namespace)),
 	}, changed)
 }
 

@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/traefik/traefik/v3/pkg/provider/kubernetes/crd/traefikio/v1alpha1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 
@@ -56,9 +55,9 @@ func (c *Clients) Router(config Config) (*Router, error) {
 }
 
 // Watch is [kubeobjects.Knowledge.Watch] with IngressRouteTCPs, for the routers of these clients.
-func (c *Clients) Watch(ctx context.Context, p kubeobjects.Place, changed func(kubeobjects.Change)) error {
-	return c.knowledge.Watch(ctx, c.kubernetes, p, map[kubeobjects.KindName]*kubeobjects.Feed{
-		routes: kubeobjects.FeedOf(&unstructured.Unstructured{}, c.dynamic.Resource(resource).Namespace(p.Namespace)),
+func (c *Clients) Watch(ctx context.Context, p kubeobjects.Place, changed func(kubeobjects.Change)) {
+	c.knowledge.Watch(ctx, c.kubernetes, p, map[kubeobjects.KindName]kubeobjects.Feed{
+		routes: kubeobjects.FeedOf(c.dynamic.Resource(resource).Namespace(p.Namespace)),
 	}, changed)
 }
 

@@ -8,7 +8,7 @@ import (
 
 // Watching returns a function that begins a watch at each of the places that it has not seen yet, as a daemon does for its
 // routers. The watches end with the test.
-func Watching[P comparable, C any](t testing.TB, watch func(context.Context, P, func(C)) error, changed func(C)) (begin func(places []P)) {
+func Watching[P comparable, C any](t testing.TB, watch func(context.Context, P, func(C)), changed func(C)) (begin func(places []P)) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	var running sync.WaitGroup
 	t.Cleanup(func() { cancel(); running.Wait() })
@@ -22,11 +22,7 @@ func Watching[P comparable, C any](t testing.TB, watch func(context.Context, P, 
 				continue
 			}
 			begun[p] = true
-			running.Go(func() {
-				if err := watch(ctx, p, changed); err != nil {
-					panic(err)
-				}
-			})
+			running.Go(func() { watch(ctx, p, changed) })
 		}
 	}
 }

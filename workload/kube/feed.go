@@ -16,13 +16,10 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/dynamic/dynamicinformer"
-	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 
-	"github.com/serindev/serin/internal/kubernetes"
+	"github.com/serindev/serin/internal/mirror"
 	"github.com/serindev/serin/workload"
 )
 
@@ -68,22 +65,21 @@ func nameOf(o *unstructured.Unstructured) workload.Name {
 	return n
 }
 
-// syncPoll is how often to check whether a feed has been filled: there is no signal for it.
-const syncPoll = 10 * time.Millisecond
-
 type feedKey struct{ kind, namespace string }
 
 // feed is the cache of one kind in one namespace, or in the whole cluster, kept up to date by a watch.
 type feed struct {
-	key      feedKey
-	informer cache.SharedIndexInformer
+	key feedKey
+	*mirror.Mirror
+	end    context.CancelFunc
+	failed chan struct{} // something is in it after each failure
 
-	mu      sync.Mutex
-	trouble error // the newest reason why it cannot be listed or watched
+	mu      sync.Mutex // guards what follows
+	trouble error      // the newest reason why it cannot be listed or watched
 	at      time.Time
 }
 
-// longestRetry: reflectors retry after at most half a minute to a minute, and report failures only.
+// longestRetry: a watch is tried again after at most half a minute to a minute, and only failures are reported.
 const longestRetry = time.Minute
 
 // feed returns a feed that has been filled. The first call for a kind in a namespace begins to watch it. It returns an
@@ -93,19 +89,16 @@ func (c *Cluster) feed(ctx context.Context, kind, namespace string) (cache.Index
 	if err != nil {
 		return nil, err
 	}
-	if f.informer.HasSynced() {
-		return f.informer.GetIndexer(), nil
-	}
-	tick := time.NewTicker(syncPoll)
-	defer tick.Stop()
 	for {
-		err := f.why()
-		if f.informer.HasSynced() {
-			return f.informer.GetIndexer(), nil
+		err := f.why() // before the question whether it is filled: it may be filled meanwhile
+		if f.HasFilled() {
+			return f.Objects(), nil
 		}
 		if err == nil {
 			select {
-			case <-tick.C:
+			case <-f.Filled():
+				continue
+			case <-f.failed:
 				continue
 			case <-c.stop:
 				err = context.Canceled
@@ -129,7 +122,7 @@ func (c *Cluster) stale(namespace string) string {
 	defer c.mu.Unlock()
 	text, newest := "", time.Now().Add(-longestRetry)
 	for key, f := range c.feeds {
-		if key.namespace != namespace && key.namespace != metav1.NamespaceAll || !f.informer.HasSynced() {
+		if key.namespace != namespace && key.namespace != metav1.NamespaceAll || !f.HasFilled() {
 			continue
 		}
 		f.mu.Lock()
@@ -164,6 +157,7 @@ var groups = map[string]string{
 
 // scoped is the feed that has the objects of a kind in a namespace: one for the whole cluster where Serin may watch that,
 // else one for the namespace. The API server is asked once per kind; while it does not answer, the feed is the namespace's.
+// [Cluster.Rescope] asks again.
 func (c *Cluster) scoped(ctx context.Context, kind, namespace string) feedKey {
 	c.mu.Lock()
 	whole, known := c.scopes[kind]
@@ -198,83 +192,112 @@ func (c *Cluster) mayWatchAll(ctx context.Context, group, resource string) (bool
 	return true, nil
 }
 
+// Rescope asks again which kinds may be watched in the whole cluster, and begins the watches of those again of which that
+// has changed: rights are granted and taken away while Serin runs. A kind whose answer is missing stays as it is.
+func (c *Cluster) Rescope(ctx context.Context) {
+	c.mu.Lock()
+	before := map[string]bool{} // the kinds that are watched, and whether in the whole cluster
+	for key := range c.feeds {
+		before[key.kind] = before[key.kind] || key.namespace == metav1.NamespaceAll
+	}
+	c.mu.Unlock()
+	for kind, whole := range before {
+		if may, err := c.mayWatchAll(ctx, groups[kind], kind); err == nil && may != whole {
+			c.log.Info("watches begin again, since the rights have changed", "kind", kind, "wholeCluster", may)
+			c.rescope(kind, may)
+		}
+	}
+}
+
+// rescope begins the watches of a kind again, in the whole cluster or in each namespace that was asked about.
+func (c *Cluster) rescope(kind string, whole bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.scopes[kind] = whole
+	for key, f := range c.feeds {
+		if key.kind == kind {
+			f.end()
+			delete(c.feeds, key)
+		}
+	}
+	if whole {
+		_, _ = c.beginLocked(feedKey{kind, metav1.NamespaceAll}) // it fails once all is closed
+		return
+	}
+	for n := range c.asked {
+		_, _ = c.beginLocked(feedKey{kind, n.Namespace})
+	}
+}
+
 func (c *Cluster) begin(key feedKey) (*feed, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.beginLocked(key)
+}
+
+// beginLocked returns the feed, begun if it was not there. The caller holds c.mu.
+func (c *Cluster) beginLocked(key feedKey) (*feed, error) {
 	if c.closed {
 		return nil, context.Canceled
 	}
 	if f := c.feeds[key]; f != nil {
 		return f, nil
 	}
-	f := &feed{key: key, informer: c.informer(key)}
-	err := f.informer.SetTransform(slim)
-	if err == nil {
-		err = f.informer.SetWatchErrorHandlerWithContext(f.note)
-	}
-	if err == nil {
-		_, err = f.informer.AddEventHandler(cache.ResourceEventHandlerDetailedFuncs{
-			AddFunc: func(o any, first bool) {
-				if _, is := o.(*configMap); !is || !first { // what there is at the start has not just changed
-					c.saw(o)
-				}
-			}, UpdateFunc: func(old, now any) {
-				if version(old) != version(now) {
-					c.saw(now)
-				}
-			}, DeleteFunc: c.saw,
-		})
-	}
-	if err != nil {
-		return nil, fmt.Errorf("watch %s in namespace %s: %w", key.kind, key.namespace, err)
-	}
+	ctx, end := context.WithCancel(context.Background())
+	f := &feed{key: key, end: end, failed: make(chan struct{}, 1)}
+	f.Mirror = c.mirror(key, mirror.Config{Indexers: byNamespace, Slim: slim, Changed: c.sawChange, Failed: func(err error) { c.trouble(f, err) }})
 	c.feeds[key] = f
-	c.busy.Go(func() { f.informer.Run(c.stop) })
+	c.busy.Go(func() { f.Run(ctx) })
 	return f, nil
 }
 
-func (c *Cluster) informer(key feedKey) cache.SharedIndexInformer {
-	if key.kind == deployments || key.kind == sets {
+func (c *Cluster) mirror(key feedKey, of mirror.Config) *mirror.Mirror {
+	switch ns := key.namespace; key.kind {
+	case deployments, sets:
 		resource := schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: key.kind}
-		return dynamicinformer.NewFilteredDynamicInformer(c.dynamic, resource, key.namespace, 0, byNamespace, nil).Informer()
-	}
-	of := func(group rest.Interface, example runtime.Object) cache.SharedIndexInformer {
-		return kubernetes.Informer(group, key.kind, key.namespace, example, nil)
-	}
-	switch key.kind {
+		return mirror.Of(c.dynamic.Resource(resource).Namespace(ns), of)
 	case replicaSets:
-		return of(c.client.AppsV1().RESTClient(), &appsv1.ReplicaSet{})
+		return mirror.Of(c.client.AppsV1().ReplicaSets(ns), of)
 	case pods:
-		return of(c.client.CoreV1().RESTClient(), &corev1.Pod{})
+		return mirror.Of(c.client.CoreV1().Pods(ns), of)
 	case services:
-		return of(c.client.CoreV1().RESTClient(), &corev1.Service{})
+		return mirror.Of(c.client.CoreV1().Services(ns), of)
 	case autoscalers:
-		return of(c.client.AutoscalingV2().RESTClient(), &autoscalingv2.HorizontalPodAutoscaler{})
+		return mirror.Of(c.client.AutoscalingV2().HorizontalPodAutoscalers(ns), of)
 	case jobs:
-		return kubernetes.Informer(c.client.BatchV1().RESTClient(), key.kind, key.namespace, &batchv1.Job{},
-			func(o *metav1.ListOptions) { o.LabelSelector = managedLabel + "=" + manager })
+		of.Narrow = func(o *metav1.ListOptions) { o.LabelSelector = managedLabel + "=" + manager }
+		return mirror.Of(c.client.BatchV1().Jobs(ns), of)
 	case budgets:
-		return of(c.client.PolicyV1().RESTClient(), &policyv1.PodDisruptionBudget{})
+		return mirror.Of(c.client.PolicyV1().PodDisruptionBudgets(ns), of)
 	case configMaps:
-		return of(c.client.CoreV1().RESTClient(), &corev1.ConfigMap{})
+		return mirror.Of(c.client.CoreV1().ConfigMaps(ns), of)
 	}
 	panic("no feed of " + key.kind)
 }
 
 var byNamespace = cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc}
 
-// note keeps the newest reason why a feed is not up to date.
-func (f *feed) note(_ context.Context, _ *cache.Reflector, err error) {
+// trouble keeps the newest reason why a feed is not up to date. Where Serin may not watch the whole cluster any more, its
+// namespaces are watched.
+func (c *Cluster) trouble(f *feed, err error) {
 	if apierrors.IsResourceExpired(err) || apierrors.IsGone(err) {
 		return // it lists again
 	}
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	f.trouble, f.at = err, time.Now()
+	f.mu.Unlock()
+	select {
+	case f.failed <- struct{}{}:
+	default:
+	}
+	if apierrors.IsForbidden(err) && f.key.namespace == metav1.NamespaceAll {
+		c.log.Warn("the whole cluster may not be watched any more, namespaces are", "kind", f.key.kind, "err", err)
+		c.rescope(f.key.kind, false)
+	}
 }
 
 // slim drops what is not needed here: a namespace may have thousands of pods.
-func slim(o any) (any, error) {
+func slim(o any) any {
 	switch o := o.(type) {
 	case *corev1.Pod:
 		o.ManagedFields, o.Annotations = nil, nil
@@ -292,11 +315,11 @@ func slim(o any) (any, error) {
 	case *policyv1.PodDisruptionBudget:
 		o.ManagedFields, o.Annotations = nil, nil
 	case *corev1.ConfigMap:
-		return slimConfigMap(o), nil
+		return slimConfigMap(o)
 	case *unstructured.Unstructured:
 		slimManagers(o)
 	}
-	return o, nil
+	return o
 }
 
 // slimManagers keeps who has written which part of a Deployment, and drops the individual fields, which take more memory
@@ -337,12 +360,18 @@ func version(o any) string {
 	return ""
 }
 
+// sawChange is called for each change of an object.
+func (c *Cluster) sawChange(change mirror.Change) {
+	_, isConfigMap := change.Object().(*configMap)
+	if isConfigMap && change.First || version(change.Before) == version(change.Now) {
+		return // what is there at the start has not just changed
+	}
+	c.saw(change.Object())
+}
+
 // saw notifies watchers of an object that was created, changed or deleted, if it can matter to them. Jobs are polled while
 // they run, so no watcher waits for them.
 func (c *Cluster) saw(o any) {
-	if last, ok := o.(cache.DeletedFinalStateUnknown); ok {
-		o = last.Obj
-	}
 	switch o := o.(type) {
 	case *unstructured.Unstructured:
 		c.sawWorkload(nameOf(o))

@@ -60,6 +60,9 @@ const (
 	keyAnnotation = "serin.dev/key"
 	// beforeAnnotation, on a Deployment, remembers what a release has changed: see memory.
 	beforeAnnotation = "serin.dev/before"
+	// previousAnnotation, on stable's Deployment, remembers what the last release has replaced that ended well, so that it can
+	// be undone.
+	previousAnnotation = "serin.dev/previous"
 	// templateAnnotation, on a Deployment, is the hash of the newest pod template that Serin knows of, and the
 	// generation at which it was seen.
 	templateAnnotation = "serin.dev/template"
@@ -156,6 +159,9 @@ func (c *Cluster) Close() {
 	if !c.closed {
 		c.closed = true
 		close(c.stop)
+		for _, f := range c.feeds {
+			f.end()
+		}
 	}
 	c.mu.Unlock()
 	c.busy.Wait()

@@ -1,0 +1,216 @@
+package mirror_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
+
+	"github.com/serindev/serin/internal/await"
+	"github.com/serindev/serin/internal/mirror"
+)
+
+// source is an API server's answers, which a test sets.
+type source struct {
+	mu     sync.Mutex // guards what follows
+	list   []corev1.ConfigMap
+	err    error // of lists and watches
+	lists  int
+	narrow string
+	watch  *watch.RaceFreeFakeWatcher // the last
+}
+
+func (s *source) List(_ context.Context, o metav1.ListOptions) (*corev1.ConfigMapList, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return nil, s.err
+	}
+	s.lists++
+	s.narrow = o.LabelSelector
+	out := &corev1.ConfigMapList{ListMeta: metav1.ListMeta{ResourceVersion: strconv.Itoa(s.lists)}}
+	for _, o := range s.list {
+		out.Items = append(out.Items, *o.DeepCopy())
+	}
+	return out, nil
+}
+
+func (s *source) Watch(context.Context, metav1.ListOptions) (watch.Interface, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return nil, s.err
+	}
+	s.watch = watch.NewRaceFreeFake()
+	return s.watch, nil
+}
+
+func (s *source) set(err error, list ...corev1.ConfigMap) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.err, s.list = err, list
+}
+
+// watched is the last watch that was opened.
+func (s *source) watched() *watch.RaceFreeFakeWatcher {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.watch
+}
+
+func object(name, value string) corev1.ConfigMap {
+	return corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "pro", Name: name, Annotations: map[string]string{"much": "text"}},
+		Data:       map[string]string{"value": value},
+	}
+}
+
+// heard is what a mirror has said since it was last asked.
+type heard struct {
+	mu  sync.Mutex // guards all
+	all []string
+}
+
+func (h *heard) add(text string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.all = append(h.all, text)
+}
+
+func (h *heard) take() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	out := h.all
+	h.all = nil
+	return out
+}
+
+func value(o any) string {
+	if c, ok := o.(*corev1.ConfigMap); ok {
+		return c.Name + "=" + c.Data["value"]
+	}
+	return "-"
+}
+
+// mirrored runs a mirror of a source until the test ends.
+func mirrored(t *testing.T, s *source, h *heard) *mirror.Mirror {
+	m := mirror.Of(s, mirror.Config{
+		Narrow: func(o *metav1.ListOptions) { o.LabelSelector = "app=shop" },
+		Slim: func(o any) any {
+			if c, ok := o.(*corev1.ConfigMap); ok {
+				c.Annotations = nil
+			}
+			return o
+		},
+		Changed: func(c mirror.Change) {
+			text := value(c.Before) + " " + value(c.Now)
+			if c.First {
+				text += " first"
+			}
+			h.add(text)
+		},
+		Answered: func() { h.add("answered") },
+		Failed:   func(err error) { h.add(err.Error()) },
+	})
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		m.Run(ctx)
+	}()
+	t.Cleanup(func() { cancel(); <-ended })
+	return m
+}
+
+// expect waits until something was said, which has to be this, in this order.
+func (h *heard) expect(t *testing.T, want ...string) {
+	t.Helper()
+	var got []string
+	await.True(t, func() bool {
+		got = append(got, h.take()...)
+		return len(got) >= len(want)
+	}, "the mirror has said it")
+	require.Equal(t, want, got)
+}
+
+func TestAMirrorFollowsItsWatch(t *testing.T) {
+	t.Parallel()
+	s, h := &source{}, &heard{}
+	s.set(nil, object("a", "1"))
+	m := mirrored(t, s, h)
+	h.expect(t, "answered", "- a=1 first", "answered")
+	require.Equal(t, "app=shop", s.narrow)
+
+	changed, added, gone := object("a", "2"), object("b", "1"), object("a", "2")
+	s.watched().Modify(&changed)
+	s.watched().Add(&added)
+	s.watched().Delete(&gone)
+	h.expect(t, "a=1 a=2", "- b=1", "a=2 -")
+	require.True(t, m.Current())
+	require.Equal(t, []string{"pro/b"}, m.Objects().ListKeys())
+	kept, there, err := m.Objects().GetByKey("pro/b")
+	require.NoError(t, err)
+	require.True(t, there)
+	require.Empty(t, kept.(*corev1.ConfigMap).Annotations, "what is not needed is not kept") //nolint:forcetypeassert // it was put there
+}
+
+// A caller who trusts a mirror has to learn that it may be out of date, and what happened meanwhile.
+func TestAfterABrokenWatchAMirrorSaysWhatItMissed(t *testing.T) {
+	t.Parallel()
+	s, h := &source{}, &heard{}
+	s.set(nil, object("a", "1"), object("b", "1"), object("c", "1"))
+	m := mirrored(t, s, h)
+	h.expect(t, "answered", "- a=1 first", "- b=1 first", "- c=1 first", "answered")
+
+	s.set(errors.New("it is away"))
+	expired := apierrors.NewResourceExpired("too old").Status()
+	s.watched().Error(&expired)
+	h.expect(t, "failed to list <unspecified>: it is away")
+	require.False(t, m.Current(), "no watch is open")
+	require.True(t, m.HasFilled())
+	require.Len(t, m.Objects().ListKeys(), 3, "what is known is kept")
+
+	s.set(nil, object("a", "1"), object("b", "2"), object("d", "1"))
+	await.True(t, m.Current, "a watch is open again")
+	said := slices.DeleteFunc(h.take(), func(text string) bool { return strings.Contains(text, "it is away") })
+	require.Equal(t, []string{"answered", "a=1 a=1", "b=1 b=2", "- d=1", "c=1 -", "answered"}, said)
+}
+
+// The API server ends a watch every few minutes, and the next one goes on where it was.
+func TestAWatchThatEndsIsOpenedAgainWithoutAList(t *testing.T) {
+	t.Parallel()
+	s, h := &source{}, &heard{}
+	s.set(nil, object("a", "1"))
+	m := mirrored(t, s, h)
+	h.expect(t, "answered", "- a=1 first", "answered")
+	before, changed := s.watched(), object("a", "2") // a watch without an event is one that failed
+	before.Modify(&changed)
+	h.expect(t, "a=1 a=2")
+	before.Stop()
+	h.expect(t, "answered")
+	require.NotSame(t, before, s.watched())
+	require.True(t, m.Current())
+	require.Equal(t, 1, s.lists)
+}
+
+func TestWithoutAnAnswerAMirrorIsNotFilled(t *testing.T) {
+	t.Parallel()
+	s, h := &source{}, &heard{}
+	s.set(errors.New("it is forbidden"))
+	m := mirrored(t, s, h)
+	h.expect(t, "failed to list <unspecified>: it is forbidden")
+	require.False(t, m.HasFilled())
+	require.False(t, m.Current())
+	s.set(nil)
+	await.True(t, m.Current, "nothing is there, which is known")
+	<-m.Filled()
+}
