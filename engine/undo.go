@@ -131,13 +131,13 @@ func (l *loop) undoing(ctx context.Context, last record.Release, before *record.
 		}
 	}
 	if before == nil {
-		return d.Undoing(nil)
+		return d.Undoing(last.ID, nil)
 	}
 	then, err := l.planOf(ctx, before.ID)
 	if err != nil {
 		return *d, err
 	}
-	return d.Undoing(&rollout.Before{ID: before.ID, Definition: then.Rollout})
+	return d.Undoing(last.ID, &rollout.Before{ID: before.ID, Definition: then.Rollout})
 }
 
 // stillThere returns an error if the servers that were in service before may have another version by now. An undo of

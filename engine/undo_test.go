@@ -89,11 +89,20 @@ func TestAnUndoDeploysWhatTheReleaseBeforeHasDeployed(t *testing.T) {
 	})
 }
 
-func TestAnUndoIsRefusedWhereNobodyWouldBringTheCanaryBack(t *testing.T) {
+// Stable must not get the pod template of the version that is to go, which the canary has.
+func TestAnUndoTakesWhatStableRemembersWhereNoStepDeploysTheCanary(t *testing.T) {
 	plan := deploying("mailer", "mailer:1")
 	inCluster(t, plan, plan, func(t *testing.T, w *world) {
+		last := w.view("shop").Release.ID
 		_, err := w.Undo(t.Context(), "shop", "orders are lost", rollout.StartRequest{By: "ann"})
-		require.ErrorIs(t, err, rollout.ErrNotAllowed, "stable would get the pod template of the version that is to go")
+		require.NoError(t, err)
+		v := w.view("shop")
+		require.Equal(t, last, v.State.Undoes)
+		require.Len(t, v.Definition.Steps, 1)
+		require.Equal(t, last, v.Definition.Steps[0].(rollout.Promote).Previous)
+		w.after(2 * time.Minute)
+		require.Equal(t, rollout.Released, w.view("shop").State.Outcome)
+		w.jobs.change(func(j *jobs) { require.Empty(t, j.images) })
 	})
 }
 

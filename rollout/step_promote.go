@@ -15,6 +15,9 @@ type Promote struct {
 	Strategy Strategy `json:"strategy,omitempty"`
 	// Whole takes over all of the canary's pod template, not its images only.
 	Whole bool `json:"whole,omitempty"`
+	// Previous is the release before which stable's Deployment had the version that it gets, from what it remembers itself
+	// instead of from the canary; only in the undo of that release.
+	Previous string `json:"previous,omitempty"`
 	// Deadline until stable's Deployment is the new version; then Expired acts ([AwaitStable]; a patch goes back).
 	Deadline time.Duration `json:"deadline,omitempty"`
 	Expired  Policy        `json:"expired,omitempty"`
@@ -125,6 +128,9 @@ func (p Promote) deployments(s State, d *Definition) []workload.Deployment {
 		return nil
 	}
 	arms := d.Cluster.Arms
+	if p.Previous != "" {
+		return []workload.Deployment{{Name: arms.Stable.Deployment, Previous: p.Previous, Whole: p.Whole || d.Cluster.Copied}}
+	}
 	return []workload.Deployment{{
 		Name: arms.Stable.Deployment, From: &arms.Canary.Deployment, Whole: p.Whole, Watch: s.Doing == StageAwait,
 	}}

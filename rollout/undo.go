@@ -13,23 +13,29 @@ type Before struct {
 
 // Undoing is the definition of a release of d that takes the last version out of service again: only the steps that bring
 // the previous version back, at once and without comparing it. before is nil if that version is not known; without a
-// cluster it is not needed, since the other set of servers still has it. The error wraps [ErrNotAllowed] and says why
-// Serin cannot undo the release.
-func (d *Definition) Undoing(before *Before) (Definition, error) {
+// cluster it is not needed, since the other set of servers still has it, and in a cluster stable's Deployment remembers the
+// pod template that release last replaced. The error wraps [ErrNotAllowed] and says why Serin cannot undo the release.
+func (d *Definition) Undoing(last string, before *Before) (Definition, error) {
 	out := *d
 	part := func(s Step) bool { return s.undoes(d) }
 	if d.Cluster == nil {
 		out.Steps = slices.DeleteFunc(slices.Clone(d.Steps), func(s Step) bool { return !part(s) })
 		return out, nil
 	}
-	promote := d.Steps[slices.IndexFunc(d.Steps, promotes)]
+	promote := d.Steps[slices.IndexFunc(d.Steps, promotes)].(Promote)
+	// back is what stable's Deployment remembers itself. The canary's stays as it is, without traffic.
+	back := func() Definition {
+		promote.Previous = last
+		out.Steps = []Step{promote}
+		return out
+	}
 	switch {
-	case d.Cluster.Copied:
-		return out, fmt.Errorf("%w: Deployment %s is what Git has: revert it there, which starts a release of the previous version", ErrNotAllowed, d.Cluster.Arms.Canary.Deployment)
-	case promote.(Promote).Strategy == AwaitStable:
+	case d.Cluster.Track:
+		return out, fmt.Errorf("%w: the ConfigMaps that the previous version had are gone: revert Deployment %s in Git, which starts a release of it", ErrNotAllowed, d.Cluster.Arms.Canary.Deployment)
+	case promote.Strategy == AwaitStable:
 		return out, fmt.Errorf("%w: in this rollout another system, such as Git, brings stable's Deployment to a version: undo it there", ErrNotAllowed)
-	case before == nil:
-		return out, fmt.Errorf("%w: only one version has been released, so the previous one is not known", ErrNotAllowed)
+	case d.Cluster.Copied, before == nil:
+		return back(), nil // Git has the canary's Deployment, or no release has said what was in service
 	case before.Definition.Cluster == nil || before.Definition.Cluster.Arms != d.Cluster.Arms:
 		return out, fmt.Errorf("%w: the Deployments of the rollout differ from those of release %s", ErrNotAllowed, before.ID)
 	}
@@ -43,8 +49,8 @@ func (d *Definition) Undoing(before *Before) (Definition, error) {
 			out.Steps = append(out.Steps, s)
 		}
 	}
-	if len(out.Steps) < 2 {
-		return out, fmt.Errorf("%w: no step of this rollout deployed the previous version, so Serin does not know it: start a release of it", ErrNotAllowed)
+	if len(out.Steps) < 2 { // a trigger, and no step, brought the version to the canary
+		return back(), nil
 	}
 	return out, nil
 }

@@ -40,18 +40,20 @@ func TestAnUndoIsWhatBringsTheVersionBeforeBackAndNoMore(t *testing.T) {
 		{"the sets of servers exchange their roles once more", pipeline(), nil, []string{"promote"}, ""},
 		{"the canary's Deployment, and no other, gets what it had", clustered(), before(as), []string{"canary", "promote"}, ""},
 		{"another system that brings stable to a version has to undo it", awaiting(), before(as), nil, "undo it there"},
-		{"a first release has nothing before it", clustered(), nil, nil, "only one version has been released"},
+		{"what was there before a first release stable remembers itself", clustered(), nil, []string{"promote"}, ""},
+		{"what Git has stays, and stable's copy gets what it remembers", oneDeployment(func(*rollout.Definition) {}), before(as), []string{"promote"}, ""},
+		{"what read ConfigMaps that are gone is reverted in Git", oneDeployment(func(d *rollout.Definition) { d.Cluster.Track = true }), before(as), nil, "revert Deployment pro/shop-canary in Git"},
 		{"a rollout that had no cluster then had other Deployments", clustered(), before(func(d *rollout.Definition) { d.Cluster = nil }), nil, "differ from those of release R1"},
 		{"other Deployments are not brought back", clustered(), before(func(d *rollout.Definition) {
 			d.Cluster.Arms.Canary.Deployment = workload.Name{Namespace: "pro", Name: "other"}
 		}), nil, "differ from those of release R1"},
-		{"what no step deployed is not known", clustered(), before(func(d *rollout.Definition) {
+		{"what no step deployed stable remembers itself", clustered(), before(func(d *rollout.Definition) {
 			d.Steps = append(rollout.Steps{d.Steps[1]}, d.Steps[4:]...)
-		}), nil, "no step of this rollout deployed the previous version"},
+		}), []string{"promote"}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			given := names(c.now.Steps)
-			got, err := c.now.Undoing(c.before)
+			got, err := c.now.Undoing("R2", c.before)
 			require.Equal(t, given, names(c.now.Steps), "the rollout stays what it was")
 			if c.err != "" {
 				require.ErrorIs(t, err, rollout.ErrNotAllowed)
@@ -60,6 +62,9 @@ func TestAnUndoIsWhatBringsTheVersionBeforeBackAndNoMore(t *testing.T) {
 			}
 			require.NoError(t, err)
 			require.Equal(t, c.steps, names(got.Steps))
+			if promote, ok := got.Steps[0].(rollout.Promote); ok && c.now.Cluster != nil {
+				require.Equal(t, "R2", promote.Previous)
+			}
 			if deploy, ok := got.Steps[0].(rollout.Deploy); ok {
 				require.Equal(t, map[string]string{"web": "shop:1"}, deploy.Images)
 			}
@@ -68,10 +73,18 @@ func TestAnUndoIsWhatBringsTheVersionBeforeBackAndNoMore(t *testing.T) {
 	}
 }
 
+// oneDeployment is a rollout whose stable is a copy.
+func oneDeployment(change func(*rollout.Definition)) *rollout.Definition {
+	d := clustered()
+	d.Cluster.Copied = true
+	change(d)
+	return d
+}
+
 // undo is a rollout of which nothing is left but what an undo does.
 func undo() *rollout.Definition {
 	d := clustered()
-	out, err := d.Undoing(&rollout.Before{ID: "R1", Definition: *d})
+	out, err := d.Undoing("R2", &rollout.Before{ID: "R1", Definition: *d})
 	if err != nil {
 		panic(err)
 	}

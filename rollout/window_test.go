@@ -32,7 +32,7 @@ func TestCapacityThatComesAfterTheWindowWaitsForTheNext(t *testing.T) {
 
 func TestAnUndoKnowsNoWindow(t *testing.T) {
 	d := windowed()
-	undo, err := d.Undoing(nil)
+	undo, err := d.Undoing("R0", nil)
 	require.NoError(t, err)
 	w := &world{d: &undo, now: epoch.Add(closing + time.Hour)}
 	require.NoError(t, w.apply(rollout.Started{Rollout: "shop", Undoes: "R0"}, "ann"))

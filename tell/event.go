@@ -215,6 +215,14 @@ func outcomeTone(o rollout.Outcome) Tone {
 	return Plain
 }
 
+// stepOf is the step that an event enters; nil if the definition is not known.
+func stepOf(e rollout.StepEntered, steps rollout.Steps) rollout.Step {
+	if e.Step < 0 || e.Step >= len(steps) {
+		return nil
+	}
+	return steps[e.Step]
+}
+
 // stageWords say what entering a stage does to the traffic.
 func stageWords(e rollout.StepEntered, steps rollout.Steps) string {
 	if e.Prepare {
@@ -236,6 +244,9 @@ func stageWords(e rollout.StepEntered, steps rollout.Steps) string {
 	case rollout.StageDeploy:
 		return "a Deployment changes"
 	case rollout.StagePatch:
+		if p, ok := stepOf(e, steps).(rollout.Promote); ok && p.Previous != "" {
+			return "stable's Deployment becomes the version that it had before"
+		}
 		return "stable's Deployment becomes the canary's version"
 	case rollout.StageAwait:
 		return "waits for an external change that brings stable's Deployment to the canary's version"

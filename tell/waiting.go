@@ -118,6 +118,9 @@ func (w waiting) clause(h rollout.Hold) string {
 	case rollout.NeedsDeployment:
 		return "Deployment " + h.Deployment.String() + " to be ready" + within(h.Left) + " at the latest"
 	case rollout.NeedsPatch:
+		if w.s.Undoes != "" {
+			return w.subject() + ": stable's Deployment to be ready with the previous version" + within(h.Left) + " at the latest"
+		}
 		return w.subject() + ": stable's Deployment to be ready with the canary's pod template" + within(h.Left) + " at the latest"
 	case rollout.NeedsOthers:
 		return w.subject() + ": another system to bring stable's Deployment to the canary's images; if not, " +

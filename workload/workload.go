@@ -103,8 +103,8 @@ const (
 	RunOn         = "run-on"
 )
 
-// Deployment is how one Deployment has to look. Its pod template stays as it is unless Images, Template, From or Before is
-// set.
+// Deployment is how one Deployment has to look. Its pod template stays as it is unless Images, Template, From, Previous or
+// Before is set.
 type Deployment struct {
 	Name Name `json:"name"`
 	// Images by container.
@@ -116,6 +116,9 @@ type Deployment struct {
 	// Deployment (Target.Copied) gets the labels too, but for those that keep its pods apart.
 	From  *Name `json:"from,omitempty"`
 	Whole bool  `json:"whole,omitempty"`
+	// Previous is a release that has replaced the pod template and ended well. It gets the images of the one before, or with
+	// Whole all of it.
+	Previous string `json:"previous,omitempty"`
 	// Before restores template and replicas to what they were before the release.
 	Before bool `json:"before,omitempty"`
 	// Create creates the Deployment from another one's pod template if it does not exist.

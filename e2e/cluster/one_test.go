@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -60,6 +61,19 @@ func TestOneDeploymentInGitIsReleasedByACommitAndLeftWithoutLosingARequest(t *te
 
 	git.commit(image2)
 	v := w.wait(t, "the commit is released", ended)
+	require.Equal(t, "released", v.State.Outcome, v.State.Why)
+	require.Equal(t, image2, imageOf(w.deployment(t, w.pro, "cart-stable")))
+	w.atRest(t)
+
+	undo, status, text := w.undo() // Serin has released one version only
+	require.Equal(t, http.StatusCreated, status, text)
+	v = w.wait(t, "the undo has ended", func(n view) bool { return ended(n) && n.Release.ID == undo })
+	require.Equal(t, "released", v.State.Outcome, v.State.Why)
+	require.Equal(t, image1, imageOf(w.deployment(t, w.pro, "cart-stable")))
+	require.Equal(t, image2, imageOf(w.deployment(t, w.pro, "cart")), "what Git has stays")
+	undo, status, text = w.undo()
+	require.Equal(t, http.StatusCreated, status, text)
+	v = w.wait(t, "the undo is undone", func(n view) bool { return ended(n) && n.Release.ID == undo })
 	require.Equal(t, "released", v.State.Outcome, v.State.Why)
 	require.Equal(t, image2, imageOf(w.deployment(t, w.pro, "cart-stable")))
 	w.atRest(t)

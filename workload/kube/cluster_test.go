@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -223,6 +224,23 @@ func TestACanaryIsMadeFromStableAndPromotedAndScaledDown(t *testing.T) {
 	require.NotContains(t, p.get(p.stable).Annotations, "serin.dev/before")
 	require.NotContains(t, p.get(p.canary).Annotations, "serin.dev/before")
 	require.NotEmpty(t, p.events("Deployment", "flask"))
+
+	undo := func(of string) (s workload.Status) {
+		back := workload.Target{Release: "01J0000000000000000000000B", Arms: p.arms, Deployments: []workload.Deployment{{Name: p.stable, Previous: of}}}
+		p.eventually(func() bool {
+			o, err := p.kube.Apply(t.Context(), back)
+			require.NoError(t, err)
+			s = o.Deployments[0]
+			return s.Phase != workload.Progressing
+		})
+		return s
+	}
+	s := undo("01J0000000000000000000000Z")
+	require.Equal(t, workload.Failed, s.Phase)
+	require.Contains(t, s.Why, "what it had before release 01J0000000000000000000000Z is not known any more")
+	require.Equal(t, workload.Ready, undo(release).Phase)
+	require.Equal(t, map[string]string{"flask": "flask:1", "proxy": "proxy:1"}, p.images(p.stable), "one release is enough for an undo")
+	require.Equal(t, "kept", p.get(p.stable).Spec.Template.Annotations["note"])
 }
 
 func TestDeploymentsHaveNamesAsLongAsKubernetesAllows(t *testing.T) {
@@ -762,6 +780,83 @@ func TestWatchesAreOfTheWholeClusterWhereTheRightsAllowIt(t *testing.T) {
 	}
 }
 
+// Rights in the whole cluster that are granted while Serin runs are noticed, and so is it when they are taken away: watchers
+// go on hearing of what they asked about, by one watch or by several.
+func TestRightsInTheWholeClusterComeAndGo(t *testing.T) {
+	t.Parallel()
+	one, two := newPlace(t), newPlace(t)
+	config := one.c.ServiceAccount(t, one.ns, "serin")
+	const rules = `[{apiGroups: [apps, "", autoscaling, policy], resources: [deployments, replicasets, pods, services, horizontalpodautoscalers, poddisruptionbudgets], verbs: [get, list, watch]}]`
+	name := one.ns + "-comes-and-goes"
+	bind := func(role, binding, ns string) {
+		one.c.Apply(t, ns, fmt.Sprintf(`
+{apiVersion: rbac.authorization.k8s.io/v1, kind: %s, metadata: {name: %s}, rules: %s}
+---
+{apiVersion: rbac.authorization.k8s.io/v1, kind: %s, metadata: {name: %[2]s}, roleRef: {apiGroup: rbac.authorization.k8s.io, kind: %[1]s, name: %[2]s},
+ subjects: [{kind: ServiceAccount, name: serin, namespace: %[5]s}]}`, role, name, rules, binding, one.ns))
+	}
+	bind("Role", "RoleBinding", one.ns)
+	bind("Role", "RoleBinding", two.ns)
+	as, err := kubernetes.NewForConfig(config)
+	require.NoError(t, err)
+	for _, p := range []*place{one, two} {
+		await.True(t, func() bool { return may(t, as, p.ns) }, "the Roles are in effect")
+	}
+	watches := &watchCounter{of: map[string]bool{}}
+	server, own := one.apart(config)
+	own.Wrap(func(next http.RoundTripper) http.RoundTripper { watches.RoundTripper = next; return watches })
+	k := one.connect(own)
+	for _, p := range []*place{one, two} {
+		p.kube = k
+		p.until(workload.Deployment{Name: p.stable}, workload.Ready)
+	}
+	heard := make(chan workload.Name, 1000)
+	go k.Watch(t.Context(), func(names []workload.Name) {
+		for _, n := range names {
+			heard <- n
+		}
+	})
+	hears := func(why string) {
+		t.Helper()
+		for _, p := range []*place{one, two} {
+			n := 0
+			await.True(t, func() bool { // until the watch is open
+				n++
+				p.patch(p.stable, fmt.Sprintf(`{"metadata": {"annotations": {"n": "%s %d"}}}`, why, n))
+				for len(heard) > 0 {
+					if <-heard == p.stable {
+						return true
+					}
+				}
+				return false
+			}, "%s: a change in namespace %s", why, p.ns)
+		}
+	}
+	hears("with Roles")
+	k.Rescope(t.Context())
+	require.Len(t, watches.taken(), 2, "nothing has changed")
+
+	bind("ClusterRole", "ClusterRoleBinding", metav1.NamespaceAll)
+	revoke := func() {
+		_ = one.c.Client.RbacV1().ClusterRoleBindings().Delete(context.WithoutCancel(t.Context()), name, metav1.DeleteOptions{})
+		_ = one.c.Client.RbacV1().ClusterRoles().Delete(context.WithoutCancel(t.Context()), name, metav1.DeleteOptions{})
+	}
+	t.Cleanup(revoke)
+	await.True(t, func() bool {
+		k.Rescope(t.Context())
+		return slices.Contains(watches.taken(), "/apis/apps/v1/deployments")
+	}, "one watch of all Deployments")
+	hears("with a ClusterRole")
+
+	revoke()
+	await.True(t, func() bool { return !may(t, as, metav1.NamespaceAll) }, "the ClusterRole is gone")
+	one.restart(server) // an open watch would stay open
+	hears("with Roles again")
+	require.Subset(t, watches.taken(), []string{
+		"/apis/apps/v1/namespaces/" + one.ns + "/deployments", "/apis/apps/v1/namespaces/" + two.ns + "/deployments",
+	})
+}
+
 // may reports whether a right to watch is in effect: the API server's authorizer hears of a role and its binding a little
 // later than they are written.
 func may(t *testing.T, as kubernetes.Interface, namespace string) bool {
@@ -779,6 +874,15 @@ type watchCounter struct {
 	http.RoundTripper
 	mu sync.Mutex // guards of
 	of map[string]bool
+}
+
+// taken are the places that were watched since it was last asked.
+func (w *watchCounter) taken() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	out := slices.Sorted(maps.Keys(w.of))
+	clear(w.of)
+	return out
 }
 
 func (w *watchCounter) RoundTrip(r *http.Request) (*http.Response, error) {

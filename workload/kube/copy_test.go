@@ -203,6 +203,27 @@ func TestACopyThatIsDeletedAfterThePromotionStillGoesBack(t *testing.T) {
 	_, err := p.kube.Apply(t.Context(), workload.Target{Release: release, Arms: p.arms, Copied: true, Forget: true})
 	require.NoError(t, err)
 	require.NotContains(t, p.get(p.stable).Annotations, "serin.dev/before")
+	require.NotContains(t, p.get(p.stable).Annotations, "serin.dev/previous", "nothing was released")
+}
+
+// An undo puts back the copy, and leaves what Git has; a copy that is deleted afterwards comes back as it is then.
+func TestACopyIsPutBackByAnUndo(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	rest := p.one()
+	p.untilCopied("", rest, workload.Ready)
+	p.patch(p.canary, `{"spec": {"template": {"spec": {"containers": [{"name": "flask", "image": "flask:2"}]}}}}`)
+	p.untilCopied(release, workload.Deployment{Name: p.stable, From: &p.canary, Whole: true}, workload.Ready)
+	_, err := p.kube.Apply(t.Context(), workload.Target{Release: release, Arms: p.arms, Copied: true, Forget: true})
+	require.NoError(t, err)
+
+	p.untilCopied("01J0000000000000000000000B", workload.Deployment{Name: p.stable, Previous: release, Whole: true}, workload.Ready)
+	require.Equal(t, "flask:1", p.images(p.stable)["flask"])
+	require.Equal(t, "flask:2", p.images(p.canary)["flask"])
+	was := p.get(p.stable).UID
+	require.NoError(t, p.c.Client.AppsV1().Deployments(p.ns).Delete(t.Context(), p.stable.Name, metav1.DeleteOptions{}))
+	p.eventually(func() bool { p.copied("", rest); return p.exists(p.stable) && p.get(p.stable).UID != was })
+	require.Equal(t, "flask:1", p.images(p.stable)["flask"])
 }
 
 // Serin watches the whole cluster here.

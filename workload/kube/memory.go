@@ -37,13 +37,18 @@ const (
 
 // remembered returns what a release has recorded on a Deployment; the zero memory if there is no record of it.
 func remembered(o *unstructured.Unstructured, release string) (memory, error) {
-	text := o.GetAnnotations()[beforeAnnotation]
+	return memoryIn(o, beforeAnnotation, release)
+}
+
+// memoryIn returns what an annotation of a Deployment says about a release; the zero memory if it is about none, or another.
+func memoryIn(o *unstructured.Unstructured, annotation, release string) (memory, error) {
+	text := o.GetAnnotations()[annotation]
 	if text == "" || release == "" {
 		return memory{}, nil
 	}
 	m, err := parseMemory(text)
 	if err != nil {
-		return memory{}, fmt.Errorf("read the annotation %s: %w", beforeAnnotation, err)
+		return memory{}, fmt.Errorf("read the annotation %s: %w", annotation, err)
 	}
 	if m.Release != release {
 		return memory{}, nil

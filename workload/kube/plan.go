@@ -121,8 +121,10 @@ func decideMissing(t *workload.Target, d *workload.Deployment, w *world) (plan, 
 func wanted(t *workload.Target, d *workload.Deployment, w *world) (map[string]any, error) {
 	current := template(w.object)
 	switch {
-	case d.Watch, d.IfMissing, d.Template == nil && d.Images == nil && d.From == nil:
+	case d.Watch, d.IfMissing, d.Template == nil && d.Images == nil && d.From == nil && d.Previous == "":
 		return nil, nil
+	case d.Previous != "":
+		return previous(d, w)
 	case d.From != nil && w.from == nil:
 		return nil, refused("there is no " + d.From.KindOrDeployment() + " " + d.From.String() + " to take the pod template from")
 	case d.From != nil && d.Whole && t.Copied && d.Name == t.Arms.Stable.Deployment:
@@ -143,6 +145,22 @@ func wanted(t *workload.Target, d *workload.Deployment, w *world) (map[string]an
 		want = withLabels(given, l)
 	}
 	return withImages(want, d.Images)
+}
+
+// previous is the pod template before a release that has ended.
+func previous(d *workload.Deployment, w *world) (map[string]any, error) {
+	m, err := memoryIn(w.object, previousAnnotation, d.Previous)
+	switch {
+	case err != nil:
+		return nil, refused(err.Error())
+	case m.Template == nil:
+		return nil, refused(fmt.Sprintf("what it had before release %s is not known any more: its annotation %s does not say it; start a release of that version", d.Previous, previousAnnotation))
+	case d.Whole:
+		return m.Template, nil
+	}
+	return imagesOf(template(w.object), &unstructured.Unstructured{Object: map[string]any{
+		"metadata": map[string]any{"name": "before release " + d.Previous}, "spec": map[string]any{"template": m.Template},
+	}})
 }
 
 func parseTemplate(d *workload.Deployment) (map[string]any, error) {

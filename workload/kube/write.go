@@ -272,7 +272,7 @@ func (c *Cluster) forget(ctx context.Context, t *workload.Target) error {
 			return err
 		}
 		for _, o := range list {
-			if err := c.forgetOne(ctx, t.Release, o); err != nil {
+			if err := c.forgetOne(ctx, t, o); err != nil {
 				return err
 			}
 		}
@@ -280,19 +280,28 @@ func (c *Cluster) forget(ctx context.Context, t *workload.Target) error {
 	return nil
 }
 
-func (c *Cluster) forgetOne(ctx context.Context, release string, o *unstructured.Unstructured) error {
-	remembers := func(o *unstructured.Unstructured) bool {
-		m, err := remembered(o, release)
-		return err == nil && m.Release != "" // one that cannot be read belongs to no release
+func (c *Cluster) forgetOne(ctx context.Context, t *workload.Target, o *unstructured.Unstructured) error {
+	memoryOf := func(o *unstructured.Unstructured) memory {
+		m, err := remembered(o, t.Release)
+		if err != nil {
+			return memory{} // one that cannot be read belongs to no release
+		}
+		return m
 	}
-	if !remembers(o) {
+	if memoryOf(o).Release == "" {
 		return nil
 	}
 	err := c.rewrite(ctx, nameOf(o), func(o *unstructured.Unstructured) ([]operation, error) {
-		if !remembers(o) {
+		m := memoryOf(o)
+		if m.Release == "" {
 			return nil, nil
 		}
-		return unannotate(beforeAnnotation), nil
+		out := unannotate(beforeAnnotation)
+		// With tracked ConfigMaps the copies that it refers to go.
+		if nameOf(o) == t.Arms.Stable.Deployment && !t.Track && m.Template != nil && hash(m.Template) != hash(template(o)) {
+			out = append(out, annotate(o, map[string]string{previousAnnotation: memory{Release: m.Release, Template: m.Template}.String()})...)
+		}
+		return out, nil
 	})
 	if apierrors.IsNotFound(err) {
 		return nil
