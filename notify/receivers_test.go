@@ -333,7 +333,7 @@ func TestNoMessageFollowsARedirect(t *testing.T) {
 			"ntfy://" + host + "/topic?scheme=http",
 			"mattermost://" + host + "/hunter2?disabletls=yes",
 		} {
-			name := strings.SplitN(address, ":", 2)[0]
+			name, _, _ := strings.Cut(address, ":")
 			send, err := Chat(address)
 			require.NoError(t, err, name)
 			require.Error(t, send(t.Context(), "k", Note{Kind: Gate, Title: "t", Text: "x"}), "%s, %d", name, status)
