@@ -149,6 +149,54 @@ func TestAPassIsByATimeWhereThePastOfStableIsKnown(t *testing.T) {
 	}
 }
 
+func TestUsersAreAskedForWhereFewOfThemHoldAMetricBack(t *testing.T) {
+	m := metric{Metric: judge.Metric{Kind: judge.Counts}, failsFrom: 5, passFrom: 3}
+	needed := func(before, after, noWorse, weight float64) float64 {
+		d := direction{noWorse: noWorse, finding: finding{margin: 1.25, Standing: statespace.Standing{Few: after}}}
+		return m.usersNeeded(&record{noise: noise{few: before}}, &d, weight)
+	}
+	require.Positive(t, needed(0.5, fewHolds, 2.9, 0.5))
+	require.Zero(t, needed(0.5, fewHolds-0.01, 2.9, 0.5), "it is not likely enough")
+	require.Zero(t, needed(0, 1, 2.9, 0.5), "the arms are not divided by users")
+	require.Zero(t, needed(0.5, 1, 3, 0.5), "it passes")
+	require.Equal(t, needed(0.5, 1, 2.9, 1-leastShare), needed(0.5, 1, 2.9, 1))
+}
+
+func TestADryRunHidesNoFail(t *testing.T) {
+	v := judge.Verdict{Metrics: []judge.MetricVerdict{{Metric: "a", Outcome: judge.Pass, DryRun: true}, {Metric: "b", Outcome: judge.Fail}}}
+	conclude(&v)
+	require.Equal(t, judge.Fail, v.Outcome)
+}
+
+func TestStoredNumbersKeepToTheirBounds(t *testing.T) {
+	var x float64
+	r := reader{b: []byte{5}} // one more than the number
+	r.number(&x, 0, 3)
+	require.True(t, r.failed)
+	r = reader{b: []byte{5}}
+	r.number(&x, 0, 4)
+	require.False(t, r.failed)
+	require.Equal(t, 4.0, x)
+	r = reader{b: []byte{0, 0, 0, 0, 0, 0, 0, 0x40}} // 2
+	r.bits(statespace.Number{At: &x, Hi: 1})
+	require.True(t, r.failed)
+	w, most := writer{}, float64(mostCount)
+	w.number(&most, 0, mostSum)
+	require.Len(t, w.b, 9, "what is no exact integer any more is written as its bits")
+}
+
+func TestAFailIsPlannedByWhatComesLast(t *testing.T) {
+	j := &Judge{metrics: []metric{{Metric: judge.Metric{Name: "errors", Kind: judge.Counts, Margin: judge.Margin{Relative: 0.25}}, failsFrom: 20, passFrom: 3}}}
+	pace := Pace{Canary: 100, Baseline: 100, Base: 0.01, Learned: true}
+	evidence, odds := (20+statespace.Price(10))*pace.slower(), (judge.BeyondFrom+math.Ln2)*pace.slower()
+	p, err := j.Fails("errors", pace, 10)
+	require.NoError(t, err)
+	require.InDelta(t, evidence, p.Needs, 1e-12, "ten times as bad is far from the margin")
+	p, err = j.Fails("errors", pace, 1.26)
+	require.NoError(t, err)
+	require.InDelta(t, odds, p.Needs, 1e-12, "hardly more than the margin is hard to tell from it")
+}
+
 func TestBlocksEndWithTheirLength(t *testing.T) {
 	var b teaching
 	b.add(60, 3, 1, 30)
