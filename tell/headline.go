@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/serindev/serin/figures"
+	"github.com/serindev/serin/judge"
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
 )
@@ -176,8 +177,26 @@ func activeHeadline(v record.View, now time.Time) Headline {
 	}
 	if held := holding(v, holds, now); held != "" {
 		h.Class, h.Text, h.Next = "wait", h.Text+", held: "+held, Sentence(v.Waiting)
+		if lack := lacking(v); lack != "" {
+			h.Next = lack + " " + h.Next
+		}
 	}
 	return h
+}
+
+// lacking names the first metric without data of which the source says why, as where a name or a bound is wrong: waiting
+// does not help there. Empty where there is none.
+func lacking(v record.View) string {
+	verdict := v.LastVerdict()
+	if verdict == nil || v.State.NoDataSince.IsZero() {
+		return ""
+	}
+	for _, m := range verdict.Metrics {
+		if m.Reason == judge.NoData && m.Detail != "" && !m.Optional && !m.DryRun {
+			return m.Metric + " cannot be measured: " + strings.TrimSuffix(m.Detail, ".") + "."
+		}
+	}
+	return ""
 }
 
 // holding says what keeps a release from going on although its time may be over; empty where nothing does.

@@ -91,6 +91,14 @@ func TestTheHeadlineSaysWhatIsTheMatterAndWhatComesNext(t *testing.T) {
 			headline{"go", "20% of the traffic is on 1.4.2", at(-2), true, "50% of the traffic in 1 min if nothing gets worse."}},
 		{"a minute without data is", func(v *record.View) { v.State.NoDataSince = at(-1) },
 			headline{"wait", "20% of the traffic is on 1.4.2, held: there is no new data", at(-2), true, "20% of traffic on the canary: it needs this and that."}},
+		{"a metric of which the source says why is named", func(v *record.View) {
+			v.State.NoDataSince = at(-1)
+			v.Verdict.Metrics = []judge.MetricVerdict{
+				{Metric: "extra", Optional: true, Reason: judge.NoData, Detail: "no live series of extra"}, {Metric: "errors", Reason: judge.NoData},
+				{Metric: "slow", Reason: judge.NoData, Detail: "h_bucket has no bucket with the bound 0.25; there are 0.1, 0.3"},
+			}
+		}, headline{"wait", "20% of the traffic is on 1.4.2, held: there is no new data", at(-2), true,
+			"slow cannot be measured: h_bucket has no bucket with the bound 0.25; there are 0.1, 0.3. 20% of traffic on the canary: it needs this and that."}},
 		{"an A/B test", func(v *record.View) {
 			v.Steps[0] = rollout.AB{Name: "beta", Cohort: traffic.Cohort{Split: 0.5}, Decide: rollout.Decide{Min: time.Hour}}
 			v.State.Stage = 0
