@@ -108,7 +108,7 @@ func newStage(t *testing.T) *stage {
 		_, err := s.get(s.address + "/readyz")
 		return err
 	}})
-	testbed.NewLoad(t, testbed.LoadConfig{URL: traefik.URL("web"), Rate: 200})
+	testbed.NewLoad(t, testbed.LoadConfig{URL: traefik.URL("web"), Rate: 100})
 	return s
 }
 

@@ -59,7 +59,7 @@ func newBlueGreen(t *testing.T) (*world, *testbed.Load) {
 	t.Cleanup(smoke.Close)
 	w = newWorld(t, setup{documents: func(made *world) string { w = made; return made.blueGreen(t, smoke.URL) }})
 	w.wait(t, "green", "stable is served before any release", settled)
-	load := testbed.NewLoad(t, testbed.LoadConfig{URL: w.traefik.URL("web"), Host: greenHost, Rate: 200})
+	load := testbed.NewLoad(t, testbed.LoadConfig{URL: w.traefik.URL("web"), Host: greenHost, Rate: 100})
 	return w, load
 }
 

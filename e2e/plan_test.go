@@ -21,7 +21,7 @@ spec:
   metrics:
     - name: errors
       preset: traefik-errors
-      margin: {relative: 100%%, absolute: 5%%}
+      margin: {relative: 100%%, absolute: 10%%}
 ---
 `, name, more)
 }

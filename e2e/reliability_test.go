@@ -360,7 +360,7 @@ const noSamples = `  unreachable: {for: 10m, then: hold}
 // versions on one machine do not differ by what is supposed otherwise.
 func counting(document string) string {
 	return strings.NewReplacer("preset: traefik-errors", "preset: traefik-errors\n      codes: [5xx, 499]\n      noise: 10%",
-		"margin: {relative: 100%, absolute: 5%}", "margin: {relative: 50%, absolute: 1%}").Replace(document)
+		"margin: {relative: 100%, absolute: 10%}", "margin: {relative: 50%, absolute: 1%}").Replace(document)
 }
 
 // usersOf are the place's users. Those of a canary that hangs give up after a second; all others are patient, since

@@ -363,7 +363,7 @@ func (w *world) users(t *testing.T, name string) []*testbed.Load {
 		}
 		return ""
 	})
-	all := testbed.NewLoad(t, testbed.LoadConfig{URL: url, Rate: 200})
-	beta := testbed.NewLoad(t, testbed.LoadConfig{URL: url, Rate: 100, Header: http.Header{"X-User-Group": {"beta"}}})
+	all := testbed.NewLoad(t, testbed.LoadConfig{URL: url, Rate: 100})
+	beta := testbed.NewLoad(t, testbed.LoadConfig{URL: url, Rate: 50, Header: http.Header{"X-User-Group": {"beta"}}})
 	return []*testbed.Load{all, beta}
 }
