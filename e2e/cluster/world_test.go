@@ -36,7 +36,7 @@ import (
 )
 
 // parallel is how many tests run at once. They wait much of the time, and are what a run of all tests waits for longest.
-const parallel = "8"
+const parallel = "10"
 
 func TestMain(m *testing.M) {
 	flag.Parse()
