@@ -28,6 +28,6 @@ func TestAPlanIsStoredAsItAlwaysWas(t *testing.T) {
 	}
 	// Steps have lines of their own in package rollout.
 	unset := frozen.Unset(plans...)
-	require.Subset(t, []string{"rollout.Promote.Deadline", "rollout.Promote.Expired", "rollout.Promote.Strategy", "rollout.Promote.Whole"},
+	require.Subset(t, []string{"rollout.Promote.Deadline", "rollout.Promote.Expired", "rollout.Promote.Previous", "rollout.Promote.Strategy", "rollout.Promote.Whole"},
 		unset, "no line shows how these fields are stored")
 }
