@@ -137,7 +137,7 @@ type place struct {
 	name     string
 	steps    rollout.Steps
 	pause    bool
-	advances bool // after a weight of 10%, a minute after the fault began
+	advances bool // after a weight of 5%, a minute after the fault began
 }
 
 func places() []place {
@@ -148,13 +148,13 @@ func places() []place {
 	}
 	beta := traffic.Cohort{Match: traffic.Matcher{Header: &traffic.Header{Name: "X-Group", Value: "beta"}}, Split: 0.5}
 	return []place{
-		{name: "10%", steps: rollout.Steps{at(long, 0.1)}},
+		{name: "5%", steps: rollout.Steps{at(long, 0.05)}},
 		{name: "50%", steps: rollout.Steps{at(long, 0.5)}},
-		{name: "between 10 and 50%", steps: rollout.Steps{at(4*time.Minute, 0.1, 0.5), rollout.Gate{Name: "full"}}, advances: true},
+		{name: "between 5 and 50%", steps: rollout.Steps{at(4*time.Minute, 0.05, 0.5), rollout.Gate{Name: "full"}}, advances: true},
 		{name: "A/B", steps: rollout.Steps{rollout.AB{
 			Name: "ab", Scope: "gray", Cohort: beta, Decide: rollout.Decide{Min: long, Max: 24 * time.Hour, Inconclusive: rollout.PolicyGate},
 		}}},
-		{name: "paused at 10%", steps: rollout.Steps{at(long, 0.1)}, pause: true},
+		{name: "paused at 5%", steps: rollout.Steps{at(long, 0.05)}, pause: true},
 		{name: "at a gate", steps: rollout.Steps{at(2*time.Minute, 0.5), rollout.Gate{Name: "full"}}},
 	}
 }
@@ -270,7 +270,7 @@ func TestABadVersionNeverStaysWhateverElseIsBroken(t *testing.T) {
 						require.True(t, back)
 						alone[cell] = took
 						if p.advances { // with a fault it may stay where it was
-							alone[cell] = max(took, alone[c.name+"10%"])
+							alone[cell] = max(took, alone[c.name+"5%"])
 						}
 					default:
 						require.True(t, back)
