@@ -73,7 +73,7 @@ type seen struct {
 	part    bool    // of one value of the label By, which passes nothing
 }
 
-// add takes up one look. model is the metric's noise as it is for this kind, and whether it was learned.
+// add takes in one look. model is the metric's noise for this kind of comparison; learned says whether it was learned.
 func (c *comparison) add(m *metric, q question, model statespace.Model, learned bool, o row, s seen) {
 	if !learned {
 		c.adapt(m, &model)
@@ -174,7 +174,7 @@ func (c *comparison) adapt(m *metric, model *statespace.Model) {
 	}
 }
 
-// addGauge holds the log ratio of the means against the rows. What is not positive counts as next to nothing.
+// addGauge compares the log ratio of the means with the rows. A mean that is not positive counts as next to nothing.
 func (c *comparison) addGauge(m *metric, l *statespace.Look, o row, seconds float64) {
 	if o[0] <= 0 && o[2] <= 0 {
 		l.Silence()

@@ -63,7 +63,7 @@ func (j *Judge) Fails(name string, p Pace, ratio float64) (Prospect, error) {
 		return out, nil
 	}
 	out.Gains = m.gains(p, ratio, 1)
-	// It also has to be told from one that is within its margin.
+	// It also has to be distinguished from a canary within its margin.
 	odds := Prospect{Needs: (judge.BeyondFrom + math.Ln2) * p.slower(), Gains: m.gains(p, ratio, m.marginAt(p.Base))}
 	if odds.Needs*out.Gains > out.Needs*odds.Gains {
 		out = odds
@@ -85,10 +85,10 @@ func (j *Judge) Passes(name string, p Pace) (Prospect, error) {
 	return out, nil
 }
 
-// Rules is the ratio that a pass of a metric rules out where nobody has written a margin, but a time; 0 where it is the
-// margin, as always where nothing is learned. Where the pasts are known it is what the judge will take; otherwise it
-// follows from the pace of the whole release, for events that come one by one: noise that wanders makes it larger. Canary
-// and Baseline may be those of any weight: their sum counts.
+// Rules is the ratio that a pass of a metric rules out where there is a time instead of a written margin; 0 where the ratio is
+// that of the margin, as it always is where nothing has been learned. With the pasts it is the ratio that the judge will
+// take; without them it follows from the pace of the whole release, for events that come one by one, and noise that wanders
+// makes it larger. Canary and Baseline may be those of any weight, since only their sum counts.
 func (j *Judge) Rules(name string, p Pace) float64 {
 	m, err := j.counting(name)
 	if err != nil || !m.Budgeted || !p.Learned {

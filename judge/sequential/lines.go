@@ -13,14 +13,14 @@ import (
 	"github.com/serindev/serin/judge"
 )
 
-// Lines judges looks that are written down, one a line (NDJSON): a line with "metric" begins a sequence and says how
-// it is judged, each further line is one of its looks. It is how others check this judge, and how somebody tries it
-// without a Prometheus; testdata/sequential/README.md has the form.
+// Lines judges looks that are written down, one per line (NDJSON): a line with "metric" begins a sequence and says how
+// it is judged, and each further line is one of its looks. With it other programs can check this judge, and people can
+// try it without a Prometheus. testdata/sequential/README.md describes the form.
 //
-// The zero value waits for the first sequence. Lines is not for several goroutines.
+// The zero value waits for the first sequence. Lines must not be used by several goroutines.
 type Lines struct {
-	// Ended is called, where it is set, with what there is to learn after each sequence: what was learned before and what
-	// the sequence has taught, unless it failed. It is what "learned" takes.
+	// Ended, if set, is called after each sequence with all that is learned by then: what was learned before and, unless the
+	// sequence failed, what it has taught. The field "learned" takes the same.
 	Ended func(learned []judge.Past)
 
 	name     string

@@ -271,8 +271,8 @@ func (m *metric) wait(r *record, seconds float64) {
 	m.waitParts(r, seconds)
 }
 
-// started is the share of the canary whose replicas have started within the look, where they can be told apart. Totals
-// that are not counts tell nothing.
+// started is the share of the canary whose replicas have started within the look, where replicas can be distinguished. Totals
+// that are not counts say nothing about it.
 func started(l *judge.Look) (share float64, ok bool) {
 	all, young := 0.0, 0.0
 	for _, r := range l.Replicas {

@@ -6,7 +6,7 @@ import (
 	"github.com/serindev/serin/judge"
 )
 
-// quantiles are those that a histogram's verdict tells of.
+// quantiles are those that a histogram's verdict describes.
 var quantiles = [...]float64{0.5, 0.99}
 
 // Bands of quantiles: the chance that an end is ever wrong, as a logarithm of the evidence it takes, and how much is supposed
