@@ -253,6 +253,7 @@ func (c *chromium) picture(name string) {
 	root, err := testbed.Root()
 	require.NoError(c.t, err)
 	c.do(c.size(1440, 1100))
+	js[bool](c, "(scrollTo(0, 0), true)") // a test may have led further down
 	png, err := chromedp.Run(c.ctx, chromedp.CaptureScreenshot())
 	require.NoError(c.t, err)
 	require.NoError(c.t, os.WriteFile(filepath.Join(root, "docs", "img", name+".png"), png, 0o644))
