@@ -96,6 +96,11 @@ reliability: deps tools
 	@$(GO) test ./e2e -count=1 -parallel 4 -timeout 60m -run '^TestABadVersionNeverStays' -reliability $(CURDIR)/docs/reliability.md
 	@$(GO) test ./e2e/cluster -count=1 -timeout 60m -run '^TestABadVersionNeverStays' -reliability $(CURDIR)/docs/reliability.md
 
+## versions: the tests of what speaks to Kubernetes, Traefik and Prometheus, with the oldest and the newest of them; the API server is built once, in ten minutes
+.PHONY: versions
+versions: deps tools
+	@tools/versions/run
+
 ## bench: the benchmarks (BENCH=regexp, BENCHTIME=1s)
 .PHONY: bench
 bench: deps tools
