@@ -780,6 +780,24 @@ func TestWatchesAreOfTheWholeClusterWhereTheRightsAllowIt(t *testing.T) {
 	}
 }
 
+// hearOf changes stable of each place until a watcher has heard of it.
+func hearOf(t *testing.T, heard <-chan workload.Name, why string, places ...*place) {
+	t.Helper()
+	for _, p := range places {
+		n := 0
+		await.True(t, func() bool { // until the watch is open
+			n++
+			p.patch(p.stable, fmt.Sprintf(`{"metadata": {"annotations": {"n": "%s %d"}}}`, why, n))
+			for len(heard) > 0 {
+				if <-heard == p.stable {
+					return true
+				}
+			}
+			return false
+		}, "%s: a change in namespace %s", why, p.ns)
+	}
+}
+
 // Rights in the whole cluster that are granted while Serin runs are noticed, and so is it when they are taken away: watchers
 // go on hearing of what they asked about, by one watch or by several.
 func TestRightsInTheWholeClusterComeAndGo(t *testing.T) {
@@ -795,12 +813,11 @@ func TestRightsInTheWholeClusterComeAndGo(t *testing.T) {
 {apiVersion: rbac.authorization.k8s.io/v1, kind: %s, metadata: {name: %[2]s}, roleRef: {apiGroup: rbac.authorization.k8s.io, kind: %[1]s, name: %[2]s},
  subjects: [{kind: ServiceAccount, name: serin, namespace: %[5]s}]}`, role, name, rules, binding, one.ns))
 	}
-	bind("Role", "RoleBinding", one.ns)
-	bind("Role", "RoleBinding", two.ns)
 	as, err := kubernetes.NewForConfig(config)
 	require.NoError(t, err)
 	for _, p := range []*place{one, two} {
-		await.True(t, func() bool { return may(t, as, p.ns) }, "the Roles are in effect")
+		bind("Role", "RoleBinding", p.ns)
+		await.True(t, func() bool { return may(t, as, p.ns) }, "the Role is in effect")
 	}
 	watches := &watchCounter{of: map[string]bool{}}
 	server, own := one.apart(config)
@@ -816,22 +833,7 @@ func TestRightsInTheWholeClusterComeAndGo(t *testing.T) {
 			heard <- n
 		}
 	})
-	hears := func(why string) {
-		t.Helper()
-		for _, p := range []*place{one, two} {
-			n := 0
-			await.True(t, func() bool { // until the watch is open
-				n++
-				p.patch(p.stable, fmt.Sprintf(`{"metadata": {"annotations": {"n": "%s %d"}}}`, why, n))
-				for len(heard) > 0 {
-					if <-heard == p.stable {
-						return true
-					}
-				}
-				return false
-			}, "%s: a change in namespace %s", why, p.ns)
-		}
-	}
+	hears := func(why string) { t.Helper(); hearOf(t, heard, why, one, two) }
 	hears("with Roles")
 	k.Rescope(t.Context())
 	require.Len(t, watches.taken(), 2, "nothing has changed")
