@@ -117,7 +117,7 @@ func (r *ReplicasSpec) claims(p *parsed) []claim {
 // unrouted says why an analysis cannot be used where no gateway counts requests; empty if it can.
 func (m *planner) unrouted(name string) string {
 	instead := `: count what the pods say of themselves, with pod=~"${pods}"`
-	if m.spec.Traffic.TraefikFile != nil {
+	if _, pods := m.spec.Traffic.cluster(); !pods {
 		instead = `: count what the servers say of themselves, with instance=~"${instances}"`
 	}
 	why := m.spec.Traffic.uncounted()

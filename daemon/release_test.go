@@ -54,8 +54,8 @@ func newBench(t *testing.T, verify string) *bench {
 	text := shop(t, "{{file}}", b.file, "{{verify}}", strings.ReplaceAll(verify, "%s", b.traefik.API), "{{stable}}", b.blue.URL, "{{canary}}", b.green.URL)
 	require.NoError(t, os.WriteFile(filepath.Join(b.dir, "shop.yaml"), []byte(text), 0o600))
 	b.start(t)
-	b.load = testbed.NewLoad(t, testbed.LoadConfig{URL: b.traefik.URL("web"), Rate: 100})
-	b.beta = testbed.NewLoad(t, testbed.LoadConfig{URL: b.traefik.URL("web"), Rate: 50, Header: http.Header{"X-User-Group": {"beta"}}})
+	b.load = testbed.NewLoad(t, testbed.LoadConfig{URL: b.traefik.URL("web"), Rate: 200})
+	b.beta = testbed.NewLoad(t, testbed.LoadConfig{URL: b.traefik.URL("web"), Rate: 100, Header: http.Header{"X-User-Group": {"beta"}}})
 	return b
 }
 
