@@ -56,74 +56,89 @@ func TestTheWeightsToComeSayWhenAtTheEarliest(t *testing.T) {
 	require.Equal(t, make([]time.Time, 3), due())
 }
 
+type headline = tell.Headline
+
+// headlineCase is what is different about a release, and its headline.
+type headlineCase struct {
+	name string
+	edit func(*record.View)
+	want headline
+}
+
+func (c headlineCase) holds(t *testing.T) {
+	v := underWayView()
+	c.edit(&v)
+	require.Equal(t, c.want, tell.HeadlineOf(v, noon))
+}
+
+// after is noon and so many minutes.
+func after(minutes int) time.Time { return noon.Add(time.Duration(minutes) * time.Minute) }
+
 func TestTheHeadlineSaysWhatIsTheMatterAndWhatComesNext(t *testing.T) {
-	type headline = tell.Headline
-	at := func(minutes int) time.Time { return noon.Add(time.Duration(minutes) * time.Minute) }
-	for _, c := range []struct {
-		name string
-		edit func(*record.View)
-		want headline
-	}{
+	for _, c := range []headlineCase{
 		{"a weight says when the next one comes", func(*record.View) {},
-			headline{"go", "20% of the traffic is on 1.4.2", at(-2), true, "50% of the traffic in 1 min if nothing gets worse."}},
+			headline{"go", "20% of the traffic is on 1.4.2", after(-2), true, "50% of the traffic in 1 min if nothing gets worse."}},
 		{"a weight whose time is over says what it lacks", func(v *record.View) {
-			v.State.InForceSince, v.State.Look.Enough = at(-9), false
-		}, headline{"go", "20% of the traffic is on 1.4.2", at(-2), true, "50% of the traffic as soon as there is enough data."}},
-		{"the last weight is left on a pass", func(v *record.View) { v.State.Stage, v.State.InForceSince = 2, at(-9) },
-			headline{"go", "20% of the traffic is on 1.4.2", at(-2), true, "A person is asked (gate full) once it is shown to be no worse (errors)."}},
+			v.State.InForceSince, v.State.Look.Enough = after(-9), false
+		}, headline{"go", "20% of the traffic is on 1.4.2", after(-2), true, "50% of the traffic as soon as there is enough data."}},
+		{"the last weight is left on a pass", func(v *record.View) { v.State.Stage, v.State.InForceSince = 2, after(-9) },
+			headline{"go", "20% of the traffic is on 1.4.2", after(-2), true, "A person is asked (gate full) once it is shown to be no worse (errors)."}},
 		{"before the first look", func(v *record.View) { v.State.Look = nil },
-			headline{"go", "20% of the traffic is on 1.4.2", at(-2), true, "50% of the traffic in 1 min at the earliest, as soon as there is enough data."}},
+			headline{"go", "20% of the traffic is on 1.4.2", after(-2), true, "50% of the traffic in 1 min at the earliest, as soon as there is enough data."}},
 		{"evidence that leans towards worse holds", func(v *record.View) { v.State.Look.Leaning = true },
-			headline{"wait", "20% of the traffic is on 1.4.2, held: the evidence leans towards worse (errors)", at(-2), true, "20% of traffic on the canary: it needs this and that."}},
+			headline{"wait", "20% of the traffic is on 1.4.2, held: the evidence leans towards worse (errors)", after(-2), true, "20% of traffic on the canary: it needs this and that."}},
 		{"a weight that is not served yet", func(v *record.View) { v.State.InForce = false },
-			headline{"go", "20% of the traffic is on its way to 1.4.2", at(-2), true, "20% of traffic on the canary: it needs this and that."}},
+			headline{"go", "20% of the traffic is on its way to 1.4.2", after(-2), true, "20% of traffic on the canary: it needs this and that."}},
 		{"a pause names the person and the reason", func(v *record.View) {
-			v.State.Pause = &rollout.Paused{Meta: rollout.Meta{By: "olga", At: at(-1)}, Reason: "lunch"}
-		}, headline{"wait", "Paused by olga: lunch", at(-1), false, "It waits until somebody resumes it. A version that turns out worse still goes back by itself."}},
-		{"a gate is a question", func(v *record.View) { v.State.Step, v.Gate, v.GateSince = 1, "full", at(-3) },
-			headline{"wait", "Shall everybody get 1.4.2?", at(-3), false, ""}},
+			v.State.Pause = &rollout.Paused{Meta: rollout.Meta{By: "olga", At: after(-1)}, Reason: "lunch"}
+		}, headline{"wait", "Paused by olga: lunch", after(-1), false, "It waits until somebody resumes it. A version that turns out worse still goes back by itself."}},
+		{"a gate is a question", func(v *record.View) { v.State.Step, v.Gate, v.GateSince = 1, "full", after(-3) },
+			headline{"wait", "Shall everybody get 1.4.2?", after(-3), false, ""}},
 		{"a policy's question says what it is about", func(v *record.View) {
 			v.State.Question, v.Gate = &rollout.Question{About: rollout.DecideMax}, "canary.decide.1"
 		}, headline{"wait", "It is still not decided whether it is worse: shall 1.4.2 go on?", time.Time{}, false, ""}},
 		{"an alarm holds", func(v *record.View) { v.State.Alarm = true },
-			headline{"wait", "20% of the traffic is on 1.4.2, held: the gateway does not split the traffic as it was asked to", at(-2), true, "20% of traffic on the canary: it needs this and that."}},
+			headline{"wait", "20% of the traffic is on 1.4.2, held: the gateway does not split the traffic as it was asked to", after(-2), true, "20% of traffic on the canary: it needs this and that."}},
 		{"one look without data is no news", func(v *record.View) { v.State.NoDataSince = noon.Add(-7 * time.Millisecond) },
-			headline{"go", "20% of the traffic is on 1.4.2", at(-2), true, "50% of the traffic in 1 min if nothing gets worse."}},
-		{"a minute without data is", func(v *record.View) { v.State.NoDataSince = at(-1) },
-			headline{"wait", "20% of the traffic is on 1.4.2, held: there is no new data", at(-2), true, "20% of traffic on the canary: it needs this and that."}},
+			headline{"go", "20% of the traffic is on 1.4.2", after(-2), true, "50% of the traffic in 1 min if nothing gets worse."}},
+		{"a minute without data is", func(v *record.View) { v.State.NoDataSince = after(-1) },
+			headline{"wait", "20% of the traffic is on 1.4.2, held: there is no new data", after(-2), true, "20% of traffic on the canary: it needs this and that."}},
 		{"a metric of which the source says why is named", func(v *record.View) {
-			v.State.NoDataSince = at(-1)
+			v.State.NoDataSince = after(-1)
 			v.Verdict.Metrics = []judge.MetricVerdict{
 				{Metric: "extra", Optional: true, Reason: judge.NoData, Detail: "no live series of extra"}, {Metric: "errors", Reason: judge.NoData},
 				{Metric: "slow", Reason: judge.NoData, Detail: "h_bucket has no bucket with the bound 0.25; there are 0.1, 0.3"},
 			}
-		}, headline{"wait", "20% of the traffic is on 1.4.2, held: there is no new data", at(-2), true,
+		}, headline{"wait", "20% of the traffic is on 1.4.2, held: there is no new data", after(-2), true,
 			"slow cannot be measured: h_bucket has no bucket with the bound 0.25; there are 0.1, 0.3. 20% of traffic on the canary: it needs this and that."}},
 		{"an A/B test", func(v *record.View) {
 			v.Steps[0] = rollout.AB{Name: "beta", Cohort: traffic.Cohort{Split: 0.5}, Decide: rollout.Decide{Min: time.Hour}}
 			v.State.Stage = 0
-		}, headline{"go", "A/B test: 50% of the cohort is on 1.4.2", at(-2), true, "A person is asked (gate full) in 58 min at the earliest, once it is shown to be no worse (errors)."}},
+		}, headline{"go", "A/B test: 50% of the cohort is on 1.4.2", after(-2), true, "A person is asked (gate full) in 58 min at the earliest, once it is shown to be no worse (errors)."}},
+	} {
+		t.Run(c.name, c.holds)
+	}
+}
+
+func TestTheHeadlineOfWhatGoesBackOrHasEnded(t *testing.T) {
+	for _, c := range []headlineCase{
 		{"going back", func(v *record.View) {
-			v.State.Phase, v.State.Why, v.State.WhyBy, v.State.BackAt = rollout.RollingBack, "the canary is worse: errors", "judge", at(-1)
-		}, headline{"bad", "Going back to stable: the canary is worse: errors", at(-1), false, "20% of traffic on the canary: it needs this and that."}},
+			v.State.Phase, v.State.Why, v.State.WhyBy, v.State.BackAt = rollout.RollingBack, "the canary is worse: errors", "judge", after(-1)
+		}, headline{"bad", "Going back to stable: the canary is worse: errors", after(-1), false, "20% of traffic on the canary: it needs this and that."}},
 		{"rolled back by the judge", func(v *record.View) {
-			v.State.Phase, v.State.Outcome, v.State.Why, v.State.WhyBy, v.State.EndedAt = rollout.PhaseEnded, rollout.RolledBack, "the canary is worse: errors", "judge", at(-1)
-		}, headline{"bad", "Rolled back: the canary is worse: errors", at(-1), false, ""}},
+			v.State.Phase, v.State.Outcome, v.State.Why, v.State.WhyBy, v.State.EndedAt = rollout.PhaseEnded, rollout.RolledBack, "the canary is worse: errors", "judge", after(-1)
+		}, headline{"bad", "Rolled back: the canary is worse: errors", after(-1), false, ""}},
 		{"rolled back by a person does not look like it", func(v *record.View) {
-			v.State.Phase, v.State.Outcome, v.State.Why, v.State.WhyBy, v.State.EndedAt = rollout.PhaseEnded, rollout.RolledBack, "rolled back: no reason given", "olga", at(-1)
-		}, headline{"bad", "Rolled back (by olga)", at(-1), false, ""}},
+			v.State.Phase, v.State.Outcome, v.State.Why, v.State.WhyBy, v.State.EndedAt = rollout.PhaseEnded, rollout.RolledBack, "rolled back: no reason given", "olga", after(-1)
+		}, headline{"bad", "Rolled back (by olga)", after(-1), false, ""}},
 		{"released", func(v *record.View) {
-			v.State.Phase, v.State.Outcome, v.State.Why, v.State.EndedAt = rollout.PhaseEnded, rollout.Released, "every step is done", at(-1)
-		}, headline{"ok", "Released: 1.4.2 serves everybody", at(-1), false, ""}},
+			v.State.Phase, v.State.Outcome, v.State.Why, v.State.EndedAt = rollout.PhaseEnded, rollout.Released, "every step is done", after(-1)
+		}, headline{"ok", "Released: 1.4.2 serves everybody", after(-1), false, ""}},
 		{"no version is known", func(v *record.View) { v.State.Parameters = nil },
-			headline{"go", "20% of the traffic is on the new version", at(-2), true, "50% of the traffic in 1 min if nothing gets worse."}},
+			headline{"go", "20% of the traffic is on the new version", after(-2), true, "50% of the traffic in 1 min if nothing gets worse."}},
 		{"no release", func(v *record.View) { v.Release = nil }, headline{"rest", "It has had no release", time.Time{}, false, ""}},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			v := underWayView()
-			c.edit(&v)
-			require.Equal(t, c.want, tell.HeadlineOf(v, noon))
-		})
+		t.Run(c.name, c.holds)
 	}
 }
 
@@ -141,28 +156,18 @@ func TestTheButtonsOfAGateSayWhatTheyDo(t *testing.T) {
 }
 
 func TestTheHeadlineSaysThatAReleaseWaitsForItsWindow(t *testing.T) {
-	type headline = tell.Headline
-	at := func(minutes int) time.Time { return noon.Add(time.Duration(minutes) * time.Minute) }
-	for _, c := range []struct {
-		name string
-		edit func(*record.View)
-		want headline
-	}{
+	for _, c := range []headlineCase{
 		{"a window that is waited for holds", func(v *record.View) {
-			v.State.Awaited = &rollout.WindowAwaited{Closed: calendar.Closed{Until: at(60), Zone: "Europe/Berlin"}}
-		}, headline{"wait", "20% of the traffic is on 1.4.2, held: it waits for a window, until Wed 2026-03-04 14:00 (Europe/Berlin)", at(-2), true, "20% of traffic on the canary: it needs this and that."}},
+			v.State.Awaited = &rollout.WindowAwaited{Closed: calendar.Closed{Until: after(60), Zone: "Europe/Berlin"}}
+		}, headline{"wait", "20% of the traffic is on 1.4.2, held: it waits for a window, until Wed 2026-03-04 14:00 (Europe/Berlin)", after(-2), true, "20% of traffic on the canary: it needs this and that."}},
 		{"one that has opened does not", func(v *record.View) {
-			v.State.Awaited = &rollout.WindowAwaited{Closed: calendar.Closed{Until: at(0), Zone: "Europe/Berlin"}}
-		}, headline{"go", "20% of the traffic is on 1.4.2", at(-2), true, "50% of the traffic in 1 min if nothing gets worse."}},
+			v.State.Awaited = &rollout.WindowAwaited{Closed: calendar.Closed{Until: after(0), Zone: "Europe/Berlin"}}
+		}, headline{"go", "20% of the traffic is on 1.4.2", after(-2), true, "50% of the traffic in 1 min if nothing gets worse."}},
 		{"a release that has not begun", func(v *record.View) {
-			v.State.Step, v.State.StepName, v.State.AwaitedAt = -1, "", at(-9)
-			v.State.Awaited = &rollout.WindowAwaited{Closed: calendar.Closed{Until: at(60), Zone: "UTC", Freeze: "audit"}}
-		}, headline{"wait", "It has not begun: it waits for the end of a freeze (audit), until Wed 2026-03-04 13:00 (UTC)", at(-9), false, "20% of traffic on the canary: it needs this and that."}},
+			v.State.Step, v.State.StepName, v.State.AwaitedAt = -1, "", after(-9)
+			v.State.Awaited = &rollout.WindowAwaited{Closed: calendar.Closed{Until: after(60), Zone: "UTC", Freeze: "audit"}}
+		}, headline{"wait", "It has not begun: it waits for the end of a freeze (audit), until Wed 2026-03-04 13:00 (UTC)", after(-9), false, "20% of traffic on the canary: it needs this and that."}},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			v := underWayView()
-			c.edit(&v)
-			require.Equal(t, c.want, tell.HeadlineOf(v, noon))
-		})
+		t.Run(c.name, c.holds)
 	}
 }

@@ -139,16 +139,7 @@ func TestAPersonWatchesDecidesAndSeesARollback(t *testing.T) {
 	h := newHouse(t)
 	c := newChromium(t, h.url)
 	c.in("Asia/Kolkata") // an offset with half an hour
-	c.open("/rollouts/shop")
-	require.Equal(t, "/sign-in", c.path())
-	c.inspect("sign-in")
-	c.click(".sign-in .button")
-	c.write("#username", "bob")
-	c.write("#password", oidctest.Password)
-	c.click("button[type=submit]")
-	c.shows("shop", "bob@example.com", "Start a release")
-	c.clean("favicon") // the provider has none
-	c.inspect("rollout")
+	bobSignsIn(t, c)
 
 	good := watchToTheGate(t, c)
 	onAPhone(t, c, h.told(t, "gate"), "Shall everybody get 1.4.2?", `.decide button[value=approve]`, `.decide button[value=reject]`)
@@ -203,6 +194,21 @@ func TestAPersonWatchesDecidesAndSeesARollback(t *testing.T) {
 	c.clean("404")
 	daysAreTheReaders(t, c)
 	theReport(t, c, h, bad)
+}
+
+// bobSignsIn takes a person who is not known yet from a rollout's page to the provider, and back to it.
+func bobSignsIn(t *testing.T, c *chromium) {
+	t.Helper()
+	c.open("/rollouts/shop")
+	require.Equal(t, "/sign-in", c.path())
+	c.inspect("sign-in")
+	c.click(".sign-in .button")
+	c.write("#username", "bob")
+	c.write("#password", oidctest.Password)
+	c.click("button[type=submit]")
+	c.shows("shop", "bob@example.com", "Start a release")
+	c.clean("favicon") // the provider has none
+	c.inspect("rollout")
 }
 
 // daysAreTheReaders filters by yesterday and today in the reader's own zone.
