@@ -358,7 +358,8 @@ func (c *Config) armsAmong(k key, children []v1alpha1.Service) arms {
 
 // writeChildren changes no more in a TraefikService of the rollout's than the weights of the arms and the canary's child:
 // in one of the user's, or on the way back to stable. keep leaves that child at weight 0. A child that others have put
-// there keeps no canary in: it stays, with the share that it has, and in a service of the user's it is an error.
+// there keeps no canary in: it stays, with the share that it has, and in a service of the user's it is an error. Where
+// others have taken stable's child away, the way back puts it there again.
 func (r *Router) writeChildren(ctx context.Context, port int, have *stored, w weights, keep bool) error {
 	k := r.config.mainService(port)
 	spec, ok := have.Typed.(*v1alpha1.TraefikServiceSpec)
@@ -378,7 +379,7 @@ func (r *Router) writeChildren(ctx context.Context, port int, have *stored, w we
 	if made {
 		is.stranger = nil // the whole service is written next
 	}
-	if is.stable < 0 && (len(is.canaries) == 0 || !made) {
+	if is.stable < 0 && (len(is.canaries) == 0 || !made && w.canary > 0) {
 		return fmt.Errorf("%s: %w: stable's Service %s is not in it", k, ErrForeign, r.config.Stable.Service)
 	}
 	changes := r.config.childOperations(port, spec.Weighted.Services, is, w, keep)
@@ -400,22 +401,20 @@ func (c *Config) childOperations(port int, children []v1alpha1.Service, is arms,
 			ops = append(ops, kubeobjects.Test(at(i)+"/weight", *old), kubeobjects.Operation{Op: "replace", Path: at(i) + "/weight", Value: weight})
 		}
 	}
-	add := func(arm traffic.Backend, weight, like int) {
+	add := func(arm traffic.Backend, weight, like int, where string) {
 		child := c.childSpec(arm, port, weight, children[like].LoadBalancerSpec)
-		ops = append(ops, kubeobjects.Operation{Op: "add", Path: "/spec/weighted/services/-", Value: kubeobjects.SpecMap(child)})
+		ops = append(ops, kubeobjects.Operation{Op: "add", Path: "/spec/weighted/services/" + where, Value: kubeobjects.SpecMap(child)})
 	}
 	canaryArm, stableArm := c.armsAt(port)
 	last := len(is.canaries) - 1
 	if is.stable >= 0 {
 		set(is.stable, w.stable)
-	} else { // it had no weight and was left out
-		add(stableArm, w.stable, is.canaries[last])
 	}
 	switch {
 	case w.canary > 0 && last >= 0:
 		set(is.canaries[last], w.canary)
 	case w.canary > 0:
-		add(canaryArm, w.canary, is.stable)
+		add(canaryArm, w.canary, is.stable, "-")
 	default:
 		for _, i := range slices.Backward(is.canaries) { // from the end: what is removed moves those behind it
 			if keep {
@@ -424,6 +423,9 @@ func (c *Config) childOperations(port int, children []v1alpha1.Service, is arms,
 			}
 			ops = append(ops, kubeobjects.Test(at(i)+"/name", c.Canary.Service), kubeobjects.Operation{Op: "remove", Path: at(i)})
 		}
+	}
+	if is.stable < 0 { // it had no weight and was left out, or others took it away: first in the list, which moves what is behind
+		add(stableArm, w.stable, is.canaries[last], "0")
 	}
 	return ops
 }

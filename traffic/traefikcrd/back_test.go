@@ -66,6 +66,22 @@ func TestAChildOfOthersInAnAdoptedServiceStaysAndTheCanaryGoes(t *testing.T) {
 	}
 }
 
+func TestAChildOfStablesThatOthersTookAwayStopsNoWayBack(t *testing.T) {
+	t.Parallel()
+	w := begin(t, nil)
+	w.Cluster.Apply(t, w.ns, `{apiVersion: traefik.io/v1alpha1, kind: TraefikService, metadata: {name: shop}, spec: {weighted: {services: [{name: shop, port: 80}]}}}`)
+	w.config.Adopt = true
+	w.Router = router(t, w.Config, w.config)
+	w.bring(t, target(0.5))
+	asKubectl(t, w.Cluster, w.ns, "traefikservices", "shop", `{"spec": {"weighted": {"services": [{"name": "shop-canary", "port": "http", "weight": 50}]}}}`)
+	err := w.Router.Apply(t.Context(), target(0.6))
+	require.ErrorIs(t, err, traefikcrd.ErrForeign)
+	require.ErrorContains(t, err, "stable's Service shop is not in it")
+	require.NoError(t, w.Router.Apply(t.Context(), target(0)))
+	traffictest.Await(t, w.Router, target(0), traffic.InForce)
+	require.Equal(t, 20, w.send(t, 20, nil).Answered("v1"))
+}
+
 // What cannot be read, such as Services in a namespace where the rights are gone, is not needed to take the canary out.
 func TestRightsThatAreLostInTheMiddleStopNoWayBack(t *testing.T) {
 	t.Parallel()
