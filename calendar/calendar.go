@@ -184,11 +184,15 @@ func (s span) instant(clock time.Time) time.Time { return clock.Add(-s.offset) }
 
 // spans are those of a zone from an instant to another, in order; none for a zone that is not known.
 func spans(zone string, from, to time.Time) func(yield func(span) bool) {
+	in, ok := location(zone)
+	if !ok {
+		return func(func(span) bool) {}
+	}
+	return spansIn(in, from, to)
+}
+
+func spansIn(in *time.Location, from, to time.Time) func(yield func(span) bool) {
 	return func(yield func(span) bool) {
-		in, ok := location(zone)
-		if !ok {
-			return
-		}
 		for from.Before(to) {
 			local := from.In(in)
 			_, offset := local.Zone()
@@ -244,4 +248,16 @@ func later(a, b time.Time) time.Time {
 func midnight(clock time.Time) time.Time {
 	y, m, d := clock.Date()
 	return time.Date(y, m, d, 0, 0, 0, 0, time.UTC)
+}
+
+// dawn is the first instant at which the clocks of a zone show a day, given as midnight in UTC, or a later one. Where they
+// are changed around its midnight, they may skip that or show it twice.
+func dawn(day time.Time, in *time.Location) time.Time {
+	const around = 36 * time.Hour // more than any zone is ahead or behind, and than any change of its clocks
+	for span := range spansIn(in, day.Add(-around), day.Add(around)) {
+		if at := span.instant(day); at.Before(span.to) {
+			return later(at, span.from).In(in)
+		}
+	}
+	return day.In(in) // cannot be: no zone is that far behind
 }

@@ -257,6 +257,30 @@ func TestReading(t *testing.T) {
 	require.Equal(t, "UTC", calendar.In(time.Unix(0, 0), "Mars/Olympus").Location().String())
 }
 
+func TestADayIsWholeWhereTheClocksAreChangedAtItsMidnight(t *testing.T) {
+	for _, c := range []struct{ zone, day, begins, ends string }{
+		{"UTC", "2026-03-04", "2026-03-04T00:00:00Z", "2026-03-05T00:00:00Z"},
+		{berlin, "2026-03-29", "2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z"},
+		{"America/Santiago", "2026-09-05", "2026-09-05T04:00:00Z", "2026-09-06T04:00:00Z"}, // the next day begins at 01:00
+		{"America/Santiago", "2026-09-06", "2026-09-06T04:00:00Z", "2026-09-07T03:00:00Z"},
+		{"Africa/Cairo", "2026-04-24", "2026-04-23T22:00:00Z", "2026-04-24T21:00:00Z"},   // begins at 01:00
+		{"America/Havana", "2026-11-01", "2026-11-01T04:00:00Z", "2026-11-02T05:00:00Z"}, // has two midnights, an hour apart
+		{"Asia/Amman", "2010-10-29", "2010-10-28T21:00:00Z", "2010-10-29T22:00:00Z"},     // the same
+		{"Pacific/Apia", "2011-12-29", "2011-12-29T10:00:00Z", "2011-12-30T10:00:00Z"},   // the next day was left out
+		{"Pacific/Apia", "2011-12-30", "2011-12-30T10:00:00Z", "2011-12-30T10:00:00Z"},   // no time at all
+		{"Pacific/Kiritimati", "2026-01-01", "2025-12-31T10:00:00Z", "2026-01-01T10:00:00Z"},
+	} {
+		zone, err := time.LoadLocation(c.zone)
+		require.NoError(t, err)
+		begins, ends, err := calendar.ReadDay(c.day, zone)
+		require.NoError(t, err)
+		require.Equal(t, c.begins, begins.UTC().Format(time.RFC3339), "%s begins in %s", c.day, c.zone)
+		require.Equal(t, c.ends, ends.UTC().Format(time.RFC3339), "%s ends in %s", c.day, c.zone)
+	}
+	_, _, err := calendar.ReadDay("2026-02-30", time.UTC)
+	require.ErrorContains(t, err, "write 2026-12-24")
+}
+
 func TestWords(t *testing.T) {
 	require.Equal(t, "mon-thu 09:00 to 16:00 (Europe/Berlin)", window(t, "mon-thu", "09:00", "16:00", berlin).String())
 	require.Equal(t, "every day 22:00 to 02:00 (UTC)", window(t, "", "22:00", "02:00", "UTC").String())

@@ -110,6 +110,15 @@ func ParseReading(text string) (r Reading, day bool, err error) {
 // EndOfDay is when the day of a reading is over.
 func (r Reading) EndOfDay() Reading { return Reading(midnight(time.Time(r)).AddDate(0, 0, 1)) }
 
+// ReadDay reads a day, such as 2026-12-24, as it is in a zone: from its first instant to the first of the next day.
+func ReadDay(text string, in *time.Location) (begins, ends time.Time, err error) {
+	day, err := time.Parse(time.DateOnly, text)
+	if err != nil {
+		return begins, ends, fmt.Errorf("%q is not a day: write 2026-12-24", text)
+	}
+	return dawn(day, in), dawn(day.AddDate(0, 0, 1), in), nil
+}
+
 // String is the window in words: mon-thu 09:00 to 16:00 (Europe/Berlin).
 func (w Window) String() string {
 	return daysWords(w.Days) + " " + w.From.String() + " to " + w.To.String() + " (" + w.Zone + ")"

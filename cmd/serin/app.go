@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/serindev/serin/calendar"
 )
 
 // The exit codes. The last two are those of start --wait.
@@ -202,14 +204,14 @@ func (m *moment) String() string { return m.text }
 
 // Set implements pflag.Value.
 func (m *moment) Set(s string) error {
-	at, err := time.ParseInLocation(time.DateOnly, s, time.Local)
+	at, ends, err := calendar.ReadDay(s, time.Local)
 	switch {
 	case err != nil:
 		if at, err = when(s, time.Now()); err != nil {
 			return fmt.Errorf("%w, or a day such as 2026-01-02", err)
 		}
 	case m.end:
-		at = at.AddDate(0, 0, 1)
+		at = ends
 	}
 	*m.at, m.text = at, s
 	return nil

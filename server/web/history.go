@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/serindev/serin/calendar"
 	"github.com/serindev/serin/figures"
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/rollout"
@@ -143,28 +144,25 @@ func (p period) narrowed() bool { return p.From != "" || p.To != "" }
 func periodOf(q url.Values) (period, error) {
 	p := period{From: q.Get("from"), To: q.Get("to"), Zone: q.Get("zone")}
 	zone, err := time.LoadLocation(p.Zone)
-	if err != nil || p.Zone == "" || p.Zone == time.Local.String() { // a browser may know newer zones; the page says which was taken
+	if err != nil || p.Zone == "" || p.Zone == "Local" { // a browser may know newer zones; the page says which was taken
 		zone, p.Zone = time.UTC, time.UTC.String()
 	}
 	var ok, fine bool
-	p.since, ok = day(p.From, zone)
-	p.until, fine = day(p.To, zone)
+	p.since, _, ok = day(p.From, zone)
+	_, p.until, fine = day(p.To, zone)
 	if !ok || !fine {
 		return p, &httpError{http.StatusBadRequest, "A day in the filter is not written like 2026-01-31"}
-	}
-	if !p.until.IsZero() {
-		p.until = p.until.AddDate(0, 0, 1)
 	}
 	return p, nil
 }
 
-// day is the beginning of a day, as a date field sends it; an empty one is none.
-func day(text string, zone *time.Location) (time.Time, bool) {
+// day is a day, as a date field sends it; an empty one is none.
+func day(text string, zone *time.Location) (begins, ends time.Time, ok bool) {
 	if text == "" {
-		return time.Time{}, true
+		return begins, ends, true
 	}
-	t, err := time.ParseInLocation(time.DateOnly, text, zone)
-	return t, err == nil && t.Year() >= 1970 && t.Year() <= 2261 // what the store can hold
+	begins, ends, err := calendar.ReadDay(text, zone)
+	return begins, ends, err == nil && begins.Year() >= 1970 && begins.Year() <= 2261 // what the store can hold
 }
 
 type auditPage struct {
