@@ -207,7 +207,6 @@ func TestATargetThatCannotBeReadSaysWhy(t *testing.T) {
 	}
 }
 
-// Before a release its past is asked for, in parts, of which a Serin that was just started knows nothing.
 func TestAProbeSaysWhichTargetsCannotBeRead(t *testing.T) {
 	t.Parallel()
 	good := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "m 1\n") }))
@@ -223,6 +222,7 @@ func TestAProbeSaysWhichTargetsCannotBeRead(t *testing.T) {
 	require.ErrorContains(t, wrong[1], page.URL+` cannot be read: it answers with Content-Type "text/html`)
 }
 
+// Before a release its past is asked for, in parts, of which a Serin that was just started knows nothing.
 func TestThePastBeforeItsStartIsEmptyAndNoFault(t *testing.T) {
 	t.Parallel()
 	e := sourcetest.NewExporter(t)
