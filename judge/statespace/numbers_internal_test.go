@@ -28,7 +28,8 @@ func TestAStateThatIsReadBackGoesOnAsTheOneThatWasWritten(t *testing.T) {
 		"noise that is shared":        {Wander: wander, Arm: 0.05, Clusters: 1, Incident: 60, Calm: true},
 		"users who may be few":        {Wander: wander, Arm: 0.05, Clusters: 1, Incident: 60, Few: 0.5},
 		"few users and a cold canary": {Wander: wander, Arm: 0.05, Clusters: 1, Incident: 60, Few: 0.5, Cold: true, Calm: true},
-		"all of that in one":          {Wander: wander, Arm: 0.05, Clusters: 2, Incident: 60, Lumps: 10, Users: 0.01, Cold: true, Goal: true, Calm: true},
+		"arms that may be strained":   {Wander: wander, Arm: 0.05, Clusters: 1, Incident: 60, Strains: true},
+		"all of that in one":          {Wander: wander, Arm: 0.05, Clusters: 2, Incident: 60, Lumps: 10, Users: 0.01, Cold: true, Goal: true, Calm: true, Strains: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			written := looked(m, 30)
@@ -91,6 +92,25 @@ func TestALookInWhichNothingIsExpectedSaysNothingOfAFixedRate(t *testing.T) {
 	m.AddFloor(&f, 10, 0, 5)
 	require.Positive(t, f.Below(), "none of five that were expected")
 	require.True(t, m.SoundFloor(&f))
+}
+
+func TestWhatCannotBeABeliefIsNotSound(t *testing.T) {
+	m := Model{Wander: [wandering]float64{0.01, 0.01, 0.01}, Arm: 0.05, Clusters: 1, Incident: 60, Calm: true, Few: 0.5, Strains: true}
+	for name, spoil := range map[string]func(s *State, f *Floor){
+		"a variance below zero":           func(s *State, _ *Floor) { s.rows[null].cov[at(0, 0)] = -1 },
+		"a covariance beyond variances":   func(s *State, _ *Floor) { s.rows[open].cov[at(1, 0)] = 1 },
+		"of a strain":                     func(s *State, _ *Floor) { s.rows[strained].cov[at(0, 0)] = -1 },
+		"where noise is shared":           func(s *State, _ *Floor) { s.calm.rows[calmIll].cov[at(0, 0)] = -1 },
+		"of how few users differ":         func(s *State, _ *Floor) { s.few.rows[1].cov[at(users, users)] = -1 },
+		"of a floor, below zero":          func(_ *State, f *Floor) { f.rows[4].cov[at(arm, arm)] = -1 },
+		"of a floor, beyond its variance": func(_ *State, f *Floor) { f.rows[0].cov[at(2, 1)] = 1 },
+	} {
+		s, f := looked(&m, 3), m.BeginFloor()
+		m.AddFloor(&f, 10, 1, 2)
+		require.True(t, m.Sound(&s) && m.SoundFloor(&f))
+		spoil(&s, &f)
+		require.False(t, m.Sound(&s) && m.SoundFloor(&f), name)
+	}
 }
 
 func TestTooFewBlocksSayNothing(t *testing.T) {
