@@ -45,7 +45,7 @@ var says = map[string]string{StepDone: "done", StepNow: "here now", StepStopped:
 // TurnedBack says what about an event has sent a release back; empty for an event that has not, such as a look that found it
 // worse while a person had it go on even so.
 func TurnedBack(s rollout.State, e rollout.Event) string {
-	if s.Phase == rollout.Active || e.Head().At.Before(wall(s, s.BackAt)) {
+	if s.Phase == rollout.Active || s.Outcome == rollout.Released || e.Head().At.Before(wall(s, s.BackAt)) {
 		return ""
 	}
 	return Turns(e)

@@ -80,3 +80,23 @@ func TestTheWeightIsDrawnAsAskedForAndAsServed(t *testing.T) {
 	require.Equal(t, []float64{0, 0.05, 0, 0}, values(1), "20% never came into force")
 	require.Equal(t, "taken back", c.Moments[0].Name)
 }
+
+func TestTheWeightOfAReleaseThatWentOnAlthoughItWasWorseIsDrawnToItsEnd(t *testing.T) {
+	v := underWayView()
+	meta := func(seq int, after time.Duration) rollout.Meta { return rollout.Meta{Seq: seq, At: noon.Add(after)} }
+	events := []rollout.Event{
+		rollout.Started{Meta: meta(1, 0)}, rollout.StepEntered{Meta: meta(2, time.Second), What: rollout.StageGray},
+		rollout.LookTaken{Meta: meta(3, 2*time.Second), Verdict: judge.Verdict{Outcome: judge.Fail}},
+		rollout.StepEntered{Meta: meta(4, 9*time.Second), Stage: 1, What: rollout.StageGray},
+	}
+	asked := func() (out []float64) {
+		for _, p := range weightChart(v, events, stretch{noon, noon.Add(time.Minute)}).Lines[0].Points {
+			out = append(out, p.Value)
+		}
+		return out
+	}
+	underWay := asked()
+	v.State.Phase, v.State.Outcome, v.State.EndedAt = rollout.PhaseEnded, rollout.Released, noon.Add(time.Minute)
+	require.Equal(t, underWay, asked(), "a person had said that it goes on")
+	require.Equal(t, []float64{0, 0.05, 0.2, 0.2}, underWay)
+}
