@@ -86,7 +86,9 @@ func (c *Cluster) ask(t *workload.Target) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, n := range []workload.Name{t.Arms.Stable.Deployment, t.Arms.Canary.Deployment} {
-		c.asked[n] = true
+		if n.Name != "" { // an arm may have no Deployment
+			c.asked[n] = true
+		}
 	}
 	for _, d := range t.Deployments {
 		c.asked[d.Name] = true

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -835,6 +836,8 @@ func TestRightsInTheWholeClusterComeAndGo(t *testing.T) {
 	})
 	hears := func(why string) { t.Helper(); hearOf(t, heard, why, one, two) }
 	hears("with Roles")
+	_, err = k.Apply(t.Context(), workload.Target{}) // of a rollout without a Deployment
+	require.NoError(t, err)
 	k.Rescope(t.Context())
 	require.Len(t, watches.taken(), 2, "nothing has changed")
 
@@ -861,6 +864,7 @@ func TestRightsInTheWholeClusterComeAndGo(t *testing.T) {
 		}
 		return opened["/apis/apps/v1/namespaces/"+one.ns+"/deployments"] && opened["/apis/apps/v1/namespaces/"+two.ns+"/deployments"]
 	}, "a watch of each namespace")
+	require.EqualValues(t, 1, watches.forbidden.Load(), "what is forbidden is not tried again at once")
 }
 
 // may reports whether a right to watch is in effect: the API server's authorizer hears of a role and its binding a little
@@ -878,6 +882,8 @@ func may(t *testing.T, as kubernetes.Interface, namespace string) bool {
 // watchCounter notes where Deployments are watched.
 type watchCounter struct {
 	http.RoundTripper
+	forbidden atomic.Int64 // answers about all Deployments
+
 	mu sync.Mutex // guards of
 	of map[string]bool
 }
@@ -897,7 +903,11 @@ func (w *watchCounter) RoundTrip(r *http.Request) (*http.Response, error) {
 		w.of[r.URL.Path] = true
 		w.mu.Unlock()
 	}
-	return w.RoundTripper.RoundTrip(r)
+	answer, err := w.RoundTripper.RoundTrip(r)
+	if err == nil && answer.StatusCode == http.StatusForbidden && r.URL.Path == "/apis/apps/v1/deployments" {
+		w.forbidden.Add(1)
+	}
+	return answer, err
 }
 
 func TestWhoWatchesHearsOfPods(t *testing.T) {

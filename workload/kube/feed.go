@@ -72,7 +72,8 @@ type feed struct {
 	key feedKey
 	*mirror.Mirror
 	end    context.CancelFunc
-	failed chan struct{} // something is in it after each failure
+	ended  <-chan struct{} // closed once another feed may have taken its place
+	failed chan struct{}   // closed at the first failure
 
 	mu      sync.Mutex // guards what follows
 	trouble error      // the newest reason why it cannot be listed or watched
@@ -85,12 +86,12 @@ const longestRetry = time.Minute
 // feed returns a feed that has been filled. The first call for a kind in a namespace begins to watch it. It returns an
 // error that names verb and kind if that is not possible now; it goes on trying.
 func (c *Cluster) feed(ctx context.Context, kind, namespace string) (cache.Indexer, error) {
-	f, err := c.begin(c.scoped(ctx, kind, namespace))
-	if err != nil {
-		return nil, err
-	}
 	for {
-		err := f.why() // before the question whether it is filled: it may be filled meanwhile
+		f, err := c.begin(c.scoped(ctx, kind, namespace))
+		if err != nil {
+			return nil, err
+		}
+		err = f.why() // before the question whether it is filled: it may be filled meanwhile
 		if f.HasFilled() {
 			return f.Objects(), nil
 		}
@@ -100,8 +101,8 @@ func (c *Cluster) feed(ctx context.Context, kind, namespace string) (cache.Index
 				continue
 			case <-f.failed:
 				continue
-			case <-c.stop:
-				err = context.Canceled
+			case <-f.ended:
+				continue
 			case <-ctx.Done():
 				err = context.Cause(ctx)
 			}
@@ -244,7 +245,7 @@ func (c *Cluster) beginLocked(key feedKey) (*feed, error) {
 		return f, nil
 	}
 	ctx, end := context.WithCancel(context.Background())
-	f := &feed{key: key, end: end, failed: make(chan struct{}, 1)}
+	f := &feed{key: key, end: end, ended: ctx.Done(), failed: make(chan struct{})}
 	f.Mirror = c.mirror(key, mirror.Config{Indexers: byNamespace, Slim: slim, Changed: c.sawChange, Failed: func(err error) { c.trouble(f, err) }})
 	c.feeds[key] = f
 	c.busy.Go(func() { f.Run(ctx) })
@@ -284,12 +285,11 @@ func (c *Cluster) trouble(f *feed, err error) {
 		return // it lists again
 	}
 	f.mu.Lock()
+	if f.trouble == nil {
+		close(f.failed) // for all who wait
+	}
 	f.trouble, f.at = err, time.Now()
 	f.mu.Unlock()
-	select {
-	case f.failed <- struct{}{}:
-	default:
-	}
 	if apierrors.IsForbidden(err) && f.key.namespace == metav1.NamespaceAll {
 		c.log.Warn("the whole cluster may not be watched any more, namespaces are", "kind", f.key.kind, "err", err)
 		c.rescope(f.key.kind, false)

@@ -99,7 +99,6 @@ type Cluster struct {
 	log      *slog.Logger
 	patience time.Duration
 
-	stop   chan struct{} // closed by Close
 	busy   sync.WaitGroup
 	asking singleflight.Group // of mayWatchAll, by kind
 
@@ -140,7 +139,7 @@ func New(c Config) (*Cluster, error) {
 		return nil, fmt.Errorf("connect to the cluster: %w", err)
 	}
 	k := &Cluster{
-		client: client, dynamic: dyn, log: c.Log, patience: c.Patience, stop: make(chan struct{}),
+		client: client, dynamic: dyn, log: c.Log, patience: c.Patience,
 		feeds: map[feedKey]*feed{}, listeners: map[*listener]bool{}, scopes: map[string]bool{}, asked: map[workload.Name]bool{},
 		confirmed: map[workload.Name]string{}, same: map[workload.Name]rendering{},
 		there: map[workload.Name]string{}, remade: map[workload.Name]bool{}, jobs: map[string]*jobState{},
@@ -158,7 +157,6 @@ func (c *Cluster) Close() {
 	c.mu.Lock()
 	if !c.closed {
 		c.closed = true
-		close(c.stop)
 		for _, f := range c.feeds {
 			f.end()
 		}

@@ -261,9 +261,7 @@ func (c *Cluster) forget(ctx context.Context, t *workload.Target) error {
 	}
 	c.mu.Lock()
 	for n := range c.asked {
-		if n.Namespace != "" { // an arm without a Deployment has none
-			places[feedKey{ResourceOf(n.Kind).Resource, n.Namespace}] = true
-		}
+		places[feedKey{ResourceOf(n.Kind).Resource, n.Namespace}] = true
 	}
 	c.mu.Unlock()
 	for place := range maps.Keys(places) {
