@@ -329,6 +329,7 @@ func TestNoMessageFollowsARedirect(t *testing.T) {
 		host := strings.TrimPrefix(here.URL, "http://")
 		for _, address := range []string{
 			"generic+http://" + host + "/hook?token=hunter2",
+			"generic+http://" + host + "/hook?token=hunter2&method=GET",
 			"gotify://" + host + "/AhunterAhunter2?disabletls=yes",
 			"ntfy://" + host + "/topic?scheme=http",
 			"mattermost://" + host + "/hunter2?disabletls=yes",
@@ -339,6 +340,12 @@ func TestNoMessageFollowsARedirect(t *testing.T) {
 			require.Error(t, send(t.Context(), "k", Note{Kind: Gate, Title: "t", Text: "x"}), "%s, %d", name, status)
 		}
 		require.Empty(t, elsewhere.got(), status)
+		question, err := http.NewRequestWithContext(t.Context(), http.MethodGet, here.URL, http.NoBody)
+		require.NoError(t, err)
+		answer, err := http.DefaultClient.Do(question)
+		require.NoError(t, err)
+		require.NoError(t, answer.Body.Close())
+		require.Len(t, elsewhere.got(), 1, "a question is asked again")
 	}
 }
 

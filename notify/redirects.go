@@ -14,7 +14,8 @@ var errRedirect = errors.New("it answers with a redirect, which is not followed:
 
 // RefuseRedirects keeps messages, and the secrets in them and in their addresses, from being sent again to an address that an
 // answer names. Most of shoutrrr's services have a client that nothing can be set on, and all of these use the process's default
-// transport, so that is what it changes: call it before anything else uses HTTP. Questions (GET) may be redirected as before.
+// transport, so that is what it changes: call it before anything else uses HTTP. Questions (GET without a body) may be redirected
+// as before.
 func RefuseRedirects() { http.DefaultTransport = steadfast{http.DefaultTransport} }
 
 // steadfast is a transport on which no request that carries anything is redirected.
@@ -25,7 +26,8 @@ func (t steadfast) RoundTrip(r *http.Request) (*http.Response, error) {
 	for first.Response != nil { // the answer that has redirected a client here
 		first = first.Response.Request
 	}
-	if first != r && first.Method != http.MethodGet && first.Method != http.MethodHead {
+	asks := (first.Body == nil || first.Body == http.NoBody) && (first.Method == http.MethodGet || first.Method == http.MethodHead)
+	if first != r && !asks {
 		return nil, errRedirect
 	}
 	return t.RoundTripper.RoundTrip(r)
