@@ -1,6 +1,7 @@
 package gatewayapi_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/traffic"
 	"github.com/serindev/serin/traffic/gatewayapi"
+	"github.com/serindev/serin/traffic/traffictest"
 )
 
 const rights = `
@@ -64,4 +66,17 @@ func TestLabelsThatOthersTakeOffStopNoWayBack(t *testing.T) {
 	await.True(t, func() bool { return w.send(t, w.host, "/", 20)["v1"] == 20 }, "nobody on the canary")
 	_, err := routes(w.Cluster, "httproutes", w.ns).Get(t.Context(), "shop-ab", metav1.GetOptions{})
 	require.True(t, apierrors.IsNotFound(err), "the cohort's route goes, too")
+}
+
+func TestAnotherPortOfTheCanaryThatOthersNamedStopsNoWayBack(t *testing.T) {
+	t.Parallel()
+	w := begin(t, more, adopt("users", "more"))
+	w.bring(t, target(0.25))
+	asKubectl(t, w.Cluster, "httproutes", w.ns, "more", types.JSONPatchType, `[{"op": "replace", "path": "/spec/rules/0/backendRefs",
+		"value": [{"name": "shop", "port": 80, "weight": 1}, {"name": "shop-canary", "port": 8080, "weight": 3}]}]`)
+	w.drift(t, target(0.25), "HTTPRoute more: rule 0 leads to shop-canary as well")
+	require.ErrorContains(t, w.Router.Apply(t.Context(), target(0.5)), "rule 0 leads to shop-canary as well")
+	require.NoError(t, w.Router.Apply(t.Context(), target(0)))
+	require.NotContains(t, fmt.Sprint(w.spec(t, "users"), w.spec(t, "more")), canary.Service)
+	traffictest.Await(t, w.Router, target(0), traffic.InForce)
 }

@@ -199,6 +199,7 @@ func (m *mainRoute) fit(c *Config) error {
 	return nil
 }
 
+// leadsTo reports whether a reference leads to a Service of the arms' namespace, at any port if b names none.
 func (c *Config) leadsTo(ref map[string]any, b traffic.Backend) bool {
 	if kind := text(ref["kind"]); kind != "" && kind != "Service" || text(ref["group"]) != "" {
 		return false
@@ -207,7 +208,7 @@ func (c *Config) leadsTo(ref map[string]any, b traffic.Backend) bool {
 		return false
 	}
 	port, _ := ref["port"].(float64)
-	return ref["name"] == b.Service && port == number(b.Port)
+	return ref["name"] == b.Service && (b.Port == "" || port == number(b.Port))
 }
 
 // cohortSpec is the spec of the cohort's route alongside a main one: the same but for the further conditions, and the

@@ -30,9 +30,11 @@ type Split struct {
 	Weights Weights
 	// Others are the references that lead elsewhere. A release has its share of a whole list only.
 	Others []any
+	// strangers are the Others that do not lead to the canary's Service. Its other ports are still the canary.
+	strangers []any
 }
 
-// SplitOf reads a list of references. leadsTo reports whether a reference leads to a Service.
+// SplitOf reads a list of references. leadsTo reports whether a reference leads to a Service, at any port if b names none.
 func SplitOf(refs any, stable, canary traffic.Backend, leadsTo func(ref map[string]any, b traffic.Backend) bool) Split {
 	var s Split
 	s.Refs, _ = refs.([]any)
@@ -50,8 +52,11 @@ func SplitOf(refs any, stable, canary traffic.Backend, leadsTo func(ref map[stri
 			if s.Like == nil {
 				s.Like = like(m)
 			}
-		default:
+		case leadsTo(m, traffic.Backend{Service: canary.Service}):
+			s.Weights.Canary += weight
 			s.Others = append(s.Others, ref)
+		default:
+			s.Others, s.strangers = append(s.Others, ref), append(s.strangers, ref)
 		}
 	}
 	return s
@@ -82,7 +87,7 @@ func (s *Split) Strangers() string {
 
 // With returns the operations of a patch that give the arms other weights in the list at a path; none if they have them.
 // references makes the arms' references. If others have made something else of the list meanwhile, what it leads to in
-// addition stays, and stable gets what both arms had.
+// addition stays, except for the canary at another port, and stable gets what both arms had.
 func (s *Split) With(path string, w Weights, references func(like map[string]any, w Weights) []any) []Operation {
 	if len(s.Others) > 0 {
 		w = Weights{Stable: max(s.Weights.Stable+s.Weights.Canary, 1)}
@@ -90,7 +95,7 @@ func (s *Split) With(path string, w Weights, references func(like map[string]any
 	refs := references(s.Like, w)
 	if len(s.Others) > 0 {
 		refs[0].(map[string]any)["weight"] = float64(w.Stable) //nolint:forcetypeassert // made by references
-		refs = append(refs, s.Others...)
+		refs = append(refs, s.strangers...)
 	}
 	if reflect.DeepEqual(refs, s.Refs) {
 		return nil

@@ -130,9 +130,10 @@ func (m *mainRoute) fit(c *Config) error {
 	return nil
 }
 
+// leadsTo reports whether a reference leads to a Service of the arms' namespace, at any port if b names none.
 func (c *Config) leadsTo(ref map[string]any, b traffic.Backend) bool {
 	ns, _ := ref["namespace"].(string)
-	return (ns == "" && c.arms() == c.Namespace || ns == c.arms()) && ref["name"] == b.Service && ref["port"] == portOf(b.Port)
+	return (ns == "" && c.arms() == c.Namespace || ns == c.arms()) && ref["name"] == b.Service && (b.Port == "" || ref["port"] == portOf(b.Port))
 }
 
 // greatest is the weights with the most for the canary, of places that ought to have the same.

@@ -40,14 +40,21 @@ func world(t *testing.T) (*testcluster.Cluster, traefiktcp.Config) {
 	return c, config
 }
 
-func TestADeletedRouteKeepsNoOtherFromGoingBack(t *testing.T) {
-	t.Parallel()
+// worldOfTwo has two routes of users' that the rollout adopts.
+func worldOfTwo(t *testing.T) (*testcluster.Cluster, traefiktcp.Config) {
+	t.Helper()
 	c, config := world(t)
-	ns := config.Namespace
 	config.Adopted = []string{"one", "two"}
 	for _, name := range config.Adopted {
-		c.Apply(t, ns, fmt.Sprintf("{apiVersion: traefik.io/v1alpha1, kind: IngressRouteTCP, metadata: {name: %[1]s}, spec: {tls: {}, routes: [{match: \"HostSNI(`%[1]s.%[2]s.test`)\", services: [{name: db, port: 80}]}]}}", name, ns))
+		c.Apply(t, config.Namespace, fmt.Sprintf("{apiVersion: traefik.io/v1alpha1, kind: IngressRouteTCP, metadata: {name: %[1]s}, spec: {tls: {}, routes: [{match: \"HostSNI(`%[1]s.%[2]s.test`)\", services: [{name: db, port: 80}]}]}}", name, config.Namespace))
 	}
+	return c, config
+}
+
+func TestADeletedRouteKeepsNoOtherFromGoingBack(t *testing.T) {
+	t.Parallel()
+	c, config := worldOfTwo(t)
+	ns := config.Namespace
 	r, err := traefiktcp.New(config, kubernetes.NewForConfigOrDie(c.Config), dynamic.NewForConfigOrDie(c.Config))
 	require.NoError(t, err)
 	require.NoError(t, r.Apply(t.Context(), target(0.5)))
@@ -95,12 +102,8 @@ rules:
 // A route that cannot be read keeps no other from going back, and what is in force is not known then.
 func TestRightsThatAreLostInTheMiddleStopNoWayBack(t *testing.T) {
 	t.Parallel()
-	c, config := world(t)
+	c, config := worldOfTwo(t)
 	ns := config.Namespace
-	config.Adopted = []string{"one", "two"}
-	for _, name := range config.Adopted {
-		c.Apply(t, ns, fmt.Sprintf("{apiVersion: traefik.io/v1alpha1, kind: IngressRouteTCP, metadata: {name: %[1]s}, spec: {tls: {}, routes: [{match: \"HostSNI(`%[1]s.%[2]s.test`)\", services: [{name: db, port: 80}]}]}}", name, ns))
-	}
 	account := c.ServiceAccount(t, ns, "serin")
 	c.Apply(t, ns, rights)
 	client := dynamic.NewForConfigOrDie(account)
@@ -134,4 +137,21 @@ func TestLabelsThatOthersTakeOffStopNoWayBack(t *testing.T) {
 	services := got.Object["spec"].(map[string]any)["routes"].([]any)[0].(map[string]any)["services"].([]any)
 	require.Len(t, services, 1)
 	require.Equal(t, "db", services[0].(map[string]any)["name"])
+}
+
+func TestAnotherPortOfTheCanaryThatOthersNamedStopsNoWayBack(t *testing.T) {
+	t.Parallel()
+	c, config := worldOfTwo(t)
+	r, err := traefiktcp.New(config, kubernetes.NewForConfigOrDie(c.Config), dynamic.NewForConfigOrDie(c.Config))
+	require.NoError(t, err)
+	require.NoError(t, r.Apply(t.Context(), target(0.5)))
+	asKubectl(t, c, config.Namespace, "two", `[{"op": "replace", "path": "/spec/routes/0/services", "value": [{"name": "db", "port": 80}, {"name": "db-canary", "port": 80}]}]`)
+	require.ErrorContains(t, r.Apply(t.Context(), target(0.6)), "IngressRouteTCP two: route 0 leads to db-canary as well")
+	require.NoError(t, r.Apply(t.Context(), target(0)))
+	for _, name := range config.Adopted {
+		got, err := routesIn(c, config.Namespace).Get(t.Context(), name, metav1.GetOptions{})
+		require.NoError(t, err)
+		require.NotContains(t, fmt.Sprint(got.Object["spec"]), canary.Service)
+	}
+	traffictest.Await(t, r, target(0), traffic.InForce)
 }
