@@ -23,7 +23,7 @@ type adopted struct {
 	name   string
 	object v1alpha1.IngressRoute
 	places []place // each in a route of its own; none if the IngressRoute is gone
-	why    string  // why it is gone
+	why    error   // why it is gone
 }
 
 // place is a reference to stable's Service or, if it has been replaced, to the rollout's TraefikService.
@@ -41,13 +41,15 @@ func (a *adopted) replaced() bool {
 	return !a.gone() && !slices.ContainsFunc(a.places, func(p place) bool { return !p.replaced })
 }
 
-// gone reports whether the IngressRoute does not exist, or leads elsewhere: it gives neither arm a request.
+// gone reports whether the IngressRoute does not exist, or leads elsewhere: it gives neither arm a request, unless it leads
+// straight to the canary.
 func (a *adopted) gone() bool { return len(a.places) == 0 }
 
-// errGone and errElsewhere are returned for an IngressRoute that is to be adopted.
+// errGone, errElsewhere and errStraight are returned for an IngressRoute that is to be adopted.
 var (
 	errGone      = errors.New("does not exist")
 	errElsewhere = errors.New("none of its routes leads to")
+	errStraight  = errors.New("it leads straight to canary's Service")
 )
 
 // replacement remembers what was in the adopted route.
@@ -105,6 +107,11 @@ func (c *Config) parseAdopted(name string, data []byte) (*adopted, error) {
 		}
 	}
 	if len(a.places) == 0 {
+		if slices.ContainsFunc(a.object.Spec.Routes, func(route v1alpha1.Route) bool {
+			return slices.ContainsFunc(route.Services, func(s v1alpha1.Service) bool { return c.isChild(s.LoadBalancerSpec, c.Canary) })
+		}) {
+			return nil, fmt.Errorf("%w %s", errStraight, c.Canary.Service)
+		}
 		return nil, fmt.Errorf("%w Service %s or TraefikService %s", errElsewhere, c.directWords(), c.Rollout)
 	}
 	return a, nil
@@ -405,27 +412,30 @@ func (c *Config) childOperations(port int, children []v1alpha1.Service, is arms,
 		child := c.childSpec(arm, port, weight, children[like].LoadBalancerSpec)
 		ops = append(ops, kubeobjects.Operation{Op: "add", Path: "/spec/weighted/services/" + where, Value: kubeobjects.SpecMap(child)})
 	}
+	remove := func(canaries []int) {
+		for _, i := range slices.Backward(canaries) { // from the end: what is removed moves those behind it
+			ops = append(ops, kubeobjects.Test(at(i)+"/name", c.Canary.Service), kubeobjects.Operation{Op: "remove", Path: at(i)})
+		}
+	}
 	canaryArm, stableArm := c.armsAt(port)
-	last := len(is.canaries) - 1
 	if is.stable >= 0 {
 		set(is.stable, w.stable)
 	}
 	switch {
-	case w.canary > 0 && last >= 0:
-		set(is.canaries[last], w.canary)
+	case w.canary > 0 && len(is.canaries) > 0:
+		set(is.canaries[0], w.canary)
+		remove(is.canaries[1:]) // together they would have more than its share
 	case w.canary > 0:
 		add(canaryArm, w.canary, is.stable, "-")
-	default:
-		for _, i := range slices.Backward(is.canaries) { // from the end: what is removed moves those behind it
-			if keep {
-				set(i, 0)
-				continue
-			}
-			ops = append(ops, kubeobjects.Test(at(i)+"/name", c.Canary.Service), kubeobjects.Operation{Op: "remove", Path: at(i)})
+	case keep:
+		for _, i := range is.canaries {
+			set(i, 0)
 		}
+	default:
+		remove(is.canaries)
 	}
 	if is.stable < 0 { // it had no weight and was left out, or others took it away: first in the list, which moves what is behind
-		add(stableArm, w.stable, is.canaries[last], "0")
+		add(stableArm, w.stable, is.canaries[0], "0")
 	}
 	return ops
 }

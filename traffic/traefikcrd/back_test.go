@@ -1,6 +1,7 @@
 package traefikcrd_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -21,6 +22,16 @@ func (w *world) children(t *testing.T) []any {
 	return w.raw(t, "traefikservices", "shop")["spec"].(map[string]any)["weighted"].(map[string]any)["services"].([]any)
 }
 
+// beginAdopted is [begin] with a main TraefikService of the user's.
+func beginAdopted(t *testing.T) *world {
+	t.Helper()
+	w := begin(t, nil)
+	w.Cluster.Apply(t, w.ns, `{apiVersion: traefik.io/v1alpha1, kind: TraefikService, metadata: {name: shop}, spec: {weighted: {services: [{name: shop, port: 80}]}}}`)
+	w.config.Adopt = true
+	w.Router = router(t, w.Config, w.config)
+	return w
+}
+
 // crowded is a patch of the main TraefikService: the canary twice, and a child of another Service.
 const crowded = `{"spec": {"weighted": {"services": [{"name": "shop", "port": 80, "weight": 50},
 	{"name": "shop-canary", "port": "http", "weight": 30}, {"name": "third", "port": 80, "weight": 100}, {"name": "shop-canary", "port": 80, "weight": 20}]}}}`
@@ -38,10 +49,7 @@ func TestAChildOfOthersInTheWeightedServiceStopsNoWayBack(t *testing.T) {
 
 func TestAChildOfOthersInAnAdoptedServiceStaysAndTheCanaryGoes(t *testing.T) {
 	t.Parallel()
-	w := begin(t, nil)
-	w.Cluster.Apply(t, w.ns, `{apiVersion: traefik.io/v1alpha1, kind: TraefikService, metadata: {name: shop}, spec: {weighted: {services: [{name: shop, port: 80}]}}}`)
-	w.config.Adopt = true
-	w.Router = router(t, w.Config, w.config)
+	w := beginAdopted(t)
 	w.bring(t, target(0.5))
 	asKubectl(t, w.Cluster, w.ns, "traefikservices", "shop", crowded)
 	for range 2 { // the second time nothing is left to write
@@ -66,12 +74,33 @@ func TestAChildOfOthersInAnAdoptedServiceStaysAndTheCanaryGoes(t *testing.T) {
 	}
 }
 
+func TestACanaryThatOthersAddedToAnAdoptedServiceTwiceHasItsShareOnce(t *testing.T) {
+	t.Parallel()
+	w := beginAdopted(t)
+	w.bring(t, target(0.5))
+	asKubectl(t, w.Cluster, w.ns, "traefikservices", "shop", strings.Replace(crowded, `{"name": "third", "port": 80, "weight": 100}, `, "", 1))
+	w.bring(t, target(0.1))
+	counts := w.send(t, 20, nil)
+	require.Equal(t, [2]int{18, 2}, [2]int{counts.Answered("v1"), counts.Answered("v2")})
+	w.bring(t, target(0))
+	require.Equal(t, 20, w.send(t, 20, nil).Answered("v1"))
+}
+
+func TestARouteThatOthersLedStraightToTheCanaryIsNotBackOnStable(t *testing.T) {
+	t.Parallel()
+	w := begin(t, several)
+	w.bring(t, target(0.5))
+	asKubectl(t, w.Cluster, w.ns, "ingressroutes", "more", fmt.Sprintf(
+		`{"spec": {"routes": [{"kind": "Rule", "match": "Host(%s)", "services": [{"name": "shop-canary", "port": 80}]}]}}`, "`more."+w.host+"`"))
+	require.ErrorContains(t, w.Router.Apply(t.Context(), target(0)), "IngressRoute more: it leads straight to canary's Service shop-canary")
+	require.Len(t, w.children(t), 1, "the others go back")
+	o := traffictest.Await(t, w.Router, target(0), traffic.NotServed)
+	require.Contains(t, strings.Join(o.Configured.Foreign, "\n"), "IngressRoute more: it leads straight to canary's Service shop-canary")
+}
+
 func TestAChildOfStablesThatOthersTookAwayStopsNoWayBack(t *testing.T) {
 	t.Parallel()
-	w := begin(t, nil)
-	w.Cluster.Apply(t, w.ns, `{apiVersion: traefik.io/v1alpha1, kind: TraefikService, metadata: {name: shop}, spec: {weighted: {services: [{name: shop, port: 80}]}}}`)
-	w.config.Adopt = true
-	w.Router = router(t, w.Config, w.config)
+	w := beginAdopted(t)
 	w.bring(t, target(0.5))
 	asKubectl(t, w.Cluster, w.ns, "traefikservices", "shop", `{"spec": {"weighted": {"services": [{"name": "shop-canary", "port": "http", "weight": 50}]}}}`)
 	err := w.Router.Apply(t.Context(), target(0.6))

@@ -2,6 +2,7 @@ package traefikcrd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -127,8 +128,8 @@ func (r *Router) foreign(s *snapshot, frames []frame, l *layout) []string {
 	}
 	for _, a := range s.adopted {
 		switch {
-		case a.gone() && l.serves(): // it serves nobody, so that on the way back nothing is missing
-			out = append(out, a.why)
+		case a.gone() && (l.serves() || errors.Is(a.why, errStraight)): // else it serves nobody: on the way back nothing is missing
+			out = append(out, a.why.Error())
 		case !a.gone() && !a.replaced():
 			out = append(out, fmt.Sprintf("IngressRoute %s does not lead to TraefikService %s%s", a.name, r.config.Rollout, lastWriter(a)))
 		}

@@ -115,6 +115,9 @@ func (r *Router) apply(ctx context.Context, l layout, t traffic.Target) error {
 	if err := r.bring(ctx, want, s, &l); err != nil || l.serves() {
 		return err
 	}
+	if errors.Is(s.gone, errStraight) {
+		return s.gone // Serin has led back what it leads
+	}
 	return r.tidy(ctx)
 }
 
@@ -381,16 +384,17 @@ func (r *Router) read(ctx context.Context, in source) (*snapshot, error) {
 }
 
 // readAllAdopted reads the users' IngressRoutes. One that does not exist, or leads elsewhere, gives neither arm a request: as
-// long as there are others, gone names it, and they can go back to stable.
+// long as there are others, gone names it, and they can go back to stable. One that leads straight to the canary is Serin's
+// only to report.
 func (r *Router) readAllAdopted(ctx context.Context, in source) (all []*adopted, gone, err error) {
 	var missing, errs []error
 	for _, name := range r.config.adopts() {
 		a, err := r.readAdopted(ctx, in, name)
 		switch {
 		case errors.Is(err, errGone):
-			a, missing, err = &adopted{name: name, why: named(ingressRoutes, name).String() + " is missing"}, append(missing, err), nil
-		case errors.Is(err, errElsewhere):
-			a, missing, err = &adopted{name: name, why: err.Error()}, append(missing, err), nil
+			a, missing, err = &adopted{name: name, why: fmt.Errorf("%s is missing", named(ingressRoutes, name))}, append(missing, err), nil
+		case errors.Is(err, errElsewhere), errors.Is(err, errStraight):
+			a, missing, err = &adopted{name: name, why: err}, append(missing, err), nil
 		}
 		all, errs = append(all, a), append(errs, err)
 	}
