@@ -178,6 +178,14 @@ func (t Target) ValidateLanes() error {
 	return errors.Join(errs...)
 }
 
+// ValidateConnections refuses what a route of TCP cannot do.
+func (t Target) ValidateConnections() error {
+	if t.Sticky != "" || t.Cohort != nil || t.Mirror != nil || t.Preview != nil || len(t.Guards.Names()) > 0 {
+		return errors.New("a TCP route sees connections and no requests: it divides them by weight, and knows neither cohorts, sticky users, mirrors, previews nor guards")
+	}
+	return nil
+}
+
 func differLanes(who string, t Target, s Served) []string {
 	var out []string
 	switch what := who + ": mirror route"; {

@@ -133,7 +133,7 @@ func layoutOf(conf *Config, t traffic.Target) (layout, error) {
 	l, route := layout{lanes: map[traffic.Lane]*side{}}, conf.Route
 	errs := append(conf.checkServers("stable", t.Stable.Servers), conf.checkServers("canary", t.Canary.Servers)...)
 	if conf.TCP {
-		errs = append(errs, connectionsOnly(t))
+		errs = append(errs, t.ValidateConnections())
 	}
 	errs = append(errs, traefikapi.ValidateGuards(t.Guards), t.ValidateLanes())
 	l.guards = t.Guards

@@ -1,7 +1,6 @@
 package traefikfile
 
 import (
-	"errors"
 	"net/url"
 	"slices"
 	"strings"
@@ -13,14 +12,6 @@ import (
 
 // tcpScheme is that of servers that speak TCP, as a document writes them: tcp://10.0.0.1:5432.
 const tcpScheme = "tcp"
-
-// connectionsOnly refuses what routes cannot do that see no requests.
-func connectionsOnly(t traffic.Target) error {
-	if t.Sticky != "" || t.Cohort != nil || t.Mirror != nil || t.Preview != nil || len(t.Guards.Names()) > 0 {
-		return errors.New("a TCP route sees connections and no requests: it divides them by weight, and knows neither cohorts, sticky users, mirrors, previews nor guards")
-	}
-	return nil
-}
 
 // tcp is the content of the file for a TCP route.
 func (l *layout) tcp(c *Config) *dynamic.TCPConfiguration {

@@ -14,15 +14,9 @@ import (
 	"github.com/serindev/serin/traffic/kubeobjects"
 )
 
-// errRequests is the reason why a target cannot be brought about by routes that see no requests.
-var errRequests = errors.New("a TCP route sees connections and no requests: it divides them by weight, and knows neither cohorts, sticky users, mirrors, previews nor guards")
-
 // weightsOf checks a target.
 func (c *Config) weightsOf(t traffic.Target) (kubeobjects.Weights, error) {
-	errs := []error{kubeobjects.IsOf(&t, c.Stable, c.Canary)}
-	if t.Sticky != "" || t.Cohort != nil || t.Mirror != nil || t.Preview != nil || len(t.Guards.Names()) > 0 {
-		errs = append(errs, errRequests)
-	}
+	errs := []error{kubeobjects.IsOf(&t, c.Stable, c.Canary), t.ValidateConnections()}
 	var w kubeobjects.Weights
 	var err error
 	w.Canary, w.Stable, err = traffic.Weights(t.Weight)
