@@ -335,10 +335,5 @@ func (s *snapshot) absent(c *Config) error {
 
 // serves reports whether the canary gets requests by what is there.
 func (s *snapshot) serves(c *Config) bool {
-	for i := range c.names() {
-		if s.objects[c.cohortKey(i)] != nil {
-			return true
-		}
-	}
-	return greatest(s.mains).Canary > 0
+	return s.routed(c) || greatest(s.mains).Canary > 0
 }

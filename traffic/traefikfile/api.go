@@ -192,10 +192,7 @@ func (r *Router) fetchTCP(ctx context.Context, replica Replica, a *answers) erro
 	}
 	a.note(name, router.Problem("TCP router "+name))
 	router.Service = strings.TrimSuffix(router.Service, provider)
-	for i, m := range router.Middlewares {
-		router.Middlewares[i] = strings.TrimSuffix(m, provider)
-	}
-	router.Middlewares = traefikapi.Behind(router.Middlewares, middlewares(route))
+	router.Middlewares = behind(router.Middlewares, middlewares(route))
 	if router.TLS != nil && router.TLS.Options == "default" && (route.TLS == nil || route.TLS.Options == "") {
 		router.TLS.Options = ""
 	}
@@ -226,12 +223,17 @@ func (r *Router) fetchTCP(ctx context.Context, replica Replica, a *answers) erro
 // normal removes what Traefik adds to one of our routers.
 func (c *Config) normal(r *dynamic.Router, route *traffic.Route) *dynamic.Router {
 	r.Service = strings.TrimSuffix(r.Service, provider)
-	for i, m := range r.Middlewares {
-		r.Middlewares[i] = strings.TrimSuffix(m, provider)
-	}
-	r.Middlewares = traefikapi.Behind(r.Middlewares, slices.Concat(middlewares(route), []string{c.Rollout + limitSuffix, c.Rollout + breakerSuffix}))
+	r.Middlewares = behind(r.Middlewares, slices.Concat(middlewares(route), []string{c.Rollout + limitSuffix, c.Rollout + breakerSuffix}))
 	if r.TLS != nil && r.TLS.Options == "default" && (route.TLS == nil || route.TLS.Options == "") {
 		r.TLS.Options = ""
 	}
 	return r
+}
+
+// behind is [traefikapi.Behind] for middlewares with the provider that Traefik adds to their names.
+func behind(middlewares, own []string) []string {
+	for i, m := range middlewares {
+		middlewares[i] = strings.TrimSuffix(m, provider)
+	}
+	return traefikapi.Behind(middlewares, own)
 }
