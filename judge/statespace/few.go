@@ -64,8 +64,8 @@ func (f *few) pass(l *Look, d int, forgets, gains *[most]float64) {
 
 // inFew holds the look against the null and the margin in that world, and is the logarithm of the probability of the first
 // with its worth; below everything where there is no such world.
-// A look in which the canary is broken is as likely there as where users are many: a few users may double the errors of an arm,
-// and do not make most of its requests fail.
+// A look in which the canary is broken is as likely there as where users are many: a few users may make an arm four times as
+// bad, and do not make most of its requests fail.
 func (m *Model) inFew(s *State, l *Look, stays, onset float64, illP, freshP *held, d int) float64 {
 	if m.Few == 0 {
 		return math.Inf(-1)
