@@ -14,6 +14,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/tools/cache"
 
 	"github.com/serindev/serin/internal/await"
 	"github.com/serindev/serin/internal/mirror"
@@ -25,7 +26,7 @@ type source struct {
 	list   []corev1.ConfigMap
 	err    error // of lists and watches
 	lists  int
-	narrow string
+	narrow []string                   // what lists and watches were restricted to
 	watch  *watch.RaceFreeFakeWatcher // the last
 }
 
@@ -36,7 +37,7 @@ func (s *source) List(_ context.Context, o metav1.ListOptions) (*corev1.ConfigMa
 		return nil, s.err
 	}
 	s.lists++
-	s.narrow = o.LabelSelector
+	s.narrow = append(s.narrow, o.LabelSelector)
 	out := &corev1.ConfigMapList{ListMeta: metav1.ListMeta{ResourceVersion: strconv.Itoa(s.lists)}}
 	for _, o := range s.list {
 		out.Items = append(out.Items, *o.DeepCopy())
@@ -44,12 +45,13 @@ func (s *source) List(_ context.Context, o metav1.ListOptions) (*corev1.ConfigMa
 	return out, nil
 }
 
-func (s *source) Watch(context.Context, metav1.ListOptions) (watch.Interface, error) {
+func (s *source) Watch(_ context.Context, o metav1.ListOptions) (watch.Interface, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err != nil {
 		return nil, s.err
 	}
+	s.narrow = append(s.narrow, o.LabelSelector)
 	s.watch = watch.NewRaceFreeFake()
 	return s.watch, nil
 }
@@ -96,6 +98,9 @@ func (h *heard) take() []string {
 
 func value(o any) string {
 	if c, ok := o.(*corev1.ConfigMap); ok {
+		if len(c.Annotations) > 0 {
+			return c.Name + " with all that it has"
+		}
 		return c.Name + "=" + c.Data["value"]
 	}
 	return "-"
@@ -104,7 +109,8 @@ func value(o any) string {
 // mirrored runs a mirror of a source until the test ends.
 func mirrored(t *testing.T, s *source, h *heard) *mirror.Mirror {
 	m := mirror.Of(s, mirror.Config{
-		Narrow: func(o *metav1.ListOptions) { o.LabelSelector = "app=shop" },
+		Narrow:   func(o *metav1.ListOptions) { o.LabelSelector = "app=shop" },
+		Indexers: cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc},
 		Slim: func(o any) any {
 			if c, ok := o.(*corev1.ConfigMap); ok {
 				c.Annotations = nil
@@ -127,7 +133,13 @@ func mirrored(t *testing.T, s *source, h *heard) *mirror.Mirror {
 		defer close(ended)
 		m.Run(ctx)
 	}()
-	t.Cleanup(func() { cancel(); <-ended })
+	t.Cleanup(func() {
+		cancel()
+		<-ended
+		if w := s.watched(); w != nil {
+			require.True(t, w.IsStopped(), "no watch is left open")
+		}
+	})
 	return m
 }
 
@@ -148,7 +160,7 @@ func TestAMirrorFollowsItsWatch(t *testing.T) {
 	s.set(nil, object("a", "1"))
 	m := mirrored(t, s, h)
 	h.expect(t, "answered", "- a=1 first", "answered")
-	require.Equal(t, "app=shop", s.narrow)
+	require.Equal(t, []string{"app=shop", "app=shop"}, s.narrow, "the list, and the watch")
 
 	changed, added, gone := object("a", "2"), object("b", "1"), object("a", "2")
 	s.watched().Modify(&changed)
@@ -157,6 +169,9 @@ func TestAMirrorFollowsItsWatch(t *testing.T) {
 	h.expect(t, "a=1 a=2", "- b=1", "a=2 -")
 	require.True(t, m.Current())
 	require.Equal(t, []string{"pro/b"}, m.Objects().ListKeys())
+	inNamespace, err := m.Objects().ByIndex(cache.NamespaceIndex, "pro")
+	require.NoError(t, err)
+	require.Len(t, inNamespace, 1)
 	kept, there, err := m.Objects().GetByKey("pro/b")
 	require.NoError(t, err)
 	require.True(t, there)
