@@ -134,22 +134,8 @@ var formats = map[string]func(v any) error{
 		_, err := regexp.Compile(fmt.Sprint(v))
 		return err
 	},
-	formatURL: func(v any) error { return checkURL(fmt.Sprint(v)) },
-	formatServer: func(v any) error {
-		text := fmt.Sprint(v)
-		for _, scheme := range []string{"h2c://", "tcp://"} {
-			if rest, ok := strings.CutPrefix(text, scheme); ok {
-				text = "http://" + rest
-			}
-		}
-		if err := checkURL(text); err != nil {
-			return err
-		}
-		if u, err := url.Parse(text); err != nil || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "" {
-			return errors.New("scheme, host and port only: Traefik would ignore the rest")
-		}
-		return nil
-	},
+	formatURL:    func(v any) error { return checkURL(fmt.Sprint(v)) },
+	formatServer: func(v any) error { return checkServer(fmt.Sprint(v)) },
 	formatAddress: func(v any) error {
 		_, port, err := net.SplitHostPort(fmt.Sprint(v))
 		if err != nil {
@@ -187,6 +173,29 @@ func checkURL(text string) error {
 		return errors.New("it names no host")
 	case u.User != nil:
 		return errors.New("a password in it would be seen by everybody: use basicAuth or a header where there is one")
+	}
+	return nil
+}
+
+func checkServer(text string) error {
+	scheme, rest, ok := strings.Cut(text, "://")
+	switch {
+	case !ok && hostAndPort(text):
+		return fmt.Errorf("the scheme is missing: did you mean http://%s, or tcp://%s for a TCP route?", text, text)
+	case ok && !slices.Contains([]string{"http", "https", "h2c", "tcp"}, strings.ToLower(scheme)):
+		return errors.New("it has to begin with http://, https:// or h2c://, or with tcp:// for a TCP route")
+	case ok:
+		text = "http://" + rest
+	}
+	if err := checkURL(text); err != nil {
+		return err
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "" {
+		return errors.New("scheme, host and port only: Traefik would ignore the rest")
+	}
+	if n, err := strconv.Atoi(u.Port()); u.Port() != "" && (err != nil || n < 1 || n > 65535) {
+		return fmt.Errorf("%q is not a port", u.Port())
 	}
 	return nil
 }
