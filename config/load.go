@@ -34,8 +34,9 @@ type Loader struct {
 	Receivers map[string]Receiver
 	// Rule, RuleTCP and Guards check what only the gateway's own parsers can: the rule of a route, or of a TCP route, and a
 	// circuit breaker's expression. nil skips the check.
-	Rule, RuleTCP func(rule string) error
-	Guards        func(traffic.Guards) error
+	Rule    func(rule string) error
+	RuleTCP func(rule string, tls bool) error
+	Guards  func(traffic.Guards) error
 	// Job and Template parse a manifest of a batch/v1 Job, and of a v1 PodTemplate, strictly, and return it as JSON.
 	// nil takes any YAML.
 	Job, Template func([]byte) (json.RawMessage, error)

@@ -54,6 +54,10 @@ func TestRequestsBelongToOneRollout(t *testing.T) {
 		"a preview in a file has another file's host": {
 			inFile("shop", "/traefik", "shop.example.com", preview), inFile("other", "/traefik", "preview.example.com", ""), "host preview.example.com at entry point web",
 		},
+		"a preview in a file has another file's host at a further route's entry point": {
+			strings.Replace(inFile("shop", "/traefik", "shop.example.com", preview), "[web]", "[web], furtherRoutes: [{rule: 'Host(`rpc.example.com`)', entryPoints: [rpc]}]", 1),
+			strings.Replace(inFile("other", "/traefik", "preview.example.com", ""), "[web]", "[rpc]", 1), "host preview.example.com at entry point rpc",
+		},
 		"the files are those of two Traefiks": {inFile("shop", "/traefik", "shop.example.com", preview), inFile("other", "/elsewhere", "preview.example.com", ""), ""},
 		"two files have one rule":             {inFile("shop", "/traefik", "shop.example.com", ""), inFile("other", "/traefik", "shop.example.com", ""), ""},
 	} {
@@ -107,6 +111,29 @@ func TestThePlanSaysWhereArmsAndPortsAre(t *testing.T) {
 	tcp := set.Rollouts[0].Plan.Gateway.TCP
 	require.Equal(t, &traffic.TLS{Passthrough: true}, tcp.Route.TLS)
 	require.Nil(t, set.Rollouts[0].Plan.Gateway.Cluster)
+}
+
+func TestATCPRouteThatNamesAHostHasTLS(t *testing.T) {
+	for _, file := range []bool{false, true} {
+		for route, want := range map[string]string{
+			"rule: 'HostSNI(`db`)'":                           "routeTCP.rule: rule \"HostSNI(`db`)\": only a connection with TLS names a host: add tls: {} to the route, or write HostSNI(`*`)",
+			"rule: 'HostSNI(`db`)', tls: {}":                  "",
+			"rule: 'HostSNI(`db`)', tls: {passthrough: true}": "",
+			"rule: 'HostSNI(`*`)'":                            "",
+		} {
+			text := onKubernetes("db", "routeTCP: {"+route+"}", "")
+			if file {
+				text = strings.ReplaceAll(strings.Replace(inFile("db", "/traefik", "db", ""), "rule: 'Host(`db`)', entryPoints: [web]", "routeTCP: {"+route+"}", 1), "http://", "tcp://")
+			}
+			_, errs := checking().Load(write(t, map[string]string{"a.yaml": text}))
+			if want == "" {
+				require.Empty(t, errs.Error(), route)
+			} else {
+				require.Len(t, errs, 1)
+				require.ErrorContains(t, errs[0], want)
+			}
+		}
+	}
 }
 
 func TestAnObjectReachesTheNamespaceOfItsArmsOnlyIfItMay(t *testing.T) {

@@ -122,9 +122,7 @@ func (t *TraefikSpec) ports(c *checker, s *RolloutSpec) {
 		for i, p := range service.FurtherPorts {
 			at := c.spec(arm, "service", "furtherPorts", i)
 			how := p.balancing()
-			if err := how.Validate(); err != nil {
-				c.fail(at, "%s", err)
-			}
+			c.balancing(at, how, nil)
 			if t.Route == nil && how != (traffic.Balancing{}) {
 				c.fail(at, "how the port is talked to is said in the IngressRoute that is adopted, in its reference to stable's Service: both arms get it")
 			}
@@ -197,7 +195,7 @@ func (c *checker) service(arm string, a *ArmSpec, t *TraefikSpec) {
 		c.fail(at.in("service"), "the adopted IngressRoute says how to talk to the Service, in its reference to stable's Service: both arms get it")
 	}
 	if a.Service != nil {
-		c.balancing(at.in("service"), a)
+		c.balancing(at.in("service"), a.balancing(), a.HealthCheck)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/serindev/serin/record"
 	"github.com/serindev/serin/traffic"
@@ -60,8 +61,8 @@ func (f *TraefikFileSpec) check(c *checker, s *RolloutSpec, l Loader) {
 	}
 	c.verify(at.in("verify"), f.Verify)
 	c.servers(s, f.RouteTCP != nil)
-	c.balancing(c.spec("stable"), &s.Stable)
-	c.balancing(c.spec("canary"), &s.Canary)
+	c.balancing(c.spec("stable"), s.Stable.balancing(), s.Stable.HealthCheck)
+	c.balancing(c.spec("canary"), s.Canary.balancing(), s.Canary.HealthCheck)
 	switch {
 	case (f.Rule == "") == (f.RouteTCP == nil):
 		c.fail(at, "expected one of rule or, for TCP, routeTCP")
@@ -69,7 +70,7 @@ func (f *TraefikFileSpec) check(c *checker, s *RolloutSpec, l Loader) {
 		f.checkTCP(c, at, s, l)
 	default:
 		c.rule(at.in("rule"), f.Rule, l)
-		c.route(at, f.route())
+		c.fileRoute(at, f.route())
 		f.ports(c, at, s, l)
 	}
 }
@@ -81,21 +82,8 @@ func (f *TraefikFileSpec) checkTCP(c *checker, at place, s *RolloutSpec, l Loade
 			c.fail(at.in(e.key).atKey(), "belongs to a route of HTTP: a TCP route has its fields in routeTCP, and is alone")
 		}
 	}
-	r := f.RouteTCP
-	if l.RuleTCP != nil {
-		if err := l.RuleTCP(r.Rule); err != nil {
-			c.fail(at.in("routeTCP", "rule"), "%s", err)
-		}
-	}
-	c.route(at.in("routeTCP"), r.toTraffic())
-	for i, m := range r.Middlewares {
-		if m.Namespace != "" {
-			c.fail(at.in("routeTCP", "middlewares", i, "namespace").atKey(), "belongs to Traefik on Kubernetes; traffic is traefikFile")
-		}
-	}
-	if r.TLS != nil && r.TLS.SecretName != "" {
-		c.fail(at.in("routeTCP", "tls", "secretName").atKey(), "belongs to Traefik on Kubernetes: the file provider takes certificates from Traefik's own configuration")
-	}
+	c.ruleTCP(at.in("routeTCP"), f.RouteTCP, l)
+	c.fileRoute(at.in("routeTCP"), f.RouteTCP.toTraffic())
 	for _, arm := range []string{"stable", "canary"} {
 		for _, e := range c.spec(arm).node.entries {
 			if slices.Contains(ofServers[2:], e.key) {
@@ -104,6 +92,19 @@ func (f *TraefikFileSpec) checkTCP(c *checker, at place, s *RolloutSpec, l Loade
 		}
 	}
 	c.connectionsOnly(s)
+}
+
+// fileRoute checks a route in a file, and refuses what only routes on Kubernetes have.
+func (c *checker) fileRoute(at place, r traffic.Route) {
+	c.route(at, r)
+	for i, m := range r.Middlewares {
+		if m.Namespace != "" {
+			c.fail(at.in("middlewares", i, "namespace").atKey(), "belongs to Traefik on Kubernetes; traffic is traefikFile")
+		}
+	}
+	if r.TLS != nil && r.TLS.SecretName != "" {
+		c.fail(at.in("tls", "secretName").atKey(), "belongs to Traefik on Kubernetes: the file provider takes certificates from Traefik's own configuration")
+	}
 }
 
 // ports checks the further ports of the arms, and the routes that lead to them.
@@ -115,10 +116,7 @@ func (f *TraefikFileSpec) ports(c *checker, at place, s *RolloutSpec, l Loader) 
 			if names := portNames(&ArmSpec{FurtherPorts: ports[:i]}); slices.Contains(names, ports[i].Name) {
 				c.fail(p.in("name"), "%s is named twice", ports[i].Name)
 			}
-			how := ports[i].balancing()
-			if err := how.Validate(); err != nil {
-				c.fail(p, "%s", err)
-			}
+			c.balancing(p, ports[i].balancing(), ports[i].HealthCheck)
 		}
 	}
 	if !slices.Equal(stable, canary) {
@@ -128,7 +126,7 @@ func (f *TraefikFileSpec) ports(c *checker, at place, s *RolloutSpec, l Loader) 
 	for i := range f.FurtherRoutes {
 		r, p := &f.FurtherRoutes[i], at.in("furtherRoutes", i)
 		c.rule(p.in("rule"), r.Rule, l)
-		c.route(p, r.toTraffic())
+		c.fileRoute(p, r.toTraffic())
 		if r.Port != "" && !slices.Contains(stable, r.Port) {
 			c.fail(p.in("port"), "%s is none of stable's furtherPorts", r.Port)
 		}
@@ -170,6 +168,10 @@ func (c *checker) servers(s *RolloutSpec, tcp bool) {
 			c.fail(p, "%s: expected tcp://… for a TCP route (routeTCP), and http://…, https://… or h2c://… for any other", server)
 			return
 		}
+		if tcp && u.Port() == "" {
+			c.fail(p, "%s: expected a port as well, such as tcp://10.0.0.1:5432", server)
+			return
+		}
 		key := u.Scheme + "://" + u.Host
 		if other, twice := where[key]; twice {
 			c.fail(p, "%s is in %s already", server, other)
@@ -183,7 +185,11 @@ func (c *checker) servers(s *RolloutSpec, tcp bool) {
 	}{{"stable", &s.Stable}, {"canary", &s.Canary}} {
 		at := c.spec(arm.name)
 		if len(arm.spec.Servers) == 0 {
-			c.fail(at.in("servers"), "is missing: expected a list of addresses such as http://127.0.0.1:8081")
+			example := "http://127.0.0.1:8081"
+			if tcp {
+				example = "tcp://127.0.0.1:5432"
+			}
+			c.fail(at.in("servers"), "is missing: expected a list of addresses such as %s", example)
 		}
 		for _, e := range at.node.entries {
 			if !slices.Contains(ofServers, e.key) {
@@ -224,6 +230,11 @@ func (f *TraefikFileSpec) confine(c *checker, _ Loader) {
 }
 
 func (f *TraefikFileSpec) fill(m *planner) {
+	name := m.at("metadata", "name")
+	i := slices.IndexFunc(fileSuffixes, func(s string) bool { return s != "" && strings.HasSuffix(name.node.text, s) })
+	if i >= 0 {
+		m.fail(name, "ends in %s, as the names of a rollout's parts in Traefik do: expected another", fileSuffixes[i])
+	}
 	g := &m.plan.Gateway
 	g.File, g.Route, g.Connections = f.Path, f.route(), f.RouteTCP != nil
 	for i := range f.FurtherRoutes {
@@ -277,14 +288,15 @@ func (f *TraefikFileSpec) claims(p *parsed) []claim {
 	if r := f.RouteTCP; r != nil {
 		return append(out, claimsOf("TCP "+requestsOf(r.Rule), r.EntryPoints, where)...)
 	}
+	previews := p.previewHosts()
 	for _, r := range append([]FileRouteSpec{{Rule: f.Rule, EntryPoints: f.EntryPoints}}, f.FurtherRoutes...) {
 		for _, c := range claimsOf(requestsOf(r.Rule), r.EntryPoints, where) {
 			c.shared = true
 			out = append(out, c)
 		}
-	}
-	for _, host := range p.previewHosts() {
-		out = append(out, claimsOf(host, f.EntryPoints, where)...)
+		for _, host := range previews {
+			out = append(out, claimsOf(host, r.EntryPoints, where)...)
+		}
 	}
 	return out
 }

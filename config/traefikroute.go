@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/serindev/serin/traffic"
+	"github.com/serindev/serin/traffic/traefik"
 )
 
 // TLSSpec is the TLS of a route.
@@ -155,6 +156,15 @@ func middlewares(all []MiddlewareSpec) (out []traffic.Middleware) {
 
 // route checks a route's references to Traefik's own configuration.
 func (c *checker) route(at place, r traffic.Route) {
+	for i, e := range r.EntryPoints {
+		one := traffic.Route{EntryPoints: []string{e}}
+		if err := one.Validate(); err != nil {
+			c.fail(at.in("entryPoints", i), "%s", err)
+		}
+	}
+	if r.Priority > traefik.MaxPriority {
+		c.fail(at.in("priority"), "expected at most %d: what is above is for Traefik's own routes", traefik.MaxPriority)
+	}
 	for i, m := range r.Middlewares {
 		one := traffic.Route{Middlewares: []traffic.Middleware{m}}
 		if err := one.Validate(); err != nil {
@@ -169,13 +179,12 @@ func (c *checker) route(at place, r traffic.Route) {
 	}
 }
 
-// balancing checks how Traefik is to talk to an arm; at is the place that says how.
-func (c *checker) balancing(at place, a *ArmSpec) {
-	how := a.balancing()
+// balancing checks how Traefik is to talk to servers; at is the place that says how.
+func (c *checker) balancing(at place, how traffic.Balancing, h *HealthCheckSpec) {
 	if err := how.Validate(); err != nil {
 		c.fail(at, "%s", err)
 	}
-	if h := a.HealthCheck; h != nil {
+	if h != nil {
 		c.positive(at.in("healthCheck"), "interval", h.Interval)
 		c.positive(at.in("healthCheck"), "timeout", h.Timeout)
 	}

@@ -44,11 +44,7 @@ const noRequests = "needs requests, and a TCP route sees connections alone"
 // checkTCP finds what is wrong with TCP routes, and with what a TCP route cannot do.
 func (t *TraefikSpec) checkTCP(c *checker, at place, s *RolloutSpec, l Loader) {
 	if r := t.RouteTCP; r != nil {
-		if l.RuleTCP != nil {
-			if err := l.RuleTCP(r.Rule); err != nil {
-				c.fail(at.in("routeTCP", "rule"), "%s", err)
-			}
-		}
+		c.ruleTCP(at.in("routeTCP"), r, l)
 		c.route(at.in("routeTCP"), r.toTraffic())
 	}
 	c.adoptedRoutes(at.in("ingressRouteTCP"), t.IngressRouteTCP)
@@ -71,6 +67,16 @@ func (t *TraefikSpec) checkTCP(c *checker, at place, s *RolloutSpec, l Loader) {
 		}
 	}
 	c.connectionsOnly(s)
+}
+
+// ruleTCP checks the rule of a TCP route of Serin's own.
+func (c *checker) ruleTCP(at place, r *RouteTCPSpec, l Loader) {
+	if l.RuleTCP == nil {
+		return
+	}
+	if err := l.RuleTCP(r.Rule, r.TLS != nil); err != nil {
+		c.fail(at.in("rule"), "%s", err)
+	}
 }
 
 // connectionsOnly refuses guards and the steps that tell requests apart.

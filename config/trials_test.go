@@ -14,7 +14,7 @@ import (
 
 // checking loads documents with the checks of the gateway's own parsers, as the daemon does.
 func checking() Loader {
-	return Loader{Rule: traefikapi.CheckRule, RuleTCP: traefikapi.ParseRuleTCP, Guards: traefikapi.ValidateGuards}
+	return Loader{Rule: traefikapi.CheckRule, RuleTCP: traefikapi.CheckRuleTCP, Guards: traefikapi.ValidateGuards}
 }
 
 // shownRevision matches revisions, which change with the contents of plans.

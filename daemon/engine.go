@@ -110,7 +110,7 @@ func substituted(w rollout.Webhook, parameters map[string]string) (rollout.Webho
 func NewLoader(settle time.Duration) config.Loader {
 	return config.Loader{
 		Settle: settle,
-		Rule:   traefikapi.CheckRule, RuleTCP: traefikapi.ParseRuleTCP,
+		Rule:   traefikapi.CheckRule, RuleTCP: traefikapi.CheckRuleTCP,
 		Guards: traefikapi.ValidateGuards,
 		Job:    kube.JobManifest, Template: kube.TemplateManifest,
 	}

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // Middleware is an existing middleware of the gateway that a route goes through: NAME@PROVIDER, or a name in a
@@ -100,6 +101,11 @@ func CheckReference(what, name string) error {
 // Validate reports everything that is wrong with the way a route is served.
 func (r *Route) Validate() error {
 	var errs []error
+	for _, e := range r.EntryPoints {
+		if e == "" || strings.ContainsFunc(e, func(c rune) bool { return unicode.IsSpace(c) || unicode.IsControl(c) || c > unicode.MaxASCII }) {
+			errs = append(errs, fmt.Errorf("entry point %q is not a name", e))
+		}
+	}
 	for _, m := range r.Middlewares {
 		errs = append(errs, CheckReference("middleware", m.Name))
 		if m.Namespace != "" && strings.Contains(m.Name, "@") {

@@ -4,3 +4,9 @@
 // It does not know how Traefik is configured or asked: see traffic/traefikfile, traffic/traefikcrd and
 // traffic/traefikapi. Start reading at [Rule] and [Presets].
 package traefik
+
+import "math"
+
+// MaxPriority is the highest priority that Traefik leaves to users, less two for the routers in front of a rollout's main
+// one. Traefik's own routers are above it.
+const MaxPriority = math.MaxInt - 1002

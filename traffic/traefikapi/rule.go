@@ -82,6 +82,22 @@ func ParseRule(rule string) error { return parseRule(rule, matchers) }
 // ParseRuleTCP is [ParseRule] for the rules of TCP routes.
 func ParseRuleTCP(rule string) error { return parseRule(rule, tcpMatchers) }
 
+// CheckRuleTCP is [ParseRuleTCP] for a route with or without TLS: without it no connection names a host, and Traefik refuses
+// a rule that begins with one.
+func CheckRuleTCP(rule string, tls bool) error {
+	if err := ParseRuleTCP(rule); err != nil || tls {
+		return err
+	}
+	tree, err := ruleTree(rule, tcpMatchers)
+	if err != nil {
+		return err
+	}
+	if hosts := tree.ParseMatchers([]string{"HostSNI"}); len(hosts) > 0 && hosts[0] != "*" {
+		return fmt.Errorf("rule %q: only a connection with TLS names a host: add tls: {} to the route, or write HostSNI(`*`)", rule)
+	}
+	return nil
+}
+
 func parseRule(rule string, among map[string]matcher) error {
 	tree, err := ruleTree(rule, among)
 	if err == nil {

@@ -3,20 +3,15 @@ package traefikapi
 import (
 	"errors"
 	"fmt"
-	"math"
 	"net/http"
 	"net/url"
 	"strings"
-	"unicode"
 
 	"github.com/vulcand/oxy/v2/cbreaker"
 
 	"github.com/serindev/serin/traffic"
+	"github.com/serindev/serin/traffic/traefik"
 )
-
-// MaxPriority is the highest priority that Traefik leaves to users, less two for the routers in front of a rollout's main
-// one. Traefik's own routers are above it.
-const MaxPriority = math.MaxInt - 1002
 
 // ValidateRoute reports everything that is wrong with a route. Traefik's own parser parses the rule.
 func ValidateRoute(r traffic.Route) error {
@@ -43,13 +38,8 @@ func validateRoute(r traffic.Route, parse func(string) error) error {
 	} else {
 		errs = append(errs, parse(strings.TrimSpace(r.Rule)))
 	}
-	for _, e := range r.EntryPoints {
-		if e == "" || strings.ContainsFunc(e, func(c rune) bool { return unicode.IsSpace(c) || unicode.IsControl(c) || c > unicode.MaxASCII }) {
-			errs = append(errs, fmt.Errorf("entry point %q is not a name", e))
-		}
-	}
-	if r.Priority < 0 || r.Priority > MaxPriority {
-		errs = append(errs, fmt.Errorf("priority %d is not between 0 and %d", r.Priority, MaxPriority))
+	if r.Priority < 0 || r.Priority > traefik.MaxPriority {
+		errs = append(errs, fmt.Errorf("priority %d is not between 0 and %d", r.Priority, traefik.MaxPriority))
 	}
 	return errors.Join(append(errs, r.Validate())...)
 }

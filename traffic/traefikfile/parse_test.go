@@ -22,6 +22,26 @@ import (
 	"github.com/serindev/serin/traffic/traefikapi"
 )
 
+// ruleTCP is a rule of a TCP route with or without TLS.
+type ruleTCP struct {
+	rule string
+	tls  bool
+}
+
+// routersTCP are rules with and without TLS, and a router for each.
+func routersTCP() (judged []ruleTCP, c *dynamic.TCPConfiguration) {
+	c = &dynamic.TCPConfiguration{Routers: map[string]*dynamic.TCPRouter{}, Services: map[string]*dynamic.TCPService{"shop": tcpBalancer([]string{"tcp://127.0.0.1:1"})}}
+	for _, rule := range []string{
+		"HostSNI(`*`)", "HostSNI(`a`)", "HostSNI(`A.example`)", "HostSNI(`*`) || HostSNI(`a`)", "HostSNI(`a`) || HostSNI(`*`)", "!HostSNI(`a`)", "HostSNI(`a b`)",
+		"HostSNIRegexp(`^a$`)", "ClientIP(`10.0.0.0/8`) && HostSNI(`a`)", "ALPN(`h2`)", "Host(`a`)",
+	} {
+		c.Routers[name(len(judged))] = &dynamic.TCPRouter{Rule: rule, Service: "shop"}
+		c.Routers[name(len(judged)+1)] = &dynamic.TCPRouter{Rule: rule, Service: "shop", TLS: &dynamic.RouterTCPTLSConfig{}}
+		judged = append(judged, ruleTCP{rule, false}, ruleTCP{rule, true})
+	}
+	return judged, c
+}
+
 // Traefik itself judges the same rules: what is taken here is enabled there, and what is refused is disabled.
 func TestRulesAreTakenAndRefusedAsTraefikDoes(t *testing.T) {
 	t.Parallel()
@@ -40,8 +60,9 @@ func TestRulesAreTakenAndRefusedAsTraefikDoes(t *testing.T) {
 	}
 	h.Services["shop"] = &dynamic.Service{LoadBalancer: &dynamic.ServersLoadBalancer{Servers: []dynamic.Server{{URL: "http://127.0.0.1:1"}}}}
 	h.Services["shop"].LoadBalancer.SetDefaults()
+	tcp, c := routersTCP()
 	traefik := testbed.NewTraefik(t, testbed.TraefikConfig{})
-	text, err := toYAML(&dynamic.Configuration{HTTP: h})
+	text, err := toYAML(&dynamic.Configuration{HTTP: h, TCP: c})
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(traefik.Directory, "rules.yaml"), []byte(text), 0o600))
 	r := &Router{config: Config{Rollout: name(len(judged) - 1), Timeout: time.Minute}}
@@ -58,6 +79,15 @@ func TestRulesAreTakenAndRefusedAsTraefikDoes(t *testing.T) {
 		require.NoError(t, r.api.Get(t.Context(), replica, "routers", name(i)+provider, &router))
 		require.Equal(t, rule, router.Rule)
 		require.Equal(t, router.Status == traefikapi.Enabled, traefikapi.ParseRule(rule) == nil, "%s: Traefik says %s %v, we say %v", rule, router.Status, router.Errors, traefikapi.ParseRule(rule))
+	}
+	for i, rule := range tcp {
+		var router struct {
+			dynamic.TCPRouter
+			traefikapi.State
+		}
+		require.NoError(t, r.api.GetTCP(t.Context(), replica, "routers", name(i)+provider, &router))
+		says := traefikapi.CheckRuleTCP(rule.rule, rule.tls)
+		require.Equal(t, router.Status == traefikapi.Enabled, says == nil, "%v: Traefik says %s %v, we say %v", rule, router.Status, router.Errors, says)
 	}
 }
 
