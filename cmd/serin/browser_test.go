@@ -113,7 +113,7 @@ func (c *chromium) do(steps ...chromedp.Action[chromedp.Void]) {
 	c.t.Helper()
 	err := chromedp.Do(c.ctx, steps...)
 	for tries := 0; tries < 20 && err != nil && len(steps) == 1 && strings.Contains(err.Error(), "Could not find node"); tries++ {
-		err = chromedp.Do(c.ctx, steps...) // a live update has replaced it between the look and the deed
+		err = chromedp.Do(c.ctx, steps...) // a live update has replaced the node since it was found
 	}
 	require.NoError(c.t, err)
 }

@@ -81,7 +81,7 @@ func (c *chromium) walks(path string) {
 		c.presses(kb.Tab)
 		now := js[place](c, "place()")
 		switch {
-		case was.Turns != now.Turns: // the stops before and after it are not those that was saw
+		case was.Turns != now.Turns: // the stops are no longer those in was
 			require.Empty(c.t, now.Lost, "%s: an update lost the focus", path)
 		case was.At == now.Stops-1 && was.At >= 0 && (now.Out || now.At == 0): // the end of the page
 			require.Greater(c.t, now.Stops, 5, path)

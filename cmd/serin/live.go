@@ -110,8 +110,8 @@ func (v *validating) look(ctx context.Context, set *config.Set) (findings, error
 	return slices.Compact(out), nil
 }
 
-// probed is what was found at the targets that the daemon reads itself. Whether they have stable's series is not asked:
-// Traefik has those of a service only once there were requests.
+// probed is what was found at the targets that the daemon reads itself. It does not look for stable's series:
+// Traefik has those of a service only once there have been requests.
 func probed(ctx context.Context, spec *config.DaemonSpec) (out findings, err error) {
 	wrong, err := daemon.Probe(ctx, &spec.Prometheus)
 	for _, says := range wrong {

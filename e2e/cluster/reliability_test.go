@@ -378,7 +378,7 @@ func (c *cabled) stopLeader(t *testing.T) func() {
 	}
 }
 
-// cut cuts the daemon that leads off from the API server, the store or Prometheus, which are told apart by the schemes of their addresses.
+// cut cuts the leading daemon off from the API server, the store or Prometheus; the scheme of the address says from which.
 func (c *cabled) cut(scheme string) func(t *testing.T) func() {
 	return func(t *testing.T) func() {
 		way := c.ways[c.leader(t)][scheme]
