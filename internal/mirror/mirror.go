@@ -146,7 +146,9 @@ const (
 
 // Run keeps the mirror up to date until ctx ends. It may be called once.
 func (m *Mirror) Run(ctx context.Context) {
-	r := cache.NewReflectorWithOptions(m.source, nil, (*store)(m), cache.ReflectorOptions{Name: "serin"})
+	r := cache.NewReflectorWithOptions(m.source, nil, (*store)(m), cache.ReflectorOptions{
+		Name: "serin", TypeDescription: "objects", // the API server's own errors say of which kind
+	})
 	pause := wait.Backoff{Duration: firstPause, Cap: longestPause, Steps: 10, Factor: 2, Jitter: 1}.DelayWithReset(clock.RealClock{}, calmAfter)
 	for {
 		if err := r.ListAndWatchWithContext(ctx); err != nil && ctx.Err() == nil && m.config.Failed != nil {

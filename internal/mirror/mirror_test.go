@@ -189,7 +189,7 @@ func TestAfterABrokenWatchAMirrorSaysWhatItMissed(t *testing.T) {
 	s.set(errors.New("it is away"))
 	expired := apierrors.NewResourceExpired("too old").Status()
 	s.watched().Error(&expired)
-	h.expect(t, "failed to list <unspecified>: it is away")
+	h.expect(t, "failed to list objects: it is away")
 	require.False(t, m.Current(), "no watch is open")
 	require.True(t, m.HasFilled())
 	require.Len(t, m.Objects().ListKeys(), 3, "what is known is kept")
@@ -222,7 +222,7 @@ func TestWithoutAnAnswerAMirrorIsNotFilled(t *testing.T) {
 	s, h := &source{}, &heard{}
 	s.set(errors.New("it is forbidden"))
 	m := mirrored(t, s, h)
-	h.expect(t, "failed to list <unspecified>: it is forbidden")
+	h.expect(t, "failed to list objects: it is forbidden")
 	require.False(t, m.HasFilled())
 	require.False(t, m.Current())
 	s.set(nil)
