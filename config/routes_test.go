@@ -113,6 +113,12 @@ func TestThePlanSaysWhereArmsAndPortsAre(t *testing.T) {
 	require.Nil(t, set.Rollouts[0].Plan.Gateway.Cluster)
 }
 
+func TestAHostOfOtherLettersIsRefusedAsTraefikRefusesIt(t *testing.T) {
+	_, errs := checking().Load(write(t, map[string]string{"a.yaml": onKubernetes("shop", "route: {host: münchen.example.com}", "")}))
+	require.Len(t, errs, 1)
+	require.ErrorContains(t, errs[0], "traffic.traefik.route.host: rule \"Host(`münchen.example.com`)\": Host: \"münchen.example.com\" has other characters than ASCII")
+}
+
 func TestATCPRouteThatNamesAHostHasTLS(t *testing.T) {
 	for _, file := range []bool{false, true} {
 		for route, want := range map[string]string{

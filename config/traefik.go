@@ -105,6 +105,8 @@ func (c *checker) madeRoute(at place, r *RouteSpec, l Loader) {
 	case r.Host != "":
 		if strings.ContainsAny(r.Host, "`\"\\/: \t\r\n") {
 			c.fail(at.in("host"), "%s is not a host", quote(r.Host))
+		} else {
+			c.rule(at.in("host"), r.toTraffic().Rule, l)
 		}
 	default:
 		c.rule(at.in("rule"), r.Rule, l)
