@@ -39,6 +39,9 @@ func (c *checker) together(s *RolloutSpec, route Namespace) {
 		}
 		c.fail(at, "stable is in namespace %s and the canary in %s: both versions are in one", stable, canary)
 	}
+	if a, b := s.Stable.Service, s.Canary.Service; a != nil && b != nil && a.Name == b.Name {
+		c.fail(c.spec("canary", "service", "name"), "%s is stable's Service: expected one that leads to the canary alone", b.Name)
+	}
 }
 
 // armsElsewhere is the namespace of the arms, if it is not that of their route.

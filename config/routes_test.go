@@ -119,6 +119,16 @@ func TestAHostOfOtherLettersIsRefusedAsTraefikRefusesIt(t *testing.T) {
 	require.ErrorContains(t, errs[0], "traffic.traefik.route.host: rule \"Host(`münchen.example.com`)\": Host: \"münchen.example.com\" has other characters than ASCII")
 }
 
+func TestBothArmsBehindOneServiceAreRefused(t *testing.T) {
+	for _, gateway := range []string{"ingressRoute: shop", "routeTCP: {rule: 'HostSNI(`*`)'}"} {
+		text := onKubernetes("shop", gateway, "")
+		require.Contains(t, text, "service: {name: shop-canary,")
+		_, errs := checking().Load(write(t, map[string]string{"a.yaml": strings.Replace(text, "service: {name: shop-canary,", "service: {name: shop,", 1)}))
+		require.Len(t, errs, 1)
+		require.ErrorContains(t, errs[0], "canary.service.name: shop is stable's Service: expected one that leads to the canary alone")
+	}
+}
+
 func TestATCPRouteThatNamesAHostHasTLS(t *testing.T) {
 	for _, file := range []bool{false, true} {
 		for route, want := range map[string]string{
