@@ -46,6 +46,7 @@ func TestRightsThatAreLostInTheMiddleStopNoWayBack(t *testing.T) {
 		return apierrors.IsForbidden(err)
 	}, "the right to read Services is gone")
 	require.ErrorContains(t, r.Apply(t.Context(), target(0)), "is forbidden")
+	require.NotContains(t, fmt.Sprint(w.spec(t, "users"), w.spec(t, "more")), canary.Service)
 	for _, host := range []string{w.host, "more." + w.host} {
 		await.True(t, func() bool { return w.send(t, host, "/", 20)["v1"] == 20 }, "nobody on the canary")
 	}
